@@ -1,0 +1,79 @@
+/** A whole message with our own records, composed by dns2: the one place that knows the shapes it wants. */
+import { Packet } from 'dns2';
+import { CLASS } from '../words/classes.ts';
+import type { ResourceRecord } from '../words/resource-record.ts';
+import { TYPE } from '../words/types.ts';
+
+export interface MessageParts {
+  readonly rcode: number;
+  readonly name: string;
+  readonly answers: readonly ResourceRecord[];
+  readonly authorities: readonly ResourceRecord[];
+}
+
+/** Composes with the question `name` A IN, so that names compress against it. Throws on what dns2 cannot write. */
+export function composeWithDns2(parts: MessageParts): Uint8Array {
+  const packet = new Packet();
+  packet.header.qr = 1;
+  packet.header.rcode = parts.rcode;
+  packet.questions = [new Packet.Question(nameForDns2(parts.name), TYPE.A, CLASS.IN)];
+  packet.answers = parts.answers.map(toDns2);
+  packet.authorities = parts.authorities.map(toDns2);
+  return new Uint8Array(packet.toBuffer());
+}
+
+/** dns2's declarations ask for a `toBuffer` on every resource and for text in `data`; its composer does neither. */
+function toDns2(record: ResourceRecord): Packet['answers'][number] {
+  // hence the assertion: the declared type is narrower than what dns2's own `Resource.encode` reads
+  return fieldsForDns2(record) as unknown as Packet['answers'][number];
+}
+
+function fieldsForDns2(record: ResourceRecord) {
+  const common = {
+    name: nameForDns2(record.owner),
+    type: TYPE[record.type],
+    class: CLASS.IN,
+    ttl: record.ttlSeconds,
+  };
+  switch (record.type) {
+    case 'A':
+    case 'AAAA':
+      return { ...common, address: record.address };
+    case 'CNAME':
+    case 'PTR':
+      return { ...common, domain: nameForDns2(record.target) };
+    case 'NS':
+      return { ...common, ns: nameForDns2(record.target) };
+    case 'MX':
+      return { ...common, priority: record.preference, exchange: nameForDns2(record.exchange) };
+    case 'TXT':
+      return { ...common, data: record.strings.map((text) => Buffer.from(text, 'utf8')) };
+    case 'HINFO':
+      // dns2 has no composer for HINFO and copies `data` as RDATA: two character strings (RFC 1035 section 3.3.2)
+      return { ...common, data: Buffer.concat([record.cpu, record.os].map(characterString)) };
+    case 'SOA':
+      return {
+        ...common,
+        primary: nameForDns2(record.primary),
+        admin: nameForDns2(record.mailbox),
+        serial: record.serial,
+        refresh: record.refreshSeconds,
+        retry: record.retrySeconds,
+        expiration: record.expireSeconds,
+        minimum: record.minimumSeconds,
+      };
+  }
+}
+
+function characterString(text: string): Buffer {
+  const octets = Buffer.from(text, 'utf8');
+  if (octets.length > 255)
+    throw new Error(`cannot compose a character string of ${octets.length} octets: 255 fit`);
+  return Buffer.concat([Buffer.of(octets.length), octets]);
+}
+
+/** dns2 splits names at every dot and knows no escapes. */
+function nameForDns2(name: string): string {
+  if (name.includes('\\')) throw new Error(`cannot compose the name "${name}": it has an escaped octet`);
+  return name === '.' ? '' : name;
+}

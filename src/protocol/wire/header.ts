@@ -1,0 +1,45 @@
+/**
+ * The twelve octets that every message starts with (RFC 1035 section 4.1.1) and how to read 16- and 32-bit
+ * integers; every reader of octets here says what it does beyond the end, none throws.
+ */
+export const HEADER_OCTETS = 12;
+/** The largest message there is: TCP's length field has 16 bits (RFC 7766 section 8). */
+export const MAX_MESSAGE_OCTETS = 65_535;
+/** What we say that we can take, and the most that we send, over UDP: it fits one unfragmented datagram. */
+export const EDNS_UDP_OCTETS = 1232;
+/** The most that a client without EDNS can take over UDP (RFC 1035 section 4.2.1). */
+export const PLAIN_UDP_OCTETS = 512;
+
+/** Bits of the 16-bit flags field (RFC 1035 section 4.1.1; AD and CD: RFC 4035 section 3.2). */
+export const FLAG = {
+  QR: 0x8000,
+  OPCODE: 0x7800,
+  AA: 0x0400,
+  TC: 0x0200,
+  RD: 0x0100,
+  RA: 0x0080,
+  Z: 0x0040,
+  AD: 0x0020,
+  CD: 0x0010,
+  RCODE: 0x000f,
+} as const;
+
+/** Big-endian 16-bit integer; octets beyond the end read as zero. */
+export function uint16At(octets: Uint8Array, at: number): number {
+  return ((octets[at] ?? 0) << 8) | (octets[at + 1] ?? 0);
+}
+
+/** Big-endian unsigned 32-bit integer; octets beyond the end read as zero. */
+export function uint32At(octets: Uint8Array, at: number): number {
+  return ((uint16At(octets, at) << 16) | uint16At(octets, at + 2)) >>> 0;
+}
+
+export function putUint16(octets: Uint8Array, at: number, value: number): void {
+  octets[at] = value >>> 8;
+  octets[at + 1] = value;
+}
+
+export function putUint32(octets: Uint8Array, at: number, value: number): void {
+  putUint16(octets, at, value >>> 16);
+  putUint16(octets, at + 2, value);
+}

@@ -1,0 +1,261 @@
+/**
+ * Queries as received octets. `parseQuery` fills one reused `Query` with offsets and numbers: no string, no
+ * object per query. Everything a client sent is untrusted until it returned `VERDICT.OK`, and the work done
+ * is bounded by the name's 255 octets and four additional records.
+ * RFC 1035 section 4.1, RFC 6891 section 6.1, RFC 9619 (QDCOUNT is one).
+ */
+import { lower, nameFromWire } from '../words/name.ts';
+import { TYPE } from '../words/types.ts';
+import { EDNS_UDP_OCTETS, FLAG, HEADER_OCTETS, PLAIN_UDP_OCTETS, putUint16, uint16At } from './header.ts';
+
+/** What is to become of a received message. */
+export const VERDICT = { OK: 0, DROP: 1, FORMERR: 2, NOTIMP: 3, BADVERS: 4 } as const;
+export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
+
+const MAX_NAME = 255; // RFC 1035 section 2.3.4
+const MAX_LABELS = 128; // 255 octets hold 127 labels and the root
+const MAX_ADDITIONAL = 4; // OPT, TSIG or SIG(0), and room for what nobody has thought of yet
+const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
+
+const lowerTable = Uint8Array.from({ length: 256 }, (_, octet) => lower(octet));
+
+/** One query: the octets it came in, and where its parts lie in them. Reused: copy it to keep it. */
+export class Query {
+  octets: Uint8Array = new Uint8Array(0);
+  start = 0;
+  end = 0;
+  id = 0;
+  /** The 16 bits of the header's flags field. */
+  flags = 0;
+  /** Offset of the QNAME's first length octet, and of the octet behind its root label. */
+  nameStart = 0;
+  nameEnd = 0;
+  /** Offset of the first octet behind QCLASS. */
+  questionEnd = 0;
+  qtype = 0;
+  qclass = 0;
+  /** Labels of the QNAME, the root not counted. */
+  labelCount = 0;
+  hasEdns = false;
+  ednsVersion = 0;
+  /** What the client can take over UDP, in octets, already brought within 512 to 1232. */
+  udpLimit = PLAIN_UDP_OCTETS;
+  dnssecOk = false;
+  /** `labelStarts[d]`: offset from `nameStart` at which the suffix of d labels starts. */
+  readonly labelStarts = new Uint8Array(MAX_LABELS);
+  /** `suffixHashes[d]`: hash of the lower-cased suffix of d labels, as `hashName` makes it. */
+  readonly suffixHashes = new Int32Array(MAX_LABELS);
+
+  get recursionDesired(): boolean {
+    return (this.flags & FLAG.RD) !== 0;
+  }
+
+  get checkingDisabled(): boolean {
+    return (this.flags & FLAG.CD) !== 0;
+  }
+
+  /** Hash of the whole lower-cased QNAME. */
+  get nameHash(): number {
+    return this.suffixHashes[this.labelCount] ?? 0;
+  }
+
+  /** The QNAME as text in normal form. Makes a string: not for the path of a known answer. */
+  nameText(): string {
+    return nameFromWire(this.octets, this.nameStart);
+  }
+
+  /** A query with octets of its own, to be kept beyond this turn. */
+  copy(): Query {
+    const copy = new Query();
+    // not slice(): on a Buffer that would share its memory
+    parseQuery(copy, new Uint8Array(this.octets.subarray(this.start, this.end)), 0, this.end - this.start);
+    return copy;
+  }
+}
+
+/**
+ * Parses the message in `octets` from `start` to `end` into `query`. For every verdict but DROP the header's
+ * `id` and `flags` are set; offsets into the question only with OK and BADVERS.
+ */
+export function parseQuery(query: Query, octets: Uint8Array, start: number, end: number): Verdict {
+  if (end - start < HEADER_OCTETS) return VERDICT.DROP;
+  query.octets = octets;
+  query.start = start;
+  query.end = end;
+  query.id = uint16At(octets, start);
+  query.flags = uint16At(octets, start + 2);
+  query.questionEnd = 0;
+  query.hasEdns = false;
+  query.dnssecOk = false;
+  query.udpLimit = PLAIN_UDP_OCTETS;
+  if ((query.flags & FLAG.QR) !== 0) return VERDICT.DROP; // a response: answering it could start a loop
+  if ((query.flags & FLAG.OPCODE) !== 0) return VERDICT.NOTIMP;
+  // RFC 9619: exactly one question; a query carries no answer and no authority
+  if (uint16At(octets, start + 4) !== 1) return VERDICT.FORMERR;
+  if (uint16At(octets, start + 6) !== 0 || uint16At(octets, start + 8) !== 0) return VERDICT.FORMERR;
+  if (!parseQuestion(query)) return VERDICT.FORMERR;
+  const additional = uint16At(octets, start + 10);
+  if (additional === 0) return VERDICT.OK;
+  return parseAdditional(query, additional);
+}
+
+function parseQuestion(query: Query): boolean {
+  const { octets, end, labelStarts } = query;
+  const nameStart = query.start + HEADER_OCTETS;
+  let at = nameStart;
+  let labels = 0;
+  for (;;) {
+    if (at >= end) return false;
+    const length = octets[at] ?? 0;
+    if (length === 0) break;
+    // RFC 1035 section 4.1.4: 11 is a pointer, with nothing before it to point to; 01 and 10 are reserved
+    if (length > 63) return false;
+    labelStarts[labels++] = at - nameStart;
+    at += length + 1;
+    if (at - nameStart >= MAX_NAME) return false;
+  }
+  at += 1;
+  if (at + 4 > end) return false;
+  query.nameStart = nameStart;
+  query.nameEnd = at;
+  query.questionEnd = at + 4;
+  query.qtype = uint16At(octets, at);
+  query.qclass = uint16At(octets, at + 2);
+  query.labelCount = labels;
+  hashSuffixes(query, labels);
+  return true;
+}
+
+/** Turns label starts (first label first) into suffix starts (by number of labels) and hashes each suffix. */
+function hashSuffixes(query: Query, labels: number): void {
+  const { octets, nameStart, labelStarts, suffixHashes } = query;
+  for (let left = 0, right = labels - 1; left < right; left++, right--) {
+    const first = labelStarts[left] ?? 0;
+    labelStarts[left] = labelStarts[right] ?? 0;
+    labelStarts[right] = first;
+  }
+  let hash = HASH_BASIS;
+  suffixHashes[0] = hash;
+  for (let depth = 1; depth <= labels; depth++) {
+    const labelStart = nameStart + (labelStarts[depth - 1] ?? 0);
+    hash = hashLabel(hash, octets, labelStart);
+    suffixHashes[depth] = hash;
+  }
+  for (let depth = labels; depth >= 1; depth--) labelStarts[depth] = labelStarts[depth - 1] ?? 0;
+  labelStarts[0] = query.nameEnd - nameStart - 1;
+}
+
+const HASH_BASIS = 0x811c9dc5 | 0;
+const HASH_PRIME = 0x01000193;
+
+function hashLabel(hash: number, octets: Uint8Array, labelStart: number): number {
+  const length = octets[labelStart] ?? 0;
+  let next = Math.imul(hash ^ length, HASH_PRIME);
+  for (let at = labelStart + 1; at <= labelStart + length; at++) {
+    next = Math.imul(next ^ (lowerTable[octets[at] ?? 0] ?? 0), HASH_PRIME);
+  }
+  return next;
+}
+
+/**
+ * Hash of a wire name, right label first, so that every suffix of a query's name is hashed on the way.
+ * FNV-1a without a secret: whoever looks a name up by it compares the octets too, so a forced collision
+ * costs its maker a cache miss and nobody else anything.
+ */
+export function hashName(wire: Uint8Array): number {
+  const starts: number[] = [];
+  for (let at = 0; (wire[at] ?? 0) !== 0; at += (wire[at] ?? 0) + 1) starts.push(at);
+  return starts.reverse().reduce((hash, labelStart) => hashLabel(hash, wire, labelStart), HASH_BASIS);
+}
+
+/** Whether the lower-cased suffix of `depth` labels of the query's name is `wire` (lower case). */
+export function suffixEquals(query: Query, depth: number, wire: Uint8Array): boolean {
+  const from = query.nameStart + (query.labelStarts[depth] ?? 0);
+  if (query.nameEnd - from !== wire.length) return false;
+  for (let i = 0; i < wire.length; i++) {
+    if (lowerTable[query.octets[from + i] ?? 0] !== wire[i]) return false;
+  }
+  return true;
+}
+
+function parseAdditional(query: Query, count: number): Verdict {
+  if (count > MAX_ADDITIONAL) return VERDICT.FORMERR;
+  const { octets, end } = query;
+  let at = query.questionEnd;
+  for (let record = 0; record < count; record++) {
+    const ownerEnd = skipName(octets, at, end, query.start);
+    if (ownerEnd < 0 || ownerEnd + FIXED_RR_OCTETS > end) return VERDICT.FORMERR;
+    const next = ownerEnd + FIXED_RR_OCTETS + uint16At(octets, ownerEnd + 8);
+    if (next > end) return VERDICT.FORMERR;
+    if (uint16At(octets, ownerEnd) === TYPE.OPT) {
+      // RFC 6891 section 6.1.1: more than one OPT is FORMERR; section 6.1.2: its owner is the root
+      if (query.hasEdns || ownerEnd !== at + 1) return VERDICT.FORMERR;
+      readOpt(query, ownerEnd);
+    }
+    at = next;
+  }
+  // RFC 6891 section 6.1.3: a version that we do not have is BADVERS, not FORMERR
+  return query.hasEdns && query.ednsVersion > 0 ? VERDICT.BADVERS : VERDICT.OK;
+}
+
+function readOpt(query: Query, typeAt: number): void {
+  const { octets } = query;
+  query.hasEdns = true;
+  const offered = uint16At(octets, typeAt + 2);
+  // RFC 6891 section 6.2.3: values below 512 are taken as 512
+  query.udpLimit = Math.min(Math.max(offered, PLAIN_UDP_OCTETS), EDNS_UDP_OCTETS);
+  query.ednsVersion = octets[typeAt + 5] ?? 0;
+  query.dnssecOk = ((octets[typeAt + 6] ?? 0) & 0x80) !== 0; // RFC 3225 section 3
+}
+
+/**
+ * The offset behind a name that may end in a compression pointer, or -1 when it is broken. The pointer is
+ * not followed, but has to point back (RFC 1035 section 4.1.4: to a prior occurrence).
+ */
+export function skipName(octets: Uint8Array, start: number, end: number, messageStart = 0): number {
+  let at = start;
+  while (at < end) {
+    const length = octets[at] ?? 0;
+    if (length === 0) return at + 1;
+    if (length >= 0xc0) {
+      if (at + 2 > end) return -1;
+      const target = messageStart + (((length & 0x3f) << 8) | (octets[at + 1] ?? 0));
+      return target < start && target >= messageStart + HEADER_OCTETS ? at + 2 : -1;
+    }
+    if (length > 63) return -1;
+    at += length + 1;
+    if (at - start >= MAX_NAME) return -1;
+  }
+  return -1;
+}
+
+export interface QueryParts {
+  readonly id: number;
+  /** QNAME on the wire, in the case in which it is to be asked. */
+  readonly name: Uint8Array;
+  readonly qtype: number;
+  readonly qclass: number;
+  readonly recursionDesired: boolean;
+  readonly checkingDisabled: boolean;
+  /** With this an OPT record is added, offering 1232 octets; `undefined` asks without EDNS. */
+  readonly edns?: { readonly dnssecOk: boolean };
+}
+
+/** Composes a query of our own, for an upstream. */
+export function composeQuery(parts: QueryParts): Uint8Array {
+  const questionEnd = HEADER_OCTETS + parts.name.length + 4;
+  const message = new Uint8Array(questionEnd + (parts.edns === undefined ? 0 : 11));
+  putUint16(message, 0, parts.id);
+  putUint16(message, 2, (parts.recursionDesired ? FLAG.RD : 0) | (parts.checkingDisabled ? FLAG.CD : 0));
+  putUint16(message, 4, 1);
+  message.set(parts.name, HEADER_OCTETS);
+  putUint16(message, questionEnd - 4, parts.qtype);
+  putUint16(message, questionEnd - 2, parts.qclass);
+  if (parts.edns !== undefined) {
+    putUint16(message, 10, 1);
+    putUint16(message, questionEnd + 1, TYPE.OPT);
+    putUint16(message, questionEnd + 3, EDNS_UDP_OCTETS);
+    if (parts.edns.dnssecOk) message[questionEnd + 7] = 0x80;
+  }
+  return message;
+}

@@ -1,0 +1,79 @@
+/**
+ * A stored response becomes a reply by patching a copy of its octets: ID, flags, the question in the
+ * client's case, TTLs, OPT. Everything else stays as the upstream sent it.
+ */
+import { emptyReplyLength, writeEmptyReply, writeHeaderAndQuestion } from './error-reply.ts';
+import { FLAG, putUint16, putUint32, uint32At } from './header.ts';
+import { optLength, writeOpt } from './opt.ts';
+import type { Query } from './query.ts';
+import type { ResponseIndex } from './response.ts';
+
+/** How the TTLs of a copy are set: aged by so many seconds (floor 0), or all to one value (RFC 8767 section 4). */
+export type TtlPatch = { readonly ageSeconds: number } | { readonly ttlSeconds: number };
+
+export interface PatchOptions {
+  readonly ttl: TtlPatch;
+  readonly extendedError: number | undefined;
+  /** AD of the upstream is passed on only where the operator trusts it and the client asked (RFC 6840 section 5.8). */
+  readonly trustAuthenticatedData: boolean;
+  /** What the client can take, in octets. */
+  readonly limit: number;
+}
+
+/**
+ * Writes the reply to `query` from a stored `response` whose question has the same name, and returns its
+ * octets. What does not fit `limit` becomes an empty reply with TC.
+ */
+export function writePatchedReply(
+  query: Query,
+  response: Uint8Array,
+  index: ResponseIndex,
+  options: PatchOptions,
+  reply: Uint8Array,
+  replyStart: number,
+): number {
+  const total = index.end + (query.hasEdns ? optLength(options.extendedError) : 0);
+  if (total > options.limit) return writeTruncatedReply(query, index.rcode, options, reply, replyStart);
+  reply.set(response.subarray(index.questionEnd, index.end), replyStart + index.questionEnd);
+  writeHeaderAndQuestion(query, patchedFlags(query, index, options), reply, replyStart);
+  putUint16(reply, replyStart + 6, index.answerCount);
+  putUint16(reply, replyStart + 8, index.authorityCount);
+  putUint16(reply, replyStart + 10, index.additionalCount + (query.hasEdns ? 1 : 0));
+  patchTtls(index.ttlOffsets, options.ttl, reply, replyStart);
+  if (!query.hasEdns) return index.end;
+  return (
+    writeOpt(reply, replyStart + index.end, index.rcode, query.dnssecOk, options.extendedError) - replyStart
+  );
+}
+
+function patchedFlags(query: Query, index: ResponseIndex, options: PatchOptions): number {
+  const wantsAuthenticated = query.dnssecOk || (query.flags & FLAG.AD) !== 0;
+  const authenticated = options.trustAuthenticatedData && wantsAuthenticated ? index.flags & FLAG.AD : 0;
+  return authenticated | (index.rcode & FLAG.RCODE);
+}
+
+function patchTtls(offsets: Uint16Array, patch: TtlPatch, reply: Uint8Array, replyStart: number): void {
+  for (const offset of offsets) {
+    const at = replyStart + offset;
+    if ('ttlSeconds' in patch) {
+      putUint32(reply, at, patch.ttlSeconds);
+    } else {
+      const left = uint32At(reply, at) - patch.ageSeconds;
+      putUint32(reply, at, Math.max(left, 0));
+    }
+  }
+}
+
+/** Question and OPT with TC set (RFC 2181 section 9: what does not fit is asked for again over TCP). */
+export function writeTruncatedReply(
+  query: Query,
+  rcode: number,
+  options: { readonly extendedError: number | undefined; readonly limit: number },
+  reply: Uint8Array,
+  replyStart: number,
+  flags = 0,
+): number {
+  const fits = emptyReplyLength(query, options.extendedError) <= options.limit;
+  const extendedError = fits ? options.extendedError : undefined;
+  return writeEmptyReply(query, rcode, extendedError, reply, replyStart, flags | FLAG.TC);
+}

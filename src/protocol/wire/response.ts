@@ -1,0 +1,236 @@
+/**
+ * Responses from upstreams as received octets: one pass finds what the cache and the reply need, and proves
+ * that every record lies inside the message. RDATA is never read, save where a TTL, an address or an alias
+ * is asked for, and nothing is ever composed again (RFC 3597).
+ */
+import { TYPE } from '../words/types.ts';
+import { FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
+import { skipName } from './query.ts';
+
+const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
+const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven octets; none that is honest comes near
+const MAX_TTL = 0x7fff_ffff; // RFC 2181 section 8: more counts as zero
+
+/** Where a response's parts lie; offsets count from the message's first octet. */
+export interface ResponseIndex {
+  readonly kind: 'response';
+  /** All 12 bits, those from OPT included. */
+  readonly rcode: number;
+  readonly flags: number;
+  readonly questionEnd: number;
+  readonly qtype: number;
+  readonly qclass: number;
+  readonly answerCount: number;
+  readonly authorityCount: number;
+  /** Additional records in front of OPT; what follows OPT is additional too and is left out. */
+  readonly additionalCount: number;
+  /** Behind the last record that is kept: OPT is hop by hop (RFC 6891 section 6.1.1) and never part of it. */
+  readonly end: number;
+  /** Offset of every kept record's TTL field. */
+  readonly ttlOffsets: Uint16Array;
+  /** The smallest TTL of answer and authority; `undefined` without such records. */
+  readonly minimumTtlSeconds: number | undefined;
+  /** The smaller of the SOA's own TTL and its MINIMUM (RFC 2308 section 5); `undefined` without SOA. */
+  readonly negativeTtlSeconds: number | undefined;
+  /** Whether the answer section has a record of the QTYPE (any, for ANY). */
+  readonly answersQtype: boolean;
+  readonly hasEdns: boolean;
+}
+
+/** Why a message is not usable as a response; `reason` is a constant text. */
+export interface ResponseFault {
+  readonly kind: 'fault';
+  readonly reason:
+    | 'too short'
+    | 'not a response'
+    | 'question broken'
+    | 'record broken'
+    | 'too many records'
+    | 'opt broken';
+}
+
+const fault = (reason: ResponseFault['reason']): ResponseFault => ({ kind: 'fault', reason });
+
+interface Scan {
+  readonly ttlOffsets: number[];
+  minimumTtl: number | undefined;
+  negativeTtl: number | undefined;
+  answersQtype: boolean;
+  optAt: number | undefined;
+  extendedRcode: number;
+  keptAdditional: number;
+  end: number;
+}
+
+/** Indexes the whole of `message`. */
+export function indexResponse(message: Uint8Array): ResponseIndex | ResponseFault {
+  if (message.length < HEADER_OCTETS) return fault('too short');
+  const flags = uint16At(message, 2);
+  if ((flags & FLAG.QR) === 0) return fault('not a response');
+  if (uint16At(message, 4) !== 1) return fault('question broken');
+  const nameEnd = skipName(message, HEADER_OCTETS, message.length);
+  if (nameEnd < 0 || nameEnd + 4 > message.length) return fault('question broken');
+  const counts = [uint16At(message, 6), uint16At(message, 8), uint16At(message, 10)] as const;
+  if (counts[0] + counts[1] + counts[2] > MAX_RECORDS) return fault('too many records');
+  const qtype = uint16At(message, nameEnd);
+  const scan: Scan = {
+    ttlOffsets: [],
+    minimumTtl: undefined,
+    negativeTtl: undefined,
+    answersQtype: false,
+    optAt: undefined,
+    extendedRcode: 0,
+    keptAdditional: 0,
+    end: nameEnd + 4,
+  };
+  const broken = scanRecords(message, nameEnd + 4, counts, qtype, scan);
+  if (broken !== undefined) return broken;
+  return {
+    kind: 'response',
+    rcode: (flags & FLAG.RCODE) | (scan.extendedRcode << 4),
+    flags,
+    questionEnd: nameEnd + 4,
+    qtype,
+    qclass: uint16At(message, nameEnd + 2),
+    answerCount: counts[0],
+    authorityCount: counts[1],
+    additionalCount: scan.keptAdditional,
+    end: scan.end,
+    ttlOffsets: Uint16Array.from(scan.ttlOffsets),
+    minimumTtlSeconds: scan.minimumTtl,
+    negativeTtlSeconds: scan.negativeTtl,
+    answersQtype: scan.answersQtype,
+    hasEdns: scan.optAt !== undefined,
+  };
+}
+
+function scanRecords(
+  message: Uint8Array,
+  from: number,
+  counts: readonly [number, number, number],
+  qtype: number,
+  scan: Scan,
+): ResponseFault | undefined {
+  let at = from;
+  for (let section = 0; section < 3; section++) {
+    for (let left = counts[section] ?? 0; left > 0; left--) {
+      const ownerEnd = skipName(message, at, message.length);
+      if (ownerEnd < 0 || ownerEnd + FIXED_RR_OCTETS > message.length) return fault('record broken');
+      const next = ownerEnd + FIXED_RR_OCTETS + uint16At(message, ownerEnd + 8);
+      if (next > message.length) return fault('record broken');
+      if (uint16At(message, ownerEnd) === TYPE.OPT) {
+        if (section !== 2 || scan.optAt !== undefined || ownerEnd !== at + 1) return fault('opt broken');
+        scan.optAt = at;
+        scan.extendedRcode = message[ownerEnd + 4] ?? 0;
+      } else if (scan.optAt === undefined) {
+        noteRecord(message, ownerEnd, next, section, qtype, scan);
+        scan.end = next;
+      }
+      at = next;
+    }
+  }
+  return undefined;
+}
+
+function noteRecord(
+  message: Uint8Array,
+  typeAt: number,
+  next: number,
+  section: number,
+  qtype: number,
+  scan: Scan,
+): void {
+  const type = uint16At(message, typeAt);
+  const ttl = boundedTtl(uint32At(message, typeAt + 4));
+  scan.ttlOffsets.push(typeAt + 4);
+  if (section === 2) {
+    scan.keptAdditional++;
+    return;
+  }
+  if (scan.minimumTtl === undefined || ttl < scan.minimumTtl) scan.minimumTtl = ttl;
+  if (section === 0 && (type === qtype || qtype === TYPE.ANY)) scan.answersQtype = true;
+  if (section === 1 && type === TYPE.SOA && next - typeAt >= FIXED_RR_OCTETS + 22) {
+    scan.negativeTtl = Math.min(ttl, boundedTtl(uint32At(message, next - 4)));
+  }
+}
+
+/** RFC 2181 section 8: a TTL with its top bit set is taken as zero. */
+function boundedTtl(ttl: number): number {
+  return ttl > MAX_TTL ? 0 : ttl;
+}
+
+export interface AnswerAddresses {
+  /** IPv4 addresses reached from the question's name, through aliases, in the order of the message. */
+  readonly addresses: readonly string[];
+  /** The smallest TTL on the way; 0 without addresses. */
+  readonly ttlSeconds: number;
+}
+
+/** Reads the A records that answer the question, aliases followed inside this one message. */
+export function readAddresses(message: Uint8Array, index: ResponseIndex): AnswerAddresses {
+  const owners = new Map<string, { addresses: string[]; alias?: string; ttl: number }>();
+  let at = index.questionEnd;
+  for (let left = index.answerCount; left > 0; left--) {
+    const ownerEnd = skipName(message, at, message.length);
+    const rdata = ownerEnd + FIXED_RR_OCTETS;
+    const length = uint16At(message, ownerEnd + 8);
+    const owner = expandName(message, at);
+    const entry = owners.get(owner) ?? { addresses: [], ttl: MAX_TTL };
+    const type = uint16At(message, ownerEnd);
+    if (type === TYPE.A && length === 4) entry.addresses.push(message.subarray(rdata, rdata + 4).join('.'));
+    if (type === TYPE.CNAME) entry.alias = expandName(message, rdata);
+    if (type === TYPE.A || type === TYPE.CNAME) {
+      entry.ttl = Math.min(entry.ttl, boundedTtl(uint32At(message, ownerEnd + 4)));
+    }
+    owners.set(owner, entry);
+    at = rdata + length;
+  }
+  return followAliases(owners, expandName(message, HEADER_OCTETS));
+}
+
+const MAX_ALIASES = 16; // a chain longer than this is a loop or a mistake
+
+function followAliases(
+  owners: ReadonlyMap<string, { addresses: string[]; alias?: string; ttl: number }>,
+  start: string,
+): AnswerAddresses {
+  let name = start;
+  let ttlSeconds = MAX_TTL;
+  for (let step = 0; step < MAX_ALIASES; step++) {
+    const entry = owners.get(name);
+    if (entry === undefined) break;
+    ttlSeconds = Math.min(ttlSeconds, entry.ttl);
+    if (entry.addresses.length > 0) return { addresses: entry.addresses, ttlSeconds };
+    if (entry.alias === undefined) break;
+    name = entry.alias;
+  }
+  return { addresses: [], ttlSeconds: 0 };
+}
+
+const MAX_JUMPS = 32; // each pointer has to point further back, so this only bounds hostile chains
+
+/** A lower-cased key for a possibly compressed name: labels as Latin-1; never shown to anybody. */
+function expandName(message: Uint8Array, start: number): string {
+  const labels: string[] = [];
+  let at = start;
+  let jumps = 0;
+  let total = 0;
+  for (;;) {
+    const length = message[at] ?? 0;
+    if (length === 0) return labels.join('.');
+    if (length >= 0xc0) {
+      const target = ((length & 0x3f) << 8) | (message[at + 1] ?? 0);
+      if (target >= at || ++jumps > MAX_JUMPS) return `broken at ${start}`;
+      at = target;
+      continue;
+    }
+    total += length + 1;
+    if (length > 63 || total > 255) return `broken at ${start}`;
+    labels.push(
+      Buffer.from(message.subarray(at + 1, at + 1 + length))
+        .toString('latin1')
+        .toLowerCase(),
+    );
+    at += length + 1;
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Domain names as text and as octets. Text is lower case, without the trailing dot, the root is `.`, and
+ * octets that are not printable or have a meaning of their own are escaped as in RFC 1035 section 5.1.
+ */
+
+const MAX_LABEL = 63; // RFC 1035 section 2.3.4
+const MAX_NAME = 255; // RFC 1035 section 2.3.4: octets on the wire, length octets and root included
+
+export type NameFault = 'empty-label' | 'label-too-long' | 'name-too-long' | 'bad-escape';
+
+/** A text that is no domain name; `code` says what is wrong with `text`. */
+export class NameError extends Error {
+  override readonly name = 'NameError';
+  readonly code: NameFault;
+  readonly text: string;
+
+  constructor(code: NameFault, text: string) {
+    super(`not a domain name: "${text}": ${code.replaceAll('-', ' ')}`);
+    this.code = code;
+    this.text = text;
+  }
+}
+
+/** Octets of a name in wire form, uncompressed, lower-cased as comparisons need it (RFC 4343). Throws NameError. */
+export function nameToWire(text: string): Uint8Array {
+  const octets: number[] = [];
+  if (text !== '.' && text !== '') {
+    for (const label of labelsOf(text)) {
+      if (label.length === 0) throw new NameError('empty-label', text);
+      if (label.length > MAX_LABEL) throw new NameError('label-too-long', text);
+      octets.push(label.length, ...label);
+    }
+  }
+  octets.push(0);
+  if (octets.length > MAX_NAME) throw new NameError('name-too-long', text);
+  return Uint8Array.from(octets);
+}
+
+function labelsOf(text: string): number[][] {
+  const labels: number[][] = [];
+  let label: number[] = [];
+  const octets = new TextEncoder().encode(text);
+  for (let at = 0; at < octets.length; at++) {
+    const octet = octets[at] ?? 0;
+    if (octet === DOT) {
+      labels.push(label);
+      label = [];
+    } else if (octet === BACKSLASH) {
+      const escaped = unescapeAt(octets, at, text);
+      label.push(lower(escaped.octet));
+      at += escaped.length;
+    } else {
+      label.push(lower(octet));
+    }
+  }
+  if (label.length > 0 || octets.at(-1) !== DOT) labels.push(label);
+  return labels;
+}
+
+function unescapeAt(octets: Uint8Array, at: number, text: string): { octet: number; length: number } {
+  const digits = String.fromCharCode(...octets.subarray(at + 1, at + 4));
+  if (/^\d{3}$/.test(digits)) {
+    if (Number(digits) > 255) throw new NameError('bad-escape', text);
+    return { octet: Number(digits), length: 3 };
+  }
+  const next = octets[at + 1];
+  if (next === undefined || (next >= 0x30 && next <= 0x39)) throw new NameError('bad-escape', text);
+  return { octet: next, length: 1 };
+}
+
+/** The text of an uncompressed wire name that starts at `offset`; lower case. */
+export function nameFromWire(octets: Uint8Array, offset = 0): string {
+  let text = '';
+  let at = offset;
+  for (let length = octets[at] ?? 0; length !== 0; length = octets[at] ?? 0) {
+    if (text !== '') text += '.';
+    for (let i = 1; i <= length; i++) text += octetText(lower(octets[at + i] ?? 0));
+    at += length + 1;
+  }
+  return text === '' ? '.' : text;
+}
+
+function octetText(octet: number): string {
+  if (octet <= 0x20 || octet >= 0x7f) return `\\${String(octet).padStart(3, '0')}`;
+  const character = String.fromCharCode(octet);
+  return '."\\;()@$'.includes(character) ? `\\${character}` : character;
+}
+
+/** Brings a name an operator or an API wrote into the one form used inside. Throws NameError. */
+export function normalizeName(text: string): string {
+  return nameFromWire(nameToWire(text));
+}
+
+/** Whether `name` is `apex` or lies under it; both in normal form. */
+export function isAtOrUnder(name: string, apex: string): boolean {
+  return apex === '.' || name === apex || name.endsWith(`.${apex}`);
+}
+
+/** The name without its first label: `b.c` for `a.b.c`; `.` for a single label; `undefined` for the root. */
+export function parentName(name: string): string | undefined {
+  if (name === '.') return undefined;
+  const dot = /(?<!\\)(?:\\\\)*\./.exec(name);
+  return dot === null ? '.' : name.slice(dot.index + dot[0].length);
+}
+
+/** The name under which PTR records of an IPv4 address are found (RFC 1035 section 3.5). */
+export function reverseNameOfIpv4(address: string): string {
+  return `${address.split('.').reverse().join('.')}.in-addr.arpa`;
+}
+
+const DOT = 0x2e;
+const BACKSLASH = 0x5c;
+
+/** ASCII lower case of one octet (RFC 4343); other octets stay. */
+export function lower(octet: number): number {
+  return octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet;
+}

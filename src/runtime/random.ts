@@ -1,0 +1,31 @@
+import { randomFillSync } from 'node:crypto';
+
+/** Unpredictable numbers (RFC 5452 section 9.2 asks for them in IDs and ports), as one argument. */
+export interface Random {
+  /** An integer from 0 to 65,535. */
+  uint16(): number;
+  /** An integer from 0 to 4,294,967,295. */
+  uint32(): number;
+  /** A number from 0 up to, not including, 1. */
+  fraction(): number;
+}
+
+const WORDS = 1024; // drawn from the kernel at once: one system call serves a thousand exchanges
+const pool = new Uint32Array(WORDS);
+let used = WORDS;
+
+function uint32(): number {
+  if (used === WORDS) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  const drawn = pool[used] ?? 0;
+  pool[used++] = 0;
+  return drawn;
+}
+
+export const systemRandom: Random = {
+  uint16: () => uint32() >>> 16,
+  uint32,
+  fraction: () => uint32() / 0x1_0000_0000,
+};

@@ -1,0 +1,78 @@
+import fc from 'fast-check';
+import t from 'tap';
+import {
+  isAtOrUnder,
+  nameFromWire,
+  nameToWire,
+  normalizeName,
+  parentName,
+  reverseNameOfIpv4,
+} from '../../../src/protocol/words/name.ts';
+import { typeFromText, typeName } from '../../../src/protocol/words/types.ts';
+
+t.test('texts come into one normal form', async (t) => {
+  for (const [text, normal] of [
+    ['.', '.'],
+    ['', '.'],
+    ['Example.COM.', 'example.com'],
+    ['a\\.b.c', 'a\\.b.c'],
+    ['\\065bc', 'abc'],
+    ['\\000x', '\\000x'],
+    ['*.x', '*.x'],
+    ['_status.x', '_status.x'],
+  ] as const) {
+    t.equal(normalizeName(text), normal, JSON.stringify(text));
+  }
+});
+
+t.test('what is no name says why', async (t) => {
+  for (const [text, code] of [
+    ['a..b', 'empty-label'],
+    ['.a', 'empty-label'],
+    ['a..', 'empty-label'],
+    ['x'.repeat(64), 'label-too-long'],
+    [`${'x.'.repeat(127)}x`, 'name-too-long'],
+    ['\\', 'bad-escape'],
+    ['\\256', 'bad-escape'],
+    ['\\1', 'bad-escape'],
+  ] as const) {
+    t.throws(() => nameToWire(text), { name: 'NameError', code, text }, JSON.stringify(text));
+  }
+});
+
+t.test('any octets survive the way to text and back', async (t) => {
+  const label = fc.uint8Array({ minLength: 1, maxLength: 63 });
+  fc.assert(
+    fc.property(fc.array(label, { maxLength: 3 }), (labels) => {
+      const wire = Uint8Array.from([...labels.flatMap((octets) => [octets.length, ...octets]), 0]);
+      const lowered = nameToWire(nameFromWire(wire));
+      return (
+        Buffer.from(wire)
+          .toString('latin1')
+          .replace(/[A-Z]/g, (c) => c.toLowerCase()).length === lowered.length &&
+        nameFromWire(lowered) === nameFromWire(wire)
+      );
+    }),
+  );
+  t.pass('held');
+});
+
+t.test('ancestry', async (t) => {
+  t.ok(isAtOrUnder('a.b.c', 'b.c'));
+  t.ok(isAtOrUnder('b.c', 'b.c'));
+  t.ok(isAtOrUnder('x', '.'));
+  t.notOk(isAtOrUnder('ab.c', 'b.c'));
+  t.equal(parentName('a\\.b.c'), 'c');
+  t.equal(parentName('c'), '.');
+  t.equal(parentName('.'), undefined);
+  t.equal(reverseNameOfIpv4('10.1.2.3'), '3.2.1.10.in-addr.arpa');
+});
+
+t.test('types by mnemonic and by number (RFC 3597 section 5)', async (t) => {
+  t.equal(typeFromText('https'), 65);
+  t.equal(typeFromText('TYPE65280'), 65_280);
+  t.equal(typeFromText('TYPE65536'), undefined);
+  t.equal(typeFromText('nonsense'), undefined);
+  t.equal(typeName(1), 'A');
+  t.equal(typeName(65_280), 'TYPE65280');
+});
