@@ -1,0 +1,58 @@
+/**
+ * Writes the files that are generated from the source; with `--check` writes nothing and exits 1 naming those out of step.
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { configurationPage } from '../src/config/reference/configuration-page.ts';
+import { jsonSchema } from '../src/config/reference/json-schema.ts';
+import { referenceYaml } from '../src/config/reference/reference-yaml.ts';
+
+interface GeneratedFile {
+  /** From the root of the repository. */
+  readonly path: string;
+  readonly text: () => string;
+}
+
+const GENERATED: readonly GeneratedFile[] = [
+  { path: 'config/reference.yaml', text: referenceYaml },
+  { path: 'config/schema.json', text: jsonSchema },
+  { path: 'docs/configuration.md', text: configurationPage },
+];
+
+/** Paths whose file is missing or differs from what the source yields. */
+export async function outOfStep(root: string): Promise<string[]> {
+  const paths: string[] = [];
+  for (const { path, text } of GENERATED) {
+    const written = await readFile(join(root, path), 'utf8').catch(() => undefined);
+    if (written !== text()) paths.push(path);
+  }
+  return paths;
+}
+
+/** Writes all that is out of step and returns its paths. */
+export async function generate(root: string): Promise<string[]> {
+  const paths = await outOfStep(root);
+  for (const { path, text } of GENERATED.filter((one) => paths.includes(one.path))) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), text());
+  }
+  return paths;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const root = join(import.meta.dirname, '..');
+  const unknown = args.find((arg) => arg !== '--check');
+  if (unknown !== undefined) {
+    console.error(`unknown argument "${unknown}": the only one is --check`);
+    return 2;
+  }
+  if (!args.includes('--check')) {
+    for (const path of await generate(root)) console.log(`wrote ${path}`);
+    return 0;
+  }
+  const paths = await outOfStep(root);
+  for (const path of paths) console.error(`${path} is out of step: run "node scripts/generate.ts"`);
+  return paths.length === 0 ? 0 : 1;
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,277 @@
+/** Every metric: its name, what it says, its labels and where in the report it is read. Labels are bounded: configured things only. */
+import type { EndpointReport, StatusReport, UpstreamReport } from './status-report.ts';
+
+/** A value and its labels' values, in the order of `labels`. */
+export type Sample = readonly [value: number, ...labels: string[]];
+
+export interface Metric {
+  readonly name: string;
+  readonly type: 'gauge' | 'counter';
+  readonly help: string;
+  readonly labels: readonly string[];
+  readonly read: (report: StatusReport) => readonly Sample[];
+}
+
+function gauge(name: string, help: string, labels: readonly string[], read: Metric['read']): Metric {
+  return { name: `outpost_dns_${name}`, type: 'gauge', help, labels, read };
+}
+
+function counter(name: string, help: string, labels: readonly string[], read: Metric['read']): Metric {
+  return { name: `outpost_dns_${name}_total`, type: 'counter', help, labels, read };
+}
+
+/** A counter with one label over a record of counts. */
+function counts(
+  name: string,
+  help: string,
+  label: string,
+  pick: (queries: StatusReport['queries']) => Readonly<Record<string, number>>,
+): Metric {
+  return counter(name, help, [label], ({ queries }) =>
+    Object.entries(pick(queries)).map(([key, value]): Sample => [value, key]),
+  );
+}
+
+const CLUSTER = ['cluster', 'region'] as const;
+
+/** One sample for each endpoint; `undefined` leaves the endpoint out. */
+function ofEndpoints(value: (endpoint: EndpointReport) => number | undefined): Metric['read'] {
+  return ({ endpoints }) =>
+    endpoints.flatMap((endpoint): readonly Sample[] => {
+      const found = value(endpoint);
+      return found === undefined ? [] : [[found, endpoint.cluster, endpoint.region ?? '']];
+    });
+}
+
+function ofUpstreams(value: (upstream: UpstreamReport) => number | undefined): Metric['read'] {
+  return ({ upstreams }) =>
+    upstreams.flatMap((upstream): readonly Sample[] => {
+      const found = value(upstream);
+      return found === undefined ? [] : [[found, upstream.upstream]];
+    });
+}
+
+const ENDPOINT_METRICS: readonly Metric[] = [
+  gauge(
+    'endpoint_source_age_seconds',
+    'Seconds since the source last confirmed the endpoint; absent when it never has.',
+    [...CLUSTER, 'source'],
+    ({ endpoints }) =>
+      endpoints.flatMap(({ cluster, region = '', sources }) =>
+        sources.flatMap(({ source, ageSeconds }): readonly Sample[] =>
+          ageSeconds === undefined ? [] : [[ageSeconds, cluster, region, source]],
+        ),
+      ),
+  ),
+  gauge(
+    'endpoint_age_seconds',
+    'Seconds since any source last confirmed the addresses served; warn at 7 and 30 days.',
+    CLUSTER,
+    ofEndpoints(({ confirmedAgeSeconds }) => confirmedAgeSeconds),
+  ),
+  gauge(
+    'endpoint_addresses',
+    'Addresses served for the endpoint.',
+    CLUSTER,
+    ofEndpoints(({ addresses }) => addresses.length),
+  ),
+  gauge(
+    'endpoint_address_info',
+    'Always 1: one series for each address served.',
+    [...CLUSTER, 'endpoint', 'address'],
+    ({ endpoints }) =>
+      endpoints.flatMap(({ cluster, region = '', endpoint = '', addresses }) =>
+        addresses.map(({ address }): Sample => [1, cluster, region, endpoint, address]),
+      ),
+  ),
+  gauge(
+    'endpoint_dead_addresses',
+    'Addresses served last because the last probes of them failed.',
+    CLUSTER,
+    ofEndpoints(({ addresses }) => addresses.filter(({ isDead }) => isDead).length),
+  ),
+  gauge(
+    'endpoint_basis_info',
+    'Always 1: what the addresses were decided from.',
+    [...CLUSTER, 'basis'],
+    ({ endpoints }) =>
+      endpoints.map(({ cluster, region = '', basis }): Sample => [1, cluster, region, basis]),
+  ),
+  gauge(
+    'endpoint_change_held',
+    '1 while a suspicious change is held back.',
+    CLUSTER,
+    ofEndpoints(({ held }) => Number(held !== undefined)),
+  ),
+  gauge(
+    'endpoint_sources_disagree',
+    '1 while name and interface sources disagree.',
+    CLUSTER,
+    ofEndpoints(({ disagreement }) => Number(disagreement)),
+  ),
+  gauge(
+    'endpoint_likely_cause_info',
+    'Always 1: why the sources probably disagree.',
+    [...CLUSTER, 'cause'],
+    ({ endpoints }) =>
+      endpoints.flatMap(({ cluster, region = '', likelyCause }): readonly Sample[] =>
+        likelyCause === undefined ? [] : [[1, cluster, region, likelyCause]],
+      ),
+  ),
+  gauge(
+    'endpoint_refused_addresses',
+    'Addresses that a source lists and that are refused.',
+    CLUSTER,
+    ofEndpoints(({ refusedAddresses }) => refusedAddresses.length),
+  ),
+  counter('refreshes', 'Refreshes by source and result.', [...CLUSTER, 'source', 'result'], ({ endpoints }) =>
+    endpoints.flatMap(({ cluster, region = '', sources }) =>
+      sources.flatMap(({ source, refreshes }) =>
+        Object.entries(refreshes).map(([result, value]): Sample => [value, cluster, region, source, result]),
+      ),
+    ),
+  ),
+  counter('refresh_duration_seconds', 'Time spent in refreshes.', [...CLUSTER, 'source'], ({ endpoints }) =>
+    endpoints.flatMap(({ cluster, region = '', sources }) =>
+      sources.map(({ source, durationSecondsSum }): Sample => [durationSecondsSum, cluster, region, source]),
+    ),
+  ),
+];
+
+const QUERY_METRICS: readonly Metric[] = [
+  counts('queries', 'Messages received.', 'transport', ({ received }) => received),
+  counts('replies', 'Replies sent.', 'transport', ({ replies }) => replies),
+  counts('answers', 'Answers by where they came from.', 'origin', ({ answers }) => answers),
+  counts('responses', 'Replies by response code.', 'rcode', ({ rcodes }) => rcodes),
+  counts('dropped_messages', 'Messages that got no reply, by reason.', 'reason', ({ dropped }) => dropped),
+  counts(
+    'limited_queries',
+    'Queries refused or cut short by a limit, by reason.',
+    'reason',
+    ({ limited }) => limited,
+  ),
+  counts(
+    'faults',
+    'Faults of this server or its sockets; each is a defect or a host in trouble.',
+    'kind',
+    ({ faults }) => faults,
+  ),
+  counts('send_errors', 'Replies that the kernel did not take.', 'reason', ({ sendErrors }) => sendErrors),
+  counts(
+    'tcp_connections',
+    'TCP connections by what became of them.',
+    'event',
+    ({ connections }) => connections,
+  ),
+  gauge('pending_queries', 'Queries that wait for an upstream.', [], ({ queries }) => [[queries.pending]]),
+  gauge('cache_entries', 'Answers in the cache.', [], ({ cache }) => [[cache.entries]]),
+  gauge('cache_size_octets', 'Octets that the cache takes.', [], ({ cache }) => [[cache.octets]]),
+  gauge('cache_limit_octets', 'Octets that the cache may take.', [], ({ cache }) => [[cache.limitOctets]]),
+  counter('cache_evictions', 'Answers dropped for want of room.', [], ({ cache }) => [[cache.evictions]]),
+  counter('cache_prefetches', 'Answers fetched anew before they expired.', [], ({ cache }) => [
+    [cache.prefetches],
+  ]),
+];
+
+const PATH_METRICS: readonly Metric[] = [
+  gauge(
+    'upstream_healthy',
+    '1 while the upstream answers.',
+    ['upstream'],
+    ofUpstreams(({ isHealthy }) => Number(isHealthy)),
+  ),
+  gauge(
+    'upstream_rtt_seconds',
+    'Smoothed round-trip time; absent when never measured.',
+    ['upstream'],
+    ofUpstreams(({ rttSeconds }) => rttSeconds),
+  ),
+  gauge(
+    'upstream_in_flight',
+    'Exchanges under way.',
+    ['upstream'],
+    ofUpstreams(({ inFlight }) => inFlight),
+  ),
+  gauge(
+    'upstream_looping',
+    '1 when our own query came back from it: it forwards to us.',
+    ['upstream'],
+    ofUpstreams(({ isLooping }) => Number(isLooping)),
+  ),
+  counter(
+    'upstream_mismatched_replies',
+    'Replies that matched no exchange (RFC 5452): strays or forgeries.',
+    ['upstream'],
+    ofUpstreams(({ mismatched }) => mismatched),
+  ),
+  counter('upstream_exchanges', 'Exchanges begun.', ['upstream', 'transport'], ({ upstreams }) =>
+    upstreams.flatMap(({ upstream, exchanges }) =>
+      Object.entries(exchanges).map(([transport, value]): Sample => [value, upstream, transport]),
+    ),
+  ),
+  counter('upstream_failures', 'Exchanges that failed, by reason.', ['upstream', 'reason'], ({ upstreams }) =>
+    upstreams.flatMap(({ upstream, failures }) =>
+      Object.entries(failures).map(([reason, value]): Sample => [value, upstream, reason]),
+    ),
+  ),
+  gauge(
+    'link_connected',
+    '1 connected, 0.5 degraded, 0 disconnected; absent while unknown.',
+    ['side', 'key'],
+    ({ link }) =>
+      link.paths.flatMap(({ side, key, condition }): readonly Sample[] =>
+        condition === 'unknown' ? [] : [[LINK_VALUE[condition], side, key]],
+      ),
+  ),
+  gauge(
+    'link_condition_age_seconds',
+    'Seconds since the path took its present condition.',
+    ['side', 'key'],
+    ({ link }) => link.paths.map(({ side, key, ageSeconds }): Sample => [ageSeconds, side, key]),
+  ),
+];
+
+const LINK_VALUE = { connected: 1, degraded: 0.5, disconnected: 0 } as const;
+
+const SERVER_METRICS: readonly Metric[] = [
+  gauge('build_info', 'Always 1: what runs.', ['version', 'runtime'], ({ server }) => [
+    [1, server.version, server.runtime],
+  ]),
+  gauge(
+    'listener_info',
+    'Always 1: an address listened on, and how its datagrams are read.',
+    ['address', 'udp'],
+    ({ server }) => server.listening.map(({ address, udp }): Sample => [1, address, udp]),
+  ),
+  gauge('ready', '1 when every endpoint can be answered.', [], ({ server }) => [[Number(server.ready)]]),
+  gauge(
+    'configuration_age_seconds',
+    'Seconds since the running configuration was loaded.',
+    [],
+    ({ server }) => [[server.configuration.ageSeconds]],
+  ),
+  gauge(
+    'configuration_reload_failed',
+    '1 when the last reload was refused and the older configuration runs on.',
+    [],
+    ({ server }) => [[Number(server.configuration.lastReloadFailed)]],
+  ),
+  gauge('state_generation', 'Generation of the state file.', [], ({ state }) => [[state.generation]]),
+  gauge(
+    'state_saved_age_seconds',
+    'Seconds since the state was last written by this process.',
+    [],
+    ({ state }) => (state.savedAgeSeconds === undefined ? [] : [[state.savedAgeSeconds]]),
+  ),
+  gauge('state_pending', '1 while something is not on disk yet.', [], ({ state }) => [
+    [Number(state.isPending)],
+  ]),
+  counter('state_save_failures', 'Saves that failed.', [], ({ state }) => [[state.saveFailures]]),
+];
+
+export const METRICS: readonly Metric[] = [
+  ...ENDPOINT_METRICS,
+  ...QUERY_METRICS,
+  ...PATH_METRICS,
+  ...SERVER_METRICS,
+];

@@ -1,0 +1,39 @@
+/** The pages of the HTTP server: a literal list of paths and what each is for. */
+import { jsonPage, type Page, textPage } from './http-server.ts';
+import type { Metrics } from './metrics.ts';
+import type { StatusReport } from './status-report.ts';
+
+export interface PagesOptions {
+  readonly report: () => StatusReport;
+  readonly metrics: Metrics;
+}
+
+export function createPages({
+  report,
+  metrics,
+}: PagesOptions): ReadonlyMap<string, () => Page | Promise<Page>> {
+  return new Map<string, () => Page | Promise<Page>>([
+    ['/', () => textPage(200, INDEX)],
+    [
+      '/metrics',
+      async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() }),
+    ],
+    // alive: the event loop runs, so a supervisor need not restart us; says nothing about AWS or upstreams
+    ['/healthz', () => textPage(200, 'ok\n')],
+    ['/readyz', () => readiness(report())],
+    ['/status', () => jsonPage(200, report())],
+  ]);
+}
+
+const INDEX = `outpost-dns
+/metrics  for Prometheus
+/healthz  200 while the process runs
+/readyz   200 when every endpoint can be answered, else 503 and why
+/status   what is served, from which source, how fresh (JSON)
+`;
+
+function readiness({ server }: StatusReport): Page {
+  return server.ready
+    ? textPage(200, 'ready\n')
+    : textPage(503, `not ready\n${server.notReady.join('\n')}\n`);
+}

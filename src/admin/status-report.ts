@@ -1,0 +1,107 @@
+/** The one report that `/status`, `/metrics` and the CLI are made from. Ages are seconds; absent means never. */
+import { z } from 'zod';
+
+const counts = z.record(z.string(), z.number());
+const age = z.number().optional();
+
+const source = z.object({
+  source: z.string(),
+  latest: z.enum(['untried', 'succeeded', 'failed']),
+  /** Since the source last confirmed what it lists, restarts included. */
+  ageSeconds: age,
+  lastFailure: z.object({ reason: z.string(), detail: z.string(), ageSeconds: z.number() }).optional(),
+  nextAttemptInSeconds: z.number().optional(),
+  addresses: z.array(z.string()).optional(),
+  /** Refreshes of this process by result. */
+  refreshes: counts,
+  durationSecondsSum: z.number(),
+});
+
+const endpoint = z.object({
+  cluster: z.string(),
+  region: z.string().optional(),
+  endpoint: z.string().optional(),
+  basis: z.string(),
+  ttlSeconds: z.number(),
+  lastRefreshFailed: z.boolean(),
+  addresses: z.array(z.object({ address: z.string(), isDead: z.boolean(), seenBy: z.array(z.string()) })),
+  changedAgeSeconds: age,
+  /** Since any source last confirmed the addresses. */
+  confirmedAgeSeconds: age,
+  sources: z.array(source),
+  held: z.object({ addresses: z.array(z.string()), reason: z.string(), ageSeconds: z.number() }).optional(),
+  disagreement: z.boolean(),
+  likelyCause: z.string().optional(),
+  refusedAddresses: z.array(z.string()),
+  warnings: z.array(z.string()),
+});
+
+const upstream = z.object({
+  upstream: z.string(),
+  isHealthy: z.boolean(),
+  rttSeconds: z.number().optional(),
+  inFlight: z.number(),
+  exchanges: counts,
+  failures: counts,
+  mismatched: z.number(),
+  isLooping: z.boolean(),
+});
+
+const linkState = z.object({
+  condition: z.enum(['unknown', 'connected', 'degraded', 'disconnected']),
+  reason: z.string(),
+  ageSeconds: z.number(),
+});
+
+export const statusReport = z.object({
+  server: z.object({
+    version: z.string(),
+    runtime: z.string(),
+    startedAt: z.string(),
+    uptimeSeconds: z.number(),
+    ready: z.boolean(),
+    /** One sentence for each reason; empty when ready. */
+    notReady: z.array(z.string()),
+    listening: z.array(z.object({ address: z.string(), udp: z.string() })),
+    configuration: z.object({ ageSeconds: z.number(), lastReloadFailed: z.boolean() }),
+  }),
+  link: z.object({
+    summary: linkState,
+    paths: z.array(linkState.extend({ side: z.enum(['aws', 'upstream']), key: z.string() })),
+  }),
+  endpoints: z.array(endpoint),
+  upstreams: z.array(upstream),
+  queries: z.object({
+    received: counts,
+    replies: counts,
+    /** By the step of the resolver that answered. */
+    answers: counts,
+    rcodes: counts,
+    dropped: counts,
+    limited: counts,
+    faults: counts,
+    sendErrors: counts,
+    connections: counts,
+    pending: z.number(),
+  }),
+  cache: z.object({
+    entries: z.number(),
+    octets: z.number(),
+    limitOctets: z.number(),
+    evictions: z.number(),
+    prefetches: z.number(),
+  }),
+  state: z.object({
+    directory: z.string(),
+    generation: z.number(),
+    isPending: z.boolean(),
+    savedAgeSeconds: age,
+    saveFailures: z.number(),
+    failure: z.string().optional(),
+    faults: z.array(z.string()),
+  }),
+});
+
+export type StatusReport = z.infer<typeof statusReport>;
+export type EndpointReport = StatusReport['endpoints'][number];
+export type UpstreamReport = StatusReport['upstreams'][number];

@@ -1,0 +1,57 @@
+/** What no single key can know: the checks that look at several, as one list. They read what is valid and skip the rest. */
+import type { DraftOf } from '../draft.ts';
+import type { Finding, Path } from '../fault.ts';
+import type { schema } from '../schema.ts';
+import { adminApart, listenersApart, upstreamsElsewhere } from './addresses.ts';
+import {
+  addressSources,
+  duplicateEndpoints,
+  duplicateNames,
+  pinsAllowed,
+  probeTimes,
+  route53Pairs,
+  whereToLook,
+} from './clusters.ts';
+import { duplicateItems } from './duplicates.ts';
+import { bounds } from './order.ts';
+import { duplicateZones, oneRule, recordsRead, recordsTogether, zonesApartFromEndpoints } from './zones.ts';
+
+export type Draft = DraftOf<typeof schema>;
+export type DraftCluster = NonNullable<NonNullable<Draft['clusters']>[number]>;
+export type DraftZone = NonNullable<NonNullable<Draft['zones']>[number]>;
+
+export interface CheckContext {
+  readonly draft: Draft;
+  /** Whether a value at, above or below a path has a fault of its own, so that nothing follows from its absence. */
+  isFaulty(path: Path): boolean;
+  /** Whether a path was written, by file or variable; otherwise its value is the default. */
+  isWritten(path: Path): boolean;
+  /** Addresses of this machine's interfaces, in canonical text. */
+  readonly ownAddresses: ReadonlySet<string>;
+}
+
+export type Check = (context: CheckContext) => Iterable<Finding>;
+
+const CHECKS: readonly Check[] = [
+  duplicateNames, // a cluster's name is its key in the state, the metrics and the log
+  duplicateEndpoints, // a name is answered from one record
+  whereToLook, // nothing can be looked up without a Region or a name
+  route53Pairs, // a source without its key, or a key without its source, would silently do nothing
+  addressSources, // a cluster that never gets an address is answered SERVFAIL for ever
+  pinsAllowed, // a pin is an address like any other
+  probeTimes,
+  duplicateItems,
+  duplicateZones, // which of the two rules holds?
+  oneRule,
+  recordsRead,
+  recordsTogether,
+  zonesApartFromEndpoints, // promise 1: nothing takes an endpoint away
+  listenersApart, // the second would fail to bind
+  adminApart,
+  upstreamsElsewhere, // a loop
+  bounds,
+];
+
+export function check(context: CheckContext): Finding[] {
+  return CHECKS.flatMap((one) => [...one(context)]);
+}

@@ -1,0 +1,95 @@
+/** The configuration as the rest of the program gets it: plain data, checked, frozen, with units in the names. */
+import type { SocketAddress } from './kinds/address.ts';
+import type { Upstream } from './kinds/upstream.ts';
+import type { ZoneRecord } from './zone-record.ts';
+
+export type { SocketAddress } from './kinds/address.ts';
+export type { Upstream } from './kinds/upstream.ts';
+export type { ZoneRecord } from './zone-record.ts';
+
+export type SourceName = 'dns' | 'interfaces' | 'cluster' | 'route53';
+
+export interface Config {
+  readonly clusters: readonly ClusterConfig[];
+  readonly upstreams: readonly Upstream[];
+  readonly listen: { readonly dns: readonly SocketAddress[] };
+  /** Networks in CIDR form. */
+  readonly clients: { readonly allow: readonly string[] };
+  readonly zones: readonly ZoneConfig[];
+  readonly refresh: RefreshConfig;
+  readonly forward: ForwardConfig;
+  readonly cache: CacheConfig;
+  readonly limits: LimitsConfig;
+  readonly identity: { readonly version?: string; readonly id?: string };
+  readonly admin: { readonly listen: SocketAddress };
+  readonly state: { readonly directory: string };
+  readonly log: {
+    readonly level: 'debug' | 'info' | 'warn' | 'error';
+    readonly format: 'auto' | 'json' | 'pretty';
+  };
+}
+
+export interface ClusterConfig {
+  readonly name: string;
+  readonly region?: string;
+  readonly endpoint?: string;
+  readonly vpcId?: string;
+  /** With the defaults filled in; never empty, none twice. */
+  readonly sources: readonly SourceName[];
+  readonly route53?: { readonly kind: 'zone'; readonly zoneId: string } | { readonly kind: 'find' };
+  /** IPv4 networks in CIDR form. */
+  readonly allowedAddresses: readonly string[];
+  /** IPv4 addresses, each inside `allowedAddresses`. */
+  readonly pin: readonly string[];
+  readonly probe: {
+    readonly enabled: boolean;
+    readonly port: number;
+    readonly intervalMs: number;
+    readonly timeoutMs: number;
+  };
+  readonly profile?: string;
+}
+
+export type ZoneConfig =
+  | { readonly kind: 'forward'; readonly name: string; readonly forwardTo: readonly Upstream[] }
+  | { readonly kind: 'answer'; readonly name: string; readonly answer: 'nxdomain' | 'servfail' | 'refused' }
+  | { readonly kind: 'records'; readonly name: string; readonly records: readonly ZoneRecord[] };
+
+export interface RefreshConfig {
+  readonly intervalMs: Readonly<Record<SourceName, number>>;
+  readonly jitterPercent: number;
+  readonly retryMinMs: number;
+  readonly retryMaxMs: number;
+  readonly deadlineMs: number;
+}
+
+export interface ForwardConfig {
+  readonly deadlineMs: number;
+  readonly attemptMinMs: number;
+  readonly attemptMaxMs: number;
+  readonly inFlight: number;
+  readonly caseRandomization: boolean;
+  readonly trustAuthenticatedData: boolean;
+}
+
+export interface CacheConfig {
+  readonly sizeOctets: number;
+  readonly maxTtlSeconds: number;
+  readonly negativeTtlSeconds: number;
+  /** Infinity for `unlimited`. */
+  readonly staleForMs: number;
+  readonly staleTtlSeconds: number;
+  readonly prefetch: boolean;
+}
+
+export interface LimitsConfig {
+  readonly tcpConnections: number;
+  readonly tcpConnectionsPerClient: number;
+  readonly tcpIdleMs: number;
+  readonly tcpFrameMs: number;
+  readonly tcpPipelined: number;
+  /** 0 for no limit. */
+  readonly responsesPerSecond: number;
+  /** 0 for never. */
+  readonly slip: number;
+}

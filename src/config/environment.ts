@@ -1,0 +1,182 @@
+/**
+ * Environment variables that override single keys, for containers: `OUTPOST_DNS_LOG__LEVEL`, `OUTPOST_DNS_CLUSTERS__0__REGION`,
+ * `OUTPOST_DNS_UPSTREAMS` with commas. The environment is an argument; what is found is laid over the data of the file.
+ */
+import * as z from 'zod';
+import { type Fault, type Path, pathText, quoted, shortened } from './fault.ts';
+import { type AnySchema, inside } from './key.ts';
+import { schema } from './schema.ts';
+import { nearestWord } from './suggest.ts';
+
+export const VARIABLE_PREFIX = 'OUTPOST_DNS_';
+
+export interface Override {
+  readonly variable: string;
+  readonly path: Path;
+  readonly value: unknown;
+}
+
+export interface Overrides {
+  readonly overrides: readonly Override[];
+  readonly faults: readonly Fault[];
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Every variable of ours, told apart by its name alone; values are checked where the file's own are. */
+export function readVariables(environment: Environment): Overrides {
+  const overrides: Override[] = [];
+  const faults: Fault[] = [];
+  const taken = new Map<string, string>();
+  for (const [variable, text] of Object.entries(environment).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if (text === undefined || !variable.startsWith(VARIABLE_PREFIX) || isServiceLink(variable)) continue;
+    const found = readVariable(variable, text);
+    if ('message' in found) {
+      faults.push(found);
+      continue;
+    }
+    const first = taken.get(pathText(found.path));
+    if (first === undefined) overrides.push(found);
+    else faults.push(variableFault(found, `sets the same key as ${first}`, 'keep one of the two'));
+    taken.set(pathText(found.path), variable);
+  }
+  return { overrides, faults };
+}
+
+/**
+ * Kubernetes sets variables in every pod for every service of the namespace: one named `outpost-dns` yields
+ * `OUTPOST_DNS_PORT` and `OUTPOST_DNS_SERVICE_HOST`, and `outpost-dns-metrics` the like. None is meant for us.
+ */
+function isServiceLink(variable: string): boolean {
+  const name = variable.slice(VARIABLE_PREFIX.length);
+  return (
+    !name.includes('__') &&
+    /^(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/.test(
+      name,
+    )
+  );
+}
+
+function readVariable(variable: string, text: string): Override | Fault {
+  const path: (string | number)[] = [];
+  let at: AnySchema = schema;
+  for (const word of variable.slice(VARIABLE_PREFIX.length).split('__')) {
+    const step = stepOf(inside(at), word);
+    if (step === undefined) return unknownVariable(variable, path, inside(at), word);
+    path.push(step.step);
+    at = step.schema;
+  }
+  const kind = inside(at);
+  const list = kind instanceof z.ZodArray ? inside(kind.element) : undefined;
+  if (kind instanceof z.ZodObject || list instanceof z.ZodObject) {
+    const below = list === undefined ? '' : '__0';
+    const one = `${variable}${below}__${variableName(keysOf(list ?? kind).slice(0, 1))}`;
+    return variableFault(
+      { variable, path, value: text },
+      'not a single value',
+      `set its keys one by one, such as ${one}`,
+    );
+  }
+  return { variable, path, value: list === undefined ? scalarOf(kind, text) : listOf(list, text) };
+}
+
+function stepOf(at: AnySchema, word: string): { step: string | number; schema: AnySchema } | undefined {
+  if (at instanceof z.ZodArray)
+    return /^(?:0|[1-9][0-9]{0,4})$/.test(word) ? { step: Number(word), schema: at.element } : undefined;
+  if (!(at instanceof z.ZodObject)) return undefined;
+  const entry = Object.entries<AnySchema>(at.shape).find(([key]) => key.toLowerCase() === word.toLowerCase());
+  return entry === undefined ? undefined : { step: entry[0], schema: entry[1] };
+}
+
+function unknownVariable(variable: string, path: Path, at: AnySchema, word: string): Fault {
+  const keys = keysOf(at);
+  const near = nearestWord(word.replaceAll('_', ''), keys);
+  let mend = 'remove it: no key has such a name';
+  if (near !== undefined) mend = `did you mean ${VARIABLE_PREFIX}${variableName([...path, near])}?`;
+  else if (at instanceof z.ZodArray) mend = 'write the number of an item, counted from 0';
+  else if (path.length > 0 && keys.length === 0)
+    mend = `write ${VARIABLE_PREFIX}${variableName(path)}: nothing lies below it`;
+  return { file: 'environment', variable: shortened(variable), path: '', message: 'unknown variable', mend };
+}
+
+function keysOf(at: AnySchema): readonly string[] {
+  return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
+}
+
+/** A path as it stands in the name of a variable, without the prefix. */
+export function variableName(path: Path): string {
+  return path.map((step) => String(step).toUpperCase()).join('__');
+}
+
+function listOf(item: AnySchema, text: string): unknown[] {
+  if (text.trim() === '') return [];
+  return text.split(',').map((part) => scalarOf(item, part.trim()));
+}
+
+/** Text that is no number or truth value stays text, for validation to refuse. */
+function scalarOf(kind: AnySchema, text: string): unknown {
+  if (kind instanceof z.ZodNumber && /^-?[0-9]{1,15}(?:\.[0-9]+)?$/.test(text)) return Number(text);
+  if (kind instanceof z.ZodBoolean && /^(?:true|false)$/i.test(text)) return text.toLowerCase() === 'true';
+  return text;
+}
+
+function variableFault(override: Override, message: string, mend: string): Fault {
+  const value = quoted(override.value);
+  return {
+    file: 'environment',
+    variable: override.variable,
+    path: pathText(override.path),
+    ...(value === undefined ? {} : { value }),
+    message,
+    mend,
+  };
+}
+
+/** The file's data with the overrides laid over it. The data is taken over: it is changed in place. */
+export function applyOverrides(
+  data: unknown,
+  overrides: readonly Override[],
+): { data: unknown; faults: readonly Fault[] } {
+  const faults: Fault[] = [];
+  const root = data ?? {};
+  for (const override of [...overrides].sort(byPath)) {
+    const message = setAt(root, override.path, override.value);
+    if (message !== undefined)
+      faults.push(variableFault(override, message, 'number the items from 0 without a gap'));
+  }
+  return { data: root, faults };
+}
+
+/** Whole lists before their items, items in their order: so that what appends an item finds the ones before it. */
+function byPath(one: Override, other: Override): number {
+  for (const [index, step] of one.path.entries()) {
+    const against = other.path[index];
+    if (against === undefined || step === against) continue;
+    if (typeof step === 'number' && typeof against === 'number') return step - against;
+    return String(step) < String(against) ? -1 : 1;
+  }
+  return one.path.length - other.path.length;
+}
+
+/** Sets a value, making the maps and lists on its way; the message says why an item cannot be set. */
+function setAt(root: unknown, path: Path, value: unknown): string | undefined {
+  let at = root;
+  for (const [index, step] of path.entries()) {
+    // Something else stands where a map or a list belongs: that is a fault of the file, reported there.
+    if (typeof at !== 'object' || at === null || Array.isArray(at) !== (typeof step === 'number'))
+      return undefined;
+    if (Array.isArray(at) && Number(step) > at.length) return `item ${step} of a list of ${at.length}`;
+    const next = path[index + 1];
+    if (next === undefined) Reflect.set(at, step, value);
+    else at = childOf(at, step, next);
+  }
+  return undefined;
+}
+
+function childOf(parent: object, step: string | number, next: string | number): unknown {
+  const existing: unknown = Reflect.get(parent, step);
+  if (existing !== undefined && existing !== null) return existing;
+  const made: unknown = typeof next === 'number' ? [] : {};
+  Reflect.set(parent, step, made);
+  return made;
+}

@@ -1,0 +1,90 @@
+/** What is wrong with a configuration, where, and how to mend it; and the room's one error class. */
+
+export type Path = readonly (string | number)[];
+
+/** A fault before its place in the file is known: what a check reports. */
+export interface Finding {
+  readonly path: Path;
+  readonly message: string;
+  readonly mend: string;
+  /** The key is at fault, whatever its value. */
+  readonly isKey?: true;
+}
+
+export interface Fault {
+  /** The file as it was named, or `environment` when a variable is at fault. */
+  readonly file: string;
+  /** Counted from 1. */
+  readonly line?: number;
+  /** Counted from 1. */
+  readonly column?: number;
+  /** The environment variable at fault, in place of a line. */
+  readonly variable?: string;
+  /** Such as `clusters[0].region`; empty for the file as a whole. */
+  readonly path: string;
+  /** The bad value as JSON would write it, shortened. */
+  readonly value?: string;
+  readonly message: string;
+  readonly mend: string;
+}
+
+/** `unreadable`: no text could be had; `malformed`: the text is not YAML as we take it; `invalid`: its values are wrong. */
+export type ConfigErrorCode = 'unreadable' | 'malformed' | 'invalid';
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly code: ConfigErrorCode;
+  readonly faults: readonly Fault[];
+
+  constructor(code: ConfigErrorCode, faults: readonly Fault[]) {
+    const count = faults.length === 1 ? '1 fault' : `${faults.length} faults`;
+    super(`cannot use the configuration: ${count}\n${formatFaults(faults)}`);
+    this.code = code;
+    this.faults = faults;
+  }
+}
+
+// A file of another program can hold a fault on each of its lines; the rest follows once these are mended.
+const SHOWN_FAULTS = 50;
+
+/** One line with place, path, value and message, and an indented one with the mend, for each fault. */
+export function formatFaults(faults: readonly Fault[]): string {
+  const lines = faults.slice(0, SHOWN_FAULTS).map((fault) => {
+    const parts = [placeText(fault), fault.path, fault.value, fault.message].filter((part) => part);
+    return `${parts.join(': ')}\n    ${fault.mend}`;
+  });
+  if (faults.length > SHOWN_FAULTS) lines.push(`and ${faults.length - SHOWN_FAULTS} more faults`);
+  return lines.join('\n');
+}
+
+function placeText(fault: Fault): string {
+  if (fault.variable !== undefined) return `${fault.file} ${fault.variable}`;
+  if (fault.line === undefined) return fault.file;
+  return `${fault.file}:${fault.line}:${fault.column ?? 1}`;
+}
+
+/** `['clusters', 0, 'region']` as `clusters[0].region`; a key that is no plain word goes in brackets and quotes. */
+export function pathText(path: Path): string {
+  let text = '';
+  for (const step of path) {
+    if (typeof step === 'number') text += `[${step}]`;
+    else if (/^[A-Za-z_][\w-]*$/.test(step)) text += text === '' ? step : `.${step}`;
+    else text += `[${JSON.stringify(shortened(step))}]`;
+  }
+  return text;
+}
+
+/** A scalar or a short list as a person would recognise it; undefined for a map, which says nothing in one line. */
+export function quoted(value: unknown): string | undefined {
+  if (typeof value === 'string') return JSON.stringify(shortened(value));
+  if (typeof value === 'number') return String(value); // JSON has no .inf and no .nan
+  if (typeof value === 'boolean') return String(value);
+  if (Array.isArray(value)) return `[${shortened(value.map((item) => quoted(item) ?? '{...}').join(', '))}]`;
+  return undefined;
+}
+
+const SHOWN_CHARACTERS = 80;
+
+export function shortened(text: string): string {
+  return text.length <= SHOWN_CHARACTERS ? text : `${text.slice(0, SHOWN_CHARACTERS)}...`;
+}

@@ -1,0 +1,170 @@
+/** IP addresses, networks and sockets as text: read strictly, handed on in canonical form. */
+import ipaddr from 'ipaddr.js';
+import { type Reading, textKind } from '../key.ts';
+
+export interface SocketAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+export type ParsedAddress = ipaddr.IPv4 | ipaddr.IPv6;
+
+/** A single IPv4 address that a machine can have. */
+export function ipv4Address() {
+  return textKind(readIpv4Address, { allowed: 'an IPv4 address, such as 10.0.3.10', pattern: '^[0-9.]+$' });
+}
+
+/** A network of either family, as `10.0.0.0/8`. */
+export function network() {
+  return textKind((text) => readNetwork(text), {
+    allowed: 'a network in CIDR form, such as 10.0.0.0/8 or fd00::/8',
+    pattern: '^[0-9A-Fa-f.:]+/[0-9]{1,3}$',
+  });
+}
+
+/** An IPv4 network, as `10.0.0.0/8`. */
+export function ipv4Network() {
+  return textKind(readIpv4Network, {
+    allowed: 'an IPv4 network in CIDR form, such as 10.0.0.0/8',
+    pattern: '^[0-9.]+/[0-9]{1,2}$',
+  });
+}
+
+/** An address to listen on, port 0 meaning any free one. */
+export function listenAddress(defaultPort: number) {
+  return textKind((text) => readSocketAddress(text, defaultPort, 0), {
+    allowed: `an address with an optional port (default ${defaultPort}), such as 127.0.0.1:${defaultPort} or [::1]:${defaultPort}`,
+    pattern: '^[0-9A-Fa-f.:\\[\\]]+$',
+  });
+}
+
+/** `10.0.0.2`, `10.0.0.2:53`, `fd00::2`, `[fd00::2]`, `[fd00::2]:53`. */
+export function readSocketAddress(
+  text: string,
+  defaultPort: number,
+  leastPort: 0 | 1,
+): Reading<SocketAddress> {
+  const { host, portText } = splitPort(text);
+  const address = parseAddress(host);
+  if (address === undefined) return notAnAddress(text, host, portText);
+  const refused = refusedForm(address, portText === undefined ? '' : `:${portText}`);
+  if (refused !== undefined) return refused;
+  const port = portText === undefined ? defaultPort : portOf(portText, leastPort);
+  if (port === undefined) return { message: `port "${portText}" is not a number from ${leastPort} to 65535` };
+  return { value: { address: addressText(address), port } };
+}
+
+function splitPort(text: string): { host: string; portText: string | undefined } {
+  const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text);
+  if (bracketed !== null) return { host: bracketed[1] ?? '', portText: bracketed[2] };
+  const first = text.indexOf(':');
+  // Two colons without brackets: an IPv6 address, and no way to tell a port from its last group.
+  if (first === -1 || text.indexOf(':', first + 1) !== -1) return { host: text, portText: undefined };
+  return { host: text.slice(0, first), portText: text.slice(first + 1) };
+}
+
+function portOf(text: string, least: number): number | undefined {
+  if (!/^[0-9]{1,5}$/.test(text)) return undefined;
+  const port = Number(text);
+  return port >= least && port <= 65_535 ? port : undefined;
+}
+
+function notAnAddress(text: string, host: string, portText: string | undefined): Reading<never> {
+  const port = portText === undefined ? '' : `:${portText}`;
+  if (/^\w+:\/\//.test(text)) return { message: 'a URL, not an address' };
+  if (host === '' || host === '*') {
+    return {
+      message: 'no address',
+      mend: `write 0.0.0.0${port} for all of IPv4 and [::]${port} for all of IPv6`,
+    };
+  }
+  if (host === 'localhost') return { message: 'a name, not an address', mend: `write 127.0.0.1${port}` };
+  if (/^[a-z]/i.test(host) && !host.includes(':')) return { message: 'a name, not an address' };
+  return { message: 'not an IP address' };
+}
+
+function refusedForm(address: ParsedAddress, suffix: string): Reading<never> | undefined {
+  if (!(address instanceof ipaddr.IPv6)) return undefined;
+  if (address.zoneId !== undefined) return { message: 'an address with an interface ("%") is not supported' };
+  if (address.isIPv4MappedAddress()) {
+    return {
+      message: 'an IPv4 address in IPv6 form',
+      mend: `write ${address.toIPv4Address().toString()}${suffix}`,
+    };
+  }
+  return undefined;
+}
+
+function readIpv4Address(text: string): Reading<string> {
+  const address = parseAddress(text);
+  if (address === undefined) return { message: 'not an IP address' };
+  if (!(address instanceof ipaddr.IPv4)) return { message: 'an IPv6 address: an Outpost has IPv4 only' };
+  const range = address.range();
+  if (range === 'unspecified' || range === 'loopback' || range === 'multicast' || range === 'broadcast') {
+    return { message: `${range} address: no machine of the cluster can have it` };
+  }
+  return { value: addressText(address) };
+}
+
+const MAPPED_PREFIX = 96; // RFC 4291 section 2.5.5.2
+
+export function readNetwork(text: string): Reading<string> {
+  const match = /^([^/]+)\/([0-9]{1,3})$/.exec(text);
+  const address = parseAddress(match?.[1] ?? text);
+  if (address === undefined) return { message: 'not a network' };
+  const bits = address instanceof ipaddr.IPv4 ? 32 : 128;
+  if (match === null) return withoutPrefix(text, address, bits);
+  const prefix = Number(match[2]);
+  const refused = refusedForm(address, `/${Math.max(0, prefix - MAPPED_PREFIX)}`);
+  if (refused !== undefined) return refused;
+  if (prefix > bits) return { message: `a prefix longer than ${bits}` };
+  const base = `${networkBase(address, prefix)}/${prefix}`;
+  if (base !== `${addressText(address)}/${prefix}`) {
+    return { message: `has bits set beyond the prefix of ${prefix}`, mend: `write ${base}` };
+  }
+  return { value: base };
+}
+
+function withoutPrefix(text: string, address: ParsedAddress, bits: number): Reading<never> {
+  if (text.includes('/')) return { message: 'not a network' };
+  return {
+    message: 'a network without its prefix length',
+    mend: `write ${addressText(address)}/${bits} for the one address`,
+  };
+}
+
+function readIpv4Network(text: string): Reading<string> {
+  const reading = readNetwork(text);
+  if (!('value' in reading) || !reading.value.includes(':')) return reading;
+  return { message: 'an IPv6 network: an Outpost has IPv4 only' };
+}
+
+function networkBase(address: ParsedAddress, prefix: number): string {
+  const cidr = `${addressText(address)}/${prefix}`;
+  return addressText(
+    address instanceof ipaddr.IPv4
+      ? ipaddr.IPv4.networkAddressFromCIDR(cidr)
+      : ipaddr.IPv6.networkAddressFromCIDR(cidr),
+  );
+}
+
+/** An address in its usual spelling; octal, hexadecimal and shortened IPv4 are none here. */
+export function parseAddress(text: string): ParsedAddress | undefined {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text);
+  return ipaddr.IPv6.isValid(text) ? ipaddr.IPv6.parse(text) : undefined;
+}
+
+/** Canonical text: RFC 5952 for IPv6. */
+export function addressText(address: ParsedAddress): string {
+  return address instanceof ipaddr.IPv4 ? address.toString() : address.toRFC5952String();
+}
+
+/** Whether the address, in canonical text, lies in one of the networks. */
+export function isInside(text: string, networks: readonly string[]): boolean {
+  const address = parseAddress(text);
+  if (address === undefined) return false;
+  return networks.some((one) => {
+    const [base, prefix] = ipaddr.parseCIDR(one);
+    return base.kind() === address.kind() && address.match(base, prefix);
+  });
+}

@@ -1,0 +1,102 @@
+/** Checked settings to the configuration that the rest of the program gets: other names, defaults that depend on other keys, frozen. */
+import { defaultSources } from './cluster-sources.ts';
+import type { ClusterConfig, Config, LimitsConfig, RefreshConfig, ZoneConfig } from './config.ts';
+import type { Settings } from './schema.ts';
+import { readZoneRecord } from './zone-record.ts';
+
+/** Takes settings that no check has found fault with. */
+export function normalise(settings: Settings): Config {
+  const { forward, cache } = settings;
+  return frozen<Config>({
+    clusters: settings.clusters.map(clusterConfig),
+    upstreams: settings.upstreams,
+    listen: settings.listen,
+    clients: settings.clients,
+    zones: settings.zones.map(zoneConfig),
+    refresh: refreshConfig(settings.refresh),
+    forward: {
+      deadlineMs: forward.deadline,
+      attemptMinMs: forward.attemptMin,
+      attemptMaxMs: forward.attemptMax,
+      inFlight: forward.inFlight,
+      caseRandomization: forward.caseRandomization,
+      trustAuthenticatedData: forward.trustAuthenticatedData,
+    },
+    cache: {
+      sizeOctets: cache.size,
+      maxTtlSeconds: cache.maxTtl,
+      negativeTtlSeconds: cache.negativeTtl,
+      staleForMs: cache.staleFor,
+      staleTtlSeconds: cache.staleTtl,
+      prefetch: cache.prefetch,
+    },
+    limits: limitsConfig(settings.limits),
+    identity: withoutUndefined(settings.identity),
+    admin: settings.admin,
+    state: settings.state,
+    log: settings.log,
+  });
+}
+
+function clusterConfig(cluster: Settings['clusters'][number]): ClusterConfig {
+  const { route53, sources, probe, region, endpoint, vpcId, profile } = cluster;
+  return {
+    name: cluster.name,
+    ...withoutUndefined({ region, endpoint, vpcId, profile }),
+    sources: sources ?? defaultSources(region !== undefined, route53 !== undefined),
+    ...(route53 === undefined ? {} : { route53: route53Config(route53.zoneId) }),
+    allowedAddresses: cluster.allowedAddresses,
+    pin: cluster.pin,
+    probe: { enabled: probe.enabled, port: probe.port, intervalMs: probe.interval, timeoutMs: probe.timeout },
+  };
+}
+
+function route53Config(zoneId: string | undefined): NonNullable<ClusterConfig['route53']> {
+  return zoneId === undefined ? { kind: 'find' } : { kind: 'zone', zoneId };
+}
+
+function zoneConfig({ name, forwardTo, answer, records }: Settings['zones'][number]): ZoneConfig {
+  if (forwardTo !== undefined) return { kind: 'forward', name, forwardTo };
+  if (answer !== undefined) return { kind: 'answer', name, answer };
+  const read = (records ?? []).flatMap((text) => {
+    const record = readZoneRecord(text, name);
+    return 'value' in record ? [record.value] : [];
+  });
+  return { kind: 'records', name, records: read };
+}
+
+function refreshConfig(refresh: Settings['refresh']): RefreshConfig {
+  const { dns, interfaces, route53, cluster } = refresh;
+  return {
+    intervalMs: { dns, interfaces, route53, cluster },
+    jitterPercent: refresh.jitterPercent,
+    retryMinMs: refresh.retryMin,
+    retryMaxMs: refresh.retryMax,
+    deadlineMs: refresh.deadline,
+  };
+}
+
+function limitsConfig(limits: Settings['limits']): LimitsConfig {
+  return {
+    tcpConnections: limits.tcpConnections,
+    tcpConnectionsPerClient: limits.tcpConnectionsPerClient,
+    tcpIdleMs: limits.tcpIdle,
+    tcpFrameMs: limits.tcpFrame,
+    tcpPipelined: limits.tcpPipelined,
+    responsesPerSecond: limits.responsesPerSecond,
+    slip: limits.slip,
+  };
+}
+
+type Defined<T> = { [Key in keyof T]?: Exclude<T[Key], undefined> };
+
+function withoutUndefined<T extends object>(from: T): Defined<T> {
+  const entries = Object.entries(from).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as Defined<T>; // the same keys less those without a value: more than `fromEntries` can say
+}
+
+function frozen<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  for (const inner of Object.values(value)) frozen(inner);
+  return Object.freeze(value);
+}

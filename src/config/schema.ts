@@ -1,0 +1,279 @@
+/** Every key of the configuration, declared once: kind, bounds, default and a line of doc. */
+import * as z from 'zod';
+import {
+  alternative,
+  choice,
+  choosing,
+  defaulted,
+  flag,
+  list,
+  optional,
+  required,
+  section,
+  wholeNumber,
+} from './key.ts';
+import { ipv4Address, ipv4Network, listenAddress, network } from './kinds/address.ts';
+import { clusterName, hostedZoneId, profileName, regionName, vpcId } from './kinds/aws-names.ts';
+import { domainName } from './kinds/domain-name.ts';
+import { duration, durationOrUnlimited, ttl } from './kinds/duration.ts';
+import { size } from './kinds/size.ts';
+import { absolutePath, characterString, line } from './kinds/text.ts';
+import { upstream } from './kinds/upstream.ts';
+
+const route53 = choosing(
+  { count: 'exactly one', keys: ['zoneId', 'findZone'] },
+  z.strictObject({
+    zoneId: alternative(
+      hostedZoneId(),
+      'the hosted zone that holds the endpoint name',
+      'Z0123456789ABCDEFGHIJ',
+    ),
+    findZone: optional(flag(), 'look the zone up by walking up the labels of the endpoint name', true),
+  }),
+);
+
+const probe = z.strictObject({
+  enabled: defaulted(
+    flag(),
+    true,
+    'connect to each address by TCP and order the dead ones last; none is ever removed',
+  ),
+  port: defaulted(wholeNumber(1, 65_535), 443, 'port to connect to'),
+  interval: defaulted(duration('1s', '1h'), '30s', 'time between two probes of an address'),
+  timeout: defaulted(duration('50ms', '30s'), '2s', 'time after which a probe has failed'),
+});
+
+const cluster = choosing(
+  { count: 'at least one', keys: ['region', 'endpoint'] },
+  z.strictObject({
+    name: required(clusterName(), 'name of the EKS local cluster', 'my-cluster'),
+    region: optional(
+      regionName(),
+      'AWS Region of the Outpost; without it only the name in `endpoint` is looked up',
+      'us-west-2',
+    ),
+    endpoint: optional(
+      domainName('eks-cluster.us-west-2.eks.amazonaws.com'),
+      'name of the API endpoint, where DescribeCluster is not allowed or not reachable yet',
+      'eks-cluster.us-west-2.eks.amazonaws.com',
+    ),
+    vpcId: optional(
+      vpcId(),
+      'VPC of the cluster, where DescribeCluster is not allowed',
+      'vpc-0a1b2c3d4e5f60718',
+    ),
+    sources: optional(
+      list(choice('dns', 'interfaces', 'cluster', 'route53'), 1, 4),
+      'where the addresses come from; by default dns, with `region` also interfaces and cluster, with `route53` also route53',
+      ['dns', 'interfaces', 'cluster', 'route53'],
+    ),
+    route53: section(route53.optional(), 'where the endpoint name is in a hosted zone of your own'),
+    allowedAddresses: defaulted(
+      list(ipv4Network(), 1, 64),
+      ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'],
+      'networks that an address of the endpoint may be in; any other is refused',
+    ),
+    pin: defaulted(
+      list(ipv4Address(), 0, 64),
+      [],
+      'addresses to serve whatever the sources say; shown everywhere as pinned',
+    ),
+    probe: section(probe.prefault({}), 'how the addresses of the endpoint are probed'),
+    profile: optional(
+      profileName(),
+      'profile of the AWS configuration files to take credentials from',
+      'outpost-dns',
+    ),
+  }),
+);
+
+const zone = choosing(
+  { count: 'exactly one', keys: ['forwardTo', 'answer', 'records'] },
+  z.strictObject({
+    name: required(domainName('corp.example'), 'the zone: this name and everything below it', 'corp.example'),
+    forwardTo: alternative(list(upstream(), 1, 16), 'ask these servers', ['10.0.0.53']),
+    answer: alternative(choice('nxdomain', 'servfail', 'refused'), 'answer every question so', 'nxdomain'),
+    records: optional(
+      list(
+        line(
+          'a record as owner, TTL in seconds (may be left out), type and data, such as "www A 10.0.0.5"; ' +
+            'the owner is relative to the zone, "@" is the zone itself',
+        ),
+        1,
+        10_000,
+      ),
+      'answer from these records (A, AAAA, CNAME, TXT, PTR, MX, NS; TTL 60 unless given)',
+      ['www A 10.0.0.5', 'mail 300 MX 10 www', '@ TXT "kept on the site"'],
+    ),
+  }),
+);
+
+const refresh = z.strictObject({
+  dns: defaulted(duration('1s', '1h'), '45s', 'time between two DNS lookups of an endpoint'),
+  interfaces: defaulted(duration('1s', '1d'), '5m', 'time between two listings of network interfaces'),
+  route53: defaulted(
+    duration('1s', '1d'),
+    '5m',
+    'time between two listings of record sets of an own hosted zone',
+  ),
+  cluster: defaulted(duration('1s', '7d'), '1h', 'time between two calls of DescribeCluster'),
+  jitterPercent: defaulted(
+    wholeNumber(0, 50),
+    20,
+    'how far each of these times is varied at random, in per cent',
+  ),
+  retryMin: defaulted(
+    duration('100ms', '10m'),
+    '5s',
+    'wait after the first failure; it doubles with each further one',
+  ),
+  retryMax: defaulted(duration('100ms', '1h'), '60s', 'longest wait after failures'),
+  deadline: defaulted(
+    duration('500ms', '5m'),
+    '20s',
+    'time after which a refresh is given up, whatever it waits for',
+  ),
+});
+
+const forward = z.strictObject({
+  deadline: defaulted(duration('500ms', '30s'), '5s', 'time in which a client gets an answer or SERVFAIL'),
+  attemptMin: defaulted(
+    duration('10ms', '10s'),
+    '200ms',
+    'shortest wait for one upstream before the next is tried',
+  ),
+  attemptMax: defaulted(
+    duration('10ms', '30s'),
+    '2s',
+    'longest wait for one upstream before the next is tried',
+  ),
+  inFlight: defaulted(
+    wholeNumber(1, 65_535),
+    1000,
+    'exchanges with upstreams at a time; above it clients get SERVFAIL',
+  ),
+  caseRandomization: defaulted(
+    flag(),
+    false,
+    'vary the case of names at random against forged replies (0x20)',
+  ),
+  trustAuthenticatedData: defaulted(
+    flag(),
+    false,
+    'pass on the AD bit of upstreams, which must be near and trusted',
+  ),
+});
+
+const cache = z.strictObject({
+  size: defaulted(size('1MiB', '16GiB'), '64MiB', 'memory for forwarded answers'),
+  maxTtl: defaulted(ttl('1s', '7d'), '1d', 'longest time an answer counts as fresh'),
+  negativeTtl: defaulted(ttl('1s', '3h'), '60s', 'longest time a negative answer counts as fresh'),
+  staleFor: defaulted(
+    durationOrUnlimited('0s', '3650d'),
+    '1d',
+    'time after its end in which an answer is served while its upstreams do not answer; 0s turns it off',
+  ),
+  staleTtl: defaulted(ttl('1s', '1h'), '30s', 'TTL that a stale answer is given'),
+  prefetch: defaulted(flag(), true, 'refresh answers in use shortly before their end'),
+});
+
+const limits = z.strictObject({
+  tcpConnections: defaulted(wholeNumber(1, 65_535), 150, 'TCP connections at a time'),
+  tcpConnectionsPerClient: defaulted(
+    wholeNumber(1, 65_535),
+    20,
+    'TCP connections at a time from one address',
+  ),
+  tcpIdle: defaulted(
+    duration('100ms', '10m'),
+    '10s',
+    'time after which an idle TCP connection is closed; less as slots fill',
+  ),
+  tcpFrame: defaulted(duration('100ms', '1m'), '3s', 'time in which a message begun on TCP must be complete'),
+  tcpPipelined: defaulted(wholeNumber(1, 10_000), 100, 'unanswered queries at a time on one TCP connection'),
+  responsesPerSecond: defaulted(
+    wholeNumber(0, 1_000_000),
+    1000,
+    'UDP responses per second to one client network (/24 or /56); 0 turns the limit off',
+  ),
+  slip: defaulted(
+    wholeNumber(0, 10),
+    2,
+    'above that limit, every so many-th response is sent truncated, so that TCP is tried; 0 sends none',
+  ),
+});
+
+const listen = z.strictObject({
+  dns: defaulted(
+    list(listenAddress(53), 1, 64),
+    ['0.0.0.0:53', '[::]:53'],
+    'addresses for DNS, on UDP and TCP',
+  ),
+});
+
+const clients = z.strictObject({
+  allow: defaulted(
+    list(network(), 1, 1000),
+    [
+      '127.0.0.0/8',
+      '::1/128',
+      '10.0.0.0/8',
+      '172.16.0.0/12',
+      '192.168.0.0/16',
+      '100.64.0.0/10',
+      '169.254.0.0/16',
+      'fe80::/10',
+      'fc00::/7',
+    ],
+    'networks of clients that are answered; all others get REFUSED',
+  ),
+});
+
+const identity = z.strictObject({
+  version: optional(
+    characterString('outpost-dns'),
+    'answer to version.bind in class CH; without it REFUSED',
+    'outpost-dns',
+  ),
+  id: optional(characterString('site-1'), 'answer to id.server in class CH; without it REFUSED', 'site-1'),
+});
+
+const admin = z.strictObject({
+  listen: defaulted(
+    listenAddress(9153),
+    '127.0.0.1:9153',
+    'address for metrics, health and status over HTTP, read-only',
+  ),
+});
+
+const state = z.strictObject({
+  directory: defaulted(absolutePath(), '/var/lib/outpost-dns', 'directory of what survives a restart'),
+});
+
+const log = z.strictObject({
+  level: defaulted(choice('debug', 'info', 'warn', 'error'), 'info', 'least level that is logged'),
+  format: defaulted(
+    choice('auto', 'json', 'pretty'),
+    'auto',
+    'auto is pretty on a terminal and json elsewhere',
+  ),
+});
+
+export const schema = z.strictObject({
+  clusters: section(list(cluster, 1, 100), 'the EKS local clusters whose endpoints are kept resolvable'),
+  upstreams: required(list(upstream(), 1, 16), 'servers that everything else is forwarded to', ['10.0.0.2']),
+  listen: section(listen.prefault({}), 'where DNS is served'),
+  clients: section(clients.prefault({}), 'who is served'),
+  zones: section(list(zone, 0, 10_000).prefault([]), 'rules for single zones; none may cover an endpoint'),
+  refresh: section(refresh.prefault({}), 'how often the endpoints are looked up'),
+  forward: section(forward.prefault({}), 'how queries are forwarded'),
+  cache: section(cache.prefault({}), 'how forwarded answers are kept'),
+  limits: section(limits.prefault({}), 'what one client, or all of them, may take'),
+  identity: section(identity.prefault({}), 'what the server says about itself'),
+  admin: section(admin.prefault({}), 'where it is watched'),
+  state: section(state.prefault({}), 'where it keeps what it knows'),
+  log: section(log.prefault({}), 'what it logs'),
+});
+
+/** What validation yields, still with the file's own structure; nothing outside this folder sees it. */
+export type Settings = z.output<typeof schema>;

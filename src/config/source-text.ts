@@ -1,0 +1,81 @@
+/** The text of the configuration file, read once and bounded; every way in which there can be none is a fault that says so. */
+import { open } from 'node:fs/promises';
+
+/** More than a thousand clusters need. Parsing takes time, and a reload does it between two queries. */
+export const MAX_OCTETS = 1024 * 1024;
+
+/** Rejects with an error of the file system; may stop reading after `limitOctets`. */
+export type ReadFile = (path: string, limitOctets: number) => Promise<Uint8Array>;
+
+/** `absent`: there is no such file. */
+export type SourceText =
+  | { readonly text: string }
+  | { readonly absent: true; readonly message: string; readonly mend: string }
+  | { readonly absent: false; readonly message: string; readonly mend: string };
+
+export async function readSourceText(file: string, readFile: ReadFile): Promise<SourceText> {
+  let octets: Uint8Array;
+  try {
+    octets = await readFile(file, MAX_OCTETS + 1);
+  } catch (error) {
+    return unreadable(error);
+  }
+  if (octets.length > MAX_OCTETS) return tooLarge;
+  if (octets.length === 0) return fault('the file is empty', 'write at least clusters and upstreams into it');
+  try {
+    return { text: new TextDecoder('utf-8', { fatal: true }).decode(octets) };
+  } catch {
+    return fault('the file is not UTF-8 text', 'save it as UTF-8; is it the right file?');
+  }
+}
+
+const tooLarge = fault('the file is larger than 1 MiB', 'shorten it; is it the right file?');
+
+/** The same bounds for a text that was not read from a file. */
+export function boundedText(text: string): SourceText {
+  return new TextEncoder().encode(text).length > MAX_OCTETS ? tooLarge : { text };
+}
+
+function fault(message: string, mend: string): SourceText {
+  return { absent: false, message, mend };
+}
+
+function unreadable(error: unknown): SourceText {
+  const code = codeOf(error);
+  switch (code) {
+    case 'ENOENT':
+      return { absent: true, message: 'no such file', mend: 'write it, or name another with --config' };
+    case 'EISDIR':
+      return fault('a directory, not a file', 'name the file in it');
+    case 'EACCES':
+    case 'EPERM':
+      return fault(
+        'the file may not be read by this user',
+        'give the user of the server read permission, on the directories above it too',
+      );
+    case 'ENOTDIR':
+      return fault('a part of the path is not a directory', 'check the path');
+    case 'ELOOP':
+      return fault('too many symbolic links', 'check the links that the path leads through');
+    default:
+      return fault(`cannot read the file: ${code ?? String(error)}`, 'check the file system it is on');
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** Reads at most `limitOctets`, so that neither a huge file nor a device without an end fills the memory. */
+export async function readConfigFile(path: string, limitOctets: number): Promise<Uint8Array> {
+  await using handle = await open(path, 'r');
+  const octets = new Uint8Array(limitOctets);
+  let length = 0;
+  while (length < limitOctets) {
+    const { bytesRead } = await handle.read(octets, length, limitOctets - length);
+    if (bytesRead === 0) break;
+    length += bytesRead;
+  }
+  return octets.subarray(0, length);
+}

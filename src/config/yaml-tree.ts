@@ -1,0 +1,226 @@
+/**
+ * YAML text to plain data, with the place of every value: YAML 1.2 core only, so no tags of any other kind, no merge
+ * keys, no directives, one document. Depth, aliases and the count of nodes are bounded, whatever the text says.
+ */
+import {
+  type Alias,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  type YAMLError,
+  type YAMLMap,
+} from 'yaml';
+import { type Path, pathText, shortened } from './fault.ts';
+
+export interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface TreeFault extends Partial<Position> {
+  readonly path: Path;
+  readonly message: string;
+  readonly mend: string;
+}
+
+export interface YamlTree {
+  readonly data: unknown;
+  /** Whether the data is all of what the text holds; otherwise nothing can be concluded from it. */
+  readonly isWhole: boolean;
+  readonly faults: readonly TreeFault[];
+  /** Where the value of a path starts; undefined for a path that the text does not hold. */
+  valuePosition(path: Path): Position | undefined;
+  /** Where the key that a path ends with starts. */
+  keyPosition(path: Path): Position | undefined;
+}
+
+const MAX_DEPTH = 16; // the deepest key that is declared lies at 4
+const MAX_NODES = 200_000; // 10,000 zones of 16 lines; what aliases repeat counts again
+const MAX_ALIASES = 100; // each costs a walk over the nodes
+const MAX_SYNTAX_FAULTS = 10; // one slip of the pen makes the parser stumble many times
+
+export function readYaml(text: string): YamlTree {
+  const lines = new LineCounter();
+  const document = parseDocument(text, {
+    version: '1.2',
+    schema: 'core',
+    merge: false,
+    resolveKnownTags: false,
+    strict: true,
+    uniqueKeys: false, // the parser's own check takes time in the square of the keys; ours is in TreeReader
+    prettyErrors: false,
+    logLevel: 'error', // "silent" would take the first of two documents without a word
+    lineCounter: lines,
+  });
+  const warnings = document.warnings.filter((warning) => warning.code !== 'TAG_RESOLVE_FAILED'); // TreeReader names the key too
+  const syntax = [...document.errors, ...warnings].slice(0, MAX_SYNTAX_FAULTS);
+  if (syntax.length === 0) return new TreeReader(document, lines).read();
+  const faults = syntax.map((error) => syntaxFault(error, lines));
+  return {
+    data: undefined,
+    isWhole: false,
+    faults,
+    valuePosition: () => undefined,
+    keyPosition: () => undefined,
+  };
+}
+
+const SYNTAX_MENDS: Readonly<Record<string, string>> = {
+  TAB_AS_INDENT: 'indent with spaces',
+  BAD_ALIAS: 'put the value in quotes',
+  BAD_SCALAR_START: 'put the value in quotes',
+  MULTIPLE_DOCS: 'keep one document: remove the "---" and what follows it',
+  TAG_RESOLVE_FAILED: 'remove the tag, or quote a value that starts with "!"',
+  BAD_DIRECTIVE: 'remove the directive',
+  RESOURCE_EXHAUSTION: 'nest less deeply',
+  KEY_OVER_1024_CHARS: 'check the ":" and the quotes of this line',
+};
+
+function syntaxFault(error: YAMLError, lines: LineCounter): TreeFault {
+  const told = error.code === 'MULTIPLE_DOCS' ? 'a second document' : error.message;
+  const message = shortened(told.charAt(0).toLowerCase() + told.slice(1));
+  const mend = SYNTAX_MENDS[error.code] ?? 'check indentation, colons and quotes here and on the line above';
+  return { ...placeOf(lines, error.pos[0]), path: [], message, mend };
+}
+
+function placeOf(lines: LineCounter, offset: number): Position {
+  const { line, col } = lines.linePos(offset);
+  return { line: Math.max(1, line), column: Math.max(1, col) }; // an empty text has line 0
+}
+
+class TreeReader {
+  readonly #document: Document.Parsed;
+  readonly #lines: LineCounter;
+  readonly #values = new Map<string, number>();
+  readonly #keys = new Map<string, number>();
+  readonly #faults: TreeFault[] = [];
+  #nodes = 0;
+  #aliases = 0;
+  /** Set once something cannot be read: what follows is left out, and one fault says so. */
+  #isCut = false;
+
+  constructor(document: Document.Parsed, lines: LineCounter) {
+    this.#document = document;
+    this.#lines = lines;
+  }
+
+  read(): YamlTree {
+    this.#checkDirectives();
+    const data = this.#valueOf(this.#document.contents, [], undefined);
+    const position = (offsets: Map<string, number>, path: Path): Position | undefined => {
+      const offset = offsets.get(pathText(path));
+      return offset === undefined ? undefined : placeOf(this.#lines, offset);
+    };
+    return {
+      data,
+      isWhole: !this.#isCut,
+      faults: this.#faults,
+      valuePosition: (path) => position(this.#values, path),
+      keyPosition: (path) => position(this.#keys, path),
+    };
+  }
+
+  #checkDirectives(): void {
+    const { yaml, tags } = this.#document.directives;
+    const isPlain =
+      (!yaml.explicit || yaml.version === '1.2') && Object.keys(tags).every((tag) => tag === '!!');
+    if (!isPlain)
+      this.#report(0, [], 'a directive other than "%YAML 1.2"', 'remove the lines that start with "%"');
+  }
+
+  /** `from` is where the value is used, when it is reached through an alias. */
+  #valueOf(node: unknown, path: Path, from: number | undefined): unknown {
+    const offset = from ?? offsetOf(node);
+    if (offset !== undefined) this.#values.set(pathText(path), offset);
+    if (this.#isCut) return undefined;
+    if (++this.#nodes > MAX_NODES)
+      return this.#cut(offset, path, 'more values than can be read', 'shorten the file');
+    if (path.length > MAX_DEPTH)
+      return this.#cut(offset, path, 'nested too deeply', 'no key lies as deep as this');
+    if (isAlias(node)) return this.#aliased(node, path, offset);
+    if (isScalar(node) || isMap(node) || isSeq(node)) this.#checkTag(node.tag, offset, path);
+    if (isScalar(node)) return node.value;
+    if (isMap(node)) return this.#mapOf(node, path);
+    if (isSeq(node)) return node.items.map((item, index) => this.#valueOf(item, [...path, index], undefined));
+    return null; // a key without a value
+  }
+
+  #aliased(alias: Alias, path: Path, offset: number | undefined): unknown {
+    if (++this.#aliases > MAX_ALIASES) {
+      return this.#cut(offset, path, `more than ${MAX_ALIASES} aliases`, 'write the values out');
+    }
+    const target = alias.resolve(this.#document);
+    if (target !== undefined) return this.#valueOf(target, path, offset);
+    const mend = 'define the anchor before its alias, or quote a value that starts with "*"';
+    return this.#cut(offset, path, `no anchor "&${shortened(alias.source)}" before this alias`, mend);
+  }
+
+  #mapOf(map: YAMLMap, path: Path): Readonly<Record<string, unknown>> {
+    // Without a prototype: `__proto__` and `constructor` are keys like any other, and unknown.
+    const data: Record<string, unknown> = Object.create(null);
+    for (const pair of map.items) {
+      const offset = offsetOf(pair.key);
+      const key = isScalar(pair.key) ? keyText(pair.key.value) : undefined;
+      if (key === undefined) {
+        this.#report(offset ?? offsetOf(map), path, 'a key that is no plain word', 'write "key: value"');
+        continue;
+      }
+      const inner = [...path, key];
+      if (isScalar(pair.key)) this.#checkTag(pair.key.tag, offset, inner);
+      const first = this.#keys.get(pathText(inner));
+      if (Object.hasOwn(data, key) && first !== undefined) {
+        this.#report(
+          offset,
+          inner,
+          `written twice: first in line ${placeOf(this.#lines, first).line}`,
+          'keep one of the two',
+        );
+        continue;
+      }
+      if (offset !== undefined) this.#keys.set(pathText(inner), offset);
+      data[key] = this.#valueOf(pair.value, inner, undefined);
+    }
+    return data;
+  }
+
+  #checkTag(tag: string | undefined, offset: number | undefined, path: Path): void {
+    if (tag === undefined || CORE_TAGS.has(tag)) return;
+    this.#report(
+      offset,
+      path,
+      `unknown tag "${shortened(tag.replace(CORE_PREFIX, '!!'))}"`,
+      'remove the tag, or quote a value that starts with "!"',
+    );
+  }
+
+  #cut(offset: number | undefined, path: Path, message: string, mend: string): undefined {
+    this.#isCut = true;
+    this.#report(offset, path, message, mend);
+  }
+
+  #report(offset: number | undefined, path: Path, message: string, mend: string): undefined {
+    const place = offset === undefined ? {} : placeOf(this.#lines, offset);
+    this.#faults.push({ ...place, path, message, mend });
+  }
+}
+
+const CORE_PREFIX = 'tag:yaml.org,2002:';
+const CORE_TAGS: ReadonlySet<string> = new Set(
+  ['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((tag) => CORE_PREFIX + tag),
+);
+
+function keyText(value: unknown): string | undefined {
+  if (typeof value === 'string') return value;
+  return typeof value === 'number' || typeof value === 'boolean' || value === null
+    ? String(value)
+    : undefined;
+}
+
+function offsetOf(node: unknown): number | undefined {
+  if (!isScalar(node) && !isMap(node) && !isSeq(node) && !isAlias(node)) return undefined;
+  return node.range?.[0];
+}

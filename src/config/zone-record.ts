@@ -1,0 +1,121 @@
+/**
+ * One line of a zone's `records`: `owner [ttl] [IN] TYPE data`, a small part of the presentation format of RFC 1035
+ * section 5.1. A name with dots in it must end in one: what a zone file would do with it otherwise is rarely meant.
+ */
+import type { Reading } from './key.ts';
+import { addressText, parseAddress } from './kinds/address.ts';
+import { isAtOrBelow, readDomainName, readName } from './kinds/domain-name.ts';
+import { readTextStrings } from './text-strings.ts';
+
+interface Head {
+  /** In canonical form: the full name. */
+  readonly owner: string;
+  readonly ttlSeconds: number;
+}
+
+export type ZoneRecord = Head &
+  (
+    | { readonly type: 'A' | 'AAAA'; readonly data: { readonly address: string } }
+    | { readonly type: 'CNAME' | 'PTR' | 'NS'; readonly data: { readonly name: string } }
+    | { readonly type: 'MX'; readonly data: { readonly preference: number; readonly exchange: string } }
+    | { readonly type: 'TXT'; readonly data: { readonly strings: readonly string[] } }
+  );
+
+const DEFAULT_TTL_SECONDS = 60;
+const LONGEST_TTL_SECONDS = 604_800; // a week; RFC 8767 section 4 advises caches to cap there
+
+/** `zone` in canonical form. */
+export function readZoneRecord(text: string, zone: string): Reading<ZoneRecord> {
+  const match = /^\s*(\S+)\s+(?:([0-9]\S*)\s+)?(?:IN\s+)?([A-Za-z][A-Za-z0-9]*)\s+(\S.*?)\s*$/.exec(text);
+  if (match === null)
+    return {
+      message: 'not a record',
+      mend: 'write owner, TTL (may be left out), type and data: "www A 10.0.0.5"',
+    };
+  const [, ownerText = '', ttlText, typeText = '', dataText = ''] = match;
+  const owner = readOwner(ownerText, zone);
+  if (!('value' in owner)) return owner;
+  const ttlSeconds = ttlText === undefined ? DEFAULT_TTL_SECONDS : ttlOf(ttlText);
+  if (ttlSeconds === undefined) {
+    return { message: `TTL "${ttlText}" is not a number of seconds from 1 to ${LONGEST_TTL_SECONDS}` };
+  }
+  return readData({ owner: owner.value, ttlSeconds }, typeText.toUpperCase(), dataText, zone);
+}
+
+function ttlOf(text: string): number | undefined {
+  const seconds = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0;
+  return seconds >= 1 && seconds <= LONGEST_TTL_SECONDS ? seconds : undefined;
+}
+
+function readData(head: Head, type: string, text: string, zone: string): Reading<ZoneRecord> {
+  switch (type) {
+    case 'A':
+    case 'AAAA':
+      return readAddress(head, type, text);
+    case 'CNAME':
+    case 'PTR':
+    case 'NS': {
+      const name = readTarget(text, zone);
+      return 'value' in name ? { value: { ...head, type, data: { name: name.value } } } : name;
+    }
+    case 'MX':
+      return readMx(head, text, zone);
+    case 'TXT': {
+      const strings = readTextStrings(text);
+      return 'value' in strings ? { value: { ...head, type, data: { strings: strings.value } } } : strings;
+    }
+    default:
+      return { message: `type "${type}" is not supported`, mend: 'use A, AAAA, CNAME, TXT, PTR, MX or NS' };
+  }
+}
+
+function readAddress(head: Head, type: 'A' | 'AAAA', text: string): Reading<ZoneRecord> {
+  const address = parseAddress(text);
+  if (address === undefined || text.includes('%')) return { message: `"${text}" is not an IP address` };
+  const needed = address.kind() === 'ipv4' ? 'A' : 'AAAA';
+  if (type !== needed)
+    return { message: `"${text}" does not go with type ${type}`, mend: `write type ${needed}` };
+  return { value: { ...head, type, data: { address: addressText(address) } } };
+}
+
+function readMx(head: Head, text: string, zone: string): Reading<ZoneRecord> {
+  const match = /^([0-9]{1,5})\s+(\S+)$/.exec(text);
+  const preference = Number(match?.[1] ?? Number.NaN);
+  if (match === null || preference > 65_535) {
+    return {
+      message: `"${text}" is not the data of an MX record`,
+      mend: 'write preference and name, such as "10 mail"',
+    };
+  }
+  const exchange = readTarget(match[2] ?? '', zone);
+  if (!('value' in exchange)) return exchange;
+  return { value: { ...head, type: 'MX', data: { preference, exchange: exchange.value } } };
+}
+
+function readOwner(text: string, zone: string): Reading<string> {
+  const isFull = text.endsWith('.');
+  const name = text === '@' ? { value: zone } : readName(text);
+  if (!('value' in name)) return { ...name, message: `owner "${text}": ${name.message}` };
+  if (text === '@' || (isFull && isAtOrBelow(name.value, zone))) return name;
+  if (isFull)
+    return { message: `owner "${text}" is not in the zone`, mend: `name something at or below ${zone}` };
+  if (isAtOrBelow(name.value, zone)) {
+    return {
+      message: `owner "${text}" would be ${name.value}.${zone}`,
+      mend: `write the last dot: "${name.value}."`,
+    };
+  }
+  return readName(`${name.value}.${zone}`);
+}
+
+function readTarget(text: string, zone: string): Reading<string> {
+  if (text === '@') return { value: zone };
+  const name = readDomainName(text);
+  if (!('value' in name)) return { ...name, message: `name "${text}": ${name.message}` };
+  if (text.endsWith('.')) return name;
+  if (!name.value.includes('.')) return readName(`${name.value}.${zone}`);
+  return {
+    message: `"${text}" could be a full name or one below ${zone}`,
+    mend: `write "${name.value}." for the full name, or "${name.value}.${zone}."`,
+  };
+}

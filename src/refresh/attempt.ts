@@ -1,0 +1,116 @@
+/** One look by one source under a deadline that holds even where the look never settles. */
+import type { Clock } from '../runtime/clock.ts';
+import type { Timers } from '../runtime/timers.ts';
+import type { Observation, Source, SourceContext } from './observation.ts';
+
+export interface AttemptOptions {
+  readonly source: Source;
+  readonly context: SourceContext;
+  readonly deadlineMs: number;
+  readonly clock: Clock;
+  readonly timers: Timers;
+}
+
+export interface Ending {
+  readonly observation: Observation;
+  readonly durationMs: number;
+  /** The look itself is still going on, and will until it pleases to stop: it heeded neither the time nor the signal. */
+  readonly isUnsettled: boolean;
+  /** The look saw something, but after its deadline; what it saw is ignored. */
+  readonly isLate: boolean;
+}
+
+export interface AttemptEvents {
+  /** At most once; not at all after `abandon`. */
+  ended(ending: Ending): void;
+  /** An unsettled or abandoned look has settled after all; what it saw is ignored. */
+  settledLate(): void;
+}
+
+export interface Attempt {
+  readonly startedMs: number;
+  /** Ends it as if its deadline had come. */
+  interrupt(): void;
+  /** Ends it without an ending: its look counts as unsettled until `settledLate`. */
+  abandon(): void;
+}
+
+/**
+ * A look that heeds the abort has this long to say how far it had come. A request that hung in the network does so at
+ * once; a hanging credential provider ignores the signal, and so gives no evidence about the link.
+ */
+const GRACE_MS = 100;
+
+export function startAttempt(options: AttemptOptions, events: AttemptEvents): Attempt {
+  const { source, context, clock, timers, deadlineMs } = options;
+  const startedMs = clock.monotonicMs();
+  const controller = new AbortController();
+  let phase: 'looking' | 'grace' | 'over' = 'looking';
+  let timer = timers.after(deadlineMs, interrupt);
+  void look(source, context, controller.signal).then((observation) => {
+    if (phase === 'over') {
+      events.settledLate();
+      return;
+    }
+    // too late for what it saw, but not for why it saw nothing
+    const isLate = phase === 'grace' && observation.kind !== 'failed';
+    end(isLate ? timedOut(source, deadlineMs) : observation, { isUnsettled: false, isLate });
+  });
+
+  function interrupt(): void {
+    if (phase !== 'looking') return;
+    phase = 'grace';
+    timer[Symbol.dispose]();
+    timer = timers.after(GRACE_MS, () =>
+      end(timedOut(source, deadlineMs), { isUnsettled: true, isLate: false }),
+    );
+    controller.abort();
+  }
+
+  function end(observation: Observation, how: Pick<Ending, 'isUnsettled' | 'isLate'>): void {
+    phase = 'over';
+    timer[Symbol.dispose]();
+    events.ended({ observation, durationMs: clock.monotonicMs() - startedMs, ...how });
+  }
+
+  return {
+    startedMs,
+    interrupt,
+    abandon() {
+      if (phase === 'over') return;
+      phase = 'over';
+      timer[Symbol.dispose]();
+      controller.abort();
+    },
+  };
+}
+
+/** Sources never reject; one that does has a bug, which must not take the others along. */
+async function look(source: Source, context: SourceContext, signal: AbortSignal): Promise<Observation> {
+  try {
+    return normalize(await source.observe(context, signal));
+  } catch (error) {
+    const detail = `observe by "${source.name}": ${error instanceof Error ? error.message : String(error)}`;
+    return { kind: 'failed', source: source.name, reason: 'internal', reachedFarSide: false, detail };
+  }
+}
+
+/** An empty set is a failure, whoever reports it as a success: nothing further on has to think of it. */
+function normalize(observation: Observation): Observation {
+  if (observation.kind !== 'addresses') return observation;
+  const addresses = [...new Set(observation.addresses)];
+  if (addresses.length > 0) return { ...observation, addresses };
+  const { source } = observation;
+  return {
+    kind: 'failed',
+    source,
+    reason: 'empty',
+    reachedFarSide: true,
+    detail: `observe by "${source}": no address`,
+  };
+}
+
+function timedOut(source: Source, deadlineMs: number): Observation {
+  const detail = `observe by "${source.name}": nothing within ${deadlineMs} ms`;
+  return { kind: 'failed', source: source.name, reason: 'timeout', reachedFarSide: false, detail };
+}

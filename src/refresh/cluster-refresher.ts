@@ -1,0 +1,348 @@
+/**
+ * The refresh journey of one cluster: sources -> compare -> guard -> the record to save and publish.
+ *
+ * The refresh room keeps the records of endpoints right while AWS can be reached, and unharmed while it cannot. It
+ * refuses to know how a query is answered, how a record is written, and how a source looks. Each source has its own
+ * schedule; what one sees that would change the addresses makes the others look at once, so that only fresh views
+ * are compared. Nothing that fails, hangs, or comes back empty ever takes an address away.
+ */
+import type { Evidence } from '../link/link-state.ts';
+import type { Log } from '../log/log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Timers } from '../runtime/timers.ts';
+import type { ClusterDetails, EndpointRecord, SourceName } from '../store/endpoint-record.ts';
+import type { Ending } from './attempt.ts';
+import { type ClusterSettings, planSettingsOf, type RefreshTimes } from './cluster-settings.ts';
+import {
+  AGE_WARNINGS_MS,
+  type ClusterSnapshot,
+  type ClusterStats,
+  composeSnapshot,
+  countPlan,
+  lastConfirmedAtMs,
+} from './cluster-snapshot.ts';
+import { evidenceOf } from './link-evidence.ts';
+import type { SourceContext } from './observation.ts';
+import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
+import type { Comparison } from './reconcile/compare.ts';
+import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
+import {
+  compareStates,
+  decide,
+  learn,
+  note,
+  type Plan,
+  type PlanSettings,
+  type SourceState,
+} from './reconcile/plan.ts';
+import { nextDelayMs } from './reconcile/schedule.ts';
+import { ageMs } from './reconcile/timeline.ts';
+import { RefreshLog } from './refresh-log.ts';
+import { SourceRunner } from './source-runner.ts';
+
+export interface ClusterRefresherOptions {
+  readonly settings: ClusterSettings;
+  readonly times: RefreshTimes;
+  /** What was known before, in process time; see reconcile/timeline.ts. */
+  readonly record: EndpointRecord;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+  readonly evidence: (evidence: Evidence) => void;
+  /** The record is another object than before; `changes` is empty when it was only confirmed. */
+  readonly onRecord: (changes: readonly Change[]) => void;
+}
+
+/** A view younger than this is as good as a new one when two are compared. */
+const FRESH_MS = 5_000;
+/** Hosts and clusters that hear of a restored link together must not call AWS in the same instant. */
+const KICK_SPREAD_MS = 1_000;
+/** Timers may fire a moment early by the monotonic clock; a confirmation must not be too early by that much. */
+const CONFIRM_MARGIN_MS = 20;
+
+export class ClusterRefresher {
+  readonly #options: ClusterRefresherOptions;
+  readonly #log: RefreshLog;
+  #settings: ClusterSettings;
+  #times: RefreshTimes;
+  #planSettings: PlanSettings;
+  #runners = new Map<SourceName, SourceRunner>();
+  #record: EndpointRecord;
+  #comparison: Comparison | undefined;
+  #refused: readonly Refusal[] = [];
+  #stats: ClusterStats = { addressChanges: 0, heldChanges: 0, refusedAddresses: 0 };
+  #deciding: Promise<void> | undefined;
+  #confirmTimer: Disposable | undefined;
+  #kickTimer: Disposable | undefined;
+  #isStarted = false;
+  #isStopped = false;
+
+  constructor(options: ClusterRefresherOptions) {
+    this.#options = options;
+    this.#settings = options.settings;
+    this.#times = options.times;
+    this.#planSettings = planSettingsOf(options.settings, options.times);
+    this.#log = new RefreshLog(options.log.child({ cluster: options.settings.name }));
+    this.#replaceRunners();
+    const plan = note(options.record, this.#states(), this.#planSettings, this.#now()); // a pin, a name of the operator's
+    this.#record = plan.record;
+    this.#log.planned(plan, options.record);
+  }
+
+  /** In process time. */
+  get record(): EndpointRecord {
+    return this.#record;
+  }
+
+  get settings(): ClusterSettings {
+    return this.#settings;
+  }
+
+  /** Looks at once, and from then on by the schedule of each source. */
+  start(): void {
+    this.#isStarted = true;
+    this.#awaitConfirmation();
+    void this.runOnce('start');
+  }
+
+  /**
+   * Looks with every source once, and decides. Only where the endpoint's name is unknown do the cluster's details come
+   * first: without the name there is nothing to ask the DNS for. Resolves when everything has settled.
+   */
+  async runOnce(reason: string, restart = false): Promise<void> {
+    this.#log.refreshing(reason);
+    const isFirst = this.#record.endpoint === undefined && this.#runners.has('cluster');
+    if (isFirst) await this.#look('cluster', restart);
+    const rest = [...this.#runners.keys()].filter((name) => !isFirst || name !== 'cluster');
+    await Promise.all(rest.map((name) => this.#look(name, restart)));
+    await this.#deciding;
+  }
+
+  /** Something says that looking is worth while again: forgets all backoff, and gives up looks begun before. */
+  kick(reason: string): void {
+    if (!this.#isStarted) return;
+    for (const runner of this.#runners.values()) runner.consecutiveFailures = 0;
+    this.#kickTimer ??= this.#options.timers.after(this.#options.random.fraction() * KICK_SPREAD_MS, () => {
+      this.#kickTimer = undefined;
+      void this.runOnce(reason, true);
+    });
+  }
+
+  /** Takes new settings over without losing the record or what the sources have seen, and looks again. */
+  reconfigure(settings: ClusterSettings, times: RefreshTimes): void {
+    const endpointBefore = this.#record.endpoint;
+    this.#settings = settings;
+    this.#times = times;
+    this.#planSettings = planSettingsOf(settings, times);
+    this.#replaceRunners();
+    this.#comparison = undefined;
+    const { region: _, ...record } = this.#record;
+    const relabelled = { ...record, ...(settings.region === undefined ? {} : { region: settings.region }) };
+    this.#commit(note(relabelled, this.#states(), this.#planSettings, this.#now()));
+    if (this.#record.endpoint !== endpointBefore) this.#forgetNames();
+    this.kick('reconfigured');
+  }
+
+  /** Ends all looks and timers; the record stays as it is. */
+  stop(): void {
+    this.#isStarted = false;
+    this.#isStopped = true;
+    this.#confirmTimer?.[Symbol.dispose]();
+    this.#kickTimer?.[Symbol.dispose]();
+    for (const runner of this.#runners.values()) runner.stop();
+  }
+
+  snapshot(): ClusterSnapshot {
+    return composeSnapshot({
+      record: this.#record,
+      settings: this.#settings,
+      runners: [...this.#runners.values()],
+      comparison: this.#comparison,
+      refused: this.#refused,
+      stats: this.#stats,
+      nowMs: this.#now(),
+    });
+  }
+
+  #now(): number {
+    return this.#options.clock.monotonicMs();
+  }
+
+  #replaceRunners(): void {
+    const before = this.#runners;
+    const { clock, timers } = this.#options;
+    this.#runners = new Map();
+    for (const source of this.#settings.sources) {
+      const old = before.get(source.name);
+      const options = { clock, timers, deadlineMs: this.#times.deadlineMs };
+      const runner = new SourceRunner(source, options, (settled, ending) => this.#settled(settled, ending));
+      if (old !== undefined) runner.inherit(old);
+      this.#runners.set(source.name, runner);
+    }
+    for (const old of before.values()) old.stop();
+  }
+
+  #states(): readonly SourceState[] {
+    const states: SourceState[] = [];
+    for (const { name, latest, view, lastFailure } of this.#runners.values()) {
+      if (name === 'cluster') continue;
+      const failure = latest === 'failed' ? lastFailure?.reason : undefined;
+      states.push({ source: name, latest, view, failure });
+    }
+    return states;
+  }
+
+  /** Every look begins here; a name source has nothing to ask before the name is known. */
+  #look(name: SourceName, restart = false): Promise<void> {
+    const runner = this.#runners.get(name);
+    if (runner === undefined || this.#isStopped || !this.#isRunnable(name)) return Promise.resolve();
+    return runner.run(this.#context(), restart);
+  }
+
+  #isRunnable(name: SourceName): boolean {
+    return !isNameSource(name) || this.#record.endpoint !== undefined;
+  }
+
+  #context(): SourceContext {
+    const { endpoint, details } = this.#record;
+    const { name, region, vpcId = details?.vpcId } = this.#settings;
+    return {
+      cluster: name,
+      ...(region === undefined ? {} : { region }),
+      ...(endpoint === undefined ? {} : { endpoint }),
+      ...(vpcId === undefined ? {} : { vpcId }),
+      subnetIds: details?.subnetIds ?? [],
+      ...(details?.generation === undefined ? {} : { generation: details.generation }),
+    };
+  }
+
+  #settled(runner: SourceRunner, ending: Ending): void {
+    const { observation } = ending;
+    const evidence = evidenceOf(ending, this.#settings.region);
+    if (evidence !== undefined) this.#options.evidence(evidence);
+    this.#log.settled(ending);
+    this.#arm(runner);
+    if (observation.kind === 'addresses') this.#consider(runner, observation.addresses);
+    else if (observation.kind === 'details') this.#learn(observation.details);
+    else this.#fail(runner);
+  }
+
+  #learn(details: ClusterDetails): void {
+    const before = this.#record;
+    this.#commit(learn(before, details, this.#planSettings, this.#now()));
+    this.#followDetails(before);
+  }
+
+  #fail(runner: SourceRunner): void {
+    const now = this.#now();
+    this.#commit(note(this.#record, this.#states(), this.#planSettings, now));
+    // only what was seen at about the same time is compared: in a cut one source fails before the others do
+    if (this.#staleSiblings(runner).length === 0) {
+      this.#compared(compareStates(this.#states(), this.#planSettings, now));
+    }
+    this.#log.aged(ageMs(lastConfirmedAtMs(this.#record) ?? now, now), AGE_WARNINGS_MS);
+    // a source that begins to fail is news: if the others can confirm what is served, let them do so now
+    if (runner.consecutiveFailures === 1 && isAddressSource(runner.name)) this.#lookWithSiblings(runner);
+  }
+
+  #arm(runner: SourceRunner): void {
+    if (!this.#isStarted) return;
+    const { intervalMs, ...rest } = this.#times;
+    const settings = { ...rest, intervalMs: intervalMs[runner.name] };
+    const delayMs = nextDelayMs(runner.progress(), settings, this.#options.random.fraction());
+    runner.arm(delayMs, () => void this.#look(runner.name));
+  }
+
+  /** Adopts what was seen if it changes nothing; otherwise the other sources look first, and then it is decided. */
+  #consider(runner: SourceRunner, addresses: readonly string[]): void {
+    if (this.#deciding !== undefined) return; // the decision under way takes this view in
+    const served = addressesOf(this.#record);
+    const proposal = decide(this.#record, this.#states(), this.#planSettings, this.#now());
+    const isNews =
+      !hasSameAddresses(addresses, served) &&
+      !hasSameAddresses(addresses, runner.viewBefore?.addresses ?? []);
+    // where nothing is served there is nothing to protect, and somebody waits for an answer
+    const isDoubtful = served.length > 0 && (isNews || hasAddressChange(proposal.changes));
+    const stale = isDoubtful ? this.#staleSiblings(runner) : [];
+    if (stale.length === 0) {
+      this.#commit(proposal);
+      return;
+    }
+    this.#deciding = Promise.all(stale.map((sibling) => this.#look(sibling.name))).then(() => {
+      this.#deciding = undefined;
+      this.#commit(decide(this.#record, this.#states(), this.#planSettings, this.#now()));
+    });
+  }
+
+  #staleSiblings({ name }: SourceRunner): readonly SourceRunner[] {
+    const now = this.#now();
+    return [...this.#runners.values()].filter((sibling) => {
+      if (sibling.name === name || !isAddressSource(sibling.name)) return false;
+      const isFresh = sibling.latest === 'succeeded' && now - (sibling.settledAtMs ?? 0) < FRESH_MS;
+      return sibling.isRunning || !isFresh;
+    });
+  }
+
+  #lookWithSiblings(runner: SourceRunner): void {
+    for (const sibling of this.#staleSiblings(runner)) {
+      if (sibling.latest === 'succeeded') void this.#look(sibling.name);
+    }
+  }
+
+  #followDetails({ endpoint, details }: EndpointRecord): void {
+    if (this.#record.endpoint !== endpoint) {
+      this.#forgetNames();
+      for (const name of this.#runners.keys()) if (isNameSource(name)) void this.#look(name, true);
+    }
+    const isMoved = details !== undefined && this.#record.details?.vpcId !== details.vpcId;
+    if (isMoved) void this.#look('interfaces', true);
+  }
+
+  /** What the old name resolved to says nothing about the new one. */
+  #forgetNames(): void {
+    for (const runner of this.#runners.values()) if (isNameSource(runner.name)) runner.forget();
+  }
+
+  #commit(plan: Plan): void {
+    if (this.#isStopped) return;
+    const { record, changes, comparison, refused } = plan;
+    const before = this.#record;
+    this.#record = record;
+    if (comparison !== undefined) this.#compared(comparison);
+    if (refused !== undefined) this.#refused = refused;
+    this.#stats = countPlan(this.#stats, plan);
+    this.#log.planned(plan, before);
+    if (record.held?.sinceMs !== before.held?.sinceMs) this.#awaitConfirmation();
+    if (record !== before) this.#options.onRecord(changes);
+  }
+
+  /** Where only one kind of source spoke, what was found last about a disagreement is still the best that is known. */
+  #compared(comparison: Comparison): void {
+    const { basis, isTwoSided, disagreement, likelyCause } = comparison;
+    if (basis === 'none') return;
+    const isOneSided = !isTwoSided && disagreement === undefined && likelyCause === undefined;
+    this.#comparison = isOneSided ? { ...this.#comparison, ...comparison } : comparison;
+    this.#log.compared(this.#comparison);
+  }
+
+  /** A held change is shown, but not for longer than it takes to be sure. */
+  #awaitConfirmation(): void {
+    this.#confirmTimer?.[Symbol.dispose]();
+    this.#confirmTimer = undefined;
+    if (this.#record.held === undefined) return;
+    const delayMs = this.#planSettings.confirmAfterMs * (1 + this.#options.random.fraction() / 10);
+    this.#confirmTimer = this.#options.timers.after(delayMs + CONFIRM_MARGIN_MS, () => {
+      for (const name of this.#runners.keys()) if (isAddressSource(name)) void this.#look(name);
+    });
+  }
+}
+
+function isNameSource(name: SourceName): boolean {
+  return name === 'dns' || name === 'route53';
+}
+
+function isAddressSource(name: SourceName): boolean {
+  return name !== 'cluster';
+}

@@ -1,0 +1,24 @@
+/** What a look by a source says about the link to AWS. Any answer proves it; only silence speaks against it. */
+import type { Evidence } from '../link/link-state.ts';
+import type { Ending } from './attempt.ts';
+
+/** Route 53's API has one home, whatever the Region of the cluster. */
+const ROUTE53_REGION = 'us-east-1';
+
+/** @returns undefined when the look says nothing about the link */
+export function evidenceOf(
+  { observation, isUnsettled, isLate }: Ending,
+  region: string | undefined,
+): Evidence | undefined {
+  if (observation.source === 'dns') return undefined; // the forwarder carried it, and reports for its upstreams
+  const key = observation.source === 'route53' ? ROUTE53_REGION : region;
+  if (key === undefined) return undefined;
+  if (observation.kind !== 'failed') return { side: 'aws', key, proves: 'reachable', reason: 'answered' };
+  const { reason } = observation;
+  if (observation.reachedFarSide) return { side: 'aws', key, proves: 'reachable', reason };
+  if (isLate) return { side: 'aws', key, proves: 'reachable', reason: 'answered late' };
+  // a hanging credential provider ends like this too, and bad credentials must never look like a cut
+  if (isUnsettled) return undefined;
+  if (reason !== 'timeout' && reason !== 'network') return undefined;
+  return { side: 'aws', key, proves: 'unreachable', reason };
+}

@@ -1,0 +1,102 @@
+/**
+ * The refresh journey's seam: what a source is told, and what it may say back.
+ *
+ * A source looks at one thing in the outside world (a DNS name, a listing of network interfaces, a hosted zone, the
+ * cluster's description) and reports what it saw as one value. It refuses to know what was seen before, what the other
+ * sources say, how old anything is, and what will be served: reconcile/ decides that. It keeps no schedule and no
+ * retries of its own beyond those of its client; the refresher decides when it runs and how long it may take.
+ */
+import type { ClusterDetails, InterfaceSource, NameSource, SourceName } from '../store/endpoint-record.ts';
+
+/**
+ * Why an observation failed, in words that an operator can act on. Bounded, because each is a metric label.
+ *
+ * - `denied`              AWS answered that the caller may not (a policy to mend; the link works)
+ * - `throttled`           AWS answered that the caller is too fast (the link works)
+ * - `expired-credentials` AWS answered that the token has expired, or is no longer valid (the link works)
+ * - `no-credentials`      no provider gave credentials, so nothing was sent (says nothing about the link)
+ * - `clock-skew`          AWS answered that the signature's time is wrong (the link works; this host's clock does not)
+ * - `timeout`             nothing came back in time
+ * - `network`             refused, reset, unreachable, or no address for the service's own name
+ * - `malformed`           something answered, but not what was asked for: half an XML, a captive portal's page
+ * - `not-found`           AWS answered that the cluster, zone or name does not exist (the link works)
+ * - `empty`               a whole and well-formed answer without a single address: to be doubted, never adopted
+ * - `filtered`            the answer carried addresses or referred to some, and something in between dropped them
+ * - `internal`            a fault of our own, or a request that could not even be composed
+ */
+export type FailureReason =
+  | 'denied'
+  | 'throttled'
+  | 'expired-credentials'
+  | 'no-credentials'
+  | 'clock-skew'
+  | 'timeout'
+  | 'network'
+  | 'malformed'
+  | 'not-found'
+  | 'empty'
+  | 'filtered'
+  | 'internal';
+
+/** One look by one source: addresses, details of the cluster, or a failure with its reason. */
+export type Observation = AddressObservation | DetailsObservation | FailedObservation;
+
+/** The complete set that the source saw, never one page of it: IPv4 as canonical text, without duplicates, in any order. */
+export interface AddressObservation {
+  readonly kind: 'addresses';
+  readonly source: NameSource | InterfaceSource;
+  readonly addresses: readonly string[];
+  /** The TTL that came with them, where the source has one (name sources). */
+  readonly ttlSeconds?: number;
+}
+
+/** What DescribeCluster said. */
+export interface DetailsObservation {
+  readonly kind: 'details';
+  readonly source: 'cluster';
+  readonly details: ClusterDetails;
+}
+
+export interface FailedObservation {
+  readonly kind: 'failed';
+  readonly source: SourceName;
+  readonly reason: FailureReason;
+  /** Any answer from AWS, an error included, proves that the link works. */
+  readonly reachedFarSide: boolean;
+  /** For the log and for a person: lower case, the action that failed, the bad value quoted, no secrets. */
+  readonly detail: string;
+}
+
+/** One place to look. Holds its client, and nothing about any cluster. */
+export interface Source {
+  readonly name: SourceName;
+  /**
+   * Looks once. Never rejects. `signal` is aborted when the refresher's deadline has passed; what is returned after
+   * that is ignored, and a look that never settles at all is survived.
+   */
+  observe(context: SourceContext, signal: AbortSignal): Promise<Observation>;
+}
+
+/** What is known of the cluster at the moment of looking: from the configuration, else from the remembered details. */
+export interface SourceContext {
+  readonly cluster: string;
+  readonly region?: string;
+  /** A domain name as text. Without it a name source has nothing to ask and fails with `internal`. */
+  readonly endpoint?: string;
+  readonly vpcId?: string;
+  /** Empty when unknown. */
+  readonly subnetIds: readonly string[];
+  readonly generation?: 'ebs' | 'instance-store';
+}
+
+/** Sends an A query for `name` upstream, past our own cache. Provided by the forwarder; never rejects. */
+export type Resolve = (name: string, signal: AbortSignal) => Promise<ResolvedName>;
+
+export type ResolvedName =
+  | { readonly kind: 'addresses'; readonly addresses: readonly string[]; readonly ttlSeconds: number }
+  | { readonly kind: 'no-addresses'; readonly rcode: number }
+  | {
+      readonly kind: 'failed';
+      readonly reason: 'timeout' | 'network' | 'servfail' | 'malformed';
+      readonly detail: string;
+    };

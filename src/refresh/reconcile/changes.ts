@@ -1,0 +1,83 @@
+/** What differs between two records of one cluster, in words for the log, the ledger and the metrics. */
+import type { ClusterDetails, EndpointRecord, HeldChange } from '../../store/endpoint-record.ts';
+import { hasSameAddresses } from './guard.ts';
+
+export type Change =
+  | {
+      readonly kind: 'addresses';
+      readonly added: readonly string[];
+      readonly removed: readonly string[];
+      readonly basis: EndpointRecord['basis'];
+    }
+  | { readonly kind: 'basis'; readonly from: EndpointRecord['basis']; readonly to: EndpointRecord['basis'] }
+  | { readonly kind: 'endpoint'; readonly from: string | undefined; readonly to: string }
+  | { readonly kind: 'details'; readonly fields: readonly (keyof ClusterDetails)[] }
+  | { readonly kind: 'held'; readonly held: HeldChange }
+  | { readonly kind: 'released'; readonly held: HeldChange; readonly outcome: 'adopted' | 'dropped' }
+  | { readonly kind: 'refresh-failed' }
+  | { readonly kind: 'refresh-recovered' };
+
+/** Only what somebody would want to know: that a source saw the same again is no change. */
+export function changesBetween(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
+  return [
+    ...endpointChange(before, after),
+    ...detailsChange(before.details, after.details),
+    ...addressesChange(before, after),
+    ...heldChange(before, after),
+    ...outcomeChange(before, after),
+  ];
+}
+
+function endpointChange(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
+  if (after.endpoint === undefined || after.endpoint === before.endpoint) return [];
+  return [{ kind: 'endpoint', from: before.endpoint, to: after.endpoint }];
+}
+
+const DETAIL_FIELDS = ['endpoint', 'vpcId', 'subnetIds', 'certificateAuthority', 'generation'] as const;
+
+function detailsChange(
+  before: ClusterDetails | undefined,
+  after: ClusterDetails | undefined,
+): readonly Change[] {
+  const fields = DETAIL_FIELDS.filter((field) => String(before?.[field]) !== String(after?.[field]));
+  return fields.length === 0 ? [] : [{ kind: 'details', fields }];
+}
+
+function addressesChange(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
+  const had = addressesOf(before);
+  const has = addressesOf(after);
+  if (hasSameAddresses(had, has)) {
+    return before.basis === after.basis ? [] : [{ kind: 'basis', from: before.basis, to: after.basis }];
+  }
+  const added = has.filter((address) => !had.includes(address));
+  const removed = had.filter((address) => !has.includes(address));
+  return [{ kind: 'addresses', added, removed, basis: after.basis }];
+}
+
+function heldChange({ held: before }: EndpointRecord, after: EndpointRecord): readonly Change[] {
+  const { held } = after;
+  if (before !== undefined && held !== undefined && hasSameAddresses(before.addresses, held.addresses)) {
+    return [];
+  }
+  const changes: Change[] = [];
+  if (before !== undefined) {
+    const isAdopted = hasSameAddresses(before.addresses, addressesOf(after));
+    changes.push({ kind: 'released', held: before, outcome: isAdopted ? 'adopted' : 'dropped' });
+  }
+  if (held !== undefined) changes.push({ kind: 'held', held });
+  return changes;
+}
+
+function outcomeChange(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
+  if (before.lastRefreshFailed === after.lastRefreshFailed) return [];
+  return [{ kind: after.lastRefreshFailed ? 'refresh-failed' : 'refresh-recovered' }];
+}
+
+export function addressesOf(record: EndpointRecord): readonly string[] {
+  return record.addresses.map((served) => served.address);
+}
+
+/** Whether something is about to be done to the set of addresses, or was only just kept from it. */
+export function hasAddressChange(changes: readonly Change[]): boolean {
+  return changes.some(({ kind }) => kind === 'addresses' || kind === 'held' || kind === 'released');
+}

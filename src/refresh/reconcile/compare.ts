@@ -1,0 +1,120 @@
+/**
+ * What the sources say, set side by side: which addresses to serve by the table in design.md "How the addresses are
+ * decided", and where the sources disagree.
+ *
+ * This room (reconcile/) is the pure middle of the refresh journey: compare -> guard -> plan, and the schedule. It
+ * refuses to know sockets, clients, clocks and files: time comes in as a number, chance as a fraction. The name
+ * sources speak DNS (RFC 1035, TTLs by RFC 2181 section 8); nothing here does.
+ */
+import type { FailureReason } from '../observation.ts';
+import { isPublicAddress } from './admissible.ts';
+
+/** What one source is worth at this moment. Empty is unavailable: an empty answer is doubted, never believed. */
+export type SourceView =
+  | { readonly kind: 'addresses'; readonly addresses: readonly string[] }
+  | { readonly kind: 'unavailable'; readonly reason?: FailureReason };
+
+/** Why the sources may differ, as far as their answers betray it. Bounded: a metric label. */
+export type LikelyCause =
+  | 'dns-rebinding-filter'
+  | 'name-reply-dropped'
+  | 'name-not-found'
+  | 'public-access'
+  | 'interface-listing-empty';
+
+export interface Disagreement {
+  readonly onlyByName: readonly string[];
+  readonly onlyByInterfaces: readonly string[];
+}
+
+export interface Comparison {
+  /** Empty when nothing is usable. */
+  readonly candidate: readonly string[];
+  readonly basis: 'name' | 'overlap' | 'interfaces' | 'none';
+  /** Both kinds had something to say, so silence about a disagreement means agreement. */
+  readonly isTwoSided: boolean;
+  readonly disagreement?: Disagreement;
+  readonly likelyCause?: LikelyCause;
+}
+
+/** One sentence for each cause, for the log, the status and a person. */
+export const CAUSE_TEXT: Readonly<Record<LikelyCause, string>> = {
+  'dns-rebinding-filter':
+    'the upstream answers the name without addresses: a filter against DNS rebinding drops private addresses (dnsmasq stop-dns-rebind, Unbound private-address, pfSense by default, BIND deny-answer-addresses)',
+  'name-reply-dropped':
+    'the upstream does not reply about the name while AWS answers: the upstream is down, or its filter against DNS rebinding drops the reply',
+  'name-not-found':
+    'the name does not exist for the upstream: a wrong endpoint name, or a filter that answers so',
+  'public-access':
+    'the name resolves to public addresses: public access to the endpoint is on, so the addresses of the interfaces are right for this site',
+  'interface-listing-empty':
+    'no interface of the cluster is listed: a wrong cluster name, region or VPC, or a proxy that answers in place of AWS',
+};
+
+/** Several sources of one kind count as one that saw what any of them saw. */
+export function compare(names: readonly SourceView[], interfaces: readonly SourceView[]): Comparison {
+  const byName = union(names);
+  const byInterfaces = union(interfaces);
+  // row 6, "nothing usable | nothing usable": the caller keeps what was served before
+  if (byName.size === 0 && byInterfaces.size === 0)
+    return { candidate: [], basis: 'none', isTwoSided: false };
+  // row 5, "available | unavailable": the name's addresses
+  if (byInterfaces.size === 0) {
+    const doubt = doubtAboutInterfaces(byName, interfaces);
+    return { candidate: [...byName], basis: 'name', isTwoSided: false, ...doubt };
+  }
+  // row 4, "unavailable, or empty | available": the interfaces' addresses
+  if (byName.size === 0) {
+    const doubt = doubtAboutNames(names, byInterfaces);
+    return { candidate: [...byInterfaces], basis: 'interfaces', isTwoSided: false, ...doubt };
+  }
+  const both = [...byName].filter((address) => byInterfaces.has(address));
+  // row 1, "agree with, or are a subset of, the interfaces | available": the name's addresses
+  if (both.length === byName.size) return { candidate: [...byName], basis: 'name', isTwoSided: true };
+  const differing = difference(byName, byInterfaces);
+  // row 3, "disjoint | available": the interfaces' addresses, disagreement reported
+  if (both.length === 0) {
+    return { candidate: [...byInterfaces], basis: 'interfaces', isTwoSided: true, ...differing };
+  }
+  // row 2, "overlap in part | available": the overlap; the rest is reported
+  return { candidate: both, basis: 'overlap', isTwoSided: true, ...differing };
+}
+
+function union(views: readonly SourceView[]): Set<string> {
+  return new Set(views.flatMap((view) => (view.kind === 'addresses' ? view.addresses : [])));
+}
+
+function difference(byName: Set<string>, byInterfaces: Set<string>): Partial<Comparison> {
+  const onlyByName = [...byName].filter((address) => !byInterfaces.has(address));
+  const onlyByInterfaces = [...byInterfaces].filter((address) => !byName.has(address));
+  return {
+    disagreement: { onlyByName, onlyByInterfaces },
+    ...(onlyByName.some(isPublicAddress) ? { likelyCause: 'public-access' as const } : {}),
+  };
+}
+
+function doubtAboutInterfaces(byName: Set<string>, interfaces: readonly SourceView[]): Partial<Comparison> {
+  if (!interfaces.some((view) => view.kind === 'unavailable' && view.reason === 'empty')) return {};
+  return {
+    disagreement: { onlyByName: [...byName], onlyByInterfaces: [] },
+    likelyCause: 'interface-listing-empty',
+  };
+}
+
+function doubtAboutNames(names: readonly SourceView[], byInterfaces: Set<string>): Partial<Comparison> {
+  const disagreement = { onlyByName: [], onlyByInterfaces: [...byInterfaces] };
+  for (const view of names) {
+    if (view.kind !== 'unavailable') continue;
+    switch (view.reason) {
+      case 'empty':
+      case 'filtered':
+        return { disagreement, likelyCause: 'dns-rebinding-filter' };
+      case 'not-found':
+        return { disagreement, likelyCause: 'name-not-found' };
+      case 'timeout':
+        return { likelyCause: 'name-reply-dropped' }; // silence contradicts nobody
+      default: // a failure that tells nothing about the name
+    }
+  }
+  return {};
+}

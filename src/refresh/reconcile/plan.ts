@@ -1,0 +1,277 @@
+/**
+ * From the record that is served and what the sources last saw to the record to serve next. Three pure functions, one
+ * for each thing that can happen: `decide` (a source saw addresses), `note` (nothing was learned: a failure, a start,
+ * new settings), `learn` (the cluster's details came). All times are on one line, the caller's; see timeline.ts.
+ */
+import type {
+  ClusterDetails,
+  EndpointRecord,
+  SeenBy,
+  ServedAddress,
+  SourceName,
+} from '../../store/endpoint-record.ts';
+import type { FailureReason } from '../observation.ts';
+import type { Admission } from './admissible.ts';
+import { addressesOf, type Change, changesBetween } from './changes.ts';
+import { type Comparison, compare, type SourceView } from './compare.ts';
+import { guard, hasSameAddresses, type Refusal } from './guard.ts';
+
+export type AddressSourceName = Exclude<SourceName, 'cluster'>;
+
+/** What is known of one address source at the moment of planning. */
+export interface SourceState {
+  readonly source: AddressSourceName;
+  readonly latest: 'untried' | 'succeeded' | 'failed';
+  /** Why the latest look failed. */
+  readonly failure?: FailureReason | undefined;
+  /** The last success, whatever came after it. */
+  readonly view?: AddressView | undefined;
+}
+
+export interface AddressView {
+  readonly addresses: readonly string[];
+  readonly ttlSeconds?: number | undefined;
+  readonly observedAtMs: number;
+}
+
+export interface PlanSettings {
+  /** The operator's own name for the endpoint: wins over what DescribeCluster says. */
+  readonly endpoint?: string | undefined;
+  /** Wins over everything; empty when there is none. */
+  readonly pin: readonly string[];
+  readonly admit: Admission;
+  readonly confirmAfterMs: number;
+  /** A view older than this counts as unavailable: its source has stopped looking. */
+  readonly maximumAgeMs: Readonly<Record<AddressSourceName, number>>;
+}
+
+export interface Plan {
+  /** The very record that was passed in when nothing at all is different. */
+  readonly record: EndpointRecord;
+  /** Empty when the sources only confirmed what is served. */
+  readonly changes: readonly Change[];
+  readonly comparison?: Comparison;
+  readonly refused?: readonly Refusal[];
+}
+
+// dns-rules.md, endpoint names: the source's TTL between these; never 0
+const TTL_CAP_SECONDS = 60;
+const TTL_FLOOR_SECONDS = 5;
+const TTL_FAILED_SECONDS = 30;
+
+/** A record of a cluster about which nothing is known yet. */
+export function emptyRecord(cluster: string, region: string | undefined): EndpointRecord {
+  return {
+    cluster,
+    ...(region === undefined ? {} : { region }),
+    addresses: [],
+    ttlSeconds: TTL_FAILED_SECONDS,
+    basis: 'none',
+    confirmedAtMs: {},
+    lastRefreshFailed: false,
+  };
+}
+
+/** Compare, guard, and compose the next record. */
+export function decide(
+  previous: EndpointRecord,
+  sources: readonly SourceState[],
+  settings: PlanSettings,
+  nowMs: number,
+): Plan {
+  const comparison = compareStates(sources, settings, nowMs);
+  const verdict = guard(
+    { candidate: comparison.candidate, served: observedAddresses(previous), held: previous.held, nowMs },
+    settings,
+  );
+  const { refused } = verdict;
+  const base = compose(previous, sources, settings, nowMs);
+  if (verdict.kind === 'keep' || comparison.basis === 'none') {
+    return { ...finish(previous, base, settings, nowMs), comparison, refused };
+  }
+  if (verdict.kind === 'hold') {
+    const next = { ...base, basis: 'kept' as const, held: verdict.held };
+    return { ...finish(previous, next, settings, nowMs), comparison, refused };
+  }
+  const next: EndpointRecord = {
+    ...without(base, 'held'),
+    addresses: serve(base.addresses, verdict.addresses, sources),
+    basis: comparison.basis,
+  };
+  return { ...finish(previous, next, settings, nowMs), comparison, refused };
+}
+
+/** Keeps the addresses whatever happened, and says how far they can still be trusted. */
+export function note(
+  previous: EndpointRecord,
+  sources: readonly SourceState[],
+  settings: PlanSettings,
+  nowMs: number,
+): Plan {
+  return finish(previous, compose(previous, sources, settings, nowMs), settings, nowMs);
+}
+
+/** Takes the details in. The addresses stay until a source says otherwise, a new endpoint name included. */
+export function learn(
+  previous: EndpointRecord,
+  details: ClusterDetails,
+  settings: PlanSettings,
+  nowMs: number,
+): Plan {
+  const learned = { ...details, learnedAtMs: nowMs };
+  const isNew = changesBetween(previous, { ...previous, details: learned }).length > 0;
+  const confirmedAtMs = { ...previous.confirmedAtMs, cluster: nowMs };
+  const next = { ...previous, confirmedAtMs, ...(isNew ? { details: learned } : {}) };
+  const plan = finish(previous, next, settings, nowMs);
+  const isRenamed = previous.endpoint !== undefined && plan.record.endpoint !== previous.endpoint;
+  if (!isRenamed || plan.record.addresses.length === 0) return plan;
+  return finish(previous, { ...next, basis: 'kept' }, settings, nowMs);
+}
+
+/** The comparison that a decision at this moment would rest on. */
+export function compareStates(
+  sources: readonly SourceState[],
+  settings: PlanSettings,
+  nowMs: number,
+): Comparison {
+  const views = (wanted: readonly SourceState[]) => wanted.map((state) => viewOf(state, settings, nowMs));
+  return compare(
+    views(sources.filter((state) => state.source !== 'interfaces')),
+    views(sources.filter((state) => state.source === 'interfaces')),
+  );
+}
+
+function viewOf(state: SourceState, settings: PlanSettings, nowMs: number): SourceView {
+  const { latest, view, failure } = state;
+  if (latest === 'failed') {
+    return { kind: 'unavailable', ...(failure === undefined ? {} : { reason: failure }) };
+  }
+  const isRecent = view !== undefined && nowMs - view.observedAtMs <= settings.maximumAgeMs[state.source];
+  if (latest === 'untried' || !isRecent) return { kind: 'unavailable' };
+  return { kind: 'addresses', addresses: view.addresses };
+}
+
+/** What every plan has in common: stamps, TTL, and whether anything usable is left. */
+function compose(
+  previous: EndpointRecord,
+  sources: readonly SourceState[],
+  settings: PlanSettings,
+  nowMs: number,
+): EndpointRecord {
+  const usable = sources.filter((state) => isUsable(state, settings, nowMs));
+  const isTried = sources.some((state) => state.latest !== 'untried');
+  const lastRefreshFailed = usable.length === 0 && (isTried || previous.lastRefreshFailed);
+  return {
+    ...previous,
+    addresses: serve(previous.addresses, addressesOf(previous), sources),
+    basis: usable.length === 0 || previous.basis === 'pin' ? keptBasis(previous) : previous.basis,
+    ttlSeconds: ttlFor(lastRefreshFailed, isTried ? usable : [{ view: previous }]),
+    confirmedAtMs: { ...previous.confirmedAtMs, ...confirmations(sources) },
+    lastRefreshFailed,
+  };
+}
+
+function isUsable(state: SourceState, settings: PlanSettings, nowMs: number): boolean {
+  const view = viewOf(state, settings, nowMs);
+  return view.kind === 'addresses' && view.addresses.some((address) => settings.admit(address) === undefined);
+}
+
+function keptBasis(record: EndpointRecord): EndpointRecord['basis'] {
+  return record.addresses.length === 0 ? 'none' : 'kept';
+}
+
+function ttlFor(
+  isFailed: boolean,
+  sources: readonly { readonly view?: Pick<AddressView, 'ttlSeconds'> | undefined }[],
+): number {
+  if (isFailed) return TTL_FAILED_SECONDS;
+  const ttls = sources.map((state) => state.view?.ttlSeconds).filter((ttl) => Number.isFinite(ttl));
+  const smallest = Math.min(TTL_CAP_SECONDS, ...ttls.map(Number));
+  return Math.max(TTL_FLOOR_SECONDS, Math.floor(smallest));
+}
+
+function confirmations(sources: readonly SourceState[]): Partial<Record<SourceName, number>> {
+  return Object.fromEntries(
+    sources.flatMap(({ source, view }) => (view === undefined ? [] : [[source, view.observedAtMs]])),
+  );
+}
+
+/** `wanted`, in the order known so far, each with the provenance it had and what the sources add to it. */
+function serve(
+  known: readonly ServedAddress[],
+  wanted: readonly string[],
+  sources: readonly SourceState[],
+): readonly ServedAddress[] {
+  const had = new Map(known.map((served) => [served.address, served]));
+  const ordered = [
+    ...[...had.keys()].filter((address) => wanted.includes(address)),
+    ...wanted.filter((address) => !had.has(address)),
+  ];
+  return ordered.map((address) => ({
+    address,
+    provenance: seen(had.get(address)?.provenance ?? {}, address, sources),
+  }));
+}
+
+function seen(
+  before: ServedAddress['provenance'],
+  address: string,
+  sources: readonly SourceState[],
+): ServedAddress['provenance'] {
+  const provenance = { ...before };
+  for (const { source, view } of sources) {
+    if (view?.addresses.includes(address)) {
+      provenance[source] = sighting(provenance[source], view.observedAtMs);
+    }
+  }
+  return provenance;
+}
+
+function sighting(before: SeenBy | undefined, atMs: number): SeenBy {
+  return { firstSeenMs: Math.min(before?.firstSeenMs ?? atMs, atMs), lastSeenMs: atMs };
+}
+
+/** What a pin put there is no observation, so taking it back loses nothing. */
+function observedAddresses(record: EndpointRecord): readonly string[] {
+  const isPinOnly = ({ provenance }: ServedAddress) =>
+    provenance.pin !== undefined && Object.keys(provenance).length === 1;
+  return addressesOf({ ...record, addresses: record.addresses.filter((served) => !isPinOnly(served)) });
+}
+
+/** The pin, the endpoint's name, and the moment of the change; then what differs. */
+function finish(
+  previous: EndpointRecord,
+  planned: EndpointRecord,
+  settings: PlanSettings,
+  nowMs: number,
+): Plan {
+  const endpoint = settings.endpoint ?? planned.details?.endpoint ?? planned.endpoint;
+  const named = { ...planned, ...(endpoint === undefined ? {} : { endpoint }) };
+  const pinned = settings.pin.length === 0 ? unpin(named) : pin(named, settings.pin, nowMs);
+  const isSameSet = hasSameAddresses(addressesOf(previous), addressesOf(pinned));
+  const record = isSameSet ? pinned : { ...pinned, changedAtMs: nowMs };
+  if (JSON.stringify(record) === JSON.stringify(previous)) return { record: previous, changes: [] };
+  return { record, changes: changesBetween(previous, record) };
+}
+
+function pin(record: EndpointRecord, pinned: readonly string[], nowMs: number): EndpointRecord {
+  const addresses = serve(record.addresses, pinned, []).map(({ address, provenance }) => ({
+    address,
+    provenance: { ...provenance, pin: sighting(provenance.pin, nowMs) },
+  }));
+  return { ...without(record, 'held'), addresses, basis: 'pin' };
+}
+
+/** Forgets the pin wherever a source vouches for the address; elsewhere it is all the provenance there is. */
+function unpin(record: EndpointRecord): EndpointRecord {
+  const addresses = record.addresses.map((served) => {
+    const { pin: _, ...seenBySources } = served.provenance;
+    return Object.keys(seenBySources).length === 0 ? served : { ...served, provenance: seenBySources };
+  });
+  return { ...record, addresses };
+}
+
+function without(record: EndpointRecord, key: 'held'): EndpointRecord {
+  const { [key]: _, ...rest } = record;
+  return rest;
+}

@@ -1,0 +1,111 @@
+/** What the refresh journey of one cluster tells the log: each thing once, when it begins and when it ends. */
+import type { Log } from '../log/log.ts';
+import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
+import type { Ending } from './attempt.ts';
+import type { FailureReason } from './observation.ts';
+import { addressesOf, type Change } from './reconcile/changes.ts';
+import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
+import type { Refusal } from './reconcile/guard.ts';
+import type { Plan } from './reconcile/plan.ts';
+
+export class RefreshLog {
+  readonly #log: Log;
+  readonly #failing = new Map<SourceName, FailureReason>();
+  #doubt = '';
+  #refused = '';
+  #agePassedMs = 0;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  refreshing(reason: string): void {
+    this.#log.debug({ reason }, 'refreshing');
+  }
+
+  /** Warns where a source begins to fail or fails in another way; the repetitions are for who debugs. */
+  settled({ observation, durationMs, isUnsettled }: Ending): void {
+    const { source } = observation;
+    const before = this.#failing.get(source);
+    if (observation.kind === 'failed') {
+      const { reason, detail } = observation;
+      this.#failing.set(source, reason);
+      const fields = { source, reason, detail, durationMs: Math.round(durationMs), isUnsettled };
+      if (before === reason) this.#log.debug(fields, 'source still fails');
+      else this.#log.warn(fields, 'source fails');
+      return;
+    }
+    this.#failing.delete(source);
+    if (before !== undefined) this.#log.info({ source, failedWith: before }, 'source works again');
+  }
+
+  planned({ record, changes, refused }: Plan, before: EndpointRecord): void {
+    for (const change of changes) this.#changed(change, record, before);
+    if (refused !== undefined) this.#refusing(refused);
+  }
+
+  compared({ disagreement, likelyCause, basis }: Comparison): void {
+    const sorted = [disagreement?.onlyByName.toSorted(), disagreement?.onlyByInterfaces.toSorted()];
+    const doubt =
+      disagreement === undefined && likelyCause === undefined ? '' : JSON.stringify([sorted, likelyCause]);
+    if (doubt === this.#doubt) return;
+    this.#doubt = doubt;
+    const cause = likelyCause === undefined ? undefined : CAUSE_TEXT[likelyCause];
+    if (doubt === '') this.#log.info({ basis }, 'sources agree again');
+    else this.#log.warn({ ...disagreement, basis, likelyCause, cause }, 'sources disagree');
+  }
+
+  /** Once for each limit that the age of the truth passes. */
+  aged(ageMs: number, limitsMs: readonly number[]): void {
+    const passedMs = limitsMs.findLast((limitMs) => ageMs > limitMs) ?? 0;
+    if (passedMs > this.#agePassedMs) {
+      const days = Math.floor(ageMs / 86_400_000);
+      this.#log.warn({ days }, 'addresses have not been confirmed for days');
+    }
+    this.#agePassedMs = passedMs;
+  }
+
+  #changed(change: Change, record: EndpointRecord, before: EndpointRecord): void {
+    const { kind: _, ...fields } = change;
+    const { level, text } = wordingOf(change);
+    this.#log[level]({ ...fields, addresses: addressesOf(record), before: addressesOf(before) }, text);
+  }
+
+  #refusing(refused: readonly Refusal[]): void {
+    const key = refused
+      .map(({ address, reason }) => `${address} ${reason}`)
+      .sort()
+      .join();
+    if (key === this.#refused) return;
+    this.#refused = key;
+    if (key !== '') this.#log.warn({ refused }, 'addresses refused');
+  }
+}
+
+interface Wording {
+  readonly level: 'info' | 'warn';
+  readonly text: string;
+}
+
+function wordingOf(change: Change): Wording {
+  switch (change.kind) {
+    case 'addresses':
+      if (change.removed.length === 0) return { level: 'info', text: 'addresses learned' };
+      return { level: 'warn', text: 'addresses changed' };
+    case 'basis':
+      return { level: 'info', text: 'basis of the addresses changed' };
+    case 'endpoint':
+      if (change.from === undefined) return { level: 'info', text: 'endpoint name learned' };
+      return { level: 'warn', text: 'endpoint name changed: the old name is no longer answered' };
+    case 'details':
+      return { level: 'info', text: 'cluster details changed' };
+    case 'held':
+      return { level: 'warn', text: 'change held back until the next refresh repeats it' };
+    case 'released':
+      return { level: 'info', text: 'held change released' };
+    case 'refresh-failed':
+      return { level: 'warn', text: 'refresh fails: serving what is known' };
+    case 'refresh-recovered':
+      return { level: 'info', text: 'refresh works again' };
+  }
+}

@@ -1,0 +1,276 @@
+/** All clusters: one refresher each, their records saved and published together, and nothing known ever lost over a reload. */
+import type { Evidence } from '../link/link-state.ts';
+import type { Log } from '../log/log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Timers } from '../runtime/timers.ts';
+import type { EndpointRecord } from '../store/endpoint-record.ts';
+import { ClusterRefresher } from './cluster-refresher.ts';
+import type { ClusterSettings, RefreshTimes } from './cluster-settings.ts';
+import type { ClusterSnapshot } from './cluster-snapshot.ts';
+import { type Connect, Liveness } from './liveness.ts';
+import { addressesOf, type Change } from './reconcile/changes.ts';
+import { emptyRecord } from './reconcile/plan.ts';
+import { type Moment, momentOf, toProcessTime, toWallTime } from './reconcile/timeline.ts';
+import { RecordKeeper, type RecordKeeperOptions } from './record-keeper.ts';
+
+export interface RefreshPlaneOptions {
+  readonly clusters: readonly ClusterSettings[];
+  readonly times: RefreshTimes;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+  /** Gets all records that shall survive, those of clusters that are not configured now included. */
+  readonly save: RecordKeeperOptions['save'];
+  /** Gets the records of all configured clusters, whole, every time that anything of them is different. */
+  readonly publish: RecordKeeperOptions['publish'];
+  readonly evidence: (evidence: Evidence) => void;
+  /** For the ledger: what changed, not what was merely confirmed. */
+  readonly onChanges?: (cluster: string, changes: readonly Change[]) => void;
+  /** Without it nothing is probed; tcp-connect.ts has the real one. */
+  readonly connect?: Connect;
+}
+
+export interface RefreshSnapshot {
+  readonly clusters: readonly ClusterSnapshot[];
+  readonly saving: { readonly saveFailures: number; readonly isSaveFailing: boolean };
+}
+
+interface Member {
+  readonly refresher: ClusterRefresher;
+  /** When its record came into this process: its times from before then stay as they are. */
+  readonly loaded: Moment;
+  liveness: Liveness | undefined;
+}
+
+/** How soon a wall clock that was set shows in the times of published records. */
+const CLOCK_CHECK_MS = 10_000;
+
+export class RefreshPlane {
+  readonly #options: RefreshPlaneOptions;
+  readonly #keeper: RecordKeeper;
+  #times: RefreshTimes;
+  #members: Member[] = [];
+  /** Records of clusters that are not configured now: one that comes back finds its own again. */
+  #parked: readonly EndpointRecord[] = [];
+  /** Of the last publication. */
+  #moment: Moment;
+  #clockCheck: Disposable | undefined;
+  #isRunning = false;
+
+  constructor(options: RefreshPlaneOptions) {
+    this.#options = options;
+    this.#times = options.times;
+    this.#moment = momentOf(options.clock);
+    const { save, publish, timers, log } = options;
+    const compose = () => {
+      this.#moment = momentOf(options.clock, this.#moment);
+      return { toSave: [...this.#toSave(), ...this.#parked], toPublish: this.records() };
+    };
+    this.#keeper = new RecordKeeper({ compose, save, publish, timers, log });
+  }
+
+  /** Publishes what is known before it returns; only then do the sources begin to look. */
+  start(initialRecords: readonly EndpointRecord[]): void {
+    this.#parked = initialRecords;
+    this.#members = this.#options.clusters.map((settings) => this.#admit(settings));
+    this.#isRunning = true;
+    this.#keeper.confirmed();
+    for (const { refresher, liveness } of this.#members) {
+      refresher.start();
+      liveness?.start();
+    }
+    this.#watchClock();
+  }
+
+  /** Something says that looking is worth while again, such as a link that has come back. */
+  kick(reason: string): void {
+    for (const { refresher } of this.#members) refresher.kick(reason);
+  }
+
+  /** Clusters may come, go and change; who stays keeps its record and what its sources have seen. */
+  reconfigure(clusters: readonly ClusterSettings[], times: RefreshTimes = this.#times): void {
+    this.#times = times;
+    const staying = pairUp(this.#members, clusters);
+    const going = this.#members.filter((member) => ![...staying.values()].includes(member));
+    for (const member of going) this.#dismiss(member);
+    const coming: Member[] = [];
+    this.#isRunning = false; // one publication for all, not one for each
+    this.#members = clusters.map((settings) => {
+      const known = staying.get(settings);
+      if (known !== undefined) return this.#alter(known, settings);
+      const member = this.#admit(settings);
+      coming.push(member);
+      return member;
+    });
+    this.#isRunning = true;
+    this.#keeper.changed();
+    for (const { refresher, liveness } of coming) {
+      refresher.start();
+      liveness?.start();
+    }
+  }
+
+  /** As published: of every configured cluster, in wall time, with the dead addresses marked. */
+  records(): readonly EndpointRecord[] {
+    return this.#toSave().map((record, index) => {
+      const dead = this.#members[index]?.liveness?.dead;
+      if (dead === undefined || dead.size === 0) return record;
+      const addresses = record.addresses.map((served) =>
+        dead.has(served.address) ? { ...served, dead: true } : served,
+      );
+      return { ...record, addresses };
+    });
+  }
+
+  snapshot(): RefreshSnapshot {
+    const clusters = this.#members.map(({ refresher, liveness }) => {
+      const snapshot = refresher.snapshot();
+      const addresses = snapshot.addresses.map((served) => ({
+        ...served,
+        isDead: liveness?.dead.has(served.address) ?? false,
+      }));
+      return { ...snapshot, addresses };
+    });
+    return { clusters, saving: this.#keeper.stats() };
+  }
+
+  /** Ends every look, then saves what is known; waits no longer for the disk than a publication does. */
+  async stop(): Promise<void> {
+    this.#isRunning = false;
+    this.#clockCheck?.[Symbol.dispose]();
+    for (const { refresher, liveness } of this.#members) {
+      refresher.stop();
+      liveness?.stop();
+    }
+    await this.#keeper.stop();
+  }
+
+  #now(): Moment {
+    return momentOf(this.#options.clock, this.#moment);
+  }
+
+  #toSave(): readonly EndpointRecord[] {
+    const now = this.#now();
+    return this.#members.map(({ refresher, loaded }) => toWallTime(refresher.record, loaded, now));
+  }
+
+  #admit(settings: ClusterSettings): Member {
+    const { clock, timers, random, log, evidence } = this.#options;
+    const known = this.#unpark(settings);
+    const loaded = this.#now();
+    const { region: _, ...record } = known ?? emptyRecord(settings.name, undefined);
+    const labelled = {
+      ...record,
+      cluster: settings.name,
+      ...(settings.region === undefined ? {} : { region: settings.region }),
+    };
+    const refresher = new ClusterRefresher({
+      settings,
+      times: this.#times,
+      record: toProcessTime(labelled, loaded),
+      clock,
+      timers,
+      random,
+      log,
+      evidence,
+      onRecord: (changes) => this.#onRecord(member, changes),
+    });
+    const member: Member = { refresher, loaded, liveness: undefined };
+    member.liveness = this.#livenessOf(member, settings);
+    return member;
+  }
+
+  #alter(member: Member, settings: ClusterSettings): Member {
+    const before = member.refresher.settings.probe;
+    member.refresher.reconfigure(settings, this.#times);
+    if (JSON.stringify(before) !== JSON.stringify(settings.probe)) {
+      member.liveness?.stop();
+      member.liveness = this.#livenessOf(member, settings);
+      member.liveness?.start();
+    }
+    return member;
+  }
+
+  #livenessOf({ refresher }: Member, { probe }: ClusterSettings): Liveness | undefined {
+    const { connect, timers, random } = this.#options;
+    if (probe === undefined || connect === undefined) return undefined;
+    const onChange = () => {
+      if (this.#isRunning) this.#keeper.confirmed();
+    };
+    const liveness = new Liveness({ ...probe, connect, timers, random, onChange });
+    liveness.watch(addressesOf(refresher.record));
+    return liveness;
+  }
+
+  #dismiss(member: Member): void {
+    member.refresher.stop();
+    member.liveness?.stop();
+    const record = toWallTime(member.refresher.record, member.loaded, this.#now());
+    this.#parked = [...this.#parked, record];
+  }
+
+  /** The cluster's own record; or one of its name whose Region was, or is, not told. */
+  #unpark(settings: ClusterSettings): EndpointRecord | undefined {
+    const found =
+      this.#parked.find((record) => hasSameIdentity(identityOf(record), settings)) ??
+      this.#parked.find((record) => hasSimilarIdentity(identityOf(record), settings));
+    this.#parked = this.#parked.filter((record) => record !== found);
+    return found;
+  }
+
+  #onRecord(member: Member, changes: readonly Change[]): void {
+    const { record } = member.refresher;
+    member.liveness?.watch(addressesOf(record));
+    if (changes.length > 0) this.#options.onChanges?.(record.cluster, changes);
+    if (!this.#isRunning) return;
+    if (changes.length > 0) this.#keeper.changed();
+    else this.#keeper.confirmed();
+  }
+
+  #watchClock(): void {
+    this.#clockCheck = this.#options.timers.after(CLOCK_CHECK_MS, () => {
+      const hasJumped = Math.abs(offsetOf(this.#now()) - offsetOf(this.#moment)) > 1;
+      if (hasJumped) this.#keeper.confirmed();
+      this.#watchClock();
+    });
+  }
+}
+
+function offsetOf({ wallMs, monotonicMs }: Moment): number {
+  return wallMs - monotonicMs;
+}
+
+/** Exact pairs first; then those of one name where a Region was, or is now, not told. */
+function pairUp(
+  members: readonly Member[],
+  clusters: readonly ClusterSettings[],
+): Map<ClusterSettings, Member> {
+  const pairs = new Map<ClusterSettings, Member>();
+  const free = new Set(members);
+  for (const isPair of [hasSameIdentity, hasSimilarIdentity]) {
+    for (const settings of clusters) {
+      if (pairs.has(settings)) continue;
+      const member = [...free].find(({ refresher }) => isPair(refresher.settings, settings));
+      if (member === undefined) continue;
+      pairs.set(settings, member);
+      free.delete(member);
+    }
+  }
+  return pairs;
+}
+
+function identityOf({ cluster: name, region }: EndpointRecord): Identity {
+  return { name, ...(region === undefined ? {} : { region }) };
+}
+
+type Identity = Pick<ClusterSettings, 'name' | 'region'>;
+
+function hasSameIdentity(one: Identity, other: Identity): boolean {
+  return one.name === other.name && one.region === other.region;
+}
+
+function hasSimilarIdentity(one: Identity, other: Identity): boolean {
+  return one.name === other.name && (one.region === undefined || other.region === undefined);
+}

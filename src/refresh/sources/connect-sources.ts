@@ -1,0 +1,57 @@
+/**
+ * Sources: what looks outside for a cluster's endpoint, and reports what it saw as one value.
+ *
+ *     dns         the endpoint's name, asked of the upstreams past our own cache
+ *     route53     the endpoint's name in a hosted zone of the customer's own
+ *     interfaces  the cluster's network interfaces, as EC2 lists them
+ *     cluster     the cluster's description: endpoint, VPC, subnets, certificate authority, generation
+ *
+ * A source never rejects, never reports a part of what there is, and settles when its signal is aborted, whatever the
+ * AWS SDK does meanwhile. The room refuses to know what was seen before and what will be served, and keeps no
+ * schedule. Everything that the SDK does wrong for a daemon is dealt with here (client-pool, sdk-config,
+ * credentials), and every word that AWS has for a failure is put into ours (aws-failure).
+ */
+import type { Clock } from '../../runtime/clock.ts';
+import type { SourceName } from '../../store/endpoint-record.ts';
+import type { Resolve, Source } from '../observation.ts';
+import type { AwsClients } from './aws-clients.ts';
+import { createClusterSource } from './cluster.ts';
+import { createDnsSource } from './dns.ts';
+import { createInterfacesSource } from './interfaces.ts';
+import { createRoute53Source } from './route53.ts';
+
+export interface SourceSettings {
+  /** Those to be asked for one cluster; all but dns and route53 need its region. */
+  readonly sources: readonly SourceName[];
+  /** Profile of the AWS configuration files; the environment's choice when absent. */
+  readonly profile?: string | undefined;
+  /** Without a zone ID the zone is found by name. */
+  readonly route53?: { readonly zoneId?: string | undefined } | undefined;
+}
+
+export interface SourceConnections {
+  readonly clients: AwsClients;
+  readonly resolve: Resolve;
+  readonly clock: Clock;
+}
+
+/** The sources of one cluster. Clients are shared by all clusters of a Region and profile, and loaded at the first look. */
+export function createSources(settings: SourceSettings, connections: SourceConnections): Source[] {
+  return [...new Set(settings.sources)].map((name) => createSource(name, settings, connections));
+}
+
+function createSource(name: SourceName, settings: SourceSettings, connections: SourceConnections): Source {
+  const { clients, resolve, clock } = connections;
+  const { explain, ec2, eks, route53 } = clients;
+  const { profile } = settings;
+  switch (name) {
+    case 'dns':
+      return createDnsSource(resolve);
+    case 'route53':
+      return createRoute53Source({ route53, resolve, explain, zoneId: settings.route53?.zoneId, profile });
+    case 'interfaces':
+      return createInterfacesSource({ ec2, explain, profile });
+    case 'cluster':
+      return createClusterSource({ eks, explain, clock, profile });
+  }
+}

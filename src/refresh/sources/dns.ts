@@ -1,0 +1,70 @@
+import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
+import type { Resolve, ResolvedName, Source } from '../observation.ts';
+import { classifyAwsFailure } from './aws-failure.ts';
+import { cannotAsk, observation, SourceError, type SourceFailure } from './source-error.ts';
+import { untilAborted } from './until-aborted.ts';
+
+/**
+ * What the endpoint's name resolves to, asked of the upstreams past our own cache. No credentials are needed.
+ * An answer proves the upstream, which may have it from its own cache; it proves nothing of AWS.
+ */
+export function createDnsSource(resolve: Resolve): Source {
+  const explain = (error: unknown) => classifyAwsFailure(error, 0);
+  return {
+    name: 'dns',
+    observe: (context, signal) =>
+      observation('dns', explain, async () => {
+        const { endpoint } = context;
+        if (endpoint === undefined)
+          throw cannotAsk('resolving the endpoint failed: its name is not known yet');
+        const { addresses, ttlSeconds } = await resolveAddresses(resolve, endpoint, signal);
+        return { kind: 'addresses', source: 'dns', addresses, ttlSeconds };
+      }),
+  };
+}
+
+export interface Resolved {
+  readonly addresses: readonly string[];
+  readonly ttlSeconds: number;
+}
+
+/** The addresses that upstreams give for `name`. Throws SourceError when there are none. */
+export async function resolveAddresses(
+  resolve: Resolve,
+  name: string,
+  signal: AbortSignal,
+): Promise<Resolved> {
+  const late = () => new SourceError(failure('timeout', name, 'no upstream answered within the deadline'));
+  const resolved = await untilAborted(resolve(name, signal), signal, late);
+  if (resolved.kind === 'addresses' && resolved.addresses.length > 0) {
+    return { addresses: [...new Set(resolved.addresses)], ttlSeconds: resolved.ttlSeconds };
+  }
+  throw new SourceError(explainNoAddresses(name, resolved));
+}
+
+/** Names of AWS that are known to have addresses, so that an answer without any has lost them on the way. */
+const MANAGED = /\.(eks\.amazonaws\.com|eks\.amazonaws\.com\.cn|api\.aws)$/;
+
+function explainNoAddresses(name: string, resolved: ResolvedName): SourceFailure {
+  if (resolved.kind === 'failed') {
+    const { detail } = resolved;
+    if (resolved.reason !== 'servfail') return failure(resolved.reason, name, detail);
+    return failure('network', name, detail || 'upstream answered SERVFAIL');
+  }
+  const rcode = resolved.kind === 'addresses' ? RCODE.NOERROR : resolved.rcode;
+  if (rcode === RCODE.NOERROR) {
+    return failure(MANAGED.test(name) ? 'filtered' : 'empty', name, REBINDING);
+  }
+  if (rcode === RCODE.NXDOMAIN) return failure('not-found', name, 'upstream answered NXDOMAIN');
+  const reason = rcode === RCODE.REFUSED ? 'denied' : rcode === RCODE.SERVFAIL ? 'network' : 'malformed';
+  return failure(reason, name, `upstream answered ${rcodeName(rcode)}`);
+}
+
+// The endpoint is a public name with private addresses, which is just what protection against DNS rebinding drops.
+const REBINDING =
+  'upstream answered without an address: it may be dropping private addresses (dns rebinding protection), ' +
+  'so allow this name there, or send it to another upstream';
+
+function failure(reason: SourceFailure['reason'], name: string, detail: string): SourceFailure {
+  return { reason, reachedFarSide: false, detail: `resolving "${name}" failed: ${detail}` };
+}

@@ -1,0 +1,46 @@
+import { answeredBut, SourceError } from './source-error.ts';
+
+/** One page of a listing, and the place where the next one starts. */
+export interface Page<Item, Token> {
+  readonly items: readonly Item[];
+  readonly next?: Token | undefined;
+}
+
+/** Filters are exact, so a listing of this many pages is not the one that was asked for. */
+const MOST_PAGES = 50;
+
+/**
+ * Reads a listing to its end: all of it, or the error that ended it, never a part. A service that hands out a token
+ * twice would keep us for ever.
+ */
+export async function allPages<Item, Token>(
+  fetch: (token: Token | undefined) => Promise<Page<Item, Token>>,
+): Promise<Item[]> {
+  const items: Item[] = [];
+  const seen = new Set<string>();
+  let token: Token | undefined;
+  for (let count = 0; count < MOST_PAGES; count++) {
+    const page = await fetch(token);
+    items.push(...page.items);
+    token = page.next;
+    if (token === undefined) return items;
+    const key = JSON.stringify(token);
+    if (seen.has(key)) throw answeredBut('malformed', 'reading the listing failed: a page token came twice');
+    seen.add(key);
+  }
+  throw answeredBut('malformed', `reading the listing failed: more than ${MOST_PAGES} pages`);
+}
+
+/** A list of the answer that AWS always sends, empty or not. Any other page with status 200 parses as an answer without it. */
+export function present<T>(
+  list: readonly T[] | undefined,
+  output: { $metadata: { requestId?: string | undefined } },
+  what: string,
+): readonly T[] {
+  if (list !== undefined) return list;
+  throw new SourceError({
+    reason: 'malformed',
+    reachedFarSide: output.$metadata.requestId !== undefined,
+    detail: `listing ${what} failed: the answer holds no list of them: something in between may have answered`,
+  });
+}

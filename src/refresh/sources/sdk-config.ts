@@ -1,0 +1,37 @@
+import type { Timers } from '../../runtime/timers.ts';
+import type { AwsPlace } from './client-pool.ts';
+import { boundedCommand, overrideCredentialProcess } from './credential-process.ts';
+import type { CredentialsShelf } from './credentials.ts';
+
+/** What every client of the SDK is made with: deadlines, few attempts, and credentials that are watched. */
+export interface SdkSettings {
+  readonly timers: Timers;
+  readonly shelf: CredentialsShelf;
+  readonly connectTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly credentialProcessTimeoutMs: number;
+}
+
+/** The second corrects a clock that is 4 minutes off and more; a third would only stretch a look in an outage. */
+const ATTEMPTS = 2;
+
+export async function createSdkConfig(settings: SdkSettings, place: AwsPlace) {
+  const { NodeHttpHandler } = await import('@smithy/node-http-handler');
+  const { timers, shelf, credentialProcessTimeoutMs: timeoutMs } = settings;
+  await overrideCredentialProcess(boundedCommand({ timers, timeoutMs }));
+  const credentials = await shelf.get(place);
+  const config = {
+    region: place.region,
+    ...(place.profile === undefined ? {} : { profile: place.profile }),
+    credentials: credentials.provide,
+    maxAttempts: ATTEMPTS,
+    requestHandler: new NodeHttpHandler({
+      connectionTimeout: settings.connectTimeoutMs,
+      requestTimeout: settings.requestTimeoutMs,
+      throwOnRequestTimeout: true, // otherwise it writes a warning and goes on waiting
+      socketTimeout: settings.idleTimeoutMs,
+    }),
+  };
+  return { config, credentials };
+}

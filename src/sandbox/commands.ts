@@ -1,0 +1,208 @@
+/** What can be done to a running sandbox from outside: one entry per command, its input checked by its schema. */
+import { z } from 'zod';
+import { toResource } from './dns-rdata.ts';
+import type { DnsServer } from './dns-server.ts';
+import type { Fault, Faults } from './faults.ts';
+import type { LinkSwitch } from './link-switch.ts';
+import type { RegionServer } from './region-server.ts';
+import type { RegionState } from './region-state.ts';
+
+export interface CommandTarget {
+  readonly state: RegionState;
+  readonly faults: Faults;
+  readonly link: LinkSwitch;
+  readonly region: RegionServer;
+  readonly dns: DnsServer;
+}
+
+export interface Command {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  /** Throws ZodError for input of the wrong shape, SandboxError for what does not fit the facts. */
+  run(body: unknown, target: CommandTarget): unknown;
+}
+
+const service = z.enum(['ec2', 'route53', 'eks', 'sts']);
+const count = z.int().min(0);
+const delay = z.int().min(0).max(3_600_000);
+const occasion = { skip: count.optional(), times: count.optional() };
+const http = { service: z.union([service, z.literal('*')]), operation: z.string().optional(), ...occasion };
+const dns = { service: z.literal('dns'), name: z.string().optional(), ...occasion };
+
+const faultSchema: z.ZodType<Fault> = z.discriminatedUnion('kind', [
+  z.strictObject({
+    ...http,
+    kind: z.enum(['throttle', 'deny', 'expire', 'hang', 'reset', 'half', 'html', 'empty']),
+  }),
+  z.strictObject({ ...http, kind: z.literal('drip'), intervalMs: delay.min(1) }),
+  z.strictObject({ ...http, kind: z.literal('pages'), size: count }),
+  z.strictObject({
+    ...http,
+    kind: z.literal('error'),
+    code: z.string(),
+    message: z.string(),
+    status: z.int().min(400).max(599),
+  }),
+  z.strictObject({
+    ...dns,
+    kind: z.enum(['drop', 'servfail', 'refused', 'truncate', 'filter', 'authenticated']),
+  }),
+  z.strictObject({ ...dns, kind: z.literal('delay'), delayMs: delay }),
+]);
+
+const linkSchema = z.strictObject({ state: z.enum(['up', 'down', 'refused']) });
+
+const clearSchema = z.strictObject({
+  service: z.union([service, z.literal('*'), z.literal('dns')]).optional(),
+});
+
+const moveSchema = z.strictObject({
+  cluster: z.string(),
+  from: z.ipv4(),
+  to: z.ipv4(),
+  interfaces: z.boolean().optional(),
+  dns: z.boolean().optional(),
+});
+
+const recordsSchema = z.strictObject({
+  name: z.string(),
+  type: z.string().toUpperCase(),
+  values: z.array(z.string()),
+  ttlSeconds: z.int().min(0).max(0x7fffffff).default(60),
+});
+
+const credentialsSchema = z.strictObject({
+  accessKeyId: z.string().min(1),
+  secretAccessKey: z.string().min(1).optional(),
+  sessionToken: z.string().min(1).optional(),
+  /** From now, by the Region's clock; 0 ends the key at once. */
+  expiresInMs: z.int().optional(),
+  revoked: z.boolean().optional(),
+});
+
+const clockSchema = z.strictObject({ offsetMs: z.int() });
+
+export const COMMANDS: readonly Command[] = [
+  { method: 'GET', path: '/state', run: (_, target) => describeSandbox(target) },
+  {
+    method: 'POST',
+    path: '/link',
+    run: (body, { link }) => {
+      link.set(linkSchema.parse(body).state);
+      return { link: link.state };
+    },
+  },
+  {
+    method: 'POST',
+    path: '/fault',
+    run: (body, { faults }) => {
+      faults.add(faultSchema.parse(body));
+      return { faults: faults.list() };
+    },
+  },
+  {
+    method: 'POST',
+    path: '/fault/clear',
+    run: (body, { faults }) => {
+      faults.clear(clearSchema.parse(body).service);
+      return { faults: faults.list() };
+    },
+  },
+  {
+    method: 'POST',
+    path: '/eni',
+    run: (body, target) => {
+      const move = moveSchema.parse(body);
+      target.state.moveInterface(move);
+      return describeCluster(move.cluster, target.state);
+    },
+  },
+  { method: 'POST', path: '/records', run: setRecords },
+  { method: 'POST', path: '/credentials', run: (body, { state }) => setCredentials(body, state) },
+  {
+    method: 'POST',
+    path: '/clock',
+    run: (body, { state }) => {
+      state.clockOffsetMs = clockSchema.parse(body).offsetMs;
+      return { clockOffsetMs: state.clockOffsetMs };
+    },
+  },
+];
+
+/** No values: the records of that name and type are removed. */
+function setRecords(body: unknown, { state }: CommandTarget): unknown {
+  const { name, type, values, ttlSeconds } = recordsSchema.parse(body);
+  const records = values.map((value) => ({ name, type, ttlSeconds, value }));
+  for (const record of records) toResource(record); // says now what would fail when somebody asks
+  state.setRecords(name, type, values, ttlSeconds);
+  return { records };
+}
+
+/** A new key, a change of a known one, or its end. */
+function setCredentials(body: unknown, state: RegionState): unknown {
+  const asked = credentialsSchema.parse(body);
+  const known = state.accessKeys.find(({ accessKeyId }) => accessKeyId === asked.accessKeyId);
+  const model = known ?? state.accessKeys[0];
+  if (asked.revoked === true) state.revokeAccessKey(asked.accessKeyId);
+  else {
+    state.putAccessKey({
+      accountId: model?.accountId ?? '111122223333',
+      arn: model?.arn ?? 'arn:aws:iam::111122223333:user/outpost-dns',
+      accessKeyId: asked.accessKeyId,
+      secretAccessKey: asked.secretAccessKey ?? known?.secretAccessKey ?? '',
+      ...definedOnly({
+        sessionToken: asked.sessionToken ?? known?.sessionToken,
+        expiresAtMs: asked.expiresInMs === undefined ? known?.expiresAtMs : state.nowMs() + asked.expiresInMs,
+      }),
+    });
+  }
+  return { accessKeys: describeKeys(state) };
+}
+
+function definedOnly(fields: {
+  readonly sessionToken: string | undefined;
+  readonly expiresAtMs: number | undefined;
+}): {
+  readonly sessionToken?: string;
+  readonly expiresAtMs?: number;
+} {
+  const { sessionToken, expiresAtMs } = fields;
+  return {
+    ...(sessionToken === undefined ? {} : { sessionToken }),
+    ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
+  };
+}
+
+/** All that a person or a test wants to see at once; no secrets. */
+function describeSandbox({ state, faults, link, region, dns }: CommandTarget): object {
+  return {
+    link: link.state,
+    regionUrl: region.url,
+    dnsAddress: dns.address,
+    clockOffsetMs: state.clockOffsetMs,
+    clusters: state.clusters.map(({ name }) => describeCluster(name, state)),
+    faults: faults.list(),
+    accessKeys: describeKeys(state),
+    requests: region.requests.length,
+    queries: dns.queries.length,
+  };
+}
+
+function describeCluster(name: string, state: RegionState): object {
+  const { region, generation, endpoint } = state.cluster(name);
+  return {
+    name,
+    region,
+    generation,
+    endpoint,
+    interfaces: state.interfacesOf(name).map(({ id, address, status }) => ({ id, address, status })),
+    dns: state.endpointAddresses(name),
+  };
+}
+
+function describeKeys(state: RegionState): object[] {
+  return state.accessKeys.map(({ accessKeyId, expiresAtMs }) => ({
+    accessKeyId,
+    isExpired: expiresAtMs !== undefined && expiresAtMs <= state.nowMs(),
+  }));
+}

@@ -1,0 +1,60 @@
+import { request } from 'node:http';
+import { z } from 'zod';
+import { SandboxError } from './sandbox-error.ts';
+
+const DEADLINE_MS = 5000;
+const NOT_RUNNING = new Set(['ENOENT', 'ECONNREFUSED']);
+const refusalSchema = z.object({ error: z.string() });
+
+/**
+ * Sends one command to a running sandbox and resolves to the JSON that it answers. Throws SandboxError
+ * `not-running` when nobody listens there and `command-refused` with the sandbox's own words.
+ */
+export async function callSandbox(
+  socketPath: string,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: unknown,
+): Promise<unknown> {
+  const { status, text } = await exchange(socketPath, method, path, body);
+  const content: unknown = JSON.parse(text);
+  if (status === 200) return content;
+  const refused = refusalSchema.safeParse(content);
+  throw new SandboxError(
+    'command-refused',
+    `command the sandbox to ${method} ${path}: ${refused.data?.error ?? `status ${status}`}`,
+  );
+}
+
+function exchange(
+  socketPath: string,
+  method: string,
+  path: string,
+  body: unknown,
+): Promise<{ readonly status: number; readonly text: string }> {
+  return new Promise((resolve, reject) => {
+    const signal = AbortSignal.timeout(DEADLINE_MS);
+    const call = request({ socketPath, method, path, signal, agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+      response.on('error', reject);
+    });
+    call.on('error', (error: NodeJS.ErrnoException) => reject(connectError(error, socketPath)));
+    call.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
+
+function connectError(error: NodeJS.ErrnoException, socketPath: string): Error {
+  if (!NOT_RUNNING.has(error.code ?? '')) return error;
+  return new SandboxError(
+    'not-running',
+    `reach the sandbox at "${socketPath}": no sandbox is running there`,
+    {
+      cause: error,
+    },
+  );
+}

@@ -1,0 +1,159 @@
+import type { Clock } from '../runtime/clock.ts';
+import { systemClock } from '../runtime/clock.ts';
+import type {
+  AccessKey,
+  Cluster,
+  DnsRecord,
+  HostedZone,
+  Instance,
+  NetworkInterface,
+  Population,
+} from './facts.ts';
+import { SandboxError } from './sandbox-error.ts';
+
+/** A change of address that a re-created interface causes. */
+export interface InterfaceMove {
+  readonly cluster: string;
+  readonly from: string;
+  readonly to: string;
+  /** What learns of it; both by default. Leaving one out makes the two sources disagree. */
+  readonly interfaces?: boolean | undefined;
+  readonly dns?: boolean | undefined;
+}
+
+/** The simulated facts and the changes they undergo. Facts are replaced, never changed in place. */
+export class RegionState {
+  clusters: readonly Cluster[];
+  interfaces: readonly NetworkInterface[];
+  instances: readonly Instance[];
+  hostedZones: readonly HostedZone[];
+  accessKeys: readonly AccessKey[];
+  /** How far the Region's clock is ahead of this machine's: what makes a client's signature look old. */
+  clockOffsetMs = 0;
+  #records: readonly DnsRecord[];
+  readonly #clock: Clock;
+
+  constructor(population: Population, clock: Clock = systemClock) {
+    this.clusters = population.clusters;
+    this.interfaces = population.interfaces;
+    this.instances = population.instances;
+    this.hostedZones = population.hostedZones;
+    this.accessKeys = population.accessKeys;
+    this.#records = population.records;
+    this.#clock = clock;
+  }
+
+  /** The Region's own wall clock. */
+  nowMs(): number {
+    return this.#clock.wallMs() + this.clockOffsetMs;
+  }
+
+  get records(): readonly DnsRecord[] {
+    return this.#records;
+  }
+
+  /** Throws SandboxError `no-such-cluster`. */
+  cluster(name: string): Cluster {
+    const found = this.clusters.find((cluster) => cluster.name === name);
+    if (found === undefined) {
+      const known = this.clusters.map((cluster) => `"${cluster.name}"`).join(', ');
+      throw new SandboxError('no-such-cluster', `find cluster "${name}": the sandbox has ${known || 'none'}`);
+    }
+    return found;
+  }
+
+  /** The interfaces by which a cluster's control plane is found, whatever its generation. */
+  interfacesOf(name: string): readonly NetworkInterface[] {
+    const cluster = this.cluster(name);
+    return this.interfaces.filter((face) => face.region === cluster.region && isOfCluster(face, cluster));
+  }
+
+  /** What DNS answers for a cluster's endpoint. */
+  endpointAddresses(name: string): readonly string[] {
+    const cluster = this.cluster(name);
+    return this.#records
+      .filter((record) => record.type === 'A' && sameName(record.name, cluster.endpoint))
+      .map((record) => record.value);
+  }
+
+  /** Throws SandboxError `no-such-cluster`, `no-such-interface` or `address-taken`; then nothing has changed. */
+  moveInterface(move: InterfaceMove): void {
+    const cluster = this.cluster(move.cluster);
+    const { interfaces = true, dns = true } = move;
+    const face = this.interfacesOf(move.cluster).find(({ address }) => address === move.from);
+    const record = this.#records.find(
+      ({ name, type, value }) => type === 'A' && value === move.from && sameName(name, cluster.endpoint),
+    );
+    this.#checkMove(move, interfaces && face === undefined, dns && record === undefined);
+    if (interfaces && face !== undefined) this.#replaceInterface({ ...face, address: move.to });
+    if (dns && record !== undefined) {
+      this.#records = this.#records.map((each) => (each === record ? { ...each, value: move.to } : each));
+    }
+  }
+
+  #checkMove(move: InterfaceMove, interfaceIsMissing: boolean, recordIsMissing: boolean): void {
+    const action = `move an address of cluster "${move.cluster}" from "${move.from}" to "${move.to}"`;
+    if (interfaceIsMissing || recordIsMissing) {
+      const seen = interfaceIsMissing
+        ? this.interfacesOf(move.cluster).map(({ address }) => address)
+        : this.endpointAddresses(move.cluster);
+      const where = interfaceIsMissing ? 'its interfaces have' : 'its DNS records have';
+      throw new SandboxError('no-such-interface', `${action}: ${where} ${seen.join(', ') || 'none'}`);
+    }
+    const holder = this.interfaces.find(({ address }) => address === move.to);
+    if (holder !== undefined && move.interfaces !== false) {
+      throw new SandboxError('address-taken', `${action}: interface "${holder.id}" has that address`);
+    }
+  }
+
+  addInterface(face: NetworkInterface): void {
+    this.interfaces = [...this.interfaces, face];
+  }
+
+  /** Replaces the interface of the same ID, in part: a status, a description, an address. */
+  updateInterface(id: string, change: Partial<Omit<NetworkInterface, 'id'>>): void {
+    const face = this.interfaces.find((each) => each.id === id);
+    if (face === undefined) throw new SandboxError('no-such-interface', `change interface "${id}": unknown`);
+    this.#replaceInterface({ ...face, ...change });
+  }
+
+  removeInterface(id: string): void {
+    this.interfaces = this.interfaces.filter((face) => face.id !== id);
+  }
+
+  #replaceInterface(face: NetworkInterface): void {
+    this.interfaces = this.interfaces.map((each) => (each.id === face.id ? face : each));
+  }
+
+  /** Replaces all DNS records of one name and type; no values, no records. */
+  setRecords(name: string, type: string, values: readonly string[], ttlSeconds = 60): void {
+    const kept = this.#records.filter((record) => record.type !== type || !sameName(record.name, name));
+    this.#records = [...kept, ...values.map((value) => ({ name, type, ttlSeconds, value }))];
+  }
+
+  /** Makes the key known, in place of one of the same ID. */
+  putAccessKey(key: AccessKey): void {
+    this.revokeAccessKey(key.accessKeyId);
+    this.accessKeys = [...this.accessKeys, key];
+  }
+
+  revokeAccessKey(accessKeyId: string): void {
+    this.accessKeys = this.accessKeys.filter((key) => key.accessKeyId !== accessKeyId);
+  }
+}
+
+function isOfCluster(face: NetworkInterface, cluster: Cluster): boolean {
+  return cluster.generation === 'ebs'
+    ? face.tags['eks-local:controlplane-name'] === cluster.name
+    : face.description === `Amazon EKS ${cluster.name}`;
+}
+
+export function sameName(a: string, b: string): boolean {
+  return plainName(a) === plainName(b);
+}
+
+/** Names are compared in lower case and without the final dot; the root is `.`. */
+export function plainName(name: string): string {
+  const lower = name.toLowerCase();
+  return lower === '' || lower === '.' ? '.' : lower.replace(/\.$/, '');
+}

@@ -1,0 +1,85 @@
+/**
+ * The sandbox: a simulated AWS Region and the DNS that plays Route 53's answers and the upstream, for `npm start` and
+ * for every test. The product reaches it only over the wire, through the real SDK clients and DNS, so it has to be
+ * honest there: the protocols, the signatures, the error forms and the failures are those of AWS as far as
+ * `aws-facts.md` knows them. It refuses to know the product: what it says about it is in `product-setup.ts` alone.
+ *
+ * All traffic stays on loopback. DNS: RFC 1034, 1035, 2308, 6891; Signature Version 4.
+ */
+import type { Clock } from '../runtime/clock.ts';
+import { Control } from './control.ts';
+import { DEMO_ACCESS_KEY, demoPopulation } from './demo-population.ts';
+import { DnsServer } from './dns-server.ts';
+import type { Population } from './facts.ts';
+import { Faults } from './faults.ts';
+import { LinkSwitch } from './link-switch.ts';
+import type { ConfigOptions } from './product-setup.ts';
+import { productConfig, productEnvironment } from './product-setup.ts';
+import { RegionServer } from './region-server.ts';
+import { RegionState } from './region-state.ts';
+
+export interface SandboxOptions {
+  /** 0, the default: any free one. */
+  readonly regionPort?: number;
+  /** For UDP and TCP; 0, the default: any free one. */
+  readonly dnsPort?: number;
+  /** A loopback address; 127.0.0.1 by default. */
+  readonly address?: string;
+  /** Where the control socket goes (see `controlPathFor`); absent: none. */
+  readonly controlPath?: string;
+  /** The facts to start with; absent: the demonstration's. */
+  readonly population?: Population;
+  readonly clock?: Clock;
+}
+
+export interface Sandbox extends AsyncDisposable {
+  readonly regionUrl: string;
+  /** `host:port` of the simulated upstream. */
+  readonly dnsAddress: string;
+  readonly controlPath: string | undefined;
+  readonly state: RegionState;
+  readonly faults: Faults;
+  readonly link: LinkSwitch;
+  readonly region: RegionServer;
+  readonly dns: DnsServer;
+  /** Environment variables for a server process. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** The text of a configuration file for the server, for the first cluster. */
+  configYaml(options: ConfigOptions): string;
+  close(): Promise<void>;
+}
+
+/** Throws SandboxError when a port or the control socket is taken; then nothing stays open. */
+export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
+  await using parts = new AsyncDisposableStack();
+  const { address = '127.0.0.1', population = demoPopulation() } = options;
+  const state = new RegionState(population, options.clock);
+  const faults = new Faults();
+  const link = new LinkSwitch();
+  const common = { address, state, faults, link };
+  const region = parts.use(await RegionServer.listen({ ...common, port: options.regionPort ?? 0 }));
+  const dns = parts.use(await DnsServer.listen({ ...common, port: options.dnsPort ?? 0 }));
+  const target = { state, faults, link, region, dns };
+  if (options.controlPath !== undefined) parts.use(await Control.listen(options.controlPath, target));
+  return composed(target, options.controlPath, parts.move());
+}
+
+function composed(
+  target: Pick<Sandbox, 'state' | 'faults' | 'link' | 'region' | 'dns'>,
+  controlPath: string | undefined,
+  parts: AsyncDisposableStack,
+): Sandbox {
+  const { state, region, dns } = target;
+  const cluster = state.clusters[0] ?? { name: 'demo', region: 'us-west-2' };
+  const close = (): Promise<void> => parts.disposeAsync();
+  return {
+    ...target,
+    regionUrl: region.url,
+    dnsAddress: dns.address,
+    controlPath,
+    environment: productEnvironment(region.url, state.accessKeys[0] ?? DEMO_ACCESS_KEY, cluster.region),
+    configYaml: (options) => productConfig(cluster, dns.address, options),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}

@@ -1,0 +1,159 @@
+/** Signature Version 4 (AWS4-HMAC-SHA256), both sides of it: the Region checks what the SDK signs. */
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import type { RawRequest } from './api.ts';
+
+const ALGORITHM = 'AWS4-HMAC-SHA256';
+
+/** What a request claims about itself in its Authorization header. */
+export interface Claim {
+  readonly accessKeyId: string;
+  /** `20260131T093000Z`. */
+  readonly longDate: string;
+  readonly signedAtMs: number;
+  readonly region: string;
+  readonly service: string;
+  readonly signedHeaders: readonly string[];
+  readonly signature: string;
+  readonly sessionToken: string | undefined;
+}
+
+/** The claim, or `undefined` where there is none that could be read. */
+export function readClaim(request: RawRequest): Claim | undefined {
+  const parts =
+    /^AWS4-HMAC-SHA256 Credential=([^/,]+)\/(\d{8})\/([^/,]+)\/([^/,]+)\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/.exec(
+      request.headers.authorization ?? '',
+    );
+  const longDate = headerText(request, 'x-amz-date');
+  const signedAtMs = dateFromLong(longDate);
+  const [, accessKeyId, shortDate, region, service, signedHeaders, signature] = parts ?? [];
+  if (accessKeyId === undefined || region === undefined || service === undefined) return undefined;
+  if (signedHeaders === undefined || signature === undefined || signedAtMs === undefined) return undefined;
+  if (shortDate !== longDate.slice(0, 8)) return undefined;
+  const sessionToken = headerText(request, 'x-amz-security-token');
+  return {
+    accessKeyId,
+    longDate,
+    signedAtMs,
+    region,
+    service,
+    signedHeaders: signedHeaders.split(';'),
+    signature,
+    sessionToken: sessionToken === '' ? undefined : sessionToken,
+  };
+}
+
+/** Whether the holder of the secret signed exactly this request. */
+export function isSignedWith(secretAccessKey: string, claim: Claim, request: RawRequest): boolean {
+  const declared = headerText(request, 'x-amz-content-sha256');
+  if (declared !== '' && declared !== sha256(request.body)) return false;
+  const expected = signatureOf(secretAccessKey, claim, request);
+  return timingSafeEqual(Buffer.from(expected, 'hex'), Buffer.from(claim.signature, 'hex'));
+}
+
+/** The headers that sign a request: what a client adds to it. `request.headers` must hold `host`. */
+export function signedHeadersFor(
+  request: RawRequest,
+  scope: {
+    readonly accessKeyId: string;
+    readonly secretAccessKey: string;
+    readonly sessionToken?: string;
+    readonly region: string;
+    readonly service: string;
+    readonly atMs: number;
+  },
+): Record<string, string> {
+  const longDate = longDateOf(scope.atMs);
+  const token: Record<string, string> =
+    scope.sessionToken === undefined ? {} : { 'x-amz-security-token': scope.sessionToken };
+  const added = { 'x-amz-date': longDate, ...token };
+  const signedHeaders = ['host', ...Object.keys(added)].sort();
+  const claim = { region: scope.region, service: scope.service, longDate, signedHeaders };
+  const signature = signatureOf(scope.secretAccessKey, claim, {
+    ...request,
+    headers: { ...request.headers, ...added },
+  });
+  return {
+    ...added,
+    authorization: `${ALGORITHM} Credential=${scope.accessKeyId}/${scopeText(claim)}, SignedHeaders=${signedHeaders.join(';')}, Signature=${signature}`,
+  };
+}
+
+type Scope = Pick<Claim, 'longDate' | 'region' | 'service' | 'signedHeaders'>;
+
+function signatureOf(secretAccessKey: string, scope: Scope, request: RawRequest): string {
+  const toSign = [
+    ALGORITHM,
+    scope.longDate,
+    scopeText(scope),
+    sha256(Buffer.from(canonicalRequest(scope.signedHeaders, request))),
+  ].join('\n');
+  let key: string | Buffer = `AWS4${secretAccessKey}`;
+  for (const part of [scope.longDate.slice(0, 8), scope.region, scope.service, 'aws4_request']) {
+    key = createHmac('sha256', key).update(part).digest();
+  }
+  return createHmac('sha256', key).update(toSign).digest('hex');
+}
+
+function scopeText(scope: Scope): string {
+  return `${scope.longDate.slice(0, 8)}/${scope.region}/${scope.service}/aws4_request`;
+}
+
+function canonicalRequest(signedHeaders: readonly string[], request: RawRequest): string {
+  const [path = '/', query = ''] = request.target.split('?', 2);
+  const headers = signedHeaders.map(
+    (name) => `${name}:${headerText(request, name).trim().replace(/ +/g, ' ')}\n`,
+  );
+  return [
+    request.method,
+    canonicalPath(path),
+    canonicalQuery(query),
+    headers.join(''),
+    signedHeaders.join(';'),
+    sha256(request.body),
+  ].join('\n');
+}
+
+/** Every service but S3 encodes the path once more, segment by segment. */
+function canonicalPath(path: string): string {
+  return path.split('/').map(percentEncoded).join('/');
+}
+
+function canonicalQuery(query: string): string {
+  if (query === '') return '';
+  return query
+    .split('&')
+    .map((pair) => {
+      const [name = '', ...value] = pair.split('=');
+      return [name, value.join('=')].map((part) => percentEncoded(decodeURIComponent(part))).join('=');
+    })
+    .sort()
+    .join('&');
+}
+
+/** Everything but RFC 3986's unreserved characters. */
+function percentEncoded(text: string): string {
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
+
+/** `20260131T093000Z`, as signatures write a moment. */
+export function longDateOf(atMs: number): string {
+  return new Date(atMs).toISOString().replace(/[-:]|\.\d{3}/g, '');
+}
+
+function dateFromLong(text: string): number | undefined {
+  const iso = text.replace(/^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})Z$/, '$1-$2-$3T$4:$5:$6Z');
+  const atMs = iso === text ? Number.NaN : Date.parse(iso);
+  return Number.isNaN(atMs) ? undefined : atMs;
+}
+
+function headerText(request: RawRequest, name: string): string {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value.join(',') : (value ?? '');
+}
+
+function sha256(octets: Buffer): string {
+  return createHash('sha256').update(octets).digest('hex');
+}

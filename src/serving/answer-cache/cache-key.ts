@@ -1,0 +1,43 @@
+/** Which answers a question can be given: a number to look up by, and the comparison that decides. */
+import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
+import type { Query } from '../../protocol/wire/query.ts';
+import { lower } from '../../protocol/words/name.ts';
+import type { CachedAnswer } from './cached-answer.ts';
+
+/**
+ * A 32-bit signed integer, which V8 keeps without an object, mixed from QNAME (in lower case), QTYPE, QCLASS, DO and
+ * CD. Two questions may share one, so whatever is found by it is compared; for one name every QTYPE, DO and CD has
+ * a number of its own.
+ */
+export function cacheKey(query: Query): number {
+  const aspects =
+    query.qtype |
+    (query.dnssecOk ? 0x1_0000 : 0) |
+    (query.checkingDisabled ? 0x2_0000 : 0) |
+    (query.qclass << 18);
+  // an odd factor keeps different aspects different
+  return query.nameHash ^ Math.imul(aspects, 0x9e3779b1);
+}
+
+/** Whether `answer` was stored for the question that `query` asks. */
+export function isAnswerTo(answer: CachedAnswer, query: Query): boolean {
+  return (
+    answer.dnssecOk === query.dnssecOk &&
+    answer.checkingDisabled === query.checkingDisabled &&
+    hasSameQuestion(answer.octets, answer.index.questionEnd, query)
+  );
+}
+
+/** Whether `message` carries the query's question: the name in any case (RFC 4343), QTYPE and QCLASS exactly. */
+export function hasSameQuestion(message: Uint8Array, questionEnd: number, query: Query): boolean {
+  const { octets, start, nameEnd } = query;
+  if (questionEnd !== query.questionEnd - start) return false;
+  let at = HEADER_OCTETS;
+  for (let from = query.nameStart; from < nameEnd; from++, at++) {
+    if (lower(message[at] ?? 0) !== lower(octets[from] ?? 0)) return false;
+  }
+  for (let from = nameEnd; from < query.questionEnd; from++, at++) {
+    if (message[at] !== octets[from]) return false;
+  }
+  return true;
+}

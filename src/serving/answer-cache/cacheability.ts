@@ -1,0 +1,66 @@
+/** Which responses are worth keeping, as what, and for how long. Pure: a table of cases, each with its RFC. */
+import { FLAG } from '../../protocol/wire/header.ts';
+import type { ResponseIndex } from '../../protocol/wire/response.ts';
+import { RCODE } from '../../protocol/words/rcodes.ts';
+import type { AnswerKind } from './cached-answer.ts';
+
+export interface CacheabilitySettings {
+  readonly maxTtlSeconds: number;
+  readonly negativeTtlSeconds: number;
+}
+
+/** RFC 9520 section 3.2 asks for at least 1 s and at most 5 min. */
+export const FAILURE_SECONDS = 5;
+
+export type Cacheability =
+  | {
+      readonly kind: AnswerKind;
+      readonly lifetimeSeconds: number;
+      /** Longer TTLs are cut to this in what is kept. */
+      readonly maxTtlSeconds: number;
+    }
+  | { readonly kind: 'none'; readonly reason: 'truncated' | 'rcode' | 'no soa' | 'zero ttl' };
+
+/** Judges a response that has been indexed, so its structure holds; whether it answers the question is not seen here. */
+export function cacheability(index: ResponseIndex, settings: CacheabilitySettings): Cacheability {
+  // RFC 2181 section 9: a truncated response is asked for again, never kept
+  if ((index.flags & FLAG.TC) !== 0) return { kind: 'none', reason: 'truncated' };
+  switch (index.rcode) {
+    case RCODE.NOERROR:
+      return index.answersQtype ? positive(index, settings) : negative('nodata', index, settings);
+    case RCODE.NXDOMAIN:
+      return negative('nxdomain', index, settings);
+    case RCODE.SERVFAIL:
+      return { kind: 'failure', lifetimeSeconds: FAILURE_SECONDS, maxTtlSeconds: FAILURE_SECONDS };
+    default:
+      // REFUSED, NOTIMP and the like speak of the upstream, not of the name
+      return { kind: 'none', reason: 'rcode' };
+  }
+}
+
+function positive(index: ResponseIndex, settings: CacheabilitySettings): Cacheability {
+  const lifetimeSeconds = Math.min(index.minimumTtlSeconds ?? 0, settings.maxTtlSeconds);
+  // RFC 1035 section 3.2.1: zero is for the transaction in progress only. Upstreams that are caches themselves say it
+  // in an answer's last second, so it is no reason to forget what was known before
+  if (lifetimeSeconds <= 0) return { kind: 'none', reason: 'zero ttl' };
+  return { kind: 'positive', lifetimeSeconds, maxTtlSeconds: settings.maxTtlSeconds };
+}
+
+function negative(
+  kind: 'nodata' | 'nxdomain',
+  index: ResponseIndex,
+  settings: CacheabilitySettings,
+): Cacheability {
+  // RFC 2308 section 5: without an SOA it should not be cached. Referrals and aliases that the upstream did not
+  // follow to their end look the same, and are no answer to keep either
+  if (index.negativeTtlSeconds === undefined) return { kind: 'none', reason: 'no soa' };
+  // aliases and denials on the way may live shorter than the SOA
+  const lifetimeSeconds = Math.min(
+    index.negativeTtlSeconds,
+    index.minimumTtlSeconds ?? 0,
+    settings.negativeTtlSeconds,
+  );
+  if (lifetimeSeconds <= 0) return { kind: 'none', reason: 'zero ttl' };
+  // RFC 2308 section 5: the SOA's TTL counts down with the answer, so it must not outlive our belief in it
+  return { kind, lifetimeSeconds, maxTtlSeconds: lifetimeSeconds };
+}

@@ -1,0 +1,131 @@
+/** An immutable table of endpoint names and the reverse names of their addresses, looked up by a query's octets. */
+import type { LocalAnswer } from '../../protocol/wire/local-answer.ts';
+import { NameMap } from '../../protocol/wire/name-map.ts';
+import type { Query } from '../../protocol/wire/query.ts';
+import { reverseNameOfIpv4 } from '../../protocol/words/name.ts';
+import { TYPE } from '../../protocol/words/types.ts';
+import type { EndpointRecord } from '../../store/endpoint-record.ts';
+import {
+  composeEndpointAnswers,
+  composeReverseAnswers,
+  type EndpointAnswers,
+  type ReverseAnswers,
+  STATUS_LABEL,
+} from './endpoint-answers.ts';
+
+/** What the table has for a query. */
+export type EndpointFinding =
+  | { readonly kind: 'answer'; readonly answer: LocalAnswer }
+  /** The text at `_status.<name>`, which changes with time and so is composed when asked for. */
+  | { readonly kind: 'status'; readonly record: EndpointRecord }
+  /** The name is ours, but no address was ever known. */
+  | { readonly kind: 'not-ready' }
+  | { readonly kind: 'refused' };
+
+interface Zone {
+  readonly kind: 'endpoint';
+  readonly labels: number;
+  readonly record: EndpointRecord;
+  readonly answers: EndpointAnswers;
+  readonly found: {
+    readonly a: EndpointFinding;
+    readonly noData: EndpointFinding;
+    readonly nxDomain: EndpointFinding;
+    readonly any: EndpointFinding;
+    readonly status: EndpointFinding;
+  };
+}
+
+interface Reverse {
+  readonly kind: 'reverse';
+  readonly ptr: EndpointFinding;
+  readonly noData: EndpointFinding;
+  readonly any: EndpointFinding;
+}
+
+const REFUSED: EndpointFinding = { kind: 'refused' };
+const NOT_READY: EndpointFinding = { kind: 'not-ready' };
+
+export class EndpointTable {
+  static readonly empty = new EndpointTable([]);
+
+  readonly records: readonly EndpointRecord[];
+  readonly #zones = new NameMap<Zone>();
+  readonly #statusNames = new NameMap<Zone>();
+  readonly #reverseNames = new NameMap<Reverse>();
+
+  /** Records without an endpoint name have nothing to be looked up by and are only listed. */
+  constructor(records: readonly EndpointRecord[]) {
+    this.records = records;
+    const namesByAddress = new Map<string, { names: string[]; ttlSeconds: number }>();
+    for (const record of records) {
+      if (record.endpoint === undefined) continue;
+      const zone = zoneOf(record, record.endpoint);
+      this.#zones.set(record.endpoint, zone);
+      this.#statusNames.set(`${STATUS_LABEL}.${record.endpoint}`, zone);
+      for (const { address } of record.addresses) {
+        const entry = namesByAddress.get(address) ?? { names: [], ttlSeconds: record.ttlSeconds };
+        entry.names.push(record.endpoint);
+        namesByAddress.set(address, entry);
+      }
+    }
+    for (const [address, { names, ttlSeconds }] of namesByAddress) {
+      const name = reverseNameOfIpv4(address);
+      this.#reverseNames.set(name, reverseOf(composeReverseAnswers(name, names, ttlSeconds)));
+    }
+  }
+
+  /** What to answer to a query of class IN; `undefined` where the name is none of ours. Allocates nothing. */
+  find(query: Query): EndpointFinding | undefined {
+    const zone = this.#zones.closest(query);
+    if (zone !== undefined) return this.#findInZone(query, zone);
+    const reverse = this.#reverseNames.exact(query);
+    if (reverse === undefined) return undefined;
+    if (query.qtype === TYPE.PTR) return reverse.ptr;
+    return query.qtype === TYPE.ANY ? reverse.any : reverse.noData;
+  }
+
+  #findInZone(query: Query, zone: Zone): EndpointFinding {
+    if (isZoneTransfer(query.qtype)) return REFUSED;
+    if (query.labelCount === zone.labels) return findAtApex(query.qtype, zone);
+    if (this.#statusNames.exact(query) === undefined) return zone.found.nxDomain;
+    return query.qtype === TYPE.TXT ? zone.found.status : zone.found.noData;
+  }
+}
+
+function findAtApex(qtype: number, zone: Zone): EndpointFinding {
+  // no state and no source so far: SERVFAIL, so that a client with a second server turns to it
+  if (zone.record.addresses.length === 0) return NOT_READY;
+  if (qtype === TYPE.A) return zone.found.a;
+  return qtype === TYPE.ANY ? zone.found.any : zone.found.noData;
+}
+
+function isZoneTransfer(qtype: number): boolean {
+  return qtype === TYPE.AXFR || qtype === TYPE.IXFR;
+}
+
+function zoneOf(record: EndpointRecord, endpoint: string): Zone {
+  const answers = composeEndpointAnswers(record, endpoint);
+  return {
+    kind: 'endpoint',
+    labels: answers.labels,
+    record,
+    answers,
+    found: {
+      a: { kind: 'answer', answer: answers.a },
+      noData: { kind: 'answer', answer: answers.noData },
+      nxDomain: { kind: 'answer', answer: answers.nxDomain },
+      any: { kind: 'answer', answer: answers.any },
+      status: { kind: 'status', record },
+    },
+  };
+}
+
+function reverseOf(answers: ReverseAnswers): Reverse {
+  return {
+    kind: 'reverse',
+    ptr: { kind: 'answer', answer: answers.ptr },
+    noData: { kind: 'answer', answer: answers.noData },
+    any: { kind: 'answer', answer: answers.any },
+  };
+}

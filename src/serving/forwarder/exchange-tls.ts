@@ -1,0 +1,47 @@
+/**
+ * TLS streams to an upstream (RFC 7858): by address, with a certificate that must be valid for the pinned name
+ * (the strict profile of RFC 8310), sessions resumed. There is no fallback to an unprotected transport.
+ */
+import { isIP } from 'node:net';
+import { type ConnectionOptions, checkServerIdentity, connect } from 'node:tls';
+import { type StreamExchangeOptions, StreamExchanges } from './exchange-stream.ts';
+import type { Upstream } from './upstream.ts';
+
+export interface TlsTrust {
+  /** Certificates in PEM that are trusted in place of the system's. */
+  readonly ca?: readonly string[];
+}
+
+export function tlsExchanges(
+  upstream: Upstream,
+  serverName: string,
+  trust: TlsTrust,
+  options: StreamExchangeOptions,
+): StreamExchanges {
+  let session: Buffer | undefined;
+  return new StreamExchanges(options, () => {
+    const socket = connect({
+      ...identity(upstream, serverName),
+      port: upstream.port,
+      minVersion: 'TLSv1.2', // RFC 9325 section 3.1.1
+      ALPNProtocols: ['dot'], // RFC 7858 section 6
+      ...(trust.ca === undefined ? {} : { ca: [...trust.ca] }),
+      ...(session === undefined ? {} : { session }),
+    });
+    socket.setNoDelay(true);
+    socket.on('session', (ticket: Buffer) => {
+      session = ticket;
+    });
+    return { socket, readyEvent: 'secureConnect' };
+  });
+}
+
+/** RFC 6066 section 3: an address is not sent as server name; it is compared with the certificate all the same. */
+function identity(upstream: Upstream, serverName: string): ConnectionOptions {
+  if (isIP(serverName) === 0) return { host: upstream.address, servername: serverName };
+  return {
+    host: upstream.address,
+    servername: '',
+    checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate),
+  };
+}

@@ -1,0 +1,127 @@
+/** One query sent once to one upstream: what its transport is given, how it ends, and which reply is its own. */
+import { FLAG, HEADER_OCTETS, uint16At } from '../../protocol/wire/header.ts';
+import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { lower } from '../../protocol/words/name.ts';
+import { RCODE } from '../../protocol/words/rcodes.ts';
+
+export type TransportName = 'udp' | 'tcp' | 'tls';
+
+/** Bounded, because each is a metric label. */
+export type ExchangeFailure = 'timeout' | 'network' | 'tls' | 'malformed' | 'spoofed' | 'loop';
+
+export type ExchangeEnd =
+  | {
+      readonly kind: 'reply';
+      /** Owned by the receiver. */
+      readonly octets: Uint8Array;
+      readonly index: ResponseIndex;
+      readonly elapsedMs: number;
+      /** No connection had to be made first, so that the time is a round trip. */
+      readonly isRoundTrip: boolean;
+    }
+  /** A bare header that says FORMERR or NOTIMP to a query with EDNS (RFC 6891 section 7). */
+  | { readonly kind: 'edns-refused'; readonly elapsedMs: number }
+  | { readonly kind: 'failed'; readonly reason: ExchangeFailure; readonly detail: string };
+
+/** Who can drop an exchange that nobody waits for any more. */
+export interface Carrier {
+  drop(exchange: Exchange): void;
+}
+
+/** Filled in by the transport that carries it. */
+export class Exchange {
+  /** The whole query; its transport writes the ID into the first two octets. */
+  readonly message: Uint8Array;
+  readonly questionEnd: number;
+  /** The name has to come back in the same case (0x20). */
+  readonly exactCase: boolean;
+  /** Called once at most, never while the exchange is being started. */
+  readonly onEnd: (end: ExchangeEnd) => void;
+  id = 0;
+  startedAtMs = 0;
+  carrier: Carrier | undefined;
+  /** A stream that the upstream had closed already: such an exchange is sent once more on a new one. */
+  isSecondTry = false;
+  /** It waited for a connection to be made, so that its time is no round trip. */
+  hadToConnect = false;
+
+  constructor(
+    message: Uint8Array,
+    questionEnd: number,
+    exactCase: boolean,
+    onEnd: (end: ExchangeEnd) => void,
+  ) {
+    this.message = message;
+    this.questionEnd = questionEnd;
+    this.exactCase = exactCase;
+    this.onEnd = onEnd;
+  }
+
+  get hasEdns(): boolean {
+    return this.message[11] !== 0;
+  }
+}
+
+/** Carries exchanges to one upstream by one protocol. */
+export interface ExchangeTransport {
+  /** Sends, and ends the exchange by its `onEnd` unless it is dropped before. Knows no timeouts. */
+  start(exchange: Exchange): void;
+  /** The reply is late: a stream that is silent since then takes no further exchange. */
+  doubt(exchange: Exchange): void;
+  /** Exchanges in flight with this ID. */
+  withId(id: number): Iterable<Exchange>;
+  /** Ends what is in flight as failed, and closes its sockets. */
+  close(): void;
+}
+
+/** What a received message is to the exchange that waits for its ID. */
+export type ReplyVerdict =
+  | { readonly kind: 'mismatched' }
+  | { readonly kind: 'edns-refused' }
+  | { readonly kind: 'malformed'; readonly detail: string }
+  | { readonly kind: 'reply'; readonly index: ResponseIndex };
+
+const MISMATCHED: ReplyVerdict = { kind: 'mismatched' };
+
+/**
+ * RFC 5452 section 9.1: a reply has the address and port asked (the socket's business), the ID, and the question.
+ * Anything else is no reply to this exchange, which goes on waiting.
+ */
+export function judgeReply(exchange: Exchange, octets: Uint8Array): ReplyVerdict {
+  if (octets.length < HEADER_OCTETS || uint16At(octets, 0) !== exchange.id) return MISMATCHED;
+  const flags = uint16At(octets, 2);
+  if ((flags & FLAG.QR) === 0 || (flags & FLAG.OPCODE) !== 0) return MISMATCHED;
+  if (uint16At(octets, 4) === 0) return isEdnsRefusal(exchange, octets, flags) ? EDNS_REFUSED : MISMATCHED;
+  if (!sameQuestion(exchange, octets)) return MISMATCHED;
+  const index = indexResponse(octets);
+  if (index.kind === 'fault') return { kind: 'malformed', detail: index.reason };
+  return { kind: 'reply', index };
+}
+
+const EDNS_REFUSED: ReplyVerdict = { kind: 'edns-refused' };
+
+/**
+ * RFC 6891 section 7: a server without EDNS answers FORMERR, and old ones send no more than the header. To be taken
+ * in by a forged one costs a second exchange without EDNS, nothing else.
+ */
+function isEdnsRefusal(exchange: Exchange, octets: Uint8Array, flags: number): boolean {
+  const rcode = flags & FLAG.RCODE;
+  return (
+    exchange.hasEdns &&
+    octets.length === HEADER_OCTETS &&
+    (rcode === RCODE.FORMERR || rcode === RCODE.NOTIMP)
+  );
+}
+
+function sameQuestion(exchange: Exchange, octets: Uint8Array): boolean {
+  const { message, questionEnd, exactCase } = exchange;
+  if (uint16At(octets, 4) !== 1 || octets.length < questionEnd) return false;
+  const nameEnd = questionEnd - 4;
+  for (let at = HEADER_OCTETS; at < questionEnd; at++) {
+    const [sent, received] = [message[at] ?? 0, octets[at] ?? 0];
+    if (sent === received) continue;
+    // RFC 4343: letters of a name are equal in both cases; QTYPE and QCLASS are numbers
+    if (exactCase || at >= nameEnd || lower(sent) !== lower(received)) return false;
+  }
+  return true;
+}

@@ -1,0 +1,114 @@
+/** What is asked of an upstream, and the octets of the query that asks it. */
+import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
+import { composeQuery, type Query } from '../../protocol/wire/query.ts';
+import { CLASS } from '../../protocol/words/classes.ts';
+import { lower } from '../../protocol/words/name.ts';
+import { TYPE } from '../../protocol/words/types.ts';
+import type { Random } from '../../runtime/random.ts';
+
+export interface Question {
+  /** QNAME on the wire, in the case in which the client sent it. */
+  readonly name: Uint8Array;
+  readonly qtype: number;
+  readonly qclass: number;
+  readonly dnssecOk: boolean;
+  readonly checkingDisabled: boolean;
+  /** The client can use AD in the response (RFC 6840 section 5.7: by AD in its query, or by DO). */
+  readonly wantsAuthenticated: boolean;
+}
+
+/** What every resolver has at hand, so that silence means the resolver and not the name. */
+export const PROBE_QUESTION: Question = {
+  name: Uint8Array.of(0),
+  qtype: TYPE.NS,
+  qclass: CLASS.IN,
+  dnssecOk: false,
+  checkingDisabled: false,
+  wantsAuthenticated: false,
+};
+
+/** The question of a client's query. Shares the query's octets: pass a copy that nobody changes. */
+export function questionOf(query: Query): Question {
+  return {
+    name: query.octets.subarray(query.nameStart, query.nameEnd),
+    qtype: query.qtype,
+    qclass: query.qclass,
+    dnssecOk: query.dnssecOk,
+    checkingDisabled: query.checkingDisabled,
+    wantsAuthenticated: query.dnssecOk || (query.flags & FLAG.AD) !== 0,
+  };
+}
+
+/** Equal for questions that one exchange can answer: name in lower case, type, class, DO and CD. */
+export function questionKey(question: Question): string {
+  const { name } = question;
+  const octets = Buffer.allocUnsafe(name.length + 5);
+  for (let at = 0; at < name.length; at++) octets[at] = lower(name[at] ?? 0);
+  putUint16(octets, name.length, question.qtype);
+  putUint16(octets, name.length + 2, question.qclass);
+  octets[name.length + 4] = (question.dnssecOk ? 1 : 0) | (question.checkingDisabled ? 2 : 0);
+  return octets.latin1Slice(0, octets.length);
+}
+
+export interface QueryForm {
+  readonly withEdns: boolean;
+  /** The letters of the name get a random case from here (0x20). */
+  readonly caseFrom: Random | undefined;
+  /** The message is padded, for a transport that hides its content but not its length. */
+  readonly padded: boolean;
+}
+
+/** The whole query with an ID of zero; whoever sends it puts the ID in. */
+export function composeUpstreamQuery(question: Question, form: QueryForm): Uint8Array {
+  const message = composeQuery({
+    id: 0,
+    name: form.caseFrom === undefined ? question.name : withRandomCase(question.name, form.caseFrom),
+    qtype: question.qtype,
+    qclass: question.qclass,
+    recursionDesired: true,
+    checkingDisabled: question.checkingDisabled,
+    // always with EDNS, whatever the client has: 1232 octets fit one datagram and spare us a TCP exchange
+    ...(form.withEdns ? { edns: { dnssecOk: question.dnssecOk } } : {}),
+  });
+  if (question.wantsAuthenticated) putUint16(message, 2, uint16At(message, 2) | FLAG.AD);
+  return form.withEdns && form.padded ? withPadding(message) : message;
+}
+
+function withRandomCase(name: Uint8Array, random: Random): Uint8Array {
+  const mixed = Uint8Array.from(name);
+  let bits = 0;
+  let left = 0;
+  for (let at = 0; at < mixed.length; at++) {
+    const letter = lower(mixed[at] ?? 0);
+    // a length octet is below 64 and never in this range
+    if (letter < 0x61 || letter > 0x7a) continue;
+    if (left === 0) {
+      bits = random.uint32();
+      left = 32;
+    }
+    mixed[at] = (bits & 1) === 0 ? letter : letter & ~0x20;
+    bits >>>= 1;
+    left--;
+  }
+  return mixed;
+}
+
+const OPTION_PADDING = 12; // RFC 7830 section 3
+const PADDING_BLOCK = 128; // RFC 8467 section 4.1: a query is padded to a multiple of 128 octets
+
+/** Appends padding to a message that ends in an OPT record without options. */
+function withPadding(message: Uint8Array): Uint8Array {
+  const unpadded = message.length + 4;
+  const padded = new Uint8Array(Math.ceil(unpadded / PADDING_BLOCK) * PADDING_BLOCK);
+  padded.set(message);
+  putUint16(padded, message.length - 2, padded.length - message.length); // RDLENGTH
+  putUint16(padded, message.length, OPTION_PADDING);
+  putUint16(padded, message.length + 2, padded.length - unpadded);
+  return padded;
+}
+
+/** Offset behind QCLASS of a query that `composeUpstreamQuery` made for this question. */
+export function questionEndOf(question: Question): number {
+  return HEADER_OCTETS + question.name.length + 4;
+}
+

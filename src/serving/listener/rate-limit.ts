@@ -1,0 +1,88 @@
+/**
+ * How many replies a network may draw per second over UDP, so that forged senders cannot turn the server
+ * against somebody: a token bucket per /24 or /56 in a table of fixed size. No timer, no allocation per query;
+ * time comes as an argument. Every n-th reply above the rate is cut to TC, with which a true client comes back
+ * over TCP, while a victim of forged queries gets no more than it was sent.
+ */
+import { uint32At } from '../../protocol/wire/header.ts';
+import { type Family, isLoopback, isMapped, MAPPED_OFFSET } from './client-address.ts';
+
+export const RATE = { SEND: 0, DROP: 1, SLIP: 2 } as const;
+export type RateVerdict = (typeof RATE)[keyof typeof RATE];
+
+export interface RateLimitOptions {
+  /** Replies per second and prefix, and as many in one burst; 0 turns the limit off. */
+  readonly responsesPerSecond: number;
+  /** Every `slip`-th reply above the rate is sent with TC; 0: none. */
+  readonly slip: number;
+  /** 32 random bits: without them an attacker could pick prefixes that push a given one out of the table. */
+  readonly seed: number;
+}
+
+const WAYS = 4; // places that a prefix may take; the one used longest ago makes room
+const SETS = 4096; // with 4 ways 16,384 prefixes at a time, some 460 KiB
+
+export class RateLimit {
+  readonly #perMs: number;
+  readonly #burst: number;
+  readonly #slip: number;
+  readonly #seed: number;
+  // one place per prefix; the key's low octet is the family, so zero marks a free place
+  readonly #keyHigh = new Uint32Array(SETS * WAYS);
+  readonly #keyLow = new Uint32Array(SETS * WAYS);
+  readonly #tokens = new Float64Array(SETS * WAYS);
+  readonly #usedMs = new Float64Array(SETS * WAYS);
+  readonly #limited = new Uint32Array(SETS * WAYS);
+
+  constructor(options: RateLimitOptions) {
+    this.#perMs = options.responsesPerSecond / 1000;
+    this.#burst = Math.max(1, options.responsesPerSecond);
+    this.#slip = options.slip;
+    this.#seed = options.seed;
+  }
+
+  /** Takes one reply off the prefix of the client at `octets[at]`. `nowMs` is monotonic. */
+  take(octets: Uint8Array, at: number, family: Family, nowMs: number): RateVerdict {
+    if (this.#perMs === 0 || isLoopback(octets, at, family)) return RATE.SEND;
+    const place = this.#placeOf(octets, at, family, nowMs);
+    const earned = (nowMs - (this.#usedMs[place] ?? 0)) * this.#perMs;
+    const tokens = Math.min(this.#burst, (this.#tokens[place] ?? 0) + earned);
+    this.#usedMs[place] = nowMs;
+    if (tokens >= 1) {
+      this.#tokens[place] = tokens - 1;
+      return RATE.SEND;
+    }
+    this.#tokens[place] = tokens;
+    const limited = (this.#limited[place] ?? 0) + 1;
+    this.#limited[place] = limited;
+    return this.#slip > 0 && limited % this.#slip === 0 ? RATE.SLIP : RATE.DROP;
+  }
+
+  #placeOf(octets: Uint8Array, at: number, family: Family, nowMs: number): number {
+    const isFour = family === 4 || isMapped(octets, at);
+    const from = isFour && family === 6 ? at + MAPPED_OFFSET : at;
+    // /24 for IPv4; /56, what a site is usually given, for IPv6
+    const high = isFour ? (uint32At(octets, from) & 0xffffff00) >>> 0 : uint32At(octets, from);
+    const low = isFour ? 4 : ((uint32At(octets, from + 4) & 0xffffff00) | 6) >>> 0;
+    const first = (mix(high ^ this.#seed, low) & (SETS - 1)) * WAYS;
+    let oldest = first;
+    for (let place = first; place < first + WAYS; place++) {
+      if (this.#keyLow[place] === low && this.#keyHigh[place] === high) return place;
+      if ((this.#usedMs[place] ?? 0) < (this.#usedMs[oldest] ?? 0)) oldest = place;
+    }
+    this.#keyHigh[oldest] = high;
+    this.#keyLow[oldest] = low;
+    this.#tokens[oldest] = this.#burst;
+    this.#usedMs[oldest] = nowMs;
+    this.#limited[oldest] = 0;
+    return oldest;
+  }
+}
+
+/** Two words to one in which every bit depends on all of theirs (the finish of MurmurHash3). */
+function mix(a: number, b: number): number {
+  let hash = Math.imul(a, 0x9e3779b1) ^ b;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
+}

@@ -1,0 +1,134 @@
+/** The slots that all TCP connections share: who may have one, and who has to give it up (RFC 7766 section 6.2.3). */
+import type { Socket } from 'node:net';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Timers } from '../../runtime/timers.ts';
+import type { ClientAddressBook } from './client-address.ts';
+import { COUNT, type CountIndex } from './counters.ts';
+import type { Intake } from './intake.ts';
+import { type ConnectionHost, SCRATCH_OCTETS, TcpConnection } from './tcp-connection.ts';
+
+export interface TcpLimits {
+  /** Connections at one time in all, and per client address. */
+  readonly connections: number;
+  readonly connectionsPerClient: number;
+  /** How long a connection may be idle while at least half of the slots are free. */
+  readonly idleMs: number;
+  /** How long a client may take from the first octet of a frame to its last. */
+  readonly frameMs: number;
+  /** Queries in flight per connection. */
+  readonly pipelined: number;
+}
+
+export interface TcpSlotsContext {
+  readonly intake: Intake;
+  readonly clients: ClientAddressBook;
+  readonly clock: Clock;
+  readonly timers: Timers;
+}
+
+const SWEEP_MS = 500;
+const IDLE_FLOOR = 0.05; // of idleMs, when every slot is taken
+
+/** Idle time granted with `used` of `slots` taken: whole up to the half, then down to a twentieth at the last. */
+export function idleLimitMs(used: number, slots: number, idleMs: number): number {
+  const freeOfHalf = (2 * (slots - used)) / slots;
+  return idleMs * Math.min(1, Math.max(IDLE_FLOOR, freeOfHalf));
+}
+
+export class TcpSlots implements ConnectionHost {
+  readonly intake: Intake;
+  readonly clock: Clock;
+  readonly scratch = new Uint8Array(SCRATCH_OCTETS);
+  readonly #clients: ClientAddressBook;
+  readonly #timers: Timers;
+  readonly #connections = new Set<TcpConnection>();
+  readonly #perClient = new Map<string, number>();
+  #limits: TcpLimits;
+  #isSweeping = false;
+  #toFlush: TcpConnection[] = [];
+
+  constructor(context: TcpSlotsContext, limits: TcpLimits) {
+    this.intake = context.intake;
+    this.clock = context.clock;
+    this.#clients = context.clients;
+    this.#timers = context.timers;
+    this.#limits = limits;
+  }
+
+  /** New limits from now on; connections above them stay until they are idle. */
+  reconfigure(limits: TcpLimits): void {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  get pipelined(): number {
+    return this.#limits.pipelined;
+  }
+
+  /** Gives an accepted socket a slot, or destroys it. */
+  accept(socket: Socket): TcpConnection | undefined {
+    const { counters } = this.intake;
+    const text = socket.remoteAddress ?? '';
+    const client = this.#clients.of(text);
+    // without an address it was reset between the kernel's accept and ours
+    if (client === undefined) return reject(COUNT.tcpClosedReset);
+    if (this.size >= this.#limits.connections) this.#sweep();
+    if (this.size >= this.#limits.connections) return reject(COUNT.tcpOverLimit);
+    const isAllowed = this.intake.isAllowed(client.octets, 0, client.family);
+    // those who may not ask are told so, but never at the cost of those who may
+    if (!isAllowed && this.size * 2 >= this.#limits.connections) return reject(COUNT.tcpProhibited);
+    const held = this.#perClient.get(text) ?? 0;
+    if (held >= this.#limits.connectionsPerClient) return reject(COUNT.tcpOverClientLimit);
+    counters.add(COUNT.tcpAccepted);
+    const connection = new TcpConnection(this, socket, client, isAllowed);
+    this.#connections.add(connection);
+    this.#perClient.set(text, held + 1);
+    this.#sweepLater();
+    return connection;
+
+    function reject(reason: CountIndex): undefined {
+      counters.add(reason);
+      socket.on('error', () => undefined); // it is gone either way
+      socket.destroy();
+    }
+  }
+
+  released(connection: TcpConnection): void {
+    if (!this.#connections.delete(connection)) return;
+    const held = (this.#perClient.get(connection.clientText) ?? 1) - 1;
+    if (held === 0) this.#perClient.delete(connection.clientText);
+    else this.#perClient.set(connection.clientText, held);
+  }
+
+  flushSoon(connection: TcpConnection): void {
+    if (this.#toFlush.length === 0) setImmediate(() => this.#flush());
+    if (this.#toFlush.at(-1) !== connection) this.#toFlush.push(connection);
+  }
+
+  #flush(): void {
+    const connections = new Set(this.#toFlush);
+    this.#toFlush = [];
+    for (const connection of connections) connection.flush();
+  }
+
+  /** One timer for all connections, and none while there are none. */
+  #sweepLater(): void {
+    if (this.#isSweeping) return;
+    this.#isSweeping = true;
+    this.#timers.after(SWEEP_MS, () => {
+      this.#isSweeping = false;
+      this.#sweep();
+      if (this.size > 0) this.#sweepLater();
+    });
+  }
+
+  #sweep(): void {
+    const nowMs = this.clock.monotonicMs();
+    const { connections, idleMs, frameMs } = this.#limits;
+    const limitMs = idleLimitMs(this.size, connections, idleMs);
+    for (const connection of this.#connections) connection.expire(nowMs, limitMs, frameMs);
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * UDP through `node:dgram`, one message at a time: runs wherever Node does. Bound to one address, so that
+ * every reply leaves from the address that was asked.
+ */
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { isIPv6 } from 'node:net';
+import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
+import { COUNT } from './counters.ts';
+import { PENDING } from './handler.ts';
+import type { ListenAddress } from './listen-address.ts';
+import { systemCode } from './listener-error.ts';
+import { SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
+
+const SLAB_OCTETS = 64 * 1024;
+
+export class PlainUdpListener implements UdpListener {
+  readonly kind = 'plain';
+  readonly #context: UdpListenerContext;
+  readonly #socket: Socket;
+  #address: ListenAddress;
+  /** Replies are written one behind the other and never over each other: dgram may send one later. */
+  #slab = Buffer.alloc(SLAB_OCTETS);
+  #slabUsed = 0;
+  #pending = 0;
+  #isGone = false;
+  #whenDrained: (() => void) | undefined;
+  #grace: Disposable | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(address: ListenAddress, context: UdpListenerContext) {
+    this.#address = address;
+    this.#context = context;
+    const isSix = isIPv6(address.address);
+    this.#socket = createSocket({
+      type: isSix ? 'udp6' : 'udp4',
+      ipv6Only: isSix,
+      // addresses only: without this dgram asks the system's resolver for each, and a turn of the loop later
+      lookup: (text, _options, done) => done(null, text, isSix ? 6 : 4),
+    });
+  }
+
+  get address(): ListenAddress {
+    return this.#address;
+  }
+
+  async start(): Promise<void> {
+    const socket = this.#socket;
+    const { address, port } = this.#address;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        socket.once('error', reject);
+        socket.bind({ address, port, exclusive: true }, () => {
+          socket.off('error', reject);
+          resolve();
+        });
+      });
+    } catch (error) {
+      this.#closed = Promise.resolve();
+      socket.close();
+      throw error;
+    }
+    this.#address = { address, port: socket.address().port };
+    this.#enlargeBuffers();
+    socket.on('error', (error) => this.#receiveFailed(error));
+    socket.on('message', (message, sender) => this.#receive(message, sender));
+  }
+
+  close(graceMs: number): Promise<void> {
+    this.#closed ??= this.#drain().then(() => new Promise((resolve) => this.#socket.close(() => resolve())));
+    if (graceMs === 0) this.#drained();
+    else if (!this.#isGone) this.#grace ??= this.#context.timers.after(graceMs, () => this.#drained());
+    return this.#closed;
+  }
+
+  #receive(message: Buffer, sender: RemoteInfo): void {
+    const { intake, clients, clock } = this.#context;
+    const client = clients.of(sender.address);
+    if (this.#closed !== undefined || client === undefined) {
+      intake.counters.add(client === undefined ? COUNT.receiveErrors : COUNT.droppedClosing);
+      return;
+    }
+    if (this.#slabUsed + EDNS_UDP_OCTETS > SLAB_OCTETS) {
+      this.#slab = Buffer.alloc(SLAB_OCTETS);
+      this.#slabUsed = 0;
+    }
+    const length = intake.receive(
+      message,
+      0,
+      message.length,
+      client.octets,
+      0,
+      client.family,
+      sender.port,
+      clock.monotonicMs(),
+      'udp',
+      this.#slab,
+      this.#slabUsed,
+    );
+    if (length === PENDING) {
+      this.#answerLater(message, sender);
+    } else if (length > 0) {
+      const from = this.#slabUsed;
+      this.#slabUsed += length;
+      this.#send(this.#slab.subarray(from, from + length), sender);
+    }
+  }
+
+  async #answerLater(message: Buffer, sender: RemoteInfo): Promise<void> {
+    this.#pending += 1;
+    const reply = await this.#context.intake.later(message, 0, message.length, 'udp');
+    this.#pending -= 1;
+    if (reply !== undefined && !this.#isGone) this.#send(reply, sender);
+    if (this.#pending === 0 && this.#closed !== undefined) this.#drained();
+  }
+
+  #send(reply: Uint8Array, sender: RemoteInfo): void {
+    try {
+      this.#socket.send(reply, sender.port, sender.address, this.#sent);
+    } catch (error) {
+      this.#context.intake.counters.addSendError(systemCode(error));
+    }
+  }
+
+  readonly #sent = (error: Error | null): void => {
+    if (error !== null) this.#context.intake.counters.addSendError(systemCode(error));
+  };
+
+  #receiveFailed(error: Error): void {
+    this.#context.intake.counters.add(COUNT.receiveErrors);
+    this.#context.log.debug({ err: error, address: this.#address.address }, 'receiving over udp failed');
+  }
+
+  /** The kernel grants what `net.core.rmem_max` allows and says nothing; elsewhere it may refuse. */
+  #enlargeBuffers(): void {
+    try {
+      this.#socket.setRecvBufferSize(SOCKET_BUFFER_OCTETS);
+      this.#socket.setSendBufferSize(SOCKET_BUFFER_OCTETS);
+    } catch (error) {
+      this.#context.log.debug({ err: error }, 'enlarging udp socket buffers failed');
+    }
+  }
+
+  /** Resolves when no query waits any more, or waiting is to end. */
+  #drain(): Promise<void> {
+    if (this.#pending === 0) return Promise.resolve(this.#drained());
+    return new Promise((resolve) => {
+      this.#whenDrained = resolve;
+    });
+  }
+
+  #drained(): void {
+    this.#isGone = true;
+    this.#grace?.[Symbol.dispose]();
+    this.#whenDrained?.();
+  }
+}
+
+export function createPlainUdpListener(
+  address: ListenAddress,
+  context: UdpListenerContext,
+): PlainUdpListener {
+  return new PlainUdpListener(address, context);
+}

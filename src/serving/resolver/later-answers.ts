@@ -1,0 +1,128 @@
+/** Answers that have to be fetched first: forward, keep what comes, and give what was kept where nothing comes in time. */
+
+import type { Query } from '../../protocol/wire/query.ts';
+import type { ResponseIndex } from '../../protocol/wire/response.ts';
+import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
+import { RCODE } from '../../protocol/words/rcodes.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Timers } from '../../runtime/timers.ts';
+import type { AnswerCache } from '../answer-cache/answer-cache.ts';
+import type { CachedAnswer } from '../answer-cache/cached-answer.ts';
+import { answerWhileStale, freshness, staleExtendedError } from '../answer-cache/freshness.ts';
+import type { Origin } from './resolver-counters.ts';
+
+/** What the resolver needs of the forwarder. */
+export interface Later<Route> {
+  /** Asks the upstreams of `route`; resolves within the forwarder's deadline, never rejects. Keeps `query`. */
+  forward(query: Query, route: Route): Promise<Fetched>;
+  /** Whether every upstream of the route is known not to answer. */
+  isDown(route: Route): boolean;
+  /** Whether the query is one of our own exchanges that came back: an upstream forwards to us. */
+  isOwnExchange(query: Query): boolean;
+  readonly timers: Timers;
+}
+
+export type Fetched =
+  | { readonly kind: 'response'; readonly octets: Uint8Array; readonly index: ResponseIndex }
+  | { readonly kind: 'failed'; readonly extendedError: number };
+
+/** What to reply: octets to be patched, or a response code alone. */
+export type LaterAnswer =
+  | {
+      readonly kind: 'octets';
+      readonly origin: Origin;
+      readonly octets: Uint8Array;
+      readonly index: ResponseIndex;
+      readonly ttl: TtlPatch;
+      readonly extendedError: number | undefined;
+    }
+  | {
+      readonly kind: 'rcode';
+      readonly origin: Origin;
+      readonly rcode: number;
+      readonly extendedError: number | undefined;
+    };
+
+export interface LaterAnswersOptions<Route> {
+  readonly cache: AnswerCache;
+  readonly later: Later<Route>;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+}
+
+/** RFC 8767 section 5, client response timer: how long a client waits for what may be fresher than what we have. */
+const CLIENT_RESPONSE_MS = 1_800;
+
+export class LaterAnswers<Route> {
+  readonly #cache: AnswerCache;
+  readonly #later: Later<Route>;
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
+
+  constructor({ cache, later, clock }: LaterAnswersOptions<Route>) {
+    this.#cache = cache;
+    this.#later = later;
+    this.#clock = clock;
+  }
+
+  /** The answer to `query`, which is the caller's to give away. */
+  async answer(query: Query, route: Route): Promise<LaterAnswer> {
+    if (this.#later.isOwnExchange(query)) {
+      return { kind: 'rcode', origin: 'failed', rcode: RCODE.SERVFAIL, extendedError: undefined };
+    }
+    const fetched = this.#fetch(query, route);
+    const stale = this.#staleAnswer(query);
+    if (stale === undefined) return fetched;
+    const first = await this.#withinClientsPatience(fetched);
+    return first === undefined || first.origin === 'failed' ? stale : first;
+  }
+
+  /** Asks for what is kept and about to expire; the client that drew attention to it has its answer already. */
+  prefetch(query: Query, kept: CachedAnswer, route: Route, nowMs: number): void {
+    this.#cache.claimPrefetch(kept, nowMs);
+    void this.#fetch(query.copy(), route);
+  }
+
+  async #fetch(query: Query, route: Route): Promise<LaterAnswer> {
+    const fetched = await this.#later.forward(query, route);
+    const nowMs = this.#clock.monotonicMs();
+    if (fetched.kind === 'failed') {
+      this.#cache.noteFailure(query, nowMs);
+      const { extendedError } = fetched;
+      return { kind: 'rcode', origin: 'failed', rcode: RCODE.SERVFAIL, extendedError };
+    }
+    const { octets, index } = this.#cache.store(query, fetched.octets, fetched.index, nowMs) ?? fetched;
+    // REFUSED and the like speak of the upstream, not of the name, and musl ignores them for 5 s
+    if (index.rcode !== RCODE.NOERROR && index.rcode !== RCODE.NXDOMAIN) {
+      return { kind: 'rcode', origin: 'failed', rcode: RCODE.SERVFAIL, extendedError: undefined };
+    }
+    return {
+      kind: 'octets',
+      origin: 'forwarded',
+      octets,
+      index,
+      ttl: { ageSeconds: 0 },
+      extendedError: undefined,
+    };
+  }
+
+  #staleAnswer(query: Query): LaterAnswer | undefined {
+    const nowMs = this.#clock.monotonicMs();
+    const kept = this.#cache.find(query, nowMs);
+    if (kept === undefined || freshness(kept, nowMs, this.#cache.settings) !== 'stale') return undefined;
+    const { octets, index, ...rest } = answerWhileStale(kept, nowMs, this.#cache.settings);
+    return {
+      kind: 'octets',
+      origin: 'cacheStale',
+      octets,
+      index,
+      ttl: { ttlSeconds: this.#cache.settings.staleTtlSeconds },
+      extendedError: staleExtendedError({ octets, index, ...rest }),
+    };
+  }
+
+  /** The fetched answer, or `undefined` when it takes longer than a client should wait. */
+  async #withinClientsPatience(fetched: Promise<LaterAnswer>): Promise<LaterAnswer | undefined> {
+    const patience = Promise.withResolvers<undefined>();
+    using _timer = this.#later.timers.after(CLIENT_RESPONSE_MS, () => patience.resolve(undefined));
+    return await Promise.race([fetched, patience.promise]);
+  }
+}

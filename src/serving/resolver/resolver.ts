@@ -1,0 +1,319 @@
+/**
+ * The resolver: the order in which a query is answered, as one literal list, each step with its reason.
+ *
+ *     query -> steps, in order, until one answers -> reply
+ *                 `--> nothing is known yet: PENDING -> forward -> reply
+ *
+ * It knows all of its sibling rooms and nothing of sockets, files or AWS. We are a forwarder (RFC 9499) with
+ * authoritative data of our own. What the first pass cannot answer comes back later, within the forwarder's deadline.
+ */
+
+import { writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
+import { MAX_MESSAGE_OCTETS } from '../../protocol/wire/header.ts';
+import { writeLocalReply } from '../../protocol/wire/local-answer.ts';
+import { parseQuery, Query, VERDICT, type Verdict } from '../../protocol/wire/query.ts';
+import { writePatchedReply } from '../../protocol/wire/response-patch.ts';
+import { CLASS } from '../../protocol/words/classes.ts';
+import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
+import { RCODE } from '../../protocol/words/rcodes.ts';
+import { TYPE } from '../../protocol/words/types.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { EndpointRecord } from '../../store/endpoint-record.ts';
+import type { AnswerCache } from '../answer-cache/answer-cache.ts';
+import type { CachedAnswer } from '../answer-cache/cached-answer.ts';
+import {
+  ageSeconds,
+  answerWhileStale,
+  freshness,
+  mayRecheck,
+  staleExtendedError,
+} from '../answer-cache/freshness.ts';
+import { composeStatusAnswer } from '../endpoints/endpoint-answers.ts';
+import type { ServingTable } from '../endpoints/serving-table.ts';
+import { NO_REPLY, PENDING, type QueryHandler, type Transport } from '../listener/handler.ts';
+import type { LocalZones } from '../local-zones/local-zones.ts';
+import type { Identity } from './identity.ts';
+import { type Later, LaterAnswers } from './later-answers.ts';
+import { ORIGIN, ResolverCounters } from './resolver-counters.ts';
+
+export interface ResolverOptions<Route> {
+  readonly endpoints: ServingTable;
+  readonly cache: AnswerCache;
+  readonly later: Later<Route>;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  /** The strings at `_status.<endpoint>`. */
+  readonly statusText: (record: EndpointRecord) => readonly string[];
+}
+
+/** What a reload may replace. */
+export interface ResolverRules<Route> {
+  readonly localZones: LocalZones<Route>;
+  readonly identity: Identity;
+  /** Where names without a rule of their own are forwarded. */
+  readonly defaultRoute: Route;
+  readonly trustAuthenticatedData: boolean;
+}
+
+/** A step had nothing to say: the next one is asked. */
+const PASS = -2;
+
+/** Where the reply to the query at hand goes, and how long it may be. */
+interface ReplySpace {
+  octets: Uint8Array;
+  start: number;
+  limit: number;
+}
+
+interface Step {
+  readonly origin: (typeof ORIGIN)[keyof typeof ORIGIN];
+  readonly why: string;
+  readonly answer: (query: Query, reply: ReplySpace) => number;
+}
+
+export class Resolver<Route> implements QueryHandler {
+  readonly counters = new ResolverCounters();
+  readonly #options: ResolverOptions<Route>;
+  readonly #later: LaterAnswers<Route>;
+  readonly #query = new Query();
+  readonly #reply: ReplySpace = { octets: new Uint8Array(0), start: 0, limit: 0 };
+  readonly #scratch = new Uint8Array(MAX_MESSAGE_OCTETS);
+  #rules: ResolverRules<Route>;
+  /** The route that a zone rule chose for the query at hand. */
+  #route: Route;
+  /** What the step before found in the cache and would not give. */
+  #stale: CachedAnswer | undefined;
+  #turn = 0;
+
+  readonly #steps: readonly Step[] = [
+    {
+      origin: ORIGIN.class,
+      why: 'only class IN has data here; CH answers what the operator chose to tell of this server',
+      answer: (query, reply) => this.#answerOtherClass(query, reply),
+    },
+    {
+      origin: ORIGIN.endpoint,
+      why: 'what the server exists for: before everything that an operator or an upstream could say of the name',
+      answer: (query, reply) => this.#answerEndpoint(query, reply),
+    },
+    {
+      origin: ORIGIN.localZone,
+      why: 'names that must not leave the site, and the rules of the operator, who knows better than an upstream',
+      answer: (query, reply) => this.#answerLocalZone(query, reply),
+    },
+    {
+      origin: ORIGIN.metaType,
+      why: 'what is a question to a server and not about a name is never passed on',
+      answer: (query, reply) => this.#refuseMetaType(query, reply),
+    },
+    {
+      origin: ORIGIN.cacheFresh,
+      why: 'what an upstream said a moment ago',
+      answer: (query, reply) => this.#answerFresh(query, reply),
+    },
+    {
+      origin: ORIGIN.cacheStale,
+      why: 'what an upstream said once, where waiting for a newer answer would help nobody',
+      answer: (query, reply) => this.#answerStale(query, reply),
+    },
+    {
+      origin: ORIGIN.notRecursive,
+      why: 'without RD the client asks for what is here, and nothing is',
+      answer: (query, reply) => this.#refuseNotRecursive(query, reply),
+    },
+  ];
+
+  constructor(options: ResolverOptions<Route>, rules: ResolverRules<Route>) {
+    this.#options = options;
+    this.#rules = rules;
+    this.#route = rules.defaultRoute;
+    this.#later = new LaterAnswers(options);
+  }
+
+  /** Takes new rules from the next query on. */
+  reconfigure(rules: ResolverRules<Route>): void {
+    this.#rules = rules;
+  }
+
+  answerNow(
+    message: Uint8Array,
+    start: number,
+    end: number,
+    transport: Transport,
+    reply: Uint8Array,
+    replyStart: number,
+  ): number {
+    const query = this.#query;
+    const verdict = parseQuery(query, message, start, end);
+    if (verdict !== VERDICT.OK) return this.#refuseMalformed(verdict, message, start, reply, replyStart);
+    const length = this.#walk(query, transport, reply, replyStart);
+    if (length > 0) this.counters.countRcode(reply, replyStart);
+    return length;
+  }
+
+  async answerLater(
+    message: Uint8Array,
+    start: number,
+    end: number,
+    transport: Transport,
+  ): Promise<Uint8Array | undefined> {
+    const query = new Query();
+    const own = new Uint8Array(message.subarray(start, end));
+    if (parseQuery(query, own, 0, own.length) !== VERDICT.OK) return undefined;
+    this.#route = this.#rules.defaultRoute;
+    this.#rulesFor(query);
+    const found = await this.#later.answer(query, this.#route);
+    this.counters.countOrigin(ORIGIN[found.origin]);
+    const limit = transport === 'udp' ? query.udpLimit : MAX_MESSAGE_OCTETS;
+    const length =
+      found.kind === 'rcode'
+        ? writeEmptyReply(query, found.rcode, found.extendedError, this.#scratch, 0)
+        : writePatchedReply(
+            query,
+            found.octets,
+            found.index,
+            { ...found, trustAuthenticatedData: this.#rules.trustAuthenticatedData, limit },
+            this.#scratch,
+            0,
+          );
+    this.counters.countRcode(this.#scratch, 0);
+    return new Uint8Array(this.#scratch.subarray(0, length));
+  }
+
+  #walk(query: Query, transport: Transport, octets: Uint8Array, start: number): number {
+    const reply = this.#reply;
+    reply.octets = octets;
+    reply.start = start;
+    reply.limit = transport === 'udp' ? query.udpLimit : MAX_MESSAGE_OCTETS;
+    this.#route = this.#rules.defaultRoute;
+    for (const step of this.#steps) {
+      const length = step.answer(query, reply);
+      if (length === PASS) continue;
+      this.counters.countOrigin(step.origin);
+      return length;
+    }
+    return PENDING;
+  }
+
+  #refuseMalformed(
+    verdict: Verdict,
+    message: Uint8Array,
+    start: number,
+    reply: Uint8Array,
+    replyStart: number,
+  ): number {
+    if (verdict === VERDICT.DROP) return NO_REPLY;
+    this.counters.countOrigin(ORIGIN.malformed);
+    const length =
+      verdict === VERDICT.BADVERS
+        ? writeEmptyReply(this.#query, RCODE.BADVERS, undefined, reply, replyStart)
+        : writeHeaderOnlyReply(
+            message,
+            start,
+            verdict === VERDICT.NOTIMP ? RCODE.NOTIMP : RCODE.FORMERR,
+            reply,
+            replyStart,
+          );
+    this.counters.countRcode(reply, replyStart);
+    return length;
+  }
+
+  #answerOtherClass(query: Query, reply: ReplySpace): number {
+    if (query.qclass === CLASS.IN) return PASS;
+    const answer = query.qclass === CLASS.CH ? this.#rules.identity.find(query) : undefined;
+    if (answer === undefined) return this.#empty(query, RCODE.REFUSED, undefined, reply);
+    return writeLocalReply(query, answer, 0, reply.limit, reply.octets, reply.start);
+  }
+
+  #answerEndpoint(query: Query, reply: ReplySpace): number {
+    const found = this.#options.endpoints.current.find(query);
+    if (found === undefined) return PASS;
+    switch (found.kind) {
+      case 'answer':
+        return writeLocalReply(query, found.answer, this.#turn++, reply.limit, reply.octets, reply.start);
+      case 'status': {
+        const answer = composeStatusAnswer(
+          found.record.endpoint ?? '.',
+          this.#options.statusText(found.record),
+        );
+        return writeLocalReply(query, answer, 0, reply.limit, reply.octets, reply.start);
+      }
+      case 'not-ready':
+        return this.#empty(query, RCODE.SERVFAIL, EXTENDED_ERROR.NOT_READY, reply);
+      case 'refused':
+        return this.#empty(query, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply);
+    }
+  }
+
+  #answerLocalZone(query: Query, reply: ReplySpace): number {
+    const found = this.#rulesFor(query);
+    if (found === undefined) return PASS;
+    switch (found.kind) {
+      case 'forward':
+        return PASS;
+      case 'answer':
+        return writeLocalReply(query, found.answer, this.#turn++, reply.limit, reply.octets, reply.start);
+      case 'rcode':
+        return this.#empty(query, found.rcode, found.extendedError, reply);
+    }
+  }
+
+  /** What the zone rules say, with the route that one of them chose noted. */
+  #rulesFor(query: Query) {
+    const found = this.#rules.localZones.find(query);
+    if (found?.kind === 'forward') this.#route = found.route;
+    return found;
+  }
+
+  #refuseMetaType(query: Query, reply: ReplySpace): number {
+    // RFC 6895 section 3.1: 128 to 255 are QTYPEs and meta-TYPEs, OPT is one too; ANY alone asks about a name
+    const isMeta = (query.qtype >= 128 && query.qtype < TYPE.ANY) || query.qtype === TYPE.OPT;
+    return isMeta ? this.#empty(query, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply) : PASS;
+  }
+
+  #answerFresh(query: Query, reply: ReplySpace): number {
+    const { cache, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const kept = cache.find(query, nowMs);
+    this.#stale = undefined;
+    if (kept === undefined) return PASS;
+    const state = freshness(kept, nowMs, cache.settings);
+    if (state === 'stale') {
+      this.#stale = kept;
+      return PASS;
+    }
+    if (state === 'prefetch') this.#later.prefetch(query, kept, this.#route, nowMs);
+    return this.#writeCached(query, kept, { ageSeconds: ageSeconds(kept, nowMs) }, undefined, reply);
+  }
+
+  #answerStale(query: Query, reply: ReplySpace): number {
+    const kept = this.#stale;
+    if (kept === undefined) return PASS;
+    const { cache, clock, later } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const mayAsk = query.recursionDesired && mayRecheck(kept, nowMs) && !later.isDown(this.#route);
+    if (mayAsk) return PASS;
+    const stale = answerWhileStale(kept, nowMs, cache.settings);
+    const ttl = { ttlSeconds: cache.settings.staleTtlSeconds };
+    return this.#writeCached(query, stale, ttl, staleExtendedError(stale), reply);
+  }
+
+  #writeCached(
+    query: Query,
+    kept: CachedAnswer,
+    ttl: { ageSeconds: number } | { ttlSeconds: number },
+    extendedError: number | undefined,
+    reply: ReplySpace,
+  ): number {
+    const { trustAuthenticatedData } = this.#rules;
+    const options = { ttl, extendedError, trustAuthenticatedData, limit: reply.limit };
+    return writePatchedReply(query, kept.octets, kept.index, options, reply.octets, reply.start);
+  }
+
+  #refuseNotRecursive(query: Query, reply: ReplySpace): number {
+    return query.recursionDesired ? PASS : this.#empty(query, RCODE.REFUSED, undefined, reply);
+  }
+
+  #empty(query: Query, rcode: number, extendedError: number | undefined, reply: ReplySpace): number {
+    return writeEmptyReply(query, rcode, extendedError, reply.octets, reply.start);
+  }
+}

@@ -1,0 +1,184 @@
+import { constants } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import type { Random } from '../runtime/random.ts';
+import type { FileSystem, OpenFile } from './file-system.ts';
+import { attempt, StoreError, storeErrorFrom, systemCode } from './store-error.ts';
+
+/**
+ * Files that are replaced whole: whatever fails and whenever the power goes, the file holds the old octets or the
+ * new ones, and once `replaceFile` has resolved, the new ones.
+ *
+ *     write temp, fsync -> link current to temp' -> rename temp over current -> rename temp' over previous -> fsync directory
+ *
+ * The previous generation is replaced last, after the new one stands under its name: were the current file rotten,
+ * taking it over as "previous" first would leave a moment in which no good generation exists. Both names exist at
+ * every moment once they have existed, and a disk that makes these renames durable in another order still shows
+ * two whole files, since every one of the files was synced before it got a name.
+ */
+
+const FILE_MODE = 0o640; // addresses and CA are no secret, but nobody else's business either
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+export interface Replacement {
+  readonly path: string;
+  /** Keeps what `path` held until now; in the same directory. */
+  readonly previousPath: string;
+  readonly octets: Uint8Array;
+  /** The most that `path` may hold, for disks on which it has to be copied to be kept. */
+  readonly limitOctets: number;
+}
+
+/** Replaces a file durably, keeping what it held. Throws StoreError; then `path` holds the old octets, or the new ones whole. */
+export async function replaceFile(files: FileSystem, random: Random, wanted: Replacement): Promise<void> {
+  const { path, previousPath } = wanted;
+  const fresh = temporaryPath(path, random);
+  const old = temporaryPath(path, random);
+  try {
+    await writeNew(files, fresh, wanted.octets);
+    const isKept = await keep(files, path, old, wanted.limitOctets);
+    await attempt('rename new file to', path, () => files.rename(fresh, path));
+    if (isKept) await attempt('rename old file to', previousPath, () => files.rename(old, previousPath));
+    await syncDirectory(files, dirname(path));
+  } catch (error) {
+    // After a failed fsync the kernel may call the pages clean although they never reached the disk: a retry starts with a new file.
+    await discard(files, fresh);
+    await discard(files, old);
+    throw error;
+  }
+}
+
+async function writeNew(files: FileSystem, path: string, octets: Uint8Array): Promise<void> {
+  const file = await attempt('create', path, () => files.open(path, NEW_FILE, FILE_MODE));
+  await closing(file, path, async () => {
+    for (let at = 0; at < octets.length; ) {
+      const { bytesWritten } = await attempt('write', path, () => file.write(octets, at, octets.length - at));
+      if (bytesWritten === 0) throw new StoreError('write', path, 'EIO', 'no octet was taken');
+      at += bytesWritten;
+    }
+    await attempt('fsync', path, () => file.sync());
+  });
+}
+
+/** Disks without hard links, files at their limit of them, and files of another owner (fs.protected_hardlinks). */
+const CANNOT_LINK = new Set(['EPERM', 'EACCES', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+
+async function keep(files: FileSystem, path: string, to: string, limitOctets: number): Promise<boolean> {
+  try {
+    await files.link(path, to);
+    return true;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT') return false;
+    if (code === undefined || !CANNOT_LINK.has(code)) {
+      throw storeErrorFrom('link', path, error);
+    }
+    return keepByCopy(files, path, to, limitOctets);
+  }
+}
+
+async function keepByCopy(
+  files: FileSystem,
+  path: string,
+  to: string,
+  limitOctets: number,
+): Promise<boolean> {
+  const current = await readWhole(files, path, limitOctets);
+  if (current.kind === 'absent') return false;
+  if (current.kind === 'failed') throw current.error;
+  if (current.kind !== 'read') throw new StoreError('copy', path, 'EINVAL', current.kind);
+  await writeNew(files, to, current.octets);
+  return true;
+}
+
+/** Creates and removes an empty file beside `path`: whether a replacement could begin. Throws StoreError. */
+export async function probeWritable(files: FileSystem, random: Random, path: string): Promise<void> {
+  const probe = temporaryPath(path, random);
+  const file = await attempt('create file in', dirname(path), () => files.open(probe, NEW_FILE, FILE_MODE));
+  await closing(file, probe, async () => {});
+  await discard(files, probe);
+}
+
+/** Makes the names in a directory durable. Throws StoreError. */
+export async function syncDirectory(files: FileSystem, directory: string): Promise<void> {
+  const flags = constants.O_RDONLY | constants.O_DIRECTORY;
+  const handle = await attempt('open directory', directory, () => files.open(directory, flags));
+  await closing(handle, directory, async () => {
+    try {
+      await handle.sync();
+    } catch (error) {
+      // Some network and host-shared file systems cannot sync a directory at all: nothing better can be had there.
+      if (systemCode(error) === 'EINVAL') return;
+      throw storeErrorFrom('fsync directory', directory, error);
+    }
+  });
+}
+
+export type ReadOutcome =
+  | { readonly kind: 'read'; readonly octets: Uint8Array }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'too-large' }
+  | { readonly kind: 'not-a-file' }
+  | { readonly kind: 'failed'; readonly error: StoreError };
+
+/** Reads a file of at most `limitOctets`; never blocks on a pipe or device that stands in its place. */
+export async function readWhole(files: FileSystem, path: string, limitOctets: number): Promise<ReadOutcome> {
+  try {
+    const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+    const file = await attempt('open', path, () => files.open(path, flags));
+    return await closing(file, path, () => readOpened(file, path, limitOctets));
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    return error.code === 'ENOENT' ? { kind: 'absent' } : { kind: 'failed', error };
+  }
+}
+
+async function readOpened(file: OpenFile, path: string, limitOctets: number): Promise<ReadOutcome> {
+  const stat = await attempt('stat', path, () => file.stat());
+  if (!stat.isFile()) return { kind: 'not-a-file' };
+  if (stat.size > limitOctets) return { kind: 'too-large' };
+  const octets = new Uint8Array(stat.size);
+  let length = 0;
+  while (length < octets.length) {
+    const { bytesRead } = await attempt('read', path, () =>
+      file.read(octets, length, octets.length - length),
+    );
+    if (bytesRead === 0) break;
+    length += bytesRead;
+  }
+  return { kind: 'read', octets: octets.subarray(0, length) };
+}
+
+async function closing<T>(file: OpenFile, path: string, run: () => Promise<T>): Promise<T> {
+  let result: T;
+  try {
+    result = await run();
+  } catch (error) {
+    await file.close().catch(ignore); // the first error is the one that tells something
+    throw error;
+  }
+  await attempt('close', path, () => file.close()); // a full network disk may say so only now
+  return result;
+}
+
+function temporaryPath(path: string, random: Random): string {
+  const hex = (word: number) => word.toString(16).padStart(8, '0');
+  return join(dirname(path), `.${basename(path)}.${hex(random.uint32())}${hex(random.uint32())}.tmp`);
+}
+
+const TEMPORARY = /^\.(?<file>.+)\.[0-9a-f]{16}\.tmp$/;
+
+/** Removes what a kill left behind of earlier replacements of `path`, and nothing else. Never throws: leftovers do no harm. */
+export async function removeLeftovers(files: FileSystem, path: string): Promise<void> {
+  const directory = dirname(path);
+  const names = await files.readdir(directory).catch((): string[] => []);
+  for (const name of names) {
+    if (TEMPORARY.exec(name)?.groups?.['file'] === basename(path))
+      await discard(files, join(directory, name));
+  }
+}
+
+async function discard(files: FileSystem, path: string): Promise<void> {
+  await files.unlink(path).catch(ignore);
+}
+
+function ignore(): void {}

@@ -1,0 +1,25 @@
+/** One text for one JSON value, whatever the order of its keys and its white space: what a checksum or a comparison needs. */
+
+/**
+ * Members sorted by key (UTF-16 code units), no white space, strings and numbers as JSON.stringify writes them, members
+ * without a value left out. The same text as `jq -jcS` prints while keys are ASCII and numbers are whole. The caller
+ * bounds the depth.
+ */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item)).join(',')}]`;
+  if (typeof value === 'object' && value !== null) return `{${canonicalMembers(value).join(',')}}`;
+  return JSON.stringify(value) ?? 'null';
+}
+
+function canonicalMembers(value: object): string[] {
+  return Object.entries(value)
+    .filter(([, item]) => item !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`);
+}
+
+/** Whether arrays and objects are nested in more than `limit` levels; itself bounded by `limit`. */
+export function isDeeperThan(value: unknown, limit: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return limit === 0 || Object.values(value).some((item) => isDeeperThan(item, limit - 1));
+}

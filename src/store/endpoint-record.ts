@@ -1,0 +1,60 @@
+/** What is known of one cluster's endpoint: the one type that refresh publishes, store keeps and serving answers from. */
+
+/** Sources that say what the endpoint's name resolves to. */
+export type NameSource = 'dns' | 'route53';
+/** Sources that say which addresses exist. */
+export type InterfaceSource = 'interfaces';
+export type SourceName = NameSource | InterfaceSource | 'cluster';
+
+/** When a source first and last listed an address, wall ms. */
+export interface SeenBy {
+  readonly firstSeenMs: number;
+  readonly lastSeenMs: number;
+}
+
+export interface ServedAddress {
+  /** IPv4, canonical text. */
+  readonly address: string;
+  readonly provenance: Readonly<Partial<Record<SourceName | 'pin', SeenBy>>>;
+  /** The last probe failed: ordered last. Never persisted. */
+  readonly dead?: boolean;
+}
+
+/** What DescribeCluster said, remembered because it cannot be asked during a cut. */
+export interface ClusterDetails {
+  /** A domain name as text. */
+  readonly endpoint: string;
+  readonly vpcId?: string;
+  readonly subnetIds: readonly string[];
+  /** Base64, as the API gives it. */
+  readonly certificateAuthority?: string;
+  readonly generation?: 'ebs' | 'instance-store';
+  /** Wall ms. */
+  readonly learnedAtMs: number;
+}
+
+/** A change that the guard holds back until it is seen again. */
+export interface HeldChange {
+  readonly addresses: readonly string[];
+  readonly reason: string;
+  /** Wall ms. */
+  readonly sinceMs: number;
+}
+
+export interface EndpointRecord {
+  readonly cluster: string;
+  readonly region?: string;
+  readonly details?: ClusterDetails;
+  /** A domain name as text. */
+  readonly endpoint?: string;
+  readonly addresses: readonly ServedAddress[];
+  readonly ttlSeconds: number;
+  /** Which row of the design's table decided the addresses. */
+  readonly basis: 'name' | 'overlap' | 'interfaces' | 'kept' | 'pin' | 'none';
+  /** When the set of addresses last changed, wall ms. */
+  readonly changedAtMs?: number;
+  /** The last success of each source, wall ms. */
+  readonly confirmedAtMs: Readonly<Partial<Record<SourceName, number>>>;
+  readonly held?: HeldChange;
+  readonly lastRefreshFailed: boolean;
+}

@@ -1,0 +1,56 @@
+import { basename, dirname, join } from 'node:path';
+import { readWhole, syncDirectory } from './atomic-file.ts';
+import { MAX_FILE_OCTETS } from './endpoints-format.ts';
+import type { Fault } from './endpoints-reader.ts';
+import type { FileSystem } from './file-system.ts';
+import { attempt } from './store-error.ts';
+
+/** Takes a file that could not be served from out of the way, without ever deleting what it holds. */
+
+const COMPARED = 10; // set-aside files, the newest first, that are searched for the same content
+
+/**
+ * Renames the file to `<name>.<kind>-<UTC time>-<reason>` beside it and resolves to that path. Content that has been set
+ * aside before goes over its earlier copy, so that a file which something keeps putting back is kept once, not at
+ * every start. Throws StoreError.
+ */
+export async function setAside(files: FileSystem, fault: Fault, wallMs: number): Promise<string> {
+  const directory = dirname(fault.path);
+  const names = await attempt('list', directory, () => files.readdir(directory));
+  const target = (await findSame(files, fault, names)) ?? freeName(fault, wallMs, names);
+  const path = join(directory, target);
+  await attempt('set aside', fault.path, () => files.rename(fault.path, path));
+  await syncDirectory(files, directory);
+  return path;
+}
+
+async function findSame(
+  files: FileSystem,
+  fault: Fault,
+  names: readonly string[],
+): Promise<string | undefined> {
+  const content = await readWhole(files, fault.path, MAX_FILE_OCTETS);
+  if (content.kind !== 'read') return undefined;
+  const directory = dirname(fault.path);
+  const prefix = `${basename(fault.path)}.${fault.kind}-`;
+  const candidates = names.filter((name) => name.startsWith(prefix)).sort();
+  for (const name of candidates.slice(-COMPARED).reverse()) {
+    const other = await readWhole(files, join(directory, name), MAX_FILE_OCTETS);
+    if (other.kind === 'read' && Buffer.compare(content.octets, other.octets) === 0) return name;
+  }
+  return undefined;
+}
+
+function freeName(fault: Fault, wallMs: number, names: readonly string[]): string {
+  const time = new Date(wallMs)
+    .toISOString()
+    .replace(/\.\d+Z$/, 'Z')
+    .replaceAll(/[-:]/g, '');
+  const slug = fault.reason.replaceAll(/[^a-z0-9]+/g, '-').slice(0, 40);
+  const name = `${basename(fault.path)}.${fault.kind}-${time}-${slug}`;
+  const taken = new Set(names);
+  if (!taken.has(name)) return name;
+  let again = 2;
+  while (taken.has(`${name}-${again}`)) again++;
+  return `${name}-${again}`;
+}

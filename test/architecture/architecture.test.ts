@@ -1,0 +1,131 @@
+import t from 'tap';
+import { readSourceFiles, type SourceFile } from '../helpers/source-files.ts';
+
+const files = readSourceFiles();
+t.ok(files.length > 20, 'the source was found');
+
+/** The direction rule of src/README.md: a room, and the rooms it may import besides itself. */
+const base = ['runtime', 'log'];
+const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]> = [
+  ['protocol/words', []],
+  ['protocol/wire', ['protocol/words']],
+  ['runtime', []],
+  ['log', []],
+  ['link', base],
+  ['store', ['protocol', ...base]],
+  ['config', ['protocol/words']],
+  ['serving/resolver', ['serving', 'protocol', 'store', ...base]],
+  ['serving/listener', ['protocol', ...base]],
+  ['serving/endpoints', ['protocol', 'store', ...base]],
+  ['serving/local-zones', ['protocol', ...base]],
+  ['serving/answer-cache', ['protocol', ...base]],
+  ['serving/forwarder', ['protocol', ...base]],
+  ['refresh', ['link', 'store', 'protocol', ...base]],
+  ['admin', base],
+  ['sandbox', ['protocol', ...base]],
+  ['daemon', ['serving', 'refresh', 'admin', 'link', 'store', 'protocol', 'config', ...base]],
+  ['daemon.ts', ['daemon', 'serving', 'refresh', 'admin', 'link', 'store', 'protocol', 'config', ...base]],
+  ['commands', ['daemon', 'daemon.ts', 'config', 'store', 'sandbox', 'admin', 'protocol', ...base]],
+  ['main.ts', ['commands']],
+];
+
+const isIn = (path: string, room: string): boolean => path === room || path.startsWith(`${room}/`);
+
+t.test('every file lies in a room of the map', async (t) => {
+  for (const { path } of files)
+    t.ok(
+      mayImport.some(([room]) => isIn(path, room)),
+      path,
+    );
+});
+
+t.test('imports go down, never up or across', async (t) => {
+  for (const { path, imports } of files) {
+    const [room = '', rooms = []] = mayImport.find(([candidate]) => isIn(path, candidate)) ?? [];
+    const ours = imports.filter((target) => target.endsWith('.ts'));
+    const wrong = ours.filter((target) => ![room, ...rooms].some((allowed) => isIn(target, allowed)));
+    t.strictSame(wrong, [], path);
+  }
+});
+
+t.test('clocks, timers, chance and the process are arguments: named only at the edge', async (t) => {
+  const forbidden =
+    /\bDate\.now\b|\bnew Date\(\)|\bperformance\.now\b|\bset(?:Timeout|Interval)\(|\bMath\.random\b|\bprocess\.(?:env|exit|exitCode|argv|on|once)\b/;
+  const edge = ['runtime', 'log', 'commands', 'main.ts', 'sandbox'];
+  for (const { path, code } of files) {
+    if (edge.some((room) => isIn(path, room))) continue;
+    t.strictSame(linesWith(code, forbidden), [], path);
+  }
+});
+
+t.test('an AWS client is imported in one room only, and only when it is needed', async (t) => {
+  for (const { path, text, imports } of files) {
+    const sdk = imports.filter((target) => target.startsWith('@aws-sdk/') || target.startsWith('@smithy/'));
+    if (sdk.length === 0) continue;
+    t.ok(isIn(path, 'refresh/sources'), `${path} imports ${sdk}`);
+    const eager = [...text.matchAll(/\nimport (?!type)[^;]*?from '(@(?:aws-sdk|smithy)\/[^']+)'/g)].map(
+      (match) => match[1],
+    );
+    t.strictSame(eager, [], `${path}: types, or import() inside a function`);
+  }
+});
+
+t.test('a type assertion has its reason beside it', async (t) => {
+  for (const { path, text, code } of files) {
+    const source = text.split('\n');
+    const bare = code.split('\n').flatMap((line, at) => {
+      if (
+        !/[\w)\]}>] as (?!const\b)/.test(line) ||
+        /^\s*(?:import|export)\b|^\s*\w+ as \w+,?$|^\} from/.test(line)
+      )
+        return [];
+      if (/^\s*type \w+ as |\{[^}]*\b\w+ as \w+[^}]*\} from/.test(line)) return [];
+      const reasoned = (source[at] ?? '').includes('//') || /^\s*(?:\/\/|\*|\/\*)/.test(source[at - 1] ?? '');
+      return reasoned ? [] : [`${at + 1}: ${source[at]?.trim()}`];
+    });
+    t.strictSame(bare, [], path);
+  }
+});
+
+t.test('no drawer, no barrel, no default export, kebab-case names', async (t) => {
+  for (const { path, code, text } of files) {
+    t.notMatch(
+      path,
+      /(?:^|\/)(?:utils?|helpers?|common|misc)(?:\/|\.ts$)|(?:^|\/)index\.ts$/,
+      `${path}: named for what it is`,
+    );
+    t.match(path, /^(?:[a-z0-9]+(?:-[a-z0-9]+)*\/)*[a-z0-9]+(?:-[a-z0-9]+)*\.ts$/, `${path}: kebab-case`);
+    t.notMatch(code, /\bexport default\b/, path);
+    t.notMatch(text, /export \* from/, path);
+  }
+});
+
+t.test('every file opens with what it is', async (t) => {
+  for (const { path, text } of files) t.match(text, /(?:^|\n)\/\*\*/, path);
+});
+
+t.test('files fit in the head: 350 lines at most', async (t) => {
+  for (const { path, text } of files)
+    t.ok(text.split('\n').length <= 351, `${path}: ${text.split('\n').length - 1} lines`);
+});
+
+t.test('functions stay short: 9 of 10 within 45 lines', async (t) => {
+  const lengths = files.flatMap(functionLengths).sort((a, b) => a - b);
+  const p90 = lengths[Math.floor(lengths.length * 0.9)] ?? 0;
+  t.ok(p90 <= 45, `p90 is ${p90} lines`);
+});
+
+function linesWith(code: string, pattern: RegExp): string[] {
+  return code.split('\n').flatMap((line, at) => (pattern.test(line) ? [`${at + 1}: ${line.trim()}`] : []));
+}
+
+/** Lines of each top-level function and method, by indentation, as the formatter lays them out. */
+function functionLengths({ code }: SourceFile): number[] {
+  const lines = code.split('\n');
+  return lines.flatMap((line, at) => {
+    const indent = /^(\s*)(?:export )?(?:async )?(?:static )?(?:function\b|#?\w+\().*\{$/.exec(line)?.[1];
+    if (indent === undefined || indent.length > 2 || /^\s*(?:if|for|while|switch)\b/.test(line)) return [];
+    const end = lines.indexOf(`${indent}}`, at);
+    return end < 0 ? [] : [end - at + 1];
+  });
+}

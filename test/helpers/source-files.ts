@@ -1,0 +1,45 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+
+export interface SourceFile {
+  /** Path from `src/`, such as `serving/listener/tcp.ts`. */
+  readonly path: string;
+  readonly text: string;
+  /** The text with comments and string contents blanked out, line for line. */
+  readonly code: string;
+  /** What it imports: paths from `src/` for our own files, package names for others. */
+  readonly imports: readonly string[];
+}
+
+const root = new URL('../../src/', import.meta.url);
+
+/** Every TypeScript file under `src/`. */
+export function readSourceFiles(): SourceFile[] {
+  return readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .sort()
+    .map((path) => {
+      const text = readFileSync(new URL(path, root), 'utf8');
+      return { path, text, code: blankOut(text), imports: importsOf(path, text) };
+    });
+}
+
+function importsOf(path: string, text: string): string[] {
+  const found = [
+    ...text.matchAll(
+      /(?:^|\n)\s*(?:import|export)\s[^;]*?from\s+'([^']+)'|\bimport\('([^']+)'\)|(?:^|\n)import\s+'([^']+)'/g,
+    ),
+  ];
+  return found.map((match) => {
+    const target = match[1] ?? match[2] ?? match[3] ?? '';
+    return target.startsWith('.') ? normalize(join(dirname(path), target)) : target;
+  });
+}
+
+/** A small scanner rather than a parser: enough to tell code from comments, strings and templates. */
+export function blankOut(text: string): string {
+  return text.replace(
+    /\/\*[\s\S]*?\*\/|\/\/[^\n]*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`/g,
+    (found) => found.replace(/[^\n]/g, ' '),
+  );
+}

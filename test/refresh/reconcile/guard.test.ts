@@ -1,0 +1,99 @@
+import t from 'tap';
+import { admission } from '../../../src/refresh/reconcile/admissible.ts';
+import {
+  type GuardedChange,
+  guard,
+  hasSameAddresses,
+  type Verdict,
+} from '../../../src/refresh/reconcile/guard.ts';
+
+const [A, B, C, D, E] = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5'];
+const settings = { admit: admission(['10.0.0.0/8']), confirmAfterMs: 15_000 };
+const NOW_MS = 100_000;
+
+function held(addresses: readonly string[], sinceMs: number) {
+  return { addresses, reason: 'loses much', sinceMs };
+}
+
+const cases: readonly [string, Omit<GuardedChange, 'nowMs'>, Partial<Verdict>][] = [
+  [
+    'the first set is adopted',
+    { candidate: [A, B], served: [] },
+    { kind: 'adopt', addresses: [A, B], refused: [] },
+  ],
+  ['an empty set is never adopted', { candidate: [], served: [A] }, { kind: 'keep', refused: [] }],
+  [
+    'an empty set is not adopted either where nothing is served',
+    { candidate: [], served: [] },
+    { kind: 'keep' },
+  ],
+  ['an addition is adopted', { candidate: [A, B, C], served: [A] }, { kind: 'adopt', addresses: [A, B, C] }],
+  ['the loss of one of three is adopted', { candidate: [A, B], served: [A, B, C] }, { kind: 'adopt' }],
+  ['one of three replaced is adopted', { candidate: [A, B, D], served: [A, B, C] }, { kind: 'adopt' }],
+  ['the loss of exactly half is adopted', { candidate: [A], served: [A, B] }, { kind: 'adopt' }],
+  [
+    'the loss of two of three is held',
+    { candidate: [A], served: [A, B, C] },
+    { kind: 'hold', held: { addresses: [A], reason: 'loses 2 of 3 addresses', sinceMs: NOW_MS } },
+  ],
+  ['two of three replaced is held', { candidate: [A, D, E], served: [A, B, C] }, { kind: 'hold' }],
+  ['the only address replaced is held', { candidate: [B], served: [A] }, { kind: 'hold' }],
+  [
+    'a held change is adopted when it is repeated, in whatever order',
+    { candidate: [E, D], served: [A, B, C], held: held([D, E], NOW_MS - 15_000) },
+    { kind: 'adopt', addresses: [E, D] },
+  ],
+  [
+    'a repetition at the same moment is not the next refresh',
+    { candidate: [D], served: [A], held: held([D], NOW_MS - 14_999) },
+    { kind: 'hold', held: held([D], NOW_MS - 14_999) },
+  ],
+  [
+    'another suspicious change is held anew',
+    { candidate: [E], served: [A, B, C], held: held([D], NOW_MS - 60_000) },
+    { kind: 'hold', held: { addresses: [E], reason: 'loses 3 of 3 addresses', sinceMs: NOW_MS } },
+  ],
+  [
+    'what is served, seen again, needs no confirmation',
+    { candidate: [A, B, C], served: [A, B, C], held: held([D], NOW_MS - 60_000) },
+    { kind: 'adopt', addresses: [A, B, C] },
+  ],
+  [
+    'inadmissible addresses are refused one by one',
+    { candidate: ['52.1.1.1', A, '127.0.0.1', '192.168.0.1'], served: [A] },
+    {
+      kind: 'adopt',
+      addresses: [A],
+      refused: [
+        { address: '52.1.1.1', reason: 'public' },
+        { address: '127.0.0.1', reason: 'loopback' },
+        { address: '192.168.0.1', reason: 'not-allowed' },
+      ],
+    },
+  ],
+  [
+    'a set of which everything is refused is as good as empty',
+    { candidate: ['52.1.1.1'], served: [A] },
+    { kind: 'keep', refused: [{ address: '52.1.1.1', reason: 'public' }] },
+  ],
+  [
+    'the loss is counted without what was refused',
+    { candidate: [A, '52.1.1.1', '52.1.1.2'], served: [A, B, C] },
+    { kind: 'hold' },
+  ],
+];
+
+t.test('the guard adopts, holds or keeps', (t) => {
+  for (const [name, change, expected] of cases)
+    t.match(guard({ ...change, nowMs: NOW_MS }, settings), expected, name);
+  t.end();
+});
+
+t.test('sets of addresses are compared without their order', (t) => {
+  t.ok(hasSameAddresses([A, B], [B, A]));
+  t.ok(hasSameAddresses([], []));
+  t.notOk(hasSameAddresses([A], [A, B]));
+  t.notOk(hasSameAddresses([A, B], [A, C]));
+  t.notOk(hasSameAddresses([A, B], [A]));
+  t.end();
+});

@@ -1,0 +1,295 @@
+import t from 'tap';
+import { admission } from '../../../src/refresh/reconcile/admissible.ts';
+import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
+import {
+  type AddressSourceName,
+  decide,
+  emptyRecord,
+  learn,
+  note,
+  type PlanSettings,
+  type SourceState,
+} from '../../../src/refresh/reconcile/plan.ts';
+import type { ClusterDetails, EndpointRecord } from '../../../src/store/endpoint-record.ts';
+
+const [A, B, C, D] = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
+const NOW_MS = 1_000_000;
+
+const settings: PlanSettings = {
+  endpoint: 'api.example',
+  pin: [],
+  admit: admission(['10.0.0.0/8']),
+  confirmAfterMs: 15_000,
+  maximumAgeMs: { dns: 155_000, route53: 920_000, interfaces: 920_000 },
+};
+
+function saw(
+  source: AddressSourceName,
+  addresses: readonly string[],
+  { ttlSeconds, agoMs = 0 }: { ttlSeconds?: number; agoMs?: number } = {},
+): SourceState {
+  return { source, latest: 'succeeded', view: { addresses, ttlSeconds, observedAtMs: NOW_MS - agoMs } };
+}
+
+function fails(source: AddressSourceName, failure: SourceState['failure'] = 'timeout'): SourceState {
+  return { source, latest: 'failed', failure };
+}
+
+/** A record that `dns` and `interfaces` agreed on a minute ago. */
+function serving(addresses: readonly string[], more: Partial<EndpointRecord> = {}): EndpointRecord {
+  const seen = { firstSeenMs: 1_000, lastSeenMs: NOW_MS - 60_000 };
+  return {
+    ...emptyRecord('my-cluster', 'us-west-2'),
+    endpoint: 'api.example',
+    addresses: addresses.map((address) => ({ address, provenance: { dns: seen, interfaces: seen } })),
+    ttlSeconds: 60,
+    basis: 'name',
+    changedAtMs: 1_000,
+    confirmedAtMs: { dns: NOW_MS - 60_000, interfaces: NOW_MS - 60_000 },
+    ...more,
+  };
+}
+
+t.test('decide: the first addresses are adopted with their provenance', (t) => {
+  const { record, changes } = decide(
+    emptyRecord('my-cluster', undefined),
+    [saw('dns', [A, B], { ttlSeconds: 20, agoMs: 10 }), saw('interfaces', [B, A, C])],
+    settings,
+    NOW_MS,
+  );
+  const byDns = { firstSeenMs: NOW_MS - 10, lastSeenMs: NOW_MS - 10 };
+  const byInterfaces = { firstSeenMs: NOW_MS, lastSeenMs: NOW_MS };
+  t.strictSame(record, {
+    cluster: 'my-cluster',
+    addresses: [
+      { address: A, provenance: { dns: byDns, interfaces: byInterfaces } },
+      { address: B, provenance: { dns: byDns, interfaces: byInterfaces } },
+    ],
+    ttlSeconds: 20,
+    basis: 'name',
+    confirmedAtMs: { dns: NOW_MS - 10, interfaces: NOW_MS },
+    lastRefreshFailed: false,
+    endpoint: 'api.example',
+    changedAtMs: NOW_MS,
+  });
+  t.strictSame(changes, [
+    { kind: 'endpoint', from: undefined, to: 'api.example' },
+    { kind: 'addresses', added: [A, B], removed: [], basis: 'name' },
+  ]);
+  t.end();
+});
+
+t.test('decide: what is served, seen again, only moves the times on', (t) => {
+  const before = serving([A, B]);
+  const { record, changes } = decide(
+    before,
+    [saw('dns', [B, A]), saw('interfaces', [A, B])],
+    settings,
+    NOW_MS,
+  );
+  t.strictSame(changes, []);
+  t.equal(record.changedAtMs, before.changedAtMs);
+  t.strictSame(record.addresses[0]?.provenance.dns, { firstSeenMs: 1_000, lastSeenMs: NOW_MS });
+  t.strictSame(addressesOf(record), [A, B], 'the order stays');
+  t.end();
+});
+
+t.test('decide: the set is replaced, not merged, and who goes takes its provenance along', (t) => {
+  const { record, changes } = decide(serving([A, B, C]), [saw('dns', [A, B, D])], settings, NOW_MS);
+  t.strictSame(addressesOf(record), [A, B, D]);
+  t.strictSame(record.addresses[2]?.provenance, { dns: { firstSeenMs: NOW_MS, lastSeenMs: NOW_MS } });
+  t.strictSame(changes, [{ kind: 'addresses', added: [D], removed: [C], basis: 'name' }]);
+  t.equal(record.changedAtMs, NOW_MS);
+  const back = decide(record, [saw('dns', [A, B, C])], settings, NOW_MS + 1).record;
+  t.equal(back.addresses[2]?.provenance.interfaces, undefined, 'an address that comes back begins anew');
+  t.end();
+});
+
+t.test('decide: a suspicious loss is held and shown, and adopted when repeated', (t) => {
+  const first = decide(serving([A, B, C]), [saw('interfaces', [D]), fails('dns')], settings, NOW_MS);
+  t.strictSame(addressesOf(first.record), [A, B, C]);
+  t.match(first.record, {
+    basis: 'kept',
+    lastRefreshFailed: false,
+    held: { addresses: [D], sinceMs: NOW_MS },
+  });
+  t.strictSame(
+    first.changes.map((change) => change.kind),
+    ['basis', 'held'],
+  );
+  const early = decide(first.record, [saw('interfaces', [D])], settings, NOW_MS + 1_000);
+  t.strictSame(addressesOf(early.record), [A, B, C]);
+  t.equal(early.record.held?.sinceMs, NOW_MS);
+  const second = decide(early.record, [saw('interfaces', [D])], settings, NOW_MS + 15_000);
+  t.strictSame(addressesOf(second.record), [D]);
+  t.notOk('held' in second.record);
+  t.match(second.changes, [{ kind: 'addresses' }, { kind: 'released', outcome: 'adopted' }]);
+  t.end();
+});
+
+t.test('decide: a held change that is not repeated is dropped', (t) => {
+  const { record } = decide(serving([A, B, C]), [saw('dns', [D])], settings, NOW_MS);
+  const next = decide(record, [saw('dns', [A, B, C])], settings, NOW_MS + 20_000);
+  t.strictSame(addressesOf(next.record), [A, B, C]);
+  t.notOk('held' in next.record);
+  t.match(next.changes.at(-1), { kind: 'released', outcome: 'dropped' });
+  t.end();
+});
+
+t.test('decide: a held change outlives a cut', (t) => {
+  const { record } = decide(serving([A, B, C]), [saw('dns', [D])], settings, NOW_MS);
+  const cut = note(record, [fails('dns')], settings, NOW_MS + 1_000).record;
+  t.strictSame(cut.held, record.held);
+  t.end();
+});
+
+t.test('decide: a set of which everything is refused counts as a failed refresh', (t) => {
+  const { record, refused } = decide(serving([A]), [saw('dns', ['52.1.1.1'])], settings, NOW_MS);
+  t.strictSame(addressesOf(record), [A]);
+  t.match(record, { basis: 'kept', lastRefreshFailed: true, ttlSeconds: 30 });
+  t.strictSame(refused, [{ address: '52.1.1.1', reason: 'public' }]);
+  t.end();
+});
+
+t.test('decide: a view that is too old counts for nothing', (t) => {
+  const states = [saw('dns', [D], { agoMs: 155_001 }), saw('interfaces', [A])];
+  const { record } = decide(serving([A]), states, settings, NOW_MS);
+  t.match(record, { basis: 'interfaces', addresses: [{ address: A }] });
+  t.end();
+});
+
+t.test('note: a failure takes nothing away, whatever fails', (t) => {
+  const before = serving([A, B]);
+  const { record, changes } = note(before, [fails('dns'), fails('interfaces', 'empty')], settings, NOW_MS);
+  t.strictSame(addressesOf(record), [A, B]);
+  t.strictSame(record.addresses, before.addresses, 'and seen is what was seen before');
+  t.match(record, { basis: 'kept', lastRefreshFailed: true, ttlSeconds: 30 });
+  t.strictSame(
+    changes.map((change) => change.kind),
+    ['basis', 'refresh-failed'],
+  );
+  t.equal(
+    note(record, [fails('dns')], settings, NOW_MS + 5).record,
+    record,
+    'the next failure is no change at all',
+  );
+  t.end();
+});
+
+t.test('note: one source that fails beside one that works is no failed refresh', (t) => {
+  const { record } = note(serving([A]), [fails('interfaces', 'denied'), saw('dns', [A])], settings, NOW_MS);
+  t.match(record, { basis: 'name', lastRefreshFailed: false, ttlSeconds: 60 });
+  t.end();
+});
+
+t.test('note: before any look, what was kept is served as kept', (t) => {
+  const untried: SourceState = { source: 'dns', latest: 'untried' };
+  const { record } = note(serving([A], { ttlSeconds: 12 }), [untried], settings, NOW_MS);
+  t.match(record, { basis: 'kept', lastRefreshFailed: false, ttlSeconds: 12 });
+  t.match(note(emptyRecord('x', undefined), [untried], settings, NOW_MS).record, { basis: 'none' });
+  const failed = serving([A], { lastRefreshFailed: true });
+  t.match(note(failed, [untried], settings, NOW_MS).record, { lastRefreshFailed: true, ttlSeconds: 30 });
+  t.end();
+});
+
+t.test('the TTL is the smallest of the name sources, from 5 to 60, and never 0', (t) => {
+  const cases: readonly [readonly (number | undefined)[], number][] = [
+    [[60], 60],
+    [[300], 60],
+    [[17.9], 17],
+    [[4], 5],
+    [[0], 5],
+    [[-1], 5],
+    [[Number.NaN], 60],
+    [[undefined], 60],
+    [[40, 20], 20],
+    [[undefined, 20], 20],
+  ];
+  for (const [ttls, expected] of cases) {
+    const names = (['dns', 'route53'] as const).slice(0, ttls.length);
+    const states = names.map((source, index) => {
+      const ttlSeconds = ttls[index];
+      return saw(source, [A], ttlSeconds === undefined ? {} : { ttlSeconds });
+    });
+    t.equal(decide(serving([A]), states, settings, NOW_MS).record.ttlSeconds, expected, `${ttls}`);
+  }
+  const failing = [fails('dns'), saw('interfaces', [A])];
+  t.equal(decide(serving([A]), failing, settings, NOW_MS).record.ttlSeconds, 60, 'interfaces have none');
+  t.end();
+});
+
+t.test('a pin wins over everything and is shown as a pin', (t) => {
+  const pinned = { ...settings, pin: ['192.0.2.9'] }; // outside the allowed range: the operator's word
+  const states = [saw('dns', [A, B]), saw('interfaces', [A, B])];
+  for (const plan of [
+    note(serving([A, B]), [], pinned, NOW_MS),
+    decide(serving([A, B]), states, pinned, NOW_MS),
+    decide(emptyRecord('my-cluster', undefined), states, pinned, NOW_MS),
+  ]) {
+    t.strictSame(plan.record.addresses, [
+      { address: '192.0.2.9', provenance: { pin: { firstSeenMs: NOW_MS, lastSeenMs: NOW_MS } } },
+    ]);
+    t.equal(plan.record.basis, 'pin');
+    t.notOk('held' in plan.record);
+  }
+  t.end();
+});
+
+t.test('a pin that is taken back is served until a source speaks, and its loss is not suspicious', (t) => {
+  const pinned = note(serving([A, B]), [], { ...settings, pin: [D] }, NOW_MS).record;
+  const unpinned = note(pinned, [], settings, NOW_MS + 1).record;
+  t.match(unpinned, { basis: 'kept', addresses: [{ address: D, provenance: { pin: {} } }] });
+  const next = decide(unpinned, [saw('dns', [A, B])], settings, NOW_MS + 2).record;
+  t.strictSame(addressesOf(next), [A, B]);
+  t.notOk(next.held);
+  t.end();
+});
+
+t.test('a pin of an address that sources see too leaves no trace when it is taken back', (t) => {
+  const pinned = decide(serving([A, B]), [saw('dns', [A, B])], { ...settings, pin: [A] }, NOW_MS).record;
+  t.strictSame(Object.keys(pinned.addresses[0]?.provenance ?? {}).sort(), ['dns', 'interfaces', 'pin']);
+  const unpinned = note(pinned, [], settings, NOW_MS).record;
+  t.strictSame(Object.keys(unpinned.addresses[0]?.provenance ?? {}).sort(), ['dns', 'interfaces']);
+  t.end();
+});
+
+const details: ClusterDetails = {
+  endpoint: 'learned.example',
+  vpcId: 'vpc-1',
+  subnetIds: ['subnet-1'],
+  learnedAtMs: 7,
+};
+const { endpoint: _, ...unnamed } = settings;
+
+t.test('learn: the endpoint name and details are remembered, with the moment of learning', (t) => {
+  const { record, changes } = learn(emptyRecord('my-cluster', 'us-west-2'), details, unnamed, NOW_MS);
+  t.match(record, {
+    endpoint: 'learned.example',
+    details: { ...details, learnedAtMs: NOW_MS },
+    confirmedAtMs: { cluster: NOW_MS },
+  });
+  t.strictSame(changes, [
+    { kind: 'endpoint', from: undefined, to: 'learned.example' },
+    { kind: 'details', fields: ['endpoint', 'vpcId', 'subnetIds'] },
+  ]);
+  const again = learn(record, { ...details, learnedAtMs: 8 }, unnamed, NOW_MS + 5);
+  t.strictSame(again.changes, []);
+  t.equal(again.record.details?.learnedAtMs, NOW_MS, 'the same details were learned before');
+  t.equal(again.record.confirmedAtMs.cluster, NOW_MS + 5);
+  t.end();
+});
+
+t.test('learn: the name that the operator gave wins', (t) => {
+  const { record } = learn(serving([A]), details, settings, NOW_MS);
+  t.equal(record.endpoint, 'api.example');
+  t.equal(record.details?.endpoint, 'learned.example');
+  t.end();
+});
+
+t.test('learn: a new endpoint name keeps the addresses until they are confirmed', (t) => {
+  const { record, changes } = learn(serving([A, B]), details, unnamed, NOW_MS);
+  t.strictSame(addressesOf(record), [A, B]);
+  t.match(record, { endpoint: 'learned.example', basis: 'kept' });
+  t.match(changes[0], { kind: 'endpoint', from: 'api.example', to: 'learned.example' });
+  t.end();
+});

@@ -1,0 +1,83 @@
+import t from 'tap';
+import {
+  ageMs,
+  type Moment,
+  momentOf,
+  toProcessTime,
+  toWallTime,
+} from '../../../src/refresh/reconcile/timeline.ts';
+import type { EndpointRecord } from '../../../src/store/endpoint-record.ts';
+
+const DAY_MS = 86_400_000;
+const WALL_MS = Date.parse('2026-06-01T00:00:00Z');
+const LOADED: Moment = { monotonicMs: 500, wallMs: WALL_MS };
+
+function recordSeenAt(ms: number): EndpointRecord {
+  return {
+    cluster: 'my-cluster',
+    addresses: [{ address: '10.0.0.1', provenance: { dns: { firstSeenMs: ms, lastSeenMs: ms } } }],
+    ttlSeconds: 60,
+    basis: 'name',
+    changedAtMs: ms,
+    confirmedAtMs: { dns: ms },
+    details: { endpoint: 'x.example', subnetIds: [], learnedAtMs: ms },
+    held: { addresses: ['10.0.0.9'], reason: 'loses 1 of 1 addresses', sinceMs: ms },
+    lastRefreshFailed: false,
+  };
+}
+
+t.test('what was loaded is as old as the wall clocks say, and goes back out as it came', (t) => {
+  const loaded = toProcessTime(recordSeenAt(WALL_MS - DAY_MS), LOADED);
+  t.strictSame(loaded, recordSeenAt(500 - DAY_MS), 'every time is on the monotonic clock');
+  t.equal(ageMs(loaded.changedAtMs ?? 0, 1_500), DAY_MS + 1_000);
+  for (const jumpMs of [0, 20 * 365 * DAY_MS, -20 * 365 * DAY_MS]) {
+    const now = { monotonicMs: 1_500, wallMs: WALL_MS + 1_000 + jumpMs };
+    t.strictSame(toWallTime(loaded, LOADED, now), recordSeenAt(WALL_MS - DAY_MS), `jump of ${jumpMs} ms`);
+  }
+  t.end();
+});
+
+t.test('a file from the future, as a clock that is slow sees it, is of age 0 and is not rewritten', (t) => {
+  const loaded = toProcessTime(recordSeenAt(WALL_MS + DAY_MS), LOADED);
+  t.equal(ageMs(loaded.changedAtMs ?? 0, 1_500), 0);
+  const written = toWallTime(loaded, LOADED, { monotonicMs: 1_500, wallMs: WALL_MS + 1_000 });
+  t.equal(written.changedAtMs, WALL_MS + DAY_MS);
+  t.equal(
+    loaded.held?.sinceMs,
+    LOADED.monotonicMs,
+    'only a held change does not wait for the future to come',
+  );
+  t.end();
+});
+
+t.test('what happened in this process is written by the wall clock of the moment of writing', (t) => {
+  const now = { monotonicMs: 61_500, wallMs: WALL_MS + 10 * 365 * DAY_MS };
+  t.equal(toWallTime(recordSeenAt(1_500), LOADED, now).changedAtMs, now.wallMs - 60_000);
+  t.end();
+});
+
+t.test('no wall clock makes a time that the state file cannot hold', (t) => {
+  const far = toWallTime(recordSeenAt(1_500), LOADED, { monotonicMs: 1_500, wallMs: 8e15 });
+  t.equal(new Date(far.changedAtMs ?? 0).getUTCFullYear(), 9999);
+  const early = toWallTime(recordSeenAt(1_500), LOADED, { monotonicMs: 91_500, wallMs: 10 });
+  t.equal(early.changedAtMs, 0);
+  t.end();
+});
+
+t.test('a slewed wall clock is not followed, a set one is', (t) => {
+  const clock = (monotonicMs: number, wallMs: number) => ({
+    monotonicMs: () => monotonicMs,
+    wallMs: () => wallMs,
+  });
+  t.strictSame(momentOf(clock(1_500, WALL_MS + 1_999), LOADED), {
+    monotonicMs: 1_500,
+    wallMs: WALL_MS + 1_000,
+  });
+  t.strictSame(momentOf(clock(1_500, WALL_MS + 2_000), LOADED), {
+    monotonicMs: 1_500,
+    wallMs: WALL_MS + 2_000,
+  });
+  t.strictSame(momentOf(clock(1_500, 7), LOADED), { monotonicMs: 1_500, wallMs: 7 });
+  t.strictSame(momentOf(clock(1, 2)), { monotonicMs: 1, wallMs: 2 });
+  t.end();
+});

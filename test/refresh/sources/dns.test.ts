@@ -1,0 +1,79 @@
+import t from 'tap';
+import type { FailureReason, ResolvedName } from '../../../src/refresh/observation.ts';
+import { createDnsSource } from '../../../src/refresh/sources/dns.ts';
+import { contextOf, ENDPOINT, look } from './looking.ts';
+
+function answering(resolved: ResolvedName) {
+  return createDnsSource(async () => resolved);
+}
+
+t.test('addresses and TTL pass through, each address once', async (t) => {
+  const addresses = ['10.0.3.10', '10.0.3.11', '10.0.3.10'];
+  t.same(await look(answering({ kind: 'addresses', addresses, ttlSeconds: 37 })), {
+    kind: 'addresses',
+    source: 'dns',
+    addresses: ['10.0.3.10', '10.0.3.11'],
+    ttlSeconds: 37,
+  });
+});
+
+t.test('the name and the signal reach the upstream query', async (t) => {
+  const asked: unknown[] = [];
+  const source = createDnsSource(async (name, signal) => {
+    asked.push(name, signal);
+    return { kind: 'no-addresses', rcode: 3 };
+  });
+  const { signal } = new AbortController();
+  await source.observe(contextOf(), signal);
+  t.same(asked, [ENDPOINT, signal]);
+});
+
+const failures: readonly (readonly [string, ResolvedName, FailureReason, RegExp, string?])[] = [
+  ['NODATA for a name of EKS', { kind: 'no-addresses', rcode: 0 }, 'filtered', /rebinding/],
+  ['no address in the list', { kind: 'addresses', addresses: [], ttlSeconds: 60 }, 'filtered', /rebinding/],
+  ['NODATA for an own name', { kind: 'no-addresses', rcode: 0 }, 'empty', /rebinding/, 'api.example.com'],
+  ['NXDOMAIN', { kind: 'no-addresses', rcode: 3 }, 'not-found', /NXDOMAIN/],
+  ['REFUSED', { kind: 'no-addresses', rcode: 5 }, 'denied', /REFUSED/],
+  ['SERVFAIL as RCODE', { kind: 'no-addresses', rcode: 2 }, 'network', /SERVFAIL/],
+  ['an RCODE without a name', { kind: 'no-addresses', rcode: 12 }, 'malformed', /RCODE12/],
+  ['SERVFAIL', { kind: 'failed', reason: 'servfail', detail: '' }, 'network', /SERVFAIL/],
+  [
+    'no reply',
+    { kind: 'failed', reason: 'timeout', detail: 'no reply from 10.0.0.2' },
+    'timeout',
+    /no reply from/,
+  ],
+  ['no network', { kind: 'failed', reason: 'network', detail: 'ENETUNREACH' }, 'network', /ENETUNREACH/],
+  ['a broken reply', { kind: 'failed', reason: 'malformed', detail: 'cut off' }, 'malformed', /cut off/],
+];
+
+t.test('what is no address is a failure, and proves nothing of AWS', async (t) => {
+  for (const [what, resolved, reason, detail, endpoint = ENDPOINT] of failures) {
+    const expected = { kind: 'failed', source: 'dns', reason, reachedFarSide: false, detail };
+    t.match(await look(answering(resolved), { endpoint }), expected, what);
+  }
+});
+
+t.test('without a name nothing is asked', async (t) => {
+  const source = createDnsSource(() => t.fail('asked') as never);
+  const { endpoint: _, ...unnamed } = contextOf();
+  const { signal } = new AbortController();
+  t.match(await source.observe(unnamed, signal), {
+    kind: 'failed',
+    reason: 'internal',
+    reachedFarSide: false,
+  });
+});
+
+t.test('a resolve that never settles ends with the signal', async (t) => {
+  const source = createDnsSource(() => new Promise(() => {}));
+  const aborter = new AbortController();
+  const observed = source.observe(contextOf(), aborter.signal);
+  aborter.abort();
+  t.match(await observed, { kind: 'failed', source: 'dns', reason: 'timeout', reachedFarSide: false });
+});
+
+t.test('a resolve that rejects against its promise is a failure all the same', async (t) => {
+  const source = createDnsSource(() => Promise.reject(new Error('bug')));
+  t.match(await look(source), { kind: 'failed', source: 'dns', reason: 'internal' });
+});

@@ -1,0 +1,75 @@
+import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import { indexResponse, type ResponseIndex } from '../../../src/protocol/wire/response.ts';
+import { nameToWire } from '../../../src/protocol/words/name.ts';
+import { typeFromText } from '../../../src/protocol/words/types.ts';
+import type { AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
+import { message, rawRecord, soaData } from '../../helpers/zone-text.ts';
+
+export const settings: AnswerCacheSettings = {
+  sizeOctets: 1024 * 1024,
+  maxTtlSeconds: 86_400,
+  negativeTtlSeconds: 60,
+  staleForMs: 86_400_000,
+  staleTtlSeconds: 30,
+  prefetch: true,
+};
+
+export interface Aspects {
+  readonly dnssecOk?: boolean;
+  readonly checkingDisabled?: boolean;
+  readonly qclass?: number;
+  /** Leaves the name as it is written here, and not in lower case. */
+  readonly upperCase?: boolean;
+}
+
+/** A parsed query, as the listener would have received it. */
+export function asked(name: string, type = 'A', aspects: Aspects = {}): Query {
+  const wire = nameToWire(name);
+  if (aspects.upperCase) {
+    // length octets are below 64 and stay
+    for (let at = 0; at < wire.length; at++) {
+      const octet = wire[at]!;
+      if (octet >= 0x61 && octet <= 0x7a) wire[at] = octet & ~0x20;
+    }
+  }
+  const octets = composeQuery({
+    id: 0x4242,
+    name: wire,
+    qtype: typeFromText(type)!,
+    qclass: aspects.qclass ?? 1,
+    recursionDesired: true,
+    checkingDisabled: aspects.checkingDisabled ?? false,
+    ...(aspects.dnssecOk === undefined ? {} : { edns: { dnssecOk: aspects.dnssecOk } }),
+  });
+  const query = new Query();
+  parseQuery(query, octets, 0, octets.length);
+  return query;
+}
+
+/** The index of a message that has to be well formed. */
+export function indexed(octets: Uint8Array): ResponseIndex {
+  const index = indexResponse(octets);
+  if (index.kind === 'fault') throw new Error(`the test's own message is broken: ${index.reason}`);
+  return index;
+}
+
+export const NXDOMAIN = 0x8183;
+export const SERVFAIL = 0x8182;
+
+export const positive = (name: string, ttlSeconds: number, address = [10, 0, 0, 1]) =>
+  message({ question: [name, 'A'], answers: [rawRecord(name, 'A', ttlSeconds, address)] });
+
+export const nxdomain = (name: string, ttlSeconds: number) =>
+  message({
+    flags: NXDOMAIN,
+    question: [name, 'A'],
+    authorities: [rawRecord('.', 'SOA', ttlSeconds, soaData(ttlSeconds))],
+  });
+
+export const nodata = (name: string, ttlSeconds: number) =>
+  message({
+    question: [name, 'A'],
+    authorities: [rawRecord('.', 'SOA', ttlSeconds, soaData(ttlSeconds))],
+  });
+
+export const servfail = (name: string) => message({ flags: SERVFAIL, question: [name, 'A'] });

@@ -1,0 +1,170 @@
+import { Packet } from 'dns2';
+import t from 'tap';
+import { writeLocalReply } from '../../../src/protocol/wire/local-answer.ts';
+import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import { composeStatusAnswer } from '../../../src/serving/endpoints/endpoint-answers.ts';
+import { EndpointTable } from '../../../src/serving/endpoints/endpoint-table.ts';
+import { ServingTable } from '../../../src/serving/endpoints/serving-table.ts';
+import type { EndpointRecord } from '../../../src/store/endpoint-record.ts';
+import { message } from '../../helpers/zone-text.ts';
+
+const endpoint = '0123456789abcdef0123456789abcdef.gr7.us-west-2.eks.amazonaws.com';
+
+function record(addresses: readonly string[], more: Partial<EndpointRecord> = {}): EndpointRecord {
+  return {
+    cluster: 'demo',
+    endpoint,
+    addresses: addresses.map((address) => ({ address, provenance: {} })),
+    ttlSeconds: 60,
+    basis: 'name',
+    confirmedAtMs: {},
+    lastRefreshFailed: false,
+    ...more,
+  };
+}
+
+function asked(name: string, type: string): Query {
+  const octets = message({ flags: 0x0100, question: [name, type] });
+  const query = new Query();
+  parseQuery(query, octets, 0, octets.length);
+  return query;
+}
+
+function answered(table: EndpointTable, name: string, type: string, turn = 0) {
+  const query = asked(name, type);
+  const finding = table.find(query);
+  if (finding?.kind !== 'answer') return finding?.kind;
+  const reply = new Uint8Array(512);
+  return Packet.parse(
+    Buffer.from(reply.subarray(0, writeLocalReply(query, finding.answer, turn, 512, reply, 0))),
+  );
+}
+
+t.test('the first table of dns-rules.md, row by row', async (t) => {
+  const table = new EndpointTable([record(['10.0.1.10', '10.0.2.10', '10.0.3.10'])]);
+  const soa = [{ type: 6, name: endpoint, minimum: 60 }];
+  for (const [name, type, header, sections] of [
+    [
+      endpoint,
+      'A',
+      { rcode: 0, aa: 1, ra: 1 },
+      {
+        answers: ['10.0.1.10', '10.0.2.10', '10.0.3.10'].map((address) => ({
+          name: endpoint,
+          address,
+          ttl: 60,
+        })),
+        authorities: [],
+      },
+    ],
+    [endpoint, 'AAAA', { rcode: 0, aa: 1, ra: 1 }, { answers: [], authorities: soa }],
+    [endpoint, 'HTTPS', { rcode: 0, aa: 1, ra: 1 }, { answers: [], authorities: soa }],
+    [endpoint, 'SOA', { rcode: 0, aa: 1, ra: 1 }, { answers: [], authorities: soa }],
+    [endpoint, 'TYPE65280', { rcode: 0, aa: 1, ra: 1 }, { answers: [], authorities: soa }],
+    [endpoint, 'ANY', { rcode: 0, aa: 1, ra: 1 }, { answers: [{ type: 13 }], authorities: [] }],
+    [`x.${endpoint}`, 'A', { rcode: 3, aa: 1, ra: 1 }, { answers: [], authorities: soa }],
+    [`x.y.${endpoint}`, 'TXT', { rcode: 3, aa: 1, ra: 1 }, { answers: [], authorities: soa }],
+    [`x._status.${endpoint}`, 'TXT', { rcode: 3, aa: 1, ra: 1 }, { answers: [], authorities: soa }],
+    [`_status.${endpoint}`, 'A', { rcode: 0, aa: 1, ra: 1 }, { answers: [], authorities: soa }],
+    [
+      '10.1.0.10.in-addr.arpa',
+      'PTR',
+      { rcode: 0, aa: 1 },
+      { answers: [{ domain: endpoint }], authorities: [] },
+    ],
+    ['10.1.0.10.in-addr.arpa', 'A', { rcode: 0, aa: 1 }, { answers: [], authorities: [{ type: 6 }] }],
+  ] as const) {
+    t.match(answered(table, name, type), { header, ...sections }, `${name} ${type}`);
+  }
+});
+
+t.test('what is not ours is left to others', async (t) => {
+  const table = new EndpointTable([record(['10.0.1.10'])]);
+  for (const name of [
+    'gr7.us-west-2.eks.amazonaws.com',
+    'amazonaws.com',
+    '11.1.0.10.in-addr.arpa',
+    `x${endpoint}`,
+    '.',
+  ]) {
+    t.equal(answered(table, name, 'A'), undefined, name);
+  }
+});
+
+t.test('an endpoint without any address ever known is not ready, whatever the type', async (t) => {
+  const table = new EndpointTable([record([])]);
+  t.equal(answered(table, endpoint, 'A'), 'not-ready');
+  t.equal(answered(table, endpoint, 'AAAA'), 'not-ready');
+  t.equal(answered(table, `_status.${endpoint}`, 'TXT'), 'status', 'its status can be read all the same');
+});
+
+t.test('a zone transfer is refused', async (t) => {
+  t.equal(answered(new EndpointTable([record(['10.0.1.10'])]), endpoint, 'AXFR'), 'refused');
+});
+
+t.test('dead addresses come last in every rotation', async (t) => {
+  const table = new EndpointTable([
+    record([], {
+      addresses: [
+        { address: '10.0.0.1', provenance: {}, dead: true },
+        { address: '10.0.0.2', provenance: {} },
+        { address: '10.0.0.3', provenance: {} },
+      ],
+    }),
+  ]);
+  const firsts = [0, 1, 2, 3].map((turn) => {
+    const packet = answered(table, endpoint, 'A', turn);
+    if (typeof packet !== 'object') throw new Error('no answer');
+    t.equal(packet.answers[2]?.address, '10.0.0.1');
+    return packet.answers[0]?.address;
+  });
+  t.strictSame(firsts, ['10.0.0.2', '10.0.0.3', '10.0.0.2', '10.0.0.3']);
+});
+
+t.test('two clusters are told apart, and an address that both have names both', async (t) => {
+  const other = 'other.eks.amazonaws.com';
+  const table = new EndpointTable([
+    record(['10.0.1.10']),
+    record(['10.0.1.10'], { cluster: 'two', endpoint: other }),
+  ]);
+  t.match(answered(table, '10.1.0.10.in-addr.arpa', 'PTR'), {
+    answers: [{ domain: endpoint }, { domain: other }],
+  });
+  t.match(answered(table, other, 'A'), { answers: [{ name: other }] });
+});
+
+t.test('a set of 26 addresses fits 512 octets (musl 1.2.3 has no TCP)', async (t) => {
+  const addresses = Array.from({ length: 26 }, (_, i) => `10.0.0.${i + 1}`);
+  t.match(answered(new EndpointTable([record(addresses)]), endpoint, 'A'), {
+    header: { tc: 0 },
+    answers: { length: 26 },
+  });
+});
+
+t.test('the status text is a TXT at its own name', async (t) => {
+  const query = asked(`_status.${endpoint}`, 'TXT');
+  const reply = new Uint8Array(512);
+  const length = writeLocalReply(
+    query,
+    composeStatusAnswer(endpoint, ['link=connected', 'age=3s']),
+    0,
+    512,
+    reply,
+    0,
+  );
+  t.match(Packet.parse(Buffer.from(reply.subarray(0, length))), {
+    answers: [{ data: ['link=connected', 'age=3s'] }],
+  });
+});
+
+t.test('publishing swaps the whole table: whoever holds the old one keeps it whole', async (t) => {
+  const serving = new ServingTable();
+  t.equal(serving.current.records.length, 0);
+  const first = new EndpointTable([record(['10.0.1.10'])]);
+  serving.publish(first);
+  const held = serving.current;
+  serving.publish(new EndpointTable([record(['10.0.1.11'])]));
+  t.equal(held, first);
+  t.match(answered(held, endpoint, 'A'), { answers: [{ address: '10.0.1.10' }] });
+  t.match(answered(serving.current, endpoint, 'A'), { answers: [{ address: '10.0.1.11' }] });
+});

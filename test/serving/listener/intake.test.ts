@@ -1,0 +1,242 @@
+import t from 'tap';
+import { uint16At } from '../../../src/protocol/wire/header.ts';
+import { ClientAccess } from '../../../src/serving/listener/client-access.ts';
+import { parseClientAddress } from '../../../src/serving/listener/client-address.ts';
+import { COUNT, COUNT_MEANINGS, type CountName } from '../../../src/serving/listener/counters.ts';
+import { NO_REPLY, PENDING, type Transport } from '../../../src/serving/listener/handler.ts';
+import type { Intake } from '../../../src/serving/listener/intake.ts';
+import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
+import { readHexFiles } from '../../helpers/hex-file.ts';
+import { idOf, makeRig, query, rcodeOf } from './rig.ts';
+
+interface Sent {
+  readonly from?: string;
+  readonly port?: number;
+  readonly nowMs?: number;
+  readonly transport?: Transport;
+}
+
+/** The reply as octets, or the verdict NO_REPLY or PENDING. */
+function receive(intake: Intake, octets: Uint8Array, sent: Sent = {}): Uint8Array | number {
+  const { from = '127.0.0.1', port = 5353, nowMs = 0, transport = 'udp' } = sent;
+  const client = parseClientAddress(from)!;
+  const reply = new Uint8Array(70_000);
+  const message = Buffer.concat([Buffer.alloc(3, 0xee), octets, Buffer.alloc(5, 0xee)]); // anywhere in a buffer
+  const { family } = client;
+  const end = 3 + octets.length;
+  const length = intake.receive(message, 3, end, client.octets, 0, family, port, nowMs, transport, reply, 9);
+  return length > 0 ? reply.slice(9, 9 + length) : length;
+}
+
+function counted(intake: Intake): Partial<Record<CountName, number>> {
+  const names = Object.keys(COUNT) as CountName[]; // the keys of a literal
+  return Object.fromEntries(
+    names.map((name) => [name, intake.counters.get(name)]).filter(([, value]) => value !== 0),
+  );
+}
+
+const withFlags = (octets: Uint8Array, high: number): Uint8Array => {
+  const changed = octets.slice();
+  changed[2] = high;
+  return changed;
+};
+
+t.test('what gets no reply is counted by its reason', async (t) => {
+  const cases: [string, Uint8Array, Sent, CountName][] = [
+    ['no octets at all', new Uint8Array(0), {}, 'droppedShort'],
+    ['one octet less than a header', query(1).slice(0, 11), {}, 'droppedShort'],
+    ['a response', withFlags(query(1), 0x80), {}, 'droppedResponse'],
+    ['a response with another opcode', withFlags(query(1), 0xa0), {}, 'droppedResponse'],
+    ['a query from port 0', query(1), { port: 0 }, 'droppedPortZero'],
+    [
+      'a response from a client that may not ask',
+      withFlags(query(1), 0x80),
+      { from: '192.0.2.1' },
+      'droppedResponse',
+    ],
+  ];
+  for (const [name, octets, sent, reason] of cases) {
+    const { intake } = makeRig();
+    t.equal(receive(intake, octets, sent), NO_REPLY, name);
+    t.same(counted(intake), { receivedUdp: 1, [reason]: 1 }, name);
+  }
+});
+
+t.test('another opcode is NOTIMP, from the header alone, with ID, opcode and RD kept', async (t) => {
+  for (let opcode = 1; opcode < 16; opcode++) {
+    const { intake } = makeRig();
+    const reply = receive(intake, withFlags(query(0xbeef), (opcode << 3) | 1));
+    t.ok(reply instanceof Uint8Array, `opcode ${opcode}`);
+    if (!(reply instanceof Uint8Array)) continue;
+    t.equal(reply.length, 12);
+    t.equal(idOf(reply), 0xbeef);
+    t.equal(uint16At(reply, 2), 0x8000 | (opcode << 11) | 0x0100 | 0x0080 | 4);
+    t.same(counted(intake), { receivedUdp: 1, refusedOpcode: 1, repliesUdp: 1 });
+  }
+});
+
+t.test('a client that may not ask is REFUSED, with extended error 18 where it has EDNS', async (t) => {
+  const { intake } = makeRig();
+  const plain = receive(intake, query(7), { from: '192.0.2.1' });
+  t.ok(plain instanceof Uint8Array && rcodeOf(plain) === 5 && plain.length === query(7).length);
+  const edns = receive(intake, query(7, 'known.test', true), { from: '192.0.2.1' });
+  t.ok(edns instanceof Uint8Array);
+  if (edns instanceof Uint8Array) t.equal(Buffer.from(edns.subarray(-6)).toString('hex'), '000f00020012');
+  const malformed = receive(intake, query(7).slice(0, 14), { from: '192.0.2.1' });
+  t.ok(malformed instanceof Uint8Array && rcodeOf(malformed) === 5 && malformed.length === 12);
+  t.same(counted(intake), { receivedUdp: 3, refusedProhibited: 3, repliesUdp: 3 });
+});
+
+t.test('above the rate a client that may not ask gets nothing at all, over TCP neither', async (t) => {
+  for (const transport of ['udp', 'tcp'] as const) {
+    const { intake } = makeRig({ responsesPerSecond: 5, slip: 1 });
+    const replies = Array.from({ length: 20 }, () =>
+      receive(intake, query(7), { from: '192.0.2.1', transport }),
+    );
+    t.equal(replies.filter((reply) => reply instanceof Uint8Array).length, 5);
+    t.equal(intake.counters.get('droppedProhibited'), 15);
+  }
+});
+
+t.test(
+  'above the rate an allowed client gets TC for every second query over UDP, and all over TCP',
+  async (t) => {
+    const { intake } = makeRig({ allow: ['192.0.2.0/24'], responsesPerSecond: 10, slip: 2 });
+    const sent = { from: '192.0.2.1' };
+    const replies = Array.from({ length: 30 }, (_, id) =>
+      receive(intake, query(id, 'known.test', true), sent),
+    );
+    const whole = replies.filter((reply): reply is Uint8Array => reply instanceof Uint8Array);
+    t.equal(whole.length, 20);
+    t.equal(whole.filter((reply) => (reply[2]! & 2) !== 0).length, 10, 'ten of them have TC');
+    t.ok(
+      whole.every((reply) => reply.length <= query(0, 'known.test', true).length),
+      'none is larger than its query',
+    );
+    t.same(counted(intake), {
+      receivedUdp: 30,
+      repliesUdp: 20,
+      truncatedRateLimited: 10,
+      droppedRateLimited: 10,
+    });
+    for (let id = 0; id < 100; id++)
+      t.ok(receive(intake, query(id), { ...sent, transport: 'tcp' }) instanceof Uint8Array);
+    t.ok(
+      receive(intake, query(1), { ...sent, nowMs: 1000 }) instanceof Uint8Array,
+      'a second later the rate is there again',
+    );
+  },
+);
+
+t.test('malformed messages count against the rate, and are never slipped', async (t) => {
+  const { intake } = makeRig({ allow: ['192.0.2.0/24'], responsesPerSecond: 3, slip: 1 });
+  const broken = query(5).slice(0, 14);
+  const replies = Array.from({ length: 10 }, () => receive(intake, broken, { from: '192.0.2.1' }));
+  t.equal(replies.filter((reply) => reply instanceof Uint8Array && rcodeOf(reply) === 1).length, 3);
+  t.equal(replies.filter((reply) => reply === NO_REPLY).length, 7);
+});
+
+t.test('the hex files: what is to be dropped is dropped, all else gets a reply with its ID', async (t) => {
+  const { intake } = makeRig();
+  const codes = new Map([
+    ['formerr', 1],
+    ['notimp', 4],
+    ['ok', 0],
+    ['badvers', 0], // its upper bits stand in the OPT
+  ]);
+  for (const { name, verdict, octets } of readHexFiles('queries')) {
+    const reply = receive(intake, octets);
+    if (verdict === 'drop') {
+      t.equal(reply, NO_REPLY, name);
+      continue;
+    }
+    t.ok(reply instanceof Uint8Array && idOf(reply) === idOf(octets), `${name}: ID`);
+    t.equal(reply instanceof Uint8Array ? rcodeOf(reply) : -1, codes.get(verdict), `${name}: ${verdict}`);
+  }
+});
+
+t.test('what the handler says is passed on', async (t) => {
+  const { intake } = makeRig();
+  t.equal(receive(intake, query(1, 'later.test')), PENDING);
+  t.equal(receive(intake, query(1, 'silent.test')), NO_REPLY);
+  t.same(counted(intake), { receivedUdp: 2 });
+  const message = query(0x4242, 'later.test');
+  const reply = await intake.later(message, 0, message.length, 'tcp');
+  t.equal(reply === undefined ? -1 : idOf(reply), 0x4242);
+  t.equal(intake.counters.get('repliesTcp'), 1);
+});
+
+t.test('a handler that throws costs its query a SERVFAIL and one log line in 10 s', async (t) => {
+  const { intake, log } = makeRig();
+  for (let i = 0; i < 50; i++) {
+    const reply = receive(intake, query(i, 'throws.test'), { nowMs: i });
+    t.ok(reply instanceof Uint8Array && rcodeOf(reply) === 2 && idOf(reply) === i);
+  }
+  t.equal(log.lines.length, 1);
+  t.equal(intake.counters.get('handlerFaults'), 50);
+  receive(intake, query(1, 'throws.test'), { nowMs: 10_001 });
+  t.equal(log.lines.length, 2);
+});
+
+t.test('a waiting answer that throws is counted and does not reject', async (t) => {
+  const { intake } = makeRig();
+  const message = query(1, 'later-throws.test');
+  t.equal(await intake.later(message, 0, message.length, 'udp'), undefined);
+  t.equal(intake.counters.get('handlerFaults'), 1);
+  t.equal(intake.pending, 0);
+});
+
+t.test('with as many queries waiting as may, the next is SERVFAIL at once', async (t) => {
+  const { intake } = makeRig({ pendingLimit: 3 });
+  const message = query(1, 'later.test');
+  const waiting = [1, 2, 3].map(() => {
+    t.equal(receive(intake, message), PENDING);
+    return intake.later(message, 0, message.length, 'udp');
+  });
+  const reply = receive(intake, message);
+  t.ok(reply instanceof Uint8Array && rcodeOf(reply) === 2);
+  t.equal(intake.counters.get('overloaded'), 1);
+  await Promise.all(waiting);
+  t.equal(receive(intake, message), PENDING, 'once they are answered there is room again');
+});
+
+t.test('new rules hold from the next query on', async (t) => {
+  const { intake } = makeRig();
+  const isRefused = (): boolean => {
+    const reply = receive(intake, query(1), { from: '192.0.2.1' });
+    return reply instanceof Uint8Array && rcodeOf(reply) === 5;
+  };
+  t.equal(isRefused(), true);
+  intake.reconfigure({
+    access: new ClientAccess(['192.0.2.0/24']),
+    rateLimit: new RateLimit({ responsesPerSecond: 0, slip: 0, seed: 0 }),
+  });
+  t.equal(isRefused(), false);
+});
+
+t.test('every count has a place of its own and a meaning of its own', async (t) => {
+  const places = Object.values(COUNT).sort((a, b) => a - b);
+  t.same(
+    places,
+    places.map((_, i) => i),
+  );
+  const meanings = Object.values(COUNT_MEANINGS).map(({ metric, label }) => `${metric} ${label}`);
+  t.equal(new Set(meanings).size, places.length);
+});
+
+t.test('a failed send is counted by what the system said', async (t) => {
+  const { counters } = makeRig().intake;
+  const expected: [string, CountName][] = [
+    ['EMSGSIZE', 'sendTooLarge'],
+    ['ENETUNREACH', 'sendUnreachable'],
+    ['EHOSTUNREACH', 'sendUnreachable'],
+    ['ECONNREFUSED', 'sendRefused'],
+    ['ENOBUFS', 'sendNoBuffers'],
+    ['ESOMETHING', 'sendOther'],
+  ];
+  for (const [code, name] of expected) {
+    const before = counters.get(name);
+    counters.addSendError(code);
+    t.equal(counters.get(name), before + 1, code);
+  }
+});

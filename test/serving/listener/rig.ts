@@ -1,0 +1,248 @@
+/** What the tests of the listeners share: a handler made of a callback, clients over loopback, and the whole room around them. */
+import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram';
+import { connect, type Socket } from 'node:net';
+import type { NetworkInterfaceInfo } from 'node:os';
+import type { Test } from 'tap';
+import { writeEmptyReply, writeHeaderOnlyReply } from '../../../src/protocol/wire/error-reply.ts';
+import { uint16At } from '../../../src/protocol/wire/header.ts';
+import { composeQuery, parseQuery, Query, VERDICT } from '../../../src/protocol/wire/query.ts';
+import { nameToWire } from '../../../src/protocol/words/name.ts';
+import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { type Clock, systemClock } from '../../../src/runtime/clock.ts';
+import { systemTimers, type Timers } from '../../../src/runtime/timers.ts';
+import type { HostInterfaces } from '../../../src/serving/listener/addresses.ts';
+import { ClientAccess } from '../../../src/serving/listener/client-access.ts';
+import { ClientAddressBook } from '../../../src/serving/listener/client-address.ts';
+import { NO_REPLY, PENDING, type QueryHandler } from '../../../src/serving/listener/handler.ts';
+import { Intake } from '../../../src/serving/listener/intake.ts';
+import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
+import { TcpFramer } from '../../../src/serving/listener/tcp-framing.ts';
+import { type TcpLimits, TcpSlots } from '../../../src/serving/listener/tcp-slots.ts';
+import { CollectingLog } from '../../helpers/collecting-log.ts';
+
+export const LIMITS: TcpLimits = {
+  connections: 150,
+  connectionsPerClient: 150,
+  idleMs: 10_000,
+  frameMs: 3000,
+  pipelined: 100,
+};
+
+export function query(id: number, name = 'known.test', edns = false): Uint8Array {
+  return composeQuery({
+    id,
+    name: nameToWire(name),
+    qtype: 1,
+    qclass: 1,
+    recursionDesired: true,
+    checkingDisabled: false,
+    ...(edns ? { edns: { dnssecOk: false } } : {}),
+  });
+}
+
+export const idOf = (message: Uint8Array): number => uint16At(message, 0);
+export const rcodeOf = (message: Uint8Array): number => (message[3] ?? 0) & 15;
+
+/**
+ * Answers every good query with an empty NOERROR; one whose first label is `later` is answered by `answerLater`,
+ * which waits for `gate`.
+ */
+export class StubHandler implements QueryHandler {
+  readonly #query = new Query();
+  gate: (name: string) => Promise<void> = async () => undefined;
+  /** What an answer for `big` carries behind the empty reply. */
+  padding = 0;
+
+  answerNow(...args: Parameters<QueryHandler['answerNow']>): number {
+    const [message, start, end, , reply, replyStart] = args;
+    const verdict = parseQuery(this.#query, message, start, end);
+    if (verdict === VERDICT.DROP) return NO_REPLY;
+    if (verdict === VERDICT.BADVERS)
+      return writeEmptyReply(this.#query, RCODE.BADVERS, undefined, reply, replyStart);
+    if (verdict !== VERDICT.OK) return writeHeaderOnlyReply(message, start, RCODE.FORMERR, reply, replyStart);
+    const name = this.#query.nameText();
+    if (name.startsWith('later')) return PENDING;
+    if (name.startsWith('throws')) throw new Error('a fault of the handler');
+    if (name.startsWith('silent')) return NO_REPLY;
+    const length = writeEmptyReply(this.#query, RCODE.NOERROR, undefined, reply, replyStart);
+    return name.startsWith('big') ? length + this.padding : length;
+  }
+
+  async answerLater(...args: Parameters<QueryHandler['answerLater']>): Promise<Uint8Array | undefined> {
+    const [message, start, end] = args;
+    const query = new Query();
+    const octets = message.slice(start, end);
+    parseQuery(query, octets, 0, octets.length);
+    const name = query.nameText();
+    await this.gate(name);
+    if (name.startsWith('later-none')) return undefined;
+    if (name.startsWith('later-throws')) throw new Error('a fault of the handler');
+    const reply = new Uint8Array(1232);
+    return reply.subarray(0, writeEmptyReply(query, RCODE.NOERROR, undefined, reply, 0));
+  }
+}
+
+export interface RigOptions {
+  readonly handler?: QueryHandler;
+  readonly allow?: readonly string[];
+  readonly responsesPerSecond?: number;
+  readonly slip?: number;
+  readonly limits?: Partial<TcpLimits>;
+  readonly clock?: Clock;
+  readonly timers?: Timers;
+  readonly pendingLimit?: number;
+}
+
+/** Everything that a listener of this room needs, with the system's own clock unless told otherwise. */
+export function makeRig(options: RigOptions = {}) {
+  const log = new CollectingLog();
+  const { responsesPerSecond = 0, slip = 2 } = options;
+  const intake = new Intake({
+    handler: options.handler ?? new StubHandler(),
+    log,
+    access: new ClientAccess(options.allow ?? ['127.0.0.0/8', '::1']),
+    rateLimit: new RateLimit({ responsesPerSecond, slip, seed: 7 }),
+    ...(options.pendingLimit === undefined ? {} : { pendingLimit: options.pendingLimit }),
+  });
+  const context = {
+    intake,
+    log,
+    clients: new ClientAddressBook(),
+    clock: options.clock ?? systemClock,
+    timers: options.timers ?? systemTimers,
+  };
+  const slots = new TcpSlots(context, { ...LIMITS, ...options.limits });
+  return { ...context, slots };
+}
+
+export interface Received {
+  readonly reply: Buffer;
+  readonly from: RemoteInfo;
+}
+
+/** A UDP client on loopback that keeps what it receives. */
+export class UdpClient {
+  readonly received: Received[] = [];
+  readonly #socket: UdpSocket;
+  #waiting: (() => void) | undefined;
+
+  constructor(t: Test, family: 4 | 6 = 4) {
+    this.#socket = createSocket({ type: family === 4 ? 'udp4' : 'udp6', recvBufferSize: 4 << 20 });
+    this.#socket.on('message', (reply, from) => {
+      this.received.push({ reply, from });
+      this.#waiting?.();
+    });
+    t.teardown(() => this.#socket.close());
+  }
+
+  send(octets: Uint8Array, port: number, address = '127.0.0.1'): void {
+    this.#socket.send(octets, port, address);
+  }
+
+  /** Resolves to all that was received once it is `count`; rejects after 5 s. */
+  async atLeast(count: number): Promise<readonly Received[]> {
+    await within(5000, `${count} replies`, (resolve) => {
+      this.#waiting = () => {
+        if (this.received.length >= count) resolve();
+      };
+      this.#waiting();
+    });
+    return this.received;
+  }
+
+  async ask(octets: Uint8Array, port: number, address = '127.0.0.1'): Promise<Received> {
+    const before = this.received.length;
+    this.send(octets, port, address);
+    const all = await this.atLeast(before + 1);
+    return all[before]!;
+  }
+}
+
+/** A TCP client on loopback that unframes what it receives. */
+export class TcpClient {
+  readonly socket: Socket;
+  readonly replies: Buffer[] = [];
+  /** Chunks in which they arrived: how often the server wrote, at most. */
+  chunks = 0;
+  isClosed = false;
+  #changed: (() => void) | undefined;
+
+  constructor(t: Test, port: number, address = '127.0.0.1') {
+    const framer = new TcpFramer();
+    this.socket = connect({ port, host: address, noDelay: true });
+    this.socket.on('data', (chunk: Buffer) => {
+      this.chunks += 1;
+      framer.push(chunk);
+      while (framer.next()) this.replies.push(Buffer.from(framer.octets.subarray(framer.start, framer.end)));
+      this.#changed?.();
+    });
+    this.socket.on('error', () => undefined);
+    this.socket.on('close', () => {
+      this.isClosed = true;
+      this.#changed?.();
+    });
+    t.teardown(() => this.socket.destroy());
+  }
+
+  send(...messages: Uint8Array[]): void {
+    this.socket.write(Buffer.concat(messages.map(frame)));
+  }
+
+  async atLeast(count: number): Promise<readonly Buffer[]> {
+    await this.#until(`${count} replies`, () => this.replies.length >= count);
+    return this.replies;
+  }
+
+  closed(): Promise<void> {
+    return this.#until('the end of the connection', () => this.isClosed);
+  }
+
+  connected(): Promise<void> {
+    return within(5000, 'a connection', (resolve) => this.socket.once('connect', resolve));
+  }
+
+  #until(what: string, holds: () => boolean): Promise<void> {
+    return within(5000, what, (resolve) => {
+      this.#changed = () => {
+        if (holds()) resolve();
+      };
+      this.#changed();
+    });
+  }
+}
+
+export function frame(message: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.of(message.length >> 8, message.length & 255), message]);
+}
+
+function within(ms: number, what: string, start: (resolve: () => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`waited ${ms} ms in vain for ${what}`)), ms);
+    start(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+/** Resolves once it holds, looking again every few milliseconds of real time. */
+export async function eventually(holds: () => boolean, what: string): Promise<void> {
+  for (let attempt = 0; attempt < 500; attempt++) {
+    if (holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`waited in vain until ${what}`);
+}
+
+/** What `os.networkInterfaces()` would return on a host with these addresses. */
+export function hostWith(addresses: Readonly<Record<string, readonly string[]>>): HostInterfaces {
+  const entries = Object.entries(addresses).map(([name, texts]) => {
+    const infos = texts.map((address): NetworkInterfaceInfo => {
+      const common = { address, mac: '00:00:00:00:00:00', internal: name === 'lo', cidr: null };
+      if (address.includes(':')) return { ...common, family: 'IPv6', netmask: 'ffff::', scopeid: 0 };
+      return { ...common, family: 'IPv4', netmask: '255.0.0.0' };
+    });
+    return [name, infos] as const;
+  });
+  return Object.fromEntries(entries);
+}

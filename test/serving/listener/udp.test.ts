@@ -1,0 +1,252 @@
+/** What every UDP listener has to hold, whichever way it receives: add its maker to `kinds` and all of this runs over it. */
+import { createSocket } from 'node:dgram';
+import t, { type Test } from 'tap';
+import { composeQuery } from '../../../src/protocol/wire/query.ts';
+import type { CreateUdpListener, UdpListener } from '../../../src/serving/listener/udp-listener.ts';
+import { createPlainUdpListener } from '../../../src/serving/listener/udp-plain.ts';
+import { VirtualTime } from '../../helpers/virtual-time.ts';
+import { eventually, idOf, makeRig, query, type RigOptions, rcodeOf, StubHandler, UdpClient } from './rig.ts';
+
+const kinds: [string, CreateUdpListener][] = [['plain', createPlainUdpListener]];
+
+const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() & 0x7fff_ffff);
+const randomDatagrams = Number(process.env['FUZZ_RUNS'] ?? 10_000);
+t.comment(`FUZZ_SEED=${seed} FUZZ_RUNS=${randomDatagrams}`);
+
+for (const [kind, create] of kinds) t.test(`udp ${kind}`, (t) => suite(t, create));
+
+async function suite(t: Test, create: CreateUdpListener): Promise<void> {
+  async function listen(t: Test, options: RigOptions = {}, address = '127.0.0.1') {
+    const rig = makeRig(options);
+    const listener: UdpListener = create({ address, port: 0 }, rig);
+    await listener.start();
+    t.teardown(() => listener.close(0));
+    return { ...rig, listener, port: listener.address.port };
+  }
+
+  t.test('a query is answered on each loopback, from the address that was asked', async (t) => {
+    for (const address of ['127.0.0.1', '127.0.0.2', '::1']) {
+      const { port } = await listen(t, {}, address);
+      const client = new UdpClient(t, address === '::1' ? 6 : 4);
+      const { reply, from } = await client.ask(query(0x1234), port, address);
+      t.same([idOf(reply), rcodeOf(reply), from.address, from.port], [0x1234, 0, address, port], address);
+    }
+  });
+
+  t.test('malformed is FORMERR, an own query goes on being answered', async (t) => {
+    const { port } = await listen(t);
+    const client = new UdpClient(t);
+    const { reply } = await client.ask(query(9).slice(0, 15), port);
+    t.same([idOf(reply), rcodeOf(reply), reply.length], [9, 1, 12]);
+    t.equal(rcodeOf((await client.ask(query(10), port)).reply), 0);
+  });
+
+  t.test(
+    'an empty datagram, a short one, a response and a large one: no reply, and the next query has one',
+    async (t) => {
+      const { port, intake } = await listen(t);
+      const client = new UdpClient(t);
+      const response = query(1);
+      response[2] = 0x80;
+      const large = new Uint8Array(60_000);
+      large[2] = 0x80;
+      for (const octets of [new Uint8Array(0), new Uint8Array(5), response, large]) client.send(octets, port);
+      const { reply } = await client.ask(query(2), port);
+      t.equal(idOf(reply), 2);
+      t.equal(client.received.length, 1);
+      t.equal(intake.counters.get('droppedShort'), 2);
+      t.equal(intake.counters.get('droppedResponse'), 2);
+    },
+  );
+
+  t.test('a large query that is one is answered', async (t) => {
+    const { port } = await listen(t);
+    const padded = Buffer.concat([query(77), Buffer.alloc(9000)]);
+    t.equal(idOf((await new UdpClient(t).ask(padded, port)).reply), 77);
+  });
+
+  t.test(
+    `${randomDatagrams} random datagrams: none crashes it, each reply has the ID of its query`,
+    async (t) => {
+      const { port, intake } = await listen(t);
+      const client = new UdpClient(t);
+      const next = lcg(seed);
+      const expected = new Set<number>();
+      const batch = 50;
+      let asked = 0;
+      for (let sent = 0; sent < randomDatagrams; sent += batch) {
+        for (let i = 0; i < batch; i++) {
+          const octets = randomDatagram(next, (sent + i) & 0xffff);
+          if (octets.length >= 12) expected.add(idOf(octets));
+          client.send(octets, port);
+        }
+        // a well formed query behind each batch: when it is answered, all before it were seen
+        asked += 1;
+        const sentinel = composeQuery({ ...sentinelParts, id: 0xffff });
+        expected.add(0xffff);
+        client.send(sentinel, port);
+        await eventually(
+          () => client.received.filter(({ reply }) => idOf(reply) === 0xffff).length >= asked,
+          'sentinel',
+        );
+      }
+      t.ok(client.received.length > asked, `${client.received.length - asked} got replies`);
+      t.ok(client.received.every(({ reply }) => reply.length >= 12 && (reply[2]! & 0x80) !== 0));
+      t.same(
+        client.received.filter(({ reply }) => !expected.has(idOf(reply))).length,
+        0,
+        'no other ID comes back',
+      );
+      t.ok(intake.counters.get('receivedUdp') >= randomDatagrams);
+      t.equal(intake.counters.get('handlerFaults'), 0);
+    },
+  );
+
+  t.test('2,000 queries wait at once: each gets its own reply when it is known, in any order', async (t) => {
+    const handler = new StubHandler();
+    let open: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    handler.gate = () => gate;
+    const { port, intake } = await listen(t, { handler });
+    const client = new UdpClient(t);
+    for (let id = 0; id < 2000; id++) {
+      client.send(query(id, `later-${id}.test`), port);
+      if (id % 100 === 99) await eventually(() => intake.pending === id + 1, 'all wait');
+    }
+    t.equal(rcodeOf((await client.ask(query(60_000), port)).reply), 0, 'what is known is answered meanwhile');
+    open();
+    const received = await client.atLeast(2001);
+    t.equal(new Set(received.map(({ reply }) => idOf(reply))).size, 2001);
+    for (const { reply } of received.slice(1)) {
+      if (!reply.includes(Buffer.from(`later-${idOf(reply)}`)))
+        t.fail(`reply ${idOf(reply)} has another question`);
+    }
+    t.equal(intake.pending, 0);
+  });
+
+  t.test('a waiting query whose answer is nothing, or a fault, gets no reply', async (t) => {
+    const { port, intake } = await listen(t);
+    const client = new UdpClient(t);
+    client.send(query(1, 'later-none.test'), port);
+    client.send(query(2, 'later-throws.test'), port);
+    t.equal(idOf((await client.ask(query(3, 'later.test'), port)).reply), 3);
+    t.equal(intake.counters.get('handlerFaults'), 1);
+  });
+
+  t.test('a client that has gone, and a reply too large for a datagram, disturb nobody', async (t) => {
+    const handler = new StubHandler();
+    const { port, intake } = await listen(t, { handler });
+    const gone = createSocket('udp4');
+    let open: () => void = () => undefined;
+    handler.gate = () => new Promise((resolve) => (open = resolve));
+    await new Promise((resolve) => gone.send(query(1, 'later.test'), port, '127.0.0.1', resolve));
+    await eventually(() => intake.pending === 1, 'it waits');
+    await new Promise<void>((resolve) => gone.close(resolve));
+    open();
+    await eventually(() => intake.pending === 0, 'it was answered');
+    handler.answerLater = async () => new Uint8Array(65_535);
+    const client = new UdpClient(t);
+    client.send(query(2, 'later.test'), port);
+    await eventually(() => intake.counters.get('sendTooLarge') === 1, 'the failed send is counted');
+    t.equal(idOf((await client.ask(query(3), port)).reply), 3);
+  });
+
+  t.test('replies do not overwrite each other while many are under way', async (t) => {
+    const { port } = await listen(t);
+    const client = new UdpClient(t);
+    for (let round = 0; round < 20; round++) {
+      for (let i = 0; i < 200; i++) client.send(query(round * 200 + i, `n${round * 200 + i}.test`), port);
+      await client.atLeast((round + 1) * 200);
+    }
+    for (const { reply } of client.received) {
+      const name = `n${idOf(reply)}`;
+      if (!reply.includes(Buffer.concat([Buffer.of(name.length), Buffer.from(name)])))
+        t.fail(`${name} is mixed up`);
+    }
+    t.equal(new Set(client.received.map(({ reply }) => idOf(reply))).size, 4000);
+  });
+
+  t.test('closing: what waits is answered first, new queries are not taken', async (t) => {
+    const handler = new StubHandler();
+    let open: () => void = () => undefined;
+    handler.gate = () => new Promise((resolve) => (open = resolve));
+    const { port, intake, listener } = await listen(t, { handler });
+    const client = new UdpClient(t);
+    client.send(query(1, 'later.test'), port);
+    await eventually(() => intake.pending === 1, 'it waits');
+    const closed = listener.close(5000);
+    client.send(query(2), port);
+    await eventually(() => intake.counters.get('droppedClosing') === 1, 'the second is dropped');
+    open();
+    await closed;
+    await client.atLeast(1);
+    t.same(
+      client.received.map(({ reply }) => idOf(reply)),
+      [1],
+    );
+  });
+
+  t.test(
+    'closing: what is not answered in its grace is given up, and a second close with 0 ends the wait',
+    async (t) => {
+      const handler = new StubHandler();
+      handler.gate = () => new Promise(() => undefined);
+      for (const ends of ['grace', 'second close']) {
+        const time = new VirtualTime();
+        const { port, intake, listener } = await listen(t, { handler, timers: time });
+        new UdpClient(t).send(query(1, 'later.test'), port);
+        await eventually(() => intake.pending === 1, 'it waits');
+        let isClosed = false;
+        const closed = listener.close(5000).then(() => {
+          isClosed = true;
+        });
+        await time.advance(4999);
+        t.equal(isClosed, false, `${ends}: it waits`);
+        if (ends === 'grace') await time.advance(1);
+        else await listener.close(0);
+        await closed;
+        t.equal(time.pendingTimers, 0, `${ends}: no timer is left`);
+      }
+    },
+  );
+
+  t.test(
+    'an address that is taken, or not ours, rejects with the system error and leaves nothing',
+    async (t) => {
+      const rig = makeRig();
+      const { port } = await listen(t);
+      const second = create({ address: '127.0.0.1', port }, rig);
+      await t.rejects(second.start(), { code: 'EADDRINUSE' });
+      await second.close(0);
+      await t.rejects(create({ address: '192.0.2.123', port: 0 }, rig).start(), { code: 'EADDRNOTAVAIL' });
+    },
+  );
+}
+
+const sentinelParts = {
+  name: Uint8Array.of(1, 115, 0),
+  qtype: 1,
+  qclass: 1,
+  recursionDesired: true,
+  checkingDisabled: false,
+};
+
+/** Random octets, or a good query with some octets changed: the former seldom get past the header. */
+function randomDatagram(next: () => number, id: number): Uint8Array {
+  if (next() % 3 === 0) return Uint8Array.from({ length: next() % 100 }, () => next() & 255);
+  const octets = Buffer.concat([query(id, 'fuzz.example.test', next() % 2 === 0), Buffer.alloc(next() % 8)]);
+  for (let changes = next() % 4; changes > 0; changes--)
+    octets[2 + (next() % (octets.length - 2))] = next() & 255;
+  return octets;
+}
+
+/** A generator that repeats itself for one seed. */
+function lcg(start: number): () => number {
+  let state = start >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state >>> 8;
+  };
+}

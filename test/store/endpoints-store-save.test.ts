@@ -1,0 +1,259 @@
+import { renameSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
+import { readEndpoints } from '../../src/store/endpoints-reader.ts';
+import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
+import { systemError, watchedFiles } from './faulty-files.ts';
+import { record, served, wholeSet } from './record-sets.ts';
+import { fileOf, kinds, onDisk, setUp, summary } from './store-setup.ts';
+
+t.test('what is saved is loaded again, and generations count on across restarts', async (t) => {
+  const directory = t.testdir();
+  for (const number of [1, 2, 3]) {
+    const { store } = setUp(directory);
+    await store.load();
+    t.match(await store.save(wholeSet(number)), { kind: 'saved', generation: number });
+    t.equal(store.state().generation, number);
+  }
+  t.equal(summary(await setUp(directory).store.load()), 'current 3 generation 3');
+  renameSync(join(directory, 'endpoints.previous.json'), join(directory, 'endpoints.json'));
+  t.equal(
+    summary(await setUp(directory).store.load()),
+    'current 2 generation 2',
+    'previous is a whole file too',
+  );
+});
+
+t.test(
+  'the same records are not written twice, in this process or after a restart, in whatever order',
+  async (t) => {
+    const directory = t.testdir();
+    const { store } = setUp(directory);
+    const reordered = wholeSet(1)
+      .map((item) => ({ ...item, addresses: [...item.addresses].reverse() }))
+      .reverse();
+    const outcomes = [
+      await store.save(wholeSet(1)),
+      await store.save(wholeSet(1)),
+      await store.save(reordered),
+    ];
+    t.strictSame(kinds(outcomes), ['saved', 'unchanged', 'unchanged']);
+    t.equal((await setUp(directory).store.save(wholeSet(1))).kind, 'unchanged', 'without a load before it');
+  },
+);
+
+t.test(
+  'served from the previous generation, the same records are written: the current file is missing',
+  async (t) => {
+    const directory = t.testdir({ 'endpoints.previous.json': fileOf(1) });
+    const { store } = setUp(directory);
+    await store.load();
+    t.equal((await store.save(wholeSet(1))).kind, 'saved');
+    t.equal((await store.save(wholeSet(1))).kind, 'unchanged');
+  },
+);
+
+t.test('each change: written at once, or at most once a minute where it ages by itself', async (t) => {
+  const base = record('a', ['10.0.0.1', '10.0.0.2']);
+  const withDetails: EndpointRecord = {
+    ...base,
+    details: { endpoint: 'a.example', subnetIds: ['s'], learnedAtMs: 1000 },
+  };
+  const [first, second] = base.addresses;
+  const seen = { firstSeenMs: 0, lastSeenMs: 0 };
+  const table: Record<
+    string,
+    [before: EndpointRecord, after: EndpointRecord, expected: 'at once' | 'later' | 'never']
+  > = {
+    'an address more': [base, { ...base, addresses: [...base.addresses, served('10.0.0.3')] }, 'at once'],
+    'an address less': [base, { ...base, addresses: [first!] }, 'at once'],
+    'another address': [base, record('a', ['10.0.0.1', '10.0.0.9']), 'at once'],
+    'another source for an address': [
+      base,
+      { ...base, addresses: [first!, { ...second!, provenance: { interfaces: seen } }] },
+      'at once',
+    ],
+    'another basis': [base, { ...base, basis: 'overlap' }, 'at once'],
+    'another endpoint name': [base, { ...base, endpoint: 'b.example' }, 'at once'],
+    'a change held back': [base, { ...base, held: { addresses: [], reason: 'r', sinceMs: 0 } }, 'at once'],
+    'details learned': [base, withDetails, 'at once'],
+    'another subnet': [
+      withDetails,
+      { ...withDetails, details: { endpoint: 'a.example', subnetIds: ['t'], learnedAtMs: 1000 } },
+      'at once',
+    ],
+    'addresses last seen': [base, record('a', ['10.0.0.1', '10.0.0.2'], Date.UTC(2026, 1, 1)), 'later'],
+    'a confirmation': [base, { ...base, confirmedAtMs: { dns: 5, interfaces: 6 } }, 'later'],
+    'the TTL, counting down behind a cache': [base, { ...base, ttlSeconds: 17 }, 'later'],
+    'a failed refresh': [base, { ...base, lastRefreshFailed: true }, 'later'],
+    'details learned again': [
+      withDetails,
+      { ...withDetails, details: { endpoint: 'a.example', subnetIds: ['s'], learnedAtMs: 2000 } },
+      'later',
+    ],
+    'the verdict of a probe': [base, { ...base, addresses: [{ ...first!, dead: true }, second!] }, 'never'],
+  };
+  for (const [name, [before, after, expected]] of Object.entries(table)) {
+    const { store, time } = setUp(t.testdir());
+    await store.save([before]);
+    await time.advance(59_999);
+    t.equal((await store.save([after])).kind, expected === 'at once' ? 'saved' : 'unchanged', name);
+    await time.advance(1);
+    t.equal(
+      (await store.save([after])).kind,
+      expected === 'later' ? 'saved' : 'unchanged',
+      `${name}, a minute on`,
+    );
+  }
+});
+
+t.test('flush writes the times that were held back, once', async (t) => {
+  const { store, directory } = setUp(t.testdir());
+  t.equal((await store.flush()).kind, 'unchanged', 'nothing was handed over');
+  await store.save([record('a', ['10.0.0.1'])]);
+  const later = [record('a', ['10.0.0.1'], Date.UTC(2026, 1, 1))];
+  t.equal((await store.save(later)).kind, 'unchanged');
+  t.strictSame(kinds([await store.flush(), await store.flush()]), ['saved', 'unchanged']);
+  const { served } = await readEndpoints(systemFiles, directory);
+  t.equal(served?.records[0]?.confirmedAtMs.dns, Date.UTC(2026, 1, 1));
+});
+
+/** Files whose writes wait until they are let go, one by one. */
+function gated(): { files: FileSystem; begun: () => number; letGo: () => void } {
+  const gates: PromiseWithResolvers<void>[] = [];
+  let released = 0;
+  const files = watchedFiles(async ({ name }) => {
+    if (name !== 'write') return;
+    const gate = Promise.withResolvers<void>();
+    gates.push(gate);
+    await gate.promise;
+  });
+  return { files, begun: () => gates.length, letGo: () => gates[released++]?.resolve() };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+t.test(
+  'saves during a write: one more write, of the newest; every call resolves with a state as new as its own',
+  async (t) => {
+    const gate = gated();
+    const { store, directory } = setUp(t.testdir(), gate.files);
+    const seen: Promise<[asked: number, found: number | undefined, outcome: string]>[] = [];
+    const ask = (number: number) => {
+      const saving = store.save(wholeSet(number));
+      seen.push(saving.then(async (outcome) => [number, await onDisk(directory), outcome.kind]));
+    };
+    ask(1);
+    await until(() => gate.begun() === 1);
+    for (const number of [2, 3, 4]) ask(number);
+    t.equal(store.state().pending, true);
+    t.equal(typeof store.state().writingSinceMs, 'number');
+    gate.letGo();
+    await until(() => gate.begun() === 2);
+    ask(5);
+    gate.letGo();
+    await until(() => gate.begun() === 3);
+    t.equal(store.state().pending, true, 'one is still being written');
+    gate.letGo();
+    t.strictSame(await Promise.all(seen), [
+      [1, 1, 'saved'],
+      [2, 4, 'saved'],
+      [3, 4, 'saved'],
+      [4, 4, 'saved'],
+      [5, 5, 'saved'],
+    ]);
+    t.equal(gate.begun(), 3, 'writes in all');
+    t.match(store.state(), { generation: 3, pending: false, writingSinceMs: undefined });
+  },
+);
+
+t.test('a flush that waits is not forgotten for a save that comes after it', async (t) => {
+  const gate = gated();
+  const { store } = setUp(t.testdir(), gate.files);
+  const seenAt = (ms: number) => [record('a', ['10.0.0.1'], ms)];
+  const all = [store.save(seenAt(1))];
+  await until(() => gate.begun() === 1);
+  all.push(store.save(seenAt(2)), store.flush(), store.save(seenAt(3)));
+  gate.letGo();
+  await Promise.race([until(() => gate.begun() === 2), Promise.all(all)]);
+  gate.letGo();
+  t.strictSame(kinds(await Promise.all(all)), ['saved', 'saved', 'saved', 'saved']);
+});
+
+t.test(
+  'a save that fails: the outcome says why, the state shows it, the next one writes again',
+  async (t) => {
+    let code: string | undefined;
+    const files = watchedFiles(({ name }) => {
+      if (code !== undefined && name === 'write') throw systemError(code, name);
+    });
+    const { store, directory, time } = setUp(t.testdir(), files);
+    await store.save(wholeSet(1));
+    code = 'ENOSPC';
+    await time.advance(1000);
+    const failed = await store.save(wholeSet(2));
+    t.match(failed, { kind: 'failed', code: 'ENOSPC', detail: /^write ".*\.tmp": ENOSPC/ });
+    const startMs = Date.parse('2026-01-01T00:00:00Z');
+    t.match(store.state(), {
+      pending: true,
+      lastSavedMs: startMs,
+      lastFailure: { code: 'ENOSPC', atMs: startMs + 1000 },
+      writingSinceMs: undefined,
+    });
+    t.equal(await onDisk(directory), 1, 'the old file is whole');
+    code = undefined;
+    t.equal((await store.flush()).kind, 'saved', 'a retry without new records');
+    t.equal(await onDisk(directory), 2);
+    t.match(store.state(), { pending: false, lastSavedMs: startMs + 1000, lastFailure: undefined });
+  },
+);
+
+t.test('a save that failed after its file was in place is not taken for the old content', async (t) => {
+  let isFailing = false;
+  const directory = t.testdir();
+  const files = watchedFiles(({ name, path }) => {
+    if (isFailing && name === 'sync' && path === directory) throw systemError('EIO', 'fsync');
+  });
+  const { store } = setUp(directory, files);
+  await store.save(wholeSet(1));
+  isFailing = true;
+  t.equal((await store.save(wholeSet(2))).kind, 'failed');
+  t.equal(await onDisk(directory), 2, 'already there, but not known to last');
+  isFailing = false;
+  t.equal((await store.save(wholeSet(1))).kind, 'saved', 'back to the first set');
+  t.equal(await onDisk(directory), 1);
+});
+
+t.test('records that no file may hold fail the save and leave the file', async (t) => {
+  const { store, directory } = setUp(t.testdir());
+  await store.save(wholeSet(1));
+  t.match(await store.save([record('a', ['10.0.0.300'])]), {
+    kind: 'failed',
+    code: 'REFUSED',
+    detail: /IPv4/,
+  });
+  t.equal(await onDisk(directory), 1);
+});
+
+t.test('a bug below rejects the calls that wait for it, and the next save works', async (t) => {
+  let hasBug = true;
+  const files = watchedFiles(({ name }) => {
+    if (hasBug && name === 'write') throw new TypeError('a bug');
+  });
+  const { store } = setUp(t.testdir(), files);
+  await t.rejects(store.save(wholeSet(1)), TypeError);
+  hasBug = false;
+  t.equal((await store.save(wholeSet(1))).kind, 'saved');
+});
+
+t.test('a wrong clock, in either direction, stops neither save nor load', async (t) => {
+  for (const wall of ['1970-01-01T00:00:00Z', '9999-12-30T00:00:00Z']) {
+    const { store, time, directory } = setUp(t.testdir());
+    time.setWall(wall);
+    t.equal((await store.save(wholeSet(1))).kind, 'saved', wall);
+    t.equal(summary(await setUp(directory).store.load()), 'current 1 generation 1', wall);
+  }
+});
