@@ -22,19 +22,30 @@ await build({
   splitting: true,
   format: 'esm',
   platform: 'node',
+  // the AWS clients' ES modules: their CommonJS would come out of import() without its names
+  mainFields: ['module', 'main'],
   target: 'node24',
   sourcemap: false,
   minifySyntax: true,
   legalComments: 'none',
   logLevel: 'warning',
   // packages in the old module system ask for Node's own modules at run time
-  banner: { js: "import { createRequire as outpostRequire } from 'node:module';const require = outpostRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as outpostRequire } from 'node:module';const require = outpostRequire(import.meta.url);",
+  },
 });
 const { name, version, license } = packageJson;
-writeFileSync(join(out, 'package.json'), `${JSON.stringify({ name, version, license, type: 'module', private: true }, null, 2)}\n`);
+writeFileSync(
+  join(out, 'package.json'),
+  `${JSON.stringify({ name, version, license, type: 'module', private: true }, null, 2)}\n`,
+);
 copyFileSync(join(root, 'bin', 'outpost-dns'), join(out, 'bin', 'outpost-dns'));
-copyFileSync(join(root, 'node_modules', 'node', 'bin', 'node'), join(out, 'node_modules', 'node', 'bin', 'node'));
+copyFileSync(
+  join(root, 'node_modules', 'node', 'bin', 'node'),
+  join(out, 'node_modules', 'node', 'bin', 'node'),
+);
 chmodSync(join(out, 'node_modules', 'node', 'bin', 'node'), 0o755);
 copyFileSync(join(root, 'LICENSE'), join(out, 'LICENSE'));
-for (const folder of ['config', 'systemd']) cpSync(join(root, folder), join(out, folder), { recursive: true });
+for (const folder of ['config', 'systemd'])
+  cpSync(join(root, folder), join(out, folder), { recursive: true });
 console.log(`built ${out} (${name} ${version})`);

@@ -36,8 +36,7 @@ export interface LoadRequest {
 export async function loadConfig(request: LoadRequest): Promise<Config> {
   const variables = readVariables(request.environment);
   const source = await sourceOf(request, variables.overrides.length > 0);
-  const file =
-    'text' in source && source.text === undefined ? 'environment' : (request.file ?? 'configuration');
+  const file = nameOf(request, source);
   if (!('text' in source)) {
     const { message, mend } = source;
     throw new ConfigError('unreadable', [{ file, path: '', message, mend }, ...variables.faults]);

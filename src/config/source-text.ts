@@ -1,8 +1,8 @@
 /** The text of the configuration file, read once and bounded; every way in which there can be none is a fault that says so. */
 import { open } from 'node:fs/promises';
 
-/** More than a thousand clusters need. Parsing takes time, and a reload does it between two queries. */
-export const MAX_OCTETS = 1024 * 1024;
+/** Some 6,000 lines. Parsing more takes seconds in the worst case, and a reload does it while queries wait. */
+export const MAX_OCTETS = 256 * 1024;
 
 /** Rejects with an error of the file system; may stop reading after `limitOctets`. */
 export type ReadFile = (path: string, limitOctets: number) => Promise<Uint8Array>;
@@ -29,7 +29,7 @@ export async function readSourceText(file: string, readFile: ReadFile): Promise<
   }
 }
 
-const tooLarge = fault('the file is larger than 1 MiB', 'shorten it; is it the right file?');
+const tooLarge = fault('the file is larger than 256 KiB', 'shorten it; is it the right file?');
 
 /** The same bounds for a text that was not read from a file. */
 export function boundedText(text: string): SourceText {

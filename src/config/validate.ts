@@ -41,13 +41,17 @@ function unknownKeysOf(issue: Issue, data: unknown): UnknownKey[] {
   const known = keysOf(schemaAt(schema, parent));
   const written = valueAt(data, parent);
   const free = known.filter((key) => !isMap(written) || !Object.hasOwn(written, key));
-  return issue.keys.map((key) => {
+  return issue.keys.map((key, index) => {
+    const finding = { path: [...parent, key], message: 'unknown key', isKey: true } as const;
+    if (index >= MAX_SUGGESTIONS) return { finding: { ...finding, mend: 'remove it' }, meant: undefined };
     const near = nearestWord(key, free) ?? nearestWord(key, known);
     const mend = near === undefined ? strangerMend(key, known) : `did you mean "${near}"?`;
-    const finding: Finding = { path: [...parent, key], message: 'unknown key', mend, isKey: true };
-    return { finding, meant: near === undefined ? undefined : [...parent, near] };
+    return { finding: { ...finding, mend }, meant: near === undefined ? undefined : [...parent, near] };
   });
 }
+
+// A file of another program has thousands of strangers, and thousands of comparisons would be made for nothing.
+const MAX_SUGGESTIONS = 50;
 
 function strangerMend(key: string, known: readonly string[]): string {
   const elsewhere = placesOf(key, schema, '');

@@ -16,7 +16,7 @@ interface Head {
 export type ZoneRecord = Head &
   (
     | { readonly type: 'A' | 'AAAA'; readonly data: { readonly address: string } }
-    | { readonly type: 'CNAME' | 'PTR' | 'NS'; readonly data: { readonly name: string } }
+    | { readonly type: 'CNAME' | 'PTR' | 'NS'; readonly data: { readonly target: string } }
     | { readonly type: 'MX'; readonly data: { readonly preference: number; readonly exchange: string } }
     | { readonly type: 'TXT'; readonly data: { readonly strings: readonly string[] } }
   );
@@ -54,10 +54,8 @@ function readData(head: Head, type: string, text: string, zone: string): Reading
       return readAddress(head, type, text);
     case 'CNAME':
     case 'PTR':
-    case 'NS': {
-      const name = readTarget(text, zone);
-      return 'value' in name ? { value: { ...head, type, data: { name: name.value } } } : name;
-    }
+    case 'NS':
+      return readPointer(head, type, text, zone);
     case 'MX':
       return readMx(head, text, zone);
     case 'TXT': {
@@ -76,6 +74,24 @@ function readAddress(head: Head, type: 'A' | 'AAAA', text: string): Reading<Zone
   if (type !== needed)
     return { message: `"${text}" does not go with type ${type}`, mend: `write type ${needed}` };
   return { value: { ...head, type, data: { address: addressText(address) } } };
+}
+
+function readPointer(
+  head: Head,
+  type: 'CNAME' | 'PTR' | 'NS',
+  text: string,
+  zone: string,
+): Reading<ZoneRecord> {
+  const isApex = head.owner === zone;
+  // RFC 1034 section 3.6.2: nothing stands beside a CNAME, and the zone itself has an SOA
+  if (type === 'CNAME' && isApex) {
+    return { message: 'a CNAME for the zone itself', mend: 'write its addresses, or forward the zone' };
+  }
+  if (type === 'NS' && !isApex) {
+    return { message: 'an NS record below the zone itself', mend: `add a zone ${head.owner} with forwardTo` };
+  }
+  const target = readTarget(text, zone);
+  return 'value' in target ? { value: { ...head, type, data: { target: target.value } } } : target;
 }
 
 function readMx(head: Head, text: string, zone: string): Reading<ZoneRecord> {

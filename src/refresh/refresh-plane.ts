@@ -71,12 +71,16 @@ export class RefreshPlane {
     this.#keeper = new RecordKeeper({ compose, save, publish, timers, log });
   }
 
-  /** Publishes what is known before it returns; only then do the sources begin to look. */
-  start(initialRecords: readonly EndpointRecord[]): void {
+  /** Takes what the state file had, and publishes it before it returns; nothing looks outside yet. */
+  load(initialRecords: readonly EndpointRecord[]): void {
     this.#parked = initialRecords;
     this.#members = this.#options.clusters.map((settings) => this.#admit(settings));
     this.#isRunning = true;
     this.#keeper.confirmed();
+  }
+
+  /** The sources begin to look. */
+  start(): void {
     for (const { refresher, liveness } of this.#members) {
       refresher.start();
       liveness?.start();

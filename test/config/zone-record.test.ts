@@ -16,25 +16,25 @@ const GOOD: [text: string, record: ZoneRecord][] = [
   ],
   [
     'www CNAME web',
-    { owner: 'www.corp.example', ttlSeconds: 60, type: 'CNAME', data: { name: 'web.corp.example' } },
+    { owner: 'www.corp.example', ttlSeconds: 60, type: 'CNAME', data: { target: 'web.corp.example' } },
   ],
   [
     'www CNAME Web.Other.Example.',
-    { owner: 'www.corp.example', ttlSeconds: 60, type: 'CNAME', data: { name: 'web.other.example' } },
+    { owner: 'www.corp.example', ttlSeconds: 60, type: 'CNAME', data: { target: 'web.other.example' } },
   ],
   [
     'www CNAME @',
-    { owner: 'www.corp.example', ttlSeconds: 60, type: 'CNAME', data: { name: 'corp.example' } },
+    { owner: 'www.corp.example', ttlSeconds: 60, type: 'CNAME', data: { target: 'corp.example' } },
   ],
   [
     '5 PTR host',
-    { owner: '5.corp.example', ttlSeconds: 60, type: 'PTR', data: { name: 'host.corp.example' } },
+    { owner: '5.corp.example', ttlSeconds: 60, type: 'PTR', data: { target: 'host.corp.example' } },
   ],
   [
     '5 60 PTR host',
-    { owner: '5.corp.example', ttlSeconds: 60, type: 'PTR', data: { name: 'host.corp.example' } },
+    { owner: '5.corp.example', ttlSeconds: 60, type: 'PTR', data: { target: 'host.corp.example' } },
   ],
-  ['@ NS ns1', { owner: 'corp.example', ttlSeconds: 60, type: 'NS', data: { name: 'ns1.corp.example' } }],
+  ['@ NS ns1', { owner: 'corp.example', ttlSeconds: 60, type: 'NS', data: { target: 'ns1.corp.example' } }],
   [
     '@ MX 10 mail',
     {
@@ -80,6 +80,8 @@ const BAD: [text: string, message: string][] = [
   [`${'abcdefg.'.repeat(30)}x A 10.0.0.5`, 'longer than 255 octets'],
   ['www CNAME web.other.example', '"web.other.example" could be a full name or one below corp.example'],
   ['www CNAME a b', 'name "a b": a name with a space or a control character'],
+  ['@ CNAME web', 'a CNAME for the zone itself'],
+  ['sub NS ns1', 'an NS record below the zone itself'],
   ['www CNAME .', 'name ".": the root of all names, not one of them'],
   ['@ MX mail', '"mail" is not the data of an MX record'],
   ['@ MX 65536 mail', '"65536 mail" is not the data of an MX record'],

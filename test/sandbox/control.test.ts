@@ -7,6 +7,7 @@ import { controlPathFor } from '../../src/sandbox/control.ts';
 import { callSandbox } from '../../src/sandbox/control-client.ts';
 import { DEMO_ACCESS_KEY } from '../../src/sandbox/demo-population.ts';
 import { startSandbox } from '../../src/sandbox/sandbox.ts';
+import { named } from './named.ts';
 import { ec2Client } from './sdk-clients.ts';
 import { shortDirectory } from './short-directory.ts';
 
@@ -89,17 +90,17 @@ t.test('credentials can be added, expired, renewed and revoked', async (t) => {
   const credentials = { accessKeyId: 'ASIASITE', secretAccessKey: 'secret', sessionToken: 'token' };
   using client = ec2Client(sandbox, { credentials: { ...credentials } }); // the SDK writes into what it is given
   const ask = () => client.send(new DescribeNetworkInterfacesCommand({ MaxResults: 5 }));
-  await t.rejects(ask(), { name: 'AuthFailure' }, 'unknown');
+  await t.rejects(ask(), named('AuthFailure'), 'unknown');
   t.match(await set({ ...credentials, expiresInMs: 60_000 }), {
     accessKeys: [{}, { accessKeyId: 'ASIASITE' }],
   });
   await t.resolves(ask(), 'known');
   t.match(await set({ accessKeyId: 'ASIASITE', expiresInMs: 0 }), { accessKeys: [{}, { isExpired: true }] });
-  await t.rejects(ask(), { name: 'RequestExpired' }, 'expired, with secret and token as before');
+  await t.rejects(ask(), named('RequestExpired'), 'expired, with secret and token as before');
   await set({ accessKeyId: 'ASIASITE', expiresInMs: 60_000 });
   await t.resolves(ask(), 'renewed');
   await set({ accessKeyId: 'ASIASITE', revoked: true });
-  await t.rejects(ask(), { name: 'AuthFailure' }, 'revoked');
+  await t.rejects(ask(), named('AuthFailure'), 'revoked');
 });
 
 t.test('a command that makes no sense is refused with the reason, and changes nothing', async (t) => {

@@ -4,7 +4,9 @@ import t from 'tap';
 import { controlPlaneInterface, DEMO_VPC_ID } from '../../src/sandbox/cluster-facts.ts';
 import { populationOf } from '../../src/sandbox/demo-population.ts';
 import { matchesPattern } from '../../src/sandbox/ec2-filters.ts';
+import { pageOf } from '../../src/sandbox/ec2-pages.ts';
 import { startSandbox } from '../../src/sandbox/sandbox.ts';
+import { named } from './named.ts';
 import { ec2Client } from './sdk-clients.ts';
 
 type Filters = Record<string, readonly string[]>;
@@ -144,7 +146,21 @@ t.test('a listing comes in pages that hold everything once, in no order to lean 
   );
   sandbox.faults.clear();
   sandbox.faults.add({ service: 'ec2', kind: 'throttle', skip: 1, times: 1 });
-  await t.rejects(list(), { name: 'RequestLimitExceeded' }, 'a listing can break off after its first page');
+  await t.rejects(list(), named('RequestLimitExceeded'), 'a listing can break off after its first page');
+});
+
+t.test('the order differs even between calls that are as many apart as there are items', (t) => {
+  const request = {
+    service: 'ec2',
+    operation: 'DescribeNetworkInterfaces',
+    region: 'us-west-2',
+    path: '/',
+    parameters: new URLSearchParams(),
+    accessKeyId: '',
+  } as const;
+  const order = (callNumber: number) => pageOf(['a', 'b', 'c'], request, { pageSize: undefined, callNumber });
+  t.notSame(order(1), order(4));
+  t.end();
 });
 
 t.test('what EC2 refuses, it refuses by name', async (t) => {
@@ -153,27 +169,27 @@ t.test('what EC2 refuses, it refuses by name', async (t) => {
   const list = (input: DescribeNetworkInterfacesCommandInput) =>
     client.send(new DescribeNetworkInterfacesCommand(input));
   await t.rejects(list({ Filters: [{ Name: 'descripton', Values: ['x'] }] }), {
-    name: 'InvalidParameterValue',
+    ...named('InvalidParameterValue'),
     message: "The filter 'descripton' is invalid",
     $metadata: { httpStatusCode: 400 },
   });
   for (const MaxResults of [4, 1001]) {
-    await t.rejects(list({ MaxResults }), { name: 'InvalidParameterValue' }, `MaxResults ${MaxResults}`);
+    await t.rejects(list({ MaxResults }), named('InvalidParameterValue'), `MaxResults ${MaxResults}`);
   }
-  await t.rejects(list({ NextToken: 'made-up' }), { name: 'InvalidNextToken' });
+  await t.rejects(list({ NextToken: 'made-up' }), named('InvalidNextToken'));
   const { NextToken } = await list({ MaxResults: 5 });
   t.ok(NextToken);
   await t.rejects(
     list({ MaxResults: 6, NextToken: NextToken ?? '' }),
-    { name: 'InvalidNextToken' },
+    named('InvalidNextToken'),
     'a token is good for its own request only',
   );
-  await t.rejects(list({ NetworkInterfaceIds: ['eni-0'] }), { name: 'InvalidNetworkInterfaceID.NotFound' });
+  await t.rejects(list({ NetworkInterfaceIds: ['eni-0'] }), named('InvalidNetworkInterfaceID.NotFound'));
   await t.rejects(list({ NetworkInterfaceIds: ['eni-0'], MaxResults: 5 }), {
-    name: 'InvalidParameterCombination',
+    ...named('InvalidParameterCombination'),
   });
   const values = Array.from({ length: 201 }, (_, index) => `v${index}`);
-  await t.rejects(list({ Filters: [{ Name: 'vpc-id', Values: values }] }), { name: 'FilterLimitExceeded' });
+  await t.rejects(list({ Filters: [{ Name: 'vpc-id', Values: values }] }), named('FilterLimitExceeded'));
 });
 
 t.test('beyond a thousand interfaces EC2 wants pages or a filter that narrows', async (t) => {
@@ -187,7 +203,7 @@ t.test('beyond a thousand interfaces EC2 wants pages or a filter that narrows', 
   ];
   const filter = { Filters: [{ Name: 'description', Values: ['Amazon EKS demo'] }] };
   await t.rejects(client.send(new DescribeNetworkInterfacesCommand(filter)), {
-    name: 'OperationNotPermitted',
+    ...named('OperationNotPermitted'),
   });
   const narrowed = { Filters: [...filter.Filters, { Name: 'vpc-id', Values: [DEMO_VPC_ID] }] };
   t.equal((await client.send(new DescribeNetworkInterfacesCommand(narrowed))).NetworkInterfaces?.length, 3);

@@ -2,6 +2,7 @@ import { DescribeClusterCommand, ResourceNotFoundException } from '@aws-sdk/clie
 import t from 'tap';
 import { populationOf } from '../../src/sandbox/demo-population.ts';
 import { startSandbox } from '../../src/sandbox/sandbox.ts';
+import { named } from './named.ts';
 import { eksClient } from './sdk-clients.ts';
 
 t.test('DescribeCluster tells endpoint, network and generation', async (t) => {
@@ -47,7 +48,7 @@ t.test('a cluster is found by its exact name in its own Region', async (t) => {
     await t.rejects(here.send(new DescribeClusterCommand({ name })), ResourceNotFoundException);
   }
   await t.rejects(there.send(new DescribeClusterCommand({ name: 'here' })), {
-    name: 'ResourceNotFoundException',
+    ...named('ResourceNotFoundException'),
     message: 'No cluster found for name: here.',
     $metadata: { httpStatusCode: 404 },
   });

@@ -7,6 +7,7 @@ import {
 import t from 'tap';
 import { fromRoute53Name, sortKey, toRoute53Name } from '../../src/sandbox/route53-names.ts';
 import { startSandbox } from '../../src/sandbox/sandbox.ts';
+import { named } from './named.ts';
 import { route53Client } from './sdk-clients.ts';
 
 const PUBLIC = '/hostedzone/Z0PUBLICSITEEXAMPLE';
@@ -161,17 +162,17 @@ t.test('what Route 53 refuses, it refuses by name', async (t) => {
   const list = (input: Partial<ConstructorParameters<typeof ListResourceRecordSetsCommand>[0]>) =>
     client.send(new ListResourceRecordSetsCommand({ HostedZoneId: PUBLIC, ...input }));
   await t.rejects(list({ HostedZoneId: 'Z404' }), {
-    name: 'NoSuchHostedZone',
+    ...named('NoSuchHostedZone'),
     message: 'No hosted zone found with ID: Z404',
     $metadata: { httpStatusCode: 404 },
   });
-  await t.rejects(list({ StartRecordType: 'A' }), { name: 'InvalidInput' }, 'a type without a name');
-  await t.rejects(list({ MaxItems: 0 }), { name: 'InvalidInput' });
-  await t.rejects(list({ StartRecordName: 'a..b' }), { name: 'InvalidDomainName' });
+  await t.rejects(list({ StartRecordType: 'A' }), named('InvalidInput'), 'a type without a name');
+  await t.rejects(list({ MaxItems: 0 }), named('InvalidInput'));
+  await t.rejects(list({ StartRecordName: 'a..b' }), named('InvalidDomainName'));
   using elsewhere = route53Client(sandbox, { region: 'us-west-2' });
   await t.rejects(
     elsewhere.send(new GetHostedZoneCommand({ Id: PUBLIC })),
-    { name: 'SignatureDoesNotMatch', message: /valid region, not 'us-west-2'/ },
+    { ...named('SignatureDoesNotMatch'), message: /valid region, not 'us-west-2'/ },
     'the API lives in us-east-1, and a custom endpoint signs for the region of the client',
   );
 });

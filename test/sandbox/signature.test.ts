@@ -6,6 +6,7 @@ import { DEMO_ACCESS_KEY } from '../../src/sandbox/demo-population.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { startSandbox } from '../../src/sandbox/sandbox.ts';
 import { signedHeadersFor } from '../../src/sandbox/signature.ts';
+import { named } from './named.ts';
 import type { ClientChoices } from './sdk-clients.ts';
 import { ec2Client, eksClient, route53Client } from './sdk-clients.ts';
 
@@ -76,7 +77,7 @@ t.test('each service refuses each kind of bad credentials by its own name', asyn
   for (const [what, credentials, names] of cases) {
     for (const service of SERVICES) {
       const refused = CALLS[service](sandbox, { credentials });
-      await t.rejects(refused, { name: names[service] }, `${service}: ${what}`);
+      await t.rejects(refused, named(names[service]), `${service}: ${what}`);
     }
   }
 });
@@ -96,7 +97,7 @@ t.test(
       await using sandbox = await startSandbox();
       sandbox.state.clockOffsetMs = offsetMs;
       const call = CALLS[service];
-      await t.rejects(call(sandbox, { maxAttempts: 1 }), { name: code }, `${service}: one attempt`);
+      await t.rejects(call(sandbox, { maxAttempts: 1 }), named(code), `${service}: one attempt`);
       await t.resolves(call(sandbox, { maxAttempts: 2 }), `${service}: two attempts`);
       const outcomes = sandbox.region.requests.map(({ outcome }) => outcome);
       t.same(outcomes.slice(0, 2), [code, code], `${service} at ${offsetMs} ms`);
@@ -110,7 +111,7 @@ t.test('the tolerance is five minutes', async (t) => {
   sandbox.state.clockOffsetMs = FIVE_MINUTES - 10_000;
   await t.resolves(CALLS.ec2(sandbox, {}));
   sandbox.state.clockOffsetMs = FIVE_MINUTES + 10_000;
-  await t.rejects(CALLS.ec2(sandbox, {}), { name: 'RequestExpired' });
+  await t.rejects(CALLS.ec2(sandbox, {}), named('RequestExpired'));
 });
 
 t.test('a signature covers the whole request', async (t) => {

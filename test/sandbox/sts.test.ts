@@ -5,6 +5,7 @@ import { DEMO_ACCESS_KEY } from '../../src/sandbox/demo-population.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { startSandbox } from '../../src/sandbox/sandbox.ts';
 import { signedHeadersFor } from '../../src/sandbox/signature.ts';
+import { named } from './named.ts';
 import { ec2Client } from './sdk-clients.ts';
 
 async function callSts(
@@ -67,14 +68,14 @@ t.test('AssumeRole gives credentials that work until they expire by the clock of
   const key = sandbox.state.accessKeys.find((each) => each.accessKeyId === credentials.accessKeyId);
   t.ok(key);
   if (key !== undefined) sandbox.state.putAccessKey({ ...key, expiresAtMs: Date.now() - 1 });
-  await t.rejects(ask(), { name: 'RequestExpired' });
+  await t.rejects(ask(), named('RequestExpired'));
 
   using tokenless = ec2Client(sandbox, {
     credentials: { accessKeyId: credentials.accessKeyId, secretAccessKey: credentials.secretAccessKey },
   });
   await t.rejects(
     tokenless.send(new DescribeNetworkInterfacesCommand({ MaxResults: 5 })),
-    { name: 'AuthFailure' },
+    named('AuthFailure'),
     'a temporary key is nothing without its token',
   );
 });

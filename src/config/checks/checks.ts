@@ -14,7 +14,8 @@ import {
 } from './clusters.ts';
 import { duplicateItems } from './duplicates.ts';
 import { bounds } from './order.ts';
-import { duplicateZones, oneRule, recordsRead, recordsTogether, zonesApartFromEndpoints } from './zones.ts';
+import { aliasLoops, recordsInTheirZone, recordsRead, recordsTogether } from './zone-records.ts';
+import { duplicateZones, oneRule, zonesApartFromEndpoints } from './zones.ts';
 
 export type Draft = DraftOf<typeof schema>;
 export type DraftCluster = NonNullable<NonNullable<Draft['clusters']>[number]>;
@@ -45,6 +46,8 @@ const CHECKS: readonly Check[] = [
   oneRule,
   recordsRead,
   recordsTogether,
+  recordsInTheirZone,
+  aliasLoops, // a question that has no answer
   zonesApartFromEndpoints, // promise 1: nothing takes an endpoint away
   listenersApart, // the second would fail to bind
   adminApart,

@@ -111,7 +111,7 @@ function explain(seen: SeenError, wallMs: number): Explanation {
       detail: `answer with status ${status} is not one of aws: ${unparsable(seen)}`,
     };
   }
-  return { reason: 'internal', detail: redacted(`asking aws failed: ${name}: ${seen.message}`) };
+  return { reason: 'internal', detail: redacted(`look failed: ${name}: ${seen.message}`) };
 }
 
 function explainAnswer(seen: SeenError, wallMs: number): Explanation {
@@ -153,7 +153,7 @@ interface SeenError {
   /** Carries a mark that only AWS makes. */
   readonly isFromAws: boolean;
   readonly contentType: string;
-  /** AWS's clock, from the Date header of an answer that AWS gave. */
+  /** The answerer's clock, from the Date header: AWS's where `isFromAws`. */
   readonly dateMs: number | undefined;
   /** ` at 10.0.0.1:443`, where known. */
   readonly where: string;
@@ -178,7 +178,7 @@ function readError(error: unknown): SeenError {
     isServiceError,
     isFromAws,
     contentType: text(property(headers, 'content-type')),
-    dateMs: isFromAws && !Number.isNaN(dateMs) ? dateMs : undefined,
+    dateMs: Number.isNaN(dateMs) ? undefined : dateMs,
     where: address === '' ? '' : ` at ${redacted(address)}`,
   };
 }

@@ -65,9 +65,13 @@ function endGroup(pid: number | undefined): void {
 
 /**
  * Makes the SDK run every `credential_process` through `run`. The SDK has no option for it, only this hook, which is
- * one for the whole process; should a later version lose it, the SDK runs commands as it always did.
+ * one for the whole process. Should a later version lose it, the SDK runs commands as it always did, without end.
  */
 export async function overrideCredentialProcess(run: RunCommand): Promise<void> {
-  const { externalDataInterceptor } = await import('@smithy/core/config');
-  externalDataInterceptor.getTokenRecord()['exec'] = run;
+  try {
+    const { externalDataInterceptor } = await import('@smithy/core/config');
+    externalDataInterceptor.getTokenRecord()['exec'] = run;
+  } catch {
+    // The deadline of a look still holds; only the command is not ended.
+  }
 }

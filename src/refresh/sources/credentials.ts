@@ -1,4 +1,4 @@
-import type { AwsCredentialIdentity } from '@smithy/types';
+import type { fromNodeProviderChain } from '@aws-sdk/credential-providers';
 import type { Log } from '../../log/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { classifyAwsFailure, redacted } from './aws-failure.ts';
@@ -16,7 +16,7 @@ import { SourceError, type SourceFailure } from './source-error.ts';
  * come out as "no credentials from any provider". What the links said on the way is collected from their debug lines.
  */
 export interface Credentials {
-  readonly provide: (context?: object) => Promise<AwsCredentialIdentity>;
+  readonly provide: (context?: object) => ReturnType<Chain>;
   /** Whether a provider has been asked and has not answered yet. */
   isWaiting(): boolean;
   /** AWS has taken them: should it refuse them from now on, they have expired or been rotated. */
@@ -25,6 +25,8 @@ export interface Credentials {
   /** The next client starts from the files. */
   forget(): void;
 }
+
+type Chain = ReturnType<typeof fromNodeProviderChain>;
 
 export interface CredentialsOptions {
   readonly clock: Clock;

@@ -47,5 +47,6 @@ export async function observation(
 }
 
 export function failed(source: SourceName, failure: SourceFailure): FailedObservation {
-  return { kind: 'failed', source, ...failure };
+  const { reason, reachedFarSide, detail } = failure;
+  return { kind: 'failed', source, reason, reachedFarSide, detail };
 }

@@ -34,7 +34,10 @@ export function hasSameQuestion(message: Uint8Array, questionEnd: number, query:
   if (questionEnd !== query.questionEnd - start) return false;
   let at = HEADER_OCTETS;
   for (let from = query.nameStart; from < nameEnd; from++, at++) {
-    if (lower(message[at] ?? 0) !== lower(octets[from] ?? 0)) return false;
+    const kept = message[at] ?? 0;
+    const asked = octets[from] ?? 0;
+    // most clients ask in lower case, as names are kept
+    if (kept !== asked && lower(kept) !== lower(asked)) return false;
   }
   for (let from = nameEnd; from < query.questionEnd; from++, at++) {
     if (message[at] !== octets[from]) return false;

@@ -35,6 +35,7 @@ export class StreamExchanges implements ExchangeTransport {
   /** The one that takes new exchanges. */
   #current: Connection | undefined;
   readonly #open = new Set<Connection>();
+  #isClosed = false;
 
   constructor(options: StreamExchangeOptions, dial: () => Dialled) {
     this.#options = options;
@@ -67,6 +68,7 @@ export class StreamExchanges implements ExchangeTransport {
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const connection of this.#open) connection.end('network', 'the forwarder is closing');
   }
 
@@ -76,7 +78,11 @@ export class StreamExchanges implements ExchangeTransport {
         this.#open.delete(connection);
         if (this.#current === connection) this.#current = undefined;
       },
-      again: (exchange) => this.start(exchange),
+      again: (exchange) => {
+        if (this.#isClosed) return false;
+        this.start(exchange);
+        return true;
+      },
     });
     this.#open.add(connection);
     return connection;
@@ -85,7 +91,8 @@ export class StreamExchanges implements ExchangeTransport {
 
 interface ConnectionOwner {
   closed(): void;
-  again(exchange: Exchange): void;
+  /** Sends it on another connection; false when there will be none. */
+  again(exchange: Exchange): boolean;
 }
 
 class Connection implements Carrier {
@@ -105,10 +112,7 @@ class Connection implements Carrier {
     this.#options = options;
     this.#owner = owner;
     this.#socket = dialled.socket;
-    this.#socket.once(dialled.readyEvent, () => {
-      this.#isReady = true;
-      this.#heardAtMs = options.clock.monotonicMs();
-    });
+    this.#socket.once(dialled.readyEvent, () => this.#ready());
     this.#socket.on('data', (chunk) => {
       if (typeof chunk !== 'string') this.#received(chunk); // no encoding is set: it never is one
     });
@@ -129,11 +133,7 @@ class Connection implements Carrier {
     ownIds.add(id);
     this.#idle?.[Symbol.dispose]();
     this.#idle = undefined;
-    // RFC 7766 section 8: length and message in one write, lest they travel in two segments
-    const frame = new Uint8Array(LENGTH_OCTETS + exchange.message.length);
-    putUint16(frame, 0, exchange.message.length);
-    frame.set(exchange.message, LENGTH_OCTETS);
-    this.#socket.write(frame);
+    if (this.#isReady) this.#socket.write(framed(exchange.message));
   }
 
   drop(exchange: Exchange): void {
@@ -161,13 +161,20 @@ class Connection implements Carrier {
     for (const exchange of left) this.#take(exchange);
     for (const exchange of left) {
       // RFC 7766 section 6.2.4: an upstream may close an idle connection while our query is on its way
-      if (reason === 'network' && this.#replies > 0 && !exchange.isSecondTry) {
-        exchange.isSecondTry = true;
-        this.#owner.again(exchange);
-      } else {
+      const mayRepeat = reason === 'network' && this.#replies > 0 && !exchange.isSecondTry;
+      exchange.isSecondTry = true;
+      if (!mayRepeat || !this.#owner.again(exchange)) {
         exchange.onEnd({ kind: 'failed', reason, detail });
       }
     }
+  }
+
+  /** Nothing is written before: over TLS it could go to somebody who is not the upstream (RFC 8310 section 5). */
+  #ready(): void {
+    this.#isReady = true;
+    this.#heardAtMs = this.#options.clock.monotonicMs();
+    const waiting = [...this.exchanges.values()];
+    if (waiting.length > 0) this.#socket.write(Buffer.concat(waiting.map(({ message }) => framed(message))));
   }
 
   #received(chunk: Uint8Array): void {
@@ -216,6 +223,14 @@ class Connection implements Carrier {
     this.#options.ownIds.remove(exchange.id);
     exchange.carrier = undefined;
   }
+}
+
+/** RFC 7766 section 8: length and message in one write, lest they travel in two segments. */
+function framed(message: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(LENGTH_OCTETS + message.length);
+  putUint16(frame, 0, message.length);
+  frame.set(message, LENGTH_OCTETS);
+  return frame;
 }
 
 /** Node gives certificate faults the codes of OpenSSL's verifier and its own; none of them is a system error. */

@@ -23,6 +23,7 @@ export function tlsExchanges(
     const socket = connect({
       ...identity(upstream, serverName),
       port: upstream.port,
+      rejectUnauthorized: true, // whatever the environment says
       minVersion: 'TLSv1.2', // RFC 9325 section 3.1.1
       ALPNProtocols: ['dot'], // RFC 7858 section 6
       ...(trust.ca === undefined ? {} : { ca: [...trust.ca] }),
@@ -30,7 +31,8 @@ export function tlsExchanges(
     });
     socket.setNoDelay(true);
     socket.on('session', (ticket: Buffer) => {
-      session = ticket;
+      // node does not compare names again on a resumed session: keep none that was not verified
+      if (socket.authorized) session = ticket;
     });
     return { socket, readyEvent: 'secureConnect' };
   });

@@ -92,7 +92,7 @@ export function judgeReply(exchange: Exchange, octets: Uint8Array): ReplyVerdict
   const flags = uint16At(octets, 2);
   if ((flags & FLAG.QR) === 0 || (flags & FLAG.OPCODE) !== 0) return MISMATCHED;
   if (uint16At(octets, 4) === 0) return isEdnsRefusal(exchange, octets, flags) ? EDNS_REFUSED : MISMATCHED;
-  if (!sameQuestion(exchange, octets)) return MISMATCHED;
+  if (uint16At(octets, 4) !== 1 || !sameQuestion(exchange, octets, 0, exchange.exactCase)) return MISMATCHED;
   const index = indexResponse(octets);
   if (index.kind === 'fault') return { kind: 'malformed', detail: index.reason };
   return { kind: 'reply', index };
@@ -107,18 +107,22 @@ const EDNS_REFUSED: ReplyVerdict = { kind: 'edns-refused' };
 function isEdnsRefusal(exchange: Exchange, octets: Uint8Array, flags: number): boolean {
   const rcode = flags & FLAG.RCODE;
   return (
-    exchange.hasEdns &&
-    octets.length === HEADER_OCTETS &&
-    (rcode === RCODE.FORMERR || rcode === RCODE.NOTIMP)
+    exchange.hasEdns && octets.length === HEADER_OCTETS && (rcode === RCODE.FORMERR || rcode === RCODE.NOTIMP)
   );
 }
 
-function sameQuestion(exchange: Exchange, octets: Uint8Array): boolean {
-  const { message, questionEnd, exactCase } = exchange;
-  if (uint16At(octets, 4) !== 1 || octets.length < questionEnd) return false;
+/** Whether the message that starts at `start` asks what the exchange asks. */
+export function sameQuestion(
+  { message, questionEnd }: Exchange,
+  octets: Uint8Array,
+  start: number,
+  exactCase: boolean,
+): boolean {
+  if (octets.length - start < questionEnd) return false;
   const nameEnd = questionEnd - 4;
   for (let at = HEADER_OCTETS; at < questionEnd; at++) {
-    const [sent, received] = [message[at] ?? 0, octets[at] ?? 0];
+    const sent = message[at] ?? 0;
+    const received = octets[start + at] ?? 0;
     if (sent === received) continue;
     // RFC 4343: letters of a name are equal in both cases; QTYPE and QCLASS are numbers
     if (exactCase || at >= nameEnd || lower(sent) !== lower(received)) return false;

@@ -47,7 +47,7 @@ export function questionKey(question: Question): string {
   putUint16(octets, name.length, question.qtype);
   putUint16(octets, name.length + 2, question.qclass);
   octets[name.length + 4] = (question.dnssecOk ? 1 : 0) | (question.checkingDisabled ? 2 : 0);
-  return octets.latin1Slice(0, octets.length);
+  return octets.toString('latin1');
 }
 
 export interface QueryForm {
@@ -111,4 +111,3 @@ function withPadding(message: Uint8Array): Uint8Array {
 export function questionEndOf(question: Question): number {
   return HEADER_OCTETS + question.name.length + 4;
 }
-

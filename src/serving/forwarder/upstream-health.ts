@@ -57,10 +57,12 @@ export class UpstreamHealth {
   /**
    * An exchange that started at `startedAtMs` got no reply in time, or failed. What was under way when the last
    * failure was counted says nothing new: a hundred queries lost in one short break are one strike, not a hundred.
+   * An upstream is taken down by real traffic; a probe that fails only keeps it down.
    */
-  noteFailure(nowMs: number, startedAtMs: number): HealthChange {
+  noteFailure(nowMs: number, startedAtMs: number, isProbe: boolean): HealthChange {
+    if (startedAtMs < this.#struckAtMs) return undefined;
     this.#successes = 0;
-    if (!this.#isUp || startedAtMs < this.#struckAtMs) return undefined;
+    if (!this.#isUp || isProbe) return undefined;
     this.#struckAtMs = nowMs;
     this.#strikes++;
     if (this.#strikes < STRIKES_TO_DOWN) return undefined;

@@ -29,7 +29,7 @@ export interface IntakeOptions extends IntakeRules {
   readonly pendingLimit?: number;
 }
 
-const PENDING_LIMIT = 20_000; // ten times what the forwarder has in flight, for those who wait for the same name
+const PENDING_LIMIT = 20_000; // twenty times what the forwarder has in flight, for those who wait for the same name
 const FAULT_LOG_INTERVAL_MS = 10_000;
 
 export class Intake {

@@ -47,7 +47,8 @@ export class Listeners {
   readonly #freePorts = new Map<string, number>();
   /** Addresses of a wildcard that could not be bound, with the reason that was logged. */
   readonly #skipped = new Map<string, string>();
-  readonly #leaving = new Set<Endpoint>();
+  /** What is no longer listened on, but has queries in flight. */
+  readonly #leaving = new Map<string, Endpoint>();
   #wanted: readonly ListenAddress[] = [];
   #rescan: Disposable | undefined;
   /** Changes are made one after the other. */
@@ -98,7 +99,7 @@ export class Listeners {
     this.#rescan?.[Symbol.dispose]();
     await this.#turn.catch(() => undefined);
     this.#release([...this.#bound.keys()], graceMs);
-    await Promise.all([...this.#leaving].map((endpoint) => endpoint.close(graceMs)));
+    await Promise.all([...this.#leaving.values()].map((endpoint) => endpoint.close(graceMs)));
   }
 
   #inTurn(change: () => Promise<void>): Promise<void> {
@@ -125,11 +126,9 @@ export class Listeners {
 
   async #bind(address: ListenAddress): Promise<string> {
     const asked = formatListenAddress(address);
-    const known = this.#bound.get(asked);
-    if (known !== undefined) {
-      known.absentSinceMs = undefined;
-      return asked;
-    }
+    if (this.#bound.has(asked)) return asked;
+    // taken back while it was still on its way out: nobody else is to be blamed for it
+    await this.#leaving.get(asked)?.close(0);
     const endpoint = await openEndpoint(address, this.#context);
     const key = formatListenAddress(endpoint.address);
     if (address.port === 0) this.#freePorts.set(asked, endpoint.address.port);
@@ -159,7 +158,7 @@ export class Listeners {
 
   async #bindNewWildcard(wildcard: ListenAddress): Promise<string[]> {
     const text = formatListenAddress(wildcard);
-    const hostAddresses = this.#hostAddresses(wildcard) ?? [wildcard.address];
+    const hostAddresses = this.#standsFor(wildcard) ?? [wildcard.address];
     if (hostAddresses.length === 0) this.#skip(text, 'this host has no address of that family');
     const { keys, errors } = await this.#bindWildcard(wildcard, hostAddresses);
     // not permitted, or somebody else has the port everywhere: to go on would be to serve nobody and say nothing
@@ -178,7 +177,16 @@ export class Listeners {
     this.#context.log.warn({ address, reason }, 'listen address skipped');
   }
 
-  /** Undefined when the host does not tell, as in a sandbox without AF_NETLINK: then only the wildcard itself is left. */
+  /**
+   * The addresses to bind for a configured one: itself, or for a wildcard those that the host has now. Undefined
+   * when the host does not tell, as in a sandbox without AF_NETLINK: then only the wildcard itself can be bound, and
+   * once it is there is no room beside it.
+   */
+  #standsFor(wanted: ListenAddress): string[] | undefined {
+    const isBoundItself = this.#bound.has(formatListenAddress(this.#withPort(wanted)));
+    return isWildcard(wanted.address) && !isBoundItself ? this.#hostAddresses(wanted) : [wanted.address];
+  }
+
   #hostAddresses(wildcard: ListenAddress): string[] | undefined {
     const interfaces = this.#hostInterfaces();
     if (interfaces === undefined) return undefined;
@@ -229,11 +237,9 @@ export class Listeners {
     const present = new Set<string>();
     for (const wanted of this.#wanted) {
       const { port } = this.#withPort(wanted);
-      const itself = formatListenAddress({ address: wanted.address, port });
-      const isExpanded = isWildcard(wanted.address) && !this.#bound.has(itself);
-      const hostAddresses = isExpanded ? this.#hostAddresses(wanted) : [wanted.address];
+      const hostAddresses = this.#standsFor(wanted);
       if (hostAddresses === undefined) return; // not known: everything stays
-      const { errors } = isExpanded ? await this.#bindWildcard(wanted, hostAddresses) : { errors: [] };
+      const { errors } = await this.#bindWildcard(wanted, hostAddresses);
       for (const error of errors) this.#skip(error.subject, error.message);
       for (const address of hostAddresses) present.add(formatListenAddress({ address, port }));
     }
@@ -257,9 +263,9 @@ export class Listeners {
       const endpoint = this.#bound.get(key)?.endpoint;
       this.#bound.delete(key);
       if (endpoint === undefined) continue;
-      this.#leaving.add(endpoint);
+      this.#leaving.set(key, endpoint);
       endpoint.close(graceMs).then(() => {
-        this.#leaving.delete(endpoint);
+        if (this.#leaving.get(key) === endpoint) this.#leaving.delete(key);
         this.#context.log.info({ address: key }, 'stopped listening');
       });
     }

@@ -86,7 +86,7 @@ export class TcpConnection {
 
   /** Destroys it where it has been idle, or busy with one frame, for too long. */
   expire(nowMs: number, idleMs: number, frameMs: number): void {
-    if (this.#isReading && this.#frameSinceMs >= 0 && nowMs - this.#frameSinceMs > frameMs) {
+    if (this.#frameSinceMs >= 0 && nowMs - this.#frameSinceMs > frameMs) {
       this.destroy(COUNT.tcpClosedSlowFrame);
       return;
     }
@@ -131,7 +131,7 @@ export class TcpConnection {
     }
     if (!framer.isMidFrame) this.#frameSinceMs = -1;
     else if (messages > 0 || this.#frameSinceMs < 0) this.#frameSinceMs = nowMs;
-    this.#settleReading(nowMs);
+    this.#settleReading();
     if (!this.#isAllowed && messages > 0) this.finish(COUNT.tcpClosedByServer);
     else this.#leaveIfDone();
   }
@@ -192,17 +192,12 @@ export class TcpConnection {
     return this.#inFlight < this.#host.pipelined && !this.#socket.writableNeedDrain && !this.#isClosed;
   }
 
-  #settleReading(nowMs: number): void {
+  #settleReading(): void {
     const mayRead = this.#hasRoom();
     if (mayRead === this.#isReading) return;
     this.#isReading = mayRead;
-    if (!mayRead) {
-      this.#socket.pause();
-      return;
-    }
-    // the time in which we did not read is not the client's
-    if (this.#frameSinceMs >= 0) this.#frameSinceMs = nowMs;
-    this.#socket.resume();
+    if (mayRead) this.#socket.resume();
+    else this.#socket.pause();
   }
 
   #write(frames: Buffer): void {

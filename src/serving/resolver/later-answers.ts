@@ -19,6 +19,8 @@ export interface Later<Route> {
   isDown(route: Route): boolean;
   /** Whether the query is one of our own exchanges that came back: an upstream forwards to us. */
   isOwnExchange(query: Query): boolean;
+  /** Told of such a query, so that the exchange ends and its upstream is avoided. */
+  noteLoop(query: Query): void;
   readonly timers: Timers;
 }
 
@@ -66,6 +68,7 @@ export class LaterAnswers<Route> {
   /** The answer to `query`, which is the caller's to give away. */
   async answer(query: Query, route: Route): Promise<LaterAnswer> {
     if (this.#later.isOwnExchange(query)) {
+      this.#later.noteLoop(query);
       return { kind: 'rcode', origin: 'failed', rcode: RCODE.SERVFAIL, extendedError: undefined };
     }
     const fetched = this.#fetch(query, route);

@@ -75,5 +75,11 @@ t.test('a resolve that never settles ends with the signal', async (t) => {
 
 t.test('a resolve that rejects against its promise is a failure all the same', async (t) => {
   const source = createDnsSource(() => Promise.reject(new Error('bug')));
-  t.match(await look(source), { kind: 'failed', source: 'dns', reason: 'internal' });
+  t.same(await look(source), {
+    kind: 'failed',
+    source: 'dns',
+    reason: 'internal',
+    reachedFarSide: false,
+    detail: 'look failed: Error: bug',
+  });
 });

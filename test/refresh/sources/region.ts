@@ -37,9 +37,9 @@ function clearSdkEnvironment(): void {
 }
 
 export const HASTY = {
-  connectTimeoutMs: 300,
-  requestTimeoutMs: 300,
-  idleTimeoutMs: 300,
+  connectTimeoutMs: 500,
+  requestTimeoutMs: 500,
+  idleTimeoutMs: 500,
   credentialProcessTimeoutMs: 300,
 };
 

@@ -42,6 +42,14 @@ t.test('no timeouts: a Region that never answers holds a naive client for ever',
   t.match(await observe('interfaces'), failure('timeout', false));
   t.equal(await stateAfter(100, naive), 'pending', 'naive');
   t.equal(await stateAfter(1, warning), 'pending', 'requestTimeout alone only warns');
+  const unhurried = sourcesAt(sandbox, clientsFor(t, { idleTimeoutMs: 60_000, requestTimeoutMs: 50 }));
+  const signal = AbortSignal.timeout(5000);
+  t.match(
+    await unhurried('interfaces', {}, signal),
+    failure('timeout', false),
+    'by the request timeout alone',
+  );
+  t.notOk(signal.aborted, 'long before the deadline');
   sandbox.faults.clear();
   t.same(await observe('interfaces'), WELL, 'and afterwards all is well');
   for (const left of [naive, warning]) left.catch(() => {});
@@ -122,11 +130,8 @@ t.test('a skewed clock is corrected by the second attempt, so one attempt is not
   for (const hours of [-2, 1]) {
     sandbox.state.clockOffsetMs = hours * 3_600_000;
     const observe = sourcesAt(sandbox, clientsFor(t), { route53: { zoneId: 'Z0PUBLICSITEEXAMPLE' } });
-    await t.rejects(
-      naiveListing(naiveClient(t, { maxAttempts: 1 })),
-      { $fault: 'client' },
-      `naive, ${hours} h`,
-    );
+    const once = naiveClient(t, { maxAttempts: 1 });
+    await t.rejects(naiveListing(once), { name: /RequestExpired|AuthFailure/ }, `naive, ${hours} h`);
     t.same(await observe('interfaces'), WELL, `EC2, ${hours} h`);
     t.match(await observe('cluster'), { kind: 'details' }, `EKS, ${hours} h`);
     t.match(
@@ -195,10 +200,15 @@ t.test('a success of AWS that lists nothing is doubted', async (t) => {
   const sandbox = await startRegion(t);
   const observe = sourcesAt(sandbox, clientsFor(t), { route53: {} });
   sandbox.faults.add({ service: '*', kind: 'empty' });
-  t.same((await naiveListing(naiveClient(t))).NetworkInterfaces ?? [], [], 'naive');
-  for (const name of ['interfaces', 'cluster', 'route53'] as const) {
-    t.match(await observe(name, { endpoint: 'api.site.example' }), failure('malformed', true), name);
+  t.same((await naiveListing(naiveClient(t))).NetworkInterfaces, [], 'naive');
+  for (const [name, reason] of [
+    ['interfaces', 'empty'],
+    ['cluster', 'malformed'],
+    ['route53', 'not-found'],
+  ] as const) {
+    t.match(await observe(name, { endpoint: 'api.site.example' }), failure(reason, true), name);
   }
+  t.match(await observe('interfaces', { generation: 'ebs' }), failure('empty', true), 'older generation');
   sandbox.faults.clear();
   t.match(
     await observe('interfaces', { cluster: 'unknown' }),
@@ -258,7 +268,7 @@ t.test('an abort in the middle of anything settles every source at once', async 
   const all = ['interfaces', 'cluster', 'route53', 'dns'] as const;
   const observed = await Promise.all(all.map((name) => observe(name, known, AbortSignal.timeout(100))));
   for (const [index, name] of all.entries()) t.match(observed[index], failure('timeout', false), name);
-  t.ok(performance.now() - started < 1000);
+  t.ok(performance.now() - started < 5000);
 });
 
 t.test('dispose leaves no socket open, and no source asks after it', async (t) => {

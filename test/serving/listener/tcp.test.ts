@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { ClientAccess } from '../../../src/serving/listener/client-access.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
@@ -70,11 +71,12 @@ t.test('replies come in the order in which they are known, those of one turn in 
   await eventually(() => gates.size === 3, 'three wait');
   gates.get('later-4.test')?.();
   t.same(ids(await client.atLeast(2)), [3, 4]);
-  const before = client.chunks;
+  const writes = t.capture(Socket.prototype, 'write', Socket.prototype.write);
   gates.get('later-2.test')?.();
+  for (let i = 0; i < 50; i++) await undefined; // later, but within this turn of the loop
   gates.get('later-1.test')?.();
   t.same(ids(await client.atLeast(4)), [3, 4, 2, 1]);
-  t.equal(client.chunks, before + 1, 'two replies of one turn in one write');
+  t.equal(writes().length, 1, 'two replies of one turn in one write');
 });
 
 t.test(
@@ -254,6 +256,24 @@ t.test('virtual time: an idle connection ends after 10 s, each query starts them
   t.equal(time.pendingTimers, 0, 'without connections there is no timer');
 });
 
+t.test(
+  'virtual time: a frame that has begun in time may end when the connection would be idle',
+  async (t) => {
+    const time = new VirtualTime();
+    const { port } = await listen(t, { clock: time, timers: time });
+    const client = new TcpClient(t, port);
+    client.send(query(1));
+    await client.atLeast(1);
+    await time.advance(9000);
+    const octets = frame(query(2));
+    client.socket.write(octets.subarray(0, 9));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await time.advance(2000);
+    client.socket.write(octets.subarray(9));
+    t.same((await client.atLeast(2)).map(idOf), [1, 2]);
+  },
+);
+
 t.test('virtual time: with most slots taken idle connections go sooner', async (t) => {
   const time = new VirtualTime();
   const { port, counters, slots } = await listen(t, {
@@ -372,6 +392,20 @@ t.test(
     t.equal(counters.get('tcpClosedSlowReader'), 1);
   },
 );
+
+t.test('a client that asks for much and reads late gets all of it', async (t) => {
+  const handler = new StubHandler();
+  handler.padding = 60_000;
+  const { port, slots } = await listen(t, { handler });
+  const client = new TcpClient(t, port);
+  client.socket.pause();
+  client.send(...Array.from({ length: 400 }, (_, id) => query(id, 'big.test')));
+  await eventually(() => slots.size === 1, 'it is connected');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  client.socket.resume();
+  const replies = await client.atLeast(400);
+  t.ok(replies.every((reply, id) => idOf(reply) === id && reply.length > 60_000));
+});
 
 t.test('answers that come late to a reader that never reads are bounded too', async (t) => {
   const handler = new StubHandler();

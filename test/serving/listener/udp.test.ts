@@ -192,7 +192,8 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
     'closing: what is not answered in its grace is given up, and a second close with 0 ends the wait',
     async (t) => {
       const handler = new StubHandler();
-      handler.gate = () => new Promise(() => undefined);
+      let open: () => void = () => undefined;
+      handler.gate = () => new Promise((resolve) => (open = resolve));
       for (const ends of ['grace', 'second close']) {
         const time = new VirtualTime();
         const { port, intake, listener } = await listen(t, { handler, timers: time });
@@ -208,6 +209,9 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
         else await listener.close(0);
         await closed;
         t.equal(time.pendingTimers, 0, `${ends}: no timer is left`);
+        open();
+        await eventually(() => intake.pending === 0, 'the answer came late');
+        t.equal(intake.counters.get('sendOther'), 0, `${ends}: and was not sent`);
       }
     },
   );

@@ -1,0 +1,110 @@
+/**
+ * Commands: one file for each subcommand. They are the edge: they read arguments, environment and files, print for a
+ * person (or JSON with --json) and turn what happened into an exit code. 0 well, 1 a finding or a failed action, 2
+ * wrong usage or configuration.
+ */
+import { Command, CommanderError, Option } from 'commander';
+import packageJson from '../../package.json' with { type: 'json' };
+
+export const EXIT = { well: 0, finding: 1, usage: 2 } as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+export const DEFAULT_CONFIG_FILE = '/etc/outpost-dns/outpost-dns.yaml';
+const DEFAULT_ADMIN = '127.0.0.1:9153';
+
+/** Runs the command that `words` name; each command's file is loaded only when it is the one. */
+export async function run(words: readonly string[]): Promise<ExitCode> {
+  let exitCode: ExitCode = EXIT.well;
+  const program = createProgram((code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(words, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? EXIT.well : EXIT.usage;
+  }
+  return exitCode;
+}
+
+function createProgram(ended: (code: ExitCode) => void): Command {
+  const program = new Command('outpost-dns')
+    .description(
+      "The DNS server that keeps an EKS local cluster's endpoint resolvable while the Outpost is cut off from AWS.",
+    )
+    .version(packageJson.version)
+    .showHelpAfterError('(outpost-dns --help lists the commands)')
+    .exitOverride();
+  const configFile = () =>
+    new Option('-c, --config <file>', 'configuration file').default(undefined, DEFAULT_CONFIG_FILE);
+  const adminAddress = () =>
+    new Option('--admin <address>', 'HTTP address of the server').default(DEFAULT_ADMIN);
+  const json = () => new Option('--json', 'print JSON instead of a table');
+
+  program
+    .command('serve')
+    .description('run the server')
+    .addOption(configFile())
+    .action(async (options: { config?: string }) =>
+      ended(await (await import('./serve.ts')).serve(options.config)),
+    );
+  program
+    .command('check')
+    .description('is this host ready for an outage? each finding with its mend')
+    .addOption(configFile())
+    .addOption(json())
+    .action(async (options: { config?: string; json?: true }) =>
+      ended(await (await import('./check.ts')).check(options.config, options.json === true)),
+    );
+  program
+    .command('status')
+    .description('what is served, from which source, how fresh, link, upstreams')
+    .addOption(adminAddress())
+    .option('--healthy', 'print nothing; exit 0 when the server is alive and ready')
+    .addOption(json())
+    .action(async (options: { admin: string; healthy?: true; json?: true }) =>
+      ended(await (await import('./status.ts')).status(options)),
+    );
+  program
+    .command('lookup')
+    .description('ask a server, show where the answer came from')
+    .argument('<name>', 'domain name')
+    .argument('[type]', 'record type', 'A')
+    .option('-s, --server <address>', 'server to ask', '127.0.0.1:53')
+    .addOption(json())
+    .action(async (name: string, type: string, options: { server: string; json?: true }) =>
+      ended(await (await import('./lookup.ts')).lookup(name, type, options)),
+    );
+  program
+    .command('export')
+    .description('the records, from the state file, whether or not a server runs')
+    .addOption(new Option('-f, --format <format>').choices(['hosts', 'json', 'zone']).default('hosts'))
+    .addOption(configFile())
+    .option('--state <directory>', 'state directory, instead of the one in the configuration')
+    .action(async (options: { format: 'hosts' | 'json' | 'zone'; config?: string; state?: string }) =>
+      ended(await (await import('./export.ts')).exportRecords(options)),
+    );
+  addSandbox(program, ended);
+  return program;
+}
+
+function addSandbox(program: Command, ended: (code: ExitCode) => void): void {
+  const port = () => new Option('--port <port>', 'DNS port of the sandboxed server').default('5300');
+  const sandbox = program
+    .command('sandbox')
+    .description('a simulated AWS Region and the server against it, all on loopback')
+    .addOption(port())
+    .addOption(new Option('--http-port <port>', 'HTTP port of the sandboxed server').default('9153'))
+    .option('--region-only', 'run the Region without the server; print how to reach it as JSON')
+    .action(async (options: { port: string; httpPort: string; regionOnly?: true }) =>
+      ended(await (await import('./sandbox.ts')).sandbox(options)),
+    );
+  sandbox
+    .command('link')
+    .description('cut the link to the simulated Region, or restore it')
+    .argument('<state>', 'down, up, or refused (answers with resets instead of silence)')
+    .addOption(port())
+    .action(async (state: string, options: { port: string }) =>
+      ended(await (await import('./sandbox-link.ts')).setLink(state, options.port)),
+    );
+}

@@ -1,0 +1,126 @@
+/** `outpost-dns sandbox`: the simulated Region and the real server against it, as a child process, until Ctrl-C. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { styleText } from 'node:util';
+import { controlPathFor } from '../sandbox/control.ts';
+import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
+import { SandboxError } from '../sandbox/sandbox-error.ts';
+import { EXIT, type ExitCode } from './program.ts';
+
+export interface SandboxCommandOptions {
+  readonly port: string;
+  readonly httpPort: string;
+  readonly regionOnly?: true;
+}
+
+const READY_POLL_MS = 50;
+
+export async function sandbox(options: SandboxCommandOptions): Promise<ExitCode> {
+  const dnsPort = portOf(options.port);
+  const httpPort = portOf(options.httpPort);
+  if (dnsPort === undefined || httpPort === undefined) {
+    process.stderr.write(
+      `outpost-dns: not a port: "${dnsPort === undefined ? options.port : options.httpPort}": say 1 to 65535\n`,
+    );
+    return EXIT.usage;
+  }
+  const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-sandbox-'));
+  try {
+    await using region = await startSandbox({ controlPath: controlPathFor(dnsPort) });
+    const configFile = join(directory, 'outpost-dns.yaml');
+    const stateDirectory = join(directory, 'state');
+    await writeFile(configFile, region.configYaml({ dnsPort, httpPort, stateDirectory }));
+    if (options.regionOnly) return await runRegion(region, configFile);
+    return await runServer(region, configFile, dnsPort, httpPort);
+  } catch (error) {
+    if (!(error instanceof SandboxError)) throw error;
+    process.stderr.write(`outpost-dns: cannot ${error.message}\n`);
+    return EXIT.finding;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+function portOf(text: string): number | undefined {
+  const port = Number(text);
+  return /^\d{1,5}$/.test(text) && port >= 1 && port <= 65_535 ? port : undefined;
+}
+
+/** For a server that somebody starts by hand, or that a test kills: everything it needs, as one line of JSON. */
+async function runRegion(region: Sandbox, configFile: string): Promise<ExitCode> {
+  const { regionUrl, dnsAddress, controlPath, environment } = region;
+  process.stdout.write(
+    `${JSON.stringify({ configFile, regionUrl, dnsAddress, controlPath, environment })}\n`,
+  );
+  await untilSignal();
+  return EXIT.well;
+}
+
+async function runServer(
+  region: Sandbox,
+  configFile: string,
+  dnsPort: number,
+  httpPort: number,
+): Promise<ExitCode> {
+  const main = process.argv[1] ?? '';
+  const server = spawn(process.execPath, [main, 'serve', '--config', configFile], {
+    // the channel tells the server when we are gone, however we ended
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, ...region.environment },
+  });
+  const exited = once(server, 'exit');
+  const ended = untilSignal();
+  const outcome = await Promise.race([
+    untilReady(`http://127.0.0.1:${httpPort}/readyz`, server),
+    exited.then(() => 'exited' as const),
+    ended,
+  ]);
+  if (outcome === 'exited') return EXIT.finding; // the server has said why
+  if (outcome === 'ready') process.stdout.write(banner(region, dnsPort, httpPort));
+  const stopped = await Promise.race([ended, exited.then(() => 'exited' as const)]);
+  server.kill('SIGTERM');
+  await exited;
+  return stopped === 'exited' ? EXIT.finding : EXIT.well;
+}
+
+async function untilReady(url: string, server: ChildProcess): Promise<'ready'> {
+  while (server.exitCode === null) {
+    const response = await fetch(url, { signal: AbortSignal.timeout(1000) }).catch(() => undefined);
+    if (response?.ok) return 'ready';
+    await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+  }
+  return new Promise(() => undefined); // its exit wins the race
+}
+
+function untilSignal(): Promise<'signal'> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve('signal'));
+  });
+}
+
+function banner(region: Sandbox, dnsPort: number, httpPort: number): string {
+  const { name, endpoint } = region.state.clusters[0] ?? { name: '', endpoint: '' };
+  const strong = (text: string) => styleText('bold', text);
+  const faint = (text: string) => styleText('dim', text);
+  const dig = `dig @127.0.0.1 -p ${dnsPort} ${endpoint}`;
+  const other = dnsPort === 5300 ? '' : ` --port ${dnsPort}`;
+  return [
+    '',
+    `${styleText('green', 'outpost-dns')} serves ${strong(name)} from a simulated AWS Region`,
+    `  DNS       127.0.0.1:${dnsPort} ${faint('UDP and TCP')}`,
+    `  HTTP      http://127.0.0.1:${httpPort}/ ${faint('status, metrics')}`,
+    `  Region    ${region.regionUrl} ${faint('EC2, EKS, Route 53, STS')}`,
+    `  upstream  ${region.dnsAddress}`,
+    '',
+    'In a second terminal:',
+    `  ${strong(dig)}`,
+    `  ${strong(`npx outpost-dns sandbox link down${other}`)}`,
+    `  ${strong(dig)}`,
+    '',
+    faint('Ctrl-C ends it.'),
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,181 @@
+/** The rooms' own figures brought into the one report that status, metrics and the CLI read. */
+import type { EndpointReport, StatusReport, UpstreamReport } from '../admin/status-report.ts';
+import type { LinkMonitor } from '../link/link-monitor.ts';
+import type { ClusterSnapshot, SourceSnapshot } from '../refresh/cluster-snapshot.ts';
+import type { RefreshSnapshot } from '../refresh/refresh-plane.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { AnswerCacheStats } from '../serving/answer-cache/answer-cache.ts';
+import type { UpstreamSnapshot } from '../serving/forwarder/upstream-client.ts';
+import { COUNT_MEANINGS, type CountMeaning, type CountName } from '../serving/listener/counters.ts';
+import type { Intake } from '../serving/listener/intake.ts';
+import { formatListenAddress } from '../serving/listener/listen-address.ts';
+import type { ListeningOn } from '../serving/listener/listeners.ts';
+import type { ResolverCounters } from '../serving/resolver/resolver-counters.ts';
+import type { StoreState } from '../store/endpoints-store.ts';
+import { notReady } from './readiness.ts';
+
+export interface ReportParts {
+  readonly clock: Clock;
+  readonly version: string;
+  readonly runtime: string;
+  readonly startedMs: number;
+  readonly configuration: { readonly loadedMs: number; readonly lastReloadFailed: boolean };
+  readonly stateDirectory: string;
+  readonly stateFaults: readonly string[];
+  readonly cacheLimitOctets: number;
+  readonly link: LinkMonitor;
+  readonly refresh: RefreshSnapshot;
+  readonly upstreams: readonly UpstreamSnapshot[];
+  readonly cache: AnswerCacheStats;
+  readonly intake: Intake;
+  readonly counters: ResolverCounters;
+  readonly listening: readonly ListeningOn[];
+  readonly store: StoreState;
+}
+
+export function composeReport(parts: ReportParts): StatusReport {
+  const nowMs = parts.clock.monotonicMs();
+  const reasons = notReady(parts.refresh.clusters);
+  const uptimeSeconds = seconds(nowMs - parts.startedMs);
+  const { summary, paths } = parts.link.current();
+  return {
+    server: {
+      version: parts.version,
+      runtime: parts.runtime,
+      startedAt: new Date(parts.clock.wallMs() - uptimeSeconds * 1000).toISOString(),
+      uptimeSeconds,
+      ready: reasons.length === 0,
+      notReady: [...reasons],
+      listening: parts.listening.map((one) => ({ address: formatListenAddress(one), udp: one.udp })),
+      configuration: {
+        ageSeconds: seconds(nowMs - parts.configuration.loadedMs),
+        lastReloadFailed: parts.configuration.lastReloadFailed,
+      },
+    },
+    link: {
+      summary: {
+        condition: summary.condition,
+        reason: summary.reason,
+        ageSeconds: seconds(nowMs - summary.sinceMs),
+      },
+      paths: paths.map(({ side, key, condition, reason, sinceMs }) => ({
+        side,
+        key,
+        condition,
+        reason,
+        ageSeconds: seconds(nowMs - sinceMs),
+      })),
+    },
+    endpoints: parts.refresh.clusters.map(endpointReport),
+    upstreams: parts.upstreams.map(upstreamReport),
+    queries: queryReport(parts),
+    cache: { ...parts.cache, limitOctets: parts.cacheLimitOctets },
+    state: stateReport(parts),
+  };
+}
+
+function endpointReport(snapshot: ClusterSnapshot): EndpointReport {
+  const { held } = snapshot;
+  return {
+    cluster: snapshot.cluster,
+    region: snapshot.region,
+    endpoint: snapshot.endpoint,
+    basis: snapshot.basis,
+    ttlSeconds: snapshot.ttlSeconds,
+    lastRefreshFailed: snapshot.lastRefreshFailed,
+    addresses: snapshot.addresses.map(({ address, isDead, provenance }) => ({
+      address,
+      isDead,
+      seenBy: Object.keys(provenance),
+    })),
+    changedAgeSeconds: optionalSeconds(snapshot.changedAgoMs),
+    confirmedAgeSeconds: optionalSeconds(snapshot.confirmedAgoMs),
+    sources: snapshot.sources.map(sourceReport),
+    held: held && {
+      addresses: [...held.addresses],
+      reason: held.reason,
+      ageSeconds: seconds(held.heldForMs),
+    },
+    disagreement: snapshot.disagreement !== undefined,
+    likelyCause: snapshot.likelyCause,
+    refusedAddresses: snapshot.refused.map(({ address }) => address),
+    warnings: [...snapshot.warnings],
+  };
+}
+
+function sourceReport(source: SourceSnapshot): EndpointReport['sources'][number] {
+  const { lastFailure } = source;
+  return {
+    source: source.source,
+    latest: source.latest,
+    ageSeconds: optionalSeconds(source.lastSuccessAgoMs),
+    lastFailure: lastFailure && {
+      reason: lastFailure.reason,
+      detail: lastFailure.detail,
+      ageSeconds: seconds(lastFailure.agoMs),
+    },
+    nextAttemptInSeconds: optionalSeconds(source.nextAttemptInMs),
+    addresses: source.addresses && [...source.addresses],
+    refreshes: { ...source.stats.refreshes },
+    durationSecondsSum: seconds(source.stats.durationMsSum),
+  };
+}
+
+function upstreamReport(upstream: UpstreamSnapshot): UpstreamReport {
+  return {
+    upstream: upstream.upstream,
+    isHealthy: upstream.isUp,
+    rttSeconds: optionalSeconds(upstream.rttMs),
+    inFlight: upstream.inFlight,
+    exchanges: { ...upstream.exchanges },
+    failures: { ...upstream.failures },
+    mismatched: upstream.mismatched,
+    isLooping: upstream.isLooping,
+  };
+}
+
+function queryReport({ intake, counters }: ReportParts): StatusReport['queries'] {
+  const { origins, rcodes } = counters.read();
+  const of = (metric: CountMeaning['metric']) =>
+    Object.fromEntries(
+      Object.entries(COUNT_MEANINGS)
+        .filter(([, meaning]) => meaning.metric === metric)
+        // the assertion: entries() forgets that the keys are those of COUNT
+        .map(([name, { label }]) => [label, intake.counters.get(name as CountName)]),
+    );
+  return {
+    received: of('received'),
+    replies: of('replies'),
+    answers: origins,
+    rcodes,
+    dropped: of('dropped'),
+    limited: of('limited'),
+    faults: of('faults'),
+    sendErrors: of('sendErrors'),
+    connections: of('connections'),
+    pending: intake.pending,
+  };
+}
+
+function stateReport(parts: ReportParts): StatusReport['state'] {
+  const { store, clock } = parts;
+  return {
+    directory: parts.stateDirectory,
+    generation: store.generation,
+    isPending: store.pending,
+    savedAgeSeconds:
+      store.lastSavedMs === undefined ? undefined : seconds(clock.wallMs() - store.lastSavedMs),
+    saveFailures: parts.refresh.saving.saveFailures,
+    failure: store.lastFailure?.detail,
+    faults: [...parts.stateFaults],
+  };
+}
+
+/** Whole milliseconds as seconds; a clock that was set back makes no negative age. */
+function seconds(ms: number): number {
+  return Math.max(0, Math.round(ms) / 1000);
+}
+
+function optionalSeconds(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : seconds(ms);
+}

@@ -1,0 +1,100 @@
+/** The configuration mapped onto what each room declares for itself: the only place where both are known. Pure. */
+import type {
+  ClusterConfig,
+  Config,
+  SocketAddress,
+  Upstream as UpstreamConfig,
+  ZoneConfig,
+} from '../config/config.ts';
+import type { ClusterSettings, RefreshTimes } from '../refresh/cluster-settings.ts';
+import { createSources, type SourceConnections } from '../refresh/sources/connect-sources.ts';
+import type { AnswerCacheSettings } from '../serving/answer-cache/answer-cache.ts';
+import type { ForwardSettings } from '../serving/forwarder/forward-settings.ts';
+import type { Upstream, UpstreamGroup } from '../serving/forwarder/upstream.ts';
+import type { TcpLimits } from '../serving/listener/tcp-slots.ts';
+import type { ZoneRule } from '../serving/local-zones/zone-rules.ts';
+
+export function upstreamOf(upstream: UpstreamConfig): Upstream {
+  const { address, port } = upstream;
+  const text = socketText({ address, port });
+  if (upstream.transport === 'plain') return { text, address, port };
+  return {
+    text: `tls://${text}#${upstream.serverName}`,
+    address,
+    port,
+    tls: { serverName: upstream.serverName },
+  };
+}
+
+export function socketText({ address, port }: SocketAddress): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** The group for names without a rule of their own. */
+export function defaultGroup(config: Config): UpstreamGroup {
+  return { name: '.', upstreams: config.upstreams.map(upstreamOf) };
+}
+
+/** The zone rules, each forwarding one with the group that it forwards to. */
+export function zoneRules(config: Config): readonly ZoneRule<UpstreamGroup>[] {
+  return config.zones.map(zoneRule);
+}
+
+function zoneRule(zone: ZoneConfig): ZoneRule<UpstreamGroup> {
+  const { name } = zone;
+  switch (zone.kind) {
+    case 'forward':
+      return { name, forwardTo: { name, upstreams: zone.forwardTo.map(upstreamOf) } };
+    case 'answer':
+      return { name, answer: zone.answer };
+    case 'records':
+      return { name, records: zone.records };
+  }
+}
+
+/** Every group that something is forwarded to. */
+export function upstreamGroups(config: Config): readonly UpstreamGroup[] {
+  const ofZones = zoneRules(config).flatMap((rule) => ('forwardTo' in rule ? [rule.forwardTo] : []));
+  return [defaultGroup(config), ...ofZones];
+}
+
+export function forwardSettings({ forward }: Config): ForwardSettings {
+  return forward;
+}
+
+export function cacheSettings({ cache }: Config): AnswerCacheSettings {
+  return cache;
+}
+
+export function tcpLimits({ limits }: Config): TcpLimits {
+  return {
+    connections: limits.tcpConnections,
+    connectionsPerClient: limits.tcpConnectionsPerClient,
+    idleMs: limits.tcpIdleMs,
+    frameMs: limits.tcpFrameMs,
+    pipelined: limits.tcpPipelined,
+  };
+}
+
+export function refreshTimes({ refresh }: Config): RefreshTimes {
+  return refresh;
+}
+
+export function clusterSettings(config: Config, connections: SourceConnections): readonly ClusterSettings[] {
+  return config.clusters.map((cluster) => oneCluster(cluster, connections));
+}
+
+function oneCluster(cluster: ClusterConfig, connections: SourceConnections): ClusterSettings {
+  const { name, region, endpoint, vpcId, allowedAddresses, pin, probe, profile, route53 } = cluster;
+  const zoneId = route53?.kind === 'zone' ? route53.zoneId : undefined;
+  return {
+    name,
+    ...(region === undefined ? {} : { region }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(vpcId === undefined ? {} : { vpcId }),
+    allowedAddresses,
+    pin,
+    sources: createSources({ sources: cluster.sources, profile, route53: { zoneId } }, connections),
+    ...(probe.enabled ? { probe } : {}),
+  };
+}

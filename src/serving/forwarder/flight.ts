@@ -1,0 +1,220 @@
+/**
+ * One question on its way: which upstream is asked, what happens when it fails, and what its askers get in the end.
+ *
+ * Upstreams are asked in the operator's order, those that are down left out; health decides who takes part and not who
+ * comes first, so that an answer comes from where the operator expects it. (Ordering by RTT would send everything to
+ * whichever cache is warm, and back, with every hiccup.)
+ */
+import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
+import type { Answer, AttemptFailure, AttemptListener } from './attempt.ts';
+import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
+import { type ForwardFailureReason, type ForwardOutcome, forwardFailure } from './forward-outcome.ts';
+import type { Question } from './question.ts';
+import type { Upstream } from './upstream.ts';
+
+/** What a flight needs of an upstream's client. */
+export interface Askable {
+  readonly upstream: Upstream;
+  /** Why the last attempt failed, whoever made it. */
+  readonly lastFailure: AttemptFailure | undefined;
+  isUsable(nowMs: number): boolean;
+  isLooping(nowMs: number): boolean;
+  ask(question: Question, doublings: number, listener: AttemptListener): void;
+}
+
+export interface FlightPlan {
+  readonly question: Question;
+  readonly clients: readonly Askable[];
+  readonly sweep: DeadlineSweep;
+  readonly deadlineMs: number;
+  /** The same upstream is asked again no sooner than this after it failed at once. */
+  readonly pauseMs: number;
+  nowMs(): number;
+  landed(outcome: ForwardOutcome): void;
+}
+
+interface Candidate {
+  readonly client: Askable;
+  attempts: number;
+  /** Has said all that it will say about this question. */
+  isDone: boolean;
+  notBeforeMs: number;
+}
+
+export class Flight implements Deadline {
+  dueAtMs: number;
+  readonly #plan: FlightPlan;
+  readonly #candidates: Candidate[];
+  readonly #endsAtMs: number;
+  /** Attempts whose reply may still come in time. */
+  #timely = 0;
+  /** The last SERVFAIL or REFUSED: better than nothing. */
+  #unhelpful: { readonly answer: Answer; readonly from: string } | undefined;
+  #lastFailure: AttemptFailure | undefined;
+  #hasLanded = false;
+
+  constructor(plan: FlightPlan) {
+    this.#plan = plan;
+    this.#candidates = plan.clients.map((client) => ({ client, attempts: 0, isDone: false, notBeforeMs: 0 }));
+    this.#endsAtMs = plan.nowMs() + plan.deadlineMs;
+    this.dueAtMs = this.#endsAtMs;
+  }
+
+  start(): void {
+    this.#plan.sweep.add(this);
+    this.#next();
+  }
+
+  /** The deadline has passed, or the pause before the next attempt is over. */
+  onDue(): void {
+    if (this.dueAtMs >= this.#endsAtMs) {
+      this.#land(this.#lastResort());
+      return;
+    }
+    this.dueAtMs = this.#endsAtMs;
+    this.#plan.sweep.add(this);
+    this.#next();
+  }
+
+  /** Ends it from outside. */
+  cancel(reason: ForwardFailureReason, detail: string): void {
+    this.#land(forwardFailure(reason, detail));
+  }
+
+  /** Asks the next upstream, unless one is being asked; lands where there is none. */
+  #next(): void {
+    if (this.#hasLanded || this.#timely > 0) return;
+    const nowMs = this.#plan.nowMs();
+    const candidate = this.#choose(nowMs);
+    if (candidate === undefined) {
+      this.#land(this.#lastResort());
+    } else if (candidate.notBeforeMs > nowMs) {
+      this.dueAtMs = Math.min(candidate.notBeforeMs, this.#endsAtMs);
+      this.#plan.sweep.add(this);
+    } else {
+      this.#ask(candidate);
+    }
+  }
+
+  /** The usable one that was asked least often; the operator's order decides between equals. */
+  #choose(nowMs: number): Candidate | undefined {
+    let best: Candidate | undefined;
+    for (const candidate of this.#candidates) {
+      if (candidate.isDone || !candidate.client.isUsable(nowMs)) continue;
+      // with an answer of some kind in hand nobody is asked twice: the client has waited long enough
+      if (this.#unhelpful !== undefined && candidate.attempts > 0) continue;
+      if (best === undefined || candidate.attempts < best.attempts) best = candidate;
+    }
+    return best;
+  }
+
+  #ask(candidate: Candidate): void {
+    let isTimely = true;
+    const noLongerTimely = (): void => {
+      if (isTimely) this.#timely--;
+      isTimely = false;
+    };
+    this.#timely++;
+    candidate.client.ask(this.#plan.question, candidate.attempts++, {
+      onAnswer: (answer) => {
+        noLongerTimely();
+        this.#answered(candidate, answer);
+      },
+      onFailure: (failure) => {
+        noLongerTimely();
+        this.#failed(candidate, failure);
+      },
+      onOverdue: () => {
+        noLongerTimely();
+        this.#lastFailure = { reason: 'timeout', detail: describe(candidate.client, 'no reply in time') };
+        this.#next();
+      },
+    });
+  }
+
+  #answered(candidate: Candidate, answer: Answer): void {
+    if (this.#hasLanded) return;
+    const from = candidate.client.upstream.text;
+    const { rcode } = answer.index;
+    if (rcode !== RCODE.SERVFAIL && rcode !== RCODE.REFUSED) {
+      this.#land(response(answer, from));
+      return;
+    }
+    this.#unhelpful = { answer, from };
+    candidate.isDone = true;
+    const nowMs = this.#plan.nowMs();
+    // where this one was asked a second time meanwhile, that would only bring the same
+    if (this.#candidates.every(({ isDone, client }) => isDone || !client.isUsable(nowMs))) {
+      this.#land(this.#lastResort());
+    } else {
+      this.#next();
+    }
+  }
+
+  #failed(candidate: Candidate, failure: AttemptFailure): void {
+    if (this.#hasLanded) return;
+    this.#lastFailure = { reason: failure.reason, detail: describe(candidate.client, failure.detail) };
+    if (failure.reason === 'malformed' || failure.reason === 'loop') candidate.isDone = true;
+    candidate.notBeforeMs = this.#plan.nowMs() + this.#plan.pauseMs;
+    this.#next();
+  }
+
+  /**
+   * What there is when nobody is left to ask. REFUSED is passed on only where all who were asked said so: as the
+   * answer to a dead upstream, musl would wait for 5 s on it.
+   */
+  #lastResort(): ForwardOutcome {
+    if (this.#unhelpful !== undefined) {
+      const { answer, from } = this.#unhelpful;
+      const allAgree = this.#candidates.every(({ attempts, isDone }) => attempts === 0 || isDone);
+      if (allAgree || answer.index.rcode === RCODE.SERVFAIL) return response(answer, from);
+      const detail = describe({ upstream: { text: from } }, rcodeName(answer.index.rcode));
+      return failureOf(this.#lastFailure?.reason, `${this.#lastFailure?.detail}; ${detail}`);
+    }
+    if (this.#lastFailure === undefined) return nobodyUsable(this.#plan.clients, this.#plan.nowMs());
+    return failureOf(this.#lastFailure.reason, this.#lastFailure.detail);
+  }
+
+  #land(outcome: ForwardOutcome): void {
+    if (this.#hasLanded) return;
+    this.#hasLanded = true;
+    this.#plan.sweep.delete(this);
+    this.#plan.landed(outcome);
+  }
+}
+
+/** The outcome where no upstream is worth asking, and why. */
+export function nobodyUsable(clients: readonly Askable[], nowMs: number): ForwardOutcome {
+  const reasons = clients.map((client) =>
+    describe(client, client.isLooping(nowMs) ? 'loop' : (client.lastFailure?.detail ?? 'down')),
+  );
+  const detail = `no upstream to ask: ${reasons.join(', ')}`;
+  if (clients.some((client) => client.isLooping(nowMs))) return forwardFailure('loop', detail);
+  const isNetwork = clients.length > 0 && clients.every(({ lastFailure }) => isNetworkError(lastFailure));
+  return { ...forwardFailure('all-down', detail), ...(isNetwork ? NETWORK_CODE : {}) };
+}
+
+const NETWORK_CODE = { extendedError: forwardFailure('network', '').extendedError };
+
+function isNetworkError(failure: AttemptFailure | undefined): boolean {
+  return failure?.reason === 'network' || failure?.reason === 'tls';
+}
+
+function describe(client: { readonly upstream: { readonly text: string } }, what: string): string {
+  return `"${client.upstream.text}": ${what}`;
+}
+
+function response({ octets, index, rttMs }: Answer, upstream: string): ForwardOutcome {
+  return { kind: 'response', octets, index, upstream, rttMs };
+}
+
+function failureOf(reason: AttemptFailure['reason'] | undefined, detail: string): ForwardOutcome {
+  switch (reason) {
+    case 'malformed':
+    case 'loop':
+    case 'timeout':
+      return forwardFailure(reason, detail);
+    default:
+      return forwardFailure('network', detail);
+  }
+}

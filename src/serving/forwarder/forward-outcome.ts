@@ -1,0 +1,40 @@
+/** How forwarding a question ends. */
+import type { ResponseIndex } from '../../protocol/wire/response.ts';
+import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
+
+export type ForwardFailureReason = 'timeout' | 'network' | 'all-down' | 'overloaded' | 'loop' | 'malformed';
+
+export interface ForwardedResponse {
+  readonly kind: 'response';
+  /** As the upstream sent it, its own ID, question case and OPT included. Shared by all who asked: never change it. */
+  readonly octets: Uint8Array;
+  readonly index: ResponseIndex;
+  /** The text of the upstream that answered. */
+  readonly upstream: string;
+  readonly rttMs: number;
+}
+
+export interface ForwardFailure {
+  readonly kind: 'failed';
+  /** INFO-CODE for the SERVFAIL that the client gets (RFC 8914). */
+  readonly extendedError: number;
+  readonly reason: ForwardFailureReason;
+  readonly detail: string;
+}
+
+export type ForwardOutcome = ForwardedResponse | ForwardFailure;
+
+const OTHER_ERROR = 0; // RFC 8914 section 4.1: there is no code for being too busy
+
+const EXTENDED_ERRORS: Readonly<Record<ForwardFailureReason, number>> = {
+  timeout: EXTENDED_ERROR.NO_REACHABLE_AUTHORITY,
+  'all-down': EXTENDED_ERROR.NO_REACHABLE_AUTHORITY,
+  network: EXTENDED_ERROR.NETWORK_ERROR,
+  loop: EXTENDED_ERROR.NETWORK_ERROR,
+  malformed: EXTENDED_ERROR.NETWORK_ERROR,
+  overloaded: OTHER_ERROR,
+};
+
+export function forwardFailure(reason: ForwardFailureReason, detail: string): ForwardFailure {
+  return { kind: 'failed', reason, detail, extendedError: EXTENDED_ERRORS[reason] };
+}

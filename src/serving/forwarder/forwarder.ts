@@ -1,0 +1,271 @@
+/**
+ * The forwarder sends a client's question to an upstream resolver and brings back what it says, octet for octet.
+ *
+ *     forward -> coalesce -> flight -> attempt -> exchange -> socket
+ *                (identical  (which    (one       (one query,
+ *                 questions)  upstream) upstream)  one reply)
+ *
+ * It knows upstreams, their health, and how to tell a reply from a forgery. It refuses to know what a response means
+ * to a client, what may be cached, which zone a name belongs to, and what to say when it fails: the resolver does.
+ * RFC 5452 (forged answers), RFC 7766 (TCP), RFC 7858 and 8310 (TLS), RFC 6891 (EDNS), RFC 6298 (timeouts).
+ */
+import type { Log } from '../../log/log.ts';
+import type { Query } from '../../protocol/wire/query.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Random } from '../../runtime/random.ts';
+import type { Timers } from '../../runtime/timers.ts';
+import type { AttemptFailure } from './attempt.ts';
+import { DeadlineSweep } from './deadline-sweep.ts';
+import { type Exchange, sameQuestion } from './exchange.ts';
+import { Flight, nobodyUsable } from './flight.ts';
+import { type ForwardOutcome, forwardFailure } from './forward-outcome.ts';
+import { DEFAULT_SETTINGS, type ForwardSettings } from './forward-settings.ts';
+import { OwnIds } from './own-ids.ts';
+import { Probing } from './probing.ts';
+import { type Question, questionKey, questionOf } from './question.ts';
+import { addressQuery, type ResolvedName, resolvedName } from './resolved-name.ts';
+import { socketTransports, type Transports } from './transports.ts';
+import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
+import {
+  type ClientContext,
+  UpstreamClient,
+  type UpstreamEvidence,
+  type UpstreamSnapshot,
+} from './upstream-client.ts';
+
+export interface ForwarderOptions {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+  readonly groups: readonly UpstreamGroup[];
+  readonly settings?: Partial<ForwardSettings>;
+  /** Certificates in PEM that TLS upstreams are verified with, in place of the system's. */
+  readonly ca?: readonly string[];
+  /** Called for a change, and at most once a second for more of the same. */
+  readonly onEvidence?: (evidence: UpstreamEvidence) => void;
+  readonly onUpstreamUp?: (upstream: Upstream) => void;
+  readonly onUpstreamDown?: (upstream: Upstream) => void;
+  /** Real sockets, unless a test brings its own. */
+  readonly transports?: Transports;
+}
+
+export interface ForwarderSnapshot {
+  readonly upstreams: readonly UpstreamSnapshot[];
+  /** Questions on their way now. */
+  readonly inFlight: number;
+  /** Questions that joined one on its way. */
+  readonly coalesced: number;
+  readonly overloaded: number;
+  /** Questions that failed at once because no upstream was worth asking. */
+  readonly failedFast: number;
+}
+
+export class Forwarder {
+  readonly #options: ForwarderOptions;
+  readonly #sweep: DeadlineSweep;
+  readonly #ownIds = new OwnIds();
+  readonly #probing: Probing;
+  readonly #context: ClientContext;
+  #settings: ForwardSettings;
+  readonly #clients = new Map<string, UpstreamClient>();
+  #groups: ReadonlyMap<string, readonly UpstreamClient[]> = new Map();
+  readonly #flights = new Map<
+    string,
+    { readonly flight: Flight; readonly outcome: Promise<ForwardOutcome> }
+  >();
+  #coalesced = 0;
+  #overloaded = 0;
+  #failedFast = 0;
+  #isClosed = false;
+  readonly #loopsLogged = new WeakSet<UpstreamClient>();
+
+  constructor(options: ForwarderOptions) {
+    this.#options = options;
+    this.#settings = { ...DEFAULT_SETTINGS, ...options.settings };
+    this.#sweep = new DeadlineSweep(options.clock, options.timers);
+    this.#probing = new Probing(options.timers);
+    this.#context = this.#clientContext();
+    this.reconfigure(options.groups);
+  }
+
+  /**
+   * Asks the upstreams of a group that was configured. Never rejects. Keep `query` unchanged until it resolves (pass
+   * a copy). Identical questions that are on their way to the same group share one outcome.
+   */
+  forward(query: Query, group: UpstreamGroup): Promise<ForwardOutcome> {
+    return this.#forward(questionOf(query), group, this.#settings.inFlight);
+  }
+
+  /** An A query for `name`, past any cache of ours and past the limit on questions in flight. Never rejects. */
+  async resolveAddresses(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<ResolvedName> {
+    const query = addressQuery(name);
+    if ('kind' in query) return query;
+    const outcome = this.#forward(questionOf(query), group, Number.POSITIVE_INFINITY).then(resolvedName);
+    return Promise.race([outcome, aborted(signal)]);
+  }
+
+  /**
+   * Whether an incoming query is an exchange of our own that has come back to us: same ID, same question. Cheap:
+   * all but one in some thousand queries are told apart by their ID alone.
+   */
+  isOwnExchange(query: Query): boolean {
+    return this.#ownIds.has(query.id) && this.#findOwn(query) !== undefined;
+  }
+
+  /** Fails the exchange that came back as this query, and avoids its upstream for half a minute. */
+  noteLoop(query: Query): void {
+    const own = this.#findOwn(query);
+    if (own === undefined) return;
+    if (!this.#loopsLogged.has(own.client)) {
+      this.#loopsLogged.add(own.client);
+      const fields = { upstream: own.client.upstream.text };
+      this.#options.log.warn(fields, 'upstream sends our own queries back to us: check where it forwards to');
+    }
+    own.client.noteLoop(own.exchange);
+  }
+
+  /** Whether no upstream of the group is worth asking at this moment: a question would fail at once. */
+  isDown(group: UpstreamGroup): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    return !(this.#groups.get(group.name) ?? []).some((client) => client.isUsable(nowMs));
+  }
+
+  /** Takes new groups and settings. Upstreams that stay keep their health and connections; questions on their way go on. */
+  reconfigure(groups: readonly UpstreamGroup[], settings: Partial<ForwardSettings> = {}): void {
+    this.#settings = { ...this.#settings, ...settings };
+    const wanted = new Map(
+      groups.flatMap(({ upstreams }) => upstreams.map((upstream) => [upstreamKey(upstream), upstream])),
+    );
+    for (const [key, client] of this.#clients) {
+      if (wanted.has(key)) continue;
+      this.#clients.delete(key);
+      this.#probing.forget(client);
+      client.retire();
+    }
+    this.#groups = new Map(
+      groups.map(({ name, upstreams }) => [name, upstreams.map((upstream) => this.#client(upstream))]),
+    );
+  }
+
+  snapshot(): ForwarderSnapshot {
+    return {
+      upstreams: [...this.#clients.values()].map((client) => client.snapshot()),
+      inFlight: this.#flights.size,
+      coalesced: this.#coalesced,
+      overloaded: this.#overloaded,
+      failedFast: this.#failedFast,
+    };
+  }
+
+  /** Closes every socket; questions on their way fail. */
+  close(): void {
+    this.#isClosed = true;
+    this.#probing.close();
+    for (const { flight } of [...this.#flights.values()])
+      flight.cancel('network', 'the forwarder is closing');
+    for (const client of this.#clients.values()) client.close();
+    this.#sweep.close();
+  }
+
+  #forward(question: Question, group: UpstreamGroup, limit: number): Promise<ForwardOutcome> {
+    const key = `${questionKey(question)}${group.name}`;
+    const joined = this.#flights.get(key);
+    if (joined !== undefined) {
+      this.#coalesced++;
+      return joined.outcome;
+    }
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#isClosed) return Promise.resolve(forwardFailure('network', 'the forwarder is closed'));
+    const clients = this.#groups.get(group.name);
+    if (clients === undefined) {
+      return Promise.resolve(forwardFailure('all-down', `no upstreams are configured for "${group.name}"`));
+    }
+    if (!clients.some((client) => client.isUsable(nowMs))) {
+      this.#failedFast++;
+      return Promise.resolve(nobodyUsable(clients, nowMs));
+    }
+    if (this.#flights.size >= limit) {
+      this.#overloaded++;
+      return Promise.resolve(forwardFailure('overloaded', `${limit} questions are on their way`));
+    }
+    return this.#launch(key, question, clients);
+  }
+
+  #launch(key: string, question: Question, clients: readonly UpstreamClient[]): Promise<ForwardOutcome> {
+    const { promise, resolve } = Promise.withResolvers<ForwardOutcome>();
+    const flight = new Flight({
+      question,
+      clients,
+      sweep: this.#sweep,
+      deadlineMs: this.#settings.deadlineMs,
+      pauseMs: this.#settings.attemptMinMs,
+      nowMs: () => this.#options.clock.monotonicMs(),
+      landed: (outcome) => {
+        this.#flights.delete(key);
+        resolve(outcome);
+      },
+    });
+    this.#flights.set(key, { flight, outcome: promise });
+    flight.start();
+    return promise;
+  }
+
+  #client(upstream: Upstream): UpstreamClient {
+    const key = upstreamKey(upstream);
+    let client = this.#clients.get(key);
+    if (client === undefined) {
+      client = new UpstreamClient(upstream, this.#context);
+      this.#clients.set(key, client);
+    }
+    return client;
+  }
+
+  #clientContext(): ClientContext {
+    const { clock, timers, random, log, ca, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
+    const sockets = { clock, timers, random, ownIds: this.#ownIds, ...(ca === undefined ? {} : { ca }) };
+    return {
+      clock,
+      random,
+      sweep: this.#sweep,
+      transports: this.#options.transports ?? socketTransports(sockets),
+      settings: () => this.#settings,
+      onEvidence: (evidence) => onEvidence?.(evidence),
+      onStrike: (client) => this.#probing.verify(client),
+      onDown: (client, failure) => {
+        log.warn(downFields(client, failure), 'upstream is down');
+        this.#probing.watch(client);
+        onUpstreamDown?.(client.upstream);
+      },
+      onUp: (client) => {
+        log.info({ upstream: client.upstream.text }, 'upstream is up');
+        onUpstreamUp?.(client.upstream);
+      },
+      onWithoutEdns: (client) => {
+        log.info({ upstream: client.upstream.text }, 'upstream refuses EDNS: asking without it for a while');
+      },
+    };
+  }
+
+  #findOwn(query: Query): { readonly client: UpstreamClient; readonly exchange: Exchange } | undefined {
+    for (const client of this.#clients.values()) {
+      for (const exchange of client.withId(query.id)) {
+        // whoever is in between may have changed the case
+        if (sameQuestion(exchange, query.octets, query.start, false)) return { client, exchange };
+      }
+    }
+    return undefined;
+  }
+}
+
+function downFields(client: UpstreamClient, failure: AttemptFailure): object {
+  return { upstream: client.upstream.text, reason: failure.reason, detail: failure.detail };
+}
+
+function aborted(signal: AbortSignal): Promise<ResolvedName> {
+  const given: ResolvedName = { kind: 'failed', reason: 'timeout', detail: 'given up by the caller' };
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve(given);
+    signal.addEventListener('abort', () => resolve(given), { once: true });
+  });
+}

@@ -1,0 +1,63 @@
+/** What a forwarded A query says about a name's addresses, for the refresh journey. */
+import { composeQuery, parseQuery, Query } from '../../protocol/wire/query.ts';
+import { readAddresses } from '../../protocol/wire/response.ts';
+import { CLASS } from '../../protocol/words/classes.ts';
+import { NameError, nameToWire } from '../../protocol/words/name.ts';
+import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
+import { TYPE } from '../../protocol/words/types.ts';
+import type { ForwardFailureReason, ForwardOutcome } from './forward-outcome.ts';
+
+export type ResolvedName =
+  | { readonly kind: 'addresses'; readonly addresses: readonly string[]; readonly ttlSeconds: number }
+  | { readonly kind: 'no-addresses'; readonly rcode: number }
+  | {
+      readonly kind: 'failed';
+      readonly reason: 'timeout' | 'network' | 'servfail' | 'malformed';
+      readonly detail: string;
+    };
+
+/** The A query for a name, or why there cannot be one. */
+export function addressQuery(name: string): Query | ResolvedName {
+  let wire: Uint8Array;
+  try {
+    wire = nameToWire(name);
+  } catch (error) {
+    if (!(error instanceof NameError)) throw error;
+    return { kind: 'failed', reason: 'malformed', detail: error.message };
+  }
+  const octets = composeQuery({
+    id: 0,
+    name: wire,
+    qtype: TYPE.A,
+    qclass: CLASS.IN,
+    recursionDesired: true,
+    checkingDisabled: false,
+    edns: { dnssecOk: false },
+  });
+  const query = new Query();
+  parseQuery(query, octets, 0, octets.length);
+  return query;
+}
+
+const REASONS: Readonly<Record<ForwardFailureReason, 'timeout' | 'network' | 'malformed'>> = {
+  timeout: 'timeout',
+  'all-down': 'timeout',
+  overloaded: 'timeout',
+  network: 'network',
+  loop: 'network',
+  malformed: 'malformed',
+};
+
+export function resolvedName(outcome: ForwardOutcome): ResolvedName {
+  if (outcome.kind === 'failed') {
+    return { kind: 'failed', reason: REASONS[outcome.reason], detail: outcome.detail };
+  }
+  const { octets, index, upstream } = outcome;
+  if (index.rcode === RCODE.NOERROR || index.rcode === RCODE.NXDOMAIN) {
+    const { addresses, ttlSeconds } = readAddresses(octets, index);
+    if (addresses.length > 0) return { kind: 'addresses', addresses, ttlSeconds };
+    return { kind: 'no-addresses', rcode: index.rcode };
+  }
+  // no word about the name: whoever looks must not take it for one
+  return { kind: 'failed', reason: 'servfail', detail: `"${upstream}": ${rcodeName(index.rcode)}` };
+}

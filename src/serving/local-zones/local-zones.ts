@@ -1,0 +1,99 @@
+/**
+ * The names that are answered or routed here by rule: special-use names, and the operator's own zones. Built whole
+ * from options and never changed; a reload builds another. The longest name that the question's name is equal to or
+ * lies under decides; of two rules for the same name the operator's wins over the special-use name's. Every answer is
+ * composed when the zones are built, so a look-up makes no object and no string.
+ *
+ * The room refuses to know what forwarding is (a route is a value that it hands back), what is cached, who asks, and
+ * whether the link is up. It is for class IN alone. RFC 6761, RFC 6303, RFC 7793, RFC 7686, RFC 8375, RFC 9462,
+ * RFC 9476, RFC 8482, RFC 2308.
+ */
+import { NameMap } from '../../protocol/wire/name-map.ts';
+import type { Query } from '../../protocol/wire/query.ts';
+import { isAtOrUnder, parentName } from '../../protocol/words/name.ts';
+import { TYPE } from '../../protocol/words/types.ts';
+import {
+  anyType,
+  type FindingsByType,
+  type LocalFinding,
+  ownFindings,
+  REFUSED_BY_RULE,
+  SERVFAIL_BY_RULE,
+} from './finding.ts';
+import { sharedAnswers } from './shared-answers.ts';
+import { SPECIAL_NAMES } from './special-names.ts';
+import { specialZone } from './special-zones.ts';
+import { staticZone } from './static-zone.ts';
+import { type SoundRule, soundRules, type ZoneRule } from './zone-rules.ts';
+
+export interface LocalZonesOptions<Route> {
+  readonly rules: readonly ZoneRule<Route>[];
+}
+
+interface Place<Route> {
+  /** Labels of the name that this is said of. */
+  readonly labels: number;
+  readonly own: FindingsByType<Route>;
+  readonly under: FindingsByType<Route>;
+  readonly isDsElsewhere: boolean;
+}
+
+export class LocalZones<Route> {
+  readonly #places = new NameMap<Place<Route>>();
+
+  /** Throws LocalZonesError, with every fault, where the rules cannot be served. */
+  constructor(options: LocalZonesOptions<Route>) {
+    const rules = soundRules(options.rules);
+    for (const special of SPECIAL_NAMES) {
+      const { own, under, isDsElsewhere } = specialZone(special);
+      this.#add(special.name, own, under, isDsElsewhere);
+    }
+    for (const rule of rules) this.#addRule(rule, rules);
+  }
+
+  /** What holds for the question; `undefined` where no rule does. The query's class is IN. */
+  find(query: Query): LocalFinding<Route> | undefined {
+    const place = this.#places.closest(query);
+    if (place === undefined) return undefined;
+    const isOwn = query.labelCount === place.labels;
+    if (isOwn && place.isDsElsewhere && query.qtype === TYPE.DS) return undefined;
+    const findings = isOwn ? place.own : place.under;
+    return findings.byType.get(query.qtype) ?? findings.otherTypes;
+  }
+
+  #add(name: string, own: FindingsByType<Route>, under: FindingsByType<Route>, isDsElsewhere = false): void {
+    this.#places.set(name, { labels: labelCount(name), own, under, isDsElsewhere });
+  }
+
+  #addRule(rule: SoundRule<Route>, rules: readonly SoundRule<Route>[]): void {
+    if ('forwardTo' in rule) {
+      const forward = anyType<Route>({ kind: 'forward', route: rule.forwardTo });
+      this.#add(rule.name, forward, forward);
+    } else if ('answer' in rule) {
+      const findings = answerFindings(rule.name, rule.answer);
+      this.#add(rule.name, findings, findings);
+    } else {
+      const below = rules.filter(({ name }) => name !== rule.name && isAtOrUnder(name, rule.name));
+      const isOurs = (name: string) => !below.some((other) => isAtOrUnder(name, other.name));
+      const { names, otherNames } = staticZone(rule.name, rule.records, isOurs);
+      for (const [name, findings] of names) this.#add(name, findings, otherNames);
+    }
+  }
+}
+
+function answerFindings(name: string, answer: 'nxdomain' | 'servfail' | 'refused'): FindingsByType<never> {
+  switch (answer) {
+    case 'nxdomain':
+      return ownFindings(sharedAnswers(name).noName);
+    case 'servfail':
+      return anyType(SERVFAIL_BY_RULE);
+    case 'refused':
+      return anyType(REFUSED_BY_RULE);
+  }
+}
+
+function labelCount(name: string): number {
+  let count = 0;
+  for (let rest = name; rest !== '.'; rest = parentName(rest) ?? '.') count++;
+  return count;
+}

@@ -1,0 +1,135 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { isInside, readNetwork, readSocketAddress } from '../../src/config/kinds/address.ts';
+import { readDomainName } from '../../src/config/kinds/domain-name.ts';
+import { durationText, readDuration } from '../../src/config/kinds/duration.ts';
+import { readSize } from '../../src/config/kinds/size.ts';
+import { readUpstream } from '../../src/config/kinds/upstream.ts';
+import { nameFromWire, nameToWire } from '../../src/protocol/words/name.ts';
+
+const RUNS = Number(process.env['FUZZ_RUNS'] ?? 500);
+const SEED = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7fff_ffff));
+
+t.test('durations and sizes are taken up to their bounds and not beyond', async (t) => {
+  const durations: [text: string, ms: number | undefined][] = [
+    ['999ms', undefined],
+    ['1000ms', 1000],
+    ['1s', 1000],
+    ['90m', 5_400_000],
+    ['2h', 7_200_000],
+    ['7201s', undefined],
+    ['01s', 1000],
+    ['1S', undefined],
+    ['1 s', undefined],
+    ['1.5s', undefined],
+    ['s', undefined],
+    ['999999999999d', undefined],
+    ['9999999999999999999999s', undefined],
+  ];
+  for (const [text, ms] of durations)
+    t.match(readDuration(text, '1s', '2h'), ms === undefined ? { message: String } : { value: ms }, text);
+  const sizes: [text: string, octets: number | undefined][] = [
+    ['1023KiB', undefined],
+    ['1024KiB', 1_048_576],
+    ['1MiB', 1_048_576],
+    ['2GiB', 2_147_483_648],
+    ['2049MiB', undefined],
+    ['64mib', undefined],
+    ['64', undefined],
+  ];
+  for (const [text, octets] of sizes)
+    t.match(
+      readSize(text, '1MiB', '2GiB'),
+      octets === undefined ? { message: String } : { value: octets },
+      text,
+    );
+});
+
+t.test('a duration is written with the largest unit that divides it, and reads back', async (t) => {
+  for (const [ms, text] of [
+    [0, '0ms'],
+    [1, '1ms'],
+    [1500, '1500ms'],
+    [60_000, '1m'],
+    [86_400_000, '1d'],
+    [90_000, '90s'],
+  ] as const) {
+    t.equal(durationText(ms), text);
+  }
+  fc.assert(
+    fc.property(fc.nat(1_000_000_000), (ms) =>
+      t.strictSame(readDuration(durationText(ms), '0s', '365d'), { value: ms }),
+    ),
+    { numRuns: RUNS, seed: SEED },
+  );
+});
+
+t.test('a network is taken only with the address that it starts at', async (t) => {
+  const octets = fc.tuple(fc.nat(255), fc.nat(255), fc.nat(255), fc.nat(255));
+  const property = fc.property(octets, fc.nat(32), (parts, prefix) => {
+    const bits = parts.reduce((all, part) => all * 256n + BigInt(part), 0n);
+    const base = (bits >> BigInt(32 - prefix)) << BigInt(32 - prefix);
+    const text = [24n, 16n, 8n, 0n].map((shift) => (base >> shift) & 255n).join('.');
+    const reading = readNetwork(`${parts.join('.')}/${prefix}`);
+    return 'value' in reading
+      ? base === bits && reading.value === `${text}/${prefix}`
+      : reading.mend === `write ${text}/${prefix}`;
+  });
+  fc.assert(property, { numRuns: RUNS, seed: SEED });
+  t.pass(`seed ${SEED}, ${RUNS} runs`);
+});
+
+t.test('an address is inside a network of its own family only', async (t) => {
+  const cases: [address: string, networks: string[], is: boolean][] = [
+    ['10.1.2.3', ['10.0.0.0/8'], true],
+    ['11.0.0.0', ['10.0.0.0/8'], false],
+    ['11.0.0.0', ['10.0.0.0/8', '11.0.0.0/32'], true],
+    ['fd00::1', ['10.0.0.0/8', 'fc00::/7'], true],
+    ['10.0.0.1', ['::/0'], false],
+    ['::1', ['0.0.0.0/0'], false],
+    ['10.0.0.1', [], false],
+  ];
+  for (const [address, networks, is] of cases)
+    t.equal(isInside(address, networks), is, `${address} in ${networks}`);
+});
+
+t.test('addresses in odd spellings are refused', async (t) => {
+  for (const text of [
+    '1',
+    '0x7f.1',
+    '127.1',
+    '0177.0.0.1',
+    '1.2.3',
+    '1.2.3.4.5',
+    '1.2.3.256',
+    '[1.2.3.4',
+    '[::1',
+    '::1]',
+    '[]',
+    '[::1]53',
+    '1::2::3',
+    ' 10.0.0.1',
+    '10.0.0.1 ',
+  ]) {
+    t.match(readSocketAddress(text, 53, 0), { message: String }, text);
+    t.match(readUpstream(text), { message: String }, text);
+  }
+});
+
+t.test('a name that is taken fits the wire and comes back from it unchanged', async (t) => {
+  const label = fc.oneof(fc.string({ maxLength: 5 }), fc.stringMatching(/^[a-zA-Z0-9_-]{1,64}$/));
+  const names = fc.array(label, { maxLength: 8 }).map((labels) => labels.join('.'));
+  let taken = 0;
+  const property = fc.property(names, (text) => {
+    const reading = readDomainName(text);
+    if (!('value' in reading)) return true;
+    taken++;
+    return nameFromWire(nameToWire(reading.value)) === reading.value;
+  });
+  fc.assert(property, { numRuns: RUNS, seed: SEED });
+  t.ok(taken > 0, 'some are taken');
+  const longest = `${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(61)}`;
+  t.match(readDomainName(longest), { value: longest }, '255 octets on the wire');
+  t.match(readDomainName(`${longest}d`), { message: 'longer than 255 octets' });
+  t.equal(nameToWire(longest).length, 255);
+});

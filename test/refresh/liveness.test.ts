@@ -1,0 +1,108 @@
+import t from 'tap';
+import { deadAddresses, Liveness } from '../../src/refresh/liveness.ts';
+import { VirtualTime } from '../helpers/virtual-time.ts';
+import { evenRandom } from './scripted-source.ts';
+
+const [A, B, C] = ['10.0.0.1', '10.0.0.2', '10.0.0.3'];
+
+function setUp(addresses: readonly string[]) {
+  const time = new VirtualTime();
+  const down = new Set<string>();
+  const changes: string[][] = [];
+  const probes: [string, number, number][] = [];
+  const script = { connect: async (address: string) => !down.has(address) };
+  const liveness = new Liveness({
+    port: 443,
+    intervalMs: 30_000,
+    timeoutMs: 2_000,
+    timers: time,
+    random: evenRandom,
+    connect: (address, port, timeoutMs) => {
+      probes.push([address, port, timeoutMs]);
+      return script.connect(address);
+    },
+    onChange: (dead) => changes.push([...dead]),
+  });
+  liveness.watch(addresses);
+  return { time, down, changes, probes, liveness, script };
+}
+
+t.test('an address is dead after two failures in a row, and alive at once', async (t) => {
+  const { liveness, down, changes } = setUp([A, B]);
+  down.add(A);
+  await liveness.probeOnce();
+  t.strictSame(changes, [], 'one failure is no death');
+  await liveness.probeOnce();
+  t.strictSame(changes, [[A]]);
+  await liveness.probeOnce();
+  t.strictSame(changes, [[A]], 'told only when it changes');
+  down.clear();
+  await liveness.probeOnce();
+  t.strictSame(changes, [[A], []]);
+});
+
+t.test('failures that are not in a row are no death', async (t) => {
+  const { liveness, down, changes } = setUp([A, B]);
+  for (let probe = 0; probe < 6; probe++) {
+    if (probe % 2 === 0) down.add(A);
+    else down.clear();
+    await liveness.probeOnce();
+  }
+  t.strictSame(changes, []);
+});
+
+t.test('with every address dead, none is', async (t) => {
+  const { liveness, down, changes } = setUp([A, B]);
+  down.add(A);
+  await liveness.probeOnce();
+  await liveness.probeOnce();
+  down.add(B);
+  await liveness.probeOnce();
+  await liveness.probeOnce();
+  t.strictSame(changes, [[A], []]);
+  t.strictSame([...deadAddresses(new Map([[A, 9]]))], [], 'nor is the only one');
+  t.strictSame([...deadAddresses(new Map())], []);
+});
+
+t.test('what is known of an address stays while it is served, and goes with it', async (t) => {
+  const { liveness, down, changes } = setUp([A, B]);
+  down.add(A);
+  await liveness.probeOnce();
+  await liveness.probeOnce();
+  liveness.watch([A, B, C]);
+  t.strictSame([...liveness.dead], [A]);
+  liveness.watch([B, C]);
+  t.strictSame([...liveness.dead], []);
+  liveness.watch([A, B, C]);
+  t.strictSame([...liveness.dead], [], 'one that comes back begins alive');
+  t.strictSame(changes, [[A], []]);
+});
+
+t.test('every address is probed at every interval, with port and timeout as configured', async (t) => {
+  const { liveness, time, probes } = setUp([A, B]);
+  liveness.start();
+  await time.advance(0);
+  t.strictSame(probes, [
+    [A, 443, 2_000],
+    [B, 443, 2_000],
+  ]);
+  await time.advance(60_000);
+  t.equal(probes.length, 6);
+  liveness.stop();
+  await time.advance(60_000);
+  t.equal(probes.length, 6);
+  t.equal(time.pendingTimers, 0);
+});
+
+t.test('a connect that rejects or never settles is a failure, and the probes go on', async (t) => {
+  const { liveness, time, script, probes } = setUp([A, B, C]);
+  script.connect = (address) => {
+    if (address === A) return Promise.reject(new Error('a bug'));
+    return address === B ? new Promise(() => {}) : Promise.resolve(true);
+  };
+  liveness.start();
+  await time.advance(70_000);
+  t.strictSame([...liveness.dead], [A, B]);
+  t.equal(probes.length, 9);
+  liveness.stop();
+});

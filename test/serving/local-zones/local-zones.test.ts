@@ -1,0 +1,305 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { indexResponse } from '../../../src/protocol/wire/response.ts';
+import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
+import { LocalZonesError, type ZoneRule } from '../../../src/serving/local-zones/zone-rules.ts';
+import { asked, replyOctets, seen } from './asked.ts';
+
+const build = (...rules: ZoneRule<string>[]) => new LocalZones<string>({ rules });
+const soa = (apex: string) => `${apex} 60 SOA ${apex} nobody.invalid 60`;
+const noName = (apex: string) => `NXDOMAIN |  | ${soa(apex)}`;
+const noData = (apex: string) => `NOERROR |  | ${soa(apex)}`;
+
+const site = build(
+  {
+    name: 'site.example',
+    records: [
+      '@ A 10.0.0.1',
+      '@ NS ns.other.example',
+      '@ MX 10 mail.site.example',
+      '@ TXT "v=spf1 -all"',
+      'www A 10.0.0.2',
+      'www A 10.0.0.3',
+      'www A 10.0.0.3',
+      'www AAAA fd00::2',
+      'deep.er.tree A 10.0.0.4',
+      'alias CNAME www.site.example',
+      'second CNAME alias.site.example',
+      'away CNAME elsewhere.example',
+      'broken CNAME nothing.site.example',
+      'hollow CNAME tree.site.example',
+      'up CNAME @',
+      'routed CNAME x.lab.site.example',
+      'mail A 10.0.0.5',
+    ],
+  },
+  { name: 'lab.site.example', forwardTo: 'lab' },
+);
+
+const www = 'www.site.example 60 A 10.0.0.2; www.site.example 60 A 10.0.0.3';
+const aliasRecord = 'alias.site.example 60 CNAME www.site.example';
+
+const records: readonly [name: string, type: string, want: string][] = [
+  ['site.example', 'A', 'NOERROR | site.example 60 A 10.0.0.1'],
+  ['SITE.Example', 'A', 'NOERROR | site.example 60 A 10.0.0.1'],
+  ['site.example', 'SOA', `NOERROR | ${soa('site.example')}`],
+  ['site.example', 'NS', 'NOERROR | site.example 60 NS ns.other.example'],
+  ['site.example', 'MX', 'NOERROR | site.example 60 MX 10 mail.site.example'],
+  ['site.example', 'TXT', 'NOERROR | site.example 60 TXT ["v=spf1 -all"]'],
+  ['site.example', 'AAAA', noData('site.example')],
+  // never forwarded, whatever the type: RFC 4035 section 3.1.4.1 lets the child answer where it must
+  ['site.example', 'DS', noData('site.example')],
+  ['site.example', 'AXFR', 'REFUSED (prohibited)'],
+  ['www.site.example', 'IXFR', 'REFUSED (prohibited)'],
+  ['nothing.site.example', 'AXFR', 'REFUSED (prohibited)'],
+  ['www.site.example', 'A', `NOERROR | ${www}`],
+  ['www.site.example', 'AAAA', 'NOERROR | www.site.example 60 AAAA fd00::2'],
+  ['www.site.example', 'HTTPS', noData('site.example')],
+  ['www.site.example', 'SOA', noData('site.example')],
+  ['www.site.example', 'ANY', 'NOERROR | www.site.example 60 HINFO RFC8482'],
+  ['under.www.site.example', 'A', noName('site.example')],
+  ['nothing.site.example', 'A', noName('site.example')],
+  ['nothing.site.example', 'ANY', noName('site.example')],
+  ['a.b.c.d.e.site.example', 'AAAA', noName('site.example')],
+  // empty non-terminals (RFC 8020 section 2, RFC 4592 section 2.2.2)
+  ['er.tree.site.example', 'A', noData('site.example')],
+  ['tree.site.example', 'A', noData('site.example')],
+  ['tree.site.example', 'ANY', 'NOERROR | tree.site.example 60 HINFO RFC8482'],
+  ['x.tree.site.example', 'A', noName('site.example')],
+  // aliases (RFC 1034 section 4.3.2)
+  ['alias.site.example', 'A', `NOERROR | ${aliasRecord}; ${www}`],
+  ['alias.site.example', 'AAAA', `NOERROR | ${aliasRecord}; www.site.example 60 AAAA fd00::2`],
+  ['alias.site.example', 'CNAME', `NOERROR | ${aliasRecord}`],
+  ['alias.site.example', 'HTTPS', `NOERROR | ${aliasRecord} | ${soa('site.example')}`],
+  ['alias.site.example', 'ANY', 'NOERROR | alias.site.example 60 HINFO RFC8482'],
+  ['x.alias.site.example', 'A', noName('site.example')],
+  [
+    'second.site.example',
+    'A',
+    `NOERROR | second.site.example 60 CNAME alias.site.example; ${aliasRecord}; ${www}`,
+  ],
+  ['second.site.example', 'CNAME', 'NOERROR | second.site.example 60 CNAME alias.site.example'],
+  ['away.site.example', 'A', 'NOERROR | away.site.example 60 CNAME elsewhere.example'],
+  [
+    'broken.site.example',
+    'A',
+    `NXDOMAIN | broken.site.example 60 CNAME nothing.site.example | ${soa('site.example')}`,
+  ],
+  [
+    'hollow.site.example',
+    'A',
+    `NOERROR | hollow.site.example 60 CNAME tree.site.example | ${soa('site.example')}`,
+  ],
+  ['up.site.example', 'A', 'NOERROR | up.site.example 60 CNAME site.example; site.example 60 A 10.0.0.1'],
+  ['routed.site.example', 'A', 'NOERROR | routed.site.example 60 CNAME x.lab.site.example'],
+  // a rule further down
+  ['lab.site.example', 'A', 'forward to lab'],
+  ['x.y.lab.site.example', 'TYPE999', 'forward to lab'],
+  // a name that merely ends alike
+  ['offsite.example', 'A', 'nothing'],
+  ['example', 'A', 'nothing'],
+];
+
+for (const [name, type, want] of records) {
+  t.test(`records: ${name} ${type}`, async (t) => {
+    t.equal(seen(site, name, type), want);
+  });
+}
+
+t.test('addresses of one name take turns; behind an alias they keep their order', async (t) => {
+  const first = (name: string, turn: number) => seen(site, name, 'A', turn).match(/A (10\.0\.0\.\d)/)?.[1];
+  t.same(
+    [0, 1, 2].map((turn) => first('www.site.example', turn)),
+    ['10.0.0.2', '10.0.0.3', '10.0.0.2'],
+  );
+  t.same(
+    [0, 1, 2].map((turn) => first('alias.site.example', turn)),
+    ['10.0.0.2', '10.0.0.2', '10.0.0.2'],
+  );
+});
+
+t.test('a rule by name: what it says holds for the name and all under it', async (t) => {
+  const zones = build(
+    { name: 'ads.example', answer: 'nxdomain' },
+    { name: 'dead.example', answer: 'servfail' },
+    { name: 'Closed.Example.', answer: 'refused' },
+    { name: 'corp.example', forwardTo: 'corp' },
+  );
+  const cases: [string, string, string][] = [
+    ['ads.example', 'A', noName('ads.example')],
+    ['ads.example', 'SOA', noName('ads.example')],
+    ['x.ads.example', 'AAAA', noName('ads.example')],
+    ['x.ads.example', 'AXFR', 'REFUSED (prohibited)'],
+    ['dead.example', 'A', 'SERVFAIL (blocked)'],
+    ['x.y.dead.example', 'ANY', 'SERVFAIL (blocked)'],
+    ['closed.example', 'A', 'REFUSED (blocked)'],
+    ['corp.example', 'A', 'forward to corp'],
+    ['x.corp.example', 'DS', 'forward to corp'],
+    ['example', 'A', 'nothing'],
+  ];
+  for (const [name, type, want] of cases) t.equal(seen(zones, name, type), want, `${name} ${type}`);
+});
+
+t.test('the longest name wins; for one name the operator wins over the special-use table', async (t) => {
+  const zones = build(
+    { name: '10.in-addr.arpa', forwardTo: 'site' },
+    { name: '1.168.192.in-addr.arpa', forwardTo: 'site' },
+    { name: '172.in-addr.arpa', forwardTo: 'site' },
+    { name: 'local', forwardTo: 'windows' },
+    { name: 'a.test', records: ['@ A 10.0.0.9'] },
+    { name: 'localhost', answer: 'refused' },
+    { name: 'corp', answer: 'nxdomain' },
+    { name: 'ok.corp', forwardTo: 'corp' },
+    { name: 'bad.ok.corp', answer: 'servfail' },
+  );
+  const cases: [string, string, string][] = [
+    ['1.2.3.10.in-addr.arpa', 'PTR', 'forward to site'],
+    ['10.in-addr.arpa', 'DS', 'forward to site'],
+    ['5.1.168.192.in-addr.arpa', 'PTR', 'forward to site'],
+    ['5.2.168.192.in-addr.arpa', 'PTR', noName('168.192.in-addr.arpa')],
+    ['1.0.16.172.in-addr.arpa', 'PTR', noName('16.172.in-addr.arpa')],
+    ['1.0.32.172.in-addr.arpa', 'PTR', 'forward to site'],
+    ['dc1.local', 'A', 'forward to windows'],
+    ['a.test', 'A', 'NOERROR | a.test 60 A 10.0.0.9'],
+    ['b.a.test', 'A', noName('a.test')],
+    ['b.test', 'A', noName('test')],
+    ['x.localhost', 'A', 'REFUSED (blocked)'],
+    ['x.corp', 'A', noName('corp')],
+    ['x.ok.corp', 'A', 'forward to corp'],
+    ['x.bad.ok.corp', 'A', 'SERVFAIL (blocked)'],
+  ];
+  for (const [name, type, want] of cases) t.equal(seen(zones, name, type), want, `${name} ${type}`);
+});
+
+t.test('a rule for the root holds for what no other rule does, special-use names apart', async (t) => {
+  const denied = build({ name: '.', answer: 'nxdomain' });
+  t.equal(seen(denied, 'www.example', 'A'), noName('.'));
+  t.equal(seen(denied, '.', 'NS'), noName('.'));
+  t.equal(seen(denied, 'localhost', 'A'), 'NOERROR | localhost 60 A 127.0.0.1');
+  const forwarded = build({ name: '.', forwardTo: 'all' });
+  t.equal(seen(forwarded, '.', 'NS'), 'forward to all');
+  t.equal(seen(forwarded, 'x.onion', 'A'), noName('onion'));
+  const own = build({ name: '.', records: ['@ NS ns.example', 'www.example A 10.0.0.1'] });
+  t.equal(seen(own, '.', 'NS'), 'NOERROR | . 60 NS ns.example');
+  t.equal(seen(own, '.', 'SOA'), `NOERROR | ${soa('.')}`);
+  t.equal(seen(own, 'www.example', 'A'), 'NOERROR | www.example 60 A 10.0.0.1');
+  t.equal(seen(own, 'example', 'A'), noData('.'));
+  t.equal(seen(own, 'other', 'A'), noName('.'));
+});
+
+t.test('answers fit names of any length: pointers lead where they should', async () => {
+  const numRuns = Number(process.env['FUZZ_RUNS'] ?? 300);
+  const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() & 0x7fff_ffff);
+  t.comment(`FUZZ_SEED=${seed} FUZZ_RUNS=${numRuns}`);
+  const label = fc.stringMatching(/^[a-z]{1,20}$/);
+  const labels = fc.array(label, { minLength: 1, maxLength: 4 });
+  fc.assert(
+    fc.property(labels, labels, fc.constantFrom('A', 'ANY', 'SOA', 'MX'), (apexLabels, front, type) => {
+      const apex = [...apexLabels, 'zone'].join('.');
+      const zones = build({ name: apex, records: ['here A 10.0.0.1'] });
+      const missing = `${front.join('.')}.not.${apex}`;
+      if (seen(zones, missing, type) !== noName(apex)) throw new Error(seen(zones, missing, type));
+      const here = `here.${apex}`;
+      const local = `${front.join('.')}.localhost`;
+      if (seen(zones, here, 'MX') !== noData(apex)) throw new Error(seen(zones, here, 'MX'));
+      if (seen(zones, local) !== `NOERROR | ${local} 60 A 127.0.0.1`) throw new Error(seen(zones, local));
+      for (const [name, asked] of [
+        [missing, type],
+        [here, 'MX'],
+        [local, type],
+      ] as const) {
+        if (indexResponse(replyOctets(zones, name, asked)).kind === 'fault')
+          throw new Error(`${name} broken`);
+      }
+    }),
+    { seed, numRuns },
+  );
+});
+
+function faultsOf(...rules: ZoneRule<string>[]): string[] {
+  try {
+    build(...rules);
+    return [];
+  } catch (error) {
+    if (!(error instanceof LocalZonesError)) throw error;
+    t.equal(error.code, 'bad-zones');
+    return error.faults.map(({ zone, record, reason }) => `${zone} / ${record ?? '-'} / ${reason}`);
+  }
+}
+
+t.test('all faults are told together, each with its zone and line', async (t) => {
+  t.same(
+    faultsOf(
+      { name: 'a..b', answer: 'nxdomain' },
+      { name: 'twice.example', answer: 'refused' },
+      { name: 'TWICE.example.', forwardTo: 'x' },
+      {
+        name: 'site.example',
+        records: ['www A 10.0.0.1', 'www A nowhere', '*.x A 10.0.0.1', 'a.lab A 10.0.0.1'],
+      },
+      { name: 'lab.site.example', forwardTo: 'x' },
+    ),
+    [
+      'a..b / - / not a domain name: "a..b": empty label',
+      'twice.example / - / there is more than one rule for it',
+      'site.example / www A nowhere / not an IPv4 address: "nowhere"',
+      'site.example / *.x A 10.0.0.1 / wildcards are not supported',
+      'site.example / a.lab A 10.0.0.1 / the rule for "lab.site.example" holds there',
+    ],
+  );
+});
+
+const zoneFaults: readonly [it: string, lines: string[], want: string[]][] = [
+  [
+    'a CNAME beside another record',
+    ['a CNAME b.example', 'a A 10.0.0.1'],
+    ['"a.z" has other records beside its CNAME'],
+  ],
+  ['two CNAMEs', ['a CNAME b.example', 'a CNAME c.example'], ['"a.z" has other records beside its CNAME']],
+  ['one CNAME given twice is one', ['a CNAME b.example', 'a CNAME b.example'], []],
+  ['a CNAME to itself', ['a CNAME a.z'], ['"a.z" is an alias that leads back to itself']],
+  [
+    'a ring of CNAMEs, and one that leads into it',
+    ['in CNAME a.z', 'a CNAME b.z', 'b CNAME a.z'],
+    ['"a.z" is an alias that leads back to itself', '"b.z" is an alias that leads back to itself'],
+  ],
+  [
+    'more addresses than one answer should hold',
+    Array.from({ length: 1025 }, (_, n) => `a A 10.0.${n >> 8}.${n & 255}`),
+    ['the records of a.z A take 16400 octets: 16384 are allowed'],
+  ],
+];
+
+for (const [it, lines, want] of zoneFaults) {
+  t.test(`records: ${it}`, async (t) => {
+    t.same(
+      faultsOf({ name: 'z', records: lines }),
+      want.map((reason) => `z / - / ${reason}`),
+    );
+  });
+}
+
+t.test('a zone whose name dns2 cannot compose is refused for records and works for the rest', async (t) => {
+  t.match(faultsOf({ name: 'a\\.b', records: ['www A 10.0.0.1'] }), [/has an escaped octet/]);
+  t.equal(seen(build({ name: 'a\\.b', forwardTo: 'x' }), 'c.a\\.b'), 'forward to x');
+});
+
+t.test('a look-up allocates nothing, found or not', async (t) => {
+  for (const name of ['www.example.com', 'www.site.example', 'nothing.site.example', 'api.localhost']) {
+    const query = asked(name);
+    const spin = (times: number) => {
+      let found = 0;
+      for (let i = 0; i < times; i++) if (site.find(query) !== undefined) found++;
+      return found;
+    };
+    spin(200_000);
+    const grown: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      const before = process.memoryUsage().heapUsed;
+      spin(100_000);
+      grown.push(Math.abs(process.memoryUsage().heapUsed - before));
+    }
+    // one object of the smallest size per look-up would be 1.6 million octets
+    t.ok(Math.min(...grown) < 200_000, name);
+  }
+});
