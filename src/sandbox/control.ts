@@ -2,12 +2,12 @@ import { chmod, lstat, unlink } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { Server, Socket } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { CommandTarget } from './commands.ts';
 import { COMMANDS } from './commands.ts';
-import { callSandbox } from './control-client.ts';
 import { SandboxError } from './sandbox-error.ts';
 
 const BODY_LIMIT = 1024 * 1024; // characters
@@ -67,14 +67,19 @@ async function clearPath(path: string): Promise<void> {
   if (!found.isSocket()) {
     throw new SandboxError('control-path-taken', `${action}: a file that is no socket is in the way`);
   }
-  try {
-    await callSandbox(path, 'GET', '/state');
-  } catch (error) {
-    if (!(error instanceof SandboxError) || error.code !== 'not-running') throw error;
-    await unlink(path);
-    return;
+  if (await isAnswered(path)) {
+    throw new SandboxError('control-in-use', `${action}: another sandbox is running there`);
   }
-  throw new SandboxError('control-in-use', `${action}: another sandbox is running there`);
+  await unlink(path);
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.on('connect', () => resolve(true)).on('connect', () => socket.destroy());
+    // only a refusal proves that nobody is there: whatever else happens, the file is not ours to remove
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'));
+  });
 }
 
 async function answer(

@@ -64,7 +64,8 @@ function summary(records: readonly EndpointRecord[] | undefined) {
 t.test('what was stored is published before anything is looked at', async (t) => {
   const one = cluster('one', fails('dns'));
   const { plane, published, time } = setUp([one.settings]);
-  plane.start([stored('one', time.wallMs() - DAY_MS, A, B)]);
+  plane.load([stored('one', time.wallMs() - DAY_MS, A, B)]);
+  plane.start();
   t.strictSame(summary(published[0]), [['one', A, B]]);
   t.equal(published.length, 1);
   t.strictSame(
@@ -184,7 +185,8 @@ t.test(
 t.test('records of clusters that are not configured are kept on disk and not served', async (t) => {
   const one = cluster('one', fails('dns'));
   const { plane, time, published, saved } = setUp([one.settings]);
-  plane.start([stored('gone', time.wallMs(), C), stored('one', time.wallMs(), A)]);
+  plane.load([stored('gone', time.wallMs(), C), stored('one', time.wallMs(), A)]);
+  plane.start();
   await time.advance(1_000);
   t.strictSame(summary(published.at(-1)), [['one', A]]);
   t.strictSame(summary(saved.at(-1)), [

@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { DescribeNetworkInterfacesCommand } from '@aws-sdk/client-ec2';
 import t from 'tap';
@@ -169,6 +171,18 @@ t.test('the socket of a crashed sandbox is replaced, anything else is left alone
     t.match(await callSandbox(stale, 'GET', '/state'), { link: 'up' }, 'and the live one goes on');
   }
   t.throws(() => statSync(stale), { code: 'ENOENT' }, 'closed: removed');
+  const foreign = join(directory, 'foreign.sock');
+  const other = createServer((socket) => socket.on('error', () => {}).end('I am no sandbox\n')).listen(
+    foreign,
+  );
+  await once(other, 'listening');
+  await t.rejects(
+    startSandbox({ controlPath: foreign }),
+    { code: 'control-in-use' },
+    "another program's socket",
+  );
+  t.ok(statSync(foreign).isSocket(), 'stays');
+  other.close();
   const file = join(directory, 'notes.txt');
   writeFileSync(file, 'mine');
   await t.rejects(startSandbox({ controlPath: file }), { code: 'control-path-taken' });

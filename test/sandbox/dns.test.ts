@@ -1,4 +1,5 @@
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { Packet } from 'dns2';
 import t from 'tap';
@@ -288,7 +289,11 @@ t.test(
     t.equal(await Promise.race([closed, tooLong]), 'closed');
     t.equal(sandbox.dns.countOf(name), 0, 'nothing got over');
     t.equal((await ask(sandbox, { name }))?.header.rcode, 0);
+    const open = connect(sandbox.dns.port, '127.0.0.1');
+    await once(open, 'connect');
+    const reset = new Promise((resolve) => open.on('error', resolve));
     sandbox.link.set('refused');
+    t.match(await Promise.race([reset, tooLong]), { code: 'ECONNRESET' }, 'an open connection');
     await t.rejects(ask(sandbox, { name, transport: 'tcp' }), { code: 'ECONNRESET' });
     t.equal(await ask(sandbox, { name, waitMs: 100 }), undefined);
   },

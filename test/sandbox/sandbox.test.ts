@@ -7,6 +7,7 @@ import { DescribeClusterCommand, EKSClient } from '@aws-sdk/client-eks';
 import { ListHostedZonesByNameCommand, Route53Client } from '@aws-sdk/client-route-53';
 import t from 'tap';
 import { parse } from 'yaml';
+import { loadConfig } from '../../src/config/load.ts';
 import { populationOf } from '../../src/sandbox/demo-population.ts';
 import { startSandbox } from '../../src/sandbox/sandbox.ts';
 import { shortDirectory } from './short-directory.ts';
@@ -58,6 +59,19 @@ t.test('the configuration is for the first cluster, on loopback, without probes'
     log: { level: 'debug' },
   });
   t.equal(sandbox.environment['AWS_REGION'], 'eu-central-1');
+});
+
+t.test('the product accepts the configuration as it is', async (t) => {
+  await using sandbox = await startSandbox();
+  const text = sandbox.configYaml({ dnsPort: 5300, httpPort: 9153, stateDirectory: '/tmp/state' });
+  const config = await loadConfig({
+    text,
+    explicit: false,
+    environment: {},
+    ownAddresses: ['127.0.0.1'],
+    readFile: () => Promise.reject(new Error('no file is read')),
+  });
+  t.match(config, { clusters: [{ name: 'demo', region: 'us-west-2', probe: { enabled: false } }] });
 });
 
 t.test('fixed ports are kept, and taken ones are told in a sentence', async (t) => {

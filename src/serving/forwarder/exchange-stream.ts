@@ -9,15 +9,18 @@ import { LENGTH_OCTETS, TcpFramer } from '../../protocol/wire/tcp-framing.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import { type Carrier, type Exchange, type ExchangeTransport, judgeReply } from './exchange.ts';
-import type { OwnIds } from './own-ids.ts';
+import {
+  type Carrier,
+  type Exchange,
+  type ExchangeTransport,
+  judgeReply,
+  type TransportHooks,
+} from './exchange.ts';
 
-export interface StreamExchangeOptions {
+export interface StreamExchangeOptions extends TransportHooks {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
-  readonly ownIds: OwnIds;
-  onMismatch(): void;
 }
 
 /** A stream that is being made: written to at once, `readyEvent` comes when it carries octets. */

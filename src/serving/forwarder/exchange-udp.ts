@@ -6,18 +6,20 @@
 import { putUint16 } from '../../protocol/wire/header.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
-import { type Carrier, type Exchange, type ExchangeTransport, judgeReply } from './exchange.ts';
-import type { OwnIds } from './own-ids.ts';
+import {
+  type Carrier,
+  type Exchange,
+  type ExchangeTransport,
+  judgeReply,
+  type TransportHooks,
+} from './exchange.ts';
 import { type OpenUdpSocket, openUdpSocket, type UdpSocket } from './udp-socket.ts';
 import type { Upstream } from './upstream.ts';
 
-export interface UdpExchangeOptions {
+export interface UdpExchangeOptions extends TransportHooks {
   readonly upstream: Upstream;
   readonly clock: Clock;
   readonly random: Random;
-  readonly ownIds: OwnIds;
-  /** A message was no reply to any exchange of its socket. */
-  onMismatch(): void;
   /** Exchanges that one socket carries, one after the other or side by side. */
   readonly usesPerSocket?: number;
   readonly open?: OpenUdpSocket;

@@ -3,6 +3,7 @@ import { FLAG, HEADER_OCTETS, uint16At } from '../../protocol/wire/header.ts';
 import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
+import type { OwnIds } from './own-ids.ts';
 
 export type TransportName = 'udp' | 'tcp' | 'tls';
 
@@ -72,6 +73,14 @@ export interface ExchangeTransport {
   withId(id: number): Iterable<Exchange>;
   /** Ends what is in flight as failed, and closes its sockets. */
   close(): void;
+}
+
+/** What a transport needs beside the upstream's address. */
+export interface TransportHooks {
+  /** IDs of exchanges in flight. */
+  readonly ownIds: OwnIds;
+  /** A received message was no reply to any exchange in flight. */
+  onMismatch(): void;
 }
 
 /** What a received message is to the exchange that waits for its ID. */

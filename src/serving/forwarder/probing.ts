@@ -25,9 +25,7 @@ export class Probing {
     if (client.health.isUp || this.#waiting.has(client)) return;
     const timer = this.#timers.after(client.health.nextProbeDelayMs(), () => {
       this.#waiting.delete(client);
-      if (client.health.isUp) return;
-      if (!this.#asking.has(client)) this.#probe(client);
-      this.watch(client);
+      if (!client.health.isUp) this.verify(client);
     });
     this.#waiting.set(client, timer);
   }
@@ -45,6 +43,7 @@ export class Probing {
     this.#asking.add(client);
     const done = (): void => {
       this.#asking.delete(client);
+      this.watch(client);
     };
     // the client's health hears of the reply by itself, late ones included
     client.ask(PROBE_QUESTION, 0, { onAnswer: done, onFailure: done, onOverdue: done });

@@ -12,6 +12,7 @@ export type ZoneRecord =
 
 const MAX_STRING = 255; // octets, RFC 1035 section 3.3
 
+/** Leaves the reading of a line; never leaves this file. */
 class LineFault extends Error {}
 
 /**

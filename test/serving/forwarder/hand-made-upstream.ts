@@ -60,7 +60,10 @@ export class HandMadeUpstream implements AsyncDisposable {
       const whole = { ...asked, query: query.copy() };
       const isProbe = query.qtype === 2 && query.labelCount === 0;
       if (isProbe && probes === 'ignored') return;
-      if (isProbe && probes === 'answered') return asked.reply(answerTo(whole));
+      if (isProbe && probes === 'answered') {
+        asked.reply(answerTo(whole));
+        return;
+      }
       made.asked.push(whole);
       behaviour(whole);
     };

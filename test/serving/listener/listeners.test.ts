@@ -219,6 +219,10 @@ t.test(
     await time.advance(120_000);
     isBroken = false;
     await time.advance(120_000);
+    await listeners.reconfigure([
+      { address: '0.0.0.0', port },
+      { address: '::', port },
+    ]);
     t.same(bound(), ['0.0.0.0', '::'], 'and stay bound');
     t.equal(rig.log.lines.filter(({ level }) => level === 'warn').length, 1);
   },
@@ -348,6 +352,21 @@ t.test('a reload that cannot be done leaves everything as it was', async (t) => 
   t.equal(port(), before, 'an address with port 0 keeps the port that it was given');
   await listeners.reconfigure([{ address: '127.0.0.2', port: before }]);
   t.same(bound(), ['127.0.0.2'], 'and the address that failed to change can be bound');
+});
+
+t.test('an address that is given up and taken back while a query waits there can be bound', async (t) => {
+  const handler = new StubHandler();
+  handler.gate = () => new Promise(() => undefined);
+  const { listeners, bound, intake } = room(t, undefined, { handler });
+  const port = await freePort();
+  const first = [{ address: '127.0.0.1', port }];
+  await listeners.start(first);
+  new UdpClient(t).send(query(1, 'later.test'), port);
+  await eventually(() => intake.pending === 1, 'it waits');
+  await listeners.reconfigure([{ address: '127.0.0.2', port }]);
+  await listeners.reconfigure(first);
+  t.same(bound(), ['127.0.0.1']);
+  await answers(t, '127.0.0.1', port);
 });
 
 t.test('from a wildcard to one of its addresses and back: that one is never closed', async (t) => {

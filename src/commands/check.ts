@@ -1,0 +1,86 @@
+/**
+ * `outpost-dns check`: is this host ready for an outage? Reads the configuration, the state on disk and the hosts file,
+ * asks no network, and changes nothing.
+ */
+import type { Config } from '../config/config.ts';
+import { ConfigError, type Fault } from '../config/fault.ts';
+import { readEndpoints } from '../store/endpoints-reader.ts';
+import { systemFiles } from '../store/file-system.ts';
+import { readConfig } from './config-file.ts';
+import { configFindings } from './config-findings.ts';
+import { bySeverity, type Finding, formatFindings, warning } from './finding.ts';
+import { HOSTS_FILE, hostsFindings, readHosts } from './hosts-file.ts';
+import { EXIT, type ExitCode } from './program.ts';
+import { lookAtDirectory } from './state-directory-look.ts';
+import { recordOf, type StateFacts, stateFindings } from './state-findings.ts';
+import { type Paint, paintForTerminal } from './terminal-text.ts';
+
+export async function check(configFile: string | undefined, json: boolean): Promise<ExitCode> {
+  let config: Config;
+  try {
+    config = await readConfig(configFile);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    if (json) printJson(error.faults, []);
+    else process.stderr.write(`${error.message}\n`);
+    return EXIT.usage;
+  }
+  const findings = bySeverity(await findAll(config, HOSTS_FILE, Date.now()));
+  if (json) printJson([], findings);
+  else process.stdout.write(`${report(config, findings, paintForTerminal).join('\n')}\n`);
+  return findings.some(({ severity }) => severity === 'problem') ? EXIT.finding : EXIT.well;
+}
+
+function printJson(faults: readonly Fault[], findings: readonly Finding[]): void {
+  process.stdout.write(`${JSON.stringify({ faults, findings }, null, 2)}\n`);
+}
+
+/** Everything that is found, in no order. `nowMs` is wall time. */
+export async function findAll(config: Config, hostsFile: string, nowMs: number): Promise<readonly Finding[]> {
+  const { directory } = config.state;
+  const look = await lookAtDirectory(directory);
+  const reading = await readEndpoints(systemFiles, directory);
+  const facts = { directory, look, reading, nowMs };
+  return [
+    ...stateFindings(config, facts),
+    ...(await hostsFileFindings(config, facts, hostsFile)),
+    ...configFindings(config),
+  ];
+}
+
+async function hostsFileFindings(
+  { clusters }: Config,
+  { reading }: StateFacts,
+  hostsFile: string,
+): Promise<readonly Finding[]> {
+  const lines = await readHosts(hostsFile);
+  if ('code' in lines) {
+    const what = `"${hostsFile}" cannot be read (${lines.code}): whether it overrides an endpoint is not known`;
+    return [warning(what, 'look into it for the name of the endpoint')];
+  }
+  const known = clusters.flatMap((cluster) => {
+    const record = recordOf(cluster, reading.served?.records ?? []);
+    const endpoint = cluster.endpoint ?? record?.endpoint;
+    if (endpoint === undefined) return [];
+    const kept = record?.addresses.map(({ address }) => address) ?? [];
+    return [{ endpoint, addresses: cluster.pin.length > 0 ? cluster.pin : kept }];
+  });
+  return hostsFindings(hostsFile, lines, known);
+}
+
+/** The lines for a person; the last one sums up. */
+export function report({ clusters }: Config, findings: readonly Finding[], paint: Paint): string[] {
+  const count = (severity: Finding['severity']) => findings.filter((one) => one.severity === severity).length;
+  const [problems, warnings] = [count('problem'), count('warning')];
+  const counted = `${plural(problems, 'problem')}, ${plural(warnings, 'warning')}`;
+  const endpoints = plural(clusters.length, 'endpoint');
+  const summary =
+    problems > 0
+      ? paint('red', `not ready for an outage: ${counted}`)
+      : paint('green', `ready for an outage: ${endpoints}, ${warnings > 0 ? counted : 'no finding'}`);
+  return [...formatFindings(findings, paint), summary];
+}
+
+function plural(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`;
+}

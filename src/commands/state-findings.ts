@@ -1,0 +1,190 @@
+/** Is the state on disk enough to answer through an outage and a restart? From what was read to findings; pure. */
+import type { ClusterConfig, Config } from '../config/config.ts';
+import type { EndpointRecord } from '../store/endpoint-record.ts';
+import type { Fault, Reading } from '../store/endpoints-reader.ts';
+import { ageText } from './age-text.ts';
+import { type Finding, problem, warning } from './finding.ts';
+import type { DirectoryLook } from './state-directory-look.ts';
+
+export interface StateFacts {
+  readonly directory: string;
+  readonly look: DirectoryLook;
+  readonly reading: Reading;
+  /** Wall ms. */
+  readonly nowMs: number;
+}
+
+export function stateFindings({ clusters }: Pick<Config, 'clusters'>, facts: StateFacts): readonly Finding[] {
+  const unusable = directoryFinding(facts);
+  if (unusable !== undefined) return [unusable];
+  const { served } = facts.reading;
+  const common = [...writableFindings(facts), ...fileFindings(facts)];
+  if (served === undefined) return common;
+  const clock = clockFindings(served.writtenAtMs, facts.nowMs);
+  return [...common, ...clock, ...clusters.flatMap((cluster) => clusterFindings(cluster, facts))];
+}
+
+/** The record that the server would take for this cluster at its start: of its name and Region, or of its name where one Region is not told. */
+export function recordOf(
+  cluster: Pick<ClusterConfig, 'name' | 'region'>,
+  records: readonly EndpointRecord[],
+): EndpointRecord | undefined {
+  const named = records.filter((record) => record.cluster === cluster.name);
+  return (
+    named.find(({ region }) => region === cluster.region) ??
+    named.find(({ region }) => region === undefined || cluster.region === undefined)
+  );
+}
+
+const LEARN = 'start the server while AWS can be reached, until "outpost-dns status" says that it is ready';
+const AS_SERVER = "run the check as the server's user: sudo -u outpost-dns outpost-dns check";
+
+function directoryFinding({ directory, look }: StateFacts): Finding | undefined {
+  switch (look.kind) {
+    case 'present':
+      return undefined;
+    case 'missing':
+      return problem(
+        `the state directory "${directory}" does not exist: after a restart no endpoint would be known`,
+        LEARN,
+      );
+    case 'not-a-directory':
+      return problem(
+        `"${directory}" is no directory: no state can be kept in it`,
+        'move it away, or name another one in state.directory',
+      );
+    case 'unreadable':
+      return problem(
+        `the state directory "${directory}" cannot be read by this user (${look.code})`,
+        AS_SERVER,
+      );
+  }
+}
+
+function writableFindings({ directory, look }: StateFacts): readonly Finding[] {
+  if (look.kind !== 'present' || look.isWritable) return [];
+  const what = `the state directory "${directory}" cannot be written by this user`;
+  // somebody else's directory is rightly closed to a person who merely looks
+  if (!look.isOwner) return [warning(`${what}: whether the server can is not known`, AS_SERVER)];
+  return [
+    problem(
+      `${what}: what is learned would not survive a restart`,
+      'make it writable for the server, and check that its file system is not mounted read-only',
+    ),
+  ];
+}
+
+function fileFindings({ directory, reading }: StateFacts): readonly Finding[] {
+  const { served, faults } = reading;
+  const of = served === undefined ? problem : warning;
+  const found = faults.map((fault) => of(faultText(fault), faultMend(fault)));
+  if (served === undefined && faults.length === 0) {
+    return [problem(`no state has been saved in "${directory}": after a restart no endpoint would be known`, LEARN)];
+  }
+  if (served?.from !== 'previous') return found;
+  const cause = faults.length === 0 ? ': the current one is missing' : '';
+  const what = `the server would start from the previous generation of the state (${served.generation})${cause}`;
+  return [...found, warning(what, 'start the server while AWS can be reached: it writes a new one')];
+}
+
+function faultText({ path, kind, reason, detail }: Fault): string {
+  return `the state file "${path}" cannot be used (${kind}, ${reason}): ${detail}`;
+}
+
+function faultMend({ path, kind }: Fault): string {
+  switch (kind) {
+    case 'unreadable':
+      return AS_SERVER;
+    case 'newer':
+      return `run the version that wrote it; this one would set it aside when it saves`;
+    case 'foreign':
+      return `move it away: mv "${path}" "${path}.foreign"; then ${LEARN}`;
+    case 'corrupt':
+      return `${LEARN}; it sets the file aside, and the disk may need a look`;
+  }
+}
+
+const CLOCK_BEARABLE_MS = 300_000; // AWS refuses signatures that are off by more (SigV4)
+
+function clockFindings(writtenAtMs: number, nowMs: number): readonly Finding[] {
+  const aheadMs = writtenAtMs - nowMs;
+  if (aheadMs <= CLOCK_BEARABLE_MS) return [];
+  return [
+    warning(
+      `the state was written ${ageText(aheadMs / 1000)} in the future: the clock of this host is wrong, or was`,
+      'check it with timedatectl: AWS refuses requests when it is off by 5 min, and ages are told wrong',
+    ),
+  ];
+}
+
+function clusterFindings(cluster: ClusterConfig, { reading, nowMs }: StateFacts): readonly Finding[] {
+  const record = recordOf(cluster, reading.served?.records ?? []);
+  // a pinned name is answered whatever the sources ever said
+  const endpoint = cluster.endpoint ?? record?.endpoint;
+  const isAnsweredByPin = cluster.pin.length > 0 && endpoint !== undefined;
+  if (isAnsweredByPin) return [];
+  if (record === undefined) {
+    return [problem(`cluster "${cluster.name}" is not ready for an outage: the state has no record of it`, LEARN)];
+  }
+  if (endpoint === undefined) {
+    return [
+      problem(
+        `cluster "${cluster.name}" is not ready for an outage: the name of its endpoint is not known`,
+        `name it in clusters[].endpoint, or allow eks:DescribeCluster; then ${LEARN}`,
+      ),
+    ];
+  }
+  if (record.addresses.length === 0) {
+    return [problem(`endpoint "${endpoint}" is not ready for an outage: no address of it is known`, LEARN)];
+  }
+  return [...renameFindings(cluster, record), ...ageFindings(endpoint, record, nowMs), ...heldFindings(endpoint, record, nowMs)];
+}
+
+function renameFindings({ endpoint }: ClusterConfig, record: EndpointRecord): readonly Finding[] {
+  if (endpoint === undefined || record.endpoint === undefined || endpoint === record.endpoint) return [];
+  return [
+    warning(
+      `the addresses kept for "${endpoint}" were learned for "${record.endpoint}"`,
+      `check clusters[].endpoint; if the new name is right, ${LEARN}`,
+    ),
+  ];
+}
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const AGES = [
+  { limitMs: 30 * DAY_MS, of: problem, mend: 'refresh has been failing for long: find out why before the next outage; "outpost-dns status" names each source and its failure' },
+  { limitMs: 7 * DAY_MS, of: warning, mend: '"outpost-dns status" names each source and its failure' },
+  { limitMs: HOUR_MS, of: warning, mend: 'is the server running, and is AWS reachable? "outpost-dns status" names each source and its failure' },
+] as const;
+
+/** Addresses never expire, but a readiness that nobody has confirmed lately is only a hope. */
+function ageFindings(endpoint: string, record: EndpointRecord, nowMs: number): readonly Finding[] {
+  const confirmedAtMs = lastConfirmedAtMs(record);
+  if (confirmedAtMs === undefined) {
+    return [warning(`no source has ever confirmed the addresses kept for "${endpoint}"`, AGES[2].mend)];
+  }
+  const ageMs = nowMs - confirmedAtMs;
+  const passed = AGES.find(({ limitMs }) => ageMs > limitMs);
+  if (passed === undefined) return [];
+  const what = `no source has confirmed the addresses of "${endpoint}" for ${ageText(ageMs / 1000)}`;
+  return [passed.of(what, passed.mend)];
+}
+
+/** The last time that a source confirmed addresses; the cluster's details confirm none. */
+export function lastConfirmedAtMs({ confirmedAtMs }: EndpointRecord): number | undefined {
+  const { dns, route53, interfaces } = confirmedAtMs;
+  const times = [dns, route53, interfaces].filter((ms) => ms !== undefined);
+  return times.length === 0 ? undefined : Math.max(...times);
+}
+
+function heldFindings(endpoint: string, { held }: EndpointRecord, nowMs: number): readonly Finding[] {
+  if (held === undefined) return [];
+  const age = ageText((nowMs - held.sinceMs) / 1000);
+  return [
+    warning(
+      `a change of "${endpoint}" to ${held.addresses.join(', ')} is held back for ${age}: ${held.reason}`,
+      "compare it with the cluster's network interfaces in EC2: a right one is taken over when a refresh repeats it, or with clusters[].pin",
+    ),
+  ];
+}
