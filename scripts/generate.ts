@@ -3,6 +3,7 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { metricsPage } from '../src/admin/metrics-page.ts';
 import { configurationPage } from '../src/config/reference/configuration-page.ts';
 import { jsonSchema } from '../src/config/reference/json-schema.ts';
 import { referenceYaml } from '../src/config/reference/reference-yaml.ts';
@@ -17,6 +18,7 @@ const GENERATED: readonly GeneratedFile[] = [
   { path: 'config/reference.yaml', text: referenceYaml },
   { path: 'config/schema.json', text: jsonSchema },
   { path: 'docs/configuration.md', text: configurationPage },
+  { path: 'docs/metrics.md', text: metricsPage },
 ];
 
 /** Paths whose file is missing or differs from what the source yields. */

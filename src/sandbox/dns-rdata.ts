@@ -47,7 +47,7 @@ function domainName(record: DnsRecord, name: string): string {
   return name.replace(/\.$/, '');
 }
 
-/** The fields that dns2's composer of the type reads; its declarations do not know Buffers in `data`. */
+/** The fields that dns2's composer of the type reads; its declarations know no list of Buffers in `data`. */
 function rdata(record: DnsRecord, type: number): object {
   if (!COMPOSED.has(type)) return { data: unknownRdata(record) };
   const [first = '', second = '', third = '', fourth = ''] = record.value.split(/\s+/);

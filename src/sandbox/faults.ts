@@ -51,8 +51,9 @@ export class Faults {
 
   add(fault: Fault): void {
     const occasion = { toSkip: fault.skip ?? 0, left: fault.times ?? Number.POSITIVE_INFINITY };
-    if (fault.service === 'dns') this.#dns.push({ fault, ...occasion });
-    else this.#http.push({ fault, ...occasion });
+    const isOn = ({ left }: { readonly left: number }): boolean => left > 0;
+    if (fault.service === 'dns') this.#dns = [...this.#dns.filter(isOn), { fault, ...occasion }];
+    else this.#http = [...this.#http.filter(isOn), { fault, ...occasion }];
   }
 
   /** Ends the faults of one service, or all of them. */

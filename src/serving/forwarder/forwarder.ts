@@ -223,11 +223,12 @@ export class Forwarder {
 
   #clientContext(): ClientContext {
     const { clock, timers, random, log, ca, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
-    const sockets = { clock, timers, random, ownIds: this.#ownIds, ...(ca === undefined ? {} : { ca }) };
+    const sockets = { clock, timers, random, ...(ca === undefined ? {} : { ca }) };
     return {
       clock,
       random,
       sweep: this.#sweep,
+      ownIds: this.#ownIds,
       transports: this.#options.transports ?? socketTransports(sockets),
       settings: () => this.#settings,
       onEvidence: (evidence) => onEvidence?.(evidence),

@@ -9,8 +9,15 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import { Attempt, type AttemptFailure, type AttemptHost, type AttemptListener } from './attempt.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
-import type { Exchange, ExchangeFailure, ExchangeTransport, TransportName } from './exchange.ts';
+import type {
+  Exchange,
+  ExchangeFailure,
+  ExchangeTransport,
+  TransportHooks,
+  TransportName,
+} from './exchange.ts';
 import type { ForwardSettings } from './forward-settings.ts';
+import type { OwnIds } from './own-ids.ts';
 import type { Question } from './question.ts';
 import type { Transports } from './transports.ts';
 import type { Upstream } from './upstream.ts';
@@ -28,6 +35,7 @@ export interface ClientContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly sweep: DeadlineSweep;
+  readonly ownIds: OwnIds;
   readonly transports: Transports;
   settings(): ForwardSettings;
   onEvidence(evidence: UpstreamEvidence): void;
@@ -75,6 +83,7 @@ export class UpstreamClient implements AttemptHost {
   /** Why the last attempt failed. */
   lastFailure: AttemptFailure | undefined;
   readonly #context: ClientContext;
+  readonly #hooks: TransportHooks;
   readonly #exchanges: Record<TransportName, number> = { udp: 0, tcp: 0, tls: 0 };
   readonly #failures = { timeout: 0, network: 0, tls: 0, malformed: 0, spoofed: 0, loop: 0 };
   #mismatched = 0;
@@ -95,6 +104,7 @@ export class UpstreamClient implements AttemptHost {
     this.#context = context;
     this.sweep = context.sweep;
     this.random = context.random;
+    this.#hooks = { ownIds: context.ownIds, onMismatch: () => this.#mismatched++ };
   }
 
   /** Whether it is worth asking: up, and not known to send our own queries back to us. */
@@ -171,7 +181,7 @@ export class UpstreamClient implements AttemptHost {
   transport(name: TransportName): ExchangeTransport {
     let transport = this.#open.get(name);
     if (transport === undefined) {
-      transport = this.#context.transports[name](this.upstream, () => this.#mismatched++);
+      transport = this.#context.transports[name](this.upstream, this.#hooks);
       this.#open.set(name, transport);
     }
     return transport;

@@ -1,5 +1,10 @@
 /** Upstreams in virtual time: a forwarder whose transports are made of one function per test. */
-import type { Exchange, ExchangeTransport, TransportName } from '../../../src/serving/forwarder/exchange.ts';
+import type {
+  Exchange,
+  ExchangeTransport,
+  TransportHooks,
+  TransportName,
+} from '../../../src/serving/forwarder/exchange.ts';
 import { judgeReply } from '../../../src/serving/forwarder/exchange.ts';
 import { Forwarder, type ForwarderOptions } from '../../../src/serving/forwarder/forwarder.ts';
 import type { Transports } from '../../../src/serving/forwarder/transports.ts';
@@ -77,12 +82,16 @@ export class VirtualUpstreams {
   }
 
   #transports(): Transports {
-    const make = (transport: TransportName) => (upstream: Upstream, onMismatch: () => void) =>
-      this.#transport(transport, upstream, onMismatch);
+    const make = (transport: TransportName) => (upstream: Upstream, hooks: TransportHooks) =>
+      this.#transport(transport, upstream, hooks);
     return { udp: make('udp'), tcp: make('tcp'), tls: make('tls') };
   }
 
-  #transport(transport: TransportName, { text }: Upstream, onMismatch: () => void): ExchangeTransport {
+  #transport(
+    transport: TransportName,
+    { text }: Upstream,
+    { ownIds, onMismatch }: TransportHooks,
+  ): ExchangeTransport {
     const inFlight = new Set<Exchange>();
     const carrier = { drop: (exchange: Exchange) => void inFlight.delete(exchange) };
     let nextId = 0;
@@ -93,6 +102,7 @@ export class VirtualUpstreams {
         exchange.message[1] = exchange.id & 0xff;
         exchange.carrier = carrier;
         inFlight.add(exchange);
+        ownIds.add(exchange.id);
         const seen = {
           upstream: text,
           transport,

@@ -1,0 +1,28 @@
+/** The page `docs/metrics.md`, generated from the list of metrics so that it cannot fall behind. */
+import { METRICS } from './metric-list.ts';
+
+export function metricsPage(): string {
+  const rows = METRICS.map(
+    ({ name, type, labels, help }) => `| \`${name}\` | ${type} | ${labels.join(', ')} | ${help} |`,
+  );
+  return `<!-- Generated from src/admin/metric-list.ts by "node scripts/generate.ts": do not edit. -->
+
+# Metrics
+
+\`http://127.0.0.1:9153/metrics\` (\`admin.listen\`). Labels hold configured things only: never a client's address or a name that
+somebody asked for. Ages are seconds, and absent where there is none. Node's own metrics (\`process_*\`, \`nodejs_*\`, the delay of
+the event loop among them) are there too.
+
+Watch these first:
+
+- \`outpost_dns_endpoint_age_seconds\`: how old the truth is. Minutes while connected; it grows through an outage. Warn at 7 and 30 days.
+- \`outpost_dns_ready\`: 0 when an endpoint cannot be answered at all.
+- \`outpost_dns_link_connected\`: AWS and each upstream.
+- \`outpost_dns_endpoint_change_held\` and \`outpost_dns_endpoint_sources_disagree\`: something changed that a person should look at.
+- \`outpost_dns_state_save_failures_total\`: what is served would not survive a restart.
+
+| metric | type | labels | says |
+|---|---|---|---|
+${rows.join('\n')}
+`;
+}
