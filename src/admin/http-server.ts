@@ -7,7 +7,7 @@
 
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, isIPv6 } from 'node:net';
 import type { Log } from '../log/log.ts';
 
 /** What a path answers; `body` is written as it is. */
@@ -42,6 +42,7 @@ export class AdminError extends Error {
 }
 
 const REQUEST_TIMEOUT_MS = 5_000; // a scraper sends its whole request at once
+const TIMEOUT_CHECK_MS = 1_000; // Node's own 30 s would let 64 silent connections keep a supervisor's health check out for that long
 const MAX_CONNECTIONS = 64; // Prometheus, a few people and a load balancer
 const MAX_HEADER_OCTETS = 8_192;
 
@@ -51,6 +52,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     {
       requestTimeout: REQUEST_TIMEOUT_MS,
       headersTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
       maxHeaderSize: MAX_HEADER_OCTETS,
     },
     (request, response) => {
@@ -86,7 +88,8 @@ async function listen(server: Server, { address, port }: HttpServerOptions): Pro
       code === 'EADDRINUSE'
         ? 'another program has the port: end it, or set admin.listen'
         : 'set admin.listen';
-    throw new AdminError(code, `cannot listen on "${address}:${port}" for HTTP (${code}): ${mend}`);
+    const place = isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
+    throw new AdminError(code, `cannot listen on "${place}" for HTTP (${code}): ${mend}`);
   }
 }
 

@@ -216,7 +216,7 @@ const PATH_METRICS: readonly Metric[] = [
   ),
   gauge(
     'link_connected',
-    '1 connected, 0.5 degraded, 0 disconnected; absent while unknown.',
+    '1 connected, 0.5 degraded or recovering, 0 disconnected; absent while unknown.',
     ['side', 'key'],
     ({ link }) =>
       link.paths.flatMap(({ side, key, condition }): readonly Sample[] =>
@@ -231,7 +231,7 @@ const PATH_METRICS: readonly Metric[] = [
   ),
 ];
 
-const LINK_VALUE = { connected: 1, degraded: 0.5, disconnected: 0 } as const;
+const LINK_VALUE = { connected: 1, degraded: 0.5, recovering: 0.5, disconnected: 0 } as const;
 
 const SERVER_METRICS: readonly Metric[] = [
   gauge('build_info', 'Always 1: what runs.', ['version', 'runtime'], ({ server }) => [

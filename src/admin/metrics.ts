@@ -46,6 +46,7 @@ function register(registry: Registry, metric: Metric, current: () => StatusRepor
       ...common,
       collect() {
         this.reset();
+        if (labels.length === 0) this.remove(); // a reset without labels leaves a zero, which would tell of what never was
         for (const [value, ...values] of metric.read(current())) this.set(labelled(values), value);
       },
     });

@@ -48,7 +48,7 @@ const upstream = z.object({
 });
 
 const linkState = z.object({
-  condition: z.enum(['unknown', 'connected', 'degraded', 'disconnected']),
+  condition: z.enum(['unknown', 'connected', 'degraded', 'disconnected', 'recovering']),
   reason: z.string(),
   ageSeconds: z.number(),
 });

@@ -2,7 +2,8 @@
 import { networkInterfaces } from 'node:os';
 import packageJson from '../../package.json' with { type: 'json' };
 import { AdminError } from '../admin/http-server.ts';
-import { type Daemon, startDaemon } from '../daemon.ts';
+import type { Daemon } from '../daemon/parts.ts';
+import { startDaemon } from '../daemon.ts';
 import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { systemRandom } from '../runtime/random.ts';

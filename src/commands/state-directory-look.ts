@@ -14,7 +14,11 @@ export async function lookAtDirectory(directory: string): Promise<DirectoryLook>
     const found = await stat(directory);
     if (!found.isDirectory()) return { kind: 'not-a-directory' };
     await access(directory, constants.R_OK | constants.X_OK);
-    return { kind: 'present', isWritable: await isWritable(directory), isOwner: found.uid === process.getuid?.() };
+    return {
+      kind: 'present',
+      isWritable: await isWritable(directory),
+      isOwner: found.uid === process.getuid?.(),
+    };
   } catch (error) {
     const code = systemCode(error);
     if (code === undefined) throw error;

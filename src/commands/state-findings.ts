@@ -79,7 +79,9 @@ function fileFindings({ directory, reading }: StateFacts): readonly Finding[] {
   const of = served === undefined ? problem : warning;
   const found = faults.map((fault) => of(faultText(fault), faultMend(fault)));
   if (served === undefined && faults.length === 0) {
-    return [problem(`no state has been saved in "${directory}": after a restart no endpoint would be known`, LEARN)];
+    return [
+      problem(`no state has been saved in "${directory}": after a restart no endpoint would be known`, LEARN),
+    ];
   }
   if (served?.from !== 'previous') return found;
   const cause = faults.length === 0 ? ': the current one is missing' : '';
@@ -124,7 +126,9 @@ function clusterFindings(cluster: ClusterConfig, { reading, nowMs }: StateFacts)
   const isAnsweredByPin = cluster.pin.length > 0 && endpoint !== undefined;
   if (isAnsweredByPin) return [];
   if (record === undefined) {
-    return [problem(`cluster "${cluster.name}" is not ready for an outage: the state has no record of it`, LEARN)];
+    return [
+      problem(`cluster "${cluster.name}" is not ready for an outage: the state has no record of it`, LEARN),
+    ];
   }
   if (endpoint === undefined) {
     return [
@@ -137,7 +141,11 @@ function clusterFindings(cluster: ClusterConfig, { reading, nowMs }: StateFacts)
   if (record.addresses.length === 0) {
     return [problem(`endpoint "${endpoint}" is not ready for an outage: no address of it is known`, LEARN)];
   }
-  return [...renameFindings(cluster, record), ...ageFindings(endpoint, record, nowMs), ...heldFindings(endpoint, record, nowMs)];
+  return [
+    ...renameFindings(cluster, record),
+    ...ageFindings(endpoint, record, nowMs),
+    ...heldFindings(endpoint, record, nowMs),
+  ];
 }
 
 function renameFindings({ endpoint }: ClusterConfig, record: EndpointRecord): readonly Finding[] {
@@ -153,9 +161,17 @@ function renameFindings({ endpoint }: ClusterConfig, record: EndpointRecord): re
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const AGES = [
-  { limitMs: 30 * DAY_MS, of: problem, mend: 'refresh has been failing for long: find out why before the next outage; "outpost-dns status" names each source and its failure' },
+  {
+    limitMs: 30 * DAY_MS,
+    of: problem,
+    mend: 'refresh has been failing for long: find out why before the next outage; "outpost-dns status" names each source and its failure',
+  },
   { limitMs: 7 * DAY_MS, of: warning, mend: '"outpost-dns status" names each source and its failure' },
-  { limitMs: HOUR_MS, of: warning, mend: 'is the server running, and is AWS reachable? "outpost-dns status" names each source and its failure' },
+  {
+    limitMs: HOUR_MS,
+    of: warning,
+    mend: 'is the server running, and is AWS reachable? "outpost-dns status" names each source and its failure',
+  },
 ] as const;
 
 /** Addresses never expire, but a readiness that nobody has confirmed lately is only a hope. */

@@ -15,12 +15,15 @@ const ADMIN_PORT = 9153;
 export function readAdminAddress(text: string): AdminAddressReading {
   const reading = readSocketAddress(text, ADMIN_PORT, 1);
   if ('value' in reading) return { host: reading.value.address, port: reading.value.port };
-  const named = /^(?<host>(?=.*[a-z])[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::(?<port>\d{1,5}))?$/i.exec(text)?.groups;
+  const named = /^(?<host>(?=.*[a-z])[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::(?<port>\d{1,5}))?$/i.exec(
+    text,
+  )?.groups;
   const port = Number(named?.['port'] ?? ADMIN_PORT);
   if (named?.['host'] !== undefined && port >= 1 && port <= 65_535) return { host: named['host'], port };
   return {
     message: reading.message,
-    mend: reading.mend ?? `write host:port or [v6]:port, such as 127.0.0.1:${ADMIN_PORT} or [::1]:${ADMIN_PORT}`,
+    mend:
+      reading.mend ?? `write host:port or [v6]:port, such as 127.0.0.1:${ADMIN_PORT} or [::1]:${ADMIN_PORT}`,
   };
 }
 
@@ -48,7 +51,10 @@ export async function getFromServer(
     });
     return { kind: 'answered', status: response.statusCode ?? 0, body: await bodyOf(response) };
   } catch (error) {
-    return { kind: 'failed', detail: signal.aborted ? `no answer within ${timeoutMs / 1000} s` : reasonOf(error) };
+    return {
+      kind: 'failed',
+      detail: signal.aborted ? `no answer within ${timeoutMs / 1000} s` : reasonOf(error),
+    };
   }
 }
 

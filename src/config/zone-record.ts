@@ -2,6 +2,7 @@
  * One line of a zone's `records`: `owner [ttl] [IN] TYPE data`, a small part of the presentation format of RFC 1035
  * section 5.1. A name with dots in it must end in one: what a zone file would do with it otherwise is rarely meant.
  */
+import type { ResourceRecord } from '../protocol/words/resource-record.ts';
 import type { Reading } from './key.ts';
 import { addressText, parseAddress } from './kinds/address.ts';
 import { isAtOrBelow, readDomainName, readName } from './kinds/domain-name.ts';
@@ -13,13 +14,8 @@ interface Head {
   readonly ttlSeconds: number;
 }
 
-export type ZoneRecord = Head &
-  (
-    | { readonly type: 'A' | 'AAAA'; readonly data: { readonly address: string } }
-    | { readonly type: 'CNAME' | 'PTR' | 'NS'; readonly data: { readonly target: string } }
-    | { readonly type: 'MX'; readonly data: { readonly preference: number; readonly exchange: string } }
-    | { readonly type: 'TXT'; readonly data: { readonly strings: readonly string[] } }
-  );
+/** A record of ours, of a type that an operator may write. */
+export type ZoneRecord = Exclude<ResourceRecord, { readonly type: 'SOA' | 'HINFO' }>;
 
 const DEFAULT_TTL_SECONDS = 60;
 const LONGEST_TTL_SECONDS = 604_800; // a week; RFC 8767 section 4 advises caches to cap there
@@ -60,7 +56,7 @@ function readData(head: Head, type: string, text: string, zone: string): Reading
       return readMx(head, text, zone);
     case 'TXT': {
       const strings = readTextStrings(text);
-      return 'value' in strings ? { value: { ...head, type, data: { strings: strings.value } } } : strings;
+      return 'value' in strings ? { value: { ...head, type, strings: strings.value } } : strings;
     }
     default:
       return { message: `type "${type}" is not supported`, mend: 'use A, AAAA, CNAME, TXT, PTR, MX or NS' };
@@ -73,7 +69,7 @@ function readAddress(head: Head, type: 'A' | 'AAAA', text: string): Reading<Zone
   const needed = address.kind() === 'ipv4' ? 'A' : 'AAAA';
   if (type !== needed)
     return { message: `"${text}" does not go with type ${type}`, mend: `write type ${needed}` };
-  return { value: { ...head, type, data: { address: addressText(address) } } };
+  return { value: { ...head, type, address: addressText(address) } };
 }
 
 function readPointer(
@@ -91,7 +87,7 @@ function readPointer(
     return { message: 'an NS record below the zone itself', mend: `add a zone ${head.owner} with forwardTo` };
   }
   const target = readTarget(text, zone);
-  return 'value' in target ? { value: { ...head, type, data: { target: target.value } } } : target;
+  return 'value' in target ? { value: { ...head, type, target: target.value } } : target;
 }
 
 function readMx(head: Head, text: string, zone: string): Reading<ZoneRecord> {
@@ -105,7 +101,7 @@ function readMx(head: Head, text: string, zone: string): Reading<ZoneRecord> {
   }
   const exchange = readTarget(match[2] ?? '', zone);
   if (!('value' in exchange)) return exchange;
-  return { value: { ...head, type: 'MX', data: { preference, exchange: exchange.value } } };
+  return { value: { ...head, type: 'MX', preference, exchange: exchange.value } };
 }
 
 function readOwner(text: string, zone: string): Reading<string> {

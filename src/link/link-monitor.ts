@@ -4,6 +4,7 @@ import type { Clock } from '../runtime/clock.ts';
 import {
   type Evidence,
   initialLinkState,
+  type LinkPath,
   type LinkState,
   nextLinkState,
   summarizeLinks,
@@ -12,13 +13,13 @@ import {
 export interface LinkMonitorOptions {
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly log: Log;
-  /** Called when a path that was cut carries answers again. */
+  /** Called when a path that was cut carries a first answer again. */
   readonly onRestored: (evidence: Evidence) => void;
 }
 
 export interface LinkReport {
   readonly summary: LinkState;
-  readonly paths: readonly (LinkState & { readonly side: Evidence['side']; readonly key: string })[];
+  readonly paths: readonly LinkPath[];
 }
 
 export class LinkMonitor {
@@ -40,7 +41,7 @@ export class LinkMonitor {
     const fields = { side: evidence.side, key: evidence.key, from: before.condition, to: condition, reason };
     if (condition === 'disconnected') this.#options.log.warn(fields, 'link changed');
     else this.#options.log.info(fields, 'link changed');
-    if (before.condition === 'disconnected') this.#options.onRestored(evidence);
+    if (condition === 'recovering') this.#options.onRestored(evidence);
   }
 
   /** Drops paths that are no longer configured, so that they do not colour the summary for ever. */

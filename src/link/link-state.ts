@@ -1,12 +1,15 @@
 /**
- * The link: is the far side reachable? Evidence in, a state with its reason and its age out.
+ * The link: is the far side reachable? Evidence in, a condition with its reason and its age out.
+ *
+ *     unknown --> connected <--> degraded --> disconnected --> recovering --> connected
+ *                                                  ^--------------'
  *
  * One state for each AWS Region and each upstream, and one summary. Any answer proves the path, a refusal
  * included; what says nothing about the path (missing credentials, a fault of our own) must not be reported
- * here at all. The room refuses to know how evidence is gathered and what anybody does about the state.
+ * here at all. The room refuses to know how evidence is gathered and what anybody does about the condition.
  */
 
-export type LinkCondition = 'unknown' | 'connected' | 'degraded' | 'disconnected';
+export type LinkCondition = 'unknown' | 'connected' | 'degraded' | 'disconnected' | 'recovering';
 
 export interface Evidence {
   /** What was tried: `aws` with a Region as key, or `upstream` with its address as key. */
@@ -23,41 +26,71 @@ export interface LinkState {
   /** When the condition began, on the monotonic clock. */
   readonly sinceMs: number;
   readonly failuresInARow: number;
+  readonly successesInARow: number;
 }
 
 /** So many failures in a row, and the path counts as cut: one lost datagram is not a cut. */
 const FAILURES_TO_DISCONNECT = 3;
+/** So many successes in a row, and the path counts as whole again: a lossy path lets single ones through. */
+const SUCCESSES_TO_CONNECT = 3;
 
 export const initialLinkState: LinkState = {
   condition: 'unknown',
   reason: 'nothing tried yet',
   sinceMs: 0,
   failuresInARow: 0,
+  successesInARow: 0,
 };
 
 /** The state after one more piece of evidence. */
 export function nextLinkState(state: LinkState, evidence: Evidence, nowMs: number): LinkState {
-  const failuresInARow = evidence.proves === 'reachable' ? 0 : state.failuresInARow + 1;
-  const condition = conditionAfter(state.condition, failuresInARow);
-  if (condition === state.condition) return { ...state, failuresInARow };
-  return { condition, reason: evidence.reason, sinceMs: nowMs, failuresInARow };
+  const isReachable = evidence.proves === 'reachable';
+  const failuresInARow = isReachable ? 0 : state.failuresInARow + 1;
+  const successesInARow = isReachable ? state.successesInARow + 1 : 0;
+  const condition = isReachable
+    ? afterSuccess(state.condition, successesInARow)
+    : afterFailure(state.condition, failuresInARow);
+  if (condition === state.condition) return { ...state, failuresInARow, successesInARow };
+  return { condition, reason: evidence.reason, sinceMs: nowMs, failuresInARow, successesInARow };
 }
 
-function conditionAfter(before: LinkCondition, failuresInARow: number): LinkCondition {
-  if (failuresInARow === 0) return 'connected';
-  if (before === 'disconnected' || failuresInARow >= FAILURES_TO_DISCONNECT) return 'disconnected';
+function afterSuccess(before: LinkCondition, successesInARow: number): LinkCondition {
+  if (before === 'unknown' || before === 'connected') return 'connected';
+  if (successesInARow >= SUCCESSES_TO_CONNECT) return 'connected';
+  return before === 'disconnected' ? 'recovering' : before;
+}
+
+function afterFailure(before: LinkCondition, failuresInARow: number): LinkCondition {
+  // a path that has just come back and fails again has not come back
+  if (before === 'disconnected' || before === 'recovering') return 'disconnected';
+  if (failuresInARow >= FAILURES_TO_DISCONNECT) return 'disconnected';
   return before === 'unknown' ? 'unknown' : 'degraded';
 }
 
+export interface LinkPath extends LinkState {
+  readonly side: Evidence['side'];
+  readonly key: string;
+}
+
 /**
- * One word for several paths: cut only when every path that was tried is cut, connected only when all are.
- * Reason and age are those of the path that changed last.
+ * One word for all paths. The link is the one to AWS: upstreams decide only while no Region was tried, for they may
+ * stand on the site; while AWS answers, an upstream that does not makes it degraded. Reason and age are those of the
+ * path that changed last among those that decide.
  */
-export function summarizeLinks(states: readonly LinkState[]): LinkState {
-  const known = states.filter(({ condition }) => condition !== 'unknown');
-  const latest = known.toSorted((a, b) => b.sinceMs - a.sinceMs)[0];
-  if (latest === undefined) return initialLinkState;
-  const all = (condition: LinkCondition) => known.every((state) => state.condition === condition);
-  const condition = all('connected') ? 'connected' : all('disconnected') ? 'disconnected' : 'degraded';
-  return { ...latest, condition };
+export function summarizeLinks(paths: readonly LinkPath[]): LinkState {
+  const known = paths.filter(({ condition }) => condition !== 'unknown');
+  const aws = known.filter(({ side }) => side === 'aws');
+  const deciding = aws.length > 0 ? aws : known;
+  const word = commonCondition(deciding);
+  const condition = word === 'connected' ? commonCondition(known) : word;
+  const blamed = condition === word ? deciding : known;
+  const latest = blamed.toSorted((a, b) => b.sinceMs - a.sinceMs)[0];
+  return latest === undefined ? initialLinkState : { ...latest, condition };
+}
+
+function commonCondition(paths: readonly LinkPath[]): LinkCondition {
+  const conditions = new Set(paths.map(({ condition }) => condition));
+  const [only] = conditions;
+  if (only !== undefined && conditions.size === 1) return only;
+  return only === undefined ? 'unknown' : 'degraded';
 }

@@ -9,7 +9,7 @@ const base = ['runtime', 'log'];
 const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]> = [
   ['protocol/words', []],
   ['protocol/wire', ['protocol/words']],
-  ['runtime', []],
+  ['runtime', ['log']],
   ['log', []],
   ['link', base],
   ['store', ['protocol', ...base]],

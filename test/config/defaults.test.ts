@@ -141,7 +141,7 @@ state: {directory: /srv/state//}
     {
       kind: 'records',
       name: 'z.example',
-      records: [{ owner: 'www.z.example', ttlSeconds: 60, type: 'A', data: { address: '10.0.0.5' } }],
+      records: [{ owner: 'www.z.example', ttlSeconds: 60, type: 'A', address: '10.0.0.5' }],
     },
   ]);
   t.match(config.cache, {

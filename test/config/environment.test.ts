@@ -107,7 +107,7 @@ const CASES: Case[] = [
     is: {
       kind: 'records',
       name: 'z',
-      records: [{ owner: 'z', ttlSeconds: 60, type: 'TXT', data: { strings: ['a, b'] } }],
+      records: [{ owner: 'z', ttlSeconds: 60, type: 'TXT', strings: ['a, b'] }],
     },
   },
   {

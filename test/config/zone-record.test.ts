@@ -4,59 +4,42 @@ import { readZoneRecord, type ZoneRecord } from '../../src/config/zone-record.ts
 const LONG = 'x'.repeat(255);
 
 const GOOD: [text: string, record: ZoneRecord][] = [
-  ['www A 10.0.0.5', { owner: 'www.corp.example', ttlSeconds: 60, type: 'A', data: { address: '10.0.0.5' } }],
-  ['@ a 10.0.0.5', { owner: 'corp.example', ttlSeconds: 60, type: 'A', data: { address: '10.0.0.5' } }],
+  ['www A 10.0.0.5', { owner: 'www.corp.example', ttlSeconds: 60, type: 'A', address: '10.0.0.5' }],
+  ['@ a 10.0.0.5', { owner: 'corp.example', ttlSeconds: 60, type: 'A', address: '10.0.0.5' }],
   [
     'WWW.Sub 300 IN A 10.0.0.5',
-    { owner: 'www.sub.corp.example', ttlSeconds: 300, type: 'A', data: { address: '10.0.0.5' } },
+    { owner: 'www.sub.corp.example', ttlSeconds: 300, type: 'A', address: '10.0.0.5' },
   ],
   [
     '  www.corp.example.\tIN\tAAAA  FD00:0:0::1 ',
-    { owner: 'www.corp.example', ttlSeconds: 60, type: 'AAAA', data: { address: 'fd00::1' } },
+    { owner: 'www.corp.example', ttlSeconds: 60, type: 'AAAA', address: 'fd00::1' },
   ],
-  [
-    'www CNAME web',
-    { owner: 'www.corp.example', ttlSeconds: 60, type: 'CNAME', data: { target: 'web.corp.example' } },
-  ],
+  ['www CNAME web', { owner: 'www.corp.example', ttlSeconds: 60, type: 'CNAME', target: 'web.corp.example' }],
   [
     'www CNAME Web.Other.Example.',
-    { owner: 'www.corp.example', ttlSeconds: 60, type: 'CNAME', data: { target: 'web.other.example' } },
+    { owner: 'www.corp.example', ttlSeconds: 60, type: 'CNAME', target: 'web.other.example' },
   ],
-  [
-    'www CNAME @',
-    { owner: 'www.corp.example', ttlSeconds: 60, type: 'CNAME', data: { target: 'corp.example' } },
-  ],
-  [
-    '5 PTR host',
-    { owner: '5.corp.example', ttlSeconds: 60, type: 'PTR', data: { target: 'host.corp.example' } },
-  ],
-  [
-    '5 60 PTR host',
-    { owner: '5.corp.example', ttlSeconds: 60, type: 'PTR', data: { target: 'host.corp.example' } },
-  ],
-  ['@ NS ns1', { owner: 'corp.example', ttlSeconds: 60, type: 'NS', data: { target: 'ns1.corp.example' } }],
+  ['www CNAME @', { owner: 'www.corp.example', ttlSeconds: 60, type: 'CNAME', target: 'corp.example' }],
+  ['5 PTR host', { owner: '5.corp.example', ttlSeconds: 60, type: 'PTR', target: 'host.corp.example' }],
+  ['5 60 PTR host', { owner: '5.corp.example', ttlSeconds: 60, type: 'PTR', target: 'host.corp.example' }],
+  ['@ NS ns1', { owner: 'corp.example', ttlSeconds: 60, type: 'NS', target: 'ns1.corp.example' }],
   [
     '@ MX 10 mail',
     {
       owner: 'corp.example',
       ttlSeconds: 60,
       type: 'MX',
-      data: { preference: 10, exchange: 'mail.corp.example' },
+      preference: 10,
+      exchange: 'mail.corp.example',
     },
   ],
-  [
-    '_a._tcp TXT v=1',
-    { owner: '_a._tcp.corp.example', ttlSeconds: 60, type: 'TXT', data: { strings: ['v=1'] } },
-  ],
-  [
-    'a TXT "b c" "" d',
-    { owner: 'a.corp.example', ttlSeconds: 60, type: 'TXT', data: { strings: ['b c', '', 'd'] } },
-  ],
+  ['_a._tcp TXT v=1', { owner: '_a._tcp.corp.example', ttlSeconds: 60, type: 'TXT', strings: ['v=1'] }],
+  ['a TXT "b c" "" d', { owner: 'a.corp.example', ttlSeconds: 60, type: 'TXT', strings: ['b c', '', 'd'] }],
   [
     'a TXT "say \\"x\\" \\\\ y"',
-    { owner: 'a.corp.example', ttlSeconds: 60, type: 'TXT', data: { strings: ['say "x" \\ y'] } },
+    { owner: 'a.corp.example', ttlSeconds: 60, type: 'TXT', strings: ['say "x" \\ y'] },
   ],
-  [`a TXT ${LONG}`, { owner: 'a.corp.example', ttlSeconds: 60, type: 'TXT', data: { strings: [LONG] } }],
+  [`a TXT ${LONG}`, { owner: 'a.corp.example', ttlSeconds: 60, type: 'TXT', strings: [LONG] }],
 ];
 
 const BAD: [text: string, message: string][] = [

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { LinkMonitor } from '../../src/link/link-monitor.ts';
-import { initialLinkState, nextLinkState, summarizeLinks } from '../../src/link/link-state.ts';
+import { initialLinkState, type LinkPath, nextLinkState, summarizeLinks } from '../../src/link/link-state.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 
@@ -8,19 +8,29 @@ const yes = { side: 'aws', key: 'us-west-2', proves: 'reachable', reason: 'answe
 const no = { side: 'aws', key: 'us-west-2', proves: 'unreachable', reason: 'timeout' } as const;
 
 t.test('a row of evidence leads to one condition', async (t) => {
-  for (const [evidence, condition] of [
-    [[], 'unknown'],
-    [[yes], 'connected'],
-    [[no], 'unknown'],
-    [[no, no, no], 'disconnected'],
-    [[yes, no], 'degraded'],
-    [[yes, no, no], 'degraded'],
-    [[yes, no, no, no], 'disconnected'],
-    [[yes, no, no, no, no, yes], 'connected'],
-    [[yes, no, yes, no, yes, no], 'degraded'],
+  for (const [row, condition] of [
+    ['', 'unknown'],
+    ['+', 'connected'],
+    ['-', 'unknown'],
+    ['--', 'unknown'],
+    ['---', 'disconnected'],
+    ['+-', 'degraded'],
+    ['+--', 'degraded'],
+    ['+---', 'disconnected'],
+    ['+-+', 'degraded'],
+    ['+-+++', 'connected'],
+    ['+-+-+-+-', 'degraded'],
+    ['+---+', 'recovering'],
+    ['+---++', 'recovering'],
+    ['+---+++', 'connected'],
+    ['+---+-', 'disconnected'],
+    ['---++-+', 'recovering'],
   ] as const) {
-    const state = evidence.reduce((before, next) => nextLinkState(before, next, 1), initialLinkState);
-    t.equal(state.condition, condition, evidence.map(({ proves }) => proves).join(' '));
+    const state = [...row].reduce(
+      (before, sign) => nextLinkState(before, sign === '+' ? yes : no, 1),
+      initialLinkState,
+    );
+    t.equal(state.condition, condition, row);
   }
 });
 
@@ -33,19 +43,30 @@ t.test('the age counts from the transition, not from the latest evidence', async
   t.equal(nextLinkState(states, no, 99).sinceMs, 12);
 });
 
-t.test('the summary is cut only when every known path is cut', async (t) => {
-  const state = (condition: 'unknown' | 'connected' | 'disconnected', sinceMs: number) => ({
-    ...initialLinkState,
-    condition,
-    sinceMs,
-  });
-  t.equal(summarizeLinks([]).condition, 'unknown');
-  t.equal(summarizeLinks([state('connected', 1), state('unknown', 2)]).condition, 'connected');
-  t.match(summarizeLinks([state('connected', 1), state('disconnected', 5)]), {
-    condition: 'degraded',
-    sinceMs: 5,
-  });
-  t.equal(summarizeLinks([state('disconnected', 1), state('disconnected', 2)]).condition, 'disconnected');
+t.test('the summary is that of the link to AWS; upstreams only colour it', async (t) => {
+  const path = (text: string): LinkPath => {
+    const [side = '', condition = '', sinceMs = ''] = text.split(' ');
+    return {
+      ...initialLinkState,
+      side: side as 'aws',
+      key: text,
+      condition: condition as 'connected',
+      sinceMs: Number(sinceMs),
+    };
+  };
+  for (const [paths, condition, sinceMs] of [
+    [[], 'unknown', 0],
+    [['aws connected 1', 'upstream unknown 2'], 'connected', 1],
+    [['aws connected 1', 'upstream connected 2'], 'connected', 1],
+    [['aws connected 1', 'upstream disconnected 5'], 'degraded', 5],
+    [['aws disconnected 1', 'upstream connected 5'], 'disconnected', 1],
+    [['aws disconnected 1', 'aws connected 3'], 'degraded', 3],
+    [['aws recovering 1', 'upstream disconnected 3'], 'recovering', 1],
+    [['upstream disconnected 1', 'upstream disconnected 2'], 'disconnected', 2],
+    [['upstream disconnected 1', 'upstream connected 2'], 'degraded', 2],
+  ] as const) {
+    t.match(summarizeLinks(paths.map(path)), { condition, sinceMs }, paths.join(', '));
+  }
 });
 
 t.test('the monitor logs each transition once and tells of a path that came back', async (t) => {
@@ -56,14 +77,15 @@ t.test('the monitor logs each transition once and tells of a path that came back
     log,
     onRestored: ({ key }) => restored.push(key),
   });
-  for (const evidence of [yes, yes, no, no, no, no, no, yes, yes]) monitor.report(evidence);
+  for (const evidence of [yes, yes, no, no, no, no, no, yes, yes, yes, yes]) monitor.report(evidence);
   t.strictSame(
     log.lines.map(({ level, fields }) => `${level} ${fields['from']} ${fields['to']}`),
     [
       'info unknown connected',
       'info connected degraded',
       'warn degraded disconnected',
-      'info disconnected connected',
+      'info disconnected recovering',
+      'info recovering connected',
     ],
   );
   t.strictSame(restored, ['us-west-2']);

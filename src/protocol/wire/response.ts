@@ -9,7 +9,7 @@ import { skipName } from './query.ts';
 
 const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven octets; none that is honest comes near
-const MAX_TTL = 0x7fff_ffff; // RFC 2181 section 8: more counts as zero
+const MAX_TTL = 0x7fff_ffff; // RFC 2181 section 8
 
 /** Where a response's parts lie; offsets count from the message's first octet. */
 export interface ResponseIndex {
@@ -154,9 +154,9 @@ function noteRecord(
   }
 }
 
-/** RFC 2181 section 8: a TTL with its top bit set is taken as zero. */
+/** RFC 8767 section 4: a TTL with its top bit set is a large one (RFC 2181 section 8 had it as zero). */
 function boundedTtl(ttl: number): number {
-  return ttl > MAX_TTL ? 0 : ttl;
+  return Math.min(ttl, MAX_TTL);
 }
 
 export interface AnswerAddresses {

@@ -200,19 +200,8 @@ class Connection implements Carrier {
     this.#replies++;
     this.#take(exchange);
     this.#rest();
-    if (verdict.kind === 'malformed') {
-      exchange.onEnd({ kind: 'failed', reason: 'malformed', detail: verdict.detail });
-      return;
-    }
-    const elapsedMs = this.#options.clock.monotonicMs() - exchange.startedAtMs;
-    if (verdict.kind === 'edns-refused') {
-      exchange.onEnd({ kind: 'edns-refused', elapsedMs });
-    } else {
-      // a copy: it may be kept for a day, and would keep the whole chunk that it came in
-      const own = new Uint8Array(octets);
-      const isRoundTrip = !exchange.hadToConnect;
-      exchange.onEnd({ kind: 'reply', octets: own, index: verdict.index, elapsedMs, isRoundTrip });
-    }
+    // a copy: it may be kept for a day, and would keep the whole chunk that it came in
+    exchange.onEnd(endBy(exchange, verdict, new Uint8Array(octets), this.#options.clock.monotonicMs()));
   }
 
   #rest(): void {

@@ -180,13 +180,8 @@ class UdpPort implements Carrier {
     }
     this.#take(exchange);
     if (this.usesLeft === 0) this.#onDone();
-    if (verdict.kind === 'malformed') {
-      exchange.onEnd({ kind: 'failed', reason: 'malformed', detail: verdict.detail });
-      return;
-    }
-    const elapsedMs = this.#options.clock.monotonicMs() - exchange.startedAtMs;
-    if (verdict.kind === 'edns-refused') exchange.onEnd({ kind: 'edns-refused', elapsedMs });
-    else exchange.onEnd({ kind: 'reply', octets, index: verdict.index, elapsedMs, isRoundTrip: true });
+    if (verdict.kind === 'wrong-case') this.#options.onMismatch();
+    exchange.onEnd(endBy(exchange, verdict, octets, this.#options.clock.monotonicMs()));
   }
 
   onStranger(): void {

@@ -86,11 +86,14 @@ export interface TransportHooks {
 /** What a received message is to the exchange that waits for its ID. */
 export type ReplyVerdict =
   | { readonly kind: 'mismatched' }
+  /** All is right but the case of the name: an upstream that loses it, or a forger who got everything else right. */
+  | { readonly kind: 'wrong-case' }
   | { readonly kind: 'edns-refused' }
   | { readonly kind: 'malformed'; readonly detail: string }
   | { readonly kind: 'reply'; readonly index: ResponseIndex };
 
 const MISMATCHED: ReplyVerdict = { kind: 'mismatched' };
+const WRONG_CASE: ReplyVerdict = { kind: 'wrong-case' };
 
 /**
  * RFC 5452 section 9.1: a reply has the address and port asked (the socket's business), the ID, and the question.
@@ -101,7 +104,8 @@ export function judgeReply(exchange: Exchange, octets: Uint8Array): ReplyVerdict
   const flags = uint16At(octets, 2);
   if ((flags & FLAG.QR) === 0 || (flags & FLAG.OPCODE) !== 0) return MISMATCHED;
   if (uint16At(octets, 4) === 0) return isEdnsRefusal(exchange, octets, flags) ? EDNS_REFUSED : MISMATCHED;
-  if (uint16At(octets, 4) !== 1 || !sameQuestion(exchange, octets, 0, exchange.exactCase)) return MISMATCHED;
+  if (uint16At(octets, 4) !== 1 || !sameQuestion(exchange, octets, 0, false)) return MISMATCHED;
+  if (exchange.exactCase && !sameQuestion(exchange, octets, 0, true)) return WRONG_CASE;
   const index = indexResponse(octets);
   if (index.kind === 'fault') return { kind: 'malformed', detail: index.reason };
   return { kind: 'reply', index };
@@ -118,6 +122,26 @@ function isEdnsRefusal(exchange: Exchange, octets: Uint8Array, flags: number): b
   return (
     exchange.hasEdns && octets.length === HEADER_OCTETS && (rcode === RCODE.FORMERR || rcode === RCODE.NOTIMP)
   );
+}
+
+/** How an exchange ends by a message that is its own; `octets` are the receiver's from now on. */
+export function endBy(
+  exchange: Exchange,
+  verdict: Exclude<ReplyVerdict, { kind: 'mismatched' }>,
+  octets: Uint8Array,
+  nowMs: number,
+): ExchangeEnd {
+  const elapsedMs = nowMs - exchange.startedAtMs;
+  switch (verdict.kind) {
+    case 'malformed':
+      return { kind: 'failed', reason: 'malformed', detail: verdict.detail };
+    case 'wrong-case':
+      return { kind: 'failed', reason: 'spoofed', detail: 'the name came back in another case' };
+    case 'edns-refused':
+      return { kind: 'edns-refused', elapsedMs };
+    case 'reply':
+      return { kind: 'reply', octets, index: verdict.index, elapsedMs, isRoundTrip: !exchange.hadToConnect };
+  }
 }
 
 /** Whether the message that starts at `start` asks what the exchange asks. */

@@ -22,7 +22,7 @@ export class Probing {
 
   /** Probes until it is up again. */
   watch(client: UpstreamClient): void {
-    if (client.health.isUp || this.#waiting.has(client)) return;
+    if (client.health.isUp || client.isRetired || this.#waiting.has(client)) return;
     const timer = this.#timers.after(client.health.nextProbeDelayMs(), () => {
       this.#waiting.delete(client);
       if (!client.health.isUp) this.verify(client);

@@ -116,6 +116,11 @@ export class UpstreamClient implements AttemptHost {
     return nowMs < this.#loopedUntilMs;
   }
 
+  /** No group has it any more. */
+  get isRetired(): boolean {
+    return this.#isRetired;
+  }
+
   /** Asks. `doublings` is how often this question was put to this upstream before: each waits twice as long. */
   ask(question: Question, doublings: number, listener: AttemptListener): void {
     if (this.#isClosed) return;
@@ -161,7 +166,7 @@ export class UpstreamClient implements AttemptHost {
     };
   }
 
-  /** No group has it any more: what is under way may end, then its sockets are closed. */
+  /** Takes it out of use: what is under way may end, then its sockets are closed. */
   retire(): void {
     this.#isRetired = true;
     if (this.#attempts.size === 0) this.#closeTransports();

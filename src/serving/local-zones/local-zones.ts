@@ -24,7 +24,7 @@ import { sharedAnswers } from './shared-answers.ts';
 import { SPECIAL_NAMES } from './special-names.ts';
 import { specialZone } from './special-zones.ts';
 import { staticZone } from './static-zone.ts';
-import { type SoundRule, soundRules, type ZoneRule } from './zone-rules.ts';
+import { soundRules, type ZoneRule } from './zone-rules.ts';
 
 export interface LocalZonesOptions<Route> {
   readonly rules: readonly ZoneRule<Route>[];
@@ -65,7 +65,7 @@ export class LocalZones<Route> {
     this.#places.set(name, { labels: labelCount(name), own, under, isDsElsewhere });
   }
 
-  #addRule(rule: SoundRule<Route>, rules: readonly SoundRule<Route>[]): void {
+  #addRule(rule: ZoneRule<Route>, rules: readonly ZoneRule<Route>[]): void {
     if ('forwardTo' in rule) {
       const forward = anyType<Route>({ kind: 'forward', route: rule.forwardTo });
       this.#add(rule.name, forward, forward);

@@ -10,7 +10,7 @@ import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 
 /**
- * TTL of all records in local zones, and of the belief in their absence: a rule changed by a reload is seen
+ * TTL of what we say of our own accord, and of the belief that something is not there: a rule changed by a reload is seen
  * everywhere a minute later.
  */
 export const LOCAL_TTL_SECONDS = 60;

@@ -42,7 +42,7 @@ t.test(
     for (const [ttl, minimum, expected] of [
       [300, 30, 30],
       [20, 900, 20],
-      [0xffff_ffff, 30, 0],
+      [0xffff_ffff, 30, 30],
     ] as const) {
       const octets = message({
         flags: 0x8183,

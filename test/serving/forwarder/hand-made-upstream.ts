@@ -1,5 +1,5 @@
 /** An upstream made by hand for one test: UDP and TCP (or TLS) on one loopback port, each reply as the test says. */
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -49,10 +49,7 @@ export class HandMadeUpstream implements AsyncDisposable {
     } = {},
   ): Promise<HandMadeUpstream> {
     const sockets = new Set<Socket>();
-    const udp = createSocket(address.includes(':') ? 'udp6' : 'udp4');
-    udp.bind(port, address);
-    await once(udp, 'listening');
-    const bound = udp.address().port;
+    const { udp, bound } = await bindBoth(port, address);
     let made: HandMadeUpstream;
     const take = (asked: Omit<Asked, 'query'>): void => {
       const query = new Query();
@@ -126,6 +123,26 @@ export class HandMadeUpstream implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#close();
+  }
+}
+
+/** A UDP socket on a port that is free for TCP too. */
+async function bindBoth(port: number, address: string): Promise<{ udp: UdpSocket; bound: number }> {
+  for (let tries = 0; ; tries++) {
+    const udp = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+    udp.bind(port, address);
+    await once(udp, 'listening');
+    const bound = udp.address().port;
+    const probe = createServer().listen(bound, address);
+    try {
+      await once(probe, 'listening');
+      probe.close();
+      await once(probe, 'close');
+      return { udp, bound };
+    } catch (error) {
+      udp.close();
+      if (port !== 0 || tries > 20) throw error;
+    }
   }
 }
 

@@ -75,7 +75,7 @@ t.test(
 
 t.test('with 0x20 the case has to be the same', async (t) => {
   t.equal(judgeReply(exchange({ exactCase: true }), reply()).kind, 'reply');
-  t.equal(judgeReply(exchange({ exactCase: true }), reply(inOtherCase)).kind, 'mismatched');
+  t.equal(judgeReply(exchange({ exactCase: true }), reply(inOtherCase)).kind, 'wrong-case');
 });
 
 t.test('a bare FORMERR says nothing about a query without EDNS', async (t) => {

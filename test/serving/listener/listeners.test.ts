@@ -33,15 +33,16 @@ function room(t: Test, host: HostInterfaces = hostWith({ lo: ['127.0.0.1'] }), o
   return { ...rig, listeners, state, bound, warnings, port: () => listeners.addresses[0]?.port ?? 0 };
 }
 
-/** A port that is free for UDP and TCP on the loopback addresses, for the moment. */
+/** A port that is free on loopback, outside the range from which the kernel gives ports to others meanwhile. */
 async function freePort(): Promise<number> {
-  const rig = makeRig();
-  const endpoint = await openEndpoint(
-    { address: '127.0.0.1', port: 0 },
-    { ...rig, createUdp: createPlainUdpListener },
-  );
-  await endpoint.close(0);
-  return endpoint.address.port;
+  const context = { ...makeRig(), createUdp: createPlainUdpListener };
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const endpoint = await openEndpoint({ address: '127.0.0.1', port }, context).catch(() => undefined);
+    if (endpoint === undefined) continue;
+    await endpoint.close(0);
+    return port;
+  }
 }
 
 /** Somebody else on this UDP port. */
@@ -100,13 +101,16 @@ t.test('port 0: UDP and TCP get one number, also where the first is taken for TC
           await start();
           attempts += 1;
           if (attempts > 1) return;
-          await new Promise<void>((resolve) => taken.listen(listener.address.port, '127.0.0.1', resolve));
+          await new Promise<void>((resolve) => {
+            taken.once('error', () => resolve()); // somebody else was first: taken all the same
+            taken.listen(listener.address.port, '127.0.0.1', resolve);
+          });
         };
         return listener;
       },
     },
   );
-  t.equal(attempts, 2);
+  t.ok(attempts >= 2, `${attempts} attempts`);
   await answers(t, '127.0.0.1', endpoint.address.port);
   await endpoint.close(0);
 });

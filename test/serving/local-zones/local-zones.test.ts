@@ -3,6 +3,7 @@ import t from 'tap';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
 import { LocalZonesError, type ZoneRule } from '../../../src/serving/local-zones/zone-rules.ts';
+import { rr } from '../../helpers/zone-text.ts';
 import { asked, replyOctets, seen } from './asked.ts';
 
 const build = (...rules: ZoneRule<string>[]) => new LocalZones<string>({ rules });
@@ -14,23 +15,23 @@ const site = build(
   {
     name: 'site.example',
     records: [
-      '@ A 10.0.0.1',
-      '@ NS ns.other.example',
-      '@ MX 10 mail.site.example',
-      '@ TXT "v=spf1 -all"',
-      'www A 10.0.0.2',
-      'www A 10.0.0.3',
-      'www A 10.0.0.3',
-      'www AAAA fd00::2',
-      'deep.er.tree A 10.0.0.4',
-      'alias CNAME www.site.example',
-      'second CNAME alias.site.example',
-      'away CNAME elsewhere.example',
-      'broken CNAME nothing.site.example',
-      'hollow CNAME tree.site.example',
-      'up CNAME @',
-      'routed CNAME x.lab.site.example',
-      'mail A 10.0.0.5',
+      rr('site.example 60 A 10.0.0.1'),
+      rr('site.example 60 NS ns.other.example'),
+      rr('site.example 60 MX 10 mail.site.example'),
+      rr('site.example 60 TXT one two'),
+      rr('www.site.example 60 A 10.0.0.2'),
+      rr('www.site.example 60 A 10.0.0.3'),
+      rr('www.site.example 60 A 10.0.0.3'),
+      rr('www.site.example 60 AAAA fd00::2'),
+      rr('deep.er.tree.site.example 60 A 10.0.0.4'),
+      rr('alias.site.example 60 CNAME www.site.example'),
+      rr('second.site.example 60 CNAME alias.site.example'),
+      rr('away.site.example 60 CNAME elsewhere.example'),
+      rr('broken.site.example 60 CNAME nothing.site.example'),
+      rr('hollow.site.example 60 CNAME tree.site.example'),
+      rr('up.site.example 60 CNAME site.example'),
+      rr('routed.site.example 60 CNAME x.lab.site.example'),
+      rr('mail.site.example 300 A 10.0.0.5'),
     ],
   },
   { name: 'lab.site.example', forwardTo: 'lab' },
@@ -45,7 +46,9 @@ const records: readonly [name: string, type: string, want: string][] = [
   ['site.example', 'SOA', `NOERROR | ${soa('site.example')}`],
   ['site.example', 'NS', 'NOERROR | site.example 60 NS ns.other.example'],
   ['site.example', 'MX', 'NOERROR | site.example 60 MX 10 mail.site.example'],
-  ['site.example', 'TXT', 'NOERROR | site.example 60 TXT ["v=spf1 -all"]'],
+  ['site.example', 'TXT', 'NOERROR | site.example 60 TXT ["one","two"]'],
+  ['mail.site.example', 'A', 'NOERROR | mail.site.example 300 A 10.0.0.5'],
+  ['mail.site.example', 'AAAA', noData('site.example')],
   ['site.example', 'AAAA', noData('site.example')],
   // never forwarded, whatever the type: RFC 4035 section 3.1.4.1 lets the child answer where it must
   ['site.example', 'DS', noData('site.example')],
@@ -146,7 +149,7 @@ t.test('the longest name wins; for one name the operator wins over the special-u
     { name: '1.168.192.in-addr.arpa', forwardTo: 'site' },
     { name: '172.in-addr.arpa', forwardTo: 'site' },
     { name: 'local', forwardTo: 'windows' },
-    { name: 'a.test', records: ['@ A 10.0.0.9'] },
+    { name: 'a.test', records: [rr('a.test 60 A 10.0.0.9')] },
     { name: 'localhost', answer: 'refused' },
     { name: 'corp', answer: 'nxdomain' },
     { name: 'ok.corp', forwardTo: 'corp' },
@@ -179,12 +182,13 @@ t.test('a rule for the root holds for what no other rule does, special-use names
   const forwarded = build({ name: '.', forwardTo: 'all' });
   t.equal(seen(forwarded, '.', 'NS'), 'forward to all');
   t.equal(seen(forwarded, 'x.onion', 'A'), noName('onion'));
-  const own = build({ name: '.', records: ['@ NS ns.example', 'www.example A 10.0.0.1'] });
+  const own = build({ name: '.', records: [rr('. 60 NS ns.example'), rr('www.example 60 A 10.0.0.1')] });
   t.equal(seen(own, '.', 'NS'), 'NOERROR | . 60 NS ns.example');
   t.equal(seen(own, '.', 'SOA'), `NOERROR | ${soa('.')}`);
   t.equal(seen(own, 'www.example', 'A'), 'NOERROR | www.example 60 A 10.0.0.1');
   t.equal(seen(own, 'example', 'A'), noData('.'));
   t.equal(seen(own, 'other', 'A'), noName('.'));
+  t.match(faultsOf({ name: '.', records: [rr('* 60 A 10.0.0.1')] }), [/wildcards are not supported/]);
 });
 
 t.test('answers fit names of any length: pointers lead where they should', async () => {
@@ -196,7 +200,7 @@ t.test('answers fit names of any length: pointers lead where they should', async
   fc.assert(
     fc.property(labels, labels, fc.constantFrom('A', 'ANY', 'SOA', 'MX'), (apexLabels, front, type) => {
       const apex = [...apexLabels, 'zone'].join('.');
-      const zones = build({ name: apex, records: ['here A 10.0.0.1'] });
+      const zones = build({ name: apex, records: [rr(`here.${apex} 60 A 10.0.0.1`)] });
       const missing = `${front.join('.')}.not.${apex}`;
       if (seen(zones, missing, type) !== noName(apex)) throw new Error(seen(zones, missing, type));
       const here = `here.${apex}`;
@@ -227,7 +231,7 @@ function faultsOf(...rules: ZoneRule<string>[]): string[] {
   }
 }
 
-t.test('all faults are told together, each with its zone and line', async (t) => {
+t.test('all faults are told together, each with its zone and record', async (t) => {
   t.same(
     faultsOf(
       { name: 'a..b', answer: 'nxdomain' },
@@ -235,53 +239,108 @@ t.test('all faults are told together, each with its zone and line', async (t) =>
       { name: 'TWICE.example.', forwardTo: 'x' },
       {
         name: 'site.example',
-        records: ['www A 10.0.0.1', 'www A nowhere', '*.x A 10.0.0.1', 'a.lab A 10.0.0.1'],
+        records: [
+          rr('www.site.example 60 A 10.0.0.1'),
+          rr('www.site.example 60 A nowhere'),
+          rr('a.lab.site.example 60 A 10.0.0.1'),
+        ],
       },
       { name: 'lab.site.example', forwardTo: 'x' },
     ),
     [
       'a..b / - / not a domain name: "a..b": empty label',
       'twice.example / - / there is more than one rule for it',
-      'site.example / www A nowhere / not an IPv4 address: "nowhere"',
-      'site.example / *.x A 10.0.0.1 / wildcards are not supported',
-      'site.example / a.lab A 10.0.0.1 / the rule for "lab.site.example" holds there',
+      'site.example / www.site.example A / not an IPv4 address: "nowhere"',
+      'site.example / a.lab.site.example A / the rule for "lab.site.example" holds there',
     ],
   );
 });
 
+const aliasBeside = 'a.z CNAME / there are other records beside it';
+const long = 'x'.repeat(256);
+
 const zoneFaults: readonly [it: string, lines: string[], want: string[]][] = [
+  ['a record of another zone', ['www.y 60 A 10.0.0.1'], ['www.y A / it is not in the zone']],
+  ['a record of a zone that ends alike', ['az 60 A 10.0.0.1'], ['az A / it is not in the zone']],
+  ['a wildcard', ['*.a.z 60 A 10.0.0.1'], ['*.a.z A / wildcards are not supported']],
+  ['a wildcard at the apex', ['*.z 60 A 10.0.0.1'], ['*.z A / wildcards are not supported']],
   [
-    'a CNAME beside another record',
-    ['a CNAME b.example', 'a A 10.0.0.1'],
-    ['"a.z" has other records beside its CNAME'],
+    'an IPv6 address with a zone index',
+    ['a.z 60 AAAA fe80::1%eth0'],
+    ['a.z AAAA / not an IPv6 address in canonical form: "fe80::1%eth0"'],
   ],
-  ['two CNAMEs', ['a CNAME b.example', 'a CNAME c.example'], ['"a.z" has other records beside its CNAME']],
-  ['one CNAME given twice is one', ['a CNAME b.example', 'a CNAME b.example'], []],
-  ['a CNAME to itself', ['a CNAME a.z'], ['"a.z" is an alias that leads back to itself']],
+  [
+    'an IPv6 address that dns2 would compose wrongly',
+    ['a.z 60 AAAA ::ffff:10.0.0.1'],
+    ['a.z AAAA / not an IPv6 address in canonical form: "::ffff:10.0.0.1"'],
+  ],
+  [
+    'an IPv4 address where IPv6 belongs',
+    ['a.z 60 AAAA 10.0.0.1'],
+    ['a.z AAAA / not an IPv6 address in canonical form: "10.0.0.1"'],
+  ],
+  ['a CNAME for the zone itself', ['z 60 CNAME a.example'], ['z CNAME / the zone itself cannot be an alias']],
+  [
+    'NS below the apex',
+    ['sub.z 60 NS ns.example'],
+    ['sub.z NS / NS is for the zone itself alone: what is below takes a rule of its own'],
+  ],
+  ['an SOA', ['z 60 SOA a b 1 2 3 4 5'], ['z SOA / it is not a type that can be given']],
+  ['HINFO', ['a.z 60 HINFO a b'], ['a.z HINFO / it is not a type that can be given']],
+  ['TXT without a string', ['a.z 60 TXT'], ['a.z TXT / it has no string']],
+  ['a string of 256 octets', [`a.z 60 TXT ok ${long}`], ['a.z TXT / a string is longer than 255 octets']],
+  [
+    'an escaped octet in an owner',
+    ['a\\.b.z 60 A 10.0.0.1'],
+    ['a\\.b.z A / a name with an escaped octet is not supported'],
+  ],
+  [
+    'an escaped octet in a target',
+    ['a.z 60 CNAME a\\032b.example'],
+    ['a.z CNAME / a name with an escaped octet is not supported'],
+  ],
+  [
+    'an escaped octet in an exchange',
+    ['a.z 60 MX 1 a\\032b.example'],
+    ['a.z MX / a name with an escaped octet is not supported'],
+  ],
+  ['a CNAME beside another record', ['a.z 60 CNAME b.example', 'a.z 60 A 10.0.0.1'], [aliasBeside]],
+  ['two CNAMEs', ['a.z 60 CNAME b.example', 'a.z 60 CNAME c.example'], [aliasBeside]],
+  ['one CNAME given twice is one', ['a.z 60 CNAME b.example', 'a.z 60 CNAME b.example'], []],
+  ['a CNAME to itself', ['a.z 60 CNAME a.z'], ['a.z CNAME / it leads back to itself']],
   [
     'a ring of CNAMEs, and one that leads into it',
-    ['in CNAME a.z', 'a CNAME b.z', 'b CNAME a.z'],
-    ['"a.z" is an alias that leads back to itself', '"b.z" is an alias that leads back to itself'],
+    ['in.z 60 CNAME a.z', 'a.z 60 CNAME b.z', 'b.z 60 CNAME a.z'],
+    ['a.z CNAME / it leads back to itself', 'b.z CNAME / it leads back to itself'],
   ],
   [
     'more addresses than one answer should hold',
-    Array.from({ length: 1025 }, (_, n) => `a A 10.0.${n >> 8}.${n & 255}`),
-    ['the records of a.z A take 16400 octets: 16384 are allowed'],
+    Array.from({ length: 1025 }, (_, n) => `a.z 60 A 10.0.${n >> 8}.${n & 255}`),
+    ['a.z A / 16400 octets of records: 16384 are allowed'],
   ],
+  ['as many as it may hold', Array.from({ length: 100 }, (_, n) => `a.z 60 A 10.0.0.${n}`), []],
 ];
 
 for (const [it, lines, want] of zoneFaults) {
   t.test(`records: ${it}`, async (t) => {
     t.same(
-      faultsOf({ name: 'z', records: lines }),
-      want.map((reason) => `z / - / ${reason}`),
+      faultsOf({ name: 'z', records: lines.map((line) => rr(line)) }),
+      want.map((fault) => `z / ${fault}`),
     );
   });
 }
 
+t.test('a zone of records without any record exists, and nothing in it', async (t) => {
+  const empty = build({ name: 'empty.example', records: [] });
+  t.equal(seen(empty, 'empty.example'), noData('empty.example'));
+  t.equal(seen(empty, 'www.empty.example'), noName('empty.example'));
+});
+
 t.test('a zone whose name dns2 cannot compose is refused for records and works for the rest', async (t) => {
-  t.match(faultsOf({ name: 'a\\.b', records: ['www A 10.0.0.1'] }), [/has an escaped octet/]);
-  t.equal(seen(build({ name: 'a\\.b', forwardTo: 'x' }), 'c.a\\.b'), 'forward to x');
+  const name = 'a\\.b';
+  t.match(faultsOf({ name, records: [rr(`www.${name} 60 A 10.0.0.1`)] }), [/escaped octet/]);
+  t.equal(seen(build({ name, forwardTo: 'x' }), `c.${name}`), 'forward to x');
+  t.equal(seen(build({ name, answer: 'nxdomain' }), `c.${name}`).slice(0, 8), 'NXDOMAIN');
 });
 
 t.test('a look-up allocates nothing, found or not', async (t) => {

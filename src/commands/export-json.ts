@@ -1,0 +1,42 @@
+/** The records as an array of JSON objects, with times that a person can read and ages that a program can compare. */
+import type { EndpointRecord } from '../store/endpoint-record.ts';
+import type { EndpointsFile } from '../store/endpoints-format.ts';
+import { lastConfirmedAtMs } from './state-findings.ts';
+
+/** `nowMs` is wall time. */
+export function jsonText({ records }: EndpointsFile, nowMs: number): string {
+  return `${JSON.stringify(
+    records.map((record) => recordObject(record, nowMs)),
+    null,
+    2,
+  )}\n`;
+}
+
+function recordObject(record: EndpointRecord, nowMs: number): object {
+  const { held, details } = record;
+  const confirmedAtMs = lastConfirmedAtMs(record);
+  return {
+    cluster: record.cluster,
+    region: record.region,
+    endpoint: record.endpoint,
+    addresses: record.addresses.map(({ address }) => address),
+    basis: record.basis,
+    ttlSeconds: record.ttlSeconds,
+    changedAt: momentText(record.changedAtMs),
+    confirmedAt: Object.fromEntries(
+      Object.entries(record.confirmedAtMs).map(([source, ms]) => [source, momentText(ms)]),
+    ),
+    confirmedAgeSeconds:
+      confirmedAtMs === undefined ? undefined : Math.max(0, Math.round((nowMs - confirmedAtMs) / 1000)),
+    lastRefreshFailed: record.lastRefreshFailed,
+    held: held && { addresses: held.addresses, reason: held.reason, since: momentText(held.sinceMs) },
+    vpcId: details?.vpcId,
+    subnetIds: details?.subnetIds,
+    generation: details?.generation,
+    certificateAuthority: details?.certificateAuthority,
+  };
+}
+
+function momentText(ms: number | undefined): string | undefined {
+  return ms === undefined ? undefined : new Date(ms).toISOString();
+}

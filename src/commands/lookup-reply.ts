@@ -1,0 +1,111 @@
+/** A reply as a person wants to see it: code, flags, extended errors, records, and where the answer came from. */
+import { Packet } from 'dns2';
+import { FLAG, uint16At } from '../protocol/wire/header.ts';
+import { indexResponse, type ResponseIndex } from '../protocol/wire/response.ts';
+import { CLASS } from '../protocol/words/classes.ts';
+import { EXTENDED_ERROR, extendedErrorName } from '../protocol/words/extended-errors.ts';
+import { RCODE, rcodeName } from '../protocol/words/rcodes.ts';
+import { TYPE, typeName } from '../protocol/words/types.ts';
+import { rdataText } from './rdata-text.ts';
+
+export interface LookupReply {
+  readonly rcode: string;
+  readonly flags: readonly string[];
+  readonly from: string;
+  readonly extendedErrors: readonly ExtendedError[];
+  readonly records: readonly LookupRecord[];
+  /** Records that could not be shown, and why. */
+  readonly faults: readonly string[];
+}
+
+export interface ExtendedError {
+  readonly code: number;
+  readonly meaning: string;
+  /** What the server adds in its own words; may be empty. */
+  readonly text: string;
+}
+
+export interface LookupRecord {
+  readonly section: 'answer' | 'authority' | 'additional';
+  readonly name: string;
+  readonly ttlSeconds: number;
+  readonly type: string;
+  /** In presentation format (RFC 1035 section 5.1, RFC 3597 for types that are not known). */
+  readonly data: string;
+}
+
+/** Takes a reply apart, or says why that cannot be done. */
+export function readReply(octets: Uint8Array): LookupReply | { readonly fault: string } {
+  const index = indexResponse(octets); // first: it proves that every record lies inside the message
+  if (index.kind === 'fault') return { fault: index.reason };
+  const packet = Packet.parse(Buffer.from(octets));
+  const extendedErrors = readExtendedErrors(octets, index);
+  return {
+    rcode: rcodeName(index.rcode),
+    flags: flagNames(index.flags),
+    from: origin(index, extendedErrors),
+    extendedErrors,
+    records: [
+      ...packet.answers.map((record) => shown('answer', record)),
+      ...packet.authorities.map((record) => shown('authority', record)),
+      ...packet.additionals.filter(isNoOption).map((record) => shown('additional', record)),
+    ],
+    faults: packet.errors.map(({ message }) => message),
+  };
+}
+
+const SHOWN_FLAGS = ['AA', 'TC', 'RD', 'RA', 'AD', 'CD'] as const;
+
+function flagNames(flags: number): string[] {
+  return SHOWN_FLAGS.filter((name) => (flags & FLAG[name]) !== 0).map((name) => name.toLowerCase());
+}
+
+function origin({ flags, rcode }: ResponseIndex, errors: readonly ExtendedError[]): string {
+  if ((flags & FLAG.AA) !== 0) return 'kept by the server itself (authoritative)';
+  const isStale = errors.some(
+    ({ code }) => code === EXTENDED_ERROR.STALE_ANSWER || code === EXTENDED_ERROR.STALE_NXDOMAIN,
+  );
+  if (isStale) return 'stale: kept from before, because its own servers do not answer now';
+  return rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN ? 'forwarded or cached' : 'nowhere: no answer';
+}
+
+const OPTION_EXTENDED_ERROR = 15; // RFC 8914 section 2
+const OPT_FIXED_OCTETS = 11; // root owner, TYPE, CLASS, TTL, RDLENGTH
+
+/** The extended errors in the OPT record, which stands where the kept records end; what is broken in it is left out. */
+export function readExtendedErrors(octets: Uint8Array, { hasEdns, end }: ResponseIndex): ExtendedError[] {
+  if (!hasEdns) return [];
+  const found: ExtendedError[] = [];
+  const optEnd = end + OPT_FIXED_OCTETS + uint16At(octets, end + 9);
+  for (let at = end + OPT_FIXED_OCTETS; at + 4 <= optEnd; ) {
+    const data = at + 4;
+    const next = data + uint16At(octets, at + 2);
+    if (next > optEnd) break;
+    if (uint16At(octets, at) === OPTION_EXTENDED_ERROR && next >= data + 2) {
+      const code = uint16At(octets, data);
+      // RFC 8914 section 2: EXTRA-TEXT is UTF-8, and may or may not end in a NUL
+      const text = new TextDecoder().decode(octets.subarray(data + 2, next)).replace(/\0+$/, '');
+      found.push({ code, meaning: extendedErrorName(code), text });
+    }
+    at = next;
+  }
+  return found;
+}
+
+type Resource = Packet['answers'][number];
+
+function isNoOption({ type }: Resource): boolean {
+  return type !== TYPE.OPT;
+}
+
+function shown(section: LookupRecord['section'], record: Resource): LookupRecord {
+  const type =
+    record.class === CLASS.IN ? typeName(record.type) : `CLASS${record.class} ${typeName(record.type)}`;
+  return {
+    section,
+    name: record.name === '' ? '.' : record.name,
+    ttlSeconds: record.ttl,
+    type,
+    data: rdataText(record),
+  };
+}

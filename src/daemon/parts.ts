@@ -1,0 +1,32 @@
+/** What the daemon is made with, and what its owner can do with it. */
+import type { StatusReport } from '../admin/status-report.ts';
+import type { Config } from '../config/config.ts';
+import type { Log } from '../log/log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Timers } from '../runtime/timers.ts';
+import type { HostInterfaces } from '../serving/listener/addresses.ts';
+
+export interface DaemonParts {
+  readonly config: Config;
+  /** Reads the configuration anew, for a reload; throws ConfigError. */
+  readonly loadConfig: () => Promise<Config>;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+  readonly setLogLevel: (level: Config['log']['level']) => void;
+  /** `os.networkInterfaces`. */
+  readonly interfaces: () => HostInterfaces;
+  readonly version: string;
+  /** Such as `node 26.10.0`. */
+  readonly runtime: string;
+}
+
+export interface Daemon {
+  /** Takes the configuration anew where it is sound; otherwise logs its faults and goes on with the one it has. Never rejects. */
+  reload(): Promise<void>;
+  report(): StatusReport;
+  /** Saves, closes the sockets, lets queries in flight end. */
+  stop(): Promise<void>;
+}

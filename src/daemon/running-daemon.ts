@@ -1,0 +1,124 @@
+/** The daemon once it answers: reload, report, stop. */
+import type { StatusReport } from '../admin/status-report.ts';
+import type { Config } from '../config/config.ts';
+import { ConfigError } from '../config/fault.ts';
+import type { Daemon, DaemonParts } from './parts.ts';
+import { composeReport } from './report.ts';
+import {
+  cacheSettings,
+  clusterSettings,
+  defaultGroup,
+  forwardSettings,
+  refreshTimes,
+  tcpLimits,
+  upstreamGroups,
+} from './room-options.ts';
+import { intakeRules, type Rooms, resolverRules } from './rooms.ts';
+
+export class RunningDaemon implements Daemon {
+  readonly #parts: DaemonParts;
+  readonly #rooms: Rooms;
+  readonly #startedMs: number;
+  #config: Config;
+  #loadedMs: number;
+  #lastReloadFailed = false;
+  #owned = new AsyncDisposableStack();
+  #reloading: Promise<void> = Promise.resolve();
+
+  constructor(parts: DaemonParts, rooms: Rooms) {
+    this.#parts = parts;
+    this.#rooms = rooms;
+    this.#config = parts.config;
+    this.#startedMs = parts.clock.monotonicMs();
+    this.#loadedMs = this.#startedMs;
+  }
+
+  /** What is to be closed at the end, last opened first. */
+  owns(opened: AsyncDisposableStack): void {
+    this.#owned = opened;
+  }
+
+  reload(): Promise<void> {
+    this.#reloading = this.#reloading.then(() => this.#reload());
+    return this.#reloading;
+  }
+
+  async #reload(): Promise<void> {
+    const { log } = this.#parts;
+    try {
+      const config = await this.#parts.loadConfig();
+      await this.#apply(config);
+      this.#lastReloadFailed = false;
+      this.#loadedMs = this.#parts.clock.monotonicMs();
+      log.info({}, 'configuration reloaded');
+    } catch (error) {
+      this.#lastReloadFailed = true;
+      const fields = error instanceof ConfigError ? { faults: error.faults } : { err: error };
+      log.error(fields, 'reload refused: the configuration from before runs on');
+    }
+  }
+
+  /** What can fail comes first, so that a refusal leaves everything as it was. */
+  async #apply(config: Config): Promise<void> {
+    const { random } = this.#parts;
+    const { listeners, intake, resolver, cache, forwarder, plane, slots, link, connections, useGroup } =
+      this.#rooms;
+    const rules = resolverRules(config);
+    const intakeNext = intakeRules(config, random);
+    await listeners.reconfigure(config.listen.dns);
+    intake.reconfigure(intakeNext);
+    slots.reconfigure(tcpLimits(config));
+    forwarder.reconfigure(upstreamGroups(config), forwardSettings(config));
+    useGroup(defaultGroup(config));
+    resolver.reconfigure(rules);
+    cache.reconfigure(cacheSettings(config));
+    plane.reconfigure(clusterSettings(config, connections), refreshTimes(config));
+    const keys = new Set([
+      ...upstreamGroups(config).flatMap(({ upstreams }) => upstreams.map(({ text }) => `upstream ${text}`)),
+      ...config.clusters.map(({ region }) => `aws ${region}`),
+    ]);
+    link.retain((side, key) => keys.has(`${side} ${key}`));
+    this.#parts.setLogLevel(config.log.level);
+    this.#warnOfRestartKeys(config);
+    this.#config = config;
+  }
+
+  /** Keys that a reload cannot change: said, not ignored. */
+  #warnOfRestartKeys(next: Config): void {
+    const before = this.#config;
+    const changed = [
+      ['state.directory', before.state.directory, next.state.directory],
+      ['admin.listen', JSON.stringify(before.admin.listen), JSON.stringify(next.admin.listen)],
+      ['log.format', before.log.format, next.log.format],
+    ].flatMap(([key, was, is]) => (was === is ? [] : [key]));
+    if (changed.length > 0) this.#parts.log.warn({ keys: changed }, 'changed keys need a restart');
+  }
+
+  report(): StatusReport {
+    const { clock, version, runtime } = this.#parts;
+    const { link, plane, forwarder, cache, intake, resolver, listeners, store, stateFaults } = this.#rooms;
+    return composeReport({
+      clock,
+      version,
+      runtime,
+      startedMs: this.#startedMs,
+      configuration: { loadedMs: this.#loadedMs, lastReloadFailed: this.#lastReloadFailed },
+      stateDirectory: this.#parts.config.state.directory,
+      stateFaults,
+      cacheLimitOctets: cache.settings.sizeOctets,
+      link,
+      refresh: plane.snapshot(),
+      upstreams: forwarder.snapshot().upstreams,
+      cache: cache.stats(),
+      intake,
+      counters: resolver.counters,
+      listening: listeners.addresses,
+      store: store.state(),
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#reloading;
+    await this.#owned.disposeAsync();
+  }
+}

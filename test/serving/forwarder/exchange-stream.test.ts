@@ -1,0 +1,243 @@
+/** TCP and TLS exchanges over real sockets on loopback. */
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import t from 'tap';
+import { systemClock } from '../../../src/runtime/clock.ts';
+import { systemRandom } from '../../../src/runtime/random.ts';
+import { systemTimers } from '../../../src/runtime/timers.ts';
+import { Exchange, type ExchangeEnd } from '../../../src/serving/forwarder/exchange.ts';
+import type { StreamExchanges } from '../../../src/serving/forwarder/exchange-stream.ts';
+import { tcpExchanges } from '../../../src/serving/forwarder/exchange-tcp.ts';
+import { tlsExchanges } from '../../../src/serving/forwarder/exchange-tls.ts';
+import { OwnIds } from '../../../src/serving/forwarder/own-ids.ts';
+import { composeUpstreamQuery, questionEndOf, questionOf } from '../../../src/serving/forwarder/question.ts';
+import { VirtualTime } from '../../helpers/virtual-time.ts';
+import { rawRecord } from '../../helpers/zone-text.ts';
+import { type Asked, answerTo, certificate, clientQuery, HandMadeUpstream } from './hand-made-upstream.ts';
+
+class Mismatches {
+  count = 0;
+}
+
+function options(mismatches = new Mismatches()) {
+  return {
+    clock: systemClock,
+    timers: systemTimers,
+    random: systemRandom,
+    ownIds: new OwnIds(),
+    onMismatch: () => mismatches.count++,
+  };
+}
+
+function exchangeFor(name: string, onEnd: (end: ExchangeEnd) => void): Exchange {
+  const question = questionOf(clientQuery(name));
+  const form = { withEdns: true, caseFrom: undefined, padded: false };
+  return new Exchange(composeUpstreamQuery(question, form), questionEndOf(question), false, onEnd);
+}
+
+function run(exchanges: StreamExchanges, name: string): Promise<ExchangeEnd> {
+  return new Promise((resolve) => exchanges.start(exchangeFor(name, resolve)));
+}
+
+const soon = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+t.test('pipelined exchanges share one connection and are answered out of order', async (t) => {
+  const held: Asked[] = [];
+  await using server = await HandMadeUpstream.start((asked) => {
+    held.push(asked);
+    if (held.length === 50) for (const one of held.splice(0).reverse()) one.reply(answerTo(one));
+  });
+  const exchanges = tcpExchanges(server.upstream, options());
+  for (let round = 0; round < 2; round++) {
+    const ends = await Promise.all(Array.from({ length: 50 }, (_, at) => run(exchanges, `n${at}`)));
+    for (const end of ends) t.match(end, { kind: 'reply', isRoundTrip: round > 0 });
+  }
+  t.equal(server.connections, 1);
+  t.equal(new Set(server.asked.slice(0, 50).map(({ query }) => query.id)).size, 50);
+  exchanges.close();
+});
+
+t.test('a reply of 65,535 octets arrives whole and owns its octets', async (t) => {
+  const filler = Array.from({ length: 255 }, () => rawRecord('.', 'TXT', 1, new Uint8Array(240).fill(7)));
+  await using server = await HandMadeUpstream.start((asked) => {
+    const rest = 65_535 - answerTo(asked, { answers: filler }).length - 11;
+    asked.reply(answerTo(asked, { answers: [...filler, rawRecord('.', 'TXT', 1, new Uint8Array(rest))] }));
+  });
+  const exchanges = tcpExchanges(server.upstream, options());
+  const end = await run(exchanges, 'a');
+  t.equal(end.kind, 'reply');
+  if (end.kind === 'reply') t.equal(end.octets.buffer.byteLength, 65_535);
+  exchanges.close();
+});
+
+t.test('a reply to another question on the same connection is counted and ignored', async (t) => {
+  await using server = await HandMadeUpstream.start((asked) => {
+    asked.reply(answerTo(asked, { id: asked.query.id ^ 1 }));
+    asked.reply(answerTo(asked, { question: Buffer.from('\u0001b\u0000\u0000\u0001\u0000\u0001') }));
+    asked.reply(answerTo(asked));
+  });
+  const mismatches = new Mismatches();
+  const exchanges = tcpExchanges(server.upstream, options(mismatches));
+  t.match(await run(exchanges, 'a'), { kind: 'reply' });
+  t.equal(mismatches.count, 2);
+  exchanges.close();
+});
+
+t.test('a connection that the upstream has closed meanwhile is made anew without a failure', async (t) => {
+  let hangsUp = true;
+  await using server = await HandMadeUpstream.start((asked) => {
+    if (asked.query.nameText() === 'second' && hangsUp) asked.hangUp();
+    else asked.reply(answerTo(asked));
+    if (asked.query.nameText() === 'second') hangsUp = false;
+  });
+  const exchanges = tcpExchanges(server.upstream, options());
+  await run(exchanges, 'first');
+  t.match(await run(exchanges, 'second'), { kind: 'reply' });
+  t.equal(server.connections, 2);
+  exchanges.close();
+});
+
+t.test('an upstream that always hangs up fails the exchange, and is not tried for ever', async (t) => {
+  await using server = await HandMadeUpstream.start((asked) => asked.hangUp());
+  const exchanges = tcpExchanges(server.upstream, options());
+  t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'network' });
+  t.equal(server.connections, 1);
+});
+
+t.test('a refused connection fails at once', async (t) => {
+  const server = await HandMadeUpstream.start(() => {});
+  await server[Symbol.asyncDispose]();
+  const exchanges = tcpExchanges(server.upstream, options());
+  t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'network', detail: /ECONNREFUSED/ });
+  t.equal(exchanges.openConnections, 0);
+});
+
+t.test('an idle connection is closed after 8 s', async (t) => {
+  await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)));
+  const time = new VirtualTime();
+  const exchanges = tcpExchanges(server.upstream, { ...options(), timers: time });
+  await run(exchanges, 'a');
+  await time.advance(7_000);
+  await run(exchanges, 'b');
+  await time.advance(7_000);
+  t.equal(exchanges.openConnections, 1);
+  await time.advance(1_001);
+  t.equal(exchanges.openConnections, 0);
+  t.match(await run(exchanges, 'c'), { kind: 'reply' }, 'and made again when needed');
+  t.equal(server.connections, 2);
+  exchanges.close();
+  t.equal(time.pendingTimers, 0);
+});
+
+t.test('a silent connection in doubt takes no new exchange but still its late reply', async (t) => {
+  const held: Asked[] = [];
+  await using server = await HandMadeUpstream.start((asked) => {
+    if (asked.query.nameText() === 'slow') held.push(asked);
+    else asked.reply(answerTo(asked));
+  });
+  const exchanges = tcpExchanges(server.upstream, options());
+  const { promise, resolve } = Promise.withResolvers<ExchangeEnd>();
+  await run(exchanges, 'warm');
+  const slow = exchangeFor('slow', resolve);
+  exchanges.start(slow);
+  await soon(20);
+  exchanges.doubt(slow);
+  t.match(await run(exchanges, 'fresh'), { kind: 'reply' });
+  t.equal(server.connections, 2);
+  for (const asked of held) asked.reply(answerTo(asked));
+  t.match(await promise, { kind: 'reply' });
+  t.equal(exchanges.openConnections, 1, 'the doubtful one has gone');
+  exchanges.close();
+});
+
+t.test('broken framing and broken records fail the exchange as malformed', async (t) => {
+  for (const [what, octets] of [
+    ['an empty frame', (_asked: Asked) => new Uint8Array(0)],
+    ['records beyond the end', (asked: Asked) => answerTo(asked).subarray(0, -2)],
+  ] as const) {
+    await using server = await HandMadeUpstream.start((asked) => asked.reply(octets(asked)));
+    const exchanges = tcpExchanges(server.upstream, options());
+    t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'malformed' }, what);
+    exchanges.close();
+  }
+});
+
+t.test('over TLS with the pinned name: one connection, resumed when made again', async (t) => {
+  await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)), {
+    tls: 'dns.test',
+  });
+  const time = new VirtualTime();
+  const exchanges = tlsExchanges(
+    server.upstream,
+    'dns.test',
+    { ca: [certificate] },
+    { ...options(), timers: time },
+  );
+  const ends = await Promise.all(Array.from({ length: 20 }, (_, at) => run(exchanges, `n${at}`)));
+  t.ok(ends.every(({ kind }) => kind === 'reply'));
+  t.equal(server.connections, 1);
+  await time.advance(9_000);
+  t.match(await run(exchanges, 'again'), { kind: 'reply' });
+  t.equal(server.connections, 2);
+  exchanges.close();
+});
+
+t.test(
+  'a certificate for another name, or signed by nobody we trust, is refused and nothing is sent',
+  async (t) => {
+    for (const [what, serverName, ca, code] of [
+      ['other name', 'other.test', [certificate], /altnames/],
+      ['other address', '127.0.0.10', [certificate], /altnames/],
+      ['unknown issuer', 'dns.test', undefined, /self-signed/],
+    ] as const) {
+      await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)), {
+        tls: serverName,
+      });
+      const exchanges = tlsExchanges(server.upstream, serverName, ca === undefined ? {} : { ca }, options());
+      for (let again = 0; again < 3; again++) {
+        t.match(
+          await run(exchanges, 'secret.example'),
+          { kind: 'failed', reason: 'tls', detail: code },
+          what,
+        );
+      }
+      await soon(20);
+      t.equal(server.asked.length, 0, `${what}: no query was seen`);
+      exchanges.close();
+    }
+  },
+);
+
+t.test('a pinned address is compared with the addresses of the certificate', async (t) => {
+  await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)), {
+    tls: '127.0.0.9',
+  });
+  const exchanges = tlsExchanges(server.upstream, '127.0.0.9', { ca: [certificate] }, options());
+  t.match(await run(exchanges, 'a'), { kind: 'reply' });
+  exchanges.close();
+});
+
+t.test('an upstream that speaks no TLS fails as such', async (t) => {
+  const server = createServer((socket) => socket.on('data', () => socket.end('HTTP/1.1 400 Bad Request')));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const upstream = { text: 'x', address: '127.0.0.1', port, tls: { serverName: 'dns.test' } };
+  const exchanges = tlsExchanges(upstream, 'dns.test', { ca: [certificate] }, options());
+  t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'tls' });
+  server.close();
+});
+
+t.test('closing ends what is in flight once, and makes no new connection', async (t) => {
+  await using server = await HandMadeUpstream.start((asked) => {
+    if (asked.query.nameText() === 'warm') asked.reply(answerTo(asked));
+  });
+  const exchanges = tcpExchanges(server.upstream, options());
+  await run(exchanges, 'warm');
+  const end = run(exchanges, 'a');
+  exchanges.close();
+  t.match(await end, { kind: 'failed', reason: 'network' });
+  t.equal(exchanges.openConnections, 0);
+  t.equal(server.connections, 1);
+});

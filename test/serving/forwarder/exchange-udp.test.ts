@@ -1,0 +1,283 @@
+/** UDP exchanges over real sockets on loopback, and their choice of ports over made-up ones. */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import fc from 'fast-check';
+import t from 'tap';
+import { systemClock } from '../../../src/runtime/clock.ts';
+import { systemRandom } from '../../../src/runtime/random.ts';
+import { Exchange, type ExchangeEnd } from '../../../src/serving/forwarder/exchange.ts';
+import { type UdpExchangeOptions, UdpExchanges } from '../../../src/serving/forwarder/exchange-udp.ts';
+import { OwnIds } from '../../../src/serving/forwarder/own-ids.ts';
+import { composeUpstreamQuery, questionEndOf, questionOf } from '../../../src/serving/forwarder/question.ts';
+import type { OpenUdpSocket, UdpSocketEvents } from '../../../src/serving/forwarder/udp-socket.ts';
+import { VirtualTime } from '../../helpers/virtual-time.ts';
+import { type Asked, answerTo, clientQuery, HandMadeUpstream } from './hand-made-upstream.ts';
+
+class Mismatches {
+  count = 0;
+}
+
+function options(
+  upstream: UdpExchangeOptions['upstream'],
+  mismatches = new Mismatches(),
+): UdpExchangeOptions {
+  return {
+    upstream,
+    clock: systemClock,
+    random: systemRandom,
+    ownIds: new OwnIds(),
+    onMismatch: () => mismatches.count++,
+  };
+}
+
+function exchangeFor(name: string, onEnd: (end: ExchangeEnd) => void): Exchange {
+  const question = questionOf(clientQuery(name));
+  const form = { withEdns: true, caseFrom: undefined, padded: false };
+  return new Exchange(composeUpstreamQuery(question, form), questionEndOf(question), false, onEnd);
+}
+
+function run(exchanges: UdpExchanges, name: string): Promise<ExchangeEnd> {
+  return new Promise((resolve) => exchanges.start(exchangeFor(name, resolve)));
+}
+
+const soon = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+t.test('what is not the reply is counted and ignored, and the reply still taken', async (t) => {
+  const forgeries: readonly [string, (asked: Asked) => Uint8Array][] = [
+    ['wrong ID', (asked) => answerTo(asked, { id: asked.query.id ^ 0x0100 })],
+    [
+      'other name',
+      (asked) => answerTo(asked, { question: Buffer.from('\u0001b\u0000\u0000\u0001\u0000\u0001') }),
+    ],
+    [
+      'other type',
+      (asked) => answerTo(asked, { question: Buffer.from('\u0001a\u0000\u0000\u001c\u0000\u0001') }),
+    ],
+    ['a query', (asked) => asked.octets],
+    ['nothing', () => new Uint8Array(0)],
+    ['one octet', () => Uint8Array.of(1)],
+  ];
+  for (const [what, forge] of forgeries) {
+    await using server = await HandMadeUpstream.start((asked) => {
+      asked.reply(forge(asked));
+      asked.reply(answerTo(asked));
+    });
+    const mismatches = new Mismatches();
+    const exchanges = new UdpExchanges(options(server.upstream, mismatches));
+    t.match(await run(exchanges, 'a'), { kind: 'reply', index: { answerCount: 1 } }, what);
+    t.equal(mismatches.count, 1, what);
+    exchanges.close();
+  }
+});
+
+t.test('the right reply from another port or address is not taken', async (t) => {
+  const stranger = createSocket('udp4').bind(0, '127.0.0.1');
+  const other = createSocket('udp4').bind(0, '127.0.0.2');
+  await Promise.all([once(stranger, 'listening'), once(other, 'listening')]);
+  let release: () => void = () => {};
+  await using server = await HandMadeUpstream.start((asked) => {
+    stranger.send(answerTo(asked, { answers: [] }), asked.port, '127.0.0.1');
+    other.send(answerTo(asked, { answers: [] }), asked.port, '127.0.0.1');
+    release = () => asked.reply(answerTo(asked));
+  });
+  const exchanges = new UdpExchanges(options(server.upstream));
+  let ended = false;
+  const end = run(exchanges, 'a').finally(() => {
+    ended = true;
+  });
+  await soon(50);
+  t.notOk(ended, 'still waiting');
+  release();
+  t.match(await end, { kind: 'reply', index: { answerCount: 1 } });
+  exchanges.close();
+  stranger.close();
+  other.close();
+});
+
+t.test('a spoof storm of every ID never resolves an exchange, and gives its port up', async (t) => {
+  await using server = await HandMadeUpstream.start((asked) => {
+    for (let guess = 1; guess <= 500; guess++) asked.reply(answerTo(asked, { id: asked.query.id ^ guess }));
+    asked.reply(answerTo(asked));
+  });
+  const mismatches = new Mismatches();
+  const exchanges = new UdpExchanges(options(server.upstream, mismatches));
+  t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'spoofed' });
+  t.ok(mismatches.count >= 64 && mismatches.count < 500, `${mismatches.count} seen`);
+  exchanges.close();
+});
+
+t.test('a few forged replies before the true one are borne', async (t) => {
+  await using server = await HandMadeUpstream.start((asked) => {
+    for (let guess = 1; guess <= 60; guess++) asked.reply(answerTo(asked, { id: asked.query.id ^ guess }));
+    asked.reply(answerTo(asked));
+  });
+  const exchanges = new UdpExchanges(options(server.upstream));
+  t.match(await run(exchanges, 'a'), { kind: 'reply' });
+  exchanges.close();
+});
+
+t.test('a closed port of the upstream is known at once', async (t) => {
+  const server = await HandMadeUpstream.start(() => {});
+  await server[Symbol.asyncDispose]();
+  const exchanges = new UdpExchanges(options(server.upstream));
+  const startedAtMs = performance.now();
+  t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'network', detail: /ECONNREFUSED/ });
+  t.ok(performance.now() - startedAtMs < 100);
+  exchanges.close();
+});
+
+t.test('an upstream without a route is known at once', async (t) => {
+  // a broadcast address takes no connected socket: it fails as an unreachable network does, before anything is sent
+  const exchanges = new UdpExchanges(options({ text: 'x', address: '255.255.255.255', port: 53 }));
+  t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'network', detail: /cannot connect to "x"/ });
+  t.equal(exchanges.openSockets, 0);
+});
+
+t.test('1,000 exchanges side by side, replies out of order, over IPv4 and IPv6', async (t) => {
+  for (const address of ['127.0.0.1', '::1']) {
+    const held: Asked[] = [];
+    await using server = await HandMadeUpstream.start(
+      (asked) => {
+        held.push(asked);
+        if (held.length === 200) for (const one of held.splice(0).reverse()) one.reply(answerTo(one));
+      },
+      { address },
+    );
+    const ownIds = new OwnIds();
+    const exchanges = new UdpExchanges({ ...options(server.upstream), ownIds });
+    for (let round = 0; round < 5; round++) {
+      const ends = await Promise.all(
+        Array.from({ length: 200 }, (_, at) => run(exchanges, `n${round}x${at}`)),
+      );
+      t.ok(ends.every(({ kind }) => kind === 'reply'));
+    }
+    t.ok(exchanges.openSockets <= 16, `${exchanges.openSockets} sockets stay`);
+    t.equal([...exchanges.withId(0)].length, 0);
+    t.notOk(Array.from({ length: 65_536 }, (_, id) => ownIds.has(id)).includes(true), 'no ID is left behind');
+    const ports = new Map<number, number>();
+    for (const { port } of server.asked) ports.set(port, (ports.get(port) ?? 0) + 1);
+    t.ok(ports.size >= 125, `${ports.size} ports for 1,000 exchanges`);
+    t.ok(Math.max(...ports.values()) <= 8);
+    exchanges.close();
+    t.equal(exchanges.openSockets, 0);
+  }
+});
+
+/** Sockets that note what was bound and sent. */
+function madeUpSockets(taken: (port: number) => boolean = () => false) {
+  const bound: number[] = [];
+  const sent: { readonly port: number; readonly id: number; readonly events: UdpSocketEvents }[] = [];
+  let open = 0;
+  const opener: OpenUdpSocket = (_upstream, port, events) => {
+    if (taken(port)) return { kind: 'port-taken' };
+    bound.push(port);
+    open++;
+    return {
+      kind: 'open',
+      socket: {
+        send: (octets) => sent.push({ port, id: Buffer.from(octets).readUInt16BE(0), events }),
+        close: () => open--,
+      },
+    };
+  };
+  return { bound, sent, opener, openNow: () => open };
+}
+
+const nobody = { text: '127.0.0.1', address: '127.0.0.1', port: 53 };
+
+t.test('ports and IDs are spread over their whole range and do not follow from each other', async (t) => {
+  const { sent, bound, opener } = madeUpSockets();
+  const exchanges = new UdpExchanges({ ...options(nobody), open: opener });
+  const count = 40_000;
+  for (let at = 0; at < count; at++) exchanges.start(exchangeFor('a', () => {}));
+  for (const [what, values, from] of [
+    ['ports', bound, 1024],
+    ['IDs', sent.map(({ id }) => id), 0],
+  ] as const) {
+    const width = (65_536 - from) / 64;
+    const bins = new Array<number>(64).fill(0);
+    for (const value of values) bins[Math.floor((value - from) / width)]!++;
+    const expected = values.length / 64;
+    const chiSquare = bins.reduce((sum, seen) => sum + (seen - expected) ** 2 / expected, 0);
+    t.ok(Math.min(...values) >= from);
+    // 63 degrees of freedom: beyond 140 once in ten million runs
+    t.ok(chiSquare < 140, `${what}: chi-square ${chiSquare.toFixed(1)} of ${values.length}`);
+    const steps = new Set(values.slice(1).map((value, at) => (value - values[at]! + 65_536) % 65_536));
+    t.ok(steps.size > values.length / 4, `${what}: ${steps.size} different steps`);
+  }
+  const repeated = sent.slice(1).filter(({ port }, at) => port === sent[at]?.port).length;
+  t.ok(repeated < count / 5, `the port of the last exchange was used again by ${repeated} of ${count}`);
+});
+
+t.test('no two exchanges in flight share port and ID', async (t) => {
+  const { sent, opener } = madeUpSockets();
+  let drawn = 0;
+  const poor = { ...systemRandom, uint16: () => Math.floor(drawn++ / 2) & 3 }; // every ID is drawn twice
+  const exchanges = new UdpExchanges({ ...options(nobody), open: opener, random: poor, usesPerSocket: 4 });
+  for (let at = 0; at < 400; at++) exchanges.start(exchangeFor('a', () => {}));
+  t.equal(new Set(sent.map(({ port, id }) => `${port} ${id}`)).size, 400);
+});
+
+t.test('taken ports are drawn again; with all taken the exchange fails', async (t) => {
+  const { sent, opener } = madeUpSockets((port) => port % 4 !== 0);
+  const exchanges = new UdpExchanges({ ...options(nobody), open: opener });
+  let failed = 0;
+  for (let at = 0; at < 100; at++) exchanges.start(exchangeFor('a', () => failed++));
+  await soon(0);
+  t.equal(sent.length + failed, 100);
+  t.ok(sent.length > 80);
+  const none = new UdpExchanges({ ...options(nobody), open: () => ({ kind: 'port-taken' }) });
+  t.match(await run(none, 'a'), { kind: 'failed', reason: 'network', detail: /16 random ones are taken/ });
+});
+
+t.test('a socket that waited 30 s for its turn is replaced unused', async (t) => {
+  const { sent, bound, opener, openNow } = madeUpSockets();
+  const time = new VirtualTime();
+  const exchanges = new UdpExchanges({ ...options(nobody), open: opener, clock: time });
+  for (let at = 0; at < 8; at++) exchanges.start(exchangeFor('a', () => {}));
+  const before = new Set(bound);
+  await time.advance(31_000);
+  for (let at = 0; at < 8; at++) exchanges.start(exchangeFor('a', () => {}));
+  t.notOk(sent.slice(8).some(({ port }) => before.has(port) && !bound.slice(before.size).includes(port)));
+  exchanges.close();
+  t.equal(openNow(), 0, 'and none is left open');
+});
+
+t.test('a dropped exchange takes its socket out of use', async (t) => {
+  const { sent, opener, openNow } = madeUpSockets();
+  const exchanges = new UdpExchanges({ ...options(nobody), open: opener });
+  const lost = exchangeFor('a', () => t.fail('was dropped'));
+  exchanges.start(lost);
+  const port = sent[0]?.port;
+  lost.carrier?.drop(lost);
+  for (let at = 0; at < 100; at++) exchanges.start(exchangeFor('a', () => {}));
+  t.notOk(sent.slice(1).some((other) => other.port === port));
+  sent[0]?.events.onMessage(new Uint8Array(20));
+  exchanges.close();
+  t.equal(openNow(), 0);
+});
+
+const numRuns = Number(process.env['FUZZ_RUNS'] ?? 1000);
+const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() & 0x7fff_ffff);
+t.comment(`FUZZ_SEED=${seed} FUZZ_RUNS=${numRuns}`);
+
+t.test('no sequence of octets from the network crashes it or resolves an exchange', async (t) => {
+  const { sent, opener, openNow } = madeUpSockets();
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 80 }), { maxLength: 100 }), (datagrams) => {
+      const exchanges = new UdpExchanges({ ...options(nobody), open: opener });
+      const ends: ExchangeEnd[] = [];
+      exchanges.start(exchangeFor('name.example', (end) => ends.push(end)));
+      const { events, id } = sent.at(-1)!;
+      for (const octets of datagrams) {
+        if (octets.length > 1) octets.set([id >> 8, id & 0xff]); // the hard part is guessed for it
+        events.onMessage(octets);
+      }
+      const taken = ends.some(({ kind }) => kind !== 'failed');
+      exchanges.close();
+      return !taken && ends.length <= 1 && openNow() === 0;
+    }),
+    { numRuns, seed },
+  );
+  t.equal(openNow(), 0);
+});
