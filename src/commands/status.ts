@@ -77,8 +77,8 @@ function parseJson(text: string): unknown {
 /** Alive, not ready: a supervisor that restarted a server because AWS is away would take down what answers. */
 async function healthy(admin: AdminAddress): Promise<ExitCode> {
   const startedMs = performance.now();
-  const leftMs = () => Math.max(1, HEALTH_TIMEOUT_MS - (performance.now() - startedMs));
-  const answer = await getFromServer(admin, '/healthz', leftMs());
+  const leftMs = () => Math.max(1, Math.ceil(HEALTH_TIMEOUT_MS - (performance.now() - startedMs)));
+  const answer = await getFromServer(admin, '/healthz', HEALTH_TIMEOUT_MS);
   if (answer.kind === 'failed') return unhealthy(admin, answer.detail);
   if (answer.status !== 200) return unhealthy(admin, `it answers with HTTP status ${answer.status}`);
   const reading = readReport(await getFromServer(admin, '/status', leftMs()));

@@ -5,9 +5,7 @@ import type {
   SocketAddress,
   Upstream as UpstreamConfig,
   ZoneConfig,
-  ZoneRecord,
 } from '../config/config.ts';
-import type { ResourceRecord } from '../protocol/words/resource-record.ts';
 import type { ClusterSettings, RefreshTimes } from '../refresh/cluster-settings.ts';
 import { createSources, type SourceConnections } from '../refresh/sources/connect-sources.ts';
 import type { AnswerCacheSettings } from '../serving/answer-cache/answer-cache.ts';
@@ -51,25 +49,6 @@ function zoneRule(zone: ZoneConfig): ZoneRule<UpstreamGroup> {
       return { name, answer: zone.answer };
     case 'records':
       return { name, records: zone.records };
-  }
-}
-
-/** The same fields, without the box around the data. */
-function resourceRecord(record: ZoneRecord): ResourceRecord {
-  const { owner, ttlSeconds } = record;
-  const head = { owner, ttlSeconds };
-  switch (record.type) {
-    case 'A':
-    case 'AAAA':
-      return { ...head, type: record.type, ...record.data };
-    case 'CNAME':
-    case 'PTR':
-    case 'NS':
-      return { ...head, type: record.type, ...record.data };
-    case 'MX':
-      return { ...head, type: record.type, ...record.data };
-    case 'TXT':
-      return { ...head, type: record.type, ...record.data };
   }
 }
 

@@ -1,0 +1,223 @@
+import t from 'tap';
+import { METRICS } from '../../src/admin/metric-list.ts';
+import { createMetrics } from '../../src/admin/metrics.ts';
+import type { StatusReport } from '../../src/admin/status-report.ts';
+import { endpoint, report } from './report-fixture.ts';
+
+interface Parsed {
+  /** `name{a="b"}` to value. */
+  readonly samples: ReadonlyMap<string, number>;
+  readonly types: ReadonlyMap<string, string>;
+  readonly helps: ReadonlyMap<string, string>;
+}
+
+const SAMPLE =
+  /^(?<series>[a-z_:][a-z0-9_:]*(?:\{(?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*\})?) (?<value>[-+.0-9e]+|NaN|[-+]?Inf)$/i;
+
+/** Reads the text format strictly: every line is a comment of two kinds or a sample of a metric declared before. */
+function parse(text: string): Parsed {
+  const [samples, types, helps] = [
+    new Map<string, number>(),
+    new Map<string, string>(),
+    new Map<string, string>(),
+  ];
+  for (const line of text.split('\n').filter((line) => line !== '')) {
+    const comment = /^# (HELP|TYPE) (\S+) (.*)$/.exec(line);
+    if (comment !== null) {
+      const [, kind, name = '', rest = ''] = comment;
+      (kind === 'HELP' ? helps : types).set(name, rest);
+      continue;
+    }
+    const groups = SAMPLE.exec(line)?.groups;
+    if (groups === undefined) throw new Error(`not a line of the text format: ${line}`);
+    const series = groups['series'] ?? '';
+    if (!types.has(series.replace(/\{.*/s, ''))) throw new Error(`sample without a type: ${line}`);
+    if (samples.has(series)) throw new Error(`the series comes twice: ${line}`);
+    samples.set(series, Number(groups['value']));
+  }
+  return { samples, types, helps };
+}
+
+const scrape = async (of: StatusReport) => parse(await createMetrics(() => of, false).render());
+
+t.test('names: prefix outpost_dns_, counters and only counters end in _total', async (t) => {
+  const { types } = await scrape(report());
+  t.equal(types.size, METRICS.length, 'every metric of the list is there once');
+  for (const [name, type] of types) {
+    t.match(name, /^outpost_dns_[a-z][a-z0-9_]*$/, name);
+    t.equal(name.endsWith('_total'), type === 'counter', `${name} is a ${type}`);
+    t.notMatch(
+      name,
+      /_(?:ms|milliseconds|minutes|hours|days|kib|mib|bytes|percent)(?:_|$)/,
+      `${name}: base units`,
+    );
+  }
+});
+
+t.test('what measures time is in seconds, what measures room in octets', async (t) => {
+  const { types } = await scrape(report());
+  for (const name of types.keys()) {
+    if (/_(?:age|rtt|duration)(?:_|$)/.test(name)) t.match(name, /_seconds(?:_total)?$/, name);
+    if (/_(?:size|limit)$/.test(name)) t.fail(`${name} lacks its unit`);
+  }
+});
+
+t.test('help: a sentence for each metric', async (t) => {
+  const { helps } = await scrape(report());
+  t.equal(helps.size, METRICS.length);
+  for (const [name, help] of helps) t.match(help, /^[A-Z0-9].{10,}\.$|^[A-Z0-9].{10,}[^.]$/, name);
+});
+
+t.test('labels: only those that the configuration or the code bounds', async (t) => {
+  const bounded = new Set([
+    ...['cluster', 'region', 'endpoint', 'address', 'source', 'result', 'basis', 'cause'],
+    ...[
+      'transport',
+      'origin',
+      'rcode',
+      'reason',
+      'kind',
+      'event',
+      'upstream',
+      'side',
+      'key',
+      'version',
+      'runtime',
+      'udp',
+    ],
+  ]);
+  for (const { name, labels } of METRICS) {
+    t.strictSame(
+      labels.filter((label) => !bounded.has(label)),
+      [],
+      name,
+    );
+    t.equal(new Set(labels).size, labels.length, `${name}: no label twice`);
+  }
+});
+
+t.test('every sample of the list has a value for each of its labels', async (t) => {
+  for (const { name, labels, read } of METRICS) {
+    const samples = read(report());
+    t.ok(samples.length > 0, `${name}: the fixture shows it`);
+    for (const [value, ...values] of samples) {
+      t.equal(values.length, labels.length, name);
+      t.ok(Number.isFinite(value), name);
+    }
+  }
+});
+
+const CLUSTER = 'cluster="my-cluster",region="us-west-2"';
+
+t.test('the metrics say what the report says', async (t) => {
+  const { samples } = await scrape(report());
+  const wanted: ReadonlyArray<readonly [string, number]> = [
+    [`endpoint_source_age_seconds{${CLUSTER},source="dns"}`, 30],
+    [`endpoint_age_seconds{${CLUSTER}}`, 30],
+    [`endpoint_addresses{${CLUSTER}}`, 2],
+    [`endpoint_dead_addresses{${CLUSTER}}`, 1],
+    [
+      `endpoint_address_info{${CLUSTER},endpoint="abc.gr7.us-west-2.eks.amazonaws.com",address="10.0.1.10"}`,
+      1,
+    ],
+    [`endpoint_basis_info{${CLUSTER},basis="name"}`, 1],
+    [`endpoint_change_held{${CLUSTER}}`, 0],
+    [`endpoint_sources_disagree{${CLUSTER}}`, 1],
+    [`endpoint_likely_cause_info{${CLUSTER},cause="public-access"}`, 1],
+    [`endpoint_refused_addresses{${CLUSTER}}`, 1],
+    [`refreshes_total{${CLUSTER},source="dns",result="success"}`, 12],
+    [`refreshes_total{${CLUSTER},source="interfaces",result="denied"}`, 2],
+    [`refresh_duration_seconds_total{${CLUSTER},source="dns"}`, 1.5],
+    ['queries_total{transport="tcp"}', 7],
+    ['replies_total{transport="udp"}', 99],
+    ['answers_total{origin="endpoint"}', 50],
+    ['responses_total{rcode="NXDOMAIN"}', 15],
+    ['dropped_messages_total{reason="short"}', 1],
+    ['limited_queries_total{reason="prohibited"}', 2],
+    ['faults_total{kind="handler"}', 0],
+    ['send_errors_total{reason="unreachable"}', 1],
+    ['tcp_connections_total{event="accepted"}', 7],
+    ['pending_queries', 3],
+    ['cache_entries', 12],
+    ['cache_size_octets', 3_145_728],
+    ['cache_limit_octets', 67_108_864],
+    ['cache_evictions_total', 5],
+    ['cache_prefetches_total', 6],
+    ['upstream_healthy{upstream="10.0.0.2:53"}', 1],
+    ['upstream_rtt_seconds{upstream="10.0.0.2:53"}', 0.0123],
+    ['upstream_in_flight{upstream="10.0.0.2:53"}', 2],
+    ['upstream_looping{upstream="tls://9.9.9.9:853#dns.quad9.net"}', 1],
+    ['upstream_mismatched_replies_total{upstream="10.0.0.2:53"}', 4],
+    ['upstream_exchanges_total{upstream="10.0.0.2:53",transport="tcp"}', 1],
+    ['upstream_failures_total{upstream="10.0.0.2:53",reason="timeout"}', 3],
+    ['link_connected{side="aws",key="us-west-2"}', 1],
+    ['link_condition_age_seconds{side="aws",key="us-west-2"}', 300],
+    ['build_info{version="0.1.0",runtime="node 26.10.0"}', 1],
+    ['listener_info{address="127.0.0.1:5300",udp="plain"}', 1],
+    ['ready', 1],
+    ['configuration_age_seconds', 7300],
+    ['configuration_reload_failed', 0],
+    ['state_generation', 42],
+    ['state_saved_age_seconds', 3],
+    ['state_pending', 0],
+    ['state_save_failures_total', 1],
+  ];
+  for (const [series, value] of wanted) t.equal(samples.get(`outpost_dns_${series}`), value, series);
+  const names = new Set(wanted.map(([series]) => `outpost_dns_${series.replace(/\{.*/, '')}`));
+  t.strictSame(
+    METRICS.map(({ name }) => name).filter((name) => !names.has(name)),
+    [],
+    'no metric is left unread here',
+  );
+});
+
+t.test('what was never measured is absent, not zero', async (t) => {
+  const whole = report();
+  const never = report({
+    endpoints: [endpoint({ confirmedAgeSeconds: undefined, likelyCause: undefined })],
+    state: { ...whole.state, savedAgeSeconds: undefined },
+  });
+  const { samples } = await scrape(never);
+  const series = [...samples.keys()];
+  for (const absent of [
+    'outpost_dns_state_saved_age_seconds',
+    `outpost_dns_endpoint_age_seconds{${CLUSTER}}`,
+    `outpost_dns_endpoint_source_age_seconds{${CLUSTER},source="interfaces"}`,
+    'outpost_dns_upstream_rtt_seconds{upstream="tls://9.9.9.9:853#dns.quad9.net"}',
+    'outpost_dns_link_connected{side="upstream",key="10.0.0.2:53"}',
+  ])
+    t.notOk(series.includes(absent), absent);
+  t.notOk(series.some((one) => one.startsWith('outpost_dns_endpoint_likely_cause_info')));
+});
+
+t.test('one scrape reads the report once, and the next one reads it anew', async (t) => {
+  let reads = 0;
+  const metrics = createMetrics(() => report({ cache: { ...report().cache, entries: ++reads } }), false);
+  const entries = async () => parse(await metrics.render()).samples.get('outpost_dns_cache_entries');
+  t.equal(await entries(), 1);
+  t.equal(await entries(), 2, 'a counter of the scrape before is not added to');
+});
+
+t.test('a series goes away with what it is about', async (t) => {
+  let current = report();
+  const metrics = createMetrics(() => current, false);
+  await metrics.render();
+  current = report({ endpoints: [], upstreams: [] });
+  const { samples } = parse(await metrics.render());
+  t.strictSame(
+    [...samples.keys()].filter((series) => /_endpoint_|_upstream_(?!.*unknown)|_refresh/.test(series)),
+    [],
+  );
+});
+
+t.test('label values are escaped: quotes, backslashes and line feeds cannot break the text', async (t) => {
+  const evil = 'a"b\\c\nd';
+  const { samples } = await scrape(report({ endpoints: [endpoint({ endpoint: evil })] }));
+  t.ok([...samples.keys()].some((series) => series.includes('endpoint="a\\"b\\\\c\\nd"')));
+});
+
+t.test('the process metrics come along where they are wanted', async (t) => {
+  const text = await createMetrics(report, true).render();
+  t.match(text, /^process_cpu_seconds_total /m);
+  t.match(text, /^nodejs_eventloop_lag_seconds /m);
+});

@@ -1,0 +1,180 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import t, { type Test } from 'tap';
+import { AdminError, type HttpServer, startHttpServer } from '../../src/admin/http-server.ts';
+import { createMetrics } from '../../src/admin/metrics.ts';
+import { createPages } from '../../src/admin/pages.ts';
+import { type StatusReport, statusReport } from '../../src/admin/status-report.ts';
+import { CollectingLog } from '../helpers/collecting-log.ts';
+import { report, serverReport } from './report-fixture.ts';
+
+interface Running {
+  readonly log: CollectingLog;
+  readonly server: HttpServer;
+  get(path: string, method?: string): Promise<Response>;
+}
+
+async function start(t: Test, read: () => StatusReport): Promise<Running> {
+  const log = new CollectingLog();
+  const pages = createPages({ report: read, metrics: createMetrics(read, false) });
+  const server = await startHttpServer({ address: '127.0.0.1', port: 0, pages, log });
+  t.teardown(() => server.close());
+  return {
+    log,
+    server,
+    get: (path, method = 'GET') => fetch(`http://127.0.0.1:${server.port}${path}`, { method }),
+  };
+}
+
+t.test('every page, with status, type and content', async (t) => {
+  const { get } = await start(t, report);
+  const wanted: ReadonlyArray<readonly [path: string, type: RegExp, body: RegExp]> = [
+    ['/', /^text\/plain; charset=utf-8$/, /^outpost-dns\n\/metrics /],
+    ['/metrics', /^text\/plain; version=0\.0\.4; charset=utf-8$/, /^outpost_dns_ready 1$/m],
+    ['/healthz', /^text\/plain/, /^ok\n$/],
+    ['/readyz', /^text\/plain/, /^ready\n$/],
+    ['/status', /^application\/json; charset=utf-8$/, /"version": "0\.1\.0"/],
+    ['/healthz?verbose=1', /^text\/plain/, /^ok\n$/],
+  ];
+  for (const [path, type, body] of wanted) {
+    const response = await get(path);
+    t.equal(response.status, 200, path);
+    t.match(response.headers.get('content-type'), type, path);
+    t.equal(response.headers.get('cache-control'), 'no-store', path);
+    t.equal(response.headers.get('x-content-type-options'), 'nosniff', path);
+    t.match(await response.text(), body, path);
+  }
+});
+
+t.test('the index names every other page', async (t) => {
+  const pages = createPages({ report, metrics: createMetrics(report, false) });
+  const index = await pages.get('/')?.();
+  for (const path of pages.keys()) if (path !== '/') t.match(index?.body, path);
+});
+
+t.test('/status is the report, and fits its schema', async (t) => {
+  const { get } = await start(t, report);
+  t.strictSame(statusReport.parse(await (await get('/status')).json()), JSON.parse(JSON.stringify(report())));
+});
+
+t.test(
+  '/readyz: 503 and every reason while an endpoint cannot be answered; /healthz stays 200',
+  async (t) => {
+    const notReady = [
+      'endpoint "a": no address is known yet',
+      'cluster "b": its endpoint name is not known yet',
+    ];
+    const { get } = await start(t, () => serverReport({ ready: false, notReady }));
+    const response = await get('/readyz');
+    t.equal(response.status, 503);
+    t.equal(await response.text(), `not ready\n${notReady.join('\n')}\n`);
+    t.equal((await get('/healthz')).status, 200);
+  },
+);
+
+t.test('HEAD: the headers of GET without its body', async (t) => {
+  const { get } = await start(t, report);
+  for (const path of ['/', '/metrics', '/healthz', '/readyz', '/status', '/nothing']) {
+    const [got, head] = [await get(path), await get(path, 'HEAD')];
+    t.equal(head.status, got.status, path);
+    t.equal(head.headers.get('content-type'), got.headers.get('content-type'), path);
+    t.equal(head.headers.get('content-length'), String(Buffer.byteLength(await got.text())), path);
+    t.equal(await head.text(), '', path);
+  }
+});
+
+t.test('other methods: 405 with Allow, whatever the path', async (t) => {
+  const { get } = await start(t, report);
+  for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']) {
+    const response = await get('/status', method);
+    t.equal(response.status, 405, method);
+    t.equal(response.headers.get('allow'), 'GET, HEAD', method);
+  }
+});
+
+t.test('unknown paths: 404 that names the pages', async (t) => {
+  const { get } = await start(t, report);
+  for (const path of ['/nothing', '/status/', '/STATUS', '//', '/__proto__', '/constructor']) {
+    const response = await get(path);
+    t.equal(response.status, 404, path);
+    t.match(await response.text(), '/metrics', path);
+  }
+});
+
+t.test('a report that throws: 500 on the pages that need it, logged, and the others live on', async (t) => {
+  const { get, log } = await start(t, () => {
+    throw new Error('a defect');
+  });
+  for (const path of ['/metrics', '/status', '/readyz']) {
+    const response = await get(path);
+    t.equal(response.status, 500, path);
+    const body = await response.text();
+    t.notMatch(body, 'a defect', `${path}: the defect is for the log, not for whoever asks`);
+  }
+  t.equal((await get('/healthz')).status, 200);
+  t.strictSame(
+    log.lines.map(({ level, fields }) => [level, fields['path']]),
+    [
+      ['error', '/metrics'],
+      ['error', '/status'],
+      ['error', '/readyz'],
+    ],
+  );
+});
+
+t.test('what is no HTTP is answered 400 and does no harm', async (t) => {
+  const { get, server } = await start(t, report);
+  const socket = connect(server.port, '127.0.0.1');
+  socket.write('\x16\x03\x01 not HTTP at all\r\n\r\n');
+  const [answer] = await once(socket, 'data');
+  t.match(String(answer), /^HTTP\/1\.1 400 /);
+  socket.destroy();
+  t.equal((await get('/healthz')).status, 200);
+});
+
+t.test('a request that is never finished is ended within 8 s', { timeout: 20_000 }, async (t) => {
+  const { server } = await start(t, report);
+  const startedMs = performance.now();
+  const sockets = ['', 'GET /status HTTP/1.1\r\nHost: a\r\nX-Slow: '].map((begun) => {
+    const socket = connect(server.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    if (begun !== '') socket.write(begun);
+    socket.resume();
+    return once(socket, 'close');
+  });
+  await Promise.all(sockets);
+  t.ok(performance.now() - startedMs < 8_000, `${Math.round(performance.now() - startedMs)} ms`);
+});
+
+t.test('headers beyond 8 KiB are refused', async (t) => {
+  const { server } = await start(t, report);
+  const response = await fetch(`http://127.0.0.1:${server.port}/`, {
+    headers: { 'x-long': 'a'.repeat(9000) },
+  });
+  t.equal(response.status, 431);
+});
+
+t.test('a port that is taken: AdminError with the code, the place and a mend', async (t) => {
+  const { server, log } = await start(t, report);
+  const again = startHttpServer({ address: '127.0.0.1', port: server.port, pages: new Map(), log });
+  const error = await again.catch((error: unknown) => error);
+  t.ok(error instanceof AdminError);
+  t.match(error, { code: 'EADDRINUSE', message: `"127.0.0.1:${server.port}" for HTTP (EADDRINUSE)` });
+});
+
+t.test('an IPv6 address is written in brackets', async (t) => {
+  const elsewhere = { address: '2001:db8::1', port: 9153, pages: new Map(), log: new CollectingLog() };
+  await t.rejects(startHttpServer(elsewhere), { message: /"\[2001:db8::1\]:9153"/ });
+});
+
+t.test('close ends connections that are kept alive', async (t) => {
+  const log = new CollectingLog();
+  const server = await startHttpServer({ address: '127.0.0.1', port: 0, pages: new Map(), log });
+  const socket = connect(server.port, '127.0.0.1');
+  await once(socket, 'connect');
+  const closed = once(socket, 'close');
+  socket.resume();
+  await server.close();
+  await closed;
+  t.pass('closed');
+});

@@ -1,0 +1,122 @@
+import type { StatusReport } from '../../src/admin/status-report.ts';
+
+type EndpointReport = StatusReport['endpoints'][number];
+
+/** A server that is ready: one cluster with two sources, two upstreams. Parts of it are replaced by tests. */
+export function report(parts: Partial<StatusReport> = {}): StatusReport {
+  return {
+    server: {
+      version: '0.1.0',
+      runtime: 'node 26.10.0',
+      startedAt: '2026-01-01T00:00:00.000Z',
+      uptimeSeconds: 7300,
+      ready: true,
+      notReady: [],
+      listening: [{ address: '127.0.0.1:5300', udp: 'plain' }],
+      configuration: { ageSeconds: 7300, lastReloadFailed: false },
+    },
+    link: {
+      summary: { condition: 'connected', reason: 'answer', ageSeconds: 300 },
+      paths: [
+        { side: 'aws', key: 'us-west-2', condition: 'connected', reason: 'answer', ageSeconds: 300 },
+        {
+          side: 'upstream',
+          key: '10.0.0.2:53',
+          condition: 'unknown',
+          reason: 'nothing yet',
+          ageSeconds: 7300,
+        },
+      ],
+    },
+    endpoints: [endpoint()],
+    upstreams: [
+      {
+        upstream: '10.0.0.2:53',
+        isHealthy: true,
+        rttSeconds: 0.0123,
+        inFlight: 2,
+        exchanges: { udp: 10, tcp: 1, tls: 0 },
+        failures: { timeout: 3 },
+        mismatched: 4,
+        isLooping: false,
+      },
+      {
+        upstream: 'tls://9.9.9.9:853#dns.quad9.net',
+        isHealthy: false,
+        inFlight: 0,
+        exchanges: { udp: 0, tcp: 0, tls: 5 },
+        failures: {},
+        mismatched: 0,
+        isLooping: true,
+      },
+    ],
+    queries: {
+      received: { udp: 100, tcp: 7 },
+      replies: { udp: 99, tcp: 6 },
+      answers: { endpoint: 50, cache_fresh: 20 },
+      rcodes: { NOERROR: 90, NXDOMAIN: 15 },
+      dropped: { short: 1 },
+      limited: { prohibited: 2 },
+      faults: { handler: 0 },
+      sendErrors: { unreachable: 1 },
+      connections: { accepted: 7 },
+      pending: 3,
+    },
+    cache: { entries: 12, octets: 3_145_728, limitOctets: 67_108_864, evictions: 5, prefetches: 6 },
+    state: {
+      directory: '/var/lib/outpost-dns',
+      generation: 42,
+      isPending: false,
+      savedAgeSeconds: 3,
+      saveFailures: 1,
+      faults: [],
+    },
+    ...parts,
+  };
+}
+
+export function endpoint(parts: Partial<EndpointReport> = {}): EndpointReport {
+  return {
+    cluster: 'my-cluster',
+    region: 'us-west-2',
+    endpoint: 'abc.gr7.us-west-2.eks.amazonaws.com',
+    basis: 'name',
+    ttlSeconds: 60,
+    lastRefreshFailed: false,
+    addresses: [
+      { address: '10.0.1.10', isDead: false, seenBy: ['dns', 'interfaces'] },
+      { address: '10.0.1.11', isDead: true, seenBy: ['dns'] },
+    ],
+    changedAgeSeconds: 86_400 * 5,
+    confirmedAgeSeconds: 30,
+    sources: [
+      {
+        source: 'dns',
+        latest: 'succeeded',
+        ageSeconds: 30,
+        nextAttemptInSeconds: 14.6,
+        addresses: ['10.0.1.10', '10.0.1.11'],
+        refreshes: { success: 12, timeout: 1 },
+        durationSecondsSum: 1.5,
+      },
+      {
+        source: 'interfaces',
+        latest: 'failed',
+        lastFailure: { reason: 'denied', detail: 'list interfaces: "AccessDenied"', ageSeconds: 240 },
+        refreshes: { denied: 2 },
+        durationSecondsSum: 0.25,
+      },
+    ],
+    disagreement: true,
+    likelyCause: 'public-access',
+    refusedAddresses: ['8.8.8.8'],
+    warnings: [],
+    ...parts,
+  };
+}
+
+/** `report()` with other facts about the server itself. */
+export function serverReport(server: Partial<StatusReport['server']>): StatusReport {
+  const whole = report();
+  return { ...whole, server: { ...whole.server, ...server } };
+}

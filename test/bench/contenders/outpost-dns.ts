@@ -1,0 +1,70 @@
+/**
+ * outpost-dns as an operator runs it, with admission, limits, metrics and rotation in the path. Its endpoint is pinned
+ * and in the state file, so that it needs no AWS; probes are off, and nothing below an error is logged.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import packageJson from '../../../package.json' with { type: 'json' };
+import { systemClock } from '../../../src/runtime/clock.ts';
+import { systemRandom } from '../../../src/runtime/random.ts';
+import type { EndpointRecord } from '../../../src/store/endpoint-record.ts';
+import { EndpointsStore } from '../../../src/store/endpoints-store.ts';
+import type { Contender, Task } from '../contender.ts';
+
+const root = join(import.meta.dirname, '..', '..', '..');
+
+/** From source, or from what `npm run build` made. */
+export function outpostDns(bundled: boolean): Contender {
+  const home = bundled ? join(root, 'dist', 'outpost-dns') : root;
+  const program = join(home, 'bin', 'outpost-dns');
+  return {
+    name: 'outpost-dns',
+    debianPackage: 'none: run npm run build',
+    version: () =>
+      existsSync(program) ? `${packageJson.version} ${bundled ? 'bundled' : 'from source'}` : undefined,
+    async prepare(task) {
+      const state = join(task.directory, 'state');
+      await mkdir(state, { mode: 0o750 });
+      await saveEndpoint(task, state);
+      const file = join(task.directory, 'outpost-dns.yaml');
+      await writeFile(file, configuration(task, state));
+      return [program, 'serve', '--config', file];
+    },
+  };
+}
+
+function configuration(task: Task, state: string): string {
+  return `clusters:
+  - name: bench
+    endpoint: ${task.endpoint}
+    pin: [${task.addresses.join(', ')}]
+    sources: [dns]
+    probe: { enabled: false }
+upstreams: ['127.0.0.1:${task.upstreamPort}']
+listen: { dns: ['127.0.0.1:${task.port}'] }
+cache: { size: ${task.cacheMebibytes}MiB }
+limits: { tcpConnections: ${task.tcpConnections}, tcpConnectionsPerClient: ${task.tcpConnections} }
+admin: { listen: '127.0.0.1:${task.adminPort}' }
+state: { directory: ${state} }
+log: { level: error, format: json }
+`;
+}
+
+async function saveEndpoint(task: Task, directory: string): Promise<void> {
+  const nowMs = systemClock.wallMs();
+  const pin = { firstSeenMs: nowMs, lastSeenMs: nowMs };
+  const record: EndpointRecord = {
+    cluster: 'bench',
+    endpoint: task.endpoint,
+    addresses: task.addresses.map((address) => ({ address, provenance: { pin } })),
+    ttlSeconds: 60,
+    basis: 'pin',
+    changedAtMs: nowMs,
+    confirmedAtMs: {},
+    lastRefreshFailed: false,
+  };
+  const store = new EndpointsStore({ directory }, { clock: systemClock, random: systemRandom });
+  const outcome = await store.save([record]);
+  if (outcome.kind !== 'saved') throw new Error(`cannot write the state for the bench: ${outcome.kind}`);
+}

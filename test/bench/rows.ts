@@ -1,0 +1,103 @@
+/** What is measured: one row of the table each, as data. A further measurement is a further row here. */
+
+export type RowName = 'endpoint' | 'cached' | 'miss' | 'start' | 'tcp20' | 'tcp100' | 'latency' | 'memory';
+
+export interface Row {
+  readonly name: RowName;
+  readonly title: string;
+  /** Measured unless `--only` says something else. */
+  readonly isUsual: boolean;
+  /**
+   * - `endpoint`   one name, answered from configuration
+   * - `cached`     so many names, every one of them in the cache
+   * - `new`        every name asked for the first time
+   */
+  readonly asks: 'endpoint' | 'cached' | 'new';
+  readonly cachedNames: number;
+  readonly cacheMebibytes: number;
+  /** Records in an answer of the upstream. */
+  readonly upstreamRecords: number;
+  readonly transport: 'udp' | 'tcp';
+  /** Sockets, or connections, that dnsperf asks from, and its queries on their way at a time. */
+  readonly clients: number;
+  readonly outstanding: number;
+  /**
+   * - `peak`   as many queries as are answered
+   * - `half`   half of what the slowest of all answers at its peak, and each latency is noted
+   * - `none`   no load: only the start is timed, anew in every round
+   */
+  readonly load: 'peak' | 'half' | 'none';
+}
+
+const usual: Omit<Row, 'name' | 'title' | 'asks'> = {
+  isUsual: true,
+  cachedNames: 1_000,
+  cacheMebibytes: 64,
+  upstreamRecords: 3,
+  transport: 'udp',
+  clients: 8,
+  outstanding: 200,
+  load: 'peak',
+};
+
+export const ROWS: readonly Row[] = [
+  { ...usual, name: 'endpoint', title: 'endpoint answer, UDP', asks: 'endpoint' },
+  { ...usual, name: 'cached', title: 'cached answer, UDP, 1,000 names', asks: 'cached' },
+  { ...usual, name: 'miss', title: 'forwarded miss, UDP, every name new', asks: 'new', upstreamRecords: 1 },
+  { ...usual, name: 'start', title: 'start', asks: 'endpoint', load: 'none' },
+  {
+    ...usual,
+    name: 'tcp20',
+    title: 'cached answer, TCP, 20 connections',
+    asks: 'cached',
+    isUsual: false,
+    transport: 'tcp',
+    clients: 20,
+  },
+  {
+    ...usual,
+    name: 'tcp100',
+    title: 'cached answer, TCP, 100 connections',
+    asks: 'cached',
+    isUsual: false,
+    transport: 'tcp',
+    clients: 100,
+    outstanding: 400,
+  },
+  {
+    ...usual,
+    name: 'latency',
+    title: 'endpoint answer at half load, UDP',
+    asks: 'endpoint',
+    isUsual: false,
+    load: 'half',
+  },
+  {
+    ...usual,
+    name: 'memory',
+    title: 'cached answer, UDP, 100,000 names',
+    asks: 'cached',
+    isUsual: false,
+    cachedNames: 100_000,
+    cacheMebibytes: 256,
+  },
+];
+
+/** What is noted of a row, with the unit in its title; `better` says which way a ratio is good. */
+export const MEASURES = {
+  queriesPerSecond: { title: 'queries/s', digits: 0, better: 'higher' },
+  microsPerQuery: { title: 'processor, us/query', digits: 2, better: 'lower' },
+  userMicrosPerQuery: { title: 'of it user, us/query', digits: 2, better: 'lower' },
+  p99Millis: { title: 'p99 latency, ms', digits: 3, better: 'lower' },
+  firstAnswerMillis: { title: 'to first answer, ms', digits: 0, better: 'lower' },
+  peakMebibytes: { title: 'peak memory, MiB', digits: 0, better: 'lower' },
+} as const;
+
+export type MeasureName = keyof typeof MEASURES;
+
+/** The measures that a row shows. */
+export function measuresOf(row: Row): readonly MeasureName[] {
+  if (row.load === 'none') return ['firstAnswerMillis'];
+  if (row.load === 'half') return ['p99Millis', 'microsPerQuery'];
+  return ['queriesPerSecond', 'microsPerQuery', 'userMicrosPerQuery', 'peakMebibytes'];
+}
