@@ -17,6 +17,8 @@ export interface SandboxCommandOptions {
 }
 
 const READY_POLL_MS = 50;
+/** A server that is asked to stop does so in half a second at most; one that does not is of no more use. */
+const STOP_PATIENCE_MS = 3_000;
 
 export async function sandbox(options: SandboxCommandOptions): Promise<ExitCode> {
   const dnsPort = portOf(options.port);
@@ -27,14 +29,15 @@ export async function sandbox(options: SandboxCommandOptions): Promise<ExitCode>
     );
     return EXIT.usage;
   }
+  const ended = untilSignal(); // from here on, so that a Ctrl-C that comes early leaves nothing behind either
   const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-sandbox-'));
   try {
     await using region = await startSandbox({ controlPath: controlPathFor(dnsPort) });
     const configFile = join(directory, 'outpost-dns.yaml');
     const stateDirectory = join(directory, 'state');
     await writeFile(configFile, region.configYaml({ dnsPort, httpPort, stateDirectory }));
-    if (options.regionOnly) return await runRegion(region, configFile);
-    return await runServer(region, configFile, dnsPort, httpPort);
+    if (options.regionOnly) return await runRegion(region, configFile, ended);
+    return await runServer(region, configFile, { dnsPort, httpPort }, ended);
   } catch (error) {
     if (!(error instanceof SandboxError)) throw error;
     process.stderr.write(`outpost-dns: cannot ${error.message}\n`);
@@ -50,20 +53,20 @@ function portOf(text: string): number | undefined {
 }
 
 /** For a server that somebody starts by hand, or that a test kills: everything it needs, as one line of JSON. */
-async function runRegion(region: Sandbox, configFile: string): Promise<ExitCode> {
+async function runRegion(region: Sandbox, configFile: string, ended: Promise<unknown>): Promise<ExitCode> {
   const { regionUrl, dnsAddress, controlPath, environment } = region;
   process.stdout.write(
     `${JSON.stringify({ configFile, regionUrl, dnsAddress, controlPath, environment })}\n`,
   );
-  await untilSignal();
+  await ended;
   return EXIT.well;
 }
 
 async function runServer(
   region: Sandbox,
   configFile: string,
-  dnsPort: number,
-  httpPort: number,
+  { dnsPort, httpPort }: { readonly dnsPort: number; readonly httpPort: number },
+  ended: Promise<'signal'>,
 ): Promise<ExitCode> {
   const main = process.argv[1] ?? '';
   const server = spawn(process.execPath, [main, 'serve', '--config', configFile], {
@@ -72,7 +75,6 @@ async function runServer(
     env: { ...process.env, ...region.environment },
   });
   const exited = once(server, 'exit');
-  const ended = untilSignal();
   const outcome = await Promise.race([
     untilReady(`http://127.0.0.1:${httpPort}/readyz`, server),
     exited.then(() => 'exited' as const),
@@ -82,11 +84,15 @@ async function runServer(
   if (outcome === 'ready') process.stdout.write(banner(region, dnsPort, httpPort));
   const stopped = await Promise.race([ended, exited.then(() => 'exited' as const)]);
   server.kill('SIGTERM');
+  const impatience = setTimeout(() => server.kill('SIGKILL'), STOP_PATIENCE_MS);
   await exited;
+  clearTimeout(impatience);
   return stopped === 'exited' ? EXIT.finding : EXIT.well;
 }
 
+/** Until its endpoint can be answered. The server itself says first that it listens: on its port may be somebody else's. */
 async function untilReady(url: string, server: ChildProcess): Promise<'ready'> {
+  await once(server, 'message');
   while (server.exitCode === null) {
     const response = await fetch(url, { signal: AbortSignal.timeout(1000) }).catch(() => undefined);
     if (response?.ok) return 'ready';
@@ -95,9 +101,11 @@ async function untilReady(url: string, server: ChildProcess): Promise<'ready'> {
   return new Promise(() => undefined); // its exit wins the race
 }
 
+/** Ctrl-C, a supervisor, or the terminal that was closed. */
 function untilSignal(): Promise<'signal'> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve('signal'));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.on(signal, () => resolve('signal'));
   });
 }
 

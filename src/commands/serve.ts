@@ -10,6 +10,7 @@ import { systemRandom } from '../runtime/random.ts';
 import { connectServiceManager } from '../runtime/service-manager.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { ListenerError } from '../serving/listener/listener-error.ts';
+import { LocalZonesError } from '../serving/local-zones/zone-rules.ts';
 import { readConfig, readConfigOrExplain } from './config-file.ts';
 import { EXIT, type ExitCode } from './program.ts';
 
@@ -20,50 +21,75 @@ export async function serve(file: string | undefined): Promise<ExitCode> {
   const { log } = processLog;
   endOnDefect(processLog);
   const manager = connectServiceManager(process.env, log);
+  // from here on: a signal that comes while we start must neither be lost nor end us half-way
+  const ended = untilEnded();
+  const starting = startDaemon({
+    config,
+    loadConfig: () => readConfig(file),
+    clock: systemClock,
+    timers: systemTimers,
+    random: systemRandom,
+    log,
+    setLogLevel: processLog.setLevel,
+    interfaces: networkInterfaces,
+    version: packageJson.version,
+    runtime: `node ${process.versions.node}`,
+  });
+  process.on('SIGHUP', () => void starting.then((daemon) => daemon.reload()).catch(() => undefined));
   let daemon: Daemon;
   try {
-    daemon = await startDaemon({
-      config,
-      loadConfig: () => readConfig(file),
-      clock: systemClock,
-      timers: systemTimers,
-      random: systemRandom,
-      log,
-      setLogLevel: processLog.setLevel,
-      interfaces: networkInterfaces,
-      version: packageJson.version,
-      runtime: `node ${process.versions.node}`,
-    });
+    daemon = await starting;
   } catch (error) {
-    if (!(error instanceof ListenerError || error instanceof AdminError)) throw error;
+    if (!isExplained(error)) throw error;
     processLog.flush();
     process.stderr.write(`outpost-dns: ${error.message}\n`);
+    ended.forget();
     return EXIT.finding;
   }
   manager.notify('READY=1', 'STATUS=answering');
-  const signal = await untilEnded(daemon);
+  process.send?.('answering'); // to the sandbox, where one started us
+  const signal = await ended.promise;
   log.info({ signal }, 'stopping');
   manager.notify('STOPPING=1');
   await daemon.stop();
   log.info({}, 'stopped');
   processLog.flush();
+  exitSoon(EXIT.well);
   return EXIT.well;
 }
 
-/** Resolves with what asks the server to end: a signal, or the end of the sandbox that started it. */
-function untilEnded(daemon: Daemon): Promise<NodeJS.Signals | 'disconnect'> {
-  process.on('SIGHUP', () => void daemon.reload());
-  return new Promise((resolve) => {
-    // a timer of our own never keeps the process alive, but waiting for a signal has to
-    const alive = setInterval(() => undefined, 3_600_000);
-    for (const signal of ['SIGTERM', 'SIGINT', 'disconnect'] as const) {
-      process.once(signal, () => {
-        clearInterval(alive);
-        resolve(signal);
-      });
-    }
-  });
+/** Whether the error's text says to the operator what to do; anything else is a defect. */
+function isExplained(error: unknown): error is Error {
+  return error instanceof ListenerError || error instanceof AdminError || error instanceof LocalZonesError;
 }
+
+/** Resolves with what asks the server to end: a signal, or the end of the sandbox that started it. */
+function untilEnded() {
+  const { promise, resolve } = Promise.withResolvers<'SIGTERM' | 'SIGINT' | 'disconnect'>();
+  // a timer of our own never keeps the process alive, but waiting for a signal has to
+  const alive = setInterval(() => undefined, 3_600_000);
+  const forget = () => {
+    clearInterval(alive);
+    // while somebody listens for it, the channel to the sandbox keeps the process alive, and the sandbox waits for us
+    process.off('disconnect', onDisconnect);
+  };
+  const end = (reason: 'SIGTERM' | 'SIGINT' | 'disconnect') => {
+    forget();
+    resolve(reason);
+  };
+  const onDisconnect = () => end('disconnect');
+  process.once('disconnect', onDisconnect);
+  // not once(): the second signal of a Ctrl-C (the terminal's, then the sandbox's) must not cut the stop short
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => end(signal));
+  return { promise, forget };
+}
+
+/** Everything is closed and saved: what still holds the process, such as a credential_process that hangs, is not waited for. */
+function exitSoon(code: ExitCode): void {
+  setTimeout(() => process.exit(code), EXIT_GRACE_MS).unref();
+}
+
+const EXIT_GRACE_MS = 250;
 
 /** A defect leaves the process in a state nobody knows: it says so and ends, and is back within a second from its state. */
 function endOnDefect({ log, flush }: ProcessLog): void {

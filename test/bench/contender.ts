@@ -28,6 +28,8 @@ export interface Contender {
   readonly debianPackage: string;
   /** The rows that it can take part in; all without this. */
   readonly rows?: readonly RowName[];
+  /** It answers nothing: its start is over when it ends. */
+  readonly answers?: false;
   /** Its own words, such as `Version 1.17.1`; undefined where it is not installed. */
   version(): string | undefined;
   /** Writes its configuration; returns the command that runs it in the foreground. */

@@ -1,0 +1,11 @@
+/** The runtime alone, doing nothing: what of a start is not the program's. */
+import { type Contender, versionOf } from '../contender.ts';
+
+export const emptyNode: Contender = {
+  name: 'node -e 0',
+  debianPackage: 'none: it comes with npm ci',
+  rows: ['start'],
+  answers: false,
+  version: () => versionOf(process.execPath, '--version'),
+  prepare: async () => [process.execPath, '-e', '0'],
+};

@@ -1,0 +1,49 @@
+/** What the kernel knows of a process: processor time and memory, from /proc (proc(5)). */
+import { spawnSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+
+/** Since its start, all of its threads, and children that have ended and been waited for. */
+export interface ProcessorTime {
+  readonly userMicros: number;
+  readonly systemMicros: number;
+}
+
+export async function readProcessorTime(pid: number): Promise<ProcessorTime> {
+  return parseProcessorTime(await readFile(`/proc/${pid}/stat`, 'utf8'), ticksPerSecond());
+}
+
+/** `stat` is the content of /proc/PID/stat; its times count ticks. */
+export function parseProcessorTime(stat: string, perSecond: number): ProcessorTime {
+  // the second field is the program's name in parentheses, and may hold blanks and parentheses itself
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [user, system, childUser, childSystem] = [14, 15, 16, 17].map((field) => Number(fields[field - 3]));
+  if (
+    user === undefined ||
+    system === undefined ||
+    childUser === undefined ||
+    childSystem === undefined ||
+    !Number.isFinite(user + system + childUser + childSystem)
+  )
+    throw new Error(`cannot read processor times from "${stat.trim()}"`);
+  const tick = 1_000_000 / perSecond;
+  return { userMicros: (user + childUser) * tick, systemMicros: (system + childSystem) * tick };
+}
+
+/** The most memory that it ever had resident. */
+export async function readPeakMebibytes(pid: number): Promise<number> {
+  return parsePeakMebibytes(await readFile(`/proc/${pid}/status`, 'utf8'));
+}
+
+/** `status` is the content of /proc/PID/status. */
+export function parsePeakMebibytes(status: string): number {
+  const kibibytes = /^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1];
+  if (kibibytes === undefined) throw new Error('cannot read VmHWM: not in the status of the process');
+  return Number(kibibytes) / 1024;
+}
+
+let known: number | undefined;
+
+function ticksPerSecond(): number {
+  known ??= Number(spawnSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }).stdout) || 100;
+  return known;
+}

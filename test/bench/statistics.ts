@@ -1,0 +1,34 @@
+/** Medians and ratios of samples. */
+
+/** The middle one, or the mean of the two in the middle; `undefined` of nothing. */
+export function median(samples: readonly number[]): number | undefined {
+  const sorted = [...samples].sort((a, b) => a - b);
+  const upper = sorted[Math.floor(sorted.length / 2)];
+  const lower = sorted[Math.ceil(sorted.length / 2) - 1];
+  return upper === undefined || lower === undefined ? undefined : (lower + upper) / 2;
+}
+
+/** The smallest sample that `fraction` of all are not above (nearest rank). */
+export function percentile(samples: readonly number[], fraction: number): number | undefined {
+  const sorted = Float64Array.from(samples).sort();
+  return sorted[Math.max(0, Math.ceil(sorted.length * fraction) - 1)];
+}
+
+/** Median of ours over median of theirs. */
+export function ratioOfMedians(ours: readonly number[], theirs: readonly number[]): number | undefined {
+  const own = median(ours);
+  const other = median(theirs);
+  return own === undefined || other === undefined || other === 0 ? undefined : own / other;
+}
+
+/**
+ * The median over the rounds of ours over theirs in the same round: on a machine that others use too, both suffer
+ * alike within a round.
+ */
+export function medianOfRatios(ours: readonly number[], theirs: readonly number[]): number | undefined {
+  const ratios = ours.flatMap((own, round) => {
+    const other = theirs[round];
+    return other === undefined || other === 0 ? [] : [own / other];
+  });
+  return median(ratios);
+}

@@ -1,0 +1,257 @@
+import t from 'tap';
+import { configFindings } from '../../src/commands/config-findings.ts';
+import type { DirectoryLook } from '../../src/commands/state-directory-look.ts';
+import { recordOf, stateFindings } from '../../src/commands/state-findings.ts';
+import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
+import type { Fault, Generation } from '../../src/store/endpoints-reader.ts';
+import { load, SMALLEST } from '../config/loading.ts';
+import { record } from '../store/record-sets.ts';
+import { DAY_MS, fresh, HOUR_MS, NOW_MS } from './state-files.ts';
+
+const PRESENT: DirectoryLook = { kind: 'present', isWritable: true, isOwner: true };
+const CONFIG = 'clusters: [{name: my-cluster, region: us-west-2}]\nupstreams: [10.0.0.2, 10.0.0.3]\n';
+
+interface Case {
+  readonly name: string;
+  readonly config?: string;
+  readonly look?: DirectoryLook;
+  /** `null`: no state file. */
+  readonly records?: readonly EndpointRecord[] | null;
+  readonly from?: Generation;
+  readonly faults?: readonly Fault[];
+  readonly writtenAtMs?: number;
+  /** Severity and a part of the text, for each finding in order. */
+  readonly found: ReadonlyArray<readonly [severity: 'problem' | 'warning', what: RegExp, mend?: RegExp]>;
+}
+
+const corrupt: Fault = {
+  path: '/s/endpoints.json',
+  kind: 'corrupt',
+  reason: 'checksum-mismatch',
+  detail: 'the content is not what was written',
+};
+
+const CASES: readonly Case[] = [
+  { name: 'fresh state, all configured clusters in it', found: [] },
+  {
+    name: 'directory missing',
+    look: { kind: 'missing' },
+    records: null,
+    found: [['problem', /"\/s" does not exist/, /start the server while AWS can be reached/]],
+  },
+  {
+    name: 'a file in place of the directory',
+    look: { kind: 'not-a-directory' },
+    records: null,
+    found: [['problem', /"\/s" is no directory/, /state\.directory/]],
+  },
+  {
+    name: 'directory not readable',
+    look: { kind: 'unreadable', code: 'EACCES' },
+    records: null,
+    found: [['problem', /cannot be read by this user \(EACCES\)/, /sudo -u outpost-dns/]],
+  },
+  {
+    name: 'own directory not writable',
+    look: { kind: 'present', isWritable: false, isOwner: true },
+    found: [['problem', /cannot be written by this user: what is learned would not survive/, /read-only/]],
+  },
+  {
+    name: "somebody else's directory not writable",
+    look: { kind: 'present', isWritable: false, isOwner: false },
+    found: [['warning', /whether the server can is not known/, /sudo -u outpost-dns/]],
+  },
+  {
+    name: 'no state file',
+    records: null,
+    found: [['problem', /no state has been saved in "\/s"/, /start the server/]],
+  },
+  {
+    name: 'corrupt, and nothing to serve',
+    records: null,
+    faults: [corrupt],
+    found: [
+      [
+        'problem',
+        /"\/s\/endpoints\.json" cannot be used \(corrupt, checksum-mismatch\)/,
+        /sets the file aside/,
+      ],
+    ],
+  },
+  {
+    name: 'corrupt, the previous generation serves',
+    from: 'previous',
+    faults: [corrupt],
+    found: [
+      ['warning', /cannot be used \(corrupt, checksum-mismatch\)/],
+      ['warning', /start from the previous generation of the state \(42\)$/],
+    ],
+  },
+  {
+    name: 'current file missing, the previous generation serves',
+    from: 'previous',
+    found: [['warning', /previous generation of the state \(42\): the current one is missing/]],
+  },
+  {
+    name: 'written by a later version',
+    records: null,
+    faults: [{ ...corrupt, kind: 'newer', reason: 'version-2' }],
+    found: [['problem', /newer, version-2/, /run the version that wrote it/]],
+  },
+  {
+    name: 'not our file',
+    records: null,
+    faults: [{ ...corrupt, kind: 'foreign', reason: 'not-our-format' }],
+    found: [['problem', /foreign, not-our-format/, /mv "\/s\/endpoints\.json"/]],
+  },
+  {
+    name: 'file not readable',
+    records: null,
+    faults: [{ ...corrupt, kind: 'unreadable', reason: 'eacces' }],
+    found: [['problem', /unreadable, eacces/, /sudo -u outpost-dns/]],
+  },
+  {
+    name: 'no record of the cluster',
+    records: [record('other', ['10.0.9.9'])],
+    found: [
+      ['problem', /cluster "my-cluster" is not ready for an outage: the state has no record of it/, /status/],
+    ],
+  },
+  {
+    name: 'record of the same cluster name in another Region',
+    records: [fresh({ region: 'eu-west-1' })],
+    found: [['problem', /no record of it/]],
+  },
+  {
+    name: 'record without the endpoint name',
+    records: [withoutEndpoint(fresh())],
+    found: [
+      ['problem', /the name of its endpoint is not known/, /clusters\[\]\.endpoint.*eks:DescribeCluster/],
+    ],
+  },
+  {
+    name: 'record without the endpoint name, which the configuration has',
+    config: `${CONFIG}`.replace('us-west-2}', 'us-west-2, endpoint: a.example}'),
+    records: [withoutEndpoint(fresh())],
+    found: [],
+  },
+  {
+    name: 'record without addresses',
+    records: [fresh({ addresses: [] })],
+    found: [
+      [
+        'problem',
+        /endpoint "my-cluster\.example\.net" is not ready for an outage: no address/,
+        /start the server/,
+      ],
+    ],
+  },
+  { name: 'confirmed 59 min ago', records: [confirmed(HOUR_MS - 60_000)], found: [] },
+  {
+    name: 'confirmed 61 min ago',
+    records: [confirmed(HOUR_MS + 60_000)],
+    found: [['warning', /for 61 min/, /is AWS reachable/]],
+  },
+  {
+    name: 'confirmed 8 d ago',
+    records: [confirmed(8 * DAY_MS)],
+    found: [['warning', /for 8 d/, /names each source/]],
+  },
+  {
+    name: 'confirmed 31 d ago',
+    records: [confirmed(31 * DAY_MS)],
+    found: [['problem', /for 31 d/, /before the next outage/]],
+  },
+  {
+    name: 'one source long ago, the other lately',
+    records: [fresh({ confirmedAtMs: { dns: NOW_MS - 40 * DAY_MS, interfaces: NOW_MS - 1000 } })],
+    found: [],
+  },
+  {
+    name: "the cluster's details confirm no address",
+    records: [fresh({ confirmedAtMs: { cluster: NOW_MS - 1000 } })],
+    found: [['warning', /no source has ever confirmed/]],
+  },
+  {
+    name: 'held change',
+    records: [
+      fresh({
+        held: { addresses: ['10.0.1.99'], reason: 'loses more than half', sinceMs: NOW_MS - 3 * HOUR_MS },
+      }),
+    ],
+    found: [['warning', /to 10\.0\.1\.99 is held back for 3 h: loses more than half/, /EC2/]],
+  },
+  {
+    name: 'endpoint renamed in the configuration',
+    config: CONFIG.replace('us-west-2}', 'us-west-2, endpoint: new.example}'),
+    found: [['warning', /kept for "new\.example" were learned for "my-cluster\.example\.net"/]],
+  },
+  {
+    name: 'a pinned endpoint needs no record',
+    config: CONFIG.replace('us-west-2}', 'us-west-2, endpoint: a.example, pin: [10.0.1.1]}'),
+    records: [],
+    found: [],
+  },
+  {
+    name: 'a pin without a name answers nothing',
+    config: CONFIG.replace('us-west-2}', 'us-west-2, pin: [10.0.1.1]}'),
+    records: [],
+    found: [['problem', /no record of it/]],
+  },
+  {
+    name: 'written in the future',
+    writtenAtMs: NOW_MS + 3 * HOUR_MS,
+    found: [['warning', /written 3 h in the future: the clock/, /timedatectl/]],
+  },
+  { name: 'written a moment in the future', writtenAtMs: NOW_MS + 60_000, found: [] },
+];
+
+function withoutEndpoint({ endpoint: _, ...rest }: EndpointRecord): EndpointRecord {
+  return rest;
+}
+
+function confirmed(agoMs: number): EndpointRecord {
+  return fresh({ confirmedAtMs: { dns: NOW_MS - agoMs, interfaces: NOW_MS - agoMs - DAY_MS } });
+}
+
+for (const one of CASES) {
+  t.test(`state: ${one.name}`, async (t) => {
+    const { config = CONFIG, look = PRESENT, records = [fresh()], from = 'current' as const } = one;
+    const { faults = [], writtenAtMs = NOW_MS - 60_000 } = one;
+    const served = records === null ? {} : { served: { generation: 42, writtenAtMs, records, from } };
+    const facts = { directory: '/s', look, reading: { ...served, faults }, nowMs: NOW_MS };
+    const findings = stateFindings(await load(config), facts);
+    t.strictSame(
+      findings.map(({ severity }) => severity),
+      one.found.map(([severity]) => severity),
+      JSON.stringify(findings),
+    );
+    for (const [at, [, what, mend = /\w{3,}/]] of one.found.entries()) {
+      t.match(findings[at]?.what, what);
+      t.match(findings[at]?.mend, mend);
+    }
+  });
+}
+
+t.test('configuration: a single upstream, and pins in force', async (t) => {
+  const pinned = `clusters: [{name: a, region: us-west-2, pin: [10.0.1.1, 10.0.1.2]}]\nupstreams: [10.0.0.2]\n`;
+  t.match(configFindings(await load(pinned)), [
+    { severity: 'warning', what: /cluster "a" are pinned to 10\.0\.1\.1, 10\.0\.1\.2/ },
+    { severity: 'warning', what: /a single upstream, "10\.0\.0\.2"/ },
+  ]);
+  t.equal(configFindings(await load(SMALLEST)).length, 1);
+  t.strictSame(configFindings(await load(CONFIG)), []);
+});
+
+t.test('the record for a cluster is the one that the server would take', async (t) => {
+  const [west, east] = [fresh({ region: 'us-west-2' }), fresh({ region: 'us-east-1' })];
+  const { region: _, ...anywhere } = fresh();
+  const find = (region: string | undefined, records: readonly EndpointRecord[]) =>
+    recordOf({ name: 'my-cluster', ...(region === undefined ? {} : { region }) }, records);
+  t.equal(find('us-east-1', [west, east]), east);
+  t.equal(find('us-east-1', [west]), undefined);
+  t.equal(find('us-east-1', [anywhere, east]), east, 'the exact one first');
+  t.equal(find('us-east-1', [west, anywhere]), anywhere);
+  t.equal(find(undefined, [west]), west);
+  t.equal(recordOf({ name: 'other' }, [west]), undefined);
+});

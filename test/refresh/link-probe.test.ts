@@ -1,0 +1,82 @@
+import t from 'tap';
+import type { Evidence } from '../../src/link/link-state.ts';
+import { initialLinkState, nextLinkState } from '../../src/link/link-state.ts';
+import { LinkProbe, type Ping } from '../../src/refresh/link-probe.ts';
+import { VirtualTime } from '../helpers/virtual-time.ts';
+
+const random = { uint16: () => 0, uint32: () => 0, fraction: () => 0.5 };
+
+function setUp(ping: Ping) {
+  const time = new VirtualTime();
+  const seen: (Evidence & { readonly atMs: number })[] = [];
+  const evidence = (one: Evidence) => seen.push({ ...one, atMs: time.monotonicMs() });
+  return { time, seen, probe: new LinkProbe({ ping, timers: time, random, evidence }) };
+}
+
+t.test(
+  'a quiet link is looked at every ten seconds; a cut is known within 13 s, a return within 3 s',
+  async (t) => {
+    let isUp = true;
+    const { time, seen, probe } = setUp(async () => (isUp ? 'answered' : 'timeout'));
+    probe.watch(['us-west-2']);
+    await time.advance(35_000);
+    t.strictSame(
+      seen.map(({ atMs, proves }) => [atMs, proves]),
+      [
+        [10_000, 'reachable'],
+        [20_000, 'reachable'],
+        [30_000, 'reachable'],
+      ],
+    );
+    isUp = false;
+    const cutAtMs = time.monotonicMs();
+    await time.advance(20_000);
+    const states = seen.reduce<{ condition: string; atMs: number }[]>((all, one) => {
+      const before = all.at(-1) as (typeof initialLinkState & { atMs: number }) | undefined;
+      return [...all, { ...nextLinkState(before ?? initialLinkState, one, one.atMs), atMs: one.atMs }];
+    }, []);
+    const known = states.find(({ condition }) => condition === 'disconnected');
+    t.ok(
+      known !== undefined && known.atMs - cutAtMs <= 13_000,
+      `known after ${(known?.atMs ?? 0) - cutAtMs} ms`,
+    );
+    isUp = true;
+    const backAtMs = time.monotonicMs();
+    await time.advance(5_000);
+    const back = seen.find(({ atMs, proves }) => atMs > backAtMs && proves === 'reachable');
+    t.ok(
+      back !== undefined && back.atMs - backAtMs <= 3_000,
+      `back after ${(back?.atMs ?? 0) - backAtMs} ms`,
+    );
+    probe.stop();
+    t.equal(time.pendingTimers, 0);
+  },
+);
+
+t.test('a ping that hangs is given up, and one with nothing to say is no evidence', async (t) => {
+  const hanging = setUp(
+    (_region, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve('timeout'))),
+  );
+  hanging.probe.watch(['us-west-2']);
+  await hanging.time.advance(12_000);
+  t.match(hanging.seen, [{ proves: 'unreachable', reason: 'timeout' }]);
+  hanging.probe.stop();
+  const silent = setUp(async () => 'silent');
+  silent.probe.watch(['us-west-2']);
+  await silent.time.advance(60_000);
+  t.strictSame(silent.seen, []);
+  silent.probe.stop();
+});
+
+t.test('Regions come and go with the configuration', async (t) => {
+  const { time, seen, probe } = setUp(async () => 'answered');
+  probe.watch(['a', 'b']);
+  await time.advance(10_000);
+  probe.watch(['b', 'c']);
+  await time.advance(10_000);
+  t.strictSame(
+    seen.map(({ key }) => key),
+    ['a', 'b', 'b', 'c'],
+  );
+  probe.stop();
+});

@@ -1,0 +1,45 @@
+import { createServer } from 'node:net';
+import t from 'tap';
+import { createAwsPing } from '../../../src/refresh/sources/aws-ping.ts';
+import { startSandbox } from '../../../src/sandbox/sandbox.ts';
+
+const resolve = async () => ({ kind: 'addresses', addresses: ['127.0.0.1'], ttlSeconds: 60 }) as const;
+
+t.test('any answer of the Region is a sign of life, silence and refusal are none', async (t) => {
+  await using sandbox = await startSandbox();
+  const ping = createAwsPing({ endpoint: () => new URL(sandbox.regionUrl), resolve });
+  t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'answered');
+  sandbox.link.set('down');
+  t.equal(await ping('us-west-2', AbortSignal.timeout(200)), 'timeout');
+  sandbox.link.set('refused');
+  t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'network');
+});
+
+t.test(
+  'the name is asked of the upstreams, and its last address is kept for the time when they are gone',
+  async (t) => {
+    await using sandbox = await startSandbox();
+    const url = new URL(sandbox.regionUrl);
+    url.hostname = 'ec2.us-west-2.amazonaws.test';
+    let isResolving = false;
+    const ping = createAwsPing({
+      endpoint: () => url,
+      resolve: async () => (isResolving ? resolve() : { kind: 'failed', reason: 'timeout', detail: '' }),
+    });
+    t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'network', 'no address was ever known');
+    isResolving = true;
+    t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'answered');
+    isResolving = false;
+    t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'answered');
+  },
+);
+
+t.test('a portal that takes the connection of HTTPS is no sign of AWS', async (t) => {
+  const portal = createServer((socket) => socket.end('HTTP/1.1 200 OK\r\n\r\n')).listen(0, '127.0.0.1');
+  await new Promise((ready) => portal.once('listening', ready));
+  const address = portal.address();
+  const port = typeof address === 'object' ? address?.port : 0;
+  const ping = createAwsPing({ endpoint: () => new URL(`https://127.0.0.1:${port}`), resolve });
+  t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'network');
+  portal.close();
+});
