@@ -10,13 +10,14 @@ import { createPages } from './admin/pages.ts';
 import type { Daemon, DaemonParts } from './daemon/parts.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { RunningDaemon } from './daemon/running-daemon.ts';
+import { chooseUdpListener } from './serving/listener/udp-choice.ts';
 import { lockStateDirectory } from './store/single-writer.ts';
 import { prepareDirectory } from './store/state-directory.ts';
 
 /** Starts everything. Throws ListenerError, AdminError or LocalZonesError, with nothing left open, where it cannot serve. */
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await using opened = new AsyncDisposableStack();
-  const rooms = buildRooms(parts);
+  const rooms = buildRooms(parts, await chooseUdpListener(parts.config.listen.udp, parts.log));
   const { forwarder, listeners, plane, aws } = rooms;
   opened.defer(() => forwarder.close());
   opened.defer(() => aws.dispose());

@@ -8,7 +8,7 @@ import { NameError, nameToWire, reverseNameOfIpv4 } from '../protocol/words/name
 import { RCODE, rcodeName } from '../protocol/words/rcodes.ts';
 import { TYPE, typeFromText, typeName } from '../protocol/words/types.ts';
 import { exchange } from './dns-exchange.ts';
-import { type LookupReply, readReply } from './lookup-reply.ts';
+import { type ExtendedError, type LookupReply, readReply } from './lookup-reply.ts';
 import { EXIT, type ExitCode } from './program.ts';
 import { columns, type Paint, paintForTerminal, printable } from './terminal-text.ts';
 
@@ -132,14 +132,16 @@ export function replyText(reply: Shown, paint: Paint): string[] {
     ['code:', paint(isAnswer ? 'green' : 'red', rcode)],
     ['flags:', flags.join(' ')],
     ['from:', from],
-    ...reply.extendedErrors.map(({ code, meaning, text }) => [
-      'error:',
-      printable(`${meaning} (${code})${text === '' ? '' : `: ${text}`}`),
-    ]),
+    ...reply.extendedErrors.map((one) => ['error:', extendedErrorText(one)]),
     ['server:', `${server} over ${transport.toUpperCase()}, ${elapsedMs} ms`],
     ...reply.faults.map((fault) => ['fault:', printable(fault)]),
   ];
   return [paint('bold', `${printable(name)} ${type}`), ...recordLines(reply, paint), ...columns(facts, 2)];
+}
+
+function extendedErrorText({ code, meaning, text }: ExtendedError): string {
+  const named = meaning.endsWith(` ${code}`) ? meaning : `${meaning} (${code})`;
+  return text === '' ? named : `${named}: ${printable(text)}`;
 }
 
 function recordLines({ records, rcode }: LookupReply, paint: Paint): string[] {

@@ -69,7 +69,7 @@ async function runServer(
   ended: Promise<'signal'>,
 ): Promise<ExitCode> {
   const main = process.argv[1] ?? '';
-  const server = spawn(process.execPath, [main, 'serve', '--config', configFile], {
+  const server = spawn(process.execPath, [...process.execArgv, main, 'serve', '--config', configFile], {
     // the channel tells the server when we are gone, however we ended
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, ...region.environment },

@@ -47,7 +47,7 @@ export async function serve(file: string | undefined): Promise<ExitCode> {
     return EXIT.finding;
   }
   manager.notify('READY=1', 'STATUS=answering');
-  process.send?.('answering'); // to the sandbox, where one started us
+  if (process.connected) process.send?.('answering'); // to the sandbox, where one started us
   const signal = await ended.promise;
   log.info({ signal }, 'stopping');
   manager.notify('STOPPING=1');

@@ -25,6 +25,7 @@ const CONDITION_STYLES: Readonly<Record<StatusReport['link']['summary']['conditi
   unknown: 'dim',
   connected: 'green',
   degraded: 'yellow',
+  recovering: 'yellow',
   disconnected: 'red',
 };
 
@@ -113,7 +114,7 @@ function upstreamLines(upstreams: readonly UpstreamReport[], paint: Paint): stri
 }
 
 function upstreamState(isHealthy: boolean, isLooping: boolean, paint: Paint): string {
-  if (isLooping) return paint('red', 'forwards to this server: a loop');
+  if (isLooping) return paint('red', 'loops back to this server');
   return isHealthy ? paint('green', 'up') : paint('red', 'down');
 }
 

@@ -12,7 +12,10 @@ export type SourceName = 'dns' | 'interfaces' | 'cluster' | 'route53';
 export interface Config {
   readonly clusters: readonly ClusterConfig[];
   readonly upstreams: readonly Upstream[];
-  readonly listen: { readonly dns: readonly SocketAddress[] };
+  readonly listen: {
+    readonly dns: readonly SocketAddress[];
+    readonly udp: 'auto' | 'batched' | 'plain';
+  };
   /** Networks in CIDR form. */
   readonly clients: { readonly allow: readonly string[] };
   readonly zones: readonly ZoneConfig[];

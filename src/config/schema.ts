@@ -209,6 +209,11 @@ const listen = z.strictObject({
     ['0.0.0.0:53', '[::]:53'],
     'addresses for DNS, on UDP and TCP',
   ),
+  udp: defaulted(
+    choice('auto', 'batched', 'plain'),
+    'auto',
+    'how datagrams are received; batched takes up to 64 in one call, where the runtime can (Linux, Node 26)',
+  ),
 });
 
 const clients = z.strictObject({

@@ -16,7 +16,7 @@ import { Intake, type IntakeRules } from '../serving/listener/intake.ts';
 import { Listeners } from '../serving/listener/listeners.ts';
 import { RateLimit } from '../serving/listener/rate-limit.ts';
 import { TcpSlots } from '../serving/listener/tcp-slots.ts';
-import { createPlainUdpListener } from '../serving/listener/udp-plain.ts';
+import type { CreateUdpListener } from '../serving/listener/udp-listener.ts';
 import { LocalZones } from '../serving/local-zones/local-zones.ts';
 import { Identity } from '../serving/resolver/identity.ts';
 import { Resolver, type ResolverRules } from '../serving/resolver/resolver.ts';
@@ -36,7 +36,7 @@ import { statusText } from './status-text.ts';
 
 export type Rooms = ReturnType<typeof buildRooms>;
 
-export function buildRooms(parts: DaemonParts) {
+export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
   const { config, clock, timers, random, log } = parts;
   const serving = new ServingTable();
   const store = new EndpointsStore({ directory: config.state.directory }, { clock, random });
@@ -114,7 +114,7 @@ export function buildRooms(parts: DaemonParts) {
     log,
     slots,
     interfaces,
-    createUdp: createPlainUdpListener,
+    createUdp,
   });
   const useGroup = (next: UpstreamGroup) => {
     group = next;

@@ -90,6 +90,7 @@ export class RunningDaemon implements Daemon {
       ['state.directory', before.state.directory, next.state.directory],
       ['admin.listen', JSON.stringify(before.admin.listen), JSON.stringify(next.admin.listen)],
       ['log.format', before.log.format, next.log.format],
+      ['listen.udp', before.listen.udp, next.listen.udp],
     ].flatMap(([key, was, is]) => (was === is ? [] : [key]));
     if (changed.length > 0) this.#parts.log.warn({ keys: changed }, 'changed keys need a restart');
   }

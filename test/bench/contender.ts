@@ -18,6 +18,8 @@ export interface Task {
   /** Names that the cache has to hold, and the memory that it may take for them. */
   readonly cachedNames: number;
   readonly cacheMebibytes: number;
+  /** Queries that are on their way to the upstream at a time; 0 where none are forwarded. */
+  readonly forwardedAtATime: number;
   /** TCP connections at a time. */
   readonly tcpConnections: number;
 }

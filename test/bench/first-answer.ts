@@ -20,6 +20,7 @@ const ASK_EVERY_MS = 1;
 
 /** The first reply from `port`. Rejects when `signal` aborts before there is one, with its reason. */
 export async function firstAnswer(port: number, name: string, signal: AbortSignal): Promise<FirstAnswer> {
+  signal.throwIfAborted();
   const query = composeQuery({
     id: 0x0b0b,
     name: nameToWire(name),
@@ -38,7 +39,7 @@ export async function firstAnswer(port: number, name: string, signal: AbortSigna
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });
     const over = Promise.race([reply, aborted]);
-    let isOver = signal.aborted;
+    let isOver = false;
     const noteOver = () => {
       isOver = true;
     };

@@ -109,7 +109,8 @@ function rows(text: string): readonly RowName[] {
 function words<Word extends string>(option: string, text: string, known: readonly Word[]): Word[] {
   const wanted = text.split(',').map((word) => word.trim());
   const stranger = wanted.find((word) => !known.some((one) => one === word));
-  if (stranger !== undefined) throw new Error(`--${option} "${stranger}": one of ${known.join(', ')} is needed`);
+  if (stranger !== undefined)
+    throw new Error(`--${option} "${stranger}": one of ${known.join(', ')} is needed`);
   return known.filter((word) => wanted.includes(word));
 }
 

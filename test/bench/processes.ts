@@ -15,7 +15,7 @@ export interface OwnProcess<Child extends ChildProcess = ChildProcess> {
   stop(): Promise<void>;
 }
 
-const PATIENCE_MS = 3_000;
+const PATIENCE_MS = 10_000; // writing a profile takes seconds
 
 export class Processes implements AsyncDisposable {
   readonly #running = new Set<OwnProcess>();
@@ -25,7 +25,12 @@ export class Processes implements AsyncDisposable {
       child.once('error', reject);
       child.once('close', (code, signal) => resolve({ code, signal }));
     });
-    const own: OwnProcess<Child> = { process: child, pid: child.pid ?? -1, ended, stop: () => stop(child, ended) };
+    const own: OwnProcess<Child> = {
+      process: child,
+      pid: child.pid ?? -1,
+      ended,
+      stop: () => stop(child, ended),
+    };
     this.#running.add(own);
     const forget = () => this.#running.delete(own);
     ended.then(forget, forget);

@@ -30,7 +30,7 @@ t.test('printable: nothing is left that a terminal would obey', async (t) => {
     ['line\u2028separator', 'line separator'],
     ['', ''],
   ] as const)
-    t.equal(printable(text), shown, JSON.stringify(text));
+    t.equal(printable(text), shown, encodeURIComponent(text));
 });
 
 t.test('columns: aligned by what is seen, no white space at the end', async (t) => {

@@ -18,6 +18,7 @@ const DEFAULTS = {
       { address: '0.0.0.0', port: 53 },
       { address: '::', port: 53 },
     ],
+    udp: 'auto',
   },
   clients: {
     allow: [

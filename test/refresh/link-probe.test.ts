@@ -31,11 +31,11 @@ t.test(
     isUp = false;
     const cutAtMs = time.monotonicMs();
     await time.advance(20_000);
-    const states = seen.reduce<{ condition: string; atMs: number }[]>((all, one) => {
-      const before = all.at(-1) as (typeof initialLinkState & { atMs: number }) | undefined;
-      return [...all, { ...nextLinkState(before ?? initialLinkState, one, one.atMs), atMs: one.atMs }];
-    }, []);
-    const known = states.find(({ condition }) => condition === 'disconnected');
+    let state = initialLinkState;
+    const known = seen.find((one) => {
+      state = nextLinkState(state, one, one.atMs);
+      return state.condition === 'disconnected';
+    });
     t.ok(
       known !== undefined && known.atMs - cutAtMs <= 13_000,
       `known after ${(known?.atMs ?? 0) - cutAtMs} ms`,

@@ -13,6 +13,7 @@ import {
   type Carrier,
   type Exchange,
   type ExchangeTransport,
+  endBy,
   judgeReply,
   type TransportHooks,
 } from './exchange.ts';

@@ -10,6 +10,7 @@ import {
   type Carrier,
   type Exchange,
   type ExchangeTransport,
+  endBy,
   judgeReply,
   type TransportHooks,
 } from './exchange.ts';

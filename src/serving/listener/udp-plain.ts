@@ -6,6 +6,7 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
 import { COUNT } from './counters.ts';
+import { Drain } from './drain.ts';
 import { PENDING } from './handler.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { systemCode } from './listener-error.ts';
@@ -21,15 +22,13 @@ export class PlainUdpListener implements UdpListener {
   /** Replies are written one behind the other and never over each other: dgram may send one later. */
   #slab = Buffer.alloc(SLAB_OCTETS);
   #slabUsed = 0;
-  #pending = 0;
-  #isGone = false;
-  #whenDrained: (() => void) | undefined;
-  #grace: Disposable | undefined;
+  readonly #drain: Drain;
   #closed: Promise<void> | undefined;
 
   constructor(address: ListenAddress, context: UdpListenerContext) {
     this.#address = address;
     this.#context = context;
+    this.#drain = new Drain(context.timers);
     const isSix = isIPv6(address.address);
     this.#socket = createSocket({
       type: isSix ? 'udp6' : 'udp4',
@@ -66,16 +65,15 @@ export class PlainUdpListener implements UdpListener {
   }
 
   close(graceMs: number): Promise<void> {
-    this.#closed ??= this.#drain().then(() => new Promise((resolve) => this.#socket.close(() => resolve())));
-    if (graceMs === 0) this.#drained();
-    else if (!this.#isGone) this.#grace ??= this.#context.timers.after(graceMs, () => this.#drained());
+    const drained = this.#drain.close(graceMs);
+    this.#closed ??= drained.then(() => new Promise((resolve) => this.#socket.close(() => resolve())));
     return this.#closed;
   }
 
   #receive(message: Buffer, sender: RemoteInfo): void {
     const { intake, clients, clock } = this.#context;
     const client = clients.of(sender.address);
-    if (this.#closed !== undefined || client === undefined) {
+    if (this.#drain.isClosing || client === undefined) {
       intake.counters.add(client === undefined ? COUNT.receiveErrors : COUNT.droppedClosing);
       return;
     }
@@ -106,11 +104,10 @@ export class PlainUdpListener implements UdpListener {
   }
 
   async #answerLater(message: Buffer, sender: RemoteInfo): Promise<void> {
-    this.#pending += 1;
+    this.#drain.began();
     const reply = await this.#context.intake.later(message, 0, message.length, 'udp');
-    this.#pending -= 1;
-    if (reply !== undefined && !this.#isGone) this.#send(reply, sender);
-    if (this.#pending === 0 && this.#closed !== undefined) this.#drained();
+    if (reply !== undefined && !this.#drain.isOver) this.#send(reply, sender);
+    this.#drain.ended();
   }
 
   #send(reply: Uint8Array, sender: RemoteInfo): void {
@@ -138,20 +135,6 @@ export class PlainUdpListener implements UdpListener {
     } catch (error) {
       this.#context.log.debug({ err: error }, 'enlarging udp socket buffers failed');
     }
-  }
-
-  /** Resolves when no query waits any more, or waiting is to end. */
-  #drain(): Promise<void> {
-    if (this.#pending === 0) return Promise.resolve(this.#drained());
-    return new Promise((resolve) => {
-      this.#whenDrained = resolve;
-    });
-  }
-
-  #drained(): void {
-    this.#isGone = true;
-    this.#grace?.[Symbol.dispose]();
-    this.#whenDrained?.();
   }
 }
 

@@ -1,9 +1,11 @@
 /** Answers that have to be fetched first: forward, keep what comes, and give what was kept where nothing comes in time. */
-
+import { FLAG } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
 import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
+import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
+import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import type { AnswerCache } from '../answer-cache/answer-cache.ts';
@@ -53,6 +55,11 @@ export interface LaterAnswersOptions<Route> {
 
 /** RFC 8767 section 5, client response timer: how long a client waits for what may be fresher than what we have. */
 const CLIENT_RESPONSE_MS = 1_800;
+/**
+ * `. NS` is how CoreDNS probes us, and it counts any reply within 1 s as health. Silence about a dead upstream would
+ * make it give us up, and the endpoint with us.
+ */
+const PROBE_RESPONSE_MS = 500;
 
 export class LaterAnswers<Route> {
   readonly #cache: AnswerCache;
@@ -69,13 +76,15 @@ export class LaterAnswers<Route> {
   async answer(query: Query, route: Route): Promise<LaterAnswer> {
     if (this.#later.isOwnExchange(query)) {
       this.#later.noteLoop(query);
-      return { kind: 'rcode', origin: 'failed', rcode: RCODE.SERVFAIL, extendedError: undefined };
+      return failed(undefined);
     }
     const fetched = this.#fetch(query, route);
     const stale = this.#staleAnswer(query);
-    if (stale === undefined) return fetched;
-    const first = await this.#withinClientsPatience(fetched);
-    return first === undefined || first.origin === 'failed' ? stale : first;
+    const isProbe = isHealthProbe(query);
+    if (stale === undefined && !isProbe) return fetched;
+    const first = await this.#within(isProbe ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS, fetched);
+    if (first === undefined) return stale ?? failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY);
+    return first.origin === 'failed' ? (stale ?? first) : first;
   }
 
   /** Asks for what is kept and about to expire; the client that drew attention to it has its answer already. */
@@ -89,13 +98,17 @@ export class LaterAnswers<Route> {
     const nowMs = this.#clock.monotonicMs();
     if (fetched.kind === 'failed') {
       this.#cache.noteFailure(query, nowMs);
-      const { extendedError } = fetched;
-      return { kind: 'rcode', origin: 'failed', rcode: RCODE.SERVFAIL, extendedError };
+      return failed(fetched.extendedError);
+    }
+    // RFC 2181 section 9: what was truncated even over TCP is no answer, and a part of one must not look like the whole
+    if ((fetched.index.flags & FLAG.TC) !== 0) {
+      this.#cache.noteFailure(query, nowMs);
+      return failed(EXTENDED_ERROR.NETWORK_ERROR);
     }
     const { octets, index } = this.#cache.store(query, fetched.octets, fetched.index, nowMs) ?? fetched;
     // REFUSED and the like speak of the upstream, not of the name, and musl ignores them for 5 s
     if (index.rcode !== RCODE.NOERROR && index.rcode !== RCODE.NXDOMAIN) {
-      return { kind: 'rcode', origin: 'failed', rcode: RCODE.SERVFAIL, extendedError: undefined };
+      return failed(undefined);
     }
     return {
       kind: 'octets',
@@ -123,9 +136,17 @@ export class LaterAnswers<Route> {
   }
 
   /** The fetched answer, or `undefined` when it takes longer than a client should wait. */
-  async #withinClientsPatience(fetched: Promise<LaterAnswer>): Promise<LaterAnswer | undefined> {
+  async #within(patienceMs: number, fetched: Promise<LaterAnswer>): Promise<LaterAnswer | undefined> {
     const patience = Promise.withResolvers<undefined>();
-    using _timer = this.#later.timers.after(CLIENT_RESPONSE_MS, () => patience.resolve(undefined));
+    using _timer = this.#later.timers.after(patienceMs, () => patience.resolve(undefined));
     return await Promise.race([fetched, patience.promise]);
   }
+}
+
+function failed(extendedError: number | undefined): LaterAnswer {
+  return { kind: 'rcode', origin: 'failed', rcode: RCODE.SERVFAIL, extendedError };
+}
+
+function isHealthProbe(query: Query): boolean {
+  return query.labelCount === 0 && query.qtype === TYPE.NS;
 }

@@ -10,7 +10,7 @@
 
 import { writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
 import { MAX_MESSAGE_OCTETS } from '../../protocol/wire/header.ts';
-import { writeLocalReply } from '../../protocol/wire/local-answer.ts';
+import { type LocalAnswer, writeLocalReply } from '../../protocol/wire/local-answer.ts';
 import { parseQuery, Query, VERDICT, type Verdict } from '../../protocol/wire/query.ts';
 import { writePatchedReply } from '../../protocol/wire/response-patch.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
@@ -54,6 +54,12 @@ export interface ResolverRules<Route> {
   readonly trustAuthenticatedData: boolean;
 }
 
+/**
+ * Steps of this size visit all addresses of an endpoint equally often, and so does every second or third of them. A
+ * plain count would not: a client that asks for two names in turn would get the same order of each for ever.
+ */
+const GOLDEN_RATIO = 0.618_033_988_749_894_9;
+
 /** A step had nothing to say: the next one is asked. */
 const PASS = -2;
 
@@ -82,7 +88,8 @@ export class Resolver<Route> implements QueryHandler {
   #route: Route;
   /** What the step before found in the cache and would not give. */
   #stale: CachedAnswer | undefined;
-  #turn = 0;
+  /** Where the rotation of answers with several addresses stands, from 0 up to 1. */
+  #phase = 0;
 
   readonly #steps: readonly Step[] = [
     {
@@ -221,7 +228,7 @@ export class Resolver<Route> implements QueryHandler {
     if (query.qclass === CLASS.IN) return PASS;
     const answer = query.qclass === CLASS.CH ? this.#rules.identity.find(query) : undefined;
     if (answer === undefined) return this.#empty(query, RCODE.REFUSED, undefined, reply);
-    return writeLocalReply(query, answer, 0, reply.limit, reply.octets, reply.start);
+    return this.#writeOwn(query, answer, reply);
   }
 
   #answerEndpoint(query: Query, reply: ReplySpace): number {
@@ -229,13 +236,13 @@ export class Resolver<Route> implements QueryHandler {
     if (found === undefined) return PASS;
     switch (found.kind) {
       case 'answer':
-        return writeLocalReply(query, found.answer, this.#turn++, reply.limit, reply.octets, reply.start);
+        return this.#writeOwn(query, found.answer, reply);
       case 'status': {
         const answer = composeStatusAnswer(
           found.record.endpoint ?? '.',
           this.#options.statusText(found.record),
         );
-        return writeLocalReply(query, answer, 0, reply.limit, reply.octets, reply.start);
+        return this.#writeOwn(query, answer, reply);
       }
       case 'not-ready':
         return this.#empty(query, RCODE.SERVFAIL, EXTENDED_ERROR.NOT_READY, reply);
@@ -251,7 +258,7 @@ export class Resolver<Route> implements QueryHandler {
       case 'forward':
         return PASS;
       case 'answer':
-        return writeLocalReply(query, found.answer, this.#turn++, reply.limit, reply.octets, reply.start);
+        return this.#writeOwn(query, found.answer, reply);
       case 'rcode':
         return this.#empty(query, found.rcode, found.extendedError, reply);
     }
@@ -282,7 +289,9 @@ export class Resolver<Route> implements QueryHandler {
       return PASS;
     }
     if (state === 'prefetch') this.#later.prefetch(query, kept, this.#route, nowMs);
-    return this.#writeCached(query, kept, { ageSeconds: ageSeconds(kept, nowMs) }, undefined, reply);
+    const isUnreachable = kept.kind === 'failure' && this.#options.later.isDown(this.#route);
+    const extendedError = isUnreachable ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
+    return this.#writeCached(query, kept, { ageSeconds: ageSeconds(kept, nowMs) }, extendedError, reply);
   }
 
   #answerStale(query: Query, reply: ReplySpace): number {
@@ -295,6 +304,15 @@ export class Resolver<Route> implements QueryHandler {
     const stale = answerWhileStale(kept, nowMs, cache.settings);
     const ttl = { ttlSeconds: cache.settings.staleTtlSeconds };
     return this.#writeCached(query, stale, ttl, staleExtendedError(stale), reply);
+  }
+
+  #writeOwn(query: Query, answer: LocalAnswer, reply: ReplySpace): number {
+    let turn = 0;
+    if (answer.rotation !== undefined) {
+      this.#phase = (this.#phase + GOLDEN_RATIO) % 1;
+      turn = Math.floor(this.#phase * answer.rotation.records);
+    }
+    return writeLocalReply(query, answer, turn, reply.limit, reply.octets, reply.start);
   }
 
   #writeCached(

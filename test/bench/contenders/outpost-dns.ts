@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import packageJson from '../../../package.json' with { type: 'json' };
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
@@ -14,8 +14,14 @@ import type { Contender, Task } from '../contender.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
-/** From source, or from what `npm run build` made. */
-export function outpostDns(bundled: boolean): Contender {
+export interface OutpostDnsOptions {
+  /** What `npm run build` made, instead of the source. */
+  readonly bundled: boolean;
+  /** Where a CPU profile of every run is written. */
+  readonly profileDirectory: string | undefined;
+}
+
+export function outpostDns({ bundled, profileDirectory }: OutpostDnsOptions): Contender {
   const home = bundled ? join(root, 'dist', 'outpost-dns') : root;
   const program = join(home, 'bin', 'outpost-dns');
   return {
@@ -29,7 +35,10 @@ export function outpostDns(bundled: boolean): Contender {
       await saveEndpoint(task, state);
       const file = join(task.directory, 'outpost-dns.yaml');
       await writeFile(file, configuration(task, state));
-      return [program, 'serve', '--config', file];
+      const command = [program, 'serve', '--config', file];
+      if (profileDirectory === undefined) return command;
+      const into = join(resolve(profileDirectory), basename(task.directory));
+      return ['env', `NODE_OPTIONS=--cpu-prof --cpu-prof-dir=${into}`, ...command];
     },
   };
 }

@@ -122,7 +122,7 @@ t.test('a closed port of the upstream is known at once', async (t) => {
   const exchanges = new UdpExchanges(options(server.upstream));
   const startedAtMs = performance.now();
   t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'network', detail: /ECONNREFUSED/ });
-  t.ok(performance.now() - startedAtMs < 100);
+  t.ok(performance.now() - startedAtMs < 400, 'before any timeout');
   exchanges.close();
 });
 

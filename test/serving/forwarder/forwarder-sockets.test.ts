@@ -53,7 +53,7 @@ t.test('RDATA of unknown types and everything else arrives octet for octet', asy
     rawRecord('x.example', 'RRSIG', 60, [0xc0, 0x0c, 0xff]),
     rawRecord('x.example', 'HTTPS', 60, []),
   ];
-  let sent = new Uint8Array(0);
+  let sent: Uint8Array = new Uint8Array(0);
   await using server = await HandMadeUpstream.start((asked) => {
     sent = answerTo(asked, { answers: odd });
     asked.reply(sent);
@@ -123,14 +123,14 @@ t.test('a closed upstream is passed over at once, and all closed fail fast', asy
   using world = forwarderTo([dead.upstream, server.upstream]);
   let startedAtMs = performance.now();
   t.match(await world.ask('a.example'), { kind: 'response', upstream: server.upstream.text });
-  t.ok(performance.now() - startedAtMs < 100, 'failover');
+  t.ok(performance.now() - startedAtMs < 400, 'before any timeout');
 
   using lost = forwarderTo([dead.upstream]);
   t.match(await lost.ask('a.example'), { kind: 'failed', extendedError: 23 });
   startedAtMs = performance.now();
   for (let at = 0; at < 100; at++)
     t.match(await lost.ask(`n${at}`), { reason: 'all-down', extendedError: 23 });
-  t.ok(performance.now() - startedAtMs < 100, 'a hundred failures in 100 ms');
+  t.ok(performance.now() - startedAtMs < 400, 'a hundred failures in less than one attempt takes');
 });
 
 t.test('an upstream that comes back is found by probes', async (t) => {

@@ -2,12 +2,17 @@
 import { createSocket } from 'node:dgram';
 import t, { type Test } from 'tap';
 import { composeQuery } from '../../../src/protocol/wire/query.ts';
+import { loadDatagramCalls } from '../../../src/serving/listener/datagram-calls.ts';
+import { BatchedUdpListener } from '../../../src/serving/listener/udp-batched.ts';
 import type { CreateUdpListener, UdpListener } from '../../../src/serving/listener/udp-listener.ts';
 import { createPlainUdpListener } from '../../../src/serving/listener/udp-plain.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { eventually, idOf, makeRig, query, type RigOptions, rcodeOf, StubHandler, UdpClient } from './rig.ts';
 
+const batched = await loadDatagramCalls();
 const kinds: [string, CreateUdpListener][] = [['plain', createPlainUdpListener]];
+if (batched.kind === 'available') kinds.push(['batched', (address, context) => new BatchedUdpListener(address, context, batched.libc)]);
+else t.test('udp batched', { skip: batched.reason }, async () => undefined);
 
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() & 0x7fff_ffff);
 const randomDatagrams = Number(process.env['FUZZ_RUNS'] ?? 10_000);

@@ -1,0 +1,95 @@
+/** Who would have been hurt: collected while a drill runs, kept until the next one, told as plain data. */
+import type { Query } from '../protocol/wire/query.ts';
+import { typeName } from '../protocol/words/types.ts';
+import type { EndpointRecord } from '../store/endpoint-record.ts';
+import { HeavyHitters, type HeavyHittersReading } from './heavy-hitters.ts';
+
+/** Names, with types, and endpoints that are counted one by one; the rest is counted together. */
+const MAX_NAMES = 1_000;
+
+export interface AskedName {
+  /** A domain name as text. */
+  readonly name: string;
+  /** The mnemonic of the type. */
+  readonly type: string;
+  readonly queries: number;
+}
+
+export interface AskedNames {
+  readonly queries: number;
+  /** Most queries first, then by name and type. */
+  readonly names: readonly AskedName[];
+  /** Queries for names beyond those that are listed. */
+  readonly otherQueries: number;
+}
+
+export interface AnsweredEndpoint {
+  readonly endpoint: string;
+  readonly answers: number;
+}
+
+export interface Hurt {
+  /** Queries that nothing could be answered to. */
+  readonly failed: AskedNames;
+  /** Queries that were answered from what had expired. */
+  readonly stale: AskedNames;
+  /** Queries that were answered as ever. */
+  readonly endpoints: readonly AnsweredEndpoint[];
+}
+
+/** The hooks are called on the query path: while nothing is collected they return at once. */
+export class DrillReport {
+  #isCollecting = false;
+  #failed = new HeavyHitters(MAX_NAMES);
+  #stale = new HeavyHitters(MAX_NAMES);
+  #endpoints = new HeavyHitters(MAX_NAMES);
+
+  /** Forgets what was collected before, and collects. */
+  begin(): void {
+    this.#failed = new HeavyHitters(MAX_NAMES);
+    this.#stale = new HeavyHitters(MAX_NAMES);
+    this.#endpoints = new HeavyHitters(MAX_NAMES);
+    this.#isCollecting = true;
+  }
+
+  end(): void {
+    this.#isCollecting = false;
+  }
+
+  /** `query` got SERVFAIL, or the answer that a rule has for names that cannot be looked up now. Keeps nothing of it. */
+  noteFailed(query: Query): void {
+    if (this.#isCollecting) this.#failed.count(keyOf(query));
+  }
+
+  /** `query` got an answer that had expired. Keeps nothing of it. */
+  noteStale(query: Query): void {
+    if (this.#isCollecting) this.#stale.count(keyOf(query));
+  }
+
+  /** A query got what `record` holds. */
+  noteEndpoint(record: Pick<EndpointRecord, 'cluster' | 'endpoint'>): void {
+    if (this.#isCollecting) this.#endpoints.count(record.endpoint ?? record.cluster);
+  }
+
+  read(): Hurt {
+    return {
+      failed: askedNames(this.#failed.read()),
+      stale: askedNames(this.#stale.read()),
+      endpoints: this.#endpoints.read().kept.map(({ key, count }) => ({ endpoint: key, answers: count })),
+    };
+  }
+}
+
+/** A space is escaped in a name: what stands behind the last one is the type. */
+function keyOf(query: Query): string {
+  return `${query.nameText()} ${typeName(query.qtype)}`;
+}
+
+function askedNames({ kept, others }: HeavyHittersReading): AskedNames {
+  const names = kept.map(({ key, count }) => {
+    const space = key.lastIndexOf(' ');
+    return { name: key.slice(0, space), type: key.slice(space + 1), queries: count };
+  });
+  const queries = names.reduce((sum, name) => sum + name.queries, others);
+  return { queries, names, otherQueries: others };
+}

@@ -1,0 +1,146 @@
+/**
+ * The drill: an outage rehearsed by this server alone. While one runs, AWS and the upstreams across the link count as
+ * unreachable; nobody else notices, and the link is not touched.
+ *
+ *     start --> running --> ended by its time, by a command, or by the end of the process
+ *
+ * The room says whether a drill runs and collects who would have been hurt. It refuses to know what follows from it:
+ * those who send something ask `isRunning` first. Nothing of it is kept on disk: a restart ends it, so that no drill
+ * is found running by somebody who never started it. No RFC speaks of it.
+ */
+import type { Log } from '../log/log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Timers } from '../runtime/timers.ts';
+import { DrillReport, type Hurt } from './drill-report.ts';
+import { type DrillStart, type DrillState, idle, isRunningAt, type RunningDrill, startDrill } from './drill-state.ts';
+import { type RetainAdvice, retainAdvice } from './retain-advice.ts';
+
+export type DrillEnd = 'time' | 'command' | 'shutdown';
+
+/** Told when it happens: for the ledger, and for who has to look again at once when a drill has ended. */
+export type DrillChange =
+  | { readonly phase: 'started'; readonly forMs: number }
+  | {
+      readonly phase: 'ended';
+      readonly by: DrillEnd;
+      readonly ranMs: number;
+      /** Queries. */
+      readonly failed: number;
+      readonly stale: number;
+      readonly endpointAnswers: number;
+    };
+
+export interface DrillOptions {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Log;
+  readonly onChange: (change: DrillChange) => void;
+  /** Suffixes whose names are meant to fail while AWS is away; never proposed for `retain`. */
+  readonly byPolicy: () => readonly string[];
+}
+
+export interface DrillSummary extends Hurt {
+  readonly state: 'none' | 'running' | 'ended';
+  /** ISO 8601, UTC. */
+  readonly startedAt?: string;
+  readonly forMs?: number;
+  /** So far, or in all. */
+  readonly ranMs?: number;
+  readonly endedBy?: DrillEnd;
+  readonly retain: readonly RetainAdvice[];
+}
+
+interface Latest {
+  readonly startedAt: string;
+  readonly drill: RunningDrill;
+  readonly ended?: { readonly by: DrillEnd; readonly ranMs: number };
+}
+
+export class Drill implements Disposable {
+  /** Its hooks are for the query path. */
+  readonly report = new DrillReport();
+  readonly #options: DrillOptions;
+  #state: DrillState = idle;
+  #timer: Disposable | undefined;
+  #latest: Latest | undefined;
+
+  constructor(options: DrillOptions) {
+    this.#options = options;
+  }
+
+  get isRunning(): boolean {
+    return this.#state.kind === 'running' && isRunningAt(this.#state, this.#nowMs());
+  }
+
+  start(forMs: number): DrillStart {
+    const nowMs = this.#nowMs();
+    const outcome = startDrill(this.#state, forMs, nowMs);
+    if (outcome.kind !== 'started') return outcome;
+    this.#end('time'); // one that is over, and whose timer is late
+    this.#state = outcome.state;
+    const startedAt = new Date(this.#options.clock.wallMs()).toISOString();
+    this.#latest = { startedAt, drill: outcome.state };
+    this.report.begin();
+    this.#timer = this.#options.timers.after(forMs, () => this.#end('time'));
+    this.#options.log.warn({ forMs }, 'drill started: AWS and what is across the link count as unreachable');
+    this.#options.onChange({ phase: 'started', forMs });
+    return outcome;
+  }
+
+  stop(): { readonly kind: 'stopped' | 'not-running' } {
+    return { kind: this.#end('command') ? 'stopped' : 'not-running' };
+  }
+
+  /** The end of the process ends the drill. */
+  [Symbol.dispose](): void {
+    this.#end('shutdown');
+  }
+
+  /** Of the drill that runs, or else of the last one. */
+  summary(): DrillSummary {
+    const hurt = this.report.read();
+    const latest = this.#latest;
+    if (latest === undefined) return { state: 'none', ...hurt, retain: [] };
+    const { startedAt, drill, ended } = latest;
+    return {
+      state: ended === undefined ? 'running' : 'ended',
+      startedAt,
+      forMs: drill.forMs,
+      ranMs: ended?.ranMs ?? this.#ranMs(drill),
+      ...(ended === undefined ? {} : { endedBy: ended.by }),
+      ...hurt,
+      retain: retainAdvice(hurt, this.#options.byPolicy()),
+    };
+  }
+
+  /** Whether there was something to end. */
+  #end(by: DrillEnd): boolean {
+    if (this.#state.kind === 'idle' || this.#latest === undefined) return false;
+    const drill = this.#state;
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+    this.#state = idle;
+    this.report.end();
+    const ranMs = this.#ranMs(drill);
+    const reason = ranMs === drill.forMs ? 'time' : by;
+    this.#latest = { ...this.#latest, ended: { by: reason, ranMs } };
+    const { failed, stale, endpoints } = this.report.read();
+    const counts = {
+      failed: failed.queries,
+      stale: stale.queries,
+      endpointAnswers: endpoints.reduce((sum, { answers }) => sum + answers, 0),
+    };
+    this.#options.log.info({ by: reason, ranMs, ...counts }, 'drill ended');
+    this.#options.onChange({ phase: 'ended', by: reason, ranMs, ...counts });
+    return true;
+  }
+
+  /** Never longer than the drill was to be, however late its timer. */
+  #ranMs({ startedMs, forMs }: RunningDrill): number {
+    return Math.round(Math.min(this.#nowMs() - startedMs, forMs));
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+}

@@ -1,0 +1,44 @@
+/** What to add to `retain` after a drill: names that a real outage would take away, and that somebody wants. Pure. */
+import { isAtOrUnder } from '../protocol/words/name.ts';
+import type { AskedName, Hurt } from './drill-report.ts';
+
+/** Names under these fail, or are not found, by policy while AWS is away: what stands behind them is away as well. */
+export const AWS_SUFFIXES: readonly string[] = [
+  'amazonaws.com',
+  'amazonaws.com.cn',
+  'api.aws',
+  'compute.internal',
+  'ec2.internal',
+];
+
+const REVERSE_SUFFIXES = ['in-addr.arpa', 'ip6.arpa'];
+/** Asked once may be a slip of somebody's fingers. */
+const MIN_ASKED = 2;
+
+export interface RetainAdvice {
+  readonly name: string;
+  /** The types that were asked for, in alphabetical order. */
+  readonly types: readonly string[];
+  /** How often the name was asked for: A and AAAA of one look-up count once. */
+  readonly asked: number;
+}
+
+/** Most wanted first, then by name. `byPolicy` are suffixes whose names are meant to fail. */
+export function retainAdvice({ failed, stale }: Hurt, byPolicy: readonly string[]): readonly RetainAdvice[] {
+  const left = [...REVERSE_SUFFIXES, ...byPolicy];
+  const wanted = new Map<string, Map<string, number>>();
+  for (const { name, type, queries } of [...failed.names, ...stale.names]) {
+    if (name === '.' || left.some((suffix) => isAtOrUnder(name, suffix))) continue;
+    const types = wanted.get(name) ?? new Map<string, number>();
+    types.set(type, (types.get(type) ?? 0) + queries);
+    wanted.set(name, types);
+  }
+  return [...wanted]
+    .map(([name, types]) => ({ name, types: [...types.keys()].sort(), asked: Math.max(...types.values()) }))
+    .filter(({ asked }) => asked >= MIN_ASKED)
+    .sort((a, b) => b.asked - a.asked || compare(a.name, b.name));
+}
+
+function compare(a: AskedName['name'], b: AskedName['name']): number {
+  return a < b ? -1 : 1;
+}

@@ -1,0 +1,157 @@
+import { join } from 'node:path';
+import { readWhole } from './atomic-file.ts';
+import { type FileSystem, systemFiles } from './file-system.ts';
+import { type LedgerEntry, MAX_LINE_OCTETS, parseLine } from './ledger-format.ts';
+import { attempt, StoreError } from './store-error.ts';
+
+/** Reads the ledger without touching it: for the command that shows it, whether or not a server runs, and for the writer's start. */
+
+/** Far above what the writer lets a file grow to; a larger one is not ours any more. */
+const MAX_FILE_OCTETS = 16 * 1024 * 1024;
+
+/** `age` 0 is the file that is appended to, 1 the one before it, and so on. */
+export function ledgerPath(directory: string, age: number): string {
+  return join(directory, age === 0 ? 'ledger.jsonl' : `ledger.${age}.jsonl`);
+}
+
+export interface LedgerFilter {
+  /** Only events of these kinds. */
+  readonly kinds?: readonly string[];
+  /** Only events since this wall time, ms. */
+  readonly sinceMs?: number;
+  /** Only the newest so many. */
+  readonly limit?: number;
+}
+
+export interface ReadEntry extends LedgerEntry {
+  /** A start that no stop came before: the process was killed, or the power failed. */
+  readonly isAfterCrash: boolean;
+}
+
+export interface LedgerReading {
+  /** The newest last. */
+  readonly entries: readonly ReadEntry[];
+  /** Entries that `kinds` and `sinceMs` let through, those beyond `limit` included. */
+  readonly matched: number;
+  /** Lines that hold no entry: a line torn by a kill or a power cut, or damage. */
+  readonly malformed: number;
+  /** Files of the ledger that were there. */
+  readonly files: number;
+  /** Files, or the directory, that could not be read. */
+  readonly faults: readonly { readonly path: string; readonly code: string; readonly detail: string }[];
+}
+
+/** Reads all files of the ledger. What is wrong with them is part of the reading; never rejects. */
+export async function readLedger(
+  directory: string,
+  filter: LedgerFilter = {},
+  files: FileSystem = systemFiles,
+): Promise<LedgerReading> {
+  const faults: { path: string; code: string; detail: string }[] = [];
+  const lines = new Set<string>(); // a rotation while we read shows us one file under two names
+  const older: string[][] = [];
+  const ages = await agesIn(files, directory).catch((error: unknown): number[] => {
+    faults.push(faultOf(directory, error));
+    return [];
+  });
+  // newest first: what a rotation moves meanwhile is then seen twice rather than not at all
+  for (const age of ages) {
+    const path = ledgerPath(directory, age);
+    const outcome = await readWhole(files, path, MAX_FILE_OCTETS);
+    if (outcome.kind === 'read') {
+      const fresh = linesOf(outcome.octets).filter((line) => !lines.has(line));
+      for (const line of fresh) lines.add(line);
+      older.push(fresh);
+    } else if (outcome.kind !== 'absent') {
+      faults.push(outcome.kind === 'failed' ? faultOf(path, outcome.error) : notOurs(path, outcome.kind));
+    }
+  }
+  return { ...select(older.reverse().flat(), filter), files: ages.length, faults };
+}
+
+const NAME = /^ledger(?:\.(?<age>[1-9]\d?))?\.jsonl$/;
+
+async function agesIn(files: FileSystem, directory: string): Promise<number[]> {
+  const names = await attempt('list', directory, () => files.readdir(directory));
+  return names
+    .flatMap((name) => {
+      const match = NAME.exec(name);
+      return match === null ? [] : [Number(match.groups?.['age'] ?? 0)];
+    })
+    .sort((a, b) => a - b);
+}
+
+function faultOf(path: string, error: unknown): { path: string; code: string; detail: string } {
+  if (!(error instanceof StoreError)) throw error;
+  return { path, code: error.code, detail: error.message };
+}
+
+function notOurs(path: string, kind: 'too-large' | 'not-a-file') {
+  const detail =
+    kind === 'too-large' ? `more than ${MAX_FILE_OCTETS} octets` : 'a directory or device stands in its place';
+  return { path, code: kind === 'too-large' ? 'EFBIG' : 'EINVAL', detail: `read "${path}": ${detail}` };
+}
+
+function linesOf(octets: Uint8Array): string[] {
+  return new TextDecoder()
+    .decode(octets)
+    .split('\n')
+    .filter((line) => line !== '');
+}
+
+function select(lines: readonly string[], { kinds, sinceMs, limit }: LedgerFilter) {
+  const matching: ReadEntry[] = [];
+  let malformed = 0;
+  let before: LedgerEntry | undefined;
+  for (const line of lines) {
+    const entry = parseLine(line);
+    if (entry === undefined) {
+      malformed++;
+      continue;
+    }
+    // where events were lost, the stop may be among them
+    const isAfterCrash =
+      entry.kind === 'start' && entry.lost === 0 && before !== undefined && before.kind !== 'stop';
+    before = entry;
+    if (kinds !== undefined && !kinds.includes(entry.kind)) continue;
+    if (sinceMs !== undefined && Date.parse(entry.at) < sinceMs) continue;
+    matching.push({ ...entry, isAfterCrash });
+  }
+  const entries = limit === undefined ? matching : matching.slice(Math.max(0, matching.length - limit));
+  return { entries, matched: matching.length, malformed };
+}
+
+/** Where the writer goes on. */
+export interface LedgerEnd {
+  /** Of the last entry that is whole; 0 where there is none. */
+  readonly sequence: number;
+  /** The file that is appended to does not end with a whole line. */
+  readonly isTorn: boolean;
+}
+
+/** The end of the ledger, from the files as they are. Throws StoreError. */
+export async function findLedgerEnd(files: FileSystem, directory: string): Promise<LedgerEnd> {
+  let isTorn = false;
+  for (const age of await agesIn(files, directory)) {
+    const outcome = await readWhole(files, ledgerPath(directory, age), MAX_FILE_OCTETS);
+    const octets = outcome.kind === 'read' ? outcome.octets : undefined;
+    // a file that cannot be read is taken for torn: a line feed too many does no harm
+    if (age === 0) isTorn = octets === undefined || (octets.length > 0 && octets.at(-1) !== LINE_FEED);
+    const sequence = octets && (lastSequence(octets.subarray(-TAIL_OCTETS)) ?? lastSequence(octets));
+    if (sequence !== undefined) return { sequence, isTorn };
+  }
+  return { sequence: 0, isTorn };
+}
+
+const LINE_FEED = 0x0a;
+/** Searched first: a few of the longest lines. Splitting a whole file would hold up the query path. */
+const TAIL_OCTETS = 4 * MAX_LINE_OCTETS;
+
+function lastSequence(octets: Uint8Array): number | undefined {
+  const lines = linesOf(octets);
+  for (let at = lines.length - 1; at >= 0; at--) {
+    const sequence = parseLine(lines[at] ?? '')?.sequence;
+    if (sequence !== undefined) return sequence;
+  }
+  return undefined;
+}

@@ -1,0 +1,259 @@
+import { constants } from 'node:fs';
+import type { Log } from '../log/log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { sleep, type Timers } from '../runtime/timers.ts';
+import { syncDirectory } from './atomic-file.ts';
+import { type FileSystem, type OpenFile, systemFiles } from './file-system.ts';
+import { composeLine, type LedgerEvent } from './ledger-format.ts';
+import { findLedgerEnd, ledgerPath } from './ledger-reader.ts';
+import { attempt, StoreError } from './store-error.ts';
+
+/**
+ * The ledger: what happened and when, one line for each event, for somebody who asks in the morning or in half a year.
+ *
+ *     record -> queue -> [ rotate ] -> append, fsync
+ *
+ * It never throws at who records and never makes him wait: a disk that is full or hangs costs events, which are counted
+ * and told of in the next line. The file is opened for each append, so that one that was moved, removed or cut off
+ * behind our back is noticed; events are rare enough.
+ */
+
+export interface LedgerOptions {
+  readonly directory: string;
+  /** A file is not let grow beyond this. Default 1 MiB. */
+  readonly maxOctets?: number;
+  /** So many files are kept behind the one that is appended to. Default 4. */
+  readonly olderFiles?: number;
+  /** Events that wait for the disk; those beyond are lost. Default 1,000. */
+  readonly maxQueued?: number;
+}
+
+export interface LedgerParts {
+  readonly clock: Pick<Clock, 'wallMs'>;
+  readonly timers: Timers;
+  readonly log: Log;
+  readonly files?: FileSystem;
+}
+
+export interface LedgerState {
+  /** Of the last line that was written; 0 before the first. */
+  readonly sequence: number;
+  readonly queued: number;
+  /** Events written, and lost, by this process. */
+  readonly written: number;
+  readonly lost: number;
+  /** Attempts that failed. */
+  readonly failures: number;
+  /** The failure after which nothing has been written yet. */
+  readonly lastFailure?: { readonly code: string; readonly detail: string };
+}
+
+interface Waiting {
+  readonly atMs: number;
+  readonly lost: number;
+  readonly event: LedgerEvent;
+}
+
+/** Where the file ends, as far as we know. */
+interface End {
+  readonly sizeOctets: number;
+  readonly isTorn: boolean;
+}
+
+const FILE_MODE = 0o640; // addresses are no secret, but nobody else's business either
+// O_NONBLOCK: a pipe that stands in the file's place must not hold us
+const APPEND =
+  constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const CLOSE_WAIT_MS = 1_000;
+const LINE_FEED = Uint8Array.of(0x0a);
+
+export class Ledger {
+  readonly #directory: string;
+  readonly #maxOctets: number;
+  readonly #olderFiles: number;
+  readonly #maxQueued: number;
+  readonly #parts: LedgerParts;
+  readonly #files: FileSystem;
+
+  readonly #queue: Waiting[] = [];
+  #writing: Promise<void> | undefined;
+  #isClosed = false;
+  /** Lost since the last event that was let into the queue. */
+  #lostBefore = 0;
+  #end: End | undefined;
+  #sequence = 0;
+  #written = 0;
+  #lost = 0;
+  #failures = 0;
+  #lastFailure: LedgerState['lastFailure'];
+
+  constructor(options: LedgerOptions, parts: LedgerParts) {
+    this.#directory = options.directory;
+    this.#maxOctets = options.maxOctets ?? 1024 * 1024;
+    this.#olderFiles = options.olderFiles ?? 4;
+    this.#maxQueued = options.maxQueued ?? 1000;
+    this.#parts = parts;
+    this.#files = parts.files ?? systemFiles;
+  }
+
+  /** Notes that `event` happened now. Returns at once; never throws. Keeps `event`: do not change it afterwards. */
+  record(event: LedgerEvent): void {
+    if (this.#isClosed || this.#queue.length >= this.#maxQueued) {
+      this.#lost++;
+      this.#lostBefore++;
+    } else {
+      this.#queue.push({ atMs: this.#parts.clock.wallMs(), lost: this.#lostBefore, event });
+      this.#lostBefore = 0;
+    }
+    if (!this.#isClosed) this.#write();
+  }
+
+  /** Resolves once everything recorded is on the disk, or could not be written. Never rejects. */
+  async flush(): Promise<void> {
+    this.#write();
+    await this.#writing;
+  }
+
+  /** As `flush`, but does not wait for a disk that hangs; nothing is recorded from then on. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const enough = new AbortController();
+    await Promise.race([this.flush(), sleep(this.#parts.timers, CLOSE_WAIT_MS, enough.signal)]);
+    enough.abort();
+  }
+
+  /** For metrics and the status. */
+  state(): LedgerState {
+    return {
+      sequence: this.#sequence,
+      queued: this.#queue.length,
+      written: this.#written,
+      lost: this.#lost,
+      failures: this.#failures,
+      ...(this.#lastFailure === undefined ? {} : { lastFailure: this.#lastFailure }),
+    };
+  }
+
+  #write(): void {
+    if (this.#queue.length > 0) this.#writing ??= this.#writeAll();
+  }
+
+  async #writeAll(): Promise<void> {
+    try {
+      while (this.#queue.length > 0) {
+        if (!(await this.#append())) await this.#rotate();
+      }
+      if (this.#lastFailure !== undefined) this.#parts.log.info({}, 'ledger can be written again');
+      this.#lastFailure = undefined;
+    } catch (error) {
+      this.#failed(error);
+    } finally {
+      this.#writing = undefined; // not a moment later: what is recorded then has to start anew
+    }
+  }
+
+  /** Appends what fits into the file; false where not even one line does. */
+  async #append(): Promise<boolean> {
+    const path = ledgerPath(this.#directory, 0);
+    const file = await attempt('open', path, () => this.#files.open(path, APPEND, FILE_MODE));
+    try {
+      const end = await this.#endOf(file, path);
+      const { chunks, lines } = this.#compose(end);
+      if (lines.length === 0) return false;
+      await this.#put(file, path, Buffer.concat(chunks), end, lines);
+      await attempt('fsync', path, () => file.sync());
+      return true;
+    } finally {
+      await attempt('close', path, () => file.close());
+    }
+  }
+
+  /** What we know of the file's end, or what the disk says where the file is not as we left it. */
+  async #endOf(file: OpenFile, path: string): Promise<End> {
+    const stat = await attempt('stat', path, () => file.stat());
+    if (!stat.isFile()) throw new StoreError('append to', path, 'EINVAL', 'not a file');
+    if (this.#end?.sizeOctets === stat.size) return this.#end;
+    const found = await findLedgerEnd(this.#files, this.#directory);
+    this.#sequence = Math.max(this.#sequence, found.sequence);
+    return { sizeOctets: stat.size, isTorn: found.isTorn };
+  }
+
+  /** The lines that fit behind `end`, with a line feed in front where a torn line has to be closed. */
+  #compose({ sizeOctets, isTorn }: End): { chunks: Uint8Array[]; lines: number[] } {
+    const chunks: Uint8Array[] = isTorn ? [LINE_FEED] : [];
+    const lines: number[] = []; // lengths in octets
+    let total = sizeOctets + (isTorn ? 1 : 0);
+    for (const waiting of this.#queue) {
+      const line = composeLine({ ...waiting, sequence: this.#sequence + lines.length + 1 });
+      const isFirst = total === 0; // an empty file takes any line
+      if (!isFirst && total + line.length > this.#maxOctets) break;
+      chunks.push(line);
+      lines.push(line.length);
+      total += line.length;
+    }
+    return { chunks, lines };
+  }
+
+  async #put(file: OpenFile, path: string, octets: Uint8Array, end: End, lines: readonly number[]) {
+    let at = 0;
+    this.#end = undefined; // until all is well
+    try {
+      while (at < octets.length) {
+        const { bytesWritten } = await attempt('append to', path, () =>
+          file.write(octets, at, octets.length - at),
+        );
+        if (bytesWritten === 0) throw new StoreError('append to', path, 'EIO', 'no octet was taken');
+        at += bytesWritten;
+      }
+      this.#end = { sizeOctets: end.sizeOctets + octets.length, isTorn: false };
+    } finally {
+      this.#settle(at - (end.isTorn ? 1 : 0), lines);
+    }
+  }
+
+  /** Takes the lines that are whole within `octets` out of the queue: the others are tried again. */
+  #settle(octets: number, lines: readonly number[]): void {
+    let whole = 0;
+    let left = octets;
+    for (const length of lines) {
+      left -= length;
+      if (left < 0) break;
+      whole++;
+    }
+    this.#queue.splice(0, whole);
+    this.#sequence += whole;
+    this.#written += whole;
+  }
+
+  /** The oldest goes, the others move up; after a kill in between, a number is missing, and nothing else. */
+  async #rotate(): Promise<void> {
+    this.#end = undefined;
+    for (let age = this.#olderFiles; age >= 1; age--) {
+      const from = ledgerPath(this.#directory, age - 1);
+      try {
+        await attempt('rotate', from, () => this.#files.rename(from, ledgerPath(this.#directory, age)));
+      } catch (error) {
+        if (!(error instanceof StoreError && error.code === 'ENOENT')) throw error;
+      }
+    }
+    await syncDirectory(this.#files, this.#directory);
+  }
+
+  #failed(error: unknown): void {
+    this.#failures++;
+    this.#end = undefined;
+    const code = error instanceof StoreError ? error.code : 'INTERNAL';
+    const detail = error instanceof Error ? error.message : String(error);
+    if (code === 'INTERNAL') this.#dropAll();
+    const text = 'ledger cannot be written: events wait for the next one';
+    if (this.#lastFailure === undefined) this.#parts.log.error({ code, detail }, text);
+    this.#lastFailure = { code, detail };
+  }
+
+  /** A defect of ours in one event must not keep every later one out for ever. */
+  #dropAll(): void {
+    const dropped = this.#queue.splice(0);
+    this.#lost += dropped.length;
+    this.#lostBefore += dropped.reduce((sum, { lost }) => sum + 1 + lost, 0);
+  }
+}

@@ -1,0 +1,273 @@
+/** Rounds: every server gets the same load in turn, in an order that moves on by one with each round. */
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Contender, Task } from './contender.ts';
+import { type Load, type LoadReport, runDnsperf } from './dnsperf.ts';
+import type { BenchOptions } from './options.ts';
+import { readPeakMebibytes, readProcessorTime } from './process-figures.ts';
+import type { OwnProcess, Processes } from './processes.ts';
+import { cachedName, ENDPOINT, MOST_PER_SECOND, newName, writeQueryFile } from './query-files.ts';
+import type { MeasureName, Row } from './rows.ts';
+import { type RunningServer, startServer } from './running-server.ts';
+
+/** What one round brought for one server. */
+export type Sample = Partial<Record<MeasureName, number>> & {
+  /** Queries without a NOERROR reply. */
+  readonly failedPercent?: number;
+  readonly failures?: readonly string[];
+  readonly meanLatencyMillis?: number;
+  /** The share of its core that the upstream was busy: near 100 it is what was measured. */
+  readonly upstreamPercent?: number;
+};
+
+export interface Measured {
+  readonly contender: string;
+  readonly samples: Sample[];
+  /** Why there are no samples, or fewer. */
+  problem?: string;
+}
+
+export interface Workshop {
+  readonly options: BenchOptions;
+  /** Scratch, removed at the end. */
+  readonly directory: string;
+  readonly processes: Processes;
+  /** Starts the upstream with so many records per answer. */
+  readonly startUpstream: (records: number) => Promise<OwnProcess>;
+  readonly note: (line: string) => void;
+}
+
+const TCP_CONNECTIONS = 1_000;
+const FAILURES_TOLD_PERCENT = 0.1;
+
+export async function measureRow(
+  row: Row,
+  contenders: readonly Contender[],
+  shop: Workshop,
+): Promise<Measured[]> {
+  const upstream = await shop.startUpstream(row.upstreamRecords);
+  const measured = contenders.map(({ name }): Measured => ({ contender: name, samples: [] }));
+  try {
+    if (row.load === 'none') await measureStarts(row, contenders, measured, shop);
+    else await new LoadRow(row, shop, upstream).measure(contenders, measured);
+  } finally {
+    await upstream.stop();
+  }
+  return measured;
+}
+
+function taskOf(row: Row, place: number, name: string, { options, directory }: Workshop): Task {
+  const { firstPort } = options;
+  return {
+    directory: join(directory, `${row.name}-${name.replaceAll(' ', '-')}`),
+    port: firstPort + 2 + place,
+    adminPort: firstPort + 1,
+    upstreamPort: firstPort,
+    endpoint: ENDPOINT,
+    addresses: addresses(3),
+    cachedNames: row.cachedNames,
+    cacheMebibytes: row.cacheMebibytes,
+    forwardedAtATime: row.asks === 'new' ? row.outstanding : 0,
+    tcpConnections: TCP_CONNECTIONS,
+  };
+}
+
+/** The addresses that the bare loop gives, as upstream and as floor. */
+function addresses(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `10.0.1.${10 + index}`);
+}
+
+async function measureStarts(
+  row: Row,
+  contenders: readonly Contender[],
+  measured: readonly Measured[],
+  shop: Workshop,
+): Promise<void> {
+  for (let round = 0; round < shop.options.rounds; round++) {
+    for (const place of turn(contenders.length, round)) {
+      const contender = contenders[place];
+      const entry = measured[place];
+      if (contender === undefined || entry === undefined || entry.problem !== undefined) continue;
+      const server = await startOrTell(row, place, contender, entry, shop);
+      if (server === undefined) continue;
+      await server.process.stop();
+      entry.samples.push({ firstAnswerMillis: server.firstAnswerMillis });
+      shop.note(
+        `${row.title}, round ${round + 1}, ${contender.name}: ${server.firstAnswerMillis.toFixed(0)} ms`,
+      );
+    }
+  }
+}
+
+async function startOrTell(
+  row: Row,
+  place: number,
+  contender: Contender,
+  entry: Measured,
+  shop: Workshop,
+): Promise<RunningServer | undefined> {
+  const { options, processes } = shop;
+  const task = taskOf(row, place, contender.name, shop);
+  const expected = {
+    name: row.asks === 'endpoint' ? ENDPOINT : 'first.bench.example',
+    addresses: addresses(row.asks === 'endpoint' ? 3 : row.upstreamRecords),
+  };
+  await rm(task.directory, { recursive: true, force: true });
+  try {
+    return await startServer(contender, task, expected, options.serverCore, processes);
+  } catch (error) {
+    entry.problem = error instanceof Error ? error.message : String(error);
+    shop.note(`${row.title}: ${contender.name} did not start: ${entry.problem}`);
+    return undefined;
+  }
+}
+
+/** Places 0 to count - 1, beginning with another one in each round. */
+export function turn(count: number, round: number): number[] {
+  return Array.from({ length: count }, (_, index) => (index + round) % count);
+}
+
+/** A row under load: servers run side by side through all rounds, and one at a time is asked. */
+class LoadRow {
+  readonly #row: Row;
+  readonly #shop: Workshop;
+  readonly #upstream: OwnProcess;
+  readonly #directory: string;
+
+  constructor(row: Row, shop: Workshop, upstream: OwnProcess) {
+    this.#row = row;
+    this.#shop = shop;
+    this.#upstream = upstream;
+    this.#directory = join(shop.directory, `${row.name}-queries`);
+  }
+
+  async measure(contenders: readonly Contender[], measured: readonly Measured[]): Promise<void> {
+    await mkdir(this.#directory);
+    const servers = await Promise.all(
+      contenders.map((contender, place) => this.#start(contender, place, measured[place])),
+    );
+    try {
+      const rate = await this.#warmUp(servers);
+      for (let round = 0; round < this.#shop.options.rounds; round++) {
+        await this.#round(round, rate, servers, measured);
+      }
+    } finally {
+      await Promise.all(servers.map((server) => server?.process.stop()));
+      await rm(this.#directory, { recursive: true, force: true });
+    }
+  }
+
+  async #start(
+    contender: Contender,
+    place: number,
+    entry: Measured | undefined,
+  ): Promise<RunningServer | undefined> {
+    return entry === undefined ? undefined : startOrTell(this.#row, place, contender, entry, this.#shop);
+  }
+
+  /** Fills caches and lets compilers do their work; returns the rate of the rounds, if there is to be one. */
+  async #warmUp(servers: readonly (RunningServer | undefined)[]): Promise<number | undefined> {
+    const { warmupSeconds } = this.#shop.options;
+    const file = await this.#questions('warmup', warmupSeconds);
+    let slowest = Number.POSITIVE_INFINITY;
+    for (const server of servers) {
+      if (server === undefined) continue;
+      if (this.#row.asks === 'cached') await this.#load(server, { queryFile: file, timesThrough: 2 });
+      const { answered, seconds } = await this.#load(server, {
+        queryFile: file,
+        ...this.#bounds(warmupSeconds),
+      });
+      slowest = Math.min(slowest, answered / seconds);
+    }
+    return this.#row.load === 'half' ? slowest / 2 : undefined;
+  }
+
+  async #round(
+    round: number,
+    rate: number | undefined,
+    servers: readonly (RunningServer | undefined)[],
+    measured: readonly Measured[],
+  ): Promise<void> {
+    const { seconds } = this.#shop.options;
+    const queryFile = await this.#questions(`r${round}`, seconds);
+    for (const place of turn(servers.length, round)) {
+      const server = servers[place];
+      const entry = measured[place];
+      if (server === undefined || entry === undefined || entry.problem !== undefined) continue;
+      try {
+        const bounds = { ...this.#bounds(seconds), ...(rate === undefined ? {} : { rate }) };
+        const sample = await this.#sample(server, { queryFile, ...bounds });
+        entry.samples.push(sample);
+        this.#shop.note(`${this.#row.title}, round ${round + 1}, ${entry.contender}: ${sampleText(sample)}`);
+      } catch (error) {
+        entry.problem = error instanceof Error ? error.message : String(error);
+        this.#shop.note(`${this.#row.title}: ${entry.contender} failed: ${entry.problem}`);
+      }
+    }
+    if (this.#row.asks === 'new') await rm(queryFile);
+  }
+
+  async #sample(server: RunningServer, load: AskedLoad): Promise<Sample> {
+    const before = await readProcessorTime(server.process.pid);
+    const upstreamBefore = await readProcessorTime(this.#upstream.pid);
+    const report = await this.#load(server, load);
+    const after = await readProcessorTime(server.process.pid);
+    const upstreamAfter = await readProcessorTime(this.#upstream.pid);
+    if (report.answered === 0) throw new Error('it answered nothing');
+    const user = after.userMicros - before.userMicros;
+    const system = after.systemMicros - before.systemMicros;
+    const upstream =
+      upstreamAfter.userMicros +
+      upstreamAfter.systemMicros -
+      upstreamBefore.userMicros -
+      upstreamBefore.systemMicros;
+    return {
+      queriesPerSecond: report.answered / report.seconds,
+      microsPerQuery: (user + system) / report.answered,
+      userMicrosPerQuery: user / report.answered,
+      peakMebibytes: await readPeakMebibytes(server.process.pid),
+      failedPercent: (1 - report.answered / report.sent) * 100,
+      failures: report.failures,
+      meanLatencyMillis: report.meanLatencyMillis,
+      upstreamPercent: upstream / report.seconds / 10_000,
+      ...(report.p99Millis === undefined ? {} : { p99Millis: report.p99Millis }),
+    };
+  }
+
+  #load(server: RunningServer, load: AskedLoad): Promise<LoadReport> {
+    const { transport, clients, outstanding } = this.#row;
+    const { options, processes } = this.#shop;
+    return runDnsperf(
+      { port: server.port, transport, clients, outstanding, ...load },
+      options.loadCore,
+      processes,
+    );
+  }
+
+  /** A file of new names is read once at most: a second time they would not be new. */
+  #bounds(seconds: number): { readonly seconds: number; readonly timesThrough?: number } {
+    return this.#row.asks === 'new' ? { seconds, timesThrough: 1 } : { seconds };
+  }
+
+  /** The questions for so many seconds; the same file for every server, and for every round where the names may repeat. */
+  #questions(series: string, seconds: number): Promise<string> {
+    const { asks, cachedNames } = this.#row;
+    const directory = this.#directory;
+    if (asks === 'endpoint') return writeQueryFile(directory, 'endpoint', 1, () => ENDPOINT);
+    if (asks === 'cached') return writeQueryFile(directory, 'cached', cachedNames, cachedName);
+    return writeQueryFile(directory, series, seconds * MOST_PER_SECOND, (index) => newName(series, index));
+  }
+}
+
+type AskedLoad = Pick<Load, 'queryFile' | 'seconds' | 'timesThrough' | 'rate'>;
+
+function sampleText(sample: Sample): string {
+  const { queriesPerSecond = 0, microsPerQuery = 0, userMicrosPerQuery = 0, failedPercent = 0 } = sample;
+  const failed = failedPercent > FAILURES_TOLD_PERCENT ? `, ${failureText(sample)}` : '';
+  return `${queriesPerSecond.toFixed(0)} queries/s, ${microsPerQuery.toFixed(2)} us (user ${userMicrosPerQuery.toFixed(2)})${failed}`;
+}
+
+/** What part of the queries was not answered, and with what. */
+export function failureText({ failedPercent = 0, failures = [] }: Sample): string {
+  return `${failedPercent.toFixed(2)} % not answered${failures.length > 0 ? ` (${failures.join(', ')})` : ''}`;
+}

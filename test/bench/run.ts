@@ -1,0 +1,116 @@
+/**
+ * The bench: outpost-dns against other servers, in the same run on the same cores. One server at a time, pinned to one
+ * core, is asked by dnsperf on the other, which it shares with the upstream; the rounds alternate, and what counts is
+ * the ratio of medians. It knows processes, /proc and reports, and nothing of what outpost-dns is made of. All traffic
+ * stays on 127.0.0.1. How to run and to read it: docs/performance.md.
+ *
+ *     options -> contenders -> row: start all -> warm up -> rounds -> stop all -> table, notes, JSON
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Contender, ENVIRONMENT } from './contender.ts';
+import { bareLoop } from './contenders/bare-loop.ts';
+import { bind } from './contenders/bind.ts';
+import { dnsmasq } from './contenders/dnsmasq.ts';
+import { emptyNode } from './contenders/empty-node.ts';
+import { knotResolver } from './contenders/knot-resolver.ts';
+import { outpostDns } from './contenders/outpost-dns.ts';
+import { unbound } from './contenders/unbound.ts';
+import { describeMachine } from './machine.ts';
+import { measureRow, type Workshop } from './measuring.ts';
+import { obstacleTo } from './obstacle.ts';
+import { type BenchOptions, type PeerName, parseOptions, USAGE } from './options.ts';
+import { type OwnProcess, Processes } from './processes.ts';
+import { reportJson, reportText } from './report.ts';
+import { ROWS } from './rows.ts';
+import type { Column, RowResult } from './table.ts';
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const parsed = parseOptions(process.argv.slice(2));
+  if (parsed.kind === 'help') return tell(USAGE, 0);
+  if (parsed.kind === 'wrong') return tell(`${parsed.problem}\n\n${USAGE}`, 2);
+  const { options } = parsed;
+  const obstacle = obstacleTo(options);
+  if (obstacle !== undefined) return tell(`the bench cannot run: ${obstacle}\n`, 1);
+  await using stack = new AsyncDisposableStack();
+  const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-bench-'));
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  const processes = stack.use(new Processes());
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void stack.disposeAsync().then(() => process.exit(1)));
+  // what the bench does itself belongs to the load, not to the server
+  spawnSync('taskset', ['-acp', String(options.loadCore), String(process.pid)]);
+  return await runBench(options, directory, processes);
+}
+
+function tell(text: string, code: number): number {
+  (code === 0 ? process.stdout : process.stderr).write(text);
+  return code;
+}
+
+async function runBench(options: BenchOptions, directory: string, processes: Processes): Promise<number> {
+  const loop = join(directory, 'bare-loop');
+  const source = join(import.meta.dirname, 'bare-loop.c');
+  const compiler = spawnSync('gcc', ['-O2', '-o', loop, source], { encoding: 'utf8', env: ENVIRONMENT });
+  if (compiler.status !== 0) return tell(`the bench cannot run: gcc failed: ${compiler.stderr}\n`, 1);
+  const machine = describeMachine();
+  const contenders = contendersOf(options, loop);
+  const columns = contenders.map(columnOf);
+  for (const { name, skipped } of columns) if (skipped !== undefined) note(`${name} is skipped: ${skipped}`);
+  const shop: Workshop = {
+    options,
+    directory,
+    processes,
+    note,
+    startUpstream: (records) => startUpstream(loop, records, options, processes),
+  };
+  const results: RowResult[] = [];
+  for (const row of ROWS.filter(({ name }) => options.rows.includes(name))) {
+    const takesPart = ({ rows }: Contender) => rows === undefined || rows.includes(row.name);
+    const present = contenders.filter((one, at) => takesPart(one) && columns[at]?.skipped === undefined);
+    results.push({ row, measured: await measureRow(row, present, shop) });
+  }
+  const run = { options, machine, columns, results };
+  process.stdout.write(reportText(run));
+  if (options.jsonFile !== undefined) await writeFile(options.jsonFile, reportJson(run));
+  return results.some(({ measured }) => measured.some(({ problem }) => problem !== undefined)) ? 1 : 0;
+}
+
+function contendersOf(options: BenchOptions, loop: string): Contender[] {
+  const known: Readonly<Record<PeerName, Contender>> = {
+    unbound,
+    dnsmasq,
+    bind,
+    'knot-resolver': knotResolver,
+    floor: bareLoop(() => loop),
+  };
+  const runtime = options.rows.includes('start') ? [emptyNode] : [];
+  return [outpostDns(options), ...options.peers.map((peer) => known[peer]), ...runtime];
+}
+
+function columnOf(contender: Contender): Column {
+  const version = contender.version();
+  const { name, debianPackage } = contender;
+  return version === undefined
+    ? { name, version, skipped: `not installed: apt install ${debianPackage}` }
+    : { name, version };
+}
+
+async function startUpstream(
+  loop: string,
+  records: number,
+  { loadCore, firstPort }: BenchOptions,
+  processes: Processes,
+): Promise<OwnProcess> {
+  const command = ['-c', String(loadCore), loop, String(firstPort), String(records)];
+  return processes.add(spawn('taskset', command, { env: ENVIRONMENT, stdio: 'ignore' }));
+}
+
+/** Progress goes to stderr: stdout has the table alone. */
+function note(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

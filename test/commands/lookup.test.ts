@@ -1,0 +1,294 @@
+import t from 'tap';
+import { readQuestion, replyText } from '../../src/commands/lookup.ts';
+import { paintNothing } from '../../src/commands/terminal-text.ts';
+import { parseQuery, Query, VERDICT } from '../../src/protocol/wire/query.ts';
+import { message, opt, rawRecord, soaData } from '../helpers/zone-text.ts';
+import { extendedError, fakeServer, repliedTo } from './fake-server.ts';
+import { run } from './running.ts';
+
+const NAME = 'abc.example';
+const A1 = rawRecord(NAME, 'A', 30, [10, 0, 1, 10]);
+const A2 = rawRecord(NAME, 'A', 30, [10, 0, 1, 11]);
+const QR = 0x8000;
+const [AA, TC, RD, RA] = [0x0400, 0x0200, 0x0100, 0x0080];
+
+const reply = (flags: number, answers: readonly Buffer[] = [], option = opt(), type = 'A') =>
+  message({ flags: QR | RD | RA | flags, question: [NAME, type], answers, additionals: [option] });
+
+t.test(
+  'the query: recursion desired, EDNS with 1232 octets, the name in the case that was typed',
+  async (t) => {
+    const seen = new Query();
+    let verdict: number | undefined;
+    const server = await fakeServer(t, (query) => {
+      const copy = Uint8Array.from(query);
+      verdict = parseQuery(seen, copy, 0, copy.length);
+      return [repliedTo(query, reply(AA, [A1]))];
+    });
+    const { code } = await run(['lookup', 'ABC.Example.', '-s', server]);
+    t.equal(code, 0, 'a reply whose question is in other case matches');
+    t.equal(verdict, VERDICT.OK);
+    t.match(seen, {
+      recursionDesired: true,
+      hasEdns: true,
+      udpLimit: 1232,
+      qtype: 1,
+      qclass: 1,
+      dnssecOk: false,
+    });
+    t.match(Buffer.from(seen.octets).toString('latin1'), 'ABC\x07Example');
+  },
+);
+
+t.test('an answer of the server itself: exit 0, records, flags, where from, time', async (t) => {
+  const server = await fakeServer(t, (query) => [repliedTo(query, reply(AA, [A1, A2]))]);
+  const { code, stdout, stderr } = await run(['lookup', NAME, '--server', server]);
+  t.equal(code, 0);
+  t.equal(stderr, '');
+  const lines = stdout.split('\n');
+  t.strictSame(lines.slice(0, 6), [
+    'abc.example A',
+    '  abc.example  30  A  10.0.1.10',
+    '  abc.example  30  A  10.0.1.11',
+    '  code:    NOERROR',
+    '  flags:   aa rd ra',
+    '  from:    kept by the server itself (authoritative)',
+  ]);
+  t.match(lines[6], new RegExp(`^ {2}server: {2}${server} over UDP, [0-9.]+ ms$`));
+});
+
+interface Outcome {
+  readonly name: string;
+  readonly reply: Buffer;
+  readonly code: 0 | 1;
+  readonly shown: readonly RegExp[];
+}
+
+const OUTCOMES: readonly Outcome[] = [
+  { name: 'forwarded', reply: reply(0, [A1]), code: 0, shown: [/from: {4}forwarded or cached/] },
+  {
+    name: 'stale answer',
+    reply: reply(0, [A1], extendedError(3)),
+    code: 0,
+    shown: [/from: {4}stale: kept from before/, /error: {3}stale answer \(3\)\n/],
+  },
+  {
+    name: 'stale NXDOMAIN',
+    reply: reply(3, [], extendedError(19)),
+    code: 0,
+    shown: [/code: {4}NXDOMAIN/, /from: {4}stale/],
+  },
+  { name: 'NXDOMAIN is an answer', reply: reply(3), code: 0, shown: [/NXDOMAIN/, /forwarded or cached/] },
+  { name: 'no records', reply: reply(0), code: 0, shown: [/^ {2}no records$/m] },
+  {
+    name: 'SERVFAIL with its reason and the server’s own words',
+    reply: reply(2, [], extendedError(22, 'all 2 upstreams are down')),
+    code: 1,
+    shown: [
+      /SERVFAIL/,
+      /from: {4}nowhere: no answer/,
+      /no reachable authority \(22\): all 2 upstreams are down/,
+    ],
+  },
+  {
+    name: 'REFUSED',
+    reply: reply(5, [], extendedError(18)),
+    code: 1,
+    shown: [/REFUSED/, /prohibited \(18\)/],
+  },
+  { name: 'NOTIMP', reply: reply(4), code: 1, shown: [/NOTIMP/] },
+  {
+    name: 'BADVERS, whose upper bits are in OPT',
+    reply: reply(0, [], opt({ extendedRcode: 1 })),
+    code: 1,
+    shown: [/BADVERS/],
+  },
+  {
+    name: 'an extended error that is not known by name, with a NUL at its end',
+    reply: reply(2, [], extendedError(29, 'x\0')),
+    code: 1,
+    shown: [/error: {3}extended error 29: x\n/],
+  },
+  {
+    name: 'texts that would steer the terminal',
+    reply: reply(2, [], extendedError(22, '\x1b[2Jboo')),
+    code: 1,
+    shown: [/\(22\): \[2Jboo\n/],
+  },
+];
+
+for (const { name, reply: octets, code: wanted, shown } of OUTCOMES) {
+  t.test(`outcome: ${name}`, async (t) => {
+    const server = await fakeServer(t, (query) => [repliedTo(query, octets)]);
+    const { code, stdout } = await run(['lookup', NAME, '-s', server]);
+    t.equal(code, wanted, stdout);
+    for (const pattern of shown) t.match(stdout, pattern);
+    t.notMatch(stdout, '\x1b');
+  });
+}
+
+t.test('truncated over UDP: asked again over TCP', async (t) => {
+  const server = await fakeServer(t, (query, transport) => [
+    repliedTo(query, transport === 'udp' ? reply(AA | TC) : reply(AA, [A1])),
+  ]);
+  const { code, stdout } = await run(['lookup', NAME, '-s', server]);
+  t.equal(code, 0);
+  t.match(stdout, /10\.0\.1\.10[\s\S]* over TCP, /);
+});
+
+t.test('only a reply to the question counts: wrong ID, wrong name, wrong type, no response', async (t) => {
+  const server = await fakeServer(t, (query) => {
+    const right = repliedTo(query, reply(AA, [A1]));
+    const wrongId = Buffer.from(right);
+    wrongId.writeUInt16BE((right.readUInt16BE(0) + 1) & 0xffff, 0);
+    const bad = [rawRecord(NAME, 'A', 30, [6, 6, 6, 6])];
+    const other = message({ flags: 0x8180, question: ['abd.example', 'A'], answers: bad });
+    const otherType = message({ flags: 0x8180, question: [NAME, 'TXT'], answers: bad });
+    const noResponse = message({ flags: 0x0100, question: [NAME, 'A'] });
+    const headerOnly = right.subarray(0, 12);
+    return [
+      wrongId,
+      ...[other, otherType, noResponse, headerOnly].map((one) => repliedTo(query, one)),
+      right,
+    ];
+  });
+  const { code, stdout } = await run(['lookup', NAME, '-s', server]);
+  t.equal(code, 0);
+  t.match(stdout, '10.0.1.10');
+  t.notMatch(stdout, '6.6.6.6');
+});
+
+t.test('a lost datagram is asked for once more, with another ID', { timeout: 20_000 }, async (t) => {
+  const ids: number[] = [];
+  const server = await fakeServer(t, (query) => {
+    ids.push(query.readUInt16BE(0));
+    return ids.length === 1 ? [] : [repliedTo(query, reply(AA, [A1]))];
+  });
+  const { code, elapsedMs } = await run(['lookup', NAME, '-s', server]);
+  t.equal(code, 0);
+  t.equal(ids.length, 2);
+  t.not(ids[0], ids[1]);
+  t.ok(elapsedMs > 4_900 && elapsedMs < 8_000, `after 5 s: ${Math.round(elapsedMs)} ms`);
+});
+
+t.test('nobody there: exit 1 at once, with the mend', async (t) => {
+  const { code, stdout, stderr } = await run(['lookup', NAME, '-s', '127.0.0.1:1']);
+  t.equal(code, 1);
+  t.equal(stdout, '');
+  t.match(
+    stderr,
+    /^outpost-dns: cannot ask "127\.0\.0\.1:1": nothing listens there\n {4}is the server running\?/,
+  );
+});
+
+t.test('a reply that is broken: exit 1, and said so', async (t) => {
+  const server = await fakeServer(t, (query) => {
+    const octets = repliedTo(query, message({ question: [NAME, 'A'], answers: [A1] }));
+    octets.writeUInt16BE(9, 6); // nine answers, one there
+    return [octets];
+  });
+  const { code, stderr } = await run(['lookup', NAME, '-s', server]);
+  t.equal(code, 1);
+  t.match(stderr, /cannot read the reply of "127\.0\.0\.1:\d+": record broken/);
+});
+
+t.test('--json', async (t) => {
+  const server = await fakeServer(t, (query) => [
+    repliedTo(query, reply(0, [A1], extendedError(3, 'upstream is down'))),
+  ]);
+  const { code, stdout } = await run(['lookup', NAME, 'a', '--json', '-s', server]);
+  t.equal(code, 0);
+  const { elapsedMs, ...rest } = JSON.parse(stdout);
+  t.type(elapsedMs, 'number');
+  t.strictSame(rest, {
+    server,
+    transport: 'udp',
+    name: NAME,
+    type: 'A',
+    rcode: 'NOERROR',
+    flags: ['rd', 'ra'],
+    from: 'stale: kept from before, because its own servers do not answer now',
+    extendedErrors: [{ code: 3, meaning: 'stale answer', text: 'upstream is down' }],
+    records: [{ section: 'answer', name: NAME, ttlSeconds: 30, type: 'A', data: '10.0.1.10' }],
+    faults: [],
+  });
+});
+
+t.test('wrong usage: exit 2 with the mend, and nothing is sent', async (t) => {
+  const cases = [
+    [['lookup', NAME, 'AAAAA'], /unknown record type "AAAAA"\n {4}write a mnemonic/],
+    [['lookup', NAME, 'TYPE70000'], /unknown record type "TYPE70000"/],
+    [['lookup', NAME, 'TYPE0'], /unknown record type "TYPE0"/],
+    [['lookup', 'a..b'], /not a domain name: "a\.\.b"\n {4}empty label/],
+    [['lookup', 'a'.repeat(64)], /label too long/],
+    [['lookup', 'bücher.example'], /\n {4}write xn--bcher-kva\.example\n$/],
+    [['lookup', 'a b'], /not a domain name/],
+    [['lookup', ''], /write a name, or \. for the root/],
+    [['lookup', String.raw`a\.b.example`], /use dig/],
+    [['lookup', NAME, '-s', 'localhost'], /not a server: "localhost".*\n {4}write 127\.0\.0\.1\n$/],
+    [['lookup', NAME, '-s', '127.0.0.1:0'], /not a server: .*port "0".*\n {4}write host:port/],
+  ] as const;
+  const ended = await Promise.all(cases.map(([words]) => run(words)));
+  for (const [at, { code, stdout, stderr }] of ended.entries()) {
+    t.equal(code, 2, stderr);
+    t.equal(stdout, '');
+    t.match(stderr, cases[at]![1]);
+  }
+});
+
+t.test('questions: types in any case, the root, a final dot, and reverse names for addresses', async (t) => {
+  t.strictSame(readQuestion('a.example.', 'https'), { name: 'a.example', type: 'HTTPS' });
+  t.strictSame(readQuestion('_status.a.example', 'TYPE16'), { name: '_status.a.example', type: 'TXT' });
+  t.strictSame(readQuestion('.', 'NS'), { name: '.', type: 'NS' });
+  t.strictSame(readQuestion('10.0.1.20', 'PTR'), { name: '20.1.0.10.in-addr.arpa', type: 'PTR' });
+  t.strictSame(readQuestion('10.0.1.20', 'A'), { name: '10.0.1.20', type: 'A' });
+});
+
+t.test('records of the other sections say where they stand', async (t) => {
+  const server = await fakeServer(t, (query) => [
+    repliedTo(
+      query,
+      message({
+        flags: QR | AA,
+        question: [NAME, 'AAAA'],
+        authorities: [rawRecord(NAME, 'SOA', 60, soaData(60))],
+        additionals: [opt(), rawRecord('ns.example', 'A', 60, [10, 0, 0, 1])],
+      }),
+    ),
+  ]);
+  const { stdout } = await run(['lookup', NAME, 'AAAA', '-s', server]);
+  t.match(stdout, 'abc.example  60  SOA  . . 0 0 0 0 60  (authority)');
+  t.match(stdout, 'ns.example   60  A    10.0.0.1  (additional)');
+});
+
+t.test('records that dns2 cannot take apart are told, not hidden', async (t) => {
+  const server = await fakeServer(t, (query) => [
+    repliedTo(query, reply(0, [A1, rawRecord(NAME, 'A', 30, [1, 2, 3])])),
+  ]);
+  const { code, stdout } = await run(['lookup', NAME, '-s', server]);
+  t.equal(code, 0);
+  t.match(stdout, '10.0.1.10');
+  t.match(stdout, /fault: {3}.*RDLENGTH is 3/);
+});
+
+t.test('names in replies cannot steer the terminal', async (t) => {
+  const shown = replyText(
+    {
+      ...{
+        server: 's',
+        transport: 'udp',
+        elapsedMs: 1,
+        name: 'a',
+        type: 'A',
+        rcode: 'NOERROR',
+        flags: [],
+        from: 'x',
+      },
+      extendedErrors: [],
+      records: [{ section: 'answer', name: 'a\x1b[2J', ttlSeconds: 1, type: 'TXT', data: '"\x9b31m\n"' }],
+      faults: ['\x07'],
+    },
+    paintNothing,
+  ).join('|');
+  t.notMatch(shown, /\p{Cc}/u);
+});

@@ -1,0 +1,238 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import t, { type Test } from 'tap';
+import { startHttpServer } from '../../src/admin/http-server.ts';
+import { createMetrics } from '../../src/admin/metrics.ts';
+import { createPages } from '../../src/admin/pages.ts';
+import type { StatusReport } from '../../src/admin/status-report.ts';
+import { readAdminAddress } from '../../src/commands/status-client.ts';
+import { report, serverReport } from '../admin/report-fixture.ts';
+import { CollectingLog } from '../helpers/collecting-log.ts';
+import { run, runOnTerminal } from './running.ts';
+
+/** The real admin server over a report made by hand; returns its `--admin` words. */
+async function serve(t: Test, read: () => StatusReport, address = '127.0.0.1'): Promise<string[]> {
+  const pages = createPages({ report: read, metrics: createMetrics(read, false) });
+  const server = await startHttpServer({ address, port: 0, pages, log: new CollectingLog() });
+  t.teardown(() => server.close());
+  return ['--admin', address.includes(':') ? `[${address}]:${server.port}` : `${address}:${server.port}`];
+}
+
+/** Something on TCP that takes connections and does with them what `onConnection` does. */
+async function listenRaw(t: Test, answer: string | undefined): Promise<string[]> {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    t.teardown(() => socket.destroy());
+    if (answer !== undefined) socket.end(answer);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const bound = server.address();
+  return ['--admin', `127.0.0.1:${typeof bound === 'object' ? bound?.port : 0}`];
+}
+
+/** A DNS server of one thought: every datagram comes back with QR set, after `lost` of them were lost. */
+async function dnsEcho(t: Test, lost = 0): Promise<{ address: string; received: () => number }> {
+  const socket = createSocket('udp4');
+  let received = 0;
+  socket.on('message', (octets, { port, address }) => {
+    if (++received <= lost) return;
+    octets[2] = (octets[2] ?? 0) | 0x80;
+    socket.send(octets, port, address);
+  });
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  t.teardown(() => socket.close());
+  return { address: `127.0.0.1:${socket.address().port}`, received: () => received };
+}
+
+const listening = (...addresses: string[]) =>
+  serverReport({ listening: addresses.map((address) => ({ address, udp: 'plain' })) });
+
+const UNUSED = '127.0.0.1:1'; // tcpmux: nobody listens
+
+t.test('ready: exit 0 and the table, without colour on a pipe', async (t) => {
+  const { code, stdout, stderr } = await run(['status', ...(await serve(t, report))]);
+  t.equal(code, 0);
+  t.match(stdout, /^ready: every endpoint can be answered\nlink: connected for 5 min/);
+  t.match(stdout, 'abc.gr7.us-west-2.eks.amazonaws.com (my-cluster, us-west-2)');
+  t.notMatch(stdout, '\x1b');
+  t.equal(stderr, '');
+});
+
+t.test('colour on a terminal, none there with NO_COLOR', async (t) => {
+  const admin = await serve(t, report);
+  const coloured = await runOnTerminal(['status', ...admin]);
+  if (coloured === undefined) {
+    t.plan(0, 'script(1) of util-linux is not here');
+    return;
+  }
+  t.match(coloured.stdout, '\x1b[32mready');
+  t.equal(coloured.code, 0);
+  const plain = await runOnTerminal(['status', ...admin], { NO_COLOR: '1' });
+  t.match(plain?.stdout, 'ready: every endpoint');
+  t.notMatch(plain?.stdout, '\x1b');
+});
+
+t.test('not ready: exit 1, the reasons on standard output', async (t) => {
+  const notReady = ['endpoint "a": no address is known yet'];
+  const { code, stdout } = await run([
+    'status',
+    ...(await serve(t, () => serverReport({ ready: false, notReady }))),
+  ]);
+  t.equal(code, 1);
+  t.match(stdout, /^not ready\n {2}endpoint "a": no address is known yet\n/);
+});
+
+t.test('--json: the report, with what a later version may add, and the same exit codes', async (t) => {
+  const later = { ...report(), addedLater: { yes: true } };
+  const { code, stdout } = await run(['status', '--json', ...(await serve(t, () => later))]);
+  t.equal(code, 0);
+  t.strictSame(JSON.parse(stdout), JSON.parse(JSON.stringify(later)));
+  const unready = await run(['status', '--json', ...(await serve(t, () => serverReport({ ready: false })))]);
+  t.equal(unready.code, 1);
+  t.equal(JSON.parse(unready.stdout).server.ready, false);
+});
+
+t.test('over IPv6', async (t) => {
+  const admin = await serve(t, report, '::1').catch(() => undefined);
+  if (admin === undefined) {
+    t.plan(0, 'no IPv6 loopback here');
+    return;
+  }
+  t.equal((await run(['status', ...admin])).code, 0);
+});
+
+t.test('nobody there: exit 1, one clear sentence and the mend', async (t) => {
+  const { code, stdout, stderr } = await run(['status', '--admin', UNUSED]);
+  t.equal(code, 1);
+  t.equal(stdout, '');
+  t.match(
+    stderr,
+    /^outpost-dns: cannot get the status from "127\.0\.0\.1:1": nothing listens there\n {4}is it running\?/,
+  );
+  t.match(stderr, 'systemctl status outpost-dns');
+  t.match(stderr, 'outpost-dns export');
+});
+
+t.test('something else there: exit 1, and it is said', async (t) => {
+  const cases = [
+    ['HTTP/1.1 200 OK\r\n\r\n<html>', /what answers is not a status report\n/],
+    ['HTTP/1.1 200 OK\r\n\r\n{"server": 1}', /what answers is not a status report at "server"\n/],
+    ['HTTP/1.1 404 Not Found\r\n\r\n', /it answers with HTTP status 404\n/],
+    ['HTTP/1.1 500 No\r\n\r\n', /HTTP status 500\n {4}its log says why/],
+    ['SSH-2.0-OpenSSH_9.2\r\n', /does not speak HTTP\n/],
+    ['HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf', /cannot get the status/],
+  ] as const;
+  const ended = cases.map(async ([answer]) => run(['status', ...(await listenRaw(t, answer))]));
+  for (const [at, { code, stderr }] of (await Promise.all(ended)).entries()) {
+    const [answer, sentence] = cases[at]!;
+    t.equal(code, 1, answer);
+    t.match(stderr, sentence, answer);
+  }
+});
+
+t.test('silence there: exit 1 after 3 s', async (t) => {
+  const { code, stderr, elapsedMs } = await run(['status', ...(await listenRaw(t, undefined))]);
+  t.equal(code, 1);
+  t.match(stderr, 'no answer within 3 s');
+  t.ok(elapsedMs > 2900 && elapsedMs < 5000, `${Math.round(elapsedMs)} ms`);
+});
+
+t.test('--admin that is no address: exit 2', async (t) => {
+  const texts = ['', 'foo bar', '127.0.0.1:99999', 'http://127.0.0.1:9153', '[::1'];
+  for (const { code, stderr } of await Promise.all(texts.map((text) => run(['status', '--admin', text])))) {
+    t.equal(code, 2, stderr);
+    t.match(stderr, /^outpost-dns: not an address: ".*": .+\n {4}write .+\n$/);
+  }
+});
+
+t.test('--admin forms', async (t) => {
+  for (const [text, host, port] of [
+    ['127.0.0.1:9153', '127.0.0.1', 9153],
+    ['10.0.9.53', '10.0.9.53', 9153],
+    ['[::1]:19153', '::1', 19153],
+    ['::1', '::1', 9153],
+    ['localhost:80', 'localhost', 80],
+    ['dns-1.site.example', 'dns-1.site.example', 9153],
+  ] as const)
+    t.strictSame(readAdminAddress(text), { host, port }, text);
+  for (const text of ['127.0.0.1:0', 'name:0', 'name:70000', '1.2.3', 'a/b', '-a', 'a:b:c:d', 'user@host'])
+    t.ok('message' in readAdminAddress(text), text);
+});
+
+t.test('--healthy: exit 0 and not a word while HTTP and DNS answer', async (t) => {
+  const dns = await dnsEcho(t);
+  const { code, stdout, stderr } = await run([
+    'status',
+    '--healthy',
+    ...(await serve(t, () => listening(dns.address))),
+  ]);
+  t.equal(code, 0, stderr);
+  t.equal(stdout + stderr, '');
+  t.equal(dns.received(), 1);
+});
+
+t.test('--healthy is about life, not readiness: AWS away and nothing known is exit 0', async (t) => {
+  const { address } = await dnsEcho(t);
+  const unready = listening(address);
+  const admin = await serve(t, () => ({
+    ...unready,
+    server: { ...unready.server, ready: false, notReady: ['endpoint "a": no address is known yet'] },
+  }));
+  t.equal((await run(['status', '--healthy', ...admin])).code, 0);
+});
+
+t.test('--healthy: a lost datagram is asked for again', async (t) => {
+  const dns = await dnsEcho(t, 1);
+  t.equal((await run(['status', '--healthy', ...(await serve(t, () => listening(dns.address)))])).code, 0);
+  t.equal(dns.received(), 2);
+});
+
+t.test('--healthy: one address that answers is enough, and nothing waits for the others', async (t) => {
+  const [silent, alive] = [await dnsEcho(t, 99), await dnsEcho(t)];
+  const admin = await serve(t, () => listening(UNUSED, silent.address, alive.address));
+  const { code, elapsedMs } = await run(['status', '--healthy', ...admin]);
+  t.equal(code, 0);
+  t.ok(elapsedMs < 2000, `${Math.round(elapsedMs)} ms`);
+});
+
+t.test('--healthy: HTTP answers and DNS does not: exit 1 with one sentence', async (t) => {
+  const { address } = await dnsEcho(t, 99);
+  const { code, stdout, stderr, elapsedMs } = await run([
+    'status',
+    '--healthy',
+    ...(await serve(t, () => listening(address))),
+  ]);
+  t.equal(code, 1);
+  t.equal(stdout, '');
+  t.match(
+    stderr,
+    /^outpost-dns: the server at "127\.0\.0\.1:\d+" is not healthy: its HTTP answers, but its DNS does not\n$/,
+  );
+  t.ok(elapsedMs < 4500, `${Math.round(elapsedMs)} ms`);
+});
+
+t.test('--healthy: a report that throws does not condemn a server that is alive', async (t) => {
+  const admin = await serve(t, () => {
+    throw new Error('a defect');
+  });
+  t.equal((await run(['status', '--healthy', ...admin])).code, 0);
+});
+
+t.test('--healthy: nobody there, or silence: exit 1 with one sentence, soon', async (t) => {
+  for (const [admin, detail] of [
+    [['--admin', UNUSED], 'nothing listens there'],
+    [await listenRaw(t, undefined), 'no answer within 2 s'],
+    [await listenRaw(t, 'HTTP/1.1 503 No\r\n\r\n'), 'it answers with HTTP status 503'],
+  ] as const) {
+    const { code, stdout, stderr, elapsedMs } = await run(['status', '--healthy', ...admin]);
+    t.equal(code, 1, detail);
+    t.equal(stdout, '');
+    t.match(stderr, new RegExp(`is not healthy: ${detail}\\n$`));
+    t.equal(stderr.split('\n').length, 2, 'one sentence');
+    t.ok(elapsedMs < 4500, `${Math.round(elapsedMs)} ms`);
+  }
+});

@@ -1,0 +1,184 @@
+import t from 'tap';
+import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
+import { Identity } from '../../../src/serving/resolver/identity.ts';
+import { message, rawRecord } from '../../helpers/zone-text.ts';
+import { addresses, ENDPOINT, endpointRecord, Rig } from './rig.ts';
+
+const CH = 3;
+
+t.test('CH version.bind and id.server answer only where configured, in any case of the name', async (t) => {
+  for (const [identity, versionRcode, idRcode] of [
+    [{}, RCODE.REFUSED, RCODE.REFUSED],
+    [{ version: 'outpost-dns 1' }, RCODE.NOERROR, RCODE.REFUSED],
+    [{ id: 'site-a' }, RCODE.REFUSED, RCODE.NOERROR],
+    [{ version: 'outpost-dns 1', id: 'site-a' }, RCODE.NOERROR, RCODE.NOERROR],
+  ] as const) {
+    const rig = new Rig({ identity });
+    for (const [name, rcode] of [
+      ['VERSION.Bind', versionRcode],
+      ['id.server', idRcode],
+    ] as const) {
+      const reply = rig.now({ name, type: 'TXT', qclass: CH });
+      t.match(
+        reply,
+        { rcode, ra: true, aa: rcode === RCODE.NOERROR },
+        `${name} with ${JSON.stringify(identity)}`,
+      );
+    }
+  }
+  const rig = new Rig({ identity: { version: 'outpost-dns 1', id: 'site-a' } });
+  t.match(rig.now({ name: 'version.bind', type: 'TXT', qclass: CH }), {
+    answers: [{ owner: 'version.bind', type: 'TXT', qclass: CH, ttl: 0, data: 'outpost-dns 1' }],
+  });
+  t.match(rig.now({ name: 'id.server', type: 'ANY', qclass: CH }), { answers: [{ data: 'site-a' }] });
+});
+
+t.test('other names and types in CH, and every other class, are REFUSED and never forwarded', async (t) => {
+  const rig = new Rig({ identity: { version: 'x' }, records: [endpointRecord({ addresses: ['10.0.0.1'] })] });
+  for (const query of [
+    { name: 'version.server', type: 'TXT', qclass: CH },
+    { name: 'version.bind', type: 'A', qclass: CH },
+    { name: 'x.version.bind', type: 'TXT', qclass: CH },
+    { name: ENDPOINT, qclass: CH },
+    { name: ENDPOINT, qclass: 0 },
+    { name: ENDPOINT, qclass: 2 },
+    { name: ENDPOINT, qclass: 4 },
+    { name: ENDPOINT, qclass: 254 },
+    { name: ENDPOINT, qclass: 255 },
+    { name: 'localhost', qclass: 255 },
+    { name: 'www.example.com', qclass: 65_535 },
+  ]) {
+    t.match(rig.now(query), { rcode: RCODE.REFUSED, aa: false, answers: [] }, JSON.stringify(query));
+  }
+  t.same(rig.asked, []);
+  t.equal(
+    rig.now({ name: 'version.bind', type: 'TXT' }),
+    'pending',
+    'in class IN it is a name like any other',
+  );
+});
+
+t.test(
+  'types that are questions to a server (128 to 254, and OPT) are REFUSED with extended error 18',
+  async (t) => {
+    const rig = new Rig({ rules: [{ name: 'rule.example', forwardTo: 'elsewhere' }] });
+    for (const name of ['www.example.com', 'www.rule.example', '.']) {
+      for (let type = 0; type <= 300; type++) {
+        const isMeta = type === 41 || (type >= 128 && type <= 254);
+        const reply = rig.now({ name, type, edns: {} }, 'tcp');
+        if (isMeta) t.match(reply, { rcode: RCODE.REFUSED, ede: 18, answers: [] }, `${name} type ${type}`);
+        else if (reply !== 'pending') t.fail(`${name} type ${type} is not forwarded`);
+      }
+    }
+  },
+);
+
+t.test(
+  'a local zone answers its own types before that: AXFR of localhost is REFUSED, its SOA is given',
+  async (t) => {
+    const rig = new Rig();
+    t.match(rig.now({ name: 'localhost', type: 'AXFR', edns: {} }), { rcode: RCODE.REFUSED, ede: 18 });
+    t.match(rig.now({ name: 'localhost', type: 'SOA' }), {
+      rcode: RCODE.NOERROR,
+      aa: true,
+      answers: { length: 1 },
+    });
+  },
+);
+
+t.test(
+  'RD=0: our own data as ever, the rest from the cache, otherwise REFUSED, and nobody is asked',
+  async (t) => {
+    const rig = new Rig({
+      records: [endpointRecord({ addresses: ['10.0.0.1'] })],
+      rules: [{ name: 'own.example', answer: 'nxdomain' }],
+    });
+    rig.says = (question) => addresses(question, ['192.0.2.1'], 60);
+    const ask = (name: string) => rig.now({ name, rd: false });
+    t.match(ask(ENDPOINT), { rcode: RCODE.NOERROR, aa: true, rd: false, ra: true });
+    t.match(ask('localhost'), { rcode: RCODE.NOERROR, aa: true, rd: false });
+    t.match(ask('a.own.example'), { rcode: RCODE.NXDOMAIN, aa: true });
+    t.match(ask('www.example.com'), { rcode: RCODE.REFUSED, rd: false, ra: true, answers: [] });
+    await rig.answer({ name: 'www.example.com' });
+    t.match(ask('www.example.com'), { rcode: RCODE.NOERROR, rd: false, answers: [{ data: '192.0.2.1' }] });
+    await rig.time.advance(61_000);
+    const stale = rig.now({ name: 'www.example.com', rd: false, edns: {} });
+    t.match(
+      stale,
+      { rcode: RCODE.NOERROR, ede: 3, answers: [{ ttl: 30 }] },
+      'what is stale is in the cache, too',
+    );
+    t.match(ask('other.example.com'), { rcode: RCODE.REFUSED });
+    t.equal(rig.asked.length, 1);
+  },
+);
+
+t.test('an unknown type and any RDATA pass octet for octet, forwarded and cached', async (t) => {
+  const rig = new Rig();
+  const rdata = Buffer.from([...Array(256).keys(), 0xc0, 0x0c]); // what looks like a pointer, too
+  rig.says = () =>
+    message({
+      question: ['future.example.com', 'TYPE65280'],
+      answers: [
+        rawRecord('future.example.com', 65_280, 300, rdata),
+        rawRecord('x.example.com', 65_281, 300, []),
+      ],
+    });
+  for (const when of ['forwarded', 'cached'])
+    t.match(
+      await rig.answer({ name: 'future.EXAMPLE.com', type: 65_280 }),
+      {
+        answers: [
+          { type: 'TYPE65280', data: rdata.toString('hex') },
+          { type: 'TYPE65281', data: '' },
+        ],
+      },
+      when,
+    );
+  t.equal(rig.asked.length, 1);
+});
+
+t.test('names with every octet in them are asked, kept and found', async (t) => {
+  const rig = new Rig();
+  const label = String.fromCharCode(0, 1, 0x2e, 0x5c, 0x20, 0x7f, 0xc0, 0xff);
+  const octets = Buffer.concat([
+    Buffer.from('2b6701000001000000000000', 'hex'),
+    Buffer.of(label.length),
+    Buffer.from(label, 'latin1'),
+    Buffer.of(0, 0, 1, 0, 1),
+  ]);
+  rig.says = () => {
+    const copy = Buffer.from(octets);
+    copy[2] = 0x81;
+    copy[3] = 0x83;
+    return copy;
+  };
+  t.match(await rig.answer(octets), { rcode: RCODE.NXDOMAIN });
+  t.same((await rig.answer(octets)).question, octets.subarray(12));
+});
+
+t.test('a reload takes effect with the next query: zones, identity, route, trust', async (t) => {
+  const rig = new Rig({ identity: { version: 'one' }, rules: [{ name: 'a.example', answer: 'nxdomain' }] });
+  rig.says = (question, route) =>
+    addresses(question, [route === 'next' ? '192.0.2.2' : '192.0.2.1'], 60, 0x81a0);
+  const keep = await rig.answer({ name: 'kept.example.com' });
+  t.equal(keep.answers[0]?.data, '192.0.2.1');
+  rig.resolver.reconfigure({
+    localZones: new LocalZones<string>({ rules: [{ name: 'b.example', answer: 'refused' }] }),
+    identity: new Identity({ version: 'two' }),
+    defaultRoute: 'next',
+    trustAuthenticatedData: true,
+  });
+  t.match(rig.now({ name: 'version.bind', type: 'TXT', qclass: CH }), { answers: [{ data: 'two' }] });
+  t.match(rig.now({ name: 'x.b.example' }), { rcode: RCODE.REFUSED });
+  t.match(await rig.answer({ name: 'x.a.example', ad: true }), {
+    ad: true,
+    answers: [{ data: '192.0.2.2' }],
+  });
+  t.equal(
+    (await rig.answer({ name: 'kept.example.com' })).answers[0]?.data,
+    '192.0.2.1',
+    'the cache is kept',
+  );
+});

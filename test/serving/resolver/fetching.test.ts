@@ -1,0 +1,260 @@
+import t from 'tap';
+import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { addresses, denial, Rig, type Says } from './rig.ts';
+
+const WWW = { name: 'www.example.com' };
+const answering = (question: string) => addresses(question, ['192.0.2.1'], 100);
+
+t.test('dead upstream: SERVFAIL within the forwarder’s deadline, never silence, never REFUSED', async (t) => {
+  const table: Readonly<Record<string, (question: string) => Says>> = {
+    silence: () => undefined,
+    'network error': () => ({ extendedError: 23 }),
+    'no reachable authority': () => ({ extendedError: 22 }),
+    REFUSED: (question) => denial(question, RCODE.REFUSED),
+    NOTIMP: (question) => denial(question, RCODE.NOTIMP),
+    FORMERR: (question) => denial(question, RCODE.FORMERR),
+    YXDOMAIN: (question) => denial(question, 6),
+    NOTAUTH: (question) => denial(question, 9),
+    'TC even over TCP': (question) => addresses(question, ['192.0.2.1'], 60, 0x8380),
+  };
+  for (const [what, says] of Object.entries(table)) {
+    const rig = new Rig();
+    rig.says = says;
+    const asking = rig.timed({ ...WWW, edns: {} });
+    await rig.time.advance(6000);
+    const { reply, afterMs } = await asking;
+    t.match(reply, { rcode: RCODE.SERVFAIL, answers: [], authorities: [], tc: false }, what);
+    t.ok(afterMs <= 5000, `${what}: after ${afterMs} ms`);
+  }
+});
+
+t.test('a truncated answer is neither given as if it were whole nor kept', async (t) => {
+  const rig = new Rig();
+  rig.says = (question) => addresses(question, ['192.0.2.1'], 600, 0x8380);
+  t.match(await rig.answer({ ...WWW, edns: {} }), { rcode: RCODE.SERVFAIL, answers: [], ede: 23 });
+  await rig.time.advance(6000);
+  rig.says = answering;
+  t.match(await rig.answer(WWW), { rcode: RCODE.NOERROR, answers: [{ data: '192.0.2.1' }] });
+});
+
+t.test(
+  'extended errors: 22 and 23 as the forwarder says, none where the upstream itself spoke',
+  async (t) => {
+    for (const [says, ede] of [
+      [() => ({ extendedError: 22 }), 22],
+      [() => ({ extendedError: 23 }), 23],
+      [(question: string) => denial(question, RCODE.SERVFAIL), undefined],
+    ] as const) {
+      const rig = new Rig();
+      rig.says = says;
+      t.match(await rig.answer({ ...WWW, edns: {} }), { rcode: RCODE.SERVFAIL, ede });
+      const plain = new Rig();
+      plain.says = says;
+      t.match(await plain.answer(WWW), { rcode: RCODE.SERVFAIL, opt: undefined }, 'not without OPT');
+    }
+  },
+);
+
+t.test('where it is asked: the longest zone rule’s route, otherwise the default one', async (t) => {
+  const rig = new Rig({
+    rules: [
+      { name: 'corp.example', forwardTo: 'site' },
+      { name: 'lab.corp.example', forwardTo: 'lab' },
+      { name: '10.in-addr.arpa', forwardTo: 'site' },
+      { name: 'local', forwardTo: 'site' },
+    ],
+  });
+  rig.says = (question) => denial(question, RCODE.NXDOMAIN);
+  for (const [name, type, route] of [
+    ['www.example.com', 'A', 'default'],
+    ['corp.example', 'A', 'site'],
+    ['a.b.CORP.example', 'A', 'site'],
+    ['lab.corp.example', 'A', 'lab'],
+    ['x.lab.corp.example', 'A', 'lab'],
+    ['xlab.corp.example', 'A', 'site'],
+    ['notcorp.example', 'A', 'default'],
+    ['4.3.2.10.in-addr.arpa', 'PTR', 'site'],
+    ['printer.local', 'A', 'site'],
+  ] as const) {
+    rig.asked.length = 0;
+    await rig.answer({ name, type });
+    t.match(rig.asked, [{ route, question: `${name.toLowerCase()} ${type}` }], `${name} goes to ${route}`);
+    rig.now({ name: 'in.between.example' });
+  }
+});
+
+t.test('DO and CD are passed on and part of what is kept; AD and case are not', async (t) => {
+  const rig = new Rig();
+  rig.says = answering;
+  for (const more of [
+    {},
+    { edns: { dnssecOk: true } },
+    { cd: true },
+    { cd: true, edns: { dnssecOk: true } },
+  ]) {
+    await rig.answer({ ...WWW, ...more });
+    const again = { ...WWW, ...more, name: 'WwW.eXample.com', ad: true };
+    t.type(rig.now(again), 'object', 'the second time from the cache');
+  }
+  t.same(
+    rig.asked.map(({ dnssecOk, checkingDisabled }) => [dnssecOk, checkingDisabled]),
+    [
+      [false, false],
+      [true, false],
+      [false, true],
+      [true, true],
+    ],
+  );
+});
+
+t.test('each client gets its own ID, case and OPT back, however many ask for one name', async (t) => {
+  const rig = new Rig();
+  rig.says = answering;
+  const queries = Array.from({ length: 30 }, (_, id) => ({
+    id,
+    name: id % 2 === 0 ? 'wWw.example.com' : 'www.EXAMPLE.com',
+    ...(id % 3 === 0 ? {} : { edns: {} }),
+  }));
+  const asking = Promise.all(queries.map((query) => rig.ask(query)));
+  await rig.time.advance(50);
+  for (const [id, reply] of (await asking).entries()) {
+    t.match(reply, { id, answers: [{ data: '192.0.2.1' }] });
+    t.equal(reply?.question.subarray(1, 4).toString(), id % 2 === 0 ? 'wWw' : 'www');
+    t.equal(reply?.opt !== undefined, id % 3 !== 0);
+  }
+});
+
+t.test(
+  'prefetch: in the last tenth of the lifetime, after two hits, once, and the client does not wait',
+  async (t) => {
+    const rig = new Rig();
+    rig.says = answering;
+    await rig.answer(WWW);
+    rig.asked.length = 0;
+    await rig.time.advance(80_000);
+    t.match(rig.now(WWW), { answers: [{ ttl: 20 }] });
+    t.equal(rig.asked.length, 0, 'not before the last tenth');
+    await rig.time.advance(11_000);
+    t.match(rig.now(WWW), { answers: [{ ttl: 9 }] }, 'the second hit, at once');
+    t.equal(rig.asked.length, 1, 'asks for the next answer');
+    for (let hit = 0; hit < 5; hit++) rig.now(WWW);
+    t.equal(rig.asked.length, 1, 'once');
+    await rig.time.advance(50);
+    t.match(rig.now(WWW), { answers: [{ ttl: 100 }] }, 'the new answer has taken its place');
+  },
+);
+
+t.test('no prefetch after one hit, where it is turned off, or for failures', async (t) => {
+  const once = new Rig();
+  once.says = answering;
+  await once.answer(WWW);
+  await once.time.advance(95_000);
+  once.now(WWW);
+  t.equal(once.asked.length, 1);
+
+  const off = new Rig({ cache: { prefetch: false } });
+  off.says = answering;
+  await off.answer(WWW);
+  await off.time.advance(95_000);
+  for (let hit = 0; hit < 9; hit++) off.now(WWW);
+  t.equal(off.asked.length, 1);
+
+  const failing = new Rig();
+  failing.says = (question) => denial(question, RCODE.SERVFAIL);
+  await failing.answer(WWW);
+  await failing.time.advance(4700);
+  for (let hit = 0; hit < 9; hit++) failing.now(WWW);
+  t.equal(failing.asked.length, 1);
+});
+
+t.test('a prefetch that fails leaves what is kept, and goes by the route of the zone rule', async (t) => {
+  const rig = new Rig({ rules: [{ name: 'example.com', forwardTo: 'site' }] });
+  rig.says = answering;
+  await rig.answer(WWW);
+  rig.now(WWW);
+  await rig.time.advance(95_000);
+  rig.says = (question) => denial(question, RCODE.SERVFAIL);
+  rig.now(WWW);
+  await rig.time.advance(50);
+  t.same(
+    rig.asked.map(({ route }) => route),
+    ['site', 'site'],
+  );
+  t.match(rig.now(WWW), { rcode: RCODE.NOERROR, answers: [{ ttl: 5 }] });
+  await rig.time.advance(10_000);
+  t.match(rig.now({ ...WWW, edns: {} }), { ede: 3 }, 'within 30 s of the failure: stale at once');
+});
+
+t.test('TTL 0 is given and not kept', async (t) => {
+  const rig = new Rig();
+  rig.says = (question) => addresses(question, ['192.0.2.1'], 0);
+  for (let turn = 1; turn <= 3; turn++) {
+    t.match(await rig.answer(WWW), { answers: [{ ttl: 0, data: '192.0.2.1' }] });
+    t.equal(rig.asked.length, turn);
+  }
+});
+
+t.test('lifetimes are capped: a day for answers, 60 s for denials', async (t) => {
+  const rig = new Rig();
+  rig.says = (question) =>
+    question.startsWith('www')
+      ? addresses(question, ['192.0.2.1'], 604_800)
+      : denial(question, RCODE.NXDOMAIN, 3600);
+  t.match(await rig.answer(WWW), { answers: [{ ttl: 86_400 }] });
+  t.match(await rig.answer({ name: 'nope.example.com' }), { authorities: [{ ttl: 60 }] });
+  await rig.time.advance(61_000);
+  t.equal(rig.now({ name: 'nope.example.com' }), 'pending');
+  t.match(rig.now(WWW), { answers: [{ ttl: 86_400 - 61 }] });
+});
+
+t.test('an exchange of our own that comes back is SERVFAIL at once, noted, and asked nowhere', async (t) => {
+  const rig = new Rig();
+  rig.ownQuestion = 'www.example.com A';
+  t.match(await rig.answer({ name: 'WWW.example.com' }, { withinMs: 0 }), { rcode: RCODE.SERVFAIL });
+  t.same(rig.loops, ['www.example.com A']);
+  t.same(rig.asked, []);
+});
+
+t.test('`. NS`, the health probe of CoreDNS, is answered within 0.5 s in every state', async (t) => {
+  const probe = { name: '.', type: 'NS', edns: {} };
+  const rooted = () => addresses('. NS', [], 60);
+  for (const [state, prepare, expected, atMostMs] of [
+    ['upstream answers', (rig: Rig) => void (rig.says = rooted), { rcode: RCODE.NOERROR }, 20],
+    [
+      'upstream is silent',
+      (rig: Rig) => void (rig.says = () => undefined),
+      { rcode: RCODE.SERVFAIL, ede: 22 },
+      500,
+    ],
+    ['upstream is down', (rig: Rig) => void rig.down.add('default'), { rcode: RCODE.SERVFAIL, ede: 22 }, 0],
+    [
+      'upstream refuses',
+      (rig: Rig) => void (rig.says = (q) => denial(q, RCODE.REFUSED)),
+      { rcode: RCODE.SERVFAIL },
+      20,
+    ],
+    ['upstream is slow', (rig: Rig) => void (rig.delayMs = 900), { rcode: RCODE.SERVFAIL }, 500],
+  ] as const) {
+    const rig = new Rig();
+    prepare(rig);
+    const asking = rig.timed(probe);
+    await rig.time.advance(6000);
+    const { reply, afterMs } = await asking;
+    t.match(reply, { ...expected, id: 0x2b67, ra: true }, state);
+    t.ok(afterMs <= atMostMs, `${state}: after ${afterMs} ms`);
+  }
+  t.match(new Rig().now({ ...probe, rd: false }), { rcode: RCODE.REFUSED }, 'without RD (no_rec): at once');
+  const ruled = new Rig({ rules: [{ name: '.', answer: 'servfail' }] });
+  t.match(ruled.now(probe), { rcode: RCODE.SERVFAIL, ede: 15 }, 'a rule for the root: at once');
+});
+
+t.test('`. NS` goes stale like any answer, and then waits 0.5 s and no longer', async (t) => {
+  const rig = new Rig();
+  rig.says = () => denial('. NS', RCODE.NOERROR, 60);
+  await rig.answer({ name: '.', type: 'NS' });
+  await rig.time.advance(100_000);
+  rig.says = () => undefined;
+  const asking = rig.timed({ name: '.', type: 'NS', edns: {} });
+  await rig.time.advance(6000);
+  t.match(await asking, { reply: { rcode: RCODE.NOERROR, ede: 3 }, afterMs: 500 });
+});

@@ -1,0 +1,220 @@
+/** The whole resolver with its real rooms, in virtual time; only what lies beyond the upstreams is made up. */
+import type { Query } from '../../../src/protocol/wire/query.ts';
+import { indexResponse } from '../../../src/protocol/wire/response.ts';
+import { TYPE, typeName } from '../../../src/protocol/words/types.ts';
+import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
+import { EndpointTable } from '../../../src/serving/endpoints/endpoint-table.ts';
+import { ServingTable } from '../../../src/serving/endpoints/serving-table.ts';
+import { NO_REPLY, PENDING, type Transport } from '../../../src/serving/listener/handler.ts';
+import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
+import type { ZoneRule } from '../../../src/serving/local-zones/zone-rules.ts';
+import { Identity, type IdentityOptions } from '../../../src/serving/resolver/identity.ts';
+import type { Fetched, Later } from '../../../src/serving/resolver/later-answers.ts';
+import { Resolver } from '../../../src/serving/resolver/resolver.ts';
+import type { EndpointRecord } from '../../../src/store/endpoint-record.ts';
+import { VirtualTime } from '../../helpers/virtual-time.ts';
+import { message, rawRecord, soaData } from '../../helpers/zone-text.ts';
+import { type QueryText, queryOf, type ReadReply, readReply } from './messages.ts';
+
+export const ENDPOINT = '5e9d0f3c.gr7.us-west-2.eks.amazonaws.com';
+
+export function endpointRecord(record: {
+  endpoint?: string;
+  addresses?: readonly string[];
+  dead?: readonly string[];
+  ttlSeconds?: number;
+}): EndpointRecord {
+  const { endpoint = ENDPOINT, addresses = [], dead = [], ttlSeconds = 60 } = record;
+  return {
+    cluster: endpoint.split('.')[0] ?? '',
+    region: 'us-west-2',
+    endpoint,
+    addresses: addresses.map((address) => ({
+      address,
+      provenance: {},
+      ...(dead.includes(address) ? { dead: true } : {}),
+    })),
+    ttlSeconds,
+    basis: addresses.length > 0 ? 'name' : 'none',
+    changedAtMs: 1_700_000_000_000,
+    confirmedAtMs: {},
+    lastRefreshFailed: false,
+  };
+}
+
+/** What an upstream says to one question: a message, or how the exchange fails. `undefined`: silence. */
+export type Says = Buffer | { readonly extendedError: number } | undefined;
+
+export interface Asked {
+  readonly question: string;
+  readonly route: string;
+  readonly dnssecOk: boolean;
+  readonly checkingDisabled: boolean;
+  readonly atMs: number;
+}
+
+export interface RigOptions {
+  readonly records?: readonly EndpointRecord[];
+  readonly rules?: readonly ZoneRule<string>[];
+  readonly identity?: IdentityOptions;
+  readonly trustAuthenticatedData?: boolean;
+  readonly cache?: Partial<AnswerCacheSettings>;
+}
+
+const GUARD = 0xa5;
+const OFFSET = 37; // messages lie somewhere in a larger buffer
+
+export class Rig {
+  readonly time = new VirtualTime();
+  readonly serving = new ServingTable();
+  readonly cache: AnswerCache;
+  readonly resolver: Resolver<string>;
+  /** Every question that went to the upstreams. */
+  readonly asked: Asked[] = [];
+  readonly loops: string[] = [];
+  /** What the upstreams say, `delayMs` after they are asked. */
+  says: (question: string, route: string) => Says = () => ({ extendedError: 22 });
+  delayMs = 20;
+  readonly down = new Set<string>();
+  ownQuestion: string | undefined;
+
+  constructor(options: RigOptions = {}) {
+    this.cache = new AnswerCache({
+      sizeOctets: 1 << 20,
+      maxTtlSeconds: 86_400,
+      negativeTtlSeconds: 60,
+      staleForMs: 86_400_000,
+      staleTtlSeconds: 30,
+      prefetch: true,
+      ...options.cache,
+    });
+    this.serving.publish(new EndpointTable(options.records ?? []));
+    this.resolver = new Resolver<string>(
+      {
+        endpoints: this.serving,
+        cache: this.cache,
+        clock: this.time,
+        later: this.#later(),
+        statusText: (record) => [`link=disconnected for 3m`, `addresses=${record.addresses.length}`],
+      },
+      {
+        localZones: new LocalZones({ rules: options.rules ?? [] }),
+        identity: new Identity(options.identity ?? {}),
+        defaultRoute: 'default',
+        trustAuthenticatedData: options.trustAuthenticatedData ?? false,
+      },
+    );
+  }
+
+  /** The first pass alone. */
+  now(query: Uint8Array | QueryText, transport: Transport = 'udp'): ReadReply | 'pending' | 'none' {
+    const octets = query instanceof Uint8Array ? query : queryOf(query);
+    const received = Buffer.concat([Buffer.alloc(OFFSET, GUARD), octets, Buffer.alloc(9, GUARD)]);
+    const room = transport === 'udp' ? 1232 : 65_535;
+    const reply = new Uint8Array(room + 2 * OFFSET).fill(GUARD);
+    const end = OFFSET + octets.length;
+    const length = this.resolver.answerNow(received, OFFSET, end, transport, reply, OFFSET);
+    if (length === PENDING) return 'pending';
+    if (length === NO_REPLY) return 'none';
+    const outside = [...reply.subarray(0, OFFSET), ...reply.subarray(OFFSET + room)];
+    if (outside.some((octet) => octet !== GUARD)) throw new Error('written outside of the reply buffer');
+    return readReply(reply.subarray(OFFSET, OFFSET + length));
+  }
+
+  /** Both passes; the buffer that the query came in is overwritten as soon as the second has begun. */
+  async ask(query: Uint8Array | QueryText, transport: Transport = 'udp'): Promise<ReadReply | undefined> {
+    const octets = query instanceof Uint8Array ? query : queryOf(query);
+    const first = this.now(octets, transport);
+    if (first === 'none') return undefined;
+    if (first !== 'pending') return first;
+    const received = Buffer.concat([Buffer.alloc(OFFSET), octets]);
+    const later = this.resolver.answerLater(received, OFFSET, received.length, transport);
+    received.fill(0xff);
+    const reply = await later;
+    return reply && readReply(reply);
+  }
+
+  /** Asks, lets time pass until there must be a reply, and gives it. */
+  async answer(
+    query: Uint8Array | QueryText,
+    { withinMs = 100, transport = 'udp' }: { withinMs?: number; transport?: Transport } = {},
+  ): Promise<ReadReply> {
+    let reply: ReadReply | undefined;
+    void this.ask(query, transport).then((found) => {
+      reply = found;
+    });
+    await this.time.advance(withinMs);
+    if (reply === undefined) throw new Error(`no reply within ${withinMs} ms`);
+    return reply;
+  }
+
+  /** Asks now and says in the end how long the reply took. */
+  timed(query: QueryText): Promise<{ reply: ReadReply | undefined; afterMs: number }> {
+    const startMs = this.time.monotonicMs();
+    return this.ask(query).then((reply) => ({ reply, afterMs: this.time.monotonicMs() - startMs }));
+  }
+
+  publish(...records: readonly EndpointRecord[]): void {
+    this.serving.publish(new EndpointTable(records));
+  }
+
+  #later(): Later<string> {
+    return {
+      forward: (query, route) => this.#forward(query, route),
+      isDown: (route) => this.down.has(route),
+      isOwnExchange: (query) => questionText(query) === this.ownQuestion,
+      noteLoop: (query) => void this.loops.push(questionText(query)),
+      timers: this.time,
+    };
+  }
+
+  #forward(query: Query, route: string): Promise<Fetched> {
+    const question = questionText(query);
+    const { dnssecOk, checkingDisabled } = query;
+    this.asked.push({ question, route, dnssecOk, checkingDisabled, atMs: this.time.monotonicMs() });
+    const said = this.down.has(route) ? { extendedError: 22 } : this.says(question, route);
+    return new Promise((resolve) => {
+      if (said === undefined) this.time.after(5000, () => resolve({ kind: 'failed', extendedError: 22 }));
+      else if (this.down.has(route)) resolve(fetched(said));
+      else this.time.after(this.delayMs, () => resolve(fetched(said)));
+    });
+  }
+}
+
+function fetched(said: NonNullable<Says>): Fetched {
+  if ('extendedError' in said) return { kind: 'failed', ...said };
+  const index = indexResponse(said);
+  if (index.kind === 'fault') throw new Error(`the upstream of the test is broken: ${index.reason}`);
+  return { kind: 'response', octets: said, index };
+}
+
+/** `www.example.com A`. */
+export function questionText(query: Query): string {
+  return `${query.nameText()} ${typeName(query.qtype)}`;
+}
+
+function split(question: string): readonly [name: string, type: string] {
+  const [name = '.', type = 'A'] = question.split(' ');
+  return [name, type];
+}
+
+/** A response with these addresses to any question for A; the question's case is the upstream's own. */
+export function addresses(
+  question: string,
+  list: readonly string[],
+  ttlSeconds = 300,
+  flags = 0x8180,
+): Buffer {
+  const answers = list.map((address) =>
+    rawRecord(split(question)[0], 'A', ttlSeconds, address.split('.').map(Number)),
+  );
+  return message({ id: 0x7777, flags, question: split(question), answers });
+}
+
+/** A response without answers: `flags` carry the response code, an SOA says how long to believe it. */
+export function denial(question: string, rcode: number, negativeTtl: number | undefined = 300): Buffer {
+  const soa = negativeTtl === undefined ? [] : [rawRecord('example.com', 'SOA', 3600, soaData(negativeTtl))];
+  return message({ id: 0x7777, flags: 0x8180 | rcode, question: split(question), authorities: soa });
+}
+
+export { TYPE };
