@@ -33,13 +33,16 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     log: parts.log,
   });
   opened.defer(() => http.close());
-  plane.start();
   opened.defer(() => plane.stop());
+  const isHurried = !daemon.report().server.ready; // nothing to serve: somebody may be waiting for the first look
+  opened.use(parts.timers.after(isHurried ? 0 : FIRST_LOOK_AFTER_MS, () => plane.start()));
   daemon.owns(opened.move());
   return daemon;
 }
 
 const CLOSE_GRACE_MS = 500;
+/** The first look loads the AWS clients, which takes the event loop a third of a second: who asks at the start comes first. */
+const FIRST_LOOK_AFTER_MS = 500;
 
 /** Reads the state and publishes it. No fault of the disk keeps us from serving: each is said, in the log and the status. */
 async function openState({ config, random, log }: DaemonParts, rooms: Rooms): Promise<AsyncDisposable> {

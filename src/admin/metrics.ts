@@ -12,7 +12,7 @@ export interface Metrics {
 /** Metrics over `read`, which is called once a scrape. `processMetrics`: Node's own (event loop, heap, processor). */
 export function createMetrics(read: () => StatusReport, processMetrics: boolean): Metrics {
   const registry = new Registry();
-  if (processMetrics) collectDefaultMetrics({ register: registry });
+  if (processMetrics) collectProcessMetrics(registry);
   let report: StatusReport | undefined;
   const current = (): StatusReport => {
     report ??= read();
@@ -26,6 +26,18 @@ export function createMetrics(read: () => StatusReport, processMetrics: boolean)
       return registry.metrics();
     },
   };
+}
+
+/** Gauges whose names end as only a counter's may; the same figures stand, by kind, in metrics of the same name without `_total`. */
+const MISNAMED = [
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+];
+
+function collectProcessMetrics(registry: Registry): void {
+  collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED) registry.removeSingleMetric(name);
 }
 
 function register(registry: Registry, metric: Metric, current: () => StatusReport): void {

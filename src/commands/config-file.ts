@@ -4,7 +4,8 @@ import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
 import { readConfigFile } from '../config/source-text.ts';
-import { DEFAULT_CONFIG_FILE } from './program.ts';
+
+export const DEFAULT_CONFIG_FILE = '/etc/outpost-dns/outpost-dns.yaml';
 
 /** Throws ConfigError with every fault. `file` undefined: the default file, or the environment alone. */
 export function readConfig(file: string | undefined): Promise<Config> {

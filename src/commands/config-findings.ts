@@ -1,6 +1,7 @@
 /** What a sound configuration still leaves to chance in an outage, or decides against the sources; pure. */
 import type { Config } from '../config/config.ts';
 import { type Finding, warning } from './finding.ts';
+import { socketText } from './status-client.ts';
 
 export function configFindings({
   clusters,
@@ -23,7 +24,7 @@ function singleUpstream(upstreams: Config['upstreams']): readonly Finding[] {
   if (only === undefined || others.length > 0) return [];
   return [
     warning(
-      `there is a single upstream, "${only.address}": while it is away, no other name is forwarded`,
+      `there is a single upstream, "${socketText({ host: only.address, port: only.port })}": while it is away, no other name is forwarded`,
       'add a second one to upstreams, best one on this site',
     ),
   ];

@@ -4,10 +4,10 @@ import { ConfigError } from '../config/fault.ts';
 import { type Reading, readEndpoints } from '../store/endpoints-reader.ts';
 import { systemFiles } from '../store/file-system.ts';
 import { readConfig } from './config-file.ts';
+import { EXIT, type ExitCode } from './exit-code.ts';
 import { hostsText } from './export-hosts.ts';
 import { jsonText } from './export-json.ts';
 import { zoneText } from './export-zone.ts';
-import { EXIT, type ExitCode } from './program.ts';
 import { printable } from './terminal-text.ts';
 
 export interface ExportOptions {

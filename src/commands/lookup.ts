@@ -8,8 +8,8 @@ import { NameError, nameToWire, reverseNameOfIpv4 } from '../protocol/words/name
 import { RCODE, rcodeName } from '../protocol/words/rcodes.ts';
 import { TYPE, typeFromText, typeName } from '../protocol/words/types.ts';
 import { exchange } from './dns-exchange.ts';
+import { EXIT, type ExitCode } from './exit-code.ts';
 import { type ExtendedError, type LookupReply, readReply } from './lookup-reply.ts';
-import { EXIT, type ExitCode } from './program.ts';
 import { columns, type Paint, paintForTerminal, printable } from './terminal-text.ts';
 
 export interface LookupOptions {

@@ -1,15 +1,12 @@
 /**
  * Commands: one file for each subcommand. They are the edge: they read arguments, environment and files, print for a
- * person (or JSON with --json) and turn what happened into an exit code. 0 well, 1 a finding or a failed action, 2
- * wrong usage or configuration.
+ * person (or JSON with --json) and turn what happened into an exit code.
  */
 import { Command, CommanderError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
+import { DEFAULT_CONFIG_FILE } from './config-file.ts';
+import { EXIT, type ExitCode } from './exit-code.ts';
 
-export const EXIT = { well: 0, finding: 1, usage: 2 } as const;
-export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
-
-export const DEFAULT_CONFIG_FILE = '/etc/outpost-dns/outpost-dns.yaml';
 const DEFAULT_ADMIN = '127.0.0.1:9153';
 
 /** Runs the command that `words` name; each command's file is loaded only when it is the one. */
@@ -34,6 +31,8 @@ function createProgram(ended: (code: ExitCode) => void): Command {
     )
     .version(packageJson.version)
     .showHelpAfterError('(outpost-dns --help lists the commands)')
+    // an option of `sandbox link` is its own, also where `sandbox` has one of that name
+    .enablePositionalOptions()
     .exitOverride();
   const configFile = () =>
     new Option('-c, --config <file>', 'configuration file').default(undefined, DEFAULT_CONFIG_FILE);
@@ -60,7 +59,7 @@ function createProgram(ended: (code: ExitCode) => void): Command {
     .command('status')
     .description('what is served, from which source, how fresh, link, upstreams')
     .addOption(adminAddress())
-    .option('--healthy', 'print nothing; exit 0 when the server is alive and ready')
+    .option('--healthy', 'print nothing; exit 0 when the server is alive and answers, ready or not')
     .addOption(json())
     .action(async (options: { admin: string; healthy?: true; json?: true }) =>
       ended(await (await import('./status.ts')).status(options)),

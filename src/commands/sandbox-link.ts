@@ -2,7 +2,7 @@
 import { controlPathFor } from '../sandbox/control.ts';
 import { callSandbox } from '../sandbox/control-client.ts';
 import { SandboxError } from '../sandbox/sandbox-error.ts';
-import { EXIT, type ExitCode } from './program.ts';
+import { EXIT, type ExitCode } from './exit-code.ts';
 
 const SAYING: Readonly<Record<string, string>> = {
   down: 'the link is cut: AWS and the upstream are silent',

@@ -8,7 +8,7 @@ import { styleText } from 'node:util';
 import { controlPathFor } from '../sandbox/control.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 import { SandboxError } from '../sandbox/sandbox-error.ts';
-import { EXIT, type ExitCode } from './program.ts';
+import { EXIT, type ExitCode } from './exit-code.ts';
 
 export interface SandboxCommandOptions {
   readonly port: string;

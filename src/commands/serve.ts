@@ -1,18 +1,16 @@
 /** `outpost-dns serve`: runs the server until a signal ends it; SIGHUP reloads. */
 import { networkInterfaces } from 'node:os';
 import packageJson from '../../package.json' with { type: 'json' };
-import { AdminError } from '../admin/http-server.ts';
 import type { Daemon } from '../daemon/parts.ts';
+import { isStartRefusal } from '../daemon/start-refusal.ts';
 import { startDaemon } from '../daemon.ts';
 import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { connectServiceManager } from '../runtime/service-manager.ts';
 import { systemTimers } from '../runtime/timers.ts';
-import { ListenerError } from '../serving/listener/listener-error.ts';
-import { LocalZonesError } from '../serving/local-zones/zone-rules.ts';
 import { readConfig, readConfigOrExplain } from './config-file.ts';
-import { EXIT, type ExitCode } from './program.ts';
+import { EXIT, type ExitCode } from './exit-code.ts';
 
 export async function serve(file: string | undefined): Promise<ExitCode> {
   const config = await readConfigOrExplain(file);
@@ -40,7 +38,7 @@ export async function serve(file: string | undefined): Promise<ExitCode> {
   try {
     daemon = await starting;
   } catch (error) {
-    if (!isExplained(error)) throw error;
+    if (!isStartRefusal(error)) throw error;
     processLog.flush();
     process.stderr.write(`outpost-dns: ${error.message}\n`);
     ended.forget();
@@ -56,11 +54,6 @@ export async function serve(file: string | undefined): Promise<ExitCode> {
   processLog.flush();
   exitSoon(EXIT.well);
   return EXIT.well;
-}
-
-/** Whether the error's text says to the operator what to do; anything else is a defect. */
-function isExplained(error: unknown): error is Error {
-  return error instanceof ListenerError || error instanceof AdminError || error instanceof LocalZonesError;
 }
 
 /** Resolves with what asks the server to end: a signal, or the end of the sandbox that started it. */

@@ -27,7 +27,7 @@ export function readAdminAddress(text: string): AdminAddressReading {
   };
 }
 
-export function adminText({ host, port }: AdminAddress): string {
+export function socketText({ host, port }: AdminAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 

@@ -1,13 +1,13 @@
 /** `outpost-dns status`: what a running server serves, from which source, how fresh; `--healthy` for a supervisor. */
 import { type StatusReport, statusReport } from '../admin/status-report.ts';
 import { isDnsAlive } from './dns-liveness.ts';
-import { EXIT, type ExitCode } from './program.ts';
+import { EXIT, type ExitCode } from './exit-code.ts';
 import {
   type AdminAddress,
   type AdminAnswer,
-  adminText,
   getFromServer,
   readAdminAddress,
+  socketText,
 } from './status-client.ts';
 import { statusLines } from './status-table.ts';
 import { paintForTerminal, printable } from './terminal-text.ts';
@@ -33,7 +33,7 @@ export async function status(options: StatusOptions): Promise<ExitCode> {
 async function show(admin: AdminAddress, json: boolean): Promise<ExitCode> {
   const reading = readReport(await getFromServer(admin, '/status', STATUS_TIMEOUT_MS));
   if ('detail' in reading) {
-    explain(`cannot get the status from "${adminText(admin)}": ${reading.detail}`, reading.mend);
+    explain(`cannot get the status from "${socketText(admin)}": ${reading.detail}`, reading.mend);
     return EXIT.finding;
   }
   const text = json
@@ -96,7 +96,7 @@ async function healthy(admin: AdminAddress): Promise<ExitCode> {
 
 function unhealthy(admin: AdminAddress, detail: string): ExitCode {
   process.stderr.write(
-    `outpost-dns: the server at "${adminText(admin)}" is not healthy: ${printable(detail)}\n`,
+    `outpost-dns: the server at "${socketText(admin)}" is not healthy: ${printable(detail)}\n`,
   );
   return EXIT.finding;
 }

@@ -12,7 +12,14 @@ import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { DrillReport, type Hurt } from './drill-report.ts';
-import { type DrillStart, type DrillState, idle, isRunningAt, type RunningDrill, startDrill } from './drill-state.ts';
+import {
+  type DrillStart,
+  type DrillState,
+  idle,
+  isRunningAt,
+  type RunningDrill,
+  startDrill,
+} from './drill-state.ts';
 import { type RetainAdvice, retainAdvice } from './retain-advice.ts';
 
 export type DrillEnd = 'time' | 'command' | 'shutdown';

@@ -1,6 +1,6 @@
 /** What to add to `retain` after a drill: names that a real outage would take away, and that somebody wants. Pure. */
 import { isAtOrUnder } from '../protocol/words/name.ts';
-import type { AskedName, Hurt } from './drill-report.ts';
+import type { Hurt } from './drill-report.ts';
 
 /** Names under these fail, or are not found, by policy while AWS is away: what stands behind them is away as well. */
 export const AWS_SUFFIXES: readonly string[] = [
@@ -39,6 +39,6 @@ export function retainAdvice({ failed, stale }: Hurt, byPolicy: readonly string[
     .sort((a, b) => b.asked - a.asked || compare(a.name, b.name));
 }
 
-function compare(a: AskedName['name'], b: AskedName['name']): number {
+function compare(a: string, b: string): number {
   return a < b ? -1 : 1;
 }

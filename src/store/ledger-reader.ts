@@ -88,7 +88,9 @@ function faultOf(path: string, error: unknown): { path: string; code: string; de
 
 function notOurs(path: string, kind: 'too-large' | 'not-a-file') {
   const detail =
-    kind === 'too-large' ? `more than ${MAX_FILE_OCTETS} octets` : 'a directory or device stands in its place';
+    kind === 'too-large'
+      ? `more than ${MAX_FILE_OCTETS} octets`
+      : 'a directory or device stands in its place';
   return { path, code: kind === 'too-large' ? 'EFBIG' : 'EINVAL', detail: `read "${path}": ${detail}` };
 }
 

@@ -156,16 +156,24 @@ export class Ledger {
   async #append(): Promise<boolean> {
     const path = ledgerPath(this.#directory, 0);
     const file = await attempt('open', path, () => this.#files.open(path, APPEND, FILE_MODE));
+    let isAppended: boolean;
     try {
-      const end = await this.#endOf(file, path);
-      const { chunks, lines } = this.#compose(end);
-      if (lines.length === 0) return false;
-      await this.#put(file, path, Buffer.concat(chunks), end, lines);
-      await attempt('fsync', path, () => file.sync());
-      return true;
-    } finally {
-      await attempt('close', path, () => file.close());
+      isAppended = await this.#appendTo(file, path);
+    } catch (error) {
+      await file.close().catch(() => undefined); // the first error is the one that tells something
+      throw error;
     }
+    await attempt('close', path, () => file.close());
+    return isAppended;
+  }
+
+  async #appendTo(file: OpenFile, path: string): Promise<boolean> {
+    const end = await this.#endOf(file, path);
+    const { chunks, lines } = this.#compose(end);
+    if (lines.length === 0) return false;
+    await this.#put(file, path, Buffer.concat(chunks), end, lines);
+    await attempt('fsync', path, () => file.sync());
+    return true;
   }
 
   /** What we know of the file's end, or what the disk says where the file is not as we left it. */

@@ -220,4 +220,7 @@ t.test('the process metrics come along where they are wanted', async (t) => {
   const text = await createMetrics(report, true).render();
   t.match(text, /^process_cpu_seconds_total /m);
   t.match(text, /^nodejs_eventloop_lag_seconds /m);
+  for (const [name, type] of parse(text).types) {
+    if (name.endsWith('_total')) t.equal(type, 'counter', `${name}: promtool refuses any other type`);
+  }
 });

@@ -21,11 +21,15 @@ const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]
   ['serving/answer-cache', ['protocol', ...base]],
   ['serving/forwarder', ['protocol', ...base]],
   ['refresh', ['link', 'store', 'protocol', ...base]],
-  ['admin', base],
+  ['drill', ['store', 'protocol', ...base]],
+  ['admin', ['drill', ...base]],
   ['sandbox', ['protocol', ...base]],
-  ['daemon', ['serving', 'refresh', 'admin', 'link', 'store', 'protocol', 'config', ...base]],
-  ['daemon.ts', ['daemon', 'serving', 'refresh', 'admin', 'link', 'store', 'protocol', 'config', ...base]],
-  ['commands', ['daemon', 'daemon.ts', 'config', 'store', 'sandbox', 'admin', 'protocol', ...base]],
+  ['daemon', ['serving', 'refresh', 'admin', 'drill', 'link', 'store', 'protocol', 'config', ...base]],
+  [
+    'daemon.ts',
+    ['daemon', 'serving', 'refresh', 'admin', 'drill', 'link', 'store', 'protocol', 'config', ...base],
+  ],
+  ['commands', ['daemon', 'daemon.ts', 'config', 'store', 'sandbox', 'admin', 'drill', 'protocol', ...base]],
   ['main.ts', ['commands']],
 ];
 

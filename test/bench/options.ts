@@ -6,6 +6,9 @@ export const PEERS = ['unbound', 'dnsmasq', 'bind', 'knot-resolver', 'floor'] as
 export type PeerName = (typeof PEERS)[number];
 const USUAL_PEERS: readonly PeerName[] = ['unbound', 'dnsmasq', 'floor'];
 
+export const LISTENERS = ['auto', 'batched', 'plain'] as const;
+export type Listener = (typeof LISTENERS)[number];
+
 export interface BenchOptions {
   readonly rounds: number;
   /** Of load per round and server. */
@@ -16,6 +19,8 @@ export interface BenchOptions {
   readonly rows: readonly RowName[];
   /** What `npm run build` made, instead of the source. */
   readonly bundled: boolean;
+  /** The UDP listener of outpost-dns. */
+  readonly listener: Listener;
   readonly serverCore: number;
   readonly loadCore: number;
   /** The first of 20 ports in use, on 127.0.0.1. */
@@ -33,6 +38,7 @@ export const USAGE = `usage: npm run bench -- [options]
   --peers LIST        of ${PEERS.join(', ')}; or all, or none (default ${USUAL_PEERS.join(',')})
   --only LIST         rows: ${ROWS.map(({ name }) => name).join(', ')} (default ${usualRows().join(',')})
   --bundled           measure what npm run build made, instead of the source
+  --listener WORD     UDP listener of outpost-dns: ${LISTENERS.join(', ')} (default auto)
   --cores SERVER,LOAD cores to pin to (default 1,0)
   --first-port N      first of 20 ports on 127.0.0.1 (default 5400)
   --json FILE         write all samples there
@@ -56,6 +62,7 @@ export function parseOptions(args: readonly string[]): ParsedOptions {
       peers: peers(values.peers),
       rows: rows(values.only),
       bundled: values.bundled,
+      listener: oneOf('listener', values.listener, LISTENERS),
       serverCore,
       loadCore,
       firstPort: count('first-port', values['first-port']),
@@ -75,6 +82,7 @@ const DECLARED = {
   peers: { type: 'string', default: USUAL_PEERS.join(',') },
   only: { type: 'string', default: usualRows().join(',') },
   bundled: { type: 'boolean', default: false },
+  listener: { type: 'string', default: 'auto' },
   cores: { type: 'string', default: '1,0' },
   'first-port': { type: 'string', default: '5400' },
   json: { type: 'string' },
@@ -107,11 +115,14 @@ function rows(text: string): readonly RowName[] {
 }
 
 function words<Word extends string>(option: string, text: string, known: readonly Word[]): Word[] {
-  const wanted = text.split(',').map((word) => word.trim());
-  const stranger = wanted.find((word) => !known.some((one) => one === word));
-  if (stranger !== undefined)
-    throw new Error(`--${option} "${stranger}": one of ${known.join(', ')} is needed`);
+  const wanted = text.split(',').map((word) => oneOf(option, word.trim(), known));
   return known.filter((word) => wanted.includes(word));
+}
+
+function oneOf<Word extends string>(option: string, text: string, known: readonly Word[]): Word {
+  const found = known.find((word) => word === text);
+  if (found === undefined) throw new Error(`--${option} "${text}": one of ${known.join(', ')} is needed`);
+  return found;
 }
 
 function cores(text: string): [number, number] {

@@ -20,7 +20,7 @@ import { outpostDns } from './contenders/outpost-dns.ts';
 import { unbound } from './contenders/unbound.ts';
 import { describeMachine } from './machine.ts';
 import { measureRow, type Workshop } from './measuring.ts';
-import { obstacleTo } from './obstacle.ts';
+import { obstacleTo, portInUse } from './obstacle.ts';
 import { type BenchOptions, type PeerName, parseOptions, USAGE } from './options.ts';
 import { type OwnProcess, Processes } from './processes.ts';
 import { reportJson, reportText } from './report.ts';
@@ -36,6 +36,9 @@ async function main(): Promise<number> {
   const { options } = parsed;
   const obstacle = obstacleTo(options);
   if (obstacle !== undefined) return tell(`the bench cannot run: ${obstacle}\n`, 1);
+  const taken = await portInUse(options.firstPort);
+  if (taken !== undefined)
+    return tell(`the bench cannot run: port ${taken} is in use: give another --first-port\n`, 1);
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-bench-'));
   stack.defer(() => rm(directory, { recursive: true, force: true }));

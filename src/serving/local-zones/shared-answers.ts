@@ -28,11 +28,11 @@ export interface SharedAnswers {
 }
 
 /** The SOA that goes with answers from the zone at `apex`; negative answers need it to be cached (RFC 2308 section 3). */
-export function soaOf(apex: string): ResourceRecord {
+export function soaOf(apex: string, ttlSeconds = LOCAL_TTL_SECONDS): ResourceRecord {
   return {
     // names and numbers as in RFC 6303 section 3, which keeps clients from sending updates anywhere
     owner: apex,
-    ttlSeconds: LOCAL_TTL_SECONDS,
+    ttlSeconds,
     type: 'SOA',
     primary: apex,
     mailbox: 'nobody.invalid',
@@ -40,29 +40,30 @@ export function soaOf(apex: string): ResourceRecord {
     refreshSeconds: 3600,
     retrySeconds: 1200,
     expireSeconds: 604_800,
-    minimumSeconds: LOCAL_TTL_SECONDS,
+    minimumSeconds: ttlSeconds,
   };
 }
 
 const STAND_IN = 'zone'; // shares no label with `nobody.invalid`, so the mailbox is written out
 
-const standIn: SharedAnswers = {
-  noData: composed(RCODE.NOERROR, [], [soaOf(STAND_IN)]),
-  noName: composed(RCODE.NXDOMAIN, [], [soaOf(STAND_IN)]),
-  soa: composed(RCODE.NOERROR, [soaOf(STAND_IN)], []),
-  ns: composed(
-    RCODE.NOERROR,
-    [{ owner: STAND_IN, ttlSeconds: LOCAL_TTL_SECONDS, type: 'NS', target: STAND_IN }],
-    [],
-  ),
-  hinfo: ownedByQname(
-    composed(
-      RCODE.NOERROR,
-      [{ owner: STAND_IN, ttlSeconds: LOCAL_TTL_SECONDS, type: 'HINFO', cpu: 'RFC8482', os: '' }],
-      [],
+const standIns = new Map<number, SharedAnswers>();
+
+function standInFor(ttlSeconds: number): SharedAnswers {
+  const known = standIns.get(ttlSeconds);
+  if (known !== undefined) return known;
+  const soa = soaOf(STAND_IN, ttlSeconds);
+  const made: SharedAnswers = {
+    noData: composed(RCODE.NOERROR, [], [soa]),
+    noName: composed(RCODE.NXDOMAIN, [], [soa]),
+    soa: composed(RCODE.NOERROR, [soa], []),
+    ns: composed(RCODE.NOERROR, [{ owner: STAND_IN, ttlSeconds, type: 'NS', target: STAND_IN }], []),
+    hinfo: ownedByQname(
+      composed(RCODE.NOERROR, [{ owner: STAND_IN, ttlSeconds, type: 'HINFO', cpu: 'RFC8482', os: '' }], []),
     ),
-  ),
-};
+  };
+  standIns.set(ttlSeconds, made);
+  return made;
+}
 
 function composed(
   rcode: number,
@@ -72,8 +73,9 @@ function composed(
   return composeLocalAnswer({ rcode, name: STAND_IN, answers, authorities });
 }
 
-/** The answers of the zone at `apex`, in normal form. */
-export function sharedAnswers(apex: string): SharedAnswers {
+/** The answers of the zone at `apex`, in normal form, each with this TTL. */
+export function sharedAnswers(apex: string, ttlSeconds = LOCAL_TTL_SECONDS): SharedAnswers {
+  const standIn = standInFor(ttlSeconds);
   const composedNameOctets = nameToWire(apex).length;
   return {
     noData: { ...standIn.noData, composedNameOctets },

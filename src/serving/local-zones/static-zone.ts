@@ -5,7 +5,7 @@ import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import { type FindingsByType, ownFindings } from './finding.ts';
-import { type SharedAnswers, sharedAnswers, soaOf } from './shared-answers.ts';
+import { LOCAL_TTL_SECONDS, type SharedAnswers, sharedAnswers, soaOf } from './shared-answers.ts';
 
 export interface StaticZone {
   /** Findings for each name that exists: those with records, the apex, and what lies between (RFC 8020 section 2). */
@@ -18,14 +18,22 @@ type RecordSets = ReadonlyMap<string, readonly ResourceRecord[]>;
 
 /**
  * `records` are sound: at or under the apex, no CNAME beside others, no loop of CNAMEs. `isOurs` says whether a name at
- * or under the apex is answered by this zone and not by a rule further down. Throws where an answer cannot be composed.
+ * or under the apex is answered by this zone and not by a rule further down. `ttlSeconds` is that of negative answers.
+ * Throws where an answer cannot be composed.
  */
 export function staticZone(
   apex: string,
   records: readonly ResourceRecord[],
   isOurs: (name: string) => boolean,
+  ttlSeconds = LOCAL_TTL_SECONDS,
 ): StaticZone {
-  const zone = { apex, sets: recordSets(apex, records), isOurs, shared: sharedAnswers(apex) };
+  const zone = {
+    apex,
+    sets: recordSets(apex, records),
+    isOurs,
+    soa: soaOf(apex, ttlSeconds),
+    shared: sharedAnswers(apex, ttlSeconds),
+  };
   return {
     names: new Map([...zone.sets.keys()].map((name) => [name, findingsOf(name, zone)])),
     otherNames: ownFindings(zone.shared.noName),
@@ -36,6 +44,7 @@ interface Zone {
   readonly apex: string;
   readonly sets: ReadonlyMap<string, RecordSets>;
   readonly isOurs: (name: string) => boolean;
+  readonly soa: ResourceRecord;
   readonly shared: SharedAnswers;
 }
 
@@ -114,13 +123,13 @@ function aliasChain(name: string, zone: Zone): AliasChain {
 
 /** To a type that the end of the chain does not have. */
 function aliasWithoutData(name: string, chain: AliasChain, zone: Zone): LocalAnswer {
-  const { apex, sets, isOurs } = zone;
+  const { apex, sets, isOurs, soa } = zone;
   // what lies outside is for the client to ask for: nothing is said about it
   const isElsewhere = !isAtOrUnder(chain.end, apex) || !isOurs(chain.end);
   if (isElsewhere) return composed(name, RCODE.NOERROR, chain.records, []);
   // RFC 6604 section 3: the RCODE is that of the last name
   const rcode = sets.has(chain.end) ? RCODE.NOERROR : RCODE.NXDOMAIN;
-  return composed(name, rcode, chain.records, [soaOf(apex)]);
+  return composed(name, rcode, chain.records, [soa]);
 }
 
 function composed(

@@ -11,30 +11,25 @@ import { systemRandom } from '../../../src/runtime/random.ts';
 import type { EndpointRecord } from '../../../src/store/endpoint-record.ts';
 import { EndpointsStore } from '../../../src/store/endpoints-store.ts';
 import type { Contender, Task } from '../contender.ts';
+import type { BenchOptions, Listener } from '../options.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
-export interface OutpostDnsOptions {
-  /** What `npm run build` made, instead of the source. */
-  readonly bundled: boolean;
-  /** Where a CPU profile of every run is written. */
-  readonly profileDirectory: string | undefined;
-}
+export type Variant = Pick<BenchOptions, 'bundled' | 'listener' | 'profileDirectory'>;
 
-export function outpostDns({ bundled, profileDirectory }: OutpostDnsOptions): Contender {
+export function outpostDns({ bundled, listener, profileDirectory }: Variant): Contender {
   const home = bundled ? join(root, 'dist', 'outpost-dns') : root;
   const program = join(home, 'bin', 'outpost-dns');
   return {
     name: 'outpost-dns',
     debianPackage: 'none: run npm run build',
-    version: () =>
-      existsSync(program) ? `${packageJson.version} ${bundled ? 'bundled' : 'from source'}` : undefined,
+    version: () => (existsSync(program) ? variantText(bundled, listener) : undefined),
     async prepare(task) {
       const state = join(task.directory, 'state');
       await mkdir(state, { mode: 0o750 });
       await saveEndpoint(task, state);
       const file = join(task.directory, 'outpost-dns.yaml');
-      await writeFile(file, configuration(task, state));
+      await writeFile(file, configuration(task, state, listener));
       const command = [program, 'serve', '--config', file];
       if (profileDirectory === undefined) return command;
       const into = join(resolve(profileDirectory), basename(task.directory));
@@ -43,7 +38,11 @@ export function outpostDns({ bundled, profileDirectory }: OutpostDnsOptions): Co
   };
 }
 
-function configuration(task: Task, state: string): string {
+function variantText(bundled: boolean, listener: Listener): string {
+  return `${packageJson.version} ${bundled ? 'bundled' : 'from source'}, listen.udp ${listener}`;
+}
+
+function configuration(task: Task, state: string, listener: Listener): string {
   return `clusters:
   - name: bench
     endpoint: ${task.endpoint}
@@ -51,7 +50,7 @@ function configuration(task: Task, state: string): string {
     sources: [dns]
     probe: { enabled: false }
 upstreams: ['127.0.0.1:${task.upstreamPort}']
-listen: { dns: ['127.0.0.1:${task.port}'] }
+listen: { dns: ['127.0.0.1:${task.port}'], udp: ${listener} }
 cache: { size: ${task.cacheMebibytes}MiB }
 limits: { tcpConnections: ${task.tcpConnections}, tcpConnectionsPerClient: ${task.tcpConnections} }
 admin: { listen: '127.0.0.1:${task.adminPort}' }

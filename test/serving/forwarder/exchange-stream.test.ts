@@ -208,6 +208,19 @@ t.test(
   },
 );
 
+t.test('a session from a connection that was refused is not resumed: it would pass unverified', async (t) => {
+  await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)), {
+    tls: 'other.test',
+    maxVersion: 'TLSv1.2', // whose sessions come before the certificate is judged
+  });
+  const exchanges = tlsExchanges(server.upstream, 'other.test', { ca: [certificate] }, options());
+  for (let again = 0; again < 3; again++) {
+    t.match(await run(exchanges, 'secret.example'), { kind: 'failed', reason: 'tls' });
+  }
+  t.equal(server.asked.length, 0);
+  exchanges.close();
+});
+
 t.test('a pinned address is compared with the addresses of the certificate', async (t) => {
   await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)), {
     tls: '127.0.0.9',

@@ -156,8 +156,8 @@ t.test('1,000 exchanges side by side, replies out of order, over IPv4 and IPv6',
     t.notOk(Array.from({ length: 65_536 }, (_, id) => ownIds.has(id)).includes(true), 'no ID is left behind');
     const ports = new Map<number, number>();
     for (const { port } of server.asked) ports.set(port, (ports.get(port) ?? 0) + 1);
-    t.ok(ports.size >= 125, `${ports.size} ports for 1,000 exchanges`);
-    t.ok(Math.max(...ports.values()) <= 8);
+    // 125 sockets at least; a port may by chance be drawn for two of them
+    t.ok(ports.size >= 120, `${ports.size} ports for 1,000 exchanges`);
     exchanges.close();
     t.equal(exchanges.openSockets, 0);
   }
@@ -209,14 +209,22 @@ t.test('ports and IDs are spread over their whole range and do not follow from e
   t.ok(repeated < count / 5, `the port of the last exchange was used again by ${repeated} of ${count}`);
 });
 
-t.test('no two exchanges in flight share port and ID', async (t) => {
-  const { sent, opener } = madeUpSockets();
-  let drawn = 0;
-  const poor = { ...systemRandom, uint16: () => Math.floor(drawn++ / 2) & 3 }; // every ID is drawn twice
-  const exchanges = new UdpExchanges({ ...options(nobody), open: opener, random: poor, usesPerSocket: 4 });
-  for (let at = 0; at < 400; at++) exchanges.start(exchangeFor('a', () => {}));
-  t.equal(new Set(sent.map(({ port, id }) => `${port} ${id}`)).size, 400);
-});
+t.test(
+  'no two exchanges in flight share socket and ID, and a socket carries no more than its uses',
+  async (t) => {
+    const { sent, opener } = madeUpSockets();
+    let drawn = 0;
+    const poor = { ...systemRandom, uint16: () => Math.floor(drawn++ / 2) & 3 }; // every ID is drawn twice
+    const exchanges = new UdpExchanges({ ...options(nobody), open: opener, random: poor, usesPerSocket: 4 });
+    for (let at = 0; at < 400; at++) exchanges.start(exchangeFor('a', () => {}));
+    const sockets = Map.groupBy(sent, ({ events }) => events);
+    t.ok(sockets.size >= 100);
+    for (const exchangesOfOne of sockets.values()) {
+      t.ok(exchangesOfOne.length <= 4, 'no more than its uses');
+      t.equal(new Set(exchangesOfOne.map(({ id }) => id)).size, exchangesOfOne.length);
+    }
+  },
+);
 
 t.test('taken ports are drawn again; with all taken the exchange fails', async (t) => {
   const { sent, opener } = madeUpSockets((port) => port % 4 !== 0);
@@ -248,10 +256,10 @@ t.test('a dropped exchange takes its socket out of use', async (t) => {
   const exchanges = new UdpExchanges({ ...options(nobody), open: opener });
   const lost = exchangeFor('a', () => t.fail('was dropped'));
   exchanges.start(lost);
-  const port = sent[0]?.port;
+  const socket = sent[0]?.events;
   lost.carrier?.drop(lost);
   for (let at = 0; at < 100; at++) exchanges.start(exchangeFor('a', () => {}));
-  t.notOk(sent.slice(1).some((other) => other.port === port));
+  t.notOk(sent.slice(1).some(({ events }) => events === socket));
   sent[0]?.events.onMessage(new Uint8Array(20));
   exchanges.close();
   t.equal(openNow(), 0);

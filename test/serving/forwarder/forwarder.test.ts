@@ -123,8 +123,10 @@ t.test('with all upstreams down questions fail at once, with the code of what is
     [unreachable, 23],
   ] as const) {
     const world = new VirtualUpstreams([group('default', 'a', 'b')], () => doing);
+    t.notOk(world.forwarder.isDown(group('default')), 'not before they were asked');
     while (world.changes.length < 2) await ask(world);
     const before = world.asked.length;
+    t.ok(world.forwarder.isDown(group('default')));
     t.equal(shown(await ask(world, 'b.example')).replace(/ after .*/, ''), `all-down extended error ${code}`);
     const outcome = await world.forwarder.forward(clientQuery('c.example'), group('default'));
     t.match(outcome, { reason: 'all-down' }, 'without time passing');
@@ -197,6 +199,14 @@ t.test('a late reply counts for health although another upstream has answered', 
   await world.time.advance(1_000);
   t.equal(world.forwarder.snapshot().upstreams[0]?.rttMs, 700);
   t.equal(shown(await ask(world, 'b.example')), 'a rcode 0 after 700');
+});
+
+t.test('a late SERVFAIL does not cut short the attempt that is under way elsewhere', async (t) => {
+  const world = new VirtualUpstreams([group('default', 'a', 'b')], ({ upstream }) =>
+    upstream === 'a' ? { afterMs: 700, says: 2 } : { afterMs: 400, says: 'answer' },
+  );
+  t.equal(shown(await ask(world)), 'b rcode 0 after 900');
+  t.strictSame(world.asked, ['a udp 0', 'b udp 500']);
 });
 
 t.test('one lost exchange among many is one strike, and a burst lost at once is one too', async (t) => {
@@ -372,6 +382,26 @@ t.test(
     t.match(await world.forwarder.forward(clientQuery('x.zone'), group('zone')), { reason: 'all-down' });
   },
 );
+
+t.test('an upstream that is removed while it is down is probed no more', async (t) => {
+  const world = new VirtualUpstreams([group('default', 'a')], () => 'silence');
+  await ask(world);
+  const before = world.probed.length;
+  while (world.probed.length === before) await world.time.advance(10);
+  world.forwarder.reconfigure([group('default', 'b')]); // with a probe under way
+  await world.time.advance(60_000);
+  t.equal(world.probed.length, before + 1);
+  t.strictSame(world.closed.toSorted(), ['a tcp', 'a udp']);
+});
+
+t.test('closing stops the probes', async (t) => {
+  const world = new VirtualUpstreams([group('default', 'a')], () => unreachable);
+  await ask(world);
+  t.equal(world.changes.length, 1, 'it is down');
+  await world.time.advance(100);
+  world.forwarder.close();
+  t.equal(world.time.pendingTimers, 0);
+});
 
 t.test('closing fails what is on its way, and leaves no timer', async (t) => {
   const world = new VirtualUpstreams([group('default', 'a')], () => 'silence');

@@ -3,7 +3,7 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type SecureVersion } from 'node:tls';
 import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import type { Upstream } from '../../../src/serving/forwarder/upstream.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
@@ -18,6 +18,18 @@ export interface Asked {
   reply(octets: Uint8Array): void;
   /** Ends the connection that it came over. */
   hangUp(): void;
+}
+
+export interface HandMadeOptions {
+  /** 0: a free one. */
+  readonly port?: number;
+  readonly address?: string;
+  /** Speaks TLS, and is to be asked as this name; its certificate is for `dns.test` in any case. */
+  readonly tls?: string;
+  readonly maxVersion?: SecureVersion;
+  /** Probes (`. NS`) are kept out of `asked` unless they are wanted there. */
+  readonly probes?: 'answered' | 'ignored' | 'asked';
+  readonly withTcp?: boolean;
 }
 
 export type Behaviour = (asked: Asked) => void;
@@ -37,16 +49,16 @@ export class HandMadeUpstream implements AsyncDisposable {
     this.#close = close;
   }
 
-  /** `port` 0: a free one. Probes (`. NS`) are kept out of `asked`, and answered, unless `probes` says otherwise. */
   static async start(
     behaviour: Behaviour,
     {
       port = 0,
       address = '127.0.0.1',
-      tls = undefined as string | undefined,
-      probes = 'answered' as 'answered' | 'ignored' | 'asked',
+      tls,
+      probes = 'answered',
       withTcp = true,
-    } = {},
+      maxVersion = 'TLSv1.3',
+    }: HandMadeOptions = {},
   ): Promise<HandMadeUpstream> {
     const sockets = new Set<Socket>();
     const { udp, bound } = await bindBoth(port, address);
@@ -100,7 +112,7 @@ export class HandMadeUpstream implements AsyncDisposable {
       : tls === undefined
         ? createServer(onStream)
         : createTlsServer(
-            { cert: certificate, key: fixture('dns.test.key'), ALPNProtocols: ['dot'] },
+            { cert: certificate, key: fixture('dns.test.key'), maxVersion, ALPNProtocols: ['dot'] },
             onStream,
           );
     server?.on('tlsClientError', () => {});

@@ -73,6 +73,17 @@ t.test(
   },
 );
 
+t.test('types are numbers, also where their octets look like letters', async (t) => {
+  const question = questionOf(clientQuery('a', { qtype: 0x41 }));
+  const message = composeUpstreamQuery(question, { withEdns: false, caseFrom: undefined, padded: false });
+  const waiting = new Exchange(message, questionEndOf(question), false, () => {});
+  const octets = Buffer.from(message);
+  octets.writeUInt16BE(0x8180, 2);
+  t.equal(judgeReply(waiting, octets).kind, 'reply');
+  octets.writeUInt16BE(0x61, octets.length - 4);
+  t.equal(judgeReply(waiting, octets).kind, 'mismatched');
+});
+
 t.test('with 0x20 the case has to be the same', async (t) => {
   t.equal(judgeReply(exchange({ exactCase: true }), reply()).kind, 'reply');
   t.equal(judgeReply(exchange({ exactCase: true }), reply(inOtherCase)).kind, 'wrong-case');

@@ -6,6 +6,7 @@ import type { Test } from 'tap';
 import { writeEmptyReply, writeHeaderOnlyReply } from '../../../src/protocol/wire/error-reply.ts';
 import { uint16At } from '../../../src/protocol/wire/header.ts';
 import { composeQuery, parseQuery, Query, VERDICT } from '../../../src/protocol/wire/query.ts';
+import { TcpFramer } from '../../../src/protocol/wire/tcp-framing.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { RCODE } from '../../../src/protocol/words/rcodes.ts';
 import { type Clock, systemClock } from '../../../src/runtime/clock.ts';
@@ -16,7 +17,6 @@ import { ClientAddressBook } from '../../../src/serving/listener/client-address.
 import { NO_REPLY, PENDING, type QueryHandler } from '../../../src/serving/listener/handler.ts';
 import { Intake } from '../../../src/serving/listener/intake.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
-import { TcpFramer } from '../../../src/serving/listener/tcp-framing.ts';
 import { type TcpLimits, TcpSlots } from '../../../src/serving/listener/tcp-slots.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 

@@ -11,7 +11,8 @@ import { eventually, idOf, makeRig, query, type RigOptions, rcodeOf, StubHandler
 
 const batched = await loadDatagramCalls();
 const kinds: [string, CreateUdpListener][] = [['plain', createPlainUdpListener]];
-if (batched.kind === 'available') kinds.push(['batched', (address, context) => new BatchedUdpListener(address, context, batched.libc)]);
+if (batched.kind === 'available')
+  kinds.push(['batched', (address, context) => new BatchedUdpListener(address, context, batched.libc)]);
 else t.test('udp batched', { skip: batched.reason }, async () => undefined);
 
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() & 0x7fff_ffff);

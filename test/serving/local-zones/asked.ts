@@ -46,9 +46,13 @@ export function seen(zones: LocalZones<string>, name: string, type = 'A', turn =
     if (writeEmptyReply(query, found.rcode, found.extendedError, reply, 0) < 12) throw new Error('no reply');
     return `${rcodeName(found.rcode)} (${extendedErrorName(found.extendedError)})`;
   }
-  const octets = replyOctets(zones, name, type, turn);
+  return replyText(replyOctets(zones, name, type, turn), 1);
+}
+
+/** A reply's response code, answers and authorities, as dns2 reads them; `aa` is what the bit must be. */
+export function replyText(octets: Buffer, aa: 0 | 1): string {
   const packet = Packet.parse(octets);
-  if (packet.header.aa !== 1) throw new Error('not authoritative');
+  if (packet.header.aa !== aa) throw new Error(aa === 1 ? 'not authoritative' : 'authoritative');
   if (packet.answers.length !== octets.readUInt16BE(6)) throw new Error('an answer that cannot be read');
   if (packet.authorities.length !== octets.readUInt16BE(8))
     throw new Error('an authority that cannot be read');

@@ -218,25 +218,21 @@ t.test('an exchange of our own that comes back is SERVFAIL at once, noted, and a
 t.test('`. NS`, the health probe of CoreDNS, is answered within 0.5 s in every state', async (t) => {
   const probe = { name: '.', type: 'NS', edns: {} };
   const rooted = () => addresses('. NS', [], 60);
-  for (const [state, prepare, expected, atMostMs] of [
-    ['upstream answers', (rig: Rig) => void (rig.says = rooted), { rcode: RCODE.NOERROR }, 20],
-    [
-      'upstream is silent',
-      (rig: Rig) => void (rig.says = () => undefined),
-      { rcode: RCODE.SERVFAIL, ede: 22 },
-      500,
-    ],
-    ['upstream is down', (rig: Rig) => void rig.down.add('default'), { rcode: RCODE.SERVFAIL, ede: 22 }, 0],
+  const table: readonly (readonly [string, Partial<Pick<Rig, 'says' | 'delayMs'>>, object, number])[] = [
+    ['upstream answers', { says: rooted }, { rcode: RCODE.NOERROR }, 20],
+    ['upstream is silent', { says: () => undefined }, { rcode: RCODE.SERVFAIL, ede: 22 }, 500],
     [
       'upstream refuses',
-      (rig: Rig) => void (rig.says = (q) => denial(q, RCODE.REFUSED)),
+      { says: (question) => denial(question, RCODE.REFUSED) },
       { rcode: RCODE.SERVFAIL },
       20,
     ],
-    ['upstream is slow', (rig: Rig) => void (rig.delayMs = 900), { rcode: RCODE.SERVFAIL }, 500],
-  ] as const) {
-    const rig = new Rig();
-    prepare(rig);
+    ['upstream is slow', { says: rooted, delayMs: 900 }, { rcode: RCODE.SERVFAIL, ede: 22 }, 500],
+    ['upstream is down', {}, { rcode: RCODE.SERVFAIL, ede: 22 }, 0],
+  ];
+  for (const [state, upstream, expected, atMostMs] of table) {
+    const rig = Object.assign(new Rig(), upstream);
+    if (state === 'upstream is down') rig.down.add('default');
     const asking = rig.timed(probe);
     await rig.time.advance(6000);
     const { reply, afterMs } = await asking;

@@ -201,12 +201,12 @@ t.test('TTLs age by whole seconds and never grow; stale ones are 30 s, as config
     [900, 60],
     [100, 59],
     [58_000, 1],
-    [999, 1],
+    [900, 1],
   ] as const) {
     await rig.time.advance(elapsedMs);
     t.match(rig.now(WWW), { answers: [{ ttl }], ede: undefined }, `${ttl}`);
   }
-  await rig.time.advance(1);
+  await rig.time.advance(50);
   rig.down.add('default');
   t.match(rig.now(WWW), { answers: [{ ttl: 7 }], ede: 3 });
 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { TcpFramer } from '../../../src/serving/listener/tcp-framing.ts';
-import { frame } from './rig.ts';
+import { TcpFramer } from '../../../src/protocol/wire/tcp-framing.ts';
+import { frame } from '../../serving/listener/rig.ts';
 
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() & 0x7fff_ffff);
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 1000);

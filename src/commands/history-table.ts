@@ -1,0 +1,160 @@
+/** The ledger as a person reads it: local time, kind, what happened in a sentence; pure. */
+import type { LedgerEvent } from '../store/ledger-format.ts';
+import type { ReadEntry } from '../store/ledger-reader.ts';
+import { ageText } from './age-text.ts';
+import { columns, type Paint, printable, type Style } from './terminal-text.ts';
+
+/** Sooner than this, it is the order in which events were recorded rather than a clock that was set. */
+const CLOCK_STEP_MS = 1_000;
+
+/** A line for each entry, the newest last, under a head; nothing where there is no entry. */
+export function historyLines(entries: readonly ReadEntry[], paint: Paint): string[] {
+  if (entries.length === 0) return [];
+  const head = ['local time', 'kind', 'what'].map((word) => paint('dim', word));
+  const rows = entries.flatMap((entry, at) => [
+    ...remarks(entry, entries[at - 1]).map((text) => ['', '', paint('yellow', text)]),
+    entryRow(entry, paint),
+  ]);
+  return columns([head, ...rows]);
+}
+
+/** What lies between an entry and the one shown before it. */
+function remarks(entry: ReadEntry, before: ReadEntry | undefined): string[] {
+  const backMs = before === undefined ? 0 : Date.parse(before.at) - Date.parse(entry.at);
+  return [
+    ...(backMs > CLOCK_STEP_MS ? [`the wall clock was set back by ${ageText(backMs / 1000)}, or more`] : []),
+    ...(entry.lost > 0 ? [`${entry.lost} ${entry.lost === 1 ? 'event was' : 'events were'} lost here`] : []),
+    ...(entry.isAfterCrash ? ['the run before ended without a stop: killed, or the power failed'] : []),
+  ];
+}
+
+function entryRow({ at, kind, event, line }: ReadEntry, paint: Paint): string[] {
+  const { text, style } = event === undefined ? { text: rawText(line), style: undefined } : saying(event);
+  const what = printable(text);
+  return [localTime(Date.parse(at)), printable(kind), style === undefined ? what : paint(style, what)];
+}
+
+/** `2026-01-01 03:00:00`, on this machine's wall. */
+export function localTime(ms: number): string {
+  const date = new Date(ms);
+  const two = (value: number) => String(value).padStart(2, '0');
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+/** What this version has no words for. */
+function rawText(line: ReadEntry['line']): string {
+  const { sequence: _, at: __, kind: ___, lost: ____, ...rest } = line;
+  return JSON.stringify(rest);
+}
+
+interface Saying {
+  readonly text: string;
+  readonly style?: Style;
+}
+
+function saying(event: LedgerEvent): Saying {
+  switch (event.kind) {
+    case 'start':
+      return {
+        text: `server ${event.version} started on ${event.runtime}, knowing ${endpoints(event.endpoints)}`,
+      };
+    case 'stop':
+      return { text: `server stopped: ${event.reason}` };
+    case 'reload':
+      return reloadSaying(event);
+    case 'link':
+      return linkSaying(event);
+    case 'addresses':
+      return { text: addressesText(event), style: event.before.length > 0 ? 'yellow' : 'green' };
+    case 'endpoint': {
+      const before = event.from === undefined ? '' : `, before ${event.from}`;
+      return { text: `${place(event)}: the endpoint is ${event.to}${before}` };
+    }
+    case 'held':
+      return heldSaying(event);
+    case 'drill':
+      return { text: drillText(event) };
+    case 'set-aside': {
+      const where = event.to === undefined ? 'left in its place' : `set aside as "${event.to}"`;
+      return {
+        text: `"${event.path}" could not be used (${event.reason}: ${event.detail}), ${where}`,
+        style: 'red',
+      };
+    }
+  }
+}
+
+type EventOf<Kind extends LedgerEvent['kind']> = Extract<LedgerEvent, { kind: Kind }>;
+
+function reloadSaying({ outcome, faults = [] }: EventOf<'reload'>): Saying {
+  if (outcome === 'taken') return { text: 'configuration reloaded' };
+  const why = faults.length === 0 ? '' : `: ${faults.join('; ')}`;
+  return { text: `reload refused, the configuration from before runs on${why}`, style: 'yellow' };
+}
+
+const LINK_STYLES: Readonly<Record<string, Style>> = {
+  connected: 'green',
+  degraded: 'yellow',
+  recovering: 'yellow',
+  disconnected: 'red',
+};
+
+function linkSaying({ side, key, from, to, reason, lastedMs }: EventOf<'link'>): Saying {
+  const what = side === 'summary' ? 'link' : `${side} ${key}`;
+  const lasted = lastedMs === undefined ? '' : ` after ${ageText(lastedMs / 1000)}`;
+  const style = LINK_STYLES[to];
+  return { text: `${what}: ${from} -> ${to}${lasted}: ${reason}`, ...(style === undefined ? {} : { style }) };
+}
+
+function addressesText(event: EventOf<'addresses'>): string {
+  const { before, after, basis, seen } = event;
+  const change =
+    before.length === 0
+      ? `learned ${list(after)}`
+      : `${list(before)} -> ${after.length === 0 ? 'none' : list(after)}`;
+  const sources = Object.entries(seen).map(([source, addresses]) => `${source} saw ${list(addresses)}`);
+  return `${place(event)}: ${change} (by ${[basis, ...sources].join('; ')})`;
+}
+
+const HELD_TEXTS: Readonly<Record<EventOf<'held'>['outcome'], string>> = {
+  held: 'held back',
+  adopted: 'seen again and adopted',
+  dropped: 'not seen again and dropped',
+};
+
+function heldSaying(event: EventOf<'held'>): Saying {
+  const text = `${place(event)}: change to ${list(event.addresses)} ${HELD_TEXTS[event.outcome]}: ${event.reason}`;
+  return event.outcome === 'held' ? { text, style: 'yellow' } : { text };
+}
+
+const DRILL_ENDINGS: Readonly<Record<Extract<EventOf<'drill'>, { phase: 'ended' }>['by'], string>> = {
+  time: 'by itself',
+  command: 'by a command',
+  shutdown: 'because the server stopped',
+};
+
+function drillText(event: EventOf<'drill'>): string {
+  if (event.phase === 'started') return `drill started, for ${ageText(event.forMs / 1000)}`;
+  const { by, ranMs, failed, stale, endpointAnswers } = event;
+  const counts = `${failed} queries failed, ${stale} answered stale, ${endpointAnswers} endpoint answers`;
+  return `drill ended ${DRILL_ENDINGS[by]} after ${ageText(ranMs / 1000)}: ${counts}`;
+}
+
+function endpoints(count: number): string {
+  return `${count} endpoint${count === 1 ? '' : 's'}`;
+}
+
+function place({
+  cluster,
+  region,
+}: {
+  readonly cluster: string;
+  readonly region?: string | undefined;
+}): string {
+  return region === undefined ? cluster : `${cluster} (${region})`;
+}
+
+function list(addresses: readonly string[]): string {
+  return addresses.join(', ');
+}

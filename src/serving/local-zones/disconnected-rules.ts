@@ -1,0 +1,155 @@
+/**
+ * What holds for a name while its upstreams are known not to answer: rules of the operator's, EC2's own names, and the
+ * names of AWS. Built whole from options and never changed; a reload builds another. The longest name that the
+ * question's name is equal to or lies under decides; of two for the same name the operator's wins.
+ *
+ *     before-cache   the operator's servfail, nxdomain and records
+ *                        -> an answer that is still fresh
+ *     before-stale   SERVFAIL for services of AWS
+ *                        -> an answer whose time is over
+ *     behind-stale   EC2's own names: computed, or denied
+ *                        -> SERVFAIL
+ *
+ * It is asked only for what would be forwarded, and only while that way is known to be cut. Whether it is, it refuses
+ * to know: an upstream on the site that goes on answering is never in question. It is for class IN alone.
+ */
+import { NameMap } from '../../protocol/wire/name-map.ts';
+import type { Query } from '../../protocol/wire/query.ts';
+import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
+import { isAtOrUnder, parentName } from '../../protocol/words/name.ts';
+import { RCODE } from '../../protocol/words/rcodes.ts';
+import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
+import { awsNames } from './aws-names.ts';
+import {
+  DISCONNECTED_TTL_SECONDS,
+  type DisconnectedFinding,
+  type SpokenFinding,
+  STALE,
+  type Standing,
+} from './disconnected-finding.ts';
+import { type DisconnectedRule, ec2NameRules, reverseRules, type VpcNetwork } from './ec2-names.ts';
+import type { FindingsByType, LocalFinding } from './finding.ts';
+import { sharedAnswers } from './shared-answers.ts';
+import { staticZone } from './static-zone.ts';
+import { soundRules, type ZoneRule } from './zone-rules.ts';
+
+/** What the operator says of one forwarded zone: the name and all under it. */
+export interface ForwardedZone {
+  readonly name: string;
+  /** Left out: what would hold without this zone, except that no zone of the operator's above it counts. */
+  readonly whileDisconnected?: 'stale' | 'servfail' | 'nxdomain' | readonly ResourceRecord[] | undefined;
+}
+
+export interface DisconnectedRulesOptions {
+  /** Every zone that is forwarded by a rule, those without a word about disconnection included. */
+  readonly zones: readonly ForwardedZone[];
+  /** Regions whose EC2 names are computed. */
+  readonly regions: readonly string[];
+  /** Networks in which reverse names are computed, as far as they are known to be VPCs'. */
+  readonly vpcs: readonly VpcNetwork[];
+}
+
+export class DisconnectedRules {
+  readonly #rules = new NameMap<DisconnectedRule>();
+
+  /** Throws LocalZonesError, with every fault, where the zones cannot be served. */
+  constructor({ zones, regions, vpcs }: DisconnectedRulesOptions) {
+    const builtIn = builtInRules(regions, vpcs);
+    for (const [name, rule] of builtIn) this.#rules.set(name, rule);
+    const sound = soundRules(zones.map(zoneRule));
+    const names = sound.map(({ name }) => name);
+    for (const zone of sound) this.#addZone(zone, names, builtIn);
+  }
+
+  /** What holds for the question. Makes no object and no string. The query's class is IN. */
+  find(query: Query): DisconnectedFinding {
+    return this.#rules.closest(query)?.(query) ?? STALE;
+  }
+
+  #addZone(
+    zone: ZoneRule<Silence>,
+    names: readonly string[],
+    builtIn: ReadonlyMap<string, DisconnectedRule>,
+  ): void {
+    const { name } = zone;
+    if ('forwardTo' in zone) {
+      this.#rules.set(name, zone.forwardTo === 'stale' ? always(STALE) : closestRule(name, builtIn));
+    } else if ('answer' in zone) {
+      this.#rules.set(name, always(zone.answer === 'nxdomain' ? denial(name) : failure('before-cache')));
+    } else {
+      const below = names.filter((other) => other !== name && isAtOrUnder(other, name));
+      const isOurs = (target: string) => !below.some((other) => isAtOrUnder(target, other));
+      const all = staticZone(name, zone.records, isOurs, DISCONNECTED_TTL_SECONDS);
+      const otherNames = byType(all.otherNames);
+      for (const [owner, findings] of all.names) {
+        this.#rules.set(owner, ownOr(owner, byType(findings), otherNames));
+      }
+    }
+  }
+}
+
+/** A zone that gives no words of its own: `undefined` where nothing was said about disconnection. */
+type Silence = 'stale' | undefined;
+
+/** In the words of the room's other rules, so that one judge finds their faults. */
+function zoneRule({ name, whileDisconnected: said }: ForwardedZone): ZoneRule<Silence> {
+  if (said === undefined || said === 'stale') return { name, forwardTo: said };
+  return said === 'servfail' || said === 'nxdomain' ? { name, answer: said } : { name, records: said };
+}
+
+function builtInRules(
+  regions: readonly string[],
+  vpcs: readonly VpcNetwork[],
+): ReadonlyMap<string, DisconnectedRule> {
+  const rules = new Map<string, DisconnectedRule>();
+  for (const { name, says } of awsNames(regions)) {
+    rules.set(name, always(says === 'stale' ? STALE : failure('before-stale')));
+  }
+  for (const { name, rule } of [...ec2NameRules(regions, vpcs), ...reverseRules(vpcs)]) rules.set(name, rule);
+  return rules;
+}
+
+/** The built-in rule that would hold for `name`; one of the operator's that says nothing must not hide it. */
+function closestRule(name: string, builtIn: ReadonlyMap<string, DisconnectedRule>): DisconnectedRule {
+  for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
+    const rule = builtIn.get(at);
+    if (rule !== undefined) return rule;
+  }
+  return always(STALE);
+}
+
+function always(finding: DisconnectedFinding): DisconnectedRule {
+  return () => finding;
+}
+
+/** RFC 8914 section 4.23: the authority is there, but cannot be reached. */
+function failure(standing: Standing): SpokenFinding {
+  return {
+    kind: 'rcode',
+    standing,
+    rcode: RCODE.SERVFAIL,
+    extendedError: EXTENDED_ERROR.NO_REACHABLE_AUTHORITY,
+  };
+}
+
+function denial(apex: string): SpokenFinding {
+  const { noName } = sharedAnswers(apex, DISCONNECTED_TTL_SECONDS);
+  return { kind: 'answer', standing: 'before-cache', answer: noName };
+}
+
+/** What a zone of records says at a name, or at all others. */
+function byType({ byType: types, otherTypes }: FindingsByType<never>): DisconnectedRule {
+  const findings = new Map([...types].map(([type, finding]) => [type, spoken(finding)]));
+  const others = spoken(otherTypes);
+  return (query) => findings.get(query.qtype) ?? others;
+}
+
+function spoken(finding: LocalFinding<never>): DisconnectedFinding {
+  return finding.kind === 'forward' ? STALE : { ...finding, standing: 'before-cache' };
+}
+
+function ownOr(owner: string, own: DisconnectedRule, under: DisconnectedRule): DisconnectedRule {
+  let labels = 0;
+  for (let rest = owner; rest !== '.'; rest = parentName(rest) ?? '.') labels++;
+  return (query) => (query.labelCount === labels ? own : under)(query);
+}

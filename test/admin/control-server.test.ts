@@ -1,0 +1,324 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, lstatSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import t from 'tap';
+import { z } from 'zod';
+import { ControlRefusal, type ControlRoute, controlRoute } from '../../src/admin/control-route.ts';
+import { controlPath, startControlServer } from '../../src/admin/control-server.ts';
+import { CollectingLog } from '../helpers/collecting-log.ts';
+import { VirtualTime } from '../helpers/virtual-time.ts';
+import { ask, control, leaveSocket, shortDirectory } from './control-fixture.ts';
+
+const numRuns = Number(process.env['FUZZ_RUNS'] ?? 100);
+const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 0x7fff_ffff);
+t.comment(`FUZZ_SEED=${seed} FUZZ_RUNS=${numRuns}`);
+
+const echo = controlRoute(
+  'POST',
+  '/echo',
+  z.strictObject({ text: z.string(), times: z.int().max(9).optional() }),
+  (body) => ({
+    echoed: body,
+  }),
+);
+const tell = controlRoute('GET', '/tell', z.strictObject({}), () => ({ told: true }));
+
+t.test('a route gets its checked body and what it returns comes back as JSON', async (t) => {
+  const { path, log } = await control(t, [echo, tell]);
+  t.match(await ask(path, 'POST', '/echo', '{"text":"héllo","times":2}'), {
+    status: 200,
+    json: { echoed: { text: 'héllo', times: 2 } },
+  });
+  t.match(await ask(path, 'GET', '/tell'), { status: 200, json: { told: true } });
+  t.strictSame(
+    log.lines.map(({ text, fields }) => [text, fields]),
+    [['control command', { command: 'POST /echo', status: 200 }]],
+    'what changes something is logged, what only tells is not',
+  );
+});
+
+t.test('what cannot be done is said with its reason and its mend, by status', async (t) => {
+  const refuse = controlRoute('POST', '/refuse', z.strictObject({}), () => {
+    return new ControlRefusal(409, 'not now', 'later');
+  });
+  const fail = controlRoute('POST', '/fail', z.strictObject({}), () => {
+    throw new Error('a secret of the house');
+  });
+  const circular: Record<string, unknown> = {};
+  circular['self'] = circular;
+  const unspeakable = controlRoute('POST', '/unspeakable', z.strictObject({}), () => circular);
+  const silent = controlRoute('POST', '/silent', z.strictObject({}), () => undefined);
+  const { path, log } = await control(t, [echo, tell, refuse, fail, unspeakable, silent]);
+  const cases: [method: string, url: string, body: string, status: number, error: RegExp, mend: RegExp][] = [
+    ['POST', '/echo', '{"text":1}', 400, /^POST \/echo: not understood: "text": .*string/, /versions/],
+    ['POST', '/echo', '{"text":"a","more":1}', 400, /more/, /./],
+    ['POST', '/echo', '{"text":"a","times":10}', 400, /"times"/, /./],
+    ['POST', '/echo', '', 400, /"text"/, /./],
+    ['POST', '/echo', 'null', 400, /body/, /./],
+    ['POST', '/echo', '{"text":', 400, /not JSON/, /./],
+    ['POST', '/echo', '\u0000', 400, /not JSON/, /./],
+    ['POST', '/nowhere', '{}', 404, /^no such command: "POST \/nowhere"$/, /POST \/echo, GET \/tell/],
+    ['GET', '/echo', '', 405, /^no such command: "GET \/echo"$/, /./],
+    ['DELETE', '/tell', '', 405, /./, /./],
+    ['GET', '/tell?x=1', '', 404, /./, /./],
+    ['POST', '/refuse', '{}', 409, /^not now$/, /^later$/],
+    ['POST', '/fail', '{}', 500, /^POST \/fail: failed$/, /log/],
+    ['POST', '/unspeakable', '{}', 500, /failed/, /log/],
+    ['POST', '/echo', JSON.stringify({ text: 'x'.repeat(70_000) }), 413, /65536 octets/, /./],
+  ];
+  for (const [method, url, body, status, error, mend] of cases) {
+    const reply = await ask(path, method, url, body);
+    t.match(reply, { status, json: { error, mend } }, `${method} ${url} ${body.slice(0, 30)}`);
+    t.strictSame(Object.keys(Object(reply.json)).sort(), ['error', 'mend']);
+  }
+  t.match(await ask(path, 'POST', '/silent'), { status: 200, body: 'null\n' }, 'nothing to say is null');
+  t.match(
+    log.lines.filter(({ level }) => level === 'error'),
+    [
+      { text: 'control command failed', fields: { command: 'POST /fail' } },
+      { text: 'control command failed', fields: { command: 'POST /unspeakable' } },
+    ],
+  );
+});
+
+t.test('a body without a length is bounded as well', async (t) => {
+  const { path } = await control(t, [echo]);
+  const chunked = { 'Transfer-Encoding': 'chunked' };
+  const long = JSON.stringify({ text: 'x'.repeat(200_000) });
+  const reply = await ask(path, 'POST', '/echo', long, chunked).catch(
+    (error: NodeJS.ErrnoException) => error.code,
+  );
+  // what was not read makes the kernel reset the connection, sometimes before the answer is read
+  t.ok(
+    reply === 'ECONNRESET' || reply === 'EPIPE' || (typeof reply === 'object' && reply.status === 413),
+    JSON.stringify(reply),
+  );
+  t.match(await ask(path, 'POST', '/echo', '{"text":"a"}', chunked), { status: 200 });
+});
+
+t.test('only the user and the group of the process may command it, whatever the umask', async (t) => {
+  const before = process.umask();
+  t.teardown(() => process.umask(before));
+  for (const umask of [0o000, 0o022, 0o077, 0o777]) {
+    process.umask(umask);
+    const { path, server } = await control(t, [tell]);
+    t.equal(statSync(path).mode & 0o777, 0o660, `umask ${umask.toString(8)}`);
+    t.equal(process.umask(), umask, 'the umask is as it was');
+    await server.close();
+  }
+});
+
+t.test(
+  'another user is kept out by the kernel',
+  { skip: process.getuid?.() !== 0 && 'needs root' },
+  async (t) => {
+    const { path } = await control(t, [tell]);
+    chmodSync(join(path, '..'), 0o755);
+    const script = `require('node:net').connect(${JSON.stringify(path)}).on('connect', () => console.log('in')).on('error', (error) => console.log(error.code))`;
+    for (const [who, uid, gid, expected] of [
+      ['nobody', 65_534, 65_534, 'EACCES'],
+      ['a member of the group', 65_534, 0, 'in'],
+    ] as const) {
+      const child = spawn(process.execPath, ['-e', script], {
+        uid,
+        gid,
+        stdio: ['ignore', 'pipe', 'inherit'],
+        cwd: '/',
+      });
+      const [said] = await once(child.stdout, 'data');
+      child.kill();
+      t.equal(String(said).trim(), expected, who);
+    }
+  },
+);
+
+t.test('the socket of a process that was killed is replaced', async (t) => {
+  const path = join(shortDirectory(t), 'control.sock');
+  await leaveSocket(path);
+  t.ok(lstatSync(path).isSocket(), 'it is there');
+  await control(t, [tell], { path });
+  t.match(await ask(path, 'GET', '/tell'), { status: 200 });
+});
+
+t.test('what is in the way stays, and the refusal says what it is and what to do', async (t) => {
+  const start = (path: string) =>
+    startControlServer({ path, routes: [tell], timers: new VirtualTime(), log: new CollectingLog() });
+  const directory = shortDirectory(t);
+  const { path: live } = await control(t, [tell]);
+  const file = join(directory, 'file');
+  writeFileSync(file, 'mine');
+  const folder = join(directory, 'folder');
+  mkdirSync(folder);
+  const toLive = join(directory, 'to-live');
+  symlinkSync(live, toLive);
+  for (const [what, path, code, detail] of [
+    [
+      'a live server of ours',
+      live,
+      'in-use',
+      /^listen on control socket ".*": another process answers there$/,
+    ],
+    ['a file', file, 'not-a-socket', /no socket stands there/],
+    ['a directory', folder, 'not-a-socket', /./],
+    ['a link to a live socket', toLive, 'not-a-socket', /./],
+    ['a long path', join(directory, 'x'.repeat(120)), 'path-too-long', /107 octets/],
+    ['no directory', join(directory, 'none', 'control.sock'), 'EACCES', /./],
+    ['a file for a directory', join(file, 'control.sock'), 'ENOTDIR', /./],
+  ] as const) {
+    const outcome = await start(path);
+    t.match(outcome, { kind: 'refused', detail, mend: /./ }, what);
+    if (what !== 'no directory') t.match(outcome, { code }, what);
+  }
+  t.equal(statSync(file).size, 4);
+  t.ok(lstatSync(toLive).isSymbolicLink());
+  t.match(await ask(live, 'GET', '/tell'), { status: 200 }, 'the live one goes on');
+});
+
+t.test("another program's live socket is left alone, even one that hangs up at once", async (t) => {
+  const path = join(shortDirectory(t), 'control.sock');
+  const other = createServer((socket) => socket.destroy()).listen(path);
+  await once(other, 'listening');
+  t.teardown(() => other.close());
+  const outcome = await startControlServer({
+    path,
+    routes: [],
+    timers: new VirtualTime(),
+    log: new CollectingLog(),
+  });
+  t.match(outcome, { kind: 'refused', code: 'in-use' });
+  t.ok(lstatSync(path).isSocket());
+});
+
+t.test('of many that start at once over a stale socket, one listens and the others say so', async (t) => {
+  for (let round = 0; round < 5; round++) {
+    const path = join(shortDirectory(t), 'control.sock');
+    if (round > 0) await leaveSocket(path);
+    const log = new CollectingLog();
+    const starts = await Promise.all(
+      Array.from({ length: 8 }, () =>
+        startControlServer({ path, routes: [tell], timers: new VirtualTime(), log }),
+      ),
+    );
+    const listening = starts.filter((start) => start.kind === 'listening');
+    t.ok(listening.length >= 1, `round ${round}`);
+    t.match(await ask(path, 'GET', '/tell'), { status: 200 }, 'the path leads to one that answers');
+    for (const start of starts) if (start.kind === 'listening') await start.server.close();
+  }
+});
+
+t.test('closing removes the socket, ends what hangs, and is not kept waiting', async (t) => {
+  const hanging: ControlRoute = { method: 'POST', path: '/hang', run: () => new Promise(() => {}) };
+  const { path, server } = await control(t, [hanging]);
+  const asked = ask(path, 'POST', '/hang').catch((error: NodeJS.ErrnoException) => error.code);
+  const silent = connect(path);
+  silent.on('error', () => {});
+  await once(silent, 'connect');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const startedMs = performance.now();
+  await server.close();
+  t.ok(performance.now() - startedMs < 1_000);
+  t.equal(await asked, 'ECONNRESET');
+  t.notOk(existsSync(path));
+});
+
+t.test('a command that takes too long is answered for, and goes on', async (t) => {
+  const time = new VirtualTime();
+  const done = Promise.withResolvers<string>();
+  let ended = '';
+  const slow: ControlRoute = {
+    method: 'POST',
+    path: '/slow',
+    run: async () => {
+      ended = await done.promise;
+    },
+  };
+  const { path } = await control(t, [slow], { timers: time });
+  const asked = ask(path, 'POST', '/slow');
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await time.advance(20_000);
+  t.match(await asked, {
+    status: 504,
+    json: { error: /^POST \/slow: not done within 20 s$/, mend: /it goes on/ },
+  });
+  done.resolve('done');
+  await time.advance(0);
+  t.equal(ended, 'done');
+  t.equal(time.pendingTimers, 0);
+});
+
+t.test('whoever connects and says nothing, or too little, does not keep others out', async (t) => {
+  const { path } = await control(t, [echo, tell]);
+  const silent = Array.from({ length: 20 }, (_, at) => {
+    const socket = connect(path).on('error', () => {});
+    if (at % 2 === 0) socket.write('POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"te');
+    return socket;
+  });
+  t.teardown(() => {
+    for (const socket of silent) socket.destroy();
+  });
+  t.match(await ask(path, 'GET', '/tell'), { status: 200 });
+  const closed = Promise.all(silent.map((socket) => once(socket.resume(), 'close')));
+  const startedMs = performance.now();
+  await closed;
+  t.ok(performance.now() - startedMs < 8_000, 'they are closed after 5 s');
+});
+
+t.test('a client that hangs up half-way commands nothing', async (t) => {
+  let ran = 0;
+  const route = controlRoute('POST', '/run', z.looseObject({}), () => {
+    ran++;
+  });
+  const { path } = await control(t, [route, tell]);
+  for (const part of ['{', '{}', '']) {
+    const socket = connect(path).on('error', () => {});
+    socket.end(`POST /run HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n${part}`);
+    await once(socket.resume(), 'close');
+  }
+  await ask(path, 'GET', '/tell');
+  t.equal(ran, 0);
+});
+
+t.test('fifty commands at once are all answered, each once', async (t) => {
+  let running = 0;
+  const count: ControlRoute = { method: 'POST', path: '/count', run: async () => ({ number: ++running }) };
+  const { path } = await control(t, [count]);
+  const replies = await Promise.all(Array.from({ length: 50 }, () => ask(path, 'POST', '/count', '{}')));
+  t.strictSame(
+    replies.map(({ json }) => Number(Object(json).number)).sort((a, b) => a - b),
+    Array.from({ length: 50 }, (_, at) => at + 1),
+  );
+});
+
+t.test('no octets end the process or the service', async (t) => {
+  const { path } = await control(t, [echo, tell]);
+  const request = fc.oneof(
+    fc.uint8Array({ maxLength: 500 }).map((octets) => Buffer.from(octets)),
+    fc
+      .tuple(
+        fc.constantFrom('GET', 'POST', 'PUT', 'X'),
+        fc.constantFrom('/echo', '/tell', '*', '//', 'http://x/'),
+        fc.json(),
+      )
+      .map(([method, url, body]) =>
+        Buffer.from(`${method} ${url} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`),
+      ),
+  );
+  await t.resolves(
+    fc.assert(
+      fc.asyncProperty(request, async (octets) => {
+        const socket = connect(path).on('error', () => {});
+        socket.end(octets);
+        await once(socket.resume(), 'close');
+      }),
+      { seed, numRuns },
+    ),
+  );
+  t.match(await ask(path, 'GET', '/tell'), { status: 200 });
+});
+
+t.test('the socket lies in the state directory', async (t) => {
+  t.equal(controlPath('/var/lib/outpost-dns'), '/var/lib/outpost-dns/control.sock');
+});

@@ -1,0 +1,96 @@
+import t from 'tap';
+import type { AskedName, Hurt } from '../../src/drill/drill-report.ts';
+import { AWS_SUFFIXES, retainAdvice } from '../../src/drill/retain-advice.ts';
+
+/** `['name', 'type', queries]` as collected. */
+type Row = readonly [name: string, type: string, queries: number];
+
+function hurt(failed: readonly Row[], stale: readonly Row[] = []): Hurt {
+  const names = (rows: readonly Row[]): AskedName[] =>
+    rows.map(([name, type, queries]) => ({ name, type, queries }));
+  return {
+    failed: { queries: 0, names: names(failed), otherQueries: 0 },
+    stale: { queries: 0, names: names(stale), otherQueries: 0 },
+    endpoints: [{ endpoint: 'abc.eks.amazonaws.com', answers: 100 }],
+  };
+}
+
+const advised = (report: Hurt) =>
+  retainAdvice(report, AWS_SUFFIXES).map(({ name, asked }) => `${name} ${asked}`);
+
+t.test(
+  'names asked for at least twice, failed and stale together, most wanted first and then by name',
+  async (t) => {
+    t.strictSame(
+      retainAdvice(
+        hurt(
+          [
+            ['registry.site.example', 'A', 2],
+            ['registry.site.example', 'AAAA', 3],
+            ['once.example', 'A', 1],
+            ['z.example', 'A', 2],
+            ['a.example', 'A', 2],
+          ],
+          [
+            ['oidc.example', 'A', 1],
+            ['registry.site.example', 'A', 2],
+            ['z.example', 'HTTPS', 1],
+          ],
+        ),
+        AWS_SUFFIXES,
+      ),
+      [
+        { name: 'registry.site.example', types: ['A', 'AAAA'], asked: 4 },
+        { name: 'a.example', types: ['A'], asked: 2 },
+        { name: 'z.example', types: ['A', 'HTTPS'], asked: 2 },
+      ],
+    );
+  },
+);
+
+t.test('which names are proposed, by name', async (t) => {
+  for (const [what, name, isProposed] of [
+    ['a name', 'a.example', true],
+    ['a single label', 'registry', true],
+    ['the root', '.', false],
+    ['a reverse name', '9.0.0.10.in-addr.arpa', false],
+    ['a reverse name of IPv6', '1.0.0.0.ip6.arpa', false],
+    ['what only ends like one', 'notin-addr.arpa', true],
+    ['an AWS service', 'sts.us-west-2.amazonaws.com', false],
+    ['an AWS service in China', 'sts.cn-north-1.amazonaws.com.cn', false],
+    ['an AWS service, dual stack', 'ec2.us-west-2.api.aws', false],
+    ["EC2's own names", 'ip-10-0-3-10.us-west-2.compute.internal', false],
+    ["EC2's own names in us-east-1", 'ip-10-0-3-10.ec2.internal', false],
+    ['a name that ends like AWS', 'myamazonaws.com', true],
+  ] as const)
+    t.strictSame(advised(hurt([[name, 'A', 2]])), isProposed ? [`${name} 2`] : [], what);
+});
+
+t.test('A and AAAA of one look-up are one asking', async (t) => {
+  t.strictSame(
+    advised(
+      hurt([
+        ['a.example', 'A', 1],
+        ['a.example', 'AAAA', 1],
+      ]),
+    ),
+    [],
+  );
+  t.strictSame(advised(hurt([['a.example', 'A', 1]], [['a.example', 'A', 1]])), ['a.example 2']);
+});
+
+t.test('the suffixes that fail by policy are the caller’s to name', async (t) => {
+  const report = hurt([
+    ['x.lab.example', 'A', 5],
+    ['sts.us-west-2.amazonaws.com', 'A', 5],
+  ]);
+  t.strictSame(
+    retainAdvice(report, ['lab.example']).map(({ name }) => name),
+    ['sts.us-west-2.amazonaws.com'],
+  );
+});
+
+t.test('the order does not depend on the order in which names were collected', async (t) => {
+  const rows: Row[] = ['d', 'b', 'c', 'a'].map((label) => [`${label}.example`, 'A', 2]);
+  t.strictSame(advised(hurt(rows)), advised(hurt(rows.toReversed())));
+});

@@ -1,0 +1,18 @@
+/** What a check of the lab is, and what it is given. */
+import type { Tool } from './tools.ts';
+import type { Workshop } from './workshop.ts';
+
+export interface LabCheck {
+  readonly name: string;
+  readonly about: string;
+  readonly tools: readonly Tool[];
+  readonly run: (lab: Lab) => Promise<void>;
+}
+
+export interface Lab {
+  readonly workshop: Workshop;
+  /** One thing that holds or does not; counted, never throws, says whether it held. */
+  step(name: string, action: () => Promise<void>): Promise<boolean>;
+  /** A figure or a remark for the reader; not counted. */
+  note(text: string): void;
+}

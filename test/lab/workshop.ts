@@ -1,0 +1,121 @@
+/** What several checks need and one run makes once: a fresh clone with its packages, the build, a bare Debian. */
+
+import { rmSync } from 'node:fs';
+import { copyFile, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { atTheEnd, machineEnvironment, must } from './commands.ts';
+
+export const root = join(import.meta.dirname, '..', '..');
+
+const SUITE = 'bookworm';
+
+/**
+ * With `LAB_CACHE=<folder>` clone, build and Debian are kept there and taken from there the next time, for those who work on the lab:
+ * a check is then not made against what is in the work tree now.
+ */
+export class Workshop implements AsyncDisposable {
+  /** A folder for this run alone. */
+  readonly folder: string;
+  readonly #cache: string | undefined;
+  readonly #made = new Map<string, Promise<string>>();
+
+  private constructor(folder: string, cache: string | undefined) {
+    this.folder = folder;
+    this.#cache = cache;
+    atTheEnd(() => rmSync(folder, { recursive: true, force: true }));
+  }
+
+  static async open(): Promise<Workshop> {
+    // short, and not under $TMPDIR: sockets go into it, whose paths have 107 octets
+    return new Workshop(await mkdtemp('/tmp/outpost-lab-'), process.env['LAB_CACHE']);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** A folder of the check's own. */
+  async room(name: string): Promise<string> {
+    const path = join(this.folder, name);
+    await mkdir(path, { recursive: true });
+    return path;
+  }
+
+  /** Where reports for people go: `lab-out/`, which ignores itself. */
+  async reportFile(name: string): Promise<string> {
+    const folder = join(root, 'lab-out');
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, '.gitignore'), '*\n');
+    return join(folder, name);
+  }
+
+  /** A clone of the work tree as it is now, committed or not, with nothing in it that git ignores. */
+  clone(): Promise<string> {
+    return this.#once('clone', async (path) => {
+      const listed = await must(['git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+        cwd: root,
+      });
+      for (const file of listed.split('\0').filter((name) => name !== '')) {
+        const source = join(root, file);
+        if (!(await isFile(source))) continue; // deleted in the work tree
+        await mkdir(dirname(join(path, file)), { recursive: true });
+        await copyFile(source, join(path, file));
+      }
+    });
+  }
+
+  /** The clone after `npm ci`, by the machine's own Node and npm. */
+  async installed(): Promise<string> {
+    const clone = await this.clone();
+    await this.#once('installed', async (path) => {
+      await must(['npm', 'ci'], { cwd: clone, timeoutMs: 300_000 });
+      await mkdir(path, { recursive: true }); // says that it is done
+    });
+    return clone;
+  }
+
+  /** `dist/outpost-dns` of the clone after `npm run build`. */
+  bundle(): Promise<string> {
+    return this.#once('bundle', async (path) => {
+      const clone = await this.installed();
+      await must(['npm', 'run', 'build'], { cwd: clone });
+      await must(['cp', '-a', join(clone, 'dist', 'outpost-dns'), path]);
+    });
+  }
+
+  /** A minimal Debian with systemd, for copies; it has no Node and not much else. */
+  debian(): Promise<string> {
+    return this.#once('debian', async (path) => {
+      const packages = 'systemd,systemd-sysv,dbus,bind9-dnsutils,iproute2,procps';
+      await must(['debootstrap', '--variant=minbase', `--include=${packages}`, SUITE, path], {
+        env: { ...machineEnvironment(), DEBIAN_FRONTEND: 'noninteractive' },
+        timeoutMs: 300_000,
+      });
+      await rm(join(path, 'var/cache/apt/archives'), { recursive: true, force: true });
+      await rm(join(path, 'var/lib/apt/lists'), { recursive: true, force: true });
+    });
+  }
+
+  #once(name: string, make: (path: string) => Promise<void>): Promise<string> {
+    const known = this.#made.get(name);
+    if (known !== undefined) return known;
+    const making = this.#make(name, make);
+    this.#made.set(name, making);
+    return making;
+  }
+
+  async #make(name: string, make: (path: string) => Promise<void>): Promise<string> {
+    const path = join(this.#cache ?? this.folder, name);
+    const done = `${path}.made`;
+    if (await isFile(done)) return path;
+    await rm(path, { recursive: true, force: true });
+    await mkdir(dirname(path), { recursive: true });
+    await make(path);
+    await writeFile(done, '');
+    return path;
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
+}

@@ -1,0 +1,145 @@
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import t from 'tap';
+import { parse, stringify } from 'yaml';
+import { z } from 'zod';
+import { callSandbox } from '../../src/sandbox/control-client.ts';
+import { Process, ServerProcess, until } from './server-process.ts';
+import { DEMO, ENDPOINT, folder, HURRY } from './site.ts';
+
+const SLOT = 0;
+const ports = { dnsPort: 5310 + SLOT, httpPort: 9210 + SLOT };
+
+const regionLine = z.object({
+  configFile: z.string(),
+  regionUrl: z.string(),
+  dnsAddress: z.string(),
+  controlPath: z.string(),
+  environment: z.record(z.string(), z.string()),
+});
+
+t.test(
+  'a name survives a disconnect, a kill -9 and a start without AWS, and follows the change afterwards',
+  async (t) => {
+    const begunMs = performance.now();
+    const tell = (text: string): void =>
+      t.comment(`${((performance.now() - begunMs) / 1000).toFixed(2).padStart(6)} s  ${text}`);
+
+    const region = new Process(
+      t,
+      ['sandbox', '--region-only', '--port', `${ports.dnsPort}`, '--http-port', `${ports.httpPort}`],
+      {},
+    );
+    const line = await until(
+      'the Region tells where it is',
+      15_000,
+      () => region.stdout.includes('\n') && region.stdout,
+    );
+    const { configFile, environment, controlPath } = regionLine.parse(JSON.parse(line));
+    const command = (path: string, body: object) => callSandbox(controlPath, 'POST', path, body);
+    tell(`Region runs, pid ${region.pid}`);
+
+    const config = parse(await readFile(configFile, 'utf8'));
+    const ownConfig = `${folder(t)}/outpost-dns.yaml`;
+    // looks that give up sooner: the cut is to be noticed within the time of a test
+    await writeFile(ownConfig, stringify({ ...config, refresh: HURRY }));
+    const serve = () => new ServerProcess(t, ownConfig, ports, environment);
+    const first = serve();
+    await until(
+      'the endpoint is known',
+      15_000,
+      async () => (await first.get('/readyz').catch(() => undefined))?.status === 200,
+    );
+    t.same(await first.addresses(ENDPOINT), DEMO, 'resolved while connected');
+    const www = { name: 'www.example.com' };
+    t.match(
+      await first.ask(www),
+      { rcode: 0, aa: false, answers: { length: 2 } },
+      'and so is the rest of the world',
+    );
+    tell(`server, pid ${first.pid}, answers: ${DEMO.join(' ')}`);
+
+    await command('/link', { state: 'down' });
+    tell('link cut');
+    for (let count = 0; count < 5; count++) {
+      const reply = await first.ask({ name: ENDPOINT });
+      t.same(reply.answers.map(({ data }) => data).toSorted(), DEMO, 'resolved over a cut link');
+      t.ok(reply.afterMs < 200, `in ${reply.afterMs.toFixed(1)} ms`);
+    }
+    tell('resolved over the cut link');
+    await until(
+      'the cut is noticed',
+      20_000,
+      async () => (await first.status()).link.summary.condition === 'disconnected',
+    );
+    tell('the server says: disconnected');
+    t.match(await first.get('/readyz'), { status: 200 }, 'ready all the same');
+    t.ok(existsSync(`${config.state.directory}/endpoints.json`), 'the state is on disk');
+
+    const { signal } = await first.kill('SIGKILL');
+    t.equal(signal, 'SIGKILL');
+    tell('server killed with SIGKILL');
+    const second = serve();
+    const reply = await second.firstAnswer({ name: ENDPOINT });
+    tell(
+      `started again, link still cut: first answer ${reply.sinceStartMs.toFixed(0)} ms after the start of the process`,
+    );
+    t.same(
+      reply.answers.map(({ data }) => data).toSorted(),
+      DEMO,
+      'resolved after the restart, AWS unreachable',
+    );
+    t.match(reply, { rcode: 0, aa: true, ra: true });
+    t.ok(reply.sinceStartMs < 5000, `first answer after ${reply.sinceStartMs.toFixed(0)} ms`);
+    t.match(await second.get('/readyz'), { status: 200 });
+
+    const [from = '', ...kept] = DEMO;
+    const to = '10.0.1.77';
+    await command('/eni', { cluster: 'demo', from, to });
+    tell(`interface changed: ${from} to ${to}`);
+    t.same(await second.addresses(ENDPOINT), DEMO, 'nobody here can know yet');
+
+    const changed = [...kept, to].toSorted();
+    await command('/link', { state: 'up' });
+    const restoredMs = performance.now();
+    const sinceRestored = () => `${((performance.now() - restoredMs) / 1000).toFixed(2)} s`;
+    tell('link restored');
+    await until(
+      'DNS gives the new address',
+      10_000,
+      async () => `${await second.addresses(ENDPOINT)}` === `${changed}`,
+    );
+    tell(`DNS gives the new address ${sinceRestored()} after the link came back`);
+    await until(
+      'the metric shows it',
+      10_000,
+      async () => `${await second.addressesInMetric()}` === `${changed}`,
+    );
+    tell(`the metric shows it ${sinceRestored()} after the link came back`);
+    t.ok(performance.now() - restoredMs < 10_000, 'within 10 s');
+    t.match(await second.ask({ name: `77.1.0.10.in-addr.arpa`, type: 'PTR' }), {
+      answers: [{ data: ENDPOINT.toLowerCase() }],
+    });
+    t.match(
+      await second.ask({ name: '10.1.0.10.in-addr.arpa', type: 'PTR' }),
+      { rcode: 3 },
+      'the old address is nobody',
+    );
+    await until('it is on disk', 5000, async () =>
+      (await readFile(`${config.state.directory}/endpoints.json`, 'utf8')).includes(to),
+    );
+    await until(
+      'connected again',
+      15_000,
+      async () => (await second.status()).link.summary.condition === 'connected',
+    );
+    tell('the server says: connected');
+
+    const end = await second.kill('SIGTERM');
+    tell(`server stopped in ${end.afterMs.toFixed(0)} ms`);
+    t.match(end, { code: 0, signal: null });
+    t.ok(end.afterMs < 1000);
+    t.match(await region.kill('SIGTERM'), { code: 0 });
+    t.notOk(existsSync(controlPath), 'the control socket is gone');
+  },
+);

@@ -1,0 +1,38 @@
+/** State as an earlier run of the server would have left it. */
+import { systemClock } from '../../src/runtime/clock.ts';
+import { systemRandom } from '../../src/runtime/random.ts';
+import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
+import { EndpointsStore } from '../../src/store/endpoints-store.ts';
+import { prepareDirectory } from '../../src/store/state-directory.ts';
+import { DEMO, ENDPOINT } from './site.ts';
+
+const DAY_MS = 86_400_000;
+
+export function keptRecord(addresses: readonly string[] = DEMO, daysAgo = 3): EndpointRecord {
+  const atMs = Date.now() - daysAgo * DAY_MS;
+  const seen = { firstSeenMs: atMs - DAY_MS, lastSeenMs: atMs };
+  return {
+    cluster: 'demo',
+    region: 'us-west-2',
+    endpoint: ENDPOINT.toLowerCase(),
+    addresses: addresses.map((address) => ({ address, provenance: { dns: seen, interfaces: seen } })),
+    ttlSeconds: 60,
+    basis: 'name',
+    changedAtMs: atMs - DAY_MS,
+    confirmedAtMs: { dns: atMs, interfaces: atMs },
+    lastRefreshFailed: false,
+  };
+}
+
+/** Saves one generation after the other, the last one being the current. */
+export async function keepState(
+  directory: string,
+  ...generations: readonly (readonly EndpointRecord[])[]
+): Promise<void> {
+  await prepareDirectory(directory, systemRandom);
+  const store = new EndpointsStore({ directory }, { clock: systemClock, random: systemRandom });
+  for (const records of generations) {
+    const outcome = await store.save(records);
+    if (outcome.kind !== 'saved') throw new Error(`state not saved: ${outcome.kind}`);
+  }
+}

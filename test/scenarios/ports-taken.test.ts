@@ -1,0 +1,61 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import t, { type Test } from 'tap';
+import { Process } from './server-process.ts';
+import { folder, Site } from './site.ts';
+
+type Kind = 'udp' | 'tcp' | 'http';
+
+async function take(t: Test, kind: Kind, slot: number): Promise<void> {
+  if (kind === 'udp') {
+    const socket = createSocket('udp4').bind(5310 + slot, '127.0.0.1');
+    await once(socket, 'listening');
+    t.teardown(() => socket.close());
+    return;
+  }
+  // it speaks HTTP with a 200, as another server of ours would: that must not be taken for our own
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
+  });
+  server.listen(kind === 'tcp' ? 5310 + slot : 9210 + slot, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+}
+
+for (const [index, kind] of (['udp', 'tcp', 'http'] as const).entries()) {
+  const slot = 15 + index;
+  const sentence =
+    kind === 'http'
+      ? `cannot listen on "127.0.0.1:${9210 + slot}" for HTTP (EADDRINUSE): another program has the port: end it, or set admin.listen`
+      : `cannot listen on "127.0.0.1:${5310 + slot}" (${kind}): in use by another program: "ss -lntup sport = :${5310 + slot}" shows which`;
+
+  t.test(
+    `port taken (${kind}): serve and sandbox say so in one sentence, exit 1, and leave nothing`,
+    async (t) => {
+      await take(t, kind, slot);
+      const site = await Site.open(t, slot);
+      const server = site.start();
+      t.match(await server.ended, { code: 1, signal: null });
+      t.equal(server.stderr, `outpost-dns: ${sentence}\n`);
+
+      const temporary = folder(t);
+      const words = ['sandbox', '--port', `${5310 + slot}`, '--http-port', `${9210 + slot}`];
+      const sandbox = new Process(t, words, { TMPDIR: temporary });
+      t.match(await sandbox.ended, { code: 1, signal: null });
+      t.equal(sandbox.stderr, `outpost-dns: ${sentence}\n`);
+      t.notMatch(sandbox.stdout, /Ctrl-C/, 'no banner');
+      t.same((await import('node:fs')).readdirSync(temporary), []);
+    },
+  );
+}
+
+t.test('a configuration that cannot be used: every fault, exit 2, nothing is opened', async (t) => {
+  const site = await Site.open(t, 18);
+  site.breakConfiguration('clusters: []\nlisten: { dns: [nowhere] }\n');
+  const server = site.start();
+  t.match(await server.ended, { code: 2 });
+  for (const fault of ['clusters', 'upstreams', 'nowhere']) t.match(server.stderr, fault);
+  t.equal(server.stdout, '');
+});

@@ -1,0 +1,156 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { askUdp, Process, pause, until } from './server-process.ts';
+import { DEMO, ENDPOINT, folder } from './site.ts';
+
+/** `bin/outpost-dns sandbox` as npm start runs it: in a process group of its own, as a shell with job control makes it. */
+class SandboxCommand extends Process {
+  readonly port: number;
+  readonly temporary: string;
+
+  constructor(t: Test, slot: number, temporary = folder(t)) {
+    const port = 5310 + slot;
+    super(t, ['sandbox', '--port', `${port}`, '--http-port', `${9210 + slot}`], { TMPDIR: temporary }, true);
+    this.port = port;
+    this.temporary = temporary;
+  }
+
+  get controlPath(): string {
+    return join(this.temporary, `outpost-dns-sandbox-${this.port}.sock`);
+  }
+
+  /** What is left in the folder that it was given for temporary files. */
+  get left(): readonly string[] {
+    return readdirSync(this.temporary);
+  }
+
+  /** The server, by the kernel's own list of children. */
+  get serverPid(): number | undefined {
+    const children = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8').trim();
+    return children === '' ? undefined : Number(children.split(' ')[0]);
+  }
+
+  async hasBanner(): Promise<void> {
+    await until('the banner is printed', 20_000, () => {
+      if (!this.isRunning) throw new Error(`the sandbox ended: ${this.stderr}${this.stdout}`);
+      return this.stdout.includes('Ctrl-C ends it.');
+    });
+  }
+
+  /** What the terminal does at Ctrl-C: SIGINT to every process of the group. */
+  async pressCtrlC(): Promise<{ readonly code: number | null; readonly afterMs: number }> {
+    const pressedAtMs = performance.now();
+    process.kill(-this.pid, 'SIGINT');
+    const { code, atMs } = await this.ended;
+    return { code, afterMs: atMs - pressedAtMs };
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    // a zombie is dead: whoever started it has only not asked yet
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+const link = (t: Test, command: SandboxCommand, state: string) =>
+  new Process(t, ['sandbox', 'link', state, '--port', `${command.port}`], { TMPDIR: command.temporary });
+
+t.test(
+  'npm start: says what runs where and three commands to try; Ctrl-C ends it within a second and leaves nothing',
+  async (t) => {
+    const sandbox = new SandboxCommand(t, 10);
+    await sandbox.hasBanner();
+    t.match(sandbox.stdout, new RegExp(`DNS +127\\.0\\.0\\.1:${sandbox.port} `));
+    t.match(sandbox.stdout, new RegExp(`HTTP +http://127\\.0\\.0\\.1:${9220}/`));
+    const commands = sandbox.stdout.split('\n').filter((line) => /^ {2}(dig|npx) /.test(line));
+    const dig = `  dig @127.0.0.1 -p ${sandbox.port} ${ENDPOINT}`;
+    t.same(commands, [dig, `  npx outpost-dns sandbox link down --port ${sandbox.port}`, dig]);
+    const resolved = async () =>
+      (await askUdp(sandbox.port, { name: ENDPOINT }, 2000)).answers.map(({ data }) => data).toSorted();
+    t.same(await resolved(), DEMO);
+
+    const down = link(t, sandbox, 'down');
+    t.match(await down.ended, { code: 0 });
+    t.match(down.stdout, /the link is cut/);
+    t.same(await resolved(), DEMO, 'the name survives');
+    const wrong = link(t, sandbox, 'sideways');
+    t.match(await wrong.ended, { code: 2 });
+    t.match(wrong.stderr, /"sideways".*down, refused, up/);
+
+    const server = sandbox.serverPid ?? 0;
+    t.ok(isAlive(server), 'the server is a child');
+    t.ok(existsSync(sandbox.controlPath));
+    const { code, afterMs } = await sandbox.pressCtrlC();
+    t.comment(`Ctrl-C: ended in ${afterMs.toFixed(0)} ms`);
+    t.equal(code, 0);
+    t.ok(afterMs < 1000, `in ${afterMs.toFixed(0)} ms`);
+    t.notOk(isAlive(server), 'no server is left');
+    t.same(sandbox.left, [], 'no socket, no folder is left');
+    t.equal(sandbox.stderr, '');
+    const late = link(t, sandbox, 'up');
+    t.match(await late.ended, { code: 1 });
+    t.match(late.stderr, /no sandbox is running there: start it with npm start/);
+  },
+);
+
+t.test('SIGTERM to the sandbox alone, as a supervisor sends it, ends the server too', async (t) => {
+  const sandbox = new SandboxCommand(t, 11);
+  await sandbox.hasBanner();
+  const server = sandbox.serverPid ?? 0;
+  const { code, afterMs } = await sandbox.kill('SIGTERM');
+  t.comment(`SIGTERM: ended in ${afterMs.toFixed(0)} ms`);
+  t.equal(code, 0);
+  t.ok(afterMs < 1000, `in ${afterMs.toFixed(0)} ms`);
+  t.notOk(isAlive(server));
+  t.same(sandbox.left, []);
+});
+
+t.test('Ctrl-C at any moment of the start leaves nothing', async (t) => {
+  for (const [slot, afterMs] of [
+    [12, 100],
+    [12, 350],
+    [12, 600],
+    [12, 900],
+  ] as const) {
+    const sandbox = new SandboxCommand(t, slot);
+    await pause(afterMs);
+    const ended = await sandbox.pressCtrlC();
+    t.ok(ended.afterMs < 1500, `pressed after ${afterMs} ms, ended in ${ended.afterMs.toFixed(0)} ms`);
+    t.same(sandbox.left, [], `pressed after ${afterMs} ms`);
+  }
+});
+
+t.test(
+  'a sandbox that is killed takes its server with it, and the next one starts over what it left',
+  async (t) => {
+    const first = new SandboxCommand(t, 13);
+    await first.hasBanner();
+    const server = first.serverPid ?? 0;
+    await first.kill('SIGKILL');
+    await until('the server has followed', 3000, () => !isAlive(server));
+    t.ok(existsSync(first.controlPath), 'the socket is left lying');
+    const second = new SandboxCommand(t, 13, first.temporary);
+    await second.hasBanner();
+    t.same((await askUdp(second.port, { name: ENDPOINT }, 2000)).answers.length, 3);
+    t.match(await second.pressCtrlC(), { code: 0 });
+    t.notOk(existsSync(second.controlPath));
+  },
+);
+
+t.test('two at one time on one port: the second says so and leaves the first alone', async (t) => {
+  const first = new SandboxCommand(t, 14);
+  await first.hasBanner();
+  const second = new SandboxCommand(t, 14, first.temporary);
+  t.match(await second.ended, { code: 1 });
+  t.match(
+    second.stderr,
+    /^outpost-dns: cannot listen on control socket ".*": another sandbox is running there\n$/,
+  );
+  t.equal((await askUdp(first.port, { name: ENDPOINT }, 2000)).answers.length, 3);
+  t.match(await first.pressCtrlC(), { code: 0 });
+});

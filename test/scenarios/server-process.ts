@@ -1,0 +1,220 @@
+/** The real server as a process of its own, watched from outside: DNS, HTTP, its log, its end. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Test } from 'tap';
+import { type StatusReport, statusReport } from '../../src/admin/status-report.ts';
+import { type QueryText, queryOf, type ReadReply, readReply } from '../serving/resolver/messages.ts';
+
+export const PROGRAM = fileURLToPath(new URL('../../bin/outpost-dns', import.meta.url));
+
+export interface LogLine {
+  readonly level: string;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** Nothing of the test runner's own environment gets in, and nothing of AWS but what the scenario says. */
+function environmentOf(scenario: Readonly<Record<string, string>>): Record<string, string> {
+  const { PATH = '', HOME = '', TMPDIR } = process.env;
+  return { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }), ...scenario };
+}
+
+/** No credentials, and no way to AWS: whatever the SDK tries ends on a closed port of loopback. */
+export const NO_AWS: Readonly<Record<string, string>> = {
+  AWS_ENDPOINT_URL: 'http://127.0.0.1:9',
+  AWS_EC2_METADATA_DISABLED: 'true',
+  AWS_CONFIG_FILE: '/dev/null',
+  AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+  AWS_REGION: 'us-west-2',
+};
+
+/** A child with what it writes; killed by its pid, and waited for, when the test ends. */
+export class Process {
+  readonly child: ChildProcess;
+  readonly startedAtMs = performance.now();
+  stdout = '';
+  stderr = '';
+  readonly ended: Promise<Ended & { readonly atMs: number }>;
+
+  constructor(
+    t: Test,
+    words: readonly string[],
+    environment: Readonly<Record<string, string>>,
+    group = false,
+  ) {
+    this.child = spawn(PROGRAM, words, {
+      env: environmentOf(environment),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: group,
+    });
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text;
+    });
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+    });
+    this.ended = once(this.child, 'close').then(([code, signal]) => ({
+      code,
+      signal,
+      atMs: performance.now(),
+    }));
+    t.teardown(() => this.kill('SIGKILL'));
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  get isRunning(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** Sends the signal and resolves to how the process ended, and after how long. */
+  async kill(signal: NodeJS.Signals): Promise<Ended & { readonly afterMs: number }> {
+    const sentAtMs = performance.now();
+    this.child.kill(signal);
+    const { code, signal: by, atMs } = await this.ended;
+    return { code, signal: by, afterMs: Math.max(0, atMs - sentAtMs) };
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+}
+
+export interface Ports {
+  readonly dnsPort: number;
+  readonly httpPort: number;
+}
+
+export class ServerProcess extends Process {
+  readonly #ports: Ports;
+
+  constructor(t: Test, configFile: string, ports: Ports, environment: Readonly<Record<string, string>>) {
+    super(t, ['serve', '--config', configFile], environment);
+    this.#ports = ports;
+  }
+
+  get log(): readonly LogLine[] {
+    return this.stdout
+      .split('\n')
+      .flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as LogLine] : []));
+  }
+
+  logged(msg: string): readonly LogLine[] {
+    return this.log.filter((line) => line.msg === msg);
+  }
+
+  /** One query, one reply; rejects after `timeoutMs`. */
+  ask(query: QueryText, timeoutMs = 2000): Promise<ReadReply & { readonly afterMs: number }> {
+    return askUdp(this.#ports.dnsPort, query, timeoutMs);
+  }
+
+  /** The addresses in the answer, sorted. */
+  async addresses(name: string): Promise<readonly string[]> {
+    return (await this.ask({ name })).answers.map(({ data }) => data).toSorted();
+  }
+
+  /** Asks until there is a reply, and says how long after the start of the process it came. */
+  async firstAnswer(
+    query: QueryText,
+    timeoutMs = 10_000,
+  ): Promise<ReadReply & { readonly sinceStartMs: number }> {
+    for (;;) {
+      if (!this.isRunning) throw new Error(`the server ended: ${this.stderr}${this.stdout}`);
+      const reply = await this.ask(query, 100).catch(() => undefined);
+      const sinceStartMs = performance.now() - this.startedAtMs;
+      if (reply !== undefined) return { ...reply, sinceStartMs };
+      if (sinceStartMs > timeoutMs)
+        throw new Error(`no answer in ${timeoutMs} ms: ${this.stderr}${this.stdout}`);
+      await pause(5);
+    }
+  }
+
+  async get(path: string): Promise<{ readonly status: number; readonly body: string }> {
+    const url = `http://127.0.0.1:${this.#ports.httpPort}${path}`;
+    const response = await fetch(url, {
+      signal: AbortSignal.timeout(3000),
+      headers: { connection: 'close' },
+    });
+    return { status: response.status, body: await response.text() };
+  }
+
+  async status(): Promise<StatusReport> {
+    return statusReport.parse(JSON.parse((await this.get('/status')).body));
+  }
+
+  /** Values of a metric by its labels, as they stand on the page: `{cluster="demo",...}` to a number. */
+  async metric(name: string): Promise<ReadonlyMap<string, number>> {
+    const { body } = await this.get('/metrics');
+    const lines = body
+      .split('\n')
+      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+    return new Map(
+      lines.map((line) => {
+        const value = line.slice(line.lastIndexOf(' ') + 1);
+        return [line.slice(name.length, line.length - value.length - 1), Number(value)];
+      }),
+    );
+  }
+
+  /** Addresses in `outpost_dns_endpoint_address_info`, sorted. */
+  async addressesInMetric(): Promise<readonly string[]> {
+    const samples = [...(await this.metric('outpost_dns_endpoint_address_info')).keys()];
+    return samples.map((labels) => /address="([^"]*)"/.exec(labels)?.[1] ?? '').toSorted();
+  }
+}
+
+export function askUdp(
+  port: number,
+  query: QueryText,
+  timeoutMs: number,
+): Promise<ReadReply & { readonly afterMs: number }> {
+  const socket = createSocket('udp4');
+  const startMs = performance.now();
+  return new Promise<ReadReply & { readonly afterMs: number }>((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error(`no reply about "${query.name}" in ${timeoutMs} ms`)),
+      timeoutMs,
+    );
+    const done = (error?: Error) => {
+      clearTimeout(timer);
+      if (error !== undefined) reject(error);
+    };
+    socket.on('error', done);
+    socket.on('message', (message) => {
+      done();
+      resolve({ ...readReply(message), afterMs: performance.now() - startMs });
+    });
+    // connected, so that a closed port is told at once
+    socket.connect(port, '127.0.0.1', () => socket.send(queryOf(query), (error) => error && done(error)));
+  }).finally(() => socket.close());
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Looks every `everyMs` until `look` gives something that is neither false nor undefined; rejects after `withinMs`. */
+export async function until<T>(
+  what: string,
+  withinMs: number,
+  look: () => Promise<T | false | undefined> | T | false | undefined,
+  everyMs = 50,
+): Promise<T> {
+  const startMs = performance.now();
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+    if (performance.now() - startMs > withinMs)
+      throw new Error(`waited ${withinMs} ms in vain until ${what}`);
+    await pause(everyMs);
+  }
+}

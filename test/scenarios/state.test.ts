@@ -1,0 +1,127 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { keepState, keptRecord } from './kept-state.ts';
+import { NO_AWS, until } from './server-process.ts';
+import { DEMO, ENDPOINT, Site } from './site.ts';
+
+const OLD = ['10.0.1.1', '10.0.2.1', '10.0.3.1'];
+
+for (const [slot, fault, damage] of [
+  [20, 'cut in the middle', (path: string) => writeFileSync(path, readFileSync(path).subarray(0, 300))],
+  [
+    21,
+    'one octet changed',
+    (path: string) => writeFileSync(path, readFileSync(path, 'utf8').replace('10.0.2.10', '10.0.2.90')),
+  ],
+  [22, 'full of zeros', (path: string) => writeFileSync(path, Buffer.alloc(4096))],
+] as const) {
+  t.test(
+    `state file ${fault}: the previous generation is served, the file is set aside, and it is said`,
+    async (t) => {
+      const site = await Site.open(t, slot);
+      site.sandbox.link.set('refused');
+      await keepState(site.stateDirectory, [keptRecord(OLD)], [keptRecord(DEMO)]);
+      const path = join(site.stateDirectory, 'endpoints.json');
+      damage(path);
+      const damaged = readFileSync(path);
+      const server = site.start({ ...NO_AWS, AWS_ENDPOINT_URL: site.sandbox.regionUrl });
+      const reply = await server.firstAnswer({ name: ENDPOINT });
+      t.same(reply.answers.map(({ data }) => data).toSorted(), OLD);
+      t.match(server.logged('state file not usable'), [{ level: 'error', kind: 'corrupt', path }]);
+      const aside = readdirSync(site.stateDirectory).filter((name) =>
+        name.startsWith('endpoints.json.corrupt-'),
+      );
+      t.equal(aside.length, 1);
+      t.ok(readFileSync(join(site.stateDirectory, aside[0] ?? '')).equals(damaged), 'as it was, not deleted');
+      const { state } = await until('the status is there', 3000, () =>
+        server.status().catch(() => undefined),
+      );
+      t.match(state.faults, [/endpoints\.json/]);
+      await until('a whole file stands there again', 5000, () =>
+        readdirSync(site.stateDirectory).includes('endpoints.json'),
+      );
+      t.match(readFileSync(path, 'utf8'), OLD[0]);
+    },
+  );
+}
+
+t.test(
+  'both generations corrupt and no AWS: all else is served, readiness says what is missing',
+  async (t) => {
+    const site = await Site.open(t, 23, { overrides: {} });
+    site.configureCluster({ endpoint: ENDPOINT });
+    site.sandbox.faults.add({ service: 'dns', kind: 'servfail', name: ENDPOINT });
+    mkdirSync(site.stateDirectory, { recursive: true });
+    for (const name of ['endpoints.json', 'endpoints.previous.json'])
+      writeFileSync(join(site.stateDirectory, name), 'x');
+    const server = site.start({ ...NO_AWS, AWS_ENDPOINT_URL: site.sandbox.regionUrl });
+    t.match(await server.firstAnswer({ name: ENDPOINT, edns: {} }), { rcode: 2, ede: 14 });
+    t.match(await server.ask({ name: 'www.example.com' }), { rcode: 0, answers: { length: 2 } });
+    t.equal((await server.get('/readyz')).status, 503);
+    t.equal(server.logged('state file not usable').length, 2);
+    t.equal((await server.status()).state.faults.length, 2);
+  },
+);
+
+t.test(
+  'a state directory that cannot be written: serves all the same, and says so until it can',
+  async (t) => {
+    const site = await Site.open(t, 24);
+    writeFileSync(site.stateDirectory, 'a file in its place: not even root can write into that');
+    const server = site.start();
+    await server.firstAnswer({ name: 'localhost' });
+    await until(
+      'the endpoint is known',
+      15_000,
+      async () => (await server.get('/readyz').catch(() => undefined))?.status === 200,
+    );
+    t.same(await server.addresses(ENDPOINT), DEMO, 'served');
+    t.match(server.logged('state cannot be kept: serving all the same'), [
+      { level: 'error', detail: /state/ },
+    ]);
+    t.equal(server.logged('save endpoint records: failed, publishing all the same').length, 1, 'said once');
+    const { state } = await server.status();
+    t.match(state, { isPending: true, failure: /state/ });
+    t.ok(state.saveFailures > 0);
+    t.ok((await server.metric('outpost_dns_state_save_failures_total')).get('') ?? 0 > 0);
+    t.equal((await server.metric('outpost_dns_state_pending')).get(''), 1);
+
+    rmSync(site.stateDirectory);
+    mkdirSync(site.stateDirectory);
+    site.sandbox.state.moveInterface({ cluster: 'demo', from: '10.0.1.10', to: '10.0.1.11' });
+    await until(
+      'the next change is saved',
+      10_000,
+      async () => (await server.metric('outpost_dns_state_pending')).get('') === 0,
+    );
+    t.match(readFileSync(join(site.stateDirectory, 'endpoints.json'), 'utf8'), '10.0.1.11');
+    t.equal((await server.status()).state.failure, undefined);
+    t.match(await server.kill('SIGTERM'), { code: 0 });
+  },
+);
+
+t.test('two servers on one state directory: both serve, the second warns and shows it', async (t) => {
+  const site = await Site.open(t, 25);
+  const first = site.start();
+  await until(
+    'the first is ready',
+    15_000,
+    async () => (await first.get('/readyz').catch(() => undefined))?.status === 200,
+  );
+  t.same(first.logged('state directory is not locked'), []);
+  const second = site.startBeside(26);
+  await second.firstAnswer({ name: ENDPOINT });
+  t.same(await second.addresses(ENDPOINT), DEMO, 'from the state of the first');
+  t.match(second.logged('state directory is not locked'), [
+    { level: 'warn', detail: /held by another process/ },
+  ]);
+  const { state } = await until('the status is there', 3000, () => second.status().catch(() => undefined));
+  t.match(state.faults, [/held by another process/]);
+  t.same((await first.status()).state.faults, []);
+  t.match(await first.kill('SIGKILL'), { signal: 'SIGKILL' });
+  t.match(await second.kill('SIGTERM'), { code: 0 });
+  const third = site.start();
+  await third.firstAnswer({ name: ENDPOINT });
+  t.same(third.logged('state directory is not locked'), [], 'nobody holds it any more');
+});

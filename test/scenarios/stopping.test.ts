@@ -1,0 +1,57 @@
+import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import t from 'tap';
+import { queryOf } from '../serving/resolver/messages.ts';
+import { keepState, keptRecord } from './kept-state.ts';
+import { pause, until } from './server-process.ts';
+import { DEMO, ENDPOINT, Site } from './site.ts';
+
+t.test('SIGTERM ends it cleanly within a second, with queries in flight over UDP and TCP', async (t) => {
+  const site = await Site.open(t, 7);
+  await keepState(site.stateDirectory, [keptRecord()]);
+  const server = site.start();
+  await server.firstAnswer({ name: ENDPOINT });
+  await until('confirmed', 10_000, async () => (await server.status()).endpoints[0]?.basis === 'name');
+  site.sandbox.faults.add({ service: 'dns', kind: 'drop' });
+  site.sandbox.faults.add({ service: '*', kind: 'hang' });
+  for (let count = 0; count < 20; count++)
+    server.ask({ name: `slow-${count}.example.com` }, 3000).catch(() => undefined);
+  const connection = connect(site.ports.dnsPort, '127.0.0.1').on('error', () => undefined);
+  const query = queryOf({ name: 'slow-tcp.example.com' });
+  connection.write(Buffer.concat([Buffer.of(0, query.length), query]));
+  t.teardown(() => connection.destroy());
+  await until('they wait', 3000, async () => (await server.status()).queries.pending >= 15);
+
+  const ended = await server.kill('SIGTERM');
+  t.comment(`ended in ${ended.afterMs.toFixed(0)} ms`);
+  t.match(ended, { code: 0, signal: null });
+  t.ok(ended.afterMs < 1000, `in ${ended.afterMs.toFixed(0)} ms`);
+  t.match(server.log.at(-1), { msg: 'stopped' });
+  t.same(server.stderr, '');
+  t.same(
+    server.log.filter(({ level }) => level === 'error'),
+    [],
+  );
+  const state = JSON.parse(await readFile(join(site.stateDirectory, 'endpoints.json'), 'utf8'));
+  t.match(JSON.stringify(state), DEMO[2], 'the state is whole');
+
+  const again = site.start();
+  const reply = await again.firstAnswer({ name: ENDPOINT });
+  t.same(reply.answers.map(({ data }) => data).toSorted(), DEMO);
+});
+
+t.test(
+  'a second signal does not cut the stop short, and one that comes at the start is heeded',
+  async (t) => {
+    const site = await Site.open(t, 8);
+    const server = site.start();
+    await until('it listens', 10_000, () => server.logged('listening').length > 0, 1);
+    server.signal('SIGINT');
+    server.signal('SIGTERM');
+    await pause(10);
+    const ended = await server.kill('SIGTERM');
+    t.match(ended, { code: 0, signal: null });
+    t.match(server.log.at(-1), { msg: 'stopped' });
+  },
+);

@@ -1,0 +1,402 @@
+import t from 'tap';
+import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import { indexResponse } from '../../../src/protocol/wire/response.ts';
+import { extendedErrorName } from '../../../src/protocol/words/extended-errors.ts';
+import { nameToWire } from '../../../src/protocol/words/name.ts';
+import { rcodeName } from '../../../src/protocol/words/rcodes.ts';
+import { typeFromText } from '../../../src/protocol/words/types.ts';
+import { awsNames } from '../../../src/serving/local-zones/aws-names.ts';
+import {
+  type DisconnectedFinding,
+  writeDisconnectedReply,
+} from '../../../src/serving/local-zones/disconnected-finding.ts';
+import {
+  DisconnectedRules,
+  type DisconnectedRulesOptions,
+  type ForwardedZone,
+} from '../../../src/serving/local-zones/disconnected-rules.ts';
+import { LocalZonesError } from '../../../src/serving/local-zones/zone-rules.ts';
+import { rr } from '../../helpers/zone-text.ts';
+import { asked, replyText } from './asked.ts';
+
+function build(zones: readonly ForwardedZone[] = [], more: Partial<DisconnectedRulesOptions> = {}) {
+  return new DisconnectedRules({ zones, regions: [], vpcs: [], ...more });
+}
+
+/** A reply in as little space as any client has (RFC 1035 section 4.2.1). */
+function written(query: Query, found: DisconnectedFinding, turn = 0): Buffer {
+  if (found.kind === 'stale') throw new Error('nothing to write');
+  const reply = Buffer.alloc(600, 0xff);
+  const length = writeDisconnectedReply(query, found, turn, 512, reply, 40);
+  return reply.subarray(40, 40 + length);
+}
+
+/** What a client sees and where it stands beside the cache: `behind-stale NOERROR | answer | authority`. */
+function said(rules: DisconnectedRules, name: string, type = 'A', turn = 0): string {
+  const query = asked(name, type);
+  const found = rules.find(query);
+  if (found.kind === 'stale') return 'stale';
+  const octets = written(query, found, turn);
+  if (found.kind !== 'rcode') return `${found.standing} ${replyText(octets, 0)}`;
+  if ((octets[3]! & 0x0f) !== found.rcode) throw new Error('another response code was written');
+  return `${found.standing} ${rcodeName(found.rcode)} (${extendedErrorName(found.extendedError)})`;
+}
+
+type Row = readonly [name: string, type: string, want: string];
+
+function follows(name: string, rules: DisconnectedRules, rows: readonly Row[]): void {
+  t.test(name, (t) => {
+    for (const [name, type, want] of rows) t.equal(said(rules, name, type), want, `${name} ${type}`);
+    t.end();
+  });
+}
+
+const negative = (standing: string, rcode: string, apex: string) =>
+  `${standing} ${rcode} |  | ${apex} 30 SOA ${apex} nobody.invalid 30`;
+
+const ec2 = 'us-west-2.compute.internal';
+const ec2NoName = negative('behind-stale', 'NXDOMAIN', ec2);
+const ec2NoData = negative('behind-stale', 'NOERROR', ec2);
+const address = (name: string, text: string) => `behind-stale NOERROR | ${name} 30 A ${text}`;
+
+follows(
+  "EC2's own names: computed from the label, denied where there is nothing to compute",
+  build([], {
+    regions: ['us-west-2', 'us-east-1', 'us-west-2', 'cn-north-1'],
+    vpcs: [{ region: 'us-west-2', cidr: '203.0.113.0/24' }],
+  }),
+  [
+    [`ip-10-0-3-10.${ec2}`, 'A', address(`ip-10-0-3-10.${ec2}`, '10.0.3.10')],
+    [`IP-10-0-3-10.US-West-2.compute.internal`, 'A', address(`ip-10-0-3-10.${ec2}`, '10.0.3.10')],
+    [`ip-10-0-3-10.${ec2}`, 'ANY', address(`ip-10-0-3-10.${ec2}`, '10.0.3.10')],
+    [`ip-10-0-3-10.${ec2}`, 'AAAA', ec2NoData],
+    [`ip-10-0-3-10.${ec2}`, 'HTTPS', ec2NoData],
+    [`ip-10-0-0-0.${ec2}`, 'A', address(`ip-10-0-0-0.${ec2}`, '10.0.0.0')],
+    [`ip-10-255-255-255.${ec2}`, 'A', address(`ip-10-255-255-255.${ec2}`, '10.255.255.255')],
+    [`ip-172-31-255-1.${ec2}`, 'A', address(`ip-172-31-255-1.${ec2}`, '172.31.255.1')],
+    [`ip-192-168-0-1.${ec2}`, 'A', address(`ip-192-168-0-1.${ec2}`, '192.168.0.1')],
+    [`ip-100-64-0-1.${ec2}`, 'A', address(`ip-100-64-0-1.${ec2}`, '100.64.0.1')],
+    ['ip-10-0-3-10.ec2.internal', 'A', address('ip-10-0-3-10.ec2.internal', '10.0.3.10')],
+    [
+      'ip-10-0-3-10.cn-north-1.compute.internal',
+      'A',
+      address('ip-10-0-3-10.cn-north-1.compute.internal', '10.0.3.10'),
+    ],
+    // a VPC may have public addresses; those of one Region say nothing of another's
+    [`ip-203-0-113-9.${ec2}`, 'A', address(`ip-203-0-113-9.${ec2}`, '203.0.113.9')],
+    ['ip-203-0-113-9.ec2.internal', 'A', negative('behind-stale', 'NXDOMAIN', 'ec2.internal')],
+    // never an address that no VPC has: rebinding to loopback, or to anybody
+    [`ip-127-0-0-1.${ec2}`, 'A', ec2NoName],
+    [`ip-169-254-169-254.${ec2}`, 'A', ec2NoName],
+    [`ip-8-8-8-8.${ec2}`, 'A', ec2NoName],
+    [`ip-172-32-0-1.${ec2}`, 'A', ec2NoName],
+    [`ip-0-0-0-0.${ec2}`, 'A', ec2NoName],
+    [`ip-8-8-8-8.${ec2}`, 'AAAA', ec2NoName],
+    // what pods with ndots:5 ask for
+    [`example.com.${ec2}`, 'A', ec2NoName],
+    [`example.com.${ec2}`, 'AAAA', ec2NoName],
+    [`kubernetes.default.svc.cluster.local.${ec2}`, 'A', ec2NoName],
+    [`x.ip-10-0-3-10.${ec2}`, 'A', ec2NoName],
+    [`i-0123456789abcdef0.${ec2}`, 'A', ec2NoName],
+    [`ip-10-0-3.${ec2}`, 'A', ec2NoName],
+    [`ip-10-0-3-010.${ec2}`, 'A', ec2NoName],
+    [`ip-10-0-3-256.${ec2}`, 'A', ec2NoName],
+    // RFC 8020: the suffix exists, as there are names under it
+    [ec2, 'A', ec2NoData],
+    [ec2, 'SOA', ec2NoData],
+    // not ours to deny: other Regions, and what is above
+    ['ip-10-0-3-10.eu-west-1.compute.internal', 'A', 'stale'],
+    ['ip-10-0-3-10.us-east-1.compute.internal', 'A', 'stale'],
+    ['compute.internal', 'A', 'stale'],
+    ['internal', 'A', 'stale'],
+    ['.', 'NS', 'stale'],
+  ],
+);
+
+const ptr = (name: string, target: string) => `behind-stale NOERROR | ${name} 30 PTR ${target}`;
+const reverse = (rcode: string, apex: string) => negative('behind-stale', rcode, `${apex}.in-addr.arpa`);
+
+follows(
+  'reverse names: computed inside the networks of VPCs, and nothing made up elsewhere',
+  build([], {
+    regions: ['us-west-2'],
+    vpcs: [
+      { region: 'us-west-2', cidr: '10.0.0.0/16' },
+      { region: 'us-east-1', cidr: '10.1.16.0/20' },
+      { region: 'eu-west-1', cidr: '10.1.32.0/20' },
+      { region: 'eu-west-1', cidr: '10.0.5.0/24' },
+      { region: 'us-west-2', cidr: '192.168.255.255/32' },
+    ],
+  }),
+  [
+    ['10.3.0.10.in-addr.arpa', 'PTR', ptr('10.3.0.10.in-addr.arpa', `ip-10-0-3-10.${ec2}`)],
+    ['10.3.0.10.IN-ADDR.ARPA', 'PTR', ptr('10.3.0.10.in-addr.arpa', `ip-10-0-3-10.${ec2}`)],
+    ['255.255.0.10.in-addr.arpa', 'ANY', ptr('255.255.0.10.in-addr.arpa', `ip-10-0-255-255.${ec2}`)],
+    ['0.0.0.10.in-addr.arpa', 'PTR', ptr('0.0.0.10.in-addr.arpa', `ip-10-0-0-0.${ec2}`)],
+    ['10.3.0.10.in-addr.arpa', 'A', reverse('NOERROR', '0.10')],
+    ['10.3.0.10.in-addr.arpa', 'TXT', reverse('NOERROR', '0.10')],
+    ['3.0.10.in-addr.arpa', 'PTR', reverse('NOERROR', '0.10')],
+    ['0.10.in-addr.arpa', 'SOA', reverse('NOERROR', '0.10')],
+    ['x.3.0.10.in-addr.arpa', 'PTR', reverse('NXDOMAIN', '0.10')],
+    ['256.3.0.10.in-addr.arpa', 'PTR', reverse('NXDOMAIN', '0.10')],
+    ['010.3.0.10.in-addr.arpa', 'PTR', reverse('NXDOMAIN', '0.10')],
+    ['x.10.3.0.10.in-addr.arpa', 'PTR', reverse('NXDOMAIN', '0.10')],
+    ['1.10.3.0.10.in-addr.arpa', 'PTR', reverse('NXDOMAIN', '0.10')],
+    // the narrower network speaks for its own part of a wider one
+    ['9.5.0.10.in-addr.arpa', 'PTR', ptr('9.5.0.10.in-addr.arpa', 'ip-10-0-5-9.eu-west-1.compute.internal')],
+    // networks that end between two dots share the name above them
+    ['1.16.1.10.in-addr.arpa', 'PTR', ptr('1.16.1.10.in-addr.arpa', 'ip-10-1-16-1.ec2.internal')],
+    ['1.31.1.10.in-addr.arpa', 'PTR', ptr('1.31.1.10.in-addr.arpa', 'ip-10-1-31-1.ec2.internal')],
+    [
+      '1.32.1.10.in-addr.arpa',
+      'PTR',
+      ptr('1.32.1.10.in-addr.arpa', 'ip-10-1-32-1.eu-west-1.compute.internal'),
+    ],
+    ['1.48.1.10.in-addr.arpa', 'PTR', 'stale'],
+    ['1.15.1.10.in-addr.arpa', 'PTR', 'stale'],
+    ['x.1.10.in-addr.arpa', 'PTR', 'stale'],
+    ['16.1.10.in-addr.arpa', 'PTR', reverse('NOERROR', '1.10')],
+    ['1.10.in-addr.arpa', 'PTR', 'stale'],
+    ['10.in-addr.arpa', 'PTR', 'stale'],
+    ['255.255.168.192.in-addr.arpa', 'PTR', ptr('255.255.168.192.in-addr.arpa', `ip-192-168-255-255.${ec2}`)],
+    ['254.255.168.192.in-addr.arpa', 'PTR', 'stale'],
+    ['in-addr.arpa', 'NS', 'stale'],
+  ],
+);
+
+const FAST = 'before-stale SERVFAIL (no reachable authority)';
+
+follows(
+  'names of AWS: services fail at once, what may stand on the Outpost is given as long as it is known',
+  build([], {
+    regions: ['us-west-2', 'cn-north-1'],
+  }),
+  [
+    ['sts.us-west-2.amazonaws.com', 'A', FAST],
+    ['STS.US-WEST-2.AMAZONAWS.COM', 'AAAA', FAST],
+    ['123456789012.dkr.ecr.us-west-2.amazonaws.com', 'A', FAST],
+    ['bucket.s3.us-west-2.amazonaws.com', 'A', FAST],
+    ['eks.us-west-2.amazonaws.com', 'A', FAST],
+    ['rds.us-west-2.amazonaws.com', 'A', FAST],
+    ['oidc.eks.us-west-2.amazonaws.com', 'A', FAST],
+    ['amazonaws.com', 'A', FAST],
+    ['ec2.us-west-2.api.aws', 'A', FAST],
+    ['sts.cn-north-1.amazonaws.com.cn', 'A', FAST],
+    ['ABC.gr7.us-west-2.eks.amazonaws.com', 'A', 'stale'],
+    ['shop-1234567890.us-west-2.elb.amazonaws.com', 'A', 'stale'],
+    ['shop-0123456789abcdef.elb.us-west-2.amazonaws.com', 'A', 'stale'],
+    ['shop-0123456789abcdef.elb.cn-north-1.amazonaws.com.cn', 'A', 'stale'],
+    ['db.abcdefghijkl.us-west-2.rds.amazonaws.com', 'A', 'stale'],
+    ['x.s3-outposts.us-west-2.amazonaws.com', 'A', 'stale'],
+    ['x.s3-outposts.eu-west-1.amazonaws.com', 'A', FAST],
+    ['aws.amazon.com', 'A', 'stale'],
+    ['notamazonaws.com', 'A', 'stale'],
+    ['com', 'NS', 'stale'],
+  ],
+);
+
+t.test('every name of the table of AWS has its reason', (t) => {
+  const names = awsNames(['us-west-2', 'us-west-2', 'eusc-de-east-1']);
+  for (const { name, because } of names) t.match(because, /^\S.{15,}/, name);
+  t.equal(new Set(names.map(({ name }) => name)).size, names.length, 'and stands there once');
+  t.ok(names.some(({ name }) => name === 'elb.eusc-de-east-1.amazonaws.eu'));
+  t.end();
+});
+
+const STOPPED = 'before-cache SERVFAIL (no reachable authority)';
+
+follows(
+  "the operator's rules: the longest name decides, and none that says nothing hides a built-in one",
+  build(
+    [
+      { name: 'Corp.Example.', whileDisconnected: 'nxdomain' },
+      { name: 'dc.corp.example' },
+      { name: 'mail.corp.example', whileDisconnected: 'stale' },
+      { name: 'cloud.example', whileDisconnected: 'servfail' },
+      { name: 'amazonaws.com', whileDisconnected: 'stale' },
+      { name: 's3.us-west-2.amazonaws.com', whileDisconnected: 'nxdomain' },
+      { name: 'dkr.ecr.us-west-2.amazonaws.com' },
+      { name: 'api.aws', whileDisconnected: 'servfail' },
+      { name: ec2 },
+      { name: 'internal', whileDisconnected: 'servfail' },
+      { name: 'x.compute.internal', whileDisconnected: 'nxdomain' },
+    ],
+    { regions: ['us-west-2'] },
+  ),
+  [
+    ['corp.example', 'A', negative('before-cache', 'NXDOMAIN', 'corp.example')],
+    ['a.b.corp.example', 'AAAA', negative('before-cache', 'NXDOMAIN', 'corp.example')],
+    ['host.dc.corp.example', 'A', 'stale'],
+    ['mail.corp.example', 'MX', 'stale'],
+    ['www.cloud.example', 'A', STOPPED],
+    ['cloud.example', 'TXT', STOPPED],
+    ['example', 'A', 'stale'],
+    ['sts.us-west-2.amazonaws.com', 'A', 'stale'],
+    ['b.s3.us-west-2.amazonaws.com', 'A', negative('before-cache', 'NXDOMAIN', 's3.us-west-2.amazonaws.com')],
+    // the operator's own word for all of AWS does not reach a zone that says nothing: what is built in holds there
+    ['x.dkr.ecr.us-west-2.amazonaws.com', 'A', FAST],
+    ['x.api.aws', 'A', STOPPED],
+    [`ip-10-0-3-10.${ec2}`, 'A', address(`ip-10-0-3-10.${ec2}`, '10.0.3.10')],
+    [`y.${ec2}`, 'A', ec2NoName],
+    ['y.internal', 'A', STOPPED],
+    ['y.x.compute.internal', 'A', negative('before-cache', 'NXDOMAIN', 'x.compute.internal')],
+  ],
+);
+
+const site = 'registry.example';
+const standIns = build([
+  {
+    name: site,
+    whileDisconnected: [
+      rr('registry.example 60 A 10.0.0.1'),
+      rr('registry.example 60 A 10.0.0.2'),
+      rr('registry.example 60 A 10.0.0.2'),
+      rr('auth.registry.example 300 CNAME registry.example'),
+      rr('gone.registry.example 60 CNAME nothing.registry.example'),
+      rr('deep.er.registry.example 60 TXT hello'),
+      rr('routed.registry.example 60 CNAME x.eu.registry.example'),
+    ],
+  },
+  { name: 'eu.registry.example', whileDisconnected: 'stale' },
+]);
+const both = 'registry.example 60 A 10.0.0.1; registry.example 60 A 10.0.0.2';
+
+follows("the operator's records stand in for a zone, whole, and before whatever was kept", standIns, [
+  [site, 'A', `before-cache NOERROR | ${both}`],
+  ['Registry.Example', 'A', `before-cache NOERROR | ${both}`],
+  [site, 'AAAA', negative('before-cache', 'NOERROR', site)],
+  [
+    'auth.registry.example',
+    'A',
+    `before-cache NOERROR | auth.registry.example 300 CNAME registry.example; ${both}`,
+  ],
+  [
+    'auth.registry.example',
+    'AAAA',
+    `before-cache NOERROR | auth.registry.example 300 CNAME registry.example | registry.example 30 SOA registry.example nobody.invalid 30`,
+  ],
+  [
+    'gone.registry.example',
+    'A',
+    `before-cache NXDOMAIN | gone.registry.example 60 CNAME nothing.registry.example | registry.example 30 SOA registry.example nobody.invalid 30`,
+  ],
+  ['er.registry.example', 'A', negative('before-cache', 'NOERROR', site)],
+  ['deep.er.registry.example', 'TXT', 'before-cache NOERROR | deep.er.registry.example 60 TXT ["hello"]'],
+  ['x.deep.er.registry.example', 'TXT', negative('before-cache', 'NXDOMAIN', site)],
+  ['other.registry.example', 'A', negative('before-cache', 'NXDOMAIN', site)],
+  [site, 'AXFR', 'before-cache REFUSED (prohibited)'],
+  ['x.eu.registry.example', 'A', 'stale'],
+  [
+    'routed.registry.example',
+    'A',
+    'before-cache NOERROR | routed.registry.example 60 CNAME x.eu.registry.example',
+  ],
+  ['example', 'A', 'stale'],
+]);
+
+t.test('addresses of a stand-in are rotated by the turn', (t) => {
+  t.equal(
+    said(standIns, site, 'A', 1),
+    'before-cache NOERROR | registry.example 60 A 10.0.0.2; registry.example 60 A 10.0.0.1',
+  );
+  t.end();
+});
+
+t.test('a look-up makes nothing: the same finding every time', (t) => {
+  const rules = build([{ name: 'corp.example', whileDisconnected: 'nxdomain' }], { regions: ['us-west-2'] });
+  for (const name of [
+    'example.com',
+    'corp.example',
+    `ip-10-0-3-10.${ec2}`,
+    `x.${ec2}`,
+    'sts.amazonaws.com',
+  ]) {
+    t.equal(rules.find(asked(name)), rules.find(asked(name)), name);
+  }
+  t.end();
+});
+
+t.test('a zone that cannot be served is refused with every fault', (t) => {
+  try {
+    build([
+      { name: 'a.example', whileDisconnected: [rr('b.example 60 A 10.0.0.1')] },
+      { name: 'A.example', whileDisconnected: 'stale' },
+      { name: 'c..example' },
+    ]);
+    t.fail('it was built');
+  } catch (error) {
+    if (!(error instanceof LocalZonesError)) throw error;
+    t.strictSame(
+      error.faults.map(({ zone, reason }) => [zone, reason]),
+      [
+        ['c..example', 'not a domain name: "c..example": empty label'],
+        ['a.example', 'there is more than one rule for it'],
+        ['a.example', 'it is not in the zone'],
+      ],
+    );
+  }
+  t.end();
+});
+
+/** With EDNS and DO, over a name as long as names get. */
+function askedWithEdns(name: string, type: string): Query {
+  const octets = composeQuery({
+    id: 7,
+    name: nameToWire(name),
+    qtype: typeFromText(type)!,
+    qclass: 1,
+    recursionDesired: true,
+    checkingDisabled: false,
+    edns: { dnssecOk: true },
+  });
+  const query = new Query();
+  parseQuery(query, octets, 0, octets.length);
+  return query;
+}
+
+t.test(
+  'every reply echoes the question, sets RA and RD and no AA, and has OPT exactly when the query had it',
+  (t) => {
+    const rules = build([{ name: 'corp.example', whileDisconnected: [rr('corp.example 60 A 10.0.0.1')] }], {
+      regions: ['us-west-2'],
+      vpcs: [{ region: 'us-west-2', cidr: '10.0.0.0/8' }],
+    });
+    const rows: readonly [string, string, answers: number, authorities: number][] = [
+      [`ip-10-0-3-10.${ec2}`, 'A', 1, 0],
+      [`ip-10-0-3-10.${ec2}`, 'AAAA', 0, 1],
+      [`x.${ec2}`, 'A', 0, 1],
+      ['1.2.3.10.in-addr.arpa', 'PTR', 1, 0],
+      ['sts.us-west-2.amazonaws.com', 'A', 0, 0],
+      ['corp.example', 'A', 1, 0],
+      [`${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(30)}.${ec2}`, 'A', 0, 1],
+    ];
+    for (const [name, type, ancount, nscount] of rows) {
+      for (const query of [asked(name, type), askedWithEdns(name, type)]) {
+        const label = `${name} ${type}${query.hasEdns ? ' with EDNS' : ''}`;
+        const octets = written(query, rules.find(query));
+        const flags = octets.readUInt16BE(2);
+        t.equal(flags & 0xfff0, 0x8180, `${label}: QR, RD and RA alone`);
+        const question = query.octets.subarray(12, query.questionEnd);
+        t.strictSame(octets.subarray(12, query.questionEnd), Buffer.from(question), `${label}: question`);
+        t.not(indexResponse(octets).kind, 'fault', `${label}: whole`);
+        t.equal(octets.readUInt16BE(6), ancount, `${label}: answers`);
+        t.equal(octets.readUInt16BE(8), nscount, `${label}: authorities`);
+        t.equal(octets.readUInt16BE(10), query.hasEdns ? 1 : 0, `${label}: additional records`);
+        if (query.hasEdns)
+          t.match(optOf(octets, query.questionEnd), { type: 41, size: 1232, flags: 0x8000 }, label);
+      }
+    }
+    t.end();
+  },
+);
+
+/** The OPT record, found from the end: it is the last record of every reply of ours. */
+function optOf(octets: Buffer, from: number) {
+  for (const length of [11, 17]) {
+    const at = octets.length - length;
+    if (at >= from && octets[at] === 0 && octets.readUInt16BE(at + 1) === 41) {
+      return { type: 41, size: octets.readUInt16BE(at + 3), flags: octets.readUInt16BE(at + 7) };
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,146 @@
+import t from 'tap';
+import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
+import { ServingTable } from '../../../src/serving/endpoints/serving-table.ts';
+import type { UpstreamGroup } from '../../../src/serving/forwarder/upstream.ts';
+import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
+import { Identity } from '../../../src/serving/resolver/identity.ts';
+import { Resolver } from '../../../src/serving/resolver/resolver.ts';
+import { type Doing, group, VirtualUpstreams } from '../forwarder/virtual-upstreams.ts';
+import { type QueryText, queryOf, type ReadReply, readReply } from './messages.ts';
+
+/** The resolver over the real forwarder: only the sockets are made up. */
+class Chain {
+  readonly upstreams: VirtualUpstreams;
+  readonly resolver: Resolver<UpstreamGroup>;
+
+  constructor(behave: () => Doing) {
+    const route = group('.', '192.0.2.53');
+    this.upstreams = new VirtualUpstreams([route], behave);
+    const { forwarder, time } = this.upstreams;
+    this.resolver = new Resolver<UpstreamGroup>(
+      {
+        endpoints: new ServingTable(),
+        cache: new AnswerCache({
+          sizeOctets: 1 << 20,
+          maxTtlSeconds: 86_400,
+          negativeTtlSeconds: 60,
+          staleForMs: 86_400_000,
+          staleTtlSeconds: 30,
+          prefetch: true,
+        }),
+        clock: time,
+        later: {
+          forward: (query, to) => forwarder.forward(query, to),
+          isDown: (to) => forwarder.isDown(to),
+          isOwnExchange: (query) => forwarder.isOwnExchange(query),
+          noteLoop: (query) => forwarder.noteLoop(query),
+          timers: time,
+        },
+        statusText: () => [],
+      },
+      {
+        localZones: new LocalZones({ rules: [] }),
+        identity: new Identity({}),
+        defaultRoute: route,
+        trustAuthenticatedData: false,
+      },
+    );
+  }
+
+  async ask(query: QueryText | Uint8Array): Promise<ReadReply & { readonly afterMs: number }> {
+    const { time } = this.upstreams;
+    const startMs = time.monotonicMs();
+    const octets = query instanceof Uint8Array ? query : queryOf(query);
+    const room = new Uint8Array(1232);
+    const length = this.resolver.answerNow(octets, 0, octets.length, 'udp', room, 0);
+    const reply =
+      length > 0
+        ? room.subarray(0, length)
+        : await this.resolver.answerLater(octets, 0, octets.length, 'udp');
+    if (reply === undefined) throw new Error('no reply');
+    return { ...readReply(reply), afterMs: time.monotonicMs() - startMs };
+  }
+}
+
+const WWW = { name: 'www.example.com', edns: {} };
+
+t.test(
+  'coalescing: one exchange for identical questions in flight, a reply of its own for each',
+  async (t) => {
+    const chain = new Chain(() => ({ afterMs: 100, says: 'answer' }));
+    const same = ['www.example.com', 'WWW.example.com', 'www.EXAMPLE.com'];
+    const asking = Promise.all([
+      ...same.map((name, id) => chain.ask({ name, id })),
+      chain.ask({ name: 'www.example.com', type: 'AAAA', id: 3 }),
+      chain.ask({ name: 'www.example.com', cd: true, id: 4 }),
+      chain.ask({ name: 'www.example.com', edns: { dnssecOk: true }, id: 5 }),
+    ]);
+    await chain.upstreams.time.advance(50);
+    t.equal(chain.upstreams.asked.length, 4, 'one each for A, AAAA, CD and DO');
+    await chain.upstreams.time.advance(60);
+    for (const [id, reply] of (await asking).entries()) t.match(reply, { id, rcode: RCODE.NOERROR });
+    t.equal((await chain.ask(WWW)).afterMs, 0, 'and the next one has it at hand');
+  },
+);
+
+t.test('a silent upstream: SERVFAIL with 22 by the deadline; then known dead, and at once', async (t) => {
+  const chain = new Chain(() => 'silence');
+  const first = chain.ask(WWW);
+  await chain.upstreams.time.advance(8000);
+  t.match(await first, { rcode: RCODE.SERVFAIL, ede: 22 });
+  t.ok((await first).afterMs <= 5000, `${(await first).afterMs} ms`);
+  const next = await chain.ask({ ...WWW, name: 'other.example.com' });
+  t.match(next, { rcode: RCODE.SERVFAIL, ede: 22, afterMs: 0 });
+});
+
+t.test('an outage: stale at once while it lasts, fresh within seconds of its end', async (t) => {
+  const chain = new Chain(() => ({ afterMs: 30, says: 'answer' }));
+  const { time } = chain.upstreams;
+  const seconds = async (count: number) => time.advance(count * 1000);
+  const first = chain.ask(WWW);
+  await seconds(1);
+  t.match(await first, { rcode: RCODE.NOERROR, ede: undefined });
+  chain.upstreams.behave = () => 'silence';
+  await seconds(120);
+  const waiting = chain.ask(WWW);
+  await seconds(8);
+  t.match(await waiting, { ede: 3, answers: [{ ttl: 30 }] });
+  t.ok((await waiting).afterMs <= 1800);
+  for (let minute = 0; minute < 60; minute++) {
+    t.match(await chain.ask(WWW), { ede: 3, afterMs: 0 });
+    await seconds(60);
+  }
+  chain.upstreams.behave = () => ({ afterMs: 30, says: 'answer' });
+  await seconds(40);
+  const back = chain.ask(WWW);
+  await seconds(1);
+  t.match(await back, { ede: undefined, answers: [{ ttl: 60 }] });
+});
+
+t.test(
+  'a loop: our own query that comes back ends the exchange with SERVFAIL, long before the deadline',
+  async (t) => {
+    const chain = new Chain(() => 'silence');
+    const asking = chain.ask(WWW);
+    await chain.upstreams.time.advance(10);
+    const [seen] = chain.upstreams.seen.filter(({ isProbe }) => !isProbe);
+    const returned = await chain.ask(Buffer.from(seen?.exchange.message ?? []));
+    t.match(returned, { rcode: RCODE.SERVFAIL, afterMs: 0 });
+    await chain.upstreams.time.advance(500);
+    t.match(await asking, { rcode: RCODE.SERVFAIL, ede: 23 });
+    t.ok((await asking).afterMs < 500);
+    t.match(chain.upstreams.log.lines, [{ level: 'warn', text: /sends our own queries back/ }]);
+  },
+);
+
+t.test('REFUSED by every upstream is SERVFAIL to the client, and nothing is kept of it', async (t) => {
+  const chain = new Chain(() => ({ afterMs: 10, says: RCODE.REFUSED }));
+  const asking = chain.ask(WWW);
+  await chain.upstreams.time.advance(100);
+  t.match(await asking, { rcode: RCODE.SERVFAIL, answers: [] });
+  chain.upstreams.behave = () => ({ afterMs: 10, says: 'answer' });
+  const again = chain.ask(WWW);
+  await chain.upstreams.time.advance(100);
+  t.match(await again, { rcode: RCODE.NOERROR, answers: { length: 1 } });
+});
