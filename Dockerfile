@@ -1,6 +1,7 @@
 # syntax=docker/dockerfile:1
 # Build: docker build -t outpost-dns .    Run: see docs/container.md
 ARG NODE_IMAGE=node:26-bookworm-slim
+ARG BASE_IMAGE=debian:bookworm-slim
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /build
@@ -9,14 +10,16 @@ RUN npm ci --no-audit --no-fund
 COPY . .
 RUN npm run build
 
-FROM ${NODE_IMAGE}
-# /build/dist/outpost-dns brings its own runtime, the one that the tests ran on
+FROM ${BASE_IMAGE}
+# the one library that the runtime needs and Debian's slim image lacks
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends libatomic1 \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
+# brings its own runtime, the one that the tests ran on: no npm and no second Node in this stage
 COPY --from=build /build/dist/outpost-dns /usr/lib/outpost-dns
 RUN ln -s /usr/lib/outpost-dns/bin/outpost-dns /usr/local/bin/outpost-dns \
- && install -d -o 65532 -g 65532 -m 0750 /var/lib/outpost-dns \
  && install -d -m 0755 /etc/outpost-dns \
- # npm, yarn and corepack have no business in a server's image
- && rm -rf /usr/local/lib/node_modules /opt/yarn* /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/yarn* /usr/local/bin/corepack
+ && install -d -o 65532 -g 65532 -m 0750 /var/lib/outpost-dns
 
 # nobody special: port 53 is reached through the runtime's net.ipv4.ip_unprivileged_port_start=0, which Docker sets
 USER 65532:65532

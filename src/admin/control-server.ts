@@ -59,7 +59,8 @@ export async function startControlServer(options: ControlServerOptions): Promise
   server.on('error', (error) => log.error({ err: error }, 'control server failed'));
   const close = async () => {
     const closed = once(server, 'close');
-    server.close(); // removes the socket's file, too
+    await outcome.remove(); // first of all: whoever comes now sees that nobody is there
+    server.close();
     server.closeAllConnections();
     await closed;
   };

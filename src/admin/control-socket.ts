@@ -1,58 +1,109 @@
-/** A Unix socket at a path: who may use it is a matter of its permissions, and what a killed process left is replaced. */
-import { chmod, lstat, unlink } from 'node:fs/promises';
+/**
+ * A Unix socket at a path: who may use it is a matter of its permissions, and what a killed process left is replaced.
+ *
+ *     listen in a directory of our own -> permissions -> link to the path, where something is in the way: clear, again
+ *
+ * So the path never leads to a socket that is not ready or that more people may use than should, and of two processes
+ * that start at once only one gets it.
+ */
+import { chmod, link, lstat, mkdtemp, rename, rm, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
+import { dirname, join } from 'node:path';
 
 /** Whoever is the process's user or in its group commands it; connecting takes the right to write. */
 const SOCKET_MODE = 0o660;
 /** The octets that fit the kernel's sun_path, its final zero apart. */
 const MAX_PATH_OCTETS = process.platform === 'linux' ? 107 : 103;
+/** With what mkdtemp appends and a name of one letter no longer than `control.sock`: one bound holds for both. */
+const OWN_DIRECTORY = '.c-';
+const ATTEMPTS = 3;
 
-export type SocketFault =
-  /** Somebody answers there. */
-  | 'in-use'
-  /** Something that is no socket stands there. */
-  | 'not-a-socket'
-  | 'path-too-long';
+type SocketFault = 'in-use' | 'not-a-socket' | 'path-too-long';
 
 export interface SocketRefusal {
   readonly kind: 'refused';
-  /** Ours, or the system's: `EACCES`, `EROFS`, `ENOENT`, ... */
-  readonly code: SocketFault | string;
+  /** A SocketFault, or the system's code: `EACCES`, `EROFS`, `ENOENT`, ... */
+  readonly code: string;
   readonly detail: string;
   readonly mend: string;
 }
 
+export interface ListeningSocket {
+  readonly kind: 'listening';
+  /** Removes the path, unless somebody else's socket stands there by now. Never rejects. */
+  remove(): Promise<void>;
+}
+
 /** Listens at `path`, or says why that cannot be. Never rejects. */
-export async function listenAtPath(
-  server: Server,
-  path: string,
-): Promise<{ readonly kind: 'listening' } | SocketRefusal> {
+export async function listenAtPath(server: Server, path: string): Promise<ListeningSocket | SocketRefusal> {
   if (Buffer.byteLength(path) > MAX_PATH_OCTETS) return refusal(path, 'path-too-long');
+  let own: string | undefined;
   try {
-    const inTheWay = await clear(path);
-    if (inTheWay !== undefined) return refusal(path, inTheWay);
-    await listen(server, path);
-    await chmod(path, SOCKET_MODE);
-    return { kind: 'listening' };
+    own = await mkdtemp(join(dirname(path), OWN_DIRECTORY));
+    const socket = join(own, 's');
+    await listen(server, socket);
+    await chmod(socket, SOCKET_MODE);
+    const fault = await place(socket, path, join(own, 'o'));
+    if (fault === undefined) return { kind: 'listening', remove: await remover(socket, path) };
+    server.close();
+    return refusal(path, fault);
   } catch (error) {
-    if (server.listening) server.close();
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-    // another one was quicker between our look and our try
-    return refusal(path, code === 'EADDRINUSE' ? 'in-use' : code);
+    server.close();
+    return refusal(path, error instanceof Error && 'code' in error ? String(error.code) : 'unknown');
+  } finally {
+    if (own !== undefined) await rm(own, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
-/** Removes the socket of a process that is gone, and nothing else. */
-async function clear(path: string): Promise<SocketFault | undefined> {
-  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
+function listen(server: Server, path: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen({ path, exclusive: true }, () => {
+    server.off('error', reject);
+    resolve();
   });
+  return promise;
+}
+
+/** Gives the socket its path. Linking, not renaming: it fails where something stands already. */
+async function place(socket: string, path: string, aside: string): Promise<SocketFault | undefined> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    if (await isLinked(socket, path)) return undefined;
+    const fault = await clear(path, aside);
+    if (fault !== undefined) return fault;
+  }
+  return 'in-use';
+}
+
+/** False where something stands at `path`. */
+async function isLinked(socket: string, path: string): Promise<boolean> {
+  return link(socket, path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EEXIST') return false;
+      throw error;
+    },
+  );
+}
+
+/** Removes the socket of a process that is gone, and nothing else. */
+async function clear(path: string, aside: string): Promise<SocketFault | undefined> {
+  const found = await lstat(path).catch(absent);
   if (found === undefined) return undefined;
   if (!found.isSocket()) return 'not-a-socket';
   if (await isAnswered(path)) return 'in-use';
-  await unlink(path);
-  return undefined;
+  await rename(path, aside).catch(absent);
+  // what we have now may be another one than the one that we looked at
+  if (!(await isAnswered(aside))) {
+    await unlink(aside).catch(absent);
+    return undefined;
+  }
+  await isLinked(aside, path);
+  return 'in-use';
+}
+
+function absent(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
 }
 
 function isAnswered(path: string): Promise<boolean> {
@@ -63,43 +114,37 @@ function isAnswered(path: string): Promise<boolean> {
       resolve(true);
     });
     // only a refusal proves that nobody is there: whatever else happens, the socket is not ours to remove
-    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'));
+    socket.on('error', ({ code }: NodeJS.ErrnoException) =>
+      resolve(code !== 'ECONNREFUSED' && code !== 'ENOENT'),
+    );
   });
 }
 
-/** The socket is made without rights for others, whatever the umask: a chmod alone would come a moment late. */
-function listen(server: Server, path: string): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once('error', reject);
-  server.once('listening', () => {
-    server.off('error', reject);
-    resolve();
-  });
-  const before = process.umask(0o007); // kept for this one call, which binds before it returns
-  try {
-    server.listen({ path, exclusive: true });
-  } finally {
-    process.umask(before);
-  }
-  return promise;
+async function remover(socket: string, path: string): Promise<() => Promise<void>> {
+  const { dev, ino } = await lstat(socket);
+  return async () => {
+    const found = await lstat(path).catch(() => undefined);
+    if (found?.ino === ino && found.dev === dev) await unlink(path).catch(() => undefined);
+  };
 }
 
-const TEXTS: Readonly<Record<SocketFault, readonly [detail: string, mend: string]>> = {
-  'in-use': [
-    'another process answers there',
-    'end the other server, or give each a state directory of its own',
+const TEXTS: ReadonlyMap<string, readonly [detail: string, mend: string]> = new Map([
+  [
+    'in-use',
+    ['another process answers there', 'end the other server, or give each a state directory of its own'],
   ],
-  'not-a-socket': ['a file that is no socket stands there', 'move it away and restart the server'],
-  'path-too-long': [
-    `longer than the ${MAX_PATH_OCTETS} octets that a socket's path may have`,
-    'set a shorter state.directory',
+  ['not-a-socket', ['a file that is no socket stands there', 'move it away and restart the server']],
+  [
+    'path-too-long',
+    [
+      `longer than the ${MAX_PATH_OCTETS} octets that a socket's path may have`,
+      'set a shorter state.directory',
+    ],
   ],
-};
+]);
+const UNWRITABLE = 'make its directory writable for the user of the server, then restart it';
 
-function refusal(path: string, code: SocketFault | string): SocketRefusal {
-  const [detail, mend] =
-    code in TEXTS
-      ? TEXTS[code as SocketFault] // a key of TEXTS
-      : [code, 'make its directory writable for the user of the server, then restart it'];
+function refusal(path: string, code: string): SocketRefusal {
+  const [detail, mend] = TEXTS.get(code) ?? [code, UNWRITABLE];
   return { kind: 'refused', code, detail: `listen on control socket "${path}": ${detail}`, mend };
 }

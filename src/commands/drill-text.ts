@@ -11,8 +11,8 @@ export function drillLines(report: DrillReportBody, paint: Paint): string[] {
   if (report.state === 'none') return ['no drill has run since the server started'];
   return [
     headline(report, paint),
-    ...section('failed: nothing could be answered', report.failed, paint('red', 'failed'), paint),
-    ...section('answered stale', report.stale, paint('yellow', 'answered stale'), paint),
+    ...section(report.failed, paint('red', 'failed'), paint),
+    ...section(report.stale, paint('yellow', 'answered stale'), paint),
     ...endpointLines(report, paint),
     ...retainLines(report, paint),
   ];
@@ -33,7 +33,7 @@ const ENDINGS: Readonly<Record<NonNullable<DrillReportBody['endedBy']>, string>>
   shutdown: 'the server stopped',
 };
 
-function section(title: string, asked: DrillReportBody['failed'], verdict: string, paint: Paint): string[] {
+function section(asked: DrillReportBody['failed'], verdict: string, paint: Paint): string[] {
   const { queries, names, otherQueries } = asked;
   if (queries === 0) return ['', `no query ${verdict}`];
   const rows = names
@@ -44,7 +44,6 @@ function section(title: string, asked: DrillReportBody['failed'], verdict: strin
   return [
     '',
     `${plural(queries, 'query', 'queries')} ${verdict}`,
-    paint('dim', `  ${title}`),
     ...columns([head, ...rows], 2),
     ...(hidden > 0 ? [`  and ${hidden} more: outpost-dns drill report --json`] : []),
     ...(otherQueries > 0

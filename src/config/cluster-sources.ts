@@ -1,7 +1,16 @@
 /** Which sources a cluster is refreshed from when its configuration does not say. */
 import type { SourceName } from './config.ts';
 
-export function defaultSources(hasRegion: boolean, hasRoute53: boolean): readonly SourceName[] {
-  const sources: readonly SourceName[] = hasRegion ? ['dns', 'interfaces', 'cluster'] : ['dns'];
-  return hasRoute53 ? [...sources, 'route53'] : sources;
+/** What a cluster's configuration gives besides its name. */
+export interface Given {
+  readonly region: boolean;
+  readonly route53: boolean;
+  readonly kubernetes: boolean;
+}
+
+export function defaultSources(given: Given): readonly SourceName[] {
+  const sources: SourceName[] = given.region ? ['dns', 'interfaces', 'cluster'] : ['dns'];
+  if (given.route53) sources.push('route53');
+  if (given.kubernetes) sources.push('kubernetes');
+  return sources;
 }

@@ -7,7 +7,7 @@ export type { SocketAddress } from './kinds/address.ts';
 export type { Upstream } from './kinds/upstream.ts';
 export type { ZoneRecord } from './zone-record.ts';
 
-export type SourceName = 'dns' | 'interfaces' | 'cluster' | 'route53';
+export type SourceName = 'dns' | 'interfaces' | 'cluster' | 'route53' | 'kubernetes';
 
 export interface Config {
   readonly clusters: readonly ClusterConfig[];
@@ -40,6 +40,15 @@ export interface ClusterConfig {
   /** With the defaults filled in; never empty, none twice. */
   readonly sources: readonly SourceName[];
   readonly route53?: { readonly kind: 'zone'; readonly zoneId: string } | { readonly kind: 'find' };
+  /** Paths of files. */
+  readonly kubernetes?:
+    | { readonly kind: 'kubeconfig'; readonly kubeconfig: string }
+    | {
+        readonly kind: 'certificate';
+        readonly certificate: string;
+        readonly key: string;
+        readonly ca?: string;
+      };
   /** IPv4 networks in CIDR form. */
   readonly allowedAddresses: readonly string[];
   /** IPv4 addresses, each inside `allowedAddresses`. */
@@ -54,9 +63,17 @@ export interface ClusterConfig {
 }
 
 export type ZoneConfig =
-  | { readonly kind: 'forward'; readonly name: string; readonly forwardTo: readonly Upstream[] }
+  | {
+      readonly kind: 'forward';
+      readonly name: string;
+      /** The default upstreams where the zone names none. */
+      readonly forwardTo: readonly Upstream[];
+      readonly whileDisconnected?: WhileDisconnected;
+    }
   | { readonly kind: 'answer'; readonly name: string; readonly answer: 'nxdomain' | 'servfail' | 'refused' }
   | { readonly kind: 'records'; readonly name: string; readonly records: readonly ZoneRecord[] };
+
+export type WhileDisconnected = 'stale' | 'servfail' | 'nxdomain' | readonly ZoneRecord[];
 
 export interface RefreshConfig {
   readonly intervalMs: Readonly<Record<SourceName, number>>;

@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { type Fault, type Path, pathText, quoted, shortened } from './fault.ts';
-import { type AnySchema, inside } from './key.ts';
+import { type AnySchema, inside, listIn } from './key.ts';
 import { schema } from './schema.ts';
 import { nearestWord } from './suggest.ts';
 
@@ -81,8 +81,9 @@ function readVariable(variable: string, text: string): Override | Fault {
 }
 
 function stepOf(at: AnySchema, word: string): { step: string | number; schema: AnySchema } | undefined {
-  if (at instanceof z.ZodArray)
-    return /^(?:0|[1-9][0-9]{0,4})$/.test(word) ? { step: Number(word), schema: at.element } : undefined;
+  const items = listIn(at);
+  if (items !== undefined)
+    return /^(?:0|[1-9][0-9]{0,4})$/.test(word) ? { step: Number(word), schema: items.element } : undefined;
   if (!(at instanceof z.ZodObject)) return undefined;
   const entry = Object.entries<AnySchema>(at.shape).find(([key]) => key.toLowerCase() === word.toLowerCase());
   return entry === undefined ? undefined : { step: entry[0], schema: entry[1] };
@@ -93,7 +94,7 @@ function unknownVariable(variable: string, path: Path, at: AnySchema, word: stri
   const near = nearestWord(word.replaceAll('_', ''), keys);
   let mend = 'remove it: no key has such a name';
   if (near !== undefined) mend = `did you mean ${VARIABLE_PREFIX}${variableName([...path, near])}?`;
-  else if (at instanceof z.ZodArray) mend = 'write the number of an item, counted from 0';
+  else if (listIn(at) !== undefined) mend = 'write the number of an item, counted from 0';
   else if (path.length > 0 && keys.length === 0)
     mend = `write ${VARIABLE_PREFIX}${variableName(path)}: nothing lies below it`;
   return { file: 'environment', variable: shortened(variable), path: '', message: 'unknown variable', mend };

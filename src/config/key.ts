@@ -30,6 +30,8 @@ export type Reading<T> = { readonly value: T } | { readonly message: string; rea
 export interface ChoiceRule {
   readonly count: 'exactly one' | 'at least one';
   readonly keys: readonly string[];
+  /** The one of `keys` that may also stand beside one other. */
+  readonly alsoBeside?: { readonly key: string; readonly other: string };
 }
 
 const kindFacts = z.registry<KindFacts>();
@@ -71,6 +73,21 @@ export function list<Item extends AnySchema>(item: Item, min: number, max: numbe
       : factsOf(item).allowed;
   const allowed = `a list of ${min} to ${max}, each ${one ?? 'a value'}`;
   return z.array(item).min(min).max(max).register(kindFacts, { allowed });
+}
+
+/** A word, or a list in its place. */
+export function wordOrList<Word extends z.ZodType, List extends z.ZodType>(word: Word, list: List) {
+  const allowed = `${factsOf(word).allowed}, or ${factsOf(list).allowed}`;
+  const kind = z.union([word, list]);
+  kindFacts.add(kind, { allowed });
+  return kind;
+}
+
+/** The list that a value may be written as, whether or not something else may stand in its place. */
+export function listIn(schema: AnySchema): z.ZodArray | undefined {
+  if (schema instanceof z.ZodArray) return schema;
+  if (!(schema instanceof z.ZodUnion)) return undefined;
+  return schema.options.map(inside).find((option) => option instanceof z.ZodArray);
 }
 
 /** A map of which at least one, or exactly one, of some keys must be written: the checks say so to a person, this to an editor. */
@@ -157,7 +174,8 @@ export function schemaAt(root: AnySchema, path: Path): AnySchema | undefined {
 }
 
 function stepInto(schema: AnySchema, step: string | number): AnySchema | undefined {
-  if (schema instanceof z.ZodArray) return typeof step === 'number' ? schema.element : undefined;
+  const list = listIn(schema);
+  if (list !== undefined) return typeof step === 'number' ? list.element : undefined;
   if (!(schema instanceof z.ZodObject) || typeof step === 'number') return undefined;
   return Object.hasOwn(schema.shape, step) ? schema.shape[step] : undefined;
 }

@@ -1,6 +1,15 @@
 /** Checked settings to the configuration that the rest of the program gets: other names, defaults that depend on other keys, frozen. */
 import { defaultSources } from './cluster-sources.ts';
-import type { ClusterConfig, Config, LimitsConfig, RefreshConfig, ZoneConfig } from './config.ts';
+import type {
+  ClusterConfig,
+  Config,
+  LimitsConfig,
+  RefreshConfig,
+  Upstream,
+  WhileDisconnected,
+  ZoneConfig,
+  ZoneRecord,
+} from './config.ts';
 import type { Settings } from './schema.ts';
 import { readZoneRecord } from './zone-record.ts';
 
@@ -12,7 +21,7 @@ export function normalise(settings: Settings): Config {
     upstreams: settings.upstreams,
     listen: settings.listen,
     clients: settings.clients,
-    zones: settings.zones.map(zoneConfig),
+    zones: settings.zones.map((zone) => zoneConfig(zone, settings.upstreams)),
     refresh: refreshConfig(settings.refresh),
     forward: {
       deadlineMs: forward.deadline,
@@ -39,12 +48,18 @@ export function normalise(settings: Settings): Config {
 }
 
 function clusterConfig(cluster: Settings['clusters'][number]): ClusterConfig {
-  const { route53, sources, probe, region, endpoint, vpcId, profile } = cluster;
+  const { route53, kubernetes, sources, probe, region, endpoint, vpcId, profile } = cluster;
+  const given = {
+    region: region !== undefined,
+    route53: route53 !== undefined,
+    kubernetes: kubernetes !== undefined,
+  };
   return {
     name: cluster.name,
     ...withoutUndefined({ region, endpoint, vpcId, profile }),
-    sources: sources ?? defaultSources(region !== undefined, route53 !== undefined),
+    sources: sources ?? defaultSources(given),
     ...(route53 === undefined ? {} : { route53: route53Config(route53.zoneId) }),
+    ...(kubernetes === undefined ? {} : { kubernetes: kubernetesConfig(kubernetes) }),
     allowedAddresses: cluster.allowedAddresses,
     pin: cluster.pin,
     probe: { enabled: probe.enabled, port: probe.port, intervalMs: probe.interval, timeoutMs: probe.timeout },
@@ -55,20 +70,40 @@ function route53Config(zoneId: string | undefined): NonNullable<ClusterConfig['r
   return zoneId === undefined ? { kind: 'find' } : { kind: 'zone', zoneId };
 }
 
-function zoneConfig({ name, forwardTo, answer, records }: Settings['zones'][number]): ZoneConfig {
-  if (forwardTo !== undefined) return { kind: 'forward', name, forwardTo };
+function kubernetesConfig(
+  settings: NonNullable<Settings['clusters'][number]['kubernetes']>,
+): NonNullable<ClusterConfig['kubernetes']> {
+  const { kubeconfig, certificate = '', key = '', ca } = settings;
+  if (kubeconfig !== undefined) return { kind: 'kubeconfig', kubeconfig };
+  return { kind: 'certificate', certificate, key, ...withoutUndefined({ ca }) };
+}
+
+function zoneConfig(zone: Settings['zones'][number], upstreams: readonly Upstream[]): ZoneConfig {
+  const { name, forwardTo, answer, records, whileDisconnected: said } = zone;
   if (answer !== undefined) return { kind: 'answer', name, answer };
-  const read = (records ?? []).flatMap((text) => {
-    const record = readZoneRecord(text, name);
+  if (records !== undefined) return { kind: 'records', name, records: zoneRecords(name, records) };
+  const whileDisconnected = said === undefined ? {} : { whileDisconnected: whileDisconnectedOf(name, said) };
+  return { kind: 'forward', name, forwardTo: forwardTo ?? upstreams, ...whileDisconnected };
+}
+
+function whileDisconnectedOf(
+  zone: string,
+  said: NonNullable<Settings['zones'][number]['whileDisconnected']>,
+): WhileDisconnected {
+  return typeof said === 'string' ? said : zoneRecords(zone, said);
+}
+
+function zoneRecords(zone: string, lines: readonly string[]): readonly ZoneRecord[] {
+  return lines.flatMap((text) => {
+    const record = readZoneRecord(text, zone);
     return 'value' in record ? [record.value] : [];
   });
-  return { kind: 'records', name, records: read };
 }
 
 function refreshConfig(refresh: Settings['refresh']): RefreshConfig {
-  const { dns, interfaces, route53, cluster } = refresh;
+  const { dns, interfaces, route53, cluster, kubernetes } = refresh;
   return {
-    intervalMs: { dns, interfaces, route53, cluster },
+    intervalMs: { dns, interfaces, route53, cluster, kubernetes },
     jitterPercent: refresh.jitterPercent,
     retryMinMs: refresh.retryMin,
     retryMaxMs: refresh.retryMax,

@@ -11,6 +11,7 @@ import {
   required,
   section,
   wholeNumber,
+  wordOrList,
 } from './key.ts';
 import { ipv4Address, ipv4Network, listenAddress, network } from './kinds/address.ts';
 import { clusterName, hostedZoneId, profileName, regionName, vpcId } from './kinds/aws-names.ts';
@@ -29,6 +30,32 @@ const route53 = choosing(
       'Z0123456789ABCDEFGHIJ',
     ),
     findZone: optional(flag(), 'look the zone up by walking up the labels of the endpoint name', true),
+  }),
+);
+
+const kubernetes = choosing(
+  { count: 'exactly one', keys: ['kubeconfig', 'certificate'] },
+  z.strictObject({
+    kubeconfig: optional(
+      absolutePath('/etc/outpost-dns/kubeconfig'),
+      'a kubeconfig whose current context has a client certificate or a token, and no command (aws eks get-token needs AWS); read anew at each look',
+      '/etc/outpost-dns/kubeconfig',
+    ),
+    certificate: alternative(
+      absolutePath('/etc/outpost-dns/kubernetes.crt'),
+      'a client certificate in PEM, in place of a kubeconfig; read anew at each look',
+      '/etc/outpost-dns/kubernetes.crt',
+    ),
+    key: alternative(
+      absolutePath('/etc/outpost-dns/kubernetes.key'),
+      'the key of that certificate, in PEM',
+      '/etc/outpost-dns/kubernetes.key',
+    ),
+    ca: alternative(
+      absolutePath('/etc/outpost-dns/kubernetes-ca.crt'),
+      'certificate authority of the cluster in PEM, beside certificate; by default the one that DescribeCluster told',
+      '/etc/outpost-dns/kubernetes-ca.crt',
+    ),
   }),
 );
 
@@ -63,11 +90,15 @@ const cluster = choosing(
       'vpc-0a1b2c3d4e5f60718',
     ),
     sources: optional(
-      list(choice('dns', 'interfaces', 'cluster', 'route53'), 1, 4),
-      'where the addresses come from; by default dns, with `region` also interfaces and cluster, with `route53` also route53',
-      ['dns', 'interfaces', 'cluster', 'route53'],
+      list(choice('dns', 'interfaces', 'cluster', 'route53', 'kubernetes'), 1, 5),
+      'where the addresses come from; by default dns, with `region` also interfaces and cluster, with `route53` and `kubernetes` also these',
+      ['dns', 'interfaces', 'cluster', 'route53', 'kubernetes'],
     ),
     route53: section(route53.optional(), 'where the endpoint name is in a hosted zone of your own'),
+    kubernetes: section(
+      kubernetes.optional(),
+      'how the API server is asked for its own view of its addresses (EndpointSlices of default/kubernetes), which goes on in a cut; it must be allowed to list them in the namespace default',
+    ),
     allowedAddresses: defaulted(
       list(ipv4Network(), 1, 64),
       ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'],
@@ -87,23 +118,30 @@ const cluster = choosing(
   }),
 );
 
+const recordLine = line(
+  'a record as owner, TTL in seconds (may be left out), type and data, such as "www A 10.0.0.5"; ' +
+    'the owner is relative to the zone, "@" is the zone itself',
+);
+
 const zone = choosing(
-  { count: 'exactly one', keys: ['forwardTo', 'answer', 'records'] },
+  {
+    count: 'exactly one',
+    keys: ['forwardTo', 'answer', 'records', 'whileDisconnected'],
+    alsoBeside: { key: 'whileDisconnected', other: 'forwardTo' },
+  },
   z.strictObject({
     name: required(domainName('corp.example'), 'the zone: this name and everything below it', 'corp.example'),
     forwardTo: alternative(list(upstream(), 1, 16), 'ask these servers', ['10.0.0.53']),
     answer: alternative(choice('nxdomain', 'servfail', 'refused'), 'answer every question so', 'nxdomain'),
     records: optional(
-      list(
-        line(
-          'a record as owner, TTL in seconds (may be left out), type and data, such as "www A 10.0.0.5"; ' +
-            'the owner is relative to the zone, "@" is the zone itself',
-        ),
-        1,
-        10_000,
-      ),
+      list(recordLine, 1, 10_000),
       'answer from these records (A, AAAA, CNAME, TXT, PTR, MX, NS; TTL 60 unless given)',
       ['www A 10.0.0.5', 'mail 300 MX 10 www', '@ TXT "kept on the site"'],
+    ),
+    whileDisconnected: alternative(
+      wordOrList(choice('stale', 'servfail', 'nxdomain'), list(recordLine, 1, 10_000)),
+      'what to answer while none of the servers asked for this zone answers; alone, the zone is forwarded to upstreams',
+      'servfail',
     ),
   }),
 );
@@ -117,6 +155,7 @@ const refresh = z.strictObject({
     'time between two listings of record sets of an own hosted zone',
   ),
   cluster: defaulted(duration('1s', '7d'), '1h', 'time between two calls of DescribeCluster'),
+  kubernetes: defaulted(duration('1s', '1d'), '60s', "time between two looks at the API server's own view"),
   jitterPercent: defaulted(
     wholeNumber(0, 50),
     20,
@@ -252,7 +291,11 @@ const admin = z.strictObject({
 });
 
 const state = z.strictObject({
-  directory: defaulted(absolutePath(), '/var/lib/outpost-dns', 'directory of what survives a restart'),
+  directory: defaulted(
+    absolutePath('/var/lib/outpost-dns'),
+    '/var/lib/outpost-dns',
+    'directory of what survives a restart',
+  ),
 });
 
 const log = z.strictObject({

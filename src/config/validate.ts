@@ -1,7 +1,16 @@
 /** Plain data against the schema: zod's issues told in terms of the file, with what is allowed and what was probably meant. */
 import * as z from 'zod';
 import { type Finding, type Path, pathText } from './fault.ts';
-import { type AnySchema, factsOf, inside, isMap, type SchemaFacts, schemaAt, valueAt } from './key.ts';
+import {
+  type AnySchema,
+  factsOf,
+  inside,
+  isMap,
+  listIn,
+  type SchemaFacts,
+  schemaAt,
+  valueAt,
+} from './key.ts';
 import { type Settings, schema } from './schema.ts';
 import { nearestWord } from './suggest.ts';
 
@@ -16,10 +25,11 @@ export interface Validation {
 export function validate(data: unknown): Validation {
   const result = z.safeParse(schema, data);
   if (result.success) return { settings: result.data, findings: [], meant: [] };
-  const strangers = result.error.issues.flatMap((issue) => unknownKeysOf(issue, data));
+  const issues = result.error.issues.flatMap((issue) => meantIssues(issue, data));
+  const strangers = issues.flatMap((issue) => unknownKeysOf(issue, data));
   const meant = strangers.flatMap((key) => (key.meant === undefined ? [] : [key.meant]));
   const meantTexts = new Set(meant.map(pathText));
-  const others = result.error.issues
+  const others = issues
     .filter((issue) => issue.code !== 'unrecognized_keys')
     .map((issue) => findingOf(issue, data))
     .filter((finding) => finding.message !== MISSING || !meantTexts.has(pathText(finding.path)));
@@ -29,6 +39,18 @@ export function validate(data: unknown): Validation {
 const MISSING = 'missing';
 
 type Issue = z.core.$ZodIssue;
+
+/** Where a word or a list may stand, the faults of the one that was written count, and not those of both. */
+function meantIssues(issue: Issue, data: unknown): readonly Issue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const path = pathOf(issue);
+  const at = schemaAt(schema, path);
+  const union = at === undefined ? undefined : inside(at);
+  const options: readonly AnySchema[] = union instanceof z.ZodUnion ? union.options : [];
+  const isList = Array.isArray(valueAt(data, path));
+  const meant = options.findIndex((option) => (listIn(inside(option)) !== undefined) === isList);
+  return (issue.errors[meant] ?? []).map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
+}
 
 interface UnknownKey {
   readonly finding: Finding;

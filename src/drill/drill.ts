@@ -95,7 +95,9 @@ export class Drill implements Disposable {
   }
 
   stop(): { readonly kind: 'stopped' | 'not-running' } {
-    return { kind: this.#end('command') ? 'stopped' : 'not-running' };
+    const kind = this.isRunning ? 'stopped' : 'not-running';
+    this.#end('command');
+    return { kind };
   }
 
   /** The end of the process ends the drill. */
@@ -120,9 +122,9 @@ export class Drill implements Disposable {
     };
   }
 
-  /** Whether there was something to end. */
-  #end(by: DrillEnd): boolean {
-    if (this.#state.kind === 'idle' || this.#latest === undefined) return false;
+  /** Does nothing where nothing runs; one whose time was up before has ended by that, whoever notices. */
+  #end(by: DrillEnd): void {
+    if (this.#state.kind === 'idle' || this.#latest === undefined) return;
     const drill = this.#state;
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
@@ -139,7 +141,6 @@ export class Drill implements Disposable {
     };
     this.#options.log.info({ by: reason, ranMs, ...counts }, 'drill ended');
     this.#options.onChange({ phase: 'ended', by: reason, ranMs, ...counts });
-    return true;
   }
 
   /** Never longer than the drill was to be, however late its timer. */

@@ -23,7 +23,6 @@ import {
   lastConfirmedAtMs,
 } from './cluster-snapshot.ts';
 import { evidenceOf } from './link-evidence.ts';
-import type { SourceContext } from './observation.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import type { Comparison } from './reconcile/compare.ts';
 import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
@@ -39,6 +38,8 @@ import {
 import { nextDelayMs } from './reconcile/schedule.ts';
 import { ageMs } from './reconcile/timeline.ts';
 import { RefreshLog } from './refresh-log.ts';
+import { contextFor, mayLook } from './source-context.ts';
+import { isAddressSource, isNameSource } from './source-kinds.ts';
 import { SourceRunner } from './source-runner.ts';
 
 export interface ClusterRefresherOptions {
@@ -187,35 +188,18 @@ export class ClusterRefresher {
   #states(): readonly SourceState[] {
     const states: SourceState[] = [];
     for (const { name, latest, view, lastFailure } of this.#runners.values()) {
-      if (name === 'cluster') continue;
+      if (!isAddressSource(name)) continue;
       const failure = latest === 'failed' ? lastFailure?.reason : undefined;
       states.push({ source: name, latest, view, failure });
     }
     return states;
   }
 
-  /** Every look begins here; a name source has nothing to ask before the name is known. */
+  /** Every look begins here. */
   #look(name: SourceName, restart = false): Promise<void> {
     const runner = this.#runners.get(name);
-    if (runner === undefined || this.#isStopped || !this.#isRunnable(name)) return Promise.resolve();
-    return runner.run(this.#context(), restart);
-  }
-
-  #isRunnable(name: SourceName): boolean {
-    return !isNameSource(name) || this.#record.endpoint !== undefined;
-  }
-
-  #context(): SourceContext {
-    const { endpoint, details } = this.#record;
-    const { name, region, vpcId = details?.vpcId } = this.#settings;
-    return {
-      cluster: name,
-      ...(region === undefined ? {} : { region }),
-      ...(endpoint === undefined ? {} : { endpoint }),
-      ...(vpcId === undefined ? {} : { vpcId }),
-      subnetIds: details?.subnetIds ?? [],
-      ...(details?.generation === undefined ? {} : { generation: details.generation }),
-    };
+    if (runner === undefined || this.#isStopped || !mayLook(name, this.#record)) return Promise.resolve();
+    return runner.run(contextFor(this.#record, this.#settings), restart);
   }
 
   #settled(runner: SourceRunner, ending: Ending): void {
@@ -316,6 +300,15 @@ export class ClusterRefresher {
     this.#log.planned(plan, before);
     if (record.held?.sinceMs !== before.held?.sinceMs) this.#awaitConfirmation();
     if (record !== before) this.#options.onRecord(changes);
+    this.#lookWhoNowMay(before);
+  }
+
+  /** Whoever had nothing to ask for until this moment: the API server's own view, at the first addresses ever. */
+  #lookWhoNowMay(before: EndpointRecord): void {
+    if (!this.#isStarted) return;
+    for (const name of this.#runners.keys()) {
+      if (mayLook(name, this.#record) && !mayLook(name, before)) void this.#look(name);
+    }
   }
 
   /** Where only one kind of source spoke, what was found last about a disagreement is still the best that is known. */
@@ -337,12 +330,4 @@ export class ClusterRefresher {
       for (const name of this.#runners.keys()) if (isAddressSource(name)) void this.#look(name);
     });
   }
-}
-
-function isNameSource(name: SourceName): boolean {
-  return name === 'dns' || name === 'route53';
-}
-
-function isAddressSource(name: SourceName): boolean {
-  return name !== 'cluster';
 }

@@ -51,6 +51,11 @@ export function planSettingsOf(settings: ClusterSettings, times: RefreshTimes): 
     pin: settings.pin,
     admit: admission(settings.allowedAddresses),
     confirmAfterMs: times.confirmAfterMs ?? DEFAULT_CONFIRM_AFTER_MS,
-    maximumAgeMs: { dns: lastsMs('dns'), route53: lastsMs('route53'), interfaces: lastsMs('interfaces') },
+    maximumAgeMs: {
+      dns: lastsMs('dns'),
+      route53: lastsMs('route53'),
+      interfaces: lastsMs('interfaces'),
+      kubernetes: lastsMs('kubernetes'),
+    },
   };
 }

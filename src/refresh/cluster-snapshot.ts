@@ -128,8 +128,8 @@ export function countPlan(stats: ClusterStats, { changes, refused = [] }: Plan):
 
 /** The last time that a source confirmed addresses; the cluster's details confirm none. */
 export function lastConfirmedAtMs({ confirmedAtMs }: EndpointRecord): number | undefined {
-  const { dns, route53, interfaces } = confirmedAtMs;
-  const times = [dns, route53, interfaces].filter((ms) => ms !== undefined);
+  const { dns, route53, interfaces, kubernetes } = confirmedAtMs;
+  const times = [dns, route53, interfaces, kubernetes].filter((ms) => ms !== undefined);
   return times.length === 0 ? undefined : Math.max(...times);
 }
 

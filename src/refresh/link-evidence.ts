@@ -11,6 +11,7 @@ export function evidenceOf(
   region: string | undefined,
 ): Evidence | undefined {
   if (observation.source === 'dns') return undefined; // the forwarder carried it, and reports for its upstreams
+  if (observation.source === 'kubernetes') return undefined; // it lives on the site: nothing crossed the link
   const key = observation.source === 'route53' ? ROUTE53_REGION : region;
   if (key === undefined) return undefined;
   if (observation.kind !== 'failed') return { side: 'aws', key, proves: 'reachable', reason: 'answered' };

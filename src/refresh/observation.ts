@@ -2,7 +2,7 @@
  * The refresh journey's seam: what a source is told, and what it may say back.
  *
  * A source looks at one thing in the outside world (a DNS name, a listing of network interfaces, a hosted zone, the
- * cluster's description) and reports what it saw as one value. It refuses to know what was seen before, what the other
+ * cluster's description, its API server's own view) and reports what it saw as one value. It refuses to know what was seen before, what the other
  * sources say, how old anything is, and what will be served: reconcile/ decides that. It keeps no schedule and no
  * retries of its own beyond those of its client; the refresher decides when it runs and how long it may take.
  */
@@ -23,6 +23,8 @@ import type { ClusterDetails, InterfaceSource, NameSource, SourceName } from '..
  * - `empty`               a whole and well-formed answer without a single address: to be doubted, never adopted
  * - `filtered`            the answer carried addresses or referred to some, and something in between dropped them
  * - `internal`            a fault of our own, or a request that could not even be composed
+ *
+ * The cluster's API server, which is on the site, fails in the same words; its answers say nothing about the link.
  */
 export type FailureReason =
   | 'denied'
@@ -61,7 +63,7 @@ export interface FailedObservation {
   readonly kind: 'failed';
   readonly source: SourceName;
   readonly reason: FailureReason;
-  /** Any answer from AWS, an error included, proves that the link works. */
+  /** Any answer from AWS, an error included, proves that the link works. False for what lives on the site. */
   readonly reachedFarSide: boolean;
   /** For the log and for a person: lower case, the action that failed, the bad value quoted, no secrets. */
   readonly detail: string;
@@ -87,6 +89,10 @@ export interface SourceContext {
   /** Empty when unknown. */
   readonly subnetIds: readonly string[];
   readonly generation?: 'ebs' | 'instance-store';
+  /** Where the endpoint is served from at this moment: IPv4, canonical text; empty before anything was learned. */
+  readonly knownAddresses: readonly string[];
+  /** The cluster's own, base64 of PEM, as DescribeCluster gives it. */
+  readonly certificateAuthority?: string;
 }
 
 /** Sends an A query for `name` upstream, past our own cache. Provided by the forwarder; never rejects. */

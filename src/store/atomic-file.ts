@@ -21,23 +21,28 @@ const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | con
 
 export interface Replacement {
   readonly path: string;
-  /** Keeps what `path` held until now; in the same directory. */
-  readonly previousPath: string;
-  readonly octets: Uint8Array;
-  /** The most that `path` may hold, for disks on which it has to be copied to be kept. */
-  readonly limitOctets: number;
+  /** Keeps what `path` held until now; in the same directory. Without it nothing is kept. */
+  readonly previousPath?: string;
+  /** Whole, or in parts: each is on its way to the disk before the next is asked for, so that one buffer will do. */
+  readonly octets: Uint8Array | AsyncIterable<Uint8Array>;
+  /** The most that `path` may hold, for disks on which it has to be copied to be kept. Default: any size. */
+  readonly limitOctets?: number;
 }
 
-/** Replaces a file durably, keeping what it held. Throws StoreError; then `path` holds the old octets, or the new ones whole. */
+/**
+ * Replaces a file durably, keeping what it held. Throws StoreError, or what the composing of a part throws; then `path`
+ * holds the old octets, or the new ones whole.
+ */
 export async function replaceFile(files: FileSystem, random: Random, wanted: Replacement): Promise<void> {
-  const { path, previousPath } = wanted;
+  const { path, previousPath, limitOctets = Number.POSITIVE_INFINITY } = wanted;
   const fresh = temporaryPath(path, random);
   const old = temporaryPath(path, random);
   try {
     await writeNew(files, fresh, wanted.octets);
-    const isKept = await keep(files, path, old, wanted.limitOctets);
+    const kept =
+      previousPath !== undefined && (await keep(files, path, old, limitOctets)) ? previousPath : undefined;
     await attempt('rename new file to', path, () => files.rename(fresh, path));
-    if (isKept) await attempt('rename old file to', previousPath, () => files.rename(old, previousPath));
+    if (kept !== undefined) await attempt('rename old file to', kept, () => files.rename(old, kept));
     await syncDirectory(files, dirname(path));
   } catch (error) {
     // After a failed fsync the kernel may call the pages clean although they never reached the disk: a retry starts with a new file.
@@ -47,16 +52,21 @@ export async function replaceFile(files: FileSystem, random: Random, wanted: Rep
   }
 }
 
-async function writeNew(files: FileSystem, path: string, octets: Uint8Array): Promise<void> {
+async function writeNew(files: FileSystem, path: string, octets: Replacement['octets']): Promise<void> {
   const file = await attempt('create', path, () => files.open(path, NEW_FILE, FILE_MODE));
   await closing(file, path, async () => {
-    for (let at = 0; at < octets.length; ) {
-      const { bytesWritten } = await attempt('write', path, () => file.write(octets, at, octets.length - at));
-      if (bytesWritten === 0) throw new StoreError('write', path, 'EIO', 'no octet was taken');
-      at += bytesWritten;
-    }
+    const parts = octets instanceof Uint8Array ? [octets] : octets;
+    for await (const part of parts) await writeAll(file, path, part);
     await attempt('fsync', path, () => file.sync());
   });
+}
+
+async function writeAll(file: OpenFile, path: string, octets: Uint8Array): Promise<void> {
+  for (let at = 0; at < octets.length; ) {
+    const { bytesWritten } = await attempt('write', path, () => file.write(octets, at, octets.length - at));
+    if (bytesWritten === 0) throw new StoreError('write', path, 'EIO', 'no octet was taken');
+    at += bytesWritten;
+  }
 }
 
 /** Disks without hard links, files at their limit of them, and files of another owner (fs.protected_hardlinks). */
@@ -113,6 +123,17 @@ export async function syncDirectory(files: FileSystem, directory: string): Promi
   });
 }
 
+/** Runs `use` over a file opened for reading, and closes it; never blocks on a pipe or device that stands in its place. Throws StoreError, or what `use` throws. */
+export async function withOpened<T>(
+  files: FileSystem,
+  path: string,
+  use: (file: OpenFile) => Promise<T>,
+): Promise<T> {
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+  const file = await attempt('open', path, () => files.open(path, flags));
+  return closing(file, path, () => use(file));
+}
+
 export type ReadOutcome =
   | { readonly kind: 'read'; readonly octets: Uint8Array }
   | { readonly kind: 'absent' }
@@ -123,9 +144,7 @@ export type ReadOutcome =
 /** Reads a file of at most `limitOctets`; never blocks on a pipe or device that stands in its place. */
 export async function readWhole(files: FileSystem, path: string, limitOctets: number): Promise<ReadOutcome> {
   try {
-    const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
-    const file = await attempt('open', path, () => files.open(path, flags));
-    return await closing(file, path, () => readOpened(file, path, limitOctets));
+    return await withOpened(files, path, (file) => readOpened(file, path, limitOctets));
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     return error.code === 'ENOENT' ? { kind: 'absent' } : { kind: 'failed', error };
@@ -137,6 +156,12 @@ async function readOpened(file: OpenFile, path: string, limitOctets: number): Pr
   if (!stat.isFile()) return { kind: 'not-a-file' };
   if (stat.size > limitOctets) return { kind: 'too-large' };
   const octets = new Uint8Array(stat.size);
+  const length = await readInto(file, path, octets);
+  return { kind: 'read', octets: octets.subarray(0, length) };
+}
+
+/** Fills `octets` from where the last read ended, and resolves to how many there were before the end of the file. Throws StoreError. */
+export async function readInto(file: OpenFile, path: string, octets: Uint8Array): Promise<number> {
   let length = 0;
   while (length < octets.length) {
     const { bytesRead } = await attempt('read', path, () =>
@@ -145,7 +170,7 @@ async function readOpened(file: OpenFile, path: string, limitOctets: number): Pr
     if (bytesRead === 0) break;
     length += bytesRead;
   }
-  return { kind: 'read', octets: octets.subarray(0, length) };
+  return length;
 }
 
 async function closing<T>(file: OpenFile, path: string, run: () => Promise<T>): Promise<T> {

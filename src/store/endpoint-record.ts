@@ -2,8 +2,8 @@
 
 /** Sources that say what the endpoint's name resolves to. */
 export type NameSource = 'dns' | 'route53';
-/** Sources that say which addresses exist. */
-export type InterfaceSource = 'interfaces';
+/** Sources that say which addresses exist: EC2's listing, and the API server's own view, which a cut does not take away. */
+export type InterfaceSource = 'interfaces' | 'kubernetes';
 export type SourceName = NameSource | InterfaceSource | 'cluster';
 
 /** When a source first and last listed an address, wall ms. */

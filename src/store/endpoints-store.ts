@@ -1,25 +1,22 @@
-import type { Clock } from '../runtime/clock.ts';
-import type { Random } from '../runtime/random.ts';
-import { removeLeftovers, replaceFile } from './atomic-file.ts';
 import type { EndpointRecord } from './endpoint-record.ts';
-import { encodeEndpoints, MAX_FILE_OCTETS } from './endpoints-format.ts';
-import { endpointsPath, type Fault, type Generation, readEndpoints } from './endpoints-reader.ts';
-import { type FileSystem, systemFiles } from './file-system.ts';
-import { compareRecords } from './record-change.ts';
-import { setAside } from './set-aside.ts';
-import { StoreError } from './store-error.ts';
+import { ENDPOINTS } from './endpoints-reader.ts';
+import type { LoadFault } from './fault.ts';
+import type { Generation } from './generation-reader.ts';
+import {
+  GenerationStore,
+  type GenerationStoreParts,
+  type SaveOutcome,
+  type StoreState,
+} from './generation-store.ts';
+
+export type { LoadFault } from './fault.ts';
+export type { SaveOutcome, StoreState } from './generation-store.ts';
 
 /**
- * The store keeps what must survive a power cut: the endpoint records, in a file that is whole at every moment, with
- * the generation before it beside it. It knows files, checksums and generations. It refuses to know where records
- * come from, whether they are right, and what is served: it writes what it is handed and hands back what it finds.
- * No RFC speaks of it.
- *
- *     load:  current -> previous -> nothing; what is unusable is set aside, never deleted
- *     save:  compare -> compose, and read back what was composed -> replaceFile -> durable
- *
- * An error here is never a reason to stop serving. At the start it means an older generation or none, with faults
- * that say why; in a save it is an outcome, the records stay in memory, and the caller tries again.
+ * The store keeps what must survive a power cut: the endpoint records here, what was retained and cached in files of
+ * their own beside them. It knows files, checksums and generations. It refuses to know where records come from,
+ * whether they are right, and what is served: it writes what it is handed and hands back what it finds. No RFC speaks
+ * of it. What holds for this file holds for all that are kept in two generations: see generation-store.ts.
  */
 
 export interface EndpointsStoreOptions {
@@ -28,17 +25,7 @@ export interface EndpointsStoreOptions {
   readonly confirmEveryMs?: number;
 }
 
-export interface EndpointsStoreParts {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly files?: FileSystem;
-}
-
-/** A fault with what became of the file: `setAsideTo`, or `setAsideFailed` with the reason; neither while it stays in place. */
-export interface LoadFault extends Fault {
-  readonly setAsideTo?: string;
-  readonly setAsideFailed?: string;
-}
+export type EndpointsStoreParts = GenerationStoreParts;
 
 export type LoadResult =
   | {
@@ -52,202 +39,39 @@ export type LoadResult =
   /** No state to serve from: a first start, when there are no faults either. */
   | { readonly kind: 'none'; readonly faults: readonly LoadFault[] };
 
-export type SaveOutcome =
-  /** On disk, synced. `durationMs` is the time that the disk took. */
-  | { readonly kind: 'saved'; readonly generation: number; readonly durationMs: number }
-  /** Nothing to write: the content is durable already, and times alone were written less than `confirmEveryMs` ago. */
-  | { readonly kind: 'unchanged' }
-  /** The disk holds what it held before, whole. `code` is the system's, or `REFUSED` for records that no file may hold. */
-  | { readonly kind: 'failed'; readonly code: string; readonly detail: string };
-
-export interface StoreState {
-  /** Of the last write, or attempt at one, or else of what was loaded; 0 before any. */
-  readonly generation: number;
-  /** Records were handed over that are not durable yet: being written, waiting, or failed. */
-  readonly pending: boolean;
-  /** Wall ms of the last save of this process. */
-  readonly lastSavedMs?: number;
-  /** The failure after which nothing has been saved yet. */
-  readonly lastFailure?: { readonly code: string; readonly detail: string; readonly atMs: number };
-  /** Monotonic ms at which the write in progress began: a disk that hangs shows here. */
-  readonly writingSinceMs?: number;
-}
-
-interface Batch {
-  readonly records: readonly EndpointRecord[];
-  /** Times alone are reason enough to write. */
-  readonly isFlush: boolean;
-  readonly waiting: readonly PromiseWithResolvers<SaveOutcome>[];
-}
-
 export class EndpointsStore {
-  readonly #directory: string;
-  readonly #confirmEveryMs: number;
-  readonly #clock: Clock;
-  readonly #random: Random;
-  readonly #files: FileSystem;
-
+  readonly #store: GenerationStore<readonly EndpointRecord[]>;
   #loading: Promise<LoadResult> | undefined;
-  /** Unusable files that still stand where a save would replace them. */
-  #inTheWay: Fault[] = [];
-  /** What the current file holds; undefined while it must be written whatever is asked. */
-  #durable: readonly EndpointRecord[] | undefined;
-  #writtenAtMs = Number.NEGATIVE_INFINITY; // monotonic
-  #next: Batch | undefined;
-  #newest: readonly EndpointRecord[] | undefined;
-  #isDraining = false;
-  #state: StoreState = { generation: 0, pending: false };
 
-  constructor(options: EndpointsStoreOptions, parts: EndpointsStoreParts) {
-    this.#directory = options.directory;
-    this.#confirmEveryMs = options.confirmEveryMs ?? 60_000;
-    this.#clock = parts.clock;
-    this.#random = parts.random;
-    this.#files = parts.files ?? systemFiles;
+  constructor({ directory, confirmEveryMs = 60_000 }: EndpointsStoreOptions, parts: EndpointsStoreParts) {
+    this.#store = new GenerationStore(ENDPOINTS, { directory, confirmEveryMs }, parts);
   }
 
-  /**
-   * Reads the state, once: later calls get the first result. Corrupt and foreign files are set aside at once; a file of a
-   * newer version, or one that cannot be read, stays until a save would replace it, so that an upgrade or a `chmod` finds
-   * it under its name. Never rejects.
-   */
+  /** See GenerationStore.load. */
   load(): Promise<LoadResult> {
     this.#loading ??= this.#load();
     return this.#loading;
   }
 
-  /**
-   * Makes `records` durable: all that shall be kept, records of clusters that are no longer configured included. The file
-   * then holds exactly these; the store drops none and merges none. One write at a time; of several calls during a
-   * write only the newest records are written next, and every call resolves once a state at least as new as its
-   * own is on disk. Expected failures are outcomes; trying again is the caller's matter.
-   */
+  /** Makes durable all that shall be kept, records of clusters that are no longer configured included; see GenerationStore.save. */
   save(records: readonly EndpointRecord[]): Promise<SaveOutcome> {
-    this.#newest = records;
-    return this.#enqueue(records, false);
+    return this.#store.save(records);
   }
 
-  /** Writes the records handed over last where anything of them, times too, is not on disk: for a shutdown, or a retry. */
-  async flush(): Promise<SaveOutcome> {
-    return this.#newest === undefined ? { kind: 'unchanged' } : this.#enqueue(this.#newest, true);
+  /** See GenerationStore.flush. */
+  flush(): Promise<SaveOutcome> {
+    return this.#store.flush();
   }
 
   /** For metrics and readiness. */
   state(): StoreState {
-    return this.#state;
+    return this.#store.state();
   }
 
   async #load(): Promise<LoadResult> {
-    const { served, faults: found } = await readEndpoints(this.#files, this.#directory);
-    const faults: LoadFault[] = [];
-    for (const fault of found) faults.push(await this.#clear(fault));
-    await removeLeftovers(this.#files, endpointsPath(this.#directory, 'current'));
-    if (served === undefined) return { kind: 'none', faults };
-    this.#state = { ...this.#state, generation: served.generation };
-    if (served.from === 'current') this.#durable = served.records;
-    return { kind: 'loaded', ...served, faults };
-  }
-
-  async #clear(fault: Fault): Promise<LoadFault> {
-    if (fault.kind === 'newer' || fault.kind === 'unreadable') {
-      this.#inTheWay.push(fault);
-      return fault;
-    }
-    try {
-      return { ...fault, setAsideTo: await setAside(this.#files, fault, this.#clock.wallMs()) };
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      this.#inTheWay.push(fault);
-      return { ...fault, setAsideFailed: error.message };
-    }
-  }
-
-  #enqueue(records: readonly EndpointRecord[], isFlush: boolean): Promise<SaveOutcome> {
-    const mine = Promise.withResolvers<SaveOutcome>();
-    const { waiting = [], isFlush: isFlushWaiting = false } = this.#next ?? {};
-    this.#next = { records, isFlush: isFlush || isFlushWaiting, waiting: [...waiting, mine] };
-    this.#state = { ...this.#state, pending: true };
-    if (!this.#isDraining) void this.#drain();
-    return mine.promise;
-  }
-
-  async #drain(): Promise<void> {
-    this.#isDraining = true;
-    for (let batch = this.#take(); batch !== undefined; batch = this.#take()) {
-      try {
-        const outcome = await this.#write(batch);
-        for (const { resolve } of batch.waiting) resolve(outcome);
-      } catch (bug) {
-        for (const { reject } of batch.waiting) reject(bug);
-      }
-    }
-    this.#isDraining = false;
-  }
-
-  #take(): Batch | undefined {
-    const batch = this.#next;
-    this.#next = undefined;
-    return batch;
-  }
-
-  async #write(batch: Batch): Promise<SaveOutcome> {
-    await this.load();
-    if (!this.#isWorthWriting(batch)) {
-      this.#state = { ...this.#state, pending: this.#next !== undefined };
-      return { kind: 'unchanged' };
-    }
-    const startedMs = this.#clock.monotonicMs();
-    // Counted up for a failed attempt too: it may have put its file in place before it failed.
-    const generation = this.#state.generation + 1;
-    this.#state = { ...this.#state, generation, writingSinceMs: startedMs };
-    try {
-      await this.#replace(generation, batch.records);
-    } catch (error) {
-      if (error instanceof StoreError) return this.#failed(error);
-      throw error;
-    }
-    this.#durable = batch.records;
-    this.#writtenAtMs = this.#clock.monotonicMs();
-    this.#state = { generation, pending: this.#next !== undefined, lastSavedMs: this.#clock.wallMs() };
-    return { kind: 'saved', generation, durationMs: this.#writtenAtMs - startedMs };
-  }
-
-  #isWorthWriting({ records, isFlush }: Batch): boolean {
-    const change = this.#durable === undefined ? 'content' : compareRecords(this.#durable, records);
-    if (change !== 'ageing' || isFlush) return change !== 'none';
-    return this.#clock.monotonicMs() - this.#writtenAtMs >= this.#confirmEveryMs;
-  }
-
-  async #replace(generation: number, records: readonly EndpointRecord[]): Promise<void> {
-    const path = endpointsPath(this.#directory, 'current');
-    const encoded = encodeEndpoints({ generation, writtenAtMs: this.#clock.wallMs(), records });
-    if (encoded.kind === 'refused') throw new StoreError('compose', path, 'REFUSED', encoded.detail);
-    await this.#clearTheWay();
-    await replaceFile(this.#files, this.#random, {
-      path,
-      previousPath: endpointsPath(this.#directory, 'previous'),
-      octets: encoded.octets,
-      limitOctets: MAX_FILE_OCTETS,
-    });
-  }
-
-  async #clearTheWay(): Promise<void> {
-    for (let fault = this.#inTheWay[0]; fault !== undefined; fault = this.#inTheWay[0]) {
-      try {
-        await setAside(this.#files, fault, this.#clock.wallMs());
-      } catch (error) {
-        const isGone = error instanceof StoreError && error.code === 'ENOENT'; // somebody tidied up meanwhile
-        if (!isGone) throw error;
-      }
-      this.#inTheWay.shift();
-    }
-  }
-
-  #failed({ code, message }: StoreError): SaveOutcome {
-    this.#durable = undefined; // the new file may stand already, not known to be durable: whatever comes next is written
-    const { writingSinceMs, ...state } = this.#state;
-    const lastFailure = { code, detail: message, atMs: this.#clock.wallMs() };
-    this.#state = { ...state, pending: true, lastFailure };
-    return { kind: 'failed', code, detail: message };
+    const loaded = await this.#store.load();
+    if (loaded.kind === 'none') return loaded;
+    const { content, ...rest } = loaded;
+    return { ...rest, records: content };
   }
 }

@@ -204,7 +204,6 @@ export class Ledger {
 
   async #put(file: OpenFile, path: string, octets: Uint8Array, end: End, lines: readonly number[]) {
     let at = 0;
-    this.#end = undefined; // until all is well
     try {
       while (at < octets.length) {
         const { bytesWritten } = await attempt('append to', path, () =>

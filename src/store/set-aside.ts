@@ -1,13 +1,13 @@
 import { basename, dirname, join } from 'node:path';
 import { readWhole, syncDirectory } from './atomic-file.ts';
-import { MAX_FILE_OCTETS } from './endpoints-format.ts';
-import type { Fault } from './endpoints-reader.ts';
+import type { Fault } from './fault.ts';
 import type { FileSystem } from './file-system.ts';
 import { attempt } from './store-error.ts';
 
 /** Takes a file that could not be served from out of the way, without ever deleting what it holds. */
 
 const COMPARED = 10; // set-aside files, the newest first, that are searched for the same content
+const COMPARED_OCTETS = 16 * 1024 * 1024; // larger ones are not read for that
 
 /**
  * Renames the file to `<name>.<kind>-<UTC time>-<reason>` beside it and resolves to that path. Content that has been set
@@ -29,13 +29,13 @@ async function findSame(
   fault: Fault,
   names: readonly string[],
 ): Promise<string | undefined> {
-  const content = await readWhole(files, fault.path, MAX_FILE_OCTETS);
+  const content = await readWhole(files, fault.path, COMPARED_OCTETS);
   if (content.kind !== 'read') return undefined;
   const directory = dirname(fault.path);
   const prefix = `${basename(fault.path)}.${fault.kind}-`;
   const candidates = names.filter((name) => name.startsWith(prefix)).sort();
   for (const name of candidates.slice(-COMPARED).reverse()) {
-    const other = await readWhole(files, join(directory, name), MAX_FILE_OCTETS);
+    const other = await readWhole(files, join(directory, name), COMPARED_OCTETS);
     if (other.kind === 'read' && Buffer.compare(content.octets, other.octets) === 0) return name;
   }
   return undefined;

@@ -1,6 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, lstatSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -102,11 +112,10 @@ t.test('a body without a length is bounded as well', async (t) => {
 t.test('only the user and the group of the process may command it, whatever the umask', async (t) => {
   const before = process.umask();
   t.teardown(() => process.umask(before));
-  for (const umask of [0o000, 0o022, 0o077, 0o777]) {
+  for (const umask of [0o000, 0o022, 0o077]) {
     process.umask(umask);
     const { path, server } = await control(t, [tell]);
     t.equal(statSync(path).mode & 0o777, 0o660, `umask ${umask.toString(8)}`);
-    t.equal(process.umask(), umask, 'the umask is as it was');
     await server.close();
   }
 });
@@ -165,14 +174,14 @@ t.test('what is in the way stays, and the refusal says what it is and what to do
     ['a directory', folder, 'not-a-socket', /./],
     ['a link to a live socket', toLive, 'not-a-socket', /./],
     ['a long path', join(directory, 'x'.repeat(120)), 'path-too-long', /107 octets/],
-    ['no directory', join(directory, 'none', 'control.sock'), 'EACCES', /./],
+    ['no directory', join(directory, 'none', 'control.sock'), 'ENOENT', /./],
     ['a file for a directory', join(file, 'control.sock'), 'ENOTDIR', /./],
   ] as const) {
     const outcome = await start(path);
-    t.match(outcome, { kind: 'refused', detail, mend: /./ }, what);
-    if (what !== 'no directory') t.match(outcome, { code }, what);
+    t.match(outcome, { kind: 'refused', code, detail, mend: /./ }, what);
   }
   t.equal(statSync(file).size, 4);
+  t.strictSame(readdirSync(directory).sort(), ['file', 'folder', 'to-live'], 'nothing is left lying about');
   t.ok(lstatSync(toLive).isSymbolicLink());
   t.match(await ask(live, 'GET', '/tell'), { status: 200 }, 'the live one goes on');
 });
@@ -192,22 +201,26 @@ t.test("another program's live socket is left alone, even one that hangs up at o
   t.ok(lstatSync(path).isSocket());
 });
 
-t.test('of many that start at once over a stale socket, one listens and the others say so', async (t) => {
-  for (let round = 0; round < 5; round++) {
-    const path = join(shortDirectory(t), 'control.sock');
-    if (round > 0) await leaveSocket(path);
-    const log = new CollectingLog();
-    const starts = await Promise.all(
-      Array.from({ length: 8 }, () =>
-        startControlServer({ path, routes: [tell], timers: new VirtualTime(), log }),
-      ),
-    );
-    const listening = starts.filter((start) => start.kind === 'listening');
-    t.ok(listening.length >= 1, `round ${round}`);
-    t.match(await ask(path, 'GET', '/tell'), { status: 200 }, 'the path leads to one that answers');
-    for (const start of starts) if (start.kind === 'listening') await start.server.close();
-  }
-});
+t.test(
+  'of many that start at once, over a stale socket or none, the path leads to one that answers',
+  async (t) => {
+    for (let round = 0; round < 5; round++) {
+      const path = join(shortDirectory(t), 'control.sock');
+      if (round > 0) await leaveSocket(path);
+      const log = new CollectingLog();
+      const starts = await Promise.all(
+        Array.from({ length: 8 }, () =>
+          startControlServer({ path, routes: [tell], timers: new VirtualTime(), log }),
+        ),
+      );
+      const listening = starts.filter((start) => start.kind === 'listening');
+      t.ok(listening.length >= 1, `round ${round}`);
+      t.match(await ask(path, 'GET', '/tell'), { status: 200 });
+      t.strictSame(readdirSync(join(path, '..')), ['control.sock'], 'nothing else is left lying about');
+      for (const start of starts) if (start.kind === 'listening') await start.server.close();
+    }
+  },
+);
 
 t.test('closing removes the socket, ends what hangs, and is not kept waiting', async (t) => {
   const hanging: ControlRoute = { method: 'POST', path: '/hang', run: () => new Promise(() => {}) };
@@ -222,6 +235,14 @@ t.test('closing removes the socket, ends what hangs, and is not kept waiting', a
   t.ok(performance.now() - startedMs < 1_000);
   t.equal(await asked, 'ECONNRESET');
   t.notOk(existsSync(path));
+});
+
+t.test("closing leaves another server's socket alone that has taken the path meanwhile", async (t) => {
+  const { path, server } = await control(t, [tell]);
+  rmSync(path);
+  await control(t, [tell], { path });
+  await server.close();
+  t.match(await ask(path, 'GET', '/tell'), { status: 200 });
 });
 
 t.test('a command that takes too long is answered for, and goes on', async (t) => {

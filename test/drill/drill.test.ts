@@ -152,7 +152,8 @@ t.test('a wall clock that is set neither ends a drill nor lengthens it', async (
   t.match(drill.summary(), { startedAt: '2026-01-01T00:00:00.000Z', ranMs: 10 * MINUTE_MS });
 });
 
-t.test('a timer that is late, as after the machine slept, ends nothing too late', async (t) => {
+/** A drill of a minute whose timer never fires, ten minutes after its start. */
+function overdue() {
   let nowMs = 0;
   const waiting = new Set<() => void>();
   const changes: DrillChange[] = [];
@@ -170,14 +171,22 @@ t.test('a timer that is late, as after the machine slept, ends nothing too late'
   });
   drill.start(MINUTE_MS);
   nowMs = 10 * MINUTE_MS;
+  return { drill, waiting, changes };
+}
+
+t.test('a timer that is late, as after the machine slept, lengthens nothing', async (t) => {
+  const ended = { phase: 'ended', by: 'time', ranMs: MINUTE_MS };
+  const { drill, waiting, changes } = overdue();
   t.notOk(drill.isRunning, 'over, although nobody has noticed');
   t.match(drill.start(MINUTE_MS), { kind: 'started' });
-  t.match(changes, [
-    { phase: 'started' },
-    { phase: 'ended', by: 'time', ranMs: MINUTE_MS },
-    { phase: 'started' },
-  ]);
+  t.match(changes, [{ phase: 'started' }, ended, { phase: 'started' }]);
   t.equal(waiting.size, 1, 'the late timer is gone');
   for (const run of waiting) run();
   t.notOk(drill.isRunning);
+  const stopped = overdue();
+  t.same(stopped.drill.stop(), { kind: 'not-running' });
+  t.match(stopped.changes, [{ phase: 'started' }, ended]);
+  const shut = overdue();
+  shut.drill[Symbol.dispose]();
+  t.match(shut.changes, [{ phase: 'started' }, ended]);
 });

@@ -50,6 +50,13 @@ t.test('a flood of random names does not push out what is asked for again and ag
   );
 });
 
+t.test('what is asked for now is kept beside what was asked for often before', async (t) => {
+  const before = Array.from({ length: 9_000 }, (_, at) => `before-${at % 9}`);
+  const now = Array.from({ length: 10_000 }, (_, at) => (at % 2 === 0 ? 'now' : `random-${at}`));
+  const { kept } = counted(10, [...before, ...now]).read();
+  t.ok((kept.find(({ key }) => key === 'now')?.count ?? 0) > 1_000, JSON.stringify(kept));
+});
+
 t.test('against plain counting: the sum is right, no count too high, every heavy key is kept', async (t) => {
   const keys = fc.array(
     fc.oneof(fc.nat(5), fc.nat(30), fc.nat(1000)).map((key) => `k${key}`),

@@ -19,7 +19,11 @@ export const behindResolvers: LabCheck = {
   about: 'the endpoint through BIND, Unbound, dnsmasq and resolv.conf, as the README says to set them up',
   tools: ['dig', 'ip', 'curl', 'git', 'named', 'unbound', 'dnsmasq'],
   async run(lab) {
-    await using site = await TwoServers.start(lab.workshop, 'resolvers');
+    await using site = await TwoServers.start(
+      lab.workshop,
+      'resolvers',
+      SITE_RESOLVERS.map(({ address }) => address),
+    );
     const readme = await readFile(join(site.clone, 'README.md'), 'utf8');
     const blocks = fencedBlocks(readme);
     site.namespace.setResolvConf(resolvConf(blocks));
@@ -71,7 +75,8 @@ async function ask(
   const folder = await lab.workshop.room(`resolvers/${resolver.name}`);
   await using server = new Background(site.within(await resolver.configure(folder, advice)));
   await server.printed(resolver.ready);
-  return eventually(`${resolver.name} answers`, 20_000, async () =>
+  // awaited here: the server ends with this function
+  return await eventually(`${resolver.name} answers`, 15_000, async () =>
     dig(site.within, `@${resolver.address}`, ENDPOINT, type, '+tries=2', '+timeout=4'),
   );
 }

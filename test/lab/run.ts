@@ -5,13 +5,23 @@
  */
 import { parseArgs } from 'node:util';
 import { behindResolvers } from './behind-resolvers.ts';
+import { bundle } from './bundle.ts';
 import type { Lab, LabCheck } from './check.ts';
 import { digTable } from './dig-table.ts';
+import { prometheus } from './prometheus.ts';
 import { readmeCommands } from './readme-commands.ts';
+import { systemdBoot } from './systemd-boot.ts';
 import { packagesMissing } from './tools.ts';
 import { Workshop } from './workshop.ts';
 
-const CHECKS: readonly LabCheck[] = [digTable, readmeCommands, behindResolvers];
+const CHECKS: readonly LabCheck[] = [
+  digTable,
+  readmeCommands,
+  behindResolvers,
+  prometheus,
+  bundle,
+  systemdBoot,
+];
 
 async function main(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({

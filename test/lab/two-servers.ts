@@ -26,11 +26,12 @@ export class TwoServers implements AsyncDisposable {
     this.#owned = owned;
   }
 
-  static async start(workshop: Workshop, name: string): Promise<TwoServers> {
+  /** `more`: addresses of other servers of the site. */
+  static async start(workshop: Workshop, name: string, more: readonly string[]): Promise<TwoServers> {
     await using owned = new AsyncDisposableStack();
     const clone = await workshop.installed();
     const room = await workshop.room(name);
-    const namespace = owned.use(await Namespace.make(SERVER_ADDRESSES));
+    const namespace = owned.use(await Namespace.make([...SERVER_ADDRESSES, ...more]));
     const program = join(clone, 'bin', 'outpost-dns');
     const environment = { ...machineEnvironment(), TMPDIR: room };
     const region = owned.use(

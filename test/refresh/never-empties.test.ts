@@ -67,7 +67,7 @@ const settings = {
   pin: [],
   admit: admission(['10.0.0.0/8']),
   confirmAfterMs: 15_000,
-  maximumAgeMs: { dns: 1e12, route53: 1e12, interfaces: 1e12 },
+  maximumAgeMs: { dns: 1e12, route53: 1e12, interfaces: 1e12, kubernetes: 1e12 },
 };
 
 t.test('no sequence of plans without a usable view changes the served set', (t) => {

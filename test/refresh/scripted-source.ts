@@ -68,7 +68,7 @@ export function hangsUntilAborted(source: SourceName): Script {
 export const evenRandom: Random = { uint16: () => 0x8000, uint32: () => 0x8000_0000, fraction: () => 0.5 };
 
 export const times: RefreshTimes = {
-  intervalMs: { dns: 45_000, route53: 300_000, interfaces: 300_000, cluster: 3_600_000 },
+  intervalMs: { dns: 45_000, route53: 300_000, interfaces: 300_000, kubernetes: 60_000, cluster: 3_600_000 },
   jitterPercent: 20,
   retryMinMs: 5_000,
   retryMaxMs: 60_000,

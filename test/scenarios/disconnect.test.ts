@@ -4,6 +4,7 @@ import t from 'tap';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import { callSandbox } from '../../src/sandbox/control-client.ts';
+import { isReady } from './looks.ts';
 import { Process, ServerProcess, until } from './server-process.ts';
 import { DEMO, ENDPOINT, folder, HURRY } from './site.ts';
 
@@ -45,11 +46,7 @@ t.test(
     await writeFile(ownConfig, stringify({ ...config, refresh: HURRY }));
     const serve = () => new ServerProcess(t, ownConfig, ports, environment);
     const first = serve();
-    await until(
-      'the endpoint is known',
-      15_000,
-      async () => (await first.get('/readyz').catch(() => undefined))?.status === 200,
-    );
+    await isReady(first);
     t.same(await first.addresses(ENDPOINT), DEMO, 'resolved while connected');
     const www = { name: 'www.example.com' };
     t.match(

@@ -1,5 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import t, { type Test } from 'tap';
 import { Process } from './server-process.ts';
@@ -35,7 +36,7 @@ for (const [index, kind] of (['udp', 'tcp', 'http'] as const).entries()) {
     `port taken (${kind}): serve and sandbox say so in one sentence, exit 1, and leave nothing`,
     async (t) => {
       await take(t, kind, slot);
-      const site = await Site.open(t, slot);
+      const site = await Site.open(t);
       const server = site.start();
       t.match(await server.ended, { code: 1, signal: null });
       t.equal(server.stderr, `outpost-dns: ${sentence}\n`);
@@ -46,16 +47,16 @@ for (const [index, kind] of (['udp', 'tcp', 'http'] as const).entries()) {
       t.match(await sandbox.ended, { code: 1, signal: null });
       t.equal(sandbox.stderr, `outpost-dns: ${sentence}\n`);
       t.notMatch(sandbox.stdout, /Ctrl-C/, 'no banner');
-      t.same((await import('node:fs')).readdirSync(temporary), []);
+      t.same(readdirSync(temporary), []);
     },
   );
 }
 
 t.test('a configuration that cannot be used: every fault, exit 2, nothing is opened', async (t) => {
-  const site = await Site.open(t, 18);
+  const site = await Site.open(t);
   site.breakConfiguration('clusters: []\nlisten: { dns: [nowhere] }\n');
   const server = site.start();
   t.match(await server.ended, { code: 2 });
-  for (const fault of ['clusters', 'upstreams', 'nowhere']) t.match(server.stderr, fault);
+  for (const fault of ['clusters', 'upstreams', 'nowhere']) t.ok(server.stderr.includes(fault), fault);
   t.equal(server.stdout, '');
 });

@@ -1,18 +1,11 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import t from 'tap';
+import { isReady } from './looks.ts';
 import { pause, type ServerProcess, until } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
 const OWN_ZONE = { name: 'site.test', records: ['gateway A 10.9.9.1', 'www 300 CNAME gateway'] };
-
-async function isReady(server: ServerProcess): Promise<void> {
-  await until(
-    'the endpoint is known',
-    15_000,
-    async () => (await server.get('/readyz').catch(() => undefined))?.status === 200,
-  );
-}
 
 /** Sends SIGHUP and waits for what comes of it. */
 async function reload(server: ServerProcess, expected: 'taken' | 'refused'): Promise<void> {
@@ -29,7 +22,7 @@ const reloadFailed = async (server: ServerProcess) =>
 t.test(
   'SIGHUP: a good file is taken over without losing a query or the cache; a bad one is refused',
   async (t) => {
-    const site = await Site.open(t, 4);
+    const site = await Site.open(t);
     const server = site.start();
     await isReady(server);
     t.match(await server.ask({ name: 'www.example.com' }), { answers: { length: 2 } });
@@ -101,7 +94,7 @@ t.test(
 t.test(
   'SIGHUP: listening addresses, upstreams and pins change; a taken address refuses the whole file',
   async (t) => {
-    const site = await Site.open(t, 5);
+    const site = await Site.open(t);
     const { dnsPort } = site.ports;
     const server = site.start();
     await isReady(server);
@@ -152,7 +145,7 @@ t.test(
 );
 
 t.test('SIGHUP while the server starts does not end it', async (t) => {
-  const site = await Site.open(t, 6);
+  const site = await Site.open(t);
   const server = site.start();
   await until('the log begins', 10_000, () => server.stdout !== '', 1);
   for (let count = 0; count < 3; count++) server.signal('SIGHUP');

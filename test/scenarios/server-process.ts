@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { type StatusReport, statusReport } from '../../src/admin/status-report.ts';
+import type { Ports } from './free-ports.ts';
 import { type QueryText, queryOf, type ReadReply, readReply } from '../serving/resolver/messages.ts';
 
 export const PROGRAM = fileURLToPath(new URL('../../bin/outpost-dns', import.meta.url));
@@ -87,11 +88,6 @@ export class Process {
   signal(signal: NodeJS.Signals): void {
     this.child.kill(signal);
   }
-}
-
-export interface Ports {
-  readonly dnsPort: number;
-  readonly httpPort: number;
 }
 
 export class ServerProcess extends Process {

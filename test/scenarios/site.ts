@@ -6,7 +6,8 @@ import type { Test } from 'tap';
 import { parse } from 'yaml';
 import type { Population } from '../../src/sandbox/facts.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts';
-import { type Ports, ServerProcess } from './server-process.ts';
+import { freePorts, type Ports } from './free-ports.ts';
+import { ServerProcess } from './server-process.ts';
 
 export const ENDPOINT = '5E9D0F3C7A1B4286B0D4C8E2F6A19753.gr7.us-west-2.eks.amazonaws.com';
 export const DEMO = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
@@ -28,6 +29,12 @@ export function folder(t: Test): string {
   return path;
 }
 
+export interface SiteOptions {
+  /** Top-level keys of the configuration. */
+  readonly overrides?: Readonly<Record<string, unknown>>;
+  readonly population?: Population;
+}
+
 export class Site {
   readonly #t: Test;
   readonly sandbox: Sandbox;
@@ -46,18 +53,10 @@ export class Site {
     this.configure(overrides);
   }
 
-  /** `slot` from 0 to 39: the scenario's own, over all files, since they run side by side. */
-  static async open(
-    t: Test,
-    slot: number,
-    {
-      overrides = {},
-      population,
-    }: { overrides?: Readonly<Record<string, unknown>>; population?: Population } = {},
-  ): Promise<Site> {
+  static async open(t: Test, { overrides = {}, population }: SiteOptions = {}): Promise<Site> {
     const sandbox = await startSandbox(population === undefined ? {} : { population });
     t.teardown(() => sandbox.close());
-    return new Site(t, sandbox, { dnsPort: 5310 + slot, httpPort: 9210 + slot }, overrides);
+    return new Site(t, sandbox, await freePorts(), overrides);
   }
 
   /** Writes the configuration file: the sandbox's own, with these top-level keys in place of its. */
@@ -85,24 +84,17 @@ export class Site {
     writeFileSync(this.configFile, text);
   }
 
-  start(
-    environment: Readonly<Record<string, string>> = this.sandbox.environment,
-    ports = this.ports,
-  ): ServerProcess {
-    return new ServerProcess(this.#t, this.configFile, ports, environment);
+  start(environment: Readonly<Record<string, string>> = this.sandbox.environment): ServerProcess {
+    return new ServerProcess(this.#t, this.configFile, this.ports, environment);
   }
 
-  /** A second server's configuration beside the first one's. */
-  startBeside(slot: number, overrides: Readonly<Record<string, unknown>> = {}): ServerProcess {
-    const ports = { dnsPort: 5310 + slot, httpPort: 9210 + slot };
-    const configFile = join(this.directory, `beside-${slot}.yaml`);
+  /** A second server with a configuration and ports of its own, on the same state directory. */
+  async startBeside(): Promise<ServerProcess> {
+    const ports = await freePorts();
+    const configFile = join(this.directory, 'beside.yaml');
     const { stateDirectory } = this;
-    const text = this.sandbox.configYaml({
-      ...ports,
-      stateDirectory,
-      overrides: { refresh: HURRY, ...overrides },
-    });
-    writeFileSync(configFile, text);
+    const overrides = { refresh: HURRY };
+    writeFileSync(configFile, this.sandbox.configYaml({ ...ports, stateDirectory, overrides }));
     return new ServerProcess(this.#t, configFile, ports, this.sandbox.environment);
   }
 }

@@ -1,7 +1,8 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { keepState, keptRecord } from './kept-state.ts';
+import { isReady } from './looks.ts';
 import { NO_AWS, until } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
@@ -19,7 +20,7 @@ for (const [slot, fault, damage] of [
   t.test(
     `state file ${fault}: the previous generation is served, the file is set aside, and it is said`,
     async (t) => {
-      const site = await Site.open(t, slot);
+      const site = await Site.open(t);
       site.sandbox.link.set('refused');
       await keepState(site.stateDirectory, [keptRecord(OLD)], [keptRecord(DEMO)]);
       const path = join(site.stateDirectory, 'endpoints.json');
@@ -41,7 +42,7 @@ for (const [slot, fault, damage] of [
       await until('a whole file stands there again', 5000, () =>
         readdirSync(site.stateDirectory).includes('endpoints.json'),
       );
-      t.match(readFileSync(path, 'utf8'), OLD[0]);
+      t.ok(readFileSync(path, 'utf8').includes(OLD[0] ?? ''));
     },
   );
 }
@@ -49,7 +50,7 @@ for (const [slot, fault, damage] of [
 t.test(
   'both generations corrupt and no AWS: all else is served, readiness says what is missing',
   async (t) => {
-    const site = await Site.open(t, 23, { overrides: {} });
+    const site = await Site.open(t, { overrides: {} });
     site.configureCluster({ endpoint: ENDPOINT });
     site.sandbox.faults.add({ service: 'dns', kind: 'servfail', name: ENDPOINT });
     mkdirSync(site.stateDirectory, { recursive: true });
@@ -67,15 +68,11 @@ t.test(
 t.test(
   'a state directory that cannot be written: serves all the same, and says so until it can',
   async (t) => {
-    const site = await Site.open(t, 24);
+    const site = await Site.open(t);
     writeFileSync(site.stateDirectory, 'a file in its place: not even root can write into that');
     const server = site.start();
     await server.firstAnswer({ name: 'localhost' });
-    await until(
-      'the endpoint is known',
-      15_000,
-      async () => (await server.get('/readyz').catch(() => undefined))?.status === 200,
-    );
+    await isReady(server);
     t.same(await server.addresses(ENDPOINT), DEMO, 'served');
     t.match(server.logged('state cannot be kept: serving all the same'), [
       { level: 'error', detail: /state/ },
@@ -84,31 +81,32 @@ t.test(
     const { state } = await server.status();
     t.match(state, { isPending: true, failure: /state/ });
     t.ok(state.saveFailures > 0);
-    t.ok((await server.metric('outpost_dns_state_save_failures_total')).get('') ?? 0 > 0);
+    t.ok(((await server.metric('outpost_dns_state_save_failures_total')).get('') ?? 0) > 0);
     t.equal((await server.metric('outpost_dns_state_pending')).get(''), 1);
 
     rmSync(site.stateDirectory);
     mkdirSync(site.stateDirectory);
     site.sandbox.state.moveInterface({ cluster: 'demo', from: '10.0.1.10', to: '10.0.1.11' });
+    const path = join(site.stateDirectory, 'endpoints.json');
     await until(
       'the next change is saved',
       10_000,
+      () => existsSync(path) && readFileSync(path, 'utf8').includes('10.0.1.11'),
+    );
+    await until(
+      'nothing is pending',
+      5000,
       async () => (await server.metric('outpost_dns_state_pending')).get('') === 0,
     );
-    t.match(readFileSync(join(site.stateDirectory, 'endpoints.json'), 'utf8'), '10.0.1.11');
     t.equal((await server.status()).state.failure, undefined);
     t.match(await server.kill('SIGTERM'), { code: 0 });
   },
 );
 
 t.test('two servers on one state directory: both serve, the second warns and shows it', async (t) => {
-  const site = await Site.open(t, 25);
+  const site = await Site.open(t);
   const first = site.start();
-  await until(
-    'the first is ready',
-    15_000,
-    async () => (await first.get('/readyz').catch(() => undefined))?.status === 200,
-  );
+  await isReady(first);
   t.same(first.logged('state directory is not locked'), []);
   const second = site.startBeside(26);
   await second.firstAnswer({ name: ENDPOINT });

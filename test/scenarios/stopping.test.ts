@@ -8,7 +8,7 @@ import { pause, until } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
 t.test('SIGTERM ends it cleanly within a second, with queries in flight over UDP and TCP', async (t) => {
-  const site = await Site.open(t, 7);
+  const site = await Site.open(t);
   await keepState(site.stateDirectory, [keptRecord()]);
   const server = site.start();
   await server.firstAnswer({ name: ENDPOINT });
@@ -34,7 +34,7 @@ t.test('SIGTERM ends it cleanly within a second, with queries in flight over UDP
     [],
   );
   const state = JSON.parse(await readFile(join(site.stateDirectory, 'endpoints.json'), 'utf8'));
-  t.match(JSON.stringify(state), DEMO[2], 'the state is whole');
+  t.ok(JSON.stringify(state).includes(DEMO[2] ?? ''), 'the state is whole');
 
   const again = site.start();
   const reply = await again.firstAnswer({ name: ENDPOINT });
@@ -44,7 +44,7 @@ t.test('SIGTERM ends it cleanly within a second, with queries in flight over UDP
 t.test(
   'a second signal does not cut the stop short, and one that comes at the start is heeded',
   async (t) => {
-    const site = await Site.open(t, 8);
+    const site = await Site.open(t);
     const server = site.start();
     await until('it listens', 10_000, () => server.logged('listening').length > 0, 1);
     server.signal('SIGINT');

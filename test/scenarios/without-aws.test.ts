@@ -59,7 +59,7 @@ for (const [slot, cut, linkState, upstream] of [
 t.test(
   'no state, no AWS: SERVFAIL with 14, all else works, readiness says why; then the DNS alone mends it',
   async (t) => {
-    const site = await Site.open(t, 3);
+    const site = await Site.open(t);
     site.configureCluster({ endpoint: ENDPOINT });
     site.sandbox.faults.add({ service: 'dns', kind: 'servfail', name: ENDPOINT });
     const server = site.start({ ...NO_AWS, AWS_ENDPOINT_URL: site.sandbox.regionUrl });
@@ -75,7 +75,7 @@ t.test(
     );
     const ready = await server.get('/readyz');
     t.equal(ready.status, 503);
-    t.match(ready.body, NAME, 'which endpoint');
+    t.ok(ready.body.includes(NAME), 'which endpoint');
     t.match(ready.body, /no address is known yet/, 'what is missing');
     t.match(ready.body, /dns: .*SERVFAIL/, 'what the DNS said');
     t.match(ready.body, /interfaces: .*credentials/i, 'what AWS said');

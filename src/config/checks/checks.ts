@@ -7,10 +7,12 @@ import {
   addressSources,
   duplicateEndpoints,
   duplicateNames,
+  keyedSources,
+  kubernetesIdentity,
   pinsAllowed,
   probeTimes,
-  route53Pairs,
   whereToLook,
+  zoneChoice,
 } from './clusters.ts';
 import { duplicateItems } from './duplicates.ts';
 import { bounds } from './order.ts';
@@ -37,7 +39,9 @@ const CHECKS: readonly Check[] = [
   duplicateNames, // a cluster's name is its key in the state, the metrics and the log
   duplicateEndpoints, // a name is answered from one record
   whereToLook, // nothing can be looked up without a Region or a name
-  route53Pairs, // a source without its key, or a key without its source, would silently do nothing
+  keyedSources, // a source without its key, or a key without its source, would silently do nothing
+  zoneChoice,
+  kubernetesIdentity,
   addressSources, // a cluster that never gets an address is answered SERVFAIL for ever
   pinsAllowed, // a pin is an address like any other
   probeTimes,

@@ -1,5 +1,6 @@
 /** Checks of a cluster against itself and against the others. */
 import { defaultSources } from '../cluster-sources.ts';
+import type { SourceName } from '../config.ts';
 import type { Finding, Path } from '../fault.ts';
 import { isInside } from '../kinds/address.ts';
 import { durationText } from '../kinds/duration.ts';
@@ -52,7 +53,7 @@ export function* whereToLook(context: CheckContext): Iterable<Finding> {
       };
     }
     for (const [index, source] of (cluster.sources ?? []).entries()) {
-      if (source === undefined || source === 'dns') continue;
+      if (source === undefined || source === 'dns' || source === 'kubernetes') continue;
       yield {
         path: [...path, 'sources', index],
         message: 'a source that needs a region',
@@ -69,38 +70,64 @@ export function* whereToLook(context: CheckContext): Iterable<Finding> {
   }
 }
 
-export function* route53Pairs(context: CheckContext): Iterable<Finding> {
+/** Sources that look with what a key of their own name says. */
+const KEYED_SOURCES = [
+  { source: 'route53', mend: 'add route53 with zoneId, or with findZone: true' },
+  { source: 'kubernetes', mend: 'add kubernetes with kubeconfig, or with certificate and key' },
+] as const;
+
+export function* keyedSources(context: CheckContext): Iterable<Finding> {
   for (const { cluster, path } of clustersOf(context)) {
-    const at = [...path, 'route53'];
-    const source = cluster.sources?.indexOf('route53') ?? -1;
-    const isGiven = cluster.route53 !== undefined || context.isFaulty(at);
-    if (source !== -1 && !isGiven) {
-      const mend = 'add route53 with zoneId, or with findZone: true';
-      yield { path: [...path, 'sources', source], message: 'this source needs the key route53', mend };
+    for (const { source, mend } of KEYED_SOURCES) {
+      const at = [...path, source];
+      const index = cluster.sources?.indexOf(source) ?? -1;
+      const isGiven = cluster[source] !== undefined || context.isFaulty(at);
+      if (index !== -1 && !isGiven) {
+        const message = `this source needs the key ${source}`;
+        yield { path: [...path, 'sources', index], message, mend };
+      }
+      const isLeftOut = cluster.sources !== undefined && index === -1;
+      if (isGiven && isLeftOut && !context.isFaulty([...path, 'sources'])) {
+        const message = 'not among the sources';
+        yield { path: at, message, mend: `add ${source} to sources, or remove this key` };
+      }
     }
-    if (
-      isGiven &&
-      cluster.sources !== undefined &&
-      source === -1 &&
-      !context.isFaulty([...path, 'sources'])
-    ) {
-      yield {
-        path: at,
-        message: 'not among the sources',
-        mend: 'add route53 to sources, or remove this key',
-      };
-    }
-    yield* zoneChoice(context, cluster, at);
   }
 }
 
-function* zoneChoice(context: CheckContext, cluster: DraftCluster, at: Path): Iterable<Finding> {
-  if (cluster.route53 === undefined || context.isFaulty(at)) return;
-  const { zoneId, findZone } = cluster.route53;
-  if (zoneId !== undefined && findZone !== undefined) {
-    yield { path: at, message: 'both zoneId and findZone', mend: 'keep one of the two' };
-  } else if (zoneId === undefined && findZone !== true) {
-    yield { path: at, message: 'neither zoneId nor findZone: true', mend: 'add zoneId, or findZone: true' };
+export function* zoneChoice(context: CheckContext): Iterable<Finding> {
+  for (const { cluster, path } of clustersOf(context)) {
+    const at = [...path, 'route53'];
+    if (cluster.route53 === undefined || context.isFaulty(at)) continue;
+    const { zoneId, findZone } = cluster.route53;
+    if (zoneId !== undefined && findZone !== undefined) {
+      yield { path: at, message: 'both zoneId and findZone', mend: 'keep one of the two' };
+    } else if (zoneId === undefined && findZone !== true) {
+      yield { path: at, message: 'neither zoneId nor findZone: true', mend: 'add zoneId, or findZone: true' };
+    }
+  }
+}
+
+const CERTIFICATE_KEYS = ['certificate', 'key', 'ca'] as const;
+
+/** Half of what a client certificate takes, or two ways to be known, would be found out during the cut. */
+export function* kubernetesIdentity(context: CheckContext): Iterable<Finding> {
+  for (const { cluster, path } of clustersOf(context)) {
+    const at = [...path, 'kubernetes'];
+    if (cluster.kubernetes === undefined || context.isFaulty(at)) continue;
+    const { kubeconfig, certificate, key } = cluster.kubernetes;
+    const given = CERTIFICATE_KEYS.filter((one) => cluster.kubernetes?.[one] !== undefined);
+    if (kubeconfig !== undefined) {
+      if (given.length === 0) continue;
+      const message = `kubeconfig beside ${given.join(', ')}`;
+      yield { path: at, message, mend: 'keep kubeconfig, or certificate and key' };
+    } else if (certificate === undefined || key === undefined) {
+      const missing = certificate === undefined ? 'certificate' : 'key';
+      const isEmpty = certificate === undefined && key === undefined;
+      const message = isEmpty ? 'neither kubeconfig nor certificate and key' : `no ${missing}`;
+      const mend = isEmpty ? 'add kubeconfig, or certificate and key' : `add ${missing}, or use a kubeconfig`;
+      yield { path: at, message, mend };
+    }
   }
 }
 
@@ -118,13 +145,20 @@ export function* addressSources(context: CheckContext): Iterable<Finding> {
       };
     }
     const isPinned = (cluster.pin?.length ?? 0) > 0;
-    if (!isPinned && cluster.sources.every((source) => source === 'cluster')) {
-      const mend = `add one of ${defaultSources(true, true)
-        .filter((source) => source !== 'cluster')
+    if (!isPinned && !cluster.sources.some(tellsFirstAddresses)) {
+      const mend = `add one of ${defaultSources({ region: true, route53: true, kubernetes: true })
+        .filter(tellsFirstAddresses)
         .join(', ')}`;
-      yield { path: at, message: 'no source tells addresses', mend };
+      const message = cluster.sources.includes('kubernetes')
+        ? 'no source tells the first addresses: kubernetes is asked at addresses that are known'
+        : 'no source tells addresses';
+      yield { path: at, message, mend };
     }
   }
+}
+
+function tellsFirstAddresses(source: SourceName | undefined): boolean {
+  return source !== 'cluster' && source !== 'kubernetes';
 }
 
 export function* pinsAllowed(context: CheckContext): Iterable<Finding> {

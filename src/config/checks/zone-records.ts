@@ -16,17 +16,21 @@ interface ReadRecord {
   readonly path: Path;
 }
 
-/** The lines of each zone that has a valid name. */
+/** The lines of each list of records, in every zone that has a valid name. */
 function* linesOf(
   context: CheckContext,
 ): Iterable<{ readonly zone: string; readonly lines: readonly ReadLine[] }> {
   for (const { zone, path } of zonesOf(context)) {
-    const { name, records } = zone;
-    if (name === undefined || records === undefined) continue;
-    const lines = records.flatMap((text, index) =>
-      text === undefined ? [] : [{ reading: readZoneRecord(text, name), path: [...path, 'records', index] }],
-    );
-    yield { zone: name, lines };
+    const { name, records, whileDisconnected } = zone;
+    if (name === undefined) continue;
+    const lists = { records, whileDisconnected };
+    for (const [key, list] of Object.entries(lists)) {
+      if (list === undefined || typeof list === 'string') continue;
+      const lines = list.flatMap((text, index) =>
+        text === undefined ? [] : [{ reading: readZoneRecord(text, name), path: [...path, key, index] }],
+      );
+      yield { zone: name, lines };
+    }
   }
 }
 

@@ -30,21 +30,34 @@ export function* duplicateZones(context: CheckContext): Iterable<Finding> {
 }
 
 const RULES = ['forwardTo', 'answer', 'records'] as const;
+const WHILE_DISCONNECTED = 'whileDisconnected';
 
 export function* oneRule(context: CheckContext): Iterable<Finding> {
   for (const { path } of zonesOf(context)) {
     const given = RULES.filter((rule) => context.isWritten([...path, rule]));
     if (given.length > 1)
       yield { path, message: `more than one rule: ${given.join(', ')}`, mend: 'keep one of them' };
-    const mayBeMeant = RULES.some((rule) => context.isFaulty([...path, rule]));
-    if (given.length === 0 && !mayBeMeant) {
-      yield { path, message: 'no rule for the zone', mend: `add one of ${RULES.join(', ')}` };
+    const mayBeMeant = [...RULES, WHILE_DISCONNECTED].some((rule) => context.isFaulty([...path, rule]));
+    const isForwarded = context.isWritten([...path, WHILE_DISCONNECTED]);
+    if (given.length === 0 && !isForwarded && !mayBeMeant) {
+      const mend = `add one of ${[...RULES, WHILE_DISCONNECTED].join(', ')}`;
+      yield { path, message: 'no rule for the zone', mend };
+    }
+    const own = given.find((rule) => rule !== 'forwardTo');
+    if (isForwarded && own !== undefined) {
+      yield {
+        path: [...path, WHILE_DISCONNECTED],
+        message: `beside ${own}, which holds whether or not anything is connected`,
+        mend: `remove it, or forward the zone in place of ${own}`,
+      };
     }
   }
 }
 
 export function* zonesApartFromEndpoints(context: CheckContext): Iterable<Finding> {
   for (const { zone, path } of zonesOf(context)) {
+    // forwarded to where it would go anyway: the endpoint is answered before
+    if (!RULES.some((rule) => context.isWritten([...path, rule]))) continue;
     for (const cluster of context.draft.clusters ?? []) {
       const endpoint = cluster?.endpoint;
       if (zone.name === undefined || endpoint === undefined || !isAtOrBelow(endpoint, zone.name)) continue;

@@ -1,9 +1,9 @@
 /** Free text with bounds: paths and the strings of `identity`. */
 import { type Reading, textKind } from '../key.ts';
 
-export function absolutePath() {
+export function absolutePath(example: string) {
   return textKind(readAbsolutePath, {
-    allowed: 'an absolute path, such as /var/lib/outpost-dns',
+    allowed: `an absolute path, such as ${example}`,
     pattern: '^/',
   });
 }

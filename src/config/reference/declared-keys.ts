@@ -1,6 +1,6 @@
 /** The schema as a tree of declared keys, for everything that is generated from it: reference, JSON Schema, documentation. */
 import * as z from 'zod';
-import { type AnySchema, choiceRuleOf, factsOf, inside, type SchemaFacts } from '../key.ts';
+import { type AnySchema, type ChoiceRule, choiceRuleOf, factsOf, inside, type SchemaFacts } from '../key.ts';
 import { schema } from '../schema.ts';
 
 export interface DeclaredKey {
@@ -15,6 +15,11 @@ export interface DeclaredKey {
 
 export const declaredKeys: readonly DeclaredKey[] = keysBelow(schema);
 
+function choiceText({ count, keys, alsoBeside }: ChoiceRule): string {
+  const text = `${count} of ${keys.join(', ')}`;
+  return alsoBeside === undefined ? text : `${text}; ${alsoBeside.key} also beside ${alsoBeside.other}`;
+}
+
 function keysBelow(map: AnySchema): DeclaredKey[] {
   if (!(map instanceof z.ZodObject)) return [];
   return Object.entries<AnySchema>(map.shape).map(([name, key]) => {
@@ -27,7 +32,7 @@ function keysBelow(map: AnySchema): DeclaredKey[] {
       facts: factsOf(key),
       keys: keysBelow(below),
       isListOfMaps: item instanceof z.ZodObject,
-      choice: rule && `${rule.count} of ${rule.keys.join(', ')}`,
+      choice: rule && choiceText(rule),
     };
   });
 }

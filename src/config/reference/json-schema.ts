@@ -23,7 +23,12 @@ function describe(from: AnySchema, json: JsonObject): void {
   if (pattern !== undefined) json.pattern = pattern;
   if (example !== undefined) json.examples = [example];
   const rule = choiceRuleOf(from);
-  const choices = rule?.keys.map((key) => ({ required: [key] }));
+  const choices = rule?.keys.map((key) => {
+    // written beside its partner it is the partner that counts
+    const { alsoBeside } = rule;
+    const isCounted = alsoBeside?.key !== key;
+    return isCounted ? { required: [key] } : { required: [key], not: { required: [alsoBeside.other] } };
+  });
   if (choices !== undefined) json[rule?.count === 'exactly one' ? 'oneOf' : 'anyOf'] = choices;
 }
 

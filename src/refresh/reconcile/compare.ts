@@ -51,7 +51,20 @@ export const CAUSE_TEXT: Readonly<Record<LikelyCause, string>> = {
     'no interface of the cluster is listed: a wrong cluster name, region or VPC, or a proxy that answers in place of AWS',
 };
 
-/** Several sources of one kind count as one that saw what any of them saw. */
+/**
+ * Several sources of one kind count as one that saw what any of them saw. For those that say what exists:
+ *
+ *     EC2's listing   API server's view   exists
+ *     available       not asked, or down  what EC2 lists
+ *     available       the same            that
+ *     available       another             what either lists
+ *     down, or empty  available           what the API server lists: the row of a cut
+ *     down, or empty  not asked, or down  nothing is known
+ *
+ * The third row is a union because neither is the fresher one for certain: EC2 is eventually consistent however late it
+ * was asked, and an API server that has just gone is still listed for some seconds. Before a union is served the name
+ * has to vouch for it or be unavailable, and it ends with the next look of the one that was behind.
+ */
 export function compare(names: readonly SourceView[], interfaces: readonly SourceView[]): Comparison {
   const byName = union(names);
   const byInterfaces = union(interfaces);

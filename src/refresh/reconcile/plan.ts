@@ -11,6 +11,7 @@ import type {
   SourceName,
 } from '../../store/endpoint-record.ts';
 import type { FailureReason } from '../observation.ts';
+import { isInterfaceSource, isNameSource } from '../source-kinds.ts';
 import type { Admission } from './admissible.ts';
 import { addressesOf, type Change, changesBetween } from './changes.ts';
 import { type Comparison, compare, type SourceView } from './compare.ts';
@@ -136,17 +137,19 @@ export function compareStates(
 ): Comparison {
   const views = (wanted: readonly SourceState[]) => wanted.map((state) => viewOf(state, settings, nowMs));
   return compare(
-    views(sources.filter((state) => state.source !== 'interfaces')),
-    views(sources.filter((state) => state.source === 'interfaces')),
+    views(sources.filter((state) => isNameSource(state.source))),
+    views(sources.filter((state) => isInterfaceSource(state.source))),
   );
 }
 
 function viewOf(state: SourceState, settings: PlanSettings, nowMs: number): SourceView {
-  const { latest, view, failure } = state;
+  const { source, latest, view, failure } = state;
   if (latest === 'failed') {
-    return { kind: 'unavailable', ...(failure === undefined ? {} : { reason: failure }) };
+    // causes are guessed from what DNS and EC2 say: the API server's own view fails for reasons of its own
+    const isTold = failure !== undefined && source !== 'kubernetes';
+    return { kind: 'unavailable', ...(isTold ? { reason: failure } : {}) };
   }
-  const isRecent = view !== undefined && nowMs - view.observedAtMs <= settings.maximumAgeMs[state.source];
+  const isRecent = view !== undefined && nowMs - view.observedAtMs <= settings.maximumAgeMs[source];
   if (latest === 'untried' || !isRecent) return { kind: 'unavailable' };
   return { kind: 'addresses', addresses: view.addresses };
 }

@@ -5,6 +5,7 @@
  *     route53     the endpoint's name in a hosted zone of the customer's own
  *     interfaces  the cluster's network interfaces, as EC2 lists them
  *     cluster     the cluster's description: endpoint, VPC, subnets, certificate authority, generation
+ *     kubernetes  the API server's own view of its addresses, asked for on the site
  *
  * A source never rejects, never reports a part of what there is, and settles when its signal is aborted, whatever the
  * AWS SDK does meanwhile. The room refuses to know what was seen before and what will be served, and keeps no
@@ -18,15 +19,19 @@ import type { AwsClients } from './aws-clients.ts';
 import { createClusterSource } from './cluster.ts';
 import { createDnsSource } from './dns.ts';
 import { createInterfacesSource } from './interfaces.ts';
+import { createKubernetesSource } from './kubernetes.ts';
+import type { KubernetesAccess } from './kubernetes-identity.ts';
 import { createRoute53Source } from './route53.ts';
 
 export interface SourceSettings {
-  /** Those to be asked for one cluster; all but dns and route53 need its region. */
+  /** Those to be asked for one cluster; `interfaces` and `cluster` need its region. */
   readonly sources: readonly SourceName[];
   /** Profile of the AWS configuration files; the environment's choice when absent. */
   readonly profile?: string | undefined;
   /** Without a zone ID the zone is found by name. */
   readonly route53?: { readonly zoneId?: string | undefined } | undefined;
+  /** How the API server is asked; without it that source fails. */
+  readonly kubernetes?: KubernetesAccess | undefined;
 }
 
 export interface SourceConnections {
@@ -53,5 +58,7 @@ function createSource(name: SourceName, settings: SourceSettings, connections: S
       return createInterfacesSource({ ec2, explain, profile });
     case 'cluster':
       return createClusterSource({ eks, explain, clock, profile });
+    case 'kubernetes':
+      return createKubernetesSource({ access: settings.kubernetes, clock });
   }
 }

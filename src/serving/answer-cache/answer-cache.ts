@@ -5,15 +5,19 @@
  * It is bounded in octets, and what was used least recently goes first. RFC 2308, RFC 8767, RFC 9520, RFC 2181.
  *
  *     find -> freshness -> fresh: writePatchedReply with ageSeconds      forwarder -> store | noteFailure
- *                          stale: writePatchedReply of answerWhileStale
+ *                          stale: writePatchedReply of answerWhileStale  refresher -> retain | release
+ *     entries -> (disk) -> load, restoreOrder
  */
 import { LRUCache } from 'lru-cache';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
-import { cacheKey, hasSameQuestion, isAnswerTo } from './cache-key.ts';
+import { type AnswerEntry, answerOf, entryOf } from './answer-entry.ts';
+import { cacheKey, hasSameQuestion, isAnswerTo, isSameQuestion } from './cache-key.ts';
 import { type CacheabilitySettings, cacheability, FAILURE_SECONDS } from './cacheability.ts';
 import { type CachedAnswer, cachedAnswer, failureParts, keptOctets, sizeOf } from './cached-answer.ts';
 import { answerWhileStale, type FreshnessSettings, freshness, RECHECK_MS } from './freshness.ts';
+import { byRecency } from './recency.ts';
+import { type RetainedAnswer, RetainedAnswers } from './retained-answers.ts';
 
 export interface AnswerCacheSettings extends CacheabilitySettings, FreshnessSettings {
   /** Bound of all answers together, their overhead included; 0 keeps none. */
@@ -34,12 +38,27 @@ export interface AnswerCacheStats {
   readonly prefetches: number;
 }
 
+/**
+ * What became of an entry that was loaded:
+ *
+ * - `kept`        it is in the cache, or behind a newer denial
+ * - `expired`     its time is over
+ * - `superseded`  something newer is there
+ * - `full`        there is no room, and older answers go before newer ones: nor is there for what was used less recently
+ * - `refused`     it is none that `entries` gave
+ */
+export type LoadVerdict = 'kept' | 'expired' | 'superseded' | 'full' | 'refused';
+
 /** lru-cache writes to the options of a look-up, so they cannot be frozen; shared, they cost no object per query. */
 const lookup: LRUCache.GetOptions<number, CachedAnswer, unknown> = {};
 
 export class AnswerCache {
   #settings: AnswerCacheSettings;
   #answers: LRUCache<number, CachedAnswer>;
+  /** The same answers in a set, because only that can be looked through in pieces while it changes. */
+  #kept = new Set<CachedAnswer>();
+  readonly #retained = new RetainedAnswers();
+  #revision = 0;
   #hits = 0;
   #staleHits = 0;
   #misses = 0;
@@ -57,8 +76,8 @@ export class AnswerCache {
 
   /** The answer kept for this question, unless it has expired; `freshness` says what it is good for. */
   find(query: Query, nowMs: number): CachedAnswer | undefined {
-    const answer = this.#answers.get(cacheKey(query), lookup);
-    if (answer === undefined || !isAnswerTo(answer, query)) {
+    const answer = this.#retained.find(query) ?? this.#answers.get(cacheKey(query), lookup);
+    if (answer === undefined || !(answer.isRetained || isAnswerTo(answer, query))) {
       this.#misses++;
       return undefined;
     }
@@ -68,12 +87,13 @@ export class AnswerCache {
         return undefined;
       case 'stale':
         this.#staleHits++;
-        return answer;
+        break;
       default:
         this.#hits++;
         answer.hits++;
-        return answer;
     }
+    answer.usedAtMs = nowMs;
+    return answer;
   }
 
   /**
@@ -93,7 +113,8 @@ export class AnswerCache {
       lifetimeMs: verdict.lifetimeSeconds * 1000,
       earlier: verdict.kind === 'nxdomain' ? this.#lastGood(query, nowMs) : undefined,
     };
-    return this.#keep(query, cachedAnswer(query, parts, nowMs));
+    this.#revision++;
+    return this.#keep(cachedAnswer(query, parts, nowMs));
   }
 
   /**
@@ -111,7 +132,7 @@ export class AnswerCache {
       }
     }
     const parts = { kind: 'failure', ...failureParts(query), lifetimeMs: FAILURE_SECONDS * 1000 } as const;
-    return this.#keep(query, cachedAnswer(query, { ...parts, earlier: undefined }, nowMs));
+    return this.#keep(cachedAnswer(query, { ...parts, earlier: undefined }, nowMs));
   }
 
   /** To be called before a prefetch: no other one for this answer is due until it has had time to end. */
@@ -120,9 +141,73 @@ export class AnswerCache {
     this.#prefetches++;
   }
 
-  /** Forgets every answer. */
+  /**
+   * Gives this answer to the question (class IN) from now on, whatever else is stored for it, until another one is
+   * retained or it is released. Returns the ms for which it counts as fresh, its age not taken off; `undefined` where it
+   * is no answer to the question, and then the one before stays.
+   */
+  retain(name: string, qtype: number, answer: RetainedAnswer, nowMs: number): number | undefined {
+    return this.#retained.put(name, qtype, answer, nowMs, this.#settings);
+  }
+
+  /** The question is one like any other again. */
+  release(name: string, qtype: number): void {
+    this.#retained.remove(name, qtype);
+  }
+
+  /** Counts what is worth being written down: answers kept and forgotten; not failures, not what was loaded. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /**
+   * What is worth being written down, used last first (see recency.ts); what is retained is not in it. Yields
+   * `undefined` where there is nothing to give but the caller may pause. The cache may change between two steps:
+   * every answer that is there from the first to the last step is given once.
+   */
+  *entries(nowMs: number): Generator<AnswerEntry | undefined, void> {
+    for (const group of yield* byRecency(this.#kept, nowMs)) {
+      for (const answer of group) {
+        const isWorthIt = this.#kept.has(answer) && freshness(answer, nowMs, this.#settings) !== 'expired';
+        yield isWorthIt ? entryOf(answer, nowMs) : undefined;
+      }
+    }
+  }
+
+  /**
+   * Takes back what `entries` of another process gave, its ages brought up to date; those used last come first. Nothing
+   * that is newer goes for it, and nothing is evicted to make room.
+   */
+  load(entry: AnswerEntry, nowMs: number): LoadVerdict {
+    const answer = answerOf(entry, nowMs);
+    if (answer === undefined) return 'refused';
+    if (freshness(answer, nowMs, this.#settings) === 'expired') return 'expired';
+    const resident = this.#answers.peek(answer.key);
+    if (resident !== undefined) return this.#loadBeside(resident, answer);
+    const octets = this.#answers.calculatedSize + sizeOf(answer);
+    if (octets > this.#settings.sizeOctets) return 'full';
+    this.#keep(answer);
+    return 'kept';
+  }
+
+  /**
+   * To be run after loading: what was loaded first was used last, while lru-cache thinks the opposite. Yields where the
+   * caller may pause.
+   */
+  *restoreOrder(nowMs: number): Generator<undefined, void> {
+    const groups = yield* byRecency(this.#kept, nowMs);
+    for (const group of groups.toReversed()) {
+      for (const answer of group.toReversed()) {
+        if (this.#kept.has(answer)) this.#answers.get(answer.key, lookup);
+        yield undefined;
+      }
+    }
+  }
+
+  /** Forgets every answer, save those retained. */
   flush(): void {
     this.#answers.clear();
+    this.#revision++;
   }
 
   /**
@@ -133,12 +218,13 @@ export class AnswerCache {
     const previous = this.#settings;
     this.#settings = settings;
     if (settings.sizeOctets === previous.sizeOctets) return;
-    const kept = this.#answers;
+    const before = this.#answers;
     this.#answers = this.#bounded(settings.sizeOctets);
+    this.#kept = new Set();
     // least recently used first; lru-cache's own dump and load would take time with the square of the answers
-    for (const key of kept.rkeys()) {
-      const answer = kept.peek(key);
-      if (answer !== undefined) this.#answers.set(key, answer);
+    for (const key of before.rkeys()) {
+      const answer = before.peek(key);
+      if (answer !== undefined) this.#keep(answer);
     }
   }
 
@@ -154,10 +240,28 @@ export class AnswerCache {
     };
   }
 
-  #keep(query: Query, answer: CachedAnswer): CachedAnswer {
+  #keep(answer: CachedAnswer): CachedAnswer {
     // under one key the newest wins: two questions that share it cost each other a miss
-    this.#answers.set(cacheKey(query), answer);
+    this.#answers.set(answer.key, answer);
+    // one that is larger than the whole bound is not in it
+    if (this.#answers.peek(answer.key) === answer) this.#kept.add(answer);
     return answer;
+  }
+
+  #loadBeside(resident: CachedAnswer, loaded: CachedAnswer): LoadVerdict {
+    if (!isSameQuestion(resident, loaded)) return 'superseded';
+    if (resident.kind === 'failure') {
+      // an upstream was asked before this was read: what is loaded is better, and need not be rechecked so soon
+      loaded.nextRecheckMs = resident.storedAtMs + RECHECK_MS;
+      this.#keep(loaded);
+      return 'kept';
+    }
+    const good = loaded.kind === 'nxdomain' ? loaded.earlier : loaded;
+    if (resident.kind !== 'nxdomain' || resident.earlier !== undefined || good === undefined) {
+      return 'superseded';
+    }
+    this.#keep({ ...resident, earlier: good });
+    return 'kept';
   }
 
   /** The good answer that an NXDOMAIN is about to hide: one at most, and only within its own stale time. */
@@ -173,7 +277,8 @@ export class AnswerCache {
     return new LRUCache<number, CachedAnswer>({
       maxSize: Math.max(1, sizeOctets),
       sizeCalculation: sizeOf,
-      dispose: (_answer, _key, reason) => {
+      dispose: (answer, _key, reason) => {
+        this.#kept.delete(answer);
         if (reason === 'evict') this.#evictions++;
       },
     });

@@ -10,13 +10,19 @@ import type { CachedAnswer } from './cached-answer.ts';
  * a number of its own.
  */
 export function cacheKey(query: Query): number {
-  const aspects =
-    query.qtype |
-    (query.dnssecOk ? 0x1_0000 : 0) |
-    (query.checkingDisabled ? 0x2_0000 : 0) |
-    (query.qclass << 18);
+  return keyOf(query.nameHash, query.qtype, query.qclass, query.dnssecOk, query.checkingDisabled);
+}
+
+export function keyOf(
+  nameHash: number,
+  qtype: number,
+  qclass: number,
+  dnssecOk: boolean,
+  checkingDisabled: boolean,
+): number {
+  const aspects = qtype | (dnssecOk ? 0x1_0000 : 0) | (checkingDisabled ? 0x2_0000 : 0) | (qclass << 18);
   // an odd factor keeps different aspects different
-  return query.nameHash ^ Math.imul(aspects, 0x9e3779b1);
+  return nameHash ^ Math.imul(aspects, 0x9e3779b1);
 }
 
 /** Whether `answer` was stored for the question that `query` asks. */
@@ -26,6 +32,27 @@ export function isAnswerTo(answer: CachedAnswer, query: Query): boolean {
     answer.checkingDisabled === query.checkingDisabled &&
     hasSameQuestion(answer.octets, answer.index.questionEnd, query)
   );
+}
+
+/** Whether two kept answers are for one question, so that either could be given for it. */
+export function isSameQuestion(one: CachedAnswer, other: CachedAnswer): boolean {
+  return (
+    one.dnssecOk === other.dnssecOk &&
+    one.checkingDisabled === other.checkingDisabled &&
+    haveSameQuestion(one.octets, one.index.questionEnd, other.octets, other.index.questionEnd)
+  );
+}
+
+/** Whether two messages whose names are in lower case carry the same question. */
+export function haveSameQuestion(
+  one: Uint8Array,
+  oneEnd: number,
+  other: Uint8Array,
+  otherEnd: number,
+): boolean {
+  if (oneEnd !== otherEnd) return false;
+  for (let at = HEADER_OCTETS; at < oneEnd; at++) if (one[at] !== other[at]) return false;
+  return true;
 }
 
 /** Whether `message` carries the query's question: the name in any case (RFC 4343), QTYPE and QCLASS exactly. */

@@ -5,11 +5,14 @@ import type { Query } from '../../protocol/wire/query.ts';
 import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
+import { cacheKey } from './cache-key.ts';
 
 /** `nodata` is NOERROR without a record of the type asked for (RFC 2308 section 2.2). */
 export type AnswerKind = 'positive' | 'nodata' | 'nxdomain' | 'failure';
 
 export interface CachedAnswer {
+  /** What it is looked up by, see cache-key.ts. */
+  readonly key: number;
   readonly kind: AnswerKind;
   /**
    * A whole message of its own: cut behind the last record that is kept, the question's name in lower case, TTLs
@@ -20,13 +23,17 @@ export interface CachedAnswer {
   /** DO and CD of the query, which are part of what was asked (RFC 4035 sections 3.2.1 and 3.2.2). */
   readonly dnssecOk: boolean;
   readonly checkingDisabled: boolean;
-  /** Of the monotonic clock. */
+  /** Kept whatever happens and however old it is; somebody else asks for the next one (retained-answers.ts). */
+  readonly isRetained: boolean;
+  /** Of the monotonic clock; before the start of the process for one that was loaded. */
   readonly storedAtMs: number;
   readonly lifetimeMs: number;
   /** With an NXDOMAIN: the good answer that it took the place of, for the time when it can no longer be confirmed. */
   readonly earlier: CachedAnswer | undefined;
   /** The rest counts what happens to the answer; only `AnswerCache` writes to it. */
   hits: number;
+  /** When it was last given, or else stored. */
+  usedAtMs: number;
   /** Before this moment of the monotonic clock a stale answer is given without asking an upstream. */
   nextRecheckMs: number;
   /** Before this moment no other prefetch is due. */
@@ -41,18 +48,29 @@ export interface AnswerParts {
   readonly earlier: CachedAnswer | undefined;
 }
 
-/** One place that makes them, so that all have one shape. */
+/** What an answer is the answer to, beyond the question in its octets. */
+export type Asked = Pick<CachedAnswer, 'key' | 'dnssecOk' | 'checkingDisabled' | 'isRetained'>;
+
 export function cachedAnswer(query: Query, parts: AnswerParts, nowMs: number): CachedAnswer {
+  const { dnssecOk, checkingDisabled } = query;
+  return newAnswer({ key: cacheKey(query), dnssecOk, checkingDisabled, isRetained: false }, parts, nowMs);
+}
+
+/** One place that makes them, so that all have one shape. */
+export function newAnswer(asked: Asked, parts: AnswerParts, storedAtMs: number): CachedAnswer {
   return {
+    key: asked.key,
     kind: parts.kind,
     octets: parts.octets,
     index: parts.index,
-    dnssecOk: query.dnssecOk,
-    checkingDisabled: query.checkingDisabled,
-    storedAtMs: nowMs,
+    dnssecOk: asked.dnssecOk,
+    checkingDisabled: asked.checkingDisabled,
+    isRetained: asked.isRetained,
+    storedAtMs,
     lifetimeMs: parts.lifetimeMs,
     earlier: parts.earlier,
     hits: 0,
+    usedAtMs: storedAtMs,
     nextRecheckMs: 0,
     nextPrefetchMs: 0,
   };

@@ -39,13 +39,14 @@ function isPrefetchDue(answer: CachedAnswer, leftMs: number, nowMs: number): boo
     leftMs <= answer.lifetimeMs * PREFETCH_FRACTION &&
     answer.hits >= PREFETCH_HITS &&
     answer.kind !== 'failure' &&
+    !answer.isRetained &&
     nowMs >= answer.nextPrefetchMs &&
     nowMs >= answer.nextRecheckMs
   );
 }
 
 function isWithinStale(answer: CachedAnswer, nowMs: number, settings: FreshnessSettings): boolean {
-  return nowMs < answer.storedAtMs + answer.lifetimeMs + settings.staleForMs;
+  return answer.isRetained || nowMs < answer.storedAtMs + answer.lifetimeMs + settings.staleForMs;
 }
 
 /**
@@ -63,9 +64,12 @@ export function answerWhileStale(
   return earlier !== undefined && isWithinStale(earlier, nowMs, settings) ? earlier : answer;
 }
 
-/** Whether an upstream may be asked again about a stale answer, or failed too short a time ago (RFC 8767 section 5). */
+/**
+ * Whether an upstream may be asked again about a stale answer, or failed too short a time ago (RFC 8767 section 5).
+ * Never for a retained one: it is asked for on a schedule, whoever wants it, so nobody has to wait for what that brings.
+ */
 export function mayRecheck(answer: CachedAnswer, nowMs: number): boolean {
-  return nowMs >= answer.nextRecheckMs;
+  return !answer.isRetained && nowMs >= answer.nextRecheckMs;
 }
 
 /** Whole seconds by which the TTLs of a fresh answer have aged; never negative, and less than its lifetime. */

@@ -20,7 +20,7 @@ const settings: PlanSettings = {
   pin: [],
   admit: admission(['10.0.0.0/8']),
   confirmAfterMs: 15_000,
-  maximumAgeMs: { dns: 155_000, route53: 920_000, interfaces: 920_000 },
+  maximumAgeMs: { dns: 155_000, route53: 920_000, interfaces: 920_000, kubernetes: 200_000 },
 };
 
 function saw(

@@ -265,7 +265,10 @@ t.test('generation not known: described interfaces first, then the older way', a
 t.test('without a region nothing is asked', async (t) => {
   const { ec2, asked } = carelessEc2([]);
   const source = createInterfacesSource({ ec2, explain });
-  const observed = await source.observe({ cluster: 'c', subnetIds: [] }, new AbortController().signal);
+  const observed = await source.observe(
+    { cluster: 'c', subnetIds: [], knownAddresses: [] },
+    new AbortController().signal,
+  );
   t.match(observed, { kind: 'failed', reason: 'internal', reachedFarSide: false });
   t.same(asked, []);
 });

@@ -7,7 +7,14 @@ export const ENDPOINT = 'abc0123456789.gr7.us-west-2.eks.amazonaws.com';
 export const explain = (error: unknown) => classifyAwsFailure(error, NOW_MS);
 
 export function contextOf(known: Partial<SourceContext> = {}): SourceContext {
-  return { cluster: 'my-cluster', region: 'us-west-2', endpoint: ENDPOINT, subnetIds: [], ...known };
+  return {
+    cluster: 'my-cluster',
+    region: 'us-west-2',
+    endpoint: ENDPOINT,
+    subnetIds: [],
+    knownAddresses: [],
+    ...known,
+  };
 }
 
 export function look(source: Source, known: Partial<SourceContext> = {}): Promise<Observation> {

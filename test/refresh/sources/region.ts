@@ -72,7 +72,7 @@ export function sourcesAt(
   ) => {
     const source = sources.find((each) => each.name === name);
     if (source === undefined) throw new Error(`no source "${name}"`);
-    const context = { cluster: 'demo', region: 'us-west-2', subnetIds: [], ...known };
+    const context = { cluster: 'demo', region: 'us-west-2', subnetIds: [], knownAddresses: [], ...known };
     return source.observe(context, signal);
   };
 }

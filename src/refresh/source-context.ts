@@ -1,0 +1,28 @@
+/** What a source is told of its cluster, and whether that is enough for it to look at all. */
+import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
+import type { ClusterSettings } from './cluster-settings.ts';
+import type { SourceContext } from './observation.ts';
+import { addressesOf } from './reconcile/changes.ts';
+import { isNameSource } from './source-kinds.ts';
+
+export function contextFor(record: EndpointRecord, settings: ClusterSettings): SourceContext {
+  const { endpoint, details } = record;
+  const { name, region, vpcId = details?.vpcId } = settings;
+  const certificateAuthority = details?.certificateAuthority;
+  return {
+    cluster: name,
+    ...(region === undefined ? {} : { region }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(vpcId === undefined ? {} : { vpcId }),
+    subnetIds: details?.subnetIds ?? [],
+    ...(details?.generation === undefined ? {} : { generation: details.generation }),
+    knownAddresses: addressesOf(record),
+    ...(certificateAuthority === undefined ? {} : { certificateAuthority }),
+  };
+}
+
+/** A source that has nobody to ask, or nothing to ask for, is left alone until it has: that is no failure. */
+export function mayLook(name: SourceName, { endpoint, addresses }: EndpointRecord): boolean {
+  if (isNameSource(name)) return endpoint !== undefined;
+  return name !== 'kubernetes' || (endpoint !== undefined && addresses.length > 0);
+}

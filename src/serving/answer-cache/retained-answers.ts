@@ -1,0 +1,154 @@
+/**
+ * Answers that the operator wants kept whatever happens: never evicted, never expired, outside the cache's bound. They
+ * are put here and replaced by whoever asks for them on a schedule; a client's query finds them and changes nothing.
+ */
+
+import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
+import { hashName, type Query } from '../../protocol/wire/query.ts';
+import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { CLASS } from '../../protocol/words/classes.ts';
+import { nameToWire } from '../../protocol/words/name.ts';
+import { RCODE } from '../../protocol/words/rcodes.ts';
+import { hasSameQuestion, haveSameQuestion, keyOf } from './cache-key.ts';
+import { type Cacheability, type CacheabilitySettings, cacheability } from './cacheability.ts';
+import { type AnswerParts, type CachedAnswer, keptOctets, newAnswer } from './cached-answer.ts';
+
+/** What is to be answered for a question of class IN. */
+export interface RetainedAnswer {
+  /** A whole response as an upstream sent it, for queries without DO; for all of them where there is no `signedMessage`. */
+  readonly message: Uint8Array;
+  /** For queries with DO, where signatures make a difference (RFC 4035 section 3.2.1). */
+  readonly signedMessage?: Uint8Array | undefined;
+  /** Since it was received; `Infinity` where nobody knows, and then it is stale from the start. */
+  readonly ageMs: number;
+  /** With a denial: what is given instead once the denial cannot be confirmed any more. */
+  readonly earlier?: RetainedAnswer | undefined;
+}
+
+interface Retained {
+  readonly key: number;
+  readonly plain: CachedAnswer;
+  readonly signed: CachedAnswer;
+  next: Retained | undefined;
+}
+
+export class RetainedAnswers {
+  readonly #byKey = new Map<number, Retained>();
+
+  /** The answer to a question; CD makes no difference, because what an upstream has validated is good for all. */
+  find(query: Query): CachedAnswer | undefined {
+    if (this.#byKey.size === 0) return undefined;
+    let retained = this.#byKey.get(keyOf(query.nameHash, query.qtype, query.qclass, false, false));
+    for (; retained !== undefined; retained = retained.next) {
+      const answer = query.dnssecOk ? retained.signed : retained.plain;
+      if (hasSameQuestion(answer.octets, answer.index.questionEnd, query)) return answer;
+    }
+    return undefined;
+  }
+
+  /** Puts an answer in place of the one before. Returns for how long it counts as fresh, or `undefined` for what is no answer to the question. */
+  put(
+    name: string,
+    qtype: number,
+    answer: RetainedAnswer,
+    nowMs: number,
+    settings: CacheabilitySettings,
+  ): number | undefined {
+    const question = questionOctets(name, qtype);
+    const key = keyOf(hashName(nameToWire(name)), qtype, CLASS.IN, false, false);
+    const plain = retainedAnswer(answer, 'message', { question, key, nowMs, settings });
+    const signed =
+      answer.signedMessage === undefined && answer.earlier?.signedMessage === undefined
+        ? plain
+        : retainedAnswer(answer, 'signedMessage', { question, key, nowMs, settings });
+    if (plain === undefined || signed === undefined) return undefined;
+    this.#remove(key, question);
+    this.#byKey.set(key, { key, plain, signed, next: this.#byKey.get(key) });
+    return Math.min(plain.lifetimeMs, signed.lifetimeMs);
+  }
+
+  /** Lets an answer go; the question is from then on one like any other. */
+  remove(name: string, qtype: number): void {
+    const key = keyOf(hashName(nameToWire(name)), qtype, CLASS.IN, false, false);
+    this.#remove(key, questionOctets(name, qtype));
+  }
+
+  #remove(key: number, question: Uint8Array): void {
+    let kept: Retained | undefined;
+    for (let one = this.#byKey.get(key); one !== undefined; one = one.next) {
+      if (!isFor(one.plain, question)) kept = { ...one, next: kept };
+    }
+    if (kept === undefined) this.#byKey.delete(key);
+    else this.#byKey.set(key, kept);
+  }
+}
+
+interface Making {
+  readonly question: Uint8Array;
+  readonly key: number;
+  readonly nowMs: number;
+  readonly settings: CacheabilitySettings;
+}
+
+function retainedAnswer(
+  answer: RetainedAnswer,
+  which: 'message' | 'signedMessage',
+  making: Making,
+): CachedAnswer | undefined {
+  const parts = partsOf(answer[which] ?? answer.message, making);
+  if (parts === undefined) return undefined;
+  const earlier = answer.earlier && retainedAnswer(answer.earlier, which, making);
+  const asked = {
+    key: making.key,
+    dnssecOk: which === 'signedMessage',
+    checkingDisabled: false,
+    isRetained: true,
+  };
+  return newAnswer(asked, { ...parts, earlier }, making.nowMs - answer.ageMs);
+}
+
+function partsOf(message: Uint8Array, { question, settings }: Making): AnswerParts | undefined {
+  const index = indexResponse(message);
+  if (index.kind === 'fault') return undefined;
+  const verdict = retainability(index, settings);
+  if (verdict.kind === 'none' || verdict.kind === 'failure') return undefined;
+  const octets = keptOctets(message, index, verdict.maxTtlSeconds);
+  if (!haveSameQuestion(octets, index.questionEnd, question, question.length)) return undefined;
+  return {
+    kind: verdict.kind,
+    octets,
+    index,
+    lifetimeMs: verdict.lifetimeSeconds * 1000,
+    earlier: undefined,
+  };
+}
+
+/** As for any answer, except that one which must not be kept at all may be kept here for when nothing better can be had. */
+function retainability(index: ResponseIndex, settings: CacheabilitySettings): Cacheability {
+  const verdict = cacheability(index, settings);
+  if (verdict.kind !== 'none') return verdict;
+  const { maxTtlSeconds } = settings;
+  if (verdict.reason === 'zero ttl') return { kind: kindOf(index), lifetimeSeconds: 0, maxTtlSeconds };
+  // RFC 2308 section 5 has a denial without SOA not cached, but musl and glibc take a SERVFAIL for AAAA as the failure of
+  // the whole look-up. An empty message is such a denial; with records in it, it could be a referral or half an alias
+  const isEmpty = index.answerCount === 0 && index.authorityCount === 0;
+  return verdict.reason === 'no soa' && isEmpty && index.rcode === RCODE.NOERROR
+    ? { kind: 'nodata', lifetimeSeconds: 0, maxTtlSeconds }
+    : verdict;
+}
+
+function kindOf(index: ResponseIndex): 'positive' | 'nodata' | 'nxdomain' {
+  if (index.rcode === RCODE.NXDOMAIN) return 'nxdomain';
+  return index.answersQtype ? 'positive' : 'nodata';
+}
+
+/** A header, whose octets do not matter, and the question. */
+function questionOctets(name: string, qtype: number): Uint8Array {
+  const wire = nameToWire(name);
+  const question = [qtype >>> 8, qtype & 0xff, 0, CLASS.IN];
+  return Uint8Array.from([...new Array<number>(HEADER_OCTETS).fill(0), ...wire, ...question]);
+}
+
+function isFor(answer: CachedAnswer, question: Uint8Array): boolean {
+  return haveSameQuestion(answer.octets, answer.index.questionEnd, question, question.length);
+}

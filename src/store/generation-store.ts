@@ -1,0 +1,249 @@
+import type { Clock } from '../runtime/clock.ts';
+import type { Random } from '../runtime/random.ts';
+import { removeLeftovers, replaceFile } from './atomic-file.ts';
+import type { Fault, LoadFault } from './fault.ts';
+import { type FileSystem, systemFiles } from './file-system.ts';
+import { type Generation, generationPath, readGenerations, type StateFormat } from './generation-reader.ts';
+import { setAside } from './set-aside.ts';
+import { StoreError } from './store-error.ts';
+
+/**
+ * State that must survive a power cut, in a file that is whole at every moment, with the generation before it beside it.
+ * It knows files, checksums and generations, and what it keeps only through a `StateFormat`.
+ *
+ *     load:  current -> previous -> nothing; what is unusable is set aside, never deleted
+ *     save:  compare -> compose, and read back what was composed -> replaceFile -> durable
+ *
+ * An error here is never a reason to stop serving. At the start it means an older generation or none, with faults
+ * that say why; in a save it is an outcome, the content stays in memory, and the caller tries again.
+ */
+
+export interface GenerationStoreOptions {
+  readonly directory: string;
+  /** Content in which only ages have moved on is written at most this often. */
+  readonly confirmEveryMs: number;
+}
+
+export interface GenerationStoreParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly files?: FileSystem;
+}
+
+export type GenerationLoad<Content> =
+  | {
+      readonly kind: 'loaded';
+      readonly from: Generation;
+      readonly generation: number;
+      readonly writtenAtMs: number;
+      readonly content: Content;
+      readonly faults: readonly LoadFault[];
+    }
+  /** No state to serve from: a first start, when there are no faults either. */
+  | { readonly kind: 'none'; readonly faults: readonly LoadFault[] };
+
+export type SaveOutcome =
+  /** On disk, synced. `durationMs` is the time that the disk took. */
+  | { readonly kind: 'saved'; readonly generation: number; readonly durationMs: number }
+  /** Nothing to write: the content is durable already, and ages alone were written less than `confirmEveryMs` ago. */
+  | { readonly kind: 'unchanged' }
+  /** The disk holds what it held before, whole. `code` is the system's, or `REFUSED` for content that no file may hold. */
+  | { readonly kind: 'failed'; readonly code: string; readonly detail: string };
+
+export interface StoreState {
+  /** Of the last write, or attempt at one, or else of what was loaded; 0 before any. */
+  readonly generation: number;
+  /** Content was handed over that is not durable yet: being written, waiting, or failed. */
+  readonly pending: boolean;
+  /** Wall ms of the last save of this process. */
+  readonly lastSavedMs?: number;
+  /** The failure after which nothing has been saved yet. */
+  readonly lastFailure?: { readonly code: string; readonly detail: string; readonly atMs: number };
+  /** Monotonic ms at which the write in progress began: a disk that hangs shows here. */
+  readonly writingSinceMs?: number;
+}
+
+interface Batch<Content> {
+  readonly content: Content;
+  /** Ages alone are reason enough to write. */
+  readonly isFlush: boolean;
+  readonly waiting: readonly PromiseWithResolvers<SaveOutcome>[];
+}
+
+export class GenerationStore<Content> {
+  readonly #format: StateFormat<Content>;
+  readonly #directory: string;
+  readonly #confirmEveryMs: number;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #files: FileSystem;
+
+  #loading: Promise<GenerationLoad<Content>> | undefined;
+  /** Unusable files that still stand where a save would replace them. */
+  #inTheWay: Fault[] = [];
+  /** What the current file holds; undefined while it must be written whatever is asked. */
+  #durable: Content | undefined;
+  #writtenAtMs = Number.NEGATIVE_INFINITY; // monotonic
+  #next: Batch<Content> | undefined;
+  #newest: Content | undefined;
+  #isDraining = false;
+  #state: StoreState = { generation: 0, pending: false };
+
+  constructor(format: StateFormat<Content>, options: GenerationStoreOptions, parts: GenerationStoreParts) {
+    this.#format = format;
+    this.#directory = options.directory;
+    this.#confirmEveryMs = options.confirmEveryMs;
+    this.#clock = parts.clock;
+    this.#random = parts.random;
+    this.#files = parts.files ?? systemFiles;
+  }
+
+  /**
+   * Reads the state, once: later calls get the first result. Corrupt and foreign files are set aside at once; a file of a
+   * newer version, or one that cannot be read, stays until a save would replace it, so that an upgrade or a `chmod` finds
+   * it under its name. Never rejects.
+   */
+  load(): Promise<GenerationLoad<Content>> {
+    this.#loading ??= this.#load();
+    return this.#loading;
+  }
+
+  /**
+   * Makes `content` durable: all that shall be kept. The file then holds exactly this; nothing is dropped or merged. One
+   * write at a time; of several calls during a write only the newest content is written next, and every call resolves
+   * once a state at least as new as its own is on disk. Expected failures are outcomes; trying again is the caller's
+   * matter.
+   */
+  save(content: Content): Promise<SaveOutcome> {
+    this.#newest = content;
+    return this.#enqueue(content, false);
+  }
+
+  /** Writes the content handed over last where anything of it, ages too, is not on disk: for a shutdown, or a retry. */
+  async flush(): Promise<SaveOutcome> {
+    return this.#newest === undefined ? { kind: 'unchanged' } : this.#enqueue(this.#newest, true);
+  }
+
+  /** For metrics and readiness. */
+  state(): StoreState {
+    return this.#state;
+  }
+
+  async #load(): Promise<GenerationLoad<Content>> {
+    const { served, faults: found } = await readGenerations(this.#files, this.#directory, this.#format);
+    const faults: LoadFault[] = [];
+    for (const fault of found) faults.push(await this.#clear(fault));
+    await removeLeftovers(this.#files, this.#path('current'));
+    if (served === undefined) return { kind: 'none', faults };
+    this.#state = { ...this.#state, generation: served.generation };
+    if (served.from === 'current') this.#durable = served.content;
+    return { kind: 'loaded', ...served, faults };
+  }
+
+  async #clear(fault: Fault): Promise<LoadFault> {
+    if (fault.kind === 'newer' || fault.kind === 'unreadable') {
+      this.#inTheWay.push(fault);
+      return fault;
+    }
+    try {
+      return { ...fault, setAsideTo: await setAside(this.#files, fault, this.#clock.wallMs()) };
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#inTheWay.push(fault);
+      return { ...fault, setAsideFailed: error.message };
+    }
+  }
+
+  #enqueue(content: Content, isFlush: boolean): Promise<SaveOutcome> {
+    const mine = Promise.withResolvers<SaveOutcome>();
+    const { waiting = [], isFlush: isFlushWaiting = false } = this.#next ?? {};
+    this.#next = { content, isFlush: isFlush || isFlushWaiting, waiting: [...waiting, mine] };
+    this.#state = { ...this.#state, pending: true };
+    if (!this.#isDraining) void this.#drain();
+    return mine.promise;
+  }
+
+  async #drain(): Promise<void> {
+    this.#isDraining = true;
+    for (let batch = this.#take(); batch !== undefined; batch = this.#take()) {
+      try {
+        const outcome = await this.#write(batch);
+        for (const { resolve } of batch.waiting) resolve(outcome);
+      } catch (bug) {
+        for (const { reject } of batch.waiting) reject(bug);
+      }
+    }
+    this.#isDraining = false;
+  }
+
+  #take(): Batch<Content> | undefined {
+    const batch = this.#next;
+    this.#next = undefined;
+    return batch;
+  }
+
+  async #write(batch: Batch<Content>): Promise<SaveOutcome> {
+    await this.load();
+    if (!this.#isWorthWriting(batch)) {
+      this.#state = { ...this.#state, pending: this.#next !== undefined };
+      return { kind: 'unchanged' };
+    }
+    const startedMs = this.#clock.monotonicMs();
+    // Counted up for a failed attempt too: it may have put its file in place before it failed.
+    const generation = this.#state.generation + 1;
+    this.#state = { ...this.#state, generation, writingSinceMs: startedMs };
+    try {
+      await this.#replace(generation, batch.content);
+    } catch (error) {
+      if (error instanceof StoreError) return this.#failed(error);
+      throw error;
+    }
+    this.#durable = batch.content;
+    this.#writtenAtMs = this.#clock.monotonicMs();
+    this.#state = { generation, pending: this.#next !== undefined, lastSavedMs: this.#clock.wallMs() };
+    return { kind: 'saved', generation, durationMs: this.#writtenAtMs - startedMs };
+  }
+
+  #isWorthWriting({ content, isFlush }: Batch<Content>): boolean {
+    const change = this.#durable === undefined ? 'content' : this.#format.compare(this.#durable, content);
+    if (change !== 'ageing' || isFlush) return change !== 'none';
+    return this.#clock.monotonicMs() - this.#writtenAtMs >= this.#confirmEveryMs;
+  }
+
+  async #replace(generation: number, content: Content): Promise<void> {
+    const path = this.#path('current');
+    const encoded = this.#format.encode({ generation, writtenAtMs: this.#clock.wallMs(), content });
+    if (encoded.kind === 'refused') throw new StoreError('compose', path, 'REFUSED', encoded.detail);
+    await this.#clearTheWay();
+    await replaceFile(this.#files, this.#random, {
+      path,
+      previousPath: this.#path('previous'),
+      octets: encoded.octets,
+      limitOctets: this.#format.maxOctets,
+    });
+  }
+
+  async #clearTheWay(): Promise<void> {
+    for (let fault = this.#inTheWay[0]; fault !== undefined; fault = this.#inTheWay[0]) {
+      try {
+        await setAside(this.#files, fault, this.#clock.wallMs());
+      } catch (error) {
+        const isGone = error instanceof StoreError && error.code === 'ENOENT'; // somebody tidied up meanwhile
+        if (!isGone) throw error;
+      }
+      this.#inTheWay.shift();
+    }
+  }
+
+  #failed({ code, message }: StoreError): SaveOutcome {
+    this.#durable = undefined; // the new file may stand already, not known to be durable: whatever comes next is written
+    const { writingSinceMs, ...state } = this.#state;
+    const lastFailure = { code, detail: message, atMs: this.#clock.wallMs() };
+    this.#state = { ...state, pending: true, lastFailure };
+    return { kind: 'failed', code, detail: message };
+  }
+
+  #path(generation: Generation): string {
+    return generationPath(this.#directory, this.#format.name, generation);
+  }
+}

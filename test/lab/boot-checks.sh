@@ -1,0 +1,93 @@
+#!/bin/bash
+# Runs inside the booted Debian of systemd-boot.ts, once, and turns the machine off. /lab/blocks/*.sh are the commands of docs/install.md and
+# docs/outage.md as they stand there. Each line of /lab/results is one thing that held ("ok NAME") or did not ("not ok NAME").
+set -u
+exec >/lab/log 2>&1
+results=/lab/results
+endpoint=abc.gr7.us-west-2.eks.amazonaws.com
+config=/etc/outpost-dns/outpost-dns.yaml
+
+ok() { echo "ok $1" >>$results; }
+not_ok() { echo "not ok $1: $2" >>$results; }
+# expect NAME WANTED SEEN
+expect() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "wanted \"$2\", saw \"$3\""; fi; }
+figure() { echo "note $1" >>$results; }
+property() { systemctl show --value -p "$1" outpost-dns; }
+milliseconds() { date +%s%3N; }
+answers() { dig +short +tries=1 +timeout=1 "$@" "$endpoint" 2>/dev/null | sort | tr '\n' ' '; }
+# until_answered WANTED SECONDS: prints what is answered at last
+until_answered() {
+  local deadline=$(($(milliseconds) + $2 * 1000)) seen=
+  while seen=$(answers @127.0.0.1) && [ "$seen" != "$1" ] && [ "$(milliseconds)" -lt $deadline ]; do sleep 0.02; done
+  echo "$seen"
+}
+block() { echo "== $1"; if bash -eux "/lab/blocks/$1.sh"; then ok "the commands of $1"; else not_ok "the commands of $1" "exit code $?, see the log"; fi; }
+configure() {
+  cat >$config <<END
+clusters:
+  - name: my-cluster
+    endpoint: $endpoint
+    sources: [dns]
+    pin: [$1]
+    probe: { enabled: false }
+upstreams:
+  - 127.0.0.1:5399
+END
+}
+
+ip address add 10.0.9.53/32 dev lo
+
+block install-Copy
+configure '10.0.1.10, 10.0.2.10'
+block install-Credentials
+block install-Start
+expect 'it is answered as soon as the start has returned' '10.0.1.10 10.0.2.10 ' "$(answers @127.0.0.1)"
+expect 'the service is active' active "$(property ActiveState)"
+expect 'Type=notify' notify "$(property Type)"
+expect 'it says what it does' answering "$(property StatusText)"
+pid=$(property MainPID)
+expect 'it runs as its own user' outpost-dns "$(stat -c %U /proc/"$pid")"
+expect 'its only capability is port 53' 0000000000000400 "$(sed -n 's/^CapEff:\t//p' /proc/"$pid"/status)"
+expect 'it can gain no other' 0000000000000400 "$(sed -n 's/^CapBnd:\t//p' /proc/"$pid"/status)"
+expect 'its system calls are filtered' 2 "$(sed -n 's/^Seccomp:\t//p' /proc/"$pid"/status)"
+expect 'it can gain no privilege' 1 "$(sed -n 's/^NoNewPrivs:\t//p' /proc/"$pid"/status)"
+expect 'over TCP' '10.0.1.10 10.0.2.10 ' "$(answers +tcp @127.0.0.1)"
+expect 'over IPv6' '10.0.1.10 10.0.2.10 ' "$(answers @::1)"
+expect 'at the address that was asked' '10.0.1.10 10.0.2.10 ' "$(answers @10.0.9.53)"
+expect 'the state directory is its own' 'outpost-dns 750' "$(stat -c '%U %a' /var/lib/outpost-dns)"
+figure "memory: $(sed -n 's/^VmRSS:\t *//p' /proc/"$pid"/status)"
+block install-Look
+
+configure '10.0.1.10, 10.0.2.10, 10.0.3.10'
+systemctl reload outpost-dns
+expect 'systemctl reload: a new pin is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(until_answered '10.0.1.10 10.0.2.10 10.0.3.10 ' 5)"
+expect 'systemctl reload: it is the same process' "$pid" "$(property MainPID)"
+
+echo 'clusters: [{ name: 7, nonsense: yes }]' >$config
+systemctl reload outpost-dns
+sleep 1
+expect 'a bad file: the process stays' "$pid" "$(property MainPID)"
+expect 'a bad file: the answer stays' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(answers @127.0.0.1)"
+expect 'a bad file: the journal says so' 1 "$(journalctl --no-pager -u outpost-dns | grep -c 'reload refused')"
+configure '10.0.1.10, 10.0.2.10, 10.0.3.10'
+
+kill -9 "$pid"
+killed=$(milliseconds)
+sleep 0.1
+expect 'kill -9: it is back with the answer' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(until_answered '10.0.1.10 10.0.2.10 10.0.3.10 ' 10)"
+figure "answered $(($(milliseconds) - killed)) ms after kill -9, RestartSec=1 included"
+expect 'kill -9: it is another process' 1 "$(property NRestarts)"
+
+for block in /lab/blocks/outage-*.sh; do block "$(basename "$block" .sh)"; done
+block install-Upgrade
+expect 'after the upgrade it is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(answers @127.0.0.1)"
+
+started=$(milliseconds)
+systemctl stop outpost-dns
+figure "stopped after $(($(milliseconds) - started)) ms"
+expect 'systemctl stop: it ends well' 'success 0' "$(property Result) $(property ExecMainStatus)"
+expect 'systemctl stop: nothing answers' '' "$(answers @127.0.0.1)"
+expect 'systemd was told everything' 0 "$(journalctl --no-pager -u outpost-dns | grep -c 'cannot tell systemd')"
+expect 'nothing was refused by the hardening' 0 "$(journalctl --no-pager -u outpost-dns | grep -ciE 'EPERM|EACCES|not permitted|permission denied')"
+journalctl --no-pager -o cat -u outpost-dns
+echo done >>$results

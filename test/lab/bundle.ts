@@ -1,0 +1,181 @@
+/** What `npm run build` makes, on its own: copied away from its packages it lives through a disconnect, with the real AWS clients inside it. */
+import assert from 'node:assert/strict';
+import { Resolver } from 'node:dns/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { callSandbox } from '../../src/sandbox/control-client.ts';
+import type { Lab, LabCheck } from './check.ts';
+import { Background, eventually, machineEnvironment, must } from './commands.ts';
+import { ADDRESSES, ENDPOINT } from './sandbox-site.ts';
+
+const DNS_PORT = 5351;
+const HTTP_ADDRESS = '127.0.0.1:9251';
+/** Where an interface of the cluster moves to during the cut. */
+const MOVED = { from: '10.0.3.10', to: '10.0.3.77' };
+const SEEN_WITHIN_MS = 10_000;
+
+export const bundle: LabCheck = {
+  name: 'bundle',
+  about: 'npm run build, then the folder alone through a disconnect',
+  tools: ['curl', 'git'],
+  async run(lab) {
+    const room = await lab.workshop.room('bundle');
+    const home = join(room, 'outpost-dns');
+    await must(['cp', '-a', await lab.workshop.bundle(), home]);
+    const clone = await lab.workshop.clone();
+    await lab.step('it brings no package but its runtime', async () => {
+      assert.deepEqual(await readdir(join(home, 'node_modules')), ['node']);
+    });
+    lab.note(`size: ${(await must(['du', '-sh', home])).split('\t')[0]}`);
+    await using region = new Background(
+      [join(clone, 'bin', 'outpost-dns'), 'sandbox', '--region-only', '--port', `${DNS_PORT}`],
+      {
+        env: { ...machineEnvironment(), TMPDIR: room },
+      },
+    );
+    const line = JSON.parse((await region.printed(/^\{.*\}$/m))[0]) as RegionLine; // our own program's
+    const walk = new Walk(lab, home, line, join(room, 'state'));
+    await walk.learn();
+    await walk.cut();
+    await walk.restore();
+  },
+};
+
+interface RegionLine {
+  readonly configFile: string;
+  readonly controlPath: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+class Walk {
+  readonly #lab: Lab;
+  readonly #program: string;
+  readonly #region: RegionLine;
+  readonly #environment: Record<string, string>;
+  #server: Background | undefined;
+  #startedMs = 0;
+
+  constructor(lab: Lab, home: string, region: RegionLine, stateDirectory: string) {
+    this.#lab = lab;
+    this.#program = join(home, 'bin', 'outpost-dns');
+    this.#region = region;
+    this.#environment = {
+      // no node and no npm in sight: only what came in the folder
+      PATH: '/usr/bin:/bin',
+      ...region.environment,
+      OUTPOST_DNS_ADMIN__LISTEN: HTTP_ADDRESS,
+      OUTPOST_DNS_STATE__DIRECTORY: stateDirectory,
+    };
+  }
+
+  async learn(): Promise<void> {
+    const { step, note } = this.#lab;
+    await step('it says its version', async () => {
+      assert.match(await must([this.#program, '--version'], { env: this.#environment }), /^\d+\.\d+\.\d+\n$/);
+    });
+    this.#start();
+    await step('dns, interfaces and cluster are learned through the AWS clients in it', async () => {
+      const sources = ['dns', 'interfaces', 'cluster'];
+      await eventually('every source confirms', 30_000, async () => {
+        const metrics = await page('/metrics');
+        const seen = (source: string) =>
+          new RegExp(`^outpost_dns_endpoint_source_age_seconds\\{.*source="${source}"`, 'm').test(metrics);
+        return sources.every(seen) ? true : undefined;
+      });
+      note(`from nothing to an answer: ${await this.#firstAnswer()}`);
+      assert.deepEqual(await addresses(), ADDRESSES);
+    });
+    note(`memory, connected: ${await this.#memory()}`);
+  }
+
+  async cut(): Promise<void> {
+    const { step, note } = this.#lab;
+    await this.#command('/link', { state: 'down' });
+    await step('cut off: the endpoint is answered as ever', async () => {
+      assert.deepEqual(await addresses(), ADDRESSES);
+    });
+    await step('killed and started anew while cut off: answered from the state file', async () => {
+      await this.#server?.end('SIGKILL');
+      this.#start();
+      note(`from exec to the first answer, cut off: ${await this.#firstAnswer()}`);
+      assert.deepEqual(await addresses(), ADDRESSES);
+    });
+    for (const words of [
+      ['status', '--admin', HTTP_ADDRESS],
+      ['status', '--healthy', '--admin', HTTP_ADDRESS],
+      ['lookup', ENDPOINT, '--server', `127.0.0.1:${DNS_PORT}`],
+      ['export', '--format', 'hosts', '--config', this.#region.configFile],
+      ['check', '--config', this.#region.configFile],
+    ]) {
+      await step(`cut off: outpost-dns ${words.slice(0, 2).join(' ')}`, async () => {
+        const printed = await must([this.#program, ...words], { env: this.#environment });
+        if (words[0] === 'lookup' || words[0] === 'export')
+          for (const address of ADDRESSES) assert.ok(printed.includes(address), printed);
+      });
+    }
+    note(`memory, cut off, no AWS client answered: ${await this.#memory()}`);
+  }
+
+  async restore(): Promise<void> {
+    const { step, note } = this.#lab;
+    await this.#command('/eni', { cluster: 'demo', ...MOVED });
+    await this.#command('/link', { state: 'up' });
+    const startedMs = performance.now();
+    await step(
+      `link up: the address that changed meanwhile is served within ${SEEN_WITHIN_MS / 1000} s`,
+      async () => {
+        await eventually(MOVED.to, SEEN_WITHIN_MS, async () =>
+          (await addresses()).includes(MOVED.to) ? true : undefined,
+        );
+        note(`seen after ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+        assert.ok(!(await addresses()).includes(MOVED.from), `${MOVED.from} is still served`);
+        assert.match(
+          await page('/metrics'),
+          /outpost_dns_endpoint_address_info\{.*address="10\.0\.3\.77"\} 1/,
+        );
+      },
+    );
+    await step('SIGTERM ends it well', async () => {
+      const { code, tookMs } = (await this.#server?.end('SIGTERM')) ?? {};
+      assert.equal(code, 0);
+      note(`ended after ${tookMs?.toFixed(0)} ms`);
+    });
+  }
+
+  #start(): void {
+    this.#startedMs = performance.now();
+    this.#server = new Background([this.#program, 'serve', '--config', this.#region.configFile], {
+      env: this.#environment,
+    });
+  }
+
+  async #firstAnswer(): Promise<string> {
+    for (const deadline = performance.now() + 20_000; performance.now() < deadline; await sleep(2))
+      if ((await addresses()).length > 0) return `${(performance.now() - this.#startedMs).toFixed(0)} ms`;
+    throw new Error(`no answer within 20 s\n${this.#server?.output.slice(-2000)}`);
+  }
+
+  async #memory(): Promise<string> {
+    const status = await readFile(`/proc/${this.#server?.pid}/status`, 'utf8');
+    const mebibytes = (field: string) =>
+      `${(Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024).toFixed(0)} MiB`;
+    return `${mebibytes('VmRSS')} resident, ${mebibytes('VmHWM')} at most`;
+  }
+
+  async #command(path: string, body: unknown): Promise<void> {
+    await callSandbox(this.#region.controlPath, 'POST', path, body);
+  }
+}
+
+const resolver = new Resolver({ timeout: 200, tries: 1 });
+resolver.setServers([`127.0.0.1:${DNS_PORT}`]);
+
+/** Sorted; none where there is no answer. */
+async function addresses(): Promise<string[]> {
+  return (await resolver.resolve4(ENDPOINT).catch(() => [])).sort();
+}
+
+async function page(path: string): Promise<string> {
+  return must(['curl', '--silent', '--show-error', '--fail', `http://${HTTP_ADDRESS}${path}`]);
+}

@@ -1,0 +1,114 @@
+/** docs/install.md on a Debian that boots: the unit with its real user, capabilities and filters, under a real systemd. */
+import { spawnSync } from 'node:child_process';
+import { chmod, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Lab, LabCheck } from './check.ts';
+import { atTheEnd, Background, must } from './commands.ts';
+import { fencedBlocks } from './markdown.ts';
+import { root } from './workshop.ts';
+
+const BOOT_DEADLINE_MS = 180_000;
+
+export const systemdBoot: LabCheck = {
+  name: 'boot',
+  about: 'docs/install.md and docs/outage.md on a Debian that boots systemd',
+  tools: ['debootstrap', 'systemd-nspawn', 'git', 'ip'],
+  async run(lab) {
+    const machine = await prepareMachine(lab);
+    const results = await boot(machine);
+    for (const line of results.split('\n').filter((text) => text !== '')) {
+      const [, verdict, text] = /^(ok|not ok|note|done) ?(.*)$/.exec(line) ?? [];
+      if (verdict === 'note') lab.note(text ?? '');
+      else if (verdict === 'ok') await lab.step(text ?? '', async () => undefined);
+      else if (verdict === 'not ok') {
+        const [name = '', ...why] = (text ?? '').split(': ');
+        await lab.step(name, () => Promise.reject(new Error(why.join(': '))));
+      }
+    }
+    await lab.step('all of the checks ran', async () => {
+      if (!/^done$/m.test(results)) throw new Error('they ended early, see the log');
+    });
+    const log = await lab.workshop.reportFile('boot.log');
+    await copyFile(join(machine, 'lab', 'log'), log).catch(() => undefined);
+    lab.note(`every output: ${log}`);
+  },
+};
+
+/** A copy of the bare Debian, with the build beside it as docs/install.md has it, and the checks to be run at boot. */
+async function prepareMachine(lab: Lab): Promise<string> {
+  const machine = join(lab.workshop.folder, 'machine');
+  await must(['cp', '-a', await lab.workshop.debian(), machine]);
+  await mkdir(join(machine, 'lab', 'blocks'), { recursive: true });
+  await mkdir(join(machine, 'root', 'dist'), { recursive: true });
+  await must(['cp', '-a', await lab.workshop.bundle(), join(machine, 'root', 'dist', 'outpost-dns')]);
+  // the booted machine has no network: what docs/install.md has it fetch is fetched now
+  await copyFile('/etc/resolv.conf', join(machine, 'etc', 'resolv.conf'));
+  for (const words of [['update'], ['install', '-y', '--no-install-recommends', 'libatomic1']])
+    await must(['chroot', machine, 'apt-get', ...words]);
+  for (const page of ['install', 'outage']) await writeBlocks(page, join(machine, 'lab', 'blocks'));
+  await copyFile(join(import.meta.dirname, 'boot-checks.sh'), join(machine, 'lab', 'checks.sh'));
+  await chmod(join(machine, 'lab', 'checks.sh'), 0o755);
+  const units = join(machine, 'etc', 'systemd', 'system');
+  await writeFile(
+    join(units, 'lab.service'),
+    `[Unit]
+After=multi-user.target
+[Service]
+Type=oneshot
+WorkingDirectory=/root
+ExecStart=/lab/checks.sh
+ExecStopPost=/bin/systemctl --no-block poweroff
+`,
+  );
+  await mkdir(join(units, 'default.target.wants'), { recursive: true });
+  await must([
+    'ln',
+    '-s',
+    '/etc/systemd/system/lab.service',
+    join(units, 'default.target.wants', 'lab.service'),
+  ]);
+  return machine;
+}
+
+/** `install-Copy.sh`: all the commands under that heading, but for those that build. */
+async function writeBlocks(page: string, folder: string): Promise<void> {
+  const blocks = fencedBlocks(await readFile(join(root, 'docs', `${page}.md`), 'utf8'));
+  const texts = new Map<string, string>();
+  for (const { language, heading, text } of blocks) {
+    if (language !== 'sh' || heading === 'Build') continue;
+    texts.set(heading, (texts.get(heading) ?? '') + text);
+  }
+  for (const [heading, text] of texts)
+    await writeFile(join(folder, `${page}-${heading.replaceAll(' ', '-')}.sh`), text);
+}
+
+/** Boots the machine and waits until it turns itself off; resolves with what its checks wrote. */
+async function boot(machine: string): Promise<string> {
+  // systemd-nspawn wants to share mounts through here, which works only where it is a mount of its own
+  const shared = '/run/systemd/nspawn';
+  await mkdir(shared, { recursive: true });
+  await must(['mount', '-t', 'tmpfs', 'tmpfs', shared]);
+  const unmount = () => void spawnSync('umount', [shared]);
+  const release = atTheEnd(unmount);
+  try {
+    await using container = new Background([
+      'systemd-nspawn',
+      '--quiet',
+      `--directory=${machine}`,
+      '--private-network',
+      '--register=no',
+      '--keep-unit',
+      '--boot',
+    ]);
+    for (const deadline = performance.now() + BOOT_DEADLINE_MS; !container.hasEnded; await sleep(200))
+      if (performance.now() > deadline) break;
+    const results = await readFile(join(machine, 'lab', 'results'), 'utf8').catch(() => '');
+    if (results === '') throw new Error(`no check ran at boot:\n${container.output.slice(-4000)}`);
+    return results;
+  } finally {
+    release();
+    unmount();
+    await rm('/run/systemd/nspawn', { recursive: true, force: true });
+  }
+}

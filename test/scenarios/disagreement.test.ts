@@ -1,0 +1,105 @@
+import t from 'tap';
+import { populationOf } from '../../src/sandbox/demo-population.ts';
+import { clusterOf, isReady } from './looks.ts';
+import { until } from './server-process.ts';
+import { DEMO, ENDPOINT, Site } from './site.ts';
+
+t.test(
+  'interfaces vanish: more than half is held and shown, half is taken, all of them is doubted',
+  async (t) => {
+    const addresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
+    const site = await Site.open(t, {
+      population: populationOf([{ name: 'demo', addresses, endpoint: ENDPOINT }]),
+    });
+    const { state } = site.sandbox;
+    const all = state.interfaces;
+    const keep = (list: readonly string[]) => {
+      state.interfaces = all.filter(
+        (face) => !addresses.includes(face.address) || list.includes(face.address),
+      );
+    };
+    const server = site.start();
+    await isReady(server);
+    t.same(await server.addresses(ENDPOINT), addresses);
+    const held = async () => [...(await server.metric('outpost_dns_endpoint_change_held')).values()][0];
+
+    keep(['10.0.0.4']);
+    await until('the change is held back', 10_000, async () => (await held()) === 1);
+    t.same(await server.addresses(ENDPOINT), addresses, 'three of four gone: not believed at once');
+    t.match(await clusterOf(server), { held: { addresses: ['10.0.0.4'], reason: 'loses 3 of 4 addresses' } });
+    t.match(server.logged('change held back until the next refresh repeats it'), [{ level: 'warn' }]);
+    t.match((await server.ask({ name: `_status.${ENDPOINT}`, type: 'TXT' })).answers, [
+      { data: /held=10\.0\.0\.4/ },
+    ]);
+    keep(addresses);
+    await until('it is let go', 10_000, async () => (await held()) === 0);
+
+    keep(['10.0.0.1', '10.0.0.2']);
+    await until(
+      'half of them gone is taken',
+      10_000,
+      async () => `${await server.addresses(ENDPOINT)}` === '10.0.0.1,10.0.0.2',
+    );
+    t.match(await clusterOf(server), { basis: 'overlap', disagreement: true });
+    t.equal([...(await server.metric('outpost_dns_endpoint_sources_disagree')).values()][0], 1);
+    keep(addresses);
+    await until('all are back', 10_000, async () => `${await server.addresses(ENDPOINT)}` === `${addresses}`);
+
+    keep([]);
+    await until(
+      'an empty listing is doubted',
+      10_000,
+      async () => (await clusterOf(server))?.likelyCause === 'interface-listing-empty',
+    );
+    t.same(await server.addresses(ENDPOINT), addresses);
+  },
+);
+
+t.test(
+  'a filtering upstream: the interfaces are served, the likely cause is named in log, metric, status and CLI',
+  async (t) => {
+    const site = await Site.open(t);
+    site.sandbox.faults.add({ service: 'dns', kind: 'filter' });
+    const server = site.start();
+    await isReady(server);
+    t.same(await server.addresses(ENDPOINT), DEMO, 'from the interfaces alone');
+    const found = await until('the cause is found', 10_000, async () => {
+      const endpoint = await clusterOf(server);
+      return endpoint?.likelyCause === undefined ? undefined : endpoint;
+    });
+    t.match(found, { basis: 'interfaces', disagreement: true, likelyCause: 'dns-rebinding-filter' });
+    t.match(server.logged('sources disagree'), [
+      { level: 'warn', likelyCause: 'dns-rebinding-filter', cause: /stop-dns-rebind/ },
+    ]);
+    const causes = [...(await server.metric('outpost_dns_endpoint_likely_cause_info'))];
+    t.match(causes, [[/cause="dns-rebinding-filter"/, 1]]);
+    t.match(found.warnings.join('\n'), /rebind/);
+    t.same(
+      (await server.status()).link.paths.map(({ condition }) => condition),
+      ['connected', 'connected'],
+    );
+
+    site.sandbox.faults.clear();
+    await until('the filter is gone', 10_000, async () => (await clusterOf(server))?.basis === 'name');
+    t.equal((await clusterOf(server))?.likelyCause, undefined);
+    t.equal((await server.metric('outpost_dns_endpoint_likely_cause_info')).size, 0);
+    t.match(server.logged('sources agree again'), [{ level: 'info' }]);
+  },
+);
+
+t.test(
+  'a public answer (public access is on): never served, the interfaces are; a disjoint name is reported',
+  async (t) => {
+    const site = await Site.open(t);
+    site.sandbox.state.setRecords(ENDPOINT, 'A', ['52.94.5.5', '52.94.6.6']);
+    const server = site.start();
+    await isReady(server);
+    await until(
+      'the cause is found',
+      10_000,
+      async () => (await clusterOf(server))?.likelyCause === 'public-access',
+    );
+    t.same(await server.addresses(ENDPOINT), DEMO);
+    t.match(await clusterOf(server), { basis: 'interfaces', disagreement: true });
+  },
+);

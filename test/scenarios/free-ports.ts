@@ -1,0 +1,45 @@
+/** Ports that nobody has: tests run side by side, and on machines where other things run. */
+import { randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+
+export interface Ports {
+  readonly dnsPort: number;
+  readonly httpPort: number;
+}
+
+/** Below the range from which the kernel gives ports to clients: there, some exchange could take one meanwhile. */
+const FIRST = 10_240;
+const LAST = 32_000;
+
+export async function freePorts(): Promise<Ports> {
+  for (;;) {
+    const dnsPort = randomInt(FIRST, LAST);
+    const httpPort = dnsPort + 1;
+    if ((await isFreeForUdp(dnsPort)) && (await isFreeForTcp(dnsPort)) && (await isFreeForTcp(httpPort))) {
+      return { dnsPort, httpPort };
+    }
+  }
+}
+
+async function isFreeForUdp(port: number): Promise<boolean> {
+  const socket = createSocket('udp4');
+  socket.bind(port, '127.0.0.1');
+  const isFree = await once(socket, 'listening').then(
+    () => true,
+    () => false,
+  );
+  socket.close();
+  return isFree;
+}
+
+async function isFreeForTcp(port: number): Promise<boolean> {
+  const server = createServer().listen(port, '127.0.0.1');
+  const isFree = await once(server, 'listening').then(
+    () => true,
+    () => false,
+  );
+  server.close();
+  return isFree;
+}

@@ -1,0 +1,103 @@
+import t from 'tap';
+import { populationOf } from '../../src/sandbox/demo-population.ts';
+import type { HttpFaultKind } from '../../src/sandbox/faults.ts';
+import { isReady, sourceOf } from './looks.ts';
+import { until } from './server-process.ts';
+import { DEMO, ENDPOINT, Site } from './site.ts';
+
+t.test(
+  'two clusters in two Regions: each is served; one Region that denies harms the other in nothing',
+  async (t) => {
+    const east = { name: 'east', region: 'us-east-2', addresses: ['10.1.0.1', '10.1.0.2', '10.1.0.3'] };
+    const west = {
+      name: 'west',
+      region: 'eu-central-1',
+      addresses: ['10.2.0.1', '10.2.0.2'],
+      endpoint: 'west.eks.example',
+    };
+    const clusters = [east, west].map(({ name, region }) => ({ name, region, probe: { enabled: false } }));
+    const site = await Site.open(t, { population: populationOf([east, west]), overrides: { clusters } });
+    const server = site.start();
+    await isReady(server);
+    const eastName = site.sandbox.state.cluster('east').endpoint;
+    t.same(await server.addresses(eastName), east.addresses);
+    t.same(await server.addresses('west.eks.example'), west.addresses);
+    t.same(await server.addressesInMetric(), [...east.addresses, ...west.addresses]);
+    t.match(await server.ask({ name: '2.0.2.10.in-addr.arpa', type: 'PTR' }), {
+      answers: [{ data: 'west.eks.example' }],
+    });
+    const { link } = await server.status();
+    const regions = link.paths
+      .filter(({ side }) => side === 'aws')
+      .map(({ key, condition }) => `${key} ${condition}`);
+    t.same(regions.toSorted(), ['eu-central-1 connected', 'us-east-2 connected']);
+
+    site.sandbox.state.moveInterface({ cluster: 'west', from: '10.2.0.1', to: '10.2.0.9' });
+    await until(
+      'the change is served',
+      10_000,
+      async () => `${await server.addresses('west.eks.example')}` === '10.2.0.2,10.2.0.9',
+    );
+    t.same(await server.addresses(eastName), east.addresses);
+    t.same(new Set(server.logged('addresses changed').map((line) => line['cluster'])), new Set(['west']));
+  },
+);
+
+const REFUSALS: readonly (readonly [slot: number, what: string, fault: HttpFaultKind, reason: RegExp])[] = [
+  [28, 'throttled', { kind: 'throttle' }, /throttled/],
+  [29, 'denied', { kind: 'deny' }, /denied/],
+  [30, 'expired credentials', { kind: 'expire' }, /expired-credentials/],
+];
+
+for (const [slot, what, fault, reason] of REFUSALS) {
+  t.test(
+    `AWS says ${what}: the endpoint stays served and fresh by DNS, and the link never looks cut`,
+    async (t) => {
+      const site = await Site.open(t);
+      const server = site.start();
+      await isReady(server);
+      site.sandbox.faults.add({ service: '*', ...fault });
+      await until('the listing is refused', 10_000, async () =>
+        reason.test((await sourceOf(server, 'interfaces'))?.lastFailure?.reason ?? ''),
+      );
+      const refused = site.sandbox.region.requests.length;
+      await until(
+        'it has been refused some more',
+        10_000,
+        () => site.sandbox.region.requests.length >= refused + 3,
+      );
+      t.same(await server.addresses(ENDPOINT), DEMO);
+      t.match(await server.get('/readyz'), { status: 200 });
+      const { link } = await server.status();
+      t.same(
+        link.paths.map(({ side, condition }) => `${side} ${condition}`),
+        ['aws connected', 'upstream connected'],
+      );
+      t.same(
+        server.logged('link changed').filter(({ to }) => to !== 'connected'),
+        [],
+        'not once',
+      );
+      const refreshes = [...(await server.metric('outpost_dns_refreshes_total'))];
+      const counted = refreshes.filter(
+        ([labels]) => /source="interfaces"/.test(labels) && reason.test(labels),
+      );
+      t.ok((counted[0]?.[1] ?? 0) > 0, 'counted by reason');
+
+      site.sandbox.state.moveInterface({ cluster: 'demo', from: '10.0.3.10', to: '10.0.3.33' });
+      const moved = ['10.0.1.10', '10.0.2.10', '10.0.3.33'];
+      await until(
+        'DNS alone brings the change',
+        10_000,
+        async () => `${await server.addresses(ENDPOINT)}` === `${moved}`,
+      );
+      site.sandbox.faults.clear();
+      await until(
+        'AWS answers again',
+        10_000,
+        async () => (await sourceOf(server, 'interfaces'))?.latest === 'succeeded',
+      );
+      t.same(await server.addresses(ENDPOINT), moved);
+    },
+  );
+}
