@@ -12,7 +12,7 @@ const root = join(import.meta.dirname, '..');
 const out = join(root, 'dist', 'outpost-dns');
 
 rmSync(out, { recursive: true, force: true });
-for (const folder of ['bin', 'dist', 'node_modules/node/bin', 'config', 'systemd']) {
+for (const folder of ['bin', 'dist', 'node_modules/node/bin', 'config', 'docs', 'systemd']) {
   mkdirSync(join(out, folder), { recursive: true });
 }
 await build({
@@ -46,6 +46,6 @@ copyFileSync(
 );
 chmodSync(join(out, 'node_modules', 'node', 'bin', 'node'), 0o755);
 copyFileSync(join(root, 'LICENSE'), join(out, 'LICENSE'));
-for (const folder of ['config', 'systemd'])
+for (const folder of ['config', 'docs', 'systemd'])
   cpSync(join(root, folder), join(out, folder), { recursive: true });
 console.log(`built ${out} (${name} ${version})`);

@@ -30,7 +30,7 @@ export async function answerControl(
   response.writeHead(status, {
     'Content-Type': 'application/json; charset=utf-8',
     'Content-Length': Buffer.byteLength(body),
-    Connection: 'close', // a caller has one command; and what is left of a refused body is not read
+    Connection: 'close', // a caller has one command
   });
   response.end(body);
 }
@@ -110,7 +110,6 @@ const TOO_LARGE: Body = {
 };
 
 async function readBody(request: IncomingMessage): Promise<Body> {
-  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_OCTETS) return TOO_LARGE;
   const octets = await collect(request);
   if (octets === undefined) return TOO_LARGE;
   const text = octets.toString('utf8').trim();
@@ -122,7 +121,7 @@ async function readBody(request: IncomingMessage): Promise<Body> {
   }
 }
 
-/** Not by `for await`: leaving that early would destroy the connection, and the answer with it. */
+/** `undefined` for too much, which is read to its end and dropped: who is still sending would not see the answer. */
 function collect(request: IncomingMessage): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
@@ -130,9 +129,8 @@ function collect(request: IncomingMessage): Promise<Buffer | undefined> {
     request.on('data', (chunk: Buffer) => {
       length += chunk.length;
       if (length <= MAX_BODY_OCTETS) chunks.push(chunk);
-      else resolve(undefined);
     });
-    request.on('end', () => resolve(Buffer.concat(chunks)));
+    request.on('end', () => resolve(length <= MAX_BODY_OCTETS ? Buffer.concat(chunks) : undefined));
     // whoever hangs up half-way has commanded nothing
     request.on('close', () => resolve(undefined));
   });

@@ -3,10 +3,9 @@
  *
  *     listen in a directory of our own -> permissions -> link to the path, where something is in the way: clear, again
  *
- * So the path never leads to a socket that is not ready or that more people may use than should, and of two processes
- * that start at once only one gets it.
+ * So the path never leads to a socket that is not ready, or that more people may use than should.
  */
-import { chmod, link, lstat, mkdtemp, rename, rm, unlink } from 'node:fs/promises';
+import { chmod, link, lstat, mkdtemp, rm, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 
@@ -43,7 +42,7 @@ export async function listenAtPath(server: Server, path: string): Promise<Listen
     const socket = join(own, 's');
     await listen(server, socket);
     await chmod(socket, SOCKET_MODE);
-    const fault = await place(socket, path, join(own, 'o'));
+    const fault = await place(socket, path);
     if (fault === undefined) return { kind: 'listening', remove: await remover(socket, path) };
     server.close();
     return refusal(path, fault);
@@ -66,13 +65,13 @@ function listen(server: Server, path: string): Promise<void> {
 }
 
 /** Gives the socket its path. Linking, not renaming: it fails where something stands already. */
-async function place(socket: string, path: string, aside: string): Promise<SocketFault | undefined> {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    if (await isLinked(socket, path)) return undefined;
-    const fault = await clear(path, aside);
+async function place(socket: string, path: string): Promise<SocketFault | undefined> {
+  for (let attempt = 1; !(await isLinked(socket, path)); attempt++) {
+    if (attempt === ATTEMPTS) return 'in-use'; // others are as quick as we are
+    const fault = await clear(path);
     if (fault !== undefined) return fault;
   }
-  return 'in-use';
+  return undefined;
 }
 
 /** False where something stands at `path`. */
@@ -87,23 +86,17 @@ async function isLinked(socket: string, path: string): Promise<boolean> {
 }
 
 /** Removes the socket of a process that is gone, and nothing else. */
-async function clear(path: string, aside: string): Promise<SocketFault | undefined> {
-  const found = await lstat(path).catch(absent);
-  if (found === undefined) return undefined;
-  if (!found.isSocket()) return 'not-a-socket';
-  if (await isAnswered(path)) return 'in-use';
-  await rename(path, aside).catch(absent);
-  // what we have now may be another one than the one that we looked at
-  if (!(await isAnswered(aside))) {
-    await unlink(aside).catch(absent);
-    return undefined;
+async function clear(path: string): Promise<SocketFault | undefined> {
+  try {
+    const found = await lstat(path);
+    if (!found.isSocket()) return 'not-a-socket';
+    if (await isAnswered(path)) return 'in-use';
+    await unlink(path);
+  } catch (error) {
+    const isGone = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (!isGone) throw error;
   }
-  await isLinked(aside, path);
-  return 'in-use';
-}
-
-function absent(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'ENOENT') throw error;
+  return undefined;
 }
 
 function isAnswered(path: string): Promise<boolean> {
@@ -114,9 +107,7 @@ function isAnswered(path: string): Promise<boolean> {
       resolve(true);
     });
     // only a refusal proves that nobody is there: whatever else happens, the socket is not ours to remove
-    socket.on('error', ({ code }: NodeJS.ErrnoException) =>
-      resolve(code !== 'ECONNREFUSED' && code !== 'ENOENT'),
-    );
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => resolve(code !== 'ECONNREFUSED'));
   });
 }
 

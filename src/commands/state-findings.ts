@@ -189,8 +189,8 @@ function ageFindings(endpoint: string, record: EndpointRecord, nowMs: number): r
 
 /** The last time that a source confirmed addresses; the cluster's details confirm none. */
 export function lastConfirmedAtMs({ confirmedAtMs }: EndpointRecord): number | undefined {
-  const { dns, route53, interfaces } = confirmedAtMs;
-  const times = [dns, route53, interfaces].filter((ms) => ms !== undefined);
+  const { dns, route53, interfaces, kubernetes } = confirmedAtMs;
+  const times = [dns, route53, interfaces, kubernetes].filter((ms) => ms !== undefined);
   return times.length === 0 ? undefined : Math.max(...times);
 }
 

@@ -66,7 +66,7 @@ export type ZoneConfig =
   | {
       readonly kind: 'forward';
       readonly name: string;
-      /** The default upstreams where the zone names none. */
+      /** Where the zone names none: those of the nearest zone above it, else the default upstreams. */
       readonly forwardTo: readonly Upstream[];
       readonly whileDisconnected?: WhileDisconnected;
     }

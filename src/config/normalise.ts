@@ -21,7 +21,7 @@ export function normalise(settings: Settings): Config {
     upstreams: settings.upstreams,
     listen: settings.listen,
     clients: settings.clients,
-    zones: settings.zones.map((zone) => zoneConfig(zone, settings.upstreams)),
+    zones: zoneConfigs(settings),
     refresh: refreshConfig(settings.refresh),
     forward: {
       deadlineMs: forward.deadline,
@@ -78,17 +78,39 @@ function kubernetesConfig(
   return { kind: 'certificate', certificate, key, ...withoutUndefined({ ca }) };
 }
 
-function zoneConfig(zone: Settings['zones'][number], upstreams: readonly Upstream[]): ZoneConfig {
-  const { name, forwardTo, answer, records, whileDisconnected: said } = zone;
+type ZoneSettings = Settings['zones'][number];
+
+function zoneConfigs({ zones, upstreams }: Settings): readonly ZoneConfig[] {
+  const byName = new Map(zones.map((zone) => [zone.name, zone]));
+  return zones.map((zone) => zoneConfig(zone, upstreamsFor(zone, byName) ?? upstreams));
+}
+
+/** Of the zone itself; of one that only says what holds while disconnected, those of the nearest zone above it. */
+function upstreamsFor(
+  zone: ZoneSettings,
+  byName: ReadonlyMap<string, ZoneSettings>,
+): readonly Upstream[] | undefined {
+  const labels = zone.name.split('.');
+  for (const index of labels.keys()) {
+    const at = byName.get(labels.slice(index).join('.'));
+    if (at === undefined) continue;
+    if (at.forwardTo !== undefined) return at.forwardTo;
+    if (at.answer !== undefined || at.records !== undefined) return undefined;
+  }
+  return undefined;
+}
+
+function zoneConfig(zone: ZoneSettings, upstreams: readonly Upstream[]): ZoneConfig {
+  const { name, answer, records, whileDisconnected: said } = zone;
   if (answer !== undefined) return { kind: 'answer', name, answer };
   if (records !== undefined) return { kind: 'records', name, records: zoneRecords(name, records) };
   const whileDisconnected = said === undefined ? {} : { whileDisconnected: whileDisconnectedOf(name, said) };
-  return { kind: 'forward', name, forwardTo: forwardTo ?? upstreams, ...whileDisconnected };
+  return { kind: 'forward', name, forwardTo: upstreams, ...whileDisconnected };
 }
 
 function whileDisconnectedOf(
   zone: string,
-  said: NonNullable<Settings['zones'][number]['whileDisconnected']>,
+  said: NonNullable<ZoneSettings['whileDisconnected']>,
 ): WhileDisconnected {
   return typeof said === 'string' ? said : zoneRecords(zone, said);
 }

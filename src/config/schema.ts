@@ -140,7 +140,7 @@ const zone = choosing(
     ),
     whileDisconnected: alternative(
       wordOrList(choice('stale', 'servfail', 'nxdomain'), list(recordLine, 1, 10_000)),
-      'what to answer while none of the servers asked for this zone answers; alone, the zone is forwarded to upstreams',
+      'what to answer while none of the servers asked for this zone answers; alone, the zone is forwarded to where it would be anyway',
       'servfail',
     ),
   }),

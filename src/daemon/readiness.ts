@@ -1,17 +1,35 @@
 /** Ready is: every configured endpoint can be answered. Neither AWS nor upstreams count, for an outage must not undo it. */
 import type { ClusterSnapshot } from '../refresh/cluster-snapshot.ts';
+import type { EndpointRecord } from '../store/endpoint-record.ts';
 
-/** One sentence with its mend for each reason; none when ready. */
-export function notReady(clusters: readonly ClusterSnapshot[]): readonly string[] {
+/**
+ * One sentence with its mend for each reason; none when ready. `served` is what the table answers from at this moment:
+ * what a refresh has just learned is saved before it is served.
+ */
+export function notReady(
+  clusters: readonly ClusterSnapshot[],
+  served: readonly EndpointRecord[],
+): readonly string[] {
   return clusters.flatMap((cluster) => {
-    if (cluster.addresses.length > 0) return [];
+    if (served.some((record) => isOf(record, cluster) && isAnswered(record))) return [];
     const name =
       cluster.endpoint === undefined ? `cluster "${cluster.cluster}"` : `endpoint "${cluster.endpoint}"`;
-    const missing =
-      cluster.endpoint === undefined ? 'its endpoint name is not known yet' : 'no address is known yet';
     const failures = cluster.sources.flatMap(({ source, lastFailure }) =>
       lastFailure === undefined ? [] : [`${source}: ${lastFailure.detail}`],
     );
-    return [`${name}: ${missing}${failures.length === 0 ? '' : ` (${failures.join('; ')})`}`];
+    return [`${name}: ${missingOf(cluster)}${failures.length === 0 ? '' : ` (${failures.join('; ')})`}`];
   });
+}
+
+function isOf({ cluster, region }: EndpointRecord, snapshot: ClusterSnapshot): boolean {
+  return cluster === snapshot.cluster && region === snapshot.region;
+}
+
+function isAnswered({ endpoint, addresses }: EndpointRecord): boolean {
+  return endpoint !== undefined && addresses.length > 0;
+}
+
+function missingOf({ endpoint, addresses }: ClusterSnapshot): string {
+  if (endpoint === undefined) return 'its endpoint name is not known yet';
+  return addresses.length === 0 ? 'no address is known yet' : 'its addresses are about to be served';
 }

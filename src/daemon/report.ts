@@ -11,6 +11,7 @@ import type { Intake } from '../serving/listener/intake.ts';
 import { formatListenAddress } from '../serving/listener/listen-address.ts';
 import type { ListeningOn } from '../serving/listener/listeners.ts';
 import type { ResolverCounters } from '../serving/resolver/resolver-counters.ts';
+import type { EndpointRecord } from '../store/endpoint-record.ts';
 import type { StoreState } from '../store/endpoints-store.ts';
 import { notReady } from './readiness.ts';
 
@@ -25,6 +26,8 @@ export interface ReportParts {
   readonly cacheLimitOctets: number;
   readonly link: LinkMonitor;
   readonly refresh: RefreshSnapshot;
+  /** The records that queries are answered from. */
+  readonly served: readonly EndpointRecord[];
   readonly upstreams: readonly UpstreamSnapshot[];
   readonly cache: AnswerCacheStats;
   readonly intake: Intake;
@@ -35,7 +38,7 @@ export interface ReportParts {
 
 export function composeReport(parts: ReportParts): StatusReport {
   const nowMs = parts.clock.monotonicMs();
-  const reasons = notReady(parts.refresh.clusters);
+  const reasons = notReady(parts.refresh.clusters, parts.served);
   const uptimeSeconds = seconds(nowMs - parts.startedMs);
   const { summary, paths } = parts.link.current();
   return {

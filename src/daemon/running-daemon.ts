@@ -97,7 +97,8 @@ export class RunningDaemon implements Daemon {
 
   report(): StatusReport {
     const { clock, version, runtime } = this.#parts;
-    const { link, plane, forwarder, cache, intake, resolver, listeners, store, stateFaults } = this.#rooms;
+    const { link, plane, serving, forwarder, cache, intake, resolver, listeners, store, stateFaults } =
+      this.#rooms;
     return composeReport({
       clock,
       version,
@@ -109,6 +110,7 @@ export class RunningDaemon implements Daemon {
       cacheLimitOctets: cache.settings.sizeOctets,
       link,
       refresh: plane.snapshot(),
+      served: serving.current.records,
       upstreams: forwarder.snapshot().upstreams,
       cache: cache.stats(),
       intake,

@@ -224,7 +224,7 @@ export class Ledger {
     let left = octets;
     for (const length of lines) {
       left -= length;
-      if (left < 0) break;
+      if (left < -1) break; // its line feed alone is added by who closes torn lines
       whole++;
     }
     this.#queue.splice(0, whole);

@@ -54,3 +54,18 @@ function freeName(fault: Fault, wallMs: number, names: readonly string[]): strin
   while (taken.has(`${name}-${again}`)) again++;
   return `${name}-${again}`;
 }
+
+/**
+ * Removes what was set aside of `path` as corrupt, save the newest few: for bulk state alone, which is large and worth
+ * little once nobody has looked for long. Never throws: leftovers do no harm.
+ */
+export async function pruneSetAside(files: FileSystem, path: string, kept: number): Promise<void> {
+  const directory = dirname(path);
+  const prefix = `${basename(path)}.corrupt-`;
+  const names = await files.readdir(directory).catch((): string[] => []);
+  // the time stands behind the prefix
+  const old = names.filter((name) => name.startsWith(prefix)).sort();
+  for (const name of old.slice(0, Math.max(0, old.length - kept))) {
+    await files.unlink(join(directory, name)).catch(() => undefined);
+  }
+}

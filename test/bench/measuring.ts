@@ -60,8 +60,8 @@ function taskOf(row: Row, place: number, name: string, { options, directory }: W
   const { firstPort } = options;
   return {
     directory: join(directory, `${row.name}-${name.replaceAll(' ', '-')}`),
-    port: firstPort + 2 + place,
-    adminPort: firstPort + 1,
+    port: firstPort + 1 + place,
+    adminPort: firstPort + 10 + place,
     upstreamPort: firstPort,
     endpoint: ENDPOINT,
     addresses: addresses(3),

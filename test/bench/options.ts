@@ -19,6 +19,8 @@ export interface BenchOptions {
   readonly rows: readonly RowName[];
   /** What `npm run build` made, instead of the source. */
   readonly bundled: boolean;
+  /** Another tree of outpost-dns, to be a peer of this one. */
+  readonly against: string | undefined;
   /** The UDP listener of outpost-dns. */
   readonly listener: Listener;
   readonly serverCore: number;
@@ -38,6 +40,7 @@ export const USAGE = `usage: npm run bench -- [options]
   --peers LIST        of ${PEERS.join(', ')}; or all, or none (default ${USUAL_PEERS.join(',')})
   --only LIST         rows: ${ROWS.map(({ name }) => name).join(', ')} (default ${usualRows().join(',')})
   --bundled           measure what npm run build made, instead of the source
+  --against DIRECTORY another tree of outpost-dns as one more peer, such as a git worktree of an older commit
   --listener WORD     UDP listener of outpost-dns: ${LISTENERS.join(', ')} (default auto)
   --cores SERVER,LOAD cores to pin to (default 1,0)
   --first-port N      first of 20 ports on 127.0.0.1 (default 5400)
@@ -62,6 +65,7 @@ export function parseOptions(args: readonly string[]): ParsedOptions {
       peers: peers(values.peers),
       rows: rows(values.only),
       bundled: values.bundled,
+      against: values.against,
       listener: oneOf('listener', values.listener, LISTENERS),
       serverCore,
       loadCore,
@@ -82,6 +86,7 @@ const DECLARED = {
   peers: { type: 'string', default: USUAL_PEERS.join(',') },
   only: { type: 'string', default: usualRows().join(',') },
   bundled: { type: 'boolean', default: false },
+  against: { type: 'string' },
   listener: { type: 'string', default: 'auto' },
   cores: { type: 'string', default: '1,0' },
   'first-port': { type: 'string', default: '5400' },

@@ -1,10 +1,11 @@
 /** A run's results as text to read and as JSON to compare. */
 import { versionOf } from './contender.ts';
+import { OURS } from './contenders/outpost-dns.ts';
 import { type Machine, machineText } from './machine.ts';
 import type { BenchOptions } from './options.ts';
 import { MEASURES, measuresOf } from './rows.ts';
 import { median, medianOfRatios, ratioOfMedians } from './statistics.ts';
-import { type Column, composeNotes, composeTable, OURS, type RowResult, samplesOf } from './table.ts';
+import { type Column, composeNotes, composeTable, type RowResult, samplesOf } from './table.ts';
 
 export interface Run {
   readonly options: BenchOptions;

@@ -91,8 +91,9 @@ function contendersOf(options: BenchOptions, loop: string): Contender[] {
     'knot-resolver': knotResolver,
     floor: bareLoop(() => loop),
   };
+  const other = options.against === undefined ? [] : [outpostDns(options, options.against)];
   const runtime = options.rows.includes('start') ? [emptyNode] : [];
-  return [outpostDns(options), ...options.peers.map((peer) => known[peer]), ...runtime];
+  return [outpostDns(options), ...other, ...options.peers.map((peer) => known[peer]), ...runtime];
 }
 
 function columnOf(contender: Contender): Column {

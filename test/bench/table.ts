@@ -1,4 +1,5 @@
 /** Results as one table in Markdown, ours first and each peer with the ratio ours / peer of the medians. */
+import { OURS } from './contenders/outpost-dns.ts';
 import { failureText, type Measured, type Sample } from './measuring.ts';
 import { MEASURES, type MeasureName, measuresOf, type Row } from './rows.ts';
 import { median, ratioOfMedians } from './statistics.ts';
@@ -15,7 +16,6 @@ export interface Column {
   readonly skipped?: string;
 }
 
-export const OURS = 'outpost-dns';
 const NOTED_PERCENT = 0.1;
 
 export function composeTable(columns: readonly Column[], results: readonly RowResult[]): string {

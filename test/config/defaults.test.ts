@@ -35,7 +35,13 @@ const DEFAULTS = {
   },
   zones: [],
   refresh: {
-    intervalMs: { dns: 45_000, interfaces: 300_000, route53: 300_000, cluster: 3_600_000 },
+    intervalMs: {
+      dns: 45_000,
+      interfaces: 300_000,
+      route53: 300_000,
+      cluster: 3_600_000,
+      kubernetes: 60_000,
+    },
     jitterPercent: 20,
     retryMinMs: 5000,
     retryMaxMs: 60_000,
@@ -79,11 +85,16 @@ t.test('the smallest file gets every default', async (t) => {
   t.strictSame(config, DEFAULTS);
 });
 
-t.test('sources follow from region and route53 unless they are written', async (t) => {
+t.test('sources follow from region, route53 and kubernetes unless they are written', async (t) => {
   const cases: [keys: string, sources: string[]][] = [
     ['endpoint: x.example', ['dns']],
     ['region: us-west-2', ['dns', 'interfaces', 'cluster']],
     ['region: us-west-2, route53: {findZone: true}', ['dns', 'interfaces', 'cluster', 'route53']],
+    ['endpoint: x.example, kubernetes: {kubeconfig: /k}', ['dns', 'kubernetes']],
+    [
+      'region: us-west-2, kubernetes: {certificate: /c, key: /k}, route53: {findZone: true}',
+      ['dns', 'interfaces', 'cluster', 'route53', 'kubernetes'],
+    ],
     ['region: us-west-2, sources: [cluster, dns]', ['cluster', 'dns']],
     ['region: us-west-2, sources: [cluster], pin: [10.0.0.1]', ['cluster']],
   ];
@@ -153,6 +164,59 @@ state: {directory: /srv/state//}
   t.equal(config.forward.attemptMinMs, 10);
   t.strictSame(config.identity, { version: '1.2', id: 'site' });
   t.equal(config.state.directory, '/srv/state');
+});
+
+t.test(
+  'what a zone does while disconnected: beside its servers, or alone with those it has anyway',
+  async (t) => {
+    const zones = `
+  - {name: a.example, forwardTo: [10.0.0.53], whileDisconnected: nxdomain}
+  - {name: b.example, whileDisconnected: stale}
+  - {name: c.example, whileDisconnected: ['@ A 10.0.0.5', 'www 30 CNAME c.example.']}
+  - {name: d.example, forwardTo: [10.0.0.53]}
+  - {name: y.x.d.example, whileDisconnected: stale}
+  - {name: x.d.example, whileDisconnected: servfail}
+  - {name: e.example, answer: refused}
+  - {name: x.e.example, whileDisconnected: stale}
+`;
+    const config = await load(
+      `clusters: [{name: a, region: us-west-2}]\nupstreams: [10.0.0.2, 'tls://9.9.9.9#dns.quad9.net']\nzones:${zones}`,
+    );
+    const site = [{ transport: 'plain', address: '10.0.0.53', port: 53 }];
+    t.strictSame(config.zones, [
+      { kind: 'forward', name: 'a.example', forwardTo: site, whileDisconnected: 'nxdomain' },
+      { kind: 'forward', name: 'b.example', forwardTo: config.upstreams, whileDisconnected: 'stale' },
+      {
+        kind: 'forward',
+        name: 'c.example',
+        forwardTo: config.upstreams,
+        whileDisconnected: [
+          { owner: 'c.example', ttlSeconds: 60, type: 'A', address: '10.0.0.5' },
+          { owner: 'www.c.example', ttlSeconds: 30, type: 'CNAME', target: 'c.example' },
+        ],
+      },
+      { kind: 'forward', name: 'd.example', forwardTo: site },
+      { kind: 'forward', name: 'y.x.d.example', forwardTo: site, whileDisconnected: 'stale' },
+      { kind: 'forward', name: 'x.d.example', forwardTo: site, whileDisconnected: 'servfail' },
+      { kind: 'answer', name: 'e.example', answer: 'refused' },
+      { kind: 'forward', name: 'x.e.example', forwardTo: config.upstreams, whileDisconnected: 'stale' },
+    ]);
+  },
+);
+
+t.test('how the API server is asked', async (t) => {
+  const cases: readonly [text: string, kubernetes: object][] = [
+    ['{kubeconfig: /etc/k}', { kind: 'kubeconfig', kubeconfig: '/etc/k' }],
+    ['{certificate: /c, key: /k}', { kind: 'certificate', certificate: '/c', key: '/k' }],
+    ['{certificate: /c, key: /k, ca: /a}', { kind: 'certificate', certificate: '/c', key: '/k', ca: '/a' }],
+  ];
+  for (const [text, expected] of cases) {
+    const config = await load(
+      `clusters: [{name: a, region: us-west-2, kubernetes: ${text}}]\nupstreams: [10.0.0.2]\nrefresh: {kubernetes: 10s}\n`,
+    );
+    t.strictSame(config.clusters[0]?.kubernetes, expected, text);
+    t.equal(config.refresh.intervalMs.kubernetes, 10_000);
+  }
 });
 
 t.test('the whole of it is frozen', async (t) => {

@@ -111,6 +111,31 @@ const CASES: Case[] = [
     },
   },
   {
+    name: 'a word where a list may stand',
+    environment: { OUTPOST_DNS_ZONES__0__NAME: 'z', OUTPOST_DNS_ZONES__0__WHILEDISCONNECTED: 'nxdomain' },
+    of: (c) => c.zones[0],
+    is: {
+      kind: 'forward',
+      name: 'z',
+      forwardTo: [{ transport: 'plain', address: '10.0.0.2', port: 53 }],
+      whileDisconnected: 'nxdomain',
+    },
+  },
+  {
+    name: 'a list where a word may stand, by its numbers',
+    environment: {
+      OUTPOST_DNS_ZONES__0__NAME: 'z',
+      OUTPOST_DNS_ZONES__0__WHILEDISCONNECTED__0: '@ A 10.0.0.1',
+    },
+    of: (c) => c.zones[0],
+    is: {
+      kind: 'forward',
+      name: 'z',
+      forwardTo: [{ transport: 'plain', address: '10.0.0.2', port: 53 }],
+      whileDisconnected: [{ owner: 'z', ttlSeconds: 60, type: 'A', address: '10.0.0.1' }],
+    },
+  },
+  {
     name: 'other variables and unset ones',
     environment: { PATH: '/bin', OUTPOST_DNS_LOG__LEVEL: undefined, OUTPOST_DNSX: '1' },
     of: (c) => c.log.level,

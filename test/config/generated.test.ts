@@ -85,6 +85,15 @@ t.test('the reference loads with each alternative in place of what it excludes',
   t.match((await load(swapped('zoneId', 'findZone'))).clusters[0]?.route53, { kind: 'zone' });
   t.match((await load(swapped('forwardTo', 'records'))).zones[0], { kind: 'forward' });
   t.match((await load(swapped('answer', 'records'))).zones[0], { kind: 'answer' });
+  t.match((await load(swapped('whileDisconnected', 'records'))).zones[0], {
+    kind: 'forward',
+    whileDisconnected: 'servfail',
+  });
+  const certificate = ['certificate', 'key', 'ca'].reduce(
+    (text, key) => text.replace(`# ${key}:`, `${key}:`),
+    swapped('certificate', 'kubeconfig'),
+  );
+  t.match((await load(certificate)).clusters[0]?.kubernetes, { kind: 'certificate' });
 });
 
 t.test('the example loads', async (t) => {
@@ -107,6 +116,13 @@ t.test('the JSON Schema takes what loads and refuses what it can', async (t) => 
     ['clusters', [{ name: 'a' }], ['/clusters/0: anyOf']],
     ['clusters', [{ region: 'us-west-2' }], ['/clusters/0: required']],
     ['zones', [{ name: 'z', answer: 'nxdomain', forwardTo: ['10.0.0.3'] }], ['/zones/0: oneOf']],
+    ['zones', [{ name: 'z' }], ['/zones/0: oneOf']],
+    ['zones', [{ name: 'z', whileDisconnected: 'stale' }], []],
+    ['zones', [{ name: 'z', whileDisconnected: ['www A 10.0.0.5'] }], []],
+    ['zones', [{ name: 'z', whileDisconnected: 'stale', forwardTo: ['10.0.0.3'] }], []],
+    ['zones', [{ name: 'z', whileDisconnected: 'stale', answer: 'nxdomain' }], ['/zones/0: oneOf']],
+    ['zones', [{ name: 'z', whileDisconnected: 'refused' }], ['/zones/0/whileDisconnected: anyOf']],
+    ['zones', [{ name: 'z', whileDisconnected: [] }], ['/zones/0/whileDisconnected: anyOf']],
     ['refresh', { dns: 45 }, ['/refresh/dns: type']],
     ['cache', { size: '64MB' }, ['/cache/size: pattern']],
     ['limits', { slip: 11 }, ['/limits/slip: maximum']],

@@ -36,6 +36,7 @@ const KEYWORDS: Readonly<Record<string, Keyword>> = {
     ),
   required: (keys: string[], value) => keys.every((key) => key in mapOf(value)),
   anyOf: (schemas: Schema[], value) => schemas.some((one) => faultsBySchema(one, value).length === 0),
+  not: (schema: Schema, value) => faultsBySchema(schema, value).length > 0,
   oneOf: (schemas: Schema[], value) =>
     schemas.filter((one) => faultsBySchema(one, value).length === 0).length === 1,
 };

@@ -38,6 +38,14 @@ t.test('a newcomer takes the place of a key with the lowest rank, which goes to 
   });
 });
 
+t.test('the lowest rank is found again after the last key has left it', async (t) => {
+  t.strictSame(counted(1, ['a', 'a', 'b', 'b', 'b', 'c']).read(), {
+    kept: [{ key: 'c', count: 1 }],
+    others: 5,
+  });
+  t.strictSame(counted(2, ['a', 'b', 'a', 'b', 'c']).read().others, 2);
+});
+
 t.test('a flood of random names does not push out what is asked for again and again', async (t) => {
   const keys = Array.from({ length: 100_000 }, (_, at) => (at % 50 === 0 ? 'wanted' : `random-${at}`));
   const { kept, others } = counted(100, keys).read();

@@ -14,7 +14,7 @@ expect() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "wanted \"$2\", sa
 figure() { echo "note $1" >>$results; }
 property() { systemctl show --value -p "$1" outpost-dns; }
 milliseconds() { date +%s%3N; }
-answers() { dig +short +tries=1 +timeout=1 "$@" "$endpoint" 2>/dev/null | sort | tr '\n' ' '; }
+answers() { dig +short +tries=1 +timeout=1 "$@" "$endpoint" 2>/dev/null | grep -v '^;' | sort | tr '\n' ' '; }
 # until_answered WANTED SECONDS: prints what is answered at last
 until_answered() {
   local deadline=$(($(milliseconds) + $2 * 1000)) seen=
@@ -22,8 +22,9 @@ until_answered() {
   echo "$seen"
 }
 block() { echo "== $1"; if bash -eux "/lab/blocks/$1.sh"; then ok "the commands of $1"; else not_ok "the commands of $1" "exit code $?, see the log"; fi; }
+# at once: the reload before may just be reading it
 configure() {
-  cat >$config <<END
+  cat >$config.next <<END
 clusters:
   - name: my-cluster
     endpoint: $endpoint
@@ -33,6 +34,7 @@ clusters:
 upstreams:
   - 127.0.0.1:5399
 END
+  mv $config.next $config
 }
 
 ip address add 10.0.9.53/32 dev lo

@@ -7,10 +7,13 @@ import { parseArgs } from 'node:util';
 import { behindResolvers } from './behind-resolvers.ts';
 import { bundle } from './bundle.ts';
 import type { Lab, LabCheck } from './check.ts';
+import { containerImage } from './container-image.ts';
 import { digTable } from './dig-table.ts';
+import { port53 } from './port-53.ts';
 import { prometheus } from './prometheus.ts';
 import { readmeCommands } from './readme-commands.ts';
 import { systemdBoot } from './systemd-boot.ts';
+import { systemdUnit } from './systemd-unit.ts';
 import { packagesMissing } from './tools.ts';
 import { Workshop } from './workshop.ts';
 
@@ -18,9 +21,12 @@ const CHECKS: readonly LabCheck[] = [
   digTable,
   readmeCommands,
   behindResolvers,
+  port53,
   prometheus,
   bundle,
+  systemdUnit,
   systemdBoot,
+  containerImage,
 ];
 
 async function main(args: readonly string[]): Promise<number> {

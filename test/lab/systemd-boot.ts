@@ -1,6 +1,6 @@
 /** docs/install.md on a Debian that boots: the unit with its real user, capabilities and filters, under a real systemd. */
 import { spawnSync } from 'node:child_process';
-import { chmod, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab, LabCheck } from './check.ts';
@@ -89,7 +89,7 @@ async function boot(machine: string): Promise<string> {
   const shared = '/run/systemd/nspawn';
   await mkdir(shared, { recursive: true });
   await must(['mount', '-t', 'tmpfs', 'tmpfs', shared]);
-  const unmount = () => void spawnSync('umount', [shared]);
+  const unmount = () => void spawnSync('umount', ['--lazy', shared]);
   const release = atTheEnd(unmount);
   try {
     await using container = new Background([
@@ -109,6 +109,5 @@ async function boot(machine: string): Promise<string> {
   } finally {
     release();
     unmount();
-    await rm('/run/systemd/nspawn', { recursive: true, force: true });
   }
 }

@@ -451,6 +451,7 @@ t.test('without a name the details come first, and then the sources that need th
     vpcId: 'vpc-1',
     subnetIds: ['subnet-1'],
     generation: 'ebs',
+    knownAddresses: [],
   };
   t.strictSame(dns.looks[0]?.context, expected);
   t.strictSame(interfaces.looks[0]?.context, expected);
@@ -727,3 +728,84 @@ t.test('the status is plain data', async (t) => {
   });
   refresher.stop();
 });
+
+t.test('a change during a cut is seen by the API server, and served once the guard is content', async (t) => {
+  const [dns, interfaces] = pair(sees('dns', A, B, C), sees('interfaces', A, B, C));
+  const kubernetes = new ScriptedSource('kubernetes', sees('kubernetes', A, B, C));
+  const { refresher, time, served, evidence, changes } = setUp(
+    [dns, interfaces, kubernetes],
+    serving(A, B, C),
+  );
+  refresher.start();
+  await time.advance(60_000);
+  const connected = evidence.length;
+  dns.script = fails('dns');
+  interfaces.script = hangsUntilAborted('interfaces');
+  await time.advance(120_000);
+  t.strictSame(served(), [A, B, C]);
+  t.match(
+    refresher.record,
+    { lastRefreshFailed: false, ttlSeconds: 60 },
+    'the cut is not felt: one confirms',
+  );
+  kubernetes.script = sees('kubernetes', A, B, D);
+  await time.advance(60_000 * 1.2 + 20_000);
+  t.strictSame(served(), [A, B, D]);
+  t.equal(refresher.record.basis, 'interfaces');
+  const before = changes.length;
+  kubernetes.script = sees('kubernetes', D, E, F);
+  await time.advance(60_000 * 1.2 + 60_000);
+  t.match(
+    changes.slice(before).map(({ kind }) => kind),
+    ['basis', 'held', 'addresses', 'released'],
+    'a large loss is held until it is repeated',
+  );
+  t.strictSame(served(), [D, E, F]);
+  const { length } = evidence.slice(connected).filter(({ proves }) => proves === 'reachable');
+  t.equal(length, 0, 'and none of it was taken for a sign of AWS');
+  refresher.stop();
+});
+
+t.test('what the API server answers, or does not, is no evidence of the link', async (t) => {
+  const cases: readonly ScriptedSource['script'][] = [
+    sees('kubernetes', A),
+    fails('kubernetes', 'network'),
+    fails('kubernetes', 'timeout'),
+    fails('kubernetes', 'denied', true),
+    fails('kubernetes', 'empty', true),
+  ];
+  for (const script of cases) {
+    const { refresher, evidence } = setUp([new ScriptedSource('kubernetes', script)], serving(A));
+    await refresher.runOnce('test');
+    t.strictSame(evidence, [], JSON.stringify(script));
+    refresher.stop();
+  }
+});
+
+t.test(
+  'the API server is asked as soon as there is an address to ask at, and told what is known',
+  async (t) => {
+    const first = Promise.withResolvers<ReturnType<typeof sees>>();
+    const dns = new ScriptedSource('dns', () => first.promise);
+    const kubernetes = new ScriptedSource('kubernetes', sees('kubernetes', A, B));
+    const cluster = new ScriptedSource('cluster', describes({ certificateAuthority: 'Q0E=' }));
+    const { refresher, time, log } = setUp([dns, kubernetes, cluster]);
+    refresher.start();
+    await time.advance(1_000);
+    t.equal(kubernetes.looks.length, 0, 'that it cannot be asked yet is no failure');
+    first.resolve(sees('dns', A, B));
+    await time.advance(0);
+    t.match(kubernetes.looks[0]?.context, {
+      endpoint: 'api.example',
+      knownAddresses: [A, B],
+      certificateAuthority: 'Q0E=',
+    });
+    await time.advance(70_000);
+    t.equal(kubernetes.looks.length, 2, 'and then by its own interval');
+    t.strictSame(
+      log.lines.filter(({ level }) => level === 'warn'),
+      [],
+    );
+    refresher.stop();
+  },
+);

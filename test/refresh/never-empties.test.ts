@@ -50,7 +50,12 @@ function serving(): EndpointRecord {
   };
 }
 
-const source = fc.constantFrom('dns' as const, 'route53' as const, 'interfaces' as const);
+const source = fc.constantFrom(
+  'dns' as const,
+  'route53' as const,
+  'interfaces' as const,
+  'kubernetes' as const,
+);
 const useless = fc.oneof(
   fc.constant({ latest: 'untried' as const }),
   fc.constantFrom(...REASONS).map((failure) => ({ latest: 'failed' as const, failure })),

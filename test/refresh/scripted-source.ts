@@ -1,7 +1,12 @@
 import type { ClusterSettings, RefreshTimes } from '../../src/refresh/cluster-settings.ts';
 import type { FailureReason, Observation, Source, SourceContext } from '../../src/refresh/observation.ts';
 import type { Random } from '../../src/runtime/random.ts';
-import type { ClusterDetails, SourceName } from '../../src/store/endpoint-record.ts';
+import type {
+  ClusterDetails,
+  InterfaceSource,
+  NameSource,
+  SourceName,
+} from '../../src/store/endpoint-record.ts';
 
 /** What a scripted source does when it is asked: give this, or whatever the function settles with. */
 export type Script = Observation | ((signal: AbortSignal, context: SourceContext) => Promise<Observation>);
@@ -31,7 +36,7 @@ export class ScriptedSource implements Source {
   }
 }
 
-export function sees(source: 'dns' | 'route53' | 'interfaces', ...addresses: readonly string[]): Observation {
+export function sees(source: NameSource | InterfaceSource, ...addresses: readonly string[]): Observation {
   return { kind: 'addresses', source, addresses };
 }
 

@@ -4,6 +4,8 @@ import { clusterOf, isReady } from './looks.ts';
 import { until } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
+t.jobs = 2; // they wait more than they work
+
 t.test(
   'interfaces vanish: more than half is held and shown, half is taken, all of them is doubted',
   async (t) => {

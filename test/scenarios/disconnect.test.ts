@@ -4,12 +4,10 @@ import t from 'tap';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import { callSandbox } from '../../src/sandbox/control-client.ts';
+import { freePorts } from './free-ports.ts';
 import { isReady } from './looks.ts';
-import { Process, ServerProcess, until } from './server-process.ts';
+import { Process, ServerProcess, slack, until } from './server-process.ts';
 import { DEMO, ENDPOINT, folder, HURRY } from './site.ts';
-
-const SLOT = 0;
-const ports = { dnsPort: 5310 + SLOT, httpPort: 9210 + SLOT };
 
 const regionLine = z.object({
   configFile: z.string(),
@@ -22,6 +20,7 @@ const regionLine = z.object({
 t.test(
   'a name survives a disconnect, a kill -9 and a start without AWS, and follows the change afterwards',
   async (t) => {
+    const ports = await freePorts();
     const begunMs = performance.now();
     const tell = (text: string): void =>
       t.comment(`${((performance.now() - begunMs) / 1000).toFixed(2).padStart(6)} s  ${text}`);
@@ -61,7 +60,7 @@ t.test(
     for (let count = 0; count < 5; count++) {
       const reply = await first.ask({ name: ENDPOINT });
       t.same(reply.answers.map(({ data }) => data).toSorted(), DEMO, 'resolved over a cut link');
-      t.ok(reply.afterMs < 200, `in ${reply.afterMs.toFixed(1)} ms`);
+      t.ok(reply.afterMs < 200 * slack(), `in ${reply.afterMs.toFixed(1)} ms`);
     }
     tell('resolved over the cut link');
     await until(
@@ -87,7 +86,7 @@ t.test(
       'resolved after the restart, AWS unreachable',
     );
     t.match(reply, { rcode: 0, aa: true, ra: true });
-    t.ok(reply.sinceStartMs < 5000, `first answer after ${reply.sinceStartMs.toFixed(0)} ms`);
+    t.ok(reply.sinceStartMs < 5000 * slack(), `first answer after ${reply.sinceStartMs.toFixed(0)} ms`);
     t.match(await second.get('/readyz'), { status: 200 });
 
     const [from = '', ...kept] = DEMO;
@@ -113,7 +112,7 @@ t.test(
       async () => `${await second.addressesInMetric()}` === `${changed}`,
     );
     tell(`the metric shows it ${sinceRestored()} after the link came back`);
-    t.ok(performance.now() - restoredMs < 10_000, 'within 10 s');
+    t.ok(performance.now() - restoredMs < 10_000 * slack(), 'within 10 s');
     t.match(await second.ask({ name: `77.1.0.10.in-addr.arpa`, type: 'PTR' }), {
       answers: [{ data: ENDPOINT.toLowerCase() }],
     });
@@ -135,7 +134,7 @@ t.test(
     const end = await second.kill('SIGTERM');
     tell(`server stopped in ${end.afterMs.toFixed(0)} ms`);
     t.match(end, { code: 0, signal: null });
-    t.ok(end.afterMs < 1000);
+    t.ok(end.afterMs < 1000 * slack());
     t.match(await region.kill('SIGTERM'), { code: 0 });
     t.notOk(existsSync(controlPath), 'the control socket is gone');
   },

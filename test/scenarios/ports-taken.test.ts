@@ -3,14 +3,15 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import t, { type Test } from 'tap';
+import type { Ports } from './free-ports.ts';
 import { Process } from './server-process.ts';
 import { folder, Site } from './site.ts';
 
 type Kind = 'udp' | 'tcp' | 'http';
 
-async function take(t: Test, kind: Kind, slot: number): Promise<void> {
+async function take(t: Test, kind: Kind, { dnsPort, httpPort }: Ports): Promise<void> {
   if (kind === 'udp') {
-    const socket = createSocket('udp4').bind(5310 + slot, '127.0.0.1');
+    const socket = createSocket('udp4').bind(dnsPort, '127.0.0.1');
     await once(socket, 'listening');
     t.teardown(() => socket.close());
     return;
@@ -20,29 +21,30 @@ async function take(t: Test, kind: Kind, slot: number): Promise<void> {
     socket.on('error', () => undefined);
     socket.end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
   });
-  server.listen(kind === 'tcp' ? 5310 + slot : 9210 + slot, '127.0.0.1');
+  server.listen(kind === 'tcp' ? dnsPort : httpPort, '127.0.0.1');
   await once(server, 'listening');
   t.teardown(() => server.close());
 }
 
-for (const [index, kind] of (['udp', 'tcp', 'http'] as const).entries()) {
-  const slot = 15 + index;
-  const sentence =
-    kind === 'http'
-      ? `cannot listen on "127.0.0.1:${9210 + slot}" for HTTP (EADDRINUSE): another program has the port: end it, or set admin.listen`
-      : `cannot listen on "127.0.0.1:${5310 + slot}" (${kind}): in use by another program: "ss -lntup sport = :${5310 + slot}" shows which`;
+t.jobs = 2; // they wait more than they work
 
+for (const kind of ['udp', 'tcp', 'http'] as const) {
   t.test(
     `port taken (${kind}): serve and sandbox say so in one sentence, exit 1, and leave nothing`,
     async (t) => {
-      await take(t, kind, slot);
       const site = await Site.open(t);
+      const { dnsPort, httpPort } = site.ports;
+      await take(t, kind, site.ports);
+      const sentence =
+        kind === 'http'
+          ? `cannot listen on "127.0.0.1:${httpPort}" for HTTP (EADDRINUSE): another program has the port: end it, or set admin.listen`
+          : `cannot listen on "127.0.0.1:${dnsPort}" (${kind}): in use by another program: "ss -lntup sport = :${dnsPort}" shows which`;
       const server = site.start();
       t.match(await server.ended, { code: 1, signal: null });
       t.equal(server.stderr, `outpost-dns: ${sentence}\n`);
 
       const temporary = folder(t);
-      const words = ['sandbox', '--port', `${5310 + slot}`, '--http-port', `${9210 + slot}`];
+      const words = ['sandbox', '--port', `${dnsPort}`, '--http-port', `${httpPort}`];
       const sandbox = new Process(t, words, { TMPDIR: temporary });
       t.match(await sandbox.ended, { code: 1, signal: null });
       t.equal(sandbox.stderr, `outpost-dns: ${sentence}\n`);

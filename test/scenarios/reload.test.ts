@@ -5,6 +5,8 @@ import { isReady } from './looks.ts';
 import { pause, type ServerProcess, until } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
+t.jobs = 2; // they wait more than they work
+
 const OWN_ZONE = { name: 'site.test', records: ['gateway A 10.9.9.1', 'www 300 CNAME gateway'] };
 
 /** Sends SIGHUP and waits for what comes of it. */

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import t from 'tap';
 import { queryOf } from '../serving/resolver/messages.ts';
 import { keepState, keptRecord } from './kept-state.ts';
-import { pause, until } from './server-process.ts';
+import { pause, slack, until } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
+
+t.jobs = 2; // they wait more than they work
 
 t.test('SIGTERM ends it cleanly within a second, with queries in flight over UDP and TCP', async (t) => {
   const site = await Site.open(t);
@@ -26,7 +28,7 @@ t.test('SIGTERM ends it cleanly within a second, with queries in flight over UDP
   const ended = await server.kill('SIGTERM');
   t.comment(`ended in ${ended.afterMs.toFixed(0)} ms`);
   t.match(ended, { code: 0, signal: null });
-  t.ok(ended.afterMs < 1000, `in ${ended.afterMs.toFixed(0)} ms`);
+  t.ok(ended.afterMs < 1000 * slack(), `in ${ended.afterMs.toFixed(0)} ms`);
   t.match(server.log.at(-1), { msg: 'stopped' });
   t.same(server.stderr, '');
   t.same(

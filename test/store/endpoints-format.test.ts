@@ -264,7 +264,7 @@ const anyRecord: fc.Arbitrary<EndpointRecord> = fc.record(
       fc.record({
         address: ipv4,
         provenance: fc.record(
-          { dns: seen, route53: seen, interfaces: seen, cluster: seen, pin: seen },
+          { dns: seen, route53: seen, interfaces: seen, kubernetes: seen, cluster: seen, pin: seen },
           partly,
         ),
       }),
@@ -272,7 +272,7 @@ const anyRecord: fc.Arbitrary<EndpointRecord> = fc.record(
     ttlSeconds: fc.nat(),
     basis: fc.constantFrom('name', 'overlap', 'interfaces', 'kept', 'pin', 'none'),
     changedAtMs: ms,
-    confirmedAtMs: fc.record({ dns: ms, route53: ms, interfaces: ms, cluster: ms }, partly),
+    confirmedAtMs: fc.record({ dns: ms, route53: ms, interfaces: ms, kubernetes: ms, cluster: ms }, partly),
     held,
     lastRefreshFailed: fc.boolean(),
   },

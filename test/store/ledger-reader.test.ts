@@ -231,7 +231,7 @@ t.test('no octets make the reader reject, and every line of ours that was left a
     },
     {
       weight: 1,
-      arbitrary: fc.tuple(fc.nat(1000), fc.nat(80)).map(([n, cut]) => ({
+      arbitrary: fc.tuple(fc.nat(1000), fc.nat(70)).map(([n, cut]) => ({
         octets: Buffer.concat([line(n).subarray(0, cut), Buffer.from('\n')]),
         isOurs: false,
       })),

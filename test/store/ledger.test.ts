@@ -1,7 +1,12 @@
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
+  closeSync,
+  constants,
   existsSync,
   mkdirSync,
+  mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -11,6 +16,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
@@ -241,6 +247,36 @@ t.test('a full disk takes part of a line: the line is closed, and written again 
   t.match(ledger.state(), { written: 4, queued: 0, lost: 0 });
 });
 
+t.test(
+  'wherever a full disk cuts, behind a torn line too, each event is there once in the end',
+  async (t) => {
+    for (const torn of ['', '{"sequence":']) {
+      // around the start, and the ends of both lines
+      for (const first of [0, 78, 156].flatMap((edge) => Array.from({ length: 12 }, (_, at) => edge + at))) {
+        const directory = t.testdir();
+        writeFileSync(ledgerPath(directory, 0), torn);
+        let room = first;
+        const files = smallDisk(
+          () => room,
+          (left) => {
+            room = left;
+          },
+        );
+        const { ledger } = open(directory, { files });
+        ledger.record(numbered(1));
+        ledger.record(numbered(2));
+        await ledger.flush();
+        room = 10_000;
+        ledger.record(numbered(3));
+        await ledger.flush();
+        const found = await numbers(directory);
+        if (found.join() !== '1: 1,2: 2,3: 3') t.fail(`room for ${first}, torn "${torn}": ${found.join()}`);
+      }
+    }
+    t.pass('all of them');
+  },
+);
+
 /** A disk with room for so many octets, that takes at most 50 at a time. */
 function smallDisk(room: () => number, leave: (octets: number) => void): FileSystem {
   return {
@@ -283,18 +319,20 @@ t.test(
     await ledger.flush();
     ledger.record(numbered(7));
     await ledger.flush();
-    t.strictSame(await numbers(directory), ['1: 1', '2: 2', '3: 3', '4: 7, lost 3']);
-    t.match(ledger.state(), { queued: 0, lost: 3, written: 4 });
+    ledger.record(numbered(8));
+    await ledger.flush();
+    t.strictSame(await numbers(directory), ['1: 1', '2: 2', '3: 3', '4: 7, lost 3', '5: 8'], 'told once');
+    t.match(ledger.state(), { queued: 0, lost: 3, written: 5 });
   },
 );
 
 t.test('a disk that hangs holds up nobody: recording returns at once, closing after a second', async (t) => {
   const directory = t.testdir();
-  const { promise: never } = Promise.withResolvers<void>();
+  const hang = Promise.withResolvers<void>();
   const operations: Operation[] = [];
   const files = watchedFiles(async (operation) => {
     operations.push(operation);
-    if (operation.name === 'sync') await never;
+    if (operation.name === 'sync') await hang.promise;
   });
   const { ledger, time } = open(directory, { files, maxQueued: 10 });
   for (let at = 1; at <= 20; at++) ledger.record(numbered(at));
@@ -311,6 +349,8 @@ t.test('a disk that hangs holds up nobody: recording returns at once, closing af
   t.ok(isClosed);
   await closing;
   t.equal(time.pendingTimers, 0);
+  hang.resolve();
+  await ledger.flush();
 });
 
 t.test('closing writes what waits, and nothing is taken after it', async (t) => {
@@ -346,21 +386,34 @@ t.test('an event that cannot be composed does not keep later ones out', async (t
 t.test(
   'what stands in the place of the file is left alone: nothing is lost over it, nothing hangs',
   async (t) => {
-    for (const [what, place] of [
-      ['a directory', (path: string) => mkdirSync(path)],
-      ['a link to elsewhere', (path: string) => symlinkSync('/dev/full', path)],
+    const elsewhere = join(t.testdir({ elsewhere: '' }), 'elsewhere');
+    for (const [what, code, place] of [
+      ['a directory', 'EISDIR', (path: string) => mkdirSync(path)],
+      ['a link to another file', 'ELOOP', (path: string) => symlinkSync(elsewhere, path)],
+      ['a pipe that nobody reads', 'ENXIO', (path: string) => execFileSync('mkfifo', [path])],
+      [
+        'a pipe that somebody reads',
+        'EINVAL',
+        (path: string) => {
+          execFileSync('mkfifo', [path]);
+          const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+          t.teardown(() => closeSync(reader));
+        },
+      ],
     ] as const) {
-      const directory = t.testdir();
+      const directory = mkdtempSync(join(tmpdir(), 'ledger-'));
+      t.teardown(() => rmSync(directory, { recursive: true }));
       place(ledgerPath(directory, 0));
       const { ledger } = open(directory);
       ledger.record(numbered(1));
       await ledger.flush();
-      t.match(ledger.state(), { queued: 1, failures: 1 }, what);
+      t.match(ledger.state(), { queued: 1, failures: 1, lastFailure: { code } }, what);
       rmSync(ledgerPath(directory, 0), { recursive: true });
       ledger.record(numbered(2));
       await ledger.flush();
       t.strictSame(await numbers(directory), ['1: 1', '2: 2'], what);
     }
+    t.equal(statSync(elsewhere).size, 0);
   },
 );
 

@@ -43,8 +43,8 @@ export function* oneRule(context: CheckContext): Iterable<Finding> {
       const mend = `add one of ${[...RULES, WHILE_DISCONNECTED].join(', ')}`;
       yield { path, message: 'no rule for the zone', mend };
     }
-    const own = given.find((rule) => rule !== 'forwardTo');
-    if (isForwarded && own !== undefined) {
+    const [own] = given;
+    if (isForwarded && given.length === 1 && own !== 'forwardTo') {
       yield {
         path: [...path, WHILE_DISCONNECTED],
         message: `beside ${own}, which holds whether or not anything is connected`,

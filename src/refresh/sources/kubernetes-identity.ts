@@ -103,6 +103,7 @@ interface Pem {
 
 function contextOf(pem: Pem): SecureContext {
   try {
+    new X509Certificate(pem.ca); // throws on what is none, where the context would trust nobody without a word
     return createSecureContext(pem);
   } catch (error) {
     // between two files of a rotation certificate and key do not match: the next look finds them whole

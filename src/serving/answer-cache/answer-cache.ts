@@ -184,10 +184,7 @@ export class AnswerCache {
     if (freshness(answer, nowMs, this.#settings) === 'expired') return 'expired';
     const resident = this.#answers.peek(answer.key);
     if (resident !== undefined) return this.#loadBeside(resident, answer);
-    const octets = this.#answers.calculatedSize + sizeOf(answer);
-    if (octets > this.#settings.sizeOctets) return 'full';
-    this.#keep(answer);
-    return 'kept';
+    return this.#keepIfRoom(answer, 0);
   }
 
   /**
@@ -253,14 +250,19 @@ export class AnswerCache {
     if (resident.kind === 'failure') {
       // an upstream was asked before this was read: what is loaded is better, and need not be rechecked so soon
       loaded.nextRecheckMs = resident.storedAtMs + RECHECK_MS;
-      this.#keep(loaded);
-      return 'kept';
+      return this.#keepIfRoom(loaded, sizeOf(resident));
     }
     const good = loaded.kind === 'nxdomain' ? loaded.earlier : loaded;
     if (resident.kind !== 'nxdomain' || resident.earlier !== undefined || good === undefined) {
       return 'superseded';
     }
-    this.#keep({ ...resident, earlier: good });
+    return this.#keepIfRoom({ ...resident, earlier: good }, sizeOf(resident));
+  }
+
+  #keepIfRoom(answer: CachedAnswer, replacedOctets: number): LoadVerdict {
+    const octets = this.#answers.calculatedSize - replacedOctets + sizeOf(answer);
+    if (octets > this.#settings.sizeOctets) return 'full';
+    this.#keep(answer);
     return 'kept';
   }
 

@@ -28,7 +28,10 @@ export interface CachedAnswer {
   /** Of the monotonic clock; before the start of the process for one that was loaded. */
   readonly storedAtMs: number;
   readonly lifetimeMs: number;
-  /** With an NXDOMAIN: the good answer that it took the place of, for the time when it can no longer be confirmed. */
+  /**
+   * With an NXDOMAIN, and a retained NODATA too: the good answer that it took the place of, for the time when it can no
+   * longer be confirmed.
+   */
   readonly earlier: CachedAnswer | undefined;
   /** The rest counts what happens to the answer; only `AnswerCache` writes to it. */
   hits: number;

@@ -10,7 +10,6 @@ export const STATUS_LABEL = '_status';
 const STATUS_TTL_SECONDS = 5;
 
 export interface EndpointAnswers {
-  readonly labels: number;
   readonly a: LocalAnswer;
   /** Any other type: the name exists, the type does not (musl takes NXDOMAIN here as "no such name"). */
   readonly noData: LocalAnswer;
@@ -31,7 +30,6 @@ export function composeEndpointAnswers(record: EndpointRecord, endpoint: string)
   const alive = record.addresses.filter(({ dead }) => dead !== true);
   const dead = record.addresses.filter((address) => address.dead === true);
   return {
-    labels: endpoint.split('.').length,
     a: composeLocalAnswer({
       rcode: RCODE.NOERROR,
       name: endpoint,
@@ -89,7 +87,7 @@ function soaOf(apex: string, ttlSeconds: number, changedAtMs: number): ResourceR
     ttlSeconds,
     type: 'SOA',
     primary: apex,
-    mailbox: `hostmaster.${apex}`,
+    mailbox: 'nobody.invalid', // RFC 6303 section 3: for zones that nobody answers letters for, and it always fits
     // seconds since 1970 of the last change: grows with every change for as long as the clock does
     serial: Math.floor(changedAtMs / 1000) >>> 0,
     refreshSeconds: 3600,

@@ -2,13 +2,12 @@
 import type { LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { reverseNameOfIpv4 } from '../../protocol/words/name.ts';
+import { NameError, nameToWire, reverseNameOfIpv4 } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { EndpointRecord } from '../../store/endpoint-record.ts';
 import {
   composeEndpointAnswers,
   composeReverseAnswers,
-  type EndpointAnswers,
   type ReverseAnswers,
   STATUS_LABEL,
 } from './endpoint-answers.ts';
@@ -24,9 +23,8 @@ export type EndpointFinding =
 
 interface Zone {
   readonly kind: 'endpoint';
-  readonly labels: number;
+  readonly nameOctets: number;
   readonly record: EndpointRecord;
-  readonly answers: EndpointAnswers;
   readonly found: {
     readonly a: EndpointFinding;
     readonly noData: EndpointFinding;
@@ -53,25 +51,49 @@ export class EndpointTable {
   readonly #zones = new NameMap<Zone>();
   readonly #statusNames = new NameMap<Zone>();
   readonly #reverseNames = new NameMap<Reverse>();
+  readonly #reverseAncestors = new NameMap<EndpointFinding>();
 
   /** Records without an endpoint name have nothing to be looked up by and are only listed. */
   constructor(records: readonly EndpointRecord[]) {
     this.records = records;
+    const owners = new Map<string, EndpointRecord>();
     const namesByAddress = new Map<string, { names: string[]; ttlSeconds: number }>();
     for (const record of records) {
       if (record.endpoint === undefined) continue;
-      const zone = zoneOf(record, record.endpoint);
-      this.#zones.set(record.endpoint, zone);
-      this.#statusNames.set(`${STATUS_LABEL}.${record.endpoint}`, zone);
+      this.#add(record, record.endpoint, owners);
       for (const { address } of record.addresses) {
         const entry = namesByAddress.get(address) ?? { names: [], ttlSeconds: record.ttlSeconds };
-        entry.names.push(record.endpoint);
+        if (!entry.names.includes(record.endpoint)) entry.names.push(record.endpoint);
         namesByAddress.set(address, entry);
       }
     }
     for (const [address, { names, ttlSeconds }] of namesByAddress) {
       const name = reverseNameOfIpv4(address);
       this.#reverseNames.set(name, reverseOf(composeReverseAnswers(name, names, ttlSeconds)));
+      this.#addAncestors(name, ttlSeconds);
+    }
+  }
+
+  /** Of two records with one name the first that has addresses answers: nothing without an answer replaces one. */
+  #add(record: EndpointRecord, name: string, owners: Map<string, EndpointRecord>): void {
+    const owner = owners.get(name);
+    if (owner !== undefined && (owner.addresses.length > 0 || record.addresses.length === 0)) return;
+    owners.set(name, record);
+    const zone = zoneOf(record, name);
+    this.#zones.set(name, zone);
+    const statusName = `${STATUS_LABEL}.${name}`;
+    if (isName(statusName)) this.#statusNames.set(statusName, zone);
+  }
+
+  /**
+   * RFC 8020: above a name that exists no name may be denied, or a cache that cuts there would lose it. The /8 and above
+   * are left to the empty zones (RFC 6303), which have answers of their own.
+   */
+  #addAncestors(reverseName: string, ttlSeconds: number): void {
+    const labels = reverseName.split('.');
+    for (const name of [labels.slice(1).join('.'), labels.slice(2).join('.')]) {
+      const none = composeReverseAnswers(name, [], ttlSeconds);
+      this.#reverseAncestors.set(name, { kind: 'answer', answer: none.noData });
     }
   }
 
@@ -80,14 +102,14 @@ export class EndpointTable {
     const zone = this.#zones.closest(query);
     if (zone !== undefined) return this.#findInZone(query, zone);
     const reverse = this.#reverseNames.exact(query);
-    if (reverse === undefined) return undefined;
+    if (reverse === undefined) return this.#reverseAncestors.exact(query);
     if (query.qtype === TYPE.PTR) return reverse.ptr;
     return query.qtype === TYPE.ANY ? reverse.any : reverse.noData;
   }
 
   #findInZone(query: Query, zone: Zone): EndpointFinding {
     if (isZoneTransfer(query.qtype)) return REFUSED;
-    if (query.labelCount === zone.labels) return findAtApex(query.qtype, zone);
+    if (query.nameEnd - query.nameStart === zone.nameOctets) return findAtApex(query.qtype, zone);
     if (this.#statusNames.exact(query) === undefined) return zone.found.nxDomain;
     return query.qtype === TYPE.TXT ? zone.found.status : zone.found.noData;
   }
@@ -108,9 +130,8 @@ function zoneOf(record: EndpointRecord, endpoint: string): Zone {
   const answers = composeEndpointAnswers(record, endpoint);
   return {
     kind: 'endpoint',
-    labels: answers.labels,
+    nameOctets: nameToWire(endpoint).length,
     record,
-    answers,
     found: {
       a: { kind: 'answer', answer: answers.a },
       noData: { kind: 'answer', answer: answers.noData },
@@ -128,4 +149,15 @@ function reverseOf(answers: ReverseAnswers): Reverse {
     noData: { kind: 'answer', answer: answers.noData },
     any: { kind: 'answer', answer: answers.any },
   };
+}
+
+/** A name of nearly 255 octets has no room for a label in front. */
+function isName(text: string): boolean {
+  try {
+    nameToWire(text);
+    return true;
+  } catch (error) {
+    if (error instanceof NameError) return false;
+    throw error;
+  }
 }

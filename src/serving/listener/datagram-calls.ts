@@ -7,7 +7,8 @@
  * host order, port 2, address 4; 16 octets) or a `sockaddr_in6` (family 0, port 2, flow 4, address 8, scope 24; 28).
  *
  * Lifetimes. C is given addresses into typed arrays, which the collector neither moves nor frees as long as they are
- * reachable: `alive` holds them all. Node closes the descriptor (`dgram` is given it).
+ * reachable: a batch holds its own for as long as it lives, and no call outlasts its return. Node closes the descriptor
+ * (`dgram` is given it).
  *
  * errno. Every call returns -1 and leaves its reason in errno, which is read at once, before anything else runs.
  */
@@ -37,9 +38,6 @@ const IPV6_V6ONLY = 26;
 const MSG_DONTWAIT = 0x40;
 const { EAGAIN, EINTR } = constants.errno;
 
-/** Arrays whose addresses C was given. A few per listener, kept for as long as the process runs: there is no safe earlier end. */
-const alive = new Set<readonly Layout[]>();
-
 /** What the listener needs of libc; absent where it cannot be had, and then `reason` says why. */
 export type DatagramCalls =
   | { readonly kind: 'available'; readonly libc: Libc }
@@ -53,6 +51,8 @@ export interface Libc {
     port: number,
     bufferOctets: number,
   ): { readonly fd: number; readonly port: number };
+  /** For a descriptor that nobody has taken over. */
+  close(fd: number): void;
   /** A batch of slots to receive into and to send from, on a descriptor. */
   batch(fd: number, family: 4 | 6, slotOctets: number): DatagramBatch;
 }
@@ -115,9 +115,9 @@ function createLibc(ffi: Ffi): Libc {
       value[0] = 1;
       if (family === 6) functions.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, pointer(value), 4);
       const name = socketName(family, address, port);
-      const length = new Uint32Array([name.length]);
+      const length = new Uint32Array([family === 4 ? NAME4_OCTETS : NAME_OCTETS]);
       const isBound =
-        functions.bind(fd, pointer(name), name.length) === 0 &&
+        functions.bind(fd, pointer(name), length[0] ?? 0) === 0 &&
         functions.getsockname(fd, pointer(name), pointer(length)) === 0;
       if (!isBound) {
         const error = failure('bind');
@@ -126,7 +126,11 @@ function createLibc(ffi: Ffi): Libc {
       }
       return { fd, port: ((name[2] ?? 0) << 8) | (name[3] ?? 0) };
     },
+    close(fd) {
+      functions.close(fd);
+    },
     batch(fd, family, slotOctets) {
+      // all four arrays are fields or closed over: as long as the batch is reachable, so are they
       const { slots, names, headers32, iovecs32, headersPointer } = layOut(family, slotOctets, pointer);
       let used = 0;
       return {
@@ -176,17 +180,22 @@ function layOut(family: 4 | 6, slotOctets: number, pointer: (view: Layout) => bi
     headers32[(headerAt + 24) / 4] = 1;
   }
   const headersPointer = pointer(headers);
-  alive.add([slots, names, iovecs, headers]);
   return { slots, names, headers32, iovecs32, headersPointer };
 }
 
-/** A `sockaddr` for bind(2), and with room for what getsockname(2) writes. */
-function socketName(family: 4 | 6, address: Uint8Array, port: number): Uint8Array<ArrayBuffer> {
-  const name = new Uint8Array(family === 4 ? NAME4_OCTETS : NAME_OCTETS);
+/** A `sockaddr`, in `NAME_OCTETS` whatever the family; `scope` is the interface's number for a link-local address. */
+export function socketName(
+  family: 4 | 6,
+  address: Uint8Array,
+  port: number,
+  scope = 0,
+): Uint8Array<ArrayBuffer> {
+  const name = new Uint8Array(NAME_OCTETS);
   name[0] = family === 4 ? AF_INET : AF_INET6;
   name[2] = port >> 8;
   name[3] = port;
   name.set(address, family === 4 ? 4 : 8);
+  new DataView(name.buffer).setUint32(24, family === 4 ? 0 : scope, true);
   return name;
 }
 

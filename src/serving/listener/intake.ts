@@ -31,6 +31,10 @@ export interface IntakeOptions extends IntakeRules {
 
 const PENDING_LIMIT = 20_000; // twenty times what the forwarder has in flight, for those who wait for the same name
 const FAULT_LOG_INTERVAL_MS = 10_000;
+/** A reply this many times as long as its query counts against the rate of the client's network. */
+const AMPLIFICATION = 2;
+/** Header, the longest question, and OPT. */
+const MAX_ERROR_OCTETS = 12 + 255 + 4 + 17;
 
 export class Intake {
   readonly counters = new Counters();
@@ -91,17 +95,10 @@ export class Intake {
     const flags = uint16At(message, start + 2);
     if ((flags & FLAG.QR) !== 0) return this.#drop(COUNT.droppedResponse);
     if (port === 0) return this.#drop(COUNT.droppedPortZero);
-    // access and rate stand before every reply, errors included: each of them could be drawn by a forged sender
-    const isAllowed = access.isAllowedOctets(client, clientAt, family);
-    if (isUdp || !isAllowed) {
+    if (!access.isAllowedOctets(client, clientAt, family)) {
+      // every reply to a stranger counts: each of them could be drawn by a forged sender
       const rate = rateLimit.take(client, clientAt, family, nowMs);
-      if (rate !== RATE.SEND) {
-        if (!isAllowed) return this.#drop(COUNT.droppedProhibited);
-        if (rate === RATE.DROP) return this.#drop(COUNT.droppedRateLimited);
-        return this.#slip(message, start, end, reply, replyStart);
-      }
-    }
-    if (!isAllowed) {
+      if (rate !== RATE.SEND) return this.#drop(COUNT.droppedProhibited);
       counters.add(COUNT.refusedProhibited);
       return this.#replied(this.#refuse(message, start, end, reply, replyStart), isUdp);
     }
@@ -111,7 +108,15 @@ export class Intake {
       return this.#replied(writeHeaderOnlyReply(message, start, RCODE.NOTIMP, reply, replyStart), isUdp);
     }
     const length = this.#answer(message, start, end, transport, nowMs, reply, replyStart);
-    return length > 0 ? this.#replied(length, isUdp) : length;
+    if (length <= 0) return length;
+    // a reply of about the query's size turns nobody's flood against anybody: endpoint answers, negative answers and
+    // errors are never held back, however loud the neighbours are
+    if (isUdp && length > AMPLIFICATION * (end - start)) {
+      const rate = rateLimit.take(client, clientAt, family, nowMs);
+      if (rate === RATE.DROP) return this.#drop(COUNT.droppedRateLimited);
+      if (rate === RATE.SLIP) return this.#slip(message, start, end, reply, replyStart);
+    }
+    return this.#replied(length, isUdp);
   }
 
   /** The reply to a message for which `receive` returned PENDING; undefined: none. Never rejects. */
@@ -119,17 +124,20 @@ export class Intake {
     message: Uint8Array,
     start: number,
     end: number,
+    nowMs: number,
     transport: Transport,
   ): Promise<Uint8Array | undefined> {
     this.#pending += 1;
+    // the handler copies what it needs before its first await; what a fault of it is answered with is copied here
+    const refusal = new Uint8Array(MAX_ERROR_OCTETS);
+    const refusalLength = this.#writeEmpty(message, start, end, RCODE.SERVFAIL, undefined, refusal, 0);
     try {
       const reply = await this.#handler.answerLater(message, start, end, transport);
       if (reply !== undefined) this.#replied(reply.length, transport === 'udp');
       return reply;
     } catch (error) {
-      this.counters.add(COUNT.handlerFaults);
-      this.#log.error({ err: error }, 'answer to a waiting query failed');
-      return undefined;
+      this.#noteFault(error, nowMs);
+      return refusal.subarray(0, this.#replied(refusalLength, transport === 'udp'));
     } finally {
       this.#pending -= 1;
     }
@@ -150,16 +158,16 @@ export class Intake {
       if (length !== PENDING || this.#pending < this.#pendingLimit) return length;
       this.counters.add(COUNT.overloaded);
     } catch (error) {
-      this.counters.add(COUNT.handlerFaults);
-      if (nowMs - this.#faultLoggedMs >= FAULT_LOG_INTERVAL_MS) {
-        this.#faultLoggedMs = nowMs;
-        this.#log.error(
-          { err: error, faults: this.counters.get('handlerFaults') },
-          'answer to a query failed',
-        );
-      }
+      this.#noteFault(error, nowMs);
     }
     return this.#writeEmpty(message, start, end, RCODE.SERVFAIL, undefined, reply, replyStart);
+  }
+
+  #noteFault(error: unknown, nowMs: number): void {
+    this.counters.add(COUNT.handlerFaults);
+    if (nowMs - this.#faultLoggedMs < FAULT_LOG_INTERVAL_MS) return;
+    this.#faultLoggedMs = nowMs;
+    this.#log.error({ err: error, faults: this.counters.get('handlerFaults') }, 'answer to a query failed');
   }
 
   #drop(reason: Parameters<Counters['add']>[0]): number {

@@ -33,7 +33,6 @@ export const SCRATCH_OCTETS = 4 * MAX_FRAME_OCTETS;
 
 export class TcpConnection {
   readonly client: ClientAddress;
-  readonly clientText: string;
   readonly #host: ConnectionHost;
   readonly #socket: Socket;
   readonly #port: number;
@@ -54,7 +53,6 @@ export class TcpConnection {
     this.#host = host;
     this.#socket = socket;
     this.client = client;
-    this.clientText = socket.remoteAddress ?? '';
     this.#port = socket.remotePort ?? 0;
     this.#isAllowed = isAllowed;
     this.#activeMs = host.clock.monotonicMs();
@@ -181,7 +179,7 @@ export class TcpConnection {
 
   async #answerLater(octets: Uint8Array, start: number, end: number): Promise<void> {
     this.#inFlight += 1;
-    const reply = await this.#host.intake.later(octets, start, end, 'tcp');
+    const reply = await this.#host.intake.later(octets, start, end, this.#host.clock.monotonicMs(), 'tcp');
     this.#inFlight -= 1;
     if (this.#isClosed) return;
     if (reply !== undefined && reply.length <= MAX_MESSAGE_OCTETS) this.#outgoing.push(reply);

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import type { ClientAddressBook } from './client-address.ts';
+import type { ClientAddress, ClientAddressBook } from './client-address.ts';
 import { COUNT, type CountIndex } from './counters.ts';
 import type { Intake } from './intake.ts';
 import { type ConnectionHost, SCRATCH_OCTETS, TcpConnection } from './tcp-connection.ts';
@@ -80,12 +80,13 @@ export class TcpSlots implements ConnectionHost {
     const isAllowed = this.intake.isAllowed(client.octets, 0, client.family);
     // those who may not ask are told so, but never at the cost of those who may
     if (!isAllowed && this.size * 2 >= this.#limits.connections) return reject(COUNT.tcpProhibited);
-    const held = this.#perClient.get(text) ?? 0;
+    const network = networkOf(client);
+    const held = this.#perClient.get(network) ?? 0;
     if (held >= this.#limits.connectionsPerClient) return reject(COUNT.tcpOverClientLimit);
     counters.add(COUNT.tcpAccepted);
     const connection = new TcpConnection(this, socket, client, isAllowed);
     this.#connections.add(connection);
-    this.#perClient.set(text, held + 1);
+    this.#perClient.set(network, held + 1);
     this.#sweepLater();
     return connection;
 
@@ -98,9 +99,10 @@ export class TcpSlots implements ConnectionHost {
 
   released(connection: TcpConnection): void {
     if (!this.#connections.delete(connection)) return;
-    const held = (this.#perClient.get(connection.clientText) ?? 1) - 1;
-    if (held === 0) this.#perClient.delete(connection.clientText);
-    else this.#perClient.set(connection.clientText, held);
+    const network = networkOf(connection.client);
+    const held = (this.#perClient.get(network) ?? 1) - 1;
+    if (held === 0) this.#perClient.delete(network);
+    else this.#perClient.set(network, held);
   }
 
   flushSoon(connection: TcpConnection): void {
@@ -131,4 +133,9 @@ export class TcpSlots implements ConnectionHost {
     const limitMs = idleLimitMs(this.size, connections, idleMs);
     for (const connection of this.#connections) connection.expire(nowMs, limitMs, frameMs);
   }
+}
+
+/** What counts as one client: an IPv4 address, or the /64 that a single IPv6 host has to itself. */
+function networkOf({ octets, family }: ClientAddress): string {
+  return Buffer.from(octets.subarray(0, family === 4 ? 4 : 8)).toString('hex');
 }

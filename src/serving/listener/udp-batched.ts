@@ -4,18 +4,29 @@
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
 import { parseClientAddress } from './client-address.ts';
 import { COUNT } from './counters.ts';
-import { BATCH, type DatagramBatch, type Libc, NAME_OCTETS, SLOT_OCTETS } from './datagram-calls.ts';
+import {
+  BATCH,
+  type DatagramBatch,
+  type Libc,
+  NAME_OCTETS,
+  SLOT_OCTETS,
+  socketName,
+} from './datagram-calls.ts';
 import { Drain } from './drain.ts';
 import { PENDING } from './handler.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
 
-/** Batches drained in one turn of the loop: 256 queries, a millisecond or two, before timers and others have their turn. */
-const ROUNDS = 4;
+/**
+ * Datagrams drained in one turn of the loop: some milliseconds, before timers and others have their turn. libuv itself
+ * reads up to 32 a turn, each of which wakes us, so without a budget over all of them a flood would hold the loop.
+ */
+const TURN_BUDGET = 1024;
 
 export class BatchedUdpListener implements UdpListener {
   readonly kind = 'batched';
@@ -32,6 +43,7 @@ export class BatchedUdpListener implements UdpListener {
   /** Replies laid into `#replies` that are not sent yet. */
   #laid = 0;
   #isFlushDue = false;
+  #drainedInTurn = 0;
   #closed: Promise<void> | undefined;
 
   constructor(address: ListenAddress, context: UdpListenerContext, libc: Libc) {
@@ -51,19 +63,35 @@ export class BatchedUdpListener implements UdpListener {
   async start(): Promise<void> {
     const { address, port } = this.#address;
     const octets = parseClientAddress(address)?.octets ?? new Uint8Array(0);
-    const opened = this.#libc.open(this.#family, octets, port, SOCKET_BUFFER_OCTETS);
-    this.#address = { address, port: opened.port };
-    this.#received = this.#libc.batch(opened.fd, this.#family, SLOT_OCTETS);
-    this.#replies = this.#libc.batch(opened.fd, this.#family, EDNS_UDP_OCTETS);
-    await new Promise<void>((resolve, reject) => {
-      this.#socket.once('error', reject);
-      this.#socket.bind({ fd: opened.fd }, () => {
-        this.#socket.off('error', reject);
-        resolve();
-      });
-    });
+    try {
+      const opened = this.#libc.open(this.#family, octets, port, SOCKET_BUFFER_OCTETS);
+      this.#address = { address, port: opened.port };
+      await this.#adopt(opened.fd);
+      this.#received = this.#libc.batch(opened.fd, this.#family, SLOT_OCTETS);
+      this.#replies = this.#libc.batch(opened.fd, this.#family, EDNS_UDP_OCTETS);
+    } catch (error) {
+      this.#closed = Promise.resolve();
+      this.#socket.close();
+      throw error;
+    }
     this.#socket.on('error', (error) => this.#receiveFailed(error));
     this.#socket.on('message', (message, sender) => this.#wake(message, sender));
+  }
+
+  /** Gives the descriptor to dgram, which closes it at the end; one that dgram does not take is closed here. */
+  async #adopt(fd: number): Promise<void> {
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#socket.once('error', reject);
+        this.#socket.bind({ fd }, () => {
+          this.#socket.off('error', reject);
+          resolve();
+        });
+      });
+    } catch (error) {
+      this.#libc.close(fd);
+      throw error;
+    }
   }
 
   close(graceMs: number): Promise<void> {
@@ -81,23 +109,18 @@ export class BatchedUdpListener implements UdpListener {
     if (received === undefined) return;
     const client = this.#context.clients.of(sender.address);
     if (client === undefined) this.#context.intake.counters.add(COUNT.receiveErrors);
-    else
-      this.#answer(
-        message,
-        0,
-        message.length,
-        client.octets,
-        0,
-        sender.port,
-        nameOf(this.#family, client.octets, sender),
-        0,
-      );
-    for (let round = 0; round < ROUNDS; round++) {
+    else {
+      const name = socketName(this.#family, client.octets, sender.port, scopeOf(sender.address));
+      this.#answer(message, 0, message.length, client.octets, 0, sender.port, name, 0);
+    }
+    this.#flushSoon();
+    while (this.#drainedInTurn < TURN_BUDGET) {
       const count = received.receive();
       if (count < 0) this.#receiveFailed(new Error(getSystemErrorName(count)));
       for (let slot = 0; slot < count; slot++) this.#answerSlot(received, slot);
       this.#flush();
       if (count < BATCH) return;
+      this.#drainedInTurn += count;
     }
   }
 
@@ -144,7 +167,13 @@ export class BatchedUdpListener implements UdpListener {
 
   async #answerLater(message: Uint8Array, start: number, end: number, name: Uint8Array): Promise<void> {
     this.#drain.began();
-    const reply = await this.#context.intake.later(message, start, end, 'udp');
+    const reply = await this.#context.intake.later(
+      message,
+      start,
+      end,
+      this.#context.clock.monotonicMs(),
+      'udp',
+    );
     if (reply !== undefined && reply.length > EDNS_UDP_OCTETS)
       this.#context.intake.counters.add(COUNT.sendTooLarge);
     else if (reply !== undefined && !this.#drain.isOver) {
@@ -172,12 +201,13 @@ export class BatchedUdpListener implements UdpListener {
     this.#laid += 1;
   }
 
-  /** Answers that come back in one turn of the loop leave together. */
+  /** What is laid in this turn of the loop leaves at its end at the latest. */
   #flushSoon(): void {
     if (this.#isFlushDue) return;
     this.#isFlushDue = true;
     setImmediate(() => {
       this.#isFlushDue = false;
+      this.#drainedInTurn = 0;
       this.#flush();
     });
   }
@@ -201,12 +231,9 @@ export class BatchedUdpListener implements UdpListener {
   }
 }
 
-/** The `sockaddr` of a sender that dgram told of; its scope is that of the socket's own address. */
-function nameOf(family: 4 | 6, octets: Uint8Array, { port }: RemoteInfo): Uint8Array {
-  const name = new Uint8Array(NAME_OCTETS);
-  name[0] = family === 4 ? 2 : 10; // AF_INET, AF_INET6
-  name[2] = port >> 8;
-  name[3] = port;
-  name.set(octets, family === 4 ? 4 : 8);
-  return name;
+/** The number of the interface that a link-local sender is on (`fe80::1%eth0`): without it a reply may leave by another. */
+function scopeOf(address: string): number {
+  const zone = address.split('%')[1];
+  if (zone === undefined) return 0;
+  return networkInterfaces()[zone]?.find(({ family }) => family === 'IPv6')?.scopeid ?? 0;
 }

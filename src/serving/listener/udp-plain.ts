@@ -105,7 +105,13 @@ export class PlainUdpListener implements UdpListener {
 
   async #answerLater(message: Buffer, sender: RemoteInfo): Promise<void> {
     this.#drain.began();
-    const reply = await this.#context.intake.later(message, 0, message.length, 'udp');
+    const reply = await this.#context.intake.later(
+      message,
+      0,
+      message.length,
+      this.#context.clock.monotonicMs(),
+      'udp',
+    );
     if (reply !== undefined && !this.#drain.isOver) this.#send(reply, sender);
     this.#drain.ended();
   }

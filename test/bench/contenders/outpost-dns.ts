@@ -13,15 +13,18 @@ import { EndpointsStore } from '../../../src/store/endpoints-store.ts';
 import type { Contender, Task } from '../contender.ts';
 import type { BenchOptions, Listener } from '../options.ts';
 
-const root = join(import.meta.dirname, '..', '..', '..');
+export const OURS = 'outpost-dns';
+const OWN_TREE = join(import.meta.dirname, '..', '..', '..');
 
 export type Variant = Pick<BenchOptions, 'bundled' | 'listener' | 'profileDirectory'>;
 
-export function outpostDns({ bundled, listener, profileDirectory }: Variant): Contender {
+/** This tree, or another one under the name `outpost-dns in <tree>`. */
+export function outpostDns({ bundled, listener, profileDirectory }: Variant, tree?: string): Contender {
+  const root = tree === undefined ? OWN_TREE : resolve(tree);
   const home = bundled ? join(root, 'dist', 'outpost-dns') : root;
   const program = join(home, 'bin', 'outpost-dns');
   return {
-    name: 'outpost-dns',
+    name: tree === undefined ? OURS : `${OURS} in ${basename(root)}`,
     debianPackage: 'none: run npm run build',
     version: () => (existsSync(program) ? variantText(bundled, listener) : undefined),
     async prepare(task) {

@@ -293,3 +293,103 @@ t.test('learn: a new endpoint name keeps the addresses until they are confirmed'
   t.match(changes[0], { kind: 'endpoint', from: 'api.example', to: 'learned.example' });
   t.end();
 });
+
+interface Row {
+  readonly row: string;
+  readonly states: readonly SourceState[];
+  readonly served: readonly string[];
+  readonly basis: EndpointRecord['basis'];
+}
+
+const twoInterfaceSources: readonly Row[] = [
+  {
+    row: 'EC2 alone',
+    states: [fails('dns'), saw('interfaces', [A, B, D])],
+    served: [A, B, D],
+    basis: 'interfaces',
+  },
+  {
+    row: 'EC2, and an API server that cannot be asked',
+    states: [fails('dns'), saw('interfaces', [A, B, D]), fails('kubernetes', 'no-credentials')],
+    served: [A, B, D],
+    basis: 'interfaces',
+  },
+  {
+    row: 'both, and they agree',
+    states: [saw('dns', [A, B, C]), saw('interfaces', [A, B, C]), saw('kubernetes', [C, B, A])],
+    served: [A, B, C],
+    basis: 'name',
+  },
+  {
+    row: 'both, and one is ahead of the other: what either lists exists',
+    states: [fails('dns'), saw('interfaces', [A, B, C]), saw('kubernetes', [A, B, D])],
+    served: [A, B, C, D],
+    basis: 'interfaces',
+  },
+  {
+    row: "both, and one is ahead of the other: the name's addresses as long as either lists them",
+    states: [saw('dns', [A, B, D]), saw('interfaces', [A, B, C]), saw('kubernetes', [A, B, D])],
+    served: [A, B, D],
+    basis: 'name',
+  },
+  {
+    row: 'a cut: nobody but the API server speaks',
+    states: [fails('dns'), fails('interfaces'), saw('kubernetes', [A, B, D])],
+    served: [A, B, D],
+    basis: 'interfaces',
+  },
+  {
+    row: 'a cut, and a look at EC2 before it that is too old',
+    states: [fails('dns'), saw('interfaces', [A, B, C], { agoMs: 920_001 }), saw('kubernetes', [A, B, D])],
+    served: [A, B, D],
+    basis: 'interfaces',
+  },
+  {
+    row: 'a cut, and an upstream on the site that still has the name: what both know',
+    states: [saw('dns', [A, B, C]), fails('interfaces'), saw('kubernetes', [A, B, D])],
+    served: [A, B],
+    basis: 'overlap',
+  },
+  {
+    row: 'a view of the API server that has grown old is none',
+    states: [fails('dns'), fails('interfaces'), saw('kubernetes', [A, B, D], { agoMs: 200_001 })],
+    served: [A, B, C],
+    basis: 'kept',
+  },
+  {
+    row: 'everything is down',
+    states: [fails('dns'), fails('interfaces'), fails('kubernetes', 'network')],
+    served: [A, B, C],
+    basis: 'kept',
+  },
+];
+
+t.test("decide: EC2's listing and the API server's view say together which addresses exist", (t) => {
+  for (const { row, states, served, basis } of twoInterfaceSources) {
+    const { record } = decide(serving([A, B, C]), states, settings, NOW_MS);
+    t.strictSame(addressesOf(record), served, row);
+    t.equal(record.basis, basis, `${row}: basis`);
+  }
+  t.end();
+});
+
+t.test('decide: what the API server lists is seen by it, and confirms', (t) => {
+  const { record } = decide(
+    serving([A, B, C]),
+    [fails('dns'), fails('interfaces'), saw('kubernetes', [A, B, D], { agoMs: 5 })],
+    settings,
+    NOW_MS,
+  );
+  const seen = { firstSeenMs: NOW_MS - 5, lastSeenMs: NOW_MS - 5 };
+  t.strictSame(record.addresses[2], { address: D, provenance: { kubernetes: seen } });
+  t.equal(record.confirmedAtMs.kubernetes, NOW_MS - 5);
+  t.match(record, { lastRefreshFailed: false, ttlSeconds: 60 });
+  t.end();
+});
+
+t.test('decide: an API server that lists nothing is no listing of EC2 that is empty', (t) => {
+  const states = [saw('dns', [A, B, C]), fails('kubernetes', 'empty')];
+  const { comparison } = decide(serving([A, B, C]), states, settings, NOW_MS);
+  t.strictSame(comparison, { candidate: [A, B, C], basis: 'name', isTwoSided: false });
+  t.end();
+});

@@ -42,6 +42,20 @@ t.test('only the sources that are wanted are made, each once', async (t) => {
   );
 });
 
+t.test('the Kubernetes source is made with what was configured, and says so when nothing was', async (t) => {
+  const connections = { clients: clientsFor(t), resolve: () => t.fail() as never, clock: systemClock };
+  const context = { cluster: 'a', endpoint: 'api.example', subnetIds: [], knownAddresses: ['127.0.0.1'] };
+  const kubernetes = { kind: 'kubeconfig', kubeconfig: '/nowhere/kubeconfig' } as const;
+  for (const [settings, detail] of [
+    [{}, /no kubeconfig and no certificate is configured/],
+    [{ kubernetes }, /reading "\/nowhere\/kubeconfig" failed: ENOENT/],
+  ] as const) {
+    const [source] = createSources({ sources: ['kubernetes'], ...settings }, connections);
+    const observed = await source?.observe(context, new AbortController().signal);
+    t.match(observed, { kind: 'failed', source: 'kubernetes', reason: 'no-credentials', detail });
+  }
+});
+
 t.test(
   'interfaces of the older generation: by tag, by instance, and with the generation not known',
   async (t) => {

@@ -1,8 +1,6 @@
 import t from 'tap';
-import { hashName } from '../../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import { writePatchedReply } from '../../../src/protocol/wire/response-patch.ts';
-import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
 import { cacheKey } from '../../../src/serving/answer-cache/cache-key.ts';
 import { type CachedAnswer, ENTRY_OVERHEAD_OCTETS } from '../../../src/serving/answer-cache/cached-answer.ts';
@@ -14,7 +12,7 @@ import {
 } from '../../../src/serving/answer-cache/freshness.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { message, opt, rawRecord } from '../../helpers/zone-text.ts';
-import { asked, indexed, nodata, nxdomain, positive, servfail, settings } from './asked.ts';
+import { asked, collidingNames, indexed, nodata, nxdomain, positive, servfail, settings } from './asked.ts';
 
 const name = 'www.example.com';
 
@@ -84,18 +82,6 @@ t.test(
     t.equal(find(asked(name, 'TYPE97')), undefined);
   },
 );
-
-/** Two names with one hash, found by trying: some 80,000 names do. */
-function collidingNames(): [string, string] {
-  const seen = new Map<number, string>();
-  for (let n = 0; ; n++) {
-    const text = `${Math.imul(n, 0x9e3779b1) >>> 0}.${n.toString(36)}.example`;
-    const hash = hashName(nameToWire(text));
-    const other = seen.get(hash);
-    if (other !== undefined) return [other, text];
-    seen.set(hash, text);
-  }
-}
 
 t.test(
   "two names that share a key never get each other's answer: the newest wins, a failure does not",

@@ -1,4 +1,4 @@
-import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import { composeQuery, hashName, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { indexResponse, type ResponseIndex } from '../../../src/protocol/wire/response.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { typeFromText } from '../../../src/protocol/words/types.ts';
@@ -73,3 +73,15 @@ export const nodata = (name: string, ttlSeconds: number) =>
   });
 
 export const servfail = (name: string) => message({ flags: SERVFAIL, question: [name, 'A'] });
+
+/** Two names with one hash, found by trying: some 80,000 names do. */
+export function collidingNames(): [string, string] {
+  const seen = new Map<number, string>();
+  for (let n = 0; ; n++) {
+    const text = `${Math.imul(n, 0x9e3779b1) >>> 0}.${n.toString(36)}.example`;
+    const hash = hashName(nameToWire(text));
+    const other = seen.get(hash);
+    if (other !== undefined) return [other, text];
+    seen.set(hash, text);
+  }
+}

@@ -168,3 +168,41 @@ t.test('publishing swaps the whole table: whoever holds the old one keeps it who
   t.match(answered(held, endpoint, 'A'), { answers: [{ address: '10.0.1.10' }] });
   t.match(answered(serving.current, endpoint, 'A'), { answers: [{ address: '10.0.1.11' }] });
 });
+
+t.test(
+  'of two clusters with one endpoint the one with addresses answers, whichever comes last',
+  async (t) => {
+    const empty = record([], { cluster: 'other' });
+    for (const records of [
+      [record(['10.0.1.10']), empty],
+      [empty, record(['10.0.1.10'])],
+      [record(['10.0.1.10']), record(['10.0.9.9'], { cluster: 'other' })],
+    ]) {
+      t.match(answered(new EndpointTable(records), endpoint, 'A'), { answers: [{ address: '10.0.1.10' }] });
+    }
+  },
+);
+
+t.test('the longest name there is has its answers, and no room for its status', async (t) => {
+  const longest = ['a'.repeat(63), 'b'.repeat(63), 'c'.repeat(63), 'd'.repeat(61)].join('.');
+  const table = new EndpointTable([record(['10.0.1.10'], { endpoint: longest }), record(['10.0.2.10'])]);
+  t.match(answered(table, longest, 'A'), { answers: [{ address: '10.0.1.10' }] });
+  t.match(answered(table, longest, 'AAAA'), { header: { rcode: 0 } });
+  t.match(answered(table, endpoint, 'A'), { answers: [{ address: '10.0.2.10' }] });
+});
+
+t.test('names above a reverse name exist without records (RFC 8020)', async (t) => {
+  const table = new EndpointTable([record(['10.0.1.10'])]);
+  for (const name of ['1.0.10.in-addr.arpa', '0.10.in-addr.arpa']) {
+    t.match(
+      answered(table, name, 'NS'),
+      { header: { rcode: 0 }, answers: [], authorities: [{ type: 6 }] },
+      name,
+    );
+  }
+  t.equal(
+    answered(table, '10.in-addr.arpa', 'NS'),
+    undefined,
+    'the apex of the empty zone has answers of its own',
+  );
+});

@@ -132,14 +132,18 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
     t.equal(intake.pending, 0);
   });
 
-  t.test('a waiting query whose answer is nothing, or a fault, gets no reply', async (t) => {
-    const { port, intake } = await listen(t);
-    const client = new UdpClient(t);
-    client.send(query(1, 'later-none.test'), port);
-    client.send(query(2, 'later-throws.test'), port);
-    t.equal(idOf((await client.ask(query(3, 'later.test'), port)).reply), 3);
-    t.equal(intake.counters.get('handlerFaults'), 1);
-  });
+  t.test(
+    'a waiting query whose answer is nothing gets no reply, one whose answer is a fault gets SERVFAIL',
+    async (t) => {
+      const { port, intake } = await listen(t);
+      const client = new UdpClient(t);
+      client.send(query(1, 'later-none.test'), port);
+      const { reply } = await client.ask(query(2, 'later-throws.test'), port);
+      t.same([idOf(reply), rcodeOf(reply)], [2, 2]);
+      t.equal(idOf((await client.ask(query(3, 'later.test'), port)).reply), 3);
+      t.equal(intake.counters.get('handlerFaults'), 1);
+    },
+  );
 
   t.test('a client that has gone, and a reply too large for a datagram, disturb nobody', async (t) => {
     const handler = new StubHandler();

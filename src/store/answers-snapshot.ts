@@ -1,0 +1,325 @@
+import { join } from 'node:path';
+import type { Log } from '../log/log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Pause } from '../runtime/pause.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Timers } from '../runtime/timers.ts';
+import { removeLeftovers, replaceFile } from './atomic-file.ts';
+import type { Fault, LoadFault } from './fault.ts';
+import { type FileSystem, systemFiles } from './file-system.ts';
+import { pruneSetAside, setAside } from './set-aside.ts';
+import { type SliceFigures, Slices } from './slices.ts';
+import { agedEntry, passedSince } from './snapshot-age.ts';
+import { FRAME_OCTETS, SnapshotComposer, type SnapshotEntry } from './snapshot-format.ts';
+import { readSnapshot } from './snapshot-reader.ts';
+import { StoreError } from './store-error.ts';
+
+/**
+ * Forwarded answers through a restart: bulk state, which may be lost, beside the critical state, which may not.
+ *
+ *     start:  answers.snapshot -> prove a block -> bring its ages up to date -> cache.load ... -> cache.restoreOrder
+ *     every 50 s in which something changed, and at the end:  cache.entries -> blocks -> a new file in place of the old
+ *
+ * All of it happens in slices of a millisecond, between queries. It knows nothing of DNS. No error here keeps anything
+ * from being served: a file that does not hold is loaded as far as it does, set aside, and written anew.
+ */
+
+/** What is asked of the answer cache; ages and idle times in ms. */
+export interface SnapshotCache {
+  /** Another number than before when something is worth writing. */
+  readonly revision: number;
+  stats(): { readonly entries: number };
+  /** Used last first; `undefined` is a chance to pause. */
+  entries(nowMs: number): Iterable<SnapshotEntry | undefined>;
+  load(entry: SnapshotEntry, nowMs: number): LoadVerdict;
+  /** To be run to its end after loading; each step is a chance to pause. */
+  restoreOrder(nowMs: number): Iterable<undefined>;
+}
+
+export type LoadVerdict = 'kept' | 'expired' | 'superseded' | 'full' | 'refused';
+
+export interface AnswersSnapshotOptions {
+  readonly directory: string;
+  /** The file is never larger than this: the bound of the cache. */
+  readonly sizeOctets: number;
+}
+
+export interface AnswersSnapshotParts {
+  readonly cache: SnapshotCache;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+  readonly pause: Pause;
+  readonly files?: FileSystem;
+}
+
+export interface SnapshotLoad extends SliceFigures {
+  readonly verdicts: Readonly<Record<LoadVerdict, number>>;
+  /** What was wrong with the file; what it held up to there is loaded all the same. */
+  readonly fault?: LoadFault;
+  readonly durationMs: number;
+}
+
+export type SnapshotWrite =
+  | ({
+      readonly kind: 'written';
+      readonly answers: number;
+      readonly octets: number;
+      readonly durationMs: number;
+    } & SliceFigures)
+  | { readonly kind: 'unchanged' }
+  /** The disk holds what it held before. */
+  | { readonly kind: 'failed'; readonly code: string; readonly detail: string };
+
+/** For metrics and status. */
+export interface SnapshotState {
+  readonly loaded?: SnapshotLoad;
+  readonly lastWrite?: Extract<SnapshotWrite, { readonly kind: 'written' }>;
+  /** Monotonic ms at which the last one was done. */
+  readonly writtenAtMs?: number;
+  readonly writeFailures: number;
+  /** The failure after which nothing has been written yet. */
+  readonly lastFailure?: { readonly code: string; readonly detail: string };
+}
+
+/** With the time that the writing takes, a restart loses less than the last minute. */
+const WRITE_EVERY_MS = 50_000;
+const SLICE_MS = 1;
+/** Files that did not hold, for somebody who wants to know why; they may be as large as the cache. */
+const SET_ASIDE_KEPT = 2;
+
+export function snapshotPath(directory: string): string {
+  return join(directory, 'answers.snapshot');
+}
+
+export class AnswersSnapshot {
+  readonly #path: string;
+  readonly #parts: AnswersSnapshotParts;
+  readonly #files: FileSystem;
+  #sizeOctets: number;
+  /** An unusable file that a write would replace. */
+  #inTheWay: Fault | undefined;
+  /** The revision that the file has; `undefined` where it has to be written whatever happens. */
+  #writtenRevision: number | undefined;
+  #loading: Promise<SnapshotLoad> | undefined;
+  #isLoaded = false;
+  #writing: Promise<SnapshotWrite> | undefined;
+  #timer: Disposable | undefined;
+  #isStopped = false;
+  #state: SnapshotState = { writeFailures: 0 };
+
+  constructor(options: AnswersSnapshotOptions, parts: AnswersSnapshotParts) {
+    this.#path = snapshotPath(options.directory);
+    this.#sizeOctets = options.sizeOctets;
+    this.#parts = parts;
+    this.#files = parts.files ?? systemFiles;
+    this.#writtenRevision = parts.cache.revision;
+  }
+
+  /** Loads what there is, and from then on writes what changes. Resolves when all is loaded; never rejects. */
+  start(): Promise<SnapshotLoad> {
+    this.#loading ??= this.#load().then((load) => {
+      this.#isLoaded = !this.#isStopped;
+      this.#state = { ...this.#state, loaded: load };
+      this.#writeLater();
+      return load;
+    });
+    return this.#loading;
+  }
+
+  /** A new bound of the cache. */
+  reconfigure({ sizeOctets }: Pick<AnswersSnapshotOptions, 'sizeOctets'>): void {
+    this.#sizeOctets = sizeOctets;
+  }
+
+  /** Writes the file now if anything is worth it. Not before all is loaded: the file on the disk would be the better one. */
+  write(): Promise<SnapshotWrite> {
+    if (!this.#isLoaded) return Promise.resolve({ kind: 'unchanged' });
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined;
+    });
+    return this.#writing;
+  }
+
+  /** Ends loading where it stands, writes what is not on the disk yet, and does nothing from then on. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.[Symbol.dispose]();
+    await this.#loading;
+    await this.#writing; // what has changed since it began is not in it
+    await this.write();
+    this.#isLoaded = false;
+  }
+
+  state(): SnapshotState {
+    return this.#state;
+  }
+
+  async #load(): Promise<SnapshotLoad> {
+    const { clock, pause, log } = this.#parts;
+    const startedMs = clock.monotonicMs();
+    const slices = new Slices(clock, pause, SLICE_MS);
+    const verdicts = { kept: 0, expired: 0, superseded: 0, full: 0, refused: 0 };
+    const found = await this.#read(slices, verdicts);
+    await removeLeftovers(this.#files, this.#path);
+    const fault = found === undefined ? undefined : await this.#clear(found);
+    const durationMs = clock.monotonicMs() - startedMs;
+    if (fault !== undefined)
+      log.error({ ...fault, ...verdicts }, 'snapshot of answers is not usable to its end');
+    else log.info({ ...verdicts, durationMs }, 'snapshot of answers loaded');
+    return { verdicts, durationMs, ...slices.figures, ...(fault === undefined ? {} : { fault }) };
+  }
+
+  async #read(slices: Slices, verdicts: Record<LoadVerdict, number>): Promise<Fault | undefined> {
+    const { cache, clock } = this.#parts;
+    // one moment for all, whatever is done to the wall clock meanwhile
+    const nowMs = clock.monotonicMs();
+    const wallMs = clock.wallMs();
+    try {
+      const fault = await readSnapshot(this.#files, this.#path, async (entries, { writtenAtMs }) => {
+        slices.begin();
+        for (const entry of entries) {
+          if (slices.isOver) await slices.next();
+          if (this.#isStopped) return false;
+          const verdict = cache.load(agedEntry(entry, passedSince(writtenAtMs, wallMs)), nowMs);
+          verdicts[verdict]++;
+          if (verdict === 'full') return false;
+        }
+        slices.end();
+        return true;
+      });
+      slices.begin();
+      for (const _ of cache.restoreOrder(clock.monotonicMs())) if (slices.isOver) await slices.next();
+      slices.end();
+      return fault;
+    } catch (error) {
+      // a defect of ours that one file brings to light must not come back with it at every start
+      const detail = error instanceof Error ? error.message : String(error);
+      return { path: this.#path, kind: 'corrupt', reason: 'internal', detail };
+    }
+  }
+
+  /** As the endpoints' store does it: a later version's file, or one that may not be read, stays until it would be replaced. */
+  async #clear(fault: Fault): Promise<LoadFault> {
+    this.#writtenRevision = undefined;
+    if (fault.kind === 'newer' || fault.kind === 'unreadable') {
+      this.#inTheWay = fault;
+      return fault;
+    }
+    try {
+      return { ...fault, setAsideTo: await this.#setAside(fault) };
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#inTheWay = fault;
+      return { ...fault, setAsideFailed: error.message };
+    }
+  }
+
+  async #setAside(fault: Fault): Promise<string> {
+    const path = await setAside(this.#files, fault, this.#parts.clock.wallMs());
+    await pruneSetAside(this.#files, this.#path, SET_ASIDE_KEPT);
+    return path;
+  }
+
+  #writeLater(): void {
+    if (this.#isStopped) return;
+    this.#timer = this.#parts.timers.after(WRITE_EVERY_MS, () => void this.#writeAndGoOn());
+  }
+
+  async #writeAndGoOn(): Promise<void> {
+    await this.write();
+    this.#writeLater();
+  }
+
+  async #write(): Promise<SnapshotWrite> {
+    const { cache, clock } = this.#parts;
+    const { revision } = cache;
+    if (revision === this.#writtenRevision) return { kind: 'unchanged' };
+    const startedMs = clock.monotonicMs();
+    const slices = new Slices(clock, this.#parts.pause, SLICE_MS);
+    const figures = { answers: 0, octets: 0 };
+    try {
+      await this.#clearTheWay();
+      const octets = this.#compose(slices, figures);
+      await replaceFile(this.#files, this.#parts.random, { path: this.#path, octets });
+    } catch (error) {
+      return this.#failed(error);
+    }
+    this.#writtenRevision = revision;
+    const writtenAtMs = clock.monotonicMs();
+    const written = {
+      kind: 'written',
+      ...figures,
+      durationMs: writtenAtMs - startedMs,
+      ...slices.figures,
+    } as const;
+    if (this.#state.lastFailure !== undefined)
+      this.#parts.log.info({}, 'snapshot of answers can be written again');
+    const { lastFailure: _, ...state } = this.#state;
+    this.#state = { ...state, lastWrite: written, writtenAtMs };
+    return written;
+  }
+
+  /** The parts of the file; counts what it gives. */
+  async *#compose(slices: Slices, figures: { answers: number; octets: number }): AsyncGenerator<Uint8Array> {
+    const { cache, clock } = this.#parts;
+    const composer = new SnapshotComposer();
+    const limitOctets = this.#sizeOctets - FRAME_OCTETS;
+    const given = (part: Uint8Array): Uint8Array => {
+      figures.octets += part.length;
+      slices.end();
+      return part;
+    };
+    slices.begin();
+    yield given(composer.header(clock.wallMs(), cache.stats().entries));
+    slices.begin();
+    for (const entry of cache.entries(clock.monotonicMs())) {
+      if (entry !== undefined) {
+        if (figures.octets + composer.blockOctets + entryOctets(entry) > limitOctets) break;
+        figures.answers++;
+        if (composer.add(entry)) {
+          const block = composer.block();
+          if (block !== undefined) yield given(block);
+          slices.begin();
+        }
+      }
+      if (slices.isOver) await slices.next();
+    }
+    const last = composer.block();
+    if (last !== undefined) yield given(last);
+    slices.begin();
+    yield given(composer.end());
+  }
+
+  async #clearTheWay(): Promise<void> {
+    if (this.#inTheWay === undefined) return;
+    try {
+      await this.#setAside(this.#inTheWay);
+    } catch (error) {
+      const isGone = error instanceof StoreError && error.code === 'ENOENT'; // somebody tidied up meanwhile
+      if (!isGone) throw error;
+    }
+    this.#inTheWay = undefined;
+  }
+
+  #failed(error: unknown): SnapshotWrite {
+    // a defect of ours in here must not end a server that answers from memory all the while
+    const code = error instanceof StoreError ? error.code : 'INTERNAL';
+    const detail = error instanceof Error ? error.message : String(error);
+    const { lastFailure, writeFailures } = this.#state;
+    const text =
+      'snapshot of answers cannot be written: a restart would lose what is newer than the last one';
+    if (lastFailure?.code !== code) this.#parts.log.error({ code, detail }, text);
+    this.#writtenRevision = undefined;
+    this.#state = { ...this.#state, writeFailures: writeFailures + 1, lastFailure: { code, detail } };
+    return { kind: 'failed', code, detail };
+  }
+}
+
+/** No less than what the entry takes in the file. */
+function entryOctets({ octets, earlier }: SnapshotEntry): number {
+  return ENTRY_FIXED_OCTETS + octets.length + (earlier?.octets.length ?? 0);
+}
+
+const ENTRY_FIXED_OCTETS = 64;

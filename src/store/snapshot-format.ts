@@ -1,0 +1,247 @@
+import { createHash } from 'node:crypto';
+
+/**
+ * The octets of `answers.snapshot`: forwarded answers, used last first, in blocks that each prove themselves.
+ *
+ *     file    header, block ..., end
+ *     header  "outpost-dns answers\\n" (20 octets), version u32, written at u48 (wall ms), answers u32, proof (32 octets)
+ *     block   length u32 (not 0), proof (32 octets), payload (so many octets): entries
+ *     end     length u32 (0), proof (32 octets)
+ *
+ *     entry   flags u8 (bits 0 and 1: kind 1 positive, 2 nodata, 3 nxdomain; 2: DO; 3: CD; 4: an earlier answer follows),
+ *             hits u32, idle u48 (ms), answer, and the earlier answer with its kind u8 in front
+ *     answer  age u48 (ms), lifetime u48 (ms), length u16, message
+ *
+ * Integers are big-endian. A proof is the SHA-256 of the proof before it (none for the header), the length and the
+ * payload: so blocks are in their place and of one file, and a file that was cut off or has rotted is good up to the
+ * first block that does not hold, and no further. Every entry stands for itself, so that part is worth having. `answers`
+ * is how many there were when the writing began: a hint. A new version is needed for any change, because there is no
+ * room for members that an older one could skip; the file may be lost, so nothing converts it.
+ */
+
+const MAGIC = Buffer.from('outpost-dns answers\n', 'latin1');
+const VERSION = 1;
+const PROOF_OCTETS = 32;
+export const HEADER_OCTETS = MAGIC.length + 4 + 6 + 4 + PROOF_OCTETS;
+export const FRAME_OCTETS = 4 + PROOF_OCTETS;
+/** The part of the header that every version has. */
+export const VERSIONED_OCTETS = MAGIC.length + 4;
+
+/** A block is closed once it has so many octets: a fifth of a millisecond of SHA-256. */
+const BLOCK_OCTETS = 48 * 1024;
+const MAX_MESSAGE = 0xffff;
+const ANSWER_OCTETS = 6 + 6 + 2;
+const MAX_ENTRY = 1 + 4 + 6 + ANSWER_OCTETS + MAX_MESSAGE + 1 + ANSWER_OCTETS + MAX_MESSAGE;
+/** No block has a longer payload. */
+export const MAX_BLOCK_OCTETS = BLOCK_OCTETS + MAX_ENTRY;
+
+const KINDS = ['positive', 'nodata', 'nxdomain'] as const;
+const FLAG = { KIND: 0x03, DNSSEC_OK: 0x04, CHECKING_DISABLED: 0x08, EARLIER: 0x10 } as const;
+const MAX_U48 = 2 ** 48 - 1; // 8,900 years
+const MAX_U32 = 2 ** 32 - 1;
+
+export interface SnapshotAnswer {
+  readonly kind: (typeof KINDS)[number];
+  /** A whole DNS message of at most 65,535 octets. */
+  readonly octets: Uint8Array;
+  /** When the snapshot was taken, in whole ms. */
+  readonly ageMs: number;
+  readonly lifetimeMs: number;
+}
+
+export interface SnapshotEntry extends SnapshotAnswer {
+  readonly dnssecOk: boolean;
+  readonly checkingDisabled: boolean;
+  readonly hits: number;
+  /** Since it was last used, when the snapshot was taken, in whole ms. */
+  readonly idleMs: number;
+  readonly earlier?: SnapshotAnswer;
+}
+
+/** Composes a file part by part in one buffer: a part has to be written before the next call. */
+export class SnapshotComposer {
+  readonly #buffer = Buffer.allocUnsafeSlow(FRAME_OCTETS + MAX_BLOCK_OCTETS);
+  #end = FRAME_OCTETS;
+  #proof: Uint8Array = new Uint8Array(0);
+
+  /** Octets of the block that is being filled, as it would be written now. */
+  get blockOctets(): number {
+    return this.#end;
+  }
+
+  header(writtenAtMs: number, answers: number): Uint8Array {
+    const octets = Buffer.alloc(HEADER_OCTETS);
+    let at = MAGIC.copy(octets);
+    at = octets.writeUInt32BE(VERSION, at);
+    at = octets.writeUIntBE(whole(writtenAtMs, MAX_U48), at, 6);
+    at = octets.writeUInt32BE(whole(answers, MAX_U32), at);
+    this.#proof = proofOf(this.#proof, octets.subarray(0, at));
+    octets.set(this.#proof, at);
+    return octets;
+  }
+
+  /** Adds an entry; whether the block is full and `block` has to be called. */
+  add(entry: SnapshotEntry): boolean {
+    const buffer = this.#buffer;
+    const { dnssecOk, checkingDisabled, earlier } = entry;
+    const flags =
+      kindNumber(entry) |
+      (dnssecOk ? FLAG.DNSSEC_OK : 0) |
+      (checkingDisabled ? FLAG.CHECKING_DISABLED : 0) |
+      (earlier === undefined ? 0 : FLAG.EARLIER);
+    let at = buffer.writeUInt8(flags, this.#end);
+    at = buffer.writeUInt32BE(whole(entry.hits, MAX_U32), at);
+    at = buffer.writeUIntBE(whole(entry.idleMs, MAX_U48), at, 6);
+    at = writeAnswer(buffer, entry, at);
+    if (earlier !== undefined) at = writeAnswer(buffer, earlier, buffer.writeUInt8(kindNumber(earlier), at));
+    this.#end = at;
+    return at - FRAME_OCTETS >= BLOCK_OCTETS;
+  }
+
+  /** The block with what was added since the last one; `undefined` without any. */
+  block(): Uint8Array | undefined {
+    return this.#end === FRAME_OCTETS ? undefined : this.#close();
+  }
+
+  end(): Uint8Array {
+    this.#end = FRAME_OCTETS;
+    return this.#close();
+  }
+
+  #close(): Uint8Array {
+    const block = this.#buffer.subarray(0, this.#end);
+    const payload = block.subarray(FRAME_OCTETS);
+    block.writeUInt32BE(payload.length, 0);
+    this.#proof = proofOf(this.#proof, block.subarray(0, 4), payload);
+    block.set(this.#proof, 4);
+    this.#end = FRAME_OCTETS;
+    return block;
+  }
+}
+
+function writeAnswer(buffer: Buffer, answer: SnapshotAnswer, start: number): number {
+  let at = buffer.writeUIntBE(whole(answer.ageMs, MAX_U48), start, 6);
+  at = buffer.writeUIntBE(whole(answer.lifetimeMs, MAX_U48), at, 6);
+  at = buffer.writeUInt16BE(answer.octets.length, at);
+  buffer.set(answer.octets, at);
+  return at + answer.octets.length;
+}
+
+function kindNumber({ kind }: SnapshotAnswer): number {
+  return KINDS.indexOf(kind) + 1;
+}
+
+/** A whole number from 0 to `most`; an age that is none counts as the highest. */
+function whole(value: number, most: number): number {
+  return Number.isNaN(value) ? most : Math.min(most, Math.max(0, Math.round(value)));
+}
+
+export interface SnapshotHeader {
+  readonly kind: 'header';
+  /** Wall ms, by the clock of then. */
+  readonly writtenAtMs: number;
+  readonly answers: number;
+  readonly proof: Uint8Array;
+}
+
+export type HeaderReading =
+  | SnapshotHeader
+  | { readonly kind: 'foreign'; readonly reason: 'not-our-format' }
+  | { readonly kind: 'newer'; readonly version: number }
+  | { readonly kind: 'corrupt'; readonly reason: 'empty' | 'torn' | 'bad-header' | 'checksum-mismatch' };
+
+/** Reads the first `HEADER_OCTETS` of a file, or all of it where it is shorter. */
+export function parseHeader(octets: Uint8Array): HeaderReading {
+  if (octets.length === 0) return { kind: 'corrupt', reason: 'empty' };
+  const magic = octets.subarray(0, MAGIC.length);
+  const isOurs = MAGIC.subarray(0, magic.length).equals(magic);
+  if (!isOurs) return { kind: 'foreign', reason: 'not-our-format' };
+  if (octets.length < VERSIONED_OCTETS) return { kind: 'corrupt', reason: 'torn' };
+  const buffer = Buffer.from(octets.buffer, octets.byteOffset, octets.length);
+  const version = buffer.readUInt32BE(MAGIC.length);
+  if (version > VERSION) return { kind: 'newer', version };
+  if (version !== VERSION) return { kind: 'corrupt', reason: 'bad-header' };
+  if (octets.length < HEADER_OCTETS) return { kind: 'corrupt', reason: 'torn' };
+  const proofAt = HEADER_OCTETS - PROOF_OCTETS;
+  const proof = proofOf(new Uint8Array(0), octets.subarray(0, proofAt));
+  if (!proof.equals(octets.subarray(proofAt, HEADER_OCTETS))) {
+    return { kind: 'corrupt', reason: 'checksum-mismatch' };
+  }
+  const writtenAtMs = buffer.readUIntBE(VERSIONED_OCTETS, 6);
+  return { kind: 'header', writtenAtMs, answers: buffer.readUInt32BE(VERSIONED_OCTETS + 6), proof };
+}
+
+/** The length that a frame states for the payload behind it; 0 for the end of the file. */
+export function payloadLength(frame: Uint8Array): number {
+  return Buffer.from(frame.buffer, frame.byteOffset, FRAME_OCTETS).readUInt32BE(0);
+}
+
+/** The proof of a block, or of the end, if it holds after the one before it. */
+export function proveBlock(
+  before: Uint8Array,
+  frame: Uint8Array,
+  payload: Uint8Array,
+): Uint8Array | undefined {
+  const proof = proofOf(before, frame.subarray(0, 4), payload);
+  return proof.equals(frame.subarray(4, FRAME_OCTETS)) ? proof : undefined;
+}
+
+/** The entries of a block that has proved itself, sharing its octets; `undefined` where it is no block of ours all the same. */
+export function parseBlock(payload: Uint8Array): SnapshotEntry[] | undefined {
+  const buffer = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+  const entries: SnapshotEntry[] = [];
+  let at = 0;
+  while (at < buffer.length) {
+    const entry = readEntry(buffer, at);
+    if (entry === undefined) return undefined;
+    entries.push(entry.value);
+    at = entry.end;
+  }
+  return entries;
+}
+
+interface Read<T> {
+  readonly value: T;
+  readonly end: number;
+}
+
+function readEntry(buffer: Buffer, start: number): Read<SnapshotEntry> | undefined {
+  if (start + 11 > buffer.length) return undefined;
+  const flags = buffer.readUInt8(start);
+  const own = readAnswer(buffer, start + 11, flags & FLAG.KIND);
+  if (own === undefined) return undefined;
+  let end = own.end;
+  let earlier: SnapshotAnswer | undefined;
+  if ((flags & FLAG.EARLIER) !== 0) {
+    const before = end < buffer.length ? readAnswer(buffer, end + 1, buffer.readUInt8(end)) : undefined;
+    if (before === undefined) return undefined;
+    earlier = before.value;
+    end = before.end;
+  }
+  const value = {
+    ...own.value,
+    dnssecOk: (flags & FLAG.DNSSEC_OK) !== 0,
+    checkingDisabled: (flags & FLAG.CHECKING_DISABLED) !== 0,
+    hits: buffer.readUInt32BE(start + 1),
+    idleMs: buffer.readUIntBE(start + 5, 6),
+    ...(earlier === undefined ? {} : { earlier }),
+  };
+  return { value, end };
+}
+
+function readAnswer(buffer: Buffer, start: number, kindOctet: number): Read<SnapshotAnswer> | undefined {
+  const kind = KINDS[kindOctet - 1];
+  const from = start + ANSWER_OCTETS;
+  if (kind === undefined || from > buffer.length) return undefined;
+  const end = from + buffer.readUInt16BE(start + 12);
+  if (end > buffer.length) return undefined;
+  const ageMs = buffer.readUIntBE(start, 6);
+  const lifetimeMs = buffer.readUIntBE(start + 6, 6);
+  return { value: { kind, octets: buffer.subarray(from, end), ageMs, lifetimeMs }, end };
+}
+
+function proofOf(before: Uint8Array, ...parts: readonly Uint8Array[]): Buffer {
+  const hash = createHash('sha256').update(before);
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}

@@ -1,0 +1,191 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { Config } from '../../src/config/config.ts';
+import type { DaemonParts } from '../../src/daemon/parts.ts';
+import { startDaemon } from '../../src/daemon.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+import { systemRandom } from '../../src/runtime/random.ts';
+import { systemTimers } from '../../src/runtime/timers.ts';
+import { startSandbox } from '../../src/sandbox/sandbox.ts';
+import { lockStateDirectory } from '../../src/store/single-writer.ts';
+import { load } from '../config/loading.ts';
+import { CollectingLog } from '../helpers/collecting-log.ts';
+import { VirtualTime } from '../helpers/virtual-time.ts';
+import { freePorts, type Ports } from '../scenarios/free-ports.ts';
+import { keepState, keptRecord } from '../scenarios/kept-state.ts';
+import { askUdp } from '../scenarios/server-process.ts';
+import { DEMO, ENDPOINT } from '../scenarios/site.ts';
+
+interface Bench {
+  readonly log: CollectingLog;
+  readonly ports: Ports;
+  readonly stateDirectory: string;
+  text: string;
+  parts(more?: Partial<DaemonParts>): Promise<DaemonParts>;
+}
+
+/** Everything that a daemon in this process needs; it knows its endpoint by DNS alone, so no AWS client is ever loaded. */
+async function bench(t: Test, upstream = '127.0.0.1:9'): Promise<Bench> {
+  const stateDirectory = mkdtempSync(join(tmpdir(), 'outpost-dns-daemon-'));
+  t.teardown(() => rmSync(stateDirectory, { recursive: true, force: true }));
+  const ports = await freePorts();
+  const log = new CollectingLog();
+  const own: Bench = {
+    log,
+    ports,
+    stateDirectory,
+    text: `clusters: [{ name: demo, endpoint: ${ENDPOINT}, probe: { enabled: false } }]
+upstreams: ['${upstream}']
+listen: { dns: ['127.0.0.1:${ports.dnsPort}'] }
+admin: { listen: '127.0.0.1:${ports.httpPort}' }
+state: { directory: ${stateDirectory} }
+refresh: { retryMin: 100ms, deadline: 1s }
+`,
+    parts: async (more = {}) => ({
+      config: await load(own.text),
+      loadConfig: (): Promise<Config> => load(own.text),
+      clock: systemClock,
+      timers: systemTimers,
+      random: systemRandom,
+      log,
+      setLogLevel: () => undefined,
+      interfaces: networkInterfaces,
+      version: '0.0.0',
+      runtime: 'node',
+      ...more,
+    }),
+  };
+  return own;
+}
+
+const isTcpFree = async (port: number): Promise<boolean> => {
+  const server = createServer().listen(port, '127.0.0.1');
+  const isFree = await once(server, 'listening').then(
+    () => true,
+    () => false,
+  );
+  server.close();
+  return isFree;
+};
+
+async function isLeftFree(t: Test, { ports, stateDirectory }: Bench): Promise<void> {
+  t.ok(await isTcpFree(ports.dnsPort), 'the DNS port is free');
+  t.ok(await isTcpFree(ports.httpPort), 'the HTTP port is free');
+  const again = await lockStateDirectory(stateDirectory);
+  t.equal(again.kind, 'locked', 'the state directory is free');
+  if (again.kind === 'locked') again.lock[Symbol.dispose]();
+}
+
+t.test('a start that fails leaves nothing open: DNS port taken, HTTP port taken', async (t) => {
+  for (const [port, error] of [
+    ['dnsPort', { name: 'ListenerError', code: 'in-use' }],
+    ['httpPort', { name: 'AdminError', code: 'EADDRINUSE' }],
+  ] as const) {
+    const one = await bench(t);
+    const holder = createServer().listen(one.ports[port], '127.0.0.1');
+    await once(holder, 'listening');
+    await t.rejects(startDaemon(await one.parts()), error, port);
+    holder.close();
+    await once(holder, 'close');
+    await isLeftFree(t, one);
+  }
+});
+
+t.test(
+  'stop closes everything, saves what was confirmed while the directory is ours, and may be called again',
+  async (t) => {
+    await using sandbox = await startSandbox();
+    const one = await bench(t, sandbox.dnsAddress);
+    const daemon = await startDaemon(await one.parts());
+    for (let look = 0; look < 200 && !daemon.report().server.ready; look++)
+      await new Promise((done) => setTimeout(done, 20));
+    t.ok(daemon.report().server.ready);
+    await daemon.stop();
+    const text = readFileSync(join(one.stateDirectory, 'endpoints.json'), 'utf8');
+    for (const address of DEMO) t.ok(text.includes(address));
+    await isLeftFree(t, one);
+    await t.resolves(daemon.stop());
+  },
+);
+
+t.test(
+  'it answers from its state before anybody looks outside: the first look comes after the first answers',
+  async (t) => {
+    await using sandbox = await startSandbox();
+    const one = await bench(t, sandbox.dnsAddress);
+    await keepState(one.stateDirectory, [withoutRegion(keptRecord())]);
+    const time = new VirtualTime(new Date().toISOString());
+    const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
+    t.teardown(() => daemon.stop());
+    const { answers } = await askUdp(one.ports.dnsPort, { name: ENDPOINT }, 2000);
+    t.equal(answers.length, 3);
+    t.equal(sandbox.dns.countOf(ENDPOINT), 0, 'nobody has looked yet');
+    await time.advance(500);
+    for (let look = 0; look < 100 && sandbox.dns.countOf(ENDPOINT) === 0; look++)
+      await new Promise((done) => setTimeout(done, 10));
+    t.equal(sandbox.dns.countOf(ENDPOINT), 1);
+  },
+);
+
+t.test('with nothing to serve it looks at once', async (t) => {
+  await using sandbox = await startSandbox();
+  const one = await bench(t, sandbox.dnsAddress);
+  const time = new VirtualTime(new Date().toISOString());
+  const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
+  t.teardown(() => daemon.stop());
+  await time.advance(0);
+  for (let look = 0; look < 100 && sandbox.dns.countOf(ENDPOINT) === 0; look++)
+    await new Promise((done) => setTimeout(done, 10));
+  t.equal(sandbox.dns.countOf(ENDPOINT), 1);
+});
+
+t.test(
+  'reload: what cannot be read or bound changes nothing; several in a row are taken one after the other',
+  async (t) => {
+    const one = await bench(t);
+    const daemon = await startDaemon(await one.parts());
+    t.teardown(() => daemon.stop());
+    const good = one.text;
+    const failed = () => daemon.report().server.configuration.lastReloadFailed;
+
+    one.text = 'clusters: 7';
+    await daemon.reload();
+    t.equal(failed(), true);
+    one.text = good;
+    await daemon.reload();
+    t.equal(failed(), false);
+
+    const holder = createSocket('udp4').bind(one.ports.dnsPort, '127.0.0.2');
+    await once(holder, 'listening');
+    one.text = good.replace(/dns: \[/, `dns: ['127.0.0.2:${one.ports.dnsPort}', `);
+    await daemon.reload();
+    t.equal(failed(), true);
+    t.same(daemon.report().server.listening.length, 1);
+    holder.close();
+    await once(holder, 'close');
+    await Promise.all([daemon.reload(), daemon.reload(), daemon.reload()]);
+    t.equal(failed(), false);
+    t.same(daemon.report().server.listening.length, 2);
+    t.equal(one.log.lines.filter(({ text }) => text === 'configuration reloaded').length, 4);
+  },
+);
+
+t.test('a stop that comes during a reload waits for it and leaves nothing', async (t) => {
+  const one = await bench(t);
+  const daemon = await startDaemon(await one.parts());
+  one.text = one.text.replace(/dns: \[/, `dns: ['127.0.0.2:${one.ports.dnsPort}', `);
+  const reloading = daemon.reload();
+  await daemon.stop();
+  await reloading;
+  await isLeftFree(t, one);
+});
+
+function withoutRegion(record: ReturnType<typeof keptRecord>): ReturnType<typeof keptRecord> {
+  const { region: _, ...rest } = record;
+  return rest;
+}

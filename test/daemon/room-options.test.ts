@@ -1,0 +1,118 @@
+import t from 'tap';
+import {
+  cacheSettings,
+  clusterSettings,
+  defaultGroup,
+  forwardSettings,
+  refreshTimes,
+  tcpLimits,
+  upstreamGroups,
+  zoneRules,
+} from '../../src/daemon/room-options.ts';
+import { createAwsClients } from '../../src/refresh/sources/aws-clients.ts';
+import { LocalZones } from '../../src/serving/local-zones/local-zones.ts';
+import { load, SMALLEST } from '../config/loading.ts';
+import { CollectingLog } from '../helpers/collecting-log.ts';
+import { VirtualTime } from '../helpers/virtual-time.ts';
+
+const time = new VirtualTime();
+const connections = {
+  clients: createAwsClients({ clock: time, timers: time, log: new CollectingLog() }),
+  clock: time,
+  resolve: async () => ({ kind: 'no-addresses', rcode: 0 }) as const,
+};
+
+t.test('upstreams: as text, address, port, and the name that TLS is verified with', async (t) => {
+  const config = await load(
+    `${SMALLEST.replace('[10.0.0.2]', '[10.0.0.2, "10.0.0.3:5353", "[fd00::1]:54", "tls://9.9.9.9#dns.quad9.net"]')}`,
+  );
+  t.same(defaultGroup(config).upstreams, [
+    { text: '10.0.0.2:53', address: '10.0.0.2', port: 53 },
+    { text: '10.0.0.3:5353', address: '10.0.0.3', port: 5353 },
+    { text: '[fd00::1]:54', address: 'fd00::1', port: 54 },
+    {
+      text: 'tls://9.9.9.9:853#dns.quad9.net',
+      address: '9.9.9.9',
+      port: 853,
+      tls: { serverName: 'dns.quad9.net' },
+    },
+  ]);
+});
+
+t.test(
+  'zones: each kind of rule, and a group for each that forwards; the room takes them as they are',
+  async (t) => {
+    const config = await load(`${SMALLEST}zones:
+  - { name: Corp.Example, forwardTo: [10.0.0.53] }
+  - { name: gone.example, answer: nxdomain }
+  - name: own.example
+    records: ['www 300 A 10.0.0.5', 'v6 AAAA fd00::5', '@ MX 10 www', 'alias CNAME www', '@ TXT "a b" c', '@ NS www']
+`);
+    const rules = zoneRules(config);
+    t.match(rules, [
+      { name: 'corp.example', forwardTo: { name: 'corp.example', upstreams: [{ address: '10.0.0.53' }] } },
+      { name: 'gone.example', answer: 'nxdomain' },
+      {
+        name: 'own.example',
+        records: [
+          { owner: 'www.own.example', ttlSeconds: 300, type: 'A', address: '10.0.0.5' },
+          { owner: 'v6.own.example', ttlSeconds: 60, type: 'AAAA', address: 'fd00::5' },
+          { owner: 'own.example', type: 'MX', preference: 10, exchange: 'www.own.example' },
+          { owner: 'alias.own.example', type: 'CNAME', target: 'www.own.example' },
+          { owner: 'own.example', type: 'TXT', strings: ['a b', 'c'] },
+          { owner: 'own.example', type: 'NS', target: 'www.own.example' },
+        ],
+      },
+    ]);
+    t.doesNotThrow(() => new LocalZones({ rules }));
+    const groups = upstreamGroups(config);
+    t.equal(new Set(groups.map(({ name }) => name)).size, groups.length, 'no two groups share a name');
+    t.match(groups, [{ upstreams: [{ address: '10.0.0.2' }] }, { name: 'corp.example' }]);
+  },
+);
+
+t.test('what is not said has the room’s own defaults, in the room’s own units', async (t) => {
+  const config = await load(SMALLEST);
+  t.match(tcpLimits(config), {
+    connections: 150,
+    connectionsPerClient: 20,
+    idleMs: 10_000,
+    frameMs: 3000,
+    pipelined: 100,
+  });
+  t.match(refreshTimes(config), { intervalMs: { dns: 45_000, interfaces: 300_000 }, deadlineMs: 20_000 });
+  t.match(forwardSettings(config), {
+    deadlineMs: 5000,
+    attemptMinMs: 200,
+    attemptMaxMs: 2000,
+    inFlight: 1000,
+  });
+  t.match(cacheSettings(config), {
+    sizeOctets: 64 << 20,
+    staleForMs: 86_400_000,
+    staleTtlSeconds: 30,
+    negativeTtlSeconds: 60,
+    prefetch: true,
+  });
+});
+
+t.test('clusters: sources by what is configured, probes only where they are wanted', async (t) => {
+  const config = await load(`upstreams: [10.0.0.2]
+clusters:
+  - { name: a, region: us-west-2 }
+  - { name: b, endpoint: B.eks.example, probe: { enabled: false }, pin: [10.0.0.9] }
+  - { name: c, region: us-west-2, endpoint: c.site.example, vpcId: vpc-0a1b2c3d4e5f60718, route53: { zoneId: Z0123456789ABCDEFGHIJ } }
+`);
+  const clusters = clusterSettings(config, connections);
+  const sources = clusters.map((cluster) => cluster.sources.map(({ name }) => name).toSorted());
+  t.same(sources[0], ['cluster', 'dns', 'interfaces']);
+  t.same(sources[1], ['dns']);
+  t.ok(sources[2]?.includes('route53'));
+  t.match(clusters, [
+    { name: 'a', region: 'us-west-2', probe: { port: 443, intervalMs: 30_000, timeoutMs: 2000 } },
+    { name: 'b', endpoint: 'b.eks.example', pin: ['10.0.0.9'] },
+    { name: 'c', vpcId: 'vpc-0a1b2c3d4e5f60718' },
+  ]);
+  t.notOk('probe' in (clusters[1] ?? {}));
+  t.notOk('region' in (clusters[1] ?? {}), 'absent, not undefined: records are found by it');
+});

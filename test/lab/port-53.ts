@@ -1,0 +1,68 @@
+/** Other servers at port 53 of the same host: beside which one it starts, and what it says where it cannot. */
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { LabCheck } from './check.ts';
+import { Background, type Command, eventually, must, run } from './commands.ts';
+import { dig } from './dig.ts';
+import { Namespace } from './namespace.ts';
+
+const HOST_ADDRESS = '10.0.9.53';
+/** Where systemd-resolved's stub listens; dnsmasq plays it here. */
+const STUB_ADDRESS = '127.0.0.53';
+const PINNED = '10.0.1.10';
+const ENDPOINT = 'abc.gr7.us-west-2.eks.amazonaws.com';
+
+export const port53: LabCheck = {
+  name: 'port53',
+  about: 'with another DNS server on the same host',
+  tools: ['dig', 'ip', 'dnsmasq', 'git'],
+  async run(lab) {
+    await using namespace = await Namespace.make([HOST_ADDRESS]);
+    const within = (command: Command) => namespace.within(command);
+    const room = await lab.workshop.room('port53');
+    const config = join(room, 'outpost-dns.yaml');
+    await writeFile(
+      config,
+      `clusters: [{ name: c, endpoint: ${ENDPOINT}, pin: [${PINNED}], probe: { enabled: false } }]
+upstreams: [127.0.0.1:5399]
+state: { directory: ${join(room, 'state')} }
+`,
+    );
+    const program = join(await lab.workshop.installed(), 'bin', 'outpost-dns');
+    const serve = within([program, 'serve', '--config', config]);
+    const other = (...options: string[]) =>
+      new Background(
+        within([
+          'dnsmasq',
+          '--keep-in-foreground',
+          '--conf-file=/dev/null',
+          '--no-resolv',
+          '--user=root',
+          '--pid-file',
+          '--log-facility=-',
+          ...options,
+        ]),
+      );
+
+    await lab.step(`it starts beside a stub at ${STUB_ADDRESS} and answers everywhere else`, async () => {
+      await using stub = other(`--listen-address=${STUB_ADDRESS}`, '--bind-interfaces');
+      await stub.printed(/started/);
+      await using server = new Background(serve);
+      await server.printed(/"listening"/);
+      for (const address of ['127.0.0.1', HOST_ADDRESS, '::1'])
+        await eventually(`${address} answers`, 5000, async () => {
+          const { answer } = await dig(within, `@${address}`, ENDPOINT, '+tries=1', '+timeout=1');
+          return answer[0]?.data === PINNED ? true : undefined;
+        });
+    });
+    await lab.step('where all of port 53 is taken it says by what, and exits with 1', async () => {
+      await using server = other();
+      await server.printed(/started/);
+      const { code, stdout, stderr } = await run(serve);
+      assert.equal(code, 1, `${stdout}${stderr}`);
+      assert.match(stderr, /^outpost-dns: cannot listen on "[^"]+:53" .*in use by .*ss -lntup sport = :53/m);
+      assert.match(await must(within(['ss', '-lntup', 'sport', '=', ':53'])), /dnsmasq/);
+    });
+  },
+};

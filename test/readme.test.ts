@@ -1,0 +1,82 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import t from 'tap';
+import packageJson from '../package.json' with { type: 'json' };
+import { loadConfig } from '../src/config/load.ts';
+import { demoPopulation } from '../src/sandbox/demo-population.ts';
+import { commandsOf, fencedBlocks } from './lab/markdown.ts';
+
+// what needs root, Debian or other people's servers is typed by `npm run test:lab`
+
+const root = join(import.meta.dirname, '..');
+const pages = ['README.md', 'src/README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)];
+const read = (page: string): string => readFileSync(join(root, page), 'utf8');
+const readme = fencedBlocks(read('README.md'));
+const commands = pages
+  .map((page) => fencedBlocks(read(page)))
+  .flat()
+  .filter(({ language }) => language === 'sh')
+  .flatMap(commandsOf);
+
+t.test('every link to a file of the repository leads to one', async (t) => {
+  for (const page of pages) {
+    const links = [...read(page).matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map((match) => match[1] ?? '');
+    t.strictSame(
+      links.filter((link) => !existsSync(join(root, dirname(page), link))),
+      [],
+      page,
+    );
+  }
+});
+
+t.test('every YAML block with clusters is a sound configuration', async (t) => {
+  for (const page of pages) {
+    const blocks = fencedBlocks(read(page)).filter(({ language }) => language === 'yaml');
+    for (const { text, line } of blocks) {
+      // a page may show a part: the rest of the smallest file goes with it
+      const whole = /^upstreams:/m.test(text) ? text : `${text}upstreams: [10.0.0.2]\n`;
+      t.doesNotThrow(() => loadConfig({ file: page, text: whole, environment: {} }), `${page}:${line}`);
+    }
+  }
+});
+
+t.test('the smallest useful file is the one of design.md: a cluster, its Region, an upstream', async (t) => {
+  const [smallest] = readme.filter(({ language }) => language === 'yaml');
+  t.equal(smallest?.text.trim().split('\n').length, 5);
+});
+
+t.test('the commands begin with npm ci and npm start', async (t) => {
+  t.strictSame(readme.filter(({ language }) => language === 'sh').flatMap(commandsOf).slice(0, 2), [
+    'npm ci',
+    'npm start',
+  ]);
+});
+
+t.test('every npm script that a page names exists', async (t) => {
+  const named = pages.flatMap((page) =>
+    [...read(page).matchAll(/npm (?:run )?(start|test(?::\w+)?|ok|bench|build)\b/g)].map((match) => match[1] ?? ''),
+  );
+  t.ok(named.length > 3);
+  t.strictSame(
+    named.filter((name) => !(name in packageJson.scripts)),
+    [],
+  );
+});
+
+t.test('every subcommand of outpost-dns that a page names exists', async (t) => {
+  const program = readFileSync(join(root, 'src/commands/program.ts'), 'utf8');
+  const known = [...program.matchAll(/\.command\('(\w+)/g)].map((match) => match[1] ?? '');
+  const named = commands.flatMap((command) => /(?:^|npx )outpost-dns (\w+)/.exec(command)?.[1] ?? []);
+  t.ok(named.length > 3);
+  t.strictSame(
+    named.filter((name) => !known.includes(name)),
+    [],
+  );
+});
+
+t.test('the endpoint that the README digs is the one of the sandbox', async (t) => {
+  const endpoint = demoPopulation().clusters[0]?.endpoint ?? '';
+  const digs = readme.flatMap(commandsOf).filter((command) => command.startsWith('dig '));
+  t.ok(digs.length >= 2);
+  for (const command of digs) t.equal(command, `dig @127.0.0.1 -p 5300 ${endpoint}`);
+});

@@ -1,0 +1,415 @@
+import t from 'tap';
+import { answerWhileStale, freshness } from '../../src/serving/answer-cache/freshness.ts';
+import { readSnapshot } from '../../src/store/snapshot-reader.ts';
+import { asked, nxdomain, settings } from '../serving/answer-cache/asked.ts';
+import { systemError, watchedFiles } from './faulty-files.ts';
+import { PowerCutDisk } from './power-cut-disk.ts';
+import { fileOf } from './snapshot-entries.ts';
+import { processOn } from './snapshot-setup.ts';
+
+const PATH = '/state/answers.snapshot';
+const DAY = 86_400_000;
+
+async function readFile(disk: PowerCutDisk): Promise<{ entries: number; fault: string | undefined }> {
+  let entries = 0;
+  const fault = await readSnapshot(disk.files, PATH, async (some) => {
+    entries += some.length;
+    return true;
+  });
+  return { entries, fault: fault && `${fault.kind} ${fault.reason}` };
+}
+
+t.test('what was answered up to a minute ago is there after a kill, as fresh as it was', async (t) => {
+  const disk = new PowerCutDisk();
+  const before = processOn({ files: disk.files });
+  await before.snapshot.start();
+  before.put('a.example', 300);
+  await before.time.advance(20_000);
+  before.put('b.example', 30);
+  before.put('c.example', 100);
+  before.put('c.example', 60, nxdomain('c.example', 60));
+  await before.time.advance(60_000);
+  before.put('late.example');
+  // killed here, and back after 20 s
+  const after = processOn({ files: disk.files, at: '2026-01-01T00:01:40Z' });
+  const load = await after.snapshot.start();
+  t.match(load, { verdicts: { kept: 3, refused: 0, expired: 0 } });
+  t.notOk(after.has('late.example'), 'what came after the last snapshot is lost');
+  const found = (name: string) => after.cache.find(asked(name), after.time.monotonicMs())!;
+  const state = (name: string) => freshness(found(name), after.time.monotonicMs(), settings);
+  t.equal(state('a.example'), 'fresh');
+  t.equal(
+    after.time.monotonicMs() - found('a.example').storedAtMs,
+    100_000,
+    'aged by 80 s there and 20 s away',
+  );
+  t.equal(state('b.example'), 'stale');
+  t.equal(state('c.example'), 'stale', 'the denial');
+  t.equal(answerWhileStale(found('c.example'), 0, settings).kind, 'positive', 'and what it hid');
+});
+
+t.test('it is written at most every 50 s, only after a change, and at the end', async (t) => {
+  const disk = new PowerCutDisk();
+  let writes = 0;
+  const files = watchedFiles(({ name, path }) => {
+    if (name === 'rename' && path === PATH) writes++;
+  }, disk.files);
+  const { time, snapshot, put, cache } = processOn({ files });
+  await snapshot.start();
+  const steps: [it: string, change: () => void, ms: number, want: number][] = [
+    ['nothing to write', () => {}, 300_000, 0],
+    ['one answer', () => put('a.example'), 60_000, 1],
+    ['looks alone', () => void cache.find(asked('a.example'), time.monotonicMs()), 300_000, 1],
+    ['failures alone', () => void cache.noteFailure(asked('x.example'), time.monotonicMs()), 300_000, 1],
+    ['a flush', () => cache.flush(), 60_000, 2],
+  ];
+  for (const [it, change, ms, want] of steps) {
+    change();
+    await time.advance(ms);
+    t.equal(writes, want, it);
+  }
+  for (let n = 0; n < 100; n++) {
+    put(`n${n}.example`);
+    await time.advance(10_000);
+  }
+  t.equal(writes, 2 + 20, 'steady change: every 50 s');
+  put('last.example');
+  await snapshot.stop();
+  t.equal(writes, 23, 'at the end');
+  await time.advance(600_000);
+  t.equal(writes, 23, 'and not behind it');
+  t.equal(time.pendingTimers, 0);
+  t.match(await readFile(disk), { entries: 101, fault: undefined });
+  const quiet = processOn({ files });
+  await quiet.snapshot.start();
+  await quiet.snapshot.stop();
+  t.equal(writes, 23, 'a start and a stop without a change write nothing');
+});
+
+t.test(
+  'a wrong clock makes nothing fresh and drops nothing; one that may be right is believed',
+  async (t) => {
+    const written = '2026-01-01T00:00:00Z';
+    const cases: [it: string, at: string, short: string, long: string, old: string][] = [
+      ['at once', '2026-01-01T00:00:50Z', 'fresh', 'fresh', 'stale'],
+      ['two minutes later', '2026-01-01T00:02:50Z', 'stale', 'fresh', 'stale'],
+      [
+        'a day and a half later: the stale time of some is over',
+        '2026-01-02T12:00:00Z',
+        'expired',
+        'stale',
+        'expired',
+      ],
+      ['a month later', '2026-01-30T00:00:00Z', 'expired', 'expired', 'expired'],
+      ['a second back', '2026-01-01T00:00:49Z', 'stale', 'stale', 'stale'],
+      ['a day back', '2025-12-31T00:00:00Z', 'stale', 'stale', 'stale'],
+      ['in 1970', '1970-01-01T00:00:10Z', 'stale', 'stale', 'stale'],
+      ['in 2036', '2036-02-07T06:28:16Z', 'stale', 'stale', 'stale'],
+      ['in 2106', '2106-02-07T06:28:16Z', 'stale', 'stale', 'stale'],
+    ];
+    for (const [it, at, ...want] of cases) {
+      const disk = new PowerCutDisk();
+      const before = processOn({ files: disk.files, at: '2025-12-31T23:50:50Z' });
+      await before.snapshot.start();
+      before.put('old.example', 60);
+      await before.time.advance(600_000);
+      before.put('short.example', 100);
+      before.put('long.example', 86_400);
+      before.time.setWall(written);
+      await before.time.advance(50_000);
+      await before.snapshot.stop();
+      const { cache, snapshot, time } = processOn({ files: disk.files, at });
+      await snapshot.start();
+      const states = ['short', 'long', 'old'].map((name) => {
+        const answer = cache.find(asked(`${name}.example`), time.monotonicMs());
+        return answer === undefined ? 'expired' : freshness(answer, time.monotonicMs(), settings);
+      });
+      t.strictSame(states, want, it);
+      if (!['a second back', 'a day back', 'in 1970', 'in 2036', 'in 2106'].includes(it)) continue;
+      const answer = cache.find(asked('old.example'), 0)!;
+      const leftMs = answer.storedAtMs + answer.lifetimeMs + DAY;
+      t.ok(leftMs > 0 && leftMs <= DAY, `${it}: given for the rest of the stale time, ${leftMs} ms`);
+      t.equal(answer.storedAtMs, -650_000, `${it}: as old as it was known to be`);
+      await time.advance(DAY + 1);
+      t.equal(cache.find(asked('long.example'), time.monotonicMs()), undefined, `${it}: not for ever`);
+    }
+  },
+);
+
+t.test('a clock that is set while answers are loaded or written makes no age jump', async (t) => {
+  const disk = new PowerCutDisk();
+  const before = processOn({ files: disk.files });
+  await before.snapshot.start();
+  for (let n = 0; n < 2000; n++) before.put(`n${n}.example`, 86_400);
+  await before.time.advance(50_000);
+  await before.snapshot.stop();
+  let reads = 0;
+  const files = watchedFiles(({ name }) => {
+    if (name === 'read' && ++reads % 2 === 0)
+      after.time.setWall(reads % 4 === 0 ? '1970-01-01T00:00:00Z' : '2099-01-01T00:00:00Z');
+  }, disk.files);
+  const after = processOn({ files, at: '2026-01-01T00:01:00Z', settings: { sizeOctets: 8 << 20 } });
+  await after.snapshot.start();
+  t.ok(reads > 6, `${reads} reads`);
+  const ages = new Set(
+    [...after.cache.entries(after.time.monotonicMs())]
+      .map((entry) => entry?.ageMs)
+      .filter((ms) => ms !== undefined),
+  );
+  t.strictSame([...ages], [60_000]);
+});
+
+t.test('the file is never larger than the cache may be, and holds what was used last', async (t) => {
+  const disk = new PowerCutDisk();
+  // a cache that counts answers as smaller than they are on disk
+  const { snapshot, put, time, cache } = processOn({
+    files: disk.files,
+    cache: (real) => real,
+    settings: { sizeOctets: 4 << 20 },
+  });
+  await snapshot.start();
+  for (let n = 0; n < 3000; n++) put(`n${n}.example`);
+  await time.advance(10_000);
+  for (let n = 0; n < 100; n++) cache.find(asked(`n${n}.example`), time.monotonicMs());
+  snapshot.reconfigure({ sizeOctets: 30_000 });
+  await time.advance(50_000);
+  const { lastWrite } = snapshot.state();
+  t.ok(
+    (lastWrite?.octets ?? 0) <= 30_000 && (lastWrite?.octets ?? 0) > 25_000,
+    `${lastWrite?.octets} octets`,
+  );
+  t.match(await readFile(disk), { entries: lastWrite?.answers, fault: undefined });
+  const after = processOn({ files: disk.files, at: '2026-01-01T00:01:10Z' });
+  await after.snapshot.start();
+  for (let n = 0; n < 100; n++) if (!after.has(`n${n}.example`)) t.fail(`n${n} was used last`);
+});
+
+const plain = (n: number) => ({
+  kind: 'positive' as const,
+  octets: new Uint8Array(1000).fill(n),
+  ageMs: 0,
+  lifetimeMs: 1000,
+  dnssecOk: false,
+  checkingDisabled: false,
+  hits: 0,
+  idleMs: 0,
+});
+
+t.test(
+  'a file that does not hold is loaded as far as it does, set aside with its reason, and written anew',
+  async (t) => {
+    const whole = fileOf(Array.from({ length: 5 }, (_, n) => plain(n)));
+    const newer = Buffer.from(whole);
+    newer.writeUInt32BE(2, 20);
+    const flipped = Buffer.from(whole);
+    flipped[200]! ^= 1;
+    const cases: [it: string, octets: Buffer, kind: string, reason: string, name: RegExp | undefined][] = [
+      [
+        'torn',
+        whole.subarray(0, 3000),
+        'corrupt',
+        'torn',
+        /^answers\.snapshot\.corrupt-20260101T000000Z-torn$/,
+      ],
+      ['empty', Buffer.alloc(0), 'corrupt', 'empty', /corrupt-.*-empty$/],
+      ['rotten', flipped, 'corrupt', 'checksum-mismatch', /corrupt-.*-checksum-mismatch$/],
+      ['foreign', Buffer.from('{}'), 'foreign', 'not-our-format', /foreign-.*-not-our-format$/],
+      ['of a later version', newer, 'newer', 'version-2', undefined],
+    ];
+    for (const [it, octets, kind, reason, name] of cases) {
+      const disk = await diskWith(octets);
+      const { snapshot, time, log, put } = processOn({ files: disk.files });
+      const load = await snapshot.start();
+      t.match(load.fault, { kind, reason }, it);
+      t.ok(
+        log.lines.some(({ level }) => level === 'error'),
+        `${it}: said in the log`,
+      );
+      const names = await disk.files.readdir('/state');
+      if (name === undefined)
+        t.strictSame(names, ['answers.snapshot'], `${it}: stays until it would be replaced`);
+      else t.match(names, [name], it);
+      await time.advance(60_000);
+      t.match(
+        await readFile(disk),
+        { entries: 0, fault: undefined },
+        `${it}: written anew, even without an answer`,
+      );
+      put('a.example');
+      await time.advance(60_000);
+      t.match(await readFile(disk), { entries: 1, fault: undefined }, `${it}: it goes on`);
+      t.equal((await disk.files.readdir('/state')).length, 2, `${it}: and what was there is kept`);
+    }
+  },
+);
+
+async function diskWith(octets: Uint8Array): Promise<PowerCutDisk> {
+  const disk = new PowerCutDisk();
+  const file = await disk.files.open(PATH, 0o101);
+  for (let at = 0; at < octets.length; )
+    at += (await file.write(octets, at, octets.length - at)).bytesWritten;
+  return disk;
+}
+
+t.test(
+  'a real file cut off at any length: what comes out is a part of it, and it is set aside',
+  async (t) => {
+    const source = new PowerCutDisk();
+    const { snapshot, put, time } = processOn({ files: source.files });
+    await snapshot.start();
+    for (let n = 0; n < 12; n++) put(`n${n}.example`, 80_000);
+    await time.advance(50_000);
+    const file = await source.files.open(PATH, 0);
+    const whole = new Uint8Array(5000);
+    let length = 0;
+    for (let got = 1; got > 0; length += got) got = (await file.read(whole, length, 5000 - length)).bytesRead;
+    const kept = new Set<number>();
+    const wrong: string[] = [];
+    for (let cut = 0; cut <= length; cut++) {
+      const disk = await diskWith(whole.subarray(0, cut));
+      const after = processOn({ files: disk.files, at: '2026-01-01T00:01:00Z' });
+      const { verdicts, fault } = await after.snapshot.start();
+      const { kept: some, ...others } = verdicts;
+      kept.add(some);
+      if (Object.values(others).some((count) => count > 0)) wrong.push(`${cut}: ${JSON.stringify(verdicts)}`);
+      if ((fault === undefined) !== (cut === length)) wrong.push(`${cut}: ${fault?.reason}`);
+    }
+    t.strictSame(wrong, []);
+    t.strictSame([...kept].sort(), [0, 12], 'it is one block: all of it, or nothing');
+  },
+);
+
+t.test('of snapshots set aside as corrupt the newest two are kept', async (t) => {
+  const disk = new PowerCutDisk();
+  for (const [n, text] of ['a', 'b', 'c', 'd'].entries()) {
+    const file = await disk.files.open(PATH, 0o101);
+    await file.write(Buffer.from(`outpost-dns answers\n${text}`), 0, 21);
+    await processOn({ files: disk.files, at: `2026-01-0${n + 1}T00:00:00Z` }).snapshot.start();
+  }
+  t.strictSame((await disk.files.readdir('/state')).sort(), [
+    'answers.snapshot.corrupt-20260103T000000Z-torn',
+    'answers.snapshot.corrupt-20260104T000000Z-torn',
+  ]);
+});
+
+t.test(
+  'a disk that refuses: said once, nothing lost in memory, and tried again with the next turn',
+  async (t) => {
+    const disk = new PowerCutDisk();
+    let isFull = false;
+    const files = watchedFiles(({ name }) => {
+      if (isFull && name === 'write') throw systemError('ENOSPC');
+    }, disk.files);
+    const { snapshot, put, time, log } = processOn({ files });
+    await snapshot.start();
+    put('a.example');
+    await time.advance(60_000);
+    isFull = true;
+    put('b.example');
+    await time.advance(300_000);
+    t.match(snapshot.state(), { writeFailures: 6, lastFailure: { code: 'ENOSPC' } });
+    t.equal(log.lines.filter(({ level }) => level === 'error').length, 1);
+    t.match(await readFile(disk), { entries: 1, fault: undefined }, 'the file from before');
+    t.strictSame(await disk.files.readdir('/state'), ['answers.snapshot'], 'and nothing beside it');
+    isFull = false;
+    await time.advance(60_000);
+    t.match(await readFile(disk), { entries: 2, fault: undefined });
+    t.equal(snapshot.state().lastFailure, undefined);
+    t.ok(log.lines.some(({ text }) => text.includes('again')));
+    for (const operation of ['open', 'read', 'stat'] as const) {
+      const unreadable = watchedFiles(({ name, path }) => {
+        if (name === operation && path === PATH) throw systemError('EACCES');
+      }, disk.files);
+      const other = processOn({ files: unreadable });
+      t.match((await other.snapshot.start()).fault, { kind: 'unreadable', reason: 'eacces' }, operation);
+    }
+  },
+);
+
+t.test(
+  'a stop while it loads leaves the file alone, and nothing is written before all is loaded',
+  async (t) => {
+    const disk = new PowerCutDisk();
+    const before = processOn({ files: disk.files });
+    await before.snapshot.start();
+    for (let n = 0; n < 3000; n++) before.put(`n${n}.example`);
+    await before.time.advance(50_000);
+    const entries = before.snapshot.state().lastWrite?.answers;
+    let reads = 0;
+    const files = watchedFiles(async ({ name }) => {
+      if (name !== 'read' || ++reads !== 5) return;
+      after.put('meanwhile.example');
+      t.match(await after.snapshot.write(), { kind: 'unchanged' }, 'a write while it loads');
+      stopping = after.snapshot.stop();
+    }, disk.files);
+    let stopping: Promise<void> | undefined;
+    const after = processOn({ files });
+    const { verdicts } = await after.snapshot.start();
+    await stopping;
+    t.ok(verdicts.kept < 3000);
+    t.match(await readFile(disk), { entries, fault: undefined });
+    const never = processOn({ files: disk.files });
+    await never.snapshot.stop();
+    t.match(await readFile(disk), { entries, fault: undefined }, 'nor does a stop without a start');
+  },
+);
+
+t.test('a fault of our own that a file brings to light does not come back with the next start', async (t) => {
+  const disk = new PowerCutDisk();
+  const before = processOn({ files: disk.files });
+  await before.snapshot.start();
+  before.put('a.example');
+  await before.snapshot.stop();
+  const after = processOn({
+    files: disk.files,
+    cache: (real) => ({
+      revision: 0,
+      stats: () => real.stats(),
+      entries: () => {
+        throw new Error('a bug of entries');
+      },
+      load: () => {
+        throw new Error('a bug of load');
+      },
+      restoreOrder: (nowMs) => real.restoreOrder(nowMs),
+    }),
+  });
+  t.match((await after.snapshot.start()).fault, {
+    kind: 'corrupt',
+    reason: 'internal',
+    detail: 'a bug of load',
+  });
+  t.match(await after.snapshot.write(), { kind: 'failed', code: 'INTERNAL' });
+  t.match((await disk.files.readdir('/state')).sort(), [/corrupt-.*-internal$/]);
+});
+
+t.test(
+  'a power cut at any operation of a write leaves the file from before or the new one, whole',
+  async (t) => {
+    let states = 0;
+    for (let cutAt = 0; ; cutAt++) {
+      const disk = new PowerCutDisk();
+      const { snapshot, put } = processOn({ files: disk.files });
+      await snapshot.start();
+      put('a.example');
+      await snapshot.write();
+      const begun = disk.operations;
+      disk.cutAt = begun + cutAt;
+      for (let n = 0; n < 20; n++) put(`n${n}.example`);
+      const { kind } = await snapshot.write();
+      for (let kept = 0; kept < 1 << disk.unsyncedNames; kept++) {
+        for (const tear of [
+          () => new Uint8Array(0),
+          (octets: Uint8Array) => octets.slice(0, octets.length >> 1),
+        ]) {
+          states++;
+          const found = await readFile(disk.recover(kept, tear));
+          if (found.fault !== undefined || ![1, 21].includes(found.entries))
+            t.fail(`cut at ${cutAt}: ${JSON.stringify(found)}`);
+        }
+      }
+      if (kind === 'written') break;
+    }
+    t.ok(states > 10, `${states} states`);
+  },
+);
