@@ -32,7 +32,10 @@ function main(args: readonly string[]): number {
 
 function holds({ name, command: [program, ...args] }: Check): boolean {
   const startedMs = performance.now();
-  const { status, error, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1 << 28 });
+  const { status, error, stdout, stderr } = spawnSync(program, args, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
   console.log(`${status === 0 ? 'ok    ' : 'not ok'} ${name} (${seconds} s)`);
   if (status === 0) return true;

@@ -4,21 +4,23 @@
  *
  *     state file -> records -> table -> sockets answer -> only then sources look, and the AWS clients are loaded
  */
-import { startHttpServer } from './admin/http-server.ts';
+import { AdminError, type HttpServer, type HttpServerOptions, startHttpServer } from './admin/http-server.ts';
 import { createMetrics } from './admin/metrics.ts';
 import { createPages } from './admin/pages.ts';
 import type { Daemon, DaemonParts } from './daemon/parts.ts';
+import { askedRegions } from './daemon/room-options.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { RunningDaemon } from './daemon/running-daemon.ts';
+import type { Timers } from './runtime/timers.ts';
 import { chooseUdpListener } from './serving/listener/udp-choice.ts';
 import { lockStateDirectory } from './store/single-writer.ts';
 import { prepareDirectory } from './store/state-directory.ts';
 
-/** Starts everything. Throws ListenerError, AdminError or LocalZonesError, with nothing left open, where it cannot serve. */
+/** Starts everything. Throws ListenerError or LocalZonesError, with nothing left open, where it cannot serve. */
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await using opened = new AsyncDisposableStack();
   const rooms = buildRooms(parts, await chooseUdpListener(parts.config.listen.udp, parts.log));
-  const { forwarder, listeners, plane, aws } = rooms;
+  const { forwarder, listeners, plane, probe, aws } = rooms;
   opened.defer(() => forwarder.close());
   opened.defer(() => aws.dispose());
   opened.use(await openState(parts, rooms));
@@ -27,20 +29,52 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   const daemon = new RunningDaemon(parts, rooms);
   const { listen } = parts.config.admin;
   const metrics = createMetrics(() => daemon.report(), true);
-  const http = await startHttpServer({
-    ...listen,
-    pages: createPages({ report: () => daemon.report(), metrics }),
-    log: parts.log,
-  });
-  opened.defer(() => http.close());
+  const pages = createPages({ report: () => daemon.report(), metrics });
+  opened.use(openAdmin({ ...listen, pages, log: parts.log }, parts.timers));
   opened.defer(() => plane.stop());
+  opened.defer(() => probe.stop());
   const isHurried = !daemon.report().server.ready; // nothing to serve: somebody may be waiting for the first look
-  opened.use(parts.timers.after(isHurried ? 0 : FIRST_LOOK_AFTER_MS, () => plane.start()));
+  opened.use(
+    parts.timers.after(isHurried ? 0 : FIRST_LOOK_AFTER_MS, () => {
+      plane.start();
+      probe.watch(askedRegions(parts.config));
+    }),
+  );
   daemon.owns(opened.move());
   return daemon;
 }
 
 const CLOSE_GRACE_MS = 500;
+const ADMIN_RETRY_MS = 30_000;
+
+/** DNS does not wait for a port that somebody else has taken: the admin pages come as soon as it is free. */
+function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable {
+  let server: HttpServer | undefined;
+  let retry: Disposable | undefined;
+  let isClosed = false;
+  const attempt = async (): Promise<void> => {
+    try {
+      server = await startHttpServer(options);
+      if (isClosed) await server.close();
+    } catch (error) {
+      if (!(error instanceof AdminError)) throw error;
+      options.log.error(
+        { code: error.code, reason: error.message },
+        'no metrics, health or status: serving all the same',
+      );
+      if (!isClosed) retry = timers.after(ADMIN_RETRY_MS, () => void attempt());
+    }
+  };
+  const first = attempt();
+  return {
+    async [Symbol.asyncDispose]() {
+      isClosed = true;
+      retry?.[Symbol.dispose]();
+      await first;
+      await server?.close();
+    },
+  };
+}
 /** The first look loads the AWS clients, which takes the event loop a third of a second: who asks at the start comes first. */
 const FIRST_LOOK_AFTER_MS = 500;
 

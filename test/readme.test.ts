@@ -2,19 +2,22 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import packageJson from '../package.json' with { type: 'json' };
-import { loadConfig } from '../src/config/load.ts';
 import { demoPopulation } from '../src/sandbox/demo-population.ts';
+import { load } from './config/loading.ts';
 import { commandsOf, fencedBlocks } from './lab/markdown.ts';
 
 // what needs root, Debian or other people's servers is typed by `npm run test:lab`
 
 const root = join(import.meta.dirname, '..');
-const pages = ['README.md', 'src/README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)];
+const pages = [
+  'README.md',
+  'src/README.md',
+  ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`),
+];
 const read = (page: string): string => readFileSync(join(root, page), 'utf8');
 const readme = fencedBlocks(read('README.md'));
 const commands = pages
-  .map((page) => fencedBlocks(read(page)))
-  .flat()
+  .flatMap((page) => fencedBlocks(read(page)))
   .filter(({ language }) => language === 'sh')
   .flatMap(commandsOf);
 
@@ -35,7 +38,7 @@ t.test('every YAML block with clusters is a sound configuration', async (t) => {
     for (const { text, line } of blocks) {
       // a page may show a part: the rest of the smallest file goes with it
       const whole = /^upstreams:/m.test(text) ? text : `${text}upstreams: [10.0.0.2]\n`;
-      t.doesNotThrow(() => loadConfig({ file: page, text: whole, environment: {} }), `${page}:${line}`);
+      await t.resolves(load(whole), `${page}:${line}`);
     }
   }
 });
@@ -46,15 +49,20 @@ t.test('the smallest useful file is the one of design.md: a cluster, its Region,
 });
 
 t.test('the commands begin with npm ci and npm start', async (t) => {
-  t.strictSame(readme.filter(({ language }) => language === 'sh').flatMap(commandsOf).slice(0, 2), [
-    'npm ci',
-    'npm start',
-  ]);
+  t.strictSame(
+    readme
+      .filter(({ language }) => language === 'sh')
+      .flatMap(commandsOf)
+      .slice(0, 2),
+    ['npm ci', 'npm start'],
+  );
 });
 
 t.test('every npm script that a page names exists', async (t) => {
   const named = pages.flatMap((page) =>
-    [...read(page).matchAll(/npm (?:run )?(start|test(?::\w+)?|ok|bench|build)\b/g)].map((match) => match[1] ?? ''),
+    [...read(page).matchAll(/npm (?:run )?(start|test(?::\w+)?|ok|bench|build)\b/g)].map(
+      (match) => match[1] ?? '',
+    ),
   );
   t.ok(named.length > 3);
   t.strictSame(

@@ -5,6 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { styleText } from 'node:util';
+import { AdminError, startHttpServer } from '../admin/http-server.ts';
 import { controlPathFor } from '../sandbox/control.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 import { SandboxError } from '../sandbox/sandbox-error.ts';
@@ -32,6 +33,7 @@ export async function sandbox(options: SandboxCommandOptions): Promise<ExitCode>
   const ended = untilSignal(); // from here on, so that a Ctrl-C that comes early leaves nothing behind either
   const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-sandbox-'));
   try {
+    await claim(httpPort);
     await using region = await startSandbox({ controlPath: controlPathFor(dnsPort) });
     const configFile = join(directory, 'outpost-dns.yaml');
     const stateDirectory = join(directory, 'state');
@@ -39,13 +41,23 @@ export async function sandbox(options: SandboxCommandOptions): Promise<ExitCode>
     if (options.regionOnly) return await runRegion(region, configFile, ended);
     return await runServer(region, configFile, { dnsPort, httpPort }, ended);
   } catch (error) {
-    if (!(error instanceof SandboxError)) throw error;
-    process.stderr.write(`outpost-dns: cannot ${error.message}\n`);
+    if (!(error instanceof SandboxError || error instanceof AdminError)) throw error;
+    const saying = error instanceof AdminError ? error.message : `cannot ${error.message}`;
+    process.stderr.write(`outpost-dns: ${saying}\n`);
     return EXIT.finding;
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
 }
+
+/** A server on its own does without its pages where their port is taken; here they are half of what is to be seen. */
+async function claim(port: number): Promise<void> {
+  const log = { debug: nothing, info: nothing, warn: nothing, error: nothing, child: () => log };
+  const server = await startHttpServer({ address: '127.0.0.1', port, pages: new Map(), log });
+  await server.close();
+}
+
+function nothing(): void {}
 
 function portOf(text: string): number | undefined {
   const port = Number(text);

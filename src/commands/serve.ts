@@ -30,6 +30,7 @@ export async function serve(file: string | undefined): Promise<ExitCode> {
     log,
     setLogLevel: processLog.setLevel,
     interfaces: networkInterfaces,
+    ec2Endpoint,
     version: packageJson.version,
     runtime: `node ${process.versions.node}`,
   });
@@ -54,6 +55,13 @@ export async function serve(file: string | undefined): Promise<ExitCode> {
   processLog.flush();
   exitSoon(EXIT.well);
   return EXIT.well;
+}
+
+/** As the SDK finds it: the usual variables, else the service's own name. */
+function ec2Endpoint(region: string): string {
+  const named = process.env['AWS_ENDPOINT_URL_EC2'] ?? process.env['AWS_ENDPOINT_URL'];
+  const domain = region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com';
+  return named ?? `https://ec2.${region}.${domain}`;
 }
 
 /** Resolves with what asks the server to end: a signal, or the end of the sandbox that started it. */

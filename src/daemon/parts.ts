@@ -18,6 +18,8 @@ export interface DaemonParts {
   readonly setLogLevel: (level: Config['log']['level']) => void;
   /** `os.networkInterfaces`. */
   readonly interfaces: () => HostInterfaces;
+  /** The EC2 endpoint of a Region: what is asked for a sign of life. */
+  readonly ec2Endpoint: (region: string) => string;
   readonly version: string;
   /** Such as `node 26.10.0`. */
   readonly runtime: string;

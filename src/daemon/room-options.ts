@@ -12,6 +12,7 @@ import type { AnswerCacheSettings } from '../serving/answer-cache/answer-cache.t
 import type { ForwardSettings } from '../serving/forwarder/forward-settings.ts';
 import type { Upstream, UpstreamGroup } from '../serving/forwarder/upstream.ts';
 import type { TcpLimits } from '../serving/listener/tcp-slots.ts';
+import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnected-rules.ts';
 import type { ZoneRule } from '../serving/local-zones/zone-rules.ts';
 
 export function upstreamOf(upstream: UpstreamConfig): Upstream {
@@ -52,6 +53,36 @@ function zoneRule(zone: ZoneConfig): ZoneRule<UpstreamGroup> {
   }
 }
 
+/** The Regions of the clusters, each once. */
+function regionsOf({ clusters }: Pick<Config, 'clusters'>): readonly string[] {
+  return [...new Set(clusters.flatMap(({ region }) => region ?? []))];
+}
+
+/** The Regions that something is asked of: a site with DNS alone sends nothing to AWS, not even a sign of life. */
+export function askedRegions({ clusters }: Config): readonly string[] {
+  const asking = clusters.filter(
+    ({ sources }) => sources.includes('interfaces') || sources.includes('cluster'),
+  );
+  return regionsOf({ clusters: asking });
+}
+
+/** What the forwarding zones, and EC2's own names of the configured Regions, do while their upstreams are gone. */
+export function disconnectedRules({ zones, clusters }: Config): DisconnectedRulesOptions {
+  return {
+    zones: zones.flatMap((zone) => (zone.kind === 'forward' ? [zone] : [])),
+    regions: regionsOf({ clusters }),
+    // the VPCs' networks are not told by anything that we ask: reverse names stay with whoever else has them
+    vpcs: [],
+  };
+}
+
+/** Zones that have another rule than before, or none any more. The default upstreams may change: they all say the same. */
+export function changedRoutes(before: Config, after: Config): readonly string[] {
+  const rulesOf = ({ zones }: Config) => new Map(zones.map((zone) => [zone.name, JSON.stringify(zone)]));
+  const [was, is] = [rulesOf(before), rulesOf(after)];
+  return [...new Set([...was.keys(), ...is.keys()])].filter((name) => was.get(name) !== is.get(name));
+}
+
 /** Every group that something is forwarded to. */
 export function upstreamGroups(config: Config): readonly UpstreamGroup[] {
   const ofZones = zoneRules(config).flatMap((rule) => ('forwardTo' in rule ? [rule.forwardTo] : []));
@@ -85,7 +116,8 @@ export function clusterSettings(config: Config, connections: SourceConnections):
 }
 
 function oneCluster(cluster: ClusterConfig, connections: SourceConnections): ClusterSettings {
-  const { name, region, endpoint, vpcId, allowedAddresses, pin, probe, profile, route53 } = cluster;
+  const { name, region, endpoint, vpcId, allowedAddresses, pin, probe, profile, route53, kubernetes } =
+    cluster;
   const zoneId = route53?.kind === 'zone' ? route53.zoneId : undefined;
   return {
     name,
@@ -94,7 +126,15 @@ function oneCluster(cluster: ClusterConfig, connections: SourceConnections): Clu
     ...(vpcId === undefined ? {} : { vpcId }),
     allowedAddresses,
     pin,
-    sources: createSources({ sources: cluster.sources, profile, route53: { zoneId } }, connections),
+    sources: createSources(
+      {
+        sources: cluster.sources,
+        profile,
+        route53: { zoneId },
+        ...(kubernetes === undefined ? {} : { kubernetes }),
+      },
+      connections,
+    ),
     ...(probe.enabled ? { probe } : {}),
   };
 }

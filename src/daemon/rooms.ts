@@ -1,8 +1,10 @@
 /** Every room built from the configuration and connected to the others; nothing here opens a socket or a file. */
 import type { Config } from '../config/config.ts';
 import { LinkMonitor } from '../link/link-monitor.ts';
+import { LinkProbe } from '../refresh/link-probe.ts';
 import { RefreshPlane } from '../refresh/refresh-plane.ts';
 import { createAwsClients } from '../refresh/sources/aws-clients.ts';
+import { createAwsPing } from '../refresh/sources/aws-ping.ts';
 import { connectTcp } from '../refresh/tcp-connect.ts';
 import type { Random } from '../runtime/random.ts';
 import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
@@ -17,6 +19,7 @@ import { Listeners } from '../serving/listener/listeners.ts';
 import { RateLimit } from '../serving/listener/rate-limit.ts';
 import { TcpSlots } from '../serving/listener/tcp-slots.ts';
 import type { CreateUdpListener } from '../serving/listener/udp-listener.ts';
+import { DisconnectedRules } from '../serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../serving/local-zones/local-zones.ts';
 import { Identity } from '../serving/resolver/identity.ts';
 import { Resolver, type ResolverRules } from '../serving/resolver/resolver.ts';
@@ -26,6 +29,7 @@ import {
   cacheSettings,
   clusterSettings,
   defaultGroup,
+  disconnectedRules,
   forwardSettings,
   refreshTimes,
   tcpLimits,
@@ -67,7 +71,10 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
     clients: aws,
     clock,
     resolve: (name: string, signal: AbortSignal) => forwarder.resolveAddresses(name, signal, group),
+    answersText: (name: string, signal: AbortSignal) => forwarder.answersText(name, signal, group),
   };
+  const ping = createAwsPing({ endpoint: parts.ec2Endpoint, resolve: connections.resolve });
+  const probe = new LinkProbe({ ping, timers, random, evidence: (evidence) => link.report(evidence) });
   const plane: RefreshPlane = new RefreshPlane({
     clusters: clusterSettings(config, connections),
     times: refreshTimes(config),
@@ -89,7 +96,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
       later: {
         forward: (query, route) => forwarder.forward(query, route),
         isDown: (route) => forwarder.isDown(route),
-        isOwnExchange: (query) => forwarder.isOwnExchange(query),
+        isLoopProbe: (query) => forwarder.isLoopProbe(query),
         noteLoop: (query) => forwarder.noteLoop(query),
         timers,
       },
@@ -128,6 +135,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
     aws,
     connections,
     plane,
+    probe,
     cache,
     resolver,
     intake,
@@ -141,6 +149,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
 export function resolverRules(config: Config): ResolverRules<UpstreamGroup> {
   return {
     localZones: new LocalZones({ rules: zoneRules(config) }),
+    disconnected: new DisconnectedRules(disconnectedRules(config)),
     identity: new Identity(config.identity),
     defaultRoute: defaultGroup(config),
     trustAuthenticatedData: config.forward.trustAuthenticatedData,

@@ -5,7 +5,9 @@ import { ConfigError } from '../config/fault.ts';
 import type { Daemon, DaemonParts } from './parts.ts';
 import { composeReport } from './report.ts';
 import {
+  askedRegions,
   cacheSettings,
+  changedRoutes,
   clusterSettings,
   defaultGroup,
   forwardSettings,
@@ -19,6 +21,7 @@ export class RunningDaemon implements Daemon {
   readonly #parts: DaemonParts;
   readonly #rooms: Rooms;
   readonly #startedMs: number;
+  /** The one that runs: that of the last reload which was taken. */
   #config: Config;
   #loadedMs: number;
   #lastReloadFailed = false;
@@ -28,9 +31,9 @@ export class RunningDaemon implements Daemon {
   constructor(parts: DaemonParts, rooms: Rooms) {
     this.#parts = parts;
     this.#rooms = rooms;
-    this.#config = parts.config;
     this.#startedMs = parts.clock.monotonicMs();
     this.#loadedMs = this.#startedMs;
+    this.#config = parts.config;
   }
 
   /** What is to be closed at the end, last opened first. */
@@ -63,8 +66,10 @@ export class RunningDaemon implements Daemon {
     const { random } = this.#parts;
     const { listeners, intake, resolver, cache, forwarder, plane, slots, link, connections, useGroup } =
       this.#rooms;
+    // all that can be refused is made before anything is changed
     const rules = resolverRules(config);
     const intakeNext = intakeRules(config, random);
+    const clusters = clusterSettings(config, connections);
     await listeners.reconfigure(config.listen.dns);
     intake.reconfigure(intakeNext);
     slots.reconfigure(tcpLimits(config));
@@ -72,7 +77,9 @@ export class RunningDaemon implements Daemon {
     useGroup(defaultGroup(config));
     resolver.reconfigure(rules);
     cache.reconfigure(cacheSettings(config));
-    plane.reconfigure(clusterSettings(config, connections), refreshTimes(config));
+    cache.forgetUnder(changedRoutes(this.#config, config));
+    plane.reconfigure(clusters, refreshTimes(config));
+    this.#rooms.probe.watch(askedRegions(config));
     const keys = new Set([
       ...upstreamGroups(config).flatMap(({ upstreams }) => upstreams.map(({ text }) => `upstream ${text}`)),
       ...config.clusters.map(({ region }) => `aws ${region}`),
@@ -85,7 +92,7 @@ export class RunningDaemon implements Daemon {
 
   /** Keys that a reload cannot change: said, not ignored. */
   #warnOfRestartKeys(next: Config): void {
-    const before = this.#config;
+    const before = this.#parts.config; // as it was at the start: a second reload must not forget
     const changed = [
       ['state.directory', before.state.directory, next.state.directory],
       ['admin.listen', JSON.stringify(before.admin.listen), JSON.stringify(next.admin.listen)],

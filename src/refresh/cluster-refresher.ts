@@ -14,14 +14,8 @@ import type { Timers } from '../runtime/timers.ts';
 import type { ClusterDetails, EndpointRecord, SourceName } from '../store/endpoint-record.ts';
 import type { Ending } from './attempt.ts';
 import { type ClusterSettings, planSettingsOf, type RefreshTimes } from './cluster-settings.ts';
-import {
-  AGE_WARNINGS_MS,
-  type ClusterSnapshot,
-  type ClusterStats,
-  composeSnapshot,
-  countPlan,
-  lastConfirmedAtMs,
-} from './cluster-snapshot.ts';
+import { type ClusterSnapshot, type ClusterStats, composeSnapshot, countPlan } from './cluster-snapshot.ts';
+import { AGE_WARNINGS_MS, lastConfirmedAtMs } from './cluster-warnings.ts';
 import { evidenceOf } from './link-evidence.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import type { Comparison } from './reconcile/compare.ts';
@@ -155,7 +149,8 @@ export class ClusterRefresher {
     for (const runner of this.#runners.values()) runner.stop();
   }
 
-  snapshot(): ClusterSnapshot {
+  /** @param stateAheadMs how far the file that the record came from is ahead of the wall clock */
+  snapshot(stateAheadMs = 0): ClusterSnapshot {
     return composeSnapshot({
       record: this.#record,
       settings: this.#settings,
@@ -163,6 +158,7 @@ export class ClusterRefresher {
       comparison: this.#comparison,
       refused: this.#refused,
       stats: this.#stats,
+      stateAheadMs,
       nowMs: this.#now(),
     });
   }

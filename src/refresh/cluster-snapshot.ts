@@ -1,9 +1,10 @@
 /** What a person wants to know about one cluster, as plain data for the status: ages instead of times. */
 import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
+import { composeWarnings, lastConfirmedAtMs } from './cluster-warnings.ts';
 import type { Change } from './reconcile/changes.ts';
-import { CAUSE_TEXT, type Comparison, type LikelyCause } from './reconcile/compare.ts';
-import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
+import type { Comparison, LikelyCause } from './reconcile/compare.ts';
+import type { Refusal } from './reconcile/guard.ts';
 import type { Plan } from './reconcile/plan.ts';
 import { ageMs } from './reconcile/timeline.ts';
 import type { LastFailure, SourceRunner, SourceStats } from './source-runner.ts';
@@ -12,6 +13,8 @@ export interface ClusterSnapshot {
   readonly cluster: string;
   readonly region?: string;
   readonly endpoint?: string;
+  /** Names that it had before and is answered under as well, newest first. */
+  readonly formerEndpoints?: readonly string[];
   readonly basis: EndpointRecord['basis'];
   readonly ttlSeconds: number;
   readonly lastRefreshFailed: boolean;
@@ -81,22 +84,21 @@ export interface SnapshotParts {
   readonly comparison: Comparison | undefined;
   readonly refused: readonly Refusal[];
   readonly stats: ClusterStats;
+  /** How far the state's file is ahead of the wall clock; 0 when it is not. */
+  readonly stateAheadMs: number;
   readonly nowMs: number;
 }
-
-const DAY_MS = 86_400_000;
-/** dns-rules.md: endpoint names never expire, but age is told after 7 and 30 days. */
-export const AGE_WARNINGS_MS = [7 * DAY_MS, 30 * DAY_MS] as const;
 
 export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
   const { record, runners, comparison, refused, stats, nowMs } = parts;
   const { cluster, region, endpoint, basis, ttlSeconds, lastRefreshFailed } = record;
-  const { changedAtMs, held, details } = record;
+  const { changedAtMs, held, details, formerEndpoints } = record;
   const confirmedAtMs = lastConfirmedAtMs(record);
   return {
     cluster,
     ...given('region', region),
     ...given('endpoint', endpoint),
+    ...given('formerEndpoints', formerEndpoints),
     basis,
     ttlSeconds,
     lastRefreshFailed,
@@ -124,13 +126,6 @@ export function countPlan(stats: ClusterStats, { changes, refused = [] }: Plan):
     heldChanges: stats.heldChanges + count('held'),
     refusedAddresses: stats.refusedAddresses + refused.length,
   };
-}
-
-/** The last time that a source confirmed addresses; the cluster's details confirm none. */
-export function lastConfirmedAtMs({ confirmedAtMs }: EndpointRecord): number | undefined {
-  const { dns, route53, interfaces, kubernetes } = confirmedAtMs;
-  const times = [dns, route53, interfaces, kubernetes].filter((ms) => ms !== undefined);
-  return times.length === 0 ? undefined : Math.max(...times);
 }
 
 function addressSnapshot(
@@ -167,50 +162,6 @@ function sourceSnapshot(runner: SourceRunner, record: EndpointRecord, nowMs: num
     ),
     stats: runner.stats(),
   };
-}
-
-function composeWarnings({ record, settings, comparison, refused, nowMs }: SnapshotParts): readonly string[] {
-  const warnings: string[] = [];
-  const { endpoint, addresses, held } = record;
-  if (endpoint === undefined) {
-    warnings.push('the endpoint name is unknown: neither configured nor learned from DescribeCluster');
-  } else if (addresses.length === 0) warnings.push('no address was ever learned for the endpoint');
-  const ageOfTruthMs = ago(lastConfirmedAtMs(record), nowMs);
-  const passed = AGE_WARNINGS_MS.findLast((limitMs) => (ageOfTruthMs ?? 0) > limitMs);
-  if (passed !== undefined)
-    warnings.push(`no source has confirmed the addresses for ${passed / DAY_MS} days`);
-  if (held !== undefined) {
-    warnings.push(
-      `a change to ${held.addresses.join(', ')} is held back until it is repeated: ${held.reason}`,
-    );
-  }
-  if (settings.pin.length > 0) warnings.push(...pinWarnings(settings.pin, comparison));
-  for (const { address, reason } of refused) {
-    warnings.push(`a source lists ${address}, which is refused: ${reason}`);
-  }
-  // with every source failing nothing is compared, and a cause found before would only mislead
-  if (!record.lastRefreshFailed) warnings.push(...doubtWarnings(comparison));
-  return warnings;
-}
-
-function doubtWarnings(comparison: Comparison | undefined): readonly string[] {
-  const { likelyCause, disagreement } = comparison ?? {};
-  if (likelyCause !== undefined) return [CAUSE_TEXT[likelyCause]];
-  if (disagreement === undefined) return [];
-  const { onlyByName, onlyByInterfaces } = disagreement;
-  return [
-    `the sources disagree: only by name ${list(onlyByName)}, only by interfaces ${list(onlyByInterfaces)}`,
-  ];
-}
-
-function pinWarnings(pin: readonly string[], comparison: Comparison | undefined): readonly string[] {
-  const pinned = `the operator has pinned the addresses to ${pin.join(', ')}`;
-  if (comparison === undefined || hasSameAddresses(comparison.candidate, pin)) return [pinned];
-  return [`${pinned}, while the sources say ${list(comparison.candidate)}`];
-}
-
-function list(addresses: readonly string[]): string {
-  return addresses.length === 0 ? 'none' : addresses.join(', ');
 }
 
 function ago(ms: number | undefined, nowMs: number): number | undefined {

@@ -22,6 +22,7 @@ import type { ClusterDetails, InterfaceSource, NameSource, SourceName } from '..
  * - `not-found`           AWS answered that the cluster, zone or name does not exist (the link works)
  * - `empty`               a whole and well-formed answer without a single address: to be doubted, never adopted
  * - `filtered`            the answer carried addresses or referred to some, and something in between dropped them
+ * - `looping`             the answer is our own: the upstream asked an outpost-dns for it
  * - `internal`            a fault of our own, or a request that could not even be composed
  *
  * The cluster's API server, which is on the site, fails in the same words; its answers say nothing about the link.
@@ -38,6 +39,7 @@ export type FailureReason =
   | 'not-found'
   | 'empty'
   | 'filtered'
+  | 'looping'
   | 'internal';
 
 /** One look by one source: addresses, details of the cluster, or a failure with its reason. */
@@ -97,6 +99,15 @@ export interface SourceContext {
 
 /** Sends an A query for `name` upstream, past our own cache. Provided by the forwarder; never rejects. */
 export type Resolve = (name: string, signal: AbortSignal) => Promise<ResolvedName>;
+
+/** Whether a TXT query for `name`, sent to the same upstreams, is answered with text. Provided by the forwarder; never rejects. */
+export type AnswersText = (name: string, signal: AbortSignal) => Promise<boolean>;
+
+/** The upstreams, asked past our own cache. */
+export interface UpstreamView {
+  readonly resolve: Resolve;
+  readonly answersText: AnswersText;
+}
 
 export type ResolvedName =
   | { readonly kind: 'addresses'; readonly addresses: readonly string[]; readonly ttlSeconds: number }

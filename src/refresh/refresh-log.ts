@@ -96,11 +96,14 @@ function wordingOf(change: Change): Wording {
       return { level: 'info', text: 'basis of the addresses changed' };
     case 'endpoint':
       if (change.from === undefined) return { level: 'info', text: 'endpoint name learned' };
-      return { level: 'warn', text: 'endpoint name changed: the old name is no longer answered' };
+      return { level: 'warn', text: 'endpoint name changed: the old name is answered as well' };
     case 'details':
       return { level: 'info', text: 'cluster details changed' };
     case 'held':
-      return { level: 'warn', text: 'change held back until the next refresh repeats it' };
+      if (change.held.awaits === undefined) {
+        return { level: 'warn', text: 'change held back until the next refresh repeats it' };
+      }
+      return { level: 'warn', text: 'change by names alone held back until an interface source answers' };
     case 'released':
       return { level: 'info', text: 'held change released' };
     case 'refresh-failed':

@@ -11,7 +11,15 @@ import type { ClusterSnapshot } from './cluster-snapshot.ts';
 import { type Connect, Liveness } from './liveness.ts';
 import { addressesOf, type Change } from './reconcile/changes.ts';
 import { emptyRecord } from './reconcile/plan.ts';
-import { type Moment, momentOf, toProcessTime, toWallTime } from './reconcile/timeline.ts';
+import {
+  aheadMs,
+  type Loaded,
+  loadedAt,
+  type Moment,
+  momentOf,
+  toProcessTime,
+  toWallTime,
+} from './reconcile/timeline.ts';
 import { RecordKeeper, type RecordKeeperOptions } from './record-keeper.ts';
 
 export interface RefreshPlaneOptions {
@@ -40,7 +48,7 @@ export interface RefreshSnapshot {
 interface Member {
   readonly refresher: ClusterRefresher;
   /** When its record came into this process: its times from before then stay as they are. */
-  readonly loaded: Moment;
+  readonly loaded: Loaded;
   liveness: Liveness | undefined;
 }
 
@@ -74,7 +82,8 @@ export class RefreshPlane {
   /** Takes what the state file had, and publishes it before it returns; nothing looks outside yet. */
   load(initialRecords: readonly EndpointRecord[]): void {
     this.#parked = initialRecords;
-    this.#members = this.#options.clusters.map((settings) => this.#admit(settings));
+    const { clusters } = this.#options;
+    this.#members = clusters.map((settings) => this.#admit(settings, clusters));
     this.#isRunning = true;
     this.#keeper.confirmed();
   }
@@ -104,7 +113,7 @@ export class RefreshPlane {
     this.#members = clusters.map((settings) => {
       const known = staying.get(settings);
       if (known !== undefined) return this.#alter(known, settings);
-      const member = this.#admit(settings);
+      const member = this.#admit(settings, clusters);
       coming.push(member);
       return member;
     });
@@ -129,8 +138,9 @@ export class RefreshPlane {
   }
 
   snapshot(): RefreshSnapshot {
-    const clusters = this.#members.map(({ refresher, liveness }) => {
-      const snapshot = refresher.snapshot();
+    const now = this.#now();
+    const clusters = this.#members.map(({ refresher, liveness, loaded }) => {
+      const snapshot = refresher.snapshot(aheadMs(loaded, now));
       const addresses = snapshot.addresses.map((served) => ({
         ...served,
         isDead: liveness?.dead.has(served.address) ?? false,
@@ -160,16 +170,16 @@ export class RefreshPlane {
     return this.#members.map(({ refresher, loaded }) => toWallTime(refresher.record, loaded, now));
   }
 
-  #admit(settings: ClusterSettings): Member {
+  #admit(settings: ClusterSettings, clusters: readonly ClusterSettings[]): Member {
     const { clock, timers, random, log, evidence } = this.#options;
-    const known = this.#unpark(settings);
-    const loaded = this.#now();
+    const known = this.#unpark(settings) ?? this.#lookalike(settings, clusters);
     const { region: _, ...record } = known ?? emptyRecord(settings.name, undefined);
     const labelled = {
       ...record,
       cluster: settings.name,
       ...(settings.region === undefined ? {} : { region: settings.region }),
     };
+    const loaded = loadedAt(labelled, this.#now());
     const refresher = new ClusterRefresher({
       settings,
       times: this.#times,
@@ -222,6 +232,22 @@ export class RefreshPlane {
       this.#parked.find((record) => hasSimilarIdentity(identityOf(record), settings));
     this.#parked = this.#parked.filter((record) => record !== found);
     return found;
+  }
+
+  /**
+   * Where a cluster's name or Region was corrected: the record of the same endpoint, or, where no endpoint is told, the
+   * only one of the same name. Lent and not given: it stays parked, and what another cluster has a right to is left to it.
+   */
+  #lookalike(
+    { endpoint, name }: ClusterSettings,
+    clusters: readonly ClusterSettings[],
+  ): EndpointRecord | undefined {
+    const alike = this.#parked.filter(
+      (record) =>
+        (endpoint === undefined ? record.cluster === name : record.endpoint === endpoint) &&
+        !clusters.some((cluster) => hasSameIdentity(identityOf(record), cluster)),
+    );
+    return endpoint === undefined && alike.length > 1 ? undefined : alike[0];
   }
 
   #onRecord(member: Member, changes: readonly Change[]): void {

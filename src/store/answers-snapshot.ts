@@ -3,7 +3,7 @@ import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
-import type { Timers } from '../runtime/timers.ts';
+import { sleep, type Timers } from '../runtime/timers.ts';
 import { removeLeftovers, replaceFile } from './atomic-file.ts';
 import type { Fault, LoadFault } from './fault.ts';
 import { type FileSystem, systemFiles } from './file-system.ts';
@@ -86,6 +86,7 @@ export interface SnapshotState {
 /** With the time that the writing takes, a restart loses less than the last minute. */
 const WRITE_EVERY_MS = 50_000;
 const SLICE_MS = 1;
+const STOP_WAIT_MS = 10_000; // a disk that hangs must not keep a stop waiting for ever
 /** Files that did not hold, for somebody who wants to know why; they may be as large as the cache. */
 const SET_ASIDE_KEPT = 2;
 
@@ -146,10 +147,9 @@ export class AnswersSnapshot {
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#timer?.[Symbol.dispose]();
-    await this.#loading;
-    await this.#writing; // what has changed since it began is not in it
-    await this.write();
-    this.#isLoaded = false;
+    const enough = new AbortController();
+    await Promise.race([this.#writeLast(), sleep(this.#parts.timers, STOP_WAIT_MS, enough.signal)]);
+    enough.abort();
   }
 
   state(): SnapshotState {
@@ -220,6 +220,13 @@ export class AnswersSnapshot {
     const path = await setAside(this.#files, fault, this.#parts.clock.wallMs());
     await pruneSetAside(this.#files, this.#path, SET_ASIDE_KEPT);
     return path;
+  }
+
+  async #writeLast(): Promise<void> {
+    await this.#loading;
+    await this.#writing; // what has changed since it began is not in it
+    await this.write();
+    this.#isLoaded = false;
   }
 
   #writeLater(): void {

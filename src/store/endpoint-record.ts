@@ -39,6 +39,8 @@ export interface HeldChange {
   readonly reason: string;
   /** Wall ms. */
   readonly sinceMs: number;
+  /** Repetition is not enough: an interface source has to answer as well. */
+  readonly awaits?: 'interfaces';
 }
 
 export interface EndpointRecord {
@@ -47,7 +49,11 @@ export interface EndpointRecord {
   readonly details?: ClusterDetails;
   /** A domain name as text. */
   readonly endpoint?: string;
+  /** Names that the endpoint had before, newest first: clients that know only those are answered too. */
+  readonly formerEndpoints?: readonly string[];
   readonly addresses: readonly ServedAddress[];
+  /** What the sources found, while a pin hides it; left out when there is no pin, or nothing beneath it. */
+  readonly unpinned?: readonly ServedAddress[];
   readonly ttlSeconds: number;
   /** Which row of the design's table decided the addresses. */
   readonly basis: 'name' | 'overlap' | 'interfaces' | 'kept' | 'pin' | 'none';

@@ -67,13 +67,20 @@ function composeRecord(record: EndpointRecord): object {
     cluster: record.cluster,
     region: record.region,
     endpoint: record.endpoint,
+    formerEndpoints: record.formerEndpoints,
     basis: record.basis,
     ttlSeconds: Math.round(record.ttlSeconds),
     lastRefreshFailed: record.lastRefreshFailed,
     changedAt: record.changedAtMs === undefined ? undefined : moment(record.changedAtMs),
     confirmedAt: mapValues(record.confirmedAtMs, moment),
     addresses: record.addresses.map(composeAddress),
-    held: held && { addresses: held.addresses, reason: held.reason, since: moment(held.sinceMs) },
+    unpinned: record.unpinned?.map(composeAddress),
+    held: held && {
+      addresses: held.addresses,
+      reason: held.reason,
+      since: moment(held.sinceMs),
+      awaits: held.awaits,
+    },
     details: details && {
       endpoint: details.endpoint,
       vpcId: details.vpcId,
@@ -147,7 +154,12 @@ const DETAILS = z
   .transform(({ learnedAt, ...rest }) => ({ ...rest, learnedAtMs: learnedAt }));
 
 const HELD = z
-  .object({ addresses: z.array(address).max(MAX_ITEMS), reason: z.string(), since: time })
+  .object({
+    addresses: z.array(address).max(MAX_ITEMS),
+    reason: z.string(),
+    since: time,
+    awaits: z.literal('interfaces').exactOptional(),
+  })
   .transform(({ since, ...rest }) => ({ ...rest, sinceMs: since }));
 
 const CONFIRMED = z.object({
@@ -164,7 +176,9 @@ const RECORD = z
     region: word.exactOptional(),
     details: DETAILS.exactOptional(),
     endpoint: name.exactOptional(),
+    formerEndpoints: z.array(name).max(MAX_ITEMS).exactOptional(),
     addresses: z.array(ADDRESS).max(MAX_ITEMS),
+    unpinned: z.array(ADDRESS).max(MAX_ITEMS).exactOptional(),
     ttlSeconds: count,
     basis: z.enum(['name', 'overlap', 'interfaces', 'kept', 'pin', 'none']),
     changedAt: time.exactOptional(),

@@ -1,5 +1,5 @@
 import { canonicalJson } from './canonical-json.ts';
-import type { EndpointRecord } from './endpoint-record.ts';
+import type { EndpointRecord, ServedAddress } from './endpoint-record.ts';
 
 /**
  * How much two sets of records differ: not at all, in what ages by itself (when things were last seen, confirmed,
@@ -24,14 +24,19 @@ function keyOf(records: readonly EndpointRecord[], of: (record: EndpointRecord) 
 }
 
 function contentOf(record: EndpointRecord): object {
-  const { confirmedAtMs, ttlSeconds, lastRefreshFailed, details, addresses, ...rest } = record;
+  const { confirmedAtMs, ttlSeconds, lastRefreshFailed, details, addresses, unpinned, ...rest } = record;
   return {
     ...rest,
     details: details && { ...details, learnedAtMs: undefined },
-    addresses: addresses
-      .map(({ address, provenance }) => `${address} ${Object.keys(provenance).sort().join(' ')}`)
-      .sort(),
+    addresses: namesIn(addresses),
+    unpinned: unpinned && namesIn(unpinned),
   };
+}
+
+function namesIn(addresses: readonly ServedAddress[]): readonly string[] {
+  return addresses
+    .map(({ address, provenance }) => `${address} ${Object.keys(provenance).sort().join(' ')}`)
+    .sort();
 }
 
 function persistedOf(record: EndpointRecord): object {

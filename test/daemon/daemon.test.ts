@@ -18,7 +18,7 @@ import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { freePorts, type Ports } from '../scenarios/free-ports.ts';
 import { keepState, keptRecord } from '../scenarios/kept-state.ts';
-import { askUdp } from '../scenarios/server-process.ts';
+import { askUdp, until } from '../scenarios/server-process.ts';
 import { DEMO, ENDPOINT } from '../scenarios/site.ts';
 
 interface Bench {
@@ -55,6 +55,7 @@ refresh: { retryMin: 100ms, deadline: 1s }
       log,
       setLogLevel: () => undefined,
       interfaces: networkInterfaces,
+      ec2Endpoint: () => 'http://127.0.0.1:9',
       version: '0.0.0',
       runtime: 'node',
       ...more,
@@ -81,20 +82,36 @@ async function isLeftFree(t: Test, { ports, stateDirectory }: Bench): Promise<vo
   if (again.kind === 'locked') again.lock[Symbol.dispose]();
 }
 
-t.test('a start that fails leaves nothing open: DNS port taken, HTTP port taken', async (t) => {
-  for (const [port, error] of [
-    ['dnsPort', { name: 'ListenerError', code: 'in-use' }],
-    ['httpPort', { name: 'AdminError', code: 'EADDRINUSE' }],
-  ] as const) {
+t.test('a start that fails leaves nothing open', async (t) => {
+  const one = await bench(t);
+  const holder = createServer().listen(one.ports.dnsPort, '127.0.0.1');
+  await once(holder, 'listening');
+  await t.rejects(startDaemon(await one.parts()), { name: 'ListenerError', code: 'in-use' });
+  holder.close();
+  await once(holder, 'close');
+  await isLeftFree(t, one);
+});
+
+t.test(
+  'the admin port taken: DNS is served all the same, it is said, and the pages come when it is free',
+  async (t) => {
     const one = await bench(t);
-    const holder = createServer().listen(one.ports[port], '127.0.0.1');
+    const holder = createServer().listen(one.ports.httpPort, '127.0.0.1');
     await once(holder, 'listening');
-    await t.rejects(startDaemon(await one.parts()), error, port);
+    const time = new VirtualTime(new Date().toISOString());
+    const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
+    t.match(await askUdp(one.ports.dnsPort, { name: 'localhost' }, 2000), { rcode: 0 });
+    const said = () => one.log.lines.filter(({ text }) => text.startsWith('no metrics, health or status'));
+    await until('it is said', 2000, () => said().length === 1);
+    t.match(said(), [{ level: 'error', fields: { code: 'EADDRINUSE' } }]);
     holder.close();
     await once(holder, 'close');
+    await time.advance(30_000);
+    await until('the pages are there', 2000, async () => !(await isTcpFree(one.ports.httpPort)));
+    await daemon.stop();
     await isLeftFree(t, one);
-  }
-});
+  },
+);
 
 t.test(
   'stop closes everything, saves what was confirmed while the directory is ours, and may be called again',

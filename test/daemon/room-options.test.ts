@@ -20,6 +20,7 @@ const connections = {
   clients: createAwsClients({ clock: time, timers: time, log: new CollectingLog() }),
   clock: time,
   resolve: async () => ({ kind: 'no-addresses', rcode: 0 }) as const,
+  answersText: async () => false,
 };
 
 t.test('upstreams: as text, address, port, and the name that TLS is verified with', async (t) => {

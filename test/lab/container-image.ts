@@ -3,7 +3,8 @@
  * Node and npm. The result runs as docs/container.md has it: read-only root, no capability, its own network.
  */
 import assert from 'node:assert/strict';
-import { chown, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chown, copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Lab, LabCheck } from './check.ts';
 import { Background, type Command, eventually, machineEnvironment, must, run } from './commands.ts';
@@ -85,15 +86,9 @@ class Buildah {
   }
 
   async imageConfig(image: string): Promise<ImageConfig> {
-    const inspected = await this.do(
-      'inspect',
-      '--type',
-      'image',
-      '--format',
-      '{{json .Docker.Config}}',
-      image,
-    );
-    return JSON.parse(inspected) as ImageConfig; // buildah's own output
+    const inspected = await this.do('inspect', '--type', 'image', image);
+    // buildah's own output: what Docker would read is below "Docker"
+    return (JSON.parse(inspected) as { readonly Docker: { readonly config: ImageConfig } }).Docker.config;
   }
 
   /** The folder that holds the image's files. */
@@ -160,12 +155,14 @@ async function holdsNothingElse(lab: Lab, rootFolder: string): Promise<void> {
     ];
     const wanted = names.flatMap((name) => ['-o', '-name', name]).slice(1);
     const found = await must([
-      ...(['find', rootFolder, '-xdev', '-not', '-path', '*/share/doc/*', '('] as const),
+      ...(['find', rootFolder, '-xdev', '-not', '-type', 'd', '('] as const),
       ...wanted,
       ')',
       '-print',
     ]);
     assert.equal(found, '');
+    assert.deepEqual(await readdir(join(rootFolder, 'usr/lib/outpost-dns/node_modules')), ['node']);
+    assert.ok(!existsSync(join(rootFolder, 'usr/local/lib/node_modules')), 'global packages');
   });
   lab.note(
     `size: ${(await must(['du', '-sh', rootFolder])).split('\t')[0]}, of it the lab's own Debian with systemd 209M`,

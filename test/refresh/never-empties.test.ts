@@ -26,6 +26,7 @@ const REASONS: readonly FailureReason[] = [
   'not-found',
   'empty',
   'filtered',
+  'looping',
   'internal',
 ];
 const SERVED = ['10.0.0.1', '10.0.0.2', '10.0.0.3'];

@@ -28,17 +28,28 @@ async function take(t: Test, kind: Kind, { dnsPort, httpPort }: Ports): Promise<
 
 t.jobs = 2; // they wait more than they work
 
-for (const kind of ['udp', 'tcp', 'http'] as const) {
+t.test('port taken (http): serve answers DNS all the same and says so, sandbox exits 1', async (t) => {
+  const site = await Site.open(t);
+  const { dnsPort, httpPort } = site.ports;
+  await take(t, 'http', site.ports);
+  const sentence = `cannot listen on "127.0.0.1:${httpPort}" for HTTP (EADDRINUSE): another program has the port: end it, or set admin.listen`;
+  const server = site.start();
+  await server.firstAnswer({ name: 'localhost' });
+  t.match(server.logged('no metrics, health or status: serving all the same'), [{ reason: sentence }]);
+  const words = ['sandbox', '--port', `${dnsPort + 1}`, '--http-port', `${httpPort}`];
+  const sandbox = new Process(t, words, { TMPDIR: folder(t) });
+  t.match(await sandbox.ended, { code: 1, signal: null });
+  t.equal(sandbox.stderr, `outpost-dns: ${sentence}\n`);
+});
+
+for (const kind of ['udp', 'tcp'] as const) {
   t.test(
     `port taken (${kind}): serve and sandbox say so in one sentence, exit 1, and leave nothing`,
     async (t) => {
       const site = await Site.open(t);
       const { dnsPort, httpPort } = site.ports;
       await take(t, kind, site.ports);
-      const sentence =
-        kind === 'http'
-          ? `cannot listen on "127.0.0.1:${httpPort}" for HTTP (EADDRINUSE): another program has the port: end it, or set admin.listen`
-          : `cannot listen on "127.0.0.1:${dnsPort}" (${kind}): in use by another program: "ss -lntup sport = :${dnsPort}" shows which`;
+      const sentence = `cannot listen on "127.0.0.1:${dnsPort}" (${kind}): in use by another program: "ss -lntup sport = :${dnsPort}" shows which`;
       const server = site.start();
       t.match(await server.ended, { code: 1, signal: null });
       t.equal(server.stderr, `outpost-dns: ${sentence}\n`);

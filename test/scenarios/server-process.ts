@@ -143,13 +143,19 @@ export class ServerProcess extends Process {
     }
   }
 
+  /** The page; where nobody listens yet it is asked for again, since DNS does not wait for HTTP. */
   async get(path: string): Promise<{ readonly status: number; readonly body: string }> {
     const url = `http://127.0.0.1:${this.#ports.httpPort}${path}`;
-    const response = await fetch(url, {
-      signal: AbortSignal.timeout(3000),
-      headers: { connection: 'close' },
-    });
-    return { status: response.status, body: await response.text() };
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const signal = AbortSignal.timeout(3000 * slack());
+        const response = await fetch(url, { signal, headers: { connection: 'close' } });
+        return { status: response.status, body: await response.text() };
+      } catch (error) {
+        if (attempt === 20 || !this.isRunning) throw error;
+        await pause(25 * slack());
+      }
+    }
   }
 
   async status(): Promise<StatusReport> {

@@ -31,7 +31,14 @@ const SAMPLE: EndpointsFile = {
         generation: 'instance-store',
         learnedAtMs: WRITTEN_MS,
       },
-      held: { addresses: ['10.9.9.9'], reason: 'loses more than half', sinceMs: WRITTEN_MS },
+      held: {
+        addresses: ['10.9.9.9'],
+        reason: 'loses more than half',
+        sinceMs: WRITTEN_MS,
+        awaits: 'interfaces',
+      },
+      formerEndpoints: ['def.gr7.us-west-2.eks.amazonaws.com', 'ghi.gr7.us-west-2.eks.amazonaws.com'],
+      unpinned: record('my-cluster', ['10.0.3.12']).addresses,
     },
     {
       cluster: 'bare',

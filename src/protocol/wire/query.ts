@@ -14,6 +14,8 @@ export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
 
 const MAX_NAME = 255; // RFC 1035 section 2.3.4
 const MAX_LABELS = 128; // 255 octets hold 127 labels and the root
+// V8 keeps typed arrays of up to 64 octets on its own heap; a larger one costs a malloc, and the collector a free
+const USUAL_LABELS = 16;
 const MAX_ADDITIONAL = 4; // OPT, TSIG or SIG(0), and room for what nobody has thought of yet
 const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 
@@ -42,9 +44,9 @@ export class Query {
   udpLimit = PLAIN_UDP_OCTETS;
   dnssecOk = false;
   /** `labelStarts[d]`: offset from `nameStart` at which the suffix of d labels starts. */
-  readonly labelStarts = new Uint8Array(MAX_LABELS);
+  labelStarts = new Uint8Array(USUAL_LABELS);
   /** `suffixHashes[d]`: hash of the lower-cased suffix of d labels, as `hashName` makes it. */
-  readonly suffixHashes = new Int32Array(MAX_LABELS);
+  suffixHashes = new Int32Array(USUAL_LABELS);
 
   get recursionDesired(): boolean {
     return (this.flags & FLAG.RD) !== 0;
@@ -100,7 +102,8 @@ export function parseQuery(query: Query, octets: Uint8Array, start: number, end:
 }
 
 function parseQuestion(query: Query): boolean {
-  const { octets, end, labelStarts } = query;
+  const { octets, end } = query;
+  let { labelStarts } = query;
   const nameStart = query.start + HEADER_OCTETS;
   let at = nameStart;
   let labels = 0;
@@ -111,6 +114,7 @@ function parseQuestion(query: Query): boolean {
     // RFC 1035 section 4.1.4: 11 is a pointer, with nothing before it to point to; 01 and 10 are reserved
     if (length > 63) return false;
     labelStarts[labels++] = at - nameStart;
+    if (labels === labelStarts.length) labelStarts = makeRoomForLabels(query);
     at += length + 1;
     if (at - nameStart >= MAX_NAME) return false;
   }
@@ -124,6 +128,15 @@ function parseQuestion(query: Query): boolean {
   query.labelCount = labels;
   hashSuffixes(query, labels);
   return true;
+}
+
+/** For a name with more labels than usual; the query keeps the room for the next one. */
+function makeRoomForLabels(query: Query): Uint8Array<ArrayBuffer> {
+  const labelStarts = new Uint8Array(MAX_LABELS);
+  labelStarts.set(query.labelStarts);
+  query.labelStarts = labelStarts;
+  query.suffixHashes = new Int32Array(MAX_LABELS);
+  return labelStarts;
 }
 
 /** Turns label starts (first label first) into suffix starts (by number of labels) and hashes each suffix. */
@@ -159,8 +172,8 @@ function hashLabel(hash: number, octets: Uint8Array, labelStart: number): number
 
 /**
  * Hash of a wire name, right label first, so that every suffix of a query's name is hashed on the way.
- * FNV-1a without a secret: whoever looks a name up by it compares the octets too, so a forced collision
- * costs its maker a cache miss and nobody else anything.
+ * FNV-1a without a secret, so anybody can make two names collide: whoever looks a name up by it compares the
+ * octets too, and must not let a newcomer displace what is of use (the answer cache keeps what was there first).
  */
 export function hashName(wire: Uint8Array): number {
   const starts: number[] = [];

@@ -1,5 +1,6 @@
 /** INFO-CODEs of extended errors that this server sends (RFC 8914 section 4). */
 export const EXTENDED_ERROR = {
+  OTHER: 0,
   STALE_ANSWER: 3,
   NOT_READY: 14,
   BLOCKED: 15,
@@ -10,6 +11,7 @@ export const EXTENDED_ERROR = {
 } as const;
 
 const purposes = new Map<number, string>([
+  [EXTENDED_ERROR.OTHER, 'other error'],
   [EXTENDED_ERROR.STALE_ANSWER, 'stale answer'],
   [EXTENDED_ERROR.NOT_READY, 'not ready'],
   [EXTENDED_ERROR.BLOCKED, 'blocked'],

@@ -12,6 +12,8 @@ export interface GuardedChange {
   /** What a loss is measured against. */
   readonly served: readonly string[];
   readonly held?: HeldChange | undefined;
+  /** Who has to speak before a large loss is believed, however often it is repeated. */
+  readonly awaits?: HeldChange['awaits'] | undefined;
   readonly nowMs: number;
 }
 
@@ -27,18 +29,20 @@ export type Verdict =
   | { readonly kind: 'keep'; readonly refused: readonly Refusal[] };
 
 export function guard(change: GuardedChange, settings: GuardSettings): Verdict {
-  const { served, held, nowMs } = change;
+  const { served, held, awaits, nowMs } = change;
   const { admitted, refused } = sift(change.candidate, settings.admit);
   // an empty result is never adopted, and one of which nothing may be served is as good as empty
   if (admitted.length === 0) return { kind: 'keep', refused };
   const lost = served.filter((address) => !admitted.includes(address));
   if (lost.length * 2 <= served.length) return { kind: 'adopt', addresses: admitted, refused };
-  // more than half would be lost: adopted only when the next refresh repeats it
-  if (held === undefined || !hasSameAddresses(held.addresses, admitted)) {
+  // more than half would be lost: adopted only when the next refresh repeats it, and what was seen in a cut is no first time
+  if (held === undefined || held.awaits !== awaits || !hasSameAddresses(held.addresses, admitted)) {
     const reason = `loses ${lost.length} of ${served.length} addresses`;
-    return { kind: 'hold', held: { addresses: admitted, reason, sinceMs: nowMs }, refused };
+    const sought = awaits === undefined ? {} : { awaits };
+    return { kind: 'hold', held: { addresses: admitted, reason, sinceMs: nowMs, ...sought }, refused };
   }
-  if (nowMs - held.sinceMs < settings.confirmAfterMs) return { kind: 'hold', held, refused };
+  const isRepeated = nowMs - held.sinceMs >= settings.confirmAfterMs;
+  if (!isRepeated || awaits !== undefined) return { kind: 'hold', held, refused };
   return { kind: 'adopt', addresses: admitted, refused };
 }
 

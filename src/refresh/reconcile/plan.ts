@@ -6,7 +6,6 @@
 import type {
   ClusterDetails,
   EndpointRecord,
-  SeenBy,
   ServedAddress,
   SourceName,
 } from '../../store/endpoint-record.ts';
@@ -15,7 +14,9 @@ import { isInterfaceSource, isNameSource } from '../source-kinds.ts';
 import type { Admission } from './admissible.ts';
 import { addressesOf, type Change, changesBetween } from './changes.ts';
 import { type Comparison, compare, type SourceView } from './compare.ts';
+import { withEndpoint } from './endpoint-name.ts';
 import { guard, hasSameAddresses, type Refusal } from './guard.ts';
+import { beneathPin, isObserved, pinOver, sighting } from './pin.ts';
 
 export type AddressSourceName = Exclude<SourceName, 'cluster'>;
 
@@ -81,10 +82,10 @@ export function decide(
   nowMs: number,
 ): Plan {
   const comparison = compareStates(sources, settings, nowMs);
-  const verdict = guard(
-    { candidate: comparison.candidate, served: observedAddresses(previous), held: previous.held, nowMs },
-    settings,
-  );
+  const { candidate } = comparison;
+  const awaits = awaitedWitness(previous, sources, comparison);
+  const served = observedAddresses(previous);
+  const verdict = guard({ candidate, served, held: previous.held, awaits, nowMs }, settings);
   const { refused } = verdict;
   const base = compose(previous, sources, settings, nowMs);
   if (verdict.kind === 'keep' || comparison.basis === 'none') {
@@ -122,11 +123,29 @@ export function learn(
   const learned = { ...details, learnedAtMs: nowMs };
   const isNew = changesBetween(previous, { ...previous, details: learned }).length > 0;
   const confirmedAtMs = { ...previous.confirmedAtMs, cluster: nowMs };
-  const next = { ...previous, confirmedAtMs, ...(isNew ? { details: learned } : {}) };
+  const next = { ...beneathPin(previous), confirmedAtMs, ...(isNew ? { details: learned } : {}) };
   const plan = finish(previous, next, settings, nowMs);
   const isRenamed = previous.endpoint !== undefined && plan.record.endpoint !== previous.endpoint;
   if (!isRenamed || plan.record.addresses.length === 0) return plan;
   return finish(previous, { ...next, basis: 'kept' }, settings, nowMs);
+}
+
+/** Failures in which nothing came back from AWS: as in a cut, where a captive portal may well answer for the upstream. */
+const SILENCE: ReadonlySet<FailureReason | undefined> = new Set(['timeout', 'network', 'malformed']);
+
+/**
+ * Names alone are not believed about a large loss while EC2's listing, which vouched for what is served, is silent.
+ * The API server's silence does not count: it falls silent for good when all of its addresses are replaced.
+ */
+function awaitedWitness(
+  { confirmedAtMs }: EndpointRecord,
+  sources: readonly SourceState[],
+  { basis, isTwoSided }: Comparison,
+): 'interfaces' | undefined {
+  const isByNamesAlone = basis === 'name' && !isTwoSided;
+  if (!isByNamesAlone || confirmedAtMs.interfaces === undefined) return undefined;
+  const listing = sources.find(({ source }) => source === 'interfaces');
+  return listing?.latest === 'failed' && SILENCE.has(listing.failure) ? 'interfaces' : undefined;
 }
 
 /** The comparison that a decision at this moment would rest on. */
@@ -154,13 +173,14 @@ function viewOf(state: SourceState, settings: PlanSettings, nowMs: number): Sour
   return { kind: 'addresses', addresses: view.addresses };
 }
 
-/** What every plan has in common: stamps, TTL, and whether anything usable is left. */
+/** What every plan has in common: stamps, TTL, and whether anything usable is left; without the pin. */
 function compose(
-  previous: EndpointRecord,
+  pinned: EndpointRecord,
   sources: readonly SourceState[],
   settings: PlanSettings,
   nowMs: number,
 ): EndpointRecord {
+  const previous = beneathPin(pinned);
   const usable = sources.filter((state) => isUsable(state, settings, nowMs));
   const isTried = sources.some((state) => state.latest !== 'untried');
   const lastRefreshFailed = usable.length === 0 && (isTried || previous.lastRefreshFailed);
@@ -230,15 +250,11 @@ function seen(
   return provenance;
 }
 
-function sighting(before: SeenBy | undefined, atMs: number): SeenBy {
-  return { firstSeenMs: Math.min(before?.firstSeenMs ?? atMs, atMs), lastSeenMs: atMs };
-}
-
-/** What a pin put there is no observation, so taking it back loses nothing. */
+/** What a loss is measured against: what a pin put there is no observation, so taking it back loses nothing. */
 function observedAddresses(record: EndpointRecord): readonly string[] {
-  const isPinOnly = ({ provenance }: ServedAddress) =>
-    provenance.pin !== undefined && Object.keys(provenance).length === 1;
-  return addressesOf({ ...record, addresses: record.addresses.filter((served) => !isPinOnly(served)) });
+  return beneathPin(record)
+    .addresses.filter(isObserved)
+    .map(({ address }) => address);
 }
 
 /** The pin, the endpoint's name, and the moment of the change; then what differs. */
@@ -249,29 +265,12 @@ function finish(
   nowMs: number,
 ): Plan {
   const endpoint = settings.endpoint ?? planned.details?.endpoint ?? planned.endpoint;
-  const named = { ...planned, ...(endpoint === undefined ? {} : { endpoint }) };
-  const pinned = settings.pin.length === 0 ? unpin(named) : pin(named, settings.pin, nowMs);
+  const named = endpoint === undefined ? planned : withEndpoint(planned, previous, endpoint);
+  const pinned = settings.pin.length === 0 ? named : pinOver(named, previous, settings.pin, nowMs);
   const isSameSet = hasSameAddresses(addressesOf(previous), addressesOf(pinned));
   const record = isSameSet ? pinned : { ...pinned, changedAtMs: nowMs };
   if (JSON.stringify(record) === JSON.stringify(previous)) return { record: previous, changes: [] };
   return { record, changes: changesBetween(previous, record) };
-}
-
-function pin(record: EndpointRecord, pinned: readonly string[], nowMs: number): EndpointRecord {
-  const addresses = serve(record.addresses, pinned, []).map(({ address, provenance }) => ({
-    address,
-    provenance: { ...provenance, pin: sighting(provenance.pin, nowMs) },
-  }));
-  return { ...without(record, 'held'), addresses, basis: 'pin' };
-}
-
-/** Forgets the pin wherever a source vouches for the address; elsewhere it is all the provenance there is. */
-function unpin(record: EndpointRecord): EndpointRecord {
-  const addresses = record.addresses.map((served) => {
-    const { pin: _, ...seenBySources } = served.provenance;
-    return Object.keys(seenBySources).length === 0 ? served : { ...served, provenance: seenBySources };
-  });
-  return { ...record, addresses };
 }
 
 function without(record: EndpointRecord, key: 'held'): EndpointRecord {

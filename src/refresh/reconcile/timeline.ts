@@ -6,12 +6,18 @@
  * since boot, the file's times are the better ones. A time of this process goes out by the wall clock of that moment.
  */
 import type { Clock } from '../../runtime/clock.ts';
-import type { EndpointRecord, SeenBy } from '../../store/endpoint-record.ts';
+import type { EndpointRecord, SeenBy, ServedAddress } from '../../store/endpoint-record.ts';
 
 /** Both clocks, read at one moment. */
 export interface Moment {
   readonly monotonicMs: number;
   readonly wallMs: number;
+}
+
+/** The moment at which a record came into this process. */
+export interface Loaded extends Moment {
+  /** What the file said, for the process times that stand for times which the wall clock had yet to reach. */
+  readonly ahead: ReadonlyMap<number, number>;
 }
 
 /** A wall clock that is off by less is being slewed, not set: following it would rewrite every time of every record. */
@@ -28,18 +34,40 @@ export function momentOf(clock: Clock, reference?: Moment): Moment {
   return { monotonicMs, wallMs: Math.abs(wallMs - steadyWallMs) < JUMP_MS ? steadyWallMs : wallMs };
 }
 
+const TICK_MS = 2 ** -14; // keeps times apart without showing in any age
+
+/**
+ * A file from the future was written while the clock was right, or wrong in the other direction: there is no telling how
+ * old it is, but from now on it ages. So its future times become the last moments before this one, in their order.
+ */
+export function loadedAt(record: EndpointRecord, now: Moment): Loaded {
+  const future = new Set<number>();
+  mapTimes(record, (ms) => {
+    if (ms > now.wallMs) future.add(ms);
+    return ms;
+  });
+  const latestFirst = [...future].sort((one, other) => other - one);
+  const ahead = new Map(latestFirst.map((ms, at) => [now.monotonicMs - (at + 1) * TICK_MS, ms]));
+  return { ...now, ahead };
+}
+
+/** How far the file is ahead of the wall clock now; 0 when it is not. */
+export function aheadMs({ ahead }: Loaded, now: Moment): number {
+  const byMs = Math.max(0, ...ahead.values()) - now.wallMs;
+  return byMs > JUMP_MS ? byMs : 0;
+}
+
 /** Wall times, as loaded at the moment `loaded`, to monotonic ones: negative for what was before this process. */
-export function toProcessTime(record: EndpointRecord, loaded: Moment): EndpointRecord {
-  const converted = mapTimes(record, (ms) => ms - loaded.wallMs + loaded.monotonicMs);
-  const { held } = converted;
-  if (held === undefined || held.sinceMs <= loaded.monotonicMs) return converted;
-  // held "since" the future by a clock that has been set back: it must not stay held until then
-  return { ...converted, held: { ...held, sinceMs: loaded.monotonicMs } };
+export function toProcessTime(record: EndpointRecord, loaded: Loaded): EndpointRecord {
+  const standIns = new Map([...loaded.ahead].map(([standIn, ms]) => [ms, standIn]));
+  return mapTimes(record, (ms) => standIns.get(ms) ?? ms - loaded.wallMs + loaded.monotonicMs);
 }
 
 /** Monotonic times to wall ones, for the file and the table. */
-export function toWallTime(record: EndpointRecord, loaded: Moment, now: Moment): EndpointRecord {
+export function toWallTime(record: EndpointRecord, loaded: Loaded, now: Moment): EndpointRecord {
   return mapTimes(record, (ms) => {
+    const stored = loaded.ahead.get(ms);
+    if (stored !== undefined) return stored;
     const isOfThisProcess = ms >= loaded.monotonicMs && ms <= now.monotonicMs;
     const reference = isOfThisProcess ? now : loaded;
     const wallMs = Math.round(ms - reference.monotonicMs + reference.wallMs);
@@ -53,17 +81,17 @@ export function ageMs(ms: number, nowMs: number): number {
 }
 
 function mapTimes(record: EndpointRecord, convert: (ms: number) => number): EndpointRecord {
-  const { details, held, changedAtMs } = record;
+  const { details, held, changedAtMs, unpinned } = record;
   const seen = (by: SeenBy) => ({
     firstSeenMs: convert(by.firstSeenMs),
     lastSeenMs: convert(by.lastSeenMs),
   });
+  const seenAll = (addresses: readonly ServedAddress[]) =>
+    addresses.map((served) => ({ ...served, provenance: mapValues(served.provenance, seen) }));
   return {
     ...record,
-    addresses: record.addresses.map((served) => ({
-      ...served,
-      provenance: mapValues(served.provenance, seen),
-    })),
+    addresses: seenAll(record.addresses),
+    ...(unpinned === undefined ? {} : { unpinned: seenAll(unpinned) }),
     confirmedAtMs: mapValues(record.confirmedAtMs, convert),
     ...(changedAtMs === undefined ? {} : { changedAtMs: convert(changedAtMs) }),
     ...(held === undefined ? {} : { held: { ...held, sinceMs: convert(held.sinceMs) } }),

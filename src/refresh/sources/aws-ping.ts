@@ -6,8 +6,8 @@ import type { Ping } from '../link-probe.ts';
 import type { Resolve } from '../observation.ts';
 
 export interface AwsPingOptions {
-  /** The EC2 endpoint of a Region, such as `https://ec2.us-west-2.amazonaws.com`. */
-  readonly endpoint: (region: string) => URL;
+  /** The EC2 endpoint of a Region, such as `https://ec2.us-west-2.amazonaws.com`; one that is no URL is not asked. */
+  readonly endpoint: (region: string) => string;
   /** Asks upstreams, so that a dead system resolver holds nothing up. */
   readonly resolve: Resolve;
 }
@@ -16,7 +16,8 @@ export function createAwsPing({ endpoint, resolve }: AwsPingOptions): Ping {
   /** During a cut the name may not resolve either: the address it had is still the one to try. */
   const known = new Map<string, string>();
   return (region, signal) => {
-    const url = new URL('/ping', endpoint(region));
+    const url = URL.parse('/ping', endpoint(region));
+    if (url === null) return Promise.resolve('silent');
     const lookup: LookupFunction = (hostname, options, done) => {
       void resolve(hostname, signal).then((resolved) => {
         if (resolved.kind === 'addresses' && resolved.addresses[0] !== undefined)

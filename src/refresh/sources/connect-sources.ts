@@ -14,7 +14,7 @@
  */
 import type { Clock } from '../../runtime/clock.ts';
 import type { SourceName } from '../../store/endpoint-record.ts';
-import type { Resolve, Source } from '../observation.ts';
+import type { Source, UpstreamView } from '../observation.ts';
 import type { AwsClients } from './aws-clients.ts';
 import { createClusterSource } from './cluster.ts';
 import { createDnsSource } from './dns.ts';
@@ -34,9 +34,8 @@ export interface SourceSettings {
   readonly kubernetes?: KubernetesAccess | undefined;
 }
 
-export interface SourceConnections {
+export interface SourceConnections extends UpstreamView {
   readonly clients: AwsClients;
-  readonly resolve: Resolve;
   readonly clock: Clock;
 }
 
@@ -46,14 +45,20 @@ export function createSources(settings: SourceSettings, connections: SourceConne
 }
 
 function createSource(name: SourceName, settings: SourceSettings, connections: SourceConnections): Source {
-  const { clients, resolve, clock } = connections;
+  const { clients, clock } = connections;
   const { explain, ec2, eks, route53 } = clients;
   const { profile } = settings;
   switch (name) {
     case 'dns':
-      return createDnsSource(resolve);
+      return createDnsSource(connections);
     case 'route53':
-      return createRoute53Source({ route53, resolve, explain, zoneId: settings.route53?.zoneId, profile });
+      return createRoute53Source({
+        route53,
+        upstream: connections,
+        explain,
+        zoneId: settings.route53?.zoneId,
+        profile,
+      });
     case 'interfaces':
       return createInterfacesSource({ ec2, explain, profile });
     case 'cluster':

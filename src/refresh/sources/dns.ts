@@ -1,5 +1,5 @@
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
-import type { Resolve, ResolvedName, Source } from '../observation.ts';
+import type { ResolvedName, Source, UpstreamView } from '../observation.ts';
 import { classifyAwsFailure } from './aws-failure.ts';
 import { cannotAsk, observation, SourceError, type SourceFailure } from './source-error.ts';
 import { untilAborted } from './until-aborted.ts';
@@ -8,7 +8,7 @@ import { untilAborted } from './until-aborted.ts';
  * What the endpoint's name resolves to, asked of the upstreams past our own cache. No credentials are needed.
  * An answer proves the upstream, which may have it from its own cache; it proves nothing of AWS.
  */
-export function createDnsSource(resolve: Resolve): Source {
+export function createDnsSource(upstream: UpstreamView): Source {
   const explain = (error: unknown) => classifyAwsFailure(error, 0);
   return {
     name: 'dns',
@@ -17,7 +17,7 @@ export function createDnsSource(resolve: Resolve): Source {
         const { endpoint } = context;
         if (endpoint === undefined)
           throw cannotAsk('resolving the endpoint failed: its name is not known yet');
-        const { addresses, ttlSeconds } = await resolveAddresses(resolve, endpoint, signal);
+        const { addresses, ttlSeconds } = await resolveAddresses(upstream, endpoint, signal);
         return { kind: 'addresses', source: 'dns', addresses, ttlSeconds };
       }),
   };
@@ -28,14 +28,25 @@ export interface Resolved {
   readonly ttlSeconds: number;
 }
 
-/** The addresses that upstreams give for `name`. Throws SourceError when there are none. */
+/** Text there is written by an outpost-dns and by nobody else: EKS has no such name. */
+const STATUS_LABEL = '_status';
+
+/**
+ * The addresses that upstreams give for `name`. Throws SourceError when there are none, or when they are our own: a
+ * resolver of the site that sends the name to an outpost-dns would confirm for ever whatever is served.
+ */
 export async function resolveAddresses(
-  resolve: Resolve,
+  upstream: UpstreamView,
   name: string,
   signal: AbortSignal,
 ): Promise<Resolved> {
   const late = () => new SourceError(failure('timeout', name, 'no upstream answered within the deadline'));
-  const resolved = await untilAborted(resolve(name, signal), signal, late);
+  const looks = Promise.all([
+    upstream.resolve(name, signal),
+    upstream.answersText(`${STATUS_LABEL}.${name}`, signal),
+  ]);
+  const [resolved, isOurOwn] = await untilAborted(looks, signal, late);
+  if (isOurOwn) throw new SourceError(failure('looping', name, LOOPING));
   if (resolved.kind === 'addresses' && resolved.addresses.length > 0) {
     return { addresses: [...new Set(resolved.addresses)], ttlSeconds: resolved.ttlSeconds };
   }
@@ -64,6 +75,10 @@ function explainNoAddresses(name: string, resolved: ResolvedName): SourceFailure
 const REBINDING =
   'upstream answered without an address: it may be dropping private addresses (dns rebinding protection), ' +
   'so allow this name there, or send it to another upstream';
+
+const LOOPING =
+  'the upstream forwards this name back to an outpost-dns, so its answer confirms nothing: ' +
+  'list an upstream that resolves the name itself, such as the resolver of the VPC or the one that the site forwards to';
 
 function failure(reason: SourceFailure['reason'], name: string, detail: string): SourceFailure {
   return { reason, reachedFarSide: false, detail: `resolving "${name}" failed: ${detail}` };

@@ -1,5 +1,5 @@
 import type { ResourceRecordSet } from '@aws-sdk/client-route-53';
-import type { Resolve, Source } from '../observation.ts';
+import type { Source, UpstreamView } from '../observation.ts';
 import type { Route53Calls } from './aws-clients.ts';
 import { resolveAddresses } from './dns.ts';
 import { type Route53Look, zoneCandidates } from './hosted-zone.ts';
@@ -15,7 +15,7 @@ import { answeredBut, cannotAsk, type Explain, observation, SourceError } from '
  */
 export interface Route53SourceOptions {
   readonly route53: Route53Calls;
-  readonly resolve: Resolve;
+  readonly upstream: UpstreamView;
   readonly explain: Explain;
   /** Absent: find the zone by name. */
   readonly zoneId?: string | undefined;
@@ -118,7 +118,7 @@ async function withTargets(
 ): Promise<ResolvedRecords> {
   try {
     const resolved = await Promise.all(
-      records.targets.map((target) => resolveAddresses(options.resolve, target, signal)),
+      records.targets.map((target) => resolveAddresses(options.upstream, target, signal)),
     );
     const ttls = [records.ttlSeconds, ...resolved.map((target) => target.ttlSeconds)];
     const known = ttls.filter((ttl) => ttl !== undefined);

@@ -9,8 +9,10 @@
  *     entries -> (disk) -> load, restoreOrder
  */
 import { LRUCache } from 'lru-cache';
+import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
+import { isAtOrUnder, nameFromWire } from '../../protocol/words/name.ts';
 import { type AnswerEntry, answerOf, entryOf } from './answer-entry.ts';
 import { cacheKey, hasSameQuestion, isAnswerTo, isSameQuestion } from './cache-key.ts';
 import { type CacheabilitySettings, cacheability, FAILURE_SECONDS } from './cacheability.ts';
@@ -96,16 +98,24 @@ export class AnswerCache {
     return answer;
   }
 
+  /** As `find`, for a question that was looked up a moment ago: counted neither as a look-up nor as a use. */
+  peek(query: Query, nowMs: number): CachedAnswer | undefined {
+    const answer = this.#retained.find(query) ?? this.#answers.peek(cacheKey(query));
+    if (answer === undefined || !(answer.isRetained || isAnswerTo(answer, query))) return undefined;
+    return freshness(answer, nowMs, this.#settings) === 'expired' ? undefined : answer;
+  }
+
   /**
    * Keeps a response to `query`. Returns the answer to reply from, or `undefined` when nothing was kept: the response
-   * is not cacheable, is no response to this question, or is a failure and a good answer is there. What was kept
-   * before stays in all of these cases.
+   * is not cacheable, is no response to this question, or is a failure and a good answer is there, or a good
+   * answer to another question is there under the same key. What was kept before stays in all of these cases.
    */
   store(query: Query, message: Uint8Array, index: ResponseIndex, nowMs: number): CachedAnswer | undefined {
     if (!hasSameQuestion(message, index.questionEnd, query)) return undefined;
     const verdict = cacheability(index, this.#settings);
     if (verdict.kind === 'none') return undefined;
     if (verdict.kind === 'failure') return this.noteFailure(query, nowMs);
+    if (this.#isTaken(query, nowMs)) return undefined;
     const parts = {
       kind: verdict.kind,
       octets: keptOctets(message, index, verdict.maxTtlSeconds),
@@ -201,6 +211,14 @@ export class AnswerCache {
     }
   }
 
+  /** Forgets what was said of these names and of all under them: after a reload somebody else may speak for them. */
+  forgetUnder(apexes: readonly string[]): void {
+    for (const [key, answer] of [...this.#answers.entries()]) {
+      const name = nameFromWire(answer.octets, HEADER_OCTETS);
+      if (apexes.some((apex) => isAtOrUnder(name, apex))) this.#answers.delete(key);
+    }
+  }
+
   /** Forgets every answer, save those retained. */
   flush(): void {
     this.#answers.clear();
@@ -238,11 +256,17 @@ export class AnswerCache {
   }
 
   #keep(answer: CachedAnswer): CachedAnswer {
-    // under one key the newest wins: two questions that share it cost each other a miss
     this.#answers.set(answer.key, answer);
     // one that is larger than the whole bound is not in it
     if (this.#answers.peek(answer.key) === answer) this.#kept.add(answer);
     return answer;
+  }
+
+  /** Anybody can make a name that shares a key with a chosen one: it must not take the place of a good answer. */
+  #isTaken(query: Query, nowMs: number): boolean {
+    const resident = this.#answers.peek(cacheKey(query));
+    if (resident === undefined || resident.kind === 'failure' || isAnswerTo(resident, query)) return false;
+    return freshness(resident, nowMs, this.#settings) !== 'expired';
   }
 
   #loadBeside(resident: CachedAnswer, loaded: CachedAnswer): LoadVerdict {

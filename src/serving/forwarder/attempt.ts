@@ -15,7 +15,7 @@ import {
   type ExchangeTransport,
   type TransportName,
 } from './exchange.ts';
-import { composeUpstreamQuery, PROBE_QUESTION, type Question, questionEndOf } from './question.ts';
+import { composeUpstreamQuery, type Probe, type Question, questionEndOf } from './question.ts';
 
 export interface Answer {
   readonly octets: Uint8Array;
@@ -45,14 +45,17 @@ export interface AttemptHost {
   nowMs(): number;
   transport(name: TransportName): ExchangeTransport;
   timeoutMs(transport: TransportName): number;
+  /** Queries say that we understand AD. */
+  readonly asksAuthenticated: boolean;
   /** Names over this transport get a random case. */
   mixesCase(transport: TransportName): boolean;
   /** Whether a late reply may be waited for: there is room for so many. */
   mayLinger(): boolean;
   started(transport: TransportName): void;
   replied(transport: TransportName, index: ResponseIndex | undefined, roundTripMs: number | undefined): void;
-  failed(transport: TransportName, failure: AttemptFailure, startedAtMs: number, isProbe: boolean): void;
-  ednsRefused(): void;
+  failed(transport: TransportName, failure: AttemptFailure, startedAtMs: number, probe?: Probe): void;
+  /** With EDNS it said FORMERR or NOTIMP to this, and without it something else. */
+  ednsRefused(probe: Probe | undefined): void;
   over(attempt: Attempt): void;
 }
 
@@ -96,6 +99,7 @@ export class Attempt implements Deadline {
       withEdns: this.#withEdns,
       caseFrom,
       padded: transport === 'tls',
+      authenticated: this.#host.asksAuthenticated,
     });
     const exchange = new Exchange(
       message,
@@ -127,14 +131,6 @@ export class Attempt implements Deadline {
     this.#host.sweep.add(this);
     this.#host.transport(this.#transport).doubt(exchange);
     this.#overdue(exchange);
-  }
-
-  /** Ends it as failed, if `exchange` is its own. */
-  fail(exchange: Exchange, failure: AttemptFailure): boolean {
-    if (this.#exchange !== exchange) return false;
-    exchange.carrier?.drop(exchange);
-    this.#onEnd(exchange, { kind: 'failed', ...failure });
-    return true;
   }
 
   /** Ends it without a word to anybody. */
@@ -171,7 +167,7 @@ export class Attempt implements Deadline {
       this.#withoutEdns();
       return;
     }
-    if (this.#triedWithoutEdns && !saysNoEdns) this.#host.ednsRefused();
+    if (this.#triedWithoutEdns && !saysNoEdns) this.#host.ednsRefused(this.#question.probes);
     // RFC 2181 section 9, RFC 7766 section 5: what was truncated is asked for again over TCP, and not used
     if ((index.flags & FLAG.TC) !== 0 && this.#transport === 'udp') {
       this.#overTcp();
@@ -198,8 +194,7 @@ export class Attempt implements Deadline {
   }
 
   #fault(exchange: Exchange, failure: AttemptFailure): void {
-    const isProbe = this.#question === PROBE_QUESTION;
-    this.#host.failed(this.#transport, failure, exchange.startedAtMs, isProbe);
+    this.#host.failed(this.#transport, failure, exchange.startedAtMs, this.#question.probes);
   }
 
   #overTcp(): void {

@@ -64,13 +64,6 @@ export class StreamExchanges implements ExchangeTransport {
     }
   }
 
-  *withId(id: number): Iterable<Exchange> {
-    for (const connection of this.#open) {
-      const exchange = connection.exchanges.get(id);
-      if (exchange !== undefined) yield exchange;
-    }
-  }
-
   close(): void {
     this.#isClosed = true;
     for (const connection of this.#open) connection.end('network', 'the forwarder is closing');
@@ -125,7 +118,7 @@ class Connection implements Carrier {
   }
 
   start(exchange: Exchange): void {
-    const { random, clock, ownIds } = this.#options;
+    const { random, clock } = this.#options;
     let id = random.uint16();
     while (this.exchanges.has(id)) id = random.uint16();
     exchange.id = id;
@@ -134,7 +127,6 @@ class Connection implements Carrier {
     exchange.hadToConnect = !this.#isReady;
     putUint16(exchange.message, 0, id);
     this.exchanges.set(id, exchange);
-    ownIds.add(id);
     this.#idle?.[Symbol.dispose]();
     this.#idle = undefined;
     if (this.#isReady) this.#socket.write(framed(exchange.message));
@@ -213,7 +205,6 @@ class Connection implements Carrier {
 
   #take(exchange: Exchange): void {
     this.exchanges.delete(exchange.id);
-    this.#options.ownIds.remove(exchange.id);
     exchange.carrier = undefined;
   }
 }

@@ -72,15 +72,6 @@ export class UdpExchanges implements ExchangeTransport {
 
   doubt(): void {}
 
-  *withId(id: number): Iterable<Exchange> {
-    for (const ports of [this.#ready, this.#retired]) {
-      for (const port of ports) {
-        const exchange = port.exchanges.get(id);
-        if (exchange !== undefined) yield exchange;
-      }
-    }
-  }
-
   close(): void {
     for (const port of [...this.#ready, ...this.#retired]) port.fail('network', 'the forwarder is closing');
     for (const port of this.#ready.splice(0)) port.close();
@@ -152,7 +143,7 @@ class UdpPort implements Carrier {
   }
 
   start(exchange: Exchange): void {
-    const { random, clock, ownIds } = this.#options;
+    const { random, clock } = this.#options;
     let id = random.uint16();
     while (this.exchanges.has(id)) id = random.uint16();
     exchange.id = id;
@@ -160,7 +151,6 @@ class UdpPort implements Carrier {
     putUint16(exchange.message, 0, id);
     this.usesLeft--;
     this.exchanges.set(id, exchange);
-    ownIds.add(id);
     exchange.startedAtMs = clock.monotonicMs();
     this.socket?.send(exchange.message);
   }
@@ -210,7 +200,6 @@ class UdpPort implements Carrier {
 
   #take(exchange: Exchange): void {
     this.exchanges.delete(exchange.id);
-    this.#options.ownIds.remove(exchange.id);
     exchange.carrier = undefined;
   }
 }

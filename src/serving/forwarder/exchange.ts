@@ -3,7 +3,6 @@ import { FLAG, HEADER_OCTETS, uint16At } from '../../protocol/wire/header.ts';
 import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
-import type { OwnIds } from './own-ids.ts';
 
 export type TransportName = 'udp' | 'tcp' | 'tls';
 
@@ -69,16 +68,12 @@ export interface ExchangeTransport {
   start(exchange: Exchange): void;
   /** The reply is late: a stream that is silent since then takes no further exchange. */
   doubt(exchange: Exchange): void;
-  /** Exchanges in flight with this ID. */
-  withId(id: number): Iterable<Exchange>;
   /** Ends what is in flight as failed, and closes its sockets. */
   close(): void;
 }
 
 /** What a transport needs beside the upstream's address. */
 export interface TransportHooks {
-  /** IDs of exchanges in flight. */
-  readonly ownIds: OwnIds;
   /** A received message was no reply to any exchange in flight. */
   onMismatch(): void;
 }

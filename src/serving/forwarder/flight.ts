@@ -154,7 +154,7 @@ export class Flight implements Deadline {
   #failed(candidate: Candidate, failure: AttemptFailure): void {
     if (this.#hasLanded) return;
     this.#lastFailure = { reason: failure.reason, detail: describe(candidate.client, failure.detail) };
-    if (failure.reason === 'malformed' || failure.reason === 'loop') candidate.isDone = true;
+    if (failure.reason === 'malformed') candidate.isDone = true;
     candidate.notBeforeMs = this.#plan.nowMs() + this.#plan.pauseMs;
     this.#next();
   }
@@ -171,7 +171,10 @@ export class Flight implements Deadline {
       const detail = describe({ upstream: { text: from } }, rcodeName(answer.index.rcode));
       return failureOf(this.#lastFailure?.reason, `${this.#lastFailure?.detail}; ${detail}`);
     }
-    if (this.#lastFailure === undefined) return nobodyUsable(this.#plan.clients, this.#plan.nowMs());
+    const nowMs = this.#plan.nowMs();
+    // that it timed out is then the smaller part of the truth
+    const hasLoop = this.#plan.clients.some((client) => client.isLooping(nowMs));
+    if (this.#lastFailure === undefined || hasLoop) return nobodyUsable(this.#plan.clients, nowMs);
     return failureOf(this.#lastFailure.reason, this.#lastFailure.detail);
   }
 

@@ -2,7 +2,14 @@
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 
-export type ForwardFailureReason = 'timeout' | 'network' | 'all-down' | 'overloaded' | 'loop' | 'malformed';
+export type ForwardFailureReason =
+  | 'timeout'
+  | 'network'
+  | 'all-down'
+  | 'overloaded'
+  | 'loop'
+  | 'malformed'
+  | 'closing';
 
 export interface ForwardedResponse {
   readonly kind: 'response';
@@ -24,15 +31,15 @@ export interface ForwardFailure {
 
 export type ForwardOutcome = ForwardedResponse | ForwardFailure;
 
-const OTHER_ERROR = 0; // RFC 8914 section 4.1: there is no code for being too busy
-
 const EXTENDED_ERRORS: Readonly<Record<ForwardFailureReason, number>> = {
   timeout: EXTENDED_ERROR.NO_REACHABLE_AUTHORITY,
   'all-down': EXTENDED_ERROR.NO_REACHABLE_AUTHORITY,
   network: EXTENDED_ERROR.NETWORK_ERROR,
   loop: EXTENDED_ERROR.NETWORK_ERROR,
   malformed: EXTENDED_ERROR.NETWORK_ERROR,
-  overloaded: OTHER_ERROR,
+  // RFC 8914 has no code for being too busy
+  overloaded: EXTENDED_ERROR.OTHER,
+  closing: EXTENDED_ERROR.NOT_READY,
 };
 
 export function forwardFailure(reason: ForwardFailureReason, detail: string): ForwardFailure {

@@ -10,6 +10,8 @@ export interface ForwardSettings {
   readonly inFlight: number;
   /** Random case in the names we send (0x20), and replies must have the same. */
   readonly caseRandomization: boolean;
+  /** AD of the upstreams is believed, so we ask for it. */
+  readonly trustAuthenticatedData: boolean;
 }
 
 export const DEFAULT_SETTINGS: ForwardSettings = {
@@ -18,4 +20,5 @@ export const DEFAULT_SETTINGS: ForwardSettings = {
   attemptMaxMs: 2_000,
   inFlight: 1_000,
   caseRandomization: false,
+  trustAuthenticatedData: false,
 };

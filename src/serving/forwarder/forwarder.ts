@@ -11,19 +11,20 @@
  */
 import type { Log } from '../../log/log.ts';
 import type { Query } from '../../protocol/wire/query.ts';
+import { RCODE } from '../../protocol/words/rcodes.ts';
+import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import type { AttemptFailure } from './attempt.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
-import { type Exchange, sameQuestion } from './exchange.ts';
 import { Flight, nobodyUsable } from './flight.ts';
 import { type ForwardOutcome, forwardFailure } from './forward-outcome.ts';
 import { DEFAULT_SETTINGS, type ForwardSettings } from './forward-settings.ts';
-import { OwnIds } from './own-ids.ts';
+import { GroupMember } from './group-member.ts';
 import { Probing } from './probing.ts';
 import { type Question, questionKey, questionOf } from './question.ts';
-import { addressQuery, type ResolvedName, resolvedName } from './resolved-name.ts';
+import { hasAnswer, ownQuery, type ResolvedName, resolvedName } from './resolved-name.ts';
 import { socketTransports, type Transports } from './transports.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import {
@@ -64,21 +65,16 @@ export interface ForwarderSnapshot {
 export class Forwarder {
   readonly #options: ForwarderOptions;
   readonly #sweep: DeadlineSweep;
-  readonly #ownIds = new OwnIds();
   readonly #probing: Probing;
   readonly #context: ClientContext;
   #settings: ForwardSettings;
   readonly #clients = new Map<string, UpstreamClient>();
-  #groups: ReadonlyMap<string, readonly UpstreamClient[]> = new Map();
-  readonly #flights = new Map<
-    string,
-    { readonly flight: Flight; readonly outcome: Promise<ForwardOutcome> }
-  >();
+  #groups: ReadonlyMap<string, readonly GroupMember[]> = new Map();
+  readonly #flights = new Map<string, OnItsWay>();
   #coalesced = 0;
   #overloaded = 0;
   #failedFast = 0;
   #isClosed = false;
-  readonly #loopsLogged = new WeakSet<UpstreamClient>();
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
@@ -99,36 +95,37 @@ export class Forwarder {
 
   /** An A query for `name`, past any cache of ours and past the limit on questions in flight. Never rejects. */
   async resolveAddresses(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<ResolvedName> {
-    const query = addressQuery(name);
+    const query = ownQuery(name, TYPE.A);
     if ('kind' in query) return query;
     const outcome = this.#forward(questionOf(query), group, Number.POSITIVE_INFINITY).then(resolvedName);
     return Promise.race([outcome, aborted(signal)]);
   }
 
-  /**
-   * Whether an incoming query is an exchange of our own that has come back to us: same ID, same question. Cheap:
-   * all but one in some thousand queries are told apart by their ID alone.
-   */
-  isOwnExchange(query: Query): boolean {
-    return this.#ownIds.has(query.id) && this.#findOwn(query) !== undefined;
+  /** Whether a TXT query for `name`, asked as `resolveAddresses` asks, is answered with text. Never rejects. */
+  async answersText(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<boolean> {
+    const query = ownQuery(name, TYPE.TXT);
+    if ('kind' in query) return false;
+    const outcome = this.#forward(questionOf(query), group, Number.POSITIVE_INFINITY).then(hasAnswer);
+    return Promise.race([outcome, aborted(signal).then(() => false)]);
   }
 
-  /** Fails the exchange that came back as this query, and avoids its upstream for half a minute. */
+  /** Whether an incoming query is a probe of ours for loops that has come back: not to be forwarded again. */
+  isLoopProbe(query: Query): boolean {
+    return this.#sender(query) !== undefined;
+  }
+
+  /** Avoids the upstream that sent this probe back, in the group that it was sent for, as long as the loop lasts. */
   noteLoop(query: Query): void {
-    const own = this.#findOwn(query);
-    if (own === undefined) return;
-    if (!this.#loopsLogged.has(own.client)) {
-      this.#loopsLogged.add(own.client);
-      const fields = { upstream: own.client.upstream.text };
-      this.#options.log.warn(fields, 'upstream sends our own queries back to us: check where it forwards to');
-    }
-    own.client.noteLoop(own.exchange);
+    const found = this.#sender(query);
+    if (found === undefined || !found.member.noteLoop()) return;
+    const fields = { upstream: found.member.upstream.text, zone: found.group };
+    this.#options.log.warn(fields, 'upstream sends our own queries back to us: check where it forwards to');
   }
 
   /** Whether no upstream of the group is worth asking at this moment: a question would fail at once. */
   isDown(group: UpstreamGroup): boolean {
     const nowMs = this.#options.clock.monotonicMs();
-    return !(this.#groups.get(group.name) ?? []).some((client) => client.isUsable(nowMs));
+    return !(this.#groups.get(group.name) ?? []).some((member) => member.isUsable(nowMs));
   }
 
   /** Takes new groups and settings. Upstreams that stay keep their health and connections; questions on their way go on. */
@@ -143,14 +140,12 @@ export class Forwarder {
       this.#probing.forget(client);
       client.retire();
     }
-    this.#groups = new Map(
-      groups.map(({ name, upstreams }) => [name, upstreams.map((upstream) => this.#client(upstream))]),
-    );
+    this.#regroup(groups);
   }
 
   snapshot(): ForwarderSnapshot {
     return {
-      upstreams: [...this.#clients.values()].map((client) => client.snapshot()),
+      upstreams: [...this.#clients.values()].map((client) => client.snapshot(this.#isLooping(client))),
       inFlight: this.#flights.size,
       coalesced: this.#coalesced,
       overloaded: this.#overloaded,
@@ -163,7 +158,7 @@ export class Forwarder {
     this.#isClosed = true;
     this.#probing.close();
     for (const { flight } of [...this.#flights.values()])
-      flight.cancel('network', 'the forwarder is closing');
+      flight.cancel('closing', 'the forwarder is closing');
     for (const client of this.#clients.values()) client.close();
     this.#sweep.close();
   }
@@ -173,42 +168,67 @@ export class Forwarder {
     const joined = this.#flights.get(key);
     if (joined !== undefined) {
       this.#coalesced++;
+      joined.isJoined = true;
       return joined.outcome;
     }
     const nowMs = this.#options.clock.monotonicMs();
-    if (this.#isClosed) return Promise.resolve(forwardFailure('network', 'the forwarder is closed'));
-    const clients = this.#groups.get(group.name);
-    if (clients === undefined) {
+    if (this.#isClosed) return Promise.resolve(forwardFailure('closing', 'the forwarder is closed'));
+    const members = this.#groups.get(group.name);
+    if (members === undefined) {
       return Promise.resolve(forwardFailure('all-down', `no upstreams are configured for "${group.name}"`));
     }
-    if (!clients.some((client) => client.isUsable(nowMs))) {
+    if (!members.some((member) => member.isUsable(nowMs))) {
       this.#failedFast++;
-      return Promise.resolve(nobodyUsable(clients, nowMs));
+      return Promise.resolve(nobodyUsable(members, nowMs));
     }
     if (this.#flights.size >= limit) {
       this.#overloaded++;
       return Promise.resolve(forwardFailure('overloaded', `${limit} questions are on their way`));
     }
-    return this.#launch(key, question, clients);
+    return this.#launch(key, question, members);
   }
 
-  #launch(key: string, question: Question, clients: readonly UpstreamClient[]): Promise<ForwardOutcome> {
+  #launch(key: string, question: Question, members: readonly GroupMember[]): Promise<ForwardOutcome> {
     const { promise, resolve } = Promise.withResolvers<ForwardOutcome>();
     const flight = new Flight({
       question,
-      clients,
+      clients: members,
       sweep: this.#sweep,
       deadlineMs: this.#settings.deadlineMs,
       pauseMs: this.#settings.attemptMinMs,
       nowMs: () => this.#options.clock.monotonicMs(),
       landed: (outcome) => {
         this.#flights.delete(key);
+        // what comes back in a loop is the question that is on its way, and joins it; so does many a client's
+        if (onItsWay.isJoined && isUnhelpful(outcome)) for (const member of members) member.suspect();
         resolve(outcome);
       },
     });
-    this.#flights.set(key, { flight, outcome: promise });
+    const onItsWay: OnItsWay = { flight, outcome: promise, isJoined: false };
+    this.#flights.set(key, onItsWay);
     flight.start();
     return promise;
+  }
+
+  /** Members that stay keep what is known of loops. */
+  #regroup(groups: readonly UpstreamGroup[]): void {
+    const before = this.#groups;
+    const regrouped = groups.map(({ name, upstreams }) => {
+      const members = upstreams.map((upstream) => {
+        const client = this.#client(upstream);
+        return before.get(name)?.find((one) => one.client === client) ?? this.#join(client, name);
+      });
+      return [name, members] as const;
+    });
+    this.#groups = new Map(regrouped);
+    const staying = new Set(regrouped.flatMap(([, members]) => members));
+    for (const member of [...before.values()].flat()) if (!staying.has(member)) member.leave();
+  }
+
+  #join(client: UpstreamClient, group: string): GroupMember {
+    const member = new GroupMember(client, group, this.#context);
+    member.probeSoon();
+    return member;
   }
 
   #client(upstream: Upstream): UpstreamClient {
@@ -228,7 +248,6 @@ export class Forwarder {
       clock,
       random,
       sweep: this.#sweep,
-      ownIds: this.#ownIds,
       transports: this.#options.transports ?? socketTransports(sockets),
       settings: () => this.#settings,
       onEvidence: (evidence) => onEvidence?.(evidence),
@@ -240,23 +259,45 @@ export class Forwarder {
       },
       onUp: (client) => {
         log.info({ upstream: client.upstream.text }, 'upstream is up');
+        for (const { member } of this.#members()) if (member.client === client) member.probeSoon();
         onUpstreamUp?.(client.upstream);
       },
+      onEdnsDoubt: (client) => this.#probing.verify(client),
       onWithoutEdns: (client) => {
         log.info({ upstream: client.upstream.text }, 'upstream refuses EDNS: asking without it for a while');
       },
     };
   }
 
-  #findOwn(query: Query): { readonly client: UpstreamClient; readonly exchange: Exchange } | undefined {
-    for (const client of this.#clients.values()) {
-      for (const exchange of client.withId(query.id)) {
-        // whoever is in between may have changed the case
-        if (sameQuestion(exchange, query.octets, query.start, false)) return { client, exchange };
-      }
-    }
+  /** Whose probe this query is. */
+  #sender(query: Query): { readonly group: string; readonly member: GroupMember } | undefined {
+    for (const found of this.#members()) if (found.member.hasSent(query)) return found;
     return undefined;
   }
+
+  #isLooping(client: UpstreamClient): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const { member } of this.#members()) {
+      if (member.client === client && member.isLooping(nowMs)) return true;
+    }
+    return false;
+  }
+
+  *#members(): Generator<{ readonly group: string; readonly member: GroupMember }, void> {
+    for (const [group, members] of this.#groups) for (const member of members) yield { group, member };
+  }
+}
+
+/** A question on its way, and whether another one has joined it. */
+interface OnItsWay {
+  readonly flight: Flight;
+  readonly outcome: Promise<ForwardOutcome>;
+  isJoined: boolean;
+}
+
+function isUnhelpful(outcome: ForwardOutcome): boolean {
+  if (outcome.kind === 'failed') return true;
+  return outcome.index.rcode === RCODE.SERVFAIL || outcome.index.rcode === RCODE.REFUSED;
 }
 
 function downFields(client: UpstreamClient, failure: AttemptFailure): object {

@@ -13,9 +13,12 @@ export interface Question {
   readonly qclass: number;
   readonly dnssecOk: boolean;
   readonly checkingDisabled: boolean;
-  /** The client can use AD in the response (RFC 6840 section 5.7: by AD in its query, or by DO). */
-  readonly wantsAuthenticated: boolean;
+  /** Set in a question of our own: what the answer is to tell. */
+  readonly probes?: Probe;
 }
+
+/** Whether the upstream can be reached, or whether it sends our queries back to us. */
+export type Probe = 'reach' | 'loop';
 
 /** What every resolver has at hand, so that silence means the resolver and not the name. */
 export const PROBE_QUESTION: Question = {
@@ -24,7 +27,7 @@ export const PROBE_QUESTION: Question = {
   qclass: CLASS.IN,
   dnssecOk: false,
   checkingDisabled: false,
-  wantsAuthenticated: false,
+  probes: 'reach',
 };
 
 /** The question of a client's query. Shares the query's octets: pass a copy that nobody changes. */
@@ -35,7 +38,6 @@ export function questionOf(query: Query): Question {
     qclass: query.qclass,
     dnssecOk: query.dnssecOk,
     checkingDisabled: query.checkingDisabled,
-    wantsAuthenticated: query.dnssecOk || (query.flags & FLAG.AD) !== 0,
   };
 }
 
@@ -56,6 +58,11 @@ export interface QueryForm {
   readonly caseFrom: Random | undefined;
   /** The message is padded, for a transport that hides its content but not its length. */
   readonly padded: boolean;
+  /**
+   * AD is set: we understand it in the response (RFC 6840 section 5.7). Whatever the client asked for, because the
+   * answer may be kept for one that does.
+   */
+  readonly authenticated: boolean;
 }
 
 /** The whole query with an ID of zero; whoever sends it puts the ID in. */
@@ -70,7 +77,7 @@ export function composeUpstreamQuery(question: Question, form: QueryForm): Uint8
     // always with EDNS, whatever the client has: 1232 octets fit one datagram and spare us a TCP exchange
     ...(form.withEdns ? { edns: { dnssecOk: question.dnssecOk } } : {}),
   });
-  if (question.wantsAuthenticated) putUint16(message, 2, uint16At(message, 2) | FLAG.AD);
+  if (form.authenticated) putUint16(message, 2, uint16At(message, 2) | FLAG.AD);
   return form.withEdns && form.padded ? withPadding(message) : message;
 }
 

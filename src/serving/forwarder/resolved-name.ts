@@ -1,10 +1,9 @@
-/** What a forwarded A query says about a name's addresses, for the refresh journey. */
+/** What a forwarded query of our own says about a name, for the refresh journey. */
 import { composeQuery, parseQuery, Query } from '../../protocol/wire/query.ts';
 import { readAddresses } from '../../protocol/wire/response.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
-import { TYPE } from '../../protocol/words/types.ts';
 import type { ForwardFailureReason, ForwardOutcome } from './forward-outcome.ts';
 
 export type ResolvedName =
@@ -16,8 +15,8 @@ export type ResolvedName =
       readonly detail: string;
     };
 
-/** The A query for a name, or why there cannot be one. */
-export function addressQuery(name: string): Query | ResolvedName {
+/** The query for a name, or why there cannot be one. */
+export function ownQuery(name: string, qtype: number): Query | ResolvedName {
   let wire: Uint8Array;
   try {
     wire = nameToWire(name);
@@ -28,7 +27,7 @@ export function addressQuery(name: string): Query | ResolvedName {
   const octets = composeQuery({
     id: 0,
     name: wire,
-    qtype: TYPE.A,
+    qtype,
     qclass: CLASS.IN,
     recursionDesired: true,
     checkingDisabled: false,
@@ -43,6 +42,7 @@ const REASONS: Readonly<Record<ForwardFailureReason, 'timeout' | 'network' | 'ma
   timeout: 'timeout',
   'all-down': 'timeout',
   overloaded: 'timeout',
+  closing: 'network',
   network: 'network',
   loop: 'network',
   malformed: 'malformed',
@@ -60,4 +60,8 @@ export function resolvedName(outcome: ForwardOutcome): ResolvedName {
   }
   // no word about the name: whoever looks must not take it for one
   return { kind: 'failed', reason: 'servfail', detail: `"${upstream}": ${rcodeName(index.rcode)}` };
+}
+
+export function hasAnswer(outcome: ForwardOutcome): boolean {
+  return outcome.kind === 'response' && outcome.index.rcode === RCODE.NOERROR && outcome.index.answersQtype;
 }

@@ -9,16 +9,9 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import { Attempt, type AttemptFailure, type AttemptHost, type AttemptListener } from './attempt.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
-import type {
-  Exchange,
-  ExchangeFailure,
-  ExchangeTransport,
-  TransportHooks,
-  TransportName,
-} from './exchange.ts';
+import type { ExchangeFailure, ExchangeTransport, TransportHooks, TransportName } from './exchange.ts';
 import type { ForwardSettings } from './forward-settings.ts';
-import type { OwnIds } from './own-ids.ts';
-import type { Question } from './question.ts';
+import type { Probe, Question } from './question.ts';
 import type { Transports } from './transports.ts';
 import type { Upstream } from './upstream.ts';
 import { UpstreamHealth } from './upstream-health.ts';
@@ -35,7 +28,6 @@ export interface ClientContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly sweep: DeadlineSweep;
-  readonly ownIds: OwnIds;
   readonly transports: Transports;
   settings(): ForwardSettings;
   onEvidence(evidence: UpstreamEvidence): void;
@@ -43,6 +35,8 @@ export interface ClientContext {
   onStrike(client: UpstreamClient): void;
   onDown(client: UpstreamClient, failure: AttemptFailure): void;
   onUp(client: UpstreamClient): void;
+  /** It refused EDNS once: time to verify with a probe whether it has none. */
+  onEdnsDoubt(client: UpstreamClient): void;
   onWithoutEdns(client: UpstreamClient): void;
 }
 
@@ -68,7 +62,6 @@ export interface UpstreamSnapshot {
 const LOSSES_TO_TCP = 2;
 const UDP_AGAIN_MS = 30_000;
 const WITHOUT_EDNS_MS = 15 * 60_000;
-const LOOP_AVOIDED_MS = 30_000;
 /** With more attempts under way than these, late replies are not waited for: a dead upstream under load holds no more. */
 const LINGERING = 512;
 const EVIDENCE_EVERY_MS = 1_000;
@@ -94,7 +87,8 @@ export class UpstreamClient implements AttemptHost {
   #udpLosses = 0;
   #udpAgainAtMs = 0;
   #withoutEdnsUntilMs = Number.NEGATIVE_INFINITY;
-  #loopedUntilMs = Number.NEGATIVE_INFINITY;
+  /** It has replied with EDNS. */
+  #hasEdns = false;
   #evidence: { readonly reachable: boolean; readonly atMs: number } | undefined;
   #isRetired = false;
   #isClosed = false;
@@ -104,16 +98,15 @@ export class UpstreamClient implements AttemptHost {
     this.#context = context;
     this.sweep = context.sweep;
     this.random = context.random;
-    this.#hooks = { ownIds: context.ownIds, onMismatch: () => this.#mismatched++ };
+    this.#hooks = { onMismatch: () => this.#mismatched++ };
   }
 
-  /** Whether it is worth asking: up, and not known to send our own queries back to us. */
-  isUsable(nowMs: number): boolean {
-    return this.health.isUp && !this.isLooping(nowMs);
+  get isUp(): boolean {
+    return this.health.isUp;
   }
 
-  isLooping(nowMs: number): boolean {
-    return nowMs < this.#loopedUntilMs;
+  get asksAuthenticated(): boolean {
+    return this.#context.settings().trustAuthenticatedData;
   }
 
   /** No group has it any more. */
@@ -136,25 +129,18 @@ export class UpstreamClient implements AttemptHost {
     attempt.send();
   }
 
-  /** Exchanges in flight that use this ID. */
-  *withId(id: number): Iterable<Exchange> {
-    for (const transport of this.#open.values()) yield* transport.withId(id);
+  /** It sent a probe of ours back to us. */
+  noteLoop(): void {
+    this.#failures.loop++;
+    this.lastFailure = { reason: 'loop', detail: 'it sent our own query back to us' };
   }
 
-  /** The exchange came back to us as a query: fails it, and avoids the upstream for a while. */
-  noteLoop(exchange: Exchange): void {
-    this.#loopedUntilMs = this.nowMs() + LOOP_AVOIDED_MS;
-    for (const attempt of this.#attempts) {
-      if (attempt.fail(exchange, { reason: 'loop', detail: 'it sent our own query back to us' })) return;
-    }
-  }
-
-  snapshot(): UpstreamSnapshot {
+  snapshot(isLooping: boolean): UpstreamSnapshot {
     const nowMs = this.nowMs();
     return {
       upstream: this.upstream.text,
       isUp: this.health.isUp,
-      isLooping: this.isLooping(nowMs),
+      isLooping,
       rttMs: this.health.roundTripMs,
       inFlight: this.#attempts.size,
       exchanges: { ...this.#exchanges },
@@ -211,6 +197,7 @@ export class UpstreamClient implements AttemptHost {
 
   replied(transport: TransportName, index: ResponseIndex | undefined, roundTripMs: number | undefined): void {
     if (transport === 'udp') this.#udpLosses = 0;
+    if (index?.hasEdns) this.#hasEdns = true;
     const rcode = index?.rcode ?? RCODE.FORMERR;
     if (rcode === RCODE.SERVFAIL || rcode === RCODE.REFUSED) this.#unhelpful++;
     if (index !== undefined && (index.flags & FLAG.TC) !== 0) this.#truncated++;
@@ -219,7 +206,10 @@ export class UpstreamClient implements AttemptHost {
     if (change === 'came-up') this.#context.onUp(this);
   }
 
-  failed(transport: TransportName, failure: AttemptFailure, startedAtMs: number, isProbe: boolean): void {
+  failed(transport: TransportName, failure: AttemptFailure, startedAtMs: number, probe?: Probe): void {
+    // nobody has such a name at hand: how long it takes says nothing about the upstream
+    if (probe === 'loop') return;
+    const isProbe = probe === 'reach';
     this.#failures[failure.reason]++;
     this.lastFailure = failure;
     if (!isAboutReach(failure.reason)) return;
@@ -237,7 +227,13 @@ export class UpstreamClient implements AttemptHost {
     else if (hasStruck) this.#context.onStrike(this);
   }
 
-  ednsRefused(): void {
+  ednsRefused(probe: Probe | undefined): void {
+    // some name servers behind it refuse what it does not: one name must not take DO and large replies from all
+    if (this.#hasEdns) return;
+    if (probe !== 'reach') {
+      this.#context.onEdnsDoubt(this);
+      return;
+    }
     this.#withoutEdnsUntilMs = this.nowMs() + WITHOUT_EDNS_MS;
     this.#context.onWithoutEdns(this);
   }

@@ -12,7 +12,7 @@ export interface Upstream {
 
 /** Upstreams that stand in for each other, in the order of preference. */
 export interface UpstreamGroup {
-  /** Unique among the groups, for example the zone's name. */
+  /** The apex of the names that are forwarded to it, `.` for all others; unique among the groups. */
   readonly name: string;
   readonly upstreams: readonly Upstream[];
 }

@@ -68,7 +68,7 @@ export class Listeners {
 
   /**
    * Listens on all of them. Throws a ListenerError, with nothing left open, when an address that is named cannot
-   * be bound, or nothing can; an address that a wildcard stands for is skipped with a warning.
+   * be bound, or nothing can; an address that a wildcard stands for, or that is not here yet, is skipped with a warning.
    */
   start(addresses: readonly ListenAddress[]): Promise<void> {
     return this.reconfigure(addresses);
@@ -111,11 +111,23 @@ export class Listeners {
   /** Binds what is not bound yet; returns the keys of all that the addresses stand for. */
   async #bindAll(addresses: readonly ListenAddress[]): Promise<Set<string>> {
     const keys: string[] = [];
+    const absent: ListenerError[] = [];
     for (const wanted of addresses) {
       if (isWildcard(wanted.address)) keys.push(...(await this.#bindNewWildcard(wanted)));
-      else keys.push(await this.#bind(this.#withPort(wanted)));
+      else {
+        const { keys: bound, errors } = await this.#bindWildcard(wanted, [wanted.address]);
+        const fatal = errors.find(({ code }) => code !== 'no-such-address');
+        if (fatal !== undefined) throw fatal;
+        keys.push(...bound);
+        absent.push(...errors);
+      }
     }
-    if (keys.length > 0) return new Set(keys);
+    // an address that comes later (DHCP, a VLAN, keepalived) must not keep those that are here from serving
+    if (keys.length > 0) {
+      for (const error of absent) this.#skip(error.subject, error.message);
+      return new Set(keys);
+    }
+    if (absent[0] !== undefined) throw absent[0];
     const texts = addresses.map(formatListenAddress).join('", "');
     throw new ListenerError(
       'nothing-bound',
@@ -222,7 +234,9 @@ export class Listeners {
 
   #rescanLater(): void {
     this.#rescan?.[Symbol.dispose]();
-    if (this.#isClosed || !this.#wanted.some(({ address }) => isWildcard(address))) return;
+    const isComplete = (wanted: ListenAddress) =>
+      !isWildcard(wanted.address) && this.#bound.has(formatListenAddress(this.#withPort(wanted)));
+    if (this.#isClosed || this.#wanted.every(isComplete)) return;
     this.#rescan = this.#context.timers.after(this.#context.rescanMs ?? RESCAN_MS, () => {
       this.#inTurn(() => this.#followHost())
         .catch((error: unknown) => {

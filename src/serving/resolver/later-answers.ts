@@ -11,6 +11,7 @@ import type { Timers } from '../../runtime/timers.ts';
 import type { AnswerCache } from '../answer-cache/answer-cache.ts';
 import type { CachedAnswer } from '../answer-cache/cached-answer.ts';
 import { answerWhileStale, freshness, staleExtendedError } from '../answer-cache/freshness.ts';
+import type { ForwardFailureReason } from '../forwarder/forward-outcome.ts';
 import type { Origin } from './resolver-counters.ts';
 
 /** What the resolver needs of the forwarder. */
@@ -19,16 +20,16 @@ export interface Later<Route> {
   forward(query: Query, route: Route): Promise<Fetched>;
   /** Whether every upstream of the route is known not to answer. */
   isDown(route: Route): boolean;
-  /** Whether the query is one of our own exchanges that came back: an upstream forwards to us. */
-  isOwnExchange(query: Query): boolean;
-  /** Told of such a query, so that the exchange ends and its upstream is avoided. */
+  /** Whether the query is a probe of our own that came back: an upstream forwards to us. */
+  isLoopProbe(query: Query): boolean;
+  /** Told of such a query, so that the upstream is avoided. */
   noteLoop(query: Query): void;
   readonly timers: Timers;
 }
 
 export type Fetched =
   | { readonly kind: 'response'; readonly octets: Uint8Array; readonly index: ResponseIndex }
-  | { readonly kind: 'failed'; readonly extendedError: number };
+  | { readonly kind: 'failed'; readonly extendedError: number; readonly reason: ForwardFailureReason };
 
 /** What to reply: octets to be patched, or a response code alone. */
 export type LaterAnswer =
@@ -74,7 +75,7 @@ export class LaterAnswers<Route> {
 
   /** The answer to `query`, which is the caller's to give away. */
   async answer(query: Query, route: Route): Promise<LaterAnswer> {
-    if (this.#later.isOwnExchange(query)) {
+    if (this.#later.isLoopProbe(query)) {
       this.#later.noteLoop(query);
       return failed(undefined);
     }
@@ -97,7 +98,7 @@ export class LaterAnswers<Route> {
     const fetched = await this.#later.forward(query, route);
     const nowMs = this.#clock.monotonicMs();
     if (fetched.kind === 'failed') {
-      this.#cache.noteFailure(query, nowMs);
+      if (isAboutUpstreams(fetched.reason)) this.#cache.noteFailure(query, nowMs);
       return failed(fetched.extendedError);
     }
     // RFC 2181 section 9: what was truncated even over TCP is no answer, and a part of one must not look like the whole
@@ -105,11 +106,12 @@ export class LaterAnswers<Route> {
       this.#cache.noteFailure(query, nowMs);
       return failed(EXTENDED_ERROR.NETWORK_ERROR);
     }
-    const { octets, index } = this.#cache.store(query, fetched.octets, fetched.index, nowMs) ?? fetched;
     // REFUSED and the like speak of the upstream, not of the name, and musl ignores them for 5 s
-    if (index.rcode !== RCODE.NOERROR && index.rcode !== RCODE.NXDOMAIN) {
+    if (!isAboutName(fetched.index.rcode)) {
+      this.#cache.noteFailure(query, nowMs);
       return failed(undefined);
     }
+    const { octets, index } = this.#cache.store(query, fetched.octets, fetched.index, nowMs) ?? fetched;
     return {
       kind: 'octets',
       origin: 'forwarded',
@@ -122,7 +124,7 @@ export class LaterAnswers<Route> {
 
   #staleAnswer(query: Query): LaterAnswer | undefined {
     const nowMs = this.#clock.monotonicMs();
-    const kept = this.#cache.find(query, nowMs);
+    const kept = this.#cache.peek(query, nowMs); // the first pass has counted this question
     if (kept === undefined || freshness(kept, nowMs, this.#cache.settings) !== 'stale') return undefined;
     const { octets, index, ...rest } = answerWhileStale(kept, nowMs, this.#cache.settings);
     return {
@@ -145,6 +147,16 @@ export class LaterAnswers<Route> {
 
 function failed(extendedError: number | undefined): LaterAnswer {
   return { kind: 'rcode', origin: 'failed', rcode: RCODE.SERVFAIL, extendedError };
+}
+
+/** Too much to do here, or the end of it, says nothing about who can answer: it must not be remembered as if it did. */
+function isAboutUpstreams(reason: ForwardFailureReason): boolean {
+  return reason !== 'overloaded' && reason !== 'closing';
+}
+
+function isAboutName(rcode: number): boolean {
+  // RFC 6672 section 2.2: YXDOMAIN says that a DNAME made the name too long
+  return rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN || rcode === RCODE.YXDOMAIN;
 }
 
 function isHealthProbe(query: Query): boolean {

@@ -13,6 +13,7 @@ export const ORIGIN = {
   notRecursive: 7,
   forwarded: 8,
   failed: 9,
+  disconnected: 10,
 } as const;
 
 export type Origin = keyof typeof ORIGIN;

@@ -31,10 +31,14 @@ import {
 import { composeStatusAnswer } from '../endpoints/endpoint-answers.ts';
 import type { ServingTable } from '../endpoints/serving-table.ts';
 import { NO_REPLY, PENDING, type QueryHandler, type Transport } from '../listener/handler.ts';
+import { STALE, type Standing, writeDisconnectedReply } from '../local-zones/disconnected-finding.ts';
+import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
 import type { LocalZones } from '../local-zones/local-zones.ts';
 import type { Identity } from './identity.ts';
 import { type Later, LaterAnswers } from './later-answers.ts';
 import { ORIGIN, ResolverCounters } from './resolver-counters.ts';
+import { Rotation } from './rotation.ts';
+import { PASS, type ReplySpace, type Step } from './step.ts';
 
 export interface ResolverOptions<Route> {
   readonly endpoints: ServingTable;
@@ -48,32 +52,12 @@ export interface ResolverOptions<Route> {
 /** What a reload may replace. */
 export interface ResolverRules<Route> {
   readonly localZones: LocalZones<Route>;
+  /** What holds for names whose upstreams are known not to answer. */
+  readonly disconnected: DisconnectedRules;
   readonly identity: Identity;
   /** Where names without a rule of their own are forwarded. */
   readonly defaultRoute: Route;
   readonly trustAuthenticatedData: boolean;
-}
-
-/**
- * Steps of this size visit all addresses of an endpoint equally often, and so does every second or third of them. A
- * plain count would not: a client that asks for two names in turn would get the same order of each for ever.
- */
-const GOLDEN_RATIO = 0.618_033_988_749_894_9;
-
-/** A step had nothing to say: the next one is asked. */
-const PASS = -2;
-
-/** Where the reply to the query at hand goes, and how long it may be. */
-interface ReplySpace {
-  octets: Uint8Array;
-  start: number;
-  limit: number;
-}
-
-interface Step {
-  readonly origin: (typeof ORIGIN)[keyof typeof ORIGIN];
-  readonly why: string;
-  readonly answer: (query: Query, reply: ReplySpace) => number;
 }
 
 export class Resolver<Route> implements QueryHandler {
@@ -88,8 +72,7 @@ export class Resolver<Route> implements QueryHandler {
   #route: Route;
   /** What the step before found in the cache and would not give. */
   #stale: CachedAnswer | undefined;
-  /** Where the rotation of answers with several addresses stands, from 0 up to 1. */
-  #phase = 0;
+  readonly #rotation = new Rotation();
 
   readonly #steps: readonly Step[] = [
     {
@@ -113,14 +96,29 @@ export class Resolver<Route> implements QueryHandler {
       answer: (query, reply) => this.#refuseMetaType(query, reply),
     },
     {
+      origin: ORIGIN.disconnected,
+      why: "the operator's word on a zone while its upstreams are gone stands before what they said",
+      answer: (query, reply) => this.#answerDisconnected('before-cache', query, reply),
+    },
+    {
       origin: ORIGIN.cacheFresh,
       why: 'what an upstream said a moment ago',
       answer: (query, reply) => this.#answerFresh(query, reply),
     },
     {
+      origin: ORIGIN.disconnected,
+      why: 'services of AWS are gone with the link: an old address would only be waited for',
+      answer: (query, reply) => this.#answerDisconnected('before-stale', query, reply),
+    },
+    {
       origin: ORIGIN.cacheStale,
       why: 'what an upstream said once, where waiting for a newer answer would help nobody',
       answer: (query, reply) => this.#answerStale(query, reply),
+    },
+    {
+      origin: ORIGIN.disconnected,
+      why: "EC2's own names can be worked out, and the rest of them denied at once, where nothing was kept",
+      answer: (query, reply) => this.#answerDisconnected('behind-stale', query, reply),
     },
     {
       origin: ORIGIN.notRecursive,
@@ -168,9 +166,19 @@ export class Resolver<Route> implements QueryHandler {
     if (parseQuery(query, own, 0, own.length) !== VERDICT.OK) return undefined;
     this.#route = this.#rules.defaultRoute;
     this.#rulesFor(query);
-    const found = await this.#later.answer(query, this.#route);
-    this.counters.countOrigin(ORIGIN[found.origin]);
+    const route = this.#route;
+    const found = await this.#later.answer(query, route);
     const limit = transport === 'udp' ? query.udpLimit : MAX_MESSAGE_OCTETS;
+    // the first to meet a dead upstream has waited for it, and gets what all who come after get at once
+    const spoken =
+      found.origin === 'failed' && this.#options.later.isDown(route)
+        ? this.#rules.disconnected.find(query)
+        : STALE;
+    if (spoken.kind !== 'stale') {
+      this.counters.countOrigin(ORIGIN.disconnected);
+      return this.#kept(writeDisconnectedReply(query, spoken, query.id, limit, this.#scratch, 0));
+    }
+    this.counters.countOrigin(ORIGIN[found.origin]);
     const length =
       found.kind === 'rcode'
         ? writeEmptyReply(query, found.rcode, found.extendedError, this.#scratch, 0)
@@ -182,6 +190,11 @@ export class Resolver<Route> implements QueryHandler {
             this.#scratch,
             0,
           );
+    return this.#kept(length);
+  }
+
+  /** The reply in `#scratch`, counted, in octets of its own. */
+  #kept(length: number): Uint8Array {
     this.counters.countRcode(this.#scratch, 0);
     return new Uint8Array(this.#scratch.subarray(0, length));
   }
@@ -206,21 +219,16 @@ export class Resolver<Route> implements QueryHandler {
     message: Uint8Array,
     start: number,
     reply: Uint8Array,
-    replyStart: number,
+    at: number,
   ): number {
     if (verdict === VERDICT.DROP) return NO_REPLY;
     this.counters.countOrigin(ORIGIN.malformed);
+    const rcode = verdict === VERDICT.NOTIMP ? RCODE.NOTIMP : RCODE.FORMERR;
     const length =
       verdict === VERDICT.BADVERS
-        ? writeEmptyReply(this.#query, RCODE.BADVERS, undefined, reply, replyStart)
-        : writeHeaderOnlyReply(
-            message,
-            start,
-            verdict === VERDICT.NOTIMP ? RCODE.NOTIMP : RCODE.FORMERR,
-            reply,
-            replyStart,
-          );
-    this.counters.countRcode(reply, replyStart);
+        ? writeEmptyReply(this.#query, RCODE.BADVERS, undefined, reply, at)
+        : writeHeaderOnlyReply(message, start, rcode, reply, at);
+    this.counters.countRcode(reply, at);
     return length;
   }
 
@@ -277,6 +285,13 @@ export class Resolver<Route> implements QueryHandler {
     return isMeta ? this.#empty(query, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply) : PASS;
   }
 
+  #answerDisconnected(standing: Standing, query: Query, reply: ReplySpace): number {
+    if (!this.#options.later.isDown(this.#route)) return PASS;
+    const found = this.#rules.disconnected.find(query);
+    if (found.kind === 'stale' || found.standing !== standing) return PASS;
+    return writeDisconnectedReply(query, found, query.id, reply.limit, reply.octets, reply.start);
+  }
+
   #answerFresh(query: Query, reply: ReplySpace): number {
     const { cache, clock } = this.#options;
     const nowMs = clock.monotonicMs();
@@ -290,6 +305,8 @@ export class Resolver<Route> implements QueryHandler {
     }
     if (state === 'prefetch') this.#later.prefetch(query, kept, this.#route, nowMs);
     const isUnreachable = kept.kind === 'failure' && this.#options.later.isDown(this.#route);
+    // a remembered failure must not hide what can be said of the name without its upstreams
+    if (isUnreachable && this.#rules.disconnected.find(query).kind !== 'stale') return PASS;
     const extendedError = isUnreachable ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
     return this.#writeCached(query, kept, { ageSeconds: ageSeconds(kept, nowMs) }, extendedError, reply);
   }
@@ -307,11 +324,7 @@ export class Resolver<Route> implements QueryHandler {
   }
 
   #writeOwn(query: Query, answer: LocalAnswer, reply: ReplySpace): number {
-    let turn = 0;
-    if (answer.rotation !== undefined) {
-      this.#phase = (this.#phase + GOLDEN_RATIO) % 1;
-      turn = Math.floor(this.#phase * answer.rotation.records);
-    }
+    const turn = answer.rotation === undefined ? 0 : this.#rotation.next(answer.rotation.records);
     return writeLocalReply(query, answer, turn, reply.limit, reply.octets, reply.start);
   }
 

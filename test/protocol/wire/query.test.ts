@@ -31,6 +31,23 @@ t.test('a verdict does not depend on where in the buffer the message lies', asyn
   }
 });
 
+t.test('every suffix of a name is found, however many labels it has', async (t) => {
+  const query = new Query();
+  // around the room for usual names, at the limit, and short again in the room that a long one has left
+  for (const labels of [1, 14, 15, 16, 17, 31, 32, 127, 3]) {
+    const names = Array.from({ length: labels }, (_, at) => String.fromCharCode(97 + (at % 26)));
+    const octets = message({ flags: 0x0100, question: [names.join('.'), 'A'] });
+    t.equal(parseQuery(query, octets, 0, octets.length), VERDICT.OK);
+    t.equal(query.labelCount, labels);
+    for (let depth = 1; depth <= labels; depth++) {
+      const suffix = nameToWire(names.slice(labels - depth).join('.'));
+      const isFound = suffixEquals(query, depth, suffix) && query.suffixHashes[depth] === hashName(suffix);
+      if (!isFound) t.fail(`the suffix of ${depth} labels of a name of ${labels}`);
+    }
+    t.ok(suffixEquals(query, 0, nameToWire('.')), `${labels} labels`);
+  }
+});
+
 t.test('a query is read field by field', async (t) => {
   const octets = message({
     id: 0xbeef,

@@ -49,6 +49,35 @@ const cases: readonly [string, Omit<GuardedChange, 'nowMs'>, Partial<Verdict>][]
     { kind: 'hold', held: held([D], NOW_MS - 14_999) },
   ],
   [
+    'a large loss that awaits a witness is held however often it is repeated',
+    {
+      candidate: [D],
+      served: [A],
+      awaits: 'interfaces',
+      held: { ...held([D], NOW_MS - 3_600_000), awaits: 'interfaces' },
+    },
+    { kind: 'hold', held: { ...held([D], NOW_MS - 3_600_000), awaits: 'interfaces' } },
+  ],
+  [
+    'a large loss says that it awaits a witness',
+    { candidate: [D], served: [A], awaits: 'interfaces', held: held([D], NOW_MS - 3_600_000) },
+    { kind: 'hold', held: { addresses: [D], sinceMs: NOW_MS, awaits: 'interfaces' } as never },
+  ],
+  [
+    'what was seen while the witness was silent is no first time',
+    {
+      candidate: [D],
+      served: [A],
+      held: { ...held([D], NOW_MS - 3_600_000), awaits: 'interfaces' },
+    },
+    { kind: 'hold', held: { addresses: [D], reason: 'loses 1 of 1 addresses', sinceMs: NOW_MS } },
+  ],
+  [
+    'a small loss awaits nobody',
+    { candidate: [A, B], served: [A, B, C], awaits: 'interfaces' },
+    { kind: 'adopt' },
+  ],
+  [
     'another suspicious change is held anew',
     { candidate: [E], served: [A, B, C], held: held([D], NOW_MS - 60_000) },
     { kind: 'hold', held: { addresses: [E], reason: 'loses 3 of 3 addresses', sinceMs: NOW_MS } },

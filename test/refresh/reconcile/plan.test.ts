@@ -235,15 +235,28 @@ t.test('a pin wins over everything and is shown as a pin', (t) => {
   t.end();
 });
 
-t.test('a pin that is taken back is served until a source speaks, and its loss is not suspicious', (t) => {
-  const pinned = note(serving([A, B]), [], { ...settings, pin: [D] }, NOW_MS).record;
+t.test('a pin that is taken back gives back what the sources had found', (t) => {
+  const before = serving([A, B]);
+  const pinned = note(before, [], { ...settings, pin: [D] }, NOW_MS).record;
+  t.strictSame(pinned.unpinned, before.addresses);
   const unpinned = note(pinned, [], settings, NOW_MS + 1).record;
-  t.match(unpinned, { basis: 'kept', addresses: [{ address: D, provenance: { pin: {} } }] });
-  const next = decide(unpinned, [saw('dns', [A, B])], settings, NOW_MS + 2).record;
-  t.strictSame(addressesOf(next), [A, B]);
-  t.notOk(next.held);
+  t.match(unpinned, { basis: 'kept', addresses: before.addresses, changedAtMs: NOW_MS + 1 });
+  t.notOk('unpinned' in unpinned);
   t.end();
 });
+
+t.test(
+  'a pin with nothing beneath it is served until a source speaks, and its loss is not suspicious',
+  (t) => {
+    const pinned = note(emptyRecord('my-cluster', undefined), [], { ...settings, pin: [D] }, NOW_MS).record;
+    const unpinned = note(pinned, [], settings, NOW_MS + 1).record;
+    t.match(unpinned, { basis: 'kept', addresses: [{ address: D, provenance: { pin: {} } }] });
+    const next = decide(unpinned, [saw('dns', [A, B])], settings, NOW_MS + 2).record;
+    t.strictSame(addressesOf(next), [A, B]);
+    t.notOk(next.held);
+    t.end();
+  },
+);
 
 t.test('a pin of an address that sources see too leaves no trace when it is taken back', (t) => {
   const pinned = decide(serving([A, B]), [saw('dns', [A, B])], { ...settings, pin: [A] }, NOW_MS).record;
@@ -291,6 +304,43 @@ t.test('learn: a new endpoint name keeps the addresses until they are confirmed'
   t.strictSame(addressesOf(record), [A, B]);
   t.match(record, { endpoint: 'learned.example', basis: 'kept' });
   t.match(changes[0], { kind: 'endpoint', from: 'api.example', to: 'learned.example' });
+  t.end();
+});
+
+const silence = [
+  ['timeout', 'interfaces'],
+  ['network', 'interfaces'],
+  ['malformed', 'interfaces'],
+  ['denied', undefined],
+  ['throttled', undefined],
+  ['no-credentials', undefined],
+  ['empty', undefined],
+] as const;
+
+t.test('decide: a large loss by names alone awaits an interface source that is silent', (t) => {
+  for (const [failure, awaits] of silence) {
+    const states = [saw('dns', [D]), fails('interfaces', failure)];
+    const { held } = decide(serving([A, B, C]), states, settings, NOW_MS).record;
+    t.match(held, { addresses: [D], awaits }, failure);
+    t.equal(held?.awaits, awaits, failure);
+  }
+  const unconfirmed = serving([A, B, C], { confirmedAtMs: { dns: 1 } });
+  const cases: readonly [string, EndpointRecord, readonly SourceState[]][] = [
+    ['an interface source that never confirmed', unconfirmed, [saw('dns', [D]), fails('interfaces')]],
+    ['no interface source', serving([A, B, C]), [saw('dns', [D])]],
+    ['one that answers', serving([A, B, C]), [saw('dns', [D]), saw('interfaces', [D])]],
+    [
+      'another one that answers',
+      serving([A, B, C]),
+      [saw('dns', [D]), fails('interfaces'), saw('kubernetes', [D])],
+    ],
+    ['the API server is silent', serving([A, B, C]), [saw('dns', [D]), fails('kubernetes')]],
+  ];
+  for (const [what, record, states] of cases) {
+    const { held } = decide(record, states, settings, NOW_MS).record;
+    t.match(held, { addresses: [D] }, what);
+    t.notOk(held?.awaits, what);
+  }
   t.end();
 });
 

@@ -1,7 +1,9 @@
 import t from 'tap';
 import {
   ageMs,
-  type Moment,
+  aheadMs,
+  type Loaded,
+  loadedAt,
   momentOf,
   toProcessTime,
   toWallTime,
@@ -10,7 +12,7 @@ import type { EndpointRecord } from '../../../src/store/endpoint-record.ts';
 
 const DAY_MS = 86_400_000;
 const WALL_MS = Date.parse('2026-06-01T00:00:00Z');
-const LOADED: Moment = { monotonicMs: 500, wallMs: WALL_MS };
+const LOADED: Loaded = { monotonicMs: 500, wallMs: WALL_MS, ahead: new Map() };
 
 function recordSeenAt(ms: number): EndpointRecord {
   return {
@@ -37,16 +39,27 @@ t.test('what was loaded is as old as the wall clocks say, and goes back out as i
   t.end();
 });
 
-t.test('a file from the future, as a clock that is slow sees it, is of age 0 and is not rewritten', (t) => {
-  const loaded = toProcessTime(recordSeenAt(WALL_MS + DAY_MS), LOADED);
-  t.equal(ageMs(loaded.changedAtMs ?? 0, 1_500), 0);
-  const written = toWallTime(loaded, LOADED, { monotonicMs: 1_500, wallMs: WALL_MS + 1_000 });
-  t.equal(written.changedAtMs, WALL_MS + DAY_MS);
+t.test('a file from the future ages from the load, keeps its order, and is not rewritten', (t) => {
+  const file = {
+    ...recordSeenAt(WALL_MS + DAY_MS),
+    confirmedAtMs: { dns: WALL_MS + 1, interfaces: WALL_MS - 5 },
+  };
+  const loaded = loadedAt(file, LOADED);
+  const record = toProcessTime(file, loaded);
+  t.equal(ageMs(record.changedAtMs ?? 0, 1_500), 1_000);
   t.equal(
-    loaded.held?.sinceMs,
-    LOADED.monotonicMs,
-    'only a held change does not wait for the future to come',
+    ageMs(record.held?.sinceMs ?? 0, 1_500),
+    1_000,
+    'a held change does not wait for the future to come',
   );
+  t.equal(ageMs(record.confirmedAtMs.interfaces ?? 0, 1_500), 1_005, 'what is past is as old as it is');
+  t.ok((record.confirmedAtMs.dns ?? 0) < (record.changedAtMs ?? 0), 'earlier stays earlier');
+  for (const monotonicMs of [500, 1_500, 2 * DAY_MS]) {
+    const now = { monotonicMs, wallMs: WALL_MS + monotonicMs - 500 };
+    t.strictSame(toWallTime(record, loaded, now), file);
+    t.equal(aheadMs(loaded, now), Math.max(0, WALL_MS + DAY_MS - now.wallMs));
+  }
+  t.equal(aheadMs(loadedAt(recordSeenAt(WALL_MS), LOADED), LOADED), 0);
   t.end();
 });
 

@@ -7,7 +7,7 @@ const resolve = async () => ({ kind: 'addresses', addresses: ['127.0.0.1'], ttlS
 
 t.test('any answer of the Region is a sign of life, silence and refusal are none', async (t) => {
   await using sandbox = await startSandbox();
-  const ping = createAwsPing({ endpoint: () => new URL(sandbox.regionUrl), resolve });
+  const ping = createAwsPing({ endpoint: () => sandbox.regionUrl, resolve });
   t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'answered');
   sandbox.link.set('down');
   t.equal(await ping('us-west-2', AbortSignal.timeout(200)), 'timeout');
@@ -23,7 +23,7 @@ t.test(
     url.hostname = 'ec2.us-west-2.amazonaws.test';
     let isResolving = false;
     const ping = createAwsPing({
-      endpoint: () => url,
+      endpoint: () => url.href,
       resolve: async () => (isResolving ? resolve() : { kind: 'failed', reason: 'timeout', detail: '' }),
     });
     t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'network', 'no address was ever known');
@@ -39,7 +39,12 @@ t.test('a portal that takes the connection of HTTPS is no sign of AWS', async (t
   await new Promise((ready) => portal.once('listening', ready));
   const address = portal.address();
   const port = typeof address === 'object' ? address?.port : 0;
-  const ping = createAwsPing({ endpoint: () => new URL(`https://127.0.0.1:${port}`), resolve });
+  const ping = createAwsPing({ endpoint: () => `https://127.0.0.1:${port}`, resolve });
   t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'network');
   portal.close();
+});
+
+t.test('an endpoint that is no URL is not asked: no evidence', async (t) => {
+  const ping = createAwsPing({ endpoint: () => 'nowhere', resolve });
+  t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'silent');
 });

@@ -34,7 +34,12 @@ t.test('all four sources see the simulated Region through the real SDK', async (
 });
 
 t.test('only the sources that are wanted are made, each once', async (t) => {
-  const connections = { clients: clientsFor(t), resolve: () => t.fail() as never, clock: systemClock };
+  const connections = {
+    clients: clientsFor(t),
+    resolve: () => t.fail() as never,
+    answersText: () => t.fail() as never,
+    clock: systemClock,
+  };
   const sources = createSources({ sources: ['dns', 'interfaces', 'dns'] }, connections);
   t.same(
     sources.map(({ name }) => name),
@@ -43,7 +48,12 @@ t.test('only the sources that are wanted are made, each once', async (t) => {
 });
 
 t.test('the Kubernetes source is made with what was configured, and says so when nothing was', async (t) => {
-  const connections = { clients: clientsFor(t), resolve: () => t.fail() as never, clock: systemClock };
+  const connections = {
+    clients: clientsFor(t),
+    resolve: () => t.fail() as never,
+    answersText: () => t.fail() as never,
+    clock: systemClock,
+  };
   const context = { cluster: 'a', endpoint: 'api.example', subnetIds: [], knownAddresses: ['127.0.0.1'] };
   const kubernetes = { kind: 'kubeconfig', kubeconfig: '/nowhere/kubeconfig' } as const;
   for (const [settings, detail] of [

@@ -3,8 +3,10 @@ import type { FailureReason, ResolvedName } from '../../../src/refresh/observati
 import { createDnsSource } from '../../../src/refresh/sources/dns.ts';
 import { contextOf, ENDPOINT, look } from './looking.ts';
 
+const noText = async () => false;
+
 function answering(resolved: ResolvedName) {
-  return createDnsSource(async () => resolved);
+  return createDnsSource({ resolve: async () => resolved, answersText: noText });
 }
 
 t.test('addresses and TTL pass through, each address once', async (t) => {
@@ -19,13 +21,19 @@ t.test('addresses and TTL pass through, each address once', async (t) => {
 
 t.test('the name and the signal reach the upstream query', async (t) => {
   const asked: unknown[] = [];
-  const source = createDnsSource(async (name, signal) => {
-    asked.push(name, signal);
-    return { kind: 'no-addresses', rcode: 3 };
+  const source = createDnsSource({
+    resolve: async (name, signal) => {
+      asked.push(name, signal);
+      return { kind: 'no-addresses', rcode: 3 };
+    },
+    answersText: async (name, signal) => {
+      asked.push(name, signal);
+      return false;
+    },
   });
   const { signal } = new AbortController();
   await source.observe(contextOf(), signal);
-  t.same(asked, [ENDPOINT, signal]);
+  t.same(asked, [ENDPOINT, signal, `_status.${ENDPOINT}`, signal]);
 });
 
 const failures: readonly (readonly [string, ResolvedName, FailureReason, RegExp, string?])[] = [
@@ -55,7 +63,10 @@ t.test('what is no address is a failure, and proves nothing of AWS', async (t) =
 });
 
 t.test('without a name nothing is asked', async (t) => {
-  const source = createDnsSource(() => t.fail('asked') as never);
+  const source = createDnsSource({
+    resolve: () => t.fail('asked') as never,
+    answersText: () => t.fail('asked') as never,
+  });
   const { endpoint: _, ...unnamed } = contextOf();
   const { signal } = new AbortController();
   t.match(await source.observe(unnamed, signal), {
@@ -66,7 +77,7 @@ t.test('without a name nothing is asked', async (t) => {
 });
 
 t.test('a resolve that never settles ends with the signal', async (t) => {
-  const source = createDnsSource(() => new Promise(() => {}));
+  const source = createDnsSource({ resolve: () => new Promise(() => {}), answersText: noText });
   const aborter = new AbortController();
   const observed = source.observe(contextOf(), aborter.signal);
   aborter.abort();
@@ -74,7 +85,7 @@ t.test('a resolve that never settles ends with the signal', async (t) => {
 });
 
 t.test('a resolve that rejects against its promise is a failure all the same', async (t) => {
-  const source = createDnsSource(() => Promise.reject(new Error('bug')));
+  const source = createDnsSource({ resolve: () => Promise.reject(new Error('bug')), answersText: noText });
   t.same(await look(source), {
     kind: 'failed',
     source: 'dns',
@@ -82,4 +93,19 @@ t.test('a resolve that rejects against its promise is a failure all the same', a
     reachedFarSide: false,
     detail: 'look failed: Error: bug',
   });
+});
+
+t.test('an answer that comes from an outpost-dns is not believed, nor is the lack of one', async (t) => {
+  for (const resolved of [
+    { kind: 'addresses', addresses: ['10.0.3.10'], ttlSeconds: 60 },
+    { kind: 'failed', reason: 'servfail', detail: '' },
+  ] as const) {
+    const source = createDnsSource({ resolve: async () => resolved, answersText: async () => true });
+    t.match(await look(source), {
+      kind: 'failed',
+      reason: 'looping',
+      reachedFarSide: false,
+      detail: /forwards this name back to an outpost-dns.*list an upstream that/,
+    });
+  }
 });

@@ -1,6 +1,6 @@
 /** The Kubernetes source against simulated API servers, over TLS on loopback. */
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -57,7 +57,7 @@ t.test('the ready IPv4 addresses of the slices, asked for under the name of the 
         { addresses: [A], conditions: { ready: null } },
         { addresses: [B, '10.9.9.9'] },
         { addresses: [B], conditions: { ready: true, serving: true } },
-        { addresses: [D], conditions: { ready: false, serving: true, terminating: true } },
+        { addresses: ['10.9.9.4'], conditions: { ready: false, serving: true, terminating: true } },
       ],
       ports: [{ port: 443 }],
     }),
@@ -248,6 +248,9 @@ t.test(
     };
     const certificateAuthority = Buffer.from(pem.ca).toString('base64');
     t.strictSame(await look(servers, { access, known: { certificateAuthority } }), sees(A, B, C));
+    const other = readFileSync(new URL('../../fixtures/tls/dns.test.crt', import.meta.url));
+    const known = { certificateAuthority: other.toString('base64') };
+    t.strictSame(await look(servers, { known }), sees(A, B, C), 'and a file that is named wins over it');
     t.match(
       await look(servers, { access }),
       fails('no-credentials', /authority of the cluster is not known/),

@@ -63,7 +63,8 @@ export function sourcesAt(
   clients: AwsClients,
   settings: Omit<SourceSettings, 'sources'> = {},
 ) {
-  const connections = { clients, resolve: resolveAt(sandbox.dnsAddress), clock: systemClock };
+  const resolve = resolveAt(sandbox.dnsAddress);
+  const connections = { clients, resolve, answersText: async () => false, clock: systemClock };
   const sources = createSources({ ...settings, sources: ALL }, connections);
   return (
     name: (typeof ALL)[number],

@@ -84,9 +84,9 @@ t.test(
 );
 
 t.test(
-  "two names that share a key never get each other's answer: the newest wins, a failure does not",
+  "two names that share a key never get each other's answer: a good one stays until it expires",
   async (t) => {
-    const { store, find, fail } = bench();
+    const { store, find, fail, time } = bench();
     const [first, second] = collidingNames();
     t.equal(cacheKey(asked(first)), cacheKey(asked(second)), `${first} and ${second} share a key`);
     const one = store(positive(first, 300, [10, 0, 0, 1]), asked(first));
@@ -94,16 +94,33 @@ t.test(
     t.equal(fail(asked(second)), undefined, 'a failure is not kept in its place');
     t.equal(find(asked(first)), one, 'which stays');
     t.ok(mayRecheck(one!, 0), 'and is no worse for it');
+    t.equal(store(positive(second, 300, [10, 0, 0, 2]), asked(second)), undefined, 'nor another answer');
+    t.equal(store(nxdomain(second, 60), asked(second)), undefined, 'nor a denial');
+    t.equal(find(asked(first)), one, 'which stays again');
+    await time.advance(300_000 + settings.staleForMs);
     const two = store(positive(second, 300, [10, 0, 0, 2]), asked(second));
-    t.equal(find(asked(second)), two);
-    t.equal(find(asked(first)), undefined);
-    t.equal(
-      store(nxdomain(first, 60), asked(first))?.earlier,
-      undefined,
-      'nor is it taken for the earlier answer',
-    );
+    t.equal(find(asked(second)), two, 'once it has expired the place is free');
+    const other = bench();
+    other.fail(asked(first));
+    t.ok(other.store(positive(second, 300), asked(second)), 'as that of a failure is');
   },
 );
+
+t.test('peek finds what find finds, and leaves no trace of it', async (t) => {
+  const { cache, store, time } = bench();
+  const peek = (query = asked(name)) => cache.peek(query, time.monotonicMs());
+  t.equal(peek(), undefined);
+  const answer = store(positive(name, 300));
+  await time.advance(1_000);
+  t.equal(peek(), answer);
+  t.equal(peek(asked('ww2.example.com')), undefined);
+  await time.advance(300_000);
+  t.equal(peek(), answer, 'stale');
+  t.match(answer, { hits: 0, usedAtMs: 0 });
+  t.match(cache.stats(), { hits: 0, staleHits: 0, misses: 0 });
+  await time.advance(settings.staleForMs);
+  t.equal(peek(), undefined, 'expired');
+});
 
 t.test('what is not an answer to the question is not kept, and leaves what was there', async (t) => {
   const { store, find } = bench();

@@ -9,7 +9,6 @@ import { Exchange, type ExchangeEnd } from '../../../src/serving/forwarder/excha
 import type { StreamExchanges } from '../../../src/serving/forwarder/exchange-stream.ts';
 import { tcpExchanges } from '../../../src/serving/forwarder/exchange-tcp.ts';
 import { tlsExchanges } from '../../../src/serving/forwarder/exchange-tls.ts';
-import { OwnIds } from '../../../src/serving/forwarder/own-ids.ts';
 import { composeUpstreamQuery, questionEndOf, questionOf } from '../../../src/serving/forwarder/question.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
@@ -24,14 +23,13 @@ function options(mismatches = new Mismatches()) {
     clock: systemClock,
     timers: systemTimers,
     random: systemRandom,
-    ownIds: new OwnIds(),
     onMismatch: () => mismatches.count++,
   };
 }
 
 function exchangeFor(name: string, onEnd: (end: ExchangeEnd) => void): Exchange {
   const question = questionOf(clientQuery(name));
-  const form = { withEdns: true, caseFrom: undefined, padded: false };
+  const form = { withEdns: true, caseFrom: undefined, padded: false, authenticated: false };
   return new Exchange(composeUpstreamQuery(question, form), questionEndOf(question), false, onEnd);
 }
 

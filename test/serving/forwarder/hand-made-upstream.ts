@@ -68,6 +68,7 @@ export class HandMadeUpstream implements AsyncDisposable {
       parseQuery(query, asked.octets, 0, asked.octets.length);
       const whole = { ...asked, query: query.copy() };
       const isProbe = query.qtype === 2 && query.labelCount === 0;
+      if (query.labelCount >= 2 && /^[0-9a-f]{32}\./.test(query.nameText())) return; // for loops
       if (isProbe && probes === 'ignored') return;
       if (isProbe && probes === 'answered') {
         asked.reply(answerTo(whole));

@@ -9,7 +9,12 @@ const ID = 0xbeef;
 
 function exchange({ exactCase = false, withEdns = true } = {}): Exchange {
   const question = questionOf(clientQuery('Name.Example'));
-  const message = composeUpstreamQuery(question, { withEdns, caseFrom: undefined, padded: false });
+  const message = composeUpstreamQuery(question, {
+    withEdns,
+    caseFrom: undefined,
+    padded: false,
+    authenticated: false,
+  });
   message[0] = ID >> 8;
   message[1] = ID & 0xff;
   const made = new Exchange(message, questionEndOf(question), exactCase, () => {});
@@ -75,7 +80,12 @@ t.test(
 
 t.test('types are numbers, also where their octets look like letters', async (t) => {
   const question = questionOf(clientQuery('a', { qtype: 0x41 }));
-  const message = composeUpstreamQuery(question, { withEdns: false, caseFrom: undefined, padded: false });
+  const message = composeUpstreamQuery(question, {
+    withEdns: false,
+    caseFrom: undefined,
+    padded: false,
+    authenticated: false,
+  });
   const waiting = new Exchange(message, questionEndOf(question), false, () => {});
   const octets = Buffer.from(message);
   octets.writeUInt16BE(0x8180, 2);

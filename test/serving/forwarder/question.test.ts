@@ -9,22 +9,23 @@ import {
 } from '../../../src/serving/forwarder/question.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 
-const plain: QueryForm = { withEdns: true, caseFrom: undefined, padded: false };
+const plain: QueryForm = { withEdns: true, caseFrom: undefined, padded: false, authenticated: false };
 const hex = (octets: Uint8Array): string => Buffer.from(octets).toString('hex');
 
 t.test(
-  "the query to an upstream has RD, the client's case, CD and DO, AD where asked for, and OPT of 1232",
+  "the query to an upstream has RD, the client's case, CD and DO, AD where it is trusted, and OPT of 1232",
   async (t) => {
     const name = '03577757066f7574054f7264455200'.replace('066f7574054f72644552', '056f72446552');
-    for (const [what, query, flags, opt] of [
+    for (const [what, query, flags, opt, authenticated = false] of [
       ['plain', clientQuery('WwW.orDeR'), '0100', '00002904d0000000000000'],
       ['RD clear', clientQuery('WwW.orDeR', { flags: 0 }), '0100', '00002904d0000000000000'],
       ['CD', clientQuery('WwW.orDeR', { flags: 0x0110 }), '0110', '00002904d0000000000000'],
-      ['AD', clientQuery('WwW.orDeR', { flags: 0x0120 }), '0120', '00002904d0000000000000'],
-      ['DO', clientQuery('WwW.orDeR', { dnssecOk: true }), '0120', '00002904d0000080000000'],
+      ['AD', clientQuery('WwW.orDeR', { flags: 0x0120 }), '0100', '00002904d0000000000000'],
+      ['DO', clientQuery('WwW.orDeR', { dnssecOk: true }), '0100', '00002904d0000080000000'],
+      ['trusted', clientQuery('WwW.orDeR'), '0120', '00002904d0000000000000', true],
     ] as const) {
       const question = questionOf(query);
-      const octets = composeUpstreamQuery(question, plain);
+      const octets = composeUpstreamQuery(question, { ...plain, authenticated });
       t.equal(hex(octets), `0000${flags}0001000000000001${name}00010001${opt}`, what);
       t.equal(questionEndOf(question), octets.length - 11);
     }

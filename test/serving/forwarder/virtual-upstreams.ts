@@ -1,4 +1,5 @@
 /** Upstreams in virtual time: a forwarder whose transports are made of one function per test. */
+import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import type {
   Exchange,
   ExchangeTransport,
@@ -6,6 +7,7 @@ import type {
   TransportName,
 } from '../../../src/serving/forwarder/exchange.ts';
 import { judgeReply } from '../../../src/serving/forwarder/exchange.ts';
+import type { ForwardOutcome } from '../../../src/serving/forwarder/forward-outcome.ts';
 import { Forwarder, type ForwarderOptions } from '../../../src/serving/forwarder/forwarder.ts';
 import type { Transports } from '../../../src/serving/forwarder/transports.ts';
 import type { Upstream, UpstreamGroup } from '../../../src/serving/forwarder/upstream.ts';
@@ -13,10 +15,11 @@ import type { UpstreamEvidence } from '../../../src/serving/forwarder/upstream-c
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
+import { clientQuery } from './hand-made-upstream.ts';
 
 /** What an upstream does with one exchange, so many ms later. */
 export type Doing =
-  | { readonly afterMs: number; readonly says: 'answer' | 'truncated' | number }
+  | { readonly afterMs: number; readonly says: 'answer' | 'truncated' | number; readonly withEdns?: true }
   | { readonly afterMs: number; readonly fails: 'network' | 'tls' | 'malformed' | 'spoofed' }
   | { readonly afterMs: number; readonly refusesEdns: true }
   | 'silence';
@@ -25,10 +28,15 @@ export interface Seen {
   readonly upstream: string;
   readonly transport: TransportName;
   readonly atMs: number;
+  /** `. NS`. */
   readonly isProbe: boolean;
+  /** A name that nobody could guess. */
+  readonly isLoopProbe: boolean;
   readonly hasEdns: boolean;
   readonly exchange: Exchange;
 }
+
+const LOOP_PROBE = /^ [0-9a-f]{32} [0-9a-f]{32}/;
 
 export function upstream(text: string): Upstream {
   return { text, address: text, port: 53 };
@@ -73,12 +81,21 @@ export class VirtualUpstreams {
   /** What was asked apart from probes, as `upstream transport time`. */
   get asked(): string[] {
     return this.seen
-      .filter(({ isProbe }) => !isProbe)
+      .filter(({ isProbe, isLoopProbe }) => !isProbe && !isLoopProbe)
       .map(({ upstream, transport, atMs }) => `${upstream} ${transport} ${atMs}`);
   }
 
   get probed(): string[] {
     return this.seen.filter(({ isProbe }) => isProbe).map(({ upstream, atMs }) => `${upstream} ${atMs}`);
+  }
+
+  /** Probes for loops, as the queries that they are where they come back. */
+  get loopProbes(): { readonly upstream: string; readonly atMs: number; readonly query: Query }[] {
+    return this.seen.flatMap(({ isLoopProbe, upstream, atMs, exchange }) => {
+      const query = new Query();
+      parseQuery(query, exchange.message, 0, exchange.message.length);
+      return isLoopProbe ? [{ upstream, atMs, query }] : [];
+    });
   }
 
   #transports(): Transports {
@@ -90,7 +107,7 @@ export class VirtualUpstreams {
   #transport(
     transport: TransportName,
     { text }: Upstream,
-    { ownIds, onMismatch }: TransportHooks,
+    { onMismatch }: TransportHooks,
   ): ExchangeTransport {
     const inFlight = new Set<Exchange>();
     const carrier = { drop: (exchange: Exchange) => void inFlight.delete(exchange) };
@@ -102,12 +119,12 @@ export class VirtualUpstreams {
         exchange.message[1] = exchange.id & 0xff;
         exchange.carrier = carrier;
         inFlight.add(exchange);
-        ownIds.add(exchange.id);
         const seen = {
           upstream: text,
           transport,
           atMs: this.time.monotonicMs(),
           isProbe: exchange.questionEnd === 17,
+          isLoopProbe: LOOP_PROBE.test(Buffer.from(exchange.message).toString('latin1', 12)),
           hasEdns: exchange.hasEdns,
           exchange,
         };
@@ -120,7 +137,6 @@ export class VirtualUpstreams {
         });
       },
       doubt: () => {},
-      withId: (id) => [...inFlight].filter((exchange) => exchange.id === id),
       close: () => {
         inFlight.clear();
         this.closed.push(`${text} ${transport}`);
@@ -134,19 +150,44 @@ function end(exchange: Exchange, doing: Exclude<Doing, 'silence'>, elapsedMs: nu
     exchange.onEnd({ kind: 'failed', reason: doing.fails, detail: `made to ${doing.fails}` });
   else if ('refusesEdns' in doing) exchange.onEnd({ kind: 'edns-refused', elapsedMs });
   else {
-    const octets = replyTo(exchange, doing.says);
+    const octets = replyTo(exchange, doing);
     const verdict = judgeReply(exchange, octets);
     if (verdict.kind !== 'reply') throw new Error(verdict.kind);
     exchange.onEnd({ kind: 'reply', octets, index: verdict.index, elapsedMs, isRoundTrip: true });
   }
 }
 
-function replyTo(exchange: Exchange, says: 'answer' | 'truncated' | number): Buffer {
+function replyTo(exchange: Exchange, { says, withEdns }: Extract<Doing, { says: unknown }>): Buffer {
   const answers = says === 'answer' ? [rawRecord('answer', 'A', 60, [10, 0, 0, 1])] : [];
-  const octets = Buffer.concat([exchange.message.subarray(0, exchange.questionEnd), ...answers]);
+  const opt = withEdns ? [Buffer.from([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0])] : [];
+  const octets = Buffer.concat([exchange.message.subarray(0, exchange.questionEnd), ...answers, ...opt]);
   const flags = says === 'truncated' ? 0x8380 : says === 'answer' ? 0x8180 : 0x8180 | says;
   octets.writeUInt16BE(flags, 2);
   octets.writeUInt16BE(answers.length, 6);
-  octets.writeUInt16BE(0, 10);
+  octets.writeUInt16BE(opt.length, 10);
   return octets;
+}
+
+/** Forwards and moves time until it is settled; `[what came, after how many ms]`. */
+export async function ask(
+  world: VirtualUpstreams,
+  name = 'a.example',
+  groupName = 'default',
+): Promise<[ForwardOutcome, number]> {
+  const startedAtMs = world.time.monotonicMs();
+  let settled: [ForwardOutcome, number] | undefined;
+  void world.forwarder.forward(clientQuery(name), group(groupName)).then((outcome) => {
+    settled = [outcome, world.time.monotonicMs() - startedAtMs];
+  });
+  for (let turn = 0; turn < 1_000 && settled === undefined; turn++) await world.time.advance(10);
+  if (settled === undefined) throw new Error('never settled');
+  return settled;
+}
+
+export function shown([outcome, afterMs]: [ForwardOutcome, number]): string {
+  const what =
+    outcome.kind === 'response'
+      ? `${outcome.upstream} rcode ${outcome.index.rcode}`
+      : `${outcome.reason} extended error ${outcome.extendedError}`;
+  return `${what} after ${afterMs}`;
 }

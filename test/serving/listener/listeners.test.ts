@@ -144,9 +144,25 @@ t.test(
   },
 );
 
-t.test('an address of no interface is an error that says so', async (t) => {
+t.test('an address of no interface is an error that says so, where it is the only one', async (t) => {
   const { listeners } = room(t);
   await t.rejects(listeners.start([{ address: '192.0.2.123', port: 0 }]), { code: 'no-such-address' });
+});
+
+t.test('an address that is not here yet keeps no other from serving, and is tried again', async (t) => {
+  const time = new VirtualTime();
+  const { listeners, bound, log, port } = room(t, undefined, { timers: time, clock: time });
+  await listeners.start([
+    { address: '127.0.0.1', port: 0 },
+    { address: '192.0.2.123', port: 5353 },
+  ]);
+  t.same(bound(), ['127.0.0.1']);
+  t.equal(time.pendingTimers, 1, 'another try is due');
+  await answers(t, '127.0.0.1', port());
+  t.match(log.lines, [
+    {},
+    { level: 'warn', text: 'listen address skipped', fields: { address: '192.0.2.123:5353' } },
+  ]);
 });
 
 t.test(
@@ -345,11 +361,13 @@ t.test('a reload that cannot be done leaves everything as it was', async (t) => 
   const { listeners, bound, port } = room(t);
   await listeners.start([{ address: '127.0.0.1', port: 0 }]);
   const before = port();
+  const holder = await occupy(t, '127.0.0.3', before);
   const wrong = [
     { address: '127.0.0.2', port: before },
-    { address: '192.0.2.123', port: before },
+    { address: '127.0.0.3', port: before },
   ];
-  await t.rejects(listeners.reconfigure(wrong), { code: 'no-such-address' });
+  await t.rejects(listeners.reconfigure(wrong), { code: 'in-use' });
+  await holder.leave();
   t.same(bound(), ['127.0.0.1']);
   await answers(t, '127.0.0.1', before);
   await listeners.reconfigure([{ address: '127.0.0.1', port: 0 }]);

@@ -97,6 +97,8 @@ follows(
     [`example.com.${ec2}`, 'AAAA', ec2NoName],
     [`kubernetes.default.svc.cluster.local.${ec2}`, 'A', ec2NoName],
     [`x.ip-10-0-3-10.${ec2}`, 'A', ec2NoName],
+    [`ip-10-0-3-10.x.${ec2}`, 'A', ec2NoName],
+    [`ip-10-0-3-10.ip-10-0-3-10.${ec2}`, 'A', ec2NoName],
     [`i-0123456789abcdef0.${ec2}`, 'A', ec2NoName],
     [`ip-10-0-3.${ec2}`, 'A', ec2NoName],
     [`ip-10-0-3-010.${ec2}`, 'A', ec2NoName],

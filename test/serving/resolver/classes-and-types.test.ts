@@ -1,5 +1,6 @@
 import t from 'tap';
 import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { DisconnectedRules } from '../../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
 import { Identity } from '../../../src/serving/resolver/identity.ts';
 import { message, rawRecord } from '../../helpers/zone-text.ts';
@@ -166,6 +167,7 @@ t.test('a reload takes effect with the next query: zones, identity, route, trust
   t.equal(keep.answers[0]?.data, '192.0.2.1');
   rig.resolver.reconfigure({
     localZones: new LocalZones<string>({ rules: [{ name: 'b.example', answer: 'refused' }] }),
+    disconnected: new DisconnectedRules({ zones: [], regions: [], vpcs: [] }),
     identity: new Identity({ version: 'two' }),
     defaultRoute: 'next',
     trustAuthenticatedData: true,

@@ -14,6 +14,7 @@ const NONE = {
   not_recursive: 0,
   forwarded: 0,
   failed: 0,
+  disconnected: 0,
 };
 
 t.test('each reply is counted once by origin and once by response code', async (t) => {

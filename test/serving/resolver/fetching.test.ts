@@ -13,7 +13,6 @@ t.test('dead upstream: SERVFAIL within the forwarder’s deadline, never silence
     REFUSED: (question) => denial(question, RCODE.REFUSED),
     NOTIMP: (question) => denial(question, RCODE.NOTIMP),
     FORMERR: (question) => denial(question, RCODE.FORMERR),
-    YXDOMAIN: (question) => denial(question, 6),
     NOTAUTH: (question) => denial(question, 9),
     'TC even over TCP': (question) => addresses(question, ['192.0.2.1'], 60, 0x8380),
   };
@@ -26,6 +25,70 @@ t.test('dead upstream: SERVFAIL within the forwarder’s deadline, never silence
     t.match(reply, { rcode: RCODE.SERVFAIL, answers: [], authorities: [], tc: false }, what);
     t.ok(afterMs <= 5000, `${what}: after ${afterMs} ms`);
   }
+});
+
+t.test('YXDOMAIN speaks of the name (RFC 6672): it is passed on, and not kept', async (t) => {
+  const rig = new Rig();
+  rig.says = (question) => denial(question, RCODE.YXDOMAIN);
+  for (const turn of [1, 2]) {
+    t.match(await rig.answer(WWW), { rcode: RCODE.YXDOMAIN });
+    t.equal(rig.asked.length, turn);
+  }
+});
+
+const refusing = (rcode: number) => (question: string) => denial(question, rcode);
+
+t.test('a failure is remembered for 5 s exactly where it speaks of the upstreams', async (t) => {
+  const table: readonly (readonly [string, Rig['says'], isRemembered: boolean])[] = [
+    ['timeout', () => ({ extendedError: 22, reason: 'timeout' }), true],
+    ['network', () => ({ extendedError: 23, reason: 'network' }), true],
+    ['all down', () => ({ extendedError: 22, reason: 'all-down' }), true],
+    ['malformed', () => ({ extendedError: 23, reason: 'malformed' }), true],
+    ['loop', () => ({ extendedError: 23, reason: 'loop' }), true],
+    ['too much to do', () => ({ extendedError: 0, reason: 'overloaded' }), false],
+    ['closing', () => ({ extendedError: 14, reason: 'closing' }), false],
+    ...[RCODE.SERVFAIL, RCODE.REFUSED, RCODE.NOTIMP, RCODE.FORMERR, RCODE.NOTAUTH].map(
+      (rcode) => [`RCODE ${rcode}`, refusing(rcode), true] as const,
+    ),
+  ];
+  for (const [what, says, isRemembered] of table) {
+    const rig = new Rig();
+    rig.says = says;
+    t.match(await rig.answer(WWW), { rcode: RCODE.SERVFAIL }, what);
+    await rig.time.advance(4_800);
+    rig.says = answering;
+    t.match(await rig.answer(WWW), { rcode: isRemembered ? RCODE.SERVFAIL : RCODE.NOERROR }, what);
+    await rig.time.advance(200);
+    t.match(await rig.answer(WWW), { rcode: RCODE.NOERROR }, `${what}: not for longer`);
+  }
+});
+
+t.test('a stale answer is not asked for again for 30 s after any such failure', async (t) => {
+  const table: readonly (readonly [string, Rig['says'], number])[] = [
+    ['REFUSED', refusing(RCODE.REFUSED), 1],
+    ['too much to do', () => ({ extendedError: 0, reason: 'overloaded' }), 2],
+  ];
+  for (const [what, says, asked] of table) {
+    const rig = new Rig();
+    rig.says = answering;
+    await rig.answer(WWW);
+    await rig.time.advance(101_000);
+    rig.says = says;
+    rig.asked.length = 0;
+    t.match(await rig.answer({ ...WWW, edns: {} }), { ede: 3 });
+    t.match(await rig.answer({ ...WWW, edns: {} }), { ede: 3 });
+    t.equal(rig.asked.length, asked, what);
+  }
+});
+
+t.test('a question that waits is one look-up: a miss, or a stale hit', async (t) => {
+  const rig = new Rig();
+  rig.says = answering;
+  await rig.answer(WWW);
+  t.match(rig.cache.stats(), { hits: 0, staleHits: 0, misses: 1 });
+  await rig.time.advance(101_000);
+  await rig.answer(WWW);
+  t.match(rig.cache.stats(), { hits: 0, staleHits: 1, misses: 1 });
 });
 
 t.test('a truncated answer is neither given as if it were whole nor kept', async (t) => {
@@ -207,7 +270,7 @@ t.test('lifetimes are capped: a day for answers, 60 s for denials', async (t) =>
   t.match(rig.now(WWW), { answers: [{ ttl: 86_400 - 61 }] });
 });
 
-t.test('an exchange of our own that comes back is SERVFAIL at once, noted, and asked nowhere', async (t) => {
+t.test('a probe of our own that comes back is SERVFAIL at once, noted, and asked nowhere', async (t) => {
   const rig = new Rig();
   rig.ownQuestion = 'www.example.com A';
   t.match(await rig.answer({ name: 'WWW.example.com' }, { withinMs: 0 }), { rcode: RCODE.SERVFAIL });

@@ -5,7 +5,12 @@ import { TYPE, typeName } from '../../../src/protocol/words/types.ts';
 import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
 import { EndpointTable } from '../../../src/serving/endpoints/endpoint-table.ts';
 import { ServingTable } from '../../../src/serving/endpoints/serving-table.ts';
+import type { ForwardFailureReason } from '../../../src/serving/forwarder/forward-outcome.ts';
 import { NO_REPLY, PENDING, type Transport } from '../../../src/serving/listener/handler.ts';
+import {
+  DisconnectedRules,
+  type DisconnectedRulesOptions,
+} from '../../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
 import type { ZoneRule } from '../../../src/serving/local-zones/zone-rules.ts';
 import { Identity, type IdentityOptions } from '../../../src/serving/resolver/identity.ts';
@@ -43,7 +48,10 @@ export function endpointRecord(record: {
 }
 
 /** What an upstream says to one question: a message, or how the exchange fails. `undefined`: silence. */
-export type Says = Buffer | { readonly extendedError: number } | undefined;
+export type Says =
+  | Buffer
+  | { readonly extendedError: number; readonly reason?: ForwardFailureReason }
+  | undefined;
 
 export interface Asked {
   readonly question: string;
@@ -56,6 +64,7 @@ export interface Asked {
 export interface RigOptions {
   readonly records?: readonly EndpointRecord[];
   readonly rules?: readonly ZoneRule<string>[];
+  readonly disconnected?: Partial<DisconnectedRulesOptions>;
   readonly identity?: IdentityOptions;
   readonly trustAuthenticatedData?: boolean;
   readonly cache?: Partial<AnswerCacheSettings>;
@@ -99,6 +108,7 @@ export class Rig {
       },
       {
         localZones: new LocalZones({ rules: options.rules ?? [] }),
+        disconnected: new DisconnectedRules({ zones: [], regions: [], vpcs: [], ...options.disconnected }),
         identity: new Identity(options.identity ?? {}),
         defaultRoute: 'default',
         trustAuthenticatedData: options.trustAuthenticatedData ?? false,
@@ -162,7 +172,7 @@ export class Rig {
     return {
       forward: (query, route) => this.#forward(query, route),
       isDown: (route) => this.down.has(route),
-      isOwnExchange: (query) => questionText(query) === this.ownQuestion,
+      isLoopProbe: (query) => questionText(query) === this.ownQuestion,
       noteLoop: (query) => void this.loops.push(questionText(query)),
       timers: this.time,
     };
@@ -173,8 +183,13 @@ export class Rig {
     const { dnssecOk, checkingDisabled } = query;
     this.asked.push({ question, route, dnssecOk, checkingDisabled, atMs: this.time.monotonicMs() });
     const said = this.down.has(route) ? { extendedError: 22 } : this.says(question, route);
+    const check = () => {
+      // whoever forwards reads the question for as long as the exchange takes
+      if (questionText(query) !== question) throw new Error(`"${question}" became "${questionText(query)}"`);
+    };
     return new Promise((resolve) => {
-      if (said === undefined) this.time.after(5000, () => resolve({ kind: 'failed', extendedError: 22 }));
+      this.time.after(this.delayMs, check);
+      if (said === undefined) this.time.after(5000, () => resolve(fetched({ extendedError: 22 })));
       else if (this.down.has(route)) resolve(fetched(said));
       else this.time.after(this.delayMs, () => resolve(fetched(said)));
     });
@@ -182,7 +197,7 @@ export class Rig {
 }
 
 function fetched(said: NonNullable<Says>): Fetched {
-  if ('extendedError' in said) return { kind: 'failed', ...said };
+  if ('extendedError' in said) return { kind: 'failed', reason: 'timeout', ...said };
   const index = indexResponse(said);
   if (index.kind === 'fault') throw new Error(`the upstream of the test is broken: ${index.reason}`);
   return { kind: 'response', octets: said, index };

@@ -83,6 +83,17 @@ t.test('known dead is a matter of the route that a zone rule chose', async (t) =
   t.equal(rig.now(WWW), 'pending', 'its own upstream lives');
   rig.down.add('site');
   t.match(rig.now(WWW), STALE);
+
+  const other = await staleRig({ rules: [{ name: 'corp.example', forwardTo: 'site' }] });
+  other.down.add('site');
+  t.equal(other.now({ name: 'www.corp.example' }), 'pending');
+  t.equal(other.now(WWW), 'pending', 'and not of the route of the query before');
+});
+
+t.test('a fresh answer says nothing of an upstream that is down', async (t) => {
+  const rig = await staleRig({}, 1000);
+  rig.down.add('default');
+  t.match(rig.now(WWW), { ede: undefined, answers: [{ data: OLD, ttl: 59 }] });
 });
 
 t.test('after a failure it is asked again after 30 s and not before; meanwhile stale at once', async (t) => {

@@ -1,0 +1,309 @@
+/**
+ * Names that the operator retains: the local registry, the OIDC issuer, NTP. They are asked for on a schedule while an
+ * upstream answers, whether or not anybody wants them, kept on the disk, and answered however long nobody can be asked.
+ *
+ *     due -> ask (with DO, and without where that makes a difference) -> judge -> learn -> publish, and save behind it
+ *
+ * It refuses to know how a query is answered, which upstream is asked, how a file is written, and the link: a failure is
+ * a failure, and a kick says that trying again is worth while. An answer that was loaded is stale until it is confirmed,
+ * so that no clock can make it fresh. RFC 2308 and RFC 8767, with another limit than theirs: none.
+ */
+import type { Log } from '../../log/log.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Random } from '../../runtime/random.ts';
+import { sleep, type Timers } from '../../runtime/timers.ts';
+import type { RetainedRecord } from '../../store/retained-record.ts';
+import { nextDelayMs } from '../reconcile/schedule.ts';
+import { type Known, knownFrom, lastGood, learn } from './retained-answer.ts';
+import { RetainedLog } from './retained-log.ts';
+import { type Ask, type Hearing, hear, questionText, type RetainedQuestion } from './retained-question.ts';
+import { RetainedSaver, type SaveOutcome } from './retained-saver.ts';
+import { composeSnapshot, type RetainedMember, type RetainedSnapshot } from './retained-snapshot.ts';
+import { stampFrom, stampNow, wallTime } from './stamp.ts';
+
+/** What is to be answered from now on. */
+export interface PublishedAnswer {
+  /** For queries without DO, and for all where there is no `signedMessage`: a whole response. */
+  readonly message: Uint8Array;
+  readonly signedMessage?: Uint8Array | undefined;
+  /** `Infinity` where it has not been confirmed by this process. */
+  readonly ageMs: number;
+  /** With a denial: what to answer once it cannot be confirmed any more. */
+  readonly earlier?: PublishedAnswer | undefined;
+}
+
+export interface RetainedRefresherOptions {
+  readonly questions: readonly RetainedQuestion[];
+  readonly ask: Ask;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+  /** Gets all records that shall survive, those of questions that are not retained now included. */
+  readonly save: (records: readonly RetainedRecord[]) => Promise<SaveOutcome>;
+  /** Returns for how long the answer is fresh, in ms; `undefined` where it is no answer to the question. */
+  readonly publish: (question: RetainedQuestion, answer: PublishedAnswer) => number | undefined;
+  /** The question is retained no longer. */
+  readonly withdraw: (question: RetainedQuestion) => void;
+}
+
+/** So much of its time is over when an answer is asked for again, so that it stays fresh while somebody can be asked. */
+const REFRESH_AT = 0.8;
+const MIN_INTERVAL_MS = 30_000;
+const MAX_INTERVAL_MS = 3_600_000;
+const JITTER = 0.1;
+const RETRY = { intervalMs: MIN_INTERVAL_MS, jitterPercent: 20, retryMinMs: 5_000, retryMaxMs: 120_000 };
+/** After a start or a kick: many questions, and many servers behind one link, must not be asked in the same instant. */
+const SPREAD_MS = 1_000;
+/** Questions on their way at a time; the forwarder's room is for clients. */
+const MAX_ASKING = 16;
+/** For an `ask` that never settles. */
+const ASK_MS = 15_000;
+const MAX_PARKED = 1_000;
+
+export class RetainedRefresher {
+  readonly #options: RetainedRefresherOptions;
+  readonly #saver: RetainedSaver;
+  readonly #log: RetainedLog;
+  #members = new Map<string, RetainedMember>();
+  /** Records of questions that are not retained now: one that comes back finds its own again. */
+  #parked = new Map<string, RetainedRecord>();
+  #asking = 0;
+  #timer: Disposable | undefined;
+  #isStarted = false;
+  #isStopped = false;
+
+  constructor(options: RetainedRefresherOptions) {
+    this.#options = options;
+    const { save, clock, timers, log } = options;
+    this.#saver = new RetainedSaver({ compose: () => this.records(), save, clock, timers, log });
+    this.#log = new RetainedLog(log);
+    this.#admitAll(options.questions);
+  }
+
+  /** Takes what the state file had, and publishes it before it returns; nobody is asked yet. */
+  load(records: readonly RetainedRecord[]): void {
+    this.#parked = new Map(records.map((record) => [questionText(record), record]));
+    for (const member of this.#members.values()) this.#unpark(member);
+    this.#forgetParked();
+  }
+
+  /** Begins to ask. */
+  start(): void {
+    this.#isStarted = true;
+    for (const member of this.#members.values()) member.dueAtMs = this.#soon();
+    this.#run();
+  }
+
+  /** Something says that asking is worth while again, such as a link that has come back. What is fresh can wait. */
+  kick(reason: string): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    let kicked = 0;
+    for (const member of this.#members.values()) {
+      if (member.failures === 0 && member.freshUntilMs > nowMs) continue;
+      member.failures = 0;
+      member.dueAtMs = Math.min(member.dueAtMs, this.#soon());
+      kicked++;
+    }
+    this.#log.kicked(reason, kicked);
+    if (this.#isStarted) this.#run();
+  }
+
+  /** Questions may come and go; one that stays keeps its answer. */
+  reconfigure(questions: readonly RetainedQuestion[]): void {
+    const wanted = new Set(questions.map(questionText));
+    const going = [...this.#members].filter(([key]) => !wanted.has(key));
+    for (const [key, member] of going) {
+      this.#members.delete(key);
+      for (const record of this.#recordOf(member)) this.#parked.set(key, record);
+      this.#options.withdraw(member.question);
+    }
+    const coming = this.#admitAll(questions);
+    for (const member of coming) this.#unpark(member);
+    this.#forgetParked();
+    if (going.length + coming.length === 0) return;
+    this.#saver.note('new');
+    if (this.#isStarted) this.#run();
+  }
+
+  /** What is worth keeping: the last good answer to each question, in wall time. */
+  records(): readonly RetainedRecord[] {
+    const own = [...this.#members.values()].flatMap((member) => this.#recordOf(member));
+    return [...own, ...this.#parked.values()];
+  }
+
+  snapshot(): RetainedSnapshot {
+    return composeSnapshot([...this.#members.values()], this.#options.clock, this.#saver.stats());
+  }
+
+  /** Asks nobody any more, then saves what is known. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.[Symbol.dispose]();
+    await this.#saver.stop();
+  }
+
+  #soon(): number {
+    return this.#options.clock.monotonicMs() + this.#options.random.fraction() * SPREAD_MS;
+  }
+
+  /** Returns those that are new. */
+  #admitAll(questions: readonly RetainedQuestion[]): readonly RetainedMember[] {
+    const coming: RetainedMember[] = [];
+    for (const question of questions) {
+      const key = questionText(question);
+      if (this.#members.has(key)) continue;
+      const member: RetainedMember = {
+        question,
+        known: undefined,
+        freshUntilMs: Number.NEGATIVE_INFINITY,
+        dueAtMs: this.#soon(),
+        isAsking: false,
+        failures: 0,
+        failuresInARow: 0,
+        lastFailure: undefined,
+        asked: 0,
+        failed: 0,
+      };
+      this.#members.set(key, member);
+      coming.push(member);
+    }
+    return coming;
+  }
+
+  #unpark(member: RetainedMember): void {
+    const { clock } = this.#options;
+    const key = questionText(member.question);
+    const record = this.#parked.get(key);
+    if (record === undefined) return;
+    this.#parked.delete(key);
+    const confirmed = stampFrom(record.confirmedAtMs, clock);
+    const known = knownFrom(record, confirmed, stampFrom(record.changedAtMs, clock));
+    if (known === undefined || this.#publish(member, known) === undefined) return;
+    member.known = known;
+  }
+
+  /** Those parked first go first. */
+  #forgetParked(): void {
+    for (const key of this.#parked.keys()) {
+      if (this.#parked.size <= MAX_PARKED) return;
+      this.#parked.delete(key);
+    }
+  }
+
+  #recordOf({ question, known }: RetainedMember): RetainedRecord[] {
+    const good = known && lastGood(known);
+    if (good === undefined) return [];
+    const { clock } = this.#options;
+    const { message, signedMessage } = good;
+    return [
+      {
+        ...question,
+        message,
+        ...(signedMessage === undefined ? {} : { signedMessage }),
+        confirmedAtMs: wallTime(good.confirmed, clock),
+        changedAtMs: wallTime(good.changed, clock),
+      },
+    ];
+  }
+
+  /** Asks all that are due, as many as may be asked at a time, and waits for the next. */
+  #run(): void {
+    this.#timer?.[Symbol.dispose]();
+    if (this.#isStopped) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    const waiting = [...this.#members.values()].filter(({ isAsking }) => !isAsking);
+    const due = waiting.filter(({ dueAtMs }) => dueAtMs <= nowMs).sort((a, b) => a.dueAtMs - b.dueAtMs);
+    for (const member of due.slice(0, MAX_ASKING - this.#asking)) void this.#refresh(member);
+    if (this.#asking >= MAX_ASKING) return; // the next one that ends comes by here
+    const nextMs = waiting.reduce(
+      (least, { isAsking, dueAtMs }) => (isAsking ? least : Math.min(least, dueAtMs)),
+      Number.POSITIVE_INFINITY,
+    );
+    if (nextMs < Number.POSITIVE_INFINITY) {
+      this.#timer = this.#options.timers.after(Math.max(0, nextMs - nowMs), () => this.#run());
+    }
+  }
+
+  async #refresh(member: RetainedMember): Promise<void> {
+    member.isAsking = true;
+    member.asked++;
+    this.#asking++;
+    const hearing = await this.#hear(member.question);
+    this.#asking--;
+    member.isAsking = false;
+    if (this.#isStopped) return;
+    if (this.#members.get(questionText(member.question)) === member) this.#settle(member, hearing);
+    this.#run();
+  }
+
+  async #hear(question: RetainedQuestion): Promise<Hearing> {
+    const { ask, timers } = this.#options;
+    const enough = new AbortController();
+    const tooLong = sleep(timers, ASK_MS, enough.signal).then((): Hearing => {
+      return { kind: 'failed', detail: `no outcome within ${ASK_MS / 1000} s` };
+    });
+    const hearing = await Promise.race([hear(question, ask).catch(asFailure), tooLong]);
+    enough.abort();
+    return hearing;
+  }
+
+  #settle(member: RetainedMember, hearing: Hearing): void {
+    if (hearing.kind === 'failed') {
+      this.#failed(member, hearing.detail);
+      return;
+    }
+    const known = learn(member.known, hearing.heard, stampNow(this.#options.clock));
+    const lifetimeMs = this.#publish(member, known);
+    if (lifetimeMs === undefined) this.#failed(member, 'not an answer to the question');
+    else this.#learned(member, known, lifetimeMs);
+  }
+
+  #learned(member: RetainedMember, known: Known, lifetimeMs: number): void {
+    const { clock, random } = this.#options;
+    const { known: before } = member;
+    const nowMs = clock.monotonicMs();
+    const jitter = 1 - JITTER + 2 * JITTER * random.fraction();
+    member.known = known;
+    member.freshUntilMs = nowMs + lifetimeMs;
+    member.dueAtMs =
+      nowMs + Math.min(Math.max(lifetimeMs * REFRESH_AT * jitter, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
+    member.failures = 0;
+    member.failuresInARow = 0;
+    const isChanged = known.changed === known.confirmed;
+    this.#saver.note(before === undefined ? 'new' : isChanged ? 'changed' : 'confirmed');
+    this.#log.learned(member.question, known, before);
+    this.#log.judge(this.#members.values());
+  }
+
+  #failed(member: RetainedMember, detail: string): void {
+    const { clock, random } = this.#options;
+    const nowMs = clock.monotonicMs();
+    member.failed++;
+    member.failures++;
+    member.failuresInARow++;
+    member.lastFailure = { detail, atMs: nowMs };
+    const progress = { consecutiveFailures: member.failures, unsettled: 0 };
+    member.dueAtMs = nowMs + nextDelayMs(progress, RETRY, random.fraction());
+    this.#log.failed(member.question, detail);
+    this.#log.judge(this.#members.values());
+  }
+
+  #publish({ question }: RetainedMember, known: Known): number | undefined {
+    return this.#options.publish(question, this.#published(known));
+  }
+
+  #published({ message, signedMessage, confirmed, isLoaded, earlier }: Known): PublishedAnswer {
+    const ageMs = this.#options.clock.monotonicMs() - confirmed.monotonicMs;
+    return {
+      message,
+      signedMessage,
+      ageMs: isLoaded ? Number.POSITIVE_INFINITY : ageMs,
+      earlier: earlier && this.#published(earlier),
+    };
+  }
+}
+
+function asFailure(error: unknown): Hearing {
+  return { kind: 'failed', detail: error instanceof Error ? error.message : String(error) };
+}

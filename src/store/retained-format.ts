@@ -1,0 +1,162 @@
+import { z } from 'zod';
+import { HEADER_OCTETS } from '../protocol/wire/header.ts';
+import { indexResponse } from '../protocol/wire/response.ts';
+import { CLASS } from '../protocol/words/classes.ts';
+import { nameFromWire } from '../protocol/words/name.ts';
+import { typeFromText, typeName } from '../protocol/words/types.ts';
+import { answerLines, contentOf } from './answer-records.ts';
+import {
+  composeCheckedJson,
+  corrupt,
+  type DecodeFault,
+  type Encoded,
+  type Envelope,
+  moment,
+  parseCheckedJson,
+} from './checked-json.ts';
+import type { StateFormat, Written } from './generation-reader.ts';
+import type { RetainedRecord } from './retained-record.ts';
+import { MAX_ITEMS, name, time } from './state-words.ts';
+
+/**
+ * The octets of `retained.json`: a checked JSON file (see checked-json.ts) whose content is the answers to the questions
+ * that the operator retains.
+ *
+ *     "answers": [ { "name": ..., "type": "A", "confirmedAt": ..., "changedAt": ..., "records": [ for a person ],
+ *                    "message": base64, "signedMessage": base64 } ]
+ *
+ * What counts is `message`, the response as an upstream sent it; `records` is its answer section for who reads the file.
+ */
+
+/** Thousands of the largest answers that are retained. */
+const MAX_FILE_OCTETS = 64 * 1024 * 1024;
+
+const ENVELOPE: Envelope = {
+  format: 'outpost-dns retained',
+  version: 1,
+  about: [
+    'the answers that outpost-dns retains, and gives while their upstreams cannot be reached',
+    'replaced whole by the server; the generation before this one is retained.previous.json',
+    "checksum by hand: jq -jcS 'del(.checksum)' retained.json | sha256sum",
+  ],
+  maxOctets: MAX_FILE_OCTETS,
+  lineDepth: 5, // file, answers, answer, records: a record a line
+};
+
+type Records = readonly RetainedRecord[];
+
+/** `retained.json`, for whatever keeps or reads a state in two generations. */
+export const RETAINED: StateFormat<Records> = {
+  name: 'retained',
+  maxOctets: MAX_FILE_OCTETS,
+  encode: encodeRetained,
+  decode: decodeRetained,
+  compare: compareRetained,
+};
+
+function encodeRetained({ generation, writtenAtMs, content }: Written<Records>): Encoded {
+  let octets: Uint8Array;
+  try {
+    const answers = content.map(composeRecord);
+    octets = composeCheckedJson(ENVELOPE, { generation, writtenAt: moment(writtenAtMs), answers });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error; // RangeError: a time that is none
+    return { kind: 'refused', detail: 'a time is out of range' };
+  }
+  const back = decodeRetained(octets);
+  if (back.kind === 'ok') return { kind: 'encoded', octets };
+  return { kind: 'refused', detail: 'detail' in back ? back.detail : back.kind };
+}
+
+function composeRecord(record: RetainedRecord): object {
+  const { message, signedMessage } = record;
+  return {
+    name: record.name,
+    type: typeName(record.qtype),
+    confirmedAt: moment(record.confirmedAtMs),
+    changedAt: moment(record.changedAtMs),
+    records: answerLines(message),
+    message: Buffer.from(message).toString('base64'),
+    signedMessage: signedMessage && Buffer.from(signedMessage).toString('base64'),
+  };
+}
+
+/** Takes a file apart, whatever it holds; never throws. */
+function decodeRetained(
+  octets: Uint8Array,
+): { readonly kind: 'ok'; readonly file: Written<Records> } | DecodeFault {
+  const parsed = parseCheckedJson(ENVELOPE, octets);
+  if (parsed.kind !== 'ok') return parsed;
+  const content = CONTENT.safeParse(parsed.content);
+  if (!content.success) {
+    const [issue] = content.error.issues;
+    return corrupt('bad-content', `${issue?.path.join('.')}: ${issue?.message}`);
+  }
+  const { generation, writtenAt, answers } = content.data;
+  return { kind: 'ok', file: { generation, writtenAtMs: writtenAt, content: answers } };
+}
+
+/** Order is no content, and neither are TTLs or the order of an answer's records. */
+function compareRetained(before: Records, after: Records): 'none' | 'ageing' | 'content' {
+  if (before.length === after.length && before.every((record, at) => isSame(record, after[at])))
+    return 'none';
+  const key = ({ name, qtype, message, signedMessage }: RetainedRecord) =>
+    [name, qtype, contentOf(message), signedMessage && contentOf(signedMessage)].join(' ');
+  const keys = (records: Records) => records.map(key).sort().join('\n\n');
+  return keys(before) === keys(after) ? 'ageing' : 'content';
+}
+
+function isSame(record: RetainedRecord, other: RetainedRecord | undefined): boolean {
+  return (
+    record.name === other?.name &&
+    record.qtype === other.qtype &&
+    record.message === other.message &&
+    record.signedMessage === other.signedMessage &&
+    record.confirmedAtMs === other.confirmedAtMs
+  );
+}
+
+const qtype = z.string().transform((text, context) => {
+  const number = typeFromText(text);
+  if (number !== undefined) return number;
+  context.addIssue({ code: 'custom', message: 'not a type' });
+  return z.NEVER;
+});
+
+const message = z
+  .base64()
+  .max(100_000)
+  .transform((text) => new Uint8Array(Buffer.from(text, 'base64')));
+
+const RECORD = z
+  .object({
+    name,
+    type: qtype,
+    confirmedAt: time,
+    changedAt: time,
+    message,
+    signedMessage: message.exactOptional(),
+  })
+  .transform(({ type, confirmedAt, changedAt, ...rest }) => ({
+    ...rest,
+    qtype: type,
+    confirmedAtMs: confirmedAt,
+    changedAtMs: changedAt,
+  }))
+  .refine(isAboutItsQuestion, 'the message does not answer the question');
+
+function isAboutItsQuestion({ name, qtype, message, signedMessage }: RetainedRecord): boolean {
+  return [message, signedMessage ?? message].every((octets) => {
+    const index = indexResponse(octets);
+    return (
+      index.kind === 'response' &&
+      index.qtype === qtype &&
+      index.qclass === CLASS.IN &&
+      nameFromWire(octets, HEADER_OCTETS) === name
+    );
+  });
+}
+
+const count = z.int().min(0);
+
+const CONTENT = z.object({ generation: count, writtenAt: time, answers: z.array(RECORD).max(MAX_ITEMS) });

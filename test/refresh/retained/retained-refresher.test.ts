@@ -1,0 +1,379 @@
+import t from 'tap';
+import { message, opt, rawRecord } from '../../helpers/zone-text.ts';
+import { addresses, benchFor, denial, lastOctets, question } from './scripted-upstream.ts';
+
+const name = 'registry.example';
+const A = question(name);
+const NXDOMAIN = 0x8183;
+
+t.test(
+  'a name is asked for at four fifths of its TTL, within 30 s and 1 h, whether or not anybody wants it',
+  async (t) => {
+    const cases: [ttlSeconds: number, seconds: number][] = [
+      [0, 30],
+      [5, 30],
+      [37, 30],
+      [60, 48],
+      [300, 240],
+      [3600, 2880],
+      [86_400, 3600],
+    ];
+    for (const [ttlSeconds, seconds] of cases) {
+      const own = benchFor([A]);
+      own.answer = () => addresses(name, ttlSeconds, 1);
+      own.refresher.start();
+      await own.time.advance(seconds * 1000 * 4);
+      const times = own.asked.map(({ atMs }) => atMs);
+      t.equal(times[0], 500, 'within a second of the start');
+      t.strictSame(
+        times.slice(1, 4).map((ms, at) => ms - times[at]!),
+        [seconds, seconds, seconds].map((s) => s * 1000),
+        `TTL ${ttlSeconds}`,
+      );
+      await own.refresher.stop();
+    }
+  },
+);
+
+t.test('chance spreads the times by a tenth and never beyond the bounds', async (t) => {
+  for (const [fraction, ttlSeconds, wantMs] of [
+    [0, 300, 216_000],
+    [0.999, 300, 263_952],
+    [0, 30, 30_000],
+    [0.999, 86_400, 3_600_000],
+  ] as const) {
+    const bench = benchFor([A], { fraction: () => fraction });
+    bench.answer = () => addresses(name, ttlSeconds, 1);
+    bench.refresher.start();
+    await bench.time.advance(2 * wantMs + 2000);
+    t.equal(Math.round(bench.asked[1]!.atMs - bench.asked[0]!.atMs), wantMs, `${fraction} ${ttlSeconds}`);
+  }
+});
+
+t.test(
+  'one exchange serves for queries with and without DO where nothing is signed, two where something is',
+  async (t) => {
+    const bench = benchFor([A, question('signed.example')]);
+    const signed = message({
+      question: ['signed.example', 'A'],
+      answers: [
+        rawRecord('signed.example', 'A', 60, [10, 0, 0, 7]),
+        rawRecord('signed.example', 'RRSIG', 60, [10, 0, 0, 9]),
+      ],
+      additionals: [opt({ doBit: true })],
+    });
+    bench.answer = (of, _type, dnssecOk) => {
+      if (of === name) return addresses(name, 60, 1);
+      return dnssecOk ? signed : addresses(of, 60, 7);
+    };
+    bench.refresher.start();
+    await bench.time.advance(1000);
+    t.strictSame(bench.asked.map(({ text }) => text).sort(), [
+      'registry.example A DO',
+      'signed.example A',
+      'signed.example A DO',
+    ]);
+    t.equal(bench.published.get(`${name} A`)?.signedMessage, undefined);
+    t.equal(bench.published.get('signed.example A')?.signedMessage, signed);
+    t.strictSame(lastOctets(bench.published.get('signed.example A')?.message), [7]);
+    const { signedMessage } = bench.refresher.records().find((record) => record.name === 'signed.example')!;
+    t.equal(signedMessage, signed, 'both are kept');
+    bench.answer = (of, _type, dnssecOk) => (dnssecOk ? signed : denial(of, 'A', 60));
+    await bench.time.advance(60_000);
+    t.match(bench.refresher.snapshot().questions[1], {
+      lastFailure: { detail: 'another answer with DO than without' },
+    });
+  },
+);
+
+t.test('a failure takes nothing away, and is tried again after 5 s, doubling up to 2 min', async (t) => {
+  const bench = benchFor([A]);
+  bench.answer = () => addresses(name, 300, 1, 2);
+  bench.refresher.start();
+  await bench.time.advance(1000);
+  bench.answer = () => 'no reply';
+  await bench.time.advance(900_000);
+  const times = bench.asked.slice(1).map(({ atMs }) => atMs / 1000);
+  t.strictSame(
+    times.slice(1).map((s, at) => s - times[at]!),
+    [5, 10, 20, 40, 80, 120, 120, 120, 120],
+  );
+  t.strictSame(lastOctets(bench.published.get(`${name} A`)?.message), [1, 2]);
+  t.match(bench.refresher.snapshot().questions, [
+    {
+      name,
+      type: 'A',
+      state: 'stale',
+      consecutiveFailures: 10,
+      lastFailure: { detail: 'no reply' },
+      stats: { asked: 11, failed: 10 },
+    },
+  ]);
+  bench.answer = () => addresses(name, 300, 3);
+  await bench.time.advance(120_000);
+  t.match(bench.refresher.snapshot().questions, [{ state: 'fresh', consecutiveFailures: 0 }]);
+  t.strictSame(lastOctets(bench.published.get(`${name} A`)?.message), [3]);
+  const warnings = bench.log.lines.filter(({ level }) => level !== 'debug').map(({ text }) => text);
+  t.strictSame(warnings, [
+    'a retained name cannot be refreshed: its last answer is given',
+    'all retained names can be refreshed again',
+  ]);
+});
+
+t.test(
+  'every outcome that is no answer is a failure: a bug of the asker, one that never ends, one that is refused',
+  async (t) => {
+    const refusing = benchFor([A], { publish: () => undefined });
+    refusing.answer = () => addresses(name, 60, 1);
+    const cases: [
+      it: string,
+      bench: ReturnType<typeof benchFor>,
+      answer: () => never | Promise<never> | Uint8Array,
+      want: string,
+    ][] = [
+      [
+        'throws',
+        benchFor([A]),
+        () => {
+          throw new Error('a bug');
+        },
+        'a bug',
+      ],
+      ['never settles', benchFor([A]), () => new Promise<never>(() => {}), 'no outcome within 15 s'],
+      ['SERVFAIL', benchFor([A]), () => message({ flags: 0x8182, question: [name, 'A'] }), 'SERVFAIL'],
+      ['refused by who answers', refusing, () => addresses(name, 60, 1), 'not an answer to the question'],
+    ];
+    for (const [it, bench, answer, want] of cases) {
+      bench.answer = answer;
+      bench.refresher.start();
+      await bench.time.advance(40_000);
+      const [one] = bench.refresher.snapshot().questions;
+      t.match(one, { state: 'unknown', lastFailure: { detail: want } }, it);
+      t.ok((one?.stats.failed ?? 0) >= 2, `${it}: tried again`);
+      t.strictSame(bench.refresher.records(), [], it);
+      await bench.refresher.stop();
+    }
+  },
+);
+
+t.test(
+  'a returning link: all that failed or grew stale is asked for within a second, what is fresh is left alone',
+  async (t) => {
+    const names = Array.from({ length: 100 }, (_, n) => `n${n}.example`);
+    let draws = 0;
+    const bench = benchFor([...names.map((each) => question(each)), question('fresh.example')], {
+      fraction: () => (draws++ * 0.618) % 1,
+    });
+    bench.answer = (of) => addresses(of, of === 'fresh.example' ? 80_000 : 60, 1);
+    bench.refresher.start();
+    await bench.time.advance(10_000);
+    bench.answer = () => 'no reply';
+    await bench.time.advance(1_000_000);
+    const before = bench.asked.length;
+    const cutAt = bench.time.monotonicMs();
+    bench.answer = (of) => addresses(of, 60, 2);
+    bench.refresher.kick('upstream reachable again');
+    await bench.time.advance(1000);
+    const since = bench.asked.slice(before);
+    t.strictSame(
+      [...new Set(since.map(({ text }) => text))].sort(),
+      names.map((each) => `${each} A DO`).sort(),
+    );
+    t.equal(since.length, 100, 'each once');
+    const spread = new Set(since.map(({ atMs }) => Math.floor((atMs - cutAt) / 100)));
+    t.ok(spread.size > 5, `spread over ${spread.size} tenths of a second`);
+    t.ok(bench.refresher.snapshot().questions.every(({ state }) => state === 'fresh'));
+  },
+);
+
+t.test('no more than 16 are on their way at a time, and all have their turn', async (t) => {
+  const questions = Array.from({ length: 1000 }, (_, n) => question(`n${n}.example`));
+  const bench = benchFor(questions);
+  let now = 0;
+  let most = 0;
+  bench.answer = async (of) => {
+    now++;
+    most = Math.max(most, now);
+    await new Promise<void>((resolve) => bench.time.after(20, resolve));
+    now--;
+    return addresses(of, 3600, 1);
+  };
+  bench.refresher.start();
+  await bench.time.advance(1500);
+  t.equal(most, 16);
+  await bench.time.advance(500);
+  t.equal(bench.published.size, 1000);
+  t.equal(bench.refresher.records().length, 1000);
+  await bench.refresher.stop();
+});
+
+t.test(
+  'what is loaded is published at once as stale, goes back to the file as it came, and is asked for',
+  async (t) => {
+    const before = benchFor([A, question('gone.example'), question('other.example', 'AAAA')]);
+    before.answer = (of, type) => (type === 'A' ? addresses(of, 86_400, 1) : denial(of, type, 60));
+    before.refresher.start();
+    await before.time.advance(100_000);
+    const records = before.refresher.records();
+    t.equal(records.length, 3);
+    for (const at of ['2026-01-01T00:10:00Z', '1970-01-01T00:00:00Z', '2106-01-01T00:00:00Z']) {
+      const after = benchFor([A, question('other.example', 'AAAA'), question('new.example')], { at });
+      after.refresher.load(records);
+      t.strictSame([...after.published.keys()].sort(), ['other.example AAAA', 'registry.example A'], at);
+      t.equal(
+        after.published.get(`${name} A`)?.ageMs,
+        Number.POSITIVE_INFINITY,
+        `${at}: no clock makes it fresh`,
+      );
+      t.equal(after.asked.length, 0, `${at}: nobody is asked yet`);
+      t.match(
+        after.refresher.snapshot().questions,
+        [{ state: 'stale' }, { state: 'stale' }, { state: 'unknown' }],
+        at,
+      );
+      const sorted = (some: typeof records) => [...some].sort((a, b) => (a.name < b.name ? -1 : 1));
+      t.strictSame(
+        sorted(after.refresher.records()),
+        sorted(records),
+        `${at}: what nobody has confirmed is as it was, the one not retained now as well`,
+      );
+      for (const { confirmedAgoMs = -1 } of after.refresher.snapshot().questions.slice(0, 2))
+        t.ok(confirmedAgoMs >= 0, `${at}: age ${confirmedAgoMs}`);
+      after.answer = (of) => addresses(of, 60, 2);
+      after.refresher.start();
+      await after.time.advance(1000);
+      t.equal(after.published.get(`${name} A`)?.ageMs, 0, at);
+      await after.refresher.stop();
+    }
+  },
+);
+
+t.test(
+  'a denial is published in front of the answer before it, and is not what the disk keeps',
+  async (t) => {
+    const bench = benchFor([A]);
+    bench.answer = () => addresses(name, 60, 1);
+    bench.refresher.start();
+    await bench.time.advance(1000);
+    bench.answer = () => denial(name, 'A', 60, NXDOMAIN);
+    await bench.time.advance(300_000);
+    const published = bench.published.get(`${name} A`);
+    t.strictSame(lastOctets(published?.earlier?.message), [1]);
+    t.equal(published?.earlier?.ageMs, bench.asked.at(-1)!.atMs - bench.asked[0]!.atMs);
+    t.strictSame(
+      bench.refresher.records().map((record) => lastOctets(record.message)),
+      [[1]],
+    );
+    t.match(bench.refresher.snapshot().questions, [{ state: 'denied', consecutiveFailures: 0 }]);
+    t.equal(bench.log.lines.filter(({ text }) => text === 'upstream denies a retained name').length, 1);
+  },
+);
+
+t.test(
+  'a reload: what stays is left alone, what goes is withdrawn and kept, what comes back finds its answer',
+  async (t) => {
+    const bench = benchFor([A, question('b.example')]);
+    bench.answer = (of) => addresses(of, 3600, 1);
+    bench.refresher.start();
+    await bench.time.advance(1000);
+    bench.answer = () => 'no reply';
+    bench.refresher.reconfigure([A, question('c.example')]);
+    t.strictSame([...bench.published.keys()], [`${name} A`]);
+    await bench.time.advance(1000);
+    t.strictSame(
+      bench.asked.slice(2).map(({ text }) => text),
+      ['c.example A DO'],
+    );
+    t.equal(bench.refresher.records().length, 2, 'the one that is gone is kept');
+    bench.refresher.reconfigure([question('b.example')]);
+    t.strictSame([...bench.published.keys()], ['b.example A']);
+    t.equal(bench.published.get('b.example A')?.ageMs, Number.POSITIVE_INFINITY);
+    t.match(bench.refresher.snapshot().questions, [{ name: 'b.example', state: 'stale' }]);
+    for (let n = 0; n < 1500; n++) {
+      bench.answer = (of) => addresses(of, 3600, 1);
+      if (n % 500 !== 0) continue;
+      bench.refresher.reconfigure(Array.from({ length: 500 }, (_, m) => question(`n${n + m}.example`)));
+      await bench.time.advance(10_000);
+    }
+    t.equal(bench.refresher.records().length, 1500, 'those parked are bounded: 1,000');
+    await bench.refresher.stop();
+  },
+);
+
+t.test(
+  'it is saved soon where there was nothing, within a minute of a change, and rarely for the age alone',
+  async (t) => {
+    const bench = benchFor([A]);
+    let last = 1;
+    bench.answer = () => addresses(name, 60, last);
+    bench.refresher.start();
+    const saved = async (ms: number) => {
+      const before = bench.saves.length;
+      await bench.time.advance(ms);
+      return bench.saves.length - before;
+    };
+    t.equal(await saved(2000), 1, 'the first answer');
+    t.equal(await saved(590_000), 0, 'the same again and again');
+    t.equal(await saved(60_000), 1, 'its age, after ten minutes');
+    last = 2;
+    t.equal(await saved(110_000), 1, 'a change');
+    t.strictSame(
+      bench.saves.at(-1)?.map((record) => lastOctets(record.message)),
+      [[2]],
+    );
+    last = 3;
+    bench.save = async () => ({ kind: 'failed', detail: 'ENOSPC' });
+    const failures = await saved(100_000);
+    t.ok(failures >= 2 && failures <= 4, `a disk that refuses is asked again: ${failures} times in 100 s`);
+    t.match(bench.refresher.snapshot().saving, { saveFailures: failures, isSaveFailing: true });
+    bench.save = async () => ({ kind: 'saved' });
+    await bench.time.advance(30_000);
+    t.match(bench.refresher.snapshot().saving, { saveFailures: failures, isSaveFailing: false });
+    t.strictSame(
+      bench.log.lines.filter(({ text }) => text.includes('sav')).map(({ level }) => level),
+      ['error', 'info'],
+      'said once each',
+    );
+  },
+);
+
+t.test(
+  'a stop asks nobody any more and saves what is not saved; a disk that hangs does not hold it',
+  async (t) => {
+    const bench = benchFor([A]);
+    bench.answer = () => addresses(name, 60, 1);
+    bench.refresher.start();
+    await bench.time.advance(600);
+    await bench.refresher.stop();
+    t.equal(bench.saves.length, 1);
+    await bench.time.advance(600_000);
+    t.equal(bench.asked.length, 1);
+    t.equal(bench.time.pendingTimers, 0);
+
+    const hanging = benchFor([A]);
+    hanging.answer = () => addresses(name, 60, 1);
+    hanging.save = () => new Promise(() => {});
+    hanging.refresher.start();
+    await hanging.time.advance(600);
+    let isOver = false;
+    void hanging.refresher.stop().then(() => {
+      isOver = true;
+    });
+    await hanging.time.advance(1999);
+    t.equal(isOver, false);
+    await hanging.time.advance(1);
+    t.equal(isOver, true);
+  },
+);
+
+t.test('without questions nothing is done, and a kick before the start asks nobody', async (t) => {
+  const empty = benchFor([]);
+  empty.refresher.start();
+  empty.refresher.kick('test');
+  t.equal(empty.time.pendingTimers, 0);
+  await empty.refresher.stop();
+  const early = benchFor([A]);
+  early.refresher.kick('test');
+  await early.time.advance(10_000);
+  t.equal(early.asked.length, 0);
+});

@@ -1,0 +1,175 @@
+import t from 'tap';
+import { systemRandom } from '../../../src/runtime/random.ts';
+import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
+import {
+  answerWhileStale,
+  freshness,
+  mayRecheck,
+  staleExtendedError,
+} from '../../../src/serving/answer-cache/freshness.ts';
+import type { FileSystem } from '../../../src/store/file-system.ts';
+import { RetainedStore } from '../../../src/store/retained-store.ts';
+import { VirtualTime } from '../../helpers/virtual-time.ts';
+import { asked, settings } from '../../serving/answer-cache/asked.ts';
+import { PowerCutDisk } from '../../store/power-cut-disk.ts';
+import { addresses, benchFor, denial, lastOctets, question } from './scripted-upstream.ts';
+
+const name = 'registry.example';
+const DAY = 86_400_000;
+
+/** Refresher, store and cache as the daemon wires them. */
+function processOn(files: FileSystem, at: string) {
+  const time = new VirtualTime(at);
+  const cache = new AnswerCache(settings);
+  const store = new RetainedStore({ directory: '/state' }, { clock: time, random: systemRandom, files });
+  const bench = benchFor([question(name), question(name, 'AAAA')], {
+    time,
+    publish: (of, answer) => cache.retain(of.name, of.qtype, answer, time.monotonicMs()),
+    withdraw: (of) => cache.release(of.name, of.qtype),
+    fraction: systemRandom.fraction,
+  });
+  bench.save = (records) => store.save(records);
+  /** What a client is told: the state of the answer, and its last octets. */
+  const told = (type = 'A', aspects = {}) => {
+    const nowMs = time.monotonicMs();
+    const found = cache.find(asked(name, type, aspects), nowMs);
+    if (found === undefined) return 'nothing';
+    const state = freshness(found, nowMs, cache.settings);
+    if (state === 'stale' && mayRecheck(found, nowMs)) return 'waits for an upstream';
+    const given = state === 'stale' ? answerWhileStale(found, nowMs, cache.settings) : found;
+    return `${state} ${given.kind}${given.kind === 'positive' ? ` ${lastOctets(given.octets)}` : ''}${state === 'stale' ? ` EDE ${staleExtendedError(given)}` : ''}`;
+  };
+  const start = async () => {
+    const loaded = await store.load();
+    bench.refresher.load(loaded.kind === 'loaded' ? loaded.content : []);
+    bench.refresher.start();
+    return loaded;
+  };
+  return { time, cache, bench, told, start, store };
+}
+
+const connected = (_of: string, type: string) =>
+  type === 'A' ? addresses(name, 300, 1, 2) : denial(name, type, 900);
+
+t.test(
+  'thirty days without an upstream, a kill in the middle and a wrong clock after it: answered all the while',
+  async (t) => {
+    const disk = new PowerCutDisk();
+    const first = processOn(disk.files, '2026-01-01T00:00:00Z');
+    first.bench.answer = connected;
+    await first.start();
+    await first.time.advance(2 * 3_600_000);
+    t.equal(first.told(), 'fresh positive 1,2');
+    t.equal(first.told('AAAA'), 'fresh nodata', 'what is not there is known as well: musl fails on SERVFAIL');
+    const atCut = first.bench.asked.length;
+    first.bench.answer = () => 'no upstream';
+    let wasStale = false;
+    const began = process.hrtime.bigint();
+    for (let day = 0; day < 30; day++) {
+      await first.time.advance(DAY);
+      for (const aspects of [{}, { dnssecOk: true }, { checkingDisabled: true }]) {
+        if (first.told('A', aspects) !== 'stale positive 1,2 EDE 3')
+          t.fail(`day ${day}: ${first.told('A', aspects)}`);
+        if (first.told('AAAA', aspects) !== 'stale nodata EDE 3')
+          t.fail(`day ${day}: ${first.told('AAAA', aspects)}`);
+      }
+      wasStale = true;
+    }
+    t.ok(wasStale);
+    const looks = first.bench.asked.length - atCut;
+    t.comment(
+      `${looks} looks in 30 days, ${Number((process.hrtime.bigint() - began) / 1_000_000n)} ms of real time`,
+    );
+    t.ok(looks < 2 * 30 * 720 * 1.3, 'about one in two minutes for each question');
+    for (const { state, confirmedAgoMs = 0, stats } of first.bench.refresher.snapshot().questions) {
+      t.equal(state, 'stale');
+      t.ok(Math.abs(confirmedAgoMs - 30 * DAY) < 3_600_000, `age ${confirmedAgoMs / DAY} days`);
+      t.equal(stats.asked - stats.failed < 400, true);
+    }
+    // killed here; what was saved last was before the cut
+    for (const at of ['2026-01-31T02:00:10Z', '1970-01-01T00:00:00Z', '2031-01-01T00:00:00Z']) {
+      const next = processOn(disk.files, at);
+      next.bench.answer = () => 'no upstream';
+      t.equal((await next.start()).kind, 'loaded', at);
+      t.equal(next.told(), 'stale positive 1,2 EDE 3', `${at}: the first answer`);
+      t.equal(next.told('AAAA'), 'stale nodata EDE 3', at);
+      await next.time.advance(3 * DAY);
+      t.equal(next.told(), 'stale positive 1,2 EDE 3', `${at}: and three days on`);
+      next.bench.answer = () => addresses(name, 300, 9);
+      next.bench.refresher.kick('upstream reachable again');
+      await next.time.advance(1000);
+      t.equal(next.told(), 'fresh positive 9', `${at}: the link is back`);
+    }
+  },
+);
+
+t.test(
+  'in the first minutes of a cut nobody waits: the answer is stale only once a look has failed',
+  async (t) => {
+    for (const ttlSeconds of [5, 40, 60, 300, 3600]) {
+      const { time, bench, told, start } = processOn(new PowerCutDisk().files, '2026-01-01T00:00:00Z');
+      bench.answer = () => addresses(name, ttlSeconds, 1);
+      await start();
+      await time.advance(7_777_777);
+      bench.answer = async () => {
+        await new Promise<void>((resolve) => time.after(5000, resolve));
+        return 'no reply within 5 s';
+      };
+      const seen = new Set<string>();
+      for (let second = 0; second < 2 * ttlSeconds + 60; second++) {
+        seen.add(told());
+        await time.advance(1000);
+      }
+      const odd = [...seen].filter((what) => !['fresh positive 1', 'stale positive 1 EDE 3'].includes(what));
+      t.strictSame(odd, [], `TTL ${ttlSeconds}`);
+      await bench.refresher.stop();
+    }
+  },
+);
+
+t.test('upstreams that deny the name on their way down do not take it away', async (t) => {
+  for (const [it, denied] of [
+    ['NXDOMAIN', () => denial(name, 'A', 60, 0x8183)],
+    ['NODATA', () => denial(name, 'A', 60)],
+  ] as const) {
+    const disk = new PowerCutDisk();
+    const { time, bench, told, start } = processOn(disk.files, '2026-01-01T00:00:00Z');
+    bench.answer = connected;
+    await start();
+    await time.advance(3_600_000);
+    const until = bench.asked.length + 2;
+    bench.answer = (_of, type) => {
+      if (type === 'AAAA') return denial(name, type, 60);
+      return bench.asked.length <= until ? denied() : 'no upstream';
+    };
+    await time.advance(DAY);
+    t.equal(told(), 'stale positive 1,2 EDE 3', it);
+    const after = processOn(disk.files, '2026-01-02T02:00:00Z');
+    after.bench.answer = () => 'no upstream';
+    await after.start();
+    t.equal(after.told(), 'stale positive 1,2 EDE 3', `${it}: and after a restart`);
+  }
+});
+
+t.test('memory stays flat over a month of failures and a month of changes', async (t) => {
+  const { time, bench, told, start } = processOn(new PowerCutDisk().files, '2026-01-01T00:00:00Z');
+  bench.answer = connected;
+  await start();
+  const used: number[] = [];
+  let last = 0;
+  for (let week = 0; week < 8; week++) {
+    bench.answer =
+      week % 2 === 0
+        ? () => 'no upstream'
+        : (_of, type) => (type === 'A' ? addresses(name, 3600, last++ % 250) : denial(name, type, 900));
+    await time.advance(DAY);
+    bench.asked.length = 0;
+    bench.saves.length = 0;
+    bench.log.lines.length = 0;
+    globalThis.gc?.();
+    used.push(process.memoryUsage().heapUsed / 1e6);
+  }
+  t.match(told(), /positive/);
+  t.comment(`MB: ${used.map((mb) => mb.toFixed(1)).join(', ')}`);
+  t.ok(used.at(-1)! - used[1]! < 15);
+});

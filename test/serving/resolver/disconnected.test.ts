@@ -1,0 +1,93 @@
+import t from 'tap';
+import { rr } from '../../helpers/zone-text.ts';
+import { addresses, Rig } from './rig.ts';
+
+const disconnected = {
+  regions: ['us-west-2'],
+  zones: [
+    { name: 'failing.example', whileDisconnected: 'servfail' },
+    { name: 'denied.example', whileDisconnected: 'nxdomain' },
+    { name: 'static.example', whileDisconnected: [rr('www.static.example 60 A 10.7.7.7')] },
+  ],
+} as const;
+
+t.test('while its upstreams are down each name has what its rule says, at once and without AA', async (t) => {
+  const rig = new Rig({ disconnected });
+  rig.down.add('default');
+  for (const [name, rcode, data] of [
+    ['x.failing.example', 2, []],
+    ['x.denied.example', 3, []],
+    ['www.static.example', 0, ['10.7.7.7']],
+    ['ip-10-0-3-10.us-west-2.compute.internal', 0, ['10.0.3.10']],
+    ['api.cluster.us-west-2.compute.internal', 3, []],
+    ['sts.us-west-2.amazonaws.com', 2, []],
+  ] as const) {
+    const reply = rig.now({ name });
+    if (typeof reply === 'string') throw new Error(`${name}: ${reply}`);
+    t.equal(reply.rcode, rcode, name);
+    t.same(
+      reply.answers.map((answer) => answer.data),
+      data,
+      name,
+    );
+    t.same([reply.aa, reply.ra], [false, true], `${name}: no AA`);
+  }
+  t.equal(rig.asked.length, 0, 'nobody was asked');
+  t.equal(rig.resolver.counters.read().origins['disconnected'], 6);
+});
+
+t.test('while connected none of these rules counts', async (t) => {
+  const rig = new Rig({ disconnected });
+  rig.says = (question) => addresses(question, ['192.0.2.1'], 60);
+  for (const name of ['x.failing.example', 'www.static.example', 'ip-10-0-3-10.us-west-2.compute.internal']) {
+    t.same(
+      (await rig.answer({ name })).answers.map(({ data }) => data),
+      ['192.0.2.1'],
+      name,
+    );
+  }
+});
+
+t.test(
+  'the operator speaks before the cache, a fresh answer before the services of AWS, a stale one before EC2',
+  async (t) => {
+    const rig = new Rig({ disconnected });
+    rig.says = (question) => addresses(question, ['192.0.2.1'], 60);
+    const names = [
+      'x.failing.example',
+      'sts.us-west-2.amazonaws.com',
+      'ip-10-0-3-10.us-west-2.compute.internal',
+    ];
+    for (const name of names) await rig.answer({ name });
+    rig.down.add('default');
+    const said = () =>
+      names.map((name) => {
+        const reply = rig.now({ name });
+        return typeof reply === 'string' ? reply : (reply.answers[0]?.data ?? reply.rcode);
+      });
+    t.same(said(), [2, '192.0.2.1', '192.0.2.1']);
+    await rig.time.advance(120_000);
+    t.same(said(), [2, 2, '192.0.2.1']);
+  },
+);
+
+t.test('who waited for an upstream that turned out to be dead gets what the rule says', async (t) => {
+  const rig = new Rig({ disconnected });
+  rig.says = () => {
+    rig.down.add('default');
+    return { extendedError: 22, reason: 'timeout' };
+  };
+  const reply = await rig.answer({ name: 'ip-10-0-3-10.us-west-2.compute.internal' });
+  t.same(
+    reply.answers.map(({ data }) => data),
+    ['10.0.3.10'],
+  );
+});
+
+t.test('a remembered failure hides no rule', async (t) => {
+  const rig = new Rig({ disconnected });
+  rig.says = () => ({ extendedError: 22, reason: 'timeout' });
+  t.equal((await rig.answer({ name: 'ip-10-0-3-10.us-west-2.compute.internal' })).rcode, 2);
+  rig.down.add('default');
+  t.match(rig.now({ name: 'ip-10-0-3-10.us-west-2.compute.internal' }), { rcode: 0 });
+});
