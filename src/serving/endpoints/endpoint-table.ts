@@ -16,7 +16,7 @@ import {
 export type EndpointFinding =
   | { readonly kind: 'answer'; readonly answer: LocalAnswer }
   /** The text at `_status.<name>`, which changes with time and so is composed when asked for. */
-  | { readonly kind: 'status'; readonly record: EndpointRecord }
+  | { readonly kind: 'status'; readonly record: EndpointRecord; readonly name: string }
   /** The name is ours, but no address was ever known. */
   | { readonly kind: 'not-ready' }
   | { readonly kind: 'refused' };
@@ -66,6 +66,10 @@ export class EndpointTable {
         if (!entry.names.includes(record.endpoint)) entry.names.push(record.endpoint);
         namesByAddress.set(address, entry);
       }
+    }
+    // a name that was ever known goes on being answered; what is somebody's name now comes first
+    for (const record of records) {
+      for (const former of record.formerEndpoints ?? []) this.#add(record, former, owners);
     }
     for (const [address, { names, ttlSeconds }] of namesByAddress) {
       const name = reverseNameOfIpv4(address);
@@ -137,7 +141,7 @@ function zoneOf(record: EndpointRecord, endpoint: string): Zone {
       noData: { kind: 'answer', answer: answers.noData },
       nxDomain: { kind: 'answer', answer: answers.nxDomain },
       any: { kind: 'answer', answer: answers.any },
-      status: { kind: 'status', record },
+      status: { kind: 'status', record, name: endpoint },
     },
   };
 }

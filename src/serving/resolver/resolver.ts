@@ -246,10 +246,7 @@ export class Resolver<Route> implements QueryHandler {
       case 'answer':
         return this.#writeOwn(query, found.answer, reply);
       case 'status': {
-        const answer = composeStatusAnswer(
-          found.record.endpoint ?? '.',
-          this.#options.statusText(found.record),
-        );
+        const answer = composeStatusAnswer(found.name, this.#options.statusText(found.record));
         return this.#writeOwn(query, answer, reply);
       }
       case 'not-ready':

@@ -206,3 +206,19 @@ t.test('names above a reverse name exist without records (RFC 8020)', async (t) 
     'the apex of the empty zone has answers of its own',
   );
 });
+
+t.test(
+  "a name that the cluster had before is answered as ever, unless it is another cluster's now",
+  async (t) => {
+    const former = 'before.eks.amazonaws.com';
+    const renamed = record(['10.0.1.10'], { formerEndpoints: [former] });
+    t.match(answered(new EndpointTable([renamed]), former, 'A'), {
+      header: { rcode: 0, aa: 1 },
+      answers: [{ name: former, address: '10.0.1.10' }],
+    });
+    const other = record(['10.0.9.9'], { cluster: 'other', endpoint: former });
+    t.match(answered(new EndpointTable([renamed, other]), former, 'A'), {
+      answers: [{ address: '10.0.9.9' }],
+    });
+  },
+);
