@@ -33,8 +33,8 @@ export async function sandbox(options: SandboxCommandOptions): Promise<ExitCode>
   const ended = untilSignal(); // from here on, so that a Ctrl-C that comes early leaves nothing behind either
   const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-sandbox-'));
   try {
-    await claim(httpPort);
     await using region = await startSandbox({ controlPath: controlPathFor(dnsPort) });
+    if (!options.regionOnly) await claim(httpPort); // behind the control socket, which knows another sandbox for one
     const configFile = join(directory, 'outpost-dns.yaml');
     const stateDirectory = join(directory, 'state');
     await writeFile(configFile, region.configYaml({ dnsPort, httpPort, stateDirectory }));
@@ -42,8 +42,11 @@ export async function sandbox(options: SandboxCommandOptions): Promise<ExitCode>
     return await runServer(region, configFile, { dnsPort, httpPort }, ended);
   } catch (error) {
     if (!(error instanceof SandboxError || error instanceof AdminError)) throw error;
-    const saying = error instanceof AdminError ? error.message : `cannot ${error.message}`;
-    process.stderr.write(`outpost-dns: ${saying}\n`);
+    const saying =
+      error instanceof AdminError
+        ? `listen on "127.0.0.1:${httpPort}" for HTTP (${error.code}): choose another with --http-port`
+        : error.message;
+    process.stderr.write(`outpost-dns: cannot ${saying}\n`);
     return EXIT.finding;
   } finally {
     await rm(directory, { recursive: true, force: true });

@@ -15,7 +15,7 @@ import { dnsperfArguments, parseDnsperf } from './dnsperf.ts';
 import { type Measured, turn } from './measuring.ts';
 import { obstacleTo } from './obstacle.ts';
 import { parseOptions } from './options.ts';
-import { parsePeakMebibytes, parseProcessorTime } from './process-figures.ts';
+import { parsePeakMebibytes, parseProcessorTime, readThreadMillis } from './process-figures.ts';
 import { cachedName, newName } from './query-files.ts';
 import { ROWS } from './rows.ts';
 import { median, medianOfRatios, percentile, ratioOfMedians } from './statistics.ts';
@@ -108,6 +108,7 @@ t.test('/proc is read', async (t) => {
   const { user } = process.cpuUsage();
   t.ok(Math.abs(own.userMicros - user) < 1_000_000, 'what the kernel says of this process is what node says');
   t.ok(parsePeakMebibytes(readFileSync('/proc/self/status', 'utf8')) > 20);
+  t.ok((await readThreadMillis(process.pid)) > 10, 'its threads have run');
 });
 
 t.test('the command line', async (t) => {

@@ -1,6 +1,6 @@
 /** What the kernel knows of a process: processor time and memory, from /proc (proc(5)). */
 import { spawnSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 
 /** Since its start, all of its threads, and children that have ended and been waited for. */
 export interface ProcessorTime {
@@ -27,6 +27,15 @@ export function parseProcessorTime(stat: string, perSecond: number): ProcessorTi
     throw new Error(`cannot read processor times from "${stat.trim()}"`);
   const tick = 1_000_000 / perSecond;
   return { userMicros: (user + childUser) * tick, systemMicros: (system + childSystem) * tick };
+}
+
+/** Milliseconds of processor that its living threads have had, to the nanosecond: a tick is longer than some servers take to start. */
+export async function readThreadMillis(pid: number): Promise<number> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const times = await Promise.all(
+    threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').catch(() => '0')),
+  );
+  return times.reduce((sum, text) => sum + Number(text.split(' ')[0]), 0) / 1_000_000;
 }
 
 /** The most memory that it ever had resident. */

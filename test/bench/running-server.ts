@@ -5,6 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Contender, ENVIRONMENT, type Task } from './contender.ts';
 import { firstAnswer } from './first-answer.ts';
+import { readThreadMillis } from './process-figures.ts';
 import type { Ending, OwnProcess, Processes } from './processes.ts';
 
 export interface RunningServer {
@@ -13,6 +14,8 @@ export interface RunningServer {
   readonly process: OwnProcess;
   /** From the call that started the process to its first answer. */
   readonly firstAnswerMillis: number;
+  /** What it had computed until then; undefined for one that has ended. */
+  readonly firstAnswerProcessorMillis: number | undefined;
 }
 
 /** What a server has to say before it is measured. */
@@ -46,11 +49,14 @@ export async function startServer(
   );
   closeSync(log);
   try {
-    const firstAnswerMillis =
-      contender.answers === false
-        ? await untilEnded(own, startedMs)
-        : (await rightAnswer(own, task.port, expected)) - startedMs;
-    return { contender, port: task.port, process: own, firstAnswerMillis };
+    const running = { contender, port: task.port, process: own };
+    if (contender.answers === false) {
+      const firstAnswerMillis = await untilEnded(own, startedMs);
+      return { ...running, firstAnswerMillis, firstAnswerProcessorMillis: undefined };
+    }
+    const atMs = await rightAnswer(own, task.port, expected);
+    const firstAnswerProcessorMillis = await readThreadMillis(own.pid);
+    return { ...running, firstAnswerMillis: atMs - startedMs, firstAnswerProcessorMillis };
   } catch (error) {
     await own.stop();
     throw new Error(`${message(error)}${lastLines(logFile)}`);

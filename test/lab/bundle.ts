@@ -83,7 +83,7 @@ class Walk {
           new RegExp(`^outpost_dns_endpoint_source_age_seconds\\{.*source="${source}"`, 'm').test(metrics);
         return sources.every(seen) ? true : undefined;
       });
-      note(`from nothing to an answer: ${await this.#firstAnswer()}`);
+      note(`from exec to an answer learned from three sources: ${await this.#firstAnswer()}`);
       assert.deepEqual(await addresses(), ADDRESSES);
     });
     note(`memory, connected: ${await this.#memory()}`);

@@ -75,7 +75,7 @@ async function endings(lab: Lab, site: SandboxSite): Promise<void> {
       const result = await run(site.within(['npm', 'start']), { cwd: site.clone, env: site.environment });
       const shown = `${result.stdout}${result.stderr}`;
       assert.equal(result.code, 1, shown);
-      assert.match(shown, /^outpost-dns: .*(?:in use|running|taken)/m);
+      assert.match(shown, /^outpost-dns: .*(?:in use|running|taken|has the port)/m);
       assert.doesNotMatch(shown, /^\s+at .*\(.*:\d+:\d+\)/m, 'a stack trace');
       await site.page('/healthz');
     },

@@ -105,7 +105,7 @@ export class Workshop implements AsyncDisposable {
   }
 
   async #make(name: string, make: (path: string) => Promise<void>): Promise<string> {
-    const path = join(this.#cache ?? this.folder, name);
+    const path = join(this.#cache ?? join(this.folder, 'shared'), name);
     const done = `${path}.made`;
     if (await isFile(done)) return path;
     await rm(path, { recursive: true, force: true });

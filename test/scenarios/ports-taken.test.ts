@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import t, { type Test } from 'tap';
-import type { Ports } from './free-ports.ts';
+import { freePorts, type Ports } from './free-ports.ts';
 import { Process } from './server-process.ts';
 import { folder, Site } from './site.ts';
 
@@ -30,16 +30,23 @@ t.jobs = 2; // they wait more than they work
 
 t.test('port taken (http): serve answers DNS all the same and says so, sandbox exits 1', async (t) => {
   const site = await Site.open(t);
-  const { dnsPort, httpPort } = site.ports;
+  const { httpPort } = site.ports;
   await take(t, 'http', site.ports);
   const sentence = `cannot listen on "127.0.0.1:${httpPort}" for HTTP (EADDRINUSE): another program has the port: end it, or set admin.listen`;
   const server = site.start();
   await server.firstAnswer({ name: 'localhost' });
   t.match(server.logged('no metrics, health or status: serving all the same'), [{ reason: sentence }]);
-  const words = ['sandbox', '--port', `${dnsPort + 1}`, '--http-port', `${httpPort}`];
-  const sandbox = new Process(t, words, { TMPDIR: folder(t) });
+  const { dnsPort } = await freePorts();
+  const temporary = folder(t);
+  const words = ['sandbox', '--port', `${dnsPort}`, '--http-port', `${httpPort}`];
+  const sandbox = new Process(t, words, { TMPDIR: temporary });
   t.match(await sandbox.ended, { code: 1, signal: null });
-  t.equal(sandbox.stderr, `outpost-dns: ${sentence}\n`);
+  t.equal(
+    sandbox.stderr,
+    `outpost-dns: cannot listen on "127.0.0.1:${httpPort}" for HTTP (EADDRINUSE): choose another with --http-port\n`,
+  );
+  t.equal(sandbox.stdout, '');
+  t.same(readdirSync(temporary), []);
 });
 
 for (const kind of ['udp', 'tcp'] as const) {
