@@ -174,7 +174,9 @@ t.test('a refusing link resets connections, old and new', async (t) => {
   await using sandbox = await startSandbox();
   sandbox.faults.add({ service: 'ec2', kind: 'hang', times: 1 });
   const hanging = askEc2(sandbox, { timeoutMs: 60_000 });
-  setTimeout(() => sandbox.link.set('refused'), 100);
+  // not before it is there, or it would be a new one and the fault would strike the last
+  while (sandbox.faults.list().length > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  sandbox.link.set('refused');
   await t.rejects(hanging, { message: /ECONNRESET/ }, 'an old one');
   await t.rejects(askEc2(sandbox), { message: /ECONNRESET/ }, 'a new one');
   sandbox.link.set('up');

@@ -148,7 +148,7 @@ export class ServerProcess extends Process {
     const url = `http://127.0.0.1:${this.#ports.httpPort}${path}`;
     for (let attempt = 1; ; attempt++) {
       try {
-        const signal = AbortSignal.timeout(3000 * slack());
+        const signal = AbortSignal.timeout(Math.ceil(3000 * slack()));
         const response = await fetch(url, { signal, headers: { connection: 'close' } });
         return { status: response.status, body: await response.text() };
       } catch (error) {
