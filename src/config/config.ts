@@ -1,9 +1,11 @@
 /** The configuration as the rest of the program gets it: plain data, checked, frozen, with units in the names. */
 import type { SocketAddress } from './kinds/address.ts';
+import type { RetainedName } from './kinds/retained-name.ts';
 import type { Upstream } from './kinds/upstream.ts';
 import type { ZoneRecord } from './zone-record.ts';
 
 export type { SocketAddress } from './kinds/address.ts';
+export type { RetainedName } from './kinds/retained-name.ts';
 export type { Upstream } from './kinds/upstream.ts';
 export type { ZoneRecord } from './zone-record.ts';
 
@@ -19,6 +21,8 @@ export interface Config {
   /** Networks in CIDR form. */
   readonly clients: { readonly allow: readonly string[] };
   readonly zones: readonly ZoneConfig[];
+  /** No question twice, none about an endpoint. */
+  readonly retain: readonly RetainedName[];
   readonly refresh: RefreshConfig;
   readonly forward: ForwardConfig;
   readonly cache: CacheConfig;

@@ -22,6 +22,7 @@ export function normalise(settings: Settings): Config {
     listen: settings.listen,
     clients: settings.clients,
     zones: zoneConfigs(settings),
+    retain: settings.retain,
     refresh: refreshConfig(settings.refresh),
     forward: {
       deadlineMs: forward.deadline,

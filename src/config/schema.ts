@@ -17,6 +17,7 @@ import { ipv4Address, ipv4Network, listenAddress, network } from './kinds/addres
 import { clusterName, hostedZoneId, profileName, regionName, vpcId } from './kinds/aws-names.ts';
 import { domainName } from './kinds/domain-name.ts';
 import { duration, durationOrUnlimited, ttl } from './kinds/duration.ts';
+import { retainedName } from './kinds/retained-name.ts';
 import { size } from './kinds/size.ts';
 import { absolutePath, characterString, line } from './kinds/text.ts';
 import { upstream } from './kinds/upstream.ts';
@@ -313,6 +314,11 @@ export const schema = z.strictObject({
   listen: section(listen.prefault({}), 'where DNS is served'),
   clients: section(clients.prefault({}), 'who is served'),
   zones: section(list(zone, 0, 10_000).prefault([]), 'rules for single zones; none may cover an endpoint'),
+  retain: defaulted(
+    list(retainedName(), 0, 1000),
+    [],
+    'names that are asked for on a schedule while an upstream answers, kept on disk, and answered without limit while none does: for the local registry, the OIDC issuer, NTP',
+  ),
   refresh: section(refresh.prefault({}), 'how often the endpoints are looked up'),
   forward: section(forward.prefault({}), 'how queries are forwarded'),
   cache: section(cache.prefault({}), 'how forwarded answers are kept'),

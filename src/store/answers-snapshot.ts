@@ -9,8 +9,8 @@ import type { Fault, LoadFault } from './fault.ts';
 import { type FileSystem, systemFiles } from './file-system.ts';
 import { pruneSetAside, setAside } from './set-aside.ts';
 import { type SliceFigures, Slices } from './slices.ts';
-import { agedEntry, passedSince } from './snapshot-age.ts';
-import { FRAME_OCTETS, SnapshotComposer, type SnapshotEntry } from './snapshot-format.ts';
+import { agedEntry, passedSince, UNKNOWN } from './snapshot-age.ts';
+import { FRAME_OCTETS, SnapshotComposer, type SnapshotEntry, scopeOf } from './snapshot-format.ts';
 import { readSnapshot } from './snapshot-reader.ts';
 import { StoreError } from './store-error.ts';
 
@@ -42,6 +42,8 @@ export interface AnswersSnapshotOptions {
   readonly directory: string;
   /** The file is never larger than this: the bound of the cache. */
   readonly sizeOctets: number;
+  /** Says who is asked, and about what: answers of another scope are loaded as stale. Only compared, never kept. */
+  readonly scope: string;
 }
 
 export interface AnswersSnapshotParts {
@@ -99,6 +101,7 @@ export class AnswersSnapshot {
   readonly #parts: AnswersSnapshotParts;
   readonly #files: FileSystem;
   #sizeOctets: number;
+  #scope: string;
   /** An unusable file that a write would replace. */
   #inTheWay: Fault | undefined;
   /** The revision that the file has; `undefined` where it has to be written whatever happens. */
@@ -113,6 +116,7 @@ export class AnswersSnapshot {
   constructor(options: AnswersSnapshotOptions, parts: AnswersSnapshotParts) {
     this.#path = snapshotPath(options.directory);
     this.#sizeOctets = options.sizeOctets;
+    this.#scope = options.scope;
     this.#parts = parts;
     this.#files = parts.files ?? systemFiles;
     this.#writtenRevision = parts.cache.revision;
@@ -129,9 +133,10 @@ export class AnswersSnapshot {
     return this.#loading;
   }
 
-  /** A new bound of the cache. */
-  reconfigure({ sizeOctets }: Pick<AnswersSnapshotOptions, 'sizeOctets'>): void {
+  reconfigure({ sizeOctets, scope }: Omit<AnswersSnapshotOptions, 'directory'>): void {
     this.#sizeOctets = sizeOctets;
+    if (scope !== this.#scope) this.#writtenRevision = undefined;
+    this.#scope = scope;
   }
 
   /** Writes the file now if anything is worth it. Not before all is loaded: the file on the disk would be the better one. */
@@ -176,13 +181,15 @@ export class AnswersSnapshot {
     // one moment for all, whatever is done to the wall clock meanwhile
     const nowMs = clock.monotonicMs();
     const wallMs = clock.wallMs();
+    const scope = scopeOf(this.#scope);
     try {
-      const fault = await readSnapshot(this.#files, this.#path, async (entries, { writtenAtMs }) => {
+      const fault = await readSnapshot(this.#files, this.#path, async (entries, header) => {
+        const passed = scope.equals(header.scope) ? passedSince(header.writtenAtMs, wallMs) : UNKNOWN;
         slices.begin();
         for (const entry of entries) {
           if (slices.isOver) await slices.next();
           if (this.#isStopped) return false;
-          const verdict = cache.load(agedEntry(entry, passedSince(writtenAtMs, wallMs)), nowMs);
+          const verdict = cache.load(agedEntry(entry, passed), nowMs);
           verdicts[verdict]++;
           if (verdict === 'full') return false;
         }
@@ -279,7 +286,7 @@ export class AnswersSnapshot {
       return part;
     };
     slices.begin();
-    yield given(composer.header(clock.wallMs(), cache.stats().entries));
+    yield given(composer.header(clock.wallMs(), cache.stats().entries, this.#scope));
     slices.begin();
     for (const entry of cache.entries(clock.monotonicMs())) {
       if (entry !== undefined) {

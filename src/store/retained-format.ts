@@ -54,18 +54,30 @@ export const RETAINED: StateFormat<Records> = {
   compare: compareRetained,
 };
 
+/** Refuses what `decodeRetained` would not take back; reading it back to see would take as long again. */
 function encodeRetained({ generation, writtenAtMs, content }: Written<Records>): Encoded {
-  let octets: Uint8Array;
-  try {
-    const answers = content.map(composeRecord);
-    octets = composeCheckedJson(ENVELOPE, { generation, writtenAt: moment(writtenAtMs), answers });
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error; // RangeError: a time that is none
-    return { kind: 'refused', detail: 'a time is out of range' };
-  }
-  const back = decodeRetained(octets);
-  if (back.kind === 'ok') return { kind: 'encoded', octets };
-  return { kind: 'refused', detail: 'detail' in back ? back.detail : back.kind };
+  const refused = (detail: string): Encoded => ({ kind: 'refused', detail });
+  const odd = content.find((record) => !mayBeWritten(record));
+  if (odd !== undefined) return refused(`the record of "${odd.name}" is none`);
+  if (!isTime(writtenAtMs)) return refused('the time is out of range');
+  const answers = content.map(composeRecord);
+  const octets = composeCheckedJson(ENVELOPE, { generation, writtenAt: moment(writtenAtMs), answers });
+  const isTooLarge = octets.length > MAX_FILE_OCTETS || answers.length > MAX_ITEMS;
+  return isTooLarge ? refused(`${octets.length} octets are too many`) : { kind: 'encoded', octets };
+}
+
+function mayBeWritten(record: RetainedRecord): boolean {
+  const { name, qtype, message, signedMessage = message, confirmedAtMs, changedAtMs } = record;
+  const isSmall = Math.max(message.length, signedMessage.length) <= MAX_MESSAGE_OCTETS;
+  // the question in a message that has been indexed is a name in normal form
+  const isOfType = typeFromText(typeName(qtype)) === qtype && name !== '.';
+  return isSmall && isOfType && isTime(confirmedAtMs) && isTime(changedAtMs) && isAboutItsQuestion(record);
+}
+
+const LATEST_MS = Date.UTC(9999, 11, 31); // four digits of year
+
+function isTime(ms: number): boolean {
+  return ms >= 0 && ms <= LATEST_MS;
 }
 
 function composeRecord(record: RetainedRecord): object {
@@ -123,9 +135,11 @@ const qtype = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+const MAX_MESSAGE_OCTETS = 65_535;
+
 const message = z
   .base64()
-  .max(100_000)
+  .max(Math.ceil(MAX_MESSAGE_OCTETS / 3) * 4)
   .transform((text) => new Uint8Array(Buffer.from(text, 'base64')));
 
 const RECORD = z

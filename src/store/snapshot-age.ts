@@ -7,6 +7,9 @@
  * fresh that may be old, and nothing is dropped that may be young: every answer is loaded as stale, one that was fresh
  * just so, one that was stale already by as much as it was. It is given then as any stale answer, for the whole stale
  * time from now on or for the rest of its own, and checked with an upstream wherever one answers.
+ *
+ * The same holds where somebody else is asked now than was asked then: what the others said is better than nothing, and
+ * no more than that.
  */
 import type { SnapshotAnswer, SnapshotEntry } from './snapshot-format.ts';
 
@@ -19,10 +22,12 @@ export interface Passed {
   readonly passedMs: number;
 }
 
+/** Nobody knows how old the answers are, or whether they still hold. */
+export const UNKNOWN: Passed = { isCredible: false, passedMs: 0 };
+
 export function passedSince(writtenAtMs: number, nowWallMs: number): Passed {
   const passedMs = nowWallMs - writtenAtMs;
-  const isCredible = passedMs >= 0 && passedMs <= CREDIBLE_MS;
-  return { isCredible, passedMs: isCredible ? passedMs : 0 };
+  return passedMs >= 0 && passedMs <= CREDIBLE_MS ? { isCredible: true, passedMs } : UNKNOWN;
 }
 
 export function agedEntry(entry: SnapshotEntry, passed: Passed): SnapshotEntry {

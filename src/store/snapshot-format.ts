@@ -4,7 +4,8 @@ import { createHash } from 'node:crypto';
  * The octets of `answers.snapshot`: forwarded answers, used last first, in blocks that each prove themselves.
  *
  *     file    header, block ..., end
- *     header  "outpost-dns answers\\n" (20 octets), version u32, written at u48 (wall ms), answers u32, proof (32 octets)
+ *     header  "outpost-dns answers\n" (20 octets), version u32, written at u48 (wall ms), answers u32,
+ *             scope (32 octets), proof (32 octets)
  *     block   length u32 (not 0), proof (32 octets), payload (so many octets): entries
  *     end     length u32 (0), proof (32 octets)
  *
@@ -15,14 +16,16 @@ import { createHash } from 'node:crypto';
  * Integers are big-endian. A proof is the SHA-256 of the proof before it (none for the header), the length and the
  * payload: so blocks are in their place and of one file, and a file that was cut off or has rotted is good up to the
  * first block that does not hold, and no further. Every entry stands for itself, so that part is worth having. `answers`
- * is how many there were when the writing began: a hint. A new version is needed for any change, because there is no
+ * is how many there were when the writing began: a hint. `scope` is the SHA-256 of a text that says who was asked: answers
+ * of another scope may be those of somebody else. A new version is needed for any change, because there is no
  * room for members that an older one could skip; the file may be lost, so nothing converts it.
  */
 
 const MAGIC = Buffer.from('outpost-dns answers\n', 'latin1');
 const VERSION = 1;
 const PROOF_OCTETS = 32;
-export const HEADER_OCTETS = MAGIC.length + 4 + 6 + 4 + PROOF_OCTETS;
+const SCOPE_OCTETS = 32;
+export const HEADER_OCTETS = MAGIC.length + 4 + 6 + 4 + SCOPE_OCTETS + PROOF_OCTETS;
 export const FRAME_OCTETS = 4 + PROOF_OCTETS;
 /** The part of the header that every version has. */
 export const VERSIONED_OCTETS = MAGIC.length + 4;
@@ -69,12 +72,13 @@ export class SnapshotComposer {
     return this.#end;
   }
 
-  header(writtenAtMs: number, answers: number): Uint8Array {
+  header(writtenAtMs: number, answers: number, scope: string): Uint8Array {
     const octets = Buffer.alloc(HEADER_OCTETS);
     let at = MAGIC.copy(octets);
     at = octets.writeUInt32BE(VERSION, at);
     at = octets.writeUIntBE(whole(writtenAtMs, MAX_U48), at, 6);
     at = octets.writeUInt32BE(whole(answers, MAX_U32), at);
+    at += scopeOf(scope).copy(octets, at);
     this.#proof = proofOf(this.#proof, octets.subarray(0, at));
     octets.set(this.#proof, at);
     return octets;
@@ -141,7 +145,14 @@ export interface SnapshotHeader {
   /** Wall ms, by the clock of then. */
   readonly writtenAtMs: number;
   readonly answers: number;
+  /** Compare with `scopeOf`. */
+  readonly scope: Uint8Array;
   readonly proof: Uint8Array;
+}
+
+/** What a header has for the text of a scope. */
+export function scopeOf(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
 }
 
 export type HeaderReading =
@@ -168,7 +179,9 @@ export function parseHeader(octets: Uint8Array): HeaderReading {
     return { kind: 'corrupt', reason: 'checksum-mismatch' };
   }
   const writtenAtMs = buffer.readUIntBE(VERSIONED_OCTETS, 6);
-  return { kind: 'header', writtenAtMs, answers: buffer.readUInt32BE(VERSIONED_OCTETS + 6), proof };
+  const answers = buffer.readUInt32BE(VERSIONED_OCTETS + 6);
+  const scope = new Uint8Array(octets.subarray(proofAt - SCOPE_OCTETS, proofAt));
+  return { kind: 'header', writtenAtMs, answers, scope, proof };
 }
 
 /** The length that a frame states for the payload behind it; 0 for the end of the file. */

@@ -34,6 +34,7 @@ const DEFAULTS = {
     ],
   },
   zones: [],
+  retain: [],
   refresh: {
     intervalMs: {
       dns: 45_000,

@@ -3,6 +3,7 @@ import t from 'tap';
 import { isInside, readNetwork, readSocketAddress } from '../../src/config/kinds/address.ts';
 import { readDomainName } from '../../src/config/kinds/domain-name.ts';
 import { durationText, readDuration } from '../../src/config/kinds/duration.ts';
+import { readRetainedName } from '../../src/config/kinds/retained-name.ts';
 import { readSize } from '../../src/config/kinds/size.ts';
 import { readUpstream } from '../../src/config/kinds/upstream.ts';
 import { nameFromWire, nameToWire } from '../../src/protocol/words/name.ts';
@@ -132,4 +133,30 @@ t.test('a name that is taken fits the wire and comes back from it unchanged', as
   t.match(readDomainName(longest), { value: longest }, '255 octets on the wire');
   t.match(readDomainName(`${longest}d`), { message: 'longer than 255 octets' });
   t.equal(nameToWire(longest).length, 255);
+});
+
+t.test('a name to retain stands for its addresses unless it says a type', async (t) => {
+  const cases: [text: string, name: string, qtypes: number[]][] = [
+    ['Registry.Example.', 'registry.example', [1, 28]],
+    ['registry.example A', 'registry.example', [1]],
+    ['  registry.example   aaaa ', 'registry.example', [28]],
+    ['_ntp._udp.example SRV', '_ntp._udp.example', [33]],
+    ['registry.example TYPE65', 'registry.example', [65]],
+    ['registry.example TYPE65280', 'registry.example', [65_280]],
+  ];
+  for (const [text, name, qtypes] of cases)
+    t.strictSame(readRetainedName(text), { value: { name, qtypes } }, text);
+  for (const text of [
+    'a OPT',
+    'a TYPE0',
+    'a AXFR',
+    'a TSIG',
+    'a TYPE128',
+    'a TYPE65536',
+    'a -',
+    'A A A',
+    '',
+  ]) {
+    t.match(readRetainedName(text), { message: String }, text);
+  }
 });

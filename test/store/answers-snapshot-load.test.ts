@@ -24,7 +24,10 @@ function processIn(directory: string) {
     log: new CollectingLog(),
     pause: systemPause,
   };
-  return { cache, snapshot: new AnswersSnapshot({ directory, sizeOctets: 2000 * ANSWERS }, parts) };
+  return {
+    cache,
+    snapshot: new AnswersSnapshot({ directory, sizeOctets: 2000 * ANSWERS, scope: '' }, parts),
+  };
 }
 
 function put(cache: AnswerCache, name: string): void {

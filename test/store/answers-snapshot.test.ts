@@ -159,6 +159,28 @@ t.test('a clock that is set while answers are loaded or written makes no age jum
   t.strictSame([...ages], [60_000]);
 });
 
+t.test('what others said who are not asked any more is loaded as stale, and no more than that', async (t) => {
+  const disk = new PowerCutDisk();
+  const before = processOn({ files: disk.files, scope: 'upstream 10.0.0.2' });
+  await before.snapshot.start();
+  before.put('a.example', 80_000);
+  await before.time.advance(50_000);
+  const later = { files: disk.files, at: '2026-01-01T00:02:00Z' };
+  const stateIn = async (scope: string) => {
+    const { cache, snapshot } = processOn({ ...later, scope });
+    await snapshot.start();
+    return freshness(cache.find(asked('a.example'), 0)!, 0, settings);
+  };
+  t.equal(await stateIn('upstream 10.0.0.2'), 'fresh');
+  t.equal(await stateIn('upstream 10.0.0.3'), 'stale');
+  const { sizeOctets } = settings;
+  before.snapshot.reconfigure({ sizeOctets, scope: 'upstream 10.0.0.2' });
+  t.match(await before.snapshot.write(), { kind: 'unchanged' });
+  before.snapshot.reconfigure({ sizeOctets, scope: 'upstream 10.0.0.3' });
+  t.match(await before.snapshot.write(), { kind: 'written' }, 'a reload is no reason to wait for a change');
+  t.equal(await stateIn('upstream 10.0.0.3'), 'fresh');
+});
+
 t.test('the file is never larger than the cache may be, and holds what was used last', async (t) => {
   const disk = new PowerCutDisk();
   // a cache that counts answers as smaller than they are on disk
@@ -171,7 +193,7 @@ t.test('the file is never larger than the cache may be, and holds what was used 
   for (let n = 0; n < 3000; n++) put(`n${n}.example`);
   await time.advance(10_000);
   for (let n = 0; n < 100; n++) cache.find(asked(`n${n}.example`), time.monotonicMs());
-  snapshot.reconfigure({ sizeOctets: 30_000 });
+  snapshot.reconfigure({ sizeOctets: 30_000, scope: 'scope' });
   await time.advance(50_000);
   const { lastWrite } = snapshot.state();
   t.ok(

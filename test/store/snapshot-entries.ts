@@ -40,7 +40,7 @@ export function entries(maxOctets = 300): fc.Arbitrary<SnapshotEntry> {
 /** A whole file, as the writer composes it. */
 export function fileOf(wanted: readonly SnapshotEntry[], writtenAtMs = 1_767_225_600_000): Buffer {
   const composer = new SnapshotComposer();
-  const parts = [Buffer.from(composer.header(writtenAtMs, wanted.length))];
+  const parts = [Buffer.from(composer.header(writtenAtMs, wanted.length, 'scope'))];
   for (const entry of wanted) {
     if (composer.add(entry)) parts.push(Buffer.from(composer.block()!));
   }

@@ -22,6 +22,7 @@ export interface ProcessOptions {
   readonly settings?: Partial<AnswerCacheSettings>;
   readonly cache?: (real: AnswerCache) => SnapshotCache;
   readonly pause?: () => Promise<void>;
+  readonly scope?: string;
 }
 
 /** A process with an answer cache and its snapshot, on a disk that others may have used before. */
@@ -30,7 +31,7 @@ export function processOn(options: ProcessOptions): Process {
   const cache = new AnswerCache({ ...settings, ...options.settings });
   const log = new CollectingLog();
   const snapshot = new AnswersSnapshot(
-    { directory: '/state', sizeOctets: cache.settings.sizeOctets },
+    { directory: '/state', sizeOctets: cache.settings.sizeOctets, scope: options.scope ?? 'scope' },
     {
       cache: options.cache?.(cache) ?? cache,
       clock: time,

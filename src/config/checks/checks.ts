@@ -16,6 +16,7 @@ import {
 } from './clusters.ts';
 import { duplicateItems } from './duplicates.ts';
 import { bounds } from './order.ts';
+import { duplicateRetained, retainedApartFromEndpoints, retainedForwarded } from './retain.ts';
 import { aliasLoops, recordsInTheirZone, recordsRead, recordsTogether } from './zone-records.ts';
 import { duplicateZones, oneRule, zonesApartFromEndpoints } from './zones.ts';
 
@@ -53,6 +54,9 @@ const CHECKS: readonly Check[] = [
   recordsInTheirZone,
   aliasLoops, // a question that has no answer
   zonesApartFromEndpoints, // promise 1: nothing takes an endpoint away
+  duplicateRetained,
+  retainedApartFromEndpoints, // two would keep one name, each in its own way
+  retainedForwarded, // it would be asked for, and never given
   listenersApart, // the second would fail to bind
   adminApart,
   upstreamsElsewhere, // a loop

@@ -95,12 +95,15 @@ export class RetainedRefresher {
     this.#run();
   }
 
-  /** Something says that asking is worth while again, such as a link that has come back. What is fresh can wait. */
-  kick(reason: string): void {
+  /**
+   * Something says that asking is worth while again, such as a link that has come back: what is fresh can wait. With
+   * `all`, such as other upstreams, nothing can.
+   */
+  kick(reason: string, which: 'stale' | 'all' = 'stale'): void {
     const nowMs = this.#options.clock.monotonicMs();
     let kicked = 0;
     for (const member of this.#members.values()) {
-      if (member.failures === 0 && member.freshUntilMs > nowMs) continue;
+      if (which === 'stale' && member.failures === 0 && member.freshUntilMs > nowMs) continue;
       member.failures = 0;
       member.dueAtMs = Math.min(member.dueAtMs, this.#soon());
       kicked++;

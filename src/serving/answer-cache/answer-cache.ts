@@ -17,7 +17,14 @@ import { type AnswerEntry, answerOf, entryOf } from './answer-entry.ts';
 import { cacheKey, hasSameQuestion, isAnswerTo, isSameQuestion } from './cache-key.ts';
 import { type CacheabilitySettings, cacheability, FAILURE_SECONDS } from './cacheability.ts';
 import { type CachedAnswer, cachedAnswer, failureParts, keptOctets, sizeOf } from './cached-answer.ts';
-import { answerWhileStale, type FreshnessSettings, freshness, RECHECK_MS } from './freshness.ts';
+import {
+  answerWhileStale,
+  type FreshnessSettings,
+  freshness,
+  type GivenAnswer,
+  givenAnswer,
+  RECHECK_MS,
+} from './freshness.ts';
 import { byRecency } from './recency.ts';
 import { type RetainedAnswer, RetainedAnswers } from './retained-answers.ts';
 
@@ -83,19 +90,7 @@ export class AnswerCache {
       this.#misses++;
       return undefined;
     }
-    switch (freshness(answer, nowMs, this.#settings)) {
-      case 'expired':
-        this.#misses++;
-        return undefined;
-      case 'stale':
-        this.#staleHits++;
-        break;
-      default:
-        this.#hits++;
-        answer.hits++;
-    }
-    answer.usedAtMs = nowMs;
-    return answer;
+    return this.#used(answer, nowMs);
   }
 
   /** As `find`, for a question that was looked up a moment ago: counted neither as a look-up nor as a use. */
@@ -160,6 +155,14 @@ export class AnswerCache {
     return this.#retained.put(name, qtype, answer, nowMs, this.#settings);
   }
 
+  /** What to say from the answer retained for this question, if one is, fresh or not; `find` gives the same answer. */
+  giveRetained(query: Query, nowMs: number): GivenAnswer | undefined {
+    const answer = this.#retained.find(query);
+    if (answer === undefined) return undefined;
+    this.#used(answer, nowMs);
+    return givenAnswer(answer, nowMs, this.#settings);
+  }
+
   /** The question is one like any other again. */
   release(name: string, qtype: number): void {
     this.#retained.remove(name, qtype);
@@ -211,11 +214,13 @@ export class AnswerCache {
     }
   }
 
-  /** Forgets what was said of these names and of all under them: after a reload somebody else may speak for them. */
+  /** Forgets what was said of these names and of all under them, save what is retained: after a reload somebody else may speak for them. */
   forgetUnder(apexes: readonly string[]): void {
-    for (const [key, answer] of [...this.#answers.entries()]) {
+    if (apexes.length === 0) return;
+    this.#revision++;
+    for (const answer of this.#kept) {
       const name = nameFromWire(answer.octets, HEADER_OCTETS);
-      if (apexes.some((apex) => isAtOrUnder(name, apex))) this.#answers.delete(key);
+      if (apexes.some((apex) => isAtOrUnder(name, apex))) this.#answers.delete(answer.key);
     }
   }
 
@@ -253,6 +258,22 @@ export class AnswerCache {
       evictions: this.#evictions,
       prefetches: this.#prefetches,
     };
+  }
+
+  #used(answer: CachedAnswer, nowMs: number): CachedAnswer | undefined {
+    switch (freshness(answer, nowMs, this.#settings)) {
+      case 'expired':
+        this.#misses++;
+        return undefined;
+      case 'stale':
+        this.#staleHits++;
+        break;
+      default:
+        this.#hits++;
+        answer.hits++;
+    }
+    answer.usedAtMs = nowMs;
+    return answer;
   }
 
   #keep(answer: CachedAnswer): CachedAnswer {

@@ -2,6 +2,7 @@
  * What a kept answer is good for at a moment, and how old it looks to a client. Pure; `nowMs` is the monotonic
  * clock's, so nothing here changes when somebody sets the wall clock.
  */
+import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import type { CachedAnswer } from './cached-answer.ts';
 
@@ -75,6 +76,27 @@ export function mayRecheck(answer: CachedAnswer, nowMs: number): boolean {
 /** Whole seconds by which the TTLs of a fresh answer have aged; never negative, and less than its lifetime. */
 export function ageSeconds(answer: CachedAnswer, nowMs: number): number {
   return Math.max(0, Math.floor((nowMs - answer.storedAtMs) / 1000));
+}
+
+/** What a reply is written from. */
+export interface GivenAnswer {
+  readonly answer: CachedAnswer;
+  readonly ttl: TtlPatch;
+  readonly extendedError: number | undefined;
+}
+
+/** How an answer that has not expired is given at this moment. */
+export function givenAnswer(
+  answer: CachedAnswer,
+  nowMs: number,
+  settings: FreshnessSettings & { readonly staleTtlSeconds: number },
+): GivenAnswer {
+  if (freshness(answer, nowMs, settings) !== 'stale') {
+    return { answer, ttl: { ageSeconds: ageSeconds(answer, nowMs) }, extendedError: undefined };
+  }
+  const stale = answerWhileStale(answer, nowMs, settings);
+  const ttl = { ttlSeconds: settings.staleTtlSeconds };
+  return { answer: stale, ttl, extendedError: staleExtendedError(stale) };
 }
 
 /** The extended error that goes with a stale answer (RFC 8914 sections 4.4 and 4.20). */

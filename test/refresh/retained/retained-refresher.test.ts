@@ -183,6 +183,9 @@ t.test(
     const spread = new Set(since.map(({ atMs }) => Math.floor((atMs - cutAt) / 100)));
     t.ok(spread.size > 5, `spread over ${spread.size} tenths of a second`);
     t.ok(bench.refresher.snapshot().questions.every(({ state }) => state === 'fresh'));
+    bench.refresher.kick('configuration reloaded', 'all');
+    await bench.time.advance(1000);
+    t.equal(bench.asked.length, before + 100 + 101, 'all: what is fresh as well');
   },
 );
 

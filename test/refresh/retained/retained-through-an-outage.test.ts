@@ -103,46 +103,44 @@ t.test(
   },
 );
 
-t.test(
-  'in the first minutes of a cut nobody waits: the answer is stale only once a look has failed',
-  async (t) => {
-    for (const ttlSeconds of [5, 40, 60, 300, 3600]) {
-      const { time, bench, told, start } = processOn(new PowerCutDisk().files, '2026-01-01T00:00:00Z');
-      bench.answer = () => addresses(name, ttlSeconds, 1);
-      await start();
-      await time.advance(7_777_777);
-      bench.answer = async () => {
-        await new Promise<void>((resolve) => time.after(5000, resolve));
-        return 'no reply within 5 s';
-      };
-      const seen = new Set<string>();
-      for (let second = 0; second < 2 * ttlSeconds + 60; second++) {
-        seen.add(told());
-        await time.advance(1000);
-      }
-      const odd = [...seen].filter((what) => !['fresh positive 1', 'stale positive 1 EDE 3'].includes(what));
-      t.strictSame(odd, [], `TTL ${ttlSeconds}`);
-      await bench.refresher.stop();
+t.test('in the first minutes of a cut nobody waits for an upstream, whatever the TTL', async (t) => {
+  for (const ttlSeconds of [5, 40, 60, 300, 3600]) {
+    const { time, bench, told, start } = processOn(new PowerCutDisk().files, '2026-01-01T00:00:00Z');
+    bench.answer = () => addresses(name, ttlSeconds, 1);
+    await start();
+    await time.advance(7_777_777);
+    bench.answer = async () => {
+      await new Promise<void>((resolve) => time.after(5000, resolve));
+      return 'no reply within 5 s';
+    };
+    const seen = new Set<string>();
+    for (let second = 0; second < 2 * ttlSeconds + 60; second++) {
+      seen.add(told());
+      await time.advance(1000);
     }
-  },
-);
+    const odd = [...seen].filter((what) => !['fresh positive 1', 'stale positive 1 EDE 3'].includes(what));
+    t.strictSame(odd, [], `TTL ${ttlSeconds}`);
+    await bench.refresher.stop();
+  }
+});
 
 t.test('upstreams that deny the name on their way down do not take it away', async (t) => {
-  for (const [it, denied] of [
-    ['NXDOMAIN', () => denial(name, 'A', 60, 0x8183)],
-    ['NODATA', () => denial(name, 'A', 60)],
+  for (const [it, most, denied] of [
+    ['NXDOMAIN', 5, () => denial(name, 'A', 60, 0x8183)],
+    ['NODATA, once', 1, () => denial(name, 'A', 60)],
   ] as const) {
     const disk = new PowerCutDisk();
     const { time, bench, told, start } = processOn(disk.files, '2026-01-01T00:00:00Z');
     bench.answer = connected;
     await start();
     await time.advance(3_600_000);
-    const until = bench.asked.length + 2;
+    let denials = 0;
     bench.answer = (_of, type) => {
       if (type === 'AAAA') return denial(name, type, 60);
-      return bench.asked.length <= until ? denied() : 'no upstream';
+      return ++denials <= most ? denied() : 'no upstream';
     };
     await time.advance(DAY);
+    t.ok(denials > most);
     t.equal(told(), 'stale positive 1,2 EDE 3', it);
     const after = processOn(disk.files, '2026-01-02T02:00:00Z');
     after.bench.answer = () => 'no upstream';
@@ -151,15 +149,15 @@ t.test('upstreams that deny the name on their way down do not take it away', asy
   }
 });
 
-t.test('memory stays flat over a month of failures and a month of changes', async (t) => {
+t.test('memory stays flat over days of failures and days of changes', async (t) => {
   const { time, bench, told, start } = processOn(new PowerCutDisk().files, '2026-01-01T00:00:00Z');
   bench.answer = connected;
   await start();
   const used: number[] = [];
   let last = 0;
-  for (let week = 0; week < 8; week++) {
+  for (let day = 0; day < 8; day++) {
     bench.answer =
-      week % 2 === 0
+      day % 2 === 0
         ? () => 'no upstream'
         : (_of, type) => (type === 'A' ? addresses(name, 3600, last++ % 250) : denial(name, type, 900));
     await time.advance(DAY);
@@ -171,5 +169,6 @@ t.test('memory stays flat over a month of failures and a month of changes', asyn
   }
   t.match(told(), /positive/);
   t.comment(`MB: ${used.map((mb) => mb.toFixed(1)).join(', ')}`);
-  t.ok(used.at(-1)! - used[1]! < 15);
+  const least = (some: number[]) => Math.min(...some);
+  t.ok(least(used.slice(4)) - least(used.slice(0, 4)) < 10);
 });

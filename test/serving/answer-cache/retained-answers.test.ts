@@ -95,6 +95,16 @@ t.test('it answers its own question alone, in any case, with or without DO and C
   ]) {
     t.equal(cache.find(asked(name, 'A', aspects), 0), answer, JSON.stringify(aspects));
   }
+  t.strictSame(cache.giveRetained(asked(name), 5000), {
+    answer,
+    ttl: { ageSeconds: 5 },
+    extendedError: undefined,
+  });
+  t.strictSame(cache.giveRetained(asked(name), MONTH), { answer, ttl: { ttlSeconds: 30 }, extendedError: 3 });
+  const octets = positive('other.example', 60);
+  cache.store(asked('other.example'), octets, indexed(octets), 0);
+  t.ok(cache.find(asked('other.example'), 0));
+  t.equal(cache.giveRetained(asked('other.example'), 0), undefined, 'what is merely cached is not retained');
   for (const other of [
     asked(name, 'AAAA'),
     asked('example'),
