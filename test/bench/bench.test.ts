@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { load } from '../config/loading.ts';
 import type { Contender, Task } from './contender.ts';
@@ -230,17 +231,7 @@ t.test('one round of one row runs and leaves nothing behind', { skip: obstacle ?
   const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-bench-test-'));
   t.teardown(() => rm(directory, { recursive: true }));
   const json = join(directory, 'run.json');
-  const short = ['--rounds', '1', '--seconds', '1', '--warmup', '1', '--peers', 'none', '--only', 'endpoint'];
-  const child = spawn(
-    process.execPath,
-    [join(import.meta.dirname, 'run.ts'), ...short, '--first-port', '5480', '--json', json],
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, TMPDIR: directory } },
-  );
-  let output = '';
-  let progress = '';
-  child.stdout.on('data', (piece) => (output += piece));
-  child.stderr.on('data', (piece) => (progress += piece));
-  const code = await new Promise((resolve) => child.once('close', resolve));
+  const { code, output, progress } = await bench(directory, ['--seconds', '1', '--json', json]).ended;
   t.equal(code, 0, progress);
   t.match(output, /\| endpoint answer, UDP \| queries\/s \| [\d,]+ \|/);
   const run = JSON.parse(await readFile(json, 'utf8'));
@@ -249,9 +240,41 @@ t.test('one round of one row runs and leaves nothing behind', { skip: obstacle ?
   t.ok(sample.microsPerQuery > 1 && sample.microsPerQuery < 10_000, `${sample.microsPerQuery} us/query`);
   t.ok(sample.peakMebibytes > 20, `${sample.peakMebibytes} MiB`);
   t.strictSame(await readdir(directory), ['run.json'], 'scratch is removed');
-  const left = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandOf(pid).includes(directory));
-  t.strictSame(left, [], 'and no process is left');
+  t.strictSame(processesIn(directory), [], 'and no process is left');
 });
+
+t.test('ended in the middle, it leaves nothing behind either', { skip: obstacle ?? false }, async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-bench-test-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const running = bench(directory, ['--seconds', '30']);
+  while (!processesIn(directory).some((pid) => commandOf(pid).includes('dnsperf'))) await pause(20);
+  running.child.kill('SIGTERM');
+  const { code, progress } = await running.ended;
+  t.equal(code, 1);
+  t.match(progress, 'ending: SIGTERM');
+  t.strictSame(await readdir(directory), [], 'scratch is removed');
+  t.strictSame(processesIn(directory), [], 'and no process is left');
+});
+
+/** A short bench of the endpoint row that keeps its scratch in `directory`. */
+function bench(directory: string, options: readonly string[]) {
+  const short = ['--rounds', '1', '--warmup', '1', '--peers', 'none', '--only', 'endpoint'];
+  const child = spawn(
+    process.execPath,
+    [join(import.meta.dirname, 'run.ts'), ...short, '--first-port', '5480', ...options],
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, TMPDIR: directory } },
+  );
+  const texts = { output: '', progress: '' };
+  child.stdout.on('data', (piece) => (texts.output += piece));
+  child.stderr.on('data', (piece) => (texts.progress += piece));
+  const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { child, ended: closed.then((code) => ({ code, ...texts })) };
+}
+
+/** IDs of the processes whose command line names the directory. */
+function processesIn(directory: string): string[] {
+  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandOf(pid).includes(directory));
+}
 
 function commandOf(pid: string): string {
   try {

@@ -19,7 +19,9 @@ const PATIENCE_MS = 10_000; // writing a profile takes seconds
 
 export class Processes implements AsyncDisposable {
   readonly #running = new Set<OwnProcess>();
+  #isOver = false;
 
+  /** Throws, and ends the child, once the bench is being ended. */
   add<Child extends ChildProcess>(child: Child): OwnProcess<Child> {
     const ended = new Promise<Ending>((resolve, reject) => {
       child.once('error', reject);
@@ -34,10 +36,15 @@ export class Processes implements AsyncDisposable {
     this.#running.add(own);
     const forget = () => this.#running.delete(own);
     ended.then(forget, forget);
+    if (this.#isOver) {
+      void own.stop();
+      throw new Error('the bench is being ended');
+    }
     return own;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
     await Promise.all([...this.#running].map((own) => own.stop()));
   }
 }

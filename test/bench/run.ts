@@ -7,7 +7,8 @@
  *     options -> contenders -> row: start all -> warm up -> rounds -> stop all -> table, notes, JSON
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Contender, ENVIRONMENT } from './contender.ts';
@@ -27,7 +28,8 @@ import { reportJson, reportText } from './report.ts';
 import { ROWS } from './rows.ts';
 import type { Column, RowResult } from './table.ts';
 
-process.exitCode = await main();
+// not only the exit code: what was interrupted may still wait for something
+process.exit(await main());
 
 async function main(): Promise<number> {
   const parsed = parseOptions(process.argv.slice(2));
@@ -41,13 +43,21 @@ async function main(): Promise<number> {
     return tell(`the bench cannot run: port ${taken} is in use: give another --first-port\n`, 1);
   await using stack = new AsyncDisposableStack();
   const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-bench-'));
-  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  stack.defer(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   const processes = stack.use(new Processes());
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => void stack.disposeAsync().then(() => process.exit(1)));
   // what the bench does itself belongs to the load, not to the server
   spawnSync('taskset', ['-acp', String(options.loadCore), String(process.pid)]);
-  return await runBench(options, directory, processes);
+  return await Promise.race([runBench(options, directory, processes), untilInterrupted()]);
+}
+
+function untilInterrupted(): Promise<number> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.once(signal, () => {
+        note(`ending: ${signal}`);
+        resolve(1);
+      });
+  });
 }
 
 function tell(text: string, code: number): number {
