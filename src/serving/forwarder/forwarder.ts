@@ -47,6 +47,8 @@ export interface ForwarderOptions {
   readonly onEvidence?: (evidence: UpstreamEvidence) => void;
   readonly onUpstreamUp?: (upstream: Upstream) => void;
   readonly onUpstreamDown?: (upstream: Upstream) => void;
+  /** Whether this upstream is to be treated as unreachable although it may answer: a rehearsal. */
+  readonly isCutOff?: (upstream: Upstream) => boolean;
   /** Real sockets, unless a test brings its own. */
   readonly transports?: Transports;
 }
@@ -242,12 +244,14 @@ export class Forwarder {
   }
 
   #clientContext(): ClientContext {
-    const { clock, timers, random, log, ca, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
+    const { clock, timers, random, log, ca, isCutOff, onEvidence, onUpstreamUp, onUpstreamDown } =
+      this.#options;
     const sockets = { clock, timers, random, ...(ca === undefined ? {} : { ca }) };
     return {
       clock,
       random,
       sweep: this.#sweep,
+      isCutOff: isCutOff ?? (() => false),
       transports: this.#options.transports ?? socketTransports(sockets),
       settings: () => this.#settings,
       onEvidence: (evidence) => onEvidence?.(evidence),
