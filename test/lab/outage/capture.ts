@@ -31,6 +31,7 @@ export class Capture implements AsyncDisposable {
   readonly #exchanges: Exchange[] = [];
   readonly #open = new Map<string, Exchange>();
   #readOctets = FILE_HEADER_OCTETS;
+  #reading: Promise<void> = Promise.resolve();
 
   private constructor(tcpdump: Background, file: string) {
     this.#tcpdump = tcpdump;
@@ -51,6 +52,12 @@ export class Capture implements AsyncDisposable {
 
   /** All of them so far, in the order in which they were asked. */
   async exchanges(): Promise<readonly Exchange[]> {
+    this.#reading = this.#reading.then(() => this.#readOn());
+    await this.#reading;
+    return this.#exchanges;
+  }
+
+  async #readOn(): Promise<void> {
     const handle = await open(this.#file);
     try {
       const size = (await handle.stat()).size - this.#readOctets;
@@ -59,7 +66,6 @@ export class Capture implements AsyncDisposable {
     } finally {
       await handle.close();
     }
-    return this.#exchanges;
   }
 
   /** Ends it, and resolves to how many packets it has not seen. */

@@ -72,7 +72,7 @@ export class NearSide implements AsyncDisposable {
     const stateDirectory = join(room, 'state');
     const config = join(room, 'outpost-dns.yaml');
     await writeFile(config, configuration(stateDirectory));
-    const program = join(await workshop.installed(), 'bin', 'outpost-dns');
+    const program = join(await workshop.bundle(), 'bin', 'outpost-dns'); // as sites install it
     const environment = { ...machineEnvironment(), TMPDIR: room, ...farSide.environment };
     const parts = { program, stateDirectory };
     const near = new NearSide(parts, network, config, environment, owned.move());
