@@ -212,6 +212,6 @@ t.test(
     const kubernetes = { kind: 'kubeconfig', kubeconfig: '/nowhere/kubeconfig' } as const;
     const [again] = createSources({ sources: ['kubernetes'], kubernetes }, connections);
     const known = { ...context, knownAddresses: ['127.0.0.1'] };
-  t.match(await again?.observe(known, new AbortController().signal), { detail: /ENOENT/ });
+    t.match(await again?.observe(known, new AbortController().signal), { detail: /ENOENT/ });
   },
 );
