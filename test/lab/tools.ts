@@ -21,6 +21,7 @@ export const PACKAGES = {
   'systemd-analyze': 'systemd',
   'systemd-nspawn': 'systemd-container',
   tar: 'tar',
+  taskset: 'util-linux',
   tcpdump: 'tcpdump',
   unbound: 'unbound',
   unshare: 'util-linux',

@@ -15,9 +15,10 @@ export interface Exchange {
   /** ms since 1970. */
   readonly askedMs: number;
   /** `NaN`: never answered. */
-  tookMs: number;
-  rcode: number;
+  readonly tookMs: number;
 }
+
+type Mutable = { -readonly [key in keyof Exchange]: Exchange[key] };
 
 const SNAP_OCTETS = 256;
 const FILE_HEADER_OCTETS = 24;
@@ -28,8 +29,8 @@ const CLIENT_NUMBER = CLIENT_ADDRESS.split('.').reduce((sum, octet) => sum * 256
 export class Capture implements AsyncDisposable {
   readonly #tcpdump: Background;
   readonly #file: string;
-  readonly #exchanges: Exchange[] = [];
-  readonly #open = new Map<string, Exchange>();
+  readonly #exchanges: Mutable[] = [];
+  readonly #open = new Map<string, Mutable>();
   #readOctets = FILE_HEADER_OCTETS;
   #reading: Promise<void> = Promise.resolve();
 
@@ -101,7 +102,7 @@ export class Capture implements AsyncDisposable {
     const key = `${clientPort} ${packet.readUInt16BE(dnsAt)}`;
     if (isQuery) {
       // asked again under the same number: two exchanges, of which the later one is answered
-      const exchange = { name: nameAt(packet, dnsAt + 12), askedMs: ms, tookMs: Number.NaN, rcode: -1 };
+      const exchange = { name: nameAt(packet, dnsAt + 12), askedMs: ms, tookMs: Number.NaN };
       this.#exchanges.push(exchange);
       this.#open.set(key, exchange);
       return;
@@ -110,7 +111,6 @@ export class Capture implements AsyncDisposable {
     if (exchange === undefined) return;
     this.#open.delete(key);
     exchange.tookMs = ms - exchange.askedMs;
-    exchange.rcode = packet.readUInt16BE(dnsAt + 2) & 0x0f;
   }
 }
 

@@ -1,5 +1,6 @@
 /** One kind of cut from the moment it begins to the refresh after it: how it is noticed, what it does to whom, and how it ends. */
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab } from '../check.ts';
 import { eventually, must } from '../commands.ts';
 import { ENDPOINT } from '../sandbox-site.ts';
@@ -21,12 +22,16 @@ const BOUNDS_MS = {
   staleWhileConnected: 2_500,
   /** 3 s. */
   found: 4_500,
+  /** And a second answer, half a second later. */
+  upstreamUp: 5_500,
   /** 5 s more. */
   refreshed: 9_500,
   /** 0.5 s. */
   listening: 2_000,
 };
 
+/** By then it has been looked at three times, with answers that take 6 s. */
+const SLOW_MS = 20_000;
 const ASKED = 7;
 const RESTART_PAUSE_MS = 500;
 
@@ -45,8 +50,6 @@ export interface Round {
   /** What is served until it is over, sorted. */
   readonly before: readonly string[];
   readonly after: readonly string[];
-  /** Whether forwarded answers have been known for longer than the minute that a crash may cost. */
-  readonly isKeptOnDisk: boolean;
 }
 
 /** In a slow network everything goes on working, late; in all others nothing crosses the link. */
@@ -61,7 +64,7 @@ export async function cutRound(round: Round): Promise<void> {
   const cutMs = await site.network.setCut(cut);
   journal.begin(cut, cutMs);
   await step('an unknown name is answered within the deadline', () => firstUnknown(round, figures));
-  await step('the cut is noticed', async () => {
+  await step(goesOnWorking(cut) ? 'it is not taken for a cut' : 'the cut is noticed', async () => {
     for (const [figure, ms] of await noticed(site, cut, cutMs)) figures.of.set(figure, ms);
   });
   await step('names are answered at once, stale or not at all', () => knownCut(round, figures));
@@ -72,7 +75,7 @@ export async function cutRound(round: Round): Promise<void> {
     killed(round, figures),
   );
   // or what is found again below would not have been lost
-  await step('the new process notices the cut, too', async () => {
+  await step('the new process sees it as the one before did', async () => {
     await noticed(site, cut, site.nearSide.gaps.at(-1)?.toMs ?? 0);
   });
   const restoredMs = await site.network.setCut(undefined);
@@ -85,7 +88,8 @@ async function firstUnknown({ site, cut }: Round, figures: CutFigures): Promise<
   const reply = await ask(site, unknownName());
   figures.of.set('firstUnknown', reply.serverMs);
   assert.ok(reply.serverMs <= BOUNDS_MS.firstUnknown, `after ${reply.serverMs.toFixed(0)} ms`);
-  if (!goesOnWorking(cut)) isFailure(reply);
+  // of a lossy link's packets one in five gets through, and a single answer is enough
+  if (cut === 'down' || cut === 'black hole') isFailure(reply);
 }
 
 /** Resolves to how long it took until each was told, in the server's log. */
@@ -94,14 +98,15 @@ async function noticed(site: LabSite, cut: Cut, sinceMs: number): Promise<Readon
     const { atMs } = await site.nearSide.logged(FIGURES[figure], sinceMs, BOUNDS_MS.noticed, matches);
     return [figure, atMs - sinceMs] as const;
   };
-  const conditions = goesOnWorking(cut) ? ['degraded', 'disconnected'] : ['disconnected'];
-  const aws = took(
-    'aws',
-    ({ msg, fields }) =>
-      msg === 'link changed' && fields['side'] === 'aws' && conditions.includes(String(fields['to'])),
-  );
-  if (goesOnWorking(cut)) return new Map([await aws]);
-  return new Map(await Promise.all([aws, took('upstream', ({ msg }) => msg === 'upstream is down')]));
+  const isAws = ({ msg, fields }: LogLine) =>
+    msg === 'link changed' && fields['side'] === 'aws' && fields['to'] === 'disconnected';
+  const isDown = ({ msg }: LogLine) => msg === 'upstream is down';
+  if (!goesOnWorking(cut)) return new Map(await Promise.all([took('aws', isAws), took('upstream', isDown)]));
+  // what answers late is there
+  await sleep(Math.max(0, sinceMs + SLOW_MS - Date.now()));
+  const { link } = await site.nearSide.status();
+  assert.notEqual(link.summary.condition, 'disconnected', JSON.stringify(link));
+  return new Map();
 }
 
 async function knownCut({ site, cut }: Round, figures: CutFigures): Promise<void> {
@@ -152,28 +157,30 @@ async function killed(round: Round, figures: CutFigures): Promise<void> {
   figures.of.set('listening', toMs - startedMs);
   await tryClients(site, journal, round.before);
   isData(await ask(site, RETAINED_NAME));
-  if (round.isKeptOnDisk) for (const name of [SHORT_NAME, LONG_NAME]) isData(await ask(site, name));
   assert.ok(toMs - startedMs <= BOUNDS_MS.listening, `it listens after ${toMs - startedMs} ms`);
 }
 
-async function found({ site, after }: Round, figures: CutFigures, restoredMs: number): Promise<void> {
+async function found({ site, cut, after }: Round, figures: CutFigures, restoredMs: number): Promise<void> {
+  const took = async (figure: 'found' | 'upstreamUp', matches: (line: LogLine) => boolean) => {
+    const { atMs } = await site.nearSide.logged(FIGURES[figure], restoredMs, 30_000, matches);
+    figures.of.set(figure, atMs - restoredMs);
+  };
   const isSign = ({ msg, fields }: LogLine) =>
-    msg === 'link changed' &&
-    ['recovering', 'connected'].includes(String(fields['to'])) &&
-    !String(fields['key']).startsWith('10.9.1.');
-  const sign = site.nearSide.logged('a sign of life', restoredMs, 20_000, isSign);
-  const seen = eventually('the new address', 30_000, async () => {
+    msg === 'link changed' && ['recovering', 'connected'].includes(String(fields['to']));
+  const isUp = ({ msg }: LogLine) => msg === 'upstream is up';
+  const refreshed = eventually('the new address', 30_000, async () => {
     const shown = await must(site.withinClient(['dig', '+short', ENDPOINT]));
     return shown.trim().split('\n').sort().join() === after.join() ? Date.now() : undefined;
   });
-  const foundMs = (await sign).atMs - restoredMs;
-  const refreshedMs = (await seen) - restoredMs;
-  figures.of.set('found', foundMs).set('refreshed', refreshedMs);
-  assert.ok(foundMs <= BOUNDS_MS.found, `found after ${foundMs} ms`);
-  assert.ok(refreshedMs <= BOUNDS_MS.refreshed, `refreshed after ${refreshedMs} ms`);
+  if (!goesOnWorking(cut)) await Promise.all([took('found', isSign), took('upstreamUp', isUp)]);
+  figures.of.set('refreshed', (await refreshed) - restoredMs);
+  for (const figure of ['found', 'upstreamUp', 'refreshed'] as const) {
+    const ms = figures.of.get(figure) ?? 0;
+    assert.ok(ms <= BOUNDS_MS[figure], `${FIGURES[figure]} after ${ms} ms`);
+  }
 }
 
-function isData(reply: Reply): void {
+export function isData(reply: Reply): void {
   assert.equal(reply.status, 'NOERROR', reply.text);
   assert.ok(reply.answer.length > 0, reply.text);
 }
@@ -187,7 +194,7 @@ function isFailure(reply: Reply): void {
   );
 }
 
-function isStale(reply: Reply): void {
+export function isStale(reply: Reply): void {
   isData(reply);
   assert.equal(reply.answer[0]?.ttlSeconds, 30, reply.text);
   assert.deepEqual(reply.edns?.extendedErrors, [3], reply.text);

@@ -33,6 +33,7 @@ export const FIGURES = {
   site: "name of the site's own server (median)",
   listening: 'killed: from the new process to its first answers',
   found: 'restored: first sign of life noticed',
+  upstreamUp: 'restored: upstream in use again',
   refreshed: 'restored: moved ENI seen by a client',
 } as const;
 export type Figure = keyof typeof FIGURES;
@@ -125,11 +126,45 @@ export function loadRows(phases: readonly Phase[], sent: Sent, exchanges: readon
   });
 }
 
-/** When queries were sent that got no answer, or a wrong one, although the process was there. */
-export function lostOutside(gaps: readonly Gap[], { sentMs, tookMs }: Sent, toleranceMs: number): number[] {
-  return [...sentMs].filter((ms, at) => {
-    if (Number.isFinite(tookMs[at])) return false;
-    return !gaps.some(({ fromMs, toMs }) => isIn(ms, fromMs - toleranceMs, toMs + toleranceMs));
+/** A time in which a processor of the machine did not run; in ms since 1970. */
+export interface Stop {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** The exchanges, in the order in which they were asked, less the time in which a processor stood still. */
+export function withoutStops(exchanges: readonly Exchange[], stops: readonly Stop[]): Exchange[] {
+  const merged = mergedStops(stops);
+  let first = 0;
+  return exchanges.map((exchange) => {
+    const { askedMs, tookMs } = exchange;
+    while ((merged[first]?.toMs ?? Number.POSITIVE_INFINITY) <= askedMs) first++;
+    let stoodMs = 0;
+    for (let at = first; (merged[at]?.fromMs ?? Number.POSITIVE_INFINITY) < askedMs + tookMs; at++) {
+      const { fromMs, toMs } = merged[at] as Stop; // looked at above
+      stoodMs += Math.min(toMs, askedMs + tookMs) - Math.max(fromMs, askedMs);
+    }
+    return { ...exchange, tookMs: tookMs - stoodMs };
+  });
+}
+
+function mergedStops(stops: readonly Stop[]): Stop[] {
+  const merged: { fromMs: number; toMs: number }[] = [];
+  for (const { fromMs, toMs } of stops.toSorted((a, b) => a.fromMs - b.fromMs)) {
+    const last = merged.at(-1);
+    if (last !== undefined && fromMs <= last.toMs) last.toMs = Math.max(last.toMs, toMs);
+    else merged.push({ fromMs, toMs });
+  }
+  return merged;
+}
+
+/** Queries that got no answer, or a wrong one, although the process was there: a line for each. */
+export function lostOutside(gaps: readonly Gap[], { sentMs, tookMs }: Sent, toleranceMs: number): string[] {
+  return [...sentMs].flatMap((ms, at) => {
+    if (Number.isFinite(tookMs[at])) return [];
+    if (gaps.some(({ fromMs, toMs }) => isIn(ms, fromMs - toleranceMs, toMs + toleranceMs))) return [];
+    const sinceMs = ms - (gaps.findLast(({ toMs }) => toMs < ms)?.toMs ?? sentMs[0] ?? 0);
+    return `${new Date(ms).toISOString()}: ${Number.isNaN(tookMs[at]) ? 'no answer' : 'a wrong answer'}, ${sinceMs.toFixed(0)} ms after the last start`;
   });
 }
 

@@ -1,5 +1,6 @@
 /** The whole lab network, started: the three hosts, all that runs on them, the load, the capture, and the clients. */
 import { mkdir } from 'node:fs/promises';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Background, type Command, eventually } from '../commands.ts';
 import { ADDRESSES, ENDPOINT } from '../sandbox-site.ts';
@@ -8,8 +9,9 @@ import { Capture } from './capture.ts';
 import { makeCredentials } from './certificates.ts';
 import { type Client, makeClients } from './clients.ts';
 import { FarSide } from './far-side.ts';
+import type { Stop } from './journal.ts';
 import { NearSide } from './near-side.ts';
-import { Network, nodeCommand, SITE_LAN_ADDRESS } from './network.ts';
+import { FIRST, Network, nodeCommand, SITE_LAN_ADDRESS } from './network.ts';
 
 /** Where the first of the endpoint's ENIs moves to and back. */
 export const OTHER_ADDRESS = '10.0.4.10';
@@ -25,6 +27,7 @@ export class LabSite implements AsyncDisposable {
   readonly home: string;
   readonly loadFile: string;
   readonly #owned: AsyncDisposableStack;
+  readonly #watches: Background[] = [];
   #load: Background | undefined;
 
   private constructor(
@@ -74,7 +77,13 @@ export class LabSite implements AsyncDisposable {
   }
 
   async startLoad(): Promise<void> {
-    const command = nodeCommand(join(import.meta.dirname, 'load.ts'));
+    for (const processor of cpus().keys()) {
+      const watch = nodeCommand(join(import.meta.dirname, 'processor-watch.ts'));
+      const pinned = ['taskset', '--cpu-list', String(processor), 'chrt', '--fifo', '2', ...watch] as const;
+      this.#watches.push(this.#owned.use(new Background(pinned)));
+    }
+    for (const watch of this.#watches) await watch.printed(/^ready$/m);
+    const command = [...FIRST, ...nodeCommand(join(import.meta.dirname, 'load.ts'))] as const;
     this.#load = this.#owned.use(
       new Background(
         this.withinClient([
@@ -91,6 +100,15 @@ export class LabSite implements AsyncDisposable {
 
   async endLoad(): Promise<void> {
     await this.#load?.end();
+  }
+
+  /** When processors of the machine stood still, while the load was on. */
+  stops(): readonly Stop[] {
+    return this.#watches.flatMap(({ output }) =>
+      [...output.matchAll(/^([\d.]+) ([\d.]+)$/gm)].map(([, from, to]) => {
+        return { fromMs: Number(from), toMs: Number(to) };
+      }),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

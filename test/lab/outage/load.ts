@@ -11,6 +11,7 @@ import { writeFileSync } from 'node:fs';
 
 const SOCKETS = 8; // each with its own buffer in the kernel
 const LATEST_MS = 5000; // an answer that comes later is as good as lost
+const LAST_MS = 1000; // for the last answers
 const BURST = 50; // after a stall of this process, what was due is asked in portions
 
 const [server = '', name = '', rate = '', file = ''] = process.argv.slice(2);
@@ -60,12 +61,15 @@ function wireQuery(): Buffer {
 }
 
 const startedMs = performance.now();
-setInterval(() => {
+const asking = setInterval(() => {
   const due = Math.floor(((performance.now() - startedMs) * Number(rate)) / 1000);
   for (let left = Math.min(BURST, due - sentMs.length); left > 0; left--) ask();
 }, 1);
 process.on('SIGTERM', () => {
-  writeFileSync(file, new Float64Array([...sentMs, ...tookMs]));
-  process.exit(0);
+  clearInterval(asking);
+  setTimeout(() => {
+    writeFileSync(file, new Float64Array([...sentMs, ...tookMs]));
+    process.exit(0);
+  }, LAST_MS);
 });
 console.log('ready');

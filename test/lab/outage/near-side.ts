@@ -1,21 +1,23 @@
 /** What stands in the `site` namespace: our server, the site's own DNS server, and the API server at the endpoint's addresses. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type StatusReport, statusReport } from '../../../src/admin/status-report.ts';
 import { Background, eventually, machineEnvironment, must } from '../commands.ts';
 import type { Workshop } from '../workshop.ts';
 import type { Credentials } from './certificates.ts';
 import type { FarSide } from './far-side.ts';
-import { type Network, nodeCommand, REGION_ADDRESS, SITE_DNS_ADDRESS, SITE_LAN_ADDRESS } from './network.ts';
+import {
+  FIRST,
+  type Network,
+  nodeCommand,
+  REGION_ADDRESS,
+  SITE_DNS_ADDRESS,
+  SITE_LAN_ADDRESS,
+} from './network.ts';
 
 /** A zone that a DNS server on the site answers for; whatever is asked in it exists. */
 export const SITE_ZONE = 'plant.example.com';
 export const RETAINED_NAME = 'retained.example.com';
-
-/**
- * The server's clients, the load and the capture take its cores here, as they do not where they are other hosts: it is
- * given them whenever it has something to do, so that what is measured is the server and not the machine.
- */
-const ALONE = ['chrt', '--fifo', '1'] as const;
 
 export interface LogLine {
   readonly atMs: number;
@@ -75,9 +77,11 @@ export class NearSide implements AsyncDisposable {
     const program = join(await workshop.bundle(), 'bin', 'outpost-dns'); // as sites install it
     const environment = { ...machineEnvironment(), TMPDIR: room, ...farSide.environment };
     const parts = { program, stateDirectory };
-    const near = new NearSide(parts, network, config, environment, owned.move());
+    await using starting = new AsyncDisposableStack();
+    const near = starting.use(new NearSide(parts, network, config, environment, owned.move()));
     near.#launch();
     await near.server.printed(/"listening"/);
+    starting.move(); // it is the caller's from here on
     return near;
   }
 
@@ -130,6 +134,10 @@ export class NearSide implements AsyncDisposable {
     return must(this.#network.site.within(['curl', '--silent', '--show-error', '--fail', url]));
   }
 
+  async status(): Promise<StatusReport> {
+    return statusReport.parse(JSON.parse(await this.page('/status')));
+  }
+
   /** `outpost-dns drill ...`; resolves to what it prints. */
   drill(action: string, ...options: string[]): Promise<string> {
     return this.#command('drill', action, '--state', this.stateDirectory, ...options);
@@ -150,7 +158,7 @@ export class NearSide implements AsyncDisposable {
 
   #launch(): void {
     const serve = [this.program, 'serve', '--config', this.#config] as const;
-    const command = this.#network.site.within([...ALONE, ...serve]);
+    const command = this.#network.site.within([...FIRST, ...serve]);
     const server = new Background(command, { env: this.#environment });
     this.#processes.push(this.#owned.use(server));
   }

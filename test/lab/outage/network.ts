@@ -122,6 +122,12 @@ export class Network implements AsyncDisposable {
   }
 }
 
+/**
+ * Before a command: it is given a processor whenever it has something to do. All hosts of the lab share the machine's few,
+ * as real ones do not: what is measured is to be the server, and not how many clients were started at that moment.
+ */
+export const FIRST = ['chrt', '--fifo', '1'] as const;
+
 /** This run's own Node, for the lab's own programs. */
 export function nodeCommand(program: string): [string, ...string[]] {
   return [process.execPath, '--disable-warning=ExperimentalWarning', program];

@@ -12,6 +12,7 @@ export interface Reply extends DigReply {
 export const SHORT_NAME = 'short.example.com';
 export const LONG_NAME = 'long.example.com';
 export const SHORT_TTL_MS = 2000;
+export const LONG_TTL_SECONDS = 3600;
 
 /** A name that nobody has asked for before; it exists. */
 export function unknownName(): string {
