@@ -29,7 +29,7 @@ async function start(t: Test, read: () => StatusReport): Promise<Running> {
 t.test('every page, with status, type and content', async (t) => {
   const { get } = await start(t, report);
   const wanted: ReadonlyArray<readonly [path: string, type: RegExp, body: RegExp]> = [
-    ['/', /^text\/plain; charset=utf-8$/, /^outpost-dns\n\/metrics /],
+    ['/', /^text\/html; charset=utf-8$/, /^<!doctype html>/],
     ['/metrics', /^text\/plain; version=0\.0\.4; charset=utf-8$/, /^outpost_dns_ready 1$/m],
     ['/healthz', /^text\/plain/, /^ok\n$/],
     ['/readyz', /^text\/plain/, /^ready\n$/],
@@ -46,7 +46,7 @@ t.test('every page, with status, type and content', async (t) => {
   }
 });
 
-t.test('the index names every other page', async (t) => {
+t.test('the page for a person names every other one', async (t) => {
   const pages = createPages({ report, metrics: createMetrics(report, false) });
   const index = await pages.get('/')?.();
   for (const path of pages.keys()) if (path !== '/') t.match(index?.body, path);
@@ -105,7 +105,7 @@ t.test('a report that throws: 500 on the pages that need it, logged, and the oth
   const { get, log } = await start(t, () => {
     throw new Error('a defect');
   });
-  for (const path of ['/metrics', '/status', '/readyz']) {
+  for (const path of ['/', '/metrics', '/status', '/readyz']) {
     const response = await get(path);
     t.equal(response.status, 500, path);
     const body = await response.text();
@@ -115,6 +115,7 @@ t.test('a report that throws: 500 on the pages that need it, logged, and the oth
   t.strictSame(
     log.lines.map(({ level, fields }) => [level, fields['path']]),
     [
+      ['error', '/'],
       ['error', '/metrics'],
       ['error', '/status'],
       ['error', '/readyz'],

@@ -12,6 +12,7 @@ import { digTable } from './dig-table.ts';
 import { port53 } from './port-53.ts';
 import { prometheus } from './prometheus.ts';
 import { readmeCommands } from './readme-commands.ts';
+import { statusPageCheck } from './status-page.ts';
 import { systemdBoot } from './systemd-boot.ts';
 import { systemdUnit } from './systemd-unit.ts';
 import { packagesMissing } from './tools.ts';
@@ -23,6 +24,7 @@ const CHECKS: readonly LabCheck[] = [
   behindResolvers,
   port53,
   prometheus,
+  statusPageCheck,
   bundle,
   systemdUnit,
   systemdBoot,

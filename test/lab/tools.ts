@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 export const PACKAGES = {
   buildah: 'buildah',
+  chromium: 'chromium',
   curl: 'curl',
   debootstrap: 'debootstrap',
   dig: 'bind9-dnsutils',
