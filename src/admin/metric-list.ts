@@ -124,6 +124,31 @@ const ENDPOINT_METRICS: readonly Metric[] = [
     CLUSTER,
     ofEndpoints(({ refusedAddresses }) => refusedAddresses.length),
   ),
+  gauge(
+    'credentials_accepted',
+    '1 while AWS takes the credentials, 0 while they are missing, expired or refused; absent while unknown.',
+    CLUSTER,
+    ofEndpoints(({ credentials }) =>
+      credentials === undefined || credentials.condition === 'unknown'
+        ? undefined
+        : Number(credentials.condition === 'accepted'),
+    ),
+  ),
+  gauge(
+    'credentials_condition_info',
+    'Always 1: unknown, accepted, missing, expired or refused.',
+    [...CLUSTER, 'condition'],
+    ({ endpoints }) =>
+      endpoints.flatMap(({ cluster, region = '', credentials }): readonly Sample[] =>
+        credentials === undefined ? [] : [[1, cluster, region, credentials.condition]],
+      ),
+  ),
+  gauge(
+    'credentials_condition_age_seconds',
+    'Seconds since the credentials took their present condition.',
+    CLUSTER,
+    ofEndpoints(({ credentials }) => credentials?.ageSeconds),
+  ),
   counter('refreshes', 'Refreshes by source and result.', [...CLUSTER, 'source', 'result'], ({ endpoints }) =>
     endpoints.flatMap(({ cluster, region = '', sources }) =>
       sources.flatMap(({ source, refreshes }) =>
