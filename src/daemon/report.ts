@@ -206,7 +206,7 @@ function stateReport(parts: ReportParts): StatusReport['state'] {
     generation: store.generation,
     isPending: store.pending,
     savedAgeSeconds:
-      store.lastSavedMs === undefined ? undefined : seconds(clock.wallMs() - store.lastSavedMs),
+      store.lastSavedMs === undefined ? undefined : seconds(clock.monotonicMs() - store.lastSavedMs),
     saveFailures: parts.refresh.saving.saveFailures,
     failure: store.lastFailure?.detail,
     faults: [...parts.stateFaults],
