@@ -9,6 +9,7 @@ import { bundle } from './bundle.ts';
 import type { Lab, LabCheck } from './check.ts';
 import { containerImage } from './container-image.ts';
 import { digTable } from './dig-table.ts';
+import { movedClock } from './moved-clock.ts';
 import { port53 } from './port-53.ts';
 import { prometheus } from './prometheus.ts';
 import { readmeCommands } from './readme-commands.ts';
@@ -26,6 +27,7 @@ const CHECKS: readonly LabCheck[] = [
   prometheus,
   statusPageCheck,
   bundle,
+  movedClock,
   systemdUnit,
   systemdBoot,
   containerImage,
