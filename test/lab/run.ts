@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { behindResolvers } from './behind-resolvers.ts';
 import { bundle } from './bundle.ts';
 import type { Lab, LabCheck } from './check.ts';
+import { coldBoot } from './cold-boot.ts';
 import { containerImage } from './container-image.ts';
 import { digTable } from './dig-table.ts';
 import { movedClock } from './moved-clock.ts';
@@ -27,6 +28,7 @@ const CHECKS: readonly LabCheck[] = [
   prometheus,
   statusPageCheck,
   bundle,
+  coldBoot,
   movedClock,
   systemdUnit,
   systemdBoot,
