@@ -210,7 +210,8 @@ export class ClusterRefresher {
   #settled(runner: SourceRunner, ending: Ending): void {
     const { observation } = ending;
     const evidence = evidenceOf(ending, this.#settings.region);
-    if (evidence !== undefined) this.#options.evidence(evidence);
+    const startedAtMs = this.#now() - ending.durationMs;
+    if (evidence !== undefined) this.#options.evidence({ ...evidence, startedAtMs });
     this.#log.settled(ending);
     this.#arm(runner);
     this.#judgeCredentials(nextCredentialState(this.#credentials, observation, this.#now()));

@@ -10,6 +10,8 @@ const HOUR_SECONDS = 3_600;
 const DAYS = 31;
 const GROWTH_MB = 4;
 
+t.setTimeout(600_000); // a month takes half a minute of one processor, which is shared
+
 t.test('a month of disconnect: answered, aged and warned as it should be, with memory flat', async (t) => {
   const child = join(import.meta.dirname, 'thirty-days-child.ts');
   const directory = join(t.testdir(), 'state');

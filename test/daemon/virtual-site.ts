@@ -35,7 +35,7 @@ export class VirtualSite {
   }
 
   /** `more` is added to the configuration. */
-  static async open(directory: string, more = ''): Promise<VirtualSite> {
+  static async open(directory: string, more = '', random = systemRandom): Promise<VirtualSite> {
     await prepareDirectory(directory, systemRandom);
     const config = await load(`clusters: [{ name: demo, region: us-west-2, probe: { enabled: false } }]
 upstreams: [${UPSTREAM}]
@@ -48,7 +48,7 @@ ${more}`);
         clock: self.time,
         timers: self.time,
         pause: async () => undefined,
-        random: systemRandom,
+        random,
         log: self.log,
         setLogLevel: () => undefined,
         interfaces: () => ({}),
@@ -93,13 +93,14 @@ ${more}`);
   }
 
   async close(): Promise<void> {
-    const { plane, retained, probe, forwarder } = this.rooms;
+    const { plane, retained, probe, forwarder, ledger, store, retainedStore } = this.rooms;
     this.time.settling = 'all';
     probe.stop();
     const ended = Promise.all([plane.stop(), retained.stop()]);
     await this.time.advance(10_000);
     await ended;
     forwarder.close();
+    await Promise.all([ledger.flush(), store.flush(), retainedStore.flush()]);
   }
 
   #network(): NetworkParts {

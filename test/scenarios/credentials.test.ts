@@ -8,6 +8,7 @@ import { pause, type ServerProcess, until } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
 t.jobs = 3; // they wait more than they work
+t.setTimeout(600_000);
 
 const MOVED = ['10.0.1.77', '10.0.2.10', '10.0.3.10'];
 const FRESH_WITHIN_MS = 60_000;
