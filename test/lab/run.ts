@@ -7,8 +7,10 @@ import { parseArgs } from 'node:util';
 import { behindResolvers } from './behind-resolvers.ts';
 import { bundle } from './bundle.ts';
 import type { Lab, LabCheck } from './check.ts';
+import { coldBoot } from './cold-boot.ts';
 import { containerImage } from './container-image.ts';
 import { digTable } from './dig-table.ts';
+import { movedClock } from './moved-clock.ts';
 import { port53 } from './port-53.ts';
 import { prometheus } from './prometheus.ts';
 import { readmeCommands } from './readme-commands.ts';
@@ -26,6 +28,8 @@ const CHECKS: readonly LabCheck[] = [
   prometheus,
   statusPageCheck,
   bundle,
+  coldBoot,
+  movedClock,
   systemdUnit,
   systemdBoot,
   containerImage,

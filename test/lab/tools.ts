@@ -9,6 +9,7 @@ export const PACKAGES = {
   debootstrap: 'debootstrap',
   dig: 'bind9-dnsutils',
   dnsmasq: 'dnsmasq-base',
+  faketime: 'faketime',
   git: 'git',
   ip: 'iproute2',
   named: 'bind9',

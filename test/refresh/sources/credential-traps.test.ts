@@ -56,7 +56,7 @@ t.test('a rotated ~/.aws/credentials is never read again by a naive client, nor 
   await t.rejects(naiveListing(naiveClient(t)), { name: 'RequestExpired' }, 'naive, new client');
   t.same(await observe('interfaces'), WELL, 'in the same look');
   sandbox.state.revokeAccessKey(fresh.accessKeyId);
-  t.match(await observe('interfaces'), { reason: 'denied', reachedFarSide: true }, 'revoked');
+  t.match(await observe('interfaces'), { reason: 'refused-credentials', reachedFarSide: true }, 'revoked');
   const last = keyOf('last');
   sandbox.state.putAccessKey(last);
   files.writeKey(last);
@@ -303,7 +303,7 @@ t.test('how failures of providers are told', async (t) => {
       'denied by STS',
       serviceError('AccessDenied', 403, 'User: x is not authorized to perform: sts:AssumeRole'),
       [],
-      { reason: 'denied', reachedFarSide: true, detail: /sts:AssumeRole$/ },
+      { reason: 'refused-credentials', reachedFarSide: true, detail: /sts:AssumeRole$/ },
     ],
     [
       'a bug in a provider',
