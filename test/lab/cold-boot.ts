@@ -6,7 +6,6 @@
 import assert from 'node:assert/strict';
 import { cp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { slack } from '../scenarios/server-process.ts';
 import type { Lab, LabCheck } from './check.ts';
 import { Background, eventually, must } from './commands.ts';
 import { dig } from './dig.ts';
@@ -16,6 +15,7 @@ import { ADDRESSES, ENDPOINT } from './sandbox-site.ts';
 
 const STARTS = 5;
 const FIRST_ANSWER_WITHIN_MS = 500;
+const HANGS_AFTER_MS = 2_000;
 const STATE = join(import.meta.dirname, '..', 'fixtures', 'state', 'version-1');
 const PROBE = join(import.meta.dirname, 'first-answer-inside.ts');
 const CONFIRMED_AT_MS = Date.parse('2026-11-26T22:22:24Z'); // in the fixture
@@ -69,7 +69,8 @@ async function boot(lab: Lab, namespace: Namespace, words: string, years: number
       const median = tookMs[STARTS >> 1] ?? Number.POSITIVE_INFINITY;
       // others share the machine: the best shows what the server takes, the median may be as late as the machine is busy
       assert.ok((tookMs[0] ?? median) < FIRST_ANSWER_WITHIN_MS, `the best took ${tookMs[0]?.toFixed(0)} ms`);
-      assert.ok(median < FIRST_ANSWER_WITHIN_MS * 2 * slack(), `the median took ${median.toFixed(0)} ms`);
+      // on a machine that others use too it may take longer, but not as long as any look or lookup that it would wait for
+      assert.ok(median < HANGS_AFTER_MS, `the median took ${median.toFixed(0)} ms`);
     },
   );
   await lab.step(`${words}: goes on answering while it looks in vain, and no age is negative`, async () => {
