@@ -5,10 +5,12 @@ import { join } from 'node:path';
 export const PACKAGES = {
   buildah: 'buildah',
   chrt: 'util-linux',
+  chromium: 'chromium',
   curl: 'curl',
   debootstrap: 'debootstrap',
   dig: 'bind9-dnsutils',
   dnsmasq: 'dnsmasq-base',
+  faketime: 'faketime',
   git: 'git',
   ip: 'iproute2',
   kubectl: 'kubernetes-client',
