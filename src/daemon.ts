@@ -12,14 +12,14 @@ import { askedRegions } from './daemon/room-options.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { RunningDaemon } from './daemon/running-daemon.ts';
 import type { Timers } from './runtime/timers.ts';
-import { chooseUdpListener } from './serving/listener/udp-choice.ts';
+import { chooseDatagramCalls } from './serving/listener/udp-choice.ts';
 import { lockStateDirectory } from './store/single-writer.ts';
 import { prepareDirectory } from './store/state-directory.ts';
 
 /** Starts everything. Throws ListenerError or LocalZonesError, with nothing left open, where it cannot serve. */
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await using opened = new AsyncDisposableStack();
-  const rooms = buildRooms(parts, await chooseUdpListener(parts.config.listen.udp, parts.log));
+  const rooms = buildRooms(parts, await chooseDatagramCalls(parts.config.listen.udp, parts.log));
   const { forwarder, listeners, plane, probe, aws } = rooms;
   opened.defer(() => forwarder.close());
   opened.defer(() => aws.dispose());

@@ -6,11 +6,13 @@ import { RefreshPlane } from '../refresh/refresh-plane.ts';
 import { createAwsClients } from '../refresh/sources/aws-clients.ts';
 import { createAwsPing } from '../refresh/sources/aws-ping.ts';
 import { connectTcp } from '../refresh/tcp-connect.ts';
+import type { Libc } from '../runtime/datagrams.ts';
 import type { Random } from '../runtime/random.ts';
 import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
 import { ServingTable } from '../serving/endpoints/serving-table.ts';
 import { Forwarder } from '../serving/forwarder/forwarder.ts';
+import { BatchedUdpSockets } from '../serving/forwarder/udp-socket-batched.ts';
 import type { UpstreamGroup } from '../serving/forwarder/upstream.ts';
 import { ClientAccess } from '../serving/listener/client-access.ts';
 import { ClientAddressBook } from '../serving/listener/client-address.ts';
@@ -18,7 +20,7 @@ import { Intake, type IntakeRules } from '../serving/listener/intake.ts';
 import { Listeners } from '../serving/listener/listeners.ts';
 import { RateLimit } from '../serving/listener/rate-limit.ts';
 import { TcpSlots } from '../serving/listener/tcp-slots.ts';
-import type { CreateUdpListener } from '../serving/listener/udp-listener.ts';
+import { udpListeners } from '../serving/listener/udp-choice.ts';
 import { DisconnectedRules } from '../serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../serving/local-zones/local-zones.ts';
 import { Identity } from '../serving/resolver/identity.ts';
@@ -40,7 +42,7 @@ import { statusText } from './status-text.ts';
 
 export type Rooms = ReturnType<typeof buildRooms>;
 
-export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
+export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
   const { config, clock, timers, random, log } = parts;
   const serving = new ServingTable();
   const store = new EndpointsStore({ directory: config.state.directory }, { clock, random });
@@ -56,6 +58,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
     log,
     groups: upstreamGroups(config),
     settings: forwardSettings(config),
+    ...(libc === undefined ? {} : { openUdp: new BatchedUdpSockets(libc).open }),
     onEvidence: ({ upstream, reachable, reason }) =>
       link.report({
         side: 'upstream',
@@ -121,7 +124,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
     log,
     slots,
     interfaces,
-    createUdp,
+    createUdp: udpListeners(libc),
   });
   const useGroup = (next: UpstreamGroup) => {
     group = next;

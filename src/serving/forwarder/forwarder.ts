@@ -26,6 +26,7 @@ import { Probing } from './probing.ts';
 import { type Question, questionKey, questionOf } from './question.ts';
 import { hasAnswer, ownQuery, type ResolvedName, resolvedName } from './resolved-name.ts';
 import { socketTransports, type Transports } from './transports.ts';
+import type { OpenUdpSocket } from './udp-socket.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import {
   type ClientContext,
@@ -47,6 +48,8 @@ export interface ForwarderOptions {
   readonly onEvidence?: (evidence: UpstreamEvidence) => void;
   readonly onUpstreamUp?: (upstream: Upstream) => void;
   readonly onUpstreamDown?: (upstream: Upstream) => void;
+  /** How UDP sockets are opened: by `node:dgram` unless told otherwise. */
+  readonly openUdp?: OpenUdpSocket;
   /** Real sockets, unless a test brings its own. */
   readonly transports?: Transports;
 }
@@ -243,7 +246,14 @@ export class Forwarder {
 
   #clientContext(): ClientContext {
     const { clock, timers, random, log, ca, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
-    const sockets = { clock, timers, random, ...(ca === undefined ? {} : { ca }) };
+    const { openUdp: open } = this.#options;
+    const sockets = {
+      clock,
+      timers,
+      random,
+      ...(ca === undefined ? {} : { ca }),
+      ...(open === undefined ? {} : { open }),
+    };
     return {
       clock,
       random,

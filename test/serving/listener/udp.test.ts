@@ -2,7 +2,7 @@
 import { createSocket } from 'node:dgram';
 import t, { type Test } from 'tap';
 import { composeQuery } from '../../../src/protocol/wire/query.ts';
-import { loadDatagramCalls } from '../../../src/serving/listener/datagram-calls.ts';
+import { loadDatagramCalls } from '../../../src/runtime/libc.ts';
 import { BatchedUdpListener } from '../../../src/serving/listener/udp-batched.ts';
 import type { CreateUdpListener, UdpListener } from '../../../src/serving/listener/udp-listener.ts';
 import { createPlainUdpListener } from '../../../src/serving/listener/udp-plain.ts';
