@@ -2,17 +2,22 @@
  * The composition root: the rooms are built from the configuration, connected, started, reloaded and stopped.
  * Wiring only; whatever decides something belongs into a room.
  *
- *     state file -> records -> table -> sockets answer -> only then sources look, and the AWS clients are loaded
+ *     state files -> records -> table -> sockets answer -> only then sources look, and the AWS clients are loaded
+ *                                                  `-> answers.snapshot -> answer cache, in pieces between queries
  */
+import { controlPath, startControlServer } from './admin/control-server.ts';
+import { drillRoutes } from './admin/drill-control.ts';
 import { AdminError, type HttpServer, type HttpServerOptions, startHttpServer } from './admin/http-server.ts';
 import { createMetrics } from './admin/metrics.ts';
 import { createPages } from './admin/pages.ts';
+import { setAsideEvent } from './daemon/ledger-events.ts';
 import type { Daemon, DaemonParts } from './daemon/parts.ts';
 import { askedRegions } from './daemon/room-options.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { RunningDaemon } from './daemon/running-daemon.ts';
 import type { Timers } from './runtime/timers.ts';
 import { chooseDatagramCalls } from './serving/listener/udp-choice.ts';
+import type { LoadFault } from './store/fault.ts';
 import { lockStateDirectory } from './store/single-writer.ts';
 import { prepareDirectory } from './store/state-directory.ts';
 
@@ -20,23 +25,28 @@ import { prepareDirectory } from './store/state-directory.ts';
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await using opened = new AsyncDisposableStack();
   const rooms = buildRooms(parts, await chooseDatagramCalls(parts.config.listen.udp, parts.log));
-  const { forwarder, listeners, plane, probe, aws } = rooms;
+  const { forwarder, listeners, plane, retained, probe, aws, drill } = rooms;
   opened.defer(() => forwarder.close());
   opened.defer(() => aws.dispose());
   opened.use(await openState(parts, rooms));
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   await listeners.start(parts.config.listen.dns);
+  opened.use(loadAnswers(rooms));
+  opened.use(drill);
+  opened.use(openControl(parts, rooms));
   const daemon = new RunningDaemon(parts, rooms);
   const { listen } = parts.config.admin;
   const metrics = createMetrics(() => daemon.report(), true);
   const pages = createPages({ report: () => daemon.report(), metrics });
   opened.use(openAdmin({ ...listen, pages, log: parts.log }, parts.timers));
   opened.defer(() => plane.stop());
+  opened.defer(() => retained.stop());
   opened.defer(() => probe.stop());
   const isHurried = !daemon.report().server.ready; // nothing to serve: somebody may be waiting for the first look
   opened.use(
     parts.timers.after(isHurried ? 0 : FIRST_LOOK_AFTER_MS, () => {
       plane.start();
+      retained.start();
       probe.watch(askedRegions(parts.config));
     }),
   );
@@ -78,10 +88,37 @@ function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable 
 /** The first look loads the AWS clients, which takes the event loop a third of a second: who asks at the start comes first. */
 const FIRST_LOOK_AFTER_MS = 500;
 
+/** Answers of before the restart come in while queries are answered. */
+function loadAnswers({ answers, ledger, stateFaults }: Rooms): AsyncDisposable {
+  void answers.start().then(({ fault }) => {
+    if (fault === undefined) return;
+    stateFaults.push(`${fault.path}: ${fault.detail}`);
+    ledger.record(setAsideEvent(fault));
+  });
+  return { [Symbol.asyncDispose]: () => answers.stop() };
+}
+
+/** Without commands it serves all the same. */
+function openControl({ config, timers, log }: DaemonParts, { drill }: Rooms): AsyncDisposable {
+  const path = controlPath(config.state.directory);
+  const starting = startControlServer({ path, routes: drillRoutes(drill), timers, log });
+  void starting.then((outcome) => {
+    if (outcome.kind === 'listening') return;
+    log.error({ path, detail: outcome.detail }, 'no control socket: serving all the same, without commands');
+  });
+  return {
+    async [Symbol.asyncDispose]() {
+      const outcome = await starting;
+      if (outcome.kind === 'listening') await outcome.server.close();
+    },
+  };
+}
+
 /** Reads the state and publishes it. No fault of the disk keeps us from serving: each is said, in the log and the status. */
-async function openState({ config, random, log }: DaemonParts, rooms: Rooms): Promise<AsyncDisposable> {
+async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposable> {
+  const { config, random, log } = parts;
   await using opened = new AsyncDisposableStack();
-  const { store, plane, serving, stateFaults } = rooms;
+  const { store, retainedStore, plane, retained, serving, ledger, stateFaults } = rooms;
   const { directory } = config.state;
   const prepared = await prepareDirectory(directory, random);
   if (prepared.kind === 'failed') {
@@ -92,13 +129,20 @@ async function openState({ config, random, log }: DaemonParts, rooms: Rooms): Pr
     else log.warn({ detail: outcome.detail }, 'state directory is not locked');
     if (outcome.kind === 'taken') stateFaults.push(outcome.detail);
   }
-  const loaded = await store.load();
-  stateFaults.push(...loaded.faults.map(({ path, detail }) => `${path}: ${detail}`));
-  for (const fault of loaded.faults) log.error({ ...fault }, 'state file not usable');
+  opened.defer(() => ledger.close()); // while the directory is still ours
+  const [loaded, kept] = await Promise.all([store.load(), retainedStore.load()]);
+  const faults: readonly LoadFault[] = [...loaded.faults, ...kept.faults];
+  stateFaults.push(...faults.map(({ path, detail }) => `${path}: ${detail}`));
+  for (const fault of faults) log.error({ ...fault }, 'state file not usable');
   plane.load(loaded.kind === 'loaded' ? loaded.records : []);
+  retained.load(kept.kind === 'loaded' ? kept.content : []);
   const { generation } = store.state();
-  log.info({ generation, endpoints: serving.current.records.length }, 'state read');
-  // what was confirmed last is written while the directory is still ours
+  const endpoints = serving.current.records.filter(({ addresses }) => addresses.length > 0).length;
+  log.info({ generation, endpoints }, 'state read');
+  ledger.record({ kind: 'start', version: parts.version, runtime: parts.runtime, endpoints });
+  for (const fault of faults) ledger.record(setAsideEvent(fault));
+  // what was confirmed last is written before the end
   opened.defer(async () => void (await store.flush()));
+  opened.defer(async () => void (await retainedStore.flush()));
   return opened.move();
 }

@@ -173,6 +173,36 @@ const QUERY_METRICS: readonly Metric[] = [
   ]),
 ];
 
+const RETAINED_METRICS: readonly Metric[] = [
+  gauge(
+    'retained_age_seconds',
+    'Seconds since an upstream last confirmed the retained answer; absent when none ever has.',
+    ['name', 'type'],
+    ({ retained }) =>
+      retained.flatMap(({ name, type, confirmedAgeSeconds }): readonly Sample[] =>
+        confirmedAgeSeconds === undefined ? [] : [[confirmedAgeSeconds, name, type]],
+      ),
+  ),
+  gauge('retained_answers', 'Retained questions by the state of their answers.', ['state'], ({ retained }) =>
+    ['fresh', 'stale', 'denied', 'unknown'].map(
+      (state): Sample => [retained.filter((one) => one.state === state).length, state],
+    ),
+  ),
+  counter(
+    'retained_lookups',
+    'Times that retained questions were asked, by result.',
+    ['result'],
+    ({ retained }) => {
+      const asked = retained.reduce((sum, one) => sum + one.asked, 0);
+      const failed = retained.reduce((sum, one) => sum + one.failed, 0);
+      return [
+        [asked - failed, 'succeeded'],
+        [failed, 'failed'],
+      ];
+    },
+  ),
+];
+
 const PATH_METRICS: readonly Metric[] = [
   gauge(
     'upstream_healthy',
@@ -216,10 +246,10 @@ const PATH_METRICS: readonly Metric[] = [
   ),
   gauge(
     'link_connected',
-    '1 connected, 0.5 degraded or recovering, 0 disconnected; absent while unknown.',
+    '1 connected, 0.5 degraded or recovering, 0 disconnected; absent while unknown. side="summary" is the whole.',
     ['side', 'key'],
     ({ link }) =>
-      link.paths.flatMap(({ side, key, condition }): readonly Sample[] =>
+      withSummary(link).flatMap(({ side, key, condition }): readonly Sample[] =>
         condition === 'unknown' ? [] : [[LINK_VALUE[condition], side, key]],
       ),
   ),
@@ -227,9 +257,14 @@ const PATH_METRICS: readonly Metric[] = [
     'link_condition_age_seconds',
     'Seconds since the path took its present condition.',
     ['side', 'key'],
-    ({ link }) => link.paths.map(({ side, key, ageSeconds }): Sample => [ageSeconds, side, key]),
+    ({ link }) => withSummary(link).map(({ side, key, ageSeconds }): Sample => [ageSeconds, side, key]),
   ),
 ];
+
+/** The paths, and the one word for all of them as another. */
+function withSummary({ paths, summary }: StatusReport['link']) {
+  return [...paths, { side: 'summary', key: 'all', ...summary }];
+}
 
 const LINK_VALUE = { connected: 1, degraded: 0.5, recovering: 0.5, disconnected: 0 } as const;
 
@@ -256,6 +291,12 @@ const SERVER_METRICS: readonly Metric[] = [
     [],
     ({ server }) => [[Number(server.configuration.lastReloadFailed)]],
   ),
+  gauge(
+    'drill_running',
+    '1 while an outage is rehearsed: alerts about it may be silenced.',
+    [],
+    ({ drill }) => [[Number(drill.isRunning)]],
+  ),
   gauge('state_generation', 'Generation of the state file.', [], ({ state }) => [[state.generation]]),
   gauge(
     'state_saved_age_seconds',
@@ -266,12 +307,37 @@ const SERVER_METRICS: readonly Metric[] = [
   gauge('state_pending', '1 while something is not on disk yet.', [], ({ state }) => [
     [Number(state.isPending)],
   ]),
-  counter('state_save_failures', 'Saves that failed.', [], ({ state }) => [[state.saveFailures]]),
+  counter('state_save_failures', 'Saves of the endpoints that failed.', [], ({ state }) => [
+    [state.saveFailures],
+  ]),
+  counter('retained_save_failures', 'Saves of the retained answers that failed.', [], ({ state }) => [
+    [state.retained.saveFailures],
+  ]),
+  gauge(
+    'cache_snapshot_age_seconds',
+    'Seconds since the answer cache was last written to disk by this process.',
+    [],
+    ({ state }) => (state.snapshot.ageSeconds === undefined ? [] : [[state.snapshot.ageSeconds]]),
+  ),
+  gauge('cache_snapshot_answers', 'Answers in the last snapshot of the cache.', [], ({ state }) =>
+    state.snapshot.answers === undefined ? [] : [[state.snapshot.answers]],
+  ),
+  counter('cache_snapshot_failures', 'Snapshots of the answer cache that failed.', [], ({ state }) => [
+    [state.snapshot.writeFailures],
+  ]),
+  counter('ledger_events', 'Events of this process by what became of them.', ['result'], ({ state }) => [
+    [state.ledger.written, 'written'],
+    [state.ledger.lost, 'lost'],
+  ]),
+  counter('ledger_write_failures', 'Attempts to write the ledger that failed.', [], ({ state }) => [
+    [state.ledger.failures],
+  ]),
 ];
 
 export const METRICS: readonly Metric[] = [
   ...ENDPOINT_METRICS,
   ...QUERY_METRICS,
+  ...RETAINED_METRICS,
   ...PATH_METRICS,
   ...SERVER_METRICS,
 ];

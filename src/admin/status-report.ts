@@ -47,6 +47,18 @@ const upstream = z.object({
   isLooping: z.boolean(),
 });
 
+const retained = z.object({
+  name: z.string(),
+  type: z.string(),
+  state: z.enum(['fresh', 'stale', 'denied', 'unknown']),
+  /** Since an upstream last gave the answer that is kept. */
+  confirmedAgeSeconds: age,
+  lastFailure: z.object({ detail: z.string(), ageSeconds: z.number() }).optional(),
+  nextAttemptInSeconds: z.number().optional(),
+  asked: z.number(),
+  failed: z.number(),
+});
+
 const linkState = z.object({
   condition: z.enum(['unknown', 'connected', 'degraded', 'disconnected', 'recovering']),
   reason: z.string(),
@@ -71,6 +83,10 @@ export const statusReport = z.object({
   }),
   endpoints: z.array(endpoint),
   upstreams: z.array(upstream),
+  /** Names that are kept through an outage, one for each name and type. */
+  retained: z.array(retained),
+  /** A rehearsed outage. */
+  drill: z.object({ isRunning: z.boolean(), endsInSeconds: z.number().optional() }),
   queries: z.object({
     received: counts,
     replies: counts,
@@ -99,9 +115,26 @@ export const statusReport = z.object({
     saveFailures: z.number(),
     failure: z.string().optional(),
     faults: z.array(z.string()),
+    retained: z.object({ saveFailures: z.number(), failure: z.string().optional() }),
+    /** The answer cache as it is on disk. */
+    snapshot: z.object({
+      answers: z.number().optional(),
+      octets: z.number().optional(),
+      ageSeconds: age,
+      loadedAnswers: z.number().optional(),
+      writeFailures: z.number(),
+      failure: z.string().optional(),
+    }),
+    ledger: z.object({
+      written: z.number(),
+      lost: z.number(),
+      failures: z.number(),
+      failure: z.string().optional(),
+    }),
   }),
 });
 
 export type StatusReport = z.infer<typeof statusReport>;
 export type EndpointReport = StatusReport['endpoints'][number];
+export type RetainedReport = StatusReport['retained'][number];
 export type UpstreamReport = StatusReport['upstreams'][number];

@@ -5,7 +5,10 @@
 import { Command, CommanderError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { DEFAULT_CONFIG_FILE } from './config-file.ts';
+import type { DrillReportOptions, DrillStartOptions } from './drill.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
+import type { HistoryOptions } from './history.ts';
+import type { StateDirectoryOptions } from './state-directory.ts';
 
 const DEFAULT_ADMIN = '127.0.0.1:9153';
 
@@ -38,6 +41,8 @@ function createProgram(ended: (code: ExitCode) => void): Command {
     new Option('-c, --config <file>', 'configuration file').default(undefined, DEFAULT_CONFIG_FILE);
   const adminAddress = () =>
     new Option('--admin <address>', 'HTTP address of the server').default(DEFAULT_ADMIN);
+  const stateDirectory = () =>
+    new Option('--state <directory>', 'state directory, instead of the one in the configuration');
   const json = () => new Option('--json', 'print JSON instead of a table');
 
   program
@@ -79,9 +84,48 @@ function createProgram(ended: (code: ExitCode) => void): Command {
     .description('the records, from the state file, whether or not a server runs')
     .addOption(new Option('-f, --format <format>').choices(['hosts', 'json', 'zone']).default('hosts'))
     .addOption(configFile())
-    .option('--state <directory>', 'state directory, instead of the one in the configuration')
+    .addOption(stateDirectory())
     .action(async (options: { format: 'hosts' | 'json' | 'zone'; config?: string; state?: string }) =>
       ended(await (await import('./export.ts')).exportRecords(options)),
+    );
+  program
+    .command('history')
+    .description('what happened: the link, addresses, drills, starts and stops; whether or not a server runs')
+    .addOption(configFile())
+    .addOption(stateDirectory())
+    .option('-k, --kind <kind...>', 'only these kinds, such as link, addresses, drill')
+    .option('--since <time>', 'how long ago, such as 2d, or a date such as 2026-01-01')
+    .option('-n, --limit <count>', 'so many of the newest')
+    .addOption(json())
+    .action(async (options: HistoryOptions) => ended(await (await import('./history.ts')).history(options)));
+  const drill = program
+    .command('drill')
+    .description('rehearse an outage with this server alone, without touching the link');
+  drill
+    .command('start')
+    .description('treat AWS, and upstreams that are not on the site, as unreachable for a while')
+    .requiredOption('--for <duration>', 'how long, such as 30m; it then ends by itself')
+    .addOption(configFile())
+    .addOption(stateDirectory())
+    .action(async (options: DrillStartOptions) =>
+      ended(await (await import('./drill.ts')).startDrill(options)),
+    );
+  drill
+    .command('stop')
+    .description('end it now, and say who would have been hurt')
+    .addOption(configFile())
+    .addOption(stateDirectory())
+    .action(async (options: StateDirectoryOptions) =>
+      ended(await (await import('./drill.ts')).stopDrill(options)),
+    );
+  drill
+    .command('report')
+    .description('who would have been hurt, and what to retain: of the drill that runs, or of the last one')
+    .addOption(configFile())
+    .addOption(stateDirectory())
+    .addOption(json())
+    .action(async (options: DrillReportOptions) =>
+      ended(await (await import('./drill.ts')).reportDrill(options)),
     );
   addSandbox(program, ended);
   return program;

@@ -6,6 +6,7 @@ import { isStartRefusal } from '../daemon/start-refusal.ts';
 import { startDaemon } from '../daemon.ts';
 import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
 import { systemClock } from '../runtime/clock.ts';
+import { systemPause } from '../runtime/pause.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { connectServiceManager } from '../runtime/service-manager.ts';
 import { systemTimers } from '../runtime/timers.ts';
@@ -26,6 +27,7 @@ export async function serve(file: string | undefined): Promise<ExitCode> {
     loadConfig: () => readConfig(file),
     clock: systemClock,
     timers: systemTimers,
+    pause: systemPause,
     random: systemRandom,
     log,
     setLogLevel: processLog.setLevel,
@@ -50,7 +52,7 @@ export async function serve(file: string | undefined): Promise<ExitCode> {
   const signal = await ended.promise;
   log.info({ signal }, 'stopping');
   manager.notify('STOPPING=1');
-  await daemon.stop();
+  await daemon.stop(signal);
   log.info({}, 'stopped');
   processLog.flush();
   exitSoon(EXIT.well);

@@ -1,5 +1,5 @@
 /** The status report as a person reads it in ten seconds: ready or not, the link, each endpoint, then the rest; pure. */
-import type { EndpointReport, StatusReport, UpstreamReport } from '../admin/status-report.ts';
+import type { EndpointReport, RetainedReport, StatusReport, UpstreamReport } from '../admin/status-report.ts';
 import { ageText } from './age-text.ts';
 import { columns, type Paint, printable, type Style } from './terminal-text.ts';
 
@@ -7,9 +7,11 @@ export function statusLines(report: StatusReport, paint: Paint): string[] {
   return [
     ...readyLines(report, paint),
     ...linkLines(report, paint),
+    ...drillLines(report, paint),
     ...report.endpoints.flatMap((endpoint) => ['', ...endpointLines(endpoint, paint)]),
     '',
     ...upstreamLines(report.upstreams, paint),
+    ...retainedLines(report.retained, paint),
     '',
     ...columns([cacheRow(report), stateRow(report, paint), serverRow(report, paint)]),
     ...report.state.faults.map((fault) => paint('yellow', `state file fault: ${printable(fault)}`)),
@@ -36,6 +38,12 @@ function linkLines({ link }: StatusReport, paint: Paint): string[] {
   };
   const paths = link.paths.map((path) => [`${path.side} ${printable(path.key)}`, condition(path)]);
   return [`link: ${condition(link.summary)}`, ...columns(paths, 2)];
+}
+
+function drillLines({ drill }: StatusReport, paint: Paint): string[] {
+  if (!drill.isRunning) return [];
+  const left = drill.endsInSeconds === undefined ? '' : `, ends in ${ageText(drill.endsInSeconds)}`;
+  return [paint('yellow', `a drill runs: an outage is rehearsed${left}, or with "outpost-dns drill stop"`)];
 }
 
 const BASIS_TEXT: Readonly<Record<string, string>> = {
@@ -116,6 +124,34 @@ function upstreamLines(upstreams: readonly UpstreamReport[], paint: Paint): stri
 function upstreamState(isHealthy: boolean, isLooping: boolean, paint: Paint): string {
   if (isLooping) return paint('red', 'loops back to this server');
   return isHealthy ? paint('green', 'up') : paint('red', 'down');
+}
+
+const RETAINED_STYLES: Readonly<Record<RetainedReport['state'], Style>> = {
+  fresh: 'green',
+  stale: 'yellow',
+  denied: 'yellow',
+  unknown: 'red',
+};
+
+function retainedLines(retained: readonly RetainedReport[], paint: Paint): string[] {
+  if (retained.length === 0) return [];
+  const head = ['retained', 'type', 'state', 'confirmed', 'next'].map((title) => paint('dim', title));
+  const rows = retained.map(
+    ({ name, type, state, confirmedAgeSeconds, nextAttemptInSeconds, lastFailure }) => [
+      printable(name),
+      printable(type),
+      paint(RETAINED_STYLES[state], state),
+      confirmedAgeSeconds === undefined
+        ? `never${failedText(lastFailure)}`
+        : `${ageText(confirmedAgeSeconds)} ago`,
+      nextAttemptInSeconds === undefined ? '-' : `in ${ageText(nextAttemptInSeconds)}`,
+    ],
+  );
+  return ['', ...columns([head, ...rows])];
+}
+
+function failedText(failure: RetainedReport['lastFailure']): string {
+  return failure === undefined ? '' : `: ${printable(failure.detail)}`;
 }
 
 function cacheRow({ cache, queries }: StatusReport): string[] {

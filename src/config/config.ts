@@ -29,6 +29,8 @@ export interface Config {
   readonly limits: LimitsConfig;
   readonly identity: { readonly version?: string; readonly id?: string };
   readonly admin: { readonly listen: SocketAddress };
+  /** Networks in CIDR form. */
+  readonly drill: { readonly onSite: readonly string[] };
   readonly state: { readonly directory: string };
   readonly log: {
     readonly level: 'debug' | 'info' | 'warn' | 'error';
@@ -41,6 +43,8 @@ export interface ClusterConfig {
   readonly region?: string;
   readonly endpoint?: string;
   readonly vpcId?: string;
+  /** IPv4 networks in CIDR form. */
+  readonly vpcNetworks: readonly string[];
   /** With the defaults filled in; never empty, none twice. */
   readonly sources: readonly SourceName[];
   readonly route53?: { readonly kind: 'zone'; readonly zoneId: string } | { readonly kind: 'find' };

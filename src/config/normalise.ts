@@ -43,6 +43,7 @@ export function normalise(settings: Settings): Config {
     limits: limitsConfig(settings.limits),
     identity: withoutUndefined(settings.identity),
     admin: settings.admin,
+    drill: settings.drill,
     state: settings.state,
     log: settings.log,
   });
@@ -58,6 +59,7 @@ function clusterConfig(cluster: Settings['clusters'][number]): ClusterConfig {
   return {
     name: cluster.name,
     ...withoutUndefined({ region, endpoint, vpcId, profile }),
+    vpcNetworks: cluster.vpcNetworks,
     sources: sources ?? defaultSources(given),
     ...(route53 === undefined ? {} : { route53: route53Config(route53.zoneId) }),
     ...(kubernetes === undefined ? {} : { kubernetes: kubernetesConfig(kubernetes) }),

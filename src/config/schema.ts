@@ -90,6 +90,11 @@ const cluster = choosing(
       'VPC of the cluster, where DescribeCluster is not allowed',
       'vpc-0a1b2c3d4e5f60718',
     ),
+    vpcNetworks: defaulted(
+      list(ipv4Network(), 0, 64),
+      [],
+      'networks of the VPC; while disconnected, reverse names in them are worked out as the resolver of the VPC would',
+    ),
     sources: optional(
       list(choice('dns', 'interfaces', 'cluster', 'route53', 'kubernetes'), 1, 5),
       'where the addresses come from; by default dns, with `region` also interfaces and cluster, with `route53` and `kubernetes` also these',
@@ -299,6 +304,14 @@ const state = z.strictObject({
   ),
 });
 
+const drill = z.strictObject({
+  onSite: defaulted(
+    list(network(), 0, 1000),
+    [],
+    'networks of upstreams that are reached without the link to AWS: a drill goes on asking these, and treats all others as unreachable',
+  ),
+});
+
 const log = z.strictObject({
   level: defaulted(choice('debug', 'info', 'warn', 'error'), 'info', 'least level that is logged'),
   format: defaulted(
@@ -325,6 +338,7 @@ export const schema = z.strictObject({
   limits: section(limits.prefault({}), 'what one client, or all of them, may take'),
   identity: section(identity.prefault({}), 'what the server says about itself'),
   admin: section(admin.prefault({}), 'where it is watched'),
+  drill: section(drill.prefault({}), 'what a rehearsed outage leaves alone'),
   state: section(state.prefault({}), 'where it keeps what it knows'),
   log: section(log.prefault({}), 'what it logs'),
 });

@@ -3,6 +3,7 @@ import type { StatusReport } from '../admin/status-report.ts';
 import type { Config } from '../config/config.ts';
 import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { HostInterfaces } from '../serving/listener/addresses.ts';
@@ -13,6 +14,7 @@ export interface DaemonParts {
   readonly loadConfig: () => Promise<Config>;
   readonly clock: Clock;
   readonly timers: Timers;
+  readonly pause: Pause;
   readonly random: Random;
   readonly log: Log;
   readonly setLogLevel: (level: Config['log']['level']) => void;
@@ -29,6 +31,6 @@ export interface Daemon {
   /** Takes the configuration anew where it is sound; otherwise logs its faults and goes on with the one it has. Never rejects. */
   reload(): Promise<void>;
   report(): StatusReport;
-  /** Saves, closes the sockets, lets queries in flight end. */
-  stop(): Promise<void>;
+  /** Saves, closes the sockets, lets queries in flight end. `reason` is for the ledger, such as `SIGTERM`. */
+  stop(reason: string): Promise<void>;
 }

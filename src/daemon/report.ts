@@ -1,8 +1,9 @@
 /** The rooms' own figures brought into the one report that status, metrics and the CLI read. */
-import type { EndpointReport, StatusReport, UpstreamReport } from '../admin/status-report.ts';
+import type { EndpointReport, RetainedReport, StatusReport, UpstreamReport } from '../admin/status-report.ts';
 import type { LinkMonitor } from '../link/link-monitor.ts';
 import type { ClusterSnapshot, SourceSnapshot } from '../refresh/cluster-snapshot.ts';
 import type { RefreshSnapshot } from '../refresh/refresh-plane.ts';
+import type { RetainedSnapshot } from '../refresh/retained/retained-snapshot.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { AnswerCacheStats } from '../serving/answer-cache/answer-cache.ts';
 import type { UpstreamSnapshot } from '../serving/forwarder/upstream-client.ts';
@@ -11,8 +12,10 @@ import type { Intake } from '../serving/listener/intake.ts';
 import { formatListenAddress } from '../serving/listener/listen-address.ts';
 import type { ListeningOn } from '../serving/listener/listeners.ts';
 import type { ResolverCounters } from '../serving/resolver/resolver-counters.ts';
+import type { SnapshotState } from '../store/answers-snapshot.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
 import type { StoreState } from '../store/endpoints-store.ts';
+import type { LedgerState } from '../store/ledger.ts';
 import { notReady } from './readiness.ts';
 
 export interface ReportParts {
@@ -34,6 +37,12 @@ export interface ReportParts {
   readonly counters: ResolverCounters;
   readonly listening: readonly ListeningOn[];
   readonly store: StoreState;
+  readonly retained: RetainedSnapshot;
+  readonly retainedStore: StoreState;
+  readonly answers: SnapshotState;
+  readonly ledger: LedgerState;
+  /** Until a drill ends; absent where none runs. */
+  readonly drillEndsInMs: number | undefined;
 }
 
 export function composeReport(parts: ReportParts): StatusReport {
@@ -71,6 +80,11 @@ export function composeReport(parts: ReportParts): StatusReport {
     },
     endpoints: parts.refresh.clusters.map(endpointReport),
     upstreams: parts.upstreams.map(upstreamReport),
+    retained: parts.retained.questions.map(retainedReport),
+    drill: {
+      isRunning: parts.drillEndsInMs !== undefined,
+      endsInSeconds: optionalSeconds(parts.drillEndsInMs),
+    },
     queries: queryReport(parts),
     cache: { ...parts.cache, limitOctets: parts.cacheLimitOctets },
     state: stateReport(parts),
@@ -137,6 +151,26 @@ function upstreamReport(upstream: UpstreamSnapshot): UpstreamReport {
   };
 }
 
+function retainedReport({
+  name,
+  type,
+  state,
+  confirmedAgoMs,
+  lastFailure,
+  nextAttemptInMs,
+  stats,
+}: RetainedSnapshot['questions'][number]): RetainedReport {
+  return {
+    name,
+    type,
+    state,
+    confirmedAgeSeconds: optionalSeconds(confirmedAgoMs),
+    lastFailure: lastFailure && { detail: lastFailure.detail, ageSeconds: seconds(lastFailure.agoMs) },
+    nextAttemptInSeconds: optionalSeconds(nextAttemptInMs),
+    ...stats,
+  };
+}
+
 function queryReport({ intake, counters }: ReportParts): StatusReport['queries'] {
   const { origins, rcodes } = counters.read();
   const of = (metric: CountMeaning['metric']) =>
@@ -171,6 +205,29 @@ function stateReport(parts: ReportParts): StatusReport['state'] {
     saveFailures: parts.refresh.saving.saveFailures,
     failure: store.lastFailure?.detail,
     faults: [...parts.stateFaults],
+    retained: {
+      saveFailures: parts.retained.saving.saveFailures,
+      failure: parts.retainedStore.lastFailure?.detail,
+    },
+    snapshot: snapshotReport(parts),
+    ledger: {
+      written: parts.ledger.written,
+      lost: parts.ledger.lost,
+      failures: parts.ledger.failures,
+      failure: parts.ledger.lastFailure?.detail,
+    },
+  };
+}
+
+function snapshotReport({ answers, clock }: ReportParts): StatusReport['state']['snapshot'] {
+  const { loaded, lastWrite, writtenAtMs, writeFailures, lastFailure } = answers;
+  return {
+    answers: lastWrite?.answers,
+    octets: lastWrite?.octets,
+    ageSeconds: writtenAtMs === undefined ? undefined : seconds(clock.monotonicMs() - writtenAtMs),
+    loadedAnswers: loaded?.verdicts.kept,
+    writeFailures,
+    failure: lastFailure?.detail,
   };
 }
 

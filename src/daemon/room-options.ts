@@ -6,11 +6,14 @@ import type {
   Upstream as UpstreamConfig,
   ZoneConfig,
 } from '../config/config.ts';
+import { AWS_SUFFIXES } from '../drill/retain-advice.ts';
 import type { ClusterSettings, RefreshTimes } from '../refresh/cluster-settings.ts';
+import type { RetainedQuestion } from '../refresh/retained/retained-question.ts';
 import { createSources, type SourceConnections } from '../refresh/sources/connect-sources.ts';
 import type { AnswerCacheSettings } from '../serving/answer-cache/answer-cache.ts';
 import type { ForwardSettings } from '../serving/forwarder/forward-settings.ts';
 import type { Upstream, UpstreamGroup } from '../serving/forwarder/upstream.ts';
+import { ClientAccess } from '../serving/listener/client-access.ts';
 import type { TcpLimits } from '../serving/listener/tcp-slots.ts';
 import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnected-rules.ts';
 import type { ZoneRule } from '../serving/local-zones/zone-rules.ts';
@@ -71,9 +74,34 @@ export function disconnectedRules({ zones, clusters }: Config): DisconnectedRule
   return {
     zones: zones.flatMap((zone) => (zone.kind === 'forward' ? [zone] : [])),
     regions: regionsOf({ clusters }),
-    // the VPCs' networks are not told by anything that we ask: reverse names stay with whoever else has them
-    vpcs: [],
+    vpcs: clusters.flatMap(({ region, vpcNetworks }) =>
+      region === undefined ? [] : vpcNetworks.map((cidr) => ({ region, cidr })),
+    ),
   };
+}
+
+/** The texts of the upstreams that a drill treats as unreachable: all that are not on the site. */
+export function upstreamsAcrossLink(config: Config): ReadonlySet<string> {
+  const onSite = new ClientAccess(config.drill.onSite);
+  const all = upstreamGroups(config).flatMap(({ upstreams }) => upstreams);
+  return new Set(all.filter(({ address }) => !onSite.isAllowed(address)).map(({ text }) => text));
+}
+
+/** Suffixes whose names are meant to fail in a cut: nobody has to retain them. */
+export function failingByPolicy({ zones }: Config): readonly string[] {
+  const own = zones.filter(
+    (zone) => zone.kind === 'forward' && ['servfail', 'nxdomain'].includes(String(zone.whileDisconnected)),
+  );
+  return [...AWS_SUFFIXES, ...own.map(({ name }) => name)];
+}
+
+export function retainedQuestions({ retain }: Config): readonly RetainedQuestion[] {
+  return retain.flatMap(({ name, qtypes }) => qtypes.map((qtype) => ({ name, qtype })));
+}
+
+/** Who is asked about what: answers that others gave, before a restart, may be those of somebody else. */
+export function answersScope(config: Config): string {
+  return JSON.stringify(upstreamGroups(config));
 }
 
 /** Zones that have another rule than before, or none any more. The default upstreams may change: they all say the same. */

@@ -1,8 +1,13 @@
 /** Every room built from the configuration and connected to the others; nothing here opens a socket or a file. */
 import type { Config } from '../config/config.ts';
+import { Drill, type DrillChange } from '../drill/drill.ts';
 import { LinkMonitor } from '../link/link-monitor.ts';
+import type { Evidence } from '../link/link-state.ts';
+import type { Query } from '../protocol/wire/query.ts';
 import { LinkProbe } from '../refresh/link-probe.ts';
 import { RefreshPlane } from '../refresh/refresh-plane.ts';
+import type { AskOutcome } from '../refresh/retained/retained-question.ts';
+import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
 import { createAwsClients } from '../refresh/sources/aws-clients.ts';
 import { createAwsPing } from '../refresh/sources/aws-ping.ts';
 import { connectTcp } from '../refresh/tcp-connect.ts';
@@ -25,17 +30,25 @@ import { DisconnectedRules } from '../serving/local-zones/disconnected-rules.ts'
 import { LocalZones } from '../serving/local-zones/local-zones.ts';
 import { Identity } from '../serving/resolver/identity.ts';
 import { Resolver, type ResolverRules } from '../serving/resolver/resolver.ts';
+import { AnswersSnapshot } from '../store/answers-snapshot.ts';
 import { EndpointsStore } from '../store/endpoints-store.ts';
+import { Ledger } from '../store/ledger.ts';
+import { RetainedStore } from '../store/retained-store.ts';
+import { changeEvents, linkEvent } from './ledger-events.ts';
 import type { DaemonParts } from './parts.ts';
 import {
+  answersScope,
   cacheSettings,
   clusterSettings,
   defaultGroup,
   disconnectedRules,
+  failingByPolicy,
   forwardSettings,
   refreshTimes,
+  retainedQuestions,
   tcpLimits,
   upstreamGroups,
+  upstreamsAcrossLink,
   zoneRules,
 } from './room-options.ts';
 import { statusText } from './status-text.ts';
@@ -43,13 +56,44 @@ import { statusText } from './status-text.ts';
 export type Rooms = ReturnType<typeof buildRooms>;
 
 export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
-  const { config, clock, timers, random, log } = parts;
+  const { clock, timers, random, log, pause } = parts;
+  /** The one that runs: rooms that ask for a part of it at the moment of need see the one of the last reload. */
+  let config = parts.config;
+  let group = defaultGroup(config);
+  let acrossLink = upstreamsAcrossLink(config);
+  const { directory } = config.state;
+
   const serving = new ServingTable();
-  const store = new EndpointsStore({ directory: config.state.directory }, { clock, random });
-  const link = new LinkMonitor({
+  const cache = new AnswerCache(cacheSettings(config));
+  const ledger = new Ledger({ directory }, { clock, timers, log });
+  const store = new EndpointsStore({ directory }, { clock, random });
+  const retainedStore = new RetainedStore({ directory }, { clock, random });
+  const answers = new AnswersSnapshot(
+    { directory, sizeOctets: cache.settings.sizeOctets, scope: answersScope(config) },
+    { cache, clock, timers, random, log, pause },
+  );
+  /** What may have come back is asked at once, by whoever waits for its next turn. */
+  const lookAgain = (reason: string): void => {
+    plane.kick(reason);
+    retained.kick(reason);
+  };
+  const drill = new Drill({
+    clock,
+    timers,
+    log,
+    byPolicy: () => failingByPolicy(config),
+    onChange: (change: DrillChange) => {
+      ledger.record({ kind: 'drill', ...change });
+      link.rehearse(change.phase === 'started');
+      if (change.phase === 'ended' && change.by !== 'shutdown') lookAgain('drill is over');
+    },
+  });
+  const link: LinkMonitor = new LinkMonitor({
     clock,
     log,
-    onRestored: ({ side }) => plane.kick(`${side} reachable again`),
+    onRestored: ({ side }) => lookAgain(`${side} reachable again`),
+    onTransition: (transition) => ledger.record(linkEvent(transition)),
+    isRehearsed: (side, key) => side === 'aws' || acrossLink.has(key),
   });
   const forwarder = new Forwarder({
     clock,
@@ -59,6 +103,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     groups: upstreamGroups(config),
     settings: forwardSettings(config),
     ...(libc === undefined ? {} : { openUdp: new BatchedUdpSockets(libc).open }),
+    isCutOff: ({ text }) => drill.isRunning && acrossLink.has(text),
     onEvidence: ({ upstream, reachable, reason }) =>
       link.report({
         side: 'upstream',
@@ -66,13 +111,13 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
         proves: reachable ? 'reachable' : 'unreachable',
         reason,
       }),
-    onUpstreamUp: () => plane.kick('upstream reachable again'),
+    onUpstreamUp: () => lookAgain('upstream reachable again'),
   });
-  let group = defaultGroup(config);
   const aws = createAwsClients({ clock, timers, log });
   const connections = {
     clients: aws,
     clock,
+    isCutOff: () => drill.isRunning,
     resolve: (name: string, signal: AbortSignal) => forwarder.resolveAddresses(name, signal, group),
     answersText: (name: string, signal: AbortSignal) => forwarder.answersText(name, signal, group),
   };
@@ -87,10 +132,14 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     log,
     save: (records) => store.save(records),
     publish: (records) => serving.publish(new EndpointTable(records)),
-    evidence: (evidence) => link.report(evidence),
+    evidence: (evidence: Evidence) => {
+      if (!drill.isRunning) link.report(evidence); // a rehearsed failure says nothing about the link
+    },
+    onChanges: (cluster, changes) => {
+      for (const event of changeEvents(cluster, changes)) ledger.record(event);
+    },
     connect: connectTcp,
   });
-  const cache = new AnswerCache(cacheSettings(config));
   const resolver = new Resolver<UpstreamGroup>(
     {
       endpoints: serving,
@@ -109,42 +158,54 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
           .clusters.find((one) => one.cluster === record.cluster && one.region === record.region);
         return statusText(cluster, link.current(), clock.monotonicMs());
       },
+      outage: drill.report,
     },
     resolverRules(config),
   );
+  const retained: RetainedRefresher = new RetainedRefresher({
+    questions: retainedQuestions(config),
+    ask: async (query: Query): Promise<AskOutcome> => forwarder.forward(query, resolver.routeOf(query)),
+    clock,
+    timers,
+    random,
+    log,
+    save: (records) => retainedStore.save(records),
+    publish: ({ name, qtype }, answer) => cache.retain(name, qtype, answer, clock.monotonicMs()),
+    withdraw: ({ name, qtype }) => cache.release(name, qtype),
+  });
   const intake = new Intake({ handler: resolver, log, ...intakeRules(config, random) });
   const clients = new ClientAddressBook();
   const slots = new TcpSlots({ intake, clients, clock, timers }, tcpLimits(config));
   const { interfaces } = parts;
-  const listeners = new Listeners({
-    intake,
-    clients,
-    clock,
-    timers,
-    log,
-    slots,
-    interfaces,
-    createUdp: udpListeners(libc),
-  });
-  const useGroup = (next: UpstreamGroup) => {
-    group = next;
+  const createUdp = udpListeners(libc);
+  const listeners = new Listeners({ intake, clients, clock, timers, log, slots, interfaces, createUdp });
+  const use = (next: Config): void => {
+    config = next;
+    group = defaultGroup(next);
+    acrossLink = upstreamsAcrossLink(next);
   };
   const stateFaults: string[] = [];
   return {
     serving,
+    cache,
+    ledger,
     store,
+    retainedStore,
+    answers,
+    drill,
     link,
     forwarder,
     aws,
     connections,
-    plane,
     probe,
-    cache,
+    plane,
     resolver,
+    retained,
     intake,
     slots,
     listeners,
-    useGroup,
+    /** Makes this the configuration that is asked from now on. */
+    use,
     stateFaults,
   };
 }

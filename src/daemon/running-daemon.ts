@@ -5,13 +5,14 @@ import { ConfigError } from '../config/fault.ts';
 import type { Daemon, DaemonParts } from './parts.ts';
 import { composeReport } from './report.ts';
 import {
+  answersScope,
   askedRegions,
   cacheSettings,
   changedRoutes,
   clusterSettings,
-  defaultGroup,
   forwardSettings,
   refreshTimes,
+  retainedQuestions,
   tcpLimits,
   upstreamGroups,
 } from './room-options.ts';
@@ -54,18 +55,21 @@ export class RunningDaemon implements Daemon {
       this.#lastReloadFailed = false;
       this.#loadedMs = this.#parts.clock.monotonicMs();
       log.info({}, 'configuration reloaded');
+      this.#rooms.ledger.record({ kind: 'reload', outcome: 'taken' });
     } catch (error) {
       this.#lastReloadFailed = true;
       const fields = error instanceof ConfigError ? { faults: error.faults } : { err: error };
       log.error(fields, 'reload refused: the configuration from before runs on');
+      this.#rooms.ledger.record({ kind: 'reload', outcome: 'refused', faults: faultsOf(error) });
     }
   }
 
   /** What can fail comes first, so that a refusal leaves everything as it was. */
   async #apply(config: Config): Promise<void> {
     const { random } = this.#parts;
-    const { listeners, intake, resolver, cache, forwarder, plane, slots, link, connections, useGroup } =
+    const { listeners, intake, resolver, cache, forwarder, plane, retained, answers, slots, link } =
       this.#rooms;
+    const { connections, use } = this.#rooms;
     // all that can be refused is made before anything is changed
     const rules = resolverRules(config);
     const intakeNext = intakeRules(config, random);
@@ -74,11 +78,14 @@ export class RunningDaemon implements Daemon {
     intake.reconfigure(intakeNext);
     slots.reconfigure(tcpLimits(config));
     forwarder.reconfigure(upstreamGroups(config), forwardSettings(config));
-    useGroup(defaultGroup(config));
+    use(config);
     resolver.reconfigure(rules);
     cache.reconfigure(cacheSettings(config));
     cache.forgetUnder(changedRoutes(this.#config, config));
+    answers.reconfigure({ sizeOctets: config.cache.sizeOctets, scope: answersScope(config) });
     plane.reconfigure(clusters, refreshTimes(config));
+    retained.reconfigure(retainedQuestions(config));
+    if (answersScope(config) !== answersScope(this.#config)) retained.kick('other upstreams', 'all');
     this.#rooms.probe.watch(askedRegions(config));
     const keys = new Set([
       ...upstreamGroups(config).flatMap(({ upstreams }) => upstreams.map(({ text }) => `upstream ${text}`)),
@@ -106,6 +113,7 @@ export class RunningDaemon implements Daemon {
     const { clock, version, runtime } = this.#parts;
     const { link, plane, serving, forwarder, cache, intake, resolver, listeners, store, stateFaults } =
       this.#rooms;
+    const { retained, retainedStore, answers, ledger, drill } = this.#rooms;
     return composeReport({
       clock,
       version,
@@ -124,11 +132,23 @@ export class RunningDaemon implements Daemon {
       counters: resolver.counters,
       listening: listeners.addresses,
       store: store.state(),
+      retained: retained.snapshot(),
+      retainedStore: retainedStore.state(),
+      answers: answers.state(),
+      ledger: ledger.state(),
+      drillEndsInMs: drill.endsInMs,
     });
   }
 
-  async stop(): Promise<void> {
+  async stop(reason: string): Promise<void> {
     await this.#reloading;
+    this.#rooms.ledger.record({ kind: 'stop', reason });
     await this.#owned.disposeAsync();
   }
+}
+
+/** One sentence for each fault. */
+function faultsOf(error: unknown): readonly string[] {
+  if (!(error instanceof ConfigError)) return [error instanceof Error ? error.message : String(error)];
+  return error.faults.map(({ path, message }) => `${path}: ${message}`);
 }

@@ -9,8 +9,9 @@ export function statusText(
   link: LinkReport,
   nowMs: number,
 ): readonly string[] {
-  const { condition, sinceMs } = link.summary;
-  const strings = [`link=${condition} for ${age(nowMs - sinceMs)}`];
+  const { condition, reason, sinceMs } = link.summary;
+  const because = condition === 'connected' || condition === 'unknown' ? '' : `: ${reason}`;
+  const strings = [`link=${condition} for ${age(nowMs - sinceMs)}${because}`];
   if (cluster !== undefined) {
     const { confirmedAgoMs, addresses, basis, sources, held } = cluster;
     strings.push(`age=${confirmedAgoMs === undefined ? 'unknown' : age(confirmedAgoMs)}`);

@@ -79,6 +79,12 @@ export class Drill implements Disposable {
     return this.#state.kind === 'running' && isRunningAt(this.#state, this.#nowMs());
   }
 
+  /** Absent where none runs. */
+  get endsInMs(): number | undefined {
+    const nowMs = this.#nowMs();
+    return isRunningAt(this.#state, nowMs) ? this.#state.endsMs - nowMs : undefined;
+  }
+
   start(forMs: number): DrillStart {
     const nowMs = this.#nowMs();
     const outcome = startDrill(this.#state, forMs, nowMs);

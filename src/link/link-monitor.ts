@@ -4,6 +4,7 @@ import type { Clock } from '../runtime/clock.ts';
 import {
   type Evidence,
   initialLinkState,
+  type LinkCondition,
   type LinkPath,
   type LinkState,
   nextLinkState,
@@ -15,6 +16,21 @@ export interface LinkMonitorOptions {
   readonly log: Log;
   /** Called when a path that was cut carries a first answer again. */
   readonly onRestored: (evidence: Evidence) => void;
+  /** Called for every change of a path's condition, or of the summary's; for the ledger. */
+  readonly onTransition: (transition: LinkTransition) => void;
+  /** Whether a rehearsal treats this path as cut: it is then shown so, whatever the evidence says. */
+  readonly isRehearsed: (side: Evidence['side'], key: string) => boolean;
+}
+
+export interface LinkTransition {
+  readonly side: Evidence['side'] | 'summary';
+  /** `all` for the summary. */
+  readonly key: string;
+  readonly from: LinkCondition;
+  readonly to: LinkCondition;
+  readonly reason: string;
+  /** How long the condition before lasted; absent where nothing was known before. */
+  readonly lastedMs?: number;
 }
 
 export interface LinkReport {
@@ -24,33 +40,68 @@ export interface LinkReport {
 
 export class LinkMonitor {
   readonly #options: LinkMonitorOptions;
-  readonly #paths = new Map<string, { side: Evidence['side']; key: string; state: LinkState }>();
+  readonly #paths = new Map<string, LinkPath>();
+  #summary: LinkState = initialLinkState;
+  #rehearsedSinceMs: number | undefined;
 
   constructor(options: LinkMonitorOptions) {
     this.#options = options;
   }
 
   report(evidence: Evidence): void {
-    const id = `${evidence.side} ${evidence.key}`;
-    const path = this.#paths.get(id) ?? { side: evidence.side, key: evidence.key, state: initialLinkState };
-    const before = path.state;
-    path.state = nextLinkState(before, evidence, this.#options.clock.monotonicMs());
-    this.#paths.set(id, path);
-    if (path.state.condition === before.condition) return;
-    const { condition, reason } = path.state;
-    const fields = { side: evidence.side, key: evidence.key, from: before.condition, to: condition, reason };
-    if (condition === 'disconnected') this.#options.log.warn(fields, 'link changed');
-    else this.#options.log.info(fields, 'link changed');
-    if (condition === 'recovering') this.#options.onRestored(evidence);
+    const { side, key } = evidence;
+    const nowMs = this.#options.clock.monotonicMs();
+    const before = this.#paths.get(idOf(side, key)) ?? { side, key, ...initialLinkState };
+    const after = { side, key, ...nextLinkState(before, evidence, nowMs) };
+    this.#paths.set(idOf(side, key), after);
+    if (after.condition === before.condition) return;
+    this.#changed(side, key, before, after);
+    this.#summarize();
+    if (after.condition === 'recovering') this.#options.onRestored(evidence);
   }
 
   /** Drops paths that are no longer configured, so that they do not colour the summary for ever. */
   retain(keep: (side: Evidence['side'], key: string) => boolean): void {
     for (const [id, { side, key }] of this.#paths) if (!keep(side, key)) this.#paths.delete(id);
+    this.#summarize();
+  }
+
+  /** A rehearsal has begun, or is over: what `current` shows is another from now on. */
+  rehearse(isOn: boolean): void {
+    this.#rehearsedSinceMs = isOn ? this.#options.clock.monotonicMs() : undefined;
   }
 
   current(): LinkReport {
-    const paths = [...this.#paths.values()].map(({ side, key, state }) => ({ side, key, ...state }));
+    const paths = [...this.#paths.values()].map((path) => this.#shown(path));
     return { summary: summarizeLinks(paths), paths };
   }
+
+  #shown(path: LinkPath): LinkPath {
+    const sinceMs = this.#rehearsedSinceMs;
+    if (sinceMs === undefined || !this.#options.isRehearsed(path.side, path.key)) return path;
+    return { ...path, condition: 'disconnected', reason: 'drill', sinceMs };
+  }
+
+  #summarize(): void {
+    const before = this.#summary;
+    this.#summary = summarizeLinks([...this.#paths.values()]);
+    if (this.#summary.condition !== before.condition) this.#changed('summary', 'all', before, this.#summary);
+  }
+
+  #changed(side: LinkTransition['side'], key: string, before: LinkState, after: LinkState): void {
+    const { log, clock, onTransition } = this.#options;
+    const { condition: to, reason } = after;
+    const from = before.condition;
+    const lasted = from === 'unknown' ? {} : { lastedMs: Math.round(clock.monotonicMs() - before.sinceMs) };
+    const fields = { side, key, from, to, reason };
+    // the log has one line for what happened to a path; what it makes of the whole is in the status
+    if (side === 'summary') log.debug(fields, 'link as a whole changed');
+    else if (to === 'disconnected') log.warn(fields, 'link changed');
+    else log.info(fields, 'link changed');
+    onTransition({ ...fields, ...lasted });
+  }
+}
+
+function idOf(side: Evidence['side'], key: string): string {
+  return `${side} ${key}`;
 }

@@ -34,8 +34,8 @@ export interface RefreshPlaneOptions {
   /** Gets the records of all configured clusters, whole, every time that anything of them is different. */
   readonly publish: RecordKeeperOptions['publish'];
   readonly evidence: (evidence: Evidence) => void;
-  /** For the ledger: what changed, not what was merely confirmed. */
-  readonly onChanges?: (cluster: string, changes: readonly Change[]) => void;
+  /** For the ledger: the cluster as it now is, and what changed, not what was merely confirmed. */
+  readonly onChanges?: (snapshot: ClusterSnapshot, changes: readonly Change[]) => void;
   /** Without it nothing is probed; tcp-connect.ts has the real one. */
   readonly connect?: Connect;
 }
@@ -253,7 +253,7 @@ export class RefreshPlane {
   #onRecord(member: Member, changes: readonly Change[]): void {
     const { record } = member.refresher;
     member.liveness?.watch(addressesOf(record));
-    if (changes.length > 0) this.#options.onChanges?.(record.cluster, changes);
+    if (changes.length > 0) this.#options.onChanges?.(member.refresher.snapshot(), changes);
     if (!this.#isRunning) return;
     if (changes.length > 0) this.#keeper.changed();
     else this.#keeper.confirmed();

@@ -84,6 +84,10 @@ t.test('labels: only those that the configuration or the code bounds', async (t)
       'version',
       'runtime',
       'udp',
+      // of the names that the operator retains
+      'name',
+      'type',
+      'state',
     ],
   ]);
   for (const { name, labels } of METRICS) {
@@ -161,6 +165,20 @@ t.test('the metrics say what the report says', async (t) => {
     ['state_saved_age_seconds', 3],
     ['state_pending', 0],
     ['state_save_failures_total', 1],
+    ['link_connected{side="summary",key="all"}', 1],
+    ['retained_age_seconds{name="registry.example",type="A"}', 30],
+    ['retained_answers{state="fresh"}', 1],
+    ['retained_answers{state="unknown"}', 0],
+    ['retained_lookups_total{result="succeeded"}', 7],
+    ['retained_lookups_total{result="failed"}', 2],
+    ['retained_save_failures_total', 0],
+    ['drill_running', 0],
+    ['cache_snapshot_age_seconds', 20],
+    ['cache_snapshot_answers', 12],
+    ['cache_snapshot_failures_total', 0],
+    ['ledger_events_total{result="written"}', 3],
+    ['ledger_events_total{result="lost"}', 0],
+    ['ledger_write_failures_total', 0],
   ];
   for (const [series, value] of wanted) t.equal(samples.get(`outpost_dns_${series}`), value, series);
   const names = new Set(wanted.map(([series]) => `outpost_dns_${series.replace(/\{.*/, '')}`));

@@ -50,6 +50,18 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
         isLooping: true,
       },
     ],
+    retained: [
+      {
+        name: 'registry.example',
+        type: 'A',
+        state: 'fresh',
+        confirmedAgeSeconds: 30,
+        nextAttemptInSeconds: 200,
+        asked: 9,
+        failed: 2,
+      },
+    ],
+    drill: { isRunning: false },
     queries: {
       received: { udp: 100, tcp: 7 },
       replies: { udp: 99, tcp: 6 },
@@ -70,6 +82,9 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
       savedAgeSeconds: 3,
       saveFailures: 1,
       faults: [],
+      retained: { saveFailures: 0 },
+      snapshot: { answers: 12, octets: 3456, ageSeconds: 20, loadedAnswers: 12, writeFailures: 0 },
+      ledger: { written: 3, lost: 0, failures: 0 },
     },
     ...parts,
   };

@@ -25,6 +25,9 @@ t.test('the whole table of a ready server', async (t) => {
     '10.0.0.2:53                      up                         12 ms       2',
     'tls://9.9.9.9:853#dns.quad9.net  loops back to this server  -           0',
     '',
+    'retained          type  state  confirmed  next',
+    'registry.example  A     fresh  30 s ago   in 3 min',
+    '',
     'cache   12 answers, 3.0 of 64.0 MiB; 3 queries wait for an upstream',
     'state   /var/lib/outpost-dns, generation 42, saved 3 s ago',
     'server  0.1.0 on node 26.10.0, up 2 h, listens on 127.0.0.1:5300',
@@ -72,6 +75,27 @@ t.test('what an operator has to see of the rest', async (t) => {
   const [up] = report().upstreams;
   t.match(text(report({ upstreams: [{ ...up!, isHealthy: false }] })), /10\.0\.0\.2:53 {2}down/);
   t.match(text(report({ upstreams: [{ ...up!, rttSeconds: 0.0004567 }] })), ' 0.46 ms ');
+});
+
+t.test('a drill is said before everything that it makes look bad', async (t) => {
+  t.match(
+    lines(report({ drill: { isRunning: true, endsInSeconds: 1790 } }))[4],
+    /^a drill runs: an outage is rehearsed, ends in 30 min, or with "outpost-dns drill stop"$/,
+  );
+});
+
+t.test('a retained name that was never answered says why', async (t) => {
+  const retained = [
+    {
+      name: 'oidc.example',
+      type: 'AAAA',
+      state: 'unknown' as const,
+      lastFailure: { detail: 'SERVFAIL', ageSeconds: 3 },
+      asked: 2,
+      failed: 2,
+    },
+  ];
+  t.match(text(report({ retained })), /oidc\.example {2}AAAA {2}unknown {2}never: SERVFAIL {2}-/);
 });
 
 t.test('texts from the network cannot steer the terminal', async (t) => {

@@ -6,6 +6,7 @@ const DEFAULTS = {
     {
       name: 'my-cluster',
       region: 'us-west-2',
+      vpcNetworks: [],
       sources: ['dns', 'interfaces', 'cluster'],
       allowedAddresses: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'],
       pin: [],
@@ -75,6 +76,7 @@ const DEFAULTS = {
   },
   identity: {},
   admin: { listen: { address: '127.0.0.1', port: 9153 } },
+  drill: { onSite: [] },
   state: { directory: '/var/lib/outpost-dns' },
   log: { level: 'info', format: 'auto' },
 };

@@ -9,6 +9,7 @@ import type { Config } from '../../src/config/config.ts';
 import type { DaemonParts } from '../../src/daemon/parts.ts';
 import { startDaemon } from '../../src/daemon.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
+import { systemPause } from '../../src/runtime/pause.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { startSandbox } from '../../src/sandbox/sandbox.ts';
@@ -51,6 +52,7 @@ refresh: { retryMin: 100ms, deadline: 1s }
       loadConfig: (): Promise<Config> => load(own.text),
       clock: systemClock,
       timers: systemTimers,
+      pause: systemPause,
       random: systemRandom,
       log,
       setLogLevel: () => undefined,
@@ -108,7 +110,7 @@ t.test(
     await once(holder, 'close');
     await time.advance(30_000);
     await until('the pages are there', 2000, async () => !(await isTcpFree(one.ports.httpPort)));
-    await daemon.stop();
+    await daemon.stop('test');
     await isLeftFree(t, one);
   },
 );
@@ -122,11 +124,11 @@ t.test(
     for (let look = 0; look < 200 && !daemon.report().server.ready; look++)
       await new Promise((done) => setTimeout(done, 20));
     t.ok(daemon.report().server.ready);
-    await daemon.stop();
+    await daemon.stop('test');
     const text = readFileSync(join(one.stateDirectory, 'endpoints.json'), 'utf8');
     for (const address of DEMO) t.ok(text.includes(address));
     await isLeftFree(t, one);
-    await t.resolves(daemon.stop());
+    await t.resolves(daemon.stop('test'));
   },
 );
 
@@ -138,7 +140,7 @@ t.test(
     await keepState(one.stateDirectory, [withoutRegion(keptRecord())]);
     const time = new VirtualTime(new Date().toISOString());
     const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
-    t.teardown(() => daemon.stop());
+    t.teardown(() => daemon.stop('test'));
     const { answers } = await askUdp(one.ports.dnsPort, { name: ENDPOINT }, 2000);
     t.equal(answers.length, 3);
     t.equal(sandbox.dns.countOf(ENDPOINT), 0, 'nobody has looked yet');
@@ -154,7 +156,7 @@ t.test('with nothing to serve it looks at once', async (t) => {
   const one = await bench(t, sandbox.dnsAddress);
   const time = new VirtualTime(new Date().toISOString());
   const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
-  t.teardown(() => daemon.stop());
+  t.teardown(() => daemon.stop('test'));
   await time.advance(0);
   for (let look = 0; look < 100 && sandbox.dns.countOf(ENDPOINT) === 0; look++)
     await new Promise((done) => setTimeout(done, 10));
@@ -166,7 +168,7 @@ t.test(
   async (t) => {
     const one = await bench(t);
     const daemon = await startDaemon(await one.parts());
-    t.teardown(() => daemon.stop());
+    t.teardown(() => daemon.stop('test'));
     const good = one.text;
     const failed = () => daemon.report().server.configuration.lastReloadFailed;
 
@@ -197,7 +199,7 @@ t.test('a stop that comes during a reload waits for it and leaves nothing', asyn
   const daemon = await startDaemon(await one.parts());
   one.text = one.text.replace(/dns: \[/, `dns: ['127.0.0.2:${one.ports.dnsPort}', `);
   const reloading = daemon.reload();
-  await daemon.stop();
+  await daemon.stop('test');
   await reloading;
   await isLeftFree(t, one);
 });

@@ -1,12 +1,17 @@
 import t from 'tap';
 import {
+  answersScope,
   cacheSettings,
   clusterSettings,
   defaultGroup,
+  disconnectedRules,
+  failingByPolicy,
   forwardSettings,
   refreshTimes,
+  retainedQuestions,
   tcpLimits,
   upstreamGroups,
+  upstreamsAcrossLink,
   zoneRules,
 } from '../../src/daemon/room-options.ts';
 import { createAwsClients } from '../../src/refresh/sources/aws-clients.ts';
@@ -21,6 +26,7 @@ const connections = {
   clock: time,
   resolve: async () => ({ kind: 'no-addresses', rcode: 0 }) as const,
   answersText: async () => false,
+  isCutOff: () => false,
 };
 
 t.test('upstreams: as text, address, port, and the name that TLS is verified with', async (t) => {
@@ -116,4 +122,55 @@ clusters:
   ]);
   t.notOk('probe' in (clusters[1] ?? {}));
   t.notOk('region' in (clusters[1] ?? {}), 'absent, not undefined: records are found by it');
+});
+
+t.test('a drill: which upstreams it cuts off, and whose names nobody has to retain', async (t) => {
+  const config = await load(`${SMALLEST.replace('[10.0.0.2]', '[10.0.0.2, "[fd00::1]:54"]')}zones:
+  - { name: corp.example, forwardTo: ['10.9.0.53:5353', 10.0.0.2] }
+  - { name: failing.example, whileDisconnected: servfail }
+  - { name: gone.example, whileDisconnected: nxdomain }
+  - { name: kept.example, whileDisconnected: stale }
+drill: { onSite: [10.9.0.0/16, 'fd00::/64'] }
+`);
+  t.same([...upstreamsAcrossLink(config)], ['10.0.0.2:53']);
+  t.same(
+    [...upstreamsAcrossLink(await load(SMALLEST))],
+    ['10.0.0.2:53'],
+    'without a word all are across the link',
+  );
+  const own = failingByPolicy(config).filter((name) => name.endsWith('.example'));
+  t.same(own, ['failing.example', 'gone.example']);
+  t.ok(failingByPolicy(config).includes('amazonaws.com'));
+});
+
+t.test('retained names: a question for each type', async (t) => {
+  const config = await load(`${SMALLEST}retain: [registry.example, "_ntp._udp.example SRV"]\n`);
+  t.same(retainedQuestions(config), [
+    { name: 'registry.example', qtype: 1 },
+    { name: 'registry.example', qtype: 28 },
+    { name: '_ntp._udp.example', qtype: 33 },
+  ]);
+});
+
+t.test('reverse names are worked out in the networks that are named, each in its Region', async (t) => {
+  const config = await load(`upstreams: [10.0.0.2]
+clusters: [{ name: a, region: us-west-2, vpcNetworks: [10.0.0.0/16, 10.1.0.0/16] }, { name: b, region: us-east-1 }]
+`);
+  t.match(disconnectedRules(config), {
+    regions: ['us-west-2', 'us-east-1'],
+    vpcs: [
+      { region: 'us-west-2', cidr: '10.0.0.0/16' },
+      { region: 'us-west-2', cidr: '10.1.0.0/16' },
+    ],
+  });
+});
+
+t.test('the scope of kept answers is another once others are asked, and only then', async (t) => {
+  const [one, same, other] = await Promise.all([
+    load(SMALLEST),
+    load(`${SMALLEST}cache: { size: 8MiB }\n`),
+    load(SMALLEST.replace('10.0.0.2', '10.0.0.3')),
+  ]);
+  t.equal(answersScope(one), answersScope(same));
+  t.not(answersScope(one), answersScope(other));
 });

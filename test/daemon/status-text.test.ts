@@ -25,7 +25,7 @@ t.test('link, age, what is served, and each source: short strings in a fixed ord
     held: { addresses: ['10.0.0.9'], reason: 'loses 2 of 3 addresses', heldForMs: 5000 },
   });
   t.same(statusText(cluster, link('disconnected', 1_000_000), 1_600_000), [
-    'link=disconnected for 10m',
+    'link=disconnected for 10m: timeout',
     'age=3d',
     'addresses=2 basis=kept',
     'dns=45s ago',

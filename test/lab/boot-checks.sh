@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs inside the booted Debian of systemd-boot.ts, once, and turns the machine off. /lab/blocks/*.sh are the commands of docs/install.md and
-# docs/outage.md as they stand there. Each line of /lab/results is one thing that held ("ok NAME") or did not ("not ok NAME").
+# Runs inside the booted Debian of systemd-boot.ts, once, and turns the machine off. /lab/blocks/*.sh are the commands of docs/install.md,
+# docs/outage.md and docs/drill.md as they stand there. Each line of /lab/results is one thing that held ("ok NAME") or did not ("not ok NAME").
 set -u
 exec >/lab/log 2>&1
 results=/lab/results
@@ -15,6 +15,7 @@ figure() { echo "note $1" >>$results; }
 property() { systemctl show --value -p "$1" outpost-dns; }
 milliseconds() { date +%s%3N; }
 answers() { dig +short +tries=1 +timeout=1 "$@" "$endpoint" 2>/dev/null | grep -v '^;' | sort | tr '\n' ' '; }
+metric() { bash -c 'exec 3<>/dev/tcp/127.0.0.1/9153 && printf "GET /metrics HTTP/1.0\r\n\r\n" >&3 && cat <&3' | tr -d '\r' | grep "^$1 "; }
 # until_answered WANTED SECONDS: prints what is answered at last
 until_answered() {
   local deadline=$(($(milliseconds) + $2 * 1000)) seen=
@@ -81,6 +82,13 @@ figure "answered $(($(milliseconds) - killed)) ms after kill -9, RestartSec=1 in
 expect 'kill -9: it is another process' 1 "$(property NRestarts)"
 
 for block in /lab/blocks/outage-*.sh; do block "$(basename "$block" .sh)"; done
+expect 'the control socket is for its user and group' 'outpost-dns outpost-dns' "$(stat -c '%U %G' /var/lib/outpost-dns/control.sock)"
+block drill-Start
+expect 'in a drill the endpoint is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(answers @127.0.0.1)"
+expect 'in a drill the metric says so' 'outpost_dns_drill_running 1' "$(metric outpost_dns_drill_running)"
+block drill-Report
+block drill-Stop
+expect 'after it the metric says so' 'outpost_dns_drill_running 0' "$(metric outpost_dns_drill_running)"
 block install-Upgrade
 expect 'after the upgrade it is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(answers @127.0.0.1)"
 

@@ -1,4 +1,4 @@
-/** docs/install.md on a Debian that boots: the unit with its real user, capabilities and filters, under a real systemd. */
+/** The pages for operators on a Debian that boots: the unit with its real user, capabilities and filters, under a real systemd. */
 import { spawnSync } from 'node:child_process';
 import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ const BOOT_DEADLINE_MS = 180_000;
 
 export const systemdBoot: LabCheck = {
   name: 'boot',
-  about: 'docs/install.md and docs/outage.md on a Debian that boots systemd',
+  about: 'docs/install.md, docs/outage.md and docs/drill.md on a Debian that boots systemd',
   tools: ['debootstrap', 'systemd-nspawn', 'git', 'ip'],
   async run(lab) {
     const machine = await prepareMachine(lab);
@@ -46,7 +46,7 @@ async function prepareMachine(lab: Lab): Promise<string> {
   await copyFile('/etc/resolv.conf', join(machine, 'etc', 'resolv.conf'));
   for (const words of [['update'], ['install', '-y', '--no-install-recommends', 'libatomic1']])
     await must(['chroot', machine, 'apt-get', ...words]);
-  for (const page of ['install', 'outage']) await writeBlocks(page, join(machine, 'lab', 'blocks'));
+  for (const page of ['install', 'outage', 'drill']) await writeBlocks(page, join(machine, 'lab', 'blocks'));
   await copyFile(join(import.meta.dirname, 'boot-checks.sh'), join(machine, 'lab', 'checks.sh'));
   await chmod(join(machine, 'lab', 'checks.sh'), 0o755);
   const units = join(machine, 'etc', 'systemd', 'system');

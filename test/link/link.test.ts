@@ -72,14 +72,19 @@ t.test('the summary is that of the link to AWS; upstreams only colour it', async
 t.test('the monitor logs each transition once and tells of a path that came back', async (t) => {
   const log = new CollectingLog();
   const restored: string[] = [];
+  const transitions: string[] = [];
   const monitor = new LinkMonitor({
     clock: new VirtualTime(),
     log,
     onRestored: ({ key }) => restored.push(key),
+    onTransition: ({ side, from, to }) => transitions.push(`${side} ${from} ${to}`),
+    isRehearsed: () => false,
   });
   for (const evidence of [yes, yes, no, no, no, no, no, yes, yes, yes, yes]) monitor.report(evidence);
   t.strictSame(
-    log.lines.map(({ level, fields }) => `${level} ${fields['from']} ${fields['to']}`),
+    log.lines
+      .filter(({ level }) => level !== 'debug')
+      .map(({ level, fields }) => `${level} ${fields['from']} ${fields['to']}`),
     [
       'info unknown connected',
       'info connected degraded',
@@ -89,6 +94,75 @@ t.test('the monitor logs each transition once and tells of a path that came back
     ],
   );
   t.strictSame(restored, ['us-west-2']);
+  const path = transitions.filter((text) => text.startsWith('aws '));
+  t.strictSame(
+    path,
+    log.lines
+      .filter(({ level }) => level !== 'debug')
+      .map(({ fields }) => `aws ${fields['from']} ${fields['to']}`),
+    'the ledger hears what the log says',
+  );
+  const whole = transitions.filter((text) => text.startsWith('summary '));
+  t.strictSame(
+    whole,
+    path.map((text) => text.replace('aws', 'summary')),
+    'with one path it is the whole',
+  );
   monitor.retain((_side, key) => key !== 'us-west-2');
   t.strictSame(monitor.current().paths, []);
 });
+
+t.test('a transition says how long the condition before lasted, by the monotonic clock', async (t) => {
+  const time = new VirtualTime();
+  const lasted: unknown[] = [];
+  const monitor = new LinkMonitor({
+    clock: time,
+    log: new CollectingLog(),
+    onRestored: () => {},
+    onTransition: ({ side, to, lastedMs }) => side === 'aws' && lasted.push([to, lastedMs]),
+    isRehearsed: () => false,
+  });
+  for (const evidence of [yes, no, no, no, yes]) {
+    monitor.report(evidence);
+    await time.advance(60_000);
+  }
+  t.strictSame(lasted, [
+    ['connected', undefined],
+    ['degraded', 60_000],
+    ['disconnected', 120_000],
+    ['recovering', 60_000],
+  ]);
+});
+
+t.test(
+  'in a rehearsal the link is shown as cut from then on, and the evidence goes on behind it',
+  async (t) => {
+    const time = new VirtualTime();
+    const transitions: unknown[] = [];
+    const monitor = new LinkMonitor({
+      clock: time,
+      log: new CollectingLog(),
+      onRestored: () => {},
+      onTransition: ({ to }) => transitions.push(to),
+      isRehearsed: (side, key) => side === 'aws' || key === 'far',
+    });
+    const upstream = (key: string) => ({ ...yes, side: 'upstream', key }) as const;
+    for (const evidence of [yes, upstream('far'), upstream('near')]) monitor.report(evidence);
+    await time.advance(5_000);
+    transitions.length = 0;
+    monitor.rehearse(true);
+    await time.advance(1_000);
+    const conditions = () => monitor.current().paths.map(({ key, condition }) => `${key} ${condition}`);
+    t.match(monitor.current().summary, { condition: 'disconnected', reason: 'drill', sinceMs: 5_000 });
+    t.strictSame(conditions(), ['us-west-2 disconnected', 'far disconnected', 'near connected']);
+    t.strictSame(transitions, [], 'a rehearsal is no transition: it has lines of its own');
+    for (const evidence of [no, no, no]) monitor.report(evidence);
+    monitor.rehearse(false);
+    t.match(
+      monitor.current().summary,
+      { condition: 'disconnected', reason: 'timeout' },
+      'a real cut meanwhile',
+    );
+    t.strictSame(conditions(), ['us-west-2 disconnected', 'far connected', 'near connected']);
+  },
+);

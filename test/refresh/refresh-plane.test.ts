@@ -32,7 +32,7 @@ function setUp(clusters: readonly ClusterSettings[], connect?: Connect) {
     },
     publish: (records) => published.push(records),
     evidence: () => {},
-    onChanges: (cluster, changed) =>
+    onChanges: ({ cluster }, changed) =>
       changes.push(...changed.map(({ kind }): [string, Change['kind']] => [cluster, kind])),
     ...(connect === undefined ? {} : { connect }),
   });

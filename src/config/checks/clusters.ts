@@ -52,6 +52,13 @@ export function* whereToLook(context: CheckContext): Iterable<Finding> {
         mend: 'add the Region of its Outpost, or the endpoint to look up by DNS alone',
       };
     }
+    if ((cluster.vpcNetworks ?? []).length > 0) {
+      yield {
+        path: [...path, 'vpcNetworks'],
+        message: 'networks whose names need a region',
+        mend: 'add region, or remove them',
+      };
+    }
     for (const [index, source] of (cluster.sources ?? []).entries()) {
       if (source === undefined || source === 'dns' || source === 'kubernetes') continue;
       yield {

@@ -34,6 +34,11 @@ export function uint32At(octets: Uint8Array, at: number): number {
   return ((uint16At(octets, at) << 16) | uint16At(octets, at + 2)) >>> 0;
 }
 
+/** The four bits of the response code that the header of the message at `start` has (RFC 1035 section 4.1.1). */
+export function rcodeAt(message: Uint8Array, start: number): number {
+  return (message[start + 3] ?? 0) & FLAG.RCODE;
+}
+
 export function putUint16(octets: Uint8Array, at: number, value: number): void {
   octets[at] = value >>> 8;
   octets[at + 1] = value;

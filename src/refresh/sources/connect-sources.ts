@@ -17,6 +17,7 @@ import type { SourceName } from '../../store/endpoint-record.ts';
 import type { Source, UpstreamView } from '../observation.ts';
 import type { AwsClients } from './aws-clients.ts';
 import { createClusterSource } from './cluster.ts';
+import { withCutOff } from './cut-off.ts';
 import { createDnsSource } from './dns.ts';
 import { createInterfacesSource } from './interfaces.ts';
 import { createKubernetesSource } from './kubernetes.ts';
@@ -37,11 +38,18 @@ export interface SourceSettings {
 export interface SourceConnections extends UpstreamView {
   readonly clients: AwsClients;
   readonly clock: Clock;
+  /** Whether AWS is to be treated as unreachable although it may answer: a rehearsal. */
+  readonly isCutOff: () => boolean;
 }
 
 /** The sources of one cluster. Clients are shared by all clusters of a Region and profile, and loaded at the first look. */
 export function createSources(settings: SourceSettings, connections: SourceConnections): Source[] {
-  return [...new Set(settings.sources)].map((name) => createSource(name, settings, connections));
+  return [...new Set(settings.sources)].map((name) => {
+    const source = createSource(name, settings, connections);
+    // the API server is on the site, and so may be the upstreams that `dns` asks: the forwarder cuts off those that are not
+    const isAcross = name !== 'kubernetes' && name !== 'dns';
+    return isAcross ? withCutOff(source, connections.isCutOff) : source;
+  });
 }
 
 function createSource(name: SourceName, settings: SourceSettings, connections: SourceConnections): Source {

@@ -14,7 +14,8 @@ import {
 
 /** What the table has for a query. */
 export type EndpointFinding =
-  | { readonly kind: 'answer'; readonly answer: LocalAnswer }
+  /** `record` where the answer is the endpoint's addresses. */
+  | { readonly kind: 'answer'; readonly answer: LocalAnswer; readonly record?: EndpointRecord }
   /** The text at `_status.<name>`, which changes with time and so is composed when asked for. */
   | { readonly kind: 'status'; readonly record: EndpointRecord; readonly name: string }
   /** The name is ours, but no address was ever known. */
@@ -137,7 +138,7 @@ function zoneOf(record: EndpointRecord, endpoint: string): Zone {
     nameOctets: nameToWire(endpoint).length,
     record,
     found: {
-      a: { kind: 'answer', answer: answers.a },
+      a: { kind: 'answer', answer: answers.a, record },
       noData: { kind: 'answer', answer: answers.noData },
       nxDomain: { kind: 'answer', answer: answers.nxDomain },
       any: { kind: 'answer', answer: answers.any },

@@ -50,6 +50,8 @@ export interface ForwarderOptions {
   readonly onUpstreamDown?: (upstream: Upstream) => void;
   /** How UDP sockets are opened: by `node:dgram` unless told otherwise. */
   readonly openUdp?: OpenUdpSocket;
+  /** Whether this upstream is to be treated as unreachable although it may answer: a rehearsal. */
+  readonly isCutOff?: (upstream: Upstream) => boolean;
   /** Real sockets, unless a test brings its own. */
   readonly transports?: Transports;
 }
@@ -245,7 +247,8 @@ export class Forwarder {
   }
 
   #clientContext(): ClientContext {
-    const { clock, timers, random, log, ca, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
+    const { clock, timers, random, log, ca, isCutOff, onEvidence, onUpstreamUp, onUpstreamDown } =
+      this.#options;
     const { openUdp: open } = this.#options;
     const sockets = {
       clock,
@@ -258,6 +261,7 @@ export class Forwarder {
       clock,
       random,
       sweep: this.#sweep,
+      isCutOff: isCutOff ?? (() => false),
       transports: this.#options.transports ?? socketTransports(sockets),
       settings: () => this.#settings,
       onEvidence: (evidence) => onEvidence?.(evidence),

@@ -21,6 +21,7 @@ export interface MemberContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly sweep: DeadlineSweep;
+  readonly isCutOff: (upstream: Upstream) => boolean;
 }
 
 /** Our listeners are open by then, without which the probe could not come back. */
@@ -60,9 +61,9 @@ export class GroupMember implements Askable, Deadline {
     return this.client.lastFailure;
   }
 
-  /** Whether it is worth asking: up, and not known to send the group's questions back to us. */
+  /** Whether it is worth asking, and may be: up, and not known to send the group's questions back to us. */
   isUsable(nowMs: number): boolean {
-    return this.client.isUp && !this.isLooping(nowMs);
+    return this.client.isUp && !this.isLooping(nowMs) && !this.#context.isCutOff(this.upstream);
   }
 
   isLooping(nowMs: number): boolean {

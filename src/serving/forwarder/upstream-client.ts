@@ -29,6 +29,7 @@ export interface ClientContext {
   readonly random: Random;
   readonly sweep: DeadlineSweep;
   readonly transports: Transports;
+  readonly isCutOff: (upstream: Upstream) => boolean;
   settings(): ForwardSettings;
   onEvidence(evidence: UpstreamEvidence): void;
   /** An upstream that is still taken to be up has failed: time to verify it with a probe. */

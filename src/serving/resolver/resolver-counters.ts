@@ -1,4 +1,5 @@
 /** Answers by where they came from and by response code: integers in arrays, raised on the path, read at scrape time. */
+import { rcodeAt } from '../../protocol/wire/header.ts';
 import { rcodeName } from '../../protocol/words/rcodes.ts';
 
 /** Places in the array of answers by origin; the keys are the metric's labels in camel case. */
@@ -14,6 +15,7 @@ export const ORIGIN = {
   forwarded: 8,
   failed: 9,
   disconnected: 10,
+  retained: 11,
 } as const;
 
 export type Origin = keyof typeof ORIGIN;
@@ -30,7 +32,7 @@ export class ResolverCounters {
 
   /** Counts the reply that starts at `start`. */
   countRcode(reply: Uint8Array, start: number): void {
-    const rcode = (reply[start + 3] ?? 0) & 0x0f;
+    const rcode = rcodeAt(reply, start);
     this.#rcodes[rcode] = (this.#rcodes[rcode] ?? 0) + 1;
   }
 

@@ -9,7 +9,7 @@
  */
 
 import { writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
-import { MAX_MESSAGE_OCTETS } from '../../protocol/wire/header.ts';
+import { MAX_MESSAGE_OCTETS, rcodeAt } from '../../protocol/wire/header.ts';
 import { type LocalAnswer, writeLocalReply } from '../../protocol/wire/local-answer.ts';
 import { parseQuery, Query, VERDICT, type Verdict } from '../../protocol/wire/query.ts';
 import { writePatchedReply } from '../../protocol/wire/response-patch.ts';
@@ -20,22 +20,21 @@ import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { EndpointRecord } from '../../store/endpoint-record.ts';
 import type { AnswerCache } from '../answer-cache/answer-cache.ts';
-import type { CachedAnswer } from '../answer-cache/cached-answer.ts';
-import {
-  ageSeconds,
-  answerWhileStale,
-  freshness,
-  mayRecheck,
-  staleExtendedError,
-} from '../answer-cache/freshness.ts';
 import { composeStatusAnswer } from '../endpoints/endpoint-answers.ts';
 import type { ServingTable } from '../endpoints/serving-table.ts';
 import { NO_REPLY, PENDING, type QueryHandler, type Transport } from '../listener/handler.ts';
-import { STALE, type Standing, writeDisconnectedReply } from '../local-zones/disconnected-finding.ts';
+import {
+  type SpokenFinding,
+  STALE,
+  type Standing,
+  writeDisconnectedReply,
+} from '../local-zones/disconnected-finding.ts';
 import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
 import type { LocalZones } from '../local-zones/local-zones.ts';
 import type { Identity } from './identity.ts';
+import { KeptAnswers } from './kept-answers.ts';
 import { type Later, LaterAnswers } from './later-answers.ts';
+import type { OutageNotes } from './outage-notes.ts';
 import { ORIGIN, ResolverCounters } from './resolver-counters.ts';
 import { Rotation } from './rotation.ts';
 import { PASS, type ReplySpace, type Step } from './step.ts';
@@ -47,6 +46,7 @@ export interface ResolverOptions<Route> {
   readonly clock: Pick<Clock, 'monotonicMs'>;
   /** The strings at `_status.<endpoint>`. */
   readonly statusText: (record: EndpointRecord) => readonly string[];
+  readonly outage: OutageNotes;
 }
 
 /** What a reload may replace. */
@@ -64,14 +64,13 @@ export class Resolver<Route> implements QueryHandler {
   readonly counters = new ResolverCounters();
   readonly #options: ResolverOptions<Route>;
   readonly #later: LaterAnswers<Route>;
+  readonly #kept: KeptAnswers<Route>;
   readonly #query = new Query();
   readonly #reply: ReplySpace = { octets: new Uint8Array(0), start: 0, limit: 0 };
   readonly #scratch = new Uint8Array(MAX_MESSAGE_OCTETS);
   #rules: ResolverRules<Route>;
   /** The route that a zone rule chose for the query at hand. */
   #route: Route;
-  /** What the step before found in the cache and would not give. */
-  #stale: CachedAnswer | undefined;
   readonly #rotation = new Rotation();
 
   readonly #steps: readonly Step[] = [
@@ -96,6 +95,11 @@ export class Resolver<Route> implements QueryHandler {
       answer: (query, reply) => this.#refuseMetaType(query, reply),
     },
     {
+      origin: ORIGIN.retained,
+      why: 'names that the operator wants answered at once, whatever happens; who keeps them fresh is not the query',
+      answer: (query, reply) => this.#kept.retained(query, this.#rules, reply),
+    },
+    {
       origin: ORIGIN.disconnected,
       why: "the operator's word on a zone while its upstreams are gone stands before what they said",
       answer: (query, reply) => this.#answerDisconnected('before-cache', query, reply),
@@ -103,7 +107,7 @@ export class Resolver<Route> implements QueryHandler {
     {
       origin: ORIGIN.cacheFresh,
       why: 'what an upstream said a moment ago',
-      answer: (query, reply) => this.#answerFresh(query, reply),
+      answer: (query, reply) => this.#kept.fresh(query, this.#route, this.#rules, reply),
     },
     {
       origin: ORIGIN.disconnected,
@@ -113,7 +117,7 @@ export class Resolver<Route> implements QueryHandler {
     {
       origin: ORIGIN.cacheStale,
       why: 'what an upstream said once, where waiting for a newer answer would help nobody',
-      answer: (query, reply) => this.#answerStale(query, reply),
+      answer: (query, reply) => this.#kept.stale(query, this.#route, this.#rules, reply),
     },
     {
       origin: ORIGIN.disconnected,
@@ -132,6 +136,7 @@ export class Resolver<Route> implements QueryHandler {
     this.#rules = rules;
     this.#route = rules.defaultRoute;
     this.#later = new LaterAnswers(options);
+    this.#kept = new KeptAnswers(options, this.#later);
   }
 
   /** Takes new rules from the next query on. */
@@ -164,9 +169,7 @@ export class Resolver<Route> implements QueryHandler {
     const query = new Query();
     const own = new Uint8Array(message.subarray(start, end));
     if (parseQuery(query, own, 0, own.length) !== VERDICT.OK) return undefined;
-    this.#route = this.#rules.defaultRoute;
-    this.#rulesFor(query);
-    const route = this.#route;
+    const route = this.routeOf(query);
     const found = await this.#later.answer(query, route);
     const limit = transport === 'udp' ? query.udpLimit : MAX_MESSAGE_OCTETS;
     // the first to meet a dead upstream has waited for it, and gets what all who come after get at once
@@ -176,9 +179,13 @@ export class Resolver<Route> implements QueryHandler {
         : STALE;
     if (spoken.kind !== 'stale') {
       this.counters.countOrigin(ORIGIN.disconnected);
-      return this.#kept(writeDisconnectedReply(query, spoken, query.id, limit, this.#scratch, 0));
+      const length = writeDisconnectedReply(query, spoken, query.id, limit, this.#scratch, 0);
+      this.#noteSpoken(query, spoken, this.#scratch, 0);
+      return this.#taken(length);
     }
     this.counters.countOrigin(ORIGIN[found.origin]);
+    if (found.origin === 'failed') this.#options.outage.noteFailed(query);
+    if (found.origin === 'cacheStale') this.#options.outage.noteStale(query);
     const length =
       found.kind === 'rcode'
         ? writeEmptyReply(query, found.rcode, found.extendedError, this.#scratch, 0)
@@ -190,11 +197,17 @@ export class Resolver<Route> implements QueryHandler {
             this.#scratch,
             0,
           );
-    return this.#kept(length);
+    return this.#taken(length);
+  }
+
+  /** Where a question that is forwarded goes to. */
+  routeOf(query: Query): Route {
+    const found = this.#rules.localZones.find(query);
+    return found?.kind === 'forward' ? found.route : this.#rules.defaultRoute;
   }
 
   /** The reply in `#scratch`, counted, in octets of its own. */
-  #kept(length: number): Uint8Array {
+  #taken(length: number): Uint8Array {
     this.counters.countRcode(this.#scratch, 0);
     return new Uint8Array(this.#scratch.subarray(0, length));
   }
@@ -244,12 +257,14 @@ export class Resolver<Route> implements QueryHandler {
     if (found === undefined) return PASS;
     switch (found.kind) {
       case 'answer':
+        if (found.record !== undefined) this.#options.outage.noteEndpoint(found.record);
         return this.#writeOwn(query, found.answer, reply);
       case 'status': {
         const answer = composeStatusAnswer(found.name, this.#options.statusText(found.record));
         return this.#writeOwn(query, answer, reply);
       }
       case 'not-ready':
+        this.#options.outage.noteFailed(query);
         return this.#empty(query, RCODE.SERVFAIL, EXTENDED_ERROR.NOT_READY, reply);
       case 'refused':
         return this.#empty(query, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply);
@@ -257,23 +272,17 @@ export class Resolver<Route> implements QueryHandler {
   }
 
   #answerLocalZone(query: Query, reply: ReplySpace): number {
-    const found = this.#rulesFor(query);
+    const found = this.#rules.localZones.find(query);
     if (found === undefined) return PASS;
     switch (found.kind) {
       case 'forward':
+        this.#route = found.route;
         return PASS;
       case 'answer':
         return this.#writeOwn(query, found.answer, reply);
       case 'rcode':
         return this.#empty(query, found.rcode, found.extendedError, reply);
     }
-  }
-
-  /** What the zone rules say, with the route that one of them chose noted. */
-  #rulesFor(query: Query) {
-    const found = this.#rules.localZones.find(query);
-    if (found?.kind === 'forward') this.#route = found.route;
-    return found;
   }
 
   #refuseMetaType(query: Query, reply: ReplySpace): number {
@@ -286,55 +295,21 @@ export class Resolver<Route> implements QueryHandler {
     if (!this.#options.later.isDown(this.#route)) return PASS;
     const found = this.#rules.disconnected.find(query);
     if (found.kind === 'stale' || found.standing !== standing) return PASS;
-    return writeDisconnectedReply(query, found, query.id, reply.limit, reply.octets, reply.start);
+    const length = writeDisconnectedReply(query, found, query.id, reply.limit, reply.octets, reply.start);
+    this.#noteSpoken(query, found, reply.octets, reply.start);
+    return length;
   }
 
-  #answerFresh(query: Query, reply: ReplySpace): number {
-    const { cache, clock } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const kept = cache.find(query, nowMs);
-    this.#stale = undefined;
-    if (kept === undefined) return PASS;
-    const state = freshness(kept, nowMs, cache.settings);
-    if (state === 'stale') {
-      this.#stale = kept;
-      return PASS;
-    }
-    if (state === 'prefetch') this.#later.prefetch(query, kept, this.#route, nowMs);
-    const isUnreachable = kept.kind === 'failure' && this.#options.later.isDown(this.#route);
-    // a remembered failure must not hide what can be said of the name without its upstreams
-    if (isUnreachable && this.#rules.disconnected.find(query).kind !== 'stale') return PASS;
-    const extendedError = isUnreachable ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
-    return this.#writeCached(query, kept, { ageSeconds: ageSeconds(kept, nowMs) }, extendedError, reply);
-  }
-
-  #answerStale(query: Query, reply: ReplySpace): number {
-    const kept = this.#stale;
-    if (kept === undefined) return PASS;
-    const { cache, clock, later } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const mayAsk = query.recursionDesired && mayRecheck(kept, nowMs) && !later.isDown(this.#route);
-    if (mayAsk) return PASS;
-    const stale = answerWhileStale(kept, nowMs, cache.settings);
-    const ttl = { ttlSeconds: cache.settings.staleTtlSeconds };
-    return this.#writeCached(query, stale, ttl, staleExtendedError(stale), reply);
+  /** What can be worked out helps, and so does a denial that holds at all times; a failure does not, nor a denial for the time being. */
+  #noteSpoken(query: Query, { standing }: SpokenFinding, reply: Uint8Array, replyStart: number): void {
+    const rcode = rcodeAt(reply, replyStart);
+    const isDenied = rcode === RCODE.NXDOMAIN && standing === 'before-cache';
+    if (rcode === RCODE.SERVFAIL || isDenied) this.#options.outage.noteFailed(query);
   }
 
   #writeOwn(query: Query, answer: LocalAnswer, reply: ReplySpace): number {
     const turn = answer.rotation === undefined ? 0 : this.#rotation.next(answer.rotation.records);
     return writeLocalReply(query, answer, turn, reply.limit, reply.octets, reply.start);
-  }
-
-  #writeCached(
-    query: Query,
-    kept: CachedAnswer,
-    ttl: { ageSeconds: number } | { ttlSeconds: number },
-    extendedError: number | undefined,
-    reply: ReplySpace,
-  ): number {
-    const { trustAuthenticatedData } = this.#rules;
-    const options = { ttl, extendedError, trustAuthenticatedData, limit: reply.limit };
-    return writePatchedReply(query, kept.octets, kept.index, options, reply.octets, reply.start);
   }
 
   #refuseNotRecursive(query: Query, reply: ReplySpace): number {

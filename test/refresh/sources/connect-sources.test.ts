@@ -38,6 +38,7 @@ t.test('only the sources that are wanted are made, each once', async (t) => {
     clients: clientsFor(t),
     resolve: () => t.fail() as never,
     answersText: () => t.fail() as never,
+    isCutOff: () => false,
     clock: systemClock,
   };
   const sources = createSources({ sources: ['dns', 'interfaces', 'dns'] }, connections);
@@ -52,6 +53,7 @@ t.test('the Kubernetes source is made with what was configured, and says so when
     clients: clientsFor(t),
     resolve: () => t.fail() as never,
     answersText: () => t.fail() as never,
+    isCutOff: () => false,
     clock: systemClock,
   };
   const context = { cluster: 'a', endpoint: 'api.example', subnetIds: [], knownAddresses: ['127.0.0.1'] };
@@ -174,3 +176,42 @@ t.test('the Route 53 source: a zone that may not be read is passed over', async 
     'no other has it',
   );
 });
+
+t.test(
+  'in a rehearsal nothing is asked across the link, and what is on the site is asked as ever',
+  async (t) => {
+    let isCutOff = true;
+    let resolved = 0;
+    const connections = {
+      clients: clientsFor(t),
+      resolve: async () => {
+        resolved++;
+        return { kind: 'no-addresses', rcode: 3 } as const;
+      },
+      answersText: async () => false,
+      clock: systemClock,
+      isCutOff: () => isCutOff,
+    };
+    const context = {
+      cluster: 'a',
+      region: 'us-west-2',
+      endpoint: 'api.example',
+      subnetIds: [],
+      knownAddresses: [],
+    };
+    const names = ['dns', 'interfaces', 'cluster', 'route53', 'kubernetes'] as const;
+    const sources = createSources({ sources: names }, connections);
+    for (const { name, observe } of sources) {
+      const seen = await observe(context, new AbortController().signal);
+      const isAcross = ['interfaces', 'cluster', 'route53'].includes(name);
+      t.equal('detail' in seen && /a drill runs/.test(seen.detail), isAcross, name);
+      if (isAcross) t.match(seen, { kind: 'failed', reason: 'network', reachedFarSide: false }, name);
+    }
+    t.equal(resolved, 1, 'the forwarder knows which of its upstreams are on the site');
+    isCutOff = false;
+    const kubernetes = { kind: 'kubeconfig', kubeconfig: '/nowhere/kubeconfig' } as const;
+    const [again] = createSources({ sources: ['kubernetes'], kubernetes }, connections);
+    const known = { ...context, knownAddresses: ['127.0.0.1'] };
+    t.match(await again?.observe(known, new AbortController().signal), { detail: /ENOENT/ });
+  },
+);

@@ -64,7 +64,13 @@ export function sourcesAt(
   settings: Omit<SourceSettings, 'sources'> = {},
 ) {
   const resolve = resolveAt(sandbox.dnsAddress);
-  const connections = { clients, resolve, answersText: async () => false, clock: systemClock };
+  const connections = {
+    clients,
+    resolve,
+    answersText: async () => false,
+    isCutOff: () => false,
+    clock: systemClock,
+  };
   const sources = createSources({ ...settings, sources: ALL }, connections);
   return (
     name: (typeof ALL)[number],

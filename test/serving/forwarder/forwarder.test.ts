@@ -377,3 +377,36 @@ t.test('counters say what happened', async (t) => {
     { upstream: 'b', unhelpful: 0, exchanges: { udp: 1, tcp: 1 }, truncated: 1, mismatched: 0 },
   ]);
 });
+
+t.test(
+  'an upstream that is cut off counts as down without being asked, and is as it was afterwards',
+  async (t) => {
+    const route = group('.', 'far', 'near');
+    const only = group('corp.example', 'far');
+    const cutOff = new Set<string>();
+    const it = new VirtualUpstreams([route, only], () => ({ afterMs: 5, says: 'answer' }), {
+      isCutOff: ({ text }) => cutOff.has(text),
+    });
+    const asked = () =>
+      it.seen.filter(({ isProbe, isLoopProbe }) => !isProbe && !isLoopProbe).map((one) => one.upstream);
+    t.notOk(it.forwarder.isDown(only));
+    cutOff.add('far');
+    t.ok(it.forwarder.isDown(only));
+    t.notOk(it.forwarder.isDown(route), 'another one is near');
+    t.match(await it.forwarder.forward(clientQuery('x.corp.example'), only), {
+      kind: 'failed',
+      reason: 'all-down',
+      extendedError: 22,
+    });
+    const answered = it.forwarder.forward(clientQuery('www.example'), route);
+    await it.time.advance(10);
+    t.match(await answered, { kind: 'response' });
+    t.same(asked(), ['near']);
+    cutOff.clear();
+    t.notOk(it.forwarder.isDown(only));
+    const again = it.forwarder.forward(clientQuery('y.corp.example'), only);
+    await it.time.advance(10);
+    t.match(await again, { kind: 'response' });
+    t.same(asked(), ['near', 'far']);
+  },
+);

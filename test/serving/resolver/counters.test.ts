@@ -15,6 +15,7 @@ const NONE = {
   forwarded: 0,
   failed: 0,
   disconnected: 0,
+  retained: 0,
 };
 
 t.test('each reply is counted once by origin and once by response code', async (t) => {

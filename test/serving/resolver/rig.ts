@@ -81,6 +81,8 @@ export class Rig {
   /** Every question that went to the upstreams. */
   readonly asked: Asked[] = [];
   readonly loops: string[] = [];
+  /** What was told of those who ask, in an outage or not. */
+  readonly hurt: string[] = [];
   /** What the upstreams say, `delayMs` after they are asked. */
   says: (question: string, route: string) => Says = () => ({ extendedError: 22 });
   delayMs = 20;
@@ -105,6 +107,11 @@ export class Rig {
         clock: this.time,
         later: this.#later(),
         statusText: (record) => [`link=disconnected for 3m`, `addresses=${record.addresses.length}`],
+        outage: {
+          noteFailed: (query) => void this.hurt.push(`failed ${questionText(query)}`),
+          noteStale: (query) => void this.hurt.push(`stale ${questionText(query)}`),
+          noteEndpoint: ({ endpoint }) => void this.hurt.push(`endpoint ${endpoint}`),
+        },
       },
       {
         localZones: new LocalZones({ rules: options.rules ?? [] }),

@@ -39,6 +39,7 @@ class Chain {
           timers: time,
         },
         statusText: () => [],
+        outage: { noteFailed() {}, noteStale() {}, noteEndpoint() {} },
       },
       {
         disconnected: new DisconnectedRules({ zones: [], regions: [], vpcs: [] }),

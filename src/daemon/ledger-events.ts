@@ -1,0 +1,64 @@
+/** What the rooms tell, in the words of the ledger. Pure. */
+import type { LinkTransition } from '../link/link-monitor.ts';
+import type { ClusterSnapshot } from '../refresh/cluster-snapshot.ts';
+import type { Change } from '../refresh/reconcile/changes.ts';
+import type { LoadFault } from '../store/fault.ts';
+import type { LedgerEvent } from '../store/ledger-format.ts';
+
+export function linkEvent(transition: LinkTransition): LedgerEvent {
+  return { kind: 'link', ...transition };
+}
+
+/** Only what somebody looks for in months: that a look failed, or that the basis is another, is not. */
+export function changeEvents(cluster: ClusterSnapshot, changes: readonly Change[]): readonly LedgerEvent[] {
+  const { region } = cluster;
+  const place = { cluster: cluster.cluster, ...(region === undefined ? {} : { region }) };
+  return changes.flatMap((change): readonly LedgerEvent[] => {
+    switch (change.kind) {
+      case 'addresses':
+        return [{ kind: 'addresses', ...place, ...addressesEvent(cluster, change) }];
+      case 'endpoint': {
+        const { from, to } = change;
+        return [{ kind: 'endpoint', ...place, ...(from === undefined ? {} : { from }), to }];
+      }
+      case 'held': {
+        const { addresses, reason } = change.held;
+        return [{ kind: 'held', ...place, outcome: 'held', addresses, reason }];
+      }
+      case 'released': {
+        const { addresses, reason } = change.held;
+        return [{ kind: 'held', ...place, outcome: change.outcome, addresses, reason }];
+      }
+      default:
+        return [];
+    }
+  });
+}
+
+function addressesEvent(
+  { endpoint, addresses, sources }: ClusterSnapshot,
+  { added, removed, basis }: Extract<Change, { kind: 'addresses' }>,
+) {
+  const after = addresses.map(({ address }) => address);
+  const before = [...after.filter((address) => !added.includes(address)), ...removed];
+  const seen = sources.flatMap((source) =>
+    source.addresses === undefined ? [] : [[source.source, source.addresses] as const],
+  );
+  return {
+    ...(endpoint === undefined ? {} : { endpoint }),
+    before,
+    after,
+    basis,
+    seen: Object.fromEntries(seen),
+  };
+}
+
+export function setAsideEvent({ path, reason, detail, setAsideTo }: LoadFault): LedgerEvent {
+  return {
+    kind: 'set-aside',
+    path,
+    reason,
+    detail,
+    ...(setAsideTo === undefined ? {} : { to: setAsideTo }),
+  };
+}

@@ -1,0 +1,95 @@
+/** The steps that answer from what upstreams said before: what the operator retains, what is fresh, what is stale. */
+import type { Query } from '../../protocol/wire/query.ts';
+import { type TtlPatch, writePatchedReply } from '../../protocol/wire/response-patch.ts';
+import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { AnswerCache } from '../answer-cache/answer-cache.ts';
+import type { CachedAnswer } from '../answer-cache/cached-answer.ts';
+import {
+  ageSeconds,
+  answerWhileStale,
+  freshness,
+  mayRecheck,
+  staleExtendedError,
+} from '../answer-cache/freshness.ts';
+import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
+import type { Later, LaterAnswers } from './later-answers.ts';
+import type { OutageNotes } from './outage-notes.ts';
+import { PASS, type ReplySpace } from './step.ts';
+
+export interface KeptAnswersOptions<Route> {
+  readonly cache: AnswerCache;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly later: Pick<Later<Route>, 'isDown'>;
+  readonly outage: OutageNotes;
+}
+
+export interface KeptAnswersRules {
+  readonly disconnected: DisconnectedRules;
+  readonly trustAuthenticatedData: boolean;
+}
+
+export class KeptAnswers<Route> {
+  readonly #options: KeptAnswersOptions<Route>;
+  readonly #later: Pick<LaterAnswers<Route>, 'prefetch'>;
+  /** What `fresh` found and would not give: for `stale`, which is asked next. */
+  #stale: CachedAnswer | undefined;
+
+  constructor(options: KeptAnswersOptions<Route>, later: Pick<LaterAnswers<Route>, 'prefetch'>) {
+    this.#options = options;
+    this.#later = later;
+  }
+
+  /** Whoever retains it keeps it fresh: a client never waits for an upstream. */
+  retained(query: Query, rules: KeptAnswersRules, reply: ReplySpace): number {
+    const { cache, clock } = this.#options;
+    const given = cache.giveRetained(query, clock.monotonicMs());
+    if (given === undefined) return PASS;
+    return write(query, given.answer, given.ttl, given.extendedError, rules, reply);
+  }
+
+  fresh(query: Query, route: Route, rules: KeptAnswersRules, reply: ReplySpace): number {
+    const { cache, clock, later, outage } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const kept = cache.find(query, nowMs);
+    this.#stale = undefined;
+    if (kept === undefined) return PASS;
+    const state = freshness(kept, nowMs, cache.settings);
+    if (state === 'stale') {
+      this.#stale = kept;
+      return PASS;
+    }
+    if (state === 'prefetch') this.#later.prefetch(query, kept, route, nowMs);
+    const isUnreachable = kept.kind === 'failure' && later.isDown(route);
+    // a remembered failure must not hide what can be said of the name without its upstreams
+    if (isUnreachable && rules.disconnected.find(query).kind !== 'stale') return PASS;
+    if (kept.kind === 'failure') outage.noteFailed(query);
+    const extendedError = isUnreachable ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
+    return write(query, kept, { ageSeconds: ageSeconds(kept, nowMs) }, extendedError, rules, reply);
+  }
+
+  stale(query: Query, route: Route, rules: KeptAnswersRules, reply: ReplySpace): number {
+    const kept = this.#stale;
+    if (kept === undefined) return PASS;
+    const { cache, clock, later, outage } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const mayAsk = query.recursionDesired && mayRecheck(kept, nowMs) && !later.isDown(route);
+    if (mayAsk) return PASS;
+    outage.noteStale(query);
+    const stale = answerWhileStale(kept, nowMs, cache.settings);
+    const ttl = { ttlSeconds: cache.settings.staleTtlSeconds };
+    return write(query, stale, ttl, staleExtendedError(stale), rules, reply);
+  }
+}
+
+function write(
+  query: Query,
+  kept: CachedAnswer,
+  ttl: TtlPatch,
+  extendedError: number | undefined,
+  { trustAuthenticatedData }: KeptAnswersRules,
+  { octets, start, limit }: ReplySpace,
+): number {
+  const options = { ttl, extendedError, trustAuthenticatedData, limit };
+  return writePatchedReply(query, kept.octets, kept.index, options, octets, start);
+}
