@@ -146,7 +146,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
       cache,
       clock,
       later: {
-        forward: (query, route) => forwarder.forward(query, route),
+        forward: (query, route, landed) => forwarder.forwardTo(query, route, landed),
         isDown: (route) => forwarder.isDown(route),
         isLoopProbe: (query) => forwarder.isLoopProbe(query),
         noteLoop: (query) => forwarder.noteLoop(query),

@@ -134,31 +134,28 @@ export class BatchedUdpListener implements UdpListener {
       replies.slots,
       this.#laid * EDNS_UDP_OCTETS,
     );
-    if (length === PENDING)
-      void this.#answerLater(message, start, end, name.slice(nameAt, nameAt + NAME_OCTETS));
+    if (length === PENDING) this.#answerLater(message, start, end, name, nameAt);
     else if (length > 0) this.#lay(replies, length, name, nameAt);
   }
 
-  async #answerLater(message: Uint8Array, start: number, end: number, name: Uint8Array): Promise<void> {
+  #answerLater(message: Uint8Array, start: number, end: number, name: Uint8Array, nameAt: number): void {
+    const { intake, clock } = this.#context;
+    const client = new Uint8Array(NAME_OCTETS);
+    for (let i = 0; i < NAME_OCTETS; i++) client[i] = name[nameAt + i] ?? 0;
     this.#drain.began();
-    const reply = await this.#context.intake.later(
-      message,
-      start,
-      end,
-      this.#context.clock.monotonicMs(),
-      'udp',
-    );
-    if (reply !== undefined && reply.length > EDNS_UDP_OCTETS)
-      this.#context.intake.counters.add(COUNT.sendTooLarge);
-    else if (reply !== undefined && !this.#drain.isOver) this.#layLater(reply, name);
-    this.#drain.ended();
+    intake.later(message, start, end, clock.monotonicMs(), 'udp', (reply, length) => {
+      if (length > EDNS_UDP_OCTETS) intake.counters.add(COUNT.sendTooLarge);
+      else if (length > 0 && !this.#drain.isOver) this.#layLater(reply, length, client);
+      this.#drain.ended();
+    });
   }
 
-  #layLater(reply: Uint8Array, name: Uint8Array): void {
+  #layLater(reply: Uint8Array, length: number, name: Uint8Array): void {
     const replies = this.#space();
     if (replies === undefined) return;
-    replies.slots.set(reply, this.#laid * EDNS_UDP_OCTETS);
-    this.#lay(replies, reply.length, name, 0);
+    const from = this.#laid * EDNS_UDP_OCTETS;
+    for (let at = 0; at < length; at++) replies.slots[from + at] = reply[at] ?? 0;
+    this.#lay(replies, length, name, 0);
     this.#flushSoon();
   }
 
