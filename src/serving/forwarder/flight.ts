@@ -43,6 +43,7 @@ class Candidate {
 }
 
 export class Flight implements Deadline {
+  place = -1;
   dueAtMs: number;
   readonly #context: FlightContext;
   readonly #question: Question;
@@ -120,33 +121,15 @@ export class Flight implements Deadline {
 
   #ask(candidate: Candidate): void {
     this.#timely++;
-    candidate.client.ask(this.#question, candidate.attempts++, this.#listen(candidate));
+    candidate.client.ask(this.#question, candidate.attempts++, new Asked(this, candidate));
   }
 
-  #listen(candidate: Candidate): AttemptListener {
-    let isTimely = true;
-    const noLongerTimely = (): void => {
-      if (isTimely) this.#timely--;
-      isTimely = false;
-    };
-    return {
-      onAnswer: (answer) => {
-        noLongerTimely();
-        this.#answered(candidate, answer);
-      },
-      onFailure: (failure) => {
-        noLongerTimely();
-        this.#failed(candidate, failure);
-      },
-      onOverdue: () => {
-        noLongerTimely();
-        this.#lastFailure = { reason: 'timeout', detail: describe(candidate.client, 'no reply in time') };
-        this.#next();
-      },
-    };
+  /** For `Asked` alone, as are the next three: a reply in time is no longer to be expected. */
+  untimely(): void {
+    this.#timely--;
   }
 
-  #answered(candidate: Candidate, answer: Answer): void {
+  answered(candidate: Candidate, answer: Answer): void {
     if (this.#hasLanded) return;
     const from = candidate.client.upstream.text;
     const { rcode } = answer.index;
@@ -165,11 +148,16 @@ export class Flight implements Deadline {
     }
   }
 
-  #failed(candidate: Candidate, failure: AttemptFailure): void {
+  failed(candidate: Candidate, failure: AttemptFailure): void {
     if (this.#hasLanded) return;
     this.#lastFailure = { reason: failure.reason, detail: describe(candidate.client, failure.detail) };
     if (failure.reason === 'malformed') candidate.isDone = true;
     candidate.notBeforeMs = this.#context.nowMs() + this.#context.settings().attemptMinMs;
+    this.#next();
+  }
+
+  overdue(candidate: Candidate): void {
+    this.#lastFailure = { reason: 'timeout', detail: describe(candidate.client, 'no reply in time') };
     this.#next();
   }
 
@@ -198,6 +186,38 @@ export class Flight implements Deadline {
     this.#hasLanded = true;
     this.#context.sweep.delete(this);
     this.#landed(outcome);
+  }
+}
+
+/** One attempt, as its flight sees it. */
+class Asked implements AttemptListener {
+  readonly #flight: Flight;
+  readonly #candidate: Candidate;
+  #isTimely = true;
+
+  constructor(flight: Flight, candidate: Candidate) {
+    this.#flight = flight;
+    this.#candidate = candidate;
+  }
+
+  onAnswer(answer: Answer): void {
+    this.#untimely();
+    this.#flight.answered(this.#candidate, answer);
+  }
+
+  onFailure(failure: AttemptFailure): void {
+    this.#untimely();
+    this.#flight.failed(this.#candidate, failure);
+  }
+
+  onOverdue(): void {
+    this.#untimely();
+    this.#flight.overdue(this.#candidate);
+  }
+
+  #untimely(): void {
+    if (this.#isTimely) this.#flight.untimely();
+    this.#isTimely = false;
   }
 }
 

@@ -76,6 +76,8 @@ export class Forwarder {
   #settings: ForwardSettings;
   readonly #clients = new Map<string, UpstreamClient>();
   #groups: ReadonlyMap<string, readonly GroupMember[]> = new Map();
+  /** Those of all groups: looked through for every question. */
+  #members: readonly { readonly group: string; readonly member: GroupMember }[] = [];
   readonly #onTheirWay = new OnTheirWay();
   readonly #flightContext: FlightContext;
   #coalesced = 0;
@@ -237,6 +239,7 @@ export class Forwarder {
       return [name, members] as const;
     });
     this.#groups = new Map(regrouped);
+    this.#members = regrouped.flatMap(([group, members]) => members.map((member) => ({ group, member })));
     const staying = new Set(regrouped.flatMap(([, members]) => members));
     for (const member of [...before.values()].flat()) if (!staying.has(member)) member.leave();
   }
@@ -284,7 +287,7 @@ export class Forwarder {
       },
       onUp: (client) => {
         log.info({ upstream: client.upstream.text }, 'upstream is up');
-        for (const { member } of this.#members()) if (member.client === client) member.probeSoon();
+        for (const { member } of this.#members) if (member.client === client) member.probeSoon();
         onUpstreamUp?.(client.upstream);
       },
       onEdnsDoubt: (client) => this.#probing.verify(client),
@@ -296,20 +299,16 @@ export class Forwarder {
 
   /** Whose probe this query is. */
   #sender(query: Query): { readonly group: string; readonly member: GroupMember } | undefined {
-    for (const found of this.#members()) if (found.member.hasSent(query)) return found;
+    for (const found of this.#members) if (found.member.hasSent(query)) return found;
     return undefined;
   }
 
   #isLooping(client: UpstreamClient): boolean {
     const nowMs = this.#options.clock.monotonicMs();
-    for (const { member } of this.#members()) {
+    for (const { member } of this.#members) {
       if (member.client === client && member.isLooping(nowMs)) return true;
     }
     return false;
-  }
-
-  *#members(): Generator<{ readonly group: string; readonly member: GroupMember }, void> {
-    for (const [group, members] of this.#groups) for (const member of members) yield { group, member };
   }
 }
 

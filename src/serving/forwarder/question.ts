@@ -72,19 +72,20 @@ export interface QueryForm {
 
 /** The whole query with an ID of zero; whoever sends it puts the ID in. */
 export function composeUpstreamQuery(question: Question, form: QueryForm): Uint8Array {
-  const message = composeQuery({
-    id: 0,
-    name: form.caseFrom === undefined ? question.name : withRandomCase(question.name, form.caseFrom),
-    qtype: question.qtype,
-    qclass: question.qclass,
-    recursionDesired: true,
-    checkingDisabled: question.checkingDisabled,
-    // always with EDNS, whatever the client has: 1232 octets fit one datagram and spare us a TCP exchange
-    ...(form.withEdns ? { edns: { dnssecOk: question.dnssecOk } } : {}),
-  });
+  const { qtype, qclass, checkingDisabled } = question;
+  const name = form.caseFrom === undefined ? question.name : withRandomCase(question.name, form.caseFrom);
+  // with EDNS, whatever the client has: 1232 octets fit one datagram and spare us a TCP exchange
+  const edns = question.dnssecOk ? WITH_DO : WITHOUT_DO;
+  const recursionDesired = true;
+  const message = form.withEdns
+    ? composeQuery({ id: 0, name, qtype, qclass, recursionDesired, checkingDisabled, edns })
+    : composeQuery({ id: 0, name, qtype, qclass, recursionDesired, checkingDisabled });
   if (form.authenticated) putUint16(message, 2, uint16At(message, 2) | FLAG.AD);
   return form.withEdns && form.padded ? withPadding(message) : message;
 }
+
+const WITH_DO = { dnssecOk: true };
+const WITHOUT_DO = { dnssecOk: false };
 
 function withRandomCase(name: Uint8Array, random: Random): Uint8Array {
   const mixed = Uint8Array.from(name);
