@@ -15,6 +15,8 @@ export interface Page {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;
+  /** Content-Security-Policy, for what a browser shows. */
+  readonly policy?: string;
 }
 
 export interface HttpServerOptions {
@@ -124,6 +126,7 @@ function send(request: IncomingMessage, response: ServerResponse, page: Page): v
     'Content-Length': Buffer.byteLength(page.body),
     'Cache-Control': 'no-store',
     'X-Content-Type-Options': 'nosniff',
+    ...(page.policy === undefined ? {} : { 'Content-Security-Policy': page.policy }),
   });
   response.end(request.method === 'HEAD' ? undefined : page.body);
 }

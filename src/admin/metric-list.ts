@@ -1,24 +1,7 @@
-/** Every metric: its name, what it says, its labels and where in the report it is read. Labels are bounded: configured things only. */
-import type { EndpointReport, StatusReport, UpstreamReport } from './status-report.ts';
-
-/** A value and its labels' values, in the order of `labels`. */
-export type Sample = readonly [value: number, ...labels: string[]];
-
-export interface Metric {
-  readonly name: string;
-  readonly type: 'gauge' | 'counter';
-  readonly help: string;
-  readonly labels: readonly string[];
-  readonly read: (report: StatusReport) => readonly Sample[];
-}
-
-function gauge(name: string, help: string, labels: readonly string[], read: Metric['read']): Metric {
-  return { name: `outpost_dns_${name}`, type: 'gauge', help, labels, read };
-}
-
-function counter(name: string, help: string, labels: readonly string[], read: Metric['read']): Metric {
-  return { name: `outpost_dns_${name}_total`, type: 'counter', help, labels, read };
-}
+/** Every metric. Labels are bounded: configured things only. */
+import { ENDPOINT_METRICS } from './endpoint-metrics.ts';
+import { counter, gauge, type Metric, type Sample } from './metric.ts';
+import type { StatusReport, UpstreamReport } from './status-report.ts';
 
 /** A counter with one label over a record of counts. */
 function counts(
@@ -32,17 +15,6 @@ function counts(
   );
 }
 
-const CLUSTER = ['cluster', 'region'] as const;
-
-/** One sample for each endpoint; `undefined` leaves the endpoint out. */
-function ofEndpoints(value: (endpoint: EndpointReport) => number | undefined): Metric['read'] {
-  return ({ endpoints }) =>
-    endpoints.flatMap((endpoint): readonly Sample[] => {
-      const found = value(endpoint);
-      return found === undefined ? [] : [[found, endpoint.cluster, endpoint.region ?? '']];
-    });
-}
-
 function ofUpstreams(value: (upstream: UpstreamReport) => number | undefined): Metric['read'] {
   return ({ upstreams }) =>
     upstreams.flatMap((upstream): readonly Sample[] => {
@@ -50,93 +22,6 @@ function ofUpstreams(value: (upstream: UpstreamReport) => number | undefined): M
       return found === undefined ? [] : [[found, upstream.upstream]];
     });
 }
-
-const ENDPOINT_METRICS: readonly Metric[] = [
-  gauge(
-    'endpoint_source_age_seconds',
-    'Seconds since the source last confirmed the endpoint; absent when it never has.',
-    [...CLUSTER, 'source'],
-    ({ endpoints }) =>
-      endpoints.flatMap(({ cluster, region = '', sources }) =>
-        sources.flatMap(({ source, ageSeconds }): readonly Sample[] =>
-          ageSeconds === undefined ? [] : [[ageSeconds, cluster, region, source]],
-        ),
-      ),
-  ),
-  gauge(
-    'endpoint_age_seconds',
-    'Seconds since any source last confirmed the addresses served; warn at 7 and 30 days.',
-    CLUSTER,
-    ofEndpoints(({ confirmedAgeSeconds }) => confirmedAgeSeconds),
-  ),
-  gauge(
-    'endpoint_addresses',
-    'Addresses served for the endpoint.',
-    CLUSTER,
-    ofEndpoints(({ addresses }) => addresses.length),
-  ),
-  gauge(
-    'endpoint_address_info',
-    'Always 1: one series for each address served.',
-    [...CLUSTER, 'endpoint', 'address'],
-    ({ endpoints }) =>
-      endpoints.flatMap(({ cluster, region = '', endpoint = '', addresses }) =>
-        addresses.map(({ address }): Sample => [1, cluster, region, endpoint, address]),
-      ),
-  ),
-  gauge(
-    'endpoint_dead_addresses',
-    'Addresses served last because the last probes of them failed.',
-    CLUSTER,
-    ofEndpoints(({ addresses }) => addresses.filter(({ isDead }) => isDead).length),
-  ),
-  gauge(
-    'endpoint_basis_info',
-    'Always 1: what the addresses were decided from.',
-    [...CLUSTER, 'basis'],
-    ({ endpoints }) =>
-      endpoints.map(({ cluster, region = '', basis }): Sample => [1, cluster, region, basis]),
-  ),
-  gauge(
-    'endpoint_change_held',
-    '1 while a suspicious change is held back.',
-    CLUSTER,
-    ofEndpoints(({ held }) => Number(held !== undefined)),
-  ),
-  gauge(
-    'endpoint_sources_disagree',
-    '1 while name and interface sources disagree.',
-    CLUSTER,
-    ofEndpoints(({ disagreement }) => Number(disagreement)),
-  ),
-  gauge(
-    'endpoint_likely_cause_info',
-    'Always 1: why the sources probably disagree.',
-    [...CLUSTER, 'cause'],
-    ({ endpoints }) =>
-      endpoints.flatMap(({ cluster, region = '', likelyCause }): readonly Sample[] =>
-        likelyCause === undefined ? [] : [[1, cluster, region, likelyCause]],
-      ),
-  ),
-  gauge(
-    'endpoint_refused_addresses',
-    'Addresses that a source lists and that are refused.',
-    CLUSTER,
-    ofEndpoints(({ refusedAddresses }) => refusedAddresses.length),
-  ),
-  counter('refreshes', 'Refreshes by source and result.', [...CLUSTER, 'source', 'result'], ({ endpoints }) =>
-    endpoints.flatMap(({ cluster, region = '', sources }) =>
-      sources.flatMap(({ source, refreshes }) =>
-        Object.entries(refreshes).map(([result, value]): Sample => [value, cluster, region, source, result]),
-      ),
-    ),
-  ),
-  counter('refresh_duration_seconds', 'Time spent in refreshes.', [...CLUSTER, 'source'], ({ endpoints }) =>
-    endpoints.flatMap(({ cluster, region = '', sources }) =>
-      sources.map(({ source, durationSecondsSum }): Sample => [durationSecondsSum, cluster, region, source]),
-    ),
-  ),
-];
 
 const QUERY_METRICS: readonly Metric[] = [
   counts('queries', 'Messages received.', 'transport', ({ received }) => received),

@@ -1,6 +1,7 @@
 /** Prometheus metrics, read from the status report at scrape time: nothing is counted twice, nothing on the query path. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { METRICS, type Metric } from './metric-list.ts';
+import type { Metric } from './metric.ts';
+import { METRICS } from './metric-list.ts';
 import type { StatusReport } from './status-report.ts';
 
 export interface Metrics {

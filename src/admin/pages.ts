@@ -1,6 +1,7 @@
 /** The pages of the HTTP server: a literal list of paths and what each is for. */
 import { jsonPage, type Page, textPage } from './http-server.ts';
 import type { Metrics } from './metrics.ts';
+import { STATUS_PAGE_POLICY, statusPage } from './status-page.ts';
 import type { StatusReport } from './status-report.ts';
 
 export interface PagesOptions {
@@ -13,7 +14,7 @@ export function createPages({
   metrics,
 }: PagesOptions): ReadonlyMap<string, () => Page | Promise<Page>> {
   return new Map<string, () => Page | Promise<Page>>([
-    ['/', () => textPage(200, INDEX)],
+    ['/', () => statusHtml(report())],
     [
       '/metrics',
       async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() }),
@@ -25,12 +26,11 @@ export function createPages({
   ]);
 }
 
-const INDEX = `outpost-dns
-/metrics  for Prometheus
-/healthz  200 while the process runs
-/readyz   200 when every endpoint can be answered, else 503 and why
-/status   what is served, from which source, how fresh (JSON)
-`;
+/** For a person; the others are named at its foot. */
+function statusHtml(report: StatusReport): Page {
+  const body = statusPage(report);
+  return { status: 200, contentType: 'text/html; charset=utf-8', body, policy: STATUS_PAGE_POLICY };
+}
 
 function readiness({ server }: StatusReport): Page {
   return server.ready

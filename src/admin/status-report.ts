@@ -33,6 +33,14 @@ const endpoint = z.object({
   disagreement: z.boolean(),
   likelyCause: z.string().optional(),
   refusedAddresses: z.array(z.string()),
+  /** Whether AWS takes the credentials, apart from whether it can be reached; absent where nothing is asked of AWS. */
+  credentials: z
+    .object({
+      condition: z.enum(['unknown', 'accepted', 'missing', 'expired', 'refused']),
+      detail: z.string(),
+      ageSeconds: z.number(),
+    })
+    .optional(),
   warnings: z.array(z.string()),
 });
 

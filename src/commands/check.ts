@@ -6,11 +6,14 @@ import type { Config } from '../config/config.ts';
 import { ConfigError, type Fault } from '../config/fault.ts';
 import { readEndpoints } from '../store/endpoints-reader.ts';
 import { systemFiles } from '../store/file-system.ts';
+import { readGenerations } from '../store/generation-reader.ts';
+import { RETAINED } from '../store/retained-format.ts';
 import { readConfig } from './config-file.ts';
 import { configFindings } from './config-findings.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { bySeverity, type Finding, formatFindings, warning } from './finding.ts';
 import { HOSTS_FILE, hostsFindings, readHosts } from './hosts-file.ts';
+import { retainedFindings } from './retained-findings.ts';
 import { lookAtDirectory } from './state-directory-look.ts';
 import { recordOf, type StateFacts, stateFindings } from './state-findings.ts';
 import { type Paint, paintForTerminal } from './terminal-text.ts';
@@ -44,6 +47,7 @@ export async function findAll(config: Config, hostsFile: string, nowMs: number):
   return [
     ...stateFindings(config, facts),
     ...(await hostsFileFindings(config, facts, hostsFile)),
+    ...retainedFindings(config.retain, await readGenerations(systemFiles, directory, RETAINED)),
     ...configFindings(config),
   ];
 }

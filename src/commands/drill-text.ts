@@ -1,7 +1,7 @@
 /** The report of a drill as a person reads it: what would have gone wrong first, then what to do about it; pure. */
 import { stringify } from 'yaml';
 import type { DrillReportBody } from '../admin/drill-control.ts';
-import { ageText } from './age-text.ts';
+import { ageText } from '../admin/status-words.ts';
 import { columns, type Paint, printable } from './terminal-text.ts';
 
 /** Names are listed so far; the JSON has all of them. */

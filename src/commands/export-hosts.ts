@@ -1,7 +1,8 @@
 /** The records as lines of a hosts file (hosts(5)): for a machine that has to reach the cluster without any DNS. */
+
+import { ageText } from '../admin/status-words.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
 import type { EndpointsFile } from '../store/endpoints-format.ts';
-import { ageText } from './age-text.ts';
 import { lastConfirmedAtMs } from './state-findings.ts';
 import { printable } from './terminal-text.ts';
 

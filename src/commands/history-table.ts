@@ -1,7 +1,8 @@
 /** The ledger as a person reads it: local time, kind, what happened in a sentence; pure. */
+
+import { ageText } from '../admin/status-words.ts';
 import type { LedgerEvent } from '../store/ledger-format.ts';
 import type { ReadEntry } from '../store/ledger-reader.ts';
-import { ageText } from './age-text.ts';
 import { columns, type Paint, printable, type Style } from './terminal-text.ts';
 
 /** Sooner than this, it is the order in which events were recorded rather than a clock that was set. */

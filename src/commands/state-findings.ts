@@ -1,8 +1,9 @@
 /** Is the state on disk enough to answer through an outage and a restart? From what was read to findings; pure. */
+
+import { ageText } from '../admin/status-words.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
 import type { Fault, Reading } from '../store/endpoints-reader.ts';
-import { ageText } from './age-text.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import type { DirectoryLook } from './state-directory-look.ts';
 

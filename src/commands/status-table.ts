@@ -1,6 +1,6 @@
 /** The status report as a person reads it in ten seconds: ready or not, the link, each endpoint, then the rest; pure. */
 import type { EndpointReport, RetainedReport, StatusReport, UpstreamReport } from '../admin/status-report.ts';
-import { ageText } from './age-text.ts';
+import { ageText, BASIS_TEXT } from '../admin/status-words.ts';
 import { columns, type Paint, printable, type Style } from './terminal-text.ts';
 
 export function statusLines(report: StatusReport, paint: Paint): string[] {
@@ -45,15 +45,6 @@ function drillLines({ drill }: StatusReport, paint: Paint): string[] {
   const left = drill.endsInSeconds === undefined ? '' : `, ends in ${ageText(drill.endsInSeconds)}`;
   return [paint('yellow', `a drill runs: an outage is rehearsed${left}, or with "outpost-dns drill stop"`)];
 }
-
-const BASIS_TEXT: Readonly<Record<string, string>> = {
-  name: 'what the name resolves to',
-  overlap: 'what name and interfaces have in common',
-  interfaces: "the cluster's network interfaces",
-  kept: 'kept from before: no source is usable now',
-  pin: "the operator's pin",
-  none: 'nothing: no address was ever known',
-};
 
 function endpointLines(endpoint: EndpointReport, paint: Paint): string[] {
   const { basis, confirmedAgeSeconds, changedAgeSeconds, ttlSeconds, held } = endpoint;

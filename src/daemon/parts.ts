@@ -2,10 +2,13 @@
 import type { StatusReport } from '../admin/status-report.ts';
 import type { Config } from '../config/config.ts';
 import type { Log } from '../log/log.ts';
+import type { Ping } from '../refresh/link-probe.ts';
+import type { AwsClients } from '../refresh/sources/aws-clients.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
+import type { Transports } from '../serving/forwarder/transports.ts';
 import type { HostInterfaces } from '../serving/listener/addresses.ts';
 
 export interface DaemonParts {
@@ -22,9 +25,17 @@ export interface DaemonParts {
   readonly interfaces: () => HostInterfaces;
   /** The EC2 endpoint of a Region: what is asked for a sign of life. */
   readonly ec2Endpoint: (region: string) => string;
+  /** What crosses the link, where a test has its own in place of sockets and the SDK. */
+  readonly network?: NetworkParts;
   readonly version: string;
   /** Such as `node 26.10.0`. */
   readonly runtime: string;
+}
+
+export interface NetworkParts {
+  readonly transports: Transports;
+  readonly aws: AwsClients;
+  readonly ping: Ping;
 }
 
 export interface Daemon {

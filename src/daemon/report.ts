@@ -92,7 +92,7 @@ export function composeReport(parts: ReportParts): StatusReport {
 }
 
 function endpointReport(snapshot: ClusterSnapshot): EndpointReport {
-  const { held } = snapshot;
+  const { held, credentials } = snapshot;
   return {
     cluster: snapshot.cluster,
     region: snapshot.region,
@@ -116,6 +116,11 @@ function endpointReport(snapshot: ClusterSnapshot): EndpointReport {
     disagreement: snapshot.disagreement !== undefined,
     likelyCause: snapshot.likelyCause,
     refusedAddresses: snapshot.refused.map(({ address }) => address),
+    credentials: credentials && {
+      condition: credentials.condition,
+      detail: credentials.detail,
+      ageSeconds: seconds(credentials.sinceAgoMs),
+    },
     warnings: [...snapshot.warnings],
   };
 }
@@ -201,7 +206,7 @@ function stateReport(parts: ReportParts): StatusReport['state'] {
     generation: store.generation,
     isPending: store.pending,
     savedAgeSeconds:
-      store.lastSavedMs === undefined ? undefined : seconds(clock.wallMs() - store.lastSavedMs),
+      store.lastSavedMs === undefined ? undefined : seconds(clock.monotonicMs() - store.lastSavedMs),
     saveFailures: parts.refresh.saving.saveFailures,
     failure: store.lastFailure?.detail,
     faults: [...parts.stateFaults],

@@ -56,7 +56,7 @@ import { statusText } from './status-text.ts';
 export type Rooms = ReturnType<typeof buildRooms>;
 
 export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
-  const { clock, timers, random, log, pause } = parts;
+  const { clock, timers, random, log, pause, network } = parts;
   /** The one that runs: rooms that ask for a part of it at the moment of need see the one of the last reload. */
   let config = parts.config;
   let group = defaultGroup(config);
@@ -112,8 +112,9 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
         reason,
       }),
     onUpstreamUp: () => lookAgain('upstream reachable again'),
+    ...(network === undefined ? {} : { transports: network.transports }),
   });
-  const aws = createAwsClients({ clock, timers, log });
+  const aws = network?.aws ?? createAwsClients({ clock, timers, log });
   const connections = {
     clients: aws,
     clock,
@@ -121,7 +122,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     resolve: (name: string, signal: AbortSignal) => forwarder.resolveAddresses(name, signal, group),
     answersText: (name: string, signal: AbortSignal) => forwarder.answersText(name, signal, group),
   };
-  const ping = createAwsPing({ endpoint: parts.ec2Endpoint, resolve: connections.resolve });
+  const ping = network?.ping ?? createAwsPing({ endpoint: parts.ec2Endpoint, resolve: connections.resolve });
   const probe = new LinkProbe({ ping, timers, random, evidence: (evidence) => link.report(evidence) });
   const plane: RefreshPlane = new RefreshPlane({
     clusters: clusterSettings(config, connections),

@@ -1,6 +1,7 @@
 /** The strings at `_status.<endpoint>` TXT: what a person with dig and nothing else needs at 3 a.m. */
 import type { LinkReport } from '../link/link-monitor.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-snapshot.ts';
+import { isInTrouble } from '../refresh/credential-state.ts';
 
 const MAX_STRING_OCTETS = 255; // RFC 1035 section 3.3
 
@@ -13,7 +14,7 @@ export function statusText(
   const because = condition === 'connected' || condition === 'unknown' ? '' : `: ${reason}`;
   const strings = [`link=${condition} for ${age(nowMs - sinceMs)}${because}`];
   if (cluster !== undefined) {
-    const { confirmedAgoMs, addresses, basis, sources, held } = cluster;
+    const { confirmedAgoMs, addresses, basis, sources, held, credentials } = cluster;
     strings.push(`age=${confirmedAgoMs === undefined ? 'unknown' : age(confirmedAgoMs)}`);
     strings.push(`addresses=${addresses.length} basis=${basis}`);
     for (const { source, latest, lastSuccessAgoMs, lastFailure } of sources) {
@@ -22,6 +23,8 @@ export function statusText(
         latest === 'failed' && lastFailure !== undefined ? ` failing: ${lastFailure.reason}` : '';
       strings.push(`${source}=${success}${failure}`);
     }
+    if (credentials !== undefined && isInTrouble(credentials))
+      strings.push(`credentials=${credentials.condition} for ${age(credentials.sinceAgoMs)}`);
     if (held !== undefined) strings.push(`held=${held.addresses.join(',')}`);
   }
   return strings.map((text) => Buffer.from(text).subarray(0, MAX_STRING_OCTETS).toString());

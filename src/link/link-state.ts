@@ -18,6 +18,8 @@ export interface Evidence {
   readonly proves: 'reachable' | 'unreachable';
   /** A constant text, such as `timeout`; shown as the state's reason. */
   readonly reason: string;
+  /** Monotonic; when the attempt began, where it may have taken long. */
+  readonly startedAtMs?: number;
 }
 
 export interface LinkState {
@@ -27,6 +29,8 @@ export interface LinkState {
   readonly sinceMs: number;
   readonly failuresInARow: number;
   readonly successesInARow: number;
+  /** When evidence last counted; absent before any has. */
+  readonly countedAtMs?: number;
 }
 
 /** So many failures in a row, and the path counts as cut: one lost datagram is not a cut. */
@@ -45,13 +49,23 @@ export const initialLinkState: LinkState = {
 /** The state after one more piece of evidence. */
 export function nextLinkState(state: LinkState, evidence: Evidence, nowMs: number): LinkState {
   const isReachable = evidence.proves === 'reachable';
+  if (!isReachable && isOldNews(state, evidence)) return state;
   const failuresInARow = isReachable ? 0 : state.failuresInARow + 1;
   const successesInARow = isReachable ? state.successesInARow + 1 : 0;
   const condition = isReachable
     ? afterSuccess(state.condition, successesInARow)
     : afterFailure(state.condition, failuresInARow);
-  if (condition === state.condition) return { ...state, failuresInARow, successesInARow };
-  return { condition, reason: evidence.reason, sinceMs: nowMs, failuresInARow, successesInARow };
+  const counted = { failuresInARow, successesInARow, countedAtMs: nowMs };
+  if (condition === state.condition) return { ...state, ...counted };
+  return { condition, reason: evidence.reason, sinceMs: nowMs, ...counted };
+}
+
+/**
+ * What was under way when the last word came says nothing new: ten looks lost in one short break are one failure, and one
+ * that hung since the cut does not undo the return. An answer counts however long it took.
+ */
+function isOldNews({ countedAtMs }: LinkState, { startedAtMs }: Evidence): boolean {
+  return countedAtMs !== undefined && startedAtMs !== undefined && startedAtMs < countedAtMs;
 }
 
 function afterSuccess(before: LinkCondition, successesInARow: number): LinkCondition {

@@ -16,6 +16,12 @@ import type { Ending } from './attempt.ts';
 import { type ClusterSettings, planSettingsOf, type RefreshTimes } from './cluster-settings.ts';
 import { type ClusterSnapshot, type ClusterStats, composeSnapshot, countPlan } from './cluster-snapshot.ts';
 import { AGE_WARNINGS_MS, lastConfirmedAtMs } from './cluster-warnings.ts';
+import {
+  type CredentialState,
+  initialCredentialState,
+  nextCredentialState,
+  retainSources,
+} from './credential-state.ts';
 import { evidenceOf } from './link-evidence.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import type { Comparison } from './reconcile/compare.ts';
@@ -67,6 +73,7 @@ export class ClusterRefresher {
   #record: EndpointRecord;
   #comparison: Comparison | undefined;
   #refused: readonly Refusal[] = [];
+  #credentials: CredentialState = initialCredentialState;
   #stats: ClusterStats = { addressChanges: 0, heldChanges: 0, refusedAddresses: 0 };
   #deciding: Promise<void> | undefined;
   #confirmTimer: Disposable | undefined;
@@ -157,6 +164,7 @@ export class ClusterRefresher {
       runners: [...this.#runners.values()],
       comparison: this.#comparison,
       refused: this.#refused,
+      credentials: this.#credentials,
       stats: this.#stats,
       stateAheadMs,
       nowMs: this.#now(),
@@ -179,6 +187,7 @@ export class ClusterRefresher {
       this.#runners.set(source.name, runner);
     }
     for (const old of before.values()) old.stop();
+    this.#judgeCredentials(retainSources(this.#credentials, new Set(this.#runners.keys()), this.#now()));
   }
 
   #states(): readonly SourceState[] {
@@ -201,12 +210,24 @@ export class ClusterRefresher {
   #settled(runner: SourceRunner, ending: Ending): void {
     const { observation } = ending;
     const evidence = evidenceOf(ending, this.#settings.region);
-    if (evidence !== undefined) this.#options.evidence(evidence);
+    const startedAtMs = this.#now() - ending.durationMs;
+    if (evidence !== undefined) this.#options.evidence({ ...evidence, startedAtMs });
     this.#log.settled(ending);
     this.#arm(runner);
+    this.#judgeCredentials(nextCredentialState(this.#credentials, observation, this.#now()));
     if (observation.kind === 'addresses') this.#consider(runner, observation.addresses);
     else if (observation.kind === 'details') this.#learn(observation.details);
     else this.#fail(runner);
+  }
+
+  /** Credentials that work again for one source most likely do for the others, which may be waiting for an hour. */
+  #judgeCredentials(next: CredentialState): void {
+    const before = this.#credentials;
+    this.#credentials = next;
+    this.#log.credentials(before, next);
+    if (!this.#isStarted || next.troubles.size >= before.troubles.size) return;
+    for (const source of next.troubles.keys())
+      if (!this.#runners.get(source)?.isRunning) void this.#look(source);
   }
 
   #learn(details: ClusterDetails): void {

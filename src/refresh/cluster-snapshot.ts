@@ -2,6 +2,7 @@
 import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import { composeWarnings, lastConfirmedAtMs } from './cluster-warnings.ts';
+import { type CredentialCondition, type CredentialState, needsCredentials } from './credential-state.ts';
 import type { Change } from './reconcile/changes.ts';
 import type { Comparison, LikelyCause } from './reconcile/compare.ts';
 import type { Refusal } from './reconcile/guard.ts';
@@ -35,6 +36,13 @@ export interface ClusterSnapshot {
   };
   readonly likelyCause?: LikelyCause;
   readonly refused: readonly Refusal[];
+  /** Absent where no source asks AWS. */
+  readonly credentials?: {
+    readonly condition: CredentialCondition;
+    /** Empty without trouble. */
+    readonly detail: string;
+    readonly sinceAgoMs: number;
+  };
   readonly details?: EndpointRecord['details'] & { readonly learnedAgoMs: number };
   readonly stats: ClusterStats;
   /** Sentences for a person; empty when all is well. */
@@ -83,6 +91,7 @@ export interface SnapshotParts {
   readonly runners: readonly SourceRunner[];
   readonly comparison: Comparison | undefined;
   readonly refused: readonly Refusal[];
+  readonly credentials: CredentialState;
   readonly stats: ClusterStats;
   /** How far the state's file is ahead of the wall clock; 0 when it is not. */
   readonly stateAheadMs: number;
@@ -113,6 +122,7 @@ export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
     ...given('disagreement', comparison?.disagreement),
     ...given('likelyCause', comparison?.likelyCause),
     refused,
+    ...given('credentials', credentialSnapshot(parts)),
     ...given('details', details && { ...details, learnedAgoMs: ageMs(details.learnedAtMs, nowMs) }),
     stats,
     warnings: composeWarnings(parts),
@@ -126,6 +136,12 @@ export function countPlan(stats: ClusterStats, { changes, refused = [] }: Plan):
     heldChanges: stats.heldChanges + count('held'),
     refusedAddresses: stats.refusedAddresses + refused.length,
   };
+}
+
+function credentialSnapshot({ runners, credentials, nowMs }: SnapshotParts): ClusterSnapshot['credentials'] {
+  if (!runners.some(({ name }) => needsCredentials(name))) return undefined;
+  const { condition, detail, sinceMs } = credentials;
+  return { condition, detail, sinceAgoMs: ageMs(sinceMs, nowMs) };
 }
 
 function addressSnapshot(

@@ -1,6 +1,7 @@
 /** What is wrong with one cluster, or about to be, as sentences for a person. */
 import type { EndpointRecord, HeldChange } from '../store/endpoint-record.ts';
 import type { SnapshotParts } from './cluster-snapshot.ts';
+import { isInTrouble } from './credential-state.ts';
 import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
 import { hasSameAddresses } from './reconcile/guard.ts';
 import { ageMs } from './reconcile/timeline.ts';
@@ -28,7 +29,7 @@ export function composeWarnings(parts: SnapshotParts): readonly string[] {
     const names = formerEndpoints.join(', ');
     warnings.push(`the endpoint was named ${names} before, which is answered with the same addresses`);
   }
-  warnings.push(...ageWarnings(parts));
+  warnings.push(...ageWarnings(parts), ...credentialWarnings(parts));
   if (stateAheadMs > 0) {
     warnings.push(
       `the state is ${durationText(stateAheadMs)} ahead of this clock: ages count from the start`,
@@ -57,6 +58,12 @@ function ageWarnings({ record, runners, nowMs }: SnapshotParts): readonly string
   }
   const passed = AGE_WARNINGS_MS.findLast((limitMs) => (age ?? 0) > limitMs);
   return passed === undefined ? [] : [`no source has confirmed the addresses for ${durationText(passed)}`];
+}
+
+function credentialWarnings({ credentials, nowMs }: SnapshotParts): readonly string[] {
+  if (!isInTrouble(credentials)) return [];
+  const { condition, detail, sinceMs } = credentials;
+  return [`the credentials for aws are ${condition}, for ${durationText(ageMs(sinceMs, nowMs))}: ${detail}`];
 }
 
 function heldWarning({ addresses, reason, awaits }: HeldChange): string {

@@ -11,8 +11,9 @@ import type { ClusterDetails, InterfaceSource, NameSource, SourceName } from '..
 /**
  * Why an observation failed, in words that an operator can act on. Bounded, because each is a metric label.
  *
- * - `denied`              AWS answered that the caller may not (a policy to mend; the link works)
+ * - `denied`              AWS knows the caller, who may not (a policy to mend; the link works)
  * - `throttled`           AWS answered that the caller is too fast (the link works)
+ * - `refused-credentials` AWS answered that it does not know or take the credentials, or an identity gives none (the link works)
  * - `expired-credentials` AWS answered that the token has expired, or is no longer valid (the link works)
  * - `no-credentials`      no provider gave credentials, so nothing was sent (says nothing about the link)
  * - `clock-skew`          AWS answered that the signature's time is wrong (the link works; this host's clock does not)
@@ -30,6 +31,7 @@ import type { ClusterDetails, InterfaceSource, NameSource, SourceName } from '..
 export type FailureReason =
   | 'denied'
   | 'throttled'
+  | 'refused-credentials'
   | 'expired-credentials'
   | 'no-credentials'
   | 'clock-skew'

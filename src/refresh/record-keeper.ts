@@ -74,6 +74,8 @@ export class RecordKeeper {
   async #publishAll(): Promise<void> {
     while (this.#isPublishWanted && !this.#isStopped) {
       await this.#waitForSave();
+      // what came in the moment in which the save ended is on no disk and in no queue: once more, with it
+      if (this.#isSaveWanted && this.#saving === undefined) continue;
       // what came while the disk was busy is published with it: an answer is worth more than its copy on the disk
       this.#isPublishWanted = false;
       if (!this.#isStopped) this.#options.publish(this.#options.compose().toPublish);

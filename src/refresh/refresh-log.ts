@@ -2,6 +2,7 @@
 import type { Log } from '../log/log.ts';
 import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
 import type { Ending } from './attempt.ts';
+import { type CredentialState, isInTrouble } from './credential-state.ts';
 import type { FailureReason } from './observation.ts';
 import { addressesOf, type Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
@@ -37,6 +38,13 @@ export class RefreshLog {
     }
     this.#failing.delete(source);
     if (before !== undefined) this.#log.info({ source, failedWith: before }, 'source works again');
+  }
+
+  /** One line for each transition. */
+  credentials(before: CredentialState, { condition, detail }: CredentialState): void {
+    if (condition === before.condition) return;
+    const fields = { from: before.condition, to: condition, ...(detail === '' ? {} : { detail }) };
+    this.#log[isInTrouble({ condition }) ? 'warn' : 'info'](fields, 'credentials changed');
   }
 
   planned({ record, changes, refused }: Plan, before: EndpointRecord): void {

@@ -55,7 +55,7 @@ export interface StoreState {
   readonly generation: number;
   /** Content was handed over that is not durable yet: being written, waiting, or failed. */
   readonly pending: boolean;
-  /** Wall ms of the last save of this process. */
+  /** Monotonic ms of the last save of this process. */
   readonly lastSavedMs?: number;
   /** The failure after which nothing has been saved yet. */
   readonly lastFailure?: { readonly code: string; readonly detail: string; readonly atMs: number };
@@ -200,7 +200,7 @@ export class GenerationStore<Content> {
     }
     this.#durable = batch.content;
     this.#writtenAtMs = this.#clock.monotonicMs();
-    this.#state = { generation, pending: this.#next !== undefined, lastSavedMs: this.#clock.wallMs() };
+    this.#state = { generation, pending: this.#next !== undefined, lastSavedMs: this.#clock.monotonicMs() };
     return { kind: 'saved', generation, durationMs: this.#writtenAtMs - startedMs };
   }
 

@@ -70,7 +70,7 @@ t.test('help: a sentence for each metric', async (t) => {
 
 t.test('labels: only those that the configuration or the code bounds', async (t) => {
   const bounded = new Set([
-    ...['cluster', 'region', 'endpoint', 'address', 'source', 'result', 'basis', 'cause'],
+    ...['cluster', 'region', 'endpoint', 'address', 'source', 'result', 'basis', 'cause', 'condition'],
     ...[
       'transport',
       'origin',
@@ -129,6 +129,9 @@ t.test('the metrics say what the report says', async (t) => {
     [`endpoint_sources_disagree{${CLUSTER}}`, 1],
     [`endpoint_likely_cause_info{${CLUSTER},cause="public-access"}`, 1],
     [`endpoint_refused_addresses{${CLUSTER}}`, 1],
+    [`credentials_accepted{${CLUSTER}}`, 0],
+    [`credentials_condition_info{${CLUSTER},condition="expired"}`, 1],
+    [`credentials_condition_age_seconds{${CLUSTER}}`, 600],
     [`refreshes_total{${CLUSTER},source="dns",result="success"}`, 12],
     [`refreshes_total{${CLUSTER},source="interfaces",result="denied"}`, 2],
     [`refresh_duration_seconds_total{${CLUSTER},source="dns"}`, 1.5],

@@ -125,6 +125,7 @@ export function endpoint(parts: Partial<EndpointReport> = {}): EndpointReport {
     disagreement: true,
     likelyCause: 'public-access',
     refusedAddresses: ['8.8.8.8'],
+    credentials: { condition: 'expired', detail: 'aws answered 403 "ExpiredToken"', ageSeconds: 600 },
     warnings: [],
     ...parts,
   };

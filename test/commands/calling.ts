@@ -14,7 +14,8 @@ export interface Caller {
 export async function call(file: string, name: string, options: object, caller: Caller = {}): Promise<Ended> {
   const startedMs = performance.now();
   const { environment = {}, uid } = caller;
-  const env = { PATH: process.env['PATH'], AWS_EC2_METADATA_DISABLED: 'true', ...environment };
+  const { PATH, NODE_COMPILE_CACHE } = process.env;
+  const env = { PATH, NODE_COMPILE_CACHE, AWS_EC2_METADATA_DISABLED: 'true', ...environment };
   const child = spawn(process.execPath, [CHILD, file, name, JSON.stringify(options)], {
     env,
     stdio: ['ignore', 'pipe', 'pipe'],

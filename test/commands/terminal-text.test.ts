@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ageText } from '../../src/commands/age-text.ts';
+import { ageText } from '../../src/admin/status-words.ts';
 import { columns, printable } from '../../src/commands/terminal-text.ts';
 
 t.test('ages: one number, one unit', async (t) => {

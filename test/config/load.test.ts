@@ -4,6 +4,7 @@ import t from 'tap';
 import { formatFaults } from '../../src/config/fault.ts';
 import { type LoadRequest, loadConfig } from '../../src/config/load.ts';
 import { MAX_OCTETS, readConfigFile } from '../../src/config/source-text.ts';
+import { processorMs } from '../helpers/patience.ts';
 import { errorOf, faultLines, load, SMALLEST } from './loading.ts';
 
 const REQUEST: LoadRequest = { explicit: true, environment: {}, ownAddresses: [], readFile: readConfigFile };
@@ -145,11 +146,11 @@ t.test('aliases of values are taken, and faults in them point to the alias', asy
 
 t.test('aliases that multiply are refused in time and memory', async (t) => {
   const levels = Array.from({ length: 12 }, (_, i) => `l${i + 1}: &l${i + 1} [${Array(10).fill(`*l${i}`)}]`);
-  const started = performance.now();
+  const startedMs = processorMs();
   const error = await errorOf(load(`l0: &l0 [x]\n${levels.join('\n')}\n`));
   t.equal(error.code, 'malformed');
   t.match(error.faults.at(-1), { message: 'more than 100 aliases' });
-  t.ok(performance.now() - started < 5000);
+  t.ok(processorMs() - startedMs < 5000);
 });
 
 t.test('a set of records is bounded, and told once', async (t) => {
@@ -172,7 +173,7 @@ t.test('a file with a fault on each line prints fifty and counts the rest', asyn
   t.equal(lines.at(-1), 'and 10 more faults');
 });
 
-t.test('hostile texts of full size end in a ConfigError within seconds', { timeout: 120_000 }, async (t) => {
+t.test('hostile texts of full size end in a ConfigError within seconds of work', async (t) => {
   const fill = (piece: string) => piece.repeat(Math.floor(MAX_OCTETS / piece.length));
   const texts = {
     brackets: fill('['),
@@ -182,13 +183,13 @@ t.test('hostile texts of full size end in a ConfigError within seconds', { timeo
     items: `upstreams: [${fill('1,').slice(20)}]`,
   };
   for (const [name, text] of Object.entries(texts)) {
-    const started = performance.now();
+    const startedMs = processorMs();
     const { faults } = await errorOf(load(text));
     t.ok(faults.length > 0, name);
     t.ok(
       faults.every(({ message, path, value = '' }) => message.length + path.length + value.length < 500),
       `${name}: faults stay short`,
     );
-    t.ok(performance.now() - started < 30_000, `${name}: ${Math.round(performance.now() - started)} ms`);
+    t.ok(processorMs() - startedMs < 30_000, `${name}: ${Math.round(processorMs() - startedMs)} ms`);
   }
 });

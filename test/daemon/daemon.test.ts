@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -16,11 +16,13 @@ import { startSandbox } from '../../src/sandbox/sandbox.ts';
 import { lockStateDirectory } from '../../src/store/single-writer.ts';
 import { load } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
+import { until } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { freePorts, type Ports } from '../scenarios/free-ports.ts';
 import { keepState, keptRecord } from '../scenarios/kept-state.ts';
-import { askUdp, until } from '../scenarios/server-process.ts';
+import { askUdp } from '../scenarios/server-process.ts';
 import { DEMO, ENDPOINT } from '../scenarios/site.ts';
+import { queryOf } from '../serving/resolver/messages.ts';
 
 interface Bench {
   readonly log: CollectingLog;
@@ -102,14 +104,14 @@ t.test(
     await once(holder, 'listening');
     const time = new VirtualTime(new Date().toISOString());
     const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
-    t.match(await askUdp(one.ports.dnsPort, { name: 'localhost' }, 2000), { rcode: 0 });
+    t.match(await askUdp(one.ports.dnsPort, { name: 'localhost' }), { rcode: 0 });
     const said = () => one.log.lines.filter(({ text }) => text.startsWith('no metrics, health or status'));
-    await until('it is said', 2000, () => said().length === 1);
+    await until('it is said', () => said().length === 1);
     t.match(said(), [{ level: 'error', fields: { code: 'EADDRINUSE' } }]);
     holder.close();
     await once(holder, 'close');
     await time.advance(30_000);
-    await until('the pages are there', 2000, async () => !(await isTcpFree(one.ports.httpPort)));
+    await until('the pages are there', async () => !(await isTcpFree(one.ports.httpPort)));
     await daemon.stop('test');
     await isLeftFree(t, one);
   },
@@ -121,14 +123,40 @@ t.test(
     await using sandbox = await startSandbox();
     const one = await bench(t, sandbox.dnsAddress);
     const daemon = await startDaemon(await one.parts());
-    for (let look = 0; look < 200 && !daemon.report().server.ready; look++)
-      await new Promise((done) => setTimeout(done, 20));
-    t.ok(daemon.report().server.ready);
+    await until('it is ready', () => daemon.report().server.ready);
     await daemon.stop('test');
     const text = readFileSync(join(one.stateDirectory, 'endpoints.json'), 'utf8');
     for (const address of DEMO) t.ok(text.includes(address));
     await isLeftFree(t, one);
     await t.resolves(daemon.stop('test'));
+  },
+);
+
+t.test(
+  'virtual time: a stop with queries and a look in flight takes half a second, whatever they wait for',
+  async (t) => {
+    await using sandbox = await startSandbox();
+    sandbox.faults.add({ service: 'dns', kind: 'drop' });
+    const one = await bench(t, sandbox.dnsAddress);
+    const time = new VirtualTime(new Date().toISOString());
+    const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
+    await time.advance(0);
+    await until('it looks', () => sandbox.dns.countOf(ENDPOINT) > 0, 10);
+    const { dnsPort } = one.ports;
+    const udp = createSocket('udp4');
+    t.teardown(() => udp.close());
+    for (let at = 0; at < 20; at++)
+      udp.send(queryOf({ name: `slow-${at}.example.com` }), dnsPort, '127.0.0.1');
+    const socket = connect(dnsPort, '127.0.0.1').on('error', () => undefined);
+    t.teardown(() => socket.destroy());
+    const query = queryOf({ name: 'slow-tcp.example.com' });
+    socket.write(Buffer.concat([Buffer.of(0, query.length), query]));
+    await until('they wait', () => daemon.report().queries.pending === 21, 10);
+    const stopping = daemon.stop('test');
+    await time.advance(500);
+    await stopping;
+    t.equal(time.monotonicMs(), 500);
+    await isLeftFree(t, one);
   },
 );
 
@@ -141,12 +169,11 @@ t.test(
     const time = new VirtualTime(new Date().toISOString());
     const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
     t.teardown(() => daemon.stop('test'));
-    const { answers } = await askUdp(one.ports.dnsPort, { name: ENDPOINT }, 2000);
+    const { answers } = await askUdp(one.ports.dnsPort, { name: ENDPOINT });
     t.equal(answers.length, 3);
     t.equal(sandbox.dns.countOf(ENDPOINT), 0, 'nobody has looked yet');
     await time.advance(500);
-    for (let look = 0; look < 100 && sandbox.dns.countOf(ENDPOINT) === 0; look++)
-      await new Promise((done) => setTimeout(done, 10));
+    await until('it looks', () => sandbox.dns.countOf(ENDPOINT) > 0, 10);
     t.equal(sandbox.dns.countOf(ENDPOINT), 1);
   },
 );
@@ -158,8 +185,7 @@ t.test('with nothing to serve it looks at once', async (t) => {
   const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
   t.teardown(() => daemon.stop('test'));
   await time.advance(0);
-  for (let look = 0; look < 100 && sandbox.dns.countOf(ENDPOINT) === 0; look++)
-    await new Promise((done) => setTimeout(done, 10));
+  await until('it looks', () => sandbox.dns.countOf(ENDPOINT) > 0, 10);
   t.equal(sandbox.dns.countOf(ENDPOINT), 1);
 });
 

@@ -44,6 +44,15 @@ t.test('never confirmed is unknown; a failure that is over is not told', async (
   t.same(strings, ['link=connected for 0s', 'age=unknown', 'addresses=0 basis=name', 'dns=0s ago']);
 });
 
+t.test('credentials are told while they are in trouble', async (t) => {
+  const told = (condition: 'accepted' | 'expired') => {
+    const credentials = { condition, detail: 'x', sinceAgoMs: 600_000 };
+    return statusText(clusterSnapshot({ sources: [], credentials }), link('connected', 0), 0).slice(3);
+  };
+  t.same(told('accepted'), []);
+  t.same(told('expired'), ['credentials=expired for 10m']);
+});
+
 t.test('a cluster that is gone leaves the link', async (t) => {
   t.same(statusText(undefined, link('unknown', 500), 0), ['link=unknown for 0s'], 'and no negative age');
 });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { HeavyHitters } from '../../src/drill/heavy-hitters.ts';
+import { processorMs } from '../helpers/patience.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 300);
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 0x7fff_ffff);
@@ -95,9 +96,9 @@ t.test('against plain counting: the sum is right, no count too high, every heavy
 
 t.test('the worst case, a new key every time, costs the same for each', async (t) => {
   const hitters = new HeavyHitters(1_000);
-  const startedMs = performance.now();
+  const startedMs = processorMs();
   for (let at = 0; at < 200_000; at++) hitters.count(`random-${at}`);
-  const microseconds = ((performance.now() - startedMs) * 1000) / 200_000;
+  const microseconds = ((processorMs() - startedMs) * 1000) / 200_000;
   t.comment(`${microseconds.toFixed(2)} us a key`);
   t.ok(microseconds < 100, 'no search through all that are kept');
 });

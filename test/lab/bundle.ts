@@ -81,7 +81,9 @@ class Walk {
         const metrics = await page('/metrics');
         const seen = (source: string) =>
           new RegExp(`^outpost_dns_endpoint_source_age_seconds\\{.*source="${source}"`, 'm').test(metrics);
-        return sources.every(seen) ? true : undefined;
+        // a kill that comes before the disk has it is a kill before it was learned
+        const isOnDisk = /^outpost_dns_state_pending 0$/m.test(metrics);
+        return sources.every(seen) && isOnDisk ? true : undefined;
       });
       note(`from exec to an answer learned from three sources: ${await this.#firstAnswer()}`);
       assert.deepEqual(await addresses(), ADDRESSES);

@@ -7,11 +7,14 @@ import { parseArgs } from 'node:util';
 import { behindResolvers } from './behind-resolvers.ts';
 import { bundle } from './bundle.ts';
 import type { Lab, LabCheck } from './check.ts';
+import { coldBoot } from './cold-boot.ts';
 import { containerImage } from './container-image.ts';
 import { digTable } from './dig-table.ts';
+import { movedClock } from './moved-clock.ts';
 import { port53 } from './port-53.ts';
 import { prometheus } from './prometheus.ts';
 import { readmeCommands } from './readme-commands.ts';
+import { statusPageCheck } from './status-page.ts';
 import { systemdBoot } from './systemd-boot.ts';
 import { systemdUnit } from './systemd-unit.ts';
 import { packagesMissing } from './tools.ts';
@@ -23,7 +26,10 @@ const CHECKS: readonly LabCheck[] = [
   behindResolvers,
   port53,
   prometheus,
+  statusPageCheck,
   bundle,
+  coldBoot,
+  movedClock,
   systemdUnit,
   systemdBoot,
   containerImage,

@@ -69,7 +69,8 @@ export class SandboxSite implements AsyncDisposable {
       const confirmed = ['dns', 'interfaces', 'cluster'].every((source) =>
         new RegExp(`^outpost_dns_endpoint_source_age_seconds\\{.*source="${source}".*\\}`, 'm').test(metrics),
       );
-      return confirmed ? true : undefined;
+      // a kill that comes before the disk has it is a kill before it was learned
+      return confirmed && /^outpost_dns_state_pending 0$/m.test(metrics) ? true : undefined;
     });
   }
 

@@ -4,10 +4,12 @@ import { join } from 'node:path';
 
 export const PACKAGES = {
   buildah: 'buildah',
+  chromium: 'chromium',
   curl: 'curl',
   debootstrap: 'debootstrap',
   dig: 'bind9-dnsutils',
   dnsmasq: 'dnsmasq-base',
+  faketime: 'faketime',
   git: 'git',
   ip: 'iproute2',
   named: 'bind9',

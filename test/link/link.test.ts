@@ -166,3 +166,30 @@ t.test(
     t.strictSame(conditions(), ['us-west-2 disconnected', 'far connected', 'near connected']);
   },
 );
+
+t.test('a failure that began before the last word on the path says nothing new', async (t) => {
+  for (const [what, row, condition] of [
+    [
+      'looks that one short break ends together are one failure',
+      '+@1 -@2>10 -@3>10 -@4>10 -@5>10',
+      'degraded',
+    ],
+    ['looks one after the other are as many', '+@1 -@2>10 -@11>20 -@21>30', 'disconnected'],
+    [
+      'what hung since the cut does not undo the return',
+      '+@1 -@2>10 -@11>20 -@21>30 +@40 -@31>41',
+      'recovering',
+    ],
+    ['what began after the return does', '+@1 -@2>10 -@11>20 -@21>30 +@40 -@40>41', 'disconnected'],
+    ['an answer counts however long it took', '+@1 -@2>10 -@11>20 -@21>30 +@5>40', 'recovering'],
+    ['whose beginning is not told counts', '+@1 -@>10 -@>10 -@>10', 'disconnected'],
+  ] as const) {
+    const state = row.split(' ').reduce((before, step) => {
+      const [, sign = '', begun = '', ended] = /^([+-])@(\d*)>?(\d*)$/.exec(step) ?? [];
+      const nowMs = Number(ended || begun);
+      const started = begun === '' ? {} : { startedAtMs: Number(begun) };
+      return nextLinkState(before, { ...(sign === '+' ? yes : no), ...started }, nowMs);
+    }, initialLinkState);
+    t.equal(state.condition, condition, what);
+  }
+});

@@ -18,6 +18,7 @@ const REASONS: readonly FailureReason[] = [
   'denied',
   'throttled',
   'expired-credentials',
+  'refused-credentials',
   'no-credentials',
   'clock-skew',
   'timeout',

@@ -93,6 +93,21 @@ t.test('changes during a save are published together and saved after it', async 
   t.strictSame(events, ['save version 1', 'save version 3', 'publish version 3']);
 });
 
+t.test('a change in the very moment in which a save ends is saved as well', async (t) => {
+  for (let turns = 0; turns < 20; turns++) {
+    const first = Promise.withResolvers<SaveOutcome>();
+    const { events, change, time, state } = setUp(() => first.promise);
+    change();
+    state.disk = saves;
+    first.resolve({ kind: 'saved' });
+    for (let turn = 0; turn < turns; turn++) await undefined;
+    change();
+    await time.advance(0);
+    t.ok(events.includes('save version 2'), `${turns} turns later: ${events}`);
+    t.equal(events.at(-1), 'publish version 2');
+  }
+});
+
 t.test('a confirmation is published at once and saved beside it', async (t) => {
   const { events, keeper, time } = setUp(hangs);
   keeper.confirmed();

@@ -4,6 +4,7 @@ import { Route53Client } from '@aws-sdk/client-route-53';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import { DEMO_ACCESS_KEY } from '../../src/sandbox/demo-population.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
+import { PATIENCE_MS } from '../helpers/patience.ts';
 
 // the SDK's default chain ends at 169.254.169.254; no test may ask there
 process.env['AWS_EC2_METADATA_DISABLED'] = 'true';
@@ -27,8 +28,8 @@ function settings(sandbox: Sandbox, choices: ClientChoices) {
     credentials: choices.credentials ?? { accessKeyId, secretAccessKey },
     maxAttempts: choices.maxAttempts ?? 1,
     requestHandler: new NodeHttpHandler({
-      connectionTimeout: 1000,
-      requestTimeout: choices.timeoutMs ?? 2000,
+      connectionTimeout: PATIENCE_MS,
+      requestTimeout: choices.timeoutMs ?? PATIENCE_MS,
       throwOnRequestTimeout: true,
     }),
   };

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { populationOf } from '../../src/sandbox/demo-population.ts';
+import { until } from '../helpers/patience.ts';
 import { clusterOf, isReady } from './looks.ts';
-import { until } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
 t.jobs = 2; // they wait more than they work
@@ -26,7 +26,7 @@ t.test(
     const held = async () => [...(await server.metric('outpost_dns_endpoint_change_held')).values()][0];
 
     keep(['10.0.0.4']);
-    await until('the change is held back', 10_000, async () => (await held()) === 1);
+    await until('the change is held back', async () => (await held()) === 1);
     t.same(await server.addresses(ENDPOINT), addresses, 'three of four gone: not believed at once');
     t.match(await clusterOf(server), { held: { addresses: ['10.0.0.4'], reason: 'loses 3 of 4 addresses' } });
     t.match(server.logged('change held back until the next refresh repeats it'), [{ level: 'warn' }]);
@@ -34,23 +34,21 @@ t.test(
       { data: /held=10\.0\.0\.4/ },
     ]);
     keep(addresses);
-    await until('it is let go', 10_000, async () => (await held()) === 0);
+    await until('it is let go', async () => (await held()) === 0);
 
     keep(['10.0.0.1', '10.0.0.2']);
     await until(
       'half of them gone is taken',
-      10_000,
       async () => `${await server.addresses(ENDPOINT)}` === '10.0.0.1,10.0.0.2',
     );
     t.match(await clusterOf(server), { basis: 'overlap', disagreement: true });
     t.equal([...(await server.metric('outpost_dns_endpoint_sources_disagree')).values()][0], 1);
     keep(addresses);
-    await until('all are back', 10_000, async () => `${await server.addresses(ENDPOINT)}` === `${addresses}`);
+    await until('all are back', async () => `${await server.addresses(ENDPOINT)}` === `${addresses}`);
 
     keep([]);
     await until(
       'an empty listing is doubted',
-      10_000,
       async () => (await clusterOf(server))?.likelyCause === 'interface-listing-empty',
     );
     t.same(await server.addresses(ENDPOINT), addresses);
@@ -65,7 +63,7 @@ t.test(
     const server = site.start();
     await isReady(server);
     t.same(await server.addresses(ENDPOINT), DEMO, 'from the interfaces alone');
-    const found = await until('the cause is found', 10_000, async () => {
+    const found = await until('the cause is found', async () => {
       const endpoint = await clusterOf(server);
       return endpoint?.likelyCause === undefined ? undefined : endpoint;
     });
@@ -82,7 +80,7 @@ t.test(
     );
 
     site.sandbox.faults.clear();
-    await until('the filter is gone', 10_000, async () => (await clusterOf(server))?.basis === 'name');
+    await until('the filter is gone', async () => (await clusterOf(server))?.basis === 'name');
     t.equal((await clusterOf(server))?.likelyCause, undefined);
     t.equal((await server.metric('outpost_dns_endpoint_likely_cause_info')).size, 0);
     t.match(server.logged('sources agree again'), [{ level: 'info' }]);
@@ -96,11 +94,7 @@ t.test(
     site.sandbox.state.setRecords(ENDPOINT, 'A', ['52.94.5.5', '52.94.6.6']);
     const server = site.start();
     await isReady(server);
-    await until(
-      'the cause is found',
-      10_000,
-      async () => (await clusterOf(server))?.likelyCause === 'public-access',
-    );
+    await until('the cause is found', async () => (await clusterOf(server))?.likelyCause === 'public-access');
     t.same(await server.addresses(ENDPOINT), DEMO);
     t.match(await clusterOf(server), { basis: 'interfaces', disagreement: true });
   },

@@ -4,9 +4,10 @@ import t from 'tap';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import { callSandbox } from '../../src/sandbox/control-client.ts';
+import { until } from '../helpers/patience.ts';
 import { freePorts } from './free-ports.ts';
 import { isReady } from './looks.ts';
-import { Process, ServerProcess, slack, until } from './server-process.ts';
+import { Process, ServerProcess } from './server-process.ts';
 import { DEMO, ENDPOINT, folder, HURRY } from './site.ts';
 
 const regionLine = z.object({
@@ -32,7 +33,6 @@ t.test(
     );
     const line = await until(
       'the Region tells where it is',
-      15_000,
       () => region.stdout.includes('\n') && region.stdout,
     );
     const { configFile, environment, controlPath } = regionLine.parse(JSON.parse(line));
@@ -42,7 +42,7 @@ t.test(
     const config = parse(await readFile(configFile, 'utf8'));
     const ownConfig = `${folder(t)}/outpost-dns.yaml`;
     // looks that give up sooner: the cut is to be noticed within the time of a test
-    await writeFile(ownConfig, stringify({ ...config, refresh: HURRY }));
+    await writeFile(ownConfig, stringify({ ...config, refresh: { ...HURRY, deadline: '2s' } }));
     const serve = () => new ServerProcess(t, ownConfig, ports, environment);
     const first = serve();
     await isReady(first);
@@ -57,15 +57,17 @@ t.test(
 
     await command('/link', { state: 'down' });
     tell('link cut');
-    for (let count = 0; count < 5; count++) {
+    const afterMs: number[] = [];
+    for (let count = 0; count < 10; count++) {
       const reply = await first.ask({ name: ENDPOINT });
       t.same(reply.answers.map(({ data }) => data).toSorted(), DEMO, 'resolved over a cut link');
-      t.ok(reply.afterMs < 200 * slack(), `in ${reply.afterMs.toFixed(1)} ms`);
+      afterMs.push(reply.afterMs);
     }
+    // were the far side waited for, each would take 1.8 s; a machine may stand still during one
+    t.ok(Math.min(...afterMs) < 1000, `in ${Math.min(...afterMs).toFixed(1)} ms`);
     tell('resolved over the cut link');
     await until(
       'the cut is noticed',
-      20_000,
       async () => (await first.status()).link.summary.condition === 'disconnected',
     );
     tell('the server says: disconnected');
@@ -86,7 +88,10 @@ t.test(
       'resolved after the restart, AWS unreachable',
     );
     t.match(reply, { rcode: 0, aa: true, ra: true });
-    t.ok(reply.sinceStartMs < 5000 * slack(), `first answer after ${reply.sinceStartMs.toFixed(0)} ms`);
+    await until('it has looked in vain', () => second.logged('source fails').length > 0);
+    const looked = second.log.findIndex(({ msg }) => msg === 'source fails');
+    const listened = second.log.findIndex(({ msg }) => msg === 'listening');
+    t.ok(listened >= 0 && looked > listened, 'it answers before it looks');
     t.match(await second.get('/readyz'), { status: 200 });
 
     const [from = '', ...kept] = DEMO;
@@ -102,17 +107,11 @@ t.test(
     tell('link restored');
     await until(
       'DNS gives the new address',
-      10_000,
       async () => `${await second.addresses(ENDPOINT)}` === `${changed}`,
     );
     tell(`DNS gives the new address ${sinceRestored()} after the link came back`);
-    await until(
-      'the metric shows it',
-      10_000,
-      async () => `${await second.addressesInMetric()}` === `${changed}`,
-    );
+    await until('the metric shows it', async () => `${await second.addressesInMetric()}` === `${changed}`);
     tell(`the metric shows it ${sinceRestored()} after the link came back`);
-    t.ok(performance.now() - restoredMs < 10_000 * slack(), 'within 10 s');
     t.match(await second.ask({ name: `77.1.0.10.in-addr.arpa`, type: 'PTR' }), {
       answers: [{ data: ENDPOINT.toLowerCase() }],
     });
@@ -121,12 +120,11 @@ t.test(
       { rcode: 3 },
       'the old address is nobody',
     );
-    await until('it is on disk', 5000, async () =>
+    await until('it is on disk', async () =>
       (await readFile(`${config.state.directory}/endpoints.json`, 'utf8')).includes(to),
     );
     await until(
       'connected again',
-      15_000,
       async () => (await second.status()).link.summary.condition === 'connected',
     );
     tell('the server says: connected');
@@ -134,7 +132,6 @@ t.test(
     const end = await second.kill('SIGTERM');
     tell(`server stopped in ${end.afterMs.toFixed(0)} ms`);
     t.match(end, { code: 0, signal: null });
-    t.ok(end.afterMs < 1000 * slack());
     t.match(await region.kill('SIGTERM'), { code: 0 });
     t.notOk(existsSync(controlPath), 'the control socket is gone');
   },

@@ -2,8 +2,8 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import t from 'tap';
+import { until } from '../helpers/patience.ts';
 import { clusterOf, isReady, sourceOf } from './looks.ts';
-import { until } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
 /** Sends what is about the endpoint to one port and the rest to another, each query by a socket of its own. */
@@ -34,14 +34,14 @@ t.test('our own answer that comes back by the site’s resolver confirms nothing
   site.configure({ upstreams: [`127.0.0.1:${resolver.address().port}`] });
   const server = site.start();
   await isReady(server);
-  await until('dns works', 10_000, async () => (await sourceOf(server, 'dns'))?.latest === 'succeeded');
+  await until('dns works', async () => (await sourceOf(server, 'dns'))?.latest === 'succeeded');
 
   backTo = site.ports.dnsPort;
   const isLooping = async () => (await sourceOf(server, 'dns'))?.lastFailure?.reason === 'looping';
-  await until('the loop is seen', 10_000, isLooping);
+  await until('the loop is seen', isLooping);
   t.match((await clusterOf(server))?.warnings, [/forwards this name back to an outpost-dns/]);
   t.same(await server.addresses(ENDPOINT), DEMO);
   const age = async () => (await sourceOf(server, 'dns'))?.ageSeconds ?? 0;
   const before = await age();
-  await until('its age grows', 10_000, async () => (await age()) > before + 2);
+  await until('its age grows', async () => (await age()) > before + 2);
 });

@@ -1,5 +1,4 @@
 /** Ports that nobody has: tests run side by side, and on machines where other things run. */
-import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -12,10 +11,17 @@ export interface Ports {
 /** Below the range from which the kernel gives ports to clients: there, some exchange could take one meanwhile. */
 const FIRST = 10_240;
 const LAST = 32_000;
+/**
+ * Each process has a stripe of its own by its pid, and goes round in it: between the look and the server that binds the port, no
+ * test beside it can have looked at the same one.
+ */
+const STRIPE = 64;
+const stripeAt = FIRST + (process.pid % ((LAST - FIRST) / STRIPE)) * STRIPE;
+let turn = 0;
 
 export async function freePorts(): Promise<Ports> {
   for (;;) {
-    const dnsPort = randomInt(FIRST, LAST);
+    const dnsPort = stripeAt + ((turn++ * 2) % STRIPE);
     const httpPort = dnsPort + 1;
     if ((await isFreeForUdp(dnsPort)) && (await isFreeForTcp(dnsPort)) && (await isFreeForTcp(httpPort))) {
       return { dnsPort, httpPort };

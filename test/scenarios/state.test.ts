@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { until } from '../helpers/patience.ts';
 import { keepState, keptRecord } from './kept-state.ts';
 import { isReady } from './looks.ts';
-import { NO_AWS, until } from './server-process.ts';
+import { NO_AWS } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
 t.jobs = 2; // they wait more than they work
@@ -36,11 +37,9 @@ for (const [fault, damage] of [
       );
       t.equal(aside.length, 1);
       t.ok(readFileSync(join(site.stateDirectory, aside[0] ?? '')).equals(damaged), 'as it was, not deleted');
-      const { state } = await until('the status is there', 3000, () =>
-        server.status().catch(() => undefined),
-      );
+      const { state } = await until('the status is there', () => server.status().catch(() => undefined));
       t.match(state.faults, [/endpoints\.json/]);
-      await until('a whole file stands there again', 5000, () =>
+      await until('a whole file stands there again', () =>
         readdirSync(site.stateDirectory).includes('endpoints.json'),
       );
       t.ok(readFileSync(path, 'utf8').includes(OLD[0] ?? ''));
@@ -91,12 +90,10 @@ t.test(
     const path = join(site.stateDirectory, 'endpoints.json');
     await until(
       'the next change is saved',
-      10_000,
       () => existsSync(path) && readFileSync(path, 'utf8').includes('10.0.1.11'),
     );
     await until(
       'nothing is pending',
-      5000,
       async () => (await server.metric('outpost_dns_state_pending')).get('') === 0,
     );
     t.equal((await server.status()).state.failure, undefined);
@@ -115,7 +112,7 @@ t.test('two servers on one state directory: both serve, the second warns and sho
   t.match(second.logged('state directory is not locked'), [
     { level: 'warn', detail: /held by another process/ },
   ]);
-  const { state } = await until('the status is there', 3000, () => second.status().catch(() => undefined));
+  const { state } = await until('the status is there', () => second.status().catch(() => undefined));
   t.match(state.faults, [/held by another process/]);
   t.same((await first.status()).state.faults, []);
   t.match(await first.kill('SIGKILL'), { signal: 'SIGKILL' });

@@ -2,33 +2,36 @@ import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { pause, until } from '../helpers/patience.ts';
 import { queryOf } from '../serving/resolver/messages.ts';
 import { keepState, keptRecord } from './kept-state.ts';
-import { pause, slack, until } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
 t.jobs = 2; // they wait more than they work
 
-t.test('SIGTERM ends it cleanly within a second, with queries in flight over UDP and TCP', async (t) => {
+t.test('SIGTERM ends it cleanly with queries in flight over UDP and TCP', async (t) => {
   const site = await Site.open(t);
   await keepState(site.stateDirectory, [keptRecord()]);
   const server = site.start();
   await server.firstAnswer({ name: ENDPOINT });
-  await until('confirmed', 10_000, async () => (await server.status()).endpoints[0]?.basis === 'name');
+  await until('confirmed', async () => (await server.status()).endpoints[0]?.basis === 'name');
   site.sandbox.faults.add({ service: 'dns', kind: 'drop' });
   site.sandbox.faults.add({ service: '*', kind: 'hang' });
-  for (let count = 0; count < 20; count++)
-    server.ask({ name: `slow-${count}.example.com` }, 3000).catch(() => undefined);
   const connection = connect(site.ports.dnsPort, '127.0.0.1').on('error', () => undefined);
   const query = queryOf({ name: 'slow-tcp.example.com' });
   connection.write(Buffer.concat([Buffer.of(0, query.length), query]));
   t.teardown(() => connection.destroy());
-  await until('they wait', 3000, async () => (await server.status()).queries.pending >= 15);
+  let asked = 0;
+  await until('they wait', async () => {
+    // each for 5 s: on a machine that stands still they may be over before the status shows them
+    for (let more = 0; more < 20; more++)
+      server.ask({ name: `slow-${asked++}.example.com` }, 3000).catch(() => undefined);
+    return (await server.status()).queries.pending >= 15;
+  });
 
   const ended = await server.kill('SIGTERM');
-  t.comment(`ended in ${ended.afterMs.toFixed(0)} ms`);
+  t.comment(`ended in ${ended.afterMs.toFixed(0)} ms`); // that it waits for nothing is shown in virtual time: test/daemon
   t.match(ended, { code: 0, signal: null });
-  t.ok(ended.afterMs < 1000 * slack(), `in ${ended.afterMs.toFixed(0)} ms`);
   t.match(server.log.at(-1), { msg: 'stopped' });
   t.same(server.stderr, '');
   t.same(
@@ -48,7 +51,7 @@ t.test(
   async (t) => {
     const site = await Site.open(t);
     const server = site.start();
-    await until('it listens', 10_000, () => server.logged('listening').length > 0, 1);
+    await until('it listens', () => server.logged('listening').length > 0, 1);
     server.signal('SIGINT');
     server.signal('SIGTERM');
     await pause(10);

@@ -1,6 +1,7 @@
 import t from 'tap';
+import { until } from '../helpers/patience.ts';
 import { keepState, keptRecord } from './kept-state.ts';
-import { NO_AWS, slack, until } from './server-process.ts';
+import { NO_AWS } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
 t.jobs = 2; // they wait more than they work
@@ -28,15 +29,19 @@ for (const [cut, linkState, upstream] of [
     });
     t.match(await server.get('/readyz'), { status: 200 }, 'ready: an outage does not undo it');
 
-    const probe = await server.ask({ name: '.', type: 'NS', edns: {} });
-    t.match(probe, { rcode: 2 }, 'the probe of CoreDNS gets a reply');
-    t.ok(probe.afterMs < 1000 * slack(), `after ${probe.afterMs.toFixed(0)} ms`);
-    const www = await server.ask({ name: 'www.example.com', edns: {} }, 7000);
+    // CoreDNS gives up after 2 s: nobody is waited for, or each of them would take 1.8 s; a machine may stand still during one
+    const probes = [];
+    for (let count = 0; count < 5; count++)
+      probes.push(await server.ask({ name: '.', type: 'NS', edns: {} }));
+    for (const probe of probes) t.match(probe, { rcode: 2 }, 'the probe of CoreDNS gets a reply');
+    const quickestMs = Math.min(...probes.map(({ afterMs }) => afterMs));
+    t.ok(quickestMs < 1500, `after ${quickestMs.toFixed(0)} ms`);
+    const www = await server.ask({ name: 'www.example.com', edns: {} });
     t.match(www, { rcode: 2, answers: [] });
     t.ok(www.ede === 22 || www.ede === 23, `extended error ${www.ede}`);
-    t.ok(www.afterMs < 5500 * slack(), `SERVFAIL after ${www.afterMs.toFixed(0)} ms`);
+    t.comment(`SERVFAIL after ${www.afterMs.toFixed(0)} ms`);
 
-    await until('it says why', 10_000, () =>
+    await until('it says why', () =>
       server.logged('source fails').some(({ reason }) => reason === 'no-credentials'),
     );
     const { link, endpoints } = await server.status();
@@ -68,7 +73,7 @@ t.test(
     t.match(await server.ask({ name: 'www.example.com' }), { rcode: 0, aa: false, answers: { length: 2 } });
     t.match(await server.get('/healthz'), { status: 200 });
 
-    await until('every source has failed', 10_000, async () =>
+    await until('every source has failed', async () =>
       (await server.status()).endpoints[0]?.sources.every(({ latest }) => latest === 'failed'),
     );
     const ready = await server.get('/readyz');
@@ -84,7 +89,7 @@ t.test(
     });
 
     site.sandbox.faults.clear('dns');
-    await until('the DNS is enough', 10_000, async () => (await server.get('/readyz')).status === 200);
+    await until('the DNS is enough', async () => (await server.get('/readyz')).status === 200);
     t.same(await server.addresses(ENDPOINT), DEMO);
   },
 );

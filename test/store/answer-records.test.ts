@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { answerLines, contentOf } from '../../src/store/answer-records.ts';
+import { processorMs } from '../helpers/patience.ts';
 import { message, rawRecord } from '../helpers/zone-text.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 500);
@@ -68,12 +69,12 @@ t.test('octets of any kind make lines of printable text, without a throw and in 
   const chain = Buffer.alloc(60_000);
   for (let at = 0; at < chain.length; at += 2)
     chain.writeUInt16BE(0xc000 | Math.min(start.length + 21 + at, 0x3fff), at);
-  const began = performance.now();
+  const beganMs = processorMs();
   answerLines(
     message({
       question: [name, 'A'],
       answers: [rawRecord(name, 'CNAME', 60, [0xc0, 12]), rawRecord(name, 'TXT', 60, chain)],
     }),
   );
-  t.ok(performance.now() - began < 1000);
+  t.ok(processorMs() - beganMs < 2000);
 });

@@ -6,6 +6,7 @@ import { systemRandom } from '../../src/runtime/random.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { AnswerCache } from '../../src/serving/answer-cache/answer-cache.ts';
 import { AnswersSnapshot, type SnapshotLoad } from '../../src/store/answers-snapshot.ts';
+import { collectGarbage } from '../helpers/collect-garbage.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { asked, indexed, positive, settings } from '../serving/answer-cache/asked.ts';
 import { PowerCutDisk } from './power-cut-disk.ts';
@@ -115,13 +116,13 @@ t.test('memory stays flat over repeated snapshots', async (t) => {
     const { kind } = await snapshot.write();
     if (kind !== 'written') throw new Error(kind);
     if (round % 10 !== 9) continue;
-    globalThis.gc?.();
+    collectGarbage();
     const { heapUsed, external } = process.memoryUsage();
     used.push((heapUsed + external) / 1e6);
   }
   t.comment(`MB after each 10 snapshots: ${used.map((mb) => mb.toFixed(1)).join(', ')}`);
   const [, second = 0, , last = 0] = used;
-  // without --expose-gc the heap breathes; what each snapshot kept would be 20 times 5,000 entries
+  // what each snapshot kept would be 20 times 5,000 entries
   t.ok(last - second < 15, `${(last - second).toFixed(1)} MB more`);
 });
 

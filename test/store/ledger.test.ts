@@ -24,6 +24,7 @@ import { Ledger, type LedgerOptions } from '../../src/store/ledger.ts';
 import type { LedgerEvent } from '../../src/store/ledger-format.ts';
 import { ledgerPath, readLedger } from '../../src/store/ledger-reader.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
+import { until } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { type Operation, systemError, watchedFiles } from './faulty-files.ts';
 import { numbered, SAMPLES } from './ledger-events.ts';
@@ -336,7 +337,7 @@ t.test('a disk that hangs holds up nobody: recording returns at once, closing af
   });
   const { ledger, time } = open(directory, { files, maxQueued: 10 });
   for (let at = 1; at <= 20; at++) ledger.record(numbered(at));
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await until('a write hangs', () => operations.some(({ name }) => name === 'sync'), 5);
   for (let at = 21; at <= 30; at++) ledger.record(numbered(at));
   t.equal(operations.filter(({ name }) => name === 'sync').length, 1, 'one write at a time');
   let isClosed = false;
@@ -505,10 +506,7 @@ t.test('an event that comes in the very moment in which a write ends is written,
     await done.promise;
     for (let turn = 0; turn < turns; turn++) await undefined;
     ledger.record(numbered(2));
-    const until = performance.now() + 2000;
-    while (ledger.state().written < 2 && performance.now() < until) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
+    await until('both are written', () => ledger.state().written === 2, 1);
     t.equal(ledger.state().written, 2, `${turns} turns after the close began`);
   }
 });

@@ -125,7 +125,7 @@ function explainAnswer(seen: SeenError, wallMs: number): Explanation {
     return { reason: 'clock-skew', detail: answer + by, refusesCredentials };
   }
   if (refusesCredentials) {
-    const reason: FailureReason = EXPIRED.has(name) ? 'expired-credentials' : 'denied';
+    const reason: FailureReason = EXPIRED.has(name) ? 'expired-credentials' : 'refused-credentials';
     return { reason, detail: `${answer}: the credentials are not accepted`, refusesCredentials };
   }
   if (THROTTLED.has(name) || status === 429) return { reason: 'throttled', detail: answer };

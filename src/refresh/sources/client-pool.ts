@@ -45,6 +45,7 @@ const SPOILING: ReadonlySet<FailureReason> = new Set([
   'expired-credentials',
   'network',
   'no-credentials',
+  'refused-credentials',
   'timeout',
 ]);
 

@@ -101,7 +101,8 @@ export function explainProviderFailure(
   const isProviders = /ProviderError$/.test(name);
   const failure = classifyAwsFailure(error, wallMs); // roles and SSO ask services of AWS, whose failures are told like any other
   if (!isProviders && failure.reason !== 'internal' && failure.reason !== 'malformed') {
-    return { ...failure, detail: `getting credentials failed: ${failure.detail}` };
+    const reason = failure.reason === 'denied' ? 'refused-credentials' : failure.reason; // a role that may not be taken
+    return { ...failure, reason, detail: `getting credentials failed: ${failure.detail}` };
   }
   const message = error instanceof Error ? error.message : '';
   return {

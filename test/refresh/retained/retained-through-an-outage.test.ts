@@ -9,6 +9,7 @@ import {
 } from '../../../src/serving/answer-cache/freshness.ts';
 import type { FileSystem } from '../../../src/store/file-system.ts';
 import { RetainedStore } from '../../../src/store/retained-store.ts';
+import { collectGarbage } from '../../helpers/collect-garbage.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { asked, settings } from '../../serving/answer-cache/asked.ts';
 import { PowerCutDisk } from '../../store/power-cut-disk.ts';
@@ -164,7 +165,7 @@ t.test('memory stays flat over days of failures and days of changes', async (t) 
     bench.asked.length = 0;
     bench.saves.length = 0;
     bench.log.lines.length = 0;
-    globalThis.gc?.();
+    collectGarbage();
     used.push(process.memoryUsage().heapUsed / 1e6);
   }
   t.match(told(), /positive/);

@@ -2,17 +2,18 @@ import { createServer } from 'node:net';
 import t from 'tap';
 import { createAwsPing } from '../../../src/refresh/sources/aws-ping.ts';
 import { startSandbox } from '../../../src/sandbox/sandbox.ts';
+import { PATIENCE_MS } from '../../helpers/patience.ts';
 
 const resolve = async () => ({ kind: 'addresses', addresses: ['127.0.0.1'], ttlSeconds: 60 }) as const;
 
 t.test('any answer of the Region is a sign of life, silence and refusal are none', async (t) => {
   await using sandbox = await startSandbox();
   const ping = createAwsPing({ endpoint: () => sandbox.regionUrl, resolve });
-  t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'answered');
+  t.equal(await ping('us-west-2', AbortSignal.timeout(PATIENCE_MS)), 'answered');
   sandbox.link.set('down');
   t.equal(await ping('us-west-2', AbortSignal.timeout(200)), 'timeout');
   sandbox.link.set('refused');
-  t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'network');
+  t.equal(await ping('us-west-2', AbortSignal.timeout(PATIENCE_MS)), 'network');
 });
 
 t.test(
@@ -26,11 +27,15 @@ t.test(
       endpoint: () => url.href,
       resolve: async () => (isResolving ? resolve() : { kind: 'failed', reason: 'timeout', detail: '' }),
     });
-    t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'network', 'no address was ever known');
+    t.equal(
+      await ping('us-west-2', AbortSignal.timeout(PATIENCE_MS)),
+      'network',
+      'no address was ever known',
+    );
     isResolving = true;
-    t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'answered');
+    t.equal(await ping('us-west-2', AbortSignal.timeout(PATIENCE_MS)), 'answered');
     isResolving = false;
-    t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'answered');
+    t.equal(await ping('us-west-2', AbortSignal.timeout(PATIENCE_MS)), 'answered');
   },
 );
 
@@ -40,11 +45,11 @@ t.test('a portal that takes the connection of HTTPS is no sign of AWS', async (t
   const address = portal.address();
   const port = typeof address === 'object' ? address?.port : 0;
   const ping = createAwsPing({ endpoint: () => `https://127.0.0.1:${port}`, resolve });
-  t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'network');
+  t.equal(await ping('us-west-2', AbortSignal.timeout(PATIENCE_MS)), 'network');
   portal.close();
 });
 
 t.test('an endpoint that is no URL is not asked: no evidence', async (t) => {
   const ping = createAwsPing({ endpoint: () => 'nowhere', resolve });
-  t.equal(await ping('us-west-2', AbortSignal.timeout(2000)), 'silent');
+  t.equal(await ping('us-west-2', AbortSignal.timeout(PATIENCE_MS)), 'silent');
 });

@@ -7,8 +7,9 @@ import { CredentialsShelf, explainProviderFailure } from '../../../src/refresh/s
 import { systemClock } from '../../../src/runtime/clock.ts';
 import type { AccessKey } from '../../../src/sandbox/facts.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
+import { PATIENCE_MS, until } from '../../helpers/patience.ts';
 import { NOW_MS, serviceError } from './looking.ts';
-import { after, clientsFor, credentialFiles, HASTY, sourcesAt, startRegion, stateAfter } from './region.ts';
+import { clientsFor, credentialFiles, HASTY, sourcesAt, startRegion, stateAfter } from './region.ts';
 
 const WELL = { kind: 'addresses', source: 'interfaces', addresses: ['10.0.1.10', '10.0.2.10', '10.0.3.10'] };
 
@@ -55,7 +56,7 @@ t.test('a rotated ~/.aws/credentials is never read again by a naive client, nor 
   await t.rejects(naiveListing(naiveClient(t)), { name: 'RequestExpired' }, 'naive, new client');
   t.same(await observe('interfaces'), WELL, 'in the same look');
   sandbox.state.revokeAccessKey(fresh.accessKeyId);
-  t.match(await observe('interfaces'), { reason: 'denied', reachedFarSide: true }, 'revoked');
+  t.match(await observe('interfaces'), { reason: 'refused-credentials', reachedFarSide: true }, 'revoked');
   const last = keyOf('last');
   sandbox.state.putAccessKey(last);
   files.writeKey(last);
@@ -68,7 +69,7 @@ t.test(
     const sandbox = await startRegion(t);
     const files = credentialFiles(t);
     const mark = join(files.directory, 'pids');
-    files.writeProcess(`echo $$ >> ${mark}\nsleep 3\n`);
+    files.writeProcess(`echo $$ >> ${mark}\nexec sleep 300\n`);
     const running = () => pidsIn(mark).filter(isAlive);
     t.teardown(() => {
       for (const pid of running()) process.kill(pid, 'SIGKILL');
@@ -76,7 +77,8 @@ t.test(
     const naive = naiveListing(naiveClient(t), AbortSignal.timeout(50));
     naive.catch(() => {});
     t.equal(await stateAfter(300, naive), 'pending', 'naive, aborted long ago');
-    t.equal(running().length, 1, 'naive: its process runs on');
+    await until('its process has begun', () => running().length === 1);
+    t.equal(await stateAfter(1, naive), 'pending', 'naive: its process runs on');
     for (const pid of running()) process.kill(pid, 'SIGKILL');
 
     const observe = sourcesAt(sandbox, clientsFor(t));
@@ -89,9 +91,9 @@ t.test(
     t.match(await observe('interfaces'), {
       reason: 'no-credentials',
       reachedFarSide: false,
-      detail: /credential_process did not end within 300 ms/,
+      detail: /credential_process did not end within 1500 ms/,
     });
-    for (let turn = 0; turn < 100 && running().length > 0; turn++) await after(10);
+    await until('it has ended', () => running().length === 0, 10);
     t.same(running(), [], 'nothing is left behind');
     t.equal(sandbox.region.requests.length, 0, 'and nothing was sent');
 
@@ -118,11 +120,11 @@ t.test('children of a hanging credential_process end with it', async (t) => {
   const sandbox = await startRegion(t);
   const files = credentialFiles(t);
   const mark = join(files.directory, 'pids');
-  files.writeProcess(`sleep 5 & echo $! >> ${mark}\nwait\n`);
-  const observe = sourcesAt(sandbox, clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: 100 }));
+  files.writeProcess(`sleep 300 & echo $! >> ${mark}\nwait\n`);
+  const observe = sourcesAt(sandbox, clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: 1_500 }));
   t.match(await observe('interfaces'), { reason: 'no-credentials' });
   t.ok(pidsIn(mark).length > 0);
-  for (let turn = 0; turn < 100 && pidsIn(mark).some(isAlive); turn++) await after(10);
+  await until('they have ended', () => !pidsIn(mark).some(isAlive), 10);
   t.same(pidsIn(mark).filter(isAlive), []);
 });
 
@@ -161,7 +163,10 @@ t.test(
       ],
     ] as const) {
       files.writeProcess(script);
-      const observe = sourcesAt(sandbox, clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: 2000 }));
+      const observe = sourcesAt(
+        sandbox,
+        clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: PATIENCE_MS }),
+      );
       const observed = await observe('interfaces');
       t.match(observed, { kind: 'failed', reason: 'no-credentials', reachedFarSide: false, detail }, what);
       t.notMatch(JSON.stringify(observed), /secret-word|secret-of/, `${what}: nothing secret is told`);
@@ -193,7 +198,7 @@ t.test('each profile has credentials of its own, and its services share them', a
   files.writeProcess(`echo run >> ${mark}\necho '${asJson(key)}'`);
   const script = join(files.directory, 'process.sh');
   files.writeConfig(`[profile site]\ncredential_process = /bin/sh ${script}\n`);
-  const clients = clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: 2000 });
+  const clients = clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: PATIENCE_MS });
   const observe = sourcesAt(sandbox, clients, { profile: 'site' });
   t.same(await observe('interfaces'), WELL);
   t.match(await observe('cluster'), { kind: 'details' });
@@ -211,7 +216,7 @@ t.test('credentials survive an outage: a cut must not come to look like missing 
   const files = credentialFiles(t);
   const mark = join(files.directory, 'runs');
   files.writeProcess(`echo run >> ${mark}\necho '${asJson(sandbox.state.accessKeys[0]!)}'`);
-  const observe = sourcesAt(sandbox, clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: 2000 }));
+  const observe = sourcesAt(sandbox, clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: PATIENCE_MS }));
   t.same(await observe('interfaces'), WELL);
   files.writeProcess('exit 1');
   sandbox.link.set('down');
@@ -298,7 +303,7 @@ t.test('how failures of providers are told', async (t) => {
       'denied by STS',
       serviceError('AccessDenied', 403, 'User: x is not authorized to perform: sts:AssumeRole'),
       [],
-      { reason: 'denied', reachedFarSide: true, detail: /sts:AssumeRole$/ },
+      { reason: 'refused-credentials', reachedFarSide: true, detail: /sts:AssumeRole$/ },
     ],
     [
       'a bug in a provider',

@@ -15,6 +15,7 @@ import { systemTimers } from '../../../src/runtime/timers.ts';
 import type { AccessKey } from '../../../src/sandbox/facts.ts';
 import { type Sandbox, startSandbox } from '../../../src/sandbox/sandbox.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
+import { undisturbed } from '../../helpers/patience.ts';
 
 const OF_THE_SDK = /^AWS_/;
 
@@ -40,7 +41,7 @@ export const HASTY = {
   connectTimeoutMs: 500,
   requestTimeoutMs: 500,
   idleTimeoutMs: 500,
-  credentialProcessTimeoutMs: 300,
+  credentialProcessTimeoutMs: 1_500,
 };
 
 export function clientsFor(t: Test, options: Partial<AwsClientsOptions> = {}): AwsClients {
@@ -80,7 +81,13 @@ export function sourcesAt(
     const source = sources.find((each) => each.name === name);
     if (source === undefined) throw new Error(`no source "${name}"`);
     const context = { cluster: 'demo', region: 'us-west-2', subnetIds: [], knownAddresses: [], ...known };
-    return source.observe(context, signal);
+    // the hasty timeouts are over where this process, which is the Region too, stood still for as long
+    const look = () => source.observe(context, signal);
+    return undisturbed(
+      200,
+      look,
+      (seen) => seen.kind === 'failed' && seen.reason === 'timeout' && !signal.aborted,
+    );
   };
 }
 

@@ -123,9 +123,8 @@ async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
     const server = await HandMadeUpstream.start(() => {});
     await server[Symbol.asyncDispose]();
     const exchanges = new UdpExchanges({ ...options(server.upstream), open });
-    const startedAtMs = performance.now();
+    // an exchange has no timeout of its own: it is the kernel that tells
     t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'network', detail: /ECONNREFUSED/ });
-    t.ok(performance.now() - startedAtMs < 400, 'before any timeout');
     exchanges.close();
   });
 

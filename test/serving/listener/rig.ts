@@ -24,6 +24,7 @@ import { Intake } from '../../../src/serving/listener/intake.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
 import { type TcpLimits, TcpSlots } from '../../../src/serving/listener/tcp-slots.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
+import { PATIENCE_MS, until } from '../../helpers/patience.ts';
 
 export const LIMITS: TcpLimits = {
   connections: 150,
@@ -158,9 +159,9 @@ export class UdpClient {
     this.#socket.send(octets, port, address);
   }
 
-  /** Resolves to all that was received once it is `count`; rejects after 5 s. */
+  /** Resolves to all that was received once it is `count`. */
   async atLeast(count: number): Promise<readonly Received[]> {
-    await within(5000, `${count} replies`, (resolve) => {
+    await within(`${count} replies`, (resolve) => {
       this.#waiting = () => {
         if (this.received.length >= count) resolve();
       };
@@ -217,11 +218,11 @@ export class TcpClient {
   }
 
   connected(): Promise<void> {
-    return within(5000, 'a connection', (resolve) => this.socket.once('connect', resolve));
+    return within('a connection', (resolve) => this.socket.once('connect', resolve));
   }
 
   #until(what: string, holds: () => boolean): Promise<void> {
-    return within(5000, what, (resolve) => {
+    return within(what, (resolve) => {
       this.#changed = () => {
         if (holds()) resolve();
       };
@@ -234,9 +235,9 @@ export function frame(message: Uint8Array): Buffer {
   return Buffer.concat([Buffer.of(message.length >> 8, message.length & 255), message]);
 }
 
-function within(ms: number, what: string, start: (resolve: () => void) => void): Promise<void> {
+function within(what: string, start: (resolve: () => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`waited ${ms} ms in vain for ${what}`)), ms);
+    const timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), PATIENCE_MS);
     start(() => {
       clearTimeout(timer);
       resolve();
@@ -246,11 +247,7 @@ function within(ms: number, what: string, start: (resolve: () => void) => void):
 
 /** Resolves once it holds, looking again every few milliseconds of real time. */
 export async function eventually(holds: () => boolean, what: string): Promise<void> {
-  for (let attempt = 0; attempt < 500; attempt++) {
-    if (holds()) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`waited in vain until ${what}`);
+  await until(what, holds, 10);
 }
 
 /** What `os.networkInterfaces()` would return on a host with these addresses. */

@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto';
+import t from 'tap';
+import { STATUS_PAGE_POLICY, statusPage } from '../../src/admin/status-page.ts';
+import { endpoint, report, serverReport } from './report-fixture.ts';
+
+const text = (of = report()) => statusPage(of).replace(/<(?:style|script)>[\s\S]*?<\/(?:style|script)>/g, '');
+/** What is read, without markup. */
+const words = (of = report()) =>
+  text(of)
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/\s+/g, ' ');
+
+t.test('what a person wants first: ready, the link, what is served, from where, how fresh', async (t) => {
+  const seen = words();
+  let at = -1;
+  for (const part of [
+    'outpost-dns ready',
+    'Link connected',
+    'aws us-west-2 connected 5 min',
+    'abc.gr7.us-west-2.eks.amazonaws.com my-cluster, us-west-2',
+    '10.0.1.10',
+    'what the name resolves to confirmed 30 s ago',
+    'dns 30 s ago',
+    'Upstreams',
+    '10.0.0.2:53 up 12 ms 2',
+    'Retained names',
+    'registry.example A fresh 30 s ago',
+    'Server',
+  ]) {
+    const next = seen.indexOf(part, at + 1);
+    t.ok(next > at, `"${part}" in its place`);
+    at = Math.max(at, next);
+  }
+});
+
+t.test('what is wrong is said in words, before what is well', async (t) => {
+  const notReady = ['endpoint "a": no address is known yet'];
+  t.match(words(serverReport({ ready: false, notReady })), /^.*not ready endpoint &quot;a&quot;: no address/);
+  t.match(
+    words(report({ drill: { isRunning: true, endsInSeconds: 600 } })),
+    /A drill runs: .*for another 10 min/,
+  );
+  const held = { addresses: ['10.0.1.99'], reason: 'loses more than half', ageSeconds: 7200 };
+  t.match(
+    words(report({ endpoints: [endpoint({ held })] })),
+    'held back for 2 h: 10.0.1.99: loses more than half',
+  );
+  t.match(
+    words(report({ endpoints: [endpoint({ addresses: [], basis: 'none' })] })),
+    /no address .*was ever known/,
+  );
+  const { state } = report();
+  t.match(words(report({ state: { ...state, faults: ['x: corrupt'] } })), 'x: corrupt');
+  t.match(words(report({ state: { ...state, failure: 'ENOSPC' } })), 'ENOSPC');
+});
+
+t.test('texts from the network stay text', async (t) => {
+  const evil = `</code><script>alert(1)</script><img src=x onerror="alert(1)">&amp;'\u202e`;
+  const page = statusPage(
+    report({
+      endpoints: [endpoint({ endpoint: evil, warnings: [evil] })],
+      retained: [
+        {
+          name: evil,
+          type: evil,
+          state: 'unknown',
+          lastFailure: { detail: evil, ageSeconds: 1 },
+          asked: 1,
+          failed: 1,
+        },
+      ],
+      upstreams: report().upstreams.map((upstream) => ({ ...upstream, upstream: evil })),
+    }),
+  );
+  t.equal(page.match(/<script>/g)?.length, 1, 'our own');
+  t.notMatch(page, '<img');
+  t.notMatch(page, '\u202e');
+  t.match(page, '&lt;/code&gt;&lt;script&gt;');
+});
+
+t.test(
+  'the policy allows just the style and the script that are in it, and nothing from anywhere else',
+  async (t) => {
+    const page = statusPage(report());
+    for (const [tag, directive] of [
+      ['style', 'style-src'],
+      ['script', 'script-src'],
+    ]) {
+      const [, content = ''] = new RegExp(`<${tag}>(.*?)</${tag}>`, 's').exec(page) ?? [];
+      const hash = createHash('sha256').update(content).digest('base64');
+      t.match(STATUS_PAGE_POLICY, `${directive} 'sha256-${hash}';`);
+    }
+    t.notMatch(page, / style=| on[a-z]+=|https?:\/\//, 'nothing that the policy would stop');
+  },
+);

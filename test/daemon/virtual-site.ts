@@ -1,0 +1,214 @@
+/** The daemon's own rooms, wired as they are, in virtual time: only what crosses the link is made up. */
+import type { StatusReport } from '../../src/admin/status-report.ts';
+import type { NetworkParts } from '../../src/daemon/parts.ts';
+import { buildRooms, type Rooms } from '../../src/daemon/rooms.ts';
+import { RunningDaemon } from '../../src/daemon/running-daemon.ts';
+import { parseQuery, Query } from '../../src/protocol/wire/query.ts';
+import { typeName } from '../../src/protocol/words/types.ts';
+import type { AwsClients } from '../../src/refresh/sources/aws-clients.ts';
+import { SourceError } from '../../src/refresh/sources/source-error.ts';
+import { systemRandom } from '../../src/runtime/random.ts';
+import { type Exchange, judgeReply } from '../../src/serving/forwarder/exchange.ts';
+import type { OpenTransport } from '../../src/serving/forwarder/transports.ts';
+import { prepareDirectory } from '../../src/store/state-directory.ts';
+import { load } from '../config/loading.ts';
+import { CollectingLog } from '../helpers/collecting-log.ts';
+import { VirtualTime } from '../helpers/virtual-time.ts';
+import { message, rawRecord, soaData } from '../helpers/zone-text.ts';
+import { type QueryText, queryOf, type ReadReply, readReply } from '../serving/resolver/messages.ts';
+
+export const ENDPOINT = '5e9d0f3c.gr7.us-west-2.eks.amazonaws.com';
+export const UPSTREAM = '192.0.2.53';
+const FAR_MS = 40; // a round trip over the link
+
+export class VirtualSite {
+  readonly time = new VirtualTime();
+  readonly log = new CollectingLog();
+  readonly rooms: Rooms;
+  readonly daemon: RunningDaemon;
+  /** `false`: all that crosses the link is lost. */
+  isUp = true;
+  addresses: readonly string[] = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
+
+  private constructor(build: (site: VirtualSite) => readonly [Rooms, RunningDaemon]) {
+    [this.rooms, this.daemon] = build(this);
+  }
+
+  /** `more` is added to the configuration. */
+  static async open(directory: string, more = '', random = systemRandom): Promise<VirtualSite> {
+    await prepareDirectory(directory, systemRandom);
+    const config = await load(`clusters: [{ name: demo, region: us-west-2, probe: { enabled: false } }]
+upstreams: [${UPSTREAM}]
+state: { directory: ${directory} }
+${more}`);
+    const site = new VirtualSite((self) => {
+      const parts = {
+        config,
+        loadConfig: async () => config,
+        clock: self.time,
+        timers: self.time,
+        pause: async () => undefined,
+        random,
+        log: self.log,
+        setLogLevel: () => undefined,
+        interfaces: () => ({}),
+        ec2Endpoint: () => 'http://127.0.0.1:9',
+        network: self.#network(),
+        version: '0.0.0',
+        runtime: 'node',
+      };
+      const rooms = buildRooms(parts, undefined);
+      return [rooms, new RunningDaemon(parts, rooms)];
+    });
+    const { plane, retained, probe } = site.rooms;
+    plane.load([]);
+    plane.start();
+    retained.start();
+    probe.watch(['us-west-2']);
+    return site;
+  }
+
+  get report(): StatusReport {
+    return this.daemon.report();
+  }
+
+  /** The reply, and after how long: time moves on only for queries that are not answered at once. */
+  async ask(query: QueryText): Promise<ReadReply & { readonly afterMs: number }> {
+    const octets = queryOf(query);
+    const room = new Uint8Array(1232);
+    const { resolver } = this.rooms;
+    const length = resolver.answerNow(octets, 0, octets.length, 'udp', room, 0);
+    if (length > 0) return { ...readReply(room.subarray(0, length)), afterMs: 0 };
+    const startMs = this.time.monotonicMs();
+    let reply: (ReadReply & { readonly afterMs: number }) | undefined;
+    resolver.answerLater(octets, 'udp', {
+      reply: (given, length) => {
+        const afterMs = this.time.monotonicMs() - startMs;
+        if (length > 0) reply = { ...readReply(given.slice(0, length)), afterMs };
+      },
+      fail: (error) => {
+        throw error;
+      },
+    });
+    for (let turn = 0; reply === undefined && turn < 1000; turn++)
+      await this.time.advance(turn === 0 ? 0 : 10);
+    if (reply === undefined) throw new Error(`no reply about "${query.name}"`);
+    return reply;
+  }
+
+  async close(): Promise<void> {
+    const { plane, retained, probe, forwarder, ledger, store, retainedStore } = this.rooms;
+    this.time.settling = 'all';
+    probe.stop();
+    const ended = Promise.all([plane.stop(), retained.stop()]);
+    await this.time.advance(10_000);
+    await ended;
+    forwarder.close();
+    await Promise.all([ledger.flush(), store.flush(), retainedStore.flush()]);
+  }
+
+  #network(): NetworkParts {
+    const open: OpenTransport = () => this.#transport();
+    return {
+      transports: { udp: open, tcp: open, tls: open },
+      aws: this.#aws(),
+      ping: (_region, signal) =>
+        this.#cross(signal).then(
+          () => 'answered',
+          () => 'timeout',
+        ),
+    };
+  }
+
+  /** Resolves after a round trip, or rejects when the signal is aborted. */
+  #cross(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const lost = () =>
+        reject(new SourceError({ reason: 'timeout', reachedFarSide: false, detail: 'lost' }));
+      signal.addEventListener('abort', lost, { once: true });
+      if (this.isUp) this.time.after(FAR_MS, resolve);
+    });
+  }
+
+  #aws(): AwsClients {
+    const faces = () =>
+      this.addresses.map((PrivateIpAddress, at) => ({
+        NetworkInterfaceId: `eni-${at}`,
+        Description: 'Amazon EKS demo',
+        Status: 'in-use' as const,
+        VpcId: 'vpc-1',
+        SubnetId: 'subnet-1',
+        PrivateIpAddress,
+        PrivateIpAddresses: [{ PrivateIpAddress, Primary: true }],
+      }));
+    const $metadata = { httpStatusCode: 200, requestId: 'r' };
+    const nothing = () => Promise.reject(new Error('not asked here'));
+    return {
+      explain: (error) => {
+        if (!(error instanceof SourceError)) throw error;
+        return { reason: error.code, reachedFarSide: error.reachedFarSide, detail: error.message };
+      },
+      ec2: {
+        describeNetworkInterfaces: async (_place, _input, signal) => {
+          await this.#cross(signal);
+          return { $metadata, NetworkInterfaces: faces() };
+        },
+        describeInstances: nothing,
+      },
+      eks: {
+        describeCluster: async (_place, _input, signal) => {
+          await this.#cross(signal);
+          return {
+            $metadata,
+            cluster: {
+              name: 'demo',
+              endpoint: `https://${ENDPOINT.toUpperCase()}`,
+              resourcesVpcConfig: { vpcId: 'vpc-1', subnetIds: ['subnet-1'] },
+            },
+          };
+        },
+      },
+      route53: { listHostedZonesByName: nothing, listResourceRecordSets: nothing },
+      dispose: () => undefined,
+    };
+  }
+
+  #transport(): ReturnType<OpenTransport> {
+    const inFlight = new Set<Exchange>();
+    const carrier = { drop: (exchange: Exchange) => void inFlight.delete(exchange) };
+    let nextId = 0;
+    return {
+      start: (exchange) => {
+        exchange.id = nextId++ & 0xffff;
+        exchange.message[0] = exchange.id >> 8;
+        exchange.message[1] = exchange.id & 0xff;
+        exchange.carrier = carrier;
+        inFlight.add(exchange);
+        if (!this.isUp) return;
+        this.time.after(FAR_MS, () => {
+          if (inFlight.delete(exchange)) end(exchange, this.addresses);
+        });
+      },
+      doubt: () => undefined,
+      close: () => inFlight.clear(),
+    };
+  }
+}
+
+/** The upstream knows the endpoint, every name under `example.com`, and nothing else. */
+function end(exchange: Exchange, addresses: readonly string[]): void {
+  const query = new Query();
+  parseQuery(query, exchange.message, 0, exchange.message.length);
+  const [name, type] = [query.nameText(), typeName(query.qtype)];
+  const found =
+    name.toLowerCase() === ENDPOINT ? addresses : /(^|\.)example\.com$/i.test(name) ? ['192.0.2.80'] : [];
+  const isKnown = found.length > 0;
+  const answers =
+    type === 'A' ? found.map((address) => rawRecord(name, 'A', 300, address.split('.').map(Number))) : [];
+  const authorities = answers.length > 0 ? [] : [rawRecord('example.com', 'SOA', 300, soaData(300))];
+  const flags = isKnown || name === '.' ? 0x8180 : 0x8183;
+  const octets = message({ id: exchange.id, flags, question: [name, type], answers, authorities });
+  const verdict = judgeReply(exchange, octets);
+  if (verdict.kind !== 'reply') throw new Error(`the made-up upstream: ${verdict.kind}`);
+  exchange.onEnd({ kind: 'reply', octets, index: verdict.index, elapsedMs: FAR_MS, isRoundTrip: true });
+}

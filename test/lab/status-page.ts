@@ -1,0 +1,96 @@
+/** The status page in Chromium: what a person sees, connected, cut off, and when the server is gone; and ten of them at once. */
+import assert from 'node:assert/strict';
+import { chmod, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Lab, LabCheck } from './check.ts';
+import { run } from './commands.ts';
+import { ADDRESSES, DNS_PORT, ENDPOINT, HTTP_ADDRESS, SandboxSite } from './sandbox-site.ts';
+
+const PAGE = `http://${HTTP_ADDRESS}/`;
+const OPTIONS = [
+  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+  ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+];
+/** The page asks every 5 s; the server has to notice first. */
+const PATIENCE_MS = 60_000;
+const QUERIES = 300;
+
+export const statusPageCheck: LabCheck = {
+  name: 'page',
+  about: 'the status page in Chromium, connected, cut off, and without a server',
+  tools: ['chromium', 'dig', 'ip', 'curl', 'git'],
+  async run(lab) {
+    await using site = await SandboxSite.start(lab.workshop, 'page');
+    await site.untilLearned();
+    const browser = await launch(lab, site);
+    try {
+      await connectedToGone(lab, site, browser);
+    } finally {
+      await browser.close();
+    }
+  },
+};
+
+/** Chromium where the server is: in its network. */
+async function launch(lab: Lab, site: SandboxSite): Promise<Browser> {
+  const program = join(await lab.workshop.room('page'), 'chromium');
+  await writeFile(program, `#!/bin/sh\nexec ${site.within(['chromium']).join(' ')} "$@"\n`);
+  await chmod(program, 0o755);
+  return chromium.launch({ executablePath: program, args: OPTIONS });
+}
+
+async function connectedToGone(lab: Lab, site: SandboxSite, browser: Browser): Promise<void> {
+  const page = await browser.newPage({ viewport: { width: 1000, height: 900 } });
+  const faults: string[] = [];
+  const asked = new Set<string>();
+  page.on('console', (message) => faults.push(message.text()));
+  page.on('pageerror', (error) => faults.push(error.message));
+  page.on('request', (request) => asked.add(request.url()));
+  await page.goto(PAGE);
+  await lab.step('ready, connected, and the addresses of the endpoint', async () => {
+    const text = await page.innerText('main');
+    assert.match(text, /outpost-dns ready/);
+    assert.match(text, new RegExp(`${ENDPOINT.toLowerCase()}`));
+    for (const address of ADDRESSES) assert.ok(text.includes(address), address);
+    await waitFor(page, /Link connected/);
+    await page.screenshot({ path: await lab.workshop.reportFile('page-connected.png'), fullPage: true });
+  });
+  await lab.step('it fits a telephone', async () => {
+    await page.setViewportSize({ width: 380, height: 800 });
+    const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
+    assert.ok(Number(overflow) <= 0, `${overflow} pixels too wide`);
+    await page.setViewportSize({ width: 1000, height: 900 });
+  });
+  await lab.step('it tells of the cut by itself', async () => {
+    await site.command('/link', { state: 'down' });
+    await waitFor(page, /Link disconnected/);
+    assert.match(await page.innerText('main'), /outpost-dns ready/);
+    await page.screenshot({ path: await lab.workshop.reportFile('page-cut.png'), fullPage: true });
+  });
+  await lab.step('ten of them open: no query goes without its answer', async () => {
+    for (let more = 0; more < 9; more++) await (await browser.newPage()).goto(PAGE);
+    const queries = Array.from({ length: QUERIES }, () => `${ENDPOINT} A`).join('\n');
+    const dig = ['dig', '@127.0.0.1', '-p', `${DNS_PORT}`, '+tries=1', '+timeout=2', '-f', '-'] as const;
+    const { stdout } = await run(site.within([...dig]), { input: `${queries}\n` });
+    assert.equal(stdout.match(/status: NOERROR/g)?.length, QUERIES);
+    const times = [...stdout.matchAll(/Query time: (\d+) msec/g)].map((match) => Number(match[1]));
+    times.sort((a, b) => a - b);
+    lab.note(
+      `${QUERIES} queries beside ten pages: median ${times[QUERIES / 2]} ms, slowest ${times.at(-1)} ms`,
+    );
+  });
+  await lab.step('it asked for nothing but itself, and nothing was wrong with it', async () => {
+    assert.deepEqual([...asked], [PAGE]);
+    assert.deepEqual(faults, []);
+  });
+  await lab.step('a server that is gone is said to be', async () => {
+    process.kill(-site.npmStart.pid, 'SIGINT');
+    await page.waitForSelector('#silent:not([hidden])', { timeout: PATIENCE_MS });
+    await page.screenshot({ path: await lab.workshop.reportFile('page-gone.png'), fullPage: true });
+  });
+}
+
+async function waitFor(page: Page, text: RegExp): Promise<void> {
+  await page.getByText(text).first().waitFor({ timeout: PATIENCE_MS });
+}

@@ -1,0 +1,69 @@
+/** What earlier versions wrote is taken over, whole and without a word of complaint. */
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { systemRandom } from '../../src/runtime/random.ts';
+import { EndpointsStore } from '../../src/store/endpoints-store.ts';
+import { RetainedStore } from '../../src/store/retained-store.ts';
+import { VirtualTime } from '../helpers/virtual-time.ts';
+
+const fixtures = join(import.meta.dirname, '..', 'fixtures', 'state');
+
+function copyOf(t: Test, version: string): string {
+  const directory = mkdtempSync(join(tmpdir(), 'outpost-dns-earlier-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  cpSync(join(fixtures, version), directory, { recursive: true });
+  return directory;
+}
+
+t.test('version 1: the endpoint with its addresses, times and details', async (t) => {
+  const directory = copyOf(t, 'version-1');
+  const store = new EndpointsStore({ directory }, { clock: new VirtualTime(), random: systemRandom });
+  const loaded = await store.load();
+  t.match(loaded, { kind: 'loaded', from: 'current', generation: 4, faults: { length: 0 } });
+  if (loaded.kind !== 'loaded') return;
+  const seen = {
+    dns: {
+      firstSeenMs: Date.parse('2026-11-26T22:22:15.093Z'),
+      lastSeenMs: Date.parse('2026-11-26T22:22:23.780Z'),
+    },
+    interfaces: {
+      firstSeenMs: Date.parse('2026-11-26T22:22:15.130Z'),
+      lastSeenMs: Date.parse('2026-11-26T22:22:24.023Z'),
+    },
+  };
+  t.match(loaded.records, [
+    {
+      cluster: 'demo',
+      region: 'us-west-2',
+      endpoint: '5e9d0f3c7a1b4286b0d4c8e2f6a19753.gr7.us-west-2.eks.amazonaws.com',
+      basis: 'name',
+      ttlSeconds: 60,
+      lastRefreshFailed: false,
+      addresses: ['10.0.1.10', '10.0.2.10', '10.0.3.10'].map((address) => ({ address, provenance: seen })),
+      confirmedAtMs: { dns: seen.dns.lastSeenMs, interfaces: seen.interfaces.lastSeenMs },
+      details: { vpcId: 'vpc-0d1a2b3c4d5e6f708', generation: 'instance-store', subnetIds: { length: 2 } },
+    },
+  ]);
+  t.equal((await store.save(loaded.records)).kind, 'unchanged', 'and it need not be written anew');
+  t.ok(
+    readFileSync(join(directory, 'endpoints.json')).equals(
+      readFileSync(join(fixtures, 'version-1', 'endpoints.json')),
+    ),
+  );
+});
+
+t.test('version 1: with the current file gone, the generation before it', async (t) => {
+  const directory = copyOf(t, 'version-1');
+  rmSync(join(directory, 'endpoints.json'));
+  const store = new EndpointsStore({ directory }, { clock: new VirtualTime(), random: systemRandom });
+  t.match(await store.load(), { kind: 'loaded', from: 'previous', generation: 3, records: { length: 1 } });
+});
+
+t.test('version 1 has no retained names: none are known, and that is no fault', async (t) => {
+  const directory = copyOf(t, 'version-1');
+  const store = new RetainedStore({ directory }, { clock: new VirtualTime(), random: systemRandom });
+  t.match(await store.load(), { kind: 'none', faults: { length: 0 } });
+  t.same(readdirSync(directory).sort(), ['endpoints.json', 'endpoints.previous.json']);
+});
