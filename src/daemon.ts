@@ -17,7 +17,7 @@ import { askedRegions } from './daemon/room-options.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { RunningDaemon } from './daemon/running-daemon.ts';
 import type { Timers } from './runtime/timers.ts';
-import { chooseUdpListener } from './serving/listener/udp-choice.ts';
+import { chooseDatagramCalls } from './serving/listener/udp-choice.ts';
 import type { LoadFault } from './store/fault.ts';
 import { lockStateDirectory } from './store/single-writer.ts';
 import { prepareDirectory } from './store/state-directory.ts';
@@ -25,7 +25,7 @@ import { prepareDirectory } from './store/state-directory.ts';
 /** Starts everything. Throws ListenerError or LocalZonesError, with nothing left open, where it cannot serve. */
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await using opened = new AsyncDisposableStack();
-  const rooms = buildRooms(parts, await chooseUdpListener(parts.config.listen.udp, parts.log));
+  const rooms = buildRooms(parts, await chooseDatagramCalls(parts.config.listen.udp, parts.log));
   const { forwarder, listeners, plane, retained, probe, aws, drill } = rooms;
   opened.defer(() => forwarder.close());
   opened.defer(() => aws.dispose());

@@ -11,11 +11,13 @@ import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
 import { createAwsClients } from '../refresh/sources/aws-clients.ts';
 import { createAwsPing } from '../refresh/sources/aws-ping.ts';
 import { connectTcp } from '../refresh/tcp-connect.ts';
+import type { Libc } from '../runtime/datagrams.ts';
 import type { Random } from '../runtime/random.ts';
 import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
 import { ServingTable } from '../serving/endpoints/serving-table.ts';
 import { Forwarder } from '../serving/forwarder/forwarder.ts';
+import { BatchedUdpSockets } from '../serving/forwarder/udp-socket-batched.ts';
 import type { UpstreamGroup } from '../serving/forwarder/upstream.ts';
 import { ClientAccess } from '../serving/listener/client-access.ts';
 import { ClientAddressBook } from '../serving/listener/client-address.ts';
@@ -23,7 +25,7 @@ import { Intake, type IntakeRules } from '../serving/listener/intake.ts';
 import { Listeners } from '../serving/listener/listeners.ts';
 import { RateLimit } from '../serving/listener/rate-limit.ts';
 import { TcpSlots } from '../serving/listener/tcp-slots.ts';
-import type { CreateUdpListener } from '../serving/listener/udp-listener.ts';
+import { udpListeners } from '../serving/listener/udp-choice.ts';
 import { DisconnectedRules } from '../serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../serving/local-zones/local-zones.ts';
 import { Identity } from '../serving/resolver/identity.ts';
@@ -54,7 +56,7 @@ import { statusText } from './status-text.ts';
 
 export type Rooms = ReturnType<typeof buildRooms>;
 
-export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
+export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
   const { clock, timers, random, log, pause, network } = parts;
   /** The one that runs: rooms that ask for a part of it at the moment of need see the one of the last reload. */
   let config = parts.config;
@@ -103,6 +105,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
     log,
     groups: upstreamGroups(config),
     settings: forwardSettings(config),
+    ...(libc === undefined ? {} : { openUdp: new BatchedUdpSockets(libc).open }),
     isCutOff: ({ text }) => drill.isRunning && acrossLink.has(text),
     onEvidence: ({ upstream, reachable, reason }) =>
       link.report({
@@ -153,7 +156,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
       cache,
       clock,
       later: {
-        forward: (query, route) => forwarder.forward(query, route),
+        forward: (query, route, landed) => forwarder.forwardTo(query, route, landed),
         isDown: (route) => forwarder.isDown(route),
         isLoopProbe: (query) => forwarder.isLoopProbe(query),
         noteLoop: (query) => forwarder.noteLoop(query),
@@ -184,6 +187,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
   const clients = new ClientAddressBook();
   const slots = new TcpSlots({ intake, clients, clock, timers }, tcpLimits(config));
   const { interfaces } = parts;
+  const createUdp = udpListeners(libc);
   const listeners = new Listeners({ intake, clients, clock, timers, log, slots, interfaces, createUdp });
   const use = (next: Config): void => {
     config = next;
