@@ -25,13 +25,14 @@ import { prepareDirectory } from './store/state-directory.ts';
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await using opened = new AsyncDisposableStack();
   const rooms = buildRooms(parts, await chooseUdpListener(parts.config.listen.udp, parts.log));
-  const { forwarder, listeners, plane, retained, probe, aws, drill } = rooms;
+  const { forwarder, listeners, plane, retained, probe, aws, drill, chronicle } = rooms;
   opened.defer(() => forwarder.close());
   opened.defer(() => aws.dispose());
   opened.use(await openState(parts, rooms));
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   await listeners.start(parts.config.listen.dns);
   opened.use(loadAnswers(rooms));
+  opened.use(chronicle);
   opened.use(drill);
   opened.use(openControl(parts, rooms));
   const daemon = new RunningDaemon(parts, rooms);

@@ -33,6 +33,7 @@ import { EndpointsStore } from '../store/endpoints-store.ts';
 import { Ledger } from '../store/ledger.ts';
 import { RetainedStore } from '../store/retained-store.ts';
 import { changeEvents, linkEvent } from './ledger-events.ts';
+import { LinkChronicle } from './link-chronicle.ts';
 import type { DaemonParts } from './parts.ts';
 import {
   answersScope,
@@ -86,11 +87,16 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
       if (change.phase === 'ended' && change.by !== 'shutdown') lookAgain('drill is over');
     },
   });
+  const chronicle = new LinkChronicle({
+    clock,
+    timers,
+    record: (place, change, agoMs) => ledger.record(linkEvent(place, change), agoMs),
+  });
   const link: LinkMonitor = new LinkMonitor({
     clock,
     log,
     onRestored: ({ side }) => lookAgain(`${side} reachable again`),
-    onTransition: (transition) => ledger.record(linkEvent(transition)),
+    onTransition: (transition) => chronicle.note(transition),
     isRehearsed: (side, key) => side === 'aws' || acrossLink.has(key),
   });
   const forwarder = new Forwarder({
@@ -191,6 +197,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
     answers,
     drill,
     link,
+    chronicle,
     forwarder,
     aws,
     connections,

@@ -99,13 +99,13 @@ export class Ledger {
     this.#files = parts.files ?? systemFiles;
   }
 
-  /** Notes that `event` happened now. Returns at once; never throws. Keeps `event`: do not change it afterwards. */
-  record(event: LedgerEvent): void {
+  /** Notes that `event` happened `agoMs` ago. Returns at once; never throws. Keeps `event`: do not change it afterwards. */
+  record(event: LedgerEvent, agoMs = 0): void {
     if (this.#isClosed || this.#queue.length >= this.#maxQueued) {
       this.#lost++;
       this.#lostBefore++;
     } else {
-      this.#queue.push({ atMs: this.#parts.clock.wallMs(), lost: this.#lostBefore, event });
+      this.#queue.push({ atMs: this.#parts.clock.wallMs() - agoMs, lost: this.#lostBefore, event });
       this.#lostBefore = 0;
     }
     if (!this.#isClosed) this.#write();
