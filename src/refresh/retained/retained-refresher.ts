@@ -49,10 +49,13 @@ export interface RetainedRefresherOptions {
 
 /** So much of its time is over when an answer is asked for again, so that it stays fresh while somebody can be asked. */
 const REFRESH_AT = 0.8;
-const MIN_INTERVAL_MS = 30_000;
+/** And so much of it is left then at the least: an exchange may take as long. */
+const SPARE_MS = 5_000;
+/** Whatever the TTL: load-balanced names have TTLs of seconds, and a thousand questions may be retained. */
+const MIN_INTERVAL_MS = 5_000;
 const MAX_INTERVAL_MS = 3_600_000;
 const JITTER = 0.1;
-const RETRY = { intervalMs: MIN_INTERVAL_MS, jitterPercent: 20, retryMinMs: 5_000, retryMaxMs: 120_000 };
+const RETRY = { intervalMs: 30_000, jitterPercent: 20, retryMinMs: 5_000, retryMaxMs: 120_000 };
 /** After a start or a kick: many questions, and many servers behind one link, must not be asked in the same instant. */
 const SPREAD_MS = 1_000;
 /** Questions on their way at a time; the forwarder's room is for clients. */
@@ -269,8 +272,8 @@ export class RetainedRefresher {
     const jitter = 1 - JITTER + 2 * JITTER * random.fraction();
     member.known = known;
     member.freshUntilMs = nowMs + lifetimeMs;
-    member.dueAtMs =
-      nowMs + Math.min(Math.max(lifetimeMs * REFRESH_AT * jitter, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
+    const wantedMs = Math.min(lifetimeMs * REFRESH_AT * jitter, lifetimeMs - SPARE_MS);
+    member.dueAtMs = nowMs + Math.min(Math.max(wantedMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
     member.failures = 0;
     member.failuresInARow = 0;
     const isChanged = known.changed === known.confirmed;

@@ -25,6 +25,12 @@ export interface RetainedAnswer {
   readonly earlier?: RetainedAnswer | undefined;
 }
 
+/**
+ * So long an answer counts as fresh whatever its TTL, 0 included: whoever keeps it asks every 5 s at most, and may need 5 s
+ * more. Stale then means that it could not be refreshed. Clients see the TTL run down to 0 and keep nothing for longer.
+ */
+const MIN_LIFETIME_MS = 10_000;
+
 interface Retained {
   readonly key: number;
   readonly plain: CachedAnswer;
@@ -118,7 +124,7 @@ function partsOf(message: Uint8Array, { question, settings }: Making): AnswerPar
     kind: verdict.kind,
     octets,
     index,
-    lifetimeMs: verdict.lifetimeSeconds * 1000,
+    lifetimeMs: Math.max(verdict.lifetimeSeconds * 1000, MIN_LIFETIME_MS),
     earlier: undefined,
   };
 }
