@@ -66,7 +66,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
   const cache = new AnswerCache(cacheSettings(config));
   const ledger = new Ledger({ directory }, { clock, timers, log });
   const store = new EndpointsStore({ directory }, { clock, random });
-  const retainedStore = new RetainedStore({ directory }, { clock, random });
+  const retainedStore = new RetainedStore({ directory }, { clock, random, pause });
   const answers = new AnswersSnapshot(
     { directory, sizeOctets: cache.settings.sizeOctets, scope: answersScope(config) },
     { cache, clock, timers, random, log, pause },
@@ -173,6 +173,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
     timers,
     random,
     log,
+    pause,
     save: (records) => retainedStore.save(records),
     publish: ({ name, qtype }, answer) => cache.retain(name, qtype, answer, clock.monotonicMs()),
     withdraw: ({ name, qtype }) => cache.release(name, qtype),

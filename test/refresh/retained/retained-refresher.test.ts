@@ -372,6 +372,20 @@ t.test(
   },
 );
 
+t.test('answers for which the file has no room are told of, once', async (t) => {
+  const bench = benchFor([A]);
+  bench.answer = () => addresses(name, 30, Math.floor(bench.time.monotonicMs() / 1000) % 200);
+  bench.save = async () => ({ kind: 'saved', leftOut: 3 });
+  bench.refresher.start();
+  await bench.time.advance(300_000);
+  t.ok(bench.saves.length > 2);
+  t.match(
+    bench.log.lines.filter(({ level }) => level === 'warn'),
+    [{ fields: { leftOut: 3 } }],
+  );
+  t.equal(bench.refresher.snapshot().saving.leftOut, 3);
+});
+
 t.test('without questions nothing is done, and a kick before the start asks nobody', async (t) => {
   const empty = benchFor([]);
   empty.refresher.start();
