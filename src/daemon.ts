@@ -2,8 +2,8 @@
  * The composition root: the rooms are built from the configuration, connected, started, reloaded and stopped.
  * Wiring only; whatever decides something belongs into a room.
  *
- *     state files -> records -> table -> sockets answer -> only then sources look, and the AWS clients are loaded
- *                                                  `-> answers.snapshot -> answer cache, in pieces between queries
+ *     endpoints.json -> records -> table -> sockets answer -> only then sources look, and the AWS clients are loaded
+ *                                                     `-> retained.json, answers.snapshot, in pieces between queries
  */
 import { controlPath, startControlServer } from './admin/control-server.ts';
 import { drillRoutes } from './admin/drill-control.ts';
@@ -15,6 +15,7 @@ import type { Daemon, DaemonParts } from './daemon/parts.ts';
 import { askedRegions } from './daemon/room-options.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { RunningDaemon } from './daemon/running-daemon.ts';
+import type { Log } from './log/log.ts';
 import type { Timers } from './runtime/timers.ts';
 import { chooseUdpListener } from './serving/listener/udp-choice.ts';
 import type { LoadFault } from './store/fault.ts';
@@ -31,6 +32,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(await openState(parts, rooms));
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   await listeners.start(parts.config.listen.dns);
+  const isRetainedLoaded = loadRetained(parts, rooms);
   opened.use(loadAnswers(rooms));
   opened.use(chronicle);
   opened.use(drill);
@@ -47,7 +49,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(
     parts.timers.after(isHurried ? 0 : FIRST_LOOK_AFTER_MS, () => {
       plane.start();
-      retained.start();
+      void isRetainedLoaded.then(() => retained.start()); // what is saved first must hold what was kept
       probe.watch(askedRegions(parts.config));
     }),
   );
@@ -89,6 +91,22 @@ function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable 
 /** The first look loads the AWS clients, which takes the event loop a third of a second: who asks at the start comes first. */
 const FIRST_LOOK_AFTER_MS = 500;
 
+/** The file may be large, and the endpoints' first answer must not wait for it. */
+async function loadRetained({ log }: DaemonParts, rooms: Rooms): Promise<void> {
+  const { retainedStore, retained } = rooms;
+  const kept = await retainedStore.load();
+  noteFaults(kept.faults, log, rooms);
+  await retained.load(kept.kind === 'loaded' ? kept.content : []);
+}
+
+function noteFaults(faults: readonly LoadFault[], log: Log, { ledger, stateFaults }: Rooms): void {
+  for (const fault of faults) {
+    stateFaults.push(`${fault.path}: ${fault.detail}`);
+    log.error({ ...fault }, 'state file not usable');
+    ledger.record(setAsideEvent(fault));
+  }
+}
+
 /** Answers of before the restart come in while queries are answered. */
 function loadAnswers({ answers, ledger, stateFaults }: Rooms): AsyncDisposable {
   void answers.start().then(({ fault }) => {
@@ -119,7 +137,7 @@ function openControl({ config, timers, log }: DaemonParts, { drill }: Rooms): As
 async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposable> {
   const { config, random, log } = parts;
   await using opened = new AsyncDisposableStack();
-  const { store, retainedStore, plane, retained, serving, ledger, stateFaults } = rooms;
+  const { store, retainedStore, plane, serving, ledger, stateFaults } = rooms;
   const { directory } = config.state;
   const prepared = await prepareDirectory(directory, random);
   if (prepared.kind === 'failed') {
@@ -131,17 +149,13 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
     if (outcome.kind === 'taken') stateFaults.push(outcome.detail);
   }
   opened.defer(() => ledger.close()); // while the directory is still ours
-  const [loaded, kept] = await Promise.all([store.load(), retainedStore.load()]);
-  const faults: readonly LoadFault[] = [...loaded.faults, ...kept.faults];
-  stateFaults.push(...faults.map(({ path, detail }) => `${path}: ${detail}`));
-  for (const fault of faults) log.error({ ...fault }, 'state file not usable');
+  const loaded = await store.load();
   plane.load(loaded.kind === 'loaded' ? loaded.records : []);
-  retained.load(kept.kind === 'loaded' ? kept.content : []);
   const { generation } = store.state();
   const endpoints = serving.current.records.filter(({ addresses }) => addresses.length > 0).length;
   log.info({ generation, endpoints }, 'state read');
   ledger.record({ kind: 'start', version: parts.version, runtime: parts.runtime, endpoints });
-  for (const fault of faults) ledger.record(setAsideEvent(fault));
+  noteFaults(loaded.faults, log, rooms);
   // what was confirmed last is written before the end
   opened.defer(async () => void (await store.flush()));
   opened.defer(async () => void (await retainedStore.flush()));

@@ -82,7 +82,11 @@ export class LaterAnswers<Route> {
     const fetched = this.#fetch(query, route);
     const stale = this.#staleAnswer(query);
     const isProbe = isHealthProbe(query);
-    if (stale === undefined && !isProbe) return fetched;
+    if (stale === undefined && !isProbe) {
+      const only = await fetched;
+      // what was kept before a restart may have come in meanwhile
+      return only.origin === 'failed' ? (this.#staleAnswer(query) ?? only) : only;
+    }
     const first = await this.#within(isProbe ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS, fetched);
     if (first === undefined) return stale ?? failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY);
     return first.origin === 'failed' ? (stale ?? first) : first;

@@ -68,3 +68,20 @@ t.test(
     t.match(rig.now({ name }), { rcode: 3 });
   },
 );
+
+t.test(
+  'asked at the start before what was kept is loaded: it is given once the upstream has failed',
+  async (t) => {
+    const rig = new Rig();
+    rig.says = () => ({ extendedError: 22 });
+    const asking = rig.ask({ name, edns: {} });
+    rig.cache.retain(
+      name,
+      TYPE.A,
+      { message: addresses(question, ['192.0.2.1'], 300), ageMs: Number.POSITIVE_INFINITY },
+      rig.time.monotonicMs(),
+    );
+    await rig.time.advance(1000);
+    t.match(await asking, { rcode: 0, answers: [{ data: '192.0.2.1', ttl: 30 }], ede: 3 });
+  },
+);
