@@ -32,7 +32,7 @@ import {
 import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
 import type { LocalZones } from '../local-zones/local-zones.ts';
 import type { Identity } from './identity.ts';
-import { KeptAnswers } from './kept-answers.ts';
+import { KeptAnswers, writeNoData } from './kept-answers.ts';
 import { type Later, LaterAnswers } from './later-answers.ts';
 import type { OutageNotes } from './outage-notes.ts';
 import { ORIGIN, ResolverCounters } from './resolver-counters.ts';
@@ -97,7 +97,7 @@ export class Resolver<Route> implements QueryHandler {
     {
       origin: ORIGIN.retained,
       why: 'names that the operator wants answered at once, whatever happens; who keeps them fresh is not the query',
-      answer: (query, reply) => this.#kept.retained(query, this.#rules, reply),
+      answer: (query, reply) => this.#kept.retained(query, this.#route, this.#rules, reply),
     },
     {
       origin: ORIGIN.disconnected,
@@ -172,6 +172,10 @@ export class Resolver<Route> implements QueryHandler {
     const route = this.routeOf(query);
     const found = await this.#later.answer(query, route);
     const limit = transport === 'udp' ? query.udpLimit : MAX_MESSAGE_OCTETS;
+    if (found.origin === 'failed' && this.#kept.isNoData(query, route)) {
+      this.counters.countOrigin(ORIGIN.retained);
+      return this.#taken(writeNoData(query, this.#scratch, 0));
+    }
     // the first to meet a dead upstream has waited for it, and gets what all who come after get at once
     const spoken =
       found.origin === 'failed' && this.#options.later.isDown(route)
