@@ -51,14 +51,16 @@ export async function rehearsal(
   });
   await lab.step('drill: it runs for as long as was said, and ends by itself', async () => {
     await untilReady(site);
-    const startedMs = Date.now();
     await site.nearSide.drill('start', '--for', `${LENGTH_MS / 1000}s`);
+    const startedMs = Date.now();
     journal.begin('drill', startedMs);
     rehearsed = await hurtOf(site, startedMs + LENGTH_MS - 5000);
     const { state } = await readReport(site);
     assert.equal(state, 'running');
-    await sleep(startedMs + LENGTH_MS + 500 - Date.now());
-    told = await readReport(site);
+    told = await eventually('the end of the drill', LENGTH_MS, async () => {
+      const report = await readReport(site);
+      return report.state === 'ended' ? report : undefined;
+    });
     assert.deepEqual([told.state, told.endedBy, told.forMs], ['ended', 'time', LENGTH_MS]);
     await untilReady(site);
   });
