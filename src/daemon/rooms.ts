@@ -11,11 +11,13 @@ import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
 import { createAwsClients } from '../refresh/sources/aws-clients.ts';
 import { createAwsPing } from '../refresh/sources/aws-ping.ts';
 import { connectTcp } from '../refresh/tcp-connect.ts';
+import type { Libc } from '../runtime/datagrams.ts';
 import type { Random } from '../runtime/random.ts';
 import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
 import { ServingTable } from '../serving/endpoints/serving-table.ts';
 import { Forwarder } from '../serving/forwarder/forwarder.ts';
+import { BatchedUdpSockets } from '../serving/forwarder/udp-socket-batched.ts';
 import type { UpstreamGroup } from '../serving/forwarder/upstream.ts';
 import { ClientAccess } from '../serving/listener/client-access.ts';
 import { ClientAddressBook } from '../serving/listener/client-address.ts';
@@ -23,16 +25,17 @@ import { Intake, type IntakeRules } from '../serving/listener/intake.ts';
 import { Listeners } from '../serving/listener/listeners.ts';
 import { RateLimit } from '../serving/listener/rate-limit.ts';
 import { TcpSlots } from '../serving/listener/tcp-slots.ts';
-import type { CreateUdpListener } from '../serving/listener/udp-listener.ts';
+import { udpListeners } from '../serving/listener/udp-choice.ts';
 import { DisconnectedRules } from '../serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../serving/local-zones/local-zones.ts';
 import { Identity } from '../serving/resolver/identity.ts';
 import { Resolver, type ResolverRules } from '../serving/resolver/resolver.ts';
 import { AnswersSnapshot } from '../store/answers-snapshot.ts';
 import { EndpointsStore } from '../store/endpoints-store.ts';
+import type { LoadFault } from '../store/fault.ts';
 import { Ledger } from '../store/ledger.ts';
 import { RetainedStore } from '../store/retained-store.ts';
-import { changeEvents, linkEvent } from './ledger-events.ts';
+import { changeEvents, linkEvent, setAsideEvent } from './ledger-events.ts';
 import type { DaemonParts } from './parts.ts';
 import {
   answersScope,
@@ -53,7 +56,7 @@ import { statusText } from './status-text.ts';
 
 export type Rooms = ReturnType<typeof buildRooms>;
 
-export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
+export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
   const { clock, timers, random, log, pause, network } = parts;
   /** The one that runs: rooms that ask for a part of it at the moment of need see the one of the last reload. */
   let config = parts.config;
@@ -64,11 +67,12 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
   const serving = new ServingTable();
   const cache = new AnswerCache(cacheSettings(config));
   const ledger = new Ledger({ directory }, { clock, timers, log });
-  const store = new EndpointsStore({ directory }, { clock, random });
-  const retainedStore = new RetainedStore({ directory }, { clock, random });
+  const onSetAside = (fault: LoadFault) => ledger.record(setAsideEvent(fault));
+  const store = new EndpointsStore({ directory }, { clock, random, onSetAside });
+  const retainedStore = new RetainedStore({ directory }, { clock, random, onSetAside });
   const answers = new AnswersSnapshot(
     { directory, sizeOctets: cache.settings.sizeOctets, scope: answersScope(config) },
-    { cache, clock, timers, random, log, pause },
+    { cache, clock, timers, random, log, pause, onSetAside },
   );
   /** What may have come back is asked at once, by whoever waits for its next turn. */
   const lookAgain = (reason: string): void => {
@@ -80,6 +84,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
     timers,
     log,
     byPolicy: () => failingByPolicy(config),
+    retained: () => retainedQuestions(config),
     onChange: (change: DrillChange) => {
       ledger.record({ kind: 'drill', ...change });
       link.rehearse(change.phase === 'started');
@@ -100,6 +105,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
     log,
     groups: upstreamGroups(config),
     settings: forwardSettings(config),
+    ...(libc === undefined ? {} : { openUdp: new BatchedUdpSockets(libc).open }),
     isCutOff: ({ text }) => drill.isRunning && acrossLink.has(text),
     onEvidence: ({ upstream, reachable, reason }) =>
       link.report({
@@ -119,7 +125,13 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
     resolve: (name: string, signal: AbortSignal) => forwarder.resolveAddresses(name, signal, group),
     answersText: (name: string, signal: AbortSignal) => forwarder.answersText(name, signal, group),
   };
-  const ping = network?.ping ?? createAwsPing({ endpoint: parts.ec2Endpoint, resolve: connections.resolve });
+  const ping =
+    network?.ping ??
+    createAwsPing({
+      endpoint: parts.ec2Endpoint,
+      resolve: connections.resolve,
+      isCutOff: connections.isCutOff,
+    });
   const probe = new LinkProbe({ ping, timers, random, evidence: (evidence) => link.report(evidence) });
   const plane: RefreshPlane = new RefreshPlane({
     clusters: clusterSettings(config, connections),
@@ -144,7 +156,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
       cache,
       clock,
       later: {
-        forward: (query, route) => forwarder.forward(query, route),
+        forward: (query, route, landed) => forwarder.forwardTo(query, route, landed),
         isDown: (route) => forwarder.isDown(route),
         isLoopProbe: (query) => forwarder.isLoopProbe(query),
         noteLoop: (query) => forwarder.noteLoop(query),
@@ -175,6 +187,7 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
   const clients = new ClientAddressBook();
   const slots = new TcpSlots({ intake, clients, clock, timers }, tcpLimits(config));
   const { interfaces } = parts;
+  const createUdp = udpListeners(libc);
   const listeners = new Listeners({ intake, clients, clock, timers, log, slots, interfaces, createUdp });
   const use = (next: Config): void => {
     config = next;
@@ -182,6 +195,10 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
     acrossLink = upstreamsAcrossLink(next);
   };
   const stateFaults: string[] = [];
+  /** For the ledger's last line. */
+  const ending = { reason: 'could not start' };
+  /** Why there is no control socket. */
+  const control: { fault: string | undefined } = { fault: undefined };
   return {
     serving,
     cache,
@@ -204,6 +221,8 @@ export function buildRooms(parts: DaemonParts, createUdp: CreateUdpListener) {
     /** Makes this the configuration that is asked from now on. */
     use,
     stateFaults,
+    ending,
+    control,
   };
 }
 

@@ -89,6 +89,7 @@ export class LinkProbe {
       this.#failed(region, looking, 'timeout');
     });
     const outcome = await ping(region, AbortSignal.any([looking.abort.signal, enough.signal]));
+    enough.abort(); // a signal that depends on one that lives on is kept with it, unless it has been aborted
     if (looking.abort.signal.aborted) return;
     if (outcome === 'answered') this.#answered(region, looking, isLate);
     else if (outcome !== 'silent' && !isCounted) this.#failed(region, looking, outcome);

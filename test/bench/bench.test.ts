@@ -8,9 +8,11 @@ import t from 'tap';
 import { load } from '../config/loading.ts';
 import type { Contender, Task } from './contender.ts';
 import { bind } from './contenders/bind.ts';
+import { dnsdist } from './contenders/dnsdist.ts';
 import { dnsmasq } from './contenders/dnsmasq.ts';
 import { knotResolver } from './contenders/knot-resolver.ts';
 import { outpostDns } from './contenders/outpost-dns.ts';
+import { recursor } from './contenders/recursor.ts';
 import { unbound } from './contenders/unbound.ts';
 import { dnsperfArguments, parseDnsperf } from './dnsperf.ts';
 import { type Measured, turn } from './measuring.ts';
@@ -115,9 +117,13 @@ t.test('/proc is read', async (t) => {
 t.test('the command line', async (t) => {
   const usual = parseOptions([]);
   t.match(usual, { kind: 'options', options: { rounds: 5, seconds: 5, serverCore: 1, loadCore: 0 } });
-  t.match(usual, { options: { rows: ['endpoint', 'cached', 'miss', 'start'], bundled: false } });
+  t.match(
+    usual,
+    { options: { rows: ROWS.map(({ name }) => name), bundled: false } },
+    'one command measures everything',
+  );
   t.match(parseOptions(['--peers', 'all']), {
-    options: { peers: ['unbound', 'dnsmasq', 'bind', 'knot-resolver', 'floor'] },
+    options: { peers: ['unbound', 'dnsmasq', 'bind', 'knot-resolver', 'pdns-recursor', 'dnsdist', 'floor'] },
   });
   t.same(parseOptions(['--peers', 'none', '--only', 'miss,endpoint']).kind, 'options');
   t.match(parseOptions(['--help']), { kind: 'help' });
@@ -182,6 +188,8 @@ const contenders: readonly Contender[] = [
   dnsmasq,
   bind,
   knotResolver,
+  recursor,
+  dnsdist,
 ];
 
 t.test('every contender is given the same task, on loopback alone', async (t) => {

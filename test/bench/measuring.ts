@@ -61,7 +61,7 @@ function taskOf(row: Row, place: number, name: string, { options, directory }: W
   return {
     directory: join(directory, `${row.name}-${name.replaceAll(' ', '-')}`),
     port: firstPort + 1 + place,
-    adminPort: firstPort + 10 + place,
+    adminPort: firstPort + 20 + place,
     upstreamPort: firstPort,
     endpoint: ENDPOINT,
     addresses: addresses(3),

@@ -21,7 +21,7 @@ export function obstacleTo({ serverCore, loadCore, bundled }: Machinery): string
   return undefined;
 }
 
-export const PORTS = 20;
+export const PORTS = 40;
 
 /** A port of ours that somebody else has: what answers there would be measured in place of a contender. */
 export async function portInUse(firstPort: number): Promise<number | undefined> {

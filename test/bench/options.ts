@@ -2,7 +2,15 @@
 import { parseArgs } from 'node:util';
 import { ROWS, type RowName } from './rows.ts';
 
-export const PEERS = ['unbound', 'dnsmasq', 'bind', 'knot-resolver', 'floor'] as const;
+export const PEERS = [
+  'unbound',
+  'dnsmasq',
+  'bind',
+  'knot-resolver',
+  'pdns-recursor',
+  'dnsdist',
+  'floor',
+] as const;
 export type PeerName = (typeof PEERS)[number];
 const USUAL_PEERS: readonly PeerName[] = ['unbound', 'dnsmasq', 'floor'];
 
@@ -25,7 +33,7 @@ export interface BenchOptions {
   readonly listener: Listener;
   readonly serverCore: number;
   readonly loadCore: number;
-  /** The first of 20 ports in use, on 127.0.0.1. */
+  /** The first of 40 ports in use, on 127.0.0.1. */
   readonly firstPort: number;
   readonly jsonFile: string | undefined;
   /** Keep a CPU profile of outpost-dns here, per row. */
@@ -35,15 +43,15 @@ export interface BenchOptions {
 export const USAGE = `usage: npm run bench -- [options]
 
   --rounds N          alternating rounds per row, 5 or more for figures to show (default 5)
-  --seconds N         seconds of load per round and server (default 5)
-  --warmup N          seconds of load before the first round (default 3)
+  --seconds N         seconds of load per round and server (default 4)
+  --warmup N          seconds of load before the first round (default 2)
   --peers LIST        of ${PEERS.join(', ')}; or all, or none (default ${USUAL_PEERS.join(',')})
-  --only LIST         rows: ${ROWS.map(({ name }) => name).join(', ')} (default ${usualRows().join(',')})
+  --only LIST         rows: ${ROWS.map(({ name }) => name).join(', ')} (default: all of them)
   --bundled           measure what npm run build made, instead of the source
   --against DIRECTORY another tree of outpost-dns as one more peer, such as a git worktree of an older commit
   --listener WORD     UDP listener of outpost-dns: ${LISTENERS.join(', ')} (default auto)
   --cores SERVER,LOAD cores to pin to (default 1,0)
-  --first-port N      first of 20 ports on 127.0.0.1 (default 5400)
+  --first-port N      first of 40 ports on 127.0.0.1 (default 5400)
   --json FILE         write all samples there
   --profile DIRECTORY write a CPU profile of outpost-dns per row there (its figures then hold the profiler too)
 `;
@@ -81,10 +89,10 @@ export function parseOptions(args: readonly string[]): ParsedOptions {
 
 const DECLARED = {
   rounds: { type: 'string', default: '5' },
-  seconds: { type: 'string', default: '5' },
-  warmup: { type: 'string', default: '3' },
+  seconds: { type: 'string', default: '4' },
+  warmup: { type: 'string', default: '2' },
   peers: { type: 'string', default: USUAL_PEERS.join(',') },
-  only: { type: 'string', default: usualRows().join(',') },
+  only: { type: 'string', default: ROWS.map(({ name }) => name).join(',') },
   bundled: { type: 'boolean', default: false },
   against: { type: 'string' },
   listener: { type: 'string', default: 'auto' },
@@ -94,10 +102,6 @@ const DECLARED = {
   profile: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 } as const;
-
-function usualRows(): RowName[] {
-  return ROWS.filter(({ isUsual }) => isUsual).map(({ name }) => name);
-}
 
 function count(name: string, text: string): number {
   const number = Number(text);

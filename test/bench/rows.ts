@@ -5,8 +5,6 @@ export type RowName = 'endpoint' | 'cached' | 'miss' | 'start' | 'tcp20' | 'tcp1
 export interface Row {
   readonly name: RowName;
   readonly title: string;
-  /** Measured unless `--only` says something else. */
-  readonly isUsual: boolean;
   /**
    * - `endpoint`   one name, answered from configuration
    * - `cached`     so many names, every one of them in the cache
@@ -30,7 +28,6 @@ export interface Row {
 }
 
 const usual: Omit<Row, 'name' | 'title' | 'asks'> = {
-  isUsual: true,
   cachedNames: 1_000,
   cacheMebibytes: 64,
   upstreamRecords: 3,
@@ -50,7 +47,6 @@ export const ROWS: readonly Row[] = [
     name: 'tcp20',
     title: 'cached answer, TCP, 20 connections',
     asks: 'cached',
-    isUsual: false,
     transport: 'tcp',
     clients: 20,
   },
@@ -59,7 +55,6 @@ export const ROWS: readonly Row[] = [
     name: 'tcp100',
     title: 'cached answer, TCP, 100 connections',
     asks: 'cached',
-    isUsual: false,
     transport: 'tcp',
     clients: 100,
     outstanding: 400,
@@ -69,7 +64,6 @@ export const ROWS: readonly Row[] = [
     name: 'latency',
     title: 'endpoint answer at half load, UDP',
     asks: 'endpoint',
-    isUsual: false,
     load: 'half',
   },
   {
@@ -77,7 +71,6 @@ export const ROWS: readonly Row[] = [
     name: 'memory',
     title: 'cached answer, UDP, 100,000 names',
     asks: 'cached',
-    isUsual: false,
     cachedNames: 100_000,
     cacheMebibytes: 256,
   },

@@ -14,10 +14,12 @@ import { join } from 'node:path';
 import { type Contender, ENVIRONMENT } from './contender.ts';
 import { bareLoop } from './contenders/bare-loop.ts';
 import { bind } from './contenders/bind.ts';
+import { dnsdist } from './contenders/dnsdist.ts';
 import { dnsmasq } from './contenders/dnsmasq.ts';
 import { emptyNode } from './contenders/empty-node.ts';
 import { knotResolver } from './contenders/knot-resolver.ts';
 import { outpostDns } from './contenders/outpost-dns.ts';
+import { recursor } from './contenders/recursor.ts';
 import { unbound } from './contenders/unbound.ts';
 import { describeMachine } from './machine.ts';
 import { measureRow, type Workshop } from './measuring.ts';
@@ -99,6 +101,8 @@ function contendersOf(options: BenchOptions, loop: string): Contender[] {
     dnsmasq,
     bind,
     'knot-resolver': knotResolver,
+    'pdns-recursor': recursor,
+    dnsdist,
     floor: bareLoop(() => loop),
   };
   const other = options.against === undefined ? [] : [outpostDns(options, options.against)];

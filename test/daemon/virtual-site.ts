@@ -57,9 +57,7 @@ ${more}`);
         version: '0.0.0',
         runtime: 'node',
       };
-      const rooms = buildRooms(parts, () => {
-        throw new Error('nothing listens here');
-      });
+      const rooms = buildRooms(parts, undefined);
       return [rooms, new RunningDaemon(parts, rooms)];
     });
     const { plane, retained, probe } = site.rooms;
@@ -83,8 +81,14 @@ ${more}`);
     if (length > 0) return { ...readReply(room.subarray(0, length)), afterMs: 0 };
     const startMs = this.time.monotonicMs();
     let reply: (ReadReply & { readonly afterMs: number }) | undefined;
-    void resolver.answerLater(octets, 0, octets.length, 'udp').then((octets) => {
-      if (octets !== undefined) reply = { ...readReply(octets), afterMs: this.time.monotonicMs() - startMs };
+    resolver.answerLater(octets, 'udp', {
+      reply: (given, length) => {
+        const afterMs = this.time.monotonicMs() - startMs;
+        if (length > 0) reply = { ...readReply(given.slice(0, length)), afterMs };
+      },
+      fail: (error) => {
+        throw error;
+      },
     });
     for (let turn = 0; reply === undefined && turn < 1000; turn++)
       await this.time.advance(turn === 0 ? 0 : 10);

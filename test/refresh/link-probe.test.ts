@@ -131,3 +131,16 @@ t.test('Regions come and go with the configuration', async (t) => {
   );
   probe.stop();
 });
+
+t.test('a look that is over leaves nothing behind: its signal is aborted, and so let go', async (t) => {
+  const signals: AbortSignal[] = [];
+  const { time, probe } = setUp(async (_region, signal) => {
+    signals.push(signal);
+    return 'answered';
+  });
+  probe.watch(['us-west-2']);
+  await time.advance(60_000);
+  t.ok(signals.length >= 5);
+  t.ok(signals.every(({ aborted }) => aborted));
+  probe.stop();
+});

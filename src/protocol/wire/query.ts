@@ -21,9 +21,11 @@ const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 
 const lowerTable = Uint8Array.from({ length: 256 }, (_, octet) => lower(octet));
 
+const NOTHING = new Uint8Array(0);
+
 /** One query: the octets it came in, and where its parts lie in them. Reused: copy it to keep it. */
 export class Query {
-  octets: Uint8Array = new Uint8Array(0);
+  octets: Uint8Array = NOTHING;
   start = 0;
   end = 0;
   id = 0;

@@ -10,6 +10,7 @@ import { skipName } from './query.ts';
 const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven octets; none that is honest comes near
 const MAX_TTL = 0x7fff_ffff; // RFC 2181 section 8
+const NONE = -1; // no TTL
 
 /** Where a response's parts lie; offsets count from the message's first octet. */
 export interface ResponseIndex {
@@ -26,7 +27,7 @@ export interface ResponseIndex {
   readonly additionalCount: number;
   /** Behind the last record that is kept: OPT is hop by hop (RFC 6891 section 6.1.1) and never part of it. */
   readonly end: number;
-  /** Offset of every kept record's TTL field. */
+  /** Offset of every kept record's TTL field. Shared with other messages: never change it. */
   readonly ttlOffsets: Uint16Array;
   /** The smallest TTL of answer and authority; `undefined` without such records. */
   readonly minimumTtlSeconds: number | undefined;
@@ -51,16 +52,19 @@ export interface ResponseFault {
 
 const fault = (reason: ResponseFault['reason']): ResponseFault => ({ kind: 'fault', reason });
 
-interface Scan {
-  readonly ttlOffsets: number[];
-  minimumTtl: number | undefined;
-  negativeTtl: number | undefined;
-  answersQtype: boolean;
-  optAt: number | undefined;
-  extendedRcode: number;
-  keptAdditional: number;
-  end: number;
-}
+/** What one pass finds; one for all messages, as none is looked at while another is. */
+const scan = {
+  /** Offsets of the TTL fields so far. */
+  ttlOffsets: new Uint16Array(MAX_RECORDS),
+  ttls: 0,
+  minimumTtl: NONE,
+  negativeTtl: NONE,
+  answersQtype: false,
+  hasOpt: false,
+  extendedRcode: 0,
+  keptAdditional: 0,
+  end: 0,
+};
 
 /** Indexes the whole of `message`. */
 export function indexResponse(message: Uint8Array): ResponseIndex | ResponseFault {
@@ -70,20 +74,11 @@ export function indexResponse(message: Uint8Array): ResponseIndex | ResponseFaul
   if (uint16At(message, 4) !== 1) return fault('question broken');
   const nameEnd = skipName(message, HEADER_OCTETS, message.length);
   if (nameEnd < 0 || nameEnd + 4 > message.length) return fault('question broken');
-  const counts = [uint16At(message, 6), uint16At(message, 8), uint16At(message, 10)] as const;
-  if (counts[0] + counts[1] + counts[2] > MAX_RECORDS) return fault('too many records');
+  const answerCount = uint16At(message, 6);
+  const authorityCount = uint16At(message, 8);
+  if (answerCount + authorityCount + uint16At(message, 10) > MAX_RECORDS) return fault('too many records');
   const qtype = uint16At(message, nameEnd);
-  const scan: Scan = {
-    ttlOffsets: [],
-    minimumTtl: undefined,
-    negativeTtl: undefined,
-    answersQtype: false,
-    optAt: undefined,
-    extendedRcode: 0,
-    keptAdditional: 0,
-    end: nameEnd + 4,
-  };
-  const broken = scanRecords(message, nameEnd + 4, counts, qtype, scan);
+  const broken = scanMessage(message, nameEnd + 4, qtype);
   if (broken !== undefined) return broken;
   return {
     kind: 'response',
@@ -92,38 +87,41 @@ export function indexResponse(message: Uint8Array): ResponseIndex | ResponseFaul
     questionEnd: nameEnd + 4,
     qtype,
     qclass: uint16At(message, nameEnd + 2),
-    answerCount: counts[0],
-    authorityCount: counts[1],
+    answerCount,
+    authorityCount,
     additionalCount: scan.keptAdditional,
     end: scan.end,
-    ttlOffsets: Uint16Array.from(scan.ttlOffsets),
-    minimumTtlSeconds: scan.minimumTtl,
-    negativeTtlSeconds: scan.negativeTtl,
+    ttlOffsets: sharedOffsets(scan.ttlOffsets, scan.ttls),
+    minimumTtlSeconds: scan.minimumTtl === NONE ? undefined : scan.minimumTtl,
+    negativeTtlSeconds: scan.negativeTtl === NONE ? undefined : scan.negativeTtl,
     answersQtype: scan.answersQtype,
-    hasEdns: scan.optAt !== undefined,
+    hasEdns: scan.hasOpt,
   };
 }
 
-function scanRecords(
-  message: Uint8Array,
-  from: number,
-  counts: readonly [number, number, number],
-  qtype: number,
-  scan: Scan,
-): ResponseFault | undefined {
+/** All three sections, into `scan`. */
+function scanMessage(message: Uint8Array, from: number, qtype: number): ResponseFault | undefined {
+  scan.ttls = 0;
+  scan.minimumTtl = NONE;
+  scan.negativeTtl = NONE;
+  scan.answersQtype = false;
+  scan.hasOpt = false;
+  scan.extendedRcode = 0;
+  scan.keptAdditional = 0;
+  scan.end = from;
   let at = from;
   for (let section = 0; section < 3; section++) {
-    for (let left = counts[section] ?? 0; left > 0; left--) {
+    for (let left = uint16At(message, 6 + section * 2); left > 0; left--) {
       const ownerEnd = skipName(message, at, message.length);
       if (ownerEnd < 0 || ownerEnd + FIXED_RR_OCTETS > message.length) return fault('record broken');
       const next = ownerEnd + FIXED_RR_OCTETS + uint16At(message, ownerEnd + 8);
       if (next > message.length) return fault('record broken');
       if (uint16At(message, ownerEnd) === TYPE.OPT) {
-        if (section !== 2 || scan.optAt !== undefined || ownerEnd !== at + 1) return fault('opt broken');
-        scan.optAt = at;
+        if (section !== 2 || scan.hasOpt || ownerEnd !== at + 1) return fault('opt broken');
+        scan.hasOpt = true;
         scan.extendedRcode = message[ownerEnd + 4] ?? 0;
-      } else if (scan.optAt === undefined) {
-        noteRecord(message, ownerEnd, next, section, qtype, scan);
+      } else if (!scan.hasOpt) {
+        noteRecord(message, ownerEnd, next, section, qtype);
         scan.end = next;
       }
       at = next;
@@ -132,26 +130,39 @@ function scanRecords(
   return undefined;
 }
 
-function noteRecord(
-  message: Uint8Array,
-  typeAt: number,
-  next: number,
-  section: number,
-  qtype: number,
-  scan: Scan,
-): void {
+function noteRecord(message: Uint8Array, typeAt: number, next: number, section: number, qtype: number): void {
   const type = uint16At(message, typeAt);
   const ttl = boundedTtl(uint32At(message, typeAt + 4));
-  scan.ttlOffsets.push(typeAt + 4);
+  scan.ttlOffsets[scan.ttls++] = typeAt + 4;
   if (section === 2) {
     scan.keptAdditional++;
     return;
   }
-  if (scan.minimumTtl === undefined || ttl < scan.minimumTtl) scan.minimumTtl = ttl;
+  if (scan.minimumTtl === NONE || ttl < scan.minimumTtl) scan.minimumTtl = ttl;
   if (section === 0 && (type === qtype || qtype === TYPE.ANY)) scan.answersQtype = true;
   if (section === 1 && type === TYPE.SOA && next - typeAt >= FIXED_RR_OCTETS + 22) {
     scan.negativeTtl = Math.min(ttl, boundedTtl(uint32At(message, next - 4)));
   }
+}
+
+/** Answers of one shape have their TTLs in the same places: the arrays of the usual ones are shared by all of them. */
+const shared = new Map<number, Uint16Array>();
+const MAX_SHARED = 4096;
+
+function sharedOffsets(offsets: Uint16Array, count: number): Uint16Array {
+  const first = offsets[0] ?? 0;
+  const step = count > 1 ? (offsets[1] ?? 0) - first : 0;
+  // where all are equally far from each other, as addresses of one name are, three numbers say it all
+  let isRegular = count < 64 && step < 256;
+  for (let at = 2; isRegular && at < count; at++)
+    isRegular = (offsets[at] ?? 0) - (offsets[at - 1] ?? 0) === step;
+  if (!isRegular) return offsets.slice(0, count);
+  const key = (first << 14) | (step << 6) | count;
+  const known = shared.get(key);
+  if (known !== undefined) return known;
+  const made = offsets.slice(0, count);
+  if (shared.size < MAX_SHARED) shared.set(key, made);
+  return made;
 }
 
 /** RFC 8767 section 4: a TTL with its top bit set is a large one (RFC 2181 section 8 had it as zero). */

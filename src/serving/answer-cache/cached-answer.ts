@@ -94,9 +94,13 @@ export function sizeOf(answer: CachedAnswer): number {
  */
 export function keptOctets(message: Uint8Array, index: ResponseIndex, maxTtlSeconds: number): Uint8Array {
   const kept = new Uint8Array(index.end);
-  kept.set(message.subarray(0, index.end));
-  // a plain lower-casing of the whole question would turn QTYPE 65 (HTTPS) into 97
-  for (let at = HEADER_OCTETS; at < index.questionEnd - 4; at++) kept[at] = lower(kept[at] ?? 0);
+  const nameEnd = index.questionEnd - 4;
+  // octet by octet: a view of the message would cost more than the copy
+  for (let at = 0; at < kept.length; at++) {
+    const octet = message[at] ?? 0;
+    // a plain lower-casing of the whole question would turn QTYPE 65 (HTTPS) into 97
+    kept[at] = at >= HEADER_OCTETS && at < nameEnd ? lower(octet) : octet;
+  }
   putUint16(kept, 10, index.additionalCount);
   for (const at of index.ttlOffsets) {
     if (uint32At(kept, at) > maxTtlSeconds) putUint32(kept, at, maxTtlSeconds);

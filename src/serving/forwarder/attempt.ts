@@ -64,6 +64,7 @@ const LISTEN_MS = 5_000;
 const ATTEMPT_MAX_DOUBLINGS = 4;
 
 export class Attempt implements Deadline {
+  place = -1;
   dueAtMs = 0;
   readonly #host: AttemptHost;
   readonly #question: Question;

@@ -5,6 +5,8 @@ import type { Timers } from '../../runtime/timers.ts';
 export interface Deadline {
   /** Monotonic. May be changed while waiting, followed by `add` when it moved closer. */
   dueAtMs: number;
+  /** The sweep's own: where it waits, below 0 when it does not. Of one sweep at a time. */
+  place?: number;
   /** Called once; the entry has left the sweep by then and may be added again. */
   onDue(nowMs: number): void;
 }
@@ -17,7 +19,8 @@ const EARLY_MS = 1;
 export class DeadlineSweep {
   readonly #clock: Clock;
   readonly #timers: Timers;
-  readonly #waiting = new Set<Deadline>();
+  /** In no order: a set would be made anew every few hundred questions. */
+  readonly #waiting: Deadline[] = [];
   #timer: Disposable | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
 
@@ -27,22 +30,28 @@ export class DeadlineSweep {
   }
 
   get size(): number {
-    return this.#waiting.size;
+    return this.#waiting.length;
   }
 
   add(deadline: Deadline): void {
-    this.#waiting.add(deadline);
+    if (!isWaiting(deadline)) deadline.place = this.#waiting.push(deadline) - 1;
     // with timeouts of similar length a timer that was set for an older entry is nearly always close enough
     if (deadline.dueAtMs < this.#timerAtMs - GRANULARITY_MS) this.#arm(deadline.dueAtMs);
   }
 
   delete(deadline: Deadline): void {
-    this.#waiting.delete(deadline);
+    const { place } = deadline;
+    if (!isWaiting(deadline) || place === undefined) return;
+    deadline.place = -1;
+    const last = this.#waiting.pop();
+    if (last === undefined || last === deadline) return;
+    this.#waiting[place] = last;
+    last.place = place;
   }
 
   /** Forgets everything without calling anybody. */
   close(): void {
-    this.#waiting.clear();
+    for (const deadline of this.#waiting.splice(0)) deadline.place = -1;
     this.#disarm();
   }
 
@@ -62,14 +71,20 @@ export class DeadlineSweep {
   #sweep(): void {
     this.#disarm();
     const nowMs = this.#clock.monotonicMs();
-    const due: Deadline[] = [];
-    for (const deadline of this.#waiting) if (deadline.dueAtMs <= nowMs + EARLY_MS) due.push(deadline);
+    const due = this.#waiting.filter(({ dueAtMs }) => dueAtMs <= nowMs + EARLY_MS);
+    due.sort((a, b) => a.dueAtMs - b.dueAtMs);
     for (const deadline of due) {
       // an earlier one of this sweep may have ended a later one
-      if (this.#waiting.delete(deadline)) deadline.onDue(nowMs);
+      if (!isWaiting(deadline)) continue;
+      this.delete(deadline);
+      deadline.onDue(nowMs);
     }
     let nearestMs = Number.POSITIVE_INFINITY;
     for (const deadline of this.#waiting) nearestMs = Math.min(nearestMs, deadline.dueAtMs);
     if (nearestMs < this.#timerAtMs) this.#arm(nearestMs);
   }
+}
+
+function isWaiting({ place }: Deadline): boolean {
+  return place !== undefined && place >= 0;
 }

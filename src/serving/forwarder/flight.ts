@@ -9,6 +9,7 @@ import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import type { Answer, AttemptFailure, AttemptListener } from './attempt.ts';
 import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
 import { type ForwardFailureReason, type ForwardOutcome, forwardFailure } from './forward-outcome.ts';
+import type { ForwardSettings } from './forward-settings.ts';
 import type { Question } from './question.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -22,28 +23,31 @@ export interface Askable {
   ask(question: Question, doublings: number, listener: AttemptListener): void;
 }
 
-export interface FlightPlan {
-  readonly question: Question;
-  readonly clients: readonly Askable[];
+/** What all flights share. */
+export interface FlightContext {
   readonly sweep: DeadlineSweep;
-  readonly deadlineMs: number;
-  /** The same upstream is asked again no sooner than this after it failed at once. */
-  readonly pauseMs: number;
+  settings(): ForwardSettings;
   nowMs(): number;
-  landed(outcome: ForwardOutcome): void;
 }
 
-interface Candidate {
+class Candidate {
   readonly client: Askable;
-  attempts: number;
+  attempts = 0;
   /** Has said all that it will say about this question. */
-  isDone: boolean;
-  notBeforeMs: number;
+  isDone = false;
+  notBeforeMs = 0;
+
+  constructor(client: Askable) {
+    this.client = client;
+  }
 }
 
 export class Flight implements Deadline {
+  place = -1;
   dueAtMs: number;
-  readonly #plan: FlightPlan;
+  readonly #context: FlightContext;
+  readonly #question: Question;
+  readonly #landed: (outcome: ForwardOutcome) => void;
   readonly #candidates: Candidate[];
   readonly #endsAtMs: number;
   /** Attempts whose reply may still come in time. */
@@ -53,15 +57,22 @@ export class Flight implements Deadline {
   #lastFailure: AttemptFailure | undefined;
   #hasLanded = false;
 
-  constructor(plan: FlightPlan) {
-    this.#plan = plan;
-    this.#candidates = plan.clients.map((client) => ({ client, attempts: 0, isDone: false, notBeforeMs: 0 }));
-    this.#endsAtMs = plan.nowMs() + plan.deadlineMs;
+  constructor(
+    context: FlightContext,
+    question: Question,
+    clients: readonly Askable[],
+    landed: (outcome: ForwardOutcome) => void,
+  ) {
+    this.#context = context;
+    this.#question = question;
+    this.#landed = landed;
+    this.#candidates = clients.map((client) => new Candidate(client));
+    this.#endsAtMs = context.nowMs() + context.settings().deadlineMs;
     this.dueAtMs = this.#endsAtMs;
   }
 
   start(): void {
-    this.#plan.sweep.add(this);
+    this.#context.sweep.add(this);
     this.#next();
   }
 
@@ -72,7 +83,7 @@ export class Flight implements Deadline {
       return;
     }
     this.dueAtMs = this.#endsAtMs;
-    this.#plan.sweep.add(this);
+    this.#context.sweep.add(this);
     this.#next();
   }
 
@@ -84,13 +95,13 @@ export class Flight implements Deadline {
   /** Asks the next upstream, unless one is being asked; lands where there is none. */
   #next(): void {
     if (this.#hasLanded || this.#timely > 0) return;
-    const nowMs = this.#plan.nowMs();
+    const nowMs = this.#context.nowMs();
     const candidate = this.#choose(nowMs);
     if (candidate === undefined) {
       this.#land(this.#lastResort());
     } else if (candidate.notBeforeMs > nowMs) {
       this.dueAtMs = Math.min(candidate.notBeforeMs, this.#endsAtMs);
-      this.#plan.sweep.add(this);
+      this.#context.sweep.add(this);
     } else {
       this.#ask(candidate);
     }
@@ -109,30 +120,16 @@ export class Flight implements Deadline {
   }
 
   #ask(candidate: Candidate): void {
-    let isTimely = true;
-    const noLongerTimely = (): void => {
-      if (isTimely) this.#timely--;
-      isTimely = false;
-    };
     this.#timely++;
-    candidate.client.ask(this.#plan.question, candidate.attempts++, {
-      onAnswer: (answer) => {
-        noLongerTimely();
-        this.#answered(candidate, answer);
-      },
-      onFailure: (failure) => {
-        noLongerTimely();
-        this.#failed(candidate, failure);
-      },
-      onOverdue: () => {
-        noLongerTimely();
-        this.#lastFailure = { reason: 'timeout', detail: describe(candidate.client, 'no reply in time') };
-        this.#next();
-      },
-    });
+    candidate.client.ask(this.#question, candidate.attempts++, new Asked(this, candidate));
   }
 
-  #answered(candidate: Candidate, answer: Answer): void {
+  /** For `Asked` alone, as are the next three: a reply in time is no longer to be expected. */
+  untimely(): void {
+    this.#timely--;
+  }
+
+  answered(candidate: Candidate, answer: Answer): void {
     if (this.#hasLanded) return;
     const from = candidate.client.upstream.text;
     const { rcode } = answer.index;
@@ -142,7 +139,7 @@ export class Flight implements Deadline {
     }
     this.#unhelpful = { answer, from };
     candidate.isDone = true;
-    const nowMs = this.#plan.nowMs();
+    const nowMs = this.#context.nowMs();
     // where this one was asked a second time meanwhile, that would only bring the same
     if (this.#candidates.every(({ isDone, client }) => isDone || !client.isUsable(nowMs))) {
       this.#land(this.#lastResort());
@@ -151,11 +148,16 @@ export class Flight implements Deadline {
     }
   }
 
-  #failed(candidate: Candidate, failure: AttemptFailure): void {
+  failed(candidate: Candidate, failure: AttemptFailure): void {
     if (this.#hasLanded) return;
     this.#lastFailure = { reason: failure.reason, detail: describe(candidate.client, failure.detail) };
     if (failure.reason === 'malformed') candidate.isDone = true;
-    candidate.notBeforeMs = this.#plan.nowMs() + this.#plan.pauseMs;
+    candidate.notBeforeMs = this.#context.nowMs() + this.#context.settings().attemptMinMs;
+    this.#next();
+  }
+
+  overdue(candidate: Candidate): void {
+    this.#lastFailure = { reason: 'timeout', detail: describe(candidate.client, 'no reply in time') };
     this.#next();
   }
 
@@ -171,18 +173,51 @@ export class Flight implements Deadline {
       const detail = describe({ upstream: { text: from } }, rcodeName(answer.index.rcode));
       return failureOf(this.#lastFailure?.reason, `${this.#lastFailure?.detail}; ${detail}`);
     }
-    const nowMs = this.#plan.nowMs();
+    const nowMs = this.#context.nowMs();
     // that it timed out is then the smaller part of the truth
-    const hasLoop = this.#plan.clients.some((client) => client.isLooping(nowMs));
-    if (this.#lastFailure === undefined || hasLoop) return nobodyUsable(this.#plan.clients, nowMs);
+    const clients = this.#candidates.map(({ client }) => client);
+    const hasLoop = clients.some((client) => client.isLooping(nowMs));
+    if (this.#lastFailure === undefined || hasLoop) return nobodyUsable(clients, nowMs);
     return failureOf(this.#lastFailure.reason, this.#lastFailure.detail);
   }
 
   #land(outcome: ForwardOutcome): void {
     if (this.#hasLanded) return;
     this.#hasLanded = true;
-    this.#plan.sweep.delete(this);
-    this.#plan.landed(outcome);
+    this.#context.sweep.delete(this);
+    this.#landed(outcome);
+  }
+}
+
+/** One attempt, as its flight sees it. */
+class Asked implements AttemptListener {
+  readonly #flight: Flight;
+  readonly #candidate: Candidate;
+  #isTimely = true;
+
+  constructor(flight: Flight, candidate: Candidate) {
+    this.#flight = flight;
+    this.#candidate = candidate;
+  }
+
+  onAnswer(answer: Answer): void {
+    this.#untimely();
+    this.#flight.answered(this.#candidate, answer);
+  }
+
+  onFailure(failure: AttemptFailure): void {
+    this.#untimely();
+    this.#flight.failed(this.#candidate, failure);
+  }
+
+  onOverdue(): void {
+    this.#untimely();
+    this.#flight.overdue(this.#candidate);
+  }
+
+  #untimely(): void {
+    if (this.#isTimely) this.#flight.untimely();
+    this.#isTimely = false;
   }
 }
 

@@ -17,15 +17,17 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import type { AttemptFailure } from './attempt.ts';
+import { type Landed, OnItsWay, OnTheirWay, questionHash } from './coalescing.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
-import { Flight, nobodyUsable } from './flight.ts';
+import { Flight, type FlightContext, nobodyUsable } from './flight.ts';
 import { type ForwardOutcome, forwardFailure } from './forward-outcome.ts';
 import { DEFAULT_SETTINGS, type ForwardSettings } from './forward-settings.ts';
 import { GroupMember } from './group-member.ts';
 import { Probing } from './probing.ts';
-import { type Question, questionKey, questionOf } from './question.ts';
+import { questionOf } from './question.ts';
 import { hasAnswer, ownQuery, type ResolvedName, resolvedName } from './resolved-name.ts';
 import { socketTransports, type Transports } from './transports.ts';
+import type { OpenUdpSocket } from './udp-socket.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import {
   type ClientContext,
@@ -47,6 +49,8 @@ export interface ForwarderOptions {
   readonly onEvidence?: (evidence: UpstreamEvidence) => void;
   readonly onUpstreamUp?: (upstream: Upstream) => void;
   readonly onUpstreamDown?: (upstream: Upstream) => void;
+  /** How UDP sockets are opened: by `node:dgram` unless told otherwise. */
+  readonly openUdp?: OpenUdpSocket;
   /** Whether this upstream is to be treated as unreachable although it may answer: a rehearsal. */
   readonly isCutOff?: (upstream: Upstream) => boolean;
   /** Real sockets, unless a test brings its own. */
@@ -72,7 +76,10 @@ export class Forwarder {
   #settings: ForwardSettings;
   readonly #clients = new Map<string, UpstreamClient>();
   #groups: ReadonlyMap<string, readonly GroupMember[]> = new Map();
-  readonly #flights = new Map<string, OnItsWay>();
+  /** Those of all groups: looked through for every question. */
+  #members: readonly { readonly group: string; readonly member: GroupMember }[] = [];
+  readonly #onTheirWay = new OnTheirWay();
+  readonly #flightContext: FlightContext;
   #coalesced = 0;
   #overloaded = 0;
   #failedFast = 0;
@@ -83,32 +90,40 @@ export class Forwarder {
     this.#settings = { ...DEFAULT_SETTINGS, ...options.settings };
     this.#sweep = new DeadlineSweep(options.clock, options.timers);
     this.#probing = new Probing(options.timers);
+    this.#flightContext = {
+      sweep: this.#sweep,
+      settings: () => this.#settings,
+      nowMs: () => options.clock.monotonicMs(),
+    };
     this.#context = this.#clientContext();
     this.reconfigure(options.groups);
   }
 
-  /**
-   * Asks the upstreams of a group that was configured. Never rejects. Keep `query` unchanged until it resolves (pass
-   * a copy). Identical questions that are on their way to the same group share one outcome.
-   */
+  /** As `forwardTo`, as a promise that never rejects. */
   forward(query: Query, group: UpstreamGroup): Promise<ForwardOutcome> {
-    return this.#forward(questionOf(query), group, this.#settings.inFlight);
+    return new Promise((resolve) => this.forwardTo(query, group, resolve));
+  }
+
+  /**
+   * Asks the upstreams of a group that was configured; tells the outcome once, perhaps before this returns. Identical
+   * questions that are on their way to the same group share one outcome.
+   */
+  forwardTo(query: Query, group: UpstreamGroup, landed: Landed): void {
+    this.#forward(query, group, this.#settings.inFlight, landed);
   }
 
   /** An A query for `name`, past any cache of ours and past the limit on questions in flight. Never rejects. */
   async resolveAddresses(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<ResolvedName> {
     const query = ownQuery(name, TYPE.A);
     if ('kind' in query) return query;
-    const outcome = this.#forward(questionOf(query), group, Number.POSITIVE_INFINITY).then(resolvedName);
-    return Promise.race([outcome, aborted(signal)]);
+    return Promise.race([this.#unlimited(query, group).then(resolvedName), aborted(signal)]);
   }
 
   /** Whether a TXT query for `name`, asked as `resolveAddresses` asks, is answered with text. Never rejects. */
   async answersText(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<boolean> {
     const query = ownQuery(name, TYPE.TXT);
     if ('kind' in query) return false;
-    const outcome = this.#forward(questionOf(query), group, Number.POSITIVE_INFINITY).then(hasAnswer);
-    return Promise.race([outcome, aborted(signal).then(() => false)]);
+    return Promise.race([this.#unlimited(query, group).then(hasAnswer), aborted(signal).then(() => false)]);
   }
 
   /** Whether an incoming query is a probe of ours for loops that has come back: not to be forwarded again. */
@@ -148,7 +163,7 @@ export class Forwarder {
   snapshot(): ForwarderSnapshot {
     return {
       upstreams: [...this.#clients.values()].map((client) => client.snapshot(this.#isLooping(client))),
-      inFlight: this.#flights.size,
+      inFlight: this.#onTheirWay.size,
       coalesced: this.#coalesced,
       overloaded: this.#overloaded,
       failedFast: this.#failedFast,
@@ -159,57 +174,58 @@ export class Forwarder {
   close(): void {
     this.#isClosed = true;
     this.#probing.close();
-    for (const { flight } of [...this.#flights.values()])
-      flight.cancel('closing', 'the forwarder is closing');
+    for (const { flight } of this.#onTheirWay.all()) flight?.cancel('closing', 'the forwarder is closing');
     for (const client of this.#clients.values()) client.close();
     this.#sweep.close();
   }
 
-  #forward(question: Question, group: UpstreamGroup, limit: number): Promise<ForwardOutcome> {
-    const key = `${questionKey(question)}${group.name}`;
-    const joined = this.#flights.get(key);
-    if (joined !== undefined) {
-      this.#coalesced++;
-      joined.isJoined = true;
-      return joined.outcome;
-    }
-    const nowMs = this.#options.clock.monotonicMs();
-    if (this.#isClosed) return Promise.resolve(forwardFailure('closing', 'the forwarder is closed'));
-    const members = this.#groups.get(group.name);
-    if (members === undefined) {
-      return Promise.resolve(forwardFailure('all-down', `no upstreams are configured for "${group.name}"`));
-    }
-    if (!members.some((member) => member.isUsable(nowMs))) {
-      this.#failedFast++;
-      return Promise.resolve(nobodyUsable(members, nowMs));
-    }
-    if (this.#flights.size >= limit) {
-      this.#overloaded++;
-      return Promise.resolve(forwardFailure('overloaded', `${limit} questions are on their way`));
-    }
-    return this.#launch(key, question, members);
+  #unlimited(query: Query, group: UpstreamGroup): Promise<ForwardOutcome> {
+    return new Promise((resolve) => this.#forward(query, group, Number.POSITIVE_INFINITY, resolve));
   }
 
-  #launch(key: string, question: Question, members: readonly GroupMember[]): Promise<ForwardOutcome> {
-    const { promise, resolve } = Promise.withResolvers<ForwardOutcome>();
-    const flight = new Flight({
-      question,
-      clients: members,
-      sweep: this.#sweep,
-      deadlineMs: this.#settings.deadlineMs,
-      pauseMs: this.#settings.attemptMinMs,
-      nowMs: () => this.#options.clock.monotonicMs(),
-      landed: (outcome) => {
-        this.#flights.delete(key);
-        // what comes back in a loop is the question that is on its way, and joins it; so does many a client's
-        if (onItsWay.isJoined && isUnhelpful(outcome)) for (const member of members) member.suspect();
-        resolve(outcome);
-      },
+  #forward(query: Query, group: UpstreamGroup, limit: number, landed: Landed): void {
+    const question = questionOf(query);
+    const hash = questionHash(query);
+    const joined = this.#onTheirWay.find(hash, question, group.name);
+    if (joined !== undefined) {
+      this.#coalesced++;
+      joined.join(landed);
+      return;
+    }
+    const members = this.#groups.get(group.name);
+    const refusal = this.#refusal(members, group, limit);
+    if (refusal !== undefined || members === undefined) {
+      landed(refusal ?? forwardFailure('closing', 'the forwarder is closed'));
+      return;
+    }
+    const one = new OnItsWay(hash, question, group.name, landed);
+    one.flight = new Flight(this.#flightContext, question, members, (outcome) => {
+      this.#onTheirWay.delete(one);
+      // what comes back in a loop is the question that is on its way, and joins it; so does many a client's
+      if (one.isJoined && isUnhelpful(outcome)) for (const member of members) member.suspect();
+      one.land(outcome);
     });
-    const onItsWay: OnItsWay = { flight, outcome: promise, isJoined: false };
-    this.#flights.set(key, onItsWay);
-    flight.start();
-    return promise;
+    this.#onTheirWay.add(one);
+    one.flight.start();
+  }
+
+  /** Why nobody is asked. */
+  #refusal(
+    members: readonly GroupMember[] | undefined,
+    group: UpstreamGroup,
+    limit: number,
+  ): ForwardOutcome | undefined {
+    if (this.#isClosed) return forwardFailure('closing', 'the forwarder is closed');
+    if (members === undefined)
+      return forwardFailure('all-down', `no upstreams are configured for "${group.name}"`);
+    const nowMs = this.#options.clock.monotonicMs();
+    if (!members.some((member) => member.isUsable(nowMs))) {
+      this.#failedFast++;
+      return nobodyUsable(members, nowMs);
+    }
+    if (this.#onTheirWay.size < limit) return undefined;
+    this.#overloaded++;
+    return forwardFailure('overloaded', `${limit} questions are on their way`);
   }
 
   /** Members that stay keep what is known of loops. */
@@ -223,6 +239,7 @@ export class Forwarder {
       return [name, members] as const;
     });
     this.#groups = new Map(regrouped);
+    this.#members = regrouped.flatMap(([group, members]) => members.map((member) => ({ group, member })));
     const staying = new Set(regrouped.flatMap(([, members]) => members));
     for (const member of [...before.values()].flat()) if (!staying.has(member)) member.leave();
   }
@@ -246,7 +263,14 @@ export class Forwarder {
   #clientContext(): ClientContext {
     const { clock, timers, random, log, ca, isCutOff, onEvidence, onUpstreamUp, onUpstreamDown } =
       this.#options;
-    const sockets = { clock, timers, random, ...(ca === undefined ? {} : { ca }) };
+    const { openUdp: open } = this.#options;
+    const sockets = {
+      clock,
+      timers,
+      random,
+      ...(ca === undefined ? {} : { ca }),
+      ...(open === undefined ? {} : { open }),
+    };
     return {
       clock,
       random,
@@ -263,7 +287,7 @@ export class Forwarder {
       },
       onUp: (client) => {
         log.info({ upstream: client.upstream.text }, 'upstream is up');
-        for (const { member } of this.#members()) if (member.client === client) member.probeSoon();
+        for (const { member } of this.#members) if (member.client === client) member.probeSoon();
         onUpstreamUp?.(client.upstream);
       },
       onEdnsDoubt: (client) => this.#probing.verify(client),
@@ -275,28 +299,17 @@ export class Forwarder {
 
   /** Whose probe this query is. */
   #sender(query: Query): { readonly group: string; readonly member: GroupMember } | undefined {
-    for (const found of this.#members()) if (found.member.hasSent(query)) return found;
+    for (const found of this.#members) if (found.member.hasSent(query)) return found;
     return undefined;
   }
 
   #isLooping(client: UpstreamClient): boolean {
     const nowMs = this.#options.clock.monotonicMs();
-    for (const { member } of this.#members()) {
+    for (const { member } of this.#members) {
       if (member.client === client && member.isLooping(nowMs)) return true;
     }
     return false;
   }
-
-  *#members(): Generator<{ readonly group: string; readonly member: GroupMember }, void> {
-    for (const [group, members] of this.#groups) for (const member of members) yield { group, member };
-  }
-}
-
-/** A question on its way, and whether another one has joined it. */
-interface OnItsWay {
-  readonly flight: Flight;
-  readonly outcome: Promise<ForwardOutcome>;
-  isJoined: boolean;
 }
 
 function isUnhelpful(outcome: ForwardOutcome): boolean {

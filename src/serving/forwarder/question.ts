@@ -30,10 +30,14 @@ export const PROBE_QUESTION: Question = {
   probes: 'reach',
 };
 
-/** The question of a client's query. Shares the query's octets: pass a copy that nobody changes. */
+/** The question of a client's query, in octets of its own. */
 export function questionOf(query: Query): Question {
+  const { octets, nameStart, nameEnd } = query;
+  // octet by octet: a view of a small array would cost more than the copy
+  const name = new Uint8Array(nameEnd - nameStart);
+  for (let at = 0; at < name.length; at++) name[at] = octets[nameStart + at] ?? 0;
   return {
-    name: query.octets.subarray(query.nameStart, query.nameEnd),
+    name,
     qtype: query.qtype,
     qclass: query.qclass,
     dnssecOk: query.dnssecOk,
@@ -41,15 +45,16 @@ export function questionOf(query: Query): Question {
   };
 }
 
-/** Equal for questions that one exchange can answer: name in lower case, type, class, DO and CD. */
-export function questionKey(question: Question): string {
-  const { name } = question;
-  const octets = Buffer.allocUnsafe(name.length + 5);
-  for (let at = 0; at < name.length; at++) octets[at] = lower(name[at] ?? 0);
-  putUint16(octets, name.length, question.qtype);
-  putUint16(octets, name.length + 2, question.qclass);
-  octets[name.length + 4] = (question.dnssecOk ? 1 : 0) | (question.checkingDisabled ? 2 : 0);
-  return octets.toString('latin1');
+/** Whether one exchange can answer both: the same name in whatever case, type, class, DO and CD. */
+export function isSameQuestion(one: Question, other: Question): boolean {
+  if (one.qtype !== other.qtype || one.qclass !== other.qclass) return false;
+  if (one.dnssecOk !== other.dnssecOk || one.checkingDisabled !== other.checkingDisabled) return false;
+  const { name } = one;
+  if (name.length !== other.name.length) return false;
+  // a length octet is below 64 and has no other case
+  for (let at = 0; at < name.length; at++)
+    if (lower(name[at] ?? 0) !== lower(other.name[at] ?? 0)) return false;
+  return true;
 }
 
 export interface QueryForm {
@@ -67,19 +72,20 @@ export interface QueryForm {
 
 /** The whole query with an ID of zero; whoever sends it puts the ID in. */
 export function composeUpstreamQuery(question: Question, form: QueryForm): Uint8Array {
-  const message = composeQuery({
-    id: 0,
-    name: form.caseFrom === undefined ? question.name : withRandomCase(question.name, form.caseFrom),
-    qtype: question.qtype,
-    qclass: question.qclass,
-    recursionDesired: true,
-    checkingDisabled: question.checkingDisabled,
-    // always with EDNS, whatever the client has: 1232 octets fit one datagram and spare us a TCP exchange
-    ...(form.withEdns ? { edns: { dnssecOk: question.dnssecOk } } : {}),
-  });
+  const { qtype, qclass, checkingDisabled } = question;
+  const name = form.caseFrom === undefined ? question.name : withRandomCase(question.name, form.caseFrom);
+  // with EDNS, whatever the client has: 1232 octets fit one datagram and spare us a TCP exchange
+  const edns = question.dnssecOk ? WITH_DO : WITHOUT_DO;
+  const recursionDesired = true;
+  const message = form.withEdns
+    ? composeQuery({ id: 0, name, qtype, qclass, recursionDesired, checkingDisabled, edns })
+    : composeQuery({ id: 0, name, qtype, qclass, recursionDesired, checkingDisabled });
   if (form.authenticated) putUint16(message, 2, uint16At(message, 2) | FLAG.AD);
   return form.withEdns && form.padded ? withPadding(message) : message;
 }
+
+const WITH_DO = { dnssecOk: true };
+const WITHOUT_DO = { dnssecOk: false };
 
 function withRandomCase(name: Uint8Array, random: Random): Uint8Array {
   const mixed = Uint8Array.from(name);

@@ -15,7 +15,7 @@ export interface UdpSocket {
 }
 
 export interface UdpSocketEvents {
-  /** From the upstream's address and port. The receiver owns the octets. */
+  /** From the upstream's address and port. The receiver owns the octets, but not the buffer: a copy for what is kept. */
   onMessage(octets: Uint8Array): void;
   /** From somewhere else: it came between bind and connect. */
   onStranger(): void;

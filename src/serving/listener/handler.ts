@@ -6,10 +6,18 @@ export const PENDING = -1;
 /** This message gets no reply. */
 export const NO_REPLY = 0;
 
+/** Who waits for an answer. One of the two is called, once, perhaps before `answerLater` returns. */
+export interface Asker {
+  /** The reply is the first `length` octets, which may be overwritten as soon as this returns; NO_REPLY: there is none. */
+  reply(octets: Uint8Array, length: number): void;
+  /** Answering failed by a fault of the handler. */
+  fail(error: unknown): void;
+}
+
 export interface QueryHandler {
   /**
    * Answers now where the answer is known. Writes into `reply` from `replyStart`; returns the octets written,
-   * NO_REPLY, or PENDING (then call `answerLater` with the same message, before its buffer is reused).
+   * NO_REPLY, or PENDING (then call `answerLater` with a copy of the message).
    * `reply` holds at least 1,232 octets from `replyStart` for udp and 65,535 for tcp; the handler itself
    * honours the client's UDP size.
    */
@@ -21,11 +29,6 @@ export interface QueryHandler {
     reply: Uint8Array,
     replyStart: number,
   ): number;
-  /** Copies what it needs before its first await. Resolves to the reply (undefined: no reply). Never rejects. */
-  answerLater(
-    message: Uint8Array,
-    start: number,
-    end: number,
-    transport: Transport,
-  ): Promise<Uint8Array | undefined>;
+  /** Answers a message for which `answerNow` returned PENDING. The message is the handler's own: nobody changes it. */
+  answerLater(message: Uint8Array, transport: Transport, asker: Asker): void;
 }

@@ -15,6 +15,7 @@ import type { Family } from './client-address.ts';
 import { COUNT, Counters } from './counters.ts';
 import { NO_REPLY, PENDING, type QueryHandler, type Transport } from './handler.ts';
 import { RATE, type RateLimit } from './rate-limit.ts';
+import { type Deliver, Waiting, type WaitingHost } from './waiting.ts';
 
 /** What a reload may replace. */
 export interface IntakeRules {
@@ -119,29 +120,38 @@ export class Intake {
     return this.#replied(length, isUdp);
   }
 
-  /** The reply to a message for which `receive` returned PENDING; undefined: none. Never rejects. */
-  async later(
+  /** Has a message answered for which `receive` returned PENDING: `deliver` is called once, perhaps before this returns. */
+  later(
     message: Uint8Array,
     start: number,
     end: number,
     nowMs: number,
     transport: Transport,
-  ): Promise<Uint8Array | undefined> {
+    deliver: Deliver,
+  ): void {
     this.#pending += 1;
-    // the handler copies what it needs before its first await; what a fault of it is answered with is copied here
-    const refusal = new Uint8Array(MAX_ERROR_OCTETS);
-    const refusalLength = this.#writeEmpty(message, start, end, RCODE.SERVFAIL, undefined, refusal, 0);
+    const own = new Uint8Array(end - start);
+    for (let at = 0; at < own.length; at++) own[at] = message[start + at] ?? 0;
+    const waiting = new Waiting(this.#host, own, transport, nowMs, deliver);
     try {
-      const reply = await this.#handler.answerLater(message, start, end, transport);
-      if (reply !== undefined) this.#replied(reply.length, transport === 'udp');
-      return reply;
+      this.#handler.answerLater(own, transport, waiting);
     } catch (error) {
-      this.#noteFault(error, nowMs);
-      return refusal.subarray(0, this.#replied(refusalLength, transport === 'udp'));
-    } finally {
-      this.#pending -= 1;
+      waiting.fail(error);
     }
   }
+
+  readonly #host: WaitingHost = {
+    over: (length, transport) => {
+      this.#pending -= 1;
+      if (length > 0) this.#replied(length, transport === 'udp');
+    },
+    refuse: (error, { message, sinceMs }) => {
+      this.#noteFault(error, sinceMs);
+      const refusal = new Uint8Array(MAX_ERROR_OCTETS);
+      const length = this.#writeEmpty(message, 0, message.length, RCODE.SERVFAIL, undefined, refusal, 0);
+      return refusal.subarray(0, length);
+    },
+  };
 
   /** The handler's answer. A fault of ours is a SERVFAIL to the one who met it, and nothing to all others. */
   #answer(

@@ -177,13 +177,16 @@ export class TcpConnection {
     );
   }
 
-  async #answerLater(octets: Uint8Array, start: number, end: number): Promise<void> {
+  #answerLater(octets: Uint8Array, start: number, end: number): void {
+    const { intake, clock } = this.#host;
     this.#inFlight += 1;
-    const reply = await this.#host.intake.later(octets, start, end, this.#host.clock.monotonicMs(), 'tcp');
-    this.#inFlight -= 1;
-    if (this.#isClosed) return;
-    if (reply !== undefined && reply.length <= MAX_MESSAGE_OCTETS) this.#outgoing.push(reply);
-    this.#host.flushSoon(this);
+    intake.later(octets, start, end, clock.monotonicMs(), 'tcp', (reply, length) => {
+      this.#inFlight -= 1;
+      if (this.#isClosed) return;
+      if (length > 0 && length <= MAX_MESSAGE_OCTETS)
+        this.#outgoing.push(Buffer.copyBytesFrom(reply, 0, length));
+      this.#host.flushSoon(this);
+    });
   }
 
   #hasRoom(): boolean {

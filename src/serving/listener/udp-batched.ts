@@ -1,49 +1,37 @@
 /**
- * UDP in batches: the loop wakes for the first datagram, which comes through `node:dgram`; what else waits is drained from
- * the same descriptor 64 at a time, answered in place and sent with one call. Under light load it is plain dgram.
+ * UDP in batches: when the loop says that something waits, all of it is received 64 datagrams at a time, answered in place
+ * and sent with one call each. Answers that had to be fetched first leave together, at the end of the turn that brought them.
  */
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
+import { BATCH, type DatagramBatch, type Libc, NAME_OCTETS } from '../../runtime/datagrams.ts';
 import { parseClientAddress } from './client-address.ts';
 import { COUNT } from './counters.ts';
-import {
-  BATCH,
-  type DatagramBatch,
-  type Libc,
-  NAME_OCTETS,
-  SLOT_OCTETS,
-  socketName,
-} from './datagram-calls.ts';
 import { Drain } from './drain.ts';
 import { PENDING } from './handler.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
 
-/**
- * Datagrams drained in one turn of the loop: some milliseconds, before timers and others have their turn. libuv itself
- * reads up to 32 a turn, each of which wakes us, so without a budget over all of them a flood would hold the loop.
- */
+/** Octets kept of one datagram: a query with room for options. What is longer arrives cut, and is malformed then. */
+const SLOT_OCTETS = 4096;
+
+/** Datagrams taken in one turn of the loop: some milliseconds, before timers and all others have their turn. */
 const TURN_BUDGET = 1024;
 
 export class BatchedUdpListener implements UdpListener {
   readonly kind = 'batched';
   readonly #context: UdpListenerContext;
   readonly #libc: Libc;
-  readonly #socket: Socket;
   readonly #family: 4 | 6;
   /** Where the client's address lies in its `sockaddr`. */
   readonly #addressAt: number;
   readonly #drain: Drain;
   #address: ListenAddress;
-  #received: DatagramBatch | undefined;
-  #replies: DatagramBatch | undefined;
-  /** Replies laid into `#replies` that are not sent yet. */
+  #open: Open | undefined;
+  /** Replies laid into the slots that are not sent yet. */
   #laid = 0;
   #isFlushDue = false;
-  #drainedInTurn = 0;
   #closed: Promise<void> | undefined;
 
   constructor(address: ListenAddress, context: UdpListenerContext, libc: Libc) {
@@ -53,7 +41,6 @@ export class BatchedUdpListener implements UdpListener {
     this.#family = isIPv6(address.address) ? 6 : 4;
     this.#addressAt = this.#family === 4 ? 4 : 8;
     this.#drain = new Drain(context.timers);
-    this.#socket = createSocket(this.#family === 4 ? 'udp4' : 'udp6');
   }
 
   get address(): ListenAddress {
@@ -64,30 +51,20 @@ export class BatchedUdpListener implements UdpListener {
     const { address, port } = this.#address;
     const octets = parseClientAddress(address)?.octets ?? new Uint8Array(0);
     try {
-      const opened = this.#libc.open(this.#family, octets, port, SOCKET_BUFFER_OCTETS);
-      this.#address = { address, port: opened.port };
-      await this.#adopt(opened.fd);
-      this.#received = this.#libc.batch(opened.fd, this.#family, SLOT_OCTETS);
-      this.#replies = this.#libc.batch(opened.fd, this.#family, EDNS_UDP_OCTETS);
+      const { fd, port: bound } = this.#libc.open(this.#family, octets, port, SOCKET_BUFFER_OCTETS);
+      this.#address = { address, port: bound };
+      this.#open = this.#listen(fd);
     } catch (error) {
       this.#closed = Promise.resolve();
-      this.#socket.close();
       throw error;
     }
-    this.#socket.on('error', (error) => this.#receiveFailed(error));
-    this.#socket.on('message', (message, sender) => this.#wake(message, sender));
   }
 
-  /** Gives the descriptor to dgram, which closes it at the end; one that dgram does not take is closed here. */
-  async #adopt(fd: number): Promise<void> {
+  #listen(fd: number): Open {
     try {
-      await new Promise<void>((resolve, reject) => {
-        this.#socket.once('error', reject);
-        this.#socket.bind({ fd }, () => {
-          this.#socket.off('error', reject);
-          resolve();
-        });
-      });
+      const received = this.#libc.batch(this.#family, SLOT_OCTETS);
+      const replies = this.#libc.batch(this.#family, EDNS_UDP_OCTETS);
+      return { fd, received, replies, watch: this.#libc.watch(fd, () => this.#receive()) };
     } catch (error) {
       this.#libc.close(fd);
       throw error;
@@ -97,30 +74,26 @@ export class BatchedUdpListener implements UdpListener {
   close(graceMs: number): Promise<void> {
     const drained = this.#drain.close(graceMs);
     this.#closed ??= drained.then(() => {
+      const open = this.#open;
+      if (open === undefined) return;
       this.#flush();
-      return new Promise((resolve) => this.#socket.close(() => resolve()));
+      open.watch[Symbol.dispose]();
+      this.#libc.close(open.fd);
+      this.#open = undefined;
     });
     return this.#closed;
   }
 
-  /** The first datagram of a turn, and all that wait behind it. */
-  #wake(message: Buffer, sender: RemoteInfo): void {
-    const received = this.#received;
-    if (received === undefined) return;
-    const client = this.#context.clients.of(sender.address);
-    if (client === undefined) this.#context.intake.counters.add(COUNT.receiveErrors);
-    else {
-      const name = socketName(this.#family, client.octets, sender.port, scopeOf(sender.address));
-      this.#answer(message, 0, message.length, client.octets, 0, sender.port, name, 0);
-    }
-    this.#flushSoon();
-    while (this.#drainedInTurn < TURN_BUDGET) {
-      const count = received.receive();
-      if (count < 0) this.#receiveFailed(new Error(getSystemErrorName(count)));
-      for (let slot = 0; slot < count; slot++) this.#answerSlot(received, slot);
+  /** All that waits, within the budget of one turn. */
+  #receive(): void {
+    const open = this.#open;
+    if (open === undefined) return;
+    let count = BATCH;
+    for (let taken = 0; count === BATCH && taken < TURN_BUDGET; taken += count) {
+      count = open.received.receive(open.fd);
+      if (count < 0) this.#receiveFailed(count);
+      for (let slot = 0; slot < count; slot++) this.#answerSlot(open.received, slot);
       this.#flush();
-      if (count < BATCH) return;
-      this.#drainedInTurn += count;
     }
   }
 
@@ -147,6 +120,7 @@ export class BatchedUdpListener implements UdpListener {
       return;
     }
     const replies = this.#space();
+    if (replies === undefined) return;
     const length = intake.receive(
       message,
       start,
@@ -160,37 +134,35 @@ export class BatchedUdpListener implements UdpListener {
       replies.slots,
       this.#laid * EDNS_UDP_OCTETS,
     );
-    if (length === PENDING)
-      void this.#answerLater(message, start, end, name.slice(nameAt, nameAt + NAME_OCTETS));
+    if (length === PENDING) this.#answerLater(message, start, end, name, nameAt);
     else if (length > 0) this.#lay(replies, length, name, nameAt);
   }
 
-  async #answerLater(message: Uint8Array, start: number, end: number, name: Uint8Array): Promise<void> {
+  #answerLater(message: Uint8Array, start: number, end: number, name: Uint8Array, nameAt: number): void {
+    const { intake, clock } = this.#context;
+    const client = new Uint8Array(NAME_OCTETS);
+    for (let i = 0; i < NAME_OCTETS; i++) client[i] = name[nameAt + i] ?? 0;
     this.#drain.began();
-    const reply = await this.#context.intake.later(
-      message,
-      start,
-      end,
-      this.#context.clock.monotonicMs(),
-      'udp',
-    );
-    if (reply !== undefined && reply.length > EDNS_UDP_OCTETS)
-      this.#context.intake.counters.add(COUNT.sendTooLarge);
-    else if (reply !== undefined && !this.#drain.isOver) {
-      const replies = this.#space();
-      replies.slots.set(reply, this.#laid * EDNS_UDP_OCTETS);
-      this.#lay(replies, reply.length, name, 0);
-      this.#flushSoon();
-    }
-    this.#drain.ended();
+    intake.later(message, start, end, clock.monotonicMs(), 'udp', (reply, length) => {
+      if (length > EDNS_UDP_OCTETS) intake.counters.add(COUNT.sendTooLarge);
+      else if (length > 0 && !this.#drain.isOver) this.#layLater(reply, length, client);
+      this.#drain.ended();
+    });
+  }
+
+  #layLater(reply: Uint8Array, length: number, name: Uint8Array): void {
+    const replies = this.#space();
+    if (replies === undefined) return;
+    const from = this.#laid * EDNS_UDP_OCTETS;
+    for (let at = 0; at < length; at++) replies.slots[from + at] = reply[at] ?? 0;
+    this.#lay(replies, length, name, 0);
+    this.#flushSoon();
   }
 
   /** The batch of replies, with a free slot. */
-  #space(): DatagramBatch {
+  #space(): DatagramBatch | undefined {
     if (this.#laid === BATCH) this.#flush();
-    const replies = this.#replies;
-    if (replies === undefined) throw new Error('a listener that receives has its batches');
-    return replies;
+    return this.#open?.replies;
   }
 
   /** The reply that stands in the next free slot is to go to the `sockaddr` at `nameAt`. */
@@ -201,39 +173,42 @@ export class BatchedUdpListener implements UdpListener {
     this.#laid += 1;
   }
 
-  /** What is laid in this turn of the loop leaves at its end at the latest. */
+  /** What is laid behind one another, as answers to many come in together, leaves together. */
   #flushSoon(): void {
     if (this.#isFlushDue) return;
     this.#isFlushDue = true;
-    setImmediate(() => {
-      this.#isFlushDue = false;
-      this.#drainedInTurn = 0;
-      this.#flush();
-    });
+    process.nextTick(this.#flushDue);
   }
+
+  readonly #flushDue = (): void => {
+    this.#isFlushDue = false;
+    this.#flush();
+  };
 
   /** Sends what is laid. A datagram that the kernel does not take is counted and passed over; its client asks again. */
   #flush(): void {
-    const replies = this.#replies;
+    const open = this.#open;
     const count = this.#laid;
-    if (replies === undefined || count === 0) return;
+    if (open === undefined || count === 0) return;
     this.#laid = 0;
     for (let sent = 0; sent < count; ) {
-      const taken = replies.send(sent, count);
+      const taken = open.replies.send(open.fd, sent, count);
       if (taken < 0) this.#context.intake.counters.addSendError(getSystemErrorName(taken));
       sent += Math.max(1, taken);
     }
   }
 
-  #receiveFailed(error: Error): void {
+  #receiveFailed(reason: number): void {
     this.#context.intake.counters.add(COUNT.receiveErrors);
-    this.#context.log.debug({ err: error, address: this.#address.address }, 'receiving over udp failed');
+    const fields = { reason: getSystemErrorName(reason), address: this.#address.address };
+    this.#context.log.debug(fields, 'receiving over udp failed');
   }
 }
 
-/** The number of the interface that a link-local sender is on (`fe80::1%eth0`): without it a reply may leave by another. */
-function scopeOf(address: string): number {
-  const zone = address.split('%')[1];
-  if (zone === undefined) return 0;
-  return networkInterfaces()[zone]?.find(({ family }) => family === 'IPv6')?.scopeid ?? 0;
+/** What there is while it listens. */
+interface Open {
+  readonly fd: number;
+  readonly received: DatagramBatch;
+  readonly replies: DatagramBatch;
+  readonly watch: Disposable;
 }

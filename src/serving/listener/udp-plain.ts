@@ -103,17 +103,14 @@ export class PlainUdpListener implements UdpListener {
     }
   }
 
-  async #answerLater(message: Buffer, sender: RemoteInfo): Promise<void> {
+  #answerLater(message: Buffer, sender: RemoteInfo): void {
+    const { intake, clock } = this.#context;
     this.#drain.began();
-    const reply = await this.#context.intake.later(
-      message,
-      0,
-      message.length,
-      this.#context.clock.monotonicMs(),
-      'udp',
-    );
-    if (reply !== undefined && !this.#drain.isOver) this.#send(reply, sender);
-    this.#drain.ended();
+    intake.later(message, 0, message.length, clock.monotonicMs(), 'udp', (reply, length) => {
+      // a copy of its own: dgram may send it later
+      if (length > 0 && !this.#drain.isOver) this.#send(Buffer.copyBytesFrom(reply, 0, length), sender);
+      this.#drain.ended();
+    });
   }
 
   #send(reply: Uint8Array, sender: RemoteInfo): void {

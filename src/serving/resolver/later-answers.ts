@@ -16,8 +16,8 @@ import type { Origin } from './resolver-counters.ts';
 
 /** What the resolver needs of the forwarder. */
 export interface Later<Route> {
-  /** Asks the upstreams of `route`; resolves within the forwarder's deadline, never rejects. Keeps `query`. */
-  forward(query: Query, route: Route): Promise<Fetched>;
+  /** Asks the upstreams of `route`; tells the outcome within the forwarder's deadline, perhaps at once. Keeps `query`. */
+  forward(query: Query, route: Route, landed: (fetched: Fetched) => void): void;
   /** Whether every upstream of the route is known not to answer. */
   isDown(route: Route): boolean;
   /** Whether the query is a probe of our own that came back: an upstream forwards to us. */
@@ -48,6 +48,12 @@ export type LaterAnswer =
       readonly extendedError: number | undefined;
     };
 
+/** Who is told how it ends: by one of the two, once. */
+export interface Told {
+  tell(answer: LaterAnswer): void;
+  fail(error: unknown): void;
+}
+
 export interface LaterAnswersOptions<Route> {
   readonly cache: AnswerCache;
   readonly later: Later<Route>;
@@ -73,29 +79,41 @@ export class LaterAnswers<Route> {
     this.#clock = clock;
   }
 
-  /** The answer to `query`, which is the caller's to give away. */
-  async answer(query: Query, route: Route): Promise<LaterAnswer> {
+  /** The answer to `query`, which is this room's from now on: told once, within a client's patience, perhaps at once. */
+  answer(query: Query, route: Route, { tell, fail }: Told): void {
     if (this.#later.isLoopProbe(query)) {
       this.#later.noteLoop(query);
-      return failed(undefined);
+      tell(failed(undefined));
+      return;
     }
-    const fetched = this.#fetch(query, route);
     const stale = this.#staleAnswer(query);
     const isProbe = isHealthProbe(query);
-    if (stale === undefined && !isProbe) return fetched;
-    const first = await this.#within(isProbe ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS, fetched);
-    if (first === undefined) return stale ?? failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY);
-    return first.origin === 'failed' ? (stale ?? first) : first;
+    const patienceMs = isProbe ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS;
+    if (stale === undefined && !isProbe) this.#fetch(query, route, { tell, fail });
+    else this.#fetch(query, route, this.#within(patienceMs, stale, { tell, fail }));
   }
 
   /** Asks for what is kept and about to expire; the client that drew attention to it has its answer already. */
   prefetch(query: Query, kept: CachedAnswer, route: Route, nowMs: number): void {
     this.#cache.claimPrefetch(kept, nowMs);
-    void this.#fetch(query.copy(), route);
+    this.#fetch(query.copy(), route, PREFETCHED);
   }
 
-  async #fetch(query: Query, route: Route): Promise<LaterAnswer> {
-    const fetched = await this.#later.forward(query, route);
+  #fetch(query: Query, route: Route, told: Told): void {
+    this.#later.forward(query, route, (fetched) => {
+      let answer: LaterAnswer;
+      try {
+        answer = this.#keep(query, fetched);
+      } catch (error) {
+        told.fail(error);
+        return;
+      }
+      told.tell(answer);
+    });
+  }
+
+  /** Keeps what was fetched, and makes an answer of it. */
+  #keep(query: Query, fetched: Fetched): LaterAnswer {
     const nowMs = this.#clock.monotonicMs();
     if (fetched.kind === 'failed') {
       if (isAboutUpstreams(fetched.reason)) this.#cache.noteFailure(query, nowMs);
@@ -112,14 +130,7 @@ export class LaterAnswers<Route> {
       return failed(undefined);
     }
     const { octets, index } = this.#cache.store(query, fetched.octets, fetched.index, nowMs) ?? fetched;
-    return {
-      kind: 'octets',
-      origin: 'forwarded',
-      octets,
-      index,
-      ttl: { ageSeconds: 0 },
-      extendedError: undefined,
-    };
+    return { kind: 'octets', origin: 'forwarded', octets, index, ttl: JUST_NOW, extendedError: undefined };
   }
 
   #staleAnswer(query: Query): LaterAnswer | undefined {
@@ -137,13 +148,39 @@ export class LaterAnswers<Route> {
     };
   }
 
-  /** The fetched answer, or `undefined` when it takes longer than a client should wait. */
-  async #within(patienceMs: number, fetched: Promise<LaterAnswer>): Promise<LaterAnswer | undefined> {
-    const patience = Promise.withResolvers<undefined>();
-    using _timer = this.#later.timers.after(patienceMs, () => patience.resolve(undefined));
-    return await Promise.race([fetched, patience.promise]);
+  /** For a client that is told something else when the answer takes longer, or fails. */
+  #within(patienceMs: number, stale: LaterAnswer | undefined, told: Told): Told {
+    let isTold = false;
+    const tell = (answer: LaterAnswer): void => {
+      if (isTold) return;
+      isTold = true;
+      patience[Symbol.dispose]();
+      told.tell(answer);
+    };
+    const patience = this.#later.timers.after(patienceMs, () =>
+      tell(stale ?? failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY)),
+    );
+    return {
+      tell: (first) => tell(first.origin === 'failed' ? (stale ?? first) : first),
+      fail: (error) => {
+        patience[Symbol.dispose]();
+        isTold = true;
+        told.fail(error);
+      },
+    };
   }
 }
+
+/** Nobody waits for it; a fault is a defect like any other that nobody has caught. */
+const PREFETCHED: Told = {
+  tell: () => undefined,
+  fail: (error) =>
+    queueMicrotask(() => {
+      throw error;
+    }),
+};
+
+const JUST_NOW: TtlPatch = { ageSeconds: 0 };
 
 function failed(extendedError: number | undefined): LaterAnswer {
   return { kind: 'rcode', origin: 'failed', rcode: RCODE.SERVFAIL, extendedError };

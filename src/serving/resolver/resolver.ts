@@ -22,7 +22,7 @@ import type { EndpointRecord } from '../../store/endpoint-record.ts';
 import type { AnswerCache } from '../answer-cache/answer-cache.ts';
 import { composeStatusAnswer } from '../endpoints/endpoint-answers.ts';
 import type { ServingTable } from '../endpoints/serving-table.ts';
-import { NO_REPLY, PENDING, type QueryHandler, type Transport } from '../listener/handler.ts';
+import { type Asker, NO_REPLY, PENDING, type QueryHandler, type Transport } from '../listener/handler.ts';
 import {
   type SpokenFinding,
   STALE,
@@ -33,7 +33,7 @@ import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
 import type { LocalZones } from '../local-zones/local-zones.ts';
 import type { Identity } from './identity.ts';
 import { KeptAnswers } from './kept-answers.ts';
-import { type Later, LaterAnswers } from './later-answers.ts';
+import { type Later, type LaterAnswer, LaterAnswers } from './later-answers.ts';
 import type { OutageNotes } from './outage-notes.ts';
 import { ORIGIN, ResolverCounters } from './resolver-counters.ts';
 import { Rotation } from './rotation.ts';
@@ -160,56 +160,53 @@ export class Resolver<Route> implements QueryHandler {
     return length;
   }
 
-  async answerLater(
-    message: Uint8Array,
-    start: number,
-    end: number,
-    transport: Transport,
-  ): Promise<Uint8Array | undefined> {
+  answerLater(message: Uint8Array, transport: Transport, asker: Asker): void {
     const query = new Query();
-    const own = new Uint8Array(message.subarray(start, end));
-    if (parseQuery(query, own, 0, own.length) !== VERDICT.OK) return undefined;
+    if (parseQuery(query, message, 0, message.length) !== VERDICT.OK) {
+      asker.reply(this.#scratch, NO_REPLY);
+      return;
+    }
     const route = this.routeOf(query);
-    const found = await this.#later.answer(query, route);
+    const tell = (found: LaterAnswer): void => {
+      try {
+        const length = this.#writeFound(query, found, route, transport);
+        this.counters.countRcode(this.#scratch, 0);
+        asker.reply(this.#scratch, length);
+      } catch (error) {
+        asker.fail(error);
+      }
+    };
+    this.#later.answer(query, route, { tell, fail: (error) => asker.fail(error) });
+  }
+
+  /** The reply to a query that had to wait, in `#scratch`. */
+  #writeFound(query: Query, found: LaterAnswer, route: Route, transport: Transport): number {
+    const { outage, later } = this.#options;
     const limit = transport === 'udp' ? query.udpLimit : MAX_MESSAGE_OCTETS;
     // the first to meet a dead upstream has waited for it, and gets what all who come after get at once
-    const spoken =
-      found.origin === 'failed' && this.#options.later.isDown(route)
-        ? this.#rules.disconnected.find(query)
-        : STALE;
+    const isCut = found.origin === 'failed' && later.isDown(route);
+    const spoken = isCut ? this.#rules.disconnected.find(query) : STALE;
     if (spoken.kind !== 'stale') {
       this.counters.countOrigin(ORIGIN.disconnected);
       const length = writeDisconnectedReply(query, spoken, query.id, limit, this.#scratch, 0);
       this.#noteSpoken(query, spoken, this.#scratch, 0);
-      return this.#taken(length);
+      return length;
     }
     this.counters.countOrigin(ORIGIN[found.origin]);
-    if (found.origin === 'failed') this.#options.outage.noteFailed(query);
-    if (found.origin === 'cacheStale') this.#options.outage.noteStale(query);
-    const length =
-      found.kind === 'rcode'
-        ? writeEmptyReply(query, found.rcode, found.extendedError, this.#scratch, 0)
-        : writePatchedReply(
-            query,
-            found.octets,
-            found.index,
-            { ...found, trustAuthenticatedData: this.#rules.trustAuthenticatedData, limit },
-            this.#scratch,
-            0,
-          );
-    return this.#taken(length);
+    if (found.origin === 'failed') outage.noteFailed(query);
+    if (found.origin === 'cacheStale') outage.noteStale(query);
+    if (found.kind === 'rcode')
+      return writeEmptyReply(query, found.rcode, found.extendedError, this.#scratch, 0);
+    const { ttl, extendedError } = found;
+    const { trustAuthenticatedData } = this.#rules;
+    const options = { ttl, extendedError, trustAuthenticatedData, limit };
+    return writePatchedReply(query, found.octets, found.index, options, this.#scratch, 0);
   }
 
   /** Where a question that is forwarded goes to. */
   routeOf(query: Query): Route {
     const found = this.#rules.localZones.find(query);
     return found?.kind === 'forward' ? found.route : this.#rules.defaultRoute;
-  }
-
-  /** The reply in `#scratch`, counted, in octets of its own. */
-  #taken(length: number): Uint8Array {
-    this.counters.countRcode(this.#scratch, 0);
-    return new Uint8Array(this.#scratch.subarray(0, length));
   }
 
   #walk(query: Query, transport: Transport, octets: Uint8Array, start: number): number {

@@ -2,7 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import fc from 'fast-check';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
 import { Exchange, type ExchangeEnd } from '../../../src/serving/forwarder/exchange.ts';
@@ -11,6 +11,7 @@ import { composeUpstreamQuery, questionEndOf, questionOf } from '../../../src/se
 import type { OpenUdpSocket, UdpSocketEvents } from '../../../src/serving/forwarder/udp-socket.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { type Asked, answerTo, clientQuery, HandMadeUpstream } from './hand-made-upstream.ts';
+import { noBatches, UDP_KINDS } from './udp-kinds.ts';
 
 class Mismatches {
   count = 0;
@@ -40,122 +41,132 @@ function run(exchanges: UdpExchanges, name: string): Promise<ExchangeEnd> {
 
 const soon = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-t.test('what is not the reply is counted and ignored, and the reply still taken', async (t) => {
-  const forgeries: readonly [string, (asked: Asked) => Uint8Array][] = [
-    ['wrong ID', (asked) => answerTo(asked, { id: asked.query.id ^ 0x0100 })],
-    [
-      'other name',
-      (asked) => answerTo(asked, { question: Buffer.from('\u0001b\u0000\u0000\u0001\u0000\u0001') }),
-    ],
-    [
-      'other type',
-      (asked) => answerTo(asked, { question: Buffer.from('\u0001a\u0000\u0000\u001c\u0000\u0001') }),
-    ],
-    ['a query', (asked) => asked.octets],
-    ['nothing', () => new Uint8Array(0)],
-    ['one octet', () => Uint8Array.of(1)],
-  ];
-  for (const [what, forge] of forgeries) {
+for (const [kind, open] of UDP_KINDS) t.test(`udp ${kind}`, (t) => suite(t, open));
+if (noBatches !== undefined) t.test('udp batched', { skip: noBatches }, async () => undefined);
+
+async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
+  t.test('what is not the reply is counted and ignored, and the reply still taken', async (t) => {
+    const forgeries: readonly [string, (asked: Asked) => Uint8Array][] = [
+      ['wrong ID', (asked) => answerTo(asked, { id: asked.query.id ^ 0x0100 })],
+      [
+        'other name',
+        (asked) => answerTo(asked, { question: Buffer.from('\u0001b\u0000\u0000\u0001\u0000\u0001') }),
+      ],
+      [
+        'other type',
+        (asked) => answerTo(asked, { question: Buffer.from('\u0001a\u0000\u0000\u001c\u0000\u0001') }),
+      ],
+      ['a query', (asked) => asked.octets],
+      ['nothing', () => new Uint8Array(0)],
+      ['one octet', () => Uint8Array.of(1)],
+    ];
+    for (const [what, forge] of forgeries) {
+      await using server = await HandMadeUpstream.start((asked) => {
+        asked.reply(forge(asked));
+        asked.reply(answerTo(asked));
+      });
+      const mismatches = new Mismatches();
+      const exchanges = new UdpExchanges({ ...options(server.upstream, mismatches), open });
+      t.match(await run(exchanges, 'a'), { kind: 'reply', index: { answerCount: 1 } }, what);
+      t.equal(mismatches.count, 1, what);
+      exchanges.close();
+    }
+  });
+
+  t.test('the right reply from another port or address is not taken', async (t) => {
+    const stranger = createSocket('udp4').bind(0, '127.0.0.1');
+    const other = createSocket('udp4').bind(0, '127.0.0.2');
+    await Promise.all([once(stranger, 'listening'), once(other, 'listening')]);
+    let release: () => void = () => {};
     await using server = await HandMadeUpstream.start((asked) => {
-      asked.reply(forge(asked));
+      stranger.send(answerTo(asked, { answers: [] }), asked.port, '127.0.0.1');
+      other.send(answerTo(asked, { answers: [] }), asked.port, '127.0.0.1');
+      release = () => asked.reply(answerTo(asked));
+    });
+    const exchanges = new UdpExchanges({ ...options(server.upstream), open });
+    let ended = false;
+    const end = run(exchanges, 'a').finally(() => {
+      ended = true;
+    });
+    await soon(50);
+    t.notOk(ended, 'still waiting');
+    release();
+    t.match(await end, { kind: 'reply', index: { answerCount: 1 } });
+    exchanges.close();
+    stranger.close();
+    other.close();
+  });
+
+  t.test('a spoof storm of every ID never resolves an exchange, and gives its port up', async (t) => {
+    await using server = await HandMadeUpstream.start((asked) => {
+      for (let guess = 1; guess <= 500; guess++) asked.reply(answerTo(asked, { id: asked.query.id ^ guess }));
       asked.reply(answerTo(asked));
     });
     const mismatches = new Mismatches();
-    const exchanges = new UdpExchanges(options(server.upstream, mismatches));
-    t.match(await run(exchanges, 'a'), { kind: 'reply', index: { answerCount: 1 } }, what);
-    t.equal(mismatches.count, 1, what);
+    const exchanges = new UdpExchanges({ ...options(server.upstream, mismatches), open });
+    t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'spoofed' });
+    t.ok(mismatches.count >= 64 && mismatches.count < 500, `${mismatches.count} seen`);
     exchanges.close();
-  }
-});
-
-t.test('the right reply from another port or address is not taken', async (t) => {
-  const stranger = createSocket('udp4').bind(0, '127.0.0.1');
-  const other = createSocket('udp4').bind(0, '127.0.0.2');
-  await Promise.all([once(stranger, 'listening'), once(other, 'listening')]);
-  let release: () => void = () => {};
-  await using server = await HandMadeUpstream.start((asked) => {
-    stranger.send(answerTo(asked, { answers: [] }), asked.port, '127.0.0.1');
-    other.send(answerTo(asked, { answers: [] }), asked.port, '127.0.0.1');
-    release = () => asked.reply(answerTo(asked));
   });
-  const exchanges = new UdpExchanges(options(server.upstream));
-  let ended = false;
-  const end = run(exchanges, 'a').finally(() => {
-    ended = true;
-  });
-  await soon(50);
-  t.notOk(ended, 'still waiting');
-  release();
-  t.match(await end, { kind: 'reply', index: { answerCount: 1 } });
-  exchanges.close();
-  stranger.close();
-  other.close();
-});
 
-t.test('a spoof storm of every ID never resolves an exchange, and gives its port up', async (t) => {
-  await using server = await HandMadeUpstream.start((asked) => {
-    for (let guess = 1; guess <= 500; guess++) asked.reply(answerTo(asked, { id: asked.query.id ^ guess }));
-    asked.reply(answerTo(asked));
-  });
-  const mismatches = new Mismatches();
-  const exchanges = new UdpExchanges(options(server.upstream, mismatches));
-  t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'spoofed' });
-  t.ok(mismatches.count >= 64 && mismatches.count < 500, `${mismatches.count} seen`);
-  exchanges.close();
-});
-
-t.test('a few forged replies before the true one are borne', async (t) => {
-  await using server = await HandMadeUpstream.start((asked) => {
-    for (let guess = 1; guess <= 60; guess++) asked.reply(answerTo(asked, { id: asked.query.id ^ guess }));
-    asked.reply(answerTo(asked));
-  });
-  const exchanges = new UdpExchanges(options(server.upstream));
-  t.match(await run(exchanges, 'a'), { kind: 'reply' });
-  exchanges.close();
-});
-
-t.test('a closed port of the upstream is known at once', async (t) => {
-  const server = await HandMadeUpstream.start(() => {});
-  await server[Symbol.asyncDispose]();
-  const exchanges = new UdpExchanges(options(server.upstream));
-  // an exchange has no timeout of its own: it is the kernel that tells
-  t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'network', detail: /ECONNREFUSED/ });
-  exchanges.close();
-});
-
-t.test('an upstream without a route is known at once', async (t) => {
-  // a broadcast address takes no connected socket: it fails as an unreachable network does, before anything is sent
-  const exchanges = new UdpExchanges(options({ text: 'x', address: '255.255.255.255', port: 53 }));
-  t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'network', detail: /cannot connect to "x"/ });
-  t.equal(exchanges.openSockets, 0);
-});
-
-t.test('1,000 exchanges side by side, replies out of order, over IPv4 and IPv6', async (t) => {
-  for (const address of ['127.0.0.1', '::1']) {
-    const held: Asked[] = [];
-    await using server = await HandMadeUpstream.start(
-      (asked) => {
-        held.push(asked);
-        if (held.length === 200) for (const one of held.splice(0).reverse()) one.reply(answerTo(one));
-      },
-      { address },
-    );
-    const exchanges = new UdpExchanges(options(server.upstream));
-    for (let round = 0; round < 5; round++) {
-      const ends = await Promise.all(
-        Array.from({ length: 200 }, (_, at) => run(exchanges, `n${round}x${at}`)),
-      );
-      t.ok(ends.every(({ kind }) => kind === 'reply'));
-    }
-    t.ok(exchanges.openSockets <= 16, `${exchanges.openSockets} sockets stay`);
-    const ports = new Map<number, number>();
-    for (const { port } of server.asked) ports.set(port, (ports.get(port) ?? 0) + 1);
-    // 125 sockets at least; a port may by chance be drawn for two of them
-    t.ok(ports.size >= 120, `${ports.size} ports for 1,000 exchanges`);
+  t.test('a few forged replies before the true one are borne', async (t) => {
+    await using server = await HandMadeUpstream.start((asked) => {
+      for (let guess = 1; guess <= 60; guess++) asked.reply(answerTo(asked, { id: asked.query.id ^ guess }));
+      asked.reply(answerTo(asked));
+    });
+    const exchanges = new UdpExchanges({ ...options(server.upstream), open });
+    t.match(await run(exchanges, 'a'), { kind: 'reply' });
     exchanges.close();
+  });
+
+  t.test('a closed port of the upstream is known at once', async (t) => {
+    const server = await HandMadeUpstream.start(() => {});
+    await server[Symbol.asyncDispose]();
+    const exchanges = new UdpExchanges({ ...options(server.upstream), open });
+    // an exchange has no timeout of its own: it is the kernel that tells
+    t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'network', detail: /ECONNREFUSED/ });
+    exchanges.close();
+  });
+
+  t.test('an upstream without a route is known at once', async (t) => {
+    const broadcast = { text: 'x', address: '255.255.255.255', port: 53 };
+    // a broadcast address takes no connected socket: it fails as an unreachable network does, before anything is sent
+    const exchanges = new UdpExchanges({ ...options(broadcast), open });
+    t.match(await run(exchanges, 'a'), {
+      kind: 'failed',
+      reason: 'network',
+      detail: /cannot connect to "x"/,
+    });
     t.equal(exchanges.openSockets, 0);
-  }
-});
+  });
+
+  t.test('1,000 exchanges side by side, replies out of order, over IPv4 and IPv6', async (t) => {
+    for (const address of ['127.0.0.1', '::1']) {
+      const held: Asked[] = [];
+      await using server = await HandMadeUpstream.start(
+        (asked) => {
+          held.push(asked);
+          if (held.length === 200) for (const one of held.splice(0).reverse()) one.reply(answerTo(one));
+        },
+        { address },
+      );
+      const exchanges = new UdpExchanges({ ...options(server.upstream), open });
+      for (let round = 0; round < 5; round++) {
+        const ends = await Promise.all(
+          Array.from({ length: 200 }, (_, at) => run(exchanges, `n${round}x${at}`)),
+        );
+        t.ok(ends.every(({ kind }) => kind === 'reply'));
+      }
+      t.ok(exchanges.openSockets <= 16, `${exchanges.openSockets} sockets stay`);
+      const ports = new Map<number, number>();
+      for (const { port } of server.asked) ports.set(port, (ports.get(port) ?? 0) + 1);
+      // 125 sockets at least; a port may by chance be drawn for two of them
+      t.ok(ports.size >= 120, `${ports.size} ports for 1,000 exchanges`);
+      exchanges.close();
+      t.equal(exchanges.openSockets, 0);
+    }
+  });
+}
 
 /** Sockets that note what was bound and sent. */
 function madeUpSockets(taken: (port: number) => boolean = () => false) {

@@ -7,7 +7,7 @@ import { NO_REPLY, PENDING, type Transport } from '../../../src/serving/listener
 import type { Intake } from '../../../src/serving/listener/intake.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
 import { readHexFiles } from '../../helpers/hex-file.ts';
-import { idOf, makeRig, query, rcodeOf, StubHandler } from './rig.ts';
+import { idOf, laterReply, makeRig, query, rcodeOf, StubHandler } from './rig.ts';
 
 interface Sent {
   readonly from?: string;
@@ -168,7 +168,7 @@ t.test('what the handler says is passed on', async (t) => {
   t.equal(receive(intake, query(1, 'silent.test')), NO_REPLY);
   t.same(counted(intake), { receivedUdp: 2 });
   const message = query(0x4242, 'later.test');
-  const reply = await intake.later(message, 0, message.length, 0, 'tcp');
+  const reply = await laterReply(intake, message, 'tcp');
   t.equal(reply === undefined ? -1 : idOf(reply), 0x4242);
   t.equal(intake.counters.get('repliesTcp'), 1);
 });
@@ -188,7 +188,7 @@ t.test('a handler that throws costs its query a SERVFAIL and one log line in 10 
 t.test('a waiting answer that throws is counted and costs its query a SERVFAIL, never silence', async (t) => {
   const { intake } = makeRig();
   const message = query(1, 'later-throws.test');
-  const later = intake.later(message, 0, message.length, 0, 'udp');
+  const later = laterReply(intake, message);
   message.fill(0); // its slot is used again meanwhile
   const reply = await later;
   t.ok(reply !== undefined && rcodeOf(reply) === 2 && idOf(reply) === 1);
@@ -196,12 +196,30 @@ t.test('a waiting answer that throws is counted and costs its query a SERVFAIL, 
   t.equal(intake.pending, 0);
 });
 
+t.test('a handler that throws instead of waiting, or answers twice, is one reply all the same', async (t) => {
+  const handler = new StubHandler();
+  const { intake } = makeRig({ handler });
+  handler.answerLater = () => {
+    throw new Error('a fault of the handler');
+  };
+  const message = query(7, 'later.test');
+  const refused = await laterReply(intake, message);
+  t.ok(refused !== undefined && rcodeOf(refused) === 2 && idOf(refused) === 7);
+  let replies = 0;
+  handler.answerLater = (own, _transport, asker) => {
+    asker.reply(own, own.length);
+    asker.fail(new Error('behind its reply'));
+  };
+  intake.later(message, 0, message.length, 0, 'udp', () => replies++);
+  t.same([replies, intake.pending, intake.counters.get('handlerFaults')], [1, 0, 2]);
+});
+
 t.test('with as many queries waiting as may, the next is SERVFAIL at once', async (t) => {
   const { intake } = makeRig({ pendingLimit: 3 });
   const message = query(1, 'later.test');
   const waiting = [1, 2, 3].map(() => {
     t.equal(receive(intake, message), PENDING);
-    return intake.later(message, 0, message.length, 0, 'udp');
+    return laterReply(intake, message);
   });
   const reply = receive(intake, message);
   t.ok(reply instanceof Uint8Array && rcodeOf(reply) === 2);

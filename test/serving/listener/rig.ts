@@ -14,7 +14,12 @@ import { systemTimers, type Timers } from '../../../src/runtime/timers.ts';
 import type { HostInterfaces } from '../../../src/serving/listener/addresses.ts';
 import { ClientAccess } from '../../../src/serving/listener/client-access.ts';
 import { ClientAddressBook } from '../../../src/serving/listener/client-address.ts';
-import { NO_REPLY, PENDING, type QueryHandler } from '../../../src/serving/listener/handler.ts';
+import {
+  NO_REPLY,
+  PENDING,
+  type QueryHandler,
+  type Transport,
+} from '../../../src/serving/listener/handler.ts';
 import { Intake } from '../../../src/serving/listener/intake.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
 import { type TcpLimits, TcpSlots } from '../../../src/serving/listener/tcp-slots.ts';
@@ -69,18 +74,32 @@ export class StubHandler implements QueryHandler {
     return name.startsWith('big') ? length + this.padding : length;
   }
 
-  async answerLater(...args: Parameters<QueryHandler['answerLater']>): Promise<Uint8Array | undefined> {
-    const [message, start, end] = args;
+  answerLater(...args: Parameters<QueryHandler['answerLater']>): void {
+    const [message, , asker] = args;
     const query = new Query();
-    const octets = message.slice(start, end);
-    parseQuery(query, octets, 0, octets.length);
+    parseQuery(query, message, 0, message.length);
     const name = query.nameText();
-    await this.gate(name);
-    if (name.startsWith('later-none')) return undefined;
-    if (name.startsWith('later-throws')) throw new Error('a fault of the handler');
-    const reply = new Uint8Array(1232);
-    return reply.subarray(0, writeEmptyReply(query, RCODE.NOERROR, undefined, reply, 0));
+    void this.gate(name).then(() => {
+      const reply = new Uint8Array(1232);
+      if (name.startsWith('later-none')) asker.reply(reply, NO_REPLY);
+      else if (name.startsWith('later-throws')) asker.fail(new Error('a fault of the handler'));
+      else asker.reply(reply, writeEmptyReply(query, RCODE.NOERROR, undefined, reply, 0));
+      reply.fill(0xff); // nobody may look at it any more
+    });
   }
+}
+
+/** What a waiting query is answered with in the end. */
+export function laterReply(
+  intake: Intake,
+  message: Uint8Array,
+  transport: Transport = 'udp',
+): Promise<Uint8Array | undefined> {
+  return new Promise((resolve) =>
+    intake.later(message, 0, message.length, 0, transport, (reply, length) =>
+      resolve(length === NO_REPLY ? undefined : reply.slice(0, length)),
+    ),
+  );
 }
 
 export interface RigOptions {

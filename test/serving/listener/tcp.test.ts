@@ -411,7 +411,7 @@ t.test('a client that asks for much and reads late gets all of it', async (t) =>
 
 t.test('answers that come late to a reader that never reads are bounded too', async (t) => {
   const handler = new StubHandler();
-  handler.answerLater = async () => new Uint8Array(65_000);
+  handler.answerLater = (_message, _transport, asker) => asker.reply(new Uint8Array(65_000), 65_000);
   const { port, counters, slots } = await listen(t, { handler });
   const client = new TcpClient(t, port);
   client.socket.pause();

@@ -2,7 +2,7 @@
 import { createSocket } from 'node:dgram';
 import t, { type Test } from 'tap';
 import { composeQuery } from '../../../src/protocol/wire/query.ts';
-import { loadDatagramCalls } from '../../../src/serving/listener/datagram-calls.ts';
+import { loadDatagramCalls } from '../../../src/runtime/libc.ts';
 import { BatchedUdpListener } from '../../../src/serving/listener/udp-batched.ts';
 import type { CreateUdpListener, UdpListener } from '../../../src/serving/listener/udp-listener.ts';
 import { createPlainUdpListener } from '../../../src/serving/listener/udp-plain.ts';
@@ -156,7 +156,7 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
     await new Promise<void>((resolve) => gone.close(resolve));
     open();
     await eventually(() => intake.pending === 0, 'it was answered');
-    handler.answerLater = async () => new Uint8Array(65_535);
+    handler.answerLater = (_message, _transport, asker) => asker.reply(new Uint8Array(65_535), 65_535);
     const client = new UdpClient(t);
     client.send(query(2, 'later.test'), port);
     await eventually(() => intake.counters.get('sendTooLarge') === 1, 'the failed send is counted');

@@ -138,17 +138,13 @@ export class Rig {
     return readReply(reply.subarray(OFFSET, OFFSET + length));
   }
 
-  /** Both passes; the buffer that the query came in is overwritten as soon as the second has begun. */
+  /** Both passes. */
   async ask(query: Uint8Array | QueryText, transport: Transport = 'udp'): Promise<ReadReply | undefined> {
     const octets = query instanceof Uint8Array ? query : queryOf(query);
     const first = this.now(octets, transport);
     if (first === 'none') return undefined;
     if (first !== 'pending') return first;
-    const received = Buffer.concat([Buffer.alloc(OFFSET), octets]);
-    const later = this.resolver.answerLater(received, OFFSET, received.length, transport);
-    received.fill(0xff);
-    const reply = await later;
-    return reply && readReply(reply);
+    return later(this.resolver, octets, transport);
   }
 
   /** Asks, lets time pass until there must be a reply, and gives it. */
@@ -177,7 +173,7 @@ export class Rig {
 
   #later(): Later<string> {
     return {
-      forward: (query, route) => this.#forward(query, route),
+      forward: (query, route, landed) => this.#forward(query, route, landed),
       isDown: (route) => this.down.has(route),
       isLoopProbe: (query) => questionText(query) === this.ownQuestion,
       noteLoop: (query) => void this.loops.push(questionText(query)),
@@ -185,7 +181,7 @@ export class Rig {
     };
   }
 
-  #forward(query: Query, route: string): Promise<Fetched> {
+  #forward(query: Query, route: string, landed: (fetched: Fetched) => void): void {
     const question = questionText(query);
     const { dnssecOk, checkingDisabled } = query;
     this.asked.push({ question, route, dnssecOk, checkingDisabled, atMs: this.time.monotonicMs() });
@@ -194,13 +190,25 @@ export class Rig {
       // whoever forwards reads the question for as long as the exchange takes
       if (questionText(query) !== question) throw new Error(`"${question}" became "${questionText(query)}"`);
     };
-    return new Promise((resolve) => {
-      this.time.after(this.delayMs, check);
-      if (said === undefined) this.time.after(5000, () => resolve(fetched({ extendedError: 22 })));
-      else if (this.down.has(route)) resolve(fetched(said));
-      else this.time.after(this.delayMs, () => resolve(fetched(said)));
-    });
+    this.time.after(this.delayMs, check);
+    if (said === undefined) this.time.after(5000, () => landed(fetched({ extendedError: 22 })));
+    else if (this.down.has(route)) landed(fetched(said));
+    else this.time.after(this.delayMs, () => landed(fetched(said)));
   }
+}
+
+/** The second pass: the reply, of which nobody may keep the buffer. */
+export function later<Route>(
+  resolver: Resolver<Route>,
+  octets: Uint8Array,
+  transport: Transport,
+): Promise<ReadReply | undefined> {
+  return new Promise((resolve, reject) =>
+    resolver.answerLater(new Uint8Array(octets), transport, {
+      reply: (reply, length) => resolve(length === NO_REPLY ? undefined : readReply(reply.slice(0, length))),
+      fail: reject,
+    }),
+  );
 }
 
 function fetched(said: NonNullable<Says>): Fetched {

@@ -9,6 +9,7 @@ import { Identity } from '../../../src/serving/resolver/identity.ts';
 import { Resolver } from '../../../src/serving/resolver/resolver.ts';
 import { type Doing, group, VirtualUpstreams } from '../forwarder/virtual-upstreams.ts';
 import { type QueryText, queryOf, type ReadReply, readReply } from './messages.ts';
+import { later } from './rig.ts';
 
 /** The resolver over the real forwarder: only the sockets are made up. */
 class Chain {
@@ -32,7 +33,7 @@ class Chain {
         }),
         clock: time,
         later: {
-          forward: (query, to) => forwarder.forward(query, to),
+          forward: (query, to, landed) => forwarder.forwardTo(query, to, landed),
           isDown: (to) => forwarder.isDown(to),
           isLoopProbe: (query) => forwarder.isLoopProbe(query),
           noteLoop: (query) => forwarder.noteLoop(query),
@@ -58,11 +59,9 @@ class Chain {
     const room = new Uint8Array(1232);
     const length = this.resolver.answerNow(octets, 0, octets.length, 'udp', room, 0);
     const reply =
-      length > 0
-        ? room.subarray(0, length)
-        : await this.resolver.answerLater(octets, 0, octets.length, 'udp');
+      length > 0 ? readReply(room.subarray(0, length)) : await later(this.resolver, octets, 'udp');
     if (reply === undefined) throw new Error('no reply');
-    return { ...readReply(reply), afterMs: time.monotonicMs() - startMs };
+    return { ...reply, afterMs: time.monotonicMs() - startMs };
   }
 }
 

@@ -1,0 +1,88 @@
+/** UDP by batches, as octets and descriptors: what may be asked of the system where libc.ts can reach it. */
+
+export const BATCH = 64;
+/** Room for a `sockaddr` of either family. */
+export const NAME_OCTETS = 28;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+
+/** What there is of libc and libuv; absent where it cannot be had, and then `reason` says why. */
+export type DatagramCalls =
+  | { readonly kind: 'available'; readonly libc: Libc }
+  | { readonly kind: 'unavailable'; readonly reason: string };
+
+export type Connected =
+  | { readonly kind: 'connected'; readonly fd: number }
+  | { readonly kind: 'failed'; readonly call: 'socket' | 'bind' | 'connect'; readonly code: string };
+
+/** Loaded with `loadDatagramCalls` of libc.ts. */
+export interface Libc {
+  /** Opens and binds; returns the descriptor and the real port. Throws an error with the system's `code`. */
+  open(
+    family: 4 | 6,
+    address: Uint8Array,
+    port: number,
+    bufferOctets: number,
+  ): { readonly fd: number; readonly port: number };
+  /** Opens, binds to `port` of every address, and connects to the `sockaddr` in `peer`. */
+  connect(family: 4 | 6, port: number, peer: Uint8Array<ArrayBuffer>): Connected;
+  /** Sends to the peer of a connected socket; returns the octets sent, or minus errno. */
+  send(fd: number, octets: Uint8Array): number;
+  close(fd: number): void;
+  /** `size` slots to receive into and to send from. */
+  batch(family: 4 | 6, slotOctets: number, size?: number): DatagramBatch;
+  /**
+   * Calls `onReadable` whenever something waits on the descriptor, in a turn of the loop of its own and again until it is
+   * taken. To be disposed before the descriptor is closed.
+   */
+  watch(fd: number, onReadable: () => void): Watch;
+  readySet(): ReadySet;
+}
+
+export interface Watch extends Disposable {
+  /** Keeps the process alive, as it does from the start; and no longer. */
+  ref(): void;
+  unref(): void;
+}
+
+export interface DatagramBatch {
+  /** Octets of slot i start at `i * slotOctets`. */
+  readonly slots: Uint8Array;
+  /** The `sockaddr` of slot i starts at `i * NAME_OCTETS`. */
+  readonly names: Uint8Array;
+  readonly size: number;
+  /** Fills slots and names from the front; returns how many, 0 when nothing waits, or minus errno. */
+  receive(fd: number): number;
+  /** Octets received into slot i, at most its size: what was longer is cut. */
+  lengthOf(slot: number): number;
+  /** Sets how many octets of slot i are to be sent. */
+  setLength(slot: number, octets: number): void;
+  /** Sends slots from `from` to before `to` to their names; returns how many, or minus errno of the first. */
+  send(fd: number, from: number, to: number): number;
+}
+
+/** Many descriptors watched as one: epoll(7). */
+export interface ReadySet {
+  readonly fd: number;
+  /** A descriptor that is closed leaves by itself. `token` is 32 bits. */
+  add(fd: number, token: number): void;
+  /** How many are readable now, of a batch of them; their tokens are `tokenAt(0)` and so on. */
+  ready(): number;
+  tokenAt(index: number): number;
+}
+
+/** A `sockaddr`, in `NAME_OCTETS` whatever the family; `scope` is the interface's number for a link-local address. */
+export function socketName(
+  family: 4 | 6,
+  address: Uint8Array,
+  port: number,
+  scope = 0,
+): Uint8Array<ArrayBuffer> {
+  const name = new Uint8Array(NAME_OCTETS);
+  name[0] = family === 4 ? AF_INET : AF_INET6;
+  name[2] = port >> 8;
+  name[3] = port;
+  name.set(address, family === 4 ? 4 : 8);
+  new DataView(name.buffer).setUint32(24, family === 4 ? 0 : scope, true);
+  return name;
+}

@@ -1,0 +1,350 @@
+/**
+ * The whole contact with C: what datagrams.ts asks for. UDP sockets, and batches of datagrams through recvmmsg(2) and sendmmsg(2), watched by libuv.
+ *
+ * Layouts. Linux on x64 and arm64, little endian, LP64, glibc and musl alike: `struct mmsghdr` is 64 octets, `msghdr`
+ * (name pointer 0, name length 8, iovec pointer 16, iovec count 24, control pointer 32, control length 40, flags 48)
+ * and behind it the message's length at 56; `struct iovec` is base 0, length 8; a name is a `sockaddr_in` (family 0 in
+ * host order, port 2, address 4; 16 octets) or a `sockaddr_in6` (family 0, port 2, flow 4, address 8, scope 24; 28).
+ * `struct epoll_event` is packed on x64 alone: events 0, data 4, 12 octets; elsewhere data 8, 16 octets. A `uv_poll_t`
+ * is opaque, its size is asked for.
+ *
+ * Lifetimes. C is given addresses into typed arrays, which the collector neither moves nor frees as long as they are
+ * reachable: each is a field of, or closed over by, what uses it, and no call outlasts its return. Handles of libuv do
+ * outlast it: they are kept for good, as libuv lets go of one only some time after it was closed. Every descriptor that
+ * is opened here is closed here, by whoever opened it, and only after nothing watches it any more.
+ *
+ * errno. Every call returns -1 and leaves its reason in errno, which is read at once, before anything else runs; what
+ * leaves this file is minus errno. Callbacks must not throw into C, which would end the process: the one that is
+ * registered only notes that something waits, and the loop's next phase, an ordinary one of Node's, looks after it.
+ */
+import { constants, endianness } from 'node:os';
+import { getSystemErrorName } from 'node:util';
+import {
+  AF_INET,
+  AF_INET6,
+  BATCH,
+  type Connected,
+  type DatagramBatch,
+  type DatagramCalls,
+  type Libc,
+  NAME_OCTETS,
+  type ReadySet,
+  socketName,
+} from './datagrams.ts';
+
+const NAME4_OCTETS = 16;
+const HEADER_OCTETS = 64;
+const IOVEC_OCTETS = 16;
+const LENGTH_AT = 56;
+const NAME_LENGTH_AT = 8;
+
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+const MSG_DONTWAIT = 0x40;
+const EPOLL_CLOEXEC = 0o2000000;
+const EPOLL_CTL_ADD = 1;
+const EPOLLIN = 1;
+const READY_AT_ONCE = 128;
+const UV_POLL = 8; // of uv_handle_type
+const UV_READABLE = 1;
+/** The longest message that `send` takes: any query of ours, padding included. */
+const OUTBOX_OCTETS = 1024;
+const { EAGAIN, EINTR, EMSGSIZE } = constants.errno;
+
+/** Loads libc through `node:ffi`, which is experimental and may be absent or denied. Never rejects. */
+export async function loadDatagramCalls(): Promise<DatagramCalls> {
+  if (process.platform !== 'linux') return { kind: 'unavailable', reason: `not on ${process.platform}` };
+  if (!['x64', 'arm64'].includes(process.arch) || endianness() !== 'LE') {
+    return { kind: 'unavailable', reason: `no layouts for ${process.arch}` };
+  }
+  try {
+    const ffi = await import('node:ffi');
+    return { kind: 'available', libc: createLibc(ffi) };
+  } catch (error) {
+    return { kind: 'unavailable', reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+type Ffi = typeof import('node:ffi');
+type Calls = ReturnType<typeof openLibrary>['functions'];
+/** The kinds of array that stand for C's structures here. */
+type Layout =
+  | Uint8Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | Uint32Array<ArrayBuffer>
+  | BigUint64Array<ArrayBuffer>;
+
+/** What every part of this file works with. */
+interface Contact {
+  readonly calls: Calls;
+  readonly errno: () => number;
+  readonly pointer: (view: Layout) => bigint;
+}
+
+function createLibc(ffi: Ffi): Libc {
+  const { lib, functions: calls } = openLibrary(ffi);
+  const errnoAt = calls.__errno_location();
+  const contact: Contact = {
+    calls,
+    errno: () => ffi.getInt32(errnoAt),
+    pointer: (view) => BigInt(ffi.getRawPointer(view)),
+  };
+  const outbox = new Uint8Array(OUTBOX_OCTETS);
+  const outboxPointer = contact.pointer(outbox);
+  return {
+    open: (family, address, port, bufferOctets) => openBound(contact, family, address, port, bufferOctets),
+    connect: (family, port, peer) => openConnected(contact, family, port, peer),
+    send(fd, octets) {
+      if (octets.length > OUTBOX_OCTETS) return -EMSGSIZE;
+      for (let at = 0; at < octets.length; at++) outbox[at] = octets[at] ?? 0;
+      const sent = calls.send(fd, outboxPointer, BigInt(octets.length), MSG_DONTWAIT);
+      return sent < 0n ? -contact.errno() : octets.length;
+    },
+    close(fd) {
+      calls.close(fd);
+    },
+    batch: (family, slotOctets, size = BATCH) => createBatch(contact, family, slotOctets, size),
+    watch: createWatching(contact, lib, () => ffi.getCurrentEventLoop()),
+    readySet: () => createReadySet(contact),
+  };
+}
+
+function openBound(
+  contact: Contact,
+  family: 4 | 6,
+  address: Uint8Array,
+  port: number,
+  bufferOctets: number,
+): { readonly fd: number; readonly port: number } {
+  const { calls, errno, pointer } = contact;
+  const fd = openSocket(contact, family);
+  if (fd < 0) throw systemError('socket', errno());
+  const value = new Int32Array([bufferOctets]);
+  // best effort: the kernel grants what net.core.rmem_max allows
+  calls.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, pointer(value), 4);
+  calls.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, pointer(value), 4);
+  const name = socketName(family, address, port);
+  const length = new Uint32Array([nameOctets(family)]);
+  const isBound =
+    calls.bind(fd, pointer(name), length[0] ?? 0) === 0 &&
+    calls.getsockname(fd, pointer(name), pointer(length)) === 0;
+  if (!isBound) {
+    const error = systemError('bind', errno());
+    calls.close(fd);
+    throw error;
+  }
+  return { fd, port: ((name[2] ?? 0) << 8) | (name[3] ?? 0) };
+}
+
+function openConnected(
+  contact: Contact,
+  family: 4 | 6,
+  port: number,
+  peer: Uint8Array<ArrayBuffer>,
+): Connected {
+  const { calls, errno, pointer } = contact;
+  const fd = openSocket(contact, family);
+  if (fd < 0) return { kind: 'failed', call: 'socket', code: errorName(errno()) };
+  const any = socketName(family, new Uint8Array(0), port);
+  for (const [call, name] of [
+    ['bind', any],
+    ['connect', peer],
+  ] as const) {
+    if (calls[call](fd, pointer(name), nameOctets(family)) === 0) continue;
+    const code = errorName(errno());
+    calls.close(fd);
+    return { kind: 'failed', call, code };
+  }
+  return { kind: 'connected', fd };
+}
+
+function openSocket({ calls, pointer }: Contact, family: 4 | 6): number {
+  const domain = family === 4 ? AF_INET : AF_INET6;
+  const fd = calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  // or a wildcard of IPv6 would take the port of IPv4 too
+  if (family === 6 && fd >= 0)
+    calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, pointer(new Int32Array([1])), 4);
+  return fd;
+}
+
+function createBatch(
+  { calls, errno, pointer }: Contact,
+  family: 4 | 6,
+  slotOctets: number,
+  size: number,
+): DatagramBatch {
+  // all four arrays are fields or closed over: as long as the batch is reachable, so are they
+  const { slots, names, headers32, iovecs32, headersPointer } = layOut(family, slotOctets, size, pointer);
+  let used = 0;
+  return {
+    slots,
+    names,
+    size,
+    receive(fd) {
+      // the kernel has put the lengths of the names that it wrote in place of the room for them
+      for (let slot = 0; slot < used; slot++) {
+        headers32[(slot * HEADER_OCTETS + NAME_LENGTH_AT) >> 2] = NAME_OCTETS;
+      }
+      const received = calls.recvmmsg(fd, headersPointer, size, MSG_DONTWAIT, 0n);
+      used = Math.max(received, 0);
+      if (received >= 0) return received;
+      const reason = errno();
+      return reason === EAGAIN || reason === EINTR ? 0 : -reason;
+    },
+    lengthOf: (slot) => Math.min(headers32[(slot * HEADER_OCTETS + LENGTH_AT) >> 2] ?? 0, slotOctets),
+    setLength(slot, octets) {
+      iovecs32[(slot * IOVEC_OCTETS + 8) >> 2] = octets;
+    },
+    send(fd, from, to) {
+      const first = headersPointer + BigInt(from * HEADER_OCTETS);
+      const sent = calls.sendmmsg(fd, first, to - from, MSG_DONTWAIT);
+      return sent >= 0 ? sent : -errno();
+    },
+  };
+}
+
+/** The arrays of one batch, with every pointer in its place for good. Pointers keep no array alive: the batch does. */
+function layOut(family: 4 | 6, slotOctets: number, size: number, pointer: (view: Layout) => bigint) {
+  const slots = new Uint8Array(size * slotOctets);
+  const names = new Uint8Array(size * NAME_OCTETS);
+  const iovecs = new BigUint64Array((size * IOVEC_OCTETS) / 8);
+  const headers = new BigUint64Array((size * HEADER_OCTETS) / 8);
+  const headers32 = new Uint32Array(headers.buffer);
+  const iovecs32 = new Uint32Array(iovecs.buffer);
+  for (let slot = 0; slot < size; slot++) {
+    const iovecAt = slot * IOVEC_OCTETS;
+    const headerAt = slot * HEADER_OCTETS;
+    iovecs[iovecAt / 8] = pointer(slots) + BigInt(slot * slotOctets);
+    iovecs32[(iovecAt + 8) / 4] = slotOctets;
+    headers[headerAt / 8] = pointer(names) + BigInt(slot * NAME_OCTETS);
+    headers32[(headerAt + NAME_LENGTH_AT) / 4] = nameOctets(family);
+    headers[(headerAt + 16) / 8] = pointer(iovecs) + BigInt(iovecAt);
+    headers32[(headerAt + 24) / 4] = 1;
+  }
+  const headersPointer = pointer(headers);
+  return { slots, names, headers32, iovecs32, headersPointer };
+}
+
+/** Of one watched descriptor; libuv has a pointer into `handle`. */
+interface Watched {
+  readonly handle: Uint8Array<ArrayBuffer>;
+  readonly run: () => void;
+  isDue: boolean;
+  /** libuv stops watching what reports an error: once that is taken it has to be told to go on. */
+  hasStopped: boolean;
+  isClosed: boolean;
+}
+
+function createWatching(
+  { calls, pointer }: Contact,
+  lib: InstanceType<Ffi['DynamicLibrary']>,
+  loop: () => bigint,
+): Libc['watch'] {
+  const watched = new Map<bigint, Watched>(); // for good, those closed too: see above
+  const onReadable = lib.registerCallback(
+    { arguments: ['pointer', 'int32', 'int32'], return: 'void' },
+    (handle, status) => {
+      const one = typeof handle === 'bigint' ? watched.get(handle) : undefined;
+      if (one === undefined) return;
+      if (status < 0) one.hasStopped = true;
+      if (one.isDue) return;
+      one.isDue = true;
+      setImmediate(one.run);
+    },
+  );
+  // the loop turns a little more while the process ends, when nothing can be called any more
+  process.once('exit', () => {
+    for (const [handle, { isClosed }] of watched) if (!isClosed) calls.uv_poll_stop(handle);
+  });
+  return (fd, take) => {
+    const handle = new Uint8Array(Number(calls.uv_handle_size(UV_POLL)));
+    const at = pointer(handle);
+    const one: Watched = { handle, run, isDue: false, hasStopped: false, isClosed: false };
+    function run(): void {
+      one.isDue = false;
+      if (one.isClosed) return;
+      take();
+      if (!one.hasStopped || one.isClosed) return;
+      one.hasStopped = false;
+      calls.uv_poll_start(at, UV_READABLE, onReadable);
+    }
+    const failed = calls.uv_poll_init(loop(), at, fd);
+    if (failed < 0) throw systemError('uv_poll_init', -failed);
+    watched.set(at, one);
+    calls.uv_poll_start(at, UV_READABLE, onReadable);
+    return {
+      ref: () => calls.uv_ref(at),
+      unref: () => calls.uv_unref(at),
+      [Symbol.dispose]() {
+        if (one.isClosed) return;
+        one.isClosed = true;
+        calls.uv_close(at, 0n);
+      },
+    };
+  };
+}
+
+function createReadySet({ calls, errno, pointer }: Contact): ReadySet {
+  const fd = calls.epoll_create1(EPOLL_CLOEXEC);
+  if (fd < 0) throw systemError('epoll_create1', errno());
+  const [dataAt, eventOctets] = process.arch === 'x64' ? [4, 12] : [8, 16];
+  const wanted = new Uint32Array(eventOctets / 4);
+  const events = new Uint32Array((READY_AT_ONCE * eventOctets) / 4);
+  const wantedPointer = pointer(wanted);
+  const eventsPointer = pointer(events);
+  return {
+    fd,
+    add(member, token) {
+      wanted[0] = EPOLLIN;
+      wanted[dataAt / 4] = token;
+      if (calls.epoll_ctl(fd, EPOLL_CTL_ADD, member, wantedPointer) < 0)
+        throw systemError('epoll_ctl', errno());
+    },
+    ready: () => Math.max(0, calls.epoll_wait(fd, eventsPointer, READY_AT_ONCE, 0)),
+    tokenAt: (index) => events[(index * eventOctets + dataAt) / 4] ?? 0,
+  };
+}
+
+const nameOctets = (family: 4 | 6): number => (family === 4 ? NAME4_OCTETS : NAME_OCTETS);
+
+function errorName(reason: number): string {
+  return getSystemErrorName(-reason);
+}
+
+function systemError(call: string, reason: number): Error {
+  const code = errorName(reason);
+  return Object.assign(new Error(`${call} ${code}`), { code, errno: reason, syscall: call });
+}
+
+function openLibrary(ffi: Ffi) {
+  const signatures = {
+    socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
+    bind: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
+    connect: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
+    getsockname: { arguments: ['int32', 'pointer', 'pointer'], return: 'int32' },
+    setsockopt: { arguments: ['int32', 'int32', 'int32', 'pointer', 'uint32'], return: 'int32' },
+    send: { arguments: ['int32', 'pointer', 'uint64', 'int32'], return: 'int64' },
+    recvmmsg: { arguments: ['int32', 'pointer', 'uint32', 'int32', 'pointer'], return: 'int32' },
+    sendmmsg: { arguments: ['int32', 'pointer', 'uint32', 'int32'], return: 'int32' },
+    close: { arguments: ['int32'], return: 'int32' },
+    epoll_create1: { arguments: ['int32'], return: 'int32' },
+    epoll_ctl: { arguments: ['int32', 'int32', 'int32', 'pointer'], return: 'int32' },
+    epoll_wait: { arguments: ['int32', 'pointer', 'int32', 'int32'], return: 'int32' },
+    __errno_location: { arguments: [], return: 'pointer' },
+    uv_handle_size: { arguments: ['int32'], return: 'uint64' },
+    uv_poll_init: { arguments: ['pointer', 'pointer', 'int32'], return: 'int32' },
+    uv_poll_start: { arguments: ['pointer', 'int32', 'pointer'], return: 'int32' },
+    uv_poll_stop: { arguments: ['pointer'], return: 'int32' },
+    uv_ref: { arguments: ['pointer'], return: 'void' },
+    uv_unref: { arguments: ['pointer'], return: 'void' },
+    uv_close: { arguments: ['pointer', 'pointer'], return: 'void' },
+  } as const;
+  // null is the program itself, which has its libc and its libuv with it, whatever they are called here
+  return ffi.dlopen(null, signatures);
+}

@@ -1,0 +1,92 @@
+/** Questions on their way: who asks what is being asked already waits for the same outcome. */
+import type { Query } from '../../protocol/wire/query.ts';
+import type { Flight } from './flight.ts';
+import type { ForwardOutcome } from './forward-outcome.ts';
+import { isSameQuestion, type Question } from './question.ts';
+
+export type Landed = (outcome: ForwardOutcome) => void;
+
+/**
+ * Anybody can make names that share a hash, so no more of them than this are looked through: what lies deeper is asked
+ * for once more, and that is all.
+ */
+const MAX_COMPARED = 8;
+
+export class OnItsWay {
+  readonly hash: number;
+  readonly question: Question;
+  readonly group: string;
+  flight: Flight | undefined;
+  /** Another question with the same hash. */
+  next: OnItsWay | undefined;
+  readonly #first: Landed;
+  #others: Landed[] | undefined;
+
+  constructor(hash: number, question: Question, group: string, landed: Landed) {
+    this.hash = hash;
+    this.question = question;
+    this.group = group;
+    this.#first = landed;
+  }
+
+  get isJoined(): boolean {
+    return this.#others !== undefined;
+  }
+
+  join(landed: Landed): void {
+    this.#others ??= [];
+    this.#others.push(landed);
+  }
+
+  land(outcome: ForwardOutcome): void {
+    this.#first(outcome);
+    if (this.#others !== undefined) for (const landed of this.#others) landed(outcome);
+  }
+}
+
+export class OnTheirWay {
+  readonly #byHash = new Map<number, OnItsWay>();
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The one that answers this question for this group too. */
+  find(hash: number, question: Question, group: string): OnItsWay | undefined {
+    let one = this.#byHash.get(hash);
+    for (let compared = 0; one !== undefined && compared < MAX_COMPARED; compared++, one = one.next) {
+      if (one.group === group && isSameQuestion(one.question, question)) return one;
+    }
+    return undefined;
+  }
+
+  add(one: OnItsWay): void {
+    one.next = this.#byHash.get(one.hash);
+    this.#byHash.set(one.hash, one);
+    this.#size++;
+  }
+
+  delete(one: OnItsWay): void {
+    const first = this.#byHash.get(one.hash);
+    if (first === one && one.next === undefined) this.#byHash.delete(one.hash);
+    else if (first === one && one.next !== undefined) this.#byHash.set(one.hash, one.next);
+    else
+      for (let before = first; before !== undefined; before = before.next)
+        if (before.next === one) before.next = one.next;
+    this.#size--;
+  }
+
+  all(): OnItsWay[] {
+    const all: OnItsWay[] = [];
+    for (const first of this.#byHash.values())
+      for (let one: OnItsWay | undefined = first; one !== undefined; one = one.next) all.push(one);
+    return all;
+  }
+}
+
+/** Equal for questions that one exchange can answer, and seldom for others. */
+export function questionHash(query: Query): number {
+  const aspects = query.qtype | (query.dnssecOk ? 0x1_0000 : 0) | (query.checkingDisabled ? 0x2_0000 : 0);
+  return query.nameHash ^ Math.imul(aspects | (query.qclass << 18), 0x9e3779b1);
+}

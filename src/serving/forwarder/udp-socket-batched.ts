@@ -1,0 +1,187 @@
+/**
+ * The same sockets without `node:dgram`, whose objects cost more than the exchanges: opened, sent on and received from by
+ * few system calls each, and all of them watched as one, so that a turn of the loop takes every reply that has come.
+ */
+import { isIPv6 } from 'node:net';
+import { getSystemErrorName } from 'node:util';
+import ipaddr from 'ipaddr.js';
+import {
+  type DatagramBatch,
+  type Libc,
+  NAME_OCTETS,
+  type ReadySet,
+  socketName,
+  type Watch,
+} from '../../runtime/datagrams.ts';
+import { type OpenUdpSocket, openUdpSocket, type UdpSocket, type UdpSocketEvents } from './udp-socket.ts';
+import type { Upstream } from './upstream.ts';
+
+/** Replies taken from one socket at a time: as many as one socket has exchanges, and some forgeries. */
+const BATCH = 16;
+/** The longest datagram there is: what an upstream sends beyond the 1,232 octets that we offer is its business. */
+const SLOT_OCTETS = 0xffff;
+/** Replies are copied into slabs, cut off one behind the other: an allocation of its own for each would cost more. */
+const SLAB_OCTETS = 32 * 1024;
+
+interface Peer {
+  readonly family: 4 | 6;
+  readonly name: Uint8Array<ArrayBuffer>;
+}
+
+interface Watched {
+  readonly set: ReadySet;
+  readonly watch: Watch;
+}
+
+export class BatchedUdpSockets {
+  readonly #libc: Libc;
+  readonly #peers = new WeakMap<Upstream, Peer>();
+  /** By token, which is never used again: an event may be about a descriptor whose number another socket has by now. */
+  readonly #sockets = new Map<number, BatchedUdpSocket>();
+  #tokens = 0;
+  #watched: Watched | undefined;
+  #batch4: DatagramBatch | undefined;
+  #batch6: DatagramBatch | undefined;
+  #slab = new Uint8Array(0);
+  #slabUsed = 0;
+
+  constructor(libc: Libc) {
+    this.#libc = libc;
+  }
+
+  readonly open: OpenUdpSocket = (upstream, port, events) => {
+    // a link-local address needs its interface's number, which dgram knows how to find
+    if (upstream.address.includes('%')) return openUdpSocket(upstream, port, events);
+    const peer = this.#peer(upstream);
+    const connected = this.#libc.connect(peer.family, port, peer.name);
+    if (connected.kind === 'failed') {
+      const { call, code } = connected;
+      // in use, or kept by the system for the privileged: another port will do
+      if (call === 'bind' && (code === 'EADDRINUSE' || code === 'EACCES')) return { kind: 'port-taken' };
+      const what = call === 'connect' ? `cannot connect to "${upstream.text}": ` : '';
+      return { kind: 'failed', detail: `${what}${call} ${code}` };
+    }
+    try {
+      return { kind: 'open', socket: this.#watch(connected.fd, peer, events) };
+    } catch (error) {
+      this.#libc.close(connected.fd);
+      return { kind: 'failed', detail: error instanceof Error ? error.message : String(error) };
+    }
+  };
+
+  /** Throws an error of the system's where it cannot be watched. */
+  #watch(fd: number, peer: Peer, events: UdpSocketEvents): BatchedUdpSocket {
+    this.#watched ??= this.#startWatching();
+    const token = ++this.#tokens >>> 0;
+    this.#watched.set.add(fd, token);
+    const socket = new BatchedUdpSocket(this.#libc, fd, peer, events, () => this.#closed(token));
+    this.#sockets.set(token, socket);
+    if (this.#sockets.size === 1) this.#watched.watch.ref();
+    return socket;
+  }
+
+  /** The set that all sockets belong to; it keeps the process alive for as long as there are any. */
+  #startWatching(): Watched {
+    const set = this.#libc.readySet();
+    return { set, watch: this.#libc.watch(set.fd, () => this.#receive(set)) };
+  }
+
+  #peer(upstream: Upstream): Peer {
+    let peer = this.#peers.get(upstream);
+    if (peer === undefined) {
+      const family = isIPv6(upstream.address) ? 6 : 4;
+      const octets = Uint8Array.from(ipaddr.parse(upstream.address).toByteArray());
+      peer = { family, name: socketName(family, octets, upstream.port) };
+      this.#peers.set(upstream, peer);
+    }
+    return peer;
+  }
+
+  #closed(token: number): void {
+    this.#sockets.delete(token);
+    if (this.#sockets.size === 0) this.#watched?.watch.unref();
+  }
+
+  #receive(set: ReadySet): void {
+    const count = set.ready();
+    for (let at = 0; at < count; at++) {
+      const socket = this.#sockets.get(set.tokenAt(at));
+      if (socket !== undefined) this.#receiveFrom(socket);
+    }
+  }
+
+  #receiveFrom(socket: BatchedUdpSocket): void {
+    const { fd, peer, events } = socket;
+    const batch = this.#batchOf(peer.family);
+    const count = batch.receive(fd);
+    if (count < 0) events.onError(`recvmmsg ${getSystemErrorName(count)}`);
+    for (let slot = 0; slot < count && socket.isOpen; slot++) {
+      if (isFrom(peer, batch.names, slot * NAME_OCTETS)) events.onMessage(this.#copy(batch, slot));
+      else events.onStranger();
+    }
+  }
+
+  #batchOf(family: 4 | 6): DatagramBatch {
+    const known = family === 4 ? this.#batch4 : this.#batch6;
+    if (known !== undefined) return known;
+    const batch = this.#libc.batch(family, SLOT_OCTETS, BATCH);
+    if (family === 4) this.#batch4 = batch;
+    else this.#batch6 = batch;
+    return batch;
+  }
+
+  #copy({ slots, lengthOf }: DatagramBatch, slot: number): Uint8Array {
+    const length = lengthOf(slot);
+    const from = slot * SLOT_OCTETS;
+    if (this.#slabUsed + length > this.#slab.length) {
+      this.#slab = new Uint8Array(Math.max(SLAB_OCTETS, length));
+      this.#slabUsed = 0;
+    }
+    const at = this.#slabUsed;
+    this.#slabUsed += length;
+    // some hundred octets: a loop is faster than a view and the call that copies it
+    for (let i = 0; i < length; i++) this.#slab[at + i] = slots[from + i] ?? 0;
+    return this.#slab.subarray(at, at + length);
+  }
+}
+
+class BatchedUdpSocket implements UdpSocket {
+  readonly fd: number;
+  readonly peer: Peer;
+  readonly events: UdpSocketEvents;
+  isOpen = true;
+  readonly #libc: Libc;
+  readonly #onClosed: () => void;
+
+  constructor(libc: Libc, fd: number, peer: Peer, events: UdpSocketEvents, onClosed: () => void) {
+    this.fd = fd;
+    this.peer = peer;
+    this.events = events;
+    this.#libc = libc;
+    this.#onClosed = onClosed;
+  }
+
+  send(octets: Uint8Array): void {
+    const sent = this.#libc.send(this.fd, octets);
+    if (sent >= 0) return;
+    // not within the call: who starts an exchange is not told of its end before it has begun
+    queueMicrotask(() => {
+      if (this.isOpen) this.events.onError(`send ${getSystemErrorName(sent)}`);
+    });
+  }
+
+  close(): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    this.#libc.close(this.fd);
+    this.#onClosed();
+  }
+}
+
+/** Whether the `sockaddr` at `at` has the peer's port and address. */
+function isFrom({ family, name }: Peer, names: Uint8Array, at: number): boolean {
+  for (let i = 2; i < 4; i++) if (names[at + i] !== name[i]) return false;
+  const [from, to] = family === 4 ? [4, 8] : [8, 24];
+  for (let i = from; i < to; i++) if (names[at + i] !== name[i]) return false;
+  return true;
+}
