@@ -132,7 +132,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
       resolve: connections.resolve,
       isCutOff: connections.isCutOff,
     });
-  const probe = new LinkProbe({ ping, timers, random, evidence: (evidence) => link.report(evidence) });
+  const probe = new LinkProbe({ ping, clock, timers, random, evidence: (evidence) => link.report(evidence) });
   const plane: RefreshPlane = new RefreshPlane({
     clusters: clusterSettings(config, connections),
     times: refreshTimes(config),

@@ -3,6 +3,7 @@
  * return are noticed within seconds on a site where nobody asks anything. Evidence for link/, and nothing else.
  */
 import type { Evidence } from '../link/link-state.ts';
+import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
 
@@ -14,6 +15,7 @@ export type Ping = (
 
 export interface LinkProbeOptions {
   readonly ping: Ping;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly timers: Timers;
   readonly random: Random;
   readonly evidence: (evidence: Evidence) => void;
@@ -77,7 +79,8 @@ export class LinkProbe {
 
   /** What does not answer quickly speaks against the path, but is waited for: a late answer proves that there is one. */
   async #look(region: string, looking: Looking): Promise<void> {
-    const { ping, timers } = this.#options;
+    const { ping, clock, timers } = this.#options;
+    const startedAtMs = clock.monotonicMs();
     const enough = new AbortController();
     using _limit = timers.after(PATIENT_MS, () => enough.abort());
     let isLate = false;
@@ -86,13 +89,13 @@ export class LinkProbe {
       isLate = true;
       if (looking.isSlow || looking.abort.signal.aborted) return;
       isCounted = true;
-      this.#failed(region, looking, 'timeout');
+      this.#failed(region, looking, 'timeout', startedAtMs);
     });
     const outcome = await ping(region, AbortSignal.any([looking.abort.signal, enough.signal]));
     enough.abort(); // a signal that depends on one that lives on is kept with it, unless it has been aborted
     if (looking.abort.signal.aborted) return;
     if (outcome === 'answered') this.#answered(region, looking, isLate);
-    else if (outcome !== 'silent' && !isCounted) this.#failed(region, looking, outcome);
+    else if (outcome !== 'silent' && !isCounted) this.#failed(region, looking, outcome, startedAtMs);
     else if (!isCounted) this.#later(region, looking, CALM_MS);
   }
 
@@ -100,19 +103,20 @@ export class LinkProbe {
     looking.isSlow = isLate;
     looking.failures = 0;
     looking.successes++;
-    this.#tell(region, 'reachable', isLate ? 'answered late' : 'answered');
+    this.#options.evidence({
+      side: 'aws',
+      key: region,
+      proves: 'reachable',
+      reason: isLate ? 'answered late' : 'answered',
+    });
     this.#later(region, looking, looking.successes < SUCCESSES_TO_CALM ? DOUBT_MS : CALM_MS);
   }
 
-  #failed(region: string, looking: Looking, reason: 'timeout' | 'network'): void {
+  #failed(region: string, looking: Looking, reason: 'timeout' | 'network', startedAtMs: number): void {
     looking.isSlow = false;
     looking.successes = 0;
     looking.failures++;
-    this.#tell(region, 'unreachable', reason);
+    this.#options.evidence({ side: 'aws', key: region, proves: 'unreachable', reason, startedAtMs });
     this.#later(region, looking, looking.failures < FAILURES_IN_DOUBT ? DOUBT_MS : CUT_MS);
-  }
-
-  #tell(region: string, proves: Evidence['proves'], reason: string): void {
-    this.#options.evidence({ side: 'aws', key: region, proves, reason });
   }
 }

@@ -10,7 +10,7 @@ function setUp(ping: Ping) {
   const time = new VirtualTime();
   const seen: (Evidence & { readonly atMs: number })[] = [];
   const evidence = (one: Evidence) => seen.push({ ...one, atMs: time.monotonicMs() });
-  return { time, seen, probe: new LinkProbe({ ping, timers: time, random, evidence }) };
+  return { time, seen, probe: new LinkProbe({ ping, clock: time, timers: time, random, evidence }) };
 }
 
 t.test(
@@ -78,6 +78,7 @@ t.test('a path that becomes slow is in doubt, and then known to be there: never 
         time.after(delayMs, () => resolve('answered'));
         signal.addEventListener('abort', () => resolve('timeout'));
       }),
+    clock: time,
     timers: time,
     random,
     evidence: (one) => seen.push({ ...one, atMs: time.monotonicMs() }),
