@@ -28,15 +28,18 @@ import {
   type DatagramCalls,
   type Libc,
   NAME_OCTETS,
+  nameOctets,
   type ReadySet,
   socketName,
 } from './datagrams.ts';
 
-const NAME4_OCTETS = 16;
-const HEADER_OCTETS = 64;
-const IOVEC_OCTETS = 16;
-const LENGTH_AT = 56;
-const NAME_LENGTH_AT = 8;
+/** Sizes and offsets of C's structures; of the last one on each of the processors. */
+export const LAYOUT = {
+  mmsghdr: { size: 64, name: 0, nameLength: 8, iovec: 16, iovecs: 24, length: 56 },
+  iovec: { size: 16, base: 0, length: 8 },
+  epollEvent: { x64: { size: 12, data: 4 }, arm64: { size: 16, data: 8 } },
+} as const;
+const { mmsghdr: HEADER, iovec: IOVEC } = LAYOUT;
 
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
@@ -72,7 +75,6 @@ export async function loadDatagramCalls(): Promise<DatagramCalls> {
 }
 
 type Ffi = typeof import('node:ffi');
-type Calls = ReturnType<typeof openLibrary>['functions'];
 /** The kinds of array that stand for C's structures here. */
 type Layout =
   | Uint8Array<ArrayBuffer>
@@ -82,7 +84,7 @@ type Layout =
 
 /** What every part of this file works with. */
 interface Contact {
-  readonly calls: Calls;
+  readonly calls: ReturnType<typeof openLibrary>['functions'];
   readonly errno: () => number;
   readonly pointer: (view: Layout) => bigint;
 }
@@ -189,7 +191,7 @@ function createBatch(
     receive(fd) {
       // the kernel has put the lengths of the names that it wrote in place of the room for them
       for (let slot = 0; slot < used; slot++) {
-        headers32[(slot * HEADER_OCTETS + NAME_LENGTH_AT) >> 2] = NAME_OCTETS;
+        headers32[(slot * HEADER.size + HEADER.nameLength) >> 2] = NAME_OCTETS;
       }
       const received = calls.recvmmsg(fd, headersPointer, size, MSG_DONTWAIT, 0n);
       used = Math.max(received, 0);
@@ -197,12 +199,12 @@ function createBatch(
       const reason = errno();
       return reason === EAGAIN || reason === EINTR ? 0 : -reason;
     },
-    lengthOf: (slot) => Math.min(headers32[(slot * HEADER_OCTETS + LENGTH_AT) >> 2] ?? 0, slotOctets),
+    lengthOf: (slot) => Math.min(headers32[(slot * HEADER.size + HEADER.length) >> 2] ?? 0, slotOctets),
     setLength(slot, octets) {
-      iovecs32[(slot * IOVEC_OCTETS + 8) >> 2] = octets;
+      iovecs32[(slot * IOVEC.size + IOVEC.length) >> 2] = octets;
     },
     send(fd, from, to) {
-      const first = headersPointer + BigInt(from * HEADER_OCTETS);
+      const first = headersPointer + BigInt(from * HEADER.size);
       const sent = calls.sendmmsg(fd, first, to - from, MSG_DONTWAIT);
       return sent >= 0 ? sent : -errno();
     },
@@ -213,19 +215,19 @@ function createBatch(
 function layOut(family: 4 | 6, slotOctets: number, size: number, pointer: (view: Layout) => bigint) {
   const slots = new Uint8Array(size * slotOctets);
   const names = new Uint8Array(size * NAME_OCTETS);
-  const iovecs = new BigUint64Array((size * IOVEC_OCTETS) / 8);
-  const headers = new BigUint64Array((size * HEADER_OCTETS) / 8);
+  const iovecs = new BigUint64Array((size * IOVEC.size) / 8);
+  const headers = new BigUint64Array((size * HEADER.size) / 8);
   const headers32 = new Uint32Array(headers.buffer);
   const iovecs32 = new Uint32Array(iovecs.buffer);
   for (let slot = 0; slot < size; slot++) {
-    const iovecAt = slot * IOVEC_OCTETS;
-    const headerAt = slot * HEADER_OCTETS;
-    iovecs[iovecAt / 8] = pointer(slots) + BigInt(slot * slotOctets);
-    iovecs32[(iovecAt + 8) / 4] = slotOctets;
-    headers[headerAt / 8] = pointer(names) + BigInt(slot * NAME_OCTETS);
-    headers32[(headerAt + NAME_LENGTH_AT) / 4] = nameOctets(family);
-    headers[(headerAt + 16) / 8] = pointer(iovecs) + BigInt(iovecAt);
-    headers32[(headerAt + 24) / 4] = 1;
+    const iovecAt = slot * IOVEC.size;
+    const headerAt = slot * HEADER.size;
+    iovecs[(iovecAt + IOVEC.base) / 8] = pointer(slots) + BigInt(slot * slotOctets);
+    iovecs32[(iovecAt + IOVEC.length) / 4] = slotOctets;
+    headers[(headerAt + HEADER.name) / 8] = pointer(names) + BigInt(slot * NAME_OCTETS);
+    headers32[(headerAt + HEADER.nameLength) / 4] = nameOctets(family);
+    headers[(headerAt + HEADER.iovec) / 8] = pointer(iovecs) + BigInt(iovecAt);
+    headers32[(headerAt + HEADER.iovecs) / 4] = 1;
   }
   const headersPointer = pointer(headers);
   return { slots, names, headers32, iovecs32, headersPointer };
@@ -293,7 +295,7 @@ function createWatching(
 function createReadySet({ calls, errno, pointer }: Contact): ReadySet {
   const fd = calls.epoll_create1(EPOLL_CLOEXEC);
   if (fd < 0) throw systemError('epoll_create1', errno());
-  const [dataAt, eventOctets] = process.arch === 'x64' ? [4, 12] : [8, 16];
+  const { data: dataAt, size: eventOctets } = LAYOUT.epollEvent[process.arch === 'x64' ? 'x64' : 'arm64'];
   const wanted = new Uint32Array(eventOctets / 4);
   const events = new Uint32Array((READY_AT_ONCE * eventOctets) / 4);
   const wantedPointer = pointer(wanted);
@@ -310,8 +312,6 @@ function createReadySet({ calls, errno, pointer }: Contact): ReadySet {
     tokenAt: (index) => events[(index * eventOctets + dataAt) / 4] ?? 0,
   };
 }
-
-const nameOctets = (family: 4 | 6): number => (family === 4 ? NAME4_OCTETS : NAME_OCTETS);
 
 function errorName(reason: number): string {
   return getSystemErrorName(-reason);
