@@ -34,6 +34,16 @@ export class KeptAnswers<Route> {
   readonly #later: Pick<LaterAnswers<Route>, 'prefetch'>;
   /** What `fresh` found and would not give: for `stale`, which is asked next. */
   #stale: CachedAnswer | undefined;
+  /** When `retained` was asked: the two that are asked next do not look at the clock again. */
+  #nowMs = 0;
+  /** Filled in anew for each reply, so that none needs objects of its own. */
+  readonly #age = { ageSeconds: 0 };
+  readonly #patch: Patch = {
+    ttl: this.#age,
+    extendedError: undefined,
+    trustAuthenticatedData: false,
+    limit: 0,
+  };
 
   constructor(options: KeptAnswersOptions<Route>, later: Pick<LaterAnswers<Route>, 'prefetch'>) {
     this.#options = options;
@@ -43,14 +53,15 @@ export class KeptAnswers<Route> {
   /** Whoever retains it keeps it fresh: a client never waits for an upstream. */
   retained(query: Query, rules: KeptAnswersRules, reply: ReplySpace): number {
     const { cache, clock } = this.#options;
-    const given = cache.giveRetained(query, clock.monotonicMs());
+    this.#nowMs = clock.monotonicMs();
+    const given = cache.giveRetained(query, this.#nowMs);
     if (given === undefined) return PASS;
-    return write(query, given.answer, given.ttl, given.extendedError, rules, reply);
+    return this.#write(query, given.answer, given.ttl, given.extendedError, rules, reply);
   }
 
   fresh(query: Query, route: Route, rules: KeptAnswersRules, reply: ReplySpace): number {
-    const { cache, clock, later, outage } = this.#options;
-    const nowMs = clock.monotonicMs();
+    const { cache, later, outage } = this.#options;
+    const nowMs = this.#nowMs;
     const kept = cache.find(query, nowMs);
     this.#stale = undefined;
     if (kept === undefined) return PASS;
@@ -65,31 +76,43 @@ export class KeptAnswers<Route> {
     if (isUnreachable && rules.disconnected.find(query).kind !== 'stale') return PASS;
     if (kept.kind === 'failure') outage.noteFailed(query);
     const extendedError = isUnreachable ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
-    return write(query, kept, { ageSeconds: ageSeconds(kept, nowMs) }, extendedError, rules, reply);
+    this.#age.ageSeconds = ageSeconds(kept, nowMs);
+    return this.#write(query, kept, this.#age, extendedError, rules, reply);
   }
 
   stale(query: Query, route: Route, rules: KeptAnswersRules, reply: ReplySpace): number {
     const kept = this.#stale;
     if (kept === undefined) return PASS;
-    const { cache, clock, later, outage } = this.#options;
-    const nowMs = clock.monotonicMs();
+    const { cache, later, outage } = this.#options;
+    const nowMs = this.#nowMs;
     const mayAsk = query.recursionDesired && mayRecheck(kept, nowMs) && !later.isDown(route);
     if (mayAsk) return PASS;
     outage.noteStale(query);
     const stale = answerWhileStale(kept, nowMs, cache.settings);
     const ttl = { ttlSeconds: cache.settings.staleTtlSeconds };
-    return write(query, stale, ttl, staleExtendedError(stale), rules, reply);
+    return this.#write(query, stale, ttl, staleExtendedError(stale), rules, reply);
+  }
+
+  #write(
+    query: Query,
+    kept: CachedAnswer,
+    ttl: TtlPatch,
+    extendedError: number | undefined,
+    { trustAuthenticatedData }: KeptAnswersRules,
+    { octets, start, limit }: ReplySpace,
+  ): number {
+    const patch = this.#patch;
+    patch.ttl = ttl;
+    patch.extendedError = extendedError;
+    patch.trustAuthenticatedData = trustAuthenticatedData;
+    patch.limit = limit;
+    return writePatchedReply(query, kept.octets, kept.index, patch, octets, start);
   }
 }
 
-function write(
-  query: Query,
-  kept: CachedAnswer,
-  ttl: TtlPatch,
-  extendedError: number | undefined,
-  { trustAuthenticatedData }: KeptAnswersRules,
-  { octets, start, limit }: ReplySpace,
-): number {
-  const options = { ttl, extendedError, trustAuthenticatedData, limit };
-  return writePatchedReply(query, kept.octets, kept.index, options, octets, start);
+interface Patch {
+  ttl: TtlPatch;
+  extendedError: number | undefined;
+  trustAuthenticatedData: boolean;
+  limit: number;
 }
