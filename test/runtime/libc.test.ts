@@ -43,6 +43,25 @@ t.test('the layout that this machine does not have is the one that the compilerâ
   t.strictSame(LAYOUT.epollEvent, { x64: { size: 12, data: 4 }, arm64: { size: 16, data: 8 } });
 });
 
+t.test('where the runtime has no FFI, or denies it, the reason is told and nothing thrown', async (t) => {
+  const libc = new URL('../../src/runtime/libc.ts', import.meta.url).href;
+  const program = `import { loadDatagramCalls } from ${JSON.stringify(libc)};
+    const { kind, reason } = await loadDatagramCalls();
+    console.log(kind, reason);`;
+  for (const [flags, reason] of [
+    [['--no-experimental-ffi'], /unavailable .*node:ffi/],
+    [['--permission', '--allow-fs-read=*'], /unavailable .*--allow-ffi/],
+  ] as const) {
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--disable-warning=ExperimentalWarning', ...flags, '--input-type=module', '--eval', program],
+      { encoding: 'utf8' },
+    );
+    if (process.platform === 'linux') t.match(stdout, reason, stderr);
+    else t.match(stdout, /unavailable not on/);
+  }
+});
+
 function hasCompiler(): boolean {
   return process.platform === 'linux' && spawnSync('gcc', ['--version']).status === 0;
 }
