@@ -7,9 +7,10 @@
  */
 import { controlPath, startControlServer } from './admin/control-server.ts';
 import { drillRoutes } from './admin/drill-control.ts';
-import { AdminError, type HttpServer, type HttpServerOptions, startHttpServer } from './admin/http-server.ts';
+import { AdminError, type HttpServerOptions, startHttpServer } from './admin/http-server.ts';
 import { createPages } from './admin/pages.ts';
 import { setAsideEvent } from './daemon/ledger-events.ts';
+import { openLater } from './daemon/open-later.ts';
 import type { Daemon, DaemonParts } from './daemon/parts.ts';
 import { askedRegions } from './daemon/room-options.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
@@ -57,36 +58,6 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
 }
 
 const CLOSE_GRACE_MS = 500;
-const ADMIN_RETRY_MS = 30_000;
-
-/** DNS does not wait for a port that somebody else has taken: the admin pages come as soon as it is free. */
-function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable {
-  let server: HttpServer | undefined;
-  let retry: Disposable | undefined;
-  let isClosed = false;
-  const attempt = async (): Promise<void> => {
-    try {
-      server = await startHttpServer(options);
-      if (isClosed) await server.close();
-    } catch (error) {
-      if (!(error instanceof AdminError)) throw error;
-      options.log.error(
-        { code: error.code, reason: error.message },
-        'no metrics, health or status: serving all the same',
-      );
-      if (!isClosed) retry = timers.after(ADMIN_RETRY_MS, () => void attempt());
-    }
-  };
-  const first = attempt();
-  return {
-    async [Symbol.asyncDispose]() {
-      isClosed = true;
-      retry?.[Symbol.dispose]();
-      await first;
-      await server?.close();
-    },
-  };
-}
 /** The first look loads the AWS clients, which takes the event loop a third of a second: who asks at the start comes first. */
 const FIRST_LOOK_AFTER_MS = 500;
 
@@ -100,27 +71,41 @@ function loadAnswers({ answers, ledger, stateFaults }: Rooms): AsyncDisposable {
   return { [Symbol.asyncDispose]: () => answers.stop() };
 }
 
+/** DNS does not wait for a port that somebody else has taken: the admin pages come as soon as it is free. */
+function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable {
+  return openLater(async () => {
+    try {
+      return await startHttpServer(options);
+    } catch (error) {
+      if (!(error instanceof AdminError)) throw error;
+      options.log.error(
+        { code: error.code, reason: error.message },
+        'no metrics, health or status: serving all the same',
+      );
+      return undefined;
+    }
+  }, timers);
+}
+
 /** Without commands it serves all the same. */
-function openControl({ config, timers, log }: DaemonParts, { drill }: Rooms): AsyncDisposable {
+function openControl({ config, timers, log }: DaemonParts, { drill, control }: Rooms): AsyncDisposable {
   const path = controlPath(config.state.directory);
-  const starting = startControlServer({ path, routes: drillRoutes(drill), timers, log });
-  void starting.then((outcome) => {
-    if (outcome.kind === 'listening') return;
-    log.error({ path, detail: outcome.detail }, 'no control socket: serving all the same, without commands');
-  });
-  return {
-    async [Symbol.asyncDispose]() {
-      const outcome = await starting;
-      if (outcome.kind === 'listening') await outcome.server.close();
-    },
-  };
+  return openLater(async () => {
+    const outcome = await startControlServer({ path, routes: drillRoutes(drill), timers, log });
+    const before = control.fault;
+    control.fault = outcome.kind === 'listening' ? undefined : outcome.detail;
+    if (outcome.kind === 'listening') return outcome.server;
+    const { detail, mend } = outcome;
+    if (before !== detail) log.error({ detail, mend }, 'no commands can be given: serving all the same');
+    return undefined;
+  }, timers);
 }
 
 /** Reads the state and publishes it. No fault of the disk keeps us from serving: each is said, in the log and the status. */
 async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposable> {
   const { config, random, log } = parts;
   await using opened = new AsyncDisposableStack();
-  const { store, retainedStore, plane, retained, serving, ledger, stateFaults } = rooms;
+  const { store, retainedStore, plane, retained, ledger, stateFaults } = rooms;
   const { directory } = config.state;
   const prepared = await prepareDirectory(directory, random);
   if (prepared.kind === 'failed') {
@@ -131,18 +116,22 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
     else log.warn({ detail: outcome.detail }, 'state directory is not locked');
     if (outcome.kind === 'taken') stateFaults.push(outcome.detail);
   }
-  opened.defer(() => ledger.close()); // while the directory is still ours
+  // while the directory is still ours, and after everything else that is worth a line
+  opened.defer(() => {
+    ledger.record({ kind: 'stop', reason: rooms.ending.reason });
+    return ledger.close();
+  });
   const [loaded, kept] = await Promise.all([store.load(), retainedStore.load()]);
   const faults: readonly LoadFault[] = [...loaded.faults, ...kept.faults];
   stateFaults.push(...faults.map(({ path, detail }) => `${path}: ${detail}`));
   for (const fault of faults) log.error({ ...fault }, 'state file not usable');
-  plane.load(loaded.kind === 'loaded' ? loaded.records : []);
-  retained.load(kept.kind === 'loaded' ? kept.content : []);
-  const { generation } = store.state();
-  const endpoints = serving.current.records.filter(({ addresses }) => addresses.length > 0).length;
-  log.info({ generation, endpoints }, 'state read');
+  const records = loaded.kind === 'loaded' ? loaded.records : [];
+  const endpoints = records.filter(({ addresses }) => addresses.length > 0).length;
   ledger.record({ kind: 'start', version: parts.version, runtime: parts.runtime, endpoints });
   for (const fault of faults) ledger.record(setAsideEvent(fault));
+  plane.load(records);
+  retained.load(kept.kind === 'loaded' ? kept.content : []);
+  log.info({ generation: store.state().generation, endpoints }, 'state read');
   // what was confirmed last is written before the end
   opened.defer(async () => void (await store.flush()));
   opened.defer(async () => void (await retainedStore.flush()));

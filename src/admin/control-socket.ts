@@ -5,7 +5,7 @@
  *
  * So the path never leads to a socket that is not ready, or that more people may use than should.
  */
-import { chmod, link, lstat, mkdtemp, rm, unlink } from 'node:fs/promises';
+import { chmod, link, lstat, mkdtemp, readdir, rm, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 
@@ -38,6 +38,7 @@ export async function listenAtPath(server: Server, path: string): Promise<Listen
   if (Buffer.byteLength(path) > MAX_PATH_OCTETS) return refusal(path, 'path-too-long');
   let own: string | undefined;
   try {
+    await removeLeftovers(dirname(path));
     own = await mkdtemp(join(dirname(path), OWN_DIRECTORY));
     const socket = join(own, 's');
     await listen(server, socket);
@@ -51,6 +52,15 @@ export async function listenAtPath(server: Server, path: string): Promise<Listen
     return refusal(path, error instanceof Error && 'code' in error ? String(error.code) : 'unknown');
   } finally {
     if (own !== undefined) await rm(own, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+/** What a kill in the middle of this left behind: a directory of ours with nothing but a socket in it. */
+async function removeLeftovers(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const left = join(directory, name);
+    if (!name.startsWith(OWN_DIRECTORY) || (await isAnswered(join(left, 's')))) continue;
+    await rm(left, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
@@ -107,7 +117,9 @@ function isAnswered(path: string): Promise<boolean> {
       resolve(true);
     });
     // only a refusal proves that nobody is there: whatever else happens, the socket is not ours to remove
-    socket.on('error', ({ code }: NodeJS.ErrnoException) => resolve(code !== 'ECONNREFUSED'));
+    socket.on('error', ({ code }: NodeJS.ErrnoException) =>
+      resolve(code !== 'ECONNREFUSED' && code !== 'ENOENT'),
+    );
   });
 }
 

@@ -77,8 +77,8 @@ function parseJson(text: string): unknown {
 const NAME_IT = 'name its state directory with --state, or its configuration with --config';
 const TEXTS = {
   absent: {
-    detail: 'the server is not running',
-    mend: `systemctl status outpost-dns; if it runs with another state directory, ${NAME_IT}`,
+    detail: 'no server answers',
+    mend: `is it running? systemctl status outpost-dns; if it runs, its status says why it has no control socket; with another state directory, ${NAME_IT}`,
   },
   denied: {
     detail: 'this user may not command the server',
@@ -98,6 +98,7 @@ const CODES: ReadonlyMap<string, keyof typeof TEXTS> = new Map([
   ['ENOENT', 'absent'],
   ['ECONNREFUSED', 'absent'],
   ['ENOTDIR', 'absent'],
+  ['EINVAL', 'absent'], // a path that no socket can have
   ['EACCES', 'denied'],
   ['EPERM', 'denied'],
   ['HPE_INVALID_CONSTANT', 'foreign'],

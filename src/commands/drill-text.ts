@@ -60,12 +60,18 @@ function endpointLines({ endpoints }: DrillReportBody, paint: Paint): string[] {
 
 function retainLines({ retain }: DrillReportBody, paint: Paint): string[] {
   if (retain.length === 0) return ['', paint('green', 'nothing to add to retain')];
-  const names = retain.map(({ name }) => printable(name));
+  const names = retain.flatMap(({ name, types }) => retainWords(name, types).map(printable));
   return [
     '',
     'asked for at least twice: add to the configuration what is needed during an outage',
     ...stringify({ retain: names }).trimEnd().split('\n'),
   ];
+}
+
+/** As `retain` takes them: a name alone means both kinds of address. */
+function retainWords(name: string, types: readonly string[]): readonly string[] {
+  const others = types.filter((type) => type !== 'A' && type !== 'AAAA');
+  return [...(others.length < types.length ? [name] : []), ...others.map((type) => `${name} ${type}`)];
 }
 
 function plural(count: number, one: string, many: string): string {

@@ -14,7 +14,7 @@ export function statusLines(report: StatusReport, paint: Paint): string[] {
     ...retainedLines(report.retained, paint),
     '',
     ...columns([cacheRow(report), stateRow(report, paint), serverRow(report, paint)]),
-    ...report.state.faults.map((fault) => paint('yellow', `state file fault: ${printable(fault)}`)),
+    ...report.state.faults.map((fault) => paint('yellow', `fault: ${printable(fault)}`)),
   ];
 }
 

@@ -32,9 +32,10 @@ import { Identity } from '../serving/resolver/identity.ts';
 import { Resolver, type ResolverRules } from '../serving/resolver/resolver.ts';
 import { AnswersSnapshot } from '../store/answers-snapshot.ts';
 import { EndpointsStore } from '../store/endpoints-store.ts';
+import type { LoadFault } from '../store/fault.ts';
 import { Ledger } from '../store/ledger.ts';
 import { RetainedStore } from '../store/retained-store.ts';
-import { changeEvents, linkEvent } from './ledger-events.ts';
+import { changeEvents, linkEvent, setAsideEvent } from './ledger-events.ts';
 import type { DaemonParts } from './parts.ts';
 import {
   answersScope,
@@ -66,11 +67,12 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
   const serving = new ServingTable();
   const cache = new AnswerCache(cacheSettings(config));
   const ledger = new Ledger({ directory }, { clock, timers, log });
-  const store = new EndpointsStore({ directory }, { clock, random });
-  const retainedStore = new RetainedStore({ directory }, { clock, random });
+  const onSetAside = (fault: LoadFault) => ledger.record(setAsideEvent(fault));
+  const store = new EndpointsStore({ directory }, { clock, random, onSetAside });
+  const retainedStore = new RetainedStore({ directory }, { clock, random, onSetAside });
   const answers = new AnswersSnapshot(
     { directory, sizeOctets: cache.settings.sizeOctets, scope: answersScope(config) },
-    { cache, clock, timers, random, log, pause },
+    { cache, clock, timers, random, log, pause, onSetAside },
   );
   /** What may have come back is asked at once, by whoever waits for its next turn. */
   const lookAgain = (reason: string): void => {
@@ -82,6 +84,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     timers,
     log,
     byPolicy: () => failingByPolicy(config),
+    retained: () => retainedQuestions(config),
     onChange: (change: DrillChange) => {
       ledger.record({ kind: 'drill', ...change });
       link.rehearse(change.phase === 'started');
@@ -122,8 +125,14 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     resolve: (name: string, signal: AbortSignal) => forwarder.resolveAddresses(name, signal, group),
     answersText: (name: string, signal: AbortSignal) => forwarder.answersText(name, signal, group),
   };
-  const ping = network?.ping ?? createAwsPing({ endpoint: parts.ec2Endpoint, resolve: connections.resolve });
-  const probe = new LinkProbe({ ping, timers, random, evidence: (evidence) => link.report(evidence) });
+  const ping =
+    network?.ping ??
+    createAwsPing({
+      endpoint: parts.ec2Endpoint,
+      resolve: connections.resolve,
+      isCutOff: connections.isCutOff,
+    });
+  const probe = new LinkProbe({ ping, clock, timers, random, evidence: (evidence) => link.report(evidence) });
   const plane: RefreshPlane = new RefreshPlane({
     clusters: clusterSettings(config, connections),
     times: refreshTimes(config),
@@ -186,6 +195,10 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     acrossLink = upstreamsAcrossLink(next);
   };
   const stateFaults: string[] = [];
+  /** For the ledger's last line. */
+  const ending = { reason: 'could not start' };
+  /** Why there is no control socket. */
+  const control: { fault: string | undefined } = { fault: undefined };
   return {
     serving,
     cache,
@@ -208,6 +221,8 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     /** Makes this the configuration that is asked from now on. */
     use,
     stateFaults,
+    ending,
+    control,
   };
 }
 

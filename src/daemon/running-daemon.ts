@@ -113,7 +113,7 @@ export class RunningDaemon implements Daemon {
     const { clock, version, runtime } = this.#parts;
     const { link, plane, serving, forwarder, cache, intake, resolver, listeners, store, stateFaults } =
       this.#rooms;
-    const { retained, retainedStore, answers, ledger, drill } = this.#rooms;
+    const { retained, retainedStore, answers, ledger, drill, control } = this.#rooms;
     return composeReport({
       clock,
       version,
@@ -121,7 +121,7 @@ export class RunningDaemon implements Daemon {
       startedMs: this.#startedMs,
       configuration: { loadedMs: this.#loadedMs, lastReloadFailed: this.#lastReloadFailed },
       stateDirectory: this.#parts.config.state.directory,
-      stateFaults,
+      stateFaults: control.fault === undefined ? stateFaults : [...stateFaults, control.fault],
       cacheLimitOctets: cache.settings.sizeOctets,
       link,
       refresh: plane.snapshot(),
@@ -142,7 +142,7 @@ export class RunningDaemon implements Daemon {
 
   async stop(reason: string): Promise<void> {
     await this.#reloading;
-    this.#rooms.ledger.record({ kind: 'stop', reason });
+    this.#rooms.ending.reason = reason;
     await this.#owned.disposeAsync();
   }
 }

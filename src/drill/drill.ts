@@ -20,7 +20,7 @@ import {
   type RunningDrill,
   startDrill,
 } from './drill-state.ts';
-import { type RetainAdvice, retainAdvice } from './retain-advice.ts';
+import { type RetainAdvice, type RetainedQuestionName, retainAdvice } from './retain-advice.ts';
 
 export type DrillEnd = 'time' | 'command' | 'shutdown';
 
@@ -44,6 +44,8 @@ export interface DrillOptions {
   readonly onChange: (change: DrillChange) => void;
   /** Suffixes whose names are meant to fail while AWS is away; never proposed for `retain`. */
   readonly byPolicy: () => readonly string[];
+  /** What is retained already; never proposed either. */
+  readonly retained: () => readonly RetainedQuestionName[];
 }
 
 export interface DrillSummary extends Hurt {
@@ -124,7 +126,7 @@ export class Drill implements Disposable {
       ranMs: ended?.ranMs ?? this.#ranMs(drill),
       ...(ended === undefined ? {} : { endedBy: ended.by }),
       ...hurt,
-      retain: retainAdvice(hurt, this.#options.byPolicy()),
+      retain: retainAdvice(hurt, this.#options.byPolicy(), this.#options.retained()),
     };
   }
 

@@ -1,5 +1,6 @@
 /** What to add to `retain` after a drill: names that a real outage would take away, and that somebody wants. Pure. */
 import { isAtOrUnder } from '../protocol/words/name.ts';
+import { TYPE, typeFromText } from '../protocol/words/types.ts';
 import type { Hurt } from './drill-report.ts';
 
 /** Names under these fail, or are not found, by policy while AWS is away: what stands behind them is away as well. */
@@ -23,12 +24,28 @@ export interface RetainAdvice {
   readonly asked: number;
 }
 
-/** Most wanted first, then by name. `byPolicy` are suffixes whose names are meant to fail. */
-export function retainAdvice({ failed, stale }: Hurt, byPolicy: readonly string[]): readonly RetainAdvice[] {
+/** A question that is retained; `name` in normal form. */
+export interface RetainedQuestionName {
+  readonly name: string;
+  readonly qtype: number;
+}
+
+/** Clients do without what these types say, as long as they get an address; and ANY is no type to keep. */
+const DISPENSABLE = new Set<number | undefined>([TYPE.HTTPS, TYPE.SVCB, TYPE.ANY, undefined]);
+
+/** Most wanted first, then by name. `byPolicy` are suffixes whose names are meant to fail; what is retained is left out. */
+export function retainAdvice(
+  { failed, stale }: Hurt,
+  byPolicy: readonly string[],
+  retained: readonly RetainedQuestionName[],
+): readonly RetainAdvice[] {
   const left = [...REVERSE_SUFFIXES, ...byPolicy];
+  const kept = new Set(retained.map(({ name, qtype }) => `${name} ${qtype}`));
   const wanted = new Map<string, Map<string, number>>();
   for (const { name, type, queries } of [...failed.names, ...stale.names]) {
     if (name === '.' || left.some((suffix) => isAtOrUnder(name, suffix))) continue;
+    const qtype = typeFromText(type);
+    if (DISPENSABLE.has(qtype) || kept.has(`${name} ${qtype}`)) continue;
     const types = wanted.get(name) ?? new Map<string, number>();
     types.set(type, (types.get(type) ?? 0) + queries);
     wanted.set(name, types);

@@ -56,12 +56,9 @@ export interface ClusterRefresherOptions {
   readonly onRecord: (changes: readonly Change[]) => void;
 }
 
-/** A view younger than this is as good as a new one when two are compared. */
-const FRESH_MS = 5_000;
-/** Hosts and clusters that hear of a restored link together must not call AWS in the same instant. */
-const KICK_SPREAD_MS = 1_000;
-/** Timers may fire a moment early by the monotonic clock; a confirmation must not be too early by that much. */
-const CONFIRM_MARGIN_MS = 20;
+const FRESH_MS = 5_000; // a view younger than this is as good as a new one when two are compared
+const KICK_SPREAD_MS = 1_000; // hosts and clusters that hear of a restored link together must not call AWS in the same instant
+const CONFIRM_MARGIN_MS = 20; // timers may fire a moment early by the monotonic clock; a confirmation must not
 
 export class ClusterRefresher {
   readonly #options: ClusterRefresherOptions;
@@ -80,6 +77,8 @@ export class ClusterRefresher {
   #kickTimer: Disposable | undefined;
   #isStarted = false;
   #isStopped = false;
+  /** What the settings alone changed about the record that was known before. */
+  readonly admission: readonly Change[];
 
   constructor(options: ClusterRefresherOptions) {
     this.#options = options;
@@ -90,6 +89,7 @@ export class ClusterRefresher {
     this.#replaceRunners();
     const plan = note(options.record, this.#states(), this.#planSettings, this.#now()); // a pin, a name of the operator's
     this.#record = plan.record;
+    this.admission = plan.changes;
     this.#log.planned(plan, options.record);
   }
 

@@ -3,6 +3,7 @@
  * return are noticed within seconds on a site where nobody asks anything. Evidence for link/, and nothing else.
  */
 import type { Evidence } from '../link/link-state.ts';
+import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
 
@@ -14,22 +15,30 @@ export type Ping = (
 
 export interface LinkProbeOptions {
   readonly ping: Ping;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly timers: Timers;
   readonly random: Random;
   readonly evidence: (evidence: Evidence) => void;
 }
 
 const CALM_MS = 10_000; // while it answers: a cut is noticed within this and two quick looks more
-const DOUBT_MS = 1_000; // after an answer that did not come, until the path is known to be cut
+const DOUBT_MS = 1_000; // after an answer that did not come, until the path is known to be cut, or known to be whole
 const CUT_MS = 2_000; // while it is cut: a return is noticed within 3 s, the look itself included
 const FAILURES_IN_DOUBT = 3;
-const PING_TIMEOUT_MS = 900;
+const SUCCESSES_TO_CALM = 3; // as many as the link's state wants
+const QUICK_MS = 900;
+const PATIENT_MS = 8_000; // name, connection and answer, each with two seconds of delay, and some to spare
 const JITTER = 0.2; // many servers behind one link do not ask in step
+
+const UNTRIED = { timer: undefined, failures: 0, successes: SUCCESSES_TO_CALM, isSlow: false };
 
 interface Looking {
   readonly abort: AbortController;
   timer: Disposable | undefined;
   failures: number;
+  successes: number;
+  /** Its answers have come late: from then on, until one is quick again, only long silence counts. */
+  isSlow: boolean;
 }
 
 export class LinkProbe {
@@ -45,7 +54,7 @@ export class LinkProbe {
     for (const [region, looking] of this.#regions) if (!regions.includes(region)) this.#end(region, looking);
     for (const region of regions) {
       if (this.#regions.has(region)) continue;
-      const looking: Looking = { abort: new AbortController(), timer: undefined, failures: 0 };
+      const looking: Looking = { abort: new AbortController(), ...UNTRIED };
       this.#regions.set(region, looking);
       this.#later(region, looking, CALM_MS);
     }
@@ -61,30 +70,53 @@ export class LinkProbe {
     this.#regions.delete(region);
   }
 
+  /** In place of the look that was to come. */
   #later(region: string, looking: Looking, delayMs: number): void {
+    looking.timer?.[Symbol.dispose]();
     const spread = 1 - JITTER + 2 * JITTER * this.#options.random.fraction();
     looking.timer = this.#options.timers.after(delayMs * spread, () => void this.#look(region, looking));
   }
 
+  /** What does not answer quickly speaks against the path, but is waited for: a late answer proves that there is one. */
   async #look(region: string, looking: Looking): Promise<void> {
+    const { ping, clock, timers } = this.#options;
+    const startedAtMs = clock.monotonicMs();
     const enough = new AbortController();
-    using _limit = this.#options.timers.after(PING_TIMEOUT_MS, () => enough.abort());
-    const outcome = await this.#options.ping(region, AbortSignal.any([looking.abort.signal, enough.signal]));
+    using _limit = timers.after(PATIENT_MS, () => enough.abort());
+    let isLate = false;
+    let isCounted = false;
+    using _quick = timers.after(QUICK_MS, () => {
+      isLate = true;
+      if (looking.isSlow || looking.abort.signal.aborted) return;
+      isCounted = true;
+      this.#failed(region, looking, 'timeout', startedAtMs);
+    });
+    const outcome = await ping(region, AbortSignal.any([looking.abort.signal, enough.signal]));
+    enough.abort(); // a signal that depends on one that lives on is kept with it, unless it has been aborted
     if (looking.abort.signal.aborted) return;
-    if (outcome === 'silent') return this.#later(region, looking, CALM_MS);
-    const isReachable = outcome === 'answered';
-    looking.failures = isReachable ? 0 : looking.failures + 1;
+    if (outcome === 'answered') this.#answered(region, looking, isLate);
+    else if (outcome !== 'silent' && !isCounted) this.#failed(region, looking, outcome, startedAtMs);
+    else if (!isCounted) this.#later(region, looking, CALM_MS);
+  }
+
+  #answered(region: string, looking: Looking, isLate: boolean): void {
+    looking.isSlow = isLate;
+    looking.failures = 0;
+    looking.successes++;
     this.#options.evidence({
       side: 'aws',
       key: region,
-      proves: isReachable ? 'reachable' : 'unreachable',
-      reason: outcome,
+      proves: 'reachable',
+      reason: isLate ? 'answered late' : 'answered',
     });
-    this.#later(region, looking, this.#delayAfter(looking.failures));
+    this.#later(region, looking, looking.successes < SUCCESSES_TO_CALM ? DOUBT_MS : CALM_MS);
   }
 
-  #delayAfter(failures: number): number {
-    if (failures === 0) return CALM_MS;
-    return failures < FAILURES_IN_DOUBT ? DOUBT_MS : CUT_MS;
+  #failed(region: string, looking: Looking, reason: 'timeout' | 'network', startedAtMs: number): void {
+    looking.isSlow = false;
+    looking.successes = 0;
+    looking.failures++;
+    this.#options.evidence({ side: 'aws', key: region, proves: 'unreachable', reason, startedAtMs });
+    this.#later(region, looking, looking.failures < FAILURES_IN_DOUBT ? DOUBT_MS : CUT_MS);
   }
 }

@@ -84,6 +84,7 @@ export class RefreshPlane {
     this.#parked = initialRecords;
     const { clusters } = this.#options;
     this.#members = clusters.map((settings) => this.#admit(settings, clusters));
+    this.#tellAdmissions(this.#members);
     this.#isRunning = true;
     this.#keeper.confirmed();
   }
@@ -117,6 +118,7 @@ export class RefreshPlane {
       coming.push(member);
       return member;
     });
+    this.#tellAdmissions(coming);
     this.#isRunning = true;
     this.#keeper.changed();
     for (const { refresher, liveness } of coming) {
@@ -194,6 +196,13 @@ export class RefreshPlane {
     const member: Member = { refresher, loaded, liveness: undefined };
     member.liveness = this.#livenessOf(member, settings);
     return member;
+  }
+
+  #tellAdmissions(members: readonly Member[]): void {
+    for (const { refresher } of members) {
+      if (refresher.admission.length > 0)
+        this.#options.onChanges?.(refresher.snapshot(), refresher.admission);
+    }
   }
 
   #alter(member: Member, settings: ClusterSettings): Member {

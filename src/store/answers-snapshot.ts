@@ -54,6 +54,8 @@ export interface AnswersSnapshotParts {
   readonly log: Log;
   readonly pause: Pause;
   readonly files?: FileSystem;
+  /** Called where a file that was left in its place has had to be moved after all. */
+  readonly onSetAside?: (fault: LoadFault) => void;
 }
 
 export interface SnapshotLoad extends SliceFigures {
@@ -309,7 +311,8 @@ export class AnswersSnapshot {
   async #clearTheWay(): Promise<void> {
     if (this.#inTheWay === undefined) return;
     try {
-      await this.#setAside(this.#inTheWay);
+      const setAsideTo = await this.#setAside(this.#inTheWay);
+      this.#parts.onSetAside?.({ ...this.#inTheWay, setAsideTo });
     } catch (error) {
       const isGone = error instanceof StoreError && error.code === 'ENOENT'; // somebody tidied up meanwhile
       if (!isGone) throw error;

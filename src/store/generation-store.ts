@@ -28,6 +28,8 @@ export interface GenerationStoreParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly files?: FileSystem;
+  /** Called where a file that was left in its place has had to be moved after all. */
+  readonly onSetAside?: (fault: LoadFault) => void;
 }
 
 export type GenerationLoad<Content> =
@@ -77,6 +79,7 @@ export class GenerationStore<Content> {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #files: FileSystem;
+  readonly #onSetAside: GenerationStoreParts['onSetAside'];
 
   #loading: Promise<GenerationLoad<Content>> | undefined;
   /** Unusable files that still stand where a save would replace them. */
@@ -96,6 +99,7 @@ export class GenerationStore<Content> {
     this.#clock = parts.clock;
     this.#random = parts.random;
     this.#files = parts.files ?? systemFiles;
+    this.#onSetAside = parts.onSetAside;
   }
 
   /**
@@ -226,7 +230,8 @@ export class GenerationStore<Content> {
   async #clearTheWay(): Promise<void> {
     for (let fault = this.#inTheWay[0]; fault !== undefined; fault = this.#inTheWay[0]) {
       try {
-        await setAside(this.#files, fault, this.#clock.wallMs());
+        const setAsideTo = await setAside(this.#files, fault, this.#clock.wallMs());
+        this.#onSetAside?.({ ...fault, setAsideTo });
       } catch (error) {
         const isGone = error instanceof StoreError && error.code === 'ENOENT'; // somebody tidied up meanwhile
         if (!isGone) throw error;

@@ -22,6 +22,7 @@ async function setUp(t: Parameters<typeof control>[0]) {
     log: new CollectingLog(),
     onChange: () => {},
     byPolicy: () => AWS_SUFFIXES,
+    retained: () => [],
   });
   const { path } = await control(t, drillRoutes(drill));
   return { time, drill, path };

@@ -24,6 +24,7 @@ async function serve(t: Parameters<typeof control>[0]) {
     log: new CollectingLog(),
     onChange: () => {},
     byPolicy: () => AWS_SUFFIXES,
+    retained: () => [],
   });
   const { path, server } = await control(t, drillRoutes(drill));
   return { time, drill, server, path, state: dirname(path) };
@@ -113,10 +114,10 @@ t.test('a server that is not there, or is no server, is said to be so, exit 1', 
   t.teardown(() => other.close());
   await new Promise<void>((resolve) => other.listen(join(foreign, 'control.sock'), resolve));
   for (const [what, state, stderr] of [
-    ['no socket', missing, /the server is not running: control socket ".*" \(ENOENT\)\n.*systemctl status/],
-    ['no directory', join(missing, 'none'), /the server is not running.*ENOENT/],
-    ['a stale socket', stale, /the server is not running.*ECONNREFUSED/],
-    ['a file', file, /the server is not running/],
+    ['no socket', missing, /no server answers: control socket ".*" \(ENOENT\)\n.*systemctl status/],
+    ['no directory', join(missing, 'none'), /no server answers.*ENOENT/],
+    ['a stale socket', stale, /no server answers.*ECONNREFUSED/],
+    ['a file', file, /no server answers/],
     ['another program', foreign, /no outpost-dns, or one of another version/],
   ] as const) {
     t.match(await report({ state }), { code: 1, stdout: '', stderr }, what);

@@ -67,7 +67,7 @@ t.test('what an operator has to see of the rest', async (t) => {
     text(report({ state: { ...state, failure: 'write "/s": ENOSPC' } })),
     'saving fails: write "/s": ENOSPC',
   );
-  t.match(text(report({ state: { ...state, faults: ['x: corrupt'] } })), 'state file fault: x: corrupt');
+  t.match(text(report({ state: { ...state, faults: ['x: corrupt'] } })), 'fault: x: corrupt');
   t.match(
     text(serverReport({ configuration: { ageSeconds: 7200, lastReloadFailed: true } })),
     'the last reload was refused: the configuration of 2 h ago runs on',

@@ -175,6 +175,7 @@ function collector(): () => void {
 }
 
 if (import.meta.main) {
+  Error.stackTraceLimit = 0; // a million looks are given up, and nobody reads where
   const [directory = '', days = ''] = process.argv.slice(2);
   const site = await VirtualSite.open(directory, `retain: [${RETAINED}]\n`);
   console.log(JSON.stringify(await new Life(site, Number(days)).live()));

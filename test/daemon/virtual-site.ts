@@ -20,14 +20,16 @@ import { type QueryText, queryOf, type ReadReply, readReply } from '../serving/r
 export const ENDPOINT = '5e9d0f3c.gr7.us-west-2.eks.amazonaws.com';
 export const UPSTREAM = '192.0.2.53';
 const FAR_MS = 40; // a round trip over the link
+const RESEND_MS = 1_000; // TCP's first pause before it sends again
 
 export class VirtualSite {
   readonly time = new VirtualTime();
   readonly log = new CollectingLog();
   readonly rooms: Rooms;
   readonly daemon: RunningDaemon;
-  /** `false`: all that crosses the link is lost. */
-  isUp = true;
+  #isUp = true;
+  /** What was sent while the link was down, and is sent again. */
+  readonly #lost = new Set<() => void>();
   addresses: readonly string[] = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
 
   private constructor(build: (site: VirtualSite) => readonly [Rooms, RunningDaemon]) {
@@ -66,6 +68,18 @@ ${more}`);
     retained.start();
     probe.watch(['us-west-2']);
     return site;
+  }
+
+  /** `false`: all that crosses the link is lost. */
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  set isUp(isUp: boolean) {
+    this.#isUp = isUp;
+    if (!isUp) return;
+    for (const resend of this.#lost) this.time.after(RESEND_MS, resend);
+    this.#lost.clear();
   }
 
   get report(): StatusReport {
@@ -123,10 +137,13 @@ ${more}`);
   /** Resolves after a round trip, or rejects when the signal is aborted. */
   #cross(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const lost = () =>
+      const giveUp = () => {
+        this.#lost.delete(resolve);
         reject(new SourceError({ reason: 'timeout', reachedFarSide: false, detail: 'lost' }));
-      signal.addEventListener('abort', lost, { once: true });
-      if (this.isUp) this.time.after(FAR_MS, resolve);
+      };
+      signal.addEventListener('abort', giveUp, { once: true });
+      if (this.#isUp) this.time.after(FAR_MS, resolve);
+      else this.#lost.add(resolve);
     });
   }
 
@@ -184,7 +201,7 @@ ${more}`);
         exchange.message[1] = exchange.id & 0xff;
         exchange.carrier = carrier;
         inFlight.add(exchange);
-        if (!this.isUp) return;
+        if (!this.#isUp) return;
         this.time.after(FAR_MS, () => {
           if (inFlight.delete(exchange)) end(exchange, this.addresses);
         });

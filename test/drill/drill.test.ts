@@ -15,6 +15,7 @@ function setUp() {
     log,
     onChange: (change) => changes.push(change),
     byPolicy: () => AWS_SUFFIXES,
+    retained: () => [],
   });
   return { drill, time, log, changes };
 }
@@ -168,6 +169,7 @@ function overdue() {
     log: new CollectingLog(),
     onChange: (change) => changes.push(change),
     byPolicy: () => [],
+    retained: () => [],
   });
   drill.start(MINUTE_MS);
   nowMs = 10 * MINUTE_MS;

@@ -16,7 +16,7 @@ function hurt(failed: readonly Row[], stale: readonly Row[] = []): Hurt {
 }
 
 const advised = (report: Hurt) =>
-  retainAdvice(report, AWS_SUFFIXES).map(({ name, asked }) => `${name} ${asked}`);
+  retainAdvice(report, AWS_SUFFIXES, []).map(({ name, asked }) => `${name} ${asked}`);
 
 t.test(
   'names asked for at least twice, failed and stale together, most wanted first and then by name',
@@ -35,14 +35,17 @@ t.test(
             ['oidc.example', 'A', 1],
             ['registry.site.example', 'A', 2],
             ['z.example', 'HTTPS', 1],
+            ['_ntp._udp.example', 'SRV', 2],
           ],
         ),
         AWS_SUFFIXES,
+        [],
       ),
       [
         { name: 'registry.site.example', types: ['A', 'AAAA'], asked: 4 },
+        { name: '_ntp._udp.example', types: ['SRV'], asked: 2 },
         { name: 'a.example', types: ['A'], asked: 2 },
-        { name: 'z.example', types: ['A', 'HTTPS'], asked: 2 },
+        { name: 'z.example', types: ['A'], asked: 2 },
       ],
     );
   },
@@ -85,9 +88,23 @@ t.test('the suffixes that fail by policy are the caller’s to name', async (t) 
     ['sts.us-west-2.amazonaws.com', 'A', 5],
   ]);
   t.strictSame(
-    retainAdvice(report, ['lab.example']).map(({ name }) => name),
+    retainAdvice(report, ['lab.example'], []).map(({ name }) => name),
     ['sts.us-west-2.amazonaws.com'],
   );
+});
+
+t.test('what is retained already is not proposed again, nor what a client does without', async (t) => {
+  const report = hurt([
+    ['kept.example', 'A', 5],
+    ['kept.example', 'SRV', 3],
+    ['b.example', 'HTTPS', 9],
+    ['b.example', 'ANY', 9],
+  ]);
+  const retained = [
+    { name: 'kept.example', qtype: 1 },
+    { name: 'kept.example', qtype: 28 },
+  ];
+  t.strictSame(retainAdvice(report, [], retained), [{ name: 'kept.example', types: ['SRV'], asked: 3 }]);
 });
 
 t.test('the order does not depend on the order in which names were collected', async (t) => {

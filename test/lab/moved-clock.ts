@@ -123,6 +123,12 @@ async function wallAlone(lab: Lab): Promise<void> {
           assert.match((await site.status()).endpoints[0]?.warnings.join() ?? '', /ahead of this clock/);
       },
     );
+    await lab.step('what was cached before is stale, however long ago that was by this clock', async () => {
+      await eventually('it is loaded', 15_000, async () => {
+        await isStale(site);
+        return true;
+      });
+    });
     await lab.step(`the link back, wall clock ${words.replace(/,.*/, '')}: everything is fresh`, async () => {
       await site.command('/link', { state: 'up' });
       await site.untilRefreshed(2, 30_000);

@@ -1,6 +1,6 @@
 /**
- * `npm run test:lab [check ...]`: the product with other people's programs, on one machine: dig, BIND, Unbound, dnsmasq, systemd,
- * a container image, Prometheus. Needs root and Debian; what is missing is named. Exit code 0: all held, 1: something did
+ * `npm run test:lab [check ...]`: the product with other people's programs, on one machine: dig, BIND, Unbound, dnsmasq, kubectl,
+ * systemd, a container image, Prometheus. Needs root and Debian; what is missing is named. Exit code 0: all held, 1: something did
  * not, 2: it cannot run here.
  */
 import { parseArgs } from 'node:util';
@@ -11,6 +11,7 @@ import { coldBoot } from './cold-boot.ts';
 import { containerImage } from './container-image.ts';
 import { digTable } from './dig-table.ts';
 import { movedClock } from './moved-clock.ts';
+import { outage } from './outage.ts';
 import { port53 } from './port-53.ts';
 import { prometheus } from './prometheus.ts';
 import { readmeCommands } from './readme-commands.ts';
@@ -24,6 +25,7 @@ const CHECKS: readonly LabCheck[] = [
   digTable,
   readmeCommands,
   behindResolvers,
+  outage,
   port53,
   prometheus,
   statusPageCheck,

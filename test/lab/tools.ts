@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 export const PACKAGES = {
   buildah: 'buildah',
+  chrt: 'util-linux',
   chromium: 'chromium',
   curl: 'curl',
   debootstrap: 'debootstrap',
@@ -12,11 +13,18 @@ export const PACKAGES = {
   faketime: 'faketime',
   git: 'git',
   ip: 'iproute2',
+  kubectl: 'kubernetes-client',
+  'musl-gcc': 'musl-tools',
   named: 'bind9',
+  nft: 'nftables',
+  openssl: 'openssl',
   promtool: 'prometheus',
+  python3: 'python3',
   'systemd-analyze': 'systemd',
   'systemd-nspawn': 'systemd-container',
   tar: 'tar',
+  taskset: 'util-linux',
+  tcpdump: 'tcpdump',
   unbound: 'unbound',
   unshare: 'util-linux',
 } as const;

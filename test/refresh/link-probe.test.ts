@@ -10,7 +10,7 @@ function setUp(ping: Ping) {
   const time = new VirtualTime();
   const seen: (Evidence & { readonly atMs: number })[] = [];
   const evidence = (one: Evidence) => seen.push({ ...one, atMs: time.monotonicMs() });
-  return { time, seen, probe: new LinkProbe({ ping, timers: time, random, evidence }) };
+  return { time, seen, probe: new LinkProbe({ ping, clock: time, timers: time, random, evidence }) };
 }
 
 t.test(
@@ -68,6 +68,58 @@ t.test('a ping that hangs is given up, and one with nothing to say is no evidenc
   silent.probe.stop();
 });
 
+t.test('a path that becomes slow is in doubt, and then known to be there: never cut for good', async (t) => {
+  let delayMs = 10;
+  const time = new VirtualTime();
+  const seen: (Evidence & { readonly atMs: number })[] = [];
+  const probe = new LinkProbe({
+    ping: (_region, signal) =>
+      new Promise((resolve) => {
+        time.after(delayMs, () => resolve('answered'));
+        signal.addEventListener('abort', () => resolve('timeout'));
+      }),
+    clock: time,
+    timers: time,
+    random,
+    evidence: (one) => seen.push({ ...one, atMs: time.monotonicMs() }),
+  });
+  probe.watch(['us-west-2']);
+  await time.advance(15_000);
+  delayMs = 6_000;
+  await time.advance(60_000);
+  t.match(
+    seen.findLast(({ atMs }) => atMs < 30_000),
+    { proves: 'reachable', reason: 'answered late' },
+  );
+  t.strictSame(
+    seen.filter(({ atMs, proves }) => atMs > 30_000 && proves === 'unreachable'),
+    [],
+    'it answers: that it takes long is no cut',
+  );
+  t.ok(seen.filter(({ proves }) => proves === 'unreachable').length <= 4, 'and the doubt is short');
+  delayMs = Number.MAX_SAFE_INTEGER;
+  const cutAtMs = time.monotonicMs();
+  await time.advance(60_000);
+  const silence = seen.filter(({ atMs, proves }) => atMs > cutAtMs && proves === 'unreachable');
+  t.ok((silence[2]?.atMs ?? Infinity) - cutAtMs < 35_000, 'silence is noticed on a slow path, too');
+  probe.stop();
+  await time.advance(0);
+});
+
+t.test('after a failure it is looked at often until three answers in a row', async (t) => {
+  const outcomes = ['network', 'answered', 'answered', 'answered', 'answered'] as const;
+  let pings = 0;
+  const { time, seen, probe } = setUp(async () => outcomes[pings++] ?? 'answered');
+  probe.watch(['us-west-2']);
+  await time.advance(25_000);
+  t.strictSame(
+    seen.map(({ atMs }) => atMs),
+    [10_000, 11_000, 12_000, 13_000, 23_000],
+  );
+  probe.stop();
+  t.equal(time.pendingTimers, 0);
+});
+
 t.test('Regions come and go with the configuration', async (t) => {
   const { time, seen, probe } = setUp(async () => 'answered');
   probe.watch(['a', 'b']);
@@ -78,5 +130,18 @@ t.test('Regions come and go with the configuration', async (t) => {
     seen.map(({ key }) => key),
     ['a', 'b', 'b', 'c'],
   );
+  probe.stop();
+});
+
+t.test('a look that is over leaves nothing behind: its signal is aborted, and so let go', async (t) => {
+  const signals: AbortSignal[] = [];
+  const { time, probe } = setUp(async (_region, signal) => {
+    signals.push(signal);
+    return 'answered';
+  });
+  probe.watch(['us-west-2']);
+  await time.advance(60_000);
+  t.ok(signals.length >= 5);
+  t.ok(signals.every(({ aborted }) => aborted));
   probe.stop();
 });

@@ -100,6 +100,8 @@ t.test('the records of all clusters are published whole when one changes, and sa
     ['two', B],
   ]);
   t.strictSame(changes, [
+    ['one', 'endpoint'], // from the settings, before anybody has looked
+    ['two', 'endpoint'],
     ['one', 'addresses'],
     ['two', 'addresses'],
   ]);

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { drillReport } from '../../src/admin/drill-control.ts';
@@ -163,9 +163,45 @@ t.test('a drill ends with the process, and none is found running after a restart
   const state = ['--state', site.stateDirectory];
   t.match(await command(t, 'drill', 'start', '--for', '1h', ...state), { code: 0 });
   await first.kill('SIGKILL');
-  t.match(await command(t, 'drill', 'stop', ...state), { code: 1, stderr: /the server is not running/ });
+  t.match(await command(t, 'drill', 'stop', ...state), { code: 1, stderr: /no server answers/ });
   const second = site.start();
   await isReady(second);
   t.match(await command(t, 'drill', 'report', ...state), { code: 1, stdout: /no drill has run/ });
   t.equal((await second.metric('outpost_dns_drill_running')).get(''), 0);
+});
+
+t.test(
+  'on record: a pin of the configuration, a drill that a stop ends, and the stop as the last line',
+  async (t) => {
+    const site = await openSite(t);
+    const first = site.start();
+    await isReady(first);
+    await first.kill('SIGTERM');
+    site.configureCluster({ pin: ['10.0.1.10'] });
+    const second = site.start();
+    await isReady(second);
+    const state = ['--state', site.stateDirectory];
+    t.match(await command(t, 'drill', 'start', '--for', '1h', ...state), { code: 0 });
+    await second.kill('SIGTERM');
+    const { stdout } = await command(t, 'history', '--json', ...state);
+    const events: readonly Record<string, unknown>[] = JSON.parse(stdout).events;
+    const pinned = events.find(({ kind, basis }) => kind === 'addresses' && basis === 'pin');
+    t.match(pinned, { before: { length: 3 }, after: ['10.0.1.10'] });
+    t.match(events.slice(-2), [
+      { kind: 'drill', phase: 'ended', by: 'shutdown' },
+      { kind: 'stop', reason: 'SIGTERM' },
+    ]);
+    t.notMatch((await command(t, 'history', ...state)).stdout, 'ended without a stop');
+  },
+);
+
+t.test('a control socket that cannot be made is shown with its mend, and made once it can be', async (t) => {
+  const site = await openSite(t);
+  mkdirSync(join(site.stateDirectory, 'control.sock'), { recursive: true });
+  const server = site.start();
+  await isReady(server);
+  t.match(server.logged('no commands can be given: serving all the same'), [
+    { detail: /control\.sock": a file that is no socket stands there/, mend: /move it away/ },
+  ]);
+  t.match((await server.status()).state.faults, [/no socket stands there/]);
 });

@@ -10,25 +10,31 @@ export interface AwsPingOptions {
   readonly endpoint: (region: string) => string;
   /** Asks upstreams, so that a dead system resolver holds nothing up. */
   readonly resolve: Resolve;
+  /** Whether the upstreams are treated as unreachable although they may answer: a rehearsal. */
+  readonly isCutOff: () => boolean;
 }
 
-export function createAwsPing({ endpoint, resolve }: AwsPingOptions): Ping {
+export function createAwsPing({ endpoint, resolve, isCutOff }: AwsPingOptions): Ping {
   /** During a cut the name may not resolve either: the address it had is still the one to try. */
   const known = new Map<string, string>();
-  return (region, signal) => {
+  return async (region, signal) => {
     const url = URL.parse('/ping', endpoint(region));
-    if (url === null) return Promise.resolve('silent');
+    if (url === null) return 'silent';
+    let isUnresolved = false;
     const lookup: LookupFunction = (hostname, options, done) => {
       void resolve(hostname, signal).then((resolved) => {
         if (resolved.kind === 'addresses' && resolved.addresses[0] !== undefined)
           known.set(hostname, resolved.addresses[0]);
         const address = known.get(hostname);
+        isUnresolved = address === undefined;
         if (address === undefined) return done(new Error(`cannot resolve "${hostname}"`), '', 4);
         if (options.all) done(null, [{ address, family: 4 }]);
         else done(null, address, 4);
       });
     };
-    return head(url, lookup, signal);
+    const outcome = await head(url, lookup, signal);
+    // nobody could be asked for the address: that was the rehearsal's doing, and says nothing about the link
+    return isUnresolved && isCutOff() ? 'silent' : outcome;
   };
 }
 

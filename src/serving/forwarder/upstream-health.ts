@@ -10,7 +10,7 @@ export type HealthChange = 'went-down' | 'came-up' | undefined;
 const STRIKES_TO_DOWN = 3;
 const SUCCESSES_TO_UP = 2;
 const PROBE_FIRST_MS = 500;
-const PROBE_LAST_MS = 5_000;
+const PROBE_LAST_MS = 2_000; // with the time that an answer may take, its return is noticed within 3 s
 /** For an upstream that was never heard: half of the second that RFC 6298 section 2 takes, as late replies count too. */
 const UNMEASURED_TIMEOUT_MS = 500;
 const CLOCK_GRANULARITY_MS = 10; // G in RFC 6298 section 2: the sweep's

@@ -1,0 +1,39 @@
+import t from 'tap';
+import { openLater } from '../../src/daemon/open-later.ts';
+import { VirtualTime } from '../helpers/virtual-time.ts';
+
+t.test(
+  'what cannot be opened is asked for again every 30 s until it is, and closed at the end',
+  async (t) => {
+    const time = new VirtualTime();
+    const seen: string[] = [];
+    const answers = [undefined, undefined, { close: async () => void seen.push('closed') }];
+    const opened = openLater(async () => {
+      seen.push(`tried at ${time.monotonicMs()}`);
+      return answers.shift();
+    }, time);
+    await time.advance(100_000);
+    t.strictSame(seen, ['tried at 0', 'tried at 30000', 'tried at 60000']);
+    t.equal(time.pendingTimers, 0);
+    await opened[Symbol.asyncDispose]();
+    t.equal(seen.at(-1), 'closed');
+  },
+);
+
+t.test('an end in the middle of an attempt closes what it brings, and asks no more', async (t) => {
+  for (const brings of [true, false]) {
+    const time = new VirtualTime();
+    const attempt = Promise.withResolvers<{ close(): Promise<void> } | undefined>();
+    let [attempts, closed] = [0, 0];
+    const opened = openLater(() => {
+      attempts++;
+      return attempt.promise;
+    }, time);
+    const ended = opened[Symbol.asyncDispose]();
+    attempt.resolve(brings ? { close: async () => void closed++ } : undefined);
+    await ended;
+    await time.advance(100_000);
+    t.strictSame([attempts, closed], [1, brings ? 1 : 0]);
+    t.equal(time.pendingTimers, 0);
+  }
+});

@@ -1,0 +1,155 @@
+/**
+ * A disconnect and the way back, four kinds of it, in a small network with other people's clients: nothing lost, nothing slow,
+ * nobody who does not find the endpoint. The figures go to `lab-out/outage.md`.
+ */
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Lab, LabCheck } from './check.ts';
+import { run } from './commands.ts';
+import type { Exchange } from './outage/capture.ts';
+import { CLIENT_TOOLS, tryClients } from './outage/clients.ts';
+import { cutRound } from './outage/cut-round.ts';
+import { Journal, loadRows, lostOutside, quantile, type Sent, withoutStops } from './outage/journal.ts';
+import { LabSite, OTHER_ADDRESS, QUERIES_PER_SECOND } from './outage/lab-site.ts';
+import { CUTS, REGION_ADDRESS, SITE_LAN_ADDRESS } from './outage/network.ts';
+import { crash, rehearsal } from './outage/rehearsal.ts';
+import { ADDRESSES, ENDPOINT } from './sandbox-site.ts';
+
+/** Of the server's answer time, at p99.9. */
+const SERVER_MS = 5;
+/** A query that was on its way when the process was killed is as lost as one that came after. */
+const KILL_TOLERANCE_MS = 250;
+/** AWS's SDK is loaded in this time, with one stop of 0.1 to 0.3 s: a matter of its own. */
+const STARTING_MS = 3000;
+const WORST_WHILE_STARTING_MS = 1000;
+
+export const outage: LabCheck = {
+  name: 'outage',
+  about:
+    'four kinds of cut between site and Region, with other clients, 1,000 queries/s, kill -9 and a drill',
+  tools: ['ip', 'git', 'nft', 'named', 'unbound', 'openssl', 'tcpdump', 'chrt', 'taskset', ...CLIENT_TOOLS],
+  async run(lab) {
+    await using site = await LabSite.start(lab.workshop, 'outage');
+    const journal = new Journal();
+    await lab.step('a client reaches the site and not the Region', () => isolated(site));
+    await lab.step('connected: the endpoint is learned', () => site.untilLearned());
+    await site.startLoad();
+    journal.begin('connected', Date.now());
+    await lab.step('connected: every client finds the endpoint', () => tryClients(site, journal, ADDRESSES));
+    const [first = ''] = ADDRESSES;
+    const moved = [...ADDRESSES.slice(1), OTHER_ADDRESS].sort();
+    for (const [at, cut] of CUTS.entries()) {
+      const round = { lab, site, journal, cut };
+      // there and back again
+      if (at % 2 === 0)
+        await cutRound({
+          ...round,
+          move: { from: first, to: OTHER_ADDRESS },
+          before: ADDRESSES,
+          after: moved,
+        });
+      else
+        await cutRound({
+          ...round,
+          move: { from: OTHER_ADDRESS, to: first },
+          before: moved,
+          after: ADDRESSES,
+        });
+    }
+    await rehearsal(lab, site, journal);
+    await crash(lab, site, journal);
+    await lab.step('history tells of it', () => history(site));
+    journal.end(Date.now());
+    await sleep(500);
+    await site.endLoad();
+    await judgeLoad(lab, site, journal);
+  },
+};
+
+async function isolated(site: LabSite): Promise<void> {
+  const digging = (server: string) =>
+    run(site.withinClient(['dig', `@${server}`, '+tries=1', '+timeout=2', ENDPOINT]));
+  const [near, far] = [await digging(SITE_LAN_ADDRESS), await digging(REGION_ADDRESS)];
+  assert.deepEqual([near.code, far.code], [0, 9], far.stdout); // 9: no reply
+}
+
+async function history(site: LabSite): Promise<void> {
+  const { events } = JSON.parse(await site.nearSide.history('--json')); // our own program's
+  const count = (matches: (event: Record<string, unknown>) => boolean) => events.filter(matches).length;
+  const cut = ({ kind, side, to }: Record<string, unknown>) =>
+    kind === 'link' && side === 'aws' && to === 'disconnected';
+  assert.ok(count(cut) >= CUTS.length - 1, `${count(cut)} times disconnected`);
+  assert.ok(count(({ kind }) => kind === 'addresses') >= CUTS.length, 'changes of addresses');
+  assert.equal(
+    count(({ kind }) => kind === 'drill'),
+    2,
+    'a drill started and ended',
+  );
+  assert.equal(
+    count(({ kind }) => kind === 'start'),
+    1 + site.nearSide.gaps.length,
+    'starts',
+  );
+}
+
+async function judgeLoad(lab: Lab, site: LabSite, journal: Journal): Promise<void> {
+  const columns = new Float64Array(Uint8Array.from(await readFile(site.loadFile)).buffer);
+  const sent: Sent = {
+    sentMs: columns.subarray(0, columns.length / 2),
+    tookMs: columns.subarray(columns.length / 2),
+  };
+  const unseen = await site.capture.end();
+  const name = ENDPOINT.toLowerCase();
+  const captured = (await site.capture.exchanges()).filter((one) => one.name === name);
+  const exchanges = withoutStops(captured, site.stops());
+  const rows = loadRows(journal.phases, sent, exchanges);
+  const tables = [
+    ...journal.clientTable(site.clients.map((client) => client.name)),
+    '',
+    ...journal.cutTable(),
+    '',
+    ...journal.loadTable(rows),
+  ];
+  for (const line of tables) lab.note(line);
+  await writeFile(await lab.workshop.reportFile('outage.md'), `${tables.join('\n')}\n`);
+  await lab.step(`${QUERIES_PER_SECOND} queries/s: none lost while the process ran`, async () => {
+    const all = rows.reduce((sum, row) => sum + row.sent, 0);
+    const seconds = ((sent.sentMs.at(-1) ?? 0) - (sent.sentMs[0] ?? 0)) / 1000;
+    assert.ok(all > 0.9 * QUERIES_PER_SECOND * seconds, `${all} queries in ${seconds.toFixed(0)} s`);
+    const lost = lostOutside(site.nearSide.gaps, sent, KILL_TOLERANCE_MS);
+    assert.deepEqual(lost.slice(0, 20), [], `${lost.length} lost`);
+  });
+  lab.note(
+    `${site.stops().length} times a processor of the machine stood still: that time is left out of the server's`,
+  );
+  await judgeServer(lab, site, exchanges, unseen);
+}
+
+async function judgeServer(
+  lab: Lab,
+  site: LabSite,
+  exchanges: readonly Exchange[],
+  unseen: number,
+): Promise<void> {
+  const isStarting = ({ askedMs }: Exchange) =>
+    site.nearSide.gaps.some(({ fromMs, toMs }) => askedMs >= fromMs && askedMs < toMs + STARTING_MS);
+  const ascending = (starting: boolean) => {
+    const took = exchanges.filter((one) => isStarting(one) === starting).map(({ tookMs }) => tookMs);
+    return Float64Array.from(took.filter(Number.isFinite)).sort();
+  };
+  const [running, starting] = [ascending(false), ascending(true)];
+  const shown = (part: number) => `${quantile(running, part).toFixed(2)} ms (p${100 * part})`;
+  lab.note(`server: ${running.length} answers: ${[0.5, 0.99, 0.999, 0.9999].map(shown).join(', ')}`);
+  const within = `${STARTING_MS / 1000} s after a start`;
+  lab.note(
+    `server, ${within}: p99.9 ${quantile(starting, 0.999).toFixed(0)} ms, at most ${quantile(starting, 1).toFixed(0)} ms`,
+  );
+  await lab.step(`the server's answer time is under ${SERVER_MS} ms at p99.9`, async () => {
+    assert.equal(unseen, 0, 'packets that the capture has missed');
+    assert.ok(running.length > 0 && quantile(running, 0.999) < SERVER_MS, shown(0.999));
+  });
+  await lab.step(`no answer takes ${WORST_WHILE_STARTING_MS} ms, ${within}`, async () => {
+    assert.ok(starting.length > 0 && quantile(starting, 1) < WORST_WHILE_STARTING_MS);
+  });
+}

@@ -1,0 +1,24 @@
+/**
+ * When a processor of this machine stood still: a virtual machine's are taken away by its host for 10 ms and more, which is no
+ * doing of any program's. Before all others on its processor, this one wakes up every millisecond and says when it could not.
+ *
+ *     taskset --cpu-list N chrt --fifo 2 node processor-watch.ts
+ *
+ * A line for each stop: when it began and when it was over, in ms since 1970.
+ */
+import { writeSync } from 'node:fs';
+
+const EVERY_MS = 1;
+const LATE_MS = 2;
+
+const cell = new Int32Array(new SharedArrayBuffer(4));
+console.log('ready');
+for (let lastMs = performance.now(); ; ) {
+  Atomics.wait(cell, 0, 0, EVERY_MS);
+  const nowMs = performance.now();
+  if (nowMs - lastMs > EVERY_MS + LATE_MS) {
+    const { timeOrigin } = performance;
+    writeSync(1, `${timeOrigin + lastMs + EVERY_MS} ${timeOrigin + nowMs}\n`);
+  }
+  lastMs = nowMs;
+}
