@@ -9,9 +9,11 @@
  * is opaque, its size is asked for.
  *
  * Lifetimes. C is given addresses into typed arrays, which the collector neither moves nor frees as long as they are
- * reachable: each is a field of, or closed over by, what uses it, and no call outlasts its return. Handles of libuv do
- * outlast it: they are kept for good, as libuv lets go of one only some time after it was closed. Every descriptor that
- * is opened here is closed here, by whoever opened it, and only after nothing watches it any more.
+ * reachable. What is used again and again has its address taken once, and is a field of, or closed over by, what uses it;
+ * what is used once is passed as the array that it is, which keeps it for the call: an address taken from it in the same
+ * line would not. No call outlasts its return but those of libuv, whose handles are kept for good, as it lets go of one only
+ * some time after it was closed. Every descriptor that is opened here is closed here, by whoever opened it, and only after
+ * nothing watches it any more.
  *
  * errno. Every call returns -1 and leaves its reason in errno, which is read at once, before anything else runs; what
  * leaves this file is minus errno. Callbacks must not throw into C, which would end the process: the one that is
@@ -84,6 +86,8 @@ type Layout =
 
 /** What every part of this file works with. */
 interface Contact {
+  /** The callback that libuv is given lives as long as this does. */
+  readonly lib: InstanceType<Ffi['DynamicLibrary']>;
   readonly calls: ReturnType<typeof openLibrary>['functions'];
   readonly errno: () => number;
   readonly pointer: (view: Layout) => bigint;
@@ -93,6 +97,7 @@ function createLibc(ffi: Ffi): Libc {
   const { lib, functions: calls } = openLibrary(ffi);
   const errnoAt = calls.__errno_location();
   const contact: Contact = {
+    lib,
     calls,
     errno: () => ffi.getInt32(errnoAt),
     pointer: (view) => BigInt(ffi.getRawPointer(view)),
@@ -112,7 +117,7 @@ function createLibc(ffi: Ffi): Libc {
       calls.close(fd);
     },
     batch: (family, slotOctets, size = BATCH) => createBatch(contact, family, slotOctets, size),
-    watch: createWatching(contact, lib, () => ffi.getCurrentEventLoop()),
+    watch: createWatching(contact, () => ffi.getCurrentEventLoop()),
     readySet: () => createReadySet(contact),
   };
 }
@@ -124,18 +129,16 @@ function openBound(
   port: number,
   bufferOctets: number,
 ): { readonly fd: number; readonly port: number } {
-  const { calls, errno, pointer } = contact;
-  const fd = openSocket(contact, family);
+  const { calls, errno } = contact;
+  const fd = openSocket(calls, family);
   if (fd < 0) throw systemError('socket', errno());
   const value = new Int32Array([bufferOctets]);
   // best effort: the kernel grants what net.core.rmem_max allows
-  calls.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, pointer(value), 4);
-  calls.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, pointer(value), 4);
+  calls.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, value, 4);
+  calls.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, value, 4);
   const name = socketName(family, address, port);
   const length = new Uint32Array([nameOctets(family)]);
-  const isBound =
-    calls.bind(fd, pointer(name), length[0] ?? 0) === 0 &&
-    calls.getsockname(fd, pointer(name), pointer(length)) === 0;
+  const isBound = calls.bind(fd, name, length[0] ?? 0) === 0 && calls.getsockname(fd, name, length) === 0;
   if (!isBound) {
     const error = systemError('bind', errno());
     calls.close(fd);
@@ -150,15 +153,15 @@ function openConnected(
   port: number,
   peer: Uint8Array<ArrayBuffer>,
 ): Connected {
-  const { calls, errno, pointer } = contact;
-  const fd = openSocket(contact, family);
+  const { calls, errno } = contact;
+  const fd = openSocket(calls, family);
   if (fd < 0) return { kind: 'failed', call: 'socket', code: errorName(errno()) };
   const any = socketName(family, new Uint8Array(0), port);
   for (const [call, name] of [
     ['bind', any],
     ['connect', peer],
   ] as const) {
-    if (calls[call](fd, pointer(name), nameOctets(family)) === 0) continue;
+    if (calls[call](fd, name, nameOctets(family)) === 0) continue;
     const code = errorName(errno());
     calls.close(fd);
     return { kind: 'failed', call, code };
@@ -166,12 +169,11 @@ function openConnected(
   return { kind: 'connected', fd };
 }
 
-function openSocket({ calls, pointer }: Contact, family: 4 | 6): number {
+function openSocket(calls: Contact['calls'], family: 4 | 6): number {
   const domain = family === 4 ? AF_INET : AF_INET6;
   const fd = calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   // or a wildcard of IPv6 would take the port of IPv4 too
-  if (family === 6 && fd >= 0)
-    calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, pointer(new Int32Array([1])), 4);
+  if (family === 6 && fd >= 0) calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, new Int32Array([1]), 4);
   return fd;
 }
 
@@ -243,11 +245,7 @@ interface Watched {
   isClosed: boolean;
 }
 
-function createWatching(
-  { calls, pointer }: Contact,
-  lib: InstanceType<Ffi['DynamicLibrary']>,
-  loop: () => bigint,
-): Libc['watch'] {
+function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): Libc['watch'] {
   const watched = new Map<bigint, Watched>(); // for good, those closed too: see above
   const onReadable = lib.registerCallback(
     { arguments: ['pointer', 'int32', 'int32'], return: 'void' },
