@@ -3,11 +3,17 @@
  * The program is bundled, the AWS clients as chunks of their own that are loaded when first needed; its runtime
  * is the Node that the tests ran on.
  */
-import { chmodSync, copyFileSync, cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { setTimeout as pause } from 'node:timers/promises';
+import { build, type Plugin } from 'esbuild';
 import packageJson from '../package.json' with { type: 'json' };
 
+/** Long enough for the first look, with which the rest of the program is loaded. */
+const WARM_MS = 3000;
 const root = join(import.meta.dirname, '..');
 const out = join(root, 'dist', 'outpost-dns');
 
@@ -15,6 +21,17 @@ rmSync(out, { recursive: true, force: true });
 for (const folder of ['bin', 'dist', 'node_modules/node/bin', 'config', 'docs', 'systemd']) {
   mkdirSync(join(out, folder), { recursive: true });
 }
+/** An `import` of node:http reads all that it exports, and with it loads undici, which nobody here uses. */
+const leanHttp: Plugin = {
+  name: 'lean-http',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:http$/ }, () => ({ path: 'node:http', namespace: 'lean' }));
+    onLoad({ filter: /.*/, namespace: 'lean' }, () => ({
+      contents: "module.exports = process.getBuiltinModule('node:http');",
+    }));
+  },
+};
+
 await build({
   entryPoints: [{ in: join(root, 'src', 'main.ts'), out: 'main' }],
   outdir: join(out, 'dist'),
@@ -27,6 +44,7 @@ await build({
   target: 'node24',
   sourcemap: false,
   minifySyntax: true,
+  plugins: [leanHttp],
   legalComments: 'none',
   logLevel: 'warning',
   // packages in the old module system ask for Node's own modules at run time
@@ -48,4 +66,36 @@ chmodSync(join(out, 'node_modules', 'node', 'bin', 'node'), 0o755);
 copyFileSync(join(root, 'LICENSE'), join(out, 'LICENSE'));
 for (const folder of ['config', 'docs', 'systemd'])
   cpSync(join(root, folder), join(out, folder), { recursive: true });
+await warmCompileCache();
 console.log(`built ${out} (${name} ${version})`);
+
+/**
+ * Runs the server once, so that what it compiles is kept beside it (Node's compile cache, made to be moved): a start takes
+ * a sixth less. It asks nobody: its upstream is a closed port of this machine.
+ */
+async function warmCompileCache(): Promise<void> {
+  const scratch = mkdtempSync(join(tmpdir(), 'outpost-dns-build-'));
+  const cache = join(out, 'dist', 'compile-cache');
+  const config = join(scratch, 'outpost-dns.yaml');
+  mkdirSync(join(scratch, 'state'), { mode: 0o750 });
+  writeFileSync(
+    config,
+    `clusters: [{ name: build, endpoint: build.example, pin: [10.0.0.1], sources: [dns], probe: { enabled: false } }]
+upstreams: ['127.0.0.1:9']
+listen: { dns: ['127.0.0.1:0'] }
+admin: { listen: '127.0.0.1:0' }
+state: { directory: ${join(scratch, 'state')} }
+log: { level: error, format: json }
+`,
+  );
+  const server = spawn(join(out, 'bin', 'outpost-dns'), ['serve', '--config', config], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: cache, NODE_COMPILE_CACHE_PORTABLE: '1' },
+  });
+  const ended = once(server, 'exit');
+  await Promise.race([pause(WARM_MS), ended]);
+  server.kill('SIGTERM');
+  const [code] = await ended;
+  if (code !== 0) throw new Error(`the program that was built ended with ${code}`);
+  rmSync(scratch, { recursive: true, force: true });
+}

@@ -8,7 +8,6 @@
 import { controlPath, startControlServer } from './admin/control-server.ts';
 import { drillRoutes } from './admin/drill-control.ts';
 import { AdminError, type HttpServerOptions, startHttpServer } from './admin/http-server.ts';
-import { createMetrics } from './admin/metrics.ts';
 import { createPages } from './admin/pages.ts';
 import { setAsideEvent } from './daemon/ledger-events.ts';
 import { openLater } from './daemon/open-later.ts';
@@ -34,12 +33,15 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   await listeners.start(parts.config.listen.dns);
   const isRetainedLoaded = loadRetained(parts, rooms);
+  // who has asked meanwhile comes before everything that only has to be loaded
+  await parts.pause();
   opened.use(loadAnswers(rooms));
   opened.use(chronicle);
   opened.use(drill);
   opened.use(openControl(parts, rooms));
   const daemon = new RunningDaemon(parts, rooms);
   const { listen } = parts.config.admin;
+  const { createMetrics } = await import('./admin/metrics.ts');
   const metrics = createMetrics(() => daemon.report(), true);
   const pages = createPages({ report: () => daemon.report(), metrics });
   opened.use(openAdmin({ ...listen, pages, log: parts.log }, parts.timers));

@@ -86,3 +86,6 @@ export function socketName(
   new DataView(name.buffer).setUint32(24, family === 4 ? 0 : scope, true);
   return name;
 }
+
+/** Octets of a `sockaddr` of the family: what calls want to be told. */
+export const nameOctets = (family: 4 | 6): number => (family === 4 ? 16 : NAME_OCTETS);

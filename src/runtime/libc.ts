@@ -9,9 +9,11 @@
  * is opaque, its size is asked for.
  *
  * Lifetimes. C is given addresses into typed arrays, which the collector neither moves nor frees as long as they are
- * reachable: each is a field of, or closed over by, what uses it, and no call outlasts its return. Handles of libuv do
- * outlast it: they are kept for good, as libuv lets go of one only some time after it was closed. Every descriptor that
- * is opened here is closed here, by whoever opened it, and only after nothing watches it any more.
+ * reachable. What is used again and again has its address taken once, and is a field of, or closed over by, what uses it;
+ * what is used once is passed as the array that it is, which keeps it for the call: an address taken from it in the same
+ * line would not. No call outlasts its return but those of libuv, whose handles are kept for good, as it lets go of one only
+ * some time after it was closed. Every descriptor that is opened here is closed here, by whoever opened it, and only after
+ * nothing watches it any more.
  *
  * errno. Every call returns -1 and leaves its reason in errno, which is read at once, before anything else runs; what
  * leaves this file is minus errno. Callbacks must not throw into C, which would end the process: the one that is
@@ -28,15 +30,18 @@ import {
   type DatagramCalls,
   type Libc,
   NAME_OCTETS,
+  nameOctets,
   type ReadySet,
   socketName,
 } from './datagrams.ts';
 
-const NAME4_OCTETS = 16;
-const HEADER_OCTETS = 64;
-const IOVEC_OCTETS = 16;
-const LENGTH_AT = 56;
-const NAME_LENGTH_AT = 8;
+/** Sizes and offsets of C's structures; of the last one on each of the processors. */
+export const LAYOUT = {
+  mmsghdr: { size: 64, name: 0, nameLength: 8, iovec: 16, iovecs: 24, length: 56 },
+  iovec: { size: 16, base: 0, length: 8 },
+  epollEvent: { x64: { size: 12, data: 4 }, arm64: { size: 16, data: 8 } },
+} as const;
+const { mmsghdr: HEADER, iovec: IOVEC } = LAYOUT;
 
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
@@ -72,7 +77,6 @@ export async function loadDatagramCalls(): Promise<DatagramCalls> {
 }
 
 type Ffi = typeof import('node:ffi');
-type Calls = ReturnType<typeof openLibrary>['functions'];
 /** The kinds of array that stand for C's structures here. */
 type Layout =
   | Uint8Array<ArrayBuffer>
@@ -82,7 +86,9 @@ type Layout =
 
 /** What every part of this file works with. */
 interface Contact {
-  readonly calls: Calls;
+  /** The callback that libuv is given lives as long as this does. */
+  readonly lib: InstanceType<Ffi['DynamicLibrary']>;
+  readonly calls: ReturnType<typeof openLibrary>['functions'];
   readonly errno: () => number;
   readonly pointer: (view: Layout) => bigint;
 }
@@ -91,6 +97,7 @@ function createLibc(ffi: Ffi): Libc {
   const { lib, functions: calls } = openLibrary(ffi);
   const errnoAt = calls.__errno_location();
   const contact: Contact = {
+    lib,
     calls,
     errno: () => ffi.getInt32(errnoAt),
     pointer: (view) => BigInt(ffi.getRawPointer(view)),
@@ -110,7 +117,7 @@ function createLibc(ffi: Ffi): Libc {
       calls.close(fd);
     },
     batch: (family, slotOctets, size = BATCH) => createBatch(contact, family, slotOctets, size),
-    watch: createWatching(contact, lib, () => ffi.getCurrentEventLoop()),
+    watch: createWatching(contact, () => ffi.getCurrentEventLoop()),
     readySet: () => createReadySet(contact),
   };
 }
@@ -122,18 +129,16 @@ function openBound(
   port: number,
   bufferOctets: number,
 ): { readonly fd: number; readonly port: number } {
-  const { calls, errno, pointer } = contact;
-  const fd = openSocket(contact, family);
+  const { calls, errno } = contact;
+  const fd = openSocket(calls, family);
   if (fd < 0) throw systemError('socket', errno());
   const value = new Int32Array([bufferOctets]);
   // best effort: the kernel grants what net.core.rmem_max allows
-  calls.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, pointer(value), 4);
-  calls.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, pointer(value), 4);
+  calls.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, value, 4);
+  calls.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, value, 4);
   const name = socketName(family, address, port);
   const length = new Uint32Array([nameOctets(family)]);
-  const isBound =
-    calls.bind(fd, pointer(name), length[0] ?? 0) === 0 &&
-    calls.getsockname(fd, pointer(name), pointer(length)) === 0;
+  const isBound = calls.bind(fd, name, length[0] ?? 0) === 0 && calls.getsockname(fd, name, length) === 0;
   if (!isBound) {
     const error = systemError('bind', errno());
     calls.close(fd);
@@ -148,15 +153,15 @@ function openConnected(
   port: number,
   peer: Uint8Array<ArrayBuffer>,
 ): Connected {
-  const { calls, errno, pointer } = contact;
-  const fd = openSocket(contact, family);
+  const { calls, errno } = contact;
+  const fd = openSocket(calls, family);
   if (fd < 0) return { kind: 'failed', call: 'socket', code: errorName(errno()) };
   const any = socketName(family, new Uint8Array(0), port);
   for (const [call, name] of [
     ['bind', any],
     ['connect', peer],
   ] as const) {
-    if (calls[call](fd, pointer(name), nameOctets(family)) === 0) continue;
+    if (calls[call](fd, name, nameOctets(family)) === 0) continue;
     const code = errorName(errno());
     calls.close(fd);
     return { kind: 'failed', call, code };
@@ -164,12 +169,11 @@ function openConnected(
   return { kind: 'connected', fd };
 }
 
-function openSocket({ calls, pointer }: Contact, family: 4 | 6): number {
+function openSocket(calls: Contact['calls'], family: 4 | 6): number {
   const domain = family === 4 ? AF_INET : AF_INET6;
   const fd = calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   // or a wildcard of IPv6 would take the port of IPv4 too
-  if (family === 6 && fd >= 0)
-    calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, pointer(new Int32Array([1])), 4);
+  if (family === 6 && fd >= 0) calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, new Int32Array([1]), 4);
   return fd;
 }
 
@@ -189,7 +193,7 @@ function createBatch(
     receive(fd) {
       // the kernel has put the lengths of the names that it wrote in place of the room for them
       for (let slot = 0; slot < used; slot++) {
-        headers32[(slot * HEADER_OCTETS + NAME_LENGTH_AT) >> 2] = NAME_OCTETS;
+        headers32[(slot * HEADER.size + HEADER.nameLength) >> 2] = NAME_OCTETS;
       }
       const received = calls.recvmmsg(fd, headersPointer, size, MSG_DONTWAIT, 0n);
       used = Math.max(received, 0);
@@ -197,12 +201,12 @@ function createBatch(
       const reason = errno();
       return reason === EAGAIN || reason === EINTR ? 0 : -reason;
     },
-    lengthOf: (slot) => Math.min(headers32[(slot * HEADER_OCTETS + LENGTH_AT) >> 2] ?? 0, slotOctets),
+    lengthOf: (slot) => Math.min(headers32[(slot * HEADER.size + HEADER.length) >> 2] ?? 0, slotOctets),
     setLength(slot, octets) {
-      iovecs32[(slot * IOVEC_OCTETS + 8) >> 2] = octets;
+      iovecs32[(slot * IOVEC.size + IOVEC.length) >> 2] = octets;
     },
     send(fd, from, to) {
-      const first = headersPointer + BigInt(from * HEADER_OCTETS);
+      const first = headersPointer + BigInt(from * HEADER.size);
       const sent = calls.sendmmsg(fd, first, to - from, MSG_DONTWAIT);
       return sent >= 0 ? sent : -errno();
     },
@@ -213,19 +217,19 @@ function createBatch(
 function layOut(family: 4 | 6, slotOctets: number, size: number, pointer: (view: Layout) => bigint) {
   const slots = new Uint8Array(size * slotOctets);
   const names = new Uint8Array(size * NAME_OCTETS);
-  const iovecs = new BigUint64Array((size * IOVEC_OCTETS) / 8);
-  const headers = new BigUint64Array((size * HEADER_OCTETS) / 8);
+  const iovecs = new BigUint64Array((size * IOVEC.size) / 8);
+  const headers = new BigUint64Array((size * HEADER.size) / 8);
   const headers32 = new Uint32Array(headers.buffer);
   const iovecs32 = new Uint32Array(iovecs.buffer);
   for (let slot = 0; slot < size; slot++) {
-    const iovecAt = slot * IOVEC_OCTETS;
-    const headerAt = slot * HEADER_OCTETS;
-    iovecs[iovecAt / 8] = pointer(slots) + BigInt(slot * slotOctets);
-    iovecs32[(iovecAt + 8) / 4] = slotOctets;
-    headers[headerAt / 8] = pointer(names) + BigInt(slot * NAME_OCTETS);
-    headers32[(headerAt + NAME_LENGTH_AT) / 4] = nameOctets(family);
-    headers[(headerAt + 16) / 8] = pointer(iovecs) + BigInt(iovecAt);
-    headers32[(headerAt + 24) / 4] = 1;
+    const iovecAt = slot * IOVEC.size;
+    const headerAt = slot * HEADER.size;
+    iovecs[(iovecAt + IOVEC.base) / 8] = pointer(slots) + BigInt(slot * slotOctets);
+    iovecs32[(iovecAt + IOVEC.length) / 4] = slotOctets;
+    headers[(headerAt + HEADER.name) / 8] = pointer(names) + BigInt(slot * NAME_OCTETS);
+    headers32[(headerAt + HEADER.nameLength) / 4] = nameOctets(family);
+    headers[(headerAt + HEADER.iovec) / 8] = pointer(iovecs) + BigInt(iovecAt);
+    headers32[(headerAt + HEADER.iovecs) / 4] = 1;
   }
   const headersPointer = pointer(headers);
   return { slots, names, headers32, iovecs32, headersPointer };
@@ -241,11 +245,7 @@ interface Watched {
   isClosed: boolean;
 }
 
-function createWatching(
-  { calls, pointer }: Contact,
-  lib: InstanceType<Ffi['DynamicLibrary']>,
-  loop: () => bigint,
-): Libc['watch'] {
+function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): Libc['watch'] {
   const watched = new Map<bigint, Watched>(); // for good, those closed too: see above
   const onReadable = lib.registerCallback(
     { arguments: ['pointer', 'int32', 'int32'], return: 'void' },
@@ -293,7 +293,7 @@ function createWatching(
 function createReadySet({ calls, errno, pointer }: Contact): ReadySet {
   const fd = calls.epoll_create1(EPOLL_CLOEXEC);
   if (fd < 0) throw systemError('epoll_create1', errno());
-  const [dataAt, eventOctets] = process.arch === 'x64' ? [4, 12] : [8, 16];
+  const { data: dataAt, size: eventOctets } = LAYOUT.epollEvent[process.arch === 'x64' ? 'x64' : 'arm64'];
   const wanted = new Uint32Array(eventOctets / 4);
   const events = new Uint32Array((READY_AT_ONCE * eventOctets) / 4);
   const wantedPointer = pointer(wanted);
@@ -310,8 +310,6 @@ function createReadySet({ calls, errno, pointer }: Contact): ReadySet {
     tokenAt: (index) => events[(index * eventOctets + dataAt) / 4] ?? 0,
   };
 }
-
-const nameOctets = (family: 4 | 6): number => (family === 4 ? NAME4_OCTETS : NAME_OCTETS);
 
 function errorName(reason: number): string {
   return getSystemErrorName(-reason);

@@ -32,6 +32,8 @@ export class BatchedUdpListener implements UdpListener {
   /** Replies laid into the slots that are not sent yet. */
   #laid = 0;
   #isFlushDue = false;
+  /** When the batch at hand was received. */
+  #nowMs = 0;
   #closed: Promise<void> | undefined;
 
   constructor(address: ListenAddress, context: UdpListenerContext, libc: Libc) {
@@ -91,6 +93,7 @@ export class BatchedUdpListener implements UdpListener {
     let count = BATCH;
     for (let taken = 0; count === BATCH && taken < TURN_BUDGET; taken += count) {
       count = open.received.receive(open.fd);
+      this.#nowMs = this.#context.clock.monotonicMs();
       if (count < 0) this.#receiveFailed(count);
       for (let slot = 0; slot < count; slot++) this.#answerSlot(open.received, slot);
       this.#flush();
@@ -114,7 +117,7 @@ export class BatchedUdpListener implements UdpListener {
     name: Uint8Array,
     nameAt: number,
   ): void {
-    const { intake, clock } = this.#context;
+    const { intake } = this.#context;
     if (this.#drain.isClosing) {
       intake.counters.add(COUNT.droppedClosing);
       return;
@@ -129,7 +132,7 @@ export class BatchedUdpListener implements UdpListener {
       clientAt,
       this.#family,
       port,
-      clock.monotonicMs(),
+      this.#nowMs,
       'udp',
       replies.slots,
       this.#laid * EDNS_UDP_OCTETS,
@@ -139,11 +142,11 @@ export class BatchedUdpListener implements UdpListener {
   }
 
   #answerLater(message: Uint8Array, start: number, end: number, name: Uint8Array, nameAt: number): void {
-    const { intake, clock } = this.#context;
+    const { intake } = this.#context;
     const client = new Uint8Array(NAME_OCTETS);
     for (let i = 0; i < NAME_OCTETS; i++) client[i] = name[nameAt + i] ?? 0;
     this.#drain.began();
-    intake.later(message, start, end, clock.monotonicMs(), 'udp', (reply, length) => {
+    intake.later(message, start, end, this.#nowMs, 'udp', (reply, length) => {
       if (length > EDNS_UDP_OCTETS) intake.counters.add(COUNT.sendTooLarge);
       else if (length > 0 && !this.#drain.isOver) this.#layLater(reply, length, client);
       this.#drain.ended();

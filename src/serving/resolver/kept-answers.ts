@@ -39,6 +39,16 @@ export class KeptAnswers<Route> {
   readonly #later: Pick<LaterAnswers<Route>, 'prefetch'>;
   /** What `fresh` found and would not give: for `stale`, which is asked next. */
   #stale: CachedAnswer | undefined;
+  /** When `retained` was asked: the two that are asked next do not look at the clock again. */
+  #nowMs = 0;
+  /** Filled in anew for each reply, so that none needs objects of its own. */
+  readonly #age = { ageSeconds: 0 };
+  readonly #patch: Patch = {
+    ttl: this.#age,
+    extendedError: undefined,
+    trustAuthenticatedData: false,
+    limit: 0,
+  };
 
   constructor(options: KeptAnswersOptions<Route>, later: Pick<LaterAnswers<Route>, 'prefetch'>) {
     this.#options = options;
@@ -48,11 +58,11 @@ export class KeptAnswers<Route> {
   /** Whoever retains it keeps it fresh: a client never waits for an upstream. */
   retained(query: Query, route: Route, rules: KeptAnswersRules, reply: ReplySpace): number {
     const { cache, clock } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const given = cache.giveRetained(query, nowMs) ?? this.#beside(query, route, nowMs);
+    this.#nowMs = clock.monotonicMs();
+    const given = cache.giveRetained(query, this.#nowMs) ?? this.#beside(query, route, this.#nowMs);
     if (given === undefined) return PASS;
     if (given === 'nodata') return writeNoData(query, reply.octets, reply.start);
-    return write(query, given.answer, given.ttl, given.extendedError, rules, reply);
+    return this.#write(query, given.answer, given.ttl, given.extendedError, rules, reply);
   }
 
   /**
@@ -61,7 +71,7 @@ export class KeptAnswers<Route> {
    */
   isNoData(query: Query, route: Route): boolean {
     const { cache, later } = this.#options;
-    return query.qtype !== TYPE.ANY && later.isDown(route) && cache.hasRetainedRecordsOf(query);
+    return query.qtype !== TYPE.ANY && cache.hasRetainedRecordsOf(query) && later.isDown(route);
   }
 
   #beside(query: Query, route: Route, nowMs: number): GivenAnswer | 'nodata' | undefined {
@@ -73,8 +83,8 @@ export class KeptAnswers<Route> {
   }
 
   fresh(query: Query, route: Route, rules: KeptAnswersRules, reply: ReplySpace): number {
-    const { cache, clock, later, outage } = this.#options;
-    const nowMs = clock.monotonicMs();
+    const { cache, later, outage } = this.#options;
+    const nowMs = this.#nowMs;
     const kept = cache.find(query, nowMs);
     this.#stale = undefined;
     if (kept === undefined) return PASS;
@@ -89,20 +99,37 @@ export class KeptAnswers<Route> {
     if (isUnreachable && rules.disconnected.find(query).kind !== 'stale') return PASS;
     if (kept.kind === 'failure') outage.noteFailed(query);
     const extendedError = isUnreachable ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
-    return write(query, kept, { ageSeconds: ageSeconds(kept, nowMs) }, extendedError, rules, reply);
+    this.#age.ageSeconds = ageSeconds(kept, nowMs);
+    return this.#write(query, kept, this.#age, extendedError, rules, reply);
   }
 
   stale(query: Query, route: Route, rules: KeptAnswersRules, reply: ReplySpace): number {
     const kept = this.#stale;
     if (kept === undefined) return PASS;
-    const { cache, clock, later, outage } = this.#options;
-    const nowMs = clock.monotonicMs();
+    const { cache, later, outage } = this.#options;
+    const nowMs = this.#nowMs;
     const mayAsk = query.recursionDesired && mayRecheck(kept, nowMs) && !later.isDown(route);
     if (mayAsk) return PASS;
     outage.noteStale(query);
     const stale = answerWhileStale(kept, nowMs, cache.settings);
     const ttl = { ttlSeconds: cache.settings.staleTtlSeconds };
-    return write(query, stale, ttl, staleExtendedError(stale), rules, reply);
+    return this.#write(query, stale, ttl, staleExtendedError(stale), rules, reply);
+  }
+
+  #write(
+    query: Query,
+    kept: CachedAnswer,
+    ttl: TtlPatch,
+    extendedError: number | undefined,
+    { trustAuthenticatedData }: KeptAnswersRules,
+    { octets, start, limit }: ReplySpace,
+  ): number {
+    const patch = this.#patch;
+    patch.ttl = ttl;
+    patch.extendedError = extendedError;
+    patch.trustAuthenticatedData = trustAuthenticatedData;
+    patch.limit = limit;
+    return writePatchedReply(query, kept.octets, kept.index, patch, octets, start);
   }
 }
 
@@ -111,14 +138,9 @@ export function writeNoData(query: Query, reply: Uint8Array, replyStart: number)
   return writeEmptyReply(query, RCODE.NOERROR, EXTENDED_ERROR.STALE_ANSWER, reply, replyStart);
 }
 
-function write(
-  query: Query,
-  kept: CachedAnswer,
-  ttl: TtlPatch,
-  extendedError: number | undefined,
-  { trustAuthenticatedData }: KeptAnswersRules,
-  { octets, start, limit }: ReplySpace,
-): number {
-  const options = { ttl, extendedError, trustAuthenticatedData, limit };
-  return writePatchedReply(query, kept.octets, kept.index, options, octets, start);
+interface Patch {
+  ttl: TtlPatch;
+  extendedError: number | undefined;
+  trustAuthenticatedData: boolean;
+  limit: number;
 }

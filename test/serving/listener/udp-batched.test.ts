@@ -1,0 +1,207 @@
+/** The batched listener over a system made by hand: what a real one does rarely, or only under load. */
+import { constants } from 'node:os';
+import t from 'tap';
+import {
+  BATCH,
+  type DatagramBatch,
+  type Libc,
+  NAME_OCTETS,
+  socketName,
+} from '../../../src/runtime/datagrams.ts';
+import { BatchedUdpListener } from '../../../src/serving/listener/udp-batched.ts';
+import { idOf, makeRig, query, type RigOptions, StubHandler } from './rig.ts';
+
+const { EAGAIN, ENOBUFS, EPERM, ENOMEM } = constants.errno;
+
+interface Datagram {
+  readonly octets: Uint8Array;
+  readonly port: number;
+}
+
+/** What waits to be received, what was sent, and what the system is to say to each send. */
+class ScriptedLibc implements Libc {
+  readonly waiting: Datagram[] = [];
+  readonly sent: Datagram[] = [];
+  /** Above 0: takes so many at most; below: fails with it. Then everything is taken. */
+  readonly sends: number[] = [];
+  /** As `sends`, for the next calls of receive: 0 lets them be. */
+  readonly receives: number[] = [];
+  readonly order: string[] = [];
+  sendCalls = 0;
+  mayWatch = true;
+  #onReadable: () => void = () => undefined;
+
+  open(): { fd: number; port: number } {
+    return { fd: 9, port: 53 };
+  }
+
+  connect(): never {
+    throw new Error('a listener connects to nobody');
+  }
+
+  send(): never {
+    throw new Error('a listener sends batches');
+  }
+
+  close(fd: number): void {
+    this.order.push(`close ${fd}`);
+  }
+
+  readySet(): never {
+    throw new Error('a listener has one descriptor');
+  }
+
+  watch(fd: number, onReadable: () => void) {
+    if (!this.mayWatch) throw new Error('cannot watch');
+    this.#onReadable = onReadable;
+    const unwatch = () => this.order.push(`unwatch ${fd}`);
+    return { ref: () => undefined, unref: () => undefined, [Symbol.dispose]: unwatch };
+  }
+
+  /** One turn of the loop; returns how many datagrams were taken. */
+  turn(): number {
+    const before = this.waiting.length;
+    this.#onReadable();
+    return before - this.waiting.length;
+  }
+
+  batch(_family: 4 | 6, slotOctets: number, size = BATCH): DatagramBatch {
+    const slots = new Uint8Array(slotOctets * size);
+    const names = new Uint8Array(NAME_OCTETS * size);
+    const lengths = new Array<number>(size).fill(0);
+    return {
+      slots,
+      names,
+      size,
+      receive: () => {
+        const failure = this.receives.shift() ?? 0;
+        if (failure < 0) return failure;
+        const received = this.waiting.splice(0, size);
+        for (const [slot, { octets, port }] of received.entries()) {
+          slots.set(octets, slot * slotOctets);
+          names.set(socketName(4, Uint8Array.of(127, 0, 0, 1), port), slot * NAME_OCTETS);
+          lengths[slot] = octets.length;
+        }
+        return received.length;
+      },
+      lengthOf: (slot) => lengths[slot] ?? 0,
+      setLength: (slot, octets) => {
+        lengths[slot] = octets;
+      },
+      send: (_fd, from, to) => {
+        this.sendCalls++;
+        const said = this.sends.shift() ?? to - from;
+        for (let slot = from; slot < Math.min(to, from + said); slot++) {
+          const octets = slots.slice(slot * slotOctets, slot * slotOctets + (lengths[slot] ?? 0));
+          const at = slot * NAME_OCTETS;
+          this.sent.push({ octets, port: ((names[at + 2] ?? 0) << 8) | (names[at + 3] ?? 0) });
+        }
+        return Math.min(said, to - from);
+      },
+    };
+  }
+
+  asks(count: number, from = 0, name = 'known.test'): void {
+    for (let id = from; id < from + count; id++)
+      this.waiting.push({ octets: query(id, name), port: 1000 + id });
+  }
+}
+
+async function listening(options: RigOptions = {}) {
+  const libc = new ScriptedLibc();
+  const rig = makeRig(options);
+  const listener = new BatchedUdpListener({ address: '127.0.0.1', port: 53 }, rig, libc);
+  await listener.start();
+  return { libc, listener, counters: rig.intake.counters, rig };
+}
+
+const idsSent = ({ sent }: ScriptedLibc): number[] => sent.map(({ octets }) => idOf(octets));
+
+t.test(
+  'a send that takes only some goes on behind them: each reply once, in order, to its client',
+  async (t) => {
+    const { libc } = await listening();
+    libc.asks(10);
+    libc.sends.push(3, 1, 4);
+    libc.turn();
+    t.same(idsSent(libc), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    t.ok(libc.sent.every(({ octets, port }) => port === 1000 + idOf(octets)));
+    t.equal(libc.sendCalls, 4);
+  },
+);
+
+t.test('a reply that the system does not take is counted and passed over, the others are sent', async (t) => {
+  for (const [errno, count] of [
+    [EAGAIN, 'sendNoBuffers'],
+    [ENOBUFS, 'sendNoBuffers'],
+    [EPERM, 'sendRefused'],
+  ] as const) {
+    const { libc, counters } = await listening();
+    libc.asks(6);
+    libc.sends.push(2, -errno, -errno);
+    libc.turn();
+    t.same(idsSent(libc), [0, 1, 4, 5], `${count}: 2 and 3 are lost`);
+    t.equal(counters.get(count), 2);
+  }
+});
+
+t.test('receiving that fails is counted, and the next turn receives', async (t) => {
+  const { libc, counters, rig } = await listening();
+  libc.asks(3);
+  libc.receives.push(-ENOMEM);
+  libc.turn();
+  t.same([libc.sent.length, counters.get('receiveErrors')], [0, 1]);
+  t.match(rig.log.lines.at(-1), { level: 'debug', fields: { reason: 'ENOMEM' } });
+  libc.turn();
+  t.same(idsSent(libc), [0, 1, 2]);
+});
+
+t.test('a flood is taken in portions, so that everything else has its turn between them', async (t) => {
+  const { libc } = await listening();
+  libc.asks(5000);
+  const turns: number[] = [];
+  while (libc.waiting.length > 0) turns.push(libc.turn());
+  t.ok(Math.max(...turns) <= 1024 + BATCH, turns.join(' '));
+  t.equal(new Set(idsSent(libc)).size, 5000);
+  t.equal(libc.sendCalls, Math.ceil(5000 / BATCH), 'and answered by a call for each batch');
+});
+
+t.test('answers that come in together leave together, without a further turn', async (t) => {
+  const handler = new StubHandler();
+  let open: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  handler.gate = () => gate;
+  const { libc } = await listening({ handler });
+  libc.asks(BATCH + 10, 0, 'later.test');
+  libc.turn();
+  t.equal(libc.sent.length, 0);
+  open();
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(libc.sent.length, BATCH + 10);
+  t.ok(libc.sendCalls <= 3, `${libc.sendCalls} calls`);
+  t.ok(libc.sent.every(({ octets, port }) => port === 1000 + idOf(octets)));
+});
+
+t.test(
+  'closing: nobody watches any more before the descriptor is closed, and it is closed once',
+  async (t) => {
+    const { libc, listener } = await listening();
+    await Promise.all([listener.close(0), listener.close(0)]);
+    await listener.close(0);
+    t.same(libc.order, ['unwatch 9', 'close 9']);
+    libc.asks(1);
+    libc.turn();
+    t.equal(libc.sent.length, 0, 'what still comes in then is left alone');
+  },
+);
+
+t.test('a descriptor that cannot be watched is closed, and the start fails', async (t) => {
+  const libc = new ScriptedLibc();
+  libc.mayWatch = false;
+  const listener = new BatchedUdpListener({ address: '127.0.0.1', port: 53 }, makeRig(), libc);
+  await t.rejects(listener.start(), { message: 'cannot watch' });
+  await listener.close(0);
+  t.same(libc.order, ['close 9']);
+});
