@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type DrillReportBody, drillReport } from '../../../src/admin/drill-control.ts';
 import type { Lab } from '../check.ts';
 import { eventually } from '../commands.ts';
-import { ENDPOINT } from '../sandbox-site.ts';
+import { ADDRESSES, ENDPOINT } from '../sandbox-site.ts';
 import { tryClients } from './clients.ts';
 import { isData, isStale, untilWhole } from './cut-round.ts';
 import type { Journal } from './journal.ts';
@@ -33,19 +33,14 @@ interface Hurt {
   readonly stale: readonly string[];
 }
 
-export async function rehearsal(
-  lab: Lab,
-  site: LabSite,
-  journal: Journal,
-  addresses: readonly string[],
-): Promise<void> {
+export async function rehearsal(lab: Lab, site: LabSite, journal: Journal): Promise<void> {
   let told: DrillReportBody | undefined;
   let rehearsed: Hurt | undefined;
   await lab.step('drill: every client finds the endpoint while it runs', async () => {
     await untilWhole(site);
     await site.nearSide.drill('start', '--for', '1h');
     journal.begin('drill, stopped early', Date.now());
-    await tryClients(site, journal, addresses);
+    await tryClients(site, journal, ADDRESSES);
     await site.nearSide.drill('stop');
     assert.equal((await readReport(site)).endedBy, 'command');
   });
