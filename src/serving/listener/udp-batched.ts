@@ -16,8 +16,8 @@ import { SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from 
 /** Octets kept of one datagram: a query with room for options. What is longer arrives cut, and is malformed then. */
 const SLOT_OCTETS = 4096;
 
-/** Datagrams taken in one turn of the loop: some milliseconds, before timers and all others have their turn. */
-const TURN_BUDGET = 1024;
+/** Datagrams taken in one turn of the loop: a millisecond or some, before upstreams' replies and all others have their turn. */
+const TURN_BUDGET = 256;
 
 export class BatchedUdpListener implements UdpListener {
   readonly kind = 'batched';
