@@ -187,6 +187,7 @@ function createBatch(
   return {
     slots,
     names,
+    nameWords: new Uint32Array(names.buffer),
     size,
     receive(fd) {
       // the kernel has put the lengths of the names that it wrote in place of the room for them

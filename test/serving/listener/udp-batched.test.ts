@@ -72,6 +72,7 @@ class ScriptedLibc implements Libc {
     return {
       slots,
       names,
+      nameWords: new Uint32Array(names.buffer),
       size,
       receive: () => {
         const failure = this.receives.shift() ?? 0;
