@@ -2,8 +2,8 @@
  * The composition root: the rooms are built from the configuration, connected, started, reloaded and stopped.
  * Wiring only; whatever decides something belongs into a room.
  *
- *     state files -> records -> table -> sockets answer -> only then sources look, and the AWS clients are loaded
- *                                                  `-> answers.snapshot -> answer cache, in pieces between queries
+ *     endpoints.json -> records -> table -> sockets answer -> only then sources look, and the AWS clients are loaded
+ *                                                     `-> retained.json, answers.snapshot, in pieces between queries
  */
 import { controlPath, startControlServer } from './admin/control-server.ts';
 import { drillRoutes } from './admin/drill-control.ts';
@@ -15,6 +15,7 @@ import type { Daemon, DaemonParts } from './daemon/parts.ts';
 import { askedRegions } from './daemon/room-options.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { RunningDaemon } from './daemon/running-daemon.ts';
+import type { Log } from './log/log.ts';
 import type { Timers } from './runtime/timers.ts';
 import { chooseDatagramCalls } from './serving/listener/udp-choice.ts';
 import type { LoadFault } from './store/fault.ts';
@@ -25,15 +26,17 @@ import { prepareDirectory } from './store/state-directory.ts';
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await using opened = new AsyncDisposableStack();
   const rooms = buildRooms(parts, await chooseDatagramCalls(parts.config.listen.udp, parts.log));
-  const { forwarder, listeners, plane, retained, probe, aws, drill } = rooms;
+  const { forwarder, listeners, plane, retained, probe, aws, drill, chronicle } = rooms;
   opened.defer(() => forwarder.close());
   opened.defer(() => aws.dispose());
   opened.use(await openState(parts, rooms));
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   await listeners.start(parts.config.listen.dns);
+  const isRetainedLoaded = loadRetained(parts, rooms);
   // who has asked meanwhile comes before everything that only has to be loaded
   await parts.pause();
   opened.use(loadAnswers(rooms));
+  opened.use(chronicle);
   opened.use(drill);
   opened.use(openControl(parts, rooms));
   const daemon = new RunningDaemon(parts, rooms);
@@ -49,7 +52,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(
     parts.timers.after(isHurried ? 0 : FIRST_LOOK_AFTER_MS, () => {
       plane.start();
-      retained.start();
+      void isRetainedLoaded.then(() => retained.start()); // what is saved first must hold what was kept
       probe.watch(askedRegions(parts.config));
     }),
   );
@@ -60,6 +63,22 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
 const CLOSE_GRACE_MS = 500;
 /** The first look loads the AWS clients, which takes the event loop a third of a second: who asks at the start comes first. */
 const FIRST_LOOK_AFTER_MS = 500;
+
+/** The file may be large, and the endpoints' first answer must not wait for it. */
+async function loadRetained({ log }: DaemonParts, rooms: Rooms): Promise<void> {
+  const { retainedStore, retained } = rooms;
+  const kept = await retainedStore.load();
+  noteFaults(kept.faults, log, rooms);
+  await retained.load(kept.kind === 'loaded' ? kept.content : []);
+}
+
+function noteFaults(faults: readonly LoadFault[], log: Log, { ledger, stateFaults }: Rooms): void {
+  for (const fault of faults) {
+    stateFaults.push(`${fault.path}: ${fault.detail}`);
+    log.error({ ...fault }, 'state file not usable');
+    ledger.record(setAsideEvent(fault));
+  }
+}
 
 /** Answers of before the restart come in while queries are answered. */
 function loadAnswers({ answers, ledger, stateFaults }: Rooms): AsyncDisposable {
@@ -105,7 +124,7 @@ function openControl({ config, timers, log }: DaemonParts, { drill, control }: R
 async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposable> {
   const { config, random, log } = parts;
   await using opened = new AsyncDisposableStack();
-  const { store, retainedStore, plane, retained, ledger, stateFaults } = rooms;
+  const { store, retainedStore, plane, ledger, stateFaults } = rooms;
   const { directory } = config.state;
   const prepared = await prepareDirectory(directory, random);
   if (prepared.kind === 'failed') {
@@ -121,16 +140,12 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
     ledger.record({ kind: 'stop', reason: rooms.ending.reason });
     return ledger.close();
   });
-  const [loaded, kept] = await Promise.all([store.load(), retainedStore.load()]);
-  const faults: readonly LoadFault[] = [...loaded.faults, ...kept.faults];
-  stateFaults.push(...faults.map(({ path, detail }) => `${path}: ${detail}`));
-  for (const fault of faults) log.error({ ...fault }, 'state file not usable');
+  const loaded = await store.load();
   const records = loaded.kind === 'loaded' ? loaded.records : [];
   const endpoints = records.filter(({ addresses }) => addresses.length > 0).length;
   ledger.record({ kind: 'start', version: parts.version, runtime: parts.runtime, endpoints });
-  for (const fault of faults) ledger.record(setAsideEvent(fault));
+  noteFaults(loaded.faults, log, rooms);
   plane.load(records);
-  retained.load(kept.kind === 'loaded' ? kept.content : []);
   log.info({ generation: store.state().generation, endpoints }, 'state read');
   // what was confirmed last is written before the end
   opened.defer(async () => void (await store.flush()));

@@ -60,18 +60,26 @@ const QUERY_METRICS: readonly Metric[] = [
 
 const RETAINED_METRICS: readonly Metric[] = [
   gauge(
-    'retained_age_seconds',
-    'Seconds since an upstream last confirmed the retained answer; absent when none ever has.',
-    ['name', 'type'],
-    ({ retained }) =>
-      retained.flatMap(({ name, type, confirmedAgeSeconds }): readonly Sample[] =>
-        confirmedAgeSeconds === undefined ? [] : [[confirmedAgeSeconds, name, type]],
-      ),
+    'retained_age_max_seconds',
+    'Seconds since an upstream last confirmed the retained answer that has waited longest; absent when none was ever confirmed. Which one it is: /status.',
+    [],
+    ({ retained }) => {
+      const oldest = retained.reduce(
+        (most, { confirmedAgeSeconds = -1 }) => Math.max(most, confirmedAgeSeconds),
+        -1,
+      );
+      return oldest < 0 ? [] : [[oldest]];
+    },
   ),
-  gauge('retained_answers', 'Retained questions by the state of their answers.', ['state'], ({ retained }) =>
-    ['fresh', 'stale', 'denied', 'unknown'].map(
-      (state): Sample => [retained.filter((one) => one.state === state).length, state],
-    ),
+  gauge(
+    'retained_answers',
+    'Retained questions by the state of their answers.',
+    ['state'],
+    ({ retained }) => {
+      const counts = { fresh: 0, stale: 0, denied: 0, unknown: 0 };
+      for (const { state } of retained) counts[state]++;
+      return Object.entries(counts).map(([state, count]): Sample => [count, state]);
+    },
   ),
   counter(
     'retained_lookups',

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { Html, html } from './html.ts';
 import type { EndpointReport, RetainedReport, StatusReport, UpstreamReport } from './status-report.ts';
-import { ageText, BASIS_TEXT } from './status-words.ts';
+import { ageText, BASIS_TEXT, shownRetained, writeTroubles } from './status-words.ts';
 
 const EVERY_SECONDS = 5;
 
@@ -33,7 +33,7 @@ function body(report: StatusReport): Html {
   const { server, link, drill, endpoints, upstreams, retained, state } = report;
   return html`<h1>outpost-dns ${badge(server.ready ? 'good' : 'bad', server.ready ? 'ready' : 'not ready')}</h1>
 ${list(server.notReady)}${drill.isRunning ? html`<p class="note">A drill runs: an outage is rehearsed by this server alone${drill.endsInSeconds === undefined ? '' : html`, for another ${ageText(drill.endsInSeconds)}`}.</p>` : ''}
-${list(state.faults)}<h2>Link ${badge(LINK_TONES[link.summary.condition], link.summary.condition)}</h2>
+${list([...state.faults, ...writeTroubles(state)])}<h2>Link ${badge(LINK_TONES[link.summary.condition], link.summary.condition)}</h2>
 ${table(
   ['path', 'condition', 'for', 'because'],
   link.paths.map(({ side, key, condition, ageSeconds, reason }) => [
@@ -44,10 +44,7 @@ ${table(
   ]),
 )}${endpoints.map(endpointSection)}<h2>Upstreams</h2>
 ${table(['upstream', 'state', 'round trip', 'in flight'], upstreams.map(upstreamRow))}${
-  retained.length === 0
-    ? ''
-    : html`<h2>Retained names</h2>
-${table(['name', 'type', 'state', 'confirmed'], retained.map(retainedRow))}`
+  retained.length === 0 ? '' : retainedSection(retained)
 }<h2>Server</h2>
 ${serverTable(report)}`;
 }
@@ -101,6 +98,12 @@ const RETAINED_TONES: Readonly<Record<RetainedReport['state'], Tone>> = {
   denied: 'doubtful',
   unknown: 'bad',
 };
+
+function retainedSection(retained: readonly RetainedReport[]): Html {
+  const { shown, rest } = shownRetained(retained);
+  return html`<h2>Retained names</h2>
+${table(['name', 'type', 'state', 'confirmed'], shown.map(retainedRow))}${rest === undefined ? '' : html`<p>${rest}</p>\n`}`;
+}
 
 function retainedRow({ name, type, state, confirmedAgeSeconds, lastFailure }: RetainedReport): Cell[] {
   const confirmed =

@@ -123,7 +123,12 @@ export const statusReport = z.object({
     saveFailures: z.number(),
     failure: z.string().optional(),
     faults: z.array(z.string()),
-    retained: z.object({ saveFailures: z.number(), failure: z.string().optional() }),
+    retained: z.object({
+      saveFailures: z.number(),
+      failure: z.string().optional(),
+      /** Answers for which the file has no room. */
+      leftOut: z.number().optional(),
+    }),
     /** The answer cache as it is on disk. */
     snapshot: z.object({
       answers: z.number().optional(),

@@ -1,5 +1,7 @@
 /** What the report says, in the words that the terminal and the page share. */
 
+import type { RetainedReport, StatusReport } from './status-report.ts';
+
 /** Ages as a person reads them: one number, one unit, no more precision than is of use: `3 s`, `4 min`, `2 h`, `5 d`; each unit until two of the next are full. */
 export function ageText(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
@@ -18,3 +20,36 @@ export const BASIS_TEXT: Readonly<Record<string, string>> = {
   pin: "the operator's pin",
   none: 'nothing: no address was ever known',
 };
+
+/** What goes on being served and would not survive a restart, or would be missed in the morning; the endpoints' own file apart. */
+export function writeTroubles({ retained, snapshot, ledger }: StatusReport['state']): readonly string[] {
+  const { leftOut = 0 } = retained;
+  return [
+    ...troubleOf('retained answers cannot be saved', retained.failure),
+    ...(leftOut > 0
+      ? [`${leftOut} retained answers have no room in their file: a restart would lose them`]
+      : []),
+    ...troubleOf('the answer cache cannot be written to disk', snapshot.failure),
+    ...troubleOf('the ledger cannot be written', ledger.failure),
+  ];
+}
+
+function troubleOf(what: string, failure: string | undefined): readonly string[] {
+  return failure === undefined ? [] : [`${what}: ${failure}`];
+}
+
+/** More is no help to a person, and there may be thousands. */
+const MAX_RETAINED = 50;
+
+/** The retained names to show, those that need somebody first, and what is to be said of the others. */
+export function shownRetained(all: readonly RetainedReport[]): {
+  readonly shown: readonly RetainedReport[];
+  readonly rest: string | undefined;
+} {
+  const doubtful = all.filter(({ state }) => state !== 'fresh');
+  const shown = [...doubtful, ...all.filter(({ state }) => state === 'fresh')].slice(0, MAX_RETAINED);
+  const more = all.length - shown.length;
+  if (more === 0) return { shown, rest: undefined };
+  const unseen = Math.max(0, doubtful.length - MAX_RETAINED);
+  return { shown, rest: `and ${more} more, ${unseen === 0 ? 'all fresh' : `${unseen} of them not fresh`}` };
+}

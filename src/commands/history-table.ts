@@ -101,11 +101,15 @@ const LINK_STYLES: Readonly<Record<string, Style>> = {
   disconnected: 'red',
 };
 
-function linkSaying({ side, key, from, to, reason, lastedMs }: EventOf<'link'>): Saying {
+function linkSaying({ side, key, from, to, reason, lastedMs, flickers }: EventOf<'link'>): Saying {
   const what = side === 'summary' ? 'link' : `${side} ${key}`;
   const lasted = lastedMs === undefined ? '' : ` after ${ageText(lastedMs / 1000)}`;
+  const unsteady = flickers === undefined ? '' : `, ${flickers} changes in between that did not last`;
   const style = LINK_STYLES[to];
-  return { text: `${what}: ${from} -> ${to}${lasted}: ${reason}`, ...(style === undefined ? {} : { style }) };
+  return {
+    text: `${what}: ${from} -> ${to}${lasted}${unsteady}: ${reason}`,
+    ...(style === undefined ? {} : { style }),
+  };
 }
 
 function addressesText(event: EventOf<'addresses'>): string {

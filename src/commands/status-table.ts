@@ -1,6 +1,6 @@
 /** The status report as a person reads it in ten seconds: ready or not, the link, each endpoint, then the rest; pure. */
 import type { EndpointReport, RetainedReport, StatusReport, UpstreamReport } from '../admin/status-report.ts';
-import { ageText, BASIS_TEXT } from '../admin/status-words.ts';
+import { ageText, BASIS_TEXT, shownRetained, writeTroubles } from '../admin/status-words.ts';
 import { columns, type Paint, printable, type Style } from './terminal-text.ts';
 
 export function statusLines(report: StatusReport, paint: Paint): string[] {
@@ -14,6 +14,7 @@ export function statusLines(report: StatusReport, paint: Paint): string[] {
     ...retainedLines(report.retained, paint),
     '',
     ...columns([cacheRow(report), stateRow(report, paint), serverRow(report, paint)]),
+    ...writeTroubles(report.state).map((trouble) => paint('red', printable(trouble))),
     ...report.state.faults.map((fault) => paint('yellow', `fault: ${printable(fault)}`)),
   ];
 }
@@ -127,18 +128,17 @@ const RETAINED_STYLES: Readonly<Record<RetainedReport['state'], Style>> = {
 function retainedLines(retained: readonly RetainedReport[], paint: Paint): string[] {
   if (retained.length === 0) return [];
   const head = ['retained', 'type', 'state', 'confirmed', 'next'].map((title) => paint('dim', title));
-  const rows = retained.map(
-    ({ name, type, state, confirmedAgeSeconds, nextAttemptInSeconds, lastFailure }) => [
-      printable(name),
-      printable(type),
-      paint(RETAINED_STYLES[state], state),
-      confirmedAgeSeconds === undefined
-        ? `never${failedText(lastFailure)}`
-        : `${ageText(confirmedAgeSeconds)} ago`,
-      nextAttemptInSeconds === undefined ? '-' : `in ${ageText(nextAttemptInSeconds)}`,
-    ],
-  );
-  return ['', ...columns([head, ...rows])];
+  const { shown, rest } = shownRetained(retained);
+  const rows = shown.map(({ name, type, state, confirmedAgeSeconds, nextAttemptInSeconds, lastFailure }) => [
+    printable(name),
+    printable(type),
+    paint(RETAINED_STYLES[state], state),
+    confirmedAgeSeconds === undefined
+      ? `never${failedText(lastFailure)}`
+      : `${ageText(confirmedAgeSeconds)} ago`,
+    nextAttemptInSeconds === undefined ? '-' : `in ${ageText(nextAttemptInSeconds)}`,
+  ]);
+  return ['', ...columns([head, ...rows]), ...(rest === undefined ? [] : [paint('dim', rest)])];
 }
 
 function failedText(failure: RetainedReport['lastFailure']): string {

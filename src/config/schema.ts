@@ -330,7 +330,7 @@ export const schema = z.strictObject({
   retain: defaulted(
     list(retainedName(), 0, 1000),
     [],
-    'names that are asked for on a schedule while an upstream answers, kept on disk, and answered without limit while none does: for the local registry, the OIDC issuer, NTP',
+    'names that are asked for on a schedule while an upstream answers, kept on disk, and answered without limit while none does: for the local registry, the OIDC issuer, NTP; A or AAAA alone means both',
   ),
   refresh: section(refresh.prefault({}), 'how often the endpoints are looked up'),
   forward: section(forward.prefault({}), 'how queries are forwarded'),

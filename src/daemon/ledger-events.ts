@@ -1,12 +1,16 @@
 /** What the rooms tell, in the words of the ledger. Pure. */
+import type { LastingChange } from '../link/lasting-changes.ts';
 import type { LinkTransition } from '../link/link-monitor.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-snapshot.ts';
 import type { Change } from '../refresh/reconcile/changes.ts';
 import type { LoadFault } from '../store/fault.ts';
 import type { LedgerEvent } from '../store/ledger-format.ts';
 
-export function linkEvent(transition: LinkTransition): LedgerEvent {
-  return { kind: 'link', ...transition };
+export function linkEvent(
+  { side, key }: Pick<LinkTransition, 'side' | 'key'>,
+  { atMs: _, ...change }: LastingChange,
+): LedgerEvent {
+  return { kind: 'link', side, key, ...change };
 }
 
 /** Only what somebody looks for in months: that a look failed, or that the basis is another, is not. */

@@ -213,6 +213,7 @@ function stateReport(parts: ReportParts): StatusReport['state'] {
     retained: {
       saveFailures: parts.retained.saving.saveFailures,
       failure: parts.retainedStore.lastFailure?.detail,
+      leftOut: parts.retained.saving.leftOut,
     },
     snapshot: snapshotReport(parts),
     ledger: {

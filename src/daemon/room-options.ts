@@ -7,8 +7,9 @@ import type {
   ZoneConfig,
 } from '../config/config.ts';
 import { AWS_SUFFIXES } from '../drill/retain-advice.ts';
+import { TYPE } from '../protocol/words/types.ts';
 import type { ClusterSettings, RefreshTimes } from '../refresh/cluster-settings.ts';
-import type { RetainedQuestion } from '../refresh/retained/retained-question.ts';
+import { questionText, type RetainedQuestion } from '../refresh/retained/retained-question.ts';
 import { createSources, type SourceConnections } from '../refresh/sources/connect-sources.ts';
 import type { AnswerCacheSettings } from '../serving/answer-cache/answer-cache.ts';
 import type { ForwardSettings } from '../serving/forwarder/forward-settings.ts';
@@ -95,8 +96,15 @@ export function failingByPolicy({ zones }: Config): readonly string[] {
   return [...AWS_SUFFIXES, ...own.map(({ name }) => name)];
 }
 
+const ADDRESSES: readonly number[] = [TYPE.A, TYPE.AAAA];
+
+/** Each question once. Clients ask for both addresses, and take the failure of one for the failure of the name. */
 export function retainedQuestions({ retain }: Config): readonly RetainedQuestion[] {
-  return retain.flatMap(({ name, qtypes }) => qtypes.map((qtype) => ({ name, qtype })));
+  const both = retain.flatMap(({ name, qtypes }) => {
+    const isAddress = qtypes.some((qtype) => ADDRESSES.includes(qtype));
+    return [...(isAddress ? ADDRESSES : []), ...qtypes].map((qtype) => ({ name, qtype }));
+  });
+  return [...new Map(both.map((question) => [questionText(question), question])).values()];
 }
 
 /** Who is asked about what: answers that others gave, before a restart, may be those of somebody else. */

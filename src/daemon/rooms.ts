@@ -36,6 +36,7 @@ import type { LoadFault } from '../store/fault.ts';
 import { Ledger } from '../store/ledger.ts';
 import { RetainedStore } from '../store/retained-store.ts';
 import { changeEvents, linkEvent, setAsideEvent } from './ledger-events.ts';
+import { LinkChronicle } from './link-chronicle.ts';
 import type { DaemonParts } from './parts.ts';
 import {
   answersScope,
@@ -69,7 +70,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
   const ledger = new Ledger({ directory }, { clock, timers, log });
   const onSetAside = (fault: LoadFault) => ledger.record(setAsideEvent(fault));
   const store = new EndpointsStore({ directory }, { clock, random, onSetAside });
-  const retainedStore = new RetainedStore({ directory }, { clock, random, onSetAside });
+  const retainedStore = new RetainedStore({ directory }, { clock, random, pause, onSetAside });
   const answers = new AnswersSnapshot(
     { directory, sizeOctets: cache.settings.sizeOctets, scope: answersScope(config) },
     { cache, clock, timers, random, log, pause, onSetAside },
@@ -91,11 +92,16 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
       if (change.phase === 'ended' && change.by !== 'shutdown') lookAgain('drill is over');
     },
   });
+  const chronicle = new LinkChronicle({
+    clock,
+    timers,
+    record: (place, change, agoMs) => ledger.record(linkEvent(place, change), agoMs),
+  });
   const link: LinkMonitor = new LinkMonitor({
     clock,
     log,
     onRestored: ({ side }) => lookAgain(`${side} reachable again`),
-    onTransition: (transition) => ledger.record(linkEvent(transition)),
+    onTransition: (transition) => chronicle.note(transition),
     isRehearsed: (side, key) => side === 'aws' || acrossLink.has(key),
   });
   const forwarder = new Forwarder({
@@ -179,6 +185,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     timers,
     random,
     log,
+    pause,
     save: (records) => retainedStore.save(records),
     publish: ({ name, qtype }, answer) => cache.retain(name, qtype, answer, clock.monotonicMs()),
     withdraw: ({ name, qtype }) => cache.release(name, qtype),
@@ -208,6 +215,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     answers,
     drill,
     link,
+    chronicle,
     forwarder,
     aws,
     connections,

@@ -16,7 +16,7 @@ export interface LinkMonitorOptions {
   readonly log: Log;
   /** Called when a path that was cut carries a first answer again. */
   readonly onRestored: (evidence: Evidence) => void;
-  /** Called for every change of a path's condition, or of the summary's; for the ledger. */
+  /** Called for every change of a path's condition, or of the summary's; those worth keeping are picked by lasting-changes.ts. */
   readonly onTransition: (transition: LinkTransition) => void;
   /** Whether a rehearsal treats this path as cut: it is then shown so, whatever the evidence says. */
   readonly isRehearsed: (side: Evidence['side'], key: string) => boolean;
@@ -29,8 +29,6 @@ export interface LinkTransition {
   readonly from: LinkCondition;
   readonly to: LinkCondition;
   readonly reason: string;
-  /** How long the condition before lasted; absent where nothing was known before. */
-  readonly lastedMs?: number;
 }
 
 export interface LinkReport {
@@ -89,16 +87,15 @@ export class LinkMonitor {
   }
 
   #changed(side: LinkTransition['side'], key: string, before: LinkState, after: LinkState): void {
-    const { log, clock, onTransition } = this.#options;
+    const { log, onTransition } = this.#options;
     const { condition: to, reason } = after;
     const from = before.condition;
-    const lasted = from === 'unknown' ? {} : { lastedMs: Math.round(clock.monotonicMs() - before.sinceMs) };
     const fields = { side, key, from, to, reason };
     // the log has one line for what happened to a path; what it makes of the whole is in the status
     if (side === 'summary') log.debug(fields, 'link as a whole changed');
     else if (to === 'disconnected') log.warn(fields, 'link changed');
     else log.info(fields, 'link changed');
-    onTransition({ ...fields, ...lasted });
+    onTransition(fields);
   }
 }
 

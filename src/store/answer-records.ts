@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 import { uint16At, uint32At } from '../protocol/wire/header.ts';
 import { skipName } from '../protocol/wire/query.ts';
@@ -18,8 +19,20 @@ interface AnswerRecord {
   readonly end: number;
 }
 
+/** A message is never changed, and is compared at every look and every save. */
+const contents = new WeakMap<Uint8Array, string>();
+
 /** The answer's content, whatever the order of its records, their TTLs and the message's ID: equal texts say the same. */
 export function contentOf(message: Uint8Array): string {
+  const known = contents.get(message);
+  if (known !== undefined) return known;
+  const content = composeContent(message);
+  const text = content.length <= 256 ? content : createHash('sha256').update(content).digest('base64');
+  contents.set(message, text);
+  return text;
+}
+
+function composeContent(message: Uint8Array): string {
   const index = indexResponse(message);
   if (index.kind === 'fault') return index.reason;
   const data = answerRecords(message).map(({ typeAt, rdataAt, end }) => {

@@ -143,12 +143,31 @@ export type ReadOutcome =
 
 /** Reads a file of at most `limitOctets`; never blocks on a pipe or device that stands in its place. */
 export async function readWhole(files: FileSystem, path: string, limitOctets: number): Promise<ReadOutcome> {
+  return reading(files, path, (file) => readOpened(file, path, limitOctets));
+}
+
+async function reading(
+  files: FileSystem,
+  path: string,
+  read: (file: OpenFile) => Promise<ReadOutcome>,
+): Promise<ReadOutcome> {
   try {
-    return await withOpened(files, path, (file) => readOpened(file, path, limitOctets));
+    return await withOpened(files, path, read);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     return error.code === 'ENOENT' ? { kind: 'absent' } : { kind: 'failed', error };
   }
+}
+
+/** Reads at most the last `maxOctets` of a file, however large it is. */
+export async function readTail(files: FileSystem, path: string, maxOctets: number): Promise<ReadOutcome> {
+  return reading(files, path, async (file) => {
+    const stat = await attempt('stat', path, () => file.stat());
+    if (!stat.isFile()) return { kind: 'not-a-file' };
+    const octets = new Uint8Array(Math.min(stat.size, maxOctets));
+    const length = await readInto(file, path, octets, stat.size - octets.length);
+    return { kind: 'read', octets: octets.subarray(0, length) };
+  });
 }
 
 async function readOpened(file: OpenFile, path: string, limitOctets: number): Promise<ReadOutcome> {
@@ -160,12 +179,21 @@ async function readOpened(file: OpenFile, path: string, limitOctets: number): Pr
   return { kind: 'read', octets: octets.subarray(0, length) };
 }
 
-/** Fills `octets` from where the last read ended, and resolves to how many there were before the end of the file. Throws StoreError. */
-export async function readInto(file: OpenFile, path: string, octets: Uint8Array): Promise<number> {
+/**
+ * Fills `octets` from `position`, or from where the last read ended, and resolves to how many there were before the end of
+ * the file. Throws StoreError.
+ */
+export async function readInto(
+  file: OpenFile,
+  path: string,
+  octets: Uint8Array,
+  position?: number,
+): Promise<number> {
   let length = 0;
   while (length < octets.length) {
+    const at = position === undefined ? undefined : position + length;
     const { bytesRead } = await attempt('read', path, () =>
-      file.read(octets, length, octets.length - length),
+      file.read(octets, length, octets.length - length, at),
     );
     if (bytesRead === 0) break;
     length += bytesRead;

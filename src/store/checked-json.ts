@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson, isDeeperThan } from './canonical-json.ts';
+import type { Steps } from './slices.ts';
 
 /**
  * The envelope of every state file that a person can read at 3 a.m. and carry to another host: JSON that says what it is
@@ -47,7 +48,8 @@ export type DecodeFault =
   | { readonly kind: 'newer'; readonly version: number };
 
 export type Encoded =
-  | { readonly kind: 'encoded'; readonly octets: Uint8Array }
+  /** `leftOut`: items for which there was no room; absent where all are in. */
+  | { readonly kind: 'encoded'; readonly octets: Uint8Array; readonly leftOut?: number }
   | { readonly kind: 'refused'; readonly detail: string };
 
 /** Composes the file; `content` comes behind the members of the envelope, in its own order. */
@@ -70,6 +72,52 @@ export function composeCheckedJson(
   return new TextEncoder().encode(`${print(whole, 0, lineDepth)}\n`);
 }
 
+const HEAD_OCTETS = 4096; // what stands around the list, by far
+
+/**
+ * As `composeCheckedJson`, with a long list as the last member, an item a step: its items are made when they are wanted,
+ * and those for which there is no room under the envelope's bound are left out.
+ */
+export function* composeCheckedList(
+  envelope: Envelope,
+  content: Readonly<Record<string, unknown>>,
+  [key, items]: readonly [key: string, items: Iterable<object>],
+): Steps<Encoded> {
+  const { format, version, about, lineDepth, maxOctets } = envelope;
+  const head: Record<string, unknown> = { about, format, version, ...content };
+  const hash = createHash('sha256');
+  const utf8 = new TextEncoder();
+  const printed: Uint8Array[] = [];
+  let room = maxOctets - HEAD_OCTETS;
+  let leftOut = 0;
+  for (const [at, member] of [...Object.keys(head), key].sort().entries()) {
+    hash.update(`${at === 0 ? '{' : ','}${JSON.stringify(member)}:`);
+    if (member !== key) {
+      hash.update(canonicalJson(head[member]));
+      continue;
+    }
+    hash.update('[');
+    for (const item of items) {
+      const comma = printed.length === 0 ? '' : ',';
+      const octets = utf8.encode(`${comma}\n    ${print(item, 2, lineDepth)}`);
+      if (octets.length > room) {
+        leftOut++;
+      } else {
+        hash.update(`${comma}${canonicalJson(item)}`);
+        printed.push(octets);
+        room -= octets.length;
+      }
+      yield;
+    }
+    hash.update(']');
+  }
+  head['checksum'] = `sha256:${hash.update('}').digest('hex')}`;
+  const opening = print(head, 0, lineDepth).replace(/\n\}$/, `,\n  ${JSON.stringify(key)}: [`);
+  const closing = `${printed.length === 0 ? '' : '\n  '}]\n}\n`;
+  const octets = Buffer.concat([utf8.encode(opening), ...printed, utf8.encode(closing)]);
+  return { kind: 'encoded', octets, ...(leftOut === 0 ? {} : { leftOut }) };
+}
+
 /** JSON with two spaces an indent, and what is nested deeper than `lineDepth` on one line. */
 function print(value: unknown, depth: number, lineDepth: number): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
@@ -84,30 +132,71 @@ function print(value: unknown, depth: number, lineDepth: number): string {
   return `${open}\n${indent}  ${items.join(`,\n${indent}  `)}\n${indent}${close}`;
 }
 
+type Parsed = { readonly kind: 'ok'; readonly content: Readonly<Record<string, unknown>> } | DecodeFault;
+
 /** Takes the envelope off, whatever the octets are; never throws. What the content means is the caller's to judge. */
-export function parseCheckedJson(
-  envelope: Envelope,
-  octets: Uint8Array,
-): { readonly kind: 'ok'; readonly content: Readonly<Record<string, unknown>> } | DecodeFault {
+export function parseCheckedJson(envelope: Envelope, octets: Uint8Array): Parsed {
+  const opened = openEnvelope(envelope, octets);
+  return opened.kind === 'ok' ? proven(opened.content, checksumOf(opened.content)) : opened;
+}
+
+/** As `parseCheckedJson`, an item of the list `key` a step; only the parsing itself is one piece. */
+export function* parseCheckedList(envelope: Envelope, octets: Uint8Array, key: string): Steps<Parsed> {
+  const opened = openEnvelope(envelope, octets);
+  if (opened.kind !== 'ok') return opened;
+  const { content } = opened;
+  const list = content[key];
+  if (!Array.isArray(list)) return proven(content, checksumOf(content));
+  yield;
+  const hash = createHash('sha256');
+  const members = Object.keys(content).filter((member) => member !== 'checksum');
+  for (const [at, member] of members.sort().entries()) {
+    hash.update(`${at === 0 ? '{' : ','}${JSON.stringify(member)}:`);
+    if (member !== key) {
+      hash.update(canonicalJson(content[member]));
+      continue;
+    }
+    for (const [position, item] of list.entries()) {
+      hash.update(`${position === 0 ? '[' : ','}${canonicalJson(item)}`);
+      yield;
+    }
+    hash.update(list.length === 0 ? '[]' : ']');
+  }
+  return proven(content, `sha256:${hash.update('}').digest('hex')}`);
+}
+
+function proven(content: Readonly<Record<string, unknown>>, checksum: string): Parsed {
+  if (content['checksum'] === checksum) return { kind: 'ok', content };
+  return corrupt('checksum-mismatch', 'the content is not what was written');
+}
+
+function openEnvelope(envelope: Envelope, octets: Uint8Array): Parsed {
   const { format, maxOctets } = envelope;
   if (octets.length === 0) return corrupt('empty', 'the file holds no octet');
   if (octets.length > maxOctets) return corrupt('too-large', `more than ${maxOctets} octets`);
+  if (octets.length > PARSED_ANYWAY_OCTETS && !names(octets, format)) return foreign(format);
   const parsed = parseJson(octets);
   if ('fault' in parsed) return parsed.fault;
   const content = parsed.value;
-  if (!isObject(content) || content['format'] !== format) {
-    return { kind: 'foreign', reason: 'not-our-format', detail: `"format" is not "${format}"` };
-  }
-  const { version, checksum } = content;
+  if (!isObject(content) || content['format'] !== format) return foreign(format);
+  const { version } = content;
   if (!isCount(version) || version === 0) {
     return corrupt('bad-header', `"version" is no positive number`);
   }
   if (version > envelope.version) return { kind: 'newer', version };
   if (isDeeperThan(content, MAX_DEPTH)) return corrupt('too-deep', `more than ${MAX_DEPTH} levels`);
-  if (checksum !== checksumOf(content)) {
-    return corrupt('checksum-mismatch', 'the content is not what was written');
-  }
   return { kind: 'ok', content };
+}
+
+function names(octets: Uint8Array, format: string): boolean {
+  return Buffer.from(octets.buffer, octets.byteOffset, octets.length).includes(format);
+}
+
+/** What is larger and does not name its format anywhere is refused unparsed: that would stop the event loop for nothing. */
+const PARSED_ANYWAY_OCTETS = 64 * 1024;
+
+function foreign(format: string): DecodeFault {
+  return { kind: 'foreign', reason: 'not-our-format', detail: `"format" is not "${format}"` };
 }
 
 function parseJson(octets: Uint8Array): { readonly value: unknown } | { readonly fault: DecodeFault } {

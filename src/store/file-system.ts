@@ -1,9 +1,14 @@
 import { link, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
 
-/** An open file, as far as the store uses one; reads and writes go on from where the last one ended. */
+/** An open file, as far as the store uses one; writes, and reads without a position, go on from where the last one ended. */
 export interface OpenFile {
   stat(): Promise<{ readonly size: number; isFile(): boolean }>;
-  read(into: Uint8Array, offset: number, length: number): Promise<{ readonly bytesRead: number }>;
+  read(
+    into: Uint8Array,
+    offset: number,
+    length: number,
+    position?: number,
+  ): Promise<{ readonly bytesRead: number }>;
   write(octets: Uint8Array, offset: number, length: number): Promise<{ readonly bytesWritten: number }>;
   sync(): Promise<void>;
   close(): Promise<void>;

@@ -3,6 +3,7 @@ import { readWhole } from './atomic-file.ts';
 import type { DecodeFault, Encoded } from './checked-json.ts';
 import type { Fault } from './fault.ts';
 import type { FileSystem } from './file-system.ts';
+import { inSlices, type MaybeSteps, type Slices } from './slices.ts';
 
 /** Reads a state file that is kept in two generations, without touching it: the newest whole one, and what was wrong with the other. */
 
@@ -23,11 +24,13 @@ export interface StateFormat<Content> {
   readonly name: string;
   readonly maxOctets: number;
   /** Refuses what `decode` would not take back. */
-  encode(file: Written<Content>): Encoded;
+  encode(file: Written<Content>): MaybeSteps<Encoded>;
   /** Never throws. */
-  decode(octets: Uint8Array): { readonly kind: 'ok'; readonly file: Written<Content> } | DecodeFault;
+  decode(
+    octets: Uint8Array,
+  ): MaybeSteps<{ readonly kind: 'ok'; readonly file: Written<Content> } | DecodeFault>;
   /** `ageing`: only what grows old by itself is different. */
-  compare(before: Content, after: Content): 'none' | 'ageing' | 'content';
+  compare(before: Content, after: Content): MaybeSteps<'none' | 'ageing' | 'content'>;
 }
 
 export interface GenerationReading<Content> {
@@ -40,15 +43,16 @@ export function generationPath(directory: string, name: string, generation: Gene
   return join(directory, generation === 'current' ? `${name}.json` : `${name}.previous.json`);
 }
 
-/** The current generation, or the previous one where the current is missing or unusable. Faults are values; never rejects. */
+/** The current generation, or the previous one where the current is missing or unusable. Faults are values; never rejects. Without `slices` in one piece. */
 export async function readGenerations<Content>(
   files: FileSystem,
   directory: string,
   format: StateFormat<Content>,
+  slices?: Slices,
 ): Promise<GenerationReading<Content>> {
   const faults: Fault[] = [];
   for (const from of ['current', 'previous'] as const) {
-    const read = await readGeneration(files, generationPath(directory, format.name, from), format);
+    const read = await readGeneration(files, generationPath(directory, format.name, from), format, slices);
     if (read === undefined) continue;
     if ('content' in read) return { served: { ...read, from }, faults };
     faults.push(read);
@@ -60,6 +64,7 @@ async function readGeneration<Content>(
   files: FileSystem,
   path: string,
   format: StateFormat<Content>,
+  slices: Slices | undefined,
 ): Promise<Written<Content> | Fault | undefined> {
   const outcome = await readWhole(files, path, format.maxOctets);
   switch (outcome.kind) {
@@ -82,16 +87,14 @@ async function readGeneration<Content>(
         detail: 'a directory or device stands in its place',
       };
     case 'read':
-      return readDecoded(path, outcome.octets, format);
+      return judged(path, await inSlices(format.decode(outcome.octets), slices));
   }
 }
 
-function readDecoded<Content>(
+function judged<Content>(
   path: string,
-  octets: Uint8Array,
-  format: StateFormat<Content>,
+  decoded: { readonly kind: 'ok'; readonly file: Written<Content> } | DecodeFault,
 ): Written<Content> | Fault {
-  const decoded = format.decode(octets);
   if (decoded.kind === 'ok') return decoded.file;
   if (decoded.kind === 'newer') {
     const reason = `version-${decoded.version}`;

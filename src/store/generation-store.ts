@@ -1,10 +1,12 @@
 import type { Clock } from '../runtime/clock.ts';
+import type { Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
 import { removeLeftovers, replaceFile } from './atomic-file.ts';
 import type { Fault, LoadFault } from './fault.ts';
 import { type FileSystem, systemFiles } from './file-system.ts';
 import { type Generation, generationPath, readGenerations, type StateFormat } from './generation-reader.ts';
 import { setAside } from './set-aside.ts';
+import { inSlices, Slices } from './slices.ts';
 import { StoreError } from './store-error.ts';
 
 /**
@@ -27,10 +29,14 @@ export interface GenerationStoreOptions {
 export interface GenerationStoreParts {
   readonly clock: Clock;
   readonly random: Random;
+  /** Between slices of long work, so that a query does not wait for it; without, it is done in one piece. */
+  readonly pause?: Pause;
   readonly files?: FileSystem;
   /** Called where a file that was left in its place has had to be moved after all. */
   readonly onSetAside?: (fault: LoadFault) => void;
 }
+
+const SLICE_MS = 1;
 
 export type GenerationLoad<Content> =
   | {
@@ -45,8 +51,13 @@ export type GenerationLoad<Content> =
   | { readonly kind: 'none'; readonly faults: readonly LoadFault[] };
 
 export type SaveOutcome =
-  /** On disk, synced. `durationMs` is the time that the disk took. */
-  | { readonly kind: 'saved'; readonly generation: number; readonly durationMs: number }
+  /** On disk, synced. `durationMs` is the time that it took; `leftOut` counts what there was no room for, if anything. */
+  | {
+      readonly kind: 'saved';
+      readonly generation: number;
+      readonly durationMs: number;
+      readonly leftOut?: number;
+    }
   /** Nothing to write: the content is durable already, and ages alone were written less than `confirmEveryMs` ago. */
   | { readonly kind: 'unchanged' }
   /** The disk holds what it held before, whole. `code` is the system's, or `REFUSED` for content that no file may hold. */
@@ -80,6 +91,7 @@ export class GenerationStore<Content> {
   readonly #random: Random;
   readonly #files: FileSystem;
   readonly #onSetAside: GenerationStoreParts['onSetAside'];
+  readonly #pause: Pause | undefined;
 
   #loading: Promise<GenerationLoad<Content>> | undefined;
   /** Unusable files that still stand where a save would replace them. */
@@ -100,6 +112,7 @@ export class GenerationStore<Content> {
     this.#random = parts.random;
     this.#files = parts.files ?? systemFiles;
     this.#onSetAside = parts.onSetAside;
+    this.#pause = parts.pause;
   }
 
   /**
@@ -134,7 +147,12 @@ export class GenerationStore<Content> {
   }
 
   async #load(): Promise<GenerationLoad<Content>> {
-    const { served, faults: found } = await readGenerations(this.#files, this.#directory, this.#format);
+    const { served, faults: found } = await readGenerations(
+      this.#files,
+      this.#directory,
+      this.#format,
+      this.#slices(),
+    );
     const faults: LoadFault[] = [];
     for (const fault of found) faults.push(await this.#clear(fault));
     await removeLeftovers(this.#files, this.#path('current'));
@@ -188,7 +206,7 @@ export class GenerationStore<Content> {
 
   async #write(batch: Batch<Content>): Promise<SaveOutcome> {
     await this.load();
-    if (!this.#isWorthWriting(batch)) {
+    if (!(await this.#isWorthWriting(batch))) {
       this.#state = { ...this.#state, pending: this.#next !== undefined };
       return { kind: 'unchanged' };
     }
@@ -196,8 +214,9 @@ export class GenerationStore<Content> {
     // Counted up for a failed attempt too: it may have put its file in place before it failed.
     const generation = this.#state.generation + 1;
     this.#state = { ...this.#state, generation, writingSinceMs: startedMs };
+    let leftOut: number;
     try {
-      await this.#replace(generation, batch.content);
+      leftOut = await this.#replace(generation, batch.content);
     } catch (error) {
       if (error instanceof StoreError) return this.#failed(error);
       throw error;
@@ -205,18 +224,28 @@ export class GenerationStore<Content> {
     this.#durable = batch.content;
     this.#writtenAtMs = this.#clock.monotonicMs();
     this.#state = { generation, pending: this.#next !== undefined, lastSavedMs: this.#clock.monotonicMs() };
-    return { kind: 'saved', generation, durationMs: this.#writtenAtMs - startedMs };
+    const durationMs = this.#writtenAtMs - startedMs;
+    return { kind: 'saved', generation, durationMs, ...(leftOut === 0 ? {} : { leftOut }) };
   }
 
-  #isWorthWriting({ content, isFlush }: Batch<Content>): boolean {
-    const change = this.#durable === undefined ? 'content' : this.#format.compare(this.#durable, content);
+  async #isWorthWriting({ content, isFlush }: Batch<Content>): Promise<boolean> {
+    const change =
+      this.#durable === undefined
+        ? 'content'
+        : await inSlices(this.#format.compare(this.#durable, content), this.#slices());
     if (change !== 'ageing' || isFlush) return change !== 'none';
     return this.#clock.monotonicMs() - this.#writtenAtMs >= this.#confirmEveryMs;
   }
 
-  async #replace(generation: number, content: Content): Promise<void> {
+  #slices(): Slices | undefined {
+    return this.#pause && new Slices(this.#clock, this.#pause, SLICE_MS);
+  }
+
+  /** Resolves to how much was left out. */
+  async #replace(generation: number, content: Content): Promise<number> {
     const path = this.#path('current');
-    const encoded = this.#format.encode({ generation, writtenAtMs: this.#clock.wallMs(), content });
+    const file = { generation, writtenAtMs: this.#clock.wallMs(), content };
+    const encoded = await inSlices(this.#format.encode(file), this.#slices());
     if (encoded.kind === 'refused') throw new StoreError('compose', path, 'REFUSED', encoded.detail);
     await this.#clearTheWay();
     await replaceFile(this.#files, this.#random, {
@@ -225,6 +254,7 @@ export class GenerationStore<Content> {
       octets: encoded.octets,
       limitOctets: this.#format.maxOctets,
     });
+    return encoded.leftOut ?? 0;
   }
 
   async #clearTheWay(): Promise<void> {

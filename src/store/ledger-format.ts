@@ -40,6 +40,8 @@ const schema = z.discriminatedUnion('kind', [
     reason: z.string(),
     /** How long the condition before lasted, by the monotonic clock. */
     lastedMs: z.number().optional(),
+    /** Changes before this one that did not last, and have no line. */
+    flickers: z.number().optional(),
   }),
   z.object({
     kind: z.literal('addresses'),

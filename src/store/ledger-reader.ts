@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readWhole } from './atomic-file.ts';
+import { readTail, readWhole } from './atomic-file.ts';
 import { type FileSystem, systemFiles } from './file-system.ts';
 import { type LedgerEntry, MAX_LINE_OCTETS, parseLine } from './ledger-format.ts';
 import { attempt, StoreError } from './store-error.ts';
@@ -131,28 +131,33 @@ export interface LedgerEnd {
   readonly isTorn: boolean;
 }
 
-/** The end of the ledger, from the files as they are. Throws StoreError. */
+/**
+ * The end of the ledger, from the files as they are. Where the tail of a file holds no entry, the file before it goes on:
+ * looking through a whole file of damage would stop the event loop. Throws StoreError.
+ */
 export async function findLedgerEnd(files: FileSystem, directory: string): Promise<LedgerEnd> {
   let isTorn = false;
   for (const age of await agesIn(files, directory)) {
-    const outcome = await readWhole(files, ledgerPath(directory, age), MAX_FILE_OCTETS);
-    const octets = outcome.kind === 'read' ? outcome.octets : undefined;
+    const outcome = await readTail(files, ledgerPath(directory, age), TAIL_OCTETS);
+    const tail = outcome.kind === 'read' ? outcome.octets : undefined;
     // a file that cannot be read is taken for torn: a line feed too many does no harm
-    if (age === 0) isTorn = octets === undefined || (octets.length > 0 && octets.at(-1) !== LINE_FEED);
-    const sequence = octets && (lastSequence(octets.subarray(-TAIL_OCTETS)) ?? lastSequence(octets));
+    if (age === 0) isTorn = tail === undefined || (tail.length > 0 && tail.at(-1) !== LINE_FEED);
+    const sequence = tail && lastSequence(tail);
     if (sequence !== undefined) return { sequence, isTorn };
   }
   return { sequence: 0, isTorn };
 }
 
 const LINE_FEED = 0x0a;
-/** Searched first: a few of the longest lines. Splitting a whole file would hold up the query path. */
+/** A few of the longest lines, so that one torn or foreign line behind them hides none. */
 const TAIL_OCTETS = 4 * MAX_LINE_OCTETS;
+/** A file has damage of a line or two at its end, or is none of ours. */
+const TAIL_LINES = 100;
 
-function lastSequence(octets: Uint8Array): number | undefined {
-  const lines = linesOf(octets);
-  for (let at = lines.length - 1; at >= 0; at--) {
-    const sequence = parseLine(lines[at] ?? '')?.sequence;
+function lastSequence(tail: Uint8Array): number | undefined {
+  const lines = linesOf(tail).slice(-TAIL_LINES);
+  for (const line of lines.reverse()) {
+    const sequence = parseLine(line)?.sequence;
     if (sequence !== undefined) return sequence;
   }
   return undefined;

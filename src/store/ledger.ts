@@ -65,6 +65,8 @@ const FILE_MODE = 0o640; // addresses are no secret, but nobody else's business 
 const APPEND =
   constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const CLOSE_WAIT_MS = 1_000;
+/** After a failed write, unless another event comes first: a disk that has room again need not wait for news. */
+const RETRY_MS = 30_000;
 const LINE_FEED = Uint8Array.of(0x0a);
 
 export class Ledger {
@@ -78,6 +80,7 @@ export class Ledger {
   readonly #queue: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #isClosed = false;
+  #retry: Disposable | undefined;
   /** Lost since the last event that was let into the queue. */
   #lostBefore = 0;
   #end: End | undefined;
@@ -96,13 +99,13 @@ export class Ledger {
     this.#files = parts.files ?? systemFiles;
   }
 
-  /** Notes that `event` happened now. Returns at once; never throws. Keeps `event`: do not change it afterwards. */
-  record(event: LedgerEvent): void {
+  /** Notes that `event` happened `agoMs` ago. Returns at once; never throws. Keeps `event`: do not change it afterwards. */
+  record(event: LedgerEvent, agoMs = 0): void {
     if (this.#isClosed || this.#queue.length >= this.#maxQueued) {
       this.#lost++;
       this.#lostBefore++;
     } else {
-      this.#queue.push({ atMs: this.#parts.clock.wallMs(), lost: this.#lostBefore, event });
+      this.#queue.push({ atMs: this.#parts.clock.wallMs() - agoMs, lost: this.#lostBefore, event });
       this.#lostBefore = 0;
     }
     if (!this.#isClosed) this.#write();
@@ -117,6 +120,7 @@ export class Ledger {
   /** As `flush`, but does not wait for a disk that hangs; nothing is recorded from then on. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#retry?.[Symbol.dispose]();
     const enough = new AbortController();
     await Promise.race([this.flush(), sleep(this.#parts.timers, CLOSE_WAIT_MS, enough.signal)]);
     enough.abort();
@@ -139,6 +143,7 @@ export class Ledger {
   }
 
   async #writeAll(): Promise<void> {
+    this.#retry?.[Symbol.dispose]();
     try {
       while (this.#queue.length > 0) {
         if (!(await this.#append())) await this.#rotate();
@@ -252,7 +257,8 @@ export class Ledger {
     const code = error instanceof StoreError ? error.code : 'INTERNAL';
     const detail = error instanceof Error ? error.message : String(error);
     if (code === 'INTERNAL') this.#dropAll();
-    const text = 'ledger cannot be written: events wait for the next one';
+    if (!this.#isClosed) this.#retry = this.#parts.timers.after(RETRY_MS, () => this.#write());
+    const text = 'ledger cannot be written: events wait';
     if (this.#lastFailure === undefined) this.#parts.log.error({ code, detail }, text);
     this.#lastFailure = { code, detail };
   }

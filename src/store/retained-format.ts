@@ -6,16 +6,17 @@ import { nameFromWire } from '../protocol/words/name.ts';
 import { typeFromText, typeName } from '../protocol/words/types.ts';
 import { answerLines, contentOf } from './answer-records.ts';
 import {
-  composeCheckedJson,
+  composeCheckedList,
   corrupt,
   type DecodeFault,
   type Encoded,
   type Envelope,
   moment,
-  parseCheckedJson,
+  parseCheckedList,
 } from './checked-json.ts';
 import type { StateFormat, Written } from './generation-reader.ts';
 import type { RetainedRecord } from './retained-record.ts';
+import type { Steps } from './slices.ts';
 import { MAX_ITEMS, name, time } from './state-words.ts';
 
 /**
@@ -28,8 +29,13 @@ import { MAX_ITEMS, name, time } from './state-words.ts';
  * What counts is `message`, the response as an upstream sent it; `records` is its answer section for who reads the file.
  */
 
-/** Thousands of the largest answers that are retained. */
-const MAX_FILE_OCTETS = 64 * 1024 * 1024;
+/**
+ * Four KiB for each of 2,000 questions (1,000 names, A and AAAA): a response of 1,232 octets, the most that EDNS gets over
+ * UDP, with its signatures, in base64, and its records for a person. A few may be larger; where most are, those for which
+ * there is no room are left out, the ones no longer retained first, and the server says so. What is larger was written by
+ * somebody else, and reading it would hold up the start.
+ */
+const MAX_FILE_OCTETS = 8 * 1024 * 1024;
 
 const ENVELOPE: Envelope = {
   format: 'outpost-dns retained',
@@ -55,15 +61,20 @@ export const RETAINED: StateFormat<Records> = {
 };
 
 /** Refuses what `decodeRetained` would not take back; reading it back to see would take as long again. */
-function encodeRetained({ generation, writtenAtMs, content }: Written<Records>): Encoded {
+function* encodeRetained({ generation, writtenAtMs, content }: Written<Records>): Steps<Encoded> {
   const refused = (detail: string): Encoded => ({ kind: 'refused', detail });
-  const odd = content.find((record) => !mayBeWritten(record));
-  if (odd !== undefined) return refused(`the record of "${odd.name}" is none`);
   if (!isTime(writtenAtMs)) return refused('the time is out of range');
-  const answers = content.map(composeRecord);
-  const octets = composeCheckedJson(ENVELOPE, { generation, writtenAt: moment(writtenAtMs), answers });
-  const isTooLarge = octets.length > MAX_FILE_OCTETS || answers.length > MAX_ITEMS;
-  return isTooLarge ? refused(`${octets.length} octets are too many`) : { kind: 'encoded', octets };
+  if (content.length > MAX_ITEMS) return refused(`${content.length} records are too many`);
+  for (const record of content) {
+    if (!mayBeWritten(record)) return refused(`the record of "${record.name}" is none`);
+    yield;
+  }
+  const head = { generation, writtenAt: moment(writtenAtMs) };
+  return yield* composeCheckedList(ENVELOPE, head, ['answers', composed(content)]);
+}
+
+function* composed(records: Records): Generator<object> {
+  for (const record of records) yield composeRecord(record);
 }
 
 function mayBeWritten(record: RetainedRecord): boolean {
@@ -94,28 +105,50 @@ function composeRecord(record: RetainedRecord): object {
 }
 
 /** Takes a file apart, whatever it holds; never throws. */
-function decodeRetained(
+function* decodeRetained(
   octets: Uint8Array,
-): { readonly kind: 'ok'; readonly file: Written<Records> } | DecodeFault {
-  const parsed = parseCheckedJson(ENVELOPE, octets);
+): Steps<{ readonly kind: 'ok'; readonly file: Written<Records> } | DecodeFault> {
+  const parsed = yield* parseCheckedList(ENVELOPE, octets, 'answers');
   if (parsed.kind !== 'ok') return parsed;
   const content = CONTENT.safeParse(parsed.content);
-  if (!content.success) {
-    const [issue] = content.error.issues;
-    return corrupt('bad-content', `${issue?.path.join('.')}: ${issue?.message}`);
-  }
+  if (!content.success) return badContent('', content.error);
   const { generation, writtenAt, answers } = content.data;
-  return { kind: 'ok', file: { generation, writtenAtMs: writtenAt, content: answers } };
+  const records: RetainedRecord[] = [];
+  for (const [at, answer] of answers.entries()) {
+    const record = RECORD.safeParse(answer);
+    if (!record.success) return badContent(`answers.${at}.`, record.error);
+    records.push(record.data);
+    yield;
+  }
+  return { kind: 'ok', file: { generation, writtenAtMs: writtenAt, content: records } };
+}
+
+function badContent(where: string, { issues: [issue] }: z.ZodError): DecodeFault {
+  return corrupt('bad-content', `${where}${issue?.path.join('.')}: ${issue?.message}`);
 }
 
 /** Order is no content, and neither are TTLs or the order of an answer's records. */
-function compareRetained(before: Records, after: Records): 'none' | 'ageing' | 'content' {
+function* compareRetained(before: Records, after: Records): Steps<'none' | 'ageing' | 'content'> {
   if (before.length === after.length && before.every((record, at) => isSame(record, after[at])))
     return 'none';
-  const key = ({ name, qtype, message, signedMessage }: RetainedRecord) =>
-    [name, qtype, contentOf(message), signedMessage && contentOf(signedMessage)].join(' ');
-  const keys = (records: Records) => records.map(key).sort().join('\n\n');
-  return keys(before) === keys(after) ? 'ageing' : 'content';
+  const left = new Map<string, number>();
+  for (const record of before) {
+    const key = contentKey(record);
+    left.set(key, (left.get(key) ?? 0) + 1);
+    yield;
+  }
+  for (const record of after) {
+    const key = contentKey(record);
+    const count = left.get(key) ?? 0;
+    if (count === 0) return 'content';
+    left.set(key, count - 1);
+    yield;
+  }
+  return before.length === after.length ? 'ageing' : 'content';
+}
+
+function contentKey({ name, qtype, message, signedMessage }: RetainedRecord): string {
+  return [name, qtype, contentOf(message), signedMessage && contentOf(signedMessage)].join(' ');
 }
 
 function isSame(record: RetainedRecord, other: RetainedRecord | undefined): boolean {
@@ -173,4 +206,8 @@ function isAboutItsQuestion({ name, qtype, message, signedMessage }: RetainedRec
 
 const count = z.int().min(0);
 
-const CONTENT = z.object({ generation: count, writtenAt: time, answers: z.array(RECORD).max(MAX_ITEMS) });
+const CONTENT = z.object({
+  generation: count,
+  writtenAt: time,
+  answers: z.array(z.unknown()).max(MAX_ITEMS),
+});

@@ -48,3 +48,36 @@ export interface SliceFigures {
   readonly slices: number;
   readonly longestSliceMs: number;
 }
+
+/** Long work as steps: it yields where whoever runs it may let others have their turn. */
+export type Steps<T> = Generator<undefined, T>;
+
+/** Work that is short enough comes as its result. */
+export type MaybeSteps<T extends { readonly kind: string } | string> = T | Steps<T>;
+
+/** Runs the work to its end, in as many slices as it takes. */
+export async function inSlices<T extends { readonly kind: string } | string>(
+  work: MaybeSteps<T>,
+  slices: Slices | undefined,
+): Promise<T> {
+  if (!isSteps(work)) return work;
+  slices?.begin();
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+    if (slices?.isOver === true) await slices.next();
+  }
+}
+
+/** Runs the work to its end without a pause: for commands and tests, where nobody waits. */
+export function atOnce<T extends { readonly kind: string } | string>(work: MaybeSteps<T>): T {
+  if (!isSteps(work)) return work;
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+function isSteps<T extends { readonly kind: string } | string>(work: MaybeSteps<T>): work is Steps<T> {
+  return typeof work === 'object' && 'next' in work;
+}

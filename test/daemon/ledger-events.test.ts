@@ -65,14 +65,10 @@ t.test('each change that somebody looks for in months has its event, and no othe
 t.test('transitions and files set aside are lines that the ledger takes', async (t) => {
   const fault = { path: '/s/x', kind: 'corrupt', reason: 'checksum-mismatch', detail: 'no' } as const;
   const events = [
-    linkEvent({
-      side: 'aws',
-      key: 'us-west-2',
-      from: 'connected',
-      to: 'degraded',
-      reason: 'timeout',
-      lastedMs: 5,
-    }),
+    linkEvent(
+      { side: 'aws', key: 'us-west-2' },
+      { from: 'connected', to: 'disconnected', reason: 'timeout', atMs: 7, lastedMs: 5, flickers: 3 },
+    ),
     setAsideEvent({ ...fault, setAsideTo: '/s/x.corrupt' }),
     setAsideEvent(fault),
   ];
@@ -89,9 +85,10 @@ t.test('transitions and files set aside are lines that the ledger takes', async 
         side: 'aws',
         key: 'us-west-2',
         from: 'connected',
-        to: 'degraded',
+        to: 'disconnected',
         reason: 'timeout',
         lastedMs: 5,
+        flickers: 3,
       },
       { kind: 'set-aside', path: '/s/x', reason: 'checksum-mismatch', detail: 'no', to: '/s/x.corrupt' },
       { kind: 'set-aside', path: '/s/x', reason: 'checksum-mismatch', detail: 'no' },

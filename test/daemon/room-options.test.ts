@@ -152,6 +152,20 @@ t.test('retained names: a question for each type', async (t) => {
   ]);
 });
 
+t.test('one address type to retain means both, and each question is asked once', async (t) => {
+  for (const [retain, qtypes] of [
+    ['x.example A', [1, 28]],
+    ['x.example AAAA', [1, 28]],
+    ['x.example A, x.example AAAA', [1, 28]],
+    ['x.example TXT, x.example AAAA', [16, 1, 28]],
+    ['x.example TXT', [16]],
+  ] as const) {
+    const config = await load(`${SMALLEST}retain: [${retain}]\n`);
+    const asked = retainedQuestions(config).map(({ qtype }) => qtype);
+    t.strictSame(asked, qtypes, retain);
+  }
+});
+
 t.test('reverse names are worked out in the networks that are named, each in its Region', async (t) => {
   const config = await load(`upstreams: [10.0.0.2]
 clusters: [{ name: a, region: us-west-2, vpcNetworks: [10.0.0.0/16, 10.1.0.0/16] }, { name: b, region: us-east-1 }]

@@ -9,7 +9,7 @@ import type { Lab, LabCheck } from './check.ts';
 import { run } from './commands.ts';
 import type { Exchange } from './outage/capture.ts';
 import { CLIENT_TOOLS, tryClients } from './outage/clients.ts';
-import { cutRound } from './outage/cut-round.ts';
+import { cutRound, untilServed } from './outage/cut-round.ts';
 import { Journal, loadRows, lostOutside, quantile, type Sent, withoutStops } from './outage/journal.ts';
 import { LabSite, OTHER_ADDRESS, QUERIES_PER_SECOND } from './outage/lab-site.ts';
 import { CUTS, REGION_ADDRESS, SITE_LAN_ADDRESS } from './outage/network.ts';
@@ -57,8 +57,19 @@ export const outage: LabCheck = {
           after: ADDRESSES,
         });
     }
-    await rehearsal(lab, site, journal);
+    await rehearsal(lab, site, journal, ADDRESSES);
     await crash(lab, site, journal);
+    await lab.step('a change during the cut is seen by asking the cluster', async () => {
+      await site.farSide.moveInterface(first, OTHER_ADDRESS);
+      await site.nearSide.askCluster(moved);
+      await untilServed(site, moved);
+      await tryClients(site, journal, moved);
+    });
+    await lab.step('restored: every client finds the endpoint', async () => {
+      journal.begin('restored', await site.network.setCut(undefined));
+      await site.untilLearned();
+      await tryClients(site, journal, moved);
+    });
     await lab.step('history tells of it', () => history(site));
     journal.end(Date.now());
     await sleep(500);
@@ -83,8 +94,8 @@ async function history(site: LabSite): Promise<void> {
   assert.ok(count(({ kind }) => kind === 'addresses') >= CUTS.length, 'changes of addresses');
   assert.equal(
     count(({ kind }) => kind === 'drill'),
-    2,
-    'a drill started and ended',
+    4,
+    'two drills started and ended',
   );
   assert.equal(
     count(({ kind }) => kind === 'start'),

@@ -29,6 +29,12 @@ const isRetained = (server: ServerProcess) =>
     (await server.status()).retained.some(({ type, state }) => type === 'A' && state === 'fresh'),
   );
 
+/** Before the first look what was kept is known, and stale. */
+const isRetainedBack = (server: ServerProcess) =>
+  until('the retained answers are back', async () =>
+    (await server.status()).retained.some(({ type, state }) => type === 'A' && state === 'stale'),
+  );
+
 t.test(
   'a restart in the middle of an outage: endpoint, retained and cached names are all still answered',
   async (t) => {
@@ -44,6 +50,7 @@ t.test(
     site.sandbox.link.set('down');
     const second = site.start();
     t.match(await second.firstAnswer({ name: ENDPOINT }), { rcode: 0, answers: { length: 3 } });
+    await isRetainedBack(second);
     t.match(await second.ask({ name: RETAINED, edns: {} }), {
       rcode: 0,
       answers: [{ data: '192.0.2.25', ttl: 30 }],
@@ -59,6 +66,7 @@ t.test(
     await second.kill('SIGKILL');
     const third = site.start();
     t.match(await third.firstAnswer({ name: ENDPOINT }), { rcode: 0, answers: { length: 3 } });
+    await isRetainedBack(third);
     t.match(await third.ask({ name: RETAINED }), { rcode: 0, answers: [{ data: '192.0.2.25' }] });
     t.match(await third.kill('SIGTERM'), { code: 0 });
 

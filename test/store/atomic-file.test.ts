@@ -141,7 +141,7 @@ t.test(
           const file = await systemFiles.open(path, flags, mode);
           return {
             stat: () => file.stat(),
-            read: (into, offset, length) => file.read(into, offset, length),
+            read: (into, offset, length, position) => file.read(into, offset, length, position),
             write: async (octets, offset, length) =>
               most === 0 ? { bytesWritten: 0 } : file.write(octets, offset, Math.min(most, length)),
             sync: () => file.sync(),

@@ -33,7 +33,8 @@ function watchedFile(
 ): OpenFile {
   return {
     stat: () => pass('stat', path, () => file.stat()),
-    read: (into, offset, length) => pass('read', path, () => file.read(into, offset, length)),
+    read: (into, offset, length, position) =>
+      pass('read', path, () => file.read(into, offset, length, position)),
     write: (octets, offset, length) => pass('write', path, () => file.write(octets, offset, length)),
     sync: () => pass('sync', path, () => file.sync()),
     close: async () => {

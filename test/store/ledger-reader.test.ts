@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { systemFiles } from '../../src/store/file-system.ts';
+import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
 import { composeLine, type LedgerEvent } from '../../src/store/ledger-format.ts';
 import { findLedgerEnd, ledgerPath, readLedger } from '../../src/store/ledger-reader.ts';
 import { systemError, watchedFiles } from './faulty-files.ts';
@@ -209,14 +209,55 @@ t.test('the end of a ledger: its last whole entry, and whether a line is torn', 
       { sequence: 4, isTorn: false },
     ],
     [
-      'more damage than is searched first',
-      { 'ledger.jsonl': Buffer.concat([lines(1, 5), Buffer.from('damage\n'.repeat(20_000))]) },
+      'a few lines of damage behind the last entry',
+      { 'ledger.jsonl': Buffer.concat([lines(1, 5), Buffer.from('damage\n'.repeat(90))]) },
       { sequence: 5, isTorn: false },
+    ],
+    [
+      'more damage than is searched: the file before it goes on',
+      {
+        'ledger.jsonl': Buffer.concat([lines(6, 9), Buffer.from('{\n'.repeat(200))]),
+        'ledger.1.jsonl': lines(1, 5),
+      },
+      { sequence: 5, isTorn: false },
+    ],
+    [
+      'an entry behind damage of any size',
+      { 'ledger.jsonl': Buffer.concat([Buffer.from('{\n'.repeat(100_000)), line(7)]) },
+      { sequence: 7, isTorn: false },
     ],
   ];
   for (const [what, files, expected] of cases) {
     t.strictSame(await findLedgerEnd(systemFiles, t.testdir(files)), expected, what);
   }
+});
+
+t.test('finding the end of a ledger reads no more than the tails of its files', async (t) => {
+  const directory = t.testdir({
+    'ledger.jsonl': '{\n'.repeat(7_500_000),
+    'ledger.1.jsonl': Buffer.alloc(17 * 1024 * 1024, 0x78),
+    'ledger.2.jsonl': lines(1, 5),
+  });
+  let octets = 0;
+  const counting: FileSystem = {
+    ...systemFiles,
+    open: async (path, flags, mode) => {
+      const file = await systemFiles.open(path, flags, mode);
+      return {
+        stat: () => file.stat(),
+        write: (from, offset, length) => file.write(from, offset, length),
+        sync: () => file.sync(),
+        close: () => file.close(),
+        read: async (into, offset, length, position) => {
+          const outcome = await file.read(into, offset, length, position);
+          octets += outcome.bytesRead;
+          return outcome;
+        },
+      };
+    },
+  };
+  t.strictSame(await findLedgerEnd(counting, directory), { sequence: 5, isTorn: false });
+  t.ok(octets <= 3 * 64 * 1024, `${octets} octets`);
 });
 
 t.test('no octets make the reader reject, and every line of ours that was left alone is found', async (t) => {

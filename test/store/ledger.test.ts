@@ -205,7 +205,7 @@ t.test('a disk that fails in any operation loses nothing: the next event brings 
       [
         {
           level: 'error',
-          text: 'ledger cannot be written: events wait for the next one',
+          text: 'ledger cannot be written: events wait',
           fields: { code: 'EIO' },
         },
       ],
@@ -220,6 +220,43 @@ t.test('a disk that fails in any operation loses nothing: the next event brings 
     t.equal(log.lines[1]?.text, 'ledger can be written again');
   }
 });
+
+t.test(
+  'a failed write is tried again by itself, every 30 s until it succeeds or the ledger is closed',
+  async (t) => {
+    let isBroken = true;
+    let attempts = 0;
+    const files = watchedFiles((operation) => {
+      if (operation.name !== 'open') return;
+      attempts++;
+      if (isBroken) throw systemError('ENOSPC', 'open');
+    });
+    const directory = t.testdir();
+    const { ledger, time } = open(directory, { files });
+    ledger.record(numbered(1));
+    await ledger.flush();
+    await time.advance(29_999);
+    t.equal(attempts, 1);
+    await time.advance(1);
+    await ledger.flush();
+    t.match(ledger.state(), { queued: 1, failures: attempts }, 'still full, and tried');
+    t.ok(attempts > 1);
+    isBroken = false;
+    await time.advance(30_000);
+    await until('it is written', () => ledger.state().written === 1);
+    t.strictSame(await numbers(directory), ['1: 1']);
+    t.equal(ledger.state().lastFailure, undefined);
+    const settled = attempts;
+    await time.advance(300_000);
+    t.equal(attempts, settled, 'and then it rests');
+    isBroken = true;
+    ledger.record(numbered(2));
+    await ledger.close();
+    const closed = attempts;
+    await time.advance(300_000);
+    t.equal(attempts, closed, 'nothing is tried after the end');
+  },
+);
 
 t.test('a full disk takes part of a line: the line is closed, and written again whole', async (t) => {
   const directory = t.testdir();
@@ -286,7 +323,7 @@ function smallDisk(room: () => number, leave: (octets: number) => void): FileSys
       const file = await systemFiles.open(path, flags, mode);
       return {
         stat: () => file.stat(),
-        read: (into, offset, length) => file.read(into, offset, length),
+        read: (into, offset, length, position) => file.read(into, offset, length, position),
         sync: () => file.sync(),
         close: () => file.close(),
         write: async (octets, offset, length) => {

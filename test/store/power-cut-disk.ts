@@ -126,10 +126,11 @@ export class PowerCutDisk {
     let at = 0;
     return {
       stat: async () => ({ size: inode.octets.length, isFile: () => true }),
-      read: async (into, offset, length) => {
-        const part = inode.octets.subarray(at, at + length);
+      read: async (into, offset, length, position) => {
+        const from = position ?? at;
+        const part = inode.octets.subarray(from, from + length);
         into.set(part, offset);
-        at += part.length;
+        if (position === undefined) at += part.length;
         return { bytesRead: part.length };
       },
       write: async (octets, offset, length) => {

@@ -1,4 +1,5 @@
 /** Checks of the retained names against each other, the endpoints and the zones. */
+import { SPECIAL_NAMES } from '../../protocol/words/special-names.ts';
 import { typeName } from '../../protocol/words/types.ts';
 import type { Finding, Path } from '../fault.ts';
 import { isAtOrBelow } from '../kinds/domain-name.ts';
@@ -47,17 +48,36 @@ export function* retainedApartFromEndpoints(context: CheckContext): Iterable<Fin
 
 export function* retainedForwarded(context: CheckContext): Iterable<Finding> {
   for (const { retained, path } of retainedOf(context)) {
-    const above = [...zonesOf(context)].filter(
-      ({ zone }) => zone.name !== undefined && isAtOrBelow(retained.name, zone.name),
-    );
-    const [closest] = above.sort((a, b) => (b.zone.name?.length ?? 0) - (a.zone.name?.length ?? 0));
-    if (closest === undefined || !isAnsweredHere(closest.zone)) continue;
-    yield {
-      path,
-      message: `answered by zones[${closest.path[1]}], ${closest.zone.name}, so nobody is asked for it`,
-      mend: 'remove it, or forward the zone',
+    const found = answeredHere(context, retained.name);
+    if (found !== undefined) yield { path, ...found };
+  }
+}
+
+function answeredHere(context: CheckContext, name: string): Pick<Finding, 'message' | 'mend'> | undefined {
+  const zones = [...zonesOf(context)].map(({ zone, path }) => ({ ...zone, at: path[1] }));
+  const zone = closest(zones, name);
+  const special = closest(SPECIAL_NAMES, name);
+  // of two rules for the same name the operator's wins, as in serving/local-zones
+  if (special !== undefined && special.name.length > (zone?.name?.length ?? 0)) {
+    if (context.isFaulty(['zones'])) return undefined; // the one that forwards it may be among those
+    return {
+      message: `under ${special.name}, which is answered here (${special.because}), so nobody is asked for it`,
+      mend: `add a zone with forwardTo for ${special.name}, or for the part of it that a server of yours has; or remove it`,
     };
   }
+  if (zone === undefined || !isAnsweredHere(zone)) return undefined;
+  return {
+    message: `answered by zones[${zone.at}], ${zone.name}, so nobody is asked for it`,
+    mend: 'remove it, or forward the zone',
+  };
+}
+
+function closest<Rule extends { readonly name?: string | undefined }>(
+  rules: readonly Rule[],
+  name: string,
+): Rule | undefined {
+  const above = rules.filter((rule) => rule.name !== undefined && isAtOrBelow(name, rule.name));
+  return above.sort((a, b) => (b.name?.length ?? 0) - (a.name?.length ?? 0))[0];
 }
 
 function isAnsweredHere({ answer, records }: DraftZone): boolean {

@@ -10,9 +10,11 @@
  */
 import type { Log } from '../../log/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { Pause } from '../../runtime/pause.ts';
 import type { Random } from '../../runtime/random.ts';
 import { sleep, type Timers } from '../../runtime/timers.ts';
 import type { RetainedRecord } from '../../store/retained-record.ts';
+import { Slices } from '../../store/slices.ts';
 import { nextDelayMs } from '../reconcile/schedule.ts';
 import { type Known, knownFrom, lastGood, learn } from './retained-answer.ts';
 import { RetainedLog } from './retained-log.ts';
@@ -39,6 +41,7 @@ export interface RetainedRefresherOptions {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Log;
+  readonly pause?: Pause;
   /** Gets all records that shall survive, those of questions that are not retained now included. */
   readonly save: (records: readonly RetainedRecord[]) => Promise<SaveOutcome>;
   /** Returns for how long the answer is fresh, in ms; `undefined` where it is no answer to the question. */
@@ -49,10 +52,13 @@ export interface RetainedRefresherOptions {
 
 /** So much of its time is over when an answer is asked for again, so that it stays fresh while somebody can be asked. */
 const REFRESH_AT = 0.8;
-const MIN_INTERVAL_MS = 30_000;
+/** And so much of it is left then at the least: an exchange may take as long. */
+const SPARE_MS = 5_000;
+/** Whatever the TTL: load-balanced names have TTLs of seconds, and a thousand questions may be retained. */
+const MIN_INTERVAL_MS = 5_000;
 const MAX_INTERVAL_MS = 3_600_000;
 const JITTER = 0.1;
-const RETRY = { intervalMs: MIN_INTERVAL_MS, jitterPercent: 20, retryMinMs: 5_000, retryMaxMs: 120_000 };
+const RETRY = { intervalMs: 30_000, jitterPercent: 20, retryMinMs: 5_000, retryMaxMs: 120_000 };
 /** After a start or a kick: many questions, and many servers behind one link, must not be asked in the same instant. */
 const SPREAD_MS = 1_000;
 /** Questions on their way at a time; the forwarder's room is for clients. */
@@ -60,6 +66,7 @@ const MAX_ASKING = 16;
 /** For an `ask` that never settles. */
 const ASK_MS = 15_000;
 const MAX_PARKED = 1_000;
+const SLICE_MS = 1;
 
 export class RetainedRefresher {
   readonly #options: RetainedRefresherOptions;
@@ -81,10 +88,16 @@ export class RetainedRefresher {
     this.#admitAll(options.questions);
   }
 
-  /** Takes what the state file had, and publishes it before it returns; nobody is asked yet. */
-  load(records: readonly RetainedRecord[]): void {
+  /** Takes what the state file had, and publishes it, between queries where there is a `pause`; nobody is asked yet. */
+  async load(records: readonly RetainedRecord[]): Promise<void> {
+    const { clock, pause } = this.#options;
+    const slices = pause && new Slices(clock, pause, SLICE_MS);
     this.#parked = new Map(records.map((record) => [questionText(record), record]));
-    for (const member of this.#members.values()) this.#unpark(member);
+    for (const member of this.#members.values()) {
+      this.#unpark(member);
+      if (slices?.isOver === true) await slices.next();
+      if (this.#isStopped) return;
+    }
     this.#forgetParked();
   }
 
@@ -215,17 +228,22 @@ export class RetainedRefresher {
     this.#timer?.[Symbol.dispose]();
     if (this.#isStopped) return;
     const nowMs = this.#options.clock.monotonicMs();
-    const waiting = [...this.#members.values()].filter(({ isAsking }) => !isAsking);
-    const due = waiting.filter(({ dueAtMs }) => dueAtMs <= nowMs).sort((a, b) => a.dueAtMs - b.dueAtMs);
-    for (const member of due.slice(0, MAX_ASKING - this.#asking)) void this.#refresh(member);
-    if (this.#asking >= MAX_ASKING) return; // the next one that ends comes by here
-    const nextMs = waiting.reduce(
-      (least, { isAsking, dueAtMs }) => (isAsking ? least : Math.min(least, dueAtMs)),
-      Number.POSITIVE_INFINITY,
-    );
-    if (nextMs < Number.POSITIVE_INFINITY) {
-      this.#timer = this.#options.timers.after(Math.max(0, nextMs - nowMs), () => this.#run());
+    let next = this.#next();
+    for (; next !== undefined && next.dueAtMs <= nowMs; next = this.#next()) {
+      if (this.#asking >= MAX_ASKING) return; // the next one that ends comes by here
+      void this.#refresh(next);
     }
+    if (next === undefined || this.#asking >= MAX_ASKING) return;
+    this.#timer = this.#options.timers.after(next.dueAtMs - nowMs, () => this.#run());
+  }
+
+  /** Whose turn it is: the one that has waited longest. A pass over all, without an object, because every answer comes by here. */
+  #next(): RetainedMember | undefined {
+    let next: RetainedMember | undefined;
+    for (const member of this.#members.values()) {
+      if (!member.isAsking && (next === undefined || member.dueAtMs < next.dueAtMs)) next = member;
+    }
+    return next;
   }
 
   async #refresh(member: RetainedMember): Promise<void> {
@@ -269,8 +287,8 @@ export class RetainedRefresher {
     const jitter = 1 - JITTER + 2 * JITTER * random.fraction();
     member.known = known;
     member.freshUntilMs = nowMs + lifetimeMs;
-    member.dueAtMs =
-      nowMs + Math.min(Math.max(lifetimeMs * REFRESH_AT * jitter, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
+    const wantedMs = Math.min(lifetimeMs * REFRESH_AT * jitter, lifetimeMs - SPARE_MS);
+    member.dueAtMs = nowMs + Math.min(Math.max(wantedMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
     member.failures = 0;
     member.failuresInARow = 0;
     const isChanged = known.changed === known.confirmed;

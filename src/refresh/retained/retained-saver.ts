@@ -6,7 +6,9 @@ import type { RetainedRecord } from '../../store/retained-record.ts';
 
 /** The part of the store's outcome that matters here. */
 export type SaveOutcome =
-  | { readonly kind: 'saved' | 'unchanged' }
+  /** `leftOut`: answers for which the file has no room. */
+  | { readonly kind: 'saved'; readonly leftOut?: number }
+  | { readonly kind: 'unchanged' }
   | { readonly kind: 'failed'; readonly detail: string };
 
 export interface RetainedSaverOptions {
@@ -16,6 +18,13 @@ export interface RetainedSaverOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Log;
+}
+
+export interface SavingStats {
+  readonly saveFailures: number;
+  readonly isSaveFailing: boolean;
+  /** Answers for which the file had no room at the last save. */
+  readonly leftOut: number;
 }
 
 const SOON_MS = 1_000; // answers that come together are written together
@@ -38,6 +47,7 @@ export class RetainedSaver {
   #savedAtMs = Number.NEGATIVE_INFINITY;
   #saving: Promise<void> | undefined;
   #isFailing = false;
+  #leftOut = 0;
   #saveFailures = 0;
   #isStopped = false;
 
@@ -50,8 +60,8 @@ export class RetainedSaver {
     this.#saveAt(Math.max(nowMs + SOON_MS, this.#savedAtMs + WAIT_MS[what]));
   }
 
-  stats(): { readonly saveFailures: number; readonly isSaveFailing: boolean } {
-    return { saveFailures: this.#saveFailures, isSaveFailing: this.#isFailing };
+  stats(): SavingStats {
+    return { saveFailures: this.#saveFailures, isSaveFailing: this.#isFailing, leftOut: this.#leftOut };
   }
 
   /** Saves what is not saved yet, waits for it a moment, and does nothing from then on. */
@@ -95,6 +105,17 @@ export class RetainedSaver {
       log.info({}, 'retained answers can be saved again');
     }
     this.#isFailing = isFailed;
+    if (outcome.kind === 'saved') this.#noteLeftOut(outcome.leftOut ?? 0);
+  }
+
+  #noteLeftOut(leftOut: number): void {
+    if (leftOut > this.#leftOut) {
+      this.#options.log.warn(
+        { leftOut },
+        'retained answers are too many octets for their file: some would not survive a restart',
+      );
+    }
+    this.#leftOut = leftOut;
   }
 }
 

@@ -3,6 +3,7 @@ import { typeName } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Known } from './retained-answer.ts';
 import type { RetainedQuestion } from './retained-question.ts';
+import type { SavingStats } from './retained-saver.ts';
 import { agoMs } from './stamp.ts';
 
 /** What the refresher holds of one question. */
@@ -23,7 +24,7 @@ export interface RetainedMember {
 
 export interface RetainedSnapshot {
   readonly questions: readonly RetainedQuestionSnapshot[];
-  readonly saving: { readonly saveFailures: number; readonly isSaveFailing: boolean };
+  readonly saving: SavingStats;
 }
 
 export interface RetainedQuestionSnapshot {

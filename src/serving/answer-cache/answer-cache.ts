@@ -163,6 +163,11 @@ export class AnswerCache {
     return givenAnswer(answer, nowMs, this.#settings);
   }
 
+  /** Whether an answer with records is retained for the query's name, whatever their type. */
+  hasRetainedRecordsOf(query: Query): boolean {
+    return this.#retained.hasRecordsOf(query);
+  }
+
   /** The question is one like any other again. */
   release(name: string, qtype: number): void {
     this.#retained.remove(name, qtype);

@@ -57,6 +57,17 @@ export function haveSameQuestion(
 
 /** Whether `message` carries the query's question: the name in any case (RFC 4343), QTYPE and QCLASS exactly. */
 export function hasSameQuestion(message: Uint8Array, questionEnd: number, query: Query): boolean {
+  if (!hasSameName(message, questionEnd, query)) return false;
+  const { octets, nameEnd } = query;
+  let at = questionEnd - (query.questionEnd - nameEnd);
+  for (let from = nameEnd; from < query.questionEnd; from++, at++) {
+    if (message[at] !== octets[from]) return false;
+  }
+  return true;
+}
+
+/** Whether the question in `message` is about the query's name, in any case (RFC 4343). */
+export function hasSameName(message: Uint8Array, questionEnd: number, query: Query): boolean {
   const { octets, start, nameEnd } = query;
   if (questionEnd !== query.questionEnd - start) return false;
   let at = HEADER_OCTETS;
@@ -65,9 +76,6 @@ export function hasSameQuestion(message: Uint8Array, questionEnd: number, query:
     const asked = octets[from] ?? 0;
     // most clients ask in lower case, as names are kept
     if (kept !== asked && lower(kept) !== lower(asked)) return false;
-  }
-  for (let from = nameEnd; from < query.questionEnd; from++, at++) {
-    if (message[at] !== octets[from]) return false;
   }
   return true;
 }

@@ -9,7 +9,7 @@ import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.
 import { CLASS } from '../../protocol/words/classes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
-import { hasSameQuestion, haveSameQuestion, keyOf } from './cache-key.ts';
+import { hasSameName, hasSameQuestion, haveSameQuestion, keyOf } from './cache-key.ts';
 import { type Cacheability, type CacheabilitySettings, cacheability } from './cacheability.ts';
 import { type AnswerParts, type CachedAnswer, keptOctets, newAnswer } from './cached-answer.ts';
 
@@ -25,6 +25,12 @@ export interface RetainedAnswer {
   readonly earlier?: RetainedAnswer | undefined;
 }
 
+/**
+ * So long an answer counts as fresh whatever its TTL, 0 included: whoever keeps it asks every 5 s at most, and may need 5 s
+ * more. Stale then means that it could not be refreshed. Clients see the TTL run down to 0 and keep nothing for longer.
+ */
+const MIN_LIFETIME_MS = 10_000;
+
 interface Retained {
   readonly key: number;
   readonly plain: CachedAnswer;
@@ -34,6 +40,21 @@ interface Retained {
 
 export class RetainedAnswers {
   readonly #byKey = new Map<number, Retained>();
+  /** Those that were ever retained: a handful, so that a name is found by trying each. */
+  readonly #qtypes = new Set<number>();
+
+  /** Whether the name is known to exist, from a record of any type. */
+  hasRecordsOf(query: Query): boolean {
+    for (const qtype of this.#qtypes) {
+      let retained = this.#byKey.get(keyOf(query.nameHash, qtype, query.qclass, false, false));
+      for (; retained !== undefined; retained = retained.next) {
+        const { octets, index, kind, earlier } = retained.plain;
+        const isPositive = kind === 'positive' || earlier?.kind === 'positive';
+        if (isPositive && hasSameName(octets, index.questionEnd, query)) return true;
+      }
+    }
+    return false;
+  }
 
   /** The answer to a question; CD makes no difference, because what an upstream has validated is good for all. */
   find(query: Query): CachedAnswer | undefined {
@@ -63,6 +84,7 @@ export class RetainedAnswers {
         : retainedAnswer(answer, 'signedMessage', { question, key, nowMs, settings });
     if (plain === undefined || signed === undefined) return undefined;
     this.#remove(key, question);
+    this.#qtypes.add(qtype);
     this.#byKey.set(key, { key, plain, signed, next: this.#byKey.get(key) });
     return Math.min(plain.lifetimeMs, signed.lifetimeMs);
   }
@@ -118,7 +140,7 @@ function partsOf(message: Uint8Array, { question, settings }: Making): AnswerPar
     kind: verdict.kind,
     octets,
     index,
-    lifetimeMs: verdict.lifetimeSeconds * 1000,
+    lifetimeMs: Math.max(verdict.lifetimeSeconds * 1000, MIN_LIFETIME_MS),
     earlier: undefined,
   };
 }

@@ -10,6 +10,7 @@ export type HealthChange = 'went-down' | 'came-up' | undefined;
 const STRIKES_TO_DOWN = 3;
 const SUCCESSES_TO_UP = 2;
 const PROBE_FIRST_MS = 500;
+const PROBE_AGAIN_MS = 100; // heard once: whoever was told that the link is back asks within the second
 const PROBE_LAST_MS = 2_000; // with the time that an answer may take, its return is noticed within 3 s
 /** For an upstream that was never heard: half of the second that RFC 6298 section 2 takes, as late replies count too. */
 const UNMEASURED_TIMEOUT_MS = 500;
@@ -47,7 +48,7 @@ export class UpstreamHealth {
     this.#strikes = 0;
     this.#struckAtMs = Number.NEGATIVE_INFINITY;
     if (this.#isUp) return undefined;
-    this.#probeDelayMs = PROBE_FIRST_MS;
+    this.#probeDelayMs = PROBE_AGAIN_MS;
     this.#successes++;
     if (this.#successes < SUCCESSES_TO_UP) return undefined;
     this.#isUp = true;

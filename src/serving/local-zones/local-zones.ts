@@ -11,6 +11,7 @@
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { isAtOrUnder, parentName } from '../../protocol/words/name.ts';
+import { SPECIAL_NAMES } from '../../protocol/words/special-names.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import {
   anyType,
@@ -21,7 +22,6 @@ import {
   SERVFAIL_BY_RULE,
 } from './finding.ts';
 import { sharedAnswers } from './shared-answers.ts';
-import { SPECIAL_NAMES } from './special-names.ts';
 import { specialZone } from './special-zones.ts';
 import { staticZone } from './static-zone.ts';
 import { soundRules, type ZoneRule } from './zone-rules.ts';

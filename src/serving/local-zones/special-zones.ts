@@ -2,10 +2,10 @@
 import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { RecordData } from '../../protocol/words/resource-record.ts';
+import type { SpecialName } from '../../protocol/words/special-names.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import { type FindingsByType, ownFindings } from './finding.ts';
 import { LOCAL_TTL_SECONDS, ownedByQname, sharedAnswers } from './shared-answers.ts';
-import type { SpecialName } from './special-names.ts';
 
 export interface SpecialZone {
   readonly own: FindingsByType<never>;

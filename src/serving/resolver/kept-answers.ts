@@ -1,7 +1,10 @@
 /** The steps that answer from what upstreams said before: what the operator retains, what is fresh, what is stale. */
+import { writeEmptyReply } from '../../protocol/wire/error-reply.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { type TtlPatch, writePatchedReply } from '../../protocol/wire/response-patch.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
+import { RCODE } from '../../protocol/words/rcodes.ts';
+import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { AnswerCache } from '../answer-cache/answer-cache.ts';
 import type { CachedAnswer } from '../answer-cache/cached-answer.ts';
@@ -9,6 +12,8 @@ import {
   ageSeconds,
   answerWhileStale,
   freshness,
+  type GivenAnswer,
+  givenAnswer,
   mayRecheck,
   staleExtendedError,
 } from '../answer-cache/freshness.ts';
@@ -51,12 +56,30 @@ export class KeptAnswers<Route> {
   }
 
   /** Whoever retains it keeps it fresh: a client never waits for an upstream. */
-  retained(query: Query, rules: KeptAnswersRules, reply: ReplySpace): number {
+  retained(query: Query, route: Route, rules: KeptAnswersRules, reply: ReplySpace): number {
     const { cache, clock } = this.#options;
     this.#nowMs = clock.monotonicMs();
-    const given = cache.giveRetained(query, this.#nowMs);
+    const given = cache.giveRetained(query, this.#nowMs) ?? this.#beside(query, route, this.#nowMs);
     if (given === undefined) return PASS;
+    if (given === 'nodata') return writeNoData(query, reply.octets, reply.start);
     return this.#write(query, given.answer, given.ttl, given.extendedError, rules, reply);
+  }
+
+  /**
+   * Whether to say of another type of a retained name that there is none, because nobody can be asked: musl takes a
+   * SERVFAIL or NXDOMAIN for AAAA as the failure of the look-up as a whole, and drops the A that it has.
+   */
+  isNoData(query: Query, route: Route): boolean {
+    const { cache, later } = this.#options;
+    return query.qtype !== TYPE.ANY && cache.hasRetainedRecordsOf(query) && later.isDown(route);
+  }
+
+  #beside(query: Query, route: Route, nowMs: number): GivenAnswer | 'nodata' | undefined {
+    if (!this.isNoData(query, route)) return undefined;
+    const { cache } = this.#options;
+    const kept = cache.peek(query, nowMs);
+    const isOfUse = kept?.kind === 'positive' || kept?.kind === 'nodata';
+    return isOfUse ? givenAnswer(kept, nowMs, cache.settings) : 'nodata';
   }
 
   fresh(query: Query, route: Route, rules: KeptAnswersRules, reply: ReplySpace): number {
@@ -108,6 +131,11 @@ export class KeptAnswers<Route> {
     patch.limit = limit;
     return writePatchedReply(query, kept.octets, kept.index, patch, octets, start);
   }
+}
+
+/** Nothing of the type, for as long as it lasts: without SOA no cache keeps it (RFC 2308 section 5). */
+export function writeNoData(query: Query, reply: Uint8Array, replyStart: number): number {
+  return writeEmptyReply(query, RCODE.NOERROR, EXTENDED_ERROR.STALE_ANSWER, reply, replyStart);
 }
 
 interface Patch {

@@ -89,8 +89,14 @@ export class LaterAnswers<Route> {
     const stale = this.#staleAnswer(query);
     const isProbe = isHealthProbe(query);
     const patienceMs = isProbe ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS;
-    if (stale === undefined && !isProbe) this.#fetch(query, route, { tell, fail });
-    else this.#fetch(query, route, this.#within(patienceMs, stale, { tell, fail }));
+    if (stale !== undefined || isProbe) {
+      this.#fetch(query, route, this.#within(patienceMs, stale, { tell, fail }));
+      return;
+    }
+    // what was kept before a restart may have come in meanwhile
+    const orKept = (found: LaterAnswer): void =>
+      tell(found.origin === 'failed' ? (this.#staleAnswer(query) ?? found) : found);
+    this.#fetch(query, route, { tell: orKept, fail });
   }
 
   /** Asks for what is kept and about to expire; the client that drew attention to it has its answer already. */

@@ -32,7 +32,7 @@ import {
 import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
 import type { LocalZones } from '../local-zones/local-zones.ts';
 import type { Identity } from './identity.ts';
-import { KeptAnswers } from './kept-answers.ts';
+import { KeptAnswers, writeNoData } from './kept-answers.ts';
 import { type Later, type LaterAnswer, LaterAnswers } from './later-answers.ts';
 import type { OutageNotes } from './outage-notes.ts';
 import { ORIGIN, ResolverCounters } from './resolver-counters.ts';
@@ -97,7 +97,7 @@ export class Resolver<Route> implements QueryHandler {
     {
       origin: ORIGIN.retained,
       why: 'names that the operator wants answered at once, whatever happens; who keeps them fresh is not the query',
-      answer: (query, reply) => this.#kept.retained(query, this.#rules, reply),
+      answer: (query, reply) => this.#kept.retained(query, this.#route, this.#rules, reply),
     },
     {
       origin: ORIGIN.disconnected,
@@ -183,6 +183,10 @@ export class Resolver<Route> implements QueryHandler {
   #writeFound(query: Query, found: LaterAnswer, route: Route, transport: Transport): number {
     const { outage, later } = this.#options;
     const limit = transport === 'udp' ? query.udpLimit : MAX_MESSAGE_OCTETS;
+    if (found.origin === 'failed' && this.#kept.isNoData(query, route)) {
+      this.counters.countOrigin(ORIGIN.retained);
+      return writeNoData(query, this.#scratch, 0);
+    }
     // the first to meet a dead upstream has waited for it, and gets what all who come after get at once
     const isCut = found.origin === 'failed' && later.isDown(route);
     const spoken = isCut ? this.#rules.disconnected.find(query) : STALE;

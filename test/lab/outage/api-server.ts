@@ -1,8 +1,10 @@
 /**
  * Stands in for the Kubernetes API server behind the endpoint name: TLS with the cluster's own authority, a client
- * certificate asked for, and `/version` as kubectl reads it.
+ * certificate asked for, `/version` as kubectl reads it, and the EndpointSlices of `default/kubernetes`.
  *
- *     node api-server.ts <folder with ca.crt, server.crt and server.key> <address> ...
+ *     node api-server.ts <folder> <address> ...
+ *
+ * In the folder: ca.crt, server.crt, server.key, and in `view` the addresses that the cluster has by its own account.
  */
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
@@ -21,19 +23,41 @@ const VERSION = {
 };
 
 const [folder = '', ...addresses] = process.argv.slice(2);
-const pem = (name: string): Buffer => readFileSync(join(folder, name));
+const read = (name: string): Buffer => readFileSync(join(folder, name));
 const tls = {
-  ca: pem('ca.crt'),
-  cert: pem('server.crt'),
-  key: pem('server.key'),
+  ca: read('ca.crt'),
+  cert: read('server.crt'),
+  key: read('server.key'),
   requestCert: true,
   rejectUnauthorized: true,
 };
+
+function slices(): object {
+  const view = read('view').toString().trim().split(/\s+/);
+  return {
+    kind: 'EndpointSliceList',
+    apiVersion: 'discovery.k8s.io/v1',
+    metadata: { resourceVersion: '1' },
+    items: [
+      {
+        addressType: 'IPv4',
+        endpoints: view.map((address) => ({ addresses: [address], conditions: { ready: true } })),
+        ports: [{ name: 'https', port: 443, protocol: 'TCP' }],
+      },
+    ],
+  };
+}
+
+function body(path: string | undefined): object | undefined {
+  if (path === '/version') return VERSION;
+  return path === '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices' ? slices() : undefined;
+}
+
 for (const host of addresses) {
   const server = createServer(tls, (request, response) => {
-    const isKnown = request.url?.split('?')[0] === '/version';
-    response.writeHead(isKnown ? 200 : 404, { 'content-type': 'application/json' });
-    response.end(JSON.stringify(isKnown ? VERSION : { kind: 'Status', status: 'Failure', code: 404 }));
+    const found = body(request.url?.split('?')[0]);
+    response.writeHead(found === undefined ? 404 : 200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(found ?? { kind: 'Status', status: 'Failure', code: 404 }));
   });
   await new Promise<void>((resolve) => server.listen({ host, port: 443 }, resolve));
 }

@@ -40,6 +40,7 @@ export class NearSide implements AsyncDisposable {
   readonly #network: Network;
   readonly #config: string;
   readonly #environment: Readonly<Record<string, string>>;
+  readonly #credentials: Credentials;
   readonly #processes: Background[] = [];
   readonly #owned: AsyncDisposableStack;
 
@@ -48,8 +49,10 @@ export class NearSide implements AsyncDisposable {
     network: Network,
     config: string,
     environment: Readonly<Record<string, string>>,
+    credentials: Credentials,
     owned: AsyncDisposableStack,
   ) {
+    this.#credentials = credentials;
     this.program = parts.program;
     this.stateDirectory = parts.stateDirectory;
     this.#network = network;
@@ -73,12 +76,12 @@ export class NearSide implements AsyncDisposable {
     await api.printed(/^ready$/m);
     const stateDirectory = join(room, 'state');
     const config = join(room, 'outpost-dns.yaml');
-    await writeFile(config, configuration(stateDirectory));
+    await writeFile(config, configuration(stateDirectory, credentials, false));
     const program = join(await workshop.bundle(), 'bin', 'outpost-dns'); // as sites install it
     const environment = { ...machineEnvironment(), TMPDIR: room, ...farSide.environment };
     const parts = { program, stateDirectory };
     await using starting = new AsyncDisposableStack();
-    const near = starting.use(new NearSide(parts, network, config, environment, owned.move()));
+    const near = starting.use(new NearSide(parts, network, config, environment, credentials, owned.move()));
     near.#launch();
     await near.server.printed(/"listening"/);
     starting.move(); // it is the caller's from here on
@@ -134,6 +137,13 @@ export class NearSide implements AsyncDisposable {
     return must(this.#network.site.within(['curl', '--silent', '--show-error', '--fail', url]));
   }
 
+  /** The cluster is a source as well from now on, and has these addresses by its own account. */
+  async askCluster(view: readonly string[]): Promise<void> {
+    await writeFile(join(this.#credentials.folder, 'view'), view.join(' '));
+    await writeFile(this.#config, configuration(this.stateDirectory, this.#credentials, true));
+    process.kill(this.server.pid, 'SIGHUP');
+  }
+
   async status(): Promise<StatusReport> {
     return statusReport.parse(JSON.parse(await this.page('/status')));
   }
@@ -173,13 +183,16 @@ export interface Surroundings {
 }
 
 /**
- * What an operator would write; all times are the defaults. Only the limit on responses is above its default of 1,000/s for
- * one client network, as the lab's load is as much by itself.
+ * What an operator would write; all times are the defaults, but for who cannot wait to see the cluster asked. The limit on responses
+ * is above its default of 1,000/s for one client network, as the lab's load is as much by itself.
  */
-function configuration(stateDirectory: string): string {
+function configuration(stateDirectory: string, credentials: Credentials, asksCluster: boolean): string {
+  const { ca, clientCertificate, clientKey } = credentials;
+  const kubernetes = `\n    kubernetes: { ca: ${ca}, certificate: ${clientCertificate}, key: ${clientKey} }`;
   return `clusters:
   - name: demo
-    region: us-west-2
+    region: us-west-2${asksCluster ? kubernetes : ''}
+refresh: { kubernetes: 1s }
 upstreams: [${REGION_ADDRESS}]
 zones:
   - name: ${SITE_ZONE}

@@ -5,7 +5,8 @@ import { type DrillReportBody, drillReport } from '../../../src/admin/drill-cont
 import type { Lab } from '../check.ts';
 import { eventually } from '../commands.ts';
 import { ENDPOINT } from '../sandbox-site.ts';
-import { isData, isStale } from './cut-round.ts';
+import { tryClients } from './clients.ts';
+import { isData, isStale, untilWhole } from './cut-round.ts';
 import type { Journal } from './journal.ts';
 import type { LabSite } from './lab-site.ts';
 import { RETAINED_NAME, SITE_ZONE } from './near-side.ts';
@@ -32,21 +33,36 @@ interface Hurt {
   readonly stale: readonly string[];
 }
 
-export async function rehearsal(lab: Lab, site: LabSite, journal: Journal): Promise<void> {
+export async function rehearsal(
+  lab: Lab,
+  site: LabSite,
+  journal: Journal,
+  addresses: readonly string[],
+): Promise<void> {
   let told: DrillReportBody | undefined;
   let rehearsed: Hurt | undefined;
-  await lab.step('drill: it runs for as long as was said, and ends by itself', async () => {
+  await lab.step('drill: every client finds the endpoint while it runs', async () => {
     await untilWhole(site);
-    const startedMs = Date.now();
+    await site.nearSide.drill('start', '--for', '1h');
+    journal.begin('drill, stopped early', Date.now());
+    await tryClients(site, journal, addresses);
+    await site.nearSide.drill('stop');
+    assert.equal((await readReport(site)).endedBy, 'command');
+  });
+  await lab.step('drill: it runs for as long as was said, and ends by itself', async () => {
+    await untilReady(site);
     await site.nearSide.drill('start', '--for', `${LENGTH_MS / 1000}s`);
+    const startedMs = Date.now();
     journal.begin('drill', startedMs);
     rehearsed = await hurtOf(site, startedMs + LENGTH_MS - 5000);
     const { state } = await readReport(site);
     assert.equal(state, 'running');
-    await sleep(startedMs + LENGTH_MS + 500 - Date.now());
-    told = await readReport(site);
+    told = await eventually('the end of the drill', LENGTH_MS, async () => {
+      const report = await readReport(site);
+      return report.state === 'ended' ? report : undefined;
+    });
     assert.deepEqual([told.state, told.endedBy, told.forMs], ['ended', 'time', LENGTH_MS]);
-    await untilWhole(site);
+    await untilReady(site);
   });
   let real: Hurt | undefined;
   await lab.step('drill: then a real cut of the same length', async () => {
@@ -85,9 +101,8 @@ export async function crash(lab: Lab, site: LabSite, journal: Journal): Promise<
     isData(long);
     assert.ok((long.answer[0]?.ttlSeconds ?? LONG_TTL_SECONDS) < LONG_TTL_SECONDS, 'its age goes on');
     isData(retained);
-    lab.note(`${snapshot.answers} answers, written ${snapshot.ageSeconds?.toFixed(0)} s before`);
+    lab.note(`${snapshot.answers} answers on the disk, written ${snapshot.ageSeconds?.toFixed(0)} s before`);
   });
-  journal.begin('restored', await site.network.setCut(undefined));
 }
 
 /** Asks all of them twice, once now and once at `againMs`. */
@@ -108,12 +123,8 @@ async function hurtOf(site: LabSite, againMs: number): Promise<Hurt> {
 }
 
 /** Everything answers as it should, and what is to be stale is over. */
-async function untilWhole(site: LabSite): Promise<void> {
-  await eventually('upstream and AWS are back', 30_000, async () => {
-    const { link, upstreams } = await site.nearSide.status();
-    const isBack = link.summary.condition === 'connected' && upstreams.every(({ isHealthy }) => isHealthy);
-    return isBack ? true : undefined;
-  });
+async function untilReady(site: LabSite): Promise<void> {
+  await untilWhole(site);
   for (const name of [SHORT_NAME, LONG_NAME]) await ask(site, name);
   await sleep(SHORT_TTL_MS + 1000);
 }

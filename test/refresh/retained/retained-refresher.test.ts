@@ -7,12 +7,14 @@ const A = question(name);
 const NXDOMAIN = 0x8183;
 
 t.test(
-  'a name is asked for at four fifths of its TTL, within 30 s and 1 h, whether or not anybody wants it',
+  'a name is asked for at four fifths of its lifetime, 5 s before its end at the latest, within 5 s and 1 h, whether or not anybody wants it',
   async (t) => {
     const cases: [ttlSeconds: number, seconds: number][] = [
-      [0, 30],
-      [5, 30],
-      [37, 30],
+      [0, 5],
+      [5, 5],
+      [10, 5],
+      [20, 15],
+      [30, 24],
       [60, 48],
       [300, 240],
       [3600, 2880],
@@ -39,7 +41,8 @@ t.test('chance spreads the times by a tenth and never beyond the bounds', async 
   for (const [fraction, ttlSeconds, wantMs] of [
     [0, 300, 216_000],
     [0.999, 300, 263_952],
-    [0, 30, 30_000],
+    [0, 5, 5_000],
+    [0.999, 20, 15_000],
     [0.999, 86_400, 3_600_000],
   ] as const) {
     const bench = benchFor([A], { fraction: () => fraction });
@@ -368,6 +371,20 @@ t.test(
     t.equal(isOver, true);
   },
 );
+
+t.test('answers for which the file has no room are told of, once', async (t) => {
+  const bench = benchFor([A]);
+  bench.answer = () => addresses(name, 30, Math.floor(bench.time.monotonicMs() / 1000) % 200);
+  bench.save = async () => ({ kind: 'saved', leftOut: 3 });
+  bench.refresher.start();
+  await bench.time.advance(300_000);
+  t.ok(bench.saves.length > 2);
+  t.match(
+    bench.log.lines.filter(({ level }) => level === 'warn'),
+    [{ fields: { leftOut: 3 } }],
+  );
+  t.equal(bench.refresher.snapshot().saving.leftOut, 3);
+});
 
 t.test('without questions nothing is done, and a kick before the start asks nobody', async (t) => {
   const empty = benchFor([]);

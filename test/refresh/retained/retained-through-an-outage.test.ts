@@ -104,6 +104,29 @@ t.test(
   },
 );
 
+t.test(
+  'while an upstream answers, an answer is never stale, whatever its TTL and however slow the upstream',
+  async (t) => {
+    for (const ttlSeconds of [0, 1, 5, 9, 10, 12, 30, 60]) {
+      const { time, bench, told, start } = processOn(new PowerCutDisk().files, '2026-01-01T00:00:00Z');
+      bench.answer = async () => {
+        await new Promise<void>((resolve) => time.after(4000, resolve));
+        return addresses(name, ttlSeconds, 1);
+      };
+      await start();
+      await time.advance(6000);
+      const seen = new Set<string>();
+      for (let quarters = 0; quarters < 4 * 150; quarters++) {
+        seen.add(told());
+        await time.advance(250);
+      }
+      t.strictSame([...seen], ['fresh positive 1'], `TTL ${ttlSeconds}`);
+      t.match(bench.refresher.snapshot().questions, [{ state: 'fresh' }], `TTL ${ttlSeconds}`);
+      await bench.refresher.stop();
+    }
+  },
+);
+
 t.test('in the first minutes of a cut nobody waits for an upstream, whatever the TTL', async (t) => {
   for (const ttlSeconds of [5, 40, 60, 300, 3600]) {
     const { time, bench, told, start } = processOn(new PowerCutDisk().files, '2026-01-01T00:00:00Z');

@@ -132,8 +132,8 @@ t.test('an upstream that is down is probed ever more seldom, and is up after two
   await world.time.advance(5_000);
   t.strictSame(
     world.changes.slice(1),
-    [`a up at ${downAtMs + 11_506 + 20 + 500 + 20}`],
-    'the second reply 0.5 s after the first',
+    [`a up at ${downAtMs + 11_506 + 20 + 100 + 20}`],
+    'the second reply 0.1 s after the first',
   );
   t.equal(shown(await ask(world)), 'a rcode 0 after 20');
   await world.time.advance(60_000);

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { nameToWire, reverseNameOfIpv4 } from '../../../src/protocol/words/name.ts';
+import { SPECIAL_NAMES } from '../../../src/protocol/words/special-names.ts';
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
-import { SPECIAL_NAMES } from '../../../src/serving/local-zones/special-names.ts';
 import { seen } from './asked.ts';
 
 const zones = new LocalZones<string>({ rules: [] });

@@ -1,0 +1,61 @@
+import t from 'tap';
+import { statusPage } from '../../src/admin/status-page.ts';
+import type { RetainedReport } from '../../src/admin/status-report.ts';
+import { shownRetained, writeTroubles } from '../../src/admin/status-words.ts';
+import { statusLines } from '../../src/commands/status-table.ts';
+import { report } from './report-fixture.ts';
+
+const retained = (fresh: number, stale: number): RetainedReport[] =>
+  Array.from({ length: fresh + stale }, (_, at) => ({
+    name: `n${at}.example`,
+    type: 'A',
+    state: at < fresh ? 'fresh' : 'stale',
+    asked: 1,
+    failed: 0,
+  }));
+
+t.test('of many retained names those that are not fresh come first, and the rest is one line', async (t) => {
+  for (const [fresh, stale, rows, rest] of [
+    [3, 2, 5, undefined],
+    [50, 0, 50, undefined],
+    [1998, 2, 50, 'and 1950 more, all fresh'],
+    [1900, 100, 50, 'and 1950 more, 50 of them not fresh'],
+  ] as const) {
+    const found = shownRetained(retained(fresh, stale));
+    t.equal(found.shown.length, rows);
+    t.equal(found.rest, rest);
+    const first = found.shown.slice(0, Math.min(stale, rows));
+    t.ok(
+      first.every(({ state }) => state === 'stale'),
+      `${stale} stale ones first`,
+    );
+    const whole = report({ retained: retained(fresh, stale) });
+    for (const text of [statusPage(whole), statusLines(whole, (_style, word) => word).join('\n')]) {
+      t.equal(text.match(/n\d+\.example/g)?.length, rows);
+      if (rest !== undefined) t.match(text, rest);
+    }
+  }
+});
+
+t.test('what cannot be written is said in words, on the page and in the terminal', async (t) => {
+  const { state } = report();
+  t.strictSame(writeTroubles(state), []);
+  const failing = {
+    ...state,
+    retained: { saveFailures: 2, failure: 'write "/s/retained.json": ENOSPC', leftOut: 7 },
+    snapshot: { ...state.snapshot, failure: 'write "/s/answers.snapshot": EROFS' },
+    ledger: { ...state.ledger, failure: 'open "/s/ledger.jsonl": EACCES' },
+  };
+  const whole = report({ state: failing });
+  const page = statusPage(whole).replaceAll('&quot;', '"');
+  const terminal = statusLines(whole, (_style, word) => word).join('\n');
+  for (const words of [
+    'retained answers cannot be saved: write "/s/retained.json": ENOSPC',
+    '7 retained answers have no room in their file: a restart would lose them',
+    'the answer cache cannot be written to disk: write "/s/answers.snapshot": EROFS',
+    'the ledger cannot be written: open "/s/ledger.jsonl": EACCES',
+  ]) {
+    t.ok(page.includes(words), `page: ${words}`);
+    t.ok(terminal.includes(words), `terminal: ${words}`);
+  }
+});
