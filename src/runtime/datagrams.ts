@@ -3,6 +3,7 @@
 export const BATCH = 64;
 /** Room for a `sockaddr` of either family. */
 export const NAME_OCTETS = 28;
+export const NAME_WORDS = NAME_OCTETS / 4;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 
@@ -50,6 +51,8 @@ export interface DatagramBatch {
   readonly slots: Uint8Array;
   /** The `sockaddr` of slot i starts at `i * NAME_OCTETS`. */
   readonly names: Uint8Array;
+  /** The same in words of 32 bits, which are copied in a fourth of the time. */
+  readonly nameWords: Uint32Array;
   readonly size: number;
   /** Fills slots and names from the front; returns how many, 0 when nothing waits, or minus errno. */
   receive(fd: number): number;

@@ -113,9 +113,7 @@ function createLibc(ffi: Ffi): Libc {
       const sent = calls.send(fd, outboxPointer, BigInt(octets.length), MSG_DONTWAIT);
       return sent < 0n ? -contact.errno() : octets.length;
     },
-    close(fd) {
-      calls.close(fd);
-    },
+    close: (fd) => void calls.close(fd),
     batch: (family, slotOctets, size = BATCH) => createBatch(contact, family, slotOctets, size),
     watch: createWatching(contact, () => ffi.getCurrentEventLoop()),
     readySet: () => createReadySet(contact),
@@ -189,6 +187,7 @@ function createBatch(
   return {
     slots,
     names,
+    nameWords: new Uint32Array(names.buffer),
     size,
     receive(fd) {
       // the kernel has put the lengths of the names that it wrote in place of the room for them
@@ -207,8 +206,11 @@ function createBatch(
     },
     send(fd, from, to) {
       const first = headersPointer + BigInt(from * HEADER.size);
-      const sent = calls.sendmmsg(fd, first, to - from, MSG_DONTWAIT);
-      return sent >= 0 ? sent : -errno();
+      for (;;) {
+        const sent = calls.sendmmsg(fd, first, to - from, MSG_DONTWAIT);
+        const reason = sent < 0 ? errno() : 0;
+        if (reason !== EINTR) return reason === 0 ? sent : -reason;
+      }
     },
   };
 }

@@ -116,7 +116,7 @@ t.test('/proc is read', async (t) => {
 
 t.test('the command line', async (t) => {
   const usual = parseOptions([]);
-  t.match(usual, { kind: 'options', options: { rounds: 5, seconds: 5, serverCore: 1, loadCore: 0 } });
+  t.match(usual, { kind: 'options', options: { rounds: 5, seconds: 3, serverCore: 1, loadCore: 0 } });
   t.match(
     usual,
     { options: { rows: ROWS.map(({ name }) => name), bundled: false } },

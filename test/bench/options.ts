@@ -43,7 +43,7 @@ export interface BenchOptions {
 export const USAGE = `usage: npm run bench -- [options]
 
   --rounds N          alternating rounds per row, 5 or more for figures to show (default 5)
-  --seconds N         seconds of load per round and server (default 4)
+  --seconds N         seconds of load per round and server (default 3)
   --warmup N          seconds of load before the first round (default 2)
   --peers LIST        of ${PEERS.join(', ')}; or all, or none (default ${USUAL_PEERS.join(',')})
   --only LIST         rows: ${ROWS.map(({ name }) => name).join(', ')} (default: all of them)
@@ -89,7 +89,7 @@ export function parseOptions(args: readonly string[]): ParsedOptions {
 
 const DECLARED = {
   rounds: { type: 'string', default: '5' },
-  seconds: { type: 'string', default: '4' },
+  seconds: { type: 'string', default: '3' },
   warmup: { type: 'string', default: '2' },
   peers: { type: 'string', default: USUAL_PEERS.join(',') },
   only: { type: 'string', default: ROWS.map(({ name }) => name).join(',') },

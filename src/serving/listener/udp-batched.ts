@@ -5,7 +5,7 @@
 import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
-import { BATCH, type DatagramBatch, type Libc, NAME_OCTETS } from '../../runtime/datagrams.ts';
+import { BATCH, type DatagramBatch, type Libc, NAME_OCTETS, NAME_WORDS } from '../../runtime/datagrams.ts';
 import { parseClientAddress } from './client-address.ts';
 import { COUNT } from './counters.ts';
 import { Drain } from './drain.ts';
@@ -16,8 +16,8 @@ import { SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from 
 /** Octets kept of one datagram: a query with room for options. What is longer arrives cut, and is malformed then. */
 const SLOT_OCTETS = 4096;
 
-/** Datagrams taken in one turn of the loop: some milliseconds, before timers and all others have their turn. */
-const TURN_BUDGET = 1024;
+/** Datagrams taken in one turn of the loop: a millisecond or some, before upstreams' replies and all others have their turn. */
+const TURN_BUDGET = 256;
 
 export class BatchedUdpListener implements UdpListener {
   readonly kind = 'batched';
@@ -100,23 +100,7 @@ export class BatchedUdpListener implements UdpListener {
     }
   }
 
-  #answerSlot({ slots, names, lengthOf }: DatagramBatch, slot: number): void {
-    const start = slot * SLOT_OCTETS;
-    const nameAt = slot * NAME_OCTETS;
-    const port = ((names[nameAt + 2] ?? 0) << 8) | (names[nameAt + 3] ?? 0);
-    this.#answer(slots, start, start + lengthOf(slot), names, nameAt + this.#addressAt, port, names, nameAt);
-  }
-
-  #answer(
-    message: Uint8Array,
-    start: number,
-    end: number,
-    client: Uint8Array,
-    clientAt: number,
-    port: number,
-    name: Uint8Array,
-    nameAt: number,
-  ): void {
+  #answerSlot(received: DatagramBatch, slot: number): void {
     const { intake } = this.#context;
     if (this.#drain.isClosing) {
       intake.counters.add(COUNT.droppedClosing);
@@ -124,41 +108,44 @@ export class BatchedUdpListener implements UdpListener {
     }
     const replies = this.#space();
     if (replies === undefined) return;
+    const { slots, names } = received;
+    const start = slot * SLOT_OCTETS;
+    const end = start + received.lengthOf(slot);
+    const nameAt = slot * NAME_OCTETS;
     const length = intake.receive(
-      message,
+      slots,
       start,
       end,
-      client,
-      clientAt,
+      names,
+      nameAt + this.#addressAt,
       this.#family,
-      port,
+      ((names[nameAt + 2] ?? 0) << 8) | (names[nameAt + 3] ?? 0),
       this.#nowMs,
       'udp',
       replies.slots,
       this.#laid * EDNS_UDP_OCTETS,
     );
-    if (length === PENDING) this.#answerLater(message, start, end, name, nameAt);
-    else if (length > 0) this.#lay(replies, length, name, nameAt);
+    if (length === PENDING) this.#answerLater(received, slot, start, end);
+    else if (length > 0) this.#lay(replies, length, received.nameWords, slot * NAME_WORDS);
   }
 
-  #answerLater(message: Uint8Array, start: number, end: number, name: Uint8Array, nameAt: number): void {
+  #answerLater({ slots, nameWords }: DatagramBatch, slot: number, start: number, end: number): void {
     const { intake } = this.#context;
-    const client = new Uint8Array(NAME_OCTETS);
-    for (let i = 0; i < NAME_OCTETS; i++) client[i] = name[nameAt + i] ?? 0;
+    const client = nameWords.slice(slot * NAME_WORDS, (slot + 1) * NAME_WORDS);
     this.#drain.began();
-    intake.later(message, start, end, this.#nowMs, 'udp', (reply, length) => {
+    intake.later(slots, start, end, this.#nowMs, 'udp', (reply, length) => {
       if (length > EDNS_UDP_OCTETS) intake.counters.add(COUNT.sendTooLarge);
       else if (length > 0 && !this.#drain.isOver) this.#layLater(reply, length, client);
       this.#drain.ended();
     });
   }
 
-  #layLater(reply: Uint8Array, length: number, name: Uint8Array): void {
+  #layLater(reply: Uint8Array, length: number, client: Uint32Array): void {
     const replies = this.#space();
     if (replies === undefined) return;
     const from = this.#laid * EDNS_UDP_OCTETS;
     for (let at = 0; at < length; at++) replies.slots[from + at] = reply[at] ?? 0;
-    this.#lay(replies, length, name, 0);
+    this.#lay(replies, length, client, 0);
     this.#flushSoon();
   }
 
@@ -168,10 +155,10 @@ export class BatchedUdpListener implements UdpListener {
     return this.#open?.replies;
   }
 
-  /** The reply that stands in the next free slot is to go to the `sockaddr` at `nameAt`. */
-  #lay(replies: DatagramBatch, length: number, name: Uint8Array, nameAt: number): void {
-    const to = this.#laid * NAME_OCTETS;
-    for (let i = 0; i < NAME_OCTETS; i++) replies.names[to + i] = name[nameAt + i] ?? 0;
+  /** The reply that stands in the next free slot is to go to the `sockaddr` whose words start at `wordAt`. */
+  #lay(replies: DatagramBatch, length: number, words: Uint32Array, wordAt: number): void {
+    const to = this.#laid * NAME_WORDS;
+    for (let i = 0; i < NAME_WORDS; i++) replies.nameWords[to + i] = words[wordAt + i] ?? 0;
     replies.setLength(this.#laid, length);
     this.#laid += 1;
   }
