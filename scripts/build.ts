@@ -1,6 +1,6 @@
 /**
  * Builds `dist/outpost-dns/`: everything that runs on a host, in one folder to be copied to /usr/lib/outpost-dns.
- * The program is bundled, the AWS clients as chunks of their own that are loaded when first needed; its runtime
+ * The program is bundled, and so is that of the thread in which the AWS clients are loaded when first needed; its runtime
  * is the Node that the tests ran on.
  */
 import { spawn } from 'node:child_process';
@@ -33,7 +33,10 @@ const leanHttp: Plugin = {
 };
 
 await build({
-  entryPoints: [{ in: join(root, 'src', 'main.ts'), out: 'main' }],
+  entryPoints: [
+    { in: join(root, 'src', 'main.ts'), out: 'main' },
+    { in: join(root, 'src', 'refresh', 'sources', 'aws-thread.ts'), out: 'aws-thread' },
+  ],
   outdir: join(out, 'dist'),
   bundle: true,
   splitting: true,

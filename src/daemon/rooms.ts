@@ -8,7 +8,7 @@ import { LinkProbe } from '../refresh/link-probe.ts';
 import { RefreshPlane } from '../refresh/refresh-plane.ts';
 import type { AskOutcome } from '../refresh/retained/retained-question.ts';
 import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
-import { createAwsClients } from '../refresh/sources/aws-clients.ts';
+import { createAwsClientsApart } from '../refresh/sources/aws-clients-apart.ts';
 import { createAwsPing } from '../refresh/sources/aws-ping.ts';
 import { connectTcp } from '../refresh/tcp-connect.ts';
 import type { Libc } from '../runtime/datagrams.ts';
@@ -123,7 +123,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     onUpstreamUp: () => lookAgain('upstream reachable again'),
     ...(network === undefined ? {} : { transports: network.transports }),
   });
-  const aws = network?.aws ?? createAwsClients({ clock, timers, log });
+  const aws = network?.aws ?? createAwsClientsApart({ clock, log });
   const connections = {
     clients: aws,
     clock,

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import t, { type Test } from 'tap';
+import { until } from '../helpers/patience.ts';
 import { freePorts, type Ports } from './free-ports.ts';
 import { Process } from './server-process.ts';
 import { folder, Site } from './site.ts';
@@ -35,7 +36,9 @@ t.test('port taken (http): serve answers DNS all the same and says so, sandbox e
   const sentence = `cannot listen on "127.0.0.1:${httpPort}" for HTTP (EADDRINUSE): another program has the port: end it, or set admin.listen`;
   const server = site.start();
   await server.firstAnswer({ name: 'localhost' });
-  t.match(server.logged('no metrics, health or status: serving all the same'), [{ reason: sentence }]);
+  const said = () => server.logged('no metrics, health or status: serving all the same');
+  await until('it is said', () => said().length > 0);
+  t.match(said(), [{ reason: sentence }]);
   const { dnsPort } = await freePorts();
   const temporary = folder(t);
   const words = ['sandbox', '--port', `${dnsPort}`, '--http-port', `${httpPort}`];
