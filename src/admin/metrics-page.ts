@@ -21,7 +21,7 @@ Watch these first:
 - \`outpost_dns_endpoint_change_held\` and \`outpost_dns_endpoint_sources_disagree\`: something changed that a person should look at.
 - \`outpost_dns_state_save_failures_total\`: what is served would not survive a restart.
 - \`nodejs_eventloop_lag_max_seconds\`: the longest that anything, a query too, has waited for its turn since the last scrape. 0.01 of it is the step in
-  which it is measured. Half a second when the AWS clients are loaded after a start; later, above 0.1, the host has too little processor for us.
+  which it is measured. Above 0.1 the host has too little processor for us.
 
 | metric | type | labels | says |
 |---|---|---|---|
