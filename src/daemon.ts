@@ -61,7 +61,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
 }
 
 const CLOSE_GRACE_MS = 500;
-/** The first look loads the AWS clients, which takes the event loop a third of a second: who asks at the start comes first. */
+/** The first look starts the thread of the AWS clients, which takes a processor a third of a second: who asks at the start comes first. */
 const FIRST_LOOK_AFTER_MS = 500;
 
 /** The file may be large, and the endpoints' first answer must not wait for it. */

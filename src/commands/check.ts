@@ -47,9 +47,14 @@ export async function findAll(config: Config, hostsFile: string, nowMs: number):
   return [
     ...stateFindings(config, facts),
     ...(await hostsFileFindings(config, facts, hostsFile)),
-    ...retainedFindings(config.retain, await readGenerations(systemFiles, directory, RETAINED)),
+    // where no server has ever run that is said already, and nothing can have been retained
+    ...(reading.served === undefined ? [] : await retainedOnDisk(config)),
     ...configFindings(config),
   ];
+}
+
+async function retainedOnDisk({ retain, state }: Config): Promise<readonly Finding[]> {
+  return retainedFindings(retain, await readGenerations(systemFiles, state.directory, RETAINED));
 }
 
 async function hostsFileFindings(
