@@ -8,6 +8,7 @@ import { behindResolvers } from './behind-resolvers.ts';
 import { bundle } from './bundle.ts';
 import type { Lab, LabCheck } from './check.ts';
 import { coldBoot } from './cold-boot.ts';
+import { collector } from './collector.ts';
 import { containerImage } from './container-image.ts';
 import { digTable } from './dig-table.ts';
 import { movedClock } from './moved-clock.ts';
@@ -31,6 +32,7 @@ const CHECKS: readonly LabCheck[] = [
   statusPageCheck,
   bundle,
   coldBoot,
+  collector,
   movedClock,
   systemdUnit,
   systemdBoot,
