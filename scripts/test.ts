@@ -12,10 +12,10 @@ import { join } from 'node:path';
 const ROOT = join(import.meta.dirname, '..');
 /** A bound on hangs alone; TEST_MINUTES raises it for whoever fuzzes or kills for longer. */
 const LIMIT_MINUTES = Number(process.env['TEST_MINUTES'] ?? 5);
-/** One more than there are processors: some files wait for most of their time. */
-const JOBS = availableParallelism() + 1;
+/** Two more than there are processors: some files wait for most of their time. */
+const JOBS = availableParallelism() + 2;
 /** They take longest and mostly wait: begun last they would run alone. */
-const FIRST = [/^test\/store\/kill/, /^test\/(scenarios|bench|admin)\//];
+const FIRST = [/^test\/store\/kill/, /^test\/daemon\/thirty/, /^test\/(scenarios|bench|admin)\//];
 
 const ENVIRONMENT = {
   ...process.env,

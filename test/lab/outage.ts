@@ -151,12 +151,14 @@ async function judgeServer(
     return Float64Array.from(took.filter(Number.isFinite)).sort();
   };
   const [running, starting] = [ascending(false), ascending(true)];
+  const all = Float64Array.from([...running, ...starting]).sort();
   const shown = (part: number) => `${quantile(running, part).toFixed(2)} ms (p${100 * part})`;
   lab.note(`server: ${running.length} answers: ${[0.5, 0.99, 0.999, 0.9999].map(shown).join(', ')}`);
   const within = `${STARTING_MS / 1000} s after a start`;
   lab.note(
     `server, ${within}: p99.9 ${quantile(starting, 0.999).toFixed(0)} ms, at most ${quantile(starting, 1).toFixed(0)} ms`,
   );
+  lab.note(`server, starts included: p99.9 ${quantile(all, 0.999).toFixed(2)} ms of ${all.length} answers`);
   await lab.step(`the server's answer time is under ${SERVER_MS} ms at p99.9`, async () => {
     assert.equal(unseen, 0, 'packets that the capture has missed');
     assert.ok(running.length > 0 && quantile(running, 0.999) < SERVER_MS, shown(0.999));

@@ -1,8 +1,9 @@
 /**
  * The names that are answered or routed here by rule: special-use names, and the operator's own zones. Built whole
  * from options and never changed; a reload builds another. The longest name that the question's name is equal to or
- * lies under decides; of two rules for the same name the operator's wins over the special-use name's. Every answer is
- * composed when the zones are built, so a look-up makes no object and no string.
+ * lies under decides; of two rules for the same name the operator's wins over the special-use name's. Answers are composed
+ * when the zones are built, those of special-use names when one of them is first asked for; after that a look-up makes no
+ * object and no string.
  *
  * The room refuses to know what forwarding is (a route is a value that it hands back), what is cached, who asks, and
  * whether the link is up. It is for class IN alone. RFC 6761, RFC 6303, RFC 7793, RFC 7686, RFC 8375, RFC 9462,
@@ -11,7 +12,7 @@
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { isAtOrUnder, parentName } from '../../protocol/words/name.ts';
-import { SPECIAL_NAMES } from '../../protocol/words/special-names.ts';
+import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import {
   anyType,
@@ -22,7 +23,7 @@ import {
   SERVFAIL_BY_RULE,
 } from './finding.ts';
 import { sharedAnswers } from './shared-answers.ts';
-import { specialZone } from './special-zones.ts';
+import { type SpecialZone, specialZone } from './special-zones.ts';
 import { staticZone } from './static-zone.ts';
 import { soundRules, type ZoneRule } from './zone-rules.ts';
 
@@ -44,10 +45,7 @@ export class LocalZones<Route> {
   /** Throws LocalZonesError, with every fault, where the rules cannot be served. */
   constructor(options: LocalZonesOptions<Route>) {
     const rules = soundRules(options.rules);
-    for (const special of SPECIAL_NAMES) {
-      const { own, under, isDsElsewhere } = specialZone(special);
-      this.#add(special.name, own, under, isDsElsewhere);
-    }
+    for (const special of SPECIAL_NAMES) this.#places.set(special.name, new SpecialPlace(special));
     for (const rule of rules) this.#addRule(rule, rules);
   }
 
@@ -61,8 +59,8 @@ export class LocalZones<Route> {
     return findings.byType.get(query.qtype) ?? findings.otherTypes;
   }
 
-  #add(name: string, own: FindingsByType<Route>, under: FindingsByType<Route>, isDsElsewhere = false): void {
-    this.#places.set(name, { labels: labelCount(name), own, under, isDsElsewhere });
+  #add(name: string, own: FindingsByType<Route>, under: FindingsByType<Route>): void {
+    this.#places.set(name, { labels: labelCount(name), own, under, isDsElsewhere: false });
   }
 
   #addRule(rule: ZoneRule<Route>, rules: readonly ZoneRule<Route>[]): void {
@@ -78,6 +76,35 @@ export class LocalZones<Route> {
       const { names, otherNames } = staticZone(rule.name, rule.records, isOurs);
       for (const [name, findings] of names) this.#add(name, findings, otherNames);
     }
+  }
+}
+
+/** Its answers are composed when they are first asked for: those of a hundred zones would stand in front of the first answer. */
+class SpecialPlace implements Place<never> {
+  readonly labels: number;
+  readonly #special: SpecialName;
+  #zone: SpecialZone | undefined;
+
+  constructor(special: SpecialName) {
+    this.labels = labelCount(special.name);
+    this.#special = special;
+  }
+
+  get own(): FindingsByType<never> {
+    return this.#composed().own;
+  }
+
+  get under(): FindingsByType<never> {
+    return this.#composed().under;
+  }
+
+  get isDsElsewhere(): boolean {
+    return this.#composed().isDsElsewhere;
+  }
+
+  #composed(): SpecialZone {
+    this.#zone ??= specialZone(this.#special);
+    return this.#zone;
   }
 }
 
