@@ -1,5 +1,5 @@
 /** A command of the control socket: method, path, what its body must be, and what it does. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 export interface ControlRoute {
   /** GET tells, POST changes something. */

@@ -1,5 +1,5 @@
 /** The drill's commands on the control socket, and the report as it travels: one shape for the server and for who asks it. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { ControlRefusal, type ControlRoute, controlRoute } from './control-route.ts';
 
 const askedNames = z.object({

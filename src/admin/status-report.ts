@@ -1,5 +1,5 @@
 /** The one report that `/status`, `/metrics` and the CLI are made from. Ages are seconds; absent means never. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 const counts = z.record(z.string(), z.number());
 const age = z.number().optional();

@@ -1,5 +1,5 @@
 /** What can be done to a running sandbox from outside: one entry per command, its input checked by its schema. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { toResource } from './dns-rdata.ts';
 import type { DnsServer } from './dns-server.ts';
 import type { Fault, Faults } from './faults.ts';

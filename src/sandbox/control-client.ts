@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import { z } from 'zod';
+import * as z from 'zod';
 import { SandboxError } from './sandbox-error.ts';
 
 const DEADLINE_MS = 5000;

@@ -5,7 +5,7 @@ import type { Server, Socket } from 'node:net';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { CommandTarget } from './commands.ts';
 import { COMMANDS } from './commands.ts';
 import { SandboxError } from './sandbox-error.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { HEADER_OCTETS } from '../protocol/wire/header.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
 import { CLASS } from '../protocol/words/classes.ts';

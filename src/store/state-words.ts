@@ -1,5 +1,5 @@
 /** Values that several state files hold, as zod reads them: times and names. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { normalizeName } from '../protocol/words/name.ts';
 
 /** Items of one list; the size of the file is the bound that matters. */

@@ -15,7 +15,7 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ControlRefusal, type ControlRoute, controlRoute } from '../../src/admin/control-route.ts';
 import { controlPath, startControlServer } from '../../src/admin/control-server.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';

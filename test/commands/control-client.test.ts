@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ControlRefusal, controlRoute } from '../../src/admin/control-route.ts';
 import { callControl } from '../../src/commands/control-client.ts';
 import { control, shortDirectory } from '../admin/control-fixture.ts';

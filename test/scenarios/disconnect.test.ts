@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import t from 'tap';
 import { parse, stringify } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { callSandbox } from '../../src/sandbox/control-client.ts';
 import { until } from '../helpers/patience.ts';
 import { freePorts } from './free-ports.ts';
