@@ -9,9 +9,18 @@ import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeF
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { build, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 import packageJson from '../package.json' with { type: 'json' };
 
+const PROGRAMS: readonly {
+  readonly from: string;
+  readonly to: string;
+  readonly apart?: readonly string[];
+}[] = [
+  { from: 'main.ts', to: 'main', apart: ['./serve.ts'] },
+  { from: 'commands/serve.ts', to: 'serve' },
+  { from: 'refresh/sources/aws-thread.ts', to: 'aws-thread' },
+];
 /** Long enough for the first look, with which the rest of the program is loaded. */
 const WARM_MS = 3000;
 const root = join(import.meta.dirname, '..');
@@ -21,22 +30,43 @@ rmSync(out, { recursive: true, force: true });
 for (const folder of ['bin', 'dist', 'node_modules/node/bin', 'config', 'docs', 'systemd']) {
   mkdirSync(join(out, folder), { recursive: true });
 }
-/** An `import` of node:http reads all that it exports, and with it loads undici, which nobody here uses. */
-const leanHttp: Plugin = {
-  name: 'lean-http',
+/** A program that another one loads is a file beside it. */
+function leftApart(files: readonly string[]): Plugin {
+  return {
+    name: 'left-apart',
+    setup({ onResolve }) {
+      onResolve({ filter: /\.ts$/ }, ({ path, kind }) =>
+        kind === 'dynamic-import' && files.includes(path)
+          ? { path: path.replace(/\.ts$/, '.js'), external: true }
+          : undefined,
+      );
+    },
+  };
+}
+
+/** What would be loaded at every start and is used by nobody here. */
+const lean: Plugin = {
+  name: 'lean',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:http$/ }, () => ({ path: 'node:http', namespace: 'lean' }));
-    onLoad({ filter: /.*/, namespace: 'lean' }, () => ({
-      contents: "module.exports = process.getBuiltinModule('node:http');",
+    // an `import` of node:http reads all that it exports, and with it loads undici
+    onResolve({ filter: /^node:http$/ }, () => ({ path: 'node:http', namespace: 'builtin' }));
+    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule('${path}');`,
+    }));
+    // dns2 as a whole loads HTTP/2 and TLS; the server uses its messages alone
+    const packet = join(root, 'node_modules', 'dns2', 'packet.js');
+    onResolve({ filter: /^dns2$/ }, ({ importer }) =>
+      importer.includes('/sandbox/') ? undefined : { path: packet, namespace: 'dns2' },
+    );
+    onLoad({ filter: /.*/, namespace: 'dns2' }, ({ path }) => ({
+      contents: `export { default as Packet } from ${JSON.stringify(path)};`,
+      resolveDir: root,
     }));
   },
 };
 
-await build({
-  entryPoints: [
-    { in: join(root, 'src', 'main.ts'), out: 'main' },
-    { in: join(root, 'src', 'refresh', 'sources', 'aws-thread.ts'), out: 'aws-thread' },
-  ],
+/** What every program is built with. */
+const options: BuildOptions = {
   outdir: join(out, 'dist'),
   bundle: true,
   splitting: true,
@@ -47,14 +77,21 @@ await build({
   target: 'node24',
   sourcemap: false,
   minifySyntax: true,
-  plugins: [leanHttp],
   legalComments: 'none',
   logLevel: 'warning',
   // packages in the old module system ask for Node's own modules at run time
   banner: {
     js: "import { createRequire as outpostRequire } from 'node:module';const require = outpostRequire(import.meta.url);",
   },
-});
+};
+// each apart: what programs share would be files of its own, and a start reads and links every file that it needs
+for (const { from, to, apart = [] } of PROGRAMS) {
+  await build({
+    ...options,
+    entryPoints: [{ in: join(root, 'src', from), out: to }],
+    plugins: [lean, leftApart(apart)],
+  });
+}
 const { name, version, license } = packageJson;
 writeFileSync(
   join(out, 'package.json'),

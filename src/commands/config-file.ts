@@ -4,8 +4,7 @@ import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
 import { readConfigFile } from '../config/source-text.ts';
-
-export const DEFAULT_CONFIG_FILE = '/etc/outpost-dns/outpost-dns.yaml';
+import { DEFAULT_CONFIG_FILE } from './default-config-file.ts';
 
 /** Throws ConfigError with every fault. `file` undefined: the default file, or the environment alone. */
 export function readConfig(file: string | undefined): Promise<Config> {

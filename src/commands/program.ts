@@ -4,7 +4,7 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
-import { DEFAULT_CONFIG_FILE } from './config-file.ts';
+import { DEFAULT_CONFIG_FILE } from './default-config-file.ts';
 import type { DrillReportOptions, DrillStartOptions } from './drill.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { HistoryOptions } from './history.ts';

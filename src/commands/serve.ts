@@ -16,7 +16,7 @@ import { EXIT, type ExitCode } from './exit-code.ts';
 export async function serve(file: string | undefined): Promise<ExitCode> {
   const config = await readConfigOrExplain(file);
   if (config === undefined) return EXIT.usage;
-  const processLog = createProcessLog(config.log);
+  const processLog = await createProcessLog(config.log);
   const { log } = processLog;
   endOnDefect(processLog);
   const manager = connectServiceManager(process.env, log);

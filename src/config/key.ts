@@ -5,6 +5,9 @@
 import * as z from 'zod';
 import type { Path } from './fault.ts';
 
+// a schema that is used once is not worth compiling; it is decided when one is made, so before all of them
+z.config({ jitless: true });
+
 export type AnySchema = z.core.$ZodType;
 
 /** What a kind of value allows, in words that follow "write ". */

@@ -14,9 +14,6 @@ import {
 import { type Settings, schema } from './schema.ts';
 import { nearestWord } from './suggest.ts';
 
-// a schema that is used once is not worth compiling
-z.config({ jitless: true });
-
 export interface Validation {
   /** Undefined when there are findings. */
   readonly settings: Settings | undefined;

@@ -1,6 +1,6 @@
 /** The log as pino writes it: JSON lines for machines, readable lines for a person at a terminal. */
 import { pino } from 'pino';
-import pretty, { type PrettyStream } from 'pino-pretty';
+import type { PrettyStream } from 'pino-pretty';
 import type { Log } from './log.ts';
 
 export interface LogOptions {
@@ -18,11 +18,11 @@ export interface ProcessLog {
 }
 
 /** A log on standard output. JSON lines are written off the query path; a stalled reader does not stall answers. */
-export function createProcessLog(options: LogOptions): ProcessLog {
+export async function createProcessLog(options: LogOptions): Promise<ProcessLog> {
   const readable =
     options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
   const lines = pino.destination({ fd: 1, sync: false });
-  const stream = readable ? readableStream() : lines;
+  const stream = readable ? await readableStream() : lines;
   const logger = pino(
     {
       level: options.level,
@@ -41,7 +41,8 @@ export function createProcessLog(options: LogOptions): ProcessLog {
   };
 }
 
-function readableStream(): PrettyStream {
+async function readableStream(): Promise<PrettyStream> {
+  const { default: pretty } = await import('pino-pretty');
   return pretty({
     colorize: process.stdout.hasColors?.() ?? false,
     sync: true,

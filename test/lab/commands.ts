@@ -129,7 +129,7 @@ export class Background implements AsyncDisposable {
   }
 
   /** Resolves with what matched; throws, with the output, when it ends before or takes too long. */
-  async printed(pattern: RegExp, withinMs = 20_000): Promise<RegExpExecArray> {
+  async printed(pattern: RegExp, withinMs = 60_000): Promise<RegExpExecArray> {
     for (const deadline = performance.now() + withinMs; ; ) {
       const found = pattern.exec(this.output);
       if (found !== null) return found;

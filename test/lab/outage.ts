@@ -15,13 +15,12 @@ import { CUTS, REGION_ADDRESS, SITE_LAN_ADDRESS } from './outage/network.ts';
 import { crash, rehearsal } from './outage/rehearsal.ts';
 import { ADDRESSES, ENDPOINT } from './sandbox-site.ts';
 
-/** Of the server's answer time, at p99.9. */
+/** Of the server's answer time, at p99.9, starts included. */
 const SERVER_MS = 5;
 /** A query that was on its way when the process was killed is as lost as one that came after. */
 const KILL_TOLERANCE_MS = 250;
-/** The program goes on loading beside what it answers, and the AWS clients do in their thread: told apart from the rest. */
+/** The program goes on loading beside what it answers: shown apart as well. */
 const STARTING_MS = 3000;
-const WORST_WHILE_STARTING_MS = 250;
 
 /** The address of the ENI that moves. */
 const [HOME = '', ...OTHERS] = ADDRESSES;
@@ -152,18 +151,19 @@ async function judgeServer(
   };
   const [running, starting] = [ascending(false), ascending(true)];
   const all = Float64Array.from([...running, ...starting]).sort();
-  const shown = (part: number) => `${quantile(running, part).toFixed(2)} ms (p${100 * part})`;
-  lab.note(`server: ${running.length} answers: ${[0.5, 0.99, 0.999, 0.9999].map(shown).join(', ')}`);
-  const within = `${STARTING_MS / 1000} s after a start`;
-  lab.note(
-    `server, ${within}: p99.9 ${quantile(starting, 0.999).toFixed(0)} ms, at most ${quantile(starting, 1).toFixed(0)} ms`,
-  );
-  lab.note(`server, starts included: p99.9 ${quantile(all, 0.999).toFixed(2)} ms of ${all.length} answers`);
-  await lab.step(`the server's answer time is under ${SERVER_MS} ms at p99.9`, async () => {
+  const shown = (took: Float64Array, part: number) =>
+    `${quantile(took, part).toFixed(2)} ms (p${100 * part})`;
+  for (const [what, took] of [
+    ['', all],
+    [`, ${STARTING_MS / 1000} s after a start`, starting],
+    [', otherwise', running],
+  ] as const) {
+    const quantiles = [0.5, 0.99, 0.999, 0.9999, 1].map((part) => shown(took, part));
+    lab.note(`server${what}: ${took.length} answers: ${quantiles.join(', ')}`);
+  }
+  await lab.step(`the server's answer time is under ${SERVER_MS} ms at p99.9, starts included`, async () => {
     assert.equal(unseen, 0, 'packets that the capture has missed');
-    assert.ok(running.length > 0 && quantile(running, 0.999) < SERVER_MS, shown(0.999));
-  });
-  await lab.step(`no answer takes ${WORST_WHILE_STARTING_MS} ms, ${within}`, async () => {
-    assert.ok(starting.length > 0 && quantile(starting, 1) < WORST_WHILE_STARTING_MS);
+    assert.ok(starting.length > 0, 'answers after a start');
+    assert.ok(quantile(all, 0.999) < SERVER_MS, shown(all, 0.999));
   });
 }

@@ -5,12 +5,7 @@ import type { Query } from '../../protocol/wire/query.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { EndpointRecord } from '../../store/endpoint-record.ts';
-import {
-  composeEndpointAnswers,
-  composeReverseAnswers,
-  type ReverseAnswers,
-  STATUS_LABEL,
-} from './endpoint-answers.ts';
+import { composeEndpointAnswers, composeReverseAnswers, STATUS_LABEL } from './endpoint-answers.ts';
 
 /** What the table has for a query. */
 export type EndpointFinding =
@@ -36,7 +31,6 @@ interface Zone {
 }
 
 interface Reverse {
-  readonly kind: 'reverse';
   readonly ptr: EndpointFinding;
   readonly noData: EndpointFinding;
   readonly any: EndpointFinding;
@@ -51,8 +45,8 @@ export class EndpointTable {
   readonly records: readonly EndpointRecord[];
   readonly #zones = new NameMap<Zone>();
   readonly #statusNames = new NameMap<Zone>();
-  readonly #reverseNames = new NameMap<Reverse>();
-  readonly #reverseAncestors = new NameMap<EndpointFinding>();
+  readonly #reverseNames = new NameMap<ReverseName>();
+  readonly #reverseAncestors = new NameMap<ReverseName>();
 
   /** Records without an endpoint name have nothing to be looked up by and are only listed. */
   constructor(records: readonly EndpointRecord[]) {
@@ -74,7 +68,7 @@ export class EndpointTable {
     }
     for (const [address, { names, ttlSeconds }] of namesByAddress) {
       const name = reverseNameOfIpv4(address);
-      this.#reverseNames.set(name, reverseOf(composeReverseAnswers(name, names, ttlSeconds)));
+      this.#reverseNames.set(name, new ReverseName(name, names, ttlSeconds));
       this.#addAncestors(name, ttlSeconds);
     }
   }
@@ -97,17 +91,16 @@ export class EndpointTable {
   #addAncestors(reverseName: string, ttlSeconds: number): void {
     const labels = reverseName.split('.');
     for (const name of [labels.slice(1).join('.'), labels.slice(2).join('.')]) {
-      const none = composeReverseAnswers(name, [], ttlSeconds);
-      this.#reverseAncestors.set(name, { kind: 'answer', answer: none.noData });
+      this.#reverseAncestors.set(name, new ReverseName(name, [], ttlSeconds));
     }
   }
 
-  /** What to answer to a query of class IN; `undefined` where the name is none of ours. Allocates nothing. */
+  /** What to answer to a query of class IN; `undefined` where the name is none of ours. Allocates nothing once a name was asked for. */
   find(query: Query): EndpointFinding | undefined {
     const zone = this.#zones.closest(query);
     if (zone !== undefined) return this.#findInZone(query, zone);
-    const reverse = this.#reverseNames.exact(query);
-    if (reverse === undefined) return this.#reverseAncestors.exact(query);
+    const reverse = this.#reverseNames.exact(query)?.found;
+    if (reverse === undefined) return this.#reverseAncestors.exact(query)?.found.noData;
     if (query.qtype === TYPE.PTR) return reverse.ptr;
     return query.qtype === TYPE.ANY ? reverse.any : reverse.noData;
   }
@@ -147,13 +140,29 @@ function zoneOf(record: EndpointRecord, endpoint: string): Zone {
   };
 }
 
-function reverseOf(answers: ReverseAnswers): Reverse {
-  return {
-    kind: 'reverse',
-    ptr: { kind: 'answer', answer: answers.ptr },
-    noData: { kind: 'answer', answer: answers.noData },
-    any: { kind: 'answer', answer: answers.any },
-  };
+/** Its answers are composed when they are first asked for: a table is built with each change, and few ask for these. */
+class ReverseName {
+  readonly #name: string;
+  readonly #targets: readonly string[];
+  readonly #ttlSeconds: number;
+  #found: Reverse | undefined;
+
+  constructor(name: string, targets: readonly string[], ttlSeconds: number) {
+    this.#name = name;
+    this.#targets = targets;
+    this.#ttlSeconds = ttlSeconds;
+  }
+
+  get found(): Reverse {
+    if (this.#found !== undefined) return this.#found;
+    const { ptr, noData, any } = composeReverseAnswers(this.#name, this.#targets, this.#ttlSeconds);
+    this.#found = {
+      ptr: { kind: 'answer', answer: ptr },
+      noData: { kind: 'answer', answer: noData },
+      any: { kind: 'answer', answer: any },
+    };
+    return this.#found;
+  }
 }
 
 /** A name of nearly 255 octets has no room for a label in front. */

@@ -16,6 +16,8 @@ import { FIRST, Network, nodeCommand, SITE_LAN_ADDRESS } from './network.ts';
 /** Where the first of the endpoint's ENIs moves to and back. */
 export const OTHER_ADDRESS = '10.0.4.10';
 export const QUERIES_PER_SECOND = 1000;
+/** A machine that has just been started reads every program from a cold disk. */
+const LEARNED_WITHIN_MS = 120_000;
 
 export class LabSite implements AsyncDisposable {
   readonly network: Network;
@@ -67,7 +69,7 @@ export class LabSite implements AsyncDisposable {
 
   /** Resolves once every source of the endpoint has confirmed it. */
   async untilLearned(): Promise<void> {
-    await eventually('every source confirms the endpoint', 30_000, async () => {
+    await eventually('every source confirms the endpoint', LEARNED_WITHIN_MS, async () => {
       const metrics = await this.nearSide.page('/metrics');
       const confirmed = ['dns', 'interfaces', 'cluster'].every((source) =>
         new RegExp(`^outpost_dns_endpoint_source_age_seconds\\{.*source="${source}".*\\}`, 'm').test(metrics),
