@@ -223,14 +223,15 @@ function layOut(family: 4 | 6, slotOctets: number, size: number, pointer: (view:
   const headers = new BigUint64Array((size * HEADER.size) / 8);
   const headers32 = new Uint32Array(headers.buffer);
   const iovecs32 = new Uint32Array(iovecs.buffer);
+  const [slotsAt, namesAt, iovecsAt] = [pointer(slots), pointer(names), pointer(iovecs)];
   for (let slot = 0; slot < size; slot++) {
     const iovecAt = slot * IOVEC.size;
     const headerAt = slot * HEADER.size;
-    iovecs[(iovecAt + IOVEC.base) / 8] = pointer(slots) + BigInt(slot * slotOctets);
+    iovecs[(iovecAt + IOVEC.base) / 8] = slotsAt + BigInt(slot * slotOctets);
     iovecs32[(iovecAt + IOVEC.length) / 4] = slotOctets;
-    headers[(headerAt + HEADER.name) / 8] = pointer(names) + BigInt(slot * NAME_OCTETS);
+    headers[(headerAt + HEADER.name) / 8] = namesAt + BigInt(slot * NAME_OCTETS);
     headers32[(headerAt + HEADER.nameLength) / 4] = nameOctets(family);
-    headers[(headerAt + HEADER.iovec) / 8] = pointer(iovecs) + BigInt(iovecAt);
+    headers[(headerAt + HEADER.iovec) / 8] = iovecsAt + BigInt(iovecAt);
     headers32[(headerAt + HEADER.iovecs) / 4] = 1;
   }
   const headersPointer = pointer(headers);

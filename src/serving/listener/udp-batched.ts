@@ -53,20 +53,21 @@ export class BatchedUdpListener implements UdpListener {
     const { address, port } = this.#address;
     const octets = parseClientAddress(address)?.octets ?? new Uint8Array(0);
     try {
+      // first of all: once the socket is there somebody waits
+      const received = this.#libc.batch(this.#family, SLOT_OCTETS);
+      const replies = this.#libc.batch(this.#family, EDNS_UDP_OCTETS);
       const { fd, port: bound } = this.#libc.open(this.#family, octets, port, SOCKET_BUFFER_OCTETS);
       this.#address = { address, port: bound };
-      this.#open = this.#listen(fd);
+      this.#open = { fd, received, replies, watch: this.#watch(fd) };
     } catch (error) {
       this.#closed = Promise.resolve();
       throw error;
     }
   }
 
-  #listen(fd: number): Open {
+  #watch(fd: number): Disposable {
     try {
-      const received = this.#libc.batch(this.#family, SLOT_OCTETS);
-      const replies = this.#libc.batch(this.#family, EDNS_UDP_OCTETS);
-      return { fd, received, replies, watch: this.#libc.watch(fd, () => this.#receive()) };
+      return this.#libc.watch(fd, () => this.#receive());
     } catch (error) {
       this.#libc.close(fd);
       throw error;
