@@ -33,7 +33,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   await listeners.start(parts.config.listen.dns);
   const isRetainedLoaded = loadRetained(parts, rooms);
-  // who has asked meanwhile comes before everything that only has to be loaded
+  // from here on who asks comes before everything that only has to be loaded
   await parts.pause();
   opened.use(loadAnswers(rooms));
   opened.use(chronicle);
@@ -41,8 +41,11 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(openControl(parts, rooms));
   const daemon = new RunningDaemon(parts, rooms);
   const { listen } = parts.config.admin;
+  await parts.pause();
   const { createMetrics } = await import('./admin/metrics.ts');
+  await parts.pause();
   const metrics = createMetrics(() => daemon.report(), true);
+  await parts.pause();
   const pages = createPages({ report: () => daemon.report(), metrics });
   opened.use(openAdmin({ ...listen, pages, log: parts.log }, parts.timers));
   opened.defer(() => plane.stop());
