@@ -16,7 +16,8 @@
  * nothing watches it any more.
  *
  * errno. Every call returns -1 and leaves its reason in errno, which is read at once, before anything else runs; what
- * leaves this file is minus errno. Callbacks must not throw into C, which would end the process: the one that is
+ * leaves this file is minus errno. A call that a signal interrupted is made again, but where the loop says anew that
+ * something waits (recvmmsg, epoll_wait). Callbacks must not throw into C, which would end the process: the one that is
  * registered only notes that something waits, and the loop's next phase, an ordinary one of Node's, looks after it.
  */
 import { constants, endianness } from 'node:os';
@@ -34,6 +35,7 @@ import {
   type ReadySet,
   socketName,
 } from './datagrams.ts';
+import { SIGNATURES } from './libc-signatures.ts';
 
 /** Sizes and offsets of C's structures; of the last one on each of the processors. */
 export const LAYOUT = {
@@ -110,8 +112,11 @@ function createLibc(ffi: Ffi): Libc {
     send(fd, octets) {
       if (octets.length > OUTBOX_OCTETS) return -EMSGSIZE;
       for (let at = 0; at < octets.length; at++) outbox[at] = octets[at] ?? 0;
-      const sent = calls.send(fd, outboxPointer, BigInt(octets.length), MSG_DONTWAIT);
-      return sent < 0n ? -contact.errno() : octets.length;
+      for (;;) {
+        const sent = calls.send(fd, outboxPointer, BigInt(octets.length), MSG_DONTWAIT);
+        const reason = sent < 0n ? contact.errno() : 0;
+        if (reason !== EINTR) return reason === 0 ? octets.length : -reason;
+      }
     },
     close: (fd) => void calls.close(fd),
     batch: (family, slotOctets, size = BATCH) => createBatch(contact, family, slotOctets, size),
@@ -128,8 +133,8 @@ function openBound(
   bufferOctets: number,
 ): { readonly fd: number; readonly port: number } {
   const { calls, errno } = contact;
-  const fd = openSocket(calls, family);
-  if (fd < 0) throw systemError('socket', errno());
+  const fd = openSocket(contact, family);
+  if (fd < 0) throw systemError('socket', -fd);
   const value = new Int32Array([bufferOctets]);
   // best effort: the kernel grants what net.core.rmem_max allows
   calls.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, value, 4);
@@ -151,28 +156,39 @@ function openConnected(
   port: number,
   peer: Uint8Array<ArrayBuffer>,
 ): Connected {
-  const { calls, errno } = contact;
-  const fd = openSocket(calls, family);
-  if (fd < 0) return { kind: 'failed', call: 'socket', code: errorName(errno()) };
+  const { calls } = contact;
+  const fd = openSocket(contact, family);
+  if (fd < 0) return { kind: 'failed', call: 'socket', code: errorName(-fd) };
   const any = socketName(family, new Uint8Array(0), port);
   for (const [call, name] of [
     ['bind', any],
     ['connect', peer],
   ] as const) {
-    if (calls[call](fd, name, nameOctets(family)) === 0) continue;
-    const code = errorName(errno());
+    const reason = persist(contact, () => calls[call](fd, name, nameOctets(family)));
+    if (reason >= 0) continue;
     calls.close(fd);
-    return { kind: 'failed', call, code };
+    return { kind: 'failed', call, code: errorName(-reason) };
   }
   return { kind: 'connected', fd };
 }
 
-function openSocket(calls: Contact['calls'], family: 4 | 6): number {
+/** The descriptor, or minus errno. */
+function openSocket(contact: Contact, family: 4 | 6): number {
+  const { calls } = contact;
   const domain = family === 4 ? AF_INET : AF_INET6;
-  const fd = calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const fd = persist(contact, () => calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   // or a wildcard of IPv6 would take the port of IPv4 too
   if (family === 6 && fd >= 0) calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, new Int32Array([1]), 4);
   return fd;
+}
+
+/** Makes the call until no signal comes in between; returns what it returns, or minus errno. Not for close(2), which is done then. */
+function persist({ errno }: Contact, call: () => number): number {
+  for (;;) {
+    const result = call();
+    const reason = result < 0 ? errno() : 0;
+    if (reason !== EINTR) return reason === 0 ? result : -reason;
+  }
 }
 
 function createBatch(
@@ -324,28 +340,6 @@ function systemError(call: string, reason: number): Error {
 }
 
 function openLibrary(ffi: Ffi) {
-  const signatures = {
-    socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
-    bind: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
-    connect: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
-    getsockname: { arguments: ['int32', 'pointer', 'pointer'], return: 'int32' },
-    setsockopt: { arguments: ['int32', 'int32', 'int32', 'pointer', 'uint32'], return: 'int32' },
-    send: { arguments: ['int32', 'pointer', 'uint64', 'int32'], return: 'int64' },
-    recvmmsg: { arguments: ['int32', 'pointer', 'uint32', 'int32', 'pointer'], return: 'int32' },
-    sendmmsg: { arguments: ['int32', 'pointer', 'uint32', 'int32'], return: 'int32' },
-    close: { arguments: ['int32'], return: 'int32' },
-    epoll_create1: { arguments: ['int32'], return: 'int32' },
-    epoll_ctl: { arguments: ['int32', 'int32', 'int32', 'pointer'], return: 'int32' },
-    epoll_wait: { arguments: ['int32', 'pointer', 'int32', 'int32'], return: 'int32' },
-    __errno_location: { arguments: [], return: 'pointer' },
-    uv_handle_size: { arguments: ['int32'], return: 'uint64' },
-    uv_poll_init: { arguments: ['pointer', 'pointer', 'int32'], return: 'int32' },
-    uv_poll_start: { arguments: ['pointer', 'int32', 'pointer'], return: 'int32' },
-    uv_poll_stop: { arguments: ['pointer'], return: 'int32' },
-    uv_ref: { arguments: ['pointer'], return: 'void' },
-    uv_unref: { arguments: ['pointer'], return: 'void' },
-    uv_close: { arguments: ['pointer', 'pointer'], return: 'void' },
-  } as const;
   // null is the program itself, which has its libc and its libuv with it, whatever they are called here
-  return ffi.dlopen(null, signatures);
+  return ffi.dlopen(null, SIGNATURES);
 }

@@ -11,6 +11,7 @@ import { coldBoot } from './cold-boot.ts';
 import { collector } from './collector.ts';
 import { containerImage } from './container-image.ts';
 import { digTable } from './dig-table.ts';
+import { interrupted } from './interrupted.ts';
 import { movedClock } from './moved-clock.ts';
 import { outage } from './outage.ts';
 import { port53 } from './port-53.ts';
@@ -33,6 +34,7 @@ const CHECKS: readonly LabCheck[] = [
   bundle,
   coldBoot,
   collector,
+  interrupted,
   movedClock,
   systemdUnit,
   systemdBoot,

@@ -1,4 +1,4 @@
-/** The programs that the lab drives, and the Debian package that each comes in. */
+/** The programs that the lab drives, and the Debian packages that each comes in. */
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 
@@ -11,6 +11,7 @@ export const PACKAGES = {
   dig: 'bind9-dnsutils',
   dnsmasq: 'dnsmasq-base',
   faketime: 'faketime',
+  gcc: 'gcc libc6-dev', // the headers and start files that a library is made with
   git: 'git',
   ip: 'iproute2',
   kubectl: 'kubernetes-client',

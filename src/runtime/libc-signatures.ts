@@ -1,0 +1,23 @@
+/** The functions of libc and libuv that libc.ts calls, as `node:ffi` wants to be told of them. */
+export const SIGNATURES = {
+  socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
+  bind: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
+  connect: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
+  getsockname: { arguments: ['int32', 'pointer', 'pointer'], return: 'int32' },
+  setsockopt: { arguments: ['int32', 'int32', 'int32', 'pointer', 'uint32'], return: 'int32' },
+  send: { arguments: ['int32', 'pointer', 'uint64', 'int32'], return: 'int64' },
+  recvmmsg: { arguments: ['int32', 'pointer', 'uint32', 'int32', 'pointer'], return: 'int32' },
+  sendmmsg: { arguments: ['int32', 'pointer', 'uint32', 'int32'], return: 'int32' },
+  close: { arguments: ['int32'], return: 'int32' },
+  epoll_create1: { arguments: ['int32'], return: 'int32' },
+  epoll_ctl: { arguments: ['int32', 'int32', 'int32', 'pointer'], return: 'int32' },
+  epoll_wait: { arguments: ['int32', 'pointer', 'int32', 'int32'], return: 'int32' },
+  __errno_location: { arguments: [], return: 'pointer' },
+  uv_handle_size: { arguments: ['int32'], return: 'uint64' },
+  uv_poll_init: { arguments: ['pointer', 'pointer', 'int32'], return: 'int32' },
+  uv_poll_start: { arguments: ['pointer', 'int32', 'pointer'], return: 'int32' },
+  uv_poll_stop: { arguments: ['pointer'], return: 'int32' },
+  uv_ref: { arguments: ['pointer'], return: 'void' },
+  uv_unref: { arguments: ['pointer'], return: 'void' },
+  uv_close: { arguments: ['pointer', 'pointer'], return: 'void' },
+} as const;

@@ -1,0 +1,55 @@
+/** A listener and a forwarder in batches, for the tests that run them hard: known names are answered at once, the others asked for upstream. */
+import { writeEmptyReply } from '../../src/protocol/wire/error-reply.ts';
+import { parseQuery, Query } from '../../src/protocol/wire/query.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+import type { Libc } from '../../src/runtime/datagrams.ts';
+import { systemRandom } from '../../src/runtime/random.ts';
+import { systemTimers } from '../../src/runtime/timers.ts';
+import { Forwarder } from '../../src/serving/forwarder/forwarder.ts';
+import { BatchedUdpSockets } from '../../src/serving/forwarder/udp-socket-batched.ts';
+import type { Upstream } from '../../src/serving/forwarder/upstream.ts';
+import { ClientAccess } from '../../src/serving/listener/client-access.ts';
+import { ClientAddressBook } from '../../src/serving/listener/client-address.ts';
+import { NO_REPLY, PENDING, type QueryHandler } from '../../src/serving/listener/handler.ts';
+import { Intake } from '../../src/serving/listener/intake.ts';
+import { RateLimit } from '../../src/serving/listener/rate-limit.ts';
+import { BatchedUdpListener } from '../../src/serving/listener/udp-batched.ts';
+import { CollectingLog } from '../helpers/collecting-log.ts';
+
+export function batchedServer(libc: Libc, upstream: Upstream) {
+  const log = new CollectingLog();
+  const group = { name: '.', upstreams: [upstream] };
+  const outside = { clock: systemClock, timers: systemTimers, log };
+  const forwarder = new Forwarder({
+    ...outside,
+    random: systemRandom,
+    groups: [group],
+    openUdp: new BatchedUdpSockets(libc).open,
+  });
+  /** Known names have an even ID. */
+  const query = new Query();
+  const handler: QueryHandler = {
+    answerNow(message, start, end, _transport, reply, replyStart) {
+      if (parseQuery(query, message, start, end) !== 0) return NO_REPLY;
+      return query.id % 2 === 0 ? writeEmptyReply(query, 0, undefined, reply, replyStart) : PENDING;
+    },
+    answerLater(message, _transport, asker) {
+      const waiting = new Query();
+      parseQuery(waiting, message, 0, message.length);
+      forwarder.forwardTo(waiting, group, (outcome) => {
+        const reply = new Uint8Array(512);
+        const rcode = outcome.kind === 'response' ? 0 : 2;
+        asker.reply(reply, writeEmptyReply(waiting, rcode, undefined, reply, 0));
+      });
+    },
+  };
+  const intake = new Intake({
+    handler,
+    log,
+    access: new ClientAccess(['127.0.0.0/8']),
+    rateLimit: new RateLimit({ responsesPerSecond: 0, slip: 2, seed: 7 }),
+  });
+  const context = { ...outside, intake, clients: new ClientAddressBook() };
+  const listener = () => new BatchedUdpListener({ address: '127.0.0.1', port: 0 }, context, libc);
+  return { log, forwarder, intake, listener };
+}
