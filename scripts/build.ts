@@ -1,6 +1,6 @@
 /**
  * Builds `dist/outpost-dns/`: everything that runs on a host, in one folder to be copied to /usr/lib/outpost-dns.
- * The program is bundled, and so is that of the thread in which the AWS clients are loaded when first needed; its runtime
+ * The program is bundled, and so is that of the thread of all that speaks HTTPS, started when first needed; its runtime
  * is the Node that the tests ran on.
  */
 import { spawn } from 'node:child_process';
@@ -19,7 +19,7 @@ const PROGRAMS: readonly {
 }[] = [
   { from: 'main.ts', to: 'main', apart: ['./serve.ts'] },
   { from: 'commands/serve.ts', to: 'serve' },
-  { from: 'refresh/sources/aws-thread.ts', to: 'aws-thread' },
+  { from: 'refresh/sources/https-thread.ts', to: 'https-thread' },
 ];
 /** Long enough for the first look, with which the rest of the program is loaded. */
 const WARM_MS = 3000;
