@@ -62,6 +62,11 @@ const lean: Plugin = {
       contents: `export { default as Packet } from ${JSON.stringify(path)};`,
       resolveDir: root,
     }));
+    // prom-client's client of a push gateway loads TLS, and its registry for many processes those
+    onResolve({ filter: /^\.\/lib\/(?:pushgateway|cluster)$/ }, ({ path, importer }) =>
+      importer.endsWith('/prom-client/index.js') ? { path, namespace: 'nothing' } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: 'nothing' }, () => ({ contents: '' }));
   },
 };
 
