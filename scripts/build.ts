@@ -1,6 +1,6 @@
 /**
  * Builds `dist/outpost-dns/`: everything that runs on a host, in one folder to be copied to /usr/lib/outpost-dns.
- * The program is bundled, and so is that of the thread in which the AWS clients are loaded when first needed; its runtime
+ * The program is bundled, and so is that of the thread of all that speaks HTTPS, started when first needed; its runtime
  * is the Node that the tests ran on.
  */
 import { chmodSync, copyFileSync, cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ const PROGRAMS: readonly {
 }[] = [
   { from: 'main.ts', to: 'main', apart: ['./serve.ts'] },
   { from: 'commands/serve.ts', to: 'serve' },
-  { from: 'refresh/sources/aws-thread.ts', to: 'aws-thread' },
+  { from: 'refresh/sources/https-thread.ts', to: 'https-thread' },
 ];
 const root = join(import.meta.dirname, '..');
 const out = join(root, 'dist', 'outpost-dns');
@@ -60,6 +60,11 @@ const lean: Plugin = {
       contents: `export { default as Packet } from ${JSON.stringify(path)};`,
       resolveDir: root,
     }));
+    // prom-client's client of a push gateway loads TLS, and its registry for many processes those
+    onResolve({ filter: /^\.\/lib\/(?:pushgateway|cluster)$/ }, ({ path, importer }) =>
+      importer.endsWith('/prom-client/index.js') ? { path, namespace: 'nothing' } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: 'nothing' }, () => ({ contents: '' }));
   },
 };
 

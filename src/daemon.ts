@@ -26,9 +26,9 @@ import { prepareDirectory } from './store/state-directory.ts';
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await using opened = new AsyncDisposableStack();
   const rooms = buildRooms(parts, await chooseDatagramCalls(parts.config.listen.udp, parts.log));
-  const { forwarder, listeners, plane, retained, probe, aws, drill, chronicle } = rooms;
+  const { forwarder, listeners, plane, retained, probe, https, drill, chronicle } = rooms;
   opened.defer(() => forwarder.close());
-  opened.defer(() => aws.dispose());
+  opened.use(https);
   opened.use(await openState(parts, rooms));
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   await listeners.start(parts.config.listen.dns);
@@ -64,7 +64,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
 }
 
 const CLOSE_GRACE_MS = 500;
-/** The first look starts the thread of the AWS clients, which takes a processor a third of a second: who asks at the start comes first. */
+/** The first look starts the thread with the AWS clients, which takes a processor a third of a second: who asks at the start comes first. */
 const FIRST_LOOK_AFTER_MS = 500;
 
 /** The file may be large, and the endpoints' first answer must not wait for it. */

@@ -3,7 +3,7 @@ import type { StatusReport } from '../admin/status-report.ts';
 import type { Config } from '../config/config.ts';
 import type { Log } from '../log/log.ts';
 import type { Ping } from '../refresh/link-probe.ts';
-import type { AwsClients } from '../refresh/sources/aws-clients.ts';
+import type { AwsCalls } from '../refresh/sources/aws-clients.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
@@ -34,7 +34,7 @@ export interface DaemonParts {
 
 export interface NetworkParts {
   readonly transports: Transports;
-  readonly aws: AwsClients;
+  readonly aws: AwsCalls;
   readonly ping: Ping;
 }
 

@@ -8,8 +8,8 @@ import { LinkProbe } from '../refresh/link-probe.ts';
 import { RefreshPlane } from '../refresh/refresh-plane.ts';
 import type { AskOutcome } from '../refresh/retained/retained-question.ts';
 import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
-import { createAwsClientsApart } from '../refresh/sources/aws-clients-apart.ts';
 import { createAwsPing } from '../refresh/sources/aws-ping.ts';
+import { HttpsApart } from '../refresh/sources/https-apart.ts';
 import { connectTcp } from '../refresh/tcp-connect.ts';
 import type { Libc } from '../runtime/datagrams.ts';
 import type { Random } from '../runtime/random.ts';
@@ -123,9 +123,10 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     onUpstreamUp: () => lookAgain('upstream reachable again'),
     ...(network === undefined ? {} : { transports: network.transports }),
   });
-  const aws = network?.aws ?? createAwsClientsApart({ clock, log });
+  const https = new HttpsApart({ clock, log });
   const connections = {
-    clients: aws,
+    clients: network?.aws ?? https.aws,
+    kubernetes: https.kubernetes,
     clock,
     isCutOff: () => drill.isRunning,
     resolve: (name: string, signal: AbortSignal) => forwarder.resolveAddresses(name, signal, group),
@@ -137,6 +138,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
       endpoint: parts.ec2Endpoint,
       resolve: connections.resolve,
       isCutOff: connections.isCutOff,
+      head: https.head,
     });
   const probe = new LinkProbe({ ping, clock, timers, random, evidence: (evidence) => link.report(evidence) });
   const plane: RefreshPlane = new RefreshPlane({
@@ -217,7 +219,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     link,
     chronicle,
     forwarder,
-    aws,
+    https,
     connections,
     probe,
     plane,

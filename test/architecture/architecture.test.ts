@@ -74,6 +74,29 @@ t.test('an AWS client is imported in one room only, and only when it is needed',
   }
 });
 
+t.test('the thread that answers queries loads nothing that speaks HTTPS: that has its own', (t) => {
+  const heavy = ['node:https', 'node:tls', 'node:http2'];
+  const loadedBy = (entry: string): string[] => {
+    const reached = new Set([entry]);
+    for (const path of reached) {
+      for (const target of files.find((file) => file.path === path)?.loads ?? []) reached.add(target);
+    }
+    return [...reached].sort();
+  };
+  const served = loadedBy('commands/serve.ts');
+  t.ok(served.includes('daemon/rooms.ts') && served.includes('admin/metrics.ts'), 'the server was followed');
+  t.strictSame(
+    served.filter((target) => heavy.includes(target)),
+    [],
+  );
+  t.match(
+    loadedBy('refresh/sources/https-thread.ts').filter((target) => heavy.includes(target)),
+    ['node:https', 'node:tls'],
+    'whatever is loaded is found',
+  );
+  t.end();
+});
+
 t.test('a type assertion has its reason beside it', async (t) => {
   for (const { path, text, code } of files) {
     const source = text.split('\n');

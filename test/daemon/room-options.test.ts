@@ -23,6 +23,7 @@ import { VirtualTime } from '../helpers/virtual-time.ts';
 const time = new VirtualTime();
 const connections = {
   clients: createAwsClients({ clock: time, timers: time, log: new CollectingLog() }),
+  kubernetes: () => Promise.reject(new Error('not asked here')),
   clock: time,
   resolve: async () => ({ kind: 'no-addresses', rcode: 0 }) as const,
   answersText: async () => false,

@@ -9,6 +9,8 @@ export interface SourceFile {
   readonly code: string;
   /** What it imports: paths from `src/` for our own files, package names for others. */
   readonly imports: readonly string[];
+  /** Of these, what is loaded with it or by it later: all but what is imported for its types. */
+  readonly loads: readonly string[];
 }
 
 const root = new URL('../../src/', import.meta.url);
@@ -20,8 +22,18 @@ export function readSourceFiles(): SourceFile[] {
     .sort()
     .map((path) => {
       const text = readFileSync(new URL(path, root), 'utf8');
-      return { path, text, code: blankOut(text), imports: importsOf(path, text) };
+      return {
+        path,
+        text,
+        code: blankOut(text),
+        imports: importsOf(path, text),
+        loads: importsOf(path, withoutTypes(text)),
+      };
     });
+}
+
+function withoutTypes(text: string): string {
+  return text.replace(/(?:^|\n)(?:import|export) type\s[^;]*?from\s+'[^']+';/g, '');
 }
 
 function importsOf(path: string, text: string): string[] {

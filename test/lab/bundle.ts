@@ -1,7 +1,7 @@
 /** What `npm run build` makes, on its own: copied away from its packages it lives through a disconnect, with the real AWS clients inside it. */
 import assert from 'node:assert/strict';
 import { Resolver } from 'node:dns/promises';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { callSandbox } from '../../src/sandbox/control-client.ts';
@@ -35,7 +35,7 @@ export const bundle: LabCheck = {
       },
     );
     const line = JSON.parse((await region.printed(/^\{.*\}$/m))[0]) as RegionLine; // our own program's
-    const walk = new Walk(lab, home, line, join(room, 'state'));
+    const walk = new Walk(lab, home, line, room);
     await walk.learn();
     await walk.cut();
     await walk.restore();
@@ -54,9 +54,11 @@ class Walk {
   readonly #region: RegionLine;
   readonly #environment: Record<string, string>;
   #server: Background | undefined;
+  /** Tells at the server's end what its main thread had loaded of Node. */
+  readonly #witness: { readonly program: string; readonly told: string };
   #startedMs = 0;
 
-  constructor(lab: Lab, home: string, region: RegionLine, stateDirectory: string) {
+  constructor(lab: Lab, home: string, region: RegionLine, room: string) {
     this.#lab = lab;
     this.#program = join(home, 'bin', 'outpost-dns');
     this.#region = region;
@@ -65,12 +67,20 @@ class Walk {
       PATH: '/usr/bin:/bin',
       ...region.environment,
       OUTPOST_DNS_ADMIN__LISTEN: HTTP_ADDRESS,
-      OUTPOST_DNS_STATE__DIRECTORY: stateDirectory,
+      OUTPOST_DNS_STATE__DIRECTORY: join(room, 'state'),
     };
+    this.#witness = { program: join(room, 'witness.mjs'), told: join(room, 'loaded.json') };
   }
 
   async learn(): Promise<void> {
     const { step, note } = this.#lab;
+    const { program, told } = this.#witness;
+    await writeFile(
+      program,
+      `import { writeFileSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
+if (isMainThread) process.on('exit', () => writeFileSync(${JSON.stringify(told)}, JSON.stringify(process.moduleLoadList)));`,
+    );
     await step('it says its version', async () => {
       assert.match(await must([this.#program, '--version'], { env: this.#environment }), /^\d+\.\d+\.\d+\n$/);
     });
@@ -143,12 +153,20 @@ class Walk {
       assert.equal(code, 0);
       note(`ended after ${tookMs?.toFixed(0)} ms`);
     });
+    await step('its main thread has loaded no TLS, although AWS was asked', async () => {
+      const loaded: readonly string[] = JSON.parse(await readFile(this.#witness.told, 'utf8'));
+      assert.ok(loaded.includes('NativeModule net'), 'it tells what was loaded');
+      assert.deepEqual(
+        loaded.filter((name) => /^NativeModule (?:tls|https|http2)$/.test(name)),
+        [],
+      );
+    });
   }
 
   #start(): void {
     this.#startedMs = performance.now();
     this.#server = new Background([this.#program, 'serve', '--config', this.#region.configFile], {
-      env: this.#environment,
+      env: { ...this.#environment, NODE_OPTIONS: `--import ${this.#witness.program}` },
     });
   }
 

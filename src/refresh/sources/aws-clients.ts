@@ -25,13 +25,16 @@ import type { Explain } from './source-error.ts';
  * service, region and profile, and without the defaults that hang a daemon. Endpoints, profiles and credentials come
  * from where the SDK always takes them (`AWS_ENDPOINT_URL_*`, `AWS_PROFILE`, the shared files).
  */
-export interface AwsClients {
+export interface AwsClients extends AwsCalls {
+  /** Destroys every socket. Calls still under way fail. */
+  dispose(): void;
+}
+
+export interface AwsCalls {
   readonly explain: Explain;
   readonly ec2: Ec2Calls;
   readonly eks: EksCalls;
   readonly route53: Route53Calls;
-  /** Destroys every socket. Calls still under way fail. */
-  dispose(): void;
 }
 
 /** Every call settles when its signal is aborted, and rejects with what `explain` can tell. */

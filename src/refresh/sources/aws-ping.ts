@@ -1,56 +1,37 @@
 /** A sign of life from a Region: any HTTP answer of its EC2 endpoint, whatever it says. No credentials, no SDK. */
-import { request as httpRequest } from 'node:http';
-import { request as httpsRequest } from 'node:https';
-import type { LookupFunction } from 'node:net';
+import { isIP } from 'node:net';
 import type { Ping } from '../link-probe.ts';
 import type { Resolve } from '../observation.ts';
+import type { HeadRequest } from './http-head.ts';
 
 export interface AwsPingOptions {
-  /** The EC2 endpoint of a Region, such as `https://ec2.us-west-2.amazonaws.com`; one that is no URL is not asked. */
+  /** The EC2 endpoint of a Region, such as `https://ec2.us-west-2.amazonaws.com`; one that is no such URL is not asked. */
   readonly endpoint: (region: string) => string;
   /** Asks upstreams, so that a dead system resolver holds nothing up. */
   readonly resolve: Resolve;
   /** Whether the upstreams are treated as unreachable although they may answer: a rehearsal. */
   readonly isCutOff: () => boolean;
+  /** Sends the request; `silent`: it could not be sent. Never rejects. */
+  readonly head: (request: HeadRequest, signal: AbortSignal) => ReturnType<Ping>;
 }
 
-export function createAwsPing({ endpoint, resolve, isCutOff }: AwsPingOptions): Ping {
+export function createAwsPing({ endpoint, resolve, isCutOff, head }: AwsPingOptions): Ping {
   /** During a cut the name may not resolve either: the address it had is still the one to try. */
   const known = new Map<string, string>();
+  const addressOf = async (host: string, signal: AbortSignal): Promise<string | undefined> => {
+    if (isIP(host) !== 0) return host;
+    const resolved = await resolve(host, signal);
+    const address = resolved.kind === 'addresses' ? resolved.addresses[0] : undefined;
+    if (address !== undefined) known.set(host, address);
+    return known.get(host);
+  };
   return async (region, signal) => {
     const url = URL.parse('/ping', endpoint(region));
-    if (url === null) return 'silent';
-    let isUnresolved = false;
-    const lookup: LookupFunction = (hostname, options, done) => {
-      void resolve(hostname, signal).then((resolved) => {
-        if (resolved.kind === 'addresses' && resolved.addresses[0] !== undefined)
-          known.set(hostname, resolved.addresses[0]);
-        const address = known.get(hostname);
-        isUnresolved = address === undefined;
-        if (address === undefined) return done(new Error(`cannot resolve "${hostname}"`), '', 4);
-        if (options.all) done(null, [{ address, family: 4 }]);
-        else done(null, address, 4);
-      });
-    };
-    const outcome = await head(url, lookup, signal);
+    if (url === null || !/^https?:$/.test(url.protocol)) return 'silent';
+    const address = await addressOf(url.hostname.replace(/^\[|\]$/g, ''), signal);
+    if (address !== undefined) return head({ url: url.href, address }, signal);
     // nobody could be asked for the address: that was the rehearsal's doing, and says nothing about the link
-    return isUnresolved && isCutOff() ? 'silent' : outcome;
+    if (isCutOff()) return 'silent';
+    return signal.aborted ? 'timeout' : 'network';
   };
-}
-
-function head(
-  url: URL,
-  lookup: LookupFunction,
-  signal: AbortSignal,
-): Promise<'answered' | 'timeout' | 'network'> {
-  const send = url.protocol === 'http:' ? httpRequest : httpsRequest;
-  return new Promise((resolve) => {
-    const call = send(url, { method: 'HEAD', agent: false, lookup, signal }, (response) => {
-      response.destroy();
-      resolve('answered');
-    });
-    // a certificate that does not hold is a proxy or a portal in between: no word from AWS
-    call.on('error', () => resolve(signal.aborted ? 'timeout' : 'network'));
-    call.end();
-  });
 }

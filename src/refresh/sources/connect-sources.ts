@@ -15,12 +15,12 @@
 import type { Clock } from '../../runtime/clock.ts';
 import type { SourceName } from '../../store/endpoint-record.ts';
 import type { Source, UpstreamView } from '../observation.ts';
-import type { AwsClients } from './aws-clients.ts';
+import type { AwsCalls } from './aws-clients.ts';
 import { createClusterSource } from './cluster.ts';
 import { withCutOff } from './cut-off.ts';
 import { createDnsSource } from './dns.ts';
 import { createInterfacesSource } from './interfaces.ts';
-import { createKubernetesSource } from './kubernetes.ts';
+import type { KubernetesLook } from './kubernetes.ts';
 import type { KubernetesAccess } from './kubernetes-identity.ts';
 import { createRoute53Source } from './route53.ts';
 
@@ -36,7 +36,9 @@ export interface SourceSettings {
 }
 
 export interface SourceConnections extends UpstreamView {
-  readonly clients: AwsClients;
+  readonly clients: AwsCalls;
+  /** Looks at the API servers, in another thread. */
+  readonly kubernetes: KubernetesLook;
   readonly clock: Clock;
   /** Whether AWS is to be treated as unreachable although it may answer: a rehearsal. */
   readonly isCutOff: () => boolean;
@@ -53,7 +55,7 @@ export function createSources(settings: SourceSettings, connections: SourceConne
 }
 
 function createSource(name: SourceName, settings: SourceSettings, connections: SourceConnections): Source {
-  const { clients, clock } = connections;
+  const { clients, clock, kubernetes } = connections;
   const { explain, ec2, eks, route53 } = clients;
   const { profile } = settings;
   switch (name) {
@@ -72,6 +74,9 @@ function createSource(name: SourceName, settings: SourceSettings, connections: S
     case 'cluster':
       return createClusterSource({ eks, explain, clock, profile });
     case 'kubernetes':
-      return createKubernetesSource({ access: settings.kubernetes, clock });
+      return {
+        name,
+        observe: (context, signal) => kubernetes({ access: settings.kubernetes, context }, signal),
+      };
   }
 }

@@ -8,9 +8,11 @@
  * A view is believed only from a server that is in it: one that is about to go has left it already, and a cluster whose
  * servers know themselves by addresses that this site does not would otherwise replace all of ours by theirs. No answer
  * proves anything of the link to AWS.
+ *
+ * It speaks HTTPS, and so it looks in the thread that is there for that: https-thread.ts says why.
  */
 import type { Clock } from '../../runtime/clock.ts';
-import type { FailureReason, Source, SourceContext } from '../observation.ts';
+import type { FailureReason, Observation, Source, SourceContext } from '../observation.ts';
 import { type ApiAnswer, type ApiServer, getFromApi } from './api-server-call.ts';
 import { redacted } from './aws-failure.ts';
 import { type KubernetesAccess, type KubernetesIdentity, readIdentity } from './kubernetes-identity.ts';
@@ -26,6 +28,12 @@ export interface KubernetesSourceOptions {
   /** In place of the one that a kubeconfig names, else 443. */
   readonly port?: number;
 }
+
+/** A look from afar, all of it plain data. Never rejects, and settles when its signal is aborted. */
+export type KubernetesLook = (
+  asked: { readonly access: KubernetesAccess | undefined; readonly context: SourceContext },
+  signal: AbortSignal,
+) => Promise<Observation>;
 
 export function createKubernetesSource(options: KubernetesSourceOptions): Source {
   return {

@@ -100,6 +100,7 @@ export class UpstreamClient implements AttemptHost {
     this.sweep = context.sweep;
     this.random = context.random;
     this.#hooks = { onMismatch: () => this.#mismatched++ };
+    if (upstream.tls !== undefined) this.transport('tls'); // what it has to load is loaded before anybody asks
   }
 
   get isUp(): boolean {

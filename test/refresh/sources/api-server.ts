@@ -75,6 +75,18 @@ export class ApiServers {
     return servers;
   }
 
+  /** For the port that they listen on; `user` and `cluster` are added as they stand. */
+  kubeconfig(user: object, cluster: object = {}): string {
+    const server = `https://whatever.example:${this.port}`;
+    const authority = { 'certificate-authority-data': Buffer.from(pem.ca).toString('base64') };
+    return JSON.stringify({
+      'current-context': 'site',
+      contexts: [{ name: 'site', context: { cluster: 'local', user: 'me' } }],
+      clusters: [{ name: 'local', cluster: { server, ...authority, ...cluster } }],
+      users: [{ name: 'me', user }],
+    });
+  }
+
   async #listen(address: string, rejectUnauthorized: boolean): Promise<void> {
     const server = createServer(
       // as an API server: a certificate is asked for, and judged in HTTP

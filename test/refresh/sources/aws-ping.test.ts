@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
 import t from 'tap';
 import { createAwsPing } from '../../../src/refresh/sources/aws-ping.ts';
+import { headOf } from '../../../src/refresh/sources/http-head.ts';
 import { startSandbox } from '../../../src/sandbox/sandbox.ts';
 import { PATIENCE_MS } from '../../helpers/patience.ts';
 
@@ -8,7 +9,12 @@ const resolve = async () => ({ kind: 'addresses', addresses: ['127.0.0.1'], ttlS
 
 t.test('any answer of the Region is a sign of life, silence and refusal are none', async (t) => {
   await using sandbox = await startSandbox();
-  const ping = createAwsPing({ endpoint: () => sandbox.regionUrl, resolve, isCutOff: () => false });
+  const ping = createAwsPing({
+    endpoint: () => sandbox.regionUrl,
+    resolve,
+    isCutOff: () => false,
+    head: headOf,
+  });
   t.equal(await ping('us-west-2', AbortSignal.timeout(PATIENCE_MS)), 'answered');
   sandbox.link.set('down');
   t.equal(await ping('us-west-2', AbortSignal.timeout(200)), 'timeout');
@@ -28,6 +34,7 @@ t.test(
       endpoint: () => url.href,
       resolve: async () => (isResolving ? resolve() : { kind: 'failed', reason: 'timeout', detail: '' }),
       isCutOff: () => isCutOff,
+      head: headOf,
     });
     t.equal(
       await ping('us-west-2', AbortSignal.timeout(PATIENCE_MS)),
@@ -52,12 +59,43 @@ t.test('a portal that takes the connection of HTTPS is no sign of AWS', async (t
   await new Promise((ready) => portal.once('listening', ready));
   const address = portal.address();
   const port = typeof address === 'object' ? address?.port : 0;
-  const ping = createAwsPing({ endpoint: () => `https://127.0.0.1:${port}`, resolve, isCutOff: () => false });
+  const ping = createAwsPing({
+    endpoint: () => `https://127.0.0.1:${port}`,
+    resolve,
+    isCutOff: () => false,
+    head: headOf,
+  });
   t.equal(await ping('us-west-2', AbortSignal.timeout(PATIENCE_MS)), 'network');
   portal.close();
 });
 
-t.test('an endpoint that is no URL is not asked: no evidence', async (t) => {
-  const ping = createAwsPing({ endpoint: () => 'nowhere', resolve, isCutOff: () => false });
-  t.equal(await ping('us-west-2', AbortSignal.timeout(PATIENCE_MS)), 'silent');
+t.test(
+  'what is not an address or name to be asked over HTTP is no evidence, and nothing is sent',
+  async (t) => {
+    for (const endpoint of ['nowhere', 'ftp://127.0.0.1']) {
+      const head = () => t.fail('asked') as never;
+      const ping = createAwsPing({ endpoint: () => endpoint, resolve, isCutOff: () => false, head });
+      t.equal(await ping('us-west-2', AbortSignal.timeout(PATIENCE_MS)), 'silent', endpoint);
+    }
+  },
+);
+
+t.test('an address in the URL is asked as it is: no upstream has to know it', async (t) => {
+  for (const [endpoint, address] of [
+    ['https://192.0.2.1:4566', '192.0.2.1'],
+    ['http://[2001:db8::1]', '2001:db8::1'],
+  ] as const) {
+    const asked: unknown[] = [];
+    const ping = createAwsPing({
+      endpoint: () => endpoint,
+      resolve: () => t.fail('resolved') as never,
+      isCutOff: () => true,
+      head: async (request) => {
+        asked.push(request);
+        return 'answered';
+      },
+    });
+    t.equal(await ping('us-west-2', AbortSignal.timeout(PATIENCE_MS)), 'answered');
+    t.strictSame(asked, [{ url: `${endpoint}/ping`, address }]);
+  }
 });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { createSources } from '../../../src/refresh/sources/connect-sources.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
-import { clientsFor, sourcesAt, startRegion } from './region.ts';
+import { clientsFor, lookHere, sourcesAt, startRegion } from './region.ts';
 
 const DEMO = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
 
@@ -36,6 +36,7 @@ t.test('all four sources see the simulated Region through the real SDK', async (
 t.test('only the sources that are wanted are made, each once', async (t) => {
   const connections = {
     clients: clientsFor(t),
+    kubernetes: lookHere,
     resolve: () => t.fail() as never,
     answersText: () => t.fail() as never,
     isCutOff: () => false,
@@ -51,6 +52,7 @@ t.test('only the sources that are wanted are made, each once', async (t) => {
 t.test('the Kubernetes source is made with what was configured, and says so when nothing was', async (t) => {
   const connections = {
     clients: clientsFor(t),
+    kubernetes: lookHere,
     resolve: () => t.fail() as never,
     answersText: () => t.fail() as never,
     isCutOff: () => false,
@@ -184,6 +186,7 @@ t.test(
     let resolved = 0;
     const connections = {
       clients: clientsFor(t),
+      kubernetes: lookHere,
       resolve: async () => {
         resolved++;
         return { kind: 'no-addresses', rcode: 3 } as const;

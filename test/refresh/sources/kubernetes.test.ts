@@ -319,17 +319,6 @@ function written(t: Test, name: string, text: string): string {
   return path;
 }
 
-function kubeconfig(port: number, user: object, cluster: object = {}): string {
-  const server = `https://whatever.example:${port}`;
-  const authority = { 'certificate-authority-data': Buffer.from(pem.ca).toString('base64') };
-  return JSON.stringify({
-    'current-context': 'site',
-    contexts: [{ name: 'site', context: { cluster: 'local', user: 'me' } }],
-    clusters: [{ name: 'local', cluster: { server, ...authority, ...cluster } }],
-    users: [{ name: 'me', user }],
-  });
-}
-
 t.test('a kubeconfig: certificate or token, in it or beside it, on the port of its server', async (t) => {
   await using servers = await three();
   const directory = t.testdir({
@@ -356,7 +345,7 @@ t.test('a kubeconfig: certificate or token, in it or beside it, on the port of i
     ],
   ];
   for (const [what, user, cluster] of users) {
-    writeFileSync(path, kubeconfig(servers.port, user, cluster));
+    writeFileSync(path, servers.kubeconfig(user, cluster));
     const source = createKubernetesSource({
       access: { kind: 'kubeconfig', kubeconfig: path },
       clock: systemClock,
@@ -374,7 +363,7 @@ t.test('a kubeconfig without an authority is completed by what DescribeCluster t
   const path = written(
     t,
     'kubeconfig',
-    kubeconfig(servers.port, { token: 'the-token' }, { 'certificate-authority-data': null }),
+    servers.kubeconfig({ token: 'the-token' }, { 'certificate-authority-data': null }),
   );
   const certificateAuthority = Buffer.from(pem.ca).toString('base64');
   const access = { kind: 'kubeconfig', kubeconfig: path } as const;
@@ -423,7 +412,7 @@ t.test('no secret is told, whatever goes wrong with it', async (t) => {
   await using servers = await three();
   const secrets = ['s3cr3t-token\u0001', 's3cr3t token', ''];
   for (const token of secrets) {
-    const path = written(t, 'kubeconfig', kubeconfig(servers.port, { tokenFile: 'token' }));
+    const path = written(t, 'kubeconfig', servers.kubeconfig({ tokenFile: 'token' }));
     writeFileSync(join(path, '../token'), token);
     const observed = await look(servers, { access: { kind: 'kubeconfig', kubeconfig: path } });
     t.match(observed, fails('no-credentials', /the token is empty, or not one word/));

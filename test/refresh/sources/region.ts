@@ -10,6 +10,7 @@ import {
   createAwsClients,
 } from '../../../src/refresh/sources/aws-clients.ts';
 import { createSources, type SourceSettings } from '../../../src/refresh/sources/connect-sources.ts';
+import { createKubernetesSource, type KubernetesLook } from '../../../src/refresh/sources/kubernetes.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemTimers } from '../../../src/runtime/timers.ts';
 import type { AccessKey } from '../../../src/sandbox/facts.ts';
@@ -56,6 +57,10 @@ export function clientsFor(t: Test, options: Partial<AwsClientsOptions> = {}): A
   return clients;
 }
 
+/** The look at the API servers without a thread in between. */
+export const lookHere: KubernetesLook = ({ access, context }, signal) =>
+  createKubernetesSource({ access, clock: systemClock }).observe(context, signal);
+
 const ALL = ['dns', 'interfaces', 'cluster', 'route53'] as const;
 
 /** The sources of one cluster by name, looking at the sandbox. */
@@ -67,6 +72,7 @@ export function sourcesAt(
   const resolve = resolveAt(sandbox.dnsAddress);
   const connections = {
     clients,
+    kubernetes: lookHere,
     resolve,
     answersText: async () => false,
     isCutOff: () => false,

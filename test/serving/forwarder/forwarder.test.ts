@@ -1,7 +1,7 @@
 /** The forwarder's decisions, in virtual time; sockets have tests of their own. */
 import t from 'tap';
 import { clientQuery } from './hand-made-upstream.ts';
-import { ask, type Doing, group, shown, VirtualUpstreams } from './virtual-upstreams.ts';
+import { ask, type Doing, group, shown, upstream, VirtualUpstreams } from './virtual-upstreams.ts';
 
 const answers: Doing = { afterMs: 20, says: 'answer' };
 const servfail: Doing = { afterMs: 20, says: 2 };
@@ -12,6 +12,19 @@ t.test('an answer comes with its octets, index, upstream and round trip', async 
   const world = new VirtualUpstreams([group('default', 'a')], () => answers);
   const [outcome] = await ask(world);
   t.match(outcome, { kind: 'response', upstream: 'a', rttMs: 20, index: { rcode: 0, answerCount: 1 } });
+});
+
+t.test('TLS is loaded for an upstream that speaks it, before anybody asks, and for no other', async (t) => {
+  const opened: string[] = [];
+  const open = (transport: string) => (to: { readonly text: string }) => {
+    opened.push(`${to.text} over ${transport}`);
+    return { openConnections: 0, start: () => {}, doubt: () => {}, close: () => {} };
+  };
+  const secure = { ...upstream('b'), tls: { serverName: 'b.example' } };
+  const upstreams = [upstream('a'), secure];
+  const transports = { udp: open('udp'), tcp: open('tcp'), tls: open('tls') };
+  new VirtualUpstreams([{ name: 'default', upstreams }], () => answers, { transports });
+  t.strictSame(opened, ['b over tls']);
 });
 
 t.test('100 identical questions are one exchange, and all get its outcome', async (t) => {
