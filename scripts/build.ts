@@ -48,9 +48,6 @@ const lean: Plugin = {
     onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule('${path}');`,
     }));
-    // prom-client's way of pushing loads HTTPS
-    onResolve({ filter: /\/pushgateway$/ }, ({ path }) => ({ path, namespace: 'absent' }));
-    onLoad({ filter: /.*/, namespace: 'absent' }, () => ({ contents: 'module.exports = undefined;' }));
     // dns2 as a whole loads HTTP/2 and TLS; the server uses its messages alone
     const packet = join(root, 'node_modules', 'dns2', 'packet.js');
     onResolve({ filter: /^dns2$/ }, ({ importer }) =>
