@@ -56,8 +56,10 @@ export class Process {
     words: readonly string[],
     environment: Readonly<Record<string, string>>,
     group = false,
+    command: readonly [program: string, ...words: string[]] = [PROGRAM],
   ) {
-    this.child = spawn(PROGRAM, words, {
+    const [program, ...before] = command;
+    this.child = spawn(program, [...before, ...words], {
       env: environmentOf(environment),
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: group,
@@ -100,8 +102,15 @@ export class Process {
 export class ServerProcess extends Process {
   readonly #ports: Ports;
 
-  constructor(t: Test, configFile: string, ports: Ports, environment: Readonly<Record<string, string>>) {
-    super(t, ['serve', '--config', configFile], environment);
+  /** `command`: another than that of this work tree. */
+  constructor(
+    t: Test,
+    configFile: string,
+    ports: Ports,
+    environment: Readonly<Record<string, string>>,
+    command?: readonly [program: string, ...words: string[]],
+  ) {
+    super(t, ['serve', '--config', configFile], environment, false, command);
     this.#ports = ports;
   }
 

@@ -1,0 +1,85 @@
+/** The programs that run on a host, each bundled into a folder: the command, the server, and its thread of all that speaks HTTPS. */
+import { join } from 'node:path';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
+
+const PROGRAMS: readonly {
+  readonly from: string;
+  readonly to: string;
+  readonly apart?: readonly string[];
+}[] = [
+  { from: 'main.ts', to: 'main', apart: ['./serve.ts'] },
+  { from: 'commands/serve.ts', to: 'serve' },
+  { from: 'refresh/sources/https-thread.ts', to: 'https-thread' },
+];
+const root = join(import.meta.dirname, '..');
+
+export async function bundleInto(outdir: string): Promise<void> {
+  // each apart: what programs share would be files of its own, and a start reads and links every file that it needs
+  for (const { from, to, apart = [] } of PROGRAMS) {
+    await build({
+      ...OPTIONS,
+      outdir,
+      entryPoints: [{ in: join(root, 'src', from), out: to }],
+      plugins: [lean, leftApart(apart)],
+    });
+  }
+}
+
+/** A program that another one loads is a file beside it. */
+function leftApart(files: readonly string[]): Plugin {
+  return {
+    name: 'left-apart',
+    setup({ onResolve }) {
+      onResolve({ filter: /\.ts$/ }, ({ path, kind }) =>
+        kind === 'dynamic-import' && files.includes(path)
+          ? { path: path.replace(/\.ts$/, '.js'), external: true }
+          : undefined,
+      );
+    },
+  };
+}
+
+/** What would be loaded at every start and is used by nobody here. */
+const lean: Plugin = {
+  name: 'lean',
+  setup({ onResolve, onLoad }) {
+    // an `import` of node:http reads all that it exports, and with it loads undici
+    onResolve({ filter: /^node:http$/ }, () => ({ path: 'node:http', namespace: 'builtin' }));
+    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule('${path}');`,
+    }));
+    // dns2 as a whole loads HTTP/2 and TLS; the server uses its messages alone
+    const packet = join(root, 'node_modules', 'dns2', 'packet.js');
+    onResolve({ filter: /^dns2$/ }, ({ importer }) =>
+      importer.includes('/sandbox/') ? undefined : { path: packet, namespace: 'dns2' },
+    );
+    onLoad({ filter: /.*/, namespace: 'dns2' }, ({ path }) => ({
+      contents: `export { default as Packet } from ${JSON.stringify(path)};`,
+      resolveDir: root,
+    }));
+    // prom-client's client of a push gateway loads TLS, and its registry for many processes those
+    onResolve({ filter: /^\.\/lib\/(?:pushgateway|cluster)$/ }, ({ path, importer }) =>
+      importer.endsWith('/prom-client/index.js') ? { path, namespace: 'nothing' } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: 'nothing' }, () => ({ contents: '' }));
+  },
+};
+
+/** What every program is built with. */
+const OPTIONS: BuildOptions = {
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  // the AWS clients' ES modules: their CommonJS would come out of import() without its names
+  mainFields: ['module', 'main'],
+  target: 'node24',
+  sourcemap: false,
+  minifySyntax: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+  // packages in the old module system ask for Node's own modules at run time
+  banner: {
+    js: "import { createRequire as outpostRequire } from 'node:module';const require = outpostRequire(import.meta.url);",
+  },
+};

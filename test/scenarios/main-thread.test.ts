@@ -1,0 +1,81 @@
+/**
+ * What the loop that answers queries has loaded. The programs are those of the bundle, as they run on a host: from source,
+ * dns2 and Node's own ES module of node:http load TLS before anything answers.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { bundleInto } from '../../scripts/bundle.ts';
+import { until } from '../helpers/patience.ts';
+import { isReady, sourceOf } from './looks.ts';
+import { NO_AWS, ServerProcess } from './server-process.ts';
+import { folder, Site } from './site.ts';
+
+/** Tells on stderr what the main thread has loaded of Node's own, when it is sent SIGUSR2. */
+const TELL = `data:text/javascript,${encodeURIComponent(`
+import { isMainThread } from 'node:worker_threads';
+const tell = () => process.stderr.write('loaded: ' + JSON.stringify(process.moduleLoadList) + '\\n');
+if (isMainThread) process.on('SIGUSR2', tell);
+`)}`;
+
+const bundle = folder(t);
+writeFileSync(join(bundle, 'package.json'), '{"type":"module"}');
+await bundleInto(bundle);
+
+function start(t: Test, site: Site, environment?: Readonly<Record<string, string>>): ServerProcess {
+  const command = [process.execPath, '--import', TELL, join(bundle, 'main.js')] as const;
+  return new ServerProcess(t, site.configFile, site.ports, environment ?? site.sandbox.environment, command);
+}
+
+/** Those of them that speak TLS. */
+async function loadedOfTls(server: ServerProcess): Promise<readonly string[]> {
+  server.signal('SIGUSR2');
+  const line = await until('it tells', () => /^loaded: (.*)$/m.exec(server.stderr)?.[1]);
+  const loaded: readonly string[] = JSON.parse(line);
+  if (!loaded.includes('NativeModule dgram')) throw new Error(`not a list of modules: ${line}`);
+  return loaded.filter((name) => /^NativeModule (_tls_.*|tls|https|http2)$/.test(name));
+}
+
+const PINNED = { name: 'pinned', endpoint: 'pinned.example', pin: ['10.0.0.1'], sources: ['dns'] };
+
+t.test('with a pinned endpoint and a plain upstream: no TLS', async (t) => {
+  const site = await Site.open(t, { overrides: { clusters: [PINNED] } });
+  const server = start(t, site, NO_AWS);
+  await isReady(server);
+  await until('it has looked', async () => (await sourceOf(server, 'dns', 'pinned'))?.lastFailure);
+  t.strictSame(await server.addresses('pinned.example'), ['10.0.0.1']);
+  t.equal((await server.get('/metrics')).status, 200);
+  t.strictSame(await loadedOfTls(server), []);
+});
+
+t.test(
+  'with a Region and API servers, once each source has looked: no TLS, for it is in its thread',
+  async (t) => {
+    const site = await Site.open(t);
+    site.configureCluster({
+      sources: ['dns', 'interfaces', 'cluster', 'kubernetes'],
+      kubernetes: { kubeconfig: '/nowhere/kubeconfig' },
+    });
+    const server = start(t, site);
+    await isReady(server);
+    for (const source of ['dns', 'interfaces', 'cluster'])
+      await until(
+        `${source} has looked`,
+        async () => (await sourceOf(server, source))?.latest === 'succeeded',
+      );
+    await until(
+      'the API servers have been looked for',
+      async () => (await sourceOf(server, 'kubernetes'))?.lastFailure,
+    );
+    t.strictSame(await loadedOfTls(server), []);
+  },
+);
+
+t.test('with an upstream over TLS it is there before the first query', async (t) => {
+  const site = await Site.open(t, {
+    overrides: { clusters: [PINNED], upstreams: ['tls://127.0.0.1:9#dns.test'] },
+  });
+  const server = start(t, site, NO_AWS);
+  await isReady(server);
+  t.match(await loadedOfTls(server), ['NativeModule tls']);
+});
