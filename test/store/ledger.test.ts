@@ -26,7 +26,7 @@ import { ledgerPath, readLedger } from '../../src/store/ledger-reader.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { until } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
-import { type Operation, systemError, watchedFiles } from './faulty-files.ts';
+import { filesWith, type Operation, systemError, watchedFiles } from './faulty-files.ts';
 import { numbered, SAMPLES } from './ledger-events.ts';
 
 function open(directory: string, more: Partial<LedgerOptions> & { files?: FileSystem } = {}) {
@@ -317,25 +317,15 @@ t.test(
 
 /** A disk with room for so many octets, that takes at most 50 at a time. */
 function smallDisk(room: () => number, leave: (octets: number) => void): FileSystem {
-  return {
-    ...systemFiles,
-    open: async (path, flags, mode) => {
-      const file = await systemFiles.open(path, flags, mode);
-      return {
-        stat: () => file.stat(),
-        read: (into, offset, length, position) => file.read(into, offset, length, position),
-        sync: () => file.sync(),
-        close: () => file.close(),
-        write: async (octets, offset, length) => {
-          const taken = Math.min(length, room(), 50);
-          if (taken === 0) throw systemError('ENOSPC');
-          const outcome = await file.write(octets, offset, taken);
-          leave(room() - outcome.bytesWritten);
-          return outcome;
-        },
-      };
+  return filesWith((file) => ({
+    write: async (octets, offset, length) => {
+      const taken = Math.min(length, room(), 50);
+      if (taken === 0) throw systemError('ENOSPC');
+      const outcome = await file.write(octets, offset, taken);
+      leave(room() - outcome.bytesWritten);
+      return outcome;
     },
-  };
+  }));
 }
 
 t.test(
