@@ -1,8 +1,9 @@
 /** One query sent once to one upstream: what its transport is given, how it ends, and which reply is its own. */
-import { FLAG, HEADER_OCTETS, uint16At } from '../../protocol/wire/header.ts';
+import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
+import type { Random } from '../../runtime/random.ts';
 
 export type TransportName = 'udp' | 'tcp' | 'tls';
 
@@ -59,6 +60,48 @@ export class Exchange {
 
   get hasEdns(): boolean {
     return this.message[11] !== 0;
+  }
+}
+
+/** The exchanges of one socket or connection that wait for their replies: an ID belongs to one of them at a time. */
+export class InFlight {
+  readonly #byId = new Map<number, Exchange>();
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  all(): Exchange[] {
+    return [...this.#byId.values()];
+  }
+
+  /** Gives it an ID that nobody can guess (RFC 5452 section 9.2), in its message, too. */
+  add(exchange: Exchange, carrier: Carrier, random: Random): void {
+    let id = random.uint16();
+    while (this.#byId.has(id)) id = random.uint16();
+    exchange.id = id;
+    exchange.carrier = carrier;
+    putUint16(exchange.message, 0, id);
+    this.#byId.set(id, exchange);
+  }
+
+  /** The one that a received message may be the reply to, by its ID alone. */
+  askedBy(octets: Uint8Array): Exchange | undefined {
+    return this.#byId.get(((octets[0] ?? 0) << 8) | (octets[1] ?? 0));
+  }
+
+  /** False when it is in flight no more. */
+  remove(exchange: Exchange): boolean {
+    if (this.#byId.get(exchange.id) !== exchange) return false;
+    this.#byId.delete(exchange.id);
+    exchange.carrier = undefined;
+    return true;
+  }
+
+  removeAll(): Exchange[] {
+    const removed = this.all();
+    for (const exchange of removed) this.remove(exchange);
+    return removed;
   }
 }
 
