@@ -93,7 +93,9 @@ export function normalizeName(text: string): string {
 
 /** Whether `name` is `apex` or lies under it; both in normal form. */
 export function isAtOrUnder(name: string, apex: string): boolean {
-  return apex === '.' || name === apex || name.endsWith(`.${apex}`);
+  if (apex === '.' || name === apex) return true;
+  // a dot behind an odd number of backslashes is part of a label
+  return name.endsWith(`.${apex}`) && /(?<!\\)(?:\\\\)*$/.test(name.slice(0, -apex.length - 1));
 }
 
 /** The name without its first label: `b.c` for `a.b.c`; `.` for a single label; `undefined` for the root. */
