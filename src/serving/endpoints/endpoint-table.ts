@@ -18,7 +18,6 @@ export type EndpointFinding =
   | { readonly kind: 'refused' };
 
 interface Zone {
-  readonly kind: 'endpoint';
   readonly nameOctets: number;
   readonly record: EndpointRecord;
   readonly found: {
@@ -127,7 +126,6 @@ function isZoneTransfer(qtype: number): boolean {
 function zoneOf(record: EndpointRecord, endpoint: string): Zone {
   const answers = composeEndpointAnswers(record, endpoint);
   return {
-    kind: 'endpoint',
     nameOctets: nameToWire(endpoint).length,
     record,
     found: {
