@@ -11,7 +11,7 @@
  */
 import type { Log } from '../../log/log.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
+import { isAboutName } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
@@ -313,8 +313,7 @@ export class Forwarder {
 }
 
 function isUnhelpful(outcome: ForwardOutcome): boolean {
-  if (outcome.kind === 'failed') return true;
-  return outcome.index.rcode === RCODE.SERVFAIL || outcome.index.rcode === RCODE.REFUSED;
+  return outcome.kind === 'failed' || !isAboutName(outcome.index.rcode);
 }
 
 function downFields(client: UpstreamClient, failure: AttemptFailure): object {
