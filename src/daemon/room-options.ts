@@ -19,7 +19,7 @@ import type { TcpLimits } from '../serving/listener/tcp-slots.ts';
 import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnected-rules.ts';
 import type { ZoneRule } from '../serving/local-zones/zone-rules.ts';
 
-export function upstreamOf(upstream: UpstreamConfig): Upstream {
+function upstreamOf(upstream: UpstreamConfig): Upstream {
   const { address, port } = upstream;
   const text = socketText({ address, port });
   if (upstream.transport === 'plain') return { text, address, port };

@@ -105,6 +105,13 @@ export function parentName(name: string): string | undefined {
   return dot === null ? '.' : name.slice(dot.index + dot[0].length);
 }
 
+/** Labels of a name in normal form, the root not counted. */
+export function labelCountOf(name: string): number {
+  let count = 0;
+  for (let rest = name; rest !== '.'; rest = parentName(rest) ?? '.') count++;
+  return count;
+}
+
 /** The name under which PTR records of an IPv4 address are found (RFC 1035 section 3.5). */
 export function reverseNameOfIpv4(address: string): string {
   return `${address.split('.').reverse().join('.')}.in-addr.arpa`;

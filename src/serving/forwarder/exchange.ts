@@ -142,8 +142,8 @@ export function judgeReply(exchange: Exchange, octets: Uint8Array): ReplyVerdict
   const flags = uint16At(octets, 2);
   if ((flags & FLAG.QR) === 0 || (flags & FLAG.OPCODE) !== 0) return MISMATCHED;
   if (uint16At(octets, 4) === 0) return isEdnsRefusal(exchange, octets, flags) ? EDNS_REFUSED : MISMATCHED;
-  if (uint16At(octets, 4) !== 1 || !sameQuestion(exchange, octets, 0, false)) return MISMATCHED;
-  if (exchange.exactCase && !sameQuestion(exchange, octets, 0, true)) return WRONG_CASE;
+  if (uint16At(octets, 4) !== 1 || !hasSameQuestion(exchange, octets, false)) return MISMATCHED;
+  if (exchange.exactCase && !hasSameQuestion(exchange, octets, true)) return WRONG_CASE;
   const index = indexResponse(octets);
   if (index.kind === 'fault') return { kind: 'malformed', detail: index.reason };
   return { kind: 'reply', index };
@@ -182,18 +182,17 @@ export function endBy(
   }
 }
 
-/** Whether the message that starts at `start` asks what the exchange asks. */
-export function sameQuestion(
+/** Whether the message asks what the exchange asks. */
+function hasSameQuestion(
   { message, questionEnd }: Exchange,
   octets: Uint8Array,
-  start: number,
   exactCase: boolean,
 ): boolean {
-  if (octets.length - start < questionEnd) return false;
+  if (octets.length < questionEnd) return false;
   const nameEnd = questionEnd - 4;
   for (let at = HEADER_OCTETS; at < questionEnd; at++) {
     const sent = message[at] ?? 0;
-    const received = octets[start + at] ?? 0;
+    const received = octets[at] ?? 0;
     if (sent === received) continue;
     // RFC 4343: letters of a name are equal in both cases; QTYPE and QCLASS are numbers
     if (exactCase || at >= nameEnd || lower(sent) !== lower(received)) return false;
