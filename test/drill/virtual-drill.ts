@@ -1,5 +1,4 @@
 import { Drill, type DrillChange } from '../../src/drill/drill.ts';
-import { AWS_SUFFIXES } from '../../src/drill/retain-advice.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 
@@ -13,7 +12,7 @@ export function virtualDrill() {
     timers: time,
     log,
     onChange: (change) => changes.push(change),
-    byPolicy: () => AWS_SUFFIXES,
+    byPolicy: () => ['amazonaws.com'],
     retained: () => [],
   });
   return { drill, time, log, changes };
