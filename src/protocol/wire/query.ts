@@ -4,6 +4,7 @@
  * is bounded by the name's 255 octets and four additional records.
  * RFC 1035 section 4.1, RFC 6891 section 6.1, RFC 9619 (QDCOUNT is one).
  */
+import { CLASS } from '../words/classes.ts';
 import { lower, nameFromWire } from '../words/name.ts';
 import { TYPE } from '../words/types.ts';
 import { EDNS_UDP_OCTETS, FLAG, HEADER_OCTETS, PLAIN_UDP_OCTETS, putUint16, uint16At } from './header.ts';
@@ -254,6 +255,22 @@ export interface QueryParts {
   readonly checkingDisabled: boolean;
   /** With this an OPT record is added, offering 1232 octets; `undefined` asks without EDNS. */
   readonly edns?: { readonly dnssecOk: boolean };
+}
+
+/** A question of our own (class IN, RD set, EDNS offered), to be asked as a client's would be. */
+export function ownQuery(name: Uint8Array, qtype: number, dnssecOk: boolean): Query {
+  const octets = composeQuery({
+    id: 0,
+    name,
+    qtype,
+    qclass: CLASS.IN,
+    recursionDesired: true,
+    checkingDisabled: false,
+    edns: { dnssecOk },
+  });
+  const query = new Query();
+  parseQuery(query, octets, 0, octets.length);
+  return query;
 }
 
 /** Composes a query of our own, for an upstream. */
