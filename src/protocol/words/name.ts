@@ -4,7 +4,8 @@
  */
 
 const MAX_LABEL = 63; // RFC 1035 section 2.3.4
-const MAX_NAME = 255; // RFC 1035 section 2.3.4: octets on the wire, length octets and root included
+/** On the wire, length octets and root included (RFC 1035 section 2.3.4). */
+export const MAX_NAME_OCTETS = 255;
 
 export type NameFault = 'empty-label' | 'label-too-long' | 'name-too-long' | 'bad-escape';
 
@@ -32,7 +33,7 @@ export function nameToWire(text: string): Uint8Array {
     }
   }
   octets.push(0);
-  if (octets.length > MAX_NAME) throw new NameError('name-too-long', text);
+  if (octets.length > MAX_NAME_OCTETS) throw new NameError('name-too-long', text);
   return Uint8Array.from(octets);
 }
 
