@@ -14,7 +14,7 @@ import type { ListeningOn } from '../serving/listener/listeners.ts';
 import type { ResolverCounters } from '../serving/resolver/resolver-counters.ts';
 import type { SnapshotState } from '../store/answers-snapshot.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
-import type { StoreState } from '../store/endpoints-store.ts';
+import type { StoreState } from '../store/generation-store.ts';
 import type { LedgerState } from '../store/ledger.ts';
 import { notReady } from './readiness.ts';
 

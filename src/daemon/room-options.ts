@@ -6,7 +6,6 @@ import type {
   Upstream as UpstreamConfig,
   ZoneConfig,
 } from '../config/config.ts';
-import { AWS_SUFFIXES } from '../drill/retain-advice.ts';
 import { TYPE } from '../protocol/words/types.ts';
 import type { ClusterSettings, RefreshTimes } from '../refresh/cluster-settings.ts';
 import { questionText, type RetainedQuestion } from '../refresh/retained/retained-question.ts';
@@ -16,10 +15,11 @@ import type { ForwardSettings } from '../serving/forwarder/forward-settings.ts';
 import type { Upstream, UpstreamGroup } from '../serving/forwarder/upstream.ts';
 import { ClientAccess } from '../serving/listener/client-access.ts';
 import type { TcpLimits } from '../serving/listener/tcp-slots.ts';
+import { awsNames } from '../serving/local-zones/aws-names.ts';
 import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnected-rules.ts';
 import type { ZoneRule } from '../serving/local-zones/zone-rules.ts';
 
-export function upstreamOf(upstream: UpstreamConfig): Upstream {
+function upstreamOf(upstream: UpstreamConfig): Upstream {
   const { address, port } = upstream;
   const text = socketText({ address, port });
   if (upstream.transport === 'plain') return { text, address, port };
@@ -88,12 +88,16 @@ export function upstreamsAcrossLink(config: Config): ReadonlySet<string> {
   return new Set(all.filter(({ address }) => !onSite.isAllowed(address)).map(({ text }) => text));
 }
 
+/** EC2's own names, of whatever Region: worked out in a cut, or denied. */
+const EC2_SUFFIXES = ['compute.internal', 'ec2.internal'];
+
 /** Suffixes whose names are meant to fail in a cut: nobody has to retain them. */
 export function failingByPolicy({ zones }: Config): readonly string[] {
+  const services = awsNames([]).filter(({ says }) => says === 'servfail');
   const own = zones.filter(
     (zone) => zone.kind === 'forward' && ['servfail', 'nxdomain'].includes(String(zone.whileDisconnected)),
   );
-  return [...AWS_SUFFIXES, ...own.map(({ name }) => name)];
+  return [...EC2_SUFFIXES, ...[...services, ...own].map(({ name }) => name)];
 }
 
 const ADDRESSES: readonly number[] = [TYPE.A, TYPE.AAAA];

@@ -13,7 +13,7 @@ export type RunningDrill = Extract<DrillState, { kind: 'running' }>;
 
 export const idle: DrillState = { kind: 'idle' };
 
-export const MIN_DRILL_MS = 1_000;
+const MIN_DRILL_MS = 1_000;
 /** Addresses are not refreshed meanwhile: one that was forgotten must not go on for ever. */
 export const MAX_DRILL_MS = 24 * 3_600_000;
 

@@ -3,15 +3,6 @@ import { isAtOrUnder } from '../protocol/words/name.ts';
 import { TYPE, typeFromText } from '../protocol/words/types.ts';
 import type { Hurt } from './drill-report.ts';
 
-/** Names under these fail, or are not found, by policy while AWS is away: what stands behind them is away as well. */
-export const AWS_SUFFIXES: readonly string[] = [
-  'amazonaws.com',
-  'amazonaws.com.cn',
-  'api.aws',
-  'compute.internal',
-  'ec2.internal',
-];
-
 const REVERSE_SUFFIXES = ['in-addr.arpa', 'ip6.arpa'];
 /** Asked once may be a slip of somebody's fingers. */
 const MIN_ASKED = 2;

@@ -77,7 +77,7 @@ function bystander(
 }
 
 /** A zone that the customer owns, twice (public and private under one name), and one that only sorts beside it. */
-export function demoHostedZones(): HostedZone[] {
+function demoHostedZones(): HostedZone[] {
   return [
     hostedZone('Z0PUBLICSITEEXAMPLE', 'site.example', false, [
       {
@@ -106,7 +106,7 @@ export function demoHostedZones(): HostedZone[] {
 }
 
 /** A hosted zone with the SOA and NS sets that Route 53 gives every zone. */
-export function hostedZone(
+function hostedZone(
   id: string,
   name: string,
   privateZone: boolean,

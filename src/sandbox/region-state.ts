@@ -148,7 +148,7 @@ function isOfCluster(face: NetworkInterface, cluster: Cluster): boolean {
     : face.description === `Amazon EKS ${cluster.name}`;
 }
 
-export function sameName(a: string, b: string): boolean {
+function sameName(a: string, b: string): boolean {
   return plainName(a) === plainName(b);
 }
 

@@ -3,7 +3,7 @@ import { isIPv4 } from 'node:net';
 import { uint16At, uint32At } from '../protocol/wire/header.ts';
 import { skipName } from '../protocol/wire/query.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
-import { nameFromWire } from '../protocol/words/name.ts';
+import { MAX_NAME_OCTETS, nameFromWire } from '../protocol/words/name.ts';
 import { TYPE, typeName } from '../protocol/words/types.ts';
 
 /**
@@ -112,7 +112,6 @@ function quoted(string: Uint8Array): string {
   return `"${text.join('')}"`;
 }
 
-const MAX_NAME = 255; // RFC 1035 section 2.3.4
 const MAX_JUMPS = 32; // each pointer points further back, so this only bounds hostile chains
 
 /** The text of a name that may be compressed. */
@@ -129,7 +128,7 @@ function nameAt(message: Uint8Array, start: number): string {
       continue;
     }
     octets.push(...message.subarray(at, at + 1 + (length > 63 ? 0 : length)));
-    if (length > 63 || octets.length > MAX_NAME) break;
+    if (length > 63 || octets.length > MAX_NAME_OCTETS) break;
     if (length === 0) return nameFromWire(Uint8Array.from(octets));
     at += length + 1;
   }

@@ -94,7 +94,7 @@ const STOP_WAIT_MS = 10_000; // a disk that hangs must not keep a stop waiting f
 /** Files that did not hold, for somebody who wants to know why; they may be as large as the cache. */
 const SET_ASIDE_KEPT = 2;
 
-export function snapshotPath(directory: string): string {
+function snapshotPath(directory: string): string {
   return join(directory, 'answers.snapshot');
 }
 

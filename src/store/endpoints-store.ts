@@ -9,9 +9,6 @@ import {
   type StoreState,
 } from './generation-store.ts';
 
-export type { LoadFault } from './fault.ts';
-export type { SaveOutcome, StoreState } from './generation-store.ts';
-
 /**
  * The store keeps what must survive a power cut: the endpoint records here, what was retained and cached in files of
  * their own beside them. It knows files, checksums and generations. It refuses to know where records come from,

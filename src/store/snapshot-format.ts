@@ -28,7 +28,7 @@ const SCOPE_OCTETS = 32;
 export const HEADER_OCTETS = MAGIC.length + 4 + 6 + 4 + SCOPE_OCTETS + PROOF_OCTETS;
 export const FRAME_OCTETS = 4 + PROOF_OCTETS;
 /** The part of the header that every version has. */
-export const VERSIONED_OCTETS = MAGIC.length + 4;
+const VERSIONED_OCTETS = MAGIC.length + 4;
 
 /** A block is closed once it has so many octets: a fifth of a millisecond of SHA-256. */
 const BLOCK_OCTETS = 48 * 1024;

@@ -6,24 +6,13 @@ import {
   drillReport,
   drillRoutes,
 } from '../../src/admin/drill-control.ts';
-import { Drill } from '../../src/drill/drill.ts';
-import { AWS_SUFFIXES } from '../../src/drill/retain-advice.ts';
 import { asked } from '../drill/asked.ts';
-import { CollectingLog } from '../helpers/collecting-log.ts';
-import { VirtualTime } from '../helpers/virtual-time.ts';
+import { virtualDrill } from '../drill/virtual-drill.ts';
 import { ask, control } from './control-fixture.ts';
 
 /** The real drill behind the real routes. */
 async function setUp(t: Parameters<typeof control>[0]) {
-  const time = new VirtualTime();
-  const drill = new Drill({
-    clock: time,
-    timers: time,
-    log: new CollectingLog(),
-    onChange: () => {},
-    byPolicy: () => AWS_SUFFIXES,
-    retained: () => [],
-  });
+  const { drill, time } = virtualDrill();
   const { path } = await control(t, drillRoutes(drill));
   return { time, drill, path };
 }

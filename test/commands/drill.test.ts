@@ -6,26 +6,15 @@ import { parse } from 'yaml';
 import { type DrillReportBody, drillRoutes } from '../../src/admin/drill-control.ts';
 import { drillLines } from '../../src/commands/drill-text.ts';
 import { paintNothing } from '../../src/commands/terminal-text.ts';
-import { Drill } from '../../src/drill/drill.ts';
-import { AWS_SUFFIXES } from '../../src/drill/retain-advice.ts';
 import { control, leaveSocket, shortDirectory } from '../admin/control-fixture.ts';
 import { asked } from '../drill/asked.ts';
-import { CollectingLog } from '../helpers/collecting-log.ts';
-import { VirtualTime } from '../helpers/virtual-time.ts';
+import { virtualDrill } from '../drill/virtual-drill.ts';
 import { call } from './calling.ts';
 import { writeConfig } from './state-files.ts';
 
 /** The real drill behind the real control socket, in a state directory of its own. */
 async function serve(t: Parameters<typeof control>[0]) {
-  const time = new VirtualTime();
-  const drill = new Drill({
-    clock: time,
-    timers: time,
-    log: new CollectingLog(),
-    onChange: () => {},
-    byPolicy: () => AWS_SUFFIXES,
-    retained: () => [],
-  });
+  const { drill, time } = virtualDrill();
   const { path, server } = await control(t, drillRoutes(drill));
   return { time, drill, server, path, state: dirname(path) };
 }

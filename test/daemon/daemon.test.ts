@@ -18,7 +18,7 @@ import { load } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { until } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
-import { freePorts, type Ports } from '../scenarios/free-ports.ts';
+import { freePorts, isFreeForTcp, type Ports } from '../scenarios/free-ports.ts';
 import { keepState, keptRecord } from '../scenarios/kept-state.ts';
 import { askUdp } from '../scenarios/server-process.ts';
 import { DEMO, ENDPOINT } from '../scenarios/site.ts';
@@ -68,19 +68,9 @@ refresh: { retryMin: 100ms, deadline: 1s }
   return own;
 }
 
-const isTcpFree = async (port: number): Promise<boolean> => {
-  const server = createServer().listen(port, '127.0.0.1');
-  const isFree = await once(server, 'listening').then(
-    () => true,
-    () => false,
-  );
-  server.close();
-  return isFree;
-};
-
 async function isLeftFree(t: Test, { ports, stateDirectory }: Bench): Promise<void> {
-  t.ok(await isTcpFree(ports.dnsPort), 'the DNS port is free');
-  t.ok(await isTcpFree(ports.httpPort), 'the HTTP port is free');
+  t.ok(await isFreeForTcp(ports.dnsPort), 'the DNS port is free');
+  t.ok(await isFreeForTcp(ports.httpPort), 'the HTTP port is free');
   const again = await lockStateDirectory(stateDirectory);
   t.equal(again.kind, 'locked', 'the state directory is free');
   if (again.kind === 'locked') again.lock[Symbol.dispose]();
@@ -111,7 +101,7 @@ t.test(
     holder.close();
     await once(holder, 'close');
     await time.advance(30_000);
-    await until('the pages are there', async () => !(await isTcpFree(one.ports.httpPort)));
+    await until('the pages are there', async () => !(await isFreeForTcp(one.ports.httpPort)));
     await daemon.stop('test');
     await isLeftFree(t, one);
   },

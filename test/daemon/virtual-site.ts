@@ -15,6 +15,7 @@ import { load } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { message, rawRecord, soaData } from '../helpers/zone-text.ts';
+import { ExchangesInFlight } from '../serving/forwarder/exchanges-in-flight.ts';
 import { type QueryText, queryOf, type ReadReply, readReply } from '../serving/resolver/messages.ts';
 
 export const ENDPOINT = '5e9d0f3c.gr7.us-west-2.eks.amazonaws.com';
@@ -191,19 +192,13 @@ ${more}`);
   }
 
   #transport(): ReturnType<OpenTransport> {
-    const inFlight = new Set<Exchange>();
-    const carrier = { drop: (exchange: Exchange) => void inFlight.delete(exchange) };
-    let nextId = 0;
+    const inFlight = new ExchangesInFlight();
     return {
       start: (exchange) => {
-        exchange.id = nextId++ & 0xffff;
-        exchange.message[0] = exchange.id >> 8;
-        exchange.message[1] = exchange.id & 0xff;
-        exchange.carrier = carrier;
         inFlight.add(exchange);
         if (!this.#isUp) return;
         this.time.after(FAR_MS, () => {
-          if (inFlight.delete(exchange)) end(exchange, this.addresses);
+          if (inFlight.take(exchange)) end(exchange, this.addresses);
         });
       },
       doubt: () => undefined,

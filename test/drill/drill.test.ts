@@ -1,30 +1,14 @@
 import t from 'tap';
 import { Drill, type DrillChange } from '../../src/drill/drill.ts';
-import { AWS_SUFFIXES } from '../../src/drill/retain-advice.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
-import { VirtualTime } from '../helpers/virtual-time.ts';
 import { asked } from './asked.ts';
-
-function setUp() {
-  const time = new VirtualTime();
-  const log = new CollectingLog();
-  const changes: DrillChange[] = [];
-  const drill = new Drill({
-    clock: time,
-    timers: time,
-    log,
-    onChange: (change) => changes.push(change),
-    byPolicy: () => AWS_SUFFIXES,
-    retained: () => [],
-  });
-  return { drill, time, log, changes };
-}
+import { virtualDrill } from './virtual-drill.ts';
 
 const nobody = { failed: 0, stale: 0, endpointAnswers: 0 };
 const MINUTE_MS = 60_000;
 
 t.test('a drill ends by itself when its time is up, and says so once', async (t) => {
-  const { drill, time, log, changes } = setUp();
+  const { drill, time, log, changes } = virtualDrill();
   t.notOk(drill.isRunning);
   t.strictSame(drill.summary(), {
     state: 'none',
@@ -61,7 +45,7 @@ t.test('a drill ends by itself when its time is up, and says so once', async (t)
 });
 
 t.test('a drill is stopped by a command, and its timer with it', async (t) => {
-  const { drill, time, changes } = setUp();
+  const { drill, time, changes } = virtualDrill();
   t.same(drill.stop(), { kind: 'not-running' });
   drill.start(30 * MINUTE_MS);
   await time.advance(MINUTE_MS);
@@ -75,7 +59,7 @@ t.test('a drill is stopped by a command, and its timer with it', async (t) => {
 });
 
 t.test('a second drill is refused while one runs, and changes nothing of it', async (t) => {
-  const { drill, time, changes } = setUp();
+  const { drill, time, changes } = virtualDrill();
   drill.start(10 * MINUTE_MS);
   drill.report.noteFailed(asked('a.example'));
   await time.advance(MINUTE_MS);
@@ -91,7 +75,7 @@ t.test('a second drill is refused while one runs, and changes nothing of it', as
 });
 
 t.test('a length that makes no sense is refused and starts nothing', async (t) => {
-  const { drill, time, changes } = setUp();
+  const { drill, time, changes } = virtualDrill();
   for (const forMs of [0, -1, 999, 25 * 60 * MINUTE_MS, Number.NaN, Number.POSITIVE_INFINITY]) {
     t.match(drill.start(forMs), { kind: 'bad-length' }, String(forMs));
   }
@@ -101,7 +85,7 @@ t.test('a length that makes no sense is refused and starts nothing', async (t) =
 });
 
 t.test('the report tells who was hurt, survives the end, and goes with the next start', async (t) => {
-  const { drill, time, changes } = setUp();
+  const { drill, time, changes } = virtualDrill();
   drill.report.noteFailed(asked('before.example'));
   drill.start(MINUTE_MS);
   for (let at = 0; at < 3; at++) drill.report.noteFailed(asked('registry.site.example'));
@@ -131,7 +115,7 @@ t.test('the report tells who was hurt, survives the end, and goes with the next 
 });
 
 t.test('the end of the process ends the drill and says so', async (t) => {
-  const { drill, time, changes } = setUp();
+  const { drill, time, changes } = virtualDrill();
   drill.start(10 * MINUTE_MS);
   await time.advance(MINUTE_MS);
   drill[Symbol.dispose]();
@@ -142,7 +126,7 @@ t.test('the end of the process ends the drill and says so', async (t) => {
 });
 
 t.test('a wall clock that is set neither ends a drill nor lengthens it', async (t) => {
-  const { drill, time } = setUp();
+  const { drill, time } = virtualDrill();
   drill.start(10 * MINUTE_MS);
   time.setWall('2099-01-01T00:00:00Z');
   await time.advance(MINUTE_MS);

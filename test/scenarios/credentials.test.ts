@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { AccessKey } from '../../src/sandbox/facts.ts';
 import { pause, until } from '../helpers/patience.ts';
+import { credentialsFile, keyOf, processOutput } from '../sandbox/access-keys.ts';
 import { clusterOf, isReady, sourceOf } from './looks.ts';
 import type { ServerProcess } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
@@ -12,16 +13,6 @@ t.jobs = 3; // they wait more than they work
 t.setTimeout(600_000);
 
 const MOVED = ['10.0.1.77', '10.0.2.10', '10.0.3.10'];
-
-function keyOf(name: string): AccessKey {
-  return {
-    accessKeyId: `ASIA${name.toUpperCase()}EXAMPLE`,
-    secretAccessKey: `secret-of-${name}`,
-    sessionToken: `token-of-${name}`,
-    accountId: '111122223333',
-    arn: `arn:aws:iam::111122223333:user/${name}`,
-  };
-}
 
 /** A site whose server takes its credentials from files, where they can be replaced. */
 class Keyring {
@@ -42,10 +33,7 @@ class Keyring {
   /** AWS knows it from now on, and it is in the file. */
   give(key: AccessKey): void {
     this.site.sandbox.state.putAccessKey(key);
-    writeFileSync(
-      join(this.#folder, 'credentials'),
-      `[default]\naws_access_key_id = ${key.accessKeyId}\naws_secret_access_key = ${key.secretAccessKey}\naws_session_token = ${key.sessionToken}\n`,
-    );
+    writeFileSync(join(this.#folder, 'credentials'), credentialsFile(key));
   }
 
   /** The default profile has credentials from this shell script alone. */
@@ -61,6 +49,11 @@ class Keyring {
 
   expire(key: AccessKey): void {
     this.site.sandbox.state.putAccessKey({ ...key, expiresAtMs: 0 });
+  }
+
+  /** From the addresses of `DEMO` to those of `MOVED`. */
+  moveInterface(): void {
+    this.site.sandbox.state.moveInterface({ cluster: 'demo', from: '10.0.1.10', to: '10.0.1.77' });
   }
 
   revoke(key: AccessKey): void {
@@ -131,6 +124,17 @@ async function cut(server: ServerProcess, { site }: Keyring): Promise<void> {
   );
 }
 
+/** A server that worked with this key until the link was cut. */
+async function cutOffWith(t: Test, key: AccessKey) {
+  const keys = await Keyring.open(t);
+  keys.give(key);
+  const server = keys.start();
+  await isReady(server);
+  await conditionIs(server, 'accepted');
+  await cut(server, keys);
+  return { keys, server };
+}
+
 for (const [what, end] of [
   ['expired', (keys: Keyring, key: AccessKey) => keys.expire(key)],
   ['revoked', (keys: Keyring, key: AccessKey) => keys.revoke(key)],
@@ -138,16 +142,11 @@ for (const [what, end] of [
   t.test(
     `${what} and replaced in the files while cut off: fresh after the return, nothing to be told`,
     async (t) => {
-      const keys = await Keyring.open(t);
       const [old, fresh] = [keyOf('old'), keyOf('fresh')];
-      keys.give(old);
-      const server = keys.start();
-      await isReady(server);
-      await conditionIs(server, 'accepted');
-      await cut(server, keys);
+      const { keys, server } = await cutOffWith(t, old);
       end(keys, old);
       keys.give(fresh);
-      keys.site.sandbox.state.moveInterface({ cluster: 'demo', from: '10.0.1.10', to: '10.0.1.77' });
+      keys.moveInterface();
       await pause(2000); // looks in the dark
       t.same(await server.addresses(ENDPOINT), DEMO);
       t.match(
@@ -166,15 +165,10 @@ for (const [what, end] of [
   t.test(
     `${what} while cut off, replaced long after the return: its own condition, the link whole`,
     async (t) => {
-      const keys = await Keyring.open(t);
       const [old, fresh] = [keyOf('old'), keyOf('fresh')];
-      keys.give(old);
-      const server = keys.start();
-      await isReady(server);
-      await conditionIs(server, 'accepted');
-      await cut(server, keys);
+      const { keys, server } = await cutOffWith(t, old);
       end(keys, old);
-      keys.site.sandbox.state.moveInterface({ cluster: 'demo', from: '10.0.1.10', to: '10.0.1.77' });
+      keys.moveInterface();
       keys.site.sandbox.link.set('up');
       const condition = what === 'expired' ? 'expired' : 'refused';
       await conditionIs(server, condition);
@@ -203,7 +197,6 @@ t.test(
     const keys = await Keyring.open(t);
     const key = keyOf('process');
     keys.site.sandbox.state.putAccessKey(key);
-    const { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken } = key;
     const hanging = `echo $$ >> ${keys.pidsFile}\nexec sleep 600\n`;
     keys.site.configureCluster({ endpoint: ENDPOINT }); // what cannot be asked of AWS has to be told
     keys.giveByProcess(hanging);
@@ -217,15 +210,13 @@ t.test(
     await until('the link is known by other means', async () => linkOf(server, 'aws').length > 0);
     t.same(linkOf(server, 'aws'), ['connected'], 'nothing was sent with credentials, and that is no cut');
     await cut(server, keys);
-    keys.site.sandbox.state.moveInterface({ cluster: 'demo', from: '10.0.1.10', to: '10.0.1.77' });
+    keys.moveInterface();
     await pause(2000);
     keys.site.sandbox.link.set('up');
     await until('connected', async () => (await server.status()).link.summary.condition === 'connected');
     await isShown(t, server, 'missing');
     t.ok(alive(keys.pidsFile).length <= 6, `${alive(keys.pidsFile).length} processes`);
-    keys.giveByProcess(
-      `echo '${JSON.stringify({ Version: 1, AccessKeyId, SecretAccessKey, SessionToken })}'`,
-    );
+    keys.giveByProcess(`echo '${processOutput(key)}'`);
     await isFresh(t, server, MOVED);
     await conditionIs(server, 'accepted');
     t.same(credentialsOf(server), ['warn missing', 'info accepted']);

@@ -40,7 +40,7 @@ async function isFreeForUdp(port: number): Promise<boolean> {
   return isFree;
 }
 
-async function isFreeForTcp(port: number): Promise<boolean> {
+export async function isFreeForTcp(port: number): Promise<boolean> {
   const server = createServer().listen(port, '127.0.0.1');
   const isFree = await once(server, 'listening').then(
     () => true,

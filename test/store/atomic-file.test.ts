@@ -14,7 +14,7 @@ import { systemRandom } from '../../src/runtime/random.ts';
 import { readWhole, removeLeftovers, replaceFile } from '../../src/store/atomic-file.ts';
 import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
 import { StoreError } from '../../src/store/store-error.ts';
-import { type Operation, systemError, watchedFiles } from './faulty-files.ts';
+import { filesWith, type Operation, systemError, watchedFiles } from './faulty-files.ts';
 
 const LIMIT = 1 << 20;
 
@@ -135,20 +135,10 @@ t.test(
   async (t) => {
     for (const most of [3, 0]) {
       const directory = t.testdir({ 'f.json': 'old' });
-      const files: FileSystem = {
-        ...systemFiles,
-        open: async (path, flags, mode) => {
-          const file = await systemFiles.open(path, flags, mode);
-          return {
-            stat: () => file.stat(),
-            read: (into, offset, length, position) => file.read(into, offset, length, position),
-            write: async (octets, offset, length) =>
-              most === 0 ? { bytesWritten: 0 } : file.write(octets, offset, Math.min(most, length)),
-            sync: () => file.sync(),
-            close: () => file.close(),
-          };
-        },
-      };
+      const files = filesWith((file) => ({
+        write: async (octets, offset, length) =>
+          most === 0 ? { bytesWritten: 0 } : file.write(octets, offset, Math.min(most, length)),
+      }));
       if (most === 0) t.equal((await failure(replace(files, directory, 'a longer text'))).code, 'EIO');
       else await replace(files, directory, 'a longer text');
       t.equal(held(directory, 'f.json'), most === 0 ? 'old' : 'a longer text');

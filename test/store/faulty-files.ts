@@ -26,6 +26,24 @@ export function watchedFiles(
   };
 }
 
+/** The real files, with some operations on an open one exchanged. */
+export function filesWith(change: (file: OpenFile) => Partial<OpenFile>): FileSystem {
+  return {
+    ...systemFiles,
+    open: async (path, flags, mode) => {
+      const file = await systemFiles.open(path, flags, mode);
+      return {
+        stat: () => file.stat(),
+        read: (into, offset, length, position) => file.read(into, offset, length, position),
+        write: (octets, offset, length) => file.write(octets, offset, length),
+        sync: () => file.sync(),
+        close: () => file.close(),
+        ...change(file),
+      };
+    },
+  };
+}
+
 function watchedFile(
   file: OpenFile,
   path: string,

@@ -2,10 +2,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
+import { systemFiles } from '../../src/store/file-system.ts';
 import { composeLine, type LedgerEvent } from '../../src/store/ledger-format.ts';
 import { findLedgerEnd, ledgerPath, readLedger } from '../../src/store/ledger-reader.ts';
-import { systemError, watchedFiles } from './faulty-files.ts';
+import { filesWith, systemError, watchedFiles } from './faulty-files.ts';
 import { numbered, sample } from './ledger-events.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 100);
@@ -239,23 +239,13 @@ t.test('finding the end of a ledger reads no more than the tails of its files', 
     'ledger.2.jsonl': lines(1, 5),
   });
   let octets = 0;
-  const counting: FileSystem = {
-    ...systemFiles,
-    open: async (path, flags, mode) => {
-      const file = await systemFiles.open(path, flags, mode);
-      return {
-        stat: () => file.stat(),
-        write: (from, offset, length) => file.write(from, offset, length),
-        sync: () => file.sync(),
-        close: () => file.close(),
-        read: async (into, offset, length, position) => {
-          const outcome = await file.read(into, offset, length, position);
-          octets += outcome.bytesRead;
-          return outcome;
-        },
-      };
+  const counting = filesWith((file) => ({
+    read: async (into, offset, length, position) => {
+      const outcome = await file.read(into, offset, length, position);
+      octets += outcome.bytesRead;
+      return outcome;
     },
-  };
+  }));
   t.strictSame(await findLedgerEnd(counting, directory), { sequence: 5, isTorn: false });
   t.ok(octets <= 3 * 64 * 1024, `${octets} octets`);
 });

@@ -1,8 +1,9 @@
 import { systemRandom } from '../../src/runtime/random.ts';
 import { encodeEndpoints } from '../../src/store/endpoints-format.ts';
 import { readEndpoints } from '../../src/store/endpoints-reader.ts';
-import { EndpointsStore, type LoadResult, type SaveOutcome } from '../../src/store/endpoints-store.ts';
+import { EndpointsStore, type LoadResult } from '../../src/store/endpoints-store.ts';
 import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
+import type { SaveOutcome } from '../../src/store/generation-store.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { setNumber, wholeSet } from './record-sets.ts';
 

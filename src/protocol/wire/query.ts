@@ -4,7 +4,8 @@
  * is bounded by the name's 255 octets and four additional records.
  * RFC 1035 section 4.1, RFC 6891 section 6.1, RFC 9619 (QDCOUNT is one).
  */
-import { lower, nameFromWire } from '../words/name.ts';
+import { CLASS } from '../words/classes.ts';
+import { lower, MAX_NAME_OCTETS, nameFromWire } from '../words/name.ts';
 import { TYPE } from '../words/types.ts';
 import { EDNS_UDP_OCTETS, FLAG, HEADER_OCTETS, PLAIN_UDP_OCTETS, putUint16, uint16At } from './header.ts';
 
@@ -12,7 +13,6 @@ import { EDNS_UDP_OCTETS, FLAG, HEADER_OCTETS, PLAIN_UDP_OCTETS, putUint16, uint
 export const VERDICT = { OK: 0, DROP: 1, FORMERR: 2, NOTIMP: 3, BADVERS: 4 } as const;
 export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
 
-const MAX_NAME = 255; // RFC 1035 section 2.3.4
 const MAX_LABELS = 128; // 255 octets hold 127 labels and the root
 // V8 keeps typed arrays of up to 64 octets on its own heap; a larger one costs a malloc, and the collector a free
 const USUAL_LABELS = 16;
@@ -118,7 +118,7 @@ function parseQuestion(query: Query): boolean {
     labelStarts[labels++] = at - nameStart;
     if (labels === labelStarts.length) labelStarts = makeRoomForLabels(query);
     at += length + 1;
-    if (at - nameStart >= MAX_NAME) return false;
+    if (at - nameStart >= MAX_NAME_OCTETS) return false;
   }
   at += 1;
   if (at + 4 > end) return false;
@@ -239,7 +239,7 @@ export function skipName(octets: Uint8Array, start: number, end: number, message
     }
     if (length > 63) return -1;
     at += length + 1;
-    if (at - start >= MAX_NAME) return -1;
+    if (at - start >= MAX_NAME_OCTETS) return -1;
   }
   return -1;
 }
@@ -254,6 +254,22 @@ export interface QueryParts {
   readonly checkingDisabled: boolean;
   /** With this an OPT record is added, offering 1232 octets; `undefined` asks without EDNS. */
   readonly edns?: { readonly dnssecOk: boolean };
+}
+
+/** A question of our own (class IN, RD set, EDNS offered), to be asked as a client's would be. */
+export function ownQuery(name: Uint8Array, qtype: number, dnssecOk: boolean): Query {
+  const octets = composeQuery({
+    id: 0,
+    name,
+    qtype,
+    qclass: CLASS.IN,
+    recursionDesired: true,
+    checkingDisabled: false,
+    edns: { dnssecOk },
+  });
+  const query = new Query();
+  parseQuery(query, octets, 0, octets.length);
+  return query;
 }
 
 /** Composes a query of our own, for an upstream. */

@@ -3,6 +3,7 @@
  * that every record lies inside the message. RDATA is never read, save where a TTL, an address or an alias
  * is asked for, and nothing is ever composed again (RFC 3597).
  */
+import { lower } from '../words/name.ts';
 import { TYPE } from '../words/types.ts';
 import { FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
 import { skipName } from './query.ts';
@@ -220,28 +221,23 @@ function followAliases(
 
 const MAX_JUMPS = 32; // each pointer has to point further back, so this only bounds hostile chains
 
-/** A lower-cased key for a possibly compressed name: labels as Latin-1; never shown to anybody. */
+/** A key for a possibly compressed name: its octets without pointers, in lower case (RFC 4343); never shown to anybody. */
 function expandName(message: Uint8Array, start: number): string {
-  const labels: string[] = [];
+  const octets: number[] = [];
   let at = start;
   let jumps = 0;
-  let total = 0;
   for (;;) {
     const length = message[at] ?? 0;
-    if (length === 0) return labels.join('.');
+    if (length === 0) return String.fromCharCode(...octets);
     if (length >= 0xc0) {
       const target = ((length & 0x3f) << 8) | (message[at + 1] ?? 0);
       if (target >= at || ++jumps > MAX_JUMPS) return `broken at ${start}`;
       at = target;
       continue;
     }
-    total += length + 1;
-    if (length > 63 || total > 255) return `broken at ${start}`;
-    labels.push(
-      Buffer.from(message.subarray(at + 1, at + 1 + length))
-        .toString('latin1')
-        .toLowerCase(),
-    );
+    if (length > 63 || octets.length + length + 1 > 255) return `broken at ${start}`;
+    octets.push(length);
+    for (const octet of message.subarray(at + 1, at + 1 + length)) octets.push(lower(octet));
     at += length + 1;
   }
 }

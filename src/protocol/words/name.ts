@@ -4,7 +4,8 @@
  */
 
 const MAX_LABEL = 63; // RFC 1035 section 2.3.4
-const MAX_NAME = 255; // RFC 1035 section 2.3.4: octets on the wire, length octets and root included
+/** On the wire, length octets and root included (RFC 1035 section 2.3.4). */
+export const MAX_NAME_OCTETS = 255;
 
 export type NameFault = 'empty-label' | 'label-too-long' | 'name-too-long' | 'bad-escape';
 
@@ -32,7 +33,7 @@ export function nameToWire(text: string): Uint8Array {
     }
   }
   octets.push(0);
-  if (octets.length > MAX_NAME) throw new NameError('name-too-long', text);
+  if (octets.length > MAX_NAME_OCTETS) throw new NameError('name-too-long', text);
   return Uint8Array.from(octets);
 }
 
@@ -93,7 +94,9 @@ export function normalizeName(text: string): string {
 
 /** Whether `name` is `apex` or lies under it; both in normal form. */
 export function isAtOrUnder(name: string, apex: string): boolean {
-  return apex === '.' || name === apex || name.endsWith(`.${apex}`);
+  if (apex === '.' || name === apex) return true;
+  // a dot behind an odd number of backslashes is part of a label
+  return name.endsWith(`.${apex}`) && /(?<!\\)(?:\\\\)*$/.test(name.slice(0, -apex.length - 1));
 }
 
 /** The name without its first label: `b.c` for `a.b.c`; `.` for a single label; `undefined` for the root. */
@@ -101,6 +104,13 @@ export function parentName(name: string): string | undefined {
   if (name === '.') return undefined;
   const dot = /(?<!\\)(?:\\\\)*\./.exec(name);
   return dot === null ? '.' : name.slice(dot.index + dot[0].length);
+}
+
+/** Labels of a name in normal form, the root not counted. */
+export function labelCountOf(name: string): number {
+  let count = 0;
+  for (let rest = name; rest !== '.'; rest = parentName(rest) ?? '.') count++;
+  return count;
 }
 
 /** The name under which PTR records of an IPv4 address are found (RFC 1035 section 3.5). */

@@ -14,6 +14,12 @@ export const RCODE = {
   BADVERS: 16,
 } as const;
 
+/** Whether a response says something about the name that was asked for: the others speak of who was asked. */
+export function isAboutName(rcode: number): boolean {
+  // RFC 6672 section 2.2: YXDOMAIN says that a DNAME made the name too long
+  return rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN || rcode === RCODE.YXDOMAIN;
+}
+
 const names = new Map<number, string>(Object.entries(RCODE).map(([name, value]) => [value, name]));
 
 /** The mnemonic, or `RCODE<n>` where there is none. */

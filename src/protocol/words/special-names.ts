@@ -14,56 +14,49 @@ export interface SpecialName {
   readonly because: string;
 }
 
-export const SPECIAL_NAMES: readonly SpecialName[] = [
-  { name: 'localhost', rule: 'loopback', because: 'RFC 6761 section 6.3' },
-  {
-    name: '1.0.0.127.in-addr.arpa',
-    rule: 'loopback-ptr',
-    because: 'RFC 6761 section 6.3, RFC 1912 section 4.1',
-  },
-  { name: ipv6Reverse('1', 32), rule: 'loopback-ptr', because: 'RFC 6761 section 6.3, RFC 6303 section 4.3' },
+const TABLE: readonly (readonly [name: string, rule: SpecialRule, because: string])[] = [
+  ['localhost', 'loopback', 'RFC 6761 section 6.3'],
+  ['1.0.0.127.in-addr.arpa', 'loopback-ptr', 'RFC 6761 section 6.3, RFC 1912 section 4.1'],
+  [ipv6Reverse('1', 32), 'loopback-ptr', 'RFC 6761 section 6.3, RFC 6303 section 4.3'],
 
-  { name: 'invalid', rule: 'nothing', because: 'RFC 6761 section 6.4' },
-  { name: 'test', rule: 'nothing', because: 'RFC 6761 section 6.2' },
-  { name: 'local', rule: 'nothing', because: 'RFC 6762 section 22.1: multicast DNS, never unicast' },
-  { name: 'onion', rule: 'nothing', because: 'RFC 7686 section 2' },
-  { name: 'alt', rule: 'nothing', because: 'RFC 9476 section 2' },
+  ['invalid', 'nothing', 'RFC 6761 section 6.4'],
+  ['test', 'nothing', 'RFC 6761 section 6.2'],
+  ['local', 'nothing', 'RFC 6762 section 22.1: multicast DNS, never unicast'],
+  ['onion', 'nothing', 'RFC 7686 section 2'],
+  ['alt', 'nothing', 'RFC 9476 section 2'],
 
-  { name: 'home.arpa', rule: 'empty', because: 'RFC 8375 section 4' },
-  {
-    name: 'resolver.arpa',
-    rule: 'empty',
-    because: 'RFC 9462 section 6.1: an upstream would speak for itself, not for us',
-  },
+  ['home.arpa', 'empty', 'RFC 8375 section 4'],
+  ['resolver.arpa', 'empty', 'RFC 9462 section 6.1: an upstream would speak for itself, not for us'],
 
-  { name: '10.in-addr.arpa', rule: 'empty', because: 'RFC 6303 section 4.1' },
+  ['10.in-addr.arpa', 'empty', 'RFC 6303 section 4.1'],
   ...ipv4Range(16, 31, '172.in-addr.arpa', 'RFC 6303 section 4.1'),
-  { name: '168.192.in-addr.arpa', rule: 'empty', because: 'RFC 6303 section 4.1' },
+  ['168.192.in-addr.arpa', 'empty', 'RFC 6303 section 4.1'],
   ...ipv4Range(64, 127, '100.in-addr.arpa', 'RFC 7793: shared address space'),
-  { name: '0.in-addr.arpa', rule: 'empty', because: 'RFC 6303 section 4.2' },
-  { name: '127.in-addr.arpa', rule: 'empty', because: 'RFC 6303 section 4.2' },
-  { name: '254.169.in-addr.arpa', rule: 'empty', because: 'RFC 6303 section 4.2: link-local' },
-  { name: '2.0.192.in-addr.arpa', rule: 'empty', because: 'RFC 6303 section 4.2: documentation' },
-  { name: '100.51.198.in-addr.arpa', rule: 'empty', because: 'RFC 6303 section 4.2: documentation' },
-  { name: '113.0.203.in-addr.arpa', rule: 'empty', because: 'RFC 6303 section 4.2: documentation' },
-  { name: '255.255.255.255.in-addr.arpa', rule: 'empty', because: 'RFC 6303 section 4.2: broadcast' },
+  ['0.in-addr.arpa', 'empty', 'RFC 6303 section 4.2'],
+  ['127.in-addr.arpa', 'empty', 'RFC 6303 section 4.2'],
+  ['254.169.in-addr.arpa', 'empty', 'RFC 6303 section 4.2: link-local'],
+  ['2.0.192.in-addr.arpa', 'empty', 'RFC 6303 section 4.2: documentation'],
+  ['100.51.198.in-addr.arpa', 'empty', 'RFC 6303 section 4.2: documentation'],
+  ['113.0.203.in-addr.arpa', 'empty', 'RFC 6303 section 4.2: documentation'],
+  ['255.255.255.255.in-addr.arpa', 'empty', 'RFC 6303 section 4.2: broadcast'],
 
-  { name: ipv6Reverse('', 32), rule: 'empty', because: 'RFC 6303 section 4.3: the unspecified address' },
-  { name: 'd.f.ip6.arpa', rule: 'empty', because: 'RFC 6303 section 4.4, RFC 4193 section 4.4' },
-  {
-    name: 'c.f.ip6.arpa',
-    rule: 'empty',
-    because: 'RFC 4193 section 3.1: the other half of unique local addresses',
-  },
-  ...['8', '9', 'a', 'b'].map((nibble): SpecialName => {
-    return { name: `${nibble}.e.f.ip6.arpa`, rule: 'empty', because: 'RFC 6303 section 4.5: link-local' };
-  }),
-  { name: '8.b.d.0.1.0.0.2.ip6.arpa', rule: 'empty', because: 'RFC 6303 section 4.6: documentation' },
+  [ipv6Reverse('', 32), 'empty', 'RFC 6303 section 4.3: the unspecified address'],
+  ['d.f.ip6.arpa', 'empty', 'RFC 6303 section 4.4, RFC 4193 section 4.4'],
+  ['c.f.ip6.arpa', 'empty', 'RFC 4193 section 3.1: the other half of unique local addresses'],
+  ['8.e.f.ip6.arpa', 'empty', 'RFC 6303 section 4.5: link-local'],
+  ['9.e.f.ip6.arpa', 'empty', 'RFC 6303 section 4.5: link-local'],
+  ['a.e.f.ip6.arpa', 'empty', 'RFC 6303 section 4.5: link-local'],
+  ['b.e.f.ip6.arpa', 'empty', 'RFC 6303 section 4.5: link-local'],
+  ['8.b.d.0.1.0.0.2.ip6.arpa', 'empty', 'RFC 6303 section 4.6: documentation'],
 ];
 
-function ipv4Range(first: number, last: number, parent: string, because: string): SpecialName[] {
+export const SPECIAL_NAMES: readonly SpecialName[] = TABLE.map(([name, rule, because]) => {
+  return { name, rule, because };
+});
+
+function ipv4Range(first: number, last: number, parent: string, because: string) {
   return Array.from({ length: last - first + 1 }, (_, offset) => {
-    return { name: `${first + offset}.${parent}`, rule: 'empty', because };
+    return [`${first + offset}.${parent}`, 'empty', because] as const;
   });
 }
 

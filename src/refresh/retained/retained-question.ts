@@ -1,7 +1,6 @@
 /** A question that the operator wants answered whatever happens, and asking it once. */
-import { composeQuery, parseQuery, Query } from '../../protocol/wire/query.ts';
+import { ownQuery, type Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
-import { CLASS } from '../../protocol/words/classes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import { type Heard, hasSignatures, judge } from './retained-answer.ts';
 
@@ -52,25 +51,10 @@ type HearingOnce =
   | { readonly kind: 'failed'; readonly detail: string };
 
 async function hearOnce(question: RetainedQuestion, ask: Ask, dnssecOk: boolean): Promise<HearingOnce> {
-  const outcome = await ask(queryFor(question, dnssecOk));
+  const outcome = await ask(ownQuery(nameToWire(question.name), question.qtype, dnssecOk));
   if (outcome.kind === 'failed') return { kind: 'failed', detail: outcome.detail };
   const { octets, index } = outcome;
   const verdict = judge(octets, index);
   if (verdict.kind === 'failed') return verdict;
   return { kind: 'heard', verdict: verdict.kind, octets, index };
-}
-
-function queryFor({ name, qtype }: RetainedQuestion, dnssecOk: boolean): Query {
-  const octets = composeQuery({
-    id: 0,
-    name: nameToWire(name),
-    qtype,
-    qclass: CLASS.IN,
-    recursionDesired: true,
-    checkingDisabled: false,
-    edns: { dnssecOk },
-  });
-  const query = new Query();
-  parseQuery(query, octets, 0, octets.length);
-  return query;
 }

@@ -13,12 +13,13 @@ export type EndpointFinding =
   | { readonly kind: 'answer'; readonly answer: LocalAnswer; readonly record?: EndpointRecord }
   /** The text at `_status.<name>`, which changes with time and so is composed when asked for. */
   | { readonly kind: 'status'; readonly record: EndpointRecord; readonly name: string }
+  /** A name above a reverse name of ours: it exists, and that is all that is known of it here. */
+  | { readonly kind: 'above'; readonly answer: LocalAnswer }
   /** The name is ours, but no address was ever known. */
   | { readonly kind: 'not-ready' }
   | { readonly kind: 'refused' };
 
 interface Zone {
-  readonly kind: 'endpoint';
   readonly nameOctets: number;
   readonly record: EndpointRecord;
   readonly found: {
@@ -34,6 +35,7 @@ interface Reverse {
   readonly ptr: EndpointFinding;
   readonly noData: EndpointFinding;
   readonly any: EndpointFinding;
+  readonly above: EndpointFinding;
 }
 
 const REFUSED: EndpointFinding = { kind: 'refused' };
@@ -85,8 +87,8 @@ export class EndpointTable {
   }
 
   /**
-   * RFC 8020: above a name that exists no name may be denied, or a cache that cuts there would lose it. The /8 and above
-   * are left to the empty zones (RFC 6303), which have answers of their own.
+   * RFC 8020: above a name that exists no name may be denied, or a cache that cuts there would lose it. The /8 is the apex
+   * of an empty zone (RFC 6303), and exists already.
    */
   #addAncestors(reverseName: string, ttlSeconds: number): void {
     const labels = reverseName.split('.');
@@ -100,7 +102,7 @@ export class EndpointTable {
     const zone = this.#zones.closest(query);
     if (zone !== undefined) return this.#findInZone(query, zone);
     const reverse = this.#reverseNames.exact(query)?.found;
-    if (reverse === undefined) return this.#reverseAncestors.exact(query)?.found.noData;
+    if (reverse === undefined) return this.#reverseAncestors.exact(query)?.found.above;
     if (query.qtype === TYPE.PTR) return reverse.ptr;
     return query.qtype === TYPE.ANY ? reverse.any : reverse.noData;
   }
@@ -109,7 +111,9 @@ export class EndpointTable {
     if (isZoneTransfer(query.qtype)) return REFUSED;
     if (query.nameEnd - query.nameStart === zone.nameOctets) return findAtApex(query.qtype, zone);
     if (this.#statusNames.exact(query) === undefined) return zone.found.nxDomain;
-    return query.qtype === TYPE.TXT ? zone.found.status : zone.found.noData;
+    // RFC 8482 section 4.1: to ANY a part of what there is will do, and here it is all
+    const isText = query.qtype === TYPE.TXT || query.qtype === TYPE.ANY;
+    return isText ? zone.found.status : zone.found.noData;
   }
 }
 
@@ -127,7 +131,6 @@ function isZoneTransfer(qtype: number): boolean {
 function zoneOf(record: EndpointRecord, endpoint: string): Zone {
   const answers = composeEndpointAnswers(record, endpoint);
   return {
-    kind: 'endpoint',
     nameOctets: nameToWire(endpoint).length,
     record,
     found: {
@@ -160,6 +163,7 @@ class ReverseName {
       ptr: { kind: 'answer', answer: ptr },
       noData: { kind: 'answer', answer: noData },
       any: { kind: 'answer', answer: any },
+      above: { kind: 'above', answer: noData },
     };
     return this.#found;
   }

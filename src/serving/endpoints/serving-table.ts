@@ -1,7 +1,7 @@
 /**
  * Endpoints: what this server answers with authority, and never from anywhere else.
  *
- *     records -> buildEndpointTable -> ServingTable.publish -> find(query) -> LocalAnswer -> octets
+ *     records -> new EndpointTable -> ServingTable.publish -> find(query) -> LocalAnswer -> octets
  *
  * The room turns endpoint records into composed answers once, when they change, and finds the one that a query
  * asks for. It refuses to know where the records come from, how old they are or whether AWS can be reached.

@@ -14,6 +14,7 @@ import {
   type Exchange,
   type ExchangeTransport,
   endBy,
+  InFlight,
   judgeReply,
   type TransportHooks,
 } from './exchange.ts';
@@ -93,7 +94,7 @@ interface ConnectionOwner {
 }
 
 class Connection implements Carrier {
-  readonly exchanges = new Map<number, Exchange>();
+  readonly #inFlight = new InFlight();
   readonly #options: StreamExchangeOptions;
   readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
@@ -119,21 +120,16 @@ class Connection implements Carrier {
 
   start(exchange: Exchange): void {
     const { random, clock } = this.#options;
-    let id = random.uint16();
-    while (this.exchanges.has(id)) id = random.uint16();
-    exchange.id = id;
-    exchange.carrier = this;
+    this.#inFlight.add(exchange, this, random);
     exchange.startedAtMs = clock.monotonicMs();
     exchange.hadToConnect = !this.#isReady;
-    putUint16(exchange.message, 0, id);
-    this.exchanges.set(id, exchange);
     this.#idle?.[Symbol.dispose]();
     this.#idle = undefined;
     if (this.#isReady) this.#socket.write(framed(exchange.message));
   }
 
   drop(exchange: Exchange): void {
-    if (this.exchanges.get(exchange.id) === exchange) this.#take(exchange);
+    this.#inFlight.remove(exchange);
     this.#rest();
   }
 
@@ -153,9 +149,7 @@ class Connection implements Carrier {
     this.#idle?.[Symbol.dispose]();
     this.#socket.destroy();
     this.#owner.closed();
-    const left = [...this.exchanges.values()];
-    for (const exchange of left) this.#take(exchange);
-    for (const exchange of left) {
+    for (const exchange of this.#inFlight.removeAll()) {
       // RFC 7766 section 6.2.4: an upstream may close an idle connection while our query is on its way
       const mayRepeat = reason === 'network' && this.#replies > 0 && !exchange.isSecondTry;
       exchange.isSecondTry = true;
@@ -169,7 +163,7 @@ class Connection implements Carrier {
   #ready(): void {
     this.#isReady = true;
     this.#heardAtMs = this.#options.clock.monotonicMs();
-    const waiting = [...this.exchanges.values()];
+    const waiting = this.#inFlight.all();
     if (waiting.length > 0) this.#socket.write(Buffer.concat(waiting.map(({ message }) => framed(message))));
   }
 
@@ -184,28 +178,23 @@ class Connection implements Carrier {
   }
 
   #reply(octets: Uint8Array): void {
-    const exchange = this.exchanges.get(((octets[0] ?? 0) << 8) | (octets[1] ?? 0));
+    const exchange = this.#inFlight.askedBy(octets);
     const verdict = exchange === undefined ? undefined : judgeReply(exchange, octets);
     if (exchange === undefined || verdict === undefined || verdict.kind === 'mismatched') {
       this.#options.onMismatch();
       return;
     }
     this.#replies++;
-    this.#take(exchange);
+    this.#inFlight.remove(exchange);
     this.#rest();
     // a copy: it may be kept for a day, and would keep the whole chunk that it came in
     exchange.onEnd(endBy(exchange, verdict, new Uint8Array(octets), this.#options.clock.monotonicMs()));
   }
 
   #rest(): void {
-    if (this.exchanges.size > 0 || this.#isEnded || this.#idle !== undefined) return;
+    if (this.#inFlight.size > 0 || this.#isEnded || this.#idle !== undefined) return;
     if (this.#closesWhenDone) this.end('network', 'closed by us');
     else this.#idle = this.#options.timers.after(IDLE_MS, () => this.end('network', 'idle'));
-  }
-
-  #take(exchange: Exchange): void {
-    this.exchanges.delete(exchange.id);
-    exchange.carrier = undefined;
   }
 }
 

@@ -3,7 +3,6 @@
  * ports (RFC 5452 section 9.2), ahead of their use, because to open one costs more than the exchange. A socket carries
  * a few exchanges, is replaced behind the last of them, and closed when their replies have come.
  */
-import { putUint16 } from '../../protocol/wire/header.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import {
@@ -11,6 +10,7 @@ import {
   type Exchange,
   type ExchangeTransport,
   endBy,
+  InFlight,
   judgeReply,
   type TransportHooks,
 } from './exchange.ts';
@@ -115,7 +115,7 @@ export class UdpExchanges implements ExchangeTransport {
     const at = this.#ready.indexOf(port);
     if (at >= 0) this.#ready.splice(at, 1);
     port.usesLeft = 0;
-    if (port.exchanges.size > 0) {
+    if (port.inFlight.size > 0) {
       this.#retired.add(port);
     } else {
       this.#retired.delete(port);
@@ -126,7 +126,7 @@ export class UdpExchanges implements ExchangeTransport {
 
 /** One socket and the exchanges in flight on it. */
 class UdpPort implements Carrier {
-  readonly exchanges = new Map<number, Exchange>();
+  readonly inFlight = new InFlight();
   readonly openedAtMs: number;
   socket: UdpSocket | undefined;
   usesLeft: number;
@@ -144,32 +144,26 @@ class UdpPort implements Carrier {
 
   start(exchange: Exchange): void {
     const { random, clock } = this.#options;
-    let id = random.uint16();
-    while (this.exchanges.has(id)) id = random.uint16();
-    exchange.id = id;
-    exchange.carrier = this;
-    putUint16(exchange.message, 0, id);
+    this.inFlight.add(exchange, this, random);
     this.usesLeft--;
-    this.exchanges.set(id, exchange);
     exchange.startedAtMs = clock.monotonicMs();
     this.socket?.send(exchange.message);
   }
 
   drop(exchange: Exchange): void {
-    if (this.exchanges.get(exchange.id) !== exchange) return;
-    this.#take(exchange);
+    if (!this.inFlight.remove(exchange)) return;
     // nothing came back: the next exchange had better start from a fresh socket
     this.#onDone();
   }
 
   onMessage(octets: Uint8Array): void {
-    const exchange = this.exchanges.get(((octets[0] ?? 0) << 8) | (octets[1] ?? 0));
+    const exchange = this.inFlight.askedBy(octets);
     const verdict = exchange === undefined ? undefined : judgeReply(exchange, octets);
     if (exchange === undefined || verdict === undefined || verdict.kind === 'mismatched') {
       this.onStranger();
       return;
     }
-    this.#take(exchange);
+    this.inFlight.remove(exchange);
     if (this.usesLeft === 0) this.#onDone();
     if (verdict.kind === 'wrong-case') this.#options.onMismatch();
     exchange.onEnd(endBy(exchange, verdict, octets, this.#options.clock.monotonicMs()));
@@ -187,8 +181,7 @@ class UdpPort implements Carrier {
   }
 
   fail(reason: 'network' | 'spoofed', detail: string): void {
-    const failed = [...this.exchanges.values()];
-    for (const exchange of failed) this.#take(exchange);
+    const failed = this.inFlight.removeAll();
     this.#onDone();
     for (const exchange of failed) exchange.onEnd({ kind: 'failed', reason, detail });
   }
@@ -196,10 +189,5 @@ class UdpPort implements Carrier {
   close(): void {
     this.socket?.close();
     this.socket = undefined;
-  }
-
-  #take(exchange: Exchange): void {
-    this.exchanges.delete(exchange.id);
-    exchange.carrier = undefined;
   }
 }

@@ -1,8 +1,9 @@
 /** One query sent once to one upstream: what its transport is given, how it ends, and which reply is its own. */
-import { FLAG, HEADER_OCTETS, uint16At } from '../../protocol/wire/header.ts';
+import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
+import type { Random } from '../../runtime/random.ts';
 
 export type TransportName = 'udp' | 'tcp' | 'tls';
 
@@ -62,6 +63,48 @@ export class Exchange {
   }
 }
 
+/** The exchanges of one socket or connection that wait for their replies: an ID belongs to one of them at a time. */
+export class InFlight {
+  readonly #byId = new Map<number, Exchange>();
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  all(): Exchange[] {
+    return [...this.#byId.values()];
+  }
+
+  /** Gives it an ID that nobody can guess (RFC 5452 section 9.2), in its message, too. */
+  add(exchange: Exchange, carrier: Carrier, random: Random): void {
+    let id = random.uint16();
+    while (this.#byId.has(id)) id = random.uint16();
+    exchange.id = id;
+    exchange.carrier = carrier;
+    putUint16(exchange.message, 0, id);
+    this.#byId.set(id, exchange);
+  }
+
+  /** The one that a received message may be the reply to, by its ID alone. */
+  askedBy(octets: Uint8Array): Exchange | undefined {
+    return this.#byId.get(((octets[0] ?? 0) << 8) | (octets[1] ?? 0));
+  }
+
+  /** False when it is in flight no more. */
+  remove(exchange: Exchange): boolean {
+    if (this.#byId.get(exchange.id) !== exchange) return false;
+    this.#byId.delete(exchange.id);
+    exchange.carrier = undefined;
+    return true;
+  }
+
+  removeAll(): Exchange[] {
+    const removed = this.all();
+    for (const exchange of removed) this.remove(exchange);
+    return removed;
+  }
+}
+
 /** Carries exchanges to one upstream by one protocol. */
 export interface ExchangeTransport {
   /** Sends, and ends the exchange by its `onEnd` unless it is dropped before. Knows no timeouts. */
@@ -99,8 +142,8 @@ export function judgeReply(exchange: Exchange, octets: Uint8Array): ReplyVerdict
   const flags = uint16At(octets, 2);
   if ((flags & FLAG.QR) === 0 || (flags & FLAG.OPCODE) !== 0) return MISMATCHED;
   if (uint16At(octets, 4) === 0) return isEdnsRefusal(exchange, octets, flags) ? EDNS_REFUSED : MISMATCHED;
-  if (uint16At(octets, 4) !== 1 || !sameQuestion(exchange, octets, 0, false)) return MISMATCHED;
-  if (exchange.exactCase && !sameQuestion(exchange, octets, 0, true)) return WRONG_CASE;
+  if (uint16At(octets, 4) !== 1 || !hasSameQuestion(exchange, octets, false)) return MISMATCHED;
+  if (exchange.exactCase && !hasSameQuestion(exchange, octets, true)) return WRONG_CASE;
   const index = indexResponse(octets);
   if (index.kind === 'fault') return { kind: 'malformed', detail: index.reason };
   return { kind: 'reply', index };
@@ -139,18 +182,17 @@ export function endBy(
   }
 }
 
-/** Whether the message that starts at `start` asks what the exchange asks. */
-export function sameQuestion(
+/** Whether the message asks what the exchange asks. */
+function hasSameQuestion(
   { message, questionEnd }: Exchange,
   octets: Uint8Array,
-  start: number,
   exactCase: boolean,
 ): boolean {
-  if (octets.length - start < questionEnd) return false;
+  if (octets.length < questionEnd) return false;
   const nameEnd = questionEnd - 4;
   for (let at = HEADER_OCTETS; at < questionEnd; at++) {
     const sent = message[at] ?? 0;
-    const received = octets[start + at] ?? 0;
+    const received = octets[at] ?? 0;
     if (sent === received) continue;
     // RFC 4343: letters of a name are equal in both cases; QTYPE and QCLASS are numbers
     if (exactCase || at >= nameEnd || lower(sent) !== lower(received)) return false;

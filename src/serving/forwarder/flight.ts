@@ -5,7 +5,7 @@
  * comes first, so that an answer comes from where the operator expects it. (Ordering by RTT would send everything to
  * whichever cache is warm, and back, with every hiccup.)
  */
-import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
+import { isAboutName, RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import type { Answer, AttemptFailure, AttemptListener } from './attempt.ts';
 import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
 import { type ForwardFailureReason, type ForwardOutcome, forwardFailure } from './forward-outcome.ts';
@@ -52,7 +52,7 @@ export class Flight implements Deadline {
   readonly #endsAtMs: number;
   /** Attempts whose reply may still come in time. */
   #timely = 0;
-  /** The last SERVFAIL or REFUSED: better than nothing. */
+  /** The last answer that says nothing about the name, as SERVFAIL and REFUSED: better than nothing. */
   #unhelpful: { readonly answer: Answer; readonly from: string } | undefined;
   #lastFailure: AttemptFailure | undefined;
   #hasLanded = false;
@@ -132,8 +132,7 @@ export class Flight implements Deadline {
   answered(candidate: Candidate, answer: Answer): void {
     if (this.#hasLanded) return;
     const from = candidate.client.upstream.text;
-    const { rcode } = answer.index;
-    if (rcode !== RCODE.SERVFAIL && rcode !== RCODE.REFUSED) {
+    if (isAboutName(answer.index.rcode)) {
       this.#land(response(answer, from));
       return;
     }

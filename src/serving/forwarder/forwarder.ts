@@ -11,7 +11,7 @@
  */
 import type { Log } from '../../log/log.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
+import { isAboutName } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
@@ -25,7 +25,7 @@ import { DEFAULT_SETTINGS, type ForwardSettings } from './forward-settings.ts';
 import { GroupMember } from './group-member.ts';
 import { Probing } from './probing.ts';
 import { questionOf } from './question.ts';
-import { hasAnswer, ownQuery, type ResolvedName, resolvedName } from './resolved-name.ts';
+import { hasAnswer, queryAbout, type ResolvedName, resolvedName } from './resolved-name.ts';
 import { socketTransports, type Transports } from './transports.ts';
 import type { OpenUdpSocket } from './udp-socket.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
@@ -114,14 +114,14 @@ export class Forwarder {
 
   /** An A query for `name`, past any cache of ours and past the limit on questions in flight. Never rejects. */
   async resolveAddresses(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<ResolvedName> {
-    const query = ownQuery(name, TYPE.A);
+    const query = queryAbout(name, TYPE.A);
     if ('kind' in query) return query;
     return Promise.race([this.#unlimited(query, group).then(resolvedName), aborted(signal)]);
   }
 
   /** Whether a TXT query for `name`, asked as `resolveAddresses` asks, is answered with text. Never rejects. */
   async answersText(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<boolean> {
-    const query = ownQuery(name, TYPE.TXT);
+    const query = queryAbout(name, TYPE.TXT);
     if ('kind' in query) return false;
     return Promise.race([this.#unlimited(query, group).then(hasAnswer), aborted(signal).then(() => false)]);
   }
@@ -313,8 +313,7 @@ export class Forwarder {
 }
 
 function isUnhelpful(outcome: ForwardOutcome): boolean {
-  if (outcome.kind === 'failed') return true;
-  return outcome.index.rcode === RCODE.SERVFAIL || outcome.index.rcode === RCODE.REFUSED;
+  return outcome.kind === 'failed' || !isAboutName(outcome.index.rcode);
 }
 
 function downFields(client: UpstreamClient, failure: AttemptFailure): object {

@@ -6,7 +6,7 @@
  */
 import { type Query, suffixEquals } from '../../protocol/wire/query.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
-import { nameToWire } from '../../protocol/words/name.ts';
+import { MAX_NAME_OCTETS, nameToWire } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
@@ -32,7 +32,6 @@ const AVOIDED_MS = 30_000;
 /** Clients can raise suspicion as often as they like: no more than one probe in this time follows. */
 const PROBE_EVERY_MS = 20_000;
 
-const MAX_NAME = 255; // RFC 1035 section 2.3.4
 /** Two labels, because forwarders commonly keep names of a single one to themselves. */
 const PROBE_LABELS = 2;
 const LABEL_OCTETS = 32;
@@ -87,7 +86,7 @@ export class GroupMember implements Askable, Deadline {
   suspect(): void {
     const nowMs = this.#context.clock.monotonicMs();
     if (this.#probe !== undefined && nowMs < this.#probe.sentAtMs + PROBE_EVERY_MS) return;
-    if (!this.client.isUp || PREFIX_OCTETS + this.#apex.length > MAX_NAME) return;
+    if (!this.client.isUp || PREFIX_OCTETS + this.#apex.length > MAX_NAME_OCTETS) return;
     const name = probeName(this.#context.random, this.#apex);
     this.#probe = { name, sentAtMs: nowMs };
     // what it answers is of no interest

@@ -1,7 +1,6 @@
 /** What a forwarded query of our own says about a name, for the refresh journey. */
-import { composeQuery, parseQuery, Query } from '../../protocol/wire/query.ts';
+import { ownQuery, type Query } from '../../protocol/wire/query.ts';
 import { readAddresses } from '../../protocol/wire/response.ts';
-import { CLASS } from '../../protocol/words/classes.ts';
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import type { ForwardFailureReason, ForwardOutcome } from './forward-outcome.ts';
@@ -16,26 +15,13 @@ export type ResolvedName =
     };
 
 /** The query for a name, or why there cannot be one. */
-export function ownQuery(name: string, qtype: number): Query | ResolvedName {
-  let wire: Uint8Array;
+export function queryAbout(name: string, qtype: number): Query | ResolvedName {
   try {
-    wire = nameToWire(name);
+    return ownQuery(nameToWire(name), qtype, false);
   } catch (error) {
     if (!(error instanceof NameError)) throw error;
     return { kind: 'failed', reason: 'malformed', detail: error.message };
   }
-  const octets = composeQuery({
-    id: 0,
-    name: wire,
-    qtype,
-    qclass: CLASS.IN,
-    recursionDesired: true,
-    checkingDisabled: false,
-    edns: { dnssecOk: false },
-  });
-  const query = new Query();
-  parseQuery(query, octets, 0, octets.length);
-  return query;
 }
 
 const REASONS: Readonly<Record<ForwardFailureReason, 'timeout' | 'network' | 'malformed'>> = {

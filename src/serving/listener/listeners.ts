@@ -6,7 +6,7 @@
  *                 +--> intake: header, access, rate --> QueryHandler --------+
  *     tcp --------+                                                          +-- PENDING -> answerLater
  *
- * RFC 1035 section 4.2 (transports), RFC 7766 (TCP), RFC 5966 section 5 (UDP and TCP alike), RFC 8914 (REFUSED says why).
+ * RFC 1035 section 4.2 (transports), RFC 7766 (TCP, in section 5 as good as UDP), RFC 8914 (REFUSED says why).
  *
  * This file keeps all of them together: which addresses are listened on, now and after a reload, and as the host's
  * own addresses come and go.

@@ -16,7 +16,7 @@
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
-import { isAtOrUnder, parentName } from '../../protocol/words/name.ts';
+import { isAtOrUnder, labelCountOf, parentName } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { awsNames } from './aws-names.ts';
@@ -149,7 +149,6 @@ function spoken(finding: LocalFinding<never>): DisconnectedFinding {
 }
 
 function ownOr(owner: string, own: DisconnectedRule, under: DisconnectedRule): DisconnectedRule {
-  let labels = 0;
-  for (let rest = owner; rest !== '.'; rest = parentName(rest) ?? '.') labels++;
+  const labels = labelCountOf(owner);
   return (query) => (query.labelCount === labels ? own : under)(query);
 }

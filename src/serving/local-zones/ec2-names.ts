@@ -29,7 +29,7 @@ export interface VpcNetwork {
 }
 
 /** Where EC2 puts its names in a Region. */
-export function ec2Suffix(region: string): string {
+function ec2Suffix(region: string): string {
   return region === 'us-east-1' ? 'ec2.internal' : `${region}.compute.internal`;
 }
 

@@ -11,7 +11,7 @@
  */
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { isAtOrUnder, parentName } from '../../protocol/words/name.ts';
+import { isAtOrUnder, labelCountOf } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import {
@@ -60,7 +60,7 @@ export class LocalZones<Route> {
   }
 
   #add(name: string, own: FindingsByType<Route>, under: FindingsByType<Route>): void {
-    this.#places.set(name, { labels: labelCount(name), own, under, isDsElsewhere: false });
+    this.#places.set(name, { labels: labelCountOf(name), own, under, isDsElsewhere: false });
   }
 
   #addRule(rule: ZoneRule<Route>, rules: readonly ZoneRule<Route>[]): void {
@@ -86,7 +86,7 @@ class SpecialPlace implements Place<never> {
   #zone: SpecialZone | undefined;
 
   constructor(special: SpecialName) {
-    this.labels = labelCount(special.name);
+    this.labels = labelCountOf(special.name);
     this.#special = special;
   }
 
@@ -117,10 +117,4 @@ function answerFindings(name: string, answer: 'nxdomain' | 'servfail' | 'refused
     case 'refused':
       return anyType(REFUSED_BY_RULE);
   }
-}
-
-function labelCount(name: string): number {
-  let count = 0;
-  for (let rest = name; rest !== '.'; rest = parentName(rest) ?? '.') count++;
-  return count;
 }

@@ -4,7 +4,7 @@ import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
 import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
+import { isAboutName, RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
@@ -195,11 +195,6 @@ function failed(extendedError: number | undefined): LaterAnswer {
 /** Too much to do here, or the end of it, says nothing about who can answer: it must not be remembered as if it did. */
 function isAboutUpstreams(reason: ForwardFailureReason): boolean {
   return reason !== 'overloaded' && reason !== 'closing';
-}
-
-function isAboutName(rcode: number): boolean {
-  // RFC 6672 section 2.2: YXDOMAIN says that a DNAME made the name too long
-  return rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN || rcode === RCODE.YXDOMAIN;
 }
 
 function isHealthProbe(query: Query): boolean {

@@ -264,12 +264,19 @@ export class Resolver<Route> implements QueryHandler {
         const answer = composeStatusAnswer(found.name, this.#options.statusText(found.record));
         return this.#writeOwn(query, answer, reply);
       }
+      case 'above':
+        return this.#isDeniedByRule(query) ? this.#writeOwn(query, found.answer, reply) : PASS;
       case 'not-ready':
         this.#options.outage.noteFailed(query);
         return this.#empty(query, RCODE.SERVFAIL, EXTENDED_ERROR.NOT_READY, reply);
       case 'refused':
         return this.#empty(query, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply);
     }
+  }
+
+  #isDeniedByRule(query: Query): boolean {
+    const found = this.#rules.localZones.find(query);
+    return found?.kind === 'answer' && found.answer.rcode === RCODE.NXDOMAIN;
   }
 
   #answerLocalZone(query: Query, reply: ReplySpace): number {

@@ -72,6 +72,17 @@ t.test('addresses are reached through aliases of the same message only', async (
   t.strictSame(readAddresses(octets, indexed(octets)), { addresses: ['10.0.0.3'], ttlSeconds: 10 });
 });
 
+t.test('names are the same when their labels are, in whatever case ASCII has for them', async (t) => {
+  for (const [owner, other] of [
+    ['\\192.x', '\\224.x'], // À and à in Latin-1: RFC 4343 section 2 knows case in ASCII alone
+    ['a\\.x', 'a.x'],
+  ] as const) {
+    const answers = [rawRecord(other, 'A', 30, [10, 0, 0, 3])];
+    const octets = message({ question: [owner, 'A'], answers });
+    t.strictSame(readAddresses(octets, indexed(octets)).addresses, [], owner);
+  }
+});
+
 t.test('an alias loop ends without addresses', async (t) => {
   const octets = message({
     question: ['a', 'A'],

@@ -62,6 +62,8 @@ t.test('ancestry', async (t) => {
   t.ok(isAtOrUnder('b.c', 'b.c'));
   t.ok(isAtOrUnder('x', '.'));
   t.notOk(isAtOrUnder('ab.c', 'b.c'));
+  t.notOk(isAtOrUnder('a\\.b.c', 'b.c'), 'an escaped dot is part of a label');
+  t.ok(isAtOrUnder('a\\\\.b.c', 'b.c'), 'an escaped backslash is, too, and the dot behind it ends the label');
   t.equal(parentName('a\\.b.c'), 'c');
   t.equal(parentName('c'), '.');
   t.equal(parentName('.'), undefined);

@@ -1,4 +1,4 @@
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { createSources } from '../../../src/refresh/sources/connect-sources.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { clientsFor, lookHere, sourcesAt, startRegion } from './region.ts';
@@ -33,8 +33,9 @@ t.test('all four sources see the simulated Region through the real SDK', async (
   });
 });
 
-t.test('only the sources that are wanted are made, each once', async (t) => {
-  const connections = {
+/** What sources are made from, where none may look through it. */
+function untouched(t: Test) {
+  return {
     clients: clientsFor(t),
     kubernetes: lookHere,
     resolve: () => t.fail() as never,
@@ -42,7 +43,10 @@ t.test('only the sources that are wanted are made, each once', async (t) => {
     isCutOff: () => false,
     clock: systemClock,
   };
-  const sources = createSources({ sources: ['dns', 'interfaces', 'dns'] }, connections);
+}
+
+t.test('only the sources that are wanted are made, each once', async (t) => {
+  const sources = createSources({ sources: ['dns', 'interfaces', 'dns'] }, untouched(t));
   t.same(
     sources.map(({ name }) => name),
     ['dns', 'interfaces'],
@@ -50,21 +54,13 @@ t.test('only the sources that are wanted are made, each once', async (t) => {
 });
 
 t.test('the Kubernetes source is made with what was configured, and says so when nothing was', async (t) => {
-  const connections = {
-    clients: clientsFor(t),
-    kubernetes: lookHere,
-    resolve: () => t.fail() as never,
-    answersText: () => t.fail() as never,
-    isCutOff: () => false,
-    clock: systemClock,
-  };
   const context = { cluster: 'a', endpoint: 'api.example', subnetIds: [], knownAddresses: ['127.0.0.1'] };
   const kubernetes = { kind: 'kubeconfig', kubeconfig: '/nowhere/kubeconfig' } as const;
   for (const [settings, detail] of [
     [{}, /no kubeconfig and no certificate is configured/],
     [{ kubernetes }, /reading "\/nowhere\/kubeconfig" failed: ENOENT/],
   ] as const) {
-    const [source] = createSources({ sources: ['kubernetes'], ...settings }, connections);
+    const [source] = createSources({ sources: ['kubernetes'], ...settings }, untouched(t));
     const observed = await source?.observe(context, new AbortController().signal);
     t.match(observed, { kind: 'failed', source: 'kubernetes', reason: 'no-credentials', detail });
   }

@@ -5,23 +5,13 @@ import { DescribeNetworkInterfacesCommand, EC2Client } from '@aws-sdk/client-ec2
 import t, { type Test } from 'tap';
 import { CredentialsShelf, explainProviderFailure } from '../../../src/refresh/sources/credentials.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
-import type { AccessKey } from '../../../src/sandbox/facts.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { PATIENCE_MS, until } from '../../helpers/patience.ts';
+import { keyOf, processOutput } from '../../sandbox/access-keys.ts';
 import { NOW_MS, serviceError } from './looking.ts';
 import { clientsFor, credentialFiles, HASTY, sourcesAt, startRegion, stateAfter } from './region.ts';
 
 const WELL = { kind: 'addresses', source: 'interfaces', addresses: ['10.0.1.10', '10.0.2.10', '10.0.3.10'] };
-
-function keyOf(name: string): AccessKey {
-  return {
-    accessKeyId: `ASIA${name.toUpperCase()}EXAMPLE`,
-    secretAccessKey: `secret-of-${name}`,
-    sessionToken: `token-of-${name}`,
-    accountId: '111122223333',
-    arn: `arn:aws:iam::111122223333:user/${name}`,
-  };
-}
 
 function naiveClient(t: Test): EC2Client {
   const client = new EC2Client({ region: 'us-west-2' });
@@ -32,11 +22,6 @@ function naiveClient(t: Test): EC2Client {
 function naiveListing(client: EC2Client, abortSignal?: AbortSignal) {
   const command = new DescribeNetworkInterfacesCommand({ MaxResults: 5 });
   return client.send(command, abortSignal === undefined ? {} : { abortSignal });
-}
-
-function asJson(key: AccessKey, more: object = {}): string {
-  const { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken } = key;
-  return JSON.stringify({ Version: 1, AccessKeyId, SecretAccessKey, SessionToken, ...more });
 }
 
 t.test('a rotated ~/.aws/credentials is never read again by a naive client, nor by a new one', async (t) => {
@@ -97,7 +82,7 @@ t.test(
     t.same(running(), [], 'nothing is left behind');
     t.equal(sandbox.region.requests.length, 0, 'and nothing was sent');
 
-    files.writeProcess(`echo '${asJson(sandbox.state.accessKeys[0]!)}'`);
+    files.writeProcess(`echo '${processOutput(sandbox.state.accessKeys[0]!)}'`);
     t.same(await observe('interfaces'), WELL, 'well again without a restart');
   },
 );
@@ -158,7 +143,7 @@ t.test(
       ],
       [
         'gives an old session',
-        `echo '${asJson(key, { Expiration: '2020-01-01T00:00:00Z' })}'`,
+        `echo '${processOutput(key, { Expiration: '2020-01-01T00:00:00Z' })}'`,
         /returned expired credentials/,
       ],
     ] as const) {
@@ -195,7 +180,7 @@ t.test('each profile has credentials of its own, and its services share them', a
   const mark = join(files.directory, 'runs');
   const key = keyOf('site');
   sandbox.state.putAccessKey(key);
-  files.writeProcess(`echo run >> ${mark}\necho '${asJson(key)}'`);
+  files.writeProcess(`echo run >> ${mark}\necho '${processOutput(key)}'`);
   const script = join(files.directory, 'process.sh');
   files.writeConfig(`[profile site]\ncredential_process = /bin/sh ${script}\n`);
   const clients = clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: PATIENCE_MS });
@@ -215,7 +200,7 @@ t.test('credentials survive an outage: a cut must not come to look like missing 
   const sandbox = await startRegion(t);
   const files = credentialFiles(t);
   const mark = join(files.directory, 'runs');
-  files.writeProcess(`echo run >> ${mark}\necho '${asJson(sandbox.state.accessKeys[0]!)}'`);
+  files.writeProcess(`echo run >> ${mark}\necho '${processOutput(sandbox.state.accessKeys[0]!)}'`);
   const observe = sourcesAt(sandbox, clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: PATIENCE_MS }));
   t.same(await observe('interfaces'), WELL);
   files.writeProcess('exit 1');

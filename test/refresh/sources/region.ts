@@ -17,6 +17,7 @@ import type { AccessKey } from '../../../src/sandbox/facts.ts';
 import { type Sandbox, startSandbox } from '../../../src/sandbox/sandbox.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { undisturbed } from '../../helpers/patience.ts';
+import { credentialsFile } from '../../sandbox/access-keys.ts';
 
 const OF_THE_SDK = /^AWS_/;
 
@@ -129,11 +130,7 @@ export function credentialFiles(t: Test) {
   return {
     directory,
     writeKey(key: AccessKey): void {
-      const token = key.sessionToken === undefined ? '' : `aws_session_token = ${key.sessionToken}\n`;
-      writeFileSync(
-        credentials,
-        `[default]\naws_access_key_id = ${key.accessKeyId}\naws_secret_access_key = ${key.secretAccessKey}\n${token}`,
-      );
+      writeFileSync(credentials, credentialsFile(key));
     },
     writeConfig: (text: string) => writeFileSync(config, text),
     /** Has the default profile run this shell script for its credentials. */

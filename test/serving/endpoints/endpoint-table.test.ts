@@ -33,7 +33,7 @@ function asked(name: string, type: string): Query {
 function answered(table: EndpointTable, name: string, type: string, turn = 0) {
   const query = asked(name, type);
   const finding = table.find(query);
-  if (finding?.kind !== 'answer') return finding?.kind;
+  if (finding?.kind !== 'answer' && finding?.kind !== 'above') return finding?.kind;
   const reply = new Uint8Array(512);
   return Packet.parse(
     Buffer.from(reply.subarray(0, writeLocalReply(query, finding.answer, turn, 512, reply, 0))),

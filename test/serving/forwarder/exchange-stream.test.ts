@@ -5,18 +5,13 @@ import t from 'tap';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
 import { systemTimers } from '../../../src/runtime/timers.ts';
-import { Exchange, type ExchangeEnd } from '../../../src/serving/forwarder/exchange.ts';
-import type { StreamExchanges } from '../../../src/serving/forwarder/exchange-stream.ts';
+import type { ExchangeEnd } from '../../../src/serving/forwarder/exchange.ts';
 import { tcpExchanges } from '../../../src/serving/forwarder/exchange-tcp.ts';
 import { tlsExchanges } from '../../../src/serving/forwarder/exchange-tls.ts';
-import { composeUpstreamQuery, questionEndOf, questionOf } from '../../../src/serving/forwarder/question.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
-import { type Asked, answerTo, certificate, clientQuery, HandMadeUpstream } from './hand-made-upstream.ts';
-
-class Mismatches {
-  count = 0;
-}
+import { type Asked, answerTo, certificate, HandMadeUpstream } from './hand-made-upstream.ts';
+import { exchangeFor, Mismatches, run } from './one-exchange.ts';
 
 function options(mismatches = new Mismatches()) {
   return {
@@ -25,16 +20,6 @@ function options(mismatches = new Mismatches()) {
     random: systemRandom,
     onMismatch: () => mismatches.count++,
   };
-}
-
-function exchangeFor(name: string, onEnd: (end: ExchangeEnd) => void): Exchange {
-  const question = questionOf(clientQuery(name));
-  const form = { withEdns: true, caseFrom: undefined, padded: false, authenticated: false };
-  return new Exchange(composeUpstreamQuery(question, form), questionEndOf(question), false, onEnd);
-}
-
-function run(exchanges: StreamExchanges, name: string): Promise<ExchangeEnd> {
-  return new Promise((resolve) => exchanges.start(exchangeFor(name, resolve)));
 }
 
 const soon = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

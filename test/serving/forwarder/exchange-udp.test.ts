@@ -5,17 +5,13 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
-import { Exchange, type ExchangeEnd } from '../../../src/serving/forwarder/exchange.ts';
+import type { ExchangeEnd } from '../../../src/serving/forwarder/exchange.ts';
 import { type UdpExchangeOptions, UdpExchanges } from '../../../src/serving/forwarder/exchange-udp.ts';
-import { composeUpstreamQuery, questionEndOf, questionOf } from '../../../src/serving/forwarder/question.ts';
 import type { OpenUdpSocket, UdpSocketEvents } from '../../../src/serving/forwarder/udp-socket.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
-import { type Asked, answerTo, clientQuery, HandMadeUpstream } from './hand-made-upstream.ts';
+import { type Asked, answerTo, HandMadeUpstream } from './hand-made-upstream.ts';
+import { exchangeFor, Mismatches, run } from './one-exchange.ts';
 import { noBatches, UDP_KINDS } from './udp-kinds.ts';
-
-class Mismatches {
-  count = 0;
-}
 
 function options(
   upstream: UdpExchangeOptions['upstream'],
@@ -27,16 +23,6 @@ function options(
     random: systemRandom,
     onMismatch: () => mismatches.count++,
   };
-}
-
-function exchangeFor(name: string, onEnd: (end: ExchangeEnd) => void): Exchange {
-  const question = questionOf(clientQuery(name));
-  const form = { withEdns: true, caseFrom: undefined, padded: false, authenticated: false };
-  return new Exchange(composeUpstreamQuery(question, form), questionEndOf(question), false, onEnd);
-}
-
-function run(exchanges: UdpExchanges, name: string): Promise<ExchangeEnd> {
-  return new Promise((resolve) => exchanges.start(exchangeFor(name, resolve)));
 }
 
 const soon = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

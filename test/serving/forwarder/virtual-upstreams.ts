@@ -15,6 +15,7 @@ import type { UpstreamEvidence } from '../../../src/serving/forwarder/upstream-c
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
+import { ExchangesInFlight } from './exchanges-in-flight.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 
 /** What an upstream does with one exchange, so many ms later. */
@@ -109,15 +110,9 @@ export class VirtualUpstreams {
     { text }: Upstream,
     { onMismatch }: TransportHooks,
   ): ExchangeTransport {
-    const inFlight = new Set<Exchange>();
-    const carrier = { drop: (exchange: Exchange) => void inFlight.delete(exchange) };
-    let nextId = 0;
+    const inFlight = new ExchangesInFlight();
     return {
       start: (exchange) => {
-        exchange.id = nextId++ & 0xffff;
-        exchange.message[0] = exchange.id >> 8;
-        exchange.message[1] = exchange.id & 0xff;
-        exchange.carrier = carrier;
         inFlight.add(exchange);
         const seen = {
           upstream: text,
@@ -132,7 +127,7 @@ export class VirtualUpstreams {
         const doing = this.behave(seen);
         if (doing === 'silence') return;
         this.time.after(doing.afterMs, () => {
-          if (!inFlight.delete(exchange)) onMismatch();
+          if (!inFlight.take(exchange)) onMismatch();
           else end(exchange, doing, this.time.monotonicMs() - seen.atMs);
         });
       },

@@ -164,6 +164,29 @@ t.test('reverse names: another type is NODATA, an address that is not served is 
   );
 });
 
+t.test(
+  'above a reverse name: never denied here, and otherwise left to whoever speaks for the zone',
+  async (t) => {
+    const records = [endpointRecord({ addresses: ['10.0.1.10', '192.168.4.4'] })];
+    const forwarded = { name: '10.in-addr.arpa', forwardTo: 'site' };
+    const denied = { name: '10.in-addr.arpa', answer: 'nxdomain' } as const;
+    for (const name of ['1.0.10.in-addr.arpa', '0.10.in-addr.arpa']) {
+      for (const rules of [[], [denied]]) {
+        const reply = at(new Rig({ records, rules }), { name, type: 'SOA' });
+        t.match(reply, { rcode: RCODE.NOERROR, answers: [], authorities: [{ owner: name }] }, name);
+      }
+      t.equal(
+        new Rig({ records, rules: [forwarded] }).now({ name, type: 'SOA' }),
+        'pending',
+        `${name} by rule`,
+      );
+    }
+    const apex = '168.192.in-addr.arpa';
+    t.match(at(new Rig({ records }), { name: apex, type: 'NS' }).answers, [{ owner: apex, type: 'NS' }]);
+    t.equal(new Rig({ records }).now({ name: apex, type: 'DS' }), 'pending', 'RFC 6303 section 7');
+  },
+);
+
 t.test('_status TXT: short strings, asked in any case; other types there are NODATA', async (t) => {
   const rig = rigWith();
   const name = `_STATUS.${ENDPOINT}`;
@@ -171,6 +194,7 @@ t.test('_status TXT: short strings, asked in any case; other types there are NOD
   t.match(reply, { rcode: RCODE.NOERROR, aa: true, ra: true });
   t.match(reply.answers, [{ type: 'TXT', data: 'link=disconnected for 3m|addresses=3' }]);
   t.ok((reply.answers[0]?.ttl ?? 0) > 0);
+  t.match(at(rig, { name, type: 'ANY' }).answers, reply.answers, 'RFC 8482 section 4.1');
   t.match(at(rig, { name, type: 'A' }), { rcode: RCODE.NOERROR, aa: true, answers: [] });
 });
 

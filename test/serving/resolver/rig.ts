@@ -47,6 +47,15 @@ export function endpointRecord(record: {
   };
 }
 
+export const CACHE_SETTINGS: AnswerCacheSettings = {
+  sizeOctets: 1 << 20,
+  maxTtlSeconds: 86_400,
+  negativeTtlSeconds: 60,
+  staleForMs: 86_400_000,
+  staleTtlSeconds: 30,
+  prefetch: true,
+};
+
 /** What an upstream says to one question: a message, or how the exchange fails. `undefined`: silence. */
 export type Says =
   | Buffer
@@ -90,15 +99,7 @@ export class Rig {
   ownQuestion: string | undefined;
 
   constructor(options: RigOptions = {}) {
-    this.cache = new AnswerCache({
-      sizeOctets: 1 << 20,
-      maxTtlSeconds: 86_400,
-      negativeTtlSeconds: 60,
-      staleForMs: 86_400_000,
-      staleTtlSeconds: 30,
-      prefetch: true,
-      ...options.cache,
-    });
+    this.cache = new AnswerCache({ ...CACHE_SETTINGS, ...options.cache });
     this.serving.publish(new EndpointTable(options.records ?? []));
     this.resolver = new Resolver<string>(
       {

@@ -9,7 +9,7 @@ import { Identity } from '../../../src/serving/resolver/identity.ts';
 import { Resolver } from '../../../src/serving/resolver/resolver.ts';
 import { type Doing, group, VirtualUpstreams } from '../forwarder/virtual-upstreams.ts';
 import { type QueryText, queryOf, type ReadReply, readReply } from './messages.ts';
-import { later } from './rig.ts';
+import { CACHE_SETTINGS, later } from './rig.ts';
 
 /** The resolver over the real forwarder: only the sockets are made up. */
 class Chain {
@@ -23,14 +23,7 @@ class Chain {
     this.resolver = new Resolver<UpstreamGroup>(
       {
         endpoints: new ServingTable(),
-        cache: new AnswerCache({
-          sizeOctets: 1 << 20,
-          maxTtlSeconds: 86_400,
-          negativeTtlSeconds: 60,
-          staleForMs: 86_400_000,
-          staleTtlSeconds: 30,
-          prefetch: true,
-        }),
+        cache: new AnswerCache(CACHE_SETTINGS),
         clock: time,
         later: {
           forward: (query, to, landed) => forwarder.forwardTo(query, to, landed),

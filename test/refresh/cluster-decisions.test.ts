@@ -1,0 +1,260 @@
+/** What becomes of the looks: adopted, held, dropped, or left aside. */
+import t from 'tap';
+import { A, B, C, D, E, F, pair, serving, setUp } from './refreshing.ts';
+import { fails, hangs, hangsUntilAborted, ScriptedSource, sees } from './scripted-source.ts';
+
+t.test('the first look publishes as soon as one source has answered', async (t) => {
+  const [dns, interfaces] = pair(sees('dns', A, B), hangs);
+  const { refresher, time, served } = setUp([dns, interfaces]);
+  refresher.start();
+  await time.advance(0);
+  t.strictSame(served(), [A, B]);
+  t.equal(refresher.record.basis, 'name');
+  refresher.stop();
+});
+
+t.test('a changed name is compared with interfaces that have just been looked at', async (t) => {
+  const [dns, interfaces] = pair(sees('dns', A, B, C), sees('interfaces', A, B, C));
+  const { refresher, time, served, changes } = setUp([dns, interfaces]);
+  refresher.start();
+  await time.advance(1_000);
+  changes.length = 0;
+  dns.script = sees('dns', A, B, D);
+  interfaces.script = sees('interfaces', A, B, D);
+  await time.advance(45_000);
+  t.equal(interfaces.looks.length, 2, 'the interfaces are not asked by their interval, but at once');
+  t.strictSame(served(), [A, B, D]);
+  t.match(changes, [{ kind: 'addresses', added: [D], removed: [C], basis: 'name' }]);
+  t.equal(changes.length, 1, 'in one step');
+  refresher.stop();
+});
+
+t.test('nothing is adopted while a source that is asked for its view still looks', async (t) => {
+  const [dns, interfaces] = pair(sees('dns', A, B, C), sees('interfaces', A, B, C));
+  const { refresher, time, served } = setUp([dns, interfaces]);
+  refresher.start();
+  await time.advance(1_000);
+  dns.script = sees('dns', A, B, D);
+  interfaces.script = hangs;
+  await time.advance(45_000);
+  t.strictSame(served(), [A, B, C], 'waiting');
+  await time.advance(20_000);
+  t.strictSame(served(), [A, B, D], 'the deadline ends the wait');
+  refresher.stop();
+});
+
+t.test('a name that lags behind the interfaces is not followed back', async (t) => {
+  const [dns, interfaces] = pair(sees('dns', A, B, C), sees('interfaces', A, B, C));
+  const { refresher, time, served } = setUp([dns, interfaces]);
+  refresher.start();
+  await time.advance(1_000);
+  interfaces.script = sees('interfaces', A, B, D);
+  await time.advance(300_000);
+  t.strictSame(served(), [A, B], 'the overlap, until the name has followed');
+  dns.script = sees('dns', A, B, D);
+  await time.advance(60_000);
+  t.strictSame(served(), [A, B, D]);
+  refresher.stop();
+});
+
+t.test('names that stay public cost no listing of interfaces at each look', async (t) => {
+  const [dns, interfaces] = pair(sees('dns', '52.94.1.1'), sees('interfaces', A, B));
+  const { refresher, time, served } = setUp([dns, interfaces]);
+  refresher.start();
+  await time.advance(299_000);
+  t.strictSame(served(), [A, B]);
+  t.equal(interfaces.looks.length, 1);
+  t.match(refresher.snapshot(), {
+    basis: 'interfaces',
+    likelyCause: 'public-access',
+    warnings: [/public access/],
+  });
+  refresher.stop();
+});
+
+t.test(
+  'an upstream that filters private addresses is named as the likely cause, whoever answers first',
+  async (t) => {
+    for (const delays of [
+      { dns: 0, interfaces: 50 },
+      { dns: 50, interfaces: 0 },
+    ]) {
+      const [dns, interfaces] = pair(hangs, hangs);
+      const { refresher, time, served, log } = setUp([dns, interfaces]);
+      const after = (ms: number, given: ReturnType<typeof sees>) => async () => {
+        await new Promise<void>((resolve) => time.after(ms, resolve));
+        return given;
+      };
+      dns.script = after(delays.dns, fails('dns', 'empty'));
+      interfaces.script = after(delays.interfaces, sees('interfaces', A));
+      refresher.start();
+      await time.advance(3_000);
+      t.strictSame(served(), [A]);
+      t.equal(refresher.snapshot().likelyCause, 'dns-rebinding-filter');
+      t.ok(log.lines.some(({ text, level }) => text === 'sources disagree' && level === 'warn'));
+      refresher.stop();
+    }
+  },
+);
+
+t.test('losing more than half is held, shown, confirmed by another look, and adopted', async (t) => {
+  const [dns, interfaces] = pair(sees('dns', A, B, C), sees('interfaces', A, B, C));
+  const { refresher, time, served, changes } = setUp([dns, interfaces]);
+  refresher.start();
+  await time.advance(1_000);
+  dns.script = sees('dns', D, E, F);
+  interfaces.script = sees('interfaces', D, E, F);
+  await time.advance(45_000);
+  t.strictSame(served(), [A, B, C]);
+  t.match(refresher.snapshot(), {
+    held: { addresses: [D, E, F], reason: 'loses 3 of 3 addresses' },
+    stats: { heldChanges: 1 },
+    warnings: [/held back/],
+  });
+  await time.advance(17_000);
+  t.strictSame(served(), [D, E, F]);
+  t.notOk(refresher.snapshot().held);
+  t.match(changes.at(-1), { kind: 'released', outcome: 'adopted' });
+  refresher.stop();
+});
+
+t.test('losing more than half is dropped when the next look does not repeat it', async (t) => {
+  const [dns, interfaces] = pair(sees('dns', A, B, C), sees('interfaces', A, B, C));
+  const { refresher, time, served, published } = setUp([dns, interfaces]);
+  refresher.start();
+  await time.advance(1_000);
+  interfaces.script = sees('interfaces', A); // a listing that is not consistent yet, or only its first page
+  await time.advance(300_000);
+  interfaces.script = sees('interfaces', A, B, C);
+  await time.advance(20_000);
+  t.notOk(refresher.snapshot().held);
+  t.strictSame(served(), [A, B, C]);
+  t.ok(
+    published.slice(1).every((addresses) => addresses.length === 3),
+    'nobody was ever given less',
+  );
+  refresher.stop();
+});
+
+t.test('a kick just after a suspicious look is no confirmation', async (t) => {
+  const dns = new ScriptedSource('dns', sees('dns', D));
+  const { refresher, time, served } = setUp([dns], serving(A, B, C));
+  refresher.start();
+  await time.advance(100);
+  for (let kick = 0; kick < 5; kick++) {
+    refresher.kick('again');
+    await time.advance(1_000);
+  }
+  t.ok(dns.looks.length >= 5);
+  t.strictSame(served(), [A, B, C]);
+  refresher.stop();
+});
+
+t.test('a name that flaps between two sets never gets the better of what is served', async (t) => {
+  let look = 0;
+  const dns = new ScriptedSource('dns', async () =>
+    look++ % 2 === 0 ? sees('dns', A, B) : sees('dns', C, D),
+  );
+  const { refresher, time, served } = setUp([dns], serving(A, B));
+  refresher.start();
+  await time.advance(3_600_000);
+  t.ok(look > 80);
+  t.strictSame(served(), [A, B]);
+  refresher.stop();
+});
+
+t.test('a source that flaps between answers and timeouts changes nothing', async (t) => {
+  let look = 0;
+  const [dns, interfaces] = pair(
+    async () => (look++ % 2 === 0 ? sees('dns', A, B) : fails('dns', 'timeout')),
+    sees('interfaces', A, B, C),
+  );
+  const { refresher, time, published } = setUp([dns, interfaces], serving(A, B));
+  refresher.start();
+  await time.advance(3_600_000);
+  t.ok(look > 80);
+  t.ok(published.every((addresses) => addresses.length === 2));
+  refresher.stop();
+});
+
+t.test('one lost reply about the name does not bring in the interfaces; lasting silence does', async (t) => {
+  const [dns, interfaces] = pair(sees('dns', A, B), sees('interfaces', A, B, C));
+  const { refresher, time, served } = setUp([dns, interfaces]);
+  refresher.start();
+  await time.advance(10_000);
+  t.strictSame(served(), [A, B]);
+  let look = 0;
+  dns.script = async () => (look++ === 0 ? fails('dns', 'timeout') : sees('dns', A, B));
+  await time.advance(60_000);
+  t.ok(look >= 2);
+  t.strictSame(served(), [A, B]);
+  dns.script = fails('dns', 'timeout');
+  await time.advance(60_000);
+  t.strictSame(served(), [A, B, C]);
+  t.equal(refresher.record.basis, 'interfaces');
+  refresher.stop();
+});
+
+t.test('addresses that nobody has confirmed for 7 and 30 days are warned of once each', async (t) => {
+  const dns = new ScriptedSource('dns', fails('dns'));
+  const { refresher, time, log, served } = setUp([dns], serving(A));
+  refresher.start();
+  await time.advance(8 * 86_400_000);
+  const told = () =>
+    log.lines.filter(({ text }) => /confirmed for days/.test(text)).map(({ fields }) => fields['days']);
+  t.strictSame(told(), [7]);
+  t.match(refresher.snapshot().warnings, [/for 8 days: scripted/]);
+  t.strictSame(served(), [A]);
+  refresher.stop();
+});
+
+t.test('an empty set is a failure, whoever calls it a success', async (t) => {
+  const [dns, interfaces] = pair(sees('dns'), sees('interfaces'));
+  const { refresher, time, served } = setUp([dns, interfaces], serving(A));
+  refresher.start();
+  await time.advance(600_000);
+  t.strictSame(served(), [A]);
+  t.equal(refresher.snapshot().sources[0]?.lastFailure?.reason, 'empty');
+  refresher.stop();
+});
+
+t.test('a change during a cut is seen by the API server, and served once the guard is content', async (t) => {
+  const [dns, interfaces] = pair(sees('dns', A, B, C), sees('interfaces', A, B, C));
+  const kubernetes = new ScriptedSource('kubernetes', sees('kubernetes', A, B, C));
+  const { refresher, time, served, evidence, changes } = setUp(
+    [dns, interfaces, kubernetes],
+    serving(A, B, C),
+  );
+  refresher.start();
+  await time.advance(60_000);
+  const connected = evidence.length;
+  dns.script = fails('dns');
+  interfaces.script = hangsUntilAborted('interfaces');
+  await time.advance(120_000);
+  t.strictSame(served(), [A, B, C]);
+  t.match(
+    refresher.record,
+    { lastRefreshFailed: false, ttlSeconds: 60 },
+    'the cut is not felt: one confirms',
+  );
+  t.ok(
+    (refresher.snapshot().confirmedAgoMs ?? Number.POSITIVE_INFINITY) <= 72_000,
+    'and keeps the truth young',
+  );
+  kubernetes.script = sees('kubernetes', A, B, D);
+  await time.advance(60_000 * 1.2 + 20_000);
+  t.strictSame(served(), [A, B, D]);
+  t.equal(refresher.record.basis, 'interfaces');
+  const before = changes.length;
+  kubernetes.script = sees('kubernetes', D, E, F);
+  await time.advance(60_000 * 1.2 + 60_000);
+  t.match(
+    changes.slice(before).map(({ kind }) => kind),
+    ['basis', 'held', 'addresses', 'released'],
+    'a large loss is held until it is repeated',
+  );
+  t.strictSame(served(), [D, E, F]);
+  const { length } = evidence.slice(connected).filter(({ proves }) => proves === 'reachable');
+  t.equal(length, 0, 'and none of it was taken for a sign of AWS');
+  refresher.stop();
+});

@@ -1,0 +1,22 @@
+/** One exchange over a transport that is tested by itself, without the forwarder around it. */
+import {
+  Exchange,
+  type ExchangeEnd,
+  type ExchangeTransport,
+} from '../../../src/serving/forwarder/exchange.ts';
+import { composeUpstreamQuery, questionEndOf, questionOf } from '../../../src/serving/forwarder/question.ts';
+import { clientQuery } from './hand-made-upstream.ts';
+
+export class Mismatches {
+  count = 0;
+}
+
+export function exchangeFor(name: string, onEnd: (end: ExchangeEnd) => void): Exchange {
+  const question = questionOf(clientQuery(name));
+  const form = { withEdns: true, caseFrom: undefined, padded: false, authenticated: false };
+  return new Exchange(composeUpstreamQuery(question, form), questionEndOf(question), false, onEnd);
+}
+
+export function run(exchanges: ExchangeTransport, name: string): Promise<ExchangeEnd> {
+  return new Promise((resolve) => exchanges.start(exchangeFor(name, resolve)));
+}
