@@ -67,7 +67,7 @@ export const ENDPOINT_METRICS: readonly Metric[] = [
   ),
   gauge(
     'endpoint_sources_disagree',
-    '1 while name and interface sources disagree.',
+    '1 while name and interface sources disagree: from the first moment, while the log tells of it once each has looked again.',
     CLUSTER,
     ofEndpoints(({ disagreement }) => Number(disagreement)),
   ),

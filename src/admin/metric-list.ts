@@ -61,38 +61,25 @@ const QUERY_METRICS: readonly Metric[] = [
 const RETAINED_METRICS: readonly Metric[] = [
   gauge(
     'retained_age_max_seconds',
-    'Seconds since an upstream last confirmed the retained answer that has waited longest; absent when none was ever confirmed. Which one it is: /status.',
+    'Seconds since an upstream last confirmed the retained answer that has waited longest; absent when none was ever confirmed. Which are not fresh: /status.',
     [],
-    ({ retained }) => {
-      const oldest = retained.reduce(
-        (most, { confirmedAgeSeconds = -1 }) => Math.max(most, confirmedAgeSeconds),
-        -1,
-      );
-      return oldest < 0 ? [] : [[oldest]];
-    },
+    ({ retainedInAll: { oldestConfirmedAgeSeconds: oldest } }) => (oldest === undefined ? [] : [[oldest]]),
   ),
   gauge(
     'retained_answers',
     'Retained questions by the state of their answers.',
     ['state'],
-    ({ retained }) => {
-      const counts = { fresh: 0, stale: 0, denied: 0, unknown: 0 };
-      for (const { state } of retained) counts[state]++;
-      return Object.entries(counts).map(([state, count]): Sample => [count, state]);
-    },
+    ({ retainedInAll: { fresh, stale, denied, unknown } }) =>
+      Object.entries({ fresh, stale, denied, unknown }).map(([state, count]): Sample => [count, state]),
   ),
   counter(
     'retained_lookups',
     'Times that retained questions were asked, by result.',
     ['result'],
-    ({ retained }) => {
-      const asked = retained.reduce((sum, one) => sum + one.asked, 0);
-      const failed = retained.reduce((sum, one) => sum + one.failed, 0);
-      return [
-        [asked - failed, 'succeeded'],
-        [failed, 'failed'],
-      ];
-    },
+    ({ retainedInAll: { asked, failed } }) => [
+      [asked - failed, 'succeeded'],
+      [failed, 'failed'],
+    ],
   ),
 ];
 

@@ -11,7 +11,8 @@ export function metricsPage(): string {
 
 \`http://127.0.0.1:9153/metrics\` (\`admin.listen\`). Labels hold configured things only: never a client's address or a name that
 somebody asked for. Ages are seconds, and absent where there is none. Node's own metrics (\`process_*\`, \`nodejs_*\`, the delay of
-the event loop among them) are there too.
+the event loop among them) are there too. \`/status\` says as JSON what they are made from; of retained names it lists a hundred at most,
+those that need somebody first, and counts the others.
 
 Watch these first:
 
@@ -20,6 +21,8 @@ Watch these first:
 - \`outpost_dns_link_connected\`: AWS and each upstream.
 - \`outpost_dns_endpoint_change_held\` and \`outpost_dns_endpoint_sources_disagree\`: something changed that a person should look at.
 - \`outpost_dns_state_save_failures_total\`: what is served would not survive a restart.
+- \`outpost_dns_configuration_reload_failed\`: 1 when the file as it is now was refused. The configuration from before runs on, but a restart would have only
+  that file: mend it and reload. \`outpost-dns check\` says what is wrong with it, \`outpost-dns history\` what was when it was refused.
 - \`nodejs_eventloop_lag_max_seconds\`: the longest that anything, a query too, has waited for its turn since the last scrape. 0.01 of it is the step in
   which it is measured. Above 0.1 the host has too little processor for us.
 

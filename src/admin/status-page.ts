@@ -44,7 +44,7 @@ ${table(
   ]),
 )}${endpoints.map(endpointSection)}<h2>Upstreams</h2>
 ${table(['upstream', 'state', 'round trip', 'in flight'], upstreams.map(upstreamRow))}${
-  retained.length === 0 ? '' : retainedSection(retained)
+  retained.length === 0 ? '' : retainedSection(report)
 }<h2>Server</h2>
 ${serverTable(report)}`;
 }
@@ -99,8 +99,8 @@ const RETAINED_TONES: Readonly<Record<RetainedReport['state'], Tone>> = {
   unknown: 'bad',
 };
 
-function retainedSection(retained: readonly RetainedReport[]): Html {
-  const { shown, rest } = shownRetained(retained);
+function retainedSection(report: StatusReport): Html {
+  const { shown, rest } = shownRetained(report);
   return html`<h2>Retained names</h2>
 ${table(['name', 'type', 'state', 'confirmed'], shown.map(retainedRow))}${rest === undefined ? '' : html`<p>${rest}</p>\n`}`;
 }

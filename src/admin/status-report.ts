@@ -91,8 +91,18 @@ export const statusReport = z.object({
   }),
   endpoints: z.array(endpoint),
   upstreams: z.array(upstream),
-  /** Names that are kept through an outage, one for each name and type. */
+  /** Names that are kept through an outage, one for each name and type: those that need somebody first, a hundred at most. */
   retained: z.array(retained),
+  /** Counts of all of them, those not listed too. */
+  retainedInAll: z.object({
+    fresh: z.number(),
+    stale: z.number(),
+    denied: z.number(),
+    unknown: z.number(),
+    asked: z.number(),
+    failed: z.number(),
+    oldestConfirmedAgeSeconds: age,
+  }),
   /** A rehearsed outage. */
   drill: z.object({ isRunning: z.boolean(), endsInSeconds: z.number().optional() }),
   queries: z.object({

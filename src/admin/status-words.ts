@@ -42,14 +42,18 @@ function troubleOf(what: string, failure: string | undefined): readonly string[]
 const MAX_RETAINED = 50;
 
 /** The retained names to show, those that need somebody first, and what is to be said of the others. */
-export function shownRetained(all: readonly RetainedReport[]): {
+export function shownRetained({
+  retained,
+  retainedInAll,
+}: Pick<StatusReport, 'retained' | 'retainedInAll'>): {
   readonly shown: readonly RetainedReport[];
   readonly rest: string | undefined;
 } {
-  const doubtful = all.filter(({ state }) => state !== 'fresh');
-  const shown = [...doubtful, ...all.filter(({ state }) => state === 'fresh')].slice(0, MAX_RETAINED);
-  const more = all.length - shown.length;
+  const shown = retained.slice(0, MAX_RETAINED);
+  const { fresh, stale, denied, unknown } = retainedInAll;
+  const doubtful = stale + denied + unknown;
+  const more = fresh + doubtful - shown.length;
   if (more === 0) return { shown, rest: undefined };
-  const unseen = Math.max(0, doubtful.length - MAX_RETAINED);
+  const unseen = Math.max(0, doubtful - shown.length);
   return { shown, rest: `and ${more} more, ${unseen === 0 ? 'all fresh' : `${unseen} of them not fresh`}` };
 }

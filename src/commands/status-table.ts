@@ -11,7 +11,7 @@ export function statusLines(report: StatusReport, paint: Paint): string[] {
     ...report.endpoints.flatMap((endpoint) => ['', ...endpointLines(endpoint, paint)]),
     '',
     ...upstreamLines(report.upstreams, paint),
-    ...retainedLines(report.retained, paint),
+    ...retainedLines(report, paint),
     '',
     ...columns([cacheRow(report), stateRow(report, paint), serverRow(report, paint)]),
     ...writeTroubles(report.state).map((trouble) => paint('red', printable(trouble))),
@@ -125,10 +125,10 @@ const RETAINED_STYLES: Readonly<Record<RetainedReport['state'], Style>> = {
   unknown: 'red',
 };
 
-function retainedLines(retained: readonly RetainedReport[], paint: Paint): string[] {
-  if (retained.length === 0) return [];
+function retainedLines(report: StatusReport, paint: Paint): string[] {
+  if (report.retained.length === 0) return [];
   const head = ['retained', 'type', 'state', 'confirmed', 'next'].map((title) => paint('dim', title));
-  const { shown, rest } = shownRetained(retained);
+  const { shown, rest } = shownRetained(report);
   const rows = shown.map(({ name, type, state, confirmedAgeSeconds, nextAttemptInSeconds, lastFailure }) => [
     printable(name),
     printable(type),

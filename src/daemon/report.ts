@@ -3,7 +3,7 @@ import type { EndpointReport, RetainedReport, StatusReport, UpstreamReport } fro
 import type { LinkMonitor } from '../link/link-monitor.ts';
 import type { ClusterSnapshot, SourceSnapshot } from '../refresh/cluster-snapshot.ts';
 import type { RefreshSnapshot } from '../refresh/refresh-plane.ts';
-import type { RetainedSnapshot } from '../refresh/retained/retained-snapshot.ts';
+import type { RetainedSnapshot, RetainedTotals } from '../refresh/retained/retained-snapshot.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { AnswerCacheStats } from '../serving/answer-cache/answer-cache.ts';
 import type { UpstreamSnapshot } from '../serving/forwarder/upstream-client.ts';
@@ -81,6 +81,7 @@ export function composeReport(parts: ReportParts): StatusReport {
     endpoints: parts.refresh.clusters.map(endpointReport),
     upstreams: parts.upstreams.map(upstreamReport),
     retained: parts.retained.questions.map(retainedReport),
+    retainedInAll: retainedTotals(parts.retained.all),
     drill: {
       isRunning: parts.drillEndsInMs !== undefined,
       endsInSeconds: optionalSeconds(parts.drillEndsInMs),
@@ -174,6 +175,10 @@ function retainedReport({
     nextAttemptInSeconds: optionalSeconds(nextAttemptInMs),
     ...stats,
   };
+}
+
+function retainedTotals({ oldestAgoMs, ...counts }: RetainedTotals): StatusReport['retainedInAll'] {
+  return { ...counts, oldestConfirmedAgeSeconds: optionalSeconds(oldestAgoMs) };
 }
 
 function queryReport({ intake, counters }: ReportParts): StatusReport['queries'] {

@@ -22,6 +22,7 @@ import {
   nextCredentialState,
   retainSources,
 } from './credential-state.ts';
+import { LastingDoubt } from './lasting-doubt.ts';
 import { evidenceOf } from './link-evidence.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import type { Comparison } from './reconcile/compare.ts';
@@ -68,7 +69,7 @@ export class ClusterRefresher {
   #planSettings: PlanSettings;
   #runners = new Map<SourceName, SourceRunner>();
   #record: EndpointRecord;
-  #comparison: Comparison | undefined;
+  readonly #doubt: LastingDoubt;
   #refused: readonly Refusal[] = [];
   #credentials: CredentialState = initialCredentialState;
   #stats: ClusterStats = { addressChanges: 0, heldChanges: 0, refusedAddresses: 0 };
@@ -86,6 +87,7 @@ export class ClusterRefresher {
     this.#times = options.times;
     this.#planSettings = planSettingsOf(options.settings, options.times);
     this.#log = new RefreshLog(options.log.child({ cluster: options.settings.name }));
+    this.#doubt = new LastingDoubt(this.#log);
     this.#replaceRunners();
     const plan = note(options.record, this.#states(), this.#planSettings, this.#now()); // a pin, a name of the operator's
     this.#record = plan.record;
@@ -139,7 +141,7 @@ export class ClusterRefresher {
     this.#times = times;
     this.#planSettings = planSettingsOf(settings, times);
     this.#replaceRunners();
-    this.#comparison = undefined;
+    this.#doubt.forget();
     const { region: _, ...record } = this.#record;
     const relabelled = { ...record, ...(settings.region === undefined ? {} : { region: settings.region }) };
     this.#commit(note(relabelled, this.#states(), this.#planSettings, this.#now()));
@@ -162,7 +164,7 @@ export class ClusterRefresher {
       record: this.#record,
       settings: this.#settings,
       runners: [...this.#runners.values()],
-      comparison: this.#comparison,
+      comparison: this.#doubt.latest,
       refused: this.#refused,
       credentials: this.#credentials,
       stats: this.#stats,
@@ -267,14 +269,12 @@ export class ClusterRefresher {
     // where nothing is served there is nothing to protect, and somebody waits for an answer
     const isDoubtful = served.length > 0 && (isNews || hasAddressChange(proposal.changes));
     const stale = isDoubtful ? this.#staleSiblings(runner) : [];
-    if (stale.length === 0) {
-      this.#commit(proposal);
-      return;
-    }
-    this.#deciding = Promise.all(stale.map((sibling) => this.#look(sibling.name))).then(() => {
-      this.#deciding = undefined;
-      this.#commit(decide(this.#record, this.#states(), this.#planSettings, this.#now()));
-    });
+    if (stale.length === 0) this.#commit(proposal);
+    else
+      this.#deciding = Promise.all(stale.map((sibling) => this.#look(sibling.name))).then(() => {
+        this.#deciding = undefined;
+        this.#commit(decide(this.#record, this.#states(), this.#planSettings, this.#now()));
+      });
   }
 
   #staleSiblings({ name }: SourceRunner): readonly SourceRunner[] {
@@ -328,20 +328,20 @@ export class ClusterRefresher {
     }
   }
 
-  /** Where only one kind of source spoke, what was found last about a disagreement is still the best that is known. */
   #compared(comparison: Comparison): void {
-    const { basis, isTwoSided, disagreement, likelyCause } = comparison;
-    if (basis === 'none') return;
-    const isOneSided = !isTwoSided && disagreement === undefined && likelyCause === undefined;
-    this.#comparison = isOneSided ? { ...this.#comparison, ...comparison } : comparison;
-    this.#log.compared(this.#comparison);
+    const asked = [...this.#runners.values()].filter(
+      ({ name }) => isAddressSource(name) && mayLook(name, this.#record),
+    );
+    const wasPending = this.#doubt.isPending;
+    this.#doubt.compared(comparison, asked, this.#now());
+    if (this.#doubt.isPending !== wasPending && this.#record.held === undefined) this.#awaitConfirmation();
   }
 
-  /** A held change is shown, but not for longer than it takes to be sure. */
+  /** A change that is held and a disagreement are shown, but not for longer than it takes to be sure. */
   #awaitConfirmation(): void {
     this.#confirmTimer?.[Symbol.dispose]();
     this.#confirmTimer = undefined;
-    if (this.#record.held === undefined) return;
+    if (this.#record.held === undefined && !this.#doubt.isPending) return;
     const delayMs = this.#planSettings.confirmAfterMs * (1 + this.#options.random.fraction() / 10);
     this.#confirmTimer = this.#options.timers.after(delayMs + CONFIRM_MARGIN_MS, () => {
       for (const name of this.#runners.keys()) if (isAddressSource(name)) void this.#look(name);

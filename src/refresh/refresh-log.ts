@@ -52,15 +52,20 @@ export class RefreshLog {
     if (refused !== undefined) this.#refusing(refused);
   }
 
-  compared({ disagreement, likelyCause, basis }: Comparison): void {
+  /** Again where what differs is another. */
+  disagree({ disagreement, likelyCause, basis }: Comparison): void {
     const sorted = [disagreement?.onlyByName.toSorted(), disagreement?.onlyByInterfaces.toSorted()];
-    const doubt =
-      disagreement === undefined && likelyCause === undefined ? '' : JSON.stringify([sorted, likelyCause]);
+    const doubt = JSON.stringify([sorted, likelyCause]);
     if (doubt === this.#doubt) return;
     this.#doubt = doubt;
     const cause = likelyCause === undefined ? undefined : CAUSE_TEXT[likelyCause];
-    if (doubt === '') this.#log.info({ basis }, 'sources agree again');
-    else this.#log.warn({ ...disagreement, basis, likelyCause, cause }, 'sources disagree');
+    this.#log.warn({ ...disagreement, basis, likelyCause, cause }, 'sources disagree');
+  }
+
+  agree(basis: Comparison['basis']): void {
+    if (this.#doubt === '') return;
+    this.#doubt = '';
+    this.#log.info({ basis }, 'sources agree again');
   }
 
   /** Once for each limit that the age of the truth passes. */

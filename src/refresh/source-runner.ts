@@ -42,6 +42,8 @@ export class SourceRunner {
   viewBefore: AddressView | undefined;
   lastFailure: LastFailure | undefined;
   settledAtMs: number | undefined;
+  /** Of the look that settled last. */
+  beganAtMs = Number.NEGATIVE_INFINITY;
   /** Since the last success or kick: sets the backoff. */
   consecutiveFailures = 0;
   nextAttemptAtMs: number | undefined;
@@ -188,6 +190,7 @@ export class SourceRunner {
   #take({ observation, durationMs }: Ending): void {
     const atMs = this.#options.clock.monotonicMs();
     this.settledAtMs = atMs;
+    this.beganAtMs = atMs - durationMs;
     this.#durationMsSum += durationMs;
     this.#lastDurationMs = durationMs;
     const result = observation.kind === 'failed' ? observation.reason : 'succeeded';

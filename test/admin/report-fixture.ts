@@ -1,9 +1,33 @@
-import type { StatusReport } from '../../src/admin/status-report.ts';
+import type { RetainedReport, StatusReport } from '../../src/admin/status-report.ts';
 
 type EndpointReport = StatusReport['endpoints'][number];
 
+const registry: RetainedReport = {
+  name: 'registry.example',
+  type: 'A',
+  state: 'fresh',
+  confirmedAgeSeconds: 30,
+  nextAttemptInSeconds: 200,
+  asked: 9,
+  failed: 2,
+};
+
+/** Of these and no others. */
+function totals(retained: readonly RetainedReport[]): StatusReport['retainedInAll'] {
+  const all = { fresh: 0, stale: 0, denied: 0, unknown: 0, asked: 0, failed: 0 };
+  let oldest = -1;
+  for (const { state, asked, failed, confirmedAgeSeconds = -1 } of retained) {
+    all[state]++;
+    all.asked += asked;
+    all.failed += failed;
+    oldest = Math.max(oldest, confirmedAgeSeconds);
+  }
+  return { ...all, ...(oldest < 0 ? {} : { oldestConfirmedAgeSeconds: oldest }) };
+}
+
 /** A server that is ready: one cluster with two sources, two upstreams. Parts of it are replaced by tests. */
 export function report(parts: Partial<StatusReport> = {}): StatusReport {
+  const { retained = [registry] } = parts;
   return {
     server: {
       version: '0.1.0',
@@ -50,17 +74,8 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
         isLooping: true,
       },
     ],
-    retained: [
-      {
-        name: 'registry.example',
-        type: 'A',
-        state: 'fresh',
-        confirmedAgeSeconds: 30,
-        nextAttemptInSeconds: 200,
-        asked: 9,
-        failed: 2,
-      },
-    ],
+    retained,
+    retainedInAll: totals(retained),
     drill: { isRunning: false },
     queries: {
       received: { udp: 100, tcp: 7 },

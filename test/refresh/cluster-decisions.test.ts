@@ -91,6 +91,7 @@ t.test(
       await time.advance(3_000);
       t.strictSame(served(), [A]);
       t.equal(refresher.snapshot().likelyCause, 'dns-rebinding-filter');
+      await time.advance(17_000);
       t.ok(log.lines.some(({ text, level }) => text === 'sources disagree' && level === 'warn'));
       refresher.stop();
     }

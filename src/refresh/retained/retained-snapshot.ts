@@ -23,16 +23,31 @@ export interface RetainedMember {
 }
 
 export interface RetainedSnapshot {
+  /** Those that need somebody first, and no more than `MOST_LISTED`. */
   readonly questions: readonly RetainedQuestionSnapshot[];
+  readonly all: RetainedTotals;
   readonly saving: SavingStats;
 }
+
+/** Of all questions, those that are not listed too. */
+export interface RetainedTotals extends Readonly<Record<RetainedState, number>> {
+  readonly asked: number;
+  readonly failed: number;
+  /** Of the answer that has waited longest for a confirmation; absent when none was ever confirmed. */
+  readonly oldestAgoMs?: number;
+}
+
+/** `denied`: an upstream says that the name, or what is asked of it, does not exist, and said otherwise before. */
+export type RetainedState = 'fresh' | 'stale' | 'denied' | 'unknown';
+
+/** Thousands may be retained, and whoever looks at the status makes the loop that answers queries compose it in one go. */
+export const MOST_LISTED = 100;
 
 export interface RetainedQuestionSnapshot {
   readonly name: string;
   /** Such as `A`. */
   readonly type: string;
-  /** `denied`: an upstream says that the name, or what is asked of it, does not exist, and said otherwise before. */
-  readonly state: 'fresh' | 'stale' | 'denied' | 'unknown';
+  readonly state: RetainedState;
   /** Since an upstream last gave the answer that would be kept; absent when none ever has. */
   readonly confirmedAgoMs?: number;
   /** Since it last gave another one. */
@@ -50,13 +65,38 @@ export function composeSnapshot(
   clock: Clock,
   saving: RetainedSnapshot['saving'],
 ): RetainedSnapshot {
-  return { questions: members.map((member) => questionSnapshot(member, clock)), saving };
+  const nowMs = clock.monotonicMs();
+  const totals = { fresh: 0, stale: 0, denied: 0, unknown: 0, asked: 0, failed: 0 };
+  const doubtful: RetainedMember[] = [];
+  const fresh: RetainedMember[] = [];
+  let oldestAgoMs = -1;
+  for (const member of members) {
+    const state = stateOf(member, nowMs);
+    totals[state]++;
+    totals.asked += member.asked;
+    totals.failed += member.failed;
+    const good = goodOf(member);
+    if (good !== undefined) oldestAgoMs = Math.max(oldestAgoMs, agoMs(good.confirmed, clock));
+    const listed = state === 'fresh' ? fresh : doubtful;
+    if (listed.length < MOST_LISTED) listed.push(member);
+  }
+  const listed = [...doubtful, ...fresh].slice(0, MOST_LISTED);
+  return {
+    questions: listed.map((member) => questionSnapshot(member, clock)),
+    all: { ...totals, ...(oldestAgoMs < 0 ? {} : { oldestAgoMs }) },
+    saving,
+  };
+}
+
+/** The answer that would be kept: behind a denial the one from before. */
+function goodOf({ known }: RetainedMember): Known | undefined {
+  return known?.earlier ?? known;
 }
 
 function questionSnapshot(member: RetainedMember, clock: Clock): RetainedQuestionSnapshot {
-  const { question, known, lastFailure, isAsking, dueAtMs, asked, failed } = member;
+  const { question, lastFailure, isAsking, dueAtMs, asked, failed } = member;
   const nowMs = clock.monotonicMs();
-  const good = known?.earlier ?? known;
+  const good = goodOf(member);
   return {
     name: question.name,
     type: typeName(question.qtype),

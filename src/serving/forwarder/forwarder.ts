@@ -89,7 +89,7 @@ export class Forwarder {
     this.#options = options;
     this.#settings = { ...DEFAULT_SETTINGS, ...options.settings };
     this.#sweep = new DeadlineSweep(options.clock, options.timers);
-    this.#probing = new Probing(options.timers);
+    this.#probing = new Probing(options.timers, options.random);
     this.#flightContext = {
       sweep: this.#sweep,
       settings: () => this.#settings,
@@ -280,9 +280,10 @@ export class Forwarder {
       settings: () => this.#settings,
       onEvidence: (evidence) => onEvidence?.(evidence),
       onStrike: (client) => this.#probing.verify(client),
+      onDoubt: (client) => this.#probing.watch(client),
       onDown: (client, failure) => {
         log.warn(downFields(client, failure), 'upstream is down');
-        this.#probing.watch(client);
+        this.#probing.watchDown(client);
         onUpstreamDown?.(client.upstream);
       },
       onUp: (client) => {

@@ -17,8 +17,8 @@ export interface Question {
   readonly probes?: Probe;
 }
 
-/** Whether the upstream can be reached, or whether it sends our queries back to us. */
-export type Probe = 'reach' | 'loop';
+/** Whether the upstream can be reached (`trial`: only an answer tells), or whether it sends our queries back to us. */
+export type Probe = 'reach' | 'trial' | 'loop';
 
 /** What every resolver has at hand, so that silence means the resolver and not the name. */
 export const PROBE_QUESTION: Question = {
@@ -29,6 +29,7 @@ export const PROBE_QUESTION: Question = {
   checkingDisabled: false,
   probes: 'reach',
 };
+export const TRIAL_QUESTION: Question = { ...PROBE_QUESTION, probes: 'trial' };
 
 /** The question of a client's query, in octets of its own. */
 export function questionOf(query: Query): Question {

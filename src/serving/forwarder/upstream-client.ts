@@ -34,6 +34,8 @@ export interface ClientContext {
   onEvidence(evidence: UpstreamEvidence): void;
   /** An upstream that is still taken to be up has failed: time to verify it with a probe. */
   onStrike(client: UpstreamClient): void;
+  /** Evidence was told, and more is wanted before the upstream counts as whole. */
+  onDoubt(client: UpstreamClient): void;
   onDown(client: UpstreamClient, failure: AttemptFailure): void;
   onUp(client: UpstreamClient): void;
   /** It refused EDNS once: time to verify with a probe whether it has none. */
@@ -66,6 +68,7 @@ const WITHOUT_EDNS_MS = 15 * 60_000;
 /** With more attempts under way than these, late replies are not waited for: a dead upstream under load holds no more. */
 const LINGERING = 512;
 const EVIDENCE_EVERY_MS = 1_000;
+const ANSWERS_TO_CALM = 3; // as many as the link's state wants
 /** Until a reply can be there, the connection counted in. */
 const ROUND_TRIPS: Readonly<Record<TransportName, number>> = { udp: 1, tcp: 2, tls: 3 };
 
@@ -91,6 +94,8 @@ export class UpstreamClient implements AttemptHost {
   /** It has replied with EDNS. */
   #hasEdns = false;
   #evidence: { readonly reachable: boolean; readonly atMs: number } | undefined;
+  /** Pieces of evidence still wanted after a failure that was told. */
+  #answersWanted = 0;
   #isRetired = false;
   #isClosed = false;
 
@@ -105,6 +110,11 @@ export class UpstreamClient implements AttemptHost {
 
   get isUp(): boolean {
     return this.health.isUp;
+  }
+
+  /** Its last failure that was told is not outweighed by answers yet. */
+  get isInDoubt(): boolean {
+    return this.#answersWanted > 0;
   }
 
   get asksAuthenticated(): boolean {
@@ -209,8 +219,8 @@ export class UpstreamClient implements AttemptHost {
   }
 
   failed(transport: TransportName, failure: AttemptFailure, startedAtMs: number, probe?: Probe): void {
-    // nobody has such a name at hand: how long it takes says nothing about the upstream
-    if (probe === 'loop') return;
+    // nobody has the name of a loop's probe at hand: how long it takes says nothing about the upstream
+    if (probe === 'loop' || probe === 'trial') return;
     const isProbe = probe === 'reach';
     this.#failures[failure.reason]++;
     this.lastFailure = failure;
@@ -268,7 +278,9 @@ export class UpstreamClient implements AttemptHost {
     const last = this.#evidence;
     if (last !== undefined && last.reachable === reachable && atMs < last.atMs + EVIDENCE_EVERY_MS) return;
     this.#evidence = { reachable, atMs };
+    this.#answersWanted = reachable ? Math.max(0, this.#answersWanted - 1) : ANSWERS_TO_CALM;
     this.#context.onEvidence({ upstream: this.upstream.text, reachable, reason });
+    if (this.isInDoubt) this.#context.onDoubt(this);
   }
 }
 

@@ -397,3 +397,24 @@ t.test('without questions nothing is done, and a kick before the start asks nobo
   await early.time.advance(10_000);
   t.equal(early.asked.length, 0);
 });
+
+t.test(
+  'of a thousand names a hundred are listed, those that need somebody first; all are counted',
+  async (t) => {
+    const bench = benchFor(Array.from({ length: 1000 }, (_, at) => question(`n${at}.example`)));
+    const isHeard = (of: string) => Number(/\d+/.exec(of)) < 990;
+    bench.answer = (of) => (isHeard(of) ? addresses(of, 3600, 1) : 'no reply');
+    bench.refresher.start();
+    await bench.time.advance(3_000);
+    const { questions, all } = bench.refresher.snapshot();
+    t.equal(questions.length, 100);
+    t.strictSame(
+      questions.slice(0, 11).map(({ state }) => state),
+      [...Array.from({ length: 10 }, () => 'unknown'), 'fresh'],
+    );
+    t.match(all, { fresh: 990, stale: 0, denied: 0, unknown: 10, asked: 1000, failed: 10 });
+    await bench.time.advance(5_000);
+    t.ok((all.oldestAgoMs ?? 0) > 0 && (all.oldestAgoMs ?? 0) <= 3_000, 'of those that were confirmed');
+    await bench.refresher.stop();
+  },
+);
