@@ -156,7 +156,7 @@ function openConnected(
   port: number,
   peer: Uint8Array<ArrayBuffer>,
 ): Connected {
-  const { calls } = contact;
+  const { calls, errno } = contact;
   const fd = openSocket(contact, family);
   if (fd < 0) return { kind: 'failed', call: 'socket', code: errorName(-fd) };
   const any = socketName(family, new Uint8Array(0), port);
@@ -164,31 +164,27 @@ function openConnected(
     ['bind', any],
     ['connect', peer],
   ] as const) {
-    const reason = persist(contact, () => calls[call](fd, name, nameOctets(family)));
-    if (reason >= 0) continue;
+    let reason: number = EINTR;
+    while (reason === EINTR) reason = calls[call](fd, name, nameOctets(family)) < 0 ? errno() : 0;
+    if (reason === 0) continue;
     calls.close(fd);
-    return { kind: 'failed', call, code: errorName(-reason) };
+    return { kind: 'failed', call, code: errorName(reason) };
   }
   return { kind: 'connected', fd };
 }
 
 /** The descriptor, or minus errno. */
-function openSocket(contact: Contact, family: 4 | 6): number {
-  const { calls } = contact;
+function openSocket({ calls, errno }: Contact, family: 4 | 6): number {
   const domain = family === 4 ? AF_INET : AF_INET6;
-  const fd = persist(contact, () => calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  let fd = -1;
+  let reason: number = EINTR;
+  while (reason === EINTR) {
+    fd = calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    reason = fd < 0 ? errno() : 0;
+  }
   // or a wildcard of IPv6 would take the port of IPv4 too
   if (family === 6 && fd >= 0) calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, new Int32Array([1]), 4);
-  return fd;
-}
-
-/** Makes the call until no signal comes in between; returns what it returns, or minus errno. Not for close(2), which is done then. */
-function persist({ errno }: Contact, call: () => number): number {
-  for (;;) {
-    const result = call();
-    const reason = result < 0 ? errno() : 0;
-    if (reason !== EINTR) return reason === 0 ? result : -reason;
-  }
+  return fd < 0 ? -reason : fd;
 }
 
 function createBatch(
