@@ -4,6 +4,7 @@ import { DisconnectedRules } from '../../../src/serving/local-zones/disconnected
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
 import { Identity } from '../../../src/serving/resolver/identity.ts';
 import { message, rawRecord } from '../../helpers/zone-text.ts';
+import { queryOf } from './messages.ts';
 import { addresses, ENDPOINT, endpointRecord, Rig } from './rig.ts';
 
 const CH = 3;
@@ -74,6 +75,21 @@ t.test(
     }
   },
 );
+
+t.test('an IXFR as secondaries send it, with their SOA, is REFUSED and not FORMERR', async (t) => {
+  for (const edns of [undefined, {}]) {
+    const plain = queryOf({ name: 'www.example.com', type: 'IXFR' });
+    const query = queryOf({ name: 'www.example.com', type: 'IXFR', ...(edns && { edns }) });
+    query.writeUInt16BE(1, 8);
+    const soa = Buffer.from([0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 22, 0, 0, ...Array<number>(20).fill(1)]);
+    const octets = Buffer.concat([query.subarray(0, plain.length), soa, query.subarray(plain.length)]);
+    t.match(new Rig().now(octets, 'tcp'), {
+      rcode: RCODE.REFUSED,
+      ede: edns && 18,
+      question: plain.subarray(12),
+    });
+  }
+});
 
 t.test(
   'a local zone answers its own types before that: AXFR of localhost is REFUSED, its SOA is given',
