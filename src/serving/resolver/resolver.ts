@@ -80,6 +80,11 @@ export class Resolver<Route> implements QueryHandler {
       answer: (query, reply) => this.#answerOtherClass(query, reply),
     },
     {
+      origin: ORIGIN.metaType,
+      why: 'what asks a server for something and is not about a name is refused for every name, and never passed on',
+      answer: (query, reply) => this.#refuseMetaType(query, reply),
+    },
+    {
       origin: ORIGIN.endpoint,
       why: 'what the server exists for: before everything that an operator or an upstream could say of the name',
       answer: (query, reply) => this.#answerEndpoint(query, reply),
@@ -88,11 +93,6 @@ export class Resolver<Route> implements QueryHandler {
       origin: ORIGIN.localZone,
       why: 'names that must not leave the site, and the rules of the operator, who knows better than an upstream',
       answer: (query, reply) => this.#answerLocalZone(query, reply),
-    },
-    {
-      origin: ORIGIN.metaType,
-      why: 'what is a question to a server and not about a name is never passed on',
-      answer: (query, reply) => this.#refuseMetaType(query, reply),
     },
     {
       origin: ORIGIN.retained,
@@ -253,6 +253,13 @@ export class Resolver<Route> implements QueryHandler {
     return this.#writeOwn(query, answer, reply);
   }
 
+  #refuseMetaType(query: Query, reply: ReplySpace): number {
+    // RFC 6895 section 3.1: 128 to 255 are QTYPEs and meta-TYPEs, zone transfers among them (RFC 5936 section 2.2.1),
+    // and OPT is one too; ANY alone asks about a name
+    const isMeta = (query.qtype >= 128 && query.qtype < TYPE.ANY) || query.qtype === TYPE.OPT;
+    return isMeta ? this.#empty(query, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply) : PASS;
+  }
+
   #answerEndpoint(query: Query, reply: ReplySpace): number {
     const found = this.#options.endpoints.current.find(query);
     if (found === undefined) return PASS;
@@ -269,8 +276,6 @@ export class Resolver<Route> implements QueryHandler {
       case 'not-ready':
         this.#options.outage.noteFailed(query);
         return this.#empty(query, RCODE.SERVFAIL, EXTENDED_ERROR.NOT_READY, reply);
-      case 'refused':
-        return this.#empty(query, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply);
     }
   }
 
@@ -291,12 +296,6 @@ export class Resolver<Route> implements QueryHandler {
       case 'rcode':
         return this.#empty(query, found.rcode, found.extendedError, reply);
     }
-  }
-
-  #refuseMetaType(query: Query, reply: ReplySpace): number {
-    // RFC 6895 section 3.1: 128 to 255 are QTYPEs and meta-TYPEs, OPT is one too; ANY alone asks about a name
-    const isMeta = (query.qtype >= 128 && query.qtype < TYPE.ANY) || query.qtype === TYPE.OPT;
-    return isMeta ? this.#empty(query, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply) : PASS;
   }
 
   #answerDisconnected(standing: Standing, query: Query, reply: ReplySpace): number {
