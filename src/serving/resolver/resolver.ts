@@ -192,9 +192,7 @@ export class Resolver<Route> implements QueryHandler {
     const spoken = isCut ? this.#rules.disconnected.find(query) : STALE;
     if (spoken.kind !== 'stale') {
       this.counters.countOrigin(ORIGIN.disconnected);
-      const length = writeDisconnectedReply(query, spoken, query.id, limit, this.#scratch, 0);
-      this.#noteSpoken(query, spoken, this.#scratch, 0);
-      return length;
+      return this.#writeSpoken(query, spoken, { octets: this.#scratch, start: 0, limit });
     }
     this.counters.countOrigin(ORIGIN[found.origin]);
     if (found.origin === 'failed') outage.noteFailed(query);
@@ -302,8 +300,13 @@ export class Resolver<Route> implements QueryHandler {
     if (!this.#options.later.isDown(this.#route)) return PASS;
     const found = this.#rules.disconnected.find(query);
     if (found.kind === 'stale' || found.standing !== standing) return PASS;
-    const length = writeDisconnectedReply(query, found, query.id, reply.limit, reply.octets, reply.start);
-    this.#noteSpoken(query, found, reply.octets, reply.start);
+    return this.#writeSpoken(query, found, reply);
+  }
+
+  #writeSpoken(query: Query, found: SpokenFinding, { octets, start, limit }: ReplySpace): number {
+    const turn = found.kind === 'answer' ? this.#turnOf(found.answer) : 0;
+    const length = writeDisconnectedReply(query, found, turn, limit, octets, start);
+    this.#noteSpoken(query, found, octets, start);
     return length;
   }
 
@@ -315,8 +318,11 @@ export class Resolver<Route> implements QueryHandler {
   }
 
   #writeOwn(query: Query, answer: LocalAnswer, reply: ReplySpace): number {
-    const turn = answer.rotation === undefined ? 0 : this.#rotation.next(answer.rotation.records);
-    return writeLocalReply(query, answer, turn, reply.limit, reply.octets, reply.start);
+    return writeLocalReply(query, answer, this.#turnOf(answer), reply.limit, reply.octets, reply.start);
+  }
+
+  #turnOf({ rotation }: LocalAnswer): number {
+    return rotation === undefined ? 0 : this.#rotation.next(rotation.records);
   }
 
   #refuseNotRecursive(query: Query, reply: ReplySpace): number {
