@@ -44,7 +44,7 @@ import {
   clusterSettings,
   defaultGroup,
   disconnectedRules,
-  failingByPolicy,
+  failsByPolicy,
   forwardSettings,
   refreshTimes,
   retainedQuestions,
@@ -84,7 +84,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     clock,
     timers,
     log,
-    byPolicy: () => failingByPolicy(config),
+    byPolicy: () => failsByPolicy(config),
     retained: () => retainedQuestions(config),
     onChange: (change: DrillChange) => {
       ledger.record({ kind: 'drill', ...change });
