@@ -87,7 +87,7 @@ function askOverTcp(asking: Asking): Promise<Attempted> {
     socket.on('data', (chunk) => {
       framer.push(Buffer.from(chunk));
       while (framer.next()) {
-        const octets = framer.octets.slice(framer.start, framer.end);
+        const octets = new Uint8Array(framer.octets.subarray(framer.start, framer.end));
         if (isReplyTo(query, octets)) return end({ octets });
       }
     });
@@ -130,21 +130,25 @@ function withFreshId(query: Uint8Array): Uint8Array {
   return copy;
 }
 
+const TYPE_AND_CLASS_OCTETS = 4;
+
 /** Whether it is a response with the query's ID and question; names in any case (RFC 4343). */
 function isReplyTo(query: Uint8Array, reply: Uint8Array): boolean {
   if (uint16At(reply, 0) !== uint16At(query, 0) || (uint16At(reply, 2) & FLAG.QR) === 0) return false;
   const end = questionEnd(query);
   if (reply.length < end || uint16At(reply, 4) !== 1) return false;
-  return query
-    .subarray(HEADER_OCTETS, end)
-    .every((octet, at) => lower(octet) === lower(reply[HEADER_OCTETS + at] ?? 0));
+  return query.subarray(HEADER_OCTETS, end).every((octet, index) => {
+    const at = HEADER_OCTETS + index;
+    const other = reply[at] ?? 0;
+    return octet === other || (at < end - TYPE_AND_CLASS_OCTETS && lower(octet) === lower(other));
+  });
 }
 
 /** Behind QCLASS of our own query, whose name is not compressed. */
 function questionEnd(query: Uint8Array): number {
   let at = HEADER_OCTETS;
   while ((query[at] ?? 0) !== 0) at += (query[at] ?? 0) + 1;
-  return at + 5;
+  return at + 1 + TYPE_AND_CLASS_OCTETS;
 }
 
 const REASONS: ReadonlyMap<string, string> = new Map([

@@ -27,7 +27,9 @@ export async function run(words: readonly string[]): Promise<ExitCode> {
   return exitCode;
 }
 
-function createProgram(ended: (code: ExitCode) => void): Command {
+type Ended = (code: ExitCode) => void;
+
+function createProgram(ended: Ended): Command {
   const program = new Command('outpost-dns')
     .description(
       "The DNS server that keeps an EKS local cluster's endpoint resolvable while the Outpost is cut off from AWS.",
@@ -37,14 +39,25 @@ function createProgram(ended: (code: ExitCode) => void): Command {
     // an option of `sandbox link` is its own, also where `sandbox` has one of that name
     .enablePositionalOptions()
     .exitOverride();
-  const configFile = () =>
-    new Option('-c, --config <file>', 'configuration file').default(undefined, DEFAULT_CONFIG_FILE);
-  const adminAddress = () =>
-    new Option('--admin <address>', 'HTTP address of the server').default(DEFAULT_ADMIN);
-  const stateDirectory = () =>
-    new Option('--state <directory>', 'state directory, instead of the one in the configuration');
-  const json = () => new Option('--json', 'print JSON instead of a table');
+  // in the order in which the help lists them
+  addServe(program, ended);
+  addCheck(program, ended);
+  addStatus(program, ended);
+  addLookup(program, ended);
+  addExport(program, ended);
+  addHistory(program, ended);
+  addDrill(program, ended);
+  addSandbox(program, ended);
+  return program;
+}
 
+const configFile = () =>
+  new Option('-c, --config <file>', 'configuration file').default(undefined, DEFAULT_CONFIG_FILE);
+const stateDirectory = () =>
+  new Option('--state <directory>', 'state directory, instead of the one in the configuration');
+const json = () => new Option('--json', 'print JSON instead of a table');
+
+function addServe(program: Command, ended: Ended): void {
   program
     .command('serve')
     .description('run the server')
@@ -52,6 +65,9 @@ function createProgram(ended: (code: ExitCode) => void): Command {
     .action(async (options: { config?: string }) =>
       ended(await (await import('./serve.ts')).serve(options.config)),
     );
+}
+
+function addCheck(program: Command, ended: Ended): void {
   program
     .command('check')
     .description('is this host ready for an outage? each finding with its mend')
@@ -60,15 +76,21 @@ function createProgram(ended: (code: ExitCode) => void): Command {
     .action(async (options: { config?: string; json?: true }) =>
       ended(await (await import('./check.ts')).check(options.config, options.json === true)),
     );
+}
+
+function addStatus(program: Command, ended: Ended): void {
   program
     .command('status')
     .description('what is served, from which source, how fresh, link, upstreams')
-    .addOption(adminAddress())
+    .addOption(new Option('--admin <address>', 'HTTP address of the server').default(DEFAULT_ADMIN))
     .option('--healthy', 'print nothing; exit 0 when the server is alive and answers, ready or not')
     .addOption(json())
     .action(async (options: { admin: string; healthy?: true; json?: true }) =>
       ended(await (await import('./status.ts')).status(options)),
     );
+}
+
+function addLookup(program: Command, ended: Ended): void {
   program
     .command('lookup')
     .description('ask a server, show where the answer came from')
@@ -79,6 +101,9 @@ function createProgram(ended: (code: ExitCode) => void): Command {
     .action(async (name: string, type: string, options: { server: string; json?: true }) =>
       ended(await (await import('./lookup.ts')).lookup(name, type, options)),
     );
+}
+
+function addExport(program: Command, ended: Ended): void {
   program
     .command('export')
     .description('the records, from the state file, whether or not a server runs')
@@ -88,6 +113,9 @@ function createProgram(ended: (code: ExitCode) => void): Command {
     .action(async (options: { format: 'hosts' | 'json' | 'zone'; config?: string; state?: string }) =>
       ended(await (await import('./export.ts')).exportRecords(options)),
     );
+}
+
+function addHistory(program: Command, ended: Ended): void {
   program
     .command('history')
     .description('what happened: the link, addresses, drills, starts and stops; whether or not a server runs')
@@ -98,6 +126,9 @@ function createProgram(ended: (code: ExitCode) => void): Command {
     .option('-n, --limit <count>', 'so many of the newest')
     .addOption(json())
     .action(async (options: HistoryOptions) => ended(await (await import('./history.ts')).history(options)));
+}
+
+function addDrill(program: Command, ended: Ended): void {
   const drill = program
     .command('drill')
     .description('rehearse an outage with this server alone, without touching the link');
@@ -127,11 +158,9 @@ function createProgram(ended: (code: ExitCode) => void): Command {
     .action(async (options: DrillReportOptions) =>
       ended(await (await import('./drill.ts')).reportDrill(options)),
     );
-  addSandbox(program, ended);
-  return program;
 }
 
-function addSandbox(program: Command, ended: (code: ExitCode) => void): void {
+function addSandbox(program: Command, ended: Ended): void {
   const port = () => new Option('--port <port>', 'DNS port of the sandboxed server').default('5300');
   const sandbox = program
     .command('sandbox')

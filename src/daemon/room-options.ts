@@ -6,6 +6,7 @@ import type {
   Upstream as UpstreamConfig,
   ZoneConfig,
 } from '../config/config.ts';
+import { parentName } from '../protocol/words/name.ts';
 import { TYPE } from '../protocol/words/types.ts';
 import type { ClusterSettings, RefreshTimes } from '../refresh/cluster-settings.ts';
 import { questionText, type RetainedQuestion } from '../refresh/retained/retained-question.ts';
@@ -91,13 +92,26 @@ export function upstreamsAcrossLink(config: Config): ReadonlySet<string> {
 /** EC2's own names, of whatever Region: worked out in a cut, or denied. */
 const EC2_SUFFIXES = ['compute.internal', 'ec2.internal'];
 
-/** Suffixes whose names are meant to fail in a cut: nobody has to retain them. */
-export function failingByPolicy({ zones }: Config): readonly string[] {
-  const services = awsNames([]).filter(({ says }) => says === 'servfail');
-  const own = zones.filter(
-    (zone) => zone.kind === 'forward' && ['servfail', 'nxdomain'].includes(String(zone.whileDisconnected)),
-  );
-  return [...EC2_SUFFIXES, ...[...services, ...own].map(({ name }) => name)];
+/** Tells names that are meant to fail in a cut: nobody has to retain them. The same names decide as in `DisconnectedRules`. */
+export function failsByPolicy({ zones, clusters }: Config): (name: string) => boolean {
+  const builtIn = new Map(EC2_SUFFIXES.map((name) => [name, true]));
+  for (const { name, says } of awsNames(regionsOf({ clusters }))) builtIn.set(name, says === 'servfail');
+  const rules = new Map(builtIn);
+  for (const zone of zones) {
+    if (zone.kind !== 'forward') continue;
+    const { name, whileDisconnected: said } = zone;
+    rules.set(name, said === undefined ? fails(name, builtIn) : said === 'servfail' || said === 'nxdomain');
+  }
+  return (name) => fails(name, rules);
+}
+
+/** The longest name that has a rule decides; what has none is worth keeping. */
+function fails(name: string, rules: ReadonlyMap<string, boolean>): boolean {
+  for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
+    const rule = rules.get(at);
+    if (rule !== undefined) return rule;
+  }
+  return false;
 }
 
 const ADDRESSES: readonly number[] = [TYPE.A, TYPE.AAAA];

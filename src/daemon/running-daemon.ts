@@ -16,7 +16,8 @@ import {
   tcpLimits,
   upstreamGroups,
 } from './room-options.ts';
-import { intakeRules, type Rooms, resolverRules } from './rooms.ts';
+import type { Rooms } from './rooms.ts';
+import { intakeRules, resolverRules } from './serving-rooms.ts';
 
 export class RunningDaemon implements Daemon {
   readonly #parts: DaemonParts;

@@ -42,8 +42,8 @@ export interface DrillOptions {
   readonly timers: Timers;
   readonly log: Log;
   readonly onChange: (change: DrillChange) => void;
-  /** Suffixes whose names are meant to fail while AWS is away; never proposed for `retain`. */
-  readonly byPolicy: () => readonly string[];
+  /** Which names are meant to fail while AWS is away; never proposed for `retain`. */
+  readonly byPolicy: () => (name: string) => boolean;
   /** What is retained already; never proposed either. */
   readonly retained: () => readonly RetainedQuestionName[];
 }

@@ -24,17 +24,16 @@ export interface RetainedQuestionName {
 /** Clients do without what these types say, as long as they get an address; and ANY is no type to keep. */
 const DISPENSABLE = new Set<number | undefined>([TYPE.HTTPS, TYPE.SVCB, TYPE.ANY, undefined]);
 
-/** Most wanted first, then by name. `byPolicy` are suffixes whose names are meant to fail; what is retained is left out. */
+/** Most wanted first, then by name. `byPolicy` tells names that are meant to fail; what is retained is left out. */
 export function retainAdvice(
   { failed, stale }: Hurt,
-  byPolicy: readonly string[],
+  byPolicy: (name: string) => boolean,
   retained: readonly RetainedQuestionName[],
 ): readonly RetainAdvice[] {
-  const left = [...REVERSE_SUFFIXES, ...byPolicy];
   const kept = new Set(retained.map(({ name, qtype }) => `${name} ${qtype}`));
   const wanted = new Map<string, Map<string, number>>();
   for (const { name, type, queries } of [...failed.names, ...stale.names]) {
-    if (name === '.' || left.some((suffix) => isAtOrUnder(name, suffix))) continue;
+    if (name === '.' || byPolicy(name) || isReverse(name)) continue;
     const qtype = typeFromText(type);
     if (DISPENSABLE.has(qtype) || kept.has(`${name} ${qtype}`)) continue;
     const types = wanted.get(name) ?? new Map<string, number>();
@@ -45,6 +44,10 @@ export function retainAdvice(
     .map(([name, types]) => ({ name, types: [...types.keys()].sort(), asked: Math.max(...types.values()) }))
     .filter(({ asked }) => asked >= MIN_ASKED)
     .sort((a, b) => b.asked - a.asked || compare(a.name, b.name));
+}
+
+function isReverse(name: string): boolean {
+  return REVERSE_SUFFIXES.some((suffix) => isAtOrUnder(name, suffix));
 }
 
 function compare(a: string, b: string): number {

@@ -40,6 +40,16 @@ t.test(
   },
 );
 
+t.test('a reply to another type is none to the question: only a name has case', async (t) => {
+  // HTTPS is 65, "A" in ASCII, and 97 is "a"
+  const another = reply(AA, [A1], opt(), 'TYPE97');
+  const https = reply(AA, [A2], opt(), 'HTTPS');
+  const server = await fakeServer(t, (query) => [another, https].map((one) => repliedTo(query, one)));
+  const { stdout } = await run(['lookup', NAME, 'HTTPS', '-s', server]);
+  t.match(stdout, '10.0.1.11');
+  t.notMatch(stdout, '10.0.1.10');
+});
+
 t.test('an answer of the server itself: exit 0, records, flags, where from, time', async (t) => {
   const server = await fakeServer(t, (query) => [repliedTo(query, reply(AA, [A1, A2]))]);
   const { code, stdout, stderr } = await run(['lookup', NAME, '--server', server]);

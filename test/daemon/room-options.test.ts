@@ -5,7 +5,7 @@ import {
   clusterSettings,
   defaultGroup,
   disconnectedRules,
-  failingByPolicy,
+  failsByPolicy,
   forwardSettings,
   refreshTimes,
   retainedQuestions,
@@ -126,12 +126,9 @@ clusters:
   t.notOk('region' in (clusters[1] ?? {}), 'absent, not undefined: records are found by it');
 });
 
-t.test('a drill: which upstreams it cuts off, and whose names nobody has to retain', async (t) => {
+t.test('a drill: which upstreams it cuts off', async (t) => {
   const config = await load(`${SMALLEST.replace('[10.0.0.2]', '[10.0.0.2, "[fd00::1]:54"]')}zones:
   - { name: corp.example, forwardTo: ['10.9.0.53:5353', 10.0.0.2] }
-  - { name: failing.example, whileDisconnected: servfail }
-  - { name: gone.example, whileDisconnected: nxdomain }
-  - { name: kept.example, whileDisconnected: stale }
 drill: { onSite: [10.9.0.0/16, 'fd00::/64'] }
 `);
   t.same([...upstreamsAcrossLink(config)], ['10.0.0.2:53']);
@@ -140,12 +137,56 @@ drill: { onSite: [10.9.0.0/16, 'fd00::/64'] }
     ['10.0.0.2:53'],
     'without a word all are across the link',
   );
-  const own = failingByPolicy(config).filter((name) => name.endsWith('.example'));
-  t.same(own, ['failing.example', 'gone.example']);
-  for (const { name, says } of awsNames([])) {
-    if (says === 'servfail') t.ok(failingByPolicy(config).includes(name), name);
-  }
 });
+
+t.test(
+  'whose names are meant to fail in a cut: as while disconnected, the longest name decides',
+  async (t) => {
+    const config = await load(`upstreams: [10.0.0.2]
+zones:
+  - { name: failing.example, whileDisconnected: servfail }
+  - { name: silent.failing.example, forwardTo: [10.0.0.2] }
+  - { name: kept.failing.example, whileDisconnected: stale }
+  - { name: gone.example, whileDisconnected: nxdomain }
+  - { name: here.example, whileDisconnected: ["www A 10.0.0.5"] }
+  - { name: sqs.us-west-2.amazonaws.com, whileDisconnected: stale }
+  - { name: sts.us-west-2.amazonaws.com, forwardTo: [10.0.0.2] }
+  - { name: amazonaws.eu, whileDisconnected: stale }
+clusters: [{ name: a, region: us-west-2 }]
+`);
+    const fails = failsByPolicy(config);
+    for (const [name, want] of [
+      ['failing.example', true],
+      ['x.failing.example', true],
+      ['notfailing.example', false],
+      ['x.silent.failing.example', false],
+      ['x.kept.failing.example', false],
+      ['gone.example', true],
+      ['www.here.example', false],
+      ['www.example.com', false],
+      ['myamazonaws.com', false],
+      ['s3.us-west-2.amazonaws.com', true],
+      ['sts.cn-north-1.amazonaws.com.cn', true],
+      ['ec2.us-west-2.api.aws', true],
+      ['sqs.us-west-2.amazonaws.com', false],
+      ['sts.us-west-2.amazonaws.com', true],
+      ['sts.eusc-de-east-1.amazonaws.eu', false],
+      ['db.abc.us-west-2.rds.amazonaws.com', false],
+      ['rds.us-west-2.amazonaws.com', true],
+      ['lb.us-west-2.elb.amazonaws.com', false],
+      ['lb.elb.us-west-2.amazonaws.com', false],
+      ['lb.elb.eu-west-1.amazonaws.com', true],
+      ['a.s3-outposts.us-west-2.amazonaws.com', false],
+      ['ip-10-0-3-10.us-west-2.compute.internal', true],
+      ['ip-10-0-3-10.ec2.internal', true],
+      ['.', false],
+    ] as const)
+      t.equal(fails(name), want, name);
+    for (const { name, says } of awsNames(['us-west-2'])) {
+      if (name !== 'amazonaws.eu') t.equal(fails(`x.${name}`), says === 'servfail', name);
+    }
+  },
+);
 
 t.test('retained names: a question for each type', async (t) => {
   const config = await load(`${SMALLEST}retain: [registry.example, "_ntp._udp.example SRV"]\n`);

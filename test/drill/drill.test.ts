@@ -152,7 +152,7 @@ function overdue() {
     },
     log: new CollectingLog(),
     onChange: (change) => changes.push(change),
-    byPolicy: () => [],
+    byPolicy: () => () => false,
     retained: () => [],
   });
   drill.start(MINUTE_MS);

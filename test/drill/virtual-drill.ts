@@ -12,7 +12,7 @@ export function virtualDrill() {
     timers: time,
     log,
     onChange: (change) => changes.push(change),
-    byPolicy: () => ['amazonaws.com'],
+    byPolicy: () => (name) => name.endsWith('.amazonaws.com'),
     retained: () => [],
   });
   return { drill, time, log, changes };

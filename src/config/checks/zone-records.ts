@@ -1,4 +1,5 @@
 /** Checks of the records in the operator's own zones: each line, and what goes with what. */
+import { MAX_RECORD_SET_OCTETS, mostOctetsOf } from '../../protocol/words/resource-record.ts';
 import type { Finding, Path } from '../fault.ts';
 import type { Reading } from '../key.ts';
 import { isAtOrBelow } from '../kinds/domain-name.ts';
@@ -76,9 +77,6 @@ export function* recordsTogether(context: CheckContext): Iterable<Finding> {
   }
 }
 
-// Composing takes time in the square of the records; and a TCP reply of 65,535 octets must hold the set and a CNAME chain.
-const MAX_SET_OCTETS = 16_384;
-
 /** Adds the record to the sets of its owner, or says why it cannot stand there. */
 function clashOf(
   record: ZoneRecord,
@@ -104,29 +102,10 @@ function clashOf(
     };
   }
   const before = set.octets;
-  set.octets += octetsOf(record);
-  if (before > MAX_SET_OCTETS || set.octets <= MAX_SET_OCTETS) return undefined;
-  const message = `the records of type ${record.type} of ${record.owner} take more than ${MAX_SET_OCTETS} octets from here on`;
+  set.octets += mostOctetsOf(record);
+  if (before > MAX_RECORD_SET_OCTETS || set.octets <= MAX_RECORD_SET_OCTETS) return undefined;
+  const message = `the records of type ${record.type} of ${record.owner} take more than ${MAX_RECORD_SET_OCTETS} octets from here on`;
   return { message, mend: 'write fewer' };
-}
-
-const FIXED_OCTETS = 12; // a compressed owner, TYPE, CLASS, TTL, RDLENGTH: RFC 1035 section 3.2.1
-
-/** An upper bound: a name in the data counts as the longest there is. */
-function octetsOf(record: ZoneRecord): number {
-  switch (record.type) {
-    case 'A':
-      return FIXED_OCTETS + 4;
-    case 'AAAA':
-      return FIXED_OCTETS + 16;
-    case 'TXT':
-      return record.strings.reduce(
-        (sum, text) => sum + 1 + new TextEncoder().encode(text).length,
-        FIXED_OCTETS,
-      );
-    default:
-      return FIXED_OCTETS + 2 + 255;
-  }
 }
 
 /** A record below another zone's name would never be asked for: that zone's rule holds there. */

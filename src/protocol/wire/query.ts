@@ -1,8 +1,8 @@
 /**
  * Queries as received octets. `parseQuery` fills one reused `Query` with offsets and numbers: no string, no
  * object per query. Everything a client sent is untrusted until it returned `VERDICT.OK`, and the work done
- * is bounded by the name's 255 octets and four additional records.
- * RFC 1035 section 4.1, RFC 6891 section 6.1, RFC 9619 (QDCOUNT is one).
+ * is bounded by the name's 255 octets, one authority record and four additional ones.
+ * RFC 1035 section 4.1, RFC 1995 section 3, RFC 6891 section 6.1, RFC 9619 (QDCOUNT is one).
  */
 import { CLASS } from '../words/classes.ts';
 import { lower, MAX_NAME_OCTETS, nameFromWire } from '../words/name.ts';
@@ -94,13 +94,21 @@ export function parseQuery(query: Query, octets: Uint8Array, start: number, end:
   query.udpLimit = PLAIN_UDP_OCTETS;
   if ((query.flags & FLAG.QR) !== 0) return VERDICT.DROP; // a response: answering it could start a loop
   if ((query.flags & FLAG.OPCODE) !== 0) return VERDICT.NOTIMP;
-  // RFC 9619: exactly one question; a query carries no answer and no authority
-  if (uint16At(octets, start + 4) !== 1) return VERDICT.FORMERR;
-  if (uint16At(octets, start + 6) !== 0 || uint16At(octets, start + 8) !== 0) return VERDICT.FORMERR;
+  // RFC 9619: exactly one question; a query carries no answer
+  if (uint16At(octets, start + 4) !== 1 || uint16At(octets, start + 6) !== 0) return VERDICT.FORMERR;
   if (!parseQuestion(query)) return VERDICT.FORMERR;
+  const authority = uint16At(octets, start + 8);
+  const at = authority === 0 ? query.questionEnd : stepOverAuthority(query, authority);
+  if (at < 0) return VERDICT.FORMERR;
   const additional = uint16At(octets, start + 10);
   if (additional === 0) return VERDICT.OK;
-  return parseAdditional(query, additional);
+  return parseAdditional(query, at, additional);
+}
+
+/** The offset behind the SOA that an IXFR carries (RFC 1995 section 3), or -1: no other query has an authority record. */
+function stepOverAuthority({ octets, start, questionEnd, end, qtype }: Query, count: number): number {
+  if (qtype !== TYPE.IXFR || count !== 1) return -1;
+  return recordEnd(octets, skipName(octets, questionEnd, end, start), end);
 }
 
 function parseQuestion(query: Query): boolean {
@@ -193,15 +201,14 @@ export function suffixEquals(query: Query, depth: number, wire: Uint8Array): boo
   return true;
 }
 
-function parseAdditional(query: Query, count: number): Verdict {
+function parseAdditional(query: Query, start: number, count: number): Verdict {
   if (count > MAX_ADDITIONAL) return VERDICT.FORMERR;
   const { octets, end } = query;
-  let at = query.questionEnd;
+  let at = start;
   for (let record = 0; record < count; record++) {
     const ownerEnd = skipName(octets, at, end, query.start);
-    if (ownerEnd < 0 || ownerEnd + FIXED_RR_OCTETS > end) return VERDICT.FORMERR;
-    const next = ownerEnd + FIXED_RR_OCTETS + uint16At(octets, ownerEnd + 8);
-    if (next > end) return VERDICT.FORMERR;
+    const next = recordEnd(octets, ownerEnd, end);
+    if (next < 0) return VERDICT.FORMERR;
     if (uint16At(octets, ownerEnd) === TYPE.OPT) {
       // RFC 6891 section 6.1.1: more than one OPT is FORMERR; section 6.1.2: its owner is the root
       if (query.hasEdns || ownerEnd !== at + 1) return VERDICT.FORMERR;
@@ -211,6 +218,13 @@ function parseAdditional(query: Query, count: number): Verdict {
   }
   // RFC 6891 section 6.1.3: a version that we do not have is BADVERS, not FORMERR
   return query.hasEdns && query.ednsVersion > 0 ? VERDICT.BADVERS : VERDICT.OK;
+}
+
+/** The offset behind the record whose owner ends at `ownerEnd`, or -1 when it is broken or its owner is (-1). */
+function recordEnd(octets: Uint8Array, ownerEnd: number, end: number): number {
+  if (ownerEnd < 0 || ownerEnd + FIXED_RR_OCTETS > end) return -1;
+  const next = ownerEnd + FIXED_RR_OCTETS + uint16At(octets, ownerEnd + 8);
+  return next > end ? -1 : next;
 }
 
 function readOpt(query: Query, typeAt: number): void {

@@ -22,3 +22,25 @@ export type RecordData =
       readonly expireSeconds: number;
       readonly minimumSeconds: number;
     };
+
+/**
+ * What the records of one owner and type may take, in octets. Composing takes time in the square of the records; and a
+ * TCP reply of 65,535 octets must hold the set and a CNAME chain.
+ */
+export const MAX_RECORD_SET_OCTETS = 16_384;
+
+const FIXED_OCTETS = 12; // a compressed owner, TYPE, CLASS, TTL, RDLENGTH: RFC 1035 section 3.2.1
+
+/** How many octets a record takes in a message, as an upper bound: a name in its data counts as the longest there is. */
+export function mostOctetsOf(record: RecordData): number {
+  switch (record.type) {
+    case 'A':
+      return FIXED_OCTETS + 4;
+    case 'AAAA':
+      return FIXED_OCTETS + 16;
+    case 'TXT':
+      return record.strings.reduce((sum, text) => sum + 1 + Buffer.byteLength(text), FIXED_OCTETS);
+    default:
+      return FIXED_OCTETS + 2 + 255;
+  }
+}

@@ -1,5 +1,6 @@
 /** The composed answers of one endpoint name and of one reverse name. */
 import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
+import { ownSoa } from '../../protocol/words/own-soa.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import type { EndpointRecord } from '../../store/endpoint-record.ts';
@@ -26,7 +27,9 @@ export interface ReverseAnswers {
 
 export function composeEndpointAnswers(record: EndpointRecord, endpoint: string): EndpointAnswers {
   const { ttlSeconds } = record;
-  const soa = soaOf(endpoint, ttlSeconds, record.changedAtMs ?? 0);
+  // seconds since 1970 of the last change: grows with every change for as long as the clock does
+  const serial = Math.floor((record.changedAtMs ?? 0) / 1000) >>> 0;
+  const soa = ownSoa(endpoint, ttlSeconds, serial);
   const alive = record.addresses.filter(({ dead }) => dead !== true);
   const dead = record.addresses.filter((address) => address.dead === true);
   return {
@@ -54,7 +57,7 @@ export function composeReverseAnswers(
   targets: readonly string[],
   ttlSeconds: number,
 ): ReverseAnswers {
-  const soa = soaOf(name, ttlSeconds, 0);
+  const soa = ownSoa(name, ttlSeconds);
   return {
     ptr: composeLocalAnswer({
       rcode: RCODE.NOERROR,
@@ -78,21 +81,4 @@ export function composeStatusAnswer(endpoint: string, strings: readonly string[]
 function composeAny(name: string, ttlSeconds: number): LocalAnswer {
   const hinfo: ResourceRecord = { owner: name, ttlSeconds, type: 'HINFO', cpu: 'RFC8482', os: '' };
   return composeLocalAnswer({ rcode: RCODE.NOERROR, name, answers: [hinfo], authorities: [] });
-}
-
-/** RFC 2308 section 3: a negative answer carries the SOA, whose TTL and MINIMUM bound how long it is kept. */
-function soaOf(apex: string, ttlSeconds: number, changedAtMs: number): ResourceRecord {
-  return {
-    owner: apex,
-    ttlSeconds,
-    type: 'SOA',
-    primary: apex,
-    mailbox: 'nobody.invalid', // RFC 6303 section 3: for zones that nobody answers letters for, and it always fits
-    // seconds since 1970 of the last change: grows with every change for as long as the clock does
-    serial: Math.floor(changedAtMs / 1000) >>> 0,
-    refreshSeconds: 3600,
-    retrySeconds: 600,
-    expireSeconds: 604_800,
-    minimumSeconds: ttlSeconds,
-  };
 }

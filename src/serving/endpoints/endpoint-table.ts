@@ -16,8 +16,7 @@ export type EndpointFinding =
   /** A name above a reverse name of ours: it exists, and that is all that is known of it here. */
   | { readonly kind: 'above'; readonly answer: LocalAnswer }
   /** The name is ours, but no address was ever known. */
-  | { readonly kind: 'not-ready' }
-  | { readonly kind: 'refused' };
+  | { readonly kind: 'not-ready' };
 
 interface Zone {
   readonly nameOctets: number;
@@ -38,7 +37,6 @@ interface Reverse {
   readonly above: EndpointFinding;
 }
 
-const REFUSED: EndpointFinding = { kind: 'refused' };
 const NOT_READY: EndpointFinding = { kind: 'not-ready' };
 
 export class EndpointTable {
@@ -108,7 +106,6 @@ export class EndpointTable {
   }
 
   #findInZone(query: Query, zone: Zone): EndpointFinding {
-    if (isZoneTransfer(query.qtype)) return REFUSED;
     if (query.nameEnd - query.nameStart === zone.nameOctets) return findAtApex(query.qtype, zone);
     if (this.#statusNames.exact(query) === undefined) return zone.found.nxDomain;
     // RFC 8482 section 4.1: to ANY a part of what there is will do, and here it is all
@@ -122,10 +119,6 @@ function findAtApex(qtype: number, zone: Zone): EndpointFinding {
   if (zone.record.addresses.length === 0) return NOT_READY;
   if (qtype === TYPE.A) return zone.found.a;
   return qtype === TYPE.ANY ? zone.found.any : zone.found.noData;
-}
-
-function isZoneTransfer(qtype: number): boolean {
-  return qtype === TYPE.AXFR || qtype === TYPE.IXFR;
 }
 
 function zoneOf(record: EndpointRecord, endpoint: string): Zone {

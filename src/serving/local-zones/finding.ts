@@ -2,7 +2,6 @@
 import type { LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
-import { TYPE } from '../../protocol/words/types.ts';
 
 export type LocalFinding<Route> =
   /** To be written with `writeLocalReply`. */
@@ -31,29 +30,17 @@ export const REFUSED_BY_RULE = {
   extendedError: EXTENDED_ERROR.BLOCKED,
 } as const;
 
-const NO_TRANSFER = {
-  kind: 'rcode',
-  rcode: RCODE.REFUSED,
-  extendedError: EXTENDED_ERROR.PROHIBITED,
-} as const;
-
-/** Zone transfers are refused from every zone of ours (RFC 5936 section 2.2.1). */
-const transfers = [
-  [TYPE.AXFR, NO_TRANSFER],
-  [TYPE.IXFR, NO_TRANSFER],
-] as const;
-
-/** Findings for names that we speak for: `types` as given, transfers refused, `otherTypes` for all the rest. */
+/** Findings for names that we speak for: `types` as given, `otherTypes` for all the rest. */
 export function ownFindings(
   otherTypes: LocalAnswer,
   types: readonly (readonly [type: number, answer: LocalAnswer])[] = [],
 ): FindingsByType<never> {
-  const byType = new Map<number, LocalFinding<never>>(transfers);
+  const byType = new Map<number, LocalFinding<never>>();
   for (const [type, answer] of types) byType.set(type, { kind: 'answer', answer });
   return { byType, otherTypes: { kind: 'answer', answer: otherTypes } };
 }
 
-/** The same finding for every type, transfers included. */
+/** The same finding for every type. */
 export function anyType<Route>(finding: LocalFinding<Route>): FindingsByType<Route> {
   return { byType: none, otherTypes: finding };
 }

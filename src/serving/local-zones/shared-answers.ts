@@ -6,6 +6,7 @@
  */
 import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
+import { ownSoa } from '../../protocol/words/own-soa.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 
@@ -27,23 +28,6 @@ export interface SharedAnswers {
   readonly hinfo: LocalAnswer;
 }
 
-/** The SOA that goes with answers from the zone at `apex`; negative answers need it to be cached (RFC 2308 section 3). */
-export function soaOf(apex: string, ttlSeconds = LOCAL_TTL_SECONDS): ResourceRecord {
-  return {
-    // names and numbers as in RFC 6303 section 3, which keeps clients from sending updates anywhere
-    owner: apex,
-    ttlSeconds,
-    type: 'SOA',
-    primary: apex,
-    mailbox: 'nobody.invalid',
-    serial: 1,
-    refreshSeconds: 3600,
-    retrySeconds: 1200,
-    expireSeconds: 604_800,
-    minimumSeconds: ttlSeconds,
-  };
-}
-
 const STAND_IN = 'zone'; // shares no label with `nobody.invalid`, so the mailbox is written out
 
 const standIns = new Map<number, SharedAnswers>();
@@ -51,7 +35,7 @@ const standIns = new Map<number, SharedAnswers>();
 function standInFor(ttlSeconds: number): SharedAnswers {
   const known = standIns.get(ttlSeconds);
   if (known !== undefined) return known;
-  const soa = soaOf(STAND_IN, ttlSeconds);
+  const soa = ownSoa(STAND_IN, ttlSeconds);
   const made: SharedAnswers = {
     noData: composed(RCODE.NOERROR, [], [soa]),
     noName: composed(RCODE.NXDOMAIN, [], [soa]),

@@ -1,11 +1,12 @@
 /** The answers of one zone of the operator's own records: every name, every type, composed when the zone is built. */
 import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { isAtOrUnder, parentName } from '../../protocol/words/name.ts';
+import { ownSoa } from '../../protocol/words/own-soa.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import { type FindingsByType, ownFindings } from './finding.ts';
-import { LOCAL_TTL_SECONDS, type SharedAnswers, sharedAnswers, soaOf } from './shared-answers.ts';
+import { LOCAL_TTL_SECONDS, type SharedAnswers, sharedAnswers } from './shared-answers.ts';
 
 export interface StaticZone {
   /** Findings for each name that exists: those with records, the apex, and what lies between (RFC 8020 section 2). */
@@ -31,7 +32,7 @@ export function staticZone(
     apex,
     sets: recordSets(apex, records),
     isOurs,
-    soa: soaOf(apex, ttlSeconds),
+    soa: ownSoa(apex, ttlSeconds),
     shared: sharedAnswers(apex, ttlSeconds),
   };
   return {

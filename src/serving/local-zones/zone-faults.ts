@@ -1,7 +1,11 @@
 /** Everything that can be wrong with the records of one zone, in words for the operator. */
 import { isIPv4, isIPv6 } from 'node:net';
 import { isAtOrUnder } from '../../protocol/words/name.ts';
-import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
+import {
+  MAX_RECORD_SET_OCTETS,
+  mostOctetsOf,
+  type ResourceRecord,
+} from '../../protocol/words/resource-record.ts';
 
 export interface ZoneFault {
   readonly zone: string;
@@ -93,34 +97,15 @@ function isLoop(start: string, targets: ReadonlyMap<string, string>): boolean {
   return name === start;
 }
 
-/** Of the records of one name and type. More is a mistake, and dns2's composing time grows with the square of them. */
-const MAX_SET_OCTETS = 16_384;
-
 function sizeFaults(zone: string, records: readonly ResourceRecord[]): ZoneFault[] {
   const sizes = new Map<string, number>();
   for (const record of records) {
     const set = `${record.owner} ${record.type}`;
-    sizes.set(set, (sizes.get(set) ?? 0) + recordOctets(record));
+    sizes.set(set, (sizes.get(set) ?? 0) + mostOctetsOf(record));
   }
   return [...sizes]
-    .filter(([, octets]) => octets > MAX_SET_OCTETS)
+    .filter(([, octets]) => octets > MAX_RECORD_SET_OCTETS)
     .map(([record, octets]) => {
-      return { zone, record, reason: `${octets} octets of records: ${MAX_SET_OCTETS} are allowed` };
+      return { zone, record, reason: `${octets} octets of records: ${MAX_RECORD_SET_OCTETS} are allowed` };
     });
-}
-
-const FIXED_OCTETS = 12; // compressed owner, TYPE, CLASS, TTL, RDLENGTH
-
-/** An upper bound: a name counts as the longest there is. */
-function recordOctets(record: ResourceRecord): number {
-  switch (record.type) {
-    case 'A':
-      return FIXED_OCTETS + 4;
-    case 'AAAA':
-      return FIXED_OCTETS + 16;
-    case 'TXT':
-      return record.strings.reduce((sum, text) => sum + 1 + Buffer.byteLength(text), FIXED_OCTETS);
-    default:
-      return FIXED_OCTETS + 2 + 255;
-  }
 }

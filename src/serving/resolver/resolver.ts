@@ -80,6 +80,11 @@ export class Resolver<Route> implements QueryHandler {
       answer: (query, reply) => this.#answerOtherClass(query, reply),
     },
     {
+      origin: ORIGIN.metaType,
+      why: 'what asks a server for something and is not about a name is refused for every name, and never passed on',
+      answer: (query, reply) => this.#refuseMetaType(query, reply),
+    },
+    {
       origin: ORIGIN.endpoint,
       why: 'what the server exists for: before everything that an operator or an upstream could say of the name',
       answer: (query, reply) => this.#answerEndpoint(query, reply),
@@ -88,11 +93,6 @@ export class Resolver<Route> implements QueryHandler {
       origin: ORIGIN.localZone,
       why: 'names that must not leave the site, and the rules of the operator, who knows better than an upstream',
       answer: (query, reply) => this.#answerLocalZone(query, reply),
-    },
-    {
-      origin: ORIGIN.metaType,
-      why: 'what is a question to a server and not about a name is never passed on',
-      answer: (query, reply) => this.#refuseMetaType(query, reply),
     },
     {
       origin: ORIGIN.retained,
@@ -192,9 +192,7 @@ export class Resolver<Route> implements QueryHandler {
     const spoken = isCut ? this.#rules.disconnected.find(query) : STALE;
     if (spoken.kind !== 'stale') {
       this.counters.countOrigin(ORIGIN.disconnected);
-      const length = writeDisconnectedReply(query, spoken, query.id, limit, this.#scratch, 0);
-      this.#noteSpoken(query, spoken, this.#scratch, 0);
-      return length;
+      return this.#writeSpoken(query, spoken, { octets: this.#scratch, start: 0, limit });
     }
     this.counters.countOrigin(ORIGIN[found.origin]);
     if (found.origin === 'failed') outage.noteFailed(query);
@@ -253,6 +251,13 @@ export class Resolver<Route> implements QueryHandler {
     return this.#writeOwn(query, answer, reply);
   }
 
+  #refuseMetaType(query: Query, reply: ReplySpace): number {
+    // RFC 6895 section 3.1: 128 to 255 are QTYPEs and meta-TYPEs, zone transfers among them (RFC 5936 section 2.2.1),
+    // and OPT is one too; ANY alone asks about a name
+    const isMeta = (query.qtype >= 128 && query.qtype < TYPE.ANY) || query.qtype === TYPE.OPT;
+    return isMeta ? this.#empty(query, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply) : PASS;
+  }
+
   #answerEndpoint(query: Query, reply: ReplySpace): number {
     const found = this.#options.endpoints.current.find(query);
     if (found === undefined) return PASS;
@@ -269,8 +274,6 @@ export class Resolver<Route> implements QueryHandler {
       case 'not-ready':
         this.#options.outage.noteFailed(query);
         return this.#empty(query, RCODE.SERVFAIL, EXTENDED_ERROR.NOT_READY, reply);
-      case 'refused':
-        return this.#empty(query, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply);
     }
   }
 
@@ -293,18 +296,17 @@ export class Resolver<Route> implements QueryHandler {
     }
   }
 
-  #refuseMetaType(query: Query, reply: ReplySpace): number {
-    // RFC 6895 section 3.1: 128 to 255 are QTYPEs and meta-TYPEs, OPT is one too; ANY alone asks about a name
-    const isMeta = (query.qtype >= 128 && query.qtype < TYPE.ANY) || query.qtype === TYPE.OPT;
-    return isMeta ? this.#empty(query, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply) : PASS;
-  }
-
   #answerDisconnected(standing: Standing, query: Query, reply: ReplySpace): number {
     if (!this.#options.later.isDown(this.#route)) return PASS;
     const found = this.#rules.disconnected.find(query);
     if (found.kind === 'stale' || found.standing !== standing) return PASS;
-    const length = writeDisconnectedReply(query, found, query.id, reply.limit, reply.octets, reply.start);
-    this.#noteSpoken(query, found, reply.octets, reply.start);
+    return this.#writeSpoken(query, found, reply);
+  }
+
+  #writeSpoken(query: Query, found: SpokenFinding, { octets, start, limit }: ReplySpace): number {
+    const turn = found.kind === 'answer' ? this.#turnOf(found.answer) : 0;
+    const length = writeDisconnectedReply(query, found, turn, limit, octets, start);
+    this.#noteSpoken(query, found, octets, start);
     return length;
   }
 
@@ -316,8 +318,11 @@ export class Resolver<Route> implements QueryHandler {
   }
 
   #writeOwn(query: Query, answer: LocalAnswer, reply: ReplySpace): number {
-    const turn = answer.rotation === undefined ? 0 : this.#rotation.next(answer.rotation.records);
-    return writeLocalReply(query, answer, turn, reply.limit, reply.octets, reply.start);
+    return writeLocalReply(query, answer, this.#turnOf(answer), reply.limit, reply.octets, reply.start);
+  }
+
+  #turnOf({ rotation }: LocalAnswer): number {
+    return rotation === undefined ? 0 : this.#rotation.next(rotation.records);
   }
 
   #refuseNotRecursive(query: Query, reply: ReplySpace): number {

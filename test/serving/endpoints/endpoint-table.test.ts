@@ -98,10 +98,6 @@ t.test('an endpoint without any address ever known is not ready, whatever the ty
   t.equal(answered(table, `_status.${endpoint}`, 'TXT'), 'status', 'its status can be read all the same');
 });
 
-t.test('a zone transfer is refused', async (t) => {
-  t.equal(answered(new EndpointTable([record(['10.0.1.10'])]), endpoint, 'AXFR'), 'refused');
-});
-
 t.test('dead addresses come last in every rotation', async (t) => {
   const table = new EndpointTable([
     record([], {

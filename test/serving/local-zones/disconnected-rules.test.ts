@@ -286,7 +286,6 @@ follows("the operator's records stand in for a zone, whole, and before whatever 
   ['deep.er.registry.example', 'TXT', 'before-cache NOERROR | deep.er.registry.example 60 TXT ["hello"]'],
   ['x.deep.er.registry.example', 'TXT', negative('before-cache', 'NXDOMAIN', site)],
   ['other.registry.example', 'A', negative('before-cache', 'NXDOMAIN', site)],
-  [site, 'AXFR', 'before-cache REFUSED (prohibited)'],
   ['x.eu.registry.example', 'A', 'stale'],
   [
     'routed.registry.example',

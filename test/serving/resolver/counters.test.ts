@@ -30,6 +30,7 @@ t.test('each reply is counted once by origin and once by response code', async (
     ['reverse', () => rig.now({ name: '1.0.0.10.in-addr.arpa', type: 'PTR' }), 'endpoint', 'NOERROR'],
     ['localhost', () => rig.now({ name: 'localhost' }), 'local_zone', 'NOERROR'],
     ['IXFR', () => rig.now({ ...www, type: 'IXFR' }), 'meta_type', 'REFUSED'],
+    ['AXFR of our own', () => rig.now({ name: ENDPOINT, type: 'AXFR' }), 'meta_type', 'REFUSED'],
     ['RD=0', () => rig.now({ ...www, rd: false }), 'not_recursive', 'REFUSED'],
     ['forwarded', () => rig.answer(www), 'forwarded', 'NOERROR'],
     ['cached', () => rig.now(www), 'cache_fresh', 'NOERROR'],

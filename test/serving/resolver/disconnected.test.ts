@@ -36,6 +36,21 @@ t.test('while its upstreams are down each name has what its rule says, at once a
   t.equal(rig.resolver.counters.read().origins['disconnected'], 6);
 });
 
+t.test(
+  'several addresses of a stand-in come first in turn, though a client may send one ID for ever',
+  async (t) => {
+    const records = [rr('a.static.example 60 A 10.7.7.1'), rr('a.static.example 60 A 10.7.7.2')];
+    const zones = [{ name: 'static.example', whileDisconnected: records }];
+    const rig = new Rig({ disconnected: { regions: [], zones } });
+    rig.down.add('default');
+    const first = () => {
+      const reply = rig.now({ name: 'a.static.example' });
+      return typeof reply === 'string' ? reply : reply.answers[0]?.data;
+    };
+    t.same(new Set(Array.from({ length: 10 }, first)), new Set(['10.7.7.1', '10.7.7.2']));
+  },
+);
+
 t.test('while connected none of these rules counts', async (t) => {
   const rig = new Rig({ disconnected });
   rig.says = (question) => addresses(question, ['192.0.2.1'], 60);

@@ -1,0 +1,45 @@
+/** The rooms that know of an outage, real or rehearsed: the link, its chronicle, the drill. */
+import { Drill, type DrillChange } from '../drill/drill.ts';
+import { LinkMonitor } from '../link/link-monitor.ts';
+import type { Ledger } from '../store/ledger.ts';
+import type { ConfigInForce } from './config-in-force.ts';
+import { linkEvent } from './ledger-events.ts';
+import { LinkChronicle } from './link-chronicle.ts';
+import type { DaemonParts } from './parts.ts';
+import { failsByPolicy, retainedQuestions } from './room-options.ts';
+
+export type OutageRooms = ReturnType<typeof buildOutageRooms>;
+
+/** `lookAgain` asks anew for what may have come back. */
+export function buildOutageRooms(
+  { clock, timers, log }: DaemonParts,
+  inForce: ConfigInForce,
+  ledger: Ledger,
+  lookAgain: (reason: string) => void,
+) {
+  const chronicle = new LinkChronicle({
+    clock,
+    timers,
+    record: (place, change, agoMs) => ledger.record(linkEvent(place, change), agoMs),
+  });
+  const link = new LinkMonitor({
+    clock,
+    log,
+    onRestored: ({ side }) => lookAgain(`${side} reachable again`),
+    onTransition: (transition) => chronicle.note(transition),
+    isRehearsed: (side, key) => side === 'aws' || inForce.acrossLink.has(key),
+  });
+  const drill = new Drill({
+    clock,
+    timers,
+    log,
+    byPolicy: () => failsByPolicy(inForce.config),
+    retained: () => retainedQuestions(inForce.config),
+    onChange: (change: DrillChange) => {
+      ledger.record({ kind: 'drill', ...change });
+      link.rehearse(change.phase === 'started');
+      if (change.phase === 'ended' && change.by !== 'shutdown') lookAgain('drill is over');
+    },
+  });
+  return { chronicle, link, drill };
+}

@@ -1,0 +1,97 @@
+/** The rooms that keep what is served fresh: the refresh plane, retained names, the sign of life from a Region. */
+import type { Query } from '../protocol/wire/query.ts';
+import { LinkProbe } from '../refresh/link-probe.ts';
+import { RefreshPlane } from '../refresh/refresh-plane.ts';
+import type { AskOutcome } from '../refresh/retained/retained-question.ts';
+import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
+import { createAwsPing } from '../refresh/sources/aws-ping.ts';
+import type { SourceConnections } from '../refresh/sources/connect-sources.ts';
+import { HttpsApart } from '../refresh/sources/https-apart.ts';
+import { connectTcp } from '../refresh/tcp-connect.ts';
+import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
+import type { ConfigInForce } from './config-in-force.ts';
+import { changeEvents } from './ledger-events.ts';
+import type { OutageRooms } from './outage-rooms.ts';
+import type { DaemonParts } from './parts.ts';
+import { clusterSettings, refreshTimes, retainedQuestions } from './room-options.ts';
+import type { ServingRooms } from './serving-rooms.ts';
+import type { StoreRooms } from './store-rooms.ts';
+
+/** What the refresh side needs of the other rooms. */
+interface Around {
+  readonly inForce: ConfigInForce;
+  readonly stores: StoreRooms;
+  readonly outage: OutageRooms;
+  readonly serving: ServingRooms;
+}
+
+export type RefreshRooms = ReturnType<typeof buildRefreshRooms>;
+
+export function buildRefreshRooms(parts: DaemonParts, around: Around) {
+  const { clock, timers, random, log, network, ec2Endpoint } = parts;
+  const { inForce, outage, serving } = around;
+  const { forwarder } = serving;
+  const https = new HttpsApart({ clock, log });
+  const connections = {
+    clients: network?.aws ?? https.aws,
+    kubernetes: https.kubernetes,
+    clock,
+    isCutOff: () => outage.drill.isRunning,
+    resolve: (name: string, signal: AbortSignal) => forwarder.resolveAddresses(name, signal, inForce.group),
+    answersText: (name: string, signal: AbortSignal) => forwarder.answersText(name, signal, inForce.group),
+  };
+  const { resolve, isCutOff } = connections;
+  const ping = network?.ping ?? createAwsPing({ endpoint: ec2Endpoint, resolve, isCutOff, head: https.head });
+  const probe = new LinkProbe({
+    ping,
+    clock,
+    timers,
+    random,
+    evidence: (evidence) => outage.link.report(evidence),
+  });
+  const plane = buildPlane(parts, connections, around);
+  const retained = buildRetained(parts, around);
+  return { https, connections, probe, plane, retained };
+}
+
+function buildPlane(
+  { config, clock, timers, random, log }: DaemonParts,
+  connections: SourceConnections,
+  { stores, outage, serving }: Around,
+): RefreshPlane {
+  return new RefreshPlane({
+    clusters: clusterSettings(config, connections),
+    times: refreshTimes(config),
+    clock,
+    timers,
+    random,
+    log,
+    save: (records) => stores.store.save(records),
+    publish: (records) => serving.serving.publish(new EndpointTable(records)),
+    evidence: (evidence) => {
+      if (!outage.drill.isRunning) outage.link.report(evidence); // a rehearsed failure says nothing about the link
+    },
+    onChanges: (cluster, changes) => {
+      for (const event of changeEvents(cluster, changes)) stores.ledger.record(event);
+    },
+    connect: connectTcp,
+  });
+}
+
+function buildRetained(parts: DaemonParts, { stores, serving }: Around): RetainedRefresher {
+  const { config, clock, timers, random, log, pause } = parts;
+  const { forwarder, resolver } = serving;
+  const { retainedStore, cache } = stores;
+  return new RetainedRefresher({
+    questions: retainedQuestions(config),
+    ask: async (query: Query): Promise<AskOutcome> => forwarder.forward(query, resolver.routeOf(query)),
+    clock,
+    timers,
+    random,
+    log,
+    pause,
+    save: (records) => retainedStore.save(records),
+    publish: ({ name, qtype }, answer) => cache.retain(name, qtype, answer, clock.monotonicMs()),
+    withdraw: ({ name, qtype }) => cache.release(name, qtype),
+  });
+}

@@ -1,0 +1,120 @@
+/** The rooms on the way of a query: sockets, intake, resolver, forwarder. Nothing here opens a socket. */
+import type { Config } from '../config/config.ts';
+import type { Libc } from '../runtime/datagrams.ts';
+import type { Random } from '../runtime/random.ts';
+import type { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
+import { ServingTable } from '../serving/endpoints/serving-table.ts';
+import { Forwarder } from '../serving/forwarder/forwarder.ts';
+import { BatchedUdpSockets } from '../serving/forwarder/udp-socket-batched.ts';
+import type { UpstreamGroup } from '../serving/forwarder/upstream.ts';
+import { ClientAccess } from '../serving/listener/client-access.ts';
+import { ClientAddressBook } from '../serving/listener/client-address.ts';
+import { Intake, type IntakeRules } from '../serving/listener/intake.ts';
+import { Listeners } from '../serving/listener/listeners.ts';
+import { RateLimit } from '../serving/listener/rate-limit.ts';
+import { TcpSlots } from '../serving/listener/tcp-slots.ts';
+import { udpListeners } from '../serving/listener/udp-choice.ts';
+import { DisconnectedRules } from '../serving/local-zones/disconnected-rules.ts';
+import { LocalZones } from '../serving/local-zones/local-zones.ts';
+import { Identity } from '../serving/resolver/identity.ts';
+import { Resolver, type ResolverOptions, type ResolverRules } from '../serving/resolver/resolver.ts';
+import type { ConfigInForce } from './config-in-force.ts';
+import type { OutageRooms } from './outage-rooms.ts';
+import type { DaemonParts } from './parts.ts';
+import {
+  defaultGroup,
+  disconnectedRules,
+  forwardSettings,
+  tcpLimits,
+  upstreamGroups,
+  zoneRules,
+} from './room-options.ts';
+
+/** What the way of a query needs of the other rooms. */
+interface Around {
+  readonly libc: Libc | undefined;
+  readonly inForce: ConfigInForce;
+  readonly cache: AnswerCache;
+  readonly outage: OutageRooms;
+  /** Asks anew for what may have come back. */
+  readonly lookAgain: (reason: string) => void;
+  /** The strings at `_status.<endpoint>`. */
+  readonly statusText: ResolverOptions<UpstreamGroup>['statusText'];
+}
+
+export type ServingRooms = ReturnType<typeof buildServingRooms>;
+
+export function buildServingRooms(parts: DaemonParts, around: Around) {
+  const { config, clock, timers, random, log, interfaces } = parts;
+  const { libc, cache, outage, statusText } = around;
+  const serving = new ServingTable();
+  const forwarder = buildForwarder(parts, around);
+  const resolver = new Resolver<UpstreamGroup>(
+    {
+      endpoints: serving,
+      cache,
+      clock,
+      later: {
+        forward: (query, route, landed) => forwarder.forwardTo(query, route, landed),
+        isDown: (route) => forwarder.isDown(route),
+        isLoopProbe: (query) => forwarder.isLoopProbe(query),
+        noteLoop: (query) => forwarder.noteLoop(query),
+        timers,
+      },
+      statusText,
+      outage: outage.drill.report,
+    },
+    resolverRules(config),
+  );
+  const intake = new Intake({ handler: resolver, log, ...intakeRules(config, random) });
+  const clients = new ClientAddressBook();
+  const slots = new TcpSlots({ intake, clients, clock, timers }, tcpLimits(config));
+  const createUdp = udpListeners(libc);
+  const listeners = new Listeners({ intake, clients, clock, timers, log, slots, interfaces, createUdp });
+  return { serving, forwarder, resolver, intake, slots, listeners };
+}
+
+function buildForwarder(parts: DaemonParts, { libc, inForce, outage, lookAgain }: Around): Forwarder {
+  const { config, clock, timers, random, log, network } = parts;
+  const { drill, link } = outage;
+  return new Forwarder({
+    clock,
+    timers,
+    random,
+    log,
+    groups: upstreamGroups(config),
+    settings: forwardSettings(config),
+    ...(libc === undefined ? {} : { openUdp: new BatchedUdpSockets(libc).open }),
+    isCutOff: ({ text }) => drill.isRunning && inForce.acrossLink.has(text),
+    onEvidence: ({ upstream, reachable, reason }) =>
+      link.report({
+        side: 'upstream',
+        key: upstream,
+        proves: reachable ? 'reachable' : 'unreachable',
+        reason,
+      }),
+    onUpstreamUp: () => lookAgain('upstream reachable again'),
+    ...(network === undefined ? {} : { transports: network.transports }),
+  });
+}
+
+export function resolverRules(config: Config): ResolverRules<UpstreamGroup> {
+  return {
+    localZones: new LocalZones({ rules: zoneRules(config) }),
+    disconnected: new DisconnectedRules(disconnectedRules(config)),
+    identity: new Identity(config.identity),
+    defaultRoute: defaultGroup(config),
+    trustAuthenticatedData: config.forward.trustAuthenticatedData,
+  };
+}
+
+export function intakeRules({ clients, limits }: Config, random: Random): IntakeRules {
+  return {
+    access: new ClientAccess(clients.allow),
+    rateLimit: new RateLimit({
+      responsesPerSecond: limits.responsesPerSecond,
+      slip: limits.slip,
+      seed: random.uint32(),
+    }),
+  };
+}

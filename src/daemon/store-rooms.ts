@@ -1,0 +1,26 @@
+/** What is kept on disk, each kind in its own store, and the answer cache that one of them keeps. Nothing here opens a file. */
+import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
+import { AnswersSnapshot } from '../store/answers-snapshot.ts';
+import { EndpointsStore } from '../store/endpoints-store.ts';
+import type { LoadFault } from '../store/fault.ts';
+import { Ledger } from '../store/ledger.ts';
+import { RetainedStore } from '../store/retained-store.ts';
+import { setAsideEvent } from './ledger-events.ts';
+import type { DaemonParts } from './parts.ts';
+import { answersScope, cacheSettings } from './room-options.ts';
+
+export type StoreRooms = ReturnType<typeof buildStoreRooms>;
+
+export function buildStoreRooms({ config, clock, timers, random, log, pause }: DaemonParts) {
+  const { directory } = config.state;
+  const cache = new AnswerCache(cacheSettings(config));
+  const ledger = new Ledger({ directory }, { clock, timers, log });
+  const onSetAside = (fault: LoadFault) => ledger.record(setAsideEvent(fault));
+  const store = new EndpointsStore({ directory }, { clock, random, onSetAside });
+  const retainedStore = new RetainedStore({ directory }, { clock, random, pause, onSetAside });
+  const answers = new AnswersSnapshot(
+    { directory, sizeOctets: cache.settings.sizeOctets, scope: answersScope(config) },
+    { cache, clock, timers, random, log, pause, onSetAside },
+  );
+  return { cache, ledger, store, retainedStore, answers };
+}
