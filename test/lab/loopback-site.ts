@@ -19,6 +19,8 @@ export interface LoopbackSiteOptions {
   readonly overrides: Readonly<Record<string, unknown>>;
 }
 
+const HTTP_WITHIN_MS = 20_000;
+
 export class LoopbackSite implements AsyncDisposable {
   readonly room: string;
   readonly stateDirectory: string;
@@ -107,13 +109,24 @@ export class LoopbackSite implements AsyncDisposable {
   async page(path: string): Promise<string> {
     const url = `http://127.0.0.1:${this.#options.httpPort}${path}`;
     for (let attempt = 1; ; attempt++) {
-      const response = await fetch(url, {
-        signal: AbortSignal.timeout(5000),
-        headers: { connection: 'close' },
-      });
+      const response = await this.#fetched(url);
       if (response.ok) return response.text();
       // by a clock that runs twenty times as fast the request may have taken too long
       if (response.status !== 408 || attempt === 5) throw new Error(`${path}: status ${response.status}`);
+    }
+  }
+
+  /** HTTP comes up a moment after the first answer. */
+  async #fetched(url: string): Promise<Response> {
+    for (const deadline = performance.now() + HTTP_WITHIN_MS; ; ) {
+      try {
+        return await fetch(url, { signal: AbortSignal.timeout(5000), headers: { connection: 'close' } });
+      } catch (error) {
+        const cause: unknown = error instanceof Error ? error.cause : undefined;
+        const isRefused = cause instanceof Error && Reflect.get(cause, 'code') === 'ECONNREFUSED';
+        if (!isRefused || this.server.hasEnded || performance.now() > deadline) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
     }
   }
 
