@@ -164,6 +164,7 @@ function openConnected(
     ['bind', any],
     ['connect', peer],
   ] as const) {
+    // not by a helper that takes the call: every eighth query to an upstream opens a socket, and a closure would cost it
     let reason: number = EINTR;
     while (reason === EINTR) reason = calls[call](fd, name, nameOctets(family)) < 0 ? errno() : 0;
     if (reason === 0) continue;

@@ -206,10 +206,16 @@ t.test(
 /** Of each thread of this process: field 19 of proc_pid_stat(5). */
 function niceValues(): Map<string, number> {
   return new Map(
-    readdirSync('/proc/self/task').map((thread) => {
-      const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8');
-      // the second field, the name, may have blanks in it
-      return [thread, Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])];
+    readdirSync('/proc/self/task').flatMap((thread): [string, number][] => {
+      try {
+        const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8');
+        // the second field, the name, may have blanks in it
+        return [[thread, Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])]];
+      } catch (error) {
+        const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+        if (code === 'ENOENT' || code === 'ESRCH') return []; // a thread that has ended since it was listed
+        throw error;
+      }
     }),
   );
 }
