@@ -8,6 +8,7 @@
 import { controlPath, startControlServer } from './admin/control-server.ts';
 import { drillRoutes } from './admin/drill-control.ts';
 import { AdminError, type HttpServerOptions, startHttpServer } from './admin/http-server.ts';
+import { createMetrics } from './admin/metrics.ts';
 import { createPages } from './admin/pages.ts';
 import { setAsideEvent } from './daemon/ledger-events.ts';
 import { openLater } from './daemon/open-later.ts';
@@ -31,34 +32,25 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(https);
   opened.use(await openState(parts, rooms));
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
+  const daemon = new RunningDaemon(parts, rooms);
+  const metrics = createMetrics(() => daemon.report(), true);
+  const pages = createPages({ report: () => daemon.report(), metrics });
+  const isHurried = !daemon.report().server.ready; // nothing to serve: somebody may be waiting for the first look
   await listeners.start(parts.config.listen.dns);
-  const isRetainedLoaded = loadRetained(parts, rooms);
-  // from here on who asks comes before everything that only has to be loaded
+  // from here on who asks comes before everything else
   await parts.pause();
+  const isRetainedLoaded = loadRetained(parts, rooms);
   opened.use(loadAnswers(rooms));
   opened.use(chronicle);
   opened.use(drill);
+  await parts.pause();
   opened.use(openControl(parts, rooms));
-  const daemon = new RunningDaemon(parts, rooms);
-  const { listen } = parts.config.admin;
   await parts.pause();
-  const { createMetrics } = await import('./admin/metrics.ts');
-  await parts.pause();
-  const metrics = createMetrics(() => daemon.report(), true);
-  await parts.pause();
-  const pages = createPages({ report: () => daemon.report(), metrics });
-  opened.use(openAdmin({ ...listen, pages, log: parts.log }, parts.timers));
+  opened.use(openAdmin({ ...parts.config.admin.listen, pages, log: parts.log }, parts.timers));
   opened.defer(() => plane.stop());
   opened.defer(() => retained.stop());
   opened.defer(() => probe.stop());
-  const isHurried = !daemon.report().server.ready; // nothing to serve: somebody may be waiting for the first look
-  opened.use(
-    parts.timers.after(isHurried ? 0 : FIRST_LOOK_AFTER_MS, () => {
-      plane.start();
-      void isRetainedLoaded.then(() => retained.start()); // what is saved first must hold what was kept
-      probe.watch(askedRegions(parts.config));
-    }),
-  );
+  opened.use(lookLater(isHurried ? 0 : FIRST_LOOK_AFTER_MS, parts, rooms, isRetainedLoaded));
   daemon.owns(opened.move());
   return daemon;
 }
@@ -66,6 +58,31 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
 const CLOSE_GRACE_MS = 500;
 /** The first look starts the thread with the AWS clients, which takes a processor a third of a second: who asks at the start comes first. */
 const FIRST_LOOK_AFTER_MS = 500;
+
+/** All that looks outside begins, after `delayMs`, each in a turn of its own: whoever asks meanwhile is not kept waiting. */
+function lookLater(
+  delayMs: number,
+  { config, timers, pause }: DaemonParts,
+  { plane, retained, probe }: Rooms,
+  isRetainedLoaded: Promise<void>,
+): Disposable {
+  let isOver = false;
+  const begin = async (): Promise<void> => {
+    plane.start();
+    await pause();
+    if (isOver) return;
+    probe.watch(askedRegions(config));
+    await isRetainedLoaded; // what is saved first must hold what was kept
+    if (!isOver) retained.start();
+  };
+  const timer = timers.after(delayMs, () => void begin());
+  return {
+    [Symbol.dispose]() {
+      isOver = true;
+      timer[Symbol.dispose]();
+    },
+  };
+}
 
 /** The file may be large, and the endpoints' first answer must not wait for it. */
 async function loadRetained({ log }: DaemonParts, rooms: Rooms): Promise<void> {

@@ -108,7 +108,7 @@ async function runServer(
 /** Until its endpoint can be answered. The server itself says first that it listens: on its port may be somebody else's. */
 async function untilReady(url: string, server: ChildProcess): Promise<'ready'> {
   await once(server, 'message');
-  while (server.exitCode === null) {
+  while (server.exitCode === null && server.signalCode === null) {
     const response = await fetch(url, { signal: AbortSignal.timeout(1000) }).catch(() => undefined);
     if (response?.ok) return 'ready';
     await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));

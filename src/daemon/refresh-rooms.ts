@@ -55,7 +55,7 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
 }
 
 function buildPlane(
-  { config, clock, timers, random, log }: DaemonParts,
+  { config, clock, timers, random, log, pause }: DaemonParts,
   connections: SourceConnections,
   { stores, outage, serving }: Around,
 ): RefreshPlane {
@@ -66,6 +66,7 @@ function buildPlane(
     timers,
     random,
     log,
+    pause,
     save: (records) => stores.store.save(records),
     publish: (records) => serving.serving.publish(new EndpointTable(records)),
     evidence: (evidence) => {

@@ -9,6 +9,7 @@
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { inTurns, type Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { ClusterDetails, EndpointRecord, SourceName } from '../store/endpoint-record.ts';
@@ -52,6 +53,8 @@ export interface ClusterRefresherOptions {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Log;
+  /** Between the looks of one round: a source's first one takes some milliseconds. Left out, they begin in one turn. */
+  readonly pause?: Pause;
   readonly evidence: (evidence: Evidence) => void;
   /** The record is another object than before; `changes` is empty when it was only confirmed. */
   readonly onRecord: (changes: readonly Change[]) => void;
@@ -120,7 +123,7 @@ export class ClusterRefresher {
     const isFirst = this.#record.endpoint === undefined && this.#runners.has('cluster');
     if (isFirst) await this.#look('cluster', restart);
     const rest = [...this.#runners.keys()].filter((name) => !isFirst || name !== 'cluster');
-    await Promise.all(rest.map((name) => this.#look(name, restart)));
+    await inTurns(rest, (name) => this.#look(name, restart), this.#options.pause);
     await this.#deciding;
   }
 
@@ -247,7 +250,9 @@ export class ClusterRefresher {
     }
     this.#log.aged(ageMs(lastConfirmedAtMs(this.#record) ?? now, now), AGE_WARNINGS_MS);
     // a source that begins to fail is news: if the others can confirm what is served, let them do so now
-    if (runner.consecutiveFailures === 1 && isAddressSource(runner.name)) this.#lookWithSiblings(runner);
+    if (runner.consecutiveFailures !== 1 || !isAddressSource(runner.name)) return;
+    for (const sibling of this.#staleSiblings(runner))
+      if (sibling.latest === 'succeeded') void this.#look(sibling.name);
   }
 
   #arm(runner: SourceRunner): void {
@@ -284,12 +289,6 @@ export class ClusterRefresher {
       const isFresh = sibling.latest === 'succeeded' && now - (sibling.settledAtMs ?? 0) < FRESH_MS;
       return sibling.isRunning || !isFresh;
     });
-  }
-
-  #lookWithSiblings(runner: SourceRunner): void {
-    for (const sibling of this.#staleSiblings(runner)) {
-      if (sibling.latest === 'succeeded') void this.#look(sibling.name);
-    }
   }
 
   #followDetails({ endpoint, details }: EndpointRecord): void {

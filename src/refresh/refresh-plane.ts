@@ -2,6 +2,7 @@
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
@@ -29,6 +30,8 @@ export interface RefreshPlaneOptions {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Log;
+  /** Between the looks of one cluster; left out, they begin in one turn. */
+  readonly pause?: Pause;
   /** Gets all records that shall survive, those of clusters that are not configured now included. */
   readonly save: RecordKeeperOptions['save'];
   /** Gets the records of all configured clusters, whole, every time that anything of them is different. */
@@ -173,7 +176,7 @@ export class RefreshPlane {
   }
 
   #admit(settings: ClusterSettings, clusters: readonly ClusterSettings[]): Member {
-    const { clock, timers, random, log, evidence } = this.#options;
+    const { clock, timers, random, log, pause, evidence } = this.#options;
     const known = this.#unpark(settings) ?? this.#lookalike(settings, clusters);
     const { region: _, ...record } = known ?? emptyRecord(settings.name, undefined);
     const labelled = {
@@ -190,6 +193,7 @@ export class RefreshPlane {
       timers,
       random,
       log,
+      ...(pause === undefined ? {} : { pause }),
       evidence,
       onRecord: (changes) => this.#onRecord(member, changes),
     });

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { socketName } from '../../src/runtime/datagrams.ts';
 import { loadDatagramCalls } from '../../src/runtime/libc.ts';
-import { systemPause } from '../../src/runtime/pause.ts';
+import { inTurns, systemPause } from '../../src/runtime/pause.ts';
 
 const calls = await loadDatagramCalls();
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
@@ -40,5 +40,26 @@ t.test(
       libc.close(fd);
       libc.close(client.fd);
     }
+  },
+);
+
+t.test(
+  'what is begun in turns has a pause before each but the first, and is waited for as a whole',
+  async (t) => {
+    const seen: string[] = [];
+    const gate = Promise.withResolvers<void>();
+    const all = inTurns(
+      ['a', 'b', 'c'],
+      (name) => {
+        seen.push(name);
+        return gate.promise;
+      },
+      async () => void seen.push('pause'),
+    ).then(() => seen.push('done'));
+    await systemPause();
+    t.same(seen, ['a', 'pause', 'b', 'pause', 'c']);
+    gate.resolve();
+    await all;
+    t.equal(seen.at(-1), 'done');
   },
 );

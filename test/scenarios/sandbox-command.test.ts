@@ -123,6 +123,19 @@ t.test('Ctrl-C at any moment of the start leaves nothing', async (t) => {
   }
 });
 
+t.test('a server that is killed before it is ready ends the sandbox too', async (t) => {
+  const sandbox = new SandboxCommand(t, await freePorts());
+  await until(
+    'the server answers',
+    () => askUdp(sandbox.ports.dnsPort, { name: ENDPOINT }, 1000).catch(() => false),
+    5,
+  );
+  await pause(20); // until the sandbox has been told
+  process.kill(sandbox.serverPid ?? 0, 'SIGKILL');
+  t.match(await sandbox.ended, { code: 1 });
+  t.same(sandbox.left, []);
+});
+
 t.test(
   'a sandbox that is killed takes its server with it, and the next one starts over what it left',
   async (t) => {

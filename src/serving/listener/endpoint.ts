@@ -23,16 +23,17 @@ const FREE_PORT_ATTEMPTS = 20;
 /** Binds both, or throws a ListenerError and leaves nothing open. With port 0 both get the same free one. */
 export async function openEndpoint(wanted: ListenAddress, context: EndpointContext): Promise<Endpoint> {
   for (let attempt = 1; ; attempt++) {
-    const udp = context.createUdp(wanted, context);
-    await udp.start().catch((error: unknown) => fail(error, 'udp'));
-    const tcp = new TcpListener(udp.address, context);
+    const tcp = new TcpListener(wanted, context);
+    await tcp.start().catch((error: unknown) => fail(error, 'tcp'));
+    // UDP last: from here on somebody waits for every further step
+    const udp = context.createUdp(tcp.address, context);
     try {
-      await tcp.start();
+      await udp.start();
     } catch (error) {
-      await udp.close(0);
-      // a port that was free for UDP may be taken for TCP
+      await tcp.close(0);
+      // a port that was free for TCP may be taken for UDP
       const mayTryAnother = wanted.port === 0 && systemCode(error) === 'EADDRINUSE';
-      if (!mayTryAnother || attempt === FREE_PORT_ATTEMPTS) fail(error, 'tcp');
+      if (!mayTryAnother || attempt === FREE_PORT_ATTEMPTS) fail(error, 'udp');
       continue;
     }
     return {
