@@ -40,6 +40,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   // from here on who asks comes before everything else
   await parts.pause();
   const isRetainedLoaded = loadRetained(parts, rooms);
+  await parts.pause();
   opened.use(loadAnswers(rooms));
   opened.use(chronicle);
   opened.use(drill);
