@@ -2,9 +2,9 @@
  * The same sockets without `node:dgram`, whose objects cost more than the exchanges: opened, sent on and received from by
  * few system calls each, and all of them watched as one, so that a turn of the loop takes every reply that has come.
  */
+import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import ipaddr from 'ipaddr.js';
-import { familyOf } from '../../runtime/address-family.ts';
 import {
   type DatagramBatch,
   type Libc,
@@ -89,7 +89,7 @@ export class BatchedUdpSockets {
   #peer(upstream: Upstream): Peer {
     let peer = this.#peers.get(upstream);
     if (peer === undefined) {
-      const family = familyOf(upstream.address);
+      const family = isIPv6(upstream.address) ? 6 : 4;
       const octets = Uint8Array.from(ipaddr.parse(upstream.address).toByteArray());
       peer = { family, name: socketName(family, octets, upstream.port) };
       this.#peers.set(upstream, peer);

@@ -6,7 +6,7 @@
  * instead of at every send. The price is one set of sockets per upstream, and that what the kernel drops is not counted.
  */
 import { createSocket, type SocketOptions } from 'node:dgram';
-import { familyOf } from '../../runtime/address-family.ts';
+import { isIPv6 } from 'node:net';
 import type { Upstream } from './upstream.ts';
 
 export interface UdpSocket {
@@ -32,7 +32,7 @@ export type OpenUdpSocket = (upstream: Upstream, port: number, events: UdpSocket
 
 /** Binds and connects before it returns: no name is looked up, and node waits for nothing else. */
 export const openUdpSocket: OpenUdpSocket = (upstream, port, events) => {
-  const isV6 = familyOf(upstream.address) === 6;
+  const isV6 = isIPv6(upstream.address);
   const socket = createSocket(socketOptions(isV6));
   let failure: Error | undefined;
   socket.on('error', (error) => {

@@ -2,8 +2,8 @@
  * Which addresses a configured one stands for. A wildcard becomes every address of the host, because a reply has to
  * leave from the address that was asked, and a socket bound to all of them leaves that to the routing table.
  */
+import { isIP, isIPv4 } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
-import { familyOf } from '../../runtime/address-family.ts';
 import { parseClientAddress } from './client-address.ts';
 
 /** What `os.networkInterfaces()` returns. */
@@ -14,7 +14,8 @@ export const MAX_EXPANDED = 512;
 
 /** Whether it is `0.0.0.0` or `::`, however written. */
 export function isWildcard(address: string): boolean {
-  return parseClientAddress(address)?.octets.every((octet) => octet === 0) ?? false;
+  const zeros = /^\[?[0:.]+\]?$/.test(address) && isIP(address) !== 0;
+  return zeros && (parseClientAddress(address)?.octets.every((octet) => octet === 0) ?? false);
 }
 
 /**
@@ -22,7 +23,7 @@ export function isWildcard(address: string): boolean {
  * Loopback is the one address that the interface has: the rest of 127.0.0.0/8 is not listed, and not served.
  */
 export function expandWildcard(wildcard: string, interfaces: HostInterfaces): string[] {
-  const family = `IPv${familyOf(wildcard)}`;
+  const family = isIPv4(wildcard) ? 'IPv4' : 'IPv6';
   const addresses = Object.entries(interfaces).flatMap(([name, infos = []]) =>
     infos.filter((info) => info.family === family).map((info) => withZone(info.address, name)),
   );

@@ -1,4 +1,5 @@
 /** A client's address as octets: the form in which access and rate limits look at it, whoever received it. */
+import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 export type Family = 4 | 6;
@@ -32,8 +33,7 @@ export function isLoopback(octets: Uint8Array, at: number, family: Family): bool
 export function parseClientAddress(text: string): ClientAddress | undefined {
   const zoneAt = text.indexOf('%');
   const bare = zoneAt < 0 ? text : text.slice(0, zoneAt);
-  // in four decimal parts: what else ipaddr.js reads as IPv4 (`127.1`, `0x7f.1`) no system writes
-  if (!ipaddr.IPv4.isValidFourPartDecimal(bare) && !ipaddr.IPv6.isValid(bare)) return undefined;
+  if (isIP(bare) === 0) return undefined;
   const octets = Uint8Array.from(ipaddr.process(bare).toByteArray());
   return { octets, family: octets.length === 4 ? 4 : 6 };
 }

@@ -1,5 +1,5 @@
 /** An address and port to listen on, and its text. */
-import { familyOf } from '../../runtime/address-family.ts';
+import { isIPv6 } from 'node:net';
 
 export interface ListenAddress {
   /** An IP address as text; link-local IPv6 with its zone (`fe80::1%eth0`); `0.0.0.0` or `::` for all. */
@@ -10,5 +10,5 @@ export interface ListenAddress {
 
 /** `127.0.0.1:53`, `[::1]:53`. */
 export function formatListenAddress({ address, port }: ListenAddress): string {
-  return familyOf(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`;
+  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
 }

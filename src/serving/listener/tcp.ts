@@ -1,7 +1,6 @@
 /** TCP on one address: accepts connections into the slots that all addresses share. */
-import { createServer, type Server } from 'node:net';
+import { createServer, isIPv6, type Server } from 'node:net';
 import type { Log } from '../../log/log.ts';
-import { familyOf } from '../../runtime/address-family.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { COUNT } from './counters.ts';
 import type { ListenAddress } from './listen-address.ts';
@@ -45,13 +44,7 @@ export class TcpListener {
     const { address, port } = this.#address;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      const options = {
-        host: address,
-        port,
-        backlog: BACKLOG,
-        ipv6Only: familyOf(address) === 6,
-        exclusive: true,
-      };
+      const options = { host: address, port, backlog: BACKLOG, ipv6Only: isIPv6(address), exclusive: true };
       server.listen(options, () => {
         server.off('error', reject);
         resolve();

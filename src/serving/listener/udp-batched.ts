@@ -2,9 +2,9 @@
  * UDP in batches: when the loop says that something waits, all of it is received 64 datagrams at a time, answered in place
  * and sent with one call each. Answers that had to be fetched first leave together, at the end of the turn that brought them.
  */
+import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
-import { familyOf } from '../../runtime/address-family.ts';
 import { BATCH, type DatagramBatch, type Libc, NAME_OCTETS, NAME_WORDS } from '../../runtime/datagrams.ts';
 import { parseClientAddress } from './client-address.ts';
 import { COUNT } from './counters.ts';
@@ -40,7 +40,7 @@ export class BatchedUdpListener implements UdpListener {
     this.#address = address;
     this.#context = context;
     this.#libc = libc;
-    this.#family = familyOf(address.address);
+    this.#family = isIPv6(address.address) ? 6 : 4;
     this.#addressAt = this.#family === 4 ? 4 : 8;
     this.#drain = new Drain(context.timers);
   }

@@ -3,8 +3,8 @@
  * every reply leaves from the address that was asked.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { isIPv6 } from 'node:net';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
-import { familyOf } from '../../runtime/address-family.ts';
 import { COUNT } from './counters.ts';
 import { Drain } from './drain.ts';
 import { PENDING } from './handler.ts';
@@ -29,7 +29,7 @@ export class PlainUdpListener implements UdpListener {
     this.#address = address;
     this.#context = context;
     this.#drain = new Drain(context.timers);
-    const isSix = familyOf(address.address) === 6;
+    const isSix = isIPv6(address.address);
     this.#socket = createSocket({
       type: isSix ? 'udp6' : 'udp4',
       ipv6Only: isSix,
