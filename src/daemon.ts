@@ -51,7 +51,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.defer(() => plane.stop());
   opened.defer(() => retained.stop());
   opened.defer(() => probe.stop());
-  opened.use(lookLater(isHurried ? 0 : FIRST_LOOK_AFTER_MS, parts, rooms, isRetainedLoaded));
+  probe.watch(askedRegions(parts.config)); // its first look is seconds away; a reload may give it other Regions before
+  opened.use(lookLater(isHurried ? 0 : FIRST_LOOK_AFTER_MS, parts.timers, rooms, isRetainedLoaded));
   daemon.owns(opened.move());
   return daemon;
 }
@@ -60,19 +61,16 @@ const CLOSE_GRACE_MS = 500;
 /** The first look starts the thread with the AWS clients, which takes a processor a third of a second: who asks at the start comes first. */
 const FIRST_LOOK_AFTER_MS = 500;
 
-/** All that looks outside begins, after `delayMs`, each in a turn of its own: whoever asks meanwhile is not kept waiting. */
+/** The first looks outside, after `delayMs`. Disposing keeps those that have not begun from it. */
 function lookLater(
   delayMs: number,
-  { config, timers, pause }: DaemonParts,
-  { plane, retained, probe }: Rooms,
+  timers: Timers,
+  { plane, retained }: Rooms,
   isRetainedLoaded: Promise<void>,
 ): Disposable {
   let isOver = false;
   const begin = async (): Promise<void> => {
     plane.start();
-    await pause();
-    if (isOver) return;
-    probe.watch(askedRegions(config));
     await isRetainedLoaded; // what is saved first must hold what was kept
     if (!isOver) retained.start();
   };

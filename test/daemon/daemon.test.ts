@@ -6,13 +6,15 @@ import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Config } from '../../src/config/config.ts';
-import type { DaemonParts } from '../../src/daemon/parts.ts';
+import type { DaemonParts, NetworkParts } from '../../src/daemon/parts.ts';
 import { startDaemon } from '../../src/daemon.ts';
+import { classifyAwsFailure } from '../../src/refresh/sources/aws-failure.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { systemPause } from '../../src/runtime/pause.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { startSandbox } from '../../src/sandbox/sandbox.ts';
+import type { Exchange } from '../../src/serving/forwarder/exchange.ts';
 import { lockStateDirectory } from '../../src/store/single-writer.ts';
 import { load } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
@@ -165,6 +167,53 @@ t.test(
     await time.advance(500);
     await until('it looks', () => sandbox.dns.countOf(ENDPOINT) > 0, 10);
     t.equal(sandbox.dns.countOf(ENDPOINT), 1);
+  },
+);
+
+/** A network in which nobody answers but the Regions to their signs of life. */
+function signsOfLife(asked: Set<string>): NetworkParts {
+  const cut = () => Promise.reject(new Error('cut'));
+  const open = () => ({
+    start: ({ onEnd }: Exchange) =>
+      queueMicrotask(() => onEnd({ kind: 'failed', reason: 'network', detail: 'cut' })),
+    doubt: () => undefined,
+    close: () => undefined,
+  });
+  return {
+    transports: { udp: open, tcp: open, tls: open },
+    aws: {
+      explain: (error) => classifyAwsFailure(error, 0),
+      ec2: { describeNetworkInterfaces: cut, describeInstances: cut },
+      eks: { describeCluster: cut },
+      route53: { listHostedZonesByName: cut, listResourceRecordSets: cut },
+    },
+    ping: async (region) => {
+      asked.add(region);
+      return 'answered';
+    },
+  };
+}
+
+t.test(
+  'a reload before the first look: signs of life are asked of the Regions in the new file',
+  async (t) => {
+    const one = await bench(t);
+    const inRegion = (region: string) =>
+      one.text.replace(
+        /clusters: .*/,
+        `clusters: [{ name: demo, region: ${region}, endpoint: ${ENDPOINT} }]`,
+      );
+    const time = new VirtualTime(new Date().toISOString());
+    const asked = new Set<string>();
+    one.text = inRegion('us-west-2');
+    await keepState(one.stateDirectory, [keptRecord()]);
+    const network = signsOfLife(asked);
+    const daemon = await startDaemon(await one.parts({ clock: time, timers: time, network }));
+    one.text = inRegion('eu-central-1');
+    await daemon.reload();
+    await time.advance(15_000);
+    await daemon.stop('test');
+    t.same([...asked], ['eu-central-1']);
   },
 );
 
