@@ -13,6 +13,7 @@ import { createPages } from './admin/pages.ts';
 import { setAsideEvent } from './daemon/ledger-events.ts';
 import { openLater } from './daemon/open-later.ts';
 import type { Daemon, DaemonParts } from './daemon/parts.ts';
+import { notReady } from './daemon/readiness.ts';
 import { askedRegions } from './daemon/room-options.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { RunningDaemon } from './daemon/running-daemon.ts';
@@ -27,7 +28,7 @@ import { prepareDirectory } from './store/state-directory.ts';
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await using opened = new AsyncDisposableStack();
   const rooms = buildRooms(parts, await chooseDatagramCalls(parts.config.listen.udp, parts.log));
-  const { forwarder, listeners, plane, retained, probe, https, drill, chronicle } = rooms;
+  const { forwarder, listeners, serving, plane, retained, probe, https, drill, chronicle } = rooms;
   opened.defer(() => forwarder.close());
   opened.use(https);
   opened.use(await openState(parts, rooms));
@@ -35,7 +36,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   const daemon = new RunningDaemon(parts, rooms);
   const metrics = createMetrics(() => daemon.report(), true);
   const pages = createPages({ report: () => daemon.report(), metrics });
-  const isHurried = !daemon.report().server.ready; // nothing to serve: somebody may be waiting for the first look
+  // nothing to serve: somebody may be waiting for the first look
+  const isHurried = notReady(plane.snapshot().clusters, serving.current.records).length > 0;
   await listeners.start(parts.config.listen.dns);
   // from here on who asks comes before everything else
   await parts.pause();
@@ -52,7 +54,12 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.defer(() => retained.stop());
   opened.defer(() => probe.stop());
   probe.watch(askedRegions(parts.config)); // its first look is seconds away; a reload may give it other Regions before
-  opened.use(lookLater(isHurried ? 0 : FIRST_LOOK_AFTER_MS, parts.timers, rooms, isRetainedLoaded));
+  opened.use(
+    parts.timers.after(isHurried ? 0 : FIRST_LOOK_AFTER_MS, () => {
+      plane.start();
+      void isRetainedLoaded.then(() => retained.start()); // what is saved first must hold what was kept
+    }),
+  );
   daemon.owns(opened.move());
   return daemon;
 }
@@ -60,28 +67,6 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
 const CLOSE_GRACE_MS = 500;
 /** The first look starts the thread with the AWS clients, which takes a processor a third of a second: who asks at the start comes first. */
 const FIRST_LOOK_AFTER_MS = 500;
-
-/** The first looks outside, after `delayMs`. Disposing keeps those that have not begun from it. */
-function lookLater(
-  delayMs: number,
-  timers: Timers,
-  { plane, retained }: Rooms,
-  isRetainedLoaded: Promise<void>,
-): Disposable {
-  let isOver = false;
-  const begin = async (): Promise<void> => {
-    plane.start();
-    await isRetainedLoaded; // what is saved first must hold what was kept
-    if (!isOver) retained.start();
-  };
-  const timer = timers.after(delayMs, () => void begin());
-  return {
-    [Symbol.dispose]() {
-      isOver = true;
-      timer[Symbol.dispose]();
-    },
-  };
-}
 
 /** The file may be large, and the endpoints' first answer must not wait for it. */
 async function loadRetained({ log }: DaemonParts, rooms: Rooms): Promise<void> {

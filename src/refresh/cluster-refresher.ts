@@ -54,7 +54,7 @@ export interface ClusterRefresherOptions {
   readonly random: Random;
   readonly log: Log;
   /** Between the looks of one round: a source's first one takes some milliseconds. Left out, they begin in one turn. */
-  readonly pause?: Pause;
+  readonly pause?: Pause | undefined;
   readonly evidence: (evidence: Evidence) => void;
   /** The record is another object than before; `changes` is empty when it was only confirmed. */
   readonly onRecord: (changes: readonly Change[]) => void;

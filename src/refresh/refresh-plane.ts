@@ -193,7 +193,7 @@ export class RefreshPlane {
       timers,
       random,
       log,
-      ...(pause === undefined ? {} : { pause }),
+      pause,
       evidence,
       onRecord: (changes) => this.#onRecord(member, changes),
     });
