@@ -36,12 +36,12 @@ export function writeEmptyReply(
   reply.fill(0, replyStart + 6, replyStart + HEADER_OCTETS);
   if (!query.hasEdns) return questionEnd - replyStart;
   putUint16(reply, replyStart + 10, 1);
-  return writeOpt(reply, questionEnd, rcode, query.dnssecOk, extendedError) - replyStart;
+  return writeOpt(reply, questionEnd, rcode, query, extendedError) - replyStart;
 }
 
 /** Octets that `writeEmptyReply` needs. */
 export function emptyReplyLength(query: Query, extendedError: number | undefined): number {
-  return query.questionEnd - query.start + (query.hasEdns ? optLength(extendedError) : 0);
+  return query.questionEnd - query.start + optLength(query, extendedError);
 }
 
 /**

@@ -69,7 +69,7 @@ export function writeLocalReply(
   replyStart: number,
 ): number {
   const questionOctets = query.questionEnd - query.start;
-  const total = questionOctets + answer.octets.length + (query.hasEdns ? optLength(undefined) : 0);
+  const total = questionOctets + answer.octets.length + optLength(query, undefined);
   if (total > limit) {
     return writeTruncatedReply(
       query,
@@ -91,7 +91,7 @@ export function writeLocalReply(
       putUint16(reply, at + offset, uint16At(reply, at + offset) + shift);
   }
   const end = at + answer.octets.length;
-  return (query.hasEdns ? writeOpt(reply, end, answer.rcode, query.dnssecOk, undefined) : end) - replyStart;
+  return (query.hasEdns ? writeOpt(reply, end, answer.rcode, query, undefined) : end) - replyStart;
 }
 
 function copyRotated(answer: LocalAnswer, turn: number, reply: Uint8Array, at: number): void {

@@ -8,6 +8,7 @@ import { CLASS } from '../words/classes.ts';
 import { lower, MAX_NAME_OCTETS, nameFromWire } from '../words/name.ts';
 import { TYPE } from '../words/types.ts';
 import { EDNS_UDP_OCTETS, FLAG, HEADER_OCTETS, PLAIN_UDP_OCTETS, putUint16, uint16At } from './header.ts';
+import { readOptions } from './opt.ts';
 
 /** What is to become of a received message. */
 export const VERDICT = { OK: 0, DROP: 1, FORMERR: 2, NOTIMP: 3, BADVERS: 4 } as const;
@@ -45,6 +46,9 @@ export class Query {
   /** What the client can take over UDP, in octets, already brought within 512 to 1232. */
   udpLimit = PLAIN_UDP_OCTETS;
   dnssecOk = false;
+  /** Offset of the client cookie, and the octets of the whole cookie (RFC 7873 section 4); -1 and 0 without one. */
+  cookieAt = -1;
+  cookieOctets = 0;
   /** `labelStarts[d]`: offset from `nameStart` at which the suffix of d labels starts. */
   labelStarts = new Uint8Array(USUAL_LABELS);
   /** `suffixHashes[d]`: hash of the lower-cased suffix of d labels, as `hashName` makes it. */
@@ -91,6 +95,8 @@ export function parseQuery(query: Query, octets: Uint8Array, start: number, end:
   query.questionEnd = 0;
   query.hasEdns = false;
   query.dnssecOk = false;
+  query.cookieAt = -1;
+  query.cookieOctets = 0;
   query.udpLimit = PLAIN_UDP_OCTETS;
   if ((query.flags & FLAG.QR) !== 0) return VERDICT.DROP; // a response: answering it could start a loop
   if ((query.flags & FLAG.OPCODE) !== 0) return VERDICT.NOTIMP;
@@ -213,6 +219,9 @@ function parseAdditional(query: Query, start: number, count: number): Verdict {
       // RFC 6891 section 6.1.1: more than one OPT is FORMERR; section 6.1.2: its owner is the root
       if (query.hasEdns || ownerEnd !== at + 1) return VERDICT.FORMERR;
       readOpt(query, ownerEnd);
+      // a later version may lay its options out in another way
+      const isReadable = query.ednsVersion === 0;
+      if (isReadable && !readOptions(query, ownerEnd + FIXED_RR_OCTETS, next)) return VERDICT.FORMERR;
     }
     at = next;
   }

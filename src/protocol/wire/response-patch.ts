@@ -32,7 +32,7 @@ export function writePatchedReply(
   reply: Uint8Array,
   replyStart: number,
 ): number {
-  const total = index.end + (query.hasEdns ? optLength(options.extendedError) : 0);
+  const total = index.end + optLength(query, options.extendedError);
   if (total > options.limit) return writeTruncatedReply(query, index.rcode, options, reply, replyStart);
   copyRecords(response, index, reply, replyStart);
   writeHeaderAndQuestion(query, patchedFlags(query, index, options), reply, replyStart);
@@ -41,9 +41,7 @@ export function writePatchedReply(
   putUint16(reply, replyStart + 10, index.additionalCount + (query.hasEdns ? 1 : 0));
   patchTtls(index.ttlOffsets, options.ttl, reply, replyStart);
   if (!query.hasEdns) return index.end;
-  return (
-    writeOpt(reply, replyStart + index.end, index.rcode, query.dnssecOk, options.extendedError) - replyStart
-  );
+  return writeOpt(reply, replyStart + index.end, index.rcode, query, options.extendedError) - replyStart;
 }
 
 function patchedFlags(query: Query, index: ResponseIndex, options: PatchOptions): number {

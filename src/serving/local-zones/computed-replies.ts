@@ -70,6 +70,6 @@ function finish(
   putUint16(reply, replyStart + 8, 0);
   putUint16(reply, replyStart + 10, query.hasEdns ? 1 : 0);
   const end = at + FIXED_OCTETS + dataOctets;
-  const replyEnd = query.hasEdns ? writeOpt(reply, end, RCODE.NOERROR, query.dnssecOk, undefined) : end;
+  const replyEnd = query.hasEdns ? writeOpt(reply, end, RCODE.NOERROR, query, undefined) : end;
   return replyEnd - replyStart;
 }

@@ -180,12 +180,17 @@ function dataText(octets: Buffer, type: string, at: number, end: number): string
   }
 }
 
+/** Reads the options of an OPT record; a server cookie is zeros here, because the listener fills it in. */
 function extendedError(options: Buffer): number | undefined {
-  if (options.length === 0) return undefined;
-  const isWhole =
-    options.length >= 6 && options.readUInt16BE(0) === 15 && options.readUInt16BE(2) === options.length - 4;
-  if (!isWhole) throw new Error(`options ${options.toString('hex')}`);
-  return options.readUInt16BE(4);
+  let found: number | undefined;
+  for (let at = 0; at < options.length; at += 4 + options.readUInt16BE(at + 2)) {
+    const code = options.readUInt16BE(at);
+    const data = options.subarray(at + 4, at + 4 + options.readUInt16BE(at + 2));
+    if (data.length !== options.readUInt16BE(at + 2)) throw new Error(`options ${options.toString('hex')}`);
+    if (code === 15 && data.length >= 2) found = data.readUInt16BE(0);
+    else if (code !== 10 || data.length !== 24) throw new Error(`options ${options.toString('hex')}`);
+  }
+  return found;
 }
 
 function skip(octets: Buffer, start: number): number {
