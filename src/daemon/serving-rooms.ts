@@ -56,7 +56,7 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
       clock,
       later: {
         forward: (query, route, landed) => forwarder.forwardTo(query, route, landed),
-        isDown: (route) => forwarder.isDown(route),
+        isCut: (query, route) => forwarder.isCut(query, route),
         isLoopProbe: (query) => forwarder.isLoopProbe(query),
         noteLoop: (query) => forwarder.noteLoop(query),
         timers,

@@ -145,6 +145,11 @@ export class Forwarder {
     return !(this.#groups.get(group.name) ?? []).some((member) => member.isUsable(nowMs));
   }
 
+  /** Whether a question about this name would fail at once. */
+  isCut(_query: Query, group: UpstreamGroup): boolean {
+    return this.isDown(group);
+  }
+
   /** Takes new groups and settings. Upstreams that stay keep their health and connections; questions on their way go on. */
   reconfigure(groups: readonly UpstreamGroup[], settings: Partial<ForwardSettings> = {}): void {
     this.#settings = { ...this.#settings, ...settings };

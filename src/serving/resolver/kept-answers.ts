@@ -25,7 +25,7 @@ import { PASS, type ReplySpace } from './step.ts';
 export interface KeptAnswersOptions<Route> {
   readonly cache: AnswerCache;
   readonly clock: Pick<Clock, 'monotonicMs'>;
-  readonly later: Pick<Later<Route>, 'isDown'>;
+  readonly later: Pick<Later<Route>, 'isCut'>;
   readonly outage: OutageNotes;
 }
 
@@ -71,7 +71,7 @@ export class KeptAnswers<Route> {
    */
   isNoData(query: Query, route: Route): boolean {
     const { cache, later } = this.#options;
-    return query.qtype !== TYPE.ANY && cache.hasRetainedRecordsOf(query) && later.isDown(route);
+    return query.qtype !== TYPE.ANY && cache.hasRetainedRecordsOf(query) && later.isCut(query, route);
   }
 
   #beside(query: Query, route: Route, nowMs: number): GivenAnswer | 'nodata' | undefined {
@@ -94,7 +94,7 @@ export class KeptAnswers<Route> {
       return PASS;
     }
     if (state === 'prefetch') this.#later.prefetch(query, kept, route, nowMs);
-    const isUnreachable = kept.kind === 'failure' && later.isDown(route);
+    const isUnreachable = kept.kind === 'failure' && later.isCut(query, route);
     // a remembered failure must not hide what can be said of the name without its upstreams
     if (isUnreachable && rules.disconnected.find(query).kind !== 'stale') return PASS;
     if (kept.kind === 'failure') outage.noteFailed(query);
@@ -108,7 +108,7 @@ export class KeptAnswers<Route> {
     if (kept === undefined) return PASS;
     const { cache, later, outage } = this.#options;
     const nowMs = this.#nowMs;
-    const mayAsk = query.recursionDesired && mayRecheck(kept, nowMs) && !later.isDown(route);
+    const mayAsk = query.recursionDesired && mayRecheck(kept, nowMs) && !later.isCut(query, route);
     if (mayAsk) return PASS;
     outage.noteStale(query);
     const stale = answerWhileStale(kept, nowMs, cache.settings);

@@ -18,8 +18,11 @@ import type { Origin } from './resolver-counters.ts';
 export interface Later<Route> {
   /** Asks the upstreams of `route`; tells the outcome within the forwarder's deadline, perhaps at once. Keeps `query`. */
   forward(query: Query, route: Route, landed: (fetched: Fetched) => void): void;
-  /** Whether every upstream of the route is known not to answer. */
-  isDown(route: Route): boolean;
+  /**
+   * Whether nobody can be asked about the query's name: no upstream of the route answers, or none answers for this
+   * suffix, or the name is on the far side of a link that is down. Makes no object. The query's class is IN.
+   */
+  isCut(query: Query, route: Route): boolean;
   /** Whether the query is a probe of our own that came back: an upstream forwards to us. */
   isLoopProbe(query: Query): boolean;
   /** Told of such a query, so that the upstream is avoided. */

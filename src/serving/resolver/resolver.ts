@@ -188,7 +188,7 @@ export class Resolver<Route> implements QueryHandler {
       return writeNoData(query, this.#scratch, 0);
     }
     // the first to meet a dead upstream has waited for it, and gets what all who come after get at once
-    const isCut = found.origin === 'failed' && later.isDown(route);
+    const isCut = found.origin === 'failed' && later.isCut(query, route);
     const spoken = isCut ? this.#rules.disconnected.find(query) : STALE;
     if (spoken.kind !== 'stale') {
       this.counters.countOrigin(ORIGIN.disconnected);
@@ -297,7 +297,7 @@ export class Resolver<Route> implements QueryHandler {
   }
 
   #answerDisconnected(standing: Standing, query: Query, reply: ReplySpace): number {
-    if (!this.#options.later.isDown(this.#route)) return PASS;
+    if (!this.#options.later.isCut(query, this.#route)) return PASS;
     const found = this.#rules.disconnected.find(query);
     if (found.kind === 'stale' || found.standing !== standing) return PASS;
     return this.#writeSpoken(query, found, reply);

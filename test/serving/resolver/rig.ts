@@ -1,6 +1,7 @@
 /** The whole resolver with its real rooms, in virtual time; only what lies beyond the upstreams is made up. */
 import type { Query } from '../../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
+import { isAtOrUnder } from '../../../src/protocol/words/name.ts';
 import { TYPE, typeName } from '../../../src/protocol/words/types.ts';
 import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
 import { EndpointTable } from '../../../src/serving/endpoints/endpoint-table.ts';
@@ -95,7 +96,10 @@ export class Rig {
   /** What the upstreams say, `delayMs` after they are asked. */
   says: (question: string, route: string) => Says = () => ({ extendedError: 22 });
   delayMs = 20;
+  /** Routes on which nobody can be asked. */
   readonly down = new Set<string>();
+  /** Names that are cut off on every route, each with all names under it. */
+  readonly cutSuffixes = new Set<string>();
   ownQuestion: string | undefined;
 
   constructor(options: RigOptions = {}) {
@@ -175,25 +179,30 @@ export class Rig {
   #later(): Later<string> {
     return {
       forward: (query, route, landed) => this.#forward(query, route, landed),
-      isDown: (route) => this.down.has(route),
+      isCut: (query, route) => this.#isCut(query, route),
       isLoopProbe: (query) => questionText(query) === this.ownQuestion,
       noteLoop: (query) => void this.loops.push(questionText(query)),
       timers: this.time,
     };
   }
 
+  #isCut(query: Query, route: string): boolean {
+    const name = query.nameText();
+    return this.down.has(route) || [...this.cutSuffixes].some((suffix) => isAtOrUnder(name, suffix));
+  }
+
   #forward(query: Query, route: string, landed: (fetched: Fetched) => void): void {
     const question = questionText(query);
     const { dnssecOk, checkingDisabled } = query;
     this.asked.push({ question, route, dnssecOk, checkingDisabled, atMs: this.time.monotonicMs() });
-    const said = this.down.has(route) ? { extendedError: 22 } : this.says(question, route);
+    const said = this.#isCut(query, route) ? { extendedError: 22 } : this.says(question, route);
     const check = () => {
       // whoever forwards reads the question for as long as the exchange takes
       if (questionText(query) !== question) throw new Error(`"${question}" became "${questionText(query)}"`);
     };
     this.time.after(this.delayMs, check);
     if (said === undefined) this.time.after(5000, () => landed(fetched({ extendedError: 22 })));
-    else if (this.down.has(route)) landed(fetched(said));
+    else if (this.#isCut(query, route)) landed(fetched(said));
     else this.time.after(this.delayMs, () => landed(fetched(said)));
   }
 }

@@ -27,7 +27,7 @@ class Chain {
         clock: time,
         later: {
           forward: (query, to, landed) => forwarder.forwardTo(query, to, landed),
-          isDown: (to) => forwarder.isDown(to),
+          isCut: (query, to) => forwarder.isCut(query, to),
           isLoopProbe: (query) => forwarder.isLoopProbe(query),
           noteLoop: (query) => forwarder.noteLoop(query),
           timers: time,
