@@ -7,6 +7,7 @@ import { metricsPage } from '../src/admin/metrics-page.ts';
 import { configurationPage } from '../src/config/reference/configuration-page.ts';
 import { jsonSchema } from '../src/config/reference/json-schema.ts';
 import { referenceYaml } from '../src/config/reference/reference-yaml.ts';
+import { awsPartitions } from './aws-partitions.ts';
 
 interface GeneratedFile {
   /** From the root of the repository. */
@@ -19,6 +20,7 @@ const GENERATED: readonly GeneratedFile[] = [
   { path: 'config/schema.json', text: jsonSchema },
   { path: 'docs/configuration.md', text: configurationPage },
   { path: 'docs/metrics.md', text: metricsPage },
+  { path: 'src/protocol/words/aws-partitions.json', text: awsPartitions },
 ];
 
 /** Paths whose file is missing or differs from what the source yields. */

@@ -20,6 +20,8 @@ const source = z.object({
 const endpoint = z.object({
   cluster: z.string(),
   region: z.string().optional(),
+  /** As EKS gives it, where it gives one: `aws eks get-token --cluster-id` wants it. */
+  clusterId: z.string().optional(),
   endpoint: z.string().optional(),
   basis: z.string(),
   ttlSeconds: z.number(),

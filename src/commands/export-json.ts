@@ -30,6 +30,7 @@ function recordObject(record: EndpointRecord, nowMs: number): object {
       confirmedAtMs === undefined ? undefined : Math.max(0, Math.round((nowMs - confirmedAtMs) / 1000)),
     lastRefreshFailed: record.lastRefreshFailed,
     held: held && { addresses: held.addresses, reason: held.reason, since: momentText(held.sinceMs) },
+    clusterId: details?.id,
     vpcId: details?.vpcId,
     subnetIds: details?.subnetIds,
     generation: details?.generation,

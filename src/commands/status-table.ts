@@ -48,7 +48,7 @@ function drillLines({ drill }: StatusReport, paint: Paint): string[] {
 }
 
 function endpointLines(endpoint: EndpointReport, paint: Paint): string[] {
-  const { basis, confirmedAgeSeconds, changedAgeSeconds, ttlSeconds, held } = endpoint;
+  const { basis, confirmedAgeSeconds, changedAgeSeconds, ttlSeconds, held, clusterId } = endpoint;
   const name = endpoint.endpoint ?? 'endpoint name not known';
   const place = endpoint.region === undefined ? endpoint.cluster : `${endpoint.cluster}, ${endpoint.region}`;
   const isDoubtful = basis === 'kept' || basis === 'none' || basis === 'pin';
@@ -62,6 +62,7 @@ function endpointLines(endpoint: EndpointReport, paint: Paint): string[] {
         ['addresses', addressText(endpoint, paint)],
         ['from', isDoubtful ? paint('yellow', basisText) : basisText],
         ['confirmed', `${age}${changed}, TTL ${ttlSeconds} s`],
+        ...(clusterId === undefined ? [] : [['cluster id', printable(clusterId)]]),
         ...(held === undefined ? [] : [['held back', paint('yellow', heldText(held))]]),
         ...endpoint.warnings.map((warning) => ['warning', paint('yellow', printable(warning))]),
       ],

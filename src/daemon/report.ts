@@ -97,6 +97,7 @@ function endpointReport(snapshot: ClusterSnapshot): EndpointReport {
   return {
     cluster: snapshot.cluster,
     region: snapshot.region,
+    clusterId: snapshot.details?.id,
     endpoint: snapshot.endpoint,
     basis: snapshot.basis,
     ttlSeconds: snapshot.ttlSeconds,

@@ -1,9 +1,8 @@
 /** What a look by a source says about the link to AWS. Any answer proves it; only silence speaks against it. */
 import type { Evidence } from '../link/link-state.ts';
+import { partitionOf } from '../protocol/words/aws-partitions.ts';
+import type { SourceName } from '../store/endpoint-record.ts';
 import type { Ending } from './attempt.ts';
-
-/** Route 53's API has one home, whatever the Region of the cluster. */
-const ROUTE53_REGION = 'us-east-1';
 
 /** @returns undefined when the look says nothing about the link */
 export function evidenceOf(
@@ -12,7 +11,7 @@ export function evidenceOf(
 ): Evidence | undefined {
   if (observation.source === 'dns') return undefined; // the forwarder carried it, and reports for its upstreams
   if (observation.source === 'kubernetes') return undefined; // it lives on the site: nothing crossed the link
-  const key = observation.source === 'route53' ? ROUTE53_REGION : region;
+  const key = pathOf(observation.source, region);
   if (key === undefined) return undefined;
   if (observation.kind !== 'failed') return { side: 'aws', key, proves: 'reachable', reason: 'answered' };
   const { reason } = observation;
@@ -22,4 +21,9 @@ export function evidenceOf(
   if (isUnsettled) return undefined;
   if (reason !== 'timeout' && reason !== 'network') return undefined;
   return { side: 'aws', key, proves: 'unreachable', reason };
+}
+
+/** The Region that a source asks: Route 53's API has one home in each partition, whatever the Region of the cluster. */
+function pathOf(source: SourceName, region: string | undefined): string | undefined {
+  return source === 'route53' ? partitionOf(region ?? '').globalRegion : region;
 }

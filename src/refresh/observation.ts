@@ -89,6 +89,8 @@ export interface SourceContext {
   readonly region?: string;
   /** A domain name as text. Without it a name source has nothing to ask and fails with `internal`. */
   readonly endpoint?: string;
+  /** EKS itself has named this endpoint, so that AWS keeps the name, whatever suffix it has. */
+  readonly isEndpointOfEks?: boolean;
   readonly vpcId?: string;
   /** Empty when unknown. */
   readonly subnetIds: readonly string[];

@@ -13,6 +13,7 @@ export function contextFor(record: EndpointRecord, settings: ClusterSettings): S
     cluster: name,
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
+    ...(endpoint !== undefined && endpoint === details?.endpoint ? { isEndpointOfEks: true } : {}),
     ...(vpcId === undefined ? {} : { vpcId }),
     subnetIds: details?.subnetIds ?? [],
     ...(details?.generation === undefined ? {} : { generation: details.generation }),

@@ -1,4 +1,5 @@
 /** The EKS API: REST with JSON, and of it DescribeCluster. */
+import { createHash } from 'node:crypto';
 import type { ApiContext, ApiReply, ApiRequest } from './api.ts';
 import { refusal, success } from './api.ts';
 import type { Cluster } from './facts.ts';
@@ -19,6 +20,7 @@ export function answerEks(request: ApiRequest, { state }: ApiContext): ApiReply 
 function clusterJson(cluster: Cluster): object {
   const isCreating = cluster.status === 'CREATING'; // then there is no endpoint and no certificate authority yet
   return {
+    ...(cluster.generation === 'ebs' ? { id: clusterId(cluster) } : {}),
     name: cluster.name,
     arn: `arn:aws:eks:${cluster.region}:${cluster.accountId}:cluster/${cluster.name}`,
     createdAt: cluster.createdAtMs / 1000,
@@ -49,4 +51,16 @@ function clusterJson(cluster: Cluster): object {
       ...(cluster.generation === 'instance-store' ? { etcdInstanceType: 'm5d.large' } : {}),
     },
   };
+}
+
+/** A UUID that follows from the name, the same on every run: clusters of the newer generation have none. */
+function clusterId({ region, name }: Cluster): string {
+  const hex = createHash('sha256').update(`${region}/${name}`).digest('hex');
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `4${hex.slice(13, 16)}`,
+    `8${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ].join('-');
 }

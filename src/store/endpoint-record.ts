@@ -22,6 +22,8 @@ export interface ServedAddress {
 
 /** What DescribeCluster said, remembered because it cannot be asked during a cut. */
 export interface ClusterDetails {
+  /** The cluster's UUID, which only the older generation of local clusters has: `aws eks get-token --cluster-id`. */
+  readonly id?: string;
   /** A domain name as text. */
   readonly endpoint: string;
   readonly vpcId?: string;

@@ -82,6 +82,7 @@ function composeRecord(record: EndpointRecord): object {
       awaits: held.awaits,
     },
     details: details && {
+      id: details.id,
       endpoint: details.endpoint,
       vpcId: details.vpcId,
       subnetIds: details.subnetIds,
@@ -144,6 +145,7 @@ const ADDRESS = z
 
 const DETAILS = z
   .object({
+    id: word.exactOptional(),
     endpoint: name,
     vpcId: word.exactOptional(),
     subnetIds: z.array(word).max(MAX_ITEMS),

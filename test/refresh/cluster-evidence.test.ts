@@ -1,6 +1,7 @@
 /** What a look says about the link, and about the credentials. */
 import t from 'tap';
 import type { Evidence } from '../../src/link/link-state.ts';
+import { evidenceOf } from '../../src/refresh/link-evidence.ts';
 import { A, pair, serving, setUp } from './refreshing.ts';
 import { describes, fails, hangsUntilAborted, ScriptedSource, sees } from './scripted-source.ts';
 
@@ -41,6 +42,19 @@ t.test('evidence of the Route 53 API is about the Region where it lives', async 
   await refresher.runOnce('test');
   t.match(evidence, [{ side: 'aws', key: 'us-east-1', proves: 'reachable' }]);
   refresher.stop();
+});
+
+t.test('the home of the Route 53 API is that of the partition', async (t) => {
+  for (const [region, home] of [
+    ['cn-north-1', 'cn-northwest-1'],
+    ['us-gov-east-1', 'us-gov-west-1'],
+    ['eusc-de-east-1', 'eusc-de-east-1'],
+    ['us-iso-west-1', 'us-iso-east-1'],
+  ] as const) {
+    const observation = { kind: 'addresses', source: 'route53', addresses: [A] } as const;
+    const ending = { observation, durationMs: 1, isUnsettled: false, isLate: false };
+    t.match(evidenceOf(ending, region), { side: 'aws', key: home, proves: 'reachable' });
+  }
 });
 
 t.test('what the API server answers, or does not, is no evidence of the link', async (t) => {

@@ -25,6 +25,8 @@ t.test('DescribeCluster tells endpoint, network and generation', async (t) => {
   const legacy = await client.send(new DescribeClusterCommand({ name: 'legacy' }));
   t.ok(legacy.cluster?.outpostConfig?.controlPlaneInstanceType);
   t.notOk(legacy.cluster?.outpostConfig?.etcdInstanceType, 'the older generation has none');
+  t.match(legacy.cluster?.id, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'and has an ID');
+  t.equal(cluster?.id, undefined);
 });
 
 t.test('a cluster that is being made has no endpoint yet', async (t) => {

@@ -24,6 +24,7 @@ const SAMPLE: EndpointsFile = {
     {
       ...record('my-cluster', ['10.0.3.10', '10.0.3.11']),
       details: {
+        id: '4a6c0d1e-0b1a-4a3f-9d2b-0123456789ab',
         endpoint: 'abc.gr7.us-west-2.eks.amazonaws.com',
         vpcId: 'vpc-1',
         subnetIds: ['subnet-1', 'subnet-2'],
@@ -251,6 +252,7 @@ const seen = fc.record({ firstSeenMs: ms, lastSeenMs: ms });
 const partly: { requiredKeys: [] } = { requiredKeys: [] };
 const details: fc.Arbitrary<ClusterDetails> = fc.record(
   {
+    id: word,
     endpoint: name,
     vpcId: word,
     subnetIds: fc.array(word, { maxLength: 4 }),

@@ -33,7 +33,7 @@ function endpointChange(before: EndpointRecord, after: EndpointRecord): readonly
   return [{ kind: 'endpoint', from: before.endpoint, to: after.endpoint }];
 }
 
-const DETAIL_FIELDS = ['endpoint', 'vpcId', 'subnetIds', 'certificateAuthority', 'generation'] as const;
+const DETAIL_FIELDS = ['id', 'endpoint', 'vpcId', 'subnetIds', 'certificateAuthority', 'generation'] as const;
 
 function detailsChange(
   before: ClusterDetails | undefined,

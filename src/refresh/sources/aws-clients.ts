@@ -12,6 +12,7 @@ import type {
   ListResourceRecordSetsCommandOutput,
 } from '@aws-sdk/client-route-53';
 import type { Log } from '../../log/log.ts';
+import { partitionOf } from '../../protocol/words/aws-partitions.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { classifyAwsFailure } from './aws-failure.ts';
@@ -155,17 +156,10 @@ async function createRoute53(settings: SdkSettings, place: AwsPlace) {
   };
 }
 
-const ROUTE53_REGIONS: readonly (readonly [prefix: string, region: string])[] = [
-  ['cn-', 'cn-northwest-1'],
-  ['us-gov-', 'us-gov-west-1'],
-  ['eusc-', 'eusc-de-east-1'],
-];
-
 /**
- * Route 53's API lives in one Region of each partition. The SDK knows, but not behind an endpoint of one's own, where
- * it signs for the client's Region.
+ * Route 53's API lives in one Region of each partition. The SDK knows, except with an endpoint of one's own, where it
+ * signs for the client's Region.
  */
 function apiPlace(place: AwsPlace): AwsPlace {
-  const known = ROUTE53_REGIONS.find(([prefix]) => place.region.startsWith(prefix));
-  return { region: known?.[1] ?? 'us-east-1', profile: place.profile };
+  return { region: partitionOf(place.region).globalRegion, profile: place.profile };
 }

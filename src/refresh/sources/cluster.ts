@@ -45,6 +45,7 @@ function readDetails(
   const network = cluster.resourcesVpcConfig;
   const generation = generationOf(cluster);
   return {
+    ...(isWord(cluster.id) ? { id: cluster.id } : {}),
     endpoint: endpointName(cluster, name),
     ...(network?.vpcId ? { vpcId: network.vpcId } : {}),
     subnetIds: network?.subnetIds ?? [],
@@ -54,6 +55,11 @@ function readDetails(
     ...(generation === undefined ? {} : { generation }),
     learnedAtMs,
   };
+}
+
+/** What the state file takes; AWS gives a UUID. */
+function isWord(text: string | undefined): text is string {
+  return text !== undefined && /^[^\p{Cc}]{1,255}$/u.test(text);
 }
 
 function endpointName(cluster: Cluster, name: string): string {

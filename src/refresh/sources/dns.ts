@@ -1,3 +1,4 @@
+import { isNameOfAws } from '../../protocol/words/aws-partitions.ts';
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import type { ResolvedName, Source, UpstreamView } from '../observation.ts';
 import { classifyAwsFailure } from './aws-failure.ts';
@@ -14,10 +15,10 @@ export function createDnsSource(upstream: UpstreamView): Source {
     name: 'dns',
     observe: (context, signal) =>
       observation('dns', explain, async () => {
-        const { endpoint } = context;
+        const { endpoint, isEndpointOfEks } = context;
         if (endpoint === undefined)
           throw cannotAsk('resolving the endpoint failed: its name is not known yet');
-        const { addresses, ttlSeconds } = await resolveAddresses(upstream, endpoint, signal);
+        const { addresses, ttlSeconds } = await resolveAddresses(upstream, endpoint, signal, isEndpointOfEks);
         return { kind: 'addresses', source: 'dns', addresses, ttlSeconds };
       }),
   };
@@ -33,12 +34,14 @@ const STATUS_LABEL = '_status';
 
 /**
  * The addresses that upstreams give for `name`. Throws SourceError when there are none, or when they are our own: a
- * resolver of the site that sends the name to an outpost-dns would confirm for ever whatever is served.
+ * resolver of the site that sends the name to an outpost-dns would confirm for ever whatever is served. `isManaged`:
+ * AWS keeps the name, whatever it ends in.
  */
 export async function resolveAddresses(
   upstream: UpstreamView,
   name: string,
   signal: AbortSignal,
+  isManaged = false,
 ): Promise<Resolved> {
   const late = () => new SourceError(failure('timeout', name, 'no upstream answered within the deadline'));
   const looks = Promise.all([
@@ -50,13 +53,10 @@ export async function resolveAddresses(
   if (resolved.kind === 'addresses' && resolved.addresses.length > 0) {
     return { addresses: [...new Set(resolved.addresses)], ttlSeconds: resolved.ttlSeconds };
   }
-  throw new SourceError(explainNoAddresses(name, resolved));
+  throw new SourceError(explainNoAddresses(name, resolved, isManaged));
 }
 
-/** Names of AWS that are known to have addresses, so that an answer without any has lost them on the way. */
-const MANAGED = /\.(eks\.amazonaws\.com|eks\.amazonaws\.com\.cn|api\.aws)$/;
-
-function explainNoAddresses(name: string, resolved: ResolvedName): SourceFailure {
+function explainNoAddresses(name: string, resolved: ResolvedName, isManaged: boolean): SourceFailure {
   if (resolved.kind === 'failed') {
     const { detail } = resolved;
     if (resolved.reason !== 'servfail') return failure(resolved.reason, name, detail);
@@ -64,7 +64,8 @@ function explainNoAddresses(name: string, resolved: ResolvedName): SourceFailure
   }
   const rcode = resolved.kind === 'addresses' ? RCODE.NOERROR : resolved.rcode;
   if (rcode === RCODE.NOERROR) {
-    return failure(MANAGED.test(name) ? 'filtered' : 'empty', name, REBINDING);
+    // AWS gives these names addresses, so that an answer without any has lost them on the way
+    return failure(isManaged || isNameOfAws(name) ? 'filtered' : 'empty', name, REBINDING);
   }
   if (rcode === RCODE.NXDOMAIN) return failure('not-found', name, 'upstream answered NXDOMAIN');
   const reason = rcode === RCODE.REFUSED ? 'denied' : rcode === RCODE.SERVFAIL ? 'network' : 'malformed';

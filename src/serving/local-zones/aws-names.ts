@@ -1,8 +1,16 @@
 /**
  * Names of AWS while it cannot be reached: one table, each row with its reason. A stale address of a service that is
- * on the far side of the link costs its clients a connect timeout; SERVFAIL costs them nothing, and says that trying
- * later is worth while. What may stand on the Outpost itself is given as long as it is known.
+ * on the far side of the link costs its clients a connect timeout. SERVFAIL costs them nothing, and tells them that a
+ * later try is worth while. What may stand on the Outpost itself is answered with what is known of it.
+ *
+ * Where names of AWS end is said in protocol/words/aws-partitions.ts.
  */
+import {
+  AWS_PARTITIONS,
+  PUBLIC_REGISTRY,
+  partitionOf,
+  suffixesOf,
+} from '../../protocol/words/aws-partitions.ts';
 
 export interface AwsName {
   /** This name and all under it; the longest one counts. */
@@ -13,24 +21,13 @@ export interface AwsName {
 
 const SERVICES = 'ECR, STS, S3 and all other services are in the Region';
 
-const SUFFIXES: readonly AwsName[] = [
-  { name: 'amazonaws.com', says: 'servfail', because: SERVICES },
-  { name: 'api.aws', says: 'servfail', because: `${SERVICES}: dual-stack names` },
-  { name: 'amazonaws.com.cn', says: 'servfail', because: `${SERVICES}: China` },
-  {
-    name: 'api.amazonwebservices.com.cn',
-    says: 'servfail',
-    because: `${SERVICES}: China, dual-stack names`,
-  },
-  { name: 'amazonaws.eu', says: 'servfail', because: `${SERVICES}: European Sovereign Cloud` },
-  {
-    name: 'api.amazonwebservices.eu',
-    says: 'servfail',
-    because: `${SERVICES}: European Sovereign Cloud, dual-stack names`,
-  },
-];
+const REGISTRY: AwsName = {
+  name: PUBLIC_REGISTRY,
+  says: 'servfail',
+  because: "Amazon ECR's public registry is in a Region",
+};
 
-/** Below the suffix of a partition: what has names of AWS's and may live on the site. */
+/** Below a suffix of a partition: names that AWS gives to things that may stand on the site. */
 const ON_SITE: readonly Pick<AwsName, 'name' | 'because'>[] = [
   { name: 'eks', because: 'endpoints of local clusters that this server is not told about' },
   { name: 'elb', because: 'Application Load Balancers on the Outpost: <name>.<region>.elb' },
@@ -40,26 +37,30 @@ const ON_SITE: readonly Pick<AwsName, 'name' | 'because'>[] = [
   { name: 'compute-1', because: 'EC2 instances by public name in us-east-1' },
 ];
 
+/** Below `<region>.` and a suffix. */
 const ON_SITE_IN_REGION: readonly Pick<AwsName, 'name' | 'because'>[] = [
   { name: 'elb', because: 'Network Load Balancers on the Outpost: <name>.elb.<region>' },
   { name: 's3-outposts', because: 'S3 on Outposts keeps its objects on the site' },
+  { name: 'eks-cluster', because: 'endpoints of clusters in their documented form: eks-cluster.<region>' },
 ];
 
 /** The table for these Regions. */
 export function awsNames(regions: readonly string[]): readonly AwsName[] {
-  const partitions = ['amazonaws.com', 'amazonaws.com.cn', 'amazonaws.eu'];
-  const onSite = partitions.flatMap((suffix) =>
+  const all = new Map(
+    AWS_PARTITIONS.flatMap((partition) => suffixesOf(partition).map((suffix) => [suffix, partition])),
+  );
+  const suffixes = [...all].map(([name, { id }]): AwsName => {
+    return { name, says: 'servfail', because: `${SERVICES}: partition ${id}` };
+  });
+  const onSite = [...all.keys()].flatMap((suffix) =>
     ON_SITE.map(({ name, because }): AwsName => ({ name: `${name}.${suffix}`, says: 'stale', because })),
   );
   const inRegions = [...new Set(regions)].flatMap((region) =>
-    ON_SITE_IN_REGION.map(({ name, because }): AwsName => {
-      return { name: `${name}.${region}.${suffixOf(region)}`, says: 'stale', because };
-    }),
+    suffixesOf(partitionOf(region)).flatMap((suffix) =>
+      ON_SITE_IN_REGION.map(({ name, because }): AwsName => {
+        return { name: `${name}.${region}.${suffix}`, says: 'stale', because };
+      }),
+    ),
   );
-  return [...SUFFIXES, ...onSite, ...inRegions];
-}
-
-function suffixOf(region: string): string {
-  if (region.startsWith('cn-')) return 'amazonaws.com.cn';
-  return region.startsWith('eusc-') ? 'amazonaws.eu' : 'amazonaws.com';
+  return [...suffixes, REGISTRY, ...onSite, ...inRegions];
 }

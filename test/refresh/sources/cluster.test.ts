@@ -32,6 +32,22 @@ t.test('the endpoint becomes a domain name, and the rest is kept', async (t) => 
   });
 });
 
+t.test(
+  'the cluster ID is kept, which the older generation has; one that is no word is left out',
+  async (t) => {
+    const id = '4a6c0d1e-0b1a-4a3f-9d2b-0123456789ab';
+    for (const [given, kept] of [
+      [id, id],
+      ['', undefined],
+      ['a\nb', undefined],
+      [undefined, undefined],
+    ] as const) {
+      const observed = await describing({ ...WHOLE, ...(given === undefined ? {} : { id: given }) });
+      t.equal(observed.kind === 'details' ? observed.details.id : 'failed', kept);
+    }
+  },
+);
+
 t.test('the generation is told by the etcd instance type', async (t) => {
   const outpost = { outpostArns: ['arn'], controlPlaneInstanceType: 'm5.large' };
   for (const [outpostConfig, generation] of [

@@ -62,6 +62,21 @@ t.test('what is no address is a failure, and proves nothing of AWS', async (t) =
   }
 });
 
+t.test('an endpoint that EKS has named is managed by AWS, whatever suffix it has', async (t) => {
+  const source = answering({ kind: 'no-addresses', rcode: 0 });
+  for (const [endpoint, isEndpointOfEks, reason] of [
+    ['abc.us-west-2.new-suffix.example', true, 'filtered'],
+    ['abc.us-west-2.new-suffix.example', undefined, 'empty'],
+    ['abc.cn-north-1.eks.amazonaws.com.cn', undefined, 'filtered'],
+    ['abc.eks.api.amazonwebservices.com.cn', undefined, 'filtered'],
+    ['abc.us-iso-east-1.eks.c2s.ic.gov', undefined, 'filtered'],
+    ['abc.eusc-de-east-1.eks.amazonaws.eu', undefined, 'filtered'],
+  ] as const) {
+    const known = { endpoint, ...(isEndpointOfEks === undefined ? {} : { isEndpointOfEks }) };
+    t.match(await look(source, known), { reason }, endpoint);
+  }
+});
+
 t.test('without a name nothing is asked', async (t) => {
   const source = createDnsSource({
     resolve: () => t.fail('asked') as never,
