@@ -1,5 +1,5 @@
 /** Reads the configuration for a command: file, environment and this machine's addresses, or faults on standard error. */
-import { networkInterfaces } from 'node:os';
+import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
@@ -12,11 +12,16 @@ export function readConfig(file: string | undefined): Promise<Config> {
     file: file ?? DEFAULT_CONFIG_FILE,
     explicit: file !== undefined,
     environment: process.env,
-    ownAddresses: Object.values(networkInterfaces()).flatMap((one) =>
-      (one ?? []).map(({ address }) => address),
-    ),
+    ownAddresses: ownAddresses(networkInterfaces()),
     readFile: readConfigFile,
   });
+}
+
+/** Every address of this host, a link-local one with its interface: `fe80::1` of another interface is another host. */
+function ownAddresses(interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>): string[] {
+  return Object.entries(interfaces).flatMap(([name, infos = []]) =>
+    infos.map(({ address }) => (/^fe[89ab]/i.test(address) ? `${address}%${name}` : address)),
+  );
 }
 
 /** As `readConfig`, but faults are printed and `undefined` comes back. */

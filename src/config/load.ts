@@ -12,7 +12,7 @@ import { draftOf } from './draft.ts';
 import { applyOverrides, type Environment, type Override, readVariables } from './environment.ts';
 import { ConfigError, type Fault, type Finding, type Path, pathText, quoted } from './fault.ts';
 import { isMap, valueAt } from './key.ts';
-import { addressText, parseAddress } from './kinds/address.ts';
+import { canonicalAddress } from './kinds/address.ts';
 import { normalise } from './normalise.ts';
 import { schema } from './schema.ts';
 import { boundedText, type ReadFile, readSourceText, type SourceText } from './source-text.ts';
@@ -104,7 +104,7 @@ function validated(
     draft,
     isFaulty: faultyPaths([...findings.map((one) => one.path), ...meant]),
     isWritten: (path) => valueAt(data, path) !== undefined,
-    ownAddresses: new Set(ownAddresses.flatMap(canonicalAddress)),
+    ownAddresses: new Set(ownAddresses.flatMap((text) => canonicalAddress(text) ?? [])),
   });
   const all = [...findings, ...crossed];
   return settings === undefined || all.length > 0
@@ -119,11 +119,6 @@ function faultyPaths(paths: readonly Path[]): (path: Path) => boolean {
     if (above.has(pathText(path))) return true;
     return path.some((_, index) => exact.has(pathText(path.slice(0, index + 1))));
   };
-}
-
-function canonicalAddress(text: string): string[] {
-  const address = parseAddress(text.replace(/%.*$/, ''));
-  return address === undefined ? [] : [addressText(address)];
 }
 
 interface Places {

@@ -143,6 +143,23 @@ export function upstreamGroups(config: Config): readonly UpstreamGroup[] {
   return [defaultGroup(config), ...ofZones];
 }
 
+/**
+ * The texts of the upstreams that are this server itself, by what is really bound: a wildcard on a host that does not
+ * list its addresses holds all of loopback, and an address may come after the file was checked.
+ */
+export function upstreamsBoundHere(config: Config, bound: readonly SocketAddress[]): readonly string[] {
+  const isOurs = ({ address, port }: Upstream) =>
+    bound.some(
+      (here) => here.port === port && (here.address === address || isWildcardOver(here.address, address)),
+    );
+  const all = upstreamGroups(config).flatMap(({ upstreams }) => upstreams);
+  return [...new Set(all.filter(isOurs).map(({ text }) => text))];
+}
+
+function isWildcardOver(bound: string, address: string): boolean {
+  return bound === '::' ? address === '::1' : bound === '0.0.0.0' && address.startsWith('127.');
+}
+
 export function forwardSettings({ forward }: Config): ForwardSettings {
   return forward;
 }

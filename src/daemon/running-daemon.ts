@@ -15,6 +15,7 @@ import {
   retainedQuestions,
   tcpLimits,
   upstreamGroups,
+  upstreamsBoundHere,
 } from './room-options.ts';
 import type { Rooms } from './rooms.ts';
 import { intakeRules, resolverRules } from './serving-rooms.ts';
@@ -41,6 +42,13 @@ export class RunningDaemon implements Daemon {
   /** What is to be closed at the end, last opened first. */
   owns(opened: AsyncDisposableStack): void {
     this.#owned = opened;
+  }
+
+  /** To be called once the sockets are bound. The forwarder finds a loop by itself; this says where it comes from. */
+  warnOfOwnUpstreams(config: Config): void {
+    const upstreams = upstreamsBoundHere(config, this.#rooms.listeners.addresses);
+    if (upstreams.length > 0)
+      this.#parts.log.error({ upstreams }, 'upstream is this server itself: name another one');
   }
 
   reload(): Promise<void> {
@@ -76,6 +84,7 @@ export class RunningDaemon implements Daemon {
     const intakeNext = intakeRules(config, random);
     const clusters = clusterSettings(config, connections);
     await listeners.reconfigure(config.listen.dns);
+    this.warnOfOwnUpstreams(config);
     intake.reconfigure(intakeNext);
     slots.reconfigure(tcpLimits(config));
     forwarder.reconfigure(upstreamGroups(config), forwardSettings(config));

@@ -160,3 +160,18 @@ t.test('a name to retain stands for its addresses unless it says a type', async 
     t.match(readRetainedName(text), { message: String }, text);
   }
 });
+
+t.test('a link-local upstream is taken with its interface, in brackets and with a port too', async (t) => {
+  for (const [text, address, port] of [
+    ['fe80::1%eth0', 'fe80::1%eth0', 53],
+    ['[FE80:0::1%eth0.100]', 'fe80::1%eth0.100', 53],
+    ['[fe80::1%eth0]:5353', 'fe80::1%eth0', 5353],
+  ] as const)
+    t.strictSame(readUpstream(text), { value: { transport: 'plain', address, port } }, text);
+  t.match(readUpstream('tls://[fe80::1%eth0]#dns.example'), {
+    value: { transport: 'tls', address: 'fe80::1%eth0', port: 853 },
+  });
+  t.match(readUpstream('fe80::1'), { message: 'a link-local address without its interface' });
+  t.match(readUpstream('fd00::1%eth0'), { mend: 'write fd00::1' });
+  t.match(readNetwork('fe80::%eth0/10'), { mend: 'write fe80::/10' });
+});

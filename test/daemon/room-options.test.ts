@@ -12,6 +12,7 @@ import {
   tcpLimits,
   upstreamGroups,
   upstreamsAcrossLink,
+  upstreamsBoundHere,
   zoneRules,
 } from '../../src/daemon/room-options.ts';
 import { createAwsClients } from '../../src/refresh/sources/aws-clients.ts';
@@ -46,6 +47,19 @@ t.test('upstreams: as text, address, port, and the name that TLS is verified wit
       tls: { serverName: 'dns.quad9.net' },
     },
   ]);
+});
+
+t.test('an upstream is this server itself where that address is really bound', async (t) => {
+  const config = await load(SMALLEST.replace('[10.0.0.2]', '[127.0.0.53, 10.0.0.2, "10.0.0.2:5353"]'));
+  const here = (...bound: string[]) =>
+    upstreamsBoundHere(
+      config,
+      bound.map((address) => ({ address, port: 53 })),
+    );
+  t.same(here('127.0.0.1', '192.168.1.9'), [], "another program's");
+  t.same(here('127.0.0.1', '10.0.0.2'), ['10.0.0.2:53'], 'an address that came after the file was checked');
+  t.same(here('0.0.0.0'), ['127.0.0.53:53'], 'a wildcard that is bound as one holds all of loopback');
+  t.same(here('::'), []);
 });
 
 t.test(

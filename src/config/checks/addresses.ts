@@ -1,9 +1,13 @@
 /** Checks of the sockets: none bound twice, no upstream that is this server. */
 import { type Finding, type Path, pathText } from '../fault.ts';
-import { isInside, type SocketAddress } from '../kinds/address.ts';
+import type { SocketAddress } from '../kinds/address.ts';
 import type { CheckContext } from './checks.ts';
 
-const LOOPBACK: readonly string[] = ['127.0.0.0/8', '::1/128'];
+/**
+ * Addresses of every host, listed or not. The rest of 127.0.0.0/8 is no address of an interface: a wildcard does not bind
+ * it, and another program may hold it, as systemd's stub resolver holds 127.0.0.53.
+ */
+const EVERY_HOST: ReadonlySet<string> = new Set(['127.0.0.1', '::1']);
 
 interface Listener {
   readonly socket: SocketAddress;
@@ -80,5 +84,5 @@ function isReachedAt(listener: SocketAddress, upstream: SocketAddress, own: Read
   if (listener.port !== upstream.port) return false;
   if (listener.address === upstream.address) return true;
   if (!isWildcard(listener) || !isSameFamily(listener, upstream)) return false;
-  return isInside(upstream.address, LOOPBACK) || own.has(upstream.address);
+  return EVERY_HOST.has(upstream.address) || own.has(upstream.address);
 }

@@ -34,24 +34,29 @@ export function ipv4Network() {
 export function listenAddress(defaultPort: number) {
   return textKind((text) => readSocketAddress(text, defaultPort, 0), {
     allowed: `an address with an optional port (default ${defaultPort}), such as 127.0.0.1:${defaultPort} or [::1]:${defaultPort}`,
-    pattern: '^[0-9A-Fa-f.:\\[\\]]+$',
+    pattern: `^[0-9A-Fa-f.:\\[\\]]+${ZONE_PATTERN}$`,
   });
 }
 
-/** `10.0.0.2`, `10.0.0.2:53`, `fd00::2`, `[fd00::2]`, `[fd00::2]:53`. */
+/** In the pattern of an address with an optional port: the interface of a link-local address. */
+export const ZONE_PATTERN = '(%[^%/\\s\\]]+(\\](:[0-9]+)?)?)?';
+
+/** `10.0.0.2`, `10.0.0.2:53`, `fd00::2`, `[fd00::2]`, `[fd00::2]:53`, `fe80::2%eth0`, `[fe80::2%eth0]:53`. */
 export function readSocketAddress(
   text: string,
   defaultPort: number,
   leastPort: 0 | 1,
 ): Reading<SocketAddress> {
   const { host, portText } = splitPort(text);
-  const address = parseAddress(host);
+  const { bare, zone } = splitZone(host);
+  const address = parseAddress(bare);
   if (address === undefined) return notAnAddress(text, host, portText);
-  const refused = refusedForm(address, portText === undefined ? '' : `:${portText}`);
+  const suffix = portText === undefined ? '' : `:${portText}`;
+  const refused = zoneFault(bare, zone, address) ?? mappedFault(address, suffix);
   if (refused !== undefined) return refused;
   const port = portText === undefined ? defaultPort : portOf(portText, leastPort);
   if (port === undefined) return { message: `port "${portText}" is not a number from ${leastPort} to 65535` };
-  return { value: { address: addressText(address), port } };
+  return { value: { address: `${addressText(address)}${zone}`, port } };
 }
 
 function splitPort(text: string): { host: string; portText: string | undefined } {
@@ -83,16 +88,32 @@ function notAnAddress(text: string, host: string, portText: string | undefined):
   return { message: 'not an IP address' };
 }
 
-function refusedForm(address: ParsedAddress, suffix: string): Reading<never> | undefined {
-  if (!(address instanceof ipaddr.IPv6)) return undefined;
-  if (address.zoneId !== undefined) return { message: 'an address with an interface ("%") is not supported' };
-  if (address.isIPv4MappedAddress()) {
-    return {
-      message: 'an IPv4 address in IPv6 form',
-      mend: `write ${address.toIPv4Address().toString()}${suffix}`,
-    };
+/** `zone` with its "%", empty where there is none. An interface may have a name that the parser does not know: `eth0.100`. */
+function splitZone(host: string): { readonly bare: string; readonly zone: string } {
+  const at = host.indexOf('%');
+  if (at < 0 || !/^%[^%/\s\]]+$/.test(host.slice(at))) return { bare: host, zone: '' };
+  return { bare: host.slice(0, at), zone: host.slice(at) };
+}
+
+/** RFC 4007 section 11: a link-local address says nothing without its interface, and no other address has one. */
+function zoneFault(bare: string, zone: string, address: ParsedAddress): Reading<never> | undefined {
+  const isLinkLocal = address instanceof ipaddr.IPv6 && address.range() === 'linkLocal';
+  if (isLinkLocal === (zone !== '')) return undefined;
+  if (!isLinkLocal) {
+    return { message: 'an interface ("%") with an address that is not link-local', mend: `write ${bare}` };
   }
-  return undefined;
+  return {
+    message: 'a link-local address without its interface',
+    mend: `write ${bare}%eth0, with the interface through which it is reached`,
+  };
+}
+
+function mappedFault(address: ParsedAddress, suffix: string): Reading<never> | undefined {
+  if (!(address instanceof ipaddr.IPv6) || !address.isIPv4MappedAddress()) return undefined;
+  return {
+    message: 'an IPv4 address in IPv6 form',
+    mend: `write ${address.toIPv4Address().toString()}${suffix}`,
+  };
 }
 
 function readIpv4Address(text: string): Reading<string> {
@@ -115,7 +136,10 @@ export function readNetwork(text: string): Reading<string> {
   const bits = address instanceof ipaddr.IPv4 ? 32 : 128;
   if (match === null) return withoutPrefix(text, address, bits);
   const prefix = Number(match[2]);
-  const refused = refusedForm(address, `/${Math.max(0, prefix - MAPPED_PREFIX)}`);
+  if (address instanceof ipaddr.IPv6 && address.zoneId !== undefined) {
+    return { message: 'a network with an interface ("%")', mend: `write ${text.replace(/%[^/]*/, '')}` };
+  }
+  const refused = mappedFault(address, `/${Math.max(0, prefix - MAPPED_PREFIX)}`);
   if (refused !== undefined) return refused;
   if (prefix > bits) return { message: `a prefix longer than ${bits}` };
   const base = `${networkBase(address, prefix)}/${prefix}`;
@@ -157,6 +181,13 @@ export function parseAddress(text: string): ParsedAddress | undefined {
 /** Canonical text: RFC 5952 for IPv6. */
 export function addressText(address: ParsedAddress): string {
   return address instanceof ipaddr.IPv4 ? address.toString() : address.toRFC5952String();
+}
+
+/** The canonical text of an address with or without an interface; `undefined` where it is no address. */
+export function canonicalAddress(text: string): string | undefined {
+  const { bare, zone } = splitZone(text);
+  const address = parseAddress(bare);
+  return address && `${addressText(address)}${zone}`;
 }
 
 /** Whether the address, in canonical text, lies in one of the networks. */

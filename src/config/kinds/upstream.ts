@@ -1,6 +1,6 @@
 /** Upstream servers as text: `10.0.0.2`, `[fd00::1]:5353`, `tls://9.9.9.9:853#dns.quad9.net`. */
 import { type Reading, textKind } from '../key.ts';
-import { parseAddress, readSocketAddress, type SocketAddress } from './address.ts';
+import { parseAddress, readSocketAddress, type SocketAddress, ZONE_PATTERN } from './address.ts';
 import { readDomainName } from './domain-name.ts';
 
 export type Upstream =
@@ -14,7 +14,7 @@ export function upstream() {
   return textKind(readUpstream, {
     allowed:
       'an address with an optional port, such as 10.0.0.2 or [fd00::1]:5353, or tls://9.9.9.9:853#dns.quad9.net',
-    pattern: '^(tls://[^#]+#.+|[0-9A-Fa-f.:\\[\\]]+)$',
+    pattern: `^(tls://[^#]+#.+|[0-9A-Fa-f.:\\[\\]]+${ZONE_PATTERN})$`,
   });
 }
 
@@ -59,7 +59,7 @@ function readUpstreamSocket(text: string, defaultPort: number): Reading<SocketAd
       mend: 'write the address of the server',
     };
   }
-  const range = parseAddress(socket.value.address)?.range();
+  const range = parseAddress(socket.value.address)?.range(); // none where it has an interface: it is link-local then
   if (range === 'unspecified' || range === 'multicast' || range === 'broadcast') {
     return { message: `${range} address: no server answers there` };
   }

@@ -1,6 +1,7 @@
 /** UDP exchanges over real sockets on loopback, and their choice of ports over made-up ones. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { networkInterfaces } from 'node:os';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../../src/runtime/clock.ts';
@@ -27,10 +28,24 @@ function options(
 
 const soon = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+const linkLocal = Object.entries(networkInterfaces()).flatMap(([name, infos = []]) =>
+  infos.flatMap(({ address }) => (address.startsWith('fe80:') ? [`${address}%${name}`] : [])),
+)[0];
+
 for (const [kind, open] of UDP_KINDS) t.test(`udp ${kind}`, (t) => suite(t, open));
 if (noBatches !== undefined) t.test('udp batched', { skip: noBatches }, async () => undefined);
 
 async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
+  const skip = linkLocal === undefined && 'this host has no link-local IPv6 address';
+  t.test('an upstream at a link-local address is reached through its interface', { skip }, async (t) => {
+    await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)), {
+      address: linkLocal ?? '',
+    });
+    const exchanges = new UdpExchanges({ ...options(server.upstream), open });
+    t.match(await run(exchanges, 'a'), { kind: 'reply', index: { answerCount: 1 } });
+    exchanges.close();
+  });
+
   t.test('what is not the reply is counted and ignored, and the reply still taken', async (t) => {
     const forgeries: readonly [string, (asked: Asked) => Uint8Array][] = [
       ['wrong ID', (asked) => answerTo(asked, { id: asked.query.id ^ 0x0100 })],
