@@ -116,8 +116,9 @@ export interface LimitsConfig {
   readonly tcpIdleMs: number;
   readonly tcpFrameMs: number;
   readonly tcpPipelined: number;
-  /** 0 for no limit. */
+  /** 0 for no limit; so is the next. */
   readonly responsesPerSecond: number;
+  readonly refusalsPerSecond: number;
   /** 0 for never. */
   readonly slip: number;
 }

@@ -144,6 +144,7 @@ function limitsConfig(limits: Settings['limits']): LimitsConfig {
     tcpFrameMs: limits.tcpFrame,
     tcpPipelined: limits.tcpPipelined,
     responsesPerSecond: limits.responsesPerSecond,
+    refusalsPerSecond: limits.refusalsPerSecond,
     slip: limits.slip,
   };
 }

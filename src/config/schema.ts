@@ -238,13 +238,18 @@ const limits = z.strictObject({
   tcpPipelined: defaulted(wholeNumber(1, 10_000), 100, 'unanswered queries at a time on one TCP connection'),
   responsesPerSecond: defaulted(
     wholeNumber(0, 1_000_000),
-    1000,
-    'UDP responses per second to one client network (/24 or /56); 0 turns the limit off',
+    0,
+    'UDP responses per second that carry records of other servers, to one network (/24 or /56) of allowed clients; 0 turns the limit off. Never held back: answers of this server itself, denials, errors, and clients with a DNS cookie',
   ),
   slip: defaulted(
     wholeNumber(0, 10),
     2,
-    'above that limit, every so many-th response is sent truncated, so that TCP is tried; 0 sends none',
+    'above responsesPerSecond, every n-th response is sent truncated, so that the client tries TCP; 0 sends none; a client that knows DNS cookies gets BADCOOKIE with a cookie instead',
+  ),
+  refusalsPerSecond: defaulted(
+    wholeNumber(0, 1_000_000),
+    100,
+    'REFUSED per second to one network (/24 or /56) outside clients.allow, on UDP and TCP; above it there is no reply; 0 turns the limit off',
   ),
 });
 

@@ -12,6 +12,7 @@ import { ClientAddressBook } from '../serving/listener/client-address.ts';
 import { Intake, type IntakeRules } from '../serving/listener/intake.ts';
 import { Listeners } from '../serving/listener/listeners.ts';
 import { RateLimit } from '../serving/listener/rate-limit.ts';
+import { ServerCookies } from '../serving/listener/server-cookies.ts';
 import { TcpSlots } from '../serving/listener/tcp-slots.ts';
 import { udpListeners } from '../serving/listener/udp-choice.ts';
 import { DisconnectedRules } from '../serving/local-zones/disconnected-rules.ts';
@@ -66,7 +67,8 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
     },
     resolverRules(config),
   );
-  const intake = new Intake({ handler: resolver, log, ...intakeRules(config, random) });
+  const cookies = new ServerCookies({ clock, random });
+  const intake = new Intake({ handler: resolver, log, cookies, ...intakeRules(config, random) });
   const clients = new ClientAddressBook();
   const slots = new TcpSlots({ intake, clients, clock, timers }, tcpLimits(config));
   const createUdp = udpListeners(libc);
@@ -114,6 +116,11 @@ export function intakeRules({ clients, limits }: Config, random: Random): Intake
     rateLimit: new RateLimit({
       responsesPerSecond: limits.responsesPerSecond,
       slip: limits.slip,
+      seed: random.uint32(),
+    }),
+    refusalLimit: new RateLimit({
+      responsesPerSecond: limits.refusalsPerSecond,
+      slip: 0,
       seed: random.uint32(),
     }),
   };

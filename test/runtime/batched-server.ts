@@ -13,6 +13,7 @@ import { ClientAddressBook } from '../../src/serving/listener/client-address.ts'
 import { NO_REPLY, PENDING, type QueryHandler } from '../../src/serving/listener/handler.ts';
 import { Intake } from '../../src/serving/listener/intake.ts';
 import { RateLimit } from '../../src/serving/listener/rate-limit.ts';
+import { ServerCookies } from '../../src/serving/listener/server-cookies.ts';
 import { BatchedUdpListener } from '../../src/serving/listener/udp-batched.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 
@@ -29,6 +30,7 @@ export function batchedServer(libc: Libc, upstream: Upstream) {
   /** Known names have an even ID. */
   const query = new Query();
   const handler: QueryHandler = {
+    query,
     answerNow(message, start, end, _transport, reply, replyStart) {
       if (parseQuery(query, message, start, end) !== 0) return NO_REPLY;
       return query.id % 2 === 0 ? writeEmptyReply(query, 0, undefined, reply, replyStart) : PENDING;
@@ -47,7 +49,9 @@ export function batchedServer(libc: Libc, upstream: Upstream) {
     handler,
     log,
     access: new ClientAccess(['127.0.0.0/8']),
+    cookies: new ServerCookies({ clock: systemClock, random: systemRandom }),
     rateLimit: new RateLimit({ responsesPerSecond: 0, slip: 2, seed: 7 }),
+    refusalLimit: new RateLimit({ responsesPerSecond: 0, slip: 2, seed: 7 }),
   });
   const context = { ...outside, intake, clients: new ClientAddressBook() };
   const listener = () => new BatchedUdpListener({ address: '127.0.0.1', port: 0 }, context, libc);

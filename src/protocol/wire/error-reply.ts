@@ -39,6 +39,14 @@ export function writeEmptyReply(
   return writeOpt(reply, questionEnd, rcode, query, extendedError) - replyStart;
 }
 
+/** A reply without a question, to a query without one (RFC 7873 section 5.4): OPT with the cookie is all it holds. */
+export function writeCookieReply(query: Query, rcode: number, reply: Uint8Array, replyStart: number): number {
+  const end =
+    replyStart + writeHeaderOnlyReply(query.octets, query.start, rcode & FLAG.RCODE, reply, replyStart);
+  putUint16(reply, replyStart + 10, 1);
+  return writeOpt(reply, end, rcode, query, undefined) - replyStart;
+}
+
 /** Octets that `writeEmptyReply` needs. */
 export function emptyReplyLength(query: Query, extendedError: number | undefined): number {
   return query.questionEnd - query.start + optLength(query, extendedError);

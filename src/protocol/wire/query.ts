@@ -87,6 +87,36 @@ export class Query {
  */
 export function parseQuery(query: Query, octets: Uint8Array, start: number, end: number): Verdict {
   if (end - start < HEADER_OCTETS) return VERDICT.DROP;
+  readHeader(query, octets, start, end);
+  if ((query.flags & FLAG.QR) !== 0) return VERDICT.DROP; // a response: answering it could start a loop
+  if ((query.flags & FLAG.OPCODE) !== 0) return VERDICT.NOTIMP;
+  // RFC 9619: exactly one question; a query carries no answer
+  if (uint16At(octets, start + 4) !== 1 || uint16At(octets, start + 6) !== 0) return VERDICT.FORMERR;
+  if (!parseQuestion(query)) return VERDICT.FORMERR;
+  const authority = uint16At(octets, start + 8);
+  const at = authority === 0 ? query.questionEnd : stepOverAuthority(query, authority);
+  if (at < 0) return VERDICT.FORMERR;
+  const additional = uint16At(octets, start + 10);
+  if (additional === 0) return VERDICT.OK;
+  const verdict = parseAdditional(query, at, additional);
+  if (verdict === VERDICT.FORMERR) query.cookieAt = -1; // its reply has no OPT, and so no place for a cookie
+  return verdict;
+}
+
+/**
+ * Whether the message is a query without a question that has a COOKIE option, for which RFC 7873 section 5.4 makes an
+ * exception. Its header and its options are in `query` then.
+ */
+export function parseCookieQuery(query: Query, octets: Uint8Array, start: number, end: number): boolean {
+  if (end - start < HEADER_OCTETS) return false;
+  readHeader(query, octets, start, end);
+  for (let count = 4; count <= 8; count += 2) if (uint16At(octets, start + count) !== 0) return false;
+  const additional = uint16At(octets, start + 10);
+  if (parseAdditional(query, start + HEADER_OCTETS, additional) !== VERDICT.OK) return false;
+  return query.cookieAt >= 0;
+}
+
+function readHeader(query: Query, octets: Uint8Array, start: number, end: number): void {
   query.octets = octets;
   query.start = start;
   query.end = end;
@@ -98,17 +128,6 @@ export function parseQuery(query: Query, octets: Uint8Array, start: number, end:
   query.cookieAt = -1;
   query.cookieOctets = 0;
   query.udpLimit = PLAIN_UDP_OCTETS;
-  if ((query.flags & FLAG.QR) !== 0) return VERDICT.DROP; // a response: answering it could start a loop
-  if ((query.flags & FLAG.OPCODE) !== 0) return VERDICT.NOTIMP;
-  // RFC 9619: exactly one question; a query carries no answer
-  if (uint16At(octets, start + 4) !== 1 || uint16At(octets, start + 6) !== 0) return VERDICT.FORMERR;
-  if (!parseQuestion(query)) return VERDICT.FORMERR;
-  const authority = uint16At(octets, start + 8);
-  const at = authority === 0 ? query.questionEnd : stepOverAuthority(query, authority);
-  if (at < 0) return VERDICT.FORMERR;
-  const additional = uint16At(octets, start + 10);
-  if (additional === 0) return VERDICT.OK;
-  return parseAdditional(query, at, additional);
 }
 
 /** The offset behind the SOA that an IXFR carries (RFC 1995 section 3), or -1: no other query has an authority record. */

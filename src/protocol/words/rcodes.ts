@@ -12,6 +12,7 @@ export const RCODE = {
   NOTAUTH: 9,
   NOTZONE: 10,
   BADVERS: 16,
+  BADCOOKIE: 23, // RFC 7873 section 8
 } as const;
 
 /** Whether a response says something about the name that was asked for: the others speak of who was asked. */

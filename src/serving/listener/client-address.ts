@@ -38,6 +38,15 @@ export function parseClientAddress(text: string): ClientAddress | undefined {
   return { octets, family: octets.length === 4 ? 4 : 6 };
 }
 
+/** The client's network as text: the /24 of an IPv4 address, the /56 of an IPv6 one, as the rate limit counts them. */
+export function networkText(octets: Uint8Array, at: number, family: Family): string {
+  const isFour = family === 4 || isMapped(octets, at);
+  const from = isFour && family === 6 ? at + MAPPED_OFFSET : at;
+  const kept = isFour ? 3 : 7; // octets of the prefix
+  const network = Array.from({ length: isFour ? 4 : 16 }, (_, i) => (i < kept ? (octets[from + i] ?? 0) : 0));
+  return `${ipaddr.fromByteArray(network)}/${kept * 8}`;
+}
+
 const MEMORY = 4096; // addresses in each of two generations: some 2 MiB at most, however many clients there are
 
 /** Remembers the octets of the addresses seen last, because Node names a datagram's sender by a string. */

@@ -35,6 +35,7 @@ export const COUNT = {
   tcpClosedSlowReader: 30,
   tcpClosedBadFrame: 31,
   tcpClosedByServer: 32,
+  refusedBadCookie: 33,
 } as const;
 
 export type CountName = keyof typeof COUNT;
@@ -60,6 +61,7 @@ export const COUNT_MEANINGS: Readonly<Record<CountName, CountMeaning>> = {
   refusedProhibited: { metric: 'limited', label: 'prohibited' },
   refusedOpcode: { metric: 'limited', label: 'opcode' },
   truncatedRateLimited: { metric: 'limited', label: 'rate_limited' },
+  refusedBadCookie: { metric: 'limited', label: 'bad_cookie' },
   overloaded: { metric: 'limited', label: 'overloaded' },
   handlerFaults: { metric: 'faults', label: 'handler' },
   receiveErrors: { metric: 'faults', label: 'receive' },

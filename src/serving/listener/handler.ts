@@ -1,4 +1,6 @@
 /** What the listeners ask of whoever answers queries: octets in, octets out, in one call where the answer is known. */
+import type { Query } from '../../protocol/wire/query.ts';
+
 export type Transport = 'udp' | 'tcp';
 
 /** The answer is not known yet: call `answerLater`. */
@@ -15,6 +17,8 @@ export interface Asker {
 }
 
 export interface QueryHandler {
+  /** The query of the last `answerNow`, parsed: valid until the next one. */
+  readonly query: Query;
   /**
    * Answers now where the answer is known. Writes into `reply` from `replyStart`; returns the octets written,
    * NO_REPLY, or PENDING (then call `answerLater` with a copy of the message).

@@ -4,41 +4,47 @@
  * allocates for a query that is answered at once.
  */
 
+import { LimitLog } from '../../log/limit-log.ts';
 import type { Log } from '../../log/log.ts';
-import { writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
+import { writeCookieReply, writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
 import { FLAG, HEADER_OCTETS, uint16At } from '../../protocol/wire/header.ts';
-import { parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
+import { parseCookieQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ClientAccess } from './client-access.ts';
-import type { Family } from './client-address.ts';
+import { type Family, networkText } from './client-address.ts';
 import { COUNT, Counters } from './counters.ts';
 import { NO_REPLY, PENDING, type QueryHandler, type Transport } from './handler.ts';
-import { RATE, type RateLimit } from './rate-limit.ts';
+import { RATE, type RateLimit, type RateVerdict } from './rate-limit.ts';
+import type { ServerCookies } from './server-cookies.ts';
 import { type Deliver, Waiting, type WaitingHost } from './waiting.ts';
 
 /** What a reload may replace. */
 export interface IntakeRules {
   readonly access: ClientAccess;
+  /** Of answers that other servers gave, to clients that are allowed. */
   readonly rateLimit: RateLimit;
+  /** Of REFUSED, to clients that are not. */
+  readonly refusalLimit: RateLimit;
 }
 
 export interface IntakeOptions extends IntakeRules {
   readonly handler: QueryHandler;
   readonly log: Log;
+  readonly cookies: ServerCookies;
   /** Queries that may wait for their answer at one time; beyond, SERVFAIL at once. */
   readonly pendingLimit?: number;
 }
 
 const PENDING_LIMIT = 20_000; // twenty times what the forwarder has in flight, for those who wait for the same name
 const FAULT_LOG_INTERVAL_MS = 10_000;
-/** A reply this many times as long as its query counts against the rate of the client's network. */
-const AMPLIFICATION = 2;
-/** Header, the longest question, and OPT. */
-const MAX_ERROR_OCTETS = 12 + 255 + 4 + 17;
+/** Header, the longest question, and OPT with an extended error and a cookie. */
+const MAX_ERROR_OCTETS = 12 + 255 + 4 + 11 + 6 + 28;
 
 export class Intake {
   readonly counters = new Counters();
+  readonly limitLog: LimitLog;
+  readonly #cookies: ServerCookies;
   readonly #handler: QueryHandler;
   readonly #log: Log;
   readonly #pendingLimit: number;
@@ -46,10 +52,14 @@ export class Intake {
   #rules: IntakeRules;
   #pending = 0;
   #faultLoggedMs = Number.NEGATIVE_INFINITY;
+  /** What the rate limit said of the reply at hand. */
+  #rate: RateVerdict = RATE.SEND;
 
   constructor(options: IntakeOptions) {
     this.#handler = options.handler;
     this.#log = options.log;
+    this.limitLog = new LimitLog(options.log);
+    this.#cookies = options.cookies;
     this.#pendingLimit = options.pendingLimit ?? PENDING_LIMIT;
     this.#rules = options;
   }
@@ -87,7 +97,7 @@ export class Intake {
     replyStart: number,
   ): number {
     const { counters } = this;
-    const { access, rateLimit } = this.#rules;
+    const { access, refusalLimit } = this.#rules;
     const isUdp = transport === 'udp';
     counters.add(isUdp ? COUNT.receivedUdp : COUNT.receivedTcp);
     // no reply to what has no whole header, is itself a response (two servers could keep each other busy for
@@ -97,27 +107,36 @@ export class Intake {
     if ((flags & FLAG.QR) !== 0) return this.#drop(COUNT.droppedResponse);
     if (port === 0) return this.#drop(COUNT.droppedPortZero);
     if (!access.isAllowedOctets(client, clientAt, family)) {
-      // every reply to a stranger counts: each of them could be drawn by a forged sender
-      const rate = rateLimit.take(client, clientAt, family, nowMs);
-      if (rate !== RATE.SEND) return this.#drop(COUNT.droppedProhibited);
+      // every reply to a stranger counts: a forged sender can draw each of them
+      const rate = refusalLimit.take(client, clientAt, family, nowMs);
+      const isSent = rate === RATE.SEND;
+      const limit = isSent ? 'clients.allow' : 'limits.refusalsPerSecond';
+      this.limitLog.note(limit, nowMs, () => networkText(client, clientAt, family));
+      if (!isSent) return this.#drop(COUNT.droppedProhibited);
       counters.add(COUNT.refusedProhibited);
-      return this.#replied(this.#refuse(message, start, end, reply, replyStart), isUdp);
+      const length = this.#refuse(message, start, end, reply, replyStart);
+      return this.#finish(this.#query, client, clientAt, family, isUdp, reply, replyStart, length);
     }
     // RFC 1035 section 4.1.1: a kind of query that we do not have is NOTIMP
     if ((flags & FLAG.OPCODE) !== 0) {
       counters.add(COUNT.refusedOpcode);
       return this.#replied(writeHeaderOnlyReply(message, start, RCODE.NOTIMP, reply, replyStart), isUdp);
     }
-    const length = this.#answer(message, start, end, transport, nowMs, reply, replyStart);
-    if (length <= 0) return length;
-    // a reply of about the query's size turns nobody's flood against anybody: endpoint answers, negative answers and
-    // errors are never held back, however loud the neighbours are
-    if (isUdp && length > AMPLIFICATION * (end - start)) {
-      const rate = rateLimit.take(client, clientAt, family, nowMs);
-      if (rate === RATE.DROP) return this.#drop(COUNT.droppedRateLimited);
-      if (rate === RATE.SLIP) return this.#slip(message, start, end, reply, replyStart);
+    if (uint16At(message, start + 4) === 0 && parseCookieQuery(this.#query, message, start, end)) {
+      const length = this.#answerCookieQuery(client, clientAt, family, reply, replyStart);
+      return this.#replied(length, isUdp);
     }
-    return this.#replied(length, isUdp);
+    let length = this.#answer(message, start, end, transport, nowMs, reply, replyStart);
+    if (length === PENDING && this.#pending >= this.#pendingLimit) {
+      counters.add(COUNT.overloaded);
+      this.limitLog.note('waiting queries', nowMs, () => networkText(client, clientAt, family));
+      length = this.#writeEmpty(message, start, end, RCODE.SERVFAIL, undefined, reply, replyStart);
+    }
+    if (length <= 0) return length;
+    const { query } = this.#handler;
+    if (isUdp && this.#isHeldBack(query, client, clientAt, family, nowMs, reply, replyStart))
+      return this.#holdBack(query, client, clientAt, family, reply, replyStart);
+    return this.#finish(query, client, clientAt, family, isUdp, reply, replyStart, length);
   }
 
   /** Has a message answered for which `receive` returned PENDING: `deliver` is called once, perhaps before this returns. */
@@ -125,6 +144,9 @@ export class Intake {
     message: Uint8Array,
     start: number,
     end: number,
+    client: Uint8Array,
+    clientAt: number,
+    family: Family,
     nowMs: number,
     transport: Transport,
     deliver: Deliver,
@@ -132,7 +154,9 @@ export class Intake {
     this.#pending += 1;
     const own = new Uint8Array(end - start);
     for (let at = 0; at < own.length; at++) own[at] = message[start + at] ?? 0;
-    const waiting = new Waiting(this.#host, own, transport, nowMs, deliver);
+    const octets = new Uint8Array(family === 4 ? 4 : 16);
+    for (let i = 0; i < octets.length; i++) octets[i] = client[clientAt + i] ?? 0;
+    const waiting = new Waiting(this.#host, own, { octets, family }, transport, nowMs, deliver);
     try {
       this.#handler.answerLater(own, transport, waiting);
     } catch (error) {
@@ -141,9 +165,9 @@ export class Intake {
   }
 
   readonly #host: WaitingHost = {
-    over: (length, transport) => {
+    over: (waiting, reply, length) => {
       this.#pending -= 1;
-      if (length > 0) this.#replied(length, transport === 'udp');
+      return length > 0 ? this.#finishLater(waiting, reply, length) : length;
     },
     refuse: (error, { message, sinceMs }) => {
       this.#noteFault(error, sinceMs);
@@ -164,13 +188,11 @@ export class Intake {
     replyStart: number,
   ): number {
     try {
-      const length = this.#handler.answerNow(message, start, end, transport, reply, replyStart);
-      if (length !== PENDING || this.#pending < this.#pendingLimit) return length;
-      this.counters.add(COUNT.overloaded);
+      return this.#handler.answerNow(message, start, end, transport, reply, replyStart);
     } catch (error) {
       this.#noteFault(error, nowMs);
+      return this.#writeEmpty(message, start, end, RCODE.SERVFAIL, undefined, reply, replyStart);
     }
-    return this.#writeEmpty(message, start, end, RCODE.SERVFAIL, undefined, reply, replyStart);
   }
 
   #noteFault(error: unknown, nowMs: number): void {
@@ -190,13 +212,93 @@ export class Intake {
     return length;
   }
 
-  /** One reply above the rate: nothing but the question and TC, no larger than what was asked with. */
-  #slip(message: Uint8Array, start: number, end: number, reply: Uint8Array, replyStart: number): number {
-    if (parseQuery(this.#query, message, start, end) !== VERDICT.OK)
-      return this.#drop(COUNT.droppedRateLimited);
+  /** What `receive` does with a reply that is known at once, for one that came later. */
+  #finishLater({ message, client, transport, sinceMs }: Waiting, reply: Uint8Array, length: number): number {
+    const query = this.#query;
+    const isUdp = transport === 'udp';
+    const mayMatter = this.#rules.rateLimit.isOn || uint16At(message, 10) !== 0; // ARCOUNT: there may be a cookie
+    if (!mayMatter || parseQuery(query, message, 0, message.length) !== VERDICT.OK)
+      return this.#replied(length, isUdp);
+    const { octets, family } = client;
+    if (isUdp && this.#isHeldBack(query, octets, 0, family, sinceMs, reply, 0))
+      return this.#holdBack(query, octets, 0, family, reply, 0);
+    return this.#finish(query, octets, 0, family, isUdp, reply, 0, length);
+  }
+
+  /**
+   * Whether the reply is above the rate of the client's network. Never an answer of our own (AA), a denial, an error or a
+   * truncated reply: only records that other servers gave are worth drawing with forged queries. Never the reply to a
+   * client that proves its address by a cookie (RFC 7873 section 5.2.5).
+   */
+  #isHeldBack(
+    query: Query,
+    client: Uint8Array,
+    clientAt: number,
+    family: Family,
+    nowMs: number,
+    reply: Uint8Array,
+    at: number,
+  ): boolean {
+    const { rateLimit } = this.#rules;
+    if (!rateLimit.isOn) return false;
+    if ((uint16At(reply, at + 2) & (FLAG.AA | FLAG.TC | FLAG.RCODE)) !== 0) return false;
+    if (uint16At(reply, at + 6) === 0) return false; // ANCOUNT: there is no such record
+    if (query.cookieOctets > 8 && this.#cookies.isValid(query, client, clientAt, family)) return false;
+    this.#rate = rateLimit.take(client, clientAt, family, nowMs);
+    if (this.#rate === RATE.SEND) return false;
+    this.limitLog.note('limits.responsesPerSecond', nowMs, () => networkText(client, clientAt, family));
+    return true;
+  }
+
+  /** A reply above the rate becomes one that is no larger than its query, or none. Returns its octets. */
+  #holdBack(
+    query: Query,
+    client: Uint8Array,
+    clientAt: number,
+    family: Family,
+    reply: Uint8Array,
+    replyStart: number,
+  ): number {
+    // RFC 7873 section 5.2.3: with the cookie in this reply the client comes back, and is not limited any more
+    if (query.cookieAt >= 0) {
+      this.counters.add(COUNT.refusedBadCookie);
+      const length = writeEmptyReply(query, RCODE.BADCOOKIE, undefined, reply, replyStart);
+      return this.#finish(query, client, clientAt, family, true, reply, replyStart, length);
+    }
+    if (this.#rate === RATE.DROP) return this.#drop(COUNT.droppedRateLimited);
     this.counters.add(COUNT.truncatedRateLimited);
-    const length = writeEmptyReply(this.#query, RCODE.NOERROR, undefined, reply, replyStart, FLAG.TC);
-    return this.#replied(length, true);
+    return this.#replied(writeEmptyReply(query, RCODE.NOERROR, undefined, reply, replyStart, FLAG.TC), true);
+  }
+
+  /** Fills in the server cookie where the query asks for one, and counts the reply. */
+  #finish(
+    query: Query,
+    client: Uint8Array,
+    clientAt: number,
+    family: Family,
+    isUdp: boolean,
+    reply: Uint8Array,
+    replyStart: number,
+    length: number,
+  ): number {
+    if (query.cookieAt >= 0 && length > HEADER_OCTETS)
+      this.#cookies.fill(query, client, clientAt, family, reply, replyStart + length);
+    return this.#replied(length, isUdp);
+  }
+
+  /** RFC 7873 section 5.4: a query without a question that asks for a cookie, or whether its cookie is good. */
+  #answerCookieQuery(
+    client: Uint8Array,
+    clientAt: number,
+    family: Family,
+    reply: Uint8Array,
+    replyStart: number,
+  ): number {
+    const query = this.#query;
+    const isBad = query.cookieOctets > 8 && !this.#cookies.isValid(query, client, clientAt, family);
+    const length = writeCookieReply(query, isBad ? RCODE.BADCOOKIE : RCODE.NOERROR, reply, replyStart);
+    this.#cookies.fill(query, client, clientAt, family, reply, replyStart + length);
+    return length;
   }
 
   /** REFUSED, with the reason for those who can read it (RFC 8914 section 4.19). */

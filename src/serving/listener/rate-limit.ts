@@ -1,8 +1,8 @@
 /**
- * How many replies a network may draw per second over UDP, so that forged senders cannot turn the server
- * against somebody: a token bucket per /24 or /56 in a table of fixed size. No timer, no allocation per query;
- * time comes as an argument. Every n-th reply above the rate is cut to TC, with which a true client comes back
- * over TCP, while a victim of forged queries gets no more than it was sent.
+ * How many replies a network may draw per second, so that forged senders cannot turn the server against somebody: a
+ * token bucket per /24 or /56 in a table of fixed size. No timer, no allocation per query; time comes as an argument.
+ * Every n-th reply above the rate is cut to TC, with which a true client comes back over TCP, while a victim of forged
+ * queries gets no more than it was sent.
  */
 import { uint32At } from '../../protocol/wire/header.ts';
 import { type Family, isLoopback, isMapped, MAPPED_OFFSET } from './client-address.ts';
@@ -28,17 +28,28 @@ export class RateLimit {
   readonly #slip: number;
   readonly #seed: number;
   // one place per prefix; the key's low octet is the family, so zero marks a free place
-  readonly #keyHigh = new Uint32Array(SETS * WAYS);
-  readonly #keyLow = new Uint32Array(SETS * WAYS);
-  readonly #tokens = new Float64Array(SETS * WAYS);
-  readonly #usedMs = new Float64Array(SETS * WAYS);
-  readonly #limited = new Uint32Array(SETS * WAYS);
+  readonly #keyHigh: Uint32Array;
+  readonly #keyLow: Uint32Array;
+  readonly #tokens: Float64Array;
+  readonly #usedMs: Float64Array;
+  readonly #limited: Uint32Array;
 
   constructor(options: RateLimitOptions) {
+    const places = options.responsesPerSecond === 0 ? 0 : SETS * WAYS;
+    this.#keyHigh = new Uint32Array(places);
+    this.#keyLow = new Uint32Array(places);
+    this.#tokens = new Float64Array(places);
+    this.#usedMs = new Float64Array(places);
+    this.#limited = new Uint32Array(places);
     this.#perMs = options.responsesPerSecond / 1000;
     this.#burst = Math.max(1, options.responsesPerSecond);
     this.#slip = options.slip;
     this.#seed = options.seed;
+  }
+
+  /** Whether it limits anything. */
+  get isOn(): boolean {
+    return this.#perMs > 0;
   }
 
   /** Takes one reply off the prefix of the client at `octets[at]`. `nowMs` is monotonic. */

@@ -180,7 +180,8 @@ export class TcpConnection {
   #answerLater(octets: Uint8Array, start: number, end: number): void {
     const { intake, clock } = this.#host;
     this.#inFlight += 1;
-    intake.later(octets, start, end, clock.monotonicMs(), 'tcp', (reply, length) => {
+    const { octets: client, family } = this.client;
+    intake.later(octets, start, end, client, 0, family, clock.monotonicMs(), 'tcp', (reply, length) => {
       this.#inFlight -= 1;
       if (this.#isClosed) return;
       if (length > 0 && length <= MAX_MESSAGE_OCTETS)

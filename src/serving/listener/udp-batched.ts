@@ -130,11 +130,12 @@ export class BatchedUdpListener implements UdpListener {
     else if (length > 0) this.#lay(replies, length, received.nameWords, slot * NAME_WORDS);
   }
 
-  #answerLater({ slots, nameWords }: DatagramBatch, slot: number, start: number, end: number): void {
+  #answerLater({ slots, names, nameWords }: DatagramBatch, slot: number, start: number, end: number): void {
     const { intake } = this.#context;
+    const at = slot * NAME_OCTETS + this.#addressAt;
     const client = nameWords.slice(slot * NAME_WORDS, (slot + 1) * NAME_WORDS);
     this.#drain.began();
-    intake.later(slots, start, end, this.#nowMs, 'udp', (reply, length) => {
+    intake.later(slots, start, end, names, at, this.#family, this.#nowMs, 'udp', (reply, length) => {
       if (length > EDNS_UDP_OCTETS) intake.counters.add(COUNT.sendTooLarge);
       else if (length > 0 && !this.#drain.isOver) this.#layLater(reply, length, client);
       this.#drain.ended();

@@ -5,6 +5,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
+import type { ClientAddress } from './client-address.ts';
 import { COUNT } from './counters.ts';
 import { Drain } from './drain.ts';
 import { PENDING } from './handler.ts';
@@ -95,7 +96,7 @@ export class PlainUdpListener implements UdpListener {
       this.#slabUsed,
     );
     if (length === PENDING) {
-      this.#answerLater(message, sender);
+      this.#answerLater(message, sender, client);
     } else if (length > 0) {
       const from = this.#slabUsed;
       this.#slabUsed += length;
@@ -103,10 +104,11 @@ export class PlainUdpListener implements UdpListener {
     }
   }
 
-  #answerLater(message: Buffer, sender: RemoteInfo): void {
+  #answerLater(message: Buffer, sender: RemoteInfo, { octets, family }: ClientAddress): void {
     const { intake, clock } = this.#context;
     this.#drain.began();
-    intake.later(message, 0, message.length, clock.monotonicMs(), 'udp', (reply, length) => {
+    const nowMs = clock.monotonicMs();
+    intake.later(message, 0, message.length, octets, 0, family, nowMs, 'udp', (reply, length) => {
       // a copy of its own: dgram may send it later
       if (length > 0 && !this.#drain.isOver) this.#send(Buffer.copyBytesFrom(reply, 0, length), sender);
       this.#drain.ended();

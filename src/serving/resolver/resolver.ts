@@ -65,7 +65,7 @@ export class Resolver<Route> implements QueryHandler {
   readonly #options: ResolverOptions<Route>;
   readonly #later: LaterAnswers<Route>;
   readonly #kept: KeptAnswers<Route>;
-  readonly #query = new Query();
+  readonly query = new Query();
   readonly #reply: ReplySpace = { octets: new Uint8Array(0), start: 0, limit: 0 };
   readonly #scratch = new Uint8Array(MAX_MESSAGE_OCTETS);
   #rules: ResolverRules<Route>;
@@ -152,7 +152,7 @@ export class Resolver<Route> implements QueryHandler {
     reply: Uint8Array,
     replyStart: number,
   ): number {
-    const query = this.#query;
+    const query = this.query;
     const verdict = parseQuery(query, message, start, end);
     if (verdict !== VERDICT.OK) return this.#refuseMalformed(verdict, message, start, reply, replyStart);
     const length = this.#walk(query, transport, reply, replyStart);
@@ -238,7 +238,7 @@ export class Resolver<Route> implements QueryHandler {
     const rcode = verdict === VERDICT.NOTIMP ? RCODE.NOTIMP : RCODE.FORMERR;
     const length =
       verdict === VERDICT.BADVERS
-        ? writeEmptyReply(this.#query, RCODE.BADVERS, undefined, reply, at)
+        ? writeEmptyReply(this.query, RCODE.BADVERS, undefined, reply, at)
         : writeHeaderOnlyReply(message, start, rcode, reply, at);
     this.counters.countRcode(reply, at);
     return length;

@@ -200,7 +200,6 @@ zones:
 listen: { dns: ['127.0.0.1:53', '${SITE_LAN_ADDRESS}:53'] }
 retain: [${RETAINED_NAME}]
 drill: { onSite: [${SITE_DNS_ADDRESS}/32] }
-limits: { responsesPerSecond: 10000 }
 state: { directory: ${stateDirectory} }
 `;
 }

@@ -89,7 +89,7 @@ t.test('a client that may not ask is REFUSED, with extended error 18 where it ha
 
 t.test('above the rate a client that may not ask gets nothing at all, over TCP neither', async (t) => {
   for (const transport of ['udp', 'tcp'] as const) {
-    const { intake } = makeRig({ responsesPerSecond: 5, slip: 1 });
+    const { intake } = makeRig({ refusalsPerSecond: 5 });
     const replies = Array.from({ length: 20 }, () =>
       receive(intake, query(7), { from: '192.0.2.1', transport }),
     );
@@ -210,7 +210,7 @@ t.test('a handler that throws instead of waiting, or answers twice, is one reply
     asker.reply(own, own.length);
     asker.fail(new Error('behind its reply'));
   };
-  intake.later(message, 0, message.length, 0, 'udp', () => replies++);
+  intake.later(message, 0, message.length, Uint8Array.of(127, 0, 0, 1), 0, 4, 0, 'udp', () => replies++);
   t.same([replies, intake.pending, intake.counters.get('handlerFaults')], [1, 0, 2]);
 });
 
@@ -238,6 +238,7 @@ t.test('new rules hold from the next query on', async (t) => {
   intake.reconfigure({
     access: new ClientAccess(['192.0.2.0/24']),
     rateLimit: new RateLimit({ responsesPerSecond: 0, slip: 0, seed: 0 }),
+    refusalLimit: new RateLimit({ responsesPerSecond: 0, slip: 0, seed: 0 }),
   });
   t.equal(isRefused(), false);
 });

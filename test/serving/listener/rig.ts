@@ -10,10 +10,11 @@ import { TcpFramer } from '../../../src/protocol/wire/tcp-framing.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { RCODE } from '../../../src/protocol/words/rcodes.ts';
 import { type Clock, systemClock } from '../../../src/runtime/clock.ts';
+import { systemRandom } from '../../../src/runtime/random.ts';
 import { systemTimers, type Timers } from '../../../src/runtime/timers.ts';
 import type { HostInterfaces } from '../../../src/serving/listener/addresses.ts';
 import { ClientAccess } from '../../../src/serving/listener/client-access.ts';
-import { ClientAddressBook } from '../../../src/serving/listener/client-address.ts';
+import { ClientAddressBook, parseClientAddress } from '../../../src/serving/listener/client-address.ts';
 import {
   NO_REPLY,
   PENDING,
@@ -22,6 +23,7 @@ import {
 } from '../../../src/serving/listener/handler.ts';
 import { Intake } from '../../../src/serving/listener/intake.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
+import { ServerCookies } from '../../../src/serving/listener/server-cookies.ts';
 import { type TcpLimits, TcpSlots } from '../../../src/serving/listener/tcp-slots.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { PATIENCE_MS, until } from '../../helpers/patience.ts';
@@ -54,24 +56,26 @@ export const rcodeOf = (message: Uint8Array): number => (message[3] ?? 0) & 15;
  * which waits for `gate`.
  */
 export class StubHandler implements QueryHandler {
-  readonly #query = new Query();
+  readonly query = new Query();
   gate: (name: string) => Promise<void> = async () => undefined;
-  /** What an answer for `big` carries behind the empty reply. */
+  /** What an answer for `big` carries after the empty reply; it counts as one record of another server. */
   padding = 0;
 
   answerNow(...args: Parameters<QueryHandler['answerNow']>): number {
     const [message, start, end, , reply, replyStart] = args;
-    const verdict = parseQuery(this.#query, message, start, end);
+    const verdict = parseQuery(this.query, message, start, end);
     if (verdict === VERDICT.DROP) return NO_REPLY;
     if (verdict === VERDICT.BADVERS)
-      return writeEmptyReply(this.#query, RCODE.BADVERS, undefined, reply, replyStart);
+      return writeEmptyReply(this.query, RCODE.BADVERS, undefined, reply, replyStart);
     if (verdict !== VERDICT.OK) return writeHeaderOnlyReply(message, start, RCODE.FORMERR, reply, replyStart);
-    const name = this.#query.nameText();
+    const name = this.query.nameText();
     if (name.startsWith('later')) return PENDING;
     if (name.startsWith('throws')) throw new Error('a fault of the handler');
     if (name.startsWith('silent')) return NO_REPLY;
-    const length = writeEmptyReply(this.#query, RCODE.NOERROR, undefined, reply, replyStart);
-    return name.startsWith('big') ? length + this.padding : length;
+    const length = writeEmptyReply(this.query, RCODE.NOERROR, undefined, reply, replyStart);
+    if (!name.startsWith('big')) return length;
+    reply[replyStart + 7] = 1; // ANCOUNT
+    return length + this.padding;
   }
 
   answerLater(...args: Parameters<QueryHandler['answerLater']>): void {
@@ -94,9 +98,11 @@ export function laterReply(
   intake: Intake,
   message: Uint8Array,
   transport: Transport = 'udp',
+  from = '127.0.0.1',
 ): Promise<Uint8Array | undefined> {
+  const { octets, family } = parseClientAddress(from)!;
   return new Promise((resolve) =>
-    intake.later(message, 0, message.length, 0, transport, (reply, length) =>
+    intake.later(message, 0, message.length, octets, 0, family, 0, transport, (reply, length) =>
       resolve(length === NO_REPLY ? undefined : reply.slice(0, length)),
     ),
   );
@@ -106,6 +112,7 @@ export interface RigOptions {
   readonly handler?: QueryHandler;
   readonly allow?: readonly string[];
   readonly responsesPerSecond?: number;
+  readonly refusalsPerSecond?: number;
   readonly slip?: number;
   readonly limits?: Partial<TcpLimits>;
   readonly clock?: Clock;
@@ -116,12 +123,14 @@ export interface RigOptions {
 /** Everything that a listener of this room needs, with the system's own clock unless told otherwise. */
 export function makeRig(options: RigOptions = {}) {
   const log = new CollectingLog();
-  const { responsesPerSecond = 0, slip = 2 } = options;
+  const { responsesPerSecond = 0, refusalsPerSecond = 0, slip = 2 } = options;
   const intake = new Intake({
     handler: options.handler ?? new StubHandler(),
     log,
     access: new ClientAccess(options.allow ?? ['127.0.0.0/8', '::1']),
+    cookies: new ServerCookies({ clock: options.clock ?? systemClock, random: systemRandom }),
     rateLimit: new RateLimit({ responsesPerSecond, slip, seed: 7 }),
+    refusalLimit: new RateLimit({ responsesPerSecond: refusalsPerSecond, slip: 0, seed: 7 }),
     ...(options.pendingLimit === undefined ? {} : { pendingLimit: options.pendingLimit }),
   });
   const context = {

@@ -215,10 +215,10 @@ t.test(
     t.same(client.replies.map(rcodeOf), [5, 5]);
     t.equal(slots.size, 0);
     const rateLimit = new RateLimit({ responsesPerSecond: 0, slip: 0, seed: 0 });
-    intake.reconfigure({ access: new ClientAccess(['127.0.0.0/8']), rateLimit });
+    intake.reconfigure({ access: new ClientAccess(['127.0.0.0/8']), rateLimit, refusalLimit: rateLimit });
     const held = [new TcpClient(t, port), new TcpClient(t, port)];
     await eventually(() => slots.size === 2, 'two are connected');
-    intake.reconfigure({ access: new ClientAccess([]), rateLimit });
+    intake.reconfigure({ access: new ClientAccess([]), rateLimit, refusalLimit: rateLimit });
     const late = new TcpClient(t, port);
     await late.closed();
     t.equal(counters.get('tcpProhibited'), 1);

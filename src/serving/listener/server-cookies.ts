@@ -1,0 +1,132 @@
+/**
+ * Server cookies (RFC 7873, in the interoperable form of RFC 9018): a client that sends one back has received a reply at
+ * its address, so nobody forges it. The secret is made here and changes once a day; the one before stays valid, and a
+ * cookie's own time ends it after an hour.
+ */
+import { uint32At } from '../../protocol/wire/header.ts';
+import { CLIENT_COOKIE_OCTETS, SERVER_COOKIE_OCTETS } from '../../protocol/wire/opt.ts';
+import type { Query } from '../../protocol/wire/query.ts';
+import { SIP_KEY_OCTETS, type SipKey, sipHash24, sipKey } from '../../protocol/wire/sip-hash.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Random } from '../../runtime/random.ts';
+import { type Family, isMapped, MAPPED_OFFSET } from './client-address.ts';
+
+export interface ServerCookiesOptions {
+  readonly clock: Clock;
+  readonly random: Pick<Random, 'uint32'>;
+  /** The secrets of 16 octets, current one first; without them the cookies make their own. */
+  readonly secrets?: readonly Uint8Array[];
+}
+
+const VERSION = 1; // RFC 9018 section 4.1
+const MAX_AGE_SECONDS = 3600; // RFC 9018 section 4.3, as are the next two
+const RENEWAL_AGE_SECONDS = 1800;
+const MAX_AHEAD_SECONDS = 300;
+/** RFC 9018 section 5 asks for at most 36 days, and recommends one day. */
+const SECRET_LIFETIME_MS = 86_400_000;
+/** Version, reserved octets, time. */
+const PREFIX_OCTETS = 8;
+const HASHED_OCTETS = CLIENT_COOKIE_OCTETS + PREFIX_OCTETS;
+
+export class ServerCookies {
+  readonly #clock: Clock;
+  readonly #random: Pick<Random, 'uint32'>;
+  #secrets: readonly SipKey[];
+  #secretSinceMs: number;
+  /** What is hashed: client cookie, version, reserved octets, time, client address. */
+  readonly #input = new Uint8Array(HASHED_OCTETS + 16);
+  readonly #hash = new Uint8Array(SERVER_COOKIE_OCTETS - PREFIX_OCTETS);
+
+  constructor({ clock, random, secrets }: ServerCookiesOptions) {
+    this.#clock = clock;
+    this.#random = random;
+    this.#secrets = secrets === undefined ? [this.#makeSecret()] : secrets.map(sipKey);
+    this.#secretSinceMs = secrets === undefined ? clock.monotonicMs() : Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether the query carries a server cookie of ours for the client at `client[clientAt]` that is still good. */
+  isValid(query: Query, client: Uint8Array, clientAt: number, family: Family): boolean {
+    return this.#validAgeSeconds(query, client, clientAt, family) >= 0;
+  }
+
+  /** Puts the server cookie into its place: the last octets of the reply, which ends at `replyEnd`. */
+  fill(
+    query: Query,
+    client: Uint8Array,
+    clientAt: number,
+    family: Family,
+    reply: Uint8Array,
+    replyEnd: number,
+  ): void {
+    const to = replyEnd - SERVER_COOKIE_OCTETS;
+    const age = this.#validAgeSeconds(query, client, clientAt, family);
+    // RFC 9018 section 4.3: a young cookie goes back as it came
+    if (age >= 0 && age <= RENEWAL_AGE_SECONDS) {
+      const from = query.cookieAt + CLIENT_COOKIE_OCTETS;
+      for (let i = 0; i < SERVER_COOKIE_OCTETS; i++) reply[to + i] = query.octets[from + i] ?? 0;
+      return;
+    }
+    const seconds = this.#nowSeconds();
+    const prefix = [VERSION, 0, 0, 0, seconds >>> 24, seconds >>> 16, seconds >>> 8, seconds];
+    for (let i = 0; i < PREFIX_OCTETS; i++) reply[to + i] = prefix[i] ?? 0;
+    const length = this.#prepare(query, reply, to, client, clientAt, family);
+    const secret = this.#currentSecrets()[0];
+    if (secret !== undefined) sipHash24(secret, this.#input, 0, length, reply, to + PREFIX_OCTETS);
+  }
+
+  /** How old the cookie is where it is valid, at least 0; -1 where it is not, or there is none. */
+  #validAgeSeconds(query: Query, client: Uint8Array, clientAt: number, family: Family): number {
+    const { octets, cookieAt, cookieOctets } = query;
+    if (cookieOctets !== CLIENT_COOKIE_OCTETS + SERVER_COOKIE_OCTETS) return -1;
+    const at = cookieAt + CLIENT_COOKIE_OCTETS;
+    if (octets[at] !== VERSION) return -1;
+    // RFC 9018 section 4.3: serial number arithmetic, because 32 bits of seconds end in 2106
+    const age = (this.#nowSeconds() - uint32At(octets, at + 4)) | 0;
+    if (age > MAX_AGE_SECONDS || age < -MAX_AHEAD_SECONDS) return -1;
+    const length = this.#prepare(query, octets, at, client, clientAt, family);
+    for (const secret of this.#currentSecrets()) {
+      sipHash24(secret, this.#input, 0, length, this.#hash, 0);
+      let difference = 0;
+      for (let i = 0; i < this.#hash.length; i++)
+        difference |= (this.#hash[i] ?? 0) ^ (octets[at + PREFIX_OCTETS + i] ?? 0);
+      if (difference === 0) return Math.max(0, age);
+    }
+    return -1;
+  }
+
+  /** Lays what is hashed into `#input`, version to time from `prefix`; returns its octets. */
+  #prepare(
+    { octets, cookieAt }: Query,
+    prefix: Uint8Array,
+    prefixAt: number,
+    client: Uint8Array,
+    clientAt: number,
+    family: Family,
+  ): number {
+    const input = this.#input;
+    for (let i = 0; i < CLIENT_COOKIE_OCTETS; i++) input[i] = octets[cookieAt + i] ?? 0;
+    for (let i = 0; i < PREFIX_OCTETS; i++) input[CLIENT_COOKIE_OCTETS + i] = prefix[prefixAt + i] ?? 0;
+    const isFour = family === 4 || isMapped(client, clientAt);
+    const from = isFour && family === 6 ? clientAt + MAPPED_OFFSET : clientAt;
+    const length = isFour ? 4 : 16;
+    for (let i = 0; i < length; i++) input[HASHED_OCTETS + i] = client[from + i] ?? 0;
+    return HASHED_OCTETS + length;
+  }
+
+  #nowSeconds(): number {
+    return Math.floor(this.#clock.wallMs() / 1000);
+  }
+
+  #currentSecrets(): readonly SipKey[] {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#secretSinceMs >= SECRET_LIFETIME_MS) {
+      this.#secretSinceMs = nowMs;
+      this.#secrets = [this.#makeSecret(), ...this.#secrets.slice(0, 1)];
+    }
+    return this.#secrets;
+  }
+
+  #makeSecret(): SipKey {
+    return Uint32Array.from({ length: SIP_KEY_OCTETS / 4 }, () => this.#random.uint32());
+  }
+}
