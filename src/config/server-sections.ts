@@ -6,11 +6,15 @@ import { duration } from './kinds/duration.ts';
 import { absolutePath, characterString } from './kinds/text.ts';
 
 export const limits = z.strictObject({
-  tcpConnections: defaulted(wholeNumber(1, 65_535), 150, 'TCP connections at a time'),
+  tcpConnections: defaulted(
+    wholeNumber(1, 65_535),
+    150,
+    'TCP connections at a time; the next takes the place of the one that has been incomplete or idle for longest',
+  ),
   tcpConnectionsPerClient: defaulted(
     wholeNumber(1, 65_535),
     20,
-    'TCP connections at a time from one address',
+    'TCP connections at a time from one address; the next takes the place of its own longest idle one',
   ),
   tcpIdle: defaulted(
     duration('100ms', '10m'),

@@ -11,6 +11,7 @@ type Row = readonly [name: string, args: string, expect: (reply: DigReply) => vo
 const STATUS_NAME = `_status.${ENDPOINT}`;
 const MIXED_CASE = ENDPOINT.replace('eks.amazonaws.com', 'EkS.aMaZoNaWs.CoM');
 const OUR_UDP_SIZE = 1232;
+const OTHERS_COOKIE = '0102030405060708010000006000000000000000deadbeef';
 
 const CONNECTED: readonly Row[] = [
   ['A of the endpoint: all addresses, with authority', `${ENDPOINT} A`, isEndpoint],
@@ -27,6 +28,15 @@ const CONNECTED: readonly Row[] = [
   ['+tcp', `${ENDPOINT} A +tcp`, isOverTcp],
   ['+noedns: no OPT, and it fits 512 octets', `${ENDPOINT} A +noedns`, hasNoEdns],
   ['+dnssec: DO comes back', `${ENDPOINT} A +dnssec`, hasDnssecOk],
+  ['+cookie: a server cookie comes back (RFC 7873, 9018)', `${ENDPOINT} A +cookie`, hasGoodCookie],
+  ['+cookie for a forwarded name', 'www.example.com A +cookie', hasGoodCookie],
+  [
+    '+cookie with a server cookie of nobody: a new one',
+    `${ENDPOINT} A +cookie=${OTHERS_COOKIE}`,
+    hasGoodCookie,
+  ],
+  ['+nocookie: none', `${ENDPOINT} A +nocookie`, hasNoCookie],
+  ['a cookie of three octets: FORMERR', `${ENDPOINT} A +nocookie +ednsopt=10:010203`, isStatus('FORMERR')],
   ['+edns=1: BADVERS', `${ENDPOINT} A +edns=1 +noednsnegotiation`, isStatus('BADVERS')],
   ['+norecurse: our own data as ever', `${ENDPOINT} A +norecurse`, isEndpoint],
   ['+norecurse for a name never asked: REFUSED', 'mail.example.com A +norecurse', isStatus('REFUSED')],
@@ -117,6 +127,16 @@ function isEndpoint(reply: DigReply): void {
   );
   assert.deepEqual([reply.edns?.version, reply.edns?.sizeOctets], [0, OUR_UDP_SIZE]);
   isQuick(reply);
+}
+
+/** dig says "good" where its own half came back; the other half is version 1, and of nobody else's making. */
+function hasGoodCookie(reply: DigReply): void {
+  assert.match(reply.text, /^; COOKIE: [0-9a-f]{16}01000000[0-9a-f]{24} \(good\)$/m);
+  assert.doesNotMatch(reply.text, /^; COOKIE: .*deadbeef/m, 'not the one that was sent');
+}
+
+function hasNoCookie(reply: DigReply): void {
+  assert.doesNotMatch(reply.text, /COOKIE/);
 }
 
 function isNoData(reply: DigReply): void {

@@ -36,6 +36,7 @@ export const COUNT = {
   tcpClosedBadFrame: 31,
   tcpClosedByServer: 32,
   refusedBadCookie: 33,
+  tcpMadeRoom: 34,
 } as const;
 
 export type CountName = keyof typeof COUNT;
@@ -81,6 +82,7 @@ export const COUNT_MEANINGS: Readonly<Record<CountName, CountMeaning>> = {
   tcpClosedSlowFrame: { metric: 'connections', label: 'slow_frame' },
   tcpClosedSlowReader: { metric: 'connections', label: 'slow_reader' },
   tcpClosedBadFrame: { metric: 'connections', label: 'bad_frame' },
+  tcpMadeRoom: { metric: 'connections', label: 'made_room' },
   tcpClosedByServer: { metric: 'connections', label: 'closed_by_server' },
 };
 

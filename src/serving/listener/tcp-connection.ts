@@ -23,6 +23,8 @@ export interface ConnectionHost {
   /** Calls `flush()` once, when this turn of the loop has seen all that was received. */
   flushSoon(connection: TcpConnection): void;
   released(connection: TcpConnection): void;
+  /** The client is held back by this limit. */
+  noteLimit(limit: string, client: ClientAddress): void;
 }
 
 /** Replies that may wait for a slow reader; with 150 connections 150 MiB, where each is at its worst. */
@@ -65,6 +67,21 @@ export class TcpConnection {
     socket.on('close', () => this.destroy(COUNT.tcpClosedByClient));
   }
 
+  /** When the frame began that is not whole yet; -1: there is none. */
+  get incompleteSinceMs(): number {
+    return this.#frameSinceMs;
+  }
+
+  /** When something was last received or taken by the client. */
+  get activeMs(): number {
+    return this.#activeMs;
+  }
+
+  /** Whether it is the client that waits: a query of its own is on the way, and no reply lies unread. */
+  get isWaiting(): boolean {
+    return this.#inFlight > 0 && this.#socket.writableLength === 0;
+  }
+
   /** Reads nothing more; goes when what was asked is answered and taken by the kernel. */
   finish(reason: CountIndex): void {
     this.#endReason = reason;
@@ -88,10 +105,8 @@ export class TcpConnection {
       this.destroy(COUNT.tcpClosedSlowFrame);
       return;
     }
-    const isUnread = this.#socket.writableLength > 0;
-    if (this.#inFlight > 0 && !isUnread) return; // it is us who are slow
-    if (nowMs - this.#activeMs <= idleMs) return;
-    this.destroy(isUnread ? COUNT.tcpClosedSlowReader : COUNT.tcpClosedIdle);
+    if (this.isWaiting || nowMs - this.#activeMs <= idleMs) return;
+    this.destroy(this.#socket.writableLength > 0 ? COUNT.tcpClosedSlowReader : COUNT.tcpClosedIdle);
   }
 
   /** Writes the replies that became known in this turn, then takes up what waited for room. */
@@ -196,6 +211,7 @@ export class TcpConnection {
 
   #settleReading(): void {
     const mayRead = this.#hasRoom();
+    if (this.#inFlight >= this.#host.pipelined) this.#host.noteLimit('limits.tcpPipelined', this.client);
     if (mayRead === this.#isReading) return;
     this.#isReading = mayRead;
     if (mayRead) this.#socket.resume();

@@ -1,8 +1,12 @@
-/** The slots that all TCP connections share: who may have one, and who has to give it up (RFC 7766 section 6.2.3). */
+/**
+ * The slots that all TCP connections share: who may have one, and who has to give it up (RFC 7766 section 6.2.3). A
+ * client that holds its connections open, or its frames back, never keeps another client out: the newcomer takes the place
+ * of the connection that has gone longest without being of use.
+ */
 import type { Socket } from 'node:net';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import type { ClientAddress, ClientAddressBook } from './client-address.ts';
+import { type ClientAddress, type ClientAddressBook, networkText } from './client-address.ts';
 import { COUNT, type CountIndex } from './counters.ts';
 import type { Intake } from './intake.ts';
 import { type ConnectionHost, SCRATCH_OCTETS, TcpConnection } from './tcp-connection.ts';
@@ -42,7 +46,7 @@ export class TcpSlots implements ConnectionHost {
   readonly #clients: ClientAddressBook;
   readonly #timers: Timers;
   readonly #connections = new Set<TcpConnection>();
-  readonly #perClient = new Map<string, number>();
+  readonly #perClient = new Map<string, Set<TcpConnection>>();
   #limits: TcpLimits;
   #isSweeping = false;
   #toFlush: TcpConnection[] = [];
@@ -75,18 +79,27 @@ export class TcpSlots implements ConnectionHost {
     const client = this.#clients.of(text);
     // without an address it was reset between the kernel's accept and ours
     if (client === undefined) return reject(COUNT.tcpClosedReset);
-    if (this.size >= this.#limits.connections) this.#sweep();
-    if (this.size >= this.#limits.connections) return reject(COUNT.tcpOverLimit);
     const isAllowed = this.intake.isAllowed(client.octets, 0, client.family);
     // those who may not ask are told so, but never at the cost of those who may
-    if (!isAllowed && this.size * 2 >= this.#limits.connections) return reject(COUNT.tcpProhibited);
-    const network = networkOf(client);
-    const held = this.#perClient.get(network) ?? 0;
-    if (held >= this.#limits.connectionsPerClient) return reject(COUNT.tcpOverClientLimit);
+    if (!isAllowed && this.size * 2 >= this.#limits.connections) {
+      this.noteLimit('clients.allow', client);
+      return reject(COUNT.tcpProhibited);
+    }
+    const key = clientKey(client);
+    const own = this.#perClient.get(key) ?? new Set();
+    if (own.size >= this.#limits.connectionsPerClient) {
+      this.noteLimit('limits.tcpConnectionsPerClient', client);
+      if (!makeRoom(own)) return reject(COUNT.tcpOverClientLimit);
+    }
+    if (this.size >= this.#limits.connections) {
+      this.noteLimit('limits.tcpConnections', client);
+      if (!makeRoom(this.#connections) && !this.#takeFromLargest(own.size)) return reject(COUNT.tcpOverLimit);
+    }
     counters.add(COUNT.tcpAccepted);
     const connection = new TcpConnection(this, socket, client, isAllowed);
     this.#connections.add(connection);
-    this.#perClient.set(network, held + 1);
+    own.add(connection);
+    this.#perClient.set(key, own);
     this.#sweepLater();
     return connection;
 
@@ -99,10 +112,30 @@ export class TcpSlots implements ConnectionHost {
 
   released(connection: TcpConnection): void {
     if (!this.#connections.delete(connection)) return;
-    const network = networkOf(connection.client);
-    const held = (this.#perClient.get(network) ?? 1) - 1;
-    if (held === 0) this.#perClient.delete(network);
-    else this.#perClient.set(network, held);
+    const key = clientKey(connection.client);
+    const own = this.#perClient.get(key);
+    own?.delete(connection);
+    if (own?.size === 0) this.#perClient.delete(key);
+  }
+
+  noteLimit(limit: string, { octets, family }: ClientAddress): void {
+    const nowMs = this.clock.monotonicMs();
+    this.intake.limitLog.note(limit, nowMs, () => networkText(octets, 0, family));
+  }
+
+  /**
+   * Every connection waits for an answer: a client with `held` of them takes one from the client with the most, so that
+   * names that nobody answers, asked on every connection, keep no other client out.
+   */
+  #takeFromLargest(held: number): boolean {
+    let largest: Set<TcpConnection> | undefined;
+    for (const own of this.#perClient.values()) if (own.size > (largest?.size ?? 0)) largest = own;
+    if (largest === undefined || largest.size <= held + 1) return false;
+    let oldest: TcpConnection | undefined;
+    for (const connection of largest)
+      if (oldest === undefined || connection.activeMs < oldest.activeMs) oldest = connection;
+    oldest?.destroy(COUNT.tcpMadeRoom);
+    return oldest !== undefined;
   }
 
   flushSoon(connection: TcpConnection): void {
@@ -135,7 +168,23 @@ export class TcpSlots implements ConnectionHost {
   }
 }
 
+/** Ends the connection whose frame has been incomplete for longest, or else the one that has been idle for longest. */
+function makeRoom(connections: ReadonlySet<TcpConnection>): boolean {
+  let incomplete: TcpConnection | undefined;
+  let idle: TcpConnection | undefined;
+  for (const connection of connections) {
+    const sinceMs = connection.incompleteSinceMs;
+    if (sinceMs >= 0 && sinceMs < (incomplete?.incompleteSinceMs ?? Number.POSITIVE_INFINITY))
+      incomplete = connection;
+    if (!connection.isWaiting && connection.activeMs < (idle?.activeMs ?? Number.POSITIVE_INFINITY))
+      idle = connection;
+  }
+  const victim = incomplete ?? idle;
+  victim?.destroy(COUNT.tcpMadeRoom);
+  return victim !== undefined;
+}
+
 /** What counts as one client: an IPv4 address, or the /64 that a single IPv6 host has to itself. */
-function networkOf({ octets, family }: ClientAddress): string {
+function clientKey({ octets, family }: ClientAddress): string {
   return Buffer.from(octets.subarray(0, family === 4 ? 4 : 8)).toString('hex');
 }

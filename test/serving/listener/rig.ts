@@ -196,9 +196,14 @@ export class TcpClient {
   isClosed = false;
   #changed: (() => void) | undefined;
 
-  constructor(t: Test, port: number, address = '127.0.0.1') {
+  constructor(t: Test, port: number, address = '127.0.0.1', localAddress?: string) {
     const framer = new TcpFramer();
-    this.socket = connect({ port, host: address, noDelay: true });
+    this.socket = connect({
+      port,
+      host: address,
+      noDelay: true,
+      ...(localAddress === undefined ? {} : { localAddress }),
+    });
     this.socket.on('data', (chunk: Buffer) => {
       this.chunks += 1;
       framer.push(chunk);

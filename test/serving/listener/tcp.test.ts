@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { ClientAccess } from '../../../src/serving/listener/client-access.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
 import { TcpListener } from '../../../src/serving/listener/tcp.ts';
-import { idleLimitMs } from '../../../src/serving/listener/tcp-slots.ts';
+import { idleLimitMs, type TcpSlots } from '../../../src/serving/listener/tcp-slots.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import {
   eventually,
@@ -178,31 +178,95 @@ t.test('a client that resets while its replies are under way disturbs nobody', a
   t.same(ids(await other.atLeast(1)), [9]);
 });
 
-t.test('connections above the limit are ended; a slot that comes free is given again', async (t) => {
-  const { port, counters, slots } = await listen(t, { limits: { connections: 5 } });
-  const held = Array.from({ length: 5 }, () => new TcpClient(t, port));
-  await eventually(() => slots.size === 5, 'five are connected');
-  const sixth = new TcpClient(t, port);
-  await sixth.closed();
-  t.equal(counters.get('tcpOverLimit'), 1);
-  held[0]?.socket.destroy();
-  await eventually(() => slots.size === 4, 'one has gone');
+/** Clients that are connected, in the order in which the server accepted them. */
+async function connected(
+  t: Test,
+  slots: TcpSlots,
+  port: number,
+  count: number,
+  from = '127.0.0.1',
+): Promise<TcpClient[]> {
+  const clients: TcpClient[] = [];
+  for (let i = 0; i < count; i++) {
+    const before = slots.size;
+    clients.push(new TcpClient(t, port, '127.0.0.1', from));
+    await eventually(() => slots.size === before + 1, 'it is connected');
+  }
+  return clients;
+}
+
+t.test('the connection above the limit takes the place of the one that was idle for longest', async (t) => {
+  const { port, counters, slots, log } = await listen(t, { limits: { connections: 3 } });
+  const [first, second, third] = await connected(t, slots, port, 3);
+  first?.send(query(1));
+  await first?.atLeast(1);
   const next = new TcpClient(t, port);
   next.send(query(7));
   t.same(ids(await next.atLeast(1)), [7]);
+  await second?.closed();
+  t.same([first?.isClosed, third?.isClosed], [false, false]);
+  t.same([counters.get('tcpMadeRoom'), counters.get('tcpOverLimit'), slots.size], [1, 0, 3]);
+  t.match(log.lines, [{ fields: { limit: 'limits.tcpConnections', network: '127.0.0.0/24', times: 1 } }]);
 });
 
-t.test('connections of one client above its own limit are ended, others are not', async (t) => {
-  const { port, counters, slots } = await listen(t, { limits: { connectionsPerClient: 3 } });
-  const held = Array.from({ length: 3 }, () => new TcpClient(t, port));
-  await eventually(() => slots.size === 3, 'three are connected');
-  await new TcpClient(t, port).closed();
-  t.equal(counters.get('tcpOverClientLimit'), 1);
-  held[1]?.socket.destroy();
-  await eventually(() => slots.size === 2, 'one has gone');
-  const again = new TcpClient(t, port);
-  again.send(query(1));
-  t.same(ids(await again.atLeast(1)), [1]);
+t.test(
+  'the connection above the limit of its client takes the place of its own longest idle one',
+  async (t) => {
+    const { port, counters, slots, log } = await listen(t, { limits: { connectionsPerClient: 3 } });
+    const [other] = await connected(t, slots, port, 1, '127.0.0.2');
+    const held = await connected(t, slots, port, 3);
+    const next = new TcpClient(t, port);
+    next.send(query(1));
+    t.same(ids(await next.atLeast(1)), [1]);
+    await held[0]?.closed();
+    t.same(
+      [other, ...held.slice(1)].map((client) => client?.isClosed),
+      [false, false, false],
+    );
+    t.same([counters.get('tcpMadeRoom'), counters.get('tcpOverClientLimit')], [1, 0]);
+    t.match(log.lines, [{ fields: { limit: 'limits.tcpConnectionsPerClient' } }]);
+  },
+);
+
+t.test('half-sent frames from eight addresses keep no honest client out', async (t) => {
+  const { port, slots } = await listen(t, { limits: { connections: 150, connectionsPerClient: 20 } });
+  const hostile: TcpClient[] = [];
+  for (let address = 2; address < 10; address++) {
+    for (let i = 0; i < 20; i++) {
+      const client = new TcpClient(t, port, '127.0.0.1', `127.0.0.${address}`);
+      client.socket.write(frame(query(i)).subarray(0, 9));
+      hostile.push(client);
+    }
+  }
+  await eventually(() => slots.size === 150, 'every slot is taken');
+  for (let i = 0; i < 60; i++) {
+    const honest = new TcpClient(t, port, '127.0.0.1', `127.0.1.${1 + (i % 30)}`);
+    honest.send(query(i));
+    t.same(ids(await honest.atLeast(1)), [i], 'answered');
+    // the hostile ones come back
+    const again = new TcpClient(t, port, '127.0.0.1', `127.0.0.${2 + (i % 8)}`);
+    again.socket.write(frame(query(i)).subarray(0, 9));
+  }
+});
+
+t.test('names that nobody answers, asked on every slot, keep no other client out', async (t) => {
+  const handler = new StubHandler();
+  handler.gate = () => new Promise(() => undefined);
+  const { port, slots, intake, counters } = await listen(t, {
+    handler,
+    limits: { connections: 30, connectionsPerClient: 20 },
+  });
+  for (let i = 0; i < 30; i++)
+    new TcpClient(t, port, '127.0.0.1', `127.0.0.${2 + (i % 2)}`).send(query(i, 'later.test'));
+  await eventually(() => slots.size === 30 && intake.pending === 30, 'every slot waits for an answer');
+  for (let i = 0; i < 10; i++) {
+    const honest = new TcpClient(t, port, '127.0.0.1', `127.0.1.${1 + i}`);
+    honest.send(query(i));
+    t.same(ids(await honest.atLeast(1)), [i], 'answered');
+    const again = new TcpClient(t, port, '127.0.0.1', '127.0.0.2');
+    again.send(query(i, 'later.test'));
+  }
+  t.equal(counters.get('tcpOverLimit'), 0);
 });
 
 t.test(
@@ -290,20 +354,6 @@ t.test('virtual time: with most slots taken idle connections go sooner', async (
   await time.advance(1500); // with 9 of 10 taken: 2 s
   t.equal(slots.size, 0);
   t.equal(counters.get('tcpClosedIdle'), 9);
-});
-
-t.test('virtual time: when all slots are taken a new connection gets that of an idle one', async (t) => {
-  const time = new VirtualTime();
-  const { port, slots } = await listen(t, { clock: time, timers: time, limits: { connections: 3 } });
-  for (let i = 0; i < 3; i++) new TcpClient(t, port);
-  await eventually(() => slots.size === 3, 'three are connected');
-  await time.advance(499); // at the floor of 500 ms nobody is idle yet, and the sweep has not run
-  const early = new TcpClient(t, port);
-  await early.closed();
-  await time.advance(2);
-  const late = new TcpClient(t, port);
-  late.send(query(1));
-  t.same(ids(await late.atLeast(1)), [1]);
 });
 
 t.test('virtual time: a connection that waits for us is not idle', async (t) => {
