@@ -212,6 +212,19 @@ const SERVER_METRICS: readonly Metric[] = [
   counter('ledger_write_failures', 'Attempts to write the ledger that failed.', [], ({ state }) => [
     [state.ledger.failures],
   ]),
+  counter(
+    'log_lines_dropped',
+    'Log lines that were dropped. full: the destination took nothing until the buffer was full; failed: a write failed.',
+    ['reason'],
+    ({ process: { log } }) => Object.entries(log.dropped).map(([reason, value]): Sample => [value, reason]),
+  ),
+  counter(
+    'background_failures',
+    'Work in the background that was cut short by a defect, by kind of work; please report the log line.',
+    ['kind'],
+    ({ process: { backgroundFailures } }) =>
+      Object.entries(backgroundFailures).map(([kind, value]): Sample => [value, kind]),
+  ),
 ];
 
 export const METRICS: readonly Metric[] = [

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { Html, html } from './html.ts';
 import type { EndpointReport, RetainedReport, StatusReport, UpstreamReport } from './status-report.ts';
-import { ageText, BASIS_TEXT, shownRetained, writeTroubles } from './status-words.ts';
+import { ageText, BASIS_TEXT, processTroubles, shownRetained, writeTroubles } from './status-words.ts';
 
 const EVERY_SECONDS = 5;
 
@@ -33,7 +33,7 @@ function body(report: StatusReport): Html {
   const { server, link, drill, endpoints, upstreams, retained, state } = report;
   return html`<h1>outpost-dns ${badge(server.ready ? 'good' : 'bad', server.ready ? 'ready' : 'not ready')}</h1>
 ${list(server.notReady)}${drill.isRunning ? html`<p class="note">A drill runs: an outage is rehearsed by this server alone${drill.endsInSeconds === undefined ? '' : html`, for another ${ageText(drill.endsInSeconds)}`}.</p>` : ''}
-${list([...state.faults, ...writeTroubles(state)])}<h2>Link ${badge(LINK_TONES[link.summary.condition], link.summary.condition)}</h2>
+${list([...state.faults, ...writeTroubles(state), ...processTroubles(report.process)])}<h2>Link ${badge(LINK_TONES[link.summary.condition], link.summary.condition)}</h2>
 ${table(
   ['path', 'condition', 'for', 'because'],
   link.paths.map(({ side, key, condition, ageSeconds, reason }) => [

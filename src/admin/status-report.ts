@@ -157,6 +157,12 @@ export const statusReport = z.object({
       failure: z.string().optional(),
     }),
   }),
+  /** What goes wrong in this process without a query noticing. */
+  process: z.object({
+    log: z.object({ dropped: counts, failure: z.string().optional() }),
+    /** By work; a work that never failed is absent. */
+    backgroundFailures: counts,
+  }),
 });
 
 export type StatusReport = z.infer<typeof statusReport>;

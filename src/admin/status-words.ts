@@ -34,6 +34,20 @@ export function writeTroubles({ retained, snapshot, ledger }: StatusReport['stat
   ];
 }
 
+/** What goes wrong in the process without a query noticing, as sentences. */
+export function processTroubles({ log, backgroundFailures }: StatusReport['process']): readonly string[] {
+  const dropped = Object.values(log.dropped).reduce((sum, count) => sum + count, 0);
+  const lost = dropped === 0 ? '' : `: ${dropped} lines were dropped`;
+  const defects = Object.entries(backgroundFailures).map(([work, count]) => `${work} ${count}`);
+  return [
+    ...troubleOf('the log cannot be written', log.failure && `${log.failure}${lost}`),
+    ...(log.failure === undefined && dropped > 0 ? [`the log has gaps${lost}`] : []),
+    ...(defects.length === 0
+      ? []
+      : [`work in the background failed (${defects.join(', ')}): the log says why, please report it`]),
+  ];
+}
+
 function troubleOf(what: string, failure: string | undefined): readonly string[] {
   return failure === undefined ? [] : [`${what}: ${failure}`];
 }

@@ -4,20 +4,23 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
+import { catchSignals, type Signals } from '../runtime/signals.ts';
 import { DEFAULT_CONFIG_FILE } from './default-config-file.ts';
 import type { DrillReportOptions, DrillStartOptions } from './drill.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { HistoryOptions } from './history.ts';
+import { watchOutput } from './output.ts';
 import type { StateDirectoryOptions } from './state-directory.ts';
 
 const DEFAULT_ADMIN = '127.0.0.1:9153';
 
-/** Runs the command that `words` name; each command's file is loaded only when it is the one. */
-export async function run(words: readonly string[]): Promise<ExitCode> {
+/** Runs the command that `words` name; each command's file is loaded only when it is the one. `signals` are those of a server. */
+export async function run(words: readonly string[], signals?: Signals): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.well;
+  if (signals === undefined) watchOutput(); // a server's output is its log
   const program = createProgram((code) => {
     exitCode = code;
-  });
+  }, signals);
   try {
     await program.parseAsync(words, { from: 'user' });
   } catch (error) {
@@ -29,7 +32,7 @@ export async function run(words: readonly string[]): Promise<ExitCode> {
 
 type Ended = (code: ExitCode) => void;
 
-function createProgram(ended: Ended): Command {
+function createProgram(ended: Ended, signals: Signals | undefined): Command {
   const program = new Command('outpost-dns')
     .description(
       "The DNS server that keeps an EKS local cluster's endpoint resolvable while the Outpost is cut off from AWS.",
@@ -40,7 +43,7 @@ function createProgram(ended: Ended): Command {
     .enablePositionalOptions()
     .exitOverride();
   // in the order in which the help lists them
-  addServe(program, ended);
+  addServe(program, ended, signals);
   addCheck(program, ended);
   addStatus(program, ended);
   addLookup(program, ended);
@@ -57,13 +60,13 @@ const stateDirectory = () =>
   new Option('--state <directory>', 'state directory, instead of the one in the configuration');
 const json = () => new Option('--json', 'print JSON instead of a table');
 
-function addServe(program: Command, ended: Ended): void {
+function addServe(program: Command, ended: Ended, signals: Signals | undefined): void {
   program
     .command('serve')
     .description('run the server')
     .addOption(configFile())
     .action(async (options: { config?: string }) =>
-      ended(await (await import('./serve.ts')).serve(options.config)),
+      ended(await (await import('./serve.ts')).serve(options.config, signals ?? catchSignals())),
     );
 }
 

@@ -1,26 +1,31 @@
 /** `outpost-dns serve`: runs the server until a signal ends it; SIGHUP reloads. */
 import { networkInterfaces } from 'node:os';
+import { inspect } from 'node:util';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { Daemon } from '../daemon/parts.ts';
 import { isStartRefusal } from '../daemon/start-refusal.ts';
 import { startDaemon } from '../daemon.ts';
+import type { Log } from '../log/log.ts';
 import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
+import { inBackground, logBackgroundFailures, noteFailure } from '../runtime/background.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { systemPause } from '../runtime/pause.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { connectServiceManager } from '../runtime/service-manager.ts';
+import type { Signals } from '../runtime/signals.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { readConfig, readConfigOrExplain } from './config-file.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 
-export async function serve(file: string | undefined): Promise<ExitCode> {
+export async function serve(file: string | undefined, signals: Signals): Promise<ExitCode> {
+  process.stderr.on('error', () => undefined); // a standard error that is closed or full is no reason to end
   const config = await readConfigOrExplain(file);
   if (config === undefined) return EXIT.usage;
   const processLog = await createProcessLog(config.log);
   const { log } = processLog;
-  endOnDefect(processLog);
+  surviveDefects(log);
   const manager = connectServiceManager(process.env, log);
-  // from here on: a signal that comes while we start must neither be lost nor end us half-way
+  // from here on a signal must neither be lost nor end the server half-way
   const ended = untilEnded();
   const starting = startDaemon({
     config,
@@ -30,21 +35,26 @@ export async function serve(file: string | undefined): Promise<ExitCode> {
     pause: systemPause,
     random: systemRandom,
     log,
+    logState: processLog.state,
     setLogLevel: processLog.setLevel,
     interfaces: networkInterfaces,
     ec2Endpoint,
     version: packageJson.version,
     runtime: `node ${process.versions.node}`,
   });
-  process.on('SIGHUP', () => void starting.then((daemon) => daemon.reload()).catch(() => undefined));
+  signals.take({
+    end: ended.end,
+    reload: () => void inBackground('reload', async () => (await starting).reload()),
+  });
   let daemon: Daemon;
   try {
     daemon = await starting;
   } catch (error) {
-    if (!isStartRefusal(error)) throw error;
-    processLog.flush();
-    process.stderr.write(`outpost-dns: ${error.message}\n`);
     ended.forget();
+    await processLog.flush();
+    const text = isStartRefusal(error) ? error.message : `cannot start: ${inspect(error)}`;
+    process.stderr.write(`outpost-dns: ${text}\n`);
+    exitSoon(EXIT.finding, processLog);
     return EXIT.finding;
   }
   manager.notify('READY=1', 'STATUS=answering');
@@ -54,8 +64,8 @@ export async function serve(file: string | undefined): Promise<ExitCode> {
   manager.notify('STOPPING=1');
   await daemon.stop(signal);
   log.info({}, 'stopped');
-  processLog.flush();
-  exitSoon(EXIT.well);
+  await processLog.flush();
+  exitSoon(EXIT.well, processLog);
   return EXIT.well;
 }
 
@@ -66,9 +76,11 @@ function ec2Endpoint(region: string): string {
   return named ?? `https://ec2.${region}.${domain}`;
 }
 
+type EndReason = 'SIGTERM' | 'SIGINT' | 'disconnect';
+
 /** Resolves with what asks the server to end: a signal, or the end of the sandbox that started it. */
 function untilEnded() {
-  const { promise, resolve } = Promise.withResolvers<'SIGTERM' | 'SIGINT' | 'disconnect'>();
+  const { promise, resolve } = Promise.withResolvers<EndReason>();
   // a timer of our own never keeps the process alive, but waiting for a signal has to
   const alive = setInterval(() => undefined, 3_600_000);
   const forget = () => {
@@ -76,31 +88,41 @@ function untilEnded() {
     // while somebody listens for it, the channel to the sandbox keeps the process alive, and the sandbox waits for us
     process.off('disconnect', onDisconnect);
   };
-  const end = (reason: 'SIGTERM' | 'SIGINT' | 'disconnect') => {
+  const end = (reason: EndReason) => {
     forget();
     resolve(reason);
   };
   const onDisconnect = () => end('disconnect');
   process.once('disconnect', onDisconnect);
-  // not once(): the second signal of a Ctrl-C (the terminal's, then the sandbox's) must not cut the stop short
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => end(signal));
-  return { promise, forget };
-}
-
-/** Everything is closed and saved: what still holds the process, such as a credential_process that hangs, is not waited for. */
-function exitSoon(code: ExitCode): void {
-  setTimeout(() => process.exit(code), EXIT_GRACE_MS).unref();
+  return { promise, forget, end };
 }
 
 const EXIT_GRACE_MS = 250;
 
-/** A defect leaves the process in a state nobody knows: it says so and ends, and is back within a second from its state. */
-function endOnDefect({ log, flush }: ProcessLog): void {
+/**
+ * Everything is closed and saved: what still holds the process, such as a credential_process or a reader of the log that
+ * hangs, is not waited for. An exit joins the threads of the pool, and a write to a log that hangs has one for ever.
+ */
+function exitSoon(code: ExitCode, processLog: ProcessLog): void {
+  setTimeout(() => {
+    if (processLog.isStuck) process.kill(process.pid, 'SIGKILL');
+    process.exit(code);
+  }, EXIT_GRACE_MS).unref();
+}
+
+/**
+ * What was thrown through everything costs the work that threw it. The process stays, because what it serves is an
+ * immutable table in memory; where it no longer answers, the watchdog ends it (daemon/watchdog.ts).
+ */
+function surviveDefects(log: Log): void {
+  logBackgroundFailures(log);
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
-    process.on(event, (error: unknown) => {
-      log.error({ err: error, event }, 'ending because of a defect: please report it');
-      flush();
-      process.exit(EXIT.finding);
-    });
+    process.on(event, (error: unknown) => noteFailure('other', error));
   }
+  // Node prints them on standard error, and waits where that is a terminal
+  process.removeAllListeners('warning');
+  process.on('warning', (warning) => {
+    if (warning.name !== 'ExperimentalWarning')
+      log.warn({ warning: warning.message, name: warning.name }, 'the runtime warns');
+  });
 }

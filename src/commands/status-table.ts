@@ -1,6 +1,6 @@
 /** The status report as a person reads it in ten seconds: ready or not, the link, each endpoint, then the rest; pure. */
 import type { EndpointReport, RetainedReport, StatusReport, UpstreamReport } from '../admin/status-report.ts';
-import { ageText, BASIS_TEXT, shownRetained, writeTroubles } from '../admin/status-words.ts';
+import { ageText, BASIS_TEXT, processTroubles, shownRetained, writeTroubles } from '../admin/status-words.ts';
 import { columns, type Paint, printable, type Style } from './terminal-text.ts';
 
 export function statusLines(report: StatusReport, paint: Paint): string[] {
@@ -14,7 +14,9 @@ export function statusLines(report: StatusReport, paint: Paint): string[] {
     ...retainedLines(report, paint),
     '',
     ...columns([cacheRow(report), stateRow(report, paint), serverRow(report, paint)]),
-    ...writeTroubles(report.state).map((trouble) => paint('red', printable(trouble))),
+    ...[...writeTroubles(report.state), ...processTroubles(report.process)].map((trouble) =>
+      paint('red', printable(trouble)),
+    ),
     ...report.state.faults.map((fault) => paint('yellow', `fault: ${printable(fault)}`)),
   ];
 }

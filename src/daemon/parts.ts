@@ -1,6 +1,7 @@
 /** What the daemon is made with, and what its owner can do with it. */
 import type { StatusReport } from '../admin/status-report.ts';
 import type { Config } from '../config/config.ts';
+import type { LogState } from '../log/line-queue.ts';
 import type { Log } from '../log/log.ts';
 import type { Ping } from '../refresh/link-probe.ts';
 import type { AwsCalls } from '../refresh/sources/aws-clients.ts';
@@ -20,6 +21,8 @@ export interface DaemonParts {
   readonly pause: Pause;
   readonly random: Random;
   readonly log: Log;
+  /** Lines of the log that were dropped. */
+  readonly logState?: () => LogState;
   readonly setLogLevel: (level: Config['log']['level']) => void;
   /** `os.networkInterfaces`. */
   readonly interfaces: () => HostInterfaces;

@@ -1,9 +1,11 @@
 /** The rooms' own figures brought into the one report that status, metrics and the CLI read. */
 import type { EndpointReport, RetainedReport, StatusReport, UpstreamReport } from '../admin/status-report.ts';
 import type { LinkMonitor } from '../link/link-monitor.ts';
+import type { LogState } from '../log/line-queue.ts';
 import type { ClusterSnapshot, SourceSnapshot } from '../refresh/cluster-snapshot.ts';
 import type { RefreshSnapshot } from '../refresh/refresh-plane.ts';
 import type { RetainedSnapshot, RetainedTotals } from '../refresh/retained/retained-snapshot.ts';
+import { backgroundFailures } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { AnswerCacheStats } from '../serving/answer-cache/answer-cache.ts';
 import type { UpstreamSnapshot } from '../serving/forwarder/upstream-client.ts';
@@ -41,6 +43,7 @@ export interface ReportParts {
   readonly retainedStore: StoreState;
   readonly answers: SnapshotState;
   readonly ledger: LedgerState;
+  readonly log: LogState;
   /** Until a drill ends; absent where none runs. */
   readonly drillEndsInMs: number | undefined;
 }
@@ -89,6 +92,10 @@ export function composeReport(parts: ReportParts): StatusReport {
     queries: queryReport(parts),
     cache: { ...parts.cache, limitOctets: parts.cacheLimitOctets },
     state: stateReport(parts),
+    process: {
+      log: { dropped: { ...parts.log.dropped }, failure: parts.log.failure },
+      backgroundFailures: backgroundFailures(),
+    },
   };
 }
 

@@ -146,6 +146,7 @@ export class RunningDaemon implements Daemon {
       retainedStore: retainedStore.state(),
       answers: answers.state(),
       ledger: ledger.state(),
+      log: this.#parts.logState?.() ?? NOTHING_DROPPED,
       drillEndsInMs: drill.endsInMs,
     });
   }
@@ -156,6 +157,8 @@ export class RunningDaemon implements Daemon {
     await this.#owned.disposeAsync();
   }
 }
+
+const NOTHING_DROPPED = { dropped: { failed: 0, full: 0 } };
 
 /** One sentence for each fault. */
 function faultsOf(error: unknown): readonly string[] {

@@ -1,6 +1,10 @@
-/** The log as pino writes it: JSON lines for machines, readable lines for a person at a terminal. */
-import { pino } from 'pino';
-import type { PrettyStream } from 'pino-pretty';
+/**
+ * The log as pino writes it: JSON lines for machines, readable lines for a person at a terminal.
+ * Pino's own destination is not used: it tries a failed write again for ever, with a blocking sleep at the end.
+ */
+import { constants, fstatSync, openSync, write } from 'node:fs';
+import { type DestinationStream, pino } from 'pino';
+import { LineQueue, type LogState, type Outlet } from './line-queue.ts';
 import type { Log } from './log.ts';
 
 export interface LogOptions {
@@ -13,16 +17,26 @@ export interface ProcessLog {
   readonly log: Log;
   /** Changes level on reload. */
   setLevel(level: LogOptions['level']): void;
-  /** Writes what is buffered; call it before the process ends. */
-  flush(): void;
+  /** Lines that were dropped, and why. */
+  state(): LogState;
+  /** Waits until what is buffered has left, for a second at most; call it before the process ends. */
+  flush(): Promise<void>;
+  /** A write hangs in the system: an ordinary exit would wait for it for ever. */
+  readonly isStuck: boolean;
 }
 
-/** A log on standard output. JSON lines are written off the query path; a stalled reader does not stall answers. */
+/** With the grace that serve gives an exit, a second in all. */
+const FLUSH_PATIENCE_MS = 700;
+const STDOUT = 1;
+
+/** A log on standard output. No line is waited for: a full disk or a stopped reader costs lines, which are counted. */
 export async function createProcessLog(options: LogOptions): Promise<ProcessLog> {
   const readable =
     options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
-  const lines = pino.destination({ fd: 1, sync: false });
-  const stream = readable ? await readableStream() : lines;
+  const lines = new LineQueue(openOutlet(), (dropped) =>
+    logger.warn({ dropped }, 'log lines were dropped: nobody took them in time, or writing them failed'),
+  );
+  const stream: DestinationStream = readable ? await readableStream(lines) : lines;
   const logger = pino(
     {
       level: options.level,
@@ -37,16 +51,63 @@ export async function createProcessLog(options: LogOptions): Promise<ProcessLog>
     setLevel: (level) => {
       logger.level = level;
     },
-    flush: () => lines.flushSync(),
+    state: () => lines.state(),
+    flush: async () => void (await lines.flush(FLUSH_PATIENCE_MS)),
+    get isStuck() {
+      return lines.isWriting && !isStream();
+    },
   };
 }
 
-async function readableStream(): Promise<PrettyStream> {
-  const { default: pretty } = await import('pino-pretty');
-  return pretty({
+async function readableStream(lines: LineQueue): Promise<DestinationStream> {
+  const { prettyFactory } = await import('pino-pretty');
+  const format = prettyFactory({
     colorize: process.stdout.hasColors?.() ?? false,
-    sync: true,
     ignore: 'pid,hostname',
     translateTime: 'SYS:HH:MM:ss',
   });
+  return { write: (line) => lines.write(format(line)) };
+}
+
+/** A pipe or a socket, on which the kernel tells when it takes octets again. */
+function isStream(): boolean {
+  const found = fstatSync(STDOUT);
+  return found.isFIFO() || found.isSocket();
+}
+
+function openOutlet(): Outlet {
+  return isStream() ? streamOutlet() : fileOutlet(withoutWaiting());
+}
+
+/** Node's own stream never blocks on a pipe or a socket, and goes on after an error: a pipe may get another reader. */
+function streamOutlet(): Outlet {
+  process.stdout.on('error', () => undefined); // each write learns of it by its callback
+  return {
+    write: (octets, done) =>
+      process.stdout.write(octets, (error) => (error ? done(error, 0) : done(undefined, octets.length))),
+  };
+}
+
+/** Files and devices are written by a thread of the pool. */
+function fileOutlet(fd: number): Outlet {
+  return {
+    write: (octets, done) => write(fd, octets, (error, written) => done(error ?? undefined, written ?? 0)),
+  };
+}
+
+/**
+ * A terminal that has been stopped (Ctrl-S) blocks who writes to it, and the end of a process waits for the thread that
+ * is blocked. Opened once more it has flags of its own, and says EAGAIN instead; the flags of standard output
+ * itself are shared with the shell.
+ */
+function withoutWaiting(): number {
+  if (!fstatSync(STDOUT).isCharacterDevice()) return STDOUT;
+  try {
+    return openSync(
+      `/proc/self/fd/${STDOUT}`,
+      constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY,
+    );
+  } catch {
+    return STDOUT; // no /proc, or a terminal of another user
+  }
 }

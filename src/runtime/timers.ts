@@ -1,12 +1,17 @@
 /** Timers as an argument, so that everything that waits can be tested in virtual time. */
+import { guarded } from './background.ts';
+
 export interface Timers {
   /** Runs `run` once after `delayMs`; dispose to cancel. Never keeps the process alive. */
   after(delayMs: number, run: () => void): Disposable;
 }
 
+/** The most that setTimeout takes: beyond it would run at once. */
+const MAX_DELAY_MS = 2 ** 31 - 1;
+
 export const systemTimers: Timers = {
   after(delayMs, run) {
-    const timer = setTimeout(run, Math.max(0, delayMs));
+    const timer = setTimeout(() => guarded('timer', run), Math.min(Math.max(0, delayMs), MAX_DELAY_MS));
     timer.unref();
     return { [Symbol.dispose]: () => clearTimeout(timer) };
   },

@@ -100,9 +100,14 @@ t.test('labels: only those that the configuration or the code bounds', async (t)
   }
 });
 
+/** What never happens on an ordinary day. */
+const TROUBLE = {
+  process: { log: { dropped: { failed: 8, full: 9 } }, backgroundFailures: { liveness: 2 } },
+};
+
 t.test('every sample of the list has a value for each of its labels', async (t) => {
   for (const { name, labels, read } of METRICS) {
-    const samples = read(report());
+    const samples = read(report(TROUBLE));
     t.ok(samples.length > 0, `${name}: the fixture shows it`);
     for (const [value, ...values] of samples) {
       t.equal(values.length, labels.length, name);
@@ -114,7 +119,7 @@ t.test('every sample of the list has a value for each of its labels', async (t) 
 const CLUSTER = 'cluster="my-cluster",region="us-west-2"';
 
 t.test('the metrics say what the report says', async (t) => {
-  const { samples } = await scrape(report());
+  const { samples } = await scrape(report(TROUBLE));
   const wanted: ReadonlyArray<readonly [string, number]> = [
     [`endpoint_source_age_seconds{${CLUSTER},source="dns"}`, 30],
     [`endpoint_age_seconds{${CLUSTER}}`, 30],
@@ -182,6 +187,9 @@ t.test('the metrics say what the report says', async (t) => {
     ['ledger_events_total{result="written"}', 3],
     ['ledger_events_total{result="lost"}', 0],
     ['ledger_write_failures_total', 0],
+    ['log_lines_dropped_total{reason="failed"}', 8],
+    ['log_lines_dropped_total{reason="full"}', 9],
+    ['background_failures_total{kind="liveness"}', 2],
   ];
   for (const [series, value] of wanted) t.equal(samples.get(`outpost_dns_${series}`), value, series);
   const names = new Set(wanted.map(([series]) => `outpost_dns_${series.replace(/\{.*/, '')}`));

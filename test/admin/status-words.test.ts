@@ -43,7 +43,11 @@ t.test('what cannot be written is said in words, on the page and in the terminal
     snapshot: { ...state.snapshot, failure: 'write "/s/answers.snapshot": EROFS' },
     ledger: { ...state.ledger, failure: 'open "/s/ledger.jsonl": EACCES' },
   };
-  const whole = report({ state: failing });
+  const processing = {
+    log: { dropped: { failed: 3, full: 4 }, failure: 'ENOSPC: no space left on device, write' },
+    backgroundFailures: { liveness: 2 },
+  };
+  const whole = report({ state: failing, process: processing });
   const page = statusPage(whole).replaceAll('&quot;', '"');
   const terminal = statusLines(whole, (_style, word) => word).join('\n');
   for (const words of [
@@ -51,6 +55,8 @@ t.test('what cannot be written is said in words, on the page and in the terminal
     '7 retained answers have no room in their file: a restart would lose them',
     'the answer cache cannot be written to disk: write "/s/answers.snapshot": EROFS',
     'the ledger cannot be written: open "/s/ledger.jsonl": EACCES',
+    'the log cannot be written: ENOSPC: no space left on device, write: 7 lines were dropped',
+    'work in the background failed (liveness 2): the log says why, please report it',
   ]) {
     t.ok(page.includes(words), `page: ${words}`);
     t.ok(terminal.includes(words), `terminal: ${words}`);

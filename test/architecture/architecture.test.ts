@@ -30,7 +30,7 @@ const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]
     ['daemon', 'serving', 'refresh', 'admin', 'drill', 'link', 'store', 'protocol', 'config', ...base],
   ],
   ['commands', ['daemon', 'daemon.ts', 'config', 'store', 'sandbox', 'admin', 'drill', 'protocol', ...base]],
-  ['main.ts', ['commands']],
+  ['main.ts', ['commands', 'runtime']],
 ];
 
 const isIn = (path: string, room: string): boolean => path === room || path.startsWith(`${room}/`);

@@ -1,0 +1,68 @@
+/**
+ * Work that nobody waits for has one way to start. What it throws costs that work, a log line and a count, never the
+ * process: an architecture test finds work that is started in another way, and timers.ts starts what they run here.
+ */
+import type { Log } from '../log/log.ts';
+
+/** Values of a label in a metric. `other`: what was thrown through an event handler, or through work without a name. */
+export type BackgroundWork =
+  | 'admin'
+  | 'answers'
+  | 'drill'
+  | 'ledger'
+  | 'link'
+  | 'listeners'
+  | 'liveness'
+  | 'prefetch'
+  | 'refresh'
+  | 'reload'
+  | 'retained'
+  | 'state'
+  | 'timer'
+  | 'upstream'
+  | 'watchdog'
+  | 'other';
+
+const LOG_EVERY_MS = 10_000;
+
+const failures = new Map<BackgroundWork, number>();
+const loggedMs = new Map<BackgroundWork, number>();
+let log: Log | undefined;
+
+/** Says failures there from now on. */
+export function logBackgroundFailures(next: Log): void {
+  log = next;
+}
+
+/** Failures of this process by work; a work that never failed is absent. */
+export function backgroundFailures(): Readonly<Record<string, number>> {
+  return Object.fromEntries(failures);
+}
+
+/** Runs `work` and resolves once it has ended, well or not. Never throws, never rejects. */
+export async function inBackground(name: BackgroundWork, work: () => unknown): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    noteFailure(name, error);
+  }
+}
+
+/** Runs `work`, which ends at once. Never throws. */
+export function guarded(name: BackgroundWork, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    noteFailure(name, error);
+  }
+}
+
+/** Counts what was caught elsewhere, and logs it: each work at most once in ten seconds. */
+export function noteFailure(work: BackgroundWork, error: unknown): void {
+  const count = (failures.get(work) ?? 0) + 1;
+  failures.set(work, count);
+  const nowMs = performance.now();
+  if (nowMs - (loggedMs.get(work) ?? Number.NEGATIVE_INFINITY) < LOG_EVERY_MS) return;
+  loggedMs.set(work, nowMs);
+  log?.error({ err: error, work, failures: count }, 'work in the background failed: please report it');
+}
