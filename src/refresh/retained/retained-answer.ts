@@ -1,5 +1,5 @@
 /** What is known of one retained question, and how what an upstream says now changes it. Pure. */
-import { FLAG, uint16At } from '../../protocol/wire/header.ts';
+import { FLAG } from '../../protocol/wire/header.ts';
 import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import { contentOf } from '../../store/answer-records.ts';
@@ -42,13 +42,6 @@ export function judge(octets: Uint8Array, index: ResponseIndex): Verdict {
   // some servers on the site deny without SOA; with records in it, it could be a referral or half an alias
   const isEmpty = index.answerCount === 0 && index.authorityCount === 0;
   return isDenied || isEmpty ? { kind: 'nodata' } : failed('neither an answer nor a denial');
-}
-
-const SIGNATURE_TYPES = new Set([46, 47, 50]); // RRSIG, NSEC, NSEC3: what DO adds (RFC 3225, RFC 4035 section 3.1, RFC 5155)
-
-/** Whether a response to a query with DO has what a query without it must not get. */
-export function hasSignatures(octets: Uint8Array, index: ResponseIndex): boolean {
-  return index.ttlOffsets.some((at) => SIGNATURE_TYPES.has(uint16At(octets, at - 4)));
 }
 
 /** A denial is adopted once it has been repeated after this time: a link about to fail makes upstreams forget names. */

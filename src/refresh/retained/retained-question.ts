@@ -1,8 +1,9 @@
 /** A question that the operator wants answered whatever happens, and asking it once. */
+import { withoutProofs } from '../../protocol/wire/leave-out.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
-import { type Heard, hasSignatures, judge } from './retained-answer.ts';
+import { type Heard, judge } from './retained-answer.ts';
 
 export interface RetainedQuestion {
   /** A domain name in normal form; the class is IN. */
@@ -27,18 +28,22 @@ export function questionText({ name, qtype }: RetainedQuestion): string {
 }
 
 /**
- * Asks with DO. Where the response has no signatures, it is the one for queries without DO as well, and one exchange
- * has served for both; otherwise it asks again without.
+ * Asks with DO. The answer for queries without DO is the same without the records that prove something (RFC 4035
+ * section 3.2.1), so that one exchange serves both. Asks without DO where an upstream has a usable answer only then: it
+ * may refuse DO, or sign more than can be kept.
  */
 export async function hear(question: RetainedQuestion, ask: Ask): Promise<Hearing> {
   const signed = await hearOnce(question, ask, true);
-  if (signed.kind === 'failed') return signed;
-  const { verdict, octets, index } = signed;
-  if (!hasSignatures(octets, index)) return { kind: 'heard', heard: { kind: verdict, message: octets } };
-  const plain = await hearOnce(question, ask, false);
-  if (plain.kind === 'failed') return plain;
-  if (plain.verdict !== verdict) return { kind: 'failed', detail: 'another answer with DO than without' };
-  return { kind: 'heard', heard: { kind: verdict, message: plain.octets, signedMessage: octets } };
+  if (signed.kind === 'silent') return { kind: 'failed', detail: signed.detail };
+  const plain = signed.kind === 'heard' ? withoutProofs(signed) : undefined;
+  if (signed.kind === 'heard' && plain !== undefined) {
+    const isSigned = plain.octets !== signed.octets;
+    const signedMessage = isSigned ? { signedMessage: signed.octets } : {};
+    return { kind: 'heard', heard: { kind: signed.verdict, message: plain.octets, ...signedMessage } };
+  }
+  const unsigned = await hearOnce(question, ask, false);
+  if (unsigned.kind !== 'heard') return { kind: 'failed', detail: unsigned.detail };
+  return { kind: 'heard', heard: { kind: unsigned.verdict, message: unsigned.octets } };
 }
 
 type HearingOnce =
@@ -48,13 +53,15 @@ type HearingOnce =
       readonly octets: Uint8Array;
       readonly index: ResponseIndex;
     }
-  | { readonly kind: 'failed'; readonly detail: string };
+  /** There was a response, and it is of no use. */
+  | { readonly kind: 'useless'; readonly detail: string }
+  | { readonly kind: 'silent'; readonly detail: string };
 
 async function hearOnce(question: RetainedQuestion, ask: Ask, dnssecOk: boolean): Promise<HearingOnce> {
   const outcome = await ask(ownQuery(nameToWire(question.name), question.qtype, dnssecOk));
-  if (outcome.kind === 'failed') return { kind: 'failed', detail: outcome.detail };
+  if (outcome.kind === 'failed') return { kind: 'silent', detail: outcome.detail };
   const { octets, index } = outcome;
   const verdict = judge(octets, index);
-  if (verdict.kind === 'failed') return verdict;
+  if (verdict.kind === 'failed') return { kind: 'useless', detail: verdict.detail };
   return { kind: 'heard', verdict: verdict.kind, octets, index };
 }

@@ -8,15 +8,15 @@
  *                          stale: writePatchedReply of answerWhileStale  refresher -> retain | release
  *     entries -> (disk) -> load, restoreOrder
  */
-import { LRUCache } from 'lru-cache';
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
 import { isAtOrUnder, nameFromWire } from '../../protocol/words/name.ts';
 import { type AnswerEntry, answerOf, entryOf } from './answer-entry.ts';
 import { cacheKey, hasSameQuestion, isAnswerTo, isSameQuestion } from './cache-key.ts';
-import { type CacheabilitySettings, cacheability, FAILURE_SECONDS } from './cacheability.ts';
-import { type CachedAnswer, cachedAnswer, failureParts, keptOctets, sizeOf } from './cached-answer.ts';
+import { type CacheabilitySettings, cacheability } from './cacheability.ts';
+import { type CachedAnswer, cachedAnswer, keptOctets } from './cached-answer.ts';
+import { FAILURE_MS, Failures } from './failures.ts';
 import {
   answerWhileStale,
   type FreshnessSettings,
@@ -27,6 +27,8 @@ import {
 } from './freshness.ts';
 import { byRecency } from './recency.ts';
 import { type RetainedAnswer, RetainedAnswers } from './retained-answers.ts';
+import { Segments } from './segments.ts';
+import { Variants } from './variants.ts';
 
 export interface AnswerCacheSettings extends CacheabilitySettings, FreshnessSettings {
   /** Bound of all answers together, their overhead included; 0 keeps none. */
@@ -58,46 +60,62 @@ export interface AnswerCacheStats {
  */
 export type LoadVerdict = 'kept' | 'expired' | 'superseded' | 'full' | 'refused';
 
-/** lru-cache writes to the options of a look-up, so they cannot be frozen; shared, they cost no object per query. */
-const lookup: LRUCache.GetOptions<number, CachedAnswer, unknown> = {};
+export interface AnswerCacheParts {
+  /** Whether names that were kept could not be asked for now; asked when an answer is stored. */
+  readonly isCut?: () => boolean;
+}
 
 export class AnswerCache {
   #settings: AnswerCacheSettings;
-  #answers: LRUCache<number, CachedAnswer>;
-  /** The same answers in a set, because only that can be looked through in pieces while it changes. */
-  #kept = new Set<CachedAnswer>();
+  readonly #answers: Segments;
   readonly #retained = new RetainedAnswers();
+  readonly #failures = new Failures();
+  readonly #variants: Variants;
   #revision = 0;
   #hits = 0;
   #staleHits = 0;
   #misses = 0;
-  #evictions = 0;
   #prefetches = 0;
 
-  constructor(settings: AnswerCacheSettings) {
+  constructor(settings: AnswerCacheSettings, { isCut = () => false }: AnswerCacheParts = {}) {
     this.#settings = settings;
-    this.#answers = this.#bounded(settings.sizeOctets);
+    this.#answers = new Segments(settings.sizeOctets, isCut);
+    this.#variants = new Variants((key) => this.#answers.peek(key));
   }
 
   get settings(): AnswerCacheSettings {
     return this.#settings;
   }
 
-  /** The answer kept for this question, unless it has expired; `freshness` says what it is good for. */
+  /**
+   * The answer kept for this question, unless it has expired; `freshness` says what it is good for. Without any, the
+   * failure that is remembered of it.
+   */
   find(query: Query, nowMs: number): CachedAnswer | undefined {
-    const answer = this.#retained.find(query) ?? this.#answers.get(cacheKey(query), lookup);
-    if (answer === undefined || !(answer.isRetained || isAnswerTo(answer, query))) {
-      this.#misses++;
-      return undefined;
-    }
-    return this.#used(answer, nowMs);
+    const answer = this.#retained.find(query) ?? this.#answers.get(cacheKey(query));
+    const isOwn = answer !== undefined && (answer.isRetained || isAnswerTo(answer, query));
+    const found = (isOwn && this.#used(answer, nowMs)) || this.#failures.find(query, nowMs);
+    if (found === undefined) this.#misses++;
+    else if (found !== answer) this.#hits++;
+    return found;
   }
 
-  /** As `find`, for a question that was looked up a moment ago: counted neither as a look-up nor as a use. */
-  peek(query: Query, nowMs: number): CachedAnswer | undefined {
-    const answer = this.#retained.find(query) ?? this.#answers.peek(cacheKey(query));
-    if (answer === undefined || !(answer.isRetained || isAnswerTo(answer, query))) return undefined;
-    return freshness(answer, nowMs, this.#settings) === 'expired' ? undefined : answer;
+  /**
+   * What to say when no upstream is asked: the best answer kept for the question with any DO and CD, made fit for this
+   * query (see variants.ts). To be called after `find` found nothing fresh. `isCut`: nobody can be asked.
+   */
+  findAny(query: Query, nowMs: number, isCut: boolean): GivenAnswer | undefined {
+    const found = this.#variants.best(query, nowMs, isCut, this.#settings);
+    if (found === undefined) return undefined;
+    if (!isAnswerTo(found.kept, query)) this.#used(found.kept, nowMs);
+    return found.given;
+  }
+
+  /** As `findAny`, for a question that was looked up a moment ago: counted neither as a look-up nor as a use. */
+  peekAny(query: Query, nowMs: number, isCut: boolean): GivenAnswer | undefined {
+    const retained = this.#retained.find(query);
+    if (retained !== undefined) return givenAnswer(retained, nowMs, this.#settings);
+    return this.#variants.best(query, nowMs, isCut, this.#settings)?.given;
   }
 
   /**
@@ -119,25 +137,26 @@ export class AnswerCache {
       earlier: verdict.kind === 'nxdomain' ? this.#lastGood(query, nowMs) : undefined,
     };
     this.#revision++;
-    return this.#keep(cachedAnswer(query, parts, nowMs));
+    const answer = cachedAnswer(query, parts, nowMs);
+    this.#answers.put(answer);
+    this.#failures.forget(answer.key);
+    return answer;
   }
 
   /**
    * No upstream could answer `query`. Where a good answer is kept it stays and is not rechecked for a while
-   * (RFC 8767 section 5), and `undefined` comes back; otherwise the failure itself is kept for 5 s (RFC 9520).
+   * (RFC 8767 section 5), and `undefined` comes back; otherwise the failure itself is remembered (RFC 9520): for 5 s, or
+   * for as long as a recheck waits where an answer is kept that the question has in common with another DO or CD.
    */
   noteFailure(query: Query, nowMs: number): CachedAnswer | undefined {
     const resident = this.#answers.peek(cacheKey(query));
-    if (resident !== undefined && freshness(resident, nowMs, this.#settings) !== 'expired') {
-      // a failure displaces nothing that is of use, not even another question's answer under the same key
-      if (!isAnswerTo(resident, query)) return undefined;
-      if (resident.kind !== 'failure') {
-        resident.nextRecheckMs = nowMs + RECHECK_MS;
-        return undefined;
-      }
+    const isKept = resident !== undefined && isAnswerTo(resident, query);
+    if (isKept && freshness(resident, nowMs, this.#settings) !== 'expired') {
+      resident.nextRecheckMs = nowMs + RECHECK_MS;
+      return undefined;
     }
-    const parts = { kind: 'failure', ...failureParts(query), lifetimeMs: FAILURE_SECONDS * 1000 } as const;
-    return this.#keep(cachedAnswer(query, { ...parts, earlier: undefined }, nowMs));
+    const hasOther = this.peekAny(query, nowMs, false) !== undefined;
+    return this.#failures.note(query, hasOther ? RECHECK_MS : FAILURE_MS, nowMs);
   }
 
   /** To be called before a prefetch: no other one for this answer is due until it has had time to end. */
@@ -184,10 +203,11 @@ export class AnswerCache {
    * every answer that is there from the first to the last step is given once.
    */
   *entries(nowMs: number): Generator<AnswerEntry | undefined, void> {
-    for (const group of yield* byRecency(this.#kept, nowMs)) {
+    for (const group of yield* byRecency(this.#answers.all, nowMs)) {
       for (const answer of group) {
-        const isWorthIt = this.#kept.has(answer) && freshness(answer, nowMs, this.#settings) !== 'expired';
-        yield isWorthIt ? entryOf(answer, nowMs) : undefined;
+        const isWorthIt =
+          this.#answers.all.has(answer) && freshness(answer, nowMs, this.#settings) !== 'expired';
+        yield isWorthIt ? entryOf(answer, this.#answers.isUsed(answer), nowMs) : undefined;
       }
     }
   }
@@ -202,7 +222,11 @@ export class AnswerCache {
     if (freshness(answer, nowMs, this.#settings) === 'expired') return 'expired';
     const resident = this.#answers.peek(answer.key);
     if (resident !== undefined) return this.#loadBeside(resident, answer);
-    return this.#keepIfRoom(answer, 0);
+    // an upstream was asked before this was read: the answer is better than its failure, and need not be rechecked so soon
+    const failedAtMs = this.#failures.notedAtMs(answer.key);
+    if (failedAtMs !== undefined) answer.nextRecheckMs = failedAtMs + RECHECK_MS;
+    this.#failures.forget(answer.key);
+    return this.#keepIfRoom(answer);
   }
 
   /**
@@ -210,10 +234,10 @@ export class AnswerCache {
    * caller may pause.
    */
   *restoreOrder(nowMs: number): Generator<undefined, void> {
-    const groups = yield* byRecency(this.#kept, nowMs);
+    const groups = yield* byRecency(this.#answers.all, nowMs);
     for (const group of groups.toReversed()) {
       for (const answer of group.toReversed()) {
-        if (this.#kept.has(answer)) this.#answers.get(answer.key, lookup);
+        if (this.#answers.all.has(answer)) this.#answers.get(answer.key);
         yield undefined;
       }
     }
@@ -223,7 +247,8 @@ export class AnswerCache {
   forgetUnder(apexes: readonly string[]): void {
     if (apexes.length === 0) return;
     this.#revision++;
-    for (const answer of this.#kept) {
+    this.#failures.clear();
+    for (const answer of this.#answers.all) {
       const name = nameFromWire(answer.octets, HEADER_OCTETS);
       if (apexes.some((apex) => isAtOrUnder(name, apex))) this.#answers.delete(answer.key);
     }
@@ -232,6 +257,7 @@ export class AnswerCache {
   /** Forgets every answer, save those retained. */
   flush(): void {
     this.#answers.clear();
+    this.#failures.clear();
     this.#revision++;
   }
 
@@ -240,27 +266,18 @@ export class AnswerCache {
    * prefetch and what is stored from now on follow the new settings. A new size costs a pass over all answers.
    */
   reconfigure(settings: AnswerCacheSettings): void {
-    const previous = this.#settings;
     this.#settings = settings;
-    if (settings.sizeOctets === previous.sizeOctets) return;
-    const before = this.#answers;
-    this.#answers = this.#bounded(settings.sizeOctets);
-    this.#kept = new Set();
-    // least recently used first; lru-cache's own dump and load would take time with the square of the answers
-    for (const key of before.rkeys()) {
-      const answer = before.peek(key);
-      if (answer !== undefined) this.#keep(answer);
-    }
+    this.#answers.resize(settings.sizeOctets);
   }
 
   stats(): AnswerCacheStats {
     return {
-      entries: this.#answers.size,
-      octets: this.#answers.calculatedSize,
+      entries: this.#answers.entries,
+      octets: this.#answers.octets,
       hits: this.#hits,
       staleHits: this.#staleHits,
       misses: this.#misses,
-      evictions: this.#evictions,
+      evictions: this.#answers.evictions,
       prefetches: this.#prefetches,
     };
   }
@@ -268,52 +285,39 @@ export class AnswerCache {
   #used(answer: CachedAnswer, nowMs: number): CachedAnswer | undefined {
     switch (freshness(answer, nowMs, this.#settings)) {
       case 'expired':
-        this.#misses++;
         return undefined;
       case 'stale':
         this.#staleHits++;
         break;
       default:
         this.#hits++;
-        answer.hits++;
+        answer.usedAtMs = nowMs;
+        // later hits change nothing
+        if (answer.hits++ > 0) return answer;
     }
     answer.usedAtMs = nowMs;
-    return answer;
-  }
-
-  #keep(answer: CachedAnswer): CachedAnswer {
-    this.#answers.set(answer.key, answer);
-    // one that is larger than the whole bound is not in it
-    if (this.#answers.peek(answer.key) === answer) this.#kept.add(answer);
+    this.#answers.noteUse(answer);
     return answer;
   }
 
   /** Anybody can make a name that shares a key with a chosen one: it must not take the place of a good answer. */
   #isTaken(query: Query, nowMs: number): boolean {
     const resident = this.#answers.peek(cacheKey(query));
-    if (resident === undefined || resident.kind === 'failure' || isAnswerTo(resident, query)) return false;
+    if (resident === undefined || isAnswerTo(resident, query)) return false;
     return freshness(resident, nowMs, this.#settings) !== 'expired';
   }
 
   #loadBeside(resident: CachedAnswer, loaded: CachedAnswer): LoadVerdict {
     if (!isSameQuestion(resident, loaded)) return 'superseded';
-    if (resident.kind === 'failure') {
-      // an upstream was asked before this was read: what is loaded is better, and need not be rechecked so soon
-      loaded.nextRecheckMs = resident.storedAtMs + RECHECK_MS;
-      return this.#keepIfRoom(loaded, sizeOf(resident));
-    }
     const good = loaded.kind === 'nxdomain' ? loaded.earlier : loaded;
     if (resident.kind !== 'nxdomain' || resident.earlier !== undefined || good === undefined) {
       return 'superseded';
     }
-    return this.#keepIfRoom({ ...resident, earlier: good }, sizeOf(resident));
+    return this.#keepIfRoom({ ...resident, earlier: good });
   }
 
-  #keepIfRoom(answer: CachedAnswer, replacedOctets: number): LoadVerdict {
-    const octets = this.#answers.calculatedSize - replacedOctets + sizeOf(answer);
-    if (octets > this.#settings.sizeOctets) return 'full';
-    this.#keep(answer);
-    return 'kept';
+  #keepIfRoom(answer: CachedAnswer): LoadVerdict {
+    return this.#answers.putIfRoom(answer, answer.hits > 0) ? 'kept' : 'full';
   }
 
   /** The good answer that an NXDOMAIN is about to hide: one at most, and only within its own stale time. */
@@ -321,18 +325,7 @@ export class AnswerCache {
     const resident = this.#answers.peek(cacheKey(query));
     if (resident === undefined || !isAnswerTo(resident, query)) return undefined;
     const last = answerWhileStale(resident, nowMs, this.#settings);
-    if (last.kind === 'nxdomain' || last.kind === 'failure') return undefined;
+    if (last.kind === 'nxdomain') return undefined;
     return freshness(last, nowMs, this.#settings) === 'expired' ? undefined : last;
-  }
-
-  #bounded(sizeOctets: number): LRUCache<number, CachedAnswer> {
-    return new LRUCache<number, CachedAnswer>({
-      maxSize: Math.max(1, sizeOctets),
-      sizeCalculation: sizeOf,
-      dispose: (answer, _key, reason) => {
-        this.#kept.delete(answer);
-        if (reason === 'evict') this.#evictions++;
-      },
-    });
   }
 }

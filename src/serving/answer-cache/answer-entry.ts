@@ -27,8 +27,11 @@ export interface AnswerEntry extends EntryAnswer {
   readonly earlier?: EntryAnswer;
 }
 
-/** `undefined` for what is not worth keeping. */
-export function entryOf(answer: CachedAnswer, nowMs: number): AnswerEntry | undefined {
+/**
+ * `undefined` for what is not worth keeping. `isUsed`: somebody has asked for it, perhaps before it was last renewed; then
+ * it has a hit, so that it is such an answer in the next process, too.
+ */
+export function entryOf(answer: CachedAnswer, isUsed: boolean, nowMs: number): AnswerEntry | undefined {
   const own = entryAnswer(answer, nowMs);
   if (own === undefined) return undefined;
   const earlier = answer.earlier && entryAnswer(answer.earlier, nowMs);
@@ -36,7 +39,7 @@ export function entryOf(answer: CachedAnswer, nowMs: number): AnswerEntry | unde
     ...own,
     dnssecOk: answer.dnssecOk,
     checkingDisabled: answer.checkingDisabled,
-    hits: answer.hits,
+    hits: isUsed ? Math.max(1, answer.hits) : answer.hits,
     idleMs: Math.max(0, nowMs - answer.usedAtMs),
     ...(earlier === undefined ? {} : { earlier }),
   };

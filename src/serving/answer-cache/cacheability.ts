@@ -9,16 +9,15 @@ export interface CacheabilitySettings {
   readonly negativeTtlSeconds: number;
 }
 
-/** RFC 9520 section 3.2 asks for at least 1 s and at most 5 min. */
-export const FAILURE_SECONDS = 5;
-
 export type Cacheability =
   | {
-      readonly kind: AnswerKind;
+      readonly kind: Exclude<AnswerKind, 'failure'>;
       readonly lifetimeSeconds: number;
       /** Longer TTLs are cut to this in what is kept. */
       readonly maxTtlSeconds: number;
     }
+  /** Remembered for a moment, in a table of its own. */
+  | { readonly kind: 'failure' }
   | { readonly kind: 'none'; readonly reason: 'truncated' | 'rcode' | 'no soa' | 'zero ttl' };
 
 /** Judges a response that has been indexed, so its structure holds; whether it answers the question is not seen here. */
@@ -31,7 +30,7 @@ export function cacheability(index: ResponseIndex, settings: CacheabilitySetting
     case RCODE.NXDOMAIN:
       return negative('nxdomain', index, settings);
     case RCODE.SERVFAIL:
-      return { kind: 'failure', lifetimeSeconds: FAILURE_SECONDS, maxTtlSeconds: FAILURE_SECONDS };
+      return { kind: 'failure' };
     default:
       // REFUSED, NOTIMP and the like speak of the upstream, not of the name
       return { kind: 'none', reason: 'rcode' };

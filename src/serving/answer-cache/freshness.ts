@@ -91,12 +91,19 @@ export function givenAnswer(
   nowMs: number,
   settings: FreshnessSettings & { readonly staleTtlSeconds: number },
 ): GivenAnswer {
-  if (freshness(answer, nowMs, settings) !== 'stale') {
-    return { answer, ttl: { ageSeconds: ageSeconds(answer, nowMs) }, extendedError: undefined };
-  }
-  const stale = answerWhileStale(answer, nowMs, settings);
-  const ttl = { ttlSeconds: settings.staleTtlSeconds };
-  return { answer: stale, ttl, extendedError: staleExtendedError(stale) };
+  if (freshness(answer, nowMs, settings) !== 'stale') return freshGiven(answer, nowMs);
+  return staleGiven(answerWhileStale(answer, nowMs, settings), settings);
+}
+
+export function freshGiven(answer: CachedAnswer, nowMs: number): GivenAnswer {
+  return { answer, ttl: { ageSeconds: ageSeconds(answer, nowMs) }, extendedError: undefined };
+}
+
+export function staleGiven(
+  answer: CachedAnswer,
+  { staleTtlSeconds }: { readonly staleTtlSeconds: number },
+): GivenAnswer {
+  return { answer, ttl: { ttlSeconds: staleTtlSeconds }, extendedError: staleExtendedError(answer) };
 }
 
 /** The extended error that goes with a stale answer (RFC 8914 sections 4.4 and 4.20). */

@@ -8,15 +8,7 @@ import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { AnswerCache } from '../answer-cache/answer-cache.ts';
 import type { CachedAnswer } from '../answer-cache/cached-answer.ts';
-import {
-  ageSeconds,
-  answerWhileStale,
-  freshness,
-  type GivenAnswer,
-  givenAnswer,
-  mayRecheck,
-  staleExtendedError,
-} from '../answer-cache/freshness.ts';
+import { ageSeconds, freshness, type GivenAnswer, mayRecheck } from '../answer-cache/freshness.ts';
 import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
 import type { Later, LaterAnswers } from './later-answers.ts';
 import type { OutageNotes } from './outage-notes.ts';
@@ -37,8 +29,8 @@ export interface KeptAnswersRules {
 export class KeptAnswers<Route> {
   readonly #options: KeptAnswersOptions<Route>;
   readonly #later: Pick<LaterAnswers<Route>, 'prefetch'>;
-  /** What `fresh` found and would not give: for `stale`, which is asked next. */
-  #stale: CachedAnswer | undefined;
+  /** The expired answer that `fresh` found, to be given by `stale` if no step between them answers. */
+  #stale: GivenAnswer | undefined;
   /** When `retained` was asked: the two that are asked next do not look at the clock again. */
   #nowMs = 0;
   /** Filled in anew for each reply, so that none needs objects of its own. */
@@ -76,44 +68,68 @@ export class KeptAnswers<Route> {
 
   #beside(query: Query, route: Route, nowMs: number): GivenAnswer | 'nodata' | undefined {
     if (!this.isNoData(query, route)) return undefined;
-    const { cache } = this.#options;
-    const kept = cache.peek(query, nowMs);
-    const isOfUse = kept?.kind === 'positive' || kept?.kind === 'nodata';
-    return isOfUse ? givenAnswer(kept, nowMs, cache.settings) : 'nodata';
+    const given = this.#options.cache.peekAny(query, nowMs, true);
+    const isOfUse = given?.answer.kind === 'positive' || given?.answer.kind === 'nodata';
+    return isOfUse ? given : 'nodata';
   }
 
   fresh(query: Query, route: Route, rules: KeptAnswersRules, reply: ReplySpace): number {
-    const { cache, later, outage } = this.#options;
+    const { cache } = this.#options;
     const nowMs = this.#nowMs;
     const kept = cache.find(query, nowMs);
-    this.#stale = undefined;
-    if (kept === undefined) return PASS;
-    const state = freshness(kept, nowMs, cache.settings);
-    if (state === 'stale') {
-      this.#stale = kept;
-      return PASS;
+    const state = kept && freshness(kept, nowMs, cache.settings);
+    if (kept === undefined || state === 'stale' || kept.kind === 'failure') {
+      return this.#withoutAsking(kept, query, route, rules, reply);
     }
     if (state === 'prefetch') this.#later.prefetch(query, kept, route, nowMs);
-    const isUnreachable = kept.kind === 'failure' && later.isCut(query, route);
-    // a remembered failure must not hide what can be said of the name without its upstreams
-    if (isUnreachable && rules.disconnected.find(query).kind !== 'stale') return PASS;
-    if (kept.kind === 'failure') outage.noteFailed(query);
-    const extendedError = isUnreachable ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
     this.#age.ageSeconds = ageSeconds(kept, nowMs);
-    return this.#write(query, kept, this.#age, extendedError, rules, reply);
+    return this.#write(query, kept, this.#age, undefined, rules, reply);
   }
 
-  stale(query: Query, route: Route, rules: KeptAnswersRules, reply: ReplySpace): number {
-    const kept = this.#stale;
-    if (kept === undefined) return PASS;
-    const { cache, later, outage } = this.#options;
+  /** Where nobody is to be asked, answers from what is kept of the question with any DO and CD; `stale` gives what has expired. */
+  #withoutAsking(
+    own: CachedAnswer | undefined,
+    query: Query,
+    route: Route,
+    rules: KeptAnswersRules,
+    reply: ReplySpace,
+  ): number {
+    const { cache, later } = this.#options;
     const nowMs = this.#nowMs;
-    const mayAsk = query.recursionDesired && mayRecheck(kept, nowMs) && !later.isCut(query, route);
-    if (mayAsk) return PASS;
-    outage.noteStale(query);
-    const stale = answerWhileStale(kept, nowMs, cache.settings);
-    const ttl = { ttlSeconds: cache.settings.staleTtlSeconds };
-    return this.#write(query, stale, ttl, staleExtendedError(stale), rules, reply);
+    this.#stale = undefined;
+    const isCut = later.isCut(query, route);
+    const failure = own?.kind === 'failure' ? own : undefined;
+    const isAskedBefore = own !== undefined && (failure !== undefined || !mayRecheck(own, nowMs));
+    if (query.recursionDesired && !isCut && !isAskedBefore) return PASS;
+    const given = cache.findAny(query, nowMs, isCut);
+    if (given === undefined)
+      return failure === undefined ? PASS : this.#failed(query, failure, isCut, rules, reply);
+    if (given.extendedError === undefined) {
+      return this.#write(query, given.answer, given.ttl, undefined, rules, reply);
+    }
+    this.#stale = given;
+    return PASS;
+  }
+
+  #failed(
+    query: Query,
+    failure: CachedAnswer,
+    isCut: boolean,
+    rules: KeptAnswersRules,
+    reply: ReplySpace,
+  ): number {
+    // a remembered failure must not hide what can be said of the name without its upstreams
+    if (isCut && rules.disconnected.find(query).kind !== 'stale') return PASS;
+    this.#options.outage.noteFailed(query);
+    const extendedError = isCut ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
+    return this.#write(query, failure, JUST_NOW, extendedError, rules, reply);
+  }
+
+  stale(query: Query, rules: KeptAnswersRules, reply: ReplySpace): number {
+    const given = this.#stale;
+    if (given === undefined) return PASS;
+    this.#options.outage.noteStale(query);
+    return this.#write(query, given.answer, given.ttl, given.extendedError, rules, reply);
   }
 
   #write(
@@ -137,6 +153,8 @@ export class KeptAnswers<Route> {
 export function writeNoData(query: Query, reply: Uint8Array, replyStart: number): number {
   return writeEmptyReply(query, RCODE.NOERROR, EXTENDED_ERROR.STALE_ANSWER, reply, replyStart);
 }
+
+const JUST_NOW: TtlPatch = { ageSeconds: 0 };
 
 interface Patch {
   ttl: TtlPatch;

@@ -10,7 +10,6 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import type { AnswerCache } from '../answer-cache/answer-cache.ts';
 import type { CachedAnswer } from '../answer-cache/cached-answer.ts';
-import { answerWhileStale, freshness, staleExtendedError } from '../answer-cache/freshness.ts';
 import type { ForwardFailureReason } from '../forwarder/forward-outcome.ts';
 import type { Origin } from './resolver-counters.ts';
 
@@ -89,17 +88,17 @@ export class LaterAnswers<Route> {
       tell(failed(undefined));
       return;
     }
-    const stale = this.#staleAnswer(query);
     const isProbe = isHealthProbe(query);
-    const patienceMs = isProbe ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS;
-    if (stale !== undefined || isProbe) {
-      this.#fetch(query, route, this.#within(patienceMs, stale, { tell, fail }));
+    if (isProbe || this.#keptAnswer(query, route) !== undefined) {
+      this.#fetch(
+        query,
+        route,
+        this.#within(isProbe ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS, query, route, { tell, fail }),
+      );
       return;
     }
-    // what was kept before a restart may have come in meanwhile
-    const orKept = (found: LaterAnswer): void =>
-      tell(found.origin === 'failed' ? (this.#staleAnswer(query) ?? found) : found);
-    this.#fetch(query, route, { tell: orKept, fail });
+    // what was kept before a restart may have come in meanwhile, and a cut may have begun
+    this.#fetch(query, route, { tell: (found) => tell(this.#orKept(found, query, route)), fail });
   }
 
   /** Asks for what is kept and about to expire; the client that drew attention to it has its answer already. */
@@ -142,35 +141,35 @@ export class LaterAnswers<Route> {
     return { kind: 'octets', origin: 'forwarded', octets, index, ttl: JUST_NOW, extendedError: undefined };
   }
 
-  #staleAnswer(query: Query): LaterAnswer | undefined {
-    const nowMs = this.#clock.monotonicMs();
-    const kept = this.#cache.peek(query, nowMs); // the first pass has counted this question
-    if (kept === undefined || freshness(kept, nowMs, this.#cache.settings) !== 'stale') return undefined;
-    const { octets, index, ...rest } = answerWhileStale(kept, nowMs, this.#cache.settings);
-    return {
-      kind: 'octets',
-      origin: 'cacheStale',
-      octets,
-      index,
-      ttl: { ttlSeconds: this.#cache.settings.staleTtlSeconds },
-      extendedError: staleExtendedError({ octets, index, ...rest }),
-    };
+  #orKept(found: LaterAnswer, query: Query, route: Route): LaterAnswer {
+    return found.origin === 'failed' ? (this.#keptAnswer(query, route) ?? found) : found;
+  }
+
+  /** What is kept of the question with any DO and CD; a fresh answer is only there with another DO or CD. */
+  #keptAnswer(query: Query, route: Route): LaterAnswer | undefined {
+    const isCut = this.#later.isCut(query, route);
+    // the first pass has counted this question
+    const given = this.#cache.peekAny(query, this.#clock.monotonicMs(), isCut);
+    if (given === undefined) return undefined;
+    const { answer, ttl, extendedError } = given;
+    const origin = extendedError === undefined ? 'cacheFresh' : 'cacheStale';
+    return { kind: 'octets', origin, octets: answer.octets, index: answer.index, ttl, extendedError };
   }
 
   /** For a client that is told something else when the answer takes longer, or fails. */
-  #within(patienceMs: number, stale: LaterAnswer | undefined, told: Told): Told {
+  #within(patienceMs: number, query: Query, route: Route, told: Told): Told {
     let isTold = false;
     const tell = (answer: LaterAnswer): void => {
       if (isTold) return;
       isTold = true;
       patience[Symbol.dispose]();
-      told.tell(answer);
+      told.tell(this.#orKept(answer, query, route));
     };
     const patience = this.#later.timers.after(patienceMs, () =>
-      tell(stale ?? failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY)),
+      tell(failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY)),
     );
     return {
-      tell: (first) => tell(first.origin === 'failed' ? (stale ?? first) : first),
+      tell,
       fail: (error) => {
         patience[Symbol.dispose]();
         isTold = true;

@@ -117,7 +117,7 @@ export class Resolver<Route> implements QueryHandler {
     {
       origin: ORIGIN.cacheStale,
       why: 'what an upstream said once, where waiting for a newer answer would help nobody',
-      answer: (query, reply) => this.#kept.stale(query, this.#route, this.#rules, reply),
+      answer: (query, reply) => this.#kept.stale(query, this.#rules, reply),
     },
     {
       origin: ORIGIN.disconnected,

@@ -1,8 +1,8 @@
 import t from 'tap';
+import { hasProofs } from '../../../src/protocol/wire/leave-out.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import {
   type Heard,
-  hasSignatures,
   judge,
   type Known,
   lastGood,
@@ -77,7 +77,7 @@ t.test('signatures are seen in every section, and OPT is none', async (t) => {
     [of('additionals', 'RRSIG'), true],
     [message({ question: [name, 'A'], additionals: [opt({ doBit: true })] }), false],
   ];
-  for (const [octets, want] of cases) t.equal(hasSignatures(octets, indexed(octets)), want);
+  for (const [octets, want] of cases) t.equal(hasProofs(octets, indexed(octets)), want);
 });
 
 /** What is known after each of these was said, 30 s apart unless another time is given. */
