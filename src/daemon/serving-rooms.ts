@@ -107,6 +107,7 @@ export function resolverRules(config: Config): ResolverRules<UpstreamGroup> {
     identity: new Identity(config.identity),
     defaultRoute: defaultGroup(config),
     trustAuthenticatedData: config.forward.trustAuthenticatedData,
+    deadlineMs: config.forward.deadlineMs,
   };
 }
 

@@ -23,6 +23,8 @@ export interface LocalAnswer {
   readonly pointerOffsets: readonly number[];
   /** Octets of one answer record and how many of them take part in rotation; the rest follow in fixed order. */
   readonly rotation: { readonly recordOctets: number; readonly records: number } | undefined;
+  /** It ends in an alias whose target is for somebody else to answer. */
+  readonly isOpen: boolean;
 }
 
 export interface LocalAnswerParts {
@@ -33,6 +35,7 @@ export interface LocalAnswerParts {
   readonly authorities: readonly ResourceRecord[];
   /** So many of the first answers are rotated; they all have the same owner, type and size. */
   readonly rotated?: number;
+  readonly isOpen?: boolean;
 }
 
 /** Composes the sections. Throws when dns2 dropped a record: an author's mistake, found when the table is built. */
@@ -53,6 +56,7 @@ export function composeLocalAnswer(parts: LocalAnswerParts): LocalAnswer {
     pointerOffsets: pointerOffsets(message, index.questionEnd),
     rotation:
       rotated > 1 ? { recordOctets: octets.length / parts.answers.length, records: rotated } : undefined,
+    isOpen: parts.isOpen ?? false,
   };
 }
 

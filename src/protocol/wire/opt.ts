@@ -89,3 +89,12 @@ export function readOptions(query: Query, start: number, end: number): boolean {
 function isCookieLength(length: number): boolean {
   return length === CLIENT_COOKIE_OCTETS || (length >= 16 && length <= 40);
 }
+
+/** The INFO-CODE of the extended error in the OPT that starts at `at`, in a reply of our own; `undefined` without one. */
+export function extendedErrorIn(reply: Uint8Array, at: number): number | undefined {
+  if (uint16At(reply, at + 1) !== TYPE.OPT || at + OPT_OCTETS > reply.length) return undefined;
+  for (let option = at + OPT_OCTETS; option + 4 <= reply.length; option += 4 + uint16At(reply, option + 2)) {
+    if (uint16At(reply, option) === OPTION_EXTENDED_ERROR) return uint16At(reply, option + 4);
+  }
+  return undefined;
+}

@@ -5,6 +5,7 @@
  */
 import { lower } from '../words/name.ts';
 import { TYPE } from '../words/types.ts';
+import { AliasNote, aliasChain, followsAliases } from './alias-chain.ts';
 import { FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
 import { skipName } from './query.ts';
 
@@ -36,6 +37,8 @@ export interface ResponseIndex {
   readonly negativeTtlSeconds: number | undefined;
   /** Whether the answer section has a record of the QTYPE (any, for ANY). */
   readonly answersQtype: boolean;
+  /** Where the answer has aliases that lead away from the QNAME; most have none. */
+  readonly aliases: AliasNote | undefined;
   readonly hasEdns: boolean;
 }
 
@@ -61,6 +64,7 @@ const scan = {
   minimumTtl: NONE,
   negativeTtl: NONE,
   answersQtype: false,
+  hasAlias: false,
   hasOpt: false,
   extendedRcode: 0,
   keptAdditional: 0,
@@ -81,11 +85,17 @@ export function indexResponse(message: Uint8Array): ResponseIndex | ResponseFaul
   const qtype = uint16At(message, nameEnd);
   const broken = scanMessage(message, nameEnd + 4, qtype);
   if (broken !== undefined) return broken;
+  const rcode = (flags & FLAG.RCODE) | (scan.extendedRcode << 4);
+  const questionEnd = nameEnd + 4;
+  const aliases =
+    scan.hasAlias && followsAliases(qtype)
+      ? noteAliases(message, { rcode, questionEnd, qtype, answerCount, authorityCount })
+      : undefined;
   return {
     kind: 'response',
-    rcode: (flags & FLAG.RCODE) | (scan.extendedRcode << 4),
+    rcode,
     flags,
-    questionEnd: nameEnd + 4,
+    questionEnd,
     qtype,
     qclass: uint16At(message, nameEnd + 2),
     answerCount,
@@ -96,8 +106,19 @@ export function indexResponse(message: Uint8Array): ResponseIndex | ResponseFaul
     minimumTtlSeconds: scan.minimumTtl === NONE ? undefined : scan.minimumTtl,
     negativeTtlSeconds: scan.negativeTtl === NONE ? undefined : scan.negativeTtl,
     answersQtype: scan.answersQtype,
+    aliases,
     hasEdns: scan.hasOpt,
   };
+}
+
+/** Whether the answer has what was asked for, or an alias of whose target nothing is said. */
+export function isPositive({ answersQtype, aliases, negativeTtlSeconds }: ResponseIndex): boolean {
+  return answersQtype || (aliases?.isOpen === true && negativeTtlSeconds === undefined);
+}
+
+function noteAliases(message: Uint8Array, sections: Parameters<typeof aliasChain>[1]): AliasNote | undefined {
+  const { aliases, end } = aliasChain(message, sections);
+  return aliases.length === 0 ? undefined : new AliasNote(end === 'open');
 }
 
 /** All three sections, into `scan`. */
@@ -106,6 +127,7 @@ function scanMessage(message: Uint8Array, from: number, qtype: number): Response
   scan.minimumTtl = NONE;
   scan.negativeTtl = NONE;
   scan.answersQtype = false;
+  scan.hasAlias = false;
   scan.hasOpt = false;
   scan.extendedRcode = 0;
   scan.keptAdditional = 0;
@@ -140,7 +162,10 @@ function noteRecord(message: Uint8Array, typeAt: number, next: number, section: 
     return;
   }
   if (scan.minimumTtl === NONE || ttl < scan.minimumTtl) scan.minimumTtl = ttl;
-  if (section === 0 && (type === qtype || qtype === TYPE.ANY)) scan.answersQtype = true;
+  if (section === 0) {
+    if (type === qtype || qtype === TYPE.ANY) scan.answersQtype = true;
+    else if (type === TYPE.CNAME || type === TYPE.DNAME) scan.hasAlias = true;
+  }
   if (section === 1 && type === TYPE.SOA && next - typeAt >= FIXED_RR_OCTETS + 22) {
     scan.negativeTtl = Math.min(ttl, boundedTtl(uint32At(message, next - 4)));
   }

@@ -1,6 +1,6 @@
 /** What is known of one retained question, and how what an upstream says now changes it. Pure. */
 import { FLAG } from '../../protocol/wire/header.ts';
-import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { indexResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import { contentOf } from '../../store/answer-records.ts';
 import type { RetainedRecord } from '../../store/retained-record.ts';
@@ -38,7 +38,7 @@ export function judge(octets: Uint8Array, index: ResponseIndex): Verdict {
   const isDenied = index.negativeTtlSeconds !== undefined;
   if (index.rcode === RCODE.NXDOMAIN) return isDenied ? { kind: 'nxdomain' } : failed('NXDOMAIN without SOA');
   if (index.rcode !== RCODE.NOERROR) return failed(rcodeName(index.rcode));
-  if (index.answersQtype) return { kind: 'positive' };
+  if (isPositive(index)) return { kind: 'positive' };
   // some servers on the site deny without SOA; with records in it, it could be a referral or half an alias
   const isEmpty = index.answerCount === 0 && index.authorityCount === 0;
   return isDenied || isEmpty ? { kind: 'nodata' } : failed('neither an answer nor a denial');

@@ -72,6 +72,7 @@ export class AnswerCache {
   readonly #failures = new Failures();
   readonly #variants: Variants;
   #revision = 0;
+  #retainedRevision = 0;
   #hits = 0;
   #staleHits = 0;
   #misses = 0;
@@ -171,6 +172,7 @@ export class AnswerCache {
    * is no answer to the question, and then the one before stays.
    */
   retain(name: string, qtype: number, answer: RetainedAnswer, nowMs: number): number | undefined {
+    this.#retainedRevision++;
     return this.#retained.put(name, qtype, answer, nowMs, this.#settings);
   }
 
@@ -187,8 +189,14 @@ export class AnswerCache {
     return this.#retained.hasRecordsOf(query);
   }
 
+  /** Counts what was retained and released. */
+  get retainedRevision(): number {
+    return this.#retainedRevision;
+  }
+
   /** The question is one like any other again. */
   release(name: string, qtype: number): void {
+    this.#retainedRevision++;
     this.#retained.remove(name, qtype);
   }
 

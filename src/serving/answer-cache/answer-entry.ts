@@ -1,7 +1,7 @@
 /** Answers on their way out of the process and back into another one: plain data with ages in place of moments. */
 import { FLAG, HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import { hashName } from '../../protocol/wire/query.ts';
-import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { indexResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { haveSameQuestion, keyOf } from './cache-key.ts';
 import { type AnswerKind, type AnswerParts, type CachedAnswer, newAnswer } from './cached-answer.ts';
@@ -93,7 +93,7 @@ function kindOf(index: ResponseIndex): EntryKind | undefined {
   if ((index.flags & FLAG.TC) !== 0) return undefined;
   if (index.rcode === RCODE.NXDOMAIN) return 'nxdomain';
   if (index.rcode !== RCODE.NOERROR) return undefined;
-  return index.answersQtype ? 'positive' : 'nodata';
+  return isPositive(index) ? 'positive' : 'nodata';
 }
 
 function isAge(value: number): boolean {

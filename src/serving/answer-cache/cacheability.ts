@@ -1,6 +1,6 @@
 /** Which responses are worth keeping, as what, and for how long. Pure: a table of cases, each with its RFC. */
 import { FLAG } from '../../protocol/wire/header.ts';
-import type { ResponseIndex } from '../../protocol/wire/response.ts';
+import { isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { AnswerKind } from './cached-answer.ts';
 
@@ -26,7 +26,7 @@ export function cacheability(index: ResponseIndex, settings: CacheabilitySetting
   if ((index.flags & FLAG.TC) !== 0) return { kind: 'none', reason: 'truncated' };
   switch (index.rcode) {
     case RCODE.NOERROR:
-      return index.answersQtype ? positive(index, settings) : negative('nodata', index, settings);
+      return isPositive(index) ? positive(index, settings) : negative('nodata', index, settings);
     case RCODE.NXDOMAIN:
       return negative('nxdomain', index, settings);
     case RCODE.SERVFAIL:

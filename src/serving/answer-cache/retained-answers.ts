@@ -5,7 +5,7 @@
 
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import { hashName, type Query } from '../../protocol/wire/query.ts';
-import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { indexResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
@@ -161,7 +161,7 @@ function retainability(index: ResponseIndex, settings: CacheabilitySettings): Ca
 
 function kindOf(index: ResponseIndex): 'positive' | 'nodata' | 'nxdomain' {
   if (index.rcode === RCODE.NXDOMAIN) return 'nxdomain';
-  return index.answersQtype ? 'positive' : 'nodata';
+  return isPositive(index) ? 'positive' : 'nodata';
 }
 
 /** A header, whose octets do not matter, and the question. */

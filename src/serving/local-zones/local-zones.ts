@@ -59,6 +59,11 @@ export class LocalZones<Route> {
     return findings.byType.get(query.qtype) ?? findings.otherTypes;
   }
 
+  /** What a rule of the operator's says to the question; `undefined` where no rule, or a special-use name's, holds. */
+  findRule(query: Query): LocalFinding<Route> | undefined {
+    return this.#places.closest(query) instanceof SpecialPlace ? undefined : this.find(query);
+  }
+
   #add(name: string, own: FindingsByType<Route>, under: FindingsByType<Route>): void {
     this.#places.set(name, { labels: labelCountOf(name), own, under, isDsElsewhere: false });
   }

@@ -125,9 +125,12 @@ function aliasChain(name: string, zone: Zone): AliasChain {
 /** To a type that the end of the chain does not have. */
 function aliasWithoutData(name: string, chain: AliasChain, zone: Zone): LocalAnswer {
   const { apex, sets, isOurs, soa } = zone;
-  // what lies outside is for the client to ask for: nothing is said about it
+  // what lies outside is for others to answer: the resolver asks them (RFC 1034 section 4.3.2 step 3a)
   const isElsewhere = !isAtOrUnder(chain.end, apex) || !isOurs(chain.end);
-  if (isElsewhere) return composed(name, RCODE.NOERROR, chain.records, []);
+  if (isElsewhere) {
+    const answers = chain.records;
+    return composeLocalAnswer({ rcode: RCODE.NOERROR, name, answers, authorities: [], isOpen: true });
+  }
   // RFC 6604 section 3: the RCODE is that of the last name
   const rcode = sets.has(chain.end) ? RCODE.NOERROR : RCODE.NXDOMAIN;
   return composed(name, rcode, chain.records, [soa]);

@@ -138,8 +138,11 @@ export class KeptAnswers<Route> {
     ttl: TtlPatch,
     extendedError: number | undefined,
     { trustAuthenticatedData }: KeptAnswersRules,
-    { octets, start, limit }: ReplySpace,
+    reply: ReplySpace,
   ): number {
+    const { octets, start, limit } = reply;
+    reply.aliases = kept.index.aliases;
+    reply.extendedError = extendedError;
     const patch = this.#patch;
     patch.ttl = ttl;
     patch.extendedError = extendedError;

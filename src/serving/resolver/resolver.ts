@@ -8,6 +8,7 @@
  * authoritative data of our own. What the first pass cannot answer comes back later, within the forwarder's deadline.
  */
 
+import { OPEN_ALIAS } from '../../protocol/wire/alias-chain.ts';
 import { writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
 import { MAX_MESSAGE_OCTETS, rcodeAt } from '../../protocol/wire/header.ts';
 import { type LocalAnswer, writeLocalReply } from '../../protocol/wire/local-answer.ts';
@@ -20,6 +21,7 @@ import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { EndpointRecord } from '../../store/endpoint-record.ts';
 import type { AnswerCache } from '../answer-cache/answer-cache.ts';
+import { freshness } from '../answer-cache/freshness.ts';
 import { composeStatusAnswer } from '../endpoints/endpoint-answers.ts';
 import type { ServingTable } from '../endpoints/serving-table.ts';
 import { type Asker, NO_REPLY, PENDING, type QueryHandler, type Transport } from '../listener/handler.ts';
@@ -31,13 +33,14 @@ import {
 } from '../local-zones/disconnected-finding.ts';
 import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
 import type { LocalZones } from '../local-zones/local-zones.ts';
+import { AliasFollower, type AliasHost, type Around, CLAIM, type Claim } from './alias-follower.ts';
 import type { Identity } from './identity.ts';
 import { KeptAnswers, writeNoData } from './kept-answers.ts';
 import { type Later, type LaterAnswer, LaterAnswers } from './later-answers.ts';
 import type { OutageNotes } from './outage-notes.ts';
 import { ORIGIN, ResolverCounters } from './resolver-counters.ts';
 import { Rotation } from './rotation.ts';
-import { PASS, type ReplySpace, type Step } from './step.ts';
+import { PASS, type ReplySpace, replySpace, type Step } from './step.ts';
 
 export interface ResolverOptions<Route> {
   readonly endpoints: ServingTable;
@@ -58,7 +61,18 @@ export interface ResolverRules<Route> {
   /** Where names without a rule of their own are forwarded. */
   readonly defaultRoute: Route;
   readonly trustAuthenticatedData: boolean;
+  /** How long a client waits for an answer, whatever the number of aliases on the way to it. */
+  readonly deadlineMs: number;
 }
+
+/** No retained name can change what a positive answer says. */
+const ANY_REVISION = -2;
+const UPSTREAM_ORIGINS: readonly number[] = [
+  ORIGIN.retained,
+  ORIGIN.cacheFresh,
+  ORIGIN.cacheStale,
+  ORIGIN.forwarded,
+];
 
 export class Resolver<Route> implements QueryHandler {
   readonly counters = new ResolverCounters();
@@ -66,11 +80,17 @@ export class Resolver<Route> implements QueryHandler {
   readonly #later: LaterAnswers<Route>;
   readonly #kept: KeptAnswers<Route>;
   readonly query = new Query();
-  readonly #reply: ReplySpace = { octets: new Uint8Array(0), start: 0, limit: 0 };
-  readonly #scratch = new Uint8Array(MAX_MESSAGE_OCTETS);
+  readonly #reply = replySpace(new Uint8Array(0), 0);
+  /** For replies that come later. */
+  readonly #laterReply = replySpace(new Uint8Array(MAX_MESSAGE_OCTETS), 0);
+  readonly #follower: AliasFollower;
   #rules: ResolverRules<Route>;
   /** The route that a zone rule chose for the query at hand. */
   #route: Route;
+  /** Where the last answer came from. */
+  #origin: (typeof ORIGIN)[keyof typeof ORIGIN] = ORIGIN.malformed;
+  /** The query that was left pending last has an alias, and a part of its answer is known. */
+  #isPartKnown = false;
   readonly #rotation = new Rotation();
 
   readonly #steps: readonly Step[] = [
@@ -137,6 +157,7 @@ export class Resolver<Route> implements QueryHandler {
     this.#route = rules.defaultRoute;
     this.#later = new LaterAnswers(options);
     this.#kept = new KeptAnswers(options, this.#later);
+    this.#follower = new AliasFollower(this.#aliasHost());
   }
 
   /** Takes new rules from the next query on. */
@@ -161,48 +182,73 @@ export class Resolver<Route> implements QueryHandler {
   }
 
   answerLater(message: Uint8Array, transport: Transport, asker: Asker): void {
+    const isPartKnown = this.#isPartKnown;
+    this.#isPartKnown = false;
     const query = new Query();
     if (parseQuery(query, message, 0, message.length) !== VERDICT.OK) {
-      asker.reply(this.#scratch, NO_REPLY);
+      asker.reply(this.#laterReply.octets, NO_REPLY);
+      return;
+    }
+    const reply = this.#laterReply;
+    const limit = transport === 'udp' ? query.udpLimit : MAX_MESSAGE_OCTETS;
+    const told = (length: number): void => {
+      this.counters.countOrigin(this.#origin);
+      this.counters.countRcode(reply.octets, 0);
+      asker.reply(reply.octets, length);
+    };
+    const failed = (error: unknown): void => asker.fail(error);
+    const { clock } = this.#options;
+    const endsAtMs = clock.monotonicMs() + this.#rules.deadlineMs;
+    const follow = (length: number): void => {
+      const leftMs = Math.max(0, endsAtMs - clock.monotonicMs());
+      this.#follower.later(query, { ...reply, limit }, length, leftMs, told, failed);
+    };
+    if (isPartKnown) {
+      follow(PENDING);
       return;
     }
     const route = this.routeOf(query);
     const tell = (found: LaterAnswer): void => {
       try {
-        const length = this.#writeFound(query, found, route, transport);
-        this.counters.countRcode(this.#scratch, 0);
-        asker.reply(this.#scratch, length);
+        reply.limit = limit;
+        const length = this.#writeFound(query, found, route, reply);
+        if (reply.aliases === undefined || this.#isClear(reply)) told(length);
+        else follow(length);
       } catch (error) {
         asker.fail(error);
       }
     };
-    this.#later.answer(query, route, { tell, fail: (error) => asker.fail(error) });
+    this.#later.answer(query, route, { tell, fail: failed });
   }
 
-  /** The reply to a query that had to wait, in `#scratch`. */
-  #writeFound(query: Query, found: LaterAnswer, route: Route, transport: Transport): number {
+  /** The reply to a query that had to wait. */
+  #writeFound(query: Query, found: LaterAnswer, route: Route, reply: ReplySpace): number {
     const { outage, later } = this.#options;
-    const limit = transport === 'udp' ? query.udpLimit : MAX_MESSAGE_OCTETS;
+    const { octets, start, limit } = reply;
+    reply.aliases = undefined;
+    this.#route = route;
     if (found.origin === 'failed' && this.#kept.isNoData(query, route)) {
-      this.counters.countOrigin(ORIGIN.retained);
-      return writeNoData(query, this.#scratch, 0);
+      this.#origin = ORIGIN.retained;
+      return writeNoData(query, octets, start);
     }
     // the first to meet a dead upstream has waited for it, and gets what all who come after get at once
     const isCut = found.origin === 'failed' && later.isCut(query, route);
     const spoken = isCut ? this.#rules.disconnected.find(query) : STALE;
     if (spoken.kind !== 'stale') {
-      this.counters.countOrigin(ORIGIN.disconnected);
-      return this.#writeSpoken(query, spoken, { octets: this.#scratch, start: 0, limit });
+      this.#origin = ORIGIN.disconnected;
+      return this.#writeSpoken(query, spoken, reply);
     }
-    this.counters.countOrigin(ORIGIN[found.origin]);
+    this.#origin = ORIGIN[found.origin];
     if (found.origin === 'failed') outage.noteFailed(query);
     if (found.origin === 'cacheStale') outage.noteStale(query);
     if (found.kind === 'rcode')
-      return writeEmptyReply(query, found.rcode, found.extendedError, this.#scratch, 0);
+      return writeEmptyReply(query, found.rcode, found.extendedError, octets, start);
     const { ttl, extendedError } = found;
     const { trustAuthenticatedData } = this.#rules;
     const options = { ttl, extendedError, trustAuthenticatedData, limit };
-    return writePatchedReply(query, found.octets, found.index, options, this.#scratch, 0);
+    reply.aliases = found.index.aliases;
+    reply.extendedError = extendedError;
+    return writePatchedReply(query, found.octets, found.index, options, octets, start);
   }
 
   /** Where a question that is forwarded goes to. */
@@ -216,14 +262,90 @@ export class Resolver<Route> implements QueryHandler {
     reply.octets = octets;
     reply.start = start;
     reply.limit = transport === 'udp' ? query.udpLimit : MAX_MESSAGE_OCTETS;
+    const first = this.#step(query, reply);
+    const hasAliases = first !== PENDING && reply.aliases !== undefined && !this.#isClear(reply);
+    const length = hasAliases ? this.#follower.now(query, reply, first) : first;
+    this.#isPartKnown = hasAliases;
+    if (length !== PENDING) this.counters.countOrigin(this.#origin);
+    return length;
+  }
+
+  /** The first step that has an answer, or PENDING. */
+  #step(query: Query, reply: ReplySpace): number {
+    reply.aliases = undefined;
     this.#route = this.#rules.defaultRoute;
     for (const step of this.#steps) {
       const length = step.answer(query, reply);
       if (length === PASS) continue;
-      this.counters.countOrigin(step.origin);
+      this.#origin = step.origin;
       return length;
     }
     return PENDING;
+  }
+
+  #aliasHost(): AliasHost {
+    const resolver = this;
+    return {
+      timers: this.#options.later.timers,
+      walk: (query, reply) => this.#step(query, reply),
+      fetch: (query, reply, told, failed) => {
+        const route = this.routeOf(query);
+        this.#later.answer(query, route, {
+          tell: (found) => told(this.#writeFound(query, found, route, reply)),
+          fail: failed,
+        });
+      },
+      claim: (target, around) => this.#claim(target, around),
+      clear: ({ aliases }, isPositive) => {
+        if (aliases === undefined) return;
+        aliases.clearOf = this.#options.endpoints.current;
+        aliases.clearOfRules = this.#rules;
+        aliases.clearAtRevision = isPositive ? ANY_REVISION : this.#options.cache.retainedRevision;
+      },
+      get isFromUpstream() {
+        return UPSTREAM_ORIGINS.includes(resolver.#origin);
+      },
+      get isNotRecursive() {
+        return resolver.#origin === ORIGIN.notRecursive;
+      },
+    };
+  }
+
+  /** Whether the aliases of a fresh answer were followed under the same tables, and lead to nobody else. */
+  #isClear({ aliases, extendedError }: ReplySpace): boolean {
+    if (aliases === undefined || aliases.isOpen || extendedError !== undefined) return false;
+    return (
+      aliases.clearOf === this.#options.endpoints.current &&
+      aliases.clearOfRules === this.#rules &&
+      (aliases.clearAtRevision === ANY_REVISION ||
+        aliases.clearAtRevision === this.#options.cache.retainedRevision)
+    );
+  }
+
+  /** Who answers for a name that stands as a target in an answer of an upstream: the order is that of the steps. */
+  #claim(target: Query, { isStale, isPositive }: Around): Claim {
+    const { endpoints, cache, later, clock } = this.#options;
+    const own = endpoints.current.find(target);
+    if (own !== undefined && (own.kind === 'answer' || own.kind === 'status')) return CLAIM.ours;
+    const rule = this.#rules.localZones.findRule(target);
+    if (rule !== undefined && rule.kind !== 'forward') return CLAIM.ours;
+    // other servers than those that gave the answer may know what those denied
+    const isElsewhere = rule?.kind === 'forward' && rule.route !== this.#route;
+    if (isElsewhere && (isStale || !isPositive)) return CLAIM.ours;
+    const spoken = this.#rules.disconnected.find(target);
+    const isSpoken =
+      spoken.kind !== 'stale' &&
+      (spoken.standing === 'before-cache' || (spoken.standing === 'before-stale' && isStale));
+    if (isSpoken && later.isCut(target, this.routeOf(target))) return CLAIM.ours;
+    if (isStale || !isPositive) {
+      const nowMs = clock.monotonicMs();
+      const kept = cache.peek(target, nowMs);
+      if (kept?.kind === 'positive') {
+        if (kept.isRetained || (isStale && freshness(kept, nowMs, cache.settings) !== 'stale'))
+          return CLAIM.ours;
+      }
+    }
+    return isSpoken ? CLAIM.perhaps : CLAIM.none;
   }
 
   #refuseMalformed(
@@ -303,8 +425,10 @@ export class Resolver<Route> implements QueryHandler {
     return this.#writeSpoken(query, found, reply);
   }
 
-  #writeSpoken(query: Query, found: SpokenFinding, { octets, start, limit }: ReplySpace): number {
+  #writeSpoken(query: Query, found: SpokenFinding, reply: ReplySpace): number {
+    const { octets, start, limit } = reply;
     const turn = found.kind === 'answer' ? this.#turnOf(found.answer) : 0;
+    if (found.kind === 'answer' && found.answer.isOpen) reply.aliases = OPEN_ALIAS;
     const length = writeDisconnectedReply(query, found, turn, limit, octets, start);
     this.#noteSpoken(query, found, octets, start);
     return length;
@@ -318,6 +442,7 @@ export class Resolver<Route> implements QueryHandler {
   }
 
   #writeOwn(query: Query, answer: LocalAnswer, reply: ReplySpace): number {
+    if (answer.isOpen) reply.aliases = OPEN_ALIAS;
     return writeLocalReply(query, answer, this.#turnOf(answer), reply.limit, reply.octets, reply.start);
   }
 

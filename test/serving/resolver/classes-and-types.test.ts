@@ -186,6 +186,7 @@ t.test('a reload takes effect with the next query: zones, identity, route, trust
     identity: new Identity({ version: 'two' }),
     defaultRoute: 'next',
     trustAuthenticatedData: true,
+    deadlineMs: 5000,
   });
   t.match(rig.now({ name: 'version.bind', type: 'TXT', qclass: CH }), { answers: [{ data: 'two' }] });
   t.match(rig.now({ name: 'x.b.example' }), { rcode: RCODE.REFUSED });

@@ -124,6 +124,7 @@ export class Rig {
         identity: new Identity(options.identity ?? {}),
         defaultRoute: 'default',
         trustAuthenticatedData: options.trustAuthenticatedData ?? false,
+        deadlineMs: 5000,
       },
     );
   }

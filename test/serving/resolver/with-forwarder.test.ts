@@ -41,6 +41,7 @@ class Chain {
         identity: new Identity({}),
         defaultRoute: route,
         trustAuthenticatedData: false,
+        deadlineMs: 5000,
       },
     );
   }

@@ -1,0 +1,305 @@
+/**
+ * Several responses, each about the alias target of the one before, joined to the one reply that a client gets. Every
+ * record keeps its octets, its TTL included; only names that may be compressed are written again, because a pointer of
+ * the later messages points into those. It refuses to know where the parts come from.
+ */
+import { CLASS } from '../words/classes.ts';
+import { RCODE } from '../words/rcodes.ts';
+import { TYPE } from '../words/types.ts';
+import { type AliasChain, expandName, isAtOrUnderKey, nameKey } from './alias-chain.ts';
+import { writeEmptyReply, writeHeaderAndQuestion } from './error-reply.ts';
+import { FLAG, HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16, putUint32, uint16At } from './header.ts';
+import { optLength, writeOpt } from './opt.ts';
+import { type Query, skipName } from './query.ts';
+import type { ResponseIndex } from './response.ts';
+import { writeTruncatedReply } from './response-patch.ts';
+
+export interface ReplyPart {
+  /** A whole reply, as it would go to a client that asks for this part alone. */
+  readonly octets: Uint8Array;
+  readonly index: ResponseIndex;
+  readonly chain: AliasChain;
+  /** How many aliases of `chain` are used. */
+  readonly aliases: number;
+  /** What this part says about the target of the last of them is left out: the next part speaks of it. */
+  readonly isCut: boolean;
+  readonly extendedError: number | undefined;
+}
+
+/** Writes the reply to `query` from `parts`, of which there is at least one. Returns the octets written. */
+export function writeJoinedReply(
+  query: Query,
+  parts: readonly ReplyPart[],
+  limit: number,
+  reply: Uint8Array,
+  replyStart: number,
+): number {
+  const first = parts[0];
+  const last = parts.at(-1);
+  if (first === undefined || last === undefined) throw new Error('no parts of a reply to join');
+  const { rcode } = last.index;
+  const extendedError =
+    last.extendedError ?? parts.find((part) => part.extendedError !== undefined)?.extendedError;
+  if (rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN) {
+    return writeEmptyReply(query, rcode, extendedError, reply, replyStart);
+  }
+  const flags = joinedFlags(first, parts) | rcode;
+  const joined = joinSections(query, parts);
+  const roomFor = limit - optLength(query, extendedError);
+  // RFC 2181 section 9: authority records that a positive answer does not need go before the answer does
+  const isNeeded = last.chain.end !== 'data';
+  const end = joined.end <= roomFor ? joined.end : isNeeded ? Number.POSITIVE_INFINITY : joined.answerEnd;
+  if (end > roomFor) {
+    return writeTruncatedReply(query, rcode, { extendedError, limit }, reply, replyStart, flags & FLAG.AA);
+  }
+  reply.set(joined.octets.subarray(0, end), replyStart);
+  writeHeaderAndQuestion(query, flags, reply, replyStart);
+  putUint16(reply, replyStart + 6, joined.answers);
+  putUint16(reply, replyStart + 8, end === joined.end ? joined.authorities : 0);
+  putUint16(reply, replyStart + 10, query.hasEdns ? 1 : 0);
+  if (!query.hasEdns) return end;
+  return writeOpt(reply, replyStart + end, rcode, query, extendedError) - replyStart;
+}
+
+/** RFC 1034 section 4.3.2 and RFC 1035 section 4.1.1: AA is about the first owner name; AD is about all (RFC 4035 section 3.2.3). */
+function joinedFlags(first: ReplyPart, parts: readonly ReplyPart[]): number {
+  const isAuthenticated = parts.every(({ index }) => (index.flags & FLAG.AD) !== 0);
+  return (first.index.flags & FLAG.AA) | (isAuthenticated ? FLAG.AD : 0);
+}
+
+interface Joined {
+  readonly octets: Uint8Array;
+  readonly answers: number;
+  readonly answerEnd: number;
+  readonly authorities: number;
+  readonly end: number;
+}
+
+function joinSections(query: Query, parts: readonly ReplyPart[]): Joined {
+  const writer = new MessageWriter(query);
+  let answers = 0;
+  for (const part of parts) answers += addAnswers(writer, part);
+  const answerEnd = writer.at;
+  let authorities = 0;
+  for (const part of parts) authorities += addAuthorities(writer, part, part === parts.at(-1));
+  return { octets: writer.octets, answers, answerEnd, authorities, end: writer.at };
+}
+
+function addAnswers(writer: MessageWriter, part: ReplyPart): number {
+  const { octets, index, chain, aliases } = part;
+  const owners = part.isCut ? ownersBefore(part) : undefined;
+  let count = 0;
+  let at = index.questionEnd;
+  let isVerbatim = writer.at === index.questionEnd;
+  for (let left = index.answerCount; left > 0; left--) {
+    const next = recordEnd(octets, at);
+    if (owners === undefined || isOf(owners, octets, at)) {
+      // the records of the first part stand where they stood, so that their octets stay as they are
+      if (isVerbatim) writer.copyRecord(octets, at, next);
+      else writer.record(octets, at, next);
+      count++;
+    } else {
+      isVerbatim = false;
+    }
+    at = next;
+  }
+  for (const alias of chain.aliases.slice(0, aliases)) {
+    if (!alias.isMissing) continue;
+    writer.alias(aliasOwner(part, alias), alias.target, alias.ttlSeconds);
+    count++;
+  }
+  return count;
+}
+
+function aliasOwner({ octets, chain }: ReplyPart, alias: AliasChain['aliases'][number]): Uint8Array {
+  const before = chain.aliases[chain.aliases.indexOf(alias) - 1];
+  return before?.target ?? expandName(octets, HEADER_OCTETS) ?? Uint8Array.of(0);
+}
+
+/** The names whose records are kept where the rest of a chain comes from elsewhere. */
+function ownersBefore({ octets, chain, aliases }: ReplyPart): readonly string[] {
+  const qname = expandName(octets, HEADER_OCTETS);
+  const names = [qname, ...chain.aliases.slice(0, aliases - 1).map(({ target }) => target)];
+  return names.flatMap((name) => (name === undefined ? [] : [nameKey(name)]));
+}
+
+/** Whether the record belongs to an alias of one of these names: the alias itself, a DNAME above, or their signatures. */
+function isOf(owners: readonly string[], octets: Uint8Array, at: number): boolean {
+  const name = expandName(octets, at);
+  if (name === undefined) return false;
+  const key = nameKey(name);
+  if (owners.includes(key)) return true;
+  const typeAt = skipName(octets, at, octets.length);
+  const type = uint16At(octets, typeAt);
+  const covered = type === TYPE.RRSIG ? uint16At(octets, typeAt + FIXED_RR_OCTETS) : type;
+  return covered === TYPE.DNAME && owners.some((owner) => owner !== key && isAtOrUnderKey(owner, key));
+}
+
+/** Of a part in the middle the proofs alone, which a validator needs for an alias from a wildcard (RFC 4035 section 3.1.3.3). */
+function addAuthorities(writer: MessageWriter, part: ReplyPart, isLast: boolean): number {
+  const { octets, index } = part;
+  let at = index.questionEnd;
+  for (let left = index.answerCount; left > 0; left--) at = recordEnd(octets, at);
+  let count = 0;
+  for (let left = index.authorityCount; left > 0; left--) {
+    const next = recordEnd(octets, at);
+    if (isLast || isProof(octets, at)) {
+      writer.record(octets, at, next);
+      count++;
+    }
+    at = next;
+  }
+  return count;
+}
+
+function isProof(octets: Uint8Array, at: number): boolean {
+  const typeAt = skipName(octets, at, octets.length);
+  const type = uint16At(octets, typeAt);
+  const covered = type === TYPE.RRSIG ? uint16At(octets, typeAt + FIXED_RR_OCTETS) : type;
+  return covered === TYPE.NSEC || covered === TYPE.NSEC3;
+}
+
+const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
+
+function recordEnd(octets: Uint8Array, at: number): number {
+  const typeAt = skipName(octets, at, octets.length);
+  return typeAt + FIXED_RR_OCTETS + uint16At(octets, typeAt + 8);
+}
+
+/**
+ * Where names stand in RDATA: octets before the first, and how many there are. Those of RFC 1035 may be compressed; the
+ * others are written out, although senders before RFC 3597 (section 4) compressed them.
+ */
+const NAMES_IN_RDATA: ReadonlyMap<number, { skip: number; names: number; mayCompress: boolean }> = new Map(
+  (
+    [
+      [TYPE.NS, 0, 1, true],
+      [3, 0, 1, true], // MD
+      [4, 0, 1, true], // MF
+      [TYPE.CNAME, 0, 1, true],
+      [TYPE.SOA, 0, 2, true],
+      [7, 0, 1, true], // MB
+      [8, 0, 1, true], // MG
+      [9, 0, 1, true], // MR
+      [TYPE.PTR, 0, 1, true],
+      [14, 0, 2, true], // MINFO
+      [TYPE.MX, 2, 1, true],
+      [17, 0, 2, false], // RP
+      [18, 2, 1, false], // AFSDB
+      [21, 2, 1, false], // RT
+      [26, 2, 2, false], // PX
+      [TYPE.SRV, 6, 1, false],
+      [36, 2, 1, false], // KX
+      [TYPE.DNAME, 0, 1, false],
+    ] as const
+  ).map(([type, skip, names, mayCompress]) => [type, { skip, names, mayCompress }]),
+);
+
+const MAX_POINTED = 0x3fff; // RFC 1035 section 4.1.4: an offset has 14 bits
+
+/** One for all replies, because none is joined while another is. */
+const space = new Uint8Array(MAX_MESSAGE_OCTETS);
+
+/** A message that grows record by record; names are compressed against the names that stand there already. */
+class MessageWriter {
+  readonly octets = space;
+  at: number;
+  /** Where a name stands, by its octets: case is kept. */
+  readonly #places = new Map<string, number>();
+
+  constructor(query: Query) {
+    this.at = HEADER_OCTETS;
+    this.#name(query.octets.subarray(query.nameStart, query.nameEnd), true);
+    this.#copy(query.octets, query.nameEnd, query.questionEnd);
+  }
+
+  /** A record that stands at this very offset in its message. */
+  copyRecord(from: Uint8Array, start: number, end: number): void {
+    const typeAt = skipName(from, start, from.length);
+    this.#notePlaces(from, start);
+    if (uint16At(from, typeAt) === TYPE.CNAME) this.#notePlaces(from, typeAt + FIXED_RR_OCTETS);
+    this.#copy(from, start, end);
+  }
+
+  record(from: Uint8Array, start: number, end: number): void {
+    const typeAt = skipName(from, start, from.length);
+    const rdataAt = typeAt + FIXED_RR_OCTETS;
+    this.#nameAt(from, start, true);
+    const lengthAt = this.at + 8;
+    this.#copy(from, typeAt, rdataAt);
+    const layout = NAMES_IN_RDATA.get(uint16At(from, typeAt));
+    let at = rdataAt;
+    if (layout !== undefined && rdataAt < end) {
+      at += layout.skip;
+      this.#copy(from, rdataAt, at);
+      for (let left = layout.names; left > 0; left--) {
+        this.#nameAt(from, at, layout.mayCompress);
+        at = skipName(from, at, from.length);
+      }
+    }
+    this.#copy(from, at, end);
+    putUint16(this.octets, lengthAt, this.at - lengthAt - 2);
+  }
+
+  /** The CNAME that a DNAME stands for (RFC 6672 section 3.1). */
+  alias(owner: Uint8Array, target: Uint8Array, ttlSeconds: number): void {
+    this.#name(owner, true);
+    const at = this.at;
+    putUint16(this.octets, at, TYPE.CNAME);
+    putUint16(this.octets, at + 2, CLASS.IN);
+    putUint32(this.octets, at + 4, ttlSeconds);
+    this.at += FIXED_RR_OCTETS;
+    this.#name(target, true);
+    putUint16(this.octets, at + 8, this.at - at - FIXED_RR_OCTETS);
+  }
+
+  #nameAt(from: Uint8Array, start: number, mayCompress: boolean): void {
+    const name = expandName(from, start);
+    if (name === undefined) throw new Error('a name in a reply that was found whole is broken');
+    this.#name(name, mayCompress);
+  }
+
+  #name(name: Uint8Array, mayCompress: boolean): void {
+    for (let at = 0; ; at += (name[at] ?? 0) + 1) {
+      const length = name[at] ?? 0;
+      if (length === 0) break;
+      const suffix = suffixKey(name, at);
+      const place = this.#places.get(suffix);
+      if (place !== undefined && mayCompress) {
+        this.#put(0xc0 | (place >>> 8));
+        this.#put(place & 0xff);
+        return;
+      }
+      if (place === undefined && this.at <= MAX_POINTED) this.#places.set(suffix, this.at);
+      this.#copy(name, at, at + length + 1);
+    }
+    this.#put(0);
+  }
+
+  /** The labels that stand at `start` themselves: those after a pointer stand elsewhere. */
+  #notePlaces(from: Uint8Array, start: number): void {
+    const name = expandName(from, start);
+    if (name === undefined) return;
+    let at = start;
+    for (let offset = 0; (from[at] ?? 0) !== 0 && (from[at] ?? 0) < 0xc0; ) {
+      const suffix = suffixKey(name, offset);
+      if (at <= MAX_POINTED && !this.#places.has(suffix)) this.#places.set(suffix, at);
+      const step = (from[at] ?? 0) + 1;
+      at += step;
+      offset += step;
+    }
+  }
+
+  #copy(from: Uint8Array, start: number, end: number): void {
+    // what does not fit the largest message is counted, so that the reply is found to be too long
+    for (let at = start; at < end; at++) this.#put(from[at] ?? 0);
+  }
+
+  #put(octet: number): void {
+    this.octets[this.at++] = octet;
+  }
+}
+
+function suffixKey(name: Uint8Array, start: number): string {
+  return String.fromCharCode(...name.subarray(start));
+}
