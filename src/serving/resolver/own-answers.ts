@@ -1,0 +1,147 @@
+/** The steps that answer from this server's own data: endpoints, zones, and the rules for the time without upstreams. */
+import { OPEN_ALIAS } from '../../protocol/wire/alias-chain.ts';
+import { writeEmptyReply } from '../../protocol/wire/error-reply.ts';
+import { rcodeAt } from '../../protocol/wire/header.ts';
+import { type LocalAnswer, writeLocalReply } from '../../protocol/wire/local-answer.ts';
+import type { Query } from '../../protocol/wire/query.ts';
+import { CLASS } from '../../protocol/words/classes.ts';
+import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
+import { RCODE } from '../../protocol/words/rcodes.ts';
+import { TYPE } from '../../protocol/words/types.ts';
+import type { EndpointRecord } from '../../store/endpoint-record.ts';
+import { composeStatusAnswer } from '../endpoints/endpoint-answers.ts';
+import type { ServingTable } from '../endpoints/serving-table.ts';
+import {
+  type SpokenFinding,
+  type Standing,
+  writeDisconnectedReply,
+} from '../local-zones/disconnected-finding.ts';
+import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
+import type { LocalZones } from '../local-zones/local-zones.ts';
+import type { Identity } from './identity.ts';
+import type { Later } from './later-answers.ts';
+import type { OutageNotes } from './outage-notes.ts';
+import { Rotation } from './rotation.ts';
+import { PASS, type ReplySpace } from './step.ts';
+
+export interface OwnAnswersOptions<Route> {
+  readonly endpoints: ServingTable;
+  readonly later: Pick<Later<Route>, 'isCut'>;
+  /** The strings at `_status.<endpoint>`. */
+  readonly statusText: (record: EndpointRecord) => readonly string[];
+  readonly outage: OutageNotes;
+}
+
+export interface OwnRules<Route> {
+  readonly localZones: LocalZones<Route>;
+  /** What holds for names whose upstreams are known not to answer. */
+  readonly disconnected: DisconnectedRules;
+  readonly identity: Identity;
+  /** Where names without a rule of their own are forwarded. */
+  readonly defaultRoute: Route;
+}
+
+export class OwnAnswers<Route> {
+  readonly #options: OwnAnswersOptions<Route>;
+  readonly #rotation = new Rotation();
+  /** The route that a zone rule chose for the query at hand. */
+  route: Route;
+
+  constructor(options: OwnAnswersOptions<Route>, route: Route) {
+    this.#options = options;
+    this.route = route;
+  }
+
+  otherClass(query: Query, { identity }: OwnRules<Route>, reply: ReplySpace): number {
+    if (query.qclass === CLASS.IN) return PASS;
+    const answer = query.qclass === CLASS.CH ? identity.find(query) : undefined;
+    if (answer === undefined) return this.#empty(query, RCODE.REFUSED, undefined, reply);
+    return this.#writeOwn(query, answer, reply);
+  }
+
+  metaType(query: Query, reply: ReplySpace): number {
+    // RFC 6895 section 3.1: 128 to 255 are QTYPEs and meta-TYPEs, zone transfers among them (RFC 5936 section 2.2.1),
+    // and OPT is one too; ANY alone asks about a name
+    const isMeta = (query.qtype >= 128 && query.qtype < TYPE.ANY) || query.qtype === TYPE.OPT;
+    return isMeta ? this.#empty(query, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply) : PASS;
+  }
+
+  endpoint(query: Query, rules: OwnRules<Route>, reply: ReplySpace): number {
+    const found = this.#options.endpoints.current.find(query);
+    if (found === undefined) return PASS;
+    switch (found.kind) {
+      case 'answer':
+        if (found.record !== undefined) this.#options.outage.noteEndpoint(found.record);
+        return this.#writeOwn(query, found.answer, reply);
+      case 'status': {
+        const answer = composeStatusAnswer(found.name, this.#options.statusText(found.record));
+        return this.#writeOwn(query, answer, reply);
+      }
+      case 'above':
+        return isDeniedByRule(query, rules) ? this.#writeOwn(query, found.answer, reply) : PASS;
+      case 'not-ready':
+        this.#options.outage.noteFailed(query);
+        return this.#empty(query, RCODE.SERVFAIL, EXTENDED_ERROR.NOT_READY, reply);
+    }
+  }
+
+  localZone(query: Query, { localZones }: OwnRules<Route>, reply: ReplySpace): number {
+    const found = localZones.find(query);
+    if (found === undefined) return PASS;
+    switch (found.kind) {
+      case 'forward':
+        this.route = found.route;
+        return PASS;
+      case 'answer':
+        return this.#writeOwn(query, found.answer, reply);
+      case 'rcode':
+        return this.#empty(query, found.rcode, found.extendedError, reply);
+    }
+  }
+
+  disconnected(standing: Standing, query: Query, rules: OwnRules<Route>, reply: ReplySpace): number {
+    if (!this.#options.later.isCut(query, this.route)) return PASS;
+    const found = rules.disconnected.find(query);
+    if (found.kind === 'stale' || found.standing !== standing) return PASS;
+    return this.spoken(query, found, reply);
+  }
+
+  /** What is said in the place of upstreams that cannot be asked. */
+  spoken(query: Query, found: SpokenFinding, reply: ReplySpace): number {
+    const { octets, start, limit } = reply;
+    const turn = found.kind === 'answer' ? this.#turnOf(found.answer) : 0;
+    if (found.kind === 'answer' && found.answer.isOpen) reply.aliases = OPEN_ALIAS;
+    const length = writeDisconnectedReply(query, found, turn, limit, octets, start);
+    this.#noteSpoken(query, found, octets, start);
+    return length;
+  }
+
+  /** What can be worked out helps, and so does a denial that holds at all times; a failure does not, nor a denial for the time being. */
+  #noteSpoken(query: Query, { standing }: SpokenFinding, reply: Uint8Array, replyStart: number): void {
+    const rcode = rcodeAt(reply, replyStart);
+    const isDenied = rcode === RCODE.NXDOMAIN && standing === 'before-cache';
+    if (rcode === RCODE.SERVFAIL || isDenied) this.#options.outage.noteFailed(query);
+  }
+
+  #writeOwn(query: Query, answer: LocalAnswer, reply: ReplySpace): number {
+    if (answer.isOpen) reply.aliases = OPEN_ALIAS;
+    return writeLocalReply(query, answer, this.#turnOf(answer), reply.limit, reply.octets, reply.start);
+  }
+
+  #turnOf({ rotation }: LocalAnswer): number {
+    return rotation === undefined ? 0 : this.#rotation.next(rotation.records);
+  }
+
+  notRecursive(query: Query, reply: ReplySpace): number {
+    return query.recursionDesired ? PASS : this.#empty(query, RCODE.REFUSED, undefined, reply);
+  }
+
+  #empty(query: Query, rcode: number, extendedError: number | undefined, reply: ReplySpace): number {
+    return writeEmptyReply(query, rcode, extendedError, reply.octets, reply.start);
+  }
+}
+
+function isDeniedByRule<Route>(query: Query, { localZones }: OwnRules<Route>): boolean {
+  const found = localZones.find(query);
+  return found?.kind === 'answer' && found.answer.rcode === RCODE.NXDOMAIN;
+}
