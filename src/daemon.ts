@@ -34,8 +34,13 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(await openState(parts, rooms));
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   const daemon = new RunningDaemon(parts, rooms);
-  const metrics = createMetrics(() => daemon.report(), true);
-  const pages = createPages({ report: () => daemon.report(), metrics });
+  const metrics = createMetrics(() => daemon.report(), true, parts.pause);
+  const pages = createPages({
+    report: () => daemon.report(),
+    metrics,
+    clock: parts.clock,
+    revision: () => daemon.revision,
+  });
   // nothing to serve: somebody may be waiting for the first look
   const isHurried = notReady(plane.snapshot().clusters, serving.current.records).length > 0;
   await listeners.start(parts.config.listen.dns);
@@ -50,7 +55,11 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await parts.pause();
   opened.use(openControl(parts, rooms));
   await parts.pause();
-  opened.use(openAdmin({ ...parts.config.admin.listen, pages, log: parts.log }, parts.timers));
+  const { clock, pause, log } = parts;
+  const isAllowed = (address: string) => daemon.mayRead(address);
+  const isHost = (name: string) => daemon.isHost(name);
+  const http = { ...parts.config.admin.listen, pages, clock, pause, log, isAllowed, isHost };
+  opened.use(openAdmin(http, parts.timers));
   opened.defer(() => plane.stop());
   opened.defer(() => retained.stop());
   opened.defer(() => probe.stop());

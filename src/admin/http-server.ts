@@ -7,8 +7,12 @@
 
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, isIPv6 } from 'node:net';
+import { type AddressInfo, isIPv6, type Socket } from 'node:net';
+import { LimitLog } from '../log/limit-log.ts';
 import type { Log } from '../log/log.ts';
+import { type Clock, systemClock } from '../runtime/clock.ts';
+import type { Pause } from '../runtime/pause.ts';
+import { isForeignHost } from './http-guard.ts';
 
 /** What a path answers; `body` is written as it is. */
 export interface Page {
@@ -24,6 +28,13 @@ export interface HttpServerOptions {
   readonly port: number;
   readonly pages: ReadonlyMap<string, () => Page | Promise<Page>>;
   readonly log: Log;
+  /** Whether the client at this address may read the pages; left out, every client may. */
+  readonly isAllowed?: (address: string) => boolean;
+  /** Whether a browser may ask by this name, in lower case, beside `localhost` and addresses. */
+  readonly isHost?: (name: string) => boolean;
+  readonly clock?: Pick<Clock, 'monotonicMs'>;
+  /** Between two answers: queries have their turn however many scrapers there are. */
+  readonly pause?: Pause;
 }
 
 export interface HttpServer {
@@ -45,7 +56,7 @@ export class AdminError extends Error {
 
 const REQUEST_TIMEOUT_MS = 5_000; // a scraper sends its whole request at once
 const TIMEOUT_CHECK_MS = 1_000; // Node's own 30 s would let 64 silent connections keep a supervisor's health check out for that long
-const MAX_CONNECTIONS = 64; // Prometheus, a few people and a load balancer
+const MAX_CONNECTIONS = 64; // Prometheus, a few people and a load balancer; one more takes the place of the longest idle
 const MAX_HEADER_OCTETS = 8_192;
 
 /** Listens and serves `pages`. Throws AdminError where the address is not to be had. */
@@ -58,13 +69,17 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       maxHeaderSize: MAX_HEADER_OCTETS,
     },
     (request, response) => {
-      answer(options.pages, request, response).catch((error: unknown) => {
-        options.log.error({ err: error, path: request.url }, 'answer to an HTTP request failed');
-        if (!response.headersSent) send(request, response, textPage(500, 'internal error: see the log\n'));
-      });
+      slots.used(request.socket);
+      turn = turn.then(pause).then(() => answerOr500(options, request, response));
     },
   );
-  server.maxConnections = MAX_CONNECTIONS;
+  const slots = new Slots(new LimitLog(options.log), options.clock ?? systemClock);
+  const { isAllowed = () => true, pause = async () => undefined } = options;
+  let turn = Promise.resolve();
+  server.on('connection', (socket) => {
+    if (isAllowed(socket.remoteAddress ?? '')) slots.add(socket);
+    else slots.refuse(socket);
+  });
   await listen(server, options);
   server.on('error', (error) => options.log.error({ err: error }, 'admin server failed'));
   const { address, port } = boundAddress(server);
@@ -79,6 +94,43 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     },
   };
 }
+
+/** The connections that there may be, the one used longest ago first. */
+class Slots {
+  readonly #limitLog: LimitLog;
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(limitLog: LimitLog, clock: Pick<Clock, 'monotonicMs'>) {
+    this.#limitLog = limitLog;
+    this.#clock = clock;
+  }
+
+  add(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
+    if (this.#sockets.size <= MAX_CONNECTIONS) return;
+    this.#note('HTTP connections', socket);
+    const [longestIdle] = this.#sockets;
+    longestIdle?.destroy();
+  }
+
+  used(socket: Socket): void {
+    if (this.#sockets.delete(socket)) this.#sockets.add(socket);
+  }
+
+  refuse(socket: Socket): void {
+    this.#note('admin.allow', socket);
+    socket.end(REFUSAL, () => socket.destroy());
+  }
+
+  #note(limit: string, { remoteAddress = 'unknown' }: Socket): void {
+    this.#limitLog.note(limit, this.#clock.monotonicMs(), () => remoteAddress);
+  }
+}
+
+const REFUSAL_TEXT = 'this address may not read the pages: see admin.allow in the configuration\n';
+const REFUSAL = `HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${REFUSAL_TEXT.length}\r\nConnection: close\r\n\r\n${REFUSAL_TEXT}`;
 
 async function listen(server: Server, { address, port }: HttpServerOptions): Promise<void> {
   server.listen({ host: address, port, exclusive: true });
@@ -101,8 +153,21 @@ function boundAddress(server: Server): AddressInfo {
   return bound;
 }
 
+async function answerOr500(
+  options: HttpServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  try {
+    await answer(options, request, response);
+  } catch (error) {
+    options.log.error({ err: error, path: request.url }, 'answer to an HTTP request failed');
+    if (!response.headersSent) send(request, response, textPage(500, 'internal error: see the log\n'));
+  }
+}
+
 async function answer(
-  pages: HttpServerOptions['pages'],
+  { pages, isHost = () => false }: HttpServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -114,6 +179,10 @@ async function answer(
       textPage(405, `${request.method} is not allowed here: GET and HEAD are\n`),
     );
   }
+  if (isForeignHost(request.headers, isHost)) {
+    const text = `a browser may not ask by this name: add it to admin.hosts, or ask by address\n`;
+    return send(request, response, textPage(403, text));
+  }
   const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
   const page = pages.get(path);
   if (page !== undefined) return send(request, response, await page());
@@ -121,14 +190,26 @@ async function answer(
 }
 
 function send(request: IncomingMessage, response: ServerResponse, page: Page): void {
+  const octets = octetsOf(page);
   response.writeHead(page.status, {
     'Content-Type': page.contentType,
-    'Content-Length': Buffer.byteLength(page.body),
+    'Content-Length': octets.length,
     'Cache-Control': 'no-store',
     'X-Content-Type-Options': 'nosniff',
     ...(page.policy === undefined ? {} : { 'Content-Security-Policy': page.policy }),
   });
-  response.end(request.method === 'HEAD' ? undefined : page.body);
+  response.end(request.method === 'HEAD' ? undefined : octets);
+}
+
+/** Encoded once for all who get the same page, and held once, however slowly they read. */
+const encoded = new WeakMap<Page, Buffer>();
+
+function octetsOf(page: Page): Buffer {
+  const known = encoded.get(page);
+  if (known !== undefined) return known;
+  const octets = Buffer.from(page.body);
+  encoded.set(page, octets);
+  return octets;
 }
 
 export function textPage(status: number, body: string): Page {

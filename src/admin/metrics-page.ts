@@ -9,7 +9,8 @@ export function metricsPage(): string {
 
 # Metrics
 
-\`http://127.0.0.1:9153/metrics\` (\`admin.listen\`). Labels hold configured things only: never a client's address or a name that
+\`http://127.0.0.1:9153/metrics\` (\`admin.listen\`), for clients in \`admin.allow\`: loopback and RFC 1918 by default. A page is made once a second at
+most, however many ask. Labels hold configured things only: never a client's address or a name that
 somebody asked for. Ages are seconds, and absent where there is none. Node's own metrics (\`process_*\`, \`nodejs_*\`, the delay of
 the event loop among them) are there too. \`/status\` says as JSON what they are made from; of retained names it lists a hundred at most,
 those that need somebody first, and counts the others.

@@ -1,5 +1,10 @@
-/** Prometheus metrics, read from the status report at scrape time: nothing is counted twice, nothing on the query path. */
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+/**
+ * Prometheus metrics, read from the status report at scrape time: nothing is counted twice, nothing on the query path.
+ * The text of a large site is made in pieces, because queries are answered by the same loop. Node's own metrics are
+ * prom-client's.
+ */
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { Pause } from '../runtime/pause.ts';
 import type { Metric } from './metric.ts';
 import { METRICS } from './metric-list.ts';
 import type { StatusReport } from './status-report.ts';
@@ -10,23 +15,50 @@ export interface Metrics {
   render(): Promise<string>;
 }
 
+/** Samples written before the loop has its turn: a fraction of a millisecond. */
+const SAMPLES_PER_TURN = 200;
+
 /** Metrics over `read`, which is called once a scrape. `processMetrics`: Node's own (event loop, heap, processor). */
-export function createMetrics(read: () => StatusReport, processMetrics: boolean): Metrics {
+export function createMetrics(
+  read: () => StatusReport,
+  processMetrics: boolean,
+  pause: Pause = async () => undefined,
+): Metrics {
   const registry = new Registry();
   if (processMetrics) collectProcessMetrics(registry);
-  let report: StatusReport | undefined;
-  const current = (): StatusReport => {
-    report ??= read();
-    return report;
-  };
-  for (const metric of METRICS) register(registry, metric, current);
   return {
     contentType: registry.contentType,
     async render() {
-      report = undefined; // read anew with the first metric of this scrape
-      return registry.metrics();
+      const report = read();
+      const lines: string[] = [];
+      let turnEnd = SAMPLES_PER_TURN;
+      for (const metric of METRICS) {
+        lines.push(`# HELP ${metric.name} ${metric.help}`, `# TYPE ${metric.name} ${metric.type}`);
+        for (const [value, ...values] of metric.read(report)) {
+          if (lines.length > turnEnd) {
+            await pause();
+            turnEnd = lines.length + SAMPLES_PER_TURN;
+          }
+          lines.push(`${metric.name}${labelText(metric, values)} ${value}`);
+        }
+        lines.push('');
+      }
+      if (processMetrics) await pause();
+      return `${lines.join('\n')}\n${await registry.metrics()}`;
     },
   };
+}
+
+function labelText({ labels }: Metric, values: readonly string[]): string {
+  if (labels.length === 0) return '';
+  return `{${labels.map((label, at) => `${label}="${escaped(values[at] ?? '')}"`).join(',')}}`;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '"': '\\"', '\n': '\\n' };
+
+/** As the text format has it: backslash, quote and line feed are written with a backslash. */
+function escaped(value: string): string {
+  return value.replace(/[\\"\n]/g, (character) => ESCAPES[character] ?? '');
 }
 
 /** Gauges whose names end as only a counter's may; the same figures stand, by kind, in metrics of the same name without `_total`. */
@@ -39,29 +71,4 @@ const MISNAMED = [
 function collectProcessMetrics(registry: Registry): void {
   collectDefaultMetrics({ register: registry });
   for (const name of MISNAMED) registry.removeSingleMetric(name);
-}
-
-function register(registry: Registry, metric: Metric, current: () => StatusReport): void {
-  const { name, help, labels } = metric;
-  const common = { name, help, labelNames: [...labels], registers: [registry] };
-  const labelled = (values: readonly string[]) =>
-    Object.fromEntries(labels.map((label, at) => [label, values[at] ?? '']));
-  if (metric.type === 'counter') {
-    new Counter({
-      ...common,
-      collect() {
-        this.reset();
-        for (const [value, ...values] of metric.read(current())) this.inc(labelled(values), value);
-      },
-    });
-  } else {
-    new Gauge({
-      ...common,
-      collect() {
-        this.reset();
-        if (labels.length === 0) this.remove(); // a reset without labels leaves a zero, which would tell of what never was
-        for (const [value, ...values] of metric.read(current())) this.set(labelled(values), value);
-      },
-    });
-  }
 }

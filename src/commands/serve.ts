@@ -1,5 +1,5 @@
 /** `outpost-dns serve`: runs the server until a signal ends it; SIGHUP reloads. */
-import { networkInterfaces } from 'node:os';
+import { hostname, networkInterfaces } from 'node:os';
 import { inspect } from 'node:util';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { Daemon } from '../daemon/parts.ts';
@@ -38,6 +38,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     logState: processLog.state,
     setLogLevel: processLog.setLevel,
     interfaces: networkInterfaces,
+    hostName: hostname(),
     ec2Endpoint,
     version: packageJson.version,
     runtime: `node ${process.versions.node}`,

@@ -28,7 +28,13 @@ export interface Config {
   readonly cache: CacheConfig;
   readonly limits: LimitsConfig;
   readonly identity: { readonly version?: string; readonly id?: string };
-  readonly admin: { readonly listen: SocketAddress };
+  readonly admin: {
+    readonly listen: SocketAddress;
+    /** Networks in CIDR form. */
+    readonly allow: readonly string[];
+    /** Names in lower case. */
+    readonly hosts: readonly string[];
+  };
   /** Networks in CIDR form. */
   readonly drill: { readonly onSite: readonly string[] };
   readonly state: { readonly directory: string };

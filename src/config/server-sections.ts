@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { choice, defaulted, list, optional, wholeNumber } from './key.ts';
 import { listenAddress, network } from './kinds/address.ts';
+import { domainName } from './kinds/domain-name.ts';
 import { duration } from './kinds/duration.ts';
 import { absolutePath, characterString } from './kinds/text.ts';
 
@@ -85,6 +86,16 @@ export const admin = z.strictObject({
     listenAddress(9153),
     '127.0.0.1:9153',
     'address for metrics, health and status over HTTP, read-only',
+  ),
+  allow: defaulted(
+    list(network(), 1, 1000),
+    ['127.0.0.0/8', '::1/128', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'],
+    'networks of clients that may read these pages; all others get 403',
+  ),
+  hosts: defaulted(
+    list(domainName('dns.site.example'), 0, 100),
+    [],
+    'names by which a browser may ask for these pages, beside addresses, localhost and the name of the host: a name that somebody else points here gets 403',
   ),
 });
 

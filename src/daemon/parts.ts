@@ -30,6 +30,8 @@ export interface DaemonParts {
   readonly ec2Endpoint: (region: string) => string;
   /** What crosses the link, where a test has its own in place of sockets and the SDK. */
   readonly network?: NetworkParts;
+  /** `os.hostname()`: a browser may ask for the pages by it. */
+  readonly hostName?: string;
   readonly version: string;
   /** Such as `node 26.10.0`. */
   readonly runtime: string;

@@ -21,8 +21,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     refresh.retained.kick(reason);
   };
   const statusOf = ({ cluster, region }: EndpointRecord) => {
-    const { clusters } = refresh.plane.snapshot();
-    const found = clusters.find((one) => one.cluster === cluster && one.region === region);
+    const found = refresh.plane.clusterSnapshot(cluster, region);
     return statusText(found, outage.link.current(), parts.clock.monotonicMs());
   };
   const outage = buildOutageRooms(parts, inForce, stores.ledger, lookAgain);

@@ -2,6 +2,7 @@
 import type { StatusReport } from '../admin/status-report.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
+import { ClientAccess } from '../serving/listener/client-access.ts';
 import type { Daemon, DaemonParts } from './parts.ts';
 import { composeReport } from './report.ts';
 import {
@@ -26,8 +27,12 @@ export class RunningDaemon implements Daemon {
   readonly #startedMs: number;
   /** The one that runs: that of the last reload which was taken. */
   #config: Config;
+  /** Who may read the pages. */
+  #readers: ClientAccess;
   #loadedMs: number;
   #lastReloadFailed = false;
+  /** Taken or refused. */
+  #reloads = 0;
   #owned = new AsyncDisposableStack();
   #reloading: Promise<void> = Promise.resolve();
 
@@ -37,6 +42,22 @@ export class RunningDaemon implements Daemon {
     this.#startedMs = parts.clock.monotonicMs();
     this.#loadedMs = this.#startedMs;
     this.#config = parts.config;
+    this.#readers = new ClientAccess(parts.config.admin.allow);
+  }
+
+  /** Whether the client at this address may read the pages over HTTP. */
+  mayRead(address: string): boolean {
+    return this.#readers.isAllowed(address);
+  }
+
+  /** Differs after every reload, and after a drill has begun or ended. */
+  get revision(): string {
+    return `${this.#reloads} ${this.#rooms.drill.isRunning}`;
+  }
+
+  /** Whether a browser may ask for the pages by this name. */
+  isHost(name: string): boolean {
+    return name === this.#parts.hostName?.toLowerCase() || this.#config.admin.hosts.includes(name);
   }
 
   /** What is to be closed at the end, last opened first. */
@@ -62,11 +83,13 @@ export class RunningDaemon implements Daemon {
       const config = await this.#parts.loadConfig();
       await this.#apply(config);
       this.#lastReloadFailed = false;
+      this.#reloads += 1;
       this.#loadedMs = this.#parts.clock.monotonicMs();
       log.info({}, 'configuration reloaded');
       this.#rooms.ledger.record({ kind: 'reload', outcome: 'taken' });
     } catch (error) {
       this.#lastReloadFailed = true;
+      this.#reloads += 1;
       const fields = error instanceof ConfigError ? { faults: error.faults } : { err: error };
       log.error(fields, 'reload refused: the configuration from before runs on');
       this.#rooms.ledger.record({ kind: 'reload', outcome: 'refused', faults: faultsOf(error) });
@@ -81,6 +104,7 @@ export class RunningDaemon implements Daemon {
     const { connections, use } = this.#rooms;
     // all that can be refused is made before anything is changed
     const rules = resolverRules(config);
+    const readers = new ClientAccess(config.admin.allow);
     const intakeNext = intakeRules(config, random);
     const clusters = clusterSettings(config, connections);
     await listeners.reconfigure(config.listen.dns);
@@ -105,6 +129,7 @@ export class RunningDaemon implements Daemon {
     this.#parts.setLogLevel(config.log.level);
     this.#warnOfRestartKeys(config);
     this.#config = config;
+    this.#readers = readers;
   }
 
   /** Keys that a reload cannot change: said, not ignored. */

@@ -144,15 +144,16 @@ export class RefreshPlane {
 
   snapshot(): RefreshSnapshot {
     const now = this.#now();
-    const clusters = this.#members.map(({ refresher, liveness, loaded }) => {
-      const snapshot = refresher.snapshot(aheadMs(loaded, now));
-      const addresses = snapshot.addresses.map((served) => ({
-        ...served,
-        isDead: liveness?.dead.has(served.address) ?? false,
-      }));
-      return { ...snapshot, addresses };
-    });
+    const clusters = this.#members.map((member) => memberSnapshot(member, now));
     return { clusters, saving: this.#keeper.stats() };
+  }
+
+  /** Of one cluster, without composing those of all others. */
+  clusterSnapshot(cluster: string, region: string | undefined): ClusterSnapshot | undefined {
+    const member = this.#members.find(
+      ({ refresher: { record } }) => record.cluster === cluster && record.region === region,
+    );
+    return member === undefined ? undefined : memberSnapshot(member, this.#now());
   }
 
   /** Ends every look, then saves what is known; waits no longer for the disk than a publication does. */
@@ -279,6 +280,15 @@ export class RefreshPlane {
       this.#watchClock();
     });
   }
+}
+
+function memberSnapshot({ refresher, liveness, loaded }: Member, now: Moment): ClusterSnapshot {
+  const snapshot = refresher.snapshot(aheadMs(loaded, now));
+  const addresses = snapshot.addresses.map((served) => ({
+    ...served,
+    isDead: liveness?.dead.has(served.address) ?? false,
+  }));
+  return { ...snapshot, addresses };
 }
 
 function offsetOf({ wallMs, monotonicMs }: Moment): number {

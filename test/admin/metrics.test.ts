@@ -227,6 +227,21 @@ t.test('one scrape reads the report once, and the next one reads it anew', async
   t.equal(await entries(), 2, 'a counter of the scrape before is not added to');
 });
 
+t.test('the text of a large site is made in pieces, between which queries are answered', async (t) => {
+  const endpoints = Array.from({ length: 100 }, (_, at) => endpoint({ cluster: `cluster-${at}` }));
+  let pauses = 0;
+  const text = await createMetrics(
+    () => report({ endpoints }),
+    false,
+    async () => {
+      pauses += 1;
+    },
+  ).render();
+  const { length: lines } = text.split('\n');
+  t.ok(lines > 2000, `${lines} lines`);
+  t.ok(lines / (pauses + 1) <= 300, `${pauses} pauses in ${lines} lines`);
+});
+
 t.test('a series goes away with what it is about', async (t) => {
   let current = report();
   const metrics = createMetrics(() => current, false);

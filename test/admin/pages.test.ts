@@ -8,6 +8,12 @@ import { type StatusReport, statusReport } from '../../src/admin/status-report.t
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { report, serverReport } from './report-fixture.ts';
 
+/** A clock that is a second later at each reading: no page is shared. */
+function everySecond() {
+  let nowMs = 0;
+  return { monotonicMs: () => (nowMs += 1000) };
+}
+
 interface Running {
   readonly log: CollectingLog;
   readonly server: HttpServer;
@@ -16,7 +22,7 @@ interface Running {
 
 async function start(t: Test, read: () => StatusReport): Promise<Running> {
   const log = new CollectingLog();
-  const pages = createPages({ report: read, metrics: createMetrics(read, false) });
+  const pages = createPages({ report: read, metrics: createMetrics(read, false), clock: everySecond() });
   const server = await startHttpServer({ address: '127.0.0.1', port: 0, pages, log });
   t.teardown(() => server.close());
   return {
@@ -47,7 +53,7 @@ t.test('every page, with status, type and content', async (t) => {
 });
 
 t.test('the page for a person names every other one', async (t) => {
-  const pages = createPages({ report, metrics: createMetrics(report, false) });
+  const pages = createPages({ report, metrics: createMetrics(report, false), clock: everySecond() });
   const index = await pages.get('/')?.();
   for (const path of pages.keys()) if (path !== '/') t.match(index?.body, path);
 });

@@ -14,7 +14,9 @@ import { type Ended, run, runOnTerminal } from './running.ts';
 
 /** The real admin server over a report made by hand; returns its `--admin` words. */
 async function serve(t: Test, read: () => StatusReport, address = '127.0.0.1'): Promise<string[]> {
-  const pages = createPages({ report: read, metrics: createMetrics(read, false) });
+  let nowMs = 0;
+  const clock = { monotonicMs: () => (nowMs += 1000) }; // no page is shared
+  const pages = createPages({ report: read, metrics: createMetrics(read, false), clock });
   const server = await startHttpServer({ address, port: 0, pages, log: new CollectingLog() });
   t.teardown(() => server.close());
   return ['--admin', address.includes(':') ? `[${address}]:${server.port}` : `${address}:${server.port}`];

@@ -76,7 +76,11 @@ const DEFAULTS = {
     slip: 2,
   },
   identity: {},
-  admin: { listen: { address: '127.0.0.1', port: 9153 } },
+  admin: {
+    listen: { address: '127.0.0.1', port: 9153 },
+    allow: ['127.0.0.0/8', '::1/128', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'],
+    hosts: [],
+  },
   drill: { onSite: [] },
   state: { directory: '/var/lib/outpost-dns' },
   log: { level: 'info', format: 'auto' },

@@ -8,8 +8,6 @@ import { CLASS } from '../../protocol/words/classes.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
-import type { EndpointRecord } from '../../store/endpoint-record.ts';
-import { composeStatusAnswer } from '../endpoints/endpoint-answers.ts';
 import type { ServingTable } from '../endpoints/serving-table.ts';
 import {
   type SpokenFinding,
@@ -22,13 +20,12 @@ import type { Identity } from './identity.ts';
 import type { Later } from './later-answers.ts';
 import type { OutageNotes } from './outage-notes.ts';
 import { Rotation } from './rotation.ts';
+import { StatusAnswers, type StatusAnswersOptions } from './status-answers.ts';
 import { PASS, type ReplySpace } from './step.ts';
 
-export interface OwnAnswersOptions<Route> {
+export interface OwnAnswersOptions<Route> extends StatusAnswersOptions {
   readonly endpoints: ServingTable;
   readonly later: Pick<Later<Route>, 'isCut'>;
-  /** The strings at `_status.<endpoint>`. */
-  readonly statusText: (record: EndpointRecord) => readonly string[];
   readonly outage: OutageNotes;
 }
 
@@ -43,12 +40,14 @@ export interface OwnRules<Route> {
 
 export class OwnAnswers<Route> {
   readonly #options: OwnAnswersOptions<Route>;
+  readonly #status: StatusAnswers;
   readonly #rotation = new Rotation();
   /** The route that a zone rule chose for the query at hand. */
   route: Route;
 
   constructor(options: OwnAnswersOptions<Route>, route: Route) {
     this.#options = options;
+    this.#status = new StatusAnswers(options);
     this.route = route;
   }
 
@@ -73,10 +72,8 @@ export class OwnAnswers<Route> {
       case 'answer':
         if (found.record !== undefined) this.#options.outage.noteEndpoint(found.record);
         return this.#writeOwn(query, found.answer, reply);
-      case 'status': {
-        const answer = composeStatusAnswer(found.name, this.#options.statusText(found.record));
-        return this.#writeOwn(query, answer, reply);
-      }
+      case 'status':
+        return this.#writeOwn(query, this.#status.answer(found.name, found.record), reply);
       case 'above':
         return isDeniedByRule(query, rules) ? this.#writeOwn(query, found.answer, reply) : PASS;
       case 'not-ready':

@@ -84,6 +84,10 @@ t.test(
     for (const [what, withDo] of [
       ['SERVFAIL', message({ flags: 0x8182, question: [name, 'A'] })],
       ['an answer that is too large', addresses(name, 60, ...new Array<number>(250).fill(1))],
+      [
+        'half an alias',
+        message({ question: [name, 'A'], answers: [rawRecord(name, 'CNAME', 60, [1, 0x78, 0])] }),
+      ],
     ] as const) {
       bench.answer = (of, _type, dnssecOk) => (dnssecOk ? withDo : addresses(of, 60, 7));
       bench.published.clear();

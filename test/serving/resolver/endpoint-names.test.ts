@@ -198,6 +198,18 @@ t.test('_status TXT: short strings, asked in any case; other types there are NOD
   t.match(at(rig, { name, type: 'A' }), { rcode: RCODE.NOERROR, aa: true, answers: [] });
 });
 
+t.test('_status TXT: composed once a second for each endpoint, however many ask', async (t) => {
+  const endpoints = ['one', 'two'].map((label) => `${label}.gr7.us-west-2.eks.amazonaws.com`);
+  const records = endpoints.map((endpoint) => endpointRecord({ endpoint }));
+  const rig = new Rig({ records });
+  for (let second = 1; second <= 3; second++) {
+    for (let i = 0; i < 1000; i++)
+      rig.now({ name: `_status.${endpoints[i % 2]}`, type: 'TXT' }, i % 3 === 0 ? 'tcp' : 'udp');
+    t.equal(rig.statusTexts, second * 2);
+    await rig.time.advance(1000);
+  }
+});
+
 t.test('not known yet: SERVFAIL with extended error 14 for every type, and _status tells why', async (t) => {
   const rig = new Rig({ records: [endpointRecord({ addresses: [] })] });
   for (const type of ['A', 'AAAA', 'HTTPS', 'ANY', 'TXT']) {

@@ -101,6 +101,8 @@ export class Rig {
   /** Names that are cut off on every route, each with all names under it. */
   readonly cutSuffixes = new Set<string>();
   ownQuestion: string | undefined;
+  /** How often the strings at `_status` were asked for. */
+  statusTexts = 0;
 
   constructor(options: RigOptions = {}) {
     this.cache = new AnswerCache({ ...CACHE_SETTINGS, ...options.cache });
@@ -111,7 +113,10 @@ export class Rig {
         cache: this.cache,
         clock: this.time,
         later: this.#later(),
-        statusText: (record) => [`link=disconnected for 3m`, `addresses=${record.addresses.length}`],
+        statusText: (record) => {
+          this.statusTexts += 1;
+          return [`link=disconnected for 3m`, `addresses=${record.addresses.length}`];
+        },
         outage: {
           noteFailed: (query) => void this.hurt.push(`failed ${questionText(query)}`),
           noteStale: (query) => void this.hurt.push(`stale ${questionText(query)}`),
