@@ -22,6 +22,11 @@ export const ENDPOINTS: StateFormat<readonly EndpointRecord[]> = {
     return { kind: 'ok', file: { ...rest, content: records } };
   },
   compare: compareRecords,
+  *answered(records) {
+    for (const { cluster, region, endpoint, addresses } of records) {
+      if (endpoint !== undefined && addresses.length > 0) yield `${endpoint} ${cluster} ${region ?? ''}`;
+    }
+  },
 };
 
 export interface Reading {

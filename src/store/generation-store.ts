@@ -6,7 +6,7 @@ import type { Fault, LoadFault } from './fault.ts';
 import { type FileSystem, systemFiles } from './file-system.ts';
 import { type Generation, generationPath, readGenerations, type StateFormat } from './generation-reader.ts';
 import { setAside } from './set-aside.ts';
-import { inSlices, Slices } from './slices.ts';
+import { inSlices, Slices, type Steps } from './slices.ts';
 import { StoreError } from './store-error.ts';
 
 /**
@@ -15,6 +15,7 @@ import { StoreError } from './store-error.ts';
  *
  *     load:  current -> previous -> nothing; what is unusable is set aside, never deleted
  *     save:  compare -> compose, and read back what was composed -> replaceFile -> durable
+ *            and replaceFile again where the generation before it lacks an endpoint or an answer that this one has
  *
  * An error here is never a reason to stop serving. At the start it means an older generation or none, with faults
  * that say why; in a save it is an outcome, the content stays in memory, and the caller tries again.
@@ -248,13 +249,40 @@ export class GenerationStore<Content> {
     const encoded = await inSlices(this.#format.encode(file), this.#slices());
     if (encoded.kind === 'refused') throw new StoreError('compose', path, 'REFUSED', encoded.detail);
     await this.#clearTheWay();
-    await replaceFile(this.#files, this.#random, {
+    const replacement = {
       path,
       previousPath: this.#path('previous'),
       octets: encoded.octets,
       limitOctets: this.#format.maxOctets,
-    });
+    };
+    await replaceFile(this.#files, this.#random, replacement);
+    const isFallback = await inSlices(this.#isFallbackFor(content), this.#slices());
+    if (isFallback === 'no') await this.#writeAgain(replacement);
     return encoded.leftOut ?? 0;
+  }
+
+  /** What the previous generation lacks would be lost with one file. The content is durable already, whatever comes of this. */
+  async #writeAgain(replacement: Parameters<typeof replaceFile>[2]): Promise<void> {
+    try {
+      await replaceFile(this.#files, this.#random, replacement);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error; // a disk that fails now is shown by the next save
+    }
+  }
+
+  /** Whether what the current file held until now answers for everything that `content` answers for. */
+  *#isFallbackFor(content: Content): Steps<'yes' | 'no'> {
+    if (this.#durable === undefined) return 'no';
+    const before = new Set<string>();
+    for (const key of this.#format.answered(this.#durable)) {
+      before.add(key);
+      yield;
+    }
+    for (const key of this.#format.answered(content)) {
+      if (!before.has(key)) return 'no';
+      yield;
+    }
+    return 'yes';
   }
 
   async #clearTheWay(): Promise<void> {

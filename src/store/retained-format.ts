@@ -58,6 +58,9 @@ export const RETAINED: StateFormat<Records> = {
   encode: encodeRetained,
   decode: decodeRetained,
   compare: compareRetained,
+  *answered(records) {
+    for (const { name, qtype } of records) yield `${name} ${qtype}`;
+  },
 };
 
 /** Refuses what `decodeRetained` would not take back; reading it back to see would take as long again. */

@@ -117,6 +117,7 @@ t.test('both generations of a newer version are set aside by the first save', as
   t.strictSame(readdirSync(directory).sort(), [
     'endpoints.json',
     'endpoints.json.newer-20260101T000000Z-version-2',
+    'endpoints.previous.json',
     'endpoints.previous.json.newer-20260101T000000Z-version-2',
   ]);
 });

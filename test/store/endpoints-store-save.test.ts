@@ -1,4 +1,5 @@
-import { renameSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
@@ -140,7 +141,8 @@ t.test(
   'saves during a write: one more write, of the newest; every call resolves with a state as new as its own',
   async (t) => {
     const gate = gated();
-    const { store, directory } = setUp(t.testdir(), gate.files);
+    const directory = t.testdir({ 'endpoints.json': fileOf(9) });
+    const { store } = setUp(directory, gate.files);
     const seen: Promise<[asked: number, found: number | undefined, outcome: string]>[] = [];
     const ask = (number: number) => {
       const saving = store.save(wholeSet(number));
@@ -166,14 +168,16 @@ t.test(
       [5, 5, 'saved'],
     ]);
     t.equal(gate.begun(), 3, 'writes in all');
-    t.match(store.state(), { generation: 3, pending: false, writingSinceMs: undefined });
+    t.match(store.state(), { generation: 12, pending: false, writingSinceMs: undefined });
   },
 );
 
 t.test('a flush that waits is not forgotten for a save that comes after it', async (t) => {
   const gate = gated();
-  const { store } = setUp(t.testdir(), gate.files);
+  const directory = t.testdir();
   const seenAt = (ms: number) => [record('a', ['10.0.0.1'], ms)];
+  await setUp(directory).store.save([record('a', ['10.0.0.2'], 1)]);
+  const { store } = setUp(directory, gate.files);
   const all = [store.save(seenAt(1))];
   await until(() => gate.begun() === 1);
   all.push(store.save(seenAt(2)), store.flush(), store.save(seenAt(3)));
@@ -257,3 +261,27 @@ t.test('a wrong clock, in either direction, stops neither save nor load', async 
     t.equal(summary(await setUp(directory).store.load()), 'current 1 generation 1', wall);
   }
 });
+
+t.test(
+  'a generation that lacks an endpoint is no fallback: the first file with it is written twice',
+  async (t) => {
+    const directory = mkdtempSync(join(tmpdir(), 'outpost-dns-store-'));
+    t.teardown(() => rmSync(directory, { recursive: true }));
+    const { store } = setUp(directory);
+    const nameless = { ...record('a', []), addresses: [] };
+    const kept = async () => {
+      const broken = t.testdir({ 'endpoints.json': '{ "broken' });
+      copyFileSync(join(directory, 'endpoints.previous.json'), join(broken, 'endpoints.previous.json'));
+      const { served: found } = await readEndpoints(systemFiles, broken);
+      return found?.records.flatMap(({ addresses }) => addresses.map(({ address }) => address)).toSorted();
+    };
+    await store.save([nameless]);
+    t.strictSame(await kept(), [], 'the very first generation has a copy');
+    await store.save([record('a', ['10.0.0.1'])]);
+    t.strictSame(await kept(), ['10.0.0.1'], 'the first addresses');
+    await store.save([record('a', ['10.0.0.1']), record('b', ['10.0.0.2'])]);
+    t.strictSame(await kept(), ['10.0.0.1', '10.0.0.2'], 'a cluster that was added');
+    await store.save([record('a', ['10.0.0.3']), record('b', ['10.0.0.2'])]);
+    t.strictSame(await kept(), ['10.0.0.1', '10.0.0.2'], 'a change has the generation before it');
+  },
+);

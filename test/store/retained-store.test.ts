@@ -86,3 +86,20 @@ t.test(
     t.ok(states > 200, `${states} states`);
   },
 );
+
+t.test(
+  'a generation that lacks an answer is no fallback: the first file with it is written twice',
+  async (t) => {
+    const directory = t.testdir();
+    const { store } = setUp(directory);
+    const kept = async () => {
+      writeFileSync(join(directory, 'retained.json'), '{ "broken');
+      const { served } = await readGenerations(systemFiles, directory, RETAINED);
+      return served?.content.map(({ name }) => name);
+    };
+    await store.save([retained('a.example', 1)]);
+    t.strictSame(await kept(), ['a.example']);
+    await store.save(set(2));
+    t.strictSame(await kept(), ['a.example', 'b.example']);
+  },
+);
