@@ -1,8 +1,9 @@
 /** Asks a server on loopback for an A record until it answers, and tells what it said. */
 import { createSocket } from 'node:dgram';
 import { setTimeout as pause } from 'node:timers/promises';
+import { readAddresses } from '../../src/protocol/wire/answer-addresses.ts';
 import { composeQuery } from '../../src/protocol/wire/query.ts';
-import { indexResponse, readAddresses } from '../../src/protocol/wire/response.ts';
+import { indexResponse } from '../../src/protocol/wire/response.ts';
 import { CLASS } from '../../src/protocol/words/classes.ts';
 import { nameToWire } from '../../src/protocol/words/name.ts';
 import { rcodeName } from '../../src/protocol/words/rcodes.ts';

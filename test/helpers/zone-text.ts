@@ -110,6 +110,13 @@ export function opt({
   return Buffer.concat([fixed, Buffer.from(options)]);
 }
 
+/** RDATA of an RRSIG by the root that covers this type, with as many octets of signature. */
+export function rrsigData(covered = 'A', signatureOctets = 4, signer = '.'): Buffer {
+  const fixed = Buffer.alloc(18);
+  fixed.writeUInt16BE(typeFromText(covered) ?? 0, 0);
+  return Buffer.concat([fixed, nameToWire(signer), Buffer.alloc(signatureOctets, 0x5e)]);
+}
+
 /** RDATA of an SOA with one-octet names, of which only MINIMUM matters to a test. */
 export function soaData(minimumSeconds: number): Buffer {
   const numbers = Buffer.alloc(20);

@@ -9,7 +9,7 @@ import type { Query } from './query.ts';
 
 const OPT_OCTETS = 11; // root owner, TYPE, CLASS, TTL, RDLENGTH
 const EXTENDED_ERROR_OCTETS = 6; // OPTION-CODE, OPTION-LENGTH, INFO-CODE; we send no EXTRA-TEXT
-const OPTION_EXTENDED_ERROR = 15; // RFC 8914 section 2
+export const OPTION_EXTENDED_ERROR = 15; // RFC 8914 section 2
 
 export const OPTION_COOKIE = 10; // RFC 7873 section 4
 export const CLIENT_COOKIE_OCTETS = 8;
@@ -97,4 +97,22 @@ export function extendedErrorIn(reply: Uint8Array, at: number): number | undefin
     if (uint16At(reply, option) === OPTION_EXTENDED_ERROR) return uint16At(reply, option + 4);
   }
   return undefined;
+}
+
+/**
+ * The offset of the value of the first option with this code in the RDATA of an OPT record; 0 where there is none, -1 where
+ * an option overruns the record or has half a header (RFC 6891 section 6.1.2). What is in other options does not matter.
+ */
+export function optionAt(message: Uint8Array, rdata: number, end: number, code: number): number {
+  let found = 0;
+  let at = rdata;
+  while (at + 4 <= end) {
+    const value = at + 4;
+    const next = value + uint16At(message, at + 2);
+    if (next > end) return -1;
+    // RFC 8914 section 2: an extended error has at least two octets; shorter, it says nothing
+    if (found === 0 && uint16At(message, at) === code && next - value >= 2) found = value;
+    at = next;
+  }
+  return at === end ? found : -1;
 }

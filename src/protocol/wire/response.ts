@@ -1,17 +1,24 @@
 /**
- * Responses from upstreams as received octets: one pass finds what the cache and the reply need, and proves
- * that every record lies inside the message. RDATA is never read, save where a TTL, an address or an alias
- * is asked for, and nothing is ever composed again (RFC 3597).
+ * Responses from upstreams as received octets. One pass finds what the cache and the reply need, proves that every record
+ * lies inside the message and has the shape of its TYPE, and sees whether all records belong to the question. What is
+ * received goes through `acceptResponse`: nothing else is kept or passed on.
  */
-import { lower } from '../words/name.ts';
+import { CLASS } from '../words/classes.ts';
 import { TYPE } from '../words/types.ts';
 import { AliasNote, aliasChain, followsAliases } from './alias-chain.ts';
+import { wholeNameEnd } from './compressed-name.ts';
 import { FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
+import { leaveOut, SECTION } from './leave-out.ts';
+import { OPTION_EXTENDED_ERROR, optionAt } from './opt.ts';
 import { skipName } from './query.ts';
+import { hasShape, seen } from './rdata-shape.ts';
+import { Relevance, relevantRecords } from './relevance.ts';
 
 const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven octets; none that is honest comes near
 const MAX_TTL = 0x7fff_ffff; // RFC 2181 section 8
+const TYPE_SIG = 24;
+const TYPE_TKEY = 249;
 const NONE = -1; // no TTL
 
 /** Where a response's parts lie; offsets count from the message's first octet. */
@@ -40,6 +47,10 @@ export interface ResponseIndex {
   /** Where the answer has aliases that lead away from the QNAME; most have none. */
   readonly aliases: AliasNote | undefined;
   readonly hasEdns: boolean;
+  /** INFO-CODE of the first extended error in OPT (RFC 8914). */
+  readonly extendedError: number | undefined;
+  /** Every record belongs to the question, and no name is compressed where it must not be. */
+  readonly isTidy: boolean;
 }
 
 /** Why a message is not usable as a response; `reason` is a constant text. */
@@ -50,6 +61,10 @@ export interface ResponseFault {
     | 'not a response'
     | 'question broken'
     | 'record broken'
+    | 'rdata broken'
+    | 'class of a record is another'
+    | 'type of a record is for questions'
+    | 'no record of the name'
     | 'too many records'
     | 'opt broken';
 }
@@ -69,7 +84,37 @@ const scan = {
   extendedRcode: 0,
   keptAdditional: 0,
   end: 0,
+  extendedError: NONE,
+  isWronglyCompressed: false,
 };
+const relevance = new Relevance();
+
+export interface AcceptedResponse {
+  readonly kind: 'accepted';
+  /** Those that were received, or a copy in which fewer records are left. */
+  readonly octets: Uint8Array;
+  readonly index: ResponseIndex;
+}
+
+/** A received response, or one read from a disk, with nothing in it that does not belong to its question. */
+export function acceptResponse(octets: Uint8Array): AcceptedResponse | ResponseFault {
+  const index = indexResponse(octets);
+  if (index.kind === 'fault') return index;
+  return index.isTidy ? { kind: 'accepted', octets, index } : tidied(octets, index);
+}
+
+function tidied(octets: Uint8Array, index: ResponseIndex): AcceptedResponse | ResponseFault {
+  const isKept = relevantRecords(octets, index);
+  if (isKept.every(Boolean) && !scan.isWronglyCompressed) return { kind: 'accepted', octets, index };
+  const tidy = leaveOut(octets, index, (_type, _section, ordinal) => isKept[ordinal] === false);
+  const again = tidy === undefined ? fault('too many records') : indexResponse(tidy);
+  if (tidy === undefined || again.kind === 'fault')
+    return again.kind === 'fault' ? again : fault('record broken');
+  // RFC 2181 section 5.4.1 has such records left out; an empty answer in their place would deny the name
+  if (index.answerCount > 0 && again.answerCount === 0) return fault('no record of the name');
+  const { rcode, hasEdns, extendedError } = index; // OPT is not in the copy
+  return { kind: 'accepted', octets: tidy, index: { ...again, rcode, hasEdns, extendedError } };
+}
 
 /** Indexes the whole of `message`. */
 export function indexResponse(message: Uint8Array): ResponseIndex | ResponseFault {
@@ -83,8 +128,12 @@ export function indexResponse(message: Uint8Array): ResponseIndex | ResponseFaul
   const authorityCount = uint16At(message, 8);
   if (answerCount + authorityCount + uint16At(message, 10) > MAX_RECORDS) return fault('too many records');
   const qtype = uint16At(message, nameEnd);
-  const broken = scanMessage(message, nameEnd + 4, qtype);
-  if (broken !== undefined) return broken;
+  const qclass = uint16At(message, nameEnd + 2);
+  const broken = scanMessage(message, nameEnd + 4, qtype, qclass);
+  if (broken !== undefined) {
+    // RFC 2181 section 9: what was truncated is asked for again, wherever its sender has cut it off
+    return (flags & FLAG.TC) === 0 ? broken : truncatedIndex(flags, nameEnd + 4, qtype, qclass);
+  }
   const rcode = (flags & FLAG.RCODE) | (scan.extendedRcode << 4);
   const questionEnd = nameEnd + 4;
   const aliases =
@@ -97,7 +146,7 @@ export function indexResponse(message: Uint8Array): ResponseIndex | ResponseFaul
     flags,
     questionEnd,
     qtype,
-    qclass: uint16At(message, nameEnd + 2),
+    qclass,
     answerCount,
     authorityCount,
     additionalCount: scan.keptAdditional,
@@ -108,6 +157,8 @@ export function indexResponse(message: Uint8Array): ResponseIndex | ResponseFaul
     answersQtype: scan.answersQtype,
     aliases,
     hasEdns: scan.hasOpt,
+    extendedError: scan.extendedError === NONE ? undefined : scan.extendedError,
+    isTidy: relevance.isWhole && !scan.isWronglyCompressed,
   };
 }
 
@@ -121,8 +172,66 @@ function noteAliases(message: Uint8Array, sections: Parameters<typeof aliasChain
   return aliases.length === 0 ? undefined : new AliasNote(end === 'open');
 }
 
-/** All three sections, into `scan`. */
-function scanMessage(message: Uint8Array, from: number, qtype: number): ResponseFault | undefined {
+function truncatedIndex(flags: number, questionEnd: number, qtype: number, qclass: number): ResponseIndex {
+  return {
+    kind: 'response',
+    rcode: flags & FLAG.RCODE,
+    flags,
+    questionEnd,
+    qtype,
+    qclass,
+    answerCount: 0,
+    authorityCount: 0,
+    additionalCount: 0,
+    end: questionEnd,
+    ttlOffsets: sharedOffsets(scan.ttlOffsets, 0),
+    minimumTtlSeconds: undefined,
+    negativeTtlSeconds: undefined,
+    answersQtype: false,
+    aliases: undefined,
+    hasEdns: scan.hasOpt,
+    extendedError: undefined,
+    isTidy: true,
+  };
+}
+
+/** All three sections, into `scan` and `relevance`. */
+function scanMessage(
+  message: Uint8Array,
+  from: number,
+  qtype: number,
+  qclass: number,
+): ResponseFault | undefined {
+  startScan(from);
+  let at = from;
+  for (let section = 0; section < 3; section++) {
+    for (let left = uint16At(message, 6 + section * 2); left > 0; left--) {
+      const ownerEnd = wholeNameEnd(message, at);
+      if (ownerEnd < 0 || ownerEnd + FIXED_RR_OCTETS > message.length) return fault('record broken');
+      const rdata = ownerEnd + FIXED_RR_OCTETS;
+      const next = rdata + uint16At(message, ownerEnd + 8);
+      if (next > message.length) return fault('record broken');
+      const type = uint16At(message, ownerEnd);
+      if (type === TYPE.OPT) {
+        if (section !== 2 || scan.hasOpt || ownerEnd !== at + 1) return fault('opt broken');
+        if (!noteOpt(message, ownerEnd, next)) return fault('opt broken');
+      } else {
+        const broken = recordFault(message, section, ownerEnd, next, qclass);
+        if (broken !== undefined) return broken;
+        if (!scan.hasOpt) {
+          if (qclass === CLASS.IN) relevance.note(message, section, at, type, rdata);
+          noteRecord(message, ownerEnd, next, section, qtype);
+          scan.end = next;
+        }
+      }
+      at = next;
+    }
+  }
+  relevance.finish(message);
+  return undefined;
+}
+
+function startScan(questionEnd: number): void {
   scan.ttls = 0;
   scan.minimumTtl = NONE;
   scan.negativeTtl = NONE;
@@ -131,25 +240,45 @@ function scanMessage(message: Uint8Array, from: number, qtype: number): Response
   scan.hasOpt = false;
   scan.extendedRcode = 0;
   scan.keptAdditional = 0;
-  scan.end = from;
-  let at = from;
-  for (let section = 0; section < 3; section++) {
-    for (let left = uint16At(message, 6 + section * 2); left > 0; left--) {
-      const ownerEnd = skipName(message, at, message.length);
-      if (ownerEnd < 0 || ownerEnd + FIXED_RR_OCTETS > message.length) return fault('record broken');
-      const next = ownerEnd + FIXED_RR_OCTETS + uint16At(message, ownerEnd + 8);
-      if (next > message.length) return fault('record broken');
-      if (uint16At(message, ownerEnd) === TYPE.OPT) {
-        if (section !== 2 || scan.hasOpt || ownerEnd !== at + 1) return fault('opt broken');
-        scan.hasOpt = true;
-        scan.extendedRcode = message[ownerEnd + 4] ?? 0;
-      } else if (!scan.hasOpt) {
-        noteRecord(message, ownerEnd, next, section, qtype);
-        scan.end = next;
-      }
-      at = next;
-    }
+  scan.end = questionEnd;
+  scan.extendedError = NONE;
+  scan.isWronglyCompressed = false;
+  relevance.start(questionEnd);
+}
+
+/** False for an option that overruns the record. */
+function noteOpt(message: Uint8Array, typeAt: number, end: number): boolean {
+  scan.hasOpt = true;
+  scan.extendedRcode = message[typeAt + 4] ?? 0;
+  const found = optionAt(message, typeAt + FIXED_RR_OCTETS, end, OPTION_EXTENDED_ERROR);
+  if (found > 0) scan.extendedError = uint16At(message, found);
+  return found >= 0;
+}
+
+const QUESTION_TYPES_FROM = 249; // RFC 6895 section 3.1: TKEY, TSIG, and types that only questions have, up to 255
+
+/** What makes a record one that no reader can take. */
+function recordFault(
+  message: Uint8Array,
+  section: number,
+  typeAt: number,
+  end: number,
+  qclass: number,
+): ResponseFault | undefined {
+  const type = uint16At(message, typeAt);
+  const rdata = typeAt + FIXED_RR_OCTETS;
+  // RFC 8945 section 5.1, RFC 2930 section 2, RFC 2931 section 3: of one hop, with a class of their own, and left out
+  const isOfHop =
+    section === SECTION.additional && (type === TYPE.TSIG || type === TYPE_TKEY || type === TYPE_SIG);
+  if (type >= QUESTION_TYPES_FROM && type <= TYPE.ANY && !isOfHop)
+    return fault('type of a record is for questions');
+  if (uint16At(message, typeAt + 2) !== qclass && !isOfHop) return fault('class of a record is another');
+  if (qclass !== CLASS.IN || isOfHop) {
+    seen.hostAt = 0;
+    return undefined;
   }
+  if (!hasShape(message, type, rdata, end)) return fault('rdata broken');
+  if (seen.isWronglyCompressed) scan.isWronglyCompressed = true;
   return undefined;
 }
 
@@ -192,77 +321,6 @@ function sharedOffsets(offsets: Uint16Array, count: number): Uint16Array {
 }
 
 /** RFC 8767 section 4: a TTL with its top bit set is a large one (RFC 2181 section 8 had it as zero). */
-function boundedTtl(ttl: number): number {
+export function boundedTtl(ttl: number): number {
   return Math.min(ttl, MAX_TTL);
-}
-
-export interface AnswerAddresses {
-  /** IPv4 addresses reached from the question's name, through aliases, in the order of the message. */
-  readonly addresses: readonly string[];
-  /** The smallest TTL on the way; 0 without addresses. */
-  readonly ttlSeconds: number;
-}
-
-/** Reads the A records that answer the question, aliases followed inside this one message. */
-export function readAddresses(message: Uint8Array, index: ResponseIndex): AnswerAddresses {
-  const owners = new Map<string, { addresses: string[]; alias?: string; ttl: number }>();
-  let at = index.questionEnd;
-  for (let left = index.answerCount; left > 0; left--) {
-    const ownerEnd = skipName(message, at, message.length);
-    const rdata = ownerEnd + FIXED_RR_OCTETS;
-    const length = uint16At(message, ownerEnd + 8);
-    const owner = expandName(message, at);
-    const entry = owners.get(owner) ?? { addresses: [], ttl: MAX_TTL };
-    const type = uint16At(message, ownerEnd);
-    if (type === TYPE.A && length === 4) entry.addresses.push(message.subarray(rdata, rdata + 4).join('.'));
-    if (type === TYPE.CNAME) entry.alias = expandName(message, rdata);
-    if (type === TYPE.A || type === TYPE.CNAME) {
-      entry.ttl = Math.min(entry.ttl, boundedTtl(uint32At(message, ownerEnd + 4)));
-    }
-    owners.set(owner, entry);
-    at = rdata + length;
-  }
-  return followAliases(owners, expandName(message, HEADER_OCTETS));
-}
-
-const MAX_ALIASES = 16; // a chain longer than this is a loop or a mistake
-
-function followAliases(
-  owners: ReadonlyMap<string, { addresses: string[]; alias?: string; ttl: number }>,
-  start: string,
-): AnswerAddresses {
-  let name = start;
-  let ttlSeconds = MAX_TTL;
-  for (let step = 0; step < MAX_ALIASES; step++) {
-    const entry = owners.get(name);
-    if (entry === undefined) break;
-    ttlSeconds = Math.min(ttlSeconds, entry.ttl);
-    if (entry.addresses.length > 0) return { addresses: entry.addresses, ttlSeconds };
-    if (entry.alias === undefined) break;
-    name = entry.alias;
-  }
-  return { addresses: [], ttlSeconds: 0 };
-}
-
-const MAX_JUMPS = 32; // each pointer has to point further back, so this only bounds hostile chains
-
-/** A key for a possibly compressed name: its octets without pointers, in lower case (RFC 4343); never shown to anybody. */
-function expandName(message: Uint8Array, start: number): string {
-  const octets: number[] = [];
-  let at = start;
-  let jumps = 0;
-  for (;;) {
-    const length = message[at] ?? 0;
-    if (length === 0) return String.fromCharCode(...octets);
-    if (length >= 0xc0) {
-      const target = ((length & 0x3f) << 8) | (message[at + 1] ?? 0);
-      if (target >= at || ++jumps > MAX_JUMPS) return `broken at ${start}`;
-      at = target;
-      continue;
-    }
-    if (length > 63 || octets.length + length + 1 > 255) return `broken at ${start}`;
-    octets.push(length);
-    for (const octet of message.subarray(at + 1, at + 1 + length)) octets.push(lower(octet));
-    at += length + 1;
-  }
 }

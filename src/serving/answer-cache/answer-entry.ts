@@ -1,7 +1,7 @@
 /** Answers on their way out of the process and back into another one: plain data with ages in place of moments. */
 import { FLAG, HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import { hashName } from '../../protocol/wire/query.ts';
-import { indexResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { acceptResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { haveSameQuestion, keyOf } from './cache-key.ts';
 import { type AnswerKind, type AnswerParts, type CachedAnswer, newAnswer } from './cached-answer.ts';
@@ -82,9 +82,10 @@ export function answerOf(entry: AnswerEntry, nowMs: number): CachedAnswer | unde
 
 function partsOf({ kind, octets, ageMs, lifetimeMs }: EntryAnswer): AnswerParts | undefined {
   if (!isAge(ageMs) || !isAge(lifetimeMs)) return undefined;
-  const own = new Uint8Array(octets);
-  const index = indexResponse(own);
-  if (index.kind === 'fault' || index.end !== own.length || kindOf(index) !== kind) return undefined;
+  const accepted = acceptResponse(new Uint8Array(octets));
+  if (accepted.kind === 'fault') return undefined;
+  const { octets: own, index } = accepted;
+  if (index.end !== own.length || kindOf(index) !== kind) return undefined;
   return { kind, octets: own, index, lifetimeMs, earlier: undefined };
 }
 

@@ -5,7 +5,7 @@
 
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import { hashName, type Query } from '../../protocol/wire/query.ts';
-import { indexResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { acceptResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
@@ -130,11 +130,12 @@ function retainedAnswer(
 }
 
 function partsOf(message: Uint8Array, { question, settings }: Making): AnswerParts | undefined {
-  const index = indexResponse(message);
-  if (index.kind === 'fault') return undefined;
+  const accepted = acceptResponse(message);
+  if (accepted.kind === 'fault') return undefined;
+  const { index } = accepted;
   const verdict = retainability(index, settings);
   if (verdict.kind === 'none' || verdict.kind === 'failure') return undefined;
-  const octets = keptOctets(message, index, verdict.maxTtlSeconds);
+  const octets = keptOctets(accepted.octets, index, verdict.maxTtlSeconds);
   if (!haveSameQuestion(octets, index.questionEnd, question, question.length)) return undefined;
   return {
     kind: verdict.kind,

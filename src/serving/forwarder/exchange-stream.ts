@@ -179,7 +179,8 @@ class Connection implements Carrier {
 
   #reply(octets: Uint8Array): void {
     const exchange = this.#inFlight.askedBy(octets);
-    const verdict = exchange === undefined ? undefined : judgeReply(exchange, octets);
+    // a copy: it may be kept for a day, and would keep the whole chunk that it came in
+    const verdict = exchange === undefined ? undefined : judgeReply(exchange, new Uint8Array(octets));
     if (exchange === undefined || verdict === undefined || verdict.kind === 'mismatched') {
       this.#options.onMismatch();
       return;
@@ -187,8 +188,7 @@ class Connection implements Carrier {
     this.#replies++;
     this.#inFlight.remove(exchange);
     this.#rest();
-    // a copy: it may be kept for a day, and would keep the whole chunk that it came in
-    exchange.onEnd(endBy(exchange, verdict, new Uint8Array(octets), this.#options.clock.monotonicMs()));
+    exchange.onEnd(endBy(exchange, verdict, this.#options.clock.monotonicMs()));
   }
 
   #rest(): void {

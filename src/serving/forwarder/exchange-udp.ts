@@ -166,7 +166,7 @@ class UdpPort implements Carrier {
     this.inFlight.remove(exchange);
     if (this.usesLeft === 0) this.#onDone();
     if (verdict.kind === 'wrong-case') this.#options.onMismatch();
-    exchange.onEnd(endBy(exchange, verdict, octets, this.#options.clock.monotonicMs()));
+    exchange.onEnd(endBy(exchange, verdict, this.#options.clock.monotonicMs()));
   }
 
   onStranger(): void {

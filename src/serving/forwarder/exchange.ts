@@ -1,6 +1,6 @@
 /** One query sent once to one upstream: what its transport is given, how it ends, and which reply is its own. */
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
-import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { acceptResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { Random } from '../../runtime/random.ts';
@@ -128,7 +128,7 @@ export type ReplyVerdict =
   | { readonly kind: 'wrong-case' }
   | { readonly kind: 'edns-refused' }
   | { readonly kind: 'malformed'; readonly detail: string }
-  | { readonly kind: 'reply'; readonly index: ResponseIndex };
+  | { readonly kind: 'reply'; readonly octets: Uint8Array; readonly index: ResponseIndex };
 
 const MISMATCHED: ReplyVerdict = { kind: 'mismatched' };
 const WRONG_CASE: ReplyVerdict = { kind: 'wrong-case' };
@@ -141,12 +141,16 @@ export function judgeReply(exchange: Exchange, octets: Uint8Array): ReplyVerdict
   if (octets.length < HEADER_OCTETS || uint16At(octets, 0) !== exchange.id) return MISMATCHED;
   const flags = uint16At(octets, 2);
   if ((flags & FLAG.QR) === 0 || (flags & FLAG.OPCODE) !== 0) return MISMATCHED;
-  if (uint16At(octets, 4) === 0) return isEdnsRefusal(exchange, octets, flags) ? EDNS_REFUSED : MISMATCHED;
-  if (uint16At(octets, 4) !== 1 || !hasSameQuestion(exchange, octets, false)) return MISMATCHED;
+  const questions = uint16At(octets, 4);
+  if (questions === 0 && isEdnsRefusal(exchange, octets, flags)) return EDNS_REFUSED;
+  // RFC 9619: a response has one question. A forger who has the port and the ID gains a failure by another number, as by
+  // any other broken reply; to wait for a better one would hold the client for the whole time of an attempt
+  if (questions !== 1) return { kind: 'malformed', detail: `${questions} questions` };
+  if (!hasSameQuestion(exchange, octets, false)) return MISMATCHED;
   if (exchange.exactCase && !hasSameQuestion(exchange, octets, true)) return WRONG_CASE;
-  const index = indexResponse(octets);
-  if (index.kind === 'fault') return { kind: 'malformed', detail: index.reason };
-  return { kind: 'reply', index };
+  const accepted = acceptResponse(octets);
+  if (accepted.kind === 'fault') return { kind: 'malformed', detail: accepted.reason };
+  return { kind: 'reply', octets: accepted.octets, index: accepted.index };
 }
 
 const EDNS_REFUSED: ReplyVerdict = { kind: 'edns-refused' };
@@ -162,11 +166,10 @@ function isEdnsRefusal(exchange: Exchange, octets: Uint8Array, flags: number): b
   );
 }
 
-/** How an exchange ends by a message that is its own; `octets` are the receiver's from now on. */
+/** How an exchange ends by a message that is its own; the verdict's octets are the receiver's from now on. */
 export function endBy(
   exchange: Exchange,
   verdict: Exclude<ReplyVerdict, { kind: 'mismatched' }>,
-  octets: Uint8Array,
   nowMs: number,
 ): ExchangeEnd {
   const elapsedMs = nowMs - exchange.startedAtMs;
@@ -177,8 +180,10 @@ export function endBy(
       return { kind: 'failed', reason: 'spoofed', detail: 'the name came back in another case' };
     case 'edns-refused':
       return { kind: 'edns-refused', elapsedMs };
-    case 'reply':
-      return { kind: 'reply', octets, index: verdict.index, elapsedMs, isRoundTrip: !exchange.hadToConnect };
+    case 'reply': {
+      const { octets, index } = verdict;
+      return { kind: 'reply', octets, index, elapsedMs, isRoundTrip: !exchange.hadToConnect };
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 /** What a forwarded query of our own says about a name, for the refresh journey. */
+
+import { readAddresses } from '../../protocol/wire/answer-addresses.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
-import { readAddresses } from '../../protocol/wire/response.ts';
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import type { ForwardFailureReason, ForwardOutcome } from './forward-outcome.ts';

@@ -129,20 +129,12 @@ t.test('a message without such records is given as it is', async (t) => {
   t.equal(withoutProofs({ octets, index: index(octets) })?.octets, octets);
 });
 
-t.test('a name that cannot be read is no reason to invent one', async (t) => {
-  const pen = new Pen().name('x.example', 'q').type(A);
-  pen.record(0, '>q', RRSIG, signature(pen, 'example', 's'));
-  pen.record(0, '>q', CNAME, () => pen.put(63, 1, 2));
-  const octets = pen.message();
-  t.equal(withoutProofs({ octets, index: index(octets) }), undefined);
-});
-
 t.test('property: any records may go, and the others read as they did', async () => {
   const labels = ['a', 'bb', 'example', 'net'];
   const nameText = fc.array(fc.constantFrom(...labels), { minLength: 1, maxLength: 4 });
   const record = fc.record({
     section: fc.nat(2),
-    type: fc.constantFrom(A, NS, CNAME, SOA, SRV, RRSIG, 99),
+    type: fc.constantFrom(A, NS, CNAME, SOA, SRV, RRSIG, 65_280),
     owner: nameText,
     target: nameText,
     pointAt: fc.nat(200),
@@ -159,7 +151,7 @@ t.test('property: any records may go, and the others read as they did', async ()
         const ownText = text(owner, pointAt);
         const put = (count: number) => pen.put(...new Array<number>(count).fill(5));
         const rdata = () => {
-          if (type === A || type === 99) return void put(4);
+          if (type === A || type === 65_280) return void put(4);
           const before = type === SRV ? 6 : type === RRSIG ? 18 : 0;
           put(before);
           pen.name(text(target, targetPointAt), `place${places++}`);
@@ -175,21 +167,17 @@ t.test('property: any records may go, and the others read as they did', async ()
         places = Math.max(places, Number(place.slice(5)) + 1);
       }
       const octets = pen.message();
+      const found = indexResponse(octets);
+      if (found.kind === 'fault') return; // a name of too many pointers or octets, which nobody may send
       let number = 0;
       const left = new Set<number>();
-      const rest = leaveOut(octets, index(octets), () => {
+      const rest = leaveOut(octets, found, () => {
         const isLeft = ((leaveMask >> (number % 16)) & 1) === 1;
         if (isLeft) left.add(number);
         number++;
         return isLeft;
       });
-      if (rest === undefined) {
-        // only names that nobody may send
-        const longest = Math.max(...recordsOf(octets).map((text) => text.length));
-        if (longest <= 255) throw new Error('refused');
-        return;
-      }
-      if (rest.length > octets.length) throw new Error('longer than before');
+      if (rest === undefined) throw new Error('refused');
       let seen = 0;
       const expected = recordsOf(octets).filter(() => !left.has(seen++));
       if (!isDeepStrictEqual(recordsOf(rest), expected)) throw new Error('another record than before');

@@ -8,7 +8,7 @@ import {
   lastGood,
   learn,
 } from '../../../src/refresh/retained/retained-answer.ts';
-import { message, opt, rawRecord, soaData } from '../../helpers/zone-text.ts';
+import { message, opt, rawRecord, rrsigData, soaData } from '../../helpers/zone-text.ts';
 import { addresses, denial } from './scripted-upstream.ts';
 
 const name = 'registry.example';
@@ -71,8 +71,14 @@ t.test('what a response is good for', async (t) => {
 });
 
 t.test('signatures are seen in every section, and OPT is none', async (t) => {
+  const rdata: Record<string, Uint8Array> = {
+    A: Uint8Array.of(1, 2, 3, 4),
+    RRSIG: rrsigData(),
+    NSEC: Uint8Array.of(0, 0, 1, 0x40),
+    NSEC3: Uint8Array.of(1, 0, 0, 0, 0, 1, 7),
+  };
   const of = (section: 'answers' | 'authorities' | 'additionals', type: string) =>
-    message({ question: [name, 'A'], [section]: [rawRecord(name, type, 60, [1, 2, 3, 4])] });
+    message({ question: [name, 'A'], [section]: [rawRecord(name, type, 60, rdata[type]!)] });
   const cases: [octets: Uint8Array, want: boolean][] = [
     [of('answers', 'A'), false],
     [of('answers', 'RRSIG'), true],

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { message, opt, rawRecord } from '../../helpers/zone-text.ts';
+import { message, opt, rawRecord, rrsigData } from '../../helpers/zone-text.ts';
 import { readReply } from '../../serving/resolver/messages.ts';
 import { addresses, benchFor, denial, lastOctets, question } from './scripted-upstream.ts';
 
@@ -59,7 +59,7 @@ t.test('one exchange serves queries with and without DO (RFC 4035 section 3.2.1)
   const signed = message({
     question: ['signed.example', 'A'],
     answers: [
-      rawRecord('signed.example', 'RRSIG', 60, [10, 0, 0, 9]),
+      rawRecord('signed.example', 'RRSIG', 60, rrsigData()),
       rawRecord('signed.example', 'A', 60, [10, 0, 0, 7]),
     ],
     additionals: [opt({ doBit: true })],

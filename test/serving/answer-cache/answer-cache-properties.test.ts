@@ -12,21 +12,21 @@ t.comment(`FUZZ_SEED=${seed} FUZZ_RUNS=${numRuns}`);
 
 const label = fc.stringMatching(/^[a-z0-9_-]{1,12}$/);
 const domain = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join('.'));
-// OPT is a pseudo-record and SOA and TTL have their own tests
-const anyType = fc.integer({ min: 1, max: 65_535 }).filter((type) => type !== 41 && type !== 6);
+/** Those whose RDATA has no known shape. */
+const unknownType = fc.integer({ min: 1000, max: 32_000 });
 const record = fc.record({
   owner: domain,
-  type: anyType,
+  type: unknownType,
   ttl: fc.integer({ min: 100, max: 86_400 }),
   rdata: fc.uint8Array({ maxLength: 300 }),
 });
 
-t.test('any RDATA of any type comes back octet for octet, only TTLs differ (RFC 3597)', async () => {
+t.test('any RDATA of unknown types comes back octet for octet, only TTLs differ (RFC 3597)', async () => {
   fc.assert(
     fc.property(
       fc.record({
         name: domain,
-        qtype: anyType,
+        qtype: unknownType,
         answers: fc.array(record, { maxLength: 6 }),
         authorities: fc.array(record, { maxLength: 3 }),
         additionals: fc.array(record, { maxLength: 3 }),

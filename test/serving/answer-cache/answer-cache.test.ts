@@ -132,10 +132,7 @@ t.test('what is not an answer to the question is not kept, and leaves what was t
       'another type',
       message({ question: [name, 'AAAA'], answers: [rawRecord(name, 'AAAA', 300, Buffer.alloc(16))] }),
     ],
-    [
-      'another class',
-      message({ question: [name, 'A', 3], answers: [rawRecord(name, 'A', 300, [1, 2, 3, 4])] }),
-    ],
+    ['another class', message({ question: [name, 'A', 3], answers: [] })],
     ['SERVFAIL to another name', servfail('evil.example.com')],
     [
       'TC',
@@ -191,7 +188,7 @@ t.test('kept octets are a message of their own', async (t) => {
   );
   t.match(
     indexResponse(answer.octets),
-    { ...answer.index, hasEdns: false, ttlOffsets: Object },
+    { ...answer.index, hasEdns: false, extendedError: undefined, ttlOffsets: Object },
     'and reads back from its octets alone',
   );
 });

@@ -243,7 +243,7 @@ t.test('only what entries can have given is loaded', async (t) => {
   const good = positive('a.example', 60);
   const odd = message({
     question: ['a.example', 'A'],
-    answers: [rawRecord('a.example', 'A', 60, [1])],
+    answers: [rawRecord('a.example', 'A', 60, [1, 2, 3, 4])],
     additionals: [opt()],
   });
   const earlier = { kind: 'positive', octets: positive('b.example', 60), ageMs: 0, lifetimeMs: 1 } as const;

@@ -80,8 +80,8 @@ async function suite(t: Test, openUdp: OpenUdpSocket): Promise<void> {
         7,
         Uint8Array.from({ length: 200 }, (_, at) => at),
       ),
-      rawRecord('x.example', 'RRSIG', 60, [0xc0, 0x0c, 0xff]),
-      rawRecord('x.example', 'HTTPS', 60, []),
+      rawRecord('x.example', 65_281, 60, [0xc0, 0x0c, 0xff]),
+      rawRecord('x.example', 65_282, 60, []),
     ];
     let sent: Uint8Array = new Uint8Array(0);
     await using server = await HandMadeUpstream.start((asked) => {

@@ -153,7 +153,10 @@ function end(exchange: Exchange, doing: Exclude<Doing, 'silence'>, elapsedMs: nu
 }
 
 function replyTo(exchange: Exchange, { says, withEdns }: Extract<Doing, { says: unknown }>): Buffer {
-  const answers = says === 'answer' ? [rawRecord('answer', 'A', 60, [10, 0, 0, 1])] : [];
+  const answers =
+    says === 'answer'
+      ? [Buffer.concat([Buffer.of(0xc0, 0x0c), rawRecord('.', 'A', 60, [10, 0, 0, 1]).subarray(1)])]
+      : [];
   const opt = withEdns ? [Buffer.from([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0])] : [];
   const octets = Buffer.concat([exchange.message.subarray(0, exchange.questionEnd), ...answers, ...opt]);
   const flags = says === 'truncated' ? 0x8380 : says === 'answer' ? 0x8180 : 0x8180 | says;

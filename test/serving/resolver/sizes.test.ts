@@ -11,10 +11,10 @@ const QUESTION_OCTETS = 12 + wireName(NAME).length + 4;
 function rigWith(octets: number): Rig {
   const rig = new Rig();
   rig.says = () => {
-    const head = message({ question: [NAME.toLowerCase(), 'TXT'] }).length + wireName(NAME).length + 10;
+    const head = message({ question: [NAME.toLowerCase(), 'TYPE65280'] }).length + wireName(NAME).length + 10;
     const data = Buffer.alloc(octets - head, 0x2e);
-    const answers = [rawRecord(NAME.toLowerCase(), 'TXT', 300, data)];
-    return message({ question: [NAME.toLowerCase(), 'TXT'], answers });
+    const answers = [rawRecord(NAME.toLowerCase(), 'TYPE65280', 300, data)];
+    return message({ question: [NAME.toLowerCase(), 'TYPE65280'], answers });
   };
   return rig;
 }
@@ -37,7 +37,7 @@ t.test(
     ] as const) {
       const edns = offered === undefined ? {} : { edns: { size: offered } };
       const opt = offered === undefined ? 0 : 11;
-      const query: QueryText = { name: NAME, type: 'TXT', ...edns };
+      const query: QueryText = { name: NAME, type: 'TYPE65280', ...edns };
       for (const [octets, fits] of [
         [limit - opt - 1, true],
         [limit - opt, true],
@@ -69,7 +69,7 @@ t.test('over TCP: up to 65,535 octets; what OPT leaves no room for is TC', async
     [65_535, false, true],
   ] as const) {
     const rig = rigWith(octets);
-    const query = { name: NAME, type: 'TXT', ...(edns ? { edns: {} } : {}) };
+    const query = { name: NAME, type: 'TYPE65280', ...(edns ? { edns: {} } : {}) };
     const reply = await rig.answer(query, { transport: 'tcp' });
     t.match(reply, { tc: !fits, answers: { length: fits ? 1 : 0 } }, `${octets} octets, EDNS ${edns}`);
     if (fits) t.equal(reply.octets.length, octets + (edns ? 11 : 0));
@@ -78,8 +78,8 @@ t.test('over TCP: up to 65,535 octets; what OPT leaves no room for is TC', async
 
 t.test('the same name is given whole over TCP after TC over UDP', async (t) => {
   const rig = rigWith(3000);
-  t.match(await rig.answer({ name: NAME, type: 'TXT' }), { tc: true, aa: false, answers: [] });
-  t.match(await rig.answer({ name: NAME, type: 'TXT' }, { transport: 'tcp' }), {
+  t.match(await rig.answer({ name: NAME, type: 'TYPE65280' }), { tc: true, aa: false, answers: [] });
+  t.match(await rig.answer({ name: NAME, type: 'TYPE65280' }, { transport: 'tcp' }), {
     tc: false,
     answers: { length: 1 },
   });

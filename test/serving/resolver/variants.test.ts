@@ -208,7 +208,10 @@ t.test('types that prove, asked for without DO, are given from what was kept wit
   rig.says = () =>
     message({
       question: ['example', 'DS'],
-      answers: [rawRecord('example', 'DS', 300, [1, 2, 3]), rawRecord('example', 'RRSIG', 300, signature)],
+      answers: [
+        rawRecord('example', 'DS', 300, [0, 1, 8, 0, 3]),
+        rawRecord('example', 'RRSIG', 300, signature),
+      ],
     });
   await rig.answer({ ...query({ dnssecOk: true }, 'example'), type: 'DS' });
   rig.down.add('default');

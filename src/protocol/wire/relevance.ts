@@ -1,0 +1,247 @@
+/**
+ * Which records of a response belong to its question: the name and its aliases in the answer section, zones above those in
+ * the authority section, hosts that either of them names in the additional section. Everything else could only mislead
+ * whoever keeps it (RFC 2181 section 5.4.1, RFC 5452 section 6).
+ *
+ * Two readings of one rule: `Relevance` says on the way through a message, without an object, whether all records belong
+ * to it, as in nearly every response; `relevantRecords` says which, in any order, where the first was in doubt.
+ */
+import { TYPE } from '../words/types.ts';
+import { MAX_ALIASES } from './alias-chain.ts';
+import { isAtOrUnderName, isPointer, isSameName, nameKey, pointerAt } from './compressed-name.ts';
+import { HEADER_OCTETS, uint16At } from './header.ts';
+import { forEachRecord, SECTION } from './leave-out.ts';
+import { hasShape, seen } from './rdata-shape.ts';
+import type { ResponseIndex } from './response.ts';
+
+const MAX_HOSTS = 64; // more is left to the other reading
+const MAX_DENIALS = 16;
+const SIGNER = 18; // octets of RRSIG's RDATA before the signer's name (RFC 4034 section 3.1)
+
+/** What an additional section tells of a host: addresses, and what RFC 2782, 6763 and 9460 add. */
+const HOST_TYPES: ReadonlySet<number> = new Set([
+  TYPE.A,
+  TYPE.AAAA,
+  TYPE.CNAME,
+  TYPE.TXT,
+  TYPE.SRV,
+  TYPE.RRSIG,
+  TYPE.TLSA,
+  TYPE.SVCB,
+  TYPE.HTTPS,
+]);
+
+/** Whether a record proves that something is not there: its owner may be any name of the zone. */
+const isDenial = (type: number): boolean => type === TYPE.NSEC || type === TYPE.NSEC3;
+
+/** Of one message at a time, whose records are noted in their order. `hasShape` has just seen each. */
+export class Relevance {
+  /** False when a record belongs to something else, or when only the other reading can tell. */
+  isWhole = true;
+  readonly #chain = new Uint16Array(MAX_ALIASES + 1);
+  #aliases = 0;
+  readonly #hosts = new Uint16Array(MAX_HOSTS);
+  #hostCount = 0;
+  readonly #denials = new Uint16Array(MAX_DENIALS);
+  #denialCount = 0;
+  /** Owner of an SOA, or a signer, above a name of the chain; 0 before there is any. */
+  #zoneAt = 0;
+  #questionEnd = 0;
+
+  start(questionEnd: number): void {
+    this.isWhole = true;
+    this.#questionEnd = questionEnd;
+    this.#chain[0] = HEADER_OCTETS;
+    this.#aliases = 0;
+    this.#hostCount = 0;
+    this.#denialCount = 0;
+    this.#zoneAt = 0;
+  }
+
+  note(message: Uint8Array, section: number, ownerAt: number, type: number, rdataAt: number): void {
+    if (!this.isWhole) return;
+    if (section === SECTION.answer) this.#noteAnswer(message, ownerAt, type, rdataAt);
+    else if (section === SECTION.authority) this.#noteAuthority(message, ownerAt, type, rdataAt);
+    else this.#noteAdditional(message, ownerAt, type);
+    if (seen.hostAt !== 0 && type !== TYPE.CNAME) this.#noteHost(seen.hostAt);
+  }
+
+  /** After the last record. */
+  finish(message: Uint8Array): void {
+    for (let at = 0; at < this.#denialCount && this.isWhole; at++) {
+      const owner = this.#denials[at] ?? 0;
+      this.isWhole = this.#zoneAt !== 0 && isAtOrUnderName(message, owner, this.#zoneAt);
+    }
+  }
+
+  #noteAnswer(message: Uint8Array, ownerAt: number, type: number, rdataAt: number): void {
+    const last = this.#chain[this.#aliases] ?? 0;
+    if (isSameName(message, ownerAt, last)) {
+      if (type !== TYPE.CNAME) return;
+      if (this.#aliases === MAX_ALIASES) this.isWhole = false;
+      else this.#chain[++this.#aliases] = rdataAt;
+      return;
+    }
+    // signatures of an alias follow it, when the chain has gone on
+    if (this.#isInChain(message, ownerAt)) {
+      if (type === TYPE.CNAME) this.isWhole = false;
+      return;
+    }
+    const isDname = type === TYPE.DNAME || coveredType(message, type, rdataAt) === TYPE.DNAME;
+    // RFC 6672 section 2.2: the alias that a DNAME makes follows it
+    this.isWhole = isDname && this.#isAboveChain(message, ownerAt);
+  }
+
+  #noteAuthority(message: Uint8Array, ownerAt: number, type: number, rdataAt: number): void {
+    if (type === TYPE.RRSIG && this.#zoneAt === 0 && this.#isAboveChain(message, rdataAt + SIGNER)) {
+      this.#zoneAt = rdataAt + SIGNER;
+    }
+    if (this.#isAboveChain(message, ownerAt)) {
+      if (type === TYPE.SOA) this.#zoneAt = ownerAt;
+    } else if (isDenial(type) || isDenial(coveredType(message, type, rdataAt))) {
+      if (this.#denialCount === MAX_DENIALS) this.isWhole = false;
+      else this.#denials[this.#denialCount++] = ownerAt;
+    } else {
+      this.isWhole = false;
+    }
+  }
+
+  #noteAdditional(message: Uint8Array, ownerAt: number, type: number): void {
+    this.isWhole =
+      HOST_TYPES.has(type) && (this.#isHost(message, ownerAt) || this.#isInChain(message, ownerAt));
+  }
+
+  #noteHost(at: number): void {
+    if (this.#hostCount === MAX_HOSTS) this.isWhole = false;
+    else this.#hosts[this.#hostCount++] = at;
+  }
+
+  #isHost(message: Uint8Array, ownerAt: number): boolean {
+    const target = isPointer(message, ownerAt) ? pointerAt(message, ownerAt) : ownerAt;
+    for (let at = 0; at < this.#hostCount; at++) if (this.#hosts[at] === target) return true;
+    for (let at = 0; at < this.#hostCount; at++) {
+      if (isSameName(message, ownerAt, this.#hosts[at] ?? 0)) return true;
+    }
+    return false;
+  }
+
+  #isInChain(message: Uint8Array, ownerAt: number): boolean {
+    for (let at = this.#aliases; at >= 0; at--) {
+      if (isSameName(message, ownerAt, this.#chain[at] ?? 0)) return true;
+    }
+    return false;
+  }
+
+  /** Whether the name is in the chain, or above a name in it. */
+  #isAboveChain(message: Uint8Array, nameAt: number): boolean {
+    if (message[nameAt] === 0) return true;
+    // a pointer into the question makes it a suffix of the question's name
+    if (isPointer(message, nameAt) && pointerAt(message, nameAt) < this.#questionEnd) return true;
+    for (let at = this.#aliases; at >= 0; at--) {
+      if (isAtOrUnderName(message, this.#chain[at] ?? 0, nameAt)) return true;
+    }
+    return false;
+  }
+}
+
+function coveredType(message: Uint8Array, type: number, rdataAt: number): number {
+  return type === TYPE.RRSIG ? uint16At(message, rdataAt) : type;
+}
+
+interface Place {
+  readonly section: number;
+  readonly type: number;
+  /** The type that an RRSIG covers, or else the record's own. */
+  readonly covered: number;
+  readonly owner: string;
+  /** Of a CNAME or DNAME. */
+  readonly target: string;
+  readonly host: string | undefined;
+  readonly signer: string | undefined;
+}
+
+/** For each record of the message, in its order, whether it belongs to the question. */
+export function relevantRecords(message: Uint8Array, index: ResponseIndex): readonly boolean[] {
+  const places = placesOf(message, index);
+  const chain = chainOf(nameKey(message, HEADER_OCTETS), places);
+  const above = new Set([...chain].flatMap(suffixesOf));
+  const inAnswer = ({ owner, covered }: Place): boolean =>
+    chain.has(owner) || (covered === TYPE.DNAME && above.has(owner));
+  const zones = new Set(
+    places
+      .filter(({ section }) => section === SECTION.authority)
+      .map(({ type, owner, signer }) => (type === TYPE.SOA ? owner : signer))
+      .filter((zone) => zone !== undefined && above.has(zone)),
+  );
+  const inZone = (name: string): boolean => suffixesOf(name).some((suffix) => zones.has(suffix));
+  const inAuthority = ({ owner, covered }: Place): boolean =>
+    above.has(owner) || (isDenial(covered) && inZone(owner));
+  const hosts = new Set(chain);
+  return places.map((place) => {
+    let isKept: boolean;
+    if (place.section === SECTION.answer) isKept = inAnswer(place);
+    else if (place.section === SECTION.authority) isKept = inAuthority(place);
+    else isKept = HOST_TYPES.has(place.type) && hosts.has(place.owner);
+    if (isKept && place.host !== undefined) hosts.add(place.host);
+    return isKept;
+  });
+}
+
+function placesOf(message: Uint8Array, index: ResponseIndex): readonly Place[] {
+  const places: Place[] = [];
+  forEachRecord(message, index, ({ section, type, ownerAt, rdataAt, end }) => {
+    hasShape(message, type, rdataAt, end);
+    const host = seen.hostAt === 0 ? undefined : nameKey(message, seen.hostAt);
+    const isAlias = type === TYPE.CNAME || type === TYPE.DNAME;
+    places.push({
+      section,
+      type,
+      covered: coveredType(message, type, rdataAt),
+      owner: nameKey(message, ownerAt),
+      target: isAlias ? nameKey(message, rdataAt) : '',
+      host,
+      signer: type === TYPE.RRSIG ? nameKey(message, rdataAt + SIGNER) : undefined,
+    });
+  });
+  return places;
+}
+
+/** The name and its aliases, in whatever order the message has them. */
+function chainOf(name: string, places: readonly Place[]): ReadonlySet<string> {
+  const aliases = new Map<string, string>();
+  const subtrees = new Map<string, string>();
+  for (const { section, type, owner, target } of places) {
+    if (section !== SECTION.answer) continue;
+    if (type === TYPE.CNAME && !aliases.has(owner)) aliases.set(owner, target);
+    if (type === TYPE.DNAME && !subtrees.has(owner)) subtrees.set(owner, target);
+  }
+  const chain = new Set([name]);
+  let last = name;
+  for (let step = 0; step < MAX_ALIASES; step++) {
+    const next = aliases.get(last) ?? redirected(last, subtrees);
+    if (next === undefined || chain.has(next)) break;
+    chain.add(next);
+    last = next;
+  }
+  return chain;
+}
+
+/** RFC 6672 section 2.2: the part below the owner of a DNAME, put before its target. */
+function redirected(name: string, subtrees: ReadonlyMap<string, string>): string | undefined {
+  if (subtrees.size === 0) return undefined;
+  for (const suffix of suffixesOf(name).slice(1)) {
+    const target = subtrees.get(suffix);
+    if (target !== undefined) return name.slice(0, name.length - suffix.length) + target;
+  }
+  return undefined;
+}
+
+/** The name itself and all above it, up to the root, as keys. */
+function suffixesOf(name: string): string[] {
+  const suffixes = [name];
+  for (let rest = name; rest !== ''; ) {
+    rest = rest.slice(1 + rest.charCodeAt(0));
+    suffixes.push(rest);
+  }
+  return suffixes;
+}
