@@ -81,6 +81,12 @@ const RETAINED_METRICS: readonly Metric[] = [
       [failed, 'failed'],
     ],
   ),
+  counter(
+    'retained_denials_ignored',
+    'Denials of retained names, and empty answers, that were not believed: the good answer before them was given.',
+    [],
+    ({ retainedInAll: { denialsIgnored } }) => [[denialsIgnored]],
+  ),
 ];
 
 const PATH_METRICS: readonly Metric[] = [

@@ -105,10 +105,13 @@ function retainedSection(report: StatusReport): Html {
 ${table(['name', 'type', 'state', 'confirmed'], shown.map(retainedRow))}${rest === undefined ? '' : html`<p>${rest}</p>\n`}`;
 }
 
-function retainedRow({ name, type, state, confirmedAgeSeconds, lastFailure }: RetainedReport): Cell[] {
+function retainedRow(retained: RetainedReport): Cell[] {
+  const { name, type, state, confirmedAgeSeconds, doubtedAgeSeconds, lastFailure } = retained;
   const confirmed =
     confirmedAgeSeconds === undefined ? (lastFailure?.detail ?? 'never') : agoText(confirmedAgeSeconds);
-  return [name, type, badge(RETAINED_TONES[state], state), confirmed];
+  const doubted =
+    doubtedAgeSeconds === undefined ? '' : `; denied for ${ageText(doubtedAgeSeconds)}, not believed`;
+  return [name, type, badge(RETAINED_TONES[state], state), `${confirmed}${doubted}`];
 }
 
 function serverTable({ server, cache, queries, state }: StatusReport): Html {

@@ -63,10 +63,14 @@ const retained = z.object({
   state: z.enum(['fresh', 'stale', 'denied', 'unknown']),
   /** Since an upstream last gave the answer that is kept. */
   confirmedAgeSeconds: age,
+  /** Since when an upstream repeats a denial, or an empty answer, that is not believed. */
+  doubtedAgeSeconds: z.number().optional(),
   lastFailure: z.object({ detail: z.string(), ageSeconds: z.number() }).optional(),
   nextAttemptInSeconds: z.number().optional(),
   asked: z.number(),
   failed: z.number(),
+  /** Denials and empty answers that were not believed, so that the good answer before them was given. */
+  denialsIgnored: z.number(),
 });
 
 const linkState = z.object({
@@ -103,6 +107,7 @@ export const statusReport = z.object({
     unknown: z.number(),
     asked: z.number(),
     failed: z.number(),
+    denialsIgnored: z.number(),
     oldestConfirmedAgeSeconds: age,
   }),
   /** A rehearsed outage. */

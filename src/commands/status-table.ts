@@ -132,16 +132,21 @@ function retainedLines(report: StatusReport, paint: Paint): string[] {
   if (report.retained.length === 0) return [];
   const head = ['retained', 'type', 'state', 'confirmed', 'next'].map((title) => paint('dim', title));
   const { shown, rest } = shownRetained(report);
-  const rows = shown.map(({ name, type, state, confirmedAgeSeconds, nextAttemptInSeconds, lastFailure }) => [
-    printable(name),
-    printable(type),
-    paint(RETAINED_STYLES[state], state),
-    confirmedAgeSeconds === undefined
-      ? `never${failedText(lastFailure)}`
-      : `${ageText(confirmedAgeSeconds)} ago`,
-    nextAttemptInSeconds === undefined ? '-' : `in ${ageText(nextAttemptInSeconds)}`,
+  const rows = shown.map((one) => [
+    printable(one.name),
+    printable(one.type),
+    paint(RETAINED_STYLES[one.state], one.state),
+    confirmedText(one),
+    one.nextAttemptInSeconds === undefined ? '-' : `in ${ageText(one.nextAttemptInSeconds)}`,
   ]);
   return ['', ...columns([head, ...rows]), ...(rest === undefined ? [] : [paint('dim', rest)])];
+}
+
+function confirmedText({ confirmedAgeSeconds, doubtedAgeSeconds, lastFailure }: RetainedReport): string {
+  if (confirmedAgeSeconds === undefined) return `never${failedText(lastFailure)}`;
+  const doubted =
+    doubtedAgeSeconds === undefined ? '' : `; denied for ${ageText(doubtedAgeSeconds)}, not believed`;
+  return `${ageText(confirmedAgeSeconds)} ago${doubted}`;
 }
 
 function failedText(failure: RetainedReport['lastFailure']): string {

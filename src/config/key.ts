@@ -86,6 +86,21 @@ export function wordOrList<Word extends z.ZodType, List extends z.ZodType>(word:
   return kind;
 }
 
+/** A text, or a map in its place for those who have more to say. */
+export function textOrMap<Text extends z.ZodType, Keys extends z.ZodObject>(text: Text, map: Keys) {
+  const allowed = `${factsOf(text).allowed}; or a map with keys ${Object.keys(map.shape).join(', ')}`;
+  const kind = z.union([text, map]);
+  kindFacts.add(kind, { allowed });
+  return kind;
+}
+
+/** The map that a value may be written as, whether or not something else may stand in its place. */
+export function mapIn(schema: AnySchema): z.ZodObject | undefined {
+  if (schema instanceof z.ZodObject) return schema;
+  if (!(schema instanceof z.ZodUnion)) return undefined;
+  return schema.options.map(inside).find((option) => option instanceof z.ZodObject);
+}
+
 /** The list that a value may be written as, whether or not something else may stand in its place. */
 export function listIn(schema: AnySchema): z.ZodArray | undefined {
   if (schema instanceof z.ZodArray) return schema;
@@ -179,8 +194,9 @@ export function schemaAt(root: AnySchema, path: Path): AnySchema | undefined {
 function stepInto(schema: AnySchema, step: string | number): AnySchema | undefined {
   const list = listIn(schema);
   if (list !== undefined) return typeof step === 'number' ? list.element : undefined;
-  if (!(schema instanceof z.ZodObject) || typeof step === 'number') return undefined;
-  return Object.hasOwn(schema.shape, step) ? schema.shape[step] : undefined;
+  const map = mapIn(schema);
+  if (map === undefined || typeof step === 'number') return undefined;
+  return Object.hasOwn(map.shape, step) ? map.shape[step] : undefined;
 }
 
 /** The value at a path of plain data; undefined where there is none. */

@@ -10,6 +10,7 @@ import type {
   ZoneConfig,
   ZoneRecord,
 } from './config.ts';
+import { retainedNameOf } from './kinds/retained-name.ts';
 import type { Settings } from './schema.ts';
 import { readZoneRecord } from './zone-record.ts';
 
@@ -22,7 +23,7 @@ export function normalise(settings: Settings): Config {
     listen: settings.listen,
     clients: settings.clients,
     zones: zoneConfigs(settings),
-    retain: settings.retain,
+    retain: settings.retain.map(retainedNameOf),
     refresh: refreshConfig(settings.refresh),
     forward: {
       deadlineMs: forward.deadline,

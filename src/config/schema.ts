@@ -17,7 +17,7 @@ import { ipv4Address, ipv4Network } from './kinds/address.ts';
 import { clusterName, hostedZoneId, profileName, regionName, vpcId } from './kinds/aws-names.ts';
 import { domainName } from './kinds/domain-name.ts';
 import { duration, durationOrUnlimited, ttl } from './kinds/duration.ts';
-import { retainedName } from './kinds/retained-name.ts';
+import { retainedEntry } from './kinds/retained-name.ts';
 import { size } from './kinds/size.ts';
 import { absolutePath, line } from './kinds/text.ts';
 import { upstream } from './kinds/upstream.ts';
@@ -230,7 +230,7 @@ export const schema = z.strictObject({
   clients: section(clients.prefault({}), 'who is served'),
   zones: section(list(zone, 0, 10_000).prefault([]), 'rules for single zones; none may cover an endpoint'),
   retain: defaulted(
-    list(retainedName(), 0, 1000),
+    list(retainedEntry(), 0, 1000),
     [],
     'names that are asked for on a schedule while an upstream answers, kept on disk, and answered without limit while none does: for the local registry, the OIDC issuer, NTP; A or AAAA alone means both',
   ),

@@ -7,6 +7,7 @@ import {
   inside,
   isMap,
   listIn,
+  mapIn,
   type SchemaFacts,
   schemaAt,
   valueAt,
@@ -40,15 +41,21 @@ const MISSING = 'missing';
 
 type Issue = z.core.$ZodIssue;
 
-/** Where a word or a list may stand, the faults of the one that was written count, and not those of both. */
+/** Where a word, a list or a map may stand, the faults of the one that was written count, and not those of all. */
 function meantIssues(issue: Issue, data: unknown): readonly Issue[] {
   if (issue.code !== 'invalid_union') return [issue];
   const path = pathOf(issue);
   const at = schemaAt(schema, path);
   const union = at === undefined ? undefined : inside(at);
   const options: readonly AnySchema[] = union instanceof z.ZodUnion ? union.options : [];
-  const isList = Array.isArray(valueAt(data, path));
-  const meant = options.findIndex((option) => (listIn(inside(option)) !== undefined) === isList);
+  const written = valueAt(data, path);
+  const kinds = options.map(inside);
+  const isMeant = (kind: AnySchema): boolean => {
+    if (Array.isArray(written)) return listIn(kind) !== undefined;
+    if (isMap(written) && kinds.some((one) => one instanceof z.ZodObject)) return kind instanceof z.ZodObject;
+    return listIn(kind) === undefined && !(kind instanceof z.ZodObject);
+  };
+  const meant = Math.max(0, kinds.findIndex(isMeant));
   return (issue.errors[meant] ?? []).map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
 }
 
@@ -93,8 +100,8 @@ function placesOf(key: string, from: AnySchema, path: string): string[] {
 }
 
 function keysOf(from: AnySchema | undefined): readonly string[] {
-  const at = from === undefined ? undefined : inside(from);
-  return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
+  const map = from === undefined ? undefined : mapIn(inside(from));
+  return map === undefined ? [] : Object.keys(map.shape);
 }
 
 function findingOf(issue: Issue, data: unknown): Finding {

@@ -118,9 +118,11 @@ const ADDRESSES: readonly number[] = [TYPE.A, TYPE.AAAA];
 
 /** Each question once. Clients ask for both addresses, and take the failure of one for the failure of the name. */
 export function retainedQuestions({ retain }: Config): readonly RetainedQuestion[] {
+  const firm = new Set(retain.filter(({ ignoreDenials }) => ignoreDenials).map(({ name }) => name));
   const both = retain.flatMap(({ name, qtypes }) => {
     const isAddress = qtypes.some((qtype) => ADDRESSES.includes(qtype));
-    return [...(isAddress ? ADDRESSES : []), ...qtypes].map((qtype) => ({ name, qtype }));
+    const more = firm.has(name) ? { ignoreDenials: true } : {};
+    return [...(isAddress ? ADDRESSES : []), ...qtypes].map((qtype) => ({ name, qtype, ...more }));
   });
   return [...new Map(both.map((question) => [questionText(question), question])).values()];
 }

@@ -179,6 +179,7 @@ t.test('the metrics say what the report says', async (t) => {
     ['retained_answers{state="unknown"}', 0],
     ['retained_lookups_total{result="succeeded"}', 7],
     ['retained_lookups_total{result="failed"}', 2],
+    ['retained_denials_ignored_total', 4],
     ['retained_save_failures_total', 0],
     ['drill_running', 0],
     ['cache_snapshot_age_seconds', 20],

@@ -84,6 +84,8 @@ t.test('so many retained names are counted in a moment, and few of them are list
       question: { name: `registry-${at}.example`, qtype: 1 },
       known: { kind: 'positive', message: new Uint8Array(0), confirmed, changed: confirmed, isLoaded: false },
       freshUntilMs: at % 2,
+      lifetimeMs: 1,
+      isInterrupted: false,
       dueAtMs: 1,
       isAsking: false,
       failures: 0,
@@ -91,6 +93,7 @@ t.test('so many retained names are counted in a moment, and few of them are list
       lastFailure: undefined,
       asked: 1,
       failed: 0,
+      denialsIgnored: 0,
     }),
   );
   const saving = { saveFailures: 0, isSaveFailing: false, leftOut: 0 };

@@ -10,14 +10,16 @@ const registry: RetainedReport = {
   nextAttemptInSeconds: 200,
   asked: 9,
   failed: 2,
+  denialsIgnored: 4,
 };
 
 /** Of these and no others. */
 function totals(retained: readonly RetainedReport[]): StatusReport['retainedInAll'] {
-  const all = { fresh: 0, stale: 0, denied: 0, unknown: 0, asked: 0, failed: 0 };
+  const all = { fresh: 0, stale: 0, denied: 0, unknown: 0, asked: 0, failed: 0, denialsIgnored: 0 };
   let oldest = -1;
-  for (const { state, asked, failed, confirmedAgeSeconds = -1 } of retained) {
+  for (const { state, asked, failed, denialsIgnored, confirmedAgeSeconds = -1 } of retained) {
     all[state]++;
+    all.denialsIgnored += denialsIgnored;
     all.asked += asked;
     all.failed += failed;
     oldest = Math.max(oldest, confirmedAgeSeconds);

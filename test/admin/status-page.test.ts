@@ -67,6 +67,7 @@ t.test('texts from the network stay text', async (t) => {
           lastFailure: { detail: evil, ageSeconds: 1 },
           asked: 1,
           failed: 1,
+          denialsIgnored: 0,
         },
       ],
       upstreams: report().upstreams.map((upstream) => ({ ...upstream, upstream: evil })),

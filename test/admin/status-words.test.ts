@@ -9,7 +9,7 @@ import { report } from './report-fixture.ts';
 function retaining(fresh: number, stale: number) {
   const listed = Array.from({ length: Math.min(100, fresh + stale) }, (_, at): RetainedReport => {
     const state = at < stale ? 'stale' : 'fresh';
-    return { name: `n${at}.example`, type: 'A', state, asked: 1, failed: 0 };
+    return { name: `n${at}.example`, type: 'A', state, asked: 1, failed: 0, denialsIgnored: 0 };
   });
   const whole = report({ retained: listed });
   return { ...whole, retainedInAll: { ...whole.retainedInAll, fresh, stale } };

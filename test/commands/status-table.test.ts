@@ -93,9 +93,24 @@ t.test('a retained name that was never answered says why', async (t) => {
       lastFailure: { detail: 'SERVFAIL', ageSeconds: 3 },
       asked: 2,
       failed: 2,
+      denialsIgnored: 0,
+    },
+    {
+      name: 'registry.example',
+      type: 'A',
+      state: 'denied' as const,
+      confirmedAgeSeconds: 600,
+      doubtedAgeSeconds: 180,
+      asked: 9,
+      failed: 0,
+      denialsIgnored: 3,
     },
   ];
-  t.match(text(report({ retained })), /oidc\.example {2}AAAA {2}unknown {2}never: SERVFAIL {2}-/);
+  t.match(text(report({ retained })), /oidc\.example +AAAA +unknown +never: SERVFAIL +-/);
+  t.match(
+    text(report({ retained })),
+    /registry\.example +A +denied +10 min ago; denied for 3 min, not believed/,
+  );
 });
 
 t.test('texts from the network cannot steer the terminal', async (t) => {

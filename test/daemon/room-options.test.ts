@@ -211,6 +211,17 @@ t.test('retained names: a question for each type', async (t) => {
   ]);
 });
 
+t.test('a denial of a retained name is ignored where the operator says so, for all its types', async (t) => {
+  const entries = '[{name: a.example, ignoreDenials: true}, a.example TXT, {name: b.example MX}]';
+  const config = await load(`${SMALLEST}retain: ${entries}\n`);
+  t.same(retainedQuestions(config), [
+    { name: 'a.example', qtype: 1, ignoreDenials: true },
+    { name: 'a.example', qtype: 28, ignoreDenials: true },
+    { name: 'a.example', qtype: 16, ignoreDenials: true },
+    { name: 'b.example', qtype: 15 },
+  ]);
+});
+
 t.test('one address type to retain means both, and each question is asked once', async (t) => {
   for (const [retain, qtypes] of [
     ['x.example A', [1, 28]],

@@ -3,15 +3,15 @@ import { SPECIAL_NAMES } from '../../protocol/words/special-names.ts';
 import { typeName } from '../../protocol/words/types.ts';
 import type { Finding, Path } from '../fault.ts';
 import { isAtOrBelow } from '../kinds/domain-name.ts';
-import type { RetainedName } from '../kinds/retained-name.ts';
+import { type RetainedName, retainedNameOf } from '../kinds/retained-name.ts';
 import type { CheckContext, DraftZone } from './checks.ts';
 import { zonesOf } from './zones.ts';
 
 function* retainedOf(
   context: CheckContext,
 ): Iterable<{ readonly retained: RetainedName; readonly path: Path }> {
-  for (const [index, retained] of (context.draft.retain ?? []).entries()) {
-    if (retained !== undefined) yield { retained, path: ['retain', index] };
+  for (const [index, entry] of (context.draft.retain ?? []).entries()) {
+    if (entry !== undefined) yield { retained: retainedNameOf(entry), path: ['retain', index] };
   }
 }
 

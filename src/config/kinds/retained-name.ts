@@ -1,6 +1,8 @@
 /** What the operator retains: a name, with a type behind it where the addresses are not what is wanted. */
+
+import * as z from 'zod';
 import { TYPE, typeFromText, typeName } from '../../protocol/words/types.ts';
-import { type Reading, textKind } from '../key.ts';
+import { defaulted, flag, type Reading, required, textKind, textOrMap } from '../key.ts';
 import { readDomainName } from './domain-name.ts';
 
 export interface RetainedName {
@@ -8,6 +10,8 @@ export interface RetainedName {
   readonly name: string;
   /** Never empty. */
   readonly qtypes: readonly number[];
+  /** A denial or an empty answer never takes a good answer away. */
+  readonly ignoreDenials?: true;
 }
 
 const ADDRESSES = [TYPE.A, TYPE.AAAA];
@@ -17,6 +21,32 @@ export function retainedName() {
     allowed:
       'a domain name (its A and AAAA are meant), or a name and a type, such as registry.example or "_ntp._udp.example SRV"',
   });
+}
+
+/** A name alone, or with what holds for it. */
+export function retainedEntry() {
+  return textOrMap(
+    retainedName(),
+    z.strictObject({
+      name: required(
+        retainedName(),
+        'the name, and a type where its addresses are not meant',
+        'registry.example',
+      ),
+      ignoreDenials: defaulted(
+        flag(),
+        false,
+        'whether an upstream that denies the name, or says that it has no such records, is never believed once there was a good answer',
+      ),
+    }),
+  );
+}
+
+export type RetainedEntry = z.output<ReturnType<typeof retainedEntry>>;
+
+export function retainedNameOf(entry: RetainedEntry): RetainedName {
+  if ('qtypes' in entry) return entry;
+  return entry.ignoreDenials ? { ...entry.name, ignoreDenials: true } : entry.name;
 }
 
 export function readRetainedName(text: string): Reading<RetainedName> {

@@ -21,8 +21,13 @@ export interface Known extends Heard {
   readonly changed: Stamp;
   /** Not said since this process began. */
   readonly isLoaded: boolean;
-  /** With a denial that is not adopted: the answer to give once nobody can confirm the denial. */
+  /** With a denial that is not adopted: the good answer before it. */
   readonly earlier?: Known | undefined;
+  /**
+   * Since when the denial is repeated and not believed: `earlier` is the answer. Without it the denial is the answer for as
+   * long as it is fresh.
+   */
+  readonly doubtedSince?: Stamp;
 }
 
 export type Verdict = { readonly kind: Heard['kind'] } | { readonly kind: 'failed'; readonly detail: string };
@@ -44,30 +49,45 @@ export function judge(octets: Uint8Array, index: ResponseIndex): Verdict {
   return isDenied || isEmpty ? { kind: 'nodata' } : failed('neither an answer nor a denial');
 }
 
-/** A denial is adopted once it has been repeated after this time: a link about to fail makes upstreams forget names. */
-const REPEATED_MS = 20_000;
+/**
+ * An empty answer is believed once it has been repeated for the time of the good answer's TTL, and for no less than this:
+ * a zone that is loaded again after a reconnect is empty for minutes, and a filter may be set up by mistake.
+ */
+export const MIN_REPEATED_MS = 600_000;
+
+export interface Doubt {
+  /** A denial or an empty answer is never believed once there was a good answer. */
+  readonly ignoreDenials: boolean;
+  /** For how long the good answer counts as fresh. */
+  readonly lifetimeMs: number;
+  /** An upstream failed since the last answer: what is said now does not continue what was said then. */
+  readonly isInterrupted: boolean;
+}
 
 /**
- * What is known once `heard` was said. An NXDOMAIN never takes a good answer away for good, and a NODATA only when it is
- * repeated; while they are fresh, both are the truth (see answer-cache/freshness.ts).
+ * What is known once `heard` was said. Without `ignoreDenials` an NXDOMAIN is the truth while it is fresh, and never takes
+ * a good answer away for good (see answer-cache/freshness.ts).
  */
-export function learn(before: Known | undefined, heard: Heard, now: Stamp): Known {
+export function learn(before: Known | undefined, heard: Heard, now: Stamp, doubt: Doubt): Known {
   const content = contentOf(heard.message);
   const said = [before, before?.earlier].find(
     (one) => one?.kind === heard.kind && contentOf(one.message) === content,
   );
   const known = { ...heard, confirmed: now, changed: said?.changed ?? now, isLoaded: false };
-  if (heard.kind === 'positive' || before === undefined) return known;
-  const isRepeated =
-    heard.kind === 'nodata' &&
-    before.kind === 'nodata' &&
-    now.monotonicMs - before.changed.monotonicMs >= REPEATED_MS;
-  return isRepeated ? known : { ...known, earlier: before.earlier ?? goodAnswer(before, heard.kind) };
+  const good = goodAnswer(before, heard.kind);
+  if (heard.kind === 'positive' || good === undefined) return known;
+  if (heard.kind === 'nxdomain' && !doubt.ignoreDenials) return { ...known, earlier: good };
+  const isRepeated = before?.kind === heard.kind && !doubt.isInterrupted;
+  const doubtedSince = (isRepeated ? before.doubtedSince : undefined) ?? now;
+  const repeatedMs = now.monotonicMs - doubtedSince.monotonicMs;
+  const isBelieved = !doubt.ignoreDenials && repeatedMs >= Math.max(MIN_REPEATED_MS, doubt.lifetimeMs);
+  return isBelieved ? known : { ...known, earlier: good, doubtedSince };
 }
 
-function goodAnswer(before: Known, denial: Heard['kind']): Known | undefined {
-  // a NODATA that is said again needs nothing behind it, and neither does one in place of another
-  return before.kind === 'nxdomain' || before.kind === denial ? undefined : before;
+/** The answer that a denial would take away. A denial is not worth being given in place of the same or of a weaker one. */
+function goodAnswer(before: Known | undefined, denial: Heard['kind']): Known | undefined {
+  const good = before?.earlier ?? before;
+  return good === undefined || good.kind === 'nxdomain' || good.kind === denial ? undefined : good;
 }
 
 /** What is worth keeping on the disk: the last good answer. */
@@ -85,4 +105,9 @@ export function knownFrom(
   if (index.kind === 'fault') return undefined;
   const { kind } = judge(message, index);
   return kind === 'failed' ? undefined : { kind, message, signedMessage, confirmed, changed, isLoaded: true };
+}
+
+/** The answer to give. */
+export function believed(known: Known): Known {
+  return known.doubtedSince === undefined ? known : (known.earlier ?? known);
 }

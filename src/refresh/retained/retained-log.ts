@@ -23,7 +23,22 @@ export class RetainedLog {
   learned({ name, qtype }: RetainedQuestion, known: Known, before: Known | undefined): void {
     const fields = { name, type: typeName(qtype), answer: known.kind };
     if (known.earlier !== undefined && before?.earlier === undefined) {
-      this.#log.warn(fields, 'upstream denies a retained name');
+      const isDoubted = known.doubtedSince !== undefined;
+      this.#log.warn(
+        fields,
+        isDoubted
+          ? 'upstream denies a retained name: not believed, its last good answer is given'
+          : 'upstream denies a retained name',
+      );
+    } else if (
+      before?.doubtedSince !== undefined &&
+      known.doubtedSince === undefined &&
+      known.kind === 'nodata'
+    ) {
+      this.#log.warn(
+        fields,
+        'empty answer to a retained name believed: upstreams have repeated it all the time',
+      );
     } else if (known.changed === known.confirmed) {
       this.#log.debug(fields, 'retained answer learned');
     }

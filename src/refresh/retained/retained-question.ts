@@ -9,6 +9,8 @@ export interface RetainedQuestion {
   /** A domain name in normal form; the class is IN. */
   readonly name: string;
   readonly qtype: number;
+  /** A denial or an empty answer never takes a good answer away. */
+  readonly ignoreDenials?: boolean;
 }
 
 /** Sends a query upstream, past our own cache. Never rejects; keeps `query` until it resolves. */

@@ -16,7 +16,7 @@ import { sleep, type Timers } from '../../runtime/timers.ts';
 import type { RetainedRecord } from '../../store/retained-record.ts';
 import { Slices } from '../../store/slices.ts';
 import { nextDelayMs } from '../reconcile/schedule.ts';
-import { type Known, knownFrom, lastGood, learn } from './retained-answer.ts';
+import { believed, type Known, knownFrom, lastGood, learn } from './retained-answer.ts';
 import { RetainedLog } from './retained-log.ts';
 import { type Ask, type Hearing, hear, questionText, type RetainedQuestion } from './retained-question.ts';
 import { RetainedSaver, type SaveOutcome } from './retained-saver.ts';
@@ -60,6 +60,8 @@ const MAX_INTERVAL_MS = 3_600_000;
 const JITTER = 0.1;
 const RETRY = { intervalMs: 30_000, jitterPercent: 20, retryMinMs: 5_000, retryMaxMs: 120_000 };
 /** After a start or a kick: many questions, and many servers behind one link, must not be asked in the same instant. */
+/** While a denial is not believed: soon enough to see it taken back, and to see it repeated. */
+const DOUBT_INTERVAL_MS = 60_000;
 const SPREAD_MS = 1_000;
 /** Questions on their way at a time; the forwarder's room is for clients. */
 const MAX_ASKING = 16;
@@ -168,11 +170,17 @@ export class RetainedRefresher {
     const coming: RetainedMember[] = [];
     for (const question of questions) {
       const key = questionText(question);
-      if (this.#members.has(key)) continue;
+      const staying = this.#members.get(key);
+      if (staying !== undefined) {
+        staying.question = question;
+        continue;
+      }
       const member: RetainedMember = {
         question,
         known: undefined,
         freshUntilMs: Number.NEGATIVE_INFINITY,
+        lifetimeMs: 0,
+        isInterrupted: false,
         dueAtMs: this.#soon(),
         isAsking: false,
         failures: 0,
@@ -180,6 +188,7 @@ export class RetainedRefresher {
         lastFailure: undefined,
         asked: 0,
         failed: 0,
+        denialsIgnored: 0,
       };
       this.#members.set(key, member);
       coming.push(member);
@@ -195,8 +204,10 @@ export class RetainedRefresher {
     this.#parked.delete(key);
     const confirmed = stampFrom(record.confirmedAtMs, clock);
     const known = knownFrom(record, confirmed, stampFrom(record.changedAtMs, clock));
-    if (known === undefined || this.#publish(member, known) === undefined) return;
+    const lifetimeMs = known && this.#publish(member, known);
+    if (lifetimeMs === undefined) return;
     member.known = known;
+    member.lifetimeMs = lifetimeMs;
   }
 
   /** Those parked first go first. */
@@ -274,7 +285,8 @@ export class RetainedRefresher {
       this.#failed(member, hearing.detail);
       return;
     }
-    const known = learn(member.known, hearing.heard, stampNow(this.#options.clock));
+    const doubt = { ...member, ignoreDenials: member.question.ignoreDenials ?? false };
+    const known = learn(member.known, hearing.heard, stampNow(this.#options.clock), doubt);
     const lifetimeMs = this.#publish(member, known);
     if (lifetimeMs === undefined) this.#failed(member, 'not an answer to the question');
     else this.#learned(member, known, lifetimeMs);
@@ -286,8 +298,14 @@ export class RetainedRefresher {
     const nowMs = clock.monotonicMs();
     const jitter = 1 - JITTER + 2 * JITTER * random.fraction();
     member.known = known;
-    member.freshUntilMs = nowMs + lifetimeMs;
-    const wantedMs = Math.min(lifetimeMs * REFRESH_AT * jitter, lifetimeMs - SPARE_MS);
+    const isDoubted = known.doubtedSince !== undefined;
+    if (isDoubted) member.denialsIgnored++;
+    if (isDoubted || known.kind === 'positive') member.lifetimeMs = lifetimeMs;
+    member.isInterrupted = false;
+    member.freshUntilMs = nowMs + (isDoubted ? 2 * DOUBT_INTERVAL_MS : lifetimeMs);
+    const wantedMs = isDoubted
+      ? DOUBT_INTERVAL_MS * jitter
+      : Math.min(lifetimeMs * REFRESH_AT * jitter, lifetimeMs - SPARE_MS);
     member.dueAtMs = nowMs + Math.min(Math.max(wantedMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
     member.failures = 0;
     member.failuresInARow = 0;
@@ -303,6 +321,7 @@ export class RetainedRefresher {
     member.failed++;
     member.failures++;
     member.failuresInARow++;
+    member.isInterrupted = true;
     member.lastFailure = { detail, atMs: nowMs };
     const progress = { consecutiveFailures: member.failures, unsettled: 0 };
     member.dueAtMs = nowMs + nextDelayMs(progress, RETRY, random.fraction());
@@ -311,7 +330,7 @@ export class RetainedRefresher {
   }
 
   #publish({ question }: RetainedMember, known: Known): number | undefined {
-    return this.#options.publish(question, this.#published(known));
+    return this.#options.publish(question, this.#published(believed(known)));
   }
 
   #published({ message, signedMessage, confirmed, isLoaded, earlier }: Known): PublishedAnswer {

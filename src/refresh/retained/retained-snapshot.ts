@@ -8,9 +8,13 @@ import { agoMs } from './stamp.ts';
 
 /** What the refresher holds of one question. */
 export interface RetainedMember {
-  readonly question: RetainedQuestion;
+  question: RetainedQuestion;
   known: Known | undefined;
   freshUntilMs: number;
+  /** For how long the last good answer counts as fresh. */
+  lifetimeMs: number;
+  /** It could not be asked since the last answer. */
+  isInterrupted: boolean;
   dueAtMs: number;
   isAsking: boolean;
   /** Since the last success or kick: for the backoff. */
@@ -20,6 +24,8 @@ export interface RetainedMember {
   lastFailure: { readonly detail: string; readonly atMs: number } | undefined;
   asked: number;
   failed: number;
+  /** Denials and empty answers that were not believed. */
+  denialsIgnored: number;
 }
 
 export interface RetainedSnapshot {
@@ -33,6 +39,7 @@ export interface RetainedSnapshot {
 export interface RetainedTotals extends Readonly<Record<RetainedState, number>> {
   readonly asked: number;
   readonly failed: number;
+  readonly denialsIgnored: number;
   /** Of the answer that has waited longest for a confirmation; absent when none was ever confirmed. */
   readonly oldestAgoMs?: number;
 }
@@ -54,10 +61,17 @@ export interface RetainedQuestionSnapshot {
   readonly changedAgoMs?: number;
   readonly consecutiveFailures: number;
   readonly lastFailure?: { readonly detail: string; readonly agoMs: number };
+  /** Since when an upstream repeats a denial that is not believed. */
+  readonly doubtedAgoMs?: number;
   /** Absent while it is asked. */
   readonly nextAttemptInMs?: number;
   /** Counted from the start of the process. */
-  readonly stats: { readonly asked: number; readonly failed: number };
+  readonly stats: {
+    readonly asked: number;
+    readonly failed: number;
+    /** Denials and empty answers that were not believed, so that the good answer before them is given. */
+    readonly denialsIgnored: number;
+  };
 }
 
 export function composeSnapshot(
@@ -66,7 +80,7 @@ export function composeSnapshot(
   saving: RetainedSnapshot['saving'],
 ): RetainedSnapshot {
   const nowMs = clock.monotonicMs();
-  const totals = { fresh: 0, stale: 0, denied: 0, unknown: 0, asked: 0, failed: 0 };
+  const totals = { fresh: 0, stale: 0, denied: 0, unknown: 0, asked: 0, failed: 0, denialsIgnored: 0 };
   const doubtful: RetainedMember[] = [];
   const fresh: RetainedMember[] = [];
   let oldestAgoMs = -1;
@@ -75,6 +89,7 @@ export function composeSnapshot(
     totals[state]++;
     totals.asked += member.asked;
     totals.failed += member.failed;
+    totals.denialsIgnored += member.denialsIgnored;
     const good = goodOf(member);
     if (good !== undefined) oldestAgoMs = Math.max(oldestAgoMs, agoMs(good.confirmed, clock));
     const listed = state === 'fresh' ? fresh : doubtful;
@@ -94,9 +109,10 @@ function goodOf({ known }: RetainedMember): Known | undefined {
 }
 
 function questionSnapshot(member: RetainedMember, clock: Clock): RetainedQuestionSnapshot {
-  const { question, lastFailure, isAsking, dueAtMs, asked, failed } = member;
+  const { question, lastFailure, isAsking, dueAtMs, asked, failed, denialsIgnored } = member;
   const nowMs = clock.monotonicMs();
   const good = goodOf(member);
+  const doubtedSince = member.known?.doubtedSince;
   return {
     name: question.name,
     type: typeName(question.qtype),
@@ -105,6 +121,7 @@ function questionSnapshot(member: RetainedMember, clock: Clock): RetainedQuestio
       ? {}
       : { confirmedAgoMs: agoMs(good.confirmed, clock), changedAgoMs: agoMs(good.changed, clock) }),
     consecutiveFailures: member.failuresInARow,
+    ...(doubtedSince === undefined ? {} : { doubtedAgoMs: agoMs(doubtedSince, clock) }),
     ...(lastFailure === undefined
       ? {}
       : {
@@ -114,7 +131,7 @@ function questionSnapshot(member: RetainedMember, clock: Clock): RetainedQuestio
           },
         }),
     ...(isAsking ? {} : { nextAttemptInMs: Math.max(0, Math.round(dueAtMs - nowMs)) }),
-    stats: { asked, failed },
+    stats: { asked, failed, denialsIgnored },
   };
 }
 

@@ -2,6 +2,8 @@ import t from 'tap';
 import { hasProofs } from '../../../src/protocol/wire/leave-out.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import {
+  believed,
+  type Doubt,
   type Heard,
   judge,
   type Known,
@@ -90,11 +92,19 @@ t.test('signatures are seen in every section, and OPT is none', async (t) => {
   for (const [octets, want] of cases) t.equal(hasProofs(octets, indexed(octets)), want);
 });
 
-/** What is known after each of these was said, 30 s apart unless another time is given. */
-function after(...said: (readonly [kind: Heard['kind'], octets: Uint8Array, atMs?: number])[]): Known {
+type Said = readonly [kind: Heard['kind'], octets: Uint8Array, atMinutes?: number];
+
+/** What is known after each of these was said, a minute apart unless another time is given; the good answer has a TTL of 60 s. */
+function after(...said: readonly Said[]): Known {
+  return afterWith({}, ...said);
+}
+
+function afterWith(doubt: Partial<Doubt>, ...said: readonly Said[]): Known {
   let known: Known | undefined;
-  for (const [at, [kind, octets, atMs]] of said.entries()) {
-    known = learn(known, { kind, message: octets }, { monotonicMs: atMs ?? at * 30_000 });
+  for (const [at, [kind, octets, atMinutes]] of said.entries()) {
+    const now = { monotonicMs: (atMinutes ?? at) * 60_000 };
+    const usual = { ignoreDenials: false, lifetimeMs: 60_000, isInterrupted: false };
+    known = learn(known, { kind, message: octets }, now, { ...usual, ...doubt });
   }
   return known!;
 }
@@ -103,45 +113,69 @@ const yes = ['positive', addresses(name, 60, 1)] as const;
 const other = ['positive', addresses(name, 60, 2)] as const;
 const none = ['nodata', denial(name, 'A', 60)] as const;
 const no = ['nxdomain', denial(name, 'A', 60, NXDOMAIN)] as const;
+const HOUR = { lifetimeMs: 3_600_000 };
+const FIRM = { ignoreDenials: true };
 
-t.test(
-  'what is known: a denial hides a good answer, and only a repeated NODATA takes its place',
-  async (t) => {
-    const cases: [it: string, known: Known, want: string][] = [
-      ['an answer', after(yes), 'positive'],
-      ['another answer', after(yes, other), 'positive'],
-      ['NODATA', after(none), 'nodata'],
-      ['NXDOMAIN', after(no), 'nxdomain'],
-      ['NODATA after an answer', after(yes, none), 'nodata behind it positive'],
-      ['NODATA twice after an answer', after(yes, none, none), 'nodata'],
-      [
-        'NODATA twice within moments',
-        after(yes, [...none, 60_000], [...none, 79_999]),
-        'nodata behind it positive',
-      ],
-      ['NODATA twice, the second in time', after(yes, [...none, 60_000], [...none, 80_000]), 'nodata'],
-      ['NXDOMAIN after an answer', after(yes, no), 'nxdomain behind it positive'],
-      ['NXDOMAIN many times', after(yes, no, no, no, no), 'nxdomain behind it positive'],
-      ['NXDOMAIN after NODATA', after(none, no), 'nxdomain behind it nodata'],
-      ['NODATA after NXDOMAIN', after(no, none), 'nodata'],
-      ['an answer, NODATA, NXDOMAIN', after(yes, none, no), 'nxdomain behind it positive'],
-      ['an answer, NXDOMAIN, NODATA', after(yes, no, none), 'nodata behind it positive'],
-      ['an answer, NXDOMAIN, NODATA twice', after(yes, no, none, none), 'nodata'],
-      ['an answer again', after(yes, no, yes), 'positive'],
-    ];
-    for (const [it, known, want] of cases) {
-      const behind = known.earlier === undefined ? '' : ` behind it ${known.earlier.kind}`;
-      t.equal(`${known.kind}${behind}`, want, it);
-      t.equal(known.earlier?.earlier, undefined, `${it}: never more than one`);
-    }
-  },
-);
+const learned: [it: string, known: Known, want: string][] = [
+  ['an answer', after(yes), 'positive'],
+  ['another answer', after(yes, other), 'positive'],
+  ['NODATA', after(none), 'nodata'],
+  ['NXDOMAIN', after(no), 'nxdomain'],
+  ['NODATA after an answer', after(yes, none), 'positive, nodata doubted'],
+  ['NODATA for less than 10 min', after(yes, [...none, 1], [...none, 10.9]), 'positive, nodata doubted'],
+  ['NODATA for 10 min', after(yes, [...none, 1], [...none, 5], [...none, 11]), 'nodata'],
+  [
+    'NODATA for less than the TTL',
+    afterWith(HOUR, yes, [...none, 1], [...none, 60]),
+    'positive, nodata doubted',
+  ],
+  ['NODATA for the TTL', afterWith(HOUR, yes, [...none, 1], [...none, 61]), 'nodata'],
+  [
+    'NODATA, and again after a cut',
+    afterWith({ isInterrupted: true }, yes, [...none, 1], [...none, 5_000]),
+    'positive, nodata doubted',
+  ],
+  ['an answer between', after(yes, [...none, 1], [...yes, 6], [...none, 12]), 'positive, nodata doubted'],
+  ['NXDOMAIN between', after(yes, [...none, 1], [...no, 6], [...none, 12]), 'positive, nodata doubted'],
+  ['NXDOMAIN after an answer', after(yes, no), 'nxdomain, then positive'],
+  ['NXDOMAIN many times', after(yes, no, no, no, [...no, 100]), 'nxdomain, then positive'],
+  ['NXDOMAIN after NODATA', after(none, no), 'nxdomain, then nodata'],
+  ['NODATA after NXDOMAIN', after(no, none), 'nodata'],
+  ['NODATA after NXDOMAIN after NODATA', after(none, no, none), 'nodata'],
+  ['an answer, NODATA, NXDOMAIN', after(yes, none, no), 'nxdomain, then positive'],
+  ['an answer, NXDOMAIN, NODATA', after(yes, no, none), 'positive, nodata doubted'],
+  ['an answer again', after(yes, no, yes), 'positive'],
+  [
+    'ignoreDenials: NODATA for ever',
+    afterWith(FIRM, yes, none, [...none, 9_000]),
+    'positive, nodata doubted',
+  ],
+  [
+    'ignoreDenials: NXDOMAIN for ever',
+    afterWith(FIRM, yes, no, [...no, 9_000]),
+    'positive, nxdomain doubted',
+  ],
+  ['ignoreDenials: NXDOMAIN after NODATA', afterWith(FIRM, none, no), 'nodata, nxdomain doubted'],
+  ['ignoreDenials: both in turn', afterWith(FIRM, yes, no, none, no), 'positive, nxdomain doubted'],
+  ['ignoreDenials: a new answer', afterWith(FIRM, yes, no, other), 'positive'],
+  ['ignoreDenials: nothing else was ever said', afterWith(FIRM, no, no), 'nxdomain'],
+];
+
+t.test('what is known, and which answer is given', async (t) => {
+  for (const [it, known, want] of learned) {
+    const { kind, earlier, doubtedSince } = known;
+    const behind = earlier === undefined ? '' : `, then ${earlier.kind}`;
+    const text = doubtedSince === undefined ? `${kind}${behind}` : `${believed(known).kind}, ${kind} doubted`;
+    t.equal(text, want, it);
+    t.equal(earlier?.earlier, undefined, `${it}: never more than one`);
+  }
+});
 
 t.test('what is kept on the disk: the last good answer', async (t) => {
   t.equal(lastGood(after(no)), undefined);
   t.equal(lastGood(after(none))?.kind, 'nodata');
   t.equal(lastGood(after(yes, none))?.kind, 'positive');
-  t.equal(lastGood(after(yes, none, none))?.kind, 'nodata');
+  t.equal(lastGood(after(yes, none, [...none, 12]))?.kind, 'nodata');
   t.equal(lastGood(after(yes, no, no))?.message, yes[1]);
 });
 
@@ -157,8 +191,8 @@ t.test('an answer changes with its records; their order, their TTLs and the ID a
   ];
   for (const [it, octets, isChange] of cases) {
     const known = after(['positive', first], ['positive', octets]);
-    t.equal(known.confirmed.monotonicMs, 30_000, it);
-    t.equal(known.changed.monotonicMs, isChange ? 30_000 : 0, it);
+    t.equal(known.confirmed.monotonicMs, 60_000, it);
+    t.equal(known.changed.monotonicMs, isChange ? 60_000 : 0, it);
   }
   t.equal(after(yes, no, yes).changed.monotonicMs, 0, 'back after a denial, it is the same as before');
 });

@@ -107,6 +107,51 @@ t.test(
   },
 );
 
+t.test('an empty answer is believed after 10 min of repetition, and a cut begins them again', async (t) => {
+  const bench = benchFor([A]);
+  bench.answer = () => addresses(name, 60, 1);
+  bench.refresher.start();
+  await bench.time.advance(2_000);
+  bench.answer = () => denial(name, 'A', 60);
+  await bench.time.advance(500_000);
+  const given = () => bench.published.get(`${name} A`)?.message;
+  t.strictSame(lastOctets(given()), [1]);
+  t.match(bench.refresher.snapshot(), {
+    questions: [{ state: 'denied', doubtedAgoMs: Number }],
+    all: { denied: 1, denialsIgnored: bench.refresher.snapshot().questions[0]!.stats.denialsIgnored },
+  });
+  t.ok(bench.refresher.snapshot().all.denialsIgnored > 5);
+  bench.answer = () => 'no reply';
+  await bench.time.advance(3_600_000);
+  t.match(bench.refresher.snapshot(), { questions: [{ state: 'stale' }] });
+  bench.answer = () => denial(name, 'A', 60);
+  bench.refresher.kick('back');
+  await bench.time.advance(500_000);
+  t.strictSame(lastOctets(given()), [1], 'an empty zone after a reconnect');
+  await bench.time.advance(300_000);
+  t.equal(given()?.length, denial(name, 'A', 60).length, 'believed at last');
+  t.match(bench.refresher.snapshot().questions[0], { state: 'fresh', doubtedAgoMs: undefined });
+});
+
+t.test(
+  'ignoreDenials: a good answer outlives every denial of a live upstream, and a reload decides again',
+  async (t) => {
+    const bench = benchFor([{ ...A, ignoreDenials: true }]);
+    bench.answer = () => addresses(name, 60, 1);
+    bench.refresher.start();
+    await bench.time.advance(2_000);
+    bench.answer = () => denial(name, 'A', 60, NXDOMAIN);
+    await bench.time.advance(86_400_000);
+    const given = () => bench.published.get(`${name} A`)?.message;
+    t.strictSame(lastOctets(given()), [1]);
+    t.match(bench.refresher.records(), [{ name, qtype: 1 }]);
+    t.match(bench.refresher.snapshot().questions[0], { state: 'denied' });
+    bench.refresher.reconfigure([A]);
+    await bench.time.advance(120_000);
+    t.equal(given()?.length, denial(name, 'A', 60).length);
+  },
+);
+
 t.test('a failure takes nothing away, and is tried again after 5 s, doubling up to 2 min', async (t) => {
   const bench = benchFor([A]);
   bench.answer = () => addresses(name, 300, 1, 2);
