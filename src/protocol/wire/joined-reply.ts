@@ -44,21 +44,25 @@ export function writeJoinedReply(
     return writeEmptyReply(query, rcode, extendedError, reply, replyStart);
   }
   const flags = joinedFlags(first, parts) | rcode;
-  const joined = joinSections(query, parts);
-  const roomFor = limit - optLength(query, extendedError);
-  // RFC 2181 section 9: authority records that a positive answer does not need go before the answer does
-  const isNeeded = last.chain.end !== 'data';
-  const end = joined.end <= roomFor ? joined.end : isNeeded ? Number.POSITIVE_INFINITY : joined.answerEnd;
-  if (end > roomFor) {
-    return writeTruncatedReply(query, rcode, { extendedError, limit }, reply, replyStart, flags & FLAG.AA);
+  // RFC 2181 section 9: the extended error and authority records that are not needed go before the answer does
+  const isWhole = last.chain.end === 'data';
+  for (const [saidError, isShort] of [
+    [extendedError, false],
+    [undefined, false],
+    [undefined, isWhole],
+  ] as const) {
+    const joined = joinSections(query, parts, isShort);
+    const end = isShort && !query.dnssecOk ? joined.answerEnd : joined.end;
+    if (end + optLength(query, saidError) > limit) continue;
+    reply.set(joined.octets.subarray(0, end), replyStart);
+    writeHeaderAndQuestion(query, flags, reply, replyStart);
+    putUint16(reply, replyStart + 6, joined.answers);
+    putUint16(reply, replyStart + 8, end === joined.end ? joined.authorities : 0);
+    putUint16(reply, replyStart + 10, query.hasEdns ? 1 : 0);
+    if (!query.hasEdns) return end;
+    return writeOpt(reply, replyStart + end, rcode, query, saidError) - replyStart;
   }
-  reply.set(joined.octets.subarray(0, end), replyStart);
-  writeHeaderAndQuestion(query, flags, reply, replyStart);
-  putUint16(reply, replyStart + 6, joined.answers);
-  putUint16(reply, replyStart + 8, end === joined.end ? joined.authorities : 0);
-  putUint16(reply, replyStart + 10, query.hasEdns ? 1 : 0);
-  if (!query.hasEdns) return end;
-  return writeOpt(reply, replyStart + end, rcode, query, extendedError) - replyStart;
+  return writeTruncatedReply(query, rcode, { extendedError, limit }, reply, replyStart, flags & FLAG.AA);
 }
 
 /** RFC 1034 section 4.3.2 and RFC 1035 section 4.1.1: AA is about the first owner name; AD is about all (RFC 4035 section 3.2.3). */
@@ -75,13 +79,14 @@ interface Joined {
   readonly end: number;
 }
 
-function joinSections(query: Query, parts: readonly ReplyPart[]): Joined {
+/** With `proofsOnly`, the last part's authority records are left out too, except those that prove something. */
+function joinSections(query: Query, parts: readonly ReplyPart[], proofsOnly: boolean): Joined {
   const writer = new MessageWriter(query);
   let answers = 0;
   for (const part of parts) answers += addAnswers(writer, part);
   const answerEnd = writer.at;
   let authorities = 0;
-  for (const part of parts) authorities += addAuthorities(writer, part, part === parts.at(-1));
+  for (const part of parts) authorities += addAuthorities(writer, part, !proofsOnly && part === parts.at(-1));
   return { octets: writer.octets, answers, answerEnd, authorities, end: writer.at };
 }
 
@@ -136,14 +141,14 @@ function isOf(owners: readonly string[], octets: Uint8Array, at: number): boolea
 }
 
 /** Of a part in the middle the proofs alone, which a validator needs for an alias from a wildcard (RFC 4035 section 3.1.3.3). */
-function addAuthorities(writer: MessageWriter, part: ReplyPart, isLast: boolean): number {
+function addAuthorities(writer: MessageWriter, part: ReplyPart, isAll: boolean): number {
   const { octets, index } = part;
   let at = index.questionEnd;
   for (let left = index.answerCount; left > 0; left--) at = recordEnd(octets, at);
   let count = 0;
   for (let left = index.authorityCount; left > 0; left--) {
     const next = recordEnd(octets, at);
-    if (isLast || isProof(octets, at)) {
+    if (isAll || isProof(octets, at)) {
       writer.record(octets, at, next);
       count++;
     }

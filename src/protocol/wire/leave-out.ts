@@ -55,8 +55,8 @@ export function forEachRecord(
   }
 }
 
-/** Whether a record is to go: by its TYPE, its section, and its place among the records of the message, from 0. */
-export type IsLeftOut = (type: number, section: number, ordinal: number) => boolean;
+/** Whether a record is to go: by its TYPE, its section, its place among the records of the message, and its RDATA's offset. */
+export type IsLeftOut = (type: number, section: number, ordinal: number, rdataAt: number) => boolean;
 
 /**
  * A whole message of its own: the header, the question and the records that stay; OPT is left out in any case. `undefined`
@@ -70,8 +70,8 @@ export function leaveOut(
   const copy = new Copy(message, index.questionEnd);
   const counts = [0, 0, 0];
   forEachRecord(message, index, (record) => {
-    const { type, section, ordinal } = record;
-    if (copy.isFull || isLeftOut(type, section, ordinal)) return;
+    const { type, section, ordinal, rdataAt } = record;
+    if (copy.isFull || isLeftOut(type, section, ordinal, rdataAt)) return;
     counts[section] = (counts[section] ?? 0) + 1;
     copy.record(record);
   });

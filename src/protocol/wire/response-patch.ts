@@ -1,18 +1,21 @@
 /**
  * A stored response becomes a reply by patching a copy of its octets: ID, flags, the question in the
- * client's case, TTLs, OPT. Everything else stays as the upstream sent it.
+ * client's case, TTLs, OPT. Everything else stays as the upstream sent it, as far as the client can take it.
  */
+import { TYPE } from '../words/types.ts';
 import { emptyReplyLength, writeEmptyReply, writeHeaderAndQuestion } from './error-reply.ts';
-import { FLAG, putUint16, putUint32, uint32At } from './header.ts';
+import { FLAG, putUint16, putUint32, uint16At, uint32At } from './header.ts';
+import { forEachRecord, leaveOut, SECTION } from './leave-out.ts';
 import { optLength, writeOpt } from './opt.ts';
 import type { Query } from './query.ts';
-import type { ResponseIndex } from './response.ts';
+import { indexResponse, isPositive, type ResponseIndex } from './response.ts';
 
 /** How the TTLs of a copy are set: aged by so many seconds (floor 0), or all to one value (RFC 8767 section 4). */
 export type TtlPatch = { readonly ageSeconds: number } | { readonly ttlSeconds: number };
 
 export interface PatchOptions {
   readonly ttl: TtlPatch;
+  /** Stands before what the upstream said of its response. */
   readonly extendedError: number | undefined;
   /** AD of the upstream is passed on only where the operator trusts it and the client asked (RFC 6840 section 5.8). */
   readonly trustAuthenticatedData: boolean;
@@ -21,8 +24,9 @@ export interface PatchOptions {
 }
 
 /**
- * Writes the reply to `query` from a stored `response` whose question has the same name, and returns its
- * octets. What does not fit `limit` becomes an empty reply with TC.
+ * Writes the reply to `query` from a stored `response` whose question has the same name, and returns its octets. Records
+ * that the answer does not need are left out where it would not fit `limit` with them; an answer that does not fit alone
+ * becomes an empty reply with TC.
  */
 export function writePatchedReply(
   query: Query,
@@ -32,16 +36,106 @@ export function writePatchedReply(
   reply: Uint8Array,
   replyStart: number,
 ): number {
-  const total = index.end + optLength(query, options.extendedError);
-  if (total > options.limit) return writeTruncatedReply(query, index.rcode, options, reply, replyStart);
-  copyRecords(response, index, reply, replyStart);
+  const extendedError = options.extendedError ?? index.extendedError;
+  if (index.end + optLength(query, extendedError) > options.limit) {
+    return writeShorterReply(query, response, index, options, reply, replyStart);
+  }
+  copyRecords(response, index.questionEnd, index.end, reply, replyStart);
   writeHeaderAndQuestion(query, patchedFlags(query, index, options), reply, replyStart);
   putUint16(reply, replyStart + 6, index.answerCount);
   putUint16(reply, replyStart + 8, index.authorityCount);
   putUint16(reply, replyStart + 10, index.additionalCount + (query.hasEdns ? 1 : 0));
-  patchTtls(index.ttlOffsets, options.ttl, reply, replyStart);
+  patchTtls(index.ttlOffsets, index.ttlOffsets.length, options.ttl, reply, replyStart);
   if (!query.hasEdns) return index.end;
-  return writeOpt(reply, replyStart + index.end, index.rcode, query, options.extendedError) - replyStart;
+  return writeOpt(reply, replyStart + index.end, index.rcode, query, extendedError) - replyStart;
+}
+
+/**
+ * RFC 2181 section 9: TC is for an answer that does not fit, not for what was added to it. The extended error goes first
+ * (RFC 8914 section 3; it alone is no reason for TC, which would cost a whole answer), then the additional section, then
+ * those authority records that the answer does not need.
+ */
+function writeShorterReply(
+  query: Query,
+  response: Uint8Array,
+  index: ResponseIndex,
+  options: PatchOptions,
+  reply: Uint8Array,
+  replyStart: number,
+): number {
+  const limit = options.limit - optLength(query, undefined);
+  const ends = sectionEnds(response, index);
+  const flags = patchedFlags(query, index, options);
+  for (let sections = 3; sections > 0; sections--) {
+    const end = ends[sections - 1] ?? 0;
+    if (end > limit) continue;
+    if (sections === 1 && !isWholeAlone(query, response, index)) break;
+    copyRecords(response, index.questionEnd, end, reply, replyStart);
+    writeHeaderAndQuestion(query, flags, reply, replyStart);
+    const authority = sections > 1 ? index.authorityCount : 0;
+    const additional = sections > 2 ? index.additionalCount : 0;
+    putUint16(reply, replyStart + 6, index.answerCount);
+    putUint16(reply, replyStart + 8, authority);
+    putUint16(reply, replyStart + 10, additional + (query.hasEdns ? 1 : 0));
+    patchTtls(index.ttlOffsets, index.answerCount + authority + additional, options.ttl, reply, replyStart);
+    if (!query.hasEdns) return end;
+    return writeOpt(reply, replyStart + end, index.rcode, query, undefined) - replyStart;
+  }
+  const needed = withNeededAuthority(query, response, index);
+  if (needed !== undefined && needed.index.end <= limit) {
+    const { rcode, flags } = index;
+    const shorter = { ...needed.index, rcode, flags, extendedError: undefined };
+    const rest = { ...options, extendedError: undefined };
+    return writePatchedReply(query, needed.octets, shorter, rest, reply, replyStart);
+  }
+  const extendedError = options.extendedError ?? index.extendedError;
+  return writeTruncatedReply(query, index.rcode, { extendedError, limit: options.limit }, reply, replyStart);
+}
+
+/** The offsets after the answer, the authority and the additional section. */
+function sectionEnds(response: Uint8Array, index: ResponseIndex): readonly number[] {
+  const ends = [index.questionEnd, index.questionEnd, index.questionEnd];
+  forEachRecord(response, index, ({ section, end }) => {
+    for (let at = section; at < ends.length; at++) ends[at] = end;
+  });
+  return ends;
+}
+
+/** Whether the answer section says all that the client needs. */
+function isWholeAlone(query: Query, response: Uint8Array, index: ResponseIndex): boolean {
+  if (!isPositive(index)) return false;
+  let hasProofs = false;
+  forEachRecord(response, index, ({ section, type }) => {
+    if (section === SECTION.authority && isProof(type)) hasProofs = true;
+  });
+  // RFC 4035 section 3.1.3.3: an answer from a wildcard is proven by what is in the authority section
+  return !(query.dnssecOk && hasProofs);
+}
+
+const isProof = (type: number): boolean => type === TYPE.NSEC || type === TYPE.NSEC3;
+
+/**
+ * The response with those authority records alone that it means nothing without: proofs where the client wants them, and
+ * the SOA of a denial (RFC 2308 section 3). `undefined` where nothing can go: a referral is its authority section.
+ */
+function withNeededAuthority(
+  query: Query,
+  response: Uint8Array,
+  index: ResponseIndex,
+): { readonly octets: Uint8Array; readonly index: ResponseIndex } | undefined {
+  const isDenial = !isPositive(index);
+  if (isDenial && index.negativeTtlSeconds === undefined) return undefined;
+  const isNeeded = (type: number, covered: number): boolean => {
+    if (isDenial && covered === TYPE.SOA) return type === TYPE.SOA || query.dnssecOk;
+    return query.dnssecOk && isProof(covered);
+  };
+  const octets = leaveOut(response, index, (type, section, _ordinal, rdataAt) => {
+    if (section === SECTION.answer) return false;
+    if (section === SECTION.additional) return true;
+    return !isNeeded(type, type === TYPE.RRSIG ? uint16At(response, rdataAt) : type);
+  });
+  const rest = octets && indexResponse(octets);
+  return octets === undefined || rest?.kind !== 'response' ? undefined : { octets, index: rest };
 }
 
 function patchedFlags(query: Query, index: ResponseIndex, options: PatchOptions): number {
@@ -54,7 +148,8 @@ const FEW_OCTETS = 256; // up to about here a loop is faster than a view and the
 
 function copyRecords(
   response: Uint8Array,
-  { questionEnd, end }: ResponseIndex,
+  questionEnd: number,
+  end: number,
   reply: Uint8Array,
   replyStart: number,
 ): void {
@@ -65,10 +160,16 @@ function copyRecords(
   for (let at = questionEnd; at < end; at++) reply[replyStart + at] = response[at] ?? 0;
 }
 
-function patchTtls(offsets: Uint16Array, patch: TtlPatch, reply: Uint8Array, replyStart: number): void {
+function patchTtls(
+  offsets: Uint16Array,
+  count: number,
+  patch: TtlPatch,
+  reply: Uint8Array,
+  replyStart: number,
+): void {
   const fixed = 'ttlSeconds' in patch ? patch.ttlSeconds : undefined;
   const age = 'ageSeconds' in patch ? patch.ageSeconds : 0;
-  for (let i = 0; i < offsets.length; i++) {
+  for (let i = 0; i < count; i++) {
     const at = replyStart + (offsets[i] ?? 0);
     putUint32(reply, at, fixed ?? Math.max(uint32At(reply, at) - age, 0));
   }

@@ -128,7 +128,7 @@ export class AnswerCache {
     if (!hasSameQuestion(message, index.questionEnd, query)) return undefined;
     const verdict = cacheability(index, this.#settings);
     if (verdict.kind === 'none') return undefined;
-    if (verdict.kind === 'failure') return this.noteFailure(query, nowMs);
+    if (verdict.kind === 'failure') return this.noteFailure(query, nowMs, index.extendedError);
     if (this.#isTaken(query, nowMs)) return undefined;
     const parts = {
       kind: verdict.kind,
@@ -149,7 +149,7 @@ export class AnswerCache {
    * (RFC 8767 section 5), and `undefined` comes back; otherwise the failure itself is remembered (RFC 9520): for 5 s, or
    * for as long as a recheck waits where an answer is kept that the question has in common with another DO or CD.
    */
-  noteFailure(query: Query, nowMs: number): CachedAnswer | undefined {
+  noteFailure(query: Query, nowMs: number, extendedError?: number): CachedAnswer | undefined {
     const resident = this.#answers.peek(cacheKey(query));
     const isKept = resident !== undefined && isAnswerTo(resident, query);
     if (isKept && freshness(resident, nowMs, this.#settings) !== 'expired') {
@@ -157,7 +157,7 @@ export class AnswerCache {
       return undefined;
     }
     const hasOther = this.peekAny(query, nowMs, false) !== undefined;
-    return this.#failures.note(query, hasOther ? RECHECK_MS : FAILURE_MS, nowMs);
+    return this.#failures.note(query, hasOther ? RECHECK_MS : FAILURE_MS, nowMs, extendedError);
   }
 
   /** To be called before a prefetch: no other one for this answer is due until it has had time to end. */

@@ -102,17 +102,22 @@ export function keptOctets(message: Uint8Array, index: ResponseIndex, maxTtlSeco
     kept[at] = at >= HEADER_OCTETS && at < nameEnd ? lower(octet) : octet;
   }
   putUint16(kept, 10, index.additionalCount);
-  for (const at of index.ttlOffsets) {
-    if (uint32At(kept, at) > maxTtlSeconds) putUint32(kept, at, maxTtlSeconds);
-  }
+  capTtls(kept, index, maxTtlSeconds);
   return kept;
 }
 
-/** A SERVFAIL to a question, as octets and their index, for when no upstream gave one. */
-export function failureParts(query: Query): Pick<AnswerParts, 'octets' | 'index'> {
+/** Cuts longer TTLs, in every section. RFC 8767 section 4: one with its high bit set is long, and not zero. */
+export function capTtls(octets: Uint8Array, index: ResponseIndex, maxTtlSeconds: number): void {
+  for (const at of index.ttlOffsets) {
+    if (uint32At(octets, at) > maxTtlSeconds) putUint32(octets, at, maxTtlSeconds);
+  }
+}
+
+/** A SERVFAIL to a question, as octets and their index, with what the upstream that gave it said of the reason. */
+export function failureParts(query: Query, extendedError?: number): Pick<AnswerParts, 'octets' | 'index'> {
   const octets = new Uint8Array(query.questionEnd - query.start);
   writeHeaderAndQuestion(query, RCODE.SERVFAIL, octets, 0);
   const index = indexResponse(octets);
   if (index.kind === 'fault') throw new Error(`cannot index a failure of our own: ${index.reason}`);
-  return { octets: keptOctets(octets, index, 0), index };
+  return { octets: keptOctets(octets, index, 0), index: { ...index, extendedError } };
 }

@@ -28,8 +28,13 @@ export class Failures {
     return nowMs < failure.storedAtMs + failure.lifetimeMs ? failure : undefined;
   }
 
-  note(query: Query, lifetimeMs: number, nowMs: number): CachedAnswer {
-    const parts = { kind: 'failure', ...failureParts(query), lifetimeMs, earlier: undefined } as const;
+  note(query: Query, lifetimeMs: number, nowMs: number, extendedError: number | undefined): CachedAnswer {
+    const parts = {
+      kind: 'failure',
+      ...failureParts(query, extendedError),
+      lifetimeMs,
+      earlier: undefined,
+    } as const;
     const failure = cachedAnswer(query, parts, nowMs);
     this.#byKey.set(failure.key, failure);
     return failure;

@@ -9,7 +9,7 @@ import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import type { AnswerCache } from '../answer-cache/answer-cache.ts';
-import type { CachedAnswer } from '../answer-cache/cached-answer.ts';
+import { type CachedAnswer, capTtls } from '../answer-cache/cached-answer.ts';
 import type { ForwardFailureReason } from '../forwarder/forward-outcome.ts';
 import type { Origin } from './resolver-counters.ts';
 
@@ -134,10 +134,14 @@ export class LaterAnswers<Route> {
     }
     // REFUSED and the like speak of the upstream, not of the name, and musl ignores them for 5 s
     if (!isAboutName(fetched.index.rcode)) {
-      this.#cache.noteFailure(query, nowMs);
-      return failed(undefined);
+      const { extendedError } = fetched.index;
+      this.#cache.noteFailure(query, nowMs, extendedError);
+      return failed(extendedError);
     }
-    const { octets, index } = this.#cache.store(query, fetched.octets, fetched.index, nowMs) ?? fetched;
+    const kept = this.#cache.store(query, fetched.octets, fetched.index, nowMs);
+    // what is not kept is given as it came, except that nobody is to believe it for longer than we would
+    if (kept === undefined) capTtls(fetched.octets, fetched.index, this.#cache.settings.maxTtlSeconds);
+    const { octets, index } = kept ?? fetched;
     return { kind: 'octets', origin: 'forwarded', octets, index, ttl: JUST_NOW, extendedError: undefined };
   }
 
