@@ -31,21 +31,28 @@ export function questionText({ name, qtype }: RetainedQuestion): string {
 
 /**
  * Asks with DO. The answer for queries without DO is the same without the records that prove something (RFC 4035
- * section 3.2.1), so that one exchange serves both. Asks without DO where an upstream has a usable answer only then: it
- * may refuse DO, or sign more than can be kept.
+ * section 3.2.1), so that one exchange serves both. Asks without DO where an upstream may have a better answer only then:
+ * it may refuse DO, sign more than can be kept, or follow an alias only halfway.
  */
 export async function hear(question: RetainedQuestion, ask: Ask): Promise<Hearing> {
   const signed = await hearOnce(question, ask, true);
   if (signed.kind === 'silent') return { kind: 'failed', detail: signed.detail };
-  const plain = signed.kind === 'heard' ? withoutProofs(signed) : undefined;
-  if (signed.kind === 'heard' && plain !== undefined) {
-    const isSigned = plain.octets !== signed.octets;
-    const signedMessage = isSigned ? { signedMessage: signed.octets } : {};
-    return { kind: 'heard', heard: { kind: signed.verdict, message: plain.octets, ...signedMessage } };
-  }
+  const heard = signed.kind === 'heard' ? heardWithDo(signed) : undefined;
+  const isHalf = signed.kind === 'heard' && signed.index.aliases?.isOpen === true;
+  if (heard !== undefined && !isHalf) return { kind: 'heard', heard };
   const unsigned = await hearOnce(question, ask, false);
-  if (unsigned.kind !== 'heard') return { kind: 'failed', detail: unsigned.detail };
-  return { kind: 'heard', heard: { kind: unsigned.verdict, message: unsigned.octets } };
+  if (unsigned.kind === 'heard') {
+    return { kind: 'heard', heard: { kind: unsigned.verdict, message: unsigned.octets } };
+  }
+  return heard === undefined ? { kind: 'failed', detail: unsigned.detail } : { kind: 'heard', heard };
+}
+
+function heardWithDo(signed: HearingOnce & { readonly kind: 'heard' }): Heard | undefined {
+  const plain = withoutProofs(signed);
+  if (plain === undefined) return undefined;
+  const isSigned = plain.octets !== signed.octets;
+  const signedMessage = isSigned ? { signedMessage: signed.octets } : {};
+  return { kind: signed.verdict, message: plain.octets, ...signedMessage };
 }
 
 type HearingOnce =
