@@ -40,7 +40,16 @@ export class NameMap<V> {
 
   /** The value of the longest name in the map that is the query's name or an ancestor of it. */
   closest(query: Query): V | undefined {
-    for (let depth = Math.min(query.labelCount, this.#deepest); depth >= 0; depth--) {
+    return this.#closest(query, query.labelCount);
+  }
+
+  /** The value of the longest name in the map that is an ancestor of the query's name. */
+  closestAbove(query: Query): V | undefined {
+    return this.#closest(query, query.labelCount - 1);
+  }
+
+  #closest(query: Query, labels: number): V | undefined {
+    for (let depth = Math.min(labels, this.#deepest); depth >= 0; depth--) {
       const value = this.#at(query, depth);
       if (value !== undefined) return value;
     }

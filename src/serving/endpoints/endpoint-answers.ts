@@ -1,6 +1,6 @@
 /** The composed answers of one endpoint name and of one reverse name. */
+import { type ApexAnswers, apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
-import { ownSoa } from '../../protocol/words/own-soa.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import type { EndpointRecord } from '../../store/endpoint-record.ts';
@@ -10,29 +10,24 @@ export const STATUS_LABEL = '_status';
 /** What `_status` says changes by the second; a resolver in between may keep it for so long. */
 const STATUS_TTL_SECONDS = 5;
 
-export interface EndpointAnswers {
+/** What the apex of any zone answers, and the addresses: AAAA and the like are NODATA (musl takes NXDOMAIN as "no such name"). */
+export interface EndpointAnswers extends ApexAnswers {
   readonly a: LocalAnswer;
-  /** Any other type: the name exists, the type does not (musl takes NXDOMAIN here as "no such name"). */
-  readonly noData: LocalAnswer;
-  /** Names under the endpoint: nothing lives there. */
-  readonly nxDomain: LocalAnswer;
-  readonly any: LocalAnswer;
 }
 
-export interface ReverseAnswers {
+/** A reverse name of ours is the apex of a zone, in which nothing else is. */
+export interface ReverseAnswers extends ApexAnswers {
   readonly ptr: LocalAnswer;
-  readonly noData: LocalAnswer;
-  readonly any: LocalAnswer;
 }
 
 export function composeEndpointAnswers(record: EndpointRecord, endpoint: string): EndpointAnswers {
   const { ttlSeconds } = record;
   // seconds since 1970 of the last change: grows with every change for as long as the clock does
   const serial = Math.floor((record.changedAtMs ?? 0) / 1000) >>> 0;
-  const soa = ownSoa(endpoint, ttlSeconds, serial);
   const alive = record.addresses.filter(({ dead }) => dead !== true);
   const dead = record.addresses.filter((address) => address.dead === true);
   return {
+    ...apexAnswers(endpoint, ttlSeconds, serial),
     a: composeLocalAnswer({
       rcode: RCODE.NOERROR,
       name: endpoint,
@@ -46,9 +41,6 @@ export function composeEndpointAnswers(record: EndpointRecord, endpoint: string)
       // Go dials in the order given and splits its time over them: a dead address in front costs seconds
       rotated: alive.length === 0 ? dead.length : alive.length,
     }),
-    noData: composeLocalAnswer({ rcode: RCODE.NOERROR, name: endpoint, answers: [], authorities: [soa] }),
-    nxDomain: composeLocalAnswer({ rcode: RCODE.NXDOMAIN, name: endpoint, answers: [], authorities: [soa] }),
-    any: composeAny(endpoint, ttlSeconds),
   };
 }
 
@@ -57,16 +49,14 @@ export function composeReverseAnswers(
   targets: readonly string[],
   ttlSeconds: number,
 ): ReverseAnswers {
-  const soa = ownSoa(name, ttlSeconds);
   return {
+    ...apexAnswers(name, ttlSeconds),
     ptr: composeLocalAnswer({
       rcode: RCODE.NOERROR,
       name,
       answers: targets.map((target) => ({ owner: name, ttlSeconds, type: 'PTR', target })),
       authorities: [],
     }),
-    noData: composeLocalAnswer({ rcode: RCODE.NOERROR, name, answers: [], authorities: [soa] }),
-    any: composeAny(name, ttlSeconds),
   };
 }
 
@@ -75,10 +65,4 @@ export function composeStatusAnswer(endpoint: string, strings: readonly string[]
   const owner = `${STATUS_LABEL}.${endpoint}`;
   const answer: ResourceRecord = { owner, ttlSeconds: STATUS_TTL_SECONDS, type: 'TXT', strings };
   return composeLocalAnswer({ rcode: RCODE.NOERROR, name: owner, answers: [answer], authorities: [] });
-}
-
-/** RFC 8482 section 4.2: one HINFO with CPU "RFC8482" instead of everything there is. */
-function composeAny(name: string, ttlSeconds: number): LocalAnswer {
-  const hinfo: ResourceRecord = { owner: name, ttlSeconds, type: 'HINFO', cpu: 'RFC8482', os: '' };
-  return composeLocalAnswer({ rcode: RCODE.NOERROR, name, answers: [hinfo], authorities: [] });
 }

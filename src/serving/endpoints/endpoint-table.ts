@@ -5,12 +5,26 @@ import type { Query } from '../../protocol/wire/query.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { EndpointRecord } from '../../store/endpoint-record.ts';
-import { composeEndpointAnswers, composeReverseAnswers, STATUS_LABEL } from './endpoint-answers.ts';
+import {
+  composeEndpointAnswers,
+  composeReverseAnswers,
+  type EndpointAnswers,
+  type ReverseAnswers,
+  STATUS_LABEL,
+} from './endpoint-answers.ts';
 
 /** What the table has for a query. */
 export type EndpointFinding =
-  /** `record` where the answer is the endpoint's addresses. */
-  | { readonly kind: 'answer'; readonly answer: LocalAnswer; readonly record?: EndpointRecord }
+  /**
+   * `record` where the answer is the endpoint's addresses. `isParents` for DS at the apex: the parent zone's servers know
+   * better, and the answer is for when they cannot be asked (RFC 4035 section 3.1.4.1).
+   */
+  | {
+      readonly kind: 'answer';
+      readonly answer: LocalAnswer;
+      readonly record?: EndpointRecord;
+      readonly isParents?: true;
+    }
   /** The text at `_status.<name>`, which changes with time and so is composed when asked for. */
   | { readonly kind: 'status'; readonly record: EndpointRecord; readonly name: string }
   /** A name above a reverse name of ours: it exists, and that is all that is known of it here. */
@@ -18,22 +32,22 @@ export type EndpointFinding =
   /** The name is ours, but no address was ever known. */
   | { readonly kind: 'not-ready' };
 
+/** At an apex by type; any other type is NODATA. */
+interface ApexFindings {
+  readonly byType: ReadonlyMap<number, EndpointFinding>;
+  readonly noData: EndpointFinding;
+}
+
 interface Zone {
   readonly nameOctets: number;
   readonly record: EndpointRecord;
-  readonly found: {
-    readonly a: EndpointFinding;
-    readonly noData: EndpointFinding;
-    readonly nxDomain: EndpointFinding;
-    readonly any: EndpointFinding;
-    readonly status: EndpointFinding;
-  };
+  readonly apex: ApexFindings;
+  readonly nxDomain: EndpointFinding;
+  readonly status: EndpointFinding;
 }
 
 interface Reverse {
-  readonly ptr: EndpointFinding;
-  readonly noData: EndpointFinding;
-  readonly any: EndpointFinding;
+  readonly apex: ApexFindings;
   readonly above: EndpointFinding;
 }
 
@@ -101,38 +115,60 @@ export class EndpointTable {
     if (zone !== undefined) return this.#findInZone(query, zone);
     const reverse = this.#reverseNames.exact(query)?.found;
     if (reverse === undefined) return this.#reverseAncestors.exact(query)?.found.above;
-    if (query.qtype === TYPE.PTR) return reverse.ptr;
-    return query.qtype === TYPE.ANY ? reverse.any : reverse.noData;
+    return findAt(reverse.apex, query.qtype);
+  }
+
+  /** Whether the query's name is an endpoint's. */
+  hasName(query: Query): boolean {
+    return this.#zones.exact(query) !== undefined;
   }
 
   #findInZone(query: Query, zone: Zone): EndpointFinding {
     if (query.nameEnd - query.nameStart === zone.nameOctets) return findAtApex(query.qtype, zone);
-    if (this.#statusNames.exact(query) === undefined) return zone.found.nxDomain;
+    if (this.#statusNames.exact(query) === undefined) return zone.nxDomain;
     // RFC 8482 section 4.1: to ANY a part of what there is will do, and here it is all
     const isText = query.qtype === TYPE.TXT || query.qtype === TYPE.ANY;
-    return isText ? zone.found.status : zone.found.noData;
+    return isText ? zone.status : zone.apex.noData;
   }
 }
 
 function findAtApex(qtype: number, zone: Zone): EndpointFinding {
   // no state and no source so far: SERVFAIL, so that a client with a second server turns to it
-  if (zone.record.addresses.length === 0) return NOT_READY;
-  if (qtype === TYPE.A) return zone.found.a;
-  return qtype === TYPE.ANY ? zone.found.any : zone.found.noData;
+  if (zone.record.addresses.length === 0 && qtype !== TYPE.DS) return NOT_READY;
+  return findAt(zone.apex, qtype);
+}
+
+function findAt({ byType, noData }: ApexFindings, qtype: number): EndpointFinding {
+  return byType.get(qtype) ?? noData;
 }
 
 function zoneOf(record: EndpointRecord, endpoint: string): Zone {
   const answers = composeEndpointAnswers(record, endpoint);
+  const a: EndpointFinding = { kind: 'answer', answer: answers.a, record };
   return {
     nameOctets: nameToWire(endpoint).length,
     record,
-    found: {
-      a: { kind: 'answer', answer: answers.a, record },
-      noData: { kind: 'answer', answer: answers.noData },
-      nxDomain: { kind: 'answer', answer: answers.nxDomain },
-      any: { kind: 'answer', answer: answers.any },
-      status: { kind: 'status', record, name: endpoint },
-    },
+    apex: apexFindings(answers, [
+      [TYPE.A, a],
+      [TYPE.DS, { kind: 'answer', answer: answers.noData, isParents: true }],
+    ]),
+    nxDomain: { kind: 'answer', answer: answers.noName },
+    status: { kind: 'status', record, name: endpoint },
+  };
+}
+
+function apexFindings(
+  { soa, ns, hinfo, noData }: EndpointAnswers | ReverseAnswers,
+  more: readonly (readonly [type: number, finding: EndpointFinding])[],
+): ApexFindings {
+  const own = [
+    [TYPE.SOA, { kind: 'answer', answer: soa }],
+    [TYPE.NS, { kind: 'answer', answer: ns }],
+    [TYPE.ANY, { kind: 'answer', answer: hinfo }],
+  ] as const;
+  return {
+    byType: new Map<number, EndpointFinding>([...own, ...more]),
+    noData: { kind: 'answer', answer: noData },
   };
 }
 
@@ -151,12 +187,10 @@ class ReverseName {
 
   get found(): Reverse {
     if (this.#found !== undefined) return this.#found;
-    const { ptr, noData, any } = composeReverseAnswers(this.#name, this.#targets, this.#ttlSeconds);
+    const answers = composeReverseAnswers(this.#name, this.#targets, this.#ttlSeconds);
     this.#found = {
-      ptr: { kind: 'answer', answer: ptr },
-      noData: { kind: 'answer', answer: noData },
-      any: { kind: 'answer', answer: any },
-      above: { kind: 'above', answer: noData },
+      apex: apexFindings(answers, [[TYPE.PTR, { kind: 'answer', answer: answers.ptr }]]),
+      above: { kind: 'above', answer: answers.noData },
     };
     return this.#found;
   }

@@ -13,12 +13,15 @@
  * It is asked only for what would be forwarded, and only while that way is known to be cut. Whether it is, it refuses
  * to know: an upstream on the site that goes on answering is never in question. It is for class IN alone.
  */
+
+import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { isAtOrUnder, labelCountOf, parentName } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
+import { TYPE } from '../../protocol/words/types.ts';
 import { awsNames } from './aws-names.ts';
 import {
   DISCONNECTED_TTL_SECONDS,
@@ -29,7 +32,6 @@ import {
 } from './disconnected-finding.ts';
 import { type DisconnectedRule, ec2NameRules, reverseRules, type VpcNetwork } from './ec2-names.ts';
 import type { FindingsByType, LocalFinding } from './finding.ts';
-import { sharedAnswers } from './shared-answers.ts';
 import { staticZone } from './static-zone.ts';
 import { soundRules, type ZoneRule } from './zone-rules.ts';
 
@@ -51,6 +53,10 @@ export interface DisconnectedRulesOptions {
 
 export class DisconnectedRules {
   readonly #rules = new NameMap<DisconnectedRule>();
+  /** Of the operator's zones. */
+  readonly #apexes = new NameMap<true>();
+  /** Names with records of the operator's. */
+  readonly #owners = new NameMap<true>();
 
   /** Throws LocalZonesError, with every fault, where the zones cannot be served. */
   constructor({ zones, regions, vpcs }: DisconnectedRulesOptions) {
@@ -63,7 +69,14 @@ export class DisconnectedRules {
 
   /** What holds for the question. Makes no object and no string. The query's class is IN. */
   find(query: Query): DisconnectedFinding {
+    // RFC 4035 section 3.1.4.1: the parent's servers answer for DS, and the rule is about those of the zone
+    if (query.qtype === TYPE.DS && this.#apexes.exact(query) !== undefined) return STALE;
     return this.#rules.closest(query)?.(query) ?? STALE;
+  }
+
+  /** Whether records of the operator's stand at the query's name. */
+  hasRecordsAt(query: Query): boolean {
+    return this.#owners.exact(query) !== undefined;
   }
 
   #addZone(
@@ -72,6 +85,7 @@ export class DisconnectedRules {
     builtIn: ReadonlyMap<string, DisconnectedRule>,
   ): void {
     const { name } = zone;
+    this.#apexes.set(name, true);
     if ('forwardTo' in zone) {
       this.#rules.set(name, zone.forwardTo === 'stale' ? always(STALE) : closestRule(name, builtIn));
     } else if ('answer' in zone) {
@@ -84,6 +98,7 @@ export class DisconnectedRules {
       for (const [owner, findings] of all.names) {
         this.#rules.set(owner, ownOr(owner, byType(findings), otherNames));
       }
+      for (const { owner } of zone.records) this.#owners.set(owner, true);
     }
   }
 }
@@ -133,7 +148,7 @@ function failure(standing: Standing): SpokenFinding {
 }
 
 function denial(apex: string): SpokenFinding {
-  const { noName } = sharedAnswers(apex, DISCONNECTED_TTL_SECONDS);
+  const { noName } = apexAnswers(apex, DISCONNECTED_TTL_SECONDS);
   return { kind: 'answer', standing: 'before-cache', answer: noName };
 }
 

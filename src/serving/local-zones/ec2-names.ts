@@ -4,13 +4,14 @@
  * Everything else there is denied at once: pods with ndots:5 put such a suffix behind every name they look for, musl
  * goes on to the next suffix after NXDOMAIN alone, and a name that is not answered costs 10 s a look-up.
  */
+
+import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import { pointerWriter, writeAddressReply } from './computed-replies.ts';
 import { DISCONNECTED_TTL_SECONDS, type DisconnectedFinding, STALE } from './disconnected-finding.ts';
 import { addressOfLabel, labelAt, NONE, octetOfLabel } from './ec2-name-parser.ts';
 import { holdsAddress, holdsBlock, type Ipv4Network, ipv4Network } from './ipv4-network.ts';
-import { sharedAnswers } from './shared-answers.ts';
 
 /** What is said of one name of the table and of all under it. */
 export type DisconnectedRule = (query: Query) => DisconnectedFinding;
@@ -118,7 +119,7 @@ function reverseRule(networks: readonly ReverseNetwork[]): DisconnectedRule {
 }
 
 function negatives(apex: string) {
-  const { noData, noName } = sharedAnswers(apex, DISCONNECTED_TTL_SECONDS);
+  const { noData, noName } = apexAnswers(apex, DISCONNECTED_TTL_SECONDS);
   return {
     noData: { kind: 'answer', standing: 'behind-stale', answer: noData },
     noName: { kind: 'answer', standing: 'behind-stale', answer: noName },

@@ -9,6 +9,9 @@
  * whether the link is up. It is for class IN alone. RFC 6761, RFC 6303, RFC 7793, RFC 7686, RFC 8375, RFC 9462,
  * RFC 9476, RFC 8482, RFC 2308.
  */
+
+import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
+import type { LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { isAtOrUnder, labelCountOf } from '../../protocol/words/name.ts';
@@ -22,7 +25,6 @@ import {
   REFUSED_BY_RULE,
   SERVFAIL_BY_RULE,
 } from './finding.ts';
-import { sharedAnswers } from './shared-answers.ts';
 import { type SpecialZone, specialZone } from './special-zones.ts';
 import { staticZone } from './static-zone.ts';
 import { soundRules, type ZoneRule } from './zone-rules.ts';
@@ -36,11 +38,16 @@ interface Place<Route> {
   readonly labels: number;
   readonly own: FindingsByType<Route>;
   readonly under: FindingsByType<Route>;
-  readonly isDsElsewhere: boolean;
+  /** Whether a zone begins at the name. */
+  readonly isApex: boolean;
+  /** Where the zone is one of ours: no record of the type, for a name that exists. */
+  readonly noData: LocalAnswer | undefined;
 }
 
 export class LocalZones<Route> {
   readonly #places = new NameMap<Place<Route>>();
+  /** Names with records of the operator's. */
+  readonly #owners = new NameMap<true>();
 
   /** Throws LocalZonesError, with every fault, where the rules cannot be served. */
   constructor(options: LocalZonesOptions<Route>) {
@@ -54,9 +61,34 @@ export class LocalZones<Route> {
     const place = this.#places.closest(query);
     if (place === undefined) return undefined;
     const isOwn = query.labelCount === place.labels;
-    if (isOwn && place.isDsElsewhere && query.qtype === TYPE.DS) return undefined;
+    if (isOwn && place.isApex && query.qtype === TYPE.DS) return this.#findInParent(query);
     const findings = isOwn ? place.own : place.under;
     return findings.byType.get(query.qtype) ?? findings.otherTypes;
+  }
+
+  /**
+   * What to say to a question for DS at the apex of a zone of ours where nobody can be asked about the parent zone, or
+   * where the parent does not know the name.
+   */
+  noDs(query: Query): LocalAnswer | undefined {
+    const place = query.qtype === TYPE.DS ? this.#places.exact(query) : undefined;
+    return place?.isApex ? place.noData : undefined;
+  }
+
+  /** Whether records of the operator's stand at the query's name. */
+  hasRecordsAt(query: Query): boolean {
+    return this.#owners.exact(query) !== undefined;
+  }
+
+  /** RFC 4035 section 3.1.4.1: DS belongs to the parent's side of a zone cut, and its servers answer for it. */
+  #findInParent(query: Query): LocalFinding<Route> | undefined {
+    const parent = this.#places.closestAbove(query);
+    if (parent === undefined) return undefined;
+    const finding = parent.under.byType.get(query.qtype) ?? parent.under.otherTypes;
+    // the name exists, because a rule is there for it
+    if (finding.kind === 'answer' && parent.noData !== undefined)
+      return { kind: 'answer', answer: parent.noData };
+    return finding;
   }
 
   /** What a rule of the operator's says to the question; `undefined` where no rule, or a special-use name's, holds. */
@@ -64,22 +96,33 @@ export class LocalZones<Route> {
     return this.#places.closest(query) instanceof SpecialPlace ? undefined : this.find(query);
   }
 
-  #add(name: string, own: FindingsByType<Route>, under: FindingsByType<Route>): void {
-    this.#places.set(name, { labels: labelCountOf(name), own, under, isDsElsewhere: false });
+  #add(
+    name: string,
+    own: FindingsByType<Route>,
+    under: FindingsByType<Route>,
+    { isApex, noData }: { readonly isApex: boolean; readonly noData?: LocalAnswer },
+  ): void {
+    this.#places.set(name, { labels: labelCountOf(name), own, under, isApex, noData });
   }
 
   #addRule(rule: ZoneRule<Route>, rules: readonly ZoneRule<Route>[]): void {
     if ('forwardTo' in rule) {
       const forward = anyType<Route>({ kind: 'forward', route: rule.forwardTo });
-      this.#add(rule.name, forward, forward);
+      this.#add(rule.name, forward, forward, { isApex: true });
     } else if ('answer' in rule) {
       const findings = answerFindings(rule.name, rule.answer);
-      this.#add(rule.name, findings, findings);
+      const zone = rule.answer === 'nxdomain' ? { noData: apexAnswers(rule.name).noData } : {};
+      // the operator's word on the name is for every type
+      this.#add(rule.name, findings, findings, { isApex: false, ...zone });
     } else {
       const below = rules.filter(({ name }) => name !== rule.name && isAtOrUnder(name, rule.name));
       const isOurs = (name: string) => !below.some((other) => isAtOrUnder(name, other.name));
       const { names, otherNames } = staticZone(rule.name, rule.records, isOurs);
-      for (const [name, findings] of names) this.#add(name, findings, otherNames);
+      const { noData } = apexAnswers(rule.name);
+      for (const [name, findings] of names) {
+        this.#add(name, findings, otherNames, { isApex: name === rule.name, noData });
+      }
+      for (const { owner } of rule.records) this.#owners.set(owner, true);
     }
   }
 }
@@ -103,8 +146,12 @@ class SpecialPlace implements Place<never> {
     return this.#composed().under;
   }
 
-  get isDsElsewhere(): boolean {
-    return this.#composed().isDsElsewhere;
+  get isApex(): boolean {
+    return this.#composed().isApex;
+  }
+
+  get noData(): LocalAnswer {
+    return this.#composed().noData;
   }
 
   #composed(): SpecialZone {
@@ -116,7 +163,7 @@ class SpecialPlace implements Place<never> {
 function answerFindings(name: string, answer: 'nxdomain' | 'servfail' | 'refused'): FindingsByType<never> {
   switch (answer) {
     case 'nxdomain':
-      return ownFindings(sharedAnswers(name).noName);
+      return ownFindings(apexAnswers(name).noName);
     case 'servfail':
       return anyType(SERVFAIL_BY_RULE);
     case 'refused':

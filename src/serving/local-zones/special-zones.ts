@@ -1,24 +1,26 @@
 /** The findings of special-use names: what each rule of the table says at the name itself and under it. */
+
+import { apexAnswers, LOCAL_TTL_SECONDS, ownedByQname } from '../../protocol/wire/apex-answers.ts';
 import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { RecordData } from '../../protocol/words/resource-record.ts';
 import type { SpecialName } from '../../protocol/words/special-names.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import { type FindingsByType, ownFindings } from './finding.ts';
-import { LOCAL_TTL_SECONDS, ownedByQname, sharedAnswers } from './shared-answers.ts';
 
 export interface SpecialZone {
   readonly own: FindingsByType<never>;
   readonly under: FindingsByType<never>;
   /**
-   * Whether DS of the name itself is asked of upstreams, where the parent zone lives: RFC 8375 section 4 makes this one
-   * exception, since validators need the proof that the delegation is insecure; RFC 6303 section 7 counts on the same.
+   * Whether a zone begins at the name. DS is then asked of upstreams, where the parent zone lives: RFC 8375 section 4 makes
+   * this one exception, because validators need the proof that the delegation is insecure; so does RFC 6303 section 7.
    */
-  readonly isDsElsewhere: boolean;
+  readonly isApex: boolean;
+  readonly noData: LocalAnswer;
 }
 
 export function specialZone({ name, rule }: SpecialName): SpecialZone {
-  const { noData, noName, soa, ns, hinfo } = sharedAnswers(name);
+  const { noData, noName, soa, ns, hinfo } = apexAnswers(name);
   const nothing = ownFindings(noName);
   const apex: readonly (readonly [number, LocalAnswer])[] = [
     [TYPE.SOA, soa],
@@ -27,12 +29,12 @@ export function specialZone({ name, rule }: SpecialName): SpecialZone {
   ];
   switch (rule) {
     case 'nothing':
-      return { own: nothing, under: nothing, isDsElsewhere: false };
+      return { own: nothing, under: nothing, isApex: false, noData };
     case 'empty':
-      return { own: ownFindings(noData, apex), under: nothing, isDsElsewhere: true };
+      return { own: ownFindings(noData, apex), under: nothing, isApex: true, noData };
     case 'loopback-ptr': {
       const ptr = composed(name, { type: 'PTR', target: 'localhost' });
-      return { own: ownFindings(noData, [...apex, [TYPE.PTR, ptr]]), under: nothing, isDsElsewhere: true };
+      return { own: ownFindings(noData, [...apex, [TYPE.PTR, ptr]]), under: nothing, isApex: true, noData };
     }
     case 'loopback': {
       // RFC 6761 section 6.3: whatever stands in front of localhost is localhost too
@@ -42,7 +44,8 @@ export function specialZone({ name, rule }: SpecialName): SpecialZone {
       return {
         own: ownFindings(noData, [...apex, ...addresses]),
         under: ownFindings(noData, [[TYPE.ANY, hinfo], ...addresses]),
-        isDsElsewhere: false,
+        isApex: false,
+        noData,
       };
     }
   }

@@ -1,4 +1,6 @@
 /** The answers of one zone of the operator's own records: every name, every type, composed when the zone is built. */
+
+import { type ApexAnswers, apexAnswers, LOCAL_TTL_SECONDS } from '../../protocol/wire/apex-answers.ts';
 import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { isAtOrUnder, parentName } from '../../protocol/words/name.ts';
 import { ownSoa } from '../../protocol/words/own-soa.ts';
@@ -6,7 +8,6 @@ import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import { type FindingsByType, ownFindings } from './finding.ts';
-import { LOCAL_TTL_SECONDS, type SharedAnswers, sharedAnswers } from './shared-answers.ts';
 
 export interface StaticZone {
   /** Findings for each name that exists: those with records, the apex, and what lies between (RFC 8020 section 2). */
@@ -33,7 +34,7 @@ export function staticZone(
     sets: recordSets(apex, records),
     isOurs,
     soa: ownSoa(apex, ttlSeconds),
-    shared: sharedAnswers(apex, ttlSeconds),
+    shared: apexAnswers(apex, ttlSeconds),
   };
   return {
     names: new Map([...zone.sets.keys()].map((name) => [name, findingsOf(name, zone)])),
@@ -46,7 +47,7 @@ interface Zone {
   readonly sets: ReadonlyMap<string, RecordSets>;
   readonly isOurs: (name: string) => boolean;
   readonly soa: ResourceRecord;
-  readonly shared: SharedAnswers;
+  readonly shared: ApexAnswers;
 }
 
 function recordSets(apex: string, records: readonly ResourceRecord[]): ReadonlyMap<string, RecordSets> {
@@ -77,7 +78,8 @@ function findingsOf(name: string, zone: Zone): FindingsByType<never> {
   const own = sets.get(name);
   const isAlias = own?.has('CNAME') ?? false;
   const types: [number, LocalAnswer][] = [[TYPE.ANY, shared.hinfo]];
-  if (name === apex) types.push([TYPE.SOA, shared.soa]);
+  // RFC 1034 section 4.2.1: a zone has SOA and NS at its apex; NS that the operator gave replace these
+  if (name === apex) types.push([TYPE.SOA, shared.soa], [TYPE.NS, shared.ns]);
   for (const records of own?.values() ?? []) types.push(recordSetAnswer(name, records));
   if (!isAlias) return ownFindings(shared.noData, types);
   const chain = aliasChain(name, zone);

@@ -19,6 +19,8 @@ export interface KeptAnswersOptions<Route> {
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly later: Pick<Later<Route>, 'isCut'>;
   readonly outage: OutageNotes;
+  /** Whether a name is denied because it comes from a search list. */
+  readonly isSearchLeak: (query: Query, route: Route) => boolean;
 }
 
 export interface KeptAnswersRules {
@@ -103,7 +105,7 @@ export class KeptAnswers<Route> {
     if (query.recursionDesired && !isCut && !isAskedBefore) return PASS;
     const given = cache.findAny(query, nowMs, isCut);
     if (given === undefined)
-      return failure === undefined ? PASS : this.#failed(query, failure, isCut, rules, reply);
+      return failure === undefined ? PASS : this.#failed(query, failure, isCut, route, rules, reply);
     if (given.extendedError === undefined) {
       return this.#write(query, given.answer, given.ttl, undefined, rules, reply);
     }
@@ -115,11 +117,13 @@ export class KeptAnswers<Route> {
     query: Query,
     failure: CachedAnswer,
     isCut: boolean,
+    route: Route,
     rules: KeptAnswersRules,
     reply: ReplySpace,
   ): number {
     // a remembered failure must not hide what can be said of the name without its upstreams
     if (isCut && rules.disconnected.find(query).kind !== 'stale') return PASS;
+    if (isCut && this.#options.isSearchLeak(query, route)) return PASS;
     this.#options.outage.noteFailed(query);
     const extendedError = isCut ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
     return this.#write(query, failure, JUST_NOW, extendedError, rules, reply);

@@ -8,6 +8,7 @@ import { CLASS } from '../../protocol/words/classes.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
+import type { AnswerCache } from '../answer-cache/answer-cache.ts';
 import type { ServingTable } from '../endpoints/serving-table.ts';
 import {
   type SpokenFinding,
@@ -20,11 +21,13 @@ import type { Identity } from './identity.ts';
 import type { Later } from './later-answers.ts';
 import type { OutageNotes } from './outage-notes.ts';
 import { Rotation } from './rotation.ts';
+import { isSearchLeak } from './search-leaks.ts';
 import { StatusAnswers, type StatusAnswersOptions } from './status-answers.ts';
 import { PASS, type ReplySpace } from './step.ts';
 
 export interface OwnAnswersOptions<Route> extends StatusAnswersOptions {
   readonly endpoints: ServingTable;
+  readonly cache: Pick<AnswerCache, 'hasRetainedRecordsOf'>;
   readonly later: Pick<Later<Route>, 'isCut'>;
   readonly outage: OutageNotes;
 }
@@ -55,7 +58,7 @@ export class OwnAnswers<Route> {
     if (query.qclass === CLASS.IN) return PASS;
     const answer = query.qclass === CLASS.CH ? identity.find(query) : undefined;
     if (answer === undefined) return this.#empty(query, RCODE.REFUSED, undefined, reply);
-    return this.#writeOwn(query, answer, reply);
+    return this.writeOwn(query, answer, reply);
   }
 
   metaType(query: Query, reply: ReplySpace): number {
@@ -70,12 +73,13 @@ export class OwnAnswers<Route> {
     if (found === undefined) return PASS;
     switch (found.kind) {
       case 'answer':
+        if (found.isParents) return PASS;
         if (found.record !== undefined) this.#options.outage.noteEndpoint(found.record);
-        return this.#writeOwn(query, found.answer, reply);
+        return this.writeOwn(query, found.answer, reply);
       case 'status':
-        return this.#writeOwn(query, this.#status.answer(found.name, found.record), reply);
+        return this.writeOwn(query, this.#status.answer(found.name, found.record), reply);
       case 'above':
-        return isDeniedByRule(query, rules) ? this.#writeOwn(query, found.answer, reply) : PASS;
+        return isDeniedByRule(query, rules) ? this.writeOwn(query, found.answer, reply) : PASS;
       case 'not-ready':
         this.#options.outage.noteFailed(query);
         return this.#empty(query, RCODE.SERVFAIL, EXTENDED_ERROR.NOT_READY, reply);
@@ -90,10 +94,17 @@ export class OwnAnswers<Route> {
         this.route = found.route;
         return PASS;
       case 'answer':
-        return this.#writeOwn(query, found.answer, reply);
+        return this.writeOwn(query, found.answer, reply);
       case 'rcode':
         return this.#empty(query, found.rcode, found.extendedError, reply);
     }
+  }
+
+  /** The answer of our own to a question for DS that is for the parent's servers, and that those could not answer. */
+  noDs(query: Query, { localZones }: OwnRules<Route>): LocalAnswer | undefined {
+    if (query.qtype !== TYPE.DS || query.qclass !== CLASS.IN) return undefined;
+    const found = this.#options.endpoints.current.find(query);
+    return found?.kind === 'answer' && found.isParents ? found.answer : localZones.noDs(query);
   }
 
   disconnected(standing: Standing, query: Query, rules: OwnRules<Route>, reply: ReplySpace): number {
@@ -120,13 +131,33 @@ export class OwnAnswers<Route> {
     if (rcode === RCODE.SERVFAIL || isDenied) this.#options.outage.noteFailed(query);
   }
 
-  #writeOwn(query: Query, answer: LocalAnswer, reply: ReplySpace): number {
+  writeOwn(query: Query, answer: LocalAnswer, reply: ReplySpace): number {
     if (answer.isOpen) reply.aliases = OPEN_ALIAS;
     return writeLocalReply(query, answer, this.#turnOf(answer), reply.limit, reply.octets, reply.start);
   }
 
   #turnOf({ rotation }: LocalAnswer): number {
     return rotation === undefined ? 0 : this.#rotation.next(rotation.records);
+  }
+
+  dsInCut(query: Query, rules: OwnRules<Route>, reply: ReplySpace): number {
+    const answer = this.noDs(query, rules);
+    if (answer === undefined || !this.#options.later.isCut(query, this.route)) return PASS;
+    return this.writeOwn(query, answer, reply);
+  }
+
+  /** See search-leaks.ts. */
+  searchLeak(query: Query, rules: OwnRules<Route>, reply: ReplySpace): number {
+    return this.isSearchLeak(query, this.route, rules) ? this.denyLeak(query, reply) : PASS;
+  }
+
+  isSearchLeak(query: Query, route: Route, rules: OwnRules<Route>): boolean {
+    return this.#options.later.isCut(query, route) && isSearchLeak(query, this.#options, rules);
+  }
+
+  /** Without SOA, so that nobody keeps the denial (RFC 2308 section 5). */
+  denyLeak(query: Query, reply: ReplySpace): number {
+    return this.#empty(query, RCODE.NXDOMAIN, EXTENDED_ERROR.NO_REACHABLE_AUTHORITY, reply);
   }
 
   notRecursive(query: Query, reply: ReplySpace): number {

@@ -9,10 +9,11 @@
  */
 
 import { writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
-import { MAX_MESSAGE_OCTETS } from '../../protocol/wire/header.ts';
+import { MAX_MESSAGE_OCTETS, rcodeAt } from '../../protocol/wire/header.ts';
 import { parseQuery, Query, VERDICT, type Verdict } from '../../protocol/wire/query.ts';
 import { writePatchedReply } from '../../protocol/wire/response-patch.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
+import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { EndpointRecord } from '../../store/endpoint-record.ts';
 import type { AnswerCache } from '../answer-cache/answer-cache.ts';
@@ -126,14 +127,30 @@ export class Resolver<Route> implements QueryHandler {
       why: 'without RD the client asks for what is here, and nothing is',
       answer: (query, reply) => this.#own.notRecursive(query, reply),
     },
+    {
+      origin: ORIGIN.localZone,
+      why: "DS of a zone of ours belongs to the parent's servers, and they cannot be asked",
+      answer: (query, reply) => this.#own.dsInCut(query, this.#rules, reply),
+    },
+    {
+      origin: ORIGIN.disconnected,
+      why: 'a known name with a suffix after it comes from a search list, which goes on only after a denial',
+      answer: (query, reply) => this.#own.searchLeak(query, this.#rules, reply),
+    },
   ];
 
   constructor(options: ResolverOptions<Route>, rules: ResolverRules<Route>) {
     this.#options = options;
     this.#rules = rules;
     this.#later = new LaterAnswers(options);
-    this.#kept = new KeptAnswers(options, this.#later);
     this.#own = new OwnAnswers(options, rules.defaultRoute);
+    const isSearchLeak = (query: Query, route: Route) => this.#own.isSearchLeak(query, route, this.#rules);
+    const outage: OutageNotes = {
+      noteStale: (query) => options.outage.noteStale(query),
+      noteEndpoint: (record) => options.outage.noteEndpoint(record),
+      noteFailed: (query) => this.#noteFailed(query),
+    };
+    this.#kept = new KeptAnswers({ ...options, outage, isSearchLeak }, this.#later);
     this.#claims = new AliasClaims(options);
     this.#follower = new AliasFollower(this.#aliasHost());
   }
@@ -201,6 +218,11 @@ export class Resolver<Route> implements QueryHandler {
 
   /** The reply to a query that had to wait. */
   #writeFound(query: Query, found: LaterAnswer, route: Route, reply: ReplySpace): number {
+    if (query.qtype !== TYPE.DS) return this.#writeAny(query, found, route, reply);
+    return this.#orNoDs(query, this.#writeAny(query, found, route, reply), reply);
+  }
+
+  #writeAny(query: Query, found: LaterAnswer, route: Route, reply: ReplySpace): number {
     const { outage, later } = this.#options;
     const { octets, start, limit } = reply;
     reply.aliases = undefined;
@@ -216,8 +238,12 @@ export class Resolver<Route> implements QueryHandler {
       this.#origin = ORIGIN.disconnected;
       return this.#own.spoken(query, spoken, reply);
     }
+    if (isCut && this.#own.isSearchLeak(query, route, this.#rules)) {
+      this.#origin = ORIGIN.disconnected;
+      return this.#own.denyLeak(query, reply);
+    }
     this.#origin = ORIGIN[found.origin];
-    if (found.origin === 'failed') outage.noteFailed(query);
+    if (found.origin === 'failed') this.#noteFailed(query);
     if (found.origin === 'cacheStale') outage.noteStale(query);
     if (found.kind === 'rcode')
       return writeEmptyReply(query, found.rcode, found.extendedError, octets, start);
@@ -257,9 +283,23 @@ export class Resolver<Route> implements QueryHandler {
       const length = step.answer(query, reply);
       if (length === PASS) continue;
       this.#origin = step.origin;
-      return length;
+      return query.qtype === TYPE.DS ? this.#orNoDs(query, length, reply) : length;
     }
     return PENDING;
+  }
+
+  /** The reply in `reply`, unless it is none of the parent's about a zone that this server answers for. */
+  #orNoDs(query: Query, length: number, reply: ReplySpace): number {
+    if (rcodeAt(reply.octets, reply.start) === RCODE.NOERROR) return length;
+    const answer = this.#own.noDs(query, this.#rules);
+    if (answer === undefined) return length;
+    this.#origin = ORIGIN.localZone;
+    return this.#own.writeOwn(query, answer, reply);
+  }
+
+  /** A failure that a client sees: in the place of the parent's word on DS it gets ours. */
+  #noteFailed(query: Query): void {
+    if (this.#own.noDs(query, this.#rules) === undefined) this.#options.outage.noteFailed(query);
   }
 
   #aliasHost(): AliasHost {

@@ -50,8 +50,10 @@ const records: readonly [name: string, type: string, want: string][] = [
   ['mail.site.example', 'A', 'NOERROR | mail.site.example 300 A 10.0.0.5'],
   ['mail.site.example', 'AAAA', noData('site.example')],
   ['site.example', 'AAAA', noData('site.example')],
-  // never forwarded, whatever the type: RFC 4035 section 3.1.4.1 lets the child answer where it must
-  ['site.example', 'DS', noData('site.example')],
+  // RFC 4035 section 3.1.4.1: the parent's servers answer for DS at the apex, and for nothing under it
+  ['site.example', 'DS', 'nothing'],
+  ['www.site.example', 'DS', noData('site.example')],
+  ['lab.site.example', 'DS', noData('site.example')],
   ['www.site.example', 'A', `NOERROR | ${www}`],
   ['www.site.example', 'AAAA', 'NOERROR | www.site.example 60 AAAA fd00::2'],
   ['www.site.example', 'HTTPS', noData('site.example')],
@@ -153,7 +155,7 @@ t.test('the longest name wins; for one name the operator wins over the special-u
   );
   const cases: [string, string, string][] = [
     ['1.2.3.10.in-addr.arpa', 'PTR', 'forward to site'],
-    ['10.in-addr.arpa', 'DS', 'forward to site'],
+    ['10.in-addr.arpa', 'DS', 'nothing'],
     ['5.1.168.192.in-addr.arpa', 'PTR', 'forward to site'],
     ['5.2.168.192.in-addr.arpa', 'PTR', noName('168.192.in-addr.arpa')],
     ['1.0.16.172.in-addr.arpa', 'PTR', noName('16.172.in-addr.arpa')],

@@ -1,14 +1,15 @@
 /**
- * The answers that every zone of ours has in common: no such type, no such name, SOA, NS and HINFO. They are composed
- * once against a stand-in for the apex and fitted to any other apex by its length alone, since every name in them
- * that belongs to the zone is a compression pointer into the question. Composing them for each of the hundred zones
- * would put 50 ms in front of the first answer.
+ * The answers that every zone of ours has in common, endpoints included: no such type, no such name, SOA, NS and HINFO.
+ * They are composed once against a stand-in for the apex and fitted to any other apex by its length alone, because every
+ * name in them that belongs to the zone is a compression pointer into the question. Composing them for each of the
+ * hundred zones would take 50 ms before the first answer.
  */
-import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
-import { nameToWire } from '../../protocol/words/name.ts';
-import { ownSoa } from '../../protocol/words/own-soa.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
-import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
+import { nameToWire } from '../words/name.ts';
+import { ownSoa } from '../words/own-soa.ts';
+import { RCODE } from '../words/rcodes.ts';
+import type { ResourceRecord } from '../words/resource-record.ts';
+import { putUint32 } from './header.ts';
+import { composeLocalAnswer, type LocalAnswer } from './local-answer.ts';
 
 /**
  * TTL of what we say of our own accord, and of the belief that something is not there: a rule changed by a reload is seen
@@ -16,7 +17,7 @@ import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
  */
 export const LOCAL_TTL_SECONDS = 60;
 
-export interface SharedAnswers {
+export interface ApexAnswers {
   /** NOERROR without answers, for a name that exists. */
   readonly noData: LocalAnswer;
   /** NXDOMAIN, for the apex and for names under it. */
@@ -30,13 +31,13 @@ export interface SharedAnswers {
 
 const STAND_IN = 'zone'; // shares no label with `nobody.invalid`, so the mailbox is written out
 
-const standIns = new Map<number, SharedAnswers>();
+const standIns = new Map<number, ApexAnswers>();
 
-function standInFor(ttlSeconds: number): SharedAnswers {
+function standInFor(ttlSeconds: number): ApexAnswers {
   const known = standIns.get(ttlSeconds);
   if (known !== undefined) return known;
   const soa = ownSoa(STAND_IN, ttlSeconds);
-  const made: SharedAnswers = {
+  const made: ApexAnswers = {
     noData: composed(RCODE.NOERROR, [], [soa]),
     noName: composed(RCODE.NXDOMAIN, [], [soa]),
     soa: composed(RCODE.NOERROR, [soa], []),
@@ -58,16 +59,27 @@ function composed(
 }
 
 /** The answers of the zone at `apex`, in normal form, each with this TTL. */
-export function sharedAnswers(apex: string, ttlSeconds = LOCAL_TTL_SECONDS): SharedAnswers {
+export function apexAnswers(apex: string, ttlSeconds = LOCAL_TTL_SECONDS, serial = 1): ApexAnswers {
   const standIn = standInFor(ttlSeconds);
   const composedNameOctets = nameToWire(apex).length;
+  const withSoa = (answer: LocalAnswer): LocalAnswer => {
+    return { ...answer, octets: withSerial(answer.octets, serial), composedNameOctets };
+  };
   return {
-    noData: { ...standIn.noData, composedNameOctets },
-    noName: { ...standIn.noName, composedNameOctets },
-    soa: { ...standIn.soa, composedNameOctets },
+    noData: withSoa(standIn.noData),
+    noName: withSoa(standIn.noName),
+    soa: withSoa(standIn.soa),
     ns: { ...standIn.ns, composedNameOctets },
     hinfo: standIn.hinfo,
   };
+}
+
+/** RFC 1035 section 3.3.13: SERIAL is the first of the five numbers in which an SOA ends. */
+function withSerial(octets: Uint8Array, serial: number): Uint8Array {
+  if (serial === 1) return octets;
+  const copy = new Uint8Array(octets);
+  putUint32(copy, copy.length - 20, serial);
+  return copy;
 }
 
 /**
