@@ -19,7 +19,13 @@ export interface Askable {
   /** Why the last attempt failed, whoever made it. */
   readonly lastFailure: AttemptFailure | undefined;
   isUsable(nowMs: number): boolean;
+  /** Whether a trial may ask it, although it is down. */
+  mayBeTried(nowMs: number): boolean;
   isLooping(nowMs: number): boolean;
+  /** It has replied to this question, perhaps too late for those who asked. */
+  noteAnswer(question: Question, answer: Answer): void;
+  /** It stayed silent until the question was given up. */
+  noteFailure(question: Question): void;
   ask(question: Question, doublings: number, listener: AttemptListener): void;
 }
 
@@ -30,12 +36,25 @@ export interface FlightContext {
   nowMs(): number;
 }
 
+/**
+ * `trial`: the question is about what seems to be cut. Everybody is asked at once and once, nobody waits longer than for
+ * one attempt, and silence does not count against an upstream as a whole.
+ */
+export type FlightKind = 'usual' | 'doubted' | 'trial';
+
+/** A client that asks about what seems to be cut waits no longer than this: most answers are there within it, or never. */
+const TRIAL_MS = 500;
+/** Where three domains fail already, the next one is not waited for as long as usual: longer than most answers take. */
+const DOUBTED_MS = 1_500;
+
 class Candidate {
   readonly client: Askable;
   attempts = 0;
   /** Has said all that it will say about this question. */
   isDone = false;
   notBeforeMs = 0;
+  /** Did not reply in time. */
+  isSilent = false;
 
   constructor(client: Askable) {
     this.client = client;
@@ -50,6 +69,7 @@ export class Flight implements Deadline {
   readonly #landed: (outcome: ForwardOutcome) => void;
   readonly #candidates: Candidate[];
   readonly #endsAtMs: number;
+  readonly #isTrial: boolean;
   /** Attempts whose reply may still come in time. */
   #timely = 0;
   /** The last answer that says nothing about the name, as SERVFAIL and REFUSED: better than nothing. */
@@ -61,19 +81,22 @@ export class Flight implements Deadline {
     context: FlightContext,
     question: Question,
     clients: readonly Askable[],
+    kind: FlightKind,
     landed: (outcome: ForwardOutcome) => void,
   ) {
     this.#context = context;
     this.#question = question;
     this.#landed = landed;
     this.#candidates = clients.map((client) => new Candidate(client));
-    this.#endsAtMs = context.nowMs() + context.settings().deadlineMs;
+    this.#isTrial = kind === 'trial';
+    this.#endsAtMs = context.nowMs() + Math.min(context.settings().deadlineMs, PATIENCE_MS[kind]);
     this.dueAtMs = this.#endsAtMs;
   }
 
   start(): void {
     this.#context.sweep.add(this);
-    this.#next();
+    if (this.#isTrial) for (const candidate of this.#candidates) this.#ask(candidate);
+    else this.#next();
   }
 
   /** The deadline has passed, or the pause before the next attempt is over. */
@@ -111,7 +134,7 @@ export class Flight implements Deadline {
   #choose(nowMs: number): Candidate | undefined {
     let best: Candidate | undefined;
     for (const candidate of this.#candidates) {
-      if (candidate.isDone || !candidate.client.isUsable(nowMs)) continue;
+      if (this.#isTrial || candidate.isDone || !candidate.client.isUsable(nowMs)) continue;
       // with an answer of some kind in hand nobody is asked twice: the client has waited long enough
       if (this.#unhelpful !== undefined && candidate.attempts > 0) continue;
       if (best === undefined || candidate.attempts < best.attempts) best = candidate;
@@ -130,6 +153,8 @@ export class Flight implements Deadline {
   }
 
   answered(candidate: Candidate, answer: Answer): void {
+    candidate.isSilent = false;
+    candidate.client.noteAnswer(this.#question, answer);
     if (this.#hasLanded) return;
     const from = candidate.client.upstream.text;
     if (isAboutName(answer.index.rcode)) {
@@ -140,11 +165,9 @@ export class Flight implements Deadline {
     candidate.isDone = true;
     const nowMs = this.#context.nowMs();
     // where this one was asked a second time meanwhile, that would only bring the same
-    if (this.#candidates.every(({ isDone, client }) => isDone || !client.isUsable(nowMs))) {
-      this.#land(this.#lastResort());
-    } else {
-      this.#next();
-    }
+    const isLast = this.#candidates.every(({ isDone, client }) => isDone || !client.isUsable(nowMs));
+    if (isLast && !this.#isTrial) this.#land(this.#lastResort());
+    else this.#next();
   }
 
   failed(candidate: Candidate, failure: AttemptFailure): void {
@@ -156,6 +179,7 @@ export class Flight implements Deadline {
   }
 
   overdue(candidate: Candidate): void {
+    candidate.isSilent = true;
     this.#lastFailure = { reason: 'timeout', detail: describe(candidate.client, 'no reply in time') };
     this.#next();
   }
@@ -184,9 +208,18 @@ export class Flight implements Deadline {
     if (this.#hasLanded) return;
     this.#hasLanded = true;
     this.#context.sweep.delete(this);
+    if (outcome.kind === 'response' || outcome.reason !== 'closing') {
+      for (const { isSilent, client } of this.#candidates) if (isSilent) client.noteFailure(this.#question);
+    }
     this.#landed(outcome);
   }
 }
+
+const PATIENCE_MS: Readonly<Record<FlightKind, number>> = {
+  usual: Number.POSITIVE_INFINITY,
+  doubted: DOUBTED_MS,
+  trial: TRIAL_MS,
+};
 
 /** One attempt, as its flight sees it. */
 class Asked implements AttemptListener {
@@ -228,7 +261,7 @@ export function nobodyUsable(clients: readonly Askable[], nowMs: number): Forwar
   const detail = `no upstream to ask: ${reasons.join(', ')}`;
   if (clients.some((client) => client.isLooping(nowMs))) return forwardFailure('loop', detail);
   const isNetwork = clients.length > 0 && clients.every(({ lastFailure }) => isNetworkError(lastFailure));
-  return { ...forwardFailure('all-down', detail), ...(isNetwork ? NETWORK_CODE : {}) };
+  return { ...forwardFailure('all-down', detail), ...(isNetwork ? NETWORK_CODE : {}), wasAsked: false };
 }
 
 const NETWORK_CODE = { extendedError: forwardFailure('network', '').extendedError };

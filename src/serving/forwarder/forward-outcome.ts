@@ -27,6 +27,8 @@ export interface ForwardFailure {
   readonly extendedError: number;
   readonly reason: ForwardFailureReason;
   readonly detail: string;
+  /** `false`: it failed at once, by what was known before. Nothing new is known of the name then. */
+  readonly wasAsked?: false;
 }
 
 export type ForwardOutcome = ForwardedResponse | ForwardFailure;

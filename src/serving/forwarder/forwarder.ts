@@ -19,12 +19,12 @@ import type { Timers } from '../../runtime/timers.ts';
 import type { AttemptFailure } from './attempt.ts';
 import { type Landed, OnItsWay, OnTheirWay, questionHash } from './coalescing.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
-import { Flight, type FlightContext, nobodyUsable } from './flight.ts';
+import { Flight, type FlightContext, type FlightKind, nobodyUsable } from './flight.ts';
 import { type ForwardOutcome, forwardFailure } from './forward-outcome.ts';
 import { DEFAULT_SETTINGS, type ForwardSettings } from './forward-settings.ts';
 import { GroupMember } from './group-member.ts';
 import { Probing } from './probing.ts';
-import { questionOf } from './question.ts';
+import { type Question, questionOf } from './question.ts';
 import { hasAnswer, queryAbout, type ResolvedName, resolvedName } from './resolved-name.ts';
 import { socketTransports, type Transports } from './transports.ts';
 import type { OpenUdpSocket } from './udp-socket.ts';
@@ -53,6 +53,8 @@ export interface ForwarderOptions {
   readonly openUdp?: OpenUdpSocket;
   /** Whether this upstream is to be treated as unreachable although it may answer: a rehearsal. */
   readonly isCutOff?: (upstream: Upstream) => boolean;
+  /** Whether the link to the far side is known to be down. */
+  readonly isLinkCut?: () => boolean;
   /** Real sockets, unless a test brings its own. */
   readonly transports?: Transports;
 }
@@ -145,9 +147,28 @@ export class Forwarder {
     return !(this.#groups.get(group.name) ?? []).some((member) => member.isUsable(nowMs));
   }
 
-  /** Whether a question about this name would fail at once. */
-  isCut(_query: Query, group: UpstreamGroup): boolean {
-    return this.isDown(group);
+  /**
+   * Whether nobody in the group answers questions about this name: none is worth asking, or those that are fail for its
+   * suffix. One question in a second or two goes through all the same and finds out whether that still holds.
+   */
+  isCut(query: Query, group: UpstreamGroup): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    const members = this.#groups.get(group.name) ?? [];
+    if (hasAnswers(members, query, nowMs)) return false;
+    this.#tryAgain(query, members, nowMs);
+    return true;
+  }
+
+  /** The link is back: what failed because of it may answer. */
+  forgetCuts(): void {
+    for (const client of this.#clients.values()) client.suffixes.clear();
+  }
+
+  /** The upstream of that text denied a name that is known to exist. */
+  noteFalseDenial(query: Query, upstream: string): void {
+    const question = questionOf(query);
+    for (const client of this.#clients.values())
+      if (client.upstream.text === upstream) client.noteSuffixFailure(question);
   }
 
   /** Takes new groups and settings. Upstreams that stay keep their health and connections; questions on their way go on. */
@@ -190,8 +211,7 @@ export class Forwarder {
 
   #forward(query: Query, group: UpstreamGroup, limit: number, landed: Landed): void {
     const question = questionOf(query);
-    const hash = questionHash(query);
-    const joined = this.#onTheirWay.find(hash, question, group.name);
+    const joined = this.#onTheirWay.find(questionHash(query), question, group.name);
     if (joined !== undefined) {
       this.#coalesced++;
       joined.join(landed);
@@ -203,18 +223,26 @@ export class Forwarder {
       landed(refusal ?? forwardFailure('closing', 'the forwarder is closed'));
       return;
     }
-    const one = new OnItsWay(hash, question, group.name, landed);
-    one.flight = new Flight(this.#flightContext, question, members, (outcome) => {
-      this.#onTheirWay.delete(one);
-      // what comes back in a loop is the question that is on its way, and joins it; so does many a client's
-      if (one.isJoined && isUnhelpful(outcome)) for (const member of members) member.suspect();
-      one.land(outcome);
-    });
-    this.#onTheirWay.add(one);
-    one.flight.start();
+    const one = new OnItsWay(questionHash(query), question, group.name, landed);
+    const isOwn = limit === Number.POSITIVE_INFINITY;
+    const nowMs = this.#options.clock.monotonicMs();
+    const usable = members.filter((member) => member.isUsable(nowMs));
+    // those that fail for this suffix are left out while others do not; a question of our own is asked in any case
+    const willing = usable.filter(({ client }) => !client.suffixes.isCut(query, nowMs));
+    if (willing.length > 0) {
+      const isDoubted = !isOwn && willing.every(({ client }) => client.suffixes.isInDoubt(nowMs));
+      this.#fly(one, willing, isDoubted ? 'doubted' : 'usual');
+    } else if (isOwn && usable.length > 0) {
+      this.#fly(one, usable, 'usual');
+    } else if (isOwn || claimTrial(members, query, nowMs)) {
+      this.#fly(one, members, 'trial');
+    } else {
+      this.#failedFast++;
+      landed(usable.length > 0 ? suffixCut(usable) : nobodyUsable(members, nowMs));
+    }
   }
 
-  /** Why nobody is asked. */
+  /** Why nobody is asked, whoever is up. */
   #refusal(
     members: readonly GroupMember[] | undefined,
     group: UpstreamGroup,
@@ -223,14 +251,37 @@ export class Forwarder {
     if (this.#isClosed) return forwardFailure('closing', 'the forwarder is closed');
     if (members === undefined)
       return forwardFailure('all-down', `no upstreams are configured for "${group.name}"`);
-    const nowMs = this.#options.clock.monotonicMs();
-    if (!members.some((member) => member.isUsable(nowMs))) {
-      this.#failedFast++;
-      return nobodyUsable(members, nowMs);
-    }
     if (this.#onTheirWay.size < limit) return undefined;
     this.#overloaded++;
     return forwardFailure('overloaded', `${limit} questions are on their way`);
+  }
+
+  /** Asks about what is cut, where it is time for that. The client does not wait for it: most likely it is still cut. */
+  #tryAgain(query: Query, members: readonly GroupMember[], nowMs: number): void {
+    if (this.#isClosed || !claimTrial(members, query, nowMs)) return;
+    const asked = members.filter((member) => member.mayBeTried(nowMs));
+    const question = { ...questionOf(query), probes: 'trial' } as const;
+    new Flight(this.#flightContext, question, asked, 'trial', () => undefined).start();
+  }
+
+  #fly(one: OnItsWay, members: readonly GroupMember[], kind: FlightKind): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    const isTrial = kind === 'trial';
+    const asked = isTrial ? members.filter((member) => member.mayBeTried(nowMs)) : members;
+    if (asked.length === 0) {
+      this.#failedFast++;
+      one.land(nobodyUsable(members, nowMs));
+      return;
+    }
+    const question: Question = isTrial ? { ...one.question, probes: 'trial' } : one.question;
+    one.flight = new Flight(this.#flightContext, question, asked, kind, (outcome) => {
+      this.#onTheirWay.delete(one);
+      // what comes back in a loop is the question that is on its way, and joins it; so does many a client's
+      if (one.isJoined && isUnhelpful(outcome)) for (const member of members) member.suspect();
+      one.land(outcome);
+    });
+    this.#onTheirWay.add(one);
+    one.flight.start();
   }
 
   /** Members that stay keep what is known of loops. */
@@ -281,6 +332,7 @@ export class Forwarder {
       random,
       sweep: this.#sweep,
       isCutOff: isCutOff ?? (() => false),
+      isLinkCut: this.#options.isLinkCut ?? (() => false),
       transports: this.#options.transports ?? socketTransports(sockets),
       settings: () => this.#settings,
       onEvidence: (evidence) => onEvidence?.(evidence),
@@ -316,6 +368,30 @@ export class Forwarder {
     }
     return false;
   }
+}
+
+/** Whether somebody is worth asking about this name. */
+function hasAnswers(members: readonly GroupMember[], query: Query, nowMs: number): boolean {
+  for (const member of members) {
+    if (member.isUsable(nowMs) && !member.client.suffixes.isCut(query, nowMs)) return true;
+  }
+  return false;
+}
+
+/** Whether it is time for a real question about what is cut, to any of them. Claims that time. */
+function claimTrial(members: readonly GroupMember[], query: Query, nowMs: number): boolean {
+  let isTime = false;
+  for (const member of members) {
+    if (!member.mayBeTried(nowMs)) continue;
+    const { client } = member;
+    if (client.isUp ? client.suffixes.claimTrial(query, nowMs) : client.claimTrial(nowMs)) isTime = true;
+  }
+  return isTime;
+}
+
+function suffixCut(members: readonly GroupMember[]): ForwardOutcome {
+  const texts = members.map(({ upstream }) => `"${upstream.text}"`).join(', ');
+  return { ...forwardFailure('timeout', `no upstream answers for this suffix: ${texts}`), wasAsked: false };
 }
 
 function isUnhelpful(outcome: ForwardOutcome): boolean {

@@ -10,7 +10,7 @@ import { MAX_NAME_OCTETS, nameToWire } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
-import type { AttemptFailure, AttemptListener } from './attempt.ts';
+import type { Answer, AttemptFailure, AttemptListener } from './attempt.ts';
 import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
 import type { Askable } from './flight.ts';
 import type { Question } from './question.ts';
@@ -62,7 +62,12 @@ export class GroupMember implements Askable, Deadline {
 
   /** Whether it is worth asking, and may be: up, and not known to send the group's questions back to us. */
   isUsable(nowMs: number): boolean {
-    return this.client.isUp && !this.isLooping(nowMs) && !this.#context.isCutOff(this.upstream);
+    return this.client.isUp && this.mayBeTried(nowMs);
+  }
+
+  /** Whether it may be asked although it is down, to find out whether it still is. */
+  mayBeTried(nowMs: number): boolean {
+    return !this.isLooping(nowMs) && !this.#context.isCutOff(this.upstream);
   }
 
   isLooping(nowMs: number): boolean {
@@ -71,6 +76,14 @@ export class GroupMember implements Askable, Deadline {
 
   ask(question: Question, doublings: number, listener: AttemptListener): void {
     this.client.ask(question, doublings, listener);
+  }
+
+  noteAnswer(question: Question, answer: Answer): void {
+    this.client.noteAnswer(question, answer);
+  }
+
+  noteFailure(question: Question): void {
+    this.client.noteSuffixFailure(question);
   }
 
   /** It is new, or has come up. */

@@ -1,11 +1,14 @@
 /**
- * Probes of upstreams in doubt: at once after a first failure, then again and again until the upstream is known to be whole,
+ * Probes of upstreams in doubt. Asked are `. NS`, which nearly every resolver has at hand, and the last question that
+ * this upstream answered: common filters drop the one, and the other may have become unanswerable with the link.
+ *
+ * When they are sent: at once after a first failure, then again and again until the upstream is known to be whole,
  * and with growing pauses while one is down. Clients ask the others meanwhile, or nobody asks anything: it would be in doubt
  * for as long as the site is quiet. One probe of an upstream is under way at most, and one waits.
  */
 import type { Random } from '../../runtime/random.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import { PROBE_QUESTION, TRIAL_QUESTION } from './question.ts';
+import { PROBE_QUESTION, type Question } from './question.ts';
 import type { UpstreamClient } from './upstream-client.ts';
 
 const DOUBT_MS = 1_000; // as an AWS Region is asked in doubt; more often than once a second no evidence is taken
@@ -21,6 +24,8 @@ interface Doubt {
   lost: number;
   /** Some upstreams answer no probe: of those the loss of one says nothing more. */
   hasAnswered: boolean;
+  /** Whether `. NS` was lost when it was asked last. */
+  isDeafToRoot: boolean;
 }
 
 export class Probing {
@@ -73,7 +78,7 @@ export class Probing {
   #doubt(client: UpstreamClient): Doubt {
     let doubt = this.#doubts.get(client);
     if (doubt === undefined) {
-      doubt = { isAsking: false, waiting: undefined, lost: 0, hasAnswered: false };
+      doubt = { isAsking: false, waiting: undefined, lost: 0, hasAnswered: false, isDeafToRoot: false };
       this.#doubts.set(client, doubt);
     }
     return doubt;
@@ -91,29 +96,57 @@ export class Probing {
     return (lost < LOST_ENOUGH ? DOUBT_MS : lostMs) * (1 + JITTER * this.#random.fraction());
   }
 
-  /** Its loss counts where it must, and where the upstream was heard lately. */
+  /**
+   * Its loss counts where it must, and where the upstream was heard lately. Of two questions the one that was answered
+   * last time counts; the other is asked as well, and only its answer tells.
+   */
   #probe(client: UpstreamClient, doubt: Doubt, mustCount: boolean): void {
     const counts = mustCount || (doubt.hasAnswered && doubt.lost < LOST_ENOUGH);
+    const known = client.answered;
+    const [first, second] =
+      known !== undefined && doubt.isDeafToRoot ? [known, PROBE_QUESTION] : [PROBE_QUESTION, known];
+    // one question is enough for an upstream that answers it
+    const isHard = doubt.isDeafToRoot || doubt.lost > 0 || !client.isUp;
+    const round = { left: 1 + Number(isHard && second !== undefined), isAnswered: false };
     doubt.isAsking = true;
+    this.#ask(client, doubt, round, { ...first, probes: counts ? 'reach' : 'trial' });
+    if (isHard && second !== undefined) this.#ask(client, doubt, round, { ...second, probes: 'trial' });
+  }
+
+  /** The client's health hears of the reply by itself, late ones included. */
+  #ask(client: UpstreamClient, doubt: Doubt, round: Round, question: Question): void {
+    const isRoot = question.name.length === 1;
     let isLost = false;
     const lost = (): void => {
-      if (!isLost) doubt.lost++;
+      if (isLost) return;
       isLost = true;
+      if (isRoot) doubt.isDeafToRoot = true;
+      round.left--;
+      if (round.left > 0 || round.isAnswered) return;
+      doubt.lost++;
       over();
     };
     const over = (): void => {
       doubt.isAsking = false;
       this.watch(client);
     };
-    // the client's health hears of the reply by itself, late ones included
-    client.ask(counts ? PROBE_QUESTION : TRIAL_QUESTION, 0, {
+    client.ask(question, 0, {
       onAnswer: () => {
         doubt.lost = 0;
         doubt.hasAnswered = true;
-        over();
+        if (isRoot) doubt.isDeafToRoot = false;
+        const isFirst = !round.isAnswered;
+        round.isAnswered = true;
+        if (isFirst) over();
       },
       onFailure: lost,
       onOverdue: lost,
     });
   }
+}
+
+/** The questions of one probe. */
+interface Round {
+  left: number;
+  isAnswered: boolean;
 }

@@ -17,10 +17,13 @@ export interface Question {
   readonly probes?: Probe;
 }
 
-/** Whether the upstream can be reached (`trial`: only an answer tells), or whether it sends our queries back to us. */
+/**
+ * Whether the upstream can be reached (`trial`: only an answer tells, of it or of a suffix), or whether it sends our
+ * queries back to us.
+ */
 export type Probe = 'reach' | 'trial' | 'loop';
 
-/** What every resolver has at hand, so that silence means the resolver and not the name. */
+/** What nearly every resolver has at hand, so that silence means the resolver and not the name. */
 export const PROBE_QUESTION: Question = {
   name: Uint8Array.of(0),
   qtype: TYPE.NS,
@@ -29,7 +32,6 @@ export const PROBE_QUESTION: Question = {
   checkingDisabled: false,
   probes: 'reach',
 };
-export const TRIAL_QUESTION: Question = { ...PROBE_QUESTION, probes: 'trial' };
 
 /** The question of a client's query, in octets of its own. */
 export function questionOf(query: Query): Question {

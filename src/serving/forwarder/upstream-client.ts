@@ -4,14 +4,21 @@
  */
 import { FLAG } from '../../protocol/wire/header.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
-import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
+import { isAboutName, RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
-import { Attempt, type AttemptFailure, type AttemptHost, type AttemptListener } from './attempt.ts';
-import type { DeadlineSweep } from './deadline-sweep.ts';
+import {
+  type Answer,
+  Attempt,
+  type AttemptFailure,
+  type AttemptHost,
+  type AttemptListener,
+} from './attempt.ts';
+import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
 import type { ExchangeFailure, ExchangeTransport, TransportHooks, TransportName } from './exchange.ts';
 import type { ForwardSettings } from './forward-settings.ts';
 import type { Probe, Question } from './question.ts';
+import { SuffixHealth } from './suffix-health.ts';
 import type { Transports } from './transports.ts';
 import type { Upstream } from './upstream.ts';
 import { UpstreamHealth } from './upstream-health.ts';
@@ -30,6 +37,8 @@ export interface ClientContext {
   readonly sweep: DeadlineSweep;
   readonly transports: Transports;
   readonly isCutOff: (upstream: Upstream) => boolean;
+  /** Whether the far side is known to be unreachable: a failure is then expected, and a denial proves nothing. */
+  isLinkCut(): boolean;
   settings(): ForwardSettings;
   onEvidence(evidence: UpstreamEvidence): void;
   /** An upstream that is still taken to be up has failed: time to verify it with a probe. */
@@ -60,6 +69,8 @@ export interface UpstreamSnapshot {
   readonly unhelpful: number;
   readonly truncated: number;
   readonly usesEdns: boolean;
+  /** Names and suffixes that it fails for while it answers others. */
+  readonly cut: readonly string[];
 }
 
 const LOSSES_TO_TCP = 2;
@@ -68,13 +79,20 @@ const WITHOUT_EDNS_MS = 15 * 60_000;
 /** With more attempts under way than these, late replies are not waited for: a dead upstream under load holds no more. */
 const LINGERING = 512;
 const EVIDENCE_EVERY_MS = 1_000;
+/** While it is down, one real question goes through in this time: a filter may drop every probe, and answer clients. */
+const TRIAL_EVERY_MS = 1_000;
 const ANSWERS_TO_CALM = 3; // as many as the link's state wants
+/** A name's first failure is confirmed after this time: its servers, or a cache of failures, have moved on by then. */
+const CONFIRM_AFTER_MS = 1_000;
+/** Waits for the confirmation four times as long as usual: a name that is looked up in full takes longer than one at hand. */
+const CONFIRM_DOUBLINGS = 2;
 /** Until a reply can be there, the connection counted in. */
 const ROUND_TRIPS: Readonly<Record<TransportName, number>> = { udp: 1, tcp: 2, tls: 3 };
 
 export class UpstreamClient implements AttemptHost {
   readonly upstream: Upstream;
   readonly health = new UpstreamHealth();
+  readonly suffixes = new SuffixHealth();
   readonly sweep: DeadlineSweep;
   readonly random: Random;
   /** Why the last attempt failed. */
@@ -96,6 +114,11 @@ export class UpstreamClient implements AttemptHost {
   #evidence: { readonly reachable: boolean; readonly atMs: number } | undefined;
   /** Pieces of evidence still wanted after a failure that was told. */
   #answersWanted = 0;
+  /** The last question of a client's that it answered. */
+  #answered: Question | undefined;
+  /** The failure that is confirmed next. */
+  #confirmation: Deadline | undefined;
+  #triedAtMs = Number.NEGATIVE_INFINITY;
   #isRetired = false;
   #isClosed = false;
 
@@ -141,6 +164,34 @@ export class UpstreamClient implements AttemptHost {
     attempt.send();
   }
 
+  /** What it has answered before, and so should answer again; `undefined` before the first answer. */
+  get answered(): Question | undefined {
+    return this.#answered;
+  }
+
+  /** Whether it is time for a real question although it is down. Claims that time. */
+  claimTrial(nowMs: number): boolean {
+    if (nowMs < this.#triedAtMs + TRIAL_EVERY_MS) return false;
+    this.#triedAtMs = nowMs;
+    return true;
+  }
+
+  noteAnswer(question: Question, { index }: Answer): void {
+    if (index.rcode === RCODE.SERVFAIL || index.rcode === RCODE.REFUSED) this.noteSuffixFailure(question);
+    if (!isAboutName(index.rcode)) return;
+    this.#answered = question;
+    const isDenial = index.rcode !== RCODE.NOERROR || !index.answersQtype;
+    // a resolver that is cut off itself may deny what it cannot ask for
+    if (isDenial && this.#context.isLinkCut()) return;
+    this.suffixes.noteAnswer(question.name);
+  }
+
+  noteSuffixFailure(question: Question): void {
+    if (!this.isUp) return;
+    const isFirst = this.suffixes.noteFailure(question.name, this.nowMs(), this.#context.isLinkCut());
+    if (isFirst) this.#confirmSoon(question);
+  }
+
   /** It sent a probe of ours back to us. */
   noteLoop(): void {
     this.#failures.loop++;
@@ -161,6 +212,7 @@ export class UpstreamClient implements AttemptHost {
       unhelpful: this.#unhelpful,
       truncated: this.#truncated,
       usesEdns: nowMs >= this.#withoutEdnsUntilMs,
+      cut: this.suffixes.cut(nowMs),
     };
   }
 
@@ -215,7 +267,9 @@ export class UpstreamClient implements AttemptHost {
     if (index !== undefined && (index.flags & FLAG.TC) !== 0) this.#truncated++;
     const change = this.health.noteReply(roundTripMs, this.#context.settings());
     this.#tellEvidence(true, rcodeName(rcode));
-    if (change === 'came-up') this.#context.onUp(this);
+    if (change !== 'came-up') return;
+    this.suffixes.clear();
+    this.#context.onUp(this);
   }
 
   failed(transport: TransportName, failure: AttemptFailure, startedAtMs: number, probe?: Probe): void {
@@ -235,8 +289,10 @@ export class UpstreamClient implements AttemptHost {
     if (failure.reason !== 'timeout' || isProbe || (hasStruck && strikesBefore > 0)) {
       this.#tellEvidence(false, failure.reason);
     }
-    if (change === 'went-down') this.#context.onDown(this, failure);
-    else if (hasStruck) this.#context.onStrike(this);
+    if (change === 'went-down') {
+      this.#triedAtMs = nowMs;
+      this.#context.onDown(this, failure);
+    } else if (hasStruck) this.#context.onStrike(this);
   }
 
   ednsRefused(probe: Probe | undefined): void {
@@ -255,7 +311,26 @@ export class UpstreamClient implements AttemptHost {
     if (this.#isRetired && this.#attempts.size === 0) this.#closeTransports();
   }
 
+  /** Asks once more. One name at a time, so that a flood of names that fail is not doubled. */
+  #confirmSoon(question: Question): void {
+    if (this.#confirmation !== undefined || this.#isRetired) return;
+    this.#confirmation = {
+      dueAtMs: this.nowMs() + CONFIRM_AFTER_MS,
+      onDue: () => {
+        this.#confirmation = undefined;
+        this.ask({ ...question, probes: 'trial' }, CONFIRM_DOUBLINGS, {
+          onAnswer: (answer) => this.noteAnswer(question, answer),
+          onOverdue: () => this.noteSuffixFailure(question),
+          onFailure: () => undefined,
+        });
+      },
+    };
+    this.sweep.add(this.#confirmation);
+  }
+
   #closeTransports(): void {
+    if (this.#confirmation !== undefined) this.sweep.delete(this.#confirmation);
+    this.#confirmation = undefined;
     for (const transport of this.#open.values()) transport.close();
     this.#open.clear();
   }

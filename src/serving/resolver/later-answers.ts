@@ -31,7 +31,13 @@ export interface Later<Route> {
 
 export type Fetched =
   | { readonly kind: 'response'; readonly octets: Uint8Array; readonly index: ResponseIndex }
-  | { readonly kind: 'failed'; readonly extendedError: number; readonly reason: ForwardFailureReason };
+  | {
+      readonly kind: 'failed';
+      readonly extendedError: number;
+      readonly reason: ForwardFailureReason;
+      /** `false`: it failed at once, by what was known before. */
+      readonly wasAsked?: false;
+    };
 
 /** What to reply: octets to be patched, or a response code alone. */
 export type LaterAnswer =
@@ -124,7 +130,9 @@ export class LaterAnswers<Route> {
   #keep(query: Query, fetched: Fetched): LaterAnswer {
     const nowMs = this.#clock.monotonicMs();
     if (fetched.kind === 'failed') {
-      if (isAboutUpstreams(fetched.reason)) this.#cache.noteFailure(query, nowMs);
+      // what failed at once by what was known before must not go on failing once the upstream is back
+      if (isAboutUpstreams(fetched.reason) && fetched.wasAsked !== false)
+        this.#cache.noteFailure(query, nowMs);
       return failed(fetched.extendedError);
     }
     // RFC 2181 section 9: what was truncated even over TCP is no answer, and a part of one must not look like the whole

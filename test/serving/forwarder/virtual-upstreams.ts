@@ -1,5 +1,7 @@
 /** Upstreams in virtual time: a forwarder whose transports are made of one function per test. */
+import { HEADER_OCTETS } from '../../../src/protocol/wire/header.ts';
 import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import { nameFromWire } from '../../../src/protocol/words/name.ts';
 import type {
   Exchange,
   ExchangeTransport,
@@ -34,6 +36,8 @@ export interface Seen {
   /** A name that nobody could guess. */
   readonly isLoopProbe: boolean;
   readonly hasEdns: boolean;
+  /** The name asked for, in normal form. */
+  readonly name: string;
   readonly exchange: Exchange;
 }
 
@@ -121,6 +125,7 @@ export class VirtualUpstreams {
           isProbe: exchange.questionEnd === 17,
           isLoopProbe: LOOP_PROBE.test(Buffer.from(exchange.message).toString('latin1', 12)),
           hasEdns: exchange.hasEdns,
+          name: nameFromWire(exchange.message, HEADER_OCTETS),
           exchange,
         };
         this.seen.push(seen);

@@ -1,0 +1,200 @@
+/** An upstream that answers for some names and fails for others: which rules hold for which names, and how it ends. */
+import t from 'tap';
+import { nameToWire } from '../../../src/protocol/words/name.ts';
+import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { SuffixHealth } from '../../../src/serving/forwarder/suffix-health.ts';
+import { clientQuery } from './hand-made-upstream.ts';
+import { ask, type Doing, group, shown, VirtualUpstreams } from './virtual-upstreams.ts';
+
+const answers = { afterMs: 20, says: 'answer' } as const;
+const route = group('default', 'a');
+
+/** Fails for `names` in this order, and says which of `asked` are cut then. */
+function cutAfter(failing: readonly string[], asked: readonly string[], isExpected = false): string[] {
+  const health = new SuffixHealth();
+  for (const [at, name] of failing.entries()) {
+    if (name.startsWith('+')) health.noteAnswer(nameToWire(name.slice(1)));
+    else health.noteFailure(nameToWire(name), at, isExpected);
+  }
+  return asked.filter((name) => health.isCut(clientQuery(name), failing.length));
+}
+
+t.test('what failures of some names say about others', async (t) => {
+  type Row = [it: string, failing: string[], asked: string[], cut: string[]];
+  const rows: Row[] = [
+    ['one failure says nothing', ['www.a.com'], ['www.a.com', 'a.com', 'b.com'], []],
+    ['two in a row: the name', ['www.a.com', 'WWW.a.com'], ['www.a.com', 'x.a.com', 'a.com'], ['www.a.com']],
+    [
+      'three names: what they have in common',
+      ['x.a.com', 'y.a.com', 'z.a.com'],
+      ['www.a.com', 'a.com', 'deep.www.a.com', 'b.com', 'com', '.'],
+      ['www.a.com', 'a.com', 'deep.www.a.com'],
+    ],
+    [
+      'a lame zone below a domain is all that is cut',
+      ['x.lame.corp.example', 'y.lame.corp.example', 'z.lame.corp.example'],
+      ['w.lame.corp.example', 'lame.corp.example', 'www.corp.example', 'corp.example'],
+      ['w.lame.corp.example', 'lame.corp.example'],
+    ],
+    [
+      'broken domains never add up to their parent',
+      ['a.com', 'b.com', 'c.com', 'd.com', 'www.e.com'],
+      ['good.com', 'www.good.com', 'com'],
+      [],
+    ],
+    [
+      'nor do domains below the registry of a country',
+      ['a.co.uk', 'b.co.uk', 'c.co.uk', 'd.co.uk'],
+      ['good.co.uk', 'www.good.co.uk'],
+      [],
+    ],
+    [
+      'an answer in between',
+      ['x.a.com', 'y.a.com', '+w.a.com', 'z.a.com'],
+      ['www.a.com', 'x.a.com', 'w.a.com'],
+      [],
+    ],
+    [
+      'what has failed before is no new evidence against its suffix',
+      ['x.a.com', 'y.a.com', '+w.a.com', 'x.a.com', 'y.a.com', 'x.a.com', 'z.a.com'],
+      ['www.a.com', 'x.a.com', 'y.a.com'],
+      ['x.a.com', 'y.a.com'],
+    ],
+    [
+      'reverse names: 16 bits and below',
+      ['1.2.0.10.in-addr.arpa', '1.3.0.10.in-addr.arpa', '1.4.0.10.in-addr.arpa'],
+      ['9.9.0.10.in-addr.arpa', '9.9.1.10.in-addr.arpa', '9.9.168.192.in-addr.arpa'],
+      ['9.9.0.10.in-addr.arpa'],
+    ],
+    ['a name of one label', ['local', 'local'], ['local', 'printer.local', '.'], ['local']],
+    ['the root', ['.', '.'], ['.', 'com', 'a.com'], ['.']],
+  ];
+  for (const [it, failing, asked, cut] of rows) t.strictSame(cutAfter(failing, asked), cut, it);
+});
+
+t.test(
+  'while the link is down one failure less is enough, and never a single one for a suffix',
+  async (t) => {
+    t.strictSame(cutAfter(['www.a.com'], ['www.a.com', 'x.a.com'], true), ['www.a.com']);
+    t.strictSame(cutAfter(['w.a.com', 'v.a.com'], ['x.a.com', 'b.com'], true), ['x.a.com']);
+  },
+);
+
+t.test('random names do not make it grow, and push out no suffix that fails', async (t) => {
+  const health = new SuffixHealth();
+  for (let at = 0; at < 20_000; at++) health.noteFailure(nameToWire(`r${at}.victim${at}.example`), at, false);
+  t.ok(health.cut(20_000).length <= 512);
+  for (let at = 0; at < 20_000; at++) health.noteFailure(nameToWire(`r${at}.one.example`), at, false);
+  t.ok(health.isCut(clientQuery('new.one.example'), 20_000));
+  t.notOk(health.isCut(clientQuery('new.two.example'), 20_000));
+});
+
+t.test('a failure holds for 30 s, and is confirmed by one more', async (t) => {
+  const health = new SuffixHealth();
+  for (const name of ['x.a.com', 'y.a.com', 'z.a.com']) health.noteFailure(nameToWire(name), 0, false);
+  t.ok(health.isCut(clientQuery('www.a.com'), 29_999));
+  t.notOk(health.isCut(clientQuery('www.a.com'), 30_000));
+  health.noteFailure(nameToWire('www.a.com'), 40_000, false);
+  t.ok(health.isCut(clientQuery('v.a.com'), 40_001));
+});
+
+/** An upstream on the site: `corp.example` is its own, all else it fails for as `outside` says. */
+function onSite(outside: () => Doing, more = {}): VirtualUpstreams {
+  const isInside = (name: string) => name === 'corp.example' || name.endsWith('.corp.example');
+  return new VirtualUpstreams(
+    [route],
+    ({ isProbe, isLoopProbe, name }) => (isInside(name) || isLoopProbe || isProbe ? answers : outside()),
+    more,
+  );
+}
+
+const isCut = (world: VirtualUpstreams, name: string): boolean =>
+  world.forwarder.isCut(clientQuery(name), route);
+
+for (const [it, outside] of [
+  ['is silent about', 'silence'],
+  ['says SERVFAIL of', { afterMs: 20, says: RCODE.SERVFAIL }],
+  ['says REFUSED of', { afterMs: 20, says: RCODE.REFUSED }],
+] as const)
+  t.test(`an upstream that ${it} the outside and answers for the site`, async (t) => {
+    let isBack = false;
+    const world = onSite(() => (isBack ? answers : outside));
+    t.match(shown(await ask(world, 'www.corp.example')), /^a rcode 0/);
+    await ask(world, 'www.out.example');
+    await world.time.advance(4_000); // a second question confirms it, whoever asks
+    t.ok(isCut(world, 'www.out.example'), 'known to fail');
+    const [outcome, afterMs] = await ask(world, 'www.out.example');
+    t.match(outcome, outcome.kind === 'failed' ? { extendedError: 22 } : {});
+    t.ok(afterMs <= 500, `at once: ${afterMs} ms`);
+    t.notOk(isCut(world, 'www.corp.example'), 'the site stays as it is');
+    t.match(
+      shown(await ask(world, 'never-asked.corp.example')),
+      /^a rcode 0 .* after 20$|^a rcode 0 after 20$/,
+    );
+    t.notOk(world.forwarder.isDown(route), 'and so does the upstream');
+    for (const name of ['www.b.example', 'www.c.example', 'www.d.example']) {
+      await ask(world, name);
+      await world.time.advance(6_000);
+    }
+    const [, doubtedMs] = await ask(world, 'www.e.example');
+    t.ok(doubtedMs <= 1_600, `where all domains fail the next is not waited for as long: ${doubtedMs} ms`);
+    t.match(shown(await ask(world, 'printer.corp.example')), /^a rcode 0/);
+    isBack = true;
+    for (let at = 0; at < 30 && isCut(world, 'www.out.example'); at++) await world.time.advance(100);
+    t.notOk(isCut(world, 'www.out.example'), 'back within 3 s, by the questions of clients');
+    t.match(shown(await ask(world, 'www.out.example')), /^a rcode 0/);
+  });
+
+t.test('trials do not take the upstream down, nor load it', async (t) => {
+  const world = onSite(() => 'silence');
+  await ask(world, 'www.corp.example');
+  for (let at = 0; at < 3; at++) {
+    await ask(world, 'www.out.example');
+    await world.time.advance(3_000);
+  }
+  const before = world.asked.length;
+  for (let at = 0; at < 300; at++) {
+    t.ok(isCut(world, 'www.out.example') || at > 290);
+    await world.time.advance(100);
+  }
+  const asked = world.asked.length - before;
+  t.ok(asked >= 10 && asked <= 25, `${asked} questions in 30 s`);
+  t.notOk(world.forwarder.isDown(route));
+});
+
+t.test('another upstream that answers for the suffix is asked first', async (t) => {
+  const both = group('default', 'a', 'b');
+  const world = new VirtualUpstreams([both], ({ upstream, isProbe, name }) =>
+    upstream === 'a' && name.endsWith('out.example') && !isProbe ? 'silence' : answers,
+  );
+  for (const name of ['x.out.example', 'y.out.example', 'z.out.example']) {
+    t.match(shown(await ask(world, name)), /^b rcode 0/);
+    await world.time.advance(1_000);
+  }
+  t.match(shown(await ask(world, 'w.out.example')), 'b rcode 0 after 20');
+  t.match(shown(await ask(world, 'w.in.example')), 'a rcode 0 after 20', 'for others the order stays');
+  t.notOk(world.forwarder.isCut(clientQuery('w.out.example'), both));
+});
+
+t.test('when the link comes back everything is asked again', async (t) => {
+  const world = onSite(() => 'silence');
+  await ask(world, 'www.corp.example');
+  await ask(world, 'www.out.example');
+  await world.time.advance(4_000);
+  t.ok(isCut(world, 'www.out.example'));
+  world.forwarder.forgetCuts();
+  t.notOk(isCut(world, 'www.out.example'));
+});
+
+t.test('while the link is down a denial is no evidence that a name can be asked for', async (t) => {
+  let isLinkCut = true;
+  const world = onSite(() => ({ afterMs: 20, says: RCODE.NXDOMAIN }), { isLinkCut: () => isLinkCut });
+  await ask(world, 'www.out.example');
+  t.notOk(isCut(world, 'www.out.example'), 'alone it is believed');
+  world.forwarder.noteFalseDenial(clientQuery('www.out.example'), 'a');
+  world.forwarder.noteFalseDenial(clientQuery('mail.out.example'), 'a');
+  t.ok(isCut(world, 'new.out.example'), 'names that are known to exist were denied');
+  isLinkCut = false;
+  for (let at = 0; at < 30 && isCut(world, 'www.out.example'); at++) await world.time.advance(100);
+  t.notOk(isCut(world, 'www.out.example'));
+});
