@@ -10,6 +10,7 @@ import type { Answer, AttemptFailure, AttemptListener } from './attempt.ts';
 import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
 import { type ForwardFailureReason, type ForwardOutcome, forwardFailure } from './forward-outcome.ts';
 import type { ForwardSettings } from './forward-settings.ts';
+import { describe, nobodyUsable } from './group-choice.ts';
 import type { Question } from './question.ts';
 import type { Upstream } from './upstream.ts';
 
@@ -251,27 +252,6 @@ class Asked implements AttemptListener {
     if (this.#isTimely) this.#flight.untimely();
     this.#isTimely = false;
   }
-}
-
-/** The outcome where no upstream is worth asking, and why. */
-export function nobodyUsable(clients: readonly Askable[], nowMs: number): ForwardOutcome {
-  const reasons = clients.map((client) =>
-    describe(client, client.isLooping(nowMs) ? 'loop' : (client.lastFailure?.detail ?? 'down')),
-  );
-  const detail = `no upstream to ask: ${reasons.join(', ')}`;
-  if (clients.some((client) => client.isLooping(nowMs))) return forwardFailure('loop', detail);
-  const isNetwork = clients.length > 0 && clients.every(({ lastFailure }) => isNetworkError(lastFailure));
-  return { ...forwardFailure('all-down', detail), ...(isNetwork ? NETWORK_CODE : {}), wasAsked: false };
-}
-
-const NETWORK_CODE = { extendedError: forwardFailure('network', '').extendedError };
-
-function isNetworkError(failure: AttemptFailure | undefined): boolean {
-  return failure?.reason === 'network' || failure?.reason === 'tls';
-}
-
-function describe(client: { readonly upstream: { readonly text: string } }, what: string): string {
-  return `"${client.upstream.text}": ${what}`;
 }
 
 function response({ octets, index, rttMs }: Answer, upstream: string): ForwardOutcome {

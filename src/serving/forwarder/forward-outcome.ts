@@ -1,6 +1,7 @@
 /** How forwarding a question ends. */
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
+import { isAboutName } from '../../protocol/words/rcodes.ts';
 
 export type ForwardFailureReason =
   | 'timeout'
@@ -46,4 +47,9 @@ const EXTENDED_ERRORS: Readonly<Record<ForwardFailureReason, number>> = {
 
 export function forwardFailure(reason: ForwardFailureReason, detail: string): ForwardFailure {
   return { kind: 'failed', reason, detail, extendedError: EXTENDED_ERRORS[reason] };
+}
+
+/** Whether it says nothing about the name. */
+export function isUnhelpful(outcome: ForwardOutcome): boolean {
+  return outcome.kind === 'failed' || !isAboutName(outcome.index.rcode);
 }

@@ -11,21 +11,20 @@
  */
 import type { Log } from '../../log/log.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { isAboutName } from '../../protocol/words/rcodes.ts';
-import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import type { AttemptFailure } from './attempt.ts';
 import { type Landed, OnItsWay, OnTheirWay, questionHash } from './coalescing.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
-import { Flight, type FlightContext, type FlightKind, nobodyUsable } from './flight.ts';
-import { type ForwardOutcome, forwardFailure } from './forward-outcome.ts';
+import { Flight, type FlightContext } from './flight.ts';
+import { type ForwardOutcome, forwardFailure, isUnhelpful } from './forward-outcome.ts';
 import { DEFAULT_SETTINGS, type ForwardSettings } from './forward-settings.ts';
+import { type Asked, chooseAsked, claimTrial, hasAnswers } from './group-choice.ts';
 import { GroupMember } from './group-member.ts';
+import { askAddresses, askText } from './own-questions.ts';
 import { Probing } from './probing.ts';
 import { type Question, questionOf } from './question.ts';
-import { hasAnswer, queryAbout, type ResolvedName, resolvedName } from './resolved-name.ts';
+import type { ResolvedName } from './resolved-name.ts';
 import { socketTransports, type Transports } from './transports.ts';
 import type { OpenUdpSocket } from './udp-socket.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
@@ -115,17 +114,13 @@ export class Forwarder {
   }
 
   /** An A query for `name`, past any cache of ours and past the limit on questions in flight. Never rejects. */
-  async resolveAddresses(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<ResolvedName> {
-    const query = queryAbout(name, TYPE.A);
-    if ('kind' in query) return query;
-    return Promise.race([this.#unlimited(query, group).then(resolvedName), aborted(signal)]);
+  resolveAddresses(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<ResolvedName> {
+    return askAddresses(name, signal, (query) => this.#unlimited(query, group));
   }
 
   /** Whether a TXT query for `name`, asked as `resolveAddresses` asks, is answered with text. Never rejects. */
-  async answersText(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<boolean> {
-    const query = queryAbout(name, TYPE.TXT);
-    if ('kind' in query) return false;
-    return Promise.race([this.#unlimited(query, group).then(hasAnswer), aborted(signal).then(() => false)]);
+  answersText(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<boolean> {
+    return askText(name, signal, (query) => this.#unlimited(query, group));
   }
 
   /** Whether an incoming query is a probe of ours for loops that has come back: not to be forwarded again. */
@@ -223,22 +218,13 @@ export class Forwarder {
       landed(refusal ?? forwardFailure('closing', 'the forwarder is closed'));
       return;
     }
-    const one = new OnItsWay(questionHash(query), question, group.name, landed);
-    const isOwn = limit === Number.POSITIVE_INFINITY;
     const nowMs = this.#options.clock.monotonicMs();
-    const usable = members.filter((member) => member.isUsable(nowMs));
-    // those that fail for this suffix are left out while others do not; a question of our own is asked in any case
-    const willing = usable.filter(({ client }) => !client.suffixes.isCut(query, nowMs));
-    if (willing.length > 0) {
-      const isDoubted = !isOwn && willing.every(({ client }) => client.suffixes.isInDoubt(nowMs));
-      this.#fly(one, willing, isDoubted ? 'doubted' : 'usual');
-    } else if (isOwn && usable.length > 0) {
-      this.#fly(one, usable, 'usual');
-    } else if (isOwn || claimTrial(members, query, nowMs)) {
-      this.#fly(one, members, 'trial');
-    } else {
+    const choice = chooseAsked(members, query, limit === Number.POSITIVE_INFINITY, nowMs);
+    if (choice.kind === 'nobody') {
       this.#failedFast++;
-      landed(usable.length > 0 ? suffixCut(usable) : nobodyUsable(members, nowMs));
+      landed(choice.outcome);
+    } else {
+      this.#fly(new OnItsWay(questionHash(query), question, group.name, landed), choice);
     }
   }
 
@@ -264,17 +250,9 @@ export class Forwarder {
     new Flight(this.#flightContext, question, asked, 'trial', () => undefined).start();
   }
 
-  #fly(one: OnItsWay, members: readonly GroupMember[], kind: FlightKind): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    const isTrial = kind === 'trial';
-    const asked = isTrial ? members.filter((member) => member.mayBeTried(nowMs)) : members;
-    if (asked.length === 0) {
-      this.#failedFast++;
-      one.land(nobodyUsable(members, nowMs));
-      return;
-    }
-    const question: Question = isTrial ? { ...one.question, probes: 'trial' } : one.question;
-    one.flight = new Flight(this.#flightContext, question, asked, kind, (outcome) => {
+  #fly(one: OnItsWay, { kind, members }: Asked): void {
+    const question: Question = kind === 'trial' ? { ...one.question, probes: 'trial' } : one.question;
+    one.flight = new Flight(this.#flightContext, question, members, kind, (outcome) => {
       this.#onTheirWay.delete(one);
       // what comes back in a loop is the question that is on its way, and joins it; so does many a client's
       if (one.isJoined && isUnhelpful(outcome)) for (const member of members) member.suspect();
@@ -339,7 +317,7 @@ export class Forwarder {
       onStrike: (client) => this.#probing.verify(client),
       onDoubt: (client) => this.#probing.watch(client),
       onDown: (client, failure) => {
-        log.warn(downFields(client, failure), 'upstream is down');
+        log.warn({ upstream: client.upstream.text, ...failure }, 'upstream is down');
         this.#probing.watchDown(client);
         onUpstreamDown?.(client.upstream);
       },
@@ -368,44 +346,4 @@ export class Forwarder {
     }
     return false;
   }
-}
-
-/** Whether somebody is worth asking about this name. */
-function hasAnswers(members: readonly GroupMember[], query: Query, nowMs: number): boolean {
-  for (const member of members) {
-    if (member.isUsable(nowMs) && !member.client.suffixes.isCut(query, nowMs)) return true;
-  }
-  return false;
-}
-
-/** Whether it is time for a real question about what is cut, to any of them. Claims that time. */
-function claimTrial(members: readonly GroupMember[], query: Query, nowMs: number): boolean {
-  let isTime = false;
-  for (const member of members) {
-    if (!member.mayBeTried(nowMs)) continue;
-    const { client } = member;
-    if (client.isUp ? client.suffixes.claimTrial(query, nowMs) : client.claimTrial(nowMs)) isTime = true;
-  }
-  return isTime;
-}
-
-function suffixCut(members: readonly GroupMember[]): ForwardOutcome {
-  const texts = members.map(({ upstream }) => `"${upstream.text}"`).join(', ');
-  return { ...forwardFailure('timeout', `no upstream answers for this suffix: ${texts}`), wasAsked: false };
-}
-
-function isUnhelpful(outcome: ForwardOutcome): boolean {
-  return outcome.kind === 'failed' || !isAboutName(outcome.index.rcode);
-}
-
-function downFields(client: UpstreamClient, failure: AttemptFailure): object {
-  return { upstream: client.upstream.text, reason: failure.reason, detail: failure.detail };
-}
-
-function aborted(signal: AbortSignal): Promise<ResolvedName> {
-  const given: ResolvedName = { kind: 'failed', reason: 'timeout', detail: 'given up by the caller' };
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve(given);
-    signal.addEventListener('abort', () => resolve(given), { once: true });
-  });
 }

@@ -14,11 +14,12 @@ import {
   type AttemptHost,
   type AttemptListener,
 } from './attempt.ts';
-import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
+import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { ExchangeFailure, ExchangeTransport, TransportHooks, TransportName } from './exchange.ts';
 import type { ForwardSettings } from './forward-settings.ts';
 import type { Probe, Question } from './question.ts';
-import { SuffixHealth } from './suffix-health.ts';
+import type { SuffixHealth } from './suffix-health.ts';
+import { SuffixWatch } from './suffix-watch.ts';
 import type { Transports } from './transports.ts';
 import type { Upstream } from './upstream.ts';
 import { UpstreamHealth } from './upstream-health.ts';
@@ -82,22 +83,18 @@ const EVIDENCE_EVERY_MS = 1_000;
 /** While it is down, one real question goes through in this time: a filter may drop every probe, and answer clients. */
 const TRIAL_EVERY_MS = 1_000;
 const ANSWERS_TO_CALM = 3; // as many as the link's state wants
-/** A name's first failure is confirmed after this time: its servers, or a cache of failures, have moved on by then. */
-const CONFIRM_AFTER_MS = 1_000;
-/** Waits for the confirmation four times as long as usual: a name that is looked up in full takes longer than one at hand. */
-const CONFIRM_DOUBLINGS = 2;
 /** Until a reply can be there, the connection counted in. */
 const ROUND_TRIPS: Readonly<Record<TransportName, number>> = { udp: 1, tcp: 2, tls: 3 };
 
 export class UpstreamClient implements AttemptHost {
   readonly upstream: Upstream;
   readonly health = new UpstreamHealth();
-  readonly suffixes = new SuffixHealth();
   readonly sweep: DeadlineSweep;
   readonly random: Random;
   /** Why the last attempt failed. */
   lastFailure: AttemptFailure | undefined;
   readonly #context: ClientContext;
+  readonly #suffixWatch: SuffixWatch;
   readonly #hooks: TransportHooks;
   readonly #exchanges: Record<TransportName, number> = { udp: 0, tcp: 0, tls: 0 };
   readonly #failures = { timeout: 0, network: 0, tls: 0, malformed: 0, spoofed: 0, loop: 0 };
@@ -116,8 +113,6 @@ export class UpstreamClient implements AttemptHost {
   #answersWanted = 0;
   /** The last question of a client's that it answered. */
   #answered: Question | undefined;
-  /** The failure that is confirmed next. */
-  #confirmation: Deadline | undefined;
   #triedAtMs = Number.NEGATIVE_INFINITY;
   #isRetired = false;
   #isClosed = false;
@@ -127,8 +122,14 @@ export class UpstreamClient implements AttemptHost {
     this.#context = context;
     this.sweep = context.sweep;
     this.random = context.random;
+    this.#suffixWatch = new SuffixWatch(this, () => context.isLinkCut());
     this.#hooks = { onMismatch: () => this.#mismatched++ };
     if (upstream.tls !== undefined) this.transport('tls'); // what it has to load is loaded before anybody asks
+  }
+
+  /** Which names it fails for. */
+  get suffixes(): SuffixHealth {
+    return this.#suffixWatch.health;
   }
 
   get isUp(): boolean {
@@ -176,20 +177,13 @@ export class UpstreamClient implements AttemptHost {
     return true;
   }
 
-  noteAnswer(question: Question, { index }: Answer): void {
-    if (index.rcode === RCODE.SERVFAIL || index.rcode === RCODE.REFUSED) this.noteSuffixFailure(question);
-    if (!isAboutName(index.rcode)) return;
-    this.#answered = question;
-    const isDenial = index.rcode !== RCODE.NOERROR || !index.answersQtype;
-    // a resolver that is cut off itself may deny what it cannot ask for
-    if (isDenial && this.#context.isLinkCut()) return;
-    this.suffixes.noteAnswer(question.name);
+  noteAnswer(question: Question, answer: Answer): void {
+    if (isAboutName(answer.index.rcode)) this.#answered = question;
+    this.#suffixWatch.noteAnswer(question, answer);
   }
 
   noteSuffixFailure(question: Question): void {
-    if (!this.isUp) return;
-    const isFirst = this.suffixes.noteFailure(question.name, this.nowMs(), this.#context.isLinkCut());
-    if (isFirst) this.#confirmSoon(question);
+    this.#suffixWatch.noteFailure(question);
   }
 
   /** It sent a probe of ours back to us. */
@@ -311,26 +305,8 @@ export class UpstreamClient implements AttemptHost {
     if (this.#isRetired && this.#attempts.size === 0) this.#closeTransports();
   }
 
-  /** Asks once more. One name at a time, so that a flood of names that fail is not doubled. */
-  #confirmSoon(question: Question): void {
-    if (this.#confirmation !== undefined || this.#isRetired) return;
-    this.#confirmation = {
-      dueAtMs: this.nowMs() + CONFIRM_AFTER_MS,
-      onDue: () => {
-        this.#confirmation = undefined;
-        this.ask({ ...question, probes: 'trial' }, CONFIRM_DOUBLINGS, {
-          onAnswer: (answer) => this.noteAnswer(question, answer),
-          onOverdue: () => this.noteSuffixFailure(question),
-          onFailure: () => undefined,
-        });
-      },
-    };
-    this.sweep.add(this.#confirmation);
-  }
-
   #closeTransports(): void {
-    if (this.#confirmation !== undefined) this.sweep.delete(this.#confirmation);
-    this.#confirmation = undefined;
+    this.#suffixWatch.close();
     for (const transport of this.#open.values()) transport.close();
     this.#open.clear();
   }
