@@ -26,7 +26,17 @@ const endpoint = z.object({
   basis: z.string(),
   ttlSeconds: z.number(),
   lastRefreshFailed: z.boolean(),
-  addresses: z.array(z.object({ address: z.string(), isDead: z.boolean(), seenBy: z.array(z.string()) })),
+  addresses: z.array(
+    z.object({
+      address: z.string(),
+      isDead: z.boolean(),
+      seenBy: z.array(z.string()),
+      /** EC2's status of its interface, where that is not `in-use`. */
+      interfaceStatus: z.string().optional(),
+      /** Since EC2's listing lacks it. */
+      lackedAgeSeconds: age,
+    }),
+  ),
   changedAgeSeconds: age,
   /** Since any source last confirmed the addresses. */
   confirmedAgeSeconds: age,

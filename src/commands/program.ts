@@ -182,4 +182,12 @@ function addSandbox(program: Command, ended: Ended): void {
     .action(async (state: string, options: { port: string }) =>
       ended(await (await import('./sandbox-link.ts')).setLink(state, options.port)),
     );
+  sandbox
+    .command('patch')
+    .description('take a rolling patch of the simulated control plane one moment further')
+    .argument('[cluster]', 'name of the cluster', 'demo')
+    .addOption(port())
+    .action(async (cluster: string, options: { port: string }) =>
+      ended(await (await import('./sandbox-patch.ts')).patchCluster(cluster, options.port)),
+    );
 }

@@ -76,9 +76,15 @@ function endpointLines(endpoint: EndpointReport, paint: Paint): string[] {
 
 function addressText({ addresses }: EndpointReport, paint: Paint): string {
   if (addresses.length === 0) return paint('red', 'none');
-  const texts = addresses.map(({ address, isDead }) =>
-    isDead ? paint('red', `${printable(address)} (does not answer, given last)`) : printable(address),
-  );
+  const texts = addresses.map(({ address, isDead, interfaceStatus, lackedAgeSeconds }) => {
+    const remarks = [
+      ...(isDead ? ['does not answer, given last'] : []),
+      ...(interfaceStatus === undefined ? [] : [`interface ${printable(interfaceStatus)}`]),
+      ...(lackedAgeSeconds === undefined ? [] : [`not listed by EC2 for ${ageText(lackedAgeSeconds)}`]),
+    ];
+    const text = remarks.length === 0 ? printable(address) : `${printable(address)} (${remarks.join('; ')})`;
+    return isDead ? paint('red', text) : text;
+  });
   return texts.join(', ');
 }
 

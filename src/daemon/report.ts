@@ -109,10 +109,12 @@ function endpointReport(snapshot: ClusterSnapshot): EndpointReport {
     basis: snapshot.basis,
     ttlSeconds: snapshot.ttlSeconds,
     lastRefreshFailed: snapshot.lastRefreshFailed,
-    addresses: snapshot.addresses.map(({ address, isDead, provenance }) => ({
+    addresses: snapshot.addresses.map(({ address, isDead, provenance, interfaceStatus, lackedAgoMs }) => ({
       address,
       isDead,
       seenBy: Object.keys(provenance),
+      interfaceStatus,
+      lackedAgeSeconds: optionalSeconds(lackedAgoMs),
     })),
     changedAgeSeconds: optionalSeconds(snapshot.changedAgoMs),
     confirmedAgeSeconds: optionalSeconds(snapshot.confirmedAgoMs),

@@ -61,6 +61,10 @@ export interface AddressSnapshot {
   readonly address: string;
   /** Answered last: its last probes failed. */
   readonly isDead: boolean;
+  /** EC2's status of its interface where that is not `in-use`: it exists, but is not attached at this moment. */
+  readonly interfaceStatus?: string;
+  /** Since EC2's listing lacks it: it stays because the name had it. */
+  readonly lackedAgoMs?: number;
   readonly provenance: Readonly<
     Partial<Record<SourceName | 'pin', { readonly firstSeenAgoMs: number; readonly lastSeenAgoMs: number }>>
   >;
@@ -145,14 +149,20 @@ function credentialSnapshot({ runners, credentials, nowMs }: SnapshotParts): Clu
 }
 
 function addressSnapshot(
-  { address, provenance }: EndpointRecord['addresses'][number],
+  { address, provenance, lackedSinceMs }: EndpointRecord['addresses'][number],
   nowMs: number,
 ): AddressSnapshot {
   const seen = Object.entries(provenance).map(([source, by]) => [
     source,
     { firstSeenAgoMs: ageMs(by.firstSeenMs, nowMs), lastSeenAgoMs: ageMs(by.lastSeenMs, nowMs) },
   ]);
-  return { address, isDead: false, provenance: Object.fromEntries(seen) };
+  return {
+    address,
+    isDead: false,
+    ...given('interfaceStatus', provenance.interfaces?.status),
+    ...given('lackedAgoMs', ago(lackedSinceMs, nowMs)),
+    provenance: Object.fromEntries(seen),
+  };
 }
 
 function sourceSnapshot(runner: SourceRunner, record: EndpointRecord, nowMs: number): SourceSnapshot {

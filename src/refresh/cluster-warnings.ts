@@ -37,6 +37,13 @@ export function composeWarnings(parts: SnapshotParts): readonly string[] {
   }
   if (settings.pin.length > 0) warnings.push(...pinWarnings(settings.pin, comparison));
   else if (held !== undefined) warnings.push(heldWarning(held));
+  for (const { address, lackedSinceMs } of addresses) {
+    if (lackedSinceMs === undefined) continue;
+    const since = durationText(ageMs(lackedSinceMs, parts.nowMs));
+    warnings.push(
+      `EC2 has not listed ${address} for ${since}: it stays until the listing has lacked it for an hour and the name has dropped it too`,
+    );
+  }
   for (const { address, reason } of refused) {
     warnings.push(`a source lists ${address}, which is refused: ${reason}`);
   }
@@ -69,7 +76,7 @@ function credentialWarnings({ credentials, nowMs }: SnapshotParts): readonly str
 function heldWarning({ addresses, reason, awaits }: HeldChange): string {
   const change = addresses.join(', ');
   if (awaits === undefined) return `a change to ${change} is held back until it is repeated: ${reason}`;
-  return `a change to ${change}, told by names alone while AWS is silent, is held back until an interface source answers or the addresses are pinned: ${reason}`;
+  return `a change to ${change}, told by names alone and not by the interfaces, is held back until an interface source answers the same or the addresses are pinned: ${reason}`;
 }
 
 /** That one source only repeats what is served is not seen from what it says. */

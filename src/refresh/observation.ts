@@ -54,6 +54,10 @@ export interface AddressObservation {
   readonly addresses: readonly string[];
   /** The TTL that came with them, where the source has one (name sources). */
   readonly ttlSeconds?: number;
+  /** The upstream that answered (`dns`): a repetition by another upstream is worth more. */
+  readonly upstream?: string;
+  /** EC2's status of those interfaces that are not `in-use`, by address: they exist, and are shown as what they are. */
+  readonly statuses?: Readonly<Record<string, string>>;
 }
 
 /** What DescribeCluster said. */
@@ -114,7 +118,13 @@ export interface UpstreamView {
 }
 
 export type ResolvedName =
-  | { readonly kind: 'addresses'; readonly addresses: readonly string[]; readonly ttlSeconds: number }
+  | {
+      readonly kind: 'addresses';
+      readonly addresses: readonly string[];
+      readonly ttlSeconds: number;
+      /** The upstream that answered, as configured. */
+      readonly upstream?: string;
+    }
   | { readonly kind: 'no-addresses'; readonly rcode: number }
   | {
       readonly kind: 'failed';

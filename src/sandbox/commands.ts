@@ -2,10 +2,12 @@
 import * as z from 'zod';
 import { toResource } from './dns-rdata.ts';
 import type { DnsServer } from './dns-server.ts';
+import type { Cluster } from './facts.ts';
 import type { Fault, Faults } from './faults.ts';
 import type { LinkSwitch } from './link-switch.ts';
 import type { RegionServer } from './region-server.ts';
 import type { RegionState } from './region-state.ts';
+import { RollingPatch } from './rolling-patch.ts';
 
 export interface CommandTarget {
   readonly state: RegionState;
@@ -13,6 +15,8 @@ export interface CommandTarget {
   readonly link: LinkSwitch;
   readonly region: RegionServer;
   readonly dns: DnsServer;
+  /** Patches that are under way, by Region and cluster. */
+  readonly patches: Map<string, RollingPatch>;
 }
 
 export interface Command {
@@ -56,13 +60,17 @@ const clearSchema = z.strictObject({
   service: z.union([service, z.literal('*'), z.literal('dns')]).optional(),
 });
 
+const clusterSchema = { cluster: z.string(), region: z.string().optional() };
+
 const moveSchema = z.strictObject({
-  cluster: z.string(),
+  ...clusterSchema,
   from: z.ipv4(),
   to: z.ipv4(),
   interfaces: z.boolean().optional(),
   dns: z.boolean().optional(),
 });
+
+const patchSchema = z.strictObject(clusterSchema);
 
 const recordsSchema = z.strictObject({
   name: z.string(),
@@ -114,9 +122,10 @@ export const COMMANDS: readonly Command[] = [
     run: (body, target) => {
       const move = moveSchema.parse(body);
       target.state.moveInterface(move);
-      return describeCluster(move.cluster, target.state);
+      return describeCluster(target.state.cluster(move.cluster, move.region), target.state);
     },
   },
+  { method: 'POST', path: '/patch', run: patchOn },
   { method: 'POST', path: '/records', run: setRecords },
   { method: 'POST', path: '/credentials', run: (body, { state }) => setCredentials(body, state) },
   {
@@ -180,7 +189,7 @@ function describeSandbox({ state, faults, link, region, dns }: CommandTarget): o
     regionUrl: region.url,
     dnsAddress: dns.address,
     clockOffsetMs: state.clockOffsetMs,
-    clusters: state.clusters.map(({ name }) => describeCluster(name, state)),
+    clusters: state.clusters.map((cluster) => describeCluster(cluster, state)),
     faults: faults.list(),
     accessKeys: describeKeys(state),
     requests: region.requests.length,
@@ -188,15 +197,24 @@ function describeSandbox({ state, faults, link, region, dns }: CommandTarget): o
   };
 }
 
-function describeCluster(name: string, state: RegionState): object {
-  const { region, generation, endpoint } = state.cluster(name);
+/** The next moment of a rolling patch of the cluster's control plane. */
+function patchOn(body: unknown, { state, patches }: CommandTarget): unknown {
+  const { cluster, region } = patchSchema.parse(body);
+  const found = state.cluster(cluster, region);
+  const key = `${found.region}/${found.name}`;
+  const patch = patches.get(key) ?? new RollingPatch(state, found.name, found.region);
+  patches.set(key, patch);
+  return { ...patch.next(), ...describeCluster(found, state) };
+}
+
+function describeCluster({ name, region, generation, endpoint }: Cluster, state: RegionState): object {
   return {
     name,
     region,
     generation,
     endpoint,
-    interfaces: state.interfacesOf(name).map(({ id, address, status }) => ({ id, address, status })),
-    dns: state.endpointAddresses(name),
+    interfaces: state.interfacesOf(name, region).map(({ id, address, status }) => ({ id, address, status })),
+    dns: state.endpointAddresses(name, region),
   };
 }
 

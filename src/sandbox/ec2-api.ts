@@ -39,7 +39,9 @@ export function answerEc2(request: ApiRequest, context: ApiContext): ApiReply {
 }
 
 function describeNetworkInterfaces(request: ApiRequest, context: ApiContext): ApiReply {
-  const inRegion = context.state.interfaces.filter(({ region }) => region === request.region);
+  const inRegion = context.state.interfaces.filter(
+    ({ region, isUnlisted }) => region === request.region && isUnlisted !== true,
+  );
   const found = select(request, inRegion, {
     idParameter: 'NetworkInterfaceId',
     missingCode: 'InvalidNetworkInterfaceID.NotFound',

@@ -40,6 +40,8 @@ export interface NetworkInterface {
   readonly subnetId: string;
   readonly availabilityZone: string;
   readonly status: 'available' | 'associated' | 'attaching' | 'in-use' | 'detaching';
+  /** Left out of every listing: EC2 is eventually consistent. */
+  readonly isUnlisted?: boolean;
   readonly address: string;
   readonly secondaryAddresses: readonly string[];
   readonly macAddress: string;

@@ -14,6 +14,7 @@ import { SandboxError } from './sandbox-error.ts';
 /** A change of address that a re-created interface causes. */
 export interface InterfaceMove {
   readonly cluster: string;
+  readonly region?: string | undefined;
   readonly from: string;
   readonly to: string;
   /** What learns of it; both by default. Leaving one out makes the two sources disagree. */
@@ -52,25 +53,31 @@ export class RegionState {
     return this.#records;
   }
 
-  /** Throws SandboxError `no-such-cluster`. */
-  cluster(name: string): Cluster {
-    const found = this.clusters.find((cluster) => cluster.name === name);
+  /** The cluster of that name, in whatever Region where none is told. Throws SandboxError `no-such-cluster`. */
+  cluster(name: string, region?: string): Cluster {
+    const found = this.clusters.find(
+      (cluster) => cluster.name === name && (region === undefined || cluster.region === region),
+    );
     if (found === undefined) {
+      const place = region === undefined ? '' : ` in ${region}`;
       const known = this.clusters.map((cluster) => `"${cluster.name}"`).join(', ');
-      throw new SandboxError('no-such-cluster', `find cluster "${name}": the sandbox has ${known || 'none'}`);
+      throw new SandboxError(
+        'no-such-cluster',
+        `find cluster "${name}"${place}: the sandbox has ${known || 'none'}`,
+      );
     }
     return found;
   }
 
   /** The interfaces by which a cluster's control plane is found, whatever its generation. */
-  interfacesOf(name: string): readonly NetworkInterface[] {
-    const cluster = this.cluster(name);
+  interfacesOf(name: string, region?: string): readonly NetworkInterface[] {
+    const cluster = this.cluster(name, region);
     return this.interfaces.filter((face) => face.region === cluster.region && isOfCluster(face, cluster));
   }
 
   /** What DNS answers for a cluster's endpoint. */
-  endpointAddresses(name: string): readonly string[] {
-    const cluster = this.cluster(name);
+  endpointAddresses(name: string, region?: string): readonly string[] {
+    const cluster = this.cluster(name, region);
     return this.#records
       .filter((record) => record.type === 'A' && sameName(record.name, cluster.endpoint))
       .map((record) => record.value);
@@ -78,9 +85,9 @@ export class RegionState {
 
   /** Throws SandboxError `no-such-cluster`, `no-such-interface` or `address-taken`; then nothing has changed. */
   moveInterface(move: InterfaceMove): void {
-    const cluster = this.cluster(move.cluster);
+    const cluster = this.cluster(move.cluster, move.region);
     const { interfaces = true, dns = true } = move;
-    const face = this.interfacesOf(move.cluster).find(({ address }) => address === move.from);
+    const face = this.interfacesOf(move.cluster, move.region).find(({ address }) => address === move.from);
     const record = this.#records.find(
       ({ name, type, value }) => type === 'A' && value === move.from && sameName(name, cluster.endpoint),
     );
@@ -95,8 +102,8 @@ export class RegionState {
     const action = `move an address of cluster "${move.cluster}" from "${move.from}" to "${move.to}"`;
     if (interfaceIsMissing || recordIsMissing) {
       const seen = interfaceIsMissing
-        ? this.interfacesOf(move.cluster).map(({ address }) => address)
-        : this.endpointAddresses(move.cluster);
+        ? this.interfacesOf(move.cluster, move.region).map(({ address }) => address)
+        : this.endpointAddresses(move.cluster, move.region);
       const where = interfaceIsMissing ? 'its interfaces have' : 'its DNS records have';
       throw new SandboxError('no-such-interface', `${action}: ${where} ${seen.join(', ') || 'none'}`);
     }

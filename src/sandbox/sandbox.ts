@@ -59,21 +59,24 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const common = { address, state, faults, link };
   const region = parts.use(await RegionServer.listen({ ...common, port: options.regionPort ?? 0 }));
   const dns = parts.use(await DnsServer.listen({ ...common, port: options.dnsPort ?? 0 }));
-  const target = { state, faults, link, region, dns };
+  const target = { state, faults, link, region, dns, patches: new Map() };
   if (options.controlPath !== undefined) parts.use(await Control.listen(options.controlPath, target));
   return composed(target, options.controlPath, parts.move());
 }
 
 function composed(
-  target: Pick<Sandbox, 'state' | 'faults' | 'link' | 'region' | 'dns'>,
+  { state, faults, link, region, dns }: Pick<Sandbox, 'state' | 'faults' | 'link' | 'region' | 'dns'>,
   controlPath: string | undefined,
   parts: AsyncDisposableStack,
 ): Sandbox {
-  const { state, region, dns } = target;
   const cluster = state.clusters[0] ?? { name: 'demo', region: 'us-west-2' };
   const close = (): Promise<void> => parts.disposeAsync();
   return {
-    ...target,
+    state,
+    faults,
+    link,
+    region,
+    dns,
     regionUrl: region.url,
     dnsAddress: dns.address,
     controlPath,

@@ -10,12 +10,16 @@ export type SourceName = NameSource | InterfaceSource | 'cluster';
 export interface SeenBy {
   readonly firstSeenMs: number;
   readonly lastSeenMs: number;
+  /** EC2's status of the interface when it was last seen; left out for `in-use`, and for other sources. */
+  readonly status?: string;
 }
 
 export interface ServedAddress {
   /** IPv4, canonical text. */
   readonly address: string;
   readonly provenance: Readonly<Partial<Record<SourceName | 'pin', SeenBy>>>;
+  /** Since when EC2's listing lacks it, wall ms; it stays because the name still had it, or because the hour is not over. */
+  readonly lackedSinceMs?: number;
   /** The last probe failed: ordered last. Never persisted. */
   readonly dead?: boolean;
 }
@@ -43,6 +47,9 @@ export interface HeldChange {
   readonly sinceMs: number;
   /** Repetition is not enough: an interface source has to answer as well. */
   readonly awaits?: 'interfaces';
+  /** Where names alone ask for the change: the TTL of their answer, and the upstreams that gave it, joined by spaces. */
+  readonly ttlSeconds?: number;
+  readonly upstream?: string;
 }
 
 export interface EndpointRecord {
@@ -54,6 +61,8 @@ export interface EndpointRecord {
   /** Names that the endpoint had before, newest first: clients that know only those are answered too. */
   readonly formerEndpoints?: readonly string[];
   readonly addresses: readonly ServedAddress[];
+  /** The set that a loss is measured against: confirmed by both kinds of source, or by a repetition where one kind speaks. */
+  readonly corroborated?: readonly string[];
   /** What the sources found, while a pin hides it; left out when there is no pin, or nothing beneath it. */
   readonly unpinned?: readonly ServedAddress[];
   readonly ttlSeconds: number;

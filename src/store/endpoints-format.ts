@@ -75,11 +75,14 @@ function composeRecord(record: EndpointRecord): object {
     confirmedAt: mapValues(record.confirmedAtMs, moment),
     addresses: record.addresses.map(composeAddress),
     unpinned: record.unpinned?.map(composeAddress),
+    corroborated: record.corroborated,
     held: held && {
       addresses: held.addresses,
       reason: held.reason,
       since: moment(held.sinceMs),
       awaits: held.awaits,
+      ttlSeconds: held.ttlSeconds === undefined ? undefined : Math.round(held.ttlSeconds),
+      upstream: held.upstream,
     },
     details: details && {
       id: details.id,
@@ -93,9 +96,17 @@ function composeRecord(record: EndpointRecord): object {
   };
 }
 
-function composeAddress({ address, provenance }: ServedAddress): object {
-  const seen = (by: SeenBy) => ({ firstSeen: moment(by.firstSeenMs), lastSeen: moment(by.lastSeenMs) });
-  return { address, ...mapValues(provenance, seen) };
+function composeAddress({ address, provenance, lackedSinceMs }: ServedAddress): object {
+  const seen = (by: SeenBy) => ({
+    firstSeen: moment(by.firstSeenMs),
+    lastSeen: moment(by.lastSeenMs),
+    status: by.status,
+  });
+  return {
+    address,
+    ...mapValues(provenance, seen),
+    lackedSince: lackedSinceMs === undefined ? undefined : moment(lackedSinceMs),
+  };
 }
 
 function mapValues<V, W>(
@@ -126,10 +137,15 @@ function decodeContent(value: unknown): Decoded {
 const count = z.int().min(0);
 const word = z.string().regex(/^[^\p{Cc}]{1,255}$/u, 'not a word of 1 to 255 printable characters');
 const address = z.string().refine(isIPv4, 'not an IPv4 address');
+const MAX_UPSTREAMS_TEXT = 4_096; // upstreams are at most a few dozen, each of some 60 characters
 
 const SEEN = z
-  .object({ firstSeen: time, lastSeen: time })
-  .transform(({ firstSeen, lastSeen }) => ({ firstSeenMs: firstSeen, lastSeenMs: lastSeen }));
+  .object({ firstSeen: time, lastSeen: time, status: word.exactOptional() })
+  .transform(({ firstSeen, lastSeen, ...rest }) => ({
+    firstSeenMs: firstSeen,
+    lastSeenMs: lastSeen,
+    ...rest,
+  }));
 
 const ADDRESS = z
   .object({
@@ -140,8 +156,13 @@ const ADDRESS = z
     kubernetes: SEEN.exactOptional(),
     cluster: SEEN.exactOptional(),
     pin: SEEN.exactOptional(),
+    lackedSince: time.exactOptional(),
   })
-  .transform(({ address, ...provenance }) => ({ address, provenance }));
+  .transform(({ address, lackedSince, ...provenance }) => ({
+    address,
+    provenance,
+    ...(lackedSince === undefined ? {} : { lackedSinceMs: lackedSince }),
+  }));
 
 const DETAILS = z
   .object({
@@ -161,6 +182,8 @@ const HELD = z
     reason: z.string(),
     since: time,
     awaits: z.literal('interfaces').exactOptional(),
+    ttlSeconds: count.exactOptional(),
+    upstream: z.string().max(MAX_UPSTREAMS_TEXT).exactOptional(),
   })
   .transform(({ since, ...rest }) => ({ ...rest, sinceMs: since }));
 
@@ -181,6 +204,7 @@ const RECORD = z
     formerEndpoints: z.array(name).max(MAX_ITEMS).exactOptional(),
     addresses: z.array(ADDRESS).max(MAX_ITEMS),
     unpinned: z.array(ADDRESS).max(MAX_ITEMS).exactOptional(),
+    corroborated: z.array(address).max(MAX_ITEMS).exactOptional(),
     ttlSeconds: count,
     basis: z.enum(['name', 'overlap', 'interfaces', 'kept', 'pin', 'none']),
     changedAt: time.exactOptional(),

@@ -24,22 +24,35 @@ function keyOf(records: readonly EndpointRecord[], of: (record: EndpointRecord) 
 }
 
 function contentOf(record: EndpointRecord): object {
-  const { confirmedAtMs, ttlSeconds, lastRefreshFailed, details, addresses, unpinned, ...rest } = record;
+  const {
+    confirmedAtMs,
+    ttlSeconds,
+    lastRefreshFailed,
+    details,
+    addresses,
+    unpinned,
+    corroborated,
+    ...rest
+  } = record;
   return {
     ...rest,
     details: details && { ...details, learnedAtMs: undefined },
     addresses: namesIn(addresses),
     unpinned: unpinned && namesIn(unpinned),
+    corroborated: corroborated?.toSorted(),
   };
 }
 
 function namesIn(addresses: readonly ServedAddress[]): readonly string[] {
   return addresses
-    .map(({ address, provenance }) => `${address} ${Object.keys(provenance).sort().join(' ')}`)
+    .map(({ address, provenance, lackedSinceMs }) => {
+      const seenBy = Object.entries(provenance).map(([source, { status = '' }]) => `${source} ${status}`);
+      return [address, ...seenBy.sort(), lackedSinceMs === undefined ? '' : 'lacked'].join(' ');
+    })
     .sort();
 }
 
 function persistedOf(record: EndpointRecord): object {
-  const addresses = record.addresses.map(({ address, provenance }) => canonicalJson({ address, provenance }));
+  const addresses = record.addresses.map(({ dead: _, ...kept }) => canonicalJson(kept));
   return { ...record, addresses: addresses.sort() };
 }

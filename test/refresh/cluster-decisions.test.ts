@@ -39,7 +39,12 @@ t.test('nothing is adopted while a source that is asked for its view still looks
   await time.advance(45_000);
   t.strictSame(served(), [A, B, C], 'waiting');
   await time.advance(20_000);
-  t.strictSame(served(), [A, B, D], 'the deadline ends the wait');
+  t.equal(refresher.snapshot().sources[1]?.latest, 'failed', 'the deadline ends the wait');
+  t.strictSame(served(), [A, B, C], 'names alone add nothing while the listing is silent');
+  t.match(refresher.record.held, { addresses: [A, B, D], reason: `adds ${D}`, awaits: 'interfaces' });
+  interfaces.script = sees('interfaces', A, B, D);
+  await time.advance(60_000);
+  t.strictSame(served().toSorted(), [A, B, D], 'and once it answers the change is taken');
   refresher.stop();
 });
 
@@ -50,9 +55,12 @@ t.test('a name that lags behind the interfaces is not followed back', async (t) 
   await time.advance(1_000);
   interfaces.script = sees('interfaces', A, B, D);
   await time.advance(300_000);
-  t.strictSame(served(), [A, B], 'the overlap, until the name has followed');
+  t.strictSame(served(), [A, B, C], 'what the name still has stays, what it has not is not added');
+  t.match(refresher.snapshot().disagreement, { onlyByName: [C], onlyByInterfaces: [D] });
   dns.script = sees('dns', A, B, D);
   await time.advance(60_000);
+  t.strictSame(served(), [A, B, C, D], 'the listing has to lack it for an hour');
+  await time.advance(3_600_000);
   t.strictSame(served(), [A, B, D]);
   refresher.stop();
 });

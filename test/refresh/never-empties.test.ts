@@ -128,8 +128,9 @@ t.test(
           if (served.length === 0 || served.some((address) => settings.admit(address) !== undefined))
             return false;
           // more than half may only go where the change was held before
-          const lost = addressesOf(record).filter((address) => !served.includes(address));
-          if (lost.length * 2 > record.addresses.length && record.held === undefined) return false;
+          const { corroborated = addressesOf(record) } = record;
+          const lost = corroborated.filter((address) => !served.includes(address));
+          if (lost.length * 2 > corroborated.length && record.held === undefined) return false;
           record = next;
         }
         return true;

@@ -61,6 +61,17 @@ t.test('each command does what it says', async (t) => {
     interfaces: [{ address: '10.0.1.77' }, {}, {}],
     dns: ['10.0.1.77', '10.0.2.10', '10.0.3.10'],
   });
+  for (const [moment, step] of ['detaching', 'unlisted', 'available', 'attaching', 'in-use'].entries()) {
+    t.match(await post('/patch', { cluster: 'legacy', region: 'us-west-2' }), {
+      moment: moment + 1,
+      of: 15,
+      address: '10.0.1.30',
+      step,
+      interfaces: [{ status: step === 'unlisted' ? 'available' : step }, {}, {}],
+    });
+  }
+  t.match(await post('/patch', { cluster: 'legacy' }), { moment: 6, step: 'detaching' });
+
   t.match(await post('/eni', { cluster: 'legacy', from: '10.0.1.30', to: '10.0.1.31', dns: false }), {
     interfaces: [{ address: '10.0.1.31' }, {}, {}],
     dns: ['10.0.1.30', '10.0.2.30', '10.0.3.30'],

@@ -37,9 +37,20 @@ const SAMPLE: EndpointsFile = {
         reason: 'loses more than half',
         sinceMs: WRITTEN_MS,
         awaits: 'interfaces',
+        ttlSeconds: 60,
+        upstream: '10.0.0.2:53 10.0.0.3:53',
       },
+      corroborated: ['10.0.3.10', '10.0.3.11', '10.0.3.13'],
       formerEndpoints: ['def.gr7.us-west-2.eks.amazonaws.com', 'ghi.gr7.us-west-2.eks.amazonaws.com'],
-      unpinned: record('my-cluster', ['10.0.3.12']).addresses,
+      unpinned: [
+        {
+          address: '10.0.3.12',
+          provenance: {
+            interfaces: { firstSeenMs: WRITTEN_MS, lastSeenMs: WRITTEN_MS, status: 'detaching' },
+          },
+          lackedSinceMs: WRITTEN_MS,
+        },
+      ],
     },
     {
       cluster: 'bare',

@@ -9,12 +9,27 @@ export interface Refusal {
 
 export interface GuardedChange {
   readonly candidate: readonly string[];
-  /** What a loss is measured against. */
   readonly served: readonly string[];
+  /** What a loss is measured against; what is served, where nothing else is known. */
+  readonly corroborated?: readonly string[] | undefined;
+  /** Addresses that stay although the candidate has not got them; see corroboration.ts. */
+  readonly spared?: readonly string[] | undefined;
+  /** Lost addresses that names alone drop: an interface source lists them at this moment. */
+  readonly contradicted?: readonly string[] | undefined;
   readonly held?: HeldChange | undefined;
-  /** Who has to speak before a large loss is believed, however often it is repeated. */
+  /** The silent source without which names alone neither add nor replace, however often they repeat it. */
   readonly awaits?: HeldChange['awaits'] | undefined;
+  /** Where names alone speak: their answer. */
+  readonly byNames?: NameEvidence | undefined;
   readonly nowMs: number;
+}
+
+/** The answer of the names at the moment of a decision. */
+export interface NameEvidence {
+  readonly ttlSeconds: number;
+  /** The upstreams that gave it. */
+  readonly upstreams: readonly string[];
+  readonly observedAtMs: number;
 }
 
 export interface GuardSettings {
@@ -29,21 +44,67 @@ export type Verdict =
   | { readonly kind: 'keep'; readonly refused: readonly Refusal[] };
 
 export function guard(change: GuardedChange, settings: GuardSettings): Verdict {
-  const { served, held, awaits, nowMs } = change;
+  const { served, held, nowMs, byNames } = change;
   const { admitted, refused } = sift(change.candidate, settings.admit);
   // an empty result is never adopted, and one of which nothing may be served is as good as empty
   if (admitted.length === 0) return { kind: 'keep', refused };
-  const lost = served.filter((address) => !admitted.includes(address));
-  if (lost.length * 2 <= served.length) return { kind: 'adopt', addresses: admitted, refused };
-  // more than half would be lost: adopted only when the next refresh repeats it, and what was seen in a cut is no first time
-  if (held === undefined || held.awaits !== awaits || !hasSameAddresses(held.addresses, admitted)) {
-    const reason = `loses ${lost.length} of ${served.length} addresses`;
+  const addresses = [...new Set([...admitted, ...(change.spared ?? [])])];
+  const doubt = doubtAbout(change, admitted, addresses);
+  if (doubt === undefined || hasSameAddresses(addresses, served))
+    return { kind: 'adopt', addresses, refused };
+  const { reason, awaits } = doubt;
+  // what was seen while the witness was silent is no first time
+  if (held === undefined || held.awaits !== awaits || !hasSameAddresses(held.addresses, addresses)) {
     const sought = awaits === undefined ? {} : { awaits };
-    return { kind: 'hold', held: { addresses: admitted, reason, sinceMs: nowMs, ...sought }, refused };
+    const evidence = byNames === undefined ? {} : evidenceToKeep(byNames);
+    return { kind: 'hold', held: { addresses, reason, sinceMs: nowMs, ...sought, ...evidence }, refused };
   }
-  const isRepeated = nowMs - held.sinceMs >= settings.confirmAfterMs;
-  if (!isRepeated || awaits !== undefined) return { kind: 'hold', held, refused };
-  return { kind: 'adopt', addresses: admitted, refused };
+  if (awaits !== undefined || !isRepeated(held, change, settings)) return { kind: 'hold', held, refused };
+  return { kind: 'adopt', addresses, refused };
+}
+
+type Doubt = Pick<HeldChange, 'reason' | 'awaits'>;
+
+/** Why the change is not believed at once; undefined where it is. */
+function doubtAbout(
+  { served, corroborated = served, contradicted = [], awaits }: GuardedChange,
+  admitted: readonly string[],
+  addresses: readonly string[],
+): Doubt | undefined {
+  const lost = corroborated.filter((address) => !admitted.includes(address));
+  const added = addresses.filter((address) => !served.includes(address) && !corroborated.includes(address));
+  const isMost = (some: readonly string[]) => some.length * 2 > corroborated.length;
+  const losing = `loses ${lost.length} of ${corroborated.length} addresses`;
+  if (awaits !== undefined) {
+    if (isMost(lost)) return { reason: losing, awaits };
+    return added.length === 0 ? undefined : { reason: `adds ${added.join(', ')}`, awaits };
+  }
+  if (!isMost(lost)) return undefined;
+  if (!isMost(contradicted)) return { reason: losing };
+  return {
+    reason: `${losing}, of which the interfaces list ${contradicted.join(', ')}`,
+    awaits: 'interfaces',
+  };
+}
+
+const MAX_TTL_SECONDS = 86_400; // dns-rules.md, answer cache: no resolver on the way keeps an answer for longer
+
+function evidenceToKeep({
+  ttlSeconds,
+  upstreams,
+}: NameEvidence): Pick<HeldChange, 'ttlSeconds' | 'upstream'> {
+  const seconds = Math.min(MAX_TTL_SECONDS, Math.max(0, Math.ceil(ttlSeconds)));
+  return { ttlSeconds: seconds, ...(upstreams.length === 0 ? {} : { upstream: upstreams.join(' ') }) };
+}
+
+/** Names that say the same again may only repeat what a cache holds: until its TTL is over, or another upstream says it too. */
+function isRepeated(held: HeldChange, { nowMs, byNames }: GuardedChange, settings: GuardSettings): boolean {
+  if (nowMs - held.sinceMs < settings.confirmAfterMs) return false;
+  if (byNames === undefined) return true;
+  const asked = held.upstream?.split(' ') ?? [];
+  const isFromAnother = asked.length > 0 && byNames.upstreams.some((upstream) => !asked.includes(upstream));
+  const waitMs = Math.max(settings.confirmAfterMs, (held.ttlSeconds ?? 0) * 1_000);
+  return isFromAnother || byNames.observedAtMs - held.sinceMs >= waitMs;
 }
 
 /** Sets compared: a listing's order varies from one call to the next. */

@@ -14,8 +14,9 @@ import { isInterfaceSource, isNameSource } from '../source-kinds.ts';
 import type { Admission } from './admissible.ts';
 import { addressesOf, type Change, changesBetween } from './changes.ts';
 import { type Comparison, compare, type SourceView } from './compare.ts';
+import { contradictedBy, corroborate, corroboratedBefore, type Said, spare } from './corroboration.ts';
 import { withEndpoint } from './endpoint-name.ts';
-import { guard, hasSameAddresses, type Refusal } from './guard.ts';
+import { guard, hasSameAddresses, type NameEvidence, type Refusal } from './guard.ts';
 import { beneathPin, isObserved, pinOver, sighting } from './pin.ts';
 
 export type AddressSourceName = Exclude<SourceName, 'cluster'>;
@@ -34,6 +35,10 @@ export interface AddressView {
   readonly addresses: readonly string[];
   readonly ttlSeconds?: number | undefined;
   readonly observedAtMs: number;
+  /** The upstream that answered; name sources only. */
+  readonly upstream?: string | undefined;
+  /** EC2's status of those interfaces that are not `in-use`, by address. */
+  readonly statuses?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface PlanSettings {
@@ -82,25 +87,101 @@ export function decide(
   nowMs: number,
 ): Plan {
   const comparison = compareStates(sources, settings, nowMs);
-  const { candidate } = comparison;
-  const awaits = awaitedWitness(previous, sources, comparison);
-  const served = observedAddresses(previous);
-  const verdict = guard({ candidate, served, held: previous.held, awaits, nowMs }, settings);
-  const { refused } = verdict;
+  const { candidate, isTwoSided } = comparison;
+  const said = saidBy(sources, settings, nowMs);
   const base = compose(previous, sources, settings, nowMs);
+  const served = observedAddresses(previous);
+  const known = corroboratedBefore(previous);
+  const corroborated = known.length === 0 ? served : known;
+  const spared = spare({ ...base, addresses: base.addresses.filter(isObserved) }, said, corroborated, nowMs);
+  const awaits = awaitedWitness(previous, sources, comparison, settings, nowMs);
+  const byNames = isTwoSided || comparison.basis !== 'name' ? undefined : evidenceOfNames(sources);
+  const verdict = guard(
+    {
+      candidate,
+      served,
+      corroborated,
+      spared: [...spared.keys()].filter((address) => settings.admit(address) === undefined),
+      contradicted: contradictedBy(said, known),
+      held: previous.held,
+      awaits,
+      byNames,
+      nowMs,
+    },
+    settings,
+  );
+  const { refused } = verdict;
   if (verdict.kind === 'keep' || comparison.basis === 'none') {
     return { ...finish(previous, base, settings, nowMs), comparison, refused };
   }
+  const measured = { ...base, addresses: markLacking(base.addresses, spared) };
   if (verdict.kind === 'hold') {
-    const next = { ...base, basis: 'kept' as const, held: verdict.held };
-    return { ...finish(previous, next, settings, nowMs), comparison, refused };
+    const next = { ...measured, basis: 'kept' as const, held: verdict.held };
+    return { ...finish(previous, withCorroborated(next, known), settings, nowMs), comparison, refused };
   }
+  const { addresses } = verdict;
+  const isLarge = previous.held !== undefined && hasSameAddresses(previous.held.addresses, addresses);
+  const isSteady = hasSameAddresses(addresses, served) && isSteadySince(previous, nowMs);
+  // what a listing alone tells is corroborated by nobody: only where it replaces what was does it count as that
+  const isRepeated = byNames === undefined ? isLarge && known.length > 0 : isLarge || isSteady;
+  const after = isTwoSided
+    ? corroborate(known, said, addresses)
+    : isRepeated && awaits === undefined
+      ? addresses
+      : known;
   const next: EndpointRecord = {
-    ...without(base, 'held'),
-    addresses: serve(base.addresses, verdict.addresses, sources),
+    ...without(measured, 'held'),
+    addresses: serve(measured.addresses, addresses, sources),
     basis: comparison.basis,
   };
-  return { ...finish(previous, next, settings, nowMs), comparison, refused };
+  return { ...finish(previous, withCorroborated(next, after), settings, nowMs), comparison, refused };
+}
+
+/** Where names alone speak, a set that they have told for this long is what a loss is measured against. */
+const STEADY_MS = 3_600_000;
+
+function isSteadySince({ changedAtMs, basis }: EndpointRecord, nowMs: number): boolean {
+  return basis !== 'pin' && changedAtMs !== undefined && nowMs - changedAtMs >= STEADY_MS;
+}
+
+function withCorroborated(record: EndpointRecord, corroborated: readonly string[]): EndpointRecord {
+  return corroborated.length === 0 ? record : { ...record, corroborated };
+}
+
+function markLacking(
+  addresses: readonly ServedAddress[],
+  spared: ReadonlyMap<string, number>,
+): readonly ServedAddress[] {
+  return addresses.map(({ lackedSinceMs: _, ...served }) => {
+    const sinceMs = spared.get(served.address);
+    return sinceMs === undefined ? served : { ...served, lackedSinceMs: sinceMs };
+  });
+}
+
+/** What the two kinds of source say of addresses that may be served. */
+function saidBy(sources: readonly SourceState[], settings: PlanSettings, nowMs: number): Said {
+  const speaking = sources.filter((state) => isUsable(state, settings, nowMs));
+  const admitted = (wanted: readonly SourceState[]) =>
+    new Set(
+      wanted.flatMap(
+        ({ view }) => view?.addresses.filter((address) => settings.admit(address) === undefined) ?? [],
+      ),
+    );
+  return {
+    byName: admitted(speaking.filter(({ source }) => isNameSource(source))),
+    byInterfaces: admitted(speaking.filter(({ source }) => isInterfaceSource(source))),
+    listedAtMs: speaking.find(({ source }) => source === 'interfaces')?.view?.observedAtMs,
+  };
+}
+
+function evidenceOfNames(sources: readonly SourceState[]): NameEvidence {
+  const names = sources.filter(({ source, latest }) => isNameSource(source) && latest === 'succeeded');
+  const views = names.flatMap(({ view }) => view ?? []);
+  return {
+    ttlSeconds: Math.max(0, ...views.map(({ ttlSeconds }) => ttlSeconds ?? 0).filter(Number.isFinite)),
+    upstreams: views.flatMap(({ upstream }) => upstream ?? []),
+    observedAtMs: Math.max(0, ...views.map(({ observedAtMs }) => observedAtMs)),
+  };
 }
 
 /** Keeps the addresses whatever happened, and says how far they can still be trusted. */
@@ -130,22 +211,35 @@ export function learn(
   return finish(previous, { ...next, basis: 'kept' }, settings, nowMs);
 }
 
-/** Failures in which nothing came back from AWS: as in a cut, where a captive portal may well answer for the upstream. */
-const SILENCE: ReadonlySet<FailureReason | undefined> = new Set(['timeout', 'network', 'malformed']);
+/**
+ * Failures in which nothing came back from AWS: as in a cut, where a captive portal may well answer for the upstream, and
+ * where a `credential_process` that needs AWS gives no credentials.
+ */
+const SILENCE: ReadonlySet<FailureReason | undefined> = new Set([
+  'timeout',
+  'network',
+  'malformed',
+  'no-credentials',
+  'internal',
+]);
 
 /**
- * Names alone are not believed about a large loss while EC2's listing, which vouched for what is served, is silent.
+ * Names alone neither add nor replace while EC2's listing, which vouched for what is served, is silent: it failed without an
+ * answer, has not answered in this process, or answered too long ago.
  * The API server's silence does not count: it falls silent for good when all of its addresses are replaced.
  */
 function awaitedWitness(
   { confirmedAtMs }: EndpointRecord,
   sources: readonly SourceState[],
   { basis, isTwoSided }: Comparison,
+  settings: PlanSettings,
+  nowMs: number,
 ): 'interfaces' | undefined {
   const isByNamesAlone = basis === 'name' && !isTwoSided;
   if (!isByNamesAlone || confirmedAtMs.interfaces === undefined) return undefined;
   const listing = sources.find(({ source }) => source === 'interfaces');
-  return listing?.latest === 'failed' && SILENCE.has(listing.failure) ? 'interfaces' : undefined;
+  if (listing === undefined || isUsable(listing, settings, nowMs)) return undefined;
+  return listing.latest !== 'failed' || SILENCE.has(listing.failure) ? 'interfaces' : undefined;
 }
 
 /** The comparison that a decision at this moment would rest on. */
@@ -231,6 +325,7 @@ function serve(
     ...wanted.filter((address) => !had.has(address)),
   ];
   return ordered.map((address) => ({
+    ...had.get(address),
     address,
     provenance: seen(had.get(address)?.provenance ?? {}, address, sources),
   }));
@@ -243,9 +338,12 @@ function seen(
 ): ServedAddress['provenance'] {
   const provenance = { ...before };
   for (const { source, view } of sources) {
-    if (view?.addresses.includes(address)) {
-      provenance[source] = sighting(provenance[source], view.observedAtMs);
-    }
+    if (!view?.addresses.includes(address)) continue;
+    const status = view.statuses?.[address];
+    provenance[source] = {
+      ...sighting(provenance[source], view.observedAtMs),
+      ...(status === undefined ? {} : { status }),
+    };
   }
   return provenance;
 }

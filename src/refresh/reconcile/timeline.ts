@@ -83,11 +83,16 @@ export function ageMs(ms: number, nowMs: number): number {
 function mapTimes(record: EndpointRecord, convert: (ms: number) => number): EndpointRecord {
   const { details, held, changedAtMs, unpinned } = record;
   const seen = (by: SeenBy) => ({
+    ...by,
     firstSeenMs: convert(by.firstSeenMs),
     lastSeenMs: convert(by.lastSeenMs),
   });
   const seenAll = (addresses: readonly ServedAddress[]) =>
-    addresses.map((served) => ({ ...served, provenance: mapValues(served.provenance, seen) }));
+    addresses.map((served) => ({
+      ...served,
+      provenance: mapValues(served.provenance, seen),
+      ...(served.lackedSinceMs === undefined ? {} : { lackedSinceMs: convert(served.lackedSinceMs) }),
+    }));
   return {
     ...record,
     addresses: seenAll(record.addresses),

@@ -19,7 +19,7 @@ export async function controlPlaneInterfaces(look: InterfaceLook): Promise<Inter
   const tagged = await taggedInterfaces(look);
   if (tagged.addresses.length > 0) return tagged;
   const attached = await instanceInterfaces(look);
-  return { addresses: attached.addresses, rejected: tagged.rejected + attached.rejected };
+  return { ...attached, rejected: tagged.rejected + attached.rejected };
 }
 
 const TAG = 'eks-local:controlplane-name';
@@ -44,7 +44,7 @@ function listInstances(look: InterfaceLook): Promise<Instance[]> {
   const { ec2, place, context, signal } = look;
   const Filters = [
     { Name: 'tag:Name', Values: [`${escapeFilter(context.cluster)}${INFIX}*`] },
-    { Name: 'instance-state-name', Values: [...ALIVE] },
+    { Name: 'instance-state-name', Values: [...EXISTING] },
     ...vpcFilter(context),
   ];
   return allPages<Instance, string>(async (NextToken) => {
@@ -57,7 +57,8 @@ function listInstances(look: InterfaceLook): Promise<Instance[]> {
 }
 
 const INFIX = '-control-plane-';
-const ALIVE: readonly string[] = ['pending', 'running'];
+/** All states except `terminated`: an instance that is stopped or on its way down has its interfaces still. */
+const EXISTING: readonly string[] = ['pending', 'running', 'stopping', 'stopped', 'shutting-down'];
 
 /** The rest of the name is an ID. `a-control-plane-b-control-plane-i1` belongs to a cluster named `a-control-plane-b`. */
 function isOfControlPlane(instance: Instance, cluster: string): boolean {
@@ -65,5 +66,5 @@ function isOfControlPlane(instance: Instance, cluster: string): boolean {
   const prefix = `${cluster}${INFIX}`;
   const id = name.slice(prefix.length);
   const isOwn = name.startsWith(prefix) && id !== '' && !id.includes(INFIX);
-  return isOwn && ALIVE.includes(instance.State?.Name ?? '');
+  return isOwn && EXISTING.includes(instance.State?.Name ?? '');
 }

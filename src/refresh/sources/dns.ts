@@ -18,8 +18,8 @@ export function createDnsSource(upstream: UpstreamView): Source {
         const { endpoint, isEndpointOfEks } = context;
         if (endpoint === undefined)
           throw cannotAsk('resolving the endpoint failed: its name is not known yet');
-        const { addresses, ttlSeconds } = await resolveAddresses(upstream, endpoint, signal, isEndpointOfEks);
-        return { kind: 'addresses', source: 'dns', addresses, ttlSeconds };
+        const resolved = await resolveAddresses(upstream, endpoint, signal, isEndpointOfEks);
+        return { kind: 'addresses', source: 'dns', ...resolved };
       }),
   };
 }
@@ -27,6 +27,7 @@ export function createDnsSource(upstream: UpstreamView): Source {
 export interface Resolved {
   readonly addresses: readonly string[];
   readonly ttlSeconds: number;
+  readonly upstream?: string;
 }
 
 /** Text there is written by an outpost-dns and by nobody else: EKS has no such name. */
@@ -51,7 +52,9 @@ export async function resolveAddresses(
   const [resolved, isOurOwn] = await untilAborted(looks, signal, late);
   if (isOurOwn) throw new SourceError(failure('looping', name, LOOPING));
   if (resolved.kind === 'addresses' && resolved.addresses.length > 0) {
-    return { addresses: [...new Set(resolved.addresses)], ttlSeconds: resolved.ttlSeconds };
+    const { ttlSeconds, upstream } = resolved;
+    const addresses = [...new Set(resolved.addresses)];
+    return { addresses, ttlSeconds, ...(upstream === undefined ? {} : { upstream }) };
   }
   throw new SourceError(explainNoAddresses(name, resolved, isManaged));
 }

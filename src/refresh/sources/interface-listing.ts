@@ -16,6 +16,8 @@ export interface InterfaceLook {
 
 export interface InterfaceFinding {
   readonly addresses: readonly string[];
+  /** EC2's status of those that are not `in-use`, by address. */
+  readonly statuses?: Readonly<Record<string, string>>;
   /** What was left out and why, for the text of a failure: `: 2 in another vpc`; empty when nothing was. */
   readonly rejected: string;
 }
@@ -44,7 +46,10 @@ export function escapeFilter(value: string): string {
   return value.replaceAll(/[\\*?]/g, '\\$&');
 }
 
-/** Addresses of the interfaces that are in use, in the cluster's VPC and in one of its subnets, as far as those are known. */
+/**
+ * Addresses of the interfaces in the cluster's VPC and in one of its subnets, as far as those are known. An interface that
+ * exists counts, whatever its status: during patching it is detached, and keeps its address.
+ */
 export function keepUsable(
   context: SourceContext,
   interfaces: readonly (NetworkInterface | InstanceNetworkInterface)[],
@@ -57,16 +62,27 @@ export function keepUsable(
   });
   refuseSeveralVpcs(context, kept);
   const addresses = [...new Set(kept.map(primaryAddress))].sort();
+  const inUse = new Set(kept.filter(({ Status }) => Status === IN_USE).map(primaryAddress));
+  const statuses = Object.fromEntries(
+    kept
+      .map((candidate) => [primaryAddress(candidate), candidate.Status ?? 'unknown'] as const)
+      .filter(([address]) => !inUse.has(address)),
+  );
   const rejected = [...counts].map(([fault, count]) => `${count} ${fault}`).join(', ');
-  return { addresses, rejected: rejected === '' ? '' : `: ${rejected}` };
+  return {
+    addresses,
+    rejected: rejected === '' ? '' : `: ${rejected}`,
+    ...(Object.keys(statuses).length === 0 ? {} : { statuses }),
+  };
 }
+
+const IN_USE = 'in-use';
 
 function faultOf(
   context: SourceContext,
   candidate: NetworkInterface | InstanceNetworkInterface,
 ): string | undefined {
-  const { Status, VpcId, SubnetId } = candidate;
-  if (Status !== 'in-use') return 'not in use';
+  const { VpcId, SubnetId } = candidate;
   if (context.vpcId !== undefined && VpcId !== context.vpcId) return 'in another vpc';
   const isElsewhere = context.subnetIds.length > 0 && !context.subnetIds.includes(SubnetId ?? '');
   return isElsewhere ? 'in another subnet' : undefined;

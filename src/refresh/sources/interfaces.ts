@@ -40,7 +40,13 @@ export function createInterfacesSource(options: InterfacesSourceOptions): Source
             `listing interfaces of cluster "${context.cluster}" found none${found.rejected}`,
           );
         }
-        return { kind: 'addresses', source: 'interfaces', addresses: found.addresses };
+        const { addresses, statuses } = found;
+        return {
+          kind: 'addresses',
+          source: 'interfaces',
+          addresses,
+          ...(statuses === undefined ? {} : { statuses }),
+        };
       }),
   };
 }
@@ -55,7 +61,7 @@ async function find(
   const found = await describedInterfaces(look);
   if (context.generation === 'instance-store' || found.addresses.length > 0) return found;
   const older = await controlPlaneInterfaces(look);
-  return { addresses: older.addresses, rejected: found.rejected + older.rejected };
+  return { ...older, rejected: found.rejected + older.rejected };
 }
 
 /** Never filtered on requester, tags or instance: interfaces of an AWS-owned control plane have none that could be relied on. */

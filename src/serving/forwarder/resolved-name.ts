@@ -7,7 +7,13 @@ import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import type { ForwardFailureReason, ForwardOutcome } from './forward-outcome.ts';
 
 export type ResolvedName =
-  | { readonly kind: 'addresses'; readonly addresses: readonly string[]; readonly ttlSeconds: number }
+  | {
+      readonly kind: 'addresses';
+      readonly addresses: readonly string[];
+      readonly ttlSeconds: number;
+      /** The upstream that answered, as configured. */
+      readonly upstream?: string;
+    }
   | { readonly kind: 'no-addresses'; readonly rcode: number }
   | {
       readonly kind: 'failed';
@@ -42,7 +48,7 @@ export function resolvedName(outcome: ForwardOutcome): ResolvedName {
   const { octets, index, upstream } = outcome;
   if (index.rcode === RCODE.NOERROR || index.rcode === RCODE.NXDOMAIN) {
     const { addresses, ttlSeconds } = readAddresses(octets, index);
-    if (addresses.length > 0) return { kind: 'addresses', addresses, ttlSeconds };
+    if (addresses.length > 0) return { kind: 'addresses', addresses, ttlSeconds, upstream };
     return { kind: 'no-addresses', rcode: index.rcode };
   }
   // no word about the name: whoever looks must not take it for one

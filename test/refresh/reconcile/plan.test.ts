@@ -69,6 +69,7 @@ t.test('decide: the first addresses are adopted with their provenance', (t) => {
     basis: 'name',
     confirmedAtMs: { dns: NOW_MS - 10, interfaces: NOW_MS },
     lastRefreshFailed: false,
+    corroborated: [A, B],
     endpoint: 'api.example',
     changedAtMs: NOW_MS,
   });
@@ -106,7 +107,8 @@ t.test('decide: the set is replaced, not merged, and who goes takes its provenan
 });
 
 t.test('decide: a suspicious loss is held and shown, and adopted when repeated', (t) => {
-  const first = decide(serving([A, B, C]), [saw('interfaces', [D]), fails('dns')], settings, NOW_MS);
+  const unnamed = serving([A, B, C], { confirmedAtMs: { interfaces: NOW_MS - 60_000 } });
+  const first = decide(unnamed, [saw('interfaces', [D]), fails('dns')], settings, NOW_MS);
   t.strictSame(addressesOf(first.record), [A, B, C]);
   t.match(first.record, {
     basis: 'kept',
@@ -313,7 +315,8 @@ const silence = [
   ['malformed', 'interfaces'],
   ['denied', undefined],
   ['throttled', undefined],
-  ['no-credentials', undefined],
+  ['no-credentials', 'interfaces'],
+  ['expired-credentials', undefined],
   ['empty', undefined],
 ] as const;
 
@@ -353,15 +356,15 @@ interface Row {
 
 const twoInterfaceSources: readonly Row[] = [
   {
-    row: 'EC2 alone',
+    row: 'EC2 alone: what the name had stays',
     states: [fails('dns'), saw('interfaces', [A, B, D])],
-    served: [A, B, D],
+    served: [A, B, C, D],
     basis: 'interfaces',
   },
   {
     row: 'EC2, and an API server that cannot be asked',
     states: [fails('dns'), saw('interfaces', [A, B, D]), fails('kubernetes', 'no-credentials')],
-    served: [A, B, D],
+    served: [A, B, C, D],
     basis: 'interfaces',
   },
   {

@@ -85,7 +85,6 @@ t.test('whose interfaces they are is decided again on our side', async (t) => {
     ['other case', { Description: 'amazon eks my-cluster' }],
     ['something before it', { Description: 'x Amazon EKS my-cluster' }],
     ['no description', { Description: undefined }],
-    ['not in use', { Status: 'available' }],
     ['another VPC', { VpcId: 'vpc-2' }],
     ['another subnet', { SubnetId: 'subnet-3' }],
     ['no subnet', { SubnetId: undefined }],
@@ -98,6 +97,29 @@ t.test('whose interfaces they are is decided again on our side', async (t) => {
     found(['10.0.0.3']),
     'spaces around',
   );
+});
+
+t.test('an interface counts as existing whatever its status, and the status is told', async (t) => {
+  for (const status of ['available', 'associated', 'attaching', 'detaching', undefined] as const) {
+    const told = { '10.0.0.4': status ?? 'unknown' };
+    for (const [what, observed] of [
+      ['described', await listing([face('10.0.0.3'), face('10.0.0.4', { Status: status })])],
+      [
+        'tagged',
+        await listing(
+          [tagged('10.0.0.3', 'my-cluster'), { ...tagged('10.0.0.4', 'my-cluster'), Status: status }],
+          EBS,
+        ),
+      ],
+    ] as const) {
+      t.same(observed, { ...found(['10.0.0.3', '10.0.0.4']), statuses: told }, `${what} ${status}`);
+    }
+  }
+});
+
+t.test('two interfaces of one address are one address, in use where either is', async (t) => {
+  const twice = [face('10.0.0.3', { Status: 'available' }), face('10.0.0.3'), face('10.0.0.4')];
+  t.same(await listing(twice), found(['10.0.0.3', '10.0.0.4']));
 });
 
 t.test('attributes that a real one of AWS lacks or has otherwise do not matter', async (t) => {
@@ -135,7 +157,7 @@ t.test(
 
 t.test('nothing found is a failure that says what was left out', async (t) => {
   const away = [
-    face('10.0.0.3', { Status: 'available' }),
+    face('10.0.0.3', { SubnetId: 'subnet-3' }),
     face('10.0.0.4', { VpcId: 'vpc-2' }),
     face('10.0.0.5', { VpcId: 'vpc-2' }),
   ];
@@ -144,7 +166,7 @@ t.test('nothing found is a failure that says what was left out', async (t) => {
     source: 'interfaces',
     reason: 'empty',
     reachedFarSide: true,
-    detail: 'listing interfaces of cluster "my-cluster" found none: 1 not in use, 2 in another vpc',
+    detail: 'listing interfaces of cluster "my-cluster" found none: 1 in another subnet, 2 in another vpc',
   });
   t.match(await listing([]), { reason: 'empty', reachedFarSide: true, detail: /found none$/ });
 });
@@ -223,13 +245,14 @@ t.test(
       controlPlane('my-cluster-control-plane-1', ['10.0.0.3', '10.0.0.4']),
       controlPlane('my-cluster-control-plane-2', ['10.0.0.5'], 'pending'),
       controlPlane('my-cluster-control-plane-3', ['10.0.0.6'], 'stopped'),
+      controlPlane('my-cluster-control-plane-4', ['10.0.0.7'], 'terminated'),
       controlPlane('my-cluster-control-plane-', ['10.0.0.66']),
       controlPlane('my-cluster-2-control-plane-1', ['10.0.0.67']),
       controlPlane('my-cluster-control-plane-a-control-plane-1', ['10.0.0.68']),
       controlPlane('not-my-cluster-control-plane-1', ['10.0.0.69']),
       { ...controlPlane('', ['10.0.0.70']), Tags: [] },
     ];
-    t.same(await listing([], EBS, instances), found(['10.0.0.3', '10.0.0.4', '10.0.0.5']));
+    t.same(await listing([], EBS, instances), found(['10.0.0.3', '10.0.0.4', '10.0.0.5', '10.0.0.6']));
     const fake = carelessEc2([], instances);
     await look(createInterfacesSource({ ec2: fake.ec2, explain }), EBS);
     t.match(fake.askedInstances[0], {
