@@ -28,6 +28,7 @@ t.test('without a name the details come first, and then the sources that need th
     cluster: 'my-cluster',
     region: 'us-west-2',
     endpoint: 'learned.example',
+    isEndpointOfEks: true,
     vpcId: 'vpc-1',
     subnetIds: ['subnet-1'],
     generation: 'ebs',
