@@ -28,17 +28,10 @@ import { evidenceOf } from './link-evidence.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import type { Comparison } from './reconcile/compare.ts';
 import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
-import {
-  compareStates,
-  decide,
-  learn,
-  note,
-  type Plan,
-  type PlanSettings,
-  type SourceState,
-} from './reconcile/plan.ts';
+import { decide, learn, note, type Plan, type PlanSettings } from './reconcile/plan.ts';
 import { nextDelayMs } from './reconcile/schedule.ts';
 import { ageMs } from './reconcile/timeline.ts';
+import { compareStates, type SourceState } from './reconcile/views.ts';
 import { RefreshLog } from './refresh-log.ts';
 import { contextFor, mayLook } from './source-context.ts';
 import { isAddressSource, isNameSource } from './source-kinds.ts';

@@ -2,8 +2,8 @@
 import type { SourceName } from '../store/endpoint-record.ts';
 import { type Attempt, type AttemptOptions, type Ending, startAttempt } from './attempt.ts';
 import type { FailureReason, Source, SourceContext } from './observation.ts';
-import type { AddressView } from './reconcile/plan.ts';
 import type { Progress } from './reconcile/schedule.ts';
+import type { AddressView } from './reconcile/views.ts';
 
 /** Everything is counted from the start of the process; times are monotonic. */
 export interface SourceStats {

@@ -10,46 +10,28 @@ import type {
   SourceName,
 } from '../../store/endpoint-record.ts';
 import type { FailureReason } from '../observation.ts';
-import { isInterfaceSource, isNameSource } from '../source-kinds.ts';
-import type { Admission } from './admissible.ts';
 import { addressesOf, type Change, changesBetween } from './changes.ts';
-import { type Comparison, compare, type SourceView } from './compare.ts';
-import { contradictedBy, corroborate, corroboratedBefore, type Said, spare } from './corroboration.ts';
+import type { Comparison } from './compare.ts';
+import { contradictedBy, corroborate, corroboratedBefore, spare } from './corroboration.ts';
 import { withEndpoint } from './endpoint-name.ts';
-import { guard, hasSameAddresses, type NameEvidence, type Refusal } from './guard.ts';
+import { guard, hasSameAddresses, type Refusal } from './guard.ts';
 import { beneathPin, isObserved, pinOver, sighting } from './pin.ts';
+import {
+  type AddressView,
+  compareStates,
+  evidenceOfNames,
+  isUsable,
+  type SourceState,
+  saidBy,
+  type ViewSettings,
+} from './views.ts';
 
-export type AddressSourceName = Exclude<SourceName, 'cluster'>;
-
-/** What is known of one address source at the moment of planning. */
-export interface SourceState {
-  readonly source: AddressSourceName;
-  readonly latest: 'untried' | 'succeeded' | 'failed';
-  /** Why the latest look failed. */
-  readonly failure?: FailureReason | undefined;
-  /** The last success, whatever came after it. */
-  readonly view?: AddressView | undefined;
-}
-
-export interface AddressView {
-  readonly addresses: readonly string[];
-  readonly ttlSeconds?: number | undefined;
-  readonly observedAtMs: number;
-  /** The upstream that answered; name sources only. */
-  readonly upstream?: string | undefined;
-  /** EC2's status of those interfaces that are not `in-use`, by address. */
-  readonly statuses?: Readonly<Record<string, string>> | undefined;
-}
-
-export interface PlanSettings {
+export interface PlanSettings extends ViewSettings {
   /** The operator's own name for the endpoint: wins over what DescribeCluster says. */
   readonly endpoint?: string | undefined;
   /** Wins over everything; empty when there is none. */
   readonly pin: readonly string[];
-  readonly admit: Admission;
   readonly confirmAfterMs: number;
-  /** A view older than this counts as unavailable: its source has stopped looking. */
-  readonly maximumAgeMs: Readonly<Record<AddressSourceName, number>>;
 }
 
 export interface Plan {
@@ -158,32 +140,6 @@ function markLacking(
   });
 }
 
-/** What the two kinds of source say of addresses that may be served. */
-function saidBy(sources: readonly SourceState[], settings: PlanSettings, nowMs: number): Said {
-  const speaking = sources.filter((state) => isUsable(state, settings, nowMs));
-  const admitted = (wanted: readonly SourceState[]) =>
-    new Set(
-      wanted.flatMap(
-        ({ view }) => view?.addresses.filter((address) => settings.admit(address) === undefined) ?? [],
-      ),
-    );
-  return {
-    byName: admitted(speaking.filter(({ source }) => isNameSource(source))),
-    byInterfaces: admitted(speaking.filter(({ source }) => isInterfaceSource(source))),
-    listedAtMs: speaking.find(({ source }) => source === 'interfaces')?.view?.observedAtMs,
-  };
-}
-
-function evidenceOfNames(sources: readonly SourceState[]): NameEvidence {
-  const names = sources.filter(({ source, latest }) => isNameSource(source) && latest === 'succeeded');
-  const views = names.flatMap(({ view }) => view ?? []);
-  return {
-    ttlSeconds: Math.max(0, ...views.map(({ ttlSeconds }) => ttlSeconds ?? 0).filter(Number.isFinite)),
-    upstreams: views.flatMap(({ upstream }) => upstream ?? []),
-    observedAtMs: Math.max(0, ...views.map(({ observedAtMs }) => observedAtMs)),
-  };
-}
-
 /** Keeps the addresses whatever happened, and says how far they can still be trusted. */
 export function note(
   previous: EndpointRecord,
@@ -242,31 +198,6 @@ function awaitedWitness(
   return listing.latest !== 'failed' || SILENCE.has(listing.failure) ? 'interfaces' : undefined;
 }
 
-/** The comparison that a decision at this moment would rest on. */
-export function compareStates(
-  sources: readonly SourceState[],
-  settings: PlanSettings,
-  nowMs: number,
-): Comparison {
-  const views = (wanted: readonly SourceState[]) => wanted.map((state) => viewOf(state, settings, nowMs));
-  return compare(
-    views(sources.filter((state) => isNameSource(state.source))),
-    views(sources.filter((state) => isInterfaceSource(state.source))),
-  );
-}
-
-function viewOf(state: SourceState, settings: PlanSettings, nowMs: number): SourceView {
-  const { source, latest, view, failure } = state;
-  if (latest === 'failed') {
-    // causes are guessed from what DNS and EC2 say: the API server's own view fails for reasons of its own
-    const isTold = failure !== undefined && source !== 'kubernetes';
-    return { kind: 'unavailable', ...(isTold ? { reason: failure } : {}) };
-  }
-  const isRecent = view !== undefined && nowMs - view.observedAtMs <= settings.maximumAgeMs[source];
-  if (latest === 'untried' || !isRecent) return { kind: 'unavailable' };
-  return { kind: 'addresses', addresses: view.addresses };
-}
-
 /** What every plan has in common: stamps, TTL, and whether anything usable is left; without the pin. */
 function compose(
   pinned: EndpointRecord,
@@ -286,11 +217,6 @@ function compose(
     confirmedAtMs: { ...previous.confirmedAtMs, ...confirmations(sources) },
     lastRefreshFailed,
   };
-}
-
-function isUsable(state: SourceState, settings: PlanSettings, nowMs: number): boolean {
-  const view = viewOf(state, settings, nowMs);
-  return view.kind === 'addresses' && view.addresses.some((address) => settings.admit(address) === undefined);
 }
 
 function keptBasis(record: EndpointRecord): EndpointRecord['basis'] {

@@ -3,14 +3,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { admission } from '../../../src/refresh/reconcile/admissible.ts';
 import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
-import {
-  type AddressSourceName,
-  decide,
-  emptyRecord,
-  note,
-  type PlanSettings,
-  type SourceState,
-} from '../../../src/refresh/reconcile/plan.ts';
+import { decide, emptyRecord, note, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
+import type { AddressSourceName, SourceState } from '../../../src/refresh/reconcile/views.ts';
 import type { EndpointRecord } from '../../../src/store/endpoint-record.ts';
 import { decodeEndpoints, encodeEndpoints } from '../../../src/store/endpoints-format.ts';
 

@@ -1,15 +1,8 @@
 import t from 'tap';
 import { admission } from '../../../src/refresh/reconcile/admissible.ts';
 import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
-import {
-  type AddressSourceName,
-  decide,
-  emptyRecord,
-  learn,
-  note,
-  type PlanSettings,
-  type SourceState,
-} from '../../../src/refresh/reconcile/plan.ts';
+import { decide, emptyRecord, learn, note, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
+import type { AddressSourceName, SourceState } from '../../../src/refresh/reconcile/views.ts';
 import type { ClusterDetails, EndpointRecord } from '../../../src/store/endpoint-record.ts';
 
 const [A, B, C, D] = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
