@@ -32,15 +32,20 @@ export class VirtualSite {
   /** What was sent while the link was down, and is sent again. */
   readonly #lost = new Set<() => void>();
   addresses: readonly string[] = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
+  /** Addresses of upstreams on this side of the link. */
+  readonly onSite = new Set<string>();
+  /** What an upstream says to a question such as `www.example.com A`, where it is not what `end` below has. */
+  says: (question: string, upstream: string) => Buffer | undefined = () => undefined;
 
   private constructor(build: (site: VirtualSite) => readonly [Rooms, RunningDaemon]) {
     [this.rooms, this.daemon] = build(this);
   }
 
-  /** `more` is added to the configuration. */
-  static async open(directory: string, more = '', random = systemRandom): Promise<VirtualSite> {
+  /** `more` is added to the configuration, `cluster` to its only cluster. */
+  static async open(directory: string, more = '', random = systemRandom, cluster = ''): Promise<VirtualSite> {
     await prepareDirectory(directory, systemRandom);
-    const config = await load(`clusters: [{ name: demo, region: us-west-2, probe: { enabled: false } }]
+    const config =
+      await load(`clusters: [{ name: demo, region: us-west-2, probe: { enabled: false }${cluster && `, ${cluster}`} }]
 upstreams: [${UPSTREAM}]
 state: { directory: ${directory} }
 ${more}`);
@@ -123,7 +128,7 @@ ${more}`);
   }
 
   #network(): NetworkParts {
-    const open: OpenTransport = () => this.#transport();
+    const open: OpenTransport = ({ address }) => this.#transport(address);
     return {
       transports: { udp: open, tcp: open, tls: open },
       aws: this.#aws(),
@@ -191,36 +196,51 @@ ${more}`);
     };
   }
 
-  #transport(): ReturnType<OpenTransport> {
+  #transport(upstream: string): ReturnType<OpenTransport> {
     const inFlight = new ExchangesInFlight();
     return {
       start: (exchange) => {
         inFlight.add(exchange);
-        if (!this.#isUp) return;
+        if (!this.#isUp && !this.onSite.has(upstream)) return;
         this.time.after(FAR_MS, () => {
-          if (inFlight.take(exchange)) end(exchange, this.addresses);
+          if (inFlight.take(exchange)) end(exchange, this.#said(exchange, upstream));
         });
       },
       doubt: () => undefined,
       close: () => inFlight.clear(),
     };
   }
+
+  #said({ message: asked }: Exchange, upstream: string): Buffer {
+    const query = new Query();
+    parseQuery(query, asked, 0, asked.length);
+    const [name, type] = [query.nameText(), typeName(query.qtype)];
+    return this.says(`${name} ${type}`, upstream) ?? ordinary(name, type, this.addresses);
+  }
 }
 
 /** The upstream knows the endpoint, every name under `example.com`, and nothing else. */
-function end(exchange: Exchange, addresses: readonly string[]): void {
-  const query = new Query();
-  parseQuery(query, exchange.message, 0, exchange.message.length);
-  const [name, type] = [query.nameText(), typeName(query.qtype)];
-  const found =
-    name.toLowerCase() === ENDPOINT ? addresses : /(^|\.)example\.com$/i.test(name) ? ['192.0.2.80'] : [];
+function ordinary(name: string, type: string, addresses: readonly string[]): Buffer {
+  const found = name === ENDPOINT ? addresses : /(^|\.)example\.com$/.test(name) ? ['192.0.2.80'] : [];
   const isKnown = found.length > 0;
+  const apex = isKnown && name !== ENDPOINT ? 'example.com' : '.';
   const answers =
     type === 'A' ? found.map((address) => rawRecord(name, 'A', 300, address.split('.').map(Number))) : [];
-  const authorities = answers.length > 0 ? [] : [rawRecord('example.com', 'SOA', 300, soaData(300))];
+  const authorities = answers.length > 0 ? [] : [rawRecord(apex, 'SOA', 300, soaData(300))];
   const flags = isKnown || name === '.' ? 0x8180 : 0x8183;
-  const octets = message({ id: exchange.id, flags, question: [name, type], answers, authorities });
+  return message({ flags, question: [name, type], answers, authorities });
+}
+
+/** Ends an exchange with this response, whose ID is set. */
+function end(exchange: Exchange, octets: Buffer): void {
+  octets.writeUInt16BE(exchange.id, 0);
   const verdict = judgeReply(exchange, octets);
   if (verdict.kind !== 'reply') throw new Error(`the made-up upstream: ${verdict.kind}`);
-  exchange.onEnd({ kind: 'reply', octets, index: verdict.index, elapsedMs: FAR_MS, isRoundTrip: true });
+  exchange.onEnd({
+    kind: 'reply',
+    octets: verdict.octets,
+    index: verdict.index,
+    elapsedMs: FAR_MS,
+    isRoundTrip: true,
+  });
 }

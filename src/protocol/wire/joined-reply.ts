@@ -11,6 +11,7 @@ import { writeEmptyReply, writeHeaderAndQuestion } from './error-reply.ts';
 import { FLAG, HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16, putUint32, uint16At } from './header.ts';
 import { optLength, writeOpt } from './opt.ts';
 import { type Query, skipName } from './query.ts';
+import { walkRdata } from './rdata-shape.ts';
 import type { ResponseIndex } from './response.ts';
 import { writeTruncatedReply } from './response-patch.ts';
 
@@ -171,35 +172,6 @@ function recordEnd(octets: Uint8Array, at: number): number {
   return typeAt + FIXED_RR_OCTETS + uint16At(octets, typeAt + 8);
 }
 
-/**
- * Where names stand in RDATA: octets before the first, and how many there are. Those of RFC 1035 may be compressed; the
- * others are written out, although senders before RFC 3597 (section 4) compressed them.
- */
-const NAMES_IN_RDATA: ReadonlyMap<number, { skip: number; names: number; mayCompress: boolean }> = new Map(
-  (
-    [
-      [TYPE.NS, 0, 1, true],
-      [3, 0, 1, true], // MD
-      [4, 0, 1, true], // MF
-      [TYPE.CNAME, 0, 1, true],
-      [TYPE.SOA, 0, 2, true],
-      [7, 0, 1, true], // MB
-      [8, 0, 1, true], // MG
-      [9, 0, 1, true], // MR
-      [TYPE.PTR, 0, 1, true],
-      [14, 0, 2, true], // MINFO
-      [TYPE.MX, 2, 1, true],
-      [17, 0, 2, false], // RP
-      [18, 2, 1, false], // AFSDB
-      [21, 2, 1, false], // RT
-      [26, 2, 2, false], // PX
-      [TYPE.SRV, 6, 1, false],
-      [36, 2, 1, false], // KX
-      [TYPE.DNAME, 0, 1, false],
-    ] as const
-  ).map(([type, skip, names, mayCompress]) => [type, { skip, names, mayCompress }]),
-);
-
 const MAX_POINTED = 0x3fff; // RFC 1035 section 4.1.4: an offset has 14 bits
 
 /** One for all replies, because none is joined while another is. */
@@ -232,17 +204,10 @@ class MessageWriter {
     this.#nameAt(from, start, true);
     const lengthAt = this.at + 8;
     this.#copy(from, typeAt, rdataAt);
-    const layout = NAMES_IN_RDATA.get(uint16At(from, typeAt));
-    let at = rdataAt;
-    if (layout !== undefined && rdataAt < end) {
-      at += layout.skip;
-      this.#copy(from, rdataAt, at);
-      for (let left = layout.names; left > 0; left--) {
-        this.#nameAt(from, at, layout.mayCompress);
-        at = skipName(from, at, from.length);
-      }
-    }
-    this.#copy(from, at, end);
+    walkRdata(from, uint16At(from, typeAt), rdataAt, end, {
+      octets: (start, end) => this.#copy(from, start, end),
+      name: (at, mayCompress) => this.#nameAt(from, at, mayCompress),
+    });
     putUint16(this.octets, lengthAt, this.at - lengthAt - 2);
   }
 

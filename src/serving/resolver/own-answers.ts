@@ -86,18 +86,24 @@ export class OwnAnswers<Route> {
     }
   }
 
-  localZone(query: Query, { localZones }: OwnRules<Route>, reply: ReplySpace): number {
-    const found = localZones.find(query);
+  localZone(query: Query, rules: OwnRules<Route>, reply: ReplySpace): number {
+    const found = rules.localZones.find(query);
     if (found === undefined) return PASS;
     switch (found.kind) {
       case 'forward':
         this.route = found.route;
         return PASS;
       case 'answer':
+        // networks of VPCs are inside of special-use zones, and their names are worked out in a cut
+        if (rules.localZones.findRule(query) === undefined && this.#isWorkedOut(query, rules)) return PASS;
         return this.writeOwn(query, found.answer, reply);
       case 'rcode':
         return this.#empty(query, found.rcode, found.extendedError, reply);
     }
+  }
+
+  #isWorkedOut(query: Query, { disconnected }: OwnRules<Route>): boolean {
+    return disconnected.find(query).kind !== 'stale' && this.#options.later.isCut(query, this.route);
   }
 
   /** The answer of our own to a question for DS that is for the parent's servers, and that those could not answer. */
