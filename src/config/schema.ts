@@ -216,7 +216,7 @@ const cache = z.strictObject({
   negativeTtl: defaulted(ttl('1s', '3h'), '60s', 'longest time a negative answer counts as fresh'),
   staleFor: defaulted(
     durationOrUnlimited('0s', '3650d'),
-    '1d',
+    '30d',
     'time after its end in which an answer is served while its upstreams do not answer; 0s turns it off',
   ),
   staleTtl: defaulted(ttl('1s', '1h'), '30s', 'TTL that a stale answer is given'),

@@ -1,12 +1,12 @@
 /** The rooms that know of an outage, real or rehearsed: the link, its chronicle, the drill. */
 import { Drill, type DrillChange } from '../drill/drill.ts';
 import { LinkMonitor } from '../link/link-monitor.ts';
-import type { Ledger } from '../store/ledger.ts';
 import type { ConfigInForce } from './config-in-force.ts';
 import { linkEvent } from './ledger-events.ts';
 import { LinkChronicle } from './link-chronicle.ts';
 import type { DaemonParts } from './parts.ts';
 import { failsByPolicy, retainedQuestions } from './room-options.ts';
+import type { StoreRooms } from './store-rooms.ts';
 
 export type OutageRooms = ReturnType<typeof buildOutageRooms>;
 
@@ -14,7 +14,7 @@ export type OutageRooms = ReturnType<typeof buildOutageRooms>;
 export function buildOutageRooms(
   { clock, timers, log }: DaemonParts,
   inForce: ConfigInForce,
-  ledger: Ledger,
+  { ledger, answers }: Pick<StoreRooms, 'ledger' | 'answers'>,
   lookAgain: (reason: string) => void,
 ) {
   const chronicle = new LinkChronicle({
@@ -26,7 +26,10 @@ export function buildOutageRooms(
     clock,
     log,
     onRestored: ({ side }) => lookAgain(`${side} reachable again`),
-    onTransition: (transition) => chronicle.note(transition),
+    onTransition: (transition) => {
+      chronicle.note(transition);
+      if (transition.to === 'disconnected') answers.noteCut();
+    },
     isRehearsed: (side, key) => side === 'aws' || inForce.acrossLink.has(key),
   });
   const drill = new Drill({

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { Libc } from '../runtime/datagrams.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
 import { inForceWith } from './config-in-force.ts';
-import { buildOutageRooms } from './outage-rooms.ts';
+import { buildOutageRooms, type OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
 import { buildRefreshRooms, type RefreshRooms } from './refresh-rooms.ts';
 import { buildServingRooms } from './serving-rooms.ts';
@@ -14,7 +14,7 @@ export type Rooms = ReturnType<typeof buildRooms>;
 
 export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
   const inForce = inForceWith(parts.config);
-  const stores = buildStoreRooms(parts);
+  const stores = buildStoreRooms(parts, () => outage.link.isAnyCut);
   // two threads lead back from those who answer to those who refresh, and are followed only once all are built
   const lookAgain = (reason: string): void => {
     refresh.plane.kick(reason);
@@ -24,7 +24,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     const found = refresh.plane.clusterSnapshot(cluster, region);
     return statusText(found, outage.link.current(), parts.clock.monotonicMs());
   };
-  const outage = buildOutageRooms(parts, inForce, stores.ledger, lookAgain);
+  const outage: OutageRooms = buildOutageRooms(parts, inForce, stores, lookAgain);
   const around = { libc, inForce, cache: stores.cache, outage, lookAgain, statusText: statusOf };
   const serving = buildServingRooms(parts, around);
   const refresh: RefreshRooms = buildRefreshRooms(parts, { inForce, stores, outage, serving });

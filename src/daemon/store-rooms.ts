@@ -11,9 +11,13 @@ import { answersScope, cacheSettings } from './room-options.ts';
 
 export type StoreRooms = ReturnType<typeof buildStoreRooms>;
 
-export function buildStoreRooms({ config, clock, timers, random, log, pause }: DaemonParts) {
+/** `isCut`: whether names that are kept could not be asked for now. */
+export function buildStoreRooms(
+  { config, clock, timers, random, log, pause }: DaemonParts,
+  isCut: () => boolean,
+) {
   const { directory } = config.state;
-  const cache = new AnswerCache(cacheSettings(config));
+  const cache = new AnswerCache(cacheSettings(config), { isCut });
   const ledger = new Ledger({ directory }, { clock, timers, log });
   const onSetAside = (fault: LoadFault) => ledger.record(setAsideEvent(fault));
   const store = new EndpointsStore({ directory }, { clock, random, onSetAside });

@@ -41,6 +41,7 @@ export class LinkMonitor {
   readonly #paths = new Map<string, LinkPath>();
   #summary: LinkState = initialLinkState;
   #rehearsedSinceMs: number | undefined;
+  #cutPaths = 0;
 
   constructor(options: LinkMonitorOptions) {
     this.#options = options;
@@ -69,6 +70,11 @@ export class LinkMonitor {
     this.#rehearsedSinceMs = isOn ? this.#options.clock.monotonicMs() : undefined;
   }
 
+  /** Whether any path is cut, in earnest or in a rehearsal. */
+  get isAnyCut(): boolean {
+    return this.#cutPaths > 0 || this.#rehearsedSinceMs !== undefined;
+  }
+
   current(): LinkReport {
     const paths = [...this.#paths.values()].map((path) => this.#shown(path));
     return { summary: summarizeLinks(paths), paths };
@@ -82,6 +88,7 @@ export class LinkMonitor {
 
   #summarize(): void {
     const before = this.#summary;
+    this.#cutPaths = [...this.#paths.values()].filter(({ condition }) => condition === 'disconnected').length;
     this.#summary = summarizeLinks([...this.#paths.values()]);
     if (this.#summary.condition !== before.condition) this.#changed('summary', 'all', before, this.#summary);
   }

@@ -10,15 +10,23 @@ import { type FileSystem, systemFiles } from './file-system.ts';
 import { pruneSetAside, setAside } from './set-aside.ts';
 import { type SliceFigures, Slices } from './slices.ts';
 import { agedEntry, passedSince, UNKNOWN } from './snapshot-age.ts';
-import { FRAME_OCTETS, SnapshotComposer, type SnapshotEntry, scopeOf } from './snapshot-format.ts';
+import {
+  entryOctets,
+  FRAME_OCTETS,
+  SnapshotComposer,
+  type SnapshotEntry,
+  scopeOf,
+} from './snapshot-format.ts';
 import { readSnapshot } from './snapshot-reader.ts';
 import { StoreError } from './store-error.ts';
+import { WritePace } from './write-pace.ts';
 
 /**
  * Forwarded answers through a restart: bulk state, which may be lost, beside the critical state, which may not.
  *
  *     start:  answers.snapshot -> prove a block -> bring its ages up to date -> cache.load ... -> cache.restoreOrder
- *     every 50 s in which something changed, and at the end:  cache.entries -> blocks -> a new file in place of the old
+ *     where something changed, soon after a cut begins, and at the end:
+ *             cache.entries -> blocks -> a new file in place of the old
  *
  * All of it happens in slices of a millisecond, between queries. It knows nothing of DNS. No error here keeps anything
  * from being served: a file that does not hold is loaded as far as it does, set aside, and written anew.
@@ -40,7 +48,7 @@ export type LoadVerdict = 'kept' | 'expired' | 'superseded' | 'full' | 'refused'
 
 export interface AnswersSnapshotOptions {
   readonly directory: string;
-  /** The file is never larger than this: the bound of the cache. */
+  /** The file's bound, that of the cache. */
   readonly sizeOctets: number;
   /** Says who is asked, and about what: answers of another scope are loaded as stale. Only compared, never kept. */
   readonly scope: string;
@@ -83,20 +91,15 @@ export interface SnapshotState {
   /** Monotonic ms at which the last one was done. */
   readonly writtenAtMs?: number;
   readonly writeFailures: number;
-  /** The failure after which nothing has been written yet. */
   readonly lastFailure?: { readonly code: string; readonly detail: string };
 }
 
-/** With the time that the writing takes, a restart loses less than the last minute. */
+/** With the time that the writing takes, a crash loses less than the last minute of a small cache. */
 const WRITE_EVERY_MS = 50_000;
+const CANNOT = 'snapshot of answers cannot be written: a restart would lose what is newer than the last one';
 const SLICE_MS = 1;
-const STOP_WAIT_MS = 10_000; // a disk that hangs must not keep a stop waiting for ever
-/** Files that did not hold, for somebody who wants to know why; they may be as large as the cache. */
-const SET_ASIDE_KEPT = 2;
-
-function snapshotPath(directory: string): string {
-  return join(directory, 'answers.snapshot');
-}
+const STOP_WAIT_MS = 10_000; // a disk may hang
+const SET_ASIDE_KEPT = 2; // for somebody who wants to know why; they may be as large as the cache
 
 export class AnswersSnapshot {
   readonly #path: string;
@@ -112,11 +115,13 @@ export class AnswersSnapshot {
   #isLoaded = false;
   #writing: Promise<SnapshotWrite> | undefined;
   #timer: Disposable | undefined;
+  #dueAtMs = Number.POSITIVE_INFINITY;
+  readonly #pace = new WritePace(WRITE_EVERY_MS);
   #isStopped = false;
   #state: SnapshotState = { writeFailures: 0 };
 
   constructor(options: AnswersSnapshotOptions, parts: AnswersSnapshotParts) {
-    this.#path = snapshotPath(options.directory);
+    this.#path = join(options.directory, 'answers.snapshot');
     this.#sizeOctets = options.sizeOctets;
     this.#scope = options.scope;
     this.#parts = parts;
@@ -129,7 +134,7 @@ export class AnswersSnapshot {
     this.#loading ??= this.#load().then((load) => {
       this.#isLoaded = !this.#isStopped;
       this.#state = { ...this.#state, loaded: load };
-      this.#writeLater();
+      this.#writeAt(this.#parts.clock.monotonicMs() + WRITE_EVERY_MS);
       return load;
     });
     return this.#loading;
@@ -148,6 +153,11 @@ export class AnswersSnapshot {
       this.#writing = undefined;
     });
     return this.#writing;
+  }
+
+  /** A cut has begun: what is known is written down as soon as the disk should be asked for it. */
+  noteCut(): void {
+    if (this.#isLoaded) this.#writeAt(this.#pace.nextMs(true));
   }
 
   /** Ends loading where it stands, writes what is not on the disk yet, and does nothing from then on. */
@@ -238,14 +248,20 @@ export class AnswersSnapshot {
     this.#isLoaded = false;
   }
 
-  #writeLater(): void {
-    if (this.#isStopped) return;
-    this.#timer = this.#parts.timers.after(WRITE_EVERY_MS, () => void this.#writeAndGoOn());
+  /** Writes at this moment, unless it is to be written earlier anyway. */
+  #writeAt(atMs: number): void {
+    if (this.#isStopped || atMs >= this.#dueAtMs) return;
+    this.#timer?.[Symbol.dispose]();
+    this.#dueAtMs = atMs;
+    const delayMs = Math.max(0, atMs - this.#parts.clock.monotonicMs());
+    this.#timer = this.#parts.timers.after(delayMs, () => void this.#writeAndGoOn());
   }
 
   async #writeAndGoOn(): Promise<void> {
     await this.write();
-    this.#writeLater();
+    this.#dueAtMs = Number.POSITIVE_INFINITY;
+    // where nothing had changed, the next change is not to wait for long
+    this.#writeAt(Math.max(this.#parts.clock.monotonicMs() + WRITE_EVERY_MS, this.#pace.nextMs()));
   }
 
   async #write(): Promise<SnapshotWrite> {
@@ -260,19 +276,20 @@ export class AnswersSnapshot {
       const octets = this.#compose(slices, figures);
       await replaceFile(this.#files, this.#parts.random, { path: this.#path, octets });
     } catch (error) {
+      this.#pace.note(figures.octets, clock.monotonicMs());
       return this.#failed(error);
     }
     this.#writtenRevision = revision;
     const writtenAtMs = clock.monotonicMs();
+    this.#pace.note(figures.octets, writtenAtMs);
     const written = {
       kind: 'written',
       ...figures,
       durationMs: writtenAtMs - startedMs,
       ...slices.figures,
     } as const;
-    if (this.#state.lastFailure !== undefined)
-      this.#parts.log.info({}, 'snapshot of answers can be written again');
-    const { lastFailure: _, ...state } = this.#state;
+    const { lastFailure, ...state } = this.#state;
+    if (lastFailure !== undefined) this.#parts.log.info({}, 'snapshot of answers can be written again');
     this.#state = { ...state, lastWrite: written, writtenAtMs };
     return written;
   }
@@ -325,18 +342,9 @@ export class AnswersSnapshot {
     const code = error instanceof StoreError ? error.code : 'INTERNAL';
     const detail = error instanceof Error ? error.message : String(error);
     const { lastFailure, writeFailures } = this.#state;
-    const text =
-      'snapshot of answers cannot be written: a restart would lose what is newer than the last one';
-    if (lastFailure?.code !== code) this.#parts.log.error({ code, detail }, text);
+    if (lastFailure?.code !== code) this.#parts.log.error({ code, detail }, CANNOT);
     this.#writtenRevision = undefined;
     this.#state = { ...this.#state, writeFailures: writeFailures + 1, lastFailure: { code, detail } };
     return { kind: 'failed', code, detail };
   }
 }
-
-/** No less than what the entry takes in the file. */
-function entryOctets({ octets, earlier }: SnapshotEntry): number {
-  return ENTRY_FIXED_OCTETS + octets.length + (earlier?.octets.length ?? 0);
-}
-
-const ENTRY_FIXED_OCTETS = 64;

@@ -61,6 +61,13 @@ export interface SnapshotEntry extends SnapshotAnswer {
   readonly earlier?: SnapshotAnswer;
 }
 
+/** No less than what the entry takes in the file. */
+export function entryOctets({ octets, earlier }: SnapshotEntry): number {
+  return ENTRY_FIXED_OCTETS + octets.length + (earlier?.octets.length ?? 0);
+}
+
+const ENTRY_FIXED_OCTETS = 64;
+
 /** Composes a file part by part in one buffer: a part has to be written before the next call. */
 export class SnapshotComposer {
   readonly #buffer = Buffer.allocUnsafeSlow(FRAME_OCTETS + MAX_BLOCK_OCTETS);

@@ -61,7 +61,7 @@ const DEFAULTS = {
     sizeOctets: 67_108_864,
     maxTtlSeconds: 86_400,
     negativeTtlSeconds: 60,
-    staleForMs: 86_400_000,
+    staleForMs: 30 * 86_400_000,
     staleTtlSeconds: 30,
     prefetch: true,
   },

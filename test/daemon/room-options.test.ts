@@ -112,7 +112,7 @@ t.test('what is not said has the room’s own defaults, in the room’s own unit
   });
   t.match(cacheSettings(config), {
     sizeOctets: 64 << 20,
-    staleForMs: 86_400_000,
+    staleForMs: 30 * 86_400_000,
     staleTtlSeconds: 30,
     negativeTtlSeconds: 60,
     prefetch: true,

@@ -37,7 +37,7 @@ const REFRESH = {
 };
 
 function start(lab: Lab, name: string, refresh: object = REFRESH): Promise<LoopbackSite> {
-  const overrides = { refresh, log: { level: 'info' } };
+  const overrides = { refresh, log: { level: 'info' }, cache: { staleFor: '1d' } };
   return LoopbackSite.start(lab.workshop, { name, dnsPort: DNS_PORT, httpPort: HTTP_PORT, overrides });
 }
 

@@ -1,11 +1,13 @@
 import t from 'tap';
 import { answerWhileStale, freshness } from '../../src/serving/answer-cache/freshness.ts';
+import type { SnapshotCache } from '../../src/store/answers-snapshot.ts';
+import type { FileSystem } from '../../src/store/file-system.ts';
 import { readSnapshot } from '../../src/store/snapshot-reader.ts';
-import { asked, nxdomain, settings } from '../serving/answer-cache/asked.ts';
+import { asked, nxdomain, positive, settings } from '../serving/answer-cache/asked.ts';
 import { systemError, watchedFiles } from './faulty-files.ts';
 import { PowerCutDisk } from './power-cut-disk.ts';
 import { fileOf } from './snapshot-entries.ts';
-import { processOn } from './snapshot-setup.ts';
+import { type Process, processOn } from './snapshot-setup.ts';
 
 const PATH = '/state/answers.snapshot';
 const DAY = 86_400_000;
@@ -46,6 +48,109 @@ t.test('what was answered up to a minute ago is there after a kill, as fresh as 
   t.equal(state('b.example'), 'stale');
   t.equal(state('c.example'), 'stale', 'the denial');
   t.equal(answerWhileStale(found('c.example'), 0, settings).kind, 'positive', 'and what it hid');
+});
+
+const HOUR = 3_600_000;
+
+/** A cache with so many answers, of which some change all the time. */
+function changingCache(answers: number): SnapshotCache {
+  const octets = positive('registry-12345.dkr.example.com', 300);
+  const kind = 'positive';
+  const rest = {
+    dnssecOk: false,
+    checkingDisabled: false,
+    hits: 1,
+    idleMs: 0,
+    ageMs: 0,
+    lifetimeMs: 300_000,
+  };
+  let revision = 0;
+  return {
+    get revision() {
+      return ++revision;
+    },
+    stats: () => ({ entries: answers }),
+    *entries() {
+      for (let at = 0; at < answers; at++) yield { kind, octets, ...rest } as const;
+    },
+    load: () => 'kept',
+    restoreOrder: () => [],
+  };
+}
+
+/** Files that are never read, and take a moment that virtual time does not see. */
+const nowhere: FileSystem = {
+  open: async (path) => {
+    if (path === PATH) throw systemError('ENOENT', 'open');
+    return {
+      stat: async () => ({ size: 0, isFile: () => true }),
+      read: async () => ({ bytesRead: 0 }),
+      write: async (octets) => ({ bytesWritten: octets.length }),
+      sync: async () => {},
+      close: async () => {},
+    };
+  },
+  link: async () => {},
+  rename: async () => {},
+  unlink: async () => {},
+  readdir: async () => [],
+  mkdir: async () => undefined,
+};
+
+/** Moves time on in steps, in each of which a write that begins also ends; returns when those writes were. */
+async function steps(process: Process, ms: number, each: () => void = () => {}): Promise<number[]> {
+  const { snapshot, time } = process;
+  const writtenAtMs: number[] = [];
+  for (let leftMs = ms; leftMs > 0; leftMs -= 10_000) {
+    await time.advance(10_000);
+    each();
+    const at = snapshot.state().writtenAtMs;
+    if (at !== undefined && at !== writtenAtMs.at(-1)) writtenAtMs.push(at);
+  }
+  return writtenAtMs;
+}
+
+t.test('a day of steady change costs the disk what it can bear, whatever the size of the file', async (t) => {
+  for (const [answers, hours, isFlapping, mostMb] of [
+    [500, 24, false, 270],
+    [50_000, 24, false, 300],
+    [50_000, 3, true, 1_200],
+  ] as const) {
+    const settings = { sizeOctets: 64 * 1024 * 1024 };
+    const process = processOn({ files: nowhere, cache: () => changingCache(answers), settings });
+    await process.snapshot.start();
+    const cut = () => process.snapshot.noteCut();
+    const writes = (await steps(process, hours * HOUR, isFlapping ? cut : undefined)).length;
+    const octets = process.snapshot.state().lastWrite!.octets;
+    const aDay = (octets * writes * 24) / hours / 1e6;
+    const before = (octets * (86_400 / 50)) / 1e6;
+    const link = isFlapping ? ', the link flaps all the time' : '';
+    const figures = `${(octets / 1e6).toFixed(2)} MB ${(writes * 24) / hours} times a day, ${aDay.toFixed(0)} MB`;
+    t.comment(`${answers} answers${link}: ${figures}; every 50 s it were ${before.toFixed(0)} MB`);
+    t.ok(aDay < mostMb, `${aDay} MB`);
+    t.ok(writes >= hours, 'every hour at least');
+    await process.snapshot.stop();
+  }
+});
+
+t.test('a cut is written down at once, or a quarter of the usual time after the last write', async (t) => {
+  for (const [agoMs, withinMs] of [
+    [700_000, 10_000],
+    [60_000, 450_000],
+  ] as const) {
+    const settings = { sizeOctets: 64 * 1024 * 1024 };
+    const process = processOn({ files: nowhere, cache: () => changingCache(50_000), settings });
+    await process.snapshot.start();
+    await steps(process, 60_000);
+    t.equal((await steps(process, agoMs)).length, 1, 'nothing is due');
+    process.snapshot.noteCut();
+    t.equal(
+      (await steps(process, withinMs)).length,
+      1 + Number(agoMs < 100_000),
+      `${agoMs} ms after the last write`,
+    );
+    await process.snapshot.stop();
+  }
 });
 
 t.test('it is written at most every 50 s, only after a change, and at the end', async (t) => {

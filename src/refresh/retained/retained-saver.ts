@@ -3,6 +3,7 @@ import type { Log } from '../../log/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { sleep, type Timers } from '../../runtime/timers.ts';
 import type { RetainedRecord } from '../../store/retained-record.ts';
+import { WritePace } from '../../store/write-pace.ts';
 
 /** The part of the store's outcome that matters here. */
 export type SaveOutcome =
@@ -45,6 +46,7 @@ export class RetainedSaver {
   #timer: Disposable | undefined;
   #dueAtMs = Number.POSITIVE_INFINITY;
   #savedAtMs = Number.NEGATIVE_INFINITY;
+  readonly #pace = new WritePace(WAIT_MS.changed);
   #saving: Promise<void> | undefined;
   #isFailing = false;
   #leftOut = 0;
@@ -57,7 +59,9 @@ export class RetainedSaver {
 
   note(what: keyof typeof WAIT_MS): void {
     const nowMs = this.#options.clock.monotonicMs();
-    this.#saveAt(Math.max(nowMs + SOON_MS, this.#savedAtMs + WAIT_MS[what]));
+    // an answer that a question had not before is worth a write at any time; all others wait until the disk can bear it
+    const paceMs = what === 'new' ? 0 : this.#pace.nextMs();
+    this.#saveAt(Math.max(nowMs + SOON_MS, this.#savedAtMs + WAIT_MS[what], paceMs));
   }
 
   stats(): SavingStats {
@@ -94,7 +98,9 @@ export class RetainedSaver {
     const { save, compose, clock, log } = this.#options;
     this.#dueAtMs = Number.POSITIVE_INFINITY;
     this.#savedAtMs = clock.monotonicMs();
-    const outcome = await trySave(() => save(compose()));
+    const records = compose();
+    this.#pace.note(octetsOf(records), this.#savedAtMs);
+    const outcome = await trySave(() => save(records));
     const isFailed = outcome.kind === 'failed';
     if (isFailed) {
       this.#saveFailures++;
@@ -117,6 +123,15 @@ export class RetainedSaver {
     }
     this.#leftOut = leftOut;
   }
+}
+
+/** About what the file takes: base64, and the records for a person. */
+function octetsOf(records: readonly RetainedRecord[]): number {
+  return records.reduce(
+    (octets, { message, signedMessage }) =>
+      octets + 256 + 2 * (message.length + (signedMessage?.length ?? 0)),
+    0,
+  );
 }
 
 async function trySave(save: () => Promise<SaveOutcome>): Promise<SaveOutcome> {
