@@ -39,7 +39,6 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     setLogLevel: processLog.setLevel,
     interfaces: networkInterfaces,
     hostName: hostname(),
-    ec2Endpoint,
     version: packageJson.version,
     runtime: `node ${process.versions.node}`,
   });
@@ -68,13 +67,6 @@ export async function serve(file: string | undefined, signals: Signals): Promise
   await processLog.flush();
   exitSoon(EXIT.well, processLog);
   return EXIT.well;
-}
-
-/** As the SDK finds it: the usual variables, else the service's own name. */
-function ec2Endpoint(region: string): string {
-  const named = process.env['AWS_ENDPOINT_URL_EC2'] ?? process.env['AWS_ENDPOINT_URL'];
-  const domain = region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com';
-  return named ?? `https://ec2.${region}.${domain}`;
 }
 
 type EndReason = 'SIGTERM' | 'SIGINT' | 'disconnect';

@@ -38,10 +38,26 @@ export interface Config {
   /** Networks in CIDR form. */
   readonly drill: { readonly onSite: readonly string[] };
   readonly state: { readonly directory: string };
+  /** From the environment alone. */
+  readonly outbound: OutboundConfig;
   readonly log: {
     readonly level: 'debug' | 'info' | 'warn' | 'error';
     readonly format: 'auto' | 'json' | 'pretty';
   };
+}
+
+/** The way out to AWS. */
+export interface OutboundConfig {
+  /** The URL of the proxy for `https:` URLs; it may hold user and password. */
+  readonly httpsProxy?: string;
+  /** The same for `http:` URLs, which an endpoint of one's own may have. */
+  readonly httpProxy?: string;
+  /** Hosts that are asked without a proxy: names, suffixes, addresses, networks, `*`; lower case. */
+  readonly noProxy: readonly string[];
+  /** The file of certificate authorities that count in place of the public ones. */
+  readonly caBundle?: string;
+  /** The file of certificate authorities that Node adds by itself. */
+  readonly extraCertificates?: string;
 }
 
 export interface ClusterConfig {

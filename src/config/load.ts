@@ -7,13 +7,14 @@
  * leaves the running configuration in place. Names and records follow RFC 1035; the rest is no matter of an RFC.
  */
 import { check, type Draft } from './checks/checks.ts';
-import type { Config } from './config.ts';
+import type { Config, SourceName } from './config.ts';
 import { draftOf } from './draft.ts';
 import { applyOverrides, type Environment, type Override, readVariables } from './environment.ts';
 import { ConfigError, type Fault, type Finding, type Path, pathText, quoted } from './fault.ts';
 import { isMap, valueAt } from './key.ts';
 import { canonicalAddress } from './kinds/address.ts';
 import { normalise } from './normalise.ts';
+import { type OutboundReading, readOutbound } from './outbound.ts';
 import { schema } from './schema.ts';
 import { boundedText, type ReadFile, readSourceText, type SourceText } from './source-text.ts';
 import { validate } from './validate.ts';
@@ -45,13 +46,15 @@ export async function loadConfig(request: LoadRequest): Promise<Config> {
   const treeFaults = (tree?.faults ?? []).map((one) => treeFault(file, one));
   if (tree?.isWhole === false) throw new ConfigError('malformed', [...treeFaults, ...variables.faults]);
   const applied = applyOverrides(tree?.data, variables.overrides);
-  const { config, findings } = validated(applied.data, request.ownAddresses);
+  const outbound = readOutbound(request.environment);
+  const { config, findings } = validated(applied.data, request.ownAddresses, outbound);
   const places = { file, tree, overrides: variables.overrides, data: applied.data };
   const faults = [
     ...treeFaults,
     ...findings.map((one) => located(one, places)),
     ...variables.faults,
     ...applied.faults,
+    ...(config === undefined || asksAws(config) ? outbound.faults : []),
   ];
   if (config === undefined || faults.length > 0) throw new ConfigError('invalid', faults.sort(byPlace));
   return config;
@@ -94,9 +97,17 @@ function readTree(text: string): YamlTree {
   return { ...tree, isWhole: false, faults: [...tree.faults, fault] };
 }
 
+const SOURCES_OF_AWS: readonly SourceName[] = ['interfaces', 'cluster', 'route53'];
+
+/** Where nothing is asked of AWS, a variable that is meant for other programs must not keep this one from starting. */
+function asksAws({ clusters }: Config): boolean {
+  return clusters.some(({ sources }) => sources.some((source) => SOURCES_OF_AWS.includes(source)));
+}
+
 function validated(
   data: unknown,
   ownAddresses: readonly string[],
+  { outbound }: OutboundReading,
 ): { config?: Config; findings: readonly Finding[] } {
   const { settings, findings, meant } = validate(data);
   const draft: Draft = settings ?? draftOf(schema, data) ?? {};
@@ -109,7 +120,7 @@ function validated(
   const all = [...findings, ...crossed];
   return settings === undefined || all.length > 0
     ? { findings: all }
-    : { config: normalise(settings), findings: all };
+    : { config: normalise(settings, outbound), findings: all };
 }
 
 function faultyPaths(paths: readonly Path[]): (path: Path) => boolean {

@@ -4,6 +4,7 @@ import type {
   ClusterConfig,
   Config,
   LimitsConfig,
+  OutboundConfig,
   RefreshConfig,
   Upstream,
   WhileDisconnected,
@@ -15,7 +16,7 @@ import type { Settings } from './schema.ts';
 import { readZoneRecord } from './zone-record.ts';
 
 /** Takes settings that no check has found fault with. */
-export function normalise(settings: Settings): Config {
+export function normalise(settings: Settings, outbound: OutboundConfig): Config {
   const { forward, cache } = settings;
   return frozen<Config>({
     clusters: settings.clusters.map(clusterConfig),
@@ -46,6 +47,7 @@ export function normalise(settings: Settings): Config {
     admin: settings.admin,
     drill: settings.drill,
     state: settings.state,
+    outbound,
     log: settings.log,
   });
 }

@@ -26,8 +26,6 @@ export interface DaemonParts {
   readonly setLogLevel: (level: Config['log']['level']) => void;
   /** `os.networkInterfaces`. */
   readonly interfaces: () => HostInterfaces;
-  /** The EC2 endpoint of a Region: what is asked for a sign of life. */
-  readonly ec2Endpoint: (region: string) => string;
   /** What crosses the link, where a test has its own in place of sockets and the SDK. */
   readonly network?: NetworkParts;
   /** `os.hostname()`: a browser may ask for the pages by it. */

@@ -13,7 +13,7 @@ import type { ConfigInForce } from './config-in-force.ts';
 import { changeEvents } from './ledger-events.ts';
 import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
-import { clusterSettings, refreshTimes, retainedQuestions } from './room-options.ts';
+import { askedServices, clusterSettings, refreshTimes, retainedQuestions } from './room-options.ts';
 import type { ServingRooms } from './serving-rooms.ts';
 import type { StoreRooms } from './store-rooms.ts';
 
@@ -28,10 +28,11 @@ interface Around {
 export type RefreshRooms = ReturnType<typeof buildRefreshRooms>;
 
 export function buildRefreshRooms(parts: DaemonParts, around: Around) {
-  const { clock, timers, random, log, network, ec2Endpoint } = parts;
+  const { config, clock, timers, random, log, network } = parts;
   const { inForce, outage, serving } = around;
   const { forwarder } = serving;
-  const https = new HttpsApart({ clock, log });
+  const { outbound } = config;
+  const https = new HttpsApart({ clock, timers, log, outbound });
   const connections = {
     clients: network?.aws ?? https.aws,
     kubernetes: https.kubernetes,
@@ -41,15 +42,24 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
     answersText: (name: string, signal: AbortSignal) => forwarder.answersText(name, signal, inForce.group),
   };
   const { resolve, isCutOff } = connections;
-  const ping = network?.ping ?? createAwsPing({ endpoint: ec2Endpoint, resolve, isCutOff, head: https.head });
+  const sign = createAwsPing({
+    services: (region) => askedServices(inForce.config, region),
+    endpoint: https.aws.endpoint,
+    head: https.head,
+    outbound,
+    resolve,
+    isCutOff,
+    timers,
+  });
   const probe = new LinkProbe({
-    ping,
+    ...(network === undefined ? sign : { ping: network.ping }),
+    onDoubt: (region) => plane.confirm(region),
     clock,
     timers,
     random,
     evidence: (evidence) => outage.link.report(evidence),
   });
-  const plane = buildPlane(parts, connections, around);
+  const plane = buildPlane(parts, connections, around, (region) => probe.sourceAnswered(region));
   const retained = buildRetained(parts, around);
   return { https, connections, probe, plane, retained };
 }
@@ -58,6 +68,7 @@ function buildPlane(
   { config, clock, timers, random, log, pause }: DaemonParts,
   connections: SourceConnections,
   { stores, outage, serving }: Around,
+  onAnswer: (region: string) => void,
 ): RefreshPlane {
   return new RefreshPlane({
     clusters: clusterSettings(config, connections),
@@ -70,7 +81,9 @@ function buildPlane(
     save: (records) => stores.store.save(records),
     publish: (records) => serving.serving.publish(new EndpointTable(records)),
     evidence: (evidence) => {
-      if (!outage.drill.isRunning) outage.link.report(evidence); // a rehearsed failure says nothing about the link
+      if (outage.drill.isRunning) return; // a rehearsed failure says nothing about the link
+      outage.link.report(evidence);
+      if (evidence.proves === 'reachable') onAnswer(evidence.key);
     },
     onChanges: (cluster, changes) => {
       for (const event of changeEvents(cluster, changes)) stores.ledger.record(event);

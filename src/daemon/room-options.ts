@@ -6,10 +6,12 @@ import type {
   Upstream as UpstreamConfig,
   ZoneConfig,
 } from '../config/config.ts';
+import { partitionOf } from '../protocol/words/aws-partitions.ts';
 import { parentName } from '../protocol/words/name.ts';
 import { TYPE } from '../protocol/words/types.ts';
 import type { ClusterSettings, RefreshTimes } from '../refresh/cluster-settings.ts';
 import { questionText, type RetainedQuestion } from '../refresh/retained/retained-question.ts';
+import type { ServicePlace } from '../refresh/sources/aws-clients.ts';
 import { createSources, type SourceConnections } from '../refresh/sources/connect-sources.ts';
 import type { AnswerCacheSettings } from '../serving/answer-cache/answer-cache.ts';
 import type { ForwardSettings } from '../serving/forwarder/forward-settings.ts';
@@ -64,11 +66,30 @@ function regionsOf({ clusters }: Pick<Config, 'clusters'>): readonly string[] {
 }
 
 /** The Regions that something is asked of: a site with DNS alone sends nothing to AWS, not even a sign of life. */
-export function askedRegions({ clusters }: Config): readonly string[] {
-  const asking = clusters.filter(
-    ({ sources }) => sources.includes('interfaces') || sources.includes('cluster'),
-  );
-  return regionsOf({ clusters: asking });
+export function askedRegions(config: Config): readonly string[] {
+  return [...new Set(config.clusters.flatMap(servicesOf).map(({ pathRegion }) => pathRegion))];
+}
+
+/** What the sources ask in one Region, each service once for each profile. */
+export function askedServices(config: Config, region: string): readonly ServicePlace[] {
+  const asked = config.clusters.flatMap(servicesOf).filter(({ pathRegion }) => pathRegion === region);
+  return [...new Map(asked.map(({ place }) => [JSON.stringify(place), place])).values()];
+}
+
+const SERVICES = [
+  ['interfaces', 'ec2'],
+  ['cluster', 'eks'],
+  ['route53', 'route53'],
+] as const;
+
+/** `pathRegion`: where the service is asked, which is the key of the link's path. */
+function servicesOf({ region, profile, sources }: ClusterConfig) {
+  if (region === undefined) return [];
+  return SERVICES.flatMap(([source, service]): { pathRegion: string; place: ServicePlace }[] => {
+    if (!sources.includes(source)) return [];
+    const pathRegion = service === 'route53' ? partitionOf(region).globalRegion : region;
+    return [{ pathRegion, place: { service, region, profile } }];
+  });
 }
 
 /** What the forwarding zones, and EC2's own names of the configured Regions, do while their upstreams are gone. */

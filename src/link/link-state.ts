@@ -6,7 +6,9 @@
  *
  * One state for each AWS Region and each upstream, and one summary. Any answer proves the path, a refusal
  * included; what says nothing about the path (missing credentials, a fault of our own) must not be reported
- * here at all. The room refuses to know how evidence is gathered and what anybody does about the condition.
+ * here at all. Something in between that answers in place of the far side (a proxy, a captive portal) is neither: the
+ * condition becomes degraded, with its name as the reason, and neither a cut nor a return follows from it.
+ * The room refuses to know how evidence is gathered and what anybody does about the condition.
  */
 
 export type LinkCondition = 'unknown' | 'connected' | 'degraded' | 'disconnected' | 'recovering';
@@ -15,7 +17,7 @@ export interface Evidence {
   /** What was tried: `aws` with a Region as key, or `upstream` with its address as key. */
   readonly side: 'aws' | 'upstream';
   readonly key: string;
-  readonly proves: 'reachable' | 'unreachable';
+  readonly proves: 'reachable' | 'unreachable' | 'nothing';
   /** A constant text, such as `timeout`; shown as the state's reason. */
   readonly reason: string;
   /** Monotonic; when the attempt began, where it may have taken long. */
@@ -50,6 +52,7 @@ export const initialLinkState: LinkState = {
 export function nextLinkState(state: LinkState, evidence: Evidence, nowMs: number): LinkState {
   const isReachable = evidence.proves === 'reachable';
   if (!isReachable && isOldNews(state, evidence)) return state;
+  if (evidence.proves === 'nothing') return afterNothing(state, evidence, nowMs);
   const failuresInARow = isReachable ? 0 : state.failuresInARow + 1;
   const successesInARow = isReachable ? state.successesInARow + 1 : 0;
   const condition = isReachable
@@ -58,6 +61,14 @@ export function nextLinkState(state: LinkState, evidence: Evidence, nowMs: numbe
   const counted = { failuresInARow, successesInARow, countedAtMs: nowMs };
   if (condition === state.condition) return { ...state, ...counted };
   return { condition, reason: evidence.reason, sinceMs: nowMs, ...counted };
+}
+
+/** A path that was cut, or has just come back, stays as it was: what answers may stand on this side of the cut. */
+function afterNothing(state: LinkState, { reason }: Evidence, nowMs: number): LinkState {
+  const counted = { successesInARow: 0, countedAtMs: nowMs };
+  if (state.condition === 'disconnected' || state.condition === 'recovering') return { ...state, ...counted };
+  const sinceMs = state.condition === 'degraded' ? state.sinceMs : nowMs;
+  return { ...state, ...counted, condition: 'degraded', reason, sinceMs };
 }
 
 /**

@@ -24,7 +24,7 @@ import {
   retainSources,
 } from './credential-state.ts';
 import { LastingDoubt } from './lasting-doubt.ts';
-import { evidenceOf } from './link-evidence.ts';
+import { evidenceOf, regionOf } from './link-evidence.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import type { Comparison } from './reconcile/compare.ts';
 import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
@@ -128,6 +128,14 @@ export class ClusterRefresher {
       this.#kickTimer = undefined;
       void this.runOnce(reason, true);
     });
+  }
+
+  /** Something casts doubt on the link to `region`: sources that were answered from there last look at once. */
+  confirm(region: string): void {
+    for (const { name, latest } of this.#runners.values()) {
+      const isAnswered = latest === 'succeeded' && regionOf(name, this.#settings.region) === region;
+      if (isAnswered && this.#isStarted) void this.#look(name);
+    }
   }
 
   /** Takes new settings over without losing the record or what the sources have seen, and looks again. */

@@ -1,4 +1,7 @@
-/** What a look by a source says about the link to AWS. Any answer proves it; only silence speaks against it. */
+/**
+ * What a look by a source says about the link to AWS. Any answer of AWS proves it; only silence speaks against it. What a
+ * proxy or a portal answers in place of AWS is named, and proves nothing.
+ */
 import type { Evidence } from '../link/link-state.ts';
 import { partitionOf } from '../protocol/words/aws-partitions.ts';
 import type { SourceName } from '../store/endpoint-record.ts';
@@ -9,9 +12,7 @@ export function evidenceOf(
   { observation, isUnsettled, isLate }: Ending,
   region: string | undefined,
 ): Evidence | undefined {
-  if (observation.source === 'dns') return undefined; // the forwarder carried it, and reports for its upstreams
-  if (observation.source === 'kubernetes') return undefined; // it lives on the site: nothing crossed the link
-  const key = pathOf(observation.source, region);
+  const key = regionOf(observation.source, region);
   if (key === undefined) return undefined;
   if (observation.kind !== 'failed') return { side: 'aws', key, proves: 'reachable', reason: 'answered' };
   const { reason } = observation;
@@ -19,11 +20,18 @@ export function evidenceOf(
   if (isLate) return { side: 'aws', key, proves: 'reachable', reason: 'answered late' };
   // a hanging credential provider ends like this too, and bad credentials must never look like a cut
   if (isUnsettled) return undefined;
+  if (reason === 'proxy' || reason === 'untrusted-certificate') {
+    return { side: 'aws', key, proves: 'nothing', reason };
+  }
   if (reason !== 'timeout' && reason !== 'network') return undefined;
   return { side: 'aws', key, proves: 'unreachable', reason };
 }
 
-/** The Region that a source asks: Route 53's API has one home in each partition, whatever the Region of the cluster. */
-function pathOf(source: SourceName, region: string | undefined): string | undefined {
+/**
+ * The Region that a source asks: Route 53's API has one home in each partition, whatever the Region of the cluster.
+ * None for `dns`, because the forwarder reports for its upstreams, nor for `kubernetes`, which is on the site.
+ */
+export function regionOf(source: SourceName, region: string | undefined): string | undefined {
+  if (source === 'dns' || source === 'kubernetes') return undefined;
   return source === 'route53' ? partitionOf(region ?? '').globalRegion : region;
 }

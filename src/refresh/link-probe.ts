@@ -7,14 +7,21 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
 
-/** Asks an AWS Region for a sign of life; never rejects. `silent`: nothing said for or against, as with no address to ask. */
-export type Ping = (
-  region: string,
-  signal: AbortSignal,
-) => Promise<'answered' | 'silent' | 'timeout' | 'network'>;
+/**
+ * `silent`: nothing said for or against, as with no address to ask. `proxy`, `untrusted-certificate`: something in between
+ * answered in place of AWS, which is neither an answer of AWS nor a cut.
+ */
+export type PingOutcome = 'answered' | 'silent' | 'timeout' | 'network' | 'proxy' | 'untrusted-certificate';
+
+/** Asks an AWS Region for a sign of life; never rejects. */
+export type Ping = (region: string, signal: AbortSignal) => Promise<PingOutcome>;
 
 export interface LinkProbeOptions {
   readonly ping: Ping;
+  /** Before `ping`, untimed: whether there is anything to ask, and whoever asks is alive. Left out: there is. Never rejects. */
+  readonly ready?: (region: string, signal: AbortSignal) => Promise<boolean>;
+  /** A sign of life has failed after one that came, or for the first time: the sources may know better. */
+  readonly onDoubt?: (region: string) => void;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly timers: Timers;
   readonly random: Random;
@@ -28,14 +35,27 @@ const FAILURES_IN_DOUBT = 3;
 const SUCCESSES_TO_CALM = 3; // as many as the link's state wants
 const QUICK_MS = 900;
 const PATIENT_MS = 8_000; // name, connection and answer, each with two seconds of delay, and some to spare
+/** A source's answer counts against a failed sign of life for as long as two of the longest default intervals. */
+const RECENT_MS = 600_000;
 const JITTER = 0.2; // many servers behind one link do not ask in step
 
-const UNTRIED = { timer: undefined, failures: 0, successes: SUCCESSES_TO_CALM, isSlow: false };
+const UNTRIED = {
+  timer: undefined,
+  failures: 0,
+  failingSinceMs: undefined,
+  sourceAnsweredAtMs: undefined,
+  successes: SUCCESSES_TO_CALM,
+  isSlow: false,
+};
 
 interface Looking {
   readonly abort: AbortController;
   timer: Disposable | undefined;
   failures: number;
+  /** When the first of the signs that have failed in a row was asked for. */
+  failingSinceMs: number | undefined;
+  /** When a source last had an answer from AWS about this Region. */
+  sourceAnsweredAtMs: number | undefined;
   successes: number;
   /** Its answers have come late: from then on, until one is quick again, only long silence counts. */
   isSlow: boolean;
@@ -64,6 +84,15 @@ export class LinkProbe {
     this.watch([]);
   }
 
+  /**
+   * A source has had an answer from AWS. A sign of life that fails although sources are answered says nothing about the
+   * link: its host is closed, or HEAD is filtered. It is not believed until it is answered again.
+   */
+  sourceAnswered(region: string): void {
+    const looking = this.#regions.get(region);
+    if (looking !== undefined) looking.sourceAnsweredAtMs = this.#options.clock.monotonicMs();
+  }
+
   #end(region: string, looking: Looking): void {
     looking.timer?.[Symbol.dispose]();
     looking.abort.abort();
@@ -79,10 +108,16 @@ export class LinkProbe {
 
   /** What does not answer quickly speaks against the path, but is waited for: a late answer proves that there is one. */
   async #look(region: string, looking: Looking): Promise<void> {
-    const { ping, clock, timers } = this.#options;
-    const startedAtMs = clock.monotonicMs();
+    const { ping, ready, clock, timers } = this.#options;
     const enough = new AbortController();
     using _limit = timers.after(PATIENT_MS, () => enough.abort());
+    const signal = AbortSignal.any([looking.abort.signal, enough.signal]);
+    if (ready !== undefined && !(await ready(region, signal))) {
+      enough.abort();
+      if (!looking.abort.signal.aborted) this.#later(region, looking, CALM_MS);
+      return;
+    }
+    const startedAtMs = clock.monotonicMs();
     let isLate = false;
     let isCounted = false;
     using _quick = timers.after(QUICK_MS, () => {
@@ -91,17 +126,36 @@ export class LinkProbe {
       isCounted = true;
       this.#failed(region, looking, 'timeout', startedAtMs);
     });
-    const outcome = await ping(region, AbortSignal.any([looking.abort.signal, enough.signal]));
+    const outcome = await ping(region, signal);
     enough.abort(); // a signal that depends on one that lives on is kept with it, unless it has been aborted
     if (looking.abort.signal.aborted) return;
-    if (outcome === 'answered') this.#answered(region, looking, isLate);
-    else if (outcome !== 'silent' && !isCounted) this.#failed(region, looking, outcome, startedAtMs);
-    else if (!isCounted) this.#later(region, looking, CALM_MS);
+    switch (outcome) {
+      case 'answered':
+        this.#answered(region, looking, isLate);
+        break;
+      case 'proxy':
+      case 'untrusted-certificate':
+        // what answers late will answer late again: silence counts only after long, until an answer is quick
+        this.#failed(region, looking, outcome, startedAtMs, isLate);
+        break;
+      case 'silent':
+        if (!isCounted) this.#later(region, looking, CALM_MS);
+        break;
+      default:
+        if (!isCounted) this.#failed(region, looking, outcome, startedAtMs);
+    }
+  }
+
+  #isContradicted({ failingSinceMs, sourceAnsweredAtMs }: Looking): boolean {
+    if (failingSinceMs === undefined || sourceAnsweredAtMs === undefined) return false;
+    const isRecent = this.#options.clock.monotonicMs() - sourceAnsweredAtMs <= RECENT_MS;
+    return isRecent && sourceAnsweredAtMs >= failingSinceMs;
   }
 
   #answered(region: string, looking: Looking, isLate: boolean): void {
     looking.isSlow = isLate;
     looking.failures = 0;
+    looking.failingSinceMs = undefined;
     looking.successes++;
     this.#options.evidence({
       side: 'aws',
@@ -112,11 +166,23 @@ export class LinkProbe {
     this.#later(region, looking, looking.successes < SUCCESSES_TO_CALM ? DOUBT_MS : CALM_MS);
   }
 
-  #failed(region: string, looking: Looking, reason: 'timeout' | 'network', startedAtMs: number): void {
-    looking.isSlow = false;
+  #failed(
+    region: string,
+    looking: Looking,
+    reason: Exclude<PingOutcome, 'answered' | 'silent'>,
+    startedAtMs: number,
+    isSlow = false,
+  ): void {
+    const { evidence, onDoubt } = this.#options;
+    looking.isSlow = isSlow;
     looking.successes = 0;
     looking.failures++;
-    this.#options.evidence({ side: 'aws', key: region, proves: 'unreachable', reason, startedAtMs });
+    looking.failingSinceMs ??= startedAtMs;
+    const proves = reason === 'timeout' || reason === 'network' ? 'unreachable' : 'nothing';
+    if (!this.#isContradicted(looking)) {
+      evidence({ side: 'aws', key: region, proves, reason, startedAtMs });
+      if (looking.failures === 1) onDoubt?.(region);
+    }
     this.#later(region, looking, looking.failures < FAILURES_IN_DOUBT ? DOUBT_MS : CUT_MS);
   }
 }

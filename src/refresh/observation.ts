@@ -17,9 +17,12 @@ import type { ClusterDetails, InterfaceSource, NameSource, SourceName } from '..
  * - `expired-credentials` AWS answered that the token has expired, or is no longer valid (the link works)
  * - `no-credentials`      no provider gave credentials, so nothing was sent (says nothing about the link)
  * - `clock-skew`          AWS answered that the signature's time is wrong (the link works; this host's clock does not)
+ * - `service-error`       AWS answered that it could not (5xx): the link works, AWS does not
+ * - `proxy`               a proxy, a portal or a filter in between refused, or answered in place of AWS (says nothing about the link)
+ * - `untrusted-certificate`  the certificate for AWS's name is not to be trusted: TLS is intercepted, or its authority is not known here
  * - `timeout`             nothing came back in time
  * - `network`             refused, reset, unreachable, or no address for the service's own name
- * - `malformed`           something answered, but not what was asked for: half an XML, a captive portal's page
+ * - `malformed`           something answered, but not what was asked for, such as half an XML
  * - `not-found`           AWS answered that the cluster, zone or name does not exist (the link works)
  * - `empty`               a whole and well-formed answer without a single address: to be doubted, never adopted
  * - `filtered`            the answer carried addresses or referred to some, and something in between dropped them
@@ -35,6 +38,9 @@ export type FailureReason =
   | 'expired-credentials'
   | 'no-credentials'
   | 'clock-skew'
+  | 'service-error'
+  | 'proxy'
+  | 'untrusted-certificate'
   | 'timeout'
   | 'network'
   | 'malformed'

@@ -106,6 +106,11 @@ export class RefreshPlane {
     for (const { refresher } of this.#members) refresher.kick(reason);
   }
 
+  /** Something casts doubt on the link to a Region: sources that had answers from there look at once. */
+  confirm(region: string): void {
+    for (const { refresher } of this.#members) refresher.confirm(region);
+  }
+
   /** Clusters may come, go and change; who stays keeps its record and what its sources have seen. */
   reconfigure(clusters: readonly ClusterSettings[], times: RefreshTimes = this.#times): void {
     this.#times = times;

@@ -83,6 +83,7 @@ const DEFAULTS = {
   },
   drill: { onSite: [] },
   state: { directory: '/var/lib/outpost-dns' },
+  outbound: { noProxy: [] },
   log: { level: 'info', format: 'auto' },
 };
 

@@ -61,7 +61,6 @@ refresh: { retryMin: 100ms, deadline: 1s }
       log,
       setLogLevel: () => undefined,
       interfaces: networkInterfaces,
-      ec2Endpoint: () => 'http://127.0.0.1:9',
       version: '0.0.0',
       runtime: 'node',
       ...more,
@@ -183,6 +182,7 @@ function signsOfLife(asked: Set<string>): NetworkParts {
     transports: { udp: open, tcp: open, tls: open },
     aws: {
       explain: (error) => classifyAwsFailure(error, 0),
+      endpoint: cut,
       ec2: { describeNetworkInterfaces: cut, describeInstances: cut },
       eks: { describeCluster: cut },
       route53: { listHostedZonesByName: cut, listResourceRecordSets: cut },

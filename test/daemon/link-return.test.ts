@@ -44,5 +44,5 @@ t.test('refresh follows the return within 5 s of its being noticed, spread over 
   }
   t.comment(`refreshed after ${delays.join(', ')} ms`);
   t.ok(Math.max(...delays) - Math.min(...delays) >= 500, 'not all at once');
-  t.ok(new Set(delays).size >= 4, 'nor in two crowds');
+  t.ok(new Set(delays).size >= 3, 'nor in two crowds');
 });

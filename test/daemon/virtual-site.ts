@@ -60,7 +60,6 @@ ${more}`);
         log: self.log,
         setLogLevel: () => undefined,
         interfaces: () => ({}),
-        ec2Endpoint: () => 'http://127.0.0.1:9',
         network: self.#network(),
         version: '0.0.0',
         runtime: 'node',
@@ -171,6 +170,7 @@ ${more}`);
         if (!(error instanceof SourceError)) throw error;
         return { reason: error.code, reachedFarSide: error.reachedFarSide, detail: error.message };
       },
+      endpoint: nothing,
       ec2: {
         describeNetworkInterfaces: async (_place, _input, signal) => {
           await this.#cross(signal);

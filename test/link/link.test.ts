@@ -34,6 +34,30 @@ t.test('a row of evidence leads to one condition', async (t) => {
   }
 });
 
+t.test('an answer of something in between is neither a cut nor a return, and is named', async (t) => {
+  const proxy = { side: 'aws', key: 'us-west-2', proves: 'nothing', reason: 'proxy' } as const;
+  for (const [row, condition, reason] of [
+    ['p', 'degraded', 'proxy'],
+    ['ppppp', 'degraded', 'proxy'],
+    ['+ppppp', 'degraded', 'proxy'],
+    ['+p+++', 'connected', 'answer'],
+    ['p+++', 'connected', 'answer'],
+    ['+-p', 'degraded', 'proxy'],
+    ['---ppp', 'disconnected', 'timeout'],
+    ['---+p', 'recovering', 'answer'],
+    ['---+p++', 'recovering', 'answer'],
+    ['---+p+++', 'connected', 'answer'],
+    ['+p---', 'disconnected', 'timeout'],
+  ] as const) {
+    const evidence = { '+': yes, '-': no, p: proxy };
+    const state = [...row].reduce(
+      (before, sign) => nextLinkState(before, evidence[sign as '+'], 1),
+      initialLinkState,
+    );
+    t.match(state, { condition, reason }, row);
+  }
+});
+
 t.test('the age counts from the transition, not from the latest evidence', async (t) => {
   const states = [yes, yes, no].reduce(
     (before, next, at) => nextLinkState(before, next, at + 10),

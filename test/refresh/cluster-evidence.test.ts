@@ -21,6 +21,9 @@ t.test(
       [fails('interfaces', 'no-credentials'), undefined],
       [fails('interfaces', 'internal'), undefined],
       [fails('interfaces', 'malformed'), undefined],
+      [fails('interfaces', 'service-error', true), 'reachable'],
+      [fails('interfaces', 'proxy'), 'nothing'],
+      [fails('interfaces', 'untrusted-certificate'), 'nothing'],
       [fails('interfaces', 'clock-skew'), undefined],
     ];
     for (const [script, expected] of cases) {
@@ -56,6 +59,28 @@ t.test('the home of the Route 53 API is that of the partition', async (t) => {
     t.match(evidenceOf(ending, region), { side: 'aws', key: home, proves: 'reachable' });
   }
 });
+
+t.test(
+  'a doubt about the link lets sources look at once that were answered last, and no others',
+  async (t) => {
+    const [dns, interfaces] = pair(sees('dns', A), sees('interfaces', A));
+    const cluster = new ScriptedSource('cluster', fails('cluster', 'denied', true));
+    const { refresher, time } = setUp([dns, interfaces, cluster]);
+    refresher.start();
+    await time.advance(1_000);
+    const looks = () => [dns, interfaces, cluster].map(({ looks }) => looks.length);
+    const before = looks();
+    t.ok(refresher.asks('us-west-2'));
+    t.notOk(refresher.asks('us-east-1'));
+    refresher.confirm();
+    await time.advance(0);
+    t.strictSame(
+      looks().map((count, at) => count - (before[at] ?? 0)),
+      [0, 1, 0],
+    );
+    refresher.stop();
+  },
+);
 
 t.test('what the API server answers, or does not, is no evidence of the link', async (t) => {
   const cases: readonly ScriptedSource['script'][] = [

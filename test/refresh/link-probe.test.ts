@@ -1,16 +1,16 @@
 import t from 'tap';
 import type { Evidence } from '../../src/link/link-state.ts';
 import { initialLinkState, nextLinkState } from '../../src/link/link-state.ts';
-import { LinkProbe, type Ping } from '../../src/refresh/link-probe.ts';
+import { LinkProbe, type LinkProbeOptions, type Ping } from '../../src/refresh/link-probe.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 
 const random = { uint16: () => 0, uint32: () => 0, fraction: () => 0.5 };
 
-function setUp(ping: Ping) {
+function setUp(ping: Ping, more: Partial<LinkProbeOptions> = {}) {
   const time = new VirtualTime();
   const seen: (Evidence & { readonly atMs: number })[] = [];
   const evidence = (one: Evidence) => seen.push({ ...one, atMs: time.monotonicMs() });
-  return { time, seen, probe: new LinkProbe({ ping, clock: time, timers: time, random, evidence }) };
+  return { time, seen, probe: new LinkProbe({ ping, clock: time, timers: time, random, evidence, ...more }) };
 }
 
 t.test(
@@ -144,4 +144,100 @@ t.test('a look that is over leaves nothing behind: its signal is aborted, and so
   t.ok(signals.length >= 5);
   t.ok(signals.every(({ aborted }) => aborted));
   probe.stop();
+});
+
+/** The condition that a row of evidence comes to, and the worst on the way. */
+function conditions(seen: readonly (Evidence & { readonly atMs: number })[]) {
+  let state = initialLinkState;
+  const all = seen.map((one) => {
+    state = nextLinkState(state, one, one.atMs);
+    return state.condition;
+  });
+  return { last: state.condition, all };
+}
+
+t.test('sources that are answered outweigh a sign of life that fails: no cut, at no moment', async (t) => {
+  let isOpen = true;
+  let doubts = 0;
+  const { time, seen, probe } = setUp(async () => (isOpen ? 'answered' : 'timeout'), {
+    onDoubt: (region) => {
+      doubts++;
+      time.after(700, () => answered(region));
+    },
+  });
+  const answered = (region: string): void => {
+    seen.push({
+      side: 'aws',
+      key: region,
+      proves: 'reachable',
+      reason: 'answered',
+      atMs: time.monotonicMs(),
+    });
+    probe.sourceAnswered(region);
+  };
+  probe.watch(['us-west-2']);
+  await time.advance(25_000);
+  isOpen = false;
+  for (let minute = 0; minute < 60; minute++) {
+    await time.advance(60_000);
+    if (minute % 5 === 0) answered('us-west-2');
+  }
+  t.notOk(conditions(seen).all.includes('disconnected'));
+  t.equal(doubts, 1, 'the sources were asked once');
+  t.equal(conditions(seen).last, 'connected');
+  isOpen = true;
+  await time.advance(20_000);
+  isOpen = false;
+  const before = seen.length;
+  await time.advance(1_200_000);
+  t.equal(doubts, 2);
+  t.ok(
+    seen.slice(before).some(({ proves }) => proves === 'unreachable'),
+    'an old answer outweighs nothing',
+  );
+  t.equal(conditions(seen).last, 'disconnected');
+  probe.stop();
+});
+
+t.test('sources that fail as well outweigh nothing: a cut is known as soon as ever', async (t) => {
+  let isUp = true;
+  const { time, seen, probe } = setUp(async () => (isUp ? 'answered' : 'timeout'));
+  probe.watch(['us-west-2']);
+  await time.advance(25_000);
+  probe.sourceAnswered('us-west-2'); // before the cut
+  isUp = false;
+  await time.advance(13_000);
+  t.equal(conditions(seen).last, 'disconnected');
+  probe.stop();
+});
+
+t.test('a proxy that answers in place of AWS is named, late or not, and is no cut', async (t) => {
+  for (const delayMs of [10, 3_000]) {
+    const { time, seen, probe } = setUp(
+      () => new Promise((resolve) => time.after(delayMs, () => resolve('proxy'))),
+    );
+    probe.watch(['us-west-2']);
+    await time.advance(300_000);
+    t.notOk(conditions(seen).all.includes('disconnected'), `after ${delayMs} ms`);
+    t.match(seen.at(-1), { proves: 'nothing', reason: 'proxy' });
+    probe.stop();
+  }
+});
+
+t.test('whoever cannot ask says nothing, however long that takes', async (t) => {
+  let isAble = false;
+  const { time, seen, probe } = setUp(async () => 'answered', {
+    ready: (_region, signal) =>
+      isAble
+        ? Promise.resolve(true)
+        : new Promise((resolve) => signal.addEventListener('abort', () => resolve(false))),
+  });
+  probe.watch(['us-west-2']);
+  await time.advance(120_000);
+  t.strictSame(seen, [], 'a thread that hangs is no cut');
+  isAble = true;
+  await time.advance(30_000);
+  t.match(seen, [{ proves: 'reachable' }]);
+  probe.stop();
+  await time.advance(0);
 });

@@ -168,8 +168,8 @@ export function learn(
 }
 
 /**
- * Failures in which nothing came back from AWS: as in a cut, where a captive portal may well answer for the upstream, and
- * where a `credential_process` that needs AWS gives no credentials.
+ * Failures in which no listing of AWS came back: as in a cut, where a captive portal may well answer in place of the
+ * upstream, and where a `credential_process` that needs AWS gives no credentials.
  */
 const SILENCE: ReadonlySet<FailureReason | undefined> = new Set([
   'timeout',
@@ -177,6 +177,9 @@ const SILENCE: ReadonlySet<FailureReason | undefined> = new Set([
   'malformed',
   'no-credentials',
   'internal',
+  'proxy',
+  'service-error',
+  'untrusted-certificate',
 ]);
 
 /**

@@ -117,7 +117,7 @@ function explained(server: ApiServer, error: unknown): SourceError {
   }
   if (BAD_CERTIFICATE.test(code)) {
     const cause = 'another server, or another certificate authority than the cluster has';
-    return failure(server, 'malformed', `its certificate is refused: ${code}: ${cause}`);
+    return failure(server, 'untrusted-certificate', `its certificate is refused: ${code}: ${cause}`);
   }
   if (REFUSED_CERTIFICATE.test(code)) {
     const reason = code.includes('EXPIRED') ? 'expired-credentials' : 'denied';

@@ -18,7 +18,10 @@ import type { Timers } from '../../runtime/timers.ts';
 import { classifyAwsFailure } from './aws-failure.ts';
 import { type AwsPlace, ClientPool } from './client-pool.ts';
 import { CredentialsShelf } from './credentials.ts';
-import { createSdkConfig, type SdkSettings } from './sdk-config.ts';
+import { DIRECT, type Outbound } from './outbound.ts';
+import type { OutboundHandler } from './outbound-agents.ts';
+import { createSdkConfig, requestHandler, type SdkSettings } from './sdk-config.ts';
+import { endpointOf } from './sdk-endpoint.ts';
 import type { Explain } from './source-error.ts';
 
 /**
@@ -33,9 +36,18 @@ export interface AwsClients extends AwsCalls {
 
 export interface AwsCalls {
   readonly explain: Explain;
+  /** The URL that the SDK sends a service's requests to. Rejects where the SDK would send none. */
+  readonly endpoint: (service: ServicePlace, signal: AbortSignal) => Promise<string>;
   readonly ec2: Ec2Calls;
   readonly eks: EksCalls;
   readonly route53: Route53Calls;
+}
+
+export type ServiceName = 'ec2' | 'eks' | 'route53';
+
+/** A service as it is asked about a Region. */
+export interface ServicePlace extends AwsPlace {
+  readonly service: ServiceName;
 }
 
 /** Every call settles when its signal is aborted, and rejects with what `explain` can tell. */
@@ -68,6 +80,8 @@ export interface AwsClientsOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Log;
+  /** Left out: everything is asked directly. */
+  readonly outbound?: Outbound;
   /** Looking up the service's name included. */
   readonly connectTimeoutMs?: number;
   /** From the request to the head of the answer, per attempt. */
@@ -87,13 +101,27 @@ const DEFAULTS = {
 
 export function createAwsClients(options: AwsClientsOptions): AwsClients {
   const { clock, log } = options;
-  const settings: SdkSettings = { ...DEFAULTS, ...options, shelf: new CredentialsShelf({ clock, log }) };
+  const times = { outbound: DIRECT, ...DEFAULTS, ...options };
+  let isChecked = false;
+  const handler = async (): Promise<OutboundHandler> => {
+    const { warnOfUnusedCertificates } = await import('./outbound-agents.ts');
+    if (!isChecked) warnOfUnusedCertificates(times.outbound, log);
+    isChecked = true;
+    return requestHandler(times);
+  };
+  const shelf = new CredentialsShelf({ clock, log, handler });
+  const settings: SdkSettings = { ...times, shelf };
   const explain = (error: unknown) => classifyAwsFailure(error, clock.wallMs());
   const ec2 = new ClientPool({ explain, create: (place) => createEc2(settings, place) });
   const eks = new ClientPool({ explain, create: (place) => createEks(settings, place) });
   const route53 = new ClientPool({ explain, create: (place) => createRoute53(settings, place) });
+  const pools = { ec2, eks, route53 };
   return {
     explain,
+    endpoint({ service, ...given }, signal) {
+      const place = service === 'route53' ? apiPlace(given) : given;
+      return pools[service].inspect(place, signal, (client) => client.endpoint());
+    },
     ec2: {
       describeNetworkInterfaces: (place, input, signal) =>
         ec2.use(place, signal, (client) => client.describeNetworkInterfaces(input, signal)),
@@ -122,6 +150,9 @@ async function createEc2(settings: SdkSettings, place: AwsPlace) {
   const client = new sdk.EC2Client(config);
   return {
     credentials,
+    endpoint: endpointOf('/', (probe) =>
+      new sdk.EC2Client({ ...config, ...probe }).send(new sdk.DescribeRegionsCommand({})),
+    ),
     destroy: () => client.destroy(),
     describeNetworkInterfaces: (input: DescribeNetworkInterfacesCommandInput, abortSignal: AbortSignal) =>
       client.send(new sdk.DescribeNetworkInterfacesCommand(input), { abortSignal }),
@@ -136,6 +167,9 @@ async function createEks(settings: SdkSettings, place: AwsPlace) {
   const client = new sdk.EKSClient(config);
   return {
     credentials,
+    endpoint: endpointOf('/clusters', (probe) =>
+      new sdk.EKSClient({ ...config, ...probe }).send(new sdk.ListClustersCommand({})),
+    ),
     destroy: () => client.destroy(),
     describeCluster: (input: DescribeClusterCommandInput, abortSignal: AbortSignal) =>
       client.send(new sdk.DescribeClusterCommand(input), { abortSignal }),
@@ -148,6 +182,9 @@ async function createRoute53(settings: SdkSettings, place: AwsPlace) {
   const client = new sdk.Route53Client(config);
   return {
     credentials,
+    endpoint: endpointOf('/2013-04-01/hostedzonesbyname', (probe) =>
+      new sdk.Route53Client({ ...config, ...probe }).send(new sdk.ListHostedZonesByNameCommand({})),
+    ),
     destroy: () => client.destroy(),
     listHostedZonesByName: (input: ListHostedZonesByNameCommandInput, abortSignal: AbortSignal) =>
       client.send(new sdk.ListHostedZonesByNameCommand(input), { abortSignal }),

@@ -5,9 +5,9 @@ import { SourceError, type SourceFailure } from './source-error.ts';
  * What an error of the AWS SDK says, in the words of the refresh journey. Pure.
  *
  * Two questions are kept apart: why did it fail, and did AWS answer? Any answer from AWS proves the link, so
- * credentials that are refused must never look like a cut. An answer from somebody else in between (a captive portal,
- * a proxy's error page) proves nothing, so it must carry a mark of AWS to count: a request ID, or an error code
- * in the service's own envelope.
+ * credentials that are refused must never look like a cut. An answer from something in between (a captive portal,
+ * a proxy's error page) is neither an answer of AWS nor a cut. An answer must carry a mark of AWS to count: a request ID,
+ * or an error code in the service's own envelope.
  *
  * Texts of AWS are quoted only where they tell an operator which permission is missing: the answer to a bad signature
  * repeats the signed request, session token included.
@@ -67,8 +67,18 @@ const UNREACHABLE = new Set([
 
 /** A certificate that this host's clock puts outside its lifetime: more often the clock is wrong than AWS. */
 const CERTIFICATE_TIMES = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
-const CERTIFICATE =
-  /^(CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|EPROTO$)/;
+const CERTIFICATE = /^(CERT_|ERR_TLS_CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA)/;
+const NO_TLS = /^(ERR_TLS_|ERR_SSL_|EPROTO$)/;
+
+/** The proxy itself did this: it is there, so the way to it is not cut. */
+const ENDED_BY_PROXY = new Set([
+  'ECONNABORTED',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EPIPE',
+  'ERR_PROXY_TUNNEL',
+]);
 
 /** AWS accepts signatures up to 5 minutes off; the SDK starts to correct at 4. */
 const TOLERATED_SKEW_MS = 4 * 60_000;
@@ -88,6 +98,8 @@ type Explanation = Pick<AwsFailure, 'reason' | 'detail'> & Partial<AwsFailure>;
 function explain(seen: SeenError, wallMs: number): Explanation {
   if (seen.isServiceError && seen.isFromAws) return explainAnswer(seen, wallMs);
   const { code, name, status } = seen;
+  const byProxy = seen.viaProxy === '' ? undefined : explainProxy(seen);
+  if (byProxy !== undefined) return byProxy;
   if (UNREACHABLE.has(code))
     return { reason: 'network', detail: `reaching aws failed: ${code}${seen.where}` };
   if (CERTIFICATE_TIMES.has(code)) {
@@ -98,18 +110,26 @@ function explain(seen: SeenError, wallMs: number): Explanation {
   }
   if (CERTIFICATE.test(code)) {
     return {
-      reason: 'malformed',
-      detail: `certificate of aws refused: ${code}: something in between may be intercepting`,
+      reason: 'untrusted-certificate',
+      detail:
+        `certificate of aws refused: ${code}: something in between intercepts tls, or its authority is not known here: ` +
+        'name a file with the authority in AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS',
     };
+  }
+  if (NO_TLS.test(code)) {
+    return { reason: 'proxy', detail: `something in between answered, and not in tls: ${code}` };
   }
   if (code === 'ETIMEDOUT' || name === 'TimeoutError' || name === 'AbortError') {
     return { reason: 'timeout', detail: `aws did not answer in time${seen.where}` };
   }
   if (status !== undefined) {
-    return {
-      reason: 'malformed',
-      detail: `answer with status ${status} is not one of aws: ${unparsable(seen)}`,
-    };
+    const what = `answer with status ${status}`;
+    if (seen.isFromAws) {
+      const reason = status >= 500 ? 'service-error' : 'malformed';
+      return { reason, detail: `${what} of aws cannot be used: ${unparsable(seen)}` };
+    }
+    if (isPage(seen)) return { reason: 'proxy', detail: pageText(seen) };
+    return { reason: 'malformed', detail: `${what} is not one of aws: ${unparsable(seen)}` };
   }
   return { reason: 'internal', detail: redacted(`look failed: ${name}: ${seen.message}`) };
 }
@@ -131,8 +151,62 @@ function explainAnswer(seen: SeenError, wallMs: number): Explanation {
   if (THROTTLED.has(name) || status === 429) return { reason: 'throttled', detail: answer };
   if (DENIED.has(name)) return { reason: 'denied', detail: redacted(`${answer}: ${seen.message}`) };
   if (status === 404 || /^NoSuch|NotFound/.test(name)) return { reason: 'not-found', detail: answer };
-  // The service could not (5xx), or did not take the request (4xx), which then is ours to mend.
-  return { reason: status !== undefined && status < 500 ? 'internal' : 'malformed', detail: answer };
+  if (status === undefined) return { reason: 'malformed', detail: answer };
+  // the service could not, or did not take the request, which then is a fault of this server
+  return { reason: status >= 500 ? 'service-error' : 'internal', detail: answer };
+}
+
+/** What goes wrong between here and the proxy; undefined: it is as without one. */
+function explainProxy({
+  code,
+  name,
+  viaProxy,
+  proxyStatus,
+  isTunnelTimeout,
+  message,
+}: SeenError): Explanation | undefined {
+  const proxy = `the proxy ${viaProxy}`;
+  if (isTunnelTimeout || code === 'ETIMEDOUT' || name === 'TimeoutError') {
+    if (!ENDED_BY_PROXY.has(code) || isTunnelTimeout)
+      return { reason: 'timeout', detail: `aws did not answer in time through ${proxy}` };
+  }
+  if (proxyStatus !== undefined) return { reason: 'proxy', detail: refusalText(proxy, proxyStatus) };
+  if (code === 'ECONNREFUSED') return { reason: 'proxy', detail: `${proxy} takes no connections: ${code}` };
+  if (code === 'ENOTFOUND') return { reason: 'proxy', detail: `${proxy} has no address: ${code}` };
+  if (code === 'ERR_PROXY_TUNNEL') {
+    const how = message.includes('ended')
+      ? 'ended the connection without an answer'
+      : 'gave no answer in http';
+    return { reason: 'proxy', detail: `${proxy} ${how}` };
+  }
+  if (ENDED_BY_PROXY.has(code)) return { reason: 'proxy', detail: `${proxy} ended the connection: ${code}` };
+  return undefined;
+}
+
+function refusalText(proxy: string, status: number): string {
+  if (status === 407) {
+    return `${proxy} asks for credentials (407): write user and password into its URL, or correct them`;
+  }
+  return `${proxy} refused the connection to aws with status ${status}`;
+}
+
+const PROXY_STATUS: ReadonlySet<number> = new Set([407, 502, 503, 504, 511]);
+
+/** An answer without a mark of AWS that gateways, proxies and portals give. */
+function isPage({ status = 0, contentType }: SeenError): boolean {
+  return (
+    PROXY_STATUS.has(status) ||
+    (status >= 300 && status < 400) ||
+    /^(text\/html|application\/xhtml)/i.test(contentType)
+  );
+}
+
+function pageText(seen: SeenError): string {
+  const { status, viaProxy, location } = seen;
+  const who = viaProxy === '' ? 'something in between' : `the proxy ${viaProxy}`;
+  if (status === 407) return refusalText(who, status);
+  const to = location === '' ? '' : ` to "${redacted(location)}"`;
+  return `${who} answered in place of aws with status ${status}${to}: ${unparsable(seen)}`;
 }
 
 function describeSkew(skewMs: number): string {
@@ -155,6 +229,14 @@ interface SeenError {
   readonly contentType: string;
   /** The answerer's clock, from the Date header: AWS's where `isFromAws`. */
   readonly dateMs: number | undefined;
+  /** Where the answer sends the client. */
+  readonly location: string;
+  /** Empty where no proxy was asked. */
+  readonly viaProxy: string;
+  /** What the proxy answered to CONNECT, where that was a refusal. */
+  readonly proxyStatus: number | undefined;
+  /** The proxy did not answer to CONNECT in time. */
+  readonly isTunnelTimeout: boolean;
   /** ` at 10.0.0.1:443`, where known. */
   readonly where: string;
 }
@@ -179,6 +261,10 @@ function readError(error: unknown): SeenError {
     isFromAws,
     contentType: text(property(headers, 'content-type')),
     dateMs: Number.isNaN(dateMs) ? undefined : dateMs,
+    location: text(property(headers, 'location')),
+    viaProxy: text(property(error, 'viaProxy')) || text(property(response, 'viaProxy')),
+    proxyStatus: statusOf(property(error, 'statusCode')),
+    isTunnelTimeout: property(error, 'proxyTunnelTimeout') !== undefined,
     where: address === '' ? '' : ` at ${redacted(address)}`,
   };
 }
@@ -202,6 +288,11 @@ function property(value: unknown, key: string): unknown {
 
 function text(value: unknown): string {
   return typeof value === 'string' ? value : '';
+}
+
+/** NaN where the proxy did not answer in HTTP. */
+function statusOf(value: unknown): number | undefined {
+  return typeof value === 'number' && value >= 100 ? value : undefined;
 }
 
 function number(value: unknown): number | undefined {

@@ -45,8 +45,10 @@ const SPOILING: ReadonlySet<FailureReason> = new Set([
   'expired-credentials',
   'network',
   'no-credentials',
+  'proxy',
   'refused-credentials',
   'timeout',
+  'untrusted-certificate',
 ]);
 
 export class ClientPool<C extends PooledClient> {
@@ -69,6 +71,18 @@ export class ClientPool<C extends PooledClient> {
       const isRotated = refusesCredentials && entry.made?.credentials.wasAccepted();
       if (!isRotated || signal.aborted) throw error;
       return await this.#callWith(place, this.#entry(place), signal, call);
+    }
+  }
+
+  /** Asks the place's client something that sends nothing, and so says nothing about its credentials. */
+  async inspect<T>(place: AwsPlace, signal: AbortSignal, ask: (client: C) => Promise<T>): Promise<T> {
+    const entry = this.#entry(place);
+    entry.users++;
+    try {
+      return await untilAborted(entry.client.then(ask), signal, () => lateError(entry));
+    } finally {
+      entry.users--;
+      this.#destroyIfUnused(entry);
     }
   }
 

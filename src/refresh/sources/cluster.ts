@@ -4,6 +4,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { ClusterDetails } from '../../store/endpoint-record.ts';
 import type { Source } from '../observation.ts';
 import type { EksCalls } from './aws-clients.ts';
+import { BETWEEN } from './pages.ts';
 import { placeOf } from './place.ts';
 import { answeredBut, type Explain, observation, SourceError } from './source-error.ts';
 
@@ -36,10 +37,11 @@ function readDetails(
 ): ClusterDetails {
   const { cluster } = output;
   if (cluster?.name !== name) {
+    const isFromAws = output.$metadata.requestId !== undefined;
     throw new SourceError({
-      reason: 'malformed',
-      reachedFarSide: output.$metadata.requestId !== undefined,
-      detail: `describing cluster "${name}" failed: the answer does not describe it`,
+      reason: isFromAws ? 'malformed' : 'proxy',
+      reachedFarSide: isFromAws,
+      detail: `describing cluster "${name}" failed: the answer does not describe it${isFromAws ? '' : BETWEEN}`,
     });
   }
   const network = cluster.resourcesVpcConfig;

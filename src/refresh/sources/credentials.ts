@@ -3,6 +3,7 @@ import type { Log } from '../../log/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { classifyAwsFailure, redacted } from './aws-failure.ts';
 import type { AwsPlace } from './client-pool.ts';
+import type { OutboundHandler } from './outbound-agents.ts';
 import { SourceError, type SourceFailure } from './source-error.ts';
 
 /**
@@ -31,6 +32,8 @@ type Chain = ReturnType<typeof fromNodeProviderChain>;
 export interface CredentialsOptions {
   readonly clock: Clock;
   readonly log: Log;
+  /** For what providers ask of AWS: STS, SSO. */
+  readonly handler: () => Promise<OutboundHandler>;
 }
 
 export class CredentialsShelf {
@@ -46,14 +49,19 @@ export class CredentialsShelf {
     const key = JSON.stringify([place.region, place.profile]);
     const known = this.#shelf.get(key);
     if (known !== undefined) return known;
+    const handler = await this.#options.handler();
+    const made = this.#shelf.get(key);
+    if (made !== undefined) return made; // somebody else was quicker
     const said: string[] = [];
     const chain = fromNodeProviderChain({
+      // STS, SSO and the like go the same way out as the services themselves
+      clientConfig: { requestHandler: handler },
       logger: listener(said, this.#options.log),
       // Without it the process keeps the first reading of ~/.aws/credentials for ever, rotated or not.
       ignoreCache: true,
       ...(place.profile === undefined ? {} : { profile: place.profile }),
     });
-    const credentials = watched(chain, said, this.#options.clock, () => {
+    const credentials = watched({ chain, said, handler, clock: this.#options.clock }, () => {
       if (this.#shelf.get(key) === credentials) this.#shelf.delete(key);
     });
     this.#shelf.set(key, credentials);
@@ -61,12 +69,14 @@ export class CredentialsShelf {
   }
 }
 
-function watched(
-  chain: Credentials['provide'],
-  said: string[],
-  clock: Clock,
-  forget: () => void,
-): Credentials {
+interface Watched {
+  readonly chain: Credentials['provide'];
+  readonly said: string[];
+  readonly handler: Pick<OutboundHandler, 'lastFailure'>;
+  readonly clock: Clock;
+}
+
+function watched({ chain, said, handler, clock }: Watched, forget: () => void): Credentials {
   let waiting = 0;
   let isAccepted = false;
   return {
@@ -82,7 +92,9 @@ function watched(
         return await chain(context);
       } catch (error) {
         forget();
-        throw new SourceError(explainProviderFailure(error, said, clock.wallMs()));
+        // a provider may keep to itself why its request had no answer
+        const cause = handler.lastFailure() ?? error;
+        throw new SourceError(explainProviderFailure(cause, said, clock.wallMs()));
       } finally {
         waiting--;
         said.length = 0;

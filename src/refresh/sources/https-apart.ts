@@ -1,23 +1,34 @@
 /**
  * All that speaks HTTPS as if it were here, while it lives in a thread of its own (https-thread.ts says why). The thread is
- * started with the first call. Where it ends by itself, the calls under way fail, and the next one starts another.
+ * started with the first call. Where it ends by itself, or stands still, the calls under way fail, and the next call starts
+ * another thread.
+ *
+ *     call --- aborted ---> the thread tells how far the call had come ------------------> the call fails
+ *                               `-- no word within a second: a missed deadline ----------> the call fails
+ *                                       `-- the third without any word in between -------> the thread is ended
  */
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../../log/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { Ping } from '../link-probe.ts';
+import type { Timers } from '../../runtime/timers.ts';
+import type { PingOutcome } from '../link-probe.ts';
 import type { AwsCalls } from './aws-clients.ts';
 import { classifyAwsFailure } from './aws-failure.ts';
 import type { HeadRequest } from './http-head.ts';
-import type { CallName, Calls, FromThread, ToThread } from './https-thread.ts';
+import type { CallName, Calls, FromThread, ThreadData, ToThread } from './https-thread.ts';
 import type { KubernetesLook } from './kubernetes.ts';
+import type { Outbound } from './outbound.ts';
 import { cannotAsk, observation, SourceError } from './source-error.ts';
 
 export interface HttpsApartOptions {
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly log: Log;
+  readonly outbound: Outbound;
   /** The program of the thread; a test may have another. */
   readonly program?: URL;
+  /** Of the thread's heap; what needs more is a defect. Left out: `HEAP_MB`. */
+  readonly heapMb?: number;
 }
 
 /** Beside this file, in the source and in the bundle. */
@@ -25,6 +36,12 @@ const PROGRAM = new URL(
   import.meta.url.endsWith('.ts') ? './https-thread.ts' : './https-thread.js',
   import.meta.url,
 );
+
+/** The AWS clients take some 70 MB, a listing of a thousand interfaces some megabytes more. */
+const HEAP_MB = 256;
+/** A thread that lives says how far an aborted call had come within milliseconds. */
+const WORD_WITHIN_MS = 1_000;
+const MISSED_DEADLINES = 3;
 
 export class HttpsApart implements Disposable {
   readonly aws: AwsCalls;
@@ -35,16 +52,12 @@ export class HttpsApart implements Disposable {
     this.aws = awsCallsOver(this.#thread, options.clock);
   }
 
-  /** `silent`: nothing could be sent, which says nothing about who was to be asked. Never rejects. */
-  readonly head = (request: HeadRequest, signal: AbortSignal): ReturnType<Ping> =>
-    this.#thread
-      .call('head', request, signal, () => noAnswer('aws'))
-      .catch(() => (signal.aborted ? 'timeout' : 'silent'));
+  /** `silent`: the thread could not ask, which says nothing about the link. Never rejects. */
+  readonly head = (request: HeadRequest, signal: AbortSignal): Promise<PingOutcome> =>
+    this.#thread.call('head', request, signal).catch(() => 'silent' as const);
 
   readonly kubernetes: KubernetesLook = (asked, signal) =>
-    observation('kubernetes', this.aws.explain, () =>
-      this.#thread.call('kubernetes', asked, signal, () => noAnswer('the api server')),
-    );
+    observation('kubernetes', this.aws.explain, () => this.#thread.call('kubernetes', asked, signal));
 
   /** Calls still under way fail. */
   [Symbol.dispose](): void {
@@ -52,14 +65,10 @@ export class HttpsApart implements Disposable {
   }
 }
 
-function noAnswer(from: string): SourceError {
-  const detail = `asking ${from} failed: no answer within the deadline`;
-  return new SourceError({ reason: 'timeout', reachedFarSide: false, detail });
-}
-
 function awsCallsOver(thread: Thread, clock: Clock): AwsCalls {
   return {
     explain: (error) => classifyAwsFailure(error, clock.wallMs()),
+    endpoint: (service, signal) => thread.call('endpoint', service, signal),
     ec2: {
       describeNetworkInterfaces: (place, input, signal) =>
         thread.call('ec2.describeNetworkInterfaces', { place, input }, signal),
@@ -83,21 +92,22 @@ class Thread {
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #worker: Worker | undefined;
   #lastId = 0;
+  /** Aborted calls in a row of which the thread has said nothing, nor anything else. */
+  #missed = 0;
+  #missedAtMs = Number.NEGATIVE_INFINITY;
+  /** Counts what the thread says. */
+  #words = 0;
   #isDisposed = false;
 
   constructor(options: HttpsApartOptions) {
     this.#options = options;
   }
 
-  /**
-   * When `signal` is aborted the thread says how far the call had come; with `late` that is not waited for, and the call
-   * fails at once, whatever the thread does.
-   */
+  /** When `signal` is aborted the thread says how far the call had come; a thread that says nothing is not waited for. */
   async call<Name extends CallName>(
     name: Name,
     asked: Parameters<Calls[Name]>[0],
     signal: AbortSignal,
-    late?: () => SourceError,
   ): Promise<Awaited<ReturnType<Calls[Name]>>> {
     if (this.#isDisposed) throw cannotAsk('asking over https failed: the server is stopping');
     const worker = this.#running();
@@ -105,9 +115,19 @@ class Thread {
     const answer = Promise.withResolvers<unknown>();
     this.#waiting.set(id, answer);
     const tell = (message: ToThread): void => worker.postMessage(message);
+    let deadline: Disposable | undefined;
     const abort = (): void => {
       tell({ kind: 'abort', id });
-      if (late !== undefined) answer.reject(late());
+      const heard = this.#words;
+      const { timers } = this.#options;
+      const judge = (): void => {
+        if (this.#words === heard) this.#missedBy(worker);
+        answer.reject(cannotAsk('asking over https failed: the thread that does it does not answer'));
+      };
+      deadline = timers.after(WORD_WITHIN_MS, () => {
+        // where this loop itself stood still, what the thread has said meanwhile is read before the next timer
+        deadline = timers.after(1, judge);
+      });
     };
     signal.addEventListener('abort', abort, { once: true });
     try {
@@ -116,6 +136,7 @@ class Thread {
       // the assertion: the thread answers a call with what that call gives
       return (await answer.promise) as Awaited<ReturnType<Calls[Name]>>;
     } finally {
+      deadline?.[Symbol.dispose]();
       this.#waiting.delete(id);
       signal.removeEventListener('abort', abort);
     }
@@ -129,24 +150,29 @@ class Thread {
 
   #running(): Worker {
     if (this.#worker !== undefined) return this.#worker;
-    const worker = new Worker(this.#options.program ?? PROGRAM, { name: 'https' });
+    const { program, heapMb, outbound, log } = this.#options;
+    const workerData: ThreadData = { outbound };
+    const worker = new Worker(program ?? PROGRAM, {
+      name: 'https',
+      workerData,
+      resourceLimits: { maxOldGenerationSizeMb: heapMb ?? HEAP_MB },
+    });
     worker.unref(); // it keeps no process alive: who stops the server does not wait for AWS
     worker.on('message', (message: FromThread) => this.#heard(message));
     worker.on('error', (error) => {
-      this.#options.log.error(
-        { err: error },
-        'the thread that speaks https ended because of a defect: please report it',
-      );
+      log.error({ err: error }, 'the thread that speaks https ended because of a defect: please report it');
     });
     worker.on('exit', () => {
-      if (this.#worker === worker) this.#worker = undefined;
-      this.#fail('the thread that does it ended');
+      if (this.#worker === worker) this.#ended('the thread that does it ended');
     });
     this.#worker = worker;
+    this.#missed = 0;
     return worker;
   }
 
   #heard(message: FromThread): void {
+    this.#words++;
+    this.#missed = 0;
     switch (message.kind) {
       case 'log':
         this.#options.log[message.level](message.fields, message.text);
@@ -157,6 +183,26 @@ class Thread {
       case 'failed':
         this.#waiting.get(message.id)?.reject(new SourceError(message.failure));
     }
+  }
+
+  /** A thread that stands still is ended, and the next call starts another. */
+  #missedBy(worker: Worker): void {
+    if (worker !== this.#worker) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#missedAtMs < WORD_WITHIN_MS) return; // calls that were aborted together miss one deadline
+    this.#missedAtMs = nowMs;
+    if (++this.#missed < MISSED_DEADLINES) return;
+    this.#options.log.error(
+      { missedDeadlines: this.#missed },
+      'the thread that speaks https does not answer and is replaced: please report it',
+    );
+    this.#ended('the thread that does it was replaced: it did not answer');
+    void worker.terminate();
+  }
+
+  #ended(why: string): void {
+    this.#worker = undefined;
+    this.#fail(why);
   }
 
   #fail(why: string): void {

@@ -8,7 +8,7 @@
  * It is a program of its own, started by https-apart.ts; what it is told and what it says are plain data.
  */
 import { constants, getPriority, setPriority } from 'node:os';
-import { type MessagePort, parentPort } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { Log } from '../../log/log.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { systemTimers } from '../../runtime/timers.ts';
@@ -23,7 +23,13 @@ import {
 import type { AwsPlace } from './client-pool.ts';
 import type { Head } from './http-head.ts';
 import type { KubernetesLook } from './kubernetes.ts';
+import type { Outbound } from './outbound.ts';
 import type { SourceFailure } from './source-error.ts';
+
+/** What the thread is started with. */
+export interface ThreadData {
+  readonly outbound: Outbound;
+}
 
 /** What can be asked for. Each call settles when its signal is aborted. */
 export interface Calls {
@@ -32,6 +38,7 @@ export interface Calls {
   readonly 'eks.describeCluster': AtPlace<EksCalls['describeCluster']>;
   readonly 'route53.listHostedZonesByName': AtPlace<Route53Calls['listHostedZonesByName']>;
   readonly 'route53.listResourceRecordSets': AtPlace<Route53Calls['listResourceRecordSets']>;
+  readonly endpoint: AwsCalls['endpoint'];
   readonly head: Head;
   readonly kubernetes: KubernetesLook;
 }
@@ -78,8 +85,11 @@ function yieldToQueries(): void {
 
 function serve(port: MessagePort): void {
   const say = (message: FromThread): void => port.postMessage(message);
-  const clients = createAwsClients({ clock: systemClock, timers: systemTimers, log: logOver(say, {}) });
-  const calls = callsOf(clients);
+  // the assertion: the one that starts this program gives it this data
+  const { outbound } = workerData as ThreadData;
+  const log = logOver(say, {});
+  const clients = createAwsClients({ clock: systemClock, timers: systemTimers, log, outbound });
+  const calls = callsOf(clients, outbound);
   const aborts = new Map<number, AbortController>();
   port.on('message', (message: ToThread) => {
     if (message.kind === 'abort') {
@@ -101,14 +111,15 @@ function serve(port: MessagePort): void {
 }
 
 /** What a call needs is loaded with the first of its kind, when the thread's priority has been lowered. */
-function callsOf({ ec2, eks, route53 }: AwsCalls): Calls {
+function callsOf({ ec2, eks, route53, endpoint }: AwsCalls, outbound: Outbound): Calls {
   return {
     'ec2.describeNetworkInterfaces': atPlace(ec2.describeNetworkInterfaces),
     'ec2.describeInstances': atPlace(ec2.describeInstances),
     'eks.describeCluster': atPlace(eks.describeCluster),
     'route53.listHostedZonesByName': atPlace(route53.listHostedZonesByName),
     'route53.listResourceRecordSets': atPlace(route53.listResourceRecordSets),
-    head: async (request, signal) => (await import('./http-head.ts')).headOf(request, signal),
+    endpoint,
+    head: async (request, signal) => (await import('./http-head.ts')).headOf(request, outbound, signal),
     kubernetes: async ({ access, context }, signal) => {
       const { createKubernetesSource } = await import('./kubernetes.ts');
       return createKubernetesSource({ access, clock: systemClock }).observe(context, signal);

@@ -158,7 +158,7 @@ function bodyOf({ status, body }: ApiAnswer, identity: KubernetesIdentity, clock
     case 429:
       throw failure('throttled', answer);
     default:
-      throw failure(status < 500 ? 'internal' : 'malformed', answer);
+      throw failure(status < 500 ? 'internal' : 'service-error', answer);
   }
 }
 

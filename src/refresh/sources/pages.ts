@@ -31,6 +31,10 @@ export async function allPages<Item, Token>(
   throw answeredBut('malformed', `reading the listing failed: more than ${MOST_PAGES} pages`);
 }
 
+/** An answer without a mark of AWS, such as a captive portal's page. */
+export const BETWEEN =
+  ': it has no mark of aws: something in between, such as a captive portal, may have answered';
+
 /** A list of the answer that AWS always sends, empty or not. Any other page with status 200 parses as an answer without it. */
 export function present<T>(
   list: readonly T[] | undefined,
@@ -38,9 +42,10 @@ export function present<T>(
   what: string,
 ): readonly T[] {
   if (list !== undefined) return list;
+  const isFromAws = output.$metadata.requestId !== undefined;
   throw new SourceError({
-    reason: 'malformed',
-    reachedFarSide: output.$metadata.requestId !== undefined,
-    detail: `listing ${what} failed: the answer holds no list of them: something in between may have answered`,
+    reason: isFromAws ? 'malformed' : 'proxy',
+    reachedFarSide: isFromAws,
+    detail: `listing ${what} failed: the answer holds no list of them${isFromAws ? '' : BETWEEN}`,
   });
 }

@@ -13,6 +13,11 @@ function systemError(code: string, more: object = {}): Error {
   return Object.assign(new Error(`connect ${code}`), { code, ...more });
 }
 
+/** As the way out through a proxy marks it. */
+function viaProxy(code: string, more: object = {}): Error {
+  return systemError(code, { viaProxy: 'http://10.0.0.5:3128', ...more });
+}
+
 /** What node throws when IPv6 and IPv4 both fail. */
 function bothFailed(code: string): Error {
   return Object.assign(new AggregateError([systemError(code), systemError(code)]), { code });
@@ -90,10 +95,45 @@ const rows: readonly Row[] = [
   ['the zone does not exist', serviceError('NoSuchHostedZone', 404), 'not-found', true],
   ['the VPC does not exist', serviceError('InvalidVpcID.NotFound', 400), 'not-found', true],
   ['our request is wrong', serviceError('InvalidParameterValue', 400), 'internal', true],
-  ['the service is down', serviceError('Unavailable', 503), 'malformed', true],
-  ['a proxy gives 503', serviceError('Unknown', 503), 'malformed', false],
-  ['a portal redirects', serviceError('UnknownError', 302), 'malformed', false],
-  ['a portal answers JSON calls', parseError(200), 'malformed', false],
+  ['the service is down', serviceError('Unavailable', 503), 'service-error', true],
+  ['the service fails', serviceError('InternalFailure', 500), 'service-error', true],
+  ['Route 53 fails', serviceError('ServiceUnavailable', 503), 'service-error', true],
+  ['AWS fails without an envelope', parseError(500, 'request-1', 'text/xml'), 'service-error', true],
+  ['AWS fails in HTML, with its mark', parseError(503, 'request-1'), 'service-error', true],
+  ['a proxy gives 502', parseError(502), 'proxy', false],
+  ['a proxy gives 503', serviceError('Unknown', 503), 'proxy', false],
+  ['a proxy gives 504 in plain text', parseError(504, undefined, 'text/plain'), 'proxy', false],
+  ['a network wants to be signed in to', parseError(511), 'proxy', false],
+  ['a filter gives its page', parseError(403), 'proxy', false],
+  ['a proxy asks for credentials', parseError(407), 'proxy', false],
+  ['a portal redirects', serviceError('UnknownError', 302), 'proxy', false],
+  ['a portal answers JSON calls', parseError(200), 'proxy', false],
+  ['a page that is no page', parseError(200, undefined, 'text/plain'), 'malformed', false],
+  ['the proxy refuses CONNECT', viaProxy('ERR_PROXY_TUNNEL', { statusCode: 403 }), 'proxy', false],
+  ['the proxy cannot reach AWS', viaProxy('ERR_PROXY_TUNNEL', { statusCode: 502 }), 'proxy', false],
+  ['the proxy wants a password', viaProxy('ERR_PROXY_TUNNEL', { statusCode: 407 }), 'proxy', false],
+  ['the proxy speaks no HTTP', viaProxy('ERR_PROXY_TUNNEL', { statusCode: Number.NaN }), 'proxy', false],
+  ['the proxy drops CONNECT', viaProxy('ERR_PROXY_TUNNEL'), 'proxy', false],
+  [
+    'the proxy does not answer CONNECT',
+    viaProxy('ERR_PROXY_TUNNEL', { proxyTunnelTimeout: 9 }),
+    'timeout',
+    false,
+  ],
+  ['the proxy resets', viaProxy('ECONNRESET'), 'proxy', false],
+  ['the proxy is down', viaProxy('ECONNREFUSED'), 'proxy', false],
+  [
+    'the proxy is down, as the SDK renames it',
+    viaProxy('ECONNREFUSED', { name: 'TimeoutError' }),
+    'proxy',
+    false,
+  ],
+  ['the proxy has no name', viaProxy('ENOTFOUND'), 'proxy', false],
+  ['nobody can be asked for the name of the proxy', viaProxy('EAI_AGAIN'), 'network', false],
+  ['the way to the proxy is cut', viaProxy('EHOSTUNREACH'), 'network', false],
+  ['the proxy is silent', viaProxy('ETIMEDOUT'), 'timeout', false],
+  ['no answer through the proxy', viaProxy('', { name: 'TimeoutError' }), 'timeout', false],
+  ['the proxy intercepts', viaProxy('SELF_SIGNED_CERT_IN_CHAIN'), 'untrusted-certificate', false],
   ['half a body of AWS', parseError(200, 'request-1', 'text/xml'), 'malformed', true],
   [
     'connection refused, as the SDK renames it',
@@ -119,8 +159,16 @@ const rows: readonly Row[] = [
   ['the signal', Object.assign(new Error('x'), { name: 'AbortError' }), 'timeout', false],
   ['a certificate not yet valid', systemError('CERT_NOT_YET_VALID'), 'clock-skew', false],
   ['an expired certificate', systemError('CERT_HAS_EXPIRED'), 'clock-skew', false],
-  ['an intercepting proxy', systemError('SELF_SIGNED_CERT_IN_CHAIN'), 'malformed', false],
-  ['a certificate for another name', systemError('ERR_TLS_CERT_ALTNAME_INVALID'), 'malformed', false],
+  ['an intercepting proxy', systemError('SELF_SIGNED_CERT_IN_CHAIN'), 'untrusted-certificate', false],
+  ['an unknown authority', systemError('UNABLE_TO_GET_ISSUER_CERT_LOCALLY'), 'untrusted-certificate', false],
+  [
+    'a certificate for another name',
+    systemError('ERR_TLS_CERT_ALTNAME_INVALID'),
+    'untrusted-certificate',
+    false,
+  ],
+  ['something that speaks no TLS', systemError('ERR_SSL_WRONG_VERSION_NUMBER'), 'proxy', false],
+  ['something that breaks TLS off', systemError('EPROTO'), 'proxy', false],
   ['our own error', answeredBut('empty', 'listing found none'), 'empty', true],
   ['a bug', new TypeError('x is not a function'), 'internal', false],
   ['not an error', 'thrown text', 'internal', false],
@@ -165,6 +213,8 @@ t.test('a wrong clock is told by how much and in which direction', async (t) => 
 t.test('a Date header counts only when AWS gave it', async (t) => {
   const portal = serviceError('Unknown', 403, 'no', HOUR_AHEAD);
   t.equal(classifyAwsFailure(portal, NOW_MS).reason, 'malformed');
+  const proxy = serviceError('Unknown', 503, 'no', HOUR_AHEAD);
+  t.match(classifyAwsFailure(proxy, NOW_MS), { reason: 'proxy', detail: /^(?!.*clock)/ });
 });
 
 t.test('a denial names the missing permission', async (t) => {

@@ -84,7 +84,7 @@ t.test('answers that cannot be used are failures', async (t) => {
   t.match(await describing(undefined), { ...failing, reason: 'malformed', reachedFarSide: true });
   t.match(await describing(undefined, FROM_SOMEBODY as never), {
     ...failing,
-    reason: 'malformed',
+    reason: 'proxy',
     reachedFarSide: false,
   });
   t.match(

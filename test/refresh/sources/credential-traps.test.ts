@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { DescribeNetworkInterfacesCommand, EC2Client } from '@aws-sdk/client-ec2';
 import t, { type Test } from 'tap';
 import { CredentialsShelf, explainProviderFailure } from '../../../src/refresh/sources/credentials.ts';
+import { DIRECT } from '../../../src/refresh/sources/outbound.ts';
+import { createOutboundHandler } from '../../../src/refresh/sources/outbound-agents.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { PATIENCE_MS, until } from '../../helpers/patience.ts';
@@ -248,7 +250,11 @@ t.test('a chain that failed, or is forgotten, is not used by the next client', a
   const sandbox = await startRegion(t);
   const files = credentialFiles(t);
   const place = { region: 'us-west-2' };
-  const shelf = new CredentialsShelf({ clock: systemClock, log: new CollectingLog() });
+  const shelf = new CredentialsShelf({
+    clock: systemClock,
+    log: new CollectingLog(),
+    handler: () => createOutboundHandler({}, DIRECT),
+  });
   const first = await shelf.get(place);
   t.equal(await shelf.get(place), first, 'shared until then');
   await t.rejects(first.provide(), { code: 'no-credentials' });

@@ -6,10 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
-import { HttpsApart } from '../../../src/refresh/sources/https-apart.ts';
+import { HttpsApart, type HttpsApartOptions } from '../../../src/refresh/sources/https-apart.ts';
+import { DIRECT } from '../../../src/refresh/sources/outbound.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
+import { systemTimers } from '../../../src/runtime/timers.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { PATIENCE_MS, until } from '../../helpers/patience.ts';
+import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { API_NAME, ApiServers, slice } from './api-server.ts';
 import { contextOf } from './looking.ts';
 import { startRegion } from './region.ts';
@@ -21,13 +24,13 @@ const soon = () => AbortSignal.timeout(PATIENCE_MS);
 async function apart(t: Test) {
   const sandbox = await startRegion(t);
   const log = new CollectingLog();
-  const https = new HttpsApart({ clock: systemClock, log });
+  const https = new HttpsApart({ clock: systemClock, timers: systemTimers, log, outbound: DIRECT });
   t.teardown(() => https[Symbol.dispose]());
   return { sandbox, clients: https.aws, https };
 }
 
 /** A thread with another program: what it does with a message is the test's. */
-function withProgram(t: Test, text: string) {
+function withProgram(t: Test, text: string, options: Partial<HttpsApartOptions> = {}) {
   const alive = setInterval(() => undefined, 1000); // the thread does not keep this process alive
   t.teardown(() => clearInterval(alive));
   const directory = mkdtempSync(join(tmpdir(), 'outpost-dns-thread-'));
@@ -35,7 +38,14 @@ function withProgram(t: Test, text: string) {
   const path = join(directory, 'thread.mjs');
   writeFileSync(path, `import { parentPort } from 'node:worker_threads';\n${text}`);
   const log = new CollectingLog();
-  const https = new HttpsApart({ clock: systemClock, log, program: pathToFileURL(path) });
+  const https = new HttpsApart({
+    clock: systemClock,
+    timers: systemTimers,
+    log,
+    outbound: DIRECT,
+    program: pathToFileURL(path),
+    ...options,
+  });
   t.teardown(() => https[Symbol.dispose]());
   return { clients: https.aws, https, log };
 }
@@ -125,7 +135,7 @@ t.test('a sign of life through the thread: an answer, a portal that is none, sil
   t.teardown(() => portal.close());
   // the assertion: it listens on TCP, so its address is no path
   const { port } = portal.address() as AddressInfo;
-  t.equal(await https.head({ url: `https://127.0.0.1:${port}`, address }, soon()), 'network');
+  t.equal(await https.head({ url: `https://127.0.0.1:${port}`, address }, soon()), 'proxy');
   sandbox.link.set('down');
   t.equal(await https.head({ url, address }, AbortSignal.timeout(100)), 'timeout');
 });
@@ -149,17 +159,92 @@ t.test('the API servers are looked at through the thread, and a failure comes as
   t.match(await https.kubernetes({ access: undefined, context }, soon()), { reason: 'no-credentials' });
 });
 
-t.test('a thread that is stuck holds nothing up: what is aborted ends at once, as a value', async (t) => {
+t.test('a thread that is stuck holds nothing up: what is aborted ends soon, as a value', async (t) => {
   const { https } = withProgram(t, `parentPort.on('message', () => { for (;;); });`);
   const abort = new AbortController();
   const head = https.head({ url: 'https://127.0.0.1', address: '127.0.0.1' }, abort.signal);
   const look = https.kubernetes({ access: undefined, context }, abort.signal);
   abort.abort();
-  t.equal(await head, 'timeout');
-  const late = { kind: 'failed', source: 'kubernetes', reason: 'timeout', reachedFarSide: false };
-  t.match(await look, { ...late, detail: 'asking the api server failed: no answer within the deadline' });
+  t.equal(await head, 'silent', 'what a thread of ours does not do says nothing about the link');
+  const late = { kind: 'failed', source: 'kubernetes', reason: 'internal', reachedFarSide: false };
+  t.match(await look, {
+    ...late,
+    detail: 'asking over https failed: the thread that does it does not answer',
+  });
   t.match(await https.kubernetes({ access: undefined, context }, abort.signal), late, 'aborted before');
 });
+
+/** Loops for ever on one word, and answers everything else. */
+const LOOPS = `let calls = 0;
+parentPort.on('message', ({ kind, id, asked }) => {
+  if (kind !== 'call') return;
+  if (asked.input.name === 'loop') for (;;);
+  parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
+});`;
+
+t.test(
+  'a thread that loops is ended and replaced after three missed deadlines; every call settles',
+  async (t) => {
+    const { clients, log } = withProgram(t, LOOPS);
+    const ask = (name: string, signal = soon()) => clients.eks.describeCluster(PLACE, { name }, signal);
+    const failureOf = (call: Promise<unknown>) =>
+      call.then(
+        () => t.fail('answered'),
+        (error: unknown) => clients.explain(error),
+      );
+    t.match(await ask('x'), { calls: 1 });
+    const neverAborted = failureOf(ask('loop', new AbortController().signal));
+    for (let missed = 1; missed <= 3; missed++) {
+      t.match(await failureOf(ask('x', AbortSignal.timeout(10))), {
+        reason: 'internal',
+        reachedFarSide: false,
+      });
+    }
+    t.match(await neverAborted, { reason: 'internal', detail: /was replaced: it did not answer/ });
+    t.match(log.lines, [{ level: 'error', fields: { missedDeadlines: 3 } }], 'said once');
+    t.match(await ask('x'), { calls: 1 }, 'another thread');
+  },
+);
+
+t.test('calls that are given up together miss one deadline, and a word in between counts', async (t) => {
+  const time = new VirtualTime();
+  const { clients, log } = withProgram(t, LOOPS, { clock: time, timers: time });
+  const asked: Promise<unknown>[] = [];
+  const give = async (name: string, calls: number): Promise<void> => {
+    const abort = new AbortController();
+    for (let call = 0; call < calls; call++)
+      asked.push(clients.eks.describeCluster(PLACE, { name }, abort.signal).catch(() => undefined));
+    abort.abort();
+    await time.advance(1_100);
+  };
+  t.match(await clients.eks.describeCluster(PLACE, { name: 'x' }, soon()), { calls: 1 });
+  await give('loop', 10);
+  await give('loop', 10);
+  t.strictSame(log.lines, [], 'two deadlines');
+  await give('loop', 10);
+  t.equal(log.lines.length, 1);
+  await Promise.all(asked);
+});
+
+t.test(
+  'a thread that runs out of memory ends alone, is on record, and the next call has another',
+  async (t) => {
+    const { clients, log } = withProgram(
+      t,
+      `let calls = 0;
+parentPort.on('message', ({ kind, id, asked }) => {
+  if (kind !== 'call') return;
+  if (asked.input.name === 'grow') for (const all = []; ; ) all.push(new Array(1000).fill(all.length));
+  parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
+});`,
+      { heapMb: 16 },
+    );
+    const ask = (name: string) => clients.eks.describeCluster(PLACE, { name }, soon());
+    await t.rejects(ask('grow'), { code: 'internal', message: /the thread that does it ended/ });
+    t.match(log.lines, [{ level: 'error', fields: { err: { code: 'ERR_WORKER_OUT_OF_MEMORY' } } }]);
+    t.match(await ask('x'), { calls: 1 });
+  },
+);
 
 t.test('a thread that ends is no evidence, and fails a look as a value', async (t) => {
   const { https } = withProgram(t, `parentPort.on('message', () => process.exit(3));`);

@@ -130,7 +130,7 @@ t.test('known addresses are asked in turn, until one answers', async (t) => {
   servers.faults.set(C, (request) => request.socket.destroy());
   t.match(
     await look(servers, { known }),
-    fails('malformed', /127\.0\.0\.4 failed: ECONNREFUSED;.*answered 500/),
+    fails('service-error', /127\.0\.0\.4 failed: ECONNREFUSED;.*answered 500/),
   );
   t.match(await look(servers, { known: { knownAddresses: [D] } }), fails('network', /ECONNREFUSED/));
 });
@@ -200,8 +200,8 @@ t.test('statuses of the API in the words of the refresh journey', async (t) => {
     [400, 'internal'],
     [410, 'internal'],
     [302, 'internal'],
-    [500, 'malformed'],
-    [503, 'malformed'],
+    [500, 'service-error'],
+    [503, 'service-error'],
   ];
   for (const [code, reason] of cases) {
     servers.slicesStatus = code;
@@ -213,13 +213,13 @@ t.test('TLS: the name, the authority and the client certificate are what they ha
   await using servers = await three();
   t.match(
     await look(servers, { known: { endpoint: 'other.example' } }),
-    fails('malformed', /ERR_TLS_CERT_ALTNAME_INVALID/),
+    fails('untrusted-certificate', /ERR_TLS_CERT_ALTNAME_INVALID/),
     'another name',
   );
   const other = new URL('../../fixtures/tls/dns.test.crt', import.meta.url).pathname;
   t.match(
     await look(servers, { access: { ...byCertificate, ca: other } }),
-    fails('malformed', /certificate is refused.*another certificate authority/),
+    fails('untrusted-certificate', /certificate is refused.*another certificate authority/),
     'another authority',
   );
   servers.accepts = () => false;

@@ -187,13 +187,9 @@ t.test('a captive portal looks like an empty success to a naive client', async (
   t.match(naive, { $metadata: { httpStatusCode: 200 } });
   t.same(naive.NetworkInterfaces ?? [], [], 'naive: a success without interfaces');
   for (const name of ['interfaces', 'cluster', 'route53'] as const) {
-    t.match(await observe(name, { endpoint: 'api.site.example' }), failure('malformed', false), name);
+    t.match(await observe(name, { endpoint: 'api.site.example' }), failure('proxy', false), name);
   }
-  t.match(
-    await observe('interfaces', { generation: 'ebs' }),
-    failure('malformed', false),
-    'older generation',
-  );
+  t.match(await observe('interfaces', { generation: 'ebs' }), failure('proxy', false), 'older generation');
 });
 
 t.test('a success of AWS that lists nothing is doubted', async (t) => {
@@ -236,7 +232,7 @@ t.test('a part of the pages is a failure, never a smaller set', async (t) => {
     ['deny', 'denied', true],
     ['reset', 'network', false],
     ['hang', 'timeout', false],
-    ['html', 'malformed', false],
+    ['html', 'proxy', false],
     ['half', 'malformed', true],
   ] as const) {
     sandbox.faults.clear();
