@@ -107,10 +107,7 @@ export class ClusterRefresher {
     void this.runOnce('start');
   }
 
-  /**
-   * Looks with every source once, and decides. Only where the endpoint's name is unknown do the cluster's details come
-   * first: without the name there is nothing to ask the DNS for. Resolves when everything has settled.
-   */
+  /** Looks with every source once, and decides; without the endpoint's name the cluster's details come first. */
   async runOnce(reason: string, restart = false): Promise<void> {
     this.#log.refreshing(reason);
     const isFirst = this.#record.endpoint === undefined && this.#runners.has('cluster');
@@ -130,11 +127,10 @@ export class ClusterRefresher {
     });
   }
 
-  /** Something casts doubt on the link to `region`: sources that were answered from there last look at once. */
+  /** The link to `region` is in doubt: sources whose last look there was answered look at once. */
   confirm(region: string): void {
     for (const { name, latest } of this.#runners.values()) {
-      const isAnswered = latest === 'succeeded' && regionOf(name, this.#settings.region) === region;
-      if (isAnswered && this.#isStarted) void this.#look(name);
+      if (latest === 'succeeded' && regionOf(name, this.#settings.region) === region) void this.#look(name);
     }
   }
 
@@ -216,8 +212,7 @@ export class ClusterRefresher {
   #settled(runner: SourceRunner, ending: Ending): void {
     const { observation } = ending;
     const evidence = evidenceOf(ending, this.#settings.region);
-    const startedAtMs = this.#now() - ending.durationMs;
-    if (evidence !== undefined) this.#options.evidence({ ...evidence, startedAtMs });
+    if (evidence) this.#options.evidence({ ...evidence, startedAtMs: this.#now() - ending.durationMs });
     this.#log.settled(ending);
     this.#arm(runner);
     this.#judgeCredentials(nextCredentialState(this.#credentials, observation, this.#now()));
@@ -269,9 +264,8 @@ export class ClusterRefresher {
     if (this.#deciding !== undefined) return; // the decision under way takes this view in
     const served = addressesOf(this.#record);
     const proposal = decide(this.#record, this.#states(), this.#planSettings, this.#now());
-    const isNews =
-      !hasSameAddresses(addresses, served) &&
-      !hasSameAddresses(addresses, runner.viewBefore?.addresses ?? []);
+    const known = [served, runner.viewBefore?.addresses ?? []];
+    const isNews = !known.some((before) => hasSameAddresses(addresses, before));
     // where nothing is served there is nothing to protect, and somebody waits for an answer
     const isDoubtful = served.length > 0 && (isNews || hasAddressChange(proposal.changes));
     const stale = isDoubtful ? this.#staleSiblings(runner) : [];
@@ -323,9 +317,8 @@ export class ClusterRefresher {
   /** Whoever had nothing to ask for until this moment: the API server's own view, at the first addresses ever. */
   #lookWhoNowMay(before: EndpointRecord): void {
     if (!this.#isStarted) return;
-    for (const name of this.#runners.keys()) {
+    for (const name of this.#runners.keys())
       if (mayLook(name, this.#record) && !mayLook(name, before)) void this.#look(name);
-    }
   }
 
   #compared(comparison: Comparison): void {
