@@ -4,12 +4,12 @@
  *
  *     unused  stored, and not asked for since: a flood of random names ends here, and pushes out only its own kind
  *     used    asked for at least once since it was first stored; four fifths of the room, its oldest become unused again
- *     late    stored during a cut: what was known before the cut cannot be fetched again, so answers of servers that still
- *             reply take its place only up to an eighth of the room
+ *     late    stored during a cut, for as long as it lasts: what was known before cannot be fetched again, so answers of
+ *             servers that still reply take its place only up to an eighth of the room, however often they are asked for
  *
  * This is a segmented LRU (Karedla, Love and Wherry, "Caching strategies to improve disk system performance", 1994) with a
- * third segment. A plain LRU keeps what came last, so that names that nobody wants twice empty it. Counting how often each
- * name is asked (TinyLFU) was not needed: the simulation in test/serving/answer-cache/eviction.test.ts prints both.
+ * third segment. A plain LRU keeps what came last, so that names that nobody wants twice empty it. The simulation in
+ * test/serving/answer-cache/eviction.test.ts prints how both do on a trace like that of a site and in floods.
  */
 import { LRUCache } from 'lru-cache';
 import { type CachedAnswer, sizeOf } from './cached-answer.ts';
@@ -77,6 +77,8 @@ export class Segments {
   noteUse(answer: CachedAnswer): void {
     const { key } = answer;
     if (this.#used.has(key) || !this.#all.has(answer)) return;
+    // a client that asks twice for each name that it makes up must not push out what cannot be fetched again
+    if (this.#late.has(key) && this.#isCut()) return;
     this.#unused.delete(key);
     this.#late.delete(key);
     this.#used.set(key, answer);
