@@ -87,8 +87,11 @@ export class Segments {
 
   /** Keeps `answer` in place of what has its key. An answer that is larger than the whole bound is not kept. */
   put(answer: CachedAnswer): void {
+    this.#putInto(this.#segmentOf(answer.key) ?? (this.#isCut() ? this.#late : this.#unused), answer);
+  }
+
+  #putInto(segment: Segment, answer: CachedAnswer): void {
     const { key } = answer;
-    const segment = this.#segmentOf(key);
     const before = segment.peek(key);
     if (before !== undefined) this.#all.delete(before);
     segment.set(key, answer);
@@ -97,12 +100,12 @@ export class Segments {
     this.#makeRoom();
   }
 
-  /** As `put`, where nothing has to go for it; whether that was so. */
+  /** As `put`, for what was known before this process began, where nothing has to go for it; whether that was so. */
   putIfRoom(answer: CachedAnswer, isUsed: boolean): boolean {
     const before = this.peek(answer.key);
     const octets = this.octets - (before === undefined ? 0 : sizeOf(before)) + sizeOf(answer);
     if (octets > this.#boundOctets) return false;
-    this.put(answer);
+    this.#putInto(this.#segmentOf(answer.key) ?? this.#unused, answer);
     if (isUsed) this.noteUse(answer);
     return true;
   }
@@ -126,10 +129,8 @@ export class Segments {
   }
 
   /** An answer that comes again stays in its segment. */
-  #segmentOf(key: number): Segment {
-    if (this.#used.has(key)) return this.#used;
-    if (this.#unused.has(key)) return this.#unused;
-    return this.#late.has(key) || this.#isCut() ? this.#late : this.#unused;
+  #segmentOf(key: number): Segment | undefined {
+    return [this.#used, this.#unused, this.#late].find((segment) => segment.has(key));
   }
 
   #demote(): void {

@@ -140,6 +140,7 @@ t.test('75,000 names in a flood: how many good answers are left', async (t) => {
     const policies = { plain: plain(), segmented: segmented(cut) };
     const left: Record<string, string> = {};
     for (const [name, policy] of Object.entries(policies)) {
+      cut.isOn = false;
       trace(policy, 60_000, 10, 2);
       cut.isOn = true;
       const rareBefore = kept(policy, rare);
@@ -195,4 +196,19 @@ t.test('the bound holds whatever comes, and an answer that is larger than it is 
   const big = positive('big.example', 60);
   cache.store(asked('big.example'), big, indexed(big), 20_000);
   t.equal(cache.stats().entries, 0);
+});
+
+t.test('what is loaded while a cut goes on was known before it', async (t) => {
+  const before = new AnswerCache(settings);
+  const names = Array.from({ length: 20 }, (_, at) => nameOf(at));
+  for (const name of names) before.store(asked(name), positive(name, 60), indexed(positive(name, 60)), 0);
+  const size = before.stats().octets / names.length;
+  const after = new AnswerCache({ ...settings, sizeOctets: 25 * size }, { isCut: () => true });
+  for (const entry of before.entries(1)) if (entry !== undefined) after.load(entry, 1);
+  for (let at = 0; at < 500; at++) {
+    const name = stranger();
+    after.store(asked(name), positive(name, 60), indexed(positive(name, 60)), 2);
+  }
+  const left = names.filter((name) => after.peekAny(asked(name), 3, true) !== undefined);
+  t.equal(left.length, names.length);
 });
