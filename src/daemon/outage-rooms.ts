@@ -10,12 +10,13 @@ import type { StoreRooms } from './store-rooms.ts';
 
 export type OutageRooms = ReturnType<typeof buildOutageRooms>;
 
-/** `lookAgain` asks anew for what may have come back. */
+/** `lookAgain` asks again for what may have come back; `onLinkBack` is called when AWS can be reached again. */
 export function buildOutageRooms(
   { clock, timers, log }: DaemonParts,
   inForce: ConfigInForce,
   { ledger, answers }: Pick<StoreRooms, 'ledger' | 'answers'>,
   lookAgain: (reason: string) => void,
+  onLinkBack: () => void,
 ) {
   const chronicle = new LinkChronicle({
     clock,
@@ -25,7 +26,10 @@ export function buildOutageRooms(
   const link = new LinkMonitor({
     clock,
     log,
-    onRestored: ({ side }) => lookAgain(`${side} reachable again`),
+    onRestored: ({ side }) => {
+      if (side === 'aws') onLinkBack();
+      lookAgain(`${side} reachable again`);
+    },
     onTransition: (transition) => {
       chronicle.note(transition);
       if (transition.to === 'disconnected') answers.noteCut();
@@ -41,7 +45,9 @@ export function buildOutageRooms(
     onChange: (change: DrillChange) => {
       ledger.record({ kind: 'drill', ...change });
       link.rehearse(change.phase === 'started');
-      if (change.phase === 'ended' && change.by !== 'shutdown') lookAgain('drill is over');
+      if (change.phase === 'started' || change.by === 'shutdown') return;
+      onLinkBack();
+      lookAgain('drill is over');
     },
   });
   return { chronicle, link, drill };

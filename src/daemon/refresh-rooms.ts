@@ -9,6 +9,7 @@ import type { SourceConnections } from '../refresh/sources/connect-sources.ts';
 import { HttpsApart } from '../refresh/sources/https-apart.ts';
 import { connectTcp } from '../refresh/tcp-connect.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
+import { mayBeMadeUp } from '../serving/resolver/made-up-denial.ts';
 import type { ConfigInForce } from './config-in-force.ts';
 import { changeEvents } from './ledger-events.ts';
 import type { OutageRooms } from './outage-rooms.ts';
@@ -94,11 +95,18 @@ function buildPlane(
 
 function buildRetained(parts: DaemonParts, { stores, serving }: Around): RetainedRefresher {
   const { config, clock, timers, random, log, pause } = parts;
-  const { forwarder, resolver } = serving;
+  const { forwarder, resolver, isLinkCut } = serving;
   const { retainedStore, cache } = stores;
   return new RetainedRefresher({
     questions: retainedQuestions(config),
-    ask: async (query: Query): Promise<AskOutcome> => forwarder.forward(query, resolver.routeOf(query)),
+    ask: async (query: Query): Promise<AskOutcome> => {
+      const route = resolver.routeOf(query);
+      const outcome = await forwarder.forward(query, route);
+      const isDenied = outcome.kind === 'response' && mayBeMadeUp(outcome.octets, outcome.index);
+      return isDenied && isLinkCut(route)
+        ? { kind: 'failed', detail: 'denied while the link is down' }
+        : outcome;
+    },
     clock,
     timers,
     random,

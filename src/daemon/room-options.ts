@@ -160,6 +160,13 @@ export function changedRoutes(before: Config, after: Config): readonly string[] 
   return [...new Set([...was.keys(), ...is.keys()])].filter((name) => was.get(name) !== is.get(name));
 }
 
+/** The names of the groups with the same upstreams as the default one, which is one of them. */
+export function defaultRoutes(config: Config): ReadonlySet<string> {
+  const textOf = ({ upstreams }: UpstreamGroup) => upstreams.map(({ text }) => text).join(' ');
+  const usual = textOf(defaultGroup(config));
+  return new Set(upstreamGroups(config).flatMap((group) => (textOf(group) === usual ? [group.name] : [])));
+}
+
 /** Every group that something is forwarded to. */
 export function upstreamGroups(config: Config): readonly UpstreamGroup[] {
   const ofZones = zoneRules(config).flatMap((rule) => ('forwardTo' in rule ? [rule.forwardTo] : []));

@@ -6,7 +6,7 @@ import { inForceWith } from './config-in-force.ts';
 import { buildOutageRooms, type OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
 import { buildRefreshRooms, type RefreshRooms } from './refresh-rooms.ts';
-import { buildServingRooms } from './serving-rooms.ts';
+import { buildServingRooms, type ServingRooms } from './serving-rooms.ts';
 import { statusText } from './status-text.ts';
 import { buildStoreRooms } from './store-rooms.ts';
 
@@ -24,9 +24,11 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     const found = refresh.plane.clusterSnapshot(cluster, region);
     return statusText(found, outage.link.current(), parts.clock.monotonicMs());
   };
-  const outage: OutageRooms = buildOutageRooms(parts, inForce, stores, lookAgain);
+  const outage: OutageRooms = buildOutageRooms(parts, inForce, stores, lookAgain, () =>
+    serving.forwarder.forgetCuts(),
+  );
   const around = { libc, inForce, cache: stores.cache, outage, lookAgain, statusText: statusOf };
-  const serving = buildServingRooms(parts, around);
+  const serving: ServingRooms = buildServingRooms(parts, around);
   const refresh: RefreshRooms = buildRefreshRooms(parts, { inForce, stores, outage, serving });
   const stateFaults: string[] = [];
   /** For the ledger's last line. */

@@ -47,17 +47,24 @@ export type ServingRooms = ReturnType<typeof buildServingRooms>;
 
 export function buildServingRooms(parts: DaemonParts, around: Around) {
   const { config, clock, timers, random, log, interfaces } = parts;
-  const { libc, cache, outage, statusText } = around;
+  const { libc, cache, outage, statusText, inForce } = around;
   const serving = new ServingTable();
   const forwarder = buildForwarder(parts, around);
-  const resolver = new Resolver<UpstreamGroup>(
+  // a zone that the operator sends to other servers is answered by those for as long as they answer
+  const isLinkCut = (route: UpstreamGroup): boolean =>
+    outage.link.isFarSideCut && inForce.defaultRoutes.has(route.name);
+  const resolver: Resolver<UpstreamGroup> = new Resolver<UpstreamGroup>(
     {
       endpoints: serving,
       cache,
       clock,
       later: {
         forward: (query, route, landed) => forwarder.forwardTo(query, route, landed),
-        isCut: (query, route) => forwarder.isCut(query, route),
+        isCut: (query, route) =>
+          forwarder.isCut(query, route) ||
+          (isLinkCut(route) && resolver.disconnectedRules.isBeyondLink(query)),
+        isLinkCut,
+        noteFalseDenial: (query, upstream) => forwarder.noteFalseDenial(query, upstream),
         isLoopProbe: (query) => forwarder.isLoopProbe(query),
         noteLoop: (query) => forwarder.noteLoop(query),
         timers,
@@ -73,7 +80,7 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
   const slots = new TcpSlots({ intake, clients, clock, timers }, tcpLimits(config));
   const createUdp = udpListeners(libc);
   const listeners = new Listeners({ intake, clients, clock, timers, log, slots, interfaces, createUdp });
-  return { serving, forwarder, resolver, intake, slots, listeners };
+  return { serving, forwarder, resolver, isLinkCut, intake, slots, listeners };
 }
 
 function buildForwarder(parts: DaemonParts, { libc, inForce, outage, lookAgain }: Around): Forwarder {
@@ -87,6 +94,7 @@ function buildForwarder(parts: DaemonParts, { libc, inForce, outage, lookAgain }
     groups: upstreamGroups(config),
     settings: forwardSettings(config),
     ...(libc === undefined ? {} : { openUdp: new BatchedUdpSockets(libc).open }),
+    isLinkCut: () => link.isFarSideCut,
     isCutOff: ({ text }) => drill.isRunning && inForce.acrossLink.has(text),
     onEvidence: ({ upstream, reachable, reason }) =>
       link.report({

@@ -42,9 +42,15 @@ export class LinkMonitor {
   #summary: LinkState = initialLinkState;
   #rehearsedSinceMs: number | undefined;
   #cutPaths = 0;
+  #isFarSideCut = false;
 
   constructor(options: LinkMonitorOptions) {
     this.#options = options;
+  }
+
+  /** Whether no Region can be reached, or a drill says so; `false` where no Region was tried. Read by every query. */
+  get isFarSideCut(): boolean {
+    return this.#isFarSideCut;
   }
 
   report(evidence: Evidence): void {
@@ -68,6 +74,7 @@ export class LinkMonitor {
   /** A rehearsal has begun, or is over: what `current` shows is another from now on. */
   rehearse(isOn: boolean): void {
     this.#rehearsedSinceMs = isOn ? this.#options.clock.monotonicMs() : undefined;
+    this.#noteFarSide();
   }
 
   /** Whether any path is cut, in earnest or in a rehearsal. */
@@ -86,7 +93,13 @@ export class LinkMonitor {
     return { ...path, condition: 'disconnected', reason: 'drill', sinceMs };
   }
 
+  #noteFarSide(): void {
+    const regions = this.current().paths.filter(({ side }) => side === 'aws');
+    this.#isFarSideCut = regions.length > 0 && regions.every(({ condition }) => condition === 'disconnected');
+  }
+
   #summarize(): void {
+    this.#noteFarSide();
     const before = this.#summary;
     this.#cutPaths = [...this.#paths.values()].filter(({ condition }) => condition === 'disconnected').length;
     this.#summary = summarizeLinks([...this.#paths.values()]);

@@ -35,7 +35,7 @@ export class VirtualSite {
   /** Addresses of upstreams on this side of the link. */
   readonly onSite = new Set<string>();
   /** What an upstream says to a question such as `www.example.com A`, where it is not what `end` below has. */
-  says: (question: string, upstream: string) => Buffer | undefined = () => undefined;
+  says: (question: string, upstream: string) => Buffer | 'silence' | undefined = () => undefined;
 
   private constructor(build: (site: VirtualSite) => readonly [Rooms, RunningDaemon]) {
     [this.rooms, this.daemon] = build(this);
@@ -123,6 +123,7 @@ ${more}`);
     await this.time.advance(10_000);
     await ended;
     forwarder.close();
+    await this.rooms.answers.stop();
     await Promise.all([ledger.flush(), store.flush(), retainedStore.flush()]);
   }
 
@@ -202,8 +203,10 @@ ${more}`);
       start: (exchange) => {
         inFlight.add(exchange);
         if (!this.#isUp && !this.onSite.has(upstream)) return;
+        const said = this.#said(exchange, upstream);
+        if (said === 'silence') return;
         this.time.after(FAR_MS, () => {
-          if (inFlight.take(exchange)) end(exchange, this.#said(exchange, upstream));
+          if (inFlight.take(exchange)) end(exchange, said);
         });
       },
       doubt: () => undefined,
@@ -211,7 +214,7 @@ ${more}`);
     };
   }
 
-  #said({ message: asked }: Exchange, upstream: string): Buffer {
+  #said({ message: asked }: Exchange, upstream: string): Buffer | 'silence' {
     const query = new Query();
     parseQuery(query, asked, 0, asked.length);
     const [name, type] = [query.nameText(), typeName(query.qtype)];

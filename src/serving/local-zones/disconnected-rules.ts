@@ -53,6 +53,8 @@ export interface DisconnectedRulesOptions {
 
 export class DisconnectedRules {
   readonly #rules = new NameMap<DisconnectedRule>();
+  /** Those that hold whatever the operator says. */
+  readonly #builtIn = new NameMap<DisconnectedRule>();
   /** Of the operator's zones. */
   readonly #apexes = new NameMap<true>();
   /** Names with records of the operator's. */
@@ -61,7 +63,10 @@ export class DisconnectedRules {
   /** Throws LocalZonesError, with every fault, where the zones cannot be served. */
   constructor({ zones, regions, vpcs }: DisconnectedRulesOptions) {
     const builtIn = builtInRules(regions, vpcs);
-    for (const [name, rule] of builtIn) this.#rules.set(name, rule);
+    for (const [name, rule] of builtIn) {
+      this.#rules.set(name, rule);
+      this.#builtIn.set(name, rule);
+    }
     const sound = soundRules(zones.map(zoneRule));
     const names = sound.map(({ name }) => name);
     for (const zone of sound) this.#addZone(zone, names, builtIn);
@@ -72,6 +77,15 @@ export class DisconnectedRules {
     // RFC 4035 section 3.1.4.1: the parent's servers answer for DS, and the rule is about those of the zone
     if (query.qtype === TYPE.DS && this.#apexes.exact(query) !== undefined) return STALE;
     return this.#rules.closest(query)?.(query) ?? STALE;
+  }
+
+  /**
+   * Whether only AWS knows the query's name: its services, and EC2's own names. What a resolver on the site says of them
+   * while the link is down is out of date, or made up.
+   */
+  isBeyondLink(query: Query): boolean {
+    const rule = this.#builtIn.closest(query);
+    return rule !== undefined && rule(query).kind !== 'stale';
   }
 
   /** Whether records of the operator's stand at the query's name. */

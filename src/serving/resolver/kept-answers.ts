@@ -60,12 +60,14 @@ export class KeptAnswers<Route> {
   }
 
   /**
-   * Whether to say of another type of a retained name that there is none, because nobody can be asked: musl takes a
+   * Whether to say of another type of a retained name that there is none, because nobody can be asked, or everybody
+   * that was asked has failed: musl takes a
    * SERVFAIL or NXDOMAIN for AAAA as the failure of the look-up as a whole, and drops the A that it has.
    */
-  isNoData(query: Query, route: Route): boolean {
+  isNoData(query: Query, route: Route, hasFailed = false): boolean {
     const { cache, later } = this.#options;
-    return query.qtype !== TYPE.ANY && cache.hasRetainedRecordsOf(query) && later.isCut(query, route);
+    if (query.qtype === TYPE.ANY || !cache.hasRetainedRecordsOf(query)) return false;
+    return hasFailed || later.isCut(query, route);
   }
 
   #beside(query: Query, route: Route, nowMs: number): GivenAnswer | 'nodata' | undefined {

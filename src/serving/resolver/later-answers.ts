@@ -11,6 +11,8 @@ import type { Timers } from '../../runtime/timers.ts';
 import type { AnswerCache } from '../answer-cache/answer-cache.ts';
 import { type CachedAnswer, capTtls } from '../answer-cache/cached-answer.ts';
 import type { ForwardFailureReason } from '../forwarder/forward-outcome.ts';
+import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
+import { mayBeMadeUp } from './made-up-denial.ts';
 import type { Origin } from './resolver-counters.ts';
 
 /** What the resolver needs of the forwarder. */
@@ -22,6 +24,10 @@ export interface Later<Route> {
    * suffix, or the name is on the far side of a link that is down. Makes no object. The query's class is IN.
    */
   isCut(query: Query, route: Route): boolean;
+  /** Whether the link to the far side is known to be down, and the route leads to names beyond it. */
+  isLinkCut(route: Route): boolean;
+  /** Told of a denial that what is kept contradicts, and which upstream said so. */
+  noteFalseDenial(query: Query, upstream: string): void;
   /** Whether the query is a probe of our own that came back: an upstream forwards to us. */
   isLoopProbe(query: Query): boolean;
   /** Told of such a query, so that the upstream is avoided. */
@@ -30,7 +36,13 @@ export interface Later<Route> {
 }
 
 export type Fetched =
-  | { readonly kind: 'response'; readonly octets: Uint8Array; readonly index: ResponseIndex }
+  | {
+      readonly kind: 'response';
+      readonly octets: Uint8Array;
+      readonly index: ResponseIndex;
+      /** The upstream that said it. */
+      readonly upstream?: string;
+    }
   | {
       readonly kind: 'failed';
       readonly extendedError: number;
@@ -66,6 +78,7 @@ export interface LaterAnswersOptions<Route> {
   readonly cache: AnswerCache;
   readonly later: Later<Route>;
   readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly rules: () => DisconnectedRules;
 }
 
 /** RFC 8767 section 5, client response timer: how long a client waits for what may be fresher than what we have. */
@@ -80,8 +93,10 @@ export class LaterAnswers<Route> {
   readonly #cache: AnswerCache;
   readonly #later: Later<Route>;
   readonly #clock: Pick<Clock, 'monotonicMs'>;
+  readonly #rules: () => DisconnectedRules;
 
-  constructor({ cache, later, clock }: LaterAnswersOptions<Route>) {
+  constructor({ cache, later, clock, rules }: LaterAnswersOptions<Route>) {
+    this.#rules = rules;
     this.#cache = cache;
     this.#later = later;
     this.#clock = clock;
@@ -117,7 +132,7 @@ export class LaterAnswers<Route> {
     this.#later.forward(query, route, (fetched) => {
       let answer: LaterAnswer;
       try {
-        answer = this.#keep(query, fetched);
+        answer = this.#keep(query, route, fetched);
       } catch (error) {
         told.fail(error);
         return;
@@ -127,7 +142,7 @@ export class LaterAnswers<Route> {
   }
 
   /** Keeps what was fetched, and makes an answer of it. */
-  #keep(query: Query, fetched: Fetched): LaterAnswer {
+  #keep(query: Query, route: Route, fetched: Fetched): LaterAnswer {
     const nowMs = this.#clock.monotonicMs();
     if (fetched.kind === 'failed') {
       // what failed at once by what was known before must not go on failing once the upstream is back
@@ -144,13 +159,40 @@ export class LaterAnswers<Route> {
     if (!isAboutName(fetched.index.rcode)) {
       const { extendedError } = fetched.index;
       this.#cache.noteFailure(query, nowMs, extendedError);
-      return failed(extendedError);
+      return failed(extendedError ?? this.#reasonOf(query, route));
+    }
+    if (this.#isFalseDenial(query, route, fetched, nowMs)) {
+      if (fetched.upstream !== undefined) this.#later.noteFalseDenial(query, fetched.upstream);
+      this.#cache.noteFailure(query, nowMs);
+      return failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY);
     }
     const kept = this.#cache.store(query, fetched.octets, fetched.index, nowMs);
     // what is not kept is given as it came, except that nobody is to believe it for longer than we would
     if (kept === undefined) capTtls(fetched.octets, fetched.index, this.#cache.settings.maxTtlSeconds);
     const { octets, index } = kept ?? fetched;
     return { kind: 'octets', origin: 'forwarded', octets, index, ttl: JUST_NOW, extendedError: undefined };
+  }
+
+  /** The extended error for a failure of which an upstream gives no reason. */
+  #reasonOf(query: Query, route: Route): number | undefined {
+    const isCut = this.#later.isLinkCut(route) || this.#later.isCut(query, route);
+    return isCut ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
+  }
+
+  /**
+   * Whether a denial is made up, as far as can be told while the link is down: what is kept and the operator's rules
+   * are believed before it.
+   */
+  #isFalseDenial(
+    query: Query,
+    route: Route,
+    { octets, index }: Fetched & { kind: 'response' },
+    nowMs: number,
+  ): boolean {
+    if (!this.#later.isLinkCut(route) || !mayBeMadeUp(octets, index)) return false;
+    const kept = this.#cache.peekAny(query, nowMs, true)?.answer.kind;
+    if (kept === 'positive' || (kept === 'nodata' && index.rcode === RCODE.NXDOMAIN)) return true;
+    return this.#rules().find(query).kind !== 'stale';
   }
 
   #orKept(found: LaterAnswer, query: Query, route: Route): LaterAnswer {
@@ -177,9 +219,11 @@ export class LaterAnswers<Route> {
       patience[Symbol.dispose]();
       told.tell(this.#orKept(answer, query, route));
     };
-    const patience = this.#later.timers.after(patienceMs, () =>
-      tell(failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY)),
-    );
+    const patience = this.#later.timers.after(patienceMs, () => {
+      // RFC 8767 section 5: until the recheck nobody else waits for this upstream, which may stay silent for seconds
+      this.#cache.noteFailure(query, this.#clock.monotonicMs());
+      tell(failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY));
+    });
     return {
       tell,
       fail: (error) => {

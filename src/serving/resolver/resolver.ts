@@ -142,7 +142,7 @@ export class Resolver<Route> implements QueryHandler {
   constructor(options: ResolverOptions<Route>, rules: ResolverRules<Route>) {
     this.#options = options;
     this.#rules = rules;
-    this.#later = new LaterAnswers(options);
+    this.#later = new LaterAnswers({ ...options, rules: () => this.#rules.disconnected });
     this.#own = new OwnAnswers(options, rules.defaultRoute);
     const isSearchLeak = (query: Query, route: Route) => this.#own.isSearchLeak(query, route, this.#rules);
     const outage: OutageNotes = {
@@ -227,12 +227,13 @@ export class Resolver<Route> implements QueryHandler {
     const { octets, start, limit } = reply;
     reply.aliases = undefined;
     this.#own.route = route;
-    if (found.origin === 'failed' && this.#kept.isNoData(query, route)) {
+    const hasFailed = found.origin === 'failed';
+    if (hasFailed && this.#kept.isNoData(query, route, hasFailed)) {
       this.#origin = ORIGIN.retained;
       return writeNoData(query, octets, start);
     }
     // the first to meet a dead upstream has waited for it, and gets what all who come after get at once
-    const isCut = found.origin === 'failed' && later.isCut(query, route);
+    const isCut = hasFailed && (later.isCut(query, route) || later.isLinkCut(route));
     const spoken = isCut ? this.#rules.disconnected.find(query) : STALE;
     if (spoken.kind !== 'stale') {
       this.#origin = ORIGIN.disconnected;
@@ -253,6 +254,10 @@ export class Resolver<Route> implements QueryHandler {
     reply.aliases = found.index.aliases;
     reply.extendedError = extendedError;
     return writePatchedReply(query, found.octets, found.index, options, octets, start);
+  }
+
+  get disconnectedRules(): ResolverRules<Route>['disconnected'] {
+    return this.#rules.disconnected;
   }
 
   /** Where a question that is forwarded goes to. */

@@ -100,6 +100,8 @@ export class Rig {
   readonly down = new Set<string>();
   /** Names that are cut off on every route, each with all names under it. */
   readonly cutSuffixes = new Set<string>();
+  isLinkCut = false;
+  readonly falseDenials: string[] = [];
   ownQuestion: string | undefined;
   /** How often the strings at `_status` were asked for. */
   statusTexts = 0;
@@ -186,6 +188,8 @@ export class Rig {
     return {
       forward: (query, route, landed) => this.#forward(query, route, landed),
       isCut: (query, route) => this.#isCut(query, route),
+      isLinkCut: () => this.isLinkCut,
+      noteFalseDenial: (query) => void this.falseDenials.push(questionText(query)),
       isLoopProbe: (query) => questionText(query) === this.ownQuestion,
       noteLoop: (query) => void this.loops.push(questionText(query)),
       timers: this.time,

@@ -28,6 +28,8 @@ class Chain {
         later: {
           forward: (query, to, landed) => forwarder.forwardTo(query, to, landed),
           isCut: (query, to) => forwarder.isCut(query, to),
+          isLinkCut: () => false,
+          noteFalseDenial: () => undefined,
           isLoopProbe: (query) => forwarder.isLoopProbe(query),
           noteLoop: (query) => forwarder.noteLoop(query),
           timers: time,
