@@ -60,6 +60,12 @@ export const ENDPOINT_METRICS: readonly Metric[] = [
       endpoints.map(({ cluster, region = '', basis }): Sample => [1, cluster, region, basis]),
   ),
   gauge(
+    'endpoint_name_differs',
+    '1 while the configured endpoint is not the name that DescribeCluster says: both are answered.',
+    CLUSTER,
+    ofEndpoints(({ describedEndpoint }) => Number(describedEndpoint !== undefined)),
+  ),
+  gauge(
     'endpoint_change_held',
     '1 while a suspicious change is held back.',
     CLUSTER,

@@ -23,6 +23,8 @@ const endpoint = z.object({
   /** As EKS gives it, where it gives one: `aws eks get-token --cluster-id` wants it. */
   clusterId: z.string().optional(),
   endpoint: z.string().optional(),
+  /** The name that DescribeCluster says, where another one is configured. */
+  describedEndpoint: z.string().optional(),
   basis: z.string(),
   ttlSeconds: z.number(),
   lastRefreshFailed: z.boolean(),

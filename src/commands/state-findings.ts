@@ -144,8 +144,19 @@ function clusterFindings(cluster: ClusterConfig, { reading, nowMs }: StateFacts)
   }
   return [
     ...renameFindings(cluster, record),
+    ...describedFindings(cluster, record),
     ...ageFindings(endpoint, record, nowMs),
     ...heldFindings(endpoint, record, nowMs),
+  ];
+}
+
+function describedFindings({ endpoint }: ClusterConfig, { details }: EndpointRecord): readonly Finding[] {
+  if (endpoint === undefined || details === undefined || details.endpoint === endpoint) return [];
+  return [
+    warning(
+      `the configured endpoint "${endpoint}" is not the one that AWS says, "${details.endpoint}": both are answered`,
+      'correct clusters[].endpoint, or remove it: it is learned from DescribeCluster',
+    ),
   ];
 }
 

@@ -109,7 +109,7 @@ const cluster = choosing(
     allowedAddresses: defaulted(
       list(ipv4Network(), 1, 64),
       ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'],
-      'networks that an address of the endpoint may be in; any other is refused',
+      'networks that an address of the endpoint may be in; any other is refused. A public network counts where it is listed here',
     ),
     pin: defaulted(
       list(ipv4Address(), 0, 64),

@@ -106,6 +106,7 @@ function endpointReport(snapshot: ClusterSnapshot): EndpointReport {
     region: snapshot.region,
     clusterId: snapshot.details?.id,
     endpoint: snapshot.endpoint,
+    describedEndpoint: snapshot.describedEndpoint,
     basis: snapshot.basis,
     ttlSeconds: snapshot.ttlSeconds,
     lastRefreshFailed: snapshot.lastRefreshFailed,

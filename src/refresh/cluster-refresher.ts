@@ -27,6 +27,7 @@ import { LastingDoubt } from './lasting-doubt.ts';
 import { evidenceOf, regionOf } from './link-evidence.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import type { Comparison } from './reconcile/compare.ts';
+import { otherEndpointOf } from './reconcile/endpoint-name.ts';
 import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
 import { decide, learn, note, type Plan, type PlanSettings } from './reconcile/plan.ts';
 import { nextDelayMs } from './reconcile/schedule.ts';
@@ -287,7 +288,11 @@ export class ClusterRefresher {
   }
 
   #followDetails({ endpoint, details }: EndpointRecord): void {
-    if (this.#record.endpoint !== endpoint) {
+    const isRedescribed = this.#record.details?.endpoint !== details?.endpoint;
+    if (
+      this.#record.endpoint !== endpoint ||
+      (isRedescribed && otherEndpointOf(this.#record) !== undefined)
+    ) {
       this.#forgetNames();
       for (const name of this.#runners.keys()) if (isNameSource(name)) void this.#look(name, true);
     }

@@ -5,6 +5,7 @@ import { composeWarnings, lastConfirmedAtMs } from './cluster-warnings.ts';
 import { type CredentialCondition, type CredentialState, needsCredentials } from './credential-state.ts';
 import type { Change } from './reconcile/changes.ts';
 import type { Comparison, LikelyCause } from './reconcile/compare.ts';
+import { otherEndpointOf } from './reconcile/endpoint-name.ts';
 import type { Refusal } from './reconcile/guard.ts';
 import type { Plan } from './reconcile/plan.ts';
 import { ageMs } from './reconcile/timeline.ts';
@@ -14,6 +15,8 @@ export interface ClusterSnapshot {
   readonly cluster: string;
   readonly region?: string;
   readonly endpoint?: string;
+  /** The name that DescribeCluster says, where the operator gave another: both are answered. */
+  readonly describedEndpoint?: string;
   /** Names that it had before and is answered under as well, newest first. */
   readonly formerEndpoints?: readonly string[];
   readonly basis: EndpointRecord['basis'];
@@ -111,6 +114,7 @@ export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
     cluster,
     ...given('region', region),
     ...given('endpoint', endpoint),
+    ...given('describedEndpoint', otherEndpointOf(record)),
     ...given('formerEndpoints', formerEndpoints),
     basis,
     ttlSeconds,

@@ -3,6 +3,7 @@ import type { EndpointRecord, HeldChange } from '../store/endpoint-record.ts';
 import type { SnapshotParts } from './cluster-snapshot.ts';
 import { isInTrouble } from './credential-state.ts';
 import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
+import { otherEndpointOf } from './reconcile/endpoint-name.ts';
 import { hasSameAddresses } from './reconcile/guard.ts';
 import { ageMs } from './reconcile/timeline.ts';
 import { isAddressSource } from './source-kinds.ts';
@@ -25,6 +26,12 @@ export function composeWarnings(parts: SnapshotParts): readonly string[] {
   if (endpoint === undefined) {
     warnings.push('the endpoint name is unknown: neither configured nor learned from DescribeCluster');
   } else if (addresses.length === 0) warnings.push('no address was ever learned for the endpoint');
+  const described = otherEndpointOf(record);
+  if (described !== undefined) {
+    warnings.push(
+      `the endpoint is configured as ${endpoint}, while AWS says ${described}: both are answered; correct it in clusters[].endpoint, or remove it`,
+    );
+  }
   if (formerEndpoints !== undefined) {
     const names = formerEndpoints.join(', ');
     warnings.push(`the endpoint was named ${names} before, which is answered with the same addresses`);

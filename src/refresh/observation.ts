@@ -101,6 +101,8 @@ export interface SourceContext {
   readonly endpoint?: string;
   /** EKS itself has named this endpoint, so that AWS keeps the name, whatever suffix it has. */
   readonly isEndpointOfEks?: boolean;
+  /** The name that DescribeCluster says, where `endpoint` is another: `dns` asks for it first. */
+  readonly describedEndpoint?: string;
   readonly vpcId?: string;
   /** Empty when unknown. */
   readonly subnetIds: readonly string[];

@@ -6,6 +6,7 @@ import { type CredentialState, isInTrouble } from './credential-state.ts';
 import type { FailureReason } from './observation.ts';
 import { addressesOf, type Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
+import { otherEndpointOf } from './reconcile/endpoint-name.ts';
 import type { Refusal } from './reconcile/guard.ts';
 import type { Plan } from './reconcile/plan.ts';
 
@@ -15,6 +16,8 @@ export class RefreshLog {
   #doubt = '';
   #refused = '';
   #agePassedMs = 0;
+  /** The two names, where they differ. */
+  #names = '';
 
   constructor(log: Log) {
     this.#log = log;
@@ -49,6 +52,7 @@ export class RefreshLog {
 
   planned({ record, changes, refused }: Plan, before: EndpointRecord): void {
     for (const change of changes) this.#changed(change, record, before);
+    this.#naming(record);
     if (refused !== undefined) this.#refusing(refused);
   }
 
@@ -82,6 +86,17 @@ export class RefreshLog {
     const { kind: _, ...fields } = change;
     const { level, text } = wordingOf(change);
     this.#log[level]({ ...fields, addresses: addressesOf(record), before: addressesOf(before) }, text);
+  }
+
+  /** Again only where one of the two names is another. */
+  #naming(record: EndpointRecord): void {
+    const described = otherEndpointOf(record);
+    const key = described === undefined ? '' : `${record.endpoint} ${described}`;
+    if (key === this.#names) return;
+    this.#names = key;
+    const fields = { endpoint: record.endpoint, described };
+    if (described === undefined) this.#log.info(fields, 'endpoint is the one that aws says');
+    else this.#log.warn(fields, 'endpoint is not the one that aws says: both names are answered');
   }
 
   #refusing(refused: readonly Refusal[]): void {

@@ -3,17 +3,20 @@ import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import type { SourceContext } from './observation.ts';
 import { addressesOf } from './reconcile/changes.ts';
+import { otherEndpointOf } from './reconcile/endpoint-name.ts';
 import { isNameSource } from './source-kinds.ts';
 
 export function contextFor(record: EndpointRecord, settings: ClusterSettings): SourceContext {
   const { endpoint, details } = record;
   const { name, region, vpcId = details?.vpcId } = settings;
+  const described = otherEndpointOf(record);
   const certificateAuthority = details?.certificateAuthority;
   return {
     cluster: name,
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(endpoint !== undefined && endpoint === details?.endpoint ? { isEndpointOfEks: true } : {}),
+    ...(described === undefined ? {} : { describedEndpoint: described }),
     ...(vpcId === undefined ? {} : { vpcId }),
     subnetIds: details?.subnetIds ?? [],
     ...(details?.generation === undefined ? {} : { generation: details.generation }),

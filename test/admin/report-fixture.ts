@@ -113,6 +113,7 @@ export function endpoint(parts: Partial<EndpointReport> = {}): EndpointReport {
     cluster: 'my-cluster',
     region: 'us-west-2',
     endpoint: 'abc.gr7.us-west-2.eks.amazonaws.com',
+    describedEndpoint: 'def.gr7.us-west-2.eks.amazonaws.com',
     basis: 'name',
     ttlSeconds: 60,
     lastRefreshFailed: false,

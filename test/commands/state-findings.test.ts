@@ -187,6 +187,17 @@ const CASES: readonly Case[] = [
     found: [['warning', /kept for "new\.example" were learned for "my-cluster\.example\.net"/]],
   },
   {
+    name: 'a configured endpoint that is not what AWS says',
+    config: CONFIG.replace('us-west-2}', 'us-west-2, endpoint: old.example}'),
+    records: [
+      fresh({
+        endpoint: 'old.example',
+        details: { endpoint: 'real.example', subnetIds: [], learnedAtMs: NOW_MS },
+      }),
+    ],
+    found: [['warning', /"old\.example" is not the one that AWS says, "real\.example"/, /remove it/]],
+  },
+  {
     name: 'a pinned endpoint needs no record',
     config: CONFIG.replace('us-west-2}', 'us-west-2, endpoint: a.example, pin: [10.0.1.1]}'),
     records: [],

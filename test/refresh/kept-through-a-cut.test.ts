@@ -31,13 +31,14 @@ function startPlane(
   time = new VirtualTime(),
 ) {
   let saved: readonly EndpointRecord[] = [];
+  const log = new CollectingLog();
   const plane = new RefreshPlane({
     clusters,
     times,
     clock: time,
     timers: time,
     random: evenRandom,
-    log: new CollectingLog(),
+    log,
     save: async (all) => {
       saved = all;
       return { kind: 'saved' };
@@ -50,6 +51,7 @@ function startPlane(
   return {
     plane,
     time,
+    log,
     served: () => plane.records().map(addressesOf),
     one: () => plane.snapshot().clusters[0],
     /** Stops, and gives back what another process would read from the file. */
@@ -276,3 +278,37 @@ t.test('an upstream that forwards back to an outpost-dns is told', async (t) => 
   t.strictSame(one()?.warnings, ['scripted']);
   await end();
 });
+
+t.test(
+  'a configured endpoint that is not what AWS says is told everywhere, and AWS is asked about its own',
+  async (t) => {
+    const real = 'real.example';
+    const { dns, both } = sourcesSeeing(GOOD);
+    const cluster = new ScriptedSource('cluster', describes({ endpoint: real }));
+    const settings = clusterSettings({ endpoint: 'outdated.example', sources: [...both, cluster] });
+    const first = startPlane([settings]);
+    await first.time.advance(60_000);
+    t.match(first.plane.records()[0], { endpoint: 'outdated.example', details: { endpoint: real } });
+    t.match(first.one(), {
+      describedEndpoint: real,
+      warnings: [/configured as outdated\.example, while AWS says real\.example: both are answered/],
+    });
+    t.match(dns.looks.at(-1)?.context, { endpoint: 'outdated.example', describedEndpoint: real });
+    const told = () => first.log.lines.filter(({ text }) => /not the one that aws says/.test(text));
+    t.match(told(), [{ level: 'warn', fields: { endpoint: 'outdated.example', described: real } }]);
+    await first.time.advance(3 * HOUR_MS);
+    t.equal(told().length, 1, 'once');
+
+    for (const source of [...both, cluster]) source.script = fails(source.name, 'timeout');
+    const second = startPlane([settings], await first.end());
+    t.match(second.plane.records()[0], {
+      details: { endpoint: real },
+      addresses: GOOD.map((address) => ({ address })),
+    });
+    t.equal(second.one()?.describedEndpoint, real, 'in a cut, after a restart');
+    second.plane.reconfigure([{ ...settings, endpoint: real }]);
+    t.equal(second.one()?.describedEndpoint, undefined);
+    t.match(second.plane.records()[0], { formerEndpoints: ['outdated.example'] });
+    await second.end();
+  },
+);

@@ -1,4 +1,4 @@
-/** Which addresses an endpoint of a local cluster may have at all: private ones, within what the operator allows. */
+/** Which addresses an endpoint of a local cluster may have at all: those within what the operator allows. */
 import { isIPv4 } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
@@ -16,9 +16,8 @@ export type RefusalReason =
 export type Admission = (address: string) => RefusalReason | undefined;
 
 /**
- * Strict: an address that is public, loopback or multicast is refused even where the operator's ranges hold it,
- * because no interface of a control plane has one, while a filter or a hijacked answer may well give one. An operator
- * who means it pins it.
+ * The operator's range decides, public or not: AWS allows public ranges in the VPC of the EBS generation. An address that
+ * no interface can have is refused even there, because a filter or a hijacked answer may give it.
  *
  * @param allowedRanges CIDR texts, already validated; ranges of IPv6 match nothing (endpoints have A records only)
  */
@@ -29,15 +28,10 @@ export function admission(allowedRanges: readonly string[]): Admission {
   return (address) => {
     if (!isIPv4(address)) return 'not-ipv4';
     const parsed = ipaddr.IPv4.parse(address);
-    const refused = REFUSED_RANGES[parsed.range()];
-    if (refused !== undefined) return refused;
-    return ranges.some((range) => parsed.match(range)) ? undefined : 'not-allowed';
+    const suspicious = REFUSED_RANGES[parsed.range()];
+    if (suspicious !== undefined && suspicious !== 'public') return suspicious;
+    return ranges.some((range) => parsed.match(range)) ? undefined : (suspicious ?? 'not-allowed');
   };
-}
-
-/** Reachable from anywhere: not what an Outpost's interface has, but what public access to the endpoint shows. */
-export function isPublicAddress(address: string): boolean {
-  return isIPv4(address) && REFUSED_RANGES[ipaddr.IPv4.parse(address).range()] === 'public';
 }
 
 const REFUSED_RANGES: Readonly<Partial<Record<ReturnType<ipaddr.IPv4['range']>, RefusalReason>>> = {

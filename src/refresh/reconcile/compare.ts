@@ -7,7 +7,6 @@
  * sources speak DNS (RFC 1035, TTLs by RFC 2181 section 8); nothing here does.
  */
 import type { FailureReason } from '../observation.ts';
-import { isPublicAddress } from './admissible.ts';
 
 /** What one source is worth at this moment. Empty is unavailable: an empty answer is doubted, never believed. */
 export type SourceView =
@@ -61,11 +60,17 @@ export const CAUSE_TEXT: Readonly<Record<LikelyCause, string>> = {
  *     down, or empty  available           what the API server lists: the row of a cut
  *     down, or empty  not asked, or down  nothing is known
  *
+ * `isPublic` tells an address that is public and that the operator's ranges do not hold.
+ *
  * The third row is a union because neither is the fresher one for certain: EC2 is eventually consistent however late it
  * was asked, and an API server that has just gone is still listed for some seconds. Before a union is served the name
  * has to vouch for it or be unavailable, and it ends with the next look of the one that was behind.
  */
-export function compare(names: readonly SourceView[], interfaces: readonly SourceView[]): Comparison {
+export function compare(
+  names: readonly SourceView[],
+  interfaces: readonly SourceView[],
+  isPublic: (address: string) => boolean,
+): Comparison {
   const byName = union(names);
   const byInterfaces = union(interfaces);
   // row 6, "nothing usable | nothing usable": the caller keeps what was served before
@@ -84,7 +89,7 @@ export function compare(names: readonly SourceView[], interfaces: readonly Sourc
   const both = [...byName].filter((address) => byInterfaces.has(address));
   // row 1, "agree with, or are a subset of, the interfaces | available": the name's addresses
   if (both.length === byName.size) return { candidate: [...byName], basis: 'name', isTwoSided: true };
-  const differing = difference(byName, byInterfaces);
+  const differing = difference(byName, byInterfaces, isPublic);
   // row 3, "disjoint | available": the interfaces' addresses, disagreement reported
   if (both.length === 0) {
     return { candidate: [...byInterfaces], basis: 'interfaces', isTwoSided: true, ...differing };
@@ -97,12 +102,16 @@ function union(views: readonly SourceView[]): Set<string> {
   return new Set(views.flatMap((view) => (view.kind === 'addresses' ? view.addresses : [])));
 }
 
-function difference(byName: Set<string>, byInterfaces: Set<string>): Partial<Comparison> {
+function difference(
+  byName: Set<string>,
+  byInterfaces: Set<string>,
+  isPublic: (address: string) => boolean,
+): Partial<Comparison> {
   const onlyByName = [...byName].filter((address) => !byInterfaces.has(address));
   const onlyByInterfaces = [...byInterfaces].filter((address) => !byName.has(address));
   return {
     disagreement: { onlyByName, onlyByInterfaces },
-    ...(onlyByName.some(isPublicAddress) ? { likelyCause: 'public-access' as const } : {}),
+    ...(onlyByName.some(isPublic) ? { likelyCause: 'public-access' as const } : {}),
   };
 }
 

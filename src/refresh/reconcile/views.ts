@@ -45,6 +45,7 @@ export function compareStates(
   return compare(
     views(sources.filter((state) => isNameSource(state.source))),
     views(sources.filter((state) => isInterfaceSource(state.source))),
+    (address) => settings.admit(address) === 'public',
   );
 }
 

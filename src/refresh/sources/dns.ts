@@ -15,13 +15,33 @@ export function createDnsSource(upstream: UpstreamView): Source {
     name: 'dns',
     observe: (context, signal) =>
       observation('dns', explain, async () => {
-        const { endpoint, isEndpointOfEks } = context;
+        const { endpoint, isEndpointOfEks, describedEndpoint } = context;
         if (endpoint === undefined)
           throw cannotAsk('resolving the endpoint failed: its name is not known yet');
-        const resolved = await resolveAddresses(upstream, endpoint, signal, isEndpointOfEks);
+        const resolved =
+          (await resolveDescribed(upstream, describedEndpoint, signal)) ??
+          (await resolveAddresses(upstream, endpoint, signal, isEndpointOfEks));
         return { kind: 'addresses', source: 'dns', ...resolved };
       }),
   };
+}
+
+/** Answers after which the operator's name is asked: the upstream is there, and has no address for AWS's own. */
+const WITHOUT_ADDRESSES: ReadonlySet<string> = new Set(['not-found', 'empty', 'filtered']);
+
+/** What AWS says is the name comes first: the operator's may be outdated, or another cluster's. */
+async function resolveDescribed(
+  upstream: UpstreamView,
+  name: string | undefined,
+  signal: AbortSignal,
+): Promise<Resolved | undefined> {
+  if (name === undefined) return undefined;
+  try {
+    return await resolveAddresses(upstream, name, signal, true);
+  } catch (error) {
+    if (error instanceof SourceError && WITHOUT_ADDRESSES.has(error.code)) return undefined;
+    throw error;
+  }
 }
 
 export interface Resolved {

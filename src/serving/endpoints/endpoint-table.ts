@@ -1,4 +1,5 @@
 /** An immutable table of endpoint names and the reverse names of their addresses, looked up by a query's octets. */
+import ipaddr from 'ipaddr.js';
 import type { LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
@@ -53,6 +54,21 @@ interface Reverse {
 
 const NOT_READY: EndpointFinding = { kind: 'not-ready' };
 
+/**
+ * Of two clusters with one name the one that AWS says has it comes first: an `endpoint` that an operator copied from another
+ * cluster takes nothing from that one. A name that was ever known goes on being answered.
+ */
+const NAMES_IN_ORDER: readonly ((record: EndpointRecord) => readonly string[])[] = [
+  ({ details }) => (details === undefined ? [] : [details.endpoint]),
+  ({ endpoint }) => (endpoint === undefined ? [] : [endpoint]),
+  ({ formerEndpoints = [] }) => formerEndpoints,
+];
+
+/** Whether a registry has set the address apart from the public ones. */
+function isSetApart(address: string): boolean {
+  return ipaddr.IPv4.parse(address).range() !== 'unicast';
+}
+
 export class EndpointTable {
   static readonly empty = new EndpointTable([]);
 
@@ -69,21 +85,19 @@ export class EndpointTable {
     const namesByAddress = new Map<string, { names: string[]; ttlSeconds: number }>();
     for (const record of records) {
       if (record.endpoint === undefined) continue;
-      this.#add(record, record.endpoint, owners);
       for (const { address } of record.addresses) {
         const entry = namesByAddress.get(address) ?? { names: [], ttlSeconds: record.ttlSeconds };
         if (!entry.names.includes(record.endpoint)) entry.names.push(record.endpoint);
         namesByAddress.set(address, entry);
       }
     }
-    // a name that was ever known goes on being answered; what is somebody's name now comes first
-    for (const record of records) {
-      for (const former of record.formerEndpoints ?? []) this.#add(record, former, owners);
+    for (const namesOf of NAMES_IN_ORDER) {
+      for (const record of records) for (const name of namesOf(record)) this.#add(record, name, owners);
     }
     for (const [address, { names, ttlSeconds }] of namesByAddress) {
       const name = reverseNameOfIpv4(address);
       this.#reverseNames.set(name, new ReverseName(name, names, ttlSeconds));
-      this.#addAncestors(name, ttlSeconds);
+      if (isSetApart(address)) this.#addAncestors(name, ttlSeconds);
     }
   }
 
@@ -99,6 +113,7 @@ export class EndpointTable {
   }
 
   /**
+   * In a private range: the zones above a public address are somebody's, and are forwarded.
    * RFC 8020: above a name that exists no name may be denied, or a cache that cuts there would lose it. The /8 is the apex
    * of an empty zone (RFC 6303), and exists already.
    */

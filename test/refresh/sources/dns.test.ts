@@ -36,6 +36,28 @@ t.test('the name and the signal reach the upstream query', async (t) => {
   t.same(asked, [ENDPOINT, signal, `_status.${ENDPOINT}`, signal]);
 });
 
+t.test(
+  "the name that AWS says is asked for before the operator's, which is asked where it has no address",
+  async (t) => {
+    const real = 'real.gr7.us-west-2.eks.amazonaws.com';
+    const told: Record<string, ResolvedName> = {
+      [ENDPOINT]: { kind: 'addresses', addresses: ['10.0.9.9'], ttlSeconds: 60 },
+      [real]: { kind: 'addresses', addresses: ['10.0.3.10'], ttlSeconds: 60 },
+    };
+    const source = createDnsSource({
+      resolve: async (name) => told[name] ?? { kind: 'no-addresses', rcode: 3 },
+      answersText: noText,
+    });
+    t.match(await look(source, { describedEndpoint: real }), { addresses: ['10.0.3.10'] });
+    for (const rcode of [0, 3]) {
+      told[real] = { kind: 'no-addresses', rcode };
+      t.match(await look(source, { describedEndpoint: real }), { addresses: ['10.0.9.9'] });
+    }
+    told[real] = { kind: 'failed', reason: 'timeout', detail: 'silent' };
+    t.match(await look(source, { describedEndpoint: real }), { kind: 'failed', reason: 'timeout' });
+  },
+);
+
 const failures: readonly (readonly [string, ResolvedName, FailureReason, RegExp, string?])[] = [
   ['NODATA for a name of EKS', { kind: 'no-addresses', rcode: 0 }, 'filtered', /rebinding/],
   ['no address in the list', { kind: 'addresses', addresses: [], ttlSeconds: 60 }, 'filtered', /rebinding/],

@@ -219,3 +219,31 @@ t.test(
     });
   },
 );
+
+t.test('the name that the operator gave and the name that AWS says are both answered', async (t) => {
+  const real = { endpoint: 'real.eks.amazonaws.com', subnetIds: [], learnedAtMs: 0 };
+  const given = 'given.example';
+  const table = new EndpointTable([record(['10.0.1.10'], { endpoint: given, details: real })]);
+  for (const name of [given, real.endpoint]) {
+    t.match(answered(table, name, 'A'), { header: { aa: 1 }, answers: [{ name, address: '10.0.1.10' }] });
+  }
+  const owner = record(['10.0.9.9'], {
+    cluster: 'other',
+    endpoint: given,
+    details: { ...real, endpoint: given },
+  });
+  const wrong = record(['10.0.1.10'], { endpoint: given, details: real });
+  t.match(
+    answered(new EndpointTable([wrong, owner]), given, 'A'),
+    { answers: [{ address: '10.0.9.9' }] },
+    'a name copied from another cluster takes nothing from that one',
+  );
+});
+
+t.test('above a public address nothing is ours: those zones are forwarded', async (t) => {
+  const table = new EndpointTable([record(['34.223.5.9'], { endpoint: 'api.example' })]);
+  t.match(answered(table, '9.5.223.34.in-addr.arpa', 'PTR'), { answers: [{ domain: 'api.example' }] });
+  for (const name of ['5.223.34.in-addr.arpa', '223.34.in-addr.arpa']) {
+    t.equal(answered(table, name, 'SOA'), undefined, name);
+  }
+});
