@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import packageJson from '../package.json' with { type: 'json' };
+import { FAILURE_REASONS } from '../src/refresh/observation.ts';
 import { demoPopulation } from '../src/sandbox/demo-population.ts';
 import { load } from './config/loading.ts';
 import { commandsOf, fencedBlocks } from './lab/markdown.ts';
@@ -30,6 +31,18 @@ t.test('every link to a file of the repository leads to one', async (t) => {
       page,
     );
   }
+});
+
+t.test('the page on outages explains every reason for which a source fails', (t) => {
+  const table = read('docs/outage.md')
+    .split('\n')
+    .filter((line) => line.startsWith('| `'));
+  for (const reason of FAILURE_REASONS)
+    t.ok(
+      table.some((line) => line.includes(`\`${reason}\``)),
+      reason,
+    );
+  t.end();
 });
 
 t.test('every YAML block with clusters is a sound configuration', async (t) => {

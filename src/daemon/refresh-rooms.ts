@@ -7,6 +7,7 @@ import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
 import { createAwsPing } from '../refresh/sources/aws-ping.ts';
 import type { SourceConnections } from '../refresh/sources/connect-sources.ts';
 import { HttpsApart } from '../refresh/sources/https-apart.ts';
+import { shownProxy } from '../refresh/sources/outbound.ts';
 import { connectTcp } from '../refresh/tcp-connect.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
 import { mayBeMadeUp } from '../serving/resolver/made-up-denial.ts';
@@ -14,7 +15,13 @@ import type { ConfigInForce } from './config-in-force.ts';
 import { changeEvents } from './ledger-events.ts';
 import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
-import { askedServices, clusterSettings, refreshTimes, retainedQuestions } from './room-options.ts';
+import {
+  askedRegions,
+  askedServices,
+  clusterSettings,
+  refreshTimes,
+  retainedQuestions,
+} from './room-options.ts';
 import type { ServingRooms } from './serving-rooms.ts';
 import type { StoreRooms } from './store-rooms.ts';
 
@@ -33,6 +40,7 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
   const { inForce, outage, serving } = around;
   const { forwarder } = serving;
   const { outbound } = config;
+  tellOfProxies(parts);
   const https = new HttpsApart({ clock, timers, log, outbound });
   const connections = {
     clients: network?.aws ?? https.aws,
@@ -63,6 +71,17 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
   const plane = buildPlane(parts, connections, around, (region) => probe.sourceAnswered(region));
   const retained = buildRetained(parts, around);
   return { https, connections, probe, plane, retained };
+}
+
+/** An operator who looks for the way out finds it in the log, without user and password. */
+function tellOfProxies({ config, log }: DaemonParts): void {
+  const { httpsProxy, httpProxy, noProxy } = config.outbound;
+  if (askedRegions(config).length === 0 || (httpsProxy ?? httpProxy) === undefined) return;
+  const shown = {
+    ...(httpsProxy === undefined ? {} : { https: shownProxy(httpsProxy) }),
+    ...(httpProxy === undefined ? {} : { http: shownProxy(httpProxy) }),
+  };
+  log.info({ ...shown, noProxy }, 'aws is asked through a proxy');
 }
 
 function buildPlane(

@@ -31,24 +31,27 @@ import type { ClusterDetails, InterfaceSource, NameSource, SourceName } from '..
  *
  * The cluster's API server, which is on the site, fails in the same words; its answers say nothing about the link.
  */
-export type FailureReason =
-  | 'denied'
-  | 'throttled'
-  | 'refused-credentials'
-  | 'expired-credentials'
-  | 'no-credentials'
-  | 'clock-skew'
-  | 'service-error'
-  | 'proxy'
-  | 'untrusted-certificate'
-  | 'timeout'
-  | 'network'
-  | 'malformed'
-  | 'not-found'
-  | 'empty'
-  | 'filtered'
-  | 'looping'
-  | 'internal';
+export const FAILURE_REASONS = [
+  'denied',
+  'throttled',
+  'refused-credentials',
+  'expired-credentials',
+  'no-credentials',
+  'clock-skew',
+  'service-error',
+  'proxy',
+  'untrusted-certificate',
+  'timeout',
+  'network',
+  'malformed',
+  'not-found',
+  'empty',
+  'filtered',
+  'looping',
+  'internal',
+] as const;
+
+export type FailureReason = (typeof FAILURE_REASONS)[number];
 
 /** One look by one source: addresses, details of the cluster, or a failure with its reason. */
 export type Observation = AddressObservation | DetailsObservation | FailedObservation;

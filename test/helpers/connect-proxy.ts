@@ -107,6 +107,12 @@ export class ConnectProxy implements AsyncDisposable {
     return this.#sockets.size;
   }
 
+  /** Behaves so from now on, for what came through it before as well. */
+  become(manner: ProxyManner): void {
+    this.manner = manner;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     this.#server.close();

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ClusterRefresher } from '../../src/refresh/cluster-refresher.ts';
-import type { FailureReason, Observation } from '../../src/refresh/observation.ts';
+import { FAILURE_REASONS, type FailureReason, type Observation } from '../../src/refresh/observation.ts';
 import { admission } from '../../src/refresh/reconcile/admissible.ts';
 import { addressesOf } from '../../src/refresh/reconcile/changes.ts';
 import { decide, emptyRecord, learn, note } from '../../src/refresh/reconcile/plan.ts';
@@ -15,22 +15,7 @@ const RUNS = Number(process.env['FUZZ_RUNS'] ?? 300);
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31);
 t.comment(`seed ${seed}`);
 
-const REASONS: readonly FailureReason[] = [
-  'denied',
-  'throttled',
-  'expired-credentials',
-  'refused-credentials',
-  'no-credentials',
-  'clock-skew',
-  'timeout',
-  'network',
-  'malformed',
-  'not-found',
-  'empty',
-  'filtered',
-  'looping',
-  'internal',
-];
+const REASONS = FAILURE_REASONS;
 const SERVED = ['10.0.0.1', '10.0.0.2', '10.0.0.3'];
 const INADMISSIBLE = [
   '52.94.1.1',
