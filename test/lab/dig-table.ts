@@ -20,6 +20,9 @@ const CONNECTED: readonly Row[] = [
   ['a type that nobody knows: no data, SOA', `${ENDPOINT} TYPE65280`, isNoData],
   ['ANY over UDP: one HINFO (RFC 8482)', `${ENDPOINT} ANY +notcp`, isMinimalAny],
   ['ANY as dig asks by itself, over TCP', `${ENDPOINT} ANY`, isMinimalAny],
+  ['SOA of the endpoint: that of its zone', `${ENDPOINT} SOA`, isApex('SOA')],
+  ['NS of the endpoint', `${ENDPOINT} NS`, isApex('NS')],
+  ["DS of the endpoint: the parent's no data", `${ENDPOINT} DS`, isNoDs],
   ['a name under it: NXDOMAIN with SOA', `nothing.${ENDPOINT} A`, isNxdomain],
   ['PTR of a served address: the endpoint', `-x ${ADDRESSES[0]}`, isReverse],
   ['PTR of an address not served: NXDOMAIN, not forwarded', '-x 10.0.1.250', isStatus('NXDOMAIN')],
@@ -58,6 +61,8 @@ const CONNECTED: readonly Row[] = [
 const CUT: readonly Row[] = [
   ['A of the endpoint: as ever', `${ENDPOINT} A`, isEndpoint],
   ['AAAA: as ever', `${ENDPOINT} AAAA`, isNoData],
+  ['SOA: as ever', `${ENDPOINT} SOA`, isApex('SOA')],
+  ['DS: no data', `${ENDPOINT} DS`, isNoDs],
   ['TXT of _status', `${STATUS_NAME} TXT`, isStatus('NOERROR')],
   ['a name asked before: its last answer', 'www.example.com A', isForwarded],
   ['a name whose TTL is over: stale, and said so (RFC 8767, 8914)', 'short.example.com A', isStale],
@@ -148,6 +153,23 @@ function isNoData(reply: DigReply): void {
     ['SOA'],
   );
   isQuick(reply);
+}
+
+function isApex(type: string): (reply: DigReply) => void {
+  return (reply) => {
+    assert.equal(reply.status, 'NOERROR');
+    hasFlags(reply, 'qr', 'aa', 'ra');
+    assert.deepEqual(
+      reply.answer.map((record) => record.type),
+      [type],
+    );
+    isQuick(reply);
+  };
+}
+
+function isNoDs(reply: DigReply): void {
+  assert.equal(reply.status, 'NOERROR');
+  assert.deepEqual(reply.answer, []);
 }
 
 function isNxdomain(reply: DigReply): void {

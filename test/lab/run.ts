@@ -18,6 +18,7 @@ import { port53 } from './port-53.ts';
 import { prometheus } from './prometheus.ts';
 import { readmeCommands } from './readme-commands.ts';
 import { statusPageCheck } from './status-page.ts';
+import { stubResolvers } from './stub-resolvers.ts';
 import { systemdBoot } from './systemd-boot.ts';
 import { systemdUnit } from './systemd-unit.ts';
 import { packagesMissing } from './tools.ts';
@@ -29,6 +30,7 @@ const CHECKS: readonly LabCheck[] = [
   behindResolvers,
   outage,
   port53,
+  stubResolvers,
   prometheus,
   statusPageCheck,
   bundle,
