@@ -146,7 +146,7 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
   } else {
     const outcome = await lockStateDirectory(directory);
     if (outcome.kind === 'locked') opened.use(outcome.lock);
-    else log.warn({ detail: outcome.detail }, 'state directory is not locked');
+    else log.warn({ detail: outcome.detail }, 'the lock of the state directory cannot be had');
     if (outcome.kind === 'taken') stateFaults.push(outcome.detail);
   }
   // while the directory is still ours, and after everything else that is worth a line

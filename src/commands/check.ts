@@ -3,31 +3,32 @@
  * asks no network, and changes nothing.
  */
 import type { Config } from '../config/config.ts';
-import { ConfigError, type Fault } from '../config/fault.ts';
+import type { Fault } from '../config/fault.ts';
 import { readEndpoints } from '../store/endpoints-reader.ts';
 import { systemFiles } from '../store/file-system.ts';
 import { readGenerations } from '../store/generation-reader.ts';
 import { RETAINED } from '../store/retained-format.ts';
-import { readConfig } from './config-file.ts';
 import { configFindings } from './config-findings.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { bySeverity, type Finding, formatFindings, warning } from './finding.ts';
 import { HOSTS_FILE, hostsFindings, readHosts } from './hosts-file.ts';
 import { retainedFindings } from './retained-findings.ts';
+import { findServer, findServerOrExplain } from './running-server.ts';
 import { lookAtDirectory } from './state-directory-look.ts';
 import { recordOf, type StateFacts, stateFindings } from './state-findings.ts';
 import { type Paint, paintForTerminal } from './terminal-text.ts';
 
+const CHECKED = 'write it';
+
 export async function check(configFile: string | undefined, json: boolean): Promise<ExitCode> {
-  let config: Config;
-  try {
-    config = await readConfig(configFile);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    if (json) printJson(error.faults, []);
-    else process.stderr.write(`${error.message}\n`);
+  const found = await findServer(configFile);
+  if (found.kind === 'faulty') {
+    if (json) printJson(found.error.faults, []);
+    else process.stderr.write(`${found.error.message}\n`);
     return EXIT.usage;
   }
+  const config = found.kind === 'found' ? found.config : await findServerOrExplain(configFile, CHECKED);
+  if (config === undefined) return EXIT.usage;
   const findings = bySeverity(await findAll(config, HOSTS_FILE, Date.now()));
   if (json) printJson([], findings);
   else process.stdout.write(`${report(config, findings, paintForTerminal).join('\n')}\n`);

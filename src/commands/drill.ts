@@ -11,7 +11,7 @@ import { readDuration } from '../config/kinds/duration.ts';
 import { callControl } from './control-client.ts';
 import { drillLines } from './drill-text.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
-import { findStateDirectory, type StateDirectoryOptions } from './state-directory.ts';
+import { findStateDirectory, type StateDirectoryOptions } from './running-server.ts';
 import { paintForTerminal, printable } from './terminal-text.ts';
 
 export interface DrillStartOptions extends StateDirectoryOptions {

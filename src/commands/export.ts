@@ -1,26 +1,21 @@
 /** `outpost-dns export`: the records of the state file in a form that something else can serve from; nothing has to run. */
-import type { Config } from '../config/config.ts';
-import { ConfigError } from '../config/fault.ts';
 import { type Reading, readEndpoints } from '../store/endpoints-reader.ts';
 import { systemFiles } from '../store/file-system.ts';
-import { readConfig } from './config-file.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { hostsText } from './export-hosts.ts';
 import { jsonText } from './export-json.ts';
 import { zoneText } from './export-zone.ts';
+import { findStateDirectory, type StateDirectoryOptions } from './running-server.ts';
 import { printable } from './terminal-text.ts';
 
-export interface ExportOptions {
+export interface ExportOptions extends StateDirectoryOptions {
   readonly format: 'hosts' | 'json' | 'zone';
-  readonly config?: string;
-  /** State directory. */
-  readonly state?: string;
 }
 
 const FORMATS = { hosts: hostsText, json: jsonText, zone: zoneText } as const;
 
 export async function exportRecords(options: ExportOptions): Promise<ExitCode> {
-  const directory = options.state ?? (await configuredDirectory(options.config));
+  const directory = await findStateDirectory(options);
   if (directory === undefined) return EXIT.usage;
   const { served, faults } = await readEndpoints(systemFiles, directory);
   for (const fault of faults)
@@ -37,21 +32,6 @@ export async function exportRecords(options: ExportOptions): Promise<ExitCode> {
   }
   process.stdout.write(FORMATS[options.format](served, Date.now()));
   return EXIT.well;
-}
-
-async function configuredDirectory(file: string | undefined): Promise<string | undefined> {
-  let config: Config;
-  try {
-    config = await readConfig(file);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    note(
-      'without a configuration, name the state directory: outpost-dns export --state /var/lib/outpost-dns',
-    );
-    return undefined;
-  }
-  return config.state.directory;
 }
 
 function nothingText(directory: string, faults: Reading['faults']): string {

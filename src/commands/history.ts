@@ -4,7 +4,7 @@ import { LEDGER_KINDS } from '../store/ledger-format.ts';
 import { type LedgerReading, readLedger } from '../store/ledger-reader.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { historyLines } from './history-table.ts';
-import { findStateDirectory, type StateDirectoryOptions } from './state-directory.ts';
+import { findStateDirectory, type StateDirectoryOptions } from './running-server.ts';
 import { paintForTerminal, printable } from './terminal-text.ts';
 
 export interface HistoryOptions extends StateDirectoryOptions {

@@ -10,10 +10,14 @@ import { TYPE, typeFromText, typeName } from '../protocol/words/types.ts';
 import { exchange } from './dns-exchange.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { type ExtendedError, type LookupReply, readReply } from './lookup-reply.ts';
+import { findServer, reachable } from './running-server.ts';
+import { socketText } from './status-client.ts';
 import { columns, type Paint, paintForTerminal, printable } from './terminal-text.ts';
 
 export interface LookupOptions {
-  readonly server: string;
+  /** Address of the server; without it, the one of the configuration. */
+  readonly server?: string;
+  readonly config?: string;
   readonly json?: true;
 }
 
@@ -23,10 +27,12 @@ const ATTEMPTS = 2;
 export async function lookup(nameText: string, typeText: string, options: LookupOptions): Promise<ExitCode> {
   const question = readQuestion(nameText, typeText);
   if ('message' in question) return explain(question, EXIT.usage);
-  const reading = readSocketAddress(options.server, 53, 1);
+  const server = options.server ?? (await configuredServer(options.config));
+  if (server === undefined) return EXIT.usage;
+  const reading = readSocketAddress(server, 53, 1);
   if (!('value' in reading)) {
     const mend = reading.mend ?? 'write host:port or [v6]:port, such as 127.0.0.1:53 or [::1]:53';
-    return explain({ message: `not a server: "${options.server}": ${reading.message}`, mend }, EXIT.usage);
+    return explain({ message: `not a server: "${server}": ${reading.message}`, mend }, EXIT.usage);
   }
   const exchanged = await exchange({
     server: reading.value,
@@ -35,7 +41,7 @@ export async function lookup(nameText: string, typeText: string, options: Lookup
     attempts: ATTEMPTS,
   });
   if (exchanged.kind === 'failed') {
-    const message = `cannot ask "${options.server}": ${exchanged.detail}`;
+    const message = `cannot ask "${server}": ${exchanged.detail}`;
     return explain(
       { message, mend: 'is the server running? see outpost-dns status, and name another with --server' },
       EXIT.finding,
@@ -43,12 +49,12 @@ export async function lookup(nameText: string, typeText: string, options: Lookup
   }
   const reply = readReply(exchanged.octets);
   if ('fault' in reply) {
-    const message = `cannot read the reply of "${options.server}": ${reply.fault}`;
+    const message = `cannot read the reply of "${server}": ${reply.fault}`;
     return explain({ message, mend: 'something that does not speak DNS answers there' }, EXIT.finding);
   }
   const { transport, elapsedMs } = exchanged;
   const shown = {
-    server: options.server,
+    server,
     transport,
     elapsedMs: Math.round(elapsedMs * 10) / 10,
     ...question,
@@ -57,6 +63,17 @@ export async function lookup(nameText: string, typeText: string, options: Lookup
   const text = options.json ? JSON.stringify(shown, null, 2) : replyText(shown, paintForTerminal).join('\n');
   process.stdout.write(`${text}\n`);
   return ANSWERS.includes(reply.rcode) ? EXIT.well : EXIT.finding;
+}
+
+/** The first address that the server of the configuration listens on; `undefined` after an explanation. */
+async function configuredServer(file: string | undefined): Promise<string | undefined> {
+  const found = await findServer(file);
+  if (found.kind === 'faulty' && file !== undefined) {
+    process.stderr.write(`${found.error.message}\n`);
+    return undefined;
+  }
+  const [first] = found.kind === 'found' ? found.config.listen.dns : [];
+  return first === undefined ? '127.0.0.1:53' : socketText(reachable(first));
 }
 
 /** That a name does not exist is an answer too. */

@@ -9,10 +9,10 @@ import { DEFAULT_CONFIG_FILE } from './default-config-file.ts';
 import type { DrillReportOptions, DrillStartOptions } from './drill.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import type { HistoryOptions } from './history.ts';
+import type { LookupOptions } from './lookup.ts';
 import { watchOutput } from './output.ts';
-import type { StateDirectoryOptions } from './state-directory.ts';
-
-const DEFAULT_ADMIN = '127.0.0.1:9153';
+import type { StateDirectoryOptions } from './running-server.ts';
+import type { StatusOptions } from './status.ts';
 
 /** Runs the command that `words` name; each command's file is loaded only when it is the one. `signals` are those of a server. */
 export async function run(words: readonly string[], signals?: Signals): Promise<ExitCode> {
@@ -73,7 +73,7 @@ function addServe(program: Command, ended: Ended, signals: Signals | undefined):
 function addCheck(program: Command, ended: Ended): void {
   program
     .command('check')
-    .description('is this host ready for an outage? each finding with its mend')
+    .description('is this host ready for an outage? each finding with its fix')
     .addOption(configFile())
     .addOption(json())
     .action(async (options: { config?: string; json?: true }) =>
@@ -85,12 +85,11 @@ function addStatus(program: Command, ended: Ended): void {
   program
     .command('status')
     .description('what is served, from which source, how fresh, link, upstreams')
-    .addOption(new Option('--admin <address>', 'HTTP address of the server').default(DEFAULT_ADMIN))
+    .addOption(configFile())
+    .option('--admin <address>', "HTTP address of the server, instead of the configuration's admin.listen")
     .option('--healthy', 'print nothing; exit 0 when the server is alive and answers, ready or not')
     .addOption(json())
-    .action(async (options: { admin: string; healthy?: true; json?: true }) =>
-      ended(await (await import('./status.ts')).status(options)),
-    );
+    .action(async (options: StatusOptions) => ended(await (await import('./status.ts')).status(options)));
 }
 
 function addLookup(program: Command, ended: Ended): void {
@@ -99,9 +98,10 @@ function addLookup(program: Command, ended: Ended): void {
     .description('ask a server, show where the answer came from')
     .argument('<name>', 'domain name')
     .argument('[type]', 'record type', 'A')
-    .option('-s, --server <address>', 'server to ask', '127.0.0.1:53')
+    .option('-s, --server <address>', "server to ask, instead of the configuration's listen.dns")
+    .addOption(configFile())
     .addOption(json())
-    .action(async (name: string, type: string, options: { server: string; json?: true }) =>
+    .action(async (name: string, type: string, options: LookupOptions) =>
       ended(await (await import('./lookup.ts')).lookup(name, type, options)),
     );
 }

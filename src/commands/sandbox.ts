@@ -38,6 +38,7 @@ export async function sandbox(options: SandboxCommandOptions): Promise<ExitCode>
     const configFile = join(directory, 'outpost-dns.yaml');
     const stateDirectory = join(directory, 'state');
     await writeFile(configFile, region.configYaml({ dnsPort, httpPort, stateDirectory }));
+    region.server.configFile = configFile;
     if (options.regionOnly) return await runRegion(region, configFile, ended);
     return await runServer(region, configFile, { dnsPort, httpPort }, ended);
   } catch (error) {

@@ -2,6 +2,7 @@
 import { type StatusReport, statusReport } from '../admin/status-report.ts';
 import { isDnsAlive } from './dns-liveness.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
+import { findServer, reachable } from './running-server.ts';
 import {
   type AdminAddress,
   type AdminAnswer,
@@ -13,7 +14,9 @@ import { statusLines } from './status-table.ts';
 import { paintForTerminal, printable } from './terminal-text.ts';
 
 export interface StatusOptions {
-  readonly admin: string;
+  /** Address of the server's HTTP; without it, the one of the configuration. */
+  readonly admin?: string;
+  readonly config?: string;
   readonly healthy?: true;
   readonly json?: true;
 }
@@ -22,12 +25,27 @@ const STATUS_TIMEOUT_MS = 3_000;
 const HEALTH_TIMEOUT_MS = 2_000;
 
 export async function status(options: StatusOptions): Promise<ExitCode> {
-  const admin = readAdminAddress(options.admin);
-  if ('message' in admin) {
-    explain(`not an address: "${options.admin}": ${admin.message}`, admin.mend);
-    return EXIT.usage;
-  }
+  const admin = await adminOf(options);
+  if (admin === undefined) return EXIT.usage;
   return options.healthy ? healthy(admin) : show(admin, options.json === true);
+}
+
+const DEFAULT_ADMIN: AdminAddress = { host: '127.0.0.1', port: 9153 };
+
+/** Where the server tells its status; `undefined` after an explanation. */
+async function adminOf({ admin, config }: StatusOptions): Promise<AdminAddress | undefined> {
+  if (admin !== undefined) {
+    const address = readAdminAddress(admin);
+    if (!('message' in address)) return address;
+    explain(`not an address: "${admin}": ${address.message}`, address.mend);
+    return undefined;
+  }
+  const found = await findServer(config);
+  if (found.kind === 'found') return reachable(found.config.admin.listen);
+  // a file that was broken by an edit is no reason to say nothing of the server that runs on without it
+  if (config === undefined || found.kind === 'none') return DEFAULT_ADMIN;
+  process.stderr.write(`${found.error.message}\n`);
+  return undefined;
 }
 
 async function show(admin: AdminAddress, json: boolean): Promise<ExitCode> {

@@ -17,6 +17,8 @@ export interface CommandTarget {
   readonly dns: DnsServer;
   /** Patches that are under way, by Region and cluster. */
   readonly patches: Map<string, RollingPatch>;
+  /** The server that runs against this sandbox, where its command started one. */
+  readonly server: { configFile?: string };
 }
 
 export interface Command {
@@ -92,6 +94,7 @@ const clockSchema = z.strictObject({ offsetMs: z.int() });
 
 export const COMMANDS: readonly Command[] = [
   { method: 'GET', path: '/state', run: (_, target) => describeSandbox(target) },
+  { method: 'GET', path: '/server', run: (_, { server }) => server },
   {
     method: 'POST',
     path: '/link',

@@ -1,10 +1,38 @@
+import { lstat, readdir } from 'node:fs/promises';
 import { request } from 'node:http';
+import { tmpdir } from 'node:os';
 import * as z from 'zod';
+import { controlPathFor } from './control.ts';
 import { SandboxError } from './sandbox-error.ts';
 
 const DEADLINE_MS = 5000;
 const NOT_RUNNING = new Set(['ENOENT', 'ECONNREFUSED']);
 const refusalSchema = z.object({ error: z.string() });
+
+const serverSchema = z.object({ configFile: z.string().optional() });
+const SOCKET = /^outpost-dns-sandbox-(?<port>\d+)\.sock$/;
+
+/** The configuration of the server that a sandbox of this user runs; of several, the one on the port that is the default. */
+export async function sandboxConfigFile(): Promise<string | undefined> {
+  const names = await readdir(tmpdir()).catch((): string[] => []);
+  const ports = names.flatMap((name) => SOCKET.exec(name)?.groups?.['port'] ?? []);
+  const paths = ports.map((port) => controlPathFor(Number(port))).toSorted();
+  for (const path of [controlPathFor(), ...paths]) {
+    const file = await configFileAt(path);
+    if (file !== undefined) return file;
+  }
+  return undefined;
+}
+
+/** A socket of another user is not asked: its answer would name the files that this command reads. */
+async function configFileAt(path: string): Promise<string | undefined> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found?.isSocket() !== true || found.uid !== process.getuid?.()) return undefined;
+  return callSandbox(path, 'GET', '/server').then(
+    (answer) => serverSchema.safeParse(answer).data?.configFile,
+    () => undefined, // it has ended, or is of an earlier version
+  );
+}
 
 /**
  * Sends one command to a running sandbox and resolves to the JSON that it answers. Throws SandboxError

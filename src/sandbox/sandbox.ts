@@ -42,6 +42,8 @@ export interface Sandbox extends AsyncDisposable {
   readonly link: LinkSwitch;
   readonly region: RegionServer;
   readonly dns: DnsServer;
+  /** What the command tells of the server that it starts, for whoever asks over the control socket. */
+  readonly server: { configFile?: string };
   /** Environment variables for a server process. */
   readonly environment: Readonly<Record<string, string>>;
   /** The text of a configuration file for the server, for the first cluster. */
@@ -59,13 +61,16 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const common = { address, state, faults, link };
   const region = parts.use(await RegionServer.listen({ ...common, port: options.regionPort ?? 0 }));
   const dns = parts.use(await DnsServer.listen({ ...common, port: options.dnsPort ?? 0 }));
-  const target = { state, faults, link, region, dns, patches: new Map() };
+  const target = { state, faults, link, region, dns, patches: new Map(), server: {} };
   if (options.controlPath !== undefined) parts.use(await Control.listen(options.controlPath, target));
   return composed(target, options.controlPath, parts.move());
 }
 
 function composed(
-  { state, faults, link, region, dns }: Pick<Sandbox, 'state' | 'faults' | 'link' | 'region' | 'dns'>,
+  { state, faults, link, region, dns, server }: Pick<
+    Sandbox,
+    'state' | 'faults' | 'link' | 'region' | 'dns' | 'server'
+  >,
   controlPath: string | undefined,
   parts: AsyncDisposableStack,
 ): Sandbox {
@@ -77,6 +82,7 @@ function composed(
     link,
     region,
     dns,
+    server,
     regionUrl: region.url,
     dnsAddress: dns.address,
     controlPath,

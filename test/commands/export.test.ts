@@ -201,6 +201,6 @@ t.test('no configuration and no --state: exit 2, and both ways out are named', a
   const { code, stdout, stderr } = await run(['export', '-c', join(t.testdir(), 'none.yaml')]);
   t.equal(code, 2);
   t.equal(stdout, '');
-  t.match(stderr, /none\.yaml: no such file[\s\S]*--config[\s\S]*outpost-dns export --state/);
+  t.match(stderr, /none\.yaml: no such file[\s\S]*--config[\s\S]*--state/);
   t.equal((await run(['export', '--format', 'csv'])).code, 2);
 });

@@ -181,7 +181,7 @@ t.test('the state directory comes from the configuration where it is not named',
   t.match(await history({ config: join(directory, 'none.yaml') }), {
     code: 2,
     stdout: '',
-    stderr: /name the state directory: --state/,
+    stderr: /name the state directory with --state/,
   });
 });
 

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { pause, until } from '../helpers/patience.ts';
@@ -164,4 +166,49 @@ t.test('two at one time on one port: the second says so and leaves the first alo
   );
   t.equal((await askUdp(first.ports.dnsPort, { name: ENDPOINT })).answers.length, 3);
   t.match(await first.pressCtrlC(), { code: 0 });
+});
+
+t.test('every command finds the server of the sandbox, without being told where', async (t) => {
+  const sandbox = new SandboxCommand(t, await freePorts());
+  await sandbox.hasBanner();
+  const commands: readonly (readonly [words: readonly string[], shows: RegExp])[] = [
+    [['status'], /ready: every endpoint can be answered/],
+    [['status', '--healthy'], /^$/],
+    [['history'], /start/],
+    [['export'], new RegExp(`${DEMO[0]}\\s+${ENDPOINT.toLowerCase()}`)],
+    [['lookup', ENDPOINT], new RegExp(String(DEMO[0]))],
+    [['check'], /ready for an outage/],
+    [['drill', 'start', '--for', '1m'], /the drill runs for 1m/],
+    [['drill', 'report'], /drill/],
+    [['drill', 'stop'], /drill/],
+  ];
+  for (const [words, shows] of commands) {
+    const command = new Process(t, words, { TMPDIR: sandbox.temporary });
+    const { code } = await command.ended;
+    t.equal(code, 0, `${words.join(' ')}: ${command.stderr}`);
+    t.match(command.stdout, shows, words.join(' '));
+  }
+  await sandbox.pressCtrlC();
+});
+
+t.test('without a server, a command says in one sentence what it looked for and what to name', async (t) => {
+  for (const words of [['history'], ['drill', 'report'], ['export'], ['check']]) {
+    const command = new Process(t, words, { TMPDIR: folder(t) });
+    t.match(await command.ended, { code: 2 }, words.join(' '));
+    t.match(
+      command.stderr,
+      /^outpost-dns: no server is known here: there is no ".*" and no sandbox runs: .*\n$/,
+    );
+    t.equal(command.stderr.split('\n').length, 2, 'one line');
+  }
+});
+
+t.test('the socket of another sandbox that has ended leads nowhere', async (t) => {
+  const temporary = folder(t);
+  const socket = createServer().listen(join(temporary, 'outpost-dns-sandbox-5300.sock'));
+  await once(socket, 'listening');
+  socket.on('connection', (connection) => connection.destroy());
+  t.teardown(() => socket.close());
+  const command = new Process(t, ['history'], { TMPDIR: temporary });
+  t.match(await command.ended, { code: 2 });
 });

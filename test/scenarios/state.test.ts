@@ -105,11 +105,11 @@ t.test('two servers on one state directory: both serve, the second warns and sho
   const site = await Site.open(t);
   const first = site.start();
   await isReady(first);
-  t.same(first.logged('state directory is not locked'), []);
+  t.same(first.logged('the lock of the state directory cannot be had'), []);
   const second = await site.startBeside();
   await second.firstAnswer({ name: ENDPOINT });
   t.same(await second.addresses(ENDPOINT), DEMO, 'from the state of the first');
-  t.match(second.logged('state directory is not locked'), [
+  t.match(second.logged('the lock of the state directory cannot be had'), [
     { level: 'warn', detail: /held by another process/ },
   ]);
   const { state } = await until('the status is there', () => second.status().catch(() => undefined));
@@ -119,5 +119,5 @@ t.test('two servers on one state directory: both serve, the second warns and sho
   t.match(await second.kill('SIGTERM'), { code: 0 });
   const third = site.start();
   await third.firstAnswer({ name: ENDPOINT });
-  t.same(third.logged('state directory is not locked'), [], 'nobody holds it any more');
+  t.same(third.logged('the lock of the state directory cannot be had'), [], 'nobody holds it any more');
 });
