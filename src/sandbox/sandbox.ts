@@ -67,10 +67,14 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
 }
 
 function composed(
-  { state, faults, link, region, dns, server }: Pick<
-    Sandbox,
-    'state' | 'faults' | 'link' | 'region' | 'dns' | 'server'
-  >,
+  {
+    state,
+    faults,
+    link,
+    region,
+    dns,
+    server,
+  }: Pick<Sandbox, 'state' | 'faults' | 'link' | 'region' | 'dns' | 'server'>,
   controlPath: string | undefined,
   parts: AsyncDisposableStack,
 ): Sandbox {

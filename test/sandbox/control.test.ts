@@ -144,7 +144,7 @@ t.test('a command that makes no sense is refused with the reason, and changes no
     ['/records', { name: 'x.example', type: 'TYPE65281', values: ['\\# 2 00'] }, /length hex/],
     ['/records', { name: 'x..example', type: 'A', values: ['10.0.0.3'] }, /empty label/],
     ['/credentials', {}, /accessKeyId/],
-    ['/nowhere', {}, /no such command "POST \/nowhere": GET \/state, POST \/link/],
+    ['/nowhere', {}, /no such command "POST \/nowhere": GET \/state, GET \/server, POST \/link/],
   ];
   for (const [path, body, message] of cases) {
     await t.rejects(
