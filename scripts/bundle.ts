@@ -1,4 +1,4 @@
-/** The programs that run on a host, each bundled into a folder: the command, the server, and its thread of all that speaks HTTPS. */
+/** The programs that run on a host, each bundled into a folder: the command, the server, its thread of all that speaks HTTPS, and its thread that reads a configuration. */
 import { join } from 'node:path';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 
@@ -10,6 +10,7 @@ const PROGRAMS: readonly {
   { from: 'main.ts', to: 'main', apart: ['./serve.ts'] },
   { from: 'commands/serve.ts', to: 'serve' },
   { from: 'refresh/sources/https-thread.ts', to: 'https-thread' },
+  { from: 'commands/config-thread.ts', to: 'config-thread' },
 ];
 const root = join(import.meta.dirname, '..');
 

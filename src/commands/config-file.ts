@@ -4,17 +4,27 @@ import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
 import { readConfigFile } from '../config/source-text.ts';
+import { systemPause } from '../runtime/pause.ts';
+import { loadConfigApart } from './config-apart.ts';
 import { DEFAULT_CONFIG_FILE } from './default-config-file.ts';
 
 /** Throws ConfigError with every fault. `file` undefined: the default file, or the environment alone. */
 export function readConfig(file: string | undefined): Promise<Config> {
-  return loadConfig({
+  return loadConfig({ ...requestFor(file), readFile: readConfigFile });
+}
+
+/** As `readConfig`, for a server that answers queries meanwhile. */
+export function readConfigApart(file: string | undefined): Promise<Config> {
+  return loadConfigApart(requestFor(file), systemPause);
+}
+
+function requestFor(file: string | undefined) {
+  return {
     file: file ?? DEFAULT_CONFIG_FILE,
     explicit: file !== undefined,
-    environment: process.env,
+    environment: { ...process.env },
     ownAddresses: ownAddresses(networkInterfaces()),
-    readFile: readConfigFile,
-  });
+  };
 }
 
 /** Every address of this host, a link-local one with its interface: `fe80::1` of another interface is another host. */

@@ -14,7 +14,7 @@ import { systemRandom } from '../runtime/random.ts';
 import { connectServiceManager } from '../runtime/service-manager.ts';
 import type { Signals } from '../runtime/signals.ts';
 import { systemTimers } from '../runtime/timers.ts';
-import { readConfig, readConfigOrExplain } from './config-file.ts';
+import { readConfigApart, readConfigOrExplain } from './config-file.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 
 export async function serve(file: string | undefined, signals: Signals): Promise<ExitCode> {
@@ -29,7 +29,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
   const ended = untilEnded();
   const starting = startDaemon({
     config,
-    loadConfig: () => readConfig(file),
+    loadConfig: () => readConfigApart(file),
     clock: systemClock,
     timers: systemTimers,
     pause: systemPause,

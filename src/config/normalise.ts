@@ -159,7 +159,8 @@ function withoutUndefined<T extends object>(from: T): Defined<T> {
   return Object.fromEntries(entries) as Defined<T>; // the same keys less those without a value: more than `fromEntries` can say
 }
 
-function frozen<T>(value: T): T {
+/** The value and all that it holds, frozen. */
+export function frozen<T>(value: T): T {
   if (typeof value !== 'object' || value === null) return value;
   for (const inner of Object.values(value)) frozen(inner);
   return Object.freeze(value);

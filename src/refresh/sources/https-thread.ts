@@ -7,10 +7,10 @@
  *
  * It is a program of its own, started by https-apart.ts; what it is told and what it says are plain data.
  */
-import { constants, getPriority, setPriority } from 'node:os';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { Log } from '../../log/log.ts';
 import { systemClock } from '../../runtime/clock.ts';
+import { yieldToQueries } from '../../runtime/thread-priority.ts';
 import { systemTimers } from '../../runtime/timers.ts';
 import {
   type AwsCall,
@@ -68,19 +68,6 @@ export type FromThread =
 if (parentPort !== null) {
   yieldToQueries();
   serve(parentPort);
-}
-
-/** Where there is one processor for all, who asks comes before what is loaded here. */
-function yieldToQueries(): void {
-  if (process.platform !== 'linux') return; // elsewhere it is the priority of the whole process
-  const { PRIORITY_BELOW_NORMAL, PRIORITY_LOW } = constants.priority;
-  try {
-    // setpriority(2): on Linux every thread has a nice value of its own, and 0 names the calling thread; threads and
-    // processes that it starts have it too, but not libuv's pool, which the server made when it read its configuration
-    setPriority(Math.min(getPriority() + PRIORITY_BELOW_NORMAL, PRIORITY_LOW));
-  } catch {
-    // not allowed: it serves all the same
-  }
 }
 
 function serve(port: MessagePort): void {

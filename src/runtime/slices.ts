@@ -1,0 +1,30 @@
+/** Long work in pieces: a generator yields after each small step, and whoever runs it says when others have their turn. */
+import type { Pause } from './pause.ts';
+
+/** Work whose steps take some microseconds each, and which ends with its result. */
+export type Steps<T> = Generator<undefined, T, undefined>;
+
+/**
+ * Steps between two turns of the loop: a millisecond or two where a step takes ten microseconds, a fifth of what a query
+ * may have to wait.
+ */
+export const STEPS_PER_TURN = 100;
+
+/** Runs the work to its end; after every `STEPS_PER_TURN` steps all else has its turn. The end comes without a pause. */
+export async function inSlices<T>(steps: Steps<T>, pause: Pause): Promise<T> {
+  for (;;) {
+    for (let step = 0; step < STEPS_PER_TURN; step++) {
+      const { done, value } = steps.next();
+      if (done) return value;
+    }
+    await pause();
+  }
+}
+
+/** Runs the work to its end in one go: at a start, when nobody waits yet. */
+export function atOnce<T>(steps: Steps<T>): T {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}

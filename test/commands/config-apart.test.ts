@@ -1,0 +1,82 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import t, { type Test } from 'tap';
+import { loadConfigApart } from '../../src/commands/config-apart.ts';
+import { ConfigError } from '../../src/config/fault.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { readConfigFile } from '../../src/config/source-text.ts';
+
+const HEAD = 'clusters: [{name: my-cluster, region: us-west-2}]\nupstreams: [10.0.0.2]\n';
+const noPause = async (): Promise<void> => undefined;
+
+function fileWith(t: Test, text: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'config-apart-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'c.yaml');
+  writeFileSync(file, text);
+  return file;
+}
+
+const requestFor = (file: string, environment: Readonly<Record<string, string>> = {}) => ({
+  file,
+  explicit: true,
+  environment,
+  ownAddresses: ['10.9.9.9'],
+});
+
+t.test(
+  'read in a thread of its own, a configuration is what it is when it is read here, and frozen',
+  async (t) => {
+    const example = join(import.meta.dirname, '../../config/example.yaml');
+    const zones = `${HEAD}cache: {staleFor: unlimited}
+zones:
+  - {name: a.example, forwardTo: [10.0.0.3], whileDisconnected: ["@ A 10.0.0.1"]}
+  - {name: b.example, records: ["@ A 10.0.0.1", "www CNAME @"]}
+  - {name: c.example, answer: nxdomain}
+`;
+    for (const file of [example, fileWith(t, HEAD), fileWith(t, zones)]) {
+      const request = requestFor(file, { OUTPOST_DNS_LOG__LEVEL: 'debug' });
+      const here = await loadConfig({ ...request, readFile: readConfigFile });
+      const apart = await loadConfigApart(request, noPause);
+      t.strictSame(apart, here);
+      t.equal(apart.log.level, 'debug');
+      t.ok([apart, apart.zones, apart.clusters[0], ...apart.zones].every(Object.isFrozen));
+    }
+  },
+);
+
+t.test('its faults are those that are found here', async (t) => {
+  for (const text of ['clusters: [', `${HEAD}zones: [{name: 7}]\nunknown: 1\n`, '']) {
+    const request = requestFor(fileWith(t, text));
+    const here = await loadConfig({ ...request, readFile: readConfigFile }).catch((error: unknown) => error);
+    const apart = await loadConfigApart(request, noPause).catch((error: unknown) => error);
+    t.ok(here instanceof ConfigError && apart instanceof ConfigError);
+    t.strictSame(apart, here);
+  }
+});
+
+t.test('thousands of zones are taken over in pieces', async (t) => {
+  const count = 4000;
+  const zones = Array.from({ length: count }, (_, at) => `- {name: z${at}.example, forwardTo: [10.0.0.3]}`);
+  let pauses = 0;
+  const pause = async (): Promise<void> => {
+    pauses += 1;
+  };
+  const config = await loadConfigApart(
+    requestFor(fileWith(t, `${HEAD}zones:\n${zones.join('\n')}\n`)),
+    pause,
+  );
+  t.equal(config.zones.length, count);
+  t.ok(pauses >= count / 100 - 1, `${pauses} pauses`);
+});
+
+t.test('a thread that fails, or says nothing, is an error and no configuration', async (t) => {
+  const request = requestFor(fileWith(t, HEAD));
+  for (const program of ['throw new Error("a defect")', 'process.exit(0)']) {
+    const file = join(fileWith(t, ''), '..', 'program.mjs');
+    writeFileSync(file, program);
+    await t.rejects(loadConfigApart(request, noPause, pathToFileURL(file)));
+  }
+});
