@@ -11,7 +11,8 @@
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
-import { isAtOrUnder, nameFromWire } from '../../protocol/words/name.ts';
+import { nameFromWire, parentName } from '../../protocol/words/name.ts';
+import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { type AnswerEntry, answerOf, entryOf } from './answer-entry.ts';
 import { cacheKey, hasSameQuestion, isAnswerTo, isSameQuestion } from './cache-key.ts';
 import { type CacheabilitySettings, cacheability } from './cacheability.ts';
@@ -251,15 +252,21 @@ export class AnswerCache {
     }
   }
 
-  /** Forgets what was said of these names and of all under them, save what is retained: after a reload somebody else may speak for them. */
-  forgetUnder(apexes: readonly string[]): void {
+  /**
+   * Forgets what was said of these names and of all under them, except what is retained: after a reload others may speak
+   * for them. When the steps end no such answer is left, answers that were stored meanwhile included.
+   */
+  *forgettingUnder(apexes: readonly string[]): Steps<void> {
     if (apexes.length === 0) return;
     this.#revision++;
-    this.#failures.clear();
+    const forgotten = new Set(apexes);
+    // answers that come meanwhile stand at the end of the set, and the end is reached in one turn with the last step
     for (const answer of this.#answers.all) {
-      const name = nameFromWire(answer.octets, HEADER_OCTETS);
-      if (apexes.some((apex) => isAtOrUnder(name, apex))) this.#answers.delete(answer.key);
+      if (isAtOrUnderAny(nameFromWire(answer.octets, HEADER_OCTETS), forgotten))
+        this.#answers.delete(answer.key);
+      yield;
     }
+    this.#failures.clear();
   }
 
   /** Forgets every answer, save those retained. */
@@ -270,12 +277,17 @@ export class AnswerCache {
   }
 
   /**
-   * Takes new settings without losing answers, save those that no longer fit. Lifetimes already given stay; staleness,
-   * prefetch and what is stored from now on follow the new settings. A new size costs a pass over all answers.
+   * Takes new settings without losing answers, except those that no longer fit, which go step by step. Lifetimes already
+   * given stay; staleness, prefetch and what is stored from now on follow the new settings.
    */
-  reconfigure(settings: AnswerCacheSettings): void {
+  *reconfiguring(settings: AnswerCacheSettings): Steps<void> {
     this.#settings = settings;
-    this.#answers.resize(settings.sizeOctets);
+    yield* this.#answers.resizing(settings.sizeOctets);
+  }
+
+  /** As `reconfiguring`, in one go. */
+  reconfigure(settings: AnswerCacheSettings): void {
+    atOnce(this.reconfiguring(settings));
   }
 
   stats(): AnswerCacheStats {
@@ -336,4 +348,9 @@ export class AnswerCache {
     if (last.kind === 'nxdomain') return undefined;
     return freshness(last, nowMs, this.#settings) === 'expired' ? undefined : last;
   }
+}
+
+function isAtOrUnderAny(name: string, apexes: ReadonlySet<string>): boolean {
+  for (let at: string | undefined = name; at !== undefined; at = parentName(at)) if (apexes.has(at)) return true;
+  return false;
 }

@@ -12,12 +12,15 @@
  * test/serving/answer-cache/eviction.test.ts prints how both do on a trace like that of a site and in floods.
  */
 import { LRUCache } from 'lru-cache';
+import type { Steps } from '../../runtime/slices.ts';
 import { type CachedAnswer, sizeOf } from './cached-answer.ts';
 
 const USED_SHARE = 0.8;
 const LATE_SHARE = 1 / 8;
 /** Late answers that become ordinary ones with each new answer once the cut is over: a few, so that no query waits. */
 const SETTLED_AT_A_TIME = 8;
+/** By which a bound shrinks in one step: room for some twenty answers. */
+const OCTETS_PER_STEP = 8 * 1024;
 
 /** lru-cache writes to the options of a look-up, so they cannot be frozen; shared, they cost no object per query. */
 const lookup: LRUCache.GetOptions<number, CachedAnswer, unknown> = {};
@@ -122,10 +125,15 @@ export class Segments {
     this.#all.clear();
   }
 
-  resize(boundOctets: number): void {
+  /** To a new bound, in steps: a smaller one is reached bit by bit, because what goes for it may be most of the answers. */
+  *resizing(boundOctets: number): Steps<void> {
+    while (this.#boundOctets > boundOctets) {
+      this.#boundOctets = Math.max(boundOctets, this.#boundOctets - OCTETS_PER_STEP);
+      this.#demote();
+      this.#makeRoom();
+      yield;
+    }
     this.#boundOctets = boundOctets;
-    this.#demote();
-    this.#makeRoom();
   }
 
   /** An answer that comes again stays in its segment. */
