@@ -351,6 +351,7 @@ export class AnswerCache {
 }
 
 function isAtOrUnderAny(name: string, apexes: ReadonlySet<string>): boolean {
-  for (let at: string | undefined = name; at !== undefined; at = parentName(at)) if (apexes.has(at)) return true;
+  for (let at: string | undefined = name; at !== undefined; at = parentName(at))
+    if (apexes.has(at)) return true;
   return false;
 }

@@ -18,10 +18,11 @@ import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
-import { isAtOrUnder, labelCountOf, parentName } from '../../protocol/words/name.ts';
+import { labelCountOf, parentName } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { TYPE } from '../../protocol/words/types.ts';
+import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { awsNames } from './aws-names.ts';
 import {
   DISCONNECTED_TTL_SECONDS,
@@ -32,7 +33,7 @@ import {
 } from './disconnected-finding.ts';
 import { type DisconnectedRule, ec2NameRules, reverseRules, type VpcNetwork } from './ec2-names.ts';
 import type { FindingsByType, LocalFinding } from './finding.ts';
-import { staticZone } from './static-zone.ts';
+import { type OwnName, staticZone } from './static-zone.ts';
 import { soundRules, type ZoneRule } from './zone-rules.ts';
 
 /** What the operator says of one forwarded zone: the name and all under it. */
@@ -67,9 +68,14 @@ export class DisconnectedRules {
       this.#rules.set(name, rule);
       this.#builtIn.set(name, rule);
     }
-    const sound = soundRules(zones.map(zoneRule));
-    const names = sound.map(({ name }) => name);
-    for (const zone of sound) this.#addZone(zone, names, builtIn);
+    atOnce(this.#addAll(zones, builtIn));
+  }
+
+  /** As the constructor, in steps: there may be thousands of zones. */
+  static *building({ zones, regions, vpcs }: DisconnectedRulesOptions): Steps<DisconnectedRules> {
+    const rules = new DisconnectedRules({ zones: [], regions, vpcs });
+    yield* rules.#addAll(zones, builtInRules(regions, vpcs));
+    return rules;
   }
 
   /** What holds for the question. Makes no object and no string. The query's class is IN. */
@@ -93,11 +99,20 @@ export class DisconnectedRules {
     return this.#owners.exact(query) !== undefined;
   }
 
-  #addZone(
+  *#addAll(zones: readonly ForwardedZone[], builtIn: ReadonlyMap<string, DisconnectedRule>): Steps<void> {
+    const sound = yield* soundRules(zones.map(zoneRule));
+    const names = new Set(sound.map(({ name }) => name));
+    for (const zone of sound) {
+      yield* this.#addZone(zone, names, builtIn);
+      yield;
+    }
+  }
+
+  *#addZone(
     zone: ZoneRule<Silence>,
-    names: readonly string[],
+    zones: ReadonlySet<string>,
     builtIn: ReadonlyMap<string, DisconnectedRule>,
-  ): void {
+  ): Steps<void> {
     const { name } = zone;
     this.#apexes.set(name, true);
     if ('forwardTo' in zone) {
@@ -105,14 +120,16 @@ export class DisconnectedRules {
     } else if ('answer' in zone) {
       this.#rules.set(name, always(zone.answer === 'nxdomain' ? denial(name) : failure('before-cache')));
     } else {
-      const below = names.filter((other) => other !== name && isAtOrUnder(other, name));
-      const isOurs = (target: string) => !below.some((other) => isAtOrUnder(target, other));
-      const all = staticZone(name, zone.records, isOurs, DISCONNECTED_TTL_SECONDS);
+      const all = yield* staticZone(name, zone.records, zones, DISCONNECTED_TTL_SECONDS);
       const otherNames = byType(all.otherNames);
-      for (const [owner, findings] of all.names) {
-        this.#rules.set(owner, ownOr(owner, byType(findings), otherNames));
+      for (const [owner, own] of all.names) {
+        this.#rules.set(owner, ownOr(owner, whenAsked(own), otherNames));
+        yield;
       }
-      for (const { owner } of zone.records) this.#owners.set(owner, true);
+      for (const { owner } of zone.records) {
+        this.#owners.set(owner, true);
+        yield;
+      }
     }
   }
 }
@@ -171,6 +188,15 @@ function byType({ byType: types, otherTypes }: FindingsByType<never>): Disconnec
   const findings = new Map([...types].map(([type, finding]) => [type, spoken(finding)]));
   const others = spoken(otherTypes);
   return (query) => findings.get(query.qtype) ?? others;
+}
+
+/** The rule of a name whose answers are composed when it is first asked for. */
+function whenAsked(own: OwnName): DisconnectedRule {
+  let rule: DisconnectedRule | undefined;
+  return (query) => {
+    rule ??= byType(own.findings);
+    return rule(query);
+  };
 }
 
 function spoken(finding: LocalFinding<never>): DisconnectedFinding {

@@ -1,9 +1,8 @@
 /**
  * The names that are answered or routed here by rule: special-use names, and the operator's own zones. Built whole
  * from options and never changed; a reload builds another. The longest name that the question's name is equal to or
- * lies under decides; of two rules for the same name the operator's wins over the special-use name's. Answers are composed
- * when the zones are built, those of special-use names when one of them is first asked for; after that a look-up makes no
- * object and no string.
+ * lies under decides; of two rules for the same name the operator's wins over the special-use name's. The answers of a name
+ * are composed when it is first asked for; after that a look-up makes no object and no string.
  *
  * The room refuses to know what forwarding is (a route is a value that it hands back), what is cached, who asks, and
  * whether the link is up. It is for class IN alone. RFC 6761, RFC 6303, RFC 7793, RFC 7686, RFC 8375, RFC 9462,
@@ -14,9 +13,10 @@ import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import type { LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { isAtOrUnder, labelCountOf } from '../../protocol/words/name.ts';
+import { labelCountOf } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
 import { TYPE } from '../../protocol/words/types.ts';
+import { atOnce, type Steps } from '../../runtime/slices.ts';
 import {
   anyType,
   type FindingsByType,
@@ -26,7 +26,7 @@ import {
   SERVFAIL_BY_RULE,
 } from './finding.ts';
 import { type SpecialZone, specialZone } from './special-zones.ts';
-import { staticZone } from './static-zone.ts';
+import { type OwnName, staticZone } from './static-zone.ts';
 import { soundRules, type ZoneRule } from './zone-rules.ts';
 
 export interface LocalZonesOptions<Route> {
@@ -50,10 +50,16 @@ export class LocalZones<Route> {
   readonly #owners = new NameMap<true>();
 
   /** Throws LocalZonesError, with every fault, where the rules cannot be served. */
-  constructor(options: LocalZonesOptions<Route>) {
-    const rules = soundRules(options.rules);
+  constructor({ rules }: LocalZonesOptions<Route>) {
     for (const special of SPECIAL_NAMES) this.#places.set(special.name, new SpecialPlace(special));
-    for (const rule of rules) this.#addRule(rule, rules);
+    atOnce(this.#addAll(rules));
+  }
+
+  /** As the constructor, in steps: there may be thousands of rules. */
+  static *building<Route>({ rules }: LocalZonesOptions<Route>): Steps<LocalZones<Route>> {
+    const zones = new LocalZones<Route>({ rules: [] });
+    yield* zones.#addAll(rules);
+    return zones;
   }
 
   /** What holds for the question; `undefined` where no rule does. The query's class is IN. */
@@ -105,7 +111,16 @@ export class LocalZones<Route> {
     this.#places.set(name, { labels: labelCountOf(name), own, under, isApex, noData });
   }
 
-  #addRule(rule: ZoneRule<Route>, rules: readonly ZoneRule<Route>[]): void {
+  *#addAll(given: readonly ZoneRule<Route>[]): Steps<void> {
+    const rules = yield* soundRules(given);
+    const names = new Set(rules.map(({ name }) => name));
+    for (const rule of rules) {
+      yield* this.#addRule(rule, names);
+      yield;
+    }
+  }
+
+  *#addRule(rule: ZoneRule<Route>, zones: ReadonlySet<string>): Steps<void> {
     if ('forwardTo' in rule) {
       const forward = anyType<Route>({ kind: 'forward', route: rule.forwardTo });
       this.#add(rule.name, forward, forward, { isApex: true });
@@ -115,15 +130,45 @@ export class LocalZones<Route> {
       // the operator's word on the name is for every type
       this.#add(rule.name, findings, findings, { isApex: false, ...zone });
     } else {
-      const below = rules.filter(({ name }) => name !== rule.name && isAtOrUnder(name, rule.name));
-      const isOurs = (name: string) => !below.some((other) => isAtOrUnder(name, other.name));
-      const { names, otherNames } = staticZone(rule.name, rule.records, isOurs);
+      const { names, otherNames } = yield* staticZone(rule.name, rule.records, zones);
       const { noData } = apexAnswers(rule.name);
-      for (const [name, findings] of names) {
-        this.#add(name, findings, otherNames, { isApex: name === rule.name, noData });
+      for (const [name, own] of names) {
+        const isApex = name === rule.name;
+        this.#places.set(name, new OwnPlace(labelCountOf(name), own, otherNames, isApex, noData));
+        yield;
       }
-      for (const { owner } of rule.records) this.#owners.set(owner, true);
+      for (const { owner } of rule.records) {
+        this.#owners.set(owner, true);
+        yield;
+      }
     }
+  }
+}
+
+/** A name of a zone of the operator's records. */
+class OwnPlace implements Place<never> {
+  readonly labels: number;
+  readonly under: FindingsByType<never>;
+  readonly isApex: boolean;
+  readonly noData: LocalAnswer;
+  readonly #name: OwnName;
+
+  constructor(
+    labels: number,
+    name: OwnName,
+    under: FindingsByType<never>,
+    isApex: boolean,
+    noData: LocalAnswer,
+  ) {
+    this.labels = labels;
+    this.#name = name;
+    this.under = under;
+    this.isApex = isApex;
+    this.noData = noData;
+  }
+
+  get own(): FindingsByType<never> {
+    return this.#name.findings;
   }
 }
 

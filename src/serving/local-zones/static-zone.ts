@@ -1,4 +1,4 @@
-/** The answers of one zone of the operator's own records: every name, every type, composed when the zone is built. */
+/** The answers of one zone of the operator's own records: every name, every type, each name's composed when it is first asked for. */
 
 import { type ApexAnswers, apexAnswers, LOCAL_TTL_SECONDS } from '../../protocol/wire/apex-answers.ts';
 import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
@@ -7,39 +7,59 @@ import { ownSoa } from '../../protocol/words/own-soa.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { TYPE } from '../../protocol/words/types.ts';
+import type { Steps } from '../../runtime/slices.ts';
 import { type FindingsByType, ownFindings } from './finding.ts';
+import { zoneBelow } from './zone-faults.ts';
 
 export interface StaticZone {
   /** Findings for each name that exists: those with records, the apex, and what lies between (RFC 8020 section 2). */
-  readonly names: ReadonlyMap<string, FindingsByType<never>>;
+  readonly names: ReadonlyMap<string, OwnName>;
   readonly otherNames: FindingsByType<never>;
+}
+
+/** Composed when it is first asked for: composing ten thousand names takes seconds, and few are ever asked. */
+export class OwnName {
+  readonly #name: string;
+  readonly #zone: Zone;
+  #findings: FindingsByType<never> | undefined;
+
+  constructor(name: string, zone: Zone) {
+    this.#name = name;
+    this.#zone = zone;
+  }
+
+  get findings(): FindingsByType<never> {
+    this.#findings ??= findingsOf(this.#name, this.#zone);
+    return this.#findings;
+  }
 }
 
 /** Records of one name by type. */
 type RecordSets = ReadonlyMap<string, readonly ResourceRecord[]>;
 
 /**
- * `records` are sound: at or under the apex, no CNAME beside others, no loop of CNAMEs. `isOurs` says whether a name at
- * or under the apex is answered by this zone and not by a rule further down. `ttlSeconds` is that of negative answers.
- * Throws where an answer cannot be composed.
+ * `records` are sound: at or under the apex, no CNAME beside others, no loop of CNAMEs. `zones` are the names of all rules:
+ * names at or under one further down are not answered by this zone. `ttlSeconds` is that of negative answers.
  */
-export function staticZone(
+export function* staticZone(
   apex: string,
   records: readonly ResourceRecord[],
-  isOurs: (name: string) => boolean,
+  zones: ReadonlySet<string>,
   ttlSeconds = LOCAL_TTL_SECONDS,
-): StaticZone {
+): Steps<StaticZone> {
   const zone = {
     apex,
-    sets: recordSets(apex, records),
-    isOurs,
+    sets: yield* recordSets(apex, records),
+    isOurs: (name: string) => zoneBelow(name, apex, zones) === undefined,
     soa: ownSoa(apex, ttlSeconds),
     shared: apexAnswers(apex, ttlSeconds),
   };
-  return {
-    names: new Map([...zone.sets.keys()].map((name) => [name, findingsOf(name, zone)])),
-    otherNames: ownFindings(zone.shared.noName),
-  };
+  const names = new Map<string, OwnName>();
+  for (const name of zone.sets.keys()) {
+    names.set(name, new OwnName(name, zone));
+    yield;
+  }
+  return { names, otherNames: ownFindings(zone.shared.noName) };
 }
 
 interface Zone {
@@ -50,7 +70,10 @@ interface Zone {
   readonly shared: ApexAnswers;
 }
 
-function recordSets(apex: string, records: readonly ResourceRecord[]): ReadonlyMap<string, RecordSets> {
+function* recordSets(
+  apex: string,
+  records: readonly ResourceRecord[],
+): Steps<ReadonlyMap<string, RecordSets>> {
   const names = new Map<string, Map<string, ResourceRecord[]>>();
   const at = (name: string) => {
     const known = names.get(name) ?? new Map<string, ResourceRecord[]>();
@@ -60,7 +83,9 @@ function recordSets(apex: string, records: readonly ResourceRecord[]): ReadonlyM
   at(apex);
   for (const record of records) {
     const sets = at(record.owner);
-    sets.set(record.type, [...(sets.get(record.type) ?? []), record]);
+    const set = sets.get(record.type);
+    if (set === undefined) sets.set(record.type, [record]);
+    else set.push(record);
     // RFC 4592 section 2.2.2: empty non-terminals exist, so they are NODATA and not NXDOMAIN
     for (
       let name = parentName(record.owner);
@@ -69,6 +94,7 @@ function recordSets(apex: string, records: readonly ResourceRecord[]): ReadonlyM
     ) {
       at(name);
     }
+    yield;
   }
   return names;
 }
@@ -106,9 +132,12 @@ function typeOf(records: readonly ResourceRecord[]): number {
   return TYPE[type];
 }
 
+/** Aliases in one answer; the resolver follows what comes after them. */
+const MAX_ALIASES = 16;
+
 interface AliasChain {
   readonly records: readonly ResourceRecord[];
-  /** The last name, which is no alias of this zone. */
+  /** The last name: no alias of this zone, or one alias too many. */
   readonly end: string;
 }
 
@@ -116,20 +145,22 @@ interface AliasChain {
 function aliasChain(name: string, zone: Zone): AliasChain {
   const records: ResourceRecord[] = [];
   let end = name;
-  for (;;) {
+  while (records.length < MAX_ALIASES) {
     const alias = zone.sets.get(end)?.get('CNAME')?.[0];
-    if (alias?.type !== 'CNAME') return { records, end };
+    if (alias?.type !== 'CNAME') break;
     records.push(alias);
     end = alias.target;
   }
+  return { records, end };
 }
 
 /** To a type that the end of the chain does not have. */
 function aliasWithoutData(name: string, chain: AliasChain, zone: Zone): LocalAnswer {
   const { apex, sets, isOurs, soa } = zone;
+  const isAlias = sets.get(chain.end)?.has('CNAME') ?? false;
   // what lies outside is for others to answer: the resolver asks them (RFC 1034 section 4.3.2 step 3a)
   const isElsewhere = !isAtOrUnder(chain.end, apex) || !isOurs(chain.end);
-  if (isElsewhere) {
+  if (isElsewhere || isAlias) {
     const answers = chain.records;
     return composeLocalAnswer({ rcode: RCODE.NOERROR, name, answers, authorities: [], isOpen: true });
   }

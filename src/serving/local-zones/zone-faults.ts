@@ -1,11 +1,12 @@
 /** Everything that can be wrong with the records of one zone, in words for the operator. */
 import { isIPv4, isIPv6 } from 'node:net';
-import { isAtOrUnder } from '../../protocol/words/name.ts';
+import { isAtOrUnder, parentName } from '../../protocol/words/name.ts';
 import {
   MAX_RECORD_SET_OCTETS,
   mostOctetsOf,
   type ResourceRecord,
 } from '../../protocol/words/resource-record.ts';
+import type { Steps } from '../../runtime/slices.ts';
 
 export interface ZoneFault {
   readonly zone: string;
@@ -14,25 +15,36 @@ export interface ZoneFault {
   readonly reason: string;
 }
 
-/** The faults of `records` in the zone at `apex`; `below` are the names of rules further down. */
-export function recordFaults(
+/** The faults of `records` in the zone at `apex`; `zones` are the names of all rules. */
+export function* recordFaults(
   apex: string,
   records: readonly ResourceRecord[],
-  below: readonly string[],
-): readonly ZoneFault[] {
-  const single = records.flatMap((record) => {
-    const reason = faultOf(record, apex, below);
-    return reason === undefined ? [] : [{ zone: apex, record: `${record.owner} ${record.type}`, reason }];
-  });
-  return [...single, ...aliasFaults(apex, records), ...sizeFaults(apex, records)];
+  zones: ReadonlySet<string>,
+): Steps<readonly ZoneFault[]> {
+  const faults: ZoneFault[] = [];
+  for (const record of records) {
+    const reason = faultOf(record, apex, zones);
+    if (reason !== undefined) faults.push({ zone: apex, record: `${record.owner} ${record.type}`, reason });
+    yield;
+  }
+  yield* aliasFaults(apex, records, faults);
+  yield* sizeFaults(apex, records, faults);
+  return faults;
+}
+
+/** The zone below `apex` that `name`, which is at or under `apex`, is in; `undefined` where it is in the zone itself. */
+export function zoneBelow(name: string, apex: string, zones: ReadonlySet<string>): string | undefined {
+  for (let at: string | undefined = name; at !== undefined && at !== apex; at = parentName(at))
+    if (zones.has(at)) return at;
+  return undefined;
 }
 
 const UNSUPPORTED_NAME = 'a name with an escaped octet is not supported'; // by dns2, which composes these records
 
-function faultOf(record: ResourceRecord, apex: string, below: readonly string[]): string | undefined {
+function faultOf(record: ResourceRecord, apex: string, zones: ReadonlySet<string>): string | undefined {
   const { owner } = record;
   if (!isAtOrUnder(owner, apex)) return 'it is not in the zone';
-  const cut = below.find((zone) => isAtOrUnder(owner, zone));
+  const cut = zoneBelow(owner, apex, zones);
   if (cut !== undefined) return `the rule for "${cut}" holds there`;
   if (owner === '*' || owner.startsWith('*.')) return 'wildcards are not supported';
   if (namesOf(record).some((name) => name.includes('\\'))) return UNSUPPORTED_NAME;
@@ -74,38 +86,57 @@ function textFault(strings: readonly string[]): string | undefined {
     : undefined;
 }
 
-function aliasFaults(zone: string, records: readonly ResourceRecord[]): ZoneFault[] {
-  const faults: ZoneFault[] = [];
+function* aliasFaults(zone: string, records: readonly ResourceRecord[], faults: ZoneFault[]): Steps<void> {
   const targets = new Map<string, string>();
-  for (const record of records) if (record.type === 'CNAME') targets.set(record.owner, record.target);
+  const recordsAt = new Map<string, number>();
+  for (const record of records) {
+    recordsAt.set(record.owner, (recordsAt.get(record.owner) ?? 0) + 1);
+    if (record.type === 'CNAME') targets.set(record.owner, record.target);
+    yield;
+  }
+  const looping = yield* loopingNames(targets);
   for (const owner of targets.keys()) {
     const record = `${owner} CNAME`;
     // RFC 1034 section 3.6.2, RFC 2181 section 10.1: one CNAME, and nothing beside it
-    if (records.filter((other) => other.owner === owner).length > 1) {
+    if ((recordsAt.get(owner) ?? 0) > 1)
       faults.push({ zone, record, reason: 'there are other records beside it' });
+    if (looping.has(owner)) faults.push({ zone, record, reason: 'it leads back to itself' });
+    yield;
+  }
+}
+
+/** The names that lead back to themselves. Each name is looked at once, however long the chains are. */
+function* loopingNames(targets: ReadonlyMap<string, string>): Steps<ReadonlySet<string>> {
+  const looping = new Set<string>();
+  const seen = new Set<string>();
+  for (const start of targets.keys()) {
+    const path = new Set<string>();
+    let name: string | undefined = start;
+    while (name !== undefined && !seen.has(name)) {
+      seen.add(name);
+      path.add(name);
+      name = targets.get(name);
+      yield;
     }
-    if (isLoop(owner, targets)) faults.push({ zone, record, reason: 'it leads back to itself' });
+    // what lies on the path from the name that was met again is the loop
+    while (name !== undefined && path.has(name) && !looping.has(name)) {
+      looping.add(name);
+      name = targets.get(name);
+    }
   }
-  return faults;
+  return looping;
 }
 
-function isLoop(start: string, targets: ReadonlyMap<string, string>): boolean {
-  let name = targets.get(start);
-  for (let steps = targets.size; steps >= 0 && name !== undefined && name !== start; steps--) {
-    name = targets.get(name);
-  }
-  return name === start;
-}
-
-function sizeFaults(zone: string, records: readonly ResourceRecord[]): ZoneFault[] {
+function* sizeFaults(zone: string, records: readonly ResourceRecord[], faults: ZoneFault[]): Steps<void> {
   const sizes = new Map<string, number>();
   for (const record of records) {
     const set = `${record.owner} ${record.type}`;
     sizes.set(set, (sizes.get(set) ?? 0) + mostOctetsOf(record));
+    yield;
   }
-  return [...sizes]
-    .filter(([, octets]) => octets > MAX_RECORD_SET_OCTETS)
-    .map(([record, octets]) => {
-      return { zone, record, reason: `${octets} octets of records: ${MAX_RECORD_SET_OCTETS} are allowed` };
-    });
+  for (const [record, octets] of sizes) {
+    if (octets <= MAX_RECORD_SET_OCTETS) continue;
+    const reason = `${octets} octets of records: ${MAX_RECORD_SET_OCTETS} are allowed`;
+    faults.push({ zone, record, reason });
+  }
 }

@@ -1,6 +1,7 @@
 /** The operator's own zones as data, and the one error that says all that is wrong with them. */
-import { isAtOrUnder, NameError, normalizeName } from '../../protocol/words/name.ts';
+import { NameError, normalizeName } from '../../protocol/words/name.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
+import type { Steps } from '../../runtime/slices.ts';
 import { recordFaults, type ZoneFault } from './zone-faults.ts';
 
 /** What holds for `name` and all names under it. */
@@ -28,23 +29,24 @@ function faultText({ zone, record, reason }: ZoneFault): string {
 }
 
 /** The rules with their names in normal form and no record twice. Throws LocalZonesError with every fault there is. */
-export function soundRules<Route>(rules: readonly ZoneRule<Route>[]): readonly ZoneRule<Route>[] {
+export function* soundRules<Route>(rules: Iterable<ZoneRule<Route>>): Steps<readonly ZoneRule<Route>[]> {
   const faults: ZoneFault[] = [];
-  const sound = rules.flatMap((rule): readonly ZoneRule<Route>[] => {
+  const sound: ZoneRule<Route>[] = [];
+  const zones = new Set<string>();
+  const twins = new Set<string>();
+  for (const rule of rules) {
+    yield;
     const name = soundName(rule.name, faults);
-    if (name === undefined) return [];
-    return 'records' in rule ? [{ name, records: withoutTwins(rule.records) }] : [{ ...rule, name }];
-  });
-  const names = sound.map(({ name }) => name);
-  for (const name of new Set(names)) {
-    if (names.indexOf(name) !== names.lastIndexOf(name)) {
-      faults.push({ zone: name, record: undefined, reason: 'there is more than one rule for it' });
-    }
+    if (name === undefined) continue;
+    if (zones.has(name)) twins.add(name);
+    zones.add(name);
+    sound.push('records' in rule ? { name, records: yield* withoutTwins(rule.records) } : { ...rule, name });
   }
+  for (const zone of twins)
+    faults.push({ zone, record: undefined, reason: 'there is more than one rule for it' });
   for (const rule of sound) {
     if (!('records' in rule)) continue;
-    const below = names.filter((name) => name !== rule.name && isAtOrUnder(name, rule.name));
-    faults.push(...recordFaults(rule.name, rule.records, below));
+    for (const fault of yield* recordFaults(rule.name, rule.records, zones)) faults.push(fault);
   }
   if (faults.length > 0) throw new LocalZonesError(faults);
   return sound;
@@ -61,6 +63,11 @@ function soundName(text: string, faults: ZoneFault[]): string | undefined {
 }
 
 /** RFC 2181 section 5: a record that is given twice is one record. */
-function withoutTwins(records: readonly ResourceRecord[]): readonly ResourceRecord[] {
-  return [...new Map(records.map((record) => [JSON.stringify(record), record])).values()];
+function* withoutTwins(records: readonly ResourceRecord[]): Steps<readonly ResourceRecord[]> {
+  const kept = new Map<string, ResourceRecord>();
+  for (const record of records) {
+    kept.set(JSON.stringify(record), record);
+    yield;
+  }
+  return [...kept.values()];
 }
