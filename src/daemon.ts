@@ -44,7 +44,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   // nothing to serve: somebody may be waiting for the first look
   const isHurried = notReady(plane.snapshot().clusters, serving.current.records).length > 0;
   await listeners.start(parts.config.listen.dns);
-  daemon.warnOfOwnUpstreams(parts.config);
+  daemon.warnOfOwnUpstreams(rooms.inForce.routes);
   // from here on who asks comes before everything else
   await parts.pause();
   const isRetainedLoaded = loadRetained(parts, rooms);

@@ -34,7 +34,7 @@ export function buildOutageRooms(
       chronicle.note(transition);
       if (transition.to === 'disconnected') answers.noteCut();
     },
-    isRehearsed: (side, key) => side === 'aws' || inForce.acrossLink.has(key),
+    isRehearsed: (side, key) => side === 'aws' || inForce.routes.acrossLink.has(key),
   });
   const drill = new Drill({
     clock,

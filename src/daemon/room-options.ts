@@ -16,7 +16,6 @@ import { createSources, type SourceConnections } from '../refresh/sources/connec
 import type { AnswerCacheSettings } from '../serving/answer-cache/answer-cache.ts';
 import type { ForwardSettings } from '../serving/forwarder/forward-settings.ts';
 import type { Upstream, UpstreamGroup } from '../serving/forwarder/upstream.ts';
-import { ClientAccess } from '../serving/listener/client-access.ts';
 import type { TcpLimits } from '../serving/listener/tcp-slots.ts';
 import { awsNames } from '../serving/local-zones/aws-names.ts';
 import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnected-rules.ts';
@@ -43,12 +42,8 @@ export function defaultGroup(config: Config): UpstreamGroup {
   return { name: '.', upstreams: config.upstreams.map(upstreamOf) };
 }
 
-/** The zone rules, each forwarding one with the group that it forwards to. */
-export function zoneRules(config: Config): readonly ZoneRule<UpstreamGroup>[] {
-  return config.zones.map(zoneRule);
-}
-
-function zoneRule(zone: ZoneConfig): ZoneRule<UpstreamGroup> {
+/** The rule of a zone, a forwarding one with the group that it forwards to. */
+export function zoneRule(zone: ZoneConfig): ZoneRule<UpstreamGroup> {
   const { name } = zone;
   switch (zone.kind) {
     case 'forward':
@@ -103,13 +98,6 @@ export function disconnectedRules({ zones, clusters }: Config): DisconnectedRule
   };
 }
 
-/** The texts of the upstreams that a drill treats as unreachable: all that are not on the site. */
-export function upstreamsAcrossLink(config: Config): ReadonlySet<string> {
-  const onSite = new ClientAccess(config.drill.onSite);
-  const all = upstreamGroups(config).flatMap(({ upstreams }) => upstreams);
-  return new Set(all.filter(({ address }) => !onSite.isAllowed(address)).map(({ text }) => text));
-}
-
 /** EC2's own names, of whatever Region: worked out in a cut, or denied. */
 const EC2_SUFFIXES = ['compute.internal', 'ec2.internal'];
 
@@ -148,41 +136,19 @@ export function retainedQuestions({ retain }: Config): readonly RetainedQuestion
   return [...new Map(both.map((question) => [questionText(question), question])).values()];
 }
 
-/** Who is asked about what: answers that others gave, before a restart, may be those of somebody else. */
-export function answersScope(config: Config): string {
-  return JSON.stringify(upstreamGroups(config));
-}
-
-/** Zones that have another rule than before, or none any more. The default upstreams may change: they all say the same. */
-export function changedRoutes(before: Config, after: Config): readonly string[] {
-  const rulesOf = ({ zones }: Config) => new Map(zones.map((zone) => [zone.name, JSON.stringify(zone)]));
-  const [was, is] = [rulesOf(before), rulesOf(after)];
-  return [...new Set([...was.keys(), ...is.keys()])].filter((name) => was.get(name) !== is.get(name));
-}
-
-/** The names of the groups with the same upstreams as the default one, which is one of them. */
-export function defaultRoutes(config: Config): ReadonlySet<string> {
-  const textOf = ({ upstreams }: UpstreamGroup) => upstreams.map(({ text }) => text).join(' ');
-  const usual = textOf(defaultGroup(config));
-  return new Set(upstreamGroups(config).flatMap((group) => (textOf(group) === usual ? [group.name] : [])));
-}
-
-/** Every group that something is forwarded to. */
-export function upstreamGroups(config: Config): readonly UpstreamGroup[] {
-  const ofZones = zoneRules(config).flatMap((rule) => ('forwardTo' in rule ? [rule.forwardTo] : []));
-  return [defaultGroup(config), ...ofZones];
-}
-
 /**
  * The texts of the upstreams that are this server itself, by what is really bound: a wildcard on a host that does not
  * list its addresses holds all of loopback, and an address may come after the file was checked.
  */
-export function upstreamsBoundHere(config: Config, bound: readonly SocketAddress[]): readonly string[] {
+export function upstreamsBoundHere(
+  groups: readonly UpstreamGroup[],
+  bound: readonly SocketAddress[],
+): readonly string[] {
   const isOurs = ({ address, port }: Upstream) =>
     bound.some(
       (here) => here.port === port && (here.address === address || isWildcardOver(here.address, address)),
     );
-  const all = upstreamGroups(config).flatMap(({ upstreams }) => upstreams);
+  const all = groups.flatMap(({ upstreams }) => upstreams);
   return [...new Set(all.filter(isOurs).map(({ text }) => text))];
 }
 

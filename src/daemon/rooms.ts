@@ -1,11 +1,13 @@
 /** Every room built from the configuration and connected to the others; nothing here opens a socket or a file. */
 import type { Config } from '../config/config.ts';
 import type { Libc } from '../runtime/datagrams.ts';
+import { atOnce } from '../runtime/slices.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
 import { inForceWith } from './config-in-force.ts';
 import { buildOutageRooms, type OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
 import { buildRefreshRooms, type RefreshRooms } from './refresh-rooms.ts';
+import { type Routes, routesOf } from './routes.ts';
 import { buildServingRooms, type ServingRooms } from './serving-rooms.ts';
 import { statusText } from './status-text.ts';
 import { buildStoreRooms } from './store-rooms.ts';
@@ -13,8 +15,8 @@ import { buildStoreRooms } from './store-rooms.ts';
 export type Rooms = ReturnType<typeof buildRooms>;
 
 export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
-  const inForce = inForceWith(parts.config);
-  const stores = buildStoreRooms(parts, () => outage.link.isAnyCut);
+  const inForce = inForceWith(parts.config, atOnce(routesOf(parts.config)));
+  const stores = buildStoreRooms(parts, inForce, () => outage.link.isAnyCut);
   // two threads lead back from those who answer to those who refresh, and are followed only once all are built
   const lookAgain = (reason: string): void => {
     refresh.plane.kick(reason);
@@ -41,9 +43,10 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     ...serving,
     ...refresh,
     /** Makes this the configuration that is asked from now on. */
-    use: (next: Config): void => {
-      Object.assign(inForce, inForceWith(next));
+    use: (next: Config, routes: Routes): void => {
+      Object.assign(inForce, inForceWith(next, routes));
     },
+    inForce,
     stateFaults,
     ending,
     control,

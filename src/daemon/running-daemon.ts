@@ -2,23 +2,22 @@
 import type { StatusReport } from '../admin/status-report.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
+import { inSlices } from '../runtime/slices.ts';
 import { ClientAccess } from '../serving/listener/client-access.ts';
 import type { Daemon, DaemonParts } from './parts.ts';
 import { composeReport } from './report.ts';
 import {
-  answersScope,
   askedRegions,
   cacheSettings,
-  changedRoutes,
   clusterSettings,
   forwardSettings,
   refreshTimes,
   retainedQuestions,
   tcpLimits,
-  upstreamGroups,
   upstreamsBoundHere,
 } from './room-options.ts';
 import type { Rooms } from './rooms.ts';
+import { changedZones, type Routes, routesOf } from './routes.ts';
 import { intakeRules, resolverRules } from './serving-rooms.ts';
 
 export class RunningDaemon implements Daemon {
@@ -66,8 +65,8 @@ export class RunningDaemon implements Daemon {
   }
 
   /** To be called once the sockets are bound. The forwarder finds a loop by itself; this says where it comes from. */
-  warnOfOwnUpstreams(config: Config): void {
-    const upstreams = upstreamsBoundHere(config, this.#rooms.listeners.addresses);
+  warnOfOwnUpstreams({ groups }: Routes): void {
+    const upstreams = upstreamsBoundHere(groups, this.#rooms.listeners.addresses);
     if (upstreams.length > 0)
       this.#parts.log.error({ upstreams }, 'upstream is this server itself: name another one');
   }
@@ -96,36 +95,44 @@ export class RunningDaemon implements Daemon {
     }
   }
 
-  /** What can fail comes first, so that a refusal leaves everything as it was. */
+  /** What can fail comes first, so that a refusal leaves everything as it was. What grows with the file is done in steps. */
   async #apply(config: Config): Promise<void> {
-    const { random } = this.#parts;
+    const { random, pause } = this.#parts;
     const { listeners, intake, resolver, cache, forwarder, plane, retained, answers, slots, link } =
       this.#rooms;
     const { connections, use } = this.#rooms;
+    const { routes: routesBefore } = this.#rooms.inForce;
     // all that can be refused is made before anything is changed
-    const rules = resolverRules(config);
+    const routes = await inSlices(routesOf(config), pause);
+    const rules = await inSlices(resolverRules(config, routes), pause);
     const readers = new ClientAccess(config.admin.allow);
     const intakeNext = intakeRules(config, random);
     const clusters = clusterSettings(config, connections);
     await listeners.reconfigure(config.listen.dns);
-    this.warnOfOwnUpstreams(config);
+    this.warnOfOwnUpstreams(routes);
     intake.reconfigure(intakeNext);
     slots.reconfigure(tcpLimits(config));
-    forwarder.reconfigure(upstreamGroups(config), forwardSettings(config));
-    use(config);
+    const settings = forwardSettings(config);
+    const { take, leave } = await inSlices(forwarder.reconfiguring(routes.groups, settings), pause);
+    const changed = await inSlices(changedZones(routesBefore, routes), pause);
+    await inSlices(cache.forgettingUnder(changed), pause);
+    // in one turn with the end of the forgetting, and with each other: no answer of the old routes gets between
+    take();
+    use(config, routes);
     resolver.reconfigure(rules);
-    cache.reconfigure(cacheSettings(config));
-    cache.forgetUnder(changedRoutes(this.#config, config));
-    answers.reconfigure({ sizeOctets: config.cache.sizeOctets, scope: answersScope(config) });
+    await pause();
+    await inSlices(leave(), pause);
+    await inSlices(cache.reconfiguring(cacheSettings(config)), pause);
+    const { scope } = routes;
+    answers.reconfigure({ sizeOctets: config.cache.sizeOctets, scope });
     plane.reconfigure(clusters, refreshTimes(config));
+    await pause();
     retained.reconfigure(retainedQuestions(config));
-    if (answersScope(config) !== answersScope(this.#config)) retained.kick('other upstreams', 'all');
+    await pause();
+    if (scope !== routesBefore.scope) retained.kick('other upstreams', 'all');
     this.#rooms.probe.watch(askedRegions(config));
-    const keys = new Set([
-      ...upstreamGroups(config).flatMap(({ upstreams }) => upstreams.map(({ text }) => `upstream ${text}`)),
-      ...config.clusters.map(({ region }) => `aws ${region}`),
-    ]);
-    link.retain((side, key) => keys.has(`${side} ${key}`));
+    const regions = new Set(config.clusters.map(({ region }) => region));
+    link.retain((side, key) => (side === 'aws' ? regions.has(key) : routes.upstreams.has(key)));
     this.#parts.setLogLevel(config.log.level);
     this.#warnOfRestartKeys(config);
     this.#config = config;

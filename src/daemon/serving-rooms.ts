@@ -2,6 +2,7 @@
 import type { Config } from '../config/config.ts';
 import type { Libc } from '../runtime/datagrams.ts';
 import type { Random } from '../runtime/random.ts';
+import { atOnce, type Steps } from '../runtime/slices.ts';
 import type { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { ServingTable } from '../serving/endpoints/serving-table.ts';
 import { Forwarder } from '../serving/forwarder/forwarder.ts';
@@ -22,14 +23,8 @@ import { Resolver, type ResolverOptions, type ResolverRules } from '../serving/r
 import type { ConfigInForce } from './config-in-force.ts';
 import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
-import {
-  defaultGroup,
-  disconnectedRules,
-  forwardSettings,
-  tcpLimits,
-  upstreamGroups,
-  zoneRules,
-} from './room-options.ts';
+import { defaultGroup, disconnectedRules, forwardSettings, tcpLimits } from './room-options.ts';
+import type { Routes } from './routes.ts';
 
 /** What the way of a query needs of the other rooms. */
 interface Around {
@@ -52,7 +47,7 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
   const forwarder = buildForwarder(parts, around);
   // a zone that the operator sends to other servers is answered by those for as long as they answer
   const isLinkCut = (route: UpstreamGroup): boolean =>
-    outage.link.isFarSideCut && inForce.defaultRoutes.has(route.name);
+    outage.link.isFarSideCut && inForce.routes.defaults.has(route.name);
   const resolver: Resolver<UpstreamGroup> = new Resolver<UpstreamGroup>(
     {
       endpoints: serving,
@@ -72,7 +67,7 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
       statusText,
       outage: outage.drill.report,
     },
-    resolverRules(config),
+    atOnce(resolverRules(config, inForce.routes)),
   );
   const cookies = new ServerCookies({ clock, random });
   const intake = new Intake({ handler: resolver, log, cookies, ...intakeRules(config, random) });
@@ -91,11 +86,11 @@ function buildForwarder(parts: DaemonParts, { libc, inForce, outage, lookAgain }
     timers,
     random,
     log,
-    groups: upstreamGroups(config),
+    groups: inForce.routes.groups,
     settings: forwardSettings(config),
     ...(libc === undefined ? {} : { openUdp: new BatchedUdpSockets(libc).open }),
     isLinkCut: () => link.isFarSideCut,
-    isCutOff: ({ text }) => drill.isRunning && inForce.acrossLink.has(text),
+    isCutOff: ({ text }) => drill.isRunning && inForce.routes.acrossLink.has(text),
     onEvidence: ({ upstream, reachable, reason }) =>
       link.report({
         side: 'upstream',
@@ -108,10 +103,10 @@ function buildForwarder(parts: DaemonParts, { libc, inForce, outage, lookAgain }
   });
 }
 
-export function resolverRules(config: Config): ResolverRules<UpstreamGroup> {
+export function* resolverRules(config: Config, { rules }: Routes): Steps<ResolverRules<UpstreamGroup>> {
   return {
-    localZones: new LocalZones({ rules: zoneRules(config) }),
-    disconnected: new DisconnectedRules(disconnectedRules(config)),
+    localZones: yield* LocalZones.building({ rules }),
+    disconnected: yield* DisconnectedRules.building(disconnectedRules(config)),
     identity: new Identity(config.identity),
     defaultRoute: defaultGroup(config),
     trustAuthenticatedData: config.forward.trustAuthenticatedData,

@@ -5,15 +5,17 @@ import { EndpointsStore } from '../store/endpoints-store.ts';
 import type { LoadFault } from '../store/fault.ts';
 import { Ledger } from '../store/ledger.ts';
 import { RetainedStore } from '../store/retained-store.ts';
+import type { ConfigInForce } from './config-in-force.ts';
 import { setAsideEvent } from './ledger-events.ts';
 import type { DaemonParts } from './parts.ts';
-import { answersScope, cacheSettings } from './room-options.ts';
+import { cacheSettings } from './room-options.ts';
 
 export type StoreRooms = ReturnType<typeof buildStoreRooms>;
 
 /** `isCut`: whether names that are kept could not be asked for now. */
 export function buildStoreRooms(
   { config, clock, timers, random, log, pause }: DaemonParts,
+  inForce: ConfigInForce,
   isCut: () => boolean,
 ) {
   const { directory } = config.state;
@@ -23,7 +25,7 @@ export function buildStoreRooms(
   const store = new EndpointsStore({ directory }, { clock, random, onSetAside });
   const retainedStore = new RetainedStore({ directory }, { clock, random, pause, onSetAside });
   const answers = new AnswersSnapshot(
-    { directory, sizeOctets: cache.settings.sizeOctets, scope: answersScope(config) },
+    { directory, sizeOctets: cache.settings.sizeOctets, scope: inForce.routes.scope },
     { cache, clock, timers, random, log, pause, onSetAside },
   );
   return { cache, ledger, store, retainedStore, answers };

@@ -1,6 +1,6 @@
 import t from 'tap';
+import type { Config } from '../../src/config/config.ts';
 import {
-  answersScope,
   cacheSettings,
   clusterSettings,
   defaultGroup,
@@ -10,17 +10,18 @@ import {
   refreshTimes,
   retainedQuestions,
   tcpLimits,
-  upstreamGroups,
-  upstreamsAcrossLink,
   upstreamsBoundHere,
-  zoneRules,
 } from '../../src/daemon/room-options.ts';
+import { routesOf } from '../../src/daemon/routes.ts';
 import { createAwsClients } from '../../src/refresh/sources/aws-clients.ts';
+import { atOnce } from '../../src/runtime/slices.ts';
 import { awsNames } from '../../src/serving/local-zones/aws-names.ts';
 import { LocalZones } from '../../src/serving/local-zones/local-zones.ts';
 import { load, SMALLEST } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
+
+const routes = (config: Config) => atOnce(routesOf(config));
 
 const time = new VirtualTime();
 const connections = {
@@ -53,7 +54,7 @@ t.test('an upstream is this server itself where that address is really bound', a
   const config = await load(SMALLEST.replace('[10.0.0.2]', '[127.0.0.53, 10.0.0.2, "10.0.0.2:5353"]'));
   const here = (...bound: string[]) =>
     upstreamsBoundHere(
-      config,
+      routes(config).groups,
       bound.map((address) => ({ address, port: 53 })),
     );
   t.same(here('127.0.0.1', '192.168.1.9'), [], "another program's");
@@ -71,7 +72,7 @@ t.test(
   - name: own.example
     records: ['www 300 A 10.0.0.5', 'v6 AAAA fd00::5', '@ MX 10 www', 'alias CNAME www', '@ TXT "a b" c', '@ NS www']
 `);
-    const rules = zoneRules(config);
+    const rules = routes(config).rules;
     t.match(rules, [
       { name: 'corp.example', forwardTo: { name: 'corp.example', upstreams: [{ address: '10.0.0.53' }] } },
       { name: 'gone.example', answer: 'nxdomain' },
@@ -88,7 +89,7 @@ t.test(
       },
     ]);
     t.doesNotThrow(() => new LocalZones({ rules }));
-    const groups = upstreamGroups(config);
+    const groups = routes(config).groups;
     t.equal(new Set(groups.map(({ name }) => name)).size, groups.length, 'no two groups share a name');
     t.match(groups, [{ upstreams: [{ address: '10.0.0.2' }] }, { name: 'corp.example' }]);
   },
@@ -145,9 +146,9 @@ t.test('a drill: which upstreams it cuts off', async (t) => {
   - { name: corp.example, forwardTo: ['10.9.0.53:5353', 10.0.0.2] }
 drill: { onSite: [10.9.0.0/16, 'fd00::/64'] }
 `);
-  t.same([...upstreamsAcrossLink(config)], ['10.0.0.2:53']);
+  t.same([...routes(config).acrossLink], ['10.0.0.2:53']);
   t.same(
-    [...upstreamsAcrossLink(await load(SMALLEST))],
+    [...routes(await load(SMALLEST)).acrossLink],
     ['10.0.0.2:53'],
     'without a word all are across the link',
   );
@@ -255,6 +256,6 @@ t.test('the scope of kept answers is another once others are asked, and only the
     load(`${SMALLEST}cache: { size: 8MiB }\n`),
     load(SMALLEST.replace('10.0.0.2', '10.0.0.3')),
   ]);
-  t.equal(answersScope(one), answersScope(same));
-  t.not(answersScope(one), answersScope(other));
+  t.equal(routes(one).scope, routes(same).scope);
+  t.not(routes(one).scope, routes(other).scope);
 });

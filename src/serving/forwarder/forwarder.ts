@@ -13,6 +13,7 @@ import type { Log } from '../../log/log.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
+import { atOnce, type Steps } from '../../runtime/slices.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { type Landed, OnItsWay, OnTheirWay, questionHash } from './coalescing.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
@@ -20,20 +21,16 @@ import { Flight, type FlightContext } from './flight.ts';
 import { type ForwardOutcome, forwardFailure, isUnhelpful } from './forward-outcome.ts';
 import { DEFAULT_SETTINGS, type ForwardSettings } from './forward-settings.ts';
 import { type Asked, chooseAsked, claimTrial, hasAnswers } from './group-choice.ts';
-import { GroupMember } from './group-member.ts';
+import type { GroupMember } from './group-member.ts';
+import { Groups, type Regrouping } from './groups.ts';
 import { askAddresses, askText } from './own-questions.ts';
 import { Probing } from './probing.ts';
 import { type Question, questionOf } from './question.ts';
 import type { ResolvedName } from './resolved-name.ts';
 import { socketTransports, type Transports } from './transports.ts';
 import type { OpenUdpSocket } from './udp-socket.ts';
-import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
-import {
-  type ClientContext,
-  UpstreamClient,
-  type UpstreamEvidence,
-  type UpstreamSnapshot,
-} from './upstream-client.ts';
+import type { Upstream, UpstreamGroup } from './upstream.ts';
+import type { ClientContext, UpstreamEvidence, UpstreamSnapshot } from './upstream-client.ts';
 
 export interface ForwarderOptions {
   readonly clock: Clock;
@@ -73,12 +70,8 @@ export class Forwarder {
   readonly #options: ForwarderOptions;
   readonly #sweep: DeadlineSweep;
   readonly #probing: Probing;
-  readonly #context: ClientContext;
   #settings: ForwardSettings;
-  readonly #clients = new Map<string, UpstreamClient>();
-  #groups: ReadonlyMap<string, readonly GroupMember[]> = new Map();
-  /** Those of all groups: looked through for every question. */
-  #members: readonly { readonly group: string; readonly member: GroupMember }[] = [];
+  readonly #groups: Groups;
   readonly #onTheirWay = new OnTheirWay();
   readonly #flightContext: FlightContext;
   #coalesced = 0;
@@ -96,7 +89,7 @@ export class Forwarder {
       settings: () => this.#settings,
       nowMs: () => options.clock.monotonicMs(),
     };
-    this.#context = this.#clientContext();
+    this.#groups = new Groups(this.#clientContext(), (client) => this.#probing.forget(client));
     this.reconfigure(options.groups);
   }
 
@@ -125,12 +118,12 @@ export class Forwarder {
 
   /** Whether an incoming query is a probe of ours for loops that has come back: not to be forwarded again. */
   isLoopProbe(query: Query): boolean {
-    return this.#sender(query) !== undefined;
+    return this.#groups.senderOf(query) !== undefined;
   }
 
   /** Avoids the upstream that sent this probe back, in the group that it was sent for, as long as the loop lasts. */
   noteLoop(query: Query): void {
-    const found = this.#sender(query);
+    const found = this.#groups.senderOf(query);
     if (found === undefined || !found.member.noteLoop()) return;
     const fields = { upstream: found.member.upstream.text, zone: found.group };
     this.#options.log.warn(fields, 'upstream sends our own queries back to us: check where it forwards to');
@@ -139,7 +132,7 @@ export class Forwarder {
   /** Whether no upstream of the group is worth asking at this moment: a question would fail at once. */
   isDown(group: UpstreamGroup): boolean {
     const nowMs = this.#options.clock.monotonicMs();
-    return !(this.#groups.get(group.name) ?? []).some((member) => member.isUsable(nowMs));
+    return !(this.#groups.membersOf(group) ?? []).some((member) => member.isUsable(nowMs));
   }
 
   /**
@@ -148,7 +141,7 @@ export class Forwarder {
    */
   isCut(query: Query, group: UpstreamGroup): boolean {
     const nowMs = this.#options.clock.monotonicMs();
-    const members = this.#groups.get(group.name) ?? [];
+    const members = this.#groups.membersOf(group) ?? [];
     if (hasAnswers(members, query, nowMs)) return false;
     this.#tryAgain(query, members, nowMs);
     return true;
@@ -156,34 +149,42 @@ export class Forwarder {
 
   /** The link is back: what failed because of it may answer. */
   forgetCuts(): void {
-    for (const client of this.#clients.values()) client.suffixes.clear();
+    for (const client of this.#groups.clients) client.suffixes.clear();
   }
 
   /** The upstream of that text denied a name that is known to exist. */
   noteFalseDenial(query: Query, upstream: string): void {
     const question = questionOf(query);
-    for (const client of this.#clients.values())
+    for (const client of this.#groups.clients)
       if (client.upstream.text === upstream) client.noteSuffixFailure(question);
   }
 
   /** Takes new groups and settings. Upstreams that stay keep their health and connections; questions on their way go on. */
   reconfigure(groups: readonly UpstreamGroup[], settings: Partial<ForwardSettings> = {}): void {
-    this.#settings = { ...this.#settings, ...settings };
-    const wanted = new Map(
-      groups.flatMap(({ upstreams }) => upstreams.map((upstream) => [upstreamKey(upstream), upstream])),
-    );
-    for (const [key, client] of this.#clients) {
-      if (wanted.has(key)) continue;
-      this.#clients.delete(key);
-      this.#probing.forget(client);
-      client.retire();
-    }
-    this.#regroup(groups);
+    const { take, leave } = atOnce(this.reconfiguring(groups, settings));
+    take();
+    atOnce(leave());
+  }
+
+  /** As `reconfigure`, in steps: there may be thousands of groups. Nothing changes until `take`, which is one assignment. */
+  *reconfiguring(
+    groups: readonly UpstreamGroup[],
+    settings: Partial<ForwardSettings> = {},
+  ): Steps<Regrouping> {
+    const { take, leave } = yield* this.#groups.regrouping(groups);
+    const takeAll = (): void => {
+      this.#settings = { ...this.#settings, ...settings };
+      take();
+    };
+    return { take: takeAll, leave };
   }
 
   snapshot(): ForwarderSnapshot {
+    const nowMs = this.#options.clock.monotonicMs();
     return {
-      upstreams: [...this.#clients.values()].map((client) => client.snapshot(this.#isLooping(client))),
+      upstreams: [...this.#groups.clients].map((client) =>
+        client.snapshot(this.#groups.isLooping(client, nowMs)),
+      ),
       inFlight: this.#onTheirWay.size,
       coalesced: this.#coalesced,
       overloaded: this.#overloaded,
@@ -196,7 +197,7 @@ export class Forwarder {
     this.#isClosed = true;
     this.#probing.close();
     for (const { flight } of this.#onTheirWay.all()) flight?.cancel('closing', 'the forwarder is closing');
-    for (const client of this.#clients.values()) client.close();
+    for (const client of this.#groups.clients) client.close();
     this.#sweep.close();
   }
 
@@ -212,7 +213,7 @@ export class Forwarder {
       joined.join(landed);
       return;
     }
-    const members = this.#groups.get(group.name);
+    const members = this.#groups.membersOf(group);
     const refusal = this.#refusal(members, group, limit);
     if (refusal !== undefined || members === undefined) {
       landed(refusal ?? forwardFailure('closing', 'the forwarder is closed'));
@@ -262,38 +263,6 @@ export class Forwarder {
     one.flight.start();
   }
 
-  /** Members that stay keep what is known of loops. */
-  #regroup(groups: readonly UpstreamGroup[]): void {
-    const before = this.#groups;
-    const regrouped = groups.map(({ name, upstreams }) => {
-      const members = upstreams.map((upstream) => {
-        const client = this.#client(upstream);
-        return before.get(name)?.find((one) => one.client === client) ?? this.#join(client, name);
-      });
-      return [name, members] as const;
-    });
-    this.#groups = new Map(regrouped);
-    this.#members = regrouped.flatMap(([group, members]) => members.map((member) => ({ group, member })));
-    const staying = new Set(regrouped.flatMap(([, members]) => members));
-    for (const member of [...before.values()].flat()) if (!staying.has(member)) member.leave();
-  }
-
-  #join(client: UpstreamClient, group: string): GroupMember {
-    const member = new GroupMember(client, group, this.#context);
-    member.probeSoon();
-    return member;
-  }
-
-  #client(upstream: Upstream): UpstreamClient {
-    const key = upstreamKey(upstream);
-    let client = this.#clients.get(key);
-    if (client === undefined) {
-      client = new UpstreamClient(upstream, this.#context);
-      this.#clients.set(key, client);
-    }
-    return client;
-  }
-
   #clientContext(): ClientContext {
     const { clock, timers, random, log, ca, isCutOff, onEvidence, onUpstreamUp, onUpstreamDown } =
       this.#options;
@@ -323,7 +292,7 @@ export class Forwarder {
       },
       onUp: (client) => {
         log.info({ upstream: client.upstream.text }, 'upstream is up');
-        for (const { member } of this.#members) if (member.client === client) member.probeSoon();
+        this.#groups.probeSoon(client);
         onUpstreamUp?.(client.upstream);
       },
       onEdnsDoubt: (client) => this.#probing.verify(client),
@@ -331,19 +300,5 @@ export class Forwarder {
         log.info({ upstream: client.upstream.text }, 'upstream refuses EDNS: asking without it for a while');
       },
     };
-  }
-
-  /** Whose probe this query is. */
-  #sender(query: Query): { readonly group: string; readonly member: GroupMember } | undefined {
-    for (const found of this.#members) if (found.member.hasSent(query)) return found;
-    return undefined;
-  }
-
-  #isLooping(client: UpstreamClient): boolean {
-    const nowMs = this.#options.clock.monotonicMs();
-    for (const { member } of this.#members) {
-      if (member.client === client && member.isLooping(nowMs)) return true;
-    }
-    return false;
   }
 }

@@ -1,0 +1,71 @@
+/** Where names go, worked out from the configuration once, in steps: there may be thousands of zones, and queries wait meanwhile. */
+import type { Config } from '../config/config.ts';
+import type { Steps } from '../runtime/slices.ts';
+import type { UpstreamGroup } from '../serving/forwarder/upstream.ts';
+import { ClientAccess } from '../serving/listener/client-access.ts';
+import type { ZoneRule } from '../serving/local-zones/zone-rules.ts';
+import { defaultGroup, zoneRule } from './room-options.ts';
+
+export interface Routes {
+  /** The zone rules, each forwarding one with the group that it forwards to. */
+  readonly rules: readonly ZoneRule<UpstreamGroup>[];
+  /** Every group that something is forwarded to, the default group first. */
+  readonly groups: readonly UpstreamGroup[];
+  /** Names of the groups that have the default upstreams, the default one's own among them: these are asked about names beyond the link. */
+  readonly defaults: ReadonlySet<string>;
+  /** The texts of all upstreams, and of those that a drill treats as unreachable: all that are not on the site. */
+  readonly upstreams: ReadonlySet<string>;
+  readonly acrossLink: ReadonlySet<string>;
+  /** Who is asked about what: answers that others gave, before a restart, may be those of somebody else. */
+  readonly scope: string;
+  /** Each zone as text, by its name: what tells whether a reload has changed it. */
+  readonly texts: ReadonlyMap<string, string>;
+}
+
+export function* routesOf(config: Config): Steps<Routes> {
+  const onSite = new ClientAccess(config.drill.onSite);
+  const rules: ZoneRule<UpstreamGroup>[] = [];
+  const groups: UpstreamGroup[] = [];
+  const [upstreams, acrossLink] = [new Set<string>(), new Set<string>()];
+  const scopes: string[] = [];
+  const defaults = new Set<string>();
+  const usual = textOf(defaultGroup(config));
+  const texts = new Map<string, string>();
+  const add = (group: UpstreamGroup): void => {
+    groups.push(group);
+    if (textOf(group) === usual) defaults.add(group.name);
+    scopes.push(JSON.stringify(group));
+    for (const { text, address } of group.upstreams) {
+      if (upstreams.has(text)) continue;
+      upstreams.add(text);
+      if (!onSite.isAllowed(address)) acrossLink.add(text);
+    }
+  };
+  add(defaultGroup(config));
+  for (const zone of config.zones) {
+    const rule = zoneRule(zone);
+    rules.push(rule);
+    texts.set(zone.name, JSON.stringify(zone));
+    if ('forwardTo' in rule) add(rule.forwardTo);
+    yield;
+  }
+  return { rules, groups, defaults, upstreams, acrossLink, scope: `[${scopes.join(',')}]`, texts };
+}
+
+function textOf({ upstreams }: UpstreamGroup): string {
+  return upstreams.map(({ text }) => text).join(' ');
+}
+
+/** Zones that have another rule than before, or none any more. The default upstreams may change: they all say the same. */
+export function* changedZones(before: Routes, after: Routes): Steps<readonly string[]> {
+  const changed: string[] = [];
+  for (const [name, text] of after.texts) {
+    if (before.texts.get(name) !== text) changed.push(name);
+    yield;
+  }
+  for (const name of before.texts.keys()) {
+    if (!after.texts.has(name)) changed.push(name);
+    yield;
+  }
+  return changed;
+}
