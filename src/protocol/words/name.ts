@@ -106,6 +106,13 @@ export function parentName(name: string): string | undefined {
   return dot === null ? '.' : name.slice(dot.index + dot[0].length);
 }
 
+/** Whether the name is one of the apexes, or lies under one: as fast for thousands of them as for one. */
+export function isAtOrUnderAny(name: string, apexes: ReadonlySet<string>): boolean {
+  for (let at: string | undefined = name; at !== undefined; at = parentName(at))
+    if (apexes.has(at)) return true;
+  return false;
+}
+
 /** Labels of a name in normal form, the root not counted. */
 export function labelCountOf(name: string): number {
   let count = 0;

@@ -11,7 +11,7 @@
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
-import { nameFromWire, parentName } from '../../protocol/words/name.ts';
+import { isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { type AnswerEntry, answerOf, entryOf } from './answer-entry.ts';
 import { cacheKey, hasSameQuestion, isAnswerTo, isSameQuestion } from './cache-key.ts';
@@ -348,10 +348,4 @@ export class AnswerCache {
     if (last.kind === 'nxdomain') return undefined;
     return freshness(last, nowMs, this.#settings) === 'expired' ? undefined : last;
   }
-}
-
-function isAtOrUnderAny(name: string, apexes: ReadonlySet<string>): boolean {
-  for (let at: string | undefined = name; at !== undefined; at = parentName(at))
-    if (apexes.has(at)) return true;
-  return false;
 }
