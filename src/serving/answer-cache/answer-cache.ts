@@ -276,10 +276,7 @@ export class AnswerCache {
     this.#revision++;
   }
 
-  /**
-   * Takes new settings without losing answers, except those that no longer fit, which go step by step. Lifetimes already
-   * given stay; staleness, prefetch and what is stored from now on follow the new settings.
-   */
+  /** Takes new settings. Answers that no longer fit go step by step; lifetimes already given stay, all else follows. */
   *reconfiguring(settings: AnswerCacheSettings): Steps<void> {
     this.#settings = settings;
     yield* this.#answers.resizing(settings.sizeOctets);
