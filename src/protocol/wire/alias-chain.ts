@@ -16,10 +16,9 @@ const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 export class AliasNote {
   /** The response ends in an alias and says nothing about its target: the target has to be asked for. */
   readonly isOpen: boolean;
-  /** For the resolver: the tables by which nobody else answers for any target of the chain. */
-  clearOf: unknown;
-  clearOfRules: unknown;
-  clearAtRevision = -1;
+  /** For the resolver: numbers of the tables and of the retained names by which nobody else answers for any target. */
+  clearAtTables = -1;
+  clearAtRetained = -1;
 
   constructor(isOpen: boolean) {
     this.isOpen = isOpen;

@@ -17,10 +17,14 @@ export interface AliasClaimsOptions<Route> {
 }
 
 /** No retained name can change what a positive answer says. */
-const ANY_REVISION = -2;
+const ANY_RETAINED = -2;
 
 export class AliasClaims<Route> {
   readonly #options: AliasClaimsOptions<Route>;
+  /** The tables of the last answer, and their number: a kept answer remembers the number, or it would keep old tables alive. */
+  #endpoints: unknown;
+  #rules: unknown;
+  #tables = 0;
 
   constructor(options: AliasClaimsOptions<Route>) {
     this.#options = options;
@@ -29,20 +33,26 @@ export class AliasClaims<Route> {
   /** Remembers with an answer that nobody else answers for any target in it. */
   clear(aliases: AliasNote | undefined, isPositive: boolean, rules: OwnRules<Route>): void {
     if (aliases === undefined) return;
-    aliases.clearOf = this.#options.endpoints.current;
-    aliases.clearOfRules = rules;
-    aliases.clearAtRevision = isPositive ? ANY_REVISION : this.#options.cache.retainedRevision;
+    aliases.clearAtTables = this.#tablesNow(rules);
+    aliases.clearAtRetained = isPositive ? ANY_RETAINED : this.#options.cache.retainedRevision;
   }
 
   /** Whether that is known of a fresh answer, and still true. */
   isClear({ aliases, extendedError }: ReplySpace, rules: OwnRules<Route>): boolean {
     if (aliases === undefined || aliases.isOpen || extendedError !== undefined) return false;
-    const { endpoints, cache } = this.#options;
-    return (
-      aliases.clearOf === endpoints.current &&
-      aliases.clearOfRules === rules &&
-      (aliases.clearAtRevision === ANY_REVISION || aliases.clearAtRevision === cache.retainedRevision)
-    );
+    const { clearAtTables, clearAtRetained } = aliases;
+    if (clearAtTables !== this.#tablesNow(rules)) return false;
+    return clearAtRetained === ANY_RETAINED || clearAtRetained === this.#options.cache.retainedRevision;
+  }
+
+  #tablesNow(rules: OwnRules<Route>): number {
+    const { current } = this.#options.endpoints;
+    if (current !== this.#endpoints || rules !== this.#rules) {
+      this.#endpoints = current;
+      this.#rules = rules;
+      this.#tables++;
+    }
+    return this.#tables;
   }
 
   /** `route` is where the answer came from. The order is that of the resolver's steps. */
