@@ -14,8 +14,9 @@ export function writeHeaderOnlyReply(
   const flags = uint16At(message, start + 2);
   reply[replyStart] = message[start] ?? 0;
   reply[replyStart + 1] = message[start + 1] ?? 0;
-  // RFC 1035 section 4.1.1: OPCODE and RD are copied
-  putUint16(reply, replyStart + 2, FLAG.QR | (flags & (FLAG.OPCODE | FLAG.RD)) | FLAG.RA | rcode);
+  // RFC 1035 section 4.1.1: OPCODE is copied, and RD where it means something; RA, too, is about queries (RFC 6895 section 2.1)
+  const ofQuery = (flags & FLAG.OPCODE) === 0 ? (flags & FLAG.RD) | FLAG.RA : 0;
+  putUint16(reply, replyStart + 2, FLAG.QR | (flags & FLAG.OPCODE) | ofQuery | rcode);
   reply.fill(0, replyStart + 4, replyStart + HEADER_OCTETS);
   return HEADER_OCTETS;
 }

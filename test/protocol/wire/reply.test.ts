@@ -56,15 +56,11 @@ t.test('BADVERS carries its upper bits in OPT (RFC 6891 section 6.1.3)', async (
   t.match(index, { kind: 'response', rcode: 16 });
 });
 
-t.test('FORMERR is made from the raw header: ID, OPCODE and RD copied', async (t) => {
-  const length = writeHeaderOnlyReply(
-    Uint8Array.of(0xab, 0xcd, 0x29, 0xff, 9, 9, 9, 9, 9, 9, 9, 9),
-    0,
-    1,
-    reply,
-    0,
-  );
-  t.equal(written(length).toString('hex'), 'abcda9810000000000000000');
+t.test('a bare header: ID and OPCODE copied; RD and RA to queries alone', async (t) => {
+  const length = (flags: number) =>
+    writeHeaderOnlyReply(Uint8Array.of(0xab, 0xcd, flags, 0xff, 9, 9, 9, 9, 9, 9, 9, 9), 0, 1, reply, 0);
+  t.equal(written(length(0x07)).toString('hex'), 'abcd81810000000000000000');
+  t.equal(written(length(0x29)).toString('hex'), 'abcda8010000000000000000', 'OPCODE UPDATE');
 });
 
 t.test('a stored response becomes a reply: ID, case, aged TTLs and OPT; RDATA untouched', async (t) => {

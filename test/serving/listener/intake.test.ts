@@ -62,18 +62,21 @@ t.test('what gets no reply is counted by its reason', async (t) => {
   }
 });
 
-t.test('another opcode is NOTIMP, from the header alone, with ID, opcode and RD kept', async (t) => {
-  for (let opcode = 1; opcode < 16; opcode++) {
-    const { intake } = makeRig();
-    const reply = receive(intake, withFlags(query(0xbeef), (opcode << 3) | 1));
-    t.ok(reply instanceof Uint8Array, `opcode ${opcode}`);
-    if (!(reply instanceof Uint8Array)) continue;
-    t.equal(reply.length, 12);
-    t.equal(idOf(reply), 0xbeef);
-    t.equal(uint16At(reply, 2), 0x8000 | (opcode << 11) | 0x0100 | 0x0080 | 4);
-    t.same(counted(intake), { receivedUdp: 1, refusedOpcode: 1, repliesUdp: 1 });
-  }
-});
+t.test(
+  'another opcode is NOTIMP, from the header alone, with ID and opcode; the other flags are about queries',
+  async (t) => {
+    for (let opcode = 1; opcode < 16; opcode++) {
+      const { intake } = makeRig();
+      const reply = receive(intake, withFlags(query(0xbeef), (opcode << 3) | 1));
+      t.ok(reply instanceof Uint8Array, `opcode ${opcode}`);
+      if (!(reply instanceof Uint8Array)) continue;
+      t.equal(reply.length, 12);
+      t.equal(idOf(reply), 0xbeef);
+      t.equal(uint16At(reply, 2), 0x8000 | (opcode << 11) | 4);
+      t.same(counted(intake), { receivedUdp: 1, refusedOpcode: 1, repliesUdp: 1 });
+    }
+  },
+);
 
 t.test('a client that may not ask is REFUSED, with extended error 18 where it has EDNS', async (t) => {
   const { intake } = makeRig();
