@@ -44,11 +44,11 @@ for (const [type, rdata, text] of CASES) {
   });
 }
 
-t.test('extended errors: several, among other options, and broken ones left out', async (t) => {
+t.test('extended errors: several, among other options; a broken option is a broken reply', async (t) => {
   const read = (options: number[], before: Buffer[] = []) => {
     const octets = message({ question: ['a', 'A'], answers: before, additionals: [opt({ options })] });
     const index = indexResponse(octets);
-    if (index.kind === 'fault') throw new Error(index.reason);
+    if (index.kind === 'fault') return index.reason;
     return readExtendedErrors(octets, index).map(({ code, text }) => `${code} ${text}`);
   };
   const cookie = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
@@ -57,8 +57,8 @@ t.test('extended errors: several, among other options, and broken ones left out'
   t.strictSame(read([...cookie, 0, 15, 0, 2, 0, 3, 0, 15, 0, 3, 0, 22, 0x78]), ['3 ', '22 x']);
   t.strictSame(read([0, 15, 0, 2, 0, 3], [rawRecord('a', 'A', 1, [1, 2, 3, 4])]), ['3 '], 'behind an answer');
   t.strictSame(read([0, 15, 0, 1, 9]), [], 'too short for its code');
-  t.strictSame(read([0, 15, 0, 2, 0, 3, 0, 15, 0, 99, 0]), ['3 '], 'longer than OPT');
-  t.strictSame(read([0, 15, 0, 2, 0, 3, 0]), ['3 '], 'half an option');
+  t.strictSame(read([0, 15, 0, 2, 0, 3, 0, 15, 0, 99, 0]), 'opt broken', 'longer than OPT');
+  t.strictSame(read([0, 15, 0, 2, 0, 3, 0]), 'opt broken', 'half an option');
   t.strictSame(read([0, 15, 0, 4, 0, 3, 0xff, 0xfe]), ['3 \ufffd\ufffd'], 'text that is not UTF-8');
 });
 

@@ -167,7 +167,7 @@ function suite(libc: Libc): void {
     t.match(libc.connect(4, 0, socketName(4, Uint8Array.of(255, 255, 255, 255), 53)), {
       kind: 'failed',
       call: 'connect',
-      code: 'EACCES',
+      code: /^(EACCES|ENETUNREACH)$/, // the second where the host has no route at all
     });
     const first = libc.connect(4, 0, peer);
     if (first.kind === 'connected') libc.close(first.fd);
