@@ -15,7 +15,7 @@ import { isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { type AnswerEntry, answerOf, entryOf } from './answer-entry.ts';
 import { cacheKey, hasSameQuestion, isAnswerTo, isSameQuestion } from './cache-key.ts';
-import { type CacheabilitySettings, cacheability } from './cacheability.ts';
+import { type CacheabilitySettings, cacheability, denialWithoutSoa } from './cacheability.ts';
 import { type CachedAnswer, cachedAnswer, keptOctets } from './cached-answer.ts';
 import { FAILURE_MS, Failures } from './failures.ts';
 import {
@@ -127,10 +127,11 @@ export class AnswerCache {
    */
   store(query: Query, message: Uint8Array, index: ResponseIndex, nowMs: number): CachedAnswer | undefined {
     if (!hasSameQuestion(message, index.questionEnd, query)) return undefined;
-    const verdict = cacheability(index, this.#settings);
+    const isKnown = this.#ownKept(query, nowMs) !== undefined;
+    const verdict = isKnown ? cacheability(index, this.#settings) : denialWithoutSoa(index, this.#settings);
     if (verdict.kind === 'none') return undefined;
     if (verdict.kind === 'failure') return this.noteFailure(query, nowMs, index.extendedError);
-    if (this.#isTaken(query, nowMs)) return undefined;
+    if (!isKnown && this.#isTaken(query, nowMs)) return undefined;
     const parts = {
       kind: verdict.kind,
       octets: keptOctets(message, index, verdict.maxTtlSeconds),
@@ -151,10 +152,9 @@ export class AnswerCache {
    * for as long as a recheck waits where an answer is kept that the question has in common with another DO or CD.
    */
   noteFailure(query: Query, nowMs: number, extendedError?: number): CachedAnswer | undefined {
-    const resident = this.#answers.peek(cacheKey(query));
-    const isKept = resident !== undefined && isAnswerTo(resident, query);
-    if (isKept && freshness(resident, nowMs, this.#settings) !== 'expired') {
-      resident.nextRecheckMs = nowMs + RECHECK_MS;
+    const own = this.#ownKept(query, nowMs);
+    if (own !== undefined) {
+      own.nextRecheckMs = nowMs + RECHECK_MS;
       return undefined;
     }
     const hasOther = this.peekAny(query, nowMs, false) !== undefined;
@@ -317,6 +317,13 @@ export class AnswerCache {
     return answer;
   }
 
+  /** What is kept for exactly this question and has not expired, unless it is retained. */
+  #ownKept(query: Query, nowMs: number): CachedAnswer | undefined {
+    const resident = this.#answers.peek(cacheKey(query));
+    if (resident === undefined || !isAnswerTo(resident, query)) return undefined;
+    return freshness(resident, nowMs, this.#settings) === 'expired' ? undefined : resident;
+  }
+
   /** Anybody can make a name that shares a key with a chosen one: it must not take the place of a good answer. */
   #isTaken(query: Query, nowMs: number): boolean {
     const resident = this.#answers.peek(cacheKey(query));
@@ -339,10 +346,9 @@ export class AnswerCache {
 
   /** The good answer that an NXDOMAIN is about to hide: one at most, and only within its own stale time. */
   #lastGood(query: Query, nowMs: number): CachedAnswer | undefined {
-    const resident = this.#answers.peek(cacheKey(query));
-    if (resident === undefined || !isAnswerTo(resident, query)) return undefined;
-    const last = answerWhileStale(resident, nowMs, this.#settings);
-    if (last.kind === 'nxdomain') return undefined;
+    const own = this.#ownKept(query, nowMs);
+    const last = own && answerWhileStale(own, nowMs, this.#settings);
+    if (last === undefined || last.kind === 'nxdomain') return undefined;
     return freshness(last, nowMs, this.#settings) === 'expired' ? undefined : last;
   }
 }

@@ -12,7 +12,17 @@ import {
 } from '../../../src/serving/answer-cache/freshness.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { message, opt, rawRecord } from '../../helpers/zone-text.ts';
-import { asked, collidingNames, indexed, nodata, nxdomain, positive, servfail, settings } from './asked.ts';
+import {
+  asked,
+  collidingNames,
+  indexed,
+  NXDOMAIN,
+  nodata,
+  nxdomain,
+  positive,
+  servfail,
+  settings,
+} from './asked.ts';
 
 const name = 'www.example.com';
 
@@ -139,7 +149,6 @@ t.test('what is not an answer to the question is not kept, and leaves what was t
       message({ flags: 0x8380, question: [name, 'A'], answers: [rawRecord(name, 'A', 300, [1, 2, 3, 4])] }),
     ],
     ['REFUSED', message({ flags: 0x8185, question: [name, 'A'] })],
-    ['TTL 0', positive(name, 0)],
     ['NXDOMAIN without SOA', message({ flags: 0x8183, question: [name, 'A'] })],
   ];
   for (const [what, octets] of wrong) {
@@ -147,6 +156,47 @@ t.test('what is not an answer to the question is not kept, and leaves what was t
     t.equal(find(), good, `${what}: the answer before is still there`);
   }
   t.equal(find(asked('evil.example.com')), undefined, 'and nothing is kept under the wrong question');
+});
+
+t.test(
+  'what was said last with a TTL of 0 takes the place of what was kept, and is stale at once',
+  async (t) => {
+    const older = {
+      good: positive(name, 300, [10, 0, 0, 1]),
+      nxdomain: nxdomain(name, 60),
+      nodata: nodata(name, 60),
+    };
+    const newer = {
+      good: positive(name, 0, [10, 0, 0, 2]),
+      nxdomain: nxdomain(name, 0),
+      nodata: nodata(name, 0),
+    };
+    for (const [before, first] of Object.entries(older)) {
+      for (const [after, second] of Object.entries(newer)) {
+        const { cache, store, find, state } = bench();
+        store(first);
+        const answer = store(second);
+        t.equal(find(), answer, `${before}, then ${after}`);
+        t.equal(state(answer), 'stale');
+        const given = cache.peekAny(asked(name), 0, true);
+        // an NXDOMAIN that nobody confirms lets the last good answer speak, whatever its TTL was
+        const isGoodAgain = after === 'nxdomain' && before !== 'nxdomain';
+        t.equal(given?.answer.octets === answer?.octets, !isGoodAgain);
+        t.match(given?.ttl, { ttlSeconds: settings.staleTtlSeconds });
+      }
+    }
+  },
+);
+
+t.test('a denial without SOA is kept where nothing better is known, and takes nothing away', async (t) => {
+  for (const flags of [0x8180, NXDOMAIN]) {
+    const denied = message({ flags, question: [name, 'A'] });
+    const { store, find, state } = bench();
+    t.equal(state(store(denied)), 'stale');
+    const good = store(positive(name, 0));
+    t.equal(store(denied), undefined);
+    t.equal(find(), good);
+  }
 });
 
 t.test('kept octets are a message of their own', async (t) => {
