@@ -1,6 +1,6 @@
 import t from 'tap';
-import { message } from '../../helpers/zone-text.ts';
 import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { message } from '../../helpers/zone-text.ts';
 import { addresses, denial, Rig, type Says } from './rig.ts';
 
 const WWW = { name: 'www.example.com' };
