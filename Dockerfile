@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1
 # Build: docker build -t outpost-dns .    Run: see docs/container.md
-ARG NODE_IMAGE=node:26-bookworm-slim
-ARG BASE_IMAGE=debian:bookworm-slim
+# By the digests of their multi-platform indexes: a tag may become another image, a digest cannot. Look for newer ones with each release.
+ARG NODE_IMAGE=node:26.10.0-bookworm-slim@sha256:662933cf47f013bc8e4beb31a6116448427a82057ba7c42c97e4c5ba766504c2
+ARG BASE_IMAGE=debian:bookworm-slim@sha256:3783cc01769c7b2b1b83a5c5ad96c815348e28ed7da68e2e3687004faa906251
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /build

@@ -1,6 +1,6 @@
 /** The programs that run on a host, each bundled into a folder: the command, the server, its thread of all that speaks HTTPS, and its thread that reads a configuration. */
 import { join } from 'node:path';
-import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 
 const PROGRAMS: readonly {
   readonly from: string;
@@ -14,16 +14,22 @@ const PROGRAMS: readonly {
 ];
 const root = join(import.meta.dirname, '..');
 
-export async function bundleInto(outdir: string): Promise<void> {
+/** @returns what is in the bundles, all of them together */
+export async function bundleInto(outdir: string): Promise<Metafile> {
+  const all: Metafile = { inputs: {}, outputs: {} };
   // each apart: what programs share would be files of its own, and a start reads and links every file that it needs
   for (const { from, to, apart = [] } of PROGRAMS) {
-    await build({
+    const { metafile } = await build({
       ...OPTIONS,
       outdir,
       entryPoints: [{ in: join(root, 'src', from), out: to }],
       plugins: [lean, leftApart(apart)],
+      metafile: true,
     });
+    Object.assign(all.inputs, metafile.inputs);
+    Object.assign(all.outputs, metafile.outputs);
   }
+  return all;
 }
 
 /** A program that another one loads is a file beside it. */

@@ -12,6 +12,7 @@ import { commandsOf, fencedBlocks } from './lab/markdown.ts';
 const root = join(import.meta.dirname, '..');
 const pages = [
   'README.md',
+  'SECURITY.md',
   'src/README.md',
   ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`),
 ];
@@ -42,6 +43,16 @@ t.test('the page on outages explains every reason for which a source fails', (t)
       table.some((line) => line.includes(`\`${reason}\``)),
       reason,
     );
+  t.end();
+});
+
+t.test('the page on security names tests that exist, and each defence has one', (t) => {
+  const text = read('docs/security.md');
+  const paths = [...text.matchAll(/`(test\/[^`]+)`/g)].map((match) => match[1] ?? '');
+  t.ok(paths.length > 25);
+  for (const path of paths) t.ok(existsSync(join(root, path)), path);
+  const rows = text.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| against'));
+  for (const row of rows) t.match(row, /`test\//, row.slice(0, 60));
   t.end();
 });
 

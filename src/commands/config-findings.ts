@@ -1,6 +1,5 @@
 /** What a sound configuration still leaves to chance in an outage, or decides against the sources; pure. */
 import type { Config } from '../config/config.ts';
-import { clusterText } from '../store/cluster-identity.ts';
 import { type Finding, warning } from './finding.ts';
 import { socketText } from './status-client.ts';
 
@@ -10,9 +9,9 @@ export function configFindings({
 }: Pick<Config, 'clusters' | 'upstreams'>): readonly Finding[] {
   const pinned = clusters.filter(({ pin }) => pin.length > 0);
   return [
-    ...pinned.map((cluster) =>
+    ...pinned.map(({ name, pin }) =>
       warning(
-        `the addresses of cluster "${clusterText(cluster, clusters)}" are pinned to ${cluster.pin.join(', ')}: what the sources say is not served`,
+        `the addresses of cluster "${name}" are pinned to ${pin.join(', ')}: what the sources say is not served`,
         'take clusters[].pin out once the sources are right again: "outpost-dns status" shows what they say',
       ),
     ),

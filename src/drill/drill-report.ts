@@ -67,9 +67,8 @@ export class DrillReport {
   }
 
   /** A query got what `record` holds. */
-  noteEndpoint({ cluster, region, endpoint }: Pick<EndpointRecord, 'cluster' | 'region' | 'endpoint'>): void {
-    if (this.#isCollecting)
-      this.#endpoints.count(endpoint ?? (region === undefined ? cluster : `${cluster} (${region})`));
+  noteEndpoint(record: Pick<EndpointRecord, 'cluster' | 'endpoint'>): void {
+    if (this.#isCollecting) this.#endpoints.count(record.endpoint ?? record.cluster);
   }
 
   read(): Hurt {

@@ -83,8 +83,7 @@ export class ClusterRefresher {
     this.#settings = options.settings;
     this.#times = options.times;
     this.#planSettings = planSettingsOf(options.settings, options.times);
-    const { name: cluster, region } = options.settings;
-    this.#log = new RefreshLog(options.log.child({ cluster, ...(region === undefined ? {} : { region }) }));
+    this.#log = new RefreshLog(options.log.child({ cluster: options.settings.name }));
     this.#doubt = new LastingDoubt(this.#log);
     this.#replaceRunners();
     const plan = note(options.record, this.#states(), this.#planSettings, this.#now()); // a pin, a name of the operator's

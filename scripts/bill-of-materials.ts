@@ -1,0 +1,40 @@
+/** The CycloneDX list of what is delivered: the packages in the bundles, by esbuild's own account, and the runtime. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Metafile } from 'esbuild';
+import type { Runtime } from './runtime.ts';
+
+const root = join(import.meta.dirname, '..');
+const TOOL = join(root, 'node_modules', '.bin', 'cyclonedx-esbuild');
+
+export async function writeBillOfMaterials(
+  path: string,
+  metafile: Metafile,
+  { version, sha256 }: Runtime,
+): Promise<void> {
+  const room = await mkdtemp(join(tmpdir(), 'outpost-dns-bill-'));
+  try {
+    const input = join(room, 'metafile.json');
+    await writeFile(input, JSON.stringify(metafile));
+    await promisify(execFile)(
+      process.execPath,
+      [TOOL, '--output-reproducible', '--spec-version', '1.6', '--output-file', path, input],
+      { cwd: root },
+    );
+  } finally {
+    await rm(room, { recursive: true });
+  }
+  const bill: { components?: unknown[] } = JSON.parse(await readFile(path, 'utf8'));
+  const runtime = {
+    type: 'platform',
+    name: 'node',
+    version,
+    purl: `pkg:generic/node@${version}`,
+    hashes: [{ alg: 'SHA-256', content: sha256 }],
+  };
+  bill.components = [...(bill.components ?? []), runtime];
+  await writeFile(path, `${JSON.stringify(bill, null, 2)}\n`);
+}

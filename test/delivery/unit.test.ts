@@ -1,0 +1,29 @@
+/** What the unit has to say, as far as a file can tell; test/lab/systemd-unit.ts runs it. */
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { load, SMALLEST } from '../config/loading.ts';
+
+const lines = readFileSync(new URL('../../systemd/outpost-dns.service', import.meta.url), 'utf8').split('\n');
+const settingOf = (key: string): string | undefined =>
+  lines.find((line) => line.startsWith(`${key}=`))?.slice(key.length + 1);
+
+t.test('the memory is bounded, and the bound fits the default cache', async (t) => {
+  const [, amount, unit] = /^(\d+)([MG])$/.exec(settingOf('MemoryMax') ?? '') ?? [];
+  const octets = Number(amount) * (unit === 'G' ? 2 ** 30 : 2 ** 20);
+  const { cache } = await load(SMALLEST);
+  t.ok(octets >= 2 * cache.sizeOctets + 512 * 2 ** 20, 'as docs/install.md has it');
+  t.match(settingOf('OOMScoreAdjust'), /^-\d+$/);
+});
+
+t.test('nothing but port 53, and nothing writable but the state', (t) => {
+  for (const [key, value] of [
+    ['CapabilityBoundingSet', 'CAP_NET_BIND_SERVICE'],
+    ['NoNewPrivileges', 'yes'],
+    ['ProtectSystem', 'strict'],
+    ['ProtectHome', 'yes'],
+    ['EnvironmentFile', '-/etc/outpost-dns/environment'],
+  ] as const)
+    t.equal(settingOf(key), value, key);
+  t.equal(settingOf('ReadWritePaths'), undefined);
+  t.end();
+});
