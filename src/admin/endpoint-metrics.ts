@@ -60,6 +60,12 @@ export const ENDPOINT_METRICS: readonly Metric[] = [
       endpoints.map(({ cluster, region = '', basis }): Sample => [1, cluster, region, basis]),
   ),
   gauge(
+    'endpoint_interfaces_doubtful',
+    '1 while no interface has the exact description of the cluster, and those that have its text among others are taken.',
+    CLUSTER,
+    ofEndpoints(({ sources }) => Number(sources.some(({ isDoubtful }) => isDoubtful))),
+  ),
+  gauge(
     'endpoint_name_differs',
     '1 while the configured endpoint is not the name that DescribeCluster says: both are answered.',
     CLUSTER,

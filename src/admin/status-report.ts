@@ -12,6 +12,8 @@ const source = z.object({
   lastFailure: z.object({ reason: z.string(), detail: z.string(), ageSeconds: z.number() }).optional(),
   nextAttemptInSeconds: z.number().optional(),
   addresses: z.array(z.string()).optional(),
+  /** What it lists was found by a description that is not the exact one. */
+  isDoubtful: z.boolean().optional(),
   /** Refreshes of this process by result. */
   refreshes: counts,
   durationSecondsSum: z.number(),

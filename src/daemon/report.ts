@@ -150,6 +150,7 @@ function sourceReport(source: SourceSnapshot): EndpointReport['sources'][number]
     },
     nextAttemptInSeconds: optionalSeconds(source.nextAttemptInMs),
     addresses: source.addresses && [...source.addresses],
+    isDoubtful: source.isDoubtful,
     refreshes: { ...source.stats.refreshes },
     durationSecondsSum: seconds(source.stats.durationMsSum),
   };

@@ -87,6 +87,8 @@ export interface SourceSnapshot {
   readonly consecutiveFailures: number;
   /** What the source last saw; absent for `cluster`. */
   readonly addresses?: readonly string[];
+  /** What it last saw are interfaces whose description only has the cluster's text among others. */
+  readonly isDoubtful?: true;
   /** Absent while a look is under way, or while there is nothing to ask for. */
   readonly nextAttemptInMs?: number;
   readonly stats: SourceStats;
@@ -186,6 +188,7 @@ function sourceSnapshot(runner: SourceRunner, record: EndpointRecord, nowMs: num
     ),
     consecutiveFailures: runner.consecutiveFailures,
     ...given('addresses', view?.addresses),
+    ...given('isDoubtful', view?.isDoubtful),
     ...given(
       'nextAttemptInMs',
       nextAttemptAtMs === undefined ? undefined : Math.max(0, Math.round(nextAttemptAtMs - nowMs)),

@@ -19,8 +19,11 @@ export function lastConfirmedAtMs({ confirmedAtMs }: EndpointRecord): number | u
   return times.length === 0 ? undefined : Math.max(...times);
 }
 
+const DOUBTFUL =
+  'no interface has the exact description of the cluster: those whose description has its text within its VPC and subnets are taken, which is doubtful: compare them in EC2';
+
 export function composeWarnings(parts: SnapshotParts): readonly string[] {
-  const { record, settings, comparison, refused, stateAheadMs } = parts;
+  const { record, settings, runners, comparison, refused, stateAheadMs } = parts;
   const warnings: string[] = [];
   const { endpoint, formerEndpoints, addresses, held } = record;
   if (endpoint === undefined) {
@@ -36,6 +39,7 @@ export function composeWarnings(parts: SnapshotParts): readonly string[] {
     const names = formerEndpoints.join(', ');
     warnings.push(`the endpoint was named ${names} before, which is answered with the same addresses`);
   }
+  if (runners.some(({ view }) => view?.isDoubtful)) warnings.push(DOUBTFUL);
   warnings.push(...ageWarnings(parts), ...credentialWarnings(parts));
   if (stateAheadMs > 0) {
     warnings.push(

@@ -67,6 +67,8 @@ export interface AddressObservation {
   readonly upstream?: string;
   /** EC2's status of those interfaces that are not `in-use`, by address: they exist, and are shown as what they are. */
   readonly statuses?: Readonly<Record<string, string>>;
+  /** The interfaces are the cluster's as far as their description tells, which is not the exact one. */
+  readonly isDoubtful?: true;
 }
 
 /** What DescribeCluster said. */

@@ -3,7 +3,7 @@ import type { Log } from '../log/log.ts';
 import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
 import type { Ending } from './attempt.ts';
 import { type CredentialState, isInTrouble } from './credential-state.ts';
-import type { FailureReason } from './observation.ts';
+import type { FailureReason, Observation } from './observation.ts';
 import { addressesOf, type Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
 import { otherEndpointOf } from './reconcile/endpoint-name.ts';
@@ -16,6 +16,7 @@ export class RefreshLog {
   #doubt = '';
   #refused = '';
   #agePassedMs = 0;
+  #isDoubtful = false;
   /** The two names, where they differ. */
   #names = '';
 
@@ -40,7 +41,19 @@ export class RefreshLog {
       return;
     }
     this.#failing.delete(source);
+    this.#doubting(observation);
     if (before !== undefined) this.#log.info({ source, failedWith: before }, 'source works again');
+  }
+
+  /** Once when interfaces begin to be found by a loose description, and once when they no longer are. */
+  #doubting(observation: Observation): void {
+    if (observation.kind !== 'addresses' || observation.source !== 'interfaces') return;
+    const isDoubtful = observation.isDoubtful === true;
+    if (isDoubtful === this.#isDoubtful) return;
+    this.#isDoubtful = isDoubtful;
+    const { addresses } = observation;
+    if (isDoubtful) this.#log.warn({ addresses }, 'interfaces have no exact description: taken by its text');
+    else this.#log.info({ addresses }, 'interfaces have the exact description');
   }
 
   /** One line for each transition. */

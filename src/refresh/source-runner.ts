@@ -205,8 +205,8 @@ export class SourceRunner {
     this.latest = 'succeeded';
     this.consecutiveFailures = 0;
     if (observation.kind === 'details') return;
-    const { addresses, ttlSeconds, upstream, statuses } = observation;
+    const { addresses, ttlSeconds, upstream, statuses, isDoubtful } = observation;
     this.viewBefore = this.view;
-    this.view = { addresses, ttlSeconds, upstream, statuses, observedAtMs: atMs };
+    this.view = { addresses, ttlSeconds, upstream, statuses, isDoubtful, observedAtMs: atMs };
   }
 }

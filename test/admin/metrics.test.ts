@@ -132,6 +132,7 @@ t.test('the metrics say what the report says', async (t) => {
     [`endpoint_basis_info{${CLUSTER},basis="name"}`, 1],
     [`endpoint_change_held{${CLUSTER}}`, 0],
     [`endpoint_name_differs{${CLUSTER}}`, 1],
+    [`endpoint_interfaces_doubtful{${CLUSTER}}`, 1],
     [`endpoint_sources_disagree{${CLUSTER}}`, 1],
     [`endpoint_likely_cause_info{${CLUSTER},cause="public-access"}`, 1],
     [`endpoint_refused_addresses{${CLUSTER}}`, 1],

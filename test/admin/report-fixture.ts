@@ -135,6 +135,7 @@ export function endpoint(parts: Partial<EndpointReport> = {}): EndpointReport {
       },
       {
         source: 'interfaces',
+        isDoubtful: true,
         latest: 'failed',
         lastFailure: { reason: 'denied', detail: 'list interfaces: "AccessDenied"', ageSeconds: 240 },
         refreshes: { denied: 2 },

@@ -267,3 +267,23 @@ t.test('a change during a cut is seen by the API server, and served once the gua
   t.equal(length, 0, 'and none of it was taken for a sign of AWS');
   refresher.stop();
 });
+
+t.test(
+  'interfaces that only a loose description tells are shown as doubtful, for as long as that lasts',
+  async (t) => {
+    const loose = { kind: 'addresses', source: 'interfaces', addresses: [A], isDoubtful: true } as const;
+    const [dns, interfaces] = pair(sees('dns', A), loose);
+    const { refresher, time, log, served } = setUp([dns, interfaces]);
+    refresher.start();
+    await time.advance(700_000);
+    t.strictSame(served(), [A]);
+    t.match(refresher.snapshot(), { warnings: [/doubtful/], sources: [{}, { isDoubtful: true }] });
+    const told = (text: RegExp) => log.lines.filter((line) => text.test(line.text));
+    t.match(told(/no exact description/), [{ level: 'warn', fields: { addresses: [A] } }]);
+    interfaces.script = sees('interfaces', A);
+    await time.advance(400_000);
+    t.strictSame(refresher.snapshot().warnings, []);
+    t.equal(told(/have the exact description/).length, 1);
+    refresher.stop();
+  },
+);

@@ -27,6 +27,8 @@ export interface AddressView {
   readonly upstream?: string | undefined;
   /** EC2's status of those interfaces that are not `in-use`, by address. */
   readonly statuses?: Readonly<Record<string, string>> | undefined;
+  /** Of interfaces that were found by a description which is not the exact one. */
+  readonly isDoubtful?: true | undefined;
 }
 
 export interface ViewSettings {

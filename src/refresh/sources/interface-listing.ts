@@ -18,6 +18,8 @@ export interface InterfaceFinding {
   readonly addresses: readonly string[];
   /** EC2's status of those that are not `in-use`, by address. */
   readonly statuses?: Readonly<Record<string, string>>;
+  /** Found by a description that has the text among others. */
+  readonly isDoubtful?: true;
   /** What was left out and why, for the text of a failure: `: 2 in another vpc`; empty when nothing was. */
   readonly rejected: string;
 }

@@ -19,6 +19,9 @@ import { answeredBut, type Explain, observation } from './source-error.ts';
  *     ebs              interfaces of the control plane's instances in the customer's account (control-plane-interfaces.ts)
  *     not known        the first, and where it finds nothing the second
  *
+ * Where all of that finds nothing, a description that has the text among others is taken within the cluster's VPC and
+ * subnets, and marked as doubtful: AWS only says that the description "has the text".
+ *
  * An empty listing is a failure: interfaces do not vanish while the cluster lives, but filters, permissions and
  * eventual consistency make listings look empty.
  */
@@ -40,12 +43,13 @@ export function createInterfacesSource(options: InterfacesSourceOptions): Source
             `listing interfaces of cluster "${context.cluster}" found none${found.rejected}`,
           );
         }
-        const { addresses, statuses } = found;
+        const { addresses, statuses, isDoubtful } = found;
         return {
           kind: 'addresses',
           source: 'interfaces',
           addresses,
           ...(statuses === undefined ? {} : { statuses }),
+          ...(isDoubtful === undefined ? {} : { isDoubtful }),
         };
       }),
   };
@@ -59,9 +63,14 @@ async function find(
   const look = { ec2: options.ec2, place: placeOf(context, options.profile), context, signal };
   if (context.generation === 'ebs') return controlPlaneInterfaces(look);
   const found = await describedInterfaces(look);
-  if (context.generation === 'instance-store' || found.addresses.length > 0) return found;
-  const older = await controlPlaneInterfaces(look);
-  return { ...older, rejected: found.rejected + older.rejected };
+  if (found.addresses.length > 0) return found;
+  const older =
+    context.generation === 'instance-store'
+      ? { addresses: [], rejected: '' }
+      : await controlPlaneInterfaces(look);
+  if (older.addresses.length > 0) return older;
+  const loose = await looselyDescribedInterfaces(look);
+  return { ...loose, rejected: found.rejected + older.rejected + loose.rejected };
 }
 
 /** Never filtered on requester, tags or instance: interfaces of an AWS-owned control plane have none that could be relied on. */
@@ -70,4 +79,30 @@ async function describedInterfaces(look: InterfaceLook): Promise<InterfaceFindin
   const listed = await listInterfaces(look, { Name: 'description', Values: [escapeFilter(description)] });
   const isDescribed = (listing: NetworkInterface) => listing.Description?.trim() === description;
   return keepUsable(look.context, listed.filter(isDescribed));
+}
+
+/** Only where VPC and subnets are known: the text alone could be another cluster's. */
+async function looselyDescribedInterfaces(look: InterfaceLook): Promise<InterfaceFinding> {
+  const { cluster, vpcId, subnetIds } = look.context;
+  if (vpcId === undefined || subnetIds.length === 0) return { addresses: [], rejected: '' };
+  const pattern = `*Amazon EKS ${escapeFilter(cluster)}*`;
+  const listed = await listInterfaces(look, { Name: 'description', Values: [pattern] });
+  const found = keepUsable(
+    look.context,
+    listed.filter(({ Description = '' }) => hasTextOf(Description, cluster)),
+  );
+  return found.addresses.length === 0 ? found : { ...found, isDoubtful: true };
+}
+
+/** What may stand next to a whole word: `my-cluster-2` and `my-cluster.x` are other words than `my-cluster`. */
+const BEFORE = /(?:^|[\s"'([{,;:/])$/;
+const AFTER = /^(?:$|[\s"')\]},;:/]|\.(?:\s|$))/;
+const TEXT = 'Amazon EKS ';
+
+/** Whether the description names this cluster in whole words, and no other one beside it. */
+export function hasTextOf(description: string, cluster: string): boolean {
+  const parts = description.split(TEXT);
+  const isNamedIn = (part: string) => part.startsWith(cluster) && AFTER.test(part.slice(cluster.length));
+  const isWhole = parts.slice(0, -1).every((before, at) => BEFORE.test(at === 0 ? before : before.slice(-1)));
+  return parts.length > 1 && isWhole && parts.slice(1).every(isNamedIn);
 }

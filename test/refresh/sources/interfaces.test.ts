@@ -136,7 +136,7 @@ t.test(
     const fake = carelessEc2([]);
     const source = createInterfacesSource({ ec2: fake.ec2, explain });
     await look(source, { ...KNOWN, cluster: 'a*b?c\\d' });
-    t.same(fake.asked, [
+    t.same(fake.asked.slice(0, 1), [
       {
         Filters: [
           { Name: 'description', Values: ['Amazon EKS a\\*b\\?c\\\\d'] },
@@ -294,4 +294,64 @@ t.test('without a region nothing is asked', async (t) => {
   );
   t.match(observed, { kind: 'failed', reason: 'internal', reachedFarSide: false });
   t.same(asked, []);
+});
+
+t.test('a description that has the text among others is taken where none is exact, and marked', async (t) => {
+  const doubtful = (addresses: readonly string[]) => ({ ...found(addresses), isDoubtful: true });
+  const { generation: _, ...unknown } = KNOWN;
+  for (const description of [
+    'Amazon EKS my-cluster (control plane)',
+    'Created by Amazon EKS my-cluster',
+    'Amazon EKS my-cluster: api server 1',
+    'owner="Amazon EKS my-cluster".',
+    'Amazon EKS my-cluster, Amazon EKS my-cluster',
+  ]) {
+    for (const known of [KNOWN, unknown]) {
+      const faces = [face('10.0.0.4', { Description: description })];
+      t.same(await listing(faces, known), doubtful(['10.0.0.4']), description);
+    }
+    t.same(
+      await listing([face('10.0.0.4', { Description: description }), face('10.0.0.3')]),
+      found(['10.0.0.3']),
+      `${description}: not beside an exact one`,
+    );
+  }
+  for (const description of [
+    'Amazon EKS my-cluster-2',
+    'Amazon EKS my-cluster_2',
+    'Amazon EKS my-cluster2 (control plane)',
+    'Amazon EKS my-cluster.two',
+    'Amazon EKS not-my-cluster',
+    'Amazon EKS other my-cluster',
+    'Amazon EKS My-Cluster',
+    'other-Amazon EKS my-cluster',
+    'Amazon EKSmy-cluster',
+    'my-cluster of Amazon EKS',
+    'Amazon EKS my-cluster and Amazon EKS other',
+    'Amazon EKS my-cluster-2 beside Amazon EKS my-cluster',
+    'aws-K8S-i-0aaaaaaaaaaaaaaaa',
+    '',
+  ]) {
+    t.match(
+      await listing([face('10.0.0.4', { Description: description })]),
+      { kind: 'failed', reason: 'empty' },
+      description,
+    );
+  }
+  const near = { Description: 'Amazon EKS my-cluster (x)' };
+  for (const [what, known, face_] of [
+    ['another VPC', KNOWN, face('10.0.0.4', { ...near, VpcId: 'vpc-2' })],
+    ['another subnet', KNOWN, face('10.0.0.4', { ...near, SubnetId: 'subnet-3' })],
+    ['VPC not known', { generation: 'instance-store', subnetIds: ['subnet-1'] }, face('10.0.0.4', near)],
+    ['subnets not known', { generation: 'instance-store', vpcId: 'vpc-1' }, face('10.0.0.4', near)],
+    ['the older generation', EBS, face('10.0.0.4', near)],
+  ] as const) {
+    t.match(await listing([face_], known), { kind: 'failed', reason: 'empty' }, what);
+  }
+  const fake = carelessEc2([]);
+  await look(createInterfacesSource({ ec2: fake.ec2, explain }), { ...KNOWN, cluster: 'a*b' });
+  t.same(
+    fake.asked.map(({ Filters }) => Filters?.[0]?.Values?.[0]),
+    ['Amazon EKS a\\*b', '*Amazon EKS a\\*b*'],
+  );
 });
