@@ -21,7 +21,6 @@ import type { Log } from './log/log.ts';
 import type { Timers } from './runtime/timers.ts';
 import { chooseDatagramCalls } from './serving/listener/udp-choice.ts';
 import type { LoadFault } from './store/fault.ts';
-import { lockStateDirectory } from './store/single-writer.ts';
 import { prepareDirectory } from './store/state-directory.ts';
 
 /** Starts everything. Throws ListenerError or LocalZonesError, with nothing left open, where it cannot serve. */
@@ -138,16 +137,19 @@ function openControl({ config, timers, log }: DaemonParts, { drill, control }: R
 async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposable> {
   const { config, random, log } = parts;
   await using opened = new AsyncDisposableStack();
-  const { store, retainedStore, plane, ledger, stateFaults } = rooms;
+  const { store, retainedStore, plane, ledger, lock, files } = rooms;
   const { directory } = config.state;
-  const prepared = await prepareDirectory(directory, random);
-  if (prepared.kind === 'failed') {
+  opened.use(lock);
+  const prepared = await prepareDirectory(directory, random, files);
+  if (lock.latest?.kind === 'taken') {
+    log.error(
+      { detail: lock.latest.detail },
+      'another process keeps its state here: nothing is written, serving all the same',
+    );
+  } else if (prepared.kind === 'failed') {
     log.error({ detail: prepared.detail }, 'state cannot be kept: serving all the same');
-  } else {
-    const outcome = await lockStateDirectory(directory);
-    if (outcome.kind === 'locked') opened.use(outcome.lock);
-    else log.warn({ detail: outcome.detail }, 'the lock of the state directory cannot be had');
-    if (outcome.kind === 'taken') stateFaults.push(outcome.detail);
+  } else if (lock.latest?.doubt !== undefined) {
+    log.warn({ detail: lock.latest.doubt }, 'the state directory cannot be locked: writing all the same');
   }
   // while the directory is still ours, and after everything else that is worth a line
   opened.defer(() => {

@@ -183,6 +183,12 @@ const SERVER_METRICS: readonly Metric[] = [
     [],
     ({ drill }) => [[Number(drill.isRunning)]],
   ),
+  gauge(
+    'state_locked',
+    '1 while this process holds the lock of the state directory; 0: another one does, and nothing is written.',
+    [],
+    ({ state }) => [[Number(state.isOurs)]],
+  ),
   gauge('state_generation', 'Generation of the state file.', [], ({ state }) => [[state.generation]]),
   gauge(
     'state_saved_age_seconds',

@@ -154,6 +154,8 @@ export const statusReport = z.object({
     saveFailures: z.number(),
     failure: z.string().optional(),
     faults: z.array(z.string()),
+    /** Whether this process holds the lock of the directory; without it nothing is written. */
+    isOurs: z.boolean(),
     retained: z.object({
       saveFailures: z.number(),
       failure: z.string().optional(),

@@ -1,7 +1,8 @@
 /**
  * `outpost-dns check`: is this host ready for an outage? Reads the configuration, the state on disk and the hosts file,
- * asks no network, and changes nothing.
+ * asks nobody but the server that runs here, and changes nothing.
  */
+import { type StatusReport, statusReport } from '../admin/status-report.ts';
 import type { Config } from '../config/config.ts';
 import type { Fault } from '../config/fault.ts';
 import { readEndpoints } from '../store/endpoints-reader.ts';
@@ -10,12 +11,13 @@ import { readGenerations } from '../store/generation-reader.ts';
 import { RETAINED } from '../store/retained-format.ts';
 import { configFindings } from './config-findings.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
-import { bySeverity, type Finding, formatFindings, warning } from './finding.ts';
+import { bySeverity, type Finding, formatFindings, problem, warning } from './finding.ts';
 import { HOSTS_FILE, hostsFindings, readHosts } from './hosts-file.ts';
 import { retainedFindings } from './retained-findings.ts';
-import { findServer, findServerOrExplain } from './running-server.ts';
+import { findServer, findServerOrExplain, reachable } from './running-server.ts';
 import { lookAtDirectory } from './state-directory-look.ts';
 import { recordOf, type StateFacts, stateFindings } from './state-findings.ts';
+import { getFromServer } from './status-client.ts';
 import { type Paint, paintForTerminal } from './terminal-text.ts';
 
 const CHECKED = 'write it';
@@ -51,7 +53,32 @@ export async function findAll(config: Config, hostsFile: string, nowMs: number):
     // where no server has ever run that is said already, and nothing can have been retained
     ...(reading.served === undefined ? [] : await retainedOnDisk(config)),
     ...configFindings(config),
+    ...(await runningFindings(config)),
   ];
+}
+
+const STATUS_TIMEOUT_MS = 1000;
+
+/** What only the server knows, where one runs. */
+async function runningFindings({ admin, state }: Config): Promise<readonly Finding[]> {
+  const answer = await getFromServer(reachable(admin.listen), '/status', STATUS_TIMEOUT_MS);
+  if (answer.kind === 'failed' || answer.status !== 200) return [];
+  const report = readStatus(answer.body);
+  if (report === undefined || report.state.isOurs || report.state.directory !== state.directory) return [];
+  return [
+    problem(
+      `the server that runs writes nothing: ${report.state.faults.join('; ')}`,
+      'give each server a state.directory of its own, or end the other one',
+    ),
+  ];
+}
+
+function readStatus(text: string): StatusReport | undefined {
+  try {
+    return statusReport.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
 }
 
 async function retainedOnDisk({ retain, state }: Config): Promise<readonly Finding[]> {

@@ -18,6 +18,7 @@ import type { SnapshotState } from '../store/answers-snapshot.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
 import type { StoreState } from '../store/generation-store.ts';
 import type { LedgerState } from '../store/ledger.ts';
+import type { Claim } from '../store/single-writer.ts';
 import { notReady } from './readiness.ts';
 
 export interface ReportParts {
@@ -28,6 +29,8 @@ export interface ReportParts {
   readonly configuration: { readonly loadedMs: number; readonly lastReloadFailed: boolean };
   readonly stateDirectory: string;
   readonly stateFaults: readonly string[];
+  /** Whose the state directory is. */
+  readonly claim: Claim | undefined;
   readonly cacheLimitOctets: number;
   readonly link: LinkMonitor;
   readonly refresh: RefreshSnapshot;
@@ -228,7 +231,8 @@ function stateReport(parts: ReportParts): StatusReport['state'] {
       store.lastSavedMs === undefined ? undefined : seconds(clock.monotonicMs() - store.lastSavedMs),
     saveFailures: parts.refresh.saving.saveFailures,
     failure: store.lastFailure?.detail,
-    faults: [...parts.stateFaults],
+    faults: [...parts.stateFaults, ...claimFaults(parts.claim)],
+    isOurs: parts.claim?.kind === 'ours',
     retained: {
       saveFailures: parts.retained.saving.saveFailures,
       failure: parts.retainedStore.lastFailure?.detail,
@@ -242,6 +246,12 @@ function stateReport(parts: ReportParts): StatusReport['state'] {
       failure: parts.ledger.lastFailure?.detail,
     },
   };
+}
+
+function claimFaults(claim: Claim | undefined): readonly string[] {
+  if (claim?.kind === 'taken')
+    return [`nothing is written, because another process keeps its state here: ${claim.detail}`];
+  return claim?.doubt === undefined ? [] : [`the state directory cannot be locked: ${claim.doubt}`];
 }
 
 function snapshotReport({ answers, clock }: ReportParts): StatusReport['state']['snapshot'] {

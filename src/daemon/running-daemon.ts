@@ -155,7 +155,7 @@ export class RunningDaemon implements Daemon {
     const { clock, version, runtime } = this.#parts;
     const { link, plane, serving, forwarder, cache, intake, resolver, listeners, store, stateFaults } =
       this.#rooms;
-    const { retained, retainedStore, answers, ledger, drill, control } = this.#rooms;
+    const { retained, retainedStore, answers, ledger, drill, control, lock } = this.#rooms;
     return composeReport({
       clock,
       version,
@@ -164,6 +164,7 @@ export class RunningDaemon implements Daemon {
       configuration: { loadedMs: this.#loadedMs, lastReloadFailed: this.#lastReloadFailed },
       stateDirectory: this.#parts.config.state.directory,
       stateFaults: control.fault === undefined ? stateFaults : [...stateFaults, control.fault],
+      claim: lock.latest,
       cacheLimitOctets: cache.settings.sizeOctets,
       link,
       refresh: plane.snapshot(),

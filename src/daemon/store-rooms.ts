@@ -3,8 +3,10 @@ import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { AnswersSnapshot } from '../store/answers-snapshot.ts';
 import { EndpointsStore } from '../store/endpoints-store.ts';
 import type { LoadFault } from '../store/fault.ts';
+import { systemFiles } from '../store/file-system.ts';
 import { Ledger } from '../store/ledger.ts';
 import { RetainedStore } from '../store/retained-store.ts';
+import { DirectoryLock, guardedFiles } from '../store/single-writer.ts';
 import type { ConfigInForce } from './config-in-force.ts';
 import { setAsideEvent } from './ledger-events.ts';
 import type { DaemonParts } from './parts.ts';
@@ -20,13 +22,15 @@ export function buildStoreRooms(
 ) {
   const { directory } = config.state;
   const cache = new AnswerCache(cacheSettings(config), { isCut });
-  const ledger = new Ledger({ directory }, { clock, timers, log });
+  const lock = new DirectoryLock(directory);
+  const files = guardedFiles(systemFiles, lock);
+  const ledger = new Ledger({ directory }, { clock, timers, log, files });
   const onSetAside = (fault: LoadFault) => ledger.record(setAsideEvent(fault));
-  const store = new EndpointsStore({ directory }, { clock, random, onSetAside });
-  const retainedStore = new RetainedStore({ directory }, { clock, random, pause, onSetAside });
+  const store = new EndpointsStore({ directory }, { clock, random, onSetAside, files, lock });
+  const retainedStore = new RetainedStore({ directory }, { clock, random, pause, onSetAside, files, lock });
   const answers = new AnswersSnapshot(
     { directory, sizeOctets: cache.settings.sizeOctets, scope: inForce.routes.scope },
-    { cache, clock, timers, random, log, pause, onSetAside },
+    { cache, clock, timers, random, log, pause, onSetAside, files },
   );
-  return { cache, ledger, store, retainedStore, answers };
+  return { cache, lock, files, ledger, store, retainedStore, answers };
 }

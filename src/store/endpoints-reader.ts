@@ -22,6 +22,13 @@ export const ENDPOINTS: StateFormat<readonly EndpointRecord[]> = {
     return { kind: 'ok', file: { ...rest, content: records } };
   },
   compare: compareRecords,
+  merge(ours, theirs) {
+    const keyOf = ({ cluster, region }: EndpointRecord) => `${cluster} ${region ?? ''}`;
+    const answering = new Set(ours.filter(({ addresses }) => addresses.length > 0).map(keyOf));
+    const added = theirs.filter((record) => record.addresses.length > 0 && !answering.has(keyOf(record)));
+    const replaced = new Set(added.map(keyOf));
+    return [...ours.filter((record) => !replaced.has(keyOf(record))), ...added];
+  },
   *answered(records) {
     for (const { cluster, region, endpoint, addresses } of records) {
       if (endpoint !== undefined && addresses.length > 0) yield `${endpoint} ${cluster} ${region ?? ''}`;

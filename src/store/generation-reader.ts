@@ -31,6 +31,8 @@ export interface StateFormat<Content> {
   ): MaybeSteps<{ readonly kind: 'ok'; readonly file: Written<Content> } | DecodeFault>;
   /** `ageing`: only what grows old by itself is different. */
   compare(before: Content, after: Content): MaybeSteps<'none' | 'ageing' | 'content'>;
+  /** `ours`, and of `theirs` what `ours` has no answer for. */
+  merge(ours: Content, theirs: Content): Content;
   /** A key for each thing that queries can be answered with from `content`. */
   answered(content: Content): Iterable<string>;
 }

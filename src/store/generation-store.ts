@@ -6,6 +6,7 @@ import type { Fault, LoadFault } from './fault.ts';
 import { type FileSystem, systemFiles } from './file-system.ts';
 import { type Generation, generationPath, readGenerations, type StateFormat } from './generation-reader.ts';
 import { setAside } from './set-aside.ts';
+import type { DirectoryLock } from './single-writer.ts';
 import { inSlices, Slices, type Steps } from './slices.ts';
 import { StoreError } from './store-error.ts';
 
@@ -33,6 +34,8 @@ export interface GenerationStoreParts {
   /** Between slices of long work, so that a query does not wait for it; without, it is done in one piece. */
   readonly pause?: Pause;
   readonly files?: FileSystem;
+  /** Whose the directory is; without it, always ours. */
+  readonly lock?: Pick<DirectoryLock, 'claim'>;
   /** Called where a file that was left in its place has had to be moved after all. */
   readonly onSetAside?: (fault: LoadFault) => void;
 }
@@ -93,7 +96,12 @@ export class GenerationStore<Content> {
   readonly #files: FileSystem;
   readonly #onSetAside: GenerationStoreParts['onSetAside'];
   readonly #pause: Pause | undefined;
+  readonly #lock: GenerationStoreParts['lock'];
 
+  /** The claim on the directory under which its files were read last. */
+  #epoch: number | undefined;
+  /** What another process wrote while the directory was its own. */
+  #theirs: Content | undefined;
   #loading: Promise<GenerationLoad<Content>> | undefined;
   /** Unusable files that still stand where a save would replace them. */
   #inTheWay: Fault[] = [];
@@ -114,6 +122,7 @@ export class GenerationStore<Content> {
     this.#files = parts.files ?? systemFiles;
     this.#onSetAside = parts.onSetAside;
     this.#pause = parts.pause;
+    this.#lock = parts.lock;
   }
 
   /**
@@ -148,6 +157,8 @@ export class GenerationStore<Content> {
   }
 
   async #load(): Promise<GenerationLoad<Content>> {
+    const claim = await this.#lock?.claim();
+    this.#epoch = claim?.kind === 'ours' ? claim.epoch : 0;
     const { served, faults: found } = await readGenerations(
       this.#files,
       this.#directory,
@@ -205,8 +216,14 @@ export class GenerationStore<Content> {
     return batch;
   }
 
-  async #write(batch: Batch<Content>): Promise<SaveOutcome> {
+  async #write(asked: Batch<Content>): Promise<SaveOutcome> {
     await this.load();
+    const taken = await this.#reclaim();
+    if (taken !== undefined) return this.#failed(taken);
+    const batch =
+      this.#theirs === undefined
+        ? asked
+        : { ...asked, content: this.#format.merge(asked.content, this.#theirs) };
     if (!(await this.#isWorthWriting(batch))) {
       this.#state = { ...this.#state, pending: this.#next !== undefined };
       return { kind: 'unchanged' };
@@ -227,6 +244,25 @@ export class GenerationStore<Content> {
     this.#state = { generation, pending: this.#next !== undefined, lastSavedMs: this.#clock.monotonicMs() };
     const durationMs = this.#writtenAtMs - startedMs;
     return { kind: 'saved', generation, durationMs, ...(leftOut === 0 ? {} : { leftOut }) };
+  }
+
+  /**
+   * Where the directory has become ours since the files were read, somebody else may have written them, or they are
+   * other files: what they answer is kept beside our own. An error where the directory is another process's.
+   */
+  async #reclaim(): Promise<StoreError | undefined> {
+    const claim = await this.#lock?.claim();
+    if (claim === undefined) return undefined;
+    if (claim.kind === 'taken') return new StoreError('save', this.#path('current'), 'EBUSY', claim.detail);
+    if (claim.epoch === this.#epoch) return undefined;
+    this.#epoch = claim.epoch;
+    this.#durable = undefined;
+    const { served } = await readGenerations(this.#files, this.#directory, this.#format, this.#slices());
+    if (served === undefined) return undefined;
+    this.#theirs =
+      this.#theirs === undefined ? served.content : this.#format.merge(served.content, this.#theirs);
+    this.#state = { ...this.#state, generation: Math.max(this.#state.generation, served.generation) };
+    return undefined;
   }
 
   async #isWorthWriting({ content, isFlush }: Batch<Content>): Promise<boolean> {

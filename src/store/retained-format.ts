@@ -58,6 +58,10 @@ export const RETAINED: StateFormat<Records> = {
   encode: encodeRetained,
   decode: decodeRetained,
   compare: compareRetained,
+  merge(ours, theirs) {
+    const known = new Set(ours.map(({ name, qtype }) => `${name} ${qtype}`));
+    return [...ours, ...theirs.filter(({ name, qtype }) => !known.has(`${name} ${qtype}`))];
+  },
   *answered(records) {
     for (const { name, qtype } of records) yield `${name} ${qtype}`;
   },

@@ -190,6 +190,7 @@ t.test('the metrics say what the report says', async (t) => {
     ['ledger_events_total{result="written"}', 3],
     ['ledger_events_total{result="lost"}', 0],
     ['ledger_write_failures_total', 0],
+    ['state_locked', 1],
     ['log_lines_dropped_total{reason="failed"}', 8],
     ['log_lines_dropped_total{reason="full"}', 9],
     ['background_failures_total{kind="liveness"}', 2],

@@ -99,6 +99,7 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
       savedAgeSeconds: 3,
       saveFailures: 1,
       faults: [],
+      isOurs: true,
       retained: { saveFailures: 0 },
       snapshot: { answers: 12, octets: 3456, ageSeconds: 20, loadedAnswers: 12, writeFailures: 0 },
       ledger: { written: 3, lost: 0, failures: 0 },

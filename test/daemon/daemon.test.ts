@@ -15,7 +15,7 @@ import { systemRandom } from '../../src/runtime/random.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { startSandbox } from '../../src/sandbox/sandbox.ts';
 import type { Exchange } from '../../src/serving/forwarder/exchange.ts';
-import { lockStateDirectory } from '../../src/store/single-writer.ts';
+import { DirectoryLock } from '../../src/store/single-writer.ts';
 import { load } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { until } from '../helpers/patience.ts';
@@ -72,9 +72,9 @@ refresh: { retryMin: 100ms, deadline: 1s }
 async function isLeftFree(t: Test, { ports, stateDirectory }: Bench): Promise<void> {
   t.ok(await isFreeForTcp(ports.dnsPort), 'the DNS port is free');
   t.ok(await isFreeForTcp(ports.httpPort), 'the HTTP port is free');
-  const again = await lockStateDirectory(stateDirectory);
-  t.equal(again.kind, 'locked', 'the state directory is free');
-  if (again.kind === 'locked') again.lock[Symbol.dispose]();
+  const lock = new DirectoryLock(stateDirectory);
+  t.equal((await lock.claim()).kind, 'ours', 'the state directory is free');
+  lock[Symbol.dispose]();
 }
 
 t.test('a start that fails leaves nothing open', async (t) => {

@@ -4,7 +4,7 @@ import t from 'tap';
 import { until } from '../helpers/patience.ts';
 import { keepState, keptRecord } from './kept-state.ts';
 import { isReady } from './looks.ts';
-import { NO_AWS } from './server-process.ts';
+import { NO_AWS, Process } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
 t.jobs = 2; // they wait more than they work
@@ -101,23 +101,36 @@ t.test(
   },
 );
 
-t.test('two servers on one state directory: both serve, the second warns and shows it', async (t) => {
-  const site = await Site.open(t);
-  const first = site.start();
-  await isReady(first);
-  t.same(first.logged('the lock of the state directory cannot be had'), []);
-  const second = await site.startBeside();
-  await second.firstAnswer({ name: ENDPOINT });
-  t.same(await second.addresses(ENDPOINT), DEMO, 'from the state of the first');
-  t.match(second.logged('the lock of the state directory cannot be had'), [
-    { level: 'warn', detail: /held by another process/ },
-  ]);
-  const { state } = await until('the status is there', () => second.status().catch(() => undefined));
-  t.match(state.faults, [/held by another process/]);
-  t.same((await first.status()).state.faults, []);
-  t.match(await first.kill('SIGKILL'), { signal: 'SIGKILL' });
-  t.match(await second.kill('SIGTERM'), { code: 0 });
-  const third = site.start();
-  await third.firstAnswer({ name: ENDPOINT });
-  t.same(third.logged('the lock of the state directory cannot be had'), [], 'nobody holds it any more');
-});
+const TAKEN = 'another process keeps its state here: nothing is written, serving all the same';
+
+t.test(
+  'two servers on one state directory: both serve, the second writes nothing until it is alone',
+  async (t) => {
+    const site = await Site.open(t);
+    const first = site.start();
+    await isReady(first);
+    t.same(first.logged(TAKEN), []);
+    const second = await site.startBeside();
+    await second.firstAnswer({ name: ENDPOINT });
+    t.same(await second.addresses(ENDPOINT), DEMO, 'from the state of the first');
+    t.match(second.logged(TAKEN), [{ level: 'error', detail: /held by another process/ }]);
+    const { state } = await until('the status is there', () => second.status().catch(() => undefined));
+    t.match(state, { isOurs: false, faults: [/^nothing is written, .*held by another process/] });
+    t.equal((await second.metric('outpost_dns_state_locked')).get(''), 0);
+    t.match((await first.status()).state, { isOurs: true, faults: [] });
+    t.equal((await first.metric('outpost_dns_state_locked')).get(''), 1);
+    const check = new Process(
+      t,
+      ['check', '--config', join(site.directory, 'beside.yaml')],
+      site.sandbox.environment,
+    );
+    t.match(await check.ended, { code: 1 });
+    t.match(check.stdout, /another process keeps its state/);
+    t.match(await first.kill('SIGKILL'), { signal: 'SIGKILL' });
+    await until('the second is alone', async () => (await second.status()).state.isOurs);
+    t.match(await second.kill('SIGTERM'), { code: 0 });
+    const third = site.start();
+    await third.firstAnswer({ name: ENDPOINT });
+    t.same(third.logged(TAKEN), [], 'nobody holds it any more');
+  },
+);

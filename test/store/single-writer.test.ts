@@ -1,9 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { constants, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { lockStateDirectory } from '../../src/store/single-writer.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+import { systemRandom } from '../../src/runtime/random.ts';
+import { readEndpoints } from '../../src/store/endpoints-reader.ts';
+import { EndpointsStore } from '../../src/store/endpoints-store.ts';
+import { systemFiles } from '../../src/store/file-system.ts';
+import { DirectoryLock, guardedFiles } from '../../src/store/single-writer.ts';
+import { record } from './record-sets.ts';
 
 async function holder(directory: string): Promise<{ child: ChildProcess; said: string }> {
   const script = join(import.meta.dirname, 'lock-child.ts');
@@ -18,19 +24,23 @@ async function kill(child: ChildProcess): Promise<void> {
   await exit;
 }
 
+const claimed = (directory: string) => {
+  const lock = new DirectoryLock(directory);
+  return { lock, claim: lock.claim() };
+};
+
 t.test(
   'one holder at a time, between processes; kill -9 frees the directory at once, every time',
   async (t) => {
     const directory = t.testdir();
     for (let round = 0; round < 3; round++) {
       const { child, said } = await holder(directory);
-      t.equal(said, 'locked');
-      const refused = await lockStateDirectory(directory);
-      t.match(refused, { kind: 'taken', detail: /writer\.lock": held by another process/ });
+      t.equal(said, 'ours');
+      const { lock, claim } = claimed(directory);
+      t.match(await claim, { kind: 'taken', detail: /writer\.lock": held by another process/ });
       await kill(child);
-      const lock = await lockStateDirectory(directory);
-      t.equal(lock.kind, 'locked', `round ${round}`);
-      if (lock.kind === 'locked') lock.lock[Symbol.dispose]();
+      t.equal((await lock.claim()).kind, 'ours', `round ${round}`);
+      lock[Symbol.dispose]();
     }
     t.strictSame(readdirSync(directory), ['writer.lock']);
     t.equal(statSync(join(directory, 'writer.lock')).size, 0, 'nothing was written');
@@ -39,25 +49,90 @@ t.test(
 
 t.test('one holder at a time within a process; disposing frees, twice is harmless', async (t) => {
   const directory = t.testdir();
-  const first = await lockStateDirectory(directory);
-  t.equal((await lockStateDirectory(directory)).kind, 'taken');
-  if (first.kind === 'locked') first.lock[Symbol.dispose]();
-  const second = await lockStateDirectory(directory);
-  t.equal(second.kind, 'locked');
-  if (first.kind === 'locked') first.lock[Symbol.dispose]();
-  t.equal((await lockStateDirectory(directory)).kind, 'taken', 'the second is still held');
-  if (second.kind === 'locked') second.lock[Symbol.dispose]();
+  const first = claimed(directory);
+  t.match(await first.claim, { kind: 'ours', epoch: 1 });
+  t.match(await first.lock.claim(), { kind: 'ours', epoch: 1 }, 'still the same claim');
+  t.equal((await claimed(directory).claim).kind, 'taken');
+  first.lock[Symbol.dispose]();
+  const second = claimed(directory);
+  t.equal((await second.claim).kind, 'ours');
+  first.lock[Symbol.dispose]();
+  t.equal((await claimed(directory).claim).kind, 'taken', 'the second is still held');
+  second.lock[Symbol.dispose]();
 });
 
-t.test('where no lock can be had, that is said and nothing is thrown', async (t) => {
+t.test('a file system without locks: a socket of the host stands in, and the doubt is said', async (t) => {
   const directory = t.testdir({ scribble: {}, folder: {} });
   writeFileSync(join(directory, 'scribble', 'writer.lock'), 'not a lock of ours, but somebody needs it');
   mkdirSync(join(directory, 'folder', 'writer.lock'));
-  for (const name of ['missing', 'scribble', 'folder']) {
-    t.match(
-      await lockStateDirectory(join(directory, name)),
-      { kind: 'unavailable', detail: /^lock "/ },
-      name,
-    );
+  for (const name of ['scribble', 'folder']) {
+    const first = claimed(join(directory, name));
+    t.match(await first.claim, { kind: 'ours', doubt: /would not be noticed/ }, name);
+    t.match(await claimed(join(directory, name)).claim, { kind: 'taken', detail: /of this host/ }, name);
+    first.lock[Symbol.dispose]();
   }
+});
+
+t.test('a directory that is replaced under a running process is claimed again, or given up', async (t) => {
+  const root = t.testdir({ state: {} });
+  const directory = join(root, 'state');
+  const first = claimed(directory);
+  await first.claim;
+  renameSync(directory, join(root, 'moved'));
+  mkdirSync(directory);
+  const second = claimed(directory);
+  t.equal((await second.claim).kind, 'ours', 'the new directory has a lock of its own');
+  t.equal((await first.lock.claim()).kind, 'taken');
+  second.lock[Symbol.dispose]();
+  t.match(await first.lock.claim(), { kind: 'ours', epoch: 2 });
+  first.lock[Symbol.dispose]();
+});
+
+t.test(
+  'without the claim nothing is changed, by any operation; with it, everything is as ever',
+  async (t) => {
+    const directory = t.testdir({ file: 'kept' });
+    const { lock: theirs, claim } = claimed(directory);
+    await claim;
+    const lock = new DirectoryLock(directory);
+    const files = guardedFiles(systemFiles, lock);
+    const at = (name: string) => join(directory, name);
+    const changes: readonly (() => Promise<unknown>)[] = [
+      () => files.open(at('new'), constants.O_WRONLY | constants.O_CREAT),
+      () => files.open(at('file'), constants.O_RDWR),
+      () => files.link(at('file'), at('new')),
+      () => files.rename(at('file'), at('new')),
+      () => files.unlink(at('file')),
+    ];
+    for (const change of changes) await t.rejects(change(), { code: 'EBUSY' });
+    t.strictSame(readdirSync(directory).sort(), ['file', 'writer.lock']);
+    await (await files.open(at('file'), constants.O_RDONLY)).close();
+    theirs[Symbol.dispose]();
+    await files.unlink(at('file'));
+    t.strictSame(readdirSync(directory), ['writer.lock']);
+    lock[Symbol.dispose]();
+  },
+);
+
+t.test('a process that gets the directory later keeps what the other one wrote beside its own', async (t) => {
+  const directory = t.testdir();
+  const storeOf = (lock: DirectoryLock) =>
+    new EndpointsStore(
+      { directory },
+      { clock: systemClock, random: systemRandom, lock, files: guardedFiles(systemFiles, lock) },
+    );
+  const [a, b] = [new DirectoryLock(directory), new DirectoryLock(directory)];
+  const [first, second] = [storeOf(a), storeOf(b)];
+  t.equal((await first.save([record('one', ['10.0.0.1'])])).kind, 'saved');
+  await second.load();
+  t.match(await second.save([record('two', ['10.0.0.2'])]), { kind: 'failed', code: 'EBUSY' });
+  t.equal((await first.save([record('one', ['10.0.0.1']), record('three', ['10.0.0.3'])])).kind, 'saved');
+  a[Symbol.dispose]();
+  t.equal((await second.save([record('two', ['10.0.0.2'])])).kind, 'saved');
+  const kept = async () =>
+    (await readEndpoints(systemFiles, directory)).served?.records.map(({ cluster }) => cluster).toSorted();
+  t.strictSame(await kept(), ['one', 'three', 'two']);
+  t.equal((await second.save([record('two', ['10.0.0.9'])])).kind, 'saved');
+  t.strictSame(await kept(), ['one', 'three', 'two'], 'and does so from then on');
+  b[Symbol.dispose]();
 });
