@@ -8,6 +8,7 @@ import { configurationPage } from '../src/config/reference/configuration-page.ts
 import { jsonSchema } from '../src/config/reference/json-schema.ts';
 import { referenceYaml } from '../src/config/reference/reference-yaml.ts';
 import { awsPartitions } from './aws-partitions.ts';
+import { specialNamesPage } from './special-names.ts';
 
 interface GeneratedFile {
   /** From the root of the repository. */
@@ -20,6 +21,7 @@ const GENERATED: readonly GeneratedFile[] = [
   { path: 'config/schema.json', text: jsonSchema },
   { path: 'docs/configuration.md', text: configurationPage },
   { path: 'docs/metrics.md', text: metricsPage },
+  { path: 'docs/special-names.md', text: specialNamesPage },
   { path: 'src/protocol/words/aws-partitions.json', text: awsPartitions },
 ];
 

@@ -114,6 +114,12 @@ const PATH_METRICS: readonly Metric[] = [
     ['upstream'],
     ofUpstreams(({ isLooping }) => Number(isLooping)),
   ),
+  gauge(
+    'upstream_cut_names',
+    'Names and suffixes that the upstream fails for while it answers others; the rules for an outage hold for them.',
+    ['upstream'],
+    ofUpstreams(({ cutNames }) => cutNames),
+  ),
   counter(
     'upstream_mismatched_replies',
     'Replies that matched no exchange (RFC 5452): strays or forgeries.',

@@ -7,7 +7,14 @@
 import { createHash } from 'node:crypto';
 import { Html, html } from './html.ts';
 import type { EndpointReport, RetainedReport, StatusReport, UpstreamReport } from './status-report.ts';
-import { ageText, BASIS_TEXT, processTroubles, shownRetained, writeTroubles } from './status-words.ts';
+import {
+  ageText,
+  BASIS_TEXT,
+  cutText,
+  processTroubles,
+  shownRetained,
+  writeTroubles,
+} from './status-words.ts';
 
 const EVERY_SECONDS = 5;
 
@@ -84,10 +91,15 @@ ${list([...warnings, ...heldText])}${table(
 )}</section>`;
 }
 
-function upstreamRow({ upstream, isHealthy, isLooping, rttSeconds, inFlight }: UpstreamReport): Cell[] {
+function upstreamRow(report: UpstreamReport): Cell[] {
+  const { upstream, isHealthy, isLooping, rttSeconds, inFlight } = report;
+  const isCut = isHealthy && report.cutNames > 0;
   const state = isLooping
     ? badge('bad', 'loops back to this server')
-    : badge(isHealthy ? 'good' : 'bad', isHealthy ? 'up' : 'down');
+    : badge(
+        isCut ? 'doubtful' : isHealthy ? 'good' : 'bad',
+        isCut ? cutText(report) : isHealthy ? 'up' : 'down',
+      );
   const roundTrip = rttSeconds === undefined ? '' : `${Number((rttSeconds * 1000).toPrecision(2))} ms`;
   return [upstream, state, roundTrip, inFlight];
 }

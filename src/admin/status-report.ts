@@ -69,6 +69,9 @@ const upstream = z.object({
   failures: counts,
   mismatched: z.number(),
   isLooping: z.boolean(),
+  /** Names and suffixes that it fails for while it answers others, and some of them. */
+  cutNames: z.number(),
+  cutExamples: z.array(z.string()),
 });
 
 const retained = z.object({

@@ -1,6 +1,6 @@
 /** What the report says, in the words that the terminal and the page share. */
 
-import type { RetainedReport, StatusReport } from './status-report.ts';
+import type { RetainedReport, StatusReport, UpstreamReport } from './status-report.ts';
 
 /** Ages as a person reads them: one number, one unit, no more precision than is of use: `3 s`, `4 min`, `2 h`, `5 d`; each unit until two of the next are full. */
 export function ageText(seconds: number): string {
@@ -9,6 +9,12 @@ export function ageText(seconds: number): string {
   if (whole < 7200) return `${Math.round(whole / 60)} min`;
   if (whole < 172_800) return `${Math.round(whole / 3600)} h`;
   return `${Math.round(whole / 86_400)} d`;
+}
+
+/** The state of an upstream that is up, and fails for some names. */
+export function cutText({ cutNames, cutExamples }: UpstreamReport): string {
+  const more = cutNames > cutExamples.length ? ` and ${cutNames - cutExamples.length} more` : '';
+  return `up, but not for ${cutExamples.join(', ')}${more}`;
 }
 
 /** What the addresses were decided from. */

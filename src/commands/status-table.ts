@@ -1,6 +1,13 @@
 /** The status report as a person reads it in ten seconds: ready or not, the link, each endpoint, then the rest; pure. */
 import type { EndpointReport, RetainedReport, StatusReport, UpstreamReport } from '../admin/status-report.ts';
-import { ageText, BASIS_TEXT, processTroubles, shownRetained, writeTroubles } from '../admin/status-words.ts';
+import {
+  ageText,
+  BASIS_TEXT,
+  cutText,
+  processTroubles,
+  shownRetained,
+  writeTroubles,
+} from '../admin/status-words.ts';
 import { columns, type Paint, printable, type Style } from './terminal-text.ts';
 
 export function statusLines(report: StatusReport, paint: Paint): string[] {
@@ -113,17 +120,19 @@ function failureText(failure: EndpointReport['sources'][number]['lastFailure']):
 
 function upstreamLines(upstreams: readonly UpstreamReport[], paint: Paint): string[] {
   const head = ['upstream', 'state', 'round trip', 'in flight'].map((title) => paint('dim', title));
-  const rows = upstreams.map(({ upstream, isHealthy, isLooping, rttSeconds, inFlight }) => [
-    printable(upstream),
-    upstreamState(isHealthy, isLooping, paint),
-    rttSeconds === undefined ? '-' : `${Number((rttSeconds * 1000).toPrecision(2))} ms`,
-    String(inFlight),
+  const rows = upstreams.map((report) => [
+    printable(report.upstream),
+    upstreamState(report, paint),
+    report.rttSeconds === undefined ? '-' : `${Number((report.rttSeconds * 1000).toPrecision(2))} ms`,
+    String(report.inFlight),
   ]);
   return columns([head, ...rows]);
 }
 
-function upstreamState(isHealthy: boolean, isLooping: boolean, paint: Paint): string {
+function upstreamState(report: UpstreamReport, paint: Paint): string {
+  const { isHealthy, isLooping, cutNames } = report;
   if (isLooping) return paint('red', 'loops back to this server');
+  if (isHealthy && cutNames > 0) return paint('yellow', printable(cutText(report)));
   return isHealthy ? paint('green', 'up') : paint('red', 'down');
 }
 

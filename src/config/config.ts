@@ -119,6 +119,8 @@ export interface ForwardConfig {
   readonly attemptMaxMs: number;
   readonly inFlight: number;
   readonly caseRandomization: boolean;
+  /** Who is asked about names that a site may have for itself. */
+  readonly siteNames: 'auto' | 'always' | 'never';
   readonly trustAuthenticatedData: boolean;
 }
 

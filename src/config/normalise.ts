@@ -32,6 +32,7 @@ export function normalise(settings: Settings, outbound: OutboundConfig): Config 
       attemptMaxMs: forward.attemptMax,
       inFlight: forward.inFlight,
       caseRandomization: forward.caseRandomization,
+      siteNames: forward.siteNames,
       trustAuthenticatedData: forward.trustAuthenticatedData,
     },
     cache: {

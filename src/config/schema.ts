@@ -203,6 +203,11 @@ const forward = z.strictObject({
     false,
     'vary the case of names at random against forged replies (0x20)',
   ),
+  siteNames: defaulted(
+    choice('auto', 'always', 'never'),
+    'auto',
+    'whether names that a site may have for itself (reverse names of private addresses, local, home.arpa, test) are forwarded: auto asks upstreams on the site, always asks all, never denies them at once',
+  ),
   trustAuthenticatedData: defaulted(
     flag(),
     false,

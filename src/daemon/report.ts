@@ -159,6 +159,9 @@ function sourceReport(source: SourceSnapshot): EndpointReport['sources'][number]
   };
 }
 
+/** The latest ones: enough to see what they have in common. */
+const CUT_EXAMPLES = 3;
+
 function upstreamReport(upstream: UpstreamSnapshot): UpstreamReport {
   return {
     upstream: upstream.upstream,
@@ -169,6 +172,8 @@ function upstreamReport(upstream: UpstreamSnapshot): UpstreamReport {
     failures: { ...upstream.failures },
     mismatched: upstream.mismatched,
     isLooping: upstream.isLooping,
+    cutNames: upstream.cut.length,
+    cutExamples: upstream.cut.slice(-CUT_EXAMPLES),
   };
 }
 

@@ -20,6 +20,7 @@ import type { TcpLimits } from '../serving/listener/tcp-slots.ts';
 import { awsNames } from '../serving/local-zones/aws-names.ts';
 import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnected-rules.ts';
 import type { ZoneRule } from '../serving/local-zones/zone-rules.ts';
+import { siteGroup } from './site-names.ts';
 
 function upstreamOf(upstream: UpstreamConfig): Upstream {
   const { address, port } = upstream;
@@ -88,10 +89,12 @@ function servicesOf({ region, profile, sources }: ClusterConfig) {
 }
 
 /** What the forwarding zones, and EC2's own names of the configured Regions, do while their upstreams are gone. */
-export function disconnectedRules({ zones, clusters }: Config): DisconnectedRulesOptions {
+export function disconnectedRules(config: Config): DisconnectedRulesOptions {
+  const { zones, clusters } = config;
   return {
     zones: zones.flatMap((zone) => (zone.kind === 'forward' ? [zone] : [])),
     regions: regionsOf({ clusters }),
+    areSiteNamesAsked: siteGroup(config, defaultGroup(config)) !== undefined,
     vpcs: clusters.flatMap(({ region, vpcNetworks }) =>
       region === undefined ? [] : vpcNetworks.map((cidr) => ({ region, cidr })),
     ),

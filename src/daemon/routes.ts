@@ -5,6 +5,7 @@ import type { UpstreamGroup } from '../serving/forwarder/upstream.ts';
 import { ClientAccess } from '../serving/listener/client-access.ts';
 import type { ZoneRule } from '../serving/local-zones/zone-rules.ts';
 import { defaultGroup, zoneRule } from './room-options.ts';
+import { siteGroup } from './site-names.ts';
 
 export interface Routes {
   /** The zone rules, each forwarding one with the group that it forwards to. */
@@ -41,7 +42,10 @@ export function* routesOf(config: Config): Steps<Routes> {
       if (!onSite.isAllowed(address)) acrossLink.add(text);
     }
   };
-  add(defaultGroup(config));
+  const all = defaultGroup(config);
+  add(all);
+  const ofSite = siteGroup(config, all);
+  if (ofSite !== undefined && ofSite !== all) add(ofSite);
   for (const zone of config.zones) {
     const rule = zoneRule(zone);
     rules.push(rule);

@@ -25,6 +25,7 @@ import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
 import { defaultGroup, disconnectedRules, forwardSettings, tcpLimits } from './room-options.ts';
 import type { Routes } from './routes.ts';
+import { siteNames } from './site-names.ts';
 
 /** What the way of a query needs of the other rooms. */
 interface Around {
@@ -105,7 +106,7 @@ function buildForwarder(parts: DaemonParts, { libc, inForce, outage, lookAgain }
 
 export function* resolverRules(config: Config, { rules }: Routes): Steps<ResolverRules<UpstreamGroup>> {
   return {
-    localZones: yield* LocalZones.building({ rules }),
+    localZones: yield* LocalZones.building({ rules, siteNames: siteNames(config, defaultGroup(config)) }),
     disconnected: yield* DisconnectedRules.building(disconnectedRules(config)),
     identity: new Identity(config.identity),
     defaultRoute: defaultGroup(config),

@@ -161,6 +161,7 @@ t.test('the metrics say what the report says', async (t) => {
     ['upstream_rtt_seconds{upstream="10.0.0.2:53"}', 0.0123],
     ['upstream_in_flight{upstream="10.0.0.2:53"}', 2],
     ['upstream_looping{upstream="tls://9.9.9.9:853#dns.quad9.net"}', 1],
+    ['upstream_cut_names{upstream="tls://9.9.9.9:853#dns.quad9.net"}', 4],
     ['upstream_mismatched_replies_total{upstream="10.0.0.2:53"}', 4],
     ['upstream_exchanges_total{upstream="10.0.0.2:53",transport="tcp"}', 1],
     ['upstream_failures_total{upstream="10.0.0.2:53",reason="timeout"}', 3],

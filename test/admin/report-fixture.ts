@@ -65,6 +65,8 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
         failures: { timeout: 3 },
         mismatched: 4,
         isLooping: false,
+        cutNames: 0,
+        cutExamples: [],
       },
       {
         upstream: 'tls://9.9.9.9:853#dns.quad9.net',
@@ -74,6 +76,8 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
         failures: {},
         mismatched: 0,
         isLooping: true,
+        cutNames: 4,
+        cutExamples: ['example.com', 'a.example.net', 'b.example.net'],
       },
     ],
     retained,

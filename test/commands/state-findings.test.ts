@@ -252,6 +252,9 @@ t.test('configuration: a single upstream, and pins in force', async (t) => {
   ]);
   t.equal(configFindings(await load(SMALLEST)).length, 1);
   t.strictSame(configFindings(await load(CONFIG)), []);
+  const abroad = CONFIG.replace(/^upstreams:.*$/m, 'upstreams: [9.9.9.9, 1.1.1.1]');
+  t.match(configFindings(await load(abroad)), [{ what: /no upstream is on the site.*denied: test, local/ }]);
+  t.strictSame(configFindings(await load(`${abroad}\nforward: { siteNames: always }`)), []);
 });
 
 t.test('the record for a cluster is the one that the server would take', async (t) => {

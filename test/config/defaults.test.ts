@@ -55,6 +55,7 @@ const DEFAULTS = {
     attemptMaxMs: 2000,
     inFlight: 1000,
     caseRandomization: false,
+    siteNames: 'auto',
     trustAuthenticatedData: false,
   },
   cache: {

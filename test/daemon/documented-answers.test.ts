@@ -264,6 +264,21 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
+    says: [
+      'docs/special-names.md',
+      'While upstreams on the site do not answer, what is kept is given, and the rest is denied.',
+    ],
+    keys: ['forward.siteNames'],
+    config: 'forward: { siteNames: always }',
+    asks: [
+      ['9.9.9.10.in-addr.arpa PTR', 'NXDOMAIN | . SOA', 'NXDOMAIN | . SOA'],
+      ['8.9.9.10.in-addr.arpa PTR', undefined, 'NXDOMAIN | 10.in-addr.arpa SOA'],
+      ['printer.local A', 'NXDOMAIN | . SOA', undefined],
+      ['other.local A', undefined, 'NXDOMAIN | local SOA'],
+      ['x.invalid A', 'NXDOMAIN aa | invalid SOA', 'NXDOMAIN aa | invalid SOA'],
+    ],
+  },
+  {
     says: ['README.md', 'Every other name it forwards upstream through a cache'],
     asks: [
       ['localhost A', 'NOERROR aa 127.0.0.1', 'NOERROR aa 127.0.0.1'],

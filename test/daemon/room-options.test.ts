@@ -13,6 +13,7 @@ import {
   upstreamsBoundHere,
 } from '../../src/daemon/room-options.ts';
 import { routesOf } from '../../src/daemon/routes.ts';
+import { siteGroup } from '../../src/daemon/site-names.ts';
 import { createAwsClients } from '../../src/refresh/sources/aws-clients.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import { awsNames } from '../../src/serving/local-zones/aws-names.ts';
@@ -258,4 +259,32 @@ t.test('the scope of kept answers is another once others are asked, and only the
   ]);
   t.equal(routes(one).scope, routes(same).scope);
   t.not(routes(one).scope, routes(other).scope);
+});
+
+t.test('who is asked about names that the site may have for itself', async (t) => {
+  const asked = async (upstreams: string, more = ''): Promise<string> => {
+    const config = await load(`${SMALLEST.replace('[10.0.0.2]', `[${upstreams}]`)}${more}`);
+    const group = siteGroup(config, defaultGroup(config));
+    return group === undefined ? 'nobody' : `${group.name} ${group.upstreams.map(({ address }) => address)}`;
+  };
+  const rows: [upstreams: string, more: string, who: string][] = [
+    ['10.0.0.2', '', '. 10.0.0.2'],
+    ['192.168.1.1, "fd00::1"', '', '. 192.168.1.1,fd00::1'],
+    ['127.0.0.53', '', '. 127.0.0.53'],
+    ['"fe80::1%eth0"', '', '. fe80::1%eth0'],
+    ['9.9.9.9', '', 'nobody'],
+    ['"2620:fe::fe", "tls://1.1.1.1#one.one.one.one"', '', 'nobody'],
+    ['169.254.169.253', '', 'nobody'],
+    ['"fd00:ec2::253"', '', 'nobody'],
+    ['10.0.0.2, 9.9.9.9', '', '_outpost-dns.home.arpa 10.0.0.2'],
+    ['10.0.0.2, 10.9.0.53', 'drill: { onSite: [10.9.0.0/16] }', '_outpost-dns.home.arpa 10.9.0.53'],
+    ['203.0.113.53', 'drill: { onSite: [203.0.113.0/24] }', '. 203.0.113.53'],
+    ['9.9.9.9', 'forward: { siteNames: always }', '. 9.9.9.9'],
+    ['10.0.0.2', 'forward: { siteNames: never }', 'nobody'],
+  ];
+  for (const [upstreams, more, who] of rows)
+    t.equal(await asked(upstreams, more), who, `${upstreams} ${more}`);
+  const mixed = await load(SMALLEST.replace('[10.0.0.2]', '[10.0.0.2, 9.9.9.9]'));
+  t.equal(routes(mixed).groups.length, 2, 'a group that the forwarder knows');
+  t.equal(new Set(routes(mixed).groups.map(({ name }) => name)).size, 2);
 });

@@ -1,4 +1,7 @@
-/** The names that no upstream is ever asked about of our own accord: one table, each row with the RFC that says so. */
+/**
+ * Special-use names: one table, each row with the RFC that says so. No upstream is asked about them, except that names
+ * which a site may have for itself are asked of upstreams on the site.
+ */
 
 /**
  * - `loopback`      this name and all under it are this host: 127.0.0.1 and ::1
@@ -12,6 +15,12 @@ export interface SpecialName {
   readonly name: string;
   readonly rule: SpecialRule;
   readonly because: string;
+  /**
+   * Whether a site may have such names of its own: reverse names of private addresses, Active Directory on `.local`, a
+   * home network. RFC 6303 section 3 and RFC 6761 sections 6.1 and 6.2 let a forwarder ask for them where it knows
+   * somebody to ask; a public resolver only learns from them what machines the site has.
+   */
+  readonly isOfSite: boolean;
 }
 
 const TABLE: readonly (readonly [name: string, rule: SpecialRule, because: string])[] = [
@@ -50,8 +59,21 @@ const TABLE: readonly (readonly [name: string, rule: SpecialRule, because: strin
   ['8.b.d.0.1.0.0.2.ip6.arpa', 'empty', 'RFC 6303 section 4.6: documentation'],
 ];
 
+/** RFC 6762 section 22.1 keeps `local` for multicast DNS, and sites have it in unicast DNS all the same. */
+const OF_SITE: ReadonlySet<string> = new Set([
+  'test',
+  'local',
+  'home.arpa',
+  '10.in-addr.arpa',
+  ...ipv4Range(16, 31, '172.in-addr.arpa', '').map(([name]) => name),
+  '168.192.in-addr.arpa',
+  ...ipv4Range(64, 127, '100.in-addr.arpa', '').map(([name]) => name),
+  'd.f.ip6.arpa',
+  'c.f.ip6.arpa',
+]);
+
 export const SPECIAL_NAMES: readonly SpecialName[] = TABLE.map(([name, rule, because]) => {
-  return { name, rule, because };
+  return { name, rule, because, isOfSite: OF_SITE.has(name) };
 });
 
 function ipv4Range(first: number, last: number, parent: string, because: string) {

@@ -21,6 +21,7 @@ import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { labelCountOf, parentName } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
+import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { awsNames } from './aws-names.ts';
@@ -33,6 +34,7 @@ import {
 } from './disconnected-finding.ts';
 import { type DisconnectedRule, ec2NameRules, reverseRules, type VpcNetwork } from './ec2-names.ts';
 import type { FindingsByType, LocalFinding } from './finding.ts';
+import { specialZone } from './special-zones.ts';
 import { type OwnName, staticZone } from './static-zone.ts';
 import { soundRules, type ZoneRule } from './zone-rules.ts';
 
@@ -50,31 +52,36 @@ export interface DisconnectedRulesOptions {
   readonly regions: readonly string[];
   /** Networks in which reverse names are computed, as far as they are known to be VPCs'. */
   readonly vpcs: readonly VpcNetwork[];
+  /** Whether names that a site may have for itself are asked for; while nobody on the site can be asked they are denied. */
+  readonly areSiteNamesAsked?: boolean;
 }
 
 export class DisconnectedRules {
   readonly #rules = new NameMap<DisconnectedRule>();
   /** Those that hold whatever the operator says. */
   readonly #builtIn = new NameMap<DisconnectedRule>();
+  readonly #siteNames = new Map<string, DisconnectedRule>();
   /** Of the operator's zones. */
   readonly #apexes = new NameMap<true>();
   /** Names with records of the operator's. */
   readonly #owners = new NameMap<true>();
 
   /** Throws LocalZonesError, with every fault, where the zones cannot be served. */
-  constructor({ zones, regions, vpcs }: DisconnectedRulesOptions) {
+  constructor({ zones, regions, vpcs, areSiteNamesAsked = false }: DisconnectedRulesOptions) {
     const builtIn = builtInRules(regions, vpcs);
+    if (areSiteNamesAsked)
+      for (const special of SPECIAL_NAMES) if (special.isOfSite) this.#addSiteName(special);
     for (const [name, rule] of builtIn) {
-      this.#rules.set(name, rule);
+      this.#rules.set(name, orRule(rule, this.#siteNameAbove(name)));
       this.#builtIn.set(name, rule);
     }
     atOnce(this.#addAll(zones, builtIn));
   }
 
   /** As the constructor, in steps: there may be thousands of zones. */
-  static *building({ zones, regions, vpcs }: DisconnectedRulesOptions): Steps<DisconnectedRules> {
-    const rules = new DisconnectedRules({ zones: [], regions, vpcs });
-    yield* rules.#addAll(zones, builtInRules(regions, vpcs));
+  static *building({ zones, ...options }: DisconnectedRulesOptions): Steps<DisconnectedRules> {
+    const rules = new DisconnectedRules({ zones: [], ...options });
+    yield* rules.#addAll(zones, builtInRules(options.regions, options.vpcs));
     return rules;
   }
 
@@ -106,6 +113,20 @@ export class DisconnectedRules {
       yield* this.#addZone(zone, names, builtIn);
       yield;
     }
+  }
+
+  #addSiteName(special: SpecialName): void {
+    const rule = siteNameRule(special);
+    this.#siteNames.set(special.name, rule);
+    this.#rules.set(special.name, rule);
+  }
+
+  #siteNameAbove(name: string): DisconnectedRule | undefined {
+    for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
+      const rule = this.#siteNames.get(at);
+      if (rule !== undefined) return rule;
+    }
+    return undefined;
   }
 
   *#addZone(
@@ -164,6 +185,28 @@ function closestRule(name: string, builtIn: ReadonlyMap<string, DisconnectedRule
   return always(STALE);
 }
 
+/** The second where the first has nothing to say: a network need not end at a dot. */
+function orRule(first: DisconnectedRule, second: DisconnectedRule | undefined): DisconnectedRule {
+  if (second === undefined) return first;
+  return (query) => {
+    const found = first(query);
+    return found.kind === 'stale' ? second(query) : found;
+  };
+}
+
+/** Composed when it is first asked for, as in local-zones.ts. RFC 6303 section 3: what nobody can be asked for is denied. */
+function siteNameRule(special: SpecialName): DisconnectedRule {
+  const labels = labelCountOf(special.name);
+  let composed: { readonly own: DisconnectedRule; readonly under: DisconnectedRule } | undefined;
+  return (query) => {
+    if (composed === undefined) {
+      const { own, under } = specialZone(special);
+      composed = { own: byType(own, 'behind-stale'), under: byType(under, 'behind-stale') };
+    }
+    return query.labelCount === labels ? composed.own(query) : composed.under(query);
+  };
+}
+
 function always(finding: DisconnectedFinding): DisconnectedRule {
   return () => finding;
 }
@@ -184,9 +227,12 @@ function denial(apex: string): SpokenFinding {
 }
 
 /** What a zone of records says at a name, or at all others. */
-function byType({ byType: types, otherTypes }: FindingsByType<never>): DisconnectedRule {
-  const findings = new Map([...types].map(([type, finding]) => [type, spoken(finding)]));
-  const others = spoken(otherTypes);
+function byType(
+  { byType: types, otherTypes }: FindingsByType<never>,
+  standing: Standing = 'before-cache',
+): DisconnectedRule {
+  const findings = new Map([...types].map(([type, finding]) => [type, spoken(finding, standing)]));
+  const others = spoken(otherTypes, standing);
   return (query) => findings.get(query.qtype) ?? others;
 }
 
@@ -199,8 +245,8 @@ function whenAsked(own: OwnName): DisconnectedRule {
   };
 }
 
-function spoken(finding: LocalFinding<never>): DisconnectedFinding {
-  return finding.kind === 'forward' ? STALE : { ...finding, standing: 'before-cache' };
+function spoken(finding: LocalFinding<never>, standing: Standing): DisconnectedFinding {
+  return finding.kind === 'forward' ? STALE : { ...finding, standing };
 }
 
 function ownOr(owner: string, own: DisconnectedRule, under: DisconnectedRule): DisconnectedRule {

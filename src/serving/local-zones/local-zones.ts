@@ -13,7 +13,7 @@ import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import type { LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { labelCountOf } from '../../protocol/words/name.ts';
+import { labelCountOf, parentName } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
@@ -31,6 +31,13 @@ import { soundRules, type ZoneRule } from './zone-rules.ts';
 
 export interface LocalZonesOptions<Route> {
   readonly rules: readonly ZoneRule<Route>[];
+  /** Whether names that a site may have for itself are asked for. */
+  readonly siteNames?: SiteNames<Route> | undefined;
+}
+
+export interface SiteNames<Route> {
+  /** Upstreams on the site; without any, only zones of the operator's above a name say who is asked. */
+  readonly route: Route | undefined;
 }
 
 interface Place<Route> {
@@ -50,15 +57,14 @@ export class LocalZones<Route> {
   readonly #owners = new NameMap<true>();
 
   /** Throws LocalZonesError, with every fault, where the rules cannot be served. */
-  constructor({ rules }: LocalZonesOptions<Route>) {
-    for (const special of SPECIAL_NAMES) this.#places.set(special.name, new SpecialPlace(special));
-    atOnce(this.#addAll(rules));
+  constructor({ rules, siteNames }: LocalZonesOptions<Route>) {
+    atOnce(this.#addAll(rules, siteNames));
   }
 
   /** As the constructor, in steps: there may be thousands of rules. */
-  static *building<Route>({ rules }: LocalZonesOptions<Route>): Steps<LocalZones<Route>> {
+  static *building<Route>({ rules, siteNames }: LocalZonesOptions<Route>): Steps<LocalZones<Route>> {
     const zones = new LocalZones<Route>({ rules: [] });
-    yield* zones.#addAll(rules);
+    yield* zones.#addAll(rules, siteNames);
     return zones;
   }
 
@@ -111,12 +117,22 @@ export class LocalZones<Route> {
     this.#places.set(name, { labels: labelCountOf(name), own, under, isApex, noData });
   }
 
-  *#addAll(given: readonly ZoneRule<Route>[]): Steps<void> {
+  *#addAll(given: readonly ZoneRule<Route>[], siteNames?: SiteNames<Route>): Steps<void> {
     const rules = yield* soundRules(given);
     const names = new Set(rules.map(({ name }) => name));
+    this.#addSpecialNames(rules, siteNames);
+    yield;
     for (const rule of rules) {
       yield* this.#addRule(rule, names);
       yield;
+    }
+  }
+
+  #addSpecialNames(rules: readonly ZoneRule<Route>[], siteNames: SiteNames<Route> | undefined): void {
+    const byName = siteNames && new Map(rules.map((rule) => [rule.name, rule]));
+    for (const special of SPECIAL_NAMES) {
+      const route = byName && special.isOfSite ? siteRoute(special.name, byName, siteNames) : undefined;
+      this.#places.set(special.name, new SpecialPlace<Route>(special, route));
     }
   }
 
@@ -173,22 +189,25 @@ class OwnPlace implements Place<never> {
 }
 
 /** Its answers are composed when they are first asked for: those of a hundred zones would stand in front of the first answer. */
-class SpecialPlace implements Place<never> {
+class SpecialPlace<Route> implements Place<Route> {
   readonly labels: number;
   readonly #special: SpecialName;
+  readonly #forward: FindingsByType<Route> | undefined;
   #zone: SpecialZone | undefined;
 
-  constructor(special: SpecialName) {
+  /** With `route` it is asked of upstreams. */
+  constructor(special: SpecialName, route: Route | undefined) {
     this.labels = labelCountOf(special.name);
     this.#special = special;
+    this.#forward = route === undefined ? undefined : anyType({ kind: 'forward', route });
   }
 
-  get own(): FindingsByType<never> {
-    return this.#composed().own;
+  get own(): FindingsByType<Route> {
+    return this.#forward ?? this.#composed().own;
   }
 
-  get under(): FindingsByType<never> {
-    return this.#composed().under;
+  get under(): FindingsByType<Route> {
+    return this.#forward ?? this.#composed().under;
   }
 
   get isApex(): boolean {
@@ -203,6 +222,19 @@ class SpecialPlace implements Place<never> {
     this.#zone ??= specialZone(this.#special);
     return this.#zone;
   }
+}
+
+/** Where the operator sends what lies above the name, if a zone above it is forwarded; the site's upstreams otherwise. */
+function siteRoute<Route>(
+  name: string,
+  rules: ReadonlyMap<string, ZoneRule<Route>>,
+  { route }: SiteNames<Route>,
+): Route | undefined {
+  for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
+    const rule = rules.get(at);
+    if (rule !== undefined) return 'forwardTo' in rule ? rule.forwardTo : undefined;
+  }
+  return route;
 }
 
 function answerFindings(name: string, answer: 'nxdomain' | 'servfail' | 'refused'): FindingsByType<never> {

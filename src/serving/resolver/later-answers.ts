@@ -192,7 +192,8 @@ export class LaterAnswers<Route> {
     if (!this.#later.isLinkCut(route) || !mayBeMadeUp(octets, index)) return false;
     const kept = this.#cache.peekAny(query, nowMs, true)?.answer.kind;
     if (kept === 'positive' || (kept === 'nodata' && index.rcode === RCODE.NXDOMAIN)) return true;
-    return this.#rules().find(query).kind !== 'stale';
+    const rule = this.#rules().find(query);
+    return rule.kind !== 'stale' && rule.standing === 'before-cache';
   }
 
   #orKept(found: LaterAnswer, query: Query, route: Route): LaterAnswer {

@@ -5,6 +5,7 @@ import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
 import { seen } from './asked.ts';
 
 const zones = new LocalZones<string>({ rules: [] });
+const onSite = new LocalZones<string>({ rules: [], siteNames: { route: 'site' } });
 const soa = (apex: string) => `${apex} 60 SOA ${apex} nobody.invalid 60`;
 const noName = (apex: string) => `NXDOMAIN |  | ${soa(apex)}`;
 const noData = (apex: string) => `NOERROR |  | ${soa(apex)}`;
@@ -139,4 +140,45 @@ t.test('every negative answer has the SOA that lets a stub cache it (RFC 2308 se
     for (const asked of [name, `x.${name}`])
       t.match(seen(zones, asked, 'TYPE999'), ` 60 SOA ${name} `, asked);
   }
+});
+
+t.test('names that a site may have are asked of upstreams on the site, and no others are', async (t) => {
+  for (const name of [
+    'test',
+    'www.test',
+    'dc1.ad.local',
+    'nas.home.arpa',
+    '5.1.168.192.in-addr.arpa',
+    '5.0.31.172.in-addr.arpa',
+    '5.0.127.100.in-addr.arpa',
+    ip6('fd00000000000000000000000000000a'),
+  ])
+    t.match(seen(onSite, name, 'PTR'), /site/, name);
+  for (const name of [
+    'localhost',
+    'x.invalid',
+    'x.onion',
+    'x.alt',
+    '_dns.resolver.arpa',
+    '2.0.0.127.in-addr.arpa',
+  ])
+    t.equal(seen(onSite, name, 'A'), seen(zones, name, 'A'), name);
+  for (const name of ['5.2.254.169.in-addr.arpa', '5.2.0.192.in-addr.arpa', loopback6, unspecified6])
+    t.equal(seen(onSite, name, 'PTR'), seen(zones, name, 'PTR'), name);
+});
+
+t.test("a zone of the operator's at or above such a name says who is asked", async (t) => {
+  const corp = new LocalZones<string>({
+    rules: [
+      { name: 'in-addr.arpa', forwardTo: 'corp' },
+      { name: '16.172.in-addr.arpa', answer: 'servfail' },
+      { name: 'local', forwardTo: 'ad' },
+    ],
+    siteNames: { route: undefined },
+  });
+  t.match(seen(corp, '1.0.0.10.in-addr.arpa', 'PTR'), /corp/);
+  t.match(seen(corp, '1.0.16.172.in-addr.arpa', 'PTR'), /SERVFAIL/);
+  t.match(seen(corp, 'dc1.local', 'A'), /ad/);
+  t.match(seen(corp, 'x.test', 'A'), /NXDOMAIN/);
+  t.match(seen(corp, '1.0.0.127.in-addr.arpa', 'PTR'), /localhost/, "never what is nobody else's");
 });
