@@ -23,6 +23,7 @@ import {
   nextCredentialState,
   retainSources,
 } from './credential-state.ts';
+import { DetailsDoubt } from './details-doubt.ts';
 import { LastingDoubt } from './lasting-doubt.ts';
 import { evidenceOf, regionOf } from './link-evidence.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
@@ -67,6 +68,7 @@ export class ClusterRefresher {
   #runners = new Map<SourceName, SourceRunner>();
   #record: EndpointRecord;
   readonly #doubt: LastingDoubt;
+  readonly #detailsDoubt = new DetailsDoubt();
   #refused: readonly Refusal[] = [];
   #credentials: CredentialState = initialCredentialState;
   #stats: ClusterStats = { addressChanges: 0, heldChanges: 0, refusedAddresses: 0 };
@@ -217,6 +219,9 @@ export class ClusterRefresher {
     this.#log.settled(ending);
     this.#arm(runner);
     this.#judgeCredentials(nextCredentialState(this.#credentials, observation, this.#now()));
+    const [record, eks, nowMs] = [this.#record, this.#runners.get('cluster'), this.#now()];
+    if (this.#isStarted && this.#detailsDoubt.isDue(observation, record, eks, nowMs))
+      void this.#look('cluster');
     if (observation.kind === 'addresses') this.#consider(runner, observation.addresses);
     else if (observation.kind === 'details') this.#learn(observation.details);
     else this.#fail(runner);
@@ -254,8 +259,7 @@ export class ClusterRefresher {
 
   #arm(runner: SourceRunner): void {
     if (!this.#isStarted) return;
-    const { intervalMs, ...rest } = this.#times;
-    const settings = { ...rest, intervalMs: intervalMs[runner.name] };
+    const settings = { ...this.#times, intervalMs: this.#times.intervalMs[runner.name] };
     const delayMs = nextDelayMs(runner.progress(), settings, this.#options.random.fraction());
     runner.arm(delayMs, () => void this.#look(runner.name));
   }
@@ -288,11 +292,9 @@ export class ClusterRefresher {
   }
 
   #followDetails({ endpoint, details }: EndpointRecord): void {
-    const isRedescribed = this.#record.details?.endpoint !== details?.endpoint;
-    if (
-      this.#record.endpoint !== endpoint ||
-      (isRedescribed && otherEndpointOf(this.#record) !== undefined)
-    ) {
+    const other = otherEndpointOf(this.#record);
+    const isRedescribed = other !== undefined && other !== details?.endpoint;
+    if (this.#record.endpoint !== endpoint || isRedescribed) {
       this.#forgetNames();
       for (const name of this.#runners.keys()) if (isNameSource(name)) void this.#look(name, true);
     }

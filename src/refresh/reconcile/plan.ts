@@ -159,7 +159,10 @@ export function learn(
 ): Plan {
   const learned = { ...details, learnedAtMs: nowMs };
   const isNew = changesBetween(previous, { ...previous, details: learned }).length > 0;
-  const confirmedAtMs = { ...previous.confirmedAtMs, cluster: nowMs };
+  // what names said of the cluster before says nothing of one that was created again, whatever the operator calls it
+  const { dns: _, route53: __, ...confirmed } = previous.confirmedAtMs;
+  const isRedescribed = previous.details !== undefined && previous.details.endpoint !== details.endpoint;
+  const confirmedAtMs = { ...(isRedescribed ? confirmed : previous.confirmedAtMs), cluster: nowMs };
   const next = { ...beneathPin(previous), confirmedAtMs, ...(isNew ? { details: learned } : {}) };
   const plan = finish(previous, next, settings, nowMs);
   const isRenamed = previous.endpoint !== undefined && plan.record.endpoint !== previous.endpoint;
