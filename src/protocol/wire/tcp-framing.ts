@@ -53,6 +53,13 @@ export class TcpFramer {
     return this.#fillBody(body);
   }
 
+  /** Lets go of all that was received: nothing more is wanted. */
+  forget(): void {
+    this.#chunk = NOTHING;
+    this.#at = 0;
+    this.#body = undefined;
+  }
+
   /** Whether octets received have not been looked at: `next()` may find more without a `push`. */
   get hasUnread(): boolean {
     return this.#at < this.#chunk.length;

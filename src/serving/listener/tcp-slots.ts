@@ -31,6 +31,8 @@ export interface TcpSlotsContext {
 }
 
 const SWEEP_MS = 500;
+/** Connections that proceed in one turn of the loop, each with some tens of KiB at most. */
+const PROCEEDING_PER_TURN = 16;
 const IDLE_FLOOR = 0.05; // of idleMs, when every slot is taken
 
 /** Idle time granted with `used` of `slots` taken: whole up to the half, then down to a twentieth at the last. */
@@ -42,7 +44,7 @@ export function idleLimitMs(used: number, slots: number, idleMs: number): number
 export class TcpSlots implements ConnectionHost {
   readonly intake: Intake;
   readonly clock: Clock;
-  readonly scratch = new Uint8Array(SCRATCH_OCTETS);
+  scratch = new Uint8Array(SCRATCH_OCTETS);
   readonly #clients: ClientAddressBook;
   readonly #timers: Timers;
   readonly #connections = new Set<TcpConnection>();
@@ -50,6 +52,8 @@ export class TcpSlots implements ConnectionHost {
   #limits: TcpLimits;
   #isSweeping = false;
   #toFlush: TcpConnection[] = [];
+  /** Connections that have used their share of a turn, in the order in which they proceed. */
+  #proceeding: TcpConnection[] = [];
 
   constructor(context: TcpSlotsContext, limits: TcpLimits) {
     this.intake = context.intake;
@@ -141,6 +145,22 @@ export class TcpSlots implements ConnectionHost {
   flushSoon(connection: TcpConnection): void {
     if (this.#toFlush.length === 0) setImmediate(() => this.#flush());
     if (this.#toFlush.at(-1) !== connection) this.#toFlush.push(connection);
+  }
+
+  renewScratch(): void {
+    this.scratch = new Uint8Array(SCRATCH_OCTETS);
+  }
+
+  proceedLater(connection: TcpConnection): void {
+    if (this.#proceeding.length === 0) setImmediate(() => this.#proceed());
+    this.#proceeding.push(connection);
+  }
+
+  #proceed(): void {
+    const now = this.#proceeding.slice(0, PROCEEDING_PER_TURN);
+    this.#proceeding = this.#proceeding.slice(PROCEEDING_PER_TURN);
+    if (this.#proceeding.length > 0) setImmediate(() => this.#proceed());
+    for (const connection of now) connection.proceed();
   }
 
   #flush(): void {
