@@ -17,6 +17,10 @@ export interface Asking {
   /** For each attempt, and for TCP after them. */
   readonly deadlineMs: number;
   readonly attempts: number;
+  /** Asks over TCP alone. */
+  readonly overTcp?: boolean;
+  /** Local address of the datagrams; without it, the kernel's choice. */
+  readonly from?: string;
   /** Gives up at once. */
   readonly signal?: AbortSignal;
 }
@@ -29,14 +33,18 @@ export type Exchanged =
       readonly elapsedMs: number;
     }
   /** `detail` is for a person. */
-  | { readonly kind: 'failed'; readonly detail: string };
+  | { readonly kind: 'failed'; readonly detail: string; readonly wasClosed?: boolean };
 
-type Attempted = { readonly octets: Uint8Array } | { readonly detail: string; readonly mayRetry: boolean };
+type Attempted =
+  | { readonly octets: Uint8Array }
+  /** `wasClosed`: the server took the connection and ended it. */
+  | { readonly detail: string; readonly mayRetry: boolean; readonly wasClosed?: boolean };
 
 /** Never rejects. */
 export async function exchange(asking: Asking): Promise<Exchanged> {
   const startedMs = performance.now();
   const elapsedMs = () => performance.now() - startedMs;
+  if (asking.overTcp === true) return overTcpAlone(asking, elapsedMs);
   let attempted: Attempted = { detail: 'not asked', mayRetry: true };
   for (let attempt = 0; attempt < asking.attempts; attempt++) {
     attempted = await askOverUdp(asking);
@@ -53,6 +61,13 @@ export async function exchange(asking: Asking): Promise<Exchanged> {
   return { kind: 'failed', detail: `the reply over UDP is truncated, and over TCP: ${overTcp.detail}` };
 }
 
+async function overTcpAlone(asking: Asking, elapsedMs: () => number): Promise<Exchanged> {
+  const attempted = await askOverTcp(asking);
+  return 'octets' in attempted
+    ? { kind: 'reply', octets: attempted.octets, transport: 'tcp', elapsedMs: elapsedMs() }
+    : { kind: 'failed', detail: attempted.detail, wasClosed: attempted.wasClosed === true };
+}
+
 function askOverUdp(asking: Asking): Promise<Attempted> {
   const { server, deadlineMs } = asking;
   const query = withFreshId(asking.query);
@@ -65,6 +80,7 @@ function askOverUdp(asking: Asking): Promise<Attempted> {
       else strangers++;
     });
     socket.on('connect', () => socket.send(query));
+    if (asking.from !== undefined) socket.bind(0, asking.from);
     socket.connect(server.port, server.address);
     return {
       close: () => socket.close(),
@@ -82,8 +98,10 @@ function askOverTcp(asking: Asking): Promise<Attempted> {
   const socket = connect(server.port, server.address);
   const framer = new TcpFramer();
   return settled(asking, (end) => {
-    socket.on('error', (error) => end({ detail: reasonOf(error), mayRetry: false }));
-    socket.on('close', () => end({ detail: 'the connection was closed', mayRetry: false }));
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      end({ detail: reasonOf(error), mayRetry: false, wasClosed: error.code === 'ECONNRESET' }),
+    );
+    socket.on('close', () => end({ detail: 'the connection was closed', mayRetry: false, wasClosed: true }));
     socket.on('data', (chunk) => {
       framer.push(Buffer.from(chunk));
       while (framer.next()) {

@@ -16,6 +16,7 @@ import type { Signals } from '../runtime/signals.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { readConfigApart, readConfigOrExplain } from './config-file.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
+import { startWatchdog } from './watchdog.ts';
 
 export async function serve(file: string | undefined, signals: Signals): Promise<ExitCode> {
   process.stderr.on('error', () => undefined); // a standard error that is closed or full is no reason to end
@@ -24,7 +25,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
   const processLog = await createProcessLog(config.log);
   const { log } = processLog;
   surviveDefects(log);
-  const manager = connectServiceManager(process.env, log);
+  const manager = await connectServiceManager(process.env, log);
   // from here on a signal must neither be lost nor end the server half-way
   const ended = untilEnded();
   const starting = startDaemon({
@@ -59,7 +60,9 @@ export async function serve(file: string | undefined, signals: Signals): Promise
   }
   manager.notify('READY=1', 'STATUS=answering');
   if (process.connected) process.send?.('answering'); // to the sandbox, where one started us
+  const watchdog = startWatchdog(process.env, { daemon, manager, log });
   const signal = await ended.promise;
+  watchdog[Symbol.dispose]();
   log.info({ signal }, 'stopping');
   manager.notify('STOPPING=1');
   await daemon.stop(signal);

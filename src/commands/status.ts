@@ -1,6 +1,6 @@
 /** `outpost-dns status`: what a running server serves, from which source, how fresh; `--healthy` for a supervisor. */
 import { type StatusReport, statusReport } from '../admin/status-report.ts';
-import { isDnsAlive } from './dns-liveness.ts';
+import { askForLife } from './dns-liveness.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { findServer, reachable } from './running-server.ts';
 import {
@@ -101,15 +101,15 @@ async function healthy(admin: AdminAddress): Promise<ExitCode> {
   if (answer.status !== 200) return unhealthy(admin, `it answers with HTTP status ${answer.status}`);
   const reading = readReport(await getFromServer(admin, '/status', leftMs()));
   if ('detail' in reading) return EXIT.well; // DNS may well be answered all the same, and that is what counts
-  const { listening } = reading.report.server;
-  if (
-    await isDnsAlive(
-      listening.map(({ address }) => address),
-      leftMs(),
-    )
-  )
-    return EXIT.well;
-  return unhealthy(admin, 'its HTTP answers, but its DNS does not');
+  const { server, endpoints } = reading.report;
+  const answered = endpoints.find(
+    ({ endpoint, addresses }) => endpoint !== undefined && addresses.length > 0,
+  );
+  const addresses = server.listening.map(({ address }) => address);
+  const { udp, tcp } = await askForLife(addresses, answered?.endpoint, leftMs());
+  if (udp && tcp) return EXIT.well;
+  const silent = udp ? 'over TCP' : tcp ? 'over UDP' : '';
+  return unhealthy(admin, `its HTTP answers, but its DNS does not ${silent}`.trimEnd());
 }
 
 function unhealthy(admin: AdminAddress, detail: string): ExitCode {

@@ -41,10 +41,21 @@ export interface NetworkParts {
   readonly ping: Ping;
 }
 
+export interface Vitals {
+  /** Listened on, such as `127.0.0.1:53`. */
+  readonly addresses: readonly string[];
+  /** A name that is answered from the table at this moment. */
+  readonly endpoint: string | undefined;
+  /** Replies sent so far. */
+  readonly replies: { readonly udp: number; readonly tcp: number };
+}
+
 export interface Daemon {
   /** Takes the configuration anew where it is sound; otherwise logs its faults and goes on with the one it has. Never rejects. */
   reload(): Promise<void>;
   report(): StatusReport;
+  /** What a watchdog needs to ask whether queries are answered. */
+  vitals(): Vitals;
   /** Saves, closes the sockets, lets queries in flight end. `reason` is for the ledger, such as `SIGTERM`. */
   stop(reason: string): Promise<void>;
 }

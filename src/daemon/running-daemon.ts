@@ -4,7 +4,8 @@ import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { inSlices } from '../runtime/slices.ts';
 import { ClientAccess } from '../serving/listener/client-access.ts';
-import type { Daemon, DaemonParts } from './parts.ts';
+import { formatListenAddress } from '../serving/listener/listen-address.ts';
+import type { Daemon, DaemonParts, Vitals } from './parts.ts';
 import { composeReport } from './report.ts';
 import {
   askedRegions,
@@ -149,6 +150,18 @@ export class RunningDaemon implements Daemon {
       ['listen.udp', before.listen.udp, next.listen.udp],
     ].flatMap(([key, was, is]) => (was === is ? [] : [key]));
     if (changed.length > 0) this.#parts.log.warn({ keys: changed }, 'changed keys need a restart');
+  }
+
+  vitals(): Vitals {
+    const { listeners, serving, intake } = this.#rooms;
+    const answered = serving.current.records.find(
+      ({ endpoint, addresses }) => endpoint !== undefined && addresses.length > 0,
+    );
+    return {
+      addresses: listeners.addresses.map(formatListenAddress),
+      endpoint: answered?.endpoint,
+      replies: { udp: intake.counters.get('repliesUdp'), tcp: intake.counters.get('repliesTcp') },
+    };
   }
 
   report(): StatusReport {

@@ -66,6 +66,17 @@ systemctl reload outpost-dns
 expect 'systemctl reload: a new pin is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(until_answered '10.0.1.10 10.0.2.10 10.0.3.10 ' 5)"
 expect 'systemctl reload: it is the same process' "$pid" "$(property MainPID)"
 
+restarts=$(property NRestarts)
+sleep 12
+expect 'the watchdog leaves a server alone that answers' "$pid" "$(property MainPID)"
+kill -STOP "$pid"
+stopped=$(milliseconds)
+while [ "$(property NRestarts)" = "$restarts" ] && [ $(($(milliseconds) - stopped)) -lt 60000 ]; do sleep 0.1; done
+figure "a process that stood still was ended after $(($(milliseconds) - stopped)) ms"
+expect 'a process that stands still is ended and started again' $((restarts + 1)) "$(property NRestarts)"
+expect 'it answers again' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(until_answered '10.0.1.10 10.0.2.10 10.0.3.10 ' 10)"
+pid=$(property MainPID)
+
 echo 'clusters: [{ name: 7, nonsense: yes }]' >$config
 systemctl reload outpost-dns
 sleep 1
