@@ -16,7 +16,7 @@ import { HOSTS_FILE, hostsFindings, readHosts } from './hosts-file.ts';
 import { retainedFindings } from './retained-findings.ts';
 import { findServer, findServerOrExplain, reachable } from './running-server.ts';
 import { lookAtDirectory } from './state-directory-look.ts';
-import { recordOf, type StateFacts, stateFindings } from './state-findings.ts';
+import { recordsOf, type StateFacts, stateFindings } from './state-findings.ts';
 import { getFromServer } from './status-client.ts';
 import { type Paint, paintForTerminal } from './terminal-text.ts';
 
@@ -95,8 +95,9 @@ async function hostsFileFindings(
     const what = `"${hostsFile}" cannot be read (${lines.code}): whether it overrides an endpoint is not known`;
     return [warning(what, 'look into it for the name of the endpoint')];
   }
+  const records = recordsOf(clusters, reading.served?.records ?? []);
   const known = clusters.flatMap((cluster) => {
-    const record = recordOf(cluster, reading.served?.records ?? []);
+    const record = records.get(cluster);
     const endpoint = cluster.endpoint ?? record?.endpoint;
     if (endpoint === undefined) return [];
     const kept = record?.addresses.map(({ address }) => address) ?? [];

@@ -4,6 +4,7 @@ import { defaultGroup } from '../daemon/room-options.ts';
 import { siteGroup } from '../daemon/site-names.ts';
 import { isAtOrUnder } from '../protocol/words/name.ts';
 import { SPECIAL_NAMES } from '../protocol/words/special-names.ts';
+import { clusterText } from '../store/cluster-identity.ts';
 import { type Finding, warning } from './finding.ts';
 import { socketText } from './status-client.ts';
 
@@ -11,9 +12,9 @@ export function configFindings(config: Config): readonly Finding[] {
   const { clusters, upstreams } = config;
   const pinned = clusters.filter(({ pin }) => pin.length > 0);
   return [
-    ...pinned.map(({ name, pin }) =>
+    ...pinned.map((cluster) =>
       warning(
-        `the addresses of cluster "${name}" are pinned to ${pin.join(', ')}: what the sources say is not served`,
+        `the addresses of cluster "${clusterText(cluster, clusters)}" are pinned to ${cluster.pin.join(', ')}: what the sources say is not served`,
         'take clusters[].pin out once the sources are right again: "outpost-dns status" shows what they say',
       ),
     ),

@@ -2,6 +2,7 @@
 
 import { ageText } from '../admin/status-words.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
+import { type ClusterIdentity, clusterText, identityOf, pairUp } from '../store/cluster-identity.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
 import type { Fault, Reading } from '../store/endpoints-reader.ts';
 import { type Finding, problem, warning } from './finding.ts';
@@ -22,19 +23,19 @@ export function stateFindings({ clusters }: Pick<Config, 'clusters'>, facts: Sta
   const common = [...writableFindings(facts), ...fileFindings(facts)];
   if (served === undefined) return common;
   const clock = clockFindings(served.writtenAtMs, facts.nowMs);
-  return [...common, ...clock, ...clusters.flatMap((cluster) => clusterFindings(cluster, facts))];
+  const records = recordsOf(clusters, served.records);
+  const ofClusters = clusters.flatMap((cluster) =>
+    clusterFindings(cluster, clusterText(cluster, clusters), records.get(cluster), facts.nowMs),
+  );
+  return [...common, ...clock, ...ofClusters];
 }
 
-/** The record that the server would take for this cluster at its start: of its name and Region, or of its name where one Region is not told. */
-export function recordOf(
-  cluster: Pick<ClusterConfig, 'name' | 'region'>,
+/** The records that the server would take for these clusters at its start. */
+export function recordsOf<C extends ClusterIdentity>(
+  clusters: readonly C[],
   records: readonly EndpointRecord[],
-): EndpointRecord | undefined {
-  const named = records.filter((record) => record.cluster === cluster.name);
-  return (
-    named.find(({ region }) => region === cluster.region) ??
-    named.find(({ region }) => region === undefined || cluster.region === undefined)
-  );
+): ReadonlyMap<C, EndpointRecord> {
+  return pairUp(clusters, records, identityOf);
 }
 
 const LEARN = 'start the server while AWS can be reached, until "outpost-dns status" says that it is ready';
@@ -120,21 +121,23 @@ function clockFindings(writtenAtMs: number, nowMs: number): readonly Finding[] {
   ];
 }
 
-function clusterFindings(cluster: ClusterConfig, { reading, nowMs }: StateFacts): readonly Finding[] {
-  const record = recordOf(cluster, reading.served?.records ?? []);
+function clusterFindings(
+  cluster: ClusterConfig,
+  text: string,
+  record: EndpointRecord | undefined,
+  nowMs: number,
+): readonly Finding[] {
   // a pinned name is answered whatever the sources ever said
   const endpoint = cluster.endpoint ?? record?.endpoint;
   const isAnsweredByPin = cluster.pin.length > 0 && endpoint !== undefined;
   if (isAnsweredByPin) return [];
   if (record === undefined) {
-    return [
-      problem(`cluster "${cluster.name}" is not ready for an outage: the state has no record of it`, LEARN),
-    ];
+    return [problem(`cluster "${text}" is not ready for an outage: the state has no record of it`, LEARN)];
   }
   if (endpoint === undefined) {
     return [
       problem(
-        `cluster "${cluster.name}" is not ready for an outage: the name of its endpoint is not known`,
+        `cluster "${text}" is not ready for an outage: the name of its endpoint is not known`,
         `name it in clusters[].endpoint, or allow eks:DescribeCluster; then ${LEARN}`,
       ),
     ];

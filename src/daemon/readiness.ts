@@ -1,5 +1,6 @@
 /** Ready is: every configured endpoint can be answered. Neither AWS nor upstreams count, for an outage must not undo it. */
 import type { ClusterSnapshot } from '../refresh/cluster-snapshot.ts';
+import { type ClusterIdentity, clusterText } from '../store/cluster-identity.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
 
 /**
@@ -12,13 +13,17 @@ export function notReady(
 ): readonly string[] {
   return clusters.flatMap((cluster) => {
     if (served.some((record) => isOf(record, cluster) && isAnswered(record))) return [];
-    const name =
-      cluster.endpoint === undefined ? `cluster "${cluster.cluster}"` : `endpoint "${cluster.endpoint}"`;
+    const text = clusterText(nameOf(cluster), clusters.map(nameOf));
+    const name = cluster.endpoint === undefined ? `cluster "${text}"` : `endpoint "${cluster.endpoint}"`;
     const failures = cluster.sources.flatMap(({ source, lastFailure }) =>
       lastFailure === undefined ? [] : [`${source}: ${lastFailure.detail}`],
     );
     return [`${name}: ${missingOf(cluster)}${failures.length === 0 ? '' : ` (${failures.join('; ')})`}`];
   });
+}
+
+function nameOf({ cluster: name, region }: ClusterSnapshot): ClusterIdentity {
+  return { name, region };
 }
 
 function isOf({ cluster, region }: EndpointRecord, snapshot: ClusterSnapshot): boolean {

@@ -99,7 +99,7 @@ function buildPlane(
     log,
     pause,
     save: (records) => stores.store.save(records),
-    publish: (records) => serving.serving.publish(new EndpointTable(records)),
+    publish: (records) => serving.serving.publish(new EndpointTable(records, serving.serving.current)),
     evidence: (evidence) => {
       if (outage.drill.isRunning) return; // a rehearsed failure says nothing about the link
       outage.link.report(evidence);

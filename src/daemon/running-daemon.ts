@@ -90,7 +90,7 @@ export class RunningDaemon implements Daemon {
     } catch (error) {
       this.#lastReloadFailed = true;
       this.#reloads += 1;
-      const fields = error instanceof ConfigError ? { faults: error.faults } : { err: error };
+      const fields = error instanceof ConfigError ? faultFields(error) : { err: error };
       log.error(fields, 'reload refused: the configuration from before runs on');
       this.#rooms.ledger.record({ kind: 'reload', outcome: 'refused', faults: faultsOf(error) });
     }
@@ -209,5 +209,12 @@ const NOTHING_DROPPED = { dropped: { failed: 0, full: 0 } };
 /** One sentence for each fault. */
 function faultsOf(error: unknown): readonly string[] {
   if (!(error instanceof ConfigError)) return [error instanceof Error ? error.message : String(error)];
-  return error.faults.map(({ path, message }) => `${path}: ${message}`);
+  return faultFields(error).faults.map(({ path, message }) => `${path}: ${message}`);
+}
+
+/** Faults that are told of: a file of another program can hold thousands, and writing all of them would take the loop. */
+const TOLD_FAULTS = 50;
+
+function faultFields({ faults }: ConfigError) {
+  return { faults: faults.slice(0, TOLD_FAULTS), count: faults.length };
 }

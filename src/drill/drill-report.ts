@@ -67,8 +67,9 @@ export class DrillReport {
   }
 
   /** A query got what `record` holds. */
-  noteEndpoint(record: Pick<EndpointRecord, 'cluster' | 'endpoint'>): void {
-    if (this.#isCollecting) this.#endpoints.count(record.endpoint ?? record.cluster);
+  noteEndpoint({ cluster, region, endpoint }: Pick<EndpointRecord, 'cluster' | 'region' | 'endpoint'>): void {
+    if (this.#isCollecting)
+      this.#endpoints.count(endpoint ?? (region === undefined ? cluster : `${cluster} (${region})`));
   }
 
   read(): Hurt {

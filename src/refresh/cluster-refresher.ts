@@ -1,6 +1,5 @@
 /**
  * The refresh journey of one cluster: sources -> compare -> guard -> the record to save and publish.
- *
  * The refresh room keeps the records of endpoints right while AWS can be reached, and unharmed while it cannot. It
  * refuses to know how a query is answered, how a record is written, and how a source looks. Each source has its own
  * schedule; what one sees that would change the addresses makes the others look at once, so that only fresh views
@@ -85,7 +84,8 @@ export class ClusterRefresher {
     this.#settings = options.settings;
     this.#times = options.times;
     this.#planSettings = planSettingsOf(options.settings, options.times);
-    this.#log = new RefreshLog(options.log.child({ cluster: options.settings.name }));
+    const { name: cluster, region } = options.settings;
+    this.#log = new RefreshLog(options.log.child({ cluster, ...(region === undefined ? {} : { region }) }));
     this.#doubt = new LastingDoubt(this.#log);
     this.#replaceRunners();
     const plan = note(options.record, this.#states(), this.#planSettings, this.#now()); // a pin, a name of the operator's

@@ -5,6 +5,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
+import { identityOf, pairUp } from '../store/cluster-identity.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
 import { ClusterRefresher } from './cluster-refresher.ts';
 import type { ClusterSettings, RefreshTimes } from './cluster-settings.ts';
@@ -86,7 +87,8 @@ export class RefreshPlane {
   load(initialRecords: readonly EndpointRecord[]): void {
     this.#parked = initialRecords;
     const { clusters } = this.#options;
-    this.#members = clusters.map((settings) => this.#admit(settings, clusters));
+    const own = this.#unpark(clusters);
+    this.#members = clusters.map((settings) => this.#admit(settings, own.get(settings)));
     this.#tellAdmissions(this.#members);
     this.#isRunning = true;
     this.#keeper.confirmed();
@@ -114,15 +116,19 @@ export class RefreshPlane {
   /** Clusters may come, go and change; who stays keeps its record and what its sources have seen. */
   reconfigure(clusters: readonly ClusterSettings[], times: RefreshTimes = this.#times): void {
     this.#times = times;
-    const staying = pairUp(this.#members, clusters);
+    const staying = pairUp(clusters, this.#members, ({ refresher: { settings, record } }) => ({
+      ...settings,
+      endpoint: record.endpoint,
+    }));
     const going = this.#members.filter((member) => ![...staying.values()].includes(member));
     for (const member of going) this.#dismiss(member);
+    const own = this.#unpark(clusters.filter((settings) => !staying.has(settings)));
     const coming: Member[] = [];
     this.#isRunning = false; // one publication for all, not one for each
     this.#members = clusters.map((settings) => {
       const known = staying.get(settings);
       if (known !== undefined) return this.#alter(known, settings);
-      const member = this.#admit(settings, clusters);
+      const member = this.#admit(settings, own.get(settings));
       coming.push(member);
       return member;
     });
@@ -181,9 +187,9 @@ export class RefreshPlane {
     return this.#members.map(({ refresher, loaded }) => toWallTime(refresher.record, loaded, now));
   }
 
-  #admit(settings: ClusterSettings, clusters: readonly ClusterSettings[]): Member {
+  #admit(settings: ClusterSettings, own: EndpointRecord | undefined): Member {
     const { clock, timers, random, log, pause, evidence } = this.#options;
-    const known = this.#unpark(settings) ?? this.#lookalike(settings, clusters);
+    const known = own ?? this.#lookalike(settings);
     const { region: _, ...record } = known ?? emptyRecord(settings.name, undefined);
     const labelled = {
       ...record,
@@ -244,27 +250,21 @@ export class RefreshPlane {
     this.#parked = [...this.#parked, record];
   }
 
-  /** The cluster's own record; or one of its name whose Region was, or is, not told. */
-  #unpark(settings: ClusterSettings): EndpointRecord | undefined {
-    const found =
-      this.#parked.find((record) => hasSameIdentity(identityOf(record), settings)) ??
-      this.#parked.find((record) => hasSimilarIdentity(identityOf(record), settings));
-    this.#parked = this.#parked.filter((record) => record !== found);
-    return found;
+  /** Takes out what is each cluster's own, all of them together: none gets what another has a better right to. */
+  #unpark(clusters: readonly ClusterSettings[]): ReadonlyMap<ClusterSettings, EndpointRecord> {
+    const own = pairUp(clusters, this.#parked, identityOf);
+    const taken = new Set(own.values());
+    this.#parked = this.#parked.filter((record) => !taken.has(record));
+    return own;
   }
 
   /**
    * Where a cluster's name or Region was corrected: the record of the same endpoint, or, where no endpoint is told, the
-   * only one of the same name. Lent and not given: it stays parked, and what another cluster has a right to is left to it.
+   * only one of the same name. Lent and not given: it stays parked.
    */
-  #lookalike(
-    { endpoint, name }: ClusterSettings,
-    clusters: readonly ClusterSettings[],
-  ): EndpointRecord | undefined {
-    const alike = this.#parked.filter(
-      (record) =>
-        (endpoint === undefined ? record.cluster === name : record.endpoint === endpoint) &&
-        !clusters.some((cluster) => hasSameIdentity(identityOf(record), cluster)),
+  #lookalike({ endpoint, name }: ClusterSettings): EndpointRecord | undefined {
+    const alike = this.#parked.filter((record) =>
+      endpoint === undefined ? record.cluster === name : record.endpoint === endpoint,
     );
     return endpoint === undefined && alike.length > 1 ? undefined : alike[0];
   }
@@ -298,37 +298,4 @@ function memberSnapshot({ refresher, liveness, loaded }: Member, now: Moment): C
 
 function offsetOf({ wallMs, monotonicMs }: Moment): number {
   return wallMs - monotonicMs;
-}
-
-/** Exact pairs first; then those of one name where a Region was, or is now, not told. */
-function pairUp(
-  members: readonly Member[],
-  clusters: readonly ClusterSettings[],
-): Map<ClusterSettings, Member> {
-  const pairs = new Map<ClusterSettings, Member>();
-  const free = new Set(members);
-  for (const isPair of [hasSameIdentity, hasSimilarIdentity]) {
-    for (const settings of clusters) {
-      if (pairs.has(settings)) continue;
-      const member = [...free].find(({ refresher }) => isPair(refresher.settings, settings));
-      if (member === undefined) continue;
-      pairs.set(settings, member);
-      free.delete(member);
-    }
-  }
-  return pairs;
-}
-
-function identityOf({ cluster: name, region }: EndpointRecord): Identity {
-  return { name, ...(region === undefined ? {} : { region }) };
-}
-
-type Identity = Pick<ClusterSettings, 'name' | 'region'>;
-
-function hasSameIdentity(one: Identity, other: Identity): boolean {
-  return one.name === other.name && one.region === other.region;
-}
-
-function hasSimilarIdentity(one: Identity, other: Identity): boolean {
-  return one.name === other.name && (one.region === undefined || other.region === undefined);
 }

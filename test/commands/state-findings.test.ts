@@ -1,7 +1,7 @@
 import t from 'tap';
 import { configFindings } from '../../src/commands/config-findings.ts';
 import type { DirectoryLook } from '../../src/commands/state-directory-look.ts';
-import { recordOf, stateFindings } from '../../src/commands/state-findings.ts';
+import { recordsOf, stateFindings } from '../../src/commands/state-findings.ts';
 import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
 import type { Fault, Generation } from '../../src/store/endpoints-reader.ts';
 import { load, SMALLEST } from '../config/loading.ts';
@@ -261,11 +261,13 @@ t.test('the record for a cluster is the one that the server would take', async (
   const [west, east] = [fresh({ region: 'us-west-2' }), fresh({ region: 'us-east-1' })];
   const { region: _, ...anywhere } = fresh();
   const find = (region: string | undefined, records: readonly EndpointRecord[]) =>
-    recordOf({ name: 'my-cluster', ...(region === undefined ? {} : { region }) }, records);
+    [
+      ...recordsOf([{ name: 'my-cluster', ...(region === undefined ? {} : { region }) }], records).values(),
+    ][0];
   t.equal(find('us-east-1', [west, east]), east);
   t.equal(find('us-east-1', [west]), undefined);
   t.equal(find('us-east-1', [anywhere, east]), east, 'the exact one first');
   t.equal(find('us-east-1', [west, anywhere]), anywhere);
   t.equal(find(undefined, [west]), west);
-  t.equal(recordOf({ name: 'other' }, [west]), undefined);
+  t.equal(recordsOf([{ name: 'other' }], [west]).size, 0);
 });

@@ -312,3 +312,56 @@ t.test(
     await second.end();
   },
 );
+
+t.test(
+  'two clusters of one name in two Regions keep apart, and old records without a Region find their own',
+  async (t) => {
+    const cut = () => [new ScriptedSource('dns', fails('dns', 'timeout'))];
+    const [west, east] = ['us-west-2', 'us-east-1'].map((region) => ({ ...unnamedCluster(), region }));
+    const record = (region: string | undefined, endpoint: string, address: string): EndpointRecord => ({
+      cluster: 'my-cluster',
+      ...(region === undefined ? {} : { region }),
+      endpoint,
+      addresses: [{ address, provenance: { interfaces: { firstSeenMs: 1, lastSeenMs: 1 } } }],
+      ttlSeconds: 60,
+      basis: 'interfaces',
+      confirmedAtMs: { interfaces: 1 },
+      lastRefreshFailed: false,
+    });
+    const ofWest = record('us-west-2', 'a.us-west-2.eks.amazonaws.com', '10.1.0.1');
+    const ofEast = record('us-east-1', 'b.us-east-1.eks.amazonaws.com', '10.2.0.1');
+    const { region: _, ...oldEast } = ofEast;
+    const { region: __, ...oldWest } = ofWest;
+    const clusters = [
+      { ...west, sources: cut() },
+      { ...east, sources: cut() },
+    ];
+    for (const [what, kept] of [
+      ['exactly', [ofEast, ofWest]],
+      ['one without its Region, of the second cluster', [oldEast, ofWest]],
+      ['both without', [oldEast, oldWest]],
+    ] as const) {
+      const first = startPlane(clusters as ClusterSettings[], kept);
+      t.strictSame(first.served(), [['10.1.0.1'], ['10.2.0.1']], what);
+      const second = startPlane((clusters as ClusterSettings[]).toReversed(), await first.end());
+      t.strictSame(second.served(), [['10.2.0.1'], ['10.1.0.1']], `${what}, after a restart`);
+      second.plane.reconfigure(clusters as ClusterSettings[]);
+      t.strictSame(second.served(), [['10.1.0.1'], ['10.2.0.1']], `${what}, after a reload`);
+      await second.end();
+    }
+    const only = startPlane(
+      [{ ...clusterSettings({ endpoint: 'c.example' }), sources: cut() }],
+      [ofWest, oldEast],
+    );
+    t.strictSame(
+      only.served(),
+      [['10.1.0.1']],
+      'a record of the other Region is not taken where there is an own one',
+    );
+    await only.end();
+    const { region: ___, ...nowhere } = clusterSettings({ endpoint: ofEast.endpoint ?? '' });
+    const alone = startPlane([{ ...nowhere, sources: cut() }], [ofWest, ofEast]);
+    t.strictSame(alone.served(), [['10.2.0.1']], 'without a Region the endpoint tells whose the record is');
+    await alone.end();
+  },
+);

@@ -7,42 +7,64 @@ import { DEMO, ENDPOINT, Site } from './site.ts';
 
 t.jobs = 2; // they wait more than they work
 
-t.test(
-  'two clusters in two Regions: each is served, and a change in one is a change in that one alone',
-  async (t) => {
-    const east = { name: 'east', region: 'us-east-2', addresses: ['10.1.0.1', '10.1.0.2', '10.1.0.3'] };
-    const west = {
-      name: 'west',
-      region: 'eu-central-1',
-      addresses: ['10.2.0.1', '10.2.0.2'],
-      endpoint: 'west.eks.example',
-    };
-    const clusters = [east, west].map(({ name, region }) => ({ name, region, probe: { enabled: false } }));
-    const site = await Site.open(t, { population: populationOf([east, west]), overrides: { clusters } });
-    const server = site.start();
-    await isReady(server);
-    const eastName = site.sandbox.state.cluster('east').endpoint;
-    t.same(await server.addresses(eastName), east.addresses);
-    t.same(await server.addresses('west.eks.example'), west.addresses);
-    t.same(await server.addressesInMetric(), [...east.addresses, ...west.addresses]);
-    t.match(await server.ask({ name: '2.0.2.10.in-addr.arpa', type: 'PTR' }), {
-      answers: [{ data: 'west.eks.example' }],
-    });
-    const { link } = await server.status();
-    const regions = link.paths
-      .filter(({ side }) => side === 'aws')
-      .map(({ key, condition }) => `${key} ${condition}`);
-    t.same(regions.toSorted(), ['eu-central-1 connected', 'us-east-2 connected']);
+for (const [eastCluster, westCluster] of [
+  ['east', 'west'],
+  ['shop', 'shop'],
+] as const) {
+  t.test(
+    `clusters "${eastCluster}" and "${westCluster}" in two Regions: each is served, and a change in one is a change in that one alone`,
+    async (t) => {
+      const east = {
+        name: eastCluster,
+        region: 'us-east-2',
+        addresses: ['10.1.0.1', '10.1.0.2', '10.1.0.3'],
+      };
+      const west = {
+        name: westCluster,
+        region: 'eu-central-1',
+        addresses: ['10.2.0.1', '10.2.0.2'],
+        endpoint: 'west.eks.example',
+      };
+      const clusters = [east, west].map(({ name, region }) => ({ name, region, probe: { enabled: false } }));
+      const site = await Site.open(t, { population: populationOf([east, west]), overrides: { clusters } });
+      const { state } = site.sandbox;
+      let server = site.start();
+      await isReady(server);
+      const eastName = state.cluster(eastCluster, east.region).endpoint;
+      t.same(await server.addresses(eastName), east.addresses);
+      t.same(await server.addresses('west.eks.example'), west.addresses);
+      t.same(await server.addressesInMetric(), [...east.addresses, ...west.addresses]);
+      t.match(await server.ask({ name: '2.0.2.10.in-addr.arpa', type: 'PTR' }), {
+        answers: [{ data: 'west.eks.example' }],
+      });
+      const { link } = await server.status();
+      const regions = link.paths
+        .filter(({ side }) => side === 'aws')
+        .map(({ key, condition }) => `${key} ${condition}`);
+      t.same(regions.toSorted(), ['eu-central-1 connected', 'us-east-2 connected']);
 
-    site.sandbox.state.moveInterface({ cluster: 'west', from: '10.2.0.1', to: '10.2.0.9' });
-    await until(
-      'the change is served',
-      async () => `${await server.addresses('west.eks.example')}` === '10.2.0.2,10.2.0.9',
-    );
-    t.same(await server.addresses(eastName), east.addresses);
-    t.same(new Set(server.logged('addresses changed').map((line) => line['cluster'])), new Set(['west']));
-  },
-);
+      state.moveInterface({ cluster: westCluster, region: west.region, from: '10.2.0.1', to: '10.2.0.9' });
+      const changed = ['10.2.0.2', '10.2.0.9'];
+      await until(
+        'the change is served',
+        async () => `${await server.addresses('west.eks.example')}` === `${changed}`,
+      );
+      t.same(await server.addresses(eastName), east.addresses);
+      t.same(
+        new Set(server.logged('addresses changed').map((line) => `${line['cluster']} ${line['region']}`)),
+        new Set([`${westCluster} eu-central-1`]),
+      );
+
+      await server.kill('SIGTERM');
+      site.sandbox.link.set('down');
+      site.configure({ clusters: clusters.toReversed() });
+      server = site.start();
+      await isReady(server);
+      t.same(await server.addresses('west.eks.example'), changed, 'after a restart in a cut');
+      t.same(await server.addresses(eastName), east.addresses, 'after a restart in a cut');
+    },
+  );
+}
 
 const REFUSALS: readonly (readonly [what: string, fault: HttpFaultKind, reason: RegExp])[] = [
   ['throttled', { kind: 'throttle' }, /throttled/],

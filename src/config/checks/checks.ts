@@ -37,7 +37,7 @@ export interface CheckContext {
 export type Check = (context: CheckContext) => Iterable<Finding>;
 
 const CHECKS: readonly Check[] = [
-  duplicateNames, // a cluster's name is its key in the state, the metrics and the log
+  duplicateNames, // Region and name are a cluster's key in the state, the metrics and the log
   duplicateEndpoints, // a name is answered from one record
   whereToLook, // nothing can be looked up without a Region or a name
   keyedSources, // a source without its key, or a key without its source, would silently do nothing

@@ -17,26 +17,40 @@ function* clustersOf(context: CheckContext): Iterable<Numbered> {
   }
 }
 
+/** EKS has a name once in each Region; where no Region is given, the name alone has to tell the cluster. */
 export function* duplicateNames(context: CheckContext): Iterable<Finding> {
-  yield* duplicatesOf(context, 'name');
+  const first = new Map<string, string>();
+  for (const { cluster, path } of clustersOf(context)) {
+    const { name, region } = cluster;
+    if (name === undefined || context.isFaulty([...path, 'region'])) continue;
+    const key = JSON.stringify([name, region]);
+    const taken = first.get(key);
+    if (taken === undefined) {
+      first.set(key, `clusters[${path[1]}]`);
+      continue;
+    }
+    const place = region === undefined ? ', which has no region either' : ` in ${region}`;
+    const message = `already the name of ${taken}${place}`;
+    const mend =
+      region === undefined
+        ? 'give each its own name, or its region'
+        : 'give each cluster its own name, or region';
+    yield { path: [...path, 'name'], message, mend };
+  }
 }
 
 export function* duplicateEndpoints(context: CheckContext): Iterable<Finding> {
-  yield* duplicatesOf(context, 'endpoint');
-}
-
-function* duplicatesOf(context: CheckContext, key: 'name' | 'endpoint'): Iterable<Finding> {
   const first = new Map<string, string>();
   for (const { cluster, path } of clustersOf(context)) {
-    const value = cluster[key];
-    if (value === undefined) continue;
-    const taken = first.get(value);
-    if (taken === undefined) first.set(value, `clusters[${path[1]}]`);
+    const { endpoint } = cluster;
+    if (endpoint === undefined) continue;
+    const taken = first.get(endpoint);
+    if (taken === undefined) first.set(endpoint, `clusters[${path[1]}]`);
     else
       yield {
-        path: [...path, key],
-        message: `already the ${key} of ${taken}`,
-        mend: `give each cluster its own ${key}`,
+        path: [...path, 'endpoint'],
+        message: `already the endpoint of ${taken}`,
+        mend: 'give each cluster its own endpoint',
       };
   }
 }

@@ -8,6 +8,7 @@ import { CLASS } from '../words/classes.ts';
 import { lower, MAX_NAME_OCTETS, nameFromWire } from '../words/name.ts';
 import { TYPE } from '../words/types.ts';
 import { EDNS_UDP_OCTETS, FLAG, HEADER_OCTETS, PLAIN_UDP_OCTETS, putUint16, uint16At } from './header.ts';
+import { hashSuffixes } from './name-hash.ts';
 import { readOptions } from './opt.ts';
 
 /** What is to become of a received message. */
@@ -161,7 +162,7 @@ function parseQuestion(query: Query): boolean {
   query.qtype = uint16At(octets, at);
   query.qclass = uint16At(octets, at + 2);
   query.labelCount = labels;
-  hashSuffixes(query, labels);
+  hashAllSuffixes(query, labels);
   return true;
 }
 
@@ -175,45 +176,16 @@ function makeRoomForLabels(query: Query): Uint8Array<ArrayBuffer> {
 }
 
 /** Turns label starts (first label first) into suffix starts (by number of labels) and hashes each suffix. */
-function hashSuffixes(query: Query, labels: number): void {
+function hashAllSuffixes(query: Query, labels: number): void {
   const { octets, nameStart, labelStarts, suffixHashes } = query;
   for (let left = 0, right = labels - 1; left < right; left++, right--) {
     const first = labelStarts[left] ?? 0;
     labelStarts[left] = labelStarts[right] ?? 0;
     labelStarts[right] = first;
   }
-  let hash = HASH_BASIS;
-  suffixHashes[0] = hash;
-  for (let depth = 1; depth <= labels; depth++) {
-    const labelStart = nameStart + (labelStarts[depth - 1] ?? 0);
-    hash = hashLabel(hash, octets, labelStart);
-    suffixHashes[depth] = hash;
-  }
+  hashSuffixes(octets, nameStart, labelStarts, labels, suffixHashes);
   for (let depth = labels; depth >= 1; depth--) labelStarts[depth] = labelStarts[depth - 1] ?? 0;
   labelStarts[0] = query.nameEnd - nameStart - 1;
-}
-
-const HASH_BASIS = 0x811c9dc5 | 0;
-const HASH_PRIME = 0x01000193;
-
-function hashLabel(hash: number, octets: Uint8Array, labelStart: number): number {
-  const length = octets[labelStart] ?? 0;
-  let next = Math.imul(hash ^ length, HASH_PRIME);
-  for (let at = labelStart + 1; at <= labelStart + length; at++) {
-    next = Math.imul(next ^ (lowerTable[octets[at] ?? 0] ?? 0), HASH_PRIME);
-  }
-  return next;
-}
-
-/**
- * Hash of a wire name, right label first, so that every suffix of a query's name is hashed on the way.
- * FNV-1a without a secret, so anybody can make two names collide: whoever looks a name up by it compares the
- * octets too, and must not let a newcomer displace what is of use (the answer cache keeps what was there first).
- */
-export function hashName(wire: Uint8Array): number {
-  const starts: number[] = [];
-  for (let at = 0; (wire[at] ?? 0) !== 0; at += (wire[at] ?? 0) + 1) starts.push(at);
-  return starts.reverse().reduce((hash, labelStart) => hashLabel(hash, wire, labelStart), HASH_BASIS);
 }
 
 /** Whether the lower-cased suffix of `depth` labels of the query's name is `wire` (lower case). */

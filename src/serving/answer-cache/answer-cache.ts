@@ -13,9 +13,9 @@ import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
 import { isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
-import { type AnswerEntry, answerOf, entryOf } from './answer-entry.ts';
-import { cacheKey, hasSameQuestion, isAnswerTo, isSameQuestion } from './cache-key.ts';
-import { type CacheabilitySettings, cacheability } from './cacheability.ts';
+import { type AnswerEntry, entriesOf, type LoadVerdict, loadInto, restoreOrder } from './answer-entry.ts';
+import { cacheKey, hasSameQuestion, isAnswerTo } from './cache-key.ts';
+import { type CacheabilitySettings, cacheability, denialWithoutSoa } from './cacheability.ts';
 import { type CachedAnswer, cachedAnswer, keptOctets } from './cached-answer.ts';
 import { FAILURE_MS, Failures } from './failures.ts';
 import {
@@ -26,7 +26,6 @@ import {
   givenAnswer,
   RECHECK_MS,
 } from './freshness.ts';
-import { byRecency } from './recency.ts';
 import { type RetainedAnswer, RetainedAnswers } from './retained-answers.ts';
 import { Segments } from './segments.ts';
 import { Variants } from './variants.ts';
@@ -50,17 +49,6 @@ export interface AnswerCacheStats {
   readonly prefetches: number;
 }
 
-/**
- * What became of an entry that was loaded:
- *
- * - `kept`        it is in the cache, or behind a newer denial
- * - `expired`     its time is over
- * - `superseded`  something newer is there
- * - `full`        there is no room, and older answers go before newer ones: nor is there for what was used less recently
- * - `refused`     it is none that `entries` gave
- */
-export type LoadVerdict = 'kept' | 'expired' | 'superseded' | 'full' | 'refused';
-
 export interface AnswerCacheParts {
   /** Whether names that were kept could not be asked for now; asked when an answer is stored. */
   readonly isCut?: () => boolean;
@@ -82,7 +70,7 @@ export class AnswerCache {
   constructor(settings: AnswerCacheSettings, { isCut = () => false }: AnswerCacheParts = {}) {
     this.#settings = settings;
     this.#answers = new Segments(settings.sizeOctets, isCut);
-    this.#variants = new Variants((key) => this.#answers.peek(key));
+    this.#variants = new Variants((query, key) => this.#answers.peekFor(query, key));
   }
 
   get settings(): AnswerCacheSettings {
@@ -94,9 +82,8 @@ export class AnswerCache {
    * failure that is remembered of it.
    */
   find(query: Query, nowMs: number): CachedAnswer | undefined {
-    const answer = this.#retained.find(query) ?? this.#answers.get(cacheKey(query));
-    const isOwn = answer !== undefined && (answer.isRetained || isAnswerTo(answer, query));
-    const found = (isOwn && this.#used(answer, nowMs)) || this.#failures.find(query, nowMs);
+    const answer = this.#retained.find(query) ?? this.#own(query);
+    const found = (answer && this.#used(answer, nowMs)) ?? this.#failures.find(query, nowMs);
     if (found === undefined) this.#misses++;
     else if (found !== answer) this.#hits++;
     return found;
@@ -122,15 +109,18 @@ export class AnswerCache {
 
   /**
    * Keeps a response to `query`. Returns the answer to reply from, or `undefined` when nothing was kept: the response
-   * is not cacheable, is no response to this question, or is a failure and a good answer is there, or a good
-   * answer to another question is there under the same key. What was kept before stays in all of these cases.
+   * is not cacheable, is no response to this question, or is a failure and a good answer is there. What was kept before stays
+   * in all of these cases.
    */
   store(query: Query, message: Uint8Array, index: ResponseIndex, nowMs: number): CachedAnswer | undefined {
     if (!hasSameQuestion(message, index.questionEnd, query)) return undefined;
-    const verdict = cacheability(index, this.#settings);
+    const own = this.#ownKept(query, nowMs);
+    const verdict = own ? cacheability(index, this.#settings) : denialWithoutSoa(index, this.#settings);
     if (verdict.kind === 'none') return undefined;
     if (verdict.kind === 'failure') return this.noteFailure(query, nowMs, index.extendedError);
-    if (this.#isTaken(query, nowMs)) return undefined;
+    const key =
+      own?.key ?? this.#answers.freeKey(cacheKey(query), (resident) => this.#isOver(resident, query, nowMs));
+    if (key === undefined) return undefined;
     const parts = {
       kind: verdict.kind,
       octets: keptOctets(message, index, verdict.maxTtlSeconds),
@@ -139,9 +129,9 @@ export class AnswerCache {
       earlier: verdict.kind === 'nxdomain' ? this.#lastGood(query, nowMs) : undefined,
     };
     this.#revision++;
-    const answer = cachedAnswer(query, parts, nowMs);
+    const answer = cachedAnswer(query, key, parts, nowMs);
     this.#answers.put(answer);
-    this.#failures.forget(answer.key);
+    this.#failures.forget(cacheKey(query));
     return answer;
   }
 
@@ -151,10 +141,9 @@ export class AnswerCache {
    * for as long as a recheck waits where an answer is kept that the question has in common with another DO or CD.
    */
   noteFailure(query: Query, nowMs: number, extendedError?: number): CachedAnswer | undefined {
-    const resident = this.#answers.peek(cacheKey(query));
-    const isKept = resident !== undefined && isAnswerTo(resident, query);
-    if (isKept && freshness(resident, nowMs, this.#settings) !== 'expired') {
-      resident.nextRecheckMs = nowMs + RECHECK_MS;
+    const own = this.#ownKept(query, nowMs);
+    if (own !== undefined) {
+      own.nextRecheckMs = nowMs + RECHECK_MS;
       return undefined;
     }
     const hasOther = this.peekAny(query, nowMs, false) !== undefined;
@@ -211,14 +200,8 @@ export class AnswerCache {
    * `undefined` where there is nothing to give but the caller may pause. The cache may change between two steps:
    * every answer that is there from the first to the last step is given once.
    */
-  *entries(nowMs: number): Generator<AnswerEntry | undefined, void> {
-    for (const group of yield* byRecency(this.#answers.all, nowMs)) {
-      for (const answer of group) {
-        const isWorthIt =
-          this.#answers.all.has(answer) && freshness(answer, nowMs, this.#settings) !== 'expired';
-        yield isWorthIt ? entryOf(answer, this.#answers.isUsed(answer), nowMs) : undefined;
-      }
-    }
+  entries(nowMs: number): Generator<AnswerEntry | undefined, void> {
+    return entriesOf(this.#answers, nowMs, this.#settings);
   }
 
   /**
@@ -226,30 +209,15 @@ export class AnswerCache {
    * that is newer goes for it, and nothing is evicted to make room.
    */
   load(entry: AnswerEntry, nowMs: number): LoadVerdict {
-    const answer = answerOf(entry, nowMs);
-    if (answer === undefined) return 'refused';
-    if (freshness(answer, nowMs, this.#settings) === 'expired') return 'expired';
-    const resident = this.#answers.peek(answer.key);
-    if (resident !== undefined) return this.#loadBeside(resident, answer);
-    // an upstream was asked before this was read: the answer is better than its failure, and need not be rechecked so soon
-    const failedAtMs = this.#failures.notedAtMs(answer.key);
-    if (failedAtMs !== undefined) answer.nextRecheckMs = failedAtMs + RECHECK_MS;
-    this.#failures.forget(answer.key);
-    return this.#keepIfRoom(answer);
+    return loadInto(this.#answers, this.#failures, entry, nowMs, this.#settings);
   }
 
   /**
    * To be run after loading: what was loaded first was used last, while lru-cache thinks the opposite. Yields where the
    * caller may pause.
    */
-  *restoreOrder(nowMs: number): Generator<undefined, void> {
-    const groups = yield* byRecency(this.#answers.all, nowMs);
-    for (const group of groups.toReversed()) {
-      for (const answer of group.toReversed()) {
-        if (this.#answers.all.has(answer)) this.#answers.get(answer.key);
-        yield undefined;
-      }
-    }
+  restoreOrder(nowMs: number): Generator<undefined, void> {
+    return restoreOrder(this.#answers, nowMs);
   }
 
   /**
@@ -259,6 +227,7 @@ export class AnswerCache {
   *forgettingUnder(apexes: readonly string[]): Steps<void> {
     if (apexes.length === 0) return;
     this.#revision++;
+    this.#failures.clear();
     const forgotten = new Set(apexes);
     // answers that come meanwhile stand at the end of the set, and the end is reached in one turn with the last step
     for (const answer of this.#answers.all) {
@@ -317,32 +286,31 @@ export class AnswerCache {
     return answer;
   }
 
-  /** Anybody can make a name that shares a key with a chosen one: it must not take the place of a good answer. */
-  #isTaken(query: Query, nowMs: number): boolean {
-    const resident = this.#answers.peek(cacheKey(query));
-    if (resident === undefined || isAnswerTo(resident, query)) return false;
-    return freshness(resident, nowMs, this.#settings) !== 'expired';
+  /** What is kept for exactly this question, expired or not, unless it is retained; as one that was wanted now. */
+  #own(query: Query): CachedAnswer | undefined {
+    const key = cacheKey(query);
+    const first = this.#answers.get(key);
+    if (first !== undefined && isAnswerTo(first, query)) return first;
+    const second = this.#answers.getSecond(key);
+    return second !== undefined && isAnswerTo(second, query) ? second : undefined;
   }
 
-  #loadBeside(resident: CachedAnswer, loaded: CachedAnswer): LoadVerdict {
-    if (!isSameQuestion(resident, loaded)) return 'superseded';
-    const good = loaded.kind === 'nxdomain' ? loaded.earlier : loaded;
-    if (resident.kind !== 'nxdomain' || resident.earlier !== undefined || good === undefined) {
-      return 'superseded';
-    }
-    return this.#keepIfRoom({ ...resident, earlier: good });
+  /** As `#own`, unless it has expired, and leaving no trace. */
+  #ownKept(query: Query, nowMs: number): CachedAnswer | undefined {
+    const own = this.#answers.peekFor(query, cacheKey(query));
+    if (own === undefined || !isAnswerTo(own, query)) return undefined;
+    return freshness(own, nowMs, this.#settings) === 'expired' ? undefined : own;
   }
 
-  #keepIfRoom(answer: CachedAnswer): LoadVerdict {
-    return this.#answers.putIfRoom(answer, answer.hits > 0) ? 'kept' : 'full';
+  #isOver(resident: CachedAnswer, query: Query, nowMs: number): boolean {
+    return isAnswerTo(resident, query) || freshness(resident, nowMs, this.#settings) === 'expired';
   }
 
   /** The good answer that an NXDOMAIN is about to hide: one at most, and only within its own stale time. */
   #lastGood(query: Query, nowMs: number): CachedAnswer | undefined {
-    const resident = this.#answers.peek(cacheKey(query));
-    if (resident === undefined || !isAnswerTo(resident, query)) return undefined;
-    const last = answerWhileStale(resident, nowMs, this.#settings);
-    if (last.kind === 'nxdomain') return undefined;
+    const own = this.#ownKept(query, nowMs);
+    const last = own && answerWhileStale(own, nowMs, this.#settings);
+    if (last === undefined || last.kind === 'nxdomain') return undefined;
     return freshness(last, nowMs, this.#settings) === 'expired' ? undefined : last;
   }
 }

@@ -1,10 +1,14 @@
 /** Answers on their way out of the process and back into another one: plain data with ages in place of moments. */
 import { FLAG, HEADER_OCTETS } from '../../protocol/wire/header.ts';
-import { hashName } from '../../protocol/wire/query.ts';
+import { hashName } from '../../protocol/wire/name-hash.ts';
 import { acceptResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
-import { haveSameQuestion, keyOf } from './cache-key.ts';
+import { haveSameQuestion, isSameQuestion, keyOf } from './cache-key.ts';
 import { type AnswerKind, type AnswerParts, type CachedAnswer, newAnswer } from './cached-answer.ts';
+import type { Failures } from './failures.ts';
+import { type FreshnessSettings, freshness, RECHECK_MS } from './freshness.ts';
+import { byRecency } from './recency.ts';
+import type { Segments } from './segments.ts';
 
 /** Failures are not worth keeping for so long. */
 export type EntryKind = Exclude<AnswerKind, 'failure'>;
@@ -99,4 +103,75 @@ function kindOf(index: ResponseIndex): EntryKind | undefined {
 
 function isAge(value: number): boolean {
   return Number.isFinite(value) && value >= 0;
+}
+
+/**
+ * What became of an entry that was loaded:
+ *
+ * - `kept`        it is in the cache, or hidden by a newer denial
+ * - `expired`     its time is over
+ * - `superseded`  something newer is there
+ * - `full`        there is no room, and older answers go before newer ones: nor is there for what was used less recently
+ * - `refused`     it is none that `entries` gave
+ */
+export type LoadVerdict = 'kept' | 'expired' | 'superseded' | 'full' | 'refused';
+
+/** Used last first. See AnswerCache.entries. */
+export function* entriesOf(
+  answers: Segments,
+  nowMs: number,
+  settings: FreshnessSettings,
+): Generator<AnswerEntry | undefined, void> {
+  for (const group of yield* byRecency(answers.all, nowMs)) {
+    for (const answer of group) {
+      const isWorthIt = answers.all.has(answer) && freshness(answer, nowMs, settings) !== 'expired';
+      yield isWorthIt ? entryOf(answer, answers.isUsed(answer), nowMs) : undefined;
+    }
+  }
+}
+
+/** See AnswerCache.restoreOrder. */
+export function* restoreOrder(answers: Segments, nowMs: number): Generator<undefined, void> {
+  const groups = yield* byRecency(answers.all, nowMs);
+  for (const group of groups.toReversed()) {
+    for (const answer of group.toReversed()) {
+      if (answers.all.has(answer)) answers.get(answer.key);
+      yield undefined;
+    }
+  }
+}
+
+/** See AnswerCache.load. */
+export function loadInto(
+  answers: Segments,
+  failures: Failures,
+  entry: AnswerEntry,
+  nowMs: number,
+  settings: FreshnessSettings,
+): LoadVerdict {
+  const loaded = answerOf(entry, nowMs);
+  if (loaded === undefined) return 'refused';
+  if (freshness(loaded, nowMs, settings) === 'expired') return 'expired';
+  const key = answers.freeKey(loaded.key, (resident) => isSameQuestion(resident, loaded));
+  if (key === undefined) return 'superseded';
+  const answer = key === loaded.key ? loaded : { ...loaded, key };
+  const resident = answers.peek(key);
+  if (resident !== undefined) return loadBeside(answers, resident, answer);
+  // an upstream was asked before this was read: the answer is better than its failure, and need not be rechecked so soon
+  const failedAtMs = failures.notedAtMs(loaded.key);
+  if (failedAtMs !== undefined) answer.nextRecheckMs = failedAtMs + RECHECK_MS;
+  failures.forget(loaded.key);
+  return keepIfRoom(answers, answer);
+}
+
+function loadBeside(answers: Segments, resident: CachedAnswer, loaded: CachedAnswer): LoadVerdict {
+  const good = loaded.kind === 'nxdomain' ? loaded.earlier : loaded;
+  if (resident.kind !== 'nxdomain' || resident.earlier !== undefined || good === undefined) {
+    return 'superseded';
+  }
+  return keepIfRoom(answers, { ...resident, earlier: good });
+}
+
+function keepIfRoom(answers: Segments, answer: CachedAnswer): LoadVerdict {
+  return answers.putIfRoom(answer, answer.hits > 0) ? 'kept' : 'full';
 }

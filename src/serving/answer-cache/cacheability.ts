@@ -12,13 +12,14 @@ export interface CacheabilitySettings {
 export type Cacheability =
   | {
       readonly kind: Exclude<AnswerKind, 'failure'>;
+      /** 0: stale from the start. */
       readonly lifetimeSeconds: number;
       /** Longer TTLs are cut to this in what is kept. */
       readonly maxTtlSeconds: number;
     }
   /** Remembered for a moment, in a table of its own. */
   | { readonly kind: 'failure' }
-  | { readonly kind: 'none'; readonly reason: 'truncated' | 'rcode' | 'no soa' | 'zero ttl' };
+  | { readonly kind: 'none'; readonly reason: 'truncated' | 'rcode' | 'no soa' };
 
 /** Judges a response that has been indexed, so its structure holds; whether it answers the question is not seen here. */
 export function cacheability(index: ResponseIndex, settings: CacheabilitySettings): Cacheability {
@@ -39,9 +40,8 @@ export function cacheability(index: ResponseIndex, settings: CacheabilitySetting
 
 function positive(index: ResponseIndex, settings: CacheabilitySettings): Cacheability {
   const lifetimeSeconds = Math.min(index.minimumTtlSeconds ?? 0, settings.maxTtlSeconds);
-  // RFC 1035 section 3.2.1: zero is for the transaction in progress only. Upstreams that are caches themselves say it
-  // in an answer's last second, so it is no reason to forget what was known before
-  if (lifetimeSeconds <= 0) return { kind: 'none', reason: 'zero ttl' };
+  // RFC 1035 section 3.2.1: zero is for the transaction in progress only, so nobody is given it as fresh. It is still what
+  // was said last: it takes the place of what was kept, and is stale at once
   return { kind: 'positive', lifetimeSeconds, maxTtlSeconds: settings.maxTtlSeconds };
 }
 
@@ -59,7 +59,19 @@ function negative(
     index.minimumTtlSeconds ?? 0,
     settings.negativeTtlSeconds,
   );
-  if (lifetimeSeconds <= 0) return { kind: 'none', reason: 'zero ttl' };
   // RFC 2308 section 5: the SOA's TTL counts down with the answer, so it must not outlive our belief in it
   return { kind, lifetimeSeconds, maxTtlSeconds: lifetimeSeconds };
+}
+
+/**
+ * A denial without SOA should not be cached (RFC 2308 section 5), but musl and glibc take a SERVFAIL for AAAA as the
+ * failure of the whole look-up: such a denial is better than none in a cut, and never more than that. Only an empty message
+ * is one; with records in it, it could be a referral or half an alias.
+ */
+export function denialWithoutSoa(index: ResponseIndex, settings: CacheabilitySettings): Cacheability {
+  const verdict = cacheability(index, settings);
+  const isEmpty = index.answerCount === 0 && index.authorityCount === 0;
+  if (verdict.kind !== 'none' || verdict.reason !== 'no soa' || !isEmpty) return verdict;
+  const kind = index.rcode === RCODE.NXDOMAIN ? 'nxdomain' : 'nodata';
+  return { kind, lifetimeSeconds: 0, maxTtlSeconds: settings.maxTtlSeconds };
 }

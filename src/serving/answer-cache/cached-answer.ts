@@ -5,7 +5,6 @@ import type { Query } from '../../protocol/wire/query.ts';
 import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
-import { cacheKey } from './cache-key.ts';
 
 /** `nodata` is NOERROR without a record of the type asked for (RFC 2308 section 2.2). */
 export type AnswerKind = 'positive' | 'nodata' | 'nxdomain' | 'failure';
@@ -54,9 +53,10 @@ export interface AnswerParts {
 /** What an answer is the answer to, beyond the question in its octets. */
 export type Asked = Pick<CachedAnswer, 'key' | 'dnssecOk' | 'checkingDisabled' | 'isRetained'>;
 
-export function cachedAnswer(query: Query, parts: AnswerParts, nowMs: number): CachedAnswer {
+/** `key` is one of the places for this question. */
+export function cachedAnswer(query: Query, key: number, parts: AnswerParts, nowMs: number): CachedAnswer {
   const { dnssecOk, checkingDisabled } = query;
-  return newAnswer({ key: cacheKey(query), dnssecOk, checkingDisabled, isRetained: false }, parts, nowMs);
+  return newAnswer({ key, dnssecOk, checkingDisabled, isRetained: false }, parts, nowMs);
 }
 
 /** One place that makes them, so that all have one shape. */

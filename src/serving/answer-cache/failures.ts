@@ -35,7 +35,7 @@ export class Failures {
       lifetimeMs,
       earlier: undefined,
     } as const;
-    const failure = cachedAnswer(query, parts, nowMs);
+    const failure = cachedAnswer(query, cacheKey(query), parts, nowMs);
     this.#byKey.set(failure.key, failure);
     return failure;
   }

@@ -4,13 +4,13 @@
  */
 
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
-import { hashName, type Query } from '../../protocol/wire/query.ts';
-import { acceptResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { hashName } from '../../protocol/wire/name-hash.ts';
+import type { Query } from '../../protocol/wire/query.ts';
+import { acceptResponse } from '../../protocol/wire/response.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
 import { hasSameName, hasSameQuestion, haveSameQuestion, keyOf } from './cache-key.ts';
-import { type Cacheability, type CacheabilitySettings, cacheability } from './cacheability.ts';
+import { type CacheabilitySettings, denialWithoutSoa } from './cacheability.ts';
 import { type AnswerParts, type CachedAnswer, keptOctets, newAnswer } from './cached-answer.ts';
 
 /** What is to be answered for a question of class IN. */
@@ -133,8 +133,10 @@ function partsOf(message: Uint8Array, { question, settings }: Making): AnswerPar
   const accepted = acceptResponse(message);
   if (accepted.kind === 'fault') return undefined;
   const { index } = accepted;
-  const verdict = retainability(index, settings);
+  const verdict = denialWithoutSoa(index, settings);
   if (verdict.kind === 'none' || verdict.kind === 'failure') return undefined;
+  // a bare NXDOMAIN is no ground to change what is given to everybody for good
+  if (verdict.kind === 'nxdomain' && index.negativeTtlSeconds === undefined) return undefined;
   const octets = keptOctets(accepted.octets, index, verdict.maxTtlSeconds);
   if (!haveSameQuestion(octets, index.questionEnd, question, question.length)) return undefined;
   return {
@@ -144,25 +146,6 @@ function partsOf(message: Uint8Array, { question, settings }: Making): AnswerPar
     lifetimeMs: Math.max(verdict.lifetimeSeconds * 1000, MIN_LIFETIME_MS),
     earlier: undefined,
   };
-}
-
-/** As for any answer, except that one which must not be kept at all may be kept here for when nothing better can be had. */
-function retainability(index: ResponseIndex, settings: CacheabilitySettings): Cacheability {
-  const verdict = cacheability(index, settings);
-  if (verdict.kind !== 'none') return verdict;
-  const { maxTtlSeconds } = settings;
-  if (verdict.reason === 'zero ttl') return { kind: kindOf(index), lifetimeSeconds: 0, maxTtlSeconds };
-  // RFC 2308 section 5 has a denial without SOA not cached, but musl and glibc take a SERVFAIL for AAAA as the failure of
-  // the whole look-up. An empty message is such a denial; with records in it, it could be a referral or half an alias
-  const isEmpty = index.answerCount === 0 && index.authorityCount === 0;
-  return verdict.reason === 'no soa' && isEmpty && index.rcode === RCODE.NOERROR
-    ? { kind: 'nodata', lifetimeSeconds: 0, maxTtlSeconds }
-    : verdict;
-}
-
-function kindOf(index: ResponseIndex): 'positive' | 'nodata' | 'nxdomain' {
-  if (index.rcode === RCODE.NXDOMAIN) return 'nxdomain';
-  return isPositive(index) ? 'positive' : 'nodata';
 }
 
 /** A header, whose octets do not matter, and the question. */

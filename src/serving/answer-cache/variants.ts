@@ -14,7 +14,7 @@
 import { FLAG } from '../../protocol/wire/header.ts';
 import { hasProofs, withoutProofs } from '../../protocol/wire/leave-out.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { hasSameQuestion, keyOf } from './cache-key.ts';
+import { keyOf } from './cache-key.ts';
 import type { CachedAnswer } from './cached-answer.ts';
 import {
   answerWhileStale,
@@ -31,9 +31,10 @@ export interface FoundVariant {
 }
 
 export class Variants {
-  readonly #peek: (key: number) => CachedAnswer | undefined;
+  readonly #peek: (query: Query, key: number) => CachedAnswer | undefined;
 
-  constructor(peek: (key: number) => CachedAnswer | undefined) {
+  /** `peek` gives what is kept under a key for the query's question. */
+  constructor(peek: (query: Query, key: number) => CachedAnswer | undefined) {
     this.#peek = peek;
   }
 
@@ -46,9 +47,8 @@ export class Variants {
   ): FoundVariant | undefined {
     const found: Variant[] = [];
     for (const key of variantKeys(query)) {
-      const kept = this.#peek(key);
-      if (kept === undefined || !hasSameQuestion(kept.octets, kept.index.questionEnd, query)) continue;
-      if (!mayAnswer(kept, query, isCut)) continue;
+      const kept = this.#peek(query, key);
+      if (kept === undefined || !mayAnswer(kept, query, isCut)) continue;
       const state = freshness(kept, nowMs, settings);
       if (state === 'expired') continue;
       const isFresh = state !== 'stale';

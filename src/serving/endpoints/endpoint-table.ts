@@ -73,14 +73,32 @@ export class EndpointTable {
   static readonly empty = new EndpointTable([]);
 
   readonly records: readonly EndpointRecord[];
-  readonly #zones = new NameMap<Zone>();
-  readonly #statusNames = new NameMap<Zone>();
-  readonly #reverseNames = new NameMap<ReverseName>();
-  readonly #reverseAncestors = new NameMap<ReverseName>();
+  /** What the answers were composed from, as text, for each of the records. */
+  readonly #served: readonly string[];
+  readonly #zones: NameMap<Zone>;
+  readonly #statusNames: NameMap<Zone>;
+  readonly #reverseNames: NameMap<ReverseName>;
+  readonly #reverseAncestors: NameMap<ReverseName>;
+  /** Composed answers, for the table after this one. */
+  readonly #composed: Map<string, EndpointAnswers>;
 
-  /** Records without an endpoint name have nothing to be looked up by and are only listed. */
-  constructor(records: readonly EndpointRecord[]) {
+  /**
+   * Records without an endpoint name have nothing to be looked up by and are only listed. `before` is the table that this
+   * one replaces: where it answers the same, its names are taken over whole; otherwise the answers that are the same.
+   */
+  constructor(records: readonly EndpointRecord[], before?: EndpointTable) {
     this.records = records;
+    this.#served = records.map(servedText);
+    const isTaken = before !== undefined && isSame(this.#served, before.#served);
+    this.#zones = isTaken ? before.#zones : new NameMap();
+    this.#statusNames = isTaken ? before.#statusNames : new NameMap();
+    this.#reverseNames = isTaken ? before.#reverseNames : new NameMap();
+    this.#reverseAncestors = isTaken ? before.#reverseAncestors : new NameMap();
+    this.#composed = isTaken ? before.#composed : new Map();
+    if (!isTaken) this.#fill(records, before);
+  }
+
+  #fill(records: readonly EndpointRecord[], before: EndpointTable | undefined): void {
     const owners = new Map<string, EndpointRecord>();
     const namesByAddress = new Map<string, { names: string[]; ttlSeconds: number }>();
     for (const record of records) {
@@ -92,7 +110,8 @@ export class EndpointTable {
       }
     }
     for (const namesOf of NAMES_IN_ORDER) {
-      for (const record of records) for (const name of namesOf(record)) this.#add(record, name, owners);
+      for (const record of records)
+        for (const name of namesOf(record)) this.#add(record, name, owners, before);
     }
     for (const [address, { names, ttlSeconds }] of namesByAddress) {
       const name = reverseNameOfIpv4(address);
@@ -102,11 +121,20 @@ export class EndpointTable {
   }
 
   /** Of two records with one name the first that has addresses answers: nothing without an answer replaces one. */
-  #add(record: EndpointRecord, name: string, owners: Map<string, EndpointRecord>): void {
+  #add(
+    record: EndpointRecord,
+    name: string,
+    owners: Map<string, EndpointRecord>,
+    before: EndpointTable | undefined,
+  ): void {
     const owner = owners.get(name);
     if (owner !== undefined && (owner.addresses.length > 0 || record.addresses.length === 0)) return;
     owners.set(name, record);
-    const zone = zoneOf(record, name);
+    const key = `${name} ${servedText(record)}`;
+    const answers =
+      (before === undefined ? undefined : before.#composed.get(key)) ?? composeEndpointAnswers(record, name);
+    this.#composed.set(key, answers);
+    const zone = zoneOf(record, name, answers);
     this.#zones.set(name, zone);
     const statusName = `${STATUS_LABEL}.${name}`;
     if (isName(statusName)) this.#statusNames.set(statusName, zone);
@@ -157,8 +185,19 @@ function findAt({ byType, noData }: ApexFindings, qtype: number): EndpointFindin
   return byType.get(qtype) ?? noData;
 }
 
-function zoneOf(record: EndpointRecord, endpoint: string): Zone {
-  const answers = composeEndpointAnswers(record, endpoint);
+/** All of a record that answers are composed from; what was merely confirmed changes nothing of it. */
+function servedText(record: EndpointRecord): string {
+  const { cluster, region, ttlSeconds, changedAtMs, addresses } = record;
+  const names = NAMES_IN_ORDER.map((namesOf) => namesOf(record));
+  const served = addresses.map(({ address, dead }) => (dead === true ? `${address} dead` : address));
+  return JSON.stringify([cluster, region, names, ttlSeconds, changedAtMs, served]);
+}
+
+function isSame(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((text, at) => text === other[at]);
+}
+
+function zoneOf(record: EndpointRecord, endpoint: string, answers: EndpointAnswers): Zone {
   const a: EndpointFinding = { kind: 'answer', answer: answers.a, record };
   return {
     nameOctets: nameToWire(endpoint).length,

@@ -6,12 +6,6 @@ import { isSameQuestion, type Question } from './question.ts';
 
 export type Landed = (outcome: ForwardOutcome) => void;
 
-/**
- * Anybody can make names that share a hash, so no more of them than this are looked through: what lies deeper is asked
- * for once more, and that is all.
- */
-const MAX_COMPARED = 8;
-
 export class OnItsWay {
   readonly hash: number;
   readonly question: Question;
@@ -54,8 +48,8 @@ export class OnTheirWay {
 
   /** The one that answers this question for this group too. */
   find(hash: number, question: Question, group: string): OnItsWay | undefined {
-    let one = this.#byHash.get(hash);
-    for (let compared = 0; one !== undefined && compared < MAX_COMPARED; compared++, one = one.next) {
+    // nobody outside can make names that share a hash (name-hash.ts), so few are compared
+    for (let one = this.#byHash.get(hash); one !== undefined; one = one.next) {
       if (one.group === group && isSameQuestion(one.question, question)) return one;
     }
     return undefined;

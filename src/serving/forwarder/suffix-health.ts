@@ -18,7 +18,8 @@
  *
  * Bounded: one failure makes four entries at most, 512 stay, and names under a suffix that is cut are not asked.
  */
-import { hashName, type Query, suffixEquals } from '../../protocol/wire/query.ts';
+import { hashName } from '../../protocol/wire/name-hash.ts';
+import { type Query, suffixEquals } from '../../protocol/wire/query.ts';
 import { lower, nameFromWire } from '../../protocol/words/name.ts';
 
 /** A failure that is older proves nothing about this moment: the next question finds out. */

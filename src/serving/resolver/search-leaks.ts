@@ -21,6 +21,9 @@ export interface SearchLeakRules {
   readonly disconnected: Pick<DisconnectedRules, 'hasRecordsAt'>;
 }
 
+/** Labels of a known name at most, so that a name of 127 labels costs no more than one of 17. */
+const MAX_LABELS = 16;
+
 const known = new Query();
 
 /** Whether the query's name begins with a whole name that is an endpoint, retained, or an own record's. Not for the path of an answer. */
@@ -29,7 +32,7 @@ export function isSearchLeak(
   { endpoints, cache }: KnownNames,
   rules: SearchLeakRules,
 ): boolean {
-  for (let suffix = 1; suffix < query.labelCount; suffix++) {
+  for (let suffix = Math.max(1, query.labelCount - MAX_LABELS); suffix < query.labelCount; suffix++) {
     parsePrefix(query, suffix);
     if (endpoints.current.hasName(known) || cache.hasRetainedRecordsOf(known)) return true;
     if (rules.localZones.hasRecordsAt(known) || rules.disconnected.hasRecordsAt(known)) return true;

@@ -1,4 +1,5 @@
-import { composeQuery, hashName, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import { hashName } from '../../../src/protocol/wire/name-hash.ts';
+import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { indexResponse, type ResponseIndex } from '../../../src/protocol/wire/response.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { typeFromText } from '../../../src/protocol/words/types.ts';

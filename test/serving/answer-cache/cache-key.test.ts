@@ -55,6 +55,6 @@ for (const [stored, now, same] of aspects) {
   t.test(`stored with ${JSON.stringify(stored)}, asked with ${JSON.stringify(now)}`, async (t) => {
     const query = asked('a.example', 'A', stored);
     const parts = { kind: 'failure', ...failureParts(query), lifetimeMs: 1, earlier: undefined } as const;
-    t.equal(isAnswerTo(cachedAnswer(query, parts, 0), asked('a.example', 'A', now)), same);
+    t.equal(isAnswerTo(cachedAnswer(query, 0, parts, 0), asked('a.example', 'A', now)), same);
   });
 }

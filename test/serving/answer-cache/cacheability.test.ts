@@ -32,9 +32,19 @@ const cases: readonly Case[] = [
   },
   { it: 'a TTL is capped at maxTtl', message: { answers: [a(604_800)] }, kept: 'positive 86400 86400' },
   {
-    it: 'TTL 0 is for this transaction only (RFC 1035 section 3.2.1)',
+    it: 'TTL 0 is for this transaction only (RFC 1035 section 3.2.1): stale from the start',
     message: { answers: [a(0)] },
-    kept: 'none: zero ttl',
+    kept: 'positive 0 86400',
+  },
+  {
+    it: 'a TTL with its top bit set is a long one (RFC 8767 section 4)',
+    message: { answers: [a(0x8000_0000)] },
+    kept: 'positive 86400 86400',
+  },
+  {
+    it: 'in a denial, too',
+    message: { flags: 0x8183, authorities: [soa(0xffff_ffff, 0x8000_0000)] },
+    kept: 'nxdomain 60 60',
   },
   {
     it: 'an alias with its target counts as an answer',
@@ -103,9 +113,9 @@ const cases: readonly Case[] = [
     kept: 'none: no soa',
   },
   {
-    it: 'MINIMUM 0 is not kept',
+    it: 'MINIMUM 0 is stale from the start',
     message: { flags: 0x8183, authorities: [soa(30, 0)] },
-    kept: 'none: zero ttl',
+    kept: 'nxdomain 0 0',
   },
   { it: 'SERVFAIL is kept for 5 s (RFC 9520)', message: { flags: 0x8182 }, kept: 'failure' },
   {

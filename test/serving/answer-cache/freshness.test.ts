@@ -26,7 +26,7 @@ function answer(changed: Partial<CachedAnswer> = {}): CachedAnswer {
     lifetimeMs: 100_000,
     earlier: undefined,
   } as const;
-  return { ...cachedAnswer(query, parts, 1_000_000), ...changed };
+  return { ...cachedAnswer(query, 0, parts, 1_000_000), ...changed };
 }
 
 const stored = 1_000_000;

@@ -247,3 +247,35 @@ t.test('above a public address nothing is ours: those zones are forwarded', asyn
     t.equal(answered(table, name, 'SOA'), undefined, name);
   }
 });
+
+t.test(
+  'a confirmation takes over the whole table; a change of one cluster composes that one alone',
+  async (t) => {
+    const names = Array.from({ length: 100 }, (_, at) => `c${at}.gr7.us-west-2.eks.amazonaws.com`);
+    const records = (of: (at: number) => Partial<EndpointRecord>) =>
+      names.map((name, at) => record([`10.0.${at}.1`], { cluster: `c${at}`, endpoint: name, ...of(at) }));
+    const first = new EndpointTable(records(() => ({})));
+    const confirmed = records(() => ({ confirmedAtMs: { dns: 77 } }));
+    const second = new EndpointTable(confirmed, first);
+    t.equal(second.records, confirmed, 'what the status reads is new');
+    const changed = records((at) => (at === 7 ? { changedAtMs: 9, ttlSeconds: 30 } : {}));
+    const third = new EndpointTable(changed, second);
+    const a = (table: EndpointTable, name: string) => {
+      const found = table.find(asked(name, 'A'));
+      return found?.kind === 'answer' ? found.answer : undefined;
+    };
+    for (const [at, name] of names.entries()) {
+      t.ok(a(first, name) !== undefined && a(second, name) === a(first, name), name);
+      t.equal(a(third, name) === a(second, name), at !== 7, name);
+    }
+    t.match(answered(third, names[7] ?? '', 'A'), { answers: [{ ttl: 30 }] });
+    const dead = records((at) => (at === 3 ? { addresses: [{ address: '10.9.9.9', provenance: {} }] } : {}));
+    const moved = new EndpointTable(dead, third);
+    t.match(answered(moved, names[3] ?? '', 'A'), { answers: [{ address: '10.9.9.9' }] });
+    t.equal(
+      new EndpointTable(records(() => ({})).slice(1), third).find(asked(names[0]!, 'A')),
+      undefined,
+      'a cluster goes',
+    );
+  },
+);

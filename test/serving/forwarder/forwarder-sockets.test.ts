@@ -275,7 +275,7 @@ async function suite(t: Test, openUdp: OpenUdpSocket): Promise<void> {
       const tries = (fate.get(asked.query.nameText()) ?? 0) + 1;
       fate.set(asked.query.nameText(), tries);
       if (asked.query.id % 16 === 0) asked.reply(answerTo(asked, { id: asked.query.id ^ 4, answers: [] }));
-      if (tries === 1 && asked.query.nameHash % 10 === 0) return; // lost
+      if (tries === 1 && asked.query.nameText().endsWith('7')) return; // lost
       answer(asked);
     });
     using world = forwarderTo([server.upstream], { settings: { attemptMinMs: 50, attemptMaxMs: 100 } });

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { message } from '../../helpers/zone-text.ts';
 import { addresses, denial, Rig, type Says } from './rig.ts';
 
 const WWW = { name: 'www.example.com' };
@@ -248,14 +249,54 @@ t.test('a prefetch that fails leaves what is kept, and goes by the route of the 
   t.match(rig.now({ ...WWW, edns: {} }), { ede: 3 }, 'within 30 s of the failure: stale at once');
 });
 
-t.test('TTL 0 is given and not kept', async (t) => {
+t.test('TTL 0: asked for every time while somebody can be asked, known in a cut', async (t) => {
   const rig = new Rig();
   rig.says = (question) => addresses(question, ['192.0.2.1'], 0);
   for (let turn = 1; turn <= 3; turn++) {
     t.match(await rig.answer(WWW), { answers: [{ ttl: 0, data: '192.0.2.1' }] });
     t.equal(rig.asked.length, turn);
   }
+  rig.down.add('default');
+  for (const more of [{}, { cd: true }, { edns: { dnssecOk: true } }]) {
+    t.match(rig.now({ ...WWW, ...more }), {
+      rcode: RCODE.NOERROR,
+      answers: [{ ttl: 30, data: '192.0.2.1' }],
+    });
+  }
 });
+
+t.test('TTL 0 in a denial, and a denial without SOA: asked for every time, denied in a cut', async (t) => {
+  for (const [rcode, negativeTtl] of [
+    [RCODE.NOERROR, 0],
+    [RCODE.NXDOMAIN, 0],
+    [RCODE.NOERROR, undefined],
+    [RCODE.NXDOMAIN, undefined],
+  ] as const) {
+    const rig = new Rig();
+    const bare = message({ flags: 0x8180 | rcode, question: [WWW.name, 'A'] });
+    rig.says = (question) => (negativeTtl === undefined ? bare : denial(question, rcode, negativeTtl));
+    for (let turn = 1; turn <= 2; turn++) {
+      t.match(await rig.answer(WWW), { rcode });
+      t.equal(rig.asked.length, turn);
+    }
+    rig.down.add('default');
+    t.match(rig.now(WWW), { rcode, answers: [] });
+  }
+});
+
+t.test(
+  'what was said last counts in a cut, whatever its TTL: an older answer does not outlive it',
+  async (t) => {
+    const rig = new Rig();
+    rig.says = (question) => addresses(question, ['192.0.2.1'], 60);
+    await rig.answer(WWW);
+    await rig.time.advance(61_000);
+    rig.says = (question) => addresses(question, ['192.0.2.2'], 0);
+    await rig.answer(WWW);
+    rig.down.add('default');
+    t.match(rig.now(WWW), { answers: [{ data: '192.0.2.2' }] });
+  },
+);
 
 t.test('lifetimes are capped: a day for answers, 60 s for denials', async (t) => {
   const rig = new Rig();

@@ -149,4 +149,6 @@ t.test('the longest names there are take no longer', async (t) => {
   const many = Array.from({ length: 126 }, () => 'a').join('.');
   t.match(rig.now({ name: many }), 'pending');
   t.equal((await rig.answer({ name: many })).rcode, 2);
+  const suffix = Array.from({ length: 110 }, () => 'a').join('.');
+  t.equal((await rig.answer({ name: `registry.example.${suffix}` })).rcode, 3);
 });
