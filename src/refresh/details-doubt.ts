@@ -9,13 +9,19 @@ import { addressesOf } from './reconcile/changes.ts';
 import { isNameSource } from './source-kinds.ts';
 import type { SourceRunner } from './source-runner.ts';
 
-const FIRST_SPACING_MS = 60_000;
-/** While the sign lasts and EKS says nothing new: a cluster takes some 20 minutes to be created. */
+const FIRST_SPACING_MS = 5_000;
+/** Doubles up to this while EKS says nothing new: a cluster takes some 20 minutes to be created. */
 const MAX_SPACING_MS = 300_000;
+/** Without a question for this long, a sign that was seen before is a new one. */
+const FORGET_MS = 3_600_000;
+
+const MAX_SEEN = 16; // so that a listing that says something else each time is asked about seldom, too
 
 export class DetailsDoubt {
   /** What each source shows that speaks against the details. */
   readonly #signs = new Map<SourceName, string>();
+  /** A source that goes back and forth between two answers shows nothing new. */
+  readonly #seen = new Set<string>();
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #spacingMs = FIRST_SPACING_MS;
 
@@ -26,7 +32,7 @@ export class DetailsDoubt {
     cluster: SourceRunner | undefined,
     nowMs: number,
   ): boolean {
-    this.#note(observation, record);
+    this.#note(observation, record, nowMs);
     if (this.#signs.size === 0 || cluster === undefined || cluster.isRunning) return false;
     // a policy that does not allow the call is no matter of time
     if (cluster.latest === 'failed' && cluster.lastFailure?.reason === 'denied') return false;
@@ -37,7 +43,7 @@ export class DetailsDoubt {
     return true;
   }
 
-  #note(observation: Observation, record: EndpointRecord): void {
+  #note(observation: Observation, record: EndpointRecord, nowMs: number): void {
     const { source } = observation;
     if (source === 'cluster' || source === 'kubernetes') return;
     const sign = signOf(observation, record);
@@ -47,6 +53,10 @@ export class DetailsDoubt {
       return;
     }
     this.#signs.set(source, sign);
+    if (nowMs - this.#askedAtMs >= FORGET_MS) this.#seen.clear();
+    const key = `${source} ${sign}`;
+    if (this.#seen.has(key) || this.#seen.size >= MAX_SEEN) return;
+    this.#seen.add(key);
     this.#spacingMs = FIRST_SPACING_MS;
   }
 }

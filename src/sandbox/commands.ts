@@ -74,6 +74,13 @@ const moveSchema = z.strictObject({
 
 const patchSchema = z.strictObject(clusterSchema);
 
+const recreateSchema = z.strictObject({
+  ...clusterSchema,
+  endpoint: z.string(),
+  addresses: z.array(z.ipv4()).min(1),
+  vpcId: z.string().optional(),
+});
+
 const recordsSchema = z.strictObject({
   name: z.string(),
   type: z.string().toUpperCase(),
@@ -129,6 +136,7 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   { method: 'POST', path: '/patch', run: patchOn },
+  { method: 'POST', path: '/recreate', run: recreate },
   { method: 'POST', path: '/records', run: setRecords },
   { method: 'POST', path: '/credentials', run: (body, { state }) => setCredentials(body, state) },
   {
@@ -208,6 +216,13 @@ function patchOn(body: unknown, { state, patches }: CommandTarget): unknown {
   const patch = patches.get(key) ?? new RollingPatch(state, found.name, found.region);
   patches.set(key, patch);
   return { ...patch.next(), ...describeCluster(found, state) };
+}
+
+function recreate(body: unknown, { state, patches }: CommandTarget): unknown {
+  const { cluster, region, vpcId, ...next } = recreateSchema.parse(body);
+  state.recreateCluster(cluster, region, { ...next, ...(vpcId === undefined ? {} : { vpcId }) });
+  patches.clear();
+  return describeCluster(state.cluster(cluster, region), state);
 }
 
 function describeCluster({ name, region, generation, endpoint }: Cluster, state: RegionState): object {

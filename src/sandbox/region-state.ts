@@ -1,5 +1,6 @@
 import type { Clock } from '../runtime/clock.ts';
 import { systemClock } from '../runtime/clock.ts';
+import { type ClusterSketch, clusterFacts } from './cluster-facts.ts';
 import type {
   AccessKey,
   Cluster,
@@ -111,6 +112,28 @@ export class RegionState {
     if (holder !== undefined && move.interfaces !== false) {
       throw new SandboxError('address-taken', `${action}: interface "${holder.id}" has that address`);
     }
+  }
+
+  /** Deletes the cluster and creates it again under its name: with another endpoint, other interfaces, perhaps another VPC. */
+  recreateCluster(
+    name: string,
+    region: string | undefined,
+    next: Omit<ClusterSketch, 'name' | 'region'>,
+  ): void {
+    const old = this.cluster(name, region);
+    const gone = new Set(this.interfacesOf(name, old.region));
+    const ids = new Set([...gone].map(({ id }) => id));
+    const facts = clusterFacts({ generation: old.generation, ...next, name, region: old.region });
+    this.clusters = this.clusters.map((cluster) => (cluster === old ? facts.cluster : cluster));
+    this.interfaces = [...this.interfaces.filter((face) => !gone.has(face)), ...facts.interfaces];
+    this.instances = [
+      ...this.instances.filter(({ interfaceIds }) => !interfaceIds.some((id) => ids.has(id))),
+      ...facts.instances,
+    ];
+    this.#records = [
+      ...this.#records.filter((record) => !sameName(record.name, old.endpoint)),
+      ...facts.records,
+    ];
   }
 
   addInterface(face: NetworkInterface): void {

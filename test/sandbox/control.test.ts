@@ -57,6 +57,16 @@ t.test('each command does what it says', async (t) => {
   t.same(await post('/fault/clear', {}), { faults: [] });
   t.equal(sandbox.faults.strikesQuery('a.example'), undefined);
 
+  const again = { endpoint: 'again.example', addresses: ['10.0.1.61', '10.0.2.61'], vpcId: 'vpc-2' };
+  t.match(await post('/recreate', { cluster: 'demo-2', ...again }), {
+    endpoint: 'again.example',
+    interfaces: [{ address: '10.0.1.61' }, { address: '10.0.2.61' }],
+    dns: again.addresses,
+  });
+  t.match(await post('/recreate', { cluster: 'demo-2', endpoint: 'c.example', addresses: ['10.0.1.90'] }), {
+    dns: ['10.0.1.90'],
+  });
+
   t.match(await post('/eni', { cluster: 'demo', from: '10.0.1.10', to: '10.0.1.77' }), {
     interfaces: [{ address: '10.0.1.77' }, {}, {}],
     dns: ['10.0.1.77', '10.0.2.10', '10.0.3.10'],
