@@ -136,6 +136,25 @@ const PATH_METRICS: readonly Metric[] = [
       Object.entries(failures).map(([reason, value]): Sample => [value, upstream, reason]),
     ),
   ),
+  gauge('forward_in_flight', 'Questions on their way to upstreams.', [], ({ forwarding }) => [
+    [forwarding.inFlight],
+  ]),
+  counter('forward_coalesced', 'Questions that joined an identical one on its way.', [], ({ forwarding }) => [
+    [forwarding.coalesced],
+  ]),
+  counter(
+    'forward_failed_fast',
+    'Questions that failed at once, because no upstream answers for the name.',
+    [],
+    ({ forwarding }) => [[forwarding.failedFast]],
+  ),
+  counter(
+    'forward_overloaded',
+    'Questions that failed because too many were on their way: no place was left (limit), or the oldest of the largest network, or of a suffix with half of all, gave way.',
+    ['reason'],
+    ({ forwarding }) =>
+      Object.entries(forwarding.overloaded).map(([reason, value]): Sample => [value, reason]),
+  ),
   gauge(
     'link_connected',
     '1 connected, 0.5 degraded or recovering, 0 disconnected; absent while unknown. side="summary" is the whole.',

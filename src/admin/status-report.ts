@@ -114,6 +114,13 @@ export const statusReport = z.object({
   }),
   endpoints: z.array(endpoint),
   upstreams: z.array(upstream),
+  forwarding: z.object({
+    inFlight: z.number(),
+    coalesced: z.number(),
+    failedFast: z.number(),
+    /** By reason: limit, network, suffix. */
+    overloaded: counts,
+  }),
   /** Names that are kept through an outage, one for each name and type: those that need somebody first, a hundred at most. */
   retained: z.array(retained),
   /** Counts of all of them, those not listed too. */

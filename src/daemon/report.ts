@@ -8,6 +8,7 @@ import type { RetainedSnapshot, RetainedTotals } from '../refresh/retained/retai
 import { backgroundFailures } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { AnswerCacheStats } from '../serving/answer-cache/answer-cache.ts';
+import type { ForwarderSnapshot } from '../serving/forwarder/forwarder.ts';
 import type { UpstreamSnapshot } from '../serving/forwarder/upstream-client.ts';
 import { COUNT_MEANINGS, type CountMeaning, type CountName } from '../serving/listener/counters.ts';
 import type { Intake } from '../serving/listener/intake.ts';
@@ -36,7 +37,7 @@ export interface ReportParts {
   readonly refresh: RefreshSnapshot;
   /** The records that queries are answered from. */
   readonly served: readonly EndpointRecord[];
-  readonly upstreams: readonly UpstreamSnapshot[];
+  readonly forwarder: ForwarderSnapshot;
   readonly cache: AnswerCacheStats;
   readonly intake: Intake;
   readonly counters: ResolverCounters;
@@ -85,7 +86,8 @@ export function composeReport(parts: ReportParts): StatusReport {
       })),
     },
     endpoints: parts.refresh.clusters.map(endpointReport),
-    upstreams: parts.upstreams.map(upstreamReport),
+    upstreams: parts.forwarder.upstreams.map(upstreamReport),
+    forwarding: forwardingReport(parts.forwarder),
     retained: parts.retained.questions.map(retainedReport),
     retainedInAll: retainedTotals(parts.retained.all),
     drill: {
@@ -157,6 +159,11 @@ function sourceReport(source: SourceSnapshot): EndpointReport['sources'][number]
     refreshes: { ...source.stats.refreshes },
     durationSecondsSum: seconds(source.stats.durationMsSum),
   };
+}
+
+function forwardingReport(forwarder: ForwarderSnapshot): StatusReport['forwarding'] {
+  const { inFlight, coalesced, failedFast, overloaded } = forwarder;
+  return { inFlight, coalesced, failedFast, overloaded: { ...overloaded } };
 }
 
 /** The latest ones: enough to see what they have in common. */

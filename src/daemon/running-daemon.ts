@@ -182,7 +182,7 @@ export class RunningDaemon implements Daemon {
       link,
       refresh: plane.snapshot(),
       served: serving.current.records,
-      upstreams: forwarder.snapshot().upstreams,
+      forwarder: forwarder.snapshot(),
       cache: cache.stats(),
       intake,
       counters: resolver.counters,

@@ -58,7 +58,7 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
         forward: (query, route, landed) => forwarder.forwardTo(query, route, landed),
         isCut: (query, route) =>
           forwarder.isCut(query, route) ||
-          (isLinkCut(route) && resolver.disconnectedRules.isBeyondLink(query)),
+          (isLinkCut(route) && resolver.rules.disconnected.isBeyondLink(query)),
         isLinkCut,
         noteFalseDenial: (query, upstream) => forwarder.noteFalseDenial(query, upstream),
         isLoopProbe: (query) => forwarder.isLoopProbe(query),

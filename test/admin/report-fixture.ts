@@ -80,6 +80,7 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
         cutExamples: ['example.com', 'a.example.net', 'b.example.net'],
       },
     ],
+    forwarding: { inFlight: 7, coalesced: 8, failedFast: 9, overloaded: { limit: 1, network: 2, suffix: 3 } },
     retained,
     retainedInAll: totals(retained),
     drill: { isRunning: false },

@@ -47,6 +47,8 @@ export class Query {
   /** What the client can take over UDP, in octets, already brought within 512 to 1232. */
   udpLimit = PLAIN_UDP_OCTETS;
   dnssecOk = false;
+  /** A number for the network of the client that asks; 0: no client's. No parsing changes it. */
+  network: number;
   /** Offset of the client cookie, and the octets of the whole cookie (RFC 7873 section 4); -1 and 0 without one. */
   cookieAt = -1;
   cookieOctets = 0;
@@ -54,6 +56,10 @@ export class Query {
   labelStarts = new Uint8Array(USUAL_LABELS);
   /** `suffixHashes[d]`: hash of the lower-cased suffix of d labels, as `hashName` makes it. */
   suffixHashes = new Int32Array(USUAL_LABELS);
+
+  constructor(network = 0) {
+    this.network = network;
+  }
 
   get recursionDesired(): boolean {
     return (this.flags & FLAG.RD) !== 0;
@@ -75,7 +81,7 @@ export class Query {
 
   /** A query with octets of its own, to be kept beyond this turn. */
   copy(): Query {
-    const copy = new Query();
+    const copy = new Query(this.network);
     // not slice(): on a Buffer that would share its memory
     parseQuery(copy, new Uint8Array(this.octets.subarray(this.start, this.end)), 0, this.end - this.start);
     return copy;

@@ -2,6 +2,7 @@
 import type { Query } from '../../protocol/wire/query.ts';
 import type { Flight } from './flight.ts';
 import type { ForwardOutcome } from './forward-outcome.ts';
+import { InFlightShares, NOBODY } from './in-flight-shares.ts';
 import { isSameQuestion, type Question } from './question.ts';
 
 export type Landed = (outcome: ForwardOutcome) => void;
@@ -10,6 +11,10 @@ export class OnItsWay {
   readonly hash: number;
   readonly question: Question;
   readonly group: string;
+  /** The network that it counts for; see in-flight-shares.ts. */
+  network = NOBODY;
+  /** Hash of the registered domain of a client's question; a question of our own has none, and never gives way. */
+  suffix: number | undefined;
   flight: Flight | undefined;
   /** Another question with the same hash. */
   next: OnItsWay | undefined;
@@ -39,6 +44,7 @@ export class OnItsWay {
 }
 
 export class OnTheirWay {
+  readonly shares = new InFlightShares();
   readonly #byHash = new Map<number, OnItsWay>();
   #size = 0;
 
@@ -56,12 +62,14 @@ export class OnTheirWay {
   }
 
   add(one: OnItsWay): void {
+    this.shares.add(one);
     one.next = this.#byHash.get(one.hash);
     this.#byHash.set(one.hash, one);
     this.#size++;
   }
 
   delete(one: OnItsWay): void {
+    this.shares.delete(one);
     const first = this.#byHash.get(one.hash);
     if (first === one && one.next === undefined) this.#byHash.delete(one.hash);
     else if (first === one && one.next !== undefined) this.#byHash.set(one.hash, one.next);

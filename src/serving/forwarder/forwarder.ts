@@ -23,10 +23,12 @@ import { DEFAULT_SETTINGS, type ForwardSettings } from './forward-settings.ts';
 import { type Asked, chooseAsked, claimTrial, hasAnswers } from './group-choice.ts';
 import type { GroupMember } from './group-member.ts';
 import { Groups, type Regrouping } from './groups.ts';
+import { NOBODY, type Overload } from './in-flight-shares.ts';
 import { askAddresses, askText } from './own-questions.ts';
 import { Probing } from './probing.ts';
 import { type Question, questionOf } from './question.ts';
 import type { ResolvedName } from './resolved-name.ts';
+import { domainHash } from './suffix-health.ts';
 import { socketTransports, type Transports } from './transports.ts';
 import type { OpenUdpSocket } from './udp-socket.ts';
 import type { Upstream, UpstreamGroup } from './upstream.ts';
@@ -61,7 +63,8 @@ export interface ForwarderSnapshot {
   readonly inFlight: number;
   /** Questions that joined one on its way. */
   readonly coalesced: number;
-  readonly overloaded: number;
+  /** Questions that failed because too many were on their way: new ones (`limit`), and those that gave way to others'. */
+  readonly overloaded: Readonly<Record<Overload, number>>;
   /** Questions that failed at once because no upstream was worth asking. */
   readonly failedFast: number;
 }
@@ -75,7 +78,7 @@ export class Forwarder {
   readonly #onTheirWay = new OnTheirWay();
   readonly #flightContext: FlightContext;
   #coalesced = 0;
-  #overloaded = 0;
+  readonly #overloaded = { limit: 0, network: 0, suffix: 0 };
   #failedFast = 0;
   #isClosed = false;
 
@@ -187,7 +190,7 @@ export class Forwarder {
       ),
       inFlight: this.#onTheirWay.size,
       coalesced: this.#coalesced,
-      overloaded: this.#overloaded,
+      overloaded: { ...this.#overloaded },
       failedFast: this.#failedFast,
     };
   }
@@ -211,10 +214,11 @@ export class Forwarder {
     if (joined !== undefined) {
       this.#coalesced++;
       joined.join(landed);
+      this.#onTheirWay.shares.joined(joined, query.network);
       return;
     }
     const members = this.#groups.membersOf(group);
-    const refusal = this.#refusal(members, group, limit);
+    const refusal = this.#refusal(members, group);
     if (refusal !== undefined || members === undefined) {
       landed(refusal ?? forwardFailure('closing', 'the forwarder is closed'));
       return;
@@ -224,23 +228,40 @@ export class Forwarder {
     if (choice.kind === 'nobody') {
       this.#failedFast++;
       landed(choice.outcome);
-    } else {
-      this.#fly(new OnItsWay(questionHash(query), question, group.name, landed), choice);
+      return;
     }
+    const one = new OnItsWay(questionHash(query), question, group.name, landed);
+    if (limit < Number.POSITIVE_INFINITY) {
+      one.network = query.network;
+      one.suffix = domainHash(query);
+    }
+    if (this.#hasRoomFor(one, limit)) this.#fly(one, choice);
+    else landed(forwardFailure('overloaded', `${limit} questions are on their way`));
+  }
+
+  /** Whether there is room for one more question, or another one has given way. */
+  #hasRoomFor({ network, suffix }: OnItsWay, limit: number): boolean {
+    const { shares } = this.#onTheirWay;
+    if (suffix === undefined) return true;
+    const isFull = this.#onTheirWay.size >= limit;
+    const ofSuffix = shares.oldestUnder(suffix, limit);
+    // who asks without a network has no share that could be weighed against others'
+    const ofNetwork = isFull && network !== NOBODY ? shares.oldestOfLargest() : undefined;
+    const goes = ofSuffix ?? ofNetwork;
+    if (goes === undefined) {
+      if (isFull) this.#overloaded.limit++;
+      return !isFull;
+    }
+    this.#overloaded[ofSuffix === undefined ? 'network' : 'suffix']++;
+    goes.flight?.cancel('overloaded', 'it gave way to a question of another client');
+    return true;
   }
 
   /** Why nobody is asked, whoever is up. */
-  #refusal(
-    members: readonly GroupMember[] | undefined,
-    group: UpstreamGroup,
-    limit: number,
-  ): ForwardOutcome | undefined {
+  #refusal(members: readonly GroupMember[] | undefined, group: UpstreamGroup): ForwardOutcome | undefined {
     if (this.#isClosed) return forwardFailure('closing', 'the forwarder is closed');
-    if (members === undefined)
-      return forwardFailure('all-down', `no upstreams are configured for "${group.name}"`);
-    if (this.#onTheirWay.size < limit) return undefined;
-    this.#overloaded++;
-    return forwardFailure('overloaded', `${limit} questions are on their way`);
+    if (members !== undefined) return undefined;
+    return forwardFailure('all-down', `no upstreams are configured for "${group.name}"`);
   }
 
   /** Asks about what is cut, where it is time for that. The client does not wait for it: most likely it is still cut. */

@@ -221,6 +221,13 @@ function domainDepth(octets: Uint8Array, first: number, second: number, labelCou
   return Math.min(labelCount, usualDepth(octets, first, second, labelCount));
 }
 
+/** Hash of the registered domain of the query's name. */
+export function domainHash({ octets, nameStart, labelStarts, labelCount, suffixHashes }: Query): number {
+  const first = nameStart + (labelStarts[1] ?? 0);
+  const second = nameStart + (labelStarts[2] ?? 0);
+  return suffixHashes[domainDepth(octets, first, second, labelCount)] ?? 0;
+}
+
 function usualDepth(octets: Uint8Array, first: number, second: number, labelCount: number): number {
   if (labelCount < 3) return 2;
   if (isLabel(octets, first, ARPA)) {

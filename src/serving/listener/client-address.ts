@@ -29,6 +29,18 @@ export function isLoopback(octets: Uint8Array, at: number, family: Family): bool
   return true;
 }
 
+const NETWORK_OCTETS = 7; // 56 bits: what a site is given (RFC 6177 section 2); of IPv4 it is 24 bits
+
+/** A number for the network of a client, never 0. Two networks seldom share one. */
+export function networkOf({ octets, family }: ClientAddress): number {
+  const isV4 = family === 4;
+  const from = !isV4 && isMapped(octets, 0) ? MAPPED_OFFSET : 0;
+  let network = isV4 || from > 0 ? 4 : 6;
+  for (let i = from; i < from + (isV4 || from > 0 ? 3 : NETWORK_OCTETS); i++)
+    network = (Math.imul(network, 0x0100_0193) ^ (octets[i] ?? 0)) | 0;
+  return network === 0 ? 1 : network;
+}
+
 /** Octets of an address as Node writes it: a zone (`fe80::1%eth0`) is ignored, a mapped address is IPv4. */
 export function parseClientAddress(text: string): ClientAddress | undefined {
   const zoneAt = text.indexOf('%');

@@ -10,6 +10,8 @@ export const NO_REPLY = 0;
 
 /** Who waits for an answer. One of the two is called, once, perhaps before `answerLater` returns. */
 export interface Asker {
+  /** A number for the client's network, never 0: clients behind one NAT share it. Absent where no client asks. */
+  readonly network?: number;
   /** The reply is the first `length` octets, which may be overwritten as soon as this returns; NO_REPLY: there is none. */
   reply(octets: Uint8Array, length: number): void;
   /** Answering failed by a fault of the handler. */

@@ -1,5 +1,5 @@
 /** A query that waits for its answer: what it was, so that a fault can be answered too, and where its reply goes. */
-import type { ClientAddress } from './client-address.ts';
+import { type ClientAddress, networkOf } from './client-address.ts';
 import type { Asker, Transport } from './handler.ts';
 
 /** Takes the reply in the first `length` octets, which may be overwritten as soon as it returns; NO_REPLY: there is none. */
@@ -36,6 +36,10 @@ export class Waiting implements Asker {
     this.transport = transport;
     this.sinceMs = sinceMs;
     this.#deliver = deliver;
+  }
+
+  get network(): number {
+    return networkOf(this.client);
   }
 
   reply(octets: Uint8Array, length: number): void {

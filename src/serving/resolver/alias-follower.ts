@@ -243,7 +243,7 @@ class Chain {
     const edns = { dnssecOk };
     const octets = composeQuery({ id, name, qtype, qclass, recursionDesired, checkingDisabled, edns });
     putUint16(octets, 2, uint16At(octets, 2) | (flags & FLAG.AD));
-    const query = new Query();
+    const query = new Query(this.#query.network);
     parseQuery(query, octets, 0, octets.length);
     return query;
   }

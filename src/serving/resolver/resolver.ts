@@ -179,7 +179,7 @@ export class Resolver<Route> implements QueryHandler {
   answerLater(message: Uint8Array, transport: Transport, asker: Asker): void {
     const isPartKnown = this.#isPartKnown;
     this.#isPartKnown = false;
-    const query = new Query();
+    const query = new Query(asker.network);
     if (parseQuery(query, message, 0, message.length) !== VERDICT.OK) {
       asker.reply(this.#laterReply.octets, NO_REPLY);
       return;
@@ -256,8 +256,8 @@ export class Resolver<Route> implements QueryHandler {
     return writePatchedReply(query, found.octets, found.index, options, octets, start);
   }
 
-  get disconnectedRules(): ResolverRules<Route>['disconnected'] {
-    return this.#rules.disconnected;
+  get rules(): ResolverRules<Route> {
+    return this.#rules;
   }
 
   /** Where a question that is forwarded goes to. */

@@ -68,6 +68,8 @@ export interface Asked {
   readonly route: string;
   readonly dnssecOk: boolean;
   readonly checkingDisabled: boolean;
+  /** Of the client. */
+  readonly network: number;
   readonly atMs: number;
 }
 
@@ -203,8 +205,8 @@ export class Rig {
 
   #forward(query: Query, route: string, landed: (fetched: Fetched) => void): void {
     const question = questionText(query);
-    const { dnssecOk, checkingDisabled } = query;
-    this.asked.push({ question, route, dnssecOk, checkingDisabled, atMs: this.time.monotonicMs() });
+    const { dnssecOk, checkingDisabled, network } = query;
+    this.asked.push({ question, route, dnssecOk, checkingDisabled, network, atMs: this.time.monotonicMs() });
     const said = this.#isCut(query, route) ? { extendedError: 22 } : this.says(question, route);
     const check = () => {
       // whoever forwards reads the question for as long as the exchange takes

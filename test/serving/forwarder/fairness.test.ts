@@ -1,0 +1,103 @@
+/** Who gives way when too many questions are on their way: the client that has the most, and no other. */
+import t from 'tap';
+import type { ForwardOutcome } from '../../../src/serving/forwarder/forward-outcome.ts';
+import { networkOf, parseClientAddress } from '../../../src/serving/listener/client-address.ts';
+import { queryOf } from '../resolver/messages.ts';
+import { Rig } from '../resolver/rig.ts';
+import { clientQuery } from './hand-made-upstream.ts';
+import { group, VirtualUpstreams } from './virtual-upstreams.ts';
+
+const route = group('default', 'a');
+const LOUD = 0x0a000100;
+const QUIET = 0x0a000200;
+
+/** Names with "silent" in them are never answered. */
+function site(): VirtualUpstreams {
+  return new VirtualUpstreams([route], ({ name, isProbe }) =>
+    /silent/.test(name) && !isProbe ? 'silence' : { afterMs: 20, says: 'answer' },
+  );
+}
+
+function asks(world: VirtualUpstreams, name: string, network: number): Promise<ForwardOutcome> {
+  const query = clientQuery(name);
+  query.network = network;
+  return world.forwarder.forward(query, route);
+}
+
+t.test('one client with 1,200 unanswerable names a second takes forwarding from nobody', async (t) => {
+  const world = site();
+  const quiet: Promise<ForwardOutcome>[] = [];
+  let loud = 0;
+  // a domain of its own for each: nothing is known of any of them
+  for (let tick = 0; tick < 200; tick++) {
+    for (let at = 0; at < 60; at++) void asks(world, `www.silent${loud++}.example`, LOUD);
+    quiet.push(asks(world, `n${tick}.good.example`, QUIET));
+    await world.time.advance(50);
+  }
+  await world.time.advance(6_000);
+  const failed = (await Promise.all(quiet)).filter(({ kind }) => kind === 'failed');
+  t.strictSame(failed, []);
+});
+
+t.test('when all places are taken the oldest question of the largest holder goes', async (t) => {
+  const world = site();
+  const loud = Array.from({ length: 999 }, (_, at) => asks(world, `www.silent${at}.example`, LOUD));
+  const early = asks(world, 'www.silent-too.example', QUIET);
+  const late = asks(world, 'www.good.example', QUIET);
+  await world.time.advance(50);
+  t.match(await late, { kind: 'response' });
+  t.match(await loud[0], { kind: 'failed', reason: 'overloaded' }, 'the oldest of the largest');
+  await world.time.advance(6_000);
+  t.match(await early, { reason: 'timeout' });
+  t.match(await loud[1], { reason: 'timeout' }, 'and no more than it takes');
+  t.match(world.forwarder.snapshot(), { overloaded: { limit: 0, network: 1, suffix: 0 }, inFlight: 0 });
+});
+
+t.test('a question that others ask too counts for the one with the fewest', async (t) => {
+  const world = site();
+  const loud = Array.from({ length: 1_000 }, (_, at) => asks(world, `www.silent${at}.example`, LOUD));
+  const joined = asks(world, 'www.silent0.example', QUIET);
+  void asks(world, 'www.good.example', 0x0a000300);
+  await world.time.advance(10);
+  t.match(await loud[1], { reason: 'overloaded' }, 'the next one of the loud client');
+  await world.time.advance(6_000);
+  t.match(await joined, { reason: 'timeout' });
+});
+
+t.test('one suffix has half of the places at most, however many clients ask', async (t) => {
+  const world = site();
+  const flood = Array.from({ length: 700 }, (_, at) => asks(world, `r${at}.silent.example`, 1 + at));
+  t.equal(world.forwarder.snapshot().inFlight, 500);
+  const other = asks(world, 'www.good.example', QUIET);
+  await world.time.advance(50);
+  t.match(await other, { kind: 'response' });
+  t.match(await flood[0], { reason: 'overloaded' });
+  t.match(world.forwarder.snapshot(), { overloaded: { suffix: 200 } });
+  await world.time.advance(6_000);
+  t.equal(world.forwarder.snapshot().inFlight, 0);
+});
+
+t.test(
+  'a network is 24 bits of IPv4 and 56 of IPv6, and reaches the forwarder with the question',
+  async (t) => {
+    const numberOf = (text: string): number => {
+      const client = parseClientAddress(text);
+      return client === undefined ? 0 : networkOf(client);
+    };
+    t.equal(numberOf('10.0.0.1'), numberOf('10.0.0.254'));
+    t.equal(numberOf('10.0.0.1'), numberOf('::ffff:10.0.0.9'));
+    t.equal(numberOf('2001:db8:1:200::1'), numberOf('2001:db8:1:2ff::9'));
+    const all = ['10.0.0.1', '10.0.1.1', '127.0.0.1', '2001:db8:1:200::1', '2001:db8:1:300::1', '::1'].map(
+      numberOf,
+    );
+    t.equal(new Set(all).size, all.length);
+    t.notOk(all.includes(0));
+    const rig = new Rig();
+    rig.resolver.answerLater(queryOf({ name: 'www.example.com' }), 'udp', {
+      network: 4711,
+      reply: () => undefined,
+      fail: t.error,
+    });
+    t.match(rig.asked, [{ network: 4711 }]);
+  },
+);
