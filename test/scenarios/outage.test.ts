@@ -60,7 +60,14 @@ t.test(
       const { loadedAnswers = 0 } = (await second.status()).state.snapshot;
       return loadedAnswers > 0;
     });
-    t.match(await second.ask({ name: ASKED }), { rcode: 0, answers: { length: 2 } });
+    // it was asked with neither DO nor CD, and is there for all
+    for (const more of [
+      {},
+      { cd: true },
+      { edns: { dnssecOk: true } },
+      { cd: true, edns: { dnssecOk: true } },
+    ])
+      t.match(await second.ask({ name: ASKED, ...more }), { rcode: 0, answers: { length: 2 } });
 
     // what a kill loses is what was not written yet, and no endpoint
     await second.kill('SIGKILL');
