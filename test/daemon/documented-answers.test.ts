@@ -96,6 +96,16 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
+    says: ['docs/configuration.md', 'while disconnected, reverse names in them are worked out'],
+    cluster: 'vpcNetworks: [10.20.0.0/16]',
+    config: 'forward: { siteNames: always }',
+    asks: [
+      ['10.3.20.10.in-addr.arpa PTR', 'NXDOMAIN | . SOA', 'NXDOMAIN | . SOA'],
+      ['11.3.20.10.in-addr.arpa PTR', undefined, 'NOERROR ip-10-20-3-11.us-west-2.compute.internal'],
+      ['11.3.21.10.in-addr.arpa PTR', undefined, /^NXDOMAIN (aa )?\| 10\.in-addr\.arpa SOA$/],
+    ],
+  },
+  {
     says: ['docs/configuration.md', 'servers that everything else is forwarded to'],
     keys: ['upstreams'],
     asks: [

@@ -1,5 +1,5 @@
 /**
- * Aliases are followed to whoever answers for their target: an endpoint, the operator's own records, a retained name, the
+ * The target of an alias is asked of what answers for it: an endpoint, the operator's own records, a retained name, the
  * cache, an upstream. RFC 1034 section 4.3.2 has the whole question begin again at the target, so the resolver's own list
  * of steps answers each part, and this file joins them.
  *

@@ -262,7 +262,7 @@ t.test('without RD an alias is given as far as it is known here', async (t) => {
   t.equal(lines(await rig.answer({ name: 'web.site.example', rd: false })).length, 2, 'from the cache');
 });
 
-t.test('an upstream that gives half a chain: the rest comes from whoever has it', async (t) => {
+t.test('an upstream that gives half a chain: the rest comes from what has it', async (t) => {
   const half = (target: string) => ({ 'half.example.com A': `half.example.com 300 CNAME ${target}` });
   for (const [target, more, want] of [
     [ENDPOINT, {}, THREE],
@@ -520,7 +520,7 @@ t.test(
   },
 );
 
-t.test('a service of AWS behind a stale alias fails at once in a cut, as it does by itself', async (t) => {
+t.test('a service of AWS after a stale alias fails at once in a cut, as it does by itself', async (t) => {
   const rig = rigWith({ disconnected: { regions: ['us-west-2'] } });
   const s3 = 'bucket.s3.us-west-2.amazonaws.com';
   speaks(rig, { 'files.example.com A': `files.example.com 60 CNAME ${s3}; ${s3} 60 A 192.0.2.1` });
@@ -531,7 +531,7 @@ t.test('a service of AWS behind a stale alias fails at once in a cut, as it does
   t.match(await rig.answer({ name: 'files.example.com', edns: {} }), { rcode: 2, ede: 22 });
 });
 
-t.test('the number of aliases is bounded to sixteen, whoever gives them', async (t) => {
+t.test('the number of aliases is bounded to sixteen, from every source', async (t) => {
   const chain = (length: number, at: (n: number) => string) =>
     Object.fromEntries(Array.from({ length }, (_, n) => [`${at(n)} A`, `${at(n)} 60 CNAME ${at(n + 1)}`]));
   const name = (n: number) => `n${n}.example.com`;
