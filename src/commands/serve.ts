@@ -8,7 +8,7 @@ import { startDaemon } from '../daemon.ts';
 import type { Log } from '../log/log.ts';
 import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
 import { inBackground, logBackgroundFailures, noteFailure } from '../runtime/background.ts';
-import { systemClock } from '../runtime/clock.ts';
+import { systemClock, watchSuspends } from '../runtime/clock.ts';
 import { systemPause } from '../runtime/pause.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { connectServiceManager } from '../runtime/service-manager.ts';
@@ -60,9 +60,14 @@ export async function serve(file: string | undefined, signals: Signals): Promise
   }
   manager.notify('READY=1', 'STATUS=answering');
   if (process.connected) process.send?.('answering'); // to the sandbox, where one started us
+  const suspends = watchSuspends((suspendedMs) => {
+    daemon.resumed(suspendedMs);
+    systemTimers.catchUp();
+  });
   const watchdog = startWatchdog(process.env, { daemon, manager, log });
   const signal = await ended.promise;
   watchdog[Symbol.dispose]();
+  suspends[Symbol.dispose]();
   log.info({ signal }, 'stopping');
   manager.notify('STOPPING=1');
   await daemon.stop(signal);

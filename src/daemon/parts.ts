@@ -56,6 +56,8 @@ export interface Daemon {
   report(): StatusReport;
   /** What a watchdog needs to ask whether queries are answered. */
   vitals(): Vitals;
+  /** The host was suspended: what is kept has aged, and its truth may be another one by now. */
+  resumed(suspendedMs: number): void;
   /** Saves, closes the sockets, lets queries in flight end. `reason` is for the ledger, such as `SIGTERM`. */
   stop(reason: string): Promise<void>;
 }

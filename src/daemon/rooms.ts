@@ -47,6 +47,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
       Object.assign(inForce, inForceWith(next, routes));
     },
     inForce,
+    lookAgain,
     stateFaults,
     ending,
     control,

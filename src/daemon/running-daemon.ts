@@ -152,6 +152,15 @@ export class RunningDaemon implements Daemon {
     if (changed.length > 0) this.#parts.log.warn({ keys: changed }, 'changed keys need a restart');
   }
 
+  /** What is served is asked for first, before all else that has fallen due meanwhile. */
+  resumed(suspendedMs: number): void {
+    this.#parts.log.warn(
+      { suspendedMs: Math.round(suspendedMs) },
+      'the host was suspended: asking again for everything',
+    );
+    this.#rooms.lookAgain('the host was suspended');
+  }
+
   vitals(): Vitals {
     const { listeners, serving, intake } = this.#rooms;
     const answered = serving.current.records.find(

@@ -1,5 +1,6 @@
 /** Timers as an argument, so that everything that waits can be tested in virtual time. */
 import { guarded } from './background.ts';
+import { type Clock, systemClock } from './clock.ts';
 
 export interface Timers {
   /** Runs `run` once after `delayMs`; dispose to cancel. Never keeps the process alive. */
@@ -9,13 +10,64 @@ export interface Timers {
 /** The most that setTimeout takes: beyond it would run at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-export const systemTimers: Timers = {
-  after(delayMs, run) {
-    const timer = setTimeout(() => guarded('timer', run), Math.min(Math.max(0, delayMs), MAX_DELAY_MS));
-    timer.unref();
-    return { [Symbol.dispose]: () => clearTimeout(timer) };
-  },
-};
+/** Node's timers stand still while the host is suspended; `catchUp` brings them to what `clock` says. */
+export class SystemTimers implements Timers {
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
+  readonly #pending = new Set<SystemTimer>();
+
+  constructor(clock: Pick<Clock, 'monotonicMs'>) {
+    this.#clock = clock;
+  }
+
+  after(delayMs: number, run: () => void): Disposable {
+    const timer = new SystemTimer(this.#pending, this.#clock.monotonicMs() + Math.max(0, delayMs), run);
+    timer.arm(delayMs);
+    return timer;
+  }
+
+  /** Runs what has fallen due meanwhile at once, in the order in which it fell due; the others become due at their moment. */
+  catchUp(): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const timer of [...this.#pending].toSorted((a, b) => a.dueMs - b.dueMs)) {
+      if (timer.dueMs <= nowMs) timer.fire();
+      else timer.arm(timer.dueMs - nowMs);
+    }
+  }
+}
+
+class SystemTimer implements Disposable {
+  readonly dueMs: number;
+  readonly #pending: Set<SystemTimer>;
+  readonly #run: () => void;
+  #timeout: NodeJS.Timeout | undefined;
+
+  constructor(pending: Set<SystemTimer>, dueMs: number, run: () => void) {
+    this.dueMs = dueMs;
+    this.#pending = pending;
+    this.#run = run;
+    pending.add(this);
+  }
+
+  arm(delayMs: number): void {
+    clearTimeout(this.#timeout);
+    this.#timeout = setTimeout(() => this.fire(), Math.min(Math.max(0, delayMs), MAX_DELAY_MS));
+    this.#timeout.unref();
+  }
+
+  /** Once: one that an earlier timer of the same moment has disposed of does not run. */
+  fire(): void {
+    if (!this.#pending.has(this)) return;
+    this[Symbol.dispose]();
+    guarded('timer', this.#run);
+  }
+
+  [Symbol.dispose](): void {
+    this.#pending.delete(this);
+    clearTimeout(this.#timeout);
+  }
+}
+
+export const systemTimers = new SystemTimers(systemClock);
 
 /** Resolves after `delayMs`, or at once when `signal` is aborted; never rejects. */
 export function sleep(timers: Timers, delayMs: number, signal?: AbortSignal): Promise<void> {
