@@ -54,7 +54,7 @@ const DEFAULTS = {
     attemptMinMs: 200,
     attemptMaxMs: 2000,
     inFlight: 1000,
-    caseRandomization: false,
+    caseRandomization: true,
     siteNames: 'auto',
     trustAuthenticatedData: false,
   },

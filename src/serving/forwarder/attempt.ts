@@ -15,6 +15,7 @@ import {
   type ExchangeTransport,
   type TransportName,
 } from './exchange.ts';
+import { hasEnoughLetters } from './name-case.ts';
 import { composeUpstreamQuery, type Probe, type Question, questionEndOf } from './question.ts';
 
 export interface Answer {
@@ -49,6 +50,8 @@ export interface AttemptHost {
   readonly asksAuthenticated: boolean;
   /** Names over this transport get a random case. */
   mixesCase(transport: TransportName): boolean;
+  /** A reply brought the name back, in the case in which it was sent or in another. */
+  caseCameBack(isSame: boolean): void;
   /** Whether a late reply may be waited for: there is room for so many. */
   mayLinger(): boolean;
   started(transport: TransportName): void;
@@ -77,6 +80,7 @@ export class Attempt implements Deadline {
   #stage: 'timely' | 'late' | 'over' = 'timely';
   #isOverdue = false;
   #triedWithoutEdns = false;
+  #triedMixedCase = false;
 
   constructor(
     host: AttemptHost,
@@ -95,7 +99,8 @@ export class Attempt implements Deadline {
 
   send(): void {
     const transport = this.#transport;
-    const caseFrom = this.#host.mixesCase(transport) ? this.#host.random : undefined;
+    const mixesCase = !this.#triedMixedCase && this.#host.mixesCase(transport);
+    const caseFrom = mixesCase ? this.#host.random : undefined;
     const message = composeUpstreamQuery(this.#question, {
       withEdns: this.#withEdns,
       caseFrom,
@@ -108,6 +113,7 @@ export class Attempt implements Deadline {
       caseFrom !== undefined,
       (end: ExchangeEnd) => this.#onEnd(exchange, end),
     );
+    exchange.hasOwnPort = !mixesCase || !hasEnoughLetters(this.#question.name);
     this.#exchange = exchange;
     this.#stage = 'timely';
     exchange.startedAtMs = this.#host.nowMs();
@@ -157,7 +163,11 @@ export class Attempt implements Deadline {
     this.#host.sweep.delete(this);
     if (end.kind === 'failed') this.#onFailed(exchange, end);
     else if (end.kind === 'edns-refused') this.#onEdnsRefused(end.elapsedMs);
-    else this.#onReply(end);
+    else if (end.kind === 'case-lost') this.#onCaseLost();
+    else {
+      if (exchange.exactCase) this.#host.caseCameBack(true);
+      this.#onReply(end);
+    }
   }
 
   #onReply(end: ExchangeEnd & { kind: 'reply' }): void {
@@ -181,6 +191,13 @@ export class Attempt implements Deadline {
   #onEdnsRefused(elapsedMs: number): void {
     this.#host.replied(this.#transport, undefined, elapsedMs);
     this.#withoutEdns();
+  }
+
+  /** It is asked again in the question's own case, from a port of its own: TCP may not be there, and need not be. */
+  #onCaseLost(): void {
+    this.#triedMixedCase = true;
+    this.#host.caseCameBack(false);
+    this.send();
   }
 
   #onFailed(exchange: Exchange, failure: AttemptFailure): void {

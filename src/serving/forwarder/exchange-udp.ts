@@ -1,7 +1,8 @@
 /**
- * Exchanges over UDP: each with a random ID, from a socket drawn at random among several that are bound to random
- * ports (RFC 5452 section 9.2), ahead of their use, because to open one costs more than the exchange. A socket carries
- * a few exchanges, is replaced behind the last of them, and closed when their replies have come.
+ * Exchanges over UDP: each with a random ID, from a socket drawn at random among several that are bound to random ports
+ * (RFC 5452 section 9.2), ahead of their use, because to open one costs more than the exchange. A socket carries a few
+ * exchanges whose names have a random case (name-case.ts), or one that has nothing but port and ID; it is replaced after
+ * the last of them, and closed when their replies have come.
  */
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
@@ -59,14 +60,14 @@ export class UdpExchanges implements ExchangeTransport {
   }
 
   start(exchange: Exchange): void {
-    const port = this.#draw();
+    const port = exchange.hasOwnPort ? this.#drawUnused() : this.#draw();
     if (typeof port === 'string') {
       // not within the call: who starts an exchange is not told of its end before it has begun
       queueMicrotask(() => exchange.onEnd({ kind: 'failed', reason: 'network', detail: port }));
       return;
     }
     port.start(exchange);
-    if (port.usesLeft === 0) this.#retire(port);
+    if (port.usesLeft === 0 || exchange.hasOwnPort) this.#retire(port);
     if (this.#ready.length < SOCKETS_READY) this.#openAhead(); // behind the send, so off this query's path
   }
 
@@ -88,6 +89,16 @@ export class UdpExchanges implements ExchangeTransport {
     const opened = this.#open();
     if (typeof opened !== 'string') this.#ready.push(opened);
     return opened;
+  }
+
+  /** A socket that has carried nothing yet. */
+  #drawUnused(): UdpPort | string {
+    const oldestMs = this.#options.clock.monotonicMs() - SOCKET_AGE_MS;
+    for (let at = this.#ready.length - 1; at >= 0; at--) {
+      const port = this.#ready[at];
+      if (port?.usesLeft === this.#usesPerSocket && port.openedAtMs >= oldestMs) return port;
+    }
+    return this.#open();
   }
 
   /** A failure shows when the next exchange needs a socket. */

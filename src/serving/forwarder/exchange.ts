@@ -22,6 +22,8 @@ export type ExchangeEnd =
     }
   /** A bare header that says FORMERR or NOTIMP to a query with EDNS (RFC 6891 section 7). */
   | { readonly kind: 'edns-refused'; readonly elapsedMs: number }
+  /** All was right except the case of the name: an upstream that loses it, or a forger who has guessed all else. */
+  | { readonly kind: 'case-lost'; readonly elapsedMs: number }
   | { readonly kind: 'failed'; readonly reason: ExchangeFailure; readonly detail: string };
 
 /** Who can drop an exchange that nobody waits for any more. */
@@ -43,6 +45,8 @@ export class Exchange {
   carrier: Carrier | undefined;
   /** A stream that the upstream had closed already: such an exchange is sent once more on a new one. */
   isSecondTry = false;
+  /** Its port is used by no other exchange: nothing else than the ID keeps a forger out. */
+  hasOwnPort = false;
   /** It waited for a connection to be made, so that its time is no round trip. */
   hadToConnect = false;
 
@@ -177,7 +181,7 @@ export function endBy(
     case 'malformed':
       return { kind: 'failed', reason: 'malformed', detail: verdict.detail };
     case 'wrong-case':
-      return { kind: 'failed', reason: 'spoofed', detail: 'the name came back in another case' };
+      return { kind: 'case-lost', elapsedMs };
     case 'edns-refused':
       return { kind: 'edns-refused', elapsedMs };
     case 'reply': {

@@ -8,7 +8,7 @@ export interface ForwardSettings {
   readonly attemptMaxMs: number;
   /** Questions in flight at once; one more fails at once. */
   readonly inFlight: number;
-  /** Random case in the names we send (0x20), and replies must have the same. */
+  /** Random case in the names we send (0x20), and replies must have the same; without it each exchange has a port of its own. */
   readonly caseRandomization: boolean;
   /** AD of the upstreams is believed, so we ask for it. */
   readonly trustAuthenticatedData: boolean;
@@ -19,6 +19,6 @@ export const DEFAULT_SETTINGS: ForwardSettings = {
   attemptMinMs: 200,
   attemptMaxMs: 2_000,
   inFlight: 1_000,
-  caseRandomization: false,
+  caseRandomization: true,
   trustAuthenticatedData: false,
 };

@@ -317,6 +317,12 @@ export class Forwarder {
         onUpstreamUp?.(client.upstream);
       },
       onEdnsDoubt: (client) => this.#probing.verify(client),
+      onCaseLost: (client) => {
+        log.info(
+          { upstream: client.upstream.text },
+          'upstream loses the case of names: a port for each question instead',
+        );
+      },
       onWithoutEdns: (client) => {
         log.info({ upstream: client.upstream.text }, 'upstream refuses EDNS: asking without it for a while');
       },

@@ -5,6 +5,7 @@ import { CLASS } from '../../protocol/words/classes.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { Random } from '../../runtime/random.ts';
+import { withRandomCase } from './name-case.ts';
 
 export interface Question {
   /** QNAME on the wire, in the case in which the client sent it. */
@@ -89,25 +90,6 @@ export function composeUpstreamQuery(question: Question, form: QueryForm): Uint8
 
 const WITH_DO = { dnssecOk: true };
 const WITHOUT_DO = { dnssecOk: false };
-
-function withRandomCase(name: Uint8Array, random: Random): Uint8Array {
-  const mixed = Uint8Array.from(name);
-  let bits = 0;
-  let left = 0;
-  for (let at = 0; at < mixed.length; at++) {
-    const letter = lower(mixed[at] ?? 0);
-    // a length octet is below 64 and never in this range
-    if (letter < 0x61 || letter > 0x7a) continue;
-    if (left === 0) {
-      bits = random.uint32();
-      left = 32;
-    }
-    mixed[at] = (bits & 1) === 0 ? letter : letter & ~0x20;
-    bits >>>= 1;
-    left--;
-  }
-  return mixed;
-}
 
 const OPTION_PADDING = 12; // RFC 7830 section 3
 const PADDING_BLOCK = 128; // RFC 8467 section 4.1: a query is padded to a multiple of 128 octets

@@ -17,6 +17,7 @@ import {
 import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { ExchangeFailure, ExchangeTransport, TransportHooks, TransportName } from './exchange.ts';
 import type { ForwardSettings } from './forward-settings.ts';
+import { CaseMemory } from './name-case.ts';
 import type { Probe, Question } from './question.ts';
 import type { SuffixHealth } from './suffix-health.ts';
 import { SuffixWatch } from './suffix-watch.ts';
@@ -51,6 +52,8 @@ export interface ClientContext {
   /** It refused EDNS once: time to verify with a probe whether it has none. */
   onEdnsDoubt(client: UpstreamClient): void;
   onWithoutEdns(client: UpstreamClient): void;
+  /** It brings names back in another case: for a while the case says nothing. */
+  onCaseLost(client: UpstreamClient): void;
 }
 
 /** One upstream as plain data, for metrics and status. */
@@ -103,6 +106,7 @@ export class UpstreamClient implements AttemptHost {
   #truncated = 0;
   readonly #attempts = new Set<Attempt>();
   readonly #open = new Map<TransportName, ExchangeTransport>();
+  readonly #case = new CaseMemory();
   #udpLosses = 0;
   #udpAgainAtMs = 0;
   #withoutEdnsUntilMs = Number.NEGATIVE_INFINITY;
@@ -241,8 +245,14 @@ export class UpstreamClient implements AttemptHost {
   }
 
   mixesCase(transport: TransportName): boolean {
-    // a stream is hard enough to forge, and an upstream that loses the case can still be asked over TCP
-    return transport === 'udp' && this.#context.settings().caseRandomization;
+    // a stream is hard enough to forge
+    const mayMix = transport === 'udp' && this.#context.settings().caseRandomization;
+    return mayMix && this.#case.isKept(this.nowMs());
+  }
+
+  caseCameBack(isSame: boolean): void {
+    if (isSame) this.#case.noteKept();
+    else if (this.#case.noteLost(this.nowMs())) this.#context.onCaseLost(this);
   }
 
   mayLinger(): boolean {

@@ -23,7 +23,7 @@ t.test('an upstream that refuses EDNS for the root too is asked without it for 1
 
 t.test('a name that is refused with EDNS is asked without it; no other name is', async (t) => {
   const world = new VirtualUpstreams([group('default', 'a')], ({ hasEdns, exchange }) => {
-    const isOdd = Buffer.from(exchange.message).includes('odd');
+    const isOdd = Buffer.from(exchange.message).toString('latin1').toLowerCase().includes('odd');
     return hasEdns && isOdd ? formErr : answers;
   });
   t.equal(shown(await ask(world, 'odd.example')), 'a rcode 0 after 40');

@@ -41,7 +41,7 @@ export interface Seen {
   readonly exchange: Exchange;
 }
 
-const LOOP_PROBE = /^ [0-9a-f]{32} [0-9a-f]{32}/;
+const LOOP_PROBE = /^ [0-9a-f]{32} [0-9a-f]{32}/i;
 
 export function upstream(text: string): Upstream {
   return { text, address: text, port: 53 };

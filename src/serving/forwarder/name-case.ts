@@ -1,0 +1,62 @@
+/**
+ * The case of letters in names that are asked for, as a secret (draft-vixie-dnsext-dns0x20): a reply has to bring it back.
+ * It lets exchanges share a port. Where it says too little, or an upstream loses it, each exchange has a port of its own.
+ */
+import { lower } from '../../protocol/words/name.ts';
+import type { Random } from '../../runtime/random.ts';
+
+/** Letters with which the case is worth as much as three quarters of a fresh port: 12 bits of 16. */
+export const ENOUGH_LETTERS = 12;
+
+/** An upstream that lost the case so often in a row does so for every name. */
+const LOSSES_BELIEVED = 3;
+const BELIEVED_MS = 15 * 60_000;
+
+// a length octet is at most 63 and never in this range
+const isLetter = (lowered: number): boolean => lowered >= 0x61 && lowered <= 0x7a;
+
+export function hasEnoughLetters(name: Uint8Array): boolean {
+  let letters = 0;
+  for (let at = 0; at < name.length; at++) if (isLetter(lower(name[at] ?? 0))) letters++;
+  return letters >= ENOUGH_LETTERS;
+}
+
+export function withRandomCase(name: Uint8Array, random: Random): Uint8Array {
+  const mixed = Uint8Array.from(name);
+  let bits = 0;
+  let left = 0;
+  for (let at = 0; at < mixed.length; at++) {
+    const letter = lower(mixed[at] ?? 0);
+    if (!isLetter(letter)) continue;
+    if (left === 0) {
+      bits = random.uint32();
+      left = 32;
+    }
+    mixed[at] = (bits & 1) === 0 ? letter : letter & ~0x20;
+    bits >>>= 1;
+    left--;
+  }
+  return mixed;
+}
+
+/** Whether an upstream brings names back in the case in which they were sent. */
+export class CaseMemory {
+  #losses = 0;
+  #lostUntilMs = Number.NEGATIVE_INFINITY;
+
+  isKept(nowMs: number): boolean {
+    return nowMs >= this.#lostUntilMs;
+  }
+
+  noteKept(): void {
+    this.#losses = 0;
+  }
+
+  /** True where it is not trusted with the case any more, for a while. */
+  noteLost(nowMs: number): boolean {
+    if (++this.#losses < LOSSES_BELIEVED || !this.isKept(nowMs)) return false;
+    this.#losses = 0;
+    this.#lostUntilMs = nowMs + BELIEVED_MS;
+    return true;
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * Forged replies (RFC 5452): how hard port, ID and case are to guess, measured over many exchanges; a forger who sees
+ * nothing never wins, and one who sees the query always does, so that the first half can fail.
+ *
+ * `EXCHANGES` (100,000) and `SPOOF_SECONDS` (2) make it longer.
+ */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import t from 'tap';
+import { systemClock } from '../../../src/runtime/clock.ts';
+import { systemRandom } from '../../../src/runtime/random.ts';
+import { systemTimers } from '../../../src/runtime/timers.ts';
+import { Forwarder } from '../../../src/serving/forwarder/forwarder.ts';
+import type { OpenUdpSocket } from '../../../src/serving/forwarder/udp-socket.ts';
+import { CollectingLog } from '../../helpers/collecting-log.ts';
+import { rawRecord } from '../../helpers/zone-text.ts';
+import { clientQuery } from './hand-made-upstream.ts';
+
+const exchanges = Number(process.env['EXCHANGES'] ?? 100_000);
+const spoofSeconds = Number(process.env['SPOOF_SECONDS'] ?? 2);
+
+function forwarderTo(port: number, openUdp?: OpenUdpSocket) {
+  const upstream = { text: `127.0.0.1:${port}`, address: '127.0.0.1', port };
+  const group = { name: 'default', upstreams: [upstream] };
+  const forwarder = new Forwarder({
+    clock: systemClock,
+    timers: systemTimers,
+    random: systemRandom,
+    log: new CollectingLog(),
+    groups: [group],
+    ...(openUdp === undefined ? {} : { openUdp }),
+  });
+  return { forwarder, ask: (name: string) => forwarder.forward(clientQuery(name), group) };
+}
+
+/** The reply to a query in its octets, with this address. */
+function replyTo(query: Uint8Array, last: number): Buffer {
+  let nameEnd = 12;
+  while ((query[nameEnd] ?? 0) !== 0) nameEnd += (query[nameEnd] ?? 0) + 1;
+  const record = rawRecord('.', 'A', 60, [10, 0, 0, last]).subarray(1);
+  const reply = Buffer.concat([query.subarray(0, nameEnd + 5), Buffer.of(0xc0, 0x0c), record]);
+  reply.writeUInt16BE(0x8180, 2);
+  reply.writeUInt16BE(1, 6);
+  reply.writeUInt16BE(0, 10);
+  return reply;
+}
+
+/** Bits of collision entropy: how seldom two samples are equal says how seldom a guess is right. */
+function entropyBits(samples: readonly (number | string)[]): number {
+  const seen = new Map<number | string, number>();
+  for (const sample of samples) seen.set(sample, (seen.get(sample) ?? 0) + 1);
+  let equalPairs = 0;
+  for (const count of seen.values()) equalPairs += (count * (count - 1)) / 2;
+  const pairs = (samples.length * (samples.length - 1)) / 2;
+  return Math.log2(pairs / Math.max(1, equalPairs));
+}
+
+interface SentQuery {
+  readonly port: number;
+  readonly id: number;
+  readonly name: string;
+}
+
+/** Asks for so many names, each answered at once, and returns what was sent. */
+async function sentFor(
+  nameOf: (at: number) => string,
+): Promise<{ readonly sent: readonly SentQuery[]; readonly bound: readonly number[] }> {
+  const sent: SentQuery[] = [];
+  const bound: number[] = [];
+  const opener: OpenUdpSocket = (_upstream, port, events) => {
+    bound.push(port);
+    const send = (octets: Uint8Array): void => {
+      const id = ((octets[0] ?? 0) << 8) | (octets[1] ?? 0);
+      sent.push({ port, id, name: Buffer.from(octets).toString('latin1', 13, 13 + 26) });
+      const reply = replyTo(octets, 1);
+      queueMicrotask(() => events.onMessage(reply));
+    };
+    return { kind: 'open', socket: { send, close: () => undefined } };
+  };
+  const { forwarder, ask } = forwarderTo(53, opener);
+  for (let at = 0; at < exchanges; at++) await ask(nameOf(at));
+  forwarder.close();
+  return { sent, bound };
+}
+
+t.test('port, ID and case have the entropy that they should', async (t) => {
+  // 26 letters first, so that the same positions are compared
+  const { sent: named, bound } = await sentFor((at) => `abcdefghijklmnopqrstuvwxyz.n${at}`);
+  t.ok(named.length >= exchanges);
+  const idBits = entropyBits(named.map(({ id }) => id));
+  const caseBits = entropyBits(named.map(({ name }) => name.slice(0, 16)));
+  const portBits = entropyBits(bound);
+  const perLetter = Array.from({ length: 26 }, (_, at) => {
+    const upper = named.filter(({ name }) => /[A-Z]/.test(name[at] ?? '')).length / named.length;
+    return -(upper * Math.log2(upper) + (1 - upper) * Math.log2(1 - upper));
+  });
+  const letters = perLetter.reduce((sum, bits) => sum + bits, 0);
+  t.comment(
+    `${named.length} exchanges with random case: ports ${portBits.toFixed(2)} bits (${bound.length} drawn), ` +
+      `IDs ${idBits.toFixed(2)}, case of 16 letters ${caseBits.toFixed(2)}, of 26 letters ${letters.toFixed(2)}`,
+  );
+  // 16 bits each; the ports from 1024 on are 15.98. An estimate over 100,000 samples is right to a twentieth of a bit
+  t.ok(idBits > 15.8, `IDs: ${idBits}`);
+  t.ok(caseBits > 15.8, `case: ${caseBits}`);
+  t.ok(letters > 25.9, `letters: ${letters}`);
+  t.ok(portBits > 14.5, `ports: ${portBits}`);
+});
+
+t.test('where the case says little, each exchange has a port that no other has', async (t) => {
+  const { sent: numbered } = await sentFor((at) => `${at}.77.203.0`);
+  const portBits = entropyBits(numbered.map(({ port }) => port));
+  const idBits = entropyBits(numbered.map(({ id }) => id));
+  const again = numbered.slice(1).filter(({ port }, at) => port === numbered[at]?.port).length;
+  t.comment(
+    `${numbered.length} exchanges without letters: ports ${portBits.toFixed(2)} bits, IDs ${idBits.toFixed(2)}`,
+  );
+  t.ok(portBits > 15.8, `ports: ${portBits}`);
+  t.ok(idBits > 15.8, `IDs: ${idBits}`);
+  t.ok(again < 20, `the port of the exchange before was drawn again ${again} times`);
+});
+
+/** An upstream whose own socket the forger has too: nobody else can send from its address and port on this host. */
+async function besieged(onQuery: (query: Buffer, answer: (last: number) => void) => void) {
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  let isOpen = true;
+  socket.on('close', () => {
+    isOpen = false;
+  });
+  socket.on('message', (query, from) => {
+    onQuery(query, (last) => {
+      if (isOpen) socket.send(replyTo(query, last), from.port, from.address);
+    });
+  });
+  return socket;
+}
+
+const alive = setInterval(() => {}, 1_000);
+t.teardown(() => clearInterval(alive));
+
+const lastOctet = (outcome: Awaited<ReturnType<ReturnType<typeof forwarderTo>['ask']>>) =>
+  outcome.kind === 'response' && outcome.index.answerCount > 0
+    ? outcome.octets.at(outcome.index.end - 1)
+    : undefined;
+
+t.test('a forger who sees nothing never wins, at full rate', async (t) => {
+  // the answer takes its time, so that there is a window for forgeries
+  const socket = await besieged((_query, answer) => void setTimeout(() => answer(1), 40));
+  const { forwarder, ask } = forwarderTo(socket.address().port);
+  const endsAtMs = performance.now() + spoofSeconds * 1000;
+  let forged = 0;
+  let current = 'n0.victim.example';
+  const forge = (): void => {
+    for (let burst = 0; burst < 100; burst++) {
+      const { octets } = clientQuery(current);
+      const query = Buffer.from(octets);
+      query.writeUInt16BE(systemRandom.uint16(), 0);
+      for (let at = 12; at < query.length - 4; at++) {
+        if (/[a-z]/.test(String.fromCharCode(query[at] ?? 0)) && systemRandom.fraction() < 0.5)
+          query[at]! &= ~0x20;
+      }
+      socket.send(replyTo(query, 66), 1024 + Math.floor(systemRandom.fraction() * 64_512), '127.0.0.1');
+      forged++;
+    }
+    if (performance.now() < endsAtMs) setImmediate(forge);
+  };
+  forge();
+  let asked = 0;
+  let won = 0;
+  let right = 0;
+  while (performance.now() < endsAtMs) {
+    current = `n${asked}.victim.example`;
+    const names = Array.from({ length: 8 }, () => `n${asked++}.victim.example`);
+    for (const outcome of await Promise.all(names.map(ask))) {
+      if (lastOctet(outcome) === 66) won++;
+      if (lastOctet(outcome) === 1) right++;
+    }
+  }
+  t.comment(
+    `${forged} forged replies in ${spoofSeconds} s, ${asked} questions, ${right} right answers, ${won} forged ones`,
+  );
+  t.equal(won, 0);
+  t.ok(forged > 100 * spoofSeconds, `${forged} forged`);
+  t.ok(right > 0, `${right} right`);
+  forwarder.close();
+  socket.close();
+});
+
+t.test('a forger who sees the query wins, so that the test before could fail', async (t) => {
+  const socket = await besieged((_query, answer) => {
+    answer(66);
+    setTimeout(() => answer(1), 40);
+  });
+  const { forwarder, ask } = forwarderTo(socket.address().port);
+  t.equal(lastOctet(await ask('n0.victim.example')), 66);
+  forwarder.close();
+  socket.close();
+});
