@@ -5,8 +5,8 @@
 import { lower } from '../../protocol/words/name.ts';
 import type { Random } from '../../runtime/random.ts';
 
-/** Letters with which the case is worth as much as three quarters of a fresh port: 12 bits of 16. */
-export const ENOUGH_LETTERS = 12;
+/** Fewer letters, and a port is not shared: with eight a forger who has found the port still needs 256 times as many replies. */
+export const ENOUGH_LETTERS = 8;
 
 /** An upstream that lost the case so often in a row does so for every name. */
 const LOSSES_BELIEVED = 3;
