@@ -245,9 +245,8 @@ export class UpstreamClient implements AttemptHost {
   }
 
   mixesCase(transport: TransportName): boolean {
-    // a stream is hard enough to forge
-    const mayMix = transport === 'udp' && this.#context.settings().caseRandomization;
-    return mayMix && this.#case.isKept(this.nowMs());
+    if (transport !== 'udp') return false; // a stream is hard enough to forge
+    return this.#context.settings().caseRandomization && this.#case.isKept(this.nowMs());
   }
 
   caseCameBack(isSame: boolean): void {

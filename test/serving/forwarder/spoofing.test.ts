@@ -4,14 +4,12 @@
  *
  * `EXCHANGES` (100,000) and `SPOOF_SECONDS` (2) make it longer.
  */
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
 import t from 'tap';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
 import { systemTimers } from '../../../src/runtime/timers.ts';
 import { Forwarder } from '../../../src/serving/forwarder/forwarder.ts';
-import type { OpenUdpSocket } from '../../../src/serving/forwarder/udp-socket.ts';
+import type { OpenUdpSocket, UdpSocketEvents } from '../../../src/serving/forwarder/udp-socket.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
 import { clientQuery } from './hand-made-upstream.ts';
@@ -119,21 +117,31 @@ t.test('where the case says little, each exchange has a port that no other has',
   t.ok(again < 20, `the port of the exchange before was drawn again ${again} times`);
 });
 
-/** An upstream whose own socket the forger has too: nobody else can send from its address and port on this host. */
-async function besieged(onQuery: (query: Buffer, answer: (last: number) => void) => void) {
-  const socket = createSocket('udp4');
-  socket.bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  let isOpen = true;
-  socket.on('close', () => {
-    isOpen = false;
-  });
-  socket.on('message', (query, from) => {
-    onQuery(query, (last) => {
-      if (isOpen) socket.send(replyTo(query, last), from.port, from.address);
-    });
-  });
-  return socket;
+/** A network of one upstream and all the ports of this host; a forger sends from the upstream's address to any of them. */
+class Besieged {
+  readonly #sockets = new Map<number, UdpSocketEvents>();
+  readonly #onQuery: (query: Uint8Array, answer: (last: number) => void) => void;
+
+  constructor(onQuery: (query: Uint8Array, answer: (last: number) => void) => void) {
+    this.#onQuery = onQuery;
+  }
+
+  readonly open: OpenUdpSocket = (_upstream, port, events) => {
+    if (this.#sockets.has(port)) return { kind: 'port-taken' };
+    this.#sockets.set(port, events);
+    const send = (octets: Uint8Array): void => {
+      const query = Uint8Array.from(octets);
+      this.#onQuery(query, (last) => queueMicrotask(() => this.deliver(port, () => replyTo(query, last))));
+    };
+    return { kind: 'open', socket: { send, close: () => void this.#sockets.delete(port) } };
+  };
+
+  /** Whether somebody has the port. */
+  deliver(port: number, message: () => Uint8Array): boolean {
+    const events = this.#sockets.get(port);
+    events?.onMessage(message());
+    return events !== undefined;
+  }
 }
 
 const alive = setInterval(() => {}, 1_000);
@@ -141,59 +149,65 @@ t.teardown(() => clearInterval(alive));
 
 const lastOctet = (outcome: Awaited<ReturnType<ReturnType<typeof forwarderTo>['ask']>>) =>
   outcome.kind === 'response' && outcome.index.answerCount > 0
-    ? outcome.octets.at(outcome.index.end - 1)
+    ? outcome.octets[outcome.index.end - 1]
     : undefined;
+
+/** A reply to a question with ID and case guessed. */
+function forgery(name: string): Uint8Array {
+  const query = Uint8Array.from(clientQuery(name).octets);
+  query[0] = systemRandom.uint16() >> 8;
+  query[1] = systemRandom.uint16() & 0xff;
+  for (let at = 12; at < query.length - 5; at++) {
+    const octet = query[at] ?? 0;
+    if (octet >= 0x61 && octet <= 0x7a && systemRandom.fraction() < 0.5) query[at] = octet & ~0x20;
+  }
+  return replyTo(query, 66);
+}
 
 t.test('a forger who sees nothing never wins, at full rate', async (t) => {
   // the answer takes its time, so that there is a window for forgeries
-  const socket = await besieged((_query, answer) => void setTimeout(() => answer(1), 40));
-  const { forwarder, ask } = forwarderTo(socket.address().port);
+  const network = new Besieged((_query, answer) => void setTimeout(() => answer(1), 40));
+  const { forwarder, ask } = forwarderTo(53, network.open);
   const endsAtMs = performance.now() + spoofSeconds * 1000;
+  const names = Array.from({ length: 32 }, () => '');
   let forged = 0;
-  let current = 'n0.victim.example';
+  let arrived = 0;
   const forge = (): void => {
-    for (let burst = 0; burst < 100; burst++) {
-      const { octets } = clientQuery(current);
-      const query = Buffer.from(octets);
-      query.writeUInt16BE(systemRandom.uint16(), 0);
-      for (let at = 12; at < query.length - 4; at++) {
-        if (/[a-z]/.test(String.fromCharCode(query[at] ?? 0)) && systemRandom.fraction() < 0.5)
-          query[at]! &= ~0x20;
-      }
-      socket.send(replyTo(query, 66), 1024 + Math.floor(systemRandom.fraction() * 64_512), '127.0.0.1');
+    for (let burst = 0; burst < 20_000; burst++) {
+      const port = 1024 + Math.floor(systemRandom.fraction() * 64_512);
+      // even the question is no secret: the forger has asked it
+      if (network.deliver(port, () => forgery(names[burst % names.length] ?? ''))) arrived++;
       forged++;
     }
     if (performance.now() < endsAtMs) setImmediate(forge);
   };
-  forge();
   let asked = 0;
   let won = 0;
   let right = 0;
+  setImmediate(forge);
   while (performance.now() < endsAtMs) {
-    current = `n${asked}.victim.example`;
-    const names = Array.from({ length: 8 }, () => `n${asked++}.victim.example`);
+    for (let at = 0; at < names.length; at++) names[at] = `n${asked++}.victim.example`;
     for (const outcome of await Promise.all(names.map(ask))) {
       if (lastOctet(outcome) === 66) won++;
       if (lastOctet(outcome) === 1) right++;
     }
   }
   t.comment(
-    `${forged} forged replies in ${spoofSeconds} s, ${asked} questions, ${right} right answers, ${won} forged ones`,
+    `${forged} forged replies in ${spoofSeconds} s, ${arrived} to a port in use; ${asked} questions: ` +
+      `${right} right answers, ${won} forged ones`,
   );
   t.equal(won, 0);
-  t.ok(forged > 100 * spoofSeconds, `${forged} forged`);
+  t.ok(arrived > 10, `${arrived} arrived`);
   t.ok(right > 0, `${right} right`);
   forwarder.close();
-  socket.close();
 });
 
 t.test('a forger who sees the query wins, so that the test before could fail', async (t) => {
-  const socket = await besieged((_query, answer) => {
+  const network = new Besieged((_query, answer) => {
     answer(66);
     setTimeout(() => answer(1), 40);
   });
-  const { forwarder, ask } = forwarderTo(socket.address().port);
+  const { forwarder, ask } = forwarderTo(53, network.open);
   t.equal(lastOctet(await ask('n0.victim.example')), 66);
   forwarder.close();
-  socket.close();
 });
