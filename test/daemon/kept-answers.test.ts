@@ -1,0 +1,84 @@
+/** What is kept, through the daemon's own rooms as they are wired: over a cut, and against an upstream that lies. */
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { message, rawRecord, soaData } from '../helpers/zone-text.ts';
+import { VirtualSite } from './virtual-site.ts';
+
+const NAME = 'registry.corp.example';
+const MINUTE_MS = 60_000;
+
+const address = (ttlSeconds: number) =>
+  message({ question: [NAME, 'A'], answers: [rawRecord(NAME, 'A', ttlSeconds, [192, 0, 2, 7])] });
+const denial = (type: string, flags: number) =>
+  message({
+    flags,
+    question: [NAME, type],
+    authorities: [rawRecord('corp.example', 'SOA', 60, soaData(60))],
+  });
+
+async function open(t: Test, more = ''): Promise<VirtualSite> {
+  const site = await VirtualSite.open(join(t.testdir(), 'site'), more);
+  t.teardown(() => site.close());
+  await site.rooms.answers.start();
+  await site.time.advance(2 * MINUTE_MS);
+  return site;
+}
+
+t.test('asked for in one way, it answers every other in a cut, also with a TTL of 0', async (t) => {
+  for (const ttlSeconds of [0, 60]) {
+    await t.test(`TTL ${ttlSeconds}`, async (t) => {
+      const site = await open(t);
+      site.says = (question) => (question === `${NAME} A` ? address(ttlSeconds) : undefined);
+      t.match(await site.ask({ name: NAME, edns: { dnssecOk: true } }), { rcode: 0 });
+      site.isUp = false;
+      await site.time.advance(10 * MINUTE_MS);
+      for (const more of [{}, { cd: true }, { edns: { dnssecOk: true } }])
+        t.match(await site.ask({ name: NAME, ...more }), { rcode: 0, answers: [{ data: '192.0.2.7' }] });
+    });
+  }
+});
+
+t.test(
+  'the answers are written down when a cut begins, though none of them has changed for long',
+  async (t) => {
+    const site = await open(t);
+    site.says = (question) => (question === `${NAME} A` ? address(60) : undefined);
+    const written = () => site.rooms.answers.state().writtenAtMs ?? 0;
+    await site.ask({ name: NAME });
+    await site.time.advance(2 * MINUTE_MS);
+    await site.ask({ name: NAME });
+    const before = written();
+    t.equal(site.rooms.link.isAnyCut, false);
+    site.isUp = false;
+    const cutAtMs = site.time.monotonicMs();
+    while (!site.rooms.link.isAnyCut && site.time.monotonicMs() - cutAtMs < 5 * MINUTE_MS)
+      await site.time.advance(1_000);
+    t.equal(site.rooms.link.isAnyCut, true);
+    await site.time.advance(MINUTE_MS);
+    t.ok(written() > before);
+  },
+);
+
+t.test(
+  'ignoreDenials: no denial of a live upstream takes the answer away; status and metrics tell',
+  async (t) => {
+    const site = await open(t, `retain: [{ name: ${NAME}, ignoreDenials: true }]`);
+    site.says = (question) => (question === `${NAME} A` ? address(60) : undefined);
+    await site.time.advance(10 * MINUTE_MS);
+    t.match(await site.ask({ name: NAME }), { answers: [{ data: '192.0.2.7' }] });
+    for (const flags of [0x8183, 0x8180]) {
+      site.says = (question) =>
+        question.startsWith(NAME) ? denial(question.split(' ')[1]!, flags) : undefined;
+      await site.time.advance(60 * MINUTE_MS);
+      t.match(await site.ask({ name: NAME, edns: {} }), {
+        rcode: 0,
+        answers: [{ data: '192.0.2.7', ttl: 30 }],
+        ede: 3,
+      });
+      const retained = site.report.retained.find(({ type }) => type === 'A');
+      t.match(retained, { state: 'denied', doubtedAgeSeconds: Number });
+      t.ok(retained!.denialsIgnored > 30);
+      t.ok(site.report.retainedInAll.denialsIgnored >= retained!.denialsIgnored);
+    }
+  },
+);
