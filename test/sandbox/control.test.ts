@@ -63,8 +63,9 @@ t.test('each command does what it says', async (t) => {
     interfaces: [{ address: '10.0.1.61' }, { address: '10.0.2.61' }],
     dns: again.addresses,
   });
-  t.match(await post('/recreate', { cluster: 'demo-2', endpoint: 'c.example', addresses: ['10.0.1.90'] }), {
-    dns: ['10.0.1.90'],
+  const before = ['10.0.1.90', '10.0.2.90', '10.0.3.90'];
+  t.match(await post('/recreate', { cluster: 'demo-2', endpoint: 'c.example', addresses: before }), {
+    dns: before,
   });
 
   t.match(await post('/eni', { cluster: 'demo', from: '10.0.1.10', to: '10.0.1.77' }), {
