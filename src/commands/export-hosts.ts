@@ -1,6 +1,6 @@
 /** The records as lines of a hosts file (hosts(5)): for a machine that has to reach the cluster without any DNS. */
-
 import { ageText } from '../admin/status-words.ts';
+import { otherEndpointOf } from '../store/cluster-identity.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
 import type { EndpointsFile } from '../store/endpoints-format.ts';
 import { lastConfirmedAtMs } from './state-findings.ts';
@@ -20,8 +20,15 @@ function recordLines(record: EndpointRecord, nowMs: number): string[] {
   const head = `# ${recordTitle(record, nowMs)}`;
   if (endpoint === undefined) return [`${head}: its endpoint name is not known`];
   if (addresses.length === 0) return [`${head}: no address is known`];
-  if (!/^[a-z0-9._-]+$/.test(endpoint)) return [`${head}: "${endpoint}" cannot stand in a hosts file`];
-  return [head, ...addresses.map(({ address }) => `${address} ${endpoint}`)];
+  const names = endpointNames(record);
+  const unfit = names.find((name) => !/^[a-z0-9._-]+$/.test(name));
+  if (unfit !== undefined) return [`${head}: "${unfit}" cannot stand in a hosts file`];
+  return [head, ...names.flatMap((name) => addresses.map(({ address }) => `${address} ${name}`))];
+}
+
+/** The endpoint's name, and the one that AWS says where another is configured: the server answers both. */
+export function endpointNames(record: EndpointRecord): readonly string[] {
+  return [record.endpoint ?? [], otherEndpointOf(record) ?? []].flat();
 }
 
 /** Cluster, Region and how long ago a source confirmed the addresses: one line for a comment. */

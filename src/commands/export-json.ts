@@ -1,4 +1,5 @@
 /** The records as an array of JSON objects, with times that a person can read and ages that a program can compare. */
+import { otherEndpointOf } from '../store/cluster-identity.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
 import type { EndpointsFile } from '../store/endpoints-format.ts';
 import { lastConfirmedAtMs } from './state-findings.ts';
@@ -19,6 +20,7 @@ function recordObject(record: EndpointRecord, nowMs: number): object {
     cluster: record.cluster,
     region: record.region,
     endpoint: record.endpoint,
+    describedEndpoint: otherEndpointOf(record),
     addresses: record.addresses.map(({ address }) => address),
     basis: record.basis,
     ttlSeconds: record.ttlSeconds,

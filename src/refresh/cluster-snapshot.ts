@@ -1,11 +1,11 @@
 /** What a person wants to know about one cluster, as plain data for the status: ages instead of times. */
+import { otherEndpointOf } from '../store/cluster-identity.ts';
 import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import { composeWarnings, lastConfirmedAtMs } from './cluster-warnings.ts';
 import { type CredentialCondition, type CredentialState, needsCredentials } from './credential-state.ts';
 import type { Change } from './reconcile/changes.ts';
 import type { Comparison, LikelyCause } from './reconcile/compare.ts';
-import { otherEndpointOf } from './reconcile/endpoint-name.ts';
 import type { Refusal } from './reconcile/guard.ts';
 import type { Plan } from './reconcile/plan.ts';
 import { ageMs } from './reconcile/timeline.ts';

@@ -1,9 +1,9 @@
 /** What is wrong with one cluster, or about to be, as sentences for a person. */
+import { otherEndpointOf } from '../store/cluster-identity.ts';
 import type { EndpointRecord, HeldChange } from '../store/endpoint-record.ts';
 import type { SnapshotParts } from './cluster-snapshot.ts';
 import { isInTrouble } from './credential-state.ts';
 import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
-import { otherEndpointOf } from './reconcile/endpoint-name.ts';
 import { hasSameAddresses } from './reconcile/guard.ts';
 import { ageMs } from './reconcile/timeline.ts';
 import { isAddressSource } from './source-kinds.ts';

@@ -1,12 +1,12 @@
 /** What the refresh journey of one cluster tells the log: each thing once, when it begins and when it ends. */
 import type { Log } from '../log/log.ts';
+import { otherEndpointOf } from '../store/cluster-identity.ts';
 import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
 import type { Ending } from './attempt.ts';
 import { type CredentialState, isInTrouble } from './credential-state.ts';
 import type { FailureReason, Observation } from './observation.ts';
 import { addressesOf, type Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
-import { otherEndpointOf } from './reconcile/endpoint-name.ts';
 import type { Refusal } from './reconcile/guard.ts';
 import type { Plan } from './reconcile/plan.ts';
 

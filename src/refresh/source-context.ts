@@ -1,9 +1,9 @@
 /** What a source is told of its cluster, and whether that is enough for it to look at all. */
+import { otherEndpointOf } from '../store/cluster-identity.ts';
 import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import type { SourceContext } from './observation.ts';
 import { addressesOf } from './reconcile/changes.ts';
-import { otherEndpointOf } from './reconcile/endpoint-name.ts';
 import { isNameSource } from './source-kinds.ts';
 
 export function contextFor(record: EndpointRecord, settings: ClusterSettings): SourceContext {

@@ -63,3 +63,11 @@ export function pairUp<C extends ClusterIdentity, K>(
   }
   return pairs;
 }
+
+/** The name that DescribeCluster says, where the record goes by another one: the operator's, wrong or outdated. */
+export function otherEndpointOf({
+  endpoint,
+  details,
+}: Pick<EndpointRecord, 'endpoint' | 'details'>): string | undefined {
+  return details === undefined || details.endpoint === endpoint ? undefined : details.endpoint;
+}

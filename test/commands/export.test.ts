@@ -28,6 +28,23 @@ t.test('hosts: a comment with the age for each cluster, a line for each address'
   ]);
 });
 
+t.test('a name that AWS says beside the configured one is exported too', async (t) => {
+  const details = { endpoint: 'real.example', subnetIds: [], learnedAtMs: NOW_MS };
+  const both = file(fresh({ details }));
+  const names = ['my-cluster.example.net', 'real.example'];
+  t.strictSame(
+    hostsText(both, NOW_MS)
+      .split('\n')
+      .filter((line) => line.startsWith('10.')),
+    names.flatMap((name) => [`10.0.1.10 ${name}`, `10.0.1.11 ${name}`]),
+  );
+  t.strictSame(
+    zoneText(both, NOW_MS).match(/^\$ORIGIN .*$/gm),
+    names.map((name) => `$ORIGIN ${name}.`),
+  );
+  t.match(JSON.parse(jsonText(both, NOW_MS)), [{ endpoint: names[0], describedEndpoint: names[1] }]);
+});
+
 t.test('hosts: what cannot be said stays a comment', async (t) => {
   t.match(
     hostsText(file(empty), NOW_MS),

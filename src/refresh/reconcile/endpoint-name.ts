@@ -1,14 +1,6 @@
 /** What becomes of a record when the endpoint has another name than before. */
 import type { EndpointRecord } from '../../store/endpoint-record.ts';
 
-/** The name that DescribeCluster says, where the record goes by another one: the operator's, wrong or outdated. */
-export function otherEndpointOf({
-  endpoint,
-  details,
-}: Pick<EndpointRecord, 'endpoint' | 'details'>): string | undefined {
-  return details === undefined || details.endpoint === endpoint ? undefined : details.endpoint;
-}
-
 /** Far more renamings than any cluster sees while its clients still know the first name. */
 const MAX_FORMER = 8;
 
