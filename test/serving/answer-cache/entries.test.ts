@@ -239,6 +239,29 @@ t.test('loading evicts nothing, keeps to the bound, and what is loaded as used l
   t.notOk(cache.find(asked(`n${1000 - kept}.example`), 3000), 'used least recently of those loaded: gone');
 });
 
+t.test('a snapshot brings back no record that does not belong to its question', async (t) => {
+  const foreign = message({
+    question: ['a.example', 'A'],
+    answers: [
+      rawRecord('a.example', 'A', 60, [10, 0, 0, 1]),
+      rawRecord('victim.test', 'A', 60, [6, 6, 6, 6]),
+    ],
+    authorities: [rawRecord('victim.test', 'NS', 60, [0])],
+  });
+  const cache = make();
+  t.equal(cache.load(entry(foreign, 'positive'), 1000), 'kept');
+  t.match(cache.find(asked('a.example'), 1000), { index: { answerCount: 1, authorityCount: 0 } });
+  const broken = message({
+    question: ['b.example', 'A'],
+    answers: [rawRecord('b.example', 'A', 60, [10, 0, 0])],
+  });
+  t.equal(
+    cache.load({ ...entry(positive('b.example', 60), 'positive'), octets: broken }, 1000),
+    'refused',
+    'nor one of a broken shape',
+  );
+});
+
 t.test('only what entries can have given is loaded', async (t) => {
   const good = positive('a.example', 60);
   const odd = message({

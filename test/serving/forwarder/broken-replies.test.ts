@@ -120,3 +120,26 @@ t.test('a reply that was cut off in the middle of a record and says so is asked 
   );
   forwarder.close();
 });
+
+t.test('records that belong to neither the name nor its alias chain are not passed on', async (t) => {
+  await using server = await HandMadeUpstream.start((asked) =>
+    asked.reply(
+      answerTo(asked, {
+        answers: [rawRecord(NAME, 'A', 60, [10, 0, 0, 1]), rawRecord('victim.test', 'A', 60, [6, 6, 6, 6])],
+        additionals: [rawRecord('ns.victim.test', 'A', 60, [6, 6, 6, 6])],
+      }),
+    ),
+  );
+  const group = { name: 'default', upstreams: [server.upstream] };
+  const forwarder = new Forwarder({
+    clock: systemClock,
+    timers: systemTimers,
+    random: systemRandom,
+    log: new CollectingLog(),
+    groups: [group],
+  });
+  const outcome = await forwarder.forward(clientQuery(NAME), group);
+  t.match(outcome, { kind: 'response', index: { answerCount: 1, additionalCount: 0 } });
+  if (outcome.kind === 'response') t.notOk(Buffer.from(outcome.octets).includes('victim'));
+  forwarder.close();
+});

@@ -14,7 +14,7 @@ import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 
-const exchanges = Number(process.env['EXCHANGES'] ?? 100_000);
+const exchanges = Math.max(100_000, Number(process.env['EXCHANGES'] ?? 0)); // fewer say too little
 const spoofSeconds = Number(process.env['SPOOF_SECONDS'] ?? 2);
 
 function forwarderTo(port: number, openUdp?: OpenUdpSocket) {
