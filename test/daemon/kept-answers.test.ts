@@ -1,6 +1,7 @@
 /** What is kept, through the daemon's own rooms as they are wired: over a cut, and against an upstream that lies. */
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { until } from '../helpers/patience.ts';
 import { message, rawRecord, soaData } from '../helpers/zone-text.ts';
 import { VirtualSite } from './virtual-site.ts';
 
@@ -55,6 +56,11 @@ t.test(
       await site.time.advance(1_000);
     t.equal(site.rooms.link.isAnyCut, true);
     await site.time.advance(MINUTE_MS);
+    // the disk is real, and virtual time does not wait for it
+    await until('the answers are written', async () => {
+      await site.time.advance(1_000);
+      return written() > before;
+    });
     t.ok(written() > before);
   },
 );

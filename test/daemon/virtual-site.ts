@@ -237,6 +237,9 @@ function ordinary(name: string, type: string, addresses: readonly string[]): Buf
 /** Ends an exchange with this response, whose ID is set. */
 function end(exchange: Exchange, octets: Buffer): void {
   octets.writeUInt16BE(exchange.id, 0);
+  // the question is echoed in the case in which it was asked
+  const nameEnd = octets.indexOf(0, 12);
+  octets.set(exchange.message.subarray(12, nameEnd), 12);
   const verdict = judgeReply(exchange, octets);
   if (verdict.kind !== 'reply') throw new Error(`the made-up upstream: ${verdict.kind}`);
   exchange.onEnd({

@@ -11,6 +11,7 @@
  *   get an answer without them: a client that validates refuses it, and all others have their answer.
  * - AD is passed on as for every answer (response-patch.ts): it stays true when records are left out.
  */
+import { LRUCache } from 'lru-cache';
 import { FLAG } from '../../protocol/wire/header.ts';
 import { hasProofs, withoutProofs } from '../../protocol/wire/leave-out.ts';
 import type { Query } from '../../protocol/wire/query.ts';
@@ -30,8 +31,20 @@ export interface FoundVariant {
   readonly given: GivenAnswer;
 }
 
+export interface VariantSettings extends FreshnessSettings {
+  readonly staleTtlSeconds: number;
+}
+
+/** Answers made fit lately: in a cut the same names are asked for again and again. */
+const MAX_FITTED = 512;
+
 export class Variants {
   readonly #peek: (query: Query, key: number) => CachedAnswer | undefined;
+  readonly #fitted = new LRUCache<CachedAnswer, CachedAnswer>({ max: MAX_FITTED });
+  /** The best so far, while `best` looks at one after the other: no object for each. */
+  #says: CachedAnswer | undefined;
+  #isFresh = false;
+  #rank = 0;
 
   /** `peek` gives what is kept under a key for the query's question. */
   constructor(peek: (query: Query, key: number) => CachedAnswer | undefined) {
@@ -39,69 +52,66 @@ export class Variants {
   }
 
   /** The best variant that this query may have; `isCut`: nobody can be asked. */
-  best(
+  best(query: Query, nowMs: number, isCut: boolean, settings: VariantSettings): FoundVariant | undefined {
+    const { nameHash, qtype, qclass, dnssecOk, checkingDisabled } = query;
+    let best: CachedAnswer | undefined;
+    for (let variant = 0; variant < 4; variant++) {
+      // the query's own first
+      const hasDo = (variant & 1) === 0 ? dnssecOk : !dnssecOk;
+      const hasCd = (variant & 2) === 0 ? checkingDisabled : !checkingDisabled;
+      const kept = this.#peek(query, keyOf(nameHash, qtype, qclass, hasDo, hasCd));
+      if (kept === undefined || !mayAnswer(kept, query, isCut)) continue;
+      if (this.#isBetter(kept, best, query, nowMs, settings)) best = kept;
+    }
+    if (best === undefined || this.#says === undefined) return undefined;
+    const answer = this.#fit(this.#says, query);
+    if (answer === undefined) return undefined;
+    return { kept: best, given: this.#isFresh ? freshGiven(answer, nowMs) : staleGiven(answer, settings) };
+  }
+
+  /**
+   * Compares with the best so far, and notes what the better one says: itself, or the good answer before a denial that has
+   * expired. A denial that has expired comes last, because it may have been the first sign of a cut; with DO, signed
+   * before unsigned, because a client that validates can use no other; fresh before stale; newer before older.
+   */
+  #isBetter(
+    kept: CachedAnswer,
+    best: CachedAnswer | undefined,
     query: Query,
     nowMs: number,
-    isCut: boolean,
-    settings: FreshnessSettings & { readonly staleTtlSeconds: number },
-  ): FoundVariant | undefined {
-    const found: Variant[] = [];
-    for (const key of variantKeys(query)) {
-      const kept = this.#peek(query, key);
-      if (kept === undefined || !mayAnswer(kept, query, isCut)) continue;
-      const state = freshness(kept, nowMs, settings);
-      if (state === 'expired') continue;
-      const isFresh = state !== 'stale';
-      found.push({ kept, isFresh, says: isFresh ? kept : answerWhileStale(kept, nowMs, settings) });
-    }
-    if (found.length > 1) found.sort(byUse(query));
-    for (const { kept, says, isFresh } of found) {
-      const answer = fitted(says, query);
-      if (answer === undefined) continue;
-      return { kept, given: isFresh ? freshGiven(answer, nowMs) : staleGiven(answer, settings) };
-    }
-    return undefined;
+    settings: FreshnessSettings,
+  ): boolean {
+    const state = freshness(kept, nowMs, settings);
+    if (state === 'expired') return false;
+    const isFresh = state !== 'stale';
+    const says = isFresh ? kept : answerWhileStale(kept, nowMs, settings);
+    const rank =
+      (isFresh || says.kind !== 'nxdomain' ? 4 : 0) +
+      (query.dnssecOk && hasProofs(says.octets, says.index) ? 2 : 0) +
+      (isFresh ? 1 : 0);
+    const isNewer = best !== undefined && says.storedAtMs > (this.#says?.storedAtMs ?? 0);
+    const isBetter = best === undefined || rank > this.#rank || (rank === this.#rank && isNewer);
+    if (!isBetter) return false;
+    this.#says = says;
+    this.#isFresh = isFresh;
+    this.#rank = rank;
+    return true;
   }
-}
 
-/** The keys of the four variants of a question, that of the query itself first. */
-function variantKeys({ nameHash, qtype, qclass, dnssecOk, checkingDisabled }: Query): readonly number[] {
-  return [
-    keyOf(nameHash, qtype, qclass, dnssecOk, checkingDisabled),
-    keyOf(nameHash, qtype, qclass, !dnssecOk, checkingDisabled),
-    keyOf(nameHash, qtype, qclass, dnssecOk, !checkingDisabled),
-    keyOf(nameHash, qtype, qclass, !dnssecOk, !checkingDisabled),
-  ];
+  /** The answer as this query may have it; `undefined` where it cannot be had without what must be left out. */
+  #fit(answer: CachedAnswer, query: Query): CachedAnswer | undefined {
+    if (query.dnssecOk || !answer.dnssecOk) return answer;
+    const known = this.#fitted.get(answer);
+    if (known !== undefined) return known;
+    const rest = withoutProofs(answer);
+    if (rest === undefined) return undefined;
+    const fitted = rest.octets === answer.octets ? answer : { ...answer, ...rest };
+    this.#fitted.set(answer, fitted);
+    return fitted;
+  }
 }
 
 function mayAnswer(answer: CachedAnswer, query: Query, isCut: boolean): boolean {
   if (!answer.checkingDisabled || query.checkingDisabled) return true;
   return isCut || (answer.index.flags & FLAG.AD) !== 0;
-}
-
-/** A variant, and what it says at this moment: itself, or the good answer before a denial that has expired. */
-interface Variant {
-  readonly kept: CachedAnswer;
-  readonly says: CachedAnswer;
-  readonly isFresh: boolean;
-}
-
-/**
- * Sorts the better variant first: a denial that has expired last, because it may have been the first sign of a cut; with
- * DO, signed before unsigned, because a client that validates can use no other; fresh before stale; newer before older.
- */
-function byUse(query: Query): (one: Variant, other: Variant) => number {
-  const rank = ({ says, isFresh }: Variant): number =>
-    (isFresh || says.kind !== 'nxdomain' ? 4 : 0) +
-    (query.dnssecOk && hasProofs(says.octets, says.index) ? 2 : 0) +
-    (isFresh ? 1 : 0);
-  return (one, other) => rank(other) - rank(one) || other.says.storedAtMs - one.says.storedAtMs;
-}
-
-/** The answer as this query may have it; `undefined` where it cannot be had without what must be left out. */
-function fitted(answer: CachedAnswer, query: Query): CachedAnswer | undefined {
-  if (query.dnssecOk || !answer.dnssecOk) return answer;
-  const rest = withoutProofs(answer);
-  if (rest === undefined) return undefined;
-  return rest.octets === answer.octets ? answer : { ...answer, ...rest };
 }
