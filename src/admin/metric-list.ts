@@ -156,6 +156,12 @@ const PATH_METRICS: readonly Metric[] = [
       Object.entries(forwarding.overloaded).map(([reason, value]): Sample => [value, reason]),
   ),
   gauge(
+    'forward_differences',
+    'Names of endpoints that two upstreams answer differently; status says which and how.',
+    [],
+    ({ forwarding }) => [[forwarding.differences.length]],
+  ),
+  gauge(
     'link_connected',
     '1 connected, 0.5 degraded or recovering, 0 disconnected; absent while unknown. side="summary" is the whole.',
     ['side', 'key'],

@@ -120,6 +120,10 @@ export const statusReport = z.object({
     failedFast: z.number(),
     /** By reason: limit, network, suffix. */
     overloaded: counts,
+    /** Names of endpoints that two upstreams answer differently. */
+    differences: z.array(
+      z.object({ name: z.string(), opinions: z.array(z.object({ upstream: z.string(), says: z.string() })) }),
+    ),
   }),
   /** Names that are kept through an outage, one for each name and type: those that need somebody first, a hundred at most. */
   retained: z.array(retained),

@@ -8,7 +8,8 @@ import type { RetainedSnapshot, RetainedTotals } from '../refresh/retained/retai
 import { backgroundFailures } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { AnswerCacheStats } from '../serving/answer-cache/answer-cache.ts';
-import type { ForwarderSnapshot } from '../serving/forwarder/forwarder.ts';
+import type { ForwarderSnapshot } from '../serving/forwarder/forwarder-snapshot.ts';
+import type { Difference } from '../serving/forwarder/second-opinion.ts';
 import type { UpstreamSnapshot } from '../serving/forwarder/upstream-client.ts';
 import { COUNT_MEANINGS, type CountMeaning, type CountName } from '../serving/listener/counters.ts';
 import type { Intake } from '../serving/listener/intake.ts';
@@ -85,7 +86,7 @@ export function composeReport(parts: ReportParts): StatusReport {
         ageSeconds: seconds(nowMs - sinceMs),
       })),
     },
-    endpoints: parts.refresh.clusters.map(endpointReport),
+    endpoints: parts.refresh.clusters.map((cluster) => endpointReport(cluster, parts.forwarder.differences)),
     upstreams: parts.forwarder.upstreams.map(upstreamReport),
     forwarding: forwardingReport(parts.forwarder),
     retained: parts.retained.questions.map(retainedReport),
@@ -104,7 +105,7 @@ export function composeReport(parts: ReportParts): StatusReport {
   };
 }
 
-function endpointReport(snapshot: ClusterSnapshot): EndpointReport {
+function endpointReport(snapshot: ClusterSnapshot, differences: readonly Difference[]): EndpointReport {
   const { held, credentials } = snapshot;
   return {
     cluster: snapshot.cluster,
@@ -138,7 +139,7 @@ function endpointReport(snapshot: ClusterSnapshot): EndpointReport {
       detail: credentials.detail,
       ageSeconds: seconds(credentials.sinceAgoMs),
     },
-    warnings: [...snapshot.warnings],
+    warnings: [...snapshot.warnings, ...differences.filter(isAbout(snapshot)).map(differenceText)],
   };
 }
 
@@ -161,9 +162,26 @@ function sourceReport(source: SourceSnapshot): EndpointReport['sources'][number]
   };
 }
 
+function isAbout({ endpoint, describedEndpoint }: ClusterSnapshot): (difference: Difference) => boolean {
+  return ({ name }) => name === endpoint || name === describedEndpoint;
+}
+
+function differenceText({ name, opinions: [one, other] }: Difference): string {
+  return `upstreams differ about ${name}: "${one.upstream}" says ${one.says}, "${other.upstream}" says ${other.says}`;
+}
+
 function forwardingReport(forwarder: ForwarderSnapshot): StatusReport['forwarding'] {
-  const { inFlight, coalesced, failedFast, overloaded } = forwarder;
-  return { inFlight, coalesced, failedFast, overloaded: { ...overloaded } };
+  const { inFlight, coalesced, failedFast, overloaded, differences } = forwarder;
+  return {
+    inFlight,
+    coalesced,
+    failedFast,
+    overloaded: { ...overloaded },
+    differences: differences.map(({ name, opinions }) => ({
+      name,
+      opinions: opinions.map((opinion) => ({ ...opinion })),
+    })),
+  };
 }
 
 /** The latest ones: enough to see what they have in common. */

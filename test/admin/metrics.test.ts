@@ -161,6 +161,7 @@ t.test('the metrics say what the report says', async (t) => {
     ['upstream_rtt_seconds{upstream="10.0.0.2:53"}', 0.0123],
     ['upstream_in_flight{upstream="10.0.0.2:53"}', 2],
     ['upstream_looping{upstream="tls://9.9.9.9:853#dns.quad9.net"}', 1],
+    ['forward_differences', 0],
     ['forward_in_flight', 7],
     ['forward_coalesced_total', 8],
     ['forward_failed_fast_total', 9],

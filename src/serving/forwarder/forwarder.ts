@@ -20,14 +20,16 @@ import { DeadlineSweep } from './deadline-sweep.ts';
 import { Flight, type FlightContext } from './flight.ts';
 import { type ForwardOutcome, forwardFailure, isUnhelpful } from './forward-outcome.ts';
 import { DEFAULT_SETTINGS, type ForwardSettings } from './forward-settings.ts';
+import type { ForwarderSnapshot } from './forwarder-snapshot.ts';
 import { type Asked, chooseAsked, claimTrial, hasAnswers } from './group-choice.ts';
 import type { GroupMember } from './group-member.ts';
 import { Groups, type Regrouping } from './groups.ts';
-import { NOBODY, type Overload } from './in-flight-shares.ts';
+import { NOBODY } from './in-flight-shares.ts';
 import { askAddresses, askText } from './own-questions.ts';
 import { Probing } from './probing.ts';
 import { type Question, questionOf } from './question.ts';
 import type { ResolvedName } from './resolved-name.ts';
+import { SecondOpinions } from './second-opinion.ts';
 import { domainHash } from './suffix-health.ts';
 import { socketTransports, type Transports } from './transports.ts';
 import type { OpenUdpSocket } from './udp-socket.ts';
@@ -57,18 +59,6 @@ export interface ForwarderOptions {
   readonly transports?: Transports;
 }
 
-export interface ForwarderSnapshot {
-  readonly upstreams: readonly UpstreamSnapshot[];
-  /** Questions on their way now. */
-  readonly inFlight: number;
-  /** Questions that joined one on its way. */
-  readonly coalesced: number;
-  /** Questions that failed because too many were on their way: new ones (`limit`), and those that gave way to others'. */
-  readonly overloaded: Readonly<Record<Overload, number>>;
-  /** Questions that failed at once because no upstream was worth asking. */
-  readonly failedFast: number;
-}
-
 export class Forwarder {
   readonly #options: ForwarderOptions;
   readonly #sweep: DeadlineSweep;
@@ -77,6 +67,7 @@ export class Forwarder {
   readonly #groups: Groups;
   readonly #onTheirWay = new OnTheirWay();
   readonly #flightContext: FlightContext;
+  readonly #opinions: SecondOpinions;
   #coalesced = 0;
   readonly #overloaded = { limit: 0, network: 0, suffix: 0 };
   #failedFast = 0;
@@ -86,6 +77,7 @@ export class Forwarder {
     this.#options = options;
     this.#settings = { ...DEFAULT_SETTINGS, ...options.settings };
     this.#sweep = new DeadlineSweep(options.clock, options.timers);
+    this.#opinions = new SecondOpinions(options.log, () => options.clock.monotonicMs());
     this.#probing = new Probing(options.timers, options.random);
     this.#flightContext = {
       sweep: this.#sweep,
@@ -111,7 +103,9 @@ export class Forwarder {
 
   /** An A query for `name`, past any cache of ours and past the limit on questions in flight. Never rejects. */
   resolveAddresses(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<ResolvedName> {
-    return askAddresses(name, signal, (query) => this.#unlimited(query, group));
+    const compare = (query: Query, outcome: ForwardOutcome): Promise<void> =>
+      this.#compare(name, query, group, outcome);
+    return askAddresses(name, signal, (query) => this.#unlimited(query, group), compare);
   }
 
   /** Whether a TXT query for `name`, asked as `resolveAddresses` asks, is answered with text. Never rejects. */
@@ -192,6 +186,7 @@ export class Forwarder {
       coalesced: this.#coalesced,
       overloaded: { ...this.#overloaded },
       failedFast: this.#failedFast,
+      differences: this.#opinions.differences,
     };
   }
 
@@ -202,6 +197,21 @@ export class Forwarder {
     for (const { flight } of this.#onTheirWay.all()) flight?.cancel('closing', 'the forwarder is closing');
     for (const client of this.#groups.clients) client.close();
     this.#sweep.close();
+  }
+
+  /** Asks another upstream of the group the same, for as long as one attempt takes; see second-opinion.ts. */
+  async #compare(name: string, query: Query, group: UpstreamGroup, first: ForwardOutcome): Promise<void> {
+    if (first.kind === 'failed' || this.#isClosed) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    const other = this.#groups
+      .membersOf(group)
+      ?.find((member) => member.upstream.text !== first.upstream && member.isUsable(nowMs));
+    if (other === undefined) return;
+    const question = { ...questionOf(query), probes: 'trial' } as const;
+    const second = await new Promise<ForwardOutcome>((resolve) =>
+      new Flight(this.#flightContext, question, [other], 'trial', resolve).start(),
+    );
+    this.#opinions.compare(name, first, second);
   }
 
   #unlimited(query: Query, group: UpstreamGroup): Promise<ForwardOutcome> {

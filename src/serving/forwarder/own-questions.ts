@@ -6,10 +6,20 @@ import { hasAnswer, queryAbout, type ResolvedName, resolvedName } from './resolv
 
 type Ask = (query: Query) => Promise<ForwardOutcome>;
 
-export async function askAddresses(name: string, signal: AbortSignal, ask: Ask): Promise<ResolvedName> {
+/** `compare` is given the outcome, to ask another upstream before the caller goes on. */
+export async function askAddresses(
+  name: string,
+  signal: AbortSignal,
+  ask: Ask,
+  compare: (query: Query, outcome: ForwardOutcome) => Promise<void>,
+): Promise<ResolvedName> {
   const query = queryAbout(name, TYPE.A);
   if ('kind' in query) return query;
-  return Promise.race([ask(query).then(resolvedName), aborted(signal)]);
+  const asked = ask(query).then(async (outcome) => {
+    await compare(query, outcome);
+    return resolvedName(outcome);
+  });
+  return Promise.race([asked, aborted(signal)]);
 }
 
 export async function askText(name: string, signal: AbortSignal, ask: Ask): Promise<boolean> {
