@@ -17,7 +17,8 @@ type Outside = 'gone' | 'silent' | 'servfail' | 'nxdomain' | 'stale';
 
 /** A resolver on the site that answers for `corp.example` by itself. It knows no name with "never" in it. */
 function resolverOnSite(question: string, outside: Outside | 'reachable'): Buffer | 'silence' | undefined {
-  const [name = '', type = ''] = question.toLowerCase().split(' ');
+  const [asked = '', type = ''] = question.split(' ');
+  const name = asked.toLowerCase();
   if (name === '.' || name === ENDPOINT) return undefined;
   const does = /(^|\.)corp\.example$/.test(name) ? 'reachable' : outside;
   if (does === 'silent') return 'silence';
@@ -25,12 +26,12 @@ function resolverOnSite(question: string, outside: Outside | 'reachable'): Buffe
     /(^|\.)(example\.(com|net)|corp\.example|amazonaws\.com)$/.test(name) && !/never/.test(name);
   const isKnown = isThere && does !== 'nxdomain' && does !== 'servfail';
   const ttl = does === 'stale' ? 30 : 300;
-  const answers = isKnown && type === 'a' ? [rawRecord(name, 'A', ttl, [192, 0, 2, 80])] : [];
+  const answers = isKnown && type === 'A' ? [rawRecord(asked, 'A', ttl, [192, 0, 2, 80])] : [];
   const isFailed = does === 'servfail' || (does === 'stale' && !isKnown);
   const rcode = isFailed ? RCODE.SERVFAIL : isKnown ? RCODE.NOERROR : RCODE.NXDOMAIN;
   const authorities =
     rcode === RCODE.SERVFAIL || answers.length > 0 ? [] : [rawRecord('.', 'SOA', 300, soaData(300))];
-  return message({ flags: 0x8180 | rcode, question: [name, type.toUpperCase()], answers, authorities });
+  return message({ flags: 0x8180 | rcode, question: [asked, type], answers, authorities });
 }
 
 const AT_ONCE_MS = 0;

@@ -34,7 +34,7 @@ import { domainHash } from './suffix-health.ts';
 import { socketTransports, type Transports } from './transports.ts';
 import type { OpenUdpSocket } from './udp-socket.ts';
 import type { Upstream, UpstreamGroup } from './upstream.ts';
-import type { ClientContext, UpstreamEvidence, UpstreamSnapshot } from './upstream-client.ts';
+import type { ClientContext, UpstreamEvidence } from './upstream-client.ts';
 
 export interface ForwarderOptions {
   readonly clock: Clock;
