@@ -18,6 +18,7 @@ import { askedRegions } from './daemon/room-options.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { RunningDaemon } from './daemon/running-daemon.ts';
 import type { Log } from './log/log.ts';
+import { inBackground } from './runtime/background.ts';
 import type { Timers } from './runtime/timers.ts';
 import { chooseDatagramCalls } from './serving/listener/udp-choice.ts';
 import type { LoadFault } from './store/fault.ts';
@@ -46,7 +47,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   daemon.warnOfOwnUpstreams(rooms.inForce.routes);
   // from here on who asks comes before everything else
   await parts.pause();
-  const isRetainedLoaded = loadRetained(parts, rooms);
+  const isRetainedLoaded = inBackground('retained', () => loadRetained(parts, rooms));
   await parts.pause();
   opened.use(loadAnswers(rooms));
   opened.use(chronicle);
@@ -66,7 +67,11 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(
     parts.timers.after(isHurried ? 0 : FIRST_LOOK_AFTER_MS, () => {
       plane.start();
-      void isRetainedLoaded.then(() => retained.start()); // what is saved first must hold what was kept
+      // what is saved first must hold what was kept
+      inBackground('retained', async () => {
+        await isRetainedLoaded;
+        retained.start();
+      });
     }),
   );
   daemon.owns(opened.move());
@@ -95,7 +100,8 @@ function noteFaults(faults: readonly LoadFault[], log: Log, { ledger, stateFault
 
 /** Answers of before the restart come in while queries are answered. */
 function loadAnswers({ answers, ledger, stateFaults }: Rooms): AsyncDisposable {
-  void answers.start().then(({ fault }) => {
+  inBackground('answers', async () => {
+    const { fault } = await answers.start();
     if (fault === undefined) return;
     stateFaults.push(`${fault.path}: ${fault.detail}`);
     ledger.record(setAsideEvent(fault));

@@ -4,10 +4,12 @@
  *
  * The commands are a literal list that the caller hands over; nothing here knows what they do.
  */
+
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import type { Log } from '../log/log.ts';
+import { inBackground } from '../runtime/background.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { answerControl } from './control-answer.ts';
 import type { ControlRoute } from './control-route.ts';
@@ -51,7 +53,9 @@ export async function startControlServer(options: ControlServerOptions): Promise
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
       maxHeaderSize: MAX_HEADER_OCTETS,
     },
-    (request, response) => void answerControl(request, response, options),
+    (request, response) => {
+      inBackground('admin', () => answerControl(request, response, options));
+    },
   );
   server.maxConnections = MAX_CONNECTIONS;
   const outcome = await listenAtPath(server, path);

@@ -1,4 +1,5 @@
 /** One look by one source under a deadline that holds even where the look never settles. */
+import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { Observation, Source, SourceContext } from './observation.ts';
@@ -47,7 +48,8 @@ export function startAttempt(options: AttemptOptions, events: AttemptEvents): At
   const controller = new AbortController();
   let phase: 'looking' | 'grace' | 'over' = 'looking';
   let timer = timers.after(deadlineMs, interrupt);
-  void look(source, context, controller.signal).then((observation) => {
+  inBackground('refresh', async () => {
+    const observation = await look(source, context, controller.signal);
     if (phase === 'over') {
       events.settledLate();
       return;

@@ -5,8 +5,10 @@
  * schedule; what one sees that would change the addresses makes the others look at once, so that only fresh views
  * are compared. Nothing that fails, hangs, or comes back empty ever takes an address away.
  */
+
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
+import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { inTurns, type Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
@@ -94,7 +96,6 @@ export class ClusterRefresher {
     this.#log.planned(plan, options.record);
   }
 
-  /** In process time. */
   get record(): EndpointRecord {
     return this.#record;
   }
@@ -107,7 +108,7 @@ export class ClusterRefresher {
   start(): void {
     this.#isStarted = true;
     this.#awaitConfirmation();
-    void this.runOnce('start');
+    this.runOnce('start');
   }
 
   /** Looks with every source once, and decides; without the endpoint's name the cluster's details come first. */
@@ -126,14 +127,14 @@ export class ClusterRefresher {
     for (const runner of this.#runners.values()) runner.consecutiveFailures = 0;
     this.#kickTimer ??= this.#options.timers.after(this.#options.random.fraction() * KICK_SPREAD_MS, () => {
       this.#kickTimer = undefined;
-      void this.runOnce(reason, true);
+      this.runOnce(reason, true);
     });
   }
 
   /** The link to `region` is in doubt: sources whose last look there was answered look at once. */
   confirm(region: string): void {
     for (const { name, latest } of this.#runners.values()) {
-      if (latest === 'succeeded' && regionOf(name, this.#settings.region) === region) void this.#look(name);
+      if (latest === 'succeeded' && regionOf(name, this.#settings.region) === region) this.#look(name);
     }
   }
 
@@ -205,7 +206,7 @@ export class ClusterRefresher {
     return states;
   }
 
-  /** Every look begins here. */
+  /** Every look begins here. Never rejects. */
   #look(name: SourceName, restart = false): Promise<void> {
     const runner = this.#runners.get(name);
     if (runner === undefined || this.#isStopped || !mayLook(name, this.#record)) return Promise.resolve();
@@ -220,8 +221,7 @@ export class ClusterRefresher {
     this.#arm(runner);
     this.#judgeCredentials(nextCredentialState(this.#credentials, observation, this.#now()));
     const [record, eks, nowMs] = [this.#record, this.#runners.get('cluster'), this.#now()];
-    if (this.#isStarted && this.#detailsDoubt.isDue(observation, record, eks, nowMs))
-      void this.#look('cluster');
+    if (this.#isStarted && this.#detailsDoubt.isDue(observation, record, eks, nowMs)) this.#look('cluster');
     if (observation.kind === 'addresses') this.#consider(runner, observation.addresses);
     else if (observation.kind === 'details') this.#learn(observation.details);
     else this.#fail(runner);
@@ -233,8 +233,7 @@ export class ClusterRefresher {
     this.#credentials = next;
     this.#log.credentials(before, next);
     if (!this.#isStarted || next.troubles.size >= before.troubles.size) return;
-    for (const source of next.troubles.keys())
-      if (!this.#runners.get(source)?.isRunning) void this.#look(source);
+    for (const source of next.troubles.keys()) if (!this.#runners.get(source)?.isRunning) this.#look(source);
   }
 
   #learn(details: ClusterDetails): void {
@@ -254,14 +253,14 @@ export class ClusterRefresher {
     // a source that begins to fail is news: if the others can confirm what is served, let them do so now
     if (runner.consecutiveFailures !== 1 || !isAddressSource(runner.name)) return;
     for (const sibling of this.#staleSiblings(runner))
-      if (sibling.latest === 'succeeded') void this.#look(sibling.name);
+      if (sibling.latest === 'succeeded') this.#look(sibling.name);
   }
 
   #arm(runner: SourceRunner): void {
     if (!this.#isStarted) return;
     const settings = { ...this.#times, intervalMs: this.#times.intervalMs[runner.name] };
     const delayMs = nextDelayMs(runner.progress(), settings, this.#options.random.fraction());
-    runner.arm(delayMs, () => void this.#look(runner.name));
+    runner.arm(delayMs, () => this.#look(runner.name));
   }
 
   /** Adopts what was seen if it changes nothing; otherwise the other sources look first, and then it is decided. */
@@ -276,7 +275,8 @@ export class ClusterRefresher {
     const stale = isDoubtful ? this.#staleSiblings(runner) : [];
     if (stale.length === 0) this.#commit(proposal);
     else
-      this.#deciding = Promise.all(stale.map((sibling) => this.#look(sibling.name))).then(() => {
+      this.#deciding = inBackground('refresh', async () => {
+        await Promise.all(stale.map((sibling) => this.#look(sibling.name)));
         this.#deciding = undefined;
         this.#commit(decide(this.#record, this.#states(), this.#planSettings, this.#now()));
       });
@@ -296,10 +296,10 @@ export class ClusterRefresher {
     const isRedescribed = other !== undefined && other !== details?.endpoint;
     if (this.#record.endpoint !== endpoint || isRedescribed) {
       this.#forgetNames();
-      for (const name of this.#runners.keys()) if (isNameSource(name)) void this.#look(name, true);
+      for (const name of this.#runners.keys()) if (isNameSource(name)) this.#look(name, true);
     }
     const isMoved = details !== undefined && this.#record.details?.vpcId !== details.vpcId;
-    if (isMoved) void this.#look('interfaces', true);
+    if (isMoved) this.#look('interfaces', true);
   }
 
   /** What the old name resolved to says nothing about the new one. */
@@ -325,7 +325,7 @@ export class ClusterRefresher {
   #lookWhoNowMay(before: EndpointRecord): void {
     if (!this.#isStarted) return;
     for (const name of this.#runners.keys())
-      if (mayLook(name, this.#record) && !mayLook(name, before)) void this.#look(name);
+      if (mayLook(name, this.#record) && !mayLook(name, before)) this.#look(name);
   }
 
   #compared(comparison: Comparison): void {
@@ -344,7 +344,7 @@ export class ClusterRefresher {
     if (this.#record.held === undefined && !this.#doubt.isPending) return;
     const delayMs = this.#planSettings.confirmAfterMs * (1 + this.#options.random.fraction() / 10);
     this.#confirmTimer = this.#options.timers.after(delayMs + CONFIRM_MARGIN_MS, () => {
-      for (const name of this.#runners.keys()) if (isAddressSource(name)) void this.#look(name);
+      for (const name of this.#runners.keys()) if (isAddressSource(name)) this.#look(name);
     });
   }
 }

@@ -2,7 +2,9 @@
  * Asks the far side of the link whether it is there: rarely while it is, often while it is not, so that a cut and a
  * return are noticed within seconds on a site where nobody asks anything. Evidence for link/, and nothing else.
  */
+
 import type { Evidence } from '../link/link-state.ts';
+import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
@@ -103,7 +105,17 @@ export class LinkProbe {
   #later(region: string, looking: Looking, delayMs: number): void {
     looking.timer?.[Symbol.dispose]();
     const spread = 1 - JITTER + 2 * JITTER * this.#options.random.fraction();
-    looking.timer = this.#options.timers.after(delayMs * spread, () => void this.#look(region, looking));
+    looking.timer = this.#options.timers.after(delayMs * spread, () => this.#begin(region, looking));
+  }
+
+  /** A defect costs one sign of life, and the next is asked for all the same. */
+  async #begin(region: string, looking: Looking): Promise<void> {
+    let isCutShort = true;
+    await inBackground('link', async () => {
+      await this.#look(region, looking);
+      isCutShort = false;
+    });
+    if (isCutShort && !looking.abort.signal.aborted) this.#later(region, looking, CALM_MS);
   }
 
   /** What does not answer quickly speaks against the path, but is waited for: a late answer proves that there is one. */

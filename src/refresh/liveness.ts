@@ -4,6 +4,7 @@
  * It orders and never removes: a probe sees one path from one host, and a client may well have another. The probes
  * stay on the site, so they go on through a cut, which is when they matter most.
  */
+import { inBackground } from '../runtime/background.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { ProbeSettings } from './cluster-settings.ts';
@@ -47,7 +48,7 @@ export class Liveness {
   }
 
   start(): void {
-    void this.#probeAndGoOn();
+    inBackground('liveness', () => this.#probeAndGoOn());
   }
 
   stop(): void {
@@ -69,11 +70,11 @@ export class Liveness {
   }
 
   async #probeAndGoOn(): Promise<void> {
-    await this.probeOnce();
+    await inBackground('liveness', () => this.probeOnce());
     if (this.#isStopped) return;
     const { timers, random, intervalMs } = this.#options;
     const delayMs = intervalMs * (1 - JITTER + 2 * JITTER * random.fraction());
-    this.#next = timers.after(delayMs, () => void this.#probeAndGoOn());
+    this.#next = timers.after(delayMs, () => inBackground('liveness', () => this.#probeAndGoOn()));
   }
 
   #probe(address: string): Promise<boolean> {

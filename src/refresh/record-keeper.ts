@@ -1,5 +1,7 @@
 /** Saves, then publishes; a disk that is full or hangs may delay a right answer by a moment, but never keep it back. */
+
 import type { Log } from '../log/log.ts';
+import { inBackground } from '../runtime/background.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { sleep } from '../runtime/timers.ts';
 import type { EndpointRecord } from '../store/endpoint-record.ts';
@@ -56,7 +58,7 @@ export class RecordKeeper {
     if (this.#publishing === undefined) this.#options.publish(this.#options.compose().toPublish);
     else this.#isPublishWanted = true;
     this.#isSaveWanted = true;
-    void this.#save();
+    inBackground('state', () => this.#save());
   }
 
   /** Saves once more, waits for it a moment, and does nothing from then on. */
@@ -78,7 +80,9 @@ export class RecordKeeper {
       if (this.#isSaveWanted && this.#saving === undefined) continue;
       // what came while the disk was busy is published with it: an answer is worth more than its copy on the disk
       this.#isPublishWanted = false;
-      if (!this.#isStopped) this.#options.publish(this.#options.compose().toPublish);
+      if (this.#isStopped) break;
+      // a defect in one publication must not keep back the next
+      await inBackground('state', () => this.#options.publish(this.#options.compose().toPublish));
     }
     this.#publishing = undefined;
   }
@@ -135,7 +139,7 @@ export class RecordKeeper {
     if (this.#isStopped) return;
     this.#retry = this.#options.timers.after(SAVE_RETRY_MS, () => {
       this.#isSaveWanted = true;
-      void this.#save();
+      inBackground('state', () => this.#save());
     });
   }
 }

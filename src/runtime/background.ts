@@ -48,15 +48,6 @@ export async function inBackground(name: BackgroundWork, work: () => unknown): P
   }
 }
 
-/** Runs `work`, which ends at once. Never throws. */
-export function guarded(name: BackgroundWork, work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    noteFailure(name, error);
-  }
-}
-
 /** Counts what was caught elsewhere, and logs it: each work at most once in ten seconds. */
 export function noteFailure(work: BackgroundWork, error: unknown): void {
   const count = (failures.get(work) ?? 0) + 1;

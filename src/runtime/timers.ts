@@ -1,10 +1,10 @@
 /** Timers as an argument, so that everything that waits can be tested in virtual time. */
-import { guarded } from './background.ts';
+import { inBackground } from './background.ts';
 import { type Clock, systemClock } from './clock.ts';
 
 export interface Timers {
-  /** Runs `run` once after `delayMs`; dispose to cancel. Never keeps the process alive. */
-  after(delayMs: number, run: () => void): Disposable;
+  /** Runs `run` once after `delayMs`; dispose to cancel. Never keeps the process alive, and never ends it (background.ts). */
+  after(delayMs: number, run: () => unknown): Disposable;
 }
 
 /** The most that setTimeout takes: beyond it would run at once. */
@@ -19,7 +19,7 @@ export class SystemTimers implements Timers {
     this.#clock = clock;
   }
 
-  after(delayMs: number, run: () => void): Disposable {
+  after(delayMs: number, run: () => unknown): Disposable {
     const timer = new SystemTimer(this.#pending, this.#clock.monotonicMs() + Math.max(0, delayMs), run);
     timer.arm(delayMs);
     return timer;
@@ -38,10 +38,10 @@ export class SystemTimers implements Timers {
 class SystemTimer implements Disposable {
   readonly dueMs: number;
   readonly #pending: Set<SystemTimer>;
-  readonly #run: () => void;
+  readonly #run: () => unknown;
   #timeout: NodeJS.Timeout | undefined;
 
-  constructor(pending: Set<SystemTimer>, dueMs: number, run: () => void) {
+  constructor(pending: Set<SystemTimer>, dueMs: number, run: () => unknown) {
     this.dueMs = dueMs;
     this.#pending = pending;
     this.#run = run;
@@ -58,7 +58,7 @@ class SystemTimer implements Disposable {
   fire(): void {
     if (!this.#pending.has(this)) return;
     this[Symbol.dispose]();
-    guarded('timer', this.#run);
+    inBackground('timer', this.#run);
   }
 
   [Symbol.dispose](): void {

@@ -254,7 +254,7 @@ export class AnswersSnapshot {
     this.#timer?.[Symbol.dispose]();
     this.#dueAtMs = atMs;
     const delayMs = Math.max(0, atMs - this.#parts.clock.monotonicMs());
-    this.#timer = this.#parts.timers.after(delayMs, () => void this.#writeAndGoOn());
+    this.#timer = this.#parts.timers.after(delayMs, () => this.#writeAndGoOn());
   }
 
   async #writeAndGoOn(): Promise<void> {

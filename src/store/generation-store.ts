@@ -1,3 +1,4 @@
+import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
@@ -193,7 +194,7 @@ export class GenerationStore<Content> {
     const { waiting = [], isFlush: isFlushWaiting = false } = this.#next ?? {};
     this.#next = { content, isFlush: isFlush || isFlushWaiting, waiting: [...waiting, mine] };
     this.#state = { ...this.#state, pending: true };
-    if (!this.#isDraining) void this.#drain();
+    if (!this.#isDraining) inBackground('state', () => this.#drain());
     return mine.promise;
   }
 

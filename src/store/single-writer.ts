@@ -150,7 +150,12 @@ async function lockSocket(directory: string, why: string): Promise<Held | string
   const outcome = await bind(`\0outpost-dns-state-${identity}`);
   if (outcome === 'EADDRINUSE') return 'held by another process of this host';
   if (typeof outcome === 'string') return { doubt, [Symbol.dispose]: () => undefined };
-  return { doubt, [Symbol.dispose]: () => void outcome.close() };
+  return {
+    doubt,
+    [Symbol.dispose]: () => {
+      outcome.close();
+    },
+  };
 }
 
 function bind(path: string): Promise<Server | string> {

@@ -97,6 +97,26 @@ t.test('the thread that answers queries loads nothing that speaks HTTPS: that ha
   t.end();
 });
 
+t.test('work that nobody waits for starts in one way: inBackground, or a timer', async (t) => {
+  // the thread of all that speaks HTTPS ends with a defect, and is started again by the one that answers
+  const apart = [
+    'refresh/sources/https-thread.ts',
+    'refresh/sources/https-apart.ts',
+    'runtime/background.ts',
+  ];
+  for (const { path, code } of files) {
+    if (isIn(path, 'sandbox') || isIn(path, 'commands') || apart.includes(path)) continue;
+    // `void promise` as a statement or as the whole of a callback
+    const floating = linesWith(code, /(?:^|[;{)]|=>|\belse)\s*void [a-z](?![\w]*[;,)>])/);
+    const allowed = /void \(?await |=> void calls\./;
+    t.strictSame(
+      floating.filter((line) => !allowed.test(line)),
+      [],
+      path,
+    );
+  }
+});
+
 t.test('a type assertion has its reason beside it', async (t) => {
   for (const { path, text, code } of files) {
     const source = text.split('\n');

@@ -1,14 +1,13 @@
 /**
  * Names that the operator retains: the local registry, the OIDC issuer, NTP. They are asked for on a schedule while an
  * upstream answers, whether or not anybody wants them, kept on the disk, and answered however long nobody can be asked.
- *
  *     due -> ask (with DO, and without where that makes a difference) -> judge -> learn -> publish, and save behind it
- *
  * It refuses to know how a query is answered, which upstream is asked, how a file is written, and the link: a failure is
- * a failure, and a kick says that trying again is worth while. An answer that was loaded is stale until it is confirmed,
- * so that no clock can make it fresh. RFC 2308 and RFC 8767, with another limit than theirs: none.
+ * a failure, and a kick says that trying again is worth while. An answer that was loaded is stale until it is confirmed.
+ * RFC 2308 and RFC 8767, without their limits.
  */
 import type { Log } from '../../log/log.ts';
+import { inBackground } from '../../runtime/background.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Pause } from '../../runtime/pause.ts';
 import type { Random } from '../../runtime/random.ts';
@@ -242,7 +241,7 @@ export class RetainedRefresher {
     let next = this.#next();
     for (; next !== undefined && next.dueAtMs <= nowMs; next = this.#next()) {
       if (this.#asking >= MAX_ASKING) return; // the next one that ends comes by here
-      void this.#refresh(next);
+      this.#refresh(next);
     }
     if (next === undefined || this.#asking >= MAX_ASKING) return;
     this.#timer = this.#options.timers.after(next.dueAtMs - nowMs, () => this.#run());
@@ -265,7 +264,9 @@ export class RetainedRefresher {
     this.#asking--;
     member.isAsking = false;
     if (this.#isStopped) return;
-    if (this.#members.get(questionText(member.question)) === member) this.#settle(member, hearing);
+    member.dueAtMs = this.#options.clock.monotonicMs() + MAX_INTERVAL_MS; // where a defect cuts it short
+    const isRetained = this.#members.get(questionText(member.question)) === member;
+    if (isRetained) await inBackground('retained', () => this.#settle(member, hearing));
     this.#run();
   }
 

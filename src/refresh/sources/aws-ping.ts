@@ -6,7 +6,9 @@
  *
  * The name that is dialled, AWS's or the proxy's, is resolved by the upstreams: a dead system resolver holds nothing up.
  */
+
 import { isIP } from 'node:net';
+import { inBackground } from '../../runtime/background.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import type { Ping, PingOutcome } from '../link-probe.ts';
 import type { Resolve } from '../observation.ts';
@@ -134,7 +136,8 @@ function firstAnswer(asked: readonly Promise<PingOutcome>[]): Promise<PingOutcom
     const outcomes = new Set<PingOutcome>();
     let open = asked.length;
     for (const one of asked) {
-      void one.then((outcome) => {
+      inBackground('link', async () => {
+        const outcome = await one;
         outcomes.add(outcome);
         open--;
         if (outcome === 'answered' || open === 0)

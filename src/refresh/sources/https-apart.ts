@@ -7,8 +7,10 @@
  *                               `-- no word within a second: a missed deadline ----------> the call fails
  *                                       `-- the third without any word in between -------> the thread is ended
  */
+
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../../log/log.ts';
+import { inBackground } from '../../runtime/background.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import type { PingOutcome } from '../link-probe.ts';
@@ -145,7 +147,7 @@ class Thread {
   dispose(): void {
     this.#isDisposed = true;
     this.#fail('the server is stopping');
-    void this.#worker?.terminate();
+    inBackground('refresh', () => this.#worker?.terminate());
   }
 
   #running(): Worker {
@@ -197,7 +199,7 @@ class Thread {
       'the thread that speaks https does not answer and is replaced: please report it',
     );
     this.#ended('the thread that does it was replaced: it did not answer');
-    void worker.terminate();
+    inBackground('refresh', () => worker.terminate());
   }
 
   #ended(why: string): void {

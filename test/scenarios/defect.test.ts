@@ -1,0 +1,30 @@
+/** Defects thrown into a running server, from where nobody catches them: it serves on, says so and counts. */
+import t from 'tap';
+import { until } from '../helpers/patience.ts';
+import { keepState, keptRecord } from './kept-state.ts';
+import { DEMO, ENDPOINT, Site } from './site.ts';
+
+const THROWING = `data:text/javascript,${encodeURIComponent(`
+process.once('SIGUSR2', () => {
+  setTimeout(() => { throw new Error('thrown in a timer'); }, 0);
+  setImmediate(() => { throw new Error('thrown in a turn'); });
+  process.nextTick(() => { throw new Error('thrown in a tick'); });
+  Promise.reject(new Error('rejected'));
+  new (process.getBuiltinModule('node:events'))().emit('error', new Error('an event without a listener'));
+});`)}`;
+
+t.test('uncaught exceptions and rejections cost no query and no process', async (t) => {
+  const site = await Site.open(t);
+  await keepState(site.stateDirectory, [keptRecord()]);
+  const server = site.start({ ...site.sandbox.environment, NODE_OPTIONS: `--import=${THROWING}` });
+  await server.firstAnswer({ name: ENDPOINT });
+  await until('it is up as a whole', () => server.status().catch(() => undefined));
+  server.signal('SIGUSR2');
+  const failures = 'outpost_dns_background_failures_total';
+  await until('all are counted', async () => (await server.metric(failures)).get('{kind="other"}') === 5);
+  t.same(await server.addresses(ENDPOINT), DEMO);
+  t.match(server.logged('work in the background failed: please report it'), [
+    { level: 'error', work: 'other' },
+  ]);
+  t.match(await server.kill('SIGTERM'), { code: 0 });
+});
