@@ -22,6 +22,7 @@ import { stubResolvers } from './stub-resolvers.ts';
 import { systemdBoot } from './systemd-boot.ts';
 import { systemdUnit } from './systemd-unit.ts';
 import { packagesMissing } from './tools.ts';
+import { validators } from './validators.ts';
 import { Workshop } from './workshop.ts';
 
 const CHECKS: readonly LabCheck[] = [
@@ -31,6 +32,7 @@ const CHECKS: readonly LabCheck[] = [
   outage,
   port53,
   stubResolvers,
+  validators,
   prometheus,
   statusPageCheck,
   bundle,

@@ -10,6 +10,7 @@ export const PACKAGES = {
   debootstrap: 'debootstrap',
   dig: 'bind9-dnsutils',
   dnsmasq: 'dnsmasq-base',
+  'dnssec-signzone': 'bind9-utils',
   faketime: 'faketime',
   gcc: 'gcc libc6-dev', // the headers and start files that a library is made with
   git: 'git',
