@@ -66,6 +66,16 @@ export class Relevance {
     if (seen.hostAt !== 0 && type !== TYPE.CNAME) this.#noteHost(seen.hostAt);
   }
 
+  /** Aliases that lead on from the QNAME by CNAME. */
+  get aliases(): number {
+    return this.#aliases;
+  }
+
+  /** Whether an SOA, or a signer where there is none, is at or above the last name of the chain. */
+  isZoneOfEnd(message: Uint8Array): boolean {
+    return this.#zoneAt !== 0 && isAtOrUnderName(message, this.#chain[this.#aliases] ?? 0, this.#zoneAt);
+  }
+
   /** After the last record. */
   finish(message: Uint8Array): void {
     for (let at = 0; at < this.#denialCount && this.isWhole; at++) {

@@ -4,6 +4,7 @@
  * received goes through `acceptResponse`: nothing else is kept or passed on.
  */
 import { CLASS } from '../words/classes.ts';
+import { RCODE } from '../words/rcodes.ts';
 import { TYPE } from '../words/types.ts';
 import { AliasNote, aliasChain, followsAliases } from './alias-chain.ts';
 import { wholeNameEnd } from './compressed-name.ts';
@@ -168,6 +169,11 @@ export function isPositive({ answersQtype, aliases, negativeTtlSeconds }: Respon
 }
 
 function noteAliases(message: Uint8Array, sections: Parameters<typeof aliasChain>[1]): AliasNote | undefined {
+  // the way through the message has seen the chain of nearly every response: reading it again would take ten times as long
+  if (relevance.isWhole && relevance.aliases > 0) {
+    const isDenied = scan.negativeTtl !== NONE && relevance.isZoneOfEnd(message);
+    if (scan.answersQtype || sections.rcode !== RCODE.NOERROR || isDenied) return new AliasNote(false);
+  }
   const { aliases, end } = aliasChain(message, sections);
   return aliases.length === 0 ? undefined : new AliasNote(end === 'open');
 }
