@@ -83,7 +83,10 @@ export class LinkMonitor {
   }
 
   current(): LinkReport {
-    const paths = [...this.#paths.values()].map((path) => this.#shown(path));
+    // by name, because a list whose order depends on which path answered first changes with each start
+    const paths = [...this.#paths.entries()]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([, path]) => this.#shown(path));
     return { summary: summarizeLinks(paths), paths };
   }
 
