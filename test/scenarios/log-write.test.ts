@@ -1,12 +1,12 @@
 /** A log that fails, blocks or stalls in any way: no query notices, and the end comes in time. */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { pause, until } from '../helpers/patience.ts';
 import { keepState, keptRecord } from './kept-state.ts';
 import { PROGRAM, ServerProcess } from './server-process.ts';
-import { DEMO, ENDPOINT, Site } from './site.ts';
+import { DEMO, ENDPOINT, folder, Site } from './site.ts';
 
 t.jobs = 2; // they wait more than they work
 
@@ -110,6 +110,26 @@ t.test('a pipe whose reader has ended', async (t) => {
   });
   await endsInTime(t, server);
 });
+
+const mayMount = spawnSync('unshare', ['-m', 'true']).status === 0;
+
+t.test(
+  'a file on a file system that fills',
+  { skip: mayMount ? false : 'mounting a small file system needs root' },
+  async (t) => {
+    const site = await Site.open(t, { overrides: { log: { level: 'debug', format: 'json' } } });
+    await keepState(site.stateDirectory, [keptRecord()]);
+    const small = folder(t);
+    const script = `mount -t tmpfs -o size=64k none ${small} && exec "$0" "$@" >${small}/log 2>&1`;
+    const command = ['unshare', '-m', 'sh', '-c', script, PROGRAM] as const;
+    const server = new ServerProcess(t, site.configFile, site.ports, site.sandbox.environment, command);
+    await server.firstAnswer({ name: ENDPOINT });
+    await logMuch(t, { site, server }, 5);
+    await until('dropped lines are counted', async () => (await dropped(server, 'failed')) > 0);
+    t.match((await server.status()).process.log.failure, /ENOSPC/);
+    await endsInTime(t, server);
+  },
+);
 
 t.test('a terminal that has been stopped', async (t) => {
   // script(1) gives a terminal and does not read it while it is stopped itself
