@@ -17,6 +17,7 @@ import { outage } from './outage.ts';
 import { port53 } from './port-53.ts';
 import { prometheus } from './prometheus.ts';
 import { readmeCommands } from './readme-commands.ts';
+import { soak } from './soak.ts';
 import { statusPageCheck } from './status-page.ts';
 import { stubResolvers } from './stub-resolvers.ts';
 import { systemdBoot } from './systemd-boot.ts';
@@ -40,6 +41,7 @@ const CHECKS: readonly LabCheck[] = [
   collector,
   interrupted,
   movedClock,
+  soak,
   systemdUnit,
   systemdBoot,
   containerImage,

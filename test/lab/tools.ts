@@ -9,6 +9,7 @@ export const PACKAGES = {
   curl: 'curl',
   debootstrap: 'debootstrap',
   dig: 'bind9-dnsutils',
+  dnsperf: 'dnsperf',
   dnsmasq: 'dnsmasq-base',
   'dnssec-signzone': 'bind9-utils',
   faketime: 'faketime',
