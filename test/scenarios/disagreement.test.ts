@@ -30,6 +30,7 @@ t.test(
     for (const listed of [['10.0.0.4'], ['10.0.0.1', '10.0.0.2'], ['10.0.0.1', '10.0.0.2', '10.0.0.3']]) {
       keep(listed);
       await until('the disagreement is seen', async () => (await disagree()) === 1);
+      await until('status says so', async () => (await clusterOf(server))?.disagreement);
       t.same(await server.addresses(ENDPOINT), addresses, `only ${listed} listed: the name has all`);
       t.match(await clusterOf(server), { basis: 'overlap', disagreement: true });
       t.match((await clusterOf(server))?.warnings.join('\n'), /EC2 has not listed 10\.0\.0\.\d for/);
@@ -39,6 +40,7 @@ t.test(
 
     site.sandbox.state.setRecords(ENDPOINT, 'A', ['10.0.0.4']);
     await until('a large loss by the name alone is held back', async () => (await held()) === 1);
+    await until('status says so', async () => (await clusterOf(server))?.held !== undefined);
     t.same(await server.addresses(ENDPOINT), addresses, 'three of four gone: not believed');
     t.match(await clusterOf(server), {
       held: { addresses: ['10.0.0.4'], reason: /loses 3 of 4 addresses, of which the interfaces list/ },
@@ -89,7 +91,10 @@ t.test(
     site.sandbox.faults.clear();
     await until('the filter is gone', async () => (await clusterOf(server))?.basis === 'name');
     t.equal((await clusterOf(server))?.likelyCause, undefined);
-    t.equal((await server.metric('outpost_dns_endpoint_likely_cause_info')).size, 0);
+    await until(
+      'the metric is gone: its page is made once a second at most',
+      async () => (await server.metric('outpost_dns_endpoint_likely_cause_info')).size === 0,
+    );
     t.match(server.logged('sources agree again'), [{ level: 'info' }]);
   },
 );

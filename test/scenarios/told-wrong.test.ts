@@ -34,7 +34,10 @@ t.test(
     t.match(server.logged('endpoint is not the one that aws says: both names are answered'), [
       { level: 'warn' },
     ]);
-    t.same([...(await server.metric('outpost_dns_endpoint_name_differs')).values()], [1]);
+    await until(
+      'the metric says so',
+      async () => `${[...(await server.metric('outpost_dns_endpoint_name_differs')).values()]}` === '1',
+    );
     await until('the state is saved', async () => /is not the one that AWS says/.test(await check(t, site)));
 
     site.sandbox.link.set('down');
