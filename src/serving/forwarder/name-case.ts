@@ -21,22 +21,22 @@ export function hasEnoughLetters(name: Uint8Array): boolean {
   return letters >= ENOUGH_LETTERS;
 }
 
-export function withRandomCase(name: Uint8Array, random: Random): Uint8Array {
-  const mixed = Uint8Array.from(name);
+/** Gives the letters from `start` to `end` a random case, in place. */
+export function mixCase(octets: Uint8Array, start: number, end: number, random: Random): void {
   let bits = 0;
   let left = 0;
-  for (let at = 0; at < mixed.length; at++) {
-    const letter = lower(mixed[at] ?? 0);
-    if (!isLetter(letter)) continue;
+  for (let at = start; at < end; at++) {
+    const letter = (octets[at] ?? 0) | 0x20;
+    // a length octet is at most 63: with that bit it is still below the letters
+    if (letter < 0x61 || letter > 0x7a || (octets[at] ?? 0) < 0x41) continue;
     if (left === 0) {
       bits = random.uint32();
       left = 32;
     }
-    mixed[at] = (bits & 1) === 0 ? letter : letter & ~0x20;
+    octets[at] = letter & ~((bits & 1) << 5);
     bits >>>= 1;
     left--;
   }
-  return mixed;
 }
 
 /** Whether an upstream brings names back in the case in which they were sent. */

@@ -5,7 +5,7 @@ import { CLASS } from '../../protocol/words/classes.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { Random } from '../../runtime/random.ts';
-import { withRandomCase } from './name-case.ts';
+import { mixCase } from './name-case.ts';
 
 export interface Question {
   /** QNAME on the wire, in the case in which the client sent it. */
@@ -77,13 +77,15 @@ export interface QueryForm {
 /** The whole query with an ID of zero; whoever sends it puts the ID in. */
 export function composeUpstreamQuery(question: Question, form: QueryForm): Uint8Array {
   const { qtype, qclass, checkingDisabled } = question;
-  const name = form.caseFrom === undefined ? question.name : withRandomCase(question.name, form.caseFrom);
+  const { name } = question;
   // with EDNS, whatever the client has: 1232 octets fit one datagram and spare us a TCP exchange
   const edns = question.dnssecOk ? WITH_DO : WITHOUT_DO;
   const recursionDesired = true;
   const message = form.withEdns
     ? composeQuery({ id: 0, name, qtype, qclass, recursionDesired, checkingDisabled, edns })
     : composeQuery({ id: 0, name, qtype, qclass, recursionDesired, checkingDisabled });
+  if (form.caseFrom !== undefined)
+    mixCase(message, HEADER_OCTETS, HEADER_OCTETS + name.length, form.caseFrom);
   if (form.authenticated) putUint16(message, 2, uint16At(message, 2) | FLAG.AD);
   return form.withEdns && form.padded ? withPadding(message) : message;
 }
