@@ -35,6 +35,8 @@ export class RunningDaemon implements Daemon {
   #reloads = 0;
   #owned = new AsyncDisposableStack();
   #reloading: Promise<void> = Promise.resolve();
+  #isReloadWaiting = false;
+  #isStopping = false;
 
   constructor(parts: DaemonParts, rooms: Rooms) {
     this.#parts = parts;
@@ -72,8 +74,14 @@ export class RunningDaemon implements Daemon {
       this.#parts.log.error({ upstreams }, 'upstream is this server itself: name another one');
   }
 
+  /** One that waits stands for all that are asked for meanwhile: it reads the file as it is by then. */
   reload(): Promise<void> {
-    this.#reloading = this.#reloading.then(() => this.#reload());
+    if (this.#isReloadWaiting) return this.#reloading;
+    this.#isReloadWaiting = true;
+    this.#reloading = this.#reloading.then(() => {
+      this.#isReloadWaiting = false;
+      return this.#isStopping ? undefined : this.#reload();
+    });
     return this.#reloading;
   }
 
@@ -207,6 +215,7 @@ export class RunningDaemon implements Daemon {
   }
 
   async stop(reason: string): Promise<void> {
+    this.#isStopping = true;
     await this.#reloading;
     this.#rooms.ending.reason = reason;
     await this.#owned.disposeAsync();

@@ -21,20 +21,20 @@ async function startWith(t: Test, redirection: string): Promise<{ site: Site; se
   return { site, server };
 }
 
-/** More lines than any pipe or buffer holds: each refused reload names some thousand faults. */
+/** Logs until lines are dropped, more than any pipe or buffer holds: each refused reload names some thousand faults. */
 async function logMuch(
   t: Test,
   { site, server }: { site: Site; server: ServerProcess },
-  rounds = 30,
+  reason: string,
 ): Promise<void> {
   const unknown = Array.from({ length: 1000 }, (_, at) => `unknown-key-${at}: 1`);
   site.breakConfiguration(unknown.join('\n'));
-  for (let round = 0; round < rounds; round++) {
+  await until('dropped lines are counted', async () => {
     server.signal('SIGHUP');
-    await pause(20);
     const { answers } = await server.ask({ name: ENDPOINT });
     if (answers.length !== DEMO.length) t.fail('a query noticed');
-  }
+    return (await dropped(server, reason)) > 0;
+  });
 }
 
 async function dropped(server: ServerProcess, reason: string): Promise<number> {
@@ -61,8 +61,7 @@ t.test('standard output and error on a device that is full', async (t) => {
 t.test('a pipe that nobody reads', async (t) => {
   const { site, server } = await startWith(t, '1<>"$FIFO" 2>&1'.replace('$FIFO', await fifo(t)));
   await server.firstAnswer({ name: ENDPOINT });
-  await logMuch(t, { site, server });
-  await until('dropped lines are counted', async () => (await dropped(server, 'full')) > 0);
+  await logMuch(t, { site, server }, 'full');
   await endsInTime(t, server);
 });
 
@@ -77,8 +76,7 @@ t.test('a pipe whose reader stops, and goes on later', async (t) => {
   const { site, server } = await startWith(t, `>"${path}"`);
   await server.firstAnswer({ name: ENDPOINT });
   reader.kill('SIGSTOP');
-  await logMuch(t, { site, server });
-  await until('dropped lines are counted', async () => (await dropped(server, 'full')) > 0);
+  await logMuch(t, { site, server }, 'full');
   reader.kill('SIGCONT');
   await until('the log says what is missing', () => text.includes('log lines were dropped'));
   t.ok(
@@ -94,8 +92,7 @@ t.test('a pipe whose reader has ended', async (t) => {
   const { site, server } = await startWith(t, `>"${path}" 2>&1`);
   await server.firstAnswer({ name: ENDPOINT });
   closeSync(reading);
-  await logMuch(t, { site, server }, 3);
-  await until('dropped lines are counted', async () => (await dropped(server, 'failed')) > 0);
+  await logMuch(t, { site, server }, 'failed');
   t.match((await server.status()).process.log.failure, /EPIPE/);
   const again = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   t.teardown(() => closeSync(again));
@@ -124,8 +121,7 @@ t.test(
     const command = ['unshare', '-m', 'sh', '-c', script, PROGRAM] as const;
     const server = new ServerProcess(t, site.configFile, site.ports, site.sandbox.environment, command);
     await server.firstAnswer({ name: ENDPOINT });
-    await logMuch(t, { site, server }, 5);
-    await until('dropped lines are counted', async () => (await dropped(server, 'failed')) > 0);
+    await logMuch(t, { site, server }, 'failed');
     t.match((await server.status()).process.log.failure, /ENOSPC/);
     await endsInTime(t, server);
   },
