@@ -228,36 +228,33 @@ t.test('with nothing to serve it looks at once', async (t) => {
   t.equal(sandbox.dns.countOf(ENDPOINT), 1);
 });
 
-t.test(
-  'reload: what cannot be read or bound changes nothing; several in a row become one',
-  async (t) => {
-    const one = await bench(t);
-    const daemon = await startDaemon(await one.parts());
-    t.teardown(() => daemon.stop('test'));
-    const good = one.text;
-    const failed = () => daemon.report().server.configuration.lastReloadFailed;
+t.test('reload: what cannot be read or bound changes nothing; several in a row become one', async (t) => {
+  const one = await bench(t);
+  const daemon = await startDaemon(await one.parts());
+  t.teardown(() => daemon.stop('test'));
+  const good = one.text;
+  const failed = () => daemon.report().server.configuration.lastReloadFailed;
 
-    one.text = 'clusters: 7';
-    await daemon.reload();
-    t.equal(failed(), true);
-    one.text = good;
-    await daemon.reload();
-    t.equal(failed(), false);
+  one.text = 'clusters: 7';
+  await daemon.reload();
+  t.equal(failed(), true);
+  one.text = good;
+  await daemon.reload();
+  t.equal(failed(), false);
 
-    const holder = createSocket('udp4').bind(one.ports.dnsPort, '127.0.0.2');
-    await once(holder, 'listening');
-    one.text = good.replace(/dns: \[/, `dns: ['127.0.0.2:${one.ports.dnsPort}', `);
-    await daemon.reload();
-    t.equal(failed(), true);
-    t.same(daemon.report().server.listening.length, 1);
-    holder.close();
-    await once(holder, 'close');
-    await Promise.all([daemon.reload(), daemon.reload(), daemon.reload()]);
-    t.equal(failed(), false);
-    t.same(daemon.report().server.listening.length, 2);
-    t.equal(one.log.lines.filter(({ text }) => text === 'configuration reloaded').length, 2);
-  },
-);
+  const holder = createSocket('udp4').bind(one.ports.dnsPort, '127.0.0.2');
+  await once(holder, 'listening');
+  one.text = good.replace(/dns: \[/, `dns: ['127.0.0.2:${one.ports.dnsPort}', `);
+  await daemon.reload();
+  t.equal(failed(), true);
+  t.same(daemon.report().server.listening.length, 1);
+  holder.close();
+  await once(holder, 'close');
+  await Promise.all([daemon.reload(), daemon.reload(), daemon.reload()]);
+  t.equal(failed(), false);
+  t.same(daemon.report().server.listening.length, 2);
+  t.equal(one.log.lines.filter(({ text }) => text === 'configuration reloaded').length, 2);
+});
 
 t.test('a stop that comes during a reload waits for it and leaves nothing', async (t) => {
   const one = await bench(t);
