@@ -10,6 +10,7 @@ import type { Lab, LabCheck } from './check.ts';
 import { coldBoot } from './cold-boot.ts';
 import { collector } from './collector.ts';
 import { containerImage } from './container-image.ts';
+import { cutResolvers } from './cut-resolvers.ts';
 import { digTable } from './dig-table.ts';
 import { interrupted } from './interrupted.ts';
 import { movedClock } from './moved-clock.ts';
@@ -30,6 +31,7 @@ const CHECKS: readonly LabCheck[] = [
   digTable,
   readmeCommands,
   behindResolvers,
+  cutResolvers,
   outage,
   port53,
   stubResolvers,
