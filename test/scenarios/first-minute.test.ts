@@ -1,11 +1,22 @@
 /** The first minute of a new installation: a file that breaks then costs nothing. */
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../helpers/patience.ts';
 import { isReady } from './looks.ts';
 import { NO_AWS } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
+
+const GENERATIONS = [
+  ['endpoints.json', '"address"'],
+  ['endpoints.previous.json', '"address"'],
+  ['retained.json', '"message"'],
+  ['retained.previous.json', '"message"'],
+] as const;
+
+function holds(path: string, member: string): boolean {
+  return existsSync(path) && readFileSync(path, 'utf8').includes(member);
+}
 
 t.test(
   'endpoints.json and retained.json break in the first minute: all is answered from the generation before',
@@ -14,7 +25,10 @@ t.test(
     const first = site.start();
     await isReady(first);
     await until('what is retained is known', async () => (await first.status()).retainedInAll.fresh > 0);
-    await until('it is on disk', () => existsSync(join(site.stateDirectory, 'retained.json')));
+    // a kill between the two writes is another fault than a file that breaks
+    await until('both generations are on disk', () =>
+      GENERATIONS.every(([file, member]) => holds(join(site.stateDirectory, file), member)),
+    );
     await first.kill('SIGKILL');
     for (const file of ['endpoints.json', 'retained.json'])
       writeFileSync(join(site.stateDirectory, file), '{ "broken": ');
