@@ -35,6 +35,9 @@ export interface QueryHandler {
     reply: Uint8Array,
     replyStart: number,
   ): number;
-  /** Answers a message for which `answerNow` returned PENDING. The message is the handler's own: nobody changes it. */
+  /**
+   * Answers the message for which the last `answerNow` returned PENDING: nothing else is asked of the handler in between,
+   * which remembers what it knows of that answer. The message is the handler's own: nobody changes it.
+   */
   answerLater(message: Uint8Array, transport: Transport, asker: Asker): void;
 }
