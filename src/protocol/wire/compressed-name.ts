@@ -13,6 +13,9 @@ const MAX_POINTERS = 10;
 
 const POINTER = 0xc0;
 
+/** Octets of the names that `wholeNameEnd` has found whole, written out: what work with them will cost. */
+export const walked = { octets: 0 };
+
 /**
  * The offset after the name at `start`, or -1 when any part of it is broken: each pointer has to point back, the labels
  * have to lie inside the message, and the whole name has to fit 255 octets.
@@ -25,7 +28,10 @@ export function wholeNameEnd(message: Uint8Array, start: number): number {
   let pointers = 0;
   while (at < message.length) {
     const length = message[at] ?? 0;
-    if (length === 0) return end < 0 ? at + 1 : end;
+    if (length === 0) {
+      walked.octets += octets;
+      return end < 0 ? at + 1 : end;
+    }
     if (length >= POINTER) {
       if (at + 2 > message.length || ++pointers > MAX_POINTERS) return -1;
       const target = pointerAt(message, at);

@@ -7,7 +7,7 @@ import { emptyReplyLength, writeEmptyReply, writeHeaderAndQuestion } from './err
 import { FLAG, putUint16, putUint32, uint16At, uint32At } from './header.ts';
 import { forEachRecord, leaveOut, SECTION } from './leave-out.ts';
 import { optLength, writeOpt } from './opt.ts';
-import type { Query } from './query.ts';
+import { type Query, skipName } from './query.ts';
 import { indexResponse, isPositive, type ResponseIndex } from './response.ts';
 
 /** How the TTLs of a copy are set: aged by so many seconds (floor 0), or all to one value (RFC 8767 section 4). */
@@ -64,6 +64,15 @@ function writeShorterReply(
   replyStart: number,
 ): number {
   const limit = options.limit - optLength(query, undefined);
+  const extendedError = options.extendedError ?? index.extendedError;
+  if (!answerFits(response, index, limit))
+    return writeTruncatedReply(
+      query,
+      index.rcode,
+      { extendedError, limit: options.limit },
+      reply,
+      replyStart,
+    );
   const ends = sectionEnds(response, index);
   const flags = patchedFlags(query, index, options);
   for (let sections = 3; sections > 0; sections--) {
@@ -88,8 +97,21 @@ function writeShorterReply(
     const rest = { ...options, extendedError: undefined };
     return writePatchedReply(query, needed.octets, shorter, rest, reply, replyStart);
   }
-  const extendedError = options.extendedError ?? index.extendedError;
   return writeTruncatedReply(query, index.rcode, { extendedError, limit: options.limit }, reply, replyStart);
+}
+
+/** Whether the answer section ends within `limit`. Thousands of records are not read for each query over UDP. */
+function answerFits(
+  response: Uint8Array,
+  { questionEnd, answerCount }: ResponseIndex,
+  limit: number,
+): boolean {
+  let at = questionEnd;
+  for (let left = answerCount; left > 0 && at <= limit; left--) {
+    const typeAt = skipName(response, at, response.length);
+    at = typeAt + FIXED_RR_OCTETS + uint16At(response, typeAt + 8);
+  }
+  return at <= limit;
 }
 
 /** The offsets after the answer, the authority and the additional section. */
@@ -144,6 +166,7 @@ function patchedFlags(query: Query, index: ResponseIndex, options: PatchOptions)
   return authenticated | (index.rcode & FLAG.RCODE);
 }
 
+const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 const FEW_OCTETS = 256; // up to about here a loop is faster than a view and the call that copies it
 
 function copyRecords(

@@ -7,7 +7,7 @@ import { CLASS } from '../words/classes.ts';
 import { RCODE } from '../words/rcodes.ts';
 import { TYPE } from '../words/types.ts';
 import { AliasNote, aliasChain, followsAliases } from './alias-chain.ts';
-import { wholeNameEnd } from './compressed-name.ts';
+import { walked, wholeNameEnd } from './compressed-name.ts';
 import { FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
 import { leaveOut, SECTION } from './leave-out.ts';
 import { OPTION_EXTENDED_ERROR, optionAt } from './opt.ts';
@@ -17,6 +17,11 @@ import { Relevance, relevantRecords } from './relevance.ts';
 
 const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven octets; none that is honest comes near
+/**
+ * Octets of all names, written out, in a response whose records do not plainly belong to its question; with more it is
+ * refused. To compare names of 255 octets in 4,000 records took the loop half a second; a thousand names of usual length fit.
+ */
+const MAX_DOUBTFUL_OCTETS = 128 * 1024;
 const MAX_TTL = 0x7fff_ffff; // RFC 2181 section 8
 const TYPE_SIG = 24;
 const TYPE_TKEY = 249;
@@ -99,7 +104,7 @@ export interface AcceptedResponse {
 
 /** A received response, or one read from a disk, with nothing in it that does not belong to its question. */
 export function acceptResponse(octets: Uint8Array): AcceptedResponse | ResponseFault {
-  const index = indexResponse(octets);
+  const index = indexResponse(octets, MAX_DOUBTFUL_OCTETS);
   if (index.kind === 'fault') return index;
   return index.isTidy ? { kind: 'accepted', octets, index } : tidied(octets, index);
 }
@@ -117,8 +122,11 @@ function tidied(octets: Uint8Array, index: ResponseIndex): AcceptedResponse | Re
   return { kind: 'accepted', octets: tidy, index: { ...again, rcode, hasEdns, extendedError } };
 }
 
-/** Indexes the whole of `message`. */
-export function indexResponse(message: Uint8Array): ResponseIndex | ResponseFault {
+/** Indexes the whole of `message`; `maxDoubtful`: octets that its names may have where it is not plain what they belong to. */
+export function indexResponse(
+  message: Uint8Array,
+  maxDoubtful = Number.POSITIVE_INFINITY,
+): ResponseIndex | ResponseFault {
   if (message.length < HEADER_OCTETS) return fault('too short');
   const flags = uint16At(message, 2);
   if ((flags & FLAG.QR) === 0) return fault('not a response');
@@ -137,10 +145,12 @@ export function indexResponse(message: Uint8Array): ResponseIndex | ResponseFaul
   }
   const rcode = (flags & FLAG.RCODE) | (scan.extendedRcode << 4);
   const questionEnd = nameEnd + 4;
-  const aliases =
-    scan.hasAlias && followsAliases(qtype)
-      ? noteAliases(message, { rcode, questionEnd, qtype, answerCount, authorityCount })
-      : undefined;
+  const hasAliases = scan.hasAlias && followsAliases(qtype);
+  const isPlain = relevance.isWhole && (!hasAliases || isEndSeen(message, rcode));
+  if (!isPlain && walked.octets > maxDoubtful) return fault('too many records');
+  const aliases = hasAliases
+    ? noteAliases(message, { rcode, questionEnd, qtype, answerCount, authorityCount })
+    : undefined;
   return {
     kind: 'response',
     rcode,
@@ -169,13 +179,19 @@ export function isPositive({ answersQtype, aliases, negativeTtlSeconds }: Respon
 }
 
 function noteAliases(message: Uint8Array, sections: Parameters<typeof aliasChain>[1]): AliasNote | undefined {
-  // the way through the message has seen the chain of nearly every response: reading it again would take ten times as long
-  if (relevance.isWhole && relevance.aliases > 0) {
-    const isDenied = scan.negativeTtl !== NONE && relevance.isZoneOfEnd(message);
-    if (scan.answersQtype || sections.rcode !== RCODE.NOERROR || isDenied) return new AliasNote(false);
-  }
+  if (isEndSeen(message, sections.rcode)) return new AliasNote(false);
   const { aliases, end } = aliasChain(message, sections);
   return aliases.length === 0 ? undefined : new AliasNote(end === 'open');
+}
+
+/**
+ * Whether the way through the message has seen the aliases, and what is said of their end, as in nearly every response:
+ * reading the chain again would take ten times as long.
+ */
+function isEndSeen(message: Uint8Array, rcode: number): boolean {
+  if (!relevance.isWhole || relevance.aliases === 0) return false;
+  if (scan.answersQtype || rcode !== RCODE.NOERROR) return true;
+  return scan.negativeTtl !== NONE && relevance.isZoneOfEnd(message);
 }
 
 function truncatedIndex(flags: number, questionEnd: number, qtype: number, qclass: number): ResponseIndex {
@@ -249,6 +265,7 @@ function startScan(questionEnd: number): void {
   scan.end = questionEnd;
   scan.extendedError = NONE;
   scan.isWronglyCompressed = false;
+  walked.octets = 0;
   relevance.start(questionEnd);
 }
 

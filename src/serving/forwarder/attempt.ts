@@ -142,10 +142,11 @@ export class Attempt implements Deadline {
 
   /** Ends it without a word to anybody. */
   abandon(): void {
+    if (this.#stage === 'over') return;
     const exchange = this.#exchange;
     this.#host.sweep.delete(this);
     this.#finish();
-    exchange?.carrier?.drop(exchange);
+    exchange?.carrier?.drop(exchange, true);
   }
 
   #overdue(exchange: Exchange): void {

@@ -161,10 +161,10 @@ class UdpPort implements Carrier {
     this.socket?.send(exchange.message);
   }
 
-  drop(exchange: Exchange): void {
+  drop(exchange: Exchange, isInTime = false): void {
     if (!this.inFlight.remove(exchange)) return;
     // nothing came back: the next exchange had better start from a fresh socket
-    this.#onDone();
+    if (!isInTime || this.usesLeft === 0) this.#onDone();
   }
 
   onMessage(octets: Uint8Array): void {

@@ -28,7 +28,8 @@ export type ExchangeEnd =
 
 /** Who can drop an exchange that nobody waits for any more. */
 export interface Carrier {
-  drop(exchange: Exchange): void;
+  /** `isInTime`: its reply was not late yet, so nothing follows for the socket. */
+  drop(exchange: Exchange, isInTime?: boolean): void;
 }
 
 /** Filled in by the transport that carries it. */

@@ -6,7 +6,7 @@
  * whichever cache is warm, and back, with every hiccup.)
  */
 import { isAboutName, RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
-import type { Answer, AttemptFailure, AttemptListener } from './attempt.ts';
+import type { Answer, Attempt, AttemptFailure, AttemptListener } from './attempt.ts';
 import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
 import { type ForwardFailureReason, type ForwardOutcome, forwardFailure } from './forward-outcome.ts';
 import type { ForwardSettings } from './forward-settings.ts';
@@ -27,7 +27,7 @@ export interface Askable {
   noteAnswer(question: Question, answer: Answer): void;
   /** It stayed silent until the question was given up. */
   noteFailure(question: Question): void;
-  ask(question: Question, doublings: number, listener: AttemptListener): void;
+  ask(question: Question, doublings: number, listener: AttemptListener): Pick<Attempt, 'abandon'> | undefined;
 }
 
 /** What all flights share. */
@@ -71,6 +71,7 @@ export class Flight implements Deadline {
   readonly #candidates: Candidate[];
   readonly #endsAtMs: number;
   readonly #isTrial: boolean;
+  readonly #attempts: Pick<Attempt, 'abandon'>[] = [];
   /** Attempts whose reply may still come in time. */
   #timely = 0;
   /** The last answer that says nothing about the name, as SERVFAIL and REFUSED: better than nothing. */
@@ -114,6 +115,8 @@ export class Flight implements Deadline {
   /** Ends it from outside. */
   cancel(reason: ForwardFailureReason, detail: string): void {
     this.#land(forwardFailure(reason, detail));
+    // without this a flood would hold sockets and memory for every question that has given way
+    for (const attempt of this.#attempts) attempt.abandon();
   }
 
   /** Asks the next upstream, unless one is being asked; lands where there is none. */
@@ -145,7 +148,8 @@ export class Flight implements Deadline {
 
   #ask(candidate: Candidate): void {
     this.#timely++;
-    candidate.client.ask(this.#question, candidate.attempts++, new Asked(this, candidate));
+    const attempt = candidate.client.ask(this.#question, candidate.attempts++, new Asked(this, candidate));
+    if (attempt !== undefined) this.#attempts.push(attempt);
   }
 
   /** For `Asked` alone, as are the next three: a reply in time is no longer to be expected. */

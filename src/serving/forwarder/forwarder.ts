@@ -288,7 +288,10 @@ export class Forwarder {
       this.#onTheirWay.delete(one);
       // what comes back in a loop is the question that is on its way, and joins it; so does many a client's
       if (one.isJoined && isUnhelpful(outcome)) for (const member of members) member.suspect();
-      one.land(outcome);
+      // it gave way within the call of another query, whose reply is being written at this moment
+      if (outcome.kind === 'failed' && outcome.reason === 'overloaded')
+        queueMicrotask(() => one.land(outcome));
+      else one.land(outcome);
     });
     this.#onTheirWay.add(one);
     one.flight.start();

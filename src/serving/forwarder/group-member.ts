@@ -10,7 +10,7 @@ import { MAX_NAME_OCTETS, nameToWire } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
-import type { Answer, AttemptFailure, AttemptListener } from './attempt.ts';
+import type { Answer, Attempt, AttemptFailure, AttemptListener } from './attempt.ts';
 import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
 import type { Askable } from './flight.ts';
 import type { Question } from './question.ts';
@@ -74,8 +74,8 @@ export class GroupMember implements Askable, Deadline {
     return nowMs < this.#loopedUntilMs;
   }
 
-  ask(question: Question, doublings: number, listener: AttemptListener): void {
-    this.client.ask(question, doublings, listener);
+  ask(question: Question, doublings: number, listener: AttemptListener): Attempt | undefined {
+    return this.client.ask(question, doublings, listener);
   }
 
   noteAnswer(question: Question, answer: Answer): void {
@@ -133,6 +133,15 @@ export class GroupMember implements Askable, Deadline {
     this.dueAtMs = dueAtMs;
     this.#context.sweep.add(this);
   }
+}
+
+/** Whether the name has the shape of a probe: there may be thousands of members, and nearly no query has it. */
+export function mayBeLoopProbe({ octets, nameStart, labelCount }: Query): boolean {
+  return (
+    labelCount >= PROBE_LABELS &&
+    octets[nameStart] === LABEL_OCTETS &&
+    octets[nameStart + 1 + LABEL_OCTETS] === LABEL_OCTETS
+  );
 }
 
 function probeName(random: Random, apex: Uint8Array): Uint8Array {

@@ -1,7 +1,7 @@
 /** Which upstreams there are, and which of them each group has; new groups are made ready in steps and put in force at once. */
 import type { Query } from '../../protocol/wire/query.ts';
 import type { Steps } from '../../runtime/slices.ts';
-import { GroupMember } from './group-member.ts';
+import { GroupMember, mayBeLoopProbe } from './group-member.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import { type ClientContext, UpstreamClient } from './upstream-client.ts';
 
@@ -22,7 +22,7 @@ export class Groups {
   readonly #onRetire: (client: UpstreamClient) => void;
   readonly #clients = new Map<string, UpstreamClient>();
   #groups: ReadonlyMap<string, readonly GroupMember[]> = new Map();
-  /** Those of all groups: looked through for every question. */
+  /** Those of all groups. */
   #places: readonly Place[] = [];
 
   constructor(context: ClientContext, onRetire: (client: UpstreamClient) => void) {
@@ -41,6 +41,7 @@ export class Groups {
 
   /** Whose probe this query is. */
   senderOf(query: Query): Place | undefined {
+    if (!mayBeLoopProbe(query)) return undefined;
     for (const place of this.#places) if (place.member.hasSent(query)) return place;
     return undefined;
   }

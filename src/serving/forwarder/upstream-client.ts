@@ -110,7 +110,6 @@ export class UpstreamClient implements AttemptHost {
   #udpLosses = 0;
   #udpAgainAtMs = 0;
   #withoutEdnsUntilMs = Number.NEGATIVE_INFINITY;
-  /** It has replied with EDNS. */
   #hasEdns = false;
   #evidence: { readonly reachable: boolean; readonly atMs: number } | undefined;
   /** Pieces of evidence still wanted after a failure that was told. */
@@ -155,8 +154,8 @@ export class UpstreamClient implements AttemptHost {
   }
 
   /** Asks. `doublings` is how often this question was put to this upstream before: each waits twice as long. */
-  ask(question: Question, doublings: number, listener: AttemptListener): void {
-    if (this.#isClosed) return;
+  ask(question: Question, doublings: number, listener: AttemptListener): Attempt | undefined {
+    if (this.#isClosed) return undefined;
     const nowMs = this.nowMs();
     const start = {
       transport: this.#transportNow(nowMs),
@@ -167,6 +166,7 @@ export class UpstreamClient implements AttemptHost {
     const attempt = new Attempt(this, question, start, listener);
     this.#attempts.add(attempt);
     attempt.send();
+    return attempt;
   }
 
   /** What it has answered before, and so should answer again; `undefined` before the first answer. */

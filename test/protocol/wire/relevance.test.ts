@@ -227,3 +227,20 @@ t.test('a hostile message of many records takes bounded time', async (t) => {
   t.comment(`${octets.length} octets in ${tookMs} ms`);
   t.ok(tookMs < 2000);
 });
+
+t.test('a response whose names cost too much to compare is refused, a large honest one is not', async (t) => {
+  const long = `${'a.'.repeat(115)}stranger.example`;
+  const hostile = compressedMessage({
+    question: [NAME, 'A'],
+    answers: [a(NAME), ...Array.from({ length: 1_000 }, () => cname(long, long))],
+  });
+  t.match(acceptResponse(hostile), { kind: 'fault', reason: 'too many records' });
+  const hosts = Array.from({ length: 300 }, (_, at) => `pod-${at}.service.site.example`);
+  const headless = compressedMessage({
+    question: [NAME, 'SRV'],
+    answers: hosts.map((host) => srv(NAME, host)),
+    additionals: hosts.map(a),
+  });
+  const large = { answerCount: 300, additionalCount: 300 };
+  t.match(acceptResponse(headless), { kind: 'accepted', index: large });
+});

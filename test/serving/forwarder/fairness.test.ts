@@ -101,3 +101,35 @@ t.test(
     t.match(rig.asked, [{ network: 4711 }]);
   },
 );
+
+t.test('what has given way holds no socket, however fast the flood', async (t) => {
+  const world = site();
+  const later = asks(world, 'www.good.example', QUIET);
+  for (let tick = 0; tick < 10; tick++) {
+    for (let at = 0; at < 500; at++) void asks(world, `www.silent${tick}-${at}.example`, LOUD);
+    await world.time.advance(10);
+  }
+  t.match(await later, { kind: 'response' });
+  t.equal(world.forwarder.snapshot().inFlight, 1_000);
+  const attempts = world.forwarder.snapshot().upstreams[0]?.inFlight ?? 0;
+  t.ok(attempts <= 1_100, `${attempts} attempts are under way`);
+  await world.time.advance(10_000);
+  t.match(world.forwarder.snapshot(), { inFlight: 0 });
+});
+
+t.test('what gives way is told after the call that needed its place', async (t) => {
+  const world = site();
+  let isOver = false;
+  const first = clientQuery('www.silent-first.example');
+  first.network = LOUD;
+  world.forwarder.forwardTo(first, route, () => {
+    isOver = true;
+  });
+  for (let at = 0; at < 999; at++) void asks(world, `www.silent${at}.example`, LOUD);
+  const late = clientQuery('www.good.example');
+  late.network = QUIET;
+  world.forwarder.forwardTo(late, route, () => undefined);
+  t.notOk(isOver, 'a reply is being written where the other would go');
+  await Promise.resolve();
+  t.ok(isOver);
+});
