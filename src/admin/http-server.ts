@@ -57,6 +57,8 @@ export class AdminError extends Error {
 const REQUEST_TIMEOUT_MS = 5_000; // a scraper sends its whole request at once
 const TIMEOUT_CHECK_MS = 1_000; // Node's own 30 s would let 64 silent connections keep a supervisor's health check out for that long
 const MAX_CONNECTIONS = 64; // Prometheus, a few people and a load balancer; one more takes the place of the longest idle
+/** Requests of one connection that wait for their answers: Node reads on, and 40 MB of small ones took 2 GB. */
+const MAX_WAITING = 8;
 const MAX_HEADER_OCTETS = 8_192;
 
 /** Listens and serves `pages`. Throws AdminError where the address is not to be had. */
@@ -69,8 +71,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       maxHeaderSize: MAX_HEADER_OCTETS,
     },
     (request, response) => {
-      slots.used(request.socket);
-      turn = turn.then(pause).then(() => answerOr500(options, request, response));
+      if (!slots.mayWait(request.socket)) return;
+      response.on('close', () => slots.answered(request.socket));
+      const next = (): Promise<void> => answerOr500(options, request, response);
+      turn = turn.then(pause).then(next, next); // one that failed keeps no other from its answer
     },
   );
   const slots = new Slots(new LimitLog(options.log), options.clock ?? systemClock);
@@ -99,7 +103,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 class Slots {
   readonly #limitLog: LimitLog;
   readonly #clock: Pick<Clock, 'monotonicMs'>;
-  readonly #sockets = new Set<Socket>();
+  /** With the requests that wait for their answers. */
+  readonly #sockets = new Map<Socket, number>();
 
   constructor(limitLog: LimitLog, clock: Pick<Clock, 'monotonicMs'>) {
     this.#limitLog = limitLog;
@@ -107,16 +112,31 @@ class Slots {
   }
 
   add(socket: Socket): void {
-    this.#sockets.add(socket);
+    this.#sockets.set(socket, 0);
     socket.on('close', () => this.#sockets.delete(socket));
     if (this.#sockets.size <= MAX_CONNECTIONS) return;
     this.#note('HTTP connections', socket);
-    const [longestIdle] = this.#sockets;
+    const [longestIdle] = this.#sockets.keys();
     longestIdle?.destroy();
   }
 
-  used(socket: Socket): void {
-    if (this.#sockets.delete(socket)) this.#sockets.add(socket);
+  /** A request has come; false where its connection had too many already, and is gone. */
+  mayWait(socket: Socket): boolean {
+    const waiting = this.#sockets.get(socket);
+    if (waiting === undefined || socket.destroyed) return false;
+    if (waiting >= MAX_WAITING) {
+      this.#note('HTTP requests of one connection', socket);
+      socket.destroy();
+      return false;
+    }
+    this.#sockets.delete(socket);
+    this.#sockets.set(socket, waiting + 1);
+    return true;
+  }
+
+  answered(socket: Socket): void {
+    const waiting = this.#sockets.get(socket);
+    if (waiting !== undefined) this.#sockets.set(socket, waiting - 1);
   }
 
   refuse(socket: Socket): void {

@@ -160,3 +160,30 @@ t.test('connections that do nothing keep no health check out', async (t) => {
   for (let check = 0; check < 10; check++) t.match(await ask(server, { Host: 'x' }), /^HTTP\/1\.1 200 /);
   t.match(log.lines, [{ fields: { limit: 'HTTP connections' } }]);
 });
+
+t.test(
+  'a connection that asks on and on without waiting for an answer is ended, and others are answered',
+  async (t) => {
+    const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
+    let requests = 0;
+    const { server } = await start(t, {
+      pages: new Map([
+        [
+          '/healthz',
+          () => {
+            requests += 1;
+            return { status: 200, contentType: 'text/plain', body: 'ok\n' };
+          },
+        ],
+      ]),
+      pause: () => held,
+    });
+    const socket = connect({ port: server.port, host: '127.0.0.1' });
+    socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(1_000));
+    await answerOf(socket);
+    const honest = ask(server, { Host: 'localhost' });
+    letGo();
+    t.match(await honest, /^HTTP\/1.1 200 /);
+    t.ok(requests <= 9, `${requests} requests were answered`);
+  },
+);
