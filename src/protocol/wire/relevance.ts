@@ -15,6 +15,8 @@ import { hasShape, seen } from './rdata-shape.ts';
 import type { ResponseIndex } from './response.ts';
 
 const MAX_HOSTS = 64; // more is left to the other reading
+/** Comparisons of an owner with hosts: names of 255 octets that differ at their end took the loop 70 ms. */
+const MAX_COMPARED = 4096;
 const MAX_DENIALS = 16;
 const SIGNER = 18; // octets of RRSIG's RDATA before the signer's name (RFC 4034 section 3.1)
 
@@ -42,6 +44,7 @@ export class Relevance {
   #aliases = 0;
   readonly #hosts = new Uint16Array(MAX_HOSTS);
   #hostCount = 0;
+  #compared = 0;
   readonly #denials = new Uint16Array(MAX_DENIALS);
   #denialCount = 0;
   /** Owner of an SOA, or a signer, above a name of the chain; 0 before there is any. */
@@ -54,6 +57,7 @@ export class Relevance {
     this.#chain[0] = HEADER_OCTETS;
     this.#aliases = 0;
     this.#hostCount = 0;
+    this.#compared = 0;
     this.#denialCount = 0;
     this.#zoneAt = 0;
   }
@@ -129,6 +133,8 @@ export class Relevance {
   #isHost(message: Uint8Array, ownerAt: number): boolean {
     const target = isPointer(message, ownerAt) ? pointerAt(message, ownerAt) : ownerAt;
     for (let at = 0; at < this.#hostCount; at++) if (this.#hosts[at] === target) return true;
+    this.#compared += this.#hostCount;
+    if (this.#compared > MAX_COMPARED) return false;
     for (let at = 0; at < this.#hostCount; at++) {
       if (isSameName(message, ownerAt, this.#hosts[at] ?? 0)) return true;
     }

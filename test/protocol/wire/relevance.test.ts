@@ -244,3 +244,13 @@ t.test('a response whose names cost too much to compare is refused, a large hone
   const large = { answerCount: 300, additionalCount: 300 };
   t.match(acceptResponse(headless), { kind: 'accepted', index: large });
 });
+
+t.test('hosts that differ at the end of long names are not compared without bound', async (t) => {
+  const host = (at: number) => `${'a.'.repeat(110)}h${at}.example`;
+  const octets = compressedMessage({
+    question: [NAME, 'NS'],
+    answers: Array.from({ length: 60 }, (_, at) => ns(NAME, host(at))),
+    additionals: Array.from({ length: 900 }, () => a(host(60).replace('h60', 'H59'))),
+  });
+  t.match(acceptResponse(octets), { kind: 'fault', reason: 'too many records' });
+});
