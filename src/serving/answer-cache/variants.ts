@@ -16,7 +16,7 @@ import { FLAG } from '../../protocol/wire/header.ts';
 import { hasProofs, withoutProofs } from '../../protocol/wire/leave-out.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { keyOf } from './cache-key.ts';
-import type { CachedAnswer } from './cached-answer.ts';
+import { type CachedAnswer, sizeOf } from './cached-answer.ts';
 import {
   answerWhileStale,
   type FreshnessSettings,
@@ -35,12 +35,18 @@ export interface VariantSettings extends FreshnessSettings {
   readonly staleTtlSeconds: number;
 }
 
-/** Answers made fit lately: in a cut the same names are asked for again and again. */
-const MAX_FITTED = 512;
+/**
+ * Octets of answers made fit lately, and of those that they were made of: in a cut the same names are asked for again and
+ * again. They count beside `cache.size`, which knows nothing of them.
+ */
+const FITTED_OCTETS = 2 * 1024 * 1024;
 
 export class Variants {
   readonly #peek: (query: Query, key: number) => CachedAnswer | undefined;
-  readonly #fitted = new LRUCache<CachedAnswer, CachedAnswer>({ max: MAX_FITTED });
+  readonly #fitted = new LRUCache<CachedAnswer, CachedAnswer>({
+    maxSize: FITTED_OCTETS,
+    sizeCalculation: (fitted, answer) => sizeOf(fitted) + sizeOf(answer),
+  });
   /** The best so far, while `best` looks at one after the other: no object for each. */
   #says: CachedAnswer | undefined;
   #isFresh = false;

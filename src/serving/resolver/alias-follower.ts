@@ -136,7 +136,8 @@ export class AliasFollower {
   }
 }
 
-function attempt(act: () => void, failed: (error: unknown) => void): void {
+/** Work begun by a reply of somebody else's: what it throws is told to the one who waits. */
+export function attempt(act: () => void, failed: (error: unknown) => void): void {
   try {
     act();
   } catch (error) {

@@ -21,7 +21,7 @@ import type { ServingTable } from '../endpoints/serving-table.ts';
 import { type Asker, NO_REPLY, PENDING, type QueryHandler, type Transport } from '../listener/handler.ts';
 import { STALE } from '../local-zones/disconnected-finding.ts';
 import { AliasClaims } from './alias-claims.ts';
-import { AliasFollower, type AliasHost } from './alias-follower.ts';
+import { AliasFollower, type AliasHost, attempt } from './alias-follower.ts';
 import { KeptAnswers, writeNoData } from './kept-answers.ts';
 import { type Later, type LaterAnswer, LaterAnswers } from './later-answers.ts';
 import type { OutageNotes } from './outage-notes.ts';
@@ -315,7 +315,7 @@ export class Resolver<Route> implements QueryHandler {
       fetch: (query, reply, told, failed) => {
         const route = this.routeOf(query);
         this.#later.answer(query, route, {
-          tell: (found) => told(this.#writeFound(query, found, route, reply)),
+          tell: (found) => attempt(() => told(this.#writeFound(query, found, route, reply)), failed),
           fail: failed,
         });
       },

@@ -705,3 +705,17 @@ t.test('a chain is counted once, where its end came from', async (t) => {
   t.match(origins, { endpoint: 1, forwarded: 1, cache_fresh: 1, local_zone: 0 });
   t.same(rcodes, { NOERROR: 3 });
 });
+
+t.test('a defect while the target is answered is told at once, and costs nobody else', async (t) => {
+  const rig = new Rig();
+  speaks(rig, { 'www.example.com A': 'www.example.com 300 CNAME target.example.net' });
+  rig.hurt.push = () => {
+    throw new Error('a defect of the test');
+  };
+  let failure: unknown;
+  rig.ask({ name: 'www.example.com' }).catch((error: unknown) => {
+    failure = error;
+  });
+  await rig.time.advance(100);
+  t.match(failure, { message: 'a defect of the test' });
+});
