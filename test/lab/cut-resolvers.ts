@@ -16,7 +16,7 @@ import { systemTimers } from '../../src/runtime/timers.ts';
 import { Forwarder } from '../../src/serving/forwarder/forwarder.ts';
 import type { UpstreamGroup } from '../../src/serving/forwarder/upstream.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
-import { message, rawRecord } from '../helpers/zone-text.ts';
+import { message, rawRecord, soaData } from '../helpers/zone-text.ts';
 import { clientQuery } from '../serving/forwarder/hand-made-upstream.ts';
 import type { Lab, LabCheck } from './check.ts';
 import { Background, type Command, eventually } from './commands.ts';
@@ -133,7 +133,15 @@ export const cutResolvers: LabCheck = {
         says === 'servfail' ? RCODE.SERVFAIL : says === 'nxdomain' ? RCODE.NXDOMAIN : RCODE.NOERROR;
       const isA = query.qtype === 1 && rcode === RCODE.NOERROR;
       const answers = isA ? [rawRecord(name, 'A', 5, [192, 0, 2, 80])] : [];
-      const reply = message({ id, flags: 0x8180 | rcode, question: [name, isA ? 'A' : 'NS'], answers });
+      // RFC 2308 section 5: a resolver keeps and passes on a denial that has an SOA
+      const authorities = rcode === RCODE.NXDOMAIN ? [rawRecord('example', 'SOA', 5, soaData(5))] : [];
+      const reply = message({
+        id,
+        flags: 0x8180 | rcode,
+        question: [name, isA || query.qtype === 1 ? 'A' : 'NS'],
+        answers,
+        authorities,
+      });
       outside.send(reply, from.port, from.address);
     });
     outside.bind(OUTSIDE.port, OUTSIDE.address);
@@ -188,7 +196,11 @@ async function oneCut(lab: Lab, resolver: CutResolver, cut: Says, set: (says: Sa
         lab.note(
           `${resolver.tool}, ${cut}: ${outcome.kind === 'failed' ? outcome.reason : `rcode ${outcome.index.rcode}`} after ${Math.round(performance.now() - startMs)} ms`,
         );
-        if (cut === 'nxdomain') return; // believed, unless what is kept says otherwise
+        if (cut === 'nxdomain') {
+          // believed, unless what is kept says otherwise: that is for the answer cache's room
+          assert.equal(outcome.kind === 'response' && outcome.index.rcode, RCODE.NXDOMAIN);
+          return;
+        }
         await eventually('it is cut', 15_000, async () => (isCut('www.outside.example') ? true : undefined));
       },
     );
