@@ -1,4 +1,6 @@
 /** What is kept, through the daemon's own rooms as they are wired: over a cut, and against an upstream that lies. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { until } from '../helpers/patience.ts';
@@ -18,8 +20,13 @@ const denial = (type: string, flags: number) =>
   });
 
 async function open(t: Test, more = ''): Promise<VirtualSite> {
-  const site = await VirtualSite.open(join(t.testdir(), 'site'), more);
-  t.teardown(() => site.close());
+  const directory = await mkdtemp(join(tmpdir(), 'kept-answers-'));
+  const site = await VirtualSite.open(join(directory, 'site'), more);
+  t.teardown(async () => {
+    await site.close();
+    // the disk is real, and the last write may end after the site does
+    await rm(directory, { recursive: true, force: true, maxRetries: 50 });
+  });
   await site.rooms.answers.start();
   await site.time.advance(2 * MINUTE_MS);
   return site;

@@ -96,6 +96,7 @@ async function wallAlone(lab: Lab): Promise<void> {
   await lab.step(`endpoint answered all the while, TTL 5 to 60, no age negative or jumping`, () =>
     watch.end(lab),
   );
+  await untilWallClockIs(site, 0); // what is known is written with the right time
   await site.stopServer();
 
   for (const [words, at, ageSeconds] of [

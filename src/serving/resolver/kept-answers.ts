@@ -55,7 +55,8 @@ export class KeptAnswers<Route> {
     this.#nowMs = clock.monotonicMs();
     const given = cache.giveRetained(query, this.#nowMs) ?? this.#beside(query, route, this.#nowMs);
     if (given === undefined) return PASS;
-    if (given === 'nodata') return writeNoData(query, reply.octets, reply.start);
+    if (given === 'nodata' || this.#deniesRetainedName(query, given))
+      return writeNoData(query, reply.octets, reply.start);
     return this.#write(query, given.answer, given.ttl, given.extendedError, rules, reply);
   }
 
@@ -68,6 +69,15 @@ export class KeptAnswers<Route> {
     const { cache, later } = this.#options;
     if (query.qtype === TYPE.ANY || !cache.hasRetainedRecordsOf(query)) return false;
     return hasFailed || later.isCut(query, route);
+  }
+
+  /**
+   * A name that has records of another type exists: an NXDOMAIN beside them is out of date, or was made up in a cut. A
+   * denial in place of records of its own type is passed on (see retained-answer.ts, which says when it is believed).
+   */
+  #deniesRetainedName(query: Query, { answer }: GivenAnswer): boolean {
+    if (answer.kind !== 'nxdomain' || answer.earlier?.kind === 'positive') return false;
+    return this.#options.cache.hasRetainedRecordsOf(query);
   }
 
   #beside(query: Query, route: Route, nowMs: number): GivenAnswer | 'nodata' | undefined {

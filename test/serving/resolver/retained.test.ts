@@ -1,6 +1,6 @@
 import t from 'tap';
 import { TYPE } from '../../../src/protocol/words/types.ts';
-import { message, rawRecord } from '../../helpers/zone-text.ts';
+import { message, rawRecord, soaData } from '../../helpers/zone-text.ts';
 import { addresses, denial, Rig } from './rig.ts';
 
 const name = 'oidc.eks.us-west-2.amazonaws.com';
@@ -156,3 +156,16 @@ t.test(
     t.match(await asking, { rcode: 0, answers: [{ data: '192.0.2.1', ttl: 30 }], ede: 3 });
   },
 );
+
+t.test('an NXDOMAIN for one type of a retained name that has records of another is NODATA', async (t) => {
+  const rig = new Rig();
+  keep(rig, '192.0.2.1');
+  const soa = rawRecord('amazonaws.com', 'SOA', 300, soaData(300));
+  const denied = message({ flags: 0x8183, question: [name, 'AAAA'], authorities: [soa] });
+  rig.cache.retain(name, TYPE.AAAA, { message: denied, ageMs: 0 }, rig.time.monotonicMs());
+  t.match(rig.now({ name, type: 'AAAA' }), { rcode: 0, answers: [] }, 'fresh');
+  rig.down.add('default');
+  await rig.time.advance(YEAR);
+  t.match(rig.now({ name, type: 'AAAA' }), { rcode: 0, answers: [] }, 'stale, in a cut');
+  t.match(rig.now({ name }), { rcode: 0, answers: [{ data: '192.0.2.1' }] });
+});
