@@ -1,5 +1,6 @@
 /** The way out to AWS through a real proxy, and with authorities of the operator's own: what it carries, and what it is told as. */
-import { writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { FailureReason } from '../../../src/refresh/observation.ts';
@@ -60,7 +61,7 @@ t.test('EC2, EKS, Route 53 and the sign of life go through the proxy, under the 
   t.strictSame(proxy.asked, ['ec2.us-west-2.amazonaws.com:443']);
 });
 
-t.test('a role and SSO ask STS and the portal through the proxy', async (t) => {
+t.test('a role asks STS through the proxy', async (t) => {
   const { sandbox, proxy, through } = await behindProxy(t);
   const files = credentialFiles(t);
   files.writeKey(sandbox.state.accessKeys[0]!);
@@ -70,6 +71,29 @@ t.test('a role and SSO ask STS and the portal through the proxy', async (t) => {
   const clients = clientsFor(t, { outbound: through(), connectTimeoutMs: 1_000 });
   await sourcesAt(sandbox, clients, { profile: 'site' })('interfaces');
   t.ok(proxy.asked.includes('sts.us-west-2.amazonaws.com:443'), proxy.asked.join());
+});
+
+t.test('SSO asks its portal through the proxy', async (t) => {
+  const { sandbox, proxy, through } = await behindProxy(t);
+  const home = t.testdir({});
+  const { HOME } = process.env;
+  process.env['HOME'] = home; // the SDK keeps the tokens of SSO below it
+  t.teardown(() => {
+    process.env['HOME'] = HOME;
+  });
+  const files = credentialFiles(t);
+  files.writeConfig(
+    '[profile site]\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = site\nregion = us-west-2\n' +
+      '[sso-session corp]\nsso_region = us-west-2\nsso_start_url = https://corp.example/start\n',
+  );
+  const cache = join(home, '.aws', 'sso', 'cache');
+  mkdirSync(cache, { recursive: true });
+  const token = { accessToken: 'a-token', expiresAt: new Date(Date.now() + 3_600_000).toISOString() };
+  const name = createHash('sha1').update('corp').digest('hex');
+  writeFileSync(join(cache, `${name}.json`), JSON.stringify(token));
+  const clients = clientsFor(t, { outbound: through(), connectTimeoutMs: 1_000 });
+  await sourcesAt(sandbox, clients, { profile: 'site' })('interfaces');
+  t.ok(proxy.asked.includes('portal.sso.us-west-2.amazonaws.com:443'), proxy.asked.join());
 });
 
 t.test('a proxy that wants user and password gets them from its URL', async (t) => {
