@@ -15,7 +15,7 @@ export interface PagesOptions {
 
 type MakePage = () => Page | Promise<Page>;
 
-/** How old a page may be: whoever asks within the same second gets the same page, however many they are. */
+/** How old a page may be: all who ask within the same second get the same page. */
 const SHARED_MS = 1_000;
 
 export function createPages(options: PagesOptions): ReadonlyMap<string, MakePage> {

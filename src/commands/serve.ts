@@ -113,7 +113,7 @@ function exitSoon(code: ExitCode, processLog: ProcessLog): void {
 
 /**
  * What was thrown through everything costs the work that threw it. The process stays, because what it serves is an
- * immutable table in memory; where it no longer answers, the watchdog ends it (daemon/watchdog.ts).
+ * immutable table in memory; where it no longer answers, the watchdog ends it (watchdog.ts).
  */
 function surviveDefects(log: Log): void {
   logBackgroundFailures(log);

@@ -20,7 +20,7 @@ export type Ping = (region: string, signal: AbortSignal) => Promise<PingOutcome>
 
 export interface LinkProbeOptions {
   readonly ping: Ping;
-  /** Before `ping`, untimed: whether there is anything to ask, and whoever asks is alive. Left out: there is. Never rejects. */
+  /** Before `ping`, untimed: whether there is anything to ask, and the thread that asks is alive. Left out: there is. Never rejects. */
   readonly ready?: (region: string, signal: AbortSignal) => Promise<boolean>;
   /** A sign of life has failed after one that came, or for the first time: the sources may know better. */
   readonly onDoubt?: (region: string) => void;

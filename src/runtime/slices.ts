@@ -1,4 +1,4 @@
-/** Long work in pieces: a generator yields after each small step, and whoever runs it says when others have their turn. */
+/** Long work in pieces: a generator yields after each small step, and its caller decides when other work has a turn. */
 import type { Pause } from './pause.ts';
 
 /** Work whose steps take some microseconds each, and which ends with its result. */

@@ -42,7 +42,7 @@ export interface Sandbox extends AsyncDisposable {
   readonly link: LinkSwitch;
   readonly region: RegionServer;
   readonly dns: DnsServer;
-  /** What the command tells of the server that it starts, for whoever asks over the control socket. */
+  /** What the command tells of the server that it starts, to clients of the control socket. */
   readonly server: { configFile?: string };
   /** Environment variables for a server process. */
   readonly environment: Readonly<Record<string, string>>;

@@ -137,8 +137,8 @@ export class GenerationStore<Content> {
   }
 
   /**
-   * Makes `content` durable: all that shall be kept. The file then holds exactly this; nothing is dropped or merged. One
-   * write at a time; of several calls during a write only the newest content is written next, and every call resolves
+   * Makes `content` durable: all that shall be kept. The file then holds exactly this, and beside it what another process
+   * wrote while the directory was its own. One write at a time; of several calls during a write only the newest content is written next, and every call resolves
    * once a state at least as new as its own is on disk. Expected failures are outcomes; trying again is the caller's
    * matter.
    */

@@ -1,6 +1,6 @@
 /**
  * Claims the state directory for this process: two that write would take turns in replacing each other's files, and lose
- * endpoints. Whoever has no claim reads, and writes nothing: `files` refuses for all stores in one place.
+ * endpoints. A process without the claim reads, and writes nothing: `files` refuses for all stores in one place.
  *
  * The claim is a POSIX record lock on `writer.lock`, which the kernel drops with the process: no `kill -9` and no power cut
  * leaves a stale one, no reused pid can be taken for a holder, and containers that share the directory see each other.

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseQuery, Query } from '../../src/protocol/wire/query.ts';
 import { RCODE } from '../../src/protocol/words/rcodes.ts';
+import { typeName } from '../../src/protocol/words/types.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
@@ -126,22 +127,7 @@ export const cutResolvers: LabCheck = {
     let says: Says = 'answers';
     outside.on('message', (octets, from) => {
       if (says === 'silent') return;
-      const query = new Query();
-      parseQuery(query, octets, 0, octets.length);
-      const [name, id] = [query.nameText(), query.id];
-      const rcode =
-        says === 'servfail' ? RCODE.SERVFAIL : says === 'nxdomain' ? RCODE.NXDOMAIN : RCODE.NOERROR;
-      const isA = query.qtype === 1 && rcode === RCODE.NOERROR;
-      const answers = isA ? [rawRecord(name, 'A', 5, [192, 0, 2, 80])] : [];
-      // RFC 2308 section 5: a resolver keeps and passes on a denial that has an SOA
-      const authorities = rcode === RCODE.NXDOMAIN ? [rawRecord('example', 'SOA', 5, soaData(5))] : [];
-      const reply = message({
-        id,
-        flags: 0x8180 | rcode,
-        question: [name, isA || query.qtype === 1 ? 'A' : 'NS'],
-        answers,
-        authorities,
-      });
+      const reply = says === 'answers' ? answeredReply(octets) : failedReply(octets, says);
       outside.send(reply, from.port, from.address);
     });
     outside.bind(OUTSIDE.port, OUTSIDE.address);
@@ -160,6 +146,31 @@ export const cutResolvers: LabCheck = {
     await lab.step("the README's table, behind each resolver, in each kind of cut", () => readmeTable(lab));
   },
 };
+
+function answeredReply(octets: Uint8Array): Buffer {
+  const { query, name } = queryIn(octets);
+  const answers = query.qtype === 1 ? [rawRecord(name, 'A', 5, [192, 0, 2, 80])] : [];
+  return message({ id: query.id, flags: 0x8180, question: [name, typeName(query.qtype)], answers });
+}
+
+/** What the outside says to a query when it does not know; RFC 2308 section 5: a resolver passes on a denial that has an SOA. */
+export function failedReply(octets: Uint8Array, says: 'servfail' | 'nxdomain'): Buffer {
+  const { query, name } = queryIn(octets);
+  const isDenied = says === 'nxdomain';
+  const owner = name.split('.').at(-1) || '.';
+  return message({
+    id: query.id,
+    flags: 0x8180 | (isDenied ? RCODE.NXDOMAIN : RCODE.SERVFAIL),
+    question: [name, typeName(query.qtype)],
+    authorities: isDenied ? [rawRecord(owner, 'SOA', 5, soaData(5))] : [],
+  });
+}
+
+function queryIn(octets: Uint8Array): { readonly query: Query; readonly name: string } {
+  const query = new Query();
+  parseQuery(query, octets, 0, octets.length);
+  return { query, name: query.nameText() };
+}
 
 /** The whole server behind each of them: `readme-table.ts` is a program of tap, whose assertions count as one step here. */
 async function readmeTable(lab: Lab): Promise<void> {

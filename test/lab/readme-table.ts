@@ -8,17 +8,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { parseQuery, Query } from '../../src/protocol/wire/query.ts';
-import { RCODE } from '../../src/protocol/words/rcodes.ts';
-import { typeName } from '../../src/protocol/words/types.ts';
 import { pause, until } from '../helpers/patience.ts';
-import { message, rawRecord, soaData } from '../helpers/zone-text.ts';
 import { isReady } from '../scenarios/looks.ts';
 import { lookAt, type OnSite, OVERRIDES, population } from '../scenarios/outage-rows.ts';
 import { NO_AWS, type ServerProcess } from '../scenarios/server-process.ts';
 import { ENDPOINT, Site } from '../scenarios/site.ts';
 import { Background } from './commands.ts';
-import { OUTSIDE, PORT, RESOLVERS } from './cut-resolvers.ts';
+import { failedReply, OUTSIDE, PORT, RESOLVERS } from './cut-resolvers.ts';
 
 /** What the site's resolver asks: the sandbox's DNS while the link is up, and what `says` has it say while it is down. */
 class Outside {
@@ -53,18 +49,7 @@ class Outside {
       onward.send(octets, this.#to.port, this.#to.host);
       return;
     }
-    const query = new Query();
-    parseQuery(query, octets, 0, octets.length);
-    const isDenied = this.says === 'nxdomain';
-    const [name, id] = [query.nameText(), query.id];
-    const owner = name.split('.').at(-1) ?? '.';
-    const reply = message({
-      id,
-      flags: 0x8180 | (isDenied ? RCODE.NXDOMAIN : RCODE.SERVFAIL),
-      question: [name, typeName(query.qtype)],
-      authorities: isDenied ? [rawRecord(owner, 'SOA', 5, soaData(5))] : [],
-    });
-    this.#socket.send(reply, from.port, from.address);
+    this.#socket.send(failedReply(octets, this.says), from.port, from.address);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Which records of a response belong to its question: the name and its aliases in the answer section, zones above those in
  * the authority section, hosts that either of them names in the additional section. Everything else could only mislead
- * whoever keeps it (RFC 2181 section 5.4.1, RFC 5452 section 6).
+ * a client (RFC 2181 section 5.4.1, RFC 5452 section 6).
  *
  * Two readings of one rule: `Relevance` says on the way through a message, without an object, whether all records belong
  * to it, as in nearly every response; `relevantRecords` says which, in any order, where the first was in doubt.

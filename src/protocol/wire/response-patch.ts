@@ -40,14 +40,31 @@ export function writePatchedReply(
   if (index.end + optLength(query, extendedError) > options.limit) {
     return writeShorterReply(query, response, index, options, reply, replyStart);
   }
-  copyRecords(response, index.questionEnd, index.end, reply, replyStart);
+  return writeSections(query, response, index, options, 3, index.end, extendedError, reply, replyStart);
+}
+
+/** The question and the first `sections` sections of records, which end at `end` in the response. */
+function writeSections(
+  query: Query,
+  response: Uint8Array,
+  index: ResponseIndex,
+  options: PatchOptions,
+  sections: number,
+  end: number,
+  extendedError: number | undefined,
+  reply: Uint8Array,
+  replyStart: number,
+): number {
+  const authority = sections > 1 ? index.authorityCount : 0;
+  const additional = sections > 2 ? index.additionalCount : 0;
+  copyRecords(response, index.questionEnd, end, reply, replyStart);
   writeHeaderAndQuestion(query, patchedFlags(query, index, options), reply, replyStart);
   putUint16(reply, replyStart + 6, index.answerCount);
-  putUint16(reply, replyStart + 8, index.authorityCount);
-  putUint16(reply, replyStart + 10, index.additionalCount + (query.hasEdns ? 1 : 0));
-  patchTtls(index.ttlOffsets, index.ttlOffsets.length, options.ttl, reply, replyStart);
-  if (!query.hasEdns) return index.end;
-  return writeOpt(reply, replyStart + index.end, index.rcode, query, extendedError) - replyStart;
+  putUint16(reply, replyStart + 8, authority);
+  putUint16(reply, replyStart + 10, additional + (query.hasEdns ? 1 : 0));
+  patchTtls(index.ttlOffsets, index.answerCount + authority + additional, options.ttl, reply, replyStart);
+  if (!query.hasEdns) return end;
+  return writeOpt(reply, replyStart + end, index.rcode, query, extendedError) - replyStart;
 }
 
 /**
@@ -74,21 +91,11 @@ function writeShorterReply(
       replyStart,
     );
   const ends = sectionEnds(response, index);
-  const flags = patchedFlags(query, index, options);
   for (let sections = 3; sections > 0; sections--) {
     const end = ends[sections - 1] ?? 0;
     if (end > limit) continue;
     if (sections === 1 && !isWholeAlone(query, response, index)) break;
-    copyRecords(response, index.questionEnd, end, reply, replyStart);
-    writeHeaderAndQuestion(query, flags, reply, replyStart);
-    const authority = sections > 1 ? index.authorityCount : 0;
-    const additional = sections > 2 ? index.additionalCount : 0;
-    putUint16(reply, replyStart + 6, index.answerCount);
-    putUint16(reply, replyStart + 8, authority);
-    putUint16(reply, replyStart + 10, additional + (query.hasEdns ? 1 : 0));
-    patchTtls(index.ttlOffsets, index.answerCount + authority + additional, options.ttl, reply, replyStart);
-    if (!query.hasEdns) return end;
-    return writeOpt(reply, replyStart + end, index.rcode, query, undefined) - replyStart;
+    return writeSections(query, response, index, options, sections, end, undefined, reply, replyStart);
   }
   const needed = withNeededAuthority(query, response, index);
   if (needed !== undefined && needed.index.end <= limit) {

@@ -267,7 +267,7 @@ export class Forwarder {
     return true;
   }
 
-  /** Why nobody is asked, whoever is up. */
+  /** Why no upstream is asked, even one that is up. */
   #refusal(members: readonly GroupMember[] | undefined, group: UpstreamGroup): ForwardOutcome | undefined {
     if (this.#isClosed) return forwardFailure('closing', 'the forwarder is closed');
     if (members !== undefined) return undefined;

@@ -61,9 +61,9 @@ export class KeptAnswers<Route> {
   }
 
   /**
-   * Whether to say of another type of a retained name that there is none, because nobody can be asked, or everybody
-   * that was asked has failed: musl takes a
-   * SERVFAIL or NXDOMAIN for AAAA as the failure of the look-up as a whole, and drops the A that it has.
+   * Whether to say of another type of a retained name that there is none, because no upstream can be asked, or every
+   * upstream that was asked has failed: musl takes a SERVFAIL or NXDOMAIN for AAAA as the failure of the whole query, and
+   * drops the A that it has.
    */
   isNoData(query: Query, route: Route, hasFailed = false): boolean {
     const { cache, later } = this.#options;

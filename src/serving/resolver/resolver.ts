@@ -203,16 +203,13 @@ export class Resolver<Route> implements QueryHandler {
       return;
     }
     const route = this.routeOf(query);
-    const tell = (found: LaterAnswer): void => {
-      try {
+    const tell = (found: LaterAnswer): void =>
+      attempt(() => {
         reply.limit = limit;
         const length = this.#writeFound(query, found, route, reply);
         if (reply.aliases === undefined || this.#claims.isClear(reply, this.#rules)) told(length);
         else follow(length);
-      } catch (error) {
-        asker.fail(error);
-      }
-    };
+      }, failed);
     this.#later.answer(query, route, { tell, fail: failed });
   }
 
