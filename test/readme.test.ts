@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
+import { commandsOf, fencedBlocks } from '../lab/markdown.ts';
 import packageJson from '../package.json' with { type: 'json' };
+import { demoPopulation } from '../sandbox/demo-population.ts';
 import { FAILURE_REASONS } from '../src/refresh/observation.ts';
-import { demoPopulation } from '../src/sandbox/demo-population.ts';
 import { load } from './config/loading.ts';
-import { commandsOf, fencedBlocks } from './lab/markdown.ts';
 
 // what needs root, Debian or other people's servers is typed by `npm run test:lab`
 

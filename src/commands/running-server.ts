@@ -4,9 +4,9 @@
  * state, where its status is, and where it answers.
  */
 import { access } from 'node:fs/promises';
+import { sandboxConfigFile } from '../../sandbox/control-client.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
-import { sandboxConfigFile } from '../sandbox/control-client.ts';
 import { readConfig } from './config-file.ts';
 import { DEFAULT_CONFIG_FILE } from './default-config-file.ts';
 

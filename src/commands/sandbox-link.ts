@@ -1,7 +1,7 @@
 /** `outpost-dns sandbox link down|up`: cuts the running sandbox's link, or restores it. */
-import { controlPathFor } from '../sandbox/control.ts';
-import { callSandbox } from '../sandbox/control-client.ts';
-import { SandboxError } from '../sandbox/sandbox-error.ts';
+import { controlPathFor } from '../../sandbox/control.ts';
+import { callSandbox } from '../../sandbox/control-client.ts';
+import { SandboxError } from '../../sandbox/sandbox-error.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 
 const SAYING: Readonly<Record<string, string>> = {

@@ -1,8 +1,8 @@
 /** `outpost-dns sandbox patch`: one moment of a rolling patch of a simulated control plane, so that the link can be cut in it. */
 import * as z from 'zod';
-import { controlPathFor } from '../sandbox/control.ts';
-import { callSandbox } from '../sandbox/control-client.ts';
-import { SandboxError } from '../sandbox/sandbox-error.ts';
+import { controlPathFor } from '../../sandbox/control.ts';
+import { callSandbox } from '../../sandbox/control-client.ts';
+import { SandboxError } from '../../sandbox/sandbox-error.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 
 const moment = z.object({ moment: z.number(), of: z.number(), address: z.string(), step: z.string() });

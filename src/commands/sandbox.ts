@@ -5,10 +5,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { styleText } from 'node:util';
+import { controlPathFor } from '../../sandbox/control.ts';
+import { type Sandbox, startSandbox } from '../../sandbox/sandbox.ts';
+import { SandboxError } from '../../sandbox/sandbox-error.ts';
 import { AdminError, startHttpServer } from '../admin/http-server.ts';
-import { controlPathFor } from '../sandbox/control.ts';
-import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
-import { SandboxError } from '../sandbox/sandbox-error.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 
 export interface SandboxCommandOptions {

@@ -1,4 +1,4 @@
-/** The image's bases are pinned by digest; test/lab/container-image.ts builds and runs it. */
+/** The image's bases are pinned by digest; lab/container-image.ts builds and runs it. */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import packageJson from '../../package.json' with { type: 'json' };

@@ -1,4 +1,4 @@
-/** What the unit has to say, as far as a file can tell; test/lab/systemd-unit.ts runs it. */
+/** What the unit has to say, as far as a file can tell; lab/systemd-unit.ts runs it. */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { load, SMALLEST } from '../config/loading.ts';

@@ -13,10 +13,9 @@ export interface SourceFile {
   readonly loads: readonly string[];
 }
 
-const root = new URL('../../src/', import.meta.url);
-
-/** Every TypeScript file under `src/`. */
-export function readSourceFiles(): SourceFile[] {
+/** Every TypeScript file under `src/`, or under another folder of the project; paths are from there. */
+export function readSourceFiles(folder = 'src'): SourceFile[] {
+  const root = new URL(`../../${folder}/`, import.meta.url);
   return readdirSync(root, { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts'))
     .sort()

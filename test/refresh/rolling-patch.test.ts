@@ -1,11 +1,11 @@
 /** AWS patches the control plane, interface by interface, and the link is cut at each moment of it. */
 import t from 'tap';
+import { clusterFacts } from '../../sandbox/cluster-facts.ts';
+import type { Generation } from '../../sandbox/facts.ts';
+import { RegionState } from '../../sandbox/region-state.ts';
+import { PATCH_STEPS, RollingPatch } from '../../sandbox/rolling-patch.ts';
 import type { Observation } from '../../src/refresh/observation.ts';
 import { createInterfacesSource } from '../../src/refresh/sources/interfaces.ts';
-import { clusterFacts } from '../../src/sandbox/cluster-facts.ts';
-import type { Generation } from '../../src/sandbox/facts.ts';
-import { RegionState } from '../../src/sandbox/region-state.ts';
-import { PATCH_STEPS, RollingPatch } from '../../src/sandbox/rolling-patch.ts';
 import { setUp } from './refreshing.ts';
 import { clusterSettings, describes, ScriptedSource, sees, times } from './scripted-source.ts';
 import { explain, FROM_AWS } from './sources/looking.ts';

@@ -1,5 +1,5 @@
 /** Access keys of the sandbox's making, in the shapes in which the AWS SDK is given them. */
-import type { AccessKey } from '../../src/sandbox/facts.ts';
+import type { AccessKey } from '../../sandbox/facts.ts';
 
 export function keyOf(name: string): AccessKey {
   return {

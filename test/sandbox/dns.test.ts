@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { Packet } from 'dns2';
 import t from 'tap';
-import { populationOf } from '../../src/sandbox/demo-population.ts';
-import type { Sandbox } from '../../src/sandbox/sandbox.ts';
-import { startSandbox } from '../../src/sandbox/sandbox.ts';
+import { populationOf } from '../../sandbox/demo-population.ts';
+import type { Sandbox } from '../../sandbox/sandbox.ts';
+import { startSandbox } from '../../sandbox/sandbox.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
 
 interface Question {

@@ -1,7 +1,7 @@
 import { DescribeClusterCommand, ResourceNotFoundException } from '@aws-sdk/client-eks';
 import t from 'tap';
-import { populationOf } from '../../src/sandbox/demo-population.ts';
-import { startSandbox } from '../../src/sandbox/sandbox.ts';
+import { populationOf } from '../../sandbox/demo-population.ts';
+import { startSandbox } from '../../sandbox/sandbox.ts';
 import { named } from './named.ts';
 import { eksClient } from './sdk-clients.ts';
 

@@ -7,9 +7,9 @@ import { DescribeClusterCommand, EKSClient } from '@aws-sdk/client-eks';
 import { ListHostedZonesByNameCommand, Route53Client } from '@aws-sdk/client-route-53';
 import t from 'tap';
 import { parse } from 'yaml';
+import { populationOf } from '../../sandbox/demo-population.ts';
+import { startSandbox } from '../../sandbox/sandbox.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { populationOf } from '../../src/sandbox/demo-population.ts';
-import { startSandbox } from '../../src/sandbox/sandbox.ts';
 import { until } from '../helpers/patience.ts';
 import { shortDirectory } from './short-directory.ts';
 

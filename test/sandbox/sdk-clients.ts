@@ -2,8 +2,8 @@ import { EC2Client } from '@aws-sdk/client-ec2';
 import { EKSClient } from '@aws-sdk/client-eks';
 import { Route53Client } from '@aws-sdk/client-route-53';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import { DEMO_ACCESS_KEY } from '../../src/sandbox/demo-population.ts';
-import type { Sandbox } from '../../src/sandbox/sandbox.ts';
+import { DEMO_ACCESS_KEY } from '../../sandbox/demo-population.ts';
+import type { Sandbox } from '../../sandbox/sandbox.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
 
 // the SDK's default chain ends at 169.254.169.254; no test may ask there

@@ -1,10 +1,10 @@
 import { DescribeNetworkInterfacesCommand } from '@aws-sdk/client-ec2';
 import { fromTemporaryCredentials } from '@aws-sdk/credential-providers';
 import t from 'tap';
-import { DEMO_ACCESS_KEY } from '../../src/sandbox/demo-population.ts';
-import type { Sandbox } from '../../src/sandbox/sandbox.ts';
-import { startSandbox } from '../../src/sandbox/sandbox.ts';
-import { signedHeadersFor } from '../../src/sandbox/signature.ts';
+import { DEMO_ACCESS_KEY } from '../../sandbox/demo-population.ts';
+import type { Sandbox } from '../../sandbox/sandbox.ts';
+import { startSandbox } from '../../sandbox/sandbox.ts';
+import { signedHeadersFor } from '../../sandbox/signature.ts';
 import { named } from './named.ts';
 import { ec2Client } from './sdk-clients.ts';
 

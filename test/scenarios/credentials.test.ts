@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { AccessKey } from '../../src/sandbox/facts.ts';
+import type { AccessKey } from '../../sandbox/facts.ts';
 import { pause, until } from '../helpers/patience.ts';
 import { credentialsFile, keyOf, processOutput } from '../sandbox/access-keys.ts';
 import { clusterOf, isReady, sourceOf } from './looks.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { populationOf } from '../../src/sandbox/demo-population.ts';
+import { populationOf } from '../../sandbox/demo-population.ts';
 import { until } from '../helpers/patience.ts';
 import { clusterOf, isReady } from './looks.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';

@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import t from 'tap';
 import { parse, stringify } from 'yaml';
 import * as z from 'zod';
-import { callSandbox } from '../../src/sandbox/control-client.ts';
+import { callSandbox } from '../../sandbox/control-client.ts';
 import { until } from '../helpers/patience.ts';
 import { freePorts } from './free-ports.ts';
 import { isReady } from './looks.ts';

@@ -1,7 +1,7 @@
 /** The rows of the README's table "What happens in an outage" as tests of a running server, and what it is to be set up with. */
 import type { Test } from 'tap';
-import { demoPopulation } from '../../src/sandbox/demo-population.ts';
-import type { DnsRecord, Population } from '../../src/sandbox/facts.ts';
+import { demoPopulation } from '../../sandbox/demo-population.ts';
+import type { DnsRecord, Population } from '../../sandbox/facts.ts';
 import type { ReadReply } from '../serving/resolver/messages.ts';
 import type { ServerProcess } from './server-process.ts';
 import { DEMO, ENDPOINT } from './site.ts';

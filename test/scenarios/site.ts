@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { parse } from 'yaml';
-import type { Population } from '../../src/sandbox/facts.ts';
-import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts';
+import type { Population } from '../../sandbox/facts.ts';
+import { type Sandbox, startSandbox } from '../../sandbox/sandbox.ts';
 import { freePorts, type Ports } from './free-ports.ts';
 import { ServerProcess } from './server-process.ts';
 

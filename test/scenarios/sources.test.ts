@@ -1,6 +1,6 @@
 import t from 'tap';
-import { populationOf } from '../../src/sandbox/demo-population.ts';
-import type { HttpFaultKind } from '../../src/sandbox/faults.ts';
+import { populationOf } from '../../sandbox/demo-population.ts';
+import type { HttpFaultKind } from '../../sandbox/faults.ts';
 import { until } from '../helpers/patience.ts';
 import { isReady, sourceOf } from './looks.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';

@@ -1,11 +1,11 @@
 import { createServer } from 'node:net';
 import t from 'tap';
+import { startSandbox } from '../../../sandbox/sandbox.ts';
 import type { PingOutcome } from '../../../src/refresh/link-probe.ts';
 import { type AwsPingOptions, createAwsPing } from '../../../src/refresh/sources/aws-ping.ts';
 import { headOf } from '../../../src/refresh/sources/http-head.ts';
 import { DIRECT } from '../../../src/refresh/sources/outbound.ts';
 import { systemTimers } from '../../../src/runtime/timers.ts';
-import { startSandbox } from '../../../src/sandbox/sandbox.ts';
 import { PATIENCE_MS } from '../../helpers/patience.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 

@@ -3,10 +3,10 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import type { Sandbox } from '../../../sandbox/sandbox.ts';
 import type { FailureReason } from '../../../src/refresh/observation.ts';
 import { headOf } from '../../../src/refresh/sources/http-head.ts';
 import { DIRECT, type Outbound } from '../../../src/refresh/sources/outbound.ts';
-import type { Sandbox } from '../../../src/sandbox/sandbox.ts';
 import {
   AUTHORITY_FILE,
   ConnectProxy,

@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import type { AccessKey } from '../../../sandbox/facts.ts';
+import { type Sandbox, startSandbox } from '../../../sandbox/sandbox.ts';
 import type { Resolve, SourceContext } from '../../../src/refresh/observation.ts';
 import {
   type AwsClients,
@@ -13,8 +15,6 @@ import { createSources, type SourceSettings } from '../../../src/refresh/sources
 import { createKubernetesSource, type KubernetesLook } from '../../../src/refresh/sources/kubernetes.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemTimers } from '../../../src/runtime/timers.ts';
-import type { AccessKey } from '../../../src/sandbox/facts.ts';
-import { type Sandbox, startSandbox } from '../../../src/sandbox/sandbox.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { undisturbed } from '../../helpers/patience.ts';
 import { credentialsFile } from '../../sandbox/access-keys.ts';

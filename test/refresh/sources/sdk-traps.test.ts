@@ -5,8 +5,8 @@
 import { DescribeNetworkInterfacesCommand, EC2Client } from '@aws-sdk/client-ec2';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 import t, { type Test } from 'tap';
+import type { Fault } from '../../../sandbox/faults.ts';
 import type { FailureReason } from '../../../src/refresh/observation.ts';
-import type { Fault } from '../../../src/sandbox/faults.ts';
 import { PATIENCE_MS, undisturbed } from '../../helpers/patience.ts';
 import { after, clientsFor, HASTY, sourcesAt, startRegion, stateAfter } from './region.ts';
 

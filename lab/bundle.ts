@@ -4,7 +4,7 @@ import { Resolver } from 'node:dns/promises';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { callSandbox } from '../../src/sandbox/control-client.ts';
+import { callSandbox } from '../sandbox/control-client.ts';
 import type { Lab, LabCheck } from './check.ts';
 import { Background, eventually, machineEnvironment, must } from './commands.ts';
 import { ADDRESSES, ENDPOINT } from './sandbox-site.ts';

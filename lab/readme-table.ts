@@ -1,6 +1,6 @@
 /**
  * The README's table of an outage, row by row, with the whole server behind a real resolver of the site that stays up while
- * what it asks itself is gone. A tap program, run by cut-resolvers.ts: `node test/lab/readme-table.ts`.
+ * what it asks itself is gone. A tap program, run by cut-resolvers.ts: `node lab/readme-table.ts`.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
@@ -8,11 +8,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { pause, until } from '../helpers/patience.ts';
-import { isReady } from '../scenarios/looks.ts';
-import { lookAt, type OnSite, OVERRIDES, population } from '../scenarios/outage-rows.ts';
-import { NO_AWS, type ServerProcess } from '../scenarios/server-process.ts';
-import { ENDPOINT, Site } from '../scenarios/site.ts';
+import { pause, until } from '../test/helpers/patience.ts';
+import { isReady } from '../test/scenarios/looks.ts';
+import { lookAt, type OnSite, OVERRIDES, population } from '../test/scenarios/outage-rows.ts';
+import { NO_AWS, type ServerProcess } from '../test/scenarios/server-process.ts';
+import { ENDPOINT, Site } from '../test/scenarios/site.ts';
 import { Background } from './commands.ts';
 import { failedReply, OUTSIDE, PORT, RESOLVERS } from './cut-resolvers.ts';
 

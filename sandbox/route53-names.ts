@@ -1,5 +1,5 @@
 /** Names as Route 53 writes and orders them. */
-import { nameFromWire, nameToWire } from '../protocol/words/name.ts';
+import { nameFromWire, nameToWire } from '../src/protocol/words/name.ts';
 
 /**
  * Lower case with a final dot; everything but letters, digits, `-` and `_` as a backslash and three octal digits.

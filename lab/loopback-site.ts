@@ -2,10 +2,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
-import { type StatusReport, statusReport } from '../../src/admin/status-report.ts';
-import { callSandbox } from '../../src/sandbox/control-client.ts';
-import { askUdp } from '../scenarios/server-process.ts';
-import type { QueryText } from '../serving/resolver/messages.ts';
+import { callSandbox } from '../sandbox/control-client.ts';
+import { type StatusReport, statusReport } from '../src/admin/status-report.ts';
+import { askUdp } from '../test/scenarios/server-process.ts';
+import type { QueryText } from '../test/serving/resolver/messages.ts';
 import { Background, eventually, machineEnvironment } from './commands.ts';
 import { ENDPOINT } from './sandbox-site.ts';
 import type { Workshop } from './workshop.ts';

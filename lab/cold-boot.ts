@@ -16,7 +16,7 @@ import { ADDRESSES, ENDPOINT } from './sandbox-site.ts';
 const STARTS = 5;
 const FIRST_ANSWER_WITHIN_MS = 500;
 const HANGS_AFTER_MS = 2_000;
-const STATE = join(import.meta.dirname, '..', 'fixtures', 'state', 'version-1');
+const STATE = join(import.meta.dirname, '..', 'test', 'fixtures', 'state', 'version-1');
 const PROBE = join(import.meta.dirname, 'first-answer-inside.ts');
 const CONFIRMED_AT_MS = Date.parse('2026-11-26T22:22:24Z'); // in the fixture
 const YEAR_SECONDS = 365 * 86_400;

@@ -1,7 +1,7 @@
 /** What stands in the `region` namespace: the simulated Region, and BIND as the resolver that the site forwards to. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { callSandbox } from '../../../src/sandbox/control-client.ts';
+import { callSandbox } from '../../sandbox/control-client.ts';
 import { Background, machineEnvironment } from '../commands.ts';
 import { type Network, nodeCommand, REGION_ADDRESS } from './network.ts';
 

@@ -1,7 +1,7 @@
 /** Replies composed by dns2, and cut to what the client can take. */
 import { Packet } from 'dns2';
-import { RCODE } from '../protocol/words/rcodes.ts';
-import { TYPE } from '../protocol/words/types.ts';
+import { RCODE } from '../src/protocol/words/rcodes.ts';
+import { TYPE } from '../src/protocol/words/types.ts';
 import type { Resource } from './dns-rdata.ts';
 import { toResource } from './dns-rdata.ts';
 import type { DnsRecord } from './facts.ts';

@@ -5,24 +5,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
-import { load } from '../config/loading.ts';
-import type { Contender, Task } from './contender.ts';
-import { bind } from './contenders/bind.ts';
-import { dnsdist } from './contenders/dnsdist.ts';
-import { dnsmasq } from './contenders/dnsmasq.ts';
-import { knotResolver } from './contenders/knot-resolver.ts';
-import { outpostDns } from './contenders/outpost-dns.ts';
-import { recursor } from './contenders/recursor.ts';
-import { unbound } from './contenders/unbound.ts';
-import { dnsperfArguments, parseDnsperf } from './dnsperf.ts';
-import { type Measured, turn } from './measuring.ts';
-import { obstacleTo } from './obstacle.ts';
-import { parseOptions } from './options.ts';
-import { parsePeakMebibytes, parseProcessorTime, readThreadMillis } from './process-figures.ts';
-import { cachedName, newName } from './query-files.ts';
-import { ROWS } from './rows.ts';
-import { median, medianOfRatios, percentile, ratioOfMedians } from './statistics.ts';
-import { composeNotes, composeTable } from './table.ts';
+import type { Contender, Task } from '../bench/contender.ts';
+import { bind } from '../bench/contenders/bind.ts';
+import { dnsdist } from '../bench/contenders/dnsdist.ts';
+import { dnsmasq } from '../bench/contenders/dnsmasq.ts';
+import { knotResolver } from '../bench/contenders/knot-resolver.ts';
+import { outpostDns } from '../bench/contenders/outpost-dns.ts';
+import { recursor } from '../bench/contenders/recursor.ts';
+import { unbound } from '../bench/contenders/unbound.ts';
+import { dnsperfArguments, parseDnsperf } from '../bench/dnsperf.ts';
+import { type Measured, turn } from '../bench/measuring.ts';
+import { obstacleTo } from '../bench/obstacle.ts';
+import { parseOptions } from '../bench/options.ts';
+import { parsePeakMebibytes, parseProcessorTime, readThreadMillis } from '../bench/process-figures.ts';
+import { cachedName, newName } from '../bench/query-files.ts';
+import { ROWS } from '../bench/rows.ts';
+import { median, medianOfRatios, percentile, ratioOfMedians } from '../bench/statistics.ts';
+import { composeNotes, composeTable } from '../bench/table.ts';
+import { load } from './config/loading.ts';
 
 t.test('statistics', async (t) => {
   t.equal(median([3, 1, 2]), 2, 'the middle of an odd number');
@@ -269,7 +269,7 @@ function bench(directory: string, options: readonly string[]) {
   const short = ['--rounds', '1', '--warmup', '1', '--peers', 'none', '--only', 'endpoint'];
   const child = spawn(
     process.execPath,
-    [join(import.meta.dirname, 'run.ts'), ...short, '--first-port', '5480', ...options],
+    [join(import.meta.dirname, '..', 'bench', 'run.ts'), ...short, '--first-port', '5480', ...options],
     { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, TMPDIR: directory } },
   );
   const texts = { output: '', progress: '' };
@@ -295,7 +295,7 @@ function commandOf(pid: string): string {
 t.test('what is missing is said in a sentence', { skip: obstacle ?? false }, async (t) => {
   const { status, stderr } = spawnSync(
     process.execPath,
-    [join(import.meta.dirname, 'run.ts'), '--cores', '4095,0'],
+    [join(import.meta.dirname, '..', 'bench', 'run.ts'), '--cores', '4095,0'],
     {
       encoding: 'utf8',
     },

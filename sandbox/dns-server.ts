@@ -1,8 +1,8 @@
 import type { AddressInfo, Socket } from 'node:net';
 import type { Packet, TCPServer, UDPServer } from 'dns2';
 import { createTCPServer, createUDPServer } from 'dns2';
-import { CLASS } from '../protocol/words/classes.ts';
-import { typeName } from '../protocol/words/types.ts';
+import { CLASS } from '../src/protocol/words/classes.ts';
+import { typeName } from '../src/protocol/words/types.ts';
 import { DnsAnswers } from './dns-answers.ts';
 import type { ParsedQuery, ReplyContent } from './dns-messages.ts';
 import { composeReply, readQuery } from './dns-messages.ts';

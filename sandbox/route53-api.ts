@@ -1,5 +1,5 @@
 /** The Route 53 API: REST with XML. Its listings start at a name, they do not look for it. */
-import { NameError } from '../protocol/words/name.ts';
+import { NameError } from '../src/protocol/words/name.ts';
 import type { ApiContext, ApiReply, ApiRequest, Refusal } from './api.ts';
 import { isRefusal, refusal, success } from './api.ts';
 import type { HostedZone, RecordSet } from './facts.ts';

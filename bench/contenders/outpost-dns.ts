@@ -5,16 +5,16 @@
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import packageJson from '../../../package.json' with { type: 'json' };
-import { systemClock } from '../../../src/runtime/clock.ts';
-import { systemRandom } from '../../../src/runtime/random.ts';
-import type { EndpointRecord } from '../../../src/store/endpoint-record.ts';
-import { EndpointsStore } from '../../../src/store/endpoints-store.ts';
+import packageJson from '../../package.json' with { type: 'json' };
+import { systemClock } from '../../src/runtime/clock.ts';
+import { systemRandom } from '../../src/runtime/random.ts';
+import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
+import { EndpointsStore } from '../../src/store/endpoints-store.ts';
 import type { Contender, Task } from '../contender.ts';
 import type { BenchOptions, Listener } from '../options.ts';
 
 export const OURS = 'outpost-dns';
-const OWN_TREE = join(import.meta.dirname, '..', '..', '..');
+const OWN_TREE = join(import.meta.dirname, '..', '..');
 
 export type Variant = Pick<BenchOptions, 'bundled' | 'listener' | 'profileDirectory'>;
 

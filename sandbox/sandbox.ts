@@ -6,7 +6,7 @@
  *
  * All traffic stays on loopback. DNS: RFC 1034, 1035, 2308, 6891; Signature Version 4.
  */
-import type { Clock } from '../runtime/clock.ts';
+import type { Clock } from '../src/runtime/clock.ts';
 import { Control } from './control.ts';
 import { DEMO_ACCESS_KEY, demoPopulation } from './demo-population.ts';
 import { DnsServer } from './dns-server.ts';

@@ -1,7 +1,7 @@
 /** A drill, and then a real cut of the same length with the same questions: the first must have told what the second does. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type DrillReportBody, drillReport } from '../../../src/admin/drill-control.ts';
+import { type DrillReportBody, drillReport } from '../../src/admin/drill-control.ts';
 import type { Lab } from '../check.ts';
 import { eventually } from '../commands.ts';
 import { ADDRESSES, ENDPOINT } from '../sandbox-site.ts';

@@ -1,7 +1,7 @@
 /** `npm start` in a network of its own: the sandbox and the server against it, as a person starts them. */
 import { join } from 'node:path';
-import { controlPathFor } from '../../src/sandbox/control.ts';
-import { callSandbox } from '../../src/sandbox/control-client.ts';
+import { controlPathFor } from '../sandbox/control.ts';
+import { callSandbox } from '../sandbox/control-client.ts';
 import { Background, type Command, eventually, machineEnvironment, must } from './commands.ts';
 import { Namespace } from './namespace.ts';
 import type { Workshop } from './workshop.ts';

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { dnsperfArguments } from '../bench/dnsperf.ts';
-import { queryOf } from '../serving/resolver/messages.ts';
+import { queryOf } from '../test/serving/resolver/messages.ts';
 import type { Lab, LabCheck } from './check.ts';
 import { atTheEnd, eventually, must, run } from './commands.ts';
 import { LoopbackSite } from './loopback-site.ts';

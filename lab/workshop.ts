@@ -5,7 +5,7 @@ import { copyFile, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path';
 import { atTheEnd, machineEnvironment, must } from './commands.ts';
 
-export const root = join(import.meta.dirname, '..', '..');
+export const root = join(import.meta.dirname, '..');
 
 const SUITE = 'bookworm';
 

@@ -1,7 +1,7 @@
 /** What stands in the `site` namespace: our server, the site's own DNS server, and the API server at the endpoint's addresses. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type StatusReport, statusReport } from '../../../src/admin/status-report.ts';
+import { type StatusReport, statusReport } from '../../src/admin/status-report.ts';
 import { Background, eventually, machineEnvironment, must } from '../commands.ts';
 import type { Workshop } from '../workshop.ts';
 import type { Credentials } from './certificates.ts';

@@ -1,5 +1,5 @@
-import type { Clock } from '../runtime/clock.ts';
-import { systemClock } from '../runtime/clock.ts';
+import type { Clock } from '../src/runtime/clock.ts';
+import { systemClock } from '../src/runtime/clock.ts';
 import { type ClusterSketch, clusterFacts } from './cluster-facts.ts';
 import type {
   AccessKey,

@@ -3,7 +3,7 @@
  *
  *     node region.ts <address> <control socket>
  */
-import { startSandbox } from '../../../src/sandbox/sandbox.ts';
+import { startSandbox } from '../../sandbox/sandbox.ts';
 
 const [address = '', controlPath = ''] = process.argv.slice(2);
 const { regionUrl, dnsAddress, environment } = await startSandbox({ address, controlPath });

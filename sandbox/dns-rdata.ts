@@ -1,9 +1,9 @@
 /** Resource records from presentation form, in the shapes that dns2 composes. */
 import { isIPv4, isIPv6 } from 'node:net';
 import { Packet } from 'dns2';
-import { CLASS } from '../protocol/words/classes.ts';
-import { NameError, nameToWire } from '../protocol/words/name.ts';
-import { TYPE, typeFromText } from '../protocol/words/types.ts';
+import { CLASS } from '../src/protocol/words/classes.ts';
+import { NameError, nameToWire } from '../src/protocol/words/name.ts';
+import { TYPE, typeFromText } from '../src/protocol/words/types.ts';
 import type { DnsRecord } from './facts.ts';
 import { plainName } from './region-state.ts';
 import { SandboxError } from './sandbox-error.ts';
