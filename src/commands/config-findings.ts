@@ -4,7 +4,7 @@ import { defaultGroup } from '../daemon/room-options.ts';
 import { siteGroup } from '../daemon/site-names.ts';
 import { isAtOrUnder } from '../protocol/words/name.ts';
 import { SPECIAL_NAMES } from '../protocol/words/special-names.ts';
-import { clusterText } from '../store/cluster-identity.ts';
+import { clusterText } from '../records/cluster-identity.ts';
 import { type Finding, warning } from './finding.ts';
 import { socketText } from './status-client.ts';
 

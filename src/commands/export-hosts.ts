@@ -1,7 +1,7 @@
 /** The records as lines of a hosts file (hosts(5)): for a machine that has to reach the cluster without any DNS. */
 import { ageText } from '../admin/status-words.ts';
-import { otherEndpointOf } from '../store/cluster-identity.ts';
-import type { EndpointRecord } from '../store/endpoint-record.ts';
+import { otherEndpointOf } from '../records/cluster-identity.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { EndpointsFile } from '../store/endpoints-format.ts';
 import { lastConfirmedAtMs } from './state-findings.ts';
 import { printable } from './terminal-text.ts';

@@ -1,6 +1,6 @@
 /** The records as an array of JSON objects, with times that a person can read and ages that a program can compare. */
-import { otherEndpointOf } from '../store/cluster-identity.ts';
-import type { EndpointRecord } from '../store/endpoint-record.ts';
+import { otherEndpointOf } from '../records/cluster-identity.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { EndpointsFile } from '../store/endpoints-format.ts';
 import { lastConfirmedAtMs } from './state-findings.ts';
 

@@ -1,5 +1,5 @@
 /** The records as master-file text (RFC 1035 section 5): a zone of its own for each endpoint name, to be loaded by another server. */
-import type { EndpointRecord } from '../store/endpoint-record.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { EndpointsFile } from '../store/endpoints-format.ts';
 import { endpointNames, recordTitle } from './export-hosts.ts';
 

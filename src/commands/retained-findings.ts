@@ -1,7 +1,7 @@
 /** Whether what the operator retains would be answered in an outage that began now; pure. */
 import type { RetainedName } from '../config/config.ts';
+import type { RetainedRecord } from '../records/retained-record.ts';
 import type { GenerationReading } from '../store/generation-reader.ts';
-import type { RetainedRecord } from '../store/retained-record.ts';
 import { type Finding, problem, warning } from './finding.ts';
 
 /** A server that never had an upstream misses all of them: that needs one line, not a thousand. */

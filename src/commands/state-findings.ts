@@ -2,8 +2,8 @@
 
 import { ageText } from '../admin/status-words.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
-import { type ClusterIdentity, clusterText, identityOf, pairUp } from '../store/cluster-identity.ts';
-import type { EndpointRecord } from '../store/endpoint-record.ts';
+import { type ClusterIdentity, clusterText, identityOf, pairUp } from '../records/cluster-identity.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { Fault, Reading } from '../store/endpoints-reader.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import type { DirectoryLook } from './state-directory-look.ts';

@@ -1,5 +1,5 @@
 /** Which sources a cluster is refreshed from when its configuration does not say. */
-import type { SourceName } from './config.ts';
+import type { SourceName } from '../records/sources.ts';
 
 /** What a cluster's configuration gives besides its name. */
 export interface Given {

@@ -1,4 +1,5 @@
 /** The configuration as the rest of the program gets it: plain data, checked, frozen, with units in the names. */
+import type { SourceName } from '../records/sources.ts';
 import type { SocketAddress } from './kinds/address.ts';
 import type { RetainedName } from './kinds/retained-name.ts';
 import type { Upstream } from './kinds/upstream.ts';
@@ -8,8 +9,6 @@ export type { SocketAddress } from './kinds/address.ts';
 export type { RetainedName } from './kinds/retained-name.ts';
 export type { Upstream } from './kinds/upstream.ts';
 export type { ZoneRecord } from './zone-record.ts';
-
-export type SourceName = 'dns' | 'interfaces' | 'cluster' | 'route53' | 'kubernetes';
 
 export interface Config {
   readonly clusters: readonly ClusterConfig[];

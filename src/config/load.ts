@@ -6,8 +6,10 @@
  * listens or asks a network. File, environment and own addresses are arguments. An error is fatal at start; at a reload it
  * leaves the running configuration in place. Names and records follow RFC 1035; the rest is no matter of an RFC.
  */
+
+import type { SourceName } from '../records/sources.ts';
 import { check, type Draft } from './checks/checks.ts';
-import type { Config, SourceName } from './config.ts';
+import type { Config } from './config.ts';
 import { draftOf } from './draft.ts';
 import { applyOverrides, type Environment, type Override, readVariables } from './environment.ts';
 import { ConfigError, type Fault, type Finding, type Path, pathText, quoted } from './fault.ts';

@@ -1,7 +1,8 @@
 /** Ready is: every configured endpoint can be answered. Neither AWS nor upstreams count, for an outage must not undo it. */
+
+import { type ClusterIdentity, clusterText } from '../records/cluster-identity.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-snapshot.ts';
-import { type ClusterIdentity, clusterText } from '../store/cluster-identity.ts';
-import type { EndpointRecord } from '../store/endpoint-record.ts';
 
 /**
  * One sentence with its mend for each reason; none when ready. `served` is what the table answers from at this moment:

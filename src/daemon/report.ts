@@ -2,6 +2,7 @@
 import type { EndpointReport, RetainedReport, StatusReport, UpstreamReport } from '../admin/status-report.ts';
 import type { LinkMonitor } from '../link/link-monitor.ts';
 import type { LogState } from '../log/line-queue.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { ClusterSnapshot, SourceSnapshot } from '../refresh/cluster-snapshot.ts';
 import type { RefreshSnapshot } from '../refresh/refresh-plane.ts';
 import type { RetainedSnapshot, RetainedTotals } from '../refresh/retained/retained-snapshot.ts';
@@ -17,7 +18,6 @@ import { formatListenAddress } from '../serving/listener/listen-address.ts';
 import type { ListeningOn } from '../serving/listener/listeners.ts';
 import type { ResolverCounters } from '../serving/resolver/resolver-counters.ts';
 import type { SnapshotState } from '../store/answers-snapshot.ts';
-import type { EndpointRecord } from '../store/endpoint-record.ts';
 import type { StoreState } from '../store/generation-store.ts';
 import type { LedgerState } from '../store/ledger.ts';
 import type { Claim } from '../store/single-writer.ts';

@@ -1,8 +1,8 @@
 /** Every room built from the configuration and connected to the others; nothing here opens a socket or a file. */
 import type { Config } from '../config/config.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { Libc } from '../runtime/datagrams.ts';
 import { atOnce } from '../runtime/slices.ts';
-import type { EndpointRecord } from '../store/endpoint-record.ts';
 import { inForceWith } from './config-in-force.ts';
 import { buildOutageRooms, type OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';

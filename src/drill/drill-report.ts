@@ -1,7 +1,7 @@
 /** Who would have been hurt: collected while a drill runs, kept until the next one, told as plain data. */
 import type { Query } from '../protocol/wire/query.ts';
 import { typeName } from '../protocol/words/types.ts';
-import type { EndpointRecord } from '../store/endpoint-record.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { HeavyHitters, type HeavyHittersReading } from './heavy-hitters.ts';
 
 /** Names, with types, and endpoints that are counted one by one; the rest is counted together. */

@@ -8,13 +8,14 @@
 
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
+import { otherEndpointOf } from '../records/cluster-identity.ts';
+import type { ClusterDetails, EndpointRecord } from '../records/endpoint-record.ts';
+import { isAddressSource, isNameSource, type SourceName } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { inTurns, type Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
-import { otherEndpointOf } from '../store/cluster-identity.ts';
-import type { ClusterDetails, EndpointRecord, SourceName } from '../store/endpoint-record.ts';
 import type { Ending } from './attempt.ts';
 import { type ClusterSettings, planSettingsOf, type RefreshTimes } from './cluster-settings.ts';
 import { type ClusterSnapshot, type ClusterStats, composeSnapshot, countPlan } from './cluster-snapshot.ts';
@@ -37,7 +38,6 @@ import { ageMs } from './reconcile/timeline.ts';
 import { compareStates, type SourceState } from './reconcile/views.ts';
 import { RefreshLog } from './refresh-log.ts';
 import { contextFor, mayLook } from './source-context.ts';
-import { isAddressSource, isNameSource } from './source-kinds.ts';
 import { SourceRunner } from './source-runner.ts';
 
 export interface ClusterRefresherOptions {

@@ -1,5 +1,5 @@
 /** What the refresh journey is told about a cluster and about time. The room's own types: config/ is mapped onto them. */
-import type { SourceName } from '../store/endpoint-record.ts';
+import { perSource, type SourceName } from '../records/sources.ts';
 import type { Source } from './observation.ts';
 import { admission } from './reconcile/admissible.ts';
 import type { PlanSettings } from './reconcile/plan.ts';
@@ -51,11 +51,6 @@ export function planSettingsOf(settings: ClusterSettings, times: RefreshTimes): 
     pin: settings.pin,
     admit: admission(settings.allowedAddresses),
     confirmAfterMs: times.confirmAfterMs ?? DEFAULT_CONFIRM_AFTER_MS,
-    maximumAgeMs: {
-      dns: lastsMs('dns'),
-      route53: lastsMs('route53'),
-      interfaces: lastsMs('interfaces'),
-      kubernetes: lastsMs('kubernetes'),
-    },
+    maximumAgeMs: perSource(lastsMs),
   };
 }

@@ -1,6 +1,7 @@
 /** What a person wants to know about one cluster, as plain data for the status: ages instead of times. */
-import { otherEndpointOf } from '../store/cluster-identity.ts';
-import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
+import { otherEndpointOf } from '../records/cluster-identity.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
+import type { SourceName } from '../records/sources.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import { composeWarnings, lastConfirmedAtMs } from './cluster-warnings.ts';
 import { type CredentialCondition, type CredentialState, needsCredentials } from './credential-state.ts';

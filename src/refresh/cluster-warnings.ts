@@ -1,12 +1,12 @@
 /** What is wrong with one cluster, or about to be, as sentences for a person. */
-import { otherEndpointOf } from '../store/cluster-identity.ts';
-import type { EndpointRecord, HeldChange } from '../store/endpoint-record.ts';
+import { otherEndpointOf } from '../records/cluster-identity.ts';
+import type { EndpointRecord, HeldChange } from '../records/endpoint-record.ts';
+import { isAddressSource } from '../records/sources.ts';
 import type { SnapshotParts } from './cluster-snapshot.ts';
 import { isInTrouble } from './credential-state.ts';
 import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
 import { hasSameAddresses } from './reconcile/guard.ts';
 import { ageMs } from './reconcile/timeline.ts';
-import { isAddressSource } from './source-kinds.ts';
 
 const DAY_MS = 86_400_000;
 /** dns-rules.md: endpoint names never expire, but age is told after 7 and 30 days. */

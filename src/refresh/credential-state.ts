@@ -3,7 +3,7 @@
  * credentials never read as a cut, nor a cut as bad credentials. Pure. A look that heard nothing from AWS says nothing
  * here either: in a cut the condition stays as it was.
  */
-import type { SourceName } from '../store/endpoint-record.ts';
+import { type SourceName, traitsOf } from '../records/sources.ts';
 import type { FailureReason, Observation } from './observation.ts';
 
 /** `missing`: no provider gives any, or it hangs. `expired`, `refused`: AWS answered so. */
@@ -46,7 +46,7 @@ export function isInTrouble({ condition }: Pick<CredentialState, 'condition'>): 
 
 /** Those that ask AWS with its credentials; DNS needs none, and the API server on the site has its own. */
 export function needsCredentials(source: SourceName): boolean {
-  return source === 'interfaces' || source === 'cluster' || source === 'route53';
+  return traitsOf(source).needsCredentials;
 }
 
 /** @returns the very state that was passed in when the look says nothing new */

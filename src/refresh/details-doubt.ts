@@ -3,10 +3,10 @@
  * another endpoint, other interfaces, perhaps another VPC. Then EKS is asked at once instead of an hour later, and not more
  * often than it takes: a name that does not exist may stay so for weeks.
  */
-import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
+import { isNameSource, type SourceName } from '../records/sources.ts';
 import type { Observation } from './observation.ts';
 import { addressesOf } from './reconcile/changes.ts';
-import { isNameSource } from './source-kinds.ts';
 import type { SourceRunner } from './source-runner.ts';
 
 const FIRST_SPACING_MS = 5_000;

@@ -4,7 +4,7 @@
  */
 import type { Evidence } from '../link/link-state.ts';
 import { partitionOf } from '../protocol/words/aws-partitions.ts';
-import type { SourceName } from '../store/endpoint-record.ts';
+import { type SourceName, traitsOf } from '../records/sources.ts';
 import type { Ending } from './attempt.ts';
 
 /** @returns undefined when the look says nothing about the link */
@@ -32,6 +32,7 @@ export function evidenceOf(
  * None for `dns`, because the forwarder reports for its upstreams, nor for `kubernetes`, which is on the site.
  */
 export function regionOf(source: SourceName, region: string | undefined): string | undefined {
-  if (source === 'dns' || source === 'kubernetes') return undefined;
-  return source === 'route53' ? partitionOf(region ?? '').globalRegion : region;
+  const { service } = traitsOf(source);
+  if (service === undefined) return undefined;
+  return service === 'route53' ? partitionOf(region ?? '').globalRegion : region;
 }

@@ -6,7 +6,8 @@
  * sources say, how old anything is, and what will be served: reconcile/ decides that. It keeps no schedule and no
  * retries of its own beyond those of its client; the refresher decides when it runs and how long it may take.
  */
-import type { ClusterDetails, InterfaceSource, NameSource, SourceName } from '../store/endpoint-record.ts';
+import type { ClusterDetails } from '../records/endpoint-record.ts';
+import type { InterfaceSource, NameSource, SourceName } from '../records/sources.ts';
 
 /**
  * Why an observation failed, in words that an operator can act on. Bounded, because each is a metric label.

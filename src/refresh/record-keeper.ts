@@ -1,10 +1,10 @@
 /** Saves, then publishes; a disk that is full or hangs may delay a right answer by a moment, but never keep it back. */
 
 import type { Log } from '../log/log.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { sleep } from '../runtime/timers.ts';
-import type { EndpointRecord } from '../store/endpoint-record.ts';
 
 /** The part of the store's outcome that matters here. */
 export type SaveOutcome =

@@ -1,7 +1,8 @@
 /** What the refresh journey of one cluster tells the log: each thing once, when it begins and when it ends. */
 import type { Log } from '../log/log.ts';
-import { otherEndpointOf } from '../store/cluster-identity.ts';
-import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
+import { otherEndpointOf } from '../records/cluster-identity.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
+import type { SourceName } from '../records/sources.ts';
 import type { Ending } from './attempt.ts';
 import { type CredentialState, isInTrouble } from './credential-state.ts';
 import type { FailureReason, Observation } from './observation.ts';

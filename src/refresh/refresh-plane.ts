@@ -1,12 +1,12 @@
 /** All clusters: one refresher each, their records saved and published together, and nothing known ever lost over a reload. */
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
+import { identityOf, pairUp } from '../records/cluster-identity.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
-import { identityOf, pairUp } from '../store/cluster-identity.ts';
-import type { EndpointRecord } from '../store/endpoint-record.ts';
 import { ClusterRefresher } from './cluster-refresher.ts';
 import type { ClusterSettings, RefreshTimes } from './cluster-settings.ts';
 import type { ClusterSnapshot } from './cluster-snapshot.ts';

@@ -1,10 +1,10 @@
 /** What a source is told of its cluster, and whether that is enough for it to look at all. */
-import { otherEndpointOf } from '../store/cluster-identity.ts';
-import type { EndpointRecord, SourceName } from '../store/endpoint-record.ts';
+import { otherEndpointOf } from '../records/cluster-identity.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
+import { type SourceName, traitsOf } from '../records/sources.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import type { SourceContext } from './observation.ts';
 import { addressesOf } from './reconcile/changes.ts';
-import { isNameSource } from './source-kinds.ts';
 
 export function contextFor(record: EndpointRecord, settings: ClusterSettings): SourceContext {
   const { endpoint, details } = record;
@@ -27,6 +27,7 @@ export function contextFor(record: EndpointRecord, settings: ClusterSettings): S
 
 /** A source that has nobody to ask, or nothing to ask for, is left alone until it has: that is no failure. */
 export function mayLook(name: SourceName, { endpoint, addresses }: EndpointRecord): boolean {
-  if (isNameSource(name)) return endpoint !== undefined;
-  return name !== 'kubernetes' || (endpoint !== undefined && addresses.length > 0);
+  const { asksFor } = traitsOf(name);
+  if (asksFor === 'cluster') return true;
+  return endpoint !== undefined && (asksFor === 'name' || addresses.length > 0);
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { canonicalJson, isDeeperThan } from './canonical-json.ts';
+import { canonicalJson, isDeeperThan } from '../records/canonical-json.ts';
 import type { Steps } from './slices.ts';
 
 /**

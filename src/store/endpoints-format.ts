@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net';
 import * as z from 'zod';
+import type { EndpointRecord, SeenBy, ServedAddress } from '../records/endpoint-record.ts';
 import {
   composeCheckedJson,
   corrupt,
@@ -9,7 +10,6 @@ import {
   moment,
   parseCheckedJson,
 } from './checked-json.ts';
-import type { EndpointRecord, SeenBy, ServedAddress } from './endpoint-record.ts';
 import { MAX_ITEMS, name, time } from './state-words.ts';
 
 /**

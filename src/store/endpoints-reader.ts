@@ -1,9 +1,9 @@
-import type { EndpointRecord } from './endpoint-record.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
+import { compareRecords } from '../records/record-change.ts';
 import { decodeEndpoints, type EndpointsFile, encodeEndpoints, MAX_FILE_OCTETS } from './endpoints-format.ts';
 import type { Fault } from './fault.ts';
 import type { FileSystem } from './file-system.ts';
 import { type Generation, generationPath, readGenerations, type StateFormat } from './generation-reader.ts';
-import { compareRecords } from './record-change.ts';
 
 export type { Fault } from './fault.ts';
 export type { Generation } from './generation-reader.ts';

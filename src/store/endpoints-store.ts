@@ -1,4 +1,4 @@
-import type { EndpointRecord } from './endpoint-record.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { ENDPOINTS } from './endpoints-reader.ts';
 import type { LoadFault } from './fault.ts';
 import type { Generation } from './generation-reader.ts';

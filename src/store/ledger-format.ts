@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { isDeeperThan } from './canonical-json.ts';
+import { isDeeperThan } from '../records/canonical-json.ts';
 
 /**
  * One line of the ledger: what can happen, as one union, and its JSON.

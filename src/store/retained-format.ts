@@ -4,6 +4,7 @@ import { indexResponse } from '../protocol/wire/response.ts';
 import { CLASS } from '../protocol/words/classes.ts';
 import { nameFromWire } from '../protocol/words/name.ts';
 import { typeFromText, typeName } from '../protocol/words/types.ts';
+import type { RetainedRecord } from '../records/retained-record.ts';
 import { answerLines, contentOf } from './answer-records.ts';
 import {
   composeCheckedList,
@@ -15,7 +16,6 @@ import {
   parseCheckedList,
 } from './checked-json.ts';
 import type { StateFormat, Written } from './generation-reader.ts';
-import type { RetainedRecord } from './retained-record.ts';
 import type { Steps } from './slices.ts';
 import { MAX_ITEMS, name, time } from './state-words.ts';
 

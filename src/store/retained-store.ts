@@ -1,3 +1,4 @@
+import type { RetainedRecord } from '../records/retained-record.ts';
 import {
   type GenerationLoad,
   GenerationStore,
@@ -6,7 +7,6 @@ import {
   type StoreState,
 } from './generation-store.ts';
 import { RETAINED } from './retained-format.ts';
-import type { RetainedRecord } from './retained-record.ts';
 
 /** Keeps the answers to retained questions through a power cut, as the endpoints are kept and in a file beside them. */
 

@@ -5,7 +5,7 @@ import t from 'tap';
 import { hostsText } from '../../src/commands/export-hosts.ts';
 import { jsonText } from '../../src/commands/export-json.ts';
 import { zoneText } from '../../src/commands/export-zone.ts';
-import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
+import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { record } from '../store/record-sets.ts';
 import { run } from './running.ts';
 import { DAY_MS, fresh, NOW_MS, writeConfig, writeState } from './state-files.ts';

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
+import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { encodeEndpoints } from '../../src/store/endpoints-format.ts';
 import { endpointsPath, type Generation } from '../../src/store/endpoints-reader.ts';
 import { record } from '../store/record-sets.ts';

@@ -2,7 +2,7 @@ import t from 'tap';
 import { configFindings } from '../../src/commands/config-findings.ts';
 import type { DirectoryLook } from '../../src/commands/state-directory-look.ts';
 import { recordsOf, stateFindings } from '../../src/commands/state-findings.ts';
-import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
+import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import type { Fault, Generation } from '../../src/store/endpoints-reader.ts';
 import { load, SMALLEST } from '../config/loading.ts';
 import { record } from '../store/record-sets.ts';

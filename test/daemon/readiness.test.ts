@@ -1,6 +1,6 @@
 import t from 'tap';
 import { notReady } from '../../src/daemon/readiness.ts';
-import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
+import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { clusterSnapshot, NAME, sourceSnapshot } from './snapshots.ts';
 
 function served(record: Partial<EndpointRecord> & { readonly addressCount?: number } = {}): EndpointRecord {

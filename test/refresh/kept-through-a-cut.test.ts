@@ -1,9 +1,9 @@
 /** What a cut, a restart in it, and an operator's correction must not take away, nor hide. */
 import t from 'tap';
+import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-settings.ts';
 import { addressesOf } from '../../src/refresh/reconcile/changes.ts';
 import { RefreshPlane } from '../../src/refresh/refresh-plane.ts';
-import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
 import { decodeEndpoints, encodeEndpoints } from '../../src/store/endpoints-format.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import t from 'tap';
+import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { ClusterRefresher } from '../../src/refresh/cluster-refresher.ts';
 import { FAILURE_REASONS, type FailureReason, type Observation } from '../../src/refresh/observation.ts';
 import { admission } from '../../src/refresh/reconcile/admissible.ts';
 import { addressesOf } from '../../src/refresh/reconcile/changes.ts';
 import { decide, emptyRecord, learn, note } from '../../src/refresh/reconcile/plan.ts';
 import type { SourceState } from '../../src/refresh/reconcile/views.ts';
-import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { clusterSettings, describes, evenRandom, hangs, ScriptedSource, times } from './scripted-source.ts';

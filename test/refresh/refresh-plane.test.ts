@@ -1,11 +1,11 @@
 import t from 'tap';
+import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-settings.ts';
 import type { Connect } from '../../src/refresh/liveness.ts';
 import { addressesOf, type Change } from '../../src/refresh/reconcile/changes.ts';
 import { emptyRecord } from '../../src/refresh/reconcile/plan.ts';
 import type { SaveOutcome } from '../../src/refresh/record-keeper.ts';
 import { RefreshPlane } from '../../src/refresh/refresh-plane.ts';
-import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { clusterSettings, evenRandom, fails, ScriptedSource, sees, times } from './scripted-source.ts';

@@ -1,12 +1,8 @@
+import type { ClusterDetails } from '../../src/records/endpoint-record.ts';
+import type { InterfaceSource, NameSource, SourceName } from '../../src/records/sources.ts';
 import type { ClusterSettings, RefreshTimes } from '../../src/refresh/cluster-settings.ts';
 import type { FailureReason, Observation, Source, SourceContext } from '../../src/refresh/observation.ts';
 import type { Random } from '../../src/runtime/random.ts';
-import type {
-  ClusterDetails,
-  InterfaceSource,
-  NameSource,
-  SourceName,
-} from '../../src/store/endpoint-record.ts';
 
 /** What a scripted source does when it is asked: give this, or whatever the function settles with. */
 export type Script = Observation | ((signal: AbortSignal, context: SourceContext) => Promise<Observation>);

@@ -1,7 +1,8 @@
 /** State as an earlier run of the server would have left it. */
+
+import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
-import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
 import { EndpointsStore } from '../../src/store/endpoints-store.ts';
 import { prepareDirectory } from '../../src/store/state-directory.ts';
 import { DEMO, ENDPOINT } from './site.ts';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { canonicalJson } from '../../src/store/canonical-json.ts';
-import type { ClusterDetails, EndpointRecord, HeldChange } from '../../src/store/endpoint-record.ts';
+import { canonicalJson } from '../../src/records/canonical-json.ts';
+import type { ClusterDetails, EndpointRecord, HeldChange } from '../../src/records/endpoint-record.ts';
 import {
   type Decoded,
   decodeEndpoints,

@@ -2,7 +2,7 @@ import { copyFileSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import type { EndpointRecord } from '../../src/store/endpoint-record.ts';
+import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { readEndpoints } from '../../src/store/endpoints-reader.ts';
 import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
 import { systemError, watchedFiles } from './faulty-files.ts';

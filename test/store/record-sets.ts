@@ -1,5 +1,5 @@
-import { canonicalJson } from '../../src/store/canonical-json.ts';
-import type { EndpointRecord, ServedAddress } from '../../src/store/endpoint-record.ts';
+import { canonicalJson } from '../../src/records/canonical-json.ts';
+import type { EndpointRecord, ServedAddress } from '../../src/records/endpoint-record.ts';
 
 const START_MS = Date.UTC(2026, 0, 1);
 

@@ -1,5 +1,5 @@
 import { typeFromText } from '../../src/protocol/words/types.ts';
-import type { RetainedRecord } from '../../src/store/retained-record.ts';
+import type { RetainedRecord } from '../../src/records/retained-record.ts';
 import { message, rawRecord } from '../helpers/zone-text.ts';
 
 const START_MS = Date.UTC(2026, 0, 1);

@@ -1,6 +1,7 @@
 /** Checks of a cluster against itself and against the others. */
+
+import type { SourceName } from '../../records/sources.ts';
 import { defaultSources } from '../cluster-sources.ts';
-import type { SourceName } from '../config.ts';
 import type { Finding, Path } from '../fault.ts';
 import { isInside } from '../kinds/address.ts';
 import { durationText } from '../kinds/duration.ts';

@@ -1,5 +1,5 @@
 /** What differs between two records of one cluster, in words for the log, the ledger and the metrics. */
-import type { ClusterDetails, EndpointRecord, HeldChange } from '../../store/endpoint-record.ts';
+import type { ClusterDetails, EndpointRecord, HeldChange } from '../../records/endpoint-record.ts';
 import { hasSameAddresses } from './guard.ts';
 
 export type Change =

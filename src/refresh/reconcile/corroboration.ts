@@ -12,8 +12,8 @@
  *
  * Where name and listing both lack most of the set, it is a new set, which the guard holds until it is repeated.
  */
-import type { EndpointRecord, NameSource, ServedAddress, SourceName } from '../../store/endpoint-record.ts';
-import { isInterfaceSource, isNameSource } from '../source-kinds.ts';
+import type { EndpointRecord, ServedAddress } from '../../records/endpoint-record.ts';
+import { isInterfaceSource, isNameSource, type NameSource, type SourceName } from '../../records/sources.ts';
 import { beneathPin } from './pin.ts';
 
 const HOUR_MS = 3_600_000; // far longer than EC2 takes to agree with itself, and than the patch of one instance

@@ -1,5 +1,5 @@
 /** What becomes of a record when the endpoint has another name than before. */
-import type { EndpointRecord } from '../../store/endpoint-record.ts';
+import type { EndpointRecord } from '../../records/endpoint-record.ts';
 
 /** Far more renamings than any cluster sees while its clients still know the first name. */
 const MAX_FORMER = 8;

@@ -1,5 +1,5 @@
 /** The last look before a candidate is adopted: is it admissible, is it empty, does it take too much away at once? */
-import type { HeldChange } from '../../store/endpoint-record.ts';
+import type { HeldChange } from '../../records/endpoint-record.ts';
 import type { Admission, RefusalReason } from './admissible.ts';
 
 export interface Refusal {

@@ -1,5 +1,5 @@
 /** The operator's pin: laid over what the sources found, and taken away again without a trace. */
-import type { EndpointRecord, SeenBy, ServedAddress } from '../../store/endpoint-record.ts';
+import type { EndpointRecord, SeenBy, ServedAddress } from '../../records/endpoint-record.ts';
 
 export function pinOver(
   found: EndpointRecord,

@@ -3,12 +3,8 @@
  * for each thing that can happen: `decide` (a source saw addresses), `note` (nothing was learned: a failure, a start,
  * new settings), `learn` (the cluster's details came). All times are on one line, the caller's; see timeline.ts.
  */
-import type {
-  ClusterDetails,
-  EndpointRecord,
-  ServedAddress,
-  SourceName,
-} from '../../store/endpoint-record.ts';
+import type { ClusterDetails, EndpointRecord, ServedAddress } from '../../records/endpoint-record.ts';
+import type { SourceName } from '../../records/sources.ts';
 import type { FailureReason } from '../observation.ts';
 import { addressesOf, type Change, changesBetween } from './changes.ts';
 import type { Comparison } from './compare.ts';

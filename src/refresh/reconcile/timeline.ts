@@ -5,8 +5,9 @@
  * on the monotonic clock. A time that was loaded goes back out exactly as it came in: on a host whose clock is wrong
  * since boot, the file's times are the better ones. A time of this process goes out by the wall clock of that moment.
  */
+
+import type { EndpointRecord, SeenBy, ServedAddress } from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { EndpointRecord, SeenBy, ServedAddress } from '../../store/endpoint-record.ts';
 
 /** Both clocks, read at one moment. */
 export interface Moment {

@@ -1,17 +1,14 @@
 /** What the sources' latest looks are worth at one moment: which of them still speak, and what each kind of them says. Pure. */
-import type { SourceName } from '../../store/endpoint-record.ts';
+import { type AddressSource, isInterfaceSource, isNameSource, traitsOf } from '../../records/sources.ts';
 import type { FailureReason } from '../observation.ts';
-import { isInterfaceSource, isNameSource } from '../source-kinds.ts';
 import type { Admission } from './admissible.ts';
 import { type Comparison, compare, type SourceView } from './compare.ts';
 import type { Said } from './corroboration.ts';
 import type { NameEvidence } from './guard.ts';
 
-export type AddressSourceName = Exclude<SourceName, 'cluster'>;
-
 /** What is known of one address source at the moment of planning. */
 export interface SourceState {
-  readonly source: AddressSourceName;
+  readonly source: AddressSource;
   readonly latest: 'untried' | 'succeeded' | 'failed';
   /** Why the latest look failed. */
   readonly failure?: FailureReason | undefined;
@@ -34,7 +31,7 @@ export interface AddressView {
 export interface ViewSettings {
   readonly admit: Admission;
   /** A view older than this counts as unavailable: its source has stopped looking. */
-  readonly maximumAgeMs: Readonly<Record<AddressSourceName, number>>;
+  readonly maximumAgeMs: Readonly<Record<AddressSource, number>>;
 }
 
 /** The comparison that a decision at this moment would rest on. */
@@ -55,7 +52,7 @@ function viewOf(state: SourceState, settings: ViewSettings, nowMs: number): Sour
   const { source, latest, view, failure } = state;
   if (latest === 'failed') {
     // causes are guessed from what DNS and EC2 say: the API server's own view fails for reasons of its own
-    const isTold = failure !== undefined && source !== 'kubernetes';
+    const isTold = failure !== undefined && traitsOf(source).crossesLink;
     return { kind: 'unavailable', ...(isTold ? { reason: failure } : {}) };
   }
   const isRecent = view !== undefined && nowMs - view.observedAtMs <= settings.maximumAgeMs[source];

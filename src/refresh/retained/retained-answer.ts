@@ -2,8 +2,8 @@
 import { FLAG } from '../../protocol/wire/header.ts';
 import { indexResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
+import type { RetainedRecord } from '../../records/retained-record.ts';
 import { contentOf } from '../../store/answer-records.ts';
-import type { RetainedRecord } from '../../store/retained-record.ts';
 import type { Stamp } from './stamp.ts';
 
 /** A response worth believing. */

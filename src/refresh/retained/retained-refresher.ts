@@ -7,12 +7,12 @@
  * RFC 2308 and RFC 8767, without their limits.
  */
 import type { Log } from '../../log/log.ts';
+import type { RetainedRecord } from '../../records/retained-record.ts';
 import { inBackground } from '../../runtime/background.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Pause } from '../../runtime/pause.ts';
 import type { Random } from '../../runtime/random.ts';
 import { sleep, type Timers } from '../../runtime/timers.ts';
-import type { RetainedRecord } from '../../store/retained-record.ts';
 import { Slices } from '../../store/slices.ts';
 import { nextDelayMs } from '../reconcile/schedule.ts';
 import { believed, type Known, knownFrom, lastGood, learn } from './retained-answer.ts';

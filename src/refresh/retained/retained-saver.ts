@@ -1,8 +1,8 @@
 /** When retained answers are written: soon where a question had none before, otherwise now and then, because many change with every look. */
 import type { Log } from '../../log/log.ts';
+import type { RetainedRecord } from '../../records/retained-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { sleep, type Timers } from '../../runtime/timers.ts';
-import type { RetainedRecord } from '../../store/retained-record.ts';
 import { WritePace } from '../../store/write-pace.ts';
 
 /** The part of the store's outcome that matters here. */

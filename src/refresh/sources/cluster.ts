@@ -1,7 +1,7 @@
 import type { Cluster, DescribeClusterCommandOutput } from '@aws-sdk/client-eks';
 import { normalizeName } from '../../protocol/words/name.ts';
+import type { ClusterDetails } from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { ClusterDetails } from '../../store/endpoint-record.ts';
 import type { Source } from '../observation.ts';
 import type { EksCalls } from './aws-clients.ts';
 import { BETWEEN } from './pages.ts';

@@ -12,8 +12,9 @@
  * schedule. Everything that the SDK does wrong for a daemon is dealt with here (client-pool, sdk-config,
  * credentials), and every word that AWS has for a failure is put into ours (aws-failure).
  */
+
+import type { SourceName } from '../../records/sources.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { SourceName } from '../../store/endpoint-record.ts';
 import type { Source, UpstreamView } from '../observation.ts';
 import type { AwsCalls } from './aws-clients.ts';
 import { createClusterSource } from './cluster.ts';

@@ -1,4 +1,4 @@
-import type { SourceName } from '../../store/endpoint-record.ts';
+import type { SourceName } from '../../records/sources.ts';
 import type { FailedObservation, FailureReason, Observation } from '../observation.ts';
 
 /** Why a look failed, before it is known which source reports it. */

@@ -3,7 +3,7 @@ import { type ApexAnswers, apexAnswers } from '../../protocol/wire/apex-answers.
 import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
-import type { EndpointRecord } from '../../store/endpoint-record.ts';
+import type { EndpointRecord } from '../../records/endpoint-record.ts';
 
 /** The label under an endpoint's name where TXT tells how fresh the answer is. */
 export const STATUS_LABEL = '_status';

@@ -5,7 +5,7 @@ import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
-import type { EndpointRecord } from '../../store/endpoint-record.ts';
+import type { EndpointRecord } from '../../records/endpoint-record.ts';
 import {
   composeEndpointAnswers,
   composeReverseAnswers,

@@ -1,6 +1,6 @@
 /** Who wants to know what an outage does to those who ask. */
 import type { Query } from '../../protocol/wire/query.ts';
-import type { EndpointRecord } from '../../store/endpoint-record.ts';
+import type { EndpointRecord } from '../../records/endpoint-record.ts';
 
 /** Called on the query path, in an outage or not: nothing of a query may be kept. */
 export interface OutageNotes {

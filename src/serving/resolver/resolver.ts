@@ -14,8 +14,8 @@ import { parseQuery, Query, VERDICT, type Verdict } from '../../protocol/wire/qu
 import { writePatchedReply } from '../../protocol/wire/response-patch.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
+import type { EndpointRecord } from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { EndpointRecord } from '../../store/endpoint-record.ts';
 import type { AnswerCache } from '../answer-cache/answer-cache.ts';
 import type { ServingTable } from '../endpoints/serving-table.ts';
 import { type Asker, NO_REPLY, PENDING, type QueryHandler, type Transport } from '../listener/handler.ts';

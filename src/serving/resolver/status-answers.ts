@@ -1,7 +1,7 @@
 /** The TXT answers at `_status.<endpoint>`: each is composed at most once a second, however many ask. */
 import type { LocalAnswer } from '../../protocol/wire/local-answer.ts';
+import type { EndpointRecord } from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { EndpointRecord } from '../../store/endpoint-record.ts';
 import { composeStatusAnswer } from '../endpoints/endpoint-answers.ts';
 
 export interface StatusAnswersOptions {

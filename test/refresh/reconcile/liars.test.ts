@@ -1,11 +1,12 @@
 /** What one source alone can do to a set that two kinds of source have confirmed, whatever it says and for however long. */
 import fc from 'fast-check';
 import t from 'tap';
+import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
+import type { AddressSource } from '../../../src/records/sources.ts';
 import { admission } from '../../../src/refresh/reconcile/admissible.ts';
 import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
 import { decide, emptyRecord, note, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
-import type { AddressSourceName, SourceState } from '../../../src/refresh/reconcile/views.ts';
-import type { EndpointRecord } from '../../../src/store/endpoint-record.ts';
+import type { SourceState } from '../../../src/refresh/reconcile/views.ts';
 import { decodeEndpoints, encodeEndpoints } from '../../../src/store/endpoints-format.ts';
 
 const RUNS = Number(process.env['FUZZ_RUNS'] ?? 400);
@@ -24,11 +25,11 @@ const START_MS = 1_000;
 const ADDRESSES = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5', '10.0.0.6'];
 const STRANGERS = ['10.9.9.1', '10.9.9.2', '10.9.9.3', '52.94.1.1'];
 
-function saw(source: AddressSourceName, addresses: readonly string[], nowMs: number, more = {}): SourceState {
+function saw(source: AddressSource, addresses: readonly string[], nowMs: number, more = {}): SourceState {
   return { source, latest: 'succeeded', view: { addresses, observedAtMs: nowMs, ...more } };
 }
 
-function silent(source: AddressSourceName, before?: SourceState): SourceState {
+function silent(source: AddressSource, before?: SourceState): SourceState {
   return { source, latest: 'failed', failure: 'timeout', view: before?.view };
 }
 

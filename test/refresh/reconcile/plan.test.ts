@@ -1,9 +1,10 @@
 import t from 'tap';
+import type { ClusterDetails, EndpointRecord } from '../../../src/records/endpoint-record.ts';
+import type { AddressSource } from '../../../src/records/sources.ts';
 import { admission } from '../../../src/refresh/reconcile/admissible.ts';
 import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
 import { decide, emptyRecord, learn, note, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
-import type { AddressSourceName, SourceState } from '../../../src/refresh/reconcile/views.ts';
-import type { ClusterDetails, EndpointRecord } from '../../../src/store/endpoint-record.ts';
+import type { SourceState } from '../../../src/refresh/reconcile/views.ts';
 
 const [A, B, C, D] = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
 const NOW_MS = 1_000_000;
@@ -17,14 +18,14 @@ const settings: PlanSettings = {
 };
 
 function saw(
-  source: AddressSourceName,
+  source: AddressSource,
   addresses: readonly string[],
   { ttlSeconds, agoMs = 0 }: { ttlSeconds?: number; agoMs?: number } = {},
 ): SourceState {
   return { source, latest: 'succeeded', view: { addresses, ttlSeconds, observedAtMs: NOW_MS - agoMs } };
 }
 
-function fails(source: AddressSourceName, failure: SourceState['failure'] = 'timeout'): SourceState {
+function fails(source: AddressSource, failure: SourceState['failure'] = 'timeout'): SourceState {
   return { source, latest: 'failed', failure };
 }
 

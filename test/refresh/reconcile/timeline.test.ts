@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
 import {
   ageMs,
   aheadMs,
@@ -8,7 +9,6 @@ import {
   toProcessTime,
   toWallTime,
 } from '../../../src/refresh/reconcile/timeline.ts';
-import type { EndpointRecord } from '../../../src/store/endpoint-record.ts';
 
 const DAY_MS = 86_400_000;
 const WALL_MS = Date.parse('2026-06-01T00:00:00Z');

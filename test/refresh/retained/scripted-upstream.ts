@@ -1,10 +1,10 @@
 import type { Query } from '../../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import { typeFromText, typeName } from '../../../src/protocol/words/types.ts';
+import type { RetainedRecord } from '../../../src/records/retained-record.ts';
 import type { AskOutcome, RetainedQuestion } from '../../../src/refresh/retained/retained-question.ts';
 import { type PublishedAnswer, RetainedRefresher } from '../../../src/refresh/retained/retained-refresher.ts';
 import type { SaveOutcome } from '../../../src/refresh/retained/retained-saver.ts';
-import type { RetainedRecord } from '../../../src/store/retained-record.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { message, rawRecord, soaData } from '../../helpers/zone-text.ts';

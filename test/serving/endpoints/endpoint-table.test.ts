@@ -2,10 +2,10 @@ import { Packet } from 'dns2';
 import t from 'tap';
 import { writeLocalReply } from '../../../src/protocol/wire/local-answer.ts';
 import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
 import { composeStatusAnswer } from '../../../src/serving/endpoints/endpoint-answers.ts';
 import { EndpointTable } from '../../../src/serving/endpoints/endpoint-table.ts';
 import { ServingTable } from '../../../src/serving/endpoints/serving-table.ts';
-import type { EndpointRecord } from '../../../src/store/endpoint-record.ts';
 import { message } from '../../helpers/zone-text.ts';
 
 const endpoint = '0123456789abcdef0123456789abcdef.gr7.us-west-2.eks.amazonaws.com';

@@ -1,10 +1,6 @@
 /** What is known of one cluster's endpoint: the one type that refresh publishes, store keeps and serving answers from. */
 
-/** Sources that say what the endpoint's name resolves to. */
-export type NameSource = 'dns' | 'route53';
-/** Sources that say which addresses exist: EC2's listing, and the API server's own view, which a cut does not take away. */
-export type InterfaceSource = 'interfaces' | 'kubernetes';
-export type SourceName = NameSource | InterfaceSource | 'cluster';
+import type { SourceName } from './sources.ts';
 
 /** When a source first and last listed an address, wall ms. */
 export interface SeenBy {

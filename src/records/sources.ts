@@ -1,0 +1,122 @@
+/**
+ * The one table of sources: where the addresses of an endpoint come from, and what is true of each source wherever it is
+ * named. Schema, file formats, schedules, warnings, metrics and link evidence read it. It refuses to know how a source asks:
+ * that is written where the source is built.
+ */
+
+export interface SourceTraits {
+  /** What its answer is about: the addresses of the endpoint's name, the interfaces that exist, or the cluster itself. */
+  readonly speaksOf: 'names' | 'interfaces' | 'cluster';
+  /** What it has to know of the endpoint before it can ask. */
+  readonly asksFor: 'cluster' | 'name' | 'addresses';
+  /** The AWS service that it asks. Its answers are evidence for the link, and it needs a Region. */
+  readonly service?: 'ec2' | 'eks' | 'route53';
+  /** It signs its requests with AWS credentials. */
+  readonly needsCredentials: boolean;
+  /** It leaves the site: directly, or through the upstreams. */
+  readonly crossesLink: boolean;
+  /** The key of a cluster's configuration that makes it a source of that cluster by default; without one it always is. */
+  readonly configurationKey?: 'region' | 'route53' | 'kubernetes';
+  /** Time between two polls: a key under `refresh` that has the name of the source. */
+  readonly interval: SourceInterval;
+}
+
+export interface SourceInterval {
+  /** Durations as an operator writes them. */
+  readonly default: string;
+  readonly maximum: string;
+  /** One line of the reference. */
+  readonly doc: string;
+}
+
+/** The key is the name of the source: in the configuration, in the state file, in logs, and as the label of metrics. */
+export const SOURCES = {
+  dns: {
+    speaksOf: 'names',
+    asksFor: 'name',
+    needsCredentials: false,
+    crossesLink: true,
+    interval: { default: '45s', maximum: '1h', doc: 'time between two DNS lookups of an endpoint' },
+  },
+  interfaces: {
+    speaksOf: 'interfaces',
+    asksFor: 'cluster',
+    service: 'ec2',
+    needsCredentials: true,
+    crossesLink: true,
+    configurationKey: 'region',
+    interval: { default: '5m', maximum: '1d', doc: 'time between two listings of network interfaces' },
+  },
+  cluster: {
+    speaksOf: 'cluster',
+    asksFor: 'cluster',
+    service: 'eks',
+    needsCredentials: true,
+    crossesLink: true,
+    configurationKey: 'region',
+    interval: { default: '1h', maximum: '7d', doc: 'time between two calls of DescribeCluster' },
+  },
+  route53: {
+    speaksOf: 'names',
+    asksFor: 'name',
+    service: 'route53',
+    needsCredentials: true,
+    crossesLink: true,
+    configurationKey: 'route53',
+    interval: {
+      default: '5m',
+      maximum: '1d',
+      doc: 'time between two listings of record sets of an own hosted zone',
+    },
+  },
+  kubernetes: {
+    speaksOf: 'interfaces',
+    asksFor: 'addresses',
+    needsCredentials: false,
+    crossesLink: false,
+    configurationKey: 'kubernetes',
+    interval: {
+      default: '60s',
+      maximum: '1d',
+      doc: "time between two polls of the API server's own view",
+    },
+  },
+} as const satisfies Readonly<Record<string, SourceTraits>>;
+
+export type SourceName = keyof typeof SOURCES;
+
+type SpeakingOf<Kind extends SourceTraits['speaksOf']> = {
+  [Name in SourceName]: (typeof SOURCES)[Name]['speaksOf'] extends Kind ? Name : never;
+}[SourceName];
+
+/** Sources that say what the endpoint's name resolves to. */
+export type NameSource = SpeakingOf<'names'>;
+/** Sources that say which addresses exist: the listing of EC2, and the API server's own view, which a cut does not take away. */
+export type InterfaceSource = SpeakingOf<'interfaces'>;
+export type AddressSource = NameSource | InterfaceSource;
+
+/** In the order of the table. */
+// the keys of a literal are its names
+export const SOURCE_NAMES = Object.keys(SOURCES) as readonly SourceName[];
+
+export function traitsOf(name: SourceName): SourceTraits {
+  return SOURCES[name];
+}
+
+export function isNameSource(name: SourceName): name is NameSource {
+  return traitsOf(name).speaksOf === 'names';
+}
+
+export function isInterfaceSource(name: SourceName): name is InterfaceSource {
+  return traitsOf(name).speaksOf === 'interfaces';
+}
+
+export function isAddressSource(name: SourceName): name is AddressSource {
+  return traitsOf(name).speaksOf !== 'cluster';
+}
+
+/** An object with one value for each source: `perSource((name) => ...)`. */
+export function perSource<Value>(value: (name: SourceName) => Value): Record<SourceName, Value> {
+  // every name is there
+  return Object.fromEntries(SOURCE_NAMES.map((name) => [name, value(name)])) as Record<SourceName, Value>;
+}
