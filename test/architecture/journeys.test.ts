@@ -1,0 +1,73 @@
+/**
+ * How many files a newcomer reads to follow one query, or one address: the files under `src/` in which a function ran between
+ * the moment before and the moment after, in every thread of a running server.
+ */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { until } from '../helpers/patience.ts';
+import { ENDPOINT, folder, Site } from '../scenarios/site.ts';
+
+const SOURCE = new URL('../../src/', import.meta.url).href;
+const ROUNDS = 5;
+
+class Watch {
+  readonly folder: string;
+  #round = 0;
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  /** The files that ran since the last call, in all threads. */
+  async taken(threads: number): Promise<Set<string>> {
+    const asked = this.#round++;
+    writeFileSync(join(this.folder, `${asked}.ask`), '');
+    const answers = () =>
+      readdirSync(this.folder).filter((name) => name.startsWith(`${asked}.`) && name.endsWith('.json'));
+    await until('every thread has answered', () => answers().length >= threads);
+    const urls = answers().flatMap(
+      (name) => JSON.parse(readFileSync(join(this.folder, name), 'utf8')) as string[],
+    );
+    return new Set(urls.filter((url) => url.startsWith(SOURCE)).map((url) => url.slice(SOURCE.length)));
+  }
+}
+
+/** What ran in most rounds while `act` did: work of the background comes and goes. */
+async function filesOf(
+  watch: Watch,
+  threads: number,
+  act: (round: number) => Promise<void>,
+): Promise<string[]> {
+  const rounds = new Map<string, number>();
+  for (let round = 0; round < ROUNDS; round++) {
+    await watch.taken(threads);
+    await act(round);
+    for (const path of await watch.taken(threads)) rounds.set(path, (rounds.get(path) ?? 0) + 1);
+  }
+  return [...rounds.keys()].filter((path) => (rounds.get(path) ?? 0) > ROUNDS / 2).sort();
+}
+
+function within(t: Test, journey: string, files: readonly string[], limit: number): void {
+  t.comment(`${journey}: ${files.length} files\n  ${files.join('\n  ')}`);
+  t.ok(files.length > 3 && files.length <= limit, `${journey}: ${files.length} files, at most ${limit}`);
+}
+
+t.test('a query is followed through few files', async (t) => {
+  const seldom = { dns: '1h', interfaces: '1h', route53: '1h', cluster: '1h' };
+  const site = await Site.open(t, { overrides: { refresh: seldom } });
+  const watch = new Watch(folder(t));
+  const server = site.start({
+    ...site.sandbox.environment,
+    NODE_OPTIONS: `--import ${new URL('executed-files.ts', import.meta.url).href}`,
+    EXECUTED_FILES: watch.folder,
+  });
+  await server.firstAnswer({ name: ENDPOINT });
+  await until('the endpoint is ours', async () => (await server.ask({ name: ENDPOINT })).aa);
+  await server.ask({ name: 'www.example.com' });
+  const ask = (name: string) => async () => void (await server.ask({ name }));
+  within(t, 'an endpoint answer', await filesOf(watch, 1, ask(ENDPOINT)), 22);
+  within(t, 'a cached hit', await filesOf(watch, 1, ask('www.example.com')), 37);
+  const miss = async (round: number) => void (await server.ask({ name: `n${round}.example.com` }));
+  within(t, 'a forwarded miss', await filesOf(watch, 1, miss), 64);
+});
