@@ -1,12 +1,11 @@
 /** A reply as a person wants to see it: code, flags, extended errors, records, and where the answer came from. */
-import { Packet } from 'dns2';
-import { FLAG, uint16At } from '../protocol/wire/header.ts';
+import { FLAG, uint16At, uint32At } from '../protocol/wire/header.ts';
+import { nameText, type RecordPlace, rdataText, recordPlaces } from '../protocol/wire/presentation.ts';
 import { indexResponse, type ResponseIndex } from '../protocol/wire/response.ts';
 import { CLASS } from '../protocol/words/classes.ts';
 import { EXTENDED_ERROR, extendedErrorName } from '../protocol/words/extended-errors.ts';
 import { RCODE, rcodeName } from '../protocol/words/rcodes.ts';
 import { TYPE, typeName } from '../protocol/words/types.ts';
-import { rdataText } from './rdata-text.ts';
 
 export interface LookupReply {
   readonly rcode: string;
@@ -14,8 +13,6 @@ export interface LookupReply {
   readonly from: string;
   readonly extendedErrors: readonly ExtendedError[];
   readonly records: readonly LookupRecord[];
-  /** Records that could not be shown, and why. */
-  readonly faults: readonly string[];
 }
 
 export interface ExtendedError {
@@ -38,19 +35,15 @@ export interface LookupRecord {
 export function readReply(octets: Uint8Array): LookupReply | { readonly fault: string } {
   const index = indexResponse(octets); // first: it proves that every record lies inside the message
   if (index.kind === 'fault') return { fault: index.reason };
-  const packet = Packet.parse(Buffer.from(octets));
   const extendedErrors = readExtendedErrors(octets, index);
   return {
     rcode: rcodeName(index.rcode),
     flags: flagNames(index.flags),
     from: origin(index, extendedErrors),
     extendedErrors,
-    records: [
-      ...packet.answers.map((record) => shown('answer', record)),
-      ...packet.authorities.map((record) => shown('authority', record)),
-      ...packet.additionals.filter(isNoOption).map((record) => shown('additional', record)),
-    ],
-    faults: packet.errors.map(({ message }) => message),
+    records: recordPlaces(octets, index.questionEnd)
+      .filter(({ typeAt }) => uint16At(octets, typeAt) !== TYPE.OPT)
+      .map((place) => shown(octets, place)),
   };
 }
 
@@ -92,20 +85,15 @@ export function readExtendedErrors(octets: Uint8Array, { hasEdns, end }: Respons
   return found;
 }
 
-type Resource = Packet['answers'][number];
-
-function isNoOption({ type }: Resource): boolean {
-  return type !== TYPE.OPT;
-}
-
-function shown(section: LookupRecord['section'], record: Resource): LookupRecord {
-  const type =
-    record.class === CLASS.IN ? typeName(record.type) : `CLASS${record.class} ${typeName(record.type)}`;
+function shown(octets: Uint8Array, place: RecordPlace): LookupRecord {
+  const { section, ownerAt, typeAt } = place;
+  const type = typeName(uint16At(octets, typeAt));
+  const rrclass = uint16At(octets, typeAt + 2);
   return {
     section,
-    name: record.name === '' ? '.' : record.name,
-    ttlSeconds: record.ttl,
-    type,
-    data: rdataText(record),
+    name: nameText(octets, ownerAt),
+    ttlSeconds: uint32At(octets, typeAt + 4),
+    type: rrclass === CLASS.IN ? type : `CLASS${rrclass} ${type}`,
+    data: rdataText(octets, place),
   };
 }

@@ -151,7 +151,6 @@ export function replyText(reply: Shown, paint: Paint): string[] {
     ['from:', from],
     ...reply.extendedErrors.map((one) => ['error:', extendedErrorText(one)]),
     ['server:', `${server} over ${transport.toUpperCase()}, ${elapsedMs} ms`],
-    ...reply.faults.map((fault) => ['fault:', printable(fault)]),
   ];
   return [paint('bold', `${printable(name)} ${type}`), ...recordLines(reply, paint), ...columns(facts, 2)];
 }

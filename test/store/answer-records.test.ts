@@ -22,7 +22,8 @@ t.test('records as a person reads them', async (t) => {
     ['CNAME', [1, 0x78, 0xc0, 12], `x.${name}`],
     ['TXT', [3, 0x61, 0x22, 0x5c, 1, 0xff], '"a\\"\\\\" "\\255"'],
     ['TXT', [0], '""'],
-    ['SRV', [0, 0, 0, 1, 0, 53, 0], '\\# 7 00000001003500'],
+    ['SRV', [0, 0, 0, 1, 0, 53, 0], '0 1 53 .'],
+    ['HTTPS', [0, 1, 0], '\\# 3 000100'],
     ['TYPE999', [], '\\# 0'],
   ];
   t.strictSame(lines('A', [10, 0, 0]), [], 'a message with broken RDATA says nothing');
