@@ -1,4 +1,4 @@
-/** The two clocks of the machine, as one argument: a test passes its own. */
+/** The two clocks of the machine as one argument, and the suspends that one of them does not count. */
 import { uptime } from 'node:os';
 
 export interface Clock {
@@ -8,61 +8,125 @@ export interface Clock {
   wallMs(): number;
 }
 
+/** Clocks that are compared to find suspends, in ms. */
+export interface SuspendClocks {
+  /** Stands still in a suspend: CLOCK_MONOTONIC. */
+  monotonicMs(): number;
+  /** Time since the boot, suspends included. */
+  bootMs(): number;
+  /** Only where `bootMs` may be another source than the kernel's clocks: a suspend must move the wall clock too. */
+  wallMs?(): number;
+}
+
+/** Longer than readings of clocks lie apart, and nothing beside the shortest TTL. */
+const COARSE_MS = 500;
+
 /**
- * How long the host has been suspended. The clock that is cheap to read (CLOCK_MONOTONIC) stands still meanwhile, the one
- * that the kernel keeps since the boot (CLOCK_BOOTTIME) does not: their difference grows by the suspend. The wall clock is
- * no evidence, because it is set forward by years where it was wrong; and a machine that was paused from outside
- * shows in none of the kernel's clocks.
+ * Measures how long the host has been suspended: CLOCK_MONOTONIC stands still in a suspend and CLOCK_BOOTTIME does not, so
+ * their difference grows by the suspend. A virtual machine that is paused from outside shows in neither clock.
+ *
+ * Without C the boot time comes from /proc/uptime. A container may have a file of its own there (lxcfs), which jumps when
+ * the container is moved or lxcfs restarts. Therefore a jump counts only if the wall clock has moved by half of it at least:
+ * half, because a time server may set the wall clock back at the resume. The wall clock alone is no evidence, because
+ * it is set forward by years where it was wrong.
  */
 export class SuspendMeter {
-  readonly #monotonicMs: () => number;
-  readonly #bootMs: () => number;
-  #differenceMs: number;
-  /** Of this process so far. */
-  totalMs = 0;
+  readonly #clocks: SuspendClocks;
+  #bootAheadMs = 0;
+  #wallAheadMs = 0;
 
-  constructor(monotonicMs: () => number, bootMs: () => number) {
-    this.#monotonicMs = monotonicMs;
-    this.#bootMs = bootMs;
-    this.#differenceMs = bootMs() - monotonicMs();
+  constructor(clocks: SuspendClocks) {
+    this.#clocks = clocks;
+    const { monotonicMs, bootMs, wallMs = 0 } = this.#read();
+    this.#bootAheadMs = bootMs - monotonicMs;
+    this.#wallAheadMs = wallMs - monotonicMs;
   }
 
-  /** Returns for how long the host was suspended since the last call; 0 for what is no longer than the clocks are coarse. */
+  /** Returns for how long the host was suspended since the last call; 0 where that is no longer than the clocks are coarse. */
   measure(): number {
-    const beforeMs = this.#monotonicMs();
-    const bootMs = this.#bootMs();
-    // a process that stood still between two readings would take that for a suspend
-    if (this.#monotonicMs() - beforeMs > COARSE_MS / 2) return 0;
-    const passedMs = bootMs - beforeMs - this.#differenceMs;
-    if (Math.abs(passedMs) < COARSE_MS) return 0;
-    this.#differenceMs += passedMs;
-    if (passedMs < 0) return 0; // a container that moved to another host: its boot was another one
-    this.totalMs += passedMs;
-    return passedMs;
+    const { monotonicMs, bootMs, wallMs, isTorn } = this.#read();
+    if (isTorn) return 0;
+    const suspendedMs = bootMs - monotonicMs - this.#bootAheadMs;
+    const wallMovedMs = wallMs === undefined ? suspendedMs : wallMs - monotonicMs - this.#wallAheadMs;
+    if (wallMs !== undefined) this.#wallAheadMs = wallMs - monotonicMs;
+    if (Math.abs(suspendedMs) < COARSE_MS) return 0;
+    this.#bootAheadMs += suspendedMs;
+    // negative: the container has moved to a host that booted later
+    return suspendedMs > 0 && wallMovedMs >= suspendedMs / 2 ? suspendedMs : 0;
+  }
+
+  /** `isTorn`: the process stood still, or the host slept, between two of the readings. */
+  #read() {
+    const clocks = this.#clocks;
+    const [beforeMs, bootBeforeMs] = [clocks.monotonicMs(), clocks.bootMs()];
+    const wallMs = clocks.wallMs?.();
+    const [bootMs, monotonicMs] = [clocks.bootMs(), clocks.monotonicMs()];
+    const isTorn = monotonicMs - beforeMs > COARSE_MS / 2 || bootMs - bootBeforeMs > COARSE_MS / 2;
+    return { monotonicMs, bootMs, wallMs, isTorn };
   }
 }
 
-/** Longer than two readings of clocks lie apart, and nothing beside the shortest TTL. */
-const COARSE_MS = 500;
+const CLOCK_MONOTONIC = 1;
+const CLOCK_BOOTTIME = 7;
 
-const meter = new SuspendMeter(
-  () => performance.now(),
-  // elsewhere the time since the boot is computed from the wall clock
-  process.platform === 'linux' ? () => uptime() * 1000 : () => performance.now(),
-);
+/** The clocks of this kernel, as far as they can be read here; only Linux has a clock that goes on in a suspend. */
+function suspendClocks(): SuspendClocks | undefined {
+  if (process.platform !== 'linux') return undefined;
+  return (
+    kernelClocks() ?? {
+      monotonicMs: () => performance.now(),
+      bootMs: () => uptime() * 1000,
+      wallMs: () => Date.now(),
+    }
+  );
+}
+
+/** Through clock_gettime(2), so that both readings have one source; `undefined` where C cannot be called. */
+function kernelClocks(): SuspendClocks | undefined {
+  if (!has64BitTime()) return undefined;
+  try {
+    const ffi = process.getBuiltinModule('node:ffi');
+    const { functions } = ffi.dlopen(null, {
+      clock_gettime: { arguments: ['int32', 'pointer'], return: 'int32' },
+    });
+    const timespec = new BigInt64Array(2); // seconds, nanoseconds
+    const read = (clock: number) => () => {
+      if (functions.clock_gettime(clock, timespec) !== 0) throw new Error(`clock ${clock} cannot be read`);
+      return Number(timespec[0]) * 1000 + Number(timespec[1]) / 1e6;
+    };
+    const clocks = { monotonicMs: read(CLOCK_MONOTONIC), bootMs: read(CLOCK_BOOTTIME) };
+    clocks.bootMs();
+    return clocks;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `struct timespec` is two words of 64 bits on these processors, with every libc. */
+function has64BitTime(): boolean {
+  return process.arch === 'x64' || process.arch === 'arm64';
+}
+
+/** Of this process so far. */
+let suspendedTotalMs = 0;
 
 export const systemClock: Clock = {
-  monotonicMs: () => performance.now() + meter.totalMs,
+  monotonicMs: () => performance.now() + suspendedTotalMs,
   wallMs: () => Date.now(),
 };
 
 const MEASURE_EVERY_MS = 1000;
 
-/** Has `onResume` called soon after each suspend, with its length; `systemClock` has moved on by then. */
+/** Calls `onResume` soon after each suspend, with its length; `systemClock` has moved on by then. */
 export function watchSuspends(onResume: (suspendedMs: number) => void): Disposable {
+  const clocks = suspendClocks();
+  if (clocks === undefined) return { [Symbol.dispose]: () => undefined };
+  const meter = new SuspendMeter(clocks);
   const timer = setInterval(() => {
     const suspendedMs = meter.measure();
-    if (suspendedMs > 0) onResume(suspendedMs);
+    if (suspendedMs === 0) return;
+    suspendedTotalMs += suspendedMs;
+    onResume(suspendedMs);
   }, MEASURE_EVERY_MS);
   timer.unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };
