@@ -30,7 +30,6 @@ import { Probing } from './probing.ts';
 import { type Question, questionOf } from './question.ts';
 import type { ResolvedName } from './resolved-name.ts';
 import { SecondOpinions } from './second-opinion.ts';
-import { domainHash } from './suffix-health.ts';
 import { socketTransports, type Transports } from './transports.ts';
 import type { OpenUdpSocket } from './udp-socket.ts';
 import type { Upstream, UpstreamGroup } from './upstream.ts';
@@ -243,7 +242,7 @@ export class Forwarder {
     const one = new OnItsWay(questionHash(query), question, group.name, landed);
     if (limit < Number.POSITIVE_INFINITY) {
       one.network = query.network;
-      one.suffix = domainHash(query);
+      one.suffix = question.domain;
     }
     if (this.#hasRoomFor(one, limit)) this.#fly(one, choice);
     else landed(forwardFailure('overloaded', `${limit} questions are on their way`));

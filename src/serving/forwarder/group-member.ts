@@ -164,6 +164,7 @@ function loopQuestion(name: Uint8Array): Question {
     qclass: CLASS.IN,
     dnssecOk: false,
     checkingDisabled: false,
+    domain: 0,
     probes: 'loop',
   };
 }

@@ -1,14 +1,17 @@
 /**
- * Probes of upstreams in doubt. Asked are `. NS`, which nearly every resolver has at hand, and the last question that
- * this upstream answered: common filters drop the one, and the other may have become unanswerable with the link.
+ * Probes of upstreams in doubt: questions of our own that show whether an upstream still answers anything.
  *
- * When they are sent: at once after a first failure, then again and again until the upstream is known to be whole,
- * and with growing pauses while one is down. Clients ask the others meanwhile, or nobody asks anything: it would be in doubt
- * for as long as the site is quiet. One probe of an upstream is under way at most, and one waits.
+ *     what is asked   first the question that answered the last probe, `. NS` before any did: one question is enough for an
+ *                     upstream that answers it. When it is lost, `. NS` and the questions of known-questions.ts, at once:
+ *                     filters drop the one, and with the link an upstream may lose all but the names of its own site
+ *     when            after a first failure, then repeatedly until the upstream is up and has answered often enough, with
+ *                     growing pauses while it is down. Clients may ask other upstreams meanwhile, or nothing
+ *
+ * One probe of an upstream is under way at most, and one waits.
  */
 import type { Random } from '../../runtime/random.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import { PROBE_QUESTION, type Question } from './question.ts';
+import { isSameQuestion, PROBE_QUESTION, type Question } from './question.ts';
 import type { UpstreamClient } from './upstream-client.ts';
 
 const DOUBT_MS = 1_000; // as an AWS Region is asked in doubt; more often than once a second no evidence is taken
@@ -22,10 +25,8 @@ interface Doubt {
   waiting: Disposable | undefined;
   /** Probes in a row that were in vain. */
   lost: number;
-  /** Some upstreams answer no probe: of those the loss of one says nothing more. */
-  hasAnswered: boolean;
-  /** Whether `. NS` was lost when it was asked last. */
-  isDeafToRoot: boolean;
+  /** The question that answered the last probe. Upstreams that never answer one exist: their losses prove nothing. */
+  answered: Question | undefined;
 }
 
 export class Probing {
@@ -78,7 +79,7 @@ export class Probing {
   #doubt(client: UpstreamClient): Doubt {
     let doubt = this.#doubts.get(client);
     if (doubt === undefined) {
-      doubt = { isAsking: false, waiting: undefined, lost: 0, hasAnswered: false, isDeafToRoot: false };
+      doubt = { isAsking: false, waiting: undefined, lost: 0, answered: undefined };
       this.#doubts.set(client, doubt);
     }
     return doubt;
@@ -91,38 +92,38 @@ export class Probing {
   }
 
   /** Until the next probe of one that is up. */
-  #pauseMs({ lost, hasAnswered }: Doubt): number {
-    const lostMs = hasAnswered ? LOST_MS : DEAF_MS;
+  #pauseMs({ lost, answered }: Doubt): number {
+    const lostMs = answered === undefined ? DEAF_MS : LOST_MS;
     return (lost < LOST_ENOUGH ? DOUBT_MS : lostMs) * (1 + JITTER * this.#random.fraction());
   }
 
-  /**
-   * Its loss counts where it must, and where the upstream was heard lately. Of two questions the one that was answered
-   * last time counts; the other is asked as well, and only its answer tells.
-   */
+  /** Only the loss of the first question counts as a failure: if `mustCount`, or if the upstream was heard lately. */
   #probe(client: UpstreamClient, doubt: Doubt, mustCount: boolean): void {
-    const counts = mustCount || (doubt.hasAnswered && doubt.lost < LOST_ENOUGH);
-    const known = client.answered;
-    const [first, second] =
-      known !== undefined && doubt.isDeafToRoot ? [known, PROBE_QUESTION] : [PROBE_QUESTION, known];
-    // one question is enough for an upstream that answers it
-    const isHard = doubt.isDeafToRoot || doubt.lost > 0 || !client.isUp;
-    const round = { left: 1 + Number(isHard && second !== undefined), isAnswered: false };
+    const counts = mustCount || (doubt.answered !== undefined && doubt.lost < LOST_ENOUGH);
+    const first = doubt.answered ?? PROBE_QUESTION;
+    const others = [PROBE_QUESTION, ...client.known.questions].filter((one) => !isSameQuestion(one, first));
+    const round: Round = { asked: 1, isAnswered: false, others };
     doubt.isAsking = true;
     this.#ask(client, doubt, round, { ...first, probes: counts ? 'reach' : 'trial' });
-    if (isHard && second !== undefined) this.#ask(client, doubt, round, { ...second, probes: 'trial' });
+    if (doubt.lost > 0 || !client.isUp) this.#askOthers(client, doubt, round);
+  }
+
+  #askOthers(client: UpstreamClient, doubt: Doubt, round: Round): void {
+    const others = round.others.splice(0);
+    round.asked += others.length;
+    for (const question of others) this.#ask(client, doubt, round, { ...question, probes: 'trial' });
   }
 
   /** The client's health hears of the reply by itself, late ones included. */
   #ask(client: UpstreamClient, doubt: Doubt, round: Round, question: Question): void {
-    const isRoot = question.name.length === 1;
     let isLost = false;
     const lost = (): void => {
       if (isLost) return;
       isLost = true;
-      if (isRoot) doubt.isDeafToRoot = true;
-      round.left--;
-      if (round.left > 0 || round.isAnswered) return;
+      round.asked--;
+      if (round.isAnswered) return;
+      this.#askOthers(client, doubt, round);
+      if (round.asked > 0) return;
       doubt.lost++;
       over();
     };
@@ -133,11 +134,10 @@ export class Probing {
     client.ask(question, 0, {
       onAnswer: () => {
         doubt.lost = 0;
-        doubt.hasAnswered = true;
-        if (isRoot) doubt.isDeafToRoot = false;
-        const isFirst = !round.isAnswered;
+        if (round.isAnswered) return;
         round.isAnswered = true;
-        if (isFirst) over();
+        doubt.answered = question;
+        over();
       },
       onFailure: lost,
       onOverdue: lost,
@@ -147,6 +147,9 @@ export class Probing {
 
 /** The questions of one probe. */
 interface Round {
-  left: number;
+  /** Asked and neither answered nor lost. */
+  asked: number;
   isAnswered: boolean;
+  /** Asked when the first is lost. */
+  readonly others: Question[];
 }

@@ -6,6 +6,7 @@ import { lower } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { Random } from '../../runtime/random.ts';
 import { mixCase } from './name-case.ts';
+import { domainHash } from './suffix-health.ts';
 
 export interface Question {
   /** QNAME on the wire, in the case in which the client sent it. */
@@ -14,6 +15,8 @@ export interface Question {
   readonly qclass: number;
   readonly dnssecOk: boolean;
   readonly checkingDisabled: boolean;
+  /** Hash of the registered domain, 0 in a question of our own. */
+  readonly domain: number;
   /** Set in a question of our own: what the answer is to tell. */
   readonly probes?: Probe;
 }
@@ -31,6 +34,7 @@ export const PROBE_QUESTION: Question = {
   qclass: CLASS.IN,
   dnssecOk: false,
   checkingDisabled: false,
+  domain: 0,
   probes: 'reach',
 };
 
@@ -46,6 +50,7 @@ export function questionOf(query: Query): Question {
     qclass: query.qclass,
     dnssecOk: query.dnssecOk,
     checkingDisabled: query.checkingDisabled,
+    domain: domainHash(query),
   };
 }
 

@@ -17,6 +17,7 @@ import {
 import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { ExchangeFailure, ExchangeTransport, TransportHooks, TransportName } from './exchange.ts';
 import type { ForwardSettings } from './forward-settings.ts';
+import { KnownQuestions } from './known-questions.ts';
 import { CaseMemory } from './name-case.ts';
 import type { Probe, Question } from './question.ts';
 import type { SuffixHealth } from './suffix-health.ts';
@@ -94,6 +95,7 @@ export class UpstreamClient implements AttemptHost {
   readonly health = new UpstreamHealth();
   readonly sweep: DeadlineSweep;
   readonly random: Random;
+  readonly known = new KnownQuestions();
   /** Why the last attempt failed. */
   lastFailure: AttemptFailure | undefined;
   readonly #context: ClientContext;
@@ -114,8 +116,6 @@ export class UpstreamClient implements AttemptHost {
   #evidence: { readonly reachable: boolean; readonly atMs: number } | undefined;
   /** Pieces of evidence still wanted after a failure that was told. */
   #answersWanted = 0;
-  /** The last question of a client's that it answered. */
-  #answered: Question | undefined;
   #triedAtMs = Number.NEGATIVE_INFINITY;
   #isRetired = false;
   #isClosed = false;
@@ -169,11 +169,6 @@ export class UpstreamClient implements AttemptHost {
     return attempt;
   }
 
-  /** What it has answered before, and so should answer again; `undefined` before the first answer. */
-  get answered(): Question | undefined {
-    return this.#answered;
-  }
-
   /** Whether it is time for a real question although it is down. Claims that time. */
   claimTrial(nowMs: number): boolean {
     if (nowMs < this.#triedAtMs + TRIAL_EVERY_MS) return false;
@@ -182,7 +177,8 @@ export class UpstreamClient implements AttemptHost {
   }
 
   noteAnswer(question: Question, answer: Answer): void {
-    if (isAboutName(answer.index.rcode)) this.#answered = question;
+    const { rcode, flags } = answer.index;
+    if (isAboutName(rcode)) this.known.noteAnswer(question, (flags & FLAG.AA) !== 0);
     this.#suffixWatch.noteAnswer(question, answer);
   }
 

@@ -1,5 +1,5 @@
 /** Upstreams in virtual time: a forwarder whose transports are made of one function per test. */
-import { HEADER_OCTETS } from '../../../src/protocol/wire/header.ts';
+import { FLAG, HEADER_OCTETS } from '../../../src/protocol/wire/header.ts';
 import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { nameFromWire } from '../../../src/protocol/words/name.ts';
 import type {
@@ -22,7 +22,12 @@ import { clientQuery } from './hand-made-upstream.ts';
 
 /** What an upstream does with one exchange, so many ms later. */
 export type Doing =
-  | { readonly afterMs: number; readonly says: 'answer' | 'truncated' | number; readonly withEdns?: true }
+  | {
+      readonly afterMs: number;
+      readonly says: 'answer' | 'truncated' | number;
+      readonly withEdns?: boolean;
+      readonly withAuthority?: boolean;
+    }
   | { readonly afterMs: number; readonly fails: 'network' | 'tls' | 'malformed' | 'spoofed' }
   | { readonly afterMs: number; readonly refusesEdns: true }
   | 'silence';
@@ -157,7 +162,10 @@ function end(exchange: Exchange, doing: Exclude<Doing, 'silence'>, elapsedMs: nu
   }
 }
 
-function replyTo(exchange: Exchange, { says, withEdns }: Extract<Doing, { says: unknown }>): Buffer {
+function replyTo(
+  exchange: Exchange,
+  { says, withEdns, withAuthority }: Extract<Doing, { says: unknown }>,
+): Buffer {
   const answers =
     says === 'answer'
       ? [Buffer.concat([Buffer.of(0xc0, 0x0c), rawRecord('.', 'A', 60, [10, 0, 0, 1]).subarray(1)])]
@@ -165,7 +173,7 @@ function replyTo(exchange: Exchange, { says, withEdns }: Extract<Doing, { says: 
   const opt = withEdns ? [Buffer.from([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0])] : [];
   const octets = Buffer.concat([exchange.message.subarray(0, exchange.questionEnd), ...answers, ...opt]);
   const flags = says === 'truncated' ? 0x8380 : says === 'answer' ? 0x8180 : 0x8180 | says;
-  octets.writeUInt16BE(flags, 2);
+  octets.writeUInt16BE(withAuthority ? flags | FLAG.AA : flags, 2);
   octets.writeUInt16BE(answers.length, 6);
   octets.writeUInt16BE(opt.length, 10);
   return octets;
