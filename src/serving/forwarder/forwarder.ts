@@ -104,7 +104,13 @@ export class Forwarder {
   resolveAddresses(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<ResolvedName> {
     const compare = (query: Query, outcome: ForwardOutcome): Promise<void> =>
       this.#compare(name, query, group, outcome);
-    return askAddresses(name, signal, (query) => this.#unlimited(query, group), compare);
+    return askAddresses(
+      name,
+      signal,
+      (query) => this.#unlimited(query, group),
+      this.#options.timers,
+      compare,
+    );
   }
 
   /** Whether a TXT query for `name`, asked as `resolveAddresses` asks, is answered with text. Never rejects. */

@@ -2,6 +2,7 @@
 
 import { readAddresses } from '../../protocol/wire/answer-addresses.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
+import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import type { ForwardFailureReason, ForwardOutcome } from './forward-outcome.ts';
@@ -46,6 +47,8 @@ export function resolvedName(outcome: ForwardOutcome): ResolvedName {
     return { kind: 'failed', reason: REASONS[outcome.reason], detail: outcome.detail };
   }
   const { octets, index, upstream } = outcome;
+  if (isStale(outcome))
+    return { kind: 'failed', reason: 'network', detail: `"${upstream}": its answer is stale` };
   if (index.rcode === RCODE.NOERROR || index.rcode === RCODE.NXDOMAIN) {
     const { addresses, ttlSeconds } = readAddresses(octets, index);
     if (addresses.length > 0) return { kind: 'addresses', addresses, ttlSeconds, upstream };
@@ -53,6 +56,13 @@ export function resolvedName(outcome: ForwardOutcome): ResolvedName {
   }
   // no word about the name: whoever looks must not take it for one
   return { kind: 'failed', reason: 'servfail', detail: `"${upstream}": ${rcodeName(index.rcode)}` };
+}
+
+/** Whether the upstream says that its answer has expired and cannot be confirmed (RFC 8914 sections 4.4 and 4.20). */
+export function isStale(outcome: ForwardOutcome): boolean {
+  if (outcome.kind === 'failed') return false;
+  const { extendedError } = outcome.index;
+  return extendedError === EXTENDED_ERROR.STALE_ANSWER || extendedError === EXTENDED_ERROR.STALE_NXDOMAIN;
 }
 
 export function hasAnswer(outcome: ForwardOutcome): boolean {

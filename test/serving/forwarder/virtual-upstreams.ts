@@ -27,6 +27,8 @@ export type Doing =
       readonly says: 'answer' | 'truncated' | number;
       readonly withEdns?: boolean;
       readonly withAuthority?: boolean;
+      /** RFC 8914. */
+      readonly extendedError?: number | undefined;
     }
   | { readonly afterMs: number; readonly fails: 'network' | 'tls' | 'malformed' | 'spoofed' }
   | { readonly afterMs: number; readonly refusesEdns: true }
@@ -164,13 +166,17 @@ function end(exchange: Exchange, doing: Exclude<Doing, 'silence'>, elapsedMs: nu
 
 function replyTo(
   exchange: Exchange,
-  { says, withEdns, withAuthority }: Extract<Doing, { says: unknown }>,
+  { says, withEdns, withAuthority, extendedError }: Extract<Doing, { says: unknown }>,
 ): Buffer {
   const answers =
     says === 'answer'
       ? [Buffer.concat([Buffer.of(0xc0, 0x0c), rawRecord('.', 'A', 60, [10, 0, 0, 1]).subarray(1)])]
       : [];
-  const opt = withEdns ? [Buffer.from([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0])] : [];
+  const option = extendedError === undefined ? [] : [0, 15, 0, 2, 0, extendedError];
+  const opt =
+    withEdns || option.length > 0
+      ? [Buffer.from([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, option.length, ...option])]
+      : [];
   const octets = Buffer.concat([exchange.message.subarray(0, exchange.questionEnd), ...answers, ...opt]);
   const flags = says === 'truncated' ? 0x8380 : says === 'answer' ? 0x8180 : 0x8180 | says;
   octets.writeUInt16BE(withAuthority ? flags | FLAG.AA : flags, 2);
