@@ -25,6 +25,15 @@ export class LimitLog {
    * called only where a line is due.
    */
   note(limit: string, nowMs: number, network: () => string): void {
+    this.#note(limit, nowMs, () => ({ network: network() }), 'clients are held back by a limit');
+  }
+
+  /** As `note`, of questions whose client is not known where they are held back: `name` gives the name of one of them. */
+  noteQuestion(limit: string, nowMs: number, name: () => string): void {
+    this.#note(limit, nowMs, () => ({ name: name() }), 'questions are held back by a limit');
+  }
+
+  #note(limit: string, nowMs: number, whose: () => object, text: string): void {
     let said = this.#said.get(limit);
     if (said === undefined) {
       said = { atMs: Number.NEGATIVE_INFINITY, times: 0 };
@@ -32,7 +41,7 @@ export class LimitLog {
     }
     said.times += 1;
     if (nowMs - said.atMs < INTERVAL_MS) return;
-    this.#log.warn({ limit, network: network(), times: said.times }, 'clients are held back by a limit');
+    this.#log.warn({ limit, ...whose(), times: said.times }, text);
     said.atMs = nowMs;
     said.times = 0;
   }

@@ -9,8 +9,10 @@
  * to a client, what may be cached, which zone a name belongs to, and what to say when it fails: the resolver does.
  * RFC 5452 (forged answers), RFC 7766 (TCP), RFC 7858 and 8310 (TLS), RFC 6891 (EDNS), RFC 6298 (timeouts).
  */
+import { LimitLog } from '../../log/limit-log.ts';
 import type { Log } from '../../log/log.ts';
 import type { Query } from '../../protocol/wire/query.ts';
+import { nameFromWire } from '../../protocol/words/name.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
@@ -24,7 +26,7 @@ import type { ForwarderSnapshot } from './forwarder-snapshot.ts';
 import { type Asked, chooseAsked, claimTrial, hasAnswers } from './group-choice.ts';
 import type { GroupMember } from './group-member.ts';
 import { Groups, type Regrouping } from './groups.ts';
-import { NOBODY } from './in-flight-shares.ts';
+import { NOBODY, type Overload } from './in-flight-shares.ts';
 import { askAddresses, askText } from './own-questions.ts';
 import { Probing } from './probing.ts';
 import { type Question, questionOf } from './question.ts';
@@ -68,12 +70,14 @@ export class Forwarder {
   readonly #flightContext: FlightContext;
   readonly #opinions: SecondOpinions;
   #coalesced = 0;
-  readonly #overloaded = { limit: 0, network: 0, suffix: 0 };
+  readonly #overloaded: Record<Overload, number> = { limit: 0, network: 0, suffix: 0 };
+  readonly #limitLog: LimitLog;
   #failedFast = 0;
   #isClosed = false;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
+    this.#limitLog = new LimitLog(options.log);
     this.#settings = { ...DEFAULT_SETTINGS, ...options.settings };
     this.#sweep = new DeadlineSweep(options.clock, options.timers);
     this.#opinions = new SecondOpinions(options.log, () => options.clock.monotonicMs());
@@ -255,7 +259,7 @@ export class Forwarder {
   }
 
   /** Whether there is room for one more question, or another one has given way. */
-  #hasRoomFor({ network, suffix }: OnItsWay, limit: number): boolean {
+  #hasRoomFor({ network, suffix, question }: OnItsWay, limit: number): boolean {
     const { shares } = this.#onTheirWay;
     if (suffix === undefined) return true;
     const isFull = this.#onTheirWay.size >= limit;
@@ -264,12 +268,19 @@ export class Forwarder {
     const ofNetwork = isFull && network !== NOBODY ? shares.oldestOfLargest() : undefined;
     const goes = ofSuffix ?? ofNetwork;
     if (goes === undefined) {
-      if (isFull) this.#overloaded.limit++;
-      return !isFull;
+      if (!isFull) return true;
+      this.#noteOverload('limit', question);
+      return false;
     }
-    this.#overloaded[ofSuffix === undefined ? 'network' : 'suffix']++;
+    this.#noteOverload(ofSuffix === undefined ? 'network' : 'suffix', goes.question);
     goes.flight?.cancel('overloaded', 'it gave way to a question of another client');
     return true;
+  }
+
+  #noteOverload(reason: Overload, { name }: Question): void {
+    this.#overloaded[reason]++;
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#limitLog.noteQuestion('forward.inFlight', nowMs, () => nameFromWire(name, 0));
   }
 
   /** Why no upstream is asked, even one that is up. */

@@ -18,6 +18,11 @@ function site(): VirtualUpstreams {
   );
 }
 
+/** Lines of the limit log. */
+function heldBack({ log }: VirtualUpstreams): unknown[] {
+  return log.lines.filter(({ text }) => /held back/.test(text)).map(({ fields }) => fields);
+}
+
 function asks(world: VirtualUpstreams, name: string, network: number): Promise<ForwardOutcome> {
   const query = clientQuery(name);
   query.network = network;
@@ -51,6 +56,7 @@ t.test('when all places are taken the oldest question of the largest holder goes
   t.match(await early, { reason: 'timeout' });
   t.match(await loud[1], { reason: 'timeout' }, 'and no more than it takes');
   t.match(world.forwarder.snapshot(), { overloaded: { limit: 0, network: 1, suffix: 0 }, inFlight: 0 });
+  t.strictSame(heldBack(world), [{ limit: 'forward.inFlight', name: 'www.silent0.example', times: 1 }]);
 });
 
 t.test('a question that others ask too counts for the one with the fewest', async (t) => {
@@ -64,6 +70,19 @@ t.test('a question that others ask too counts for the one with the fewest', asyn
   t.match(await joined, { reason: 'timeout' });
 });
 
+t.test('the log says so once a minute, with one of the names', async (t) => {
+  const world = site();
+  const flood = (at: number) => asks(world, `www.silent${at}.example`, 0);
+  for (let at = 0; at < 1_000; at++) void flood(at);
+  for (let at = 1_000; at < 1_005; at++) t.match(await flood(at), { reason: 'overloaded' });
+  await world.time.advance(60_000);
+  for (let at = 2_000; at < 3_001; at++) void flood(at);
+  t.strictSame(heldBack(world), [
+    { limit: 'forward.inFlight', name: 'www.silent1000.example', times: 1 },
+    { limit: 'forward.inFlight', name: 'www.silent3000.example', times: 5 },
+  ]);
+});
+
 t.test('one suffix has half of the places at most, however many clients ask', async (t) => {
   const world = site();
   const flood = Array.from({ length: 700 }, (_, at) => asks(world, `r${at}.silent.example`, 1 + at));
@@ -73,6 +92,7 @@ t.test('one suffix has half of the places at most, however many clients ask', as
   t.match(await other, { kind: 'response' });
   t.match(await flood[0], { reason: 'overloaded' });
   t.match(world.forwarder.snapshot(), { overloaded: { suffix: 200 } });
+  t.strictSame(heldBack(world), [{ limit: 'forward.inFlight', name: 'r0.silent.example', times: 1 }]);
   await world.time.advance(6_000);
   t.equal(world.forwarder.snapshot().inFlight, 0);
 });
