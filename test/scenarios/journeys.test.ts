@@ -53,9 +53,11 @@ function within(t: Test, journey: string, files: readonly string[], limit: numbe
   t.ok(files.length > 3 && files.length <= limit, `${journey}: ${files.length} files, at most ${limit}`);
 }
 
-t.test('a query is followed through few files', async (t) => {
-  const seldom = { dns: '1h', interfaces: '1h', route53: '1h', cluster: '1h' };
-  const site = await Site.open(t, { overrides: { refresh: seldom } });
+const SELDOM = { dns: '1h', interfaces: '1h', route53: '1h', cluster: '1h' };
+
+/** A server that answers the endpoint, and says which files ran in it. */
+async function watched(t: Test, overrides: Readonly<Record<string, unknown>>) {
+  const site = await Site.open(t, { overrides });
   const watch = new Watch(folder(t));
   const server = site.start({
     ...site.sandbox.environment,
@@ -64,10 +66,43 @@ t.test('a query is followed through few files', async (t) => {
   });
   await server.firstAnswer({ name: ENDPOINT });
   await until('the endpoint is ours', async () => (await server.ask({ name: ENDPOINT })).aa);
+  return { site, watch, server };
+}
+
+t.test('a query is followed through few files', async (t) => {
+  const { watch, server } = await watched(t, { refresh: SELDOM });
   await server.ask({ name: 'www.example.com' });
   const ask = (name: string) => async () => void (await server.ask({ name }));
   within(t, 'an endpoint answer', await filesOf(watch, 1, ask(ENDPOINT)), 22);
   within(t, 'a cached hit', await filesOf(watch, 1, ask('www.example.com')), 37);
   const miss = async (round: number) => void (await server.ask({ name: `n${round}.example.com` }));
   within(t, 'a forwarded miss', await filesOf(watch, 1, miss), 68);
+});
+
+t.test('an address is followed through few files from AWS to the table', async (t) => {
+  const { site, watch, server } = await watched(t, {
+    refresh: { ...SELDOM, dns: '1s', interfaces: '1s' },
+  });
+  await until(
+    'AWS has been asked',
+    async () => (await server.status()).link.summary.condition === 'connected',
+  );
+  const move = async (round: number) => {
+    const to = `10.0.1.${77 + round}`;
+    site.sandbox.state.moveInterface({
+      cluster: 'demo',
+      from: round === 0 ? '10.0.1.10' : `10.0.1.${76 + round}`,
+      to,
+    });
+    await until(`${to} is served`, async () => (await server.addresses(ENDPOINT)).includes(to));
+  };
+  const files = await filesOf(watch, 2, move);
+  // what hears of it beside the way (log, ledger, link) and the question that sees the change are no part of it
+  const way = /^(?:refresh|far-side|records|serving\/endpoints)\/|^store\/(?!ledger)/;
+  within(
+    t,
+    'an address',
+    files.filter((path) => way.test(path)),
+    60,
+  );
 });
