@@ -9,7 +9,7 @@ const PROGRAMS: readonly {
 }[] = [
   { from: 'main.ts', to: 'main', apart: ['./serve.ts'] },
   { from: 'commands/serve.ts', to: 'serve' },
-  { from: 'refresh/sources/https-thread.ts', to: 'https-thread' },
+  { from: 'far-side/far-side-thread.ts', to: 'far-side-thread' },
   { from: 'commands/config-thread.ts', to: 'config-thread' },
 ];
 const root = join(import.meta.dirname, '..');

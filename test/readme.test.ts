@@ -4,7 +4,7 @@ import t from 'tap';
 import { commandsOf, fencedBlocks } from '../lab/markdown.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { demoPopulation } from '../sandbox/demo-population.ts';
-import { FAILURE_REASONS } from '../src/refresh/observation.ts';
+import { FAILURE_REASONS } from '../src/records/observation.ts';
 import { load } from './config/loading.ts';
 
 // what needs root, Debian or other people's servers is typed by `npm run test:lab`

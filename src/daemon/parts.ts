@@ -1,10 +1,10 @@
 /** What the daemon is made with, and what its owner can do with it. */
 import type { StatusReport } from '../admin/status-report.ts';
 import type { Config } from '../config/config.ts';
+import type { AwsCalls } from '../far-side/aws/clients.ts';
 import type { LogState } from '../log/line-queue.ts';
 import type { Log } from '../log/log.ts';
 import type { Ping } from '../refresh/link-probe.ts';
-import type { AwsCalls } from '../refresh/sources/aws-clients.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';

@@ -1,13 +1,14 @@
 /** The rooms that keep what is served fresh: the refresh plane, retained names, the sign of life from a Region. */
+
+import { HttpsApart } from '../far-side/far-side.ts';
+import { shownProxy } from '../far-side/outbound.ts';
+import { createAwsPing } from '../far-side/sign-of-life.ts';
 import type { Query } from '../protocol/wire/query.ts';
 import { LinkProbe } from '../refresh/link-probe.ts';
 import { RefreshPlane } from '../refresh/refresh-plane.ts';
 import type { AskOutcome } from '../refresh/retained/retained-question.ts';
 import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
-import { createAwsPing } from '../refresh/sources/aws-ping.ts';
 import type { SourceConnections } from '../refresh/sources/connect-sources.ts';
-import { HttpsApart } from '../refresh/sources/https-apart.ts';
-import { shownProxy } from '../refresh/sources/outbound.ts';
 import { connectTcp } from '../refresh/tcp-connect.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
 import { mayBeMadeUp } from '../serving/resolver/made-up-denial.ts';

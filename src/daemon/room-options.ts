@@ -6,12 +6,12 @@ import type {
   Upstream as UpstreamConfig,
   ZoneConfig,
 } from '../config/config.ts';
+import type { ServicePlace } from '../far-side/aws/clients.ts';
 import { partitionOf } from '../protocol/words/aws-partitions.ts';
 import { parentName } from '../protocol/words/name.ts';
 import { TYPE } from '../protocol/words/types.ts';
 import type { ClusterSettings, RefreshTimes } from '../refresh/cluster-settings.ts';
 import { questionText, type RetainedQuestion } from '../refresh/retained/retained-question.ts';
-import type { ServicePlace } from '../refresh/sources/aws-clients.ts';
 import { createSources, type SourceConnections } from '../refresh/sources/connect-sources.ts';
 import type { AnswerCacheSettings } from '../serving/answer-cache/answer-cache.ts';
 import type { ForwardSettings } from '../serving/forwarder/forward-settings.ts';

@@ -1,8 +1,9 @@
 /** One look by one source under a deadline that holds even where the look never settles. */
+
+import type { Observation, Source, SourceContext } from '../records/observation.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Timers } from '../runtime/timers.ts';
-import type { Observation, Source, SourceContext } from './observation.ts';
 
 export interface AttemptOptions {
   readonly source: Source;

@@ -1,6 +1,7 @@
 /** What the refresh journey is told about a cluster and about time. The room's own types: config/ is mapped onto them. */
+
+import type { Source } from '../records/observation.ts';
 import { perSource, type SourceName } from '../records/sources.ts';
-import type { Source } from './observation.ts';
 import { admission } from './reconcile/admissible.ts';
 import type { PlanSettings } from './reconcile/plan.ts';
 

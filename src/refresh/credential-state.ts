@@ -3,8 +3,9 @@
  * credentials never read as a cut, nor a cut as bad credentials. Pure. A look that heard nothing from AWS says nothing
  * here either: in a cut the condition stays as it was.
  */
+
+import type { FailureReason, Observation } from '../records/observation.ts';
 import { type SourceName, traitsOf } from '../records/sources.ts';
-import type { FailureReason, Observation } from './observation.ts';
 
 /** `missing`: no provider gives any, or it hangs. `expired`, `refused`: AWS answered so. */
 export type CredentialCondition = 'unknown' | 'accepted' | 'missing' | 'expired' | 'refused';

@@ -4,8 +4,8 @@
  * often than it takes: a name that does not exist may stay so for weeks.
  */
 import type { EndpointRecord } from '../records/endpoint-record.ts';
+import type { Observation } from '../records/observation.ts';
 import { isNameSource, type SourceName } from '../records/sources.ts';
-import type { Observation } from './observation.ts';
 import { addressesOf } from './reconcile/changes.ts';
 import type { SourceRunner } from './source-runner.ts';
 

@@ -3,17 +3,12 @@
  * return are noticed within seconds on a site where nobody asks anything. Evidence for link/, and nothing else.
  */
 
+import type { PingOutcome } from '../far-side/head.ts';
 import type { Evidence } from '../link/link-state.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
-
-/**
- * `silent`: nothing said for or against, as with no address to ask. `proxy`, `untrusted-certificate`: something in between
- * answered in place of AWS, which is neither an answer of AWS nor a cut.
- */
-export type PingOutcome = 'answered' | 'silent' | 'timeout' | 'network' | 'proxy' | 'untrusted-certificate';
 
 /** Asks an AWS Region for a sign of life; never rejects. */
 export type Ping = (region: string, signal: AbortSignal) => Promise<PingOutcome>;

@@ -2,10 +2,10 @@
 import type { Log } from '../log/log.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
+import type { FailureReason, Observation } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 import type { Ending } from './attempt.ts';
 import { type CredentialState, isInTrouble } from './credential-state.ts';
-import type { FailureReason, Observation } from './observation.ts';
 import { addressesOf, type Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
 import type { Refusal } from './reconcile/guard.ts';

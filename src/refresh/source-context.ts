@@ -1,9 +1,9 @@
 /** What a source is told of its cluster, and whether that is enough for it to look at all. */
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
+import type { SourceContext } from '../records/observation.ts';
 import { type SourceName, traitsOf } from '../records/sources.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
-import type { SourceContext } from './observation.ts';
 import { addressesOf } from './reconcile/changes.ts';
 
 export function contextFor(record: EndpointRecord, settings: ClusterSettings): SourceContext {

@@ -1,7 +1,8 @@
 /** One source of one cluster: what it saw last, how its looks went, and that there is never more than one at a time. */
+
+import type { FailureReason, Source, SourceContext } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 import { type Attempt, type AttemptOptions, type Ending, startAttempt } from './attempt.ts';
-import type { FailureReason, Source, SourceContext } from './observation.ts';
 import type { Progress } from './reconcile/schedule.ts';
 import type { AddressView } from './reconcile/views.ts';
 

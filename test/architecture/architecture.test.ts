@@ -21,12 +21,25 @@ const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]
   ['serving/local-zones', ['protocol', ...base]],
   ['serving/answer-cache', ['protocol', ...base]],
   ['serving/forwarder', ['protocol', ...base]],
-  ['refresh', ['link', 'store', 'records', 'protocol', ...base]],
+  ['far-side', ['records', 'protocol', ...base]],
+  ['refresh', ['far-side', 'link', 'store', 'records', 'protocol', ...base]],
   ['drill', ['records', 'protocol', ...base]],
   ['admin', ['drill', ...base]],
   [
     'daemon',
-    ['serving', 'refresh', 'admin', 'drill', 'link', 'store', 'records', 'protocol', 'config', ...base],
+    [
+      'serving',
+      'refresh',
+      'far-side',
+      'admin',
+      'drill',
+      'link',
+      'store',
+      'records',
+      'protocol',
+      'config',
+      ...base,
+    ],
   ],
   [
     'daemon.ts',
@@ -112,7 +125,7 @@ t.test('an AWS client is imported in one room only, and only when it is needed',
   for (const { path, text, imports } of files) {
     const sdk = imports.filter((target) => target.startsWith('@aws-sdk/') || target.startsWith('@smithy/'));
     if (sdk.length === 0) continue;
-    t.ok(isIn(path, 'refresh/sources'), `${path} imports ${sdk}`);
+    t.ok(isIn(path, 'far-side'), `${path} imports ${sdk}`);
     const eager = [...text.matchAll(/\nimport (?!type)[^;]*?from '(@(?:aws-sdk|smithy)\/[^']+)'/g)].map(
       (match) => match[1],
     );
@@ -136,7 +149,7 @@ t.test('the thread that answers queries loads nothing that speaks HTTPS: that ha
     [],
   );
   t.match(
-    loadedBy('refresh/sources/https-thread.ts').filter((target) => heavy.includes(target)),
+    loadedBy('far-side/far-side-thread.ts').filter((target) => heavy.includes(target)),
     ['node:https', 'node:tls'],
     'whatever is loaded is found',
   );
@@ -145,11 +158,7 @@ t.test('the thread that answers queries loads nothing that speaks HTTPS: that ha
 
 t.test('work that nobody waits for starts in one way: inBackground, or a timer', async (t) => {
   // the thread of all that speaks HTTPS ends with a defect, and is started again by the one that answers
-  const apart = [
-    'refresh/sources/https-thread.ts',
-    'refresh/sources/https-apart.ts',
-    'runtime/background.ts',
-  ];
+  const apart = ['far-side/far-side-thread.ts', 'far-side/far-side.ts', 'runtime/background.ts'];
   for (const { path, code } of files) {
     if (isIn(path, 'commands') || apart.includes(path)) continue;
     // `void promise` as a statement or as the whole of a callback

@@ -9,7 +9,7 @@ import { startSandbox } from '../../sandbox/sandbox.ts';
 import type { Config } from '../../src/config/config.ts';
 import type { DaemonParts, NetworkParts } from '../../src/daemon/parts.ts';
 import { startDaemon } from '../../src/daemon.ts';
-import { classifyAwsFailure } from '../../src/refresh/sources/aws-failure.ts';
+import { classifyAwsFailure } from '../../src/far-side/aws/failure.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { systemPause } from '../../src/runtime/pause.ts';
 import { systemRandom } from '../../src/runtime/random.ts';

@@ -14,7 +14,7 @@ import {
 } from '../../src/daemon/room-options.ts';
 import { routesOf } from '../../src/daemon/routes.ts';
 import { siteGroup } from '../../src/daemon/site-names.ts';
-import { createAwsClients } from '../../src/refresh/sources/aws-clients.ts';
+import { createAwsClients } from '../../src/far-side/aws/clients.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import { awsNames } from '../../src/serving/local-zones/aws-names.ts';
 import { LocalZones } from '../../src/serving/local-zones/local-zones.ts';

@@ -1,6 +1,6 @@
 /** A cluster is deleted and created again under its name: another endpoint, other interfaces, perhaps another VPC. */
 import t from 'tap';
-import type { Observation } from '../../src/refresh/observation.ts';
+import type { Observation } from '../../src/records/observation.ts';
 import { A, B, C, D, E, F, setUp } from './refreshing.ts';
 import {
   clusterSettings,

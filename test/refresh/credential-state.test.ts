@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { Observation } from '../../src/records/observation.ts';
 import {
   type CredentialState,
   initialCredentialState,
@@ -6,7 +7,6 @@ import {
   nextCredentialState,
   retainSources,
 } from '../../src/refresh/credential-state.ts';
-import type { Observation } from '../../src/refresh/observation.ts';
 import { describes, fails, sees } from './scripted-source.ts';
 
 const LISTS = sees('interfaces', '10.0.0.1');

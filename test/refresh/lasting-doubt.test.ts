@@ -1,7 +1,7 @@
 /** Sources that disagree are told of in the log once each has looked again: one that was asked a moment before the other is no news. */
 import t from 'tap';
+import type { Observation } from '../../src/records/observation.ts';
 import { ClusterRefresher } from '../../src/refresh/cluster-refresher.ts';
-import type { Observation } from '../../src/refresh/observation.ts';
 import { emptyRecord } from '../../src/refresh/reconcile/plan.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
+import { FAILURE_REASONS, type FailureReason, type Observation } from '../../src/records/observation.ts';
 import { ClusterRefresher } from '../../src/refresh/cluster-refresher.ts';
-import { FAILURE_REASONS, type FailureReason, type Observation } from '../../src/refresh/observation.ts';
 import { admission } from '../../src/refresh/reconcile/admissible.ts';
 import { addressesOf } from '../../src/refresh/reconcile/changes.ts';
 import { decide, emptyRecord, learn, note } from '../../src/refresh/reconcile/plan.ts';

@@ -4,11 +4,11 @@ import { clusterFacts } from '../../sandbox/cluster-facts.ts';
 import type { Generation } from '../../sandbox/facts.ts';
 import { RegionState } from '../../sandbox/region-state.ts';
 import { PATCH_STEPS, RollingPatch } from '../../sandbox/rolling-patch.ts';
-import type { Observation } from '../../src/refresh/observation.ts';
-import { createInterfacesSource } from '../../src/refresh/sources/interfaces.ts';
+import { createInterfacesSource } from '../../src/far-side/aws/interfaces.ts';
+import type { Observation } from '../../src/records/observation.ts';
+import { explain, FROM_AWS } from '../far-side/looking.ts';
 import { setUp } from './refreshing.ts';
 import { clusterSettings, describes, ScriptedSource, sees, times } from './scripted-source.ts';
-import { explain, FROM_AWS } from './sources/looking.ts';
 
 const ALL = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
 const MOMENTS = ALL.length * PATCH_STEPS.length;

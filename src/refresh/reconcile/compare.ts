@@ -6,7 +6,7 @@
  * refuses to know sockets, clients, clocks and files: time comes in as a number, chance as a fraction. The name
  * sources speak DNS (RFC 1035, TTLs by RFC 2181 section 8); nothing here does.
  */
-import type { FailureReason } from '../observation.ts';
+import type { FailureReason } from '../../records/observation.ts';
 
 /** What one source is worth at this moment. Empty is unavailable: an empty answer is doubted, never believed. */
 export type SourceView =

@@ -4,8 +4,8 @@
  * new settings), `learn` (the cluster's details came). All times are on one line, the caller's; see timeline.ts.
  */
 import type { ClusterDetails, EndpointRecord, ServedAddress } from '../../records/endpoint-record.ts';
+import type { FailureReason } from '../../records/observation.ts';
 import type { SourceName } from '../../records/sources.ts';
-import type { FailureReason } from '../observation.ts';
 import { addressesOf, type Change, changesBetween } from './changes.ts';
 import type { Comparison } from './compare.ts';
 import { contradictedBy, corroborate, corroboratedBefore, spare } from './corroboration.ts';

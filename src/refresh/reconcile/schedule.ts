@@ -1,5 +1,5 @@
 /** When to look again: an interval while it goes well, a backoff that a returning link does not wait long for. */
-import type { FailureReason } from '../observation.ts';
+import type { FailureReason } from '../../records/observation.ts';
 
 export interface ScheduleSettings {
   readonly intervalMs: number;

@@ -1,6 +1,7 @@
 /** What the sources' latest looks are worth at one moment: which of them still speak, and what each kind of them says. Pure. */
+
+import type { FailureReason } from '../../records/observation.ts';
 import { type AddressSource, isInterfaceSource, isNameSource, traitsOf } from '../../records/sources.ts';
-import type { FailureReason } from '../observation.ts';
 import type { Admission } from './admissible.ts';
 import { type Comparison, compare, type SourceView } from './compare.ts';
 import type { Said } from './corroboration.ts';

@@ -13,17 +13,17 @@
  * credentials), and every word that AWS has for a failure is put into ours (aws-failure).
  */
 
+import type { AwsCalls } from '../../far-side/aws/clients.ts';
+import { createClusterSource } from '../../far-side/aws/cluster.ts';
+import { createInterfacesSource } from '../../far-side/aws/interfaces.ts';
+import { createRoute53Source } from '../../far-side/aws/route53.ts';
+import type { KubernetesAccess } from '../../far-side/kubernetes/identity.ts';
+import type { KubernetesLook } from '../../far-side/kubernetes/kubernetes.ts';
+import type { Source, UpstreamView } from '../../records/observation.ts';
 import type { SourceName } from '../../records/sources.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { Source, UpstreamView } from '../observation.ts';
-import type { AwsCalls } from './aws-clients.ts';
-import { createClusterSource } from './cluster.ts';
 import { withCutOff } from './cut-off.ts';
-import { createDnsSource } from './dns.ts';
-import { createInterfacesSource } from './interfaces.ts';
-import type { KubernetesLook } from './kubernetes.ts';
-import type { KubernetesAccess } from './kubernetes-identity.ts';
-import { createRoute53Source } from './route53.ts';
+import { createDnsSource, resolveAddresses } from './dns.ts';
 
 export interface SourceSettings {
   /** Those to be asked for one cluster; `interfaces` and `cluster` need its region. */
@@ -65,7 +65,7 @@ function createSource(name: SourceName, settings: SourceSettings, connections: S
     case 'route53':
       return createRoute53Source({
         route53,
-        upstream: connections,
+        resolveTarget: (target, signal) => resolveAddresses(connections, target, signal),
         explain,
         zoneId: settings.route53?.zoneId,
         profile,

@@ -1,6 +1,7 @@
 /** A source that looks nowhere while a rehearsal treats the far side of the link as unreachable. */
-import type { Source } from '../observation.ts';
-import { failed } from './source-error.ts';
+
+import { failed } from '../../far-side/source-error.ts';
+import type { Source } from '../../records/observation.ts';
 
 /** `source` as it is, except that it fails as in a cut, at once, while `isCutOff` says so. What lives on the site is not to be given here. */
 export function withCutOff(source: Source, isCutOff: () => boolean): Source {

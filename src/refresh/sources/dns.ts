@@ -1,9 +1,9 @@
+import { classifyAwsFailure } from '../../far-side/aws/failure.ts';
+import { cannotAsk, observation, SourceError, type SourceFailure } from '../../far-side/source-error.ts';
+import { untilAborted } from '../../far-side/until-aborted.ts';
 import { isNameOfAws } from '../../protocol/words/aws-partitions.ts';
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
-import type { ResolvedName, Source, UpstreamView } from '../observation.ts';
-import { classifyAwsFailure } from './aws-failure.ts';
-import { cannotAsk, observation, SourceError, type SourceFailure } from './source-error.ts';
-import { untilAborted } from './until-aborted.ts';
+import type { ResolvedName, Source, UpstreamView } from '../../records/observation.ts';
 
 /**
  * What the endpoint's name resolves to, asked of the upstreams past our own cache. No credentials are needed.

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { FailureReason } from '../../../src/refresh/observation.ts';
+import type { FailureReason } from '../../../src/records/observation.ts';
 import {
   CAUSE_TEXT,
   type Comparison,

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { createSources } from '../../../src/refresh/sources/connect-sources.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
-import { clientsFor, lookHere, sourcesAt, startRegion } from './region.ts';
+import { clientsFor, lookHere, sourcesAt, startRegion } from '../../far-side/region.ts';
 
 const DEMO = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
 

@@ -1,7 +1,7 @@
 import t from 'tap';
-import type { FailureReason, ResolvedName } from '../../../src/refresh/observation.ts';
+import type { FailureReason, ResolvedName } from '../../../src/records/observation.ts';
 import { createDnsSource } from '../../../src/refresh/sources/dns.ts';
-import { contextOf, ENDPOINT, look } from './looking.ts';
+import { contextOf, ENDPOINT, look } from '../../far-side/looking.ts';
 
 const noText = async () => false;
 

@@ -1,0 +1,300 @@
+import type { FailureReason } from '../../records/observation.ts';
+import { SourceError, type SourceFailure } from '../source-error.ts';
+
+/**
+ * What an error of the AWS SDK says, in the words of the refresh journey. Pure.
+ *
+ * Two questions are kept apart: why did it fail, and did AWS answer? Any answer from AWS proves the link, so
+ * credentials that are refused must never look like a cut. An answer from something in between (a captive portal,
+ * a proxy's error page) is neither an answer of AWS nor a cut. An answer must carry a mark of AWS to count: a request ID,
+ * or an error code in the service's own envelope.
+ *
+ * Texts of AWS are quoted only where they tell an operator which permission is missing: the answer to a bad signature
+ * repeats the signed request, session token included.
+ */
+export interface AwsFailure extends SourceFailure {
+  /** AWS does not accept the credentials themselves: newer ones may be on the disk already. */
+  readonly refusesCredentials: boolean;
+}
+
+const DENIED = new Set(['AccessDenied', 'AccessDeniedException', 'UnauthorizedOperation', 'OptInRequired']);
+
+const INVALID_CREDENTIALS = new Set([
+  'AuthFailure',
+  'IncompleteSignature',
+  'InvalidAccessKeyId',
+  'InvalidClientTokenId',
+  'InvalidSignatureException',
+  'MissingAuthenticationToken',
+  'MissingAuthenticationTokenException',
+  'SignatureDoesNotMatch',
+  'UnrecognizedClientException',
+]);
+
+const EXPIRED = new Set(['ExpiredToken', 'ExpiredTokenException', 'RequestExpired', 'TokenRefreshRequired']);
+const SKEWED = new Set(['RequestTimeTooSkewed', 'RequestInTheFuture']);
+
+const THROTTLED = new Set([
+  'BandwidthLimitExceeded',
+  'EC2ThrottledException',
+  'LimitExceededException',
+  'PriorRequestNotComplete',
+  'RequestLimitExceeded',
+  'RequestThrottled',
+  'RequestThrottledException',
+  'SlowDown',
+  'ThrottledException',
+  'Throttling',
+  'ThrottlingException',
+  'TooManyRequestsException',
+]);
+
+const UNREACHABLE = new Set([
+  'EADDRNOTAVAIL',
+  'EAI_AGAIN',
+  'EAI_FAIL',
+  'ECONNABORTED',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EPIPE',
+  'UND_ERR_SOCKET',
+]);
+
+/** A certificate that this host's clock puts outside its lifetime: more often the clock is wrong than AWS. */
+const CERTIFICATE_TIMES = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
+const CERTIFICATE = /^(CERT_|ERR_TLS_CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA)/;
+const NO_TLS = /^(ERR_TLS_|ERR_SSL_|EPROTO$)/;
+
+/** The proxy itself did this: it is there, so the way to it is not cut. */
+const ENDED_BY_PROXY = new Set([
+  'ECONNABORTED',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EPIPE',
+  'ERR_PROXY_TUNNEL',
+]);
+
+/** AWS accepts signatures up to 5 minutes off; the SDK starts to correct at 4. */
+const TOLERATED_SKEW_MS = 4 * 60_000;
+
+/** Explains any error that came out of an SDK call; `wallMs` is this host's clock, to be compared with AWS's own. */
+export function classifyAwsFailure(error: unknown, wallMs: number): AwsFailure {
+  if (error instanceof SourceError) {
+    const { code: reason, reachedFarSide, message: detail } = error;
+    return { reason, reachedFarSide, detail, refusesCredentials: false };
+  }
+  const seen = readError(error);
+  return { refusesCredentials: false, reachedFarSide: seen.isFromAws, ...explain(seen, wallMs) };
+}
+
+type Explanation = Pick<AwsFailure, 'reason' | 'detail'> & Partial<AwsFailure>;
+
+function explain(seen: SeenError, wallMs: number): Explanation {
+  if (seen.isServiceError && seen.isFromAws) return explainAnswer(seen, wallMs);
+  const { code, name, status } = seen;
+  const byProxy = seen.viaProxy === '' ? undefined : explainProxy(seen);
+  if (byProxy !== undefined) return byProxy;
+  if (UNREACHABLE.has(code))
+    return { reason: 'network', detail: `reaching aws failed: ${code}${seen.where}` };
+  if (CERTIFICATE_TIMES.has(code)) {
+    return {
+      reason: 'clock-skew',
+      detail: `certificate of aws refused: ${code}: the clock of this host may be wrong`,
+    };
+  }
+  if (CERTIFICATE.test(code)) {
+    return {
+      reason: 'untrusted-certificate',
+      detail:
+        `certificate of aws refused: ${code}: something in between intercepts tls, or its authority is not known here: ` +
+        'name a file with the authority in AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS',
+    };
+  }
+  if (NO_TLS.test(code)) {
+    return { reason: 'proxy', detail: `something in between answered, and not in tls: ${code}` };
+  }
+  if (code === 'ETIMEDOUT' || name === 'TimeoutError' || name === 'AbortError') {
+    return { reason: 'timeout', detail: `aws did not answer in time${seen.where}` };
+  }
+  if (status !== undefined) {
+    const what = `answer with status ${status}`;
+    if (seen.isFromAws) {
+      const reason = status >= 500 ? 'service-error' : 'malformed';
+      return { reason, detail: `${what} of aws cannot be used: ${unparsable(seen)}` };
+    }
+    if (isPage(seen)) return { reason: 'proxy', detail: pageText(seen) };
+    return { reason: 'malformed', detail: `${what} is not one of aws: ${unparsable(seen)}` };
+  }
+  return { reason: 'internal', detail: redacted(`look failed: ${name}: ${seen.message}`) };
+}
+
+function explainAnswer(seen: SeenError, wallMs: number): Explanation {
+  const { name, status } = seen;
+  const skewMs = seen.dateMs === undefined ? 0 : wallMs - seen.dateMs;
+  const isSkewed = Math.abs(skewMs) >= TOLERATED_SKEW_MS;
+  const refusesCredentials = EXPIRED.has(name) || INVALID_CREDENTIALS.has(name);
+  const answer = `aws answered ${status ?? 'an error'} "${redacted(name)}"`;
+  if (SKEWED.has(name) || (refusesCredentials && isSkewed)) {
+    const by = seen.dateMs === undefined ? '' : `: the clock of this host is ${describeSkew(skewMs)}`;
+    return { reason: 'clock-skew', detail: answer + by, refusesCredentials };
+  }
+  if (refusesCredentials) {
+    const reason: FailureReason = EXPIRED.has(name) ? 'expired-credentials' : 'refused-credentials';
+    return { reason, detail: `${answer}: the credentials are not accepted`, refusesCredentials };
+  }
+  if (THROTTLED.has(name) || status === 429) return { reason: 'throttled', detail: answer };
+  if (DENIED.has(name)) return { reason: 'denied', detail: redacted(`${answer}: ${seen.message}`) };
+  if (status === 404 || /^NoSuch|NotFound/.test(name)) return { reason: 'not-found', detail: answer };
+  if (status === undefined) return { reason: 'malformed', detail: answer };
+  // the service could not, or did not take the request, which then is a fault of this server
+  return { reason: status >= 500 ? 'service-error' : 'internal', detail: answer };
+}
+
+/** What goes wrong between here and the proxy; undefined: it is as without one. */
+function explainProxy({
+  code,
+  name,
+  viaProxy,
+  proxyStatus,
+  isTunnelTimeout,
+  message,
+}: SeenError): Explanation | undefined {
+  const proxy = `the proxy ${viaProxy}`;
+  if (isTunnelTimeout || code === 'ETIMEDOUT' || name === 'TimeoutError') {
+    if (!ENDED_BY_PROXY.has(code) || isTunnelTimeout)
+      return { reason: 'timeout', detail: `aws did not answer in time through ${proxy}` };
+  }
+  if (proxyStatus !== undefined) return { reason: 'proxy', detail: refusalText(proxy, proxyStatus) };
+  if (code === 'ECONNREFUSED') return { reason: 'proxy', detail: `${proxy} takes no connections: ${code}` };
+  if (code === 'ENOTFOUND') return { reason: 'proxy', detail: `${proxy} has no address: ${code}` };
+  if (code === 'ERR_PROXY_TUNNEL') {
+    const how = message.includes('ended')
+      ? 'ended the connection without an answer'
+      : 'gave no answer in http';
+    return { reason: 'proxy', detail: `${proxy} ${how}` };
+  }
+  if (ENDED_BY_PROXY.has(code)) return { reason: 'proxy', detail: `${proxy} ended the connection: ${code}` };
+  return undefined;
+}
+
+function refusalText(proxy: string, status: number): string {
+  if (status === 407) {
+    return `${proxy} asks for credentials (407): write user and password into its URL, or correct them`;
+  }
+  return `${proxy} refused the connection to aws with status ${status}`;
+}
+
+const PROXY_STATUS: ReadonlySet<number> = new Set([407, 502, 503, 504, 511]);
+
+/** An answer without a mark of AWS that gateways, proxies and portals give. */
+function isPage({ status = 0, contentType }: SeenError): boolean {
+  return (
+    PROXY_STATUS.has(status) ||
+    (status >= 300 && status < 400) ||
+    /^(text\/html|application\/xhtml)/i.test(contentType)
+  );
+}
+
+function pageText(seen: SeenError): string {
+  const { status, viaProxy, location } = seen;
+  const who = viaProxy === '' ? 'something in between' : `the proxy ${viaProxy}`;
+  if (status === 407) return refusalText(who, status);
+  const to = location === '' ? '' : ` to "${redacted(location)}"`;
+  return `${who} answered in place of aws with status ${status}${to}: ${unparsable(seen)}`;
+}
+
+function describeSkew(skewMs: number): string {
+  return `${Math.round(Math.abs(skewMs) / 1000)} s ${skewMs > 0 ? 'ahead' : 'behind'}`;
+}
+
+function unparsable(seen: SeenError): string {
+  return seen.contentType === '' ? 'it cannot be parsed' : `content type "${redacted(seen.contentType)}"`;
+}
+
+interface SeenError {
+  readonly name: string;
+  readonly code: string;
+  readonly message: string;
+  readonly status: number | undefined;
+  /** The service's own error envelope was found and read. */
+  readonly isServiceError: boolean;
+  /** Carries a mark that only AWS makes. */
+  readonly isFromAws: boolean;
+  readonly contentType: string;
+  /** The answerer's clock, from the Date header: AWS's where `isFromAws`. */
+  readonly dateMs: number | undefined;
+  /** Where the answer sends the client. */
+  readonly location: string;
+  /** Empty where no proxy was asked. */
+  readonly viaProxy: string;
+  /** What the proxy answered to CONNECT, where that was a refusal. */
+  readonly proxyStatus: number | undefined;
+  /** The proxy did not answer to CONNECT in time. */
+  readonly isTunnelTimeout: boolean;
+  /** ` at 10.0.0.1:443`, where known. */
+  readonly where: string;
+}
+
+function readError(error: unknown): SeenError {
+  const metadata = property(error, '$metadata');
+  const response = property(error, '$response');
+  const headers = property(response, 'headers');
+  const name = text(property(error, 'name')) || 'Error';
+  const status = number(property(metadata, 'httpStatusCode')) ?? number(property(response, 'statusCode'));
+  const isServiceError = property(error, '$fault') !== undefined;
+  const isNamed = isServiceError && name !== 'Unknown' && name !== 'UnknownError';
+  const isFromAws = status !== undefined && (isNamed || property(metadata, 'requestId') !== undefined);
+  const address = text(property(error, 'address')) || text(property(error, 'hostname'));
+  const dateMs = Date.parse(text(property(headers, 'date')));
+  return {
+    name,
+    code: text(property(error, 'code')) || text(property(property(error, 'cause'), 'code')),
+    message: text(property(error, 'message')),
+    status,
+    isServiceError,
+    isFromAws,
+    contentType: text(property(headers, 'content-type')),
+    dateMs: Number.isNaN(dateMs) ? undefined : dateMs,
+    location: text(property(headers, 'location')),
+    viaProxy: text(property(error, 'viaProxy')) || text(property(response, 'viaProxy')),
+    proxyStatus: statusOf(property(error, 'statusCode')),
+    isTunnelTimeout: property(error, 'proxyTunnelTimeout') !== undefined,
+    where: address === '' ? '' : ` at ${redacted(address)}`,
+  };
+}
+
+const LONGEST_DETAIL = 300;
+
+/** One line without what might be a secret: key IDs, long runs of base64 (keys, tokens, encoded messages). */
+export function redacted(message: string): string {
+  const line = message
+    .replaceAll(/encoded authorization failure message.*/gis, '')
+    .replaceAll(/\b(AKIA|ASIA)[A-Z0-9]{8,}/g, '(key id)')
+    .replaceAll(/[A-Za-z0-9+/=]{40,}/g, '(cut)')
+    .replaceAll(/[^\x20-\x7e]+/g, ' ')
+    .trim();
+  return line.length > LONGEST_DETAIL ? `${line.slice(0, LONGEST_DETAIL)}...` : line;
+}
+
+function property(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+/** NaN where the proxy did not answer in HTTP. */
+function statusOf(value: unknown): number | undefined {
+  return typeof value === 'number' && value >= 100 ? value : undefined;
+}
+
+function number(value: unknown): number | undefined {
+  return typeof value === 'number' ? value : undefined;
+}

@@ -1,0 +1,107 @@
+/**
+ * One HEAD request to a host of AWS, of which counts whether AWS answered, or a proxy or portal did in its place, or
+ * nothing came back. No credentials, no SDK; it goes the same way out as the SDK's requests.
+ */
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { isIPv6, type LookupFunction } from 'node:net';
+import { isNameOfAws } from '../protocol/words/aws-partitions.ts';
+import { classifyAwsFailure } from './aws/failure.ts';
+import { hostOf, type Outbound, proxyFor } from './outbound.ts';
+import { agentsFor, markedBy, readAuthorities } from './outbound-agents.ts';
+
+export interface HeadRequest {
+  /** Of http or https. */
+  readonly url: string;
+  /** Of the host that is dialled: the proxy's, where there is one for this URL. Left out: the system resolver is asked. */
+  readonly address?: string | undefined;
+}
+
+/** `proxy`, `untrusted-certificate`: something in between answered, which is neither AWS nor a cut. */
+export type HeadOutcome = 'answered' | 'timeout' | 'network' | 'proxy' | 'untrusted-certificate';
+
+/** `silent`: nothing could be asked, which says nothing for or against the link. */
+export type PingOutcome = HeadOutcome | 'silent';
+
+export type Head = (request: HeadRequest, signal: AbortSignal) => Promise<HeadOutcome>;
+
+/** The agent closes what a request leaves behind: a connection to a proxy that does not answer outlives the request. */
+const LONGEST_MS = 10_000;
+
+export async function headOf(
+  request: HeadRequest,
+  outbound: Outbound,
+  signal: AbortSignal,
+): Promise<HeadOutcome> {
+  const url = new URL(request.url);
+  const proxy = proxyFor(url, outbound);
+  try {
+    const response = await send(url, request.address, proxy, outbound, signal);
+    return isOfAws(url, response) ? 'answered' : 'proxy';
+  } catch (error) {
+    if (signal.aborted) return 'timeout';
+    const { reason } = classifyAwsFailure(proxy === undefined ? error : markedBy(proxy, error), 0);
+    if (reason === 'proxy' || reason === 'untrusted-certificate' || reason === 'timeout') return reason;
+    // a certificate outside its time: this host's clock may be wrong, and AWS, or something in between, has answered
+    return reason === 'clock-skew' ? 'untrusted-certificate' : 'network';
+  }
+}
+
+async function send(
+  url: URL,
+  address: string | undefined,
+  proxy: string | undefined,
+  outbound: Outbound,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  const authorities = await readAuthorities(outbound);
+  const dialled = proxy === undefined ? undefined : proxyAt(proxy, address);
+  const agents = agentsFor({ proxy: dialled, authorities, timeoutMs: LONGEST_MS, keepAlive: false });
+  const isPlain = url.protocol === 'http:';
+  const options = {
+    method: 'HEAD',
+    agent: isPlain ? agents.http : agents.https,
+    signal,
+    ...(proxy === undefined && address !== undefined ? { lookup: lookupOf(address) } : {}),
+  };
+  return new Promise((resolve, reject) => {
+    const call = (isPlain ? httpRequest : httpsRequest)(url, options, (response) => {
+      response.destroy();
+      resolve(response);
+    });
+    call.on('error', reject);
+    // while a tunnel is made, a request that is given up says so only when the proxy has answered
+    signal.addEventListener('abort', () => reject(new Error('given up')), { once: true });
+    if (signal.aborted) reject(new Error('given up'));
+    call.end();
+  });
+}
+
+/** A proxy that speaks TLS is left its name, which its certificate is for. */
+function proxyAt(proxy: string, address: string | undefined): string {
+  const url = new URL(proxy);
+  if (address === undefined || url.protocol === 'https:') return proxy;
+  url.hostname = isIPv6(address) ? `[${address}]` : address;
+  return url.href;
+}
+
+function lookupOf(address: string): LookupFunction {
+  const family = isIPv6(address) ? 6 : 4;
+  return (_host, options, done) => {
+    if (options.all) done(null, [{ address, family }]);
+    else done(null, address, family);
+  };
+}
+
+/** What gateways, proxies and portals answer with, and AWS, without a mark of its own, does not. */
+const FOREIGN_STATUS: ReadonlySet<number> = new Set([407, 502, 503, 504, 511]);
+
+function isOfAws(url: URL, { statusCode = 0, headers }: IncomingMessage): boolean {
+  if (Object.keys(headers).some((name) => name.startsWith('x-amz'))) return true;
+  if (/amazon|aws/i.test(String(headers['server'] ?? ''))) return true;
+  if (FOREIGN_STATUS.has(statusCode)) return false;
+  // behind an endpoint of the operator's own may stand whatever that is
+  if (!isNameOfAws(hostOf(url))) return true;
+  const isRedirect = statusCode >= 300 && statusCode < 400;
+  return !isRedirect && !/^(text\/html|application\/xhtml)/i.test(headers['content-type'] ?? '');
+}

@@ -1,0 +1,134 @@
+/**
+ * Connections to AWS, directly or through a proxy, with the authorities that the operator trusts: Node's own agents, which
+ * know CONNECT. Two traps of theirs are closed here. A proxy that never answers CONNECT keeps its socket after the request
+ * was given up: the agent has a timeout. And an error does not tell whether it came from the proxy: it is marked.
+ */
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import http, { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { getCACertificates } from 'node:tls';
+import type { NodeHttpHandler } from '@smithy/node-http-handler';
+import type { Log } from '../log/log.ts';
+import { type Outbound, proxyFor, shownProxy } from './outbound.ts';
+import { SourceError } from './source-error.ts';
+
+export interface AgentOptions {
+  readonly proxy?: string | undefined;
+  /** PEM; undefined: those that Node trusts. */
+  readonly authorities?: readonly string[] | undefined;
+  /** For the connection to the proxy, CONNECT and its answer; afterwards without an octet. */
+  readonly timeoutMs: number;
+  readonly keepAlive: boolean;
+}
+
+export function agentsFor({ proxy, authorities, timeoutMs, keepAlive }: AgentOptions) {
+  const common = { keepAlive, maxSockets: 50, ...(proxy === undefined ? {} : { timeout: timeoutMs }) };
+  return {
+    http: new HttpAgent({ ...common, ...(proxy === undefined ? {} : { proxyEnv: { HTTP_PROXY: proxy } }) }),
+    https: new HttpsAgent({
+      ...common,
+      ...(authorities === undefined ? {} : { ca: [...authorities] }),
+      ...(proxy === undefined ? {} : { proxyEnv: { HTTPS_PROXY: proxy } }),
+    }),
+  };
+}
+
+/**
+ * The authorities of `AWS_CA_BUNDLE`, which count in place of the public ones as they do for the AWS CLI, and those of
+ * `NODE_EXTRA_CA_CERTS` beside them. Throws SourceError where the file cannot be used.
+ */
+export async function readAuthorities({ caBundle }: Outbound): Promise<readonly string[] | undefined> {
+  if (caBundle === undefined) return undefined;
+  const text = await readFile(caBundle, 'utf8').catch((error: unknown) => {
+    throw unusable(caBundle, String(error instanceof Error ? Reflect.get(error, 'code') : 'unknown'));
+  });
+  try {
+    new X509Certificate(text);
+  } catch {
+    throw unusable(caBundle, 'it holds no certificate in PEM');
+  }
+  return [text, ...getCACertificates('extra')];
+}
+
+/** Node passes over a file of NODE_EXTRA_CA_CERTS that it cannot use, and AWS then looks intercepted. */
+export function warnOfUnusedCertificates({ extraCertificates }: Outbound, log: Log): void {
+  if (extraCertificates === undefined || getCACertificates('extra').length > 0) return;
+  log.warn({ file: extraCertificates }, 'no certificate was read from the file in NODE_EXTRA_CA_CERTS');
+}
+
+function unusable(path: string, why: string): SourceError {
+  const detail = `reading the authorities in AWS_CA_BUNDLE "${path}" failed: ${why}`;
+  return new SourceError({ reason: 'untrusted-certificate', reachedFarSide: false, detail });
+}
+
+type HandlerOptions = NonNullable<ConstructorParameters<typeof NodeHttpHandler>[0]> & object;
+type Handle = NodeHttpHandler['handle'];
+
+/** What a client of the SDK sends its requests with. */
+export interface OutboundHandler {
+  readonly metadata: NodeHttpHandler['metadata'];
+  readonly handle: Handle;
+  readonly updateHttpClientConfig: NodeHttpHandler['updateHttpClientConfig'];
+  readonly httpHandlerConfigs: NodeHttpHandler['httpHandlerConfigs'];
+  /** Why the latest request got no answer; undefined where it got one. */
+  readonly lastFailure: () => unknown;
+  readonly destroy: () => void;
+}
+
+/** One handler of the SDK's for each way out; the URL of a request decides which is taken. */
+export async function createOutboundHandler(
+  options: Exclude<HandlerOptions, () => unknown>,
+  outbound: Outbound,
+): Promise<OutboundHandler> {
+  const { NodeHttpHandler } = await import('@smithy/node-http-handler');
+  // the SDK asks the instance metadata service with Node's global agent, which NODE_USE_ENV_PROXY sends to HTTP_PROXY
+  http.globalAgent = new HttpAgent({ keepAlive: true });
+  const authorities = await readAuthorities(outbound);
+  const ways = new Map<string | undefined, NodeHttpHandler>();
+  const timeoutMs = (options.connectionTimeout ?? 0) + (options.requestTimeout ?? 0);
+  const through = (proxy: string | undefined): NodeHttpHandler => {
+    const known = ways.get(proxy);
+    if (known !== undefined) return known;
+    const { http, https } = agentsFor({ proxy, authorities, timeoutMs, keepAlive: true });
+    const handler = new NodeHttpHandler({ ...options, httpAgent: http, httpsAgent: https });
+    ways.set(proxy, handler);
+    return handler;
+  };
+  const direct = through(undefined);
+  let lastFailure: unknown;
+  return {
+    metadata: direct.metadata,
+    async handle(request, more) {
+      const proxy = proxyOf(request, outbound);
+      try {
+        const answer = await through(proxy).handle(request, more);
+        lastFailure = undefined;
+        return answer;
+      } catch (error) {
+        lastFailure = proxy === undefined ? error : markedBy(proxy, error);
+        throw lastFailure;
+      }
+    },
+    updateHttpClientConfig(key, value) {
+      for (const handler of ways.values()) handler.updateHttpClientConfig(key, value);
+    },
+    httpHandlerConfigs: () => direct.httpHandlerConfigs(),
+    lastFailure: () => lastFailure,
+    destroy() {
+      for (const handler of ways.values()) handler.destroy();
+    },
+  };
+}
+
+function proxyOf(request: Parameters<Handle>[0], outbound: Outbound): string | undefined {
+  const port = request.port === undefined ? '' : `:${request.port}`;
+  const url = URL.parse(`${request.protocol}//${request.hostname}${port}`);
+  return url === null ? undefined : proxyFor(url, outbound);
+}
+
+/** The same error, which now tells through which proxy the request went. */
+export function markedBy(proxy: string, error: unknown): unknown {
+  if (typeof error === 'object' && error !== null) Reflect.set(error, 'viaProxy', shownProxy(proxy));
+  return error;
+}

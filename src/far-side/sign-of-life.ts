@@ -1,0 +1,147 @@
+/**
+ * A sign of life from a Region: any HTTP answer of AWS, whatever it says, from a service that the sources use there. The
+ * SDK says which host that is, so that it is the host that the sources ask (`endpoint_url`, FIPS, dual-stack, partition).
+ *
+ *     the service that answered last --- no answer yet ---> the Region's other services, too; the first answer counts
+ *
+ * The name that is dialled, AWS's or the proxy's, is resolved by the upstreams: a dead system resolver holds nothing up.
+ */
+
+import { isIP } from 'node:net';
+import type { Resolve } from '../records/observation.ts';
+import { inBackground } from '../runtime/background.ts';
+import type { Timers } from '../runtime/timers.ts';
+import type { ServicePlace } from './aws/clients.ts';
+import type { HeadRequest, PingOutcome } from './head.ts';
+import { hostOf, type Outbound, proxyFor } from './outbound.ts';
+
+export interface AwsPingOptions {
+  /** What the sources ask in a Region; nothing: no sign of life is wanted there. */
+  readonly services: (region: string) => readonly ServicePlace[];
+  /** Where the SDK would send a request; rejects where it would send none. */
+  readonly endpoint: (service: ServicePlace, signal: AbortSignal) => Promise<string>;
+  readonly outbound: Outbound;
+  /** Asks upstreams, so that a dead system resolver holds nothing up. */
+  readonly resolve: Resolve;
+  /** Whether the upstreams are treated as unreachable although they may answer: a rehearsal. */
+  readonly isCutOff: () => boolean;
+  /** Sends the request; `silent`: it could not be sent. Never rejects. */
+  readonly head: (request: HeadRequest, signal: AbortSignal) => Promise<PingOutcome>;
+  readonly timers: Timers;
+}
+
+export interface AwsPing {
+  /** Learns which URLs to ask; `false`: none can be asked, which says nothing about the link. Never rejects. */
+  readonly ready: (region: string, signal: AbortSignal) => Promise<boolean>;
+  /** Asks what `ready` has learned. */
+  readonly ping: (region: string, signal: AbortSignal) => Promise<PingOutcome>;
+}
+
+/** How long the first service is waited for before the others are asked, too: longer than an answer takes on most links. */
+const PATIENCE_MS = 300;
+
+export function createAwsPing(options: AwsPingOptions): AwsPing {
+  /** By Region; the URL that answered last comes first. */
+  const urls = new Map<string, readonly URL[]>();
+  const ask = asker(options);
+  return {
+    async ready(region, signal) {
+      const found = await Promise.all(
+        options.services(region).map((service) => options.endpoint(service, signal).catch(() => '')),
+      );
+      const known = urls.get(region)?.[0]?.href;
+      const usable = [...new Set(found.flatMap((endpoint) => pingUrl(endpoint)))].map(
+        (href) => new URL(href),
+      );
+      urls.set(
+        region,
+        usable.toSorted((one, other) => Number(other.href === known) - Number(one.href === known)),
+      );
+      return usable.length > 0;
+    },
+    async ping(region, signal) {
+      const [first, ...rest] = urls.get(region) ?? [];
+      if (first === undefined) return 'silent';
+      const over = new AbortController();
+      const either = AbortSignal.any([signal, over.signal]);
+      try {
+        const asked = ask(first, either);
+        const early = await settledWithin(asked, PATIENCE_MS, options.timers);
+        if (early === 'answered' || rest.length === 0) return await asked;
+        const outcome = await firstAnswer([asked, ...rest.map((url) => answering(url, region, either))]);
+        return outcome;
+      } finally {
+        over.abort(); // a signal that depends on one that lives on is kept with it, unless it has been aborted
+      }
+    },
+  };
+
+  /** Asks, and lets the URL come first from now on where it has answered. */
+  async function answering(url: URL, region: string, signal: AbortSignal): Promise<PingOutcome> {
+    const outcome = await ask(url, signal);
+    if (outcome === 'answered') urls.set(region, [url]);
+    return outcome;
+  }
+}
+
+/** An HTTP URL below the endpoint, which may have a path of its own. */
+function pingUrl(endpoint: string): readonly string[] {
+  const base = URL.parse(endpoint);
+  if (base === null || !/^https?:$/.test(base.protocol)) return [];
+  return [new URL('ping', base.href.replace(/\/*$/, '/')).href];
+}
+
+function asker({ outbound, resolve, isCutOff, head }: AwsPingOptions) {
+  /** During a cut the name may not resolve either: the address it had is still the one to try. */
+  const known = new Map<string, string>();
+  const addressOf = async (host: string, signal: AbortSignal): Promise<string | undefined> => {
+    if (isIP(host) !== 0) return host;
+    const resolved = await resolve(host, signal);
+    const address = resolved.kind === 'addresses' ? resolved.addresses[0] : undefined;
+    if (address !== undefined) known.set(host, address);
+    return known.get(host);
+  };
+  return async (url: URL, signal: AbortSignal): Promise<PingOutcome> => {
+    const proxy = proxyFor(url, outbound);
+    const address = await addressOf(hostOf(proxy === undefined ? url : new URL(proxy)), signal);
+    // the name of a proxy may stand in a file of this host, or have an IPv6 address alone
+    if (address !== undefined || proxy !== undefined) return head({ url: url.href, address }, signal);
+    // nobody could be asked for the address: that was the rehearsal's doing, and says nothing about the link
+    if (isCutOff()) return 'silent';
+    return signal.aborted ? 'timeout' : 'network';
+  };
+}
+
+/** undefined where it takes longer. */
+async function settledWithin<T>(work: Promise<T>, ms: number, timers: Timers): Promise<T | undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  using _timer = timers.after(ms, () => resolve(undefined));
+  return await Promise.race([work, promise]); // not without await: the timer must outlive the race
+}
+
+/** What tells more about the way comes first. */
+const TELLING: readonly PingOutcome[] = [
+  'answered',
+  'proxy',
+  'untrusted-certificate',
+  'network',
+  'timeout',
+  'silent',
+];
+
+/** The first answer at once; without any, the outcome that tells the most. */
+function firstAnswer(asked: readonly Promise<PingOutcome>[]): Promise<PingOutcome> {
+  return new Promise((resolve) => {
+    const outcomes = new Set<PingOutcome>();
+    let open = asked.length;
+    for (const one of asked) {
+      inBackground('link', async () => {
+        const outcome = await one;
+        outcomes.add(outcome);
+        open--;
+        if (outcome === 'answered' || open === 0)
+          resolve(TELLING.find((each) => outcomes.has(each)) ?? 'silent');
+      });
+    }
+  });
+}

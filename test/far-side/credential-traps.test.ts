@@ -1,0 +1,311 @@
+/** The traps in how the AWS SDK gets and keeps credentials, each shown on a naive client and closed by the sources. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DescribeNetworkInterfacesCommand, EC2Client } from '@aws-sdk/client-ec2';
+import t, { type Test } from 'tap';
+import { CredentialsShelf, explainProviderFailure } from '../../src/far-side/aws/credentials.ts';
+import { DIRECT } from '../../src/far-side/outbound.ts';
+import { createOutboundHandler } from '../../src/far-side/outbound-agents.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+import { CollectingLog } from '../helpers/collecting-log.ts';
+import { PATIENCE_MS, until } from '../helpers/patience.ts';
+import { keyOf, processOutput } from '../sandbox/access-keys.ts';
+import { NOW_MS, serviceError } from './looking.ts';
+import { clientsFor, credentialFiles, HASTY, sourcesAt, startRegion, stateAfter } from './region.ts';
+
+const WELL = { kind: 'addresses', source: 'interfaces', addresses: ['10.0.1.10', '10.0.2.10', '10.0.3.10'] };
+
+function naiveClient(t: Test): EC2Client {
+  const client = new EC2Client({ region: 'us-west-2' });
+  t.teardown(() => client.destroy());
+  return client;
+}
+
+function naiveListing(client: EC2Client, abortSignal?: AbortSignal) {
+  const command = new DescribeNetworkInterfacesCommand({ MaxResults: 5 });
+  return client.send(command, abortSignal === undefined ? {} : { abortSignal });
+}
+
+t.test('a rotated ~/.aws/credentials is never read again by a naive client, nor by a new one', async (t) => {
+  const sandbox = await startRegion(t);
+  const files = credentialFiles(t);
+  const [old, fresh] = [keyOf('old'), keyOf('fresh')];
+  sandbox.state.putAccessKey(old);
+  files.writeKey(old);
+  const naive = naiveClient(t);
+  const observe = sourcesAt(sandbox, clientsFor(t));
+  await naiveListing(naive);
+  t.same(await observe('interfaces'), WELL, 'before');
+  sandbox.state.putAccessKey(fresh);
+  files.writeKey(fresh);
+  sandbox.state.putAccessKey({ ...old, expiresAtMs: 0 });
+  await t.rejects(naiveListing(naive), { name: 'RequestExpired' }, 'naive');
+  await t.rejects(naiveListing(naiveClient(t)), { name: 'RequestExpired' }, 'naive, new client');
+  t.same(await observe('interfaces'), WELL, 'in the same look');
+  sandbox.state.revokeAccessKey(fresh.accessKeyId);
+  t.match(await observe('interfaces'), { reason: 'refused-credentials', reachedFarSide: true }, 'revoked');
+  const last = keyOf('last');
+  sandbox.state.putAccessKey(last);
+  files.writeKey(last);
+  t.same(await observe('interfaces'), WELL, 'in the next look');
+});
+
+t.test(
+  'a hanging credential_process holds a naive client past its abort signal, and stays behind',
+  async (t) => {
+    const sandbox = await startRegion(t);
+    const files = credentialFiles(t);
+    const mark = join(files.directory, 'pids');
+    files.writeProcess(`echo $$ >> ${mark}\nexec sleep 300\n`);
+    const running = () => pidsIn(mark).filter(isAlive);
+    t.teardown(() => {
+      for (const pid of running()) process.kill(pid, 'SIGKILL');
+    });
+    const naive = naiveListing(naiveClient(t), AbortSignal.timeout(50));
+    naive.catch(() => {});
+    t.equal(await stateAfter(300, naive), 'pending', 'naive, aborted long ago');
+    await until('its process has begun', () => running().length === 1);
+    t.equal(await stateAfter(1, naive), 'pending', 'naive: its process runs on');
+    for (const pid of running()) process.kill(pid, 'SIGKILL');
+
+    const observe = sourcesAt(sandbox, clientsFor(t));
+    t.match(await observe('interfaces', {}, AbortSignal.timeout(150)), {
+      kind: 'failed',
+      reason: 'no-credentials',
+      reachedFarSide: false,
+      detail: /provider did not answer within the deadline/,
+    });
+    t.match(await observe('interfaces'), {
+      reason: 'no-credentials',
+      reachedFarSide: false,
+      detail: /credential_process did not end within 1500 ms/,
+    });
+    await until('it has ended', () => running().length === 0, 10);
+    t.same(running(), [], 'nothing is left behind');
+    t.equal(sandbox.region.requests.length, 0, 'and nothing was sent');
+
+    files.writeProcess(`echo '${processOutput(sandbox.state.accessKeys[0]!)}'`);
+    t.same(await observe('interfaces'), WELL, 'well again without a restart');
+  },
+);
+
+function pidsIn(path: string): number[] {
+  if (!existsSync(path)) return [];
+  return readFileSync(path, 'utf8').trim().split('\n').map(Number);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+t.test('children of a hanging credential_process end with it', async (t) => {
+  const sandbox = await startRegion(t);
+  const files = credentialFiles(t);
+  const mark = join(files.directory, 'pids');
+  files.writeProcess(`sleep 300 & echo $! >> ${mark}\nwait\n`);
+  const observe = sourcesAt(sandbox, clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: 1_500 }));
+  t.match(await observe('interfaces'), { reason: 'no-credentials' });
+  t.ok(pidsIn(mark).length > 0);
+  await until('they have ended', () => !pidsIn(mark).some(isAlive), 10);
+  t.same(pidsIn(mark).filter(isAlive), []);
+});
+
+t.test(
+  'what is wrong with credentials is said, where the chain itself says "from any providers"',
+  async (t) => {
+    const sandbox = await startRegion(t);
+    const files = credentialFiles(t);
+    const key = keyOf('good');
+    files.writeProcess('exit 3');
+    await t.rejects(
+      naiveListing(naiveClient(t)),
+      { message: /Could not load credentials from any providers/ },
+      'naive',
+    );
+    for (const [what, script, detail] of [
+      ['fails', 'echo secret-word >&2; exit 3', /credential_process ended with exit code 3/],
+      ['is not there', 'exec /no/such/secret-word', /credential_process ended with exit code 127/],
+      ['is ended', 'kill -TERM $$', /credential_process (ended with exit code 143|was ended by SIGTERM)/],
+      ['writes no JSON', 'echo secret-word', /credential_process returned invalid JSON/],
+      [
+        'writes half',
+        `echo '{"Version":1,"AccessKeyId":"secret-word"}'`,
+        /credential_process returned invalid credentials/,
+      ],
+      ['writes another version', `echo '{"Version":2}'`, /credential_process did not return Version 1/],
+      [
+        'writes without end',
+        'while :; do echo secret-word-secret-word; done',
+        /credential_process wrote more than 65536 octets/,
+      ],
+      [
+        'gives an old session',
+        `echo '${processOutput(key, { Expiration: '2020-01-01T00:00:00Z' })}'`,
+        /returned expired credentials/,
+      ],
+    ] as const) {
+      files.writeProcess(script);
+      const observe = sourcesAt(
+        sandbox,
+        clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: PATIENCE_MS }),
+      );
+      const observed = await observe('interfaces');
+      t.match(observed, { kind: 'failed', reason: 'no-credentials', reachedFarSide: false, detail }, what);
+      t.notMatch(JSON.stringify(observed), /secret-word|secret-of/, `${what}: nothing secret is told`);
+    }
+    t.equal(sandbox.region.requests.length, 0, 'nothing was sent');
+  },
+);
+
+t.test('no credentials at all, and a profile that does not exist', async (t) => {
+  const sandbox = await startRegion(t);
+  credentialFiles(t);
+  const none = sourcesAt(sandbox, clientsFor(t));
+  t.match(await none('interfaces'), {
+    reason: 'no-credentials',
+    reachedFarSide: false,
+    detail: /no provider has any/,
+  });
+  const profiled = sourcesAt(sandbox, clientsFor(t), { profile: 'nowhere' });
+  t.match(await profiled('cluster'), { reason: 'no-credentials', detail: /nowhere/ });
+  t.equal(sandbox.region.requests.length, 0);
+});
+
+t.test('each profile has credentials of its own, and its services share them', async (t) => {
+  const sandbox = await startRegion(t);
+  const files = credentialFiles(t);
+  const mark = join(files.directory, 'runs');
+  const key = keyOf('site');
+  sandbox.state.putAccessKey(key);
+  files.writeProcess(`echo run >> ${mark}\necho '${processOutput(key)}'`);
+  const script = join(files.directory, 'process.sh');
+  files.writeConfig(`[profile site]\ncredential_process = /bin/sh ${script}\n`);
+  const clients = clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: PATIENCE_MS });
+  const observe = sourcesAt(sandbox, clients, { profile: 'site' });
+  t.same(await observe('interfaces'), WELL);
+  t.match(await observe('cluster'), { kind: 'details' });
+  t.same(await observe('interfaces'), WELL);
+  t.equal(readFileSync(mark, 'utf8'), 'run\n', 'the process ran once');
+  t.match(
+    await sourcesAt(sandbox, clients)('interfaces'),
+    { reason: 'no-credentials' },
+    'the default profile has none',
+  );
+});
+
+t.test('credentials survive an outage: a cut must not come to look like missing credentials', async (t) => {
+  const sandbox = await startRegion(t);
+  const files = credentialFiles(t);
+  const mark = join(files.directory, 'runs');
+  files.writeProcess(`echo run >> ${mark}\necho '${processOutput(sandbox.state.accessKeys[0]!)}'`);
+  const observe = sourcesAt(sandbox, clientsFor(t, { ...HASTY, credentialProcessTimeoutMs: PATIENCE_MS }));
+  t.same(await observe('interfaces'), WELL);
+  files.writeProcess('exit 1');
+  sandbox.link.set('down');
+  t.match(await observe('interfaces'), { reason: 'timeout', reachedFarSide: false });
+  t.match(await observe('interfaces', {}, AbortSignal.timeout(50)), {
+    reason: 'timeout',
+    reachedFarSide: false,
+  });
+  t.match(await observe('interfaces'), { reason: 'timeout', reachedFarSide: false });
+  sandbox.link.set('up');
+  t.same(await observe('interfaces'), WELL);
+  t.equal(readFileSync(mark, 'utf8'), 'run\n');
+});
+
+t.test('a role whose STS cannot be reached is a cut; one that STS refuses is not', async (t) => {
+  const sandbox = await startRegion(t);
+  const files = credentialFiles(t);
+  const key = keyOf('base');
+  sandbox.state.putAccessKey(key);
+  files.writeKey(key);
+  files.writeConfig(
+    '[profile role]\nrole_arn = arn:aws:iam::111122223333:role/site\nsource_profile = default\n',
+  );
+  const observe = sourcesAt(sandbox, clientsFor(t), { profile: 'role' });
+  sandbox.faults.add({ service: 'sts', kind: 'expire' });
+  t.match(await observe('interfaces'), {
+    reason: 'expired-credentials',
+    reachedFarSide: true,
+    detail: /^getting credentials failed: aws answered 403 "ExpiredToken"/,
+  });
+  sandbox.faults.clear();
+  sandbox.faults.add({ service: 'sts', kind: 'reset' });
+  t.match(await observe('interfaces'), { reason: 'network', reachedFarSide: false });
+  sandbox.faults.clear();
+  sandbox.faults.add({ service: 'sts', kind: 'hang' });
+  t.match(
+    await observe('interfaces', {}, AbortSignal.timeout(2000)),
+    { reachedFarSide: false },
+    'hangs, and ends',
+  );
+});
+
+t.test('a chain that failed, or is forgotten, is not used by the next client', async (t) => {
+  const sandbox = await startRegion(t);
+  const files = credentialFiles(t);
+  const place = { region: 'us-west-2' };
+  const shelf = new CredentialsShelf({
+    clock: systemClock,
+    log: new CollectingLog(),
+    handler: () => createOutboundHandler({}, DIRECT),
+  });
+  const first = await shelf.get(place);
+  t.equal(await shelf.get(place), first, 'shared until then');
+  await t.rejects(first.provide(), { code: 'no-credentials' });
+  const second = await shelf.get(place);
+  t.not(second, first, 'after a failure');
+  files.writeKey(sandbox.state.accessKeys[0]!);
+  t.match(await second.provide(), { accessKeyId: 'AKIAIOSFODNN7EXAMPLE' });
+  t.equal(await shelf.get(place), second);
+  first.forget();
+  t.equal(await shelf.get(place), second, 'an old one forgets only itself');
+  second.forget();
+  t.not(await shelf.get(place), second, 'after being forgotten');
+});
+
+t.test('how failures of providers are told', async (t) => {
+  const named = (name: string, message: string) => Object.assign(new Error(message), { name });
+  for (const [what, error, said, expected] of [
+    [
+      'the most telling line wins',
+      named('CredentialsProviderError', 'Could not load credentials from any providers'),
+      [
+        '-> Profile x could not be found in shared credentials file.',
+        '-> credential_process ended with exit code 2',
+      ],
+      { reason: 'no-credentials', detail: /exit code 2$/ },
+    ],
+    [
+      'SSO',
+      named(
+        'CredentialsProviderError',
+        'The SSO session associated with this profile has expired. To refresh run aws sso login',
+      ),
+      [],
+      { reason: 'no-credentials', detail: /the SSO session associated with this profile has expired$/ },
+    ],
+    [
+      'denied by STS',
+      serviceError('AccessDenied', 403, 'User: x is not authorized to perform: sts:AssumeRole'),
+      [],
+      { reason: 'refused-credentials', reachedFarSide: true, detail: /sts:AssumeRole$/ },
+    ],
+    [
+      'a bug in a provider',
+      new TypeError('secret-word'),
+      [],
+      { reason: 'no-credentials', reachedFarSide: false, detail: /no provider has any/ },
+    ],
+    ['not an error', 'secret-word', [], { reason: 'no-credentials', reachedFarSide: false }],
+  ] as const) {
+    const told = explainProviderFailure(error, said, NOW_MS);
+    t.match(told, expected, what);
+    t.notMatch(told.detail, /secret-word/, what);
+  }
+});

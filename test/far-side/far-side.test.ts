@@ -1,0 +1,306 @@
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import t, { type Test } from 'tap';
+import { HttpsApart, type HttpsApartOptions } from '../../src/far-side/far-side.ts';
+import { DIRECT } from '../../src/far-side/outbound.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+import { systemTimers } from '../../src/runtime/timers.ts';
+import { CollectingLog } from '../helpers/collecting-log.ts';
+import { PATIENCE_MS, until } from '../helpers/patience.ts';
+import { VirtualTime } from '../helpers/virtual-time.ts';
+import { API_NAME, ApiServers, slice } from './api-server.ts';
+import { contextOf } from './looking.ts';
+import { startRegion } from './region.ts';
+
+const PLACE = { region: 'us-west-2' };
+const soon = () => AbortSignal.timeout(PATIENCE_MS);
+
+/** The thread, which takes the environment as it is when it starts. */
+async function apart(t: Test) {
+  const sandbox = await startRegion(t);
+  const log = new CollectingLog();
+  const https = new HttpsApart({ clock: systemClock, timers: systemTimers, log, outbound: DIRECT });
+  t.teardown(() => https[Symbol.dispose]());
+  return { sandbox, clients: https.aws, https };
+}
+
+/** A thread with another program: what it does with a message is the test's. */
+function withProgram(t: Test, text: string, options: Partial<HttpsApartOptions> = {}) {
+  const alive = setInterval(() => undefined, 1000); // the thread does not keep this process alive
+  t.teardown(() => clearInterval(alive));
+  const directory = mkdtempSync(join(tmpdir(), 'outpost-dns-thread-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'thread.mjs');
+  writeFileSync(path, `import { parentPort } from 'node:worker_threads';\n${text}`);
+  const log = new CollectingLog();
+  const https = new HttpsApart({
+    clock: systemClock,
+    timers: systemTimers,
+    log,
+    outbound: DIRECT,
+    program: pathToFileURL(path),
+    ...options,
+  });
+  t.teardown(() => https[Symbol.dispose]());
+  return { clients: https.aws, https, log };
+}
+
+t.test('every call gives what it gives without a thread, and its failures as they are', async (t) => {
+  const { sandbox, clients } = await apart(t);
+  const { ec2, eks, route53 } = clients;
+  const { cluster } = await eks.describeCluster(PLACE, { name: 'demo' }, soon());
+  t.equal(cluster?.name, 'demo');
+  t.type(cluster?.createdAt, Date, 'dates stay dates');
+  const listed = await ec2.describeNetworkInterfaces(PLACE, { MaxResults: 100 }, soon());
+  t.ok((listed.NetworkInterfaces ?? []).length > 2);
+  t.ok((await ec2.describeInstances(PLACE, { MaxResults: 100 }, soon())).Reservations);
+  const zones = await route53.listHostedZonesByName(PLACE, { DNSName: 'site.example' }, soon());
+  const zone = zones.HostedZones?.[0]?.Id ?? '';
+  const sets = await route53.listResourceRecordSets(PLACE, { HostedZoneId: zone }, soon());
+  t.ok((sets.ResourceRecordSets ?? []).length > 2);
+
+  sandbox.faults.add({ service: 'ec2', kind: 'deny' });
+  const denied = await ec2.describeNetworkInterfaces(PLACE, {}, soon()).catch((error: unknown) => error);
+  t.match(clients.explain(denied), { reason: 'denied', reachedFarSide: true, detail: /./ });
+});
+
+t.test('a call that is given up ends at once, and says how far it had come', async (t) => {
+  const { sandbox, clients } = await apart(t);
+  await clients.eks.describeCluster(PLACE, { name: 'demo' }, soon());
+  sandbox.link.set('down');
+  const abort = new AbortController();
+  const call = clients.eks.describeCluster(PLACE, { name: 'demo' }, abort.signal);
+  abort.abort();
+  const error = await call.catch((reason: unknown) => reason);
+  t.match(clients.explain(error), { reason: 'timeout', reachedFarSide: false });
+});
+
+t.test(
+  'a thread that ends fails the calls under way, is on record, and the next call has another',
+  async (t) => {
+    const { clients, log } = withProgram(
+      t,
+      `let calls = 0;
+parentPort.on('message', ({ id, asked: { input } }) => {
+  if (input.name === 'crash') throw new Error('a defect');
+  if (input.name === 'end') process.exit(3);
+  if (input.name !== 'wait') parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
+});`,
+    );
+    const ask = (name: string) => clients.eks.describeCluster(PLACE, { name }, soon());
+    t.match(await ask('x'), { calls: 1 });
+    t.match(await ask('x'), { calls: 2 }, 'one thread for all');
+    const waiting = ask('wait').catch((error: unknown) => error);
+    for (const how of ['crash', 'end']) {
+      const error = await ask(how).catch((reason: unknown) => reason);
+      t.match(clients.explain(error), {
+        reason: 'internal',
+        reachedFarSide: false,
+        detail: 'asking over https failed: the thread that does it ended',
+      });
+      t.match(await ask('x'), { calls: 1 }, `${how}: another one`);
+    }
+    t.match(await waiting, { code: 'internal' });
+    t.match(log.lines, [{ level: 'error', fields: { err: { message: 'a defect' } } }]);
+  },
+);
+
+t.test('what the clients log is logged here, with its fields', async (t) => {
+  const { clients, log } = withProgram(
+    t,
+    `parentPort.on('message', ({ id }) => {
+  parentPort.postMessage({ kind: 'log', level: 'warn', fields: { profile: 'p' }, text: 'something' });
+  parentPort.postMessage({ kind: 'done', id, output: {} });
+});`,
+  );
+  await clients.eks.describeCluster(PLACE, { name: 'x' }, soon());
+  t.match(log.lines, [{ level: 'warn', fields: { profile: 'p' }, text: 'something' }]);
+});
+
+t.test('a sign of life through the thread: an answer, a portal that is none, silence', async (t) => {
+  const { sandbox, https } = await apart(t);
+  const { hostname: address } = new URL(sandbox.regionUrl);
+  const url = sandbox.regionUrl;
+  t.equal(await https.head({ url, address }, soon()), 'answered');
+  const named = new URL(url);
+  named.hostname = 'ec2.us-west-2.amazonaws.test';
+  t.equal(await https.head({ url: named.href, address }, soon()), 'answered', 'the address is what counts');
+  const portal = createServer((socket) => socket.end('HTTP/1.1 200 OK\r\n\r\n')).listen(0, '127.0.0.1');
+  await once(portal, 'listening');
+  t.teardown(() => portal.close());
+  // the assertion: it listens on TCP, so its address is no path
+  const { port } = portal.address() as AddressInfo;
+  t.equal(await https.head({ url: `https://127.0.0.1:${port}`, address }, soon()), 'proxy');
+  sandbox.link.set('down');
+  t.equal(await https.head({ url, address }, AbortSignal.timeout(100)), 'timeout');
+});
+
+const context = contextOf({ endpoint: API_NAME, knownAddresses: ['127.0.0.1'] });
+
+t.test('the API servers are looked at through the thread, and a failure comes as a value', async (t) => {
+  const { https } = await apart(t);
+  await using servers = await ApiServers.start(['127.0.0.1']);
+  servers.slices = [slice(['127.0.0.1', '127.0.0.2'])];
+  const kubeconfig = join(t.testdir(), 'kubeconfig');
+  const access = { kind: 'kubeconfig', kubeconfig } as const;
+  const look = () => https.kubernetes({ access, context }, soon());
+  t.match(await look(), { kind: 'failed', reason: 'no-credentials', detail: /ENOENT/ });
+  writeFileSync(kubeconfig, servers.kubeconfig({ token: 'the-token' }));
+  t.strictSame(await look(), {
+    kind: 'addresses',
+    source: 'kubernetes',
+    addresses: ['127.0.0.1', '127.0.0.2'],
+  });
+  t.match(await https.kubernetes({ access: undefined, context }, soon()), { reason: 'no-credentials' });
+});
+
+t.test('a thread that is stuck holds nothing up: what is aborted ends soon, as a value', async (t) => {
+  const { https } = withProgram(t, `parentPort.on('message', () => { for (;;); });`);
+  const abort = new AbortController();
+  const head = https.head({ url: 'https://127.0.0.1', address: '127.0.0.1' }, abort.signal);
+  const look = https.kubernetes({ access: undefined, context }, abort.signal);
+  abort.abort();
+  t.equal(await head, 'silent', 'what a thread of ours does not do says nothing about the link');
+  const late = { kind: 'failed', source: 'kubernetes', reason: 'internal', reachedFarSide: false };
+  t.match(await look, {
+    ...late,
+    detail: 'asking over https failed: the thread that does it does not answer',
+  });
+  t.match(await https.kubernetes({ access: undefined, context }, abort.signal), late, 'aborted before');
+});
+
+/** Loops for ever on one word, and answers everything else. */
+const LOOPS = `let calls = 0;
+parentPort.on('message', ({ kind, id, asked }) => {
+  if (kind !== 'call') return;
+  if (asked.input.name === 'loop') for (;;);
+  parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
+});`;
+
+t.test(
+  'a thread that loops is ended and replaced after three missed deadlines; every call settles',
+  async (t) => {
+    const { clients, log } = withProgram(t, LOOPS);
+    const ask = (name: string, signal = soon()) => clients.eks.describeCluster(PLACE, { name }, signal);
+    const failureOf = (call: Promise<unknown>) =>
+      call.then(
+        () => t.fail('answered'),
+        (error: unknown) => clients.explain(error),
+      );
+    t.match(await ask('x'), { calls: 1 });
+    const neverAborted = failureOf(ask('loop', new AbortController().signal));
+    for (let missed = 1; missed <= 3; missed++) {
+      t.match(await failureOf(ask('x', AbortSignal.timeout(10))), {
+        reason: 'internal',
+        reachedFarSide: false,
+      });
+    }
+    t.match(await neverAborted, { reason: 'internal', detail: /was replaced: it did not answer/ });
+    t.match(log.lines, [{ level: 'error', fields: { missedDeadlines: 3 } }], 'said once');
+    t.match(await ask('x'), { calls: 1 }, 'another thread');
+  },
+);
+
+t.test('calls that are given up together miss one deadline, and a word in between counts', async (t) => {
+  const time = new VirtualTime();
+  const { clients, log } = withProgram(t, LOOPS, { clock: time, timers: time });
+  const asked: Promise<unknown>[] = [];
+  const give = async (name: string, calls: number): Promise<void> => {
+    const abort = new AbortController();
+    for (let call = 0; call < calls; call++)
+      asked.push(clients.eks.describeCluster(PLACE, { name }, abort.signal).catch(() => undefined));
+    abort.abort();
+    await time.advance(1_100);
+  };
+  t.match(await clients.eks.describeCluster(PLACE, { name: 'x' }, soon()), { calls: 1 });
+  await give('loop', 10);
+  await give('loop', 10);
+  t.strictSame(log.lines, [], 'two deadlines');
+  await give('loop', 10);
+  t.equal(log.lines.length, 1);
+  await Promise.all(asked);
+});
+
+t.test(
+  'a thread that runs out of memory ends alone, is on record, and the next call has another',
+  async (t) => {
+    const { clients, log } = withProgram(
+      t,
+      `let calls = 0;
+parentPort.on('message', ({ kind, id, asked }) => {
+  if (kind !== 'call') return;
+  if (asked.input.name === 'grow') for (const all = []; ; ) all.push(new Array(1000).fill(all.length));
+  parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
+});`,
+      { heapMb: 16 },
+    );
+    const ask = (name: string) => clients.eks.describeCluster(PLACE, { name }, soon());
+    await t.rejects(ask('grow'), { code: 'internal', message: /the thread that does it ended/ });
+    t.match(log.lines, [{ level: 'error', fields: { err: { code: 'ERR_WORKER_OUT_OF_MEMORY' } } }]);
+    t.match(await ask('x'), { calls: 1 });
+  },
+);
+
+t.test('a thread that ends is no evidence, and fails a look as a value', async (t) => {
+  const { https } = withProgram(t, `parentPort.on('message', () => process.exit(3));`);
+  const request = { url: 'https://127.0.0.1', address: '127.0.0.1' };
+  const failed = { kind: 'failed', source: 'kubernetes', reason: 'internal', reachedFarSide: false };
+  t.equal(await https.head(request, soon()), 'silent');
+  t.match(await https.kubernetes({ access: undefined, context }, soon()), {
+    ...failed,
+    detail: 'asking over https failed: the thread that does it ended',
+  });
+  https[Symbol.dispose]();
+  t.equal(await https.head(request, soon()), 'silent');
+  t.match(await https.kubernetes({ access: undefined, context }, soon()), { ...failed, detail: /stopping/ });
+});
+
+t.test('once disposed nothing is asked, and what was asked fails', async (t) => {
+  const { clients, https } = withProgram(t, `parentPort.on('message', () => {});`);
+  const waiting = clients.eks.describeCluster(PLACE, { name: 'x' }, soon()).catch((error: unknown) => error);
+  await until('it is asked', () => true);
+  https[Symbol.dispose]();
+  t.match(await waiting, { code: 'internal', message: /stopping/ });
+  await t.rejects(clients.eks.describeCluster(PLACE, { name: 'x' }, soon()), { message: /stopping/ });
+});
+
+t.test(
+  'the thread alone gives way to all others',
+  { skip: process.platform !== 'linux' && 'the priority is that of the process' },
+  async (t) => {
+    await readFile('/dev/null'); // libuv's threads are made by whoever needs them first, in his priority: here as in the server
+    const before = niceValues();
+    const { https, sandbox } = await apart(t);
+    const { hostname: address } = new URL(sandbox.regionUrl);
+    t.equal(await https.head({ url: sandbox.regionUrl, address }, soon()), 'answered');
+    const after = niceValues();
+    for (const [thread, nice] of before) t.equal(after.get(thread) ?? nice, nice, `thread ${thread}`);
+    const own = before.get(String(process.pid)) ?? Number.NaN;
+    t.equal(after.get(String(process.pid)), own, 'the main thread is as it was');
+    const added = [...after].filter(([thread]) => !before.has(thread)).map(([, nice]) => nice);
+    t.ok(added.length > 0, 'it is there, and so may be what Node starts from it to read certificates');
+    for (const nice of added) t.equal(nice, Math.min(own + 10, 19));
+  },
+);
+
+/** Of each thread of this process: field 19 of proc_pid_stat(5). */
+function niceValues(): Map<string, number> {
+  return new Map(
+    readdirSync('/proc/self/task').flatMap((thread): [string, number][] => {
+      try {
+        const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8');
+        // the second field, the name, may have blanks in it
+        return [[thread, Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])]];
+      } catch (error) {
+        const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
+        if (code === 'ENOENT' || code === 'ESRCH') return []; // a thread that has ended since it was listed
+        throw error;
+      }
+    }),
+  );
+}
