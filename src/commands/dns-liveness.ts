@@ -1,7 +1,14 @@
 /**
- * Whether the DNS side of a server answers, asked from outside of it over its listening sockets: UDP and TCP. The question
- * is one that a server answers in every state: an endpoint that it has addresses of, or else `. NS`.
+ * Does the DNS side of a server answer? Asks over its listening sockets, by UDP and TCP, as a client does. The question has
+ * an answer in every state of the server: an endpoint that it has addresses of, or else `. NS`.
+ *
+ * Only addresses that this host has and can reach say anything about the server. An address may have moved to another host
+ * (keepalived), belong to an interface that is down or to another VRF, or be in duplicate address detection: a restart
+ * brings none of them back, and the reply of another host proves nothing.
  */
+import { createSocket } from 'node:dgram';
+import { isIPv6 } from 'node:net';
+import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import { composeQuery } from '../protocol/wire/query.ts';
 import { CLASS } from '../protocol/words/classes.ts';
@@ -15,33 +22,89 @@ export interface Aliveness {
   readonly tcp: boolean;
 }
 
+const ALIVE: Aliveness = { udp: true, tcp: true };
+const SILENT: Aliveness = { udp: false, tcp: false };
 const ASKED_AT_ONCE = 4; // a wildcard stands for many addresses; one that answers is enough
 const ATTEMPTS = 3;
 
 /**
  * Asks `addresses` (`127.0.0.1:53`, `[::1]:53`), within `timeoutMs`. Never rejects. Any reply counts, REFUSED and SERVFAIL too:
- * a server that says them is alive, and a restart would not help it.
+ * a server that says them is alive, and a restart does not help it. Where no address can be asked, it is enough that a
+ * datagram over loopback arrives.
  */
 export async function askForLife(
   addresses: readonly string[],
   endpoint: string | undefined,
   timeoutMs: number,
+  interfaces: () => NodeJS.Dict<NetworkInterfaceInfo[]> = networkInterfaces,
 ): Promise<Aliveness> {
-  const servers = addresses.flatMap((text) => {
-    const reading = readSocketAddress(text, 53, 1);
-    return 'value' in reading ? [reading.value] : [];
-  });
-  // link-local ones only: not for us to judge
-  if (servers.length === 0) return { udp: addresses.length > 0, tcp: addresses.length > 0 };
-  const asked = servers
+  const isHere = hostHas(interfaces);
+  const asked = addresses
+    .flatMap((text) => {
+      const reading = readSocketAddress(text, 53, 1);
+      return 'value' in reading && isHere(reading.value.address) ? [reading.value] : [];
+    })
     .toSorted((a, b) => Number(isLoopback(b)) - Number(isLoopback(a)))
     .slice(0, ASKED_AT_ONCE);
   const query = ownQuestion(endpoint);
+  const enough = new AbortController();
+  const reached = Promise.all(asked.map(({ address }) => echo(address, timeoutMs, enough.signal)));
   const [udp, tcp] = await Promise.all([
     anyOf(asked, (server, signal) => answersUdp(server, query, timeoutMs, signal)),
     anyOf(asked, (server, signal) => answersTcp(server, query, timeoutMs, signal)),
   ]);
-  return { udp, tcp };
+  if (udp && tcp) {
+    enough.abort();
+    return ALIVE;
+  }
+  if ((await reached).includes('arrived')) return { udp, tcp };
+  // no address that this process can reach: what is left to see is whether the event loop takes datagrams
+  return (await echo('127.0.0.1', timeoutMs)) === 'lost' ? SILENT : ALIVE;
+}
+
+/** Tells addresses that the host has at this moment. Where the host lists none, as in a sandbox, every address counts. */
+function hostHas(interfaces: () => NodeJS.Dict<NetworkInterfaceInfo[]>): (address: string) => boolean {
+  let listed = new Set<string>();
+  try {
+    listed = new Set(
+      Object.values(interfaces()).flatMap((infos = []) => infos.map(({ address }) => address)),
+    );
+  } catch {
+    // no AF_NETLINK
+  }
+  return (address) =>
+    listed.size === 0 || listed.has(address) || WILDCARDS.has(address) || address.startsWith('127.');
+}
+
+const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
+type Echo =
+  | 'arrived'
+  /** Sent, and not seen again: it left the host, or was dropped. */
+  | 'lost'
+  /** The system refuses to send it. */
+  | 'unreachable';
+
+/** Sends a datagram to a socket of our own at `address`: does what this process sends there come back to it? */
+function echo(address: string, timeoutMs: number, signal?: AbortSignal): Promise<Echo> {
+  const { promise, resolve } = Promise.withResolvers<Echo>();
+  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+  // after a loop that stood still, timers run before sockets are read
+  const deadline = setTimeout(() => setImmediate(() => setImmediate(resolve, 'lost')), timeoutMs);
+  const give = () => resolve('lost');
+  signal?.addEventListener('abort', give, { once: true });
+  socket.on('error', () => resolve('unreachable'));
+  socket.on('message', () => resolve('arrived'));
+  socket.bind(0, address, () => {
+    socket.send(new Uint8Array(1), socket.address().port, address, (error) => {
+      if (error) resolve('unreachable');
+    });
+  });
+  return promise.finally(() => {
+    clearTimeout(deadline);
+    signal?.removeEventListener('abort', give);
+    socket.close();
+  });
 }
 
 async function anyOf(

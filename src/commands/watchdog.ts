@@ -43,8 +43,6 @@ export function startWatchdog(
 
 async function tellIfAlive({ daemon, manager, log }: WatchdogParts, timeoutMs: number): Promise<void> {
   const { addresses, endpoint, replies } = daemon.vitals();
-  // nothing is listened on, such as an address that another host has now: a restart would not bring it
-  if (addresses.length === 0) return manager.notify('WATCHDOG=1');
   const { udp, tcp } = await askForLife(addresses, endpoint, timeoutMs);
   // a receive queue that a flood keeps full drops our query too: others were answered meanwhile
   const now = daemon.vitals().replies;
