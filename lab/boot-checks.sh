@@ -66,6 +66,20 @@ systemctl reload outpost-dns
 expect 'systemctl reload: a new pin is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(until_answered '10.0.1.10 10.0.2.10 10.0.3.10 ' 5)"
 expect 'systemctl reload: it is the same process' "$pid" "$(property MainPID)"
 
+systemctl restart --no-block outpost-dns
+systemctl reload outpost-dns
+expect 'systemctl reload in the middle of a start waits for the end of it' active "$(property ActiveState)"
+expect 'systemctl reload in the middle of a start: it is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(answers @127.0.0.1)"
+for wait in 0 0.02 0.04 0.06 0.1; do
+  systemctl restart --no-block outpost-dns
+  pid=0
+  until [ "$pid" != 0 ] && grep -q outpost-dns "/proc/$pid/cmdline"; do pid=$(property MainPID); done
+  sleep $wait
+  kill -HUP "$pid"
+done
+expect 'SIGHUP from anybody in the middle of a start: it is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(until_answered '10.0.1.10 10.0.2.10 10.0.3.10 ' 10)"
+pid=$(property MainPID)
+
 restarts=$(property NRestarts)
 sleep 12
 expect 'the watchdog leaves a server alone that answers' "$pid" "$(property MainPID)"

@@ -1,11 +1,12 @@
 /** Signals in the first moments of a server, before it has loaded itself. */
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { pause, until } from '../helpers/patience.ts';
 import { keepState, keptRecord } from './kept-state.ts';
-import type { ServerProcess } from './server-process.ts';
-import { ENDPOINT, Site } from './site.ts';
+import { PROGRAM, ServerProcess } from './server-process.ts';
+import { ENDPOINT, folder, Site } from './site.ts';
 
 t.jobs = 2; // they wait more than they work
 
@@ -26,6 +27,10 @@ async function catchesSignals(server: ServerProcess): Promise<void> {
 
 function caught(pid: number): bigint {
   return BigInt(`0x${/^SigCgt:\t(\S+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]}`);
+}
+
+function childrenOf(pid: number): readonly string[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
 }
 
 t.test('SIGHUP as soon as the program runs, and at every moment after that', async (t) => {
@@ -60,3 +65,49 @@ t.test('the handlers are there before the program is loaded', async (t) => {
   t.notMatch(open, /writer\.lock/, 'nothing of the state is open yet');
   t.equal(server.stdout, '');
 });
+
+/** As `site.start()`, with another environment or another program in front. */
+function startAs(t: Test, site: Site, before: readonly string[], environment = {}): ServerProcess {
+  const [program = PROGRAM, ...words] = [...before, PROGRAM];
+  return new ServerProcess(t, site.configFile, site.ports, { ...site.sandbox.environment, ...environment }, [
+    program,
+    ...words,
+  ]);
+}
+
+t.test('SIGHUP while the shell looks for the runtime', async (t) => {
+  const site = await siteOf(t);
+  const tools = folder(t);
+  // the first program that the shell starts, made slow enough to be met
+  writeFileSync(join(tools, 'readlink'), '#!/bin/sh\nsleep 1\nPATH=/usr/bin:/bin exec readlink "$@"\n', {
+    mode: 0o755,
+  });
+  const server = startAs(t, site, [], { PATH: `${tools}:${process.env['PATH']}` });
+  await until('the shell waits for it', () => childrenOf(server.pid).length > 0, 0);
+  server.signal('SIGHUP');
+  await server.firstAnswer({ name: ENDPOINT });
+  t.match(await server.kill('SIGTERM'), { code: 0 });
+});
+
+const mayUnshare = spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0;
+
+t.test(
+  'SIGHUP at every moment of the start, for the first process of a container',
+  { skip: mayUnshare ? false : 'a namespace for processes needs root' },
+  async (t) => {
+    const site = await siteOf(t);
+    for (const afterMs of [0, 5, 10, 20, 30, 50, 80]) {
+      const server = startAs(t, site, ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child']);
+      const first = await until(
+        'the container runs',
+        () => Number(childrenOf(server.pid)[0] ?? 0) || undefined,
+        0,
+      );
+      await pause(afterMs);
+      process.kill(first, 'SIGHUP');
+      await server.firstAnswer({ name: ENDPOINT });
+      process.kill(first, 'SIGTERM');
+      t.match(await server.ended, { code: 0 }, `${afterMs} ms`);
+    }
+  },
+);
