@@ -7,7 +7,7 @@ import type { Config } from '../config/config.ts';
 import { ConfigError, type ConfigErrorCode, type Fault } from '../config/fault.ts';
 import { type LoadRequest, loadConfig } from '../config/load.ts';
 import { readConfigFile } from '../config/source-text.ts';
-import { yieldToQueries } from '../runtime/thread-priority.ts';
+import { yieldToQueries } from '../runtime/threads.ts';
 
 /** What the thread is told. */
 export type ReadRequest = Pick<LoadRequest, 'file' | 'explicit' | 'environment' | 'ownAddresses'>;

@@ -13,6 +13,7 @@ import { systemPause } from '../runtime/pause.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { connectServiceManager } from '../runtime/service-manager.ts';
 import type { Signals } from '../runtime/signals.ts';
+import { threadsEnded, threadsNotEnded } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { readConfigApart, readConfigOrExplain } from './config-file.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
@@ -99,16 +100,28 @@ function untilEnded() {
 }
 
 const EXIT_GRACE_MS = 250;
+/** A thread ends within milliseconds, also on a busy machine, unless it hangs in a call to the operating system. */
+const THREAD_GRACE_MS = 2_000;
 
 /**
  * Everything is closed and saved: what still holds the process, such as a credential_process or a reader of the log that
- * hangs, is not waited for. An exit joins the threads of the pool, and a write to a log that hangs has one for ever.
+ * hangs, is not waited for. An exit waits for threads: for those of far-side/, and for the pool, where a write to a log
+ * that hangs has one for ever. Only SIGKILL ends the process then.
  */
 function exitSoon(code: ExitCode, processLog: ProcessLog): void {
-  setTimeout(() => {
-    if (processLog.isStuck) process.kill(process.pid, 'SIGKILL');
-    process.exit(code);
-  }, EXIT_GRACE_MS).unref();
+  const kill = () => process.kill(process.pid, 'SIGKILL');
+  const limit = setTimeout(() => {
+    const threads = threadsNotEnded();
+    processLog.log.warn(
+      { threads },
+      'threads hang in the operating system: the process ends itself with SIGKILL',
+    );
+    inBackground('other', () => processLog.flush()).then(kill);
+  }, THREAD_GRACE_MS);
+  inBackground('other', threadsEnded).then(() => {
+    clearTimeout(limit);
+    setTimeout(() => (processLog.isStuck ? kill() : process.exit(code)), EXIT_GRACE_MS).unref();
+  });
 }
 
 /**

@@ -10,7 +10,7 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { Log } from '../log/log.ts';
 import { systemClock } from '../runtime/clock.ts';
-import { yieldToQueries } from '../runtime/thread-priority.ts';
+import { yieldToQueries } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import type { AwsPlace } from './aws/client-pool.ts';
 import {

@@ -10,8 +10,8 @@
 
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../log/log.ts';
-import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { endThread, threadsNotEnded } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { AwsCalls } from './aws/clients.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
@@ -43,6 +43,7 @@ const HEAP_MB = 256;
 /** A thread that lives says how far an aborted call had come within milliseconds. */
 const WORD_WITHIN_MS = 1_000;
 const MISSED_DEADLINES = 3;
+const MOST_NOT_ENDED = 2;
 
 export class HttpsApart implements Disposable {
   readonly aws: AwsCalls;
@@ -99,6 +100,8 @@ class Thread {
   /** Counts what the thread says. */
   #words = 0;
   #isDisposed = false;
+  /** It has been logged that no thread is started. */
+  #isRefusing = false;
 
   constructor(options: HttpsApartOptions) {
     this.#options = options;
@@ -146,11 +149,12 @@ class Thread {
   dispose(): void {
     this.#isDisposed = true;
     this.#fail('the server is stopping');
-    inBackground('refresh', () => this.#worker?.terminate());
+    if (this.#worker !== undefined) endThread(this.#worker);
   }
 
   #running(): Worker {
     if (this.#worker !== undefined) return this.#worker;
+    this.#refuseMore();
     const { program, heapMb, outbound, log } = this.#options;
     const workerData: ThreadData = { outbound };
     const worker = new Worker(program ?? PROGRAM, {
@@ -198,7 +202,22 @@ class Thread {
       'the thread that speaks https does not answer and is replaced: please report it',
     );
     this.#ended('the thread that does it was replaced: it did not answer');
-    inBackground('refresh', () => worker.terminate());
+    endThread(worker);
+  }
+
+  /** What made two threads hang would most likely make a third one hang: each holds some 70 MB, and the end of the process. */
+  #refuseMore(): void {
+    const threads = threadsNotEnded();
+    const isRefusing = threads >= MOST_NOT_ENDED;
+    if (isRefusing && !this.#isRefusing) {
+      this.#options.log.error(
+        { threads },
+        'threads that speak https hang in the operating system: nothing is asked over https until one has ended',
+      );
+    }
+    this.#isRefusing = isRefusing;
+    if (isRefusing)
+      throw cannotAsk(`asking over https failed: ${threads} threads that did it have not ended`);
   }
 
   #ended(why: string): void {

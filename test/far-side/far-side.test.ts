@@ -1,5 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,6 +10,7 @@ import t, { type Test } from 'tap';
 import { HttpsApart, type HttpsApartOptions } from '../../src/far-side/far-side.ts';
 import { DIRECT } from '../../src/far-side/outbound.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
+import { threadsNotEnded } from '../../src/runtime/threads.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { PATIENCE_MS, until } from '../helpers/patience.ts';
@@ -259,6 +261,65 @@ t.test('a thread that ends is no evidence, and fails a look as a value', async (
   t.equal(await https.head(request, soon()), 'silent');
   t.match(await https.kubernetes({ access: undefined, context }, soon()), { ...failed, detail: /stopping/ });
 });
+
+t.test(
+  'a thread that cannot be ended is replaced once, and not again before one of the two has ended',
+  async (t) => {
+    const time = new VirtualTime();
+    const pipe = join(t.testdir(), 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    t.teardown(() => closeSync(openSync(pipe, 'r+')));
+    const { clients, https, log } = withProgram(
+      t,
+      `import { openSync } from 'node:fs';
+let calls = 0;
+parentPort.on('message', ({ kind, id, asked }) => {
+  if (kind !== 'call') return;
+  if (asked.input?.name === 'hang') {
+    parentPort.postMessage({ kind: 'log', level: 'debug', fields: {}, text: 'hangs' });
+    openSync(${JSON.stringify(pipe)}, 'r');
+  }
+  parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
+});`,
+      { clock: time, timers: time },
+    );
+    const ask = (name: string, signal = soon()) => clients.eks.describeCluster(PLACE, { name }, signal);
+    let hung = 0;
+    const hang = async () => {
+      const first = ask('hang').catch(() => undefined);
+      hung++;
+      await until('it hangs', () => log.lines.filter(({ text }) => text === 'hangs').length === hung);
+      for (let missed = 1; missed <= 3; missed++) {
+        const abort = new AbortController();
+        const call = ask('hang', abort.signal).catch(() => undefined);
+        abort.abort();
+        await time.advance(1_100);
+        await call;
+      }
+      await first;
+    };
+    t.match(await ask('x'), { calls: 1 });
+    t.equal(threadsNotEnded(), 0);
+    await hang();
+    t.equal(threadsNotEnded(), 1, 'it is told to end and does not');
+    t.match(await ask('x'), { calls: 1 }, 'another thread');
+    await hang();
+    t.equal(threadsNotEnded(), 2);
+    const refused = { code: 'internal', message: /2 threads that did it have not ended/ };
+    await t.rejects(ask('x'), refused, 'no third one');
+    await t.rejects(ask('x'), refused);
+    t.equal(threadsNotEnded(), 2);
+    t.equal(await https.head({ url: 'https://127.0.0.1' }, soon()), 'silent', 'no evidence for the link');
+    t.match(
+      log.lines.filter(({ level }) => level === 'error'),
+      [{ fields: { missedDeadlines: 3 } }, { fields: { missedDeadlines: 3 } }, { fields: { threads: 2 } }],
+    );
+    closeSync(openSync(pipe, 'r+')); // a reader that waits for somebody who writes goes on
+    await until('one has ended', () => threadsNotEnded() < 2);
+    t.match(await ask('x'), { calls: 1 }, 'a thread again');
+    await until('both have ended', () => threadsNotEnded() === 0);
+  },
+);
 
 t.test('once disposed nothing is asked, and what was asked fails', async (t) => {
   const { clients, https } = withProgram(t, `parentPort.on('message', () => {});`);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -58,5 +59,27 @@ t.test(
     const ended = await server.kill('SIGTERM');
     t.match(ended, { code: 0, signal: null });
     t.match(server.log.at(-1), { msg: 'stopped' });
+  },
+);
+
+t.test(
+  'a file that never answers, read while AWS is asked, holds up neither the state nor the end',
+  async (t) => {
+    for (const variable of ['NODE_EXTRA_CA_CERTS', 'AWS_CA_BUNDLE', 'AWS_CONFIG_FILE']) {
+      const site = await Site.open(t);
+      const pipe = join(t.testdir(), 'pipe');
+      execFileSync('mkfifo', [pipe]);
+      const server = site.start({ ...site.sandbox.environment, [variable]: pipe });
+      await server.firstAnswer({ name: 'example.com' });
+      site.configureCluster({ pin: ['10.9.9.9'], endpoint: ENDPOINT });
+      server.signal('SIGHUP');
+      await until('reloaded', () => server.logged('configuration reloaded').length > 0);
+      await pause(2_000);
+      const { code, signal, afterMs } = await server.kill('SIGTERM');
+      t.comment(`${variable}: ended with ${code ?? signal} in ${afterMs.toFixed(0)} ms`);
+      t.ok(code === 0 || signal === 'SIGKILL', variable);
+      const state = await readFile(join(site.stateDirectory, 'endpoints.json'), 'utf8');
+      t.ok(state.includes('10.9.9.9'), `${variable}: the state is saved`);
+    }
   },
 );

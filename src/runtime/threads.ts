@@ -1,0 +1,39 @@
+/** Threads beside the one that answers queries: they come after it where they share a processor, and they may fail to end. */
+import { constants, getPriority, setPriority } from 'node:os';
+import type { Worker } from 'node:worker_threads';
+import { inBackground } from './background.ts';
+
+const ending = new Map<Worker, Promise<void>>();
+
+/**
+ * Tells a thread to end. A thread that hangs in a call to the operating system (a pipe that nobody writes to, a file system
+ * that does not answer) does not, and an exit of the process would wait for it for ever.
+ */
+export function endThread(worker: Worker): void {
+  if (ending.has(worker)) return;
+  const ended = inBackground('other', () => worker.terminate()).then(() => void ending.delete(worker));
+  ending.set(worker, ended);
+}
+
+/** Threads that were told to end and have not. */
+export function threadsNotEnded(): number {
+  return ending.size;
+}
+
+/** Resolves once all of them have ended. It keeps no process alive. */
+export async function threadsEnded(): Promise<void> {
+  await Promise.all(ending.values());
+}
+
+/** To be called first of all in such a thread. */
+export function yieldToQueries(): void {
+  if (process.platform !== 'linux') return; // elsewhere it is the priority of the whole process
+  const { PRIORITY_BELOW_NORMAL, PRIORITY_LOW } = constants.priority;
+  try {
+    // setpriority(2): on Linux every thread has a nice value of its own, and 0 names the calling thread; threads and
+    // processes that it starts have it too, but not libuv's pool, which the server made when it read its configuration
+    setPriority(Math.min(getPriority() + PRIORITY_BELOW_NORMAL, PRIORITY_LOW));
+  } catch {
+    // not allowed: it serves all the same
+  }
+}
