@@ -11,7 +11,10 @@ const ending = new Map<Worker, Promise<void>>();
  */
 export function endThread(worker: Worker): void {
   if (ending.has(worker)) return;
-  const ended = inBackground('other', () => worker.terminate()).then(() => void ending.delete(worker));
+  const ended = inBackground('other', async () => {
+    await worker.terminate();
+    ending.delete(worker);
+  });
   ending.set(worker, ended);
 }
 

@@ -268,7 +268,6 @@ t.test(
     const time = new VirtualTime();
     const pipe = join(t.testdir(), 'pipe');
     execFileSync('mkfifo', [pipe]);
-    t.teardown(() => closeSync(openSync(pipe, 'r+')));
     const { clients, https, log } = withProgram(
       t,
       `import { openSync } from 'node:fs';
