@@ -11,7 +11,7 @@ import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
 import type { SourceConnections } from '../refresh/sources/connect-sources.ts';
 import { connectTcp } from '../refresh/tcp-connect.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
-import { mayBeMadeUp } from '../serving/resolver/made-up-denial.ts';
+import { mayBeMadeUp } from '../serving/resolver/fetched-answers.ts';
 import type { ConfigInForce } from './config-in-force.ts';
 import { changeEvents } from './ledger-events.ts';
 import type { OutageRooms } from './outage-rooms.ts';

@@ -7,7 +7,6 @@ import type { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { ServingTable } from '../serving/endpoints/serving-table.ts';
 import { Forwarder } from '../serving/forwarder/forwarder.ts';
 import { BatchedUdpSockets } from '../serving/forwarder/udp-socket-batched.ts';
-import type { UpstreamGroup } from '../serving/forwarder/upstream.ts';
 import { ClientAccess } from '../serving/listener/client-access.ts';
 import { ClientAddressBook } from '../serving/listener/client-address.ts';
 import { Intake, type IntakeRules } from '../serving/listener/intake.ts';
@@ -18,8 +17,9 @@ import { TcpSlots } from '../serving/listener/tcp-slots.ts';
 import { udpListeners } from '../serving/listener/udp-choice.ts';
 import { DisconnectedRules } from '../serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../serving/local-zones/local-zones.ts';
-import { Identity } from '../serving/resolver/identity.ts';
+import { Identity } from '../serving/resolver/own-answers.ts';
 import { Resolver, type ResolverOptions, type ResolverRules } from '../serving/resolver/resolver.ts';
+import type { Route } from '../serving/turn.ts';
 import type { ConfigInForce } from './config-in-force.ts';
 import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
@@ -36,7 +36,7 @@ interface Around {
   /** Asks anew for what may have come back. */
   readonly lookAgain: (reason: string) => void;
   /** The strings at `_status.<endpoint>`. */
-  readonly statusText: ResolverOptions<UpstreamGroup>['statusText'];
+  readonly statusText: ResolverOptions['statusText'];
 }
 
 export type ServingRooms = ReturnType<typeof buildServingRooms>;
@@ -47,15 +47,15 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
   const serving = new ServingTable();
   const forwarder = buildForwarder(parts, around);
   // a zone that the operator sends to other servers is answered by those for as long as they answer
-  const isLinkCut = (route: UpstreamGroup): boolean =>
+  const isLinkCut = (route: Route): boolean =>
     outage.link.isFarSideCut && inForce.routes.defaults.has(route.name);
-  const resolver: Resolver<UpstreamGroup> = new Resolver<UpstreamGroup>(
+  const resolver: Resolver = new Resolver(
     {
       endpoints: serving,
       cache,
       clock,
-      later: {
-        forward: (query, route, landed) => forwarder.forwardTo(query, route, landed),
+      upstreams: {
+        forward: (query, route, reply) => forwarder.forwardTo(query, route, (outcome) => reply.send(outcome)),
         isCut: (query, route) =>
           forwarder.isCut(query, route) ||
           (isLinkCut(route) && resolver.rules.disconnected.isBeyondLink(query)),
@@ -71,7 +71,7 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
     atOnce(resolverRules(config, inForce.routes)),
   );
   const cookies = new ServerCookies({ clock, random });
-  const intake = new Intake({ handler: resolver, log, cookies, ...intakeRules(config, random) });
+  const intake = new Intake({ handler: resolver, log, clock, cookies, ...intakeRules(config, random) });
   const clients = new ClientAddressBook();
   const slots = new TcpSlots({ intake, clients, clock, timers }, tcpLimits(config));
   const createUdp = udpListeners(libc);
@@ -104,7 +104,7 @@ function buildForwarder(parts: DaemonParts, { libc, inForce, outage, lookAgain }
   });
 }
 
-export function* resolverRules(config: Config, { rules }: Routes): Steps<ResolverRules<UpstreamGroup>> {
+export function* resolverRules(config: Config, { rules }: Routes): Steps<ResolverRules> {
   return {
     localZones: yield* LocalZones.building({ rules, siteNames: siteNames(config, defaultGroup(config)) }),
     disconnected: yield* DisconnectedRules.building(disconnectedRules(config)),

@@ -10,6 +10,7 @@ import { typeName } from '../../src/protocol/words/types.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { type Exchange, judgeReply } from '../../src/serving/forwarder/exchange.ts';
 import type { OpenTransport } from '../../src/serving/forwarder/transports.ts';
+import { Turn } from '../../src/serving/turn.ts';
 import { prepareDirectory } from '../../src/store/state-directory.ts';
 import { load } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
@@ -94,16 +95,19 @@ ${more}`);
   /** The reply, and after how long: time moves on only for queries that are not answered at once. */
   async ask(query: QueryText): Promise<ReadReply & { readonly afterMs: number }> {
     const octets = queryOf(query);
-    const room = new Uint8Array(1232);
     const { resolver } = this.rooms;
-    const length = resolver.answerNow(octets, 0, octets.length, 'udp', room, 0);
-    if (length > 0) return { ...readReply(room.subarray(0, length)), afterMs: 0 };
     const startMs = this.time.monotonicMs();
+    const turn = new Turn();
+    turn.space = new Uint8Array(1232);
+    turn.nowMs = startMs;
+    turn.read(octets, 0, octets.length);
+    const length = resolver.answer(turn);
+    if (length > 0) return { ...readReply(turn.space.subarray(0, length)), afterMs: 0 };
     let reply: (ReadReply & { readonly afterMs: number }) | undefined;
-    resolver.answerLater(octets, 'udp', {
-      reply: (given, length) => {
+    resolver.later(turn.keep(), {
+      send: (given) => {
         const afterMs = this.time.monotonicMs() - startMs;
-        if (length > 0) reply = { ...readReply(given.slice(0, length)), afterMs };
+        if (given.length > 0) reply = { ...readReply(given.slice()), afterMs };
       },
       fail: (error) => {
         throw error;

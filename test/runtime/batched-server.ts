@@ -1,6 +1,6 @@
 /** A listener and a forwarder in batches, for the tests that run them hard: known names are answered at once, the others asked for upstream. */
 import { writeEmptyReply } from '../../src/protocol/wire/error-reply.ts';
-import { parseQuery, Query } from '../../src/protocol/wire/query.ts';
+import { VERDICT } from '../../src/protocol/wire/query.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import type { Libc } from '../../src/runtime/datagrams.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
@@ -10,11 +10,11 @@ import { BatchedUdpSockets } from '../../src/serving/forwarder/udp-socket-batche
 import type { Upstream } from '../../src/serving/forwarder/upstream.ts';
 import { ClientAccess } from '../../src/serving/listener/client-access.ts';
 import { ClientAddressBook } from '../../src/serving/listener/client-address.ts';
-import { NO_REPLY, PENDING, type QueryHandler } from '../../src/serving/listener/handler.ts';
 import { Intake } from '../../src/serving/listener/intake.ts';
 import { RateLimit } from '../../src/serving/listener/rate-limit.ts';
 import { ServerCookies } from '../../src/serving/listener/server-cookies.ts';
 import { BatchedUdpListener } from '../../src/serving/listener/udp-batched.ts';
+import { NO_REPLY, PENDING, type QueryHandler } from '../../src/serving/turn.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 
 export function batchedServer(libc: Libc, upstream: Upstream) {
@@ -28,26 +28,24 @@ export function batchedServer(libc: Libc, upstream: Upstream) {
     openUdp: new BatchedUdpSockets(libc).open,
   });
   /** Known names have an even ID. */
-  const query = new Query();
   const handler: QueryHandler = {
-    query,
-    answerNow(message, start, end, _transport, reply, replyStart) {
-      if (parseQuery(query, message, start, end) !== 0) return NO_REPLY;
-      return query.id % 2 === 0 ? writeEmptyReply(query, 0, undefined, reply, replyStart) : PENDING;
+    answer(turn) {
+      const { query, verdict, space, spaceStart } = turn;
+      if (verdict !== VERDICT.OK) return NO_REPLY;
+      return query.id % 2 === 0 ? writeEmptyReply(query, 0, undefined, space, spaceStart) : PENDING;
     },
-    answerLater(message, _transport, asker) {
-      const waiting = new Query();
-      parseQuery(waiting, message, 0, message.length);
-      forwarder.forwardTo(waiting, group, (outcome) => {
-        const reply = new Uint8Array(512);
+    later({ query }, reply) {
+      forwarder.forwardTo(query, group, (outcome) => {
+        const space = new Uint8Array(512);
         const rcode = outcome.kind === 'response' ? 0 : 2;
-        asker.reply(reply, writeEmptyReply(waiting, rcode, undefined, reply, 0));
+        reply.send(space.subarray(0, writeEmptyReply(query, rcode, undefined, space, 0)));
       });
     },
   };
   const intake = new Intake({
     handler,
     log,
+    clock: systemClock,
     access: new ClientAccess(['127.0.0.0/8']),
     cookies: new ServerCookies({ clock: systemClock, random: systemRandom }),
     rateLimit: new RateLimit({ responsesPerSecond: 0, slip: 2, seed: 7 }),

@@ -79,11 +79,34 @@ export class Query {
     return nameFromWire(this.octets, this.nameStart);
   }
 
-  /** A query with octets of its own, to be kept beyond this turn. */
+  /** The same query with octets of its own, for longer than this call. Not parsed again. */
   copy(): Query {
+    const { octets, start, end, labelCount } = this;
     const copy = new Query(this.network);
-    // not slice(): on a Buffer that would share its memory
-    parseQuery(copy, new Uint8Array(this.octets.subarray(this.start, this.end)), 0, this.end - this.start);
+    // not slice(): on a Buffer that would share its memory; octet by octet: a view would cost more than the copy
+    const own = new Uint8Array(end - start);
+    for (let at = 0; at < own.length; at++) own[at] = octets[start + at] ?? 0;
+    copy.octets = own;
+    copy.end = own.length;
+    copy.id = this.id;
+    copy.flags = this.flags;
+    copy.nameStart = this.nameStart - start;
+    copy.nameEnd = this.nameEnd - start;
+    copy.questionEnd = this.questionEnd - start;
+    copy.qtype = this.qtype;
+    copy.qclass = this.qclass;
+    copy.labelCount = labelCount;
+    copy.hasEdns = this.hasEdns;
+    copy.ednsVersion = this.ednsVersion;
+    copy.udpLimit = this.udpLimit;
+    copy.dnssecOk = this.dnssecOk;
+    copy.cookieAt = this.cookieAt < 0 ? -1 : this.cookieAt - start;
+    copy.cookieOctets = this.cookieOctets;
+    if (labelCount >= copy.labelStarts.length) makeRoomForLabels(copy);
+    for (let depth = 0; depth <= labelCount; depth++) {
+      copy.labelStarts[depth] = this.labelStarts[depth] ?? 0;
+      copy.suffixHashes[depth] = this.suffixHashes[depth] ?? 0;
+    }
     return copy;
   }
 }

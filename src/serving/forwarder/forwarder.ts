@@ -17,6 +17,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import type { Timers } from '../../runtime/timers.ts';
+import type { Route } from '../turn.ts';
 import { type Landed, OnItsWay, OnTheirWay, questionHash } from './coalescing.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
 import { Flight, type FlightContext } from './flight.ts';
@@ -92,7 +93,7 @@ export class Forwarder {
   }
 
   /** As `forwardTo`, as a promise that never rejects. */
-  forward(query: Query, group: UpstreamGroup): Promise<ForwardOutcome> {
+  forward(query: Query, group: Route): Promise<ForwardOutcome> {
     return new Promise((resolve) => this.forwardTo(query, group, resolve));
   }
 
@@ -100,7 +101,7 @@ export class Forwarder {
    * Asks the upstreams of a group that was configured; tells the outcome once, perhaps before this returns. Identical
    * questions that are on their way to the same group share one outcome.
    */
-  forwardTo(query: Query, group: UpstreamGroup, landed: Landed): void {
+  forwardTo(query: Query, group: Route, landed: Landed): void {
     this.#forward(query, group, this.#settings.inFlight, landed);
   }
 
@@ -136,7 +137,7 @@ export class Forwarder {
   }
 
   /** Whether no upstream of the group is worth asking at this moment: a question would fail at once. */
-  isDown(group: UpstreamGroup): boolean {
+  isDown(group: Route): boolean {
     const nowMs = this.#options.clock.monotonicMs();
     return !(this.#groups.membersOf(group) ?? []).some((member) => member.isUsable(nowMs));
   }
@@ -145,7 +146,7 @@ export class Forwarder {
    * Whether nobody in the group answers questions about this name: none is worth asking, or those that are fail for its
    * suffix. One question in a second or two goes through all the same and finds out whether that still holds.
    */
-  isCut(query: Query, group: UpstreamGroup): boolean {
+  isCut(query: Query, group: Route): boolean {
     const nowMs = this.#options.clock.monotonicMs();
     const members = this.#groups.membersOf(group) ?? [];
     if (hasAnswers(members, query, nowMs)) return false;
@@ -227,7 +228,7 @@ export class Forwarder {
     return new Promise((resolve) => this.#forward(query, group, Number.POSITIVE_INFINITY, resolve));
   }
 
-  #forward(query: Query, group: UpstreamGroup, limit: number, landed: Landed): void {
+  #forward(query: Query, group: Route, limit: number, landed: Landed): void {
     const question = questionOf(query);
     const joined = this.#onTheirWay.find(questionHash(query), question, group.name);
     if (joined !== undefined) {
@@ -284,7 +285,7 @@ export class Forwarder {
   }
 
   /** Why no upstream is asked, even one that is up. */
-  #refusal(members: readonly GroupMember[] | undefined, group: UpstreamGroup): ForwardOutcome | undefined {
+  #refusal(members: readonly GroupMember[] | undefined, group: Route): ForwardOutcome | undefined {
     if (this.#isClosed) return forwardFailure('closing', 'the forwarder is closed');
     if (members !== undefined) return undefined;
     return forwardFailure('all-down', `no upstreams are configured for "${group.name}"`);

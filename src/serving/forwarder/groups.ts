@@ -1,6 +1,7 @@
 /** Which upstreams there are, and which of them each group has; new groups are made ready in steps and put in force at once. */
 import type { Query } from '../../protocol/wire/query.ts';
 import type { Steps } from '../../runtime/slices.ts';
+import type { Route } from '../turn.ts';
 import { GroupMember, mayBeLoopProbe } from './group-member.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import { type ClientContext, UpstreamClient } from './upstream-client.ts';
@@ -35,7 +36,7 @@ export class Groups {
   }
 
   /** The upstreams of the group; `undefined` where there is no such group. */
-  membersOf({ name }: UpstreamGroup): readonly GroupMember[] | undefined {
+  membersOf({ name }: Route): readonly GroupMember[] | undefined {
     return this.#groups.get(name);
   }
 

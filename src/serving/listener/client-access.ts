@@ -1,7 +1,8 @@
 /** Which clients may ask: prefixes compiled to words, so that a look is a few comparisons and no string. */
 import ipaddr from 'ipaddr.js';
 import { uint32At } from '../../protocol/wire/header.ts';
-import { type Family, isMapped, MAPPED_OFFSET, parseClientAddress } from './client-address.ts';
+import type { Family } from '../turn.ts';
+import { isMapped, MAPPED_OFFSET, parseClientAddress } from './client-address.ts';
 import { ListenerError } from './listener-error.ts';
 
 /** Words of one prefix and of its mask: one of each for IPv4, four for IPv6. */

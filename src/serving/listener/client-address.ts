@@ -1,8 +1,7 @@
 /** A client's address as octets: the form in which access and rate limits look at it, whoever received it. */
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
-
-export type Family = 4 | 6;
+import type { Family } from '../turn.ts';
 
 export interface ClientAddress {
   /** 4 octets for family 4, 16 for family 6. */

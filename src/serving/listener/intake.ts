@@ -1,25 +1,24 @@
 /**
- * The first steps of a query, in one straight line, whatever brought it: decide on the twelve header octets,
- * on who asks and on how much it has been given already, and only then hand it to the handler. Nothing here
- * allocates for a query that is answered at once.
+ * The first steps of a query, in one straight line, for every transport: decide on the twelve header octets, on the client
+ * and on its limits, and only then hand the turn to the handler. Nothing here makes an object for a query that is answered
+ * at once.
  */
-
 import { LimitLog } from '../../log/limit-log.ts';
 import type { Log } from '../../log/log.ts';
 import { writeCookieReply, writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
-import { FLAG, HEADER_OCTETS, uint16At } from '../../protocol/wire/header.ts';
-import { parseCookieQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
+import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
+import { parseCookieQuery, VERDICT } from '../../protocol/wire/query.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { type Family, NO_REPLY, PENDING, type QueryHandler, type Reply, Turn } from '../turn.ts';
 import type { ClientAccess } from './client-access.ts';
-import { type Family, networkText } from './client-address.ts';
+import { networkOf, networkText } from './client-address.ts';
 import { COUNT, Counters } from './counters.ts';
-import { NO_REPLY, PENDING, type QueryHandler, type Transport } from './handler.ts';
 import { RATE, type RateLimit, type RateVerdict } from './rate-limit.ts';
 import type { ServerCookies } from './server-cookies.ts';
-import { type Deliver, Waiting, type WaitingHost } from './waiting.ts';
 
-/** What a reload may replace. */
+/** Rules that a reload may replace. */
 export interface IntakeRules {
   readonly access: ClientAccess;
   /** Of answers that other servers gave, to clients that are allowed. */
@@ -31,12 +30,13 @@ export interface IntakeRules {
 export interface IntakeOptions extends IntakeRules {
   readonly handler: QueryHandler;
   readonly log: Log;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly cookies: ServerCookies;
-  /** Queries that may wait for their answer at one time; beyond, SERVFAIL at once. */
+  /** Queries that may wait for their answer at one time; SERVFAIL at once beyond it. */
   readonly pendingLimit?: number;
 }
 
-const PENDING_LIMIT = 20_000; // twenty times what the forwarder has in flight, for those who wait for the same name
+const PENDING_LIMIT = 20_000; // twenty times what the forwarder has in flight, for clients that wait for the same name
 const FAULT_LOG_INTERVAL_MS = 10_000;
 /** Header, the longest question, and OPT with an extended error and a cookie. */
 const MAX_ERROR_OCTETS = 12 + 255 + 4 + 11 + 6 + 28;
@@ -44,20 +44,23 @@ const MAX_ERROR_OCTETS = 12 + 255 + 4 + 11 + 6 + 28;
 export class Intake {
   readonly counters = new Counters();
   readonly limitLog: LimitLog;
+  /** The turn of every query that is answered at once; a listener fills in client, time and reply space, then calls `receive`. */
+  readonly turn = new Turn();
   readonly #cookies: ServerCookies;
   readonly #handler: QueryHandler;
   readonly #log: Log;
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #pendingLimit: number;
-  readonly #query = new Query();
   #rules: IntakeRules;
   #pending = 0;
   #faultLoggedMs = Number.NEGATIVE_INFINITY;
-  /** What the rate limit said of the reply at hand. */
+  /** The rate limit's verdict on the reply at hand. */
   #rate: RateVerdict = RATE.SEND;
 
   constructor(options: IntakeOptions) {
     this.#handler = options.handler;
     this.#log = options.log;
+    this.#clock = options.clock;
     this.limitLog = new LimitLog(options.log);
     this.#cookies = options.cookies;
     this.#pendingLimit = options.pendingLimit ?? PENDING_LIMIT;
@@ -79,119 +82,73 @@ export class Intake {
   }
 
   /**
-   * Takes the message in `message` from `start` to `end`, sent by the 4 or 16 octets at `clientAt` of `client`
-   * and from `port`, at `nowMs` (monotonic). Writes the reply to `reply` from `replyStart` and returns its
-   * octets, NO_REPLY, or PENDING: then call `later` with the same message.
+   * Takes the message in `message` from `start` to `end`, as `turn`. Writes the reply into the turn's reply space and
+   * returns its octets, NO_REPLY, or PENDING: then call `later`.
    */
-  receive(
-    message: Uint8Array,
-    start: number,
-    end: number,
-    client: Uint8Array,
-    clientAt: number,
-    family: Family,
-    port: number,
-    nowMs: number,
-    transport: Transport,
-    reply: Uint8Array,
-    replyStart: number,
-  ): number {
-    const { counters } = this;
-    const { access, refusalLimit } = this.#rules;
-    const isUdp = transport === 'udp';
-    counters.add(isUdp ? COUNT.receivedUdp : COUNT.receivedTcp);
-    // no reply to what has no whole header, is itself a response (two servers could keep each other busy for
-    // ever), or comes from port 0, which nobody listens on
+  receive(message: Uint8Array, start: number, end: number): number {
+    const { counters, turn } = this;
+    counters.add(turn.transport === 'udp' ? COUNT.receivedUdp : COUNT.receivedTcp);
+    // no reply to a message without a whole header, to a response (two servers could keep each other busy for ever), or to
+    // port 0, on which no client listens
     if (end - start < HEADER_OCTETS) return this.#drop(COUNT.droppedShort);
     const flags = uint16At(message, start + 2);
     if ((flags & FLAG.QR) !== 0) return this.#drop(COUNT.droppedResponse);
-    if (port === 0) return this.#drop(COUNT.droppedPortZero);
-    if (!access.isAllowedOctets(client, clientAt, family)) {
-      // every reply to a stranger counts: a forged sender can draw each of them
-      const rate = refusalLimit.take(client, clientAt, family, nowMs);
-      const isSent = rate === RATE.SEND;
-      const limit = isSent ? 'clients.allow' : 'limits.refusalsPerSecond';
-      this.limitLog.note(limit, nowMs, () => networkText(client, clientAt, family));
-      if (!isSent) return this.#drop(COUNT.droppedProhibited);
-      counters.add(COUNT.refusedProhibited);
-      const length = this.#refuse(message, start, end, reply, replyStart);
-      return this.#finish(this.#query, client, clientAt, family, isUdp, reply, replyStart, length);
-    }
+    if (turn.port === 0) return this.#drop(COUNT.droppedPortZero);
+    if (!this.#rules.access.isAllowedOctets(turn.client, turn.clientAt, turn.family))
+      return this.#refuse(message, start, end);
     // RFC 1035 section 4.1.1: a kind of query that we do not have is NOTIMP
     if ((flags & FLAG.OPCODE) !== 0) {
       counters.add(COUNT.refusedOpcode);
-      return this.#replied(writeHeaderOnlyReply(message, start, RCODE.NOTIMP, reply, replyStart), isUdp);
+      const { space, spaceStart } = turn;
+      return this.#replied(turn, writeHeaderOnlyReply(message, start, RCODE.NOTIMP, space, spaceStart));
     }
-    if (uint16At(message, start + 4) === 0 && parseCookieQuery(this.#query, message, start, end)) {
-      const length = this.#answerCookieQuery(client, clientAt, family, reply, replyStart);
-      return this.#replied(length, isUdp);
-    }
-    let length = this.#answer(message, start, end, transport, nowMs, reply, replyStart);
+    if (uint16At(message, start + 4) === 0 && parseCookieQuery(turn.query, message, start, end))
+      return this.#replied(turn, this.#answerCookieQuery(turn));
+    turn.read(message, start, end);
+    let length = this.#answer(turn);
     if (length === PENDING && this.#pending >= this.#pendingLimit) {
       counters.add(COUNT.overloaded);
-      this.limitLog.note('waiting queries', nowMs, () => networkText(client, clientAt, family));
-      length = this.#writeEmpty(message, start, end, RCODE.SERVFAIL, undefined, reply, replyStart);
+      this.#noteLimit(turn, 'waiting queries');
+      length = writeFailure(turn, RCODE.SERVFAIL);
     }
-    if (length <= 0) return length;
-    const { query } = this.#handler;
-    if (isUdp && this.#isHeldBack(query, client, clientAt, family, nowMs, reply, replyStart))
-      return this.#holdBack(query, client, clientAt, family, reply, replyStart);
-    return this.#finish(query, client, clientAt, family, isUdp, reply, replyStart, length);
+    return length > 0 ? this.#limited(turn, length) : length;
   }
 
-  /** Has a message answered for which `receive` returned PENDING: `deliver` is called once, perhaps before this returns. */
-  later(
-    message: Uint8Array,
-    start: number,
-    end: number,
-    client: Uint8Array,
-    clientAt: number,
-    family: Family,
-    nowMs: number,
-    transport: Transport,
-    deliver: Deliver,
-  ): void {
+  /**
+   * Has the query at hand answered, for which `receive` returned PENDING. `send` is called with each message, perhaps before
+   * this returns, until `hasMore` is not set; a message without octets says that there is no reply.
+   */
+  later(send: Reply['send']): void {
     this.#pending += 1;
-    const own = new Uint8Array(end - start);
-    for (let at = 0; at < own.length; at++) own[at] = message[start + at] ?? 0;
-    const octets = new Uint8Array(family === 4 ? 4 : 16);
-    for (let i = 0; i < octets.length; i++) octets[i] = client[clientAt + i] ?? 0;
-    const waiting = new Waiting(this.#host, own, { octets, family }, transport, nowMs, deliver);
+    const turn = this.turn.keep();
+    turn.query.network = networkOf({ octets: turn.client, family: turn.family });
+    // the first message and a failure end in the place for a cookie; messages after the first have none
+    let hasCookie = true;
+    const reply = new LaterReply(turn, {
+      send: (message, hasMore) => {
+        if (!hasMore) this.#pending -= 1;
+        send(hasCookie ? this.#limitedLater(turn, message) : this.#repliedLater(turn, message), hasMore);
+        hasCookie = false;
+      },
+      fail: (error) => {
+        this.#noteFault(error, turn.nowMs);
+        hasCookie = true;
+      },
+    });
     try {
-      this.#handler.answerLater(own, transport, waiting);
+      this.#handler.later(turn, reply);
     } catch (error) {
-      waiting.fail(error);
+      reply.fail(error);
     }
   }
 
-  readonly #host: WaitingHost = {
-    over: (waiting, reply, length) => {
-      this.#pending -= 1;
-      return length > 0 ? this.#finishLater(waiting, reply, length) : length;
-    },
-    refuse: (error, { message, sinceMs }) => {
-      this.#noteFault(error, sinceMs);
-      const refusal = new Uint8Array(MAX_ERROR_OCTETS);
-      const length = this.#writeEmpty(message, 0, message.length, RCODE.SERVFAIL, undefined, refusal, 0);
-      return refusal.subarray(0, length);
-    },
-  };
-
-  /** The handler's answer. A fault of ours is a SERVFAIL to the one who met it, and nothing to all others. */
-  #answer(
-    message: Uint8Array,
-    start: number,
-    end: number,
-    transport: Transport,
-    nowMs: number,
-    reply: Uint8Array,
-    replyStart: number,
-  ): number {
+  /** The handler's answer. A fault of ours costs this query a SERVFAIL, and no other query anything. */
+  #answer(turn: Turn): number {
     try {
-      return this.#handler.answerNow(message, start, end, transport, reply, replyStart);
+      return this.#handler.answer(turn);
     } catch (error) {
-      this.#noteFault(error, nowMs);
-      return this.#writeEmpty(message, start, end, RCODE.SERVFAIL, undefined, reply, replyStart);
+      this.#noteFault(error, turn.nowMs);
+      return writeFailure(turn, RCODE.SERVFAIL);
     }
   }
 
@@ -202,123 +159,136 @@ export class Intake {
     this.#log.error({ err: error, faults: this.counters.get('handlerFaults') }, 'answer to a query failed');
   }
 
+  #noteLimit({ client, clientAt, family, nowMs }: Turn, limit: string): void {
+    this.limitLog.note(limit, nowMs, () => networkText(client, clientAt, family));
+  }
+
   #drop(reason: Parameters<Counters['add']>[0]): number {
     this.counters.add(reason);
     return NO_REPLY;
   }
 
-  #replied(length: number, isUdp: boolean): number {
-    this.counters.add(isUdp ? COUNT.repliesUdp : COUNT.repliesTcp);
+  #replied({ transport }: Turn, length: number): number {
+    this.counters.add(transport === 'udp' ? COUNT.repliesUdp : COUNT.repliesTcp);
     return length;
   }
 
-  /** What `receive` does with a reply that is known at once, for one that came later. */
-  #finishLater({ message, client, transport, sinceMs }: Waiting, reply: Uint8Array, length: number): number {
-    const query = this.#query;
-    const isUdp = transport === 'udp';
-    const mayMatter = this.#rules.rateLimit.isOn || uint16At(message, 10) !== 0; // ARCOUNT: there may be a cookie
-    if (!mayMatter || parseQuery(query, message, 0, message.length) !== VERDICT.OK)
-      return this.#replied(length, isUdp);
-    const { octets, family } = client;
-    if (isUdp && this.#isHeldBack(query, octets, 0, family, sinceMs, reply, 0))
-      return this.#holdBack(query, octets, 0, family, reply, 0);
-    return this.#finish(query, octets, 0, family, isUdp, reply, 0, length);
+  /** REFUSED to a client that is not allowed, with the reason (RFC 8914 section 4.19). */
+  #refuse(message: Uint8Array, start: number, end: number): number {
+    const { turn } = this;
+    // every reply to a stranger counts: a forged sender can draw each of them
+    const rate = this.#rules.refusalLimit.take(turn.client, turn.clientAt, turn.family, turn.nowMs);
+    const isSent = rate === RATE.SEND;
+    this.#noteLimit(turn, isSent ? 'clients.allow' : 'limits.refusalsPerSecond');
+    if (!isSent) return this.#drop(COUNT.droppedProhibited);
+    this.counters.add(COUNT.refusedProhibited);
+    turn.read(message, start, end);
+    return this.#finish(turn, writeFailure(turn, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED));
+  }
+
+  /** A message that came later, as it goes out; no octets where the rate limit drops it. */
+  #limitedLater(turn: Turn, message: Uint8Array): Uint8Array {
+    if (message.length === NO_REPLY) return message;
+    turn.nowMs = this.#clock.monotonicMs();
+    turn.space = message;
+    turn.spaceStart = 0;
+    const length = this.#limited(turn, message.length);
+    return length === message.length ? message : message.subarray(0, length);
+  }
+
+  #repliedLater(turn: Turn, message: Uint8Array): Uint8Array {
+    this.#replied(turn, message.length);
+    return message;
+  }
+
+  /** The reply after the rate limit and the cookie: its octets, or NO_REPLY. */
+  #limited(turn: Turn, length: number): number {
+    return turn.transport === 'udp' && this.#isHeldBack(turn)
+      ? this.#holdBack(turn)
+      : this.#finish(turn, length);
   }
 
   /**
    * Whether the reply is above the rate of the client's network. Never an answer of our own (AA), a denial, an error or a
-   * truncated reply: only records that other servers gave are worth drawing with forged queries. Never the reply to a
-   * client that proves its address by a cookie (RFC 7873 section 5.2.5).
+   * truncated reply: forged queries gain only from records that other servers gave. Never the reply to a client that proves
+   * its address by a cookie (RFC 7873 section 5.2.5).
    */
-  #isHeldBack(
-    query: Query,
-    client: Uint8Array,
-    clientAt: number,
-    family: Family,
-    nowMs: number,
-    reply: Uint8Array,
-    at: number,
-  ): boolean {
+  #isHeldBack(turn: Turn): boolean {
     const { rateLimit } = this.#rules;
     if (!rateLimit.isOn) return false;
-    if ((uint16At(reply, at + 2) & (FLAG.AA | FLAG.TC | FLAG.RCODE)) !== 0) return false;
-    if (uint16At(reply, at + 6) === 0) return false; // ANCOUNT: there is no such record
+    const { query, client, clientAt, family, nowMs, space, spaceStart } = turn;
+    if ((uint16At(space, spaceStart + 2) & (FLAG.AA | FLAG.TC | FLAG.RCODE)) !== 0) return false;
+    if (uint16At(space, spaceStart + 6) === 0) return false; // ANCOUNT: there is no such record
     if (query.cookieOctets > 8 && this.#cookies.isValid(query, client, clientAt, family)) return false;
     this.#rate = rateLimit.take(client, clientAt, family, nowMs);
     if (this.#rate === RATE.SEND) return false;
-    this.limitLog.note('limits.responsesPerSecond', nowMs, () => networkText(client, clientAt, family));
+    this.#noteLimit(turn, 'limits.responsesPerSecond');
     return true;
   }
 
-  /** A reply above the rate becomes one that is no larger than its query, or none. Returns its octets. */
-  #holdBack(
-    query: Query,
-    client: Uint8Array,
-    clientAt: number,
-    family: Family,
-    reply: Uint8Array,
-    replyStart: number,
-  ): number {
-    // RFC 7873 section 5.2.3: with the cookie in this reply the client comes back, and is not limited any more
+  /** A reply above the rate becomes a reply that is no larger than its query, or none. Returns its octets. */
+  #holdBack(turn: Turn): number {
+    const { query, space, spaceStart } = turn;
+    // RFC 7873 section 5.2.3: the client comes back with the cookie in this reply, and is not limited any more
     if (query.cookieAt >= 0) {
       this.counters.add(COUNT.refusedBadCookie);
-      const length = writeEmptyReply(query, RCODE.BADCOOKIE, undefined, reply, replyStart);
-      return this.#finish(query, client, clientAt, family, true, reply, replyStart, length);
+      return this.#finish(turn, writeEmptyReply(query, RCODE.BADCOOKIE, undefined, space, spaceStart));
     }
     if (this.#rate === RATE.DROP) return this.#drop(COUNT.droppedRateLimited);
     this.counters.add(COUNT.truncatedRateLimited);
-    return this.#replied(writeEmptyReply(query, RCODE.NOERROR, undefined, reply, replyStart, FLAG.TC), true);
+    return this.#replied(turn, writeEmptyReply(query, RCODE.NOERROR, undefined, space, spaceStart, FLAG.TC));
   }
 
-  /** Fills in the server cookie where the query asks for one, and counts the reply. */
-  #finish(
-    query: Query,
-    client: Uint8Array,
-    clientAt: number,
-    family: Family,
-    isUdp: boolean,
-    reply: Uint8Array,
-    replyStart: number,
-    length: number,
-  ): number {
+  /** Fills in the server cookie where the query asks for it, and counts the reply. */
+  #finish(turn: Turn, length: number): number {
+    const { query, client, clientAt, family, space, spaceStart } = turn;
     if (query.cookieAt >= 0 && length > HEADER_OCTETS)
-      this.#cookies.fill(query, client, clientAt, family, reply, replyStart + length);
-    return this.#replied(length, isUdp);
+      this.#cookies.fill(query, client, clientAt, family, space, spaceStart + length);
+    return this.#replied(turn, length);
   }
 
   /** RFC 7873 section 5.4: a query without a question that asks for a cookie, or whether its cookie is good. */
-  #answerCookieQuery(
-    client: Uint8Array,
-    clientAt: number,
-    family: Family,
-    reply: Uint8Array,
-    replyStart: number,
-  ): number {
-    const query = this.#query;
+  #answerCookieQuery({ query, client, clientAt, family, space, spaceStart }: Turn): number {
     const isBad = query.cookieOctets > 8 && !this.#cookies.isValid(query, client, clientAt, family);
-    const length = writeCookieReply(query, isBad ? RCODE.BADCOOKIE : RCODE.NOERROR, reply, replyStart);
-    this.#cookies.fill(query, client, clientAt, family, reply, replyStart + length);
+    const length = writeCookieReply(query, isBad ? RCODE.BADCOOKIE : RCODE.NOERROR, space, spaceStart);
+    this.#cookies.fill(query, client, clientAt, family, space, spaceStart + length);
     return length;
   }
+}
 
-  /** REFUSED, with the reason for those who can read it (RFC 8914 section 4.19). */
-  #refuse(message: Uint8Array, start: number, end: number, reply: Uint8Array, replyStart: number): number {
-    return this.#writeEmpty(message, start, end, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply, replyStart);
+/** An empty reply with the question where it can be read, and from the header alone where not. */
+function writeFailure(turn: Turn, rcode: number, extendedError?: number): number {
+  const { verdict, query, space, spaceStart } = turn;
+  if (verdict === VERDICT.OK) return writeEmptyReply(query, rcode, extendedError, space, spaceStart);
+  return writeHeaderOnlyReply(query.octets, query.start, rcode, space, spaceStart);
+}
+
+/** Keeps the handler's promise: messages until the last one, then nothing, whatever the handler calls. */
+class LaterReply implements Reply {
+  readonly #turn: Turn;
+  /** Each message on its way to the listener; `fail` takes note of a defect. */
+  readonly #next: Reply;
+  #isOver = false;
+
+  constructor(turn: Turn, next: Reply) {
+    this.#turn = turn;
+    this.#next = next;
   }
 
-  /** An empty reply with the question where it can be read, and from the header alone where not. */
-  #writeEmpty(
-    message: Uint8Array,
-    start: number,
-    end: number,
-    rcode: number,
-    extendedError: number | undefined,
-    reply: Uint8Array,
-    replyStart: number,
-  ): number {
-    if (parseQuery(this.#query, message, start, end) === VERDICT.OK) {
-      return writeEmptyReply(this.#query, rcode, extendedError, reply, replyStart);
-    }
-    return writeHeaderOnlyReply(message, start, rcode, reply, replyStart);
+  send(message: Uint8Array, hasMore = false): void {
+    if (this.#isOver) return;
+    const isCut = hasMore && this.#turn.transport === 'udp';
+    if (isCut) putUint16(message, 2, uint16At(message, 2) | FLAG.TC);
+    this.#isOver = !hasMore || isCut;
+    this.#next.send(message, !this.#isOver);
+  }
+
+  fail(error: unknown): void {
+    this.#next.fail(error);
+    if (this.#isOver) return;
+    const turn = this.#turn;
+    turn.space = new Uint8Array(MAX_ERROR_OCTETS);
+    turn.spaceStart = 0;
+    this.send(turn.space.subarray(0, writeFailure(turn, RCODE.SERVFAIL)));
   }
 }

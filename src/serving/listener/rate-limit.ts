@@ -5,7 +5,8 @@
  * queries gets no more than it was sent.
  */
 import { uint32At } from '../../protocol/wire/header.ts';
-import { type Family, isLoopback, isMapped, MAPPED_OFFSET } from './client-address.ts';
+import type { Family } from '../turn.ts';
+import { isLoopback, isMapped, MAPPED_OFFSET } from './client-address.ts';
 
 export const RATE = { SEND: 0, DROP: 1, SLIP: 2 } as const;
 export type RateVerdict = (typeof RATE)[keyof typeof RATE];

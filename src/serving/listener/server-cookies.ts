@@ -9,7 +9,8 @@ import type { Query } from '../../protocol/wire/query.ts';
 import { SIP_KEY_OCTETS, type SipKey, sipHash24, sipKey } from '../../protocol/wire/sip-hash.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
-import { type Family, isMapped, MAPPED_OFFSET } from './client-address.ts';
+import type { Family } from '../turn.ts';
+import { isMapped, MAPPED_OFFSET } from './client-address.ts';
 
 export interface ServerCookiesOptions {
   readonly clock: Clock;

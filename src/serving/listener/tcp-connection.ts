@@ -7,9 +7,9 @@ import type { Socket } from 'node:net';
 import { MAX_MESSAGE_OCTETS, putUint16 } from '../../protocol/wire/header.ts';
 import { LENGTH_OCTETS, TcpFramer } from '../../protocol/wire/tcp-framing.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { PENDING } from '../turn.ts';
 import type { ClientAddress } from './client-address.ts';
 import { COUNT, type CountIndex } from './counters.ts';
-import { PENDING } from './handler.ts';
 import type { Intake } from './intake.ts';
 
 /** What a connection needs of the server that it belongs to. */
@@ -194,7 +194,7 @@ export class TcpConnection {
         putUint16(scratch, used, length);
         used = at + length;
       } else if (length === PENDING) {
-        this.#answerLater(framer.octets, framer.start, framer.end);
+        this.#answerLater();
       }
     }
     if (used > 0) this.#writeScratch(scratch.subarray(0, used));
@@ -202,34 +202,28 @@ export class TcpConnection {
     return messages;
   }
 
-  #receive(nowMs: number, reply: Uint8Array, replyStart: number): number {
+  #receive(nowMs: number, space: Uint8Array, spaceStart: number): number {
     const { octets, start, end } = this.#framer;
-    const { client } = this;
-    return this.#host.intake.receive(
-      octets,
-      start,
-      end,
-      client.octets,
-      0,
-      client.family,
-      this.#port,
-      nowMs,
-      'tcp',
-      reply,
-      replyStart,
-    );
+    const { turn } = this.#host.intake;
+    turn.client = this.client.octets;
+    turn.clientAt = 0;
+    turn.family = this.client.family;
+    turn.port = this.#port;
+    turn.transport = 'tcp';
+    turn.nowMs = nowMs;
+    turn.space = space;
+    turn.spaceStart = spaceStart;
+    return this.#host.intake.receive(octets, start, end);
   }
 
-  #answerLater(octets: Uint8Array, start: number, end: number): void {
-    const { intake, clock } = this.#host;
+  #answerLater(): void {
     this.#inFlight += 1;
-    const { octets: client, family } = this.client;
-    intake.later(octets, start, end, client, 0, family, clock.monotonicMs(), 'tcp', (reply, length) => {
-      this.#inFlight -= 1;
+    this.#host.intake.later((reply, hasMore) => {
+      if (hasMore !== true) this.#inFlight -= 1;
       if (this.#isClosed) return;
-      if (length > 0 && length <= MAX_MESSAGE_OCTETS) {
-        this.#outgoing.push(Buffer.copyBytesFrom(reply, 0, length));
-        this.#outgoingOctets += length;
+      if (reply.length > 0 && reply.length <= MAX_MESSAGE_OCTETS) {
+        this.#outgoing.push(Buffer.copyBytesFrom(reply));
+        this.#outgoingOctets += reply.length;
       }
       if (this.#outgoingOctets + this.#socket.writableLength > UNSENT_LIMIT_OCTETS)
         this.destroy(COUNT.tcpClosedSlowReader);

@@ -6,10 +6,10 @@ import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
 import { BATCH, type DatagramBatch, type Libc, NAME_OCTETS, NAME_WORDS } from '../../runtime/datagrams.ts';
+import { PENDING } from '../turn.ts';
 import { parseClientAddress } from './client-address.ts';
 import { COUNT } from './counters.ts';
 import { Drain } from './drain.ts';
-import { PENDING } from './handler.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
 
@@ -110,44 +110,39 @@ export class BatchedUdpListener implements UdpListener {
     const replies = this.#space();
     if (replies === undefined) return;
     const { slots, names } = received;
-    const start = slot * SLOT_OCTETS;
-    const end = start + received.lengthOf(slot);
     const nameAt = slot * NAME_OCTETS;
-    const length = intake.receive(
-      slots,
-      start,
-      end,
-      names,
-      nameAt + this.#addressAt,
-      this.#family,
-      ((names[nameAt + 2] ?? 0) << 8) | (names[nameAt + 3] ?? 0),
-      this.#nowMs,
-      'udp',
-      replies.slots,
-      this.#laid * EDNS_UDP_OCTETS,
-    );
-    if (length === PENDING) this.#answerLater(received, slot, start, end);
+    const { turn } = intake;
+    turn.client = names;
+    turn.clientAt = nameAt + this.#addressAt;
+    turn.family = this.#family;
+    turn.port = ((names[nameAt + 2] ?? 0) << 8) | (names[nameAt + 3] ?? 0);
+    turn.transport = 'udp';
+    turn.nowMs = this.#nowMs;
+    turn.space = replies.slots;
+    turn.spaceStart = this.#laid * EDNS_UDP_OCTETS;
+    const start = slot * SLOT_OCTETS;
+    const length = intake.receive(slots, start, start + received.lengthOf(slot));
+    if (length === PENDING) this.#answerLater(received.nameWords, slot * NAME_WORDS);
     else if (length > 0) this.#lay(replies, length, received.nameWords, slot * NAME_WORDS);
   }
 
-  #answerLater({ slots, names, nameWords }: DatagramBatch, slot: number, start: number, end: number): void {
+  #answerLater(nameWords: Uint32Array, wordAt: number): void {
     const { intake } = this.#context;
-    const at = slot * NAME_OCTETS + this.#addressAt;
-    const client = nameWords.slice(slot * NAME_WORDS, (slot + 1) * NAME_WORDS);
+    const client = nameWords.slice(wordAt, wordAt + NAME_WORDS);
     this.#drain.began();
-    intake.later(slots, start, end, names, at, this.#family, this.#nowMs, 'udp', (reply, length) => {
-      if (length > EDNS_UDP_OCTETS) intake.counters.add(COUNT.sendTooLarge);
-      else if (length > 0 && !this.#drain.isOver) this.#layLater(reply, length, client);
+    intake.later((message) => {
+      if (message.length > EDNS_UDP_OCTETS) intake.counters.add(COUNT.sendTooLarge);
+      else if (message.length > 0 && !this.#drain.isOver) this.#layLater(message, client);
       this.#drain.ended();
     });
   }
 
-  #layLater(reply: Uint8Array, length: number, client: Uint32Array): void {
+  #layLater(message: Uint8Array, client: Uint32Array): void {
     const replies = this.#space();
     if (replies === undefined) return;
     const from = this.#laid * EDNS_UDP_OCTETS;
-    for (let at = 0; at < length; at++) replies.slots[from + at] = reply[at] ?? 0;
-    this.#lay(replies, length, client, 0);
+    for (let at = 0; at < message.length; at++) replies.slots[from + at] = message[at] ?? 0;
+    this.#lay(replies, message.length, client, 0);
     this.#flushSoon();
   }
 

@@ -5,10 +5,9 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
-import type { ClientAddress } from './client-address.ts';
+import { PENDING } from '../turn.ts';
 import { COUNT } from './counters.ts';
 import { Drain } from './drain.ts';
-import { PENDING } from './handler.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { systemCode } from './listener-error.ts';
 import { SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
@@ -82,21 +81,18 @@ export class PlainUdpListener implements UdpListener {
       this.#slab = Buffer.alloc(SLAB_OCTETS);
       this.#slabUsed = 0;
     }
-    const length = intake.receive(
-      message,
-      0,
-      message.length,
-      client.octets,
-      0,
-      client.family,
-      sender.port,
-      clock.monotonicMs(),
-      'udp',
-      this.#slab,
-      this.#slabUsed,
-    );
+    const { turn } = intake;
+    turn.client = client.octets;
+    turn.clientAt = 0;
+    turn.family = client.family;
+    turn.port = sender.port;
+    turn.transport = 'udp';
+    turn.nowMs = clock.monotonicMs();
+    turn.space = this.#slab;
+    turn.spaceStart = this.#slabUsed;
+    const length = intake.receive(message, 0, message.length);
     if (length === PENDING) {
-      this.#answerLater(message, sender, client);
+      this.#answerLater(sender);
     } else if (length > 0) {
       const from = this.#slabUsed;
       this.#slabUsed += length;
@@ -104,13 +100,11 @@ export class PlainUdpListener implements UdpListener {
     }
   }
 
-  #answerLater(message: Buffer, sender: RemoteInfo, { octets, family }: ClientAddress): void {
-    const { intake, clock } = this.#context;
+  #answerLater(sender: RemoteInfo): void {
     this.#drain.began();
-    const nowMs = clock.monotonicMs();
-    intake.later(message, 0, message.length, octets, 0, family, nowMs, 'udp', (reply, length) => {
+    this.#context.intake.later((reply) => {
       // a copy of its own: dgram may send it later
-      if (length > 0 && !this.#drain.isOver) this.#send(Buffer.copyBytesFrom(reply, 0, length), sender);
+      if (reply.length > 0 && !this.#drain.isOver) this.#send(Buffer.copyBytesFrom(reply), sender);
       this.#drain.ended();
     });
   }

@@ -1,87 +1,95 @@
-/** Who answers for a name that stands as an alias target in an answer of an upstream: that upstream, or this server. */
+/** Who answers for a name that is an alias target in an upstream's answer: that upstream, or this server. */
 import type { AliasNote } from '../../protocol/wire/alias-chain.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import type { Clock } from '../../runtime/clock.ts';
-import type { AnswerCache } from '../answer-cache/answer-cache.ts';
-import type { ServingTable } from '../endpoints/serving-table.ts';
-import { type Around, CLAIM, type Claim } from './alias-follower.ts';
-import type { Later } from './later-answers.ts';
-import type { OwnRules } from './own-answers.ts';
-import type { ReplySpace } from './step.ts';
+import type { Route, Turn } from '../turn.ts';
+import type { ResolverDeps } from './resolver.ts';
 
-export interface AliasClaimsOptions<Route> {
-  readonly endpoints: ServingTable;
-  readonly cache: AnswerCache;
-  readonly later: Pick<Later<Route>, 'isCut'>;
-  readonly clock: Pick<Clock, 'monotonicMs'>;
+export const CLAIM = {
+  /** Only that upstream. */
+  none: 0,
+  /** Only that upstream at this moment; an outage or another answer could change that. */
+  perhaps: 1,
+  /** This server, because it knows better. */
+  ours: 2,
+} as const;
+export type Claim = (typeof CLAIM)[keyof typeof CLAIM];
+
+/** The answer in which a target stands. */
+export interface AliasAnswer {
+  readonly isStale: boolean;
+  /** It has records of the type asked for. */
+  readonly isPositive: boolean;
+  /** The upstreams that gave it. */
+  readonly route: Route;
 }
 
 /** No retained name can change what a positive answer says. */
 const ANY_RETAINED = -2;
 
-export class AliasClaims<Route> {
-  readonly #options: AliasClaimsOptions<Route>;
+export class AliasClaims {
+  readonly #deps: ResolverDeps;
   /** The tables of the last answer, and their number: a kept answer remembers the number, or it would keep old tables alive. */
   #endpoints: unknown;
   #rules: unknown;
   #tables = 0;
 
-  constructor(options: AliasClaimsOptions<Route>) {
-    this.#options = options;
+  constructor(deps: ResolverDeps) {
+    this.#deps = deps;
   }
 
-  /** Remembers with an answer that nobody else answers for any target in it. */
-  clear(aliases: AliasNote | undefined, isPositive: boolean, rules: OwnRules<Route>): void {
+  /** Remembers with an answer that only its upstream answers for every target in it. */
+  clear(aliases: AliasNote | undefined, isPositive: boolean): void {
     if (aliases === undefined) return;
-    aliases.clearAtTables = this.#tablesNow(rules);
-    aliases.clearAtRetained = isPositive ? ANY_RETAINED : this.#options.cache.retainedRevision;
+    aliases.clearAtTables = this.#tablesNow();
+    aliases.clearAtRetained = isPositive ? ANY_RETAINED : this.#deps.cache.retainedRevision;
   }
 
   /** Whether that is known of a fresh answer, and still true. */
-  isClear({ aliases, extendedError }: ReplySpace, rules: OwnRules<Route>): boolean {
+  isClear({ aliases, extendedError }: Turn): boolean {
     if (aliases === undefined || aliases.isOpen || extendedError !== undefined) return false;
     const { clearAtTables, clearAtRetained } = aliases;
-    if (clearAtTables !== this.#tablesNow(rules)) return false;
-    return clearAtRetained === ANY_RETAINED || clearAtRetained === this.#options.cache.retainedRevision;
+    if (clearAtTables !== this.#tablesNow()) return false;
+    return clearAtRetained === ANY_RETAINED || clearAtRetained === this.#deps.cache.retainedRevision;
   }
 
-  #tablesNow(rules: OwnRules<Route>): number {
-    const { current } = this.#options.endpoints;
-    if (current !== this.#endpoints || rules !== this.#rules) {
-      this.#endpoints = current;
-      this.#rules = rules;
-      this.#tables++;
-    }
-    return this.#tables;
-  }
-
-  /** `route` is where the answer came from. The order is that of the resolver's steps. */
-  claim(target: Query, { isStale, isPositive }: Around, rules: OwnRules<Route>, route: Route): Claim {
+  /** In the order of the resolver's steps. */
+  claim(target: Query, { isStale, isPositive, route }: AliasAnswer): Claim {
+    const { endpoints, rules, upstreams } = this.#deps;
     const { localZones, disconnected, defaultRoute } = rules;
-    const own = this.#options.endpoints.current.find(target);
+    const own = endpoints.current.find(target);
     if (own !== undefined && (own.kind === 'answer' || own.kind === 'status')) return CLAIM.ours;
     const rule = localZones.findRule(target);
     if (rule !== undefined && rule.kind !== 'forward') return CLAIM.ours;
-    // other servers than those that gave the answer may know what those denied
+    // other servers than those that gave the answer may know the name that those denied
     const isElsewhere = rule !== undefined && rule.route !== route;
     const isDoubtful = isStale || !isPositive;
     if (isElsewhere && isDoubtful) return CLAIM.ours;
-    const spoken = disconnected.find(target);
-    const isSpoken =
-      spoken.kind !== 'stale' &&
-      (spoken.standing === 'before-cache' || (spoken.standing === 'before-stale' && isStale));
-    if (!isSpoken && !isDoubtful) return CLAIM.none;
-    const isCut = this.#options.later.isCut(target, rule?.route ?? defaultRoute);
-    if (isSpoken && isCut) return CLAIM.ours;
+    const found = disconnected.find(target);
+    const hasRule =
+      found.kind !== 'stale' &&
+      (found.standing === 'before-cache' || (found.standing === 'before-stale' && isStale));
+    if (!hasRule && !isDoubtful) return CLAIM.none;
+    const isCut = upstreams.isCut(target, rule?.route ?? defaultRoute);
+    if (hasRule && isCut) return CLAIM.ours;
     if (isDoubtful && this.#hasBetter(target, isStale, isCut)) return CLAIM.ours;
-    return isSpoken ? CLAIM.perhaps : CLAIM.none;
+    return hasRule ? CLAIM.perhaps : CLAIM.none;
   }
 
   /** Whether a retained name says more than a denial, or any kept answer is fresh beside a stale one. */
   #hasBetter(target: Query, isStale: boolean, isCut: boolean): boolean {
-    const { cache, clock } = this.#options;
+    const { cache, clock } = this.#deps;
     const given = cache.peekAny(target, clock.monotonicMs(), isCut);
     if (given?.answer.kind !== 'positive') return false;
     return given.answer.isRetained || (isStale && given.extendedError === undefined);
+  }
+
+  #tablesNow(): number {
+    const { endpoints, rules } = this.#deps;
+    if (endpoints.current !== this.#endpoints || rules !== this.#rules) {
+      this.#endpoints = endpoints.current;
+      this.#rules = rules;
+      this.#tables++;
+    }
+    return this.#tables;
   }
 }

@@ -1,41 +1,31 @@
-/** The steps that answer from what upstreams said before: what the operator retains, what is fresh, what is stale. */
+/** The steps that answer from what upstreams said before: retained names, fresh answers, expired answers. */
 import { writeEmptyReply } from '../../protocol/wire/error-reply.ts';
 import type { Query } from '../../protocol/wire/query.ts';
+import type { ResponseIndex } from '../../protocol/wire/response.ts';
 import { type TtlPatch, writePatchedReply } from '../../protocol/wire/response-patch.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
-import type { Clock } from '../../runtime/clock.ts';
-import type { AnswerCache } from '../answer-cache/answer-cache.ts';
 import type { CachedAnswer } from '../answer-cache/cached-answer.ts';
 import { ageSeconds, freshness, type GivenAnswer, mayRecheck } from '../answer-cache/freshness.ts';
-import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
-import type { Later, LaterAnswers } from './later-answers.ts';
-import type { OutageNotes } from './outage-notes.ts';
-import { PASS, type ReplySpace } from './step.ts';
+import { type GivenOctets, PASS, type Route, type Turn } from '../turn.ts';
+import type { FetchedAnswers } from './fetched-answers.ts';
+import type { OutageAnswers } from './outage-answers.ts';
+import type { OwnAnswers } from './own-answers.ts';
+import type { ResolverDeps } from './resolver.ts';
 
-export interface KeptAnswersOptions<Route> {
-  readonly cache: AnswerCache;
-  readonly clock: Pick<Clock, 'monotonicMs'>;
-  readonly later: Pick<Later<Route>, 'isCut'>;
-  readonly outage: OutageNotes;
-  /** Whether a name is denied because it comes from a search list. */
-  readonly isSearchLeak: (query: Query, route: Route) => boolean;
+interface Deps {
+  readonly own: OwnAnswers;
+  readonly outage: OutageAnswers;
+  readonly fetched: Pick<FetchedAnswers, 'prefetch'>;
 }
 
-export interface KeptAnswersRules {
-  readonly disconnected: DisconnectedRules;
-  readonly trustAuthenticatedData: boolean;
-}
-
-export class KeptAnswers<Route> {
-  readonly #options: KeptAnswersOptions<Route>;
-  readonly #later: Pick<LaterAnswers<Route>, 'prefetch'>;
-  /** The expired answer that `fresh` found, to be given by `stale` if no step between them answers. */
-  #stale: GivenAnswer | undefined;
-  /** When `retained` was asked: the two that are asked next do not look at the clock again. */
-  #nowMs = 0;
-  /** Filled in anew for each reply, so that none needs objects of its own. */
+export class KeptAnswers {
+  readonly #deps: ResolverDeps;
+  readonly #own: OwnAnswers;
+  readonly #outage: OutageAnswers;
+  readonly #fetched: Pick<FetchedAnswers, 'prefetch'>;
+  /** Filled in for each reply, so that a cache hit makes no object. */
   readonly #age = { ageSeconds: 0 };
   readonly #patch: Patch = {
     ttl: this.#age,
@@ -44,133 +34,119 @@ export class KeptAnswers<Route> {
     limit: 0,
   };
 
-  constructor(options: KeptAnswersOptions<Route>, later: Pick<LaterAnswers<Route>, 'prefetch'>) {
-    this.#options = options;
-    this.#later = later;
+  constructor(deps: ResolverDeps, { own, outage, fetched }: Deps) {
+    this.#deps = deps;
+    this.#own = own;
+    this.#outage = outage;
+    this.#fetched = fetched;
   }
 
-  /** Whoever retains it keeps it fresh: a client never waits for an upstream. */
-  retained(query: Query, route: Route, rules: KeptAnswersRules, reply: ReplySpace): number {
-    const { cache, clock } = this.#options;
-    this.#nowMs = clock.monotonicMs();
-    const given = cache.giveRetained(query, this.#nowMs) ?? this.#beside(query, route, this.#nowMs);
+  /** A retained name is kept fresh on a schedule: a client never waits for an upstream. */
+  retained(turn: Turn): number {
+    const { query, route, nowMs } = turn;
+    const given = this.#deps.cache.giveRetained(query, nowMs) ?? this.#besideRetained(query, route, nowMs);
     if (given === undefined) return PASS;
-    if (given === 'nodata' || this.#deniesRetainedName(query, given))
-      return writeNoData(query, reply.octets, reply.start);
-    return this.#write(query, given.answer, given.ttl, given.extendedError, rules, reply);
+    if (given === 'nodata' || this.#deniesRetainedName(query, given)) return writeNoData(turn);
+    return this.give(turn, given);
   }
 
   /**
-   * Whether to say of another type of a retained name that there is none, because no upstream can be asked, or every
-   * upstream that was asked has failed: musl takes a SERVFAIL or NXDOMAIN for AAAA as the failure of the whole query, and
-   * drops the A that it has.
+   * Whether to answer NODATA for another type of a retained name, because no upstream can be asked, or every upstream has
+   * failed. musl takes a SERVFAIL or NXDOMAIN for AAAA as the failure of the whole search, and drops the A that it has.
    */
   isNoData(query: Query, route: Route, hasFailed = false): boolean {
-    const { cache, later } = this.#options;
-    if (query.qtype === TYPE.ANY || !cache.hasRetainedRecordsOf(query)) return false;
-    return hasFailed || later.isCut(query, route);
+    if (query.qtype === TYPE.ANY || !this.#deps.cache.hasRetainedRecordsOf(query)) return false;
+    return hasFailed || this.#deps.upstreams.isCut(query, route);
+  }
+
+  fresh(turn: Turn): number {
+    const { cache } = this.#deps;
+    const { query, nowMs } = turn;
+    const kept = cache.find(query, nowMs);
+    const state = kept && freshness(kept, nowMs, cache.settings);
+    if (kept === undefined || state === 'stale' || kept.kind === 'failure')
+      return this.#withoutAsking(kept, turn);
+    if (state === 'prefetch') this.#fetched.prefetch(query, kept, turn.route, nowMs);
+    this.#age.ageSeconds = ageSeconds(kept, nowMs);
+    return this.#write(turn, kept, this.#age, undefined);
+  }
+
+  /** Gives the expired answer that `fresh` left on the turn. */
+  stale(turn: Turn): number {
+    if (turn.stale === undefined) return PASS;
+    this.#deps.outage.noteStale(turn.query);
+    return this.give(turn, turn.stale);
+  }
+
+  /** Writes a reply from stored octets. */
+  give(turn: Turn, { answer, ttl, extendedError }: GivenOctets): number {
+    return this.#write(turn, answer, ttl, extendedError);
+  }
+
+  #write(
+    turn: Turn,
+    { octets, index }: { readonly octets: Uint8Array; readonly index: ResponseIndex },
+    ttl: TtlPatch,
+    extendedError: number | undefined,
+  ): number {
+    turn.aliases = index.aliases;
+    turn.extendedError = extendedError;
+    const patch = this.#patch;
+    patch.ttl = ttl;
+    patch.extendedError = extendedError;
+    patch.trustAuthenticatedData = this.#deps.rules.trustAuthenticatedData;
+    patch.limit = turn.limit;
+    return writePatchedReply(turn.query, octets, index, patch, turn.space, turn.spaceStart);
   }
 
   /**
-   * A name that has records of another type exists: an NXDOMAIN beside them is out of date, or was made up in a cut. A
-   * denial in place of records of its own type is passed on (see retained-answer.ts, which says when it is believed).
+   * A name with records of another type exists: an NXDOMAIN beside them is out of date, or was made up in a cut. A denial
+   * in place of records of its own type is passed on (see retained-answers.ts, which says when it is believed).
    */
   #deniesRetainedName(query: Query, { answer }: GivenAnswer): boolean {
     if (answer.kind !== 'nxdomain' || answer.earlier?.kind === 'positive') return false;
-    return this.#options.cache.hasRetainedRecordsOf(query);
+    return this.#deps.cache.hasRetainedRecordsOf(query);
   }
 
-  #beside(query: Query, route: Route, nowMs: number): GivenAnswer | 'nodata' | undefined {
+  #besideRetained(query: Query, route: Route, nowMs: number): GivenAnswer | 'nodata' | undefined {
     if (!this.isNoData(query, route)) return undefined;
-    const given = this.#options.cache.peekAny(query, nowMs, true);
+    const given = this.#deps.cache.peekAny(query, nowMs, true);
     const isOfUse = given?.answer.kind === 'positive' || given?.answer.kind === 'nodata';
     return isOfUse ? given : 'nodata';
   }
 
-  fresh(query: Query, route: Route, rules: KeptAnswersRules, reply: ReplySpace): number {
-    const { cache } = this.#options;
-    const nowMs = this.#nowMs;
-    const kept = cache.find(query, nowMs);
-    const state = kept && freshness(kept, nowMs, cache.settings);
-    if (kept === undefined || state === 'stale' || kept.kind === 'failure') {
-      return this.#withoutAsking(kept, query, route, rules, reply);
-    }
-    if (state === 'prefetch') this.#later.prefetch(query, kept, route, nowMs);
-    this.#age.ageSeconds = ageSeconds(kept, nowMs);
-    return this.#write(query, kept, this.#age, undefined, rules, reply);
-  }
-
-  /** Where nobody is to be asked, answers from what is kept of the question with any DO and CD; `stale` gives what has expired. */
-  #withoutAsking(
-    own: CachedAnswer | undefined,
-    query: Query,
-    route: Route,
-    rules: KeptAnswersRules,
-    reply: ReplySpace,
-  ): number {
-    const { cache, later } = this.#options;
-    const nowMs = this.#nowMs;
-    this.#stale = undefined;
-    const isCut = later.isCut(query, route);
+  /**
+   * Answers from an answer kept for the question with any DO and CD, where no upstream is to be asked. An expired answer is
+   * left on the turn for `stale`.
+   */
+  #withoutAsking(own: CachedAnswer | undefined, turn: Turn): number {
+    const { cache, upstreams } = this.#deps;
+    const { query, nowMs } = turn;
+    const isCut = upstreams.isCut(query, turn.route);
     const failure = own?.kind === 'failure' ? own : undefined;
     const isAskedBefore = own !== undefined && (failure !== undefined || !mayRecheck(own, nowMs));
     if (query.recursionDesired && !isCut && !isAskedBefore) return PASS;
     const given = cache.findAny(query, nowMs, isCut);
-    if (given === undefined)
-      return failure === undefined ? PASS : this.#failed(query, failure, isCut, route, rules, reply);
-    if (given.extendedError === undefined) {
-      return this.#write(query, given.answer, given.ttl, undefined, rules, reply);
-    }
-    this.#stale = given;
+    if (given === undefined) return failure === undefined ? PASS : this.#failed(turn, failure, isCut);
+    if (given.extendedError === undefined) return this.give(turn, given);
+    turn.stale = given;
     return PASS;
   }
 
-  #failed(
-    query: Query,
-    failure: CachedAnswer,
-    isCut: boolean,
-    route: Route,
-    rules: KeptAnswersRules,
-    reply: ReplySpace,
-  ): number {
-    // a remembered failure must not hide what can be said of the name without its upstreams
-    if (isCut && rules.disconnected.find(query).kind !== 'stale') return PASS;
-    if (isCut && this.#options.isSearchLeak(query, route)) return PASS;
-    this.#options.outage.noteFailed(query);
+  #failed(turn: Turn, failure: CachedAnswer, isCut: boolean): number {
+    const { query } = turn;
+    // a remembered failure must not hide what can be answered without upstreams
+    if (isCut && this.#deps.rules.disconnected.find(query).kind !== 'stale') return PASS;
+    if (isCut && this.#outage.isSearchLeak(query, turn.route)) return PASS;
+    this.#own.noteFailed(query);
     const extendedError = isCut ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
-    return this.#write(query, failure, JUST_NOW, extendedError, rules, reply);
-  }
-
-  stale(query: Query, rules: KeptAnswersRules, reply: ReplySpace): number {
-    const given = this.#stale;
-    if (given === undefined) return PASS;
-    this.#options.outage.noteStale(query);
-    return this.#write(query, given.answer, given.ttl, given.extendedError, rules, reply);
-  }
-
-  #write(
-    query: Query,
-    kept: CachedAnswer,
-    ttl: TtlPatch,
-    extendedError: number | undefined,
-    { trustAuthenticatedData }: KeptAnswersRules,
-    reply: ReplySpace,
-  ): number {
-    const { octets, start, limit } = reply;
-    reply.aliases = kept.index.aliases;
-    reply.extendedError = extendedError;
-    const patch = this.#patch;
-    patch.ttl = ttl;
-    patch.extendedError = extendedError;
-    patch.trustAuthenticatedData = trustAuthenticatedData;
-    patch.limit = limit;
-    return writePatchedReply(query, kept.octets, kept.index, patch, octets, start);
+    return this.#write(turn, failure, JUST_NOW, extendedError);
   }
 }
 
-/** Nothing of the type, for as long as it lasts: without SOA no cache keeps it (RFC 2308 section 5). */
-export function writeNoData(query: Query, reply: Uint8Array, replyStart: number): number {
-  return writeEmptyReply(query, RCODE.NOERROR, EXTENDED_ERROR.STALE_ANSWER, reply, replyStart);
+/** No record of the type, for now: without SOA no cache keeps it (RFC 2308 section 5). */
+export function writeNoData({ query, space, spaceStart }: Turn): number {
+  return writeEmptyReply(query, RCODE.NOERROR, EXTENDED_ERROR.STALE_ANSWER, space, spaceStart);
 }
 
 const JUST_NOW: TtlPatch = { ageSeconds: 0 };

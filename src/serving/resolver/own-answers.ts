@@ -1,181 +1,219 @@
-/** The steps that answer from this server's own data: endpoints, zones, and the rules for the time without upstreams. */
+/** The steps that answer from this server's own data: endpoint names, zones of the operator's, special-use names, class CH. */
 import { OPEN_ALIAS } from '../../protocol/wire/alias-chain.ts';
-import { writeEmptyReply } from '../../protocol/wire/error-reply.ts';
-import { rcodeAt } from '../../protocol/wire/header.ts';
-import { type LocalAnswer, writeLocalReply } from '../../protocol/wire/local-answer.ts';
-import type { Query } from '../../protocol/wire/query.ts';
+import { writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
+import { composeLocalAnswer, type LocalAnswer, writeLocalReply } from '../../protocol/wire/local-answer.ts';
+import { NameMap } from '../../protocol/wire/name-map.ts';
+import { type Query, VERDICT } from '../../protocol/wire/query.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
-import type { AnswerCache } from '../answer-cache/answer-cache.ts';
-import type { ServingTable } from '../endpoints/serving-table.ts';
-import {
-  type SpokenFinding,
-  type Standing,
-  writeDisconnectedReply,
-} from '../local-zones/disconnected-finding.ts';
-import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
-import type { LocalZones } from '../local-zones/local-zones.ts';
-import type { Identity } from './identity.ts';
-import type { Later } from './later-answers.ts';
-import type { OutageNotes } from './outage-notes.ts';
-import { Rotation } from './rotation.ts';
-import { isSearchLeak } from './search-leaks.ts';
-import { StatusAnswers, type StatusAnswersOptions } from './status-answers.ts';
-import { PASS, type ReplySpace } from './step.ts';
+import type { EndpointRecord } from '../../records/endpoint-record.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { composeStatusAnswer } from '../endpoints/endpoint-answers.ts';
+import { NO_REPLY, PASS, type Turn } from '../turn.ts';
+import type { ResolverDeps } from './resolver.ts';
 
-export interface OwnAnswersOptions<Route> extends StatusAnswersOptions {
-  readonly endpoints: ServingTable;
-  readonly cache: Pick<AnswerCache, 'hasRetainedRecordsOf'>;
-  readonly later: Pick<Later<Route>, 'isCut'>;
-  readonly outage: OutageNotes;
-}
-
-export interface OwnRules<Route> {
-  readonly localZones: LocalZones<Route>;
-  /** What holds for names whose upstreams are known not to answer. */
-  readonly disconnected: DisconnectedRules;
-  readonly identity: Identity;
-  /** Where names without a rule of their own are forwarded. */
-  readonly defaultRoute: Route;
-}
-
-export class OwnAnswers<Route> {
-  readonly #options: OwnAnswersOptions<Route>;
+export class OwnAnswers {
+  readonly #deps: ResolverDeps;
   readonly #status: StatusAnswers;
   readonly #rotation = new Rotation();
-  /** The route that a zone rule chose for the query at hand. */
-  route: Route;
 
-  constructor(options: OwnAnswersOptions<Route>, route: Route) {
-    this.#options = options;
-    this.#status = new StatusAnswers(options);
-    this.route = route;
+  constructor(deps: ResolverDeps) {
+    this.#deps = deps;
+    this.#status = new StatusAnswers(deps);
   }
 
-  otherClass(query: Query, { identity }: OwnRules<Route>, reply: ReplySpace): number {
+  malformed(turn: Turn): number {
+    const { verdict, query, space, spaceStart } = turn;
+    switch (verdict) {
+      case VERDICT.OK:
+        return PASS;
+      case VERDICT.DROP:
+        return NO_REPLY;
+      case VERDICT.BADVERS:
+        return writeEmptyReply(query, RCODE.BADVERS, undefined, space, spaceStart);
+      default: {
+        const rcode = verdict === VERDICT.NOTIMP ? RCODE.NOTIMP : RCODE.FORMERR;
+        return writeHeaderOnlyReply(query.octets, query.start, rcode, space, spaceStart);
+      }
+    }
+  }
+
+  otherClass(turn: Turn): number {
+    const { query } = turn;
     if (query.qclass === CLASS.IN) return PASS;
-    const answer = query.qclass === CLASS.CH ? identity.find(query) : undefined;
-    if (answer === undefined) return this.#empty(query, RCODE.REFUSED, undefined, reply);
-    return this.writeOwn(query, answer, reply);
+    const answer = query.qclass === CLASS.CH ? this.#deps.rules.identity.find(query) : undefined;
+    if (answer === undefined) return writeEmpty(turn, RCODE.REFUSED, undefined);
+    return this.write(turn, answer);
   }
 
-  metaType(query: Query, reply: ReplySpace): number {
+  metaType(turn: Turn): number {
+    const { qtype } = turn.query;
     // RFC 6895 section 3.1: 128 to 255 are QTYPEs and meta-TYPEs, zone transfers among them (RFC 5936 section 2.2.1),
     // and OPT is one too; ANY alone asks about a name
-    const isMeta = (query.qtype >= 128 && query.qtype < TYPE.ANY) || query.qtype === TYPE.OPT;
-    return isMeta ? this.#empty(query, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED, reply) : PASS;
+    const isMeta = (qtype >= 128 && qtype < TYPE.ANY) || qtype === TYPE.OPT;
+    return isMeta ? writeEmpty(turn, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED) : PASS;
   }
 
-  endpoint(query: Query, rules: OwnRules<Route>, reply: ReplySpace): number {
-    const found = this.#options.endpoints.current.find(query);
+  endpoint(turn: Turn): number {
+    const { endpoints, outage } = this.#deps;
+    const found = endpoints.current.find(turn.query);
     if (found === undefined) return PASS;
     switch (found.kind) {
       case 'answer':
         if (found.isParents) return PASS;
-        if (found.record !== undefined) this.#options.outage.noteEndpoint(found.record);
-        return this.writeOwn(query, found.answer, reply);
+        if (found.record !== undefined) outage.noteEndpoint(found.record);
+        return this.write(turn, found.answer);
       case 'status':
-        return this.writeOwn(query, this.#status.answer(found.name, found.record), reply);
+        return this.write(turn, this.#status.answer(found.name, found.record));
       case 'above':
-        return isDeniedByRule(query, rules) ? this.writeOwn(query, found.answer, reply) : PASS;
+        return this.#isDeniedByRule(turn.query) ? this.write(turn, found.answer) : PASS;
       case 'not-ready':
-        this.#options.outage.noteFailed(query);
-        return this.#empty(query, RCODE.SERVFAIL, EXTENDED_ERROR.NOT_READY, reply);
+        outage.noteFailed(turn.query);
+        return writeEmpty(turn, RCODE.SERVFAIL, EXTENDED_ERROR.NOT_READY);
     }
   }
 
-  localZone(query: Query, rules: OwnRules<Route>, reply: ReplySpace): number {
-    const found = rules.localZones.find(query);
+  localZone(turn: Turn): number {
+    const { query } = turn;
+    const { localZones } = this.#deps.rules;
+    const found = localZones.find(query);
     if (found === undefined) return PASS;
     switch (found.kind) {
       case 'forward':
-        this.route = found.route;
+        turn.route = found.route;
         return PASS;
       case 'answer':
-        // networks of VPCs are inside of special-use zones, and their names are worked out in a cut
-        if (rules.localZones.findRule(query) === undefined && this.#isWorkedOut(query, rules)) return PASS;
-        return this.writeOwn(query, found.answer, reply);
+        // networks of VPCs are inside special-use zones, and in a cut their names are computed
+        if (localZones.findRule(query) === undefined && this.#isComputed(turn)) return PASS;
+        return this.write(turn, found.answer);
       case 'rcode':
-        return this.#empty(query, found.rcode, found.extendedError, reply);
+        return writeEmpty(turn, found.rcode, found.extendedError);
     }
   }
 
-  #isWorkedOut(query: Query, { disconnected }: OwnRules<Route>): boolean {
-    return disconnected.find(query).kind !== 'stale' && this.#options.later.isCut(query, this.route);
+  notRecursive(turn: Turn): number {
+    return turn.query.recursionDesired ? PASS : writeEmpty(turn, RCODE.REFUSED, undefined);
   }
 
-  /** The answer of our own to a question for DS that is for the parent's servers, and that those could not answer. */
-  noDs(query: Query, { localZones }: OwnRules<Route>): LocalAnswer | undefined {
-    if (query.qtype !== TYPE.DS || query.qclass !== CLASS.IN) return undefined;
-    const found = this.#options.endpoints.current.find(query);
-    return found?.kind === 'answer' && found.isParents ? found.answer : localZones.noDs(query);
+  /** Writes an answer of our own; the next reply with the same answer begins with another address. */
+  write(turn: Turn, answer: LocalAnswer): number {
+    if (answer.isOpen) turn.aliases = OPEN_ALIAS;
+    const first = this.firstOf(answer);
+    return writeLocalReply(turn.query, answer, first, turn.limit, turn.space, turn.spaceStart);
   }
 
-  disconnected(standing: Standing, query: Query, rules: OwnRules<Route>, reply: ReplySpace): number {
-    if (!this.#options.later.isCut(query, this.route)) return PASS;
-    const found = rules.disconnected.find(query);
-    if (found.kind === 'stale' || found.standing !== standing) return PASS;
-    return this.spoken(query, found, reply);
-  }
-
-  /** What is said in the place of upstreams that cannot be asked. */
-  spoken(query: Query, found: SpokenFinding, reply: ReplySpace): number {
-    const { octets, start, limit } = reply;
-    const turn = found.kind === 'answer' ? this.#turnOf(found.answer) : 0;
-    if (found.kind === 'answer' && found.answer.isOpen) reply.aliases = OPEN_ALIAS;
-    const length = writeDisconnectedReply(query, found, turn, limit, octets, start);
-    this.#noteSpoken(query, found, octets, start);
-    return length;
-  }
-
-  /** What can be worked out helps, and so does a denial that holds at all times; a failure does not, nor a denial for the time being. */
-  #noteSpoken(query: Query, { standing }: SpokenFinding, reply: Uint8Array, replyStart: number): void {
-    const rcode = rcodeAt(reply, replyStart);
-    const isDenied = rcode === RCODE.NXDOMAIN && standing === 'before-cache';
-    if (rcode === RCODE.SERVFAIL || isDenied) this.#options.outage.noteFailed(query);
-  }
-
-  writeOwn(query: Query, answer: LocalAnswer, reply: ReplySpace): number {
-    if (answer.isOpen) reply.aliases = OPEN_ALIAS;
-    return writeLocalReply(query, answer, this.#turnOf(answer), reply.limit, reply.octets, reply.start);
-  }
-
-  #turnOf({ rotation }: LocalAnswer): number {
+  /** The record that comes first in the next reply with this answer. */
+  firstOf({ rotation }: LocalAnswer): number {
     return rotation === undefined ? 0 : this.#rotation.next(rotation.records);
   }
 
-  dsInCut(query: Query, rules: OwnRules<Route>, reply: ReplySpace): number {
-    const answer = this.noDs(query, rules);
-    if (answer === undefined || !this.#options.later.isCut(query, this.route)) return PASS;
-    return this.writeOwn(query, answer, reply);
+  /** Our answer to a question for DS that the parent zone's servers should answer, for when they cannot. */
+  noDs(query: Query): LocalAnswer | undefined {
+    if (query.qtype !== TYPE.DS || query.qclass !== CLASS.IN) return undefined;
+    const found = this.#deps.endpoints.current.find(query);
+    return found?.kind === 'answer' && found.isParents
+      ? found.answer
+      : this.#deps.rules.localZones.noDs(query);
   }
 
-  /** See search-leaks.ts. */
-  searchLeak(query: Query, rules: OwnRules<Route>, reply: ReplySpace): number {
-    return this.isSearchLeak(query, this.route, rules) ? this.denyLeak(query, reply) : PASS;
+  /** Notes that a client gets a failure; a failed question for DS of a zone of ours is answered by `noDs`. */
+  noteFailed(query: Query): void {
+    if (this.noDs(query) === undefined) this.#deps.outage.noteFailed(query);
   }
 
-  isSearchLeak(query: Query, route: Route, rules: OwnRules<Route>): boolean {
-    return this.#options.later.isCut(query, route) && isSearchLeak(query, this.#options, rules);
+  #isComputed({ query, route }: Turn): boolean {
+    const { rules, upstreams } = this.#deps;
+    return rules.disconnected.find(query).kind !== 'stale' && upstreams.isCut(query, route);
   }
 
-  /** Without SOA, so that nobody keeps the denial (RFC 2308 section 5). */
-  denyLeak(query: Query, reply: ReplySpace): number {
-    return this.#empty(query, RCODE.NXDOMAIN, EXTENDED_ERROR.NO_REACHABLE_AUTHORITY, reply);
-  }
-
-  notRecursive(query: Query, reply: ReplySpace): number {
-    return query.recursionDesired ? PASS : this.#empty(query, RCODE.REFUSED, undefined, reply);
-  }
-
-  #empty(query: Query, rcode: number, extendedError: number | undefined, reply: ReplySpace): number {
-    return writeEmptyReply(query, rcode, extendedError, reply.octets, reply.start);
+  #isDeniedByRule(query: Query): boolean {
+    const found = this.#deps.rules.localZones.find(query);
+    return found?.kind === 'answer' && found.answer.rcode === RCODE.NXDOMAIN;
   }
 }
 
-function isDeniedByRule<Route>(query: Query, { localZones }: OwnRules<Route>): boolean {
-  const found = localZones.find(query);
-  return found?.kind === 'answer' && found.answer.rcode === RCODE.NXDOMAIN;
+export function writeEmpty(turn: Turn, rcode: number, extendedError: number | undefined): number {
+  return writeEmptyReply(turn.query, rcode, extendedError, turn.space, turn.spaceStart);
+}
+
+export interface IdentityOptions {
+  readonly version?: string | undefined;
+  readonly id?: string | undefined;
+}
+
+/** What this server says of itself in class CH, if the operator wants it: `version.bind` and `id.server` (RFC 4892). */
+export class Identity {
+  readonly #answers = new NameMap<LocalAnswer>();
+
+  constructor({ version, id }: IdentityOptions) {
+    if (version !== undefined) this.#answers.set('version.bind', textAnswer('version.bind', version));
+    if (id !== undefined) this.#answers.set('id.server', textAnswer('id.server', id));
+  }
+
+  /** The answer to a query of class CH, if there is one. */
+  find(query: Query): LocalAnswer | undefined {
+    return query.qtype === TYPE.TXT || query.qtype === TYPE.ANY ? this.#answers.exact(query) : undefined;
+  }
+}
+
+function textAnswer(name: string, text: string): LocalAnswer {
+  const answer = composeLocalAnswer({
+    rcode: RCODE.NOERROR,
+    name,
+    answers: [{ owner: name, ttlSeconds: 0, type: 'TXT', strings: [text] }],
+    authorities: [],
+  });
+  const octets = new Uint8Array(answer.octets);
+  octets[5] = CLASS.CH; // after the owner's pointer and TYPE; the answer was composed in class IN
+  return { ...answer, octets };
+}
+
+/**
+ * Steps of this size visit all addresses of an endpoint equally often, and so does every second or third step. A plain
+ * count would not: a client that asks for two names in turn would get the same order of each for ever.
+ */
+const GOLDEN_RATIO = 0.618_033_988_749_894_9;
+
+/** The order of an answer with several addresses: each comes first equally often, to every client. */
+class Rotation {
+  /** From 0 up to 1. */
+  #phase = 0;
+
+  /** From 0 to less than `records`. */
+  next(records: number): number {
+    this.#phase = (this.#phase + GOLDEN_RATIO) % 1;
+    return Math.floor(this.#phase * records);
+  }
+}
+
+interface StatusDeps {
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  /** The strings at `_status.<endpoint>`. */
+  readonly statusText: (record: EndpointRecord) => readonly string[];
+}
+
+const STATUS_SHARED_MS = 1_000; // a fifth of the answer's TTL
+const MAX_STATUS_ANSWERS = 256; // there are 100 clusters at most; names from before a reload go with the next clearing
+
+/** The TXT answers at `_status.<endpoint>`: each is composed at most once a second, whatever the number of queries. */
+class StatusAnswers {
+  readonly #deps: StatusDeps;
+  readonly #composed = new Map<string, { readonly atMs: number; readonly answer: LocalAnswer }>();
+
+  constructor(deps: StatusDeps) {
+    this.#deps = deps;
+  }
+
+  /** The answer for the endpoint name `name`, which has this record. */
+  answer(name: string, record: EndpointRecord): LocalAnswer {
+    const nowMs = this.#deps.clock.monotonicMs();
+    const known = this.#composed.get(name);
+    if (known !== undefined && nowMs - known.atMs < STATUS_SHARED_MS) return known.answer;
+    const answer = composeStatusAnswer(name, this.#deps.statusText(record));
+    if (this.#composed.size >= MAX_STATUS_ANSWERS) this.#composed.clear();
+    this.#composed.set(name, { atMs: nowMs, answer });
+    return answer;
+  }
 }

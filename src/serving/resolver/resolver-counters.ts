@@ -26,7 +26,7 @@ export class ResolverCounters {
   readonly #origins = new Float64Array(Object.keys(ORIGIN).length);
   readonly #rcodes = new Float64Array(RCODES);
 
-  countOrigin(origin: (typeof ORIGIN)[Origin]): void {
+  countOrigin(origin: number): void {
     this.#origins[origin] = (this.#origins[origin] ?? 0) + 1;
   }
 

@@ -1,32 +1,22 @@
 import t from 'tap';
 import { uint16At } from '../../../src/protocol/wire/header.ts';
 import { ClientAccess } from '../../../src/serving/listener/client-access.ts';
-import { parseClientAddress } from '../../../src/serving/listener/client-address.ts';
 import { COUNT, COUNT_MEANINGS, type CountName } from '../../../src/serving/listener/counters.ts';
-import { NO_REPLY, PENDING, type Transport } from '../../../src/serving/listener/handler.ts';
 import type { Intake } from '../../../src/serving/listener/intake.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
+import { NO_REPLY, PENDING } from '../../../src/serving/turn.ts';
 import { readHexFiles } from '../../helpers/hex-file.ts';
-import { idOf, laterReply, makeRig, query, rcodeOf, StubHandler } from './rig.ts';
-
-interface Sent {
-  readonly from?: string;
-  readonly port?: number;
-  readonly nowMs?: number;
-  readonly transport?: Transport;
-}
-
-/** The reply as octets, or the verdict NO_REPLY or PENDING. */
-function receive(intake: Intake, octets: Uint8Array, sent: Sent = {}): Uint8Array | number {
-  const { from = '127.0.0.1', port = 5353, nowMs = 0, transport = 'udp' } = sent;
-  const client = parseClientAddress(from)!;
-  const reply = new Uint8Array(70_000);
-  const message = Buffer.concat([Buffer.alloc(3, 0xee), octets, Buffer.alloc(5, 0xee)]); // anywhere in a buffer
-  const { family } = client;
-  const end = 3 + octets.length;
-  const length = intake.receive(message, 3, end, client.octets, 0, family, port, nowMs, transport, reply, 9);
-  return length > 0 ? reply.slice(9, 9 + length) : length;
-}
+import {
+  idOf,
+  laterReplies,
+  laterReply,
+  makeRig,
+  query,
+  rcodeOf,
+  receive,
+  type Sent,
+  StubHandler,
+} from './rig.ts';
 
 function counted(intake: Intake): Partial<Record<CountName, number>> {
   const names = Object.keys(COUNT) as CountName[]; // the keys of a literal
@@ -171,7 +161,7 @@ t.test('what the handler says is passed on', async (t) => {
   t.equal(receive(intake, query(1, 'silent.test')), NO_REPLY);
   t.same(counted(intake), { receivedUdp: 2 });
   const message = query(0x4242, 'later.test');
-  const reply = await laterReply(intake, message, 'tcp');
+  const reply = await laterReply(intake, message, { transport: 'tcp' });
   t.equal(reply === undefined ? -1 : idOf(reply), 0x4242);
   t.equal(intake.counters.get('repliesTcp'), 1);
 });
@@ -191,9 +181,18 @@ t.test('a handler that throws costs its query a SERVFAIL and one log line in 10 
 t.test('a waiting answer that throws is counted and costs its query a SERVFAIL, never silence', async (t) => {
   const { intake } = makeRig();
   const message = query(1, 'later-throws.test');
-  const later = laterReply(intake, message);
+  const space = new Uint8Array(1232);
+  Object.assign(intake.turn, {
+    client: Uint8Array.of(127, 0, 0, 1),
+    clientAt: 0,
+    family: 4,
+    port: 5353,
+    space,
+  });
+  t.equal(intake.receive(message, 0, message.length), PENDING);
+  const later = laterReplies(intake);
   message.fill(0); // its slot is used again meanwhile
-  const reply = await later;
+  const [reply] = await later;
   t.ok(reply !== undefined && rcodeOf(reply) === 2 && idOf(reply) === 1);
   t.equal(intake.counters.get('handlerFaults'), 1);
   t.equal(intake.pending, 0);
@@ -202,18 +201,19 @@ t.test('a waiting answer that throws is counted and costs its query a SERVFAIL, 
 t.test('a handler that throws instead of waiting, or answers twice, is one reply all the same', async (t) => {
   const handler = new StubHandler();
   const { intake } = makeRig({ handler });
-  handler.answerLater = () => {
+  handler.later = () => {
     throw new Error('a fault of the handler');
   };
   const message = query(7, 'later.test');
   const refused = await laterReply(intake, message);
   t.ok(refused !== undefined && rcodeOf(refused) === 2 && idOf(refused) === 7);
   let replies = 0;
-  handler.answerLater = (own, _transport, asker) => {
-    asker.reply(own, own.length);
-    asker.fail(new Error('behind its reply'));
+  handler.later = ({ query }, reply) => {
+    reply.send(query.octets);
+    reply.fail(new Error('after its reply'));
   };
-  intake.later(message, 0, message.length, Uint8Array.of(127, 0, 0, 1), 0, 4, 0, 'udp', () => replies++);
+  receive(intake, message);
+  intake.later(() => replies++);
   t.same([replies, intake.pending, intake.counters.get('handlerFaults')], [1, 0, 2]);
 });
 
@@ -222,7 +222,7 @@ t.test('with as many queries waiting as may, the next is SERVFAIL at once', asyn
   const message = query(1, 'later.test');
   const waiting = [1, 2, 3].map(() => {
     t.equal(receive(intake, message), PENDING);
-    return laterReply(intake, message);
+    return laterReplies(intake);
   });
   const reply = receive(intake, message);
   t.ok(reply instanceof Uint8Array && rcodeOf(reply) === 2);

@@ -1,11 +1,17 @@
 import t from 'tap';
 import { putUint16, uint16At } from '../../../src/protocol/wire/header.ts';
-import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import { composeQuery, type Query } from '../../../src/protocol/wire/query.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { parseClientAddress } from '../../../src/serving/listener/client-address.ts';
-import { PENDING, type QueryHandler, type Transport } from '../../../src/serving/listener/handler.ts';
 import type { Intake } from '../../../src/serving/listener/intake.ts';
-import { laterReply, makeRig } from './rig.ts';
+import {
+  PENDING,
+  type QueryHandler,
+  type Reply,
+  type Transport,
+  type Turn,
+} from '../../../src/serving/turn.ts';
+import { VirtualTime } from '../../helpers/virtual-time.ts';
+import { laterReplies, makeRig, receive } from './rig.ts';
 
 /** What a reply is, as far as the limits care: its flags, its response code, and how many answer records it has. */
 interface Kind {
@@ -31,7 +37,6 @@ const LONG = 500;
 
 /** Answers every question with a reply of one kind, at once or later. */
 class KindHandler implements QueryHandler {
-  readonly query = new Query();
   readonly #kind: Kind;
   readonly #isLater: boolean;
 
@@ -40,16 +45,13 @@ class KindHandler implements QueryHandler {
     this.#isLater = isLater;
   }
 
-  answerNow(...[message, start, end, , reply, replyStart]: Parameters<QueryHandler['answerNow']>): number {
-    parseQuery(this.query, message, start, end);
-    return this.#isLater ? PENDING : this.#write(this.query, reply, replyStart);
+  answer({ query, space, spaceStart }: Turn): number {
+    return this.#isLater ? PENDING : this.#write(query, space, spaceStart);
   }
 
-  answerLater(...[message, , asker]: Parameters<QueryHandler['answerLater']>): void {
-    const query = new Query();
-    parseQuery(query, message, 0, message.length);
-    const reply = new Uint8Array(1232);
-    asker.reply(reply, this.#write(query, reply, 0));
+  later({ query }: Turn, reply: Reply): void {
+    const space = new Uint8Array(1232);
+    reply.send(space.subarray(0, this.#write(query, space, 0)));
   }
 
   #write(query: Query, reply: Uint8Array, at: number): number {
@@ -89,12 +91,9 @@ async function ask(
   transport: Transport = 'udp',
   nowMs = 0,
 ): Promise<Uint8Array | undefined> {
-  const { octets, family } = parseClientAddress(from)!;
-  const room = new Uint8Array(70_000);
-  const { length: end } = message;
-  const length = intake.receive(message, 0, end, octets, 0, family, 5353, nowMs, transport, room, 0);
-  if (length === PENDING) return laterReply(intake, message, transport, from);
-  return length > 0 ? room.slice(0, length) : undefined;
+  const reply = receive(intake, message, { from, transport, nowMs });
+  if (reply === PENDING) return (await laterReplies(intake))[0];
+  return reply instanceof Uint8Array ? reply : undefined;
 }
 
 const rcode = (reply: Uint8Array): number => {
@@ -105,12 +104,20 @@ const rcode = (reply: Uint8Array): number => {
 const isWhole = (reply: Uint8Array | undefined): boolean => reply?.length === LONG;
 const serverCookie = (reply: Uint8Array): readonly number[] => [...reply.subarray(-16)];
 
+const clock = new VirtualTime();
+
 for (const way of ['at once', 'later'] as const) {
   t.test(`what the rate limit holds back, answered ${way}: by origin, never by size`, async (t) => {
     for (const [name, { isLimited, ...kind }] of Object.entries(KINDS)) {
       for (const transport of ['udp', 'tcp'] as const) {
         const handler = new KindHandler(kind, way === 'later');
-        const { intake } = makeRig({ handler, allow: ['192.0.2.0/24'], responsesPerSecond: 10, slip: 0 });
+        const { intake } = makeRig({
+          handler,
+          clock,
+          allow: ['192.0.2.0/24'],
+          responsesPerSecond: 10,
+          slip: 0,
+        });
         let whole = 0;
         for (let i = 0; i < 50; i++)
           if (isWhole(await ask(intake, question(), '192.0.2.1', transport))) whole += 1;
@@ -122,7 +129,7 @@ for (const way of ['at once', 'later'] as const) {
 
   t.test(`with a cookie a client is never limited, answered ${way}`, async (t) => {
     const handler = new KindHandler(FORWARDED, way === 'later');
-    const { intake } = makeRig({ handler, allow: ['192.0.2.0/24'], responsesPerSecond: 5, slip: 0 });
+    const { intake } = makeRig({ handler, clock, allow: ['192.0.2.0/24'], responsesPerSecond: 5, slip: 0 });
     for (let i = 0; i < 20; i++) await ask(intake, question(), '192.0.2.99');
     const first = await ask(intake, question(CLIENT_COOKIE));
     t.ok(
@@ -154,6 +161,36 @@ for (const way of ['at once', 'later'] as const) {
     );
   });
 }
+
+t.test('an answer that comes late is counted when it comes, and not when it was asked for', async (t) => {
+  const time = new VirtualTime();
+  const handler = new KindHandler(FORWARDED, false);
+  const waiting: (() => void)[] = [];
+  handler.answer = () => PENDING;
+  const write = handler.later.bind(handler);
+  handler.later = (turn, reply) => void waiting.push(() => write(turn, reply));
+  const { intake } = makeRig({
+    handler,
+    clock: time,
+    allow: ['192.0.2.0/24'],
+    responsesPerSecond: 10,
+    slip: 0,
+  });
+  const asks = async () => {
+    const reply = ask(intake, question(), '192.0.2.1', 'udp', time.monotonicMs());
+    await Promise.resolve();
+    return { reply };
+  };
+  const slow = await asks();
+  await time.advance(3000);
+  for (let i = 0; i < 5; i++) {
+    const quick = await asks();
+    waiting.pop()?.();
+    t.ok(isWhole(await quick.reply), `${i + 1} of 10 in this second`);
+  }
+  waiting.pop()?.();
+  t.ok(isWhole(await slow.reply), 'the sixth of ten, although it was asked for 3 s ago');
+});
 
 t.test(
   'below the rate a bad or missing server cookie changes nothing but the cookie in the reply',

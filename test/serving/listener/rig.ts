@@ -5,7 +5,7 @@ import type { NetworkInterfaceInfo } from 'node:os';
 import type { Test } from 'tap';
 import { writeEmptyReply, writeHeaderOnlyReply } from '../../../src/protocol/wire/error-reply.ts';
 import { uint16At } from '../../../src/protocol/wire/header.ts';
-import { composeQuery, parseQuery, Query, VERDICT } from '../../../src/protocol/wire/query.ts';
+import { composeQuery, VERDICT } from '../../../src/protocol/wire/query.ts';
 import { TcpFramer } from '../../../src/protocol/wire/tcp-framing.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { RCODE } from '../../../src/protocol/words/rcodes.ts';
@@ -15,16 +15,18 @@ import { systemTimers, type Timers } from '../../../src/runtime/timers.ts';
 import type { HostInterfaces } from '../../../src/serving/listener/addresses.ts';
 import { ClientAccess } from '../../../src/serving/listener/client-access.ts';
 import { ClientAddressBook, parseClientAddress } from '../../../src/serving/listener/client-address.ts';
-import {
-  NO_REPLY,
-  PENDING,
-  type QueryHandler,
-  type Transport,
-} from '../../../src/serving/listener/handler.ts';
 import { Intake } from '../../../src/serving/listener/intake.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
 import { ServerCookies } from '../../../src/serving/listener/server-cookies.ts';
 import { type TcpLimits, TcpSlots } from '../../../src/serving/listener/tcp-slots.ts';
+import {
+  NO_REPLY,
+  PENDING,
+  type QueryHandler,
+  type Reply,
+  type Transport,
+  type Turn,
+} from '../../../src/serving/turn.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { PATIENCE_MS, until } from '../../helpers/patience.ts';
 
@@ -51,61 +53,78 @@ export function query(id: number, name = 'known.test', edns = false): Uint8Array
 export const idOf = (message: Uint8Array): number => uint16At(message, 0);
 export const rcodeOf = (message: Uint8Array): number => (message[3] ?? 0) & 15;
 
-/**
- * Answers every good query with an empty NOERROR; one whose first label is `later` is answered by `answerLater`,
- * which waits for `gate`.
- */
+/** Answers every good query with an empty NOERROR; a query whose first label is `later` waits for `gate`. */
 export class StubHandler implements QueryHandler {
-  readonly query = new Query();
   gate: (name: string) => Promise<void> = async () => undefined;
   /** What an answer for `big` carries after the empty reply; it counts as one record of another server. */
   padding = 0;
 
-  answerNow(...args: Parameters<QueryHandler['answerNow']>): number {
-    const [message, start, end, , reply, replyStart] = args;
-    const verdict = parseQuery(this.query, message, start, end);
+  answer({ query, verdict, space, spaceStart }: Turn): number {
     if (verdict === VERDICT.DROP) return NO_REPLY;
     if (verdict === VERDICT.BADVERS)
-      return writeEmptyReply(this.query, RCODE.BADVERS, undefined, reply, replyStart);
-    if (verdict !== VERDICT.OK) return writeHeaderOnlyReply(message, start, RCODE.FORMERR, reply, replyStart);
-    const name = this.query.nameText();
+      return writeEmptyReply(query, RCODE.BADVERS, undefined, space, spaceStart);
+    if (verdict !== VERDICT.OK)
+      return writeHeaderOnlyReply(query.octets, query.start, RCODE.FORMERR, space, spaceStart);
+    const name = query.nameText();
     if (name.startsWith('later')) return PENDING;
     if (name.startsWith('throws')) throw new Error('a fault of the handler');
     if (name.startsWith('silent')) return NO_REPLY;
-    const length = writeEmptyReply(this.query, RCODE.NOERROR, undefined, reply, replyStart);
+    const length = writeEmptyReply(query, RCODE.NOERROR, undefined, space, spaceStart);
     if (!name.startsWith('big')) return length;
-    reply[replyStart + 7] = 1; // ANCOUNT
+    space[spaceStart + 7] = 1; // ANCOUNT
     return length + this.padding;
   }
 
-  answerLater(...args: Parameters<QueryHandler['answerLater']>): void {
-    const [message, , asker] = args;
-    const query = new Query();
-    parseQuery(query, message, 0, message.length);
+  later({ query }: Turn, reply: Reply): void {
     const name = query.nameText();
     void this.gate(name).then(() => {
-      const reply = new Uint8Array(1232);
-      if (name.startsWith('later-none')) asker.reply(reply, NO_REPLY);
-      else if (name.startsWith('later-throws')) asker.fail(new Error('a fault of the handler'));
-      else asker.reply(reply, writeEmptyReply(query, RCODE.NOERROR, undefined, reply, 0));
-      reply.fill(0xff); // nobody may look at it any more
+      const space = new Uint8Array(1232);
+      if (name.startsWith('later-none')) reply.send(space.subarray(0, NO_REPLY));
+      else if (name.startsWith('later-throws')) reply.fail(new Error('a fault of the handler'));
+      else reply.send(space.subarray(0, writeEmptyReply(query, RCODE.NOERROR, undefined, space, 0)));
+      space.fill(0xff); // nobody may read it any more
     });
   }
 }
 
-/** What a waiting query is answered with in the end. */
-export function laterReply(
-  intake: Intake,
-  message: Uint8Array,
-  transport: Transport = 'udp',
-  from = '127.0.0.1',
-): Promise<Uint8Array | undefined> {
-  const { octets, family } = parseClientAddress(from)!;
+export interface Sent {
+  readonly from?: string;
+  readonly port?: number;
+  readonly nowMs?: number;
+  readonly transport?: Transport;
+}
+
+/** Hands a message to the intake as a listener does: the reply as octets, or the verdict NO_REPLY or PENDING. */
+export function receive(intake: Intake, octets: Uint8Array, sent: Sent = {}): Uint8Array | number {
+  const { from = '127.0.0.1', port = 5353, nowMs = 0, transport = 'udp' } = sent;
+  const client = parseClientAddress(from)!;
+  const space = new Uint8Array(70_000);
+  const message = Buffer.concat([Buffer.alloc(3, 0xee), octets, Buffer.alloc(5, 0xee)]); // anywhere in a buffer
+  Object.assign(intake.turn, { client: client.octets, clientAt: 0, family: client.family });
+  Object.assign(intake.turn, { port, transport, nowMs, space, spaceStart: 9 });
+  const length = intake.receive(message, 3, 3 + octets.length);
+  return length > 0 ? space.slice(9, 9 + length) : length;
+}
+
+/** The messages that answer the query that `receive` left pending. */
+export function laterReplies(intake: Intake): Promise<readonly Uint8Array[]> {
+  const messages: Uint8Array[] = [];
   return new Promise((resolve) =>
-    intake.later(message, 0, message.length, octets, 0, family, 0, transport, (reply, length) =>
-      resolve(length === NO_REPLY ? undefined : reply.slice(0, length)),
-    ),
+    intake.later((message, hasMore) => {
+      if (message.length > NO_REPLY) messages.push(message.slice());
+      if (hasMore !== true) resolve(messages);
+    }),
   );
+}
+
+/** The reply to a query that waits; `undefined` for none. */
+export async function laterReply(
+  intake: Intake,
+  octets: Uint8Array,
+  sent: Sent = {},
+): Promise<Uint8Array | undefined> {
+  if (receive(intake, octets, sent) !== PENDING) throw new Error('the query does not wait');
+  return (await laterReplies(intake))[0];
 }
 
 export interface RigOptions {
@@ -127,6 +146,7 @@ export function makeRig(options: RigOptions = {}) {
   const intake = new Intake({
     handler: options.handler ?? new StubHandler(),
     log,
+    clock: options.clock ?? systemClock,
     access: new ClientAccess(options.allow ?? ['127.0.0.0/8', '::1']),
     cookies: new ServerCookies({ clock: options.clock ?? systemClock, random: systemRandom }),
     rateLimit: new RateLimit({ responsesPerSecond, slip, seed: 7 }),

@@ -461,7 +461,7 @@ t.test('a client that asks for much and reads late gets all of it', async (t) =>
 
 t.test('answers that come late to a reader that never reads are bounded too', async (t) => {
   const handler = new StubHandler();
-  handler.answerLater = (_message, _transport, asker) => asker.reply(new Uint8Array(65_000), 65_000);
+  handler.later = (_turn, reply) => reply.send(new Uint8Array(65_000));
   const { port, counters, slots } = await listen(t, { handler });
   const client = new TcpClient(t, port);
   client.socket.pause();

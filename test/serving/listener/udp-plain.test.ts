@@ -1,6 +1,6 @@
 import t from 'tap';
-import type { QueryHandler } from '../../../src/serving/listener/handler.ts';
 import { PlainUdpListener } from '../../../src/serving/listener/udp-plain.ts';
+import type { Turn } from '../../../src/serving/turn.ts';
 import { idOf, makeRig, query, StubHandler, UdpClient } from './rig.ts';
 
 t.test(
@@ -8,12 +8,12 @@ t.test(
   async (t) => {
     const regions = new Map<ArrayBufferLike, [from: number, to: number][]>();
     class WatchedHandler extends StubHandler {
-      override answerNow(...args: Parameters<QueryHandler['answerNow']>): number {
-        const [, , , , reply, replyStart] = args;
-        const length = super.answerNow(...args);
-        const from = reply.byteOffset + replyStart;
-        regions.set(reply.buffer, [...(regions.get(reply.buffer) ?? []), [from, from + length]]);
-        t.ok(reply.length - replyStart >= 1232, 'the handler has the room that it was promised');
+      override answer(turn: Turn): number {
+        const { space, spaceStart } = turn;
+        const length = super.answer(turn);
+        const from = space.byteOffset + spaceStart;
+        regions.set(space.buffer, [...(regions.get(space.buffer) ?? []), [from, from + length]]);
+        t.ok(space.length - spaceStart >= 1232, 'the handler has the room that it was promised');
         return length;
       }
     }

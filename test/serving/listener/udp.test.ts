@@ -156,7 +156,7 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
     await new Promise<void>((resolve) => gone.close(resolve));
     open();
     await eventually(() => intake.pending === 0, 'it was answered');
-    handler.answerLater = (_message, _transport, asker) => asker.reply(new Uint8Array(65_535), 65_535);
+    handler.later = (_turn, reply) => reply.send(new Uint8Array(65_535));
     const client = new UdpClient(t);
     client.send(query(2, 'later.test'), port);
     await eventually(() => intake.counters.get('sendTooLarge') === 1, 'the failed send is counted');

@@ -2,10 +2,11 @@ import t from 'tap';
 import { RCODE } from '../../../src/protocol/words/rcodes.ts';
 import { DisconnectedRules } from '../../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
-import { Identity } from '../../../src/serving/resolver/identity.ts';
+import { Identity } from '../../../src/serving/resolver/own-answers.ts';
+import type { Route } from '../../../src/serving/turn.ts';
 import { message, rawRecord, rr } from '../../helpers/zone-text.ts';
 import { queryOf } from './messages.ts';
-import { addresses, ENDPOINT, endpointRecord, Rig } from './rig.ts';
+import { addresses, ENDPOINT, endpointRecord, Rig, routeNamed } from './rig.ts';
 
 const CH = 3;
 
@@ -182,10 +183,10 @@ t.test('a reload takes effect with the next query: zones, identity, route, trust
   const keep = await rig.answer({ name: 'kept.example.com' });
   t.equal(keep.answers[0]?.data, '192.0.2.1');
   rig.resolver.reconfigure({
-    localZones: new LocalZones<string>({ rules: [{ name: 'b.example', answer: 'refused' }] }),
+    localZones: new LocalZones<Route>({ rules: [{ name: 'b.example', answer: 'refused' }] }),
     disconnected: new DisconnectedRules({ zones: [], regions: [], vpcs: [] }),
     identity: new Identity({ version: 'two' }),
-    defaultRoute: 'next',
+    defaultRoute: routeNamed('next'),
     trustAuthenticatedData: true,
     deadlineMs: 5000,
   });

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import { RCODE } from '../../../src/protocol/words/rcodes.ts';
-import type { Transport } from '../../../src/serving/listener/handler.ts';
+import type { Transport } from '../../../src/serving/turn.ts';
 import { type QueryText, queryOf, type ReadReply, wireName } from './messages.ts';
 import { addresses, denial, ENDPOINT, endpointRecord, Rig } from './rig.ts';
 

@@ -8,16 +8,25 @@ import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answ
 import { EndpointTable } from '../../../src/serving/endpoints/endpoint-table.ts';
 import { ServingTable } from '../../../src/serving/endpoints/serving-table.ts';
 import type { ForwardFailureReason } from '../../../src/serving/forwarder/forward-outcome.ts';
-import { NO_REPLY, PENDING, type Transport } from '../../../src/serving/listener/handler.ts';
 import {
   DisconnectedRules,
   type DisconnectedRulesOptions,
 } from '../../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
 import type { ZoneRule } from '../../../src/serving/local-zones/zone-rules.ts';
-import { Identity, type IdentityOptions } from '../../../src/serving/resolver/identity.ts';
-import type { Fetched, Later } from '../../../src/serving/resolver/later-answers.ts';
+import type { Fetched, Upstreams } from '../../../src/serving/resolver/fetched-answers.ts';
+import { Identity, type IdentityOptions } from '../../../src/serving/resolver/own-answers.ts';
 import { Resolver } from '../../../src/serving/resolver/resolver.ts';
+import {
+  NO_REPLY,
+  PENDING,
+  type QueryHandler,
+  type Reply,
+  type Route,
+  type Step,
+  type Transport,
+  Turn,
+} from '../../../src/serving/turn.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { message, rawRecord, soaData } from '../../helpers/zone-text.ts';
 import { type QueryText, queryOf, type ReadReply, readReply } from './messages.ts';
@@ -80,6 +89,7 @@ export interface RigOptions {
   readonly identity?: IdentityOptions;
   readonly trustAuthenticatedData?: boolean;
   readonly cache?: Partial<AnswerCacheSettings>;
+  readonly arrange?: (steps: readonly Step[]) => readonly Step[];
 }
 
 const GUARD = 0xa5;
@@ -89,7 +99,7 @@ export class Rig {
   readonly time = new VirtualTime();
   readonly serving = new ServingTable();
   readonly cache: AnswerCache;
-  readonly resolver: Resolver<string>;
+  readonly resolver: Resolver;
   /** Every question that went to the upstreams. */
   readonly asked: Asked[] = [];
   readonly loops: string[] = [];
@@ -103,6 +113,10 @@ export class Rig {
   /** Names that are cut off on every route, each with all names under it. */
   readonly cutSuffixes = new Set<string>();
   isLinkCut = false;
+  /** Of the client. */
+  network = 0;
+  /** The query that was asked last. */
+  readonly turn = new Turn();
   readonly falseDenials: string[] = [];
   ownQuestion: string | undefined;
   /** How often the strings at `_status` were asked for. */
@@ -111,12 +125,13 @@ export class Rig {
   constructor(options: RigOptions = {}) {
     this.cache = new AnswerCache({ ...CACHE_SETTINGS, ...options.cache });
     this.serving.publish(new EndpointTable(options.records ?? []));
-    this.resolver = new Resolver<string>(
+    this.resolver = new Resolver(
       {
         endpoints: this.serving,
         cache: this.cache,
         clock: this.time,
-        later: this.#later(),
+        upstreams: this.#upstreams(),
+        arrange: options.arrange,
         statusText: (record) => {
           this.statusTexts += 1;
           return [`link=disconnected for 3m`, `addresses=${record.addresses.length}`];
@@ -128,10 +143,10 @@ export class Rig {
         },
       },
       {
-        localZones: new LocalZones({ rules: options.rules ?? [] }),
+        localZones: new LocalZones({ rules: (options.rules ?? []).map(routed) }),
         disconnected: new DisconnectedRules({ zones: [], regions: [], vpcs: [], ...options.disconnected }),
         identity: new Identity(options.identity ?? {}),
-        defaultRoute: 'default',
+        defaultRoute: routeNamed('default'),
         trustAuthenticatedData: options.trustAuthenticatedData ?? false,
         deadlineMs: 5000,
       },
@@ -145,7 +160,13 @@ export class Rig {
     const room = transport === 'udp' ? 1232 : 65_535;
     const reply = new Uint8Array(room + 2 * OFFSET).fill(GUARD);
     const end = OFFSET + octets.length;
-    const length = this.resolver.answerNow(received, OFFSET, end, transport, reply, OFFSET);
+    const { turn } = this;
+    turn.transport = transport;
+    turn.nowMs = this.time.monotonicMs();
+    turn.space = reply;
+    turn.spaceStart = OFFSET;
+    turn.read(received, OFFSET, end);
+    const length = this.resolver.answer(turn);
     if (length === PENDING) return 'pending';
     if (length === NO_REPLY) return 'none';
     const outside = [...reply.subarray(0, OFFSET), ...reply.subarray(OFFSET + room)];
@@ -159,7 +180,9 @@ export class Rig {
     const first = this.now(octets, transport);
     if (first === 'none') return undefined;
     if (first !== 'pending') return first;
-    return later(this.resolver, octets, transport);
+    const waiting = this.turn.keep();
+    waiting.query.network = this.network;
+    return later(this.resolver, waiting);
   }
 
   /** Asks, lets time pass until there must be a reply, and gives it. */
@@ -186,10 +209,10 @@ export class Rig {
     this.serving.publish(new EndpointTable(records));
   }
 
-  #later(): Later<string> {
+  #upstreams(): Upstreams {
     return {
-      forward: (query, route, landed) => this.#forward(query, route, landed),
-      isCut: (query, route) => this.#isCut(query, route),
+      forward: (query, route, reply) => this.#forward(query, route.name, reply),
+      isCut: (query, route) => this.#isCut(query, route.name),
       isLinkCut: () => this.isLinkCut,
       noteFalseDenial: (query) => void this.falseDenials.push(questionText(query)),
       isLoopProbe: (query) => questionText(query) === this.ownQuestion,
@@ -203,7 +226,7 @@ export class Rig {
     return this.down.has(route) || [...this.cutSuffixes].some((suffix) => isAtOrUnder(name, suffix));
   }
 
-  #forward(query: Query, route: string, landed: (fetched: Fetched) => void): void {
+  #forward(query: Query, route: string, reply: Reply<Fetched>): void {
     const question = questionText(query);
     const { dnssecOk, checkingDisabled, network } = query;
     this.asked.push({ question, route, dnssecOk, checkingDisabled, network, atMs: this.time.monotonicMs() });
@@ -213,24 +236,33 @@ export class Rig {
       if (questionText(query) !== question) throw new Error(`"${question}" became "${questionText(query)}"`);
     };
     this.time.after(this.delayMs, check);
-    if (said === undefined) this.time.after(5000, () => landed(fetched({ extendedError: 22 })));
-    else if (this.#isCut(query, route)) landed(fetched(said));
-    else this.time.after(this.delayMs, () => landed(fetched(said)));
+    if (said === undefined) this.time.after(5000, () => reply.send(fetched({ extendedError: 22 })));
+    else if (this.#isCut(query, route)) reply.send(fetched(said));
+    else this.time.after(this.delayMs, () => reply.send(fetched(said)));
   }
 }
 
-/** The second pass: the reply, of which nobody may keep the buffer. */
-export function later<Route>(
-  resolver: Resolver<Route>,
-  octets: Uint8Array,
-  transport: Transport,
-): Promise<ReadReply | undefined> {
+/** The reply that comes later, of which nobody may keep the octets. */
+export function later(handler: QueryHandler, waiting: Turn): Promise<ReadReply | undefined> {
   return new Promise((resolve, reject) =>
-    resolver.answerLater(new Uint8Array(octets), transport, {
-      reply: (reply, length) => resolve(length === NO_REPLY ? undefined : readReply(reply.slice(0, length))),
+    handler.later(waiting, {
+      send: (reply) => resolve(reply.length === NO_REPLY ? undefined : readReply(reply.slice())),
       fail: reject,
     }),
   );
+}
+
+const routes = new Map<string, Route>();
+
+/** One route for each name: the resolver compares them. */
+export function routeNamed(name: string): Route {
+  const route = routes.get(name) ?? { name };
+  routes.set(name, route);
+  return route;
+}
+
+function routed(rule: ZoneRule<string>): ZoneRule<Route> {
+  return 'forwardTo' in rule ? { ...rule, forwardTo: routeNamed(rule.forwardTo) } : rule;
 }
 
 function fetched(said: NonNullable<Says>): Fetched {

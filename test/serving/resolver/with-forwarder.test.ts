@@ -2,11 +2,11 @@ import t from 'tap';
 import { RCODE } from '../../../src/protocol/words/rcodes.ts';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
 import { ServingTable } from '../../../src/serving/endpoints/serving-table.ts';
-import type { UpstreamGroup } from '../../../src/serving/forwarder/upstream.ts';
 import { DisconnectedRules } from '../../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
-import { Identity } from '../../../src/serving/resolver/identity.ts';
+import { Identity } from '../../../src/serving/resolver/own-answers.ts';
 import { Resolver } from '../../../src/serving/resolver/resolver.ts';
+import { Turn } from '../../../src/serving/turn.ts';
 import { type Doing, group, VirtualUpstreams } from '../forwarder/virtual-upstreams.ts';
 import { type QueryText, queryOf, type ReadReply, readReply } from './messages.ts';
 import { CACHE_SETTINGS, later } from './rig.ts';
@@ -14,19 +14,19 @@ import { CACHE_SETTINGS, later } from './rig.ts';
 /** The resolver over the real forwarder: only the sockets are made up. */
 class Chain {
   readonly upstreams: VirtualUpstreams;
-  readonly resolver: Resolver<UpstreamGroup>;
+  readonly resolver: Resolver;
 
   constructor(behave: () => Doing) {
     const route = group('.', '192.0.2.53');
     this.upstreams = new VirtualUpstreams([route], behave);
     const { forwarder, time } = this.upstreams;
-    this.resolver = new Resolver<UpstreamGroup>(
+    this.resolver = new Resolver(
       {
         endpoints: new ServingTable(),
         cache: new AnswerCache(CACHE_SETTINGS),
         clock: time,
-        later: {
-          forward: (query, to, landed) => forwarder.forwardTo(query, to, landed),
+        upstreams: {
+          forward: (query, to, reply) => forwarder.forwardTo(query, to, (outcome) => reply.send(outcome)),
           isCut: (query, to) => forwarder.isCut(query, to),
           isLinkCut: () => false,
           noteFalseDenial: () => undefined,
@@ -52,10 +52,13 @@ class Chain {
     const { time } = this.upstreams;
     const startMs = time.monotonicMs();
     const octets = query instanceof Uint8Array ? query : queryOf(query);
-    const room = new Uint8Array(1232);
-    const length = this.resolver.answerNow(octets, 0, octets.length, 'udp', room, 0);
+    const turn = new Turn();
+    turn.space = new Uint8Array(1232);
+    turn.nowMs = startMs;
+    turn.read(octets, 0, octets.length);
+    const length = this.resolver.answer(turn);
     const reply =
-      length > 0 ? readReply(room.subarray(0, length)) : await later(this.resolver, octets, 'udp');
+      length > 0 ? readReply(turn.space.subarray(0, length)) : await later(this.resolver, turn.keep());
     if (reply === undefined) throw new Error('no reply');
     return { ...reply, afterMs: time.monotonicMs() - startMs };
   }

@@ -1,0 +1,242 @@
+/** Answers that are fetched first: forward the question, store the answer, and give a stored answer where none comes in time. */
+import { FLAG } from '../../protocol/wire/header.ts';
+import type { Query } from '../../protocol/wire/query.ts';
+import { isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
+import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
+import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
+import { isAboutName, RCODE } from '../../protocol/words/rcodes.ts';
+import { TYPE } from '../../protocol/words/types.ts';
+import type { Timers } from '../../runtime/timers.ts';
+import { type CachedAnswer, capTtls } from '../answer-cache/cached-answer.ts';
+import type { ForwardFailureReason } from '../forwarder/forward-outcome.ts';
+import type { GivenOctets, Reply, Route, Turn } from '../turn.ts';
+import type { ResolverDeps } from './resolver.ts';
+import type { Origin } from './resolver-counters.ts';
+
+/** What the resolver needs of the forwarder and of the link. The query's class is always IN. */
+export interface Upstreams {
+  /** Asks the upstreams of `route`; the reply comes within the forwarder's deadline, perhaps at once. Keeps `query`. */
+  forward(query: Query, route: Route, reply: Reply<Fetched>): void;
+  /**
+   * Whether nobody can be asked about the query's name: no upstream of the route answers, or none answers for this
+   * suffix, or the name is on the far side of a link that is down. Makes no object.
+   */
+  isCut(query: Query, route: Route): boolean;
+  /** Whether the link to the far side is known to be down, and the route leads to names beyond it. */
+  isLinkCut(route: Route): boolean;
+  /** Notes that this upstream denied a name that a stored answer or a rule knows. */
+  noteFalseDenial(query: Query, upstream: string): void;
+  /** Whether the query is a probe of our own that came back: an upstream forwards to us. */
+  isLoopProbe(query: Query): boolean;
+  /** Avoids the upstream that sent this probe back. */
+  noteLoop(query: Query): void;
+  readonly timers: Timers;
+}
+
+export type Fetched =
+  | {
+      readonly kind: 'response';
+      readonly octets: Uint8Array;
+      readonly index: ResponseIndex;
+      /** The upstream that answered. */
+      readonly upstream?: string;
+    }
+  | {
+      readonly kind: 'failed';
+      readonly extendedError: number;
+      readonly reason: ForwardFailureReason;
+      /** `false`: it failed at once, because of what was known before. */
+      readonly wasAsked?: false;
+    };
+
+/** Octets to be patched, or SERVFAIL. */
+export type FetchedAnswer =
+  | { readonly origin: Exclude<Origin, 'failed'>; readonly given: GivenOctets }
+  | { readonly origin: 'failed'; readonly extendedError: number | undefined };
+
+/** RFC 8767 section 5, client response timer: how long a client waits for an answer fresher than the stored one. */
+const CLIENT_RESPONSE_MS = 1_800;
+/**
+ * CoreDNS probes us with `. NS`, and counts any reply within 1 s as health. Without a reply about a dead upstream it would
+ * give us up, and the endpoint with us.
+ */
+const PROBE_RESPONSE_MS = 500;
+
+export class FetchedAnswers {
+  readonly #deps: ResolverDeps;
+
+  constructor(deps: ResolverDeps) {
+    this.#deps = deps;
+  }
+
+  /** Answers a turn of its own, once, within a client's patience, perhaps at once. */
+  answer({ query, route }: Turn, reply: Reply<FetchedAnswer>): void {
+    const { upstreams } = this.#deps;
+    if (upstreams.isLoopProbe(query)) {
+      upstreams.noteLoop(query);
+      reply.send(failed(undefined));
+      return;
+    }
+    const isProbe = isHealthProbe(query);
+    if (isProbe || this.#storedAnswer(query, route) !== undefined) {
+      const patienceMs = isProbe ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS;
+      this.#fetch(query, route, this.#within(patienceMs, query, route, reply));
+      return;
+    }
+    // answers from before a restart may have been loaded meanwhile, and a cut may have begun
+    this.#fetch(query, route, {
+      send: (answer) => reply.send(this.#orStored(answer, query, route)),
+      fail: (error) => reply.fail(error),
+    });
+  }
+
+  /** Fetches an answer that is about to expire; the client that asked for it has its reply already. */
+  prefetch(query: Query, kept: CachedAnswer, route: Route, nowMs: number): void {
+    this.#deps.cache.claimPrefetch(kept, nowMs);
+    this.#fetch(query.copy(), route, PREFETCHED);
+  }
+
+  #fetch(query: Query, route: Route, reply: Reply<FetchedAnswer>): void {
+    this.#deps.upstreams.forward(query, route, {
+      send: (fetched) => {
+        let answer: FetchedAnswer;
+        try {
+          answer = this.#store(query, route, fetched);
+        } catch (error) {
+          reply.fail(error);
+          return;
+        }
+        reply.send(answer);
+      },
+      fail: (error) => reply.fail(error),
+    });
+  }
+
+  /** Stores what was fetched, and makes an answer of it. */
+  #store(query: Query, route: Route, fetched: Fetched): FetchedAnswer {
+    const { cache, clock, upstreams } = this.#deps;
+    const nowMs = clock.monotonicMs();
+    if (fetched.kind === 'failed') {
+      // a failure at once, because of what was known before, must not go on once the upstream is back
+      if (isAboutUpstreams(fetched.reason) && fetched.wasAsked !== false) cache.noteFailure(query, nowMs);
+      return failed(fetched.extendedError);
+    }
+    // RFC 2181 section 9: what was truncated even over TCP is no answer, and a part must not look like the whole
+    if ((fetched.index.flags & FLAG.TC) !== 0) {
+      cache.noteFailure(query, nowMs);
+      return failed(EXTENDED_ERROR.NETWORK_ERROR);
+    }
+    // REFUSED and the like speak of the upstream, not of the name, and musl ignores them for 5 s
+    if (!isAboutName(fetched.index.rcode)) {
+      const { extendedError } = fetched.index;
+      cache.noteFailure(query, nowMs, extendedError);
+      return failed(extendedError ?? this.#reasonOf(query, route));
+    }
+    if (this.#isFalseDenial(query, route, fetched, nowMs)) {
+      if (fetched.upstream !== undefined) upstreams.noteFalseDenial(query, fetched.upstream);
+      cache.noteFailure(query, nowMs);
+      return failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY);
+    }
+    const kept = cache.store(query, fetched.octets, fetched.index, nowMs);
+    // an answer that is not stored is given as it came, except that no TTL is longer than we would believe
+    if (kept === undefined) capTtls(fetched.octets, fetched.index, cache.settings.maxTtlSeconds);
+    const given = { answer: kept ?? fetched, ttl: JUST_NOW, extendedError: undefined };
+    return { origin: 'forwarded', given };
+  }
+
+  /** The extended error for a failure of which an upstream gives no reason. */
+  #reasonOf(query: Query, route: Route): number | undefined {
+    const { upstreams } = this.#deps;
+    const isCut = upstreams.isLinkCut(route) || upstreams.isCut(query, route);
+    return isCut ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
+  }
+
+  /** Whether a denial is made up, as far as can be known while the link is down: stored answers and the operator's rules win. */
+  #isFalseDenial(
+    query: Query,
+    route: Route,
+    { octets, index }: Fetched & { kind: 'response' },
+    nowMs: number,
+  ): boolean {
+    const { cache, rules, upstreams } = this.#deps;
+    if (!upstreams.isLinkCut(route) || !mayBeMadeUp(octets, index)) return false;
+    const kept = cache.peekAny(query, nowMs, true)?.answer.kind;
+    if (kept === 'positive' || (kept === 'nodata' && index.rcode === RCODE.NXDOMAIN)) return true;
+    const rule = rules.disconnected.find(query);
+    return rule.kind !== 'stale' && rule.standing === 'before-cache';
+  }
+
+  #orStored(answer: FetchedAnswer, query: Query, route: Route): FetchedAnswer {
+    return answer.origin === 'failed' ? (this.#storedAnswer(query, route) ?? answer) : answer;
+  }
+
+  /** The answer stored for the question with any DO and CD; a fresh one is only there with another DO or CD. */
+  #storedAnswer(query: Query, route: Route): FetchedAnswer | undefined {
+    const { cache, clock, upstreams } = this.#deps;
+    // the first pass has counted this question
+    const given = cache.peekAny(query, clock.monotonicMs(), upstreams.isCut(query, route));
+    if (given === undefined) return undefined;
+    return { origin: given.extendedError === undefined ? 'cacheFresh' : 'cacheStale', given };
+  }
+
+  /** A reply that gets the stored answer when the fetched one takes longer than `patienceMs`, or fails. */
+  #within(patienceMs: number, query: Query, route: Route, reply: Reply<FetchedAnswer>): Reply<FetchedAnswer> {
+    const { cache, clock, upstreams } = this.#deps;
+    let isOver = false;
+    const send = (answer: FetchedAnswer): void => {
+      if (isOver) return;
+      isOver = true;
+      patience[Symbol.dispose]();
+      reply.send(this.#orStored(answer, query, route));
+    };
+    const patience = upstreams.timers.after(patienceMs, () => {
+      // RFC 8767 section 5: until the recheck no other client waits for this upstream, which may stay silent for seconds
+      cache.noteFailure(query, clock.monotonicMs());
+      send(failed(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY));
+    });
+    return {
+      send,
+      fail: (error) => {
+        patience[Symbol.dispose]();
+        isOver = true;
+        reply.fail(error);
+      },
+    };
+  }
+}
+
+/** No client waits; a defect is thrown like any other that nobody has caught. */
+const PREFETCHED: Reply<FetchedAnswer> = {
+  send: () => undefined,
+  fail: (error) =>
+    queueMicrotask(() => {
+      throw error;
+    }),
+};
+
+const JUST_NOW: TtlPatch = { ageSeconds: 0 };
+
+function failed(extendedError: number | undefined): FetchedAnswer {
+  return { origin: 'failed', extendedError };
+}
+
+/**
+ * Whether a denial may be made up while the link is down: a resolver on the site that is cut off itself may deny what it
+ * cannot ask for, from an empty root zone or from nothing. A server that speaks with authority of a zone of its own is on
+ * the site, and is right. An empty root is no such zone.
+ */
+export function mayBeMadeUp(octets: Uint8Array, index: ResponseIndex): boolean {
+  if (isPositive(index)) return false;
+  if ((index.flags & FLAG.AA) === 0 || index.negativeTtlSeconds === undefined) return true;
+  // the SOA comes first in the authority section of every server's denials
+  return index.answerCount === 0 && octets[index.questionEnd] === 0;
+}
+
+/** Too much load here, or shutdown, says nothing about who can answer: it must not be remembered as a failure. */
+function isAboutUpstreams(reason: ForwardFailureReason): boolean {
+  return reason !== 'overloaded' && reason !== 'closing';
+}
+
+function isHealthProbe(query: Query): boolean {
+  return query.labelCount === 0 && query.qtype === TYPE.NS;
+}

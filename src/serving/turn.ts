@@ -1,0 +1,154 @@
+/**
+ * The turn: one query on its way from received octets to octets to send. The rooms of serving share nothing else about a
+ * query, so each step of the resolver's list reads from the turn, and leaves on the turn what later steps need.
+ *
+ * One turn is used again for every query that is answered at once: an endpoint answer and a cache hit make no object. A
+ * query that waits gets a turn of its own (`keep`), and its answer goes to a `Reply`.
+ *
+ *     listener fills in client, time and reply space -> intake -> handler.answer(turn) -> octets, NO_REPLY, or
+ *                                                                 PENDING -> handler.later(turn.keep(), reply)
+ *
+ * This file knows no room: a route is a name, a stored answer is octets and their index.
+ */
+import type { AliasNote } from '../protocol/wire/alias-chain.ts';
+import { MAX_MESSAGE_OCTETS } from '../protocol/wire/header.ts';
+import { parseQuery, Query, VERDICT, type Verdict } from '../protocol/wire/query.ts';
+import type { ResponseIndex } from '../protocol/wire/response.ts';
+import type { TtlPatch } from '../protocol/wire/response-patch.ts';
+
+export type Transport = 'udp' | 'tcp';
+export type Family = 4 | 6;
+
+/** This message gets no reply. */
+export const NO_REPLY = 0;
+/** The answer is not known yet: `QueryHandler.later` fetches it. */
+export const PENDING = -1;
+/** A step has no answer to this query: the next step is asked. */
+export const PASS = -2;
+
+/**
+ * Takes an answer that comes later. The sender calls `send` until `hasMore` is not set, or `fail`; calls after that change
+ * nothing. Both may be called before the call that was given the reply has returned.
+ */
+export interface Reply<Message = Uint8Array> {
+  /**
+   * Octets may be overwritten as soon as this returns; no octets: this query gets no reply. With `hasMore` another message
+   * follows. Several messages go out in order over TCP; over UDP only the first goes out, with TC set (RFC 2181 section 9).
+   */
+  send(message: Message, hasMore?: boolean): void;
+  /** The sender has a defect. */
+  fail(error: unknown): void;
+}
+
+/** Answers queries: the listeners know nothing else of the resolver. */
+export interface QueryHandler {
+  /**
+   * Answers at once where the answer is known: writes it into the turn's reply space and returns its octets, NO_REPLY, or
+   * PENDING.
+   */
+  answer(turn: Turn): number;
+  /** Answers a turn of its own after `answer` has returned PENDING for it. */
+  later(turn: Turn, reply: Reply): void;
+}
+
+/** The upstreams that a question is sent to, by name. */
+export interface Route {
+  readonly name: string;
+}
+
+/** A stored answer as it is given at this moment: a reply is a copy of the octets, patched. */
+export interface GivenOctets {
+  readonly answer: { readonly octets: Uint8Array; readonly index: ResponseIndex };
+  readonly ttl: TtlPatch;
+  readonly extendedError: number | undefined;
+}
+
+/** One entry of the resolver's list. */
+export interface Step {
+  readonly name: string;
+  /** The metric's label for answers of this step, as a place in `ORIGIN`. */
+  readonly origin: number;
+  readonly why: string;
+  /** Steps that must stand before this one, each with the reason. Steps that no reason joins may change places. */
+  readonly after: Readonly<Record<string, string>>;
+  /** Writes the answer into the turn's reply space and returns its octets; PASS, NO_REPLY or PENDING. */
+  answer(turn: Turn): number;
+  /** Only of a step that returns PENDING. */
+  later?(turn: Turn, reply: Reply): void;
+}
+
+const NOTHING = new Uint8Array(0);
+const NOWHERE: Route = { name: '' };
+
+export class Turn {
+  readonly query: Query;
+  /** Whether the message could be parsed; the query has a question only with `VERDICT.OK` and `VERDICT.BADVERS`. */
+  verdict: Verdict = VERDICT.DROP;
+
+  /** The client's address: 4 or 16 octets of `client` from `clientAt`, by `family`. */
+  client: Uint8Array = NOTHING;
+  clientAt = 0;
+  family: Family = 4;
+  port = 0;
+  transport: Transport = 'udp';
+  /** When the message was received; monotonic. */
+  nowMs = 0;
+
+  /** The reply space: from `spaceStart` of `space`, at least 1,232 octets for UDP and 65,535 for TCP. */
+  space: Uint8Array = NOTHING;
+  spaceStart = 0;
+  /** Octets that the client takes in one message. */
+  limit = 0;
+
+  /** Where the question is sent if no step answers it. */
+  route: Route = NOWHERE;
+  /** The step that answered, or left the query pending. */
+  step: Step | undefined;
+  /** The metric's label for the answer, as a place in `ORIGIN`. */
+  origin = 0;
+  /** Set where the answer has aliases, which may have to be followed. */
+  aliases: AliasNote | undefined;
+  /** The extended error of an answer with aliases: a reply without EDNS has no place for it. */
+  extendedError: number | undefined;
+  /** An expired answer, found by the step that looks for fresh ones: it is given if no step between them answers. */
+  stale: GivenOctets | undefined;
+  /** The first part of the answer is known, and ends in an alias whose target has to be fetched. */
+  isPartKnown = false;
+
+  constructor(query = new Query()) {
+    this.query = query;
+  }
+
+  /** Parses a message. Transport and reply space are filled in already. */
+  read(message: Uint8Array, start: number, end: number): void {
+    this.verdict = parseQuery(this.query, message, start, end);
+    this.limit = this.transport === 'udp' ? this.query.udpLimit : MAX_MESSAGE_OCTETS;
+  }
+
+  /** Forgets what the steps found, so that the list can be asked from its beginning. */
+  begin(route: Route): void {
+    this.route = route;
+    this.step = undefined;
+    this.aliases = undefined;
+    this.extendedError = undefined;
+    this.stale = undefined;
+  }
+
+  /** A turn of its own for a query that waits, with copies of the message and of the client's address. */
+  keep(): Turn {
+    const kept = new Turn(this.query.copy());
+    kept.verdict = this.verdict;
+    kept.client = new Uint8Array(this.family === 4 ? 4 : 16);
+    for (let i = 0; i < kept.client.length; i++) kept.client[i] = this.client[this.clientAt + i] ?? 0;
+    kept.family = this.family;
+    kept.port = this.port;
+    kept.transport = this.transport;
+    kept.nowMs = this.nowMs;
+    kept.limit = this.limit;
+    kept.route = this.route;
+    kept.step = this.step;
+    kept.origin = this.origin;
+    kept.isPartKnown = this.isPartKnown;
+    return kept;
+  }
+}
