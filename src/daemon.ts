@@ -21,7 +21,7 @@ import type { Log } from './log/log.ts';
 import { inBackground } from './runtime/background.ts';
 import type { Timers } from './runtime/timers.ts';
 import { chooseDatagramCalls } from './serving/listener/udp-choice.ts';
-import type { LoadFault } from './store/fault.ts';
+import type { LoadFault } from './store/set-aside.ts';
 import { prepareDirectory } from './store/state-directory.ts';
 
 /** Starts everything. Throws ListenerError or LocalZonesError, with nothing left open, where it cannot serve. */

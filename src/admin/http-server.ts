@@ -8,10 +8,10 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, isIPv6, type Socket } from 'node:net';
-import { LimitLog } from '../log/limit-log.ts';
 import type { Log } from '../log/log.ts';
+import { LimitLog } from '../log/log.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
-import type { Pause } from '../runtime/pause.ts';
+import type { Pause } from '../runtime/slices.ts';
 import { isForeignHost } from './http-guard.ts';
 
 /** What a path answers; `body` is written as it is. */

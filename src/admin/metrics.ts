@@ -4,7 +4,7 @@
  * prom-client's.
  */
 import { collectDefaultMetrics, Registry } from 'prom-client';
-import type { Pause } from '../runtime/pause.ts';
+import type { Pause } from '../runtime/slices.ts';
 import type { Metric } from './metric.ts';
 import { METRICS } from './metric-list.ts';
 import type { StatusReport } from './status-report.ts';

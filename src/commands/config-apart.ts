@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Config, ZoneConfig } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { frozen } from '../config/normalise.ts';
-import type { Pause } from '../runtime/pause.ts';
+import type { Pause } from '../runtime/slices.ts';
 import { inSlices, type Steps } from '../runtime/slices.ts';
 import type { ReadOutcome, ReadRequest } from './config-thread.ts';
 

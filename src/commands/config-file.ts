@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
 import { readConfigFile } from '../config/source-text.ts';
-import { systemPause } from '../runtime/pause.ts';
+import { systemPause } from '../runtime/slices.ts';
 import { loadConfigApart } from './config-apart.ts';
 import { DEFAULT_CONFIG_FILE } from './default-config-file.ts';
 

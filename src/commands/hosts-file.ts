@@ -1,6 +1,6 @@
 /** The hosts file of this machine, as far as it stands in front of DNS: lines that name an endpoint (hosts(5)). */
 import { open } from 'node:fs/promises';
-import { systemCode } from '../store/store-error.ts';
+import { systemCode } from '../store/file-system.ts';
 import { type Finding, problem, warning } from './finding.ts';
 
 export const HOSTS_FILE = '/etc/hosts';

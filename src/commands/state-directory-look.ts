@@ -1,6 +1,6 @@
 /** What the system says of the state directory to this user, without leaving a trace in it. */
 import { access, constants, stat } from 'node:fs/promises';
-import { systemCode } from '../store/store-error.ts';
+import { systemCode } from '../store/file-system.ts';
 
 export type DirectoryLook =
   | { readonly kind: 'present'; readonly isWritable: boolean; readonly isOwner: boolean }

@@ -3,8 +3,8 @@ import type { LastingChange } from '../link/lasting-changes.ts';
 import type { LinkTransition } from '../link/link-monitor.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-snapshot.ts';
 import type { Change } from '../refresh/reconcile/changes.ts';
-import type { LoadFault } from '../store/fault.ts';
 import type { LedgerEvent } from '../store/ledger-format.ts';
+import type { LoadFault } from '../store/set-aside.ts';
 
 export function linkEvent(
   { side, key }: Pick<LinkTransition, 'side' | 'key'>,

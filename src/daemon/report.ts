@@ -20,7 +20,7 @@ import type { ResolverCounters } from '../serving/resolver/resolver-counters.ts'
 import type { SnapshotState } from '../store/answers-snapshot.ts';
 import type { StoreState } from '../store/generation-store.ts';
 import type { LedgerState } from '../store/ledger.ts';
-import type { Claim } from '../store/single-writer.ts';
+import type { Claim } from '../store/state-directory.ts';
 import { notReady } from './readiness.ts';
 
 export interface ReportParts {

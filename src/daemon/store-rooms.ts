@@ -2,11 +2,11 @@
 import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { AnswersSnapshot } from '../store/answers-snapshot.ts';
 import { EndpointsStore } from '../store/endpoints-store.ts';
-import type { LoadFault } from '../store/fault.ts';
 import { systemFiles } from '../store/file-system.ts';
 import { Ledger } from '../store/ledger.ts';
 import { RetainedStore } from '../store/retained-store.ts';
-import { DirectoryLock, guardedFiles } from '../store/single-writer.ts';
+import type { LoadFault } from '../store/set-aside.ts';
+import { DirectoryLock, guardedFiles } from '../store/state-directory.ts';
 import type { ConfigInForce } from './config-in-force.ts';
 import { setAsideEvent } from './ledger-events.ts';
 import type { DaemonParts } from './parts.ts';

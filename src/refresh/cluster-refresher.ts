@@ -13,8 +13,8 @@ import type { ClusterDetails, EndpointRecord } from '../records/endpoint-record.
 import { isAddressSource, isNameSource, type SourceName } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { inTurns, type Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
+import { inTurns, type Pause } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { Ending } from './attempt.ts';
 import { type ClusterSettings, planSettingsOf, type RefreshTimes } from './cluster-settings.ts';

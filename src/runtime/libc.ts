@@ -35,7 +35,6 @@ import {
   type ReadySet,
   socketName,
 } from './datagrams.ts';
-import { SIGNATURES } from './libc-signatures.ts';
 
 /** Sizes and offsets of C's structures; of the last one on each of the processors. */
 export const LAYOUT = {
@@ -340,3 +339,27 @@ function openLibrary(ffi: Ffi) {
   // null is the program itself, which has its libc and its libuv with it, whatever they are called here
   return ffi.dlopen(null, SIGNATURES);
 }
+
+/** The functions of libc and libuv that are called here, in the form that `node:ffi` takes. */
+const SIGNATURES = {
+  socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
+  bind: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
+  connect: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
+  getsockname: { arguments: ['int32', 'pointer', 'pointer'], return: 'int32' },
+  setsockopt: { arguments: ['int32', 'int32', 'int32', 'pointer', 'uint32'], return: 'int32' },
+  send: { arguments: ['int32', 'pointer', 'uint64', 'int32'], return: 'int64' },
+  recvmmsg: { arguments: ['int32', 'pointer', 'uint32', 'int32', 'pointer'], return: 'int32' },
+  sendmmsg: { arguments: ['int32', 'pointer', 'uint32', 'int32'], return: 'int32' },
+  close: { arguments: ['int32'], return: 'int32' },
+  epoll_create1: { arguments: ['int32'], return: 'int32' },
+  epoll_ctl: { arguments: ['int32', 'int32', 'int32', 'pointer'], return: 'int32' },
+  epoll_wait: { arguments: ['int32', 'pointer', 'int32', 'int32'], return: 'int32' },
+  __errno_location: { arguments: [], return: 'pointer' },
+  uv_handle_size: { arguments: ['int32'], return: 'uint64' },
+  uv_poll_init: { arguments: ['pointer', 'pointer', 'int32'], return: 'int32' },
+  uv_poll_start: { arguments: ['pointer', 'int32', 'pointer'], return: 'int32' },
+  uv_poll_stop: { arguments: ['pointer'], return: 'int32' },
+  uv_ref: { arguments: ['pointer'], return: 'void' },
+  uv_unref: { arguments: ['pointer'], return: 'void' },
+  uv_close: { arguments: ['pointer', 'pointer'], return: 'void' },
+} as const;

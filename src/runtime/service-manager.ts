@@ -1,7 +1,6 @@
 /** Tells systemd how the service is: through its socket, or through systemd-notify(1) where C cannot be called. */
 import { execFile } from 'node:child_process';
 import type { Log } from '../log/log.ts';
-import { openNotifySocket } from './notify-socket.ts';
 
 export interface ServiceManager {
   /** Assignments such as `READY=1` or `STATUS=...`; does nothing where no service manager started us. */
@@ -25,4 +24,54 @@ export async function connectServiceManager(
       });
     },
   };
+}
+
+/** sd_notify(3): one datagram to the service manager's Unix socket, through libc, because Node has no Unix datagrams. */
+
+const AF_UNIX = 1;
+const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+const MSG_DONTWAIT_NOSIGNAL = 0x40 | 0x4000;
+const MAX_PATH_OCTETS = 107;
+
+/** A function that sends, and says whether the kernel took it; `undefined` where there is no `node:ffi`. Never rejects. */
+async function openNotifySocket(path: string): Promise<((text: string) => boolean) | undefined> {
+  if (process.platform !== 'linux' || Buffer.byteLength(path) > MAX_PATH_OCTETS) return undefined;
+  try {
+    const ffi = await import('node:ffi');
+    const { functions } = ffi.dlopen(null, {
+      socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
+      sendto: {
+        arguments: ['int32', 'pointer', 'uint64', 'int32', 'pointer', 'uint32'],
+        return: 'int64',
+      },
+    });
+    const fd = functions.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0);
+    if (fd < 0) return undefined;
+    const name = nameOf(path);
+    return (text) => {
+      const octets = new Uint8Array(Buffer.from(text));
+      const sent = functions.sendto(
+        fd,
+        octets,
+        BigInt(octets.length),
+        MSG_DONTWAIT_NOSIGNAL,
+        name,
+        name.length,
+      );
+      return sent === BigInt(octets.length);
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** `struct sockaddr_un`; `@` stands for the zero octet of an abstract name. */
+function nameOf(path: string): Uint8Array<ArrayBuffer> {
+  const octets = Buffer.from(path);
+  const isAbstract = octets[0] === 0x40;
+  const name = new Uint8Array(2 + octets.length + (isAbstract ? 0 : 1));
+  name[0] = AF_UNIX;
+  name.set(octets, 2);
+  if (isAbstract) name[2] = 0;
+  return name;
 }

@@ -1,15 +1,14 @@
 import { join } from 'node:path';
 import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
+import type { Pause } from '../runtime/slices.ts';
+import { type SliceFigures, Slices } from '../runtime/slices.ts';
 import { sleep, type Timers } from '../runtime/timers.ts';
 import { removeLeftovers, replaceFile } from './atomic-file.ts';
-import type { Fault, LoadFault } from './fault.ts';
-import { type FileSystem, systemFiles } from './file-system.ts';
+import { type FileSystem, StoreError, systemFiles } from './file-system.ts';
+import type { Fault, LoadFault } from './set-aside.ts';
 import { pruneSetAside, setAside } from './set-aside.ts';
-import { type SliceFigures, Slices } from './slices.ts';
-import { agedEntry, passedSince, UNKNOWN } from './snapshot-age.ts';
 import {
   entryOctets,
   FRAME_OCTETS,
@@ -17,8 +16,7 @@ import {
   type SnapshotEntry,
   scopeOf,
 } from './snapshot-format.ts';
-import { readSnapshot } from './snapshot-reader.ts';
-import { StoreError } from './store-error.ts';
+import { agedEntry, passedSince, readSnapshot, UNKNOWN } from './snapshot-reader.ts';
 import { WritePace } from './write-pace.ts';
 
 /**

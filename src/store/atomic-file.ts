@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Random } from '../runtime/random.ts';
 import type { FileSystem, OpenFile } from './file-system.ts';
-import { attempt, StoreError, storeErrorFrom, systemCode } from './store-error.ts';
+import { attempt, StoreError, storeErrorFrom, systemCode } from './file-system.ts';
 
 /**
  * Files that are replaced whole: whatever fails and whenever the power goes, the file holds the old octets or the

@@ -7,10 +7,12 @@ import {
   type DecodeFault,
   type Encoded,
   type Envelope,
+  MAX_ITEMS,
   moment,
+  name,
   parseCheckedJson,
+  time,
 } from './checked-json.ts';
-import { MAX_ITEMS, name, time } from './state-words.ts';
 
 /**
  * The octets of `endpoints.json`: a checked JSON file (see checked-json.ts) whose content is the endpoint records.

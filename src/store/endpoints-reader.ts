@@ -1,12 +1,13 @@
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { compareRecords } from '../records/record-change.ts';
+import { inOneStep } from '../runtime/slices.ts';
 import { decodeEndpoints, type EndpointsFile, encodeEndpoints, MAX_FILE_OCTETS } from './endpoints-format.ts';
-import type { Fault } from './fault.ts';
 import type { FileSystem } from './file-system.ts';
 import { type Generation, generationPath, readGenerations, type StateFormat } from './generation-reader.ts';
+import type { Fault } from './set-aside.ts';
 
-export type { Fault } from './fault.ts';
 export type { Generation } from './generation-reader.ts';
+export type { Fault } from './set-aside.ts';
 
 /** Reads the endpoints' state without touching it: for the server's start, and for commands that look while nothing, or another process, runs. */
 
@@ -14,14 +15,15 @@ export type { Generation } from './generation-reader.ts';
 export const ENDPOINTS: StateFormat<readonly EndpointRecord[]> = {
   name: 'endpoints',
   maxOctets: MAX_FILE_OCTETS,
-  encode: ({ content, ...rest }) => encodeEndpoints({ ...rest, records: content }),
-  decode(octets) {
-    const decoded = decodeEndpoints(octets);
-    if (decoded.kind !== 'ok') return decoded;
-    const { records, ...rest } = decoded.file;
-    return { kind: 'ok', file: { ...rest, content: records } };
-  },
-  compare: compareRecords,
+  encode: ({ content, ...rest }) => inOneStep(() => encodeEndpoints({ ...rest, records: content })),
+  decode: (octets) =>
+    inOneStep(() => {
+      const decoded = decodeEndpoints(octets);
+      if (decoded.kind !== 'ok') return decoded;
+      const { records, ...rest } = decoded.file;
+      return { kind: 'ok', file: { ...rest, content: records } };
+    }),
+  compare: (before, after) => inOneStep(() => compareRecords(before, after)),
   merge(ours, theirs) {
     const keyOf = ({ cluster, region }: EndpointRecord) => `${cluster} ${region ?? ''}`;
     const answering = new Set(ours.filter(({ addresses }) => addresses.length > 0).map(keyOf));

@@ -1,6 +1,5 @@
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { ENDPOINTS } from './endpoints-reader.ts';
-import type { LoadFault } from './fault.ts';
 import type { Generation } from './generation-reader.ts';
 import {
   GenerationStore,
@@ -8,6 +7,7 @@ import {
   type SaveOutcome,
   type StoreState,
 } from './generation-store.ts';
+import type { LoadFault } from './set-aside.ts';
 
 /**
  * The store keeps what must survive a power cut: the endpoint records here, what was retained and cached in files of

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
+import { atOnce, type Slices, type Steps } from '../runtime/slices.ts';
 import { readWhole } from './atomic-file.ts';
 import type { DecodeFault, Encoded } from './checked-json.ts';
-import type { Fault } from './fault.ts';
 import type { FileSystem } from './file-system.ts';
-import { inSlices, type MaybeSteps, type Slices } from './slices.ts';
+import type { Fault } from './set-aside.ts';
 
 /** Reads a state file that is kept in two generations, without touching it: the newest whole one, and what was wrong with the other. */
 
@@ -24,13 +24,11 @@ export interface StateFormat<Content> {
   readonly name: string;
   readonly maxOctets: number;
   /** Refuses what `decode` would not take back. */
-  encode(file: Written<Content>): MaybeSteps<Encoded>;
+  encode(file: Written<Content>): Steps<Encoded>;
   /** Never throws. */
-  decode(
-    octets: Uint8Array,
-  ): MaybeSteps<{ readonly kind: 'ok'; readonly file: Written<Content> } | DecodeFault>;
+  decode(octets: Uint8Array): Steps<{ readonly kind: 'ok'; readonly file: Written<Content> } | DecodeFault>;
   /** `ageing`: only what grows old by itself is different. */
-  compare(before: Content, after: Content): MaybeSteps<'none' | 'ageing' | 'content'>;
+  compare(before: Content, after: Content): Steps<'none' | 'ageing' | 'content'>;
   /** `ours`, and of `theirs` what `ours` has no answer for. */
   merge(ours: Content, theirs: Content): Content;
   /** A key for each thing that queries can be answered with from `content`. */
@@ -91,7 +89,12 @@ async function readGeneration<Content>(
         detail: 'a directory or device stands in its place',
       };
     case 'read':
-      return judged(path, await inSlices(format.decode(outcome.octets), slices));
+      return judged(
+        path,
+        slices === undefined
+          ? atOnce(format.decode(outcome.octets))
+          : await slices.run(format.decode(outcome.octets)),
+      );
   }
 }
 

@@ -1,15 +1,13 @@
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Pause } from '../runtime/pause.ts';
 import type { Random } from '../runtime/random.ts';
+import { type Pause, Slices, type Steps } from '../runtime/slices.ts';
 import { removeLeftovers, replaceFile } from './atomic-file.ts';
-import type { Fault, LoadFault } from './fault.ts';
-import { type FileSystem, systemFiles } from './file-system.ts';
+import { type FileSystem, StoreError, systemFiles } from './file-system.ts';
 import { type Generation, generationPath, readGenerations, type StateFormat } from './generation-reader.ts';
+import type { Fault, LoadFault } from './set-aside.ts';
 import { setAside } from './set-aside.ts';
-import type { DirectoryLock } from './single-writer.ts';
-import { inSlices, Slices, type Steps } from './slices.ts';
-import { StoreError } from './store-error.ts';
+import type { DirectoryLock } from './state-directory.ts';
 
 /**
  * State that must survive a power cut, in a file that is whole at every moment, with the generation before it beside it.
@@ -270,20 +268,20 @@ export class GenerationStore<Content> {
     const change =
       this.#durable === undefined
         ? 'content'
-        : await inSlices(this.#format.compare(this.#durable, content), this.#slices());
+        : await this.#slices().run(this.#format.compare(this.#durable, content));
     if (change !== 'ageing' || isFlush) return change !== 'none';
     return this.#clock.monotonicMs() - this.#writtenAtMs >= this.#confirmEveryMs;
   }
 
-  #slices(): Slices | undefined {
-    return this.#pause && new Slices(this.#clock, this.#pause, SLICE_MS);
+  #slices(): Slices {
+    return new Slices(this.#clock, this.#pause, SLICE_MS);
   }
 
   /** Resolves to how much was left out. */
   async #replace(generation: number, content: Content): Promise<number> {
     const path = this.#path('current');
     const file = { generation, writtenAtMs: this.#clock.wallMs(), content };
-    const encoded = await inSlices(this.#format.encode(file), this.#slices());
+    const encoded = await this.#slices().run(this.#format.encode(file));
     if (encoded.kind === 'refused') throw new StoreError('compose', path, 'REFUSED', encoded.detail);
     await this.#clearTheWay();
     const replacement = {
@@ -293,7 +291,7 @@ export class GenerationStore<Content> {
       limitOctets: this.#format.maxOctets,
     };
     await replaceFile(this.#files, this.#random, replacement);
-    const isFallback = await inSlices(this.#isFallbackFor(content), this.#slices());
+    const isFallback = await this.#slices().run(this.#isFallbackFor(content));
     if (isFallback === 'no') await this.#writeAgain(replacement);
     return encoded.leftOut ?? 0;
   }

@@ -1,8 +1,7 @@
 import { join } from 'node:path';
 import { readTail, readWhole } from './atomic-file.ts';
-import { type FileSystem, systemFiles } from './file-system.ts';
+import { attempt, type FileSystem, StoreError, systemFiles } from './file-system.ts';
 import { type LedgerEntry, MAX_LINE_OCTETS, parseLine } from './ledger-format.ts';
-import { attempt, StoreError } from './store-error.ts';
 
 /** Reads the ledger without touching it: for the command that shows it, whether or not a server runs, and for the writer's start. */
 

@@ -3,10 +3,9 @@ import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { sleep, type Timers } from '../runtime/timers.ts';
 import { syncDirectory } from './atomic-file.ts';
-import { type FileSystem, type OpenFile, systemFiles } from './file-system.ts';
+import { attempt, type FileSystem, type OpenFile, StoreError, systemFiles } from './file-system.ts';
 import { composeLine, type LedgerEvent } from './ledger-format.ts';
 import { findLedgerEnd, ledgerPath } from './ledger-reader.ts';
-import { attempt, StoreError } from './store-error.ts';
 
 /**
  * The ledger: what happened and when, one line for each event, for somebody who asks in the morning or in half a year.

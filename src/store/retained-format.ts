@@ -5,6 +5,7 @@ import { CLASS } from '../protocol/words/classes.ts';
 import { nameFromWire } from '../protocol/words/name.ts';
 import { typeFromText, typeName } from '../protocol/words/types.ts';
 import type { RetainedRecord } from '../records/retained-record.ts';
+import type { Steps } from '../runtime/slices.ts';
 import { answerLines, contentOf } from './answer-records.ts';
 import {
   composeCheckedList,
@@ -12,12 +13,13 @@ import {
   type DecodeFault,
   type Encoded,
   type Envelope,
+  MAX_ITEMS,
   moment,
+  name,
   parseCheckedList,
+  time,
 } from './checked-json.ts';
 import type { StateFormat, Written } from './generation-reader.ts';
-import type { Steps } from './slices.ts';
-import { MAX_ITEMS, name, time } from './state-words.ts';
 
 /**
  * The octets of `retained.json`: a checked JSON file (see checked-json.ts) whose content is the answers to the questions

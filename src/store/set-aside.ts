@@ -1,8 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import { readWhole, syncDirectory } from './atomic-file.ts';
-import type { Fault } from './fault.ts';
 import type { FileSystem } from './file-system.ts';
-import { attempt } from './store-error.ts';
+import { attempt } from './file-system.ts';
 
 /** Takes a file that could not be served from out of the way, without ever deleting what it holds. */
 
@@ -68,4 +67,20 @@ export async function pruneSetAside(files: FileSystem, path: string, kept: numbe
   for (const name of old.slice(0, Math.max(0, old.length - kept))) {
     await files.unlink(join(directory, name)).catch(() => undefined);
   }
+}
+
+/** A file that stands where state should, and could not be served from. */
+export interface Fault {
+  readonly path: string;
+  /** `newer`: written by a later version of ours; `unreadable`: the disk or the permissions refused. */
+  readonly kind: 'corrupt' | 'foreign' | 'newer' | 'unreadable';
+  /** A short slug: `checksum-mismatch`, `version-2`, `eacces`. */
+  readonly reason: string;
+  readonly detail: string;
+}
+
+/** A fault with what became of the file: `setAsideTo`, or `setAsideFailed` with the reason; neither while it stays in place. */
+export interface LoadFault extends Fault {
+  readonly setAsideTo?: string;
+  readonly setAsideFailed?: string;
 }

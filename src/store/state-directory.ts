@@ -1,9 +1,11 @@
-import { dirname, resolve } from 'node:path';
+import { constants } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { dirname, join, resolve } from 'node:path';
 import type { Random } from '../runtime/random.ts';
 import { probeWritable, syncDirectory } from './atomic-file.ts';
 import { endpointsPath } from './endpoints-reader.ts';
-import { type FileSystem, systemFiles } from './file-system.ts';
-import { attempt, StoreError } from './store-error.ts';
+import { attempt, type FileSystem, StoreError, systemFiles } from './file-system.ts';
 
 const DIRECTORY_MODE = 0o750;
 
@@ -34,4 +36,168 @@ export async function prepareDirectory(
 /** A new directory is as lasting as its entry in its parent: sync each, from the lowest to the one that was there. */
 async function syncParents(files: FileSystem, lowest: string, first: string): Promise<void> {
   for (let at = lowest; at.length >= first.length; at = dirname(at)) await syncDirectory(files, dirname(at));
+}
+
+/**
+ * Claims the state directory for this process: two that write would take turns in replacing each other's files, and lose
+ * endpoints. A process without the claim reads, and writes nothing: `files` refuses for all stores in one place.
+ *
+ * The claim is a POSIX record lock on `writer.lock`, which the kernel drops with the process: no `kill -9` and no power cut
+ * leaves a stale one, no reused pid can be taken for a holder, and containers that share the directory see each other.
+ * Node offers no such lock of its own, but the SQLite inside it takes one: a transaction that never writes, on a file
+ * that stays empty. Where the file system has no locks, an abstract Unix socket named for the directory stands in:
+ * it keeps apart all processes of this host and network namespace.
+ */
+
+export type Claim =
+  /** `epoch` counts the claims of this process: with each, the files may hold what somebody else wrote. */
+  | { readonly kind: 'ours'; readonly epoch: number; readonly doubt?: string }
+  /** Another process keeps its state here. */
+  | { readonly kind: 'taken'; readonly detail: string };
+
+const SQLITE_BUSY = 5;
+
+interface Held extends Disposable {
+  /** Why two processes might not notice each other. */
+  readonly doubt?: string;
+}
+
+/** Keeps the databases from the garbage collector, which would close them and give up the lock. */
+const heldForGood = new Set<object>();
+
+export class DirectoryLock implements Disposable {
+  readonly #path: string;
+  readonly #directory: string;
+  #held: Held | undefined;
+  /** Device and inode of the file that the lock is on. */
+  #identity: string | undefined;
+  #epoch = 0;
+  #claiming: Promise<Claim> | undefined;
+  #latest: Claim | undefined;
+  #isDisposed = false;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+    this.#path = join(directory, 'writer.lock');
+  }
+
+  /** Makes sure that the directory is ours, which it may not be any more where it was replaced. Never rejects. */
+  claim(): Promise<Claim> {
+    this.#claiming ??= this.#claim().finally(() => {
+      this.#claiming = undefined;
+    });
+    return this.#claiming;
+  }
+
+  /** How the latest claim came out; `undefined` before any. */
+  get latest(): Claim | undefined {
+    return this.#latest;
+  }
+
+  [Symbol.dispose](): void {
+    this.#isDisposed = true;
+    this.#release();
+  }
+
+  async #claim(): Promise<Claim> {
+    if (this.#held !== undefined && this.#identity === (await identityOf(this.#path))) return this.#ours();
+    this.#release();
+    const outcome = this.#isDisposed ? 'given up' : await lockFile(this.#path, this.#directory);
+    if (typeof outcome === 'string') {
+      this.#latest = { kind: 'taken', detail: `lock "${this.#path}": ${outcome}` };
+      return this.#latest;
+    }
+    this.#held = outcome;
+    this.#identity = await identityOf(this.#path);
+    this.#epoch += 1;
+    return this.#ours();
+  }
+
+  #ours(): Claim {
+    const doubt = this.#held?.doubt;
+    this.#latest = { kind: 'ours', epoch: this.#epoch, ...(doubt === undefined ? {} : { doubt }) };
+    return this.#latest;
+  }
+
+  #release(): void {
+    this.#held?.[Symbol.dispose]();
+    this.#held = undefined;
+  }
+}
+
+/** `files`, but what changes something fails with EBUSY where the directory is not ours. */
+export function guardedFiles(files: FileSystem, lock: DirectoryLock): FileSystem {
+  const owned = async <T>(run: () => Promise<T>): Promise<T> => {
+    const claim = await lock.claim();
+    if (claim.kind === 'taken') throw Object.assign(new Error(`EBUSY: ${claim.detail}`), { code: 'EBUSY' });
+    return run();
+  };
+  return {
+    ...files,
+    open: (path, flags, mode) =>
+      (flags & (constants.O_WRONLY | constants.O_RDWR)) === 0
+        ? files.open(path, flags, mode)
+        : owned(() => files.open(path, flags, mode)),
+    link: (existing, path) => owned(() => files.link(existing, path)),
+    rename: (from, to) => owned(() => files.rename(from, to)),
+    unlink: (path) => owned(() => files.unlink(path)),
+  };
+}
+
+async function identityOf(path: string): Promise<string | undefined> {
+  return stat(path, { bigint: true }).then(
+    ({ dev, ino }) => `${dev}:${ino}`,
+    () => undefined,
+  );
+}
+
+/** What holds the lock, or why it cannot be had now. */
+async function lockFile(path: string, directory: string): Promise<Held | string> {
+  try {
+    const { DatabaseSync } = await import('node:sqlite'); // only now: not every runtime has it
+    const database = new DatabaseSync(path, { timeout: 0 });
+    try {
+      database.exec('PRAGMA journal_mode = MEMORY'); // on disk the journal would be a second file
+      database.exec('BEGIN EXCLUSIVE');
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+    heldForGood.add(database);
+    return {
+      [Symbol.dispose]: () => {
+        if (heldForGood.delete(database)) database.close();
+      },
+    };
+  } catch (error) {
+    if (error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY)
+      return 'held by another process; fuser names it';
+    return lockSocket(directory, error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** `why`: there is no lock on the file. */
+async function lockSocket(directory: string, why: string): Promise<Held | string> {
+  const identity = await identityOf(directory);
+  const doubt = `${why}; a second server on another host, or in another container, would not be noticed`;
+  if (identity === undefined || process.platform !== 'linux')
+    return { doubt, [Symbol.dispose]: () => undefined };
+  const outcome = await bind(`\0outpost-dns-state-${identity}`);
+  if (outcome === 'EADDRINUSE') return 'held by another process of this host';
+  if (typeof outcome === 'string') return { doubt, [Symbol.dispose]: () => undefined };
+  return {
+    doubt,
+    [Symbol.dispose]: () => {
+      outcome.close();
+    },
+  };
+}
+
+function bind(path: string): Promise<Server | string> {
+  const server = createServer((connection) => connection.destroy());
+  server.unref();
+  return new Promise((resolve) => {
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    server.listen({ path }, () => resolve(server));
+  });
 }

@@ -4,9 +4,9 @@ import t from 'tap';
 import { typeFromText } from '../../src/protocol/words/types.ts';
 import { canonicalJson } from '../../src/records/canonical-json.ts';
 import type { RetainedRecord } from '../../src/records/retained-record.ts';
+import { atOnce } from '../../src/runtime/slices.ts';
 import type { Written } from '../../src/store/generation-reader.ts';
 import { RETAINED } from '../../src/store/retained-format.ts';
-import { atOnce } from '../../src/store/slices.ts';
 import { message, rawRecord, rrsigData } from '../helpers/zone-text.ts';
 import { retained, textOf } from './retained-records.ts';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import type { Fault } from '../../src/store/fault.ts';
 import type { FileSystem, OpenFile } from '../../src/store/file-system.ts';
 import { systemFiles } from '../../src/store/file-system.ts';
+import type { Fault } from '../../src/store/set-aside.ts';
 import {
   type SnapshotAnswer,
   SnapshotComposer,

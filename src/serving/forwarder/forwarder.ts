@@ -9,8 +9,9 @@
  * to a client, what may be cached, which zone a name belongs to, and what to say when it fails: the resolver does.
  * RFC 5452 (forged answers), RFC 7766 (TCP), RFC 7858 and 8310 (TLS), RFC 6891 (EDNS), RFC 6298 (timeouts).
  */
-import { LimitLog } from '../../log/limit-log.ts';
+
 import type { Log } from '../../log/log.ts';
+import { LimitLog } from '../../log/log.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { nameFromWire } from '../../protocol/words/name.ts';
 import type { Clock } from '../../runtime/clock.ts';

@@ -3,8 +3,8 @@
  * and on its limits, and only then hand the turn to the handler. Nothing here makes an object for a query that is answered
  * at once.
  */
-import { LimitLog } from '../../log/limit-log.ts';
 import type { Log } from '../../log/log.ts';
+import { LimitLog } from '../../log/log.ts';
 import { writeCookieReply, writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { parseCookieQuery, VERDICT } from '../../protocol/wire/query.ts';

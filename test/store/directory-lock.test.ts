@@ -8,7 +8,7 @@ import { systemRandom } from '../../src/runtime/random.ts';
 import { readEndpoints } from '../../src/store/endpoints-reader.ts';
 import { EndpointsStore } from '../../src/store/endpoints-store.ts';
 import { systemFiles } from '../../src/store/file-system.ts';
-import { DirectoryLock, guardedFiles } from '../../src/store/single-writer.ts';
+import { DirectoryLock, guardedFiles } from '../../src/store/state-directory.ts';
 import { record } from './record-sets.ts';
 
 async function holder(directory: string): Promise<{ child: ChildProcess; said: string }> {

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { socketName } from '../../src/runtime/datagrams.ts';
 import { loadDatagramCalls } from '../../src/runtime/libc.ts';
-import { inTurns, systemPause } from '../../src/runtime/pause.ts';
+import { inTurns, systemPause } from '../../src/runtime/slices.ts';
 
 const calls = await loadDatagramCalls();
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
