@@ -1,44 +1,53 @@
 /**
  * `outpost-dns check`: is this host ready for an outage? Reads the configuration, the state on disk and the hosts file,
- * asks nobody but the server that runs here, and changes nothing.
+ * asks the server that runs here and no other, and changes nothing.
  */
-import { type StatusReport, statusReport } from '../admin/status-report.ts';
+import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
 import type { Fault } from '../config/fault.ts';
 import { readEndpoints } from '../store/endpoints-reader.ts';
 import { systemFiles } from '../store/file-system.ts';
 import { readGenerations } from '../store/generation-reader.ts';
 import { RETAINED } from '../store/retained-format.ts';
-import { configFindings } from './config-findings.ts';
-import { EXIT, type ExitCode } from './exit-code.ts';
+import { configFindings, HOSTS_FILE, hostsFindings, readHosts, retainedFindings } from './check-host.ts';
+import { lookAtDirectory, recordsOf, type StateFacts, stateFindings } from './check-state.ts';
 import { bySeverity, type Finding, formatFindings, problem, warning } from './finding.ts';
-import { HOSTS_FILE, hostsFindings, readHosts } from './hosts-file.ts';
-import { retainedFindings } from './retained-findings.ts';
-import { findServer, findServerOrExplain, reachable } from './running-server.ts';
-import { lookAtDirectory } from './state-directory-look.ts';
-import { recordsOf, type StateFacts, stateFindings } from './state-findings.ts';
-import { getFromServer } from './status-client.ts';
-import { type Paint, paintForTerminal } from './terminal-text.ts';
+import { explainNone, placesOf, searchConfig } from './running-server.ts';
+import { getReport } from './server-client.ts';
+import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
+import { type Paint, paintForTerminal, plural, print } from './terminal.ts';
 
-const CHECKED = 'write it';
+interface CheckOptions {
+  readonly config?: string;
+  readonly json?: true;
+}
 
-export async function check(configFile: string | undefined, json: boolean): Promise<ExitCode> {
-  const found = await findServer(configFile);
-  if (found.kind === 'faulty') {
-    if (json) printJson(found.error.faults, []);
-    else process.stderr.write(`${found.error.message}\n`);
+export function define(command: Command, { ended }: Run): void {
+  command
+    .option(...OPTION.config)
+    .option(...OPTION.json)
+    .action(async (options: CheckOptions) => ended(await check(options)));
+}
+
+async function check({ config: file, json }: CheckOptions): Promise<ExitCode> {
+  const search = await searchConfig(file);
+  if (search.kind === 'faulty') {
+    if (json) printJson(search.error.faults, []);
+    else process.stderr.write(`${search.error.message}\n`);
     return EXIT.usage;
   }
-  const config = found.kind === 'found' ? found.config : await findServerOrExplain(configFile, CHECKED);
-  if (config === undefined) return EXIT.usage;
+  if (search.kind === 'none') return explainNone(search);
+  const { config } = search;
   const findings = bySeverity(await findAll(config, HOSTS_FILE, Date.now()));
   if (json) printJson([], findings);
-  else process.stdout.write(`${report(config, findings, paintForTerminal).join('\n')}\n`);
+  else print(report(config, findings, paintForTerminal));
   return findings.some(({ severity }) => severity === 'problem') ? EXIT.finding : EXIT.well;
 }
 
+/** `what` and `mend` are the names of version 0.1: they go with the next release. */
 function printJson(faults: readonly Fault[], findings: readonly Finding[]): void {
-  process.stdout.write(`${JSON.stringify({ faults, findings }, null, 2)}\n`);
+  const both = findings.map((finding) => ({ ...finding, what: finding.text, mend: finding.fix }));
+  print(JSON.stringify({ faults, findings: both }, null, 2));
 }
 
 /** Everything that is found, in no order. `nowMs` is wall time. */
@@ -59,26 +68,18 @@ export async function findAll(config: Config, hostsFile: string, nowMs: number):
 
 const STATUS_TIMEOUT_MS = 1000;
 
-/** What only the server knows, where one runs. */
-async function runningFindings({ admin, state }: Config): Promise<readonly Finding[]> {
-  const answer = await getFromServer(reachable(admin.listen), '/status', STATUS_TIMEOUT_MS);
-  if (answer.kind === 'failed' || answer.status !== 200) return [];
-  const report = readStatus(answer.body);
-  if (report === undefined || report.state.isOurs || report.state.directory !== state.directory) return [];
+/** The finding that only a running server knows. */
+async function runningFindings(config: Config): Promise<readonly Finding[]> {
+  const reading = await getReport(placesOf(config).admin, STATUS_TIMEOUT_MS);
+  if (reading.kind === 'failed') return [];
+  const { isOurs, directory, faults } = reading.report.state;
+  if (isOurs || directory !== config.state.directory) return [];
   return [
     problem(
-      `the server that runs writes nothing: ${report.state.faults.join('; ')}`,
+      `the server that runs writes nothing: ${faults.join('; ')}`,
       'give each server a state.directory of its own, or end the other one',
     ),
   ];
-}
-
-function readStatus(text: string): StatusReport | undefined {
-  try {
-    return statusReport.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
 }
 
 async function retainedOnDisk({ retain, state }: Config): Promise<readonly Finding[]> {
@@ -117,8 +118,4 @@ export function report({ clusters }: Config, findings: readonly Finding[], paint
       ? paint('red', `not ready for an outage: ${counted}`)
       : paint('green', `ready for an outage: ${endpoints}, ${warnings > 0 ? counted : 'no finding'}`);
   return [...formatFindings(findings, paint), summary];
-}
-
-function plural(count: number, word: string): string {
-  return `${count} ${word}${count === 1 ? '' : 's'}`;
 }

@@ -1,12 +1,17 @@
-/** Reads the configuration for a command: file, environment and this machine's addresses, or faults on standard error. */
+/**
+ * Reads the configuration for a command: file, environment and this machine's addresses. A server that answers queries
+ * meanwhile has it read in a thread of its own (config-thread.ts says why).
+ */
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
-import type { Config } from '../config/config.ts';
+import { Worker } from 'node:worker_threads';
+import type { Config, ZoneConfig } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
+import { frozen } from '../config/normalise.ts';
 import { readConfigFile } from '../config/source-text.ts';
-import { systemPause } from '../runtime/slices.ts';
-import { loadConfigApart } from './config-apart.ts';
-import { DEFAULT_CONFIG_FILE } from './default-config-file.ts';
+import { inSlices, type Pause, type Steps, systemPause } from '../runtime/slices.ts';
+import type { ReadOutcome, ReadRequest } from './config-thread.ts';
+import { DEFAULT_CONFIG_FILE } from './subcommand.ts';
 
 /** Throws ConfigError with every fault. `file` undefined: the default file, or the environment alone. */
 export function readConfig(file: string | undefined): Promise<Config> {
@@ -43,4 +48,43 @@ export async function readConfigOrExplain(file: string | undefined): Promise<Con
     process.stderr.write(`${error.message}\n`);
     return undefined;
   }
+}
+
+/** Beside this file, in the source and in the bundle. */
+const PROGRAM = new URL(
+  import.meta.url.endsWith('.ts') ? './config-thread.ts' : './config-thread.js',
+  import.meta.url,
+);
+
+/** @throws {ConfigError} with every fault that could be found; any other error is a defect of the thread. */
+export async function loadConfigApart(
+  request: ReadRequest,
+  pause: Pause,
+  program: URL = PROGRAM,
+): Promise<Config> {
+  const outcome = await outcomeOf(new Worker(program, { name: 'config', workerData: request }));
+  if (outcome.kind === 'refused') throw new ConfigError(outcome.code, outcome.faults);
+  const zones = await inSlices(zonesOf(outcome.zones), pause);
+  return Object.freeze({ ...frozen(outcome.others), zones: Object.freeze(zones) });
+}
+
+function outcomeOf(worker: Worker): Promise<ReadOutcome> {
+  return new Promise((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', () =>
+      reject(new Error('the thread that reads the configuration ended without a word')),
+    );
+  });
+}
+
+const OCTETS_PER_STEP = 1024; // some microseconds of parsing
+
+function* zonesOf(texts: readonly string[]): Steps<ZoneConfig[]> {
+  const zones: ZoneConfig[] = [];
+  for (const text of texts) {
+    zones.push(frozen(JSON.parse(text)));
+    for (let octets = 0; octets < text.length; octets += OCTETS_PER_STEP) yield;
+  }
+  return zones;
 }

@@ -1,5 +1,6 @@
 /** `outpost-dns drill start|stop|report`: rehearses an outage with the running server, without touching the link. */
-import { controlPath } from '../admin/control-server.ts';
+import { type Command, InvalidArgumentError } from 'commander';
+import { stringify } from 'yaml';
 import {
   DRILL_REPORT,
   DRILL_START,
@@ -7,70 +8,85 @@ import {
   type DrillReportBody,
   drillReport,
 } from '../admin/drill-control.ts';
+import { ageText } from '../admin/status-words.ts';
 import { readDuration } from '../config/kinds/duration.ts';
-import { callControl } from './control-client.ts';
-import { drillLines } from './drill-text.ts';
-import { EXIT, type ExitCode } from './exit-code.ts';
-import { findStateDirectory, type StateDirectoryOptions } from './running-server.ts';
-import { paintForTerminal, printable } from './terminal-text.ts';
+import { findPlace } from './running-server.ts';
+import { sendCommand } from './server-client.ts';
+import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
+import { columns, explain, type Paint, paintForTerminal, plural, print, printable } from './terminal.ts';
 
-export interface DrillStartOptions extends StateDirectoryOptions {
-  /** A duration such as `30m`. */
-  readonly for: string;
+interface DrillOptions {
+  readonly config?: string;
+  readonly state?: string;
 }
 
-export interface DrillReportOptions extends StateDirectoryOptions {
-  readonly json?: true;
-}
-
-export async function startDrill(options: DrillStartOptions): Promise<ExitCode> {
-  const length = readDuration(options.for, '1ms', '3650d'); // the server knows how long a drill may be
-  if (!('value' in length)) {
-    explain(
-      `not a length for a drill: "${options.for}": ${length.message}`,
-      length.mend ?? 'write 30m or 2h',
-    );
-    return EXIT.usage;
-  }
-  const report = await command(options, 'start the drill', 'POST', DRILL_START, { forMs: length.value });
-  if (typeof report === 'number') return report;
-  process.stdout.write(
-    `the drill runs for ${options.for}: this server treats AWS and what is across the link as unreachable\n` +
-      'end it early with "outpost-dns drill stop"; "outpost-dns drill report" says who would have been hurt\n',
+export function define(command: Command, { ended }: Run): void {
+  const subcommand = (name: string, about: string) =>
+    command
+      .command(name)
+      .description(about)
+      .option(...OPTION.config)
+      .addOption(stateOption(command));
+  subcommand('start', 'treat AWS, and upstreams that are not on the site, as unreachable for a while')
+    .requiredOption('--for <duration>', 'how long, such as 30m; the drill then ends by itself', readLength)
+    .action(async (options: DrillOptions & { readonly for: number }) => ended(await startDrill(options)));
+  subcommand('stop', 'end it now, and say which queries would have failed').action(
+    async (options: DrillOptions) => ended(await stopDrill(options)),
   );
+  subcommand(
+    'report',
+    'which queries would have failed, and what to retain: of the drill that runs, or of the last one',
+  )
+    .option(...OPTION.json)
+    .action(async (options: DrillOptions & { readonly json?: true }) => ended(await reportDrill(options)));
+}
+
+/** The server knows how long a drill may be. */
+function readLength(text: string): number {
+  const length = readDuration(text, '1ms', '3650d');
+  if ('value' in length) return length.value;
+  throw new InvalidArgumentError(`${length.message}\n    ${length.mend ?? 'write 30m or 2h'}`);
+}
+
+async function startDrill(options: DrillOptions & { readonly for: number }): Promise<ExitCode> {
+  const report = await send(options, 'start the drill', 'POST', DRILL_START, { forMs: options.for });
+  if (typeof report === 'number') return report;
+  print([
+    `the drill runs for ${ageText(options.for / 1000)}: this server treats AWS, and upstreams across the link, as unreachable`,
+    'end it early with "outpost-dns drill stop"; "outpost-dns drill report" lists the queries that would have failed',
+  ]);
   return EXIT.well;
 }
 
-export async function stopDrill(options: StateDirectoryOptions): Promise<ExitCode> {
-  const report = await command(options, 'stop the drill', 'POST', DRILL_STOP, {});
-  return typeof report === 'number' ? report : print(report, drillLines(report, paintForTerminal));
+async function stopDrill(options: DrillOptions): Promise<ExitCode> {
+  const report = await send(options, 'stop the drill', 'POST', DRILL_STOP, {});
+  return typeof report === 'number' ? report : show(report, drillLines(report, paintForTerminal));
 }
 
-export async function reportDrill(options: DrillReportOptions): Promise<ExitCode> {
-  const report = await command(options, 'get the report of the drill', 'GET', DRILL_REPORT, undefined);
+async function reportDrill(options: DrillOptions & { readonly json?: true }): Promise<ExitCode> {
+  const report = await send(options, 'get the report of the drill', 'GET', DRILL_REPORT, undefined);
   if (typeof report === 'number') return report;
-  const lines = options.json ? [JSON.stringify(report, null, 2)] : drillLines(report, paintForTerminal);
-  return print(report, lines);
+  return show(report, options.json ? JSON.stringify(report, null, 2) : drillLines(report, paintForTerminal));
 }
 
-function print({ state }: DrillReportBody, lines: readonly string[]): ExitCode {
-  process.stdout.write(`${lines.join('\n')}\n`);
+function show({ state }: DrillReportBody, text: string | readonly string[]): ExitCode {
+  print(text);
   return state === 'none' ? EXIT.finding : EXIT.well;
 }
 
-/** The report that the server answers with, or the exit code after a failure that has been explained. */
-async function command(
-  options: StateDirectoryOptions,
+/** The report in the server's answer, or the exit code after a failure that has been explained. */
+async function send(
+  { config, state }: DrillOptions,
   action: string,
   method: 'GET' | 'POST',
   route: string,
   body: unknown,
 ): Promise<DrillReportBody | ExitCode> {
-  const directory = await findStateDirectory(options);
-  if (directory === undefined) return EXIT.usage;
-  const answer = await callControl(controlPath(directory), method, route, body);
+  const directory = await findPlace('stateDirectory', state, config);
+  if (typeof directory === 'number') return directory;
+  const answer = await sendCommand(directory, method, route, body);
   if (answer.kind !== 'done') {
-    explain(`cannot ${action}: ${answer.detail}`, answer.mend);
+    explain(`cannot ${action}: ${answer.detail}`, answer.fix);
     return EXIT.finding;
   }
   const report = drillReport.safeParse(answer.content);
@@ -82,6 +98,72 @@ async function command(
   return EXIT.finding;
 }
 
-function explain(what: string, mend: string): void {
-  process.stderr.write(`outpost-dns: ${printable(what)}\n    ${printable(mend)}\n`);
+/** Names are listed so far; the JSON has all of them. */
+const LISTED = 20;
+
+export function drillLines(report: DrillReportBody, paint: Paint): string[] {
+  if (report.state === 'none') return ['no drill has run since the server started'];
+  return [
+    headline(report, paint),
+    ...section(report.failed, paint('red', 'failed'), paint),
+    ...section(report.stale, paint('yellow', 'answered stale'), paint),
+    ...endpointLines(report, paint),
+    ...retainLines(report, paint),
+  ];
+}
+
+function headline({ state, startedAt = '', forMs = 0, ranMs = 0, endedBy }: DrillReportBody, paint: Paint) {
+  const since = `started ${printable(startedAt)}`;
+  if (state === 'running') {
+    const left = ageText((forMs - ranMs) / 1000);
+    return paint('yellow', `a drill is running, ${since}, ends by itself in ${left}`);
+  }
+  return `the drill has ended (${ENDINGS[endedBy ?? 'time']}), ${since}, ran for ${ageText(ranMs / 1000)}`;
+}
+
+const ENDINGS: Readonly<Record<NonNullable<DrillReportBody['endedBy']>, string>> = {
+  time: 'its time was up',
+  command: 'stopped by a command',
+  shutdown: 'the server stopped',
+};
+
+function section(asked: DrillReportBody['failed'], verdict: string, paint: Paint): string[] {
+  const { queries, names, otherQueries } = asked;
+  if (queries === 0) return ['', `no query ${verdict}`];
+  const rows = names
+    .slice(0, LISTED)
+    .map(({ name, type, queries: count }) => [String(count), printable(type), printable(name)]);
+  const hidden = names.length - rows.length;
+  const head = ['queries', 'type', 'name'].map((word) => paint('dim', word));
+  return [
+    '',
+    `${plural(queries, 'query', 'queries')} ${verdict}`,
+    ...columns([head, ...rows], 2),
+    ...(hidden > 0 ? [`  and ${hidden} more: outpost-dns drill report --json`] : []),
+    ...(otherQueries > 0
+      ? [`  and ${plural(otherQueries, 'query', 'queries')} for names that were too many to keep`]
+      : []),
+  ];
+}
+
+function endpointLines({ endpoints }: DrillReportBody, paint: Paint): string[] {
+  if (endpoints.length === 0) return ['', 'nobody asked for an endpoint'];
+  const rows = endpoints.map(({ endpoint, answers }) => [String(answers), printable(endpoint)]);
+  return ['', paint('green', 'endpoints were answered as ever'), ...columns(rows, 2)];
+}
+
+function retainLines({ retain }: DrillReportBody, paint: Paint): string[] {
+  if (retain.length === 0) return ['', paint('green', 'nothing to add to retain')];
+  const names = retain.flatMap(({ name, types }) => retainWords(name, types).map(printable));
+  return [
+    '',
+    'asked for at least twice: add to the configuration what is needed during an outage',
+    ...stringify({ retain: names }).trimEnd().split('\n'),
+  ];
+}
+
+/** As `retain` takes them: a name alone means both kinds of address. */
+function retainWords(name: string, types: readonly string[]): readonly string[] {
+  const others = types.filter((type) => type !== 'A' && type !== 'AAAA');
+  return [...(others.length < types.length ? [name] : []), ...others.map((type) => `${name} ${type}`)];
 }

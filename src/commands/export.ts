@@ -1,36 +1,54 @@
-/** `outpost-dns export`: the records of the state file in a form that something else can serve from; nothing has to run. */
+/** `outpost-dns export`: the records of the state file in a form that another program can serve from; no server has to run. */
+import type { Command } from 'commander';
+import { ageText } from '../admin/status-words.ts';
+import { otherEndpointOf } from '../records/cluster-identity.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
+import type { EndpointsFile } from '../store/endpoints-format.ts';
 import { type Reading, readEndpoints } from '../store/endpoints-reader.ts';
 import { systemFiles } from '../store/file-system.ts';
-import { EXIT, type ExitCode } from './exit-code.ts';
-import { hostsText } from './export-hosts.ts';
-import { jsonText } from './export-json.ts';
-import { zoneText } from './export-zone.ts';
-import { findStateDirectory, type StateDirectoryOptions } from './running-server.ts';
-import { printable } from './terminal-text.ts';
+import { lastConfirmedAtMs } from './check-state.ts';
+import { findPlace } from './running-server.ts';
+import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
+import { explain, printable } from './terminal.ts';
 
-export interface ExportOptions extends StateDirectoryOptions {
-  readonly format: 'hosts' | 'json' | 'zone';
+/** A new format is a function and a line here. `nowMs` is wall time. */
+const FORMATS: Readonly<Record<string, (file: EndpointsFile, nowMs: number) => string>> = {
+  hosts: hostsText,
+  json: jsonText,
+  zone: zoneText,
+};
+
+interface ExportOptions {
+  readonly format: string;
+  readonly config?: string;
+  readonly state?: string;
 }
 
-const FORMATS = { hosts: hostsText, json: jsonText, zone: zoneText } as const;
+export function define(command: Command, { ended }: Run): void {
+  command
+    .addOption(command.createOption('-f, --format <format>').choices(Object.keys(FORMATS)).default('hosts'))
+    .option(...OPTION.config)
+    .addOption(stateOption(command))
+    .action(async (options: ExportOptions) => ended(await exportRecords(options)));
+}
 
-export async function exportRecords(options: ExportOptions): Promise<ExitCode> {
-  const directory = await findStateDirectory(options);
-  if (directory === undefined) return EXIT.usage;
+async function exportRecords({ format, config, state }: ExportOptions): Promise<ExitCode> {
+  const directory = await findPlace('stateDirectory', state, config);
+  if (typeof directory === 'number') return directory;
   const { served, faults } = await readEndpoints(systemFiles, directory);
   for (const fault of faults)
-    note(`the state file "${fault.path}" cannot be used (${fault.reason}): ${fault.detail}`);
+    explain(`the state file "${fault.path}" cannot be used (${fault.reason}): ${fault.detail}`);
   if (served === undefined) {
-    note(nothingText(directory, faults));
+    explain(nothingText(directory, faults));
     return EXIT.finding;
   }
   if (served.from === 'previous')
-    note(`these are the records of the previous generation (${served.generation})`);
+    explain(`these are the records of the previous generation (${served.generation})`);
   if (!served.records.some(({ endpoint, addresses }) => endpoint !== undefined && addresses.length > 0)) {
-    note(`nothing to export: the state in "${directory}" holds no endpoint with an address`);
+    explain(`nothing to export: the state in "${directory}" holds no endpoint with an address`);
     return EXIT.finding;
   }
-  process.stdout.write(FORMATS[options.format](served, Date.now()));
+  process.stdout.write(FORMATS[format]?.(served, Date.now()) ?? '');
   return EXIT.well;
 }
 
@@ -39,6 +57,111 @@ function nothingText(directory: string, faults: Reading['faults']): string {
   return `nothing to export: there is no state file in "${directory}": name its directory with --state, or start the server while AWS can be reached`;
 }
 
-function note(text: string): void {
-  process.stderr.write(`outpost-dns: ${printable(text)}\n`);
+/** Lines of a hosts file (hosts(5)): for a machine that has to reach the cluster without any DNS. */
+export function hostsText({ generation, writtenAtMs, records }: EndpointsFile, nowMs: number): string {
+  const head = [
+    `# outpost-dns export: generation ${generation}, written ${new Date(writtenAtMs).toISOString()}`,
+    '# such lines win over DNS and are never refreshed: take them out again after the outage',
+  ];
+  return `${[...head, ...records.flatMap((record) => recordLines(record, nowMs))].join('\n')}\n`;
+}
+
+function recordLines(record: EndpointRecord, nowMs: number): string[] {
+  const { endpoint, addresses } = record;
+  const head = `# ${recordTitle(record, nowMs)}`;
+  if (endpoint === undefined) return [`${head}: its endpoint name is not known`];
+  if (addresses.length === 0) return [`${head}: no address is known`];
+  const names = endpointNames(record);
+  const unfit = names.find((name) => !/^[a-z0-9._-]+$/.test(name));
+  if (unfit !== undefined) return [`${head}: "${unfit}" cannot stand in a hosts file`];
+  return [head, ...names.flatMap((name) => addresses.map(({ address }) => `${address} ${name}`))];
+}
+
+/** An array of JSON objects, with times that a person can read and ages that a program can compare. */
+export function jsonText({ records }: EndpointsFile, nowMs: number): string {
+  return `${JSON.stringify(
+    records.map((record) => recordObject(record, nowMs)),
+    null,
+    2,
+  )}\n`;
+}
+
+function recordObject(record: EndpointRecord, nowMs: number): object {
+  const { held, details } = record;
+  const confirmedAtMs = lastConfirmedAtMs(record);
+  return {
+    cluster: record.cluster,
+    region: record.region,
+    endpoint: record.endpoint,
+    describedEndpoint: otherEndpointOf(record),
+    addresses: record.addresses.map(({ address }) => address),
+    basis: record.basis,
+    ttlSeconds: record.ttlSeconds,
+    changedAt: momentText(record.changedAtMs),
+    confirmedAt: Object.fromEntries(
+      Object.entries(record.confirmedAtMs).map(([source, ms]) => [source, momentText(ms)]),
+    ),
+    confirmedAgeSeconds:
+      confirmedAtMs === undefined ? undefined : Math.max(0, Math.round((nowMs - confirmedAtMs) / 1000)),
+    lastRefreshFailed: record.lastRefreshFailed,
+    held: held && { addresses: held.addresses, reason: held.reason, since: momentText(held.sinceMs) },
+    clusterId: details?.id,
+    vpcId: details?.vpcId,
+    subnetIds: details?.subnetIds,
+    generation: details?.generation,
+    certificateAuthority: details?.certificateAuthority,
+  };
+}
+
+function momentText(ms: number | undefined): string | undefined {
+  return ms === undefined ? undefined : new Date(ms).toISOString();
+}
+
+// dns-rules.md, endpoint names: the source's TTL between these
+const LEAST_TTL_SECONDS = 5;
+const MOST_TTL_SECONDS = 60;
+
+/** Master-file text (RFC 1035 section 5): for each endpoint name a zone of its own, for another server to load. */
+export function zoneText(file: EndpointsFile, nowMs: number): string {
+  const written = new Date(file.writtenAtMs).toISOString();
+  const head = [
+    `; outpost-dns export: generation ${file.generation}, written ${written}`,
+    '; each $ORIGIN line begins a zone of its own: with several, cut here and load one file a zone',
+  ];
+  return `${[...head, ...file.records.flatMap((record) => zoneLines(record, file, nowMs))].join('\n')}\n`;
+}
+
+function zoneLines(record: EndpointRecord, file: EndpointsFile, nowMs: number): string[] {
+  const { endpoint, addresses } = record;
+  const title = `; ${recordTitle(record, nowMs)}`;
+  if (endpoint === undefined) return ['', `${title}: its endpoint name is not known`];
+  if (addresses.length === 0) return ['', `${title}: no address is known`];
+  const ttl = Math.min(MOST_TTL_SECONDS, Math.max(LEAST_TTL_SECONDS, record.ttlSeconds));
+  const serial = Math.floor((record.changedAtMs ?? file.writtenAtMs) / 1000) >>> 0;
+  return endpointNames(record).flatMap((name) => [
+    '',
+    title,
+    `$ORIGIN ${name}.`,
+    `$TTL ${ttl}`,
+    // a zone must have both (RFC 1035 section 5.2); localhost, so that nobody is notified and nobody is asked
+    `@ IN SOA localhost. root.localhost. ${serial} 3600 600 604800 ${ttl}`,
+    '@ IN NS localhost.',
+    ...addresses.map(({ address }) => `@ IN A ${address}`),
+  ]);
+}
+
+/** The endpoint's name, and the one that AWS says where another is configured: the server answers both. */
+export function endpointNames(record: EndpointRecord): readonly string[] {
+  return [record.endpoint ?? [], otherEndpointOf(record) ?? []].flat();
+}
+
+/** Cluster, Region and how long ago a source confirmed the addresses: one line for a comment. */
+export function recordTitle(record: EndpointRecord, nowMs: number): string {
+  const { cluster, region } = record;
+  const confirmedAtMs = lastConfirmedAtMs(record);
+  const age =
+    confirmedAtMs === undefined
+      ? 'never confirmed'
+      : `confirmed ${ageText((nowMs - confirmedAtMs) / 1000)} ago`;
+  return printable(`${cluster}${region === undefined ? '' : ` (${region})`}, ${age}`);
 }

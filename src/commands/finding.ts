@@ -1,28 +1,28 @@
-/** What `check` finds, and how it is shown to a person. */
-import { type Paint, printable } from './terminal-text.ts';
+/** A finding of `check`, and how a person sees it. */
+import { type Paint, printable } from './terminal.ts';
 
 export interface Finding {
-  /** A problem: in an outage something would not be answered. A warning: it would, but somebody should look. */
+  /** A problem: in an outage a query would not be answered. A warning: it would be, but a person should check. */
   readonly severity: 'problem' | 'warning';
-  readonly what: string;
-  readonly mend: string;
+  readonly text: string;
+  readonly fix: string;
 }
 
-export function problem(what: string, mend: string): Finding {
-  return { severity: 'problem', what, mend };
+export function problem(text: string, fix: string): Finding {
+  return { severity: 'problem', text, fix };
 }
 
-export function warning(what: string, mend: string): Finding {
-  return { severity: 'warning', what, mend };
+export function warning(text: string, fix: string): Finding {
+  return { severity: 'warning', text, fix };
 }
 
 const MARKS = { problem: '[!!]', warning: '[! ]' } as const;
 
-/** A line with its mark for each finding, problems first, and the mend on a line of its own below it. */
+/** A line with its mark for each finding, problems first; its fix on the line below. */
 export function formatFindings(findings: readonly Finding[], paint: Paint): string[] {
-  return bySeverity(findings).flatMap(({ severity, what, mend }) => [
-    `${paint(severity === 'problem' ? 'red' : 'yellow', `${MARKS[severity]} ${severity}:`)} ${printable(what)}`,
-    `     ${printable(mend)}`,
+  return bySeverity(findings).flatMap(({ severity, text, fix }) => [
+    `${paint(severity === 'problem' ? 'red' : 'yellow', `${MARKS[severity]} ${severity}:`)} ${printable(text)}`,
+    `     ${printable(fix)}`,
   ]);
 }
 

@@ -1,102 +1,101 @@
-/** `outpost-dns history`: what the ledger tells, read from its files, whether or not a server runs. */
+/** `outpost-dns history`: the ledger's events, read from its files, whether or not a server runs. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { ageText } from '../admin/status-words.ts';
 import { readDuration } from '../config/kinds/duration.ts';
-import { LEDGER_KINDS } from '../store/ledger-format.ts';
-import { type LedgerReading, readLedger } from '../store/ledger-reader.ts';
-import { EXIT, type ExitCode } from './exit-code.ts';
-import { historyLines } from './history-table.ts';
-import { findStateDirectory, type StateDirectoryOptions } from './running-server.ts';
-import { paintForTerminal, printable } from './terminal-text.ts';
+import { LEDGER_KINDS, type LedgerEvent } from '../store/ledger-format.ts';
+import { type LedgerReading, type ReadEntry, readLedger } from '../store/ledger-reader.ts';
+import { findPlace } from './running-server.ts';
+import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
+import {
+  columns,
+  explain,
+  type Paint,
+  paintForTerminal,
+  plural,
+  print,
+  printable,
+  type Style,
+} from './terminal.ts';
 
-export interface HistoryOptions extends StateDirectoryOptions {
-  /** Kinds of events; without it, all. */
+interface HistoryOptions {
+  readonly config?: string;
+  readonly state?: string;
   readonly kind?: readonly string[];
-  /** A duration such as `2d`, or a moment such as `2026-01-01` or `2026-01-01T03:00Z`. */
-  readonly since?: string;
-  /** How many of the newest; by default 100 in the table, and all as JSON. */
-  readonly limit?: string;
+  readonly since?: number;
+  readonly limit?: number;
   readonly json?: true;
+}
+
+export function define(command: Command, { ended }: Run): void {
+  command
+    .option(...OPTION.config)
+    .addOption(stateOption(command))
+    .addOption(command.createOption('-k, --kind <kind...>', 'only these kinds').choices(LEDGER_KINDS))
+    .option('--since <time>', 'how long ago, such as 2d, or a date such as 2026-01-01', (text) =>
+      readSince(text, Date.now()),
+    )
+    .option(
+      '-n, --limit <count>',
+      `how many of the newest (default: ${TABLE_LIMIT}, or all as JSON)`,
+      readLimit,
+    )
+    .option(...OPTION.json)
+    .action(async (options: HistoryOptions) => ended(await history(options)));
 }
 
 const TABLE_LIMIT = 100;
 
-export async function history(options: HistoryOptions): Promise<ExitCode> {
-  const filter = readFilter(options, Date.now());
-  if ('message' in filter) {
-    note(filter.message);
-    return EXIT.usage;
-  }
-  const directory = await findStateDirectory(options);
-  if (directory === undefined) return EXIT.usage;
-  const reading = await readLedger(directory, filter);
-  for (const { detail } of reading.faults) note(`a part of the ledger cannot be read: ${detail}`);
+async function history({ config, state, kind, since, limit, json }: HistoryOptions): Promise<ExitCode> {
+  const directory = await findPlace('stateDirectory', state, config);
+  if (typeof directory === 'number') return directory;
+  const reading = await readLedger(directory, {
+    kinds: kind,
+    sinceMs: since,
+    limit: limit ?? (json ? undefined : TABLE_LIMIT),
+  });
+  for (const { detail } of reading.faults) explain(`a part of the ledger cannot be read: ${detail}`);
   if (reading.files === 0) {
-    note(noLedgerText(directory, reading.faults));
+    explain(noLedgerText(directory, reading.faults));
     return EXIT.finding;
   }
-  const lines = options.json ? [jsonText(reading)] : historyLines(reading.entries, paintForTerminal);
-  if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
-  noteWhatIsMissing(reading);
+  const lines = json ? [jsonText(reading)] : historyLines(reading.entries, paintForTerminal);
+  if (lines.length > 0) print(lines);
+  explainMissing(reading);
   return reading.faults.length > 0 ? EXIT.finding : EXIT.well;
 }
 
-function noteWhatIsMissing({ entries, matched, malformed }: LedgerReading): void {
-  if (matched === 0) note('no such event');
+function explainMissing({ entries, matched, malformed }: LedgerReading): void {
+  if (matched === 0) explain('no such event');
   const earlier = matched - entries.length;
-  if (earlier > 0) note(`${earlier} earlier ${plural(earlier, 'event')}: --limit ${matched} shows all`);
+  if (earlier > 0) explain(`${plural(earlier, 'earlier event')}: --limit ${matched} shows all`);
   if (malformed > 0) {
-    note(
-      `${malformed} ${plural(malformed, 'line')} of the ledger cannot be read: cut off by a crash, or damaged`,
-    );
+    explain(`${plural(malformed, 'line')} of the ledger cannot be read: cut off by a crash, or damaged`);
   }
-}
-
-function plural(count: number, word: string): string {
-  return count === 1 ? word : `${word}s`;
 }
 
 function jsonText({ entries, matched, malformed, faults }: LedgerReading): string {
   return JSON.stringify({ matched, malformed, faults, events: entries.map(({ line }) => line) }, null, 2);
 }
 
-interface Filter {
-  readonly kinds?: readonly string[];
-  readonly sinceMs?: number;
-  readonly limit?: number;
-}
-
-/** `nowMs` is wall time. */
-export function readFilter(options: HistoryOptions, nowMs: number): Filter | { readonly message: string } {
-  const { kind: kinds, since, limit } = options;
-  const unknown = kinds?.find((kind) => !LEDGER_KINDS.includes(kind));
-  if (unknown !== undefined) {
-    return { message: `unknown kind of event "${unknown}": say ${LEDGER_KINDS.join(', ')}` };
-  }
-  const sinceMs = since === undefined ? undefined : readSince(since, nowMs);
-  if (since !== undefined && sinceMs === undefined) {
-    return {
-      message: `not a time: "${since}": say how long ago, such as 2d or 30m, or a date such as 2026-01-01`,
-    };
-  }
-  if (limit !== undefined && !/^[1-9]\d{0,8}$/.test(limit)) {
-    return { message: `not a number of events: "${limit}": say 1 or more` };
-  }
-  const most = limit === undefined ? (options.json ? undefined : TABLE_LIMIT) : Number(limit);
-  return {
-    ...(kinds === undefined ? {} : { kinds }),
-    ...(sinceMs === undefined ? {} : { sinceMs }),
-    ...(most === undefined ? {} : { limit: most }),
-  };
-}
-
-function readSince(text: string, nowMs: number): number | undefined {
+/** From a duration such as `2d`, or a moment such as `2026-01-01` or `2026-01-01T03:00Z`, to wall ms. */
+export function readSince(text: string, nowMs: number): number {
   const ago = readDuration(text, '1ms', '36500d');
   if ('value' in ago) return nowMs - ago.value;
-  // no more than ISO 8601: what else Date.parse takes is a matter of luck
-  if (!/^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d)?)?$/.test(text))
-    return undefined;
-  // a date alone would be midnight in UTC, and a person means his own
-  const ms = Date.parse(text.length === 10 ? `${text}T00:00` : text);
-  return Number.isNaN(ms) ? undefined : ms;
+  // ISO 8601 alone: Date.parse takes other forms too, and each engine other ones
+  if (/^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d)?)?$/.test(text)) {
+    // a date alone would be midnight in UTC; a person means local midnight
+    const ms = Date.parse(text.length === 10 ? `${text}T00:00` : text);
+    if (!Number.isNaN(ms)) return ms;
+  }
+  throw new InvalidArgumentError(
+    'Not a time: write how long ago, such as 2d or 30m, or a date such as 2026-01-01.',
+  );
+}
+
+export function readLimit(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text))
+    throw new InvalidArgumentError('Not a number of events: write 1 or more.');
+  return Number(text);
 }
 
 function noLedgerText(directory: string, faults: LedgerReading['faults']): string {
@@ -106,6 +105,157 @@ function noLedgerText(directory: string, faults: LedgerReading['faults']): strin
   return `there is no ledger in "${directory}": name the state directory with --state, or start the server`;
 }
 
-function note(text: string): void {
-  process.stderr.write(`outpost-dns: ${printable(text)}\n`);
+/** Sooner than this, it is the order in which events were recorded rather than a clock that was set. */
+const CLOCK_STEP_MS = 1_000;
+
+/** A line for each entry, the newest last, under a head; nothing where there is no entry. */
+export function historyLines(entries: readonly ReadEntry[], paint: Paint): string[] {
+  if (entries.length === 0) return [];
+  const head = ['local time', 'kind', 'what'].map((word) => paint('dim', word));
+  const rows = entries.flatMap((entry, at) => [
+    ...remarks(entry, entries[at - 1]).map((text) => ['', '', paint('yellow', text)]),
+    entryRow(entry, paint),
+  ]);
+  return columns([head, ...rows]);
+}
+
+/** What lies between an entry and the one shown before it. */
+function remarks(entry: ReadEntry, before: ReadEntry | undefined): string[] {
+  const backMs = before === undefined ? 0 : Date.parse(before.at) - Date.parse(entry.at);
+  return [
+    ...(backMs > CLOCK_STEP_MS ? [`the wall clock was set back by ${ageText(backMs / 1000)}, or more`] : []),
+    ...(entry.lost > 0 ? [`${entry.lost} ${entry.lost === 1 ? 'event was' : 'events were'} lost here`] : []),
+    ...(entry.isAfterCrash ? ['the run before ended without a stop: killed, or the power failed'] : []),
+  ];
+}
+
+function entryRow({ at, kind, event, line }: ReadEntry, paint: Paint): string[] {
+  const { text, style } = event === undefined ? { text: rawText(line), style: undefined } : saying(event);
+  const what = printable(text);
+  return [localTime(Date.parse(at)), printable(kind), style === undefined ? what : paint(style, what)];
+}
+
+/** `2026-01-01 03:00:00`, on this machine's wall. */
+export function localTime(ms: number): string {
+  const date = new Date(ms);
+  const two = (value: number) => String(value).padStart(2, '0');
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+/** What this version has no words for. */
+function rawText(line: ReadEntry['line']): string {
+  const { sequence: _, at: __, kind: ___, lost: ____, ...rest } = line;
+  return JSON.stringify(rest);
+}
+
+interface Saying {
+  readonly text: string;
+  readonly style?: Style;
+}
+
+function saying(event: LedgerEvent): Saying {
+  switch (event.kind) {
+    case 'start':
+      return {
+        text: `server ${event.version} started on ${event.runtime}, knowing ${plural(event.endpoints, 'endpoint')}`,
+      };
+    case 'stop':
+      return { text: `server stopped: ${event.reason}` };
+    case 'reload':
+      return reloadSaying(event);
+    case 'link':
+      return linkSaying(event);
+    case 'addresses':
+      return { text: addressesText(event), style: event.before.length > 0 ? 'yellow' : 'green' };
+    case 'endpoint': {
+      const before = event.from === undefined ? '' : `, before ${event.from}`;
+      return { text: `${place(event)}: the endpoint is ${event.to}${before}` };
+    }
+    case 'held':
+      return heldSaying(event);
+    case 'drill':
+      return { text: drillText(event) };
+    case 'set-aside': {
+      const where = event.to === undefined ? 'left in its place' : `set aside as "${event.to}"`;
+      return {
+        text: `"${event.path}" could not be used (${event.reason}: ${event.detail}), ${where}`,
+        style: 'red',
+      };
+    }
+  }
+}
+
+type EventOf<Kind extends LedgerEvent['kind']> = Extract<LedgerEvent, { kind: Kind }>;
+
+function reloadSaying({ outcome, faults = [] }: EventOf<'reload'>): Saying {
+  if (outcome === 'taken') return { text: 'configuration reloaded' };
+  const why = faults.length === 0 ? '' : `: ${faults.join('; ')}`;
+  return { text: `reload refused, the configuration from before runs on${why}`, style: 'yellow' };
+}
+
+const LINK_STYLES: Readonly<Record<string, Style>> = {
+  connected: 'green',
+  degraded: 'yellow',
+  recovering: 'yellow',
+  disconnected: 'red',
+};
+
+function linkSaying({ side, key, from, to, reason, lastedMs, flickers }: EventOf<'link'>): Saying {
+  const what = side === 'summary' ? 'link' : `${side} ${key}`;
+  const lasted = lastedMs === undefined ? '' : ` after ${ageText(lastedMs / 1000)}`;
+  const unsteady = flickers === undefined ? '' : `, ${flickers} changes in between that did not last`;
+  const style = LINK_STYLES[to];
+  return {
+    text: `${what}: ${from} -> ${to}${lasted}${unsteady}: ${reason}`,
+    style,
+  };
+}
+
+function addressesText(event: EventOf<'addresses'>): string {
+  const { before, after, basis, seen } = event;
+  const change =
+    before.length === 0
+      ? `learned ${list(after)}`
+      : `${list(before)} -> ${after.length === 0 ? 'none' : list(after)}`;
+  const sources = Object.entries(seen).map(([source, addresses]) => `${source} saw ${list(addresses)}`);
+  return `${place(event)}: ${change} (by ${[basis, ...sources].join('; ')})`;
+}
+
+const HELD_TEXTS: Readonly<Record<EventOf<'held'>['outcome'], string>> = {
+  held: 'held back',
+  adopted: 'seen again and adopted',
+  dropped: 'not seen again and dropped',
+};
+
+function heldSaying(event: EventOf<'held'>): Saying {
+  const text = `${place(event)}: change to ${list(event.addresses)} ${HELD_TEXTS[event.outcome]}: ${event.reason}`;
+  return event.outcome === 'held' ? { text, style: 'yellow' } : { text };
+}
+
+const DRILL_ENDINGS: Readonly<Record<Extract<EventOf<'drill'>, { phase: 'ended' }>['by'], string>> = {
+  time: 'by itself',
+  command: 'by a command',
+  shutdown: 'because the server stopped',
+};
+
+function drillText(event: EventOf<'drill'>): string {
+  if (event.phase === 'started') return `drill started, for ${ageText(event.forMs / 1000)}`;
+  const { by, ranMs, failed, stale, endpointAnswers } = event;
+  const counts = `${failed} queries failed, ${stale} answered stale, ${endpointAnswers} endpoint answers`;
+  return `drill ended ${DRILL_ENDINGS[by]} after ${ageText(ranMs / 1000)}: ${counts}`;
+}
+
+function place({
+  cluster,
+  region,
+}: {
+  readonly cluster: string;
+  readonly region?: string | undefined;
+}): string {
+  return region === undefined ? cluster : `${cluster} (${region})`;
+}
+
+function list(addresses: readonly string[]): string {
+  return addresses.join(', ');
 }

@@ -1,88 +1,96 @@
 /** `outpost-dns lookup NAME [TYPE]`: asks a server and shows the answer and where it came from. */
 import { domainToASCII } from 'node:url';
+import { type Command, InvalidArgumentError } from 'commander';
 import { Packet } from 'dns2';
-import { readSocketAddress } from '../config/kinds/address.ts';
-import { EDNS_UDP_OCTETS } from '../protocol/wire/header.ts';
+import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
+import { EDNS_UDP_OCTETS, FLAG, uint16At, uint32At } from '../protocol/wire/header.ts';
+import { nameText, type RecordPlace, rdataText, recordPlaces } from '../protocol/wire/presentation.ts';
+import { indexResponse, type ResponseIndex } from '../protocol/wire/response.ts';
 import { CLASS } from '../protocol/words/classes.ts';
+import { EXTENDED_ERROR, extendedErrorName } from '../protocol/words/extended-errors.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../protocol/words/name.ts';
 import { RCODE, rcodeName } from '../protocol/words/rcodes.ts';
 import { TYPE, typeFromText, typeName } from '../protocol/words/types.ts';
 import { exchange } from './dns-exchange.ts';
-import { EXIT, type ExitCode } from './exit-code.ts';
-import { type ExtendedError, type LookupReply, readReply } from './lookup-reply.ts';
-import { findServer, reachable } from './running-server.ts';
-import { socketText } from './status-client.ts';
-import { columns, type Paint, paintForTerminal, printable } from './terminal-text.ts';
+import { findPlace } from './running-server.ts';
+import { socketText } from './server-client.ts';
+import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
+import { columns, explain, type Paint, paintForTerminal, print, printable } from './terminal.ts';
 
-export interface LookupOptions {
-  /** Address of the server; without it, the one of the configuration. */
-  readonly server?: string;
+interface LookupOptions {
+  readonly server?: SocketAddress;
   readonly config?: string;
   readonly json?: true;
 }
 
-const DEADLINE_MS = 5_000;
+export function define(command: Command, { ended }: Run): void {
+  command
+    .argument('<name>', 'domain name')
+    .argument('[type]', 'record type (default: A)', readType, TYPE.A)
+    .addOption(
+      command
+        .createOption('-s, --server <address>', "server to ask, instead of the configuration's listen.dns")
+        .argParser(readServer)
+        .conflicts('config'),
+    )
+    .option(...OPTION.config)
+    .option(...OPTION.json)
+    .action(async (name: string, type: number, options: LookupOptions) =>
+      ended(await lookup(name, type, options)),
+    );
+}
+
+function readType(text: string): number {
+  const type = typeFromText(text);
+  // RFC 6895 section 3.1: TYPE 0 is reserved, and no record has it
+  if (type !== undefined && type !== 0) return type;
+  const form = 'write a mnemonic such as A, AAAA, TXT, PTR or HTTPS, or TYPE and a number up to 65535';
+  throw new InvalidArgumentError(`Not a record type:\n    ${form}`);
+}
+
+function readServer(text: string): SocketAddress {
+  const reading = readSocketAddress(text, 53, 1);
+  if ('value' in reading) return reading.value;
+  const fix = reading.mend ?? 'write host:port or [v6]:port, such as 127.0.0.1:53 or [::1]:53';
+  throw new InvalidArgumentError(`${reading.message}\n    ${fix}`);
+}
+
+const TIMEOUT_MS = 5_000;
 const ATTEMPTS = 2;
 
-export async function lookup(nameText: string, typeText: string, options: LookupOptions): Promise<ExitCode> {
-  const question = readQuestion(nameText, typeText);
-  if ('message' in question) return explain(question, EXIT.usage);
-  const server = options.server ?? (await configuredServer(options.config));
-  if (server === undefined) return EXIT.usage;
-  const reading = readSocketAddress(server, 53, 1);
-  if (!('value' in reading)) {
-    const mend = reading.mend ?? 'write host:port or [v6]:port, such as 127.0.0.1:53 or [::1]:53';
-    return explain({ message: `not a server: "${server}": ${reading.message}`, mend }, EXIT.usage);
+async function lookup(name: string, type: number, options: LookupOptions): Promise<ExitCode> {
+  const question = readQuestion(name, type);
+  if ('fix' in question) {
+    explain(`not a domain name: "${name}"`, question.fix);
+    return EXIT.usage;
   }
-  const exchanged = await exchange({
-    server: reading.value,
-    query: composeQuestion(question),
-    deadlineMs: DEADLINE_MS,
-    attempts: ATTEMPTS,
-  });
+  const place = await findPlace('dns', options.server, options.config);
+  if (typeof place === 'number') return place;
+  const server = socketText({ host: place.address, port: place.port });
+  const query = composeQuestion(question);
+  const exchanged = await exchange({ server: place, query, deadlineMs: TIMEOUT_MS, attempts: ATTEMPTS });
   if (exchanged.kind === 'failed') {
-    const message = `cannot ask "${server}": ${exchanged.detail}`;
-    return explain(
-      { message, mend: 'is the server running? see outpost-dns status, and name another with --server' },
-      EXIT.finding,
-    );
+    const fix = 'is the server running? "outpost-dns status" tells; name another one with --server';
+    explain(`cannot ask "${server}": ${exchanged.detail}`, fix);
+    return EXIT.finding;
   }
   const reply = readReply(exchanged.octets);
   if ('fault' in reply) {
-    const message = `cannot read the reply of "${server}": ${reply.fault}`;
-    return explain({ message, mend: 'something that does not speak DNS answers there' }, EXIT.finding);
+    explain(
+      `cannot read the reply of "${server}": ${reply.fault}`,
+      'another program than a DNS server answers there',
+    );
+    return EXIT.finding;
   }
-  const { transport, elapsedMs } = exchanged;
-  const shown = {
-    server,
-    transport,
-    elapsedMs: Math.round(elapsedMs * 10) / 10,
-    ...question,
-    ...reply,
-  };
-  const text = options.json ? JSON.stringify(shown, null, 2) : replyText(shown, paintForTerminal).join('\n');
-  process.stdout.write(`${text}\n`);
+  const { transport } = exchanged;
+  const elapsedMs = Math.round(exchanged.elapsedMs * 10) / 10;
+  const shown = { server, transport, elapsedMs, ...question, ...reply };
+  print(options.json ? JSON.stringify(shown, null, 2) : replyText(shown, paintForTerminal));
   return ANSWERS.includes(reply.rcode) ? EXIT.well : EXIT.finding;
 }
 
-/** The first address that the server of the configuration listens on; `undefined` after an explanation. */
-async function configuredServer(file: string | undefined): Promise<string | undefined> {
-  const found = await findServer(file);
-  if (found.kind === 'faulty' && file !== undefined) {
-    process.stderr.write(`${found.error.message}\n`);
-    return undefined;
-  }
-  const [first] = found.kind === 'found' ? found.config.listen.dns : [];
-  return first === undefined ? '127.0.0.1:53' : socketText(reachable(first));
-}
-
-/** That a name does not exist is an answer too. */
+/** NXDOMAIN is an answer too. */
 const ANSWERS: readonly string[] = [RCODE.NOERROR, RCODE.NXDOMAIN].map(rcodeName);
-
-function explain({ message, mend }: Misuse, code: ExitCode): ExitCode {
-  process.stderr.write(`outpost-dns: ${printable(message)}\n    ${printable(mend)}\n`);
-  return code;
-}
 
 interface Question {
   readonly name: string;
@@ -90,29 +98,16 @@ interface Question {
   readonly type: string;
 }
 
-interface Misuse {
-  readonly message: string;
-  readonly mend: string;
-}
-
 /** An IPv4 address stands for its reverse name where PTR is asked for. */
-export function readQuestion(nameText: string, typeText: string): Question | Misuse {
-  const type = typeFromText(typeText);
-  // RFC 6895 section 3.1: TYPE 0 is reserved, and no record has it
-  if (type === undefined || type === 0) {
-    const mend = 'write a mnemonic such as A, AAAA, TXT, PTR or HTTPS, or TYPE and a number up to 65535';
-    return { message: `unknown record type "${typeText}"`, mend };
-  }
+export function readQuestion(nameText: string, type: number): Question | { readonly fix: string } {
   const isReverse = type === TYPE.PTR && /^\d{1,3}(?:\.\d{1,3}){3}$/.test(nameText);
   const name = isReverse ? reverseNameOfIpv4(nameText) : nameText.replace(/(?<=.)\.$/, '');
-  const misuse = nameMisuse(name);
-  return misuse === undefined
-    ? { name, type: typeName(type) }
-    : { message: `not a domain name: "${nameText}"`, mend: misuse };
+  const fix = nameFix(name);
+  return fix === undefined ? { name, type: typeName(type) } : { fix };
 }
 
-/** The mend, where the name is none that can be asked for. */
-function nameMisuse(name: string): string | undefined {
+/** How to write the name, where it cannot be asked for as it is. */
+function nameFix(name: string): string | undefined {
   if (name === '') return 'write a name, or . for the root';
   if (/[^\x21-\x7e]/.test(name)) {
     const ascii = domainToASCII(name);
@@ -169,4 +164,95 @@ function recordLines({ records, rcode }: LookupReply, paint: Paint): string[] {
     printable(data) + (section === 'answer' ? '' : paint('dim', `  (${section})`)),
   ]);
   return columns(rows, 2);
+}
+
+export interface LookupReply {
+  readonly rcode: string;
+  readonly flags: readonly string[];
+  readonly from: string;
+  readonly extendedErrors: readonly ExtendedError[];
+  readonly records: readonly LookupRecord[];
+}
+
+export interface ExtendedError {
+  readonly code: number;
+  readonly meaning: string;
+  /** What the server adds in its own words; may be empty. */
+  readonly text: string;
+}
+
+export interface LookupRecord {
+  readonly section: 'answer' | 'authority' | 'additional';
+  readonly name: string;
+  readonly ttlSeconds: number;
+  readonly type: string;
+  /** In presentation format (RFC 1035 section 5.1, RFC 3597 for types that are not known). */
+  readonly data: string;
+}
+
+/** Takes a reply apart, or says why that cannot be done. */
+export function readReply(octets: Uint8Array): LookupReply | { readonly fault: string } {
+  const index = indexResponse(octets); // first: it proves that every record lies inside the message
+  if (index.kind === 'fault') return { fault: index.reason };
+  const extendedErrors = readExtendedErrors(octets, index);
+  return {
+    rcode: rcodeName(index.rcode),
+    flags: flagNames(index.flags),
+    from: origin(index, extendedErrors),
+    extendedErrors,
+    records: recordPlaces(octets, index.questionEnd)
+      .filter(({ typeAt }) => uint16At(octets, typeAt) !== TYPE.OPT)
+      .map((place) => shown(octets, place)),
+  };
+}
+
+const SHOWN_FLAGS = ['AA', 'TC', 'RD', 'RA', 'AD', 'CD'] as const;
+
+function flagNames(flags: number): string[] {
+  return SHOWN_FLAGS.filter((name) => (flags & FLAG[name]) !== 0).map((name) => name.toLowerCase());
+}
+
+function origin({ flags, rcode }: ResponseIndex, errors: readonly ExtendedError[]): string {
+  if ((flags & FLAG.AA) !== 0) return 'kept by the server itself (authoritative)';
+  const isStale = errors.some(
+    ({ code }) => code === EXTENDED_ERROR.STALE_ANSWER || code === EXTENDED_ERROR.STALE_NXDOMAIN,
+  );
+  if (isStale) return 'stale: kept from before, because its own servers do not answer now';
+  return rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN ? 'forwarded or cached' : 'nowhere: no answer';
+}
+
+const OPTION_EXTENDED_ERROR = 15; // RFC 8914 section 2
+const OPT_FIXED_OCTETS = 11; // root owner, TYPE, CLASS, TTL, RDLENGTH
+
+/** The extended errors in the OPT record, which stands where the kept records end; what is broken in it is left out. */
+export function readExtendedErrors(octets: Uint8Array, { hasEdns, end }: ResponseIndex): ExtendedError[] {
+  if (!hasEdns) return [];
+  const found: ExtendedError[] = [];
+  const optEnd = end + OPT_FIXED_OCTETS + uint16At(octets, end + 9);
+  for (let at = end + OPT_FIXED_OCTETS; at + 4 <= optEnd; ) {
+    const data = at + 4;
+    const next = data + uint16At(octets, at + 2);
+    if (next > optEnd) break;
+    if (uint16At(octets, at) === OPTION_EXTENDED_ERROR && next >= data + 2) {
+      const code = uint16At(octets, data);
+      // RFC 8914 section 2: EXTRA-TEXT is UTF-8, and may or may not end in a NUL
+      const text = new TextDecoder().decode(octets.subarray(data + 2, next)).replace(/\0+$/, '');
+      found.push({ code, meaning: extendedErrorName(code), text });
+    }
+    at = next;
+  }
+  return found;
+}
+
+function shown(octets: Uint8Array, place: RecordPlace): LookupRecord {
+  const { section, ownerAt, typeAt } = place;
+  const type = typeName(uint16At(octets, typeAt));
+  const rrclass = uint16At(octets, typeAt + 2);
+  return {
+    section,
+    name: nameText(octets, ownerAt),
+    ttlSeconds: uint32At(octets, typeAt + 4),
+    type: rrclass === CLASS.IN ? type : `CLASS${rrclass} ${type}`,
+    data: rdataText(octets, place),
+  };
 }

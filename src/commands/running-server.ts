@@ -1,39 +1,115 @@
 /**
- * Which server a command is about, found in one way by all commands: the configuration that is named, else the installed
- * one (the environment's, in a container), else that of a sandbox of this user. It tells where the server keeps its
- * state, where its status is, and where it answers.
+ * Finds the server that a command is about, in one order for all commands: the flag that names its place; the
+ * configuration that --config names; the configuration of this host, or of this container's environment; the sandbox that
+ * this user runs; the default places. It knows nothing of what the server is then asked (server-client.ts).
  */
 import { access } from 'node:fs/promises';
 import { sandboxConfigFile } from '../../sandbox/control-client.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
+import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import { readConfig } from './config-file.ts';
-import { DEFAULT_CONFIG_FILE } from './default-config-file.ts';
+import { getReport, type HttpAddress, socketText } from './server-client.ts';
+import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode } from './subcommand.ts';
+import { explain, plural } from './terminal.ts';
 
-export type FoundServer =
-  | { readonly kind: 'found'; readonly config: Config }
-  /** There is a configuration, and it cannot be used. */
-  | { readonly kind: 'faulty'; readonly error: ConfigError }
-  /** Nothing tells of a server here. */
-  | { readonly kind: 'none' };
-
-/** `file`: as `--config` names it. */
-export async function findServer(file: string | undefined): Promise<FoundServer> {
-  const found = await attempt(file);
-  if (found.kind === 'found' || file !== undefined || (await isInstalled())) return found;
-  const sandboxFile = await sandboxConfigFile();
-  return sandboxFile === undefined ? { kind: 'none' } : attempt(sandboxFile);
+/** Where a server is reached, each in its own way. */
+export interface Places {
+  /** Its HTTP. */
+  readonly admin: HttpAddress;
+  /** Where it answers queries. */
+  readonly dns: SocketAddress;
+  /** Its files, and its control socket. */
+  readonly stateDirectory: string;
 }
 
-async function attempt(file: string | undefined): Promise<FoundServer> {
+export type ConfigSearch =
+  | { readonly kind: 'config'; readonly config: Config }
+  /** A configuration exists and cannot be used. */
+  | { readonly kind: 'faulty'; readonly error: ConfigError; readonly isNamed: boolean }
+  | { readonly kind: 'none' };
+
+const DEFAULT_PLACES: Places = {
+  admin: { host: '127.0.0.1', port: 9153 },
+  dns: { address: '127.0.0.1', port: 53 },
+  stateDirectory: '/var/lib/outpost-dns',
+};
+const DEFAULT_TIMEOUT_MS = 1_000;
+
+/**
+ * The place of the server that a command needs: `flag` where one was given. An exit code after an explanation, which is
+ * the same for every command.
+ */
+export async function findPlace<Kind extends keyof Places>(
+  kind: Kind,
+  flag: Places[Kind] | undefined,
+  file: string | undefined,
+): Promise<Places[Kind] | ExitCode> {
+  if (flag !== undefined) return flag;
+  const search = await searchConfig(file);
+  if (search.kind === 'config') return placesOf(search.config)[kind];
+  if (search.kind === 'faulty' && search.isNamed) {
+    process.stderr.write(`${search.error.message}\n`);
+    explain(`without a sound configuration, name the place with ${FLAGS[kind]}`);
+    return EXIT.usage;
+  }
+  const places = await atDefaultPlaces();
+  return places === undefined ? explainNone(search) : places[kind];
+}
+
+const FLAGS: Readonly<Record<keyof Places, string>> = {
+  admin: '--admin 127.0.0.1:9153',
+  dns: '--server 127.0.0.1:53',
+  stateDirectory: '--state /var/lib/outpost-dns',
+};
+
+/** `file`: as `--config` names it. */
+export async function searchConfig(file: string | undefined): Promise<ConfigSearch> {
+  if (file !== undefined || (await isInstalled())) return attempt(file);
+  const ofSandbox = await sandboxConfigFile();
+  return ofSandbox === undefined ? { kind: 'none' } : attempt(ofSandbox);
+}
+
+async function attempt(file: string | undefined): Promise<ConfigSearch> {
   try {
-    return { kind: 'found', config: await readConfig(file) };
+    return { kind: 'config', config: await readConfig(file) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { kind: 'faulty', error };
+    return { kind: 'faulty', error, isNamed: file !== undefined };
   }
 }
 
+/** The one error of every command that finds no server. */
+export function explainNone(search: Exclude<ConfigSearch, { kind: 'config' }>): ExitCode {
+  const { admin, stateDirectory } = DEFAULT_PLACES;
+  const count = search.kind === 'faulty' ? search.error.faults.length : 0;
+  const tried = [
+    ...(search.kind === 'faulty'
+      ? [`the configuration has ${plural(count, 'fault')} ("outpost-dns check" lists them)`]
+      : [`there is no configuration "${DEFAULT_CONFIG_FILE}"`, 'this user runs no sandbox']),
+    `nothing answers at "${socketText(admin)}"`,
+    `there is no state in "${stateDirectory}"`,
+  ];
+  explain(
+    `no server was found: ${tried.join(', ')}`,
+    'start one with "outpost-dns serve" (or "outpost-dns sandbox" to try it out), or name its configuration with --config',
+  );
+  return search.kind === 'faulty' ? EXIT.usage : EXIT.finding;
+}
+
+/** Where the server of this configuration is reached. */
+export function placesOf({ listen, admin, state }: Config): Places {
+  const [first = DEFAULT_PLACES.dns] = listen.dns;
+  const { address: host, port } = reachable(admin.listen);
+  return { admin: { host, port }, dns: reachable(first), stateDirectory: state.directory };
+}
+
+/** An address to connect to, for one to listen on: a wildcard is reached over loopback. */
+function reachable({ address, port }: SocketAddress): SocketAddress {
+  return { address: address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address, port };
+}
+
+/** Whether somebody has configured a server on this host, well or not. */
 async function isInstalled(): Promise<boolean> {
   if (Object.keys(process.env).some((name) => /^OUTPOST_DNS_(?:CLUSTERS|UPSTREAMS)(?:__|$)/.test(name)))
     return true;
@@ -43,40 +119,19 @@ async function isInstalled(): Promise<boolean> {
   );
 }
 
-/** For a command that can do nothing without: the configuration, or `undefined` after one explanation. */
-export async function findServerOrExplain(
-  file: string | undefined,
-  otherwise: string,
-): Promise<Config | undefined> {
-  const found = await findServer(file);
-  if (found.kind === 'found') return found.config;
-  const text =
-    found.kind === 'faulty'
-      ? `${found.error.message}\noutpost-dns: without a sound configuration, ${otherwise}\n`
-      : `outpost-dns: no server is known here: there is no "${DEFAULT_CONFIG_FILE}" and no sandbox runs: ${otherwise}, or a configuration with --config\n`;
-  process.stderr.write(text);
-  return undefined;
-}
-
-export interface StateDirectoryOptions {
-  /** Configuration file. */
-  readonly config?: string;
-  /** State directory; the configuration is not read then. */
-  readonly state?: string;
-}
-
-/** The directory that is named, or the server's; `undefined` after one explanation. */
-export async function findStateDirectory({
-  config,
-  state,
-}: StateDirectoryOptions): Promise<string | undefined> {
-  if (state !== undefined) return state;
-  const otherwise = 'name the state directory with --state /var/lib/outpost-dns';
-  return (await findServerOrExplain(config, otherwise))?.state.directory;
-}
-
-/** An address to connect to, for one to listen on: a wildcard is reached over loopback. */
-export function reachable({ address, port }: { readonly address: string; readonly port: number }) {
-  const host = address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address;
-  return { host, port };
+/**
+ * A server that runs on without its configuration, or the files of one that ran. Of the report only the DNS address is
+ * taken: any user may listen on that port, and a path in the report would name files that root then reads.
+ */
+async function atDefaultPlaces(): Promise<Places | undefined> {
+  const reading = await getReport(DEFAULT_PLACES.admin, DEFAULT_TIMEOUT_MS);
+  if (reading.kind === 'report') {
+    const [first] = reading.report.server.listening;
+    const dns = readSocketAddress(first?.address ?? '', 53, 1);
+    return { ...DEFAULT_PLACES, dns: 'value' in dns ? reachable(dns.value) : DEFAULT_PLACES.dns };
+  }
+  return access(DEFAULT_PLACES.stateDirectory).then(
+    () => DEFAULT_PLACES,
+    () => undefined,
+  );
 }

@@ -5,31 +5,97 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { styleText } from 'node:util';
+import { type Command, InvalidArgumentError } from 'commander';
+import * as z from 'zod';
 import { controlPathFor } from '../../sandbox/control.ts';
+import { callSandbox } from '../../sandbox/control-client.ts';
 import { type Sandbox, startSandbox } from '../../sandbox/sandbox.ts';
 import { SandboxError } from '../../sandbox/sandbox-error.ts';
 import { AdminError, startHttpServer } from '../admin/http-server.ts';
-import { EXIT, type ExitCode } from './exit-code.ts';
+import { EXIT, type ExitCode, type Run } from './subcommand.ts';
+import { explain, print } from './terminal.ts';
 
-export interface SandboxCommandOptions {
-  readonly port: string;
-  readonly httpPort: string;
+interface SandboxOptions {
+  readonly port: number;
+  readonly httpPort: number;
   readonly regionOnly?: true;
+}
+
+export function define(command: Command, { ended }: Run): void {
+  const port = ['--port <port>', 'DNS port of the sandboxed server', readPort, 5300] as const;
+  command
+    .option(...port)
+    .option('--http-port <port>', 'HTTP port of the sandboxed server', readPort, 9153)
+    .option('--region-only', 'run the Region without the server; print how to reach it as JSON')
+    .action(async (options: SandboxOptions) => ended(await sandbox(options)));
+  const link = command.command('link').description('cut the link to the simulated Region, or restore it');
+  link
+    .addArgument(
+      link
+        .createArgument('<state>', 'down, up, or refused (answers with resets instead of silence)')
+        .choices(Object.keys(LINK_TEXTS)),
+    )
+    .option(...port)
+    .action(async (state: string, options: SandboxOptions) => ended(await setLink(state, options.port)));
+  command
+    .command('patch')
+    .description('take a rolling patch of the simulated control plane one moment further')
+    .argument('[cluster]', 'name of the cluster', 'demo')
+    .option(...port)
+    .action(async (cluster: string, options: SandboxOptions) =>
+      ended(await patchCluster(cluster, options.port)),
+    );
+}
+
+function readPort(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port >= 1 && port <= 65_535) return port;
+  throw new InvalidArgumentError('Not a port: write 1 to 65535.');
+}
+
+const LINK_TEXTS: Readonly<Record<string, string>> = {
+  down: 'the link is cut: AWS and the upstream are silent',
+  refused: 'the link is cut: AWS resets connections, the upstream is silent',
+  up: 'the link is up',
+};
+
+function setLink(state: string, dnsPort: number): Promise<ExitCode> {
+  return sendToSandbox(dnsPort, '/link', { state }, () => LINK_TEXTS[state] ?? state);
+}
+
+const moment = z.object({ moment: z.number(), of: z.number(), address: z.string(), step: z.string() });
+
+function patchCluster(cluster: string, dnsPort: number): Promise<ExitCode> {
+  return sendToSandbox(dnsPort, '/patch', { cluster }, (answer) => {
+    const { moment: at, of, address, step } = moment.parse(answer);
+    return `moment ${at} of ${of}: the interface of ${address} is ${step}`;
+  });
+}
+
+/** Sends a command to the sandbox whose server has this port, and prints a text that is made of its answer. */
+async function sendToSandbox(
+  dnsPort: number,
+  path: string,
+  body: object,
+  text: (answer: unknown) => string,
+): Promise<ExitCode> {
+  try {
+    print(text(await callSandbox(controlPathFor(dnsPort), 'POST', path, body)));
+    return EXIT.well;
+  } catch (error) {
+    if (!(error instanceof SandboxError)) throw error;
+    const fix = error.code === 'not-running' ? ': start it with npm start' : '';
+    explain(`cannot ${error.message}${fix}`);
+    return EXIT.finding;
+  }
 }
 
 const READY_POLL_MS = 50;
 /** A server that is asked to stop does so in half a second at most; one that does not is of no more use. */
 const STOP_PATIENCE_MS = 3_000;
 
-export async function sandbox(options: SandboxCommandOptions): Promise<ExitCode> {
-  const dnsPort = portOf(options.port);
-  const httpPort = portOf(options.httpPort);
-  if (dnsPort === undefined || httpPort === undefined) {
-    process.stderr.write(
-      `outpost-dns: not a port: "${dnsPort === undefined ? options.port : options.httpPort}": say 1 to 65535\n`,
-    );
-    return EXIT.usage;
-  }
+async function sandbox(options: SandboxOptions): Promise<ExitCode> {
+  const { port: dnsPort, httpPort } = options;
   const ended = untilSignal(); // from here on, so that a Ctrl-C that comes early leaves nothing behind either
   const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-sandbox-'));
   try {
@@ -62,11 +128,6 @@ async function claim(port: number): Promise<void> {
 }
 
 function nothing(): void {}
-
-function portOf(text: string): number | undefined {
-  const port = Number(text);
-  return /^\d{1,5}$/.test(text) && port >= 1 && port <= 65_535 ? port : undefined;
-}
 
 /** For a server that somebody starts by hand, or that a test kills: everything it needs, as one line of JSON. */
 async function runRegion(region: Sandbox, configFile: string, ended: Promise<unknown>): Promise<ExitCode> {

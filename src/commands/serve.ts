@@ -1,6 +1,7 @@
 /** `outpost-dns serve`: runs the server until a signal ends it; SIGHUP reloads. */
 import { hostname, networkInterfaces } from 'node:os';
 import { inspect } from 'node:util';
+import type { Command } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { Daemon } from '../daemon/parts.ts';
 import { isStartRefusal } from '../daemon/start-refusal.ts';
@@ -11,15 +12,23 @@ import { inBackground, logBackgroundFailures, noteFailure } from '../runtime/bac
 import { systemClock, watchSuspends } from '../runtime/clock.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { connectServiceManager } from '../runtime/service-manager.ts';
-import type { Signals } from '../runtime/signals.ts';
+import { catchSignals, type Signals } from '../runtime/signals.ts';
 import { systemPause } from '../runtime/slices.ts';
 import { threadsEnded, threadsNotEnded } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { readConfigApart, readConfigOrExplain } from './config-file.ts';
-import { EXIT, type ExitCode } from './exit-code.ts';
+import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
 import { startWatchdog } from './watchdog.ts';
 
-export async function serve(file: string | undefined, signals: Signals): Promise<ExitCode> {
+export function define(command: Command, { ended, signals }: Run): void {
+  command
+    .option(...OPTION.config)
+    .action(async (options: { readonly config?: string }) =>
+      ended(await serve(options.config, signals ?? catchSignals())),
+    );
+}
+
+async function serve(file: string | undefined, signals: Signals): Promise<ExitCode> {
   process.stderr.on('error', () => undefined); // a standard error that is closed or full is no reason to end
   const config = await readConfigOrExplain(file);
   if (config === undefined) return EXIT.usage;

@@ -8,7 +8,7 @@ import {
   shownRetained,
   writeTroubles,
 } from '../admin/status-words.ts';
-import { columns, type Paint, printable, type Style } from './terminal-text.ts';
+import { columns, type Paint, printable, type Style } from './terminal.ts';
 
 export function statusLines(report: StatusReport, paint: Paint): string[] {
   return [

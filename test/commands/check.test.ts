@@ -2,8 +2,8 @@ import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promis
 import { join } from 'node:path';
 import t from 'tap';
 import { findAll, report } from '../../src/commands/check.ts';
-import { lookAtDirectory } from '../../src/commands/state-directory-look.ts';
-import { paintNothing } from '../../src/commands/terminal-text.ts';
+import { lookAtDirectory } from '../../src/commands/check-state.ts';
+import { paintNothing } from '../../src/commands/terminal.ts';
 import { load } from '../config/loading.ts';
 import { run } from './running.ts';
 import { fresh, NOW_MS, writeConfig, writeState } from './state-files.ts';
@@ -58,7 +58,7 @@ t.test('--json: the findings, with the same exit code', async (t) => {
   const { faults, findings } = JSON.parse(stdout);
   t.strictSame(faults, []);
   t.equal(findings.length, 1);
-  t.strictSame(Object.keys(findings[0]), ['severity', 'what', 'mend']);
+  t.strictSame(Object.keys(findings[0]), ['severity', 'text', 'fix', 'what', 'mend']);
   t.equal(findings[0].severity, 'problem');
 });
 
@@ -99,19 +99,19 @@ state: {directory: ${state}}
 `;
   const findings = await findAll(await load(text), join(directory, 'hosts'), NOW_MS);
   t.match(findings, [
-    { severity: 'problem', what: /line 1 .* gives "my-cluster\.example\.net" the address 10\.9\.9\.9/ },
-    { severity: 'warning', what: /line 2 .* gives "named\.example" the address 10\.0\.1\.1/ },
-    { severity: 'warning', what: /pinned/ },
+    { severity: 'problem', text: /line 1 .* gives "my-cluster\.example\.net" the address 10\.9\.9\.9/ },
+    { severity: 'warning', text: /line 2 .* gives "named\.example" the address 10\.0\.1\.1/ },
+    { severity: 'warning', text: /pinned/ },
   ]);
   t.equal(findings.length, 3);
   t.match(await findAll(await load(text), directory, NOW_MS), [
-    { severity: 'warning', what: /cannot be read \(EISDIR\)/ },
-    { what: /pinned/ },
+    { severity: 'warning', text: /cannot be read \(EISDIR\)/ },
+    { text: /pinned/ },
   ]);
 });
 
 t.test('texts from files cannot steer the terminal', async (t) => {
-  const evil = { severity: 'problem', what: 'a\x1b[2Jb\nc', mend: 'd\re' } as const;
+  const evil = { severity: 'problem', text: 'a\x1b[2Jb\nc', fix: 'd\re' } as const;
   const lines = report(
     await load('clusters: [{name: a, region: us-west-2}]\nupstreams: [10.0.0.2]\n'),
     [evil],

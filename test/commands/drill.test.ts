@@ -4,12 +4,12 @@ import { dirname, join } from 'node:path';
 import t from 'tap';
 import { parse } from 'yaml';
 import { type DrillReportBody, drillRoutes } from '../../src/admin/drill-control.ts';
-import { drillLines } from '../../src/commands/drill-text.ts';
-import { paintNothing } from '../../src/commands/terminal-text.ts';
+import { drillLines } from '../../src/commands/drill.ts';
+import { paintNothing } from '../../src/commands/terminal.ts';
 import { control, leaveSocket, shortDirectory } from '../admin/control-fixture.ts';
 import { asked } from '../drill/asked.ts';
 import { virtualDrill } from '../drill/virtual-drill.ts';
-import { call } from './calling.ts';
+import { type Caller, runWith } from './running.ts';
 import { writeConfig } from './state-files.ts';
 
 /** The real drill behind the real control socket, in a state directory of its own. */
@@ -19,9 +19,10 @@ async function serve(t: Parameters<typeof control>[0]) {
   return { time, drill, server, path, state: dirname(path) };
 }
 
-const start = (options: object, caller = {}) => call('drill.ts', 'startDrill', options, caller);
-const stop = (options: object) => call('drill.ts', 'stopDrill', options);
-const report = (options: object) => call('drill.ts', 'reportDrill', options);
+type Options = Parameters<typeof runWith>[1];
+const start = (options: Options, caller?: Caller) => runWith(['drill', 'start'], options, caller);
+const stop = (options: Options) => runWith(['drill', 'stop'], options);
+const report = (options: Options) => runWith(['drill', 'report'], options);
 
 t.test('start, report, stop, report: a rehearsal from the first command to the last', async (t) => {
   const { time, drill, state } = await serve(t);
@@ -30,7 +31,11 @@ t.test('start, report, stop, report: a rehearsal from the first command to the l
     stdout: 'no drill has run since the server started\n',
     stderr: '',
   });
-  t.match(await start({ state, for: '30m' }), { code: 0, stdout: /^the drill runs for 30m: /, stderr: '' });
+  t.match(await start({ state, for: '30m' }), {
+    code: 0,
+    stdout: /^the drill runs for 30 min: /,
+    stderr: '',
+  });
   t.ok(drill.isRunning);
   for (let at = 0; at < 3; at++) drill.report.noteFailed(asked('registry.site.example'));
   drill.report.noteStale(asked('oidc.example', 'AAAA'));
@@ -86,7 +91,7 @@ t.test('wrong usage is exit 2 and reaches no server', async (t) => {
   for (const length of ['30', 'half an hour', '', '-5m', '0x10m']) {
     t.match(
       await start({ state: '/nonexistent', for: length }),
-      { code: 2, stderr: /^outpost-dns: not a length/ },
+      { code: 2, stderr: /^outpost-dns: option '--for <duration>' argument '.*' is invalid\./ },
       length,
     );
   }
@@ -103,10 +108,10 @@ t.test('a server that is not there, or is no server, is said to be so, exit 1', 
   t.teardown(() => other.close());
   await new Promise<void>((resolve) => other.listen(join(foreign, 'control.sock'), resolve));
   for (const [what, state, stderr] of [
-    ['no socket', missing, /no server answers: control socket ".*" \(ENOENT\)\n.*systemctl status/],
-    ['no directory', join(missing, 'none'), /no server answers.*ENOENT/],
-    ['a stale socket', stale, /no server answers.*ECONNREFUSED/],
-    ['a file', file, /no server answers/],
+    ['no socket', missing, /control socket ".*": nothing listens there \(ENOENT\)\n.*systemctl status/],
+    ['no directory', join(missing, 'none'), /nothing listens there.*ENOENT/],
+    ['a stale socket', stale, /nothing listens there.*ECONNREFUSED/],
+    ['a file', file, /nothing listens there/],
     ['another program', foreign, /no outpost-dns, or one of another version/],
   ] as const) {
     t.match(await report({ state }), { code: 1, stdout: '', stderr }, what);
@@ -123,7 +128,7 @@ t.test(
       code: 1,
       stdout: '',
       stderr:
-        /cannot start the drill: this user may not command the server: .*\(EACCES\)\n.*sudo -u outpost-dns/,
+        /cannot start the drill: control socket ".*": this user may not command the server \(EACCES\)\n.*sudo -u outpost-dns/,
     });
     t.notOk(drill.isRunning);
   },

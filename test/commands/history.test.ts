@@ -3,13 +3,12 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { readFilter } from '../../src/commands/history.ts';
-import { historyLines, localTime } from '../../src/commands/history-table.ts';
-import { paintNothing } from '../../src/commands/terminal-text.ts';
+import { historyLines, localTime, readSince } from '../../src/commands/history.ts';
+import { paintNothing } from '../../src/commands/terminal.ts';
 import { composeLine, type LedgerEvent } from '../../src/store/ledger-format.ts';
 import { type ReadEntry, readLedger } from '../../src/store/ledger-reader.ts';
 import { SAMPLES, sample } from '../store/ledger-events.ts';
-import { call } from './calling.ts';
+import { type Caller, runWith } from './running.ts';
 import { writeConfig } from './state-files.ts';
 
 const HOUR_MS = 3_600_000;
@@ -115,46 +114,23 @@ t.test('times are those of this machine', async (t) => {
   t.equal(localTime(date.getTime()), '2026-01-02 03:04:05');
 });
 
-t.test('what is asked for becomes a filter, or a sentence', async (t) => {
+t.test('a time is a duration ago, or a moment in ISO 8601', async (t) => {
   const nowMs = Date.UTC(2026, 5, 10);
   const midnight = new Date(2026, 0, 1).getTime();
-  for (const [options, expected] of [
-    [{}, { limit: 100 }],
-    [{ json: true }, {}],
-    [{ json: true, limit: '5' }, { limit: 5 }],
-    [{ limit: '1000' }, { limit: 1000 }],
-    [{ kind: ['link', 'drill'] }, { kinds: ['link', 'drill'], limit: 100 }],
-    [{ since: '2d', json: true }, { sinceMs: nowMs - 48 * HOUR_MS }],
-    [{ since: '30m', json: true }, { sinceMs: nowMs - HOUR_MS / 2 }],
-    [{ since: '2026-01-01', json: true }, { sinceMs: midnight }],
-    [{ since: '2026-01-01T03:00', json: true }, { sinceMs: midnight + 3 * HOUR_MS }],
-    [{ since: '2026-01-01 03:00:00', json: true }, { sinceMs: midnight + 3 * HOUR_MS }],
-    [{ since: '2026-01-01T03:00:00Z', json: true }, { sinceMs: Date.UTC(2026, 0, 1, 3) }],
-    [{ since: '2026-01-01T03:00:00.5+02:00', json: true }, { sinceMs: Date.UTC(2026, 0, 1, 1) + 500 }],
-  ] as const) {
-    t.strictSame(
-      readFilter({ ...options } as Parameters<typeof readFilter>[0], nowMs),
-      expected,
-      JSON.stringify(options),
-    );
-  }
-  for (const [options, message] of [
-    [{ kind: ['links'] }, /^unknown kind of event "links": say start, stop, reload, link/],
-    [{ kind: ['link', ''] }, /unknown kind of event ""/],
-    [{ since: '2' }, /^not a time: "2": say/],
-    [{ since: 'yesterday' }, /not a time/],
-    [{ since: '2026-13-01' }, /not a time/],
-    [{ since: '2026-01-01T25:00' }, /not a time/],
-    [{ since: '' }, /not a time/],
-    [{ limit: '0' }, /^not a number of events: "0"/],
-    [{ limit: '-1' }, /not a number/],
-    [{ limit: '1e3' }, /not a number/],
-  ] as const) {
-    t.match(readFilter(options, nowMs), { message }, JSON.stringify(options));
-  }
+  for (const [text, sinceMs] of [
+    ['2d', nowMs - 48 * HOUR_MS],
+    ['30m', nowMs - HOUR_MS / 2],
+    ['2026-01-01', midnight],
+    ['2026-01-01T03:00', midnight + 3 * HOUR_MS],
+    ['2026-01-01 03:00:00', midnight + 3 * HOUR_MS],
+    ['2026-01-01T03:00:00Z', Date.UTC(2026, 0, 1, 3)],
+    ['2026-01-01T03:00:00.5+02:00', Date.UTC(2026, 0, 1, 1) + 500],
+  ] as const)
+    t.equal(readSince(text, nowMs), sinceMs, text);
 });
 
-const history = (options: object, caller = {}) => call('history.ts', 'history', options, caller);
+const history = (options: Parameters<typeof runWith>[1], caller?: Caller) =>
+  runWith(['history'], options, caller);
 
 t.test('the command reads the files while nothing runs: table, exit 0', async (t) => {
   const directory = t.testdir({
@@ -181,7 +157,7 @@ t.test('the state directory comes from the configuration where it is not named',
   t.match(await history({ config: join(directory, 'none.yaml') }), {
     code: 2,
     stdout: '',
-    stderr: /name the state directory with --state/,
+    stderr: /none\.yaml: no such file[\s\S]*name the place with --state/,
   });
 });
 
@@ -215,6 +191,11 @@ t.test('what is not shown is said on standard error', async (t) => {
   const table = await history({ state: directory });
   t.equal(table.stdout.split('\n').length, 102, 'head, 100 lines, end');
   t.match(table, { code: 0, stderr: /^outpost-dns: 50 earlier events: --limit 150 shows all\n$/ });
+  const all = await history({ state: directory, json: true });
+  t.equal(JSON.parse(all.stdout).events.length, 150, 'JSON has no limit of its own');
+  const five = await history({ state: directory, json: true, limit: '5' });
+  t.equal(JSON.parse(five.stdout).events.length, 5);
+  t.equal((await history({ state: directory, limit: '1000' })).stdout.split('\n').length, 152);
   t.match(await history({ state: directory, kind: ['drill'] }), {
     code: 0,
     stdout: '',
@@ -231,9 +212,16 @@ t.test('wrong usage is exit 2, no ledger is exit 1, each with a mend', async (t)
   for (const [options, code, stderr] of [
     [{ state: directory }, 1, /there is no ledger in ".*": name the state directory with --state/],
     [{ state: join(directory, 'none') }, 1, /no such file.*\n.*name the state directory/],
-    [{ state: directory, kind: ['x'] }, 2, /unknown kind/],
-    [{ state: directory, since: 'x' }, 2, /not a time/],
-    [{ state: directory, limit: 'x' }, 2, /not a number/],
+    [
+      { state: directory, kind: ['links'] },
+      2,
+      /'links' is invalid\. Allowed choices are start, stop, reload, link/,
+    ],
+    [{ state: directory, kind: ['link', ''] }, 2, /argument '' is invalid/],
+    ...['2', 'yesterday', '2026-13-01', '2026-01-01T25:00', ''].map(
+      (since) => [{ state: directory, since }, 2, /Not a time: write how long ago/] as const,
+    ),
+    ...['0', '1e3', 'x'].map((limit) => [{ state: directory, limit }, 2, /Not a number of events/] as const),
   ] as const) {
     t.match(await history(options), { code, stdout: '', stderr }, JSON.stringify(options));
   }

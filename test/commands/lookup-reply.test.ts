@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { readExtendedErrors, readReply } from '../../src/commands/lookup-reply.ts';
+import { readExtendedErrors, readReply } from '../../src/commands/lookup.ts';
 import { indexResponse } from '../../src/protocol/wire/response.ts';
 import { nameToWire } from '../../src/protocol/words/name.ts';
 import { message, opt, rawRecord } from '../helpers/zone-text.ts';

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { statusLines } from '../../src/commands/status-table.ts';
-import { paintNothing } from '../../src/commands/terminal-text.ts';
+import { paintNothing } from '../../src/commands/terminal.ts';
 import { endpoint, report, serverReport } from '../admin/report-fixture.ts';
 
 const lines = (of = report()) => statusLines(of, paintNothing);

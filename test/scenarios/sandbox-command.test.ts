@@ -87,7 +87,7 @@ t.test(
     t.same(await resolved(), DEMO, 'the name survives');
     const wrong = link(t, sandbox, 'sideways');
     t.match(await wrong.ended, { code: 2 });
-    t.match(wrong.stderr, /"sideways".*down, refused, up/);
+    t.match(wrong.stderr, /'sideways' is invalid .*down, refused, up/);
 
     const server = sandbox.serverPid ?? 0;
     t.ok(isAlive(server), 'the server is a child');
@@ -178,7 +178,7 @@ t.test('every command finds the server of the sandbox, without being told where'
     [['export'], new RegExp(`${DEMO[0]}\\s+${ENDPOINT.toLowerCase()}`)],
     [['lookup', ENDPOINT], new RegExp(String(DEMO[0]))],
     [['check'], /ready for an outage/],
-    [['drill', 'start', '--for', '1m'], /the drill runs for 1m/],
+    [['drill', 'start', '--for', '1m'], /the drill runs for 60 s/],
     [['drill', 'report'], /drill/],
     [['drill', 'stop'], /drill/],
   ];
@@ -191,16 +191,44 @@ t.test('every command finds the server of the sandbox, without being told where'
   await sandbox.pressCtrlC();
 });
 
-t.test('without a server, a command says in one sentence what it looked for and what to name', async (t) => {
-  for (const words of [['history'], ['drill', 'report'], ['export'], ['check']]) {
-    const command = new Process(t, words, { TMPDIR: folder(t) });
-    t.match(await command.ended, { code: 2 }, words.join(' '));
-    t.match(
-      command.stderr,
-      /^outpost-dns: no server is known here: there is no ".*" and no sandbox runs: .*\n$/,
-    );
-    t.equal(command.stderr.split('\n').length, 2, 'one line');
+t.test('without a server every command says the same sentence: the places tried, and the fix', async (t) => {
+  const temporary = folder(t);
+  const said = new Set<string>();
+  for (const words of [
+    ['status'],
+    ['status', '--healthy'],
+    ['history'],
+    ['drill', 'start', '--for', '1m'],
+    ['drill', 'report'],
+    ['lookup', ENDPOINT],
+    ['export'],
+    ['check'],
+  ]) {
+    const command = new Process(t, words, { TMPDIR: temporary });
+    t.match(await command.ended, { code: 1 }, words.join(' '));
+    t.equal(command.stdout, '', words.join(' '));
+    said.add(command.stderr);
   }
+  t.equal(said.size, 1, [...said].join(''));
+  t.match(
+    [...said][0],
+    /^outpost-dns: no server was found: there is no configuration "\/etc\/.*", this user runs no sandbox, nothing answers at "127\.0\.0\.1:9153", there is no state in ".*"\n {4}start one with .*--config\n$/,
+  );
+});
+
+t.test('a broken configuration in the environment: the same sentence names its faults, exit 2', async (t) => {
+  const said = new Set<string>();
+  for (const words of [['status'], ['history'], ['drill', 'stop'], ['lookup', ENDPOINT], ['export']]) {
+    const environment = { TMPDIR: folder(t), OUTPOST_DNS_UPSTREAMS: 'nonsense' };
+    const command = new Process(t, words, environment);
+    t.match(await command.ended, { code: 2 }, words.join(' '));
+    said.add(command.stderr);
+  }
+  t.equal(said.size, 1, [...said].join(''));
+  t.match(
+    [...said][0],
+    /the configuration has \d faults? \("outpost-dns check" lists them\), nothing answers/,
+  );
 });
 
 t.test('the socket of another sandbox that has ended leads nowhere', async (t) => {
@@ -210,5 +238,5 @@ t.test('the socket of another sandbox that has ended leads nowhere', async (t) =
   socket.on('connection', (connection) => connection.destroy());
   t.teardown(() => socket.close());
   const command = new Process(t, ['history'], { TMPDIR: temporary });
-  t.match(await command.ended, { code: 2 });
+  t.match(await command.ended, { code: 1 });
 });

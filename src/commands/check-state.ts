@@ -1,12 +1,12 @@
-/** Is the state on disk enough to answer through an outage and a restart? From what was read to findings; pure. */
-
+/** Is the state on disk enough to answer through an outage and a restart? */
+import { access, constants, stat } from 'node:fs/promises';
 import { ageText } from '../admin/status-words.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
 import { type ClusterIdentity, clusterText, identityOf, pairUp } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { Fault, Reading } from '../store/endpoints-reader.ts';
+import { systemCode } from '../store/file-system.ts';
 import { type Finding, problem, warning } from './finding.ts';
-import type { DirectoryLook } from './state-directory-look.ts';
 
 export interface StateFacts {
   readonly directory: string;
@@ -218,4 +218,36 @@ function heldFindings(endpoint: string, { held }: EndpointRecord, nowMs: number)
       "compare it with the cluster's network interfaces in EC2: a right one is taken over when a refresh repeats it, or with clusters[].pin",
     ),
   ];
+}
+
+/** What the system says of the state directory to this user, without leaving a trace in it. */
+export type DirectoryLook =
+  | { readonly kind: 'present'; readonly isWritable: boolean; readonly isOwner: boolean }
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'not-a-directory' }
+  /** `code` is the system's. */
+  | { readonly kind: 'unreadable'; readonly code: string };
+
+export async function lookAtDirectory(directory: string): Promise<DirectoryLook> {
+  try {
+    const found = await stat(directory);
+    if (!found.isDirectory()) return { kind: 'not-a-directory' };
+    await access(directory, constants.R_OK | constants.X_OK);
+    return {
+      kind: 'present',
+      isWritable: await isWritable(directory),
+      isOwner: found.uid === process.getuid?.(),
+    };
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === undefined) throw error;
+    return code === 'ENOENT' ? { kind: 'missing' } : { kind: 'unreadable', code };
+  }
+}
+
+async function isWritable(directory: string): Promise<boolean> {
+  return access(directory, constants.W_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  );
 }

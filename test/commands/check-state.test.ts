@@ -1,7 +1,6 @@
 import t from 'tap';
-import { configFindings } from '../../src/commands/config-findings.ts';
-import type { DirectoryLook } from '../../src/commands/state-directory-look.ts';
-import { recordsOf, stateFindings } from '../../src/commands/state-findings.ts';
+import { configFindings } from '../../src/commands/check-host.ts';
+import { type DirectoryLook, recordsOf, stateFindings } from '../../src/commands/check-state.ts';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import type { Fault, Generation } from '../../src/store/endpoints-reader.ts';
 import { load, SMALLEST } from '../config/loading.ts';
@@ -238,8 +237,8 @@ for (const one of CASES) {
       JSON.stringify(findings),
     );
     for (const [at, [, what, mend = /\w{3,}/]] of one.found.entries()) {
-      t.match(findings[at]?.what, what);
-      t.match(findings[at]?.mend, mend);
+      t.match(findings[at]?.text, what);
+      t.match(findings[at]?.fix, mend);
     }
   });
 }
@@ -247,13 +246,13 @@ for (const one of CASES) {
 t.test('configuration: a single upstream, and pins in force', async (t) => {
   const pinned = `clusters: [{name: a, region: us-west-2, pin: [10.0.1.1, 10.0.1.2]}]\nupstreams: [10.0.0.2]\n`;
   t.match(configFindings(await load(pinned)), [
-    { severity: 'warning', what: /cluster "a" are pinned to 10\.0\.1\.1, 10\.0\.1\.2/ },
-    { severity: 'warning', what: /a single upstream, "10\.0\.0\.2:53"/ },
+    { severity: 'warning', text: /cluster "a" are pinned to 10\.0\.1\.1, 10\.0\.1\.2/ },
+    { severity: 'warning', text: /a single upstream, "10\.0\.0\.2:53"/ },
   ]);
   t.equal(configFindings(await load(SMALLEST)).length, 1);
   t.strictSame(configFindings(await load(CONFIG)), []);
   const abroad = CONFIG.replace(/^upstreams:.*$/m, 'upstreams: [9.9.9.9, 1.1.1.1]');
-  t.match(configFindings(await load(abroad)), [{ what: /no upstream is on the site.*denied: test, local/ }]);
+  t.match(configFindings(await load(abroad)), [{ text: /no upstream is on the site.*denied: test, local/ }]);
   t.strictSame(configFindings(await load(`${abroad}\nforward: { siteNames: always }`)), []);
 });
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
-import { loadConfigApart } from '../../src/commands/config-apart.ts';
+import { loadConfigApart } from '../../src/commands/config-file.ts';
 import { ConfigError } from '../../src/config/fault.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { readConfigFile } from '../../src/config/source-text.ts';

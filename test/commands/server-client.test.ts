@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import t from 'tap';
 import * as z from 'zod';
 import { ControlRefusal, controlRoute } from '../../src/admin/control-route.ts';
-import { callControl } from '../../src/commands/control-client.ts';
+import { sendCommand } from '../../src/commands/server-client.ts';
 import { control, shortDirectory } from '../admin/control-fixture.ts';
 
 t.test('a command is done, with or without a body, and its answer comes back', async (t) => {
@@ -14,9 +14,15 @@ t.test('a command is done, with or without a body, and its answer comes back', a
     controlRoute('POST', '/silent', z.strictObject({}), () => undefined),
   ];
   const { path } = await control(t, routes);
-  t.strictSame(await callControl(path, 'POST', '/echo', { a: 'ü' }), { kind: 'done', content: { a: 'ü' } });
-  t.strictSame(await callControl(path, 'GET', '/tell'), { kind: 'done', content: { told: [1, 'ü'] } });
-  t.strictSame(await callControl(path, 'POST', '/silent'), { kind: 'done', content: null });
+  t.strictSame(await sendCommand(dirname(path), 'POST', '/echo', { a: 'ü' }), {
+    kind: 'done',
+    content: { a: 'ü' },
+  });
+  t.strictSame(await sendCommand(dirname(path), 'GET', '/tell'), {
+    kind: 'done',
+    content: { told: [1, 'ü'] },
+  });
+  t.strictSame(await sendCommand(dirname(path), 'POST', '/silent'), { kind: 'done', content: null });
 });
 
 t.test('a refusal comes back in the words of the server', async (t) => {
@@ -27,12 +33,12 @@ t.test('a refusal comes back in the words of the server', async (t) => {
     () => new ControlRefusal(409, 'not now', 'later'),
   );
   const { path } = await control(t, [refuse]);
-  t.strictSame(await callControl(path, 'POST', '/refuse'), {
+  t.strictSame(await sendCommand(dirname(path), 'POST', '/refuse'), {
     kind: 'refused',
     detail: 'not now',
-    mend: 'later',
+    fix: 'later',
   });
-  t.match(await callControl(path, 'POST', '/none'), {
+  t.match(await sendCommand(dirname(path), 'POST', '/none'), {
     kind: 'refused',
     detail: /no such command: "POST \/none"/,
   });
@@ -75,8 +81,8 @@ t.test('whatever answers there, it is a failure with a mend and never an excepti
       socket.once('data', () => answer(socket));
     }).listen(path);
     await once(server, 'listening');
-    const outcome = await callControl(path, 'POST', '/x', {});
-    t.match(outcome, { kind: 'failed', detail, mend: /./ }, what);
+    const outcome = await sendCommand(dirname(path), 'POST', '/x', {});
+    t.match(outcome, { kind: 'failed', detail, fix: /./ }, what);
     for (const socket of sockets) socket.destroy();
     server.close();
   }
@@ -84,5 +90,5 @@ t.test('whatever answers there, it is a failure with a mend and never an excepti
 
 t.test('a path that no socket can have is a failure as well', async (t) => {
   const long = join(shortDirectory(t), 'x'.repeat(120));
-  t.match(await callControl(long, 'GET', '/x'), { kind: 'failed', detail: /control socket/, mend: /./ });
+  t.match(await sendCommand(long, 'GET', '/x'), { kind: 'failed', detail: /control socket/, fix: /./ });
 });

@@ -1,0 +1,155 @@
+/** Findings about this host and its configuration: what they leave to chance in an outage. */
+import { open } from 'node:fs/promises';
+import type { Config, RetainedName } from '../config/config.ts';
+import { defaultGroup } from '../daemon/room-options.ts';
+import { siteGroup } from '../daemon/site-names.ts';
+import { isAtOrUnder } from '../protocol/words/name.ts';
+import { SPECIAL_NAMES } from '../protocol/words/special-names.ts';
+import { clusterText } from '../records/cluster-identity.ts';
+import type { RetainedRecord } from '../records/retained-record.ts';
+import { systemCode } from '../store/file-system.ts';
+import type { GenerationReading } from '../store/generation-reader.ts';
+import { type Finding, problem, warning } from './finding.ts';
+import { socketText } from './server-client.ts';
+
+export function configFindings(config: Config): readonly Finding[] {
+  const { clusters, upstreams } = config;
+  const pinned = clusters.filter(({ pin }) => pin.length > 0);
+  return [
+    ...pinned.map((cluster) =>
+      warning(
+        `the addresses of cluster "${clusterText(cluster, clusters)}" are pinned to ${cluster.pin.join(', ')}: what the sources say is not served`,
+        'take clusters[].pin out once the sources are right again: "outpost-dns status" shows what they say',
+      ),
+    ),
+    ...singleUpstream(upstreams),
+    ...deniedSiteNames(config),
+  ];
+}
+
+/** On a site with Active Directory on .local, or with reverse names of nodes, their denial breaks things on the first day. */
+function deniedSiteNames(config: Config): readonly Finding[] {
+  if (config.forward.siteNames === 'never' || siteGroup(config, defaultGroup(config)) !== undefined)
+    return [];
+  const zones = config.zones.map(({ name }) => name);
+  const denied = SPECIAL_NAMES.filter(
+    ({ name, isOfSite }) => isOfSite && !zones.some((zone) => isAtOrUnder(name, zone)),
+  );
+  if (denied.length === 0) return [];
+  const some = denied.slice(0, NAMES_SHOWN).map(({ name }) => name);
+  const more =
+    denied.length > NAMES_SHOWN ? ` and ${denied.length - NAMES_SHOWN} more (docs/special-names.md)` : '';
+  return [
+    warning(
+      `no upstream is on the site, so names that the site may have for itself are denied: ${some.join(', ')}${more}`,
+      'add a zone with forwardTo for those that the site has, name its resolvers in drill.onSite, or set forward.siteNames',
+    ),
+  ];
+}
+
+const NAMES_SHOWN = 4;
+
+function singleUpstream(upstreams: Config['upstreams']): readonly Finding[] {
+  const [only, ...others] = upstreams;
+  if (only === undefined || others.length > 0) return [];
+  return [
+    warning(
+      `there is a single upstream, "${socketText({ host: only.address, port: only.port })}": while it is away, no other name is forwarded`,
+      'add a second one to upstreams, best one on this site',
+    ),
+  ];
+}
+
+/** A server that never had an upstream misses all of them: that needs one line, not a thousand. */
+const RETAINED_SHOWN = 5;
+
+export function retainedFindings(
+  retain: readonly RetainedName[],
+  { served, faults }: GenerationReading<readonly RetainedRecord[]>,
+): readonly Finding[] {
+  if (retain.length === 0) return [];
+  const kept = new Set(served?.content.map(({ name }) => name));
+  const missing = [...new Set(retain.map(({ name }) => name))].filter((name) => !kept.has(name));
+  return [...faults.map(({ path, detail }) => unusable(path, detail)), ...missingFindings(missing)];
+}
+
+function unusable(path: string, detail: string): Finding {
+  return warning(
+    `retained answers cannot be read from "${path}": ${detail}`,
+    'run the check as the server does: sudo -u outpost-dns outpost-dns check',
+  );
+}
+
+function missingFindings(names: readonly string[]): readonly Finding[] {
+  const shown = names
+    .slice(0, RETAINED_SHOWN)
+    .map((name) =>
+      problem(
+        `retained name "${name}": no answer to it was ever kept`,
+        'while connected, see "outpost-dns status" for why nobody answers it; or take it out of retain',
+      ),
+    );
+  const rest = names.length - shown.length;
+  return rest > 0
+    ? [...shown, problem(`and ${rest} more retained names`, 'see "outpost-dns status"')]
+    : shown;
+}
+
+export const HOSTS_FILE = '/etc/hosts';
+
+const READ_OCTETS = 4 * 1024 * 1024; // block lists in hosts files are long; what lies beyond is not looked at
+
+export interface HostsLine {
+  /** Counted from 1. */
+  readonly line: number;
+  readonly address: string;
+  /** In lower case, without a last dot. */
+  readonly names: readonly string[];
+}
+
+/** Resolves to no lines where there is no such file, and to the system's code where it cannot be read. */
+export async function readHosts(path: string): Promise<readonly HostsLine[] | { readonly code: string }> {
+  try {
+    await using handle = await open(path, 'r');
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(READ_OCTETS), 0, READ_OCTETS, 0);
+    return parseHosts(buffer.toString('utf8', 0, bytesRead));
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === undefined) throw error;
+    return code === 'ENOENT' ? [] : { code };
+  }
+}
+
+export function parseHosts(text: string): readonly HostsLine[] {
+  return text.split('\n').flatMap((content, index) => {
+    const [address = '', ...names] = (content.split('#', 1)[0] ?? '').trim().split(/\s+/);
+    if (names.length === 0) return [];
+    return [{ line: index + 1, address, names: names.map((name) => name.toLowerCase().replace(/\.$/, '')) }];
+  });
+}
+
+export interface KnownEndpoint {
+  /** A domain name as text. */
+  readonly endpoint: string;
+  readonly addresses: readonly string[];
+}
+
+/** Node bootstrap (AL2, nodeadm) appends the endpoint at boot; the line wins over DNS and is never refreshed. */
+export function hostsFindings(
+  path: string,
+  lines: readonly HostsLine[],
+  endpoints: readonly KnownEndpoint[],
+): readonly Finding[] {
+  return endpoints.flatMap(({ endpoint, addresses }) =>
+    lines
+      .filter(({ names }) => names.includes(endpoint))
+      .map(({ line, address }) => {
+        const what = `line ${line} of "${path}" gives "${endpoint}" the address ${address}, and wins over DNS on this host`;
+        const mend = `take the name out of that line: it is never refreshed; where node bootstrap wrote it, use the DNS of this server instead`;
+        // a wrong line is a wrong answer today; a right one becomes wrong with the next change
+        if (addresses.length > 0 && !addresses.includes(address))
+          return problem(`${what}: not an address of the endpoint any more`, mend);
+        return warning(what, mend);
+      }),
+  );
+}

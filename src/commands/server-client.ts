@@ -1,0 +1,185 @@
+/**
+ * Speaks with a running server: its HTTP pages, which only tell, and its control socket, which also changes things. Each
+ * call has one deadline around everything and a bound on the octets that it takes, and never rejects.
+ */
+import { type IncomingMessage, type RequestOptions, request } from 'node:http';
+import { controlError } from '../admin/control-route.ts';
+import { controlPath } from '../admin/control-server.ts';
+import { type StatusReport, statusReport } from '../admin/status-report.ts';
+import { readSocketAddress } from '../config/kinds/address.ts';
+
+export interface HttpAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export function socketText({ host, port }: HttpAddress): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+const ADMIN_PORT = 9153;
+
+/** `127.0.0.1:9153`, `[::1]:9153`, `10.0.9.53`, `dns-1.site.example:9153`; or why it is no address, and how to write one. */
+export function readHttpAddress(
+  text: string,
+): HttpAddress | { readonly message: string; readonly fix: string } {
+  const reading = readSocketAddress(text, ADMIN_PORT, 1);
+  if ('value' in reading) return { host: reading.value.address, port: reading.value.port };
+  const named = /^(?<host>(?=.*[a-z])[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::(?<port>\d{1,5}))?$/i.exec(
+    text,
+  )?.groups;
+  const port = Number(named?.['port'] ?? ADMIN_PORT);
+  if (named?.['host'] !== undefined && port >= 1 && port <= 65_535) return { host: named['host'], port };
+  const form = `write host:port or [v6]:port, such as 127.0.0.1:${ADMIN_PORT} or [::1]:${ADMIN_PORT}`;
+  return { message: reading.message, fix: reading.mend ?? form };
+}
+
+/** Why a call failed, and how to fix it; both for a person. */
+export interface CallFailure {
+  readonly kind: 'failed';
+  readonly detail: string;
+  readonly fix: string;
+}
+
+export type PageAnswer =
+  | { readonly kind: 'answered'; readonly status: number; readonly body: string }
+  | CallFailure;
+
+/** GET `path` from the server's HTTP. */
+export async function getPage(
+  { host, port }: HttpAddress,
+  path: string,
+  timeoutMs: number,
+): Promise<PageAnswer> {
+  return call({ host, port, path }, '', timeoutMs, 'name another address with --admin');
+}
+
+export type ReportReading =
+  /** `whole`: with fields that a later version may have added. */
+  { readonly kind: 'report'; readonly report: StatusReport; readonly whole: unknown } | CallFailure;
+
+const WRONG_SERVER = 'is it the address of admin.listen, and a server of this version? name it with --admin';
+
+export async function getReport(address: HttpAddress, timeoutMs: number): Promise<ReportReading> {
+  const answer = await getPage(address, '/status', timeoutMs);
+  if (answer.kind === 'failed') return answer;
+  if (answer.status !== 200) {
+    const fix = answer.status === 500 ? 'its log says why: journalctl -u outpost-dns' : WRONG_SERVER;
+    return failed(`it answers with HTTP status ${answer.status}`, fix);
+  }
+  const whole = parseJson(answer.body);
+  const parsed = statusReport.safeParse(whole);
+  if (parsed.success) return { kind: 'report', report: parsed.data, whole };
+  const [issue] = parsed.error.issues;
+  const place = issue === undefined || issue.path.length === 0 ? '' : ` at "${issue.path.join('.')}"`;
+  return failed(`the answer is not a status report${place}`, WRONG_SERVER);
+}
+
+export type CommandAnswer =
+  | { readonly kind: 'done'; readonly content: unknown }
+  /** The server understood the command and does not do it; the texts are its own. */
+  | { readonly kind: 'refused'; readonly detail: string; readonly fix: string }
+  | CallFailure;
+
+const COMMAND_TIMEOUT_MS = 25_000; // a moment more than the server gives a command
+const NAME_IT = 'name its state directory with --state, or its configuration with --config';
+
+/** Sends one command to the control socket of the server that keeps its state in this directory. */
+export async function sendCommand(
+  stateDirectory: string,
+  method: 'GET' | 'POST',
+  route: string,
+  body?: unknown,
+): Promise<CommandAnswer> {
+  const socketPath = controlPath(stateDirectory);
+  const text = body === undefined ? '' : JSON.stringify(body);
+  const answer = await call({ socketPath, method, path: route }, text, COMMAND_TIMEOUT_MS, NAME_IT);
+  if (answer.kind === 'failed')
+    return { ...answer, detail: `control socket "${socketPath}": ${answer.detail}` };
+  const content = parseJson(answer.body);
+  if (content !== undefined && answer.status === 200) return { kind: 'done', content };
+  const { data } = controlError.safeParse(content);
+  if (data === undefined)
+    return failed('an answer from no outpost-dns, or from one of another version', NAME_IT);
+  return { kind: 'refused', detail: data.error, fix: data.mend };
+}
+
+function failed(detail: string, fix: string): CallFailure {
+  return { kind: 'failed', detail, fix };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const MAX_BODY_OCTETS = 16 * 1024 * 1024; // some thousands of endpoints
+
+async function call(
+  options: RequestOptions,
+  text: string,
+  timeoutMs: number,
+  another: string,
+): Promise<PageAnswer> {
+  const signal = AbortSignal.timeout(timeoutMs);
+  const headers = text === '' ? {} : { 'Content-Length': Buffer.byteLength(text) };
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      request({ ...options, headers, agent: false, signal }, resolve)
+        .on('error', reject)
+        .end(text);
+    });
+    return { kind: 'answered', status: response.statusCode ?? 0, body: await bodyOf(response) };
+  } catch (error) {
+    return signal.aborted
+      ? failed(`no answer within ${timeoutMs / 1000} s`, SILENT)
+      : failureOf(error, another);
+  }
+}
+
+async function bodyOf(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response) {
+    const octets = Buffer.from(chunk);
+    length += octets.length;
+    if (length > MAX_BODY_OCTETS) throw new Error(`an answer of more than ${MAX_BODY_OCTETS} octets`);
+    chunks.push(octets);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+const SILENT = 'its log says what it is doing: journalctl -u outpost-dns';
+const NOT_RUNNING =
+  'is it running? systemctl status outpost-dns; "outpost-dns export" shows what the state file holds';
+const DENIED =
+  'run the command as its user: sudo -u outpost-dns outpost-dns ...; or as root, or as a member of its group';
+
+/** What the codes of a failed call mean: `absent` where no server listens, `denied` where it does. */
+const CODES: ReadonlyMap<string, readonly [detail: string, kind: 'absent' | 'denied' | 'foreign']> = new Map([
+  ['ECONNREFUSED', ['nothing listens there', 'absent']],
+  ['ENOENT', ['nothing listens there', 'absent']],
+  ['ENOTDIR', ['nothing listens there', 'absent']],
+  ['EINVAL', ['nothing listens there', 'absent']], // a path that no socket can have
+  ['ENOTFOUND', ['the name is not known', 'absent']],
+  ['EAI_AGAIN', ['the name cannot be resolved now', 'absent']],
+  ['ECONNRESET', ['the connection was reset', 'absent']],
+  ['EACCES', ['this user may not command the server', 'denied']],
+  ['EPERM', ['this user may not command the server', 'denied']],
+  [
+    'HPE_INVALID_CONSTANT',
+    ['an answer that is not HTTP: no outpost-dns, or one of another version', 'foreign'],
+  ],
+]);
+
+/** `another`: how another server is named. */
+function failureOf(error: unknown, another: string): CallFailure {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const [known, kind = 'absent'] = CODES.get(code) ?? [];
+  const detail = known ?? (error instanceof Error ? error.message || code : String(error));
+  const fixes = { absent: `${NOT_RUNNING}; ${another}`, denied: DENIED, foreign: another };
+  return failed(known === undefined || code.startsWith('HPE') ? detail : `${detail} (${code})`, fixes[kind]);
+}
