@@ -1,26 +1,30 @@
 /**
  * Reads the configuration for a command: file, environment and this machine's addresses. A server that answers queries
- * meanwhile has it read in a thread of its own (config-thread.ts says why).
+ * meanwhile reads it in a thread of its own (config-thread.ts says why), and gives up a file that cannot be read.
  */
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { Config, ZoneConfig } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
 import { frozen } from '../config/normalise.ts';
-import { readConfigFile } from '../config/source-text.ts';
+import { type ReadFile, readConfigFile } from '../config/source-text.ts';
 import { inSlices, type Pause, type Steps, systemPause } from '../runtime/slices.ts';
-import type { ReadOutcome, ReadRequest } from './config-thread.ts';
+import { endThread } from '../runtime/threads.ts';
+import type { ReadOutcome, ReadRequest, ThreadMessage } from './config-thread.ts';
 import { DEFAULT_CONFIG_FILE } from './subcommand.ts';
 
 /** Throws ConfigError with every fault. `file` undefined: the default file, or the environment alone. */
 export function readConfig(file: string | undefined): Promise<Config> {
-  return loadConfig({ ...requestFor(file), readFile: readConfigFile });
+  return loadConfig({ ...requestFor(file), readFile });
 }
 
-/** As `readConfig`, for a server that answers queries meanwhile. */
-export function readConfigApart(file: string | undefined): Promise<Config> {
-  return loadConfigApart(requestFor(file), systemPause);
+const readFile: ReadFile = (path, limitOctets) => readConfigFile(path, limitOctets, (ms) => sleep(ms));
+
+/** Reads as `readConfig` does, for the reloads of a server that answers queries meanwhile. */
+export function configReader(file: string | undefined): ConfigReader {
+  return new ConfigReader(() => requestFor(file), systemPause);
 }
 
 function requestFor(file: string | undefined) {
@@ -56,26 +60,79 @@ const PROGRAM = new URL(
   import.meta.url,
 );
 
-/** @throws {ConfigError} with every fault that could be found; any other error is a defect of the thread. */
-export async function loadConfigApart(
-  request: ReadRequest,
-  pause: Pause,
-  program: URL = PROGRAM,
-): Promise<Config> {
-  const outcome = await outcomeOf(new Worker(program, { name: 'config', workerData: request }));
-  if (outcome.kind === 'refused') throw new ConfigError(outcome.code, outcome.faults);
-  const zones = await inSlices(zonesOf(outcome.zones), pause);
-  return Object.freeze({ ...frozen(outcome.others), zones: Object.freeze(zones) });
+export interface ReaderOptions {
+  readonly program?: URL;
+  readonly readLimitMs?: number;
 }
 
-function outcomeOf(worker: Worker): Promise<ReadOutcome> {
-  return new Promise((resolve, reject) => {
-    worker.once('message', resolve);
-    worker.once('error', reject);
-    worker.once('exit', () =>
-      reject(new Error('the thread that reads the configuration ended without a word')),
-    );
-  });
+/** A disk or a pipe that gives nothing for this long is not waited for. */
+const READ_LIMIT_MS = 30_000;
+
+export class ConfigReader implements Disposable {
+  /** Made for each read: the host's addresses may have changed. */
+  readonly #request: () => ReadRequest;
+  readonly #pause: Pause;
+  readonly #options: ReaderOptions;
+  /** The thread that has not got the text of the file yet. A dead disk (NFS) holds it in the kernel, where nothing ends it. */
+  #reading: Worker | undefined;
+
+  constructor(request: () => ReadRequest, pause: Pause, options: ReaderOptions = {}) {
+    this.#request = request;
+    this.#pause = pause;
+    this.#options = options;
+  }
+
+  get isReading(): boolean {
+    return this.#reading !== undefined;
+  }
+
+  /** @throws {ConfigError} with every fault that could be found; any other error is a defect of the thread. */
+  async read(): Promise<Config> {
+    if (this.isReading) throw this.#unreadable('the reload before is still waiting for the file');
+    const worker = new Worker(this.#options.program ?? PROGRAM, {
+      name: 'config',
+      workerData: this.#request(),
+    });
+    const outcome = await this.#outcomeOf(worker);
+    if (outcome.kind === 'refused') throw new ConfigError(outcome.code, outcome.faults);
+    const zones = await inSlices(zonesOf(outcome.zones), this.#pause);
+    return Object.freeze({ ...frozen(outcome.others), zones: Object.freeze(zones) });
+  }
+
+  /** Gives up the read that waits for its file. */
+  [Symbol.dispose](): void {
+    if (this.#reading !== undefined) endThread(this.#reading);
+  }
+
+  #outcomeOf(worker: Worker): Promise<ReadOutcome> {
+    const { readLimitMs = READ_LIMIT_MS } = this.#options;
+    this.#reading = worker;
+    return new Promise((resolve, reject) => {
+      const deadline = setTimeout(() => {
+        reject(this.#unreadable(`the file cannot be read within ${readLimitMs / 1000} s`));
+        endThread(worker);
+      }, readLimitMs);
+      const hasRead = () => {
+        clearTimeout(deadline);
+        if (this.#reading === worker) this.#reading = undefined;
+      };
+      worker.on('message', (message: ThreadMessage) => {
+        hasRead();
+        if (message.kind !== 'read') resolve(message);
+      });
+      worker.once('error', reject);
+      worker.once('exit', () => {
+        hasRead();
+        reject(new Error('the thread that reads the configuration ended without an outcome'));
+      });
+    });
+  }
+
+  #unreadable(message: string): ConfigError {
+    const { file = '' } = this.#request();
+    const mend = 'check the disk that the file is on';
+    return new ConfigError('unreadable', [{ file, path: '', message, mend }]);
+  }
 }
 
 const OCTETS_PER_STEP = 1024; // some microseconds of parsing

@@ -16,7 +16,7 @@ import { catchSignals, type Signals } from '../runtime/signals.ts';
 import { systemPause } from '../runtime/slices.ts';
 import { threadsEnded, threadsNotEnded } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
-import { readConfigApart, readConfigOrExplain } from './config-file.ts';
+import { configReader, readConfigOrExplain } from './config-file.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
 import { startWatchdog } from './watchdog.ts';
 
@@ -34,13 +34,14 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
   if (config === undefined) return EXIT.usage;
   const processLog = await createProcessLog(config.log);
   const { log } = processLog;
+  const reader = configReader(file);
   surviveDefects(log);
   const manager = await connectServiceManager(process.env, log);
   // from here on a signal must neither be lost nor end the server half-way
   const ended = untilEnded();
   const starting = startDaemon({
     config,
-    loadConfig: () => readConfigApart(file),
+    loadConfig: () => reader.read(),
     clock: systemClock,
     timers: systemTimers,
     pause: systemPause,
@@ -81,6 +82,7 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
   log.info({ signal }, 'stopping');
   manager.notify('STOPPING=1');
   await daemon.stop(signal);
+  reader[Symbol.dispose]();
   log.info({}, 'stopped');
   await processLog.flush();
   exitSoon(EXIT.well, processLog);

@@ -1,4 +1,5 @@
 /** The text of the configuration file, read once and bounded; every way in which there can be none is a fault that says so. */
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 
 /** Some 6,000 lines. Parsing more takes seconds in the worst case, and a reload does it while queries wait. */
@@ -67,15 +68,37 @@ function codeOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** Reads at most `limitOctets`, so that neither a huge file nor a device without an end fills the memory. */
-export async function readConfigFile(path: string, limitOctets: number): Promise<Uint8Array> {
-  await using handle = await open(path, 'r');
+/** A pipe whose writer is slow, such as a program that decrypts the file, has ten seconds in all. */
+const PIPE_WAITS = 500;
+const PIPE_WAIT_MS = 20;
+
+/**
+ * Reads at most `limitOctets`, so that neither a huge file nor a device without an end fills the memory. It never waits in
+ * the kernel for a pipe: the thread that waits there can be ended by nothing, and the process ends after its threads.
+ */
+export async function readConfigFile(
+  path: string,
+  limitOctets: number,
+  sleep?: (ms: number) => Promise<void>,
+): Promise<Uint8Array> {
+  await using handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const isPipe = sleep !== undefined && (await handle.stat()).isFIFO();
   const octets = new Uint8Array(limitOctets);
-  let length = 0;
+  let [length, waits] = [0, 0];
   while (length < limitOctets) {
-    const { bytesRead } = await handle.read(octets, length, limitOctets - length);
-    if (bytesRead === 0) break;
-    length += bytesRead;
+    const bytesRead = await handle.read(octets, length, limitOctets - length).then(
+      (read) => read.bytesRead,
+      (error: unknown) => {
+        if (isPipe && codeOf(error) === 'EAGAIN') return undefined;
+        throw error;
+      },
+    );
+    length += bytesRead ?? 0;
+    if (bytesRead !== undefined && bytesRead > 0) continue;
+    const hasNoWriterYet = bytesRead === 0 && length === 0;
+    if (!isPipe || (bytesRead === 0 && !hasNoWriterYet) || waits === PIPE_WAITS) break;
+    waits += 1;
+    await sleep(PIPE_WAIT_MS);
   }
   return octets.subarray(0, length);
 }

@@ -36,7 +36,8 @@ export class RunningDaemon implements Daemon {
   #owned = new AsyncDisposableStack();
   #reloading: Promise<void> = Promise.resolve();
   #isReloadWaiting = false;
-  #isStopping = false;
+  /** Aborted by the stop: a reload is given up, because nobody needs it. */
+  readonly #stopping = new AbortController();
 
   constructor(parts: DaemonParts, rooms: Rooms) {
     this.#parts = parts;
@@ -80,7 +81,7 @@ export class RunningDaemon implements Daemon {
     this.#isReloadWaiting = true;
     this.#reloading = this.#reloading.then(() => {
       this.#isReloadWaiting = false;
-      return this.#isStopping ? undefined : this.#reload();
+      return this.#stopping.signal.aborted ? undefined : this.#reload();
     });
     return this.#reloading;
   }
@@ -88,7 +89,7 @@ export class RunningDaemon implements Daemon {
   async #reload(): Promise<void> {
     const { log } = this.#parts;
     try {
-      const config = await this.#parts.loadConfig();
+      const config = await this.#unlessStopping(this.#parts.loadConfig());
       await this.#apply(config);
       this.#lastReloadFailed = false;
       this.#reloads += 1;
@@ -96,6 +97,7 @@ export class RunningDaemon implements Daemon {
       log.info({}, 'configuration reloaded');
       this.#rooms.ledger.record({ kind: 'reload', outcome: 'taken' });
     } catch (error) {
+      if (this.#stopping.signal.aborted) return log.info({}, 'reload given up: the server stops');
       this.#lastReloadFailed = true;
       this.#reloads += 1;
       const fields = error instanceof ConfigError ? faultFields(error) : { err: error };
@@ -104,9 +106,22 @@ export class RunningDaemon implements Daemon {
     }
   }
 
+  /** Rejects when the daemon stops: a file on a dead disk may never be read. */
+  #unlessStopping<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this.#stopping;
+    return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', reject, { once: true });
+      work.then(resolve, reject).finally(() => signal.removeEventListener('abort', reject));
+    });
+  }
+
   /** What can fail comes first, so that a refusal leaves everything as it was. What grows with the file is done in steps. */
   async #apply(config: Config): Promise<void> {
-    const { random, pause } = this.#parts;
+    const { random } = this.#parts;
+    const pause = async (): Promise<void> => {
+      await this.#parts.pause();
+      this.#stopping.signal.throwIfAborted();
+    };
     const { listeners, intake, resolver, cache, forwarder, plane, retained, answers, slots, link } =
       this.#rooms;
     const { connections, use } = this.#rooms;
@@ -215,7 +230,7 @@ export class RunningDaemon implements Daemon {
   }
 
   async stop(reason: string): Promise<void> {
-    this.#isStopping = true;
+    this.#stopping.abort();
     await this.#reloading;
     this.#rooms.ending.reason = reason;
     await this.#owned.disposeAsync();

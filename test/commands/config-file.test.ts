@@ -1,12 +1,14 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
-import { loadConfigApart } from '../../src/commands/config-file.ts';
+import { ConfigReader } from '../../src/commands/config-file.ts';
 import { ConfigError } from '../../src/config/fault.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { readConfigFile } from '../../src/config/source-text.ts';
+import { pause, until } from '../helpers/patience.ts';
 
 const HEAD = 'clusters: [{name: my-cluster, region: us-west-2}]\nupstreams: [10.0.0.2]\n';
 const noPause = async (): Promise<void> => undefined;
@@ -39,7 +41,7 @@ zones:
     for (const file of [example, fileWith(t, HEAD), fileWith(t, zones)]) {
       const request = requestFor(file, { OUTPOST_DNS_LOG__LEVEL: 'debug' });
       const here = await loadConfig({ ...request, readFile: readConfigFile });
-      const apart = await loadConfigApart(request, noPause);
+      const apart = await new ConfigReader(() => request, noPause).read();
       t.strictSame(apart, here);
       t.equal(apart.log.level, 'debug');
       t.ok([apart, apart.zones, apart.clusters[0], ...apart.zones].every(Object.isFrozen));
@@ -51,7 +53,7 @@ t.test('its faults are those that are found here', async (t) => {
   for (const text of ['clusters: [', `${HEAD}zones: [{name: 7}]\nunknown: 1\n`, '']) {
     const request = requestFor(fileWith(t, text));
     const here = await loadConfig({ ...request, readFile: readConfigFile }).catch((error: unknown) => error);
-    const apart = await loadConfigApart(request, noPause).catch((error: unknown) => error);
+    const apart = await new ConfigReader(() => request, noPause).read().catch((error: unknown) => error);
     t.ok(here instanceof ConfigError && apart instanceof ConfigError);
     t.strictSame(apart, here);
   }
@@ -61,13 +63,13 @@ t.test('thousands of zones are taken over in pieces', async (t) => {
   const count = 4000;
   const zones = Array.from({ length: count }, (_, at) => `- {name: z${at}.example, forwardTo: [10.0.0.3]}`);
   let pauses = 0;
-  const pause = async (): Promise<void> => {
+  const counted = async (): Promise<void> => {
     pauses += 1;
   };
-  const config = await loadConfigApart(
-    requestFor(fileWith(t, `${HEAD}zones:\n${zones.join('\n')}\n`)),
-    pause,
-  );
+  const config = await new ConfigReader(
+    () => requestFor(fileWith(t, `${HEAD}zones:\n${zones.join('\n')}\n`)),
+    counted,
+  ).read();
   t.equal(config.zones.length, count);
   t.ok(pauses >= count / 100 - 1, `${pauses} pauses`);
 });
@@ -77,6 +79,42 @@ t.test('a thread that fails, or says nothing, is an error and no configuration',
   for (const program of ['throw new Error("a defect")', 'process.exit(0)']) {
     const file = join(fileWith(t, ''), '..', 'program.mjs');
     writeFileSync(file, program);
-    await t.rejects(loadConfigApart(request, noPause, pathToFileURL(file)));
+    await t.rejects(new ConfigReader(() => request, noPause, { program: pathToFileURL(file) }).read());
   }
+});
+
+t.test('a file that cannot be read within the time is given up, and named', async (t) => {
+  const file = fileWith(t, HEAD);
+  const program = join(fileWith(t, ''), '..', 'program.mjs');
+  writeFileSync(program, 'setInterval(() => undefined, 1000);');
+  const reader = new ConfigReader(() => requestFor(file), noPause, {
+    program: pathToFileURL(program),
+    readLimitMs: 50,
+  });
+  const givenUp = await reader.read().catch((error: unknown) => error);
+  t.match(givenUp, { name: 'ConfigError', faults: [{ file, message: /within 0.05 s/ }] });
+  await until('its thread is gone', () => !reader.isReading);
+});
+
+t.test('a pipe that gives nothing is given up, and holds no thread', async (t) => {
+  const file = `${fileWith(t, '')}.pipe`;
+  execFileSync('mkfifo', [file]);
+  const reader = new ConfigReader(() => requestFor(file), noPause, { readLimitMs: 300 });
+  const reading = reader.read().catch((error: unknown) => error);
+  t.equal(reader.isReading, true);
+  const meanwhile = await reader.read().catch((error: unknown) => error);
+  t.match(meanwhile, { faults: [{ file, message: /still/ }] }, 'no second thread waits for the same file');
+  t.match(await reading, { name: 'ConfigError', faults: [{ file }] });
+  await until('its thread is gone', () => !reader.isReading);
+});
+
+t.test('a pipe is read to its end, however late its writer comes', async (t) => {
+  const file = `${fileWith(t, '')}.pipe`;
+  execFileSync('mkfifo', [file]);
+  const reader = new ConfigReader(() => requestFor(file), noPause);
+  const reading = reader.read();
+  await pause(100);
+  writeFileSync(file, HEAD);
+  t.match(await reading, { clusters: [{ name: 'my-cluster' }] });
+  t.equal(reader.isReading, false);
 });

@@ -266,6 +266,57 @@ t.test('a stop that comes during a reload waits for it and leaves nothing', asyn
   await isLeftFree(t, one);
 });
 
+t.test(
+  'a stop does not wait for a reload that hangs: its file lies on a disk that gives nothing',
+  async (t) => {
+    const one = await bench(t);
+    const never = Promise.withResolvers<Config>();
+    const asked = Promise.withResolvers<void>();
+    const loadConfig = (): Promise<Config> => {
+      asked.resolve();
+      return never.promise;
+    };
+    const daemon = await startDaemon(await one.parts({ loadConfig }));
+    const reloads = [daemon.reload(), daemon.reload()];
+    await asked.promise;
+    await daemon.stop('test');
+    await Promise.all(reloads);
+    await isLeftFree(t, one);
+    never.resolve(await load(one.text.replace(/dns: .*/, `dns: ['127.0.0.2:${one.ports.dnsPort}'] }`)));
+    await new Promise(setImmediate);
+    t.ok(await isFreeForTcp(one.ports.dnsPort), 'what comes after the stop is not taken');
+  },
+);
+
+t.test('a stop ends a reload of a large file between two of its steps', async (t) => {
+  const one = await bench(t);
+  const zones = Array.from({ length: 3000 }, (_, at) => `- { name: z${at}.example, forwardTo: [10.0.0.3] }`);
+  const next = await load(`${one.text}zones:\n${zones.join('\n')}\n`);
+  const first = Promise.withResolvers<void>();
+  let pauses = 0;
+  const pause = async (): Promise<void> => {
+    if (next === loaded && ++pauses === 1) first.resolve();
+    await systemPause();
+  };
+  let loaded: Config | undefined;
+  const loadConfig = async (): Promise<Config> => {
+    loaded = next;
+    return next;
+  };
+  const daemon = await startDaemon(await one.parts({ loadConfig, pause }));
+  const reloading = daemon.reload();
+  await first.promise;
+  const before = pauses;
+  await daemon.stop('test');
+  await reloading;
+  t.ok(pauses - before < 10, `${pauses - before} pauses after the stop`);
+  t.same(
+    one.log.lines.filter(({ text }) => text === 'configuration reloaded'),
+    [],
+  );
+  await isLeftFree(t, one);
+});
+
 function withoutRegion(record: ReturnType<typeof keptRecord>): ReturnType<typeof keptRecord> {
   const { region: _, ...rest } = record;
   return rest;

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
@@ -83,3 +83,45 @@ t.test(
     }
   },
 );
+/** In the thread of a reload: opens a pipe as the kernel opens a file on a dead disk, without an end and without a way out. */
+const DEAD_DISK = `data:text/javascript,${encodeURIComponent(`
+import { syncBuiltinESMExports } from 'node:module';
+import fs from 'node:fs/promises';
+import { isMainThread } from 'node:worker_threads';
+const { open } = fs;
+fs.open = (path, ...more) => {
+  if (isMainThread || !String(path).endsWith('.yaml')) return open(path, ...more);
+  process.stderr.write('opening');
+  return open(path, 0);
+};
+syncBuiltinESMExports();`)}`;
+
+for (const [disk, environment, ended] of [
+  ['a pipe that gives nothing', {}, { code: 0, signal: null }],
+  // an exit would wait for the thread, so the process kills itself after everything is saved
+  [
+    'a disk that gives nothing, and no error',
+    { NODE_OPTIONS: `--import=${DEAD_DISK}` },
+    { signal: 'SIGKILL' },
+  ],
+] as const) {
+  t.test(`SIGTERM during a reload whose file is on ${disk}`, async (t) => {
+    const site = await Site.open(t);
+    await keepState(site.stateDirectory, [keptRecord()]);
+    const server = site.start({ ...site.sandbox.environment, ...environment });
+    await server.firstAnswer({ name: ENDPOINT });
+    await rm(site.configFile);
+    execFileSync('mkfifo', [site.configFile]);
+    server.signal('SIGHUP');
+    server.signal('SIGHUP');
+    if ('NODE_OPTIONS' in environment) await until('it reads', () => server.stderr.includes('opening'));
+    else await pause(500);
+    t.match(await server.ask({ name: ENDPOINT }), { answers: { length: 3 } }, 'it answers meanwhile');
+    const { afterMs, ...end } = await server.kill('SIGTERM');
+    t.match(end, ended);
+    t.comment(`ended in ${afterMs.toFixed(0)} ms`);
+    t.ok(afterMs < 15_000, 'nothing waits for the file'); // the pipe alone has ten seconds, the reload thirty
+    t.equal(server.logged('stopped').length, 1);
+    t.equal(server.logged('reload given up: the server stops').length, 1);
+  });
+}
