@@ -20,7 +20,7 @@ import { RunningDaemon } from './daemon/running-daemon.ts';
 import type { Log } from './log/log.ts';
 import { inBackground } from './runtime/background.ts';
 import type { Timers } from './runtime/timers.ts';
-import { chooseDatagramCalls } from './serving/listener/udp-choice.ts';
+import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import type { LoadFault } from './store/set-aside.ts';
 import { prepareDirectory } from './store/state-directory.ts';
 

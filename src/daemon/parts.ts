@@ -10,7 +10,7 @@ import type { Random } from '../runtime/random.ts';
 import type { Pause } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { Transports } from '../serving/forwarder/transports.ts';
-import type { HostInterfaces } from '../serving/listener/addresses.ts';
+import type { HostInterfaces } from '../serving/listener/listen-address.ts';
 
 export interface DaemonParts {
   readonly config: Config;

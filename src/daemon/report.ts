@@ -9,14 +9,18 @@ import type { RetainedSnapshot, RetainedTotals } from '../refresh/retained/retai
 import { backgroundFailures } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { AnswerCacheStats } from '../serving/answer-cache/answer-cache.ts';
+import {
+  COUNT_MEANINGS,
+  type CountMeaning,
+  type CountName,
+  type ResolverCounters,
+} from '../serving/counters.ts';
 import type { ForwarderSnapshot } from '../serving/forwarder/forwarder-snapshot.ts';
 import type { Difference } from '../serving/forwarder/second-opinion.ts';
 import type { UpstreamSnapshot } from '../serving/forwarder/upstream-client.ts';
-import { COUNT_MEANINGS, type CountMeaning, type CountName } from '../serving/listener/counters.ts';
 import type { Intake } from '../serving/listener/intake.ts';
 import { formatListenAddress } from '../serving/listener/listen-address.ts';
 import type { ListeningOn } from '../serving/listener/listeners.ts';
-import type { ResolverCounters } from '../serving/resolver/resolver-counters.ts';
 import type { SnapshotState } from '../store/answers-snapshot.ts';
 import type { StoreState } from '../store/generation-store.ts';
 import type { LedgerState } from '../store/ledger.ts';

@@ -16,7 +16,7 @@ import { createSources, type SourceConnections } from '../refresh/sources/connec
 import type { AnswerCacheSettings } from '../serving/answer-cache/answer-cache.ts';
 import type { ForwardSettings } from '../serving/forwarder/forward-settings.ts';
 import type { Upstream, UpstreamGroup } from '../serving/forwarder/upstream.ts';
-import type { TcpLimits } from '../serving/listener/tcp-slots.ts';
+import type { TcpLimits } from '../serving/listener/tcp.ts';
 import { awsNames } from '../serving/local-zones/aws-names.ts';
 import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnected-rules.ts';
 import type { ZoneRule } from '../serving/local-zones/zone-rules.ts';

@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts';
 import type { Steps } from '../runtime/slices.ts';
 import type { UpstreamGroup } from '../serving/forwarder/upstream.ts';
-import { ClientAccess } from '../serving/listener/client-access.ts';
+import { ClientAccess } from '../serving/listener/clients.ts';
 import type { ZoneRule } from '../serving/local-zones/zone-rules.ts';
 import { defaultGroup, zoneRule } from './room-options.ts';
 import { siteGroup } from './site-names.ts';

@@ -3,7 +3,7 @@ import type { StatusReport } from '../admin/status-report.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { inSlices } from '../runtime/slices.ts';
-import { ClientAccess } from '../serving/listener/client-access.ts';
+import { ClientAccess } from '../serving/listener/clients.ts';
 import { formatListenAddress } from '../serving/listener/listen-address.ts';
 import type { Daemon, DaemonParts, Vitals } from './parts.ts';
 import { composeReport } from './report.ts';

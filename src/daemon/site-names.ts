@@ -9,7 +9,7 @@
  */
 import type { Config } from '../config/config.ts';
 import type { Upstream, UpstreamGroup } from '../serving/forwarder/upstream.ts';
-import { ClientAccess } from '../serving/listener/client-access.ts';
+import { ClientAccess } from '../serving/listener/clients.ts';
 import type { SiteNames } from '../serving/local-zones/local-zones.ts';
 
 const PRIVATE = new ClientAccess([

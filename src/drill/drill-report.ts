@@ -39,7 +39,7 @@ export interface Hurt {
 
 /** The hooks are called on the query path: while nothing is collected they return at once. */
 export class DrillReport {
-  #isCollecting = false;
+  isCollecting = false;
   #failed = new HeavyHitters(MAX_NAMES);
   #stale = new HeavyHitters(MAX_NAMES);
   #endpoints = new HeavyHitters(MAX_NAMES);
@@ -49,26 +49,26 @@ export class DrillReport {
     this.#failed = new HeavyHitters(MAX_NAMES);
     this.#stale = new HeavyHitters(MAX_NAMES);
     this.#endpoints = new HeavyHitters(MAX_NAMES);
-    this.#isCollecting = true;
+    this.isCollecting = true;
   }
 
   end(): void {
-    this.#isCollecting = false;
+    this.isCollecting = false;
   }
 
   /** `query` got SERVFAIL, or the answer that a rule has for names that cannot be looked up now. Keeps nothing of it. */
   noteFailed(query: Query): void {
-    if (this.#isCollecting) this.#failed.count(keyOf(query));
+    if (this.isCollecting) this.#failed.count(keyOf(query));
   }
 
   /** `query` got an answer that had expired. Keeps nothing of it. */
   noteStale(query: Query): void {
-    if (this.#isCollecting) this.#stale.count(keyOf(query));
+    if (this.isCollecting) this.#stale.count(keyOf(query));
   }
 
   /** A query got what `record` holds. */
   noteEndpoint({ cluster, region, endpoint }: Pick<EndpointRecord, 'cluster' | 'region' | 'endpoint'>): void {
-    if (this.#isCollecting)
+    if (this.isCollecting)
       this.#endpoints.count(endpoint ?? (region === undefined ? cluster : `${cluster} (${region})`));
   }
 

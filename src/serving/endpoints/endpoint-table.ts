@@ -260,3 +260,16 @@ function isName(text: string): boolean {
     throw error;
   }
 }
+
+/** The one place where a query's journey and a record's journey meet: one assignment of an immutable table. */
+export class ServingTable {
+  #current = EndpointTable.empty;
+
+  get current(): EndpointTable {
+    return this.#current;
+  }
+
+  publish(next: EndpointTable): void {
+    this.#current = next;
+  }
+}

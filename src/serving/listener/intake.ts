@@ -3,18 +3,16 @@
  * and on its limits, and only then hand the turn to the handler. Nothing here makes an object for a query that is answered
  * at once.
  */
-import type { Log } from '../../log/log.ts';
-import { LimitLog } from '../../log/log.ts';
+import { LimitLog, type Log } from '../../log/log.ts';
 import { writeCookieReply, writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { parseCookieQuery, VERDICT } from '../../protocol/wire/query.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { COUNT, ListenerCounters } from '../counters.ts';
 import { type Family, NO_REPLY, PENDING, type QueryHandler, type Reply, Turn } from '../turn.ts';
-import type { ClientAccess } from './client-access.ts';
-import { networkOf, networkText } from './client-address.ts';
-import { COUNT, Counters } from './counters.ts';
+import { type ClientAccess, networkOf, networkText } from './clients.ts';
 import { RATE, type RateLimit, type RateVerdict } from './rate-limit.ts';
 import type { ServerCookies } from './server-cookies.ts';
 
@@ -42,7 +40,7 @@ const FAULT_LOG_INTERVAL_MS = 10_000;
 const MAX_ERROR_OCTETS = 12 + 255 + 4 + 11 + 6 + 28;
 
 export class Intake {
-  readonly counters = new Counters();
+  readonly counters = new ListenerCounters();
   readonly limitLog: LimitLog;
   /** The turn of every query that is answered at once; a listener fills in client, time and reply space, then calls `receive`. */
   readonly turn = new Turn();
@@ -163,7 +161,7 @@ export class Intake {
     this.limitLog.note(limit, nowMs, () => networkText(client, clientAt, family));
   }
 
-  #drop(reason: Parameters<Counters['add']>[0]): number {
+  #drop(reason: number): number {
     this.counters.add(reason);
     return NO_REPLY;
   }

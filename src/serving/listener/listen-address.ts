@@ -1,5 +1,11 @@
-/** An address and port to listen on, and its text. */
-import { isIPv6 } from 'node:net';
+/**
+ * An address and port to listen on, and which addresses of the host a wildcard stands for. A wildcard becomes every address
+ * of the host, because a reply has to leave from the address that was asked; with one socket for all of them the routing
+ * table would choose.
+ */
+import { isIP, isIPv4, isIPv6 } from 'node:net';
+import type { NetworkInterfaceInfo } from 'node:os';
+import { parseClientAddress } from './clients.ts';
 
 export interface ListenAddress {
   /** An IP address as text; link-local IPv6 with its zone (`fe80::1%eth0`); `0.0.0.0` or `::` for all. */
@@ -11,4 +17,33 @@ export interface ListenAddress {
 /** `127.0.0.1:53`, `[::1]:53`. */
 export function formatListenAddress({ address, port }: ListenAddress): string {
   return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** What `os.networkInterfaces()` returns. */
+export type HostInterfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
+
+/** A host that routes for others (kube-ipvs0) may carry thousands of addresses; beyond this they must be named one by one. */
+export const MAX_EXPANDED = 512;
+
+/** Whether the address is `0.0.0.0` or `::` in any notation. */
+export function isWildcard(address: string): boolean {
+  const zeros = /^\[?[0:.]+\]?$/.test(address) && isIP(address) !== 0;
+  return zeros && (parseClientAddress(address)?.octets.every((octet) => octet === 0) ?? false);
+}
+
+/**
+ * The addresses of the wildcard's family that the host has now, each once, in the order of the interfaces. Of 127.0.0.0/8
+ * only the address of the loopback interface is listed and served.
+ */
+export function expandWildcard(wildcard: string, interfaces: HostInterfaces): string[] {
+  const family = isIPv4(wildcard) ? 'IPv4' : 'IPv6';
+  const addresses = Object.entries(interfaces).flatMap(([name, infos = []]) =>
+    infos.filter((info) => info.family === family).map((info) => withZone(info.address, name)),
+  );
+  return [...new Set(addresses)];
+}
+
+/** RFC 4007 section 11: a link-local address is ambiguous without its interface. */
+function withZone(address: string, interfaceName: string): string {
+  return /^fe[89ab]/i.test(address) && !address.includes('%') ? `${address}%${interfaceName}` : address;
 }

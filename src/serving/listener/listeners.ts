@@ -11,13 +11,20 @@
  * This file keeps all of them together: which addresses are listened on, now and after a reload, and as the host's
  * own addresses come and go.
  */
-import { expandWildcard, type HostInterfaces, isWildcard, MAX_EXPANDED } from './addresses.ts';
-import { type Endpoint, type EndpointContext, openEndpoint } from './endpoint.ts';
-import { formatListenAddress, type ListenAddress } from './listen-address.ts';
+
+import { type BindContext, type BoundAddress, bindAddress } from './bound-address.ts';
+import {
+  expandWildcard,
+  formatListenAddress,
+  type HostInterfaces,
+  isWildcard,
+  type ListenAddress,
+  MAX_EXPANDED,
+} from './listen-address.ts';
 import { ListenerError } from './listener-error.ts';
 import type { UdpListener } from './udp-listener.ts';
 
-export interface ListenersContext extends EndpointContext {
+export interface ListenersContext extends BindContext {
   /** `os.networkInterfaces`. */
   readonly interfaces: () => HostInterfaces;
   readonly rescanMs?: number;
@@ -34,7 +41,7 @@ const FORGET_ABSENT_MS = 600_000;
 const GRACE_MS = 5_000;
 
 interface Bound {
-  readonly endpoint: Endpoint;
+  readonly endpoint: BoundAddress;
   /** Since when the host no longer has the address that a wildcard brought here. */
   absentSinceMs: number | undefined;
 }
@@ -48,7 +55,7 @@ export class Listeners {
   /** Addresses of a wildcard that could not be bound, with the reason that was logged. */
   readonly #skipped = new Map<string, string>();
   /** What is no longer listened on, but has queries in flight. */
-  readonly #leaving = new Map<string, Endpoint>();
+  readonly #leaving = new Map<string, BoundAddress>();
   #wanted: readonly ListenAddress[] = [];
   #rescan: Disposable | undefined;
   /** Changes are made one after the other. */
@@ -141,7 +148,7 @@ export class Listeners {
     if (this.#bound.has(asked)) return asked;
     // taken back while it was still on its way out: nobody else is to be blamed for it
     await this.#leaving.get(asked)?.close(0);
-    const endpoint = await openEndpoint(address, this.#context);
+    const endpoint = await bindAddress(address, this.#context);
     const key = formatListenAddress(endpoint.address);
     if (address.port === 0) this.#freePorts.set(asked, endpoint.address.port);
     this.#bound.set(key, { endpoint, absentSinceMs: undefined });

@@ -6,7 +6,7 @@
  */
 import { uint32At } from '../../protocol/wire/header.ts';
 import type { Family } from '../turn.ts';
-import { isLoopback, isMapped, MAPPED_OFFSET } from './client-address.ts';
+import { isLoopback, isMapped, MAPPED_OFFSET } from './clients.ts';
 
 export const RATE = { SEND: 0, DROP: 1, SLIP: 2 } as const;
 export type RateVerdict = (typeof RATE)[keyof typeof RATE];
@@ -24,6 +24,8 @@ const WAYS = 4; // places that a prefix may take; the one used longest ago makes
 const SETS = 4096; // with 4 ways 16,384 prefixes at a time, some 460 KiB
 
 export class RateLimit {
+  /** Whether it limits anything. */
+  readonly isOn: boolean;
   readonly #perMs: number;
   readonly #burst: number;
   readonly #slip: number;
@@ -42,20 +44,16 @@ export class RateLimit {
     this.#tokens = new Float64Array(places);
     this.#usedMs = new Float64Array(places);
     this.#limited = new Uint32Array(places);
+    this.isOn = options.responsesPerSecond > 0;
     this.#perMs = options.responsesPerSecond / 1000;
     this.#burst = Math.max(1, options.responsesPerSecond);
     this.#slip = options.slip;
     this.#seed = options.seed;
   }
 
-  /** Whether it limits anything. */
-  get isOn(): boolean {
-    return this.#perMs > 0;
-  }
-
   /** Takes one reply off the prefix of the client at `octets[at]`. `nowMs` is monotonic. */
   take(octets: Uint8Array, at: number, family: Family, nowMs: number): RateVerdict {
-    if (this.#perMs === 0 || isLoopback(octets, at, family)) return RATE.SEND;
+    if (!this.isOn || isLoopback(octets, at, family)) return RATE.SEND;
     const place = this.#placeOf(octets, at, family, nowMs);
     const earned = (nowMs - (this.#usedMs[place] ?? 0)) * this.#perMs;
     const tokens = Math.min(this.#burst, (this.#tokens[place] ?? 0) + earned);

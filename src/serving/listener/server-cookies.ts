@@ -10,7 +10,7 @@ import { SIP_KEY_OCTETS, type SipKey, sipHash24, sipKey } from '../../protocol/w
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Family } from '../turn.ts';
-import { isMapped, MAPPED_OFFSET } from './client-address.ts';
+import { isMapped, MAPPED_OFFSET } from './clients.ts';
 
 export interface ServerCookiesOptions {
   readonly clock: Clock;

@@ -7,9 +7,9 @@ import type { Socket } from 'node:net';
 import { MAX_MESSAGE_OCTETS, putUint16 } from '../../protocol/wire/header.ts';
 import { LENGTH_OCTETS, TcpFramer } from '../../protocol/wire/tcp-framing.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
-import type { ClientAddress } from './client-address.ts';
-import { COUNT, type CountIndex } from './counters.ts';
+import type { ClientAddress } from './clients.ts';
 import type { Intake } from './intake.ts';
 
 /** What a connection needs of the server that it belongs to. */
@@ -60,7 +60,7 @@ export class TcpConnection {
   #isReading = true;
   /** No more queries are taken: when all is answered and sent, the connection goes. */
   #isEnding = false;
-  #endReason: CountIndex = COUNT.tcpClosedByClient;
+  #endReason: number = COUNT.tcpClosedByClient;
   #isClosed = false;
   #activeMs: number;
   /** When the frame began that is not whole yet; -1: there is none. */
@@ -101,14 +101,14 @@ export class TcpConnection {
   }
 
   /** Reads nothing more; goes when what was asked is answered and taken by the kernel. */
-  finish(reason: CountIndex): void {
+  finish(reason: number): void {
     this.#endReason = reason;
     this.#isEnding = true;
     this.#leaveIfDone();
   }
 
   /** Ends it at once. Not `end()`: that would wait for the client, which may never come back. */
-  destroy(reason: CountIndex): void {
+  destroy(reason: number): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#outgoing = [];

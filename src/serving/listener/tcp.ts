@@ -1,11 +1,13 @@
 /** TCP on one address: accepts connections into the slots that all addresses share. */
-import { createServer, isIPv6, type Server } from 'node:net';
+import { createServer, isIPv6, type Server, type Socket } from 'node:net';
 import type { Log } from '../../log/log.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import { COUNT } from './counters.ts';
+import { COUNT } from '../counters.ts';
+import { type ClientAddress, type ClientAddressBook, networkText } from './clients.ts';
+import type { Intake } from './intake.ts';
 import type { ListenAddress } from './listen-address.ts';
-import type { TcpConnection } from './tcp-connection.ts';
-import type { TcpSlots } from './tcp-slots.ts';
+import { type ConnectionHost, SCRATCH_OCTETS, TcpConnection } from './tcp-connection.ts';
 
 export interface TcpListenerContext {
   readonly slots: TcpSlots;
@@ -76,4 +78,202 @@ export class TcpListener {
   #destroyAll(): void {
     for (const connection of this.#own) connection.destroy(COUNT.tcpClosedByServer);
   }
+}
+
+export interface TcpLimits {
+  /** Connections at one time in all, and per client address. */
+  readonly connections: number;
+  readonly connectionsPerClient: number;
+  /** How long a connection may be idle while at least half of the slots are free. */
+  readonly idleMs: number;
+  /** How long a client may take from the first octet of a frame to its last. */
+  readonly frameMs: number;
+  /** Queries in flight per connection. */
+  readonly pipelined: number;
+}
+
+export interface TcpSlotsContext {
+  readonly intake: Intake;
+  readonly clients: ClientAddressBook;
+  readonly clock: Clock;
+  readonly timers: Timers;
+}
+
+const SWEEP_MS = 500;
+/** Connections that proceed in one turn of the loop, each with some tens of KiB at most. */
+const PROCEEDING_PER_TURN = 16;
+const IDLE_FLOOR = 0.05; // of idleMs, when every slot is taken
+
+/** Idle time granted with `used` of `slots` taken: whole up to the half, then down to a twentieth at the last. */
+export function idleLimitMs(used: number, slots: number, idleMs: number): number {
+  const freeOfHalf = (2 * (slots - used)) / slots;
+  return idleMs * Math.min(1, Math.max(IDLE_FLOOR, freeOfHalf));
+}
+
+export class TcpSlots implements ConnectionHost {
+  readonly intake: Intake;
+  readonly clock: Clock;
+  scratch = new Uint8Array(SCRATCH_OCTETS);
+  readonly #clients: ClientAddressBook;
+  readonly #timers: Timers;
+  readonly #connections = new Set<TcpConnection>();
+  readonly #perClient = new Map<string, Set<TcpConnection>>();
+  #limits: TcpLimits;
+  #isSweeping = false;
+  #toFlush: TcpConnection[] = [];
+  /** Connections that have used their share of a turn, in the order in which they proceed. */
+  #proceeding: TcpConnection[] = [];
+
+  constructor(context: TcpSlotsContext, limits: TcpLimits) {
+    this.intake = context.intake;
+    this.clock = context.clock;
+    this.#clients = context.clients;
+    this.#timers = context.timers;
+    this.#limits = limits;
+  }
+
+  /** New limits from now on; connections above them stay until they are idle. */
+  reconfigure(limits: TcpLimits): void {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  get pipelined(): number {
+    return this.#limits.pipelined;
+  }
+
+  /** Gives an accepted socket a slot, or destroys it. */
+  accept(socket: Socket): TcpConnection | undefined {
+    const { counters } = this.intake;
+    const text = socket.remoteAddress ?? '';
+    const client = this.#clients.of(text);
+    // without an address it was reset between the kernel's accept and ours
+    if (client === undefined) return reject(COUNT.tcpClosedReset);
+    const isAllowed = this.intake.isAllowed(client.octets, 0, client.family);
+    // those who may not ask are told so, but never at the cost of those who may
+    if (!isAllowed && this.size * 2 >= this.#limits.connections) {
+      this.noteLimit('clients.allow', client);
+      return reject(COUNT.tcpProhibited);
+    }
+    const key = clientKey(client);
+    const own = this.#perClient.get(key) ?? new Set();
+    if (own.size >= this.#limits.connectionsPerClient) {
+      this.noteLimit('limits.tcpConnectionsPerClient', client);
+      if (!makeRoom(own)) return reject(COUNT.tcpOverClientLimit);
+    }
+    if (this.size >= this.#limits.connections) {
+      this.noteLimit('limits.tcpConnections', client);
+      if (!makeRoom(this.#connections) && !this.#takeFromLargest(own.size)) return reject(COUNT.tcpOverLimit);
+    }
+    counters.add(COUNT.tcpAccepted);
+    const connection = new TcpConnection(this, socket, client, isAllowed);
+    this.#connections.add(connection);
+    own.add(connection);
+    this.#perClient.set(key, own);
+    this.#sweepLater();
+    return connection;
+
+    function reject(reason: number): undefined {
+      counters.add(reason);
+      socket.on('error', () => undefined); // it is gone either way
+      socket.destroy();
+    }
+  }
+
+  released(connection: TcpConnection): void {
+    if (!this.#connections.delete(connection)) return;
+    const key = clientKey(connection.client);
+    const own = this.#perClient.get(key);
+    own?.delete(connection);
+    if (own?.size === 0) this.#perClient.delete(key);
+  }
+
+  noteLimit(limit: string, { octets, family }: ClientAddress): void {
+    const nowMs = this.clock.monotonicMs();
+    this.intake.limitLog.note(limit, nowMs, () => networkText(octets, 0, family));
+  }
+
+  /**
+   * Every connection waits for an answer: a client with `held` of them takes one from the client with the most, so that
+   * names that nobody answers, asked on every connection, keep no other client out.
+   */
+  #takeFromLargest(held: number): boolean {
+    let largest: Set<TcpConnection> | undefined;
+    for (const own of this.#perClient.values()) if (own.size > (largest?.size ?? 0)) largest = own;
+    if (largest === undefined || largest.size <= held + 1) return false;
+    let oldest: TcpConnection | undefined;
+    for (const connection of largest)
+      if (oldest === undefined || connection.activeMs < oldest.activeMs) oldest = connection;
+    oldest?.destroy(COUNT.tcpMadeRoom);
+    return oldest !== undefined;
+  }
+
+  flushSoon(connection: TcpConnection): void {
+    if (this.#toFlush.length === 0) setImmediate(() => this.#flush());
+    if (this.#toFlush.at(-1) !== connection) this.#toFlush.push(connection);
+  }
+
+  renewScratch(): void {
+    this.scratch = new Uint8Array(SCRATCH_OCTETS);
+  }
+
+  proceedLater(connection: TcpConnection): void {
+    if (this.#proceeding.length === 0) setImmediate(() => this.#proceed());
+    this.#proceeding.push(connection);
+  }
+
+  #proceed(): void {
+    const now = this.#proceeding.slice(0, PROCEEDING_PER_TURN);
+    this.#proceeding = this.#proceeding.slice(PROCEEDING_PER_TURN);
+    if (this.#proceeding.length > 0) setImmediate(() => this.#proceed());
+    for (const connection of now) connection.proceed();
+  }
+
+  #flush(): void {
+    const connections = new Set(this.#toFlush);
+    this.#toFlush = [];
+    for (const connection of connections) connection.flush();
+  }
+
+  /** One timer for all connections, and none while there are none. */
+  #sweepLater(): void {
+    if (this.#isSweeping) return;
+    this.#isSweeping = true;
+    this.#timers.after(SWEEP_MS, () => {
+      this.#isSweeping = false;
+      this.#sweep();
+      if (this.size > 0) this.#sweepLater();
+    });
+  }
+
+  #sweep(): void {
+    const nowMs = this.clock.monotonicMs();
+    const { connections, idleMs, frameMs } = this.#limits;
+    const limitMs = idleLimitMs(this.size, connections, idleMs);
+    for (const connection of this.#connections) connection.expire(nowMs, limitMs, frameMs);
+  }
+}
+
+/** Ends the connection whose frame has been incomplete for longest, or else the one that has been idle for longest. */
+function makeRoom(connections: ReadonlySet<TcpConnection>): boolean {
+  let incomplete: TcpConnection | undefined;
+  let idle: TcpConnection | undefined;
+  for (const connection of connections) {
+    const sinceMs = connection.incompleteSinceMs;
+    if (sinceMs >= 0 && sinceMs < (incomplete?.incompleteSinceMs ?? Number.POSITIVE_INFINITY))
+      incomplete = connection;
+    if (!connection.isWaiting && connection.activeMs < (idle?.activeMs ?? Number.POSITIVE_INFINITY))
+      idle = connection;
+  }
+  const victim = incomplete ?? idle;
+  victim?.destroy(COUNT.tcpMadeRoom);
+  return victim !== undefined;
+}
+
+/** What counts as one client: an IPv4 address, or the /64 that a single IPv6 host has to itself. */
+function clientKey({ octets, family }: ClientAddress): string {
+  return Buffer.from(octets.subarray(0, family === 4 ? 4 : 8)).toString('hex');
 }

@@ -6,12 +6,11 @@ import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
 import { BATCH, type DatagramBatch, type Libc, NAME_OCTETS, NAME_WORDS } from '../../runtime/datagrams.ts';
+import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
-import { parseClientAddress } from './client-address.ts';
-import { COUNT } from './counters.ts';
-import { Drain } from './drain.ts';
+import { parseClientAddress } from './clients.ts';
 import type { ListenAddress } from './listen-address.ts';
-import { SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
+import { Drain, SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
 
 /** Octets kept of one datagram: a query with room for options. What is longer arrives cut, and is malformed then. */
 const SLOT_OCTETS = 4096;

@@ -1,19 +1,19 @@
-/** What the listeners ask of whoever receives queries over UDP on one address, one message at a time or in batches. */
+/** What both UDP listeners have in common: their interface, their buffers, and how they end. */
 import type { Log } from '../../log/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import type { ClientAddressBook } from './client-address.ts';
+import type { ClientAddressBook } from './clients.ts';
 import type { Intake } from './intake.ts';
 import type { ListenAddress } from './listen-address.ts';
 
 export interface UdpListener {
-  /** Which way of receiving it is, for log and metric. */
+  /** How messages are received, for log and metric: one at a time or in batches. */
   readonly kind: 'plain' | 'batched';
-  /** Where it listens; the port is the real one once it has started. */
+  /** The address that it listens on; with the real port after `start`. */
   readonly address: ListenAddress;
   /** Resolves when queries are received; rejects with the system's error when the address cannot be bound. */
   start(): Promise<void>;
-  /** Takes no more queries; leaves once those that wait are answered, or after `graceMs`. Called again with 0: at once. */
+  /** Takes no more queries; leaves when those that wait are answered, or after `graceMs`. Called again with 0: at once. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -27,5 +27,46 @@ export interface UdpListenerContext {
 
 export type CreateUdpListener = (address: ListenAddress, context: UdpListenerContext) => UdpListener;
 
-/** Receive and send buffer asked of the kernel: a burst of some 5,000 queries survives a busy turn of the loop. */
+/** Receive and send buffer requested from the kernel: a burst of some 5,000 queries survives a busy turn of the loop. */
 export const SOCKET_BUFFER_OCTETS = 4 * 1024 * 1024;
+
+/** The end of a listener: it takes no more queries, and leaves when no query waits any more, or after a grace period. */
+export class Drain {
+  /** No more queries are taken. */
+  isClosing = false;
+  /** Nothing may be sent any more: the socket is being closed. */
+  isOver = false;
+  readonly #timers: Timers;
+  #waiting = 0;
+  #grace: Disposable | undefined;
+  readonly #over = Promise.withResolvers<void>();
+
+  constructor(timers: Timers) {
+    this.#timers = timers;
+  }
+
+  /** A query waits for its answer. */
+  began(): void {
+    this.#waiting += 1;
+  }
+
+  /** The answer of a query that waited was sent. */
+  ended(): void {
+    this.#waiting -= 1;
+    if (this.#waiting === 0 && this.isClosing) this.#end();
+  }
+
+  /** Resolves when no query waits any more, or `graceMs` later; called again with 0: at once. */
+  close(graceMs: number): Promise<void> {
+    this.isClosing = true;
+    if (graceMs === 0 || this.#waiting === 0) this.#end();
+    else if (!this.isOver) this.#grace ??= this.#timers.after(graceMs, () => this.#end());
+    return this.#over.promise;
+  }
+
+  #end(): void {
+    this.isOver = true;
+    this.#grace?.[Symbol.dispose]();
+    this.#over.resolve();
+  }
+}

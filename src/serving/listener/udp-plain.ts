@@ -5,12 +5,11 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
+import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
-import { COUNT } from './counters.ts';
-import { Drain } from './drain.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { systemCode } from './listener-error.ts';
-import { SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
+import { Drain, SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
 
 const SLAB_OCTETS = 64 * 1024;
 

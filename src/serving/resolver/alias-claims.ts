@@ -2,7 +2,7 @@
 import type { AliasNote } from '../../protocol/wire/alias-chain.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { Route, Turn } from '../turn.ts';
-import type { ResolverDeps } from './resolver.ts';
+import type { ResolverDeps } from './resolver-deps.ts';
 
 export const CLAIM = {
   /** Only that upstream. */

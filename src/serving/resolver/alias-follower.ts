@@ -20,9 +20,9 @@ import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
+import { ORIGIN } from '../counters.ts';
 import { PENDING, type Reply, Turn } from '../turn.ts';
 import { type AliasClaims, CLAIM } from './alias-claims.ts';
-import { ORIGIN } from './resolver-counters.ts';
 
 export interface AliasDeps {
   /** Answers by the list of steps; returns the octets written, or PENDING. */

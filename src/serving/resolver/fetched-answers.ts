@@ -6,48 +6,11 @@ import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { isAboutName, RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
-import type { Timers } from '../../runtime/timers.ts';
 import { type CachedAnswer, capTtls } from '../answer-cache/cached-answer.ts';
+import type { Origin } from '../counters.ts';
 import type { ForwardFailureReason } from '../forwarder/forward-outcome.ts';
 import type { GivenOctets, Reply, Route, Turn } from '../turn.ts';
-import type { ResolverDeps } from './resolver.ts';
-import type { Origin } from './resolver-counters.ts';
-
-/** What the resolver needs of the forwarder and of the link. The query's class is always IN. */
-export interface Upstreams {
-  /** Asks the upstreams of `route`; the reply comes within the forwarder's deadline, perhaps at once. Keeps `query`. */
-  forward(query: Query, route: Route, reply: Reply<Fetched>): void;
-  /**
-   * Whether nobody can be asked about the query's name: no upstream of the route answers, or none answers for this
-   * suffix, or the name is on the far side of a link that is down. Makes no object.
-   */
-  isCut(query: Query, route: Route): boolean;
-  /** Whether the link to the far side is known to be down, and the route leads to names beyond it. */
-  isLinkCut(route: Route): boolean;
-  /** Notes that this upstream denied a name that a stored answer or a rule knows. */
-  noteFalseDenial(query: Query, upstream: string): void;
-  /** Whether the query is a probe of our own that came back: an upstream forwards to us. */
-  isLoopProbe(query: Query): boolean;
-  /** Avoids the upstream that sent this probe back. */
-  noteLoop(query: Query): void;
-  readonly timers: Timers;
-}
-
-export type Fetched =
-  | {
-      readonly kind: 'response';
-      readonly octets: Uint8Array;
-      readonly index: ResponseIndex;
-      /** The upstream that answered. */
-      readonly upstream?: string;
-    }
-  | {
-      readonly kind: 'failed';
-      readonly extendedError: number;
-      readonly reason: ForwardFailureReason;
-      /** `false`: it failed at once, because of what was known before. */
-      readonly wasAsked?: false;
-    };
+import type { Fetched, ResolverDeps } from './resolver-deps.ts';
 
 /** Octets to be patched, or SERVFAIL. */
 export type FetchedAnswer =

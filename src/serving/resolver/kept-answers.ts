@@ -10,20 +10,12 @@ import type { CachedAnswer } from '../answer-cache/cached-answer.ts';
 import { ageSeconds, freshness, type GivenAnswer, mayRecheck } from '../answer-cache/freshness.ts';
 import { type GivenOctets, PASS, type Route, type Turn } from '../turn.ts';
 import type { FetchedAnswers } from './fetched-answers.ts';
-import type { OutageAnswers } from './outage-answers.ts';
 import type { OwnAnswers } from './own-answers.ts';
-import type { ResolverDeps } from './resolver.ts';
-
-interface Deps {
-  readonly own: OwnAnswers;
-  readonly outage: OutageAnswers;
-  readonly fetched: Pick<FetchedAnswers, 'prefetch'>;
-}
+import type { ResolverDeps } from './resolver-deps.ts';
 
 export class KeptAnswers {
   readonly #deps: ResolverDeps;
   readonly #own: OwnAnswers;
-  readonly #outage: OutageAnswers;
   readonly #fetched: Pick<FetchedAnswers, 'prefetch'>;
   /** Filled in for each reply, so that a cache hit makes no object. */
   readonly #age = { ageSeconds: 0 };
@@ -34,10 +26,9 @@ export class KeptAnswers {
     limit: 0,
   };
 
-  constructor(deps: ResolverDeps, { own, outage, fetched }: Deps) {
+  constructor(deps: ResolverDeps, own: OwnAnswers, fetched: Pick<FetchedAnswers, 'prefetch'>) {
     this.#deps = deps;
     this.#own = own;
-    this.#outage = outage;
     this.#fetched = fetched;
   }
 
@@ -137,7 +128,7 @@ export class KeptAnswers {
     const { query } = turn;
     // a remembered failure must not hide what can be answered without upstreams
     if (isCut && this.#deps.rules.disconnected.find(query).kind !== 'stale') return PASS;
-    if (isCut && this.#outage.isSearchLeak(query, turn.route)) return PASS;
+    if (isCut && this.#own.isSearchLeak(query, turn.route)) return PASS;
     this.#own.noteFailed(query);
     const extendedError = isCut ? EXTENDED_ERROR.NO_REACHABLE_AUTHORITY : undefined;
     return this.#write(turn, failure, JUST_NOW, extendedError);

@@ -1,23 +1,34 @@
-/** The steps that answer from this server's own data: endpoint names, zones of the operator's, special-use names, class CH. */
+/**
+ * The steps that answer without upstreams: endpoint names, local zones, class CH; and in an outage the operator's rules,
+ * EC2's computed names, DS of our own zones, and names that a search list made.
+ */
 import { OPEN_ALIAS } from '../../protocol/wire/alias-chain.ts';
 import { writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
-import { composeLocalAnswer, type LocalAnswer, writeLocalReply } from '../../protocol/wire/local-answer.ts';
-import { NameMap } from '../../protocol/wire/name-map.ts';
-import { type Query, VERDICT } from '../../protocol/wire/query.ts';
+import { rcodeAt } from '../../protocol/wire/header.ts';
+import { type LocalAnswer, writeLocalReply } from '../../protocol/wire/local-answer.ts';
+import { composeQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
-import type { EndpointRecord } from '../../records/endpoint-record.ts';
-import type { Clock } from '../../runtime/clock.ts';
-import { composeStatusAnswer } from '../endpoints/endpoint-answers.ts';
-import { NO_REPLY, PASS, type Turn } from '../turn.ts';
-import type { ResolverDeps } from './resolver.ts';
+import {
+  type SpokenFinding,
+  type Standing,
+  writeDisconnectedReply,
+} from '../local-zones/disconnected-finding.ts';
+import { NO_REPLY, PASS, type Route, type Turn } from '../turn.ts';
+import type { ResolverDeps } from './resolver-deps.ts';
+import { StatusAnswers } from './server-texts.ts';
+
+/** Labels of a known name at most, so that a name of 127 labels costs no more than a name of 17. */
+const MAX_KNOWN_LABELS = 16;
 
 export class OwnAnswers {
   readonly #deps: ResolverDeps;
   readonly #status: StatusAnswers;
   readonly #rotation = new Rotation();
+  /** The name at hand without its last labels. */
+  readonly #prefix = new Query();
 
   constructor(deps: ResolverDeps) {
     this.#deps = deps;
@@ -63,7 +74,7 @@ export class OwnAnswers {
     switch (found.kind) {
       case 'answer':
         if (found.isParents) return PASS;
-        if (found.record !== undefined) outage.noteEndpoint(found.record);
+        if (outage.isCollecting && found.record !== undefined) outage.noteEndpoint(found.record);
         return this.write(turn, found.answer);
       case 'status':
         return this.write(turn, this.#status.answer(found.name, found.record));
@@ -100,12 +111,12 @@ export class OwnAnswers {
   /** Writes an answer of our own; the next reply with the same answer begins with another address. */
   write(turn: Turn, answer: LocalAnswer): number {
     if (answer.isOpen) turn.aliases = OPEN_ALIAS;
-    const first = this.firstOf(answer);
+    const first = this.#firstOf(answer);
     return writeLocalReply(turn.query, answer, first, turn.limit, turn.space, turn.spaceStart);
   }
 
   /** The record that comes first in the next reply with this answer. */
-  firstOf({ rotation }: LocalAnswer): number {
+  #firstOf({ rotation }: LocalAnswer): number {
     return rotation === undefined ? 0 : this.#rotation.next(rotation.records);
   }
 
@@ -132,42 +143,80 @@ export class OwnAnswers {
     const found = this.#deps.rules.localZones.find(query);
     return found?.kind === 'answer' && found.answer.rcode === RCODE.NXDOMAIN;
   }
+
+  /** The rule for this name, if it has this place among the steps and the upstreams cannot be asked. */
+  byRule(standing: Standing, turn: Turn): number {
+    const { rules, upstreams } = this.#deps;
+    const found = rules.disconnected.find(turn.query);
+    if (found.kind === 'stale' || found.standing !== standing) return PASS;
+    return upstreams.isCut(turn.query, turn.route) ? this.writeRule(turn, found) : PASS;
+  }
+
+  writeRule(turn: Turn, found: SpokenFinding): number {
+    const { query, space, spaceStart, limit } = turn;
+    const first = found.kind === 'answer' ? this.#firstOf(found.answer) : 0;
+    if (found.kind === 'answer' && found.answer.isOpen) turn.aliases = OPEN_ALIAS;
+    const length = writeDisconnectedReply(query, found, first, limit, space, spaceStart);
+    // a computed answer helps the client, and so does a denial that always holds; a failure and a denial by rule do not
+    const rcode = rcodeAt(space, spaceStart);
+    const isDenied = rcode === RCODE.NXDOMAIN && found.standing === 'before-cache';
+    if (rcode === RCODE.SERVFAIL || isDenied) this.#deps.outage.noteFailed(query);
+    return length;
+  }
+
+  /** DS of a zone of ours. */
+  dsInCut(turn: Turn): number {
+    const answer = this.noDs(turn.query);
+    if (answer === undefined || !this.#deps.upstreams.isCut(turn.query, turn.route)) return PASS;
+    return this.write(turn, answer);
+  }
+
+  searchLeak(turn: Turn): number {
+    return this.isSearchLeak(turn.query, turn.route) ? this.denyLeak(turn) : PASS;
+  }
+
+  /** Without SOA, so that nobody keeps the denial (RFC 2308 section 5). */
+  denyLeak(turn: Turn): number {
+    return writeEmpty(turn, RCODE.NXDOMAIN, EXTENDED_ERROR.NO_REACHABLE_AUTHORITY);
+  }
+
+  /**
+   * Whether a search list made the question: the name begins with a whole name that this server knows, and a suffix
+   * follows. musl with `ndots:5` asks for `registry.example.<suffix>` first. It goes on to the next suffix, and to the name
+   * itself, only after NXDOMAIN; a SERVFAIL ends its search. So such a name is denied while nobody can be asked whether it
+   * exists. A name that is kept is answered by an earlier step. Not for the path of an answer: it makes objects.
+   */
+  isSearchLeak(query: Query, route: Route): boolean {
+    if (!this.#deps.upstreams.isCut(query, route)) return false;
+    const { endpoints, cache, rules } = this.#deps;
+    const prefix = this.#prefix;
+    for (let suffix = Math.max(1, query.labelCount - MAX_KNOWN_LABELS); suffix < query.labelCount; suffix++) {
+      parsePrefix(query, suffix, prefix);
+      if (endpoints.current.hasName(prefix) || cache.hasRetainedRecordsOf(prefix)) return true;
+      if (rules.localZones.hasRecordsAt(prefix) || rules.disconnected.hasRecordsAt(prefix)) return true;
+    }
+    return false;
+  }
 }
 
 export function writeEmpty(turn: Turn, rcode: number, extendedError: number | undefined): number {
   return writeEmptyReply(turn.query, rcode, extendedError, turn.space, turn.spaceStart);
 }
 
-export interface IdentityOptions {
-  readonly version?: string | undefined;
-  readonly id?: string | undefined;
-}
-
-/** What this server says of itself in class CH, if the operator wants it: `version.bind` and `id.server` (RFC 4892). */
-export class Identity {
-  readonly #answers = new NameMap<LocalAnswer>();
-
-  constructor({ version, id }: IdentityOptions) {
-    if (version !== undefined) this.#answers.set('version.bind', textAnswer('version.bind', version));
-    if (id !== undefined) this.#answers.set('id.server', textAnswer('id.server', id));
-  }
-
-  /** The answer to a query of class CH, if there is one. */
-  find(query: Query): LocalAnswer | undefined {
-    return query.qtype === TYPE.TXT || query.qtype === TYPE.ANY ? this.#answers.exact(query) : undefined;
-  }
-}
-
-function textAnswer(name: string, text: string): LocalAnswer {
-  const answer = composeLocalAnswer({
-    rcode: RCODE.NOERROR,
+/** Parses the query's name without its last `labels` labels into `prefix`. */
+function parsePrefix(query: Query, labels: number, prefix: Query): void {
+  const octets = query.labelStarts[labels] ?? 0;
+  const name = new Uint8Array(octets + 1);
+  for (let at = 0; at < octets; at++) name[at] = query.octets[query.nameStart + at] ?? 0;
+  const message = composeQuery({
+    id: 0,
     name,
-    answers: [{ owner: name, ttlSeconds: 0, type: 'TXT', strings: [text] }],
-    authorities: [],
+    qtype: query.qtype,
+    qclass: CLASS.IN,
+    recursionDesired: true,
+    checkingDisabled: false,
   });
-  const octets = new Uint8Array(answer.octets);
-  octets[5] = CLASS.CH; // after the owner's pointer and TYPE; the answer was composed in class IN
-  return { ...answer, octets };
+  parseQuery(prefix, message, 0, message.length);
 }
 
 /**
@@ -185,35 +234,5 @@ class Rotation {
   next(records: number): number {
     this.#phase = (this.#phase + GOLDEN_RATIO) % 1;
     return Math.floor(this.#phase * records);
-  }
-}
-
-interface StatusDeps {
-  readonly clock: Pick<Clock, 'monotonicMs'>;
-  /** The strings at `_status.<endpoint>`. */
-  readonly statusText: (record: EndpointRecord) => readonly string[];
-}
-
-const STATUS_SHARED_MS = 1_000; // a fifth of the answer's TTL
-const MAX_STATUS_ANSWERS = 256; // there are 100 clusters at most; names from before a reload go with the next clearing
-
-/** The TXT answers at `_status.<endpoint>`: each is composed at most once a second, whatever the number of queries. */
-class StatusAnswers {
-  readonly #deps: StatusDeps;
-  readonly #composed = new Map<string, { readonly atMs: number; readonly answer: LocalAnswer }>();
-
-  constructor(deps: StatusDeps) {
-    this.#deps = deps;
-  }
-
-  /** The answer for the endpoint name `name`, which has this record. */
-  answer(name: string, record: EndpointRecord): LocalAnswer {
-    const nowMs = this.#deps.clock.monotonicMs();
-    const known = this.#composed.get(name);
-    if (known !== undefined && nowMs - known.atMs < STATUS_SHARED_MS) return known.answer;
-    const answer = composeStatusAnswer(name, this.#deps.statusText(record));
-    if (this.#composed.size >= MAX_STATUS_ANSWERS) this.#composed.clear();
-    this.#composed.set(name, { atMs: nowMs, answer });
-    return answer;
   }
 }

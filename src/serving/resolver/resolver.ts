@@ -1,5 +1,5 @@
 /**
- * The resolver answers a query by the list of steps in steps.ts.
+ * The resolver answers a query by one literal list of steps, at the end of this file.
  *
  *     turn -> steps, in order, until one answers -> octets at once
  *               `--> forward: PENDING -> later: ask upstreams -> octets to the reply
@@ -11,59 +11,20 @@ import { MAX_MESSAGE_OCTETS, rcodeAt } from '../../protocol/wire/header.ts';
 import { type Query, VERDICT } from '../../protocol/wire/query.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
-import type { EndpointRecord } from '../../records/endpoint-record.ts';
-import type { Clock } from '../../runtime/clock.ts';
-import type { AnswerCache } from '../answer-cache/answer-cache.ts';
-import type { ServingTable } from '../endpoints/serving-table.ts';
-import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
-import type { LocalZones } from '../local-zones/local-zones.ts';
-import { PENDING, type QueryHandler, type Reply, type Route, type Step, type Turn } from '../turn.ts';
+import { ORIGIN, ResolverCounters } from '../counters.ts';
+import { PASS, PENDING, type QueryHandler, type Reply, type Route, type Step, type Turn } from '../turn.ts';
 import { AliasClaims } from './alias-claims.ts';
 import { AliasFollower } from './alias-follower.ts';
-import { type FetchedAnswer, FetchedAnswers, type Upstreams } from './fetched-answers.ts';
+import { type FetchedAnswer, FetchedAnswers } from './fetched-answers.ts';
 import { KeptAnswers, writeNoData } from './kept-answers.ts';
-import { OutageAnswers, type OutageNotes } from './outage-answers.ts';
-import { type Identity, OwnAnswers, writeEmpty } from './own-answers.ts';
-import { ORIGIN, ResolverCounters } from './resolver-counters.ts';
-import { firstAnswer, resolverSteps } from './steps.ts';
-
-export interface ResolverOptions {
-  readonly endpoints: ServingTable;
-  readonly cache: AnswerCache;
-  readonly upstreams: Upstreams;
-  readonly clock: Pick<Clock, 'monotonicMs'>;
-  /** The strings at `_status.<endpoint>`. */
-  readonly statusText: (record: EndpointRecord) => readonly string[];
-  readonly outage: OutageNotes;
-  /** Another order of the steps, for the test of their reasons. */
-  readonly arrange?: (steps: readonly Step[]) => readonly Step[];
-}
-
-/** Rules that a reload may replace. */
-export interface ResolverRules {
-  readonly localZones: LocalZones<Route>;
-  /** What holds for names whose upstreams are known not to answer. */
-  readonly disconnected: DisconnectedRules;
-  readonly identity: Identity;
-  /** Where names without a rule of their own are forwarded. */
-  readonly defaultRoute: Route;
-  readonly trustAuthenticatedData: boolean;
-  /** How long a client waits for an answer, whatever the number of aliases on the way to it. */
-  readonly deadlineMs: number;
-}
-
-/** What the steps work with besides the turn. */
-export interface ResolverDeps extends ResolverOptions {
-  /** Replaced whole by a reload. */
-  rules: ResolverRules;
-}
+import { OwnAnswers, writeEmpty } from './own-answers.ts';
+import type { ResolverDeps, ResolverOptions, ResolverRules } from './resolver-deps.ts';
 
 export class Resolver implements QueryHandler {
   readonly counters = new ResolverCounters();
   readonly #deps: ResolverDeps;
   readonly #fetched: FetchedAnswers;
   readonly #own: OwnAnswers;
-  readonly #outage: OutageAnswers;
   readonly #kept: KeptAnswers;
   readonly #claims: AliasClaims;
   readonly #follower: AliasFollower;
@@ -76,11 +37,10 @@ export class Resolver implements QueryHandler {
     this.#deps = deps;
     this.#fetched = new FetchedAnswers(deps);
     this.#own = new OwnAnswers(deps);
-    this.#outage = new OutageAnswers(deps, this.#own);
-    this.#kept = new KeptAnswers(deps, { own: this.#own, outage: this.#outage, fetched: this.#fetched });
+    this.#kept = new KeptAnswers(deps, this.#own, this.#fetched);
     this.#claims = new AliasClaims(deps);
     const forward = (turn: Turn, reply: Reply) => this.#forward(turn, reply);
-    this.#steps = arrange(resolverSteps({ own: this.#own, outage: this.#outage, kept: this.#kept, forward }));
+    this.#steps = arrange(resolverSteps(this.#own, this.#kept, forward));
     this.#follower = new AliasFollower({
       walk: (turn) => this.#walk(turn),
       claims: this.#claims,
@@ -188,8 +148,8 @@ export class Resolver implements QueryHandler {
     if (upstreams.isCut(query, route) || upstreams.isLinkCut(route)) {
       turn.origin = ORIGIN.disconnected;
       const rule = rules.disconnected.find(query);
-      if (rule.kind !== 'stale') return this.#outage.write(turn, rule);
-      if (this.#outage.isSearchLeak(query, route)) return this.#outage.denyLeak(turn);
+      if (rule.kind !== 'stale') return this.#own.writeRule(turn, rule);
+      if (this.#own.isSearchLeak(query, route)) return this.#own.denyLeak(turn);
     }
     turn.origin = ORIGIN.failed;
     this.#own.noteFailed(query);
@@ -204,4 +164,142 @@ export class Resolver implements QueryHandler {
     turn.origin = ORIGIN.localZone;
     return this.#own.write(turn, answer);
   }
+}
+
+/**
+ * The order in which a query is answered: each step with the reason why it is there, and with the steps that must stand before
+ * it. Steps share nothing but the turn; where no reason joins two steps they may change places, and
+ * test/serving/resolver/step-order.test.ts asks every order that the reasons allow.
+ */
+function resolverSteps(
+  own: OwnAnswers,
+  kept: KeptAnswers,
+  forward: (turn: Turn, reply: Reply) => void,
+): readonly Step[] {
+  return [
+    {
+      name: 'malformed',
+      origin: ORIGIN.malformed,
+      why: 'a message that cannot be read has no question',
+      after: {},
+      answer: (turn) => own.malformed(turn),
+    },
+    {
+      name: 'class',
+      origin: ORIGIN.class,
+      why: 'only class IN has data here; class CH has what the operator chose to say of this server',
+      after: { malformed: 'it reads the question' },
+      answer: (turn) => own.otherClass(turn),
+    },
+    {
+      name: 'meta-type',
+      origin: ORIGIN.metaType,
+      why: 'a zone transfer and the like is not about a name: it is refused for every name, and never passed on',
+      after: { class: 'a class without data is refused without a reason, whatever the type' },
+      answer: (turn) => own.metaType(turn),
+    },
+    {
+      name: 'endpoint',
+      origin: ORIGIN.endpoint,
+      why: 'this server exists for it: before everything that an operator or an upstream could say of the name',
+      after: { 'meta-type': 'the table has an answer for every type' },
+      answer: (turn) => own.endpoint(turn),
+    },
+    {
+      name: 'local-zone',
+      origin: ORIGIN.localZone,
+      why: 'names that must not leave the site, and the rules of the operator, who knows better than an upstream',
+      after: { endpoint: 'a rule of the operator must not hide an endpoint' },
+      answer: (turn) => own.localZone(turn),
+    },
+    {
+      name: 'retained',
+      origin: ORIGIN.retained,
+      why: 'names that the operator wants answered at once, whatever happens; a schedule keeps them fresh, not the query',
+      after: { 'local-zone': 'the zone has chosen the route, and with it whether upstreams can be asked' },
+      answer: (turn) => kept.retained(turn),
+    },
+    {
+      name: 'operator-rule',
+      origin: ORIGIN.disconnected,
+      why: "the operator's rule for a zone while its upstreams are gone wins over what they said",
+      after: { retained: 'a retained name is answered in a cut too' },
+      answer: (turn) => own.byRule('before-cache', turn),
+    },
+    {
+      name: 'fresh',
+      origin: ORIGIN.cacheFresh,
+      why: 'what an upstream said a moment ago',
+      after: { 'operator-rule': 'the rule holds whatever an upstream said before' },
+      answer: (turn) => kept.fresh(turn),
+    },
+    {
+      name: 'aws-service',
+      origin: ORIGIN.disconnected,
+      why: 'services of AWS are gone with the link: a client would wait for an old address in vain',
+      after: { fresh: 'an answer that is still fresh is given' },
+      answer: (turn) => own.byRule('before-stale', turn),
+    },
+    {
+      name: 'stale',
+      origin: ORIGIN.cacheStale,
+      why: 'what an upstream said once, where waiting for a newer answer would help nobody',
+      after: {
+        fresh: 'the search for a fresh answer leaves the expired one on the turn',
+        'aws-service': 'an old address of a service that is gone helps nobody',
+      },
+      answer: (turn) => kept.stale(turn),
+    },
+    {
+      name: 'computed-name',
+      origin: ORIGIN.disconnected,
+      why: "EC2's own names can be computed, and the rest of them denied at once, where nothing was kept",
+      after: { stale: 'what an upstream said is better than what is computed' },
+      answer: (turn) => own.byRule('behind-stale', turn),
+    },
+    {
+      name: 'not-recursive',
+      origin: ORIGIN.notRecursive,
+      why: 'without RD the client asks for what is here, and nothing is',
+      after: { 'computed-name': 'what is computed is here too' },
+      answer: (turn) => own.notRecursive(turn),
+    },
+    {
+      name: 'ds-of-own-zone',
+      origin: ORIGIN.localZone,
+      why: "DS of a zone of ours belongs to the parent's servers, and they cannot be asked",
+      after: { 'not-recursive': 'without RD the client wants nothing that is for the parent to say' },
+      answer: (turn) => own.dsInCut(turn),
+    },
+    {
+      name: 'search-leak',
+      origin: ORIGIN.disconnected,
+      why: 'a known name with a suffix after it comes from a search list, which goes on only after a denial',
+      after: { 'not-recursive': 'a search list asks with RD' },
+      answer: (turn) => own.searchLeak(turn),
+    },
+    {
+      name: 'forward',
+      origin: ORIGIN.forwarded,
+      why: 'what nobody here knows is asked of upstreams',
+      after: {
+        'ds-of-own-zone': 'in a cut every question to an upstream fails',
+        'search-leak': 'in a cut every question to an upstream fails',
+      },
+      answer: () => PENDING,
+      later: forward,
+    },
+  ];
+}
+
+/** Runs the list: the first step that has an answer, or leaves the query pending, ends it. */
+function firstAnswer(steps: readonly Step[], turn: Turn): number {
+  for (const step of steps) {
+    const length = step.answer(turn);
+    if (length === PASS) continue;
+    turn.step = step;
+    turn.origin = step.origin;
+    return length;
+  }
+  throw new Error('the list of steps has no end: its last step must answer every query');
 }

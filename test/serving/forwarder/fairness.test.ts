@@ -1,7 +1,7 @@
 /** Who gives way when too many questions are on their way: the client that has the most, and no other. */
 import t from 'tap';
 import type { ForwardOutcome } from '../../../src/serving/forwarder/forward-outcome.ts';
-import { networkOf, parseClientAddress } from '../../../src/serving/listener/client-address.ts';
+import { networkOf, parseClientAddress } from '../../../src/serving/listener/clients.ts';
 import { Rig } from '../resolver/rig.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 import { group, VirtualUpstreams } from './virtual-upstreams.ts';

@@ -1,7 +1,11 @@
 import type { NetworkInterfaceInfo } from 'node:os';
 import t from 'tap';
-import { expandWildcard, type HostInterfaces, isWildcard } from '../../../src/serving/listener/addresses.ts';
-import { formatListenAddress } from '../../../src/serving/listener/listen-address.ts';
+import {
+  expandWildcard,
+  formatListenAddress,
+  type HostInterfaces,
+  isWildcard,
+} from '../../../src/serving/listener/listen-address.ts';
 import { bindError } from '../../../src/serving/listener/listener-error.ts';
 import { hostWith } from './rig.ts';
 

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { ClientAccess } from '../../../src/serving/listener/client-access.ts';
 import {
+  ClientAccess,
   ClientAddressBook,
   isLoopback,
   parseClientAddress,
-} from '../../../src/serving/listener/client-address.ts';
+} from '../../../src/serving/listener/clients.ts';
 
 const seed = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 500);

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { uint16At } from '../../../src/protocol/wire/header.ts';
-import { ClientAccess } from '../../../src/serving/listener/client-access.ts';
-import { COUNT, COUNT_MEANINGS, type CountName } from '../../../src/serving/listener/counters.ts';
+import { COUNT, COUNT_MEANINGS, type CountName } from '../../../src/serving/counters.ts';
+import { ClientAccess } from '../../../src/serving/listener/clients.ts';
 import type { Intake } from '../../../src/serving/listener/intake.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
 import { NO_REPLY, PENDING } from '../../../src/serving/turn.ts';

@@ -1,8 +1,8 @@
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 import t, { type Test } from 'tap';
-import type { HostInterfaces } from '../../../src/serving/listener/addresses.ts';
-import { openEndpoint } from '../../../src/serving/listener/endpoint.ts';
+import { bindAddress } from '../../../src/serving/listener/bound-address.ts';
+import type { HostInterfaces } from '../../../src/serving/listener/listen-address.ts';
 import { Listeners } from '../../../src/serving/listener/listeners.ts';
 import { createPlainUdpListener } from '../../../src/serving/listener/udp-plain.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
@@ -38,7 +38,7 @@ async function freePort(): Promise<number> {
   const context = { ...makeRig(), createUdp: createPlainUdpListener };
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
-    const endpoint = await openEndpoint({ address: '127.0.0.1', port }, context).catch(() => undefined);
+    const endpoint = await bindAddress({ address: '127.0.0.1', port }, context).catch(() => undefined);
     if (endpoint === undefined) continue;
     await endpoint.close(0);
     return port;
@@ -90,7 +90,7 @@ t.test('port 0: UDP and TCP get one number, also where the first is taken for UD
   let attempts = 0;
   const taken = createSocket('udp4').on('error', () => undefined); // somebody else was first: taken all the same
   t.teardown(() => taken.close());
-  const endpoint = await openEndpoint(
+  const endpoint = await bindAddress(
     { address: '127.0.0.1', port: 0 },
     {
       ...rig,

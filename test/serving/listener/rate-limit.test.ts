@@ -1,5 +1,5 @@
 import t from 'tap';
-import { parseClientAddress } from '../../../src/serving/listener/client-address.ts';
+import { parseClientAddress } from '../../../src/serving/listener/clients.ts';
 import { RATE, RateLimit } from '../../../src/serving/listener/rate-limit.ts';
 
 const names = ['send', 'drop', 'slip'];

@@ -12,13 +12,16 @@ import { RCODE } from '../../../src/protocol/words/rcodes.ts';
 import { type Clock, systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
 import { systemTimers, type Timers } from '../../../src/runtime/timers.ts';
-import type { HostInterfaces } from '../../../src/serving/listener/addresses.ts';
-import { ClientAccess } from '../../../src/serving/listener/client-access.ts';
-import { ClientAddressBook, parseClientAddress } from '../../../src/serving/listener/client-address.ts';
+import {
+  ClientAccess,
+  ClientAddressBook,
+  parseClientAddress,
+} from '../../../src/serving/listener/clients.ts';
 import { Intake } from '../../../src/serving/listener/intake.ts';
+import type { HostInterfaces } from '../../../src/serving/listener/listen-address.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
 import { ServerCookies } from '../../../src/serving/listener/server-cookies.ts';
-import { type TcpLimits, TcpSlots } from '../../../src/serving/listener/tcp-slots.ts';
+import { type TcpLimits, TcpSlots } from '../../../src/serving/listener/tcp.ts';
 import {
   NO_REPLY,
   PENDING,

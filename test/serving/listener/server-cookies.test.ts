@@ -1,7 +1,7 @@
 import t from 'tap';
 import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { parseClientAddress } from '../../../src/serving/listener/client-address.ts';
+import { parseClientAddress } from '../../../src/serving/listener/clients.ts';
 import { ServerCookies } from '../../../src/serving/listener/server-cookies.ts';
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');

@@ -1,9 +1,8 @@
 import { Socket } from 'node:net';
 import t, { type Test } from 'tap';
-import { ClientAccess } from '../../../src/serving/listener/client-access.ts';
+import { ClientAccess } from '../../../src/serving/listener/clients.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
-import { TcpListener } from '../../../src/serving/listener/tcp.ts';
-import { idleLimitMs, type TcpSlots } from '../../../src/serving/listener/tcp-slots.ts';
+import { idleLimitMs, TcpListener, type TcpSlots } from '../../../src/serving/listener/tcp.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import {
   eventually,

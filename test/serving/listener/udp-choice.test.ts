@@ -1,6 +1,6 @@
 import t from 'tap';
 import { loadDatagramCalls } from '../../../src/runtime/libc.ts';
-import { chooseDatagramCalls, udpListeners } from '../../../src/serving/listener/udp-choice.ts';
+import { chooseDatagramCalls, udpListeners } from '../../../src/serving/listener/bound-address.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { makeRig } from './rig.ts';
 

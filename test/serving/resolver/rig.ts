@@ -5,8 +5,7 @@ import { isAtOrUnder } from '../../../src/protocol/words/name.ts';
 import { TYPE, typeName } from '../../../src/protocol/words/types.ts';
 import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
 import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
-import { EndpointTable } from '../../../src/serving/endpoints/endpoint-table.ts';
-import { ServingTable } from '../../../src/serving/endpoints/serving-table.ts';
+import { EndpointTable, ServingTable } from '../../../src/serving/endpoints/endpoint-table.ts';
 import type { ForwardFailureReason } from '../../../src/serving/forwarder/forward-outcome.ts';
 import {
   DisconnectedRules,
@@ -14,9 +13,9 @@ import {
 } from '../../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
 import type { ZoneRule } from '../../../src/serving/local-zones/zone-rules.ts';
-import type { Fetched, Upstreams } from '../../../src/serving/resolver/fetched-answers.ts';
-import { Identity, type IdentityOptions } from '../../../src/serving/resolver/own-answers.ts';
 import { Resolver } from '../../../src/serving/resolver/resolver.ts';
+import type { Fetched, Upstreams } from '../../../src/serving/resolver/resolver-deps.ts';
+import { Identity, type IdentityOptions } from '../../../src/serving/resolver/server-texts.ts';
 import {
   NO_REPLY,
   PENDING,
@@ -137,6 +136,7 @@ export class Rig {
           return [`link=disconnected for 3m`, `addresses=${record.addresses.length}`];
         },
         outage: {
+          isCollecting: true,
           noteFailed: (query) => void this.hurt.push(`failed ${questionText(query)}`),
           noteStale: (query) => void this.hurt.push(`stale ${questionText(query)}`),
           noteEndpoint: ({ endpoint }) => void this.hurt.push(`endpoint ${endpoint}`),

@@ -1,11 +1,11 @@
 import t from 'tap';
 import { RCODE } from '../../../src/protocol/words/rcodes.ts';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
-import { ServingTable } from '../../../src/serving/endpoints/serving-table.ts';
+import { ServingTable } from '../../../src/serving/endpoints/endpoint-table.ts';
 import { DisconnectedRules } from '../../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
-import { Identity } from '../../../src/serving/resolver/own-answers.ts';
 import { Resolver } from '../../../src/serving/resolver/resolver.ts';
+import { Identity } from '../../../src/serving/resolver/server-texts.ts';
 import { Turn } from '../../../src/serving/turn.ts';
 import { type Doing, group, VirtualUpstreams } from '../forwarder/virtual-upstreams.ts';
 import { type QueryText, queryOf, type ReadReply, readReply } from './messages.ts';
@@ -35,7 +35,7 @@ class Chain {
           timers: time,
         },
         statusText: () => [],
-        outage: { noteFailed() {}, noteStale() {}, noteEndpoint() {} },
+        outage: { isCollecting: false, noteFailed() {}, noteStale() {}, noteEndpoint() {} },
       },
       {
         disconnected: new DisconnectedRules({ zones: [], regions: [], vpcs: [] }),

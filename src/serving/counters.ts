@@ -1,54 +1,14 @@
-/** What the listeners count: one integer per event in one array, raised on the path, read at scrape time. */
+/** What serving counts: one integer for each event in one array, raised on the query's path and read at scrape time. */
+import { rcodeAt } from '../protocol/wire/header.ts';
+import { rcodeName } from '../protocol/words/rcodes.ts';
 
-/** Place of each count in `Counters.values`. */
-export const COUNT = {
-  receivedUdp: 0,
-  receivedTcp: 1,
-  repliesUdp: 2,
-  repliesTcp: 3,
-  droppedShort: 4,
-  droppedResponse: 5,
-  droppedPortZero: 6,
-  droppedRateLimited: 7,
-  droppedProhibited: 8,
-  droppedClosing: 9,
-  refusedProhibited: 10,
-  refusedOpcode: 11,
-  truncatedRateLimited: 12,
-  overloaded: 13,
-  handlerFaults: 14,
-  sendTooLarge: 15,
-  sendUnreachable: 16,
-  sendRefused: 17,
-  sendNoBuffers: 18,
-  sendOther: 19,
-  receiveErrors: 20,
-  tcpAccepted: 21,
-  tcpAcceptErrors: 22,
-  tcpOverLimit: 23,
-  tcpOverClientLimit: 24,
-  tcpProhibited: 25,
-  tcpClosedByClient: 26,
-  tcpClosedReset: 27,
-  tcpClosedIdle: 28,
-  tcpClosedSlowFrame: 29,
-  tcpClosedSlowReader: 30,
-  tcpClosedBadFrame: 31,
-  tcpClosedByServer: 32,
-  refusedBadCookie: 33,
-  tcpMadeRoom: 34,
-} as const;
-
-export type CountName = keyof typeof COUNT;
-export type CountIndex = (typeof COUNT)[CountName];
-
-/** The metric that a count belongs to, and its label's value there. */
+/** The metric that a count of the listeners belongs to, and the value of its label there. */
 export interface CountMeaning {
   readonly metric: 'received' | 'replies' | 'dropped' | 'limited' | 'faults' | 'sendErrors' | 'connections';
   readonly label: string;
 }
 
-export const COUNT_MEANINGS: Readonly<Record<CountName, CountMeaning>> = {
+export const COUNT_MEANINGS = {
   receivedUdp: { metric: 'received', label: 'udp' },
   receivedTcp: { metric: 'received', label: 'tcp' },
   repliesUdp: { metric: 'replies', label: 'udp' },
@@ -84,27 +44,36 @@ export const COUNT_MEANINGS: Readonly<Record<CountName, CountMeaning>> = {
   tcpClosedBadFrame: { metric: 'connections', label: 'bad_frame' },
   tcpMadeRoom: { metric: 'connections', label: 'made_room' },
   tcpClosedByServer: { metric: 'connections', label: 'closed_by_server' },
-};
+} as const satisfies Readonly<Record<string, CountMeaning>>;
 
-export class Counters {
-  /** By place as in COUNT. Floating point only because integers stay exact in it far beyond 32 bits. */
-  readonly values = new Float64Array(Object.keys(COUNT).length);
+export type CountName = keyof typeof COUNT_MEANINGS;
 
-  add(index: CountIndex): void {
-    this.values[index] = (this.values[index] ?? 0) + 1;
+const NAMES = Object.keys(COUNT_MEANINGS);
+
+/** Place of each count in `ListenerCounters.values`. */
+export const COUNT = Object.fromEntries(NAMES.map((name, place) => [name, place])) as Readonly<
+  Record<CountName, number> // the names are those of the meanings
+>;
+
+export class ListenerCounters {
+  /** By place. Floating point because integers stay exact in it far beyond 32 bits. */
+  readonly values = new Float64Array(NAMES.length);
+
+  add(place: number): void {
+    this.values[place] = (this.values[place] ?? 0) + 1;
   }
 
   get(name: CountName): number {
     return this.values[COUNT[name]] ?? 0;
   }
 
-  /** Counts what a failed send failed with; the reply is lost, and the client asks again. */
+  /** Counts the error of a failed send; the reply is lost, and the client asks again. */
   addSendError(code: string): void {
     this.add(SEND_ERRORS.get(code) ?? COUNT.sendOther);
   }
 }
 
-const SEND_ERRORS: ReadonlyMap<string, CountIndex> = new Map([
+const SEND_ERRORS: ReadonlyMap<string, number> = new Map([
   ['EMSGSIZE', COUNT.sendTooLarge],
   ['ENETUNREACH', COUNT.sendUnreachable],
   ['EHOSTUNREACH', COUNT.sendUnreachable],
@@ -116,3 +85,53 @@ const SEND_ERRORS: ReadonlyMap<string, CountIndex> = new Map([
   ['ENOMEM', COUNT.sendNoBuffers],
   ['EAGAIN', COUNT.sendNoBuffers],
 ]);
+
+/** Places in the array of answers by origin; the keys are the metric's labels in camel case. */
+export const ORIGIN = {
+  malformed: 0,
+  class: 1,
+  endpoint: 2,
+  localZone: 3,
+  metaType: 4,
+  cacheFresh: 5,
+  cacheStale: 6,
+  notRecursive: 7,
+  forwarded: 8,
+  failed: 9,
+  disconnected: 10,
+  retained: 11,
+} as const;
+
+export type Origin = keyof typeof ORIGIN;
+
+const RCODES = 16; // the header has four bits; BADVERS counts as NOERROR, as a client without EDNS would read it
+
+export class ResolverCounters {
+  readonly #origins = new Float64Array(Object.keys(ORIGIN).length);
+  readonly #rcodes = new Float64Array(RCODES);
+
+  countOrigin(origin: number): void {
+    this.#origins[origin] = (this.#origins[origin] ?? 0) + 1;
+  }
+
+  /** Counts the reply that starts at `start`. */
+  countRcode(reply: Uint8Array, start: number): void {
+    const rcode = rcodeAt(reply, start);
+    this.#rcodes[rcode] = (this.#rcodes[rcode] ?? 0) + 1;
+  }
+
+  /** Labels and counts: every origin, and the response codes that were ever sent. */
+  read(): { readonly origins: Record<string, number>; readonly rcodes: Record<string, number> } {
+    const origins = Object.entries(ORIGIN).map(
+      ([name, at]) => [snakeCase(name), this.#origins[at] ?? 0] as const,
+    );
+    const rcodes = [...this.#rcodes].flatMap((count, rcode) =>
+      count > 0 ? [[rcodeName(rcode), count] as const] : [],
+    );
+    return { origins: Object.fromEntries(origins), rcodes: Object.fromEntries(rcodes) };
+  }
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}

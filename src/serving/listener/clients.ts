@@ -1,0 +1,170 @@
+/** A client's address as octets, which is the form that access and rate limits compare; and which clients may ask. */
+import { isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import { uint32At } from '../../protocol/wire/header.ts';
+import type { Family } from '../turn.ts';
+import { ListenerError } from './listener-error.ts';
+
+export interface ClientAddress {
+  /** 4 octets for family 4, 16 for family 6. */
+  readonly octets: Uint8Array;
+  readonly family: Family;
+}
+
+/** Where an IPv4 address lies in its IPv4-mapped IPv6 form, `::ffff:a.b.c.d` (RFC 4291 section 2.5.5.2). */
+export const MAPPED_OFFSET = 12;
+
+/** Whether the 16 octets at `at` are an IPv4-mapped address. */
+export function isMapped(octets: Uint8Array, at: number): boolean {
+  if (octets[at + 10] !== 0xff || octets[at + 11] !== 0xff) return false;
+  for (let i = 0; i < 10; i++) if (octets[at + i] !== 0) return false;
+  return true;
+}
+
+/** Whether the address is in 127.0.0.0/8, or is `::1` or the mapped form of a 127.0.0.0/8 address. */
+export function isLoopback(octets: Uint8Array, at: number, family: Family): boolean {
+  if (family === 4) return octets[at] === 127;
+  if (isMapped(octets, at)) return octets[at + MAPPED_OFFSET] === 127;
+  if (octets[at + 15] !== 1) return false;
+  for (let i = 0; i < 15; i++) if (octets[at + i] !== 0) return false;
+  return true;
+}
+
+const NETWORK_OCTETS = 7; // 56 bits: what a site is given (RFC 6177 section 2); 24 bits of IPv4
+
+/** A number for the network of a client, never 0. Two networks seldom share one. */
+export function networkOf({ octets, family }: ClientAddress): number {
+  const isV4 = family === 4;
+  const from = !isV4 && isMapped(octets, 0) ? MAPPED_OFFSET : 0;
+  let network = isV4 || from > 0 ? 4 : 6;
+  for (let i = from; i < from + (isV4 || from > 0 ? 3 : NETWORK_OCTETS); i++)
+    network = (Math.imul(network, 0x0100_0193) ^ (octets[i] ?? 0)) | 0;
+  return network === 0 ? 1 : network;
+}
+
+/** Octets of an address as Node writes it: a zone (`fe80::1%eth0`) is left out, a mapped address is IPv4. */
+export function parseClientAddress(text: string): ClientAddress | undefined {
+  const zoneAt = text.indexOf('%');
+  const bare = zoneAt < 0 ? text : text.slice(0, zoneAt);
+  if (isIP(bare) === 0) return undefined;
+  const octets = Uint8Array.from(ipaddr.process(bare).toByteArray());
+  return { octets, family: octets.length === 4 ? 4 : 6 };
+}
+
+/** The client's network as text: the /24 of an IPv4 address, the /56 of an IPv6 one, as the rate limit counts them. */
+export function networkText(octets: Uint8Array, at: number, family: Family): string {
+  const isFour = family === 4 || isMapped(octets, at);
+  const from = isFour && family === 6 ? at + MAPPED_OFFSET : at;
+  const kept = isFour ? 3 : 7; // octets of the prefix
+  const network = Array.from({ length: isFour ? 4 : 16 }, (_, i) => (i < kept ? (octets[from + i] ?? 0) : 0));
+  return `${ipaddr.fromByteArray(network)}/${kept * 8}`;
+}
+
+const MEMORY = 4096; // addresses in each of two generations: some 2 MiB at most, whatever the number of clients
+
+/** Remembers the octets of recent addresses, because Node names a datagram's sender by a string. */
+export class ClientAddressBook {
+  #recent = new Map<string, ClientAddress>();
+  #before = new Map<string, ClientAddress>();
+
+  of(text: string): ClientAddress | undefined {
+    const known = this.#recent.get(text);
+    if (known !== undefined) return known;
+    const address = this.#before.get(text) ?? parseClientAddress(text);
+    if (address === undefined) return undefined;
+    if (this.#recent.size >= MEMORY) {
+      this.#before = this.#recent;
+      this.#recent = new Map();
+    }
+    this.#recent.set(text, address);
+    return address;
+  }
+
+  get size(): number {
+    return this.#recent.size + this.#before.size;
+  }
+}
+
+/** Words of one prefix and of its mask: one of each for IPv4, four for IPv6. */
+interface Prefix {
+  readonly family: Family;
+  readonly base: readonly number[];
+  readonly mask: readonly number[];
+}
+
+/** Which clients may ask: prefixes compiled to words, so that a query costs a few comparisons and no string. */
+export class ClientAccess {
+  readonly #base4: Int32Array;
+  readonly #mask4: Int32Array;
+  readonly #base6: Int32Array;
+  readonly #mask6: Int32Array;
+
+  /** `allowed`: `10.0.0.0/8`, `fd00::/8`, or single addresses; a bit set beyond the prefix length is ignored. */
+  constructor(allowed: readonly string[]) {
+    const prefixes = allowed.map(compile);
+    const four = prefixes.filter((prefix) => prefix.family === 4);
+    const six = prefixes.filter((prefix) => prefix.family === 6);
+    this.#base4 = Int32Array.from(four.flatMap((prefix) => prefix.base));
+    this.#mask4 = Int32Array.from(four.flatMap((prefix) => prefix.mask));
+    this.#base6 = Int32Array.from(six.flatMap((prefix) => prefix.base));
+    this.#mask6 = Int32Array.from(six.flatMap((prefix) => prefix.mask));
+  }
+
+  /** For an address as text; an address that cannot be read is not allowed. */
+  isAllowed(text: string): boolean {
+    const address = parseClientAddress(text);
+    return address !== undefined && this.isAllowedOctets(address.octets, 0, address.family);
+  }
+
+  /** For 4 or 16 octets at `at`; an IPv4-mapped address is compared as IPv4. */
+  isAllowedOctets(octets: Uint8Array, at: number, family: Family): boolean {
+    if (family === 4) return this.#has4(uint32At(octets, at));
+    if (isMapped(octets, at)) return this.#has4(uint32At(octets, at + MAPPED_OFFSET));
+    return this.#has6(octets, at);
+  }
+
+  #has4(word: number): boolean {
+    const base = this.#base4;
+    const mask = this.#mask4;
+    for (let i = 0; i < base.length; i++) if ((word & (mask[i] ?? 0)) === base[i]) return true;
+    return false;
+  }
+
+  #has6(octets: Uint8Array, at: number): boolean {
+    const base = this.#base6;
+    const mask = this.#mask6;
+    for (let i = 0; i < base.length; i += 4) {
+      let word = 0;
+      while (word < 4 && (uint32At(octets, at + word * 4) & (mask[i + word] ?? 0)) === base[i + word]) word++;
+      if (word === 4) return true;
+    }
+    return false;
+  }
+}
+
+function compile(text: string): Prefix {
+  const { octets, bits } = parsePrefix(text);
+  const words = Array.from({ length: octets.length / 4 }, (_, i) => i);
+  const mask = words.map((i) => wordMask(bits - i * 32));
+  const base = words.map((i) => uint32At(octets, i * 4) & (mask[i] ?? 0));
+  return { family: octets.length === 4 ? 4 : 6, base, mask };
+}
+
+function parsePrefix(text: string): { octets: Uint8Array; bits: number } {
+  const single = parseClientAddress(text);
+  if (single !== undefined) return { octets: single.octets, bits: single.octets.length * 8 };
+  if (!ipaddr.isValidCIDR(text)) throw new ListenerError('bad-prefix', text, `cannot read prefix "${text}"`);
+  const [address, bits] = ipaddr.parseCIDR(text);
+  const octets = Uint8Array.from(address.toByteArray());
+  // a prefix inside ::ffff:0:0/96 is about IPv4 clients, and those are compared as IPv4
+  if (octets.length === 16 && bits >= 96 && isMapped(octets, 0)) {
+    return { octets: octets.subarray(MAPPED_OFFSET), bits: bits - 96 };
+  }
+  return { octets, bits };
+}
+
+/** The 32-bit mask of a prefix with `bits` bits in this word; `bits` may be below 0 or above 32. */
+function wordMask(bits: number): number {
+  if (bits <= 0) return 0;
+  return bits >= 32 ? -1 : -1 << (32 - bits);
+}

@@ -1,0 +1,92 @@
+/** What the resolver needs of other rooms, and the rules that a reload replaces. */
+import type { Query } from '../../protocol/wire/query.ts';
+import type { ResponseIndex } from '../../protocol/wire/response.ts';
+import type { EndpointRecord } from '../../records/endpoint-record.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Timers } from '../../runtime/timers.ts';
+import type { AnswerCache } from '../answer-cache/answer-cache.ts';
+import type { ServingTable } from '../endpoints/endpoint-table.ts';
+import type { ForwardFailureReason } from '../forwarder/forward-outcome.ts';
+import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
+import type { LocalZones } from '../local-zones/local-zones.ts';
+import type { Reply, Route, Step } from '../turn.ts';
+import type { Identity } from './server-texts.ts';
+
+export interface ResolverOptions {
+  readonly endpoints: ServingTable;
+  readonly cache: AnswerCache;
+  readonly upstreams: Upstreams;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  /** The strings at `_status.<endpoint>`. */
+  readonly statusText: (record: EndpointRecord) => readonly string[];
+  readonly outage: OutageNotes;
+  /** Another order of the steps, for the test of their reasons. */
+  readonly arrange?: (steps: readonly Step[]) => readonly Step[];
+}
+
+/** Rules that a reload may replace. */
+export interface ResolverRules {
+  readonly localZones: LocalZones<Route>;
+  /** What holds for names whose upstreams are known not to answer. */
+  readonly disconnected: DisconnectedRules;
+  readonly identity: Identity;
+  /** Where names without a rule of their own are forwarded. */
+  readonly defaultRoute: Route;
+  readonly trustAuthenticatedData: boolean;
+  /** How long a client waits for an answer, whatever the number of aliases on the way to it. */
+  readonly deadlineMs: number;
+}
+
+/** What the steps work with besides the turn. */
+export interface ResolverDeps extends ResolverOptions {
+  /** Replaced whole by a reload. */
+  rules: ResolverRules;
+}
+
+/** What the resolver needs of the forwarder and of the link. The query's class is always IN. */
+export interface Upstreams {
+  /** Asks the upstreams of `route`; the reply comes within the forwarder's deadline, perhaps at once. Keeps `query`. */
+  forward(query: Query, route: Route, reply: Reply<Fetched>): void;
+  /**
+   * Whether nobody can be asked about the query's name: no upstream of the route answers, or none answers for this
+   * suffix, or the name is on the far side of a link that is down. Makes no object.
+   */
+  isCut(query: Query, route: Route): boolean;
+  /** Whether the link to the far side is known to be down, and the route leads to names beyond it. */
+  isLinkCut(route: Route): boolean;
+  /** Notes that this upstream denied a name that a stored answer or a rule knows. */
+  noteFalseDenial(query: Query, upstream: string): void;
+  /** Whether the query is a probe of our own that came back: an upstream forwards to us. */
+  isLoopProbe(query: Query): boolean;
+  /** Avoids the upstream that sent this probe back. */
+  noteLoop(query: Query): void;
+  readonly timers: Timers;
+}
+
+export type Fetched =
+  | {
+      readonly kind: 'response';
+      readonly octets: Uint8Array;
+      readonly index: ResponseIndex;
+      /** The upstream that answered. */
+      readonly upstream?: string;
+    }
+  | {
+      readonly kind: 'failed';
+      readonly extendedError: number;
+      readonly reason: ForwardFailureReason;
+      /** `false`: it failed at once, because of what was known before. */
+      readonly wasAsked?: false;
+    };
+
+/** Notes what an outage does to clients. Called on the query path, in an outage or not: keep nothing of a query. */
+export interface OutageNotes {
+  /** Whether anybody wants the notes; a query calls the hooks only then. */
+  readonly isCollecting: boolean;
+  /** A client got SERVFAIL, or the denial that the operator's rule gives while the upstreams are gone. */
+  noteFailed(query: Query): void;
+  /** A client got an answer that had expired. */
+  noteStale(query: Query): void;
+  /** A client got the addresses of `record`. */
+  noteEndpoint(record: EndpointRecord): void;
+}
