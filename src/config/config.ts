@@ -55,6 +55,9 @@ export interface OutboundConfig {
   readonly noProxy: readonly string[];
   /** The file of certificate authorities that count in place of the public ones. */
   readonly caBundle?: string;
+  readonly profile?: string;
+  readonly configFile?: string;
+  readonly credentialsFile?: string;
   /** The file of certificate authorities that Node adds by itself. */
   readonly extraCertificates?: string;
 }

@@ -31,6 +31,9 @@ export function readOutbound(environment: Environment): OutboundReading {
   const httpsProxy = proxy('HTTPS_PROXY');
   const httpProxy = proxy('HTTP_PROXY');
   const caBundle = environment['AWS_CA_BUNDLE'];
+  const profile = environment['AWS_PROFILE'];
+  const configFile = environment['AWS_CONFIG_FILE'];
+  const credentialsFile = environment['AWS_SHARED_CREDENTIALS_FILE'];
   const extraCertificates = environment['NODE_EXTRA_CA_CERTS'];
   const outbound = {
     ...(httpsProxy === undefined ? {} : { httpsProxy }),
@@ -40,6 +43,9 @@ export function readOutbound(environment: Environment): OutboundReading {
       .filter((entry) => entry !== '')
       .map((entry) => entry.toLowerCase()),
     ...(caBundle ? { caBundle } : {}),
+    ...(profile ? { profile } : {}),
+    ...(configFile ? { configFile } : {}),
+    ...(credentialsFile ? { credentialsFile } : {}),
     ...(extraCertificates ? { extraCertificates } : {}),
   };
   return { outbound, faults };

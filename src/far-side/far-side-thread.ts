@@ -21,8 +21,10 @@ import {
   type EksCalls,
   type Route53Calls,
 } from './aws/clients.ts';
-import type { Head } from './head.ts';
+import { SharedFiles } from './aws/shared-files.ts';
+import type { Head, HeadDeps } from './head.ts';
 import type { KubernetesLook } from './kubernetes/kubernetes.ts';
+import { LocalFiles } from './local-files.ts';
 import type { Outbound } from './outbound.ts';
 import type { SourceFailure } from './source-error.ts';
 
@@ -75,8 +77,10 @@ function serve(port: MessagePort): void {
   // the assertion: the one that starts this program gives it this data
   const { outbound } = workerData as ThreadData;
   const log = logOver(say, {});
-  const clients = createAwsClients({ clock: systemClock, timers: systemTimers, log, outbound });
-  const calls = callsOf(clients, outbound);
+  const files = new LocalFiles(systemTimers);
+  const shared = new SharedFiles(outbound, files);
+  const clients = createAwsClients({ clock: systemClock, timers: systemTimers, log, outbound, shared });
+  const calls = callsOf(clients, { outbound, shared, files });
   const aborts = new Map<number, AbortController>();
   port.on('message', (message: ToThread) => {
     if (message.kind === 'abort') {
@@ -98,7 +102,10 @@ function serve(port: MessagePort): void {
 }
 
 /** What a call needs is loaded with the first of its kind, when the thread's priority has been lowered. */
-function callsOf({ ec2, eks, route53, endpoint }: AwsCalls, outbound: Outbound): Calls {
+function callsOf(
+  { ec2, eks, route53, endpoint }: AwsCalls,
+  { files, ...deps }: HeadDeps & { readonly files: LocalFiles },
+): Calls {
   return {
     'ec2.describeNetworkInterfaces': atPlace(ec2.describeNetworkInterfaces),
     'ec2.describeInstances': atPlace(ec2.describeInstances),
@@ -106,10 +113,10 @@ function callsOf({ ec2, eks, route53, endpoint }: AwsCalls, outbound: Outbound):
     'route53.listHostedZonesByName': atPlace(route53.listHostedZonesByName),
     'route53.listResourceRecordSets': atPlace(route53.listResourceRecordSets),
     endpoint,
-    head: async (request, signal) => (await import('./head.ts')).headOf(request, outbound, signal),
+    head: async (request, signal) => (await import('./head.ts')).headOf(request, deps, signal),
     kubernetes: async ({ access, context }, signal) => {
       const { createKubernetesSource } = await import('./kubernetes/kubernetes.ts');
-      return createKubernetesSource({ access, clock: systemClock }).observe(context, signal);
+      return createKubernetesSource({ access, clock: systemClock, files }).observe(context, signal);
     },
   };
 }

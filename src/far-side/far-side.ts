@@ -16,7 +16,7 @@ import type { Timers } from '../runtime/timers.ts';
 import type { AwsCalls } from './aws/clients.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
 import type { CallName, Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
-import type { HeadRequest, PingOutcome } from './head.ts';
+import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubernetesLook } from './kubernetes/kubernetes.ts';
 import type { Outbound } from './outbound.ts';
 import { cannotAsk, observation, SourceError } from './source-error.ts';
@@ -55,7 +55,7 @@ export class HttpsApart implements Disposable {
   }
 
   /** `silent`: the thread could not ask, which says nothing about the link. Never rejects. */
-  readonly head = (request: HeadRequest, signal: AbortSignal): Promise<PingOutcome> =>
+  readonly head = (request: HeadRequest, signal: AbortSignal): Promise<HeadOutcome> =>
     this.#thread.call('head', request, signal).catch(() => 'silent' as const);
 
   readonly kubernetes: KubernetesLook = (asked, signal) =>

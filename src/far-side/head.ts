@@ -7,40 +7,51 @@ import { request as httpsRequest } from 'node:https';
 import { isIPv6, type LookupFunction } from 'node:net';
 import { isNameOfAws } from '../protocol/words/aws-partitions.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
+import type { SharedFiles } from './aws/shared-files.ts';
 import { hostOf, type Outbound, proxyFor } from './outbound.ts';
-import { agentsFor, markedBy, readAuthorities } from './outbound-agents.ts';
+import { agentsFor, markedBy } from './outbound-agents.ts';
+import { untilAborted } from './until-aborted.ts';
 
 export interface HeadRequest {
   /** Of http or https. */
   readonly url: string;
   /** Of the host that is dialled: the proxy's, where there is one for this URL. Left out: the system resolver is asked. */
   readonly address?: string | undefined;
+  /** The AWS profile whose authorities count; left out: that of the environment. */
+  readonly profile?: string | undefined;
 }
 
-/** `proxy`, `untrusted-certificate`: something in between answered, which is neither AWS nor a cut. */
-export type HeadOutcome = 'answered' | 'timeout' | 'network' | 'proxy' | 'untrusted-certificate';
-
-/** `silent`: nothing could be asked, which says nothing for or against the link. */
-export type PingOutcome = HeadOutcome | 'silent';
+/**
+ * `silent`: nothing could be asked, which says nothing for or against the link. `proxy`, `untrusted-certificate`: something
+ * in between answered, which is neither an answer of AWS nor a cut.
+ */
+export type HeadOutcome = 'answered' | 'silent' | 'timeout' | 'network' | 'proxy' | 'untrusted-certificate';
 
 export type Head = (request: HeadRequest, signal: AbortSignal) => Promise<HeadOutcome>;
 
 /** The agent closes what a request leaves behind: a connection to a proxy that does not answer outlives the request. */
 const LONGEST_MS = 10_000;
 
+export interface HeadDeps {
+  readonly outbound: Outbound;
+  readonly shared: Pick<SharedFiles, 'authorities'>;
+}
+
 export async function headOf(
   request: HeadRequest,
-  outbound: Outbound,
+  { outbound, shared }: HeadDeps,
   signal: AbortSignal,
 ): Promise<HeadOutcome> {
   const url = new URL(request.url);
   const proxy = proxyFor(url, outbound);
   try {
-    const response = await send(url, request.address, proxy, outbound, signal);
+    const authorities = await untilAborted(shared.authorities(request.profile), signal, givenUp);
+    const response = await send(url, request.address, proxy, authorities, signal);
     return isOfAws(url, response) ? 'answered' : 'proxy';
   } catch (error) {
     if (signal.aborted) return 'timeout';
     const { reason } = classifyAwsFailure(proxy === undefined ? error : markedBy(proxy, error), 0);
+    if (reason === 'no-credentials') return 'silent'; // a file of AWS's configuration that hangs: nothing was sent
     if (reason === 'proxy' || reason === 'untrusted-certificate' || reason === 'timeout') return reason;
     // a certificate outside its time: this host's clock may be wrong, and AWS, or something in between, has answered
     return reason === 'clock-skew' ? 'untrusted-certificate' : 'network';
@@ -51,10 +62,9 @@ async function send(
   url: URL,
   address: string | undefined,
   proxy: string | undefined,
-  outbound: Outbound,
+  authorities: readonly string[] | undefined,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
-  const authorities = await readAuthorities(outbound);
   const dialled = proxy === undefined ? undefined : proxyAt(proxy, address);
   const agents = agentsFor({ proxy: dialled, authorities, timeoutMs: LONGEST_MS, keepAlive: false });
   const isPlain = url.protocol === 'http:';
@@ -71,11 +81,13 @@ async function send(
     });
     call.on('error', reject);
     // while a tunnel is made, a request that is given up says so only when the proxy has answered
-    signal.addEventListener('abort', () => reject(new Error('given up')), { once: true });
-    if (signal.aborted) reject(new Error('given up'));
+    signal.addEventListener('abort', () => reject(givenUp()), { once: true });
+    if (signal.aborted) reject(givenUp());
     call.end();
   });
 }
+
+const givenUp = () => new Error('given up');
 
 /** A proxy that speaks TLS is left its name, which its certificate is for. */
 function proxyAt(proxy: string, address: string | undefined): string {

@@ -3,15 +3,12 @@
  * know CONNECT. Two traps of theirs are closed here. A proxy that never answers CONNECT keeps its socket after the request
  * was given up: the agent has a timeout. And an error does not tell whether it came from the proxy: it is marked.
  */
-import { X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import http, { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { getCACertificates } from 'node:tls';
 import type { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Log } from '../log/log.ts';
 import { type Outbound, proxyFor, shownProxy } from './outbound.ts';
-import { SourceError } from './source-error.ts';
 
 export interface AgentOptions {
   readonly proxy?: string | undefined;
@@ -34,32 +31,10 @@ export function agentsFor({ proxy, authorities, timeoutMs, keepAlive }: AgentOpt
   };
 }
 
-/**
- * The authorities of `AWS_CA_BUNDLE`, which count in place of the public ones as they do for the AWS CLI, and those of
- * `NODE_EXTRA_CA_CERTS` beside them. Throws SourceError where the file cannot be used.
- */
-export async function readAuthorities({ caBundle }: Outbound): Promise<readonly string[] | undefined> {
-  if (caBundle === undefined) return undefined;
-  const text = await readFile(caBundle, 'utf8').catch((error: unknown) => {
-    throw unusable(caBundle, String(error instanceof Error ? Reflect.get(error, 'code') : 'unknown'));
-  });
-  try {
-    new X509Certificate(text);
-  } catch {
-    throw unusable(caBundle, 'it holds no certificate in PEM');
-  }
-  return [text, ...getCACertificates('extra')];
-}
-
 /** Node passes over a file of NODE_EXTRA_CA_CERTS that it cannot use, and AWS then looks intercepted. */
 export function warnOfUnusedCertificates({ extraCertificates }: Outbound, log: Log): void {
   if (extraCertificates === undefined || getCACertificates('extra').length > 0) return;
   log.warn({ file: extraCertificates }, 'no certificate was read from the file in NODE_EXTRA_CA_CERTS');
-}
-
-function unusable(path: string, why: string): SourceError {
-  const detail = `reading the authorities in AWS_CA_BUNDLE "${path}" failed: ${why}`;
-  return new SourceError({ reason: 'untrusted-certificate', reachedFarSide: false, detail });
 }
 
 type HandlerOptions = NonNullable<ConstructorParameters<typeof NodeHttpHandler>[0]> & object;
@@ -80,11 +55,11 @@ export interface OutboundHandler {
 export async function createOutboundHandler(
   options: Exclude<HandlerOptions, () => unknown>,
   outbound: Outbound,
+  authorities: readonly string[] | undefined,
 ): Promise<OutboundHandler> {
   const { NodeHttpHandler } = await import('@smithy/node-http-handler');
   // the SDK asks the instance metadata service with Node's global agent, which NODE_USE_ENV_PROXY sends to HTTP_PROXY
   http.globalAgent = new HttpAgent({ keepAlive: true });
-  const authorities = await readAuthorities(outbound);
   const ways = new Map<string | undefined, NodeHttpHandler>();
   const timeoutMs = (options.connectionTimeout ?? 0) + (options.requestTimeout ?? 0);
   const through = (proxy: string | undefined): NodeHttpHandler => {

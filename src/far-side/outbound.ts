@@ -14,6 +14,11 @@ export interface Outbound {
   readonly noProxy: readonly string[];
   /** A file of certificate authorities that count in place of the public ones. */
   readonly caBundle?: string | undefined;
+  /** The profile of the environment, for clusters that name none. */
+  readonly profile?: string | undefined;
+  /** Paths of AWS's configuration files, where the environment names others than those under the home directory. */
+  readonly configFile?: string | undefined;
+  readonly credentialsFile?: string | undefined;
   /** A file of certificate authorities that Node has been told to add. */
   readonly extraCertificates?: string | undefined;
 }

@@ -12,7 +12,7 @@ import type { Resolve } from '../records/observation.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { ServicePlace } from './aws/clients.ts';
-import type { HeadRequest, PingOutcome } from './head.ts';
+import type { HeadOutcome, HeadRequest } from './head.ts';
 import { hostOf, type Outbound, proxyFor } from './outbound.ts';
 
 export interface AwsPingOptions {
@@ -26,7 +26,7 @@ export interface AwsPingOptions {
   /** Whether the upstreams are treated as unreachable although they may answer: a rehearsal. */
   readonly isCutOff: () => boolean;
   /** Sends the request; `silent`: it could not be sent. Never rejects. */
-  readonly head: (request: HeadRequest, signal: AbortSignal) => Promise<PingOutcome>;
+  readonly head: (request: HeadRequest, signal: AbortSignal) => Promise<HeadOutcome>;
   readonly timers: Timers;
 }
 
@@ -34,33 +34,35 @@ export interface AwsPing {
   /** Learns which URLs to ask; `false`: none can be asked, which says nothing about the link. Never rejects. */
   readonly ready: (region: string, signal: AbortSignal) => Promise<boolean>;
   /** Asks what `ready` has learned. */
-  readonly ping: (region: string, signal: AbortSignal) => Promise<PingOutcome>;
+  readonly ping: (region: string, signal: AbortSignal) => Promise<HeadOutcome>;
 }
 
 /** How long the first service is waited for before the others are asked, too: longer than an answer takes on most links. */
 const PATIENCE_MS = 300;
 
 export function createAwsPing(options: AwsPingOptions): AwsPing {
-  /** By Region; the URL that answered last comes first. */
-  const urls = new Map<string, readonly URL[]>();
+  /** By Region; the one that answered last comes first. */
+  const targets = new Map<string, readonly Target[]>();
   const ask = asker(options);
   return {
     async ready(region, signal) {
       const found = await Promise.all(
-        options.services(region).map((service) => options.endpoint(service, signal).catch(() => '')),
+        options.services(region).map(async (service) => {
+          const endpoint = await options.endpoint(service, signal).catch(() => '');
+          return targetsAt(endpoint, service.profile);
+        }),
       );
-      const known = urls.get(region)?.[0]?.href;
-      const usable = [...new Set(found.flatMap((endpoint) => pingUrl(endpoint)))].map(
-        (href) => new URL(href),
-      );
-      urls.set(
+      const known = targets.get(region)?.[0]?.url.href;
+      const usable = [...new Map(found.flat().map((target) => [target.url.href, target])).values()];
+      const rank = ({ url }: Target) => Number(url.href !== known);
+      targets.set(
         region,
-        usable.toSorted((one, other) => Number(other.href === known) - Number(one.href === known)),
+        usable.toSorted((one, other) => rank(one) - rank(other)),
       );
       return usable.length > 0;
     },
     async ping(region, signal) {
-      const [first, ...rest] = urls.get(region) ?? [];
+      const [first, ...rest] = targets.get(region) ?? [];
       if (first === undefined) return 'silent';
       const over = new AbortController();
       const either = AbortSignal.any([signal, over.signal]);
@@ -68,7 +70,10 @@ export function createAwsPing(options: AwsPingOptions): AwsPing {
         const asked = ask(first, either);
         const early = await settledWithin(asked, PATIENCE_MS, options.timers);
         if (early === 'answered' || rest.length === 0) return await asked;
-        const outcome = await firstAnswer([asked, ...rest.map((url) => answering(url, region, either))]);
+        const outcome = await firstAnswer([
+          asked,
+          ...rest.map((target) => answering(target, region, either)),
+        ]);
         return outcome;
       } finally {
         over.abort(); // a signal that depends on one that lives on is kept with it, unless it has been aborted
@@ -76,19 +81,25 @@ export function createAwsPing(options: AwsPingOptions): AwsPing {
     },
   };
 
-  /** Asks, and lets the URL come first from now on where it has answered. */
-  async function answering(url: URL, region: string, signal: AbortSignal): Promise<PingOutcome> {
-    const outcome = await ask(url, signal);
-    if (outcome === 'answered') urls.set(region, [url]);
+  /** Asks, and lets this target come first from now on where it has answered. */
+  async function answering(target: Target, region: string, signal: AbortSignal): Promise<HeadOutcome> {
+    const outcome = await ask(target, signal);
+    if (outcome === 'answered') targets.set(region, [target]);
     return outcome;
   }
 }
 
+interface Target {
+  readonly url: URL;
+  /** The AWS profile that the sources use there. */
+  readonly profile: string | undefined;
+}
+
 /** An HTTP URL below the endpoint, which may have a path of its own. */
-function pingUrl(endpoint: string): readonly string[] {
+function targetsAt(endpoint: string, profile: string | undefined): readonly Target[] {
   const base = URL.parse(endpoint);
   if (base === null || !/^https?:$/.test(base.protocol)) return [];
-  return [new URL('ping', base.href.replace(/\/*$/, '/')).href];
+  return [{ url: new URL('ping', base.href.replace(/\/*$/, '/')), profile }];
 }
 
 function asker({ outbound, resolve, isCutOff, head }: AwsPingOptions) {
@@ -101,11 +112,12 @@ function asker({ outbound, resolve, isCutOff, head }: AwsPingOptions) {
     if (address !== undefined) known.set(host, address);
     return known.get(host);
   };
-  return async (url: URL, signal: AbortSignal): Promise<PingOutcome> => {
+  return async ({ url, profile }: Target, signal: AbortSignal): Promise<HeadOutcome> => {
     const proxy = proxyFor(url, outbound);
     const address = await addressOf(hostOf(proxy === undefined ? url : new URL(proxy)), signal);
     // the name of a proxy may stand in a file of this host, or have an IPv6 address alone
-    if (address !== undefined || proxy !== undefined) return head({ url: url.href, address }, signal);
+    if (address !== undefined || proxy !== undefined)
+      return head({ url: url.href, address, profile }, signal);
     // nobody could be asked for the address: that was the rehearsal's doing, and says nothing about the link
     if (isCutOff()) return 'silent';
     return signal.aborted ? 'timeout' : 'network';
@@ -120,7 +132,7 @@ async function settledWithin<T>(work: Promise<T>, ms: number, timers: Timers): P
 }
 
 /** What tells more about the way comes first. */
-const TELLING: readonly PingOutcome[] = [
+const TELLING: readonly HeadOutcome[] = [
   'answered',
   'proxy',
   'untrusted-certificate',
@@ -130,9 +142,9 @@ const TELLING: readonly PingOutcome[] = [
 ];
 
 /** The first answer at once; without any, the outcome that tells the most. */
-function firstAnswer(asked: readonly Promise<PingOutcome>[]): Promise<PingOutcome> {
+function firstAnswer(asked: readonly Promise<HeadOutcome>[]): Promise<HeadOutcome> {
   return new Promise((resolve) => {
-    const outcomes = new Set<PingOutcome>();
+    const outcomes = new Set<HeadOutcome>();
     let open = asked.length;
     for (const one of asked) {
       inBackground('link', async () => {

@@ -3,7 +3,7 @@
  * return are noticed within seconds on a site where nobody asks anything. Evidence for link/, and nothing else.
  */
 
-import type { PingOutcome } from '../far-side/head.ts';
+import type { HeadOutcome } from '../far-side/head.ts';
 import type { Evidence } from '../link/link-state.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -11,7 +11,7 @@ import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
 
 /** Asks an AWS Region for a sign of life; never rejects. */
-export type Ping = (region: string, signal: AbortSignal) => Promise<PingOutcome>;
+export type Ping = (region: string, signal: AbortSignal) => Promise<HeadOutcome>;
 
 export interface LinkProbeOptions {
   readonly ping: Ping;
@@ -176,7 +176,7 @@ export class LinkProbe {
   #failed(
     region: string,
     looking: Looking,
-    reason: Exclude<PingOutcome, 'answered' | 'silent'>,
+    reason: Exclude<HeadOutcome, 'answered' | 'silent'>,
     startedAtMs: number,
     isSlow = false,
   ): void {

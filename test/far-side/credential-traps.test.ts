@@ -253,7 +253,8 @@ t.test('a chain that failed, or is forgotten, is not used by the next client', a
   const shelf = new CredentialsShelf({
     clock: systemClock,
     log: new CollectingLog(),
-    handler: () => createOutboundHandler({}, DIRECT),
+    handler: () => createOutboundHandler({}, DIRECT, undefined),
+    shared: { check: async () => undefined },
   });
   const first = await shelf.get(place);
   t.equal(await shelf.get(place), first, 'shared until then');

@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { KubernetesAccess } from '../../src/far-side/kubernetes/identity.ts';
 import { createKubernetesSource } from '../../src/far-side/kubernetes/kubernetes.ts';
+import { LocalFiles } from '../../src/far-side/local-files.ts';
 import type { Observation, SourceContext } from '../../src/records/observation.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
+import { systemTimers } from '../../src/runtime/timers.ts';
 import { API_NAME, ApiServers, fileOf, json, pem, slice } from './api-server.ts';
 import { contextOf } from './looking.ts';
 
@@ -26,9 +28,16 @@ interface Looking {
   readonly port?: number;
 }
 
+const files = new LocalFiles(systemTimers);
+
 function look(servers: ApiServers, looking: Looking = {}): Promise<Observation> {
   const access = 'access' in looking ? looking.access : byCertificate;
-  const source = createKubernetesSource({ access, clock: systemClock, port: looking.port ?? servers.port });
+  const source = createKubernetesSource({
+    access,
+    clock: systemClock,
+    files,
+    port: looking.port ?? servers.port,
+  });
   const context = contextOf({ endpoint: API_NAME, knownAddresses: [A], ...looking.known });
   return source.observe(context, looking.signal ?? new AbortController().signal);
 }
@@ -349,6 +358,7 @@ t.test('a kubeconfig: certificate or token, in it or beside it, on the port of i
     const source = createKubernetesSource({
       access: { kind: 'kubeconfig', kubeconfig: path },
       clock: systemClock,
+      files,
     });
     const context = contextOf({ endpoint: API_NAME, knownAddresses: [A] });
     t.strictSame(await source.observe(context, new AbortController().signal), sees(A, B, C), what);
@@ -378,6 +388,7 @@ t.test('files are read at each look: rotated under a running source, missing, ha
   const source = createKubernetesSource({
     access: { kind: 'certificate', ...paths, ca: fileOf('ca.crt') },
     clock: systemClock,
+    files,
     port: servers.port,
   });
   const context = contextOf({ endpoint: API_NAME, knownAddresses: [A] });

@@ -1,10 +1,11 @@
 /** The way out to AWS through a real proxy, and with authorities of the operator's own: what it carries, and what it is told as. */
+
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Sandbox } from '../../sandbox/sandbox.ts';
-import { headOf } from '../../src/far-side/head.ts';
 import { DIRECT, type Outbound } from '../../src/far-side/outbound.ts';
 import type { FailureReason } from '../../src/records/observation.ts';
 import {
@@ -15,7 +16,7 @@ import {
   tlsBefore,
 } from '../helpers/connect-proxy.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
-import { clientsFor, credentialFiles, sourcesAt, startRegion } from './region.ts';
+import { clientsFor, credentialFiles, headHere, sourcesAt, startRegion } from './region.ts';
 
 const HEAD_OF_EC2 = { url: 'https://ec2.us-west-2.amazonaws.com/ping' };
 
@@ -57,7 +58,7 @@ t.test('EC2, EKS, Route 53 and the sign of life go through the proxy, under the 
     ]),
   );
   proxy.asked.length = 0;
-  t.equal(await headOf(HEAD_OF_EC2, through(), AbortSignal.timeout(PATIENCE_MS)), 'answered');
+  t.equal(await headHere(HEAD_OF_EC2, through(), AbortSignal.timeout(PATIENCE_MS)), 'answered');
   t.strictSame(proxy.asked, ['ec2.us-west-2.amazonaws.com:443']);
 });
 
@@ -100,7 +101,7 @@ t.test('a proxy that wants user and password gets them from its URL', async (t) 
   const { sandbox, proxy, through } = await behindProxy(t, { credentials: 'user:p@ss%' });
   const right = through(proxy.url('user:p%40ss%25'));
   t.not((await observing(t, sandbox, right)('interfaces')).kind, 'failed');
-  t.equal(await headOf(HEAD_OF_EC2, right, AbortSignal.timeout(PATIENCE_MS)), 'answered');
+  t.equal(await headHere(HEAD_OF_EC2, right, AbortSignal.timeout(PATIENCE_MS)), 'answered');
   for (const wrong of ['', 'user:other']) {
     const outbound = through(proxy.url(wrong));
     const seen = await observing(t, sandbox, outbound)('interfaces');
@@ -111,7 +112,7 @@ t.test('a proxy that wants user and password gets them from its URL', async (t) 
       detail: /asks for credentials \(407\)/,
     });
     t.notMatch(JSON.stringify(seen), 'other');
-    t.equal(await headOf(HEAD_OF_EC2, outbound, AbortSignal.timeout(PATIENCE_MS)), 'proxy');
+    t.equal(await headHere(HEAD_OF_EC2, outbound, AbortSignal.timeout(PATIENCE_MS)), 'proxy');
   }
 });
 
@@ -139,7 +140,7 @@ t.test(
       const seen = await observe('interfaces');
       t.match(seen, { kind: 'failed', reason, reachedFarSide: false, detail }, `${manner}`);
       const limit = AbortSignal.timeout(reason === 'timeout' ? 300 : PATIENCE_MS);
-      t.equal(await headOf(HEAD_OF_EC2, through(), limit), reason, `sign of life: ${manner}`);
+      t.equal(await headHere(HEAD_OF_EC2, through(), limit), reason, `sign of life: ${manner}`);
     }
     proxy.manner = 'tunnel';
     t.not((await observe('interfaces')).kind, 'failed', 'and works again at once');
@@ -154,13 +155,13 @@ t.test('a proxy that is not there, or has no name', async (t) => {
   ] as const) {
     const outbound = through(url);
     t.match(await observing(t, sandbox, outbound)('cluster'), { kind: 'failed', reason, detail }, url);
-    t.equal(await headOf(HEAD_OF_EC2, outbound, AbortSignal.timeout(PATIENCE_MS)), reason, url);
+    t.equal(await headHere(HEAD_OF_EC2, outbound, AbortSignal.timeout(PATIENCE_MS)), reason, url);
   }
 });
 
 t.test('what a proxy that hangs is asked leaves no connection behind', async (t) => {
   const { proxy, through } = await behindProxy(t, { manner: 'hang' });
-  for (let sign = 0; sign < 5; sign++) await headOf(HEAD_OF_EC2, through(), AbortSignal.timeout(50));
+  for (let sign = 0; sign < 5; sign++) await headHere(HEAD_OF_EC2, through(), AbortSignal.timeout(50));
   for (let turn = 0; turn < 400 && proxy.connections > 0; turn++)
     await new Promise((next) => setTimeout(next, 50));
   t.equal(proxy.connections, 0);
@@ -174,9 +175,9 @@ t.test('a proxy on IPv6, and one that speaks TLS itself', async (t) => {
   });
   const outbound: Outbound = { httpsProxy: six.url(), noProxy: [], caBundle: AUTHORITY_FILE };
   t.not((await observing(t, sandbox, outbound)('interfaces')).kind, 'failed');
-  t.equal(await headOf(HEAD_OF_EC2, outbound, AbortSignal.timeout(PATIENCE_MS)), 'answered');
+  t.equal(await headHere(HEAD_OF_EC2, outbound, AbortSignal.timeout(PATIENCE_MS)), 'answered');
   t.equal(
-    await headOf(
+    await headHere(
       { ...HEAD_OF_EC2, address: '::1' },
       { ...outbound, httpsProxy: `http://proxy.test:${six.port}` },
       AbortSignal.timeout(PATIENCE_MS),
@@ -209,7 +210,7 @@ t.test('hosts in NO_PROXY are asked directly, and an http endpoint through HTTP_
   ] as const) {
     proxy.asked.length = 0;
     t.not((await observing(t, sandbox, outbound)('interfaces')).kind, 'failed');
-    const head = headOf({ url: `${sandbox.regionUrl}/ping` }, outbound, AbortSignal.timeout(PATIENCE_MS));
+    const head = headHere({ url: `${sandbox.regionUrl}/ping` }, outbound, AbortSignal.timeout(PATIENCE_MS));
     t.equal(await head, 'answered');
     t.equal(proxy.asked.length > 0, isProxied, JSON.stringify(outbound));
   }
@@ -223,7 +224,7 @@ t.test('hosts in NO_PROXY are asked directly, and an http endpoint through HTTP_
       `a page of the proxy with ${manner}`,
     );
     if (manner === 200) continue; // an endpoint of the operator's own may answer so
-    const head = headOf({ url: `${sandbox.regionUrl}/ping` }, outbound, AbortSignal.timeout(PATIENCE_MS));
+    const head = headHere({ url: `${sandbox.regionUrl}/ping` }, outbound, AbortSignal.timeout(PATIENCE_MS));
     t.equal(await head, 'proxy', `sign of life: ${manner}`);
   }
 });
@@ -239,7 +240,7 @@ t.test(
       reachedFarSide: false,
       detail: /intercepts tls, or its authority is not known here: .*AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS$/,
     });
-    t.equal(await headOf(HEAD_OF_EC2, unknown, AbortSignal.timeout(PATIENCE_MS)), 'untrusted-certificate');
+    t.equal(await headHere(HEAD_OF_EC2, unknown, AbortSignal.timeout(PATIENCE_MS)), 'untrusted-certificate');
     t.not((await observing(t, sandbox, through())('interfaces')).kind, 'failed');
   },
 );
@@ -254,6 +255,66 @@ t.test('a file in AWS_CA_BUNDLE that cannot be used is named, and used once it c
   t.match(await observe('interfaces'), fails(/holds no certificate in PEM/));
   writeFileSync(file, (await import('../helpers/connect-proxy.ts')).authority);
   t.not((await observe('interfaces')).kind, 'failed');
+});
+
+t.test('a file of AWS that never answers is named in time, and holds up nothing else', async (t) => {
+  const { sandbox, through } = await behindProxy(t);
+  const pipe = join(t.testdir(), 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const soon = () => AbortSignal.timeout(PATIENCE_MS);
+  const bundle = through(undefined, { caBundle: pipe });
+  t.match(await observing(t, sandbox, bundle)('interfaces'), {
+    kind: 'failed',
+    reason: 'untrusted-certificate',
+    reachedFarSide: false,
+    detail: /^reading the authorities in AWS_CA_BUNDLE ".*pipe" failed: not a file$/,
+  });
+  t.equal(await headHere(HEAD_OF_EC2, bundle, soon()), 'untrusted-certificate');
+  for (const key of ['configFile', 'credentialsFile'] as const) {
+    const outbound = through(undefined, { [key]: pipe });
+    t.match(await observing(t, sandbox, outbound)('interfaces'), {
+      kind: 'failed',
+      reason: 'no-credentials',
+      reachedFarSide: false,
+      detail: /^reading the aws configuration in ".*pipe" failed: not a file$/,
+    });
+    const without = { ...outbound, caBundle: undefined };
+    t.equal(await headHere(HEAD_OF_EC2, without, soon()), 'silent', 'nothing is said of the link');
+  }
+});
+
+t.test('ca_bundle of the profile in use counts where AWS_CA_BUNDLE is not set', async (t) => {
+  const { sandbox, through } = await behindProxy(t);
+  const files = credentialFiles(t);
+  files.writeKey(sandbox.state.accessKeys[0]!);
+  const configFile = join(files.directory, 'config');
+  files.writeConfig(
+    `[default]\nca_bundle = ${AUTHORITY_FILE}\n[profile other]\nca_bundle=/nowhere/ca.pem\nsource_profile = default\n[profile bare]\nregion = us-west-2\n`,
+  );
+  const found = async (profile: string | undefined, more: Partial<Outbound>) => {
+    const outbound = through(undefined, { caBundle: undefined, configFile, ...more });
+    const head = headHere({ ...HEAD_OF_EC2, profile }, outbound, AbortSignal.timeout(PATIENCE_MS));
+    const clients = clientsFor(t, { outbound, connectTimeoutMs: 1_000 });
+    const seen = await sourcesAt(sandbox, clients, { profile })('interfaces');
+    return [await head, seen.kind === 'failed' ? seen.detail : seen.kind];
+  };
+  const elsewhere =
+    'reading the authorities in ca_bundle of profile "other": "/nowhere/ca.pem" failed: ENOENT';
+  const unknown = /its authority is not known here/;
+  t.strictSame(await found(undefined, {}), ['answered', 'addresses'], 'of the default profile');
+  t.strictSame(
+    await found('other', {}),
+    ['untrusted-certificate', elsewhere],
+    'of the profile of the cluster',
+  );
+  t.strictSame(
+    await found(undefined, { profile: 'other' }),
+    ['untrusted-certificate', elsewhere],
+    'AWS_PROFILE',
+  );
+  t.match(await found('bare', {}), ['untrusted-certificate', /./], 'a profile without the key');
+  t.equal((await found('other', { caBundle: AUTHORITY_FILE }))[0], 'answered', 'AWS_CA_BUNDLE wins');
+  t.match(await found(undefined, { configFile: '/nowhere/config' }), ['untrusted-certificate', unknown]);
 });
 
 t.test('IMDS is never asked through a proxy, whatever Node has been told', async (t) => {

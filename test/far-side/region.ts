@@ -6,7 +6,11 @@ import type { Test } from 'tap';
 import type { AccessKey } from '../../sandbox/facts.ts';
 import { type Sandbox, startSandbox } from '../../sandbox/sandbox.ts';
 import { type AwsClients, type AwsClientsOptions, createAwsClients } from '../../src/far-side/aws/clients.ts';
+import { SharedFiles } from '../../src/far-side/aws/shared-files.ts';
+import { type HeadOutcome, type HeadRequest, headOf } from '../../src/far-side/head.ts';
 import { createKubernetesSource, type KubernetesLook } from '../../src/far-side/kubernetes/kubernetes.ts';
+import { LocalFiles } from '../../src/far-side/local-files.ts';
+import type { Outbound } from '../../src/far-side/outbound.ts';
 import type { Resolve, SourceContext } from '../../src/records/observation.ts';
 import { createSources, type SourceSettings } from '../../src/refresh/sources/connect-sources.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
@@ -54,9 +58,20 @@ export function clientsFor(t: Test, options: Partial<AwsClientsOptions> = {}): A
   return clients;
 }
 
+const FILES = new LocalFiles(systemTimers);
+
+/** A sign of life without a thread in between. */
+export function headHere(
+  request: HeadRequest,
+  outbound: Outbound,
+  signal: AbortSignal,
+): Promise<HeadOutcome> {
+  return headOf(request, { outbound, shared: new SharedFiles(outbound, FILES) }, signal);
+}
+
 /** The look at the API servers without a thread in between. */
 export const lookHere: KubernetesLook = ({ access, context }, signal) =>
-  createKubernetesSource({ access, clock: systemClock }).observe(context, signal);
+  createKubernetesSource({ access, clock: systemClock, files: FILES }).observe(context, signal);
 
 const ALL = ['dns', 'interfaces', 'cluster', 'route53'] as const;
 

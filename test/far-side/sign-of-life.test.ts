@@ -1,13 +1,13 @@
 import { createServer } from 'node:net';
 import t from 'tap';
 import { startSandbox } from '../../sandbox/sandbox.ts';
-import type { PingOutcome } from '../../src/far-side/head.ts';
-import { headOf } from '../../src/far-side/head.ts';
+import type { HeadOutcome } from '../../src/far-side/head.ts';
 import { DIRECT } from '../../src/far-side/outbound.ts';
 import { type AwsPingOptions, createAwsPing } from '../../src/far-side/sign-of-life.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
+import { headHere } from './region.ts';
 
 const resolve = async () => ({ kind: 'addresses', addresses: ['127.0.0.1'], ttlSeconds: 60 }) as const;
 const soon = () => AbortSignal.timeout(PATIENCE_MS);
@@ -16,16 +16,16 @@ const soon = () => AbortSignal.timeout(PATIENCE_MS);
 function pingOf(more: Partial<AwsPingOptions> & { readonly url?: string }) {
   const { url = '', ...options } = more;
   const { ready, ping } = createAwsPing({
-    services: () => [{ service: 'ec2', region: 'us-west-2' }],
+    services: () => [{ service: 'ec2', region: 'us-west-2', profile: 'site' }],
     endpoint: async () => url,
     outbound: DIRECT,
     resolve,
     isCutOff: () => false,
-    head: (request, signal) => headOf(request, DIRECT, signal),
+    head: (request, signal) => headHere(request, DIRECT, signal),
     timers: systemTimers,
     ...options,
   });
-  return async (signal = soon()): Promise<PingOutcome | 'not ready'> =>
+  return async (signal = soon()): Promise<HeadOutcome | 'not ready'> =>
     (await ready('us-west-2', signal)) ? ping('us-west-2', signal) : 'not ready';
 }
 
@@ -97,7 +97,7 @@ t.test('an address in the URL is asked as it is, below the path of the endpoint'
       },
     });
     t.equal(await ping(), 'answered');
-    t.strictSame(seen, [{ url: asked, address }]);
+    t.strictSame(seen, [{ url: asked, address, profile: 'site' }]);
   }
 });
 
@@ -127,7 +127,11 @@ t.test(
       });
       t.equal(await ping(), 'answered', proxy);
       t.strictSame(names, resolved === undefined ? [] : [resolved], proxy);
-      t.strictSame(seen, [{ url: 'https://ec2.us-west-2.amazonaws.com/ping', address: dialled }], proxy);
+      t.strictSame(
+        seen,
+        [{ url: 'https://ec2.us-west-2.amazonaws.com/ping', address: dialled, profile: 'site' }],
+        proxy,
+      );
     }
   },
 );
@@ -137,7 +141,7 @@ t.test(
   async (t) => {
     const time = new VirtualTime();
     const asked: string[] = [];
-    const outcomes: Record<string, PingOutcome | 'hangs'> = {};
+    const outcomes: Record<string, HeadOutcome | 'hangs'> = {};
     const { ready, ping } = createAwsPing({
       services: () => [
         { service: 'ec2', region: 'us-west-2' },
@@ -156,7 +160,7 @@ t.test(
       },
       timers: time,
     });
-    async function sign(ms = 1_000): Promise<PingOutcome> {
+    async function sign(ms = 1_000): Promise<HeadOutcome> {
       asked.length = 0;
       const enough = new AbortController();
       await ready('us-west-2', enough.signal);

@@ -77,7 +77,8 @@ t.test(
       await pause(2_000);
       const { code, signal, afterMs } = await server.kill('SIGTERM');
       t.comment(`${variable}: ended with ${code ?? signal} in ${afterMs.toFixed(0)} ms`);
-      t.ok(code === 0 || signal === 'SIGKILL', variable);
+      // what Node itself reads hangs in its thread, which nothing but SIGKILL ends
+      t.ok(code === 0 || (signal === 'SIGKILL' && variable === 'NODE_EXTRA_CA_CERTS'), variable);
       const state = await readFile(join(site.stateDirectory, 'endpoints.json'), 'utf8');
       t.ok(state.includes('10.9.9.9'), `${variable}: the state is saved`);
     }

@@ -15,6 +15,7 @@ import type { Log } from '../../log/log.ts';
 import { partitionOf } from '../../protocol/words/aws-partitions.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
+import { LocalFiles } from '../local-files.ts';
 import { DIRECT, type Outbound } from '../outbound.ts';
 import type { OutboundHandler } from '../outbound-agents.ts';
 import type { Explain } from '../source-error.ts';
@@ -23,6 +24,7 @@ import { CredentialsShelf } from './credentials.ts';
 import { classifyAwsFailure } from './failure.ts';
 import { createSdkConfig, requestHandler, type SdkSettings } from './sdk-config.ts';
 import { endpointOf } from './sdk-endpoint.ts';
+import { SharedFiles } from './shared-files.ts';
 
 /**
  * The SDK's clients as this server needs them: loaded at the first call (client-ec2 alone costs some 70 MB), one per
@@ -82,6 +84,8 @@ export interface AwsClientsOptions {
   readonly log: Log;
   /** Left out: everything is asked directly. */
   readonly outbound?: Outbound;
+  /** AWS's configuration files; left out: those that `outbound` names. */
+  readonly shared?: SharedFiles;
   /** Looking up the service's name included. */
   readonly connectTimeoutMs?: number;
   /** From the request to the head of the answer, per attempt. */
@@ -101,15 +105,17 @@ const DEFAULTS = {
 
 export function createAwsClients(options: AwsClientsOptions): AwsClients {
   const { clock, log } = options;
-  const times = { outbound: DIRECT, ...DEFAULTS, ...options };
+  const { outbound = DIRECT } = options;
+  const shared = options.shared ?? new SharedFiles(outbound, new LocalFiles(options.timers));
+  const times = { ...DEFAULTS, ...options, outbound, shared };
   let isChecked = false;
-  const handler = async (): Promise<OutboundHandler> => {
+  const handler = async ({ profile }: AwsPlace): Promise<OutboundHandler> => {
     const { warnOfUnusedCertificates } = await import('../outbound-agents.ts');
     if (!isChecked) warnOfUnusedCertificates(times.outbound, log);
     isChecked = true;
-    return requestHandler(times);
+    return requestHandler(times, profile);
   };
-  const shelf = new CredentialsShelf({ clock, log, handler });
+  const shelf = new CredentialsShelf({ clock, log, handler, shared });
   const settings: SdkSettings = { ...times, shelf };
   const explain = (error: unknown) => classifyAwsFailure(error, clock.wallMs());
   const ec2 = new ClientPool({ explain, create: (place) => createEc2(settings, place) });

@@ -5,6 +5,7 @@ import type { OutboundHandler } from '../outbound-agents.ts';
 import { SourceError, type SourceFailure } from '../source-error.ts';
 import type { AwsPlace } from './client-pool.ts';
 import { classifyAwsFailure, redacted } from './failure.ts';
+import type { SharedFiles } from './shared-files.ts';
 
 /**
  * The SDK's default chains of credentials providers (environment, profiles, `credential_process`, roles, ...), one
@@ -33,7 +34,8 @@ export interface CredentialsOptions {
   readonly clock: Clock;
   readonly log: Log;
   /** For what providers ask of AWS: STS, SSO. */
-  readonly handler: () => Promise<OutboundHandler>;
+  readonly handler: (place: AwsPlace) => Promise<OutboundHandler>;
+  readonly shared: Pick<SharedFiles, 'check'>;
 }
 
 export class CredentialsShelf {
@@ -49,7 +51,7 @@ export class CredentialsShelf {
     const key = JSON.stringify([place.region, place.profile]);
     const known = this.#shelf.get(key);
     if (known !== undefined) return known;
-    const handler = await this.#options.handler();
+    const handler = await this.#options.handler(place);
     const made = this.#shelf.get(key);
     if (made !== undefined) return made; // somebody else was quicker
     const said: string[] = [];
@@ -61,7 +63,8 @@ export class CredentialsShelf {
       ignoreCache: true,
       ...(place.profile === undefined ? {} : { profile: place.profile }),
     });
-    const credentials = watched({ chain, said, handler, clock: this.#options.clock }, () => {
+    const { clock, shared } = this.#options;
+    const credentials = watched({ chain, said, handler, clock, shared }, () => {
       if (this.#shelf.get(key) === credentials) this.#shelf.delete(key);
     });
     this.#shelf.set(key, credentials);
@@ -73,10 +76,11 @@ interface Watched {
   readonly chain: Credentials['provide'];
   readonly said: string[];
   readonly handler: Pick<OutboundHandler, 'lastFailure'>;
+  readonly shared: Pick<SharedFiles, 'check'>;
   readonly clock: Clock;
 }
 
-function watched({ chain, said, handler, clock }: Watched, forget: () => void): Credentials {
+function watched({ chain, said, handler, clock, shared }: Watched, forget: () => void): Credentials {
   let waiting = 0;
   let isAccepted = false;
   return {
@@ -89,9 +93,11 @@ function watched({ chain, said, handler, clock }: Watched, forget: () => void): 
     async provide(context) {
       waiting++;
       try {
+        await shared.check();
         return await chain(context);
       } catch (error) {
         forget();
+        if (error instanceof SourceError) throw error;
         // a provider may keep to itself why its request had no answer
         const cause = handler.lastFailure() ?? error;
         throw new SourceError(explainProviderFailure(cause, said, clock.wallMs()));

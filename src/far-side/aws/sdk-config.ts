@@ -4,10 +4,11 @@ import { createOutboundHandler, type OutboundHandler } from '../outbound-agents.
 import type { AwsPlace } from './client-pool.ts';
 import { boundedCommand, overrideCredentialProcess } from './credential-process.ts';
 import type { CredentialsShelf } from './credentials.ts';
+import type { SharedFiles } from './shared-files.ts';
 
 export type HandlerSettings = Pick<
   SdkSettings,
-  'connectTimeoutMs' | 'requestTimeoutMs' | 'idleTimeoutMs' | 'outbound'
+  'connectTimeoutMs' | 'requestTimeoutMs' | 'idleTimeoutMs' | 'outbound' | 'shared'
 >;
 
 /** What every client of the SDK is made with: deadlines, few attempts, and credentials that are watched. */
@@ -19,6 +20,7 @@ export interface SdkSettings {
   readonly requestTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly credentialProcessTimeoutMs: number;
+  readonly shared: SharedFiles;
 }
 
 /** The second corrects a clock that is 4 minutes off and more; a third would only stretch a look in an outage. */
@@ -26,6 +28,7 @@ const ATTEMPTS = 2;
 
 export async function createSdkConfig(settings: SdkSettings, place: AwsPlace) {
   const { timers, shelf, credentialProcessTimeoutMs: timeoutMs } = settings;
+  await settings.shared.check();
   await overrideCredentialProcess(boundedCommand({ timers, timeoutMs }));
   const credentials = await shelf.get(place);
   const config = {
@@ -33,13 +36,16 @@ export async function createSdkConfig(settings: SdkSettings, place: AwsPlace) {
     ...(place.profile === undefined ? {} : { profile: place.profile }),
     credentials: credentials.provide,
     maxAttempts: ATTEMPTS,
-    requestHandler: await requestHandler(settings),
+    requestHandler: await requestHandler(settings, place.profile),
   };
   return { config, credentials };
 }
 
 /** The way out, with the deadlines that the SDK leaves out by default. */
-export function requestHandler(settings: HandlerSettings): Promise<OutboundHandler> {
+export async function requestHandler(
+  settings: HandlerSettings,
+  profile: string | undefined,
+): Promise<OutboundHandler> {
   return createOutboundHandler(
     {
       connectionTimeout: settings.connectTimeoutMs,
@@ -48,5 +54,6 @@ export function requestHandler(settings: HandlerSettings): Promise<OutboundHandl
       socketTimeout: settings.idleTimeoutMs,
     },
     settings.outbound,
+    await settings.shared.authorities(profile),
   );
 }

@@ -3,9 +3,9 @@
  * under a running process. Nothing that is wrong with a file is told with what stands in it.
  */
 import { X509Certificate } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { redacted } from '../aws/failure.ts';
+import { type LocalFiles, whyUnread } from '../local-files.ts';
 import { SourceError } from '../source-error.ts';
 import { type Kubeconfig, type Material, readKubeconfig } from './kubeconfig.ts';
 
@@ -35,10 +35,10 @@ const HTTPS_PORT = 443;
 export async function readIdentity(
   access: KubernetesAccess,
   authority: string | undefined,
-  signal: AbortSignal,
+  files: LocalFiles,
 ): Promise<KubernetesIdentity> {
-  const read = (material: Material) => textOf(material, signal);
-  const described = await describe(access, signal);
+  const read = (material: Material) => textOf(material, files);
+  const described = await describe(access, files);
   const remembered: Material | undefined =
     authority === undefined
       ? undefined
@@ -65,10 +65,10 @@ export async function readIdentity(
   };
 }
 
-async function describe(access: KubernetesAccess, signal: AbortSignal): Promise<Kubeconfig> {
+async function describe(access: KubernetesAccess, files: LocalFiles): Promise<Kubeconfig> {
   if (access.kind === 'kubeconfig') {
     const path = access.kubeconfig;
-    return readKubeconfig(await textOf({ kind: 'file', path }, signal), path);
+    return readKubeconfig(await textOf({ kind: 'file', path }, files), path);
   }
   const { certificate, key, ca } = access;
   return {
@@ -79,20 +79,12 @@ async function describe(access: KubernetesAccess, signal: AbortSignal): Promise<
   };
 }
 
-const MAX_FILE_OCTETS = 1024 * 1024;
-
-async function textOf(material: Material, signal: AbortSignal): Promise<string> {
+async function textOf(material: Material, files: LocalFiles): Promise<string> {
   if (material.kind === 'text') return material.text;
   const { path } = material;
-  try {
-    const facts = await stat(path);
-    // a pipe would be waited for, and a device never ends
-    if (!facts.isFile()) throw new Error('not a file');
-    if (facts.size > MAX_FILE_OCTETS) throw new Error(`more than ${MAX_FILE_OCTETS} octets`);
-    return await readFile(path, { encoding: 'utf8', signal });
-  } catch (error) {
-    throw noCredentials(`reading "${path}" failed: ${codeOf(error)}`);
-  }
+  return files.text(path).catch((error: unknown) => {
+    throw noCredentials(`reading "${path}" failed: ${whyUnread(error)}`);
+  });
 }
 
 interface Pem {
@@ -107,7 +99,7 @@ function contextOf(pem: Pem): SecureContext {
     return createSecureContext(pem);
   } catch (error) {
     // between two files of a rotation certificate and key do not match: the next look finds them whole
-    throw noCredentials(`certificate, key or certificate authority cannot be used: ${codeOf(error)}`);
+    throw noCredentials(`certificate, key or certificate authority cannot be used: ${whyUnread(error)}`);
   }
 }
 
@@ -120,11 +112,6 @@ function bearer(token: string): string {
   const trimmed = token.trim();
   if (!/^[\x21-\x7e]+$/.test(trimmed)) throw noCredentials('the token is empty, or not one word');
   return `Bearer ${trimmed}`;
-}
-
-function codeOf(error: unknown): string {
-  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined;
-  return typeof code === 'string' ? code : error instanceof Error ? error.message : 'unknown';
 }
 
 function noCredentials(detail: string): SourceError {

@@ -15,6 +15,7 @@
 import type { FailureReason, Observation, Source, SourceContext } from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { redacted } from '../aws/failure.ts';
+import type { LocalFiles } from '../local-files.ts';
 import { allPages } from '../pages.ts';
 import { cannotAsk, observation, SourceError, type SourceFailure } from '../source-error.ts';
 import { untilAborted } from '../until-aborted.ts';
@@ -26,6 +27,7 @@ export interface KubernetesSourceOptions {
   /** undefined: nothing was configured, and every look fails. */
   readonly access: KubernetesAccess | undefined;
   readonly clock: Clock;
+  readonly files: LocalFiles;
   /** In place of the one that a kubeconfig names, else 443. */
   readonly port?: number;
 }
@@ -49,7 +51,7 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Source
 }
 
 async function look(
-  { access, clock, port }: KubernetesSourceOptions,
+  { access, clock, files, port }: KubernetesSourceOptions,
   { endpoint, knownAddresses, certificateAuthority }: SourceContext,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
@@ -62,7 +64,7 @@ async function look(
       'asking the api server failed: no kubeconfig and no certificate is configured',
     );
   }
-  const read = await readIdentity(access, certificateAuthority, signal);
+  const read = await readIdentity(access, certificateAuthority, files);
   const identity = port === undefined ? read : { ...read, port };
   const failures: SourceError[] = [];
   for (const address of knownAddresses) {
