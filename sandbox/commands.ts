@@ -1,13 +1,11 @@
 /** What can be done to a running sandbox from outside: one entry per command, its input checked by its schema. */
 import * as z from 'zod';
-import { toResource } from './dns-rdata.ts';
+import { toResource } from './dns-messages.ts';
 import type { DnsServer } from './dns-server.ts';
 import type { Cluster } from './facts.ts';
-import type { Fault, Faults } from './faults.ts';
-import type { LinkSwitch } from './link-switch.ts';
+import type { Fault, Faults, LinkSwitch } from './faults.ts';
 import type { RegionServer } from './region-server.ts';
-import type { RegionState } from './region-state.ts';
-import { RollingPatch } from './rolling-patch.ts';
+import { type RegionState, RollingPatch } from './region-state.ts';
 
 export interface CommandTarget {
   readonly state: RegionState;

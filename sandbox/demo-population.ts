@@ -1,13 +1,18 @@
-import type { ClusterSketch } from './cluster-facts.ts';
 import {
   ACCOUNT_ID,
+  type AccessKey,
+  type ClusterSketch,
   clusterFacts,
   DEMO_SUBNET_IDS,
   DEMO_VPC_ID,
+  type DnsRecord,
+  type HostedZone,
   macAddress,
+  type NetworkInterface,
+  type Population,
+  type RecordSet,
   resourceId,
-} from './cluster-facts.ts';
-import type { AccessKey, DnsRecord, HostedZone, NetworkInterface, Population, RecordSet } from './facts.ts';
+} from './facts.ts';
 
 /** AWS's documentation key: it opens nothing anywhere. */
 export const DEMO_ACCESS_KEY: AccessKey = {

@@ -7,12 +7,10 @@ import { DnsAnswers } from './dns-answers.ts';
 import type { ParsedQuery, ReplyContent } from './dns-messages.ts';
 import { composeReply, readQuery } from './dns-messages.ts';
 import type { DnsRecord } from './facts.ts';
-import type { DnsFault, Faults } from './faults.ts';
-import type { LinkState, LinkSwitch } from './link-switch.ts';
-import { listenError, listening } from './listening.ts';
+import type { DnsFault, Faults, LinkState, LinkSwitch } from './faults.ts';
 import type { RegionState } from './region-state.ts';
 import { plainName } from './region-state.ts';
-import { SandboxError } from './sandbox-error.ts';
+import { listenError, listening, SandboxError } from './sandbox-error.ts';
 
 export interface DnsServerOptions {
   readonly address: string;

@@ -1,14 +1,18 @@
 /** EC2's Query protocol, as far as a control plane's interfaces and instances go. */
-import type { ApiContext, ApiReply, ApiRequest, Refusal } from './api.ts';
-import { isRefusal, refusal, success } from './api.ts';
-import type { FilterFields } from './ec2-filters.ts';
-import { applyFilters, readFilters } from './ec2-filters.ts';
-import { pageOf } from './ec2-pages.ts';
-import { instanceXml, interfaceXml, privateDnsName } from './ec2-xml.ts';
-import type { Instance, NetworkInterface } from './facts.ts';
-import { refuse } from './refusals.ts';
+import {
+  type ApiContext,
+  type ApiReply,
+  type ApiRequest,
+  isRefusal,
+  type Refusal,
+  refusal,
+  refuse,
+  success,
+  xmlDocument,
+} from './api.ts';
+import { applyFilters, type FilterFields, pageOf, readFilters } from './ec2-listing.ts';
+import type { Attachment, Instance, NetworkInterface } from './facts.ts';
 import type { RegionState } from './region-state.ts';
-import { leaf, node, xmlDocument } from './xml.ts';
 
 const NAMESPACE = 'http://ec2.amazonaws.com/doc/2016-11-15/';
 // Past this many, EC2 insists on pages or on a filter that narrows the search. Its documentation tells neither the
@@ -60,13 +64,11 @@ function describeNetworkInterfaces(request: ApiRequest, context: ApiContext): Ap
   const page = pageOf(found, request, context);
   if (page.kind === 'refusal') return page;
   return success(
-    xmlDocument(
-      'DescribeNetworkInterfacesResponse',
-      NAMESPACE,
-      leaf('requestId', context.requestId),
-      node('networkInterfaceSet', ...page.items.map((face) => node('item', interfaceXml(face)))),
-      leaf('nextToken', page.nextToken),
-    ),
+    xmlDocument('DescribeNetworkInterfacesResponse', NAMESPACE, {
+      requestId: context.requestId,
+      networkInterfaceSet: { item: page.items.map(interfaceItem) },
+      nextToken: page.nextToken,
+    }),
   );
 }
 
@@ -88,18 +90,13 @@ function describeInstances(request: ApiRequest, context: ApiContext): ApiReply {
   const page = pageOf(found, request, context);
   if (page.kind === 'refusal') return page;
   return success(
-    xmlDocument(
-      'DescribeInstancesResponse',
-      NAMESPACE,
-      leaf('requestId', context.requestId),
-      node(
-        'reservationSet',
-        ...page.items.map((instance) =>
-          node('item', instanceXml(instance, interfacesOf(instance, context.state))),
-        ),
-      ),
-      leaf('nextToken', page.nextToken),
-    ),
+    xmlDocument('DescribeInstancesResponse', NAMESPACE, {
+      requestId: context.requestId,
+      reservationSet: {
+        item: page.items.map((instance) => reservationItem(instance, interfacesOf(instance, context.state))),
+      },
+      nextToken: page.nextToken,
+    }),
   );
 }
 
@@ -203,4 +200,88 @@ function tagFields(tags: Readonly<Record<string, string>>, name: string): readon
 
 function defined(values: readonly (string | undefined)[]): readonly string[] {
   return values.filter((value) => value !== undefined);
+}
+
+const STATE_CODES: Record<Instance['state'], number> = {
+  pending: 0,
+  running: 16,
+  'shutting-down': 32,
+  terminated: 48,
+  stopping: 64,
+  stopped: 80,
+};
+
+/** One `item` of a `networkInterfaceSet`; the element names are those of the SDK's own model. */
+function interfaceItem(face: NetworkInterface): object {
+  return {
+    ...interfaceHead(face),
+    availabilityZone: face.availabilityZone,
+    outpostArn: face.outpostArn,
+    requesterId: face.requesterId,
+    requesterManaged: face.requesterManaged,
+    privateDnsName: privateDnsName(face.address, face.region),
+    tagSet: tags(face.tags),
+    ipv6AddressesSet: '',
+  };
+}
+
+/** What an interface says of itself in both listings. */
+function interfaceHead(face: NetworkInterface): object {
+  const addresses = [face.address, ...face.secondaryAddresses];
+  return {
+    networkInterfaceId: face.id,
+    subnetId: face.subnetId,
+    vpcId: face.vpcId,
+    description: face.description,
+    ownerId: face.ownerId,
+    status: face.status,
+    macAddress: face.macAddress,
+    privateIpAddress: face.address,
+    sourceDestCheck: true,
+    groupSet: { item: face.securityGroupIds.map((groupId) => ({ groupId, groupName: 'eks-cluster' })) },
+    attachment: face.attachment && attachment(face.attachment),
+    privateIpAddressesSet: {
+      item: addresses.map((privateIpAddress, index) => ({ privateIpAddress, primary: index === 0 })),
+    },
+    interfaceType: face.interfaceType,
+  };
+}
+
+/** One `item` of a `reservationSet`: a reservation of one instance. */
+function reservationItem(instance: Instance, faces: readonly NetworkInterface[]): object {
+  const primary = faces[0];
+  return {
+    reservationId: instance.id.replace(/^i-/, 'r-'),
+    ownerId: instance.ownerId,
+    groupSet: '',
+    instancesSet: {
+      item: {
+        instanceId: instance.id,
+        instanceState: { code: STATE_CODES[instance.state], name: instance.state },
+        instanceType: instance.instanceType,
+        privateIpAddress: primary?.address,
+        privateDnsName: primary && privateDnsName(primary.address, primary.region),
+        subnetId: primary?.subnetId,
+        vpcId: primary?.vpcId,
+        outpostArn: instance.outpostArn,
+        placement: { availabilityZone: primary?.availabilityZone },
+        tagSet: tags(instance.tags),
+        networkInterfaceSet: { item: faces.map(interfaceHead) },
+      },
+    },
+  };
+}
+
+function attachment({ id, instanceId, instanceOwnerId, deviceIndex, status }: Attachment): object {
+  return { attachmentId: id, instanceId, instanceOwnerId, deviceIndex, status, deleteOnTermination: true };
+}
+
+function tags(tagsOf: Readonly<Record<string, string>>): object {
+  return { item: Object.entries(tagsOf).map(([key, value]) => ({ key, value })) };
+}
+
+/** The name that the VPC's resolver gives to an address. */
+export function privateDnsName(address: string, region: string): string {
+  const suffix = region === 'us-east-1' ? 'ec2.internal' : `${region}.compute.internal`;
+  return `ip-${address.replaceAll('.', '-')}.${suffix}`;
 }

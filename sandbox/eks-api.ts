@@ -1,9 +1,7 @@
 /** The EKS API: REST with JSON, and of it DescribeCluster. */
 import { createHash } from 'node:crypto';
-import type { ApiContext, ApiReply, ApiRequest } from './api.ts';
-import { refusal, success } from './api.ts';
+import { type ApiContext, type ApiReply, type ApiRequest, refusal, refuse, success } from './api.ts';
 import type { Cluster } from './facts.ts';
-import { refuse } from './refusals.ts';
 
 export function answerEks(request: ApiRequest, { state }: ApiContext): ApiReply {
   if (request.operation !== 'DescribeCluster') {

@@ -1,14 +1,22 @@
-import type { ApiContext, ApiReply, ApiRequest, RawRequest } from './api.ts';
-import { identify, refusal, success } from './api.ts';
+import {
+  type ApiContext,
+  type ApiReply,
+  type ApiRequest,
+  composeRefusal,
+  identify,
+  type RawRequest,
+  refusal,
+  refuse,
+  success,
+  xmlDocument,
+} from './api.ts';
 import { answerEc2 } from './ec2-api.ts';
 import { answerEks } from './eks-api.ts';
 import type { Faults, HttpFault, Service } from './faults.ts';
-import { admit, expired } from './gatekeeper.ts';
-import { composeRefusal, refuse } from './refusals.ts';
 import type { RegionState } from './region-state.ts';
 import { answerRoute53 } from './route53-api.ts';
+import { admit, expired } from './signature.ts';
 import { answerSts } from './sts-api.ts';
-import { XML_START } from './xml.ts';
 
 export interface SeenRequest {
   readonly atMs: number;
@@ -149,17 +157,18 @@ function httpReply(service: Service | undefined, reply: ApiReply, requestId: str
   return { status: reply.status, headers: { 'content-type': contentType, ...headers, ...idHeader }, body };
 }
 
-const EMPTY_LISTINGS: Readonly<Record<string, string>> = {
-  DescribeNetworkInterfaces: '<networkInterfaceSet/>',
-  DescribeInstances: '<reservationSet/>',
-  ListResourceRecordSets: '<ResourceRecordSets/><IsTruncated>false</IsTruncated><MaxItems>300</MaxItems>',
-  ListHostedZonesByName: '<HostedZones/><IsTruncated>false</IsTruncated><MaxItems>100</MaxItems>',
+const EMPTY_LISTINGS: Readonly<Record<string, object>> = {
+  DescribeNetworkInterfaces: { networkInterfaceSet: '' },
+  DescribeInstances: { reservationSet: '' },
+  ListResourceRecordSets: { ResourceRecordSets: '', IsTruncated: false, MaxItems: 300 },
+  ListHostedZonesByName: { HostedZones: '', IsTruncated: false, MaxItems: 100 },
 };
 
 /** A success of the right shape with nothing in it. */
 function emptyBody(service: Service, operation: string): string {
-  if (service === 'eks') return '{}';
-  return `${XML_START}<${operation}Response>${EMPTY_LISTINGS[operation] ?? ''}</${operation}Response>`;
+  return service === 'eks'
+    ? '{}'
+    : xmlDocument(`${operation}Response`, undefined, EMPTY_LISTINGS[operation] ?? {});
 }
 
 function requestIdOf(call: number): string {

@@ -1,12 +1,11 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { Faults } from './faults.ts';
-import type { LinkState, LinkSwitch } from './link-switch.ts';
-import { listening } from './listening.ts';
+import type { Faults, LinkState, LinkSwitch } from './faults.ts';
 import type { Delivery, SeenRequest } from './region-answers.ts';
 import { RegionAnswers } from './region-answers.ts';
 import type { RegionState } from './region-state.ts';
+import { listening } from './sandbox-error.ts';
 
 export interface RegionServerOptions {
   readonly address: string;

@@ -1,12 +1,18 @@
 /** The Route 53 API: REST with XML. Its listings start at a name, they do not look for it. */
-import { NameError } from '../src/protocol/words/name.ts';
-import type { ApiContext, ApiReply, ApiRequest, Refusal } from './api.ts';
-import { isRefusal, refusal, success } from './api.ts';
+import { NameError, nameFromWire, nameToWire } from '../src/protocol/words/name.ts';
+import {
+  type ApiContext,
+  type ApiReply,
+  type ApiRequest,
+  isRefusal,
+  type Refusal,
+  refusal,
+  refuse,
+  success,
+  xmlDocument,
+} from './api.ts';
 import type { HostedZone, RecordSet } from './facts.ts';
-import { refuse } from './refusals.ts';
 import type { RegionState } from './region-state.ts';
-import { fromRoute53Name, sortKey, toRoute53Name } from './route53-names.ts';
-import { leaf, node, xmlDocument } from './xml.ts';
 
 const NAMESPACE = 'https://route53.amazonaws.com/doc/2013-04-01/';
 const MAX_RECORD_SETS = 300; // a page never holds more, whatever `maxitems` says
@@ -43,16 +49,14 @@ function listResourceRecordSets({ path, parameters }: ApiRequest, state: RegionS
     .filter(({ key }) => compare(key, start.key) >= 0);
   const next = from[limit]?.set;
   return success(
-    xmlDocument(
-      'ListResourceRecordSetsResponse',
-      NAMESPACE,
-      node('ResourceRecordSets', ...from.slice(0, limit).map(({ set }) => recordSetXml(set))),
-      leaf('IsTruncated', next !== undefined),
-      leaf('NextRecordName', next && toRoute53Name(next.name)),
-      leaf('NextRecordType', next?.type),
-      leaf('NextRecordIdentifier', next?.setIdentifier),
-      leaf('MaxItems', limit),
-    ),
+    xmlDocument('ListResourceRecordSetsResponse', NAMESPACE, {
+      ResourceRecordSets: { ResourceRecordSet: from.slice(0, limit).map(({ set }) => recordSetElement(set)) },
+      IsTruncated: next !== undefined,
+      NextRecordName: next && toRoute53Name(next.name),
+      NextRecordType: next?.type,
+      NextRecordIdentifier: next?.setIdentifier,
+      MaxItems: limit,
+    }),
   );
 }
 
@@ -86,17 +90,15 @@ function listHostedZonesByName({ parameters }: ApiRequest, state: RegionState): 
     .filter(({ key }) => compare(key, start) >= 0);
   const next = from[limit]?.zone;
   return success(
-    xmlDocument(
-      'ListHostedZonesByNameResponse',
-      NAMESPACE,
-      node('HostedZones', ...from.slice(0, limit).map(({ zone }) => hostedZoneXml(zone))),
-      leaf('DNSName', dnsName || undefined),
-      leaf('HostedZoneId', zoneId || undefined),
-      leaf('IsTruncated', next !== undefined),
-      leaf('NextDNSName', next && toRoute53Name(next.name)),
-      leaf('NextHostedZoneId', next?.id),
-      leaf('MaxItems', limit),
-    ),
+    xmlDocument('ListHostedZonesByNameResponse', NAMESPACE, {
+      HostedZones: { HostedZone: from.slice(0, limit).map(({ zone }) => hostedZoneElement(zone)) },
+      DNSName: dnsName || undefined,
+      HostedZoneId: zoneId || undefined,
+      IsTruncated: next !== undefined,
+      NextDNSName: next && toRoute53Name(next.name),
+      NextHostedZoneId: next?.id,
+      MaxItems: limit,
+    }),
   );
 }
 
@@ -105,22 +107,12 @@ function getHostedZone({ path }: ApiRequest, state: RegionState): ApiReply {
   if (isRefusal(zone)) return zone;
   const nameServers = zone.recordSets.find(({ type, name }) => type === 'NS' && name === zone.name)?.values;
   return success(
-    xmlDocument(
-      'GetHostedZoneResponse',
-      NAMESPACE,
-      hostedZoneXml(zone),
-      zone.privateZone
-        ? node(
-            'VPCs',
-            ...zone.vpcs.map(({ region, vpcId }) =>
-              node('VPC', leaf('VPCRegion', region), leaf('VPCId', vpcId)),
-            ),
-          )
-        : node(
-            'DelegationSet',
-            node('NameServers', ...(nameServers ?? []).map((name) => leaf('NameServer', name))),
-          ),
-    ),
+    xmlDocument('GetHostedZoneResponse', NAMESPACE, {
+      HostedZone: hostedZoneElement(zone),
+      ...(zone.privateZone
+        ? { VPCs: { VPC: zone.vpcs.map(({ region, vpcId }) => ({ VPCRegion: region, VPCId: vpcId })) } }
+        : { DelegationSet: { NameServers: { NameServer: nameServers ?? [] } } }),
+    }),
   );
 }
 
@@ -150,36 +142,62 @@ function compare(a: SortKey, b: SortKey): number {
   return 0;
 }
 
-function recordSetXml(set: RecordSet): string {
-  return node(
-    'ResourceRecordSet',
-    leaf('Name', toRoute53Name(set.name)),
-    leaf('Type', set.type),
-    leaf('SetIdentifier', set.setIdentifier),
-    leaf('Weight', set.weight),
-    leaf('MultiValueAnswer', set.multiValueAnswer),
-    leaf('TTL', set.alias === undefined ? set.ttlSeconds : undefined),
-    set.values === undefined
-      ? ''
-      : node('ResourceRecords', ...set.values.map((value) => node('ResourceRecord', leaf('Value', value)))),
-    set.alias === undefined
-      ? ''
-      : node(
-          'AliasTarget',
-          leaf('HostedZoneId', set.alias.hostedZoneId),
-          leaf('DNSName', toRoute53Name(set.alias.name)),
-          leaf('EvaluateTargetHealth', set.alias.evaluateTargetHealth),
-        ),
-  );
+function recordSetElement({ name, type, values, alias, ...set }: RecordSet): object {
+  return {
+    Name: toRoute53Name(name),
+    Type: type,
+    SetIdentifier: set.setIdentifier,
+    Weight: set.weight,
+    MultiValueAnswer: set.multiValueAnswer,
+    TTL: alias === undefined ? set.ttlSeconds : undefined,
+    ResourceRecords: values && { ResourceRecord: values.map((value) => ({ Value: value })) },
+    AliasTarget: alias && {
+      HostedZoneId: alias.hostedZoneId,
+      DNSName: toRoute53Name(alias.name),
+      EvaluateTargetHealth: alias.evaluateTargetHealth,
+    },
+  };
 }
 
-function hostedZoneXml(zone: HostedZone): string {
-  return node(
-    'HostedZone',
-    leaf('Id', `/hostedzone/${zone.id}`),
-    leaf('Name', toRoute53Name(zone.name)),
-    leaf('CallerReference', `sandbox-${zone.id}`),
-    node('Config', leaf('Comment', zone.comment), leaf('PrivateZone', zone.privateZone)),
-    leaf('ResourceRecordSetCount', zone.recordSets.length),
+function hostedZoneElement(zone: HostedZone): object {
+  return {
+    Id: `/hostedzone/${zone.id}`,
+    Name: toRoute53Name(zone.name),
+    CallerReference: `sandbox-${zone.id}`,
+    Config: { Comment: zone.comment, PrivateZone: zone.privateZone },
+    ResourceRecordSetCount: zone.recordSets.length,
+  };
+}
+
+/**
+ * Lower case with a final dot; everything but letters, digits, `-` and `_` as a backslash and three octal digits.
+ * Throws NameError.
+ */
+export function toRoute53Name(text: string): string {
+  const octets = nameToWire(text);
+  const labels: string[] = [];
+  for (let at = 0; octets[at] !== 0; at += 1 + (octets[at] ?? 0)) {
+    const label = octets.subarray(at + 1, at + 1 + (octets[at] ?? 0));
+    labels.push([...label].map(octetText).join(''));
+  }
+  return `${labels.join('.')}.`;
+}
+
+/** Reads octal escapes as well as bare characters, a final dot or none. Throws NameError. */
+export function fromRoute53Name(text: string): string {
+  const decimal = text.replace(
+    /\\([0-3][0-7]{2})/g,
+    (_, octal: string) => `\\${String(Number.parseInt(octal, 8)).padStart(3, '0')}`,
   );
+  return nameFromWire(nameToWire(decimal));
+}
+
+/** What listings are sorted by: the labels back to front, compared as text with the final dot in place. */
+export function sortKey(route53Name: string): string {
+  return `${route53Name.slice(0, -1).split('.').reverse().join('.')}.`;
+}
+
+function octetText(octet: number): string {
+  const character = String.fromCharCode(octet);
+  return /[a-z0-9_-]/.test(character) ? character : `\\${octet.toString(8).padStart(3, '0')}`;
 }

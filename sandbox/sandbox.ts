@@ -6,15 +6,14 @@
  *
  * All traffic stays on loopback. DNS: RFC 1034, 1035, 2308, 6891; Signature Version 4.
  */
+
+import { stringify } from 'yaml';
 import type { Clock } from '../src/runtime/clock.ts';
 import { Control } from './control.ts';
 import { DEMO_ACCESS_KEY, demoPopulation } from './demo-population.ts';
 import { DnsServer } from './dns-server.ts';
-import type { Population } from './facts.ts';
-import { Faults } from './faults.ts';
-import { LinkSwitch } from './link-switch.ts';
-import type { ConfigOptions } from './product-setup.ts';
-import { productConfig, productEnvironment } from './product-setup.ts';
+import type { AccessKey, Cluster, Population } from './facts.ts';
+import { Faults, LinkSwitch } from './faults.ts';
 import { RegionServer } from './region-server.ts';
 import { RegionState } from './region-state.ts';
 
@@ -95,4 +94,77 @@ function composed(
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+export interface ConfigOptions {
+  readonly dnsPort: number;
+  readonly httpPort: number;
+  readonly stateDirectory: string;
+  /** Top-level keys to add or to replace. */
+  readonly overrides?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Environment variables for the real SDK in another process. They also shut out what the user's own environment
+ * and files could redirect: nothing meant for the sandbox may reach AWS, nor real credentials the sandbox.
+ */
+export function productEnvironment(
+  regionUrl: string,
+  key: AccessKey,
+  region: string,
+): Record<string, string> {
+  return {
+    AWS_ENDPOINT_URL: regionUrl,
+    AWS_ENDPOINT_URL_EC2: regionUrl,
+    AWS_ENDPOINT_URL_EKS: regionUrl,
+    AWS_ENDPOINT_URL_ROUTE_53: regionUrl,
+    AWS_ENDPOINT_URL_STS: regionUrl,
+    AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: 'false',
+    AWS_USE_FIPS_ENDPOINT: 'false',
+    AWS_USE_DUALSTACK_ENDPOINT: 'false',
+    AWS_ACCESS_KEY_ID: key.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: key.secretAccessKey,
+    AWS_SESSION_TOKEN: key.sessionToken ?? '',
+    AWS_REGION: region,
+    AWS_PROFILE: '',
+    AWS_CONFIG_FILE: '/dev/null',
+    AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+    AWS_EC2_METADATA_DISABLED: 'true',
+    AWS_CA_BUNDLE: '',
+    HTTPS_PROXY: '',
+    https_proxy: '',
+    HTTP_PROXY: '',
+    http_proxy: '',
+  };
+}
+
+/**
+ * A configuration file for the product, on loopback alone and in a hurry, so that a person who watches sees
+ * changes within seconds.
+ */
+export function productConfig(
+  cluster: Pick<Cluster, 'name' | 'region'>,
+  dnsAddress: string,
+  options: ConfigOptions,
+): string {
+  return stringify({
+    clusters: [
+      // nothing listens at the simulated addresses, and they may be somebody's real ones
+      { name: cluster.name, region: cluster.region, probe: { enabled: false } },
+    ],
+    upstreams: [dnsAddress],
+    listen: { dns: [`127.0.0.1:${options.dnsPort}`] },
+    admin: { listen: `127.0.0.1:${options.httpPort}` },
+    state: { directory: options.stateDirectory },
+    refresh: {
+      dns: '5s',
+      interfaces: '5s',
+      route53: '5s',
+      cluster: '30s',
+      retryMin: '1s',
+      retryMax: '3s',
+      deadline: '5s',
+    },
+    ...options.overrides,
+  });
 }

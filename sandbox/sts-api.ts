@@ -1,10 +1,15 @@
 /** STS's Query protocol: who the caller is, and temporary credentials for a role. */
 import { randomBytes } from 'node:crypto';
-import type { ApiContext, ApiReply, ApiRequest } from './api.ts';
-import { refusal, success } from './api.ts';
+import {
+  type ApiContext,
+  type ApiReply,
+  type ApiRequest,
+  refusal,
+  refuse,
+  success,
+  xmlDocument,
+} from './api.ts';
 import type { AccessKey } from './facts.ts';
-import { refuse } from './refusals.ts';
-import { leaf, node, xmlDocument } from './xml.ts';
 
 const NAMESPACE = 'https://sts.amazonaws.com/doc/2011-06-15/';
 const DEFAULT_SESSION_SECONDS = 3600;
@@ -26,13 +31,11 @@ export function answerSts(request: ApiRequest, context: ApiContext): ApiReply {
 
 function getCallerIdentity(request: ApiRequest, context: ApiContext): ApiReply {
   const key = context.state.accessKeys.find(({ accessKeyId }) => accessKeyId === request.accessKeyId);
-  return reply(
-    'GetCallerIdentity',
-    context,
-    leaf('Arn', key?.arn),
-    leaf('UserId', request.accessKeyId),
-    leaf('Account', key?.accountId),
-  );
+  return reply('GetCallerIdentity', context, {
+    Arn: key?.arn,
+    UserId: request.accessKeyId,
+    Account: key?.accountId,
+  });
 }
 
 /** The new key is known to every service of the sandbox, until it expires by the Region's clock. */
@@ -56,27 +59,22 @@ function assumeRole(request: ApiRequest, context: ApiContext): ApiReply {
     arn: `arn:aws:sts::${accountId}:assumed-role/${roleName}/${session}`,
   } satisfies AccessKey;
   context.state.putAccessKey(key);
-  return reply(
-    'AssumeRole',
-    context,
-    node('AssumedRoleUser', leaf('Arn', key.arn), leaf('AssumedRoleId', `AROAEXAMPLEEXAMPLE1:${session}`)),
-    node(
-      'Credentials',
-      leaf('AccessKeyId', key.accessKeyId),
-      leaf('SecretAccessKey', key.secretAccessKey),
-      leaf('SessionToken', key.sessionToken),
-      leaf('Expiration', new Date(key.expiresAtMs).toISOString()),
-    ),
-  );
+  return reply('AssumeRole', context, {
+    AssumedRoleUser: { Arn: key.arn, AssumedRoleId: `AROAEXAMPLEEXAMPLE1:${session}` },
+    Credentials: {
+      AccessKeyId: key.accessKeyId,
+      SecretAccessKey: key.secretAccessKey,
+      SessionToken: key.sessionToken,
+      Expiration: new Date(key.expiresAtMs).toISOString(),
+    },
+  });
 }
 
-function reply(operation: string, { requestId }: ApiContext, ...result: readonly string[]): ApiReply {
+function reply(operation: string, { requestId }: ApiContext, result: object): ApiReply {
   return success(
-    xmlDocument(
-      `${operation}Response`,
-      NAMESPACE,
-      node(`${operation}Result`, ...result),
-      node('ResponseMetadata', leaf('RequestId', requestId)),
-    ),
+    xmlDocument(`${operation}Response`, NAMESPACE, {
+      [`${operation}Result`]: result,
+      ResponseMetadata: { RequestId: requestId },
+    }),
   );
 }

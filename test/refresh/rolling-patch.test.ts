@@ -1,9 +1,7 @@
 /** AWS patches the control plane, interface by interface, and the link is cut at each moment of it. */
 import t from 'tap';
-import { clusterFacts } from '../../sandbox/cluster-facts.ts';
-import type { Generation } from '../../sandbox/facts.ts';
-import { RegionState } from '../../sandbox/region-state.ts';
-import { PATCH_STEPS, RollingPatch } from '../../sandbox/rolling-patch.ts';
+import { clusterFacts, type Generation } from '../../sandbox/facts.ts';
+import { PATCH_STEPS, RegionState, RollingPatch } from '../../sandbox/region-state.ts';
 import { createInterfacesSource } from '../../src/far-side/aws/interfaces.ts';
 import type { Observation } from '../../src/records/observation.ts';
 import { explain, FROM_AWS } from '../far-side/looking.ts';

@@ -1,10 +1,9 @@
 import type { DescribeNetworkInterfacesCommandInput, EC2Client } from '@aws-sdk/client-ec2';
 import { DescribeInstancesCommand, DescribeNetworkInterfacesCommand } from '@aws-sdk/client-ec2';
 import t from 'tap';
-import { controlPlaneInterface, DEMO_VPC_ID } from '../../sandbox/cluster-facts.ts';
 import { populationOf } from '../../sandbox/demo-population.ts';
-import { matchesPattern } from '../../sandbox/ec2-filters.ts';
-import { pageOf } from '../../sandbox/ec2-pages.ts';
+import { matchesPattern, pageOf } from '../../sandbox/ec2-listing.ts';
+import { controlPlaneInterface, DEMO_VPC_ID } from '../../sandbox/facts.ts';
 import { startSandbox } from '../../sandbox/sandbox.ts';
 import { named } from './named.ts';
 import { ec2Client } from './sdk-clients.ts';

@@ -5,7 +5,7 @@ import {
   type RRType,
 } from '@aws-sdk/client-route-53';
 import t from 'tap';
-import { fromRoute53Name, sortKey, toRoute53Name } from '../../sandbox/route53-names.ts';
+import { fromRoute53Name, sortKey, toRoute53Name } from '../../sandbox/route53-api.ts';
 import { startSandbox } from '../../sandbox/sandbox.ts';
 import { named } from './named.ts';
 import { route53Client } from './sdk-clients.ts';

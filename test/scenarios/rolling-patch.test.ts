@@ -1,6 +1,6 @@
 /** The real server against the simulated Region, which patches a control plane while the link is cut and comes back. */
 import t from 'tap';
-import { PATCH_STEPS, RollingPatch } from '../../sandbox/rolling-patch.ts';
+import { PATCH_STEPS, RollingPatch } from '../../sandbox/region-state.ts';
 import { until } from '../helpers/patience.ts';
 import { clusterOf, isReady } from './looks.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
