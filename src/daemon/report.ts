@@ -15,8 +15,8 @@ import {
   type CountName,
   type ResolverCounters,
 } from '../serving/counters.ts';
-import type { ForwarderSnapshot } from '../serving/forwarder/forwarder-snapshot.ts';
-import type { Difference } from '../serving/forwarder/second-opinion.ts';
+import type { ForwarderSnapshot } from '../serving/forwarder/forwarder.ts';
+import type { Difference } from '../serving/forwarder/own-questions.ts';
 import type { UpstreamSnapshot } from '../serving/forwarder/upstream-client.ts';
 import type { Intake } from '../serving/listener/intake.ts';
 import { formatListenAddress } from '../serving/listener/listen-address.ts';

@@ -14,8 +14,7 @@ import type { ClusterSettings, RefreshTimes } from '../refresh/cluster-settings.
 import { questionText, type RetainedQuestion } from '../refresh/retained/retained-question.ts';
 import { createSources, type SourceConnections } from '../refresh/sources/connect-sources.ts';
 import type { AnswerCacheSettings } from '../serving/answer-cache/answer-cache.ts';
-import type { ForwardSettings } from '../serving/forwarder/forward-settings.ts';
-import type { Upstream, UpstreamGroup } from '../serving/forwarder/upstream.ts';
+import type { ForwardSettings, Upstream, UpstreamGroup } from '../serving/forwarder/upstream.ts';
 import type { TcpLimits } from '../serving/listener/tcp.ts';
 import { awsNames } from '../serving/local-zones/aws-names.ts';
 import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnected-rules.ts';
@@ -26,12 +25,8 @@ function upstreamOf(upstream: UpstreamConfig): Upstream {
   const { address, port } = upstream;
   const text = socketText({ address, port });
   if (upstream.transport === 'plain') return { text, address, port };
-  return {
-    text: `tls://${text}#${upstream.serverName}`,
-    address,
-    port,
-    tls: { serverName: upstream.serverName },
-  };
+  const { transport, serverName } = upstream;
+  return { text: `${transport}://${text}#${serverName}`, address, port, transport, serverName };
 }
 
 export function socketText({ address, port }: SocketAddress): string {

@@ -6,7 +6,7 @@ import { atOnce, type Steps } from '../runtime/slices.ts';
 import type { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { ServingTable } from '../serving/endpoints/endpoint-table.ts';
 import { Forwarder } from '../serving/forwarder/forwarder.ts';
-import { BatchedUdpSockets } from '../serving/forwarder/udp-socket-batched.ts';
+import { BatchedUdpSockets } from '../serving/forwarder/udp-batched.ts';
 import { udpListeners } from '../serving/listener/bound-address.ts';
 import { ClientAccess, ClientAddressBook } from '../serving/listener/clients.ts';
 import { Intake, type IntakeRules } from '../serving/listener/intake.ts';
@@ -89,7 +89,7 @@ function buildForwarder(parts: DaemonParts, { libc, inForce, outage, lookAgain }
     log,
     groups: inForce.routes.groups,
     settings: forwardSettings(config),
-    ...(libc === undefined ? {} : { openUdp: new BatchedUdpSockets(libc).open }),
+    openUdp: libc && new BatchedUdpSockets(libc).open,
     isLinkCut: () => link.isFarSideCut,
     isCutOff: ({ text }) => drill.isRunning && inForce.routes.acrossLink.has(text),
     onEvidence: ({ upstream, reachable, reason }) =>
@@ -100,7 +100,7 @@ function buildForwarder(parts: DaemonParts, { libc, inForce, outage, lookAgain }
         reason,
       }),
     onUpstreamUp: () => lookAgain('upstream reachable again'),
-    ...(network === undefined ? {} : { transports: network.transports }),
+    transports: network?.transports,
   });
 }
 

@@ -14,7 +14,6 @@ import { systemClock } from '../../src/runtime/clock.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { systemPause } from '../../src/runtime/slices.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
-import type { Exchange } from '../../src/serving/forwarder/exchange.ts';
 import { DirectoryLock } from '../../src/store/state-directory.ts';
 import { load } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
@@ -24,6 +23,7 @@ import { freePorts, isFreeForTcp, type Ports } from '../scenarios/free-ports.ts'
 import { keepState, keptRecord } from '../scenarios/kept-state.ts';
 import { askUdp } from '../scenarios/server-process.ts';
 import { DEMO, ENDPOINT } from '../scenarios/site.ts';
+import { MadeUpTransport, transportsOf } from '../serving/forwarder/made-up-transport.ts';
 import { queryOf } from '../serving/resolver/messages.ts';
 
 interface Bench {
@@ -172,14 +172,9 @@ t.test(
 /** A network in which nobody answers but the Regions to their signs of life. */
 function signsOfLife(asked: Set<string>): NetworkParts {
   const cut = () => Promise.reject(new Error('cut'));
-  const open = () => ({
-    start: ({ onEnd }: Exchange) =>
-      queueMicrotask(() => onEnd({ kind: 'failed', reason: 'network', detail: 'cut' })),
-    doubt: () => undefined,
-    close: () => undefined,
-  });
+  const open = () => new MadeUpTransport((exchange) => queueMicrotask(() => exchange.fail('network', 'cut')));
   return {
-    transports: { udp: open, tcp: open, tls: open },
+    transports: transportsOf(open),
     aws: {
       explain: (error) => classifyAwsFailure(error, 0),
       endpoint: cut,

@@ -8,15 +8,14 @@ import { SourceError } from '../../src/far-side/source-error.ts';
 import { parseQuery, Query } from '../../src/protocol/wire/query.ts';
 import { typeName } from '../../src/protocol/words/types.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
-import { type Exchange, judgeReply } from '../../src/serving/forwarder/exchange.ts';
-import type { OpenTransport } from '../../src/serving/forwarder/transports.ts';
+import { type Exchange, matchReply } from '../../src/serving/forwarder/exchange.ts';
 import { Turn } from '../../src/serving/turn.ts';
 import { prepareDirectory } from '../../src/store/state-directory.ts';
 import { load } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { message, rawRecord, soaData } from '../helpers/zone-text.ts';
-import { ExchangesInFlight } from '../serving/forwarder/exchanges-in-flight.ts';
+import { MadeUpTransport, transportsOf } from '../serving/forwarder/made-up-transport.ts';
 import { type QueryText, queryOf, type ReadReply, readReply } from '../serving/resolver/messages.ts';
 
 export const ENDPOINT = '5e9d0f3c.gr7.us-west-2.eks.amazonaws.com';
@@ -132,9 +131,8 @@ ${more}`);
   }
 
   #network(): NetworkParts {
-    const open: OpenTransport = ({ address }) => this.#transport(address);
     return {
-      transports: { udp: open, tcp: open, tls: open },
+      transports: transportsOf((_name, { address }) => this.#transport(address)),
       aws: this.#aws(),
       ping: (_region, signal) =>
         this.#cross(signal).then(
@@ -201,21 +199,16 @@ ${more}`);
     };
   }
 
-  #transport(upstream: string): ReturnType<OpenTransport> {
-    const inFlight = new ExchangesInFlight();
-    return {
-      start: (exchange) => {
-        inFlight.add(exchange);
-        if (!this.#isUp && !this.onSite.has(upstream)) return;
-        const said = this.#said(exchange, upstream);
-        if (said === 'silence') return;
-        this.time.after(FAR_MS, () => {
-          if (inFlight.take(exchange)) end(exchange, said);
-        });
-      },
-      doubt: () => undefined,
-      close: () => inFlight.clear(),
-    };
+  #transport(upstream: string): MadeUpTransport {
+    const transport = new MadeUpTransport((exchange) => {
+      if (!this.#isUp && !this.onSite.has(upstream)) return;
+      const said = this.#said(exchange, upstream);
+      if (said === 'silence') return;
+      this.time.after(FAR_MS, () => {
+        if (transport.take(exchange)) end(exchange, said);
+      });
+    });
+    return transport;
   }
 
   #said({ message: asked }: Exchange, upstream: string): Buffer | 'silence' {
@@ -244,13 +237,7 @@ function end(exchange: Exchange, octets: Buffer): void {
   // the question is echoed in the case in which it was asked
   const nameEnd = octets.indexOf(0, 12);
   octets.set(exchange.message.subarray(12, nameEnd), 12);
-  const verdict = judgeReply(exchange, octets);
-  if (verdict.kind !== 'reply') throw new Error(`the made-up upstream: ${verdict.kind}`);
-  exchange.onEnd({
-    kind: 'reply',
-    octets: verdict.octets,
-    index: verdict.index,
-    elapsedMs: FAR_MS,
-    isRoundTrip: true,
-  });
+  const reply = matchReply(exchange, octets, exchange.startedAtMs + FAR_MS);
+  if (reply?.kind !== 'reply') throw new Error(`the made-up upstream: ${reply?.kind}`);
+  exchange.end(reply);
 }

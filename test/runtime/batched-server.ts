@@ -6,7 +6,7 @@ import type { Libc } from '../../src/runtime/datagrams.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { Forwarder } from '../../src/serving/forwarder/forwarder.ts';
-import { BatchedUdpSockets } from '../../src/serving/forwarder/udp-socket-batched.ts';
+import { BatchedUdpSockets } from '../../src/serving/forwarder/udp-batched.ts';
 import type { Upstream } from '../../src/serving/forwarder/upstream.ts';
 import { ClientAccess, ClientAddressBook } from '../../src/serving/listener/clients.ts';
 import { Intake } from '../../src/serving/listener/intake.ts';

@@ -1,7 +1,6 @@
 /**
- * One upstream asked one question, whatever that takes: over TCP when the reply was truncated or forged, without EDNS
- * when it was refused. A reply that is late for the asker is waited for all the same: it may still be the first, and it
- * tells the upstream's health.
+ * One upstream asked one question, with as many exchanges as that takes: over TCP when the reply was truncated or forged,
+ * without EDNS when that was refused. A late reply is still waited for: it may be the first, and it shows the upstream's health.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
@@ -11,70 +10,85 @@ import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
 import {
   Exchange,
   type ExchangeEnd,
-  type ExchangeFailure,
-  type ExchangeTransport,
-  type TransportName,
+  type ExchangeOwner,
+  type Transport,
+  type UpstreamFailure,
+  type UpstreamReply,
 } from './exchange.ts';
-import { hasEnoughLetters } from './name-case.ts';
-import { composeUpstreamQuery, type Probe, type Question, questionEndOf } from './question.ts';
+import {
+  composeUpstreamQuery,
+  hasEnoughLetters,
+  type Probe,
+  type Question,
+  questionEndOf,
+} from './question.ts';
+import type { TransportKind } from './transports.ts';
 
-export interface Answer {
-  readonly octets: Uint8Array;
-  readonly index: ResponseIndex;
-  /** Of the exchange that brought it. */
-  readonly rttMs: number;
-  readonly transport: TransportName;
-}
-
-export interface AttemptFailure {
-  readonly reason: ExchangeFailure;
-  readonly detail: string;
-}
-
-/** Whoever asked. After `onOverdue` an answer may still come; after the other two nothing does. */
+/** Gets the result of an attempt. After `onOverdue` an answer or a failure may still come; after those nothing does. */
 export interface AttemptListener {
-  onAnswer(answer: Answer): void;
-  onFailure(failure: AttemptFailure): void;
-  /** The reply takes longer than it should; told once. */
+  /** `isLate`: `onOverdue` was called before. */
+  onAnswer(reply: UpstreamReply, isLate: boolean): void;
+  onFailure(failure: UpstreamFailure, isLate: boolean): void;
+  /** The reply takes longer than it should; called once. */
   onOverdue(): void;
 }
 
-/** What an attempt needs of the upstream it asks, and tells it. */
+/** A transport of the upstream, open. */
+export interface OpenTransport {
+  readonly name: string;
+  readonly kind: TransportKind;
+  readonly transport: Transport;
+}
+
+/** What an attempt needs of the upstream that it asks, and what it reports to it. */
 export interface AttemptHost {
   readonly sweep: DeadlineSweep;
   readonly random: Random;
   nowMs(): number;
-  transport(name: TransportName): ExchangeTransport;
-  timeoutMs(transport: TransportName): number;
+  /** The transport of this name, opened when it is not yet. */
+  transport(name: string): OpenTransport;
+  timeoutMs(kind: TransportKind): number;
+  /** Longest time until an attempt is overdue. */
+  readonly maxMs: number;
   /** Queries say that we understand AD. */
   readonly asksAuthenticated: boolean;
   /** Names over this transport get a random case. */
-  mixesCase(transport: TransportName): boolean;
-  /** A reply brought the name back, in the case in which it was sent or in another. */
-  caseCameBack(isSame: boolean): void;
-  /** Whether a late reply may be waited for: there is room for so many. */
+  mixesCase(kind: TransportKind): boolean;
+  /** A reply brought the name back, in the case in which it was sent or in another case. */
+  noteCase(isSame: boolean): void;
+  /** Whether there is room to wait for a late reply. */
   mayLinger(): boolean;
-  started(transport: TransportName): void;
-  replied(transport: TransportName, index: ResponseIndex | undefined, roundTripMs: number | undefined): void;
-  failed(transport: TransportName, failure: AttemptFailure, startedAtMs: number, probe?: Probe): void;
-  /** With EDNS it said FORMERR or NOTIMP to this, and without it something else. */
-  ednsRefused(probe: Probe | undefined): void;
-  over(attempt: Attempt): void;
+  noteStart(transport: OpenTransport): void;
+  noteReply(
+    transport: OpenTransport,
+    index: ResponseIndex | undefined,
+    roundTripMs: number | undefined,
+  ): void;
+  noteFailure(
+    transport: OpenTransport,
+    failure: UpstreamFailure,
+    startedAtMs: number,
+    probe: Probe | undefined,
+  ): void;
+  /** With EDNS the upstream said FORMERR or NOTIMP to this question, and without EDNS something else. */
+  noteEdnsRefused(probe: Probe | undefined): void;
+  onOver(attempt: Attempt): void;
 }
 
-/** From the start of an exchange: nobody who waits for a reply waits longer. */
+/** From the start of an exchange: no client waits longer for a reply. */
 const LISTEN_MS = 5_000;
-const ATTEMPT_MAX_DOUBLINGS = 4;
+const MAX_DOUBLINGS = 4;
 
-export class Attempt implements Deadline {
+const OVERDUE: UpstreamFailure = { reason: 'timeout', detail: 'no reply in time' };
+
+export class Attempt implements Deadline, ExchangeOwner {
   place = -1;
   dueAtMs = 0;
   readonly #host: AttemptHost;
   readonly #question: Question;
   readonly #listener: AttemptListener;
-  readonly #maxMs: number;
   readonly #doublings: number;
-  #transport: TransportName;
+  #transport: OpenTransport;
   #withEdns: boolean;
   #exchange: Exchange | undefined;
   #stage: 'timely' | 'late' | 'over' = 'timely';
@@ -82,53 +96,50 @@ export class Attempt implements Deadline {
   #triedWithoutEdns = false;
   #triedMixedCase = false;
 
+  /** `doublings`: how often the timeout is doubled. */
   constructor(
     host: AttemptHost,
     question: Question,
-    start: { transport: TransportName; withEdns: boolean; doublings: number; maxMs: number },
+    transport: OpenTransport,
+    withEdns: boolean,
+    doublings: number,
     listener: AttemptListener,
   ) {
     this.#host = host;
     this.#question = question;
+    this.#transport = transport;
+    this.#withEdns = withEdns;
+    this.#doublings = Math.min(doublings, MAX_DOUBLINGS);
     this.#listener = listener;
-    this.#transport = start.transport;
-    this.#withEdns = start.withEdns;
-    this.#doublings = Math.min(start.doublings, ATTEMPT_MAX_DOUBLINGS);
-    this.#maxMs = start.maxMs;
   }
 
   send(): void {
-    const transport = this.#transport;
-    const mixesCase = !this.#triedMixedCase && this.#host.mixesCase(transport);
-    const caseFrom = mixesCase ? this.#host.random : undefined;
+    const host = this.#host;
+    const { kind, transport } = this.#transport;
+    const mixesCase = !this.#triedMixedCase && host.mixesCase(kind);
     const message = composeUpstreamQuery(this.#question, {
       withEdns: this.#withEdns,
-      caseFrom,
-      padded: transport === 'tls',
-      authenticated: this.#host.asksAuthenticated,
+      caseFrom: mixesCase ? host.random : undefined,
+      padded: kind.isEncrypted === true,
+      authenticated: host.asksAuthenticated,
     });
-    const exchange = new Exchange(
-      message,
-      questionEndOf(this.#question),
-      caseFrom !== undefined,
-      (end: ExchangeEnd) => this.#onEnd(exchange, end),
-    );
-    exchange.hasOwnPort = !mixesCase || !hasEnoughLetters(this.#question.name);
+    const exchange = new Exchange(message, questionEndOf(this.#question), mixesCase, this);
+    exchange.needsOwnPort = !mixesCase || !hasEnoughLetters(this.#question.name);
     this.#exchange = exchange;
     this.#stage = 'timely';
-    exchange.startedAtMs = this.#host.nowMs();
-    this.dueAtMs =
-      exchange.startedAtMs + Math.min(this.#host.timeoutMs(transport) * 2 ** this.#doublings, this.#maxMs);
-    this.#host.sweep.add(this);
-    this.#host.started(transport);
-    this.#host.transport(transport).start(exchange);
+    exchange.startedAtMs = host.nowMs();
+    this.dueAtMs = exchange.startedAtMs + Math.min(host.timeoutMs(kind) * 2 ** this.#doublings, host.maxMs);
+    host.sweep.add(this);
+    host.noteStart(this.#transport);
+    transport.start(exchange);
   }
 
   onDue(): void {
     const exchange = this.#exchange;
     if (exchange === undefined) return;
+    const { transport } = this.#transport;
     if (this.#stage === 'late' || !this.#host.mayLinger()) {
-      exchange.carrier?.drop(exchange);
+      transport.giveUp(exchange, 'lost');
       if (this.#stage === 'timely') this.#overdue(exchange);
       this.#finish();
       return;
@@ -136,93 +147,87 @@ export class Attempt implements Deadline {
     this.#stage = 'late';
     this.dueAtMs = exchange.startedAtMs + LISTEN_MS;
     this.#host.sweep.add(this);
-    this.#host.transport(this.#transport).doubt(exchange);
+    transport.giveUp(exchange, 'late');
     this.#overdue(exchange);
   }
 
-  /** Ends it without a word to anybody. */
+  /** Ends without a word to the listener. */
   abandon(): void {
     if (this.#stage === 'over') return;
     const exchange = this.#exchange;
     this.#host.sweep.delete(this);
     this.#finish();
-    exchange?.carrier?.drop(exchange, true);
+    if (exchange !== undefined) this.#transport.transport.giveUp(exchange, 'unneeded');
+  }
+
+  onEnd(exchange: Exchange, end: ExchangeEnd): void {
+    // an exchange of an earlier step, or one that was given up a moment ago
+    if (this.#exchange !== exchange || this.#stage === 'over') return;
+    this.#exchange = undefined;
+    this.#host.sweep.delete(this);
+    switch (end.kind) {
+      case 'reply':
+        if (exchange.exactCase) this.#host.noteCase(true);
+        this.#onReply(end);
+        return;
+      case 'edns-refused':
+        this.#host.noteReply(this.#transport, undefined, end.elapsedMs);
+        this.#sendWithoutEdns();
+        return;
+      case 'case-lost':
+        // again in the question's own case, from its own port: TCP may not be there, and need not be
+        this.#triedMixedCase = true;
+        this.#host.noteCase(false);
+        this.send();
+        return;
+      case 'failed':
+        this.#noteFailure(exchange, end);
+        // RFC 5452 section 9.3: TCP is far harder to forge
+        if (end.reason === 'spoofed') {
+          this.#sendOverTcp();
+          return;
+        }
+        this.#finish();
+        this.#listener.onFailure(end, this.#isOverdue);
+    }
+  }
+
+  #onReply(reply: UpstreamReply): void {
+    const { index, elapsedMs } = reply;
+    this.#host.noteReply(this.#transport, index, reply.isRoundTrip ? elapsedMs : undefined);
+    const saysNoEdns = index.rcode === RCODE.FORMERR || index.rcode === RCODE.NOTIMP;
+    if (saysNoEdns && this.#withEdns) {
+      this.#sendWithoutEdns();
+      return;
+    }
+    if (this.#triedWithoutEdns && !saysNoEdns) this.#host.noteEdnsRefused(this.#question.probes);
+    // RFC 2181 section 9, RFC 7766 section 5: a truncated reply is not used, and asked for again over TCP
+    if ((index.flags & FLAG.TC) !== 0 && this.#transport.kind.isDatagram) {
+      this.#sendOverTcp();
+      return;
+    }
+    this.#finish();
+    this.#listener.onAnswer(reply, this.#isOverdue);
   }
 
   #overdue(exchange: Exchange): void {
-    const failure = { reason: 'timeout', detail: 'no reply in time' } as const;
-    this.#fault(exchange, failure);
+    this.#noteFailure(exchange, OVERDUE);
     if (this.#isOverdue) return;
     this.#isOverdue = true;
     this.#listener.onOverdue();
   }
 
-  #onEnd(exchange: Exchange, end: ExchangeEnd): void {
-    // an exchange of an earlier step, or one that was given up a moment ago
-    if (this.#exchange !== exchange || this.#stage === 'over') return;
-    this.#exchange = undefined;
-    this.#host.sweep.delete(this);
-    if (end.kind === 'failed') this.#onFailed(exchange, end);
-    else if (end.kind === 'edns-refused') this.#onEdnsRefused(end.elapsedMs);
-    else if (end.kind === 'case-lost') this.#onCaseLost();
-    else {
-      if (exchange.exactCase) this.#host.caseCameBack(true);
-      this.#onReply(end);
-    }
+  #noteFailure(exchange: Exchange, failure: UpstreamFailure): void {
+    this.#host.noteFailure(this.#transport, failure, exchange.startedAtMs, this.#question.probes);
   }
 
-  #onReply(end: ExchangeEnd & { kind: 'reply' }): void {
-    const { index, octets, elapsedMs } = end;
-    this.#host.replied(this.#transport, index, end.isRoundTrip ? elapsedMs : undefined);
-    const saysNoEdns = index.rcode === RCODE.FORMERR || index.rcode === RCODE.NOTIMP;
-    if (saysNoEdns && this.#withEdns) {
-      this.#withoutEdns();
-      return;
-    }
-    if (this.#triedWithoutEdns && !saysNoEdns) this.#host.ednsRefused(this.#question.probes);
-    // RFC 2181 section 9, RFC 7766 section 5: what was truncated is asked for again over TCP, and not used
-    if ((index.flags & FLAG.TC) !== 0 && this.#transport === 'udp') {
-      this.#overTcp();
-      return;
-    }
-    this.#finish();
-    this.#listener.onAnswer({ octets, index, rttMs: elapsedMs, transport: this.#transport });
-  }
-
-  #onEdnsRefused(elapsedMs: number): void {
-    this.#host.replied(this.#transport, undefined, elapsedMs);
-    this.#withoutEdns();
-  }
-
-  /** It is asked again in the question's own case, from a port of its own: TCP may not be there, and need not be. */
-  #onCaseLost(): void {
-    this.#triedMixedCase = true;
-    this.#host.caseCameBack(false);
+  #sendOverTcp(): void {
+    this.#transport = this.#host.transport('tcp');
     this.send();
   }
 
-  #onFailed(exchange: Exchange, failure: AttemptFailure): void {
-    this.#fault(exchange, failure);
-    // RFC 5452 section 9.3: TCP is far harder to forge
-    if (failure.reason === 'spoofed') {
-      this.#overTcp();
-      return;
-    }
-    this.#finish();
-    this.#listener.onFailure(failure);
-  }
-
-  #fault(exchange: Exchange, failure: AttemptFailure): void {
-    this.#host.failed(this.#transport, failure, exchange.startedAtMs, this.#question.probes);
-  }
-
-  #overTcp(): void {
-    this.#transport = 'tcp';
-    this.send();
-  }
-
-  /** RFC 6891 section 7 and 6.2.2: once, so that a server that says FORMERR to everything is not asked for ever. */
-  #withoutEdns(): void {
+  /** RFC 6891 sections 6.2.2 and 7: once, because a server may say FORMERR to everything. */
+  #sendWithoutEdns(): void {
     this.#withEdns = false;
     this.#triedWithoutEdns = true;
     this.send();
@@ -231,6 +236,6 @@ export class Attempt implements Deadline {
   #finish(): void {
     this.#stage = 'over';
     this.#exchange = undefined;
-    this.#host.over(this);
+    this.#host.onOver(this);
   }
 }

@@ -1,25 +1,25 @@
-/** Many deadlines under one timer: what waits is swept when the nearest one falls due, not timed one by one. */
+/** Many deadlines under one timer: it is set for the nearest deadline, and then every deadline that is due is called. */
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 
 export interface Deadline {
   /** Monotonic. May be changed while waiting, followed by `add` when it moved closer. */
   dueAtMs: number;
-  /** The sweep's own: where it waits, below 0 when it does not. Of one sweep at a time. */
+  /** For the sweep alone: its place among those that wait, below 0 when it does not wait. One sweep at a time has it. */
   place?: number;
   /** Called once; the entry has left the sweep by then and may be added again. */
   onDue(nowMs: number): void;
 }
 
-/** Sweeps are at least so far apart; attempt timeouts start at 200 ms, so this costs a twentieth at most. */
+/** Time between two sweeps at least; attempt timeouts start at 200 ms, so that they are late by a twentieth at most. */
 const GRANULARITY_MS = 10;
-/** The timer of the runtime counts whole milliseconds and may be early by a part of one. */
+/** The runtime's timer counts whole milliseconds and may be early by a part of one. */
 const EARLY_MS = 1;
 
 export class DeadlineSweep {
   readonly #clock: Clock;
   readonly #timers: Timers;
-  /** In no order: a set would be made anew every few hundred questions. */
+  /** In no order: a set would be rebuilt every few hundred questions. */
   readonly #waiting: Deadline[] = [];
   #timer: Disposable | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
@@ -49,7 +49,7 @@ export class DeadlineSweep {
     last.place = place;
   }
 
-  /** Forgets everything without calling anybody. */
+  /** Forgets all deadlines without calling them. */
   close(): void {
     for (const deadline of this.#waiting.splice(0)) deadline.place = -1;
     this.#disarm();
@@ -74,7 +74,7 @@ export class DeadlineSweep {
     const due = this.#waiting.filter(({ dueAtMs }) => dueAtMs <= nowMs + EARLY_MS);
     due.sort((a, b) => a.dueAtMs - b.dueAtMs);
     for (const deadline of due) {
-      // an earlier one of this sweep may have ended a later one
+      // a deadline called before may have deleted this one
       if (!isWaiting(deadline)) continue;
       this.delete(deadline);
       deadline.onDue(nowMs);

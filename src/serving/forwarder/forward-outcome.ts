@@ -14,7 +14,7 @@ export type ForwardFailureReason =
 
 export interface ForwardedResponse {
   readonly kind: 'response';
-  /** As the upstream sent it, its own ID, question case and OPT included. Shared by all who asked: never change it. */
+  /** As the upstream sent it, its own ID, question case and OPT included. Shared by all clients that asked: never change it. */
   readonly octets: Uint8Array;
   readonly index: ResponseIndex;
   /** The text of the upstream that answered. */
@@ -28,7 +28,7 @@ export interface ForwardFailure {
   readonly extendedError: number;
   readonly reason: ForwardFailureReason;
   readonly detail: string;
-  /** `false`: it failed at once, by what was known before. Nothing new is known of the name then. */
+  /** `false`: no upstream was asked, because of earlier failures. Nothing new is known of the name. */
   readonly wasAsked?: false;
 }
 
@@ -47,6 +47,15 @@ const EXTENDED_ERRORS: Readonly<Record<ForwardFailureReason, number>> = {
 
 export function forwardFailure(reason: ForwardFailureReason, detail: string): ForwardFailure {
   return { kind: 'failed', reason, detail, extendedError: EXTENDED_ERRORS[reason] };
+}
+
+/** As `forwardFailure`, where no upstream was asked. */
+export function notAsked(
+  reason: ForwardFailureReason,
+  detail: string,
+  extendedErrorOf = reason,
+): ForwardFailure {
+  return { kind: 'failed', reason, detail, extendedError: EXTENDED_ERRORS[extendedErrorOf], wasAsked: false };
 }
 
 /** Whether it says nothing about the name. */

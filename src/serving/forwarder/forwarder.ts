@@ -1,17 +1,16 @@
 /**
- * The forwarder sends a client's question to an upstream resolver and brings back what it says, octet for octet.
+ * The forwarder sends a client's question to an upstream resolver and brings back the reply, octet for octet.
  *
- *     forward -> coalesce -> flight -> attempt -> exchange -> socket
- *                (identical  (which    (one       (one query,
- *                 questions)  upstream) upstream)  one reply)
+ *     forwardTo -> pending questions -> pending question -> attempt -> exchange -> transport
+ *                  (identical            (which upstream)    (one       (one query, (UDP, TCP,
+ *                   questions)                                upstream)  one reply)  TLS)
  *
  * It knows upstreams, their health, and how to tell a reply from a forgery. It refuses to know what a response means
  * to a client, what may be cached, which zone a name belongs to, and what to say when it fails: the resolver does.
  * RFC 5452 (forged answers), RFC 7766 (TCP), RFC 7858 and 8310 (TLS), RFC 6891 (EDNS), RFC 6298 (timeouts).
  */
 
-import type { Log } from '../../log/log.ts';
-import { LimitLog } from '../../log/log.ts';
+import { LimitLog, type Log } from '../../log/log.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { nameFromWire } from '../../protocol/words/name.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -19,25 +18,30 @@ import type { Random } from '../../runtime/random.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import type { Route } from '../turn.ts';
-import { type Landed, OnItsWay, OnTheirWay, questionHash } from './coalescing.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
-import { Flight, type FlightContext } from './flight.ts';
-import { type ForwardOutcome, forwardFailure, isUnhelpful } from './forward-outcome.ts';
-import { DEFAULT_SETTINGS, type ForwardSettings } from './forward-settings.ts';
-import type { ForwarderSnapshot } from './forwarder-snapshot.ts';
-import { type Asked, chooseAsked, claimTrial, hasAnswers } from './group-choice.ts';
-import type { GroupMember } from './group-member.ts';
-import { Groups, type Regrouping } from './groups.ts';
-import { NOBODY, type Overload } from './in-flight-shares.ts';
-import { askAddresses, askText } from './own-questions.ts';
+import { type ForwardFailure, type ForwardOutcome, forwardFailure, isUnhelpful } from './forward-outcome.ts';
+import { chooseMembers, claimTrial, Groups, hasAnswers, type Regrouping, triable } from './groups.ts';
+import {
+  type Ask,
+  askAddresses,
+  askText,
+  type Difference,
+  type ResolvedName,
+  SecondOpinions,
+} from './own-questions.ts';
+import {
+  type AskedUpstream,
+  type OnOutcome,
+  PendingQuestion,
+  type QuestionContext,
+} from './pending-question.ts';
+import { type Overload, PendingQuestions } from './pending-questions.ts';
 import { Probing } from './probing.ts';
-import { type Question, questionOf } from './question.ts';
-import type { ResolvedName } from './resolved-name.ts';
-import { SecondOpinions } from './second-opinion.ts';
-import { socketTransports, type Transports } from './transports.ts';
-import type { OpenUdpSocket } from './udp-socket.ts';
-import type { Upstream, UpstreamGroup } from './upstream.ts';
-import type { ClientContext, UpstreamEvidence } from './upstream-client.ts';
+import { type Question, questionHash, questionOf } from './question.ts';
+import { TRANSPORTS, type Transports } from './transports.ts';
+import type { OpenUdpSocket } from './udp.ts';
+import { DEFAULT_SETTINGS, type ForwardSettings, type Upstream, type UpstreamGroup } from './upstream.ts';
+import type { ClientContext, UpstreamEvidence, UpstreamSnapshot } from './upstream-client.ts';
 
 export interface ForwarderOptions {
   readonly clock: Clock;
@@ -52,45 +56,61 @@ export interface ForwarderOptions {
   readonly onEvidence?: (evidence: UpstreamEvidence) => void;
   readonly onUpstreamUp?: (upstream: Upstream) => void;
   readonly onUpstreamDown?: (upstream: Upstream) => void;
-  /** How UDP sockets are opened: by `node:dgram` unless told otherwise. */
-  readonly openUdp?: OpenUdpSocket;
-  /** Whether this upstream is to be treated as unreachable although it may answer: a rehearsal. */
+  /** How UDP sockets are opened: through `node:dgram`, unless given. */
+  readonly openUdp?: OpenUdpSocket | undefined;
+  /** Whether this upstream is treated as unreachable although it may answer: a drill. */
   readonly isCutOff?: (upstream: Upstream) => boolean;
   /** Whether the link to the far side is known to be down. */
   readonly isLinkCut?: () => boolean;
   /** Real sockets, unless a test brings its own. */
-  readonly transports?: Transports;
+  readonly transports?: Transports | undefined;
+}
+
+/** The forwarder as plain data, for metrics and status. */
+export interface ForwarderSnapshot {
+  readonly upstreams: readonly UpstreamSnapshot[];
+  /** Questions on their way now. */
+  readonly inFlight: number;
+  /** Questions that joined a question on its way. */
+  readonly coalesced: number;
+  /** Questions that failed because too many were on their way: new ones (`limit`), and those that gave way to others. */
+  readonly overloaded: Readonly<Record<Overload, number>>;
+  /** Questions that failed at once because no upstream could be asked. */
+  readonly failedFast: number;
+  /** Names of endpoints that two upstreams answer differently. */
+  readonly differences: readonly Difference[];
 }
 
 export class Forwarder {
   readonly #options: ForwarderOptions;
+  readonly #context: QuestionContext;
   readonly #sweep: DeadlineSweep;
   readonly #probing: Probing;
-  #settings: ForwardSettings;
   readonly #groups: Groups;
-  readonly #onTheirWay = new OnTheirWay();
-  readonly #flightContext: FlightContext;
+  readonly #pending = new PendingQuestions();
   readonly #opinions: SecondOpinions;
-  #coalesced = 0;
-  readonly #overloaded: Record<Overload, number> = { limit: 0, network: 0, suffix: 0 };
   readonly #limitLog: LimitLog;
+  readonly #overloaded: Record<Overload, number> = { limit: 0, network: 0, suffix: 0 };
+  #settings: ForwardSettings;
+  #coalesced = 0;
   #failedFast = 0;
   #isClosed = false;
 
   constructor(options: ForwarderOptions) {
+    const { clock, timers, random, log, groups, settings } = options;
     this.#options = options;
-    this.#limitLog = new LimitLog(options.log);
-    this.#settings = { ...DEFAULT_SETTINGS, ...options.settings };
-    this.#sweep = new DeadlineSweep(options.clock, options.timers);
-    this.#opinions = new SecondOpinions(options.log, () => options.clock.monotonicMs());
-    this.#probing = new Probing(options.timers, options.random);
-    this.#flightContext = {
+    this.#settings = { ...DEFAULT_SETTINGS, ...settings };
+    this.#sweep = new DeadlineSweep(clock, timers);
+    this.#limitLog = new LimitLog(log);
+    this.#opinions = new SecondOpinions(log, () => clock.monotonicMs());
+    this.#probing = new Probing(timers, random);
+    this.#context = {
       sweep: this.#sweep,
       settings: () => this.#settings,
-      nowMs: () => options.clock.monotonicMs(),
+      nowMs: () => clock.monotonicMs(),
     };
     this.#groups = new Groups(this.#clientContext(), (client) => this.#probing.forget(client));
-    this.reconfigure(options.groups);
+    this.reconfigure(groups);
   }
 
   /** As `forwardTo`, as a promise that never rejects. */
@@ -99,29 +119,23 @@ export class Forwarder {
   }
 
   /**
-   * Asks the upstreams of a group that was configured; tells the outcome once, perhaps before this returns. Identical
-   * questions that are on their way to the same group share one outcome.
+   * Asks the upstreams of a group that was configured; calls `reply` once, perhaps before this returns. Identical questions
+   * that are on their way to the same group share one outcome.
    */
-  forwardTo(query: Query, group: Route, landed: Landed): void {
-    this.#forward(query, group, this.#settings.inFlight, landed);
+  forwardTo(query: Query, group: Route, reply: OnOutcome): void {
+    this.#forward(query, group, false, reply);
   }
 
   /** An A query for `name`, past any cache of ours and past the limit on questions in flight. Never rejects. */
   resolveAddresses(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<ResolvedName> {
     const compare = (query: Query, outcome: ForwardOutcome): Promise<void> =>
       this.#compare(name, query, group, outcome);
-    return askAddresses(
-      name,
-      signal,
-      (query) => this.#unlimited(query, group),
-      this.#options.timers,
-      compare,
-    );
+    return askAddresses(name, signal, this.#askOwn(group), this.#options.timers, compare);
   }
 
   /** Whether a TXT query for `name`, asked as `resolveAddresses` asks, is answered with text. Never rejects. */
   answersText(name: string, signal: AbortSignal, group: UpstreamGroup): Promise<boolean> {
-    return askText(name, signal, (query) => this.#unlimited(query, group));
+    return askText(name, signal, this.#askOwn(group));
   }
 
   /** Whether an incoming query is a probe of ours for loops that has come back: not to be forwarded again. */
@@ -129,33 +143,35 @@ export class Forwarder {
     return this.#groups.senderOf(query) !== undefined;
   }
 
-  /** Avoids the upstream that sent this probe back, in the group that it was sent for, as long as the loop lasts. */
+  /** Avoids the upstream that sent this probe back, in the group that it was sent for, while the loop lasts. */
   noteLoop(query: Query): void {
-    const found = this.#groups.senderOf(query);
-    if (found === undefined || !found.member.noteLoop()) return;
-    const fields = { upstream: found.member.upstream.text, zone: found.group };
+    const member = this.#groups.senderOf(query);
+    if (member === undefined || !member.noteLoop()) return;
+    const fields = { upstream: member.upstream.text, zone: member.group };
     this.#options.log.warn(fields, 'upstream sends our own queries back to us: check where it forwards to');
   }
 
-  /** Whether no upstream of the group is worth asking at this moment: a question would fail at once. */
+  /** Whether no upstream of the group can be asked at this moment: a question would fail at once. */
   isDown(group: Route): boolean {
-    const nowMs = this.#options.clock.monotonicMs();
+    const nowMs = this.#context.nowMs();
     return !(this.#groups.membersOf(group) ?? []).some((member) => member.isUsable(nowMs));
   }
 
   /**
-   * Whether nobody in the group answers questions about this name: none is worth asking, or those that are fail for its
-   * suffix. One question in a second or two goes through all the same and finds out whether that still holds.
+   * Whether no upstream of the group answers questions about this name: none can be asked, or those that can fail for its
+   * suffix. One question in a second or two is sent all the same and finds out whether that still holds.
    */
   isCut(query: Query, group: Route): boolean {
-    const nowMs = this.#options.clock.monotonicMs();
+    const nowMs = this.#context.nowMs();
     const members = this.#groups.membersOf(group) ?? [];
     if (hasAnswers(members, query, nowMs)) return false;
-    this.#tryAgain(query, members, nowMs);
+    // the client does not wait for a trial: most likely the name is still cut
+    if (!this.#isClosed && claimTrial(members, query, nowMs))
+      this.#startTrial(query, triable(members, nowMs), () => undefined);
     return true;
   }
 
-  /** The link is back: what failed because of it may answer. */
+  /** The link is back: names that failed because of it may be answered. */
   forgetCuts(): void {
     for (const client of this.#groups.clients) client.suffixes.clear();
   }
@@ -164,10 +180,10 @@ export class Forwarder {
   noteFalseDenial(query: Query, upstream: string): void {
     const question = questionOf(query);
     for (const client of this.#groups.clients)
-      if (client.upstream.text === upstream) client.noteSuffixFailure(question);
+      if (client.upstream.text === upstream) client.names.noteFailure(question);
   }
 
-  /** Takes new groups and settings. Upstreams that stay keep their health and connections; questions on their way go on. */
+  /** Takes new groups and settings. Upstreams that stay keep their health and connections; pending questions go on. */
   reconfigure(groups: readonly UpstreamGroup[], settings: Partial<ForwardSettings> = {}): void {
     const { take, leave } = atOnce(this.reconfiguring(groups, settings));
     take();
@@ -188,12 +204,12 @@ export class Forwarder {
   }
 
   snapshot(): ForwarderSnapshot {
-    const nowMs = this.#options.clock.monotonicMs();
+    const nowMs = this.#context.nowMs();
     return {
       upstreams: [...this.#groups.clients].map((client) =>
         client.snapshot(this.#groups.isLooping(client, nowMs)),
       ),
-      inFlight: this.#onTheirWay.size,
+      inFlight: this.#pending.size,
       coalesced: this.#coalesced,
       overloaded: { ...this.#overloaded },
       failedFast: this.#failedFast,
@@ -201,141 +217,120 @@ export class Forwarder {
     };
   }
 
-  /** Closes every socket; questions on their way fail. */
+  /** Closes every socket; pending questions fail. */
   close(): void {
     this.#isClosed = true;
     this.#probing.close();
-    for (const { flight } of this.#onTheirWay.all()) flight?.cancel('closing', 'the forwarder is closing');
+    for (const pending of this.#pending.all()) pending.cancel('closing', 'the forwarder is closing');
     for (const client of this.#groups.clients) client.close();
     this.#sweep.close();
   }
 
-  /** Asks another upstream of the group the same, for as long as one attempt takes; see second-opinion.ts. */
+  /** `isOwn`: not a client's question. It is asked past the limit on questions in flight, and never gives way. */
+  #forward(query: Query, group: Route, isOwn: boolean, reply: OnOutcome): void {
+    const question = questionOf(query);
+    const hash = questionHash(query);
+    const known = this.#pending.find(hash, question, group.name);
+    if (known !== undefined) {
+      this.#coalesced++;
+      this.#pending.join(known, reply, query.network);
+      return;
+    }
+    const pending = this.#pendingFor(query, question, group, isOwn);
+    if (!(pending instanceof PendingQuestion)) {
+      reply(pending);
+      return;
+    }
+    pending.hash = hash;
+    pending.join(reply);
+    this.#pending.add(pending);
+    pending.start();
+  }
+
+  /** The question, ready to be asked, or why no upstream is asked. */
+  #pendingFor(
+    query: Query,
+    question: Question,
+    group: Route,
+    isOwn: boolean,
+  ): PendingQuestion | ForwardFailure {
+    if (this.#isClosed) return forwardFailure('closing', 'the forwarder is closed');
+    const members = this.#groups.membersOf(group);
+    if (members === undefined)
+      return forwardFailure('all-down', `no upstreams are configured for "${group.name}"`);
+    const choice = chooseMembers(members, query, isOwn, this.#context.nowMs());
+    if (choice.kind === 'failed') {
+      this.#failedFast++;
+      return choice;
+    }
+    if (!isOwn && !this.#makeRoomFor(query.network, question))
+      return forwardFailure('overloaded', `${this.#settings.inFlight} questions are on their way`);
+    const asked: Question = choice.kind === 'trial' ? { ...question, probes: 'trial' } : question;
+    const pending = new PendingQuestion(this.#context, asked, choice.members, choice.kind, this.#onOver);
+    pending.group = group.name;
+    pending.givesWay = !isOwn;
+    if (!isOwn) pending.network = query.network;
+    return pending;
+  }
+
+  readonly #onOver = (pending: PendingQuestion, outcome: ForwardOutcome): void => {
+    this.#pending.delete(pending);
+    if (pending.isJoined && isUnhelpful(outcome)) pending.suspectLoops();
+    // it gave way within the call of another query, whose reply is being written at this moment
+    if (outcome.kind === 'failed' && outcome.reason === 'overloaded')
+      queueMicrotask(() => pending.reply(outcome));
+    else pending.reply(outcome);
+  };
+
+  /** Whether there is a place for one more question, or another question has given way. */
+  #makeRoomFor(network: number, { domain, name }: Question): boolean {
+    const crowded = this.#pending.crowded(network, domain, this.#settings.inFlight);
+    if (crowded === undefined) return true;
+    const { reason, oldest } = crowded;
+    this.#overloaded[reason]++;
+    const fails = oldest?.question.name ?? name;
+    this.#limitLog.noteQuestion('forward.inFlight', this.#context.nowMs(), () => nameFromWire(fails, 0));
+    oldest?.cancel('overloaded', 'it gave way to a question of another client');
+    return oldest !== undefined;
+  }
+
+  #askOwn(group: UpstreamGroup): Ask {
+    return (query) => new Promise((resolve) => this.#forward(query, group, true, resolve));
+  }
+
+  /** Asks another upstream of the group the same, for as long as one attempt takes. */
   async #compare(name: string, query: Query, group: UpstreamGroup, first: ForwardOutcome): Promise<void> {
     if (first.kind === 'failed' || this.#isClosed) return;
-    const nowMs = this.#options.clock.monotonicMs();
-    const other = this.#groups
-      .membersOf(group)
-      ?.find((member) => member.upstream.text !== first.upstream && member.isUsable(nowMs));
+    const nowMs = this.#context.nowMs();
+    const members = this.#groups.membersOf(group) ?? [];
+    const other = members.find((one) => one.upstream.text !== first.upstream && one.isUsable(nowMs));
     if (other === undefined) return;
-    const question = { ...questionOf(query), probes: 'trial' } as const;
-    const second = await new Promise<ForwardOutcome>((resolve) =>
-      new Flight(this.#flightContext, question, [other], 'trial', resolve).start(),
-    );
+    const second = await new Promise<ForwardOutcome>((resolve) => this.#startTrial(query, [other], resolve));
     this.#opinions.compare(name, first, second);
   }
 
-  #unlimited(query: Query, group: UpstreamGroup): Promise<ForwardOutcome> {
-    return new Promise((resolve) => this.#forward(query, group, Number.POSITIVE_INFINITY, resolve));
-  }
-
-  #forward(query: Query, group: Route, limit: number, landed: Landed): void {
-    const question = questionOf(query);
-    const joined = this.#onTheirWay.find(questionHash(query), question, group.name);
-    if (joined !== undefined) {
-      this.#coalesced++;
-      joined.join(landed);
-      this.#onTheirWay.shares.joined(joined, query.network);
-      return;
-    }
-    const members = this.#groups.membersOf(group);
-    const refusal = this.#refusal(members, group);
-    if (refusal !== undefined || members === undefined) {
-      landed(refusal ?? forwardFailure('closing', 'the forwarder is closed'));
-      return;
-    }
-    const nowMs = this.#options.clock.monotonicMs();
-    const choice = chooseAsked(members, query, limit === Number.POSITIVE_INFINITY, nowMs);
-    if (choice.kind === 'nobody') {
-      this.#failedFast++;
-      landed(choice.outcome);
-      return;
-    }
-    const one = new OnItsWay(questionHash(query), question, group.name, landed);
-    if (limit < Number.POSITIVE_INFINITY) {
-      one.network = query.network;
-      one.suffix = question.domain;
-    }
-    if (this.#hasRoomFor(one, limit)) this.#fly(one, choice);
-    else landed(forwardFailure('overloaded', `${limit} questions are on their way`));
-  }
-
-  /** Whether there is room for one more question, or another one has given way. */
-  #hasRoomFor({ network, suffix, question }: OnItsWay, limit: number): boolean {
-    const { shares } = this.#onTheirWay;
-    if (suffix === undefined) return true;
-    const isFull = this.#onTheirWay.size >= limit;
-    const ofSuffix = shares.oldestUnder(suffix, limit);
-    // who asks without a network has no share that could be weighed against others'
-    const ofNetwork = isFull && network !== NOBODY ? shares.oldestOfLargest() : undefined;
-    const goes = ofSuffix ?? ofNetwork;
-    if (goes === undefined) {
-      if (!isFull) return true;
-      this.#noteOverload('limit', question);
-      return false;
-    }
-    this.#noteOverload(ofSuffix === undefined ? 'network' : 'suffix', goes.question);
-    goes.flight?.cancel('overloaded', 'it gave way to a question of another client');
-    return true;
-  }
-
-  #noteOverload(reason: Overload, { name }: Question): void {
-    this.#overloaded[reason]++;
-    const nowMs = this.#options.clock.monotonicMs();
-    this.#limitLog.noteQuestion('forward.inFlight', nowMs, () => nameFromWire(name, 0));
-  }
-
-  /** Why no upstream is asked, even one that is up. */
-  #refusal(members: readonly GroupMember[] | undefined, group: Route): ForwardOutcome | undefined {
-    if (this.#isClosed) return forwardFailure('closing', 'the forwarder is closed');
-    if (members !== undefined) return undefined;
-    return forwardFailure('all-down', `no upstreams are configured for "${group.name}"`);
-  }
-
-  /** Asks about what is cut, where it is time for that. The client does not wait for it: most likely it is still cut. */
-  #tryAgain(query: Query, members: readonly GroupMember[], nowMs: number): void {
-    if (this.#isClosed || !claimTrial(members, query, nowMs)) return;
-    const asked = members.filter((member) => member.mayBeTried(nowMs));
-    const question = { ...questionOf(query), probes: 'trial' } as const;
-    new Flight(this.#flightContext, question, asked, 'trial', () => undefined).start();
-  }
-
-  #fly(one: OnItsWay, { kind, members }: Asked): void {
-    const question: Question = kind === 'trial' ? { ...one.question, probes: 'trial' } : one.question;
-    one.flight = new Flight(this.#flightContext, question, members, kind, (outcome) => {
-      this.#onTheirWay.delete(one);
-      // what comes back in a loop is the question that is on its way, and joins it; so does many a client's
-      if (one.isJoined && isUnhelpful(outcome)) for (const member of members) member.suspect();
-      // it gave way within the call of another query, whose reply is being written at this moment
-      if (outcome.kind === 'failed' && outcome.reason === 'overloaded')
-        queueMicrotask(() => one.land(outcome));
-      else one.land(outcome);
-    });
-    this.#onTheirWay.add(one);
-    one.flight.start();
+  #startTrial(query: Query, upstreams: readonly AskedUpstream[], reply: OnOutcome): void {
+    const question = questionOf(query, 'trial');
+    const onOver = (_: PendingQuestion, outcome: ForwardOutcome): void => reply(outcome);
+    new PendingQuestion(this.#context, question, upstreams, 'trial', onOver).start();
   }
 
   #clientContext(): ClientContext {
-    const { clock, timers, random, log, ca, isCutOff, onEvidence, onUpstreamUp, onUpstreamDown } =
-      this.#options;
-    const { openUdp: open } = this.#options;
-    const sockets = {
+    const { clock, timers, random, log, ca, openUdp, transports = TRANSPORTS } = this.#options;
+    const { isCutOff, isLinkCut, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
+    return {
       clock,
       timers,
       random,
-      ...(ca === undefined ? {} : { ca }),
-      ...(open === undefined ? {} : { open }),
-    };
-    return {
-      clock,
-      random,
+      ca,
+      openUdp,
+      transports,
       sweep: this.#sweep,
-      isCutOff: isCutOff ?? (() => false),
-      isLinkCut: this.#options.isLinkCut ?? (() => false),
-      transports: this.#options.transports ?? socketTransports(sockets),
       settings: () => this.#settings,
+      isCutOff: isCutOff ?? (() => false),
+      isLinkCut: isLinkCut ?? (() => false),
       onEvidence: (evidence) => onEvidence?.(evidence),
-      onStrike: (client) => this.#probing.verify(client),
+      onVerify: (client) => this.#probing.verify(client),
       onDoubt: (client) => this.#probing.watch(client),
       onDown: (client, failure) => {
         log.warn({ upstream: client.upstream.text, ...failure }, 'upstream is down');
@@ -347,16 +342,10 @@ export class Forwarder {
         this.#groups.probeSoon(client);
         onUpstreamUp?.(client.upstream);
       },
-      onEdnsDoubt: (client) => this.#probing.verify(client),
-      onCaseLost: (client) => {
-        log.info(
-          { upstream: client.upstream.text },
-          'upstream loses the case of names: a port for each question instead',
-        );
-      },
-      onWithoutEdns: (client) => {
-        log.info({ upstream: client.upstream.text }, 'upstream refuses EDNS: asking without it for a while');
-      },
+      onCaseLost: ({ upstream: { text } }) =>
+        log.info({ upstream: text }, 'upstream loses the case of names: a port for each question instead'),
+      onWithoutEdns: ({ upstream: { text } }) =>
+        log.info({ upstream: text }, 'upstream refuses EDNS: asking without it for a while'),
     };
   }
 }

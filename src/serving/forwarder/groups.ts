@@ -1,10 +1,230 @@
-/** Which upstreams there are, and which of them each group has; new groups are made ready in steps and put in force at once. */
-import type { Query } from '../../protocol/wire/query.ts';
+/**
+ * The upstreams of each group, and which of them are asked about a name. New groups are built in steps and put in force at once.
+ *
+ * A group knows of each upstream whether it sends the group's questions back to us. A forwarder may change the ID, and any
+ * client can send a question that we are asking, so neither shows a loop. A name that nobody can guess does: it is sent as a
+ * probe under the group's own apex, and where it comes in as a query there is a loop. Another group may use the same upstream
+ * without a loop.
+ */
+import { type Query, suffixEquals } from '../../protocol/wire/query.ts';
+import { MAX_NAME_OCTETS, nameToWire } from '../../protocol/words/name.ts';
+import { TYPE } from '../../protocol/words/types.ts';
+import type { Random } from '../../runtime/random.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import type { Route } from '../turn.ts';
-import { GroupMember, mayBeLoopProbe } from './group-member.ts';
+import type { Attempt, AttemptListener } from './attempt.ts';
+import type { Deadline } from './deadline-sweep.ts';
+import type { UpstreamFailure, UpstreamReply } from './exchange.ts';
+import { type ForwardFailure, notAsked } from './forward-outcome.ts';
+import { type AskedUpstream, noUpstream, type QuestionKind } from './pending-question.ts';
+import { ownQuestion, type Question } from './question.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import { type ClientContext, UpstreamClient } from './upstream-client.ts';
+
+/** Which upstreams are asked, and how; or the outcome, where none is. */
+export type Choice = AskedMembers | ForwardFailure;
+
+export interface AskedMembers {
+  readonly kind: QuestionKind;
+  readonly members: readonly GroupMember[];
+}
+
+/** `isOwn`: a question of our own, which is asked whatever is known of the suffix and of the upstreams. */
+export function chooseMembers(
+  members: readonly GroupMember[],
+  query: Query,
+  isOwn: boolean,
+  nowMs: number,
+): Choice {
+  // upstreams that fail for this suffix are left out while others do not
+  const willing = where(members, (member) => member.isWilling(query, nowMs));
+  if (willing.length > 0) {
+    const isDoubted = !isOwn && willing.every(({ client }) => client.suffixes.isInDoubt(nowMs));
+    return { kind: isDoubted ? 'doubted' : 'usual', members: willing };
+  }
+  const usable = where(members, (member) => member.isUsable(nowMs));
+  if (isOwn && usable.length > 0) return { kind: 'usual', members: usable };
+  if (isOwn || claimTrial(members, query, nowMs)) {
+    const tried = triable(members, nowMs);
+    if (tried.length > 0) return { kind: 'trial', members: tried };
+  }
+  if (usable.length === 0) return noUpstream(members, nowMs);
+  const texts = usable.map(({ upstream }) => `"${upstream.text}"`).join(', ');
+  return notAsked('timeout', `no upstream answers for this suffix: ${texts}`);
+}
+
+/** The array itself where all are wanted, as nearly always. */
+function where(
+  members: readonly GroupMember[],
+  isWanted: (member: GroupMember) => boolean,
+): readonly GroupMember[] {
+  return members.every(isWanted) ? members : members.filter(isWanted);
+}
+
+/** Whether an upstream may be asked about this name. */
+export function hasAnswers(members: readonly GroupMember[], query: Query, nowMs: number): boolean {
+  for (const member of members) if (member.isWilling(query, nowMs)) return true;
+  return false;
+}
+
+/** Whether it is time for a real question about a name that is cut, to any of them. Claims that time. */
+export function claimTrial(members: readonly GroupMember[], query: Query, nowMs: number): boolean {
+  let isTime = false;
+  for (const member of members) {
+    if (!member.mayBeTried(nowMs)) continue;
+    const { client } = member;
+    if (client.isUp ? client.suffixes.claimTrial(query, nowMs) : client.claimTrial(nowMs)) isTime = true;
+  }
+  return isTime;
+}
+
+/** Those that may be asked although they are down. */
+export function triable(members: readonly GroupMember[], nowMs: number): readonly GroupMember[] {
+  return where(members, (member) => member.mayBeTried(nowMs));
+}
+
+/** The listeners are open by then, without which the probe could not come back. */
+const FIRST_PROBE_MS = 5_000;
+/** How long a probe may take on its way back. */
+const RETURN_MS = 5_000;
+const AVOIDED_MS = 30_000;
+/** Clients can raise suspicion as often as they like: no more than one probe in this time follows. */
+const PROBE_EVERY_MS = 20_000;
+
+/** An upstream in one group. */
+export class GroupMember implements AskedUpstream, Deadline {
+  readonly client: UpstreamClient;
+  readonly group: string;
+  dueAtMs = 0;
+  readonly #apex: Uint8Array;
+  readonly #context: ClientContext;
+  #probe: { readonly name: Uint8Array; readonly sentAtMs: number } | undefined;
+  #loopedUntilMs = Number.NEGATIVE_INFINITY;
+
+  /** `group`: its name, the apex of the names that it is asked for. */
+  constructor(client: UpstreamClient, group: string, context: ClientContext) {
+    this.client = client;
+    this.group = group;
+    this.#apex = nameToWire(group);
+    this.#context = context;
+  }
+
+  get upstream(): Upstream {
+    return this.client.upstream;
+  }
+
+  get lastFailure(): UpstreamFailure | undefined {
+    return this.client.lastFailure;
+  }
+
+  /** Whether it may be asked, and is up. */
+  isUsable(nowMs: number): boolean {
+    return this.client.isUp && this.mayBeTried(nowMs);
+  }
+
+  /** Whether it is usable, and does not fail for the query's name. */
+  isWilling(query: Query, nowMs: number): boolean {
+    return this.isUsable(nowMs) && !this.client.suffixes.isCut(query, nowMs);
+  }
+
+  /** Whether it may be asked although it is down, to find out whether it still is. */
+  mayBeTried(nowMs: number): boolean {
+    return !this.isLooping(nowMs) && !this.#context.isCutOff(this.upstream);
+  }
+
+  isLooping(nowMs: number): boolean {
+    return nowMs < this.#loopedUntilMs;
+  }
+
+  ask(question: Question, doublings: number, listener: AttemptListener): Attempt | undefined {
+    return this.client.ask(question, doublings, listener);
+  }
+
+  noteAnswer(question: Question, { index }: UpstreamReply): void {
+    this.client.names.noteAnswer(question, index);
+  }
+
+  noteSilence(question: Question): void {
+    this.client.names.noteFailure(question);
+  }
+
+  /** It is new, or has come up. */
+  probeSoon(): void {
+    this.#probeAt(this.client.nowMs() + FIRST_PROBE_MS);
+  }
+
+  onDue(): void {
+    this.suspectLoop();
+  }
+
+  /** Sends a probe, unless the last one is too recent. */
+  suspectLoop(): void {
+    const nowMs = this.client.nowMs();
+    if (this.#probe !== undefined && nowMs < this.#probe.sentAtMs + PROBE_EVERY_MS) return;
+    if (!this.client.isUp || PREFIX_OCTETS + this.#apex.length > MAX_NAME_OCTETS) return;
+    const name = probeName(this.#context.random, this.#apex);
+    this.#probe = { name, sentAtMs: nowMs };
+    this.client.ask(ownQuestion(name, TYPE.A, 'loop'), 0, IGNORED);
+  }
+
+  /** Whether this query is our probe that has come back. */
+  hasSent(query: Query): boolean {
+    const probe = this.#probe;
+    if (probe === undefined || this.client.nowMs() > probe.sentAtMs + RETURN_MS) return false;
+    return suffixEquals(query, query.labelCount, probe.name);
+  }
+
+  /** The probe has come back. Returns whether that is news. */
+  noteLoop(): boolean {
+    const nowMs = this.client.nowMs();
+    const isNews = !this.isLooping(nowMs);
+    this.#loopedUntilMs = nowMs + AVOIDED_MS;
+    // in time for its return: while the loop lasts no question goes into it
+    this.#probeAt(this.#loopedUntilMs - RETURN_MS);
+    this.client.noteLoop();
+    return isNews;
+  }
+
+  /** It no longer belongs to the group. */
+  leave(): void {
+    this.#context.sweep.delete(this);
+  }
+
+  #probeAt(dueAtMs: number): void {
+    this.dueAtMs = dueAtMs;
+    this.#context.sweep.add(this);
+  }
+}
+
+/** The answer to a probe does not matter. */
+const IGNORED: AttemptListener = { onAnswer() {}, onFailure() {}, onOverdue() {} };
+
+/** Two labels, because forwarders commonly do not pass on names of a single label. */
+const PROBE_LABELS = 2;
+const LABEL_OCTETS = 32;
+const PREFIX_OCTETS = PROBE_LABELS * (1 + LABEL_OCTETS);
+
+/** Whether the name has the shape of a probe: there may be thousands of members, and nearly no query has it. */
+function mayBeLoopProbe({ octets, nameStart, labelCount }: Query): boolean {
+  return (
+    labelCount >= PROBE_LABELS &&
+    octets[nameStart] === LABEL_OCTETS &&
+    octets[nameStart + 1 + LABEL_OCTETS] === LABEL_OCTETS
+  );
+}
+
+function probeName(random: Random, apex: Uint8Array): Uint8Array {
+  const name = new Uint8Array(PREFIX_OCTETS + apex.length);
+  for (let label = 0; label < PROBE_LABELS; label++) {
+    let at = label * (1 + LABEL_OCTETS);
+    name[at++] = LABEL_OCTETS;
+    for (let digits = 0; digits < LABEL_OCTETS; digits += 8) {
+      for (const digit of random.uint32().toString(16).padStart(8, '0')) name[at++] = digit.charCodeAt(0);
+    }
+  }
+  name.set(apex, PREFIX_OCTETS);
+  return name;
+}
 
 /** New groups that are ready: `take` puts them in force, then `leave` lets go of what no group has any more. */
 export interface Regrouping {
@@ -12,19 +232,14 @@ export interface Regrouping {
   readonly leave: () => Steps<void>;
 }
 
-interface Place {
-  readonly group: string;
-  readonly member: GroupMember;
-}
-
 export class Groups {
   readonly #context: ClientContext;
-  /** A client that no group has any more is told to this before it is retired. */
+  /** Called with a client that no group has any more, before it is retired. */
   readonly #onRetire: (client: UpstreamClient) => void;
   readonly #clients = new Map<string, UpstreamClient>();
   #groups: ReadonlyMap<string, readonly GroupMember[]> = new Map();
   /** Those of all groups. */
-  #places: readonly Place[] = [];
+  #members: readonly GroupMember[] = [];
 
   constructor(context: ClientContext, onRetire: (client: UpstreamClient) => void) {
     this.#context = context;
@@ -40,51 +255,48 @@ export class Groups {
     return this.#groups.get(name);
   }
 
-  /** Whose probe this query is. */
-  senderOf(query: Query): Place | undefined {
+  /** The member that sent this query as a probe. */
+  senderOf(query: Query): GroupMember | undefined {
     if (!mayBeLoopProbe(query)) return undefined;
-    for (const place of this.#places) if (place.member.hasSent(query)) return place;
-    return undefined;
+    return this.#members.find((member) => member.hasSent(query));
   }
 
   isLooping(client: UpstreamClient, nowMs: number): boolean {
-    for (const { member } of this.#places) {
-      if (member.client === client && member.isLooping(nowMs)) return true;
-    }
-    return false;
+    return this.#members.some((member) => member.client === client && member.isLooping(nowMs));
   }
 
   /** Each group that has this upstream looks for a loop. */
   probeSoon(client: UpstreamClient): void {
-    for (const { member } of this.#places) if (member.client === client) member.probeSoon();
+    for (const member of this.#members) if (member.client === client) member.probeSoon();
   }
 
   *regrouping(groups: readonly UpstreamGroup[]): Steps<Regrouping> {
     const before = this.#groups;
-    const regrouped = new Map<string, readonly GroupMember[]>();
-    const places: Place[] = [];
+    const after = new Map<string, readonly GroupMember[]>();
+    const all: GroupMember[] = [];
     for (const { name, upstreams } of groups) {
       const known = before.get(name);
       const members = upstreams.map((upstream) => {
         const client = this.#client(upstream);
-        return known?.find((one) => one.client === client) ?? this.#join(client, name);
+        // members that stay keep what is known of loops
+        return known?.find((member) => member.client === client) ?? this.#join(client, name);
       });
-      regrouped.set(name, members);
-      for (const member of members) places.push({ group: name, member });
+      after.set(name, members);
+      all.push(...members);
       yield;
     }
     const take = (): void => {
-      this.#groups = regrouped;
-      this.#places = places;
+      this.#groups = after;
+      this.#members = all;
     };
-    return { take, leave: () => this.#leaving(before, places) };
+    return { take, leave: () => this.#leaving(before, all) };
   }
 
-  /** Members and upstreams that no group has any more go. */
-  *#leaving(before: ReadonlyMap<string, readonly GroupMember[]>, places: readonly Place[]): Steps<void> {
+  /** Removes members and upstreams that no group has any more. */
+  *#leaving(before: ReadonlyMap<string, readonly GroupMember[]>, all: readonly GroupMember[]): Steps<void> {
     const staying = new Set<GroupMember>();
     const wanted = new Set<UpstreamClient>();
-    for (const { member } of places) {
+    for (const member of all) {
       staying.add(member);
       wanted.add(member.client);
       yield;
@@ -102,7 +314,6 @@ export class Groups {
     }
   }
 
-  /** Members that stay keep what is known of loops. */
   #join(client: UpstreamClient, group: string): GroupMember {
     const member = new GroupMember(client, group, this.#context);
     member.probeSoon();

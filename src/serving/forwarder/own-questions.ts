@@ -1,11 +1,34 @@
-/** Questions of our own, for the refresh journey: each ends with a value, or with the caller's patience. */
-import type { Query } from '../../protocol/wire/query.ts';
+/**
+ * Questions of our own about the names of endpoints, for the refresh journey: each ends with a value, or with the caller's
+ * patience. A second upstream is asked where there is one, and a difference is shown, because one of the two may be out of
+ * date, filter private addresses, or lie. The sources' comparison decides which is right.
+ */
+import type { Log } from '../../log/log.ts';
+import { readAddresses } from '../../protocol/wire/answer-addresses.ts';
+import { ownQuery, type Query } from '../../protocol/wire/query.ts';
+import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
+import { NameError, nameToWire } from '../../protocol/words/name.ts';
+import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import type { ForwardOutcome } from './forward-outcome.ts';
-import { hasAnswer, isStale, queryAbout, type ResolvedName, resolvedName } from './resolved-name.ts';
+import type { ForwardFailureReason, ForwardOutcome } from './forward-outcome.ts';
 
-type Ask = (query: Query) => Promise<ForwardOutcome>;
+export type ResolvedName =
+  | {
+      readonly kind: 'addresses';
+      readonly addresses: readonly string[];
+      readonly ttlSeconds: number;
+      /** The upstream that answered, as configured. */
+      readonly upstream?: string;
+    }
+  | { readonly kind: 'no-addresses'; readonly rcode: number }
+  | {
+      readonly kind: 'failed';
+      readonly reason: 'timeout' | 'network' | 'servfail' | 'malformed';
+      readonly detail: string;
+    };
+
+export type Ask = (query: Query) => Promise<ForwardOutcome>;
 
 /**
  * An upstream that serves expired records asks for new ones while it answers (RFC 8767 section 5), and most have them
@@ -13,7 +36,7 @@ type Ask = (query: Query) => Promise<ForwardOutcome>;
  */
 const STALE_AGAIN_MS = 2_000;
 
-/** A stale answer is asked for once more. `compare` is given the outcome, to ask another upstream before the caller goes on. */
+/** A stale answer is asked for once more. `compare` gets the outcome, to ask another upstream before the caller goes on. */
 export async function askAddresses(
   name: string,
   signal: AbortSignal,
@@ -58,4 +81,119 @@ function aborted(signal: AbortSignal): Promise<ResolvedName> {
     if (signal.aborted) return resolve(given);
     signal.addEventListener('abort', () => resolve(given), { once: true });
   });
+}
+
+/** The query for a name, or why there cannot be one. */
+function queryAbout(name: string, qtype: number): Query | ResolvedName {
+  try {
+    return ownQuery(nameToWire(name), qtype, false);
+  } catch (error) {
+    if (!(error instanceof NameError)) throw error;
+    return { kind: 'failed', reason: 'malformed', detail: error.message };
+  }
+}
+
+const REASONS: Readonly<Record<ForwardFailureReason, 'timeout' | 'network' | 'malformed'>> = {
+  timeout: 'timeout',
+  'all-down': 'timeout',
+  overloaded: 'timeout',
+  closing: 'network',
+  network: 'network',
+  loop: 'network',
+  malformed: 'malformed',
+};
+
+function resolvedName(outcome: ForwardOutcome): ResolvedName {
+  if (outcome.kind === 'failed') {
+    return { kind: 'failed', reason: REASONS[outcome.reason], detail: outcome.detail };
+  }
+  const { octets, index, upstream } = outcome;
+  if (isStale(outcome))
+    return { kind: 'failed', reason: 'network', detail: `"${upstream}": its answer is stale` };
+  if (index.rcode === RCODE.NOERROR || index.rcode === RCODE.NXDOMAIN) {
+    const { addresses, ttlSeconds } = readAddresses(octets, index);
+    if (addresses.length > 0) return { kind: 'addresses', addresses, ttlSeconds, upstream };
+    return { kind: 'no-addresses', rcode: index.rcode };
+  }
+  // it says nothing about the name, and must not be taken for a denial
+  return { kind: 'failed', reason: 'servfail', detail: `"${upstream}": ${rcodeName(index.rcode)}` };
+}
+
+/** Whether the upstream says that its answer has expired and cannot be confirmed (RFC 8914 sections 4.4 and 4.20). */
+function isStale(outcome: ForwardOutcome): boolean {
+  if (outcome.kind === 'failed') return false;
+  const { extendedError } = outcome.index;
+  return extendedError === EXTENDED_ERROR.STALE_ANSWER || extendedError === EXTENDED_ERROR.STALE_NXDOMAIN;
+}
+
+function hasAnswer(outcome: ForwardOutcome): boolean {
+  return outcome.kind === 'response' && outcome.index.rcode === RCODE.NOERROR && outcome.index.answersQtype;
+}
+
+export interface Opinion {
+  readonly upstream: string;
+  /** Addresses in order of their text, or the answer without any: `NXDOMAIN`, `no addresses`. */
+  readonly says: string;
+}
+
+/** Two upstreams that answer differently about one name. */
+export interface Difference {
+  readonly name: string;
+  readonly opinions: readonly [Opinion, Opinion];
+}
+
+/** Names are asked for every minute or so; one that is no longer asked for, after a reload, is forgotten after this time. */
+const FORGET_MS = 2 * 3_600_000;
+
+export class SecondOpinions {
+  readonly #log: Log;
+  readonly #nowMs: () => number;
+  readonly #differences = new Map<string, Difference & { readonly atMs: number }>();
+
+  constructor(log: Log, nowMs: () => number) {
+    this.#log = log;
+    this.#nowMs = nowMs;
+  }
+
+  /** Compares what two upstreams said; an outcome that says nothing about the name differs from none. */
+  compare(name: string, first: ForwardOutcome, second: ForwardOutcome): void {
+    const one = opinionOf(first);
+    const other = opinionOf(second);
+    if (one === undefined || other === undefined) return;
+    const before = this.#differences.get(name);
+    if (one.says === other.says) {
+      this.#differences.delete(name);
+      if (before !== undefined) this.#log.info({ name }, 'upstreams agree again about an endpoint');
+      return;
+    }
+    const opinions = [one, other] as const;
+    this.#differences.set(name, { name, opinions, atMs: this.#nowMs() });
+    if (before !== undefined && textOf(before.opinions) === textOf(opinions)) return;
+    this.#log.warn({ name, opinions }, 'upstreams differ about an endpoint');
+  }
+
+  get differences(): readonly Difference[] {
+    const nowMs = this.#nowMs();
+    const recent = [...this.#differences.values()].filter(({ atMs }) => nowMs < atMs + FORGET_MS);
+    return recent.map(({ name, opinions }) => ({ name, opinions }));
+  }
+}
+
+function opinionOf(outcome: ForwardOutcome): Opinion | undefined {
+  if (outcome.kind === 'failed') return undefined;
+  const resolved = resolvedName(outcome);
+  const { upstream } = outcome;
+  switch (resolved.kind) {
+    case 'addresses':
+      return { upstream, says: [...new Set(resolved.addresses)].sort().join(', ') };
+    case 'no-addresses':
+      return { upstream, says: resolved.rcode === RCODE.NOERROR ? 'no addresses' : 'NXDOMAIN' };
+    case 'failed':
+      return undefined;
+  }
+}
+
+/** The same whichever of the two answers first. */
+function textOf(opinions: readonly Opinion[]): string {
+  return JSON.stringify(opinions.map(({ upstream, says }) => `${upstream}: ${says}`).sort());
 }

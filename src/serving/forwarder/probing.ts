@@ -2,7 +2,7 @@
  * Probes of upstreams in doubt: questions of our own that show whether an upstream still answers anything.
  *
  *     what is asked   first the question that answered the last probe, `. NS` before any did: one question is enough for an
- *                     upstream that answers it. When it is lost, `. NS` and the questions of known-questions.ts, at once:
+ *                     upstream that answers it. When it is lost, `. NS` and the questions that it answered before (name-health.ts):
  *                     filters drop the one, and with the link an upstream may lose all but the names of its own site
  *     when            after a first failure, then repeatedly until the upstream is up and has answered often enough, with
  *                     growing pauses while it is down. Clients may ask other upstreams meanwhile, or nothing
@@ -14,16 +14,16 @@ import type { Timers } from '../../runtime/timers.ts';
 import { isSameQuestion, PROBE_QUESTION, type Question } from './question.ts';
 import type { UpstreamClient } from './upstream-client.ts';
 
-const DOUBT_MS = 1_000; // as an AWS Region is asked in doubt; more often than once a second no evidence is taken
-const LOST_MS = 2_000; // after some in vain: as often as one that is down
-const DEAF_MS = 10_000; // where none was ever answered: there are upstreams that answer all but these
-const LOST_ENOUGH = 3; // as many failures as the link wants to call it cut
+const DOUBT_MS = 1_000; // as for an AWS Region in doubt; evidence is taken once a second at most
+const LOST_MS = 2_000; // after some lost probes: as often as an upstream that is down
+const DEAF_MS = 10_000; // where no probe was ever answered: some upstreams answer everything else
+const LOST_ENOUGH = 3; // as many failures as the link takes for a cut
 const JITTER = 0.4; // upwards: many servers that lost one upstream together do not ask in step
 
 interface Doubt {
   isAsking: boolean;
   waiting: Disposable | undefined;
-  /** Probes in a row that were in vain. */
+  /** Probes in a row that were not answered. */
   lost: number;
   /** The question that answered the last probe. Upstreams that never answer one exist: their losses prove nothing. */
   answered: Question | undefined;
@@ -40,8 +40,8 @@ export class Probing {
   }
 
   /**
-   * One exchange in doubt: does the upstream still answer what it has at hand? Without this, one name whose
-   * authoritative servers are slow would on a quiet site take a healthy upstream down.
+   * After a failure of one exchange. Without this, one name whose authoritative servers are slow would take a healthy
+   * upstream down on a quiet site.
    */
   verify(client: UpstreamClient): void {
     if (client.isRetired) return;
@@ -49,7 +49,7 @@ export class Probing {
     if (!doubt.isAsking) this.#probe(client, doubt, true);
   }
 
-  /** Probes until it is up, and whole. */
+  /** Probes until the upstream is up and not in doubt. */
   watch(client: UpstreamClient): void {
     if (client.isRetired || (client.isUp && !client.isInDoubt)) return;
     const doubt = this.#doubt(client);
@@ -61,7 +61,7 @@ export class Probing {
     });
   }
 
-  /** It is down, and probed more often than in doubt. */
+  /** The upstream has gone down: it is probed more often than one in doubt. */
   watchDown(client: UpstreamClient): void {
     this.#stopWaiting(client);
     this.watch(client);
@@ -91,7 +91,7 @@ export class Probing {
     if (doubt !== undefined) doubt.waiting = undefined;
   }
 
-  /** Until the next probe of one that is up. */
+  /** Until the next probe of an upstream that is up. */
   #pauseMs({ lost, answered }: Doubt): number {
     const lostMs = answered === undefined ? DEAF_MS : LOST_MS;
     return (lost < LOST_ENOUGH ? DOUBT_MS : lostMs) * (1 + JITTER * this.#random.fraction());
@@ -101,7 +101,9 @@ export class Probing {
   #probe(client: UpstreamClient, doubt: Doubt, mustCount: boolean): void {
     const counts = mustCount || (doubt.answered !== undefined && doubt.lost < LOST_ENOUGH);
     const first = doubt.answered ?? PROBE_QUESTION;
-    const others = [PROBE_QUESTION, ...client.known.questions].filter((one) => !isSameQuestion(one, first));
+    const others = [PROBE_QUESTION, ...client.names.known.questions].filter(
+      (one) => !isSameQuestion(one, first),
+    );
     const round: Round = { asked: 1, isAnswered: false, others };
     doubt.isAsking = true;
     this.#ask(client, doubt, round, { ...first, probes: counts ? 'reach' : 'trial' });

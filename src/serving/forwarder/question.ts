@@ -1,12 +1,14 @@
-/** What is asked of an upstream, and the octets of the query that asks it. */
+/**
+ * What is asked of an upstream, and the octets of the query that asks it. The letters of the name may get a random case, as a
+ * secret that a reply must bring back (draft-vixie-dnsext-dns0x20): with enough letters, exchanges can share a port.
+ */
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { composeQuery, type Query } from '../../protocol/wire/query.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { Random } from '../../runtime/random.ts';
-import { mixCase } from './name-case.ts';
-import { domainHash } from './suffix-health.ts';
+import { domainHash } from './registered-domain.ts';
 
 export interface Question {
   /** QNAME on the wire, in the case in which the client sent it. */
@@ -17,29 +19,25 @@ export interface Question {
   readonly checkingDisabled: boolean;
   /** Hash of the registered domain, 0 in a question of our own. */
   readonly domain: number;
-  /** Set in a question of our own: what the answer is to tell. */
-  readonly probes?: Probe;
+  /** Set in a question of our own. */
+  readonly probes: Probe | undefined;
 }
 
 /**
- * Whether the upstream can be reached (`trial`: only an answer tells, of it or of a suffix), or whether it sends our
- * queries back to us.
+ * Why we ask on our own account: whether the upstream can be reached (`trial`: only an answer counts, for the upstream or for
+ * a suffix), or whether it sends our queries back to us.
  */
 export type Probe = 'reach' | 'trial' | 'loop';
 
-/** What nearly every resolver has at hand, so that silence means the resolver and not the name. */
-export const PROBE_QUESTION: Question = {
-  name: Uint8Array.of(0),
-  qtype: TYPE.NS,
-  qclass: CLASS.IN,
-  dnssecOk: false,
-  checkingDisabled: false,
-  domain: 0,
-  probes: 'reach',
-};
+/** Nearly every resolver has the answer at hand, so that silence is the resolver's fault and not the name's. */
+export const PROBE_QUESTION = ownQuestion(Uint8Array.of(0), TYPE.NS, 'reach');
+
+export function ownQuestion(name: Uint8Array, qtype: number, probes: Probe): Question {
+  return { name, qtype, qclass: CLASS.IN, dnssecOk: false, checkingDisabled: false, domain: 0, probes };
+}
 
 /** The question of a client's query, in octets of its own. */
-export function questionOf(query: Query): Question {
+export function questionOf(query: Query, probes?: Probe): Question {
   const { octets, nameStart, nameEnd } = query;
   // octet by octet: a view of a small array would cost more than the copy
   const name = new Uint8Array(nameEnd - nameStart);
@@ -51,10 +49,17 @@ export function questionOf(query: Query): Question {
     dnssecOk: query.dnssecOk,
     checkingDisabled: query.checkingDisabled,
     domain: domainHash(query),
+    probes,
   };
 }
 
-/** Whether one exchange can answer both: the same name in whatever case, type, class, DO and CD. */
+/** Equal for questions that one exchange can answer, and seldom for others. */
+export function questionHash(query: Query): number {
+  const aspects = query.qtype | (query.dnssecOk ? 0x1_0000 : 0) | (query.checkingDisabled ? 0x2_0000 : 0);
+  return query.nameHash ^ Math.imul(aspects | (query.qclass << 18), 0x9e3779b1);
+}
+
+/** Whether one exchange can answer both: the same name in any case, the same type, class, DO and CD. */
 export function isSameQuestion(one: Question, other: Question): boolean {
   if (one.qtype !== other.qtype || one.qclass !== other.qclass) return false;
   if (one.dnssecOk !== other.dnssecOk || one.checkingDisabled !== other.checkingDisabled) return false;
@@ -70,25 +75,28 @@ export interface QueryForm {
   readonly withEdns: boolean;
   /** The letters of the name get a random case from here (0x20). */
   readonly caseFrom: Random | undefined;
-  /** The message is padded, for a transport that hides its content but not its length. */
   readonly padded: boolean;
   /**
-   * AD is set: we understand it in the response (RFC 6840 section 5.7). Whatever the client asked for, because the
-   * answer may be kept for one that does.
+   * AD is set: we understand it in the response (RFC 6840 section 5.7). It does not depend on the client, because the answer
+   * may be kept for another one.
    */
   readonly authenticated: boolean;
 }
 
-/** The whole query with an ID of zero; whoever sends it puts the ID in. */
+/** The whole query with an ID of zero; its transport writes the ID. */
 export function composeUpstreamQuery(question: Question, form: QueryForm): Uint8Array {
-  const { qtype, qclass, checkingDisabled } = question;
-  const { name } = question;
-  // with EDNS, whatever the client has: 1232 octets fit one datagram and spare us a TCP exchange
-  const edns = question.dnssecOk ? WITH_DO : WITHOUT_DO;
-  const recursionDesired = true;
-  const message = form.withEdns
-    ? composeQuery({ id: 0, name, qtype, qclass, recursionDesired, checkingDisabled, edns })
-    : composeQuery({ id: 0, name, qtype, qclass, recursionDesired, checkingDisabled });
+  const { name, qtype, qclass, checkingDisabled } = question;
+  // EDNS does not depend on the client either: 1232 octets fit one datagram and save a TCP exchange
+  const edns = form.withEdns ? (question.dnssecOk ? WITH_DO : WITHOUT_DO) : undefined;
+  const message = composeQuery({
+    id: 0,
+    name,
+    qtype,
+    qclass,
+    recursionDesired: true,
+    checkingDisabled,
+    edns,
+  });
   if (form.caseFrom !== undefined)
     mixCase(message, HEADER_OCTETS, HEADER_OCTETS + name.length, form.caseFrom);
   if (form.authenticated) putUint16(message, 2, uint16At(message, 2) | FLAG.AD);
@@ -112,7 +120,37 @@ function withPadding(message: Uint8Array): Uint8Array {
   return padded;
 }
 
-/** Offset behind QCLASS of a query that `composeUpstreamQuery` made for this question. */
+/** Offset after QCLASS in the query that `composeUpstreamQuery` makes for this question. */
 export function questionEndOf(question: Question): number {
   return HEADER_OCTETS + question.name.length + 4;
+}
+
+/** Letters that let exchanges share a port: a forger who has found it still needs 256 times as many replies. */
+export const ENOUGH_LETTERS = 8;
+
+// a length octet is at most 63 and never in this range
+const isLetter = (lowered: number): boolean => lowered >= 0x61 && lowered <= 0x7a;
+
+export function hasEnoughLetters(name: Uint8Array): boolean {
+  let letters = 0;
+  for (let at = 0; at < name.length; at++) if (isLetter(lower(name[at] ?? 0))) letters++;
+  return letters >= ENOUGH_LETTERS;
+}
+
+/** Gives the letters from `start` to `end` a random case, in place. */
+export function mixCase(octets: Uint8Array, start: number, end: number, random: Random): void {
+  let bits = 0;
+  let left = 0;
+  for (let at = start; at < end; at++) {
+    const letter = (octets[at] ?? 0) | 0x20;
+    // a length octet is at most 63: with that bit it is still below the letters
+    if (!isLetter(letter) || (octets[at] ?? 0) < 0x41) continue;
+    if (left === 0) {
+      bits = random.uint32();
+      left = 32;
+    }
+    octets[at] = letter & ~((bits & 1) << 5);
+    bits >>>= 1;
+    left--;
+  }
 }

@@ -1,26 +1,30 @@
-/** Which transport speaks to an upstream: real sockets here, whatever a test likes there. */
-import type { ExchangeTransport, TransportHooks, TransportName } from './exchange.ts';
-import type { StreamExchangeOptions } from './exchange-stream.ts';
-import { tcpExchanges } from './exchange-tcp.ts';
-import { type TlsTrust, tlsExchanges } from './exchange-tls.ts';
-import { type UdpExchangeOptions, UdpExchanges } from './exchange-udp.ts';
+/**
+ * The transports that an upstream can be asked by. A new transport is a row here and a file beside udp.ts, tcp.ts and tls.ts;
+ * config/kinds/upstream.ts says how an operator writes it.
+ */
+import type { Transport } from './exchange.ts';
+import { openTcp } from './tcp.ts';
+import { openTls, type TlsOptions } from './tls.ts';
+import { openUdp, type UdpOptions } from './udp.ts';
 import type { Upstream } from './upstream.ts';
 
-export type OpenTransport = (upstream: Upstream, hooks: TransportHooks) => ExchangeTransport;
+export type TransportOptions = UdpOptions & TlsOptions;
 
-export type Transports = Readonly<Record<TransportName, OpenTransport>>;
-
-export type SocketOptions = Omit<StreamExchangeOptions, keyof TransportHooks> &
-  TlsTrust &
-  Pick<UdpExchangeOptions, 'usesPerSocket' | 'open'>;
-
-export function socketTransports(options: SocketOptions): Transports {
-  return {
-    udp: (upstream, hooks) => new UdpExchanges({ ...options, ...hooks, upstream }),
-    tcp: (upstream, hooks) => tcpExchanges(upstream, { ...options, ...hooks }),
-    tls: (upstream, hooks) => {
-      const serverName = upstream.tls?.serverName ?? upstream.address;
-      return tlsExchanges(upstream, serverName, options, { ...options, ...hooks });
-    },
-  };
+export interface TransportKind {
+  open(upstream: Upstream, options: TransportOptions): Transport;
+  /** Round trips until a reply can be there, a connection included: an attempt waits so many times as long. */
+  readonly roundTrips: number;
+  /** Easy to forge, and replies may be truncated: names get a random case, and TCP is used where that fails. */
+  readonly isDatagram?: true;
+  /** Hides the content of a message but not its length: queries are padded (RFC 8467). */
+  readonly isEncrypted?: true;
 }
+
+/** By the name that logs, metrics and `Upstream.transport` use. */
+export type Transports = Readonly<Record<string, TransportKind>>;
+
+export const TRANSPORTS = {
+  udp: { open: openUdp, roundTrips: 1, isDatagram: true },
+  tcp: { open: openTcp, roundTrips: 2 },
+  tls: { open: openTls, roundTrips: 3, isEncrypted: true },
+} as const satisfies Transports;

@@ -1,29 +1,18 @@
 /**
  * One upstream as the forwarder knows it: its transports, its health, what it cannot do, and the attempts under way.
- * Groups that share an upstream share its client.
+ * Groups that have the same upstream share its client.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
-import { isAboutName, RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
-import type { Clock } from '../../runtime/clock.ts';
+import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import type { Random } from '../../runtime/random.ts';
-import {
-  type Answer,
-  Attempt,
-  type AttemptFailure,
-  type AttemptHost,
-  type AttemptListener,
-} from './attempt.ts';
+import { Attempt, type AttemptHost, type AttemptListener, type OpenTransport } from './attempt.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
-import type { ExchangeFailure, ExchangeTransport, TransportHooks, TransportName } from './exchange.ts';
-import type { ForwardSettings } from './forward-settings.ts';
-import { KnownQuestions } from './known-questions.ts';
-import { CaseMemory } from './name-case.ts';
+import type { FailureReason, UpstreamFailure } from './exchange.ts';
+import { NameHealth, type SuffixHealth } from './name-health.ts';
 import type { Probe, Question } from './question.ts';
-import type { SuffixHealth } from './suffix-health.ts';
-import { SuffixWatch } from './suffix-watch.ts';
-import type { Transports } from './transports.ts';
-import type { Upstream } from './upstream.ts';
+import type { TransportKind, TransportOptions, Transports } from './transports.ts';
+import type { ForwardSettings, Upstream } from './upstream.ts';
 import { UpstreamHealth } from './upstream-health.ts';
 
 export interface UpstreamEvidence {
@@ -34,27 +23,24 @@ export interface UpstreamEvidence {
 }
 
 /** What all clients share. */
-export interface ClientContext {
-  readonly clock: Clock;
-  readonly random: Random;
+export interface ClientContext extends Omit<TransportOptions, 'onMismatch'> {
   readonly sweep: DeadlineSweep;
   readonly transports: Transports;
+  /** Whether this upstream is treated as unreachable although it may answer: a drill. */
   readonly isCutOff: (upstream: Upstream) => boolean;
-  /** Whether the far side is known to be unreachable: a failure is then expected, and a denial proves nothing. */
-  isLinkCut(): boolean;
-  settings(): ForwardSettings;
-  onEvidence(evidence: UpstreamEvidence): void;
-  /** An upstream that is still taken to be up has failed: time to verify it with a probe. */
-  onStrike(client: UpstreamClient): void;
-  /** Evidence was told, and more is wanted before the upstream counts as whole. */
-  onDoubt(client: UpstreamClient): void;
-  onDown(client: UpstreamClient, failure: AttemptFailure): void;
-  onUp(client: UpstreamClient): void;
-  /** It refused EDNS once: time to verify with a probe whether it has none. */
-  onEdnsDoubt(client: UpstreamClient): void;
-  onWithoutEdns(client: UpstreamClient): void;
-  /** It brings names back in another case: for a while the case says nothing. */
-  onCaseLost(client: UpstreamClient): void;
+  /** Whether the link to the far side is known to be down: a failure is then expected, and a denial proves nothing. */
+  readonly isLinkCut: () => boolean;
+  readonly settings: () => ForwardSettings;
+  readonly onEvidence: (evidence: UpstreamEvidence) => void;
+  /** The upstream must show by a probe that it still answers, or that it refuses EDNS always. */
+  readonly onVerify: (client: UpstreamClient) => void;
+  /** Evidence was reported, and more is wanted before the upstream counts as whole. */
+  readonly onDoubt: (client: UpstreamClient) => void;
+  readonly onDown: (client: UpstreamClient, failure: UpstreamFailure) => void;
+  readonly onUp: (client: UpstreamClient) => void;
+  readonly onWithoutEdns: (client: UpstreamClient) => void;
+  /** It brings names back in another case: for a while the case proves nothing. */
+  readonly onCaseLost: (client: UpstreamClient) => void;
 }
 
 /** One upstream as plain data, for metrics and status. */
@@ -64,11 +50,12 @@ export interface UpstreamSnapshot {
   readonly isLooping: boolean;
   /** Smoothed; `undefined` before the first reply. */
   readonly rttMs: number | undefined;
-  /** Late replies that are still waited for are part of it. */
+  /** Attempts, those included that still wait for a late reply. */
   readonly inFlight: number;
-  readonly exchanges: Readonly<Record<TransportName, number>>;
-  readonly failures: Readonly<Record<ExchangeFailure, number>>;
-  /** Received messages that were no reply to anything asked. */
+  /** By transport. */
+  readonly exchanges: Readonly<Record<string, number>>;
+  readonly failures: Readonly<Record<FailureReason, number>>;
+  /** Received messages that were no reply to any exchange. */
   readonly mismatched: number;
   /** Replies that said SERVFAIL or REFUSED. */
   readonly unhelpful: number;
@@ -81,40 +68,41 @@ export interface UpstreamSnapshot {
 const LOSSES_TO_TCP = 2;
 const UDP_AGAIN_MS = 30_000;
 const WITHOUT_EDNS_MS = 15 * 60_000;
-/** With more attempts under way than these, late replies are not waited for: a dead upstream under load holds no more. */
+/** With more attempts under way, late replies are not waited for: a dead upstream under load holds no more than these. */
 const LINGERING = 512;
 const EVIDENCE_EVERY_MS = 1_000;
 /** While it is down, one real question goes through in this time: a filter may drop every probe, and answer clients. */
 const TRIAL_EVERY_MS = 1_000;
 const ANSWERS_TO_CALM = 3; // as many as the link's state wants
-/** Until a reply can be there, the connection counted in. */
-const ROUND_TRIPS: Readonly<Record<TransportName, number>> = { udp: 1, tcp: 2, tls: 3 };
+/** An upstream that lost the case so often in a row does so for every name. */
+const CASE_LOSSES_BELIEVED = 3;
+const CASE_LOST_MS = 15 * 60_000;
 
 export class UpstreamClient implements AttemptHost {
   readonly upstream: Upstream;
   readonly health = new UpstreamHealth();
+  readonly names: NameHealth;
   readonly sweep: DeadlineSweep;
   readonly random: Random;
-  readonly known = new KnownQuestions();
   /** Why the last attempt failed. */
-  lastFailure: AttemptFailure | undefined;
+  lastFailure: UpstreamFailure | undefined;
   readonly #context: ClientContext;
-  readonly #suffixWatch: SuffixWatch;
-  readonly #hooks: TransportHooks;
-  readonly #exchanges: Record<TransportName, number> = { udp: 0, tcp: 0, tls: 0 };
+  readonly #options: TransportOptions;
+  readonly #exchanges: Record<string, number> = {};
   readonly #failures = { timeout: 0, network: 0, tls: 0, malformed: 0, spoofed: 0, loop: 0 };
   #mismatched = 0;
   #unhelpful = 0;
   #truncated = 0;
   readonly #attempts = new Set<Attempt>();
-  readonly #open = new Map<TransportName, ExchangeTransport>();
-  readonly #case = new CaseMemory();
+  readonly #open = new Map<string, OpenTransport>();
+  #caseLosses = 0;
+  #caseLostUntilMs = Number.NEGATIVE_INFINITY;
   #udpLosses = 0;
   #udpAgainAtMs = 0;
   #withoutEdnsUntilMs = Number.NEGATIVE_INFINITY;
   #hasEdns = false;
   #evidence: { readonly reachable: boolean; readonly atMs: number } | undefined;
-  /** Pieces of evidence still wanted after a failure that was told. */
+  /** Pieces of evidence still wanted after a failure that was reported. */
   #answersWanted = 0;
   #triedAtMs = Number.NEGATIVE_INFINITY;
   #isRetired = false;
@@ -125,27 +113,25 @@ export class UpstreamClient implements AttemptHost {
     this.#context = context;
     this.sweep = context.sweep;
     this.random = context.random;
-    this.#suffixWatch = new SuffixWatch(this, () => context.isLinkCut());
-    this.#hooks = { onMismatch: () => this.#mismatched++ };
-    if (upstream.tls !== undefined) this.transport('tls'); // what it has to load is loaded before anybody asks
+    this.names = new NameHealth(this, context.isLinkCut);
+    this.#options = { ...context, onMismatch: () => this.#mismatched++ };
+    for (const name of Object.keys(context.transports)) this.#exchanges[name] = 0;
+    // what it has to load is loaded before the first question
+    if (upstream.transport !== undefined) this.transport(upstream.transport);
   }
 
   /** Which names it fails for. */
   get suffixes(): SuffixHealth {
-    return this.#suffixWatch.health;
+    return this.names.suffixes;
   }
 
   get isUp(): boolean {
     return this.health.isUp;
   }
 
-  /** Its last failure that was told is not outweighed by answers yet. */
+  /** Its last reported failure is not outweighed by answers yet. */
   get isInDoubt(): boolean {
     return this.#answersWanted > 0;
-  }
-
-  get asksAuthenticated(): boolean {
-    return this.#context.settings().trustAuthenticatedData;
   }
 
   /** No group has it any more. */
@@ -153,17 +139,12 @@ export class UpstreamClient implements AttemptHost {
     return this.#isRetired;
   }
 
-  /** Asks. `doublings` is how often this question was put to this upstream before: each waits twice as long. */
+  /** Asks. `doublings`: how often this question was put to this upstream before; each attempt waits twice as long. */
   ask(question: Question, doublings: number, listener: AttemptListener): Attempt | undefined {
     if (this.#isClosed) return undefined;
     const nowMs = this.nowMs();
-    const start = {
-      transport: this.#transportNow(nowMs),
-      withEdns: nowMs >= this.#withoutEdnsUntilMs,
-      doublings,
-      maxMs: this.#context.settings().attemptMaxMs,
-    };
-    const attempt = new Attempt(this, question, start, listener);
+    const transport = this.transport(this.upstream.transport ?? this.#udpOrTcp(nowMs));
+    const attempt = new Attempt(this, question, transport, this.#usesEdns(nowMs), doublings, listener);
     this.#attempts.add(attempt);
     attempt.send();
     return attempt;
@@ -174,16 +155,6 @@ export class UpstreamClient implements AttemptHost {
     if (nowMs < this.#triedAtMs + TRIAL_EVERY_MS) return false;
     this.#triedAtMs = nowMs;
     return true;
-  }
-
-  noteAnswer(question: Question, answer: Answer): void {
-    const { rcode, flags } = answer.index;
-    if (isAboutName(rcode)) this.known.noteAnswer(question, (flags & FLAG.AA) !== 0);
-    this.#suffixWatch.noteAnswer(question, answer);
-  }
-
-  noteSuffixFailure(question: Question): void {
-    this.#suffixWatch.noteFailure(question);
   }
 
   /** It sent a probe of ours back to us. */
@@ -205,18 +176,18 @@ export class UpstreamClient implements AttemptHost {
       mismatched: this.#mismatched,
       unhelpful: this.#unhelpful,
       truncated: this.#truncated,
-      usesEdns: nowMs >= this.#withoutEdnsUntilMs,
+      usesEdns: this.#usesEdns(nowMs),
       cut: this.suffixes.cut(nowMs),
     };
   }
 
-  /** Takes it out of use: what is under way may end, then its sockets are closed. */
+  /** Takes it out of use: attempts under way may end, then its sockets are closed. */
   retire(): void {
     this.#isRetired = true;
     if (this.#attempts.size === 0) this.#closeTransports();
   }
 
-  /** Gives up everything that is under way, and takes nothing more. */
+  /** Gives up every attempt under way, and starts no further one. */
   close(): void {
     this.#isClosed = true;
     for (const attempt of [...this.#attempts]) attempt.abandon();
@@ -227,97 +198,124 @@ export class UpstreamClient implements AttemptHost {
     return this.#context.clock.monotonicMs();
   }
 
-  transport(name: TransportName): ExchangeTransport {
-    let transport = this.#open.get(name);
-    if (transport === undefined) {
-      transport = this.#context.transports[name](this.upstream, this.#hooks);
-      this.#open.set(name, transport);
+  transport(name: string): OpenTransport {
+    let open = this.#open.get(name);
+    if (open === undefined) {
+      const kind = this.#context.transports[name];
+      if (kind === undefined) throw new Error(`there is no transport "${name}"`);
+      open = { name, kind, transport: kind.open(this.upstream, this.#options) };
+      this.#open.set(name, open);
     }
-    return transport;
+    return open;
   }
 
-  timeoutMs(transport: TransportName): number {
-    return this.health.attemptTimeoutMs(this.#context.settings()) * ROUND_TRIPS[transport];
+  timeoutMs({ roundTrips }: TransportKind): number {
+    return this.health.attemptTimeoutMs(this.#context.settings()) * roundTrips;
   }
 
-  mixesCase(transport: TransportName): boolean {
-    if (transport !== 'udp') return false; // a stream is hard enough to forge
-    return this.#context.settings().caseRandomization && this.#case.isKept(this.nowMs());
+  get maxMs(): number {
+    return this.#context.settings().attemptMaxMs;
   }
 
-  caseCameBack(isSame: boolean): void {
-    if (isSame) this.#case.noteKept();
-    else if (this.#case.noteLost(this.nowMs())) this.#context.onCaseLost(this);
+  get asksAuthenticated(): boolean {
+    return this.#context.settings().trustAuthenticatedData;
+  }
+
+  /** A stream is hard enough to forge. */
+  mixesCase({ isDatagram }: TransportKind): boolean {
+    if (!isDatagram || !this.#context.settings().caseRandomization) return false;
+    return this.nowMs() >= this.#caseLostUntilMs;
+  }
+
+  noteCase(isSame: boolean): void {
+    this.#caseLosses = isSame ? 0 : this.#caseLosses + 1;
+    const nowMs = this.nowMs();
+    if (this.#caseLosses < CASE_LOSSES_BELIEVED || nowMs < this.#caseLostUntilMs) return;
+    this.#caseLosses = 0;
+    this.#caseLostUntilMs = nowMs + CASE_LOST_MS;
+    this.#context.onCaseLost(this);
   }
 
   mayLinger(): boolean {
     return this.#attempts.size <= LINGERING && !this.#isRetired;
   }
 
-  started(transport: TransportName): void {
-    this.#exchanges[transport]++;
+  noteStart({ name }: OpenTransport): void {
+    this.#exchanges[name] = (this.#exchanges[name] ?? 0) + 1;
   }
 
-  replied(transport: TransportName, index: ResponseIndex | undefined, roundTripMs: number | undefined): void {
-    if (transport === 'udp') this.#udpLosses = 0;
+  noteReply(
+    { kind }: OpenTransport,
+    index: ResponseIndex | undefined,
+    roundTripMs: number | undefined,
+  ): void {
+    if (kind.isDatagram) this.#udpLosses = 0;
     if (index?.hasEdns) this.#hasEdns = true;
     const rcode = index?.rcode ?? RCODE.FORMERR;
     if (rcode === RCODE.SERVFAIL || rcode === RCODE.REFUSED) this.#unhelpful++;
     if (index !== undefined && (index.flags & FLAG.TC) !== 0) this.#truncated++;
     const change = this.health.noteReply(roundTripMs, this.#context.settings());
-    this.#tellEvidence(true, rcodeName(rcode));
+    this.#reportEvidence(true, rcode);
     if (change !== 'came-up') return;
     this.suffixes.clear();
     this.#context.onUp(this);
   }
 
-  failed(transport: TransportName, failure: AttemptFailure, startedAtMs: number, probe?: Probe): void {
-    // nobody has the name of a loop's probe at hand: how long it takes says nothing about the upstream
+  noteFailure(
+    { name, kind }: OpenTransport,
+    failure: UpstreamFailure,
+    startedAtMs: number,
+    probe: Probe | undefined,
+  ): void {
+    // no resolver has the name of a loop's probe at hand: how long it takes says nothing about the upstream
     if (probe === 'loop' || probe === 'trial') return;
     const isProbe = probe === 'reach';
-    this.#failures[failure.reason]++;
+    const { reason } = failure;
+    this.#failures[reason]++;
     this.lastFailure = failure;
-    if (!isAboutReach(failure.reason)) return;
+    if (!isAboutReach(reason)) return;
     const nowMs = this.nowMs();
-    if (transport === 'udp' && failure.reason === 'timeout') this.#noteUdpLoss(nowMs);
-    if (transport === 'tcp') this.#udpLosses = 0; // neither way works: try both in turn
+    if (kind.isDatagram && reason === 'timeout') this.#noteUdpLoss(nowMs);
+    if (name === 'tcp') this.#udpLosses = 0; // neither way works: try both in turn
     const strikesBefore = this.health.strikes;
     const change = this.health.noteFailure(nowMs, startedAtMs, isProbe);
     const hasStruck = this.health.strikes > strikesBefore || change === 'went-down';
-    // one timeout may be the fault of the name that was asked for; the probe that follows it will tell
-    if (failure.reason !== 'timeout' || isProbe || (hasStruck && strikesBefore > 0)) {
-      this.#tellEvidence(false, failure.reason);
-    }
+    // one timeout may be the fault of the name that was asked for; the probe that follows it decides
+    if (reason !== 'timeout' || isProbe || (hasStruck && strikesBefore > 0))
+      this.#reportEvidence(false, reason);
     if (change === 'went-down') {
       this.#triedAtMs = nowMs;
       this.#context.onDown(this, failure);
-    } else if (hasStruck) this.#context.onStrike(this);
+    } else if (hasStruck) this.#context.onVerify(this);
   }
 
-  ednsRefused(probe: Probe | undefined): void {
-    // some name servers behind it refuse what it does not: one name must not take DO and large replies from all
+  noteEdnsRefused(probe: Probe | undefined): void {
+    // some name servers of single zones refuse EDNS: one name must not take DO and large replies from all others
     if (this.#hasEdns) return;
     if (probe !== 'reach') {
-      this.#context.onEdnsDoubt(this);
+      this.#context.onVerify(this);
       return;
     }
     this.#withoutEdnsUntilMs = this.nowMs() + WITHOUT_EDNS_MS;
     this.#context.onWithoutEdns(this);
   }
 
-  over(attempt: Attempt): void {
+  onOver(attempt: Attempt): void {
     this.#attempts.delete(attempt);
     if (this.#isRetired && this.#attempts.size === 0) this.#closeTransports();
   }
 
   #closeTransports(): void {
-    this.#suffixWatch.close();
-    for (const transport of this.#open.values()) transport.close();
+    this.names.close();
+    for (const { transport } of this.#open.values()) transport.close();
     this.#open.clear();
   }
 
-  #transportNow(nowMs: number): TransportName {
-    if (this.upstream.tls !== undefined) return 'tls';
+  #usesEdns(nowMs: number): boolean {
+    return nowMs >= this.#withoutEdnsUntilMs;
+  }
+
+  #udpOrTcp(nowMs: number): 'udp' | 'tcp' {
     if (this.#udpLosses < LOSSES_TO_TCP) return 'udp';
     if (nowMs < this.#udpAgainAtMs) return 'tcp';
     this.#udpAgainAtMs = nowMs + UDP_AGAIN_MS;
@@ -329,18 +327,20 @@ export class UpstreamClient implements AttemptHost {
     if (this.#udpLosses === LOSSES_TO_TCP) this.#udpAgainAtMs = nowMs + UDP_AGAIN_MS;
   }
 
-  #tellEvidence(reachable: boolean, reason: string): void {
+  /** `reason`: of a failure, or the RCODE of an answer. At once for a change, and once a second for more of the same. */
+  #reportEvidence(reachable: boolean, reason: string | number): void {
     const atMs = this.nowMs();
     const last = this.#evidence;
     if (last !== undefined && last.reachable === reachable && atMs < last.atMs + EVIDENCE_EVERY_MS) return;
     this.#evidence = { reachable, atMs };
     this.#answersWanted = reachable ? Math.max(0, this.#answersWanted - 1) : ANSWERS_TO_CALM;
-    this.#context.onEvidence({ upstream: this.upstream.text, reachable, reason });
+    const text = typeof reason === 'number' ? rcodeName(reason) : reason;
+    this.#context.onEvidence({ upstream: this.upstream.text, reachable, reason: text });
     if (this.isInDoubt) this.#context.onDoubt(this);
   }
 }
 
-/** The others came from something that could be reached. */
-function isAboutReach(reason: ExchangeFailure): boolean {
+/** The others came from a server that could be reached. */
+function isAboutReach(reason: FailureReason): boolean {
   return reason === 'timeout' || reason === 'network' || reason === 'tls';
 }

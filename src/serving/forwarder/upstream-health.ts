@@ -1,4 +1,4 @@
-/** What real traffic says about one upstream: its round-trip time, and whether it is up. Pure: the time is told. */
+/** What real traffic says about one upstream: its round-trip time, and whether it is up. Pure: the time is an argument. */
 
 export interface AttemptLimits {
   readonly attemptMinMs: number;
@@ -10,9 +10,9 @@ export type HealthChange = 'went-down' | 'came-up' | undefined;
 const STRIKES_TO_DOWN = 3;
 const SUCCESSES_TO_UP = 2;
 const PROBE_FIRST_MS = 500;
-const PROBE_AGAIN_MS = 100; // heard once: whoever was told that the link is back asks within the second
+const PROBE_AGAIN_MS = 100; // heard once: when the link is back, clients and sources ask within the second
 const PROBE_LAST_MS = 2_000; // with the time that an answer may take, its return is noticed within 3 s
-/** For an upstream that was never heard: half of the second that RFC 6298 section 2 takes, as late replies count too. */
+/** For an upstream that was never heard: half of the second of RFC 6298 section 2, because late replies count too. */
 const UNMEASURED_TIMEOUT_MS = 500;
 const CLOCK_GRANULARITY_MS = 10; // G in RFC 6298 section 2: the sweep's
 
@@ -56,9 +56,9 @@ export class UpstreamHealth {
   }
 
   /**
-   * An exchange that started at `startedAtMs` got no reply in time, or failed. What was under way when the last
+   * An exchange that started at `startedAtMs` got no reply in time, or failed. An exchange that was under way when the last
    * failure was counted says nothing new: a hundred queries lost in one short break are one strike, not a hundred.
-   * An upstream is taken down by real traffic; a probe that fails only keeps it down.
+   * Real traffic takes an upstream down; a probe that fails only keeps it down.
    */
   noteFailure(nowMs: number, startedAtMs: number, isProbe: boolean): HealthChange {
     if (startedAtMs < this.#struckAtMs) return undefined;

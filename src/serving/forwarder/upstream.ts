@@ -1,4 +1,4 @@
-/** The address of an upstream and the groups that zones forward to, as plain data; texts are parsed by config. */
+/** What an operator configures about forwarding, as plain data: upstreams, groups of them, and settings. */
 
 export interface Upstream {
   /** As the operator wrote it: for logs, metrics and outcomes. */
@@ -6,8 +6,10 @@ export interface Upstream {
   /** An IPv4 or IPv6 address in canonical text (a link-local one with its scope: `fe80::1%eth0`), never a name. */
   readonly address: string;
   readonly port: number;
-  /** DNS over TLS (RFC 7858); the certificate must be valid for `serverName` (a name or an address). */
-  readonly tls?: { readonly serverName: string };
+  /** The only transport that may be used, such as `tls`. Without it: UDP, and TCP where UDP fails. */
+  readonly transport?: string;
+  /** The name or address that the upstream's certificate must be valid for. */
+  readonly serverName?: string;
 }
 
 /** Upstreams that stand in for each other, in the order of preference. */
@@ -17,7 +19,31 @@ export interface UpstreamGroup {
   readonly upstreams: readonly Upstream[];
 }
 
-/** Two upstreams with one key are the same server, however they are written; they share health and sockets. */
-export function upstreamKey(upstream: Upstream): string {
-  return `${upstream.address} ${upstream.port} ${upstream.tls?.serverName ?? ''}`;
+/** Equal for two spellings of the same server, which then share health and sockets. */
+export function upstreamKey({ address, port, transport = '', serverName = '' }: Upstream): string {
+  return `${address} ${port} ${transport} ${serverName}`;
 }
+
+/** Replaced whole at a reload. */
+export interface ForwardSettings {
+  /** For one question in all, every attempt with every upstream included. */
+  readonly deadlineMs: number;
+  /** Bounds of one attempt's timeout. */
+  readonly attemptMinMs: number;
+  readonly attemptMaxMs: number;
+  /** Clients' questions in flight at a time. */
+  readonly inFlight: number;
+  /** Names are sent in a random case (0x20), and replies must bring it back. Without it each exchange has its own port. */
+  readonly caseRandomization: boolean;
+  /** AD of the upstreams is believed, so queries ask for it. */
+  readonly trustAuthenticatedData: boolean;
+}
+
+export const DEFAULT_SETTINGS: ForwardSettings = {
+  deadlineMs: 5_000,
+  attemptMinMs: 200,
+  attemptMaxMs: 2_000,
+  inFlight: 1_000,
+  caseRandomization: true,
+  trustAuthenticatedData: false,
+};

@@ -6,8 +6,8 @@ import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
 import { systemTimers } from '../../../src/runtime/timers.ts';
 import type { ExchangeEnd } from '../../../src/serving/forwarder/exchange.ts';
-import { tcpExchanges } from '../../../src/serving/forwarder/exchange-tcp.ts';
-import { tlsExchanges } from '../../../src/serving/forwarder/exchange-tls.ts';
+import { openTcp } from '../../../src/serving/forwarder/tcp.ts';
+import { openTls } from '../../../src/serving/forwarder/tls.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
 import { type Asked, answerTo, certificate, HandMadeUpstream } from './hand-made-upstream.ts';
@@ -30,7 +30,7 @@ t.test('pipelined exchanges share one connection and are answered out of order',
     held.push(asked);
     if (held.length === 50) for (const one of held.splice(0).reverse()) one.reply(answerTo(one));
   });
-  const exchanges = tcpExchanges(server.upstream, options());
+  const exchanges = openTcp(server.upstream, options());
   for (let round = 0; round < 2; round++) {
     const ends = await Promise.all(Array.from({ length: 50 }, (_, at) => run(exchanges, `n${at}`)));
     for (const end of ends) t.match(end, { kind: 'reply', isRoundTrip: round > 0 });
@@ -46,7 +46,7 @@ t.test('a reply of 65,535 octets arrives whole and owns its octets', async (t) =
     const rest = 65_535 - answerTo(asked, { answers: filler }).length - 13;
     asked.reply(answerTo(asked, { answers: [...filler, rawRecord('a', 65_280, 1, new Uint8Array(rest))] }));
   });
-  const exchanges = tcpExchanges(server.upstream, options());
+  const exchanges = openTcp(server.upstream, options());
   const end = await run(exchanges, 'a');
   t.equal(end.kind, 'reply');
   if (end.kind === 'reply') t.equal(end.octets.buffer.byteLength, 65_535);
@@ -60,7 +60,7 @@ t.test('a reply to another question on the same connection is counted and ignore
     asked.reply(answerTo(asked));
   });
   const mismatches = new Mismatches();
-  const exchanges = tcpExchanges(server.upstream, options(mismatches));
+  const exchanges = openTcp(server.upstream, options(mismatches));
   t.match(await run(exchanges, 'a'), { kind: 'reply' });
   t.equal(mismatches.count, 2);
   exchanges.close();
@@ -73,7 +73,7 @@ t.test('a connection that the upstream has closed meanwhile is made anew without
     else asked.reply(answerTo(asked));
     if (asked.query.nameText() === 'second') hangsUp = false;
   });
-  const exchanges = tcpExchanges(server.upstream, options());
+  const exchanges = openTcp(server.upstream, options());
   await run(exchanges, 'first');
   t.match(await run(exchanges, 'second'), { kind: 'reply' });
   t.equal(server.connections, 2);
@@ -82,7 +82,7 @@ t.test('a connection that the upstream has closed meanwhile is made anew without
 
 t.test('an upstream that always hangs up fails the exchange, and is not tried for ever', async (t) => {
   await using server = await HandMadeUpstream.start((asked) => asked.hangUp());
-  const exchanges = tcpExchanges(server.upstream, options());
+  const exchanges = openTcp(server.upstream, options());
   t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'network' });
   t.equal(server.connections, 1);
 });
@@ -90,7 +90,7 @@ t.test('an upstream that always hangs up fails the exchange, and is not tried fo
 t.test('a refused connection fails at once', async (t) => {
   const server = await HandMadeUpstream.start(() => {});
   await server[Symbol.asyncDispose]();
-  const exchanges = tcpExchanges(server.upstream, options());
+  const exchanges = openTcp(server.upstream, options());
   t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'network', detail: /ECONNREFUSED/ });
   t.equal(exchanges.openConnections, 0);
 });
@@ -98,7 +98,7 @@ t.test('a refused connection fails at once', async (t) => {
 t.test('an idle connection is closed after 8 s', async (t) => {
   await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)));
   const time = new VirtualTime();
-  const exchanges = tcpExchanges(server.upstream, { ...options(), timers: time });
+  const exchanges = openTcp(server.upstream, { ...options(), timers: time });
   await run(exchanges, 'a');
   await time.advance(7_000);
   await run(exchanges, 'b');
@@ -118,13 +118,13 @@ t.test('a silent connection in doubt takes no new exchange but still its late re
     if (asked.query.nameText() === 'slow') held.push(asked);
     else asked.reply(answerTo(asked));
   });
-  const exchanges = tcpExchanges(server.upstream, options());
+  const exchanges = openTcp(server.upstream, options());
   const { promise, resolve } = Promise.withResolvers<ExchangeEnd>();
   await run(exchanges, 'warm');
   const slow = exchangeFor('slow', resolve);
   exchanges.start(slow);
   await soon(20);
-  exchanges.doubt(slow);
+  exchanges.giveUp(slow, 'late');
   t.match(await run(exchanges, 'fresh'), { kind: 'reply' });
   t.equal(server.connections, 2);
   for (const asked of held) asked.reply(answerTo(asked));
@@ -139,7 +139,7 @@ t.test('broken framing and broken records fail the exchange as malformed', async
     ['records beyond the end', (asked: Asked) => answerTo(asked).subarray(0, -2)],
   ] as const) {
     await using server = await HandMadeUpstream.start((asked) => asked.reply(octets(asked)));
-    const exchanges = tcpExchanges(server.upstream, options());
+    const exchanges = openTcp(server.upstream, options());
     t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'malformed' }, what);
     exchanges.close();
   }
@@ -150,11 +150,9 @@ t.test('over TLS with the pinned name: one connection, resumed when made again',
     tls: 'dns.test',
   });
   const time = new VirtualTime();
-  const exchanges = tlsExchanges(
-    server.upstream,
-    'dns.test',
-    { ca: [certificate] },
-    { ...options(), timers: time },
+  const exchanges = openTls(
+    { ...server.upstream, serverName: 'dns.test' },
+    { ...options(), timers: time, ca: [certificate] },
   );
   const ends = await Promise.all(Array.from({ length: 20 }, (_, at) => run(exchanges, `n${at}`)));
   t.ok(ends.every(({ kind }) => kind === 'reply'));
@@ -176,7 +174,7 @@ t.test(
       await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)), {
         tls: serverName,
       });
-      const exchanges = tlsExchanges(server.upstream, serverName, ca === undefined ? {} : { ca }, options());
+      const exchanges = openTls({ ...server.upstream, serverName }, { ...options(), ca });
       for (let again = 0; again < 3; again++) {
         t.match(
           await run(exchanges, 'secret.example'),
@@ -196,7 +194,10 @@ t.test('a session from a connection that was refused is not resumed: it would pa
     tls: 'other.test',
     maxVersion: 'TLSv1.2', // whose sessions come before the certificate is judged
   });
-  const exchanges = tlsExchanges(server.upstream, 'other.test', { ca: [certificate] }, options());
+  const exchanges = openTls(
+    { ...server.upstream, serverName: 'other.test' },
+    { ...options(), ca: [certificate] },
+  );
   for (let again = 0; again < 3; again++) {
     t.match(await run(exchanges, 'secret.example'), { kind: 'failed', reason: 'tls' });
   }
@@ -208,7 +209,10 @@ t.test('a pinned address is compared with the addresses of the certificate', asy
   await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)), {
     tls: '127.0.0.9',
   });
-  const exchanges = tlsExchanges(server.upstream, '127.0.0.9', { ca: [certificate] }, options());
+  const exchanges = openTls(
+    { ...server.upstream, serverName: '127.0.0.9' },
+    { ...options(), ca: [certificate] },
+  );
   t.match(await run(exchanges, 'a'), { kind: 'reply' });
   exchanges.close();
 });
@@ -220,7 +224,7 @@ t.test('an upstream that speaks no TLS fails as such', async (t) => {
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
   const upstream = { text: 'x', address: '127.0.0.1', port, tls: { serverName: 'dns.test' } };
-  const exchanges = tlsExchanges(upstream, 'dns.test', { ca: [certificate] }, options());
+  const exchanges = openTls({ ...upstream, serverName: 'dns.test' }, { ...options(), ca: [certificate] });
   t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'tls' });
   server.close();
 });
@@ -229,7 +233,7 @@ t.test('closing ends what is in flight once, and makes no new connection', async
   await using server = await HandMadeUpstream.start((asked) => {
     if (asked.query.nameText() === 'warm') asked.reply(answerTo(asked));
   });
-  const exchanges = tcpExchanges(server.upstream, options());
+  const exchanges = openTcp(server.upstream, options());
   await run(exchanges, 'warm');
   const end = run(exchanges, 'a');
   exchanges.close();

@@ -7,23 +7,32 @@ import t, { type Test } from 'tap';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
 import type { ExchangeEnd } from '../../../src/serving/forwarder/exchange.ts';
-import { type UdpExchangeOptions, UdpExchanges } from '../../../src/serving/forwarder/exchange-udp.ts';
-import type { OpenUdpSocket, UdpSocketEvents } from '../../../src/serving/forwarder/udp-socket.ts';
+import {
+  type OpenUdpSocket,
+  type UdpOptions,
+  type UdpSocketEvents,
+  UdpTransport,
+} from '../../../src/serving/forwarder/udp.ts';
+import type { Upstream } from '../../../src/serving/forwarder/upstream.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { type Asked, answerTo, HandMadeUpstream } from './hand-made-upstream.ts';
 import { exchangeFor, Mismatches, run } from './one-exchange.ts';
 import { noBatches, UDP_KINDS } from './udp-kinds.ts';
 
 function options(
-  upstream: UdpExchangeOptions['upstream'],
+  upstream: Upstream,
   mismatches = new Mismatches(),
-): UdpExchangeOptions {
+): UdpOptions & { readonly upstream: Upstream } {
   return {
     upstream,
     clock: systemClock,
     random: systemRandom,
     onMismatch: () => mismatches.count++,
   };
+}
+
+function opened({ upstream, ...rest }: ReturnType<typeof options>): UdpTransport {
+  return new UdpTransport(upstream, rest);
 }
 
 const soon = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -41,7 +50,7 @@ async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
     await using server = await HandMadeUpstream.start((asked) => asked.reply(answerTo(asked)), {
       address: linkLocal ?? '',
     });
-    const exchanges = new UdpExchanges({ ...options(server.upstream), open });
+    const exchanges = opened({ ...options(server.upstream), openUdp: open });
     t.match(await run(exchanges, 'a'), { kind: 'reply', index: { answerCount: 1 } });
     exchanges.close();
   });
@@ -67,7 +76,7 @@ async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
         asked.reply(answerTo(asked));
       });
       const mismatches = new Mismatches();
-      const exchanges = new UdpExchanges({ ...options(server.upstream, mismatches), open });
+      const exchanges = opened({ ...options(server.upstream, mismatches), openUdp: open });
       t.match(await run(exchanges, 'a'), { kind: 'reply', index: { answerCount: 1 } }, what);
       t.equal(mismatches.count, 1, what);
       exchanges.close();
@@ -84,7 +93,7 @@ async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
       other.send(answerTo(asked, { answers: [] }), asked.port, '127.0.0.1');
       release = () => asked.reply(answerTo(asked));
     });
-    const exchanges = new UdpExchanges({ ...options(server.upstream), open });
+    const exchanges = opened({ ...options(server.upstream), openUdp: open });
     let ended = false;
     const end = run(exchanges, 'a').finally(() => {
       ended = true;
@@ -104,7 +113,7 @@ async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
       asked.reply(answerTo(asked));
     });
     const mismatches = new Mismatches();
-    const exchanges = new UdpExchanges({ ...options(server.upstream, mismatches), open });
+    const exchanges = opened({ ...options(server.upstream, mismatches), openUdp: open });
     t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'spoofed' });
     t.ok(mismatches.count >= 64 && mismatches.count < 500, `${mismatches.count} seen`);
     exchanges.close();
@@ -115,7 +124,7 @@ async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
       for (let guess = 1; guess <= 60; guess++) asked.reply(answerTo(asked, { id: asked.query.id ^ guess }));
       asked.reply(answerTo(asked));
     });
-    const exchanges = new UdpExchanges({ ...options(server.upstream), open });
+    const exchanges = opened({ ...options(server.upstream), openUdp: open });
     t.match(await run(exchanges, 'a'), { kind: 'reply' });
     exchanges.close();
   });
@@ -123,7 +132,7 @@ async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
   t.test('a closed port of the upstream is known at once', async (t) => {
     const server = await HandMadeUpstream.start(() => {});
     await server[Symbol.asyncDispose]();
-    const exchanges = new UdpExchanges({ ...options(server.upstream), open });
+    const exchanges = opened({ ...options(server.upstream), openUdp: open });
     // an exchange has no timeout of its own: it is the kernel that tells
     t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'network', detail: /ECONNREFUSED/ });
     exchanges.close();
@@ -132,7 +141,7 @@ async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
   t.test('an upstream without a route is known at once', async (t) => {
     const broadcast = { text: 'x', address: '255.255.255.255', port: 53 };
     // a broadcast address takes no connected socket: it fails as an unreachable network does, before anything is sent
-    const exchanges = new UdpExchanges({ ...options(broadcast), open });
+    const exchanges = opened({ ...options(broadcast), openUdp: open });
     t.match(await run(exchanges, 'a'), {
       kind: 'failed',
       reason: 'network',
@@ -151,7 +160,7 @@ async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
         },
         { address },
       );
-      const exchanges = new UdpExchanges({ ...options(server.upstream), open });
+      const exchanges = opened({ ...options(server.upstream), openUdp: open });
       for (let round = 0; round < 5; round++) {
         const ends = await Promise.all(
           Array.from({ length: 200 }, (_, at) => run(exchanges, `n${round}x${at}`)),
@@ -193,7 +202,7 @@ const nobody = { text: '127.0.0.1', address: '127.0.0.1', port: 53 };
 
 t.test('ports and IDs are spread over their whole range and do not follow from each other', async (t) => {
   const { sent, bound, opener } = madeUpSockets();
-  const exchanges = new UdpExchanges({ ...options(nobody), open: opener });
+  const exchanges = opened({ ...options(nobody), openUdp: opener });
   const count = 40_000;
   for (let at = 0; at < count; at++) exchanges.start(exchangeFor('a', () => {}));
   for (const [what, values, from] of [
@@ -221,7 +230,7 @@ t.test(
     const { sent, opener } = madeUpSockets();
     let drawn = 0;
     const poor = { ...systemRandom, uint16: () => Math.floor(drawn++ / 2) & 3 }; // every ID is drawn twice
-    const exchanges = new UdpExchanges({ ...options(nobody), open: opener, random: poor, usesPerSocket: 4 });
+    const exchanges = opened({ ...options(nobody), openUdp: opener, random: poor, usesPerSocket: 4 });
     for (let at = 0; at < 400; at++) exchanges.start(exchangeFor('a', () => {}));
     const sockets = Map.groupBy(sent, ({ events }) => events);
     t.ok(sockets.size >= 100);
@@ -234,20 +243,20 @@ t.test(
 
 t.test('taken ports are drawn again; with all taken the exchange fails', async (t) => {
   const { sent, opener } = madeUpSockets((port) => port % 4 !== 0);
-  const exchanges = new UdpExchanges({ ...options(nobody), open: opener });
+  const exchanges = opened({ ...options(nobody), openUdp: opener });
   let failed = 0;
   for (let at = 0; at < 100; at++) exchanges.start(exchangeFor('a', () => failed++));
   await soon(0);
   t.equal(sent.length + failed, 100);
   t.ok(sent.length > 80);
-  const none = new UdpExchanges({ ...options(nobody), open: () => ({ kind: 'port-taken' }) });
+  const none = opened({ ...options(nobody), openUdp: () => ({ kind: 'port-taken' }) });
   t.match(await run(none, 'a'), { kind: 'failed', reason: 'network', detail: /16 random ones are taken/ });
 });
 
 t.test('a socket that waited 30 s for its turn is replaced unused', async (t) => {
   const { sent, bound, opener, openNow } = madeUpSockets();
   const time = new VirtualTime();
-  const exchanges = new UdpExchanges({ ...options(nobody), open: opener, clock: time });
+  const exchanges = opened({ ...options(nobody), openUdp: opener, clock: time });
   for (let at = 0; at < 8; at++) exchanges.start(exchangeFor('a', () => {}));
   const before = new Set(bound);
   await time.advance(31_000);
@@ -259,11 +268,11 @@ t.test('a socket that waited 30 s for its turn is replaced unused', async (t) =>
 
 t.test('a dropped exchange takes its socket out of use', async (t) => {
   const { sent, opener, openNow } = madeUpSockets();
-  const exchanges = new UdpExchanges({ ...options(nobody), open: opener });
+  const exchanges = opened({ ...options(nobody), openUdp: opener });
   const lost = exchangeFor('a', () => t.fail('was dropped'));
   exchanges.start(lost);
   const socket = sent[0]?.events;
-  lost.carrier?.drop(lost);
+  exchanges.giveUp(lost, 'lost');
   for (let at = 0; at < 100; at++) exchanges.start(exchangeFor('a', () => {}));
   t.notOk(sent.slice(1).some(({ events }) => events === socket));
   sent[0]?.events.onMessage(new Uint8Array(20));
@@ -279,7 +288,7 @@ t.test('no sequence of octets from the network crashes it or resolves an exchang
   const { sent, opener, openNow } = madeUpSockets();
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 80 }), { maxLength: 100 }), (datagrams) => {
-      const exchanges = new UdpExchanges({ ...options(nobody), open: opener });
+      const exchanges = opened({ ...options(nobody), openUdp: opener });
       const ends: ExchangeEnd[] = [];
       exchanges.start(exchangeFor('name.example', (end) => ends.push(end)));
       const { events, id } = sent.at(-1)!;

@@ -4,7 +4,7 @@ import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
 import { systemTimers } from '../../../src/runtime/timers.ts';
 import { Forwarder, type ForwarderOptions } from '../../../src/serving/forwarder/forwarder.ts';
-import type { OpenUdpSocket } from '../../../src/serving/forwarder/udp-socket.ts';
+import type { OpenUdpSocket } from '../../../src/serving/forwarder/udp.ts';
 import type { Upstream } from '../../../src/serving/forwarder/upstream.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { PATIENCE_MS, until } from '../../helpers/patience.ts';
@@ -240,7 +240,7 @@ async function suite(t: Test, openUdp: OpenUdpSocket): Promise<void> {
     t.match(await world.ask('a.example'), { kind: 'response' });
     t.equal((server.asked[0]?.octets.length ?? 0) % 128, 0, 'padded');
 
-    const wrong = { ...server.upstream, tls: { serverName: 'other.test' } };
+    const wrong = { ...server.upstream, serverName: 'other.test' };
     using refused = forwarderTo([wrong], { ca: [certificate] });
     t.match(await refused.ask('secret.example'), { kind: 'failed', reason: 'network', extendedError: 23 });
     t.match(refused.log.lines[0], {

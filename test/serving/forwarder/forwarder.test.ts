@@ -1,6 +1,7 @@
 /** The forwarder's decisions, in virtual time; sockets have tests of their own. */
 import t from 'tap';
 import { clientQuery } from './hand-made-upstream.ts';
+import { MadeUpTransport, transportsOf } from './made-up-transport.ts';
 import { ask, type Doing, group, shown, upstream, VirtualUpstreams } from './virtual-upstreams.ts';
 
 const answers: Doing = { afterMs: 20, says: 'answer' };
@@ -16,13 +17,12 @@ t.test('an answer comes with its octets, index, upstream and round trip', async 
 
 t.test('TLS is loaded for an upstream that speaks it, before anybody asks, and for no other', async (t) => {
   const opened: string[] = [];
-  const open = (transport: string) => (to: { readonly text: string }) => {
-    opened.push(`${to.text} over ${transport}`);
-    return { openConnections: 0, start: () => {}, doubt: () => {}, close: () => {} };
-  };
-  const secure = { ...upstream('b'), tls: { serverName: 'b.example' } };
+  const transports = transportsOf((name, { text }) => {
+    opened.push(`${text} over ${name}`);
+    return new MadeUpTransport(() => undefined);
+  });
+  const secure = { ...upstream('b'), transport: 'tls', serverName: 'b.example' };
   const upstreams = [upstream('a'), secure];
-  const transports = { udp: open('udp'), tcp: open('tcp'), tls: open('tls') };
   new VirtualUpstreams([{ name: 'default', upstreams }], () => answers, { transports });
   t.strictSame(opened, ['b over tls']);
 });

@@ -123,7 +123,7 @@ export class HandMadeUpstream implements AsyncDisposable {
       text: `${address}:${bound}`,
       address,
       port: bound,
-      ...(tls === undefined ? {} : { tls: { serverName: tls } }),
+      ...(tls === undefined ? {} : { transport: 'tls', serverName: tls }),
     };
     made = new HandMadeUpstream(upstream, async () => {
       udp.close();

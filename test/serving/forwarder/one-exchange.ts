@@ -1,9 +1,5 @@
 /** One exchange over a transport that is tested by itself, without the forwarder around it. */
-import {
-  Exchange,
-  type ExchangeEnd,
-  type ExchangeTransport,
-} from '../../../src/serving/forwarder/exchange.ts';
+import { Exchange, type ExchangeEnd, type Transport } from '../../../src/serving/forwarder/exchange.ts';
 import { composeUpstreamQuery, questionEndOf, questionOf } from '../../../src/serving/forwarder/question.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 
@@ -14,9 +10,11 @@ export class Mismatches {
 export function exchangeFor(name: string, onEnd: (end: ExchangeEnd) => void): Exchange {
   const question = questionOf(clientQuery(name));
   const form = { withEdns: true, caseFrom: undefined, padded: false, authenticated: false };
-  return new Exchange(composeUpstreamQuery(question, form), questionEndOf(question), false, onEnd);
+  return new Exchange(composeUpstreamQuery(question, form), questionEndOf(question), false, {
+    onEnd: (_, end) => onEnd(end),
+  });
 }
 
-export function run(exchanges: ExchangeTransport, name: string): Promise<ExchangeEnd> {
+export function run(exchanges: Transport, name: string): Promise<ExchangeEnd> {
   return new Promise((resolve) => exchanges.start(exchangeFor(name, resolve)));
 }

@@ -1,11 +1,11 @@
 import t from 'tap';
 import { systemRandom } from '../../../src/runtime/random.ts';
-import { questionHash } from '../../../src/serving/forwarder/coalescing.ts';
 import {
   composeUpstreamQuery,
   isSameQuestion,
   type QueryForm,
   questionEndOf,
+  questionHash,
   questionOf,
 } from '../../../src/serving/forwarder/question.ts';
 import { clientQuery } from './hand-made-upstream.ts';

@@ -9,7 +9,7 @@ import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
 import { systemTimers } from '../../../src/runtime/timers.ts';
 import { Forwarder } from '../../../src/serving/forwarder/forwarder.ts';
-import type { OpenUdpSocket, UdpSocketEvents } from '../../../src/serving/forwarder/udp-socket.ts';
+import type { OpenUdpSocket, UdpSocketEvents } from '../../../src/serving/forwarder/udp.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
 import { clientQuery } from './hand-made-upstream.ts';

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { RCODE } from '../../../src/protocol/words/rcodes.ts';
-import { SuffixHealth } from '../../../src/serving/forwarder/suffix-health.ts';
+import { SuffixHealth } from '../../../src/serving/forwarder/name-health.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 import { ask, type Doing, group, shown, VirtualUpstreams } from './virtual-upstreams.ts';
 

@@ -1,7 +1,7 @@
 /** The ways of opening UDP sockets to an upstream: what holds for one has to hold for the other. */
 import { loadDatagramCalls } from '../../../src/runtime/libc.ts';
-import { type OpenUdpSocket, openUdpSocket } from '../../../src/serving/forwarder/udp-socket.ts';
-import { BatchedUdpSockets } from '../../../src/serving/forwarder/udp-socket-batched.ts';
+import { type OpenUdpSocket, openUdpSocket } from '../../../src/serving/forwarder/udp.ts';
+import { BatchedUdpSockets } from '../../../src/serving/forwarder/udp-batched.ts';
 
 const calls = await loadDatagramCalls();
 

@@ -2,23 +2,16 @@
 import { FLAG, HEADER_OCTETS } from '../../../src/protocol/wire/header.ts';
 import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { nameFromWire } from '../../../src/protocol/words/name.ts';
-import type {
-  Exchange,
-  ExchangeTransport,
-  TransportHooks,
-  TransportName,
-} from '../../../src/serving/forwarder/exchange.ts';
-import { judgeReply } from '../../../src/serving/forwarder/exchange.ts';
+import { type Exchange, matchReply } from '../../../src/serving/forwarder/exchange.ts';
 import type { ForwardOutcome } from '../../../src/serving/forwarder/forward-outcome.ts';
 import { Forwarder, type ForwarderOptions } from '../../../src/serving/forwarder/forwarder.ts';
-import type { Transports } from '../../../src/serving/forwarder/transports.ts';
 import type { Upstream, UpstreamGroup } from '../../../src/serving/forwarder/upstream.ts';
 import type { UpstreamEvidence } from '../../../src/serving/forwarder/upstream-client.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
-import { ExchangesInFlight } from './exchanges-in-flight.ts';
 import { clientQuery } from './hand-made-upstream.ts';
+import { MadeUpTransport, transportsOf } from './made-up-transport.ts';
 
 /** What an upstream does with one exchange, so many ms later. */
 export type Doing =
@@ -36,7 +29,7 @@ export type Doing =
 
 export interface Seen {
   readonly upstream: string;
-  readonly transport: TransportName;
+  readonly transport: string;
   readonly atMs: number;
   /** `. NS`. */
   readonly isProbe: boolean;
@@ -82,7 +75,7 @@ export class VirtualUpstreams {
       random,
       log: this.log,
       groups,
-      transports: this.#transports(),
+      transports: transportsOf((name, to, onMismatch) => this.#transport(name, to, onMismatch)),
       onEvidence: (evidence) => this.evidence.push(evidence),
       onUpstreamUp: ({ text }) => this.changes.push(`${text} up at ${this.time.monotonicMs()}`),
       onUpstreamDown: ({ text }) => this.changes.push(`${text} down at ${this.time.monotonicMs()}`),
@@ -110,57 +103,39 @@ export class VirtualUpstreams {
     });
   }
 
-  #transports(): Transports {
-    const make = (transport: TransportName) => (upstream: Upstream, hooks: TransportHooks) =>
-      this.#transport(transport, upstream, hooks);
-    return { udp: make('udp'), tcp: make('tcp'), tls: make('tls') };
-  }
-
-  #transport(
-    transport: TransportName,
-    { text }: Upstream,
-    { onMismatch }: TransportHooks,
-  ): ExchangeTransport {
-    const inFlight = new ExchangesInFlight();
-    return {
-      start: (exchange) => {
-        inFlight.add(exchange);
-        const seen = {
-          upstream: text,
-          transport,
-          atMs: this.time.monotonicMs(),
-          isProbe: exchange.questionEnd === 17,
-          isLoopProbe: LOOP_PROBE.test(Buffer.from(exchange.message).toString('latin1', 12)),
-          hasEdns: exchange.hasEdns,
-          name: nameFromWire(exchange.message, HEADER_OCTETS),
-          exchange,
-        };
-        this.seen.push(seen);
-        const doing = this.behave(seen);
-        if (doing === 'silence') return;
-        this.time.after(doing.afterMs, () => {
-          if (!inFlight.take(exchange)) onMismatch();
-          else end(exchange, doing, this.time.monotonicMs() - seen.atMs);
-        });
-      },
-      doubt: () => {},
-      close: () => {
-        inFlight.clear();
-        this.closed.push(`${text} ${transport}`);
-      },
+  #transport(name: string, { text }: Upstream, onMismatch: () => void): MadeUpTransport {
+    const start = (exchange: Exchange): void => {
+      const seen = {
+        upstream: text,
+        transport: name,
+        atMs: this.time.monotonicMs(),
+        isProbe: exchange.questionEnd === 17,
+        isLoopProbe: LOOP_PROBE.test(Buffer.from(exchange.message).toString('latin1', 12)),
+        hasEdns: exchange.hasEdns,
+        name: nameFromWire(exchange.message, HEADER_OCTETS),
+        exchange,
+      };
+      this.seen.push(seen);
+      const doing = this.behave(seen);
+      if (doing === 'silence') return;
+      this.time.after(doing.afterMs, () => {
+        if (!transport.take(exchange)) onMismatch();
+        else end(exchange, doing, this.time.monotonicMs());
+      });
     };
+    const transport = new MadeUpTransport(start, () => this.closed.push(`${text} ${name}`));
+    return transport;
   }
 }
 
-function end(exchange: Exchange, doing: Exclude<Doing, 'silence'>, elapsedMs: number): void {
-  if ('fails' in doing)
-    exchange.onEnd({ kind: 'failed', reason: doing.fails, detail: `made to ${doing.fails}` });
-  else if ('refusesEdns' in doing) exchange.onEnd({ kind: 'edns-refused', elapsedMs });
+function end(exchange: Exchange, doing: Exclude<Doing, 'silence'>, nowMs: number): void {
+  if ('fails' in doing) exchange.fail(doing.fails, `made to ${doing.fails}`);
+  else if ('refusesEdns' in doing)
+    exchange.end({ kind: 'edns-refused', elapsedMs: nowMs - exchange.startedAtMs });
   else {
-    const octets = replyTo(exchange, doing);
-    const verdict = judgeReply(exchange, octets);
-    if (verdict.kind !== 'reply') throw new Error(verdict.kind);
-    exchange.onEnd({ kind: 'reply', octets, index: verdict.index, elapsedMs, isRoundTrip: true });
+    const reply = matchReply(exchange, replyTo(exchange, doing), nowMs);
+    if (reply?.kind !== 'reply') throw new Error(`the made-up upstream: ${reply?.kind}`);
+    exchange.end(reply);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The same sockets without `node:dgram`, whose objects cost more than the exchanges: opened, sent on and received from by
- * few system calls each, and all of them watched as one, so that a turn of the loop takes every reply that has come.
+ * UDP sockets to upstreams without `node:dgram`, whose objects cost more than the exchanges. They are opened, sent on and
+ * received from by few system calls each, and watched together, so that one turn of the event loop takes every reply.
  */
 import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
@@ -13,14 +13,14 @@ import {
   socketName,
   type Watch,
 } from '../../runtime/datagrams.ts';
-import { type OpenUdpSocket, openUdpSocket, type UdpSocket, type UdpSocketEvents } from './udp-socket.ts';
+import { type OpenUdpSocket, openUdpSocket, type UdpSocket, type UdpSocketEvents } from './udp.ts';
 import type { Upstream } from './upstream.ts';
 
-/** Replies taken from one socket at a time: as many as one socket has exchanges, and some forgeries. */
+/** Replies taken from one socket at a time: as many as it has exchanges, and some forgeries. */
 const BATCH = 16;
-/** The longest datagram there is: what an upstream sends beyond the 1,232 octets that we offer is its business. */
+/** The longest datagram there is: an upstream may send more than the 1,232 octets that queries offer. */
 const SLOT_OCTETS = 0xffff;
-/** Replies are copied into slabs, cut off one behind the other: an allocation of its own for each would cost more. */
+/** Replies are copied into slabs, one after the other: an allocation for each reply would cost more. */
 const SLAB_OCTETS = 32 * 1024;
 
 interface Peer {
@@ -56,7 +56,7 @@ export class BatchedUdpSockets {
     const connected = this.#libc.connect(peer.family, port, peer.name);
     if (connected.kind === 'failed') {
       const { call, code } = connected;
-      // in use, or kept by the system for the privileged: another port will do
+      // in use, or reserved by the system for privileged processes: another port will do
       if (call === 'bind' && (code === 'EADDRINUSE' || code === 'EACCES')) return { kind: 'port-taken' };
       const what = call === 'connect' ? `cannot connect to "${upstream.text}": ` : '';
       return { kind: 'failed', detail: `${what}${call} ${code}` };
@@ -69,7 +69,7 @@ export class BatchedUdpSockets {
     }
   };
 
-  /** Throws an error of the system's where it cannot be watched. */
+  /** Throws the system's error where the socket cannot be watched. */
   #watch(fd: number, peer: Peer, events: UdpSocketEvents): BatchedUdpSocket {
     this.#watched ??= this.#startWatching();
     const token = ++this.#tokens >>> 0;
@@ -80,7 +80,7 @@ export class BatchedUdpSockets {
     return socket;
   }
 
-  /** The set that all sockets belong to; it keeps the process alive for as long as there are any. */
+  /** The set that all sockets belong to; it keeps the process alive while there are any. */
   #startWatching(): Watched {
     const set = this.#libc.readySet();
     return { set, watch: this.#libc.watch(set.fd, () => this.#receive(set)) };
@@ -139,7 +139,7 @@ export class BatchedUdpSockets {
     }
     const at = this.#slabUsed;
     this.#slabUsed += length;
-    // some hundred octets: a loop is faster than a view and the call that copies it
+    // for some hundred octets a loop is faster than a view and the call that copies it
     for (let i = 0; i < length; i++) this.#slab[at + i] = slots[from + i] ?? 0;
     return this.#slab.subarray(at, at + length);
   }
@@ -164,7 +164,7 @@ class BatchedUdpSocket implements UdpSocket {
   send(octets: Uint8Array): void {
     const sent = this.#libc.send(this.fd, octets);
     if (sent >= 0) return;
-    // not within the call: who starts an exchange is not told of its end before it has begun
+    // not within this call: an exchange does not end before it has begun
     queueMicrotask(() => {
       if (this.isOpen) this.events.onError(`send ${getSystemErrorName(sent)}`);
     });

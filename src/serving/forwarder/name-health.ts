@@ -1,5 +1,5 @@
 /**
- * What real traffic says about one upstream and one suffix. A resolver on the site stays up when the link is down: it
+ * What real traffic says about one upstream and one name or suffix. A resolver on the site stays up when the link is down: it
  * answers for the zones of the site and fails for all others, so its own health says nothing about a name.
  *
  *     evidence against   SERVFAIL, and REFUSED, which forwarders without a way out say; silence until the question was
@@ -12,17 +12,23 @@
  *
  * While the link is known to be down, or three domains fail already, one failure less is enough.
  *
- * A broken zone cuts itself and nothing above it: no suffix above a registered domain ("example.com", "example.co.uk",
- * a reverse zone of 16 bits) is ever cut, so that broken domains never take "com" away. The shape of the name tells
- * what a registered domain is; a list of public suffixes would only move the border by one label.
+ * A broken zone cuts itself and nothing above it: no suffix above a registered domain is ever cut, so that broken domains
+ * never take "com" away.
  *
  * Bounded: one failure makes four entries at most, 512 stay, and names under a suffix that is cut are not asked.
  */
+import { FLAG } from '../../protocol/wire/header.ts';
 import { hashName } from '../../protocol/wire/name-hash.ts';
 import { type Query, suffixEquals } from '../../protocol/wire/query.ts';
+import type { ResponseIndex } from '../../protocol/wire/response.ts';
 import { lower, nameFromWire } from '../../protocol/words/name.ts';
+import { isAboutName, RCODE } from '../../protocol/words/rcodes.ts';
+import type { AttemptListener } from './attempt.ts';
+import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
+import type { Question } from './question.ts';
+import { domainDepth, queryDomainDepth } from './registered-domain.ts';
 
-/** A failure that is older proves nothing about this moment: the next question finds out. */
+/** An older failure proves nothing about this moment: the next question finds out. */
 const HOLDS_MS = 30_000;
 /** Failures that are further apart do not add up. */
 const ADDS_UP_MS = 300_000;
@@ -55,7 +61,7 @@ interface Entry {
 
 export class SuffixHealth {
   readonly #entries = new Map<number, Entry>();
-  /** When something was last found to be cut, by the hash of its registered domain. */
+  /** When a name was last found to be cut, by the hash of its registered domain. */
   readonly #domains = new Map<number, number>();
   #triedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -74,14 +80,14 @@ export class SuffixHealth {
     return true;
   }
 
-  /** Whether so many domains fail that a name of which nothing is known is not waited for as long as usual. */
+  /** Whether so many domains fail that clients do not wait as long as usual for a name of which nothing is known. */
   isInDoubt(nowMs: number): boolean {
     if (this.#domains.size < DOMAINS_IN_DOUBT) return false;
     for (const atMs of this.#domains.values()) if (nowMs >= atMs + HOLDS_MS) return false;
     return true;
   }
 
-  /** The upstream said something about the name, which is given as on the wire. */
+  /** The upstream answered about the name, which is given as on the wire. */
   noteAnswer(name: Uint8Array): void {
     if (this.#entries.size === 0) return;
     for (const suffix of suffixesOf(name)) {
@@ -93,7 +99,7 @@ export class SuffixHealth {
 
   /**
    * The upstream failed for the name, which is given as on the wire. `isExpected`: the link is down, so that less
-   * evidence is enough. Returns whether it was the name's first failure, which a second question has to confirm.
+   * evidence is enough. Returns whether it was the name's first failure, which a second question must confirm.
    */
   noteFailure(name: Uint8Array, nowMs: number, isExpected: boolean): boolean {
     const less = isExpected || this.isInDoubt(nowMs) ? 1 : 0;
@@ -109,7 +115,7 @@ export class SuffixHealth {
     let hasCut = isCut(own, true, nowMs);
     for (const suffix of above) {
       const hash = hashName(suffix);
-      // what failed before is no more evidence against its suffix than it was then
+      // a name that failed before is no further evidence against its suffix
       const entry = isFirst ? this.#entry(hash, suffix, nowMs) : this.#entries.get(hash);
       if (entry !== undefined) {
         if (isFirst) addChild(entry, child, less);
@@ -135,10 +141,8 @@ export class SuffixHealth {
   }
 
   #cutEntry(query: Query, nowMs: number): Entry | undefined {
-    const { octets, nameStart, labelStarts, labelCount } = query;
-    const first = nameStart + (labelStarts[1] ?? 0);
-    const second = nameStart + (labelStarts[2] ?? 0);
-    const domain = domainDepth(octets, first, second, labelCount);
+    const { labelCount } = query;
+    const domain = queryDomainDepth(query);
     for (let depth = labelCount; depth >= domain; depth = nextDepth(depth, labelCount, domain)) {
       const entry = this.#entries.get(query.suffixHashes[depth] ?? 0);
       if (entry === undefined || !isCut(entry, depth === labelCount, nowMs)) continue;
@@ -147,7 +151,7 @@ export class SuffixHealth {
     return undefined;
   }
 
-  /** The entry of a suffix that has failed, now the one that failed last. */
+  /** The entry of a suffix that has failed, now the entry that failed last. */
   #entry(hash: number, suffix: Uint8Array, nowMs: number): Entry {
     const known = this.#entries.get(hash);
     const isKnown =
@@ -210,40 +214,102 @@ function suffixesOf(name: Uint8Array): Uint8Array[] {
   return suffixes;
 }
 
-const IN_ADDR_LABELS = 4; // 16 bits of an IPv4 address under in-addr.arpa
-const IP6_LABELS = 10; // 32 bits of an IPv6 address under ip6.arpa
-const COUNTRY_OCTETS = 2;
-/** Registries below a country's: "co", "ac", "com", "gov". */
-const REGISTRY_OCTETS = 3;
-
-/** Labels of the registered domain of a name; `first` and `second` are the offsets of its last two labels. */
-function domainDepth(octets: Uint8Array, first: number, second: number, labelCount: number): number {
-  return Math.min(labelCount, usualDepth(octets, first, second, labelCount));
+/** What `NameHealth` needs of its upstream. */
+export interface WatchedUpstream {
+  readonly sweep: DeadlineSweep;
+  readonly isUp: boolean;
+  nowMs(): number;
+  ask(question: Question, doublings: number, listener: AttemptListener): void;
 }
 
-/** Hash of the registered domain of the query's name. */
-export function domainHash({ octets, nameStart, labelStarts, labelCount, suffixHashes }: Query): number {
-  const first = nameStart + (labelStarts[1] ?? 0);
-  const second = nameStart + (labelStarts[2] ?? 0);
-  return suffixHashes[domainDepth(octets, first, second, labelCount)] ?? 0;
-}
+/** A name's first failure is confirmed after this time: its servers, or a cache of failures, have moved on by then. */
+const CONFIRM_AFTER_MS = 1_000;
+/** Four times as long as usual: a name that is resolved from the root takes longer than one at hand. */
+const CONFIRM_DOUBLINGS = 2;
 
-function usualDepth(octets: Uint8Array, first: number, second: number, labelCount: number): number {
-  if (labelCount < 3) return 2;
-  if (isLabel(octets, first, ARPA)) {
-    if (isLabel(octets, second, IN_ADDR)) return IN_ADDR_LABELS;
-    return isLabel(octets, second, IP6) ? IP6_LABELS : 2;
+/** Gathers what the replies and the silence of one upstream say about names, and confirms a name's first failure. */
+export class NameHealth {
+  readonly suffixes = new SuffixHealth();
+  readonly known = new KnownQuestions();
+  readonly #upstream: WatchedUpstream;
+  readonly #isLinkCut: () => boolean;
+  /** The failure that is confirmed next. */
+  #confirmation: Deadline | undefined;
+  #isClosed = false;
+
+  /** `isLinkCut`: a failure is then expected, and a denial proves nothing. */
+  constructor(upstream: WatchedUpstream, isLinkCut: () => boolean) {
+    this.#upstream = upstream;
+    this.#isLinkCut = isLinkCut;
   }
-  const isBelowCountry = octets[first] === COUNTRY_OCTETS && (octets[second] ?? 0) <= REGISTRY_OCTETS;
-  return isBelowCountry ? 3 : 2;
+
+  noteAnswer(question: Question, index: ResponseIndex): void {
+    const { rcode, flags, answerCount } = index;
+    if (rcode === RCODE.SERVFAIL || rcode === RCODE.REFUSED) this.noteFailure(question);
+    if (!isAboutName(rcode)) return;
+    this.known.noteAnswer(question, (flags & FLAG.AA) !== 0);
+    const isDenial = rcode !== RCODE.NOERROR || answerCount === 0;
+    // a resolver that is cut off itself may deny what it cannot ask for
+    if (!isDenial || !this.#isLinkCut()) this.suffixes.noteAnswer(question.name);
+  }
+
+  noteFailure(question: Question): void {
+    const upstream = this.#upstream;
+    // while the upstream is down all names fail, and nothing follows for one of them
+    if (!upstream.isUp) return;
+    const isFirst = this.suffixes.noteFailure(question.name, upstream.nowMs(), this.#isLinkCut());
+    if (isFirst) this.#confirmSoon(question);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    if (this.#confirmation !== undefined) this.#upstream.sweep.delete(this.#confirmation);
+    this.#confirmation = undefined;
+  }
+
+  /** Asks once more. One name at a time, so that a flood of names that fail is not doubled. */
+  #confirmSoon(question: Question): void {
+    if (this.#confirmation !== undefined || this.#isClosed) return;
+    const upstream = this.#upstream;
+    this.#confirmation = {
+      dueAtMs: upstream.nowMs() + CONFIRM_AFTER_MS,
+      onDue: () => {
+        this.#confirmation = undefined;
+        upstream.ask({ ...question, probes: 'trial' }, CONFIRM_DOUBLINGS, {
+          onAnswer: ({ index }) => this.noteAnswer(question, index),
+          onOverdue: () => this.noteFailure(question),
+          onFailure: () => undefined,
+        });
+      },
+    };
+    upstream.sweep.add(this.#confirmation);
+  }
 }
 
-const ARPA = Buffer.from('arpa');
-const IN_ADDR = Buffer.from('in-addr');
-const IP6 = Buffer.from('ip6');
+/** Domains that are remembered of each kind. */
+const DOMAINS = 3;
 
-function isLabel(octets: Uint8Array, at: number, label: Uint8Array): boolean {
-  if (octets[at] !== label.length) return false;
-  for (let i = 0; i < label.length; i++) if (lower(octets[at + 1 + i] ?? 0) !== label[i]) return false;
-  return true;
+/**
+ * Questions that an upstream has answered, the last one of a few domains: when the upstream is in doubt, probes ask them
+ * (probing.ts). An upstream that is cut off itself still answers what it has authority for (AA), so that answers with
+ * authority are replaced only by their own kind.
+ */
+export class KnownQuestions {
+  readonly #authoritative: Question[] = [];
+  readonly #others: Question[] = [];
+
+  get questions(): readonly Question[] {
+    return [...this.#authoritative, ...this.#others];
+  }
+
+  noteAnswer(question: Question, isAuthoritative: boolean): void {
+    const known = isAuthoritative ? this.#authoritative : this.#others;
+    if (known[0]?.domain === question.domain) {
+      known[0] = question;
+      return;
+    }
+    const at = known.findIndex(({ domain }) => domain === question.domain);
+    if (at > 0) known.splice(at, 1);
+    if (known.unshift(question) > DOMAINS) known.pop();
+  }
 }

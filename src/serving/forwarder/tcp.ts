@@ -1,9 +1,9 @@
 /**
- * Exchanges over a stream, TCP or TLS alike: one connection per upstream, made when it is needed, shared by all
- * exchanges in flight, answered out of order, kept while idle for a while (RFC 7766 sections 6.2 and 7, RFC 7858
- * section 3.4). How the stream comes to be is the business of exchange-tcp.ts and exchange-tls.ts.
+ * Plain TCP, for replies that do not fit a datagram and where datagrams are lost; and the stream that tls.ts is made of.
+ * One connection per upstream, made when it is needed, shared by all exchanges in flight, answered out of order, kept while
+ * idle for a while (RFC 7766 sections 6.2 and 7, RFC 7858 section 3.4).
  */
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { putUint16 } from '../../protocol/wire/header.ts';
 import { LENGTH_OCTETS, TcpFramer } from '../../protocol/wire/tcp-framing.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -12,37 +12,46 @@ import type { Timers } from '../../runtime/timers.ts';
 import {
   type Carrier,
   type Exchange,
-  type ExchangeTransport,
-  endBy,
-  InFlight,
-  judgeReply,
-  type TransportHooks,
+  ExchangesInFlight,
+  type GiveUp,
+  matchReply,
+  type OnMismatch,
+  type Transport,
 } from './exchange.ts';
+import type { Upstream } from './upstream.ts';
 
-export interface StreamExchangeOptions extends TransportHooks {
+export interface StreamOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
+  readonly onMismatch: OnMismatch;
 }
 
-/** A stream that is being made: written to at once, `readyEvent` comes when it carries octets. */
+export function openTcp(upstream: Upstream, options: StreamOptions): StreamTransport {
+  return new StreamTransport(options, () => ({
+    socket: connect({ host: upstream.address, port: upstream.port, noDelay: true }),
+    readyEvent: 'connect',
+  }));
+}
+
+/** A stream that is being made: nothing is written before `readyEvent`. */
 export interface Dialled {
   readonly socket: Socket;
   readonly readyEvent: 'connect' | 'secureConnect';
 }
 
-/** RFC 7766 section 6.2.3 leaves the time to us; upstreams close at 10 s and more, so that we are seldom second. */
+/** RFC 7766 section 6.2.3 leaves the time to us. Upstreams close after 10 s and more, so that we usually close first. */
 const IDLE_MS = 8_000;
 
-export class StreamExchanges implements ExchangeTransport {
-  readonly #options: StreamExchangeOptions;
+export class StreamTransport implements Transport {
+  readonly #options: StreamOptions;
   readonly #dial: () => Dialled;
-  /** The one that takes new exchanges. */
+  /** Takes new exchanges. */
   #current: Connection | undefined;
   readonly #open = new Set<Connection>();
   #isClosed = false;
 
-  constructor(options: StreamExchangeOptions, dial: () => Dialled) {
+  constructor(options: StreamOptions, dial: () => Dialled) {
     this.#options = options;
     this.#dial = dial;
   }
@@ -56,13 +65,10 @@ export class StreamExchanges implements ExchangeTransport {
     this.#current.start(exchange);
   }
 
-  doubt(exchange: Exchange): void {
-    for (const connection of this.#open) {
-      if (exchange.carrier !== connection || connection.heardSince(exchange.startedAtMs)) continue;
-      // late replies are still taken from it, but nothing new is sent where nothing comes back
-      connection.closeWhenDone();
-      if (this.#current === connection) this.#current = undefined;
-    }
+  giveUp(exchange: Exchange, how: GiveUp): void {
+    const { carrier } = exchange;
+    carrier?.giveUp(exchange, how);
+    if (this.#current === carrier && this.#current?.isClosing) this.#current = undefined;
   }
 
   close(): void {
@@ -72,11 +78,11 @@ export class StreamExchanges implements ExchangeTransport {
 
   #connect(): Connection {
     const connection: Connection = new Connection(this.#options, this.#dial(), {
-      closed: () => {
+      onClosed: () => {
         this.#open.delete(connection);
         if (this.#current === connection) this.#current = undefined;
       },
-      again: (exchange) => {
+      sendAgain: (exchange) => {
         if (this.#isClosed) return false;
         this.start(exchange);
         return true;
@@ -88,34 +94,39 @@ export class StreamExchanges implements ExchangeTransport {
 }
 
 interface ConnectionOwner {
-  closed(): void;
-  /** Sends it on another connection; false when there will be none. */
-  again(exchange: Exchange): boolean;
+  onClosed(): void;
+  /** Sends the exchange on another connection; false when there will be none. */
+  sendAgain(exchange: Exchange): boolean;
 }
 
 class Connection implements Carrier {
-  readonly #inFlight = new InFlight();
-  readonly #options: StreamExchangeOptions;
+  readonly #inFlight = new ExchangesInFlight();
+  readonly #options: StreamOptions;
   readonly #owner: ConnectionOwner;
   readonly #socket: Socket;
   readonly #framer = new TcpFramer();
   #isReady = false;
   #isEnded = false;
-  #closesWhenDone = false;
+  #isClosing = false;
   #replies = 0;
   #heardAtMs = Number.NEGATIVE_INFINITY;
   #idle: Disposable | undefined;
 
-  constructor(options: StreamExchangeOptions, dialled: Dialled, owner: ConnectionOwner) {
+  constructor(options: StreamOptions, { socket, readyEvent }: Dialled, owner: ConnectionOwner) {
     this.#options = options;
     this.#owner = owner;
-    this.#socket = dialled.socket;
-    this.#socket.once(dialled.readyEvent, () => this.#ready());
-    this.#socket.on('data', (chunk) => {
-      if (typeof chunk !== 'string') this.#received(chunk); // no encoding is set: it never is one
+    this.#socket = socket;
+    socket.once(readyEvent, () => this.#ready());
+    socket.on('data', (chunk) => {
+      if (typeof chunk !== 'string') this.#received(chunk); // no encoding is set: it never is a string
     });
-    this.#socket.on('error', (error) => this.end(isTlsFault(error) ? 'tls' : 'network', error.message));
-    this.#socket.on('close', () => this.end('network', 'the upstream closed the connection'));
+    socket.on('error', (error) => this.end(isTlsFault(error) ? 'tls' : 'network', error.message));
+    socket.on('close', () => this.end('network', 'the upstream closed the connection'));
+  }
+
+  /** It takes no further exchange, and closes when none is in flight. */
+  get isClosing(): boolean {
+    return this.#isClosing;
   }
 
   start(exchange: Exchange): void {
@@ -128,38 +139,29 @@ class Connection implements Carrier {
     if (this.#isReady) this.#socket.write(framed(exchange.message));
   }
 
-  drop(exchange: Exchange): void {
-    this.#inFlight.remove(exchange);
+  /** Where nothing has come back since a late exchange, nothing new is sent; late replies are still taken. */
+  giveUp(exchange: Exchange, how: GiveUp): void {
+    if (how !== 'late') this.#inFlight.remove(exchange);
+    else if (this.#heardAtMs <= exchange.startedAtMs) this.#isClosing = true;
     this.#rest();
   }
 
-  heardSince(atMs: number): boolean {
-    return this.#heardAtMs > atMs;
-  }
-
-  closeWhenDone(): void {
-    this.#closesWhenDone = true;
-    this.#rest();
-  }
-
-  /** Closes, and ends what is in flight: once more on a new connection where only this one is to blame. */
+  /** Closes, and fails the exchanges in flight, except those that may be sent once more on a new connection. */
   end(reason: 'network' | 'tls' | 'malformed', detail: string): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#idle?.[Symbol.dispose]();
     this.#socket.destroy();
-    this.#owner.closed();
+    this.#owner.onClosed();
     for (const exchange of this.#inFlight.removeAll()) {
       // RFC 7766 section 6.2.4: an upstream may close an idle connection while our query is on its way
       const mayRepeat = reason === 'network' && this.#replies > 0 && !exchange.isSecondTry;
       exchange.isSecondTry = true;
-      if (!mayRepeat || !this.#owner.again(exchange)) {
-        exchange.onEnd({ kind: 'failed', reason, detail });
-      }
+      if (!mayRepeat || !this.#owner.sendAgain(exchange)) exchange.fail(reason, detail);
     }
   }
 
-  /** Nothing is written before: over TLS it could go to somebody who is not the upstream (RFC 8310 section 5). */
+  /** Nothing is written before: over TLS it could go to a server that is not the upstream (RFC 8310 section 5). */
   #ready(): void {
     this.#isReady = true;
     this.#heardAtMs = this.#options.clock.monotonicMs();
@@ -172,33 +174,33 @@ class Connection implements Carrier {
     this.#framer.push(chunk);
     while (!this.#isEnded && this.#framer.next()) {
       const { octets, start, end } = this.#framer;
-      this.#reply(octets.subarray(start, end));
+      this.#receivedMessage(octets.subarray(start, end));
     }
     if (this.#framer.isBroken) this.end('malformed', 'a frame without a message');
   }
 
-  #reply(octets: Uint8Array): void {
-    const exchange = this.#inFlight.askedBy(octets);
+  #receivedMessage(octets: Uint8Array): void {
+    const exchange = this.#inFlight.withIdOf(octets);
     // a copy: it may be kept for a day, and would keep the whole chunk that it came in
-    const verdict = exchange === undefined ? undefined : judgeReply(exchange, new Uint8Array(octets));
-    if (exchange === undefined || verdict === undefined || verdict.kind === 'mismatched') {
+    const end = exchange && matchReply(exchange, new Uint8Array(octets), this.#options.clock.monotonicMs());
+    if (exchange === undefined || end === undefined) {
       this.#options.onMismatch();
       return;
     }
     this.#replies++;
     this.#inFlight.remove(exchange);
     this.#rest();
-    exchange.onEnd(endBy(exchange, verdict, this.#options.clock.monotonicMs()));
+    exchange.end(end);
   }
 
   #rest(): void {
     if (this.#inFlight.size > 0 || this.#isEnded || this.#idle !== undefined) return;
-    if (this.#closesWhenDone) this.end('network', 'closed by us');
+    if (this.#isClosing) this.end('network', 'closed by us');
     else this.#idle = this.#options.timers.after(IDLE_MS, () => this.end('network', 'idle'));
   }
 }
 
-/** RFC 7766 section 8: length and message in one write, lest they travel in two segments. */
+/** RFC 7766 section 8: length and message in one write, so that they do not travel in two segments. */
 function framed(message: Uint8Array): Uint8Array {
   const frame = new Uint8Array(LENGTH_OCTETS + message.length);
   putUint16(frame, 0, message.length);

@@ -1,0 +1,282 @@
+/**
+ * Exchanges over UDP: each with a random ID, from a socket drawn at random among several that are bound to random ports
+ * (RFC 5452 section 9.2), ahead of their use, because to open a socket costs more than the exchange. A socket carries a few
+ * exchanges whose names have a random case (question.ts), or a single exchange that has nothing but port and ID. It is
+ * replaced after the last of them, and closed when their replies have come.
+ *
+ * Sockets are connected: the kernel then drops what comes from any other address or port (a scanner does not even learn that
+ * the port is open), reports ICMP errors (ECONNREFUSED at once instead of a timeout), and finds the route once instead of at
+ * every send. The price is one set of sockets per upstream, and that what the kernel drops is not counted.
+ */
+import { createSocket } from 'node:dgram';
+import { isIPv6 } from 'node:net';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Random } from '../../runtime/random.ts';
+import {
+  type Carrier,
+  type Exchange,
+  ExchangesInFlight,
+  type GiveUp,
+  matchReply,
+  type OnMismatch,
+  type Transport,
+} from './exchange.ts';
+import type { Upstream } from './upstream.ts';
+
+export interface UdpOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly onMismatch: OnMismatch;
+  /** Exchanges that one socket carries, one after the other or side by side. */
+  readonly usesPerSocket?: number | undefined;
+  /** How sockets are opened: through `node:dgram`, unless given. */
+  readonly openUdp?: OpenUdpSocket | undefined;
+}
+
+export interface UdpSocket {
+  send(octets: Uint8Array): void;
+  close(): void;
+}
+
+export interface UdpSocketEvents {
+  /** From the upstream's address and port. The receiver owns the octets, but not the buffer: what is kept is copied. */
+  onMessage(octets: Uint8Array): void;
+  /** From another address: it came between bind and connect. */
+  onStranger(): void;
+  /** Sending failed, or the network said that the upstream cannot be reached. The socket is still to be closed. */
+  onError(detail: string): void;
+}
+
+export type OpenedUdpSocket =
+  | { readonly kind: 'open'; readonly socket: UdpSocket }
+  | { readonly kind: 'port-taken' }
+  | { readonly kind: 'failed'; readonly detail: string };
+
+/** Opens a socket that is bound to `port` and connected to the upstream. */
+export type OpenUdpSocket = (upstream: Upstream, port: number, events: UdpSocketEvents) => OpenedUdpSocket;
+
+const USES_PER_SOCKET = 8;
+/** Sockets to draw from, once there is traffic to fill them. */
+const SOCKETS_READY = 16;
+/** A port that is older may have been found by a scan, or belong to an address that the host has lost. */
+const SOCKET_AGE_MS = 30_000;
+/**
+ * RFC 5452 section 9.3: after so many forged replies to one port, its exchanges are given up for TCP. A forger who knows the
+ * port has then guessed one of 65,536 IDs with a chance of one in a thousand.
+ */
+const FORGERIES_BEARABLE = 64;
+const OPEN_TRIES = 16; // ports drawn before the search for a free one ends
+const FIRST_PORT = 1024; // RFC 5452 section 9.2: 53, or 1024 and above
+const PORTS = 0x1_0000 - FIRST_PORT;
+
+export function openUdp(upstream: Upstream, options: UdpOptions): UdpTransport {
+  return new UdpTransport(upstream, options);
+}
+
+export class UdpTransport implements Transport {
+  readonly #upstream: Upstream;
+  readonly #options: UdpOptions;
+  readonly #usesPerSocket: number;
+  /** With uses left. */
+  readonly #ready: UdpPort[] = [];
+  /** Used up, waiting for replies. */
+  readonly #retired = new Set<UdpPort>();
+
+  constructor(upstream: Upstream, options: UdpOptions) {
+    this.#upstream = upstream;
+    this.#options = options;
+    this.#usesPerSocket = options.usesPerSocket ?? USES_PER_SOCKET;
+  }
+
+  get openSockets(): number {
+    return this.#ready.length + this.#retired.size;
+  }
+
+  start(exchange: Exchange): void {
+    const port = exchange.needsOwnPort ? this.#drawUnused() : this.#draw();
+    if (typeof port === 'string') {
+      queueMicrotask(() => exchange.fail('network', port)); // not within this call, as Transport says
+      return;
+    }
+    port.start(exchange);
+    if (port.usesLeft === 0 || exchange.needsOwnPort) this.#retire(port);
+    // after the send, so that this query does not wait; a failure shows when the next exchange needs a socket
+    if (this.#ready.length < SOCKETS_READY) {
+      const opened = this.#open();
+      if (typeof opened !== 'string') this.#ready.push(opened);
+    }
+  }
+
+  giveUp(exchange: Exchange, how: GiveUp): void {
+    if (how !== 'late') exchange.carrier?.giveUp(exchange, how);
+  }
+
+  close(): void {
+    for (const port of [...this.#ready, ...this.#retired]) port.fail('network', 'the forwarder is closing');
+    for (const port of this.#ready.splice(0)) port.close();
+  }
+
+  /** A socket with uses left, or why there is none. */
+  #draw(): UdpPort | string {
+    const oldestMs = this.#options.clock.monotonicMs() - SOCKET_AGE_MS;
+    while (this.#ready.length > 0) {
+      const port = this.#ready[Math.floor(this.#options.random.fraction() * this.#ready.length)];
+      if (port === undefined || port.openedAtMs >= oldestMs) return port ?? 'no socket';
+      this.#retire(port);
+    }
+    const opened = this.#open();
+    if (typeof opened !== 'string') this.#ready.push(opened);
+    return opened;
+  }
+
+  /** A socket that has carried nothing yet. */
+  #drawUnused(): UdpPort | string {
+    const oldestMs = this.#options.clock.monotonicMs() - SOCKET_AGE_MS;
+    for (let at = this.#ready.length - 1; at >= 0; at--) {
+      const port = this.#ready[at];
+      if (port?.usesLeft === this.#usesPerSocket && port.openedAtMs >= oldestMs) return port;
+    }
+    return this.#open();
+  }
+
+  #open(): UdpPort | string {
+    const { random, openUdp: open = openUdpSocket } = this.#options;
+    for (let tries = 0; tries < OPEN_TRIES; tries++) {
+      const port = new UdpPort(this.#options, this.#usesPerSocket, (done) => this.#retire(done));
+      const opened = open(this.#upstream, FIRST_PORT + Math.floor(random.fraction() * PORTS), port);
+      if (opened.kind === 'failed') return opened.detail;
+      if (opened.kind === 'open') {
+        port.socket = opened.socket;
+        return port;
+      }
+    }
+    return `cannot bind a port for "${this.#upstream.text}": ${OPEN_TRIES} random ones are taken`;
+  }
+
+  /** The socket takes no further exchange; called again when the last exchange in flight has ended. */
+  #retire(port: UdpPort): void {
+    const at = this.#ready.indexOf(port);
+    if (at >= 0) this.#ready.splice(at, 1);
+    port.usesLeft = 0;
+    if (port.inFlight.size > 0) {
+      this.#retired.add(port);
+    } else {
+      this.#retired.delete(port);
+      port.close();
+    }
+  }
+}
+
+/** One socket and the exchanges in flight on it. */
+class UdpPort implements Carrier, UdpSocketEvents {
+  readonly inFlight = new ExchangesInFlight();
+  readonly openedAtMs: number;
+  socket: UdpSocket | undefined;
+  usesLeft: number;
+  readonly #options: UdpOptions;
+  /** Called when it shall take no further exchange, and when it is used up and idle. */
+  readonly #onDone: (port: UdpPort) => void;
+  #forgeries = 0;
+
+  constructor(options: UdpOptions, uses: number, onDone: (port: UdpPort) => void) {
+    this.#options = options;
+    this.#onDone = onDone;
+    this.openedAtMs = options.clock.monotonicMs();
+    this.usesLeft = uses;
+  }
+
+  start(exchange: Exchange): void {
+    const { random, clock } = this.#options;
+    this.inFlight.add(exchange, this, random);
+    this.usesLeft--;
+    exchange.startedAtMs = clock.monotonicMs();
+    this.socket?.send(exchange.message);
+  }
+
+  giveUp(exchange: Exchange, how: GiveUp): void {
+    if (!this.inFlight.remove(exchange)) return;
+    // nothing came back: the next exchange had better start from a fresh socket
+    if (how === 'lost' || this.usesLeft === 0) this.#onDone(this);
+  }
+
+  onMessage(octets: Uint8Array): void {
+    const exchange = this.inFlight.withIdOf(octets);
+    const end = exchange && matchReply(exchange, octets, this.#options.clock.monotonicMs());
+    if (exchange === undefined || end === undefined) {
+      this.onStranger();
+      return;
+    }
+    this.inFlight.remove(exchange);
+    if (this.usesLeft === 0) this.#onDone(this);
+    if (end.kind === 'case-lost') this.#options.onMismatch();
+    exchange.end(end);
+  }
+
+  onStranger(): void {
+    this.#options.onMismatch();
+    if (++this.#forgeries < FORGERIES_BEARABLE) return;
+    this.fail('spoofed', `${this.#forgeries} messages to one port that were no reply`);
+  }
+
+  /** ICMP errors do not say which datagram they are about; all went to the same upstream. */
+  onError(detail: string): void {
+    this.fail('network', detail);
+  }
+
+  fail(reason: 'network' | 'spoofed', detail: string): void {
+    const failed = this.inFlight.removeAll();
+    this.#onDone(this);
+    for (const exchange of failed) exchange.fail(reason, detail);
+  }
+
+  close(): void {
+    this.socket?.close();
+    this.socket = undefined;
+  }
+}
+
+/** Through `node:dgram`. Binds and connects before it returns: no name is looked up, and node waits for nothing else. */
+export const openUdpSocket: OpenUdpSocket = (upstream, port, events) => {
+  const isV6 = isIPv6(upstream.address);
+  const socket = createSocket({
+    type: isV6 ? 'udp6' : 'udp4',
+    ipv6Only: isV6,
+    // the address is an address already; node's own look-up would wait for the next turn
+    lookup: (address, _options, callback) => callback(null, address, isV6 ? 6 : 4),
+  });
+  let failure: Error | undefined;
+  socket.on('error', (error) => {
+    failure = error;
+  });
+  socket.bind({ port, address: isV6 ? '::' : '0.0.0.0', exclusive: true });
+  if (failure !== undefined) {
+    socket.close();
+    return isPortTaken(failure) ? { kind: 'port-taken' } : { kind: 'failed', detail: failure.message };
+  }
+  let peer: { readonly address: string; readonly port: number };
+  try {
+    socket.connect(upstream.port, upstream.address);
+    peer = socket.remoteAddress(); // throws when connect failed, of which node gives the reason only later
+  } catch (error) {
+    socket.close();
+    return { kind: 'failed', detail: `cannot connect to "${upstream.text}": ${String(error)}` };
+  }
+  socket.removeAllListeners('error');
+  const onError = (error: Error | null): void => {
+    if (error !== null) events.onError(error.message);
+  };
+  socket.on('error', onError);
+  socket.on('message', (octets, from) => {
+    if (from.port === peer.port && from.address === peer.address) events.onMessage(octets);
+    else events.onStranger();
+  });
+  return {
+    kind: 'open',
+    socket: { send: (octets) => socket.send(octets, onError), close: () => socket.close() },
+  };
+};
+
+/** In use, or reserved by the system for privileged processes: another port will do. */
+function isPortTaken(error: Error): boolean {
+  return 'code' in error && (error.code === 'EADDRINUSE' || error.code === 'EACCES');
+}
