@@ -18,7 +18,9 @@ import { askedRegions } from './daemon/room-options.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { RunningDaemon } from './daemon/running-daemon.ts';
 import type { Log } from './log/log.ts';
+import { CLUSTERS_PER_TURN } from './refresh/refresh-plane.ts';
 import { inBackground } from './runtime/background.ts';
+import { inSlices } from './runtime/slices.ts';
 import type { Timers } from './runtime/timers.ts';
 import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import type { LoadFault } from './store/set-aside.ts';
@@ -34,9 +36,10 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(await openState(parts, rooms));
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   const daemon = new RunningDaemon(parts, rooms);
-  const metrics = createMetrics(() => daemon.report(), true, parts.pause);
+  const report = () => inSlices(daemon.reporting(), parts.pause, CLUSTERS_PER_TURN);
+  const metrics = createMetrics(report, true, parts.pause);
   const pages = createPages({
-    report: () => daemon.report(),
+    report,
     metrics,
     clock: parts.clock,
     revision: () => daemon.revision,
@@ -167,7 +170,7 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
   const endpoints = records.filter(({ addresses }) => addresses.length > 0).length;
   ledger.record({ kind: 'start', version: parts.version, runtime: parts.runtime, endpoints });
   noteFaults(loaded.faults, log, rooms);
-  plane.load(records);
+  await plane.load(records);
   log.info({ generation: store.state().generation, endpoints }, 'state read');
   // what was confirmed last is written before the end
   opened.defer(async () => void (await store.flush()));

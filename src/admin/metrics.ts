@@ -20,7 +20,7 @@ const SAMPLES_PER_TURN = 200;
 
 /** Metrics over `read`, which is called once a scrape. `processMetrics`: Node's own (event loop, heap, processor). */
 export function createMetrics(
-  read: () => StatusReport,
+  read: () => StatusReport | Promise<StatusReport>,
   processMetrics: boolean,
   pause: Pause = async () => undefined,
 ): Metrics {
@@ -29,7 +29,7 @@ export function createMetrics(
   return {
     contentType: registry.contentType,
     async render() {
-      const report = read();
+      const report = await read();
       const lines: string[] = [];
       let turnEnd = SAMPLES_PER_TURN;
       for (const metric of METRICS) {

@@ -6,7 +6,7 @@ import { STATUS_PAGE_POLICY, statusPage } from './status-page.ts';
 import type { StatusReport } from './status-report.ts';
 
 export interface PagesOptions {
-  readonly report: () => StatusReport;
+  readonly report: () => StatusReport | Promise<StatusReport>;
   readonly metrics: Metrics;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   /** Differs after every command of an operator: who has just given one sees what came of it. */
@@ -22,15 +22,15 @@ export function createPages(options: PagesOptions): ReadonlyMap<string, MakePage
   const { report, metrics } = options;
   const shared = (make: MakePage) => sharedPage(make, options);
   return new Map<string, MakePage>([
-    ['/', shared(() => statusHtml(report()))],
+    ['/', shared(async () => statusHtml(await report()))],
     [
       '/metrics',
       shared(async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() })),
     ],
     // alive: the event loop runs, so a supervisor need not restart us; says nothing about AWS or upstreams
     ['/healthz', () => textPage(200, 'ok\n')],
-    ['/readyz', shared(() => readiness(report()))],
-    ['/status', shared(() => jsonPage(200, report()))],
+    ['/readyz', shared(async () => readiness(await report()))],
+    ['/status', shared(async () => jsonPage(200, await report()))],
   ]);
 }
 

@@ -4,6 +4,7 @@ import { ageText } from '../admin/status-words.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
 import { type ClusterIdentity, clusterText, identityOf, pairUp } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
+import { atOnce } from '../runtime/slices.ts';
 import type { Fault, Reading } from '../store/endpoints-reader.ts';
 import { systemCode } from '../store/file-system.ts';
 import { type Finding, problem, warning } from './finding.ts';
@@ -35,7 +36,7 @@ export function recordsOf<C extends ClusterIdentity>(
   clusters: readonly C[],
   records: readonly EndpointRecord[],
 ): ReadonlyMap<C, EndpointRecord> {
-  return pairUp(clusters, records, identityOf);
+  return atOnce(pairUp(clusters, records, identityOf));
 }
 
 const LEARN = 'start the server while AWS can be reached, until "outpost-dns status" says that it is ready';

@@ -10,6 +10,7 @@ import type { AskOutcome } from '../refresh/retained/retained-question.ts';
 import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
 import type { SourceConnections } from '../refresh/sources/connect-sources.ts';
 import { connectTcp } from '../refresh/tcp-connect.ts';
+import { inSlices } from '../runtime/slices.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
 import { mayBeMadeUp } from '../serving/resolver/fetched-answers.ts';
 import type { ConfigInForce } from './config-in-force.ts';
@@ -25,6 +26,9 @@ import {
 } from './room-options.ts';
 import type { ServingRooms } from './serving-rooms.ts';
 import type { StoreRooms } from './store-rooms.ts';
+
+/** Records that are brought into the table in one turn of the event loop: each takes some 30 microseconds. */
+const RECORDS_PER_TURN = 20;
 
 /** What the refresh side needs of the other rooms. */
 interface Around {
@@ -100,7 +104,10 @@ function buildPlane(
     log,
     pause,
     save: (records) => stores.store.save(records),
-    publish: (records) => serving.serving.publish(new EndpointTable(records, serving.serving.current)),
+    publish: async (records) =>
+      serving.serving.publish(
+        await inSlices(EndpointTable.composing(records, serving.serving.current), pause, RECORDS_PER_TURN),
+      ),
     evidence: (evidence) => {
       if (outage.drill.isRunning) return; // a rehearsed failure says nothing about the link
       outage.link.report(evidence);

@@ -2,7 +2,7 @@
 import type { StatusReport } from '../admin/status-report.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
-import { inSlices } from '../runtime/slices.ts';
+import { atOnce, inSlices, type Steps } from '../runtime/slices.ts';
 import { ClientAccess } from '../serving/listener/clients.ts';
 import { formatListenAddress } from '../serving/listener/listen-address.ts';
 import type { Daemon, DaemonParts, Vitals } from './parts.ts';
@@ -149,9 +149,9 @@ export class RunningDaemon implements Daemon {
     await inSlices(cache.reconfiguring(cacheSettings(config)), pause);
     const { scope } = routes;
     answers.reconfigure({ sizeOctets: config.cache.sizeOctets, scope });
-    plane.reconfigure(clusters, refreshTimes(config));
+    await plane.reconfigure(clusters, refreshTimes(config));
     await pause();
-    retained.reconfigure(retainedQuestions(config));
+    await retained.reconfigure(retainedQuestions(config));
     await pause();
     if (scope !== routesBefore.scope) retained.kick('other upstreams', 'all');
     this.#rooms.probe.watch(askedRegions(config));
@@ -197,10 +197,17 @@ export class RunningDaemon implements Daemon {
   }
 
   report(): StatusReport {
+    return atOnce(this.reporting());
+  }
+
+  /** In steps, because it grows with the configuration. */
+  *reporting(): Steps<StatusReport> {
     const { clock, version, runtime } = this.#parts;
     const { link, plane, serving, forwarder, cache, intake, resolver, listeners, store, stateFaults } =
       this.#rooms;
     const { retained, retainedStore, answers, ledger, drill, control, lock } = this.#rooms;
+    const refresh = yield* plane.snapshotting();
+    const names = yield* retained.snapshotting();
     return composeReport({
       clock,
       version,
@@ -212,7 +219,7 @@ export class RunningDaemon implements Daemon {
       claim: lock.latest,
       cacheLimitOctets: cache.settings.sizeOctets,
       link,
-      refresh: plane.snapshot(),
+      refresh,
       served: serving.current.records,
       forwarder: forwarder.snapshot(),
       cache: cache.stats(),
@@ -220,7 +227,7 @@ export class RunningDaemon implements Daemon {
       counters: resolver.counters,
       listening: listeners.addresses,
       store: store.state(),
-      retained: retained.snapshot(),
+      retained: names,
       retainedStore: retainedStore.state(),
       answers: answers.state(),
       ledger: ledger.state(),

@@ -42,17 +42,21 @@ const RULES: readonly ((cluster: ClusterIdentity, known: ClusterIdentity) => boo
   isSimilar,
 ];
 
-/** For each cluster that has one, what is known of it; nothing goes to two of them. */
-export function pairUp<C extends ClusterIdentity, K>(
+/**
+ * For each cluster that has one, what is known of it; nothing goes to two of them. In steps, because there may be a
+ * thousand.
+ */
+export function* pairUp<C extends ClusterIdentity, K>(
   clusters: readonly C[],
   known: readonly K[],
   identify: (one: K) => ClusterIdentity,
-): ReadonlyMap<C, K> {
+): Generator<undefined, ReadonlyMap<C, K>, undefined> {
   const pairs = new Map<C, K>();
   const taken = new Set<K>();
   const named = Map.groupBy(known, (one) => identify(one).name);
   for (const isPair of RULES) {
     for (const cluster of clusters) {
+      yield;
       if (pairs.has(cluster)) continue;
       const alike = named.get(cluster.name) ?? [];
       const found = alike.find((one) => !taken.has(one) && isPair(cluster, identify(one)));

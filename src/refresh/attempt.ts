@@ -3,6 +3,7 @@
 import type { Observation, Source, SourceContext } from '../records/observation.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Turnstile } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 
 export interface AttemptOptions {
@@ -11,10 +12,14 @@ export interface AttemptOptions {
   readonly deadlineMs: number;
   readonly clock: Clock;
   readonly timers: Timers;
+  /** What came passes here before it is taken in. */
+  readonly turnstile?: Turnstile;
 }
 
 export interface Ending {
   readonly observation: Observation;
+  /** Monotonic. */
+  readonly startedMs: number;
   readonly durationMs: number;
   /** The look itself is still going on, and will until it pleases to stop: it heeded neither the time nor the signal. */
   readonly isUnsettled: boolean;
@@ -44,10 +49,10 @@ export interface Attempt {
 const GRACE_MS = 100;
 
 export function startAttempt(options: AttemptOptions, events: AttemptEvents): Attempt {
-  const { source, context, clock, timers, deadlineMs } = options;
+  const { source, context, clock, timers, deadlineMs, turnstile } = options;
   const startedMs = clock.monotonicMs();
   const controller = new AbortController();
-  let phase: 'looking' | 'grace' | 'over' = 'looking';
+  let phase: 'looking' | 'grace' | 'answered' | 'over' = 'looking';
   let timer = timers.after(deadlineMs, interrupt);
   inBackground('refresh', async () => {
     const observation = await look(source, context, controller.signal);
@@ -57,23 +62,36 @@ export function startAttempt(options: AttemptOptions, events: AttemptEvents): At
     }
     // too late for what it saw, but not for why it saw nothing
     const isLate = phase === 'grace' && observation.kind !== 'failed';
-    end(isLate ? timedOut(source, deadlineMs) : observation, { isUnsettled: false, isLate });
+    const durationMs = clock.monotonicMs() - startedMs;
+    phase = 'answered';
+    timer[Symbol.dispose]();
+    await turnstile?.pass();
+    if (isAbandoned()) events.settledLate();
+    else end(isLate ? timedOut(source, deadlineMs) : observation, { durationMs, isUnsettled: false, isLate });
   });
+
+  function isAbandoned(): boolean {
+    return phase === 'over';
+  }
 
   function interrupt(): void {
     if (phase !== 'looking') return;
     phase = 'grace';
     timer[Symbol.dispose]();
     timer = timers.after(GRACE_MS, () =>
-      end(timedOut(source, deadlineMs), { isUnsettled: true, isLate: false }),
+      end(timedOut(source, deadlineMs), {
+        durationMs: clock.monotonicMs() - startedMs,
+        isUnsettled: true,
+        isLate: false,
+      }),
     );
     controller.abort();
   }
 
-  function end(observation: Observation, how: Pick<Ending, 'isUnsettled' | 'isLate'>): void {
+  function end(observation: Observation, how: Omit<Ending, 'observation' | 'startedMs'>): void {
     phase = 'over';
     timer[Symbol.dispose]();
-    events.ended({ observation, durationMs: clock.monotonicMs() - startedMs, ...how });
+    events.ended({ observation, startedMs, ...how });
   }
 
   return {

@@ -14,7 +14,7 @@ import { isAddressSource, isNameSource, type SourceName } from '../records/sourc
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
-import { inTurns, type Pause } from '../runtime/slices.ts';
+import type { Turnstile } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { Ending } from './attempt.ts';
 import { type ClusterSettings, planSettingsOf, type RefreshTimes } from './cluster-settings.ts';
@@ -49,8 +49,8 @@ export interface ClusterRefresherOptions {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Log;
-  /** Between the looks of one round: a source's first one takes some milliseconds. Left out, they begin in one turn. */
-  readonly pause?: Pause | undefined;
+  /** The looks of a round, and what comes back, pass here, those of all clusters; left out, they do so at once. */
+  readonly turnstile?: Turnstile;
   readonly evidence: (evidence: Evidence) => void;
   /** The record is another object than before; `changes` is empty when it was only confirmed. */
   readonly onRecord: (changes: readonly Change[]) => void;
@@ -106,6 +106,7 @@ export class ClusterRefresher {
 
   /** Looks at once, and from then on by the schedule of each source. */
   start(): void {
+    if (this.#isStopped) return;
     this.#isStarted = true;
     this.#awaitConfirmation();
     this.runOnce('start');
@@ -117,7 +118,12 @@ export class ClusterRefresher {
     const isFirst = this.#record.endpoint === undefined && this.#runners.has('cluster');
     if (isFirst) await this.#look('cluster', restart);
     const rest = [...this.#runners.keys()].filter((name) => !isFirst || name !== 'cluster');
-    await inTurns(rest, (name) => this.#look(name, restart), this.#options.pause);
+    const looks: Promise<void>[] = [];
+    for (const name of rest) {
+      if (this.#options.turnstile !== undefined) await this.#options.turnstile.pass();
+      looks.push(this.#look(name, restart));
+    }
+    await Promise.all(looks);
     await this.#deciding;
   }
 
@@ -146,9 +152,9 @@ export class ClusterRefresher {
     this.#planSettings = planSettingsOf(settings, times);
     this.#replaceRunners();
     this.#doubt.forget();
-    const { region: _, ...record } = this.#record;
-    const relabelled = { ...record, ...(settings.region === undefined ? {} : { region: settings.region }) };
-    this.#commit(note(relabelled, this.#states(), this.#planSettings, this.#now()));
+    const { region } = settings;
+    const labelled = region === this.#record.region ? this.#record : { ...this.#record, region };
+    this.#commit(note(labelled, this.#states(), this.#planSettings, this.#now()));
     if (this.#record.endpoint !== endpointBefore) this.#forgetNames();
     this.kick('reconfigured');
   }
@@ -183,11 +189,11 @@ export class ClusterRefresher {
 
   #replaceRunners(): void {
     const before = this.#runners;
-    const { clock, timers } = this.#options;
+    const { clock, timers, turnstile } = this.#options;
     this.#runners = new Map();
     for (const source of this.#settings.sources) {
       const old = before.get(source.name);
-      const options = { clock, timers, deadlineMs: this.#times.deadlineMs };
+      const options = { clock, timers, turnstile, deadlineMs: this.#times.deadlineMs };
       const runner = new SourceRunner(source, options, (settled, ending) => this.#settled(settled, ending));
       if (old !== undefined) runner.inherit(old);
       this.#runners.set(source.name, runner);
@@ -216,7 +222,7 @@ export class ClusterRefresher {
   #settled(runner: SourceRunner, ending: Ending): void {
     const { observation } = ending;
     const evidence = evidenceOf(ending, this.#settings.region);
-    if (evidence) this.#options.evidence({ ...evidence, startedAtMs: this.#now() - ending.durationMs });
+    if (evidence) this.#options.evidence({ ...evidence, startedAtMs: ending.startedMs });
     this.#log.settled(ending);
     this.#arm(runner);
     this.#judgeCredentials(nextCredentialState(this.#credentials, observation, this.#now()));

@@ -3,6 +3,7 @@
 import type { Log } from '../log/log.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
+import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { sleep } from '../runtime/timers.ts';
 
@@ -18,14 +19,18 @@ export interface Kept {
 }
 
 export interface RecordKeeperOptions {
-  /** The newest state of everything, composed when it is wanted. */
-  readonly compose: () => Kept;
+  /** The newest state of everything, composed when it is wanted, a step for each cluster. */
+  readonly compose: () => Steps<Kept>;
   readonly save: (records: readonly EndpointRecord[]) => Promise<SaveOutcome>;
-  readonly publish: (records: readonly EndpointRecord[]) => void;
+  readonly publish: (records: readonly EndpointRecord[]) => unknown;
   readonly timers: Timers;
+  /** Between slices of long work; left out, it is done in one turn. */
+  readonly pause?: Pause | undefined;
   readonly log: Log;
 }
 
+/** Each takes some 20 microseconds where it has changed. */
+const RECORDS_PER_TURN = 20;
 const SAVE_WAIT_MS = 2_000; // longer than a healthy disk takes to sync, shorter than anybody waits for an answer
 const SAVE_RETRY_MS = 30_000;
 
@@ -35,6 +40,8 @@ export class RecordKeeper {
   #isSaveWanted = false;
   #publishing: Promise<void> | undefined;
   #isPublishWanted = false;
+  /** Something has changed since the last save: the disk comes before the table. */
+  #isSaveFirst = false;
   #retry: Disposable | undefined;
   #isFailing = false;
   #saveFailures = 0;
@@ -48,17 +55,19 @@ export class RecordKeeper {
   changed(): void {
     if (this.#isStopped) return;
     this.#isSaveWanted = true;
+    this.#isSaveFirst = true;
     this.#isPublishWanted = true;
     this.#publishing ??= this.#publishAll();
   }
 
-  /** Publishes at once, because nothing has changed that must be saved first; saves beside it. */
-  confirmed(): void {
+  /** Publishes without waiting for the disk, because nothing has changed that must be saved first. Resolves once that is published. */
+  async confirmed(): Promise<void> {
     if (this.#isStopped) return;
-    if (this.#publishing === undefined) this.#options.publish(this.#options.compose().toPublish);
-    else this.#isPublishWanted = true;
     this.#isSaveWanted = true;
+    this.#isPublishWanted = true;
+    this.#publishing ??= this.#publishAll();
     inBackground('state', () => this.#save());
+    await this.#publishing;
   }
 
   /** Saves once more, waits for it a moment, and does nothing from then on. */
@@ -75,14 +84,15 @@ export class RecordKeeper {
 
   async #publishAll(): Promise<void> {
     while (this.#isPublishWanted && !this.#isStopped) {
-      await this.#waitForSave();
+      if (this.#isSaveFirst) await this.#waitForSave();
       // what came in the moment in which the save ended is on no disk and in no queue: once more, with it
-      if (this.#isSaveWanted && this.#saving === undefined) continue;
+      if (this.#isSaveFirst && this.#isSaveWanted && this.#saving === undefined) continue;
+      this.#isSaveFirst = false;
       // what came while the disk was busy is published with it: an answer is worth more than its copy on the disk
       this.#isPublishWanted = false;
       if (this.#isStopped) break;
       // a defect in one publication must not keep back the next
-      await inBackground('state', () => this.#options.publish(this.#options.compose().toPublish));
+      await inBackground('state', async () => this.#options.publish((await this.#compose()).toPublish));
     }
     this.#publishing = undefined;
   }
@@ -116,10 +126,14 @@ export class RecordKeeper {
 
   async #trySave(): Promise<SaveOutcome> {
     try {
-      return await this.#options.save(this.#options.compose().toSave);
+      return await this.#options.save((await this.#compose()).toSave);
     } catch (error) {
       return { kind: 'failed', detail: error instanceof Error ? error.message : String(error) };
     }
+  }
+
+  #compose(): Promise<Kept> {
+    return inSlices(this.#options.compose(), this.#options.pause, RECORDS_PER_TURN);
   }
 
   #report(outcome: SaveOutcome): void {

@@ -188,10 +188,10 @@ export class SourceRunner {
     }
   }
 
-  #take({ observation, durationMs }: Ending): void {
+  #take({ observation, startedMs, durationMs }: Ending): void {
     const atMs = this.#options.clock.monotonicMs();
     this.settledAtMs = atMs;
-    this.beganAtMs = atMs - durationMs;
+    this.beganAtMs = startedMs;
     this.#durationMsSum += durationMs;
     this.#lastDurationMs = durationMs;
     const result = observation.kind === 'failed' ? observation.reason : 'succeeded';

@@ -24,10 +24,20 @@ export const systemPause: Pause = async () => {
  */
 export const STEPS_PER_TURN = 50;
 
-/** Runs the work to its end, with a pause after every `STEPS_PER_TURN` steps, and none after the last. */
-export async function inSlices<T>(steps: Steps<T>, pause: Pause): Promise<T> {
+/**
+ * Runs the work to its end; after every `stepsPerTurn` steps all other work has a turn, but not after the last.
+ *
+ * @param pause without one the work ends in this turn
+ * @param stepsPerTurn fewer for steps that take longer
+ */
+export async function inSlices<T>(
+  steps: Steps<T>,
+  pause: Pause | undefined,
+  stepsPerTurn = STEPS_PER_TURN,
+): Promise<T> {
+  if (pause === undefined) return atOnce(steps);
   for (;;) {
-    for (let step = 0; step < STEPS_PER_TURN; step++) {
+    for (let step = 0; step < stepsPerTurn; step++) {
       const { done, value } = steps.next();
       if (done) return value;
     }
@@ -49,18 +59,39 @@ export function* inOneStep<T>(run: () => T): Steps<T> {
   return run();
 }
 
-/** Begins all of them, each in a turn of its own where there is a `pause`, and waits for all. None may reject. */
-export async function inTurns<T>(
-  items: readonly T[],
-  begin: (item: T) => Promise<void>,
-  pause?: Pause,
-): Promise<void> {
-  const begun: Promise<void>[] = [];
-  for (const item of items) {
-    if (begun.length > 0) await pause?.();
-    begun.push(begin(item));
+/**
+ * Lets work that comes in bursts through, first come first served, and only so much of it in one turn of the event loop:
+ * a thousand answers that arrive together are taken in one after the other, with queries between them.
+ */
+export class Turnstile {
+  readonly #pause: Pause | undefined;
+  readonly #perTurn: number;
+  readonly #waiting: (() => void)[] = [];
+  #isPausing = false;
+
+  /** @param pause without one everything passes at once */
+  constructor(perTurn: number, pause?: Pause) {
+    this.#perTurn = perTurn;
+    this.#pause = pause;
   }
-  await Promise.all(begun);
+
+  /** Resolves when it is the turn of the caller. */
+  pass(): Promise<void> {
+    if (this.#pause === undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      if (!this.#isPausing) this.#admit();
+    });
+  }
+
+  async #admit(): Promise<void> {
+    this.#isPausing = true;
+    while (this.#waiting.length > 0) {
+      for (const resolve of this.#waiting.splice(0, this.#perTurn)) resolve();
+      await this.#pause?.();
+    }
+    this.#isPausing = false;
+  }
 }
 
 export interface SliceFigures {

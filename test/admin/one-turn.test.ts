@@ -11,6 +11,7 @@ import {
   MOST_LISTED,
   type RetainedMember,
 } from '../../src/refresh/retained/retained-snapshot.ts';
+import { atOnce } from '../../src/runtime/slices.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { endpoint, report } from './report-fixture.ts';
 
@@ -97,7 +98,7 @@ t.test('so many retained names are counted in a moment, and few of them are list
     }),
   );
   const saving = { saveFailures: 0, isSaveFailing: false, leftOut: 0 };
-  const snapshot = () => composeSnapshot(members, new VirtualTime(), saving);
+  const snapshot = () => atOnce(composeSnapshot(members, new VirtualTime(), saving));
   t.equal(snapshot().questions.length, MOST_LISTED);
   const least = await leastMillis(snapshot);
   t.ok(least < 3, `${least.toFixed(2)} ms`);

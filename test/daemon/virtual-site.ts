@@ -68,7 +68,7 @@ ${more}`);
       return [rooms, new RunningDaemon(parts, rooms)];
     });
     const { plane, retained, probe } = site.rooms;
-    plane.load([]);
+    await plane.load([]);
     plane.start();
     retained.start();
     probe.watch(['us-west-2']);

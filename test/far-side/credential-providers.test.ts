@@ -60,7 +60,7 @@ for (const [what, environment] of [
     for (let look = 0; look < 2; look++) {
       const observation = await observe('interfaces', {}, AbortSignal.timeout(4000));
       t.match(observation, { kind: 'failed', reason: 'no-credentials', reachedFarSide: false });
-      const ending = { observation, durationMs: 1, isUnsettled: false, isLate: false };
+      const ending = { observation, startedMs: 0, durationMs: 1, isUnsettled: false, isLate: false };
       t.equal(evidenceOf(ending, 'us-west-2'), undefined);
     }
     t.equal(sandbox.region.requests.length, 0, 'nothing was sent');

@@ -55,7 +55,7 @@ t.test('the home of the Route 53 API is that of the partition', async (t) => {
     ['us-iso-west-1', 'us-iso-east-1'],
   ] as const) {
     const observation = { kind: 'addresses', source: 'route53', addresses: [A] } as const;
-    const ending = { observation, durationMs: 1, isUnsettled: false, isLate: false };
+    const ending = { observation, startedMs: 0, durationMs: 1, isUnsettled: false, isLate: false };
     t.match(evidenceOf(ending, region), { side: 'aws', key: home, proves: 'reachable' });
   }
 });

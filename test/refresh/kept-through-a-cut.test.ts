@@ -25,7 +25,7 @@ const NEW = ['10.0.1.20', '10.0.2.20', '10.0.3.20'] as const;
 const PORTAL = '192.168.1.1';
 const HOUR_MS = 3_600_000;
 
-function startPlane(
+async function startPlane(
   clusters: readonly ClusterSettings[],
   records: readonly EndpointRecord[] = [],
   time = new VirtualTime(),
@@ -46,7 +46,7 @@ function startPlane(
     publish: () => {},
     evidence: () => {},
   });
-  plane.load(records);
+  await plane.load(records);
   plane.start();
   return {
     plane,
@@ -78,7 +78,7 @@ t.test('in a cut, names alone never replace what the interfaces confirmed', asyn
   for (const silence of [hangs, hangsUntilAborted('interfaces'), fails('interfaces', 'malformed')]) {
     const { dns, interfaces, both } = sourcesSeeing(GOOD);
     const settings = clusterSettings({ ...PORTAL_ALLOWED, sources: both });
-    const before = startPlane([settings]);
+    const before = await startPlane([settings]);
     await before.time.advance(60_000);
     dns.script = sees('dns', PORTAL);
     interfaces.script = silence;
@@ -86,7 +86,7 @@ t.test('in a cut, names alone never replace what the interfaces confirmed', asyn
     t.strictSame(before.served(), [GOOD]);
     t.match(before.one()?.warnings, [/192\.168\.1\.1.* names alone .*until an interface source answers/]);
 
-    const after = startPlane([settings], await before.end());
+    const after = await startPlane([settings], await before.end());
     await after.time.advance(HOUR_MS);
     t.strictSame(after.served(), [GOOD], 'nor after a restart');
     interfaces.script = sees('interfaces', PORTAL);
@@ -98,7 +98,7 @@ t.test('in a cut, names alone never replace what the interfaces confirmed', asyn
 
 t.test('names alone do replace where AWS answers, or the interfaces never confirmed anything', async (t) => {
   const { dns, interfaces, both } = sourcesSeeing(GOOD);
-  const refused = startPlane([clusterSettings({ sources: both })]);
+  const refused = await startPlane([clusterSettings({ sources: both })]);
   await refused.time.advance(60_000);
   dns.script = sees('dns', ...NEW);
   interfaces.script = fails('interfaces', 'denied', true);
@@ -108,7 +108,7 @@ t.test('names alone do replace where AWS answers, or the interfaces never confir
 
   const alone = sourcesSeeing(GOOD);
   alone.interfaces.script = fails('interfaces', 'timeout');
-  const never = startPlane([clusterSettings({ sources: alone.both })]);
+  const never = await startPlane([clusterSettings({ sources: alone.both })]);
   await never.time.advance(60_000);
   alone.dns.script = sees('dns', ...NEW);
   await never.time.advance(120_000);
@@ -118,7 +118,7 @@ t.test('names alone do replace where AWS answers, or the interfaces never confir
 
 t.test('a corrected name or Region of a cluster finds the addresses of its endpoint', async (t) => {
   const cut = [new ScriptedSource('dns', fails('dns', 'timeout'))];
-  const before = startPlane([clusterSettings({ sources: sourcesSeeing(GOOD).both })]);
+  const before = await startPlane([clusterSettings({ sources: sourcesSeeing(GOOD).both })]);
   await before.time.advance(60_000);
   const records = await before.end();
   for (const [what, correction] of [
@@ -129,7 +129,7 @@ t.test('a corrected name or Region of a cluster finds the addresses of its endpo
       { ...unnamedCluster(), region: 'us-east-1', sources: cut },
     ],
   ] as const) {
-    const { plane, served, end } = startPlane([correction], records);
+    const { plane, served, end } = await startPlane([correction], records);
     t.strictSame(served(), [GOOD], what);
     t.match(plane.records()[0], {
       cluster: correction.name,
@@ -143,19 +143,19 @@ t.test('a corrected name or Region of a cluster finds the addresses of its endpo
     );
     t.match((await end())[1], { cluster: 'my-cluster', region: 'us-west-2' }, 'the old record is kept');
   }
-  const live = startPlane([clusterSettings({ sources: cut })], records);
-  live.plane.reconfigure([clusterSettings({ name: 'the-cluster', sources: cut })]);
+  const live = await startPlane([clusterSettings({ sources: cut })], records);
+  await live.plane.reconfigure([clusterSettings({ name: 'the-cluster', sources: cut })]);
   t.strictSame(live.served(), [GOOD], 'in a reload');
   await live.end();
 });
 
 t.test('a record is not lent to another cluster while its own is configured', async (t) => {
   const cut = [new ScriptedSource('dns', fails('dns', 'timeout'))];
-  const before = startPlane([clusterSettings({ sources: sourcesSeeing(GOOD).both })]);
+  const before = await startPlane([clusterSettings({ sources: sourcesSeeing(GOOD).both })]);
   await before.time.advance(60_000);
   const east = { ...unnamedCluster(), region: 'us-east-1', sources: cut };
   const west = { ...unnamedCluster(), sources: cut };
-  const { served, end } = startPlane([east, west], await before.end());
+  const { served, end } = await startPlane([east, west], await before.end());
   t.strictSame(served(), [[], GOOD]);
   await end();
 });
@@ -164,7 +164,7 @@ t.test('a name that was replaced is remembered, told, and survives a restart', a
   const cluster = new ScriptedSource('cluster', describes({ endpoint: 'old.example' }));
   const { dns, both } = sourcesSeeing(GOOD);
   const settings = { ...unnamedCluster(), sources: [...both, cluster] };
-  const first = startPlane([settings]);
+  const first = await startPlane([settings]);
   await first.time.advance(60_000);
   t.notOk(first.plane.records()[0]?.formerEndpoints);
   cluster.script = describes({ endpoint: 'new.example' });
@@ -180,19 +180,19 @@ t.test('a name that was replaced is remembered, told, and survives a restart', a
   t.ok(first.plane.records()[0]?.confirmedAtMs.interfaces);
   t.notOk(first.one()?.sources.find(({ source }) => source === 'dns')?.lastSuccessAgoMs);
 
-  const second = startPlane([{ ...settings, endpoint: 'configured.example' }], await first.end());
+  const second = await startPlane([{ ...settings, endpoint: 'configured.example' }], await first.end());
   t.strictSame(
     second.plane.records()[0]?.formerEndpoints,
     ['new.example', 'old.example'],
     'the newest first',
   );
-  second.plane.reconfigure([{ ...settings, endpoint: 'old.example' }]);
+  await second.plane.reconfigure([{ ...settings, endpoint: 'old.example' }]);
   t.match(second.plane.records()[0], {
     endpoint: 'old.example',
     formerEndpoints: ['configured.example', 'new.example'],
   });
   for (let count = 0; count < 12; count++) {
-    second.plane.reconfigure([{ ...settings, endpoint: `n${count}.example` }]);
+    await second.plane.reconfigure([{ ...settings, endpoint: `n${count}.example` }]);
   }
   t.equal(second.plane.records()[0]?.formerEndpoints?.length, 8);
   await second.end();
@@ -201,16 +201,16 @@ t.test('a name that was replaced is remembered, told, and survives a restart', a
 t.test('a mistyped pin that is taken back leaves what the sources had found', async (t) => {
   const { dns, interfaces, both } = sourcesSeeing(GOOD);
   const settings = clusterSettings({ sources: both });
-  const first = startPlane([settings]);
+  const first = await startPlane([settings]);
   await first.time.advance(60_000);
   for (const source of [dns, interfaces]) source.script = fails(source.name, 'timeout');
-  first.plane.reconfigure([{ ...settings, pin: ['10.9.9.9'] }]);
+  await first.plane.reconfigure([{ ...settings, pin: ['10.9.9.9'] }]);
   await first.time.advance(HOUR_MS);
   t.strictSame(first.served(), [['10.9.9.9']]);
-  const second = startPlane([{ ...settings, pin: ['10.9.9.8'] }], await first.end());
+  const second = await startPlane([{ ...settings, pin: ['10.9.9.8'] }], await first.end());
   await second.time.advance(HOUR_MS);
   t.strictSame(second.served(), [['10.9.9.8']], 'pinned once more');
-  const third = startPlane([settings], await second.end());
+  const third = await startPlane([settings], await second.end());
   t.strictSame(third.served(), [GOOD], 'at once, and after two restarts');
   t.match(third.plane.records()[0], { basis: 'kept', addresses: [{ provenance: { interfaces: {} } }] });
   t.notOk(third.plane.records()[0]?.unpinned);
@@ -220,9 +220,9 @@ t.test('a mistyped pin that is taken back leaves what the sources had found', as
 t.test('beneath a pin the addresses are followed by the same rules', async (t) => {
   const { dns, interfaces, both } = sourcesSeeing(GOOD);
   const settings = clusterSettings({ sources: both });
-  const { plane, time, served, one, end } = startPlane([settings]);
+  const { plane, time, served, one, end } = await startPlane([settings]);
   await time.advance(60_000);
-  plane.reconfigure([{ ...settings, pin: ['10.9.9.9'] }]);
+  await plane.reconfigure([{ ...settings, pin: ['10.9.9.9'] }]);
   await time.advance(10_000);
   dns.script = sees('dns', ...NEW);
   interfaces.script = sees('interfaces', ...NEW);
@@ -230,20 +230,20 @@ t.test('beneath a pin the addresses are followed by the same rules', async (t) =
   t.strictSame(served(), [['10.9.9.9']]);
   await time.advance(HOUR_MS);
   t.match(one()?.warnings, [/pinned the addresses to 10\.9\.9\.9/]);
-  plane.reconfigure([settings]);
+  await plane.reconfigure([settings]);
   t.strictSame(served(), [NEW]);
   await end();
 });
 
 t.test('with the wall clock behind the file ages grow from the load, and the skew is told', async (t) => {
   const cut = [new ScriptedSource('dns', fails('dns', 'timeout'))];
-  const before = startPlane([clusterSettings({ sources: sourcesSeeing(GOOD).both })]);
+  const before = await startPlane([clusterSettings({ sources: sourcesSeeing(GOOD).both })]);
   await before.time.advance(60_000);
   const records = await before.end();
   const time = new VirtualTime();
   const aheadMs = 3 * HOUR_MS;
   time.setWall(new Date((records[0]?.confirmedAtMs.dns ?? 0) - aheadMs).toISOString());
-  const { one, plane, end } = startPlane([clusterSettings({ sources: cut })], records, time);
+  const { one, plane, end } = await startPlane([clusterSettings({ sources: cut })], records, time);
   t.match(one()?.warnings, [/3 h ahead of this clock/]);
   for (const hours of [1, 2, 3, 4, 5]) {
     await time.advance(HOUR_MS);
@@ -256,7 +256,7 @@ t.test('with the wall clock behind the file ages grow from the load, and the ske
 
 t.test('that every source fails is told, with since when and why', async (t) => {
   const { dns, interfaces, both } = sourcesSeeing(GOOD);
-  const { time, one, end } = startPlane([clusterSettings({ sources: both })]);
+  const { time, one, end } = await startPlane([clusterSettings({ sources: both })]);
   await time.advance(10_000);
   t.strictSame(one()?.warnings, []);
   dns.script = fails('dns', 'timeout');
@@ -264,7 +264,7 @@ t.test('that every source fails is told, with since when and why', async (t) => 
   await time.advance(2 * HOUR_MS);
   t.match(one()?.warnings, [/^no source has confirmed anything for 2 h: scripted$/]);
   await end();
-  const nothing = startPlane([clusterSettings({ sources: [new ScriptedSource('dns', fails('dns'))] })]);
+  const nothing = await startPlane([clusterSettings({ sources: [new ScriptedSource('dns', fails('dns'))] })]);
   await nothing.time.advance(10_000);
   t.ok(nothing.one()?.warnings.some((text) => /no source has ever confirmed anything: scripted/.test(text)));
   await nothing.end();
@@ -273,7 +273,7 @@ t.test('that every source fails is told, with since when and why', async (t) => 
 t.test('an upstream that forwards back to an outpost-dns is told', async (t) => {
   const { dns, both } = sourcesSeeing(GOOD);
   dns.script = fails('dns', 'looping');
-  const { time, one, end } = startPlane([clusterSettings({ sources: both })]);
+  const { time, one, end } = await startPlane([clusterSettings({ sources: both })]);
   await time.advance(10_000);
   t.strictSame(one()?.warnings, ['scripted']);
   await end();
@@ -286,7 +286,7 @@ t.test(
     const { dns, both } = sourcesSeeing(GOOD);
     const cluster = new ScriptedSource('cluster', describes({ endpoint: real }));
     const settings = clusterSettings({ endpoint: 'outdated.example', sources: [...both, cluster] });
-    const first = startPlane([settings]);
+    const first = await startPlane([settings]);
     await first.time.advance(60_000);
     t.match(first.plane.records()[0], { endpoint: 'outdated.example', details: { endpoint: real } });
     t.match(first.one(), {
@@ -300,13 +300,13 @@ t.test(
     t.equal(told().length, 1, 'once');
 
     for (const source of [...both, cluster]) source.script = fails(source.name, 'timeout');
-    const second = startPlane([settings], await first.end());
+    const second = await startPlane([settings], await first.end());
     t.match(second.plane.records()[0], {
       details: { endpoint: real },
       addresses: GOOD.map((address) => ({ address })),
     });
     t.equal(second.one()?.describedEndpoint, real, 'in a cut, after a restart');
-    second.plane.reconfigure([{ ...settings, endpoint: real }]);
+    await second.plane.reconfigure([{ ...settings, endpoint: real }]);
     t.equal(second.one()?.describedEndpoint, undefined);
     t.match(second.plane.records()[0], { formerEndpoints: ['outdated.example'] });
     await second.end();
@@ -341,15 +341,15 @@ t.test(
       ['one without its Region, of the second cluster', [oldEast, ofWest]],
       ['both without', [oldEast, oldWest]],
     ] as const) {
-      const first = startPlane(clusters as ClusterSettings[], kept);
+      const first = await startPlane(clusters as ClusterSettings[], kept);
       t.strictSame(first.served(), [['10.1.0.1'], ['10.2.0.1']], what);
-      const second = startPlane((clusters as ClusterSettings[]).toReversed(), await first.end());
+      const second = await startPlane((clusters as ClusterSettings[]).toReversed(), await first.end());
       t.strictSame(second.served(), [['10.2.0.1'], ['10.1.0.1']], `${what}, after a restart`);
-      second.plane.reconfigure(clusters as ClusterSettings[]);
+      await second.plane.reconfigure(clusters as ClusterSettings[]);
       t.strictSame(second.served(), [['10.1.0.1'], ['10.2.0.1']], `${what}, after a reload`);
       await second.end();
     }
-    const only = startPlane(
+    const only = await startPlane(
       [{ ...clusterSettings({ endpoint: 'c.example' }), sources: cut() }],
       [ofWest, oldEast],
     );
@@ -360,7 +360,7 @@ t.test(
     );
     await only.end();
     const { region: ___, ...nowhere } = clusterSettings({ endpoint: ofEast.endpoint ?? '' });
-    const alone = startPlane([{ ...nowhere, sources: cut() }], [ofWest, ofEast]);
+    const alone = await startPlane([{ ...nowhere, sources: cut() }], [ofWest, ofEast]);
     t.strictSame(alone.served(), [['10.2.0.1']], 'without a Region the endpoint tells whose the record is');
     await alone.end();
   },

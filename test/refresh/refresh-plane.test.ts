@@ -64,7 +64,7 @@ function summary(records: readonly EndpointRecord[] | undefined) {
 t.test('what was stored is published before anything is looked at', async (t) => {
   const one = cluster('one', fails('dns'));
   const { plane, published, time } = setUp([one.settings]);
-  plane.load([stored('one', time.wallMs() - DAY_MS, A, B)]);
+  await plane.load([stored('one', time.wallMs() - DAY_MS, A, B)]);
   plane.start();
   t.strictSame(summary(published[0]), [['one', A, B]]);
   t.equal(published.length, 1);
@@ -82,7 +82,7 @@ t.test('what was stored is published before anything is looked at', async (t) =>
 t.test('the records of all clusters are published whole when one changes, and saved before', async (t) => {
   const [one, two] = [cluster('one', sees('dns', A)), cluster('two', sees('dns', B))];
   const { plane, published, saved, time, changes, disk } = setUp([one.settings, two.settings]);
-  plane.load([]);
+  await plane.load([]);
   plane.start();
   t.strictSame(summary(published[0]), [['one'], ['two']]);
   const slow = Promise.withResolvers<SaveOutcome>();
@@ -116,7 +116,7 @@ t.test('a disk that fails or hangs keeps no right answer back', async (t) => {
     const one = cluster('one', sees('dns', A));
     const { plane, disk, time, published } = setUp([one.settings]);
     disk.save = save;
-    plane.load([]);
+    await plane.load([]);
     plane.start();
     await time.advance(2_500);
     t.strictSame(summary(published.at(-1)), [['one', A]]);
@@ -128,7 +128,7 @@ t.test('a disk that fails or hangs keeps no right answer back', async (t) => {
 t.test('a kick makes every cluster look', async (t) => {
   const [one, two] = [cluster('one', fails('dns')), cluster('two', fails('dns'))];
   const { plane, time } = setUp([one.settings, two.settings]);
-  plane.load([]);
+  await plane.load([]);
   plane.start();
   await time.advance(300_000);
   const before = [one.dns.looks.length, two.dns.looks.length];
@@ -150,12 +150,12 @@ t.test(
       cluster('three', sees('dns', C)),
     ];
     const { plane, time, published, saved } = setUp([one.settings, two.settings]);
-    plane.load([]);
+    await plane.load([]);
     plane.start();
     await time.advance(1_000);
     for (const { dns } of [one, two]) dns.script = fails('dns');
 
-    plane.reconfigure([two.settings, three.settings]);
+    await plane.reconfigure([two.settings, three.settings]);
     t.strictSame(summary(plane.records()), [['two', B], ['three']]);
     await time.advance(2_000);
     t.strictSame(summary(published.at(-1)), [
@@ -175,7 +175,7 @@ t.test(
     await time.advance(600_000);
     t.equal(one.dns.looks.length, looks, 'but not looked at');
 
-    plane.reconfigure([one.settings]);
+    await plane.reconfigure([one.settings]);
     await time.advance(2_000);
     t.strictSame(summary(published.at(-1)), [['one', A]]);
     t.equal(plane.snapshot().clusters[0]?.confirmedAgoMs, 605_000, 'as old as it is');
@@ -187,7 +187,7 @@ t.test(
 t.test('records of clusters that are not configured are kept on disk and not served', async (t) => {
   const one = cluster('one', fails('dns'));
   const { plane, time, published, saved } = setUp([one.settings]);
-  plane.load([stored('gone', time.wallMs(), C), stored('one', time.wallMs(), A)]);
+  await plane.load([stored('gone', time.wallMs(), C), stored('one', time.wallMs(), A)]);
   plane.start();
   await time.advance(1_000);
   t.strictSame(summary(published.at(-1)), [['one', A]]);
@@ -204,7 +204,7 @@ t.test(
     const west = cluster('one', fails('dns'), { region: 'us-west-2' });
     const east = cluster('one', fails('dns'), { region: 'us-east-1' });
     const { plane, time } = setUp([west.settings, east.settings]);
-    plane.load([
+    await plane.load([
       { ...stored('one', 0, B), region: 'us-east-1' },
       { ...stored('one', 0, A), region: 'us-west-2' },
     ]);
@@ -217,10 +217,10 @@ t.test(
 
     const { region: _, ...untold } = west.settings;
     const later = setUp([untold]);
-    later.plane.load([stored('one', 0, A)]);
+    await later.plane.load([stored('one', 0, A)]);
     later.plane.start();
     t.strictSame(summary(later.plane.records()), [['one', A]]);
-    later.plane.reconfigure([west.settings]);
+    await later.plane.reconfigure([west.settings]);
     t.match(later.plane.records(), [{ region: 'us-west-2', addresses: [{ address: A }] }]);
     await later.plane.stop();
     await time.advance(0);
@@ -231,7 +231,7 @@ t.test('a wall clock that is set shows in the published times, and not in the ag
   const one = cluster('one', fails('dns'));
   one.dns.script = sees('dns', A);
   const { plane, time, published } = setUp([one.settings]);
-  plane.load([]);
+  await plane.load([]);
   plane.start();
   await time.advance(1_000);
   one.dns.script = fails('dns');
@@ -257,7 +257,7 @@ t.test('times that were stored survive a clock that is wrong since boot', async 
   const { plane, time, saved } = setUp([one.settings]);
   const truth = Date.parse('2025-12-31T00:00:00Z');
   time.setWall('1970-01-01T00:10:00Z');
-  plane.load([stored('one', truth, A)]);
+  await plane.load([stored('one', truth, A)]);
   plane.start();
   await time.advance(60_000);
   t.equal(
@@ -274,7 +274,7 @@ t.test('times that were stored survive a clock that is wrong since boot', async 
 t.test('a wall clock that is slewed rewrites nothing', async (t) => {
   const one = cluster('one', sees('dns', A));
   const { plane, time, saved } = setUp([one.settings]);
-  plane.load([]);
+  await plane.load([]);
   plane.start();
   await time.advance(1_000);
   const { changedAtMs } = saved.at(-1)?.[0] ?? {};
@@ -291,7 +291,7 @@ t.test('a dead address is marked in what is published, and neither saved nor rem
   const probe = { port: 443, intervalMs: 30_000, timeoutMs: 2_000 };
   const one = cluster('one', sees('dns', A, B), { probe });
   const { plane, time, published, saved } = setUp([one.settings], async (address) => address !== A);
-  plane.load([]);
+  await plane.load([]);
   plane.start();
   await time.advance(100_000);
   t.match(published.at(-1), [
@@ -304,7 +304,7 @@ t.test('a dead address is marked in what is published, and neither saved nor rem
   ]);
   t.notOk(saved.some((records) => JSON.stringify(records).includes('dead')));
   t.match(plane.snapshot().clusters[0]?.addresses, [{ isDead: true }, { isDead: false }]);
-  plane.reconfigure([{ ...one.settings, probe: { ...probe, port: 6443 } }]);
+  await plane.reconfigure([{ ...one.settings, probe: { ...probe, port: 6443 } }]);
   await time.advance(1_000);
   t.notOk(JSON.stringify(published.at(-1)).includes('dead'), 'other probes begin anew');
   await plane.stop();
@@ -314,7 +314,7 @@ t.test('a dead address is marked in what is published, and neither saved nor rem
 t.test('the last state is saved at the stop', async (t) => {
   const one = cluster('one', sees('dns', A));
   const { plane, time, saved } = setUp([one.settings]);
-  plane.load([]);
+  await plane.load([]);
   plane.start();
   await time.advance(100_000);
   const count = saved.length;
@@ -326,10 +326,10 @@ t.test('the last state is saved at the stop', async (t) => {
 t.test('the pin of a reload is served at once', async (t) => {
   const one = cluster('one', sees('dns', A));
   const { plane, time, published } = setUp([one.settings]);
-  plane.load([]);
+  await plane.load([]);
   plane.start();
   await time.advance(1_000);
-  plane.reconfigure([{ ...one.settings, pin: [D] }]);
+  await plane.reconfigure([{ ...one.settings, pin: [D] }]);
   await time.advance(0);
   t.strictSame(summary(published.at(-1)), [['one', D]]);
   await plane.stop();

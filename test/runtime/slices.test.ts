@@ -2,7 +2,7 @@
 import t from 'tap';
 import { socketName } from '../../src/runtime/datagrams.ts';
 import { loadDatagramCalls } from '../../src/runtime/libc.ts';
-import { inTurns, systemPause } from '../../src/runtime/slices.ts';
+import { systemPause, Turnstile } from '../../src/runtime/slices.ts';
 
 const calls = await loadDatagramCalls();
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
@@ -43,23 +43,26 @@ t.test(
   },
 );
 
-t.test(
-  'what is begun in turns has a pause before each but the first, and is waited for as a whole',
-  async (t) => {
-    const seen: string[] = [];
-    const gate = Promise.withResolvers<void>();
-    const all = inTurns(
-      ['a', 'b', 'c'],
-      (name) => {
-        seen.push(name);
-        return gate.promise;
-      },
-      async () => void seen.push('pause'),
-    ).then(() => seen.push('done'));
+t.test('a turnstile lets few through in each turn, first come first served', async (t) => {
+  const seen: string[] = [];
+  let turns = 0;
+  const turnstile = new Turnstile(2, async () => {
     await systemPause();
-    t.same(seen, ['a', 'pause', 'b', 'pause', 'c']);
-    gate.resolve();
-    await all;
-    t.equal(seen.at(-1), 'done');
-  },
-);
+    turns++;
+  });
+  const all = ['a', 'b', 'c', 'd', 'e'].map(async (name) => {
+    await turnstile.pass();
+    seen.push(`${name} in turn ${turns}`);
+  });
+  await Promise.all(all);
+  t.same(seen, ['a in turn 0', 'b in turn 1', 'c in turn 1', 'd in turn 2', 'e in turn 2']);
+  await systemPause();
+  await turnstile.pass();
+  t.ok(turns >= 3, 'and it begins again');
+});
+
+t.test('without a pause everything passes a turnstile at once', async (t) => {
+  const turnstile = new Turnstile(1);
+  await Promise.all([turnstile.pass(), turnstile.pass(), turnstile.pass()]);
+  t.pass();
+});

@@ -2,7 +2,6 @@
 import type { Log } from '../../log/log.ts';
 import { typeName } from '../../protocol/words/types.ts';
 import type { Known } from './retained-answer.ts';
-import type { RetainedQuestion } from './retained-question.ts';
 import type { RetainedMember } from './retained-snapshot.ts';
 
 /** Failures in a row after which a question counts as failing: one may be an accident. */
@@ -10,7 +9,8 @@ const FAILING = 3;
 
 export class RetainedLog {
   readonly #log: Log;
-  #isFailing = false;
+  /** Questions that fail. */
+  #failing = 0;
 
   constructor(log: Log) {
     this.#log = log;
@@ -20,7 +20,8 @@ export class RetainedLog {
     if (questions > 0) this.#log.debug({ reason, questions }, 'refreshing retained names');
   }
 
-  learned({ name, qtype }: RetainedQuestion, known: Known, before: Known | undefined): void {
+  learned(member: RetainedMember, known: Known, before: Known | undefined): void {
+    const { name, qtype } = member.question;
     const fields = { name, type: typeName(qtype), answer: known.kind };
     if (known.earlier !== undefined && before?.earlier === undefined) {
       const isDoubted = known.doubtedSince !== undefined;
@@ -42,27 +43,25 @@ export class RetainedLog {
     } else if (known.changed === known.confirmed) {
       this.#log.debug(fields, 'retained answer learned');
     }
+    this.#worksAgain(member);
   }
 
-  failed({ name, qtype }: RetainedQuestion, detail: string): void {
+  failed(member: RetainedMember, detail: string): void {
+    const { name, qtype } = member.question;
     this.#log.debug({ name, type: typeName(qtype), detail }, 'retained name cannot be refreshed');
+    if (++member.failuresInARow === FAILING && this.#failing++ === 0)
+      this.#log.warn({ name, detail }, 'a retained name cannot be refreshed: its last answer is given');
   }
 
-  /** To be called after each look: one line when questions begin to fail, and one when none does any more. */
-  judge(members: Iterable<RetainedMember>): void {
-    let failing: RetainedMember | undefined;
-    for (const member of members) {
-      if (member.failuresInARow < FAILING) continue;
-      failing = member;
-      break;
-    }
-    if ((failing !== undefined) === this.#isFailing) return;
-    this.#isFailing = failing !== undefined;
-    if (failing === undefined) {
-      this.#log.info({}, 'all retained names can be refreshed again');
-    } else {
-      const fields = { name: failing.question.name, detail: failing.lastFailure?.detail };
-      this.#log.warn(fields, 'a retained name cannot be refreshed: its last answer is given');
-    }
+  /** A question that is retained no longer does not fail any more. */
+  withdrawn(member: RetainedMember): void {
+    this.#worksAgain(member);
+  }
+
+  /** One line when the first question begins to fail, and one when none does any more. */
+  #worksAgain(member: RetainedMember): void {
+    const wasFailing = member.failuresInARow >= FAILING;
+    member.failuresInARow = 0;
+    if (wasFailing && --this.#failing === 0) this.#log.info({}, 'all retained names can be refreshed again');
   }
 }

@@ -6,13 +6,13 @@
  * a failure, and a kick says that trying again is worth while. An answer that was loaded is stale until it is confirmed.
  * RFC 2308 and RFC 8767, without their limits.
  */
+import TinyQueue from 'tinyqueue';
 import type { Log } from '../../log/log.ts';
 import type { RetainedRecord } from '../../records/retained-record.ts';
 import { inBackground } from '../../runtime/background.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
-import type { Pause } from '../../runtime/slices.ts';
-import { Slices } from '../../runtime/slices.ts';
+import { atOnce, inSlices, type Pause, type Steps } from '../../runtime/slices.ts';
 import { sleep, type Timers } from '../../runtime/timers.ts';
 import { nextDelayMs } from '../reconcile/schedule.ts';
 import { believed, type Known, knownFrom, lastGood, learn } from './retained-answer.ts';
@@ -67,13 +67,16 @@ const MAX_ASKING = 16;
 /** For an `ask` that never settles. */
 const ASK_MS = 15_000;
 const MAX_PARKED = 1_000;
-const SLICE_MS = 1;
+/** Questions that come, go or are loaded in one turn of the event loop: each takes up to 50 microseconds. */
+const QUESTIONS_PER_TURN = 10;
 
 export class RetainedRefresher {
   readonly #options: RetainedRefresherOptions;
   readonly #saver: RetainedSaver;
   readonly #log: RetainedLog;
-  #members = new Map<string, RetainedMember>();
+  readonly #members = new Map<string, RetainedMember>();
+  /** Those that are not being asked, the one that has waited longest first; one that is retained no longer is passed over. */
+  #queue = new TinyQueue<RetainedMember>([], byDueTime);
   /** Records of questions that are not retained now: one that comes back finds its own again. */
   #parked = new Map<string, RetainedRecord>();
   #asking = 0;
@@ -83,29 +86,23 @@ export class RetainedRefresher {
 
   constructor(options: RetainedRefresherOptions) {
     this.#options = options;
-    const { save, clock, timers, log } = options;
-    this.#saver = new RetainedSaver({ compose: () => this.records(), save, clock, timers, log });
+    const { questions, save, clock, timers, log, pause } = options;
+    this.#saver = new RetainedSaver({ compose: () => this.#composing(), save, clock, timers, log, pause });
     this.#log = new RetainedLog(log);
-    this.#admitAll(options.questions);
+    atOnce(this.#admitAll(questions));
   }
 
   /** Takes what the state file had, and publishes it, between queries where there is a `pause`; nobody is asked yet. */
   async load(records: readonly RetainedRecord[]): Promise<void> {
-    const { clock, pause } = this.#options;
-    const slices = pause && new Slices(clock, pause, SLICE_MS);
-    this.#parked = new Map(records.map((record) => [questionText(record), record]));
-    for (const member of this.#members.values()) {
-      this.#unpark(member);
-      if (slices?.isOver === true) await slices.next();
-      if (this.#isStopped) return;
-    }
-    this.#forgetParked();
+    for (const record of records) this.#parked.set(questionText(record), record);
+    await this.#inSlices(this.#unparkAll([...this.#members.values()]));
   }
 
   /** Begins to ask. */
   start(): void {
     this.#isStarted = true;
-    for (const member of this.#members.values()) member.dueAtMs = this.#soon();
+    for (const member of this.#members.values()) member.dueAtMs = Number.POSITIVE_INFINITY;
+    this.#dueSoon(() => true);
     this.#run();
   }
 
@@ -115,42 +112,33 @@ export class RetainedRefresher {
    */
   kick(reason: string, which: 'stale' | 'all' = 'stale'): void {
     const nowMs = this.#options.clock.monotonicMs();
-    let kicked = 0;
-    for (const member of this.#members.values()) {
-      if (which === 'stale' && member.failures === 0 && member.freshUntilMs > nowMs) continue;
-      member.failures = 0;
-      member.dueAtMs = Math.min(member.dueAtMs, this.#soon());
-      kicked++;
-    }
+    const kicked = this.#dueSoon(
+      ({ failures, freshUntilMs }) => which === 'all' || failures > 0 || freshUntilMs <= nowMs,
+    );
     this.#log.kicked(reason, kicked);
     if (this.#isStarted) this.#run();
   }
 
-  /** Questions may come and go; one that stays keeps its answer. */
-  reconfigure(questions: readonly RetainedQuestion[]): void {
-    const wanted = new Set(questions.map(questionText));
-    const going = [...this.#members].filter(([key]) => !wanted.has(key));
-    for (const [key, member] of going) {
-      this.#members.delete(key);
-      for (const record of this.#recordOf(member)) this.#parked.set(key, record);
-      this.#options.withdraw(member.question);
-    }
-    const coming = this.#admitAll(questions);
-    for (const member of coming) this.#unpark(member);
-    this.#forgetParked();
-    if (going.length + coming.length === 0) return;
+  /** Questions may come and go, a few in each turn; one that stays keeps its answer. */
+  async reconfigure(questions: readonly RetainedQuestion[]): Promise<void> {
+    const isChanged = await this.#inSlices(this.#taking(questions));
+    if (!isChanged) return;
     this.#saver.note('new');
     if (this.#isStarted) this.#run();
   }
 
   /** What is worth keeping: the last good answer to each question, in wall time. */
   records(): readonly RetainedRecord[] {
-    const own = [...this.#members.values()].flatMap((member) => this.#recordOf(member));
-    return [...own, ...this.#parked.values()];
+    return atOnce(this.#composing());
   }
 
   snapshot(): RetainedSnapshot {
-    return composeSnapshot([...this.#members.values()], this.#options.clock, this.#saver.stats());
+    return atOnce(this.snapshotting());
+  }
+
+  /** Of thousands of questions it is composed in slices. */
+  snapshotting(): Steps<RetainedSnapshot> {
+    return composeSnapshot(this.#members.values(), this.#options.clock, this.#saver.stats());
   }
 
   /** Asks nobody any more, then saves what is known. */
@@ -164,10 +152,71 @@ export class RetainedRefresher {
     return this.#options.clock.monotonicMs() + this.#options.random.fraction() * SPREAD_MS;
   }
 
+  #inSlices<T>(steps: Steps<T>): Promise<T> {
+    return inSlices(steps, this.#options.pause, QUESTIONS_PER_TURN);
+  }
+
+  *#composing(): Steps<readonly RetainedRecord[]> {
+    const records: RetainedRecord[] = [];
+    for (const member of this.#members.values()) {
+      for (const record of this.#recordOf(member)) records.push(record);
+      yield;
+    }
+    return [...records, ...this.#parked.values()];
+  }
+
+  /** Returns whether any question came or went. */
+  *#taking(questions: readonly RetainedQuestion[]): Steps<boolean> {
+    const wanted = new Set<string>();
+    for (const question of questions) {
+      wanted.add(questionText(question));
+      yield;
+    }
+    let gone = 0;
+    for (const [key, member] of this.#members) {
+      yield;
+      if (wanted.has(key)) continue;
+      gone++;
+      this.#members.delete(key);
+      for (const record of this.#recordOf(member)) this.#parked.set(key, record);
+      this.#options.withdraw(member.question);
+      this.#log.withdrawn(member);
+    }
+    const coming = yield* this.#admitAll(questions);
+    yield* this.#unparkAll(coming);
+    return gone + coming.length > 0;
+  }
+
+  *#unparkAll(members: readonly RetainedMember[]): Steps<void> {
+    for (const member of members) {
+      if (this.#isStopped) return;
+      this.#unpark(member);
+      yield;
+    }
+    this.#forgetParked();
+  }
+
+  /** Brings the time forward at which these are asked. Returns how many they are. */
+  #dueSoon(which: (member: RetainedMember) => boolean): number {
+    let count = 0;
+    const waiting: RetainedMember[] = [];
+    for (const member of this.#members.values()) {
+      if (which(member)) {
+        count++;
+        member.failures = 0;
+        member.dueAtMs = Math.min(member.dueAtMs, this.#soon());
+      }
+      if (!member.isAsking) waiting.push(member);
+    }
+    this.#queue = new TinyQueue(waiting, byDueTime);
+    return count;
+  }
+
   /** Returns those that are new. */
-  #admitAll(questions: readonly RetainedQuestion[]): readonly RetainedMember[] {
+  *#admitAll(questions: readonly RetainedQuestion[]): Steps<readonly RetainedMember[]> {
     const coming: RetainedMember[] = [];
     for (const question of questions) {
+      yield;
       const key = questionText(question);
       const staying = this.#members.get(key);
       if (staying !== undefined) {
@@ -190,6 +239,7 @@ export class RetainedRefresher {
         denialsIgnored: 0,
       };
       this.#members.set(key, member);
+      this.#queue.push(member);
       coming.push(member);
     }
     return coming;
@@ -238,22 +288,20 @@ export class RetainedRefresher {
     this.#timer?.[Symbol.dispose]();
     if (this.#isStopped) return;
     const nowMs = this.#options.clock.monotonicMs();
-    let next = this.#next();
-    for (; next !== undefined && next.dueAtMs <= nowMs; next = this.#next()) {
-      if (this.#asking >= MAX_ASKING) return; // the next one that ends comes by here
-      this.#refresh(next);
+    for (let next = this.#queue.peek(); next !== undefined; next = this.#queue.peek()) {
+      const isRetained = this.#isRetained(next);
+      if (isRetained && this.#asking >= MAX_ASKING) return; // the next one that ends comes by here
+      if (isRetained && next.dueAtMs > nowMs) {
+        this.#timer = this.#options.timers.after(next.dueAtMs - nowMs, () => this.#run());
+        return;
+      }
+      this.#queue.pop();
+      if (isRetained) this.#refresh(next);
     }
-    if (next === undefined || this.#asking >= MAX_ASKING) return;
-    this.#timer = this.#options.timers.after(next.dueAtMs - nowMs, () => this.#run());
   }
 
-  /** Whose turn it is: the one that has waited longest. A pass over all, without an object, because every answer comes by here. */
-  #next(): RetainedMember | undefined {
-    let next: RetainedMember | undefined;
-    for (const member of this.#members.values()) {
-      if (!member.isAsking && (next === undefined || member.dueAtMs < next.dueAtMs)) next = member;
-    }
-    return next;
+  #isRetained(member: RetainedMember): boolean {
+    return this.#members.get(questionText(member.question)) === member;
   }
 
   async #refresh(member: RetainedMember): Promise<void> {
@@ -265,8 +313,10 @@ export class RetainedRefresher {
     member.isAsking = false;
     if (this.#isStopped) return;
     member.dueAtMs = this.#options.clock.monotonicMs() + MAX_INTERVAL_MS; // where a defect cuts it short
-    const isRetained = this.#members.get(questionText(member.question)) === member;
-    if (isRetained) await inBackground('retained', () => this.#settle(member, hearing));
+    if (this.#isRetained(member)) {
+      await inBackground('retained', () => this.#settle(member, hearing));
+      this.#queue.push(member);
+    }
     this.#run();
   }
 
@@ -309,11 +359,9 @@ export class RetainedRefresher {
       : Math.min(lifetimeMs * REFRESH_AT * jitter, lifetimeMs - SPARE_MS);
     member.dueAtMs = nowMs + Math.min(Math.max(wantedMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
     member.failures = 0;
-    member.failuresInARow = 0;
     const isChanged = known.changed === known.confirmed;
     this.#saver.note(before === undefined ? 'new' : isChanged ? 'changed' : 'confirmed');
-    this.#log.learned(member.question, known, before);
-    this.#log.judge(this.#members.values());
+    this.#log.learned(member, known, before);
   }
 
   #failed(member: RetainedMember, detail: string): void {
@@ -321,13 +369,11 @@ export class RetainedRefresher {
     const nowMs = clock.monotonicMs();
     member.failed++;
     member.failures++;
-    member.failuresInARow++;
     member.isInterrupted = true;
     member.lastFailure = { detail, atMs: nowMs };
     const progress = { consecutiveFailures: member.failures, unsettled: 0 };
     member.dueAtMs = nowMs + nextDelayMs(progress, RETRY, random.fraction());
-    this.#log.failed(member.question, detail);
-    this.#log.judge(this.#members.values());
+    this.#log.failed(member, detail);
   }
 
   #publish({ question }: RetainedMember, known: Known): number | undefined {
@@ -343,6 +389,10 @@ export class RetainedRefresher {
       earlier: earlier && this.#published(earlier),
     };
   }
+}
+
+function byDueTime(one: RetainedMember, other: RetainedMember): number {
+  return one.dueAtMs - other.dueAtMs;
 }
 
 function asFailure(error: unknown): Hearing {

@@ -2,6 +2,7 @@
 import type { Log } from '../../log/log.ts';
 import type { RetainedRecord } from '../../records/retained-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { inSlices, type Pause, type Steps } from '../../runtime/slices.ts';
 import { sleep, type Timers } from '../../runtime/timers.ts';
 import { WritePace } from '../../store/write-pace.ts';
 
@@ -14,11 +15,12 @@ export type SaveOutcome =
 
 export interface RetainedSaverOptions {
   /** All that shall survive, composed when it is wanted. */
-  readonly compose: () => readonly RetainedRecord[];
+  readonly compose: () => Steps<readonly RetainedRecord[]>;
   readonly save: (records: readonly RetainedRecord[]) => Promise<SaveOutcome>;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Log;
+  readonly pause?: Pause | undefined;
 }
 
 export interface SavingStats {
@@ -95,10 +97,10 @@ export class RetainedSaver {
   }
 
   async #save(): Promise<void> {
-    const { save, compose, clock, log } = this.#options;
+    const { save, compose, clock, log, pause } = this.#options;
     this.#dueAtMs = Number.POSITIVE_INFINITY;
     this.#savedAtMs = clock.monotonicMs();
-    const records = compose();
+    const records = await inSlices(compose(), pause);
     this.#pace.note(octetsOf(records), this.#savedAtMs);
     const outcome = await trySave(() => save(records));
     const isFailed = outcome.kind === 'failed';

@@ -1,6 +1,7 @@
 /** How the retained names are, as plain data for metrics and status: ages instead of moments. */
 import { typeName } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import type { Steps } from '../../runtime/slices.ts';
 import type { Known } from './retained-answer.ts';
 import type { RetainedQuestion } from './retained-question.ts';
 import type { SavingStats } from './retained-saver.ts';
@@ -74,11 +75,11 @@ export interface RetainedQuestionSnapshot {
   };
 }
 
-export function composeSnapshot(
-  members: readonly RetainedMember[],
+export function* composeSnapshot(
+  members: Iterable<RetainedMember>,
   clock: Clock,
   saving: RetainedSnapshot['saving'],
-): RetainedSnapshot {
+): Steps<RetainedSnapshot> {
   const nowMs = clock.monotonicMs();
   const totals = { fresh: 0, stale: 0, denied: 0, unknown: 0, asked: 0, failed: 0, denialsIgnored: 0 };
   const doubtful: RetainedMember[] = [];
@@ -94,6 +95,7 @@ export function composeSnapshot(
     if (good !== undefined) oldestAgoMs = Math.max(oldestAgoMs, agoMs(good.confirmed, clock));
     const listed = state === 'fresh' ? fresh : doubtful;
     if (listed.length < MOST_LISTED) listed.push(member);
+    yield;
   }
   const listed = [...doubtful, ...fresh].slice(0, MOST_LISTED);
   return {

@@ -6,6 +6,7 @@ import type { Query } from '../../protocol/wire/query.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { EndpointRecord } from '../../records/endpoint-record.ts';
+import { atOnce, type Steps } from '../../runtime/slices.ts';
 import {
   composeEndpointAnswers,
   composeReverseAnswers,
@@ -74,34 +75,54 @@ export class EndpointTable {
 
   readonly records: readonly EndpointRecord[];
   /** What the answers were composed from, as text, for each of the records. */
-  readonly #served: readonly string[];
-  readonly #zones: NameMap<Zone>;
-  readonly #statusNames: NameMap<Zone>;
-  readonly #reverseNames: NameMap<ReverseName>;
-  readonly #reverseAncestors: NameMap<ReverseName>;
-  /** Composed answers, for the table after this one. */
-  readonly #composed: Map<string, EndpointAnswers>;
+  readonly #served: string[] = [];
+  #zones = new NameMap<Zone>();
+  #statusNames = new NameMap<Zone>();
+  #reverseNames = new NameMap<ReverseName>();
+  #reverseAncestors = new NameMap<ReverseName>();
+  /** By name and by what is served there, for the table after this one. */
+  #zonesByText = new Map<string, Zone>();
 
   /**
    * Records without an endpoint name have nothing to be looked up by and are only listed. `before` is the table that this
    * one replaces: where it answers the same, its names are taken over whole; otherwise the answers that are the same.
    */
-  constructor(records: readonly EndpointRecord[], before?: EndpointTable) {
+  constructor(records: readonly EndpointRecord[], before?: EndpointTable, composedBy = atOnce<void>) {
     this.records = records;
-    this.#served = records.map(servedText);
-    const isTaken = before !== undefined && isSame(this.#served, before.#served);
-    this.#zones = isTaken ? before.#zones : new NameMap();
-    this.#statusNames = isTaken ? before.#statusNames : new NameMap();
-    this.#reverseNames = isTaken ? before.#reverseNames : new NameMap();
-    this.#reverseAncestors = isTaken ? before.#reverseAncestors : new NameMap();
-    this.#composed = isTaken ? before.#composed : new Map();
-    if (!isTaken) this.#fill(records, before);
+    composedBy(this.#compose(before));
   }
 
-  #fill(records: readonly EndpointRecord[], before: EndpointTable | undefined): void {
+  /** The same in steps of some ten microseconds, because there may be thousands of records. */
+  static *composing(records: readonly EndpointRecord[], before: EndpointTable): Steps<EndpointTable> {
+    let steps: Steps<void> | undefined;
+    const table = new EndpointTable(records, before, (work) => {
+      steps = work;
+    });
+    if (steps !== undefined) yield* steps;
+    return table;
+  }
+
+  *#compose(before: EndpointTable | undefined): Steps<void> {
+    for (const record of this.records) {
+      this.#served.push(servedText(record));
+      yield;
+    }
+    if (before !== undefined && isSame(this.#served, before.#served)) {
+      this.#zones = before.#zones;
+      this.#statusNames = before.#statusNames;
+      this.#reverseNames = before.#reverseNames;
+      this.#reverseAncestors = before.#reverseAncestors;
+      this.#zonesByText = before.#zonesByText;
+      return;
+    }
+    yield* this.#fill(before);
+  }
+
+  *#fill(before: EndpointTable | undefined): Steps<void> {
     const owners = new Map<string, EndpointRecord>();
     const namesByAddress = new Map<string, { names: string[]; ttlSeconds: number }>();
-    for (const record of records) {
+    for (const record of this.records) {
+      yield;
       if (record.endpoint === undefined) continue;
       for (const { address } of record.addresses) {
         const entry = namesByAddress.get(address) ?? { names: [], ttlSeconds: record.ttlSeconds };
@@ -110,13 +131,16 @@ export class EndpointTable {
       }
     }
     for (const namesOf of NAMES_IN_ORDER) {
-      for (const record of records)
+      for (const record of this.records) {
         for (const name of namesOf(record)) this.#add(record, name, owners, before);
+        yield;
+      }
     }
     for (const [address, { names, ttlSeconds }] of namesByAddress) {
       const name = reverseNameOfIpv4(address);
       this.#reverseNames.set(name, new ReverseName(name, names, ttlSeconds));
       if (isSetApart(address)) this.#addAncestors(name, ttlSeconds);
+      yield;
     }
   }
 
@@ -130,11 +154,10 @@ export class EndpointTable {
     const owner = owners.get(name);
     if (owner !== undefined && (owner.addresses.length > 0 || record.addresses.length === 0)) return;
     owners.set(name, record);
-    const key = `${name} ${servedText(record)}`;
-    const answers =
-      (before === undefined ? undefined : before.#composed.get(key)) ?? composeEndpointAnswers(record, name);
-    this.#composed.set(key, answers);
-    const zone = zoneOf(record, name, answers);
+    const text = `${name} ${servedText(record)}`;
+    const known = before === undefined ? undefined : before.#zonesByText.get(text);
+    const zone = known ?? zoneOf(record, name, composeEndpointAnswers(record, name));
+    this.#zonesByText.set(text, zone);
     this.#zones.set(name, zone);
     const statusName = `${STATUS_LABEL}.${name}`;
     if (isName(statusName)) this.#statusNames.set(statusName, zone);
@@ -185,12 +208,18 @@ function findAt({ byType, noData }: ApexFindings, qtype: number): EndpointFindin
   return byType.get(qtype) ?? noData;
 }
 
+const servedTexts = new WeakMap<EndpointRecord, string>();
+
 /** All of a record that answers are composed from; what was merely confirmed changes nothing of it. */
 function servedText(record: EndpointRecord): string {
+  const known = servedTexts.get(record);
+  if (known !== undefined) return known;
   const { cluster, region, ttlSeconds, changedAtMs, addresses } = record;
   const names = NAMES_IN_ORDER.map((namesOf) => namesOf(record));
   const served = addresses.map(({ address, dead }) => (dead === true ? `${address} dead` : address));
-  return JSON.stringify([cluster, region, names, ttlSeconds, changedAtMs, served]);
+  const text = JSON.stringify([cluster, region, names, ttlSeconds, changedAtMs, served]);
+  servedTexts.set(record, text);
+  return text;
 }
 
 function isSame(one: readonly string[], other: readonly string[]): boolean {

@@ -146,7 +146,7 @@ t.test(
     t.strictSame(lastOctets(given()), [1]);
     t.match(bench.refresher.records(), [{ name, qtype: 1 }]);
     t.match(bench.refresher.snapshot().questions[0], { state: 'denied' });
-    bench.refresher.reconfigure([A]);
+    await bench.refresher.reconfigure([A]);
     await bench.time.advance(120_000);
     t.equal(given()?.length, denial(name, 'A', 60).length);
   },
@@ -287,7 +287,7 @@ t.test(
     t.equal(records.length, 3);
     for (const at of ['2026-01-01T00:10:00Z', '1970-01-01T00:00:00Z', '2106-01-01T00:00:00Z']) {
       const after = benchFor([A, question('other.example', 'AAAA'), question('new.example')], { at });
-      after.refresher.load(records);
+      await after.refresher.load(records);
       t.strictSame([...after.published.keys()].sort(), ['other.example AAAA', 'registry.example A'], at);
       t.equal(
         after.published.get(`${name} A`)?.ageMs,
@@ -346,7 +346,7 @@ t.test(
     bench.refresher.start();
     await bench.time.advance(1000);
     bench.answer = () => 'no reply';
-    bench.refresher.reconfigure([A, question('c.example')]);
+    await bench.refresher.reconfigure([A, question('c.example')]);
     t.strictSame([...bench.published.keys()], [`${name} A`]);
     await bench.time.advance(1000);
     t.strictSame(
@@ -354,14 +354,14 @@ t.test(
       ['c.example A DO'],
     );
     t.equal(bench.refresher.records().length, 2, 'the one that is gone is kept');
-    bench.refresher.reconfigure([question('b.example')]);
+    await bench.refresher.reconfigure([question('b.example')]);
     t.strictSame([...bench.published.keys()], ['b.example A']);
     t.equal(bench.published.get('b.example A')?.ageMs, Number.POSITIVE_INFINITY);
     t.match(bench.refresher.snapshot().questions, [{ name: 'b.example', state: 'stale' }]);
     for (let n = 0; n < 1500; n++) {
       bench.answer = (of) => addresses(of, 3600, 1);
       if (n % 500 !== 0) continue;
-      bench.refresher.reconfigure(Array.from({ length: 500 }, (_, m) => question(`n${n + m}.example`)));
+      await bench.refresher.reconfigure(Array.from({ length: 500 }, (_, m) => question(`n${n + m}.example`)));
       await bench.time.advance(10_000);
     }
     t.equal(bench.refresher.records().length, 1500, 'those parked are bounded: 1,000');

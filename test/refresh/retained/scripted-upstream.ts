@@ -115,3 +115,9 @@ export function lastOctets(octets: Uint8Array | undefined): number[] {
   if (octets === undefined || index.kind === 'fault') return [];
   return [...index.ttlOffsets].map((at) => octets[at + 9]!).sort();
 }
+
+/** An upstream that never replies, and a disk that is always well. */
+export const silentUpstream = {
+  ask: async (): Promise<AskOutcome> => ({ kind: 'failed', detail: 'no reply' }),
+  save: async (): Promise<SaveOutcome> => ({ kind: 'saved' }),
+};
