@@ -73,10 +73,10 @@ t.test('a query is followed through few files', async (t) => {
   const { watch, server } = await watched(t, { refresh: SELDOM });
   await server.ask({ name: 'www.example.com' });
   const ask = (name: string) => async () => void (await server.ask({ name }));
-  within(t, 'an endpoint answer', await filesOf(watch, 1, ask(ENDPOINT)), 22);
-  within(t, 'a cached hit', await filesOf(watch, 1, ask('www.example.com')), 37);
+  within(t, 'an endpoint answer', await filesOf(watch, 1, ask(ENDPOINT)), 17);
+  within(t, 'a cached hit', await filesOf(watch, 1, ask('www.example.com')), 25);
   const miss = async (round: number) => void (await server.ask({ name: `n${round}.example.com` }));
-  within(t, 'a forwarded miss', await filesOf(watch, 1, miss), 68);
+  within(t, 'a forwarded miss', await filesOf(watch, 1, miss), 63);
 });
 
 t.test('an address is followed through few files from AWS to the table', async (t) => {

@@ -83,13 +83,7 @@ export class AliasFollower {
     const deadline = this.#deps.timers.after(leftMs, () =>
       send(() => empty(turn, EXTENDED_ERROR.NO_REACHABLE_AUTHORITY)),
     );
-    const go = (next: Query | undefined): void => {
-      if (isOver) return;
-      if (next === undefined) {
-        send(() => chain.write());
-        return;
-      }
-      const part = this.#part(next);
+    const ask = (part: Turn): void => {
       const octets = this.#deps.walk(part);
       if (octets !== PENDING) {
         go(chain.add(part, octets));
@@ -100,10 +94,16 @@ export class AliasFollower {
         fail,
       });
     };
+    const go = (next: Query | undefined): void => {
+      if (isOver) return;
+      if (next === undefined) send(() => chain.write());
+      else ask(this.#part(next));
+    };
     attempt(
       () => {
-        if (length !== PENDING && isTruncated(turn)) send(() => length);
-        else go(length === PENDING ? chain.begin() : chain.add(turn, length));
+        if (length === PENDING) ask(turn);
+        else if (isTruncated(turn)) send(() => length);
+        else go(chain.add(turn, length));
       },
       { fail },
     );
@@ -157,12 +157,6 @@ class Chain {
   /** Whether the reply that was added is the whole answer as it stands. */
   get isUnchanged(): boolean {
     return !this.#isEndless && this.#parts.length === 1 && this.#parts[0]?.isCut === false;
-  }
-
-  /** The client's question itself, to be asked like the questions that follow from it. */
-  begin(): Query {
-    const { octets, nameStart, nameEnd } = this.#turn.query;
-    return this.#question(octets.subarray(nameStart, nameEnd));
   }
 
   /** Takes the answer to the question at hand. Returns the next question; `undefined` where the chain is complete. */

@@ -268,7 +268,7 @@ function resolverSteps(
       name: 'ds-of-own-zone',
       origin: ORIGIN.localZone,
       why: "DS of a zone of ours belongs to the parent's servers, and they cannot be asked",
-      after: { 'not-recursive': 'without RD the client wants nothing that is for the parent to say' },
+      after: { stale: "what the parent's servers said before is better than our own word" },
       answer: (turn) => own.dsInCut(turn),
     },
     {

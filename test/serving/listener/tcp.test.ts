@@ -470,6 +470,36 @@ t.test('answers that come late to a reader that never reads are bounded too', as
   t.equal(slots.size, 0);
 });
 
+t.test(
+  'a reply of several messages is framed and in order, beside the replies to other queries',
+  async (t) => {
+    const handler = new StubHandler();
+    const parts = [1, 2, 3];
+    handler.later = ({ query: { octets } }, reply) => {
+      void (async () => {
+        for (const part of parts) {
+          await new Promise((resolve) => setImmediate(resolve));
+          const message = octets.slice();
+          message[7] = part;
+          reply.send(message, part < 3);
+          message.fill(0xff); // nobody may read it any more
+        }
+      })();
+    };
+    const { port, intake } = await listen(t, { handler });
+    const client = new TcpClient(t, port);
+    client.send(query(1, 'later.test'), query(2), query(3, 'later.test'), query(4));
+    const replies = await client.atLeast(8);
+    for (const id of [1, 3])
+      t.same(
+        replies.filter((reply) => idOf(reply) === id).map((reply) => reply[7]),
+        parts,
+      );
+    t.same(ids(replies).toSorted(), [1, 1, 1, 2, 3, 3, 3, 4]);
+    t.equal(intake.pending, 0);
+  },
+);
+
 t.test('closing: no new connections, idle ones end, those in flight are answered first', async (t) => {
   const handler = new StubHandler();
   let open: () => void = () => undefined;

@@ -163,6 +163,23 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
     t.equal(idOf((await client.ask(query(3), port)).reply), 3);
   });
 
+  t.test('of several messages the first goes out, with TC', async (t) => {
+    const handler = new StubHandler();
+    handler.later = ({ query: { octets } }, reply) => {
+      for (const part of [1, 2, 3]) {
+        const message = octets.slice();
+        message[7] = part;
+        reply.send(message, part < 3);
+      }
+    };
+    const { port, intake } = await listen(t, { handler });
+    const client = new UdpClient(t);
+    const { reply } = await client.ask(query(7, 'later.test'), port);
+    t.same([idOf(reply), reply[7], (reply[2] ?? 0) & 2], [7, 1, 2]);
+    await client.ask(query(8), port);
+    t.same([client.received.length, intake.pending], [2, 0]);
+  });
+
   t.test('replies do not overwrite each other while many are under way', async (t) => {
     const { port } = await listen(t);
     const client = new UdpClient(t);

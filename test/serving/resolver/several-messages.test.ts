@@ -1,0 +1,76 @@
+/** A step that replies with several messages, as a zone transfer does: made up here, between the usual steps. */
+import t from 'tap';
+import { writeEmptyReply } from '../../../src/protocol/wire/error-reply.ts';
+import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { TYPE } from '../../../src/protocol/words/types.ts';
+import { PASS, PENDING, type Step } from '../../../src/serving/turn.ts';
+import { makeRig, receive } from '../listener/rig.ts';
+import { queryOf, readReply } from './messages.ts';
+import { ENDPOINT, endpointRecord, Rig } from './rig.ts';
+
+/** Three messages for AXFR of `zone.test`; `fails`: a defect instead of the third. */
+function transfer(fails = false): Step {
+  return {
+    name: 'transfer',
+    origin: 3,
+    why: 'a zone of ours goes to another server whole',
+    after: { class: 'only class IN has zones' },
+    answer: ({ query }) => (query.qtype === TYPE.AXFR && query.nameText() === 'zone.test' ? PENDING : PASS),
+    later(turn, reply) {
+      for (const part of [1, 2, 3]) {
+        if (fails && part === 3) {
+          reply.fail(new Error('a defect in the third message'));
+          return;
+        }
+        const length = writeEmptyReply(turn.query, RCODE.NOERROR, undefined, turn.space, turn.spaceStart);
+        turn.space[turn.spaceStart + 7] = part; // ANCOUNT, to tell them apart
+        reply.send(turn.space.subarray(turn.spaceStart, turn.spaceStart + length), part < 3);
+      }
+    },
+  };
+}
+
+function site(step: Step) {
+  const rig = new Rig({
+    records: [endpointRecord({ addresses: ['10.0.1.10'] })],
+    arrange: (steps) => steps.toSpliced(2, 0, step),
+  });
+  const { intake } = makeRig({ handler: rig.resolver, clock: rig.time });
+  const ask = (transport: 'udp' | 'tcp') => {
+    t.equal(receive(intake, queryOf({ name: 'zone.test', type: 'AXFR' }), { transport }), PENDING);
+    const messages: { parts: number; rcode: number; tc: boolean; hasMore: boolean }[] = [];
+    intake.later((message, hasMore = false) => {
+      const { rcode, tc } = readReply(new Uint8Array(message).fill(0, 6, 8));
+      messages.push({ parts: message[7] ?? 0, rcode, tc, hasMore });
+    });
+    return messages;
+  };
+  return { rig, intake, ask };
+}
+
+t.test('over TCP every message goes out, in order, and the reply ends with the last', async (t) => {
+  const { rig, intake, ask } = site(transfer());
+  t.same(ask('tcp'), [
+    { parts: 1, rcode: 0, tc: false, hasMore: true },
+    { parts: 2, rcode: 0, tc: false, hasMore: true },
+    { parts: 3, rcode: 0, tc: false, hasMore: false },
+  ]);
+  t.equal(intake.pending, 0);
+  t.equal(intake.counters.get('repliesTcp'), 3);
+  t.match(rig.resolver.counters.read(), { origins: { local_zone: 1 }, rcodes: { NOERROR: 1 } }, 'one answer');
+  t.match(rig.now({ name: ENDPOINT }), { answers: { length: 1 } }, 'other queries go by the other steps');
+  t.match(rig.now({ name: 'other.test', type: 'AXFR' }), { rcode: RCODE.REFUSED });
+});
+
+t.test('over UDP the first message goes out alone, with TC: the client asks again over TCP', async (t) => {
+  const { intake, ask } = site(transfer());
+  t.same(ask('udp'), [{ parts: 1, rcode: 0, tc: true, hasMore: false }]);
+  t.equal(intake.pending, 0);
+  t.equal(intake.counters.get('repliesUdp'), 1);
+});
+
+t.test('a defect after two messages ends the reply with SERVFAIL', async (t) => {
+  const { intake, ask } = site(transfer(true));
+  t.match(ask('tcp'), [{ parts: 1 }, { parts: 2 }, { parts: 0, rcode: RCODE.SERVFAIL, hasMore: false }]);
+  t.same([intake.pending, intake.counters.get('handlerFaults')], [0, 1]);
+});
