@@ -1,5 +1,5 @@
 /**
- * One question to one server and its reply: UDP, asked again when nothing comes back, TCP when the reply is cut short.
+ * One question to one server and its reply: UDP, asked again when no reply comes, TCP when the reply is truncated.
  * A reply counts only from the address that was asked, with the ID and the question that were sent (RFC 5452 section 9.1).
  */
 import { createSocket } from 'node:dgram';
@@ -10,13 +10,14 @@ import { TcpFramer } from '../protocol/wire/tcp-framing.ts';
 import { lower } from '../protocol/words/name.ts';
 import { systemRandom } from '../runtime/random.ts';
 
-export interface Asking {
+export interface ExchangeOptions {
   readonly server: SocketAddress;
   /** A whole query with one question; its ID is replaced. */
   readonly query: Uint8Array;
-  /** For each attempt, and for TCP after them. */
-  readonly deadlineMs: number;
-  readonly attempts: number;
+  /** For each attempt over UDP, and for TCP after them. */
+  readonly timeoutMs: number;
+  /** Over UDP; 1 by default. */
+  readonly attempts?: number;
   /** Asks over TCP alone. */
   readonly overTcp?: boolean;
   /** Local address of the datagrams; without it, the kernel's choice. */
@@ -25,83 +26,79 @@ export interface Asking {
   readonly signal?: AbortSignal;
 }
 
-export type Exchanged =
+export type ExchangeOutcome =
   | {
       readonly kind: 'reply';
       readonly octets: Uint8Array;
       readonly transport: 'udp' | 'tcp';
       readonly elapsedMs: number;
     }
-  /** `detail` is for a person. */
-  | { readonly kind: 'failed'; readonly detail: string; readonly wasClosed?: boolean };
+  | ({ readonly kind: 'failed' } & AttemptFailure);
 
-type Attempted =
-  | { readonly octets: Uint8Array }
-  /** `wasClosed`: the server took the connection and ended it. */
-  | { readonly detail: string; readonly mayRetry: boolean; readonly wasClosed?: boolean };
+interface AttemptFailure {
+  /** For a person. */
+  readonly detail: string;
+  readonly mayRetry?: boolean;
+  /** The server took the connection and ended it. */
+  readonly wasClosed?: boolean;
+}
+
+type AttemptOutcome = { readonly octets: Uint8Array } | AttemptFailure;
 
 /** Never rejects. */
-export async function exchange(asking: Asking): Promise<Exchanged> {
+export async function exchange(options: ExchangeOptions): Promise<ExchangeOutcome> {
   const startedMs = performance.now();
-  const elapsedMs = () => performance.now() - startedMs;
-  if (asking.overTcp === true) return overTcpAlone(asking, elapsedMs);
-  let attempted: Attempted = { detail: 'not asked', mayRetry: true };
-  for (let attempt = 0; attempt < asking.attempts; attempt++) {
-    attempted = await askOverUdp(asking);
-    if ('octets' in attempted || !attempted.mayRetry) break;
+  const ended = (outcome: AttemptOutcome, transport: 'udp' | 'tcp'): ExchangeOutcome =>
+    'octets' in outcome
+      ? { kind: 'reply', octets: outcome.octets, transport, elapsedMs: performance.now() - startedMs }
+      : { kind: 'failed', ...outcome };
+  if (options.overTcp === true) return ended(await askOverTcp(options), 'tcp');
+  let overUdp = await askOverUdp(options);
+  for (let attempt = 1; attempt < (options.attempts ?? 1); attempt++) {
+    if ('octets' in overUdp || overUdp.mayRetry !== true) break;
+    overUdp = await askOverUdp(options);
   }
-  if ('detail' in attempted) return { kind: 'failed', detail: attempted.detail };
-  if ((uint16At(attempted.octets, 2) & FLAG.TC) === 0) {
-    return { kind: 'reply', octets: attempted.octets, transport: 'udp', elapsedMs: elapsedMs() };
-  }
-  const overTcp = await askOverTcp(asking); // RFC 7766 section 5: a truncated reply is asked for again over TCP
-  if ('octets' in overTcp) {
-    return { kind: 'reply', octets: overTcp.octets, transport: 'tcp', elapsedMs: elapsedMs() };
-  }
+  const isTruncated = 'octets' in overUdp && (uint16At(overUdp.octets, 2) & FLAG.TC) !== 0;
+  if (!isTruncated) return ended(overUdp, 'udp');
+  const overTcp = await askOverTcp(options); // RFC 7766 section 5: a truncated reply is asked for again over TCP
+  if ('octets' in overTcp) return ended(overTcp, 'tcp');
   return { kind: 'failed', detail: `the reply over UDP is truncated, and over TCP: ${overTcp.detail}` };
 }
 
-async function overTcpAlone(asking: Asking, elapsedMs: () => number): Promise<Exchanged> {
-  const attempted = await askOverTcp(asking);
-  return 'octets' in attempted
-    ? { kind: 'reply', octets: attempted.octets, transport: 'tcp', elapsedMs: elapsedMs() }
-    : { kind: 'failed', detail: attempted.detail, wasClosed: attempted.wasClosed === true };
-}
-
-function askOverUdp(asking: Asking): Promise<Attempted> {
-  const { server, deadlineMs } = asking;
-  const query = withFreshId(asking.query);
+function askOverUdp(options: ExchangeOptions): Promise<AttemptOutcome> {
+  const { server, timeoutMs } = options;
+  const query = withFreshId(options.query);
   const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4');
   let strangers = 0;
-  return settled(asking, (end) => {
-    socket.on('error', (error) => end({ detail: reasonOf(error), mayRetry: false }));
+  return attempt(options, (end) => {
+    socket.on('error', (error) => end({ detail: reasonOf(error) }));
     socket.on('message', (octets) => {
       if (isReplyTo(query, octets)) end({ octets });
       else strangers++;
     });
     socket.on('connect', () => socket.send(query));
-    if (asking.from !== undefined) socket.bind(0, asking.from);
+    if (options.from !== undefined) socket.bind(0, options.from);
     socket.connect(server.port, server.address);
     return {
       close: () => socket.close(),
       timedOut: () => {
         const note = strangers === 0 ? '' : ` (${strangers} came that did not match the question)`;
-        return { detail: `no reply within ${deadlineMs / 1000} s${note}`, mayRetry: true };
+        return { detail: `no reply within ${timeoutMs / 1000} s${note}`, mayRetry: true };
       },
     };
   });
 }
 
-function askOverTcp(asking: Asking): Promise<Attempted> {
-  const { server, deadlineMs } = asking;
-  const query = withFreshId(asking.query);
+function askOverTcp(options: ExchangeOptions): Promise<AttemptOutcome> {
+  const { server, timeoutMs } = options;
+  const query = withFreshId(options.query);
   const socket = connect(server.port, server.address);
   const framer = new TcpFramer();
-  return settled(asking, (end) => {
+  return attempt(options, (end) => {
     socket.on('error', (error: NodeJS.ErrnoException) =>
-      end({ detail: reasonOf(error), mayRetry: false, wasClosed: error.code === 'ECONNRESET' }),
+      end({ detail: reasonOf(error), wasClosed: error.code === 'ECONNRESET' }),
     );
-    socket.on('close', () => end({ detail: 'the connection was closed', mayRetry: false, wasClosed: true }));
+    socket.on('close', () => end({ detail: 'the connection was closed', wasClosed: true }));
     socket.on('data', (chunk) => {
       framer.push(Buffer.from(chunk));
       while (framer.next()) {
@@ -114,31 +111,31 @@ function askOverTcp(asking: Asking): Promise<Attempted> {
     socket.write(Buffer.concat([length, query]));
     return {
       close: () => socket.destroy(),
-      timedOut: () => ({ detail: `no reply within ${deadlineMs / 1000} s`, mayRetry: false }),
+      timedOut: () => ({ detail: `no reply within ${timeoutMs / 1000} s` }),
     };
   });
 }
 
 interface Attempt {
   close(): void;
-  timedOut(): Attempted;
+  timedOut(): AttemptFailure;
 }
 
-/** Runs one attempt until it ends itself, its deadline passes or the signal fires; closes it in every case. */
-function settled(
-  { deadlineMs, signal }: Asking,
-  begin: (end: (outcome: Attempted) => void) => Attempt,
-): Promise<Attempted> {
-  const { promise, resolve } = Promise.withResolvers<Attempted>();
-  const attempt = begin(resolve);
-  const deadline = setTimeout(() => resolve(attempt.timedOut()), deadlineMs);
-  const abort = () => resolve({ detail: 'given up', mayRetry: false });
+/** Runs one attempt until it ends itself, its time is up or the signal fires; closes it in every case. */
+function attempt(
+  { timeoutMs, signal }: ExchangeOptions,
+  begin: (end: (outcome: AttemptOutcome) => void) => Attempt,
+): Promise<AttemptOutcome> {
+  const { promise, resolve } = Promise.withResolvers<AttemptOutcome>();
+  const running = begin(resolve);
+  const deadline = setTimeout(() => resolve(running.timedOut()), timeoutMs);
+  const abort = () => resolve({ detail: 'given up' });
   if (signal?.aborted) abort();
   signal?.addEventListener('abort', abort, { once: true });
   return promise.finally(() => {
     clearTimeout(deadline);
     signal?.removeEventListener('abort', abort);
-    attempt.close();
+    running.close();
   });
 }
 
@@ -162,7 +159,7 @@ function isReplyTo(query: Uint8Array, reply: Uint8Array): boolean {
   });
 }
 
-/** Behind QCLASS of our own query, whose name is not compressed. */
+/** The offset after QCLASS of our own query, whose name is not compressed. */
 function questionEnd(query: Uint8Array): number {
   let at = HEADER_OCTETS;
   while ((query[at] ?? 0) !== 0) at += (query[at] ?? 0) + 1;

@@ -68,7 +68,7 @@ async function lookup(name: string, type: number, options: LookupOptions): Promi
   if (typeof place === 'number') return place;
   const server = socketText({ host: place.address, port: place.port });
   const query = composeQuestion(question);
-  const exchanged = await exchange({ server: place, query, deadlineMs: TIMEOUT_MS, attempts: ATTEMPTS });
+  const exchanged = await exchange({ server: place, query, timeoutMs: TIMEOUT_MS, attempts: ATTEMPTS });
   if (exchanged.kind === 'failed') {
     const fix = 'is the server running? "outpost-dns status" tells; name another one with --server';
     explain(`cannot ask "${server}": ${exchanged.detail}`, fix);

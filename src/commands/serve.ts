@@ -17,8 +17,8 @@ import { systemPause } from '../runtime/slices.ts';
 import { threadsEnded, threadsNotEnded } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { configReader, readConfigOrExplain } from './config-file.ts';
+import { startWatchdog } from './liveness.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
-import { startWatchdog } from './watchdog.ts';
 
 export function define(command: Command, { ended, signals }: Run): void {
   command

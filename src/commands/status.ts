@@ -1,6 +1,6 @@
 /** `outpost-dns status`: what a running server serves, from which source, how fresh; `--healthy` for a supervisor. */
 import { type Command, InvalidArgumentError } from 'commander';
-import { askForLife } from './dns-liveness.ts';
+import { askForLife } from './liveness.ts';
 import { findPlace } from './running-server.ts';
 import { getPage, getReport, type HttpAddress, readHttpAddress, socketText } from './server-client.ts';
 import { statusLines } from './status-table.ts';

@@ -6,7 +6,7 @@ import { startHttpServer } from '../../src/admin/http-server.ts';
 import { createMetrics } from '../../src/admin/metrics.ts';
 import { createPages } from '../../src/admin/pages.ts';
 import type { StatusReport } from '../../src/admin/status-report.ts';
-import { askForLife } from '../../src/commands/dns-liveness.ts';
+import { askForLife } from '../../src/commands/liveness.ts';
 import { readHttpAddress } from '../../src/commands/server-client.ts';
 import { report, serverReport } from '../admin/report-fixture.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';

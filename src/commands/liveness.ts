@@ -1,5 +1,5 @@
 /**
- * Does the DNS side of a server answer? Asks over its listening sockets, by UDP and TCP, as a client does. The question has
+ * Does the DNS side of a server answer? For `status --healthy`, and for the watchdog of the service manager. Asks over its listening sockets, by UDP and TCP, as a client does. The question has
  * an answer in every state of the server: an endpoint that it has addresses of, or else `. NS`.
  *
  * Only addresses that this host has and can reach say anything about the server. An address may have moved to another host
@@ -10,11 +10,15 @@ import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
+import type { Daemon } from '../daemon/parts.ts';
+import type { Log } from '../log/log.ts';
 import { composeQuery } from '../protocol/wire/query.ts';
 import { CLASS } from '../protocol/words/classes.ts';
 import { nameToWire } from '../protocol/words/name.ts';
 import { TYPE } from '../protocol/words/types.ts';
+import { inBackground } from '../runtime/background.ts';
 import { systemRandom } from '../runtime/random.ts';
+import type { ServiceManager } from '../runtime/service-manager.ts';
 import { exchange } from './dns-exchange.ts';
 
 export interface Aliveness {
@@ -129,28 +133,27 @@ async function answersUdp(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const deadlineMs = timeoutMs / ATTEMPTS;
   const from = ownSource(server);
-  const { kind } = await exchange({ server, query, deadlineMs, attempts: ATTEMPTS, signal, ...from });
-  return kind === 'reply';
+  const options = { server, query, timeoutMs: timeoutMs / ATTEMPTS, attempts: ATTEMPTS, signal, from };
+  return (await exchange(options)).kind === 'reply';
 }
 
-/** The server ends connections beyond its limits: it takes them all the same, and that is what is asked. */
+/** A server ends connections beyond its limits: it took them all the same, and this is the question here. */
 async function answersTcp(
   server: SocketAddress,
   query: Uint8Array,
-  deadlineMs: number,
+  timeoutMs: number,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const outcome = await exchange({ server, query, deadlineMs, attempts: 1, signal, overTcp: true });
+  const outcome = await exchange({ server, query, timeoutMs, signal, overTcp: true });
   return outcome.kind === 'reply' || outcome.wasClosed === true;
 }
 
-/** A network of its own on loopback, so that no rate limit that others have met is met here. */
-function ownSource({ address }: SocketAddress): { readonly from?: string } {
-  if (process.platform !== 'linux' || !address.startsWith('127.')) return {};
+/** A source address of its own on loopback, with no rate limit that other clients have used up. */
+function ownSource({ address }: SocketAddress): string | undefined {
+  if (process.platform !== 'linux' || !address.startsWith('127.')) return undefined;
   const octet = () => 1 + (systemRandom.uint16() % 254);
-  return { from: `127.${octet()}.${octet()}.${octet()}` };
+  return `127.${octet()}.${octet()}.${octet()}`;
 }
 
 function isLoopback({ address }: SocketAddress): boolean {
@@ -167,4 +170,50 @@ function ownQuestion(endpoint: string | undefined): Uint8Array {
     recursionDesired: false,
     checkingDisabled: false,
   });
+}
+
+export interface WatchdogParts {
+  readonly daemon: Pick<Daemon, 'vitals'>;
+  readonly manager: ServiceManager;
+  readonly log: Log;
+}
+
+/** Asked this often within the time that the manager grants, so that one lost datagram or one slow moment ends nothing. */
+const ASKS_WITHIN = 4;
+
+/** `environment`: WATCHDOG_USEC and WATCHDOG_PID, as systemd sets them; without them it does nothing. */
+export function startWatchdog(
+  environment: Readonly<Record<string, string | undefined>>,
+  parts: WatchdogParts,
+): Disposable {
+  const limitMs = Number(environment['WATCHDOG_USEC'] ?? 0) / 1000;
+  const pid = environment['WATCHDOG_PID'];
+  if (!(limitMs > 0) || (pid !== undefined && Number(pid) !== process.pid)) {
+    return { [Symbol.dispose]: () => undefined };
+  }
+  const everyMs = limitMs / ASKS_WITHIN;
+  let isAsking = false;
+  const ask = async () => {
+    if (isAsking) return;
+    isAsking = true;
+    await inBackground('watchdog', () => tellIfAlive(parts, everyMs * 0.9));
+    isAsking = false;
+  };
+  const timer = setInterval(ask, everyMs);
+  timer.unref();
+  void ask();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+async function tellIfAlive({ daemon, manager, log }: WatchdogParts, timeoutMs: number): Promise<void> {
+  const { addresses, endpoint, replies } = daemon.vitals();
+  const { udp, tcp } = await askForLife(addresses, endpoint, timeoutMs);
+  // a receive queue that a flood keeps full drops our query too: others were answered meanwhile
+  const now = daemon.vitals().replies;
+  const isAlive = (udp || now.udp > replies.udp) && (tcp || now.tcp > replies.tcp);
+  if (isAlive) return manager.notify('WATCHDOG=1');
+  log.error(
+    { udp, tcp, endpoint },
+    'own query was not answered: the service manager ends a server that stays so',
+  );
 }

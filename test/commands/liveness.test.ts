@@ -4,8 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
 import t, { type Test } from 'tap';
-import { askForLife } from '../../src/commands/dns-liveness.ts';
-import { startWatchdog } from '../../src/commands/watchdog.ts';
+import { askForLife, startWatchdog } from '../../src/commands/liveness.ts';
 import { until } from '../helpers/patience.ts';
 
 const TIMEOUT_MS = 400;
