@@ -115,6 +115,31 @@ t.test('the sandbox knows the words of DNS and the outside; one room of the prod
   );
 });
 
+t.test('a subcommand is one file that exports define, and a line in the list of program.ts', async (t) => {
+  const commands = files.filter(({ path }) => isIn(path, 'commands'));
+  const subcommands = commands.filter(({ code }) => /export function define\(/.test(code));
+  t.ok(subcommands.length >= 8, `${subcommands.length} subcommands`);
+  for (const { path } of subcommands) {
+    const importers = commands.filter(({ imports }) => imports.includes(path)).map((file) => file.path);
+    t.strictSame(importers, ['commands/program.ts'], path);
+  }
+});
+
+t.test('one client speaks with the running server, one file knows the text of records', async (t) => {
+  const commands = files.filter(({ path }) => isIn(path, 'commands'));
+  const speakHttp = commands.filter(({ imports }) => imports.includes('node:http'));
+  t.strictSame(
+    speakHttp.map(({ path }) => path),
+    ['commands/server-client.ts'],
+  );
+  // RFC 3597 section 5: `\# length hex`
+  const texts = [...files, ...readSourceFiles('sandbox')].filter(({ text }) => text.includes('\\\\# $'));
+  t.strictSame(
+    texts.map(({ path }) => path),
+    ['protocol/wire/presentation.ts'],
+  );
+});
+
 t.test('clocks, timers, chance and the process are arguments: named only at the edge', async (t) => {
   const forbidden =
     /\bDate\.now\b|\bnew Date\(\)|\bperformance\.now\b|\bset(?:Timeout|Interval)\(|\bMath\.random\b|\bprocess\.(?:env|exit|exitCode|argv|on|once)\b/;
