@@ -4,9 +4,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { metricsPage } from '../src/admin/metrics-page.ts';
-import { configurationPage } from '../src/config/reference/configuration-page.ts';
-import { jsonSchema } from '../src/config/reference/json-schema.ts';
-import { referenceYaml } from '../src/config/reference/reference-yaml.ts';
+import { jsonSchema } from '../src/config/json-schema.ts';
+import { configurationPage, referenceYaml } from '../src/config/reference.ts';
 import { awsPartitions } from './aws-partitions.ts';
 import { specialNamesPage } from './special-names.ts';
 

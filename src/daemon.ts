@@ -14,7 +14,7 @@ import { setAsideEvent } from './daemon/ledger-events.ts';
 import { openLater } from './daemon/open-later.ts';
 import type { Daemon, DaemonParts } from './daemon/parts.ts';
 import { notReady } from './daemon/readiness.ts';
-import { askedRegions } from './daemon/room-options.ts';
+import { askedRegions } from './daemon/refresh-rooms.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { RunningDaemon } from './daemon/running-daemon.ts';
 import type { Log } from './log/log.ts';

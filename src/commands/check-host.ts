@@ -1,7 +1,7 @@
 /** Findings about this host and its configuration: what they leave to chance in an outage. */
 import { open } from 'node:fs/promises';
-import type { Config, RetainedName } from '../config/config.ts';
-import { defaultGroup } from '../daemon/room-options.ts';
+import type { Config } from '../config/config.ts';
+import { defaultGroup } from '../daemon/routes.ts';
 import { siteGroup } from '../daemon/site-names.ts';
 import { isAtOrUnder } from '../protocol/words/name.ts';
 import { SPECIAL_NAMES } from '../protocol/words/special-names.ts';
@@ -64,7 +64,7 @@ function singleUpstream(upstreams: Config['upstreams']): readonly Finding[] {
 const RETAINED_SHOWN = 5;
 
 export function retainedFindings(
-  retain: readonly RetainedName[],
+  retain: Config['retain'],
   { served, faults }: GenerationReading<readonly RetainedRecord[]>,
 ): readonly Finding[] {
   if (retain.length === 0) return [];

@@ -8,8 +8,8 @@ import { Worker } from 'node:worker_threads';
 import type { Config, ZoneConfig } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
-import { frozen } from '../config/normalise.ts';
-import { type ReadFile, readConfigFile } from '../config/source-text.ts';
+import { frozen } from '../config/options.ts';
+import { type ReadFile, readConfigFile } from '../config/yaml-file.ts';
 import { inSlices, type Pause, type Steps, systemPause } from '../runtime/slices.ts';
 import { endThread } from '../runtime/threads.ts';
 import type { ReadOutcome, ReadRequest, ThreadMessage } from './config-thread.ts';
@@ -130,8 +130,8 @@ export class ConfigReader implements Disposable {
 
   #unreadable(message: string): ConfigError {
     const { file = '' } = this.#request();
-    const mend = 'check the disk that the file is on';
-    return new ConfigError('unreadable', [{ file, path: '', message, mend }]);
+    const fix = 'check the disk that the file is on';
+    return new ConfigError('unreadable', [{ file, path: '', message, fix }]);
   }
 }
 

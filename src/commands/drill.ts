@@ -9,7 +9,7 @@ import {
   drillReport,
 } from '../admin/drill-control.ts';
 import { ageText } from '../admin/status-words.ts';
-import { readDuration } from '../config/kinds/duration.ts';
+import { readDuration } from '../config/kinds/quantity.ts';
 import { findPlace } from './running-server.ts';
 import { sendCommand } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
@@ -45,7 +45,7 @@ export function define(command: Command, { ended }: Run): void {
 function readLength(text: string): number {
   const length = readDuration(text, '1ms', '3650d');
   if ('value' in length) return length.value;
-  throw new InvalidArgumentError(`${length.message}\n    ${length.mend ?? 'write 30m or 2h'}`);
+  throw new InvalidArgumentError(`${length.message}\n    ${length.fix ?? 'write 30m or 2h'}`);
 }
 
 async function startDrill(options: DrillOptions & { readonly for: number }): Promise<ExitCode> {

@@ -51,7 +51,7 @@ function readType(text: string): number {
 function readServer(text: string): SocketAddress {
   const reading = readSocketAddress(text, 53, 1);
   if ('value' in reading) return reading.value;
-  const fix = reading.mend ?? 'write host:port or [v6]:port, such as 127.0.0.1:53 or [::1]:53';
+  const fix = reading.fix ?? 'write host:port or [v6]:port, such as 127.0.0.1:53 or [::1]:53';
   throw new InvalidArgumentError(`${reading.message}\n    ${fix}`);
 }
 

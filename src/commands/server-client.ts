@@ -31,7 +31,7 @@ export function readHttpAddress(
   const port = Number(named?.['port'] ?? ADMIN_PORT);
   if (named?.['host'] !== undefined && port >= 1 && port <= 65_535) return { host: named['host'], port };
   const form = `write host:port or [v6]:port, such as 127.0.0.1:${ADMIN_PORT} or [::1]:${ADMIN_PORT}`;
-  return { message: reading.message, fix: reading.mend ?? form };
+  return { message: reading.message, fix: reading.fix ?? form };
 }
 
 /** Why a call failed, and how to fix it; both for a person. */

@@ -3,10 +3,9 @@
  * `OUTPOST_DNS_UPSTREAMS` with commas. The environment is an argument; what is found is laid over the data of the file.
  */
 import * as z from 'zod';
-import { type Fault, type Path, pathText, quoted, shortened } from './fault.ts';
-import { type AnySchema, inside, listIn } from './key.ts';
-import { schema } from './schema.ts';
-import { nearestWord } from './suggest.ts';
+import { schema } from './config.ts';
+import { type AnySchema, inside, keysIn, listIn } from './facts.ts';
+import { type Fault, nearestWord, type Path, pathText, quoted, shortened } from './fault.ts';
 
 export const VARIABLE_PREFIX = 'OUTPOST_DNS_';
 
@@ -70,7 +69,7 @@ function readVariable(variable: string, text: string): Override | Fault {
   const list = kind instanceof z.ZodArray ? inside(kind.element) : undefined;
   if (kind instanceof z.ZodObject || list instanceof z.ZodObject) {
     const below = list === undefined ? '' : '__0';
-    const one = `${variable}${below}__${variableName(keysOf(list ?? kind).slice(0, 1))}`;
+    const one = `${variable}${below}__${variableName(keysIn(list ?? kind).slice(0, 1))}`;
     return variableFault(
       { variable, path, value: text },
       'not a single value',
@@ -90,18 +89,14 @@ function stepOf(at: AnySchema, word: string): { step: string | number; schema: A
 }
 
 function unknownVariable(variable: string, path: Path, at: AnySchema, word: string): Fault {
-  const keys = keysOf(at);
+  const keys = keysIn(at);
   const near = nearestWord(word.replaceAll('_', ''), keys);
-  let mend = 'remove it: no key has such a name';
-  if (near !== undefined) mend = `did you mean ${VARIABLE_PREFIX}${variableName([...path, near])}?`;
-  else if (listIn(at) !== undefined) mend = 'write the number of an item, counted from 0';
+  let fix = 'remove it: no key has such a name';
+  if (near !== undefined) fix = `did you mean ${VARIABLE_PREFIX}${variableName([...path, near])}?`;
+  else if (listIn(at) !== undefined) fix = 'write the number of an item, counted from 0';
   else if (path.length > 0 && keys.length === 0)
-    mend = `write ${VARIABLE_PREFIX}${variableName(path)}: nothing lies below it`;
-  return { file: 'environment', variable: shortened(variable), path: '', message: 'unknown variable', mend };
-}
-
-function keysOf(at: AnySchema): readonly string[] {
-  return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
+    fix = `write ${VARIABLE_PREFIX}${variableName(path)}: nothing lies below it`;
+  return { file: 'environment', variable: shortened(variable), path: '', message: 'unknown variable', fix };
 }
 
 /** A path as it stands in the name of a variable, without the prefix. */
@@ -121,16 +116,9 @@ function scalarOf(kind: AnySchema, text: string): unknown {
   return text;
 }
 
-function variableFault(override: Override, message: string, mend: string): Fault {
-  const value = quoted(override.value);
-  return {
-    file: 'environment',
-    variable: override.variable,
-    path: pathText(override.path),
-    ...(value === undefined ? {} : { value }),
-    message,
-    mend,
-  };
+function variableFault(override: Override, message: string, fix: string): Fault {
+  const { variable, path, value } = override;
+  return { file: 'environment', variable, path: pathText(path), value: quoted(value), message, fix };
 }
 
 /** The file's data with the overrides laid over it. The data is taken over: it is changed in place. */

@@ -1,4 +1,5 @@
-/** What is wrong with a configuration, where, and how to mend it; and the room's one error class. */
+/** What is wrong with a configuration, where, and how to fix it; and the room's one error class. */
+import { distance } from 'fastest-levenshtein';
 
 export type Path = readonly (string | number)[];
 
@@ -6,7 +7,7 @@ export type Path = readonly (string | number)[];
 export interface Finding {
   readonly path: Path;
   readonly message: string;
-  readonly mend: string;
+  readonly fix: string;
   /** The key is at fault, whatever its value. */
   readonly isKey?: true;
 }
@@ -25,7 +26,7 @@ export interface Fault {
   /** The bad value as JSON would write it, shortened. */
   readonly value?: string;
   readonly message: string;
-  readonly mend: string;
+  readonly fix: string;
 }
 
 /** `unreadable`: no text could be had; `malformed`: the text is not YAML as we take it; `invalid`: its values are wrong. */
@@ -44,14 +45,14 @@ export class ConfigError extends Error {
   }
 }
 
-// A file of another program can hold a fault on each of its lines; the rest follows once these are mended.
+// A file of another program can hold a fault on each of its lines; the rest follows once these are fixed.
 const SHOWN_FAULTS = 50;
 
-/** One line with place, path, value and message, and an indented one with the mend, for each fault. */
+/** One line with place, path, value and message, and an indented one with the fix, for each fault. */
 export function formatFaults(faults: readonly Fault[]): string {
   const lines = faults.slice(0, SHOWN_FAULTS).map((fault) => {
     const parts = [placeText(fault), fault.path, fault.value, fault.message].filter((part) => part);
-    return `${parts.join(': ')}\n    ${fault.mend}`;
+    return `${parts.join(': ')}\n    ${fault.fix}`;
   });
   if (faults.length > SHOWN_FAULTS) lines.push(`and ${faults.length - SHOWN_FAULTS} more faults`);
   return lines.join('\n');
@@ -87,4 +88,36 @@ const SHOWN_CHARACTERS = 80;
 
 export function shortened(text: string): string {
   return text.length <= SHOWN_CHARACTERS ? text : `${text.slice(0, SHOWN_CHARACTERS)}...`;
+}
+
+const LONGEST_WORD = 40; // nobody mistypes a longer one, and the time taken is the product of two lengths
+
+/** The candidate nearest to the word, if it is near enough to be a slip; letter case does not count. */
+export function nearestWord(word: string, candidates: readonly string[]): string | undefined {
+  if (word.length > LONGEST_WORD) return undefined;
+  let best: string | undefined;
+  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const slips = slipsBetween(word.toLowerCase(), candidate.toLowerCase());
+    if (slips < bestDistance) {
+      best = candidate;
+      bestDistance = slips;
+    }
+  }
+  return best;
+}
+
+/** Half a word, a word that goes on, and two neighbours that changed places count as a single slip. */
+function slipsBetween(word: string, candidate: string): number {
+  const isPart =
+    Math.min(word.length, candidate.length) >= 3 &&
+    (word.startsWith(candidate) || candidate.startsWith(word));
+  const isSlip = word !== candidate && (isPart || isSwapped(word, candidate));
+  return isSlip ? 1 : distance(word, candidate);
+}
+
+function isSwapped(word: string, candidate: string): boolean {
+  const at = [...word].findIndex((letter, index) => letter !== candidate[index]);
+  const swapped = word.slice(0, at) + word.charAt(at + 1) + word.charAt(at) + word.slice(at + 2);
+  return at >= 0 && swapped === candidate;
 }

@@ -1,214 +1,125 @@
 /**
- * How a key is declared: a zod schema with a line of doc, a default or an example, and what its kind allows.
- * Validation, the generated reference, the JSON Schema and the environment's names all read these same facts.
+ * The words in which a key is declared, once: its kind with unit and bounds, its default or an example, one line of doc, the
+ * option that its value becomes and the room that uses it. The files of `keys/` are written in them.
  */
 import * as z from 'zod';
-import type { Path } from './fault.ts';
-
-// a schema that is used once is not worth compiling; it is decided when one is made, so before all of them
-z.config({ jitless: true });
-
-export type AnySchema = z.core.$ZodType;
-
-/** What a kind of value allows, in words that follow "write ". */
-export interface KindFacts {
-  readonly allowed: string;
-  /** A regular expression for editors; the loader's own check is the stricter one. */
-  readonly pattern?: string;
-  /** The unit to propose to somebody who wrote a bare number. */
-  readonly unit?: string;
-}
-
-export interface KeyFacts {
-  readonly doc: string;
-  /** Shown in the reference where there is no default. */
-  readonly example?: unknown;
-  /** Excludes a key beside it: the reference shows it as a comment. */
-  readonly alternative?: true;
-}
+import {
+  type Destination,
+  factsOf,
+  type KeyFacts,
+  type KindFacts,
+  keyFacts,
+  keysIn,
+  kindFacts,
+} from './facts.ts';
+import { type DraftOf, joinedBy, noneTwice, type Rule } from './rule.ts';
 
 /** What reading a text as a kind of value leads to. */
-export type Reading<T> = { readonly value: T } | { readonly message: string; readonly mend?: string };
+export type Reading<T> = { readonly value: T } | { readonly message: string; readonly fix?: string };
 
-export interface ChoiceRule {
-  readonly count: 'exactly one' | 'at least one';
-  readonly keys: readonly string[];
-  /** The one of `keys` that may also stand beside one other. */
-  readonly alsoBeside?: { readonly key: string; readonly other: string };
+function kindOf<Schema extends z.ZodType, const Suffix extends string = ''>(
+  schema: Schema,
+  facts: KindFacts<Suffix>,
+): Schema & { readonly suffix: Suffix | undefined } {
+  kindFacts.add(schema, facts);
+  return Object.assign(schema, { suffix: facts.suffix });
 }
 
-const kindFacts = z.registry<KindFacts>();
-const keyFacts = z.registry<KeyFacts>();
-const choiceRules = z.registry<ChoiceRule>();
-
-/** A kind written as text and read by `read`; a number in its place is a fault that the facts help to mend. */
-export function textKind<T>(read: (text: string) => Reading<T>, facts: KindFacts) {
+/** A kind written as text and read by `read`; a number in its place is a fault that the facts help to fix. */
+export function textKind<T, const Suffix extends string = ''>(
+  read: (text: string) => Reading<T>,
+  facts: KindFacts<Suffix>,
+) {
   const kind = z.string().transform((text, context): T => {
     const reading = read(text);
     if ('value' in reading) return reading.value;
-    const params = reading.mend === undefined ? {} : { mend: reading.mend };
-    context.issues.push({ code: 'custom', input: text, message: reading.message, params });
+    const { message, fix } = reading;
+    context.issues.push({ code: 'custom', input: text, message, params: { fix } });
     return z.NEVER;
   });
-  return kind.register(kindFacts, facts);
+  return kindOf(kind, facts);
 }
 
 export function wholeNumber(min: number, max: number) {
-  return z
-    .int()
-    .min(min)
-    .max(max)
-    .register(kindFacts, { allowed: `a whole number from ${min} to ${max}` });
+  return kindOf(z.int().min(min).max(max), { allowed: `a whole number from ${min} to ${max}` });
 }
 
 export function flag() {
-  return z.boolean().register(kindFacts, { allowed: 'true or false' });
+  return kindOf(z.boolean(), { allowed: 'true or false' });
 }
 
-export function choice<const Word extends string>(...words: readonly [Word, ...Word[]]) {
-  return z.enum(words).register(kindFacts, { allowed: `one of ${words.join(', ')}` });
+export function choice<const Word extends string>(...words: readonly Word[]) {
+  return kindOf(z.enum(words), { allowed: `one of ${words.join(', ')}` });
 }
 
-export function list<Item extends AnySchema>(item: Item, min: number, max: number) {
-  const one =
-    item instanceof z.ZodObject
-      ? `a map with keys ${Object.keys(item.shape).join(', ')}`
-      : factsOf(item).allowed;
-  const allowed = `a list of ${min} to ${max}, each ${one ?? 'a value'}`;
-  return z.array(item).min(min).max(max).register(kindFacts, { allowed });
+export function list<Item extends z.ZodType>(item: Item, min: number, max: number) {
+  const allowed = item instanceof z.ZodObject ? mapWords(item) : factsOf(item).allowed;
+  return kindOf(z.array(item).min(min).max(max), { allowed: `a list of ${min} to ${max}, each ${allowed}` });
+}
+
+/** A list in which an item written twice is a fault. */
+export function distinctList<Item extends z.ZodType>(item: Item, min: number, max: number) {
+  return joinedBy(list(item, min, max), [noneTwice]);
 }
 
 /** A word, or a list in its place. */
-export function wordOrList<Word extends z.ZodType, List extends z.ZodType>(word: Word, list: List) {
-  const allowed = `${factsOf(word).allowed}, or ${factsOf(list).allowed}`;
-  const kind = z.union([word, list]);
-  kindFacts.add(kind, { allowed });
-  return kind;
+export function wordOrList<Word extends z.ZodType, List extends z.ZodType>(word: Word, items: List) {
+  return kindOf(z.union([word, items]), {
+    allowed: `${factsOf(word).allowed}, or ${factsOf(items).allowed}`,
+  });
 }
 
-/** A text, or a map in its place for those who have more to say. */
-export function textOrMap<Text extends z.ZodType, Keys extends z.ZodObject>(text: Text, map: Keys) {
-  const allowed = `${factsOf(text).allowed}; or a map with keys ${Object.keys(map.shape).join(', ')}`;
-  const kind = z.union([text, map]);
-  kindFacts.add(kind, { allowed });
-  return kind;
+/** A text, or a map in its place that says more. */
+export function textOrMap<Text extends z.ZodType, Keys extends z.ZodObject>(text: Text, keys: Keys) {
+  return kindOf(z.union([text, keys]), { allowed: `${factsOf(text).allowed}; or ${mapWords(keys)}` });
 }
 
-/** The map that a value may be written as, whether or not something else may stand in its place. */
-export function mapIn(schema: AnySchema): z.ZodObject | undefined {
-  if (schema instanceof z.ZodObject) return schema;
-  if (!(schema instanceof z.ZodUnion)) return undefined;
-  return schema.options.map(inside).find((option) => option instanceof z.ZodObject);
+function mapWords(schema: z.ZodObject): string {
+  return `a map with keys ${keysIn(schema).join(', ')}`;
 }
 
-/** The list that a value may be written as, whether or not something else may stand in its place. */
-export function listIn(schema: AnySchema): z.ZodArray | undefined {
-  if (schema instanceof z.ZodArray) return schema;
-  if (!(schema instanceof z.ZodUnion)) return undefined;
-  return schema.options.map(inside).find((option) => option instanceof z.ZodArray);
+/** Keys, and the rules that join them. */
+export function map<Shape extends z.ZodRawShape>(
+  keys: Shape,
+  ...rules: readonly Rule<DraftOf<z.ZodObject<Shape>>>[]
+) {
+  return joinedBy(z.strictObject(keys), rules);
 }
 
-/** A map of which at least one, or exactly one, of some keys must be written: the checks say so to a person, this to an editor. */
-export function choosing<Schema extends AnySchema>(rule: ChoiceRule, schema: Schema): Schema {
-  choiceRules.add(schema, rule);
-  return schema;
-}
-
-export function choiceRuleOf(schema: AnySchema): ChoiceRule | undefined {
-  return choiceRules.get(schema);
+function declared<Schema extends z.ZodType, const Option extends string>(
+  schema: Schema,
+  facts: KeyFacts & Destination<Option>,
+): Schema & { readonly option: Option | undefined } {
+  keyFacts.add(schema, facts);
+  return Object.assign(schema, { option: facts.option });
 }
 
 /** A key that must be written. */
-export function required<Kind extends z.ZodType>(kind: Kind, doc: string, example: unknown): Kind {
-  keyFacts.add(kind, { doc, example });
-  return kind;
+export function required<Kind extends z.ZodType>(kind: Kind, doc: string, example: unknown, room?: string) {
+  return declared<Kind, ''>(kind, { doc, example, room });
 }
 
 /** A key that may be left out and has no default. */
 export function optional<Kind extends z.ZodType>(kind: Kind, doc: string, example: unknown) {
-  const key = z.optional(kind);
-  keyFacts.add(key, { doc, example });
-  return key;
+  return declared<z.ZodOptional<Kind>, ''>(z.optional(kind), { doc, example });
 }
 
 /** As `optional`, for a key that excludes the ones beside it. */
 export function alternative<Kind extends z.ZodType>(kind: Kind, doc: string, example: unknown) {
-  const key = z.optional(kind);
-  keyFacts.add(key, { doc, example, alternative: true });
-  return key;
+  return declared<z.ZodOptional<Kind>, ''>(z.optional(kind), { doc, example, alternative: true });
 }
 
 /** A key with a default, given as it would be written in the file. */
-export function defaulted<Kind extends z.ZodType>(kind: Kind, value: z.input<Kind>, doc: string) {
-  const key = z.prefault(kind, value);
-  keyFacts.add(key, { doc });
-  return key;
+export function defaulted<Kind extends z.ZodType, const Option extends string = ''>(
+  kind: Kind,
+  value: z.input<Kind>,
+  doc: string,
+  destination?: Destination<Option>,
+) {
+  return declared<z.ZodPrefault<Kind>, Option>(z.prefault(kind, value), { doc, ...destination });
 }
 
-/** A map of keys that may be left out as a whole, because each of its keys may. */
-export function section<Schema extends AnySchema>(schema: Schema, doc: string): Schema {
-  keyFacts.add(schema, { doc });
-  return schema;
-}
-
-export interface SchemaFacts extends Partial<KindFacts>, Partial<KeyFacts> {
-  readonly isRequired: boolean;
-  /** As it would be written in the file; undefined without one. */
-  readonly defaultValue: unknown;
-}
-
-/** Everything declared about a key, from its wrappers down to its kind. */
-export function factsOf(schema: AnySchema): SchemaFacts {
-  const wrapped = wrappedBy(schema);
-  const outer = wrapped === undefined ? undefined : factsOf(wrapped);
-  return {
-    isRequired: wrapped === undefined,
-    ...outer,
-    ...(wrapped === undefined ? {} : { isRequired: false }),
-    ...kindFacts.get(schema),
-    ...keyFacts.get(schema),
-    defaultValue: schema instanceof z.ZodPrefault ? schema.def.defaultValue : outer?.defaultValue,
-  };
-}
-
-/** The schema inside its `optional` and `prefault` wrappers. */
-export function inside(schema: AnySchema): AnySchema {
-  const wrapped = wrappedBy(schema);
-  return wrapped === undefined ? schema : inside(wrapped);
-}
-
-function wrappedBy(schema: AnySchema): AnySchema | undefined {
-  return schema instanceof z.ZodOptional || schema instanceof z.ZodPrefault ? schema.unwrap() : undefined;
-}
-
-/** The schema that governs a path; undefined where the path leads past what is declared. */
-export function schemaAt(root: AnySchema, path: Path): AnySchema | undefined {
-  let schema: AnySchema | undefined = root;
-  for (const step of path) {
-    if (schema === undefined) return undefined;
-    schema = stepInto(inside(schema), step);
-  }
-  return schema;
-}
-
-function stepInto(schema: AnySchema, step: string | number): AnySchema | undefined {
-  const list = listIn(schema);
-  if (list !== undefined) return typeof step === 'number' ? list.element : undefined;
-  const map = mapIn(schema);
-  if (map === undefined || typeof step === 'number') return undefined;
-  return Object.hasOwn(map.shape, step) ? map.shape[step] : undefined;
-}
-
-/** The value at a path of plain data; undefined where there is none. */
-export function valueAt(data: unknown, path: Path): unknown {
-  let value = data;
-  for (const step of path) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
-    value = Reflect.get(value, step);
-  }
-  return value;
-}
-
-export function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+/** A map of keys or a list of such maps, with the room that uses what it holds. */
+export function section<Schema extends z.ZodType>(room: string, schema: Schema, doc: string) {
+  return declared<Schema, ''>(schema, { doc, room });
 }

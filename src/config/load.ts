@@ -7,20 +7,24 @@
  * leaves the running configuration in place. Names and records follow RFC 1035; the rest is no matter of an RFC.
  */
 
-import type { SourceName } from '../records/sources.ts';
-import { check, type Draft } from './checks/checks.ts';
-import type { Config } from './config.ts';
-import { draftOf } from './draft.ts';
+import { traitsOf } from '../records/sources.ts';
+import { type Config, schema } from './config.ts';
 import { applyOverrides, type Environment, type Override, readVariables } from './environment.ts';
+import { isMap, valueAt } from './facts.ts';
 import { ConfigError, type Fault, type Finding, type Path, pathText, quoted } from './fault.ts';
-import { isMap, valueAt } from './key.ts';
 import { canonicalAddress } from './kinds/address.ts';
-import { normalise } from './normalise.ts';
-import { type OutboundReading, readOutbound } from './outbound.ts';
-import { schema } from './schema.ts';
-import { boundedText, type ReadFile, readSourceText, type SourceText } from './source-text.ts';
+import { frozen, optionsOf } from './options.ts';
+import { readOutbound } from './outbound.ts';
 import { validate } from './validate.ts';
-import { readYaml, type TreeFault, type YamlTree } from './yaml-tree.ts';
+import {
+  boundedText,
+  type ReadFile,
+  readSourceText,
+  readYaml,
+  type SourceText,
+  type TreeFault,
+  type YamlTree,
+} from './yaml-file.ts';
 
 export interface LoadRequest {
   /** Path of the file; without one, and without `text`, the environment alone counts. */
@@ -41,22 +45,24 @@ export async function loadConfig(request: LoadRequest): Promise<Config> {
   const source = await sourceOf(request, variables.overrides.length > 0);
   const file = nameOf(request, source);
   if (!('text' in source)) {
-    const { message, mend } = source;
-    throw new ConfigError('unreadable', [{ file, path: '', message, mend }, ...variables.faults]);
+    const { message, fix } = source;
+    throw new ConfigError('unreadable', [{ file, path: '', message, fix }, ...variables.faults]);
   }
   const tree = source.text === undefined ? undefined : readTree(source.text);
   const treeFaults = (tree?.faults ?? []).map((one) => treeFault(file, one));
   if (tree?.isWhole === false) throw new ConfigError('malformed', [...treeFaults, ...variables.faults]);
   const applied = applyOverrides(tree?.data, variables.overrides);
-  const outbound = readOutbound(request.environment);
-  const { config, findings } = validated(applied.data, request.ownAddresses, outbound);
+  const ownAddresses = new Set(request.ownAddresses.flatMap((text) => canonicalAddress(text) ?? []));
+  const { settings, findings } = validate(applied.data, ownAddresses);
+  const { outbound, faults: outboundFaults } = readOutbound(request.environment);
+  const config = settings && frozen<Config>({ ...optionsOf(schema, settings), outbound });
   const places = { file, tree, overrides: variables.overrides, data: applied.data };
   const faults = [
     ...treeFaults,
-    ...findings.map((one) => located(one, places)),
+    ...findings.map((finding) => located(finding, places)),
     ...variables.faults,
     ...applied.faults,
-    ...(config === undefined || asksAws(config) ? outbound.faults : []),
+    ...(config === undefined || asksAws(config) ? outboundFaults : []),
   ];
   if (config === undefined || faults.length > 0) throw new ConfigError('invalid', faults.sort(byPlace));
   return config;
@@ -78,7 +84,7 @@ async function sourceOf(request: LoadRequest, isOverridden: boolean): Promise<So
     return {
       absent: true,
       message: 'no file and no variables',
-      mend: 'name a file with --config, or set OUTPOST_DNS_ variables',
+      fix: 'name a file with --config, or set OUTPOST_DNS_ variables',
     };
   }
   const source = await readSourceText(request.file, request.readFile);
@@ -94,44 +100,14 @@ function readTree(text: string): YamlTree {
     ...(isEmpty ? {} : { line: 1, column: 1 }),
     path: [],
     message: isEmpty ? 'the file holds no keys' : 'the file is not a map of keys',
-    mend: 'write at least clusters and upstreams into it',
+    fix: 'write at least clusters and upstreams into it',
   };
   return { ...tree, isWhole: false, faults: [...tree.faults, fault] };
 }
 
-const SOURCES_OF_AWS: readonly SourceName[] = ['interfaces', 'cluster', 'route53'];
-
 /** Where nothing is asked of AWS, a variable that is meant for other programs must not keep this one from starting. */
 function asksAws({ clusters }: Config): boolean {
-  return clusters.some(({ sources }) => sources.some((source) => SOURCES_OF_AWS.includes(source)));
-}
-
-function validated(
-  data: unknown,
-  ownAddresses: readonly string[],
-  { outbound }: OutboundReading,
-): { config?: Config; findings: readonly Finding[] } {
-  const { settings, findings, meant } = validate(data);
-  const draft: Draft = settings ?? draftOf(schema, data) ?? {};
-  const crossed = check({
-    draft,
-    isFaulty: faultyPaths([...findings.map((one) => one.path), ...meant]),
-    isWritten: (path) => valueAt(data, path) !== undefined,
-    ownAddresses: new Set(ownAddresses.flatMap((text) => canonicalAddress(text) ?? [])),
-  });
-  const all = [...findings, ...crossed];
-  return settings === undefined || all.length > 0
-    ? { findings: all }
-    : { config: normalise(settings, outbound), findings: all };
-}
-
-function faultyPaths(paths: readonly Path[]): (path: Path) => boolean {
-  const exact = new Set(paths.map(pathText));
-  const above = new Set(paths.flatMap((path) => path.map((_, index) => pathText(path.slice(0, index)))));
-  return (path) => {
-    if (above.has(pathText(path))) return true;
-    return path.some((_, index) => exact.has(pathText(path.slice(0, index + 1))));
-  };
+  return clusters.some(({ sources }) => sources.some((source) => traitsOf(source).service !== undefined));
 }
 
 interface Places {
@@ -146,15 +122,9 @@ function treeFault(file: string, { path, ...rest }: TreeFault): Fault {
 }
 
 function located(finding: Finding, places: Places): Fault {
-  const { path, message, mend } = finding;
+  const { path, message, fix } = finding;
   const value = finding.isKey ? undefined : quoted(valueAt(places.data, path));
-  return {
-    ...placeOf(path, places, finding.isKey),
-    path: pathText(path),
-    ...(value === undefined ? {} : { value }),
-    message,
-    mend,
-  };
+  return { ...placeOf(path, places, finding.isKey), path: pathText(path), value, message, fix };
 }
 
 /** A variable where one has set the value; otherwise the key's line, or the line of what the key is missing from. */

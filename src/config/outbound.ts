@@ -3,9 +3,26 @@
  * proxy, and the file of the authorities that AWS's certificates are checked against. As with curl and Node, a lower-case
  * variable counts before its upper-case form. A value may hold a password: no fault quotes one.
  */
-import type { OutboundConfig } from './config.ts';
 import type { Environment } from './environment.ts';
 import { type Fault, shortened } from './fault.ts';
+import { withoutUndefined } from './options.ts';
+
+/** The way out to AWS. */
+export interface OutboundConfig {
+  /** The URL of the proxy for `https:` URLs; it may hold user and password. */
+  readonly httpsProxy?: string;
+  /** The same for `http:` URLs, which an endpoint of one's own may have. */
+  readonly httpProxy?: string;
+  /** Hosts that are asked without a proxy: names, suffixes, addresses, networks, `*`; lower case. */
+  readonly noProxy: readonly string[];
+  /** The file of certificate authorities that count in place of the public ones. */
+  readonly caBundle?: string;
+  readonly profile?: string;
+  readonly configFile?: string;
+  readonly credentialsFile?: string;
+  /** The file of certificate authorities that Node adds by itself. */
+  readonly extraCertificates?: string;
+}
 
 export interface OutboundReading {
   readonly outbound: OutboundConfig;
@@ -28,26 +45,19 @@ export function readOutbound(environment: Environment): OutboundReading {
     });
     return undefined;
   };
-  const httpsProxy = proxy('HTTPS_PROXY');
-  const httpProxy = proxy('HTTP_PROXY');
-  const caBundle = environment['AWS_CA_BUNDLE'];
-  const profile = environment['AWS_PROFILE'];
-  const configFile = environment['AWS_CONFIG_FILE'];
-  const credentialsFile = environment['AWS_SHARED_CREDENTIALS_FILE'];
-  const extraCertificates = environment['NODE_EXTRA_CA_CERTS'];
-  const outbound = {
-    ...(httpsProxy === undefined ? {} : { httpsProxy }),
-    ...(httpProxy === undefined ? {} : { httpProxy }),
+  const outbound = withoutUndefined({
+    httpsProxy: proxy('HTTPS_PROXY'),
+    httpProxy: proxy('HTTP_PROXY'),
     noProxy: (lookUp(environment, 'NO_PROXY')?.text ?? '')
       .split(/[\s,]+/)
       .filter((entry) => entry !== '')
       .map((entry) => entry.toLowerCase()),
-    ...(caBundle ? { caBundle } : {}),
-    ...(profile ? { profile } : {}),
-    ...(configFile ? { configFile } : {}),
-    ...(credentialsFile ? { credentialsFile } : {}),
-    ...(extraCertificates ? { extraCertificates } : {}),
-  };
+    caBundle: environment['AWS_CA_BUNDLE'] || undefined,
+    profile: environment['AWS_PROFILE'] || undefined,
+    configFile: environment['AWS_CONFIG_FILE'] || undefined,
+    credentialsFile: environment['AWS_SHARED_CREDENTIALS_FILE'] || undefined,
+    extraCertificates: environment['NODE_EXTRA_CA_CERTS'] || undefined,
+  });
   return { outbound, faults };
 }
 
@@ -63,7 +73,7 @@ function lookUp(
   return undefined;
 }
 
-type ProxyReading = { readonly url: string } | Pick<Fault, 'message' | 'mend'>;
+type ProxyReading = { readonly url: string } | Pick<Fault, 'message' | 'fix'>;
 
 const EXAMPLE = 'http://proxy.example:3128';
 
@@ -72,22 +82,22 @@ function readProxy(text: string): ProxyReading {
   const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
   const url = URL.parse(full);
   if (url === null || url.hostname === '') {
-    return { message: 'not the URL of a proxy', mend: `write it as ${EXAMPLE}` };
+    return { message: 'not the URL of a proxy', fix: `write it as ${EXAMPLE}` };
   }
   if (!/^https?:$/.test(url.protocol)) {
     return {
       message: `a proxy of the kind ${url.protocol.slice(0, -1)}, which is not supported`,
-      mend: `name a proxy that takes CONNECT, such as ${EXAMPLE}`,
+      fix: `name a proxy that takes CONNECT, such as ${EXAMPLE}`,
     };
   }
   if (!isPercentEncoded(url.username) || !isPercentEncoded(url.password)) {
     return {
       message: 'user or password with a "%" that begins no escape',
-      mend: 'write the octet "%" as %25',
+      fix: 'write the octet "%" as %25',
     };
   }
   if (!/^\/?$/.test(url.pathname) || url.search !== '' || url.hash !== '') {
-    return { message: 'a path after the port, which a proxy does not have', mend: `write it as ${EXAMPLE}` };
+    return { message: 'a path after the port, which a proxy does not have', fix: `write it as ${EXAMPLE}` };
   }
   return { url: url.href };
 }

@@ -1,62 +1,90 @@
-/** Plain data against the schema: zod's issues told in terms of the file, with what is allowed and what was probably meant. */
+/**
+ * Plain data against what is declared: the faults of single values in words of the file, with what is allowed and what was
+ * probably meant, and what the rules between keys find in the rest.
+ */
 import * as z from 'zod';
-import { type Finding, type Path, pathText } from './fault.ts';
+import { schema } from './config.ts';
 import {
   type AnySchema,
   factsOf,
+  formsOf,
   inside,
   isMap,
-  listIn,
-  mapIn,
+  keysIn,
   type SchemaFacts,
   schemaAt,
   valueAt,
-} from './key.ts';
-import { type Settings, schema } from './schema.ts';
-import { nearestWord } from './suggest.ts';
+} from './facts.ts';
+import { type Finding, nearestWord, type Path, pathText } from './fault.ts';
+import { brokenRules, draftOf } from './rule.ts';
 
 export interface Validation {
   /** Undefined when there are findings. */
-  readonly settings: Settings | undefined;
+  readonly settings?: z.output<typeof schema> | undefined;
   readonly findings: readonly Finding[];
-  /** Keys that an unknown key was probably meant to be: not to be reported as missing too. */
+}
+
+/** `ownAddresses` in canonical text. */
+export function validate(data: unknown, ownAddresses: ReadonlySet<string>): Validation {
+  const result = z.safeParse(schema, data);
+  const { findings, meant } = result.success ? NONE : valueFindings(result.error.issues, data);
+  const isFaulty = faultyPaths([...findings.map(({ path }) => path), ...meant]);
+  const broken = brokenRules(schema, result.success ? result.data : (draftOf(schema, data) ?? {}), {
+    path: [],
+    isFaulty: (...path) => isFaulty(path),
+    isWritten: (...path) => valueAt(data, path) !== undefined,
+    ownAddresses,
+  });
+  const all = [...findings, ...broken];
+  return result.success && all.length === 0 ? { settings: result.data, findings: all } : { findings: all };
+}
+
+interface ValueFindings {
+  readonly findings: readonly Finding[];
+  /** Keys that an unknown key was probably meant to be: they are not reported as missing too. */
   readonly meant: readonly Path[];
 }
 
-export function validate(data: unknown): Validation {
-  const result = z.safeParse(schema, data);
-  if (result.success) return { settings: result.data, findings: [], meant: [] };
-  const issues = result.error.issues.flatMap((issue) => meantIssues(issue, data));
+const NONE: ValueFindings = { findings: [], meant: [] };
+
+function valueFindings(all: readonly Issue[], data: unknown): ValueFindings {
+  const issues = all.flatMap((issue) => meantIssues(issue, data));
   const strangers = issues.flatMap((issue) => unknownKeysOf(issue, data));
   const meant = strangers.flatMap((key) => (key.meant === undefined ? [] : [key.meant]));
   const meantTexts = new Set(meant.map(pathText));
   const others = issues
     .filter((issue) => issue.code !== 'unrecognized_keys')
     .map((issue) => findingOf(issue, data))
-    .filter((finding) => finding.message !== MISSING || !meantTexts.has(pathText(finding.path)));
-  return { settings: undefined, findings: [...strangers.map((key) => key.finding), ...others], meant };
+    .filter(({ message, path }) => message !== MISSING || !meantTexts.has(pathText(path)));
+  return { findings: [...strangers.map(({ finding }) => finding), ...others], meant };
+}
+
+/** Whether there is a fault at a path, above it or below it. */
+function faultyPaths(paths: readonly Path[]): (path: Path) => boolean {
+  const exact = new Set(paths.map(pathText));
+  const above = new Set(paths.flatMap((path) => path.map((_, index) => pathText(path.slice(0, index)))));
+  return (path) =>
+    above.has(pathText(path)) || path.some((_, index) => exact.has(pathText(path.slice(0, index + 1))));
 }
 
 const MISSING = 'missing';
 
 type Issue = z.core.$ZodIssue;
 
-/** Where a word, a list or a map may stand, the faults of the one that was written count, and not those of all. */
+/** Where a word, a list or a map may stand, only the faults of the form that was written count. */
 function meantIssues(issue: Issue, data: unknown): readonly Issue[] {
   if (issue.code !== 'invalid_union') return [issue];
   const path = pathOf(issue);
   const at = schemaAt(schema, path);
-  const union = at === undefined ? undefined : inside(at);
-  const options: readonly AnySchema[] = union instanceof z.ZodUnion ? union.options : [];
+  const forms = at === undefined ? [] : formsOf(at);
   const written = valueAt(data, path);
-  const kinds = options.map(inside);
-  const isMeant = (kind: AnySchema): boolean => {
-    if (Array.isArray(written)) return listIn(kind) !== undefined;
-    if (isMap(written) && kinds.some((one) => one instanceof z.ZodObject)) return kind instanceof z.ZodObject;
-    return listIn(kind) === undefined && !(kind instanceof z.ZodObject);
-  };
-  const meant = Math.max(0, kinds.findIndex(isMeant));
-  return (issue.errors[meant] ?? []).map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
+  const isMapMeant = isMap(written) && forms.some((form) => form instanceof z.ZodObject);
+  const meant = forms.findIndex((form) => {
+    if (Array.isArray(written)) return form instanceof z.ZodArray;
+    return form instanceof z.ZodObject ? isMapMeant : !isMapMeant && !(form instanceof z.ZodArray);
+  });
+  const errors = issue.errors[Math.max(0, meant)] ?? [];
+  return errors.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
 }
 
 interface UnknownKey {
@@ -67,22 +95,22 @@ interface UnknownKey {
 function unknownKeysOf(issue: Issue, data: unknown): UnknownKey[] {
   if (issue.code !== 'unrecognized_keys') return [];
   const parent = pathOf(issue);
-  const known = keysOf(schemaAt(schema, parent));
+  const known = keysIn(schemaAt(schema, parent));
   const written = valueAt(data, parent);
   const free = known.filter((key) => !isMap(written) || !Object.hasOwn(written, key));
   return issue.keys.map((key, index) => {
     const finding = { path: [...parent, key], message: 'unknown key', isKey: true } as const;
-    if (index >= MAX_SUGGESTIONS) return { finding: { ...finding, mend: 'remove it' }, meant: undefined };
+    if (index >= MAX_SUGGESTIONS) return { finding: { ...finding, fix: 'remove it' }, meant: undefined };
     const near = nearestWord(key, free) ?? nearestWord(key, known);
-    const mend = near === undefined ? strangerMend(key, known) : `did you mean "${near}"?`;
-    return { finding: { ...finding, mend }, meant: near === undefined ? undefined : [...parent, near] };
+    const fix = near === undefined ? strangerFix(key, known) : `did you mean "${near}"?`;
+    return { finding: { ...finding, fix }, meant: near === undefined ? undefined : [...parent, near] };
   });
 }
 
 // A file of another program has thousands of strangers, and thousands of comparisons would be made for nothing.
 const MAX_SUGGESTIONS = 50;
 
-function strangerMend(key: string, known: readonly string[]): string {
+function strangerFix(key: string, known: readonly string[]): string {
   const elsewhere = placesOf(key, schema, '');
   if (elsewhere.length > 0) return `this key belongs at ${elsewhere.join(' or ')}`;
   return `remove it; known here: ${known.join(', ')}`;
@@ -99,31 +127,28 @@ function placesOf(key: string, from: AnySchema, path: string): string[] {
   });
 }
 
-function keysOf(from: AnySchema | undefined): readonly string[] {
-  const map = from === undefined ? undefined : mapIn(inside(from));
-  return map === undefined ? [] : Object.keys(map.shape);
-}
-
 function findingOf(issue: Issue, data: unknown): Finding {
   const path = pathOf(issue);
   const at = schemaAt(schema, path);
   const facts = at === undefined ? undefined : factsOf(at);
   const value = valueAt(data, path);
-  const { message, mend } = told(issue, value, facts, at);
-  return { path, message, mend: mend ?? `write ${facts?.allowed ?? 'what the reference shows'}` };
+  const { message, fix } = wordsOf(issue, value, facts, at);
+  return { path, message, fix: fix ?? `write ${facts?.allowed ?? 'what the reference shows'}` };
 }
 
-interface Told {
-  readonly message: string;
-  readonly mend?: string;
-}
+type Words = Pick<Finding, 'message'> & Partial<Pick<Finding, 'fix'>>;
 
-function told(issue: Issue, value: unknown, facts: SchemaFacts | undefined, at: AnySchema | undefined): Told {
+function wordsOf(
+  issue: Issue,
+  value: unknown,
+  facts: SchemaFacts | undefined,
+  at: AnySchema | undefined,
+): Words {
   switch (issue.code) {
     case 'custom':
-      return { message: issue.message, ...mendOf(issue.params) };
+      return { message: issue.message, fix: fixOf(issue.params) };
     case 'invalid_value':
-      return toldChoice(value, issue.values);
+      return choiceWords(value, issue.values);
     case 'too_small':
       return Array.isArray(value)
         ? { message: value.length === 0 ? 'an empty list' : `a list of fewer than ${issue.minimum}` }
@@ -133,55 +158,55 @@ function told(issue: Issue, value: unknown, facts: SchemaFacts | undefined, at: 
         ? { message: `a list of more than ${issue.maximum}` }
         : { message: `above ${issue.maximum}` };
     case 'invalid_type':
-      return toldType(value, facts, at);
+      return typeWords(value, facts, at);
     default:
       return { message: `not allowed: ${issue.code}` };
   }
 }
 
-function toldChoice(value: unknown, words: readonly unknown[]): Told {
+function choiceWords(value: unknown, words: readonly unknown[]): Words {
   if (value === undefined) return { message: MISSING };
   if (value === null) return { message: 'no value' };
   const near = typeof value === 'string' ? nearestWord(value, words.map(String)) : undefined;
   const message = 'not one of the words allowed';
   return near === undefined
     ? { message }
-    : { message, mend: `did you mean "${near}"? allowed: ${words.join(', ')}` };
+    : { message, fix: `did you mean "${near}"? allowed: ${words.join(', ')}` };
 }
 
-function toldType(value: unknown, facts: SchemaFacts | undefined, at: AnySchema | undefined): Told {
+function typeWords(value: unknown, facts: SchemaFacts | undefined, at: AnySchema | undefined): Words {
   const kind = at === undefined ? undefined : inside(at);
-  if (value === undefined) return { message: MISSING, mend: `add it: ${facts?.allowed ?? 'a map of keys'}` };
-  if (value === null) return { message: 'no value', mend: 'give it a value, or remove the line' };
+  if (value === undefined) return { message: MISSING, fix: `add it: ${facts?.allowed ?? 'a map of keys'}` };
+  if (value === null) return { message: 'no value', fix: 'give it a value, or remove the line' };
   if (kind instanceof z.ZodObject)
-    return { message: 'not a map of keys', mend: `write its keys below it: ${keysOf(at).join(', ')}` };
-  if (kind instanceof z.ZodArray) return toldList(value, facts);
+    return { message: 'not a map of keys', fix: `write its keys below it: ${keysIn(at).join(', ')}` };
+  if (kind instanceof z.ZodArray) return listWords(value, facts);
   if (isMap(value) || Array.isArray(value))
     return { message: isMap(value) ? 'a map, not a single value' : 'a list, not a single value' };
   if (kind instanceof z.ZodNumber)
     return { message: typeof value === 'number' ? 'not a whole number' : 'not a number' };
   if (kind instanceof z.ZodBoolean) return { message: 'neither true nor false' };
   if (facts?.unit !== undefined && typeof value === 'number') {
-    return { message: 'a number without a unit', mend: `add a unit, such as ${value}${facts.unit}` };
+    return { message: 'a number without a unit', fix: `add a unit, such as ${value}${facts.unit}` };
   }
   const isWellAsText = at !== undefined && z.safeParse(at, String(value)).success;
   return {
     message: `a ${typeof value}, not a text`,
-    ...(isWellAsText ? { mend: `put it in quotes: "${value}"` } : {}),
+    ...(isWellAsText ? { fix: `put it in quotes: "${value}"` } : {}),
   };
 }
 
-function toldList(value: unknown, facts: SchemaFacts | undefined): Told {
+function listWords(value: unknown, facts: SchemaFacts | undefined): Words {
   const isScalar = !isMap(value);
   return {
     message: 'not a list',
-    mend: isScalar ? `write it as a list: [${value}]` : `write ${facts?.allowed ?? 'a list'}`,
+    fix: isScalar ? `write it as a list: [${value}]` : `write ${facts?.allowed ?? 'a list'}`,
   };
 }
 
-function mendOf(params: Readonly<Record<string, unknown>> | undefined): { readonly mend?: string } {
-  const mend = params?.['mend'];
-  return typeof mend === 'string' ? { mend } : {};
+function fixOf(params: Readonly<Record<string, unknown>> | undefined): string | undefined {
+  const fix = params?.['fix'];
+  return typeof fix === 'string' ? fix : undefined;
 }
 
 function pathOf(issue: Issue): Path {

@@ -1,8 +1,7 @@
 /** The configuration that runs: rooms that ask for a part of it at the moment of need see the one of the last reload. */
 import type { Config } from '../config/config.ts';
 import type { UpstreamGroup } from '../serving/forwarder/upstream.ts';
-import { defaultGroup } from './room-options.ts';
-import type { Routes } from './routes.ts';
+import { defaultGroup, type Routes } from './routes.ts';
 
 export interface ConfigInForce {
   config: Config;

@@ -1,11 +1,12 @@
 /** The rooms that know of an outage, real or rehearsed: the link, its chronicle, the drill. */
 import { Drill, type DrillChange } from '../drill/drill.ts';
 import { LinkMonitor } from '../link/link-monitor.ts';
+import { failsInCut } from '../serving/local-zones/disconnected-rules.ts';
 import type { ConfigInForce } from './config-in-force.ts';
 import { linkEvent } from './ledger-events.ts';
 import { LinkChronicle } from './link-chronicle.ts';
 import type { DaemonParts } from './parts.ts';
-import { failsByPolicy, retainedQuestions } from './room-options.ts';
+import { disconnectedRules } from './routes.ts';
 import type { StoreRooms } from './store-rooms.ts';
 
 export type OutageRooms = ReturnType<typeof buildOutageRooms>;
@@ -40,8 +41,8 @@ export function buildOutageRooms(
     clock,
     timers,
     log,
-    byPolicy: () => failsByPolicy(inForce.config),
-    retained: () => retainedQuestions(inForce.config),
+    byPolicy: () => failsInCut(disconnectedRules(inForce.config)),
+    retained: () => inForce.config.retain,
     onChange: (change: DrillChange) => {
       ledger.record({ kind: 'drill', ...change });
       link.rehearse(change.phase === 'started');

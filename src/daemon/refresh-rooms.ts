@@ -1,14 +1,19 @@
 /** The rooms that keep what is served fresh: the refresh plane, retained names, the sign of life from a Region. */
 
+import type { ClusterConfig, Config } from '../config/config.ts';
+import type { ServicePlace } from '../far-side/aws/clients.ts';
 import { HttpsApart } from '../far-side/far-side.ts';
 import { shownProxy } from '../far-side/outbound.ts';
 import { createAwsPing } from '../far-side/sign-of-life.ts';
 import type { Query } from '../protocol/wire/query.ts';
+import { partitionOf } from '../protocol/words/aws-partitions.ts';
+import { traitsOf } from '../records/sources.ts';
+import type { ClusterSettings } from '../refresh/cluster-settings.ts';
 import { LinkProbe } from '../refresh/link-probe.ts';
 import { RefreshPlane } from '../refresh/refresh-plane.ts';
 import type { AskOutcome } from '../refresh/retained/retained-question.ts';
 import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
-import type { SourceConnections } from '../refresh/sources/connect-sources.ts';
+import { createSources, type SourceConnections } from '../refresh/sources/connect-sources.ts';
 import { connectTcp } from '../refresh/tcp-connect.ts';
 import { inSlices } from '../runtime/slices.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
@@ -17,13 +22,6 @@ import type { ConfigInForce } from './config-in-force.ts';
 import { changeEvents } from './ledger-events.ts';
 import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
-import {
-  askedRegions,
-  askedServices,
-  clusterSettings,
-  refreshTimes,
-  retainedQuestions,
-} from './room-options.ts';
 import type { ServingRooms } from './serving-rooms.ts';
 import type { StoreRooms } from './store-rooms.ts';
 
@@ -97,7 +95,7 @@ function buildPlane(
 ): RefreshPlane {
   return new RefreshPlane({
     clusters: clusterSettings(config, connections),
-    times: refreshTimes(config),
+    times: config.refresh,
     clock,
     timers,
     random,
@@ -125,7 +123,7 @@ function buildRetained(parts: DaemonParts, { stores, serving }: Around): Retaine
   const { forwarder, resolver, isLinkCut } = serving;
   const { retainedStore, cache } = stores;
   return new RetainedRefresher({
-    questions: retainedQuestions(config),
+    questions: config.retain,
     ask: async (query: Query): Promise<AskOutcome> => {
       const route = resolver.routeOf(query);
       const outcome = await forwarder.forward(query, route);
@@ -142,5 +140,34 @@ function buildRetained(parts: DaemonParts, { stores, serving }: Around): Retaine
     save: (records) => retainedStore.save(records),
     publish: ({ name, qtype }, answer) => cache.retain(name, qtype, answer, clock.monotonicMs()),
     withdraw: ({ name, qtype }) => cache.release(name, qtype),
+  });
+}
+
+export function clusterSettings(
+  { clusters }: Config,
+  connections: SourceConnections,
+): readonly ClusterSettings[] {
+  return clusters.map((cluster) => ({ ...cluster, sources: createSources(cluster, connections) }));
+}
+
+/** The Regions that something is asked of: a site with DNS alone sends nothing to AWS, not even a sign of life. */
+export function askedRegions(config: Config): readonly string[] {
+  return [...new Set(config.clusters.flatMap(servicesOf).map(({ pathRegion }) => pathRegion))];
+}
+
+/** What the sources ask in one Region, each service once for each profile. */
+export function askedServices(config: Config, region: string): readonly ServicePlace[] {
+  const asked = config.clusters.flatMap(servicesOf).filter(({ pathRegion }) => pathRegion === region);
+  return [...new Map(asked.map(({ place }) => [JSON.stringify(place), place])).values()];
+}
+
+/** `pathRegion`: where the service is asked, which is the key of the link's path. */
+function servicesOf({ region, profile, sources }: ClusterConfig) {
+  if (region === undefined) return [];
+  return sources.flatMap((source): { pathRegion: string; place: ServicePlace }[] => {
+    const { service } = traitsOf(source);
+    if (service === undefined) return [];
+    const pathRegion = service === 'route53' ? partitionOf(region).globalRegion : region;
+    return [{ pathRegion, place: { service, region, profile } }];
   });
 }

@@ -1,15 +1,13 @@
 /** Where names go, worked out from the configuration once, in steps: there may be thousands of zones, and queries wait meanwhile. */
 import type { Config } from '../config/config.ts';
+import type { SocketAddress } from '../config/kinds/address.ts';
 import type { Steps } from '../runtime/slices.ts';
-import type { UpstreamGroup } from '../serving/forwarder/upstream.ts';
+import type { Upstream, UpstreamGroup } from '../serving/forwarder/upstream.ts';
 import { ClientAccess } from '../serving/listener/clients.ts';
-import type { ZoneRule } from '../serving/local-zones/zone-rules.ts';
-import { defaultGroup, zoneRule } from './room-options.ts';
+import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnected-rules.ts';
 import { siteGroup } from './site-names.ts';
 
 export interface Routes {
-  /** The zone rules, each forwarding one with the group that it forwards to. */
-  readonly rules: readonly ZoneRule<UpstreamGroup>[];
   /** Every group that something is forwarded to, the default group first. */
   readonly groups: readonly UpstreamGroup[];
   /** Names of the groups that have the default upstreams, the default one's own among them: these are asked about names beyond the link. */
@@ -23,9 +21,13 @@ export interface Routes {
   readonly texts: ReadonlyMap<string, string>;
 }
 
+/** The group for names without a rule of their own. */
+export function defaultGroup({ upstreams }: Config): UpstreamGroup {
+  return { name: '.', upstreams };
+}
+
 export function* routesOf(config: Config): Steps<Routes> {
   const onSite = new ClientAccess(config.drill.onSite);
-  const rules: ZoneRule<UpstreamGroup>[] = [];
   const groups: UpstreamGroup[] = [];
   const [upstreams, acrossLink] = [new Set<string>(), new Set<string>()];
   const scopes: string[] = [];
@@ -47,13 +49,11 @@ export function* routesOf(config: Config): Steps<Routes> {
   const ofSite = siteGroup(config, all);
   if (ofSite !== undefined && ofSite !== all) add(ofSite);
   for (const zone of config.zones) {
-    const rule = zoneRule(zone);
-    rules.push(rule);
     texts.set(zone.name, JSON.stringify(zone));
-    if ('forwardTo' in rule) add(rule.forwardTo);
+    if ('forwardTo' in zone) add(zone.forwardTo);
     yield;
   }
-  return { rules, groups, defaults, upstreams, acrossLink, scope: `[${scopes.join(',')}]`, texts };
+  return { groups, defaults, upstreams, acrossLink, scope: `[${scopes.join(',')}]`, texts };
 }
 
 function textOf({ upstreams }: UpstreamGroup): string {
@@ -72,4 +72,37 @@ export function* changedZones(before: Routes, after: Routes): Steps<readonly str
     yield;
   }
   return changed;
+}
+
+/** What the forwarding zones, and EC2's own names of the configured Regions, do while their upstreams are gone. */
+export function disconnectedRules(config: Config): DisconnectedRulesOptions {
+  const { zones, clusters } = config;
+  return {
+    zones: zones.filter((zone) => 'forwardTo' in zone),
+    regions: [...new Set(clusters.flatMap(({ region }) => region ?? []))],
+    areSiteNamesAsked: siteGroup(config, defaultGroup(config)) !== undefined,
+    vpcs: clusters.flatMap(({ region, vpcNetworks }) =>
+      region === undefined ? [] : vpcNetworks.map((cidr) => ({ region, cidr })),
+    ),
+  };
+}
+
+/**
+ * The texts of the upstreams that are this server itself, by what is really bound: a wildcard on a host that does not
+ * list its addresses holds all of loopback, and an address may come after the file was checked.
+ */
+export function upstreamsBoundHere(
+  groups: readonly UpstreamGroup[],
+  bound: readonly SocketAddress[],
+): readonly string[] {
+  const isOurs = ({ address, port }: Upstream) =>
+    bound.some(
+      (here) => here.port === port && (here.address === address || isWildcardOver(here.address, address)),
+    );
+  const all = groups.flatMap(({ upstreams }) => upstreams);
+  return [...new Set(all.filter(isOurs).map(({ text }) => text))];
+}
+
+function isWildcardOver(bound: string, address: string): boolean {
+  return bound === '::' ? address === '::1' : bound === '0.0.0.0' && address.startsWith('127.');
 }

@@ -6,19 +6,10 @@ import { atOnce, inSlices, type Steps } from '../runtime/slices.ts';
 import { ClientAccess } from '../serving/listener/clients.ts';
 import { formatListenAddress } from '../serving/listener/listen-address.ts';
 import type { Daemon, DaemonParts, Vitals } from './parts.ts';
+import { askedRegions, clusterSettings } from './refresh-rooms.ts';
 import { composeReport } from './report.ts';
-import {
-  askedRegions,
-  cacheSettings,
-  clusterSettings,
-  forwardSettings,
-  refreshTimes,
-  retainedQuestions,
-  tcpLimits,
-  upstreamsBoundHere,
-} from './room-options.ts';
 import type { Rooms } from './rooms.ts';
-import { changedZones, type Routes, routesOf } from './routes.ts';
+import { changedZones, type Routes, routesOf, upstreamsBoundHere } from './routes.ts';
 import { intakeRules, resolverRules } from './serving-rooms.ts';
 
 export class RunningDaemon implements Daemon {
@@ -128,16 +119,15 @@ export class RunningDaemon implements Daemon {
     const { routes: routesBefore } = this.#rooms.inForce;
     // all that can be refused is made before anything is changed
     const routes = await inSlices(routesOf(config), pause);
-    const rules = await inSlices(resolverRules(config, routes), pause);
+    const rules = await inSlices(resolverRules(config), pause);
     const readers = new ClientAccess(config.admin.allow);
     const intakeNext = intakeRules(config, random);
     const clusters = clusterSettings(config, connections);
     await listeners.reconfigure(config.listen.dns);
     this.warnOfOwnUpstreams(routes);
     intake.reconfigure(intakeNext);
-    slots.reconfigure(tcpLimits(config));
-    const settings = forwardSettings(config);
-    const { take, leave } = await inSlices(forwarder.reconfiguring(routes.groups, settings), pause);
+    slots.reconfigure(config.limits.tcp);
+    const { take, leave } = await inSlices(forwarder.reconfiguring(routes.groups, config.forward), pause);
     const changed = await inSlices(changedZones(routesBefore, routes), pause);
     await inSlices(cache.forgettingUnder(changed), pause);
     // in one turn with the end of the forgetting, and with each other: no answer of the old routes gets between
@@ -146,12 +136,12 @@ export class RunningDaemon implements Daemon {
     resolver.reconfigure(rules);
     await pause();
     await inSlices(leave(), pause);
-    await inSlices(cache.reconfiguring(cacheSettings(config)), pause);
+    await inSlices(cache.reconfiguring(config.cache), pause);
     const { scope } = routes;
     answers.reconfigure({ sizeOctets: config.cache.sizeOctets, scope });
-    await plane.reconfigure(clusters, refreshTimes(config));
+    await plane.reconfigure(clusters, config.refresh);
     await pause();
-    await retained.reconfigure(retainedQuestions(config));
+    await retained.reconfigure(config.retain);
     await pause();
     if (scope !== routesBefore.scope) retained.kick('other upstreams', 'all');
     this.#rooms.probe.watch(askedRegions(config));

@@ -23,8 +23,7 @@ import type { Route } from '../serving/turn.ts';
 import type { ConfigInForce } from './config-in-force.ts';
 import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
-import { defaultGroup, disconnectedRules, forwardSettings, tcpLimits } from './room-options.ts';
-import type { Routes } from './routes.ts';
+import { defaultGroup, disconnectedRules } from './routes.ts';
 import { siteNames } from './site-names.ts';
 
 /** What the way of a query needs of the other rooms. */
@@ -68,12 +67,12 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
       statusText,
       outage: outage.drill.report,
     },
-    atOnce(resolverRules(config, inForce.routes)),
+    atOnce(resolverRules(config)),
   );
   const cookies = new ServerCookies({ clock, random });
   const intake = new Intake({ handler: resolver, log, clock, cookies, ...intakeRules(config, random) });
   const clients = new ClientAddressBook();
-  const slots = new TcpSlots({ intake, clients, clock, timers }, tcpLimits(config));
+  const slots = new TcpSlots({ intake, clients, clock, timers }, config.limits.tcp);
   const createUdp = udpListeners(libc);
   const listeners = new Listeners({ intake, clients, clock, timers, log, slots, interfaces, createUdp });
   return { serving, forwarder, resolver, isLinkCut, intake, slots, listeners };
@@ -88,7 +87,7 @@ function buildForwarder(parts: DaemonParts, { libc, inForce, outage, lookAgain }
     random,
     log,
     groups: inForce.routes.groups,
-    settings: forwardSettings(config),
+    settings: config.forward,
     openUdp: libc && new BatchedUdpSockets(libc).open,
     isLinkCut: () => link.isFarSideCut,
     isCutOff: ({ text }) => drill.isRunning && inForce.routes.acrossLink.has(text),
@@ -104,9 +103,12 @@ function buildForwarder(parts: DaemonParts, { libc, inForce, outage, lookAgain }
   });
 }
 
-export function* resolverRules(config: Config, { rules }: Routes): Steps<ResolverRules> {
+export function* resolverRules(config: Config): Steps<ResolverRules> {
   return {
-    localZones: yield* LocalZones.building({ rules, siteNames: siteNames(config, defaultGroup(config)) }),
+    localZones: yield* LocalZones.building({
+      rules: config.zones,
+      siteNames: siteNames(config, defaultGroup(config)),
+    }),
     disconnected: yield* DisconnectedRules.building(disconnectedRules(config)),
     identity: new Identity(config.identity),
     defaultRoute: defaultGroup(config),

@@ -10,7 +10,6 @@ import { DirectoryLock, guardedFiles } from '../store/state-directory.ts';
 import type { ConfigInForce } from './config-in-force.ts';
 import { setAsideEvent } from './ledger-events.ts';
 import type { DaemonParts } from './parts.ts';
-import { cacheSettings } from './room-options.ts';
 
 export type StoreRooms = ReturnType<typeof buildStoreRooms>;
 
@@ -21,7 +20,7 @@ export function buildStoreRooms(
   isCut: () => boolean,
 ) {
   const { directory } = config.state;
-  const cache = new AnswerCache(cacheSettings(config), { isCut });
+  const cache = new AnswerCache(config.cache, { isCut });
   const lock = new DirectoryLock(directory);
   const files = guardedFiles(systemFiles, lock);
   const ledger = new Ledger({ directory }, { clock, timers, log, files });

@@ -54,7 +54,7 @@ t.test('reading: no file is no line; what cannot be read says why', async (t) =>
   t.equal(((await readHosts(join(directory, 'hosts'))) as unknown[]).length, 4);
 });
 
-const retain = (...names: readonly string[]) => names.map((name) => ({ name, qtypes: [1, 28] }));
+const retain = (...names: readonly string[]) => names.map((name) => ({ name, qtype: 1 }));
 const reading = (...names: readonly string[]) =>
   ({
     served: { from: 'current', generation: 1, writtenAtMs: 0, content: names.map((name) => retained(name)) },
@@ -70,7 +70,7 @@ t.test('a retained name without an answer on disk would fail in an outage', asyn
 });
 
 t.test('each name once, and no more than a few of many', async (t) => {
-  const twice = [...retain('a.example'), { name: 'a.example', qtypes: [33] }];
+  const twice = [...retain('a.example'), { name: 'a.example', qtype: 1 }];
   t.equal(retainedFindings(twice, reading()).length, 1);
   const many = retain(...Array.from({ length: 12 }, (_, at) => `n${at}.example`));
   const found = retainedFindings(many, reading());

@@ -10,10 +10,10 @@ const DEFAULTS = {
       sources: ['dns', 'interfaces', 'cluster'],
       allowedAddresses: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'],
       pin: [],
-      probe: { enabled: true, port: 443, intervalMs: 30_000, timeoutMs: 2000 },
+      probe: { port: 443, intervalMs: 30_000, timeoutMs: 2000 },
     },
   ],
-  upstreams: [{ transport: 'plain', address: '10.0.0.2', port: 53 }],
+  upstreams: [{ text: '10.0.0.2:53', address: '10.0.0.2', port: 53 }],
   listen: {
     dns: [
       { address: '0.0.0.0', port: 53 },
@@ -67,11 +67,7 @@ const DEFAULTS = {
     prefetch: true,
   },
   limits: {
-    tcpConnections: 150,
-    tcpConnectionsPerClient: 20,
-    tcpIdleMs: 10_000,
-    tcpFrameMs: 3000,
-    tcpPipelined: 100,
+    tcp: { connections: 150, connectionsPerClient: 20, idleMs: 10_000, frameMs: 3000, pipelined: 100 },
     responsesPerSecond: 0,
     refusalsPerSecond: 100,
     slip: 2,
@@ -134,19 +130,31 @@ state: {directory: /srv/state//}
   t.match(config.clusters, [
     {
       endpoint: 'abc.gr7.example',
-      route53: { kind: 'zone', zoneId: 'Z12' },
+      route53: { zoneId: 'Z12' },
       profile: 'site a',
       vpcId: 'vpc-01234567',
     },
-    { route53: { kind: 'find' } },
+    { route53: {} },
   ]);
   t.strictSame(config.upstreams, [
-    { transport: 'plain', address: '10.0.0.2', port: 5353 },
-    { transport: 'plain', address: 'fd00::1', port: 53 },
-    { transport: 'plain', address: 'fd00::2', port: 53 },
-    { transport: 'plain', address: 'fd00::3', port: 5353 },
-    { transport: 'tls', address: '9.9.9.9', port: 853, serverName: 'dns.quad9.net' },
-    { transport: 'tls', address: '2620:fe::fe', port: 8853, serverName: 'dns.quad9.net' },
+    { text: '10.0.0.2:5353', address: '10.0.0.2', port: 5353 },
+    { text: '[fd00::1]:53', address: 'fd00::1', port: 53 },
+    { text: '[fd00::2]:53', address: 'fd00::2', port: 53 },
+    { text: '[fd00::3]:5353', address: 'fd00::3', port: 5353 },
+    {
+      text: 'tls://9.9.9.9:853#dns.quad9.net',
+      address: '9.9.9.9',
+      port: 853,
+      transport: 'tls',
+      serverName: 'dns.quad9.net',
+    },
+    {
+      text: 'tls://[2620:fe::fe]:8853#dns.quad9.net',
+      address: '2620:fe::fe',
+      port: 8853,
+      transport: 'tls',
+      serverName: 'dns.quad9.net',
+    },
   ]);
   t.strictSame(config.listen.dns, [
     { address: '127.0.0.1', port: 53 },
@@ -155,13 +163,14 @@ state: {directory: /srv/state//}
   t.strictSame(config.clients.allow, ['fd00::/8']);
   t.strictSame(config.zones, [
     {
-      kind: 'forward',
       name: 'corp.example',
-      forwardTo: [{ transport: 'plain', address: '10.0.0.53', port: 53 }],
+      forwardTo: {
+        name: 'corp.example',
+        upstreams: [{ text: '10.0.0.53:53', address: '10.0.0.53', port: 53 }],
+      },
     },
-    { kind: 'answer', name: 'ads.example', answer: 'nxdomain' },
+    { name: 'ads.example', answer: 'nxdomain' },
     {
-      kind: 'records',
       name: 'z.example',
       records: [{ owner: 'www.z.example', ttlSeconds: 60, type: 'A', address: '10.0.0.5' }],
     },
@@ -192,24 +201,23 @@ t.test(
     const config = await load(
       `clusters: [{name: a, region: us-west-2}]\nupstreams: [10.0.0.2, 'tls://9.9.9.9#dns.quad9.net']\nzones:${zones}`,
     );
-    const site = [{ transport: 'plain', address: '10.0.0.53', port: 53 }];
+    const site = [{ text: '10.0.0.53:53', address: '10.0.0.53', port: 53 }];
+    const group = (name: string, upstreams: object) => ({ name, forwardTo: { name, upstreams } });
     t.strictSame(config.zones, [
-      { kind: 'forward', name: 'a.example', forwardTo: site, whileDisconnected: 'nxdomain' },
-      { kind: 'forward', name: 'b.example', forwardTo: config.upstreams, whileDisconnected: 'stale' },
+      { ...group('a.example', site), whileDisconnected: 'nxdomain' },
+      { ...group('b.example', config.upstreams), whileDisconnected: 'stale' },
       {
-        kind: 'forward',
-        name: 'c.example',
-        forwardTo: config.upstreams,
+        ...group('c.example', config.upstreams),
         whileDisconnected: [
           { owner: 'c.example', ttlSeconds: 60, type: 'A', address: '10.0.0.5' },
           { owner: 'www.c.example', ttlSeconds: 30, type: 'CNAME', target: 'c.example' },
         ],
       },
-      { kind: 'forward', name: 'd.example', forwardTo: site },
-      { kind: 'forward', name: 'y.x.d.example', forwardTo: site, whileDisconnected: 'stale' },
-      { kind: 'forward', name: 'x.d.example', forwardTo: site, whileDisconnected: 'servfail' },
-      { kind: 'answer', name: 'e.example', answer: 'refused' },
-      { kind: 'forward', name: 'x.e.example', forwardTo: config.upstreams, whileDisconnected: 'stale' },
+      group('d.example', site),
+      { ...group('y.x.d.example', site), whileDisconnected: 'stale' },
+      { ...group('x.d.example', site), whileDisconnected: 'servfail' },
+      { name: 'e.example', answer: 'refused' },
+      { ...group('x.e.example', config.upstreams), whileDisconnected: 'stale' },
     ]);
   },
 );

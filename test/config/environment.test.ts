@@ -61,7 +61,7 @@ const CASES: Case[] = [
   {
     name: 'a key deeper down',
     environment: { OUTPOST_DNS_CLUSTERS__0__PROBE__PORT: '6443' },
-    of: (c) => c.clusters[0]?.probe.port,
+    of: (c) => c.clusters[0]?.probe?.port,
     is: 6443,
   },
   {
@@ -105,7 +105,6 @@ const CASES: Case[] = [
     environment: { OUTPOST_DNS_ZONES__0__NAME: 'z', OUTPOST_DNS_ZONES__0__RECORDS__0: '@ TXT "a, b"' },
     of: (c) => c.zones[0],
     is: {
-      kind: 'records',
       name: 'z',
       records: [{ owner: 'z', ttlSeconds: 60, type: 'TXT', strings: ['a, b'] }],
     },
@@ -115,9 +114,8 @@ const CASES: Case[] = [
     environment: { OUTPOST_DNS_ZONES__0__NAME: 'z', OUTPOST_DNS_ZONES__0__WHILEDISCONNECTED: 'nxdomain' },
     of: (c) => c.zones[0],
     is: {
-      kind: 'forward',
       name: 'z',
-      forwardTo: [{ transport: 'plain', address: '10.0.0.2', port: 53 }],
+      forwardTo: { name: 'z', upstreams: [{ text: '10.0.0.2:53', address: '10.0.0.2', port: 53 }] },
       whileDisconnected: 'nxdomain',
     },
   },
@@ -129,9 +127,8 @@ const CASES: Case[] = [
     },
     of: (c) => c.zones[0],
     is: {
-      kind: 'forward',
       name: 'z',
-      forwardTo: [{ transport: 'plain', address: '10.0.0.2', port: 53 }],
+      forwardTo: { name: 'z', upstreams: [{ text: '10.0.0.2:53', address: '10.0.0.2', port: 53 }] },
       whileDisconnected: [{ owner: 'z', ttlSeconds: 60, type: 'A', address: '10.0.0.1' }],
     },
   },

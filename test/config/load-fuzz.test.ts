@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { stringify } from 'yaml';
 import { ConfigError } from '../../src/config/fault.ts';
-import { type DeclaredKey, declaredKeys } from '../../src/config/reference/declared-keys.ts';
-import { readZoneRecord } from '../../src/config/zone-record.ts';
+import { readZoneRecord } from '../../src/config/kinds/zone-record.ts';
+import { type DeclaredKey, declaredKeys } from '../../src/config/reference.ts';
 import { load } from './loading.ts';
 
 const RUNS = Number(process.env['FUZZ_RUNS'] ?? 300);
@@ -30,7 +30,7 @@ async function endsWell(text: string, environment: Record<string, string> = {}):
     return (
       error.faults.length > 0 &&
       error.faults.every(
-        (fault) => fault.message !== '' && fault.mend !== '' && !/[\r\n]/.test(fault.message + fault.path),
+        (fault) => fault.message !== '' && fault.fix !== '' && !/[\r\n]/.test(fault.message + fault.path),
       )
     );
   }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { formatFaults } from '../../src/config/fault.ts';
 import { type LoadRequest, loadConfig } from '../../src/config/load.ts';
-import { MAX_OCTETS, readConfigFile } from '../../src/config/source-text.ts';
+import { MAX_OCTETS, readConfigFile } from '../../src/config/yaml-file.ts';
 import { processorMs } from '../helpers/patience.ts';
 import { errorOf, faultLines, load, SMALLEST } from './loading.ts';
 
@@ -129,7 +129,7 @@ t.test('a fault carries file, line, column, path, value, message and mend', asyn
       path: 'log.level',
       value: '"loud"',
       message: 'not one of the words allowed',
-      mend: 'write one of debug, info, warn, error',
+      fix: 'write one of debug, info, warn, error',
     },
   ]);
   t.equal(error.message, `cannot use the configuration: 1 fault\n${formatFaults(error.faults)}`);
@@ -139,7 +139,7 @@ t.test('aliases of values are taken, and faults in them point to the alias', asy
   const text = `clusters: [{name: a, region: &r us-west-2}, {name: b, region: *r}]\nupstreams: &u [10.0.0.2]\nzones: [{name: z, forwardTo: *u}]\n`;
   const config = await load(text);
   t.equal(config.clusters[1]?.region, 'us-west-2');
-  t.match(config.zones, [{ kind: 'forward', forwardTo: [{ address: '10.0.0.2' }] }]);
+  t.match(config.zones, [{ forwardTo: { upstreams: [{ address: '10.0.0.2' }] } }]);
   const lines = await faultLines(`${SMALLEST}log: {level: &l loud}\nstate: {directory: *l}\n`);
   t.match(lines[2], 'f.yaml:4:20: state.directory: "loud"');
 });

@@ -1,6 +1,6 @@
 /** Proxies and certificate authorities from the environment. */
 import t from 'tap';
-import type { OutboundConfig } from '../../src/config/config.ts';
+import type { OutboundConfig } from '../../src/config/outbound.ts';
 import { faultLines, load, SMALLEST } from './loading.ts';
 
 const outboundOf = async (environment: Record<string, string>): Promise<OutboundConfig> =>

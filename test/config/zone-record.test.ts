@@ -1,5 +1,5 @@
 import t from 'tap';
-import { readZoneRecord, type ZoneRecord } from '../../src/config/zone-record.ts';
+import { readZoneRecord, type ZoneRecord } from '../../src/config/kinds/zone-record.ts';
 
 const LONG = 'x'.repeat(255);
 

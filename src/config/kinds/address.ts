@@ -7,6 +7,11 @@ export interface SocketAddress {
   readonly port: number;
 }
 
+/** `10.0.0.2:53`, `[fd00::2]:53`. */
+export function socketText({ address, port }: SocketAddress): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
 export type ParsedAddress = ipaddr.IPv4 | ipaddr.IPv6;
 
 /** A single IPv4 address that a machine can have. */
@@ -80,10 +85,10 @@ function notAnAddress(text: string, host: string, portText: string | undefined):
   if (host === '' || host === '*') {
     return {
       message: 'no address',
-      mend: `write 0.0.0.0${port} for all of IPv4 and [::]${port} for all of IPv6`,
+      fix: `write 0.0.0.0${port} for all of IPv4 and [::]${port} for all of IPv6`,
     };
   }
-  if (host === 'localhost') return { message: 'a name, not an address', mend: `write 127.0.0.1${port}` };
+  if (host === 'localhost') return { message: 'a name, not an address', fix: `write 127.0.0.1${port}` };
   if (/^[a-z]/i.test(host) && !host.includes(':')) return { message: 'a name, not an address' };
   return { message: 'not an IP address' };
 }
@@ -100,11 +105,11 @@ function zoneFault(bare: string, zone: string, address: ParsedAddress): Reading<
   const isLinkLocal = address instanceof ipaddr.IPv6 && address.range() === 'linkLocal';
   if (isLinkLocal === (zone !== '')) return undefined;
   if (!isLinkLocal) {
-    return { message: 'an interface ("%") with an address that is not link-local', mend: `write ${bare}` };
+    return { message: 'an interface ("%") with an address that is not link-local', fix: `write ${bare}` };
   }
   return {
     message: 'a link-local address without its interface',
-    mend: `write ${bare}%eth0, with the interface through which it is reached`,
+    fix: `write ${bare}%eth0, with the interface through which it is reached`,
   };
 }
 
@@ -112,7 +117,7 @@ function mappedFault(address: ParsedAddress, suffix: string): Reading<never> | u
   if (!(address instanceof ipaddr.IPv6) || !address.isIPv4MappedAddress()) return undefined;
   return {
     message: 'an IPv4 address in IPv6 form',
-    mend: `write ${address.toIPv4Address().toString()}${suffix}`,
+    fix: `write ${address.toIPv4Address().toString()}${suffix}`,
   };
 }
 
@@ -137,14 +142,14 @@ export function readNetwork(text: string): Reading<string> {
   if (match === null) return withoutPrefix(text, address, bits);
   const prefix = Number(match[2]);
   if (address instanceof ipaddr.IPv6 && address.zoneId !== undefined) {
-    return { message: 'a network with an interface ("%")', mend: `write ${text.replace(/%[^/]*/, '')}` };
+    return { message: 'a network with an interface ("%")', fix: `write ${text.replace(/%[^/]*/, '')}` };
   }
   const refused = mappedFault(address, `/${Math.max(0, prefix - MAPPED_PREFIX)}`);
   if (refused !== undefined) return refused;
   if (prefix > bits) return { message: `a prefix longer than ${bits}` };
   const base = `${networkBase(address, prefix)}/${prefix}`;
   if (base !== `${addressText(address)}/${prefix}`) {
-    return { message: `has bits set beyond the prefix of ${prefix}`, mend: `write ${base}` };
+    return { message: `has bits set beyond the prefix of ${prefix}`, fix: `write ${base}` };
   }
   return { value: base };
 }
@@ -153,7 +158,7 @@ function withoutPrefix(text: string, address: ParsedAddress, bits: number): Read
   if (text.includes('/')) return { message: 'not a network' };
   return {
     message: 'a network without its prefix length',
-    mend: `write ${addressText(address)}/${bits} for the one address`,
+    fix: `write ${addressText(address)}/${bits} for the one address`,
   };
 }
 

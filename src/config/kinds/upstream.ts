@@ -1,53 +1,63 @@
 /** Upstream servers as text: `10.0.0.2`, `[fd00::1]:5353`, `tls://9.9.9.9:853#dns.quad9.net`. */
 import { type Reading, textKind } from '../key.ts';
-import { parseAddress, readSocketAddress, type SocketAddress, ZONE_PATTERN } from './address.ts';
-import { readDomainName } from './domain-name.ts';
+import { parseAddress, readSocketAddress, type SocketAddress, socketText, ZONE_PATTERN } from './address.ts';
+import { readDomainName } from './text.ts';
 
-export type Upstream =
-  | ({ readonly transport: 'plain' } & SocketAddress)
-  | ({ readonly transport: 'tls'; readonly serverName: string } & SocketAddress);
+/** Plain data: finding an upstream takes no DNS. */
+export interface Upstream extends SocketAddress {
+  /** In canonical form: for logs and metrics. */
+  readonly text: string;
+  /** The only transport that may be used; without it UDP, and TCP where UDP fails. */
+  readonly transport?: string;
+  /** The name that the upstream's certificate must be valid for. */
+  readonly serverName?: string;
+}
 
 const DNS_PORT = 53;
-const DNS_OVER_TLS_PORT = 853; // RFC 7858 section 3.1
+/** Transports by scheme, each with its port and its name in faults: an encrypted transport more is a row here. */
+const TRANSPORTS = new Map([
+  ['tls', { port: 853, words: 'DNS on TLS' }], // RFC 7858 section 3.1
+]);
+const SCHEMES = [...TRANSPORTS.keys()].join('|');
 
 export function upstream() {
   return textKind(readUpstream, {
     allowed:
       'an address with an optional port, such as 10.0.0.2 or [fd00::1]:5353, or tls://9.9.9.9:853#dns.quad9.net',
-    pattern: `^(tls://[^#]+#.+|[0-9A-Fa-f.:\\[\\]]+${ZONE_PATTERN})$`,
+    pattern: `^((${SCHEMES})://[^#]+#.+|[0-9A-Fa-f.:\\[\\]]+${ZONE_PATTERN})$`,
   });
 }
 
 export function readUpstream(text: string): Reading<Upstream> {
-  if (text.startsWith('tls://')) return readTls(text.slice('tls://'.length));
-  const scheme = /^(\w+):\/\//.exec(text);
-  if (scheme !== null) return { message: `"${scheme[1]}://" is not supported`, mend: plainOrTls };
-  if (text.includes('#'))
-    return { message: 'a name after "#" goes with tls://', mend: `write tls://${text}` };
+  const [, scheme = '', rest = ''] = /^(\w+):\/\/(.*)$/s.exec(text) ?? [];
+  const transport = TRANSPORTS.get(scheme);
+  if (transport !== undefined) return readEncrypted(rest, scheme, transport.port);
+  if (scheme !== '') {
+    const others = [...TRANSPORTS].map(([name, { words }]) => `${name}:// before it for ${words}`);
+    const fix = `write an address alone for DNS on UDP and TCP, or ${others.join(', or ')}`;
+    return { message: `"${scheme}://" is not supported`, fix };
+  }
+  if (text.includes('#')) return { message: 'a name after "#" goes with tls://', fix: `write tls://${text}` };
   const socket = readUpstreamSocket(text, DNS_PORT);
-  return 'value' in socket ? { value: { transport: 'plain', ...socket.value } } : socket;
+  return 'value' in socket ? { value: { text: socketText(socket.value), ...socket.value } } : socket;
 }
 
-const plainOrTls = 'write an address alone for DNS on UDP and TCP, or tls:// before it for DNS on TLS';
-
-function readTls(text: string): Reading<Upstream> {
+function readEncrypted(text: string, transport: string, defaultPort: number): Reading<Upstream> {
   const hash = text.indexOf('#');
-  const socket = readUpstreamSocket(hash === -1 ? text : text.slice(0, hash), DNS_OVER_TLS_PORT);
+  const socket = readUpstreamSocket(hash === -1 ? text : text.slice(0, hash), defaultPort);
   if (!('value' in socket)) return socket;
-  // RFC 8310 section 5: without a name to verify, anyone on the path could be the server.
+  // RFC 8310 section 5: without a name to verify, any host on the path could be the server.
   if (hash === -1) {
     return {
       message: 'no server name to verify',
-      mend: `add the name on its certificate: tls://${text}#dns.example`,
+      fix: `add the name on its certificate: ${transport}://${text}#dns.example`,
     };
   }
   const name = readDomainName(text.slice(hash + 1));
-  if (!('value' in name)) return { message: `server name: ${name.message}`, ...mendOf(name) };
-  return { value: { transport: 'tls', ...socket.value, serverName: name.value } };
-}
-
-function mendOf(reading: { readonly mend?: string }): { readonly mend?: string } {
-  return reading.mend === undefined ? {} : { mend: reading.mend };
+  if (!('value' in name)) return { message: `server name: ${name.message}`, fix: name.fix };
+  const serverName = name.value;
+  const canonical = `${transport}://${socketText(socket.value)}#${serverName}`;
+  return { value: { text: canonical, ...socket.value, transport, serverName } };
 }
 
 function readUpstreamSocket(text: string, defaultPort: number): Reading<SocketAddress> {
@@ -56,7 +66,7 @@ function readUpstreamSocket(text: string, defaultPort: number): Reading<SocketAd
     if (!socket.message.startsWith('a name')) return socket;
     return {
       message: `${socket.message}: finding it would take DNS itself`,
-      mend: 'write the address of the server',
+      fix: 'write the address of the server',
     };
   }
   const range = parseAddress(socket.value.address)?.range(); // none where it has an interface: it is link-local then

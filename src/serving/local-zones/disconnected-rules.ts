@@ -7,7 +7,7 @@
  *                        -> an answer that is still fresh
  *     before-stale   SERVFAIL for services of AWS
  *                        -> an answer whose time is over
- *     behind-stale   EC2's own names: computed, or denied
+ *     after-stale   EC2's own names: computed, or denied
  *                        -> SERVFAIL
  *
  * It is asked only for what would be forwarded, and only while that way is known to be cut. Whether it is, it refuses
@@ -25,18 +25,17 @@ import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-na
 import { TYPE } from '../../protocol/words/types.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { awsNames } from './aws-names.ts';
+import { type DisconnectedRule, ec2NameRules, reverseRules, type VpcNetwork } from './ec2-names.ts';
+import type { FindingsByType, LocalFinding } from './finding.ts';
 import {
   DISCONNECTED_TTL_SECONDS,
   type DisconnectedFinding,
   type SpokenFinding,
   STALE,
   type Standing,
-} from './disconnected-finding.ts';
-import { type DisconnectedRule, ec2NameRules, reverseRules, type VpcNetwork } from './ec2-names.ts';
-import type { FindingsByType, LocalFinding } from './finding.ts';
-import { specialZone } from './special-zones.ts';
-import { type OwnName, staticZone } from './static-zone.ts';
-import { soundRules, type ZoneRule } from './zone-rules.ts';
+} from './finding.ts';
+import { type OwnName, specialZone, staticZone } from './own-zones.ts';
+import { validateRules, type ZoneRule } from './zone-rules.ts';
 
 /** What the operator says of one forwarded zone: the name and all under it. */
 export interface ForwardedZone {
@@ -107,7 +106,7 @@ export class DisconnectedRules {
   }
 
   *#addAll(zones: readonly ForwardedZone[], builtIn: ReadonlyMap<string, DisconnectedRule>): Steps<void> {
-    const sound = yield* soundRules(zones.map(zoneRule));
+    const sound = yield* validateRules(zones.map(zoneRule));
     const names = new Set(sound.map(({ name }) => name));
     for (const zone of sound) {
       yield* this.#addZone(zone, names, builtIn);
@@ -201,7 +200,7 @@ function siteNameRule(special: SpecialName): DisconnectedRule {
   return (query) => {
     if (composed === undefined) {
       const { own, under } = specialZone(special);
-      composed = { own: byType(own, 'behind-stale'), under: byType(under, 'behind-stale') };
+      composed = { own: byType(own, 'after-stale'), under: byType(under, 'after-stale') };
     }
     return query.labelCount === labels ? composed.own(query) : composed.under(query);
   };
@@ -252,4 +251,30 @@ function spoken(finding: LocalFinding<never>, standing: Standing): DisconnectedF
 function ownOr(owner: string, own: DisconnectedRule, under: DisconnectedRule): DisconnectedRule {
   const labels = labelCountOf(owner);
   return (query) => (query.labelCount === labels ? own : under)(query);
+}
+
+/** EC2's own names, of whatever Region: worked out in a cut, or denied. */
+const EC2_SUFFIXES = ['compute.internal', 'ec2.internal'];
+
+/** Tells names that are meant to fail in a cut: nobody has to retain them. The same names decide as in `DisconnectedRules`. */
+export function failsInCut({
+  zones,
+  regions,
+}: Pick<DisconnectedRulesOptions, 'zones' | 'regions'>): (name: string) => boolean {
+  const builtIn = new Map(EC2_SUFFIXES.map((name) => [name, true]));
+  for (const { name, says } of awsNames(regions)) builtIn.set(name, says === 'servfail');
+  const rules = new Map(builtIn);
+  for (const { name, whileDisconnected: said } of zones) {
+    rules.set(name, said === undefined ? fails(name, builtIn) : said === 'servfail' || said === 'nxdomain');
+  }
+  return (name) => fails(name, rules);
+}
+
+/** The longest name that has a rule decides; what has none is worth keeping. */
+function fails(name: string, rules: ReadonlyMap<string, boolean>): boolean {
+  for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
+    const rule = rules.get(at);
+    if (rule !== undefined) return rule;
+  }
+  return false;
 }

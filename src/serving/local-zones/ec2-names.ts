@@ -5,13 +5,17 @@
  * goes on to the next suffix after NXDOMAIN alone, and a name that is not answered costs 10 s a look-up.
  */
 
+import ipaddr from 'ipaddr.js';
 import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
+import { writeHeaderAndQuestion } from '../../protocol/wire/error-reply.ts';
+import { HEADER_OCTETS, putUint16, putUint32 } from '../../protocol/wire/header.ts';
+import { writeOpt } from '../../protocol/wire/opt.ts';
 import type { Query } from '../../protocol/wire/query.ts';
+import { CLASS } from '../../protocol/words/classes.ts';
+import { lower, nameToWire } from '../../protocol/words/name.ts';
+import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
-import { pointerWriter, writeAddressReply } from './computed-replies.ts';
-import { DISCONNECTED_TTL_SECONDS, type DisconnectedFinding, STALE } from './disconnected-finding.ts';
-import { addressOfLabel, labelAt, NONE, octetOfLabel } from './ec2-name-parser.ts';
-import { holdsAddress, holdsBlock, type Ipv4Network, ipv4Network } from './ipv4-network.ts';
+import { DISCONNECTED_TTL_SECONDS, type DisconnectedFinding, STALE, type WriteComputed } from './finding.ts';
 
 /** What is said of one name of the table and of all under it. */
 export type DisconnectedRule = (query: Query) => DisconnectedFinding;
@@ -49,7 +53,7 @@ export function ec2NameRules(regions: readonly string[], vpcs: readonly VpcNetwo
 function forwardRule(apex: string, networks: readonly Ipv4Network[]): DisconnectedRule {
   const { noData, noName } = negatives(apex);
   const apexLabels = apex.split('.').length;
-  const address = { kind: 'computed', standing: 'behind-stale', write: writeAddressReply } as const;
+  const address = { kind: 'computed', standing: 'after-stale', write: writeAddressReply } as const;
   return (query) => {
     if (query.labelCount === apexLabels) return noData;
     if (query.labelCount > apexLabels + 1) return noName;
@@ -61,7 +65,7 @@ function forwardRule(apex: string, networks: readonly Ipv4Network[]): Disconnect
 }
 
 const REVERSE_APEX = 'in-addr.arpa';
-const REVERSE_LABELS = 2;
+const REVERSE_LABELS = 2; // in-addr.arpa
 
 interface ReverseNetwork extends Ipv4Network {
   readonly pointer: DisconnectedFinding;
@@ -91,7 +95,7 @@ function reverseNetwork({ region, cidr }: VpcNetwork): { apex: string; network: 
   const apex = [...octets.reverse(), REVERSE_APEX].join('.');
   const pointer = {
     kind: 'computed',
-    standing: 'behind-stale',
+    standing: 'after-stale',
     write: pointerWriter(ec2Suffix(region)),
   } as const;
   return { apex, network: { ...network, pointer, ...negatives(apex) } };
@@ -121,7 +125,144 @@ function reverseRule(networks: readonly ReverseNetwork[]): DisconnectedRule {
 function negatives(apex: string) {
   const { noData, noName } = apexAnswers(apex, DISCONNECTED_TTL_SECONDS);
   return {
-    noData: { kind: 'answer', standing: 'behind-stale', answer: noData },
-    noName: { kind: 'answer', standing: 'behind-stale', answer: noName },
+    noData: { kind: 'answer', standing: 'after-stale', answer: noData },
+    noName: { kind: 'answer', standing: 'after-stale', answer: noName },
   } as const;
+}
+
+const POINTER_TO_QNAME = 0xc000 | HEADER_OCTETS; // RFC 1035 section 4.1.4
+const FIXED_OCTETS = 12; // owner as a pointer, TYPE, CLASS, TTL, RDLENGTH
+const A_OCTETS = 4;
+
+/** A of the address in the first label of the query's name. */
+export const writeAddressReply: WriteComputed = (query, reply, replyStart) => {
+  const at = writeHeaderAndQuestion(query, RCODE.NOERROR, reply, replyStart);
+  putUint32(reply, at + FIXED_OCTETS, addressOfLabel(query.octets, query.nameStart));
+  return finish(query, TYPE.A, A_OCTETS, at, reply, replyStart);
+};
+
+const PREFIX = Uint8Array.from('ip', (letter) => letter.charCodeAt(0));
+
+/** PTR of the reverse name's address to EC2's name for it under `suffix`, which is in normal form. */
+export function pointerWriter(suffix: string): WriteComputed {
+  const suffixWire = nameToWire(suffix);
+  return (query, reply, replyStart) => {
+    const at = writeHeaderAndQuestion(query, RCODE.NOERROR, reply, replyStart);
+    const label = at + FIXED_OCTETS;
+    reply.set(PREFIX, label + 1);
+    let next = label + 1 + PREFIX.length;
+    for (let depth = REVERSE_LABELS + 1; depth <= query.labelCount; depth++) {
+      reply[next++] = HYPHEN;
+      next = writeDecimal(octetOfLabel(query.octets, labelAt(query, depth)), reply, next);
+    }
+    reply[label] = next - label - 1;
+    reply.set(suffixWire, next);
+    return finish(query, TYPE.PTR, next + suffixWire.length - label, at, reply, replyStart);
+  };
+}
+
+function writeDecimal(octet: number, reply: Uint8Array, start: number): number {
+  let at = start;
+  if (octet >= 100) reply[at++] = ZERO + Math.floor(octet / 100);
+  if (octet >= 10) reply[at++] = ZERO + (Math.floor(octet / 10) % 10);
+  reply[at++] = ZERO + (octet % 10);
+  return at;
+}
+
+/** The record's head at `at`, the counts, and OPT where the query had one; RDATA stands already. */
+function finish(
+  query: Query,
+  type: number,
+  dataOctets: number,
+  at: number,
+  reply: Uint8Array,
+  replyStart: number,
+): number {
+  putUint16(reply, at, POINTER_TO_QNAME);
+  putUint16(reply, at + 2, type);
+  putUint16(reply, at + 4, CLASS.IN);
+  putUint32(reply, at + 6, DISCONNECTED_TTL_SECONDS);
+  putUint16(reply, at + 10, dataOctets);
+  putUint16(reply, replyStart + 6, 1);
+  putUint16(reply, replyStart + 8, 0);
+  putUint16(reply, replyStart + 10, query.hasEdns ? 1 : 0);
+  const end = at + FIXED_OCTETS + dataOctets;
+  const replyEnd = query.hasEdns ? writeOpt(reply, end, RCODE.NOERROR, query, undefined) : end;
+  return replyEnd - replyStart;
+}
+
+const SHORTEST = 'ip-0-0-0-0'.length;
+const LONGEST = 'ip-255-255-255-255'.length;
+const [LETTER_I, LETTER_P, HYPHEN, ZERO, NINE] = [0x69, 0x70, 0x2d, 0x30, 0x39];
+
+/** No address: what both parsers return for a label that is not of their kind. */
+export const NONE = -1;
+
+/** The address in the label whose length octet stands at `at`, as an unsigned 32-bit integer, or NONE. */
+export function addressOfLabel(octets: Uint8Array, at: number): number {
+  const length = octets[at] ?? 0;
+  if (length < SHORTEST || length > LONGEST) return NONE;
+  // RFC 4343: the case of the question says nothing
+  if (lower(octets[at + 1] ?? 0) !== LETTER_I || lower(octets[at + 2] ?? 0) !== LETTER_P) return NONE;
+  const end = at + 1 + length;
+  let address = 0;
+  let next = at + 3;
+  for (let part = 0; part < 4; part++) {
+    if (octets[next] !== HYPHEN) return NONE;
+    const start = ++next;
+    while (next < end && octets[next] !== HYPHEN) next++;
+    const value = octetIn(octets, start, next);
+    if (value === NONE) return NONE;
+    address = address * 256 + value;
+  }
+  return next === end ? address : NONE;
+}
+
+/** The number from 0 to 255 that the label of a reverse name at `at` (its length octet) stands for, or NONE. */
+export function octetOfLabel(octets: Uint8Array, at: number): number {
+  return octetIn(octets, at + 1, at + 1 + (octets[at] ?? 0));
+}
+
+/** Decimal without leading zeros, as EC2 writes it and RFC 1035 section 3.5 has it. */
+function octetIn(octets: Uint8Array, start: number, end: number): number {
+  if (end - start < 1 || end - start > 3) return NONE;
+  let value = 0;
+  for (let at = start; at < end; at++) {
+    const digit = octets[at] ?? 0;
+    if (digit < ZERO || digit > NINE) return NONE;
+    value = value * 10 + (digit - ZERO);
+  }
+  const hasLeadingZero = end - start > 1 && octets[start] === ZERO;
+  return hasLeadingZero || value > 255 ? NONE : value;
+}
+
+/** The offset of the length octet of the first label of the query's suffix of `depth` labels. */
+export function labelAt(query: Query, depth: number): number {
+  return query.nameStart + (query.labelStarts[depth] ?? 0);
+}
+
+export interface Ipv4Network {
+  readonly base: number;
+  readonly prefix: number;
+}
+
+/** `cidr` as `10.0.0.0/16`. Throws where it is no IPv4 network; bits beyond the prefix are ignored. */
+export function ipv4Network(cidr: string): Ipv4Network {
+  const [address, prefix] = ipaddr.IPv4.parseCIDR(cidr);
+  const bits = address.toByteArray().reduce((number, octet) => number * 256 + octet, 0);
+  return { base: networkOf(bits, prefix), prefix };
+}
+
+/** Whether all addresses of the block that starts at `base` and is `prefix` bits long are in the network. */
+export function holdsBlock(network: Ipv4Network, base: number, prefix: number): boolean {
+  return prefix >= network.prefix && networkOf(base, network.prefix) === network.base;
+}
+
+export function holdsAddress(network: Ipv4Network, address: number): boolean {
+  return holdsBlock(network, address, 32);
+}
+
+function networkOf(address: number, prefix: number): number {
+  // a shift by 32 is one by 0 in JavaScript
+  return prefix === 0 ? 0 : (address & (-1 << (32 - prefix))) >>> 0;
 }

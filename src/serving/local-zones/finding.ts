@@ -1,5 +1,15 @@
-/** What local zones say to a question, and how it is kept by type so that finding it makes no object. */
-import type { LocalAnswer } from '../../protocol/wire/local-answer.ts';
+/**
+ * What this room says to a question, and how it is written: findings of local zones, kept by type so that a lookup makes no
+ * object, and findings for a question whose upstreams are known not to answer.
+ *
+ * Nothing of the latter is authoritative: the authority is on the far side of the link and will speak again (RFC 1035
+ * section 4.1.1, and RFC 2181 section 5.4.1 for what a cache of a client makes of it). So AA is clear, RA is set, and
+ * negative answers carry an SOA all the same, because nobody may keep them without it (RFC 2308 section 5).
+ */
+import { writeEmptyReply } from '../../protocol/wire/error-reply.ts';
+import { FLAG, putUint16, uint16At } from '../../protocol/wire/header.ts';
+import { type LocalAnswer, writeLocalReply } from '../../protocol/wire/local-answer.ts';
+import type { Query } from '../../protocol/wire/query.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 
@@ -46,3 +56,54 @@ export function anyType<Route>(finding: LocalFinding<Route>): FindingsByType<Rou
 }
 
 const none: ReadonlyMap<number, never> = new Map<number, never>();
+
+/**
+ * Where a finding stands beside the answer cache:
+ *
+ * - `before-cache`  a rule of the operator's: it holds while disconnected, whatever an upstream said before
+ * - `before-stale`  an answer that is still fresh is given; one whose time is over is not
+ * - `after-stale`  whatever is kept is given, fresh or stale; this is for what is not kept
+ */
+export type Standing = 'before-cache' | 'before-stale' | 'after-stale';
+
+/** RFC 8767 section 5.2 has 30 s for stale answers; what is said in an upstream's place ends as soon. */
+export const DISCONNECTED_TTL_SECONDS = 30;
+
+export type DisconnectedFinding =
+  /** No rule: what is kept is given, fresh or stale, and a failure where nothing is. */
+  { readonly kind: 'stale' } | SpokenFinding;
+
+/** To be written with `writeDisconnectedReply`. */
+export type SpokenFinding = { readonly standing: Standing } & (
+  | { readonly kind: 'rcode'; readonly rcode: number; readonly extendedError: number }
+  | { readonly kind: 'answer'; readonly answer: LocalAnswer }
+  /** One record worked out from the question's own octets; always fits the smallest reply. */
+  | { readonly kind: 'computed'; readonly write: WriteComputed }
+);
+
+/** Returns the octets written. */
+export type WriteComputed = (query: Query, reply: Uint8Array, replyStart: number) => number;
+
+export const STALE: DisconnectedFinding = { kind: 'stale' };
+
+/** `rotation` picks the rotation of an answer with several addresses. Returns the octets written. */
+export function writeDisconnectedReply(
+  query: Query,
+  finding: SpokenFinding,
+  rotation: number,
+  limit: number,
+  reply: Uint8Array,
+  replyStart: number,
+): number {
+  switch (finding.kind) {
+    case 'rcode':
+      return writeEmptyReply(query, finding.rcode, finding.extendedError, reply, replyStart);
+    case 'computed':
+      return finding.write(query, reply, replyStart);
+    case 'answer': {
+      const length = writeLocalReply(query, finding.answer, rotation, limit, reply, replyStart);
+      putUint16(reply, replyStart + 2, uint16At(reply, replyStart + 2) & ~FLAG.AA);
+      return length;
+    }
+  }
+}

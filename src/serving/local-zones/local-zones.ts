@@ -25,9 +25,8 @@ import {
   REFUSED_BY_RULE,
   SERVFAIL_BY_RULE,
 } from './finding.ts';
-import { type SpecialZone, specialZone } from './special-zones.ts';
-import { type OwnName, staticZone } from './static-zone.ts';
-import { soundRules, type ZoneRule } from './zone-rules.ts';
+import { type OwnName, type SpecialZone, specialZone, staticZone } from './own-zones.ts';
+import { validateRules, type ZoneRule } from './zone-rules.ts';
 
 export interface LocalZonesOptions<Route> {
   readonly rules: readonly ZoneRule<Route>[];
@@ -118,7 +117,7 @@ export class LocalZones<Route> {
   }
 
   *#addAll(given: readonly ZoneRule<Route>[], siteNames?: SiteNames<Route>): Steps<void> {
-    const rules = yield* soundRules(given);
+    const rules = yield* validateRules(given);
     const names = new Set(rules.map(({ name }) => name));
     this.#addSpecialNames(rules, siteNames);
     yield;

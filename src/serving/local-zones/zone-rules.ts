@@ -1,8 +1,8 @@
 /** The operator's own zones as data, and the one error that says all that is wrong with them. */
 import { NameError, normalizeName } from '../../protocol/words/name.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
+import { recordFaults } from '../../protocol/words/zone-rules.ts';
 import type { Steps } from '../../runtime/slices.ts';
-import { recordFaults, type ZoneFault } from './zone-faults.ts';
 
 /** What holds for `name` and all names under it. */
 export type ZoneRule<Route> = { readonly name: string } & (
@@ -11,6 +11,13 @@ export type ZoneRule<Route> = { readonly name: string } & (
   /** A, AAAA, CNAME, TXT, PTR, MX and NS with whole names in normal form; names without any do not exist. */
   | { readonly records: readonly ResourceRecord[] }
 );
+
+export interface ZoneFault {
+  readonly zone: string;
+  /** Owner and type of the record at fault; `undefined` where it is the zone as a whole. */
+  readonly record: string | undefined;
+  readonly reason: string;
+}
 
 /** Rules that cannot be served. At start fatal; at a reload the rules before stay. */
 export class LocalZonesError extends Error {
@@ -28,31 +35,38 @@ function faultText({ zone, record, reason }: ZoneFault): string {
   return record === undefined ? `zone "${zone}": ${reason}` : `zone "${zone}": record "${record}": ${reason}`;
 }
 
-/** The rules with their names in normal form and no record twice. Throws LocalZonesError with every fault there is. */
-export function* soundRules<Route>(rules: Iterable<ZoneRule<Route>>): Steps<readonly ZoneRule<Route>[]> {
+/** The rules with their names in normal form. Throws LocalZonesError with every fault there is. */
+export function* validateRules<Route>(given: Iterable<ZoneRule<Route>>): Steps<readonly ZoneRule<Route>[]> {
   const faults: ZoneFault[] = [];
-  const sound: ZoneRule<Route>[] = [];
+  const rules: ZoneRule<Route>[] = [];
   const zones = new Set<string>();
-  const twins = new Set<string>();
-  for (const rule of rules) {
+  const twice = new Set<string>();
+  for (const rule of given) {
     yield;
-    const name = soundName(rule.name, faults);
+    const name = normalName(rule.name, faults);
     if (name === undefined) continue;
-    if (zones.has(name)) twins.add(name);
+    if (zones.has(name)) twice.add(name);
     zones.add(name);
-    sound.push('records' in rule ? { name, records: yield* withoutTwins(rule.records) } : { ...rule, name });
+    rules.push({ ...rule, name });
   }
-  for (const zone of twins)
+  for (const zone of twice)
     faults.push({ zone, record: undefined, reason: 'there is more than one rule for it' });
-  for (const rule of sound) {
+  for (const rule of rules) {
     if (!('records' in rule)) continue;
-    for (const fault of yield* recordFaults(rule.name, rule.records, zones)) faults.push(fault);
+    for (const fault of recordFaults(rule.name, rule.records, zones)) {
+      yield;
+      if (fault === undefined) continue;
+      const { owner, type } = rule.records[fault.index] ?? NO_RECORD;
+      faults.push({ zone: rule.name, record: `${owner} ${type}`, reason: fault.message });
+    }
   }
   if (faults.length > 0) throw new LocalZonesError(faults);
-  return sound;
+  return rules;
 }
 
-function soundName(text: string, faults: ZoneFault[]): string | undefined {
+const NO_RECORD = { owner: '', type: '' }; // no fault is without its record
+
+function normalName(text: string, faults: ZoneFault[]): string | undefined {
   try {
     return normalizeName(text);
   } catch (error) {
@@ -60,14 +74,4 @@ function soundName(text: string, faults: ZoneFault[]): string | undefined {
     faults.push({ zone: text, record: undefined, reason: error.message });
     return undefined;
   }
-}
-
-/** RFC 2181 section 5: a record that is given twice is one record. */
-function* withoutTwins(records: readonly ResourceRecord[]): Steps<readonly ResourceRecord[]> {
-  const kept = new Map<string, ResourceRecord>();
-  for (const record of records) {
-    kept.set(JSON.stringify(record), record);
-    yield;
-  }
-  return [...kept.values()];
 }

@@ -11,11 +11,7 @@ import { CLASS } from '../../protocol/words/classes.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
-import {
-  type SpokenFinding,
-  type Standing,
-  writeDisconnectedReply,
-} from '../local-zones/disconnected-finding.ts';
+import { type SpokenFinding, type Standing, writeDisconnectedReply } from '../local-zones/finding.ts';
 import { NO_REPLY, PASS, type Route, type Turn } from '../turn.ts';
 import type { ResolverDeps } from './resolver-deps.ts';
 import { StatusAnswers } from './server-texts.ts';

@@ -255,7 +255,7 @@ function resolverSteps(
       origin: ORIGIN.disconnected,
       why: "EC2's own names can be computed, and the rest of them denied at once, where nothing was kept",
       after: { stale: 'what an upstream said is better than what is computed' },
-      answer: (turn) => own.byRule('behind-stale', turn),
+      answer: (turn) => own.byRule('after-stale', turn),
     },
     {
       name: 'not-recursive',

@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { addressOfLabel, NONE, octetOfLabel } from '../../../src/serving/local-zones/ec2-name-parser.ts';
-import { holdsAddress, holdsBlock, ipv4Network } from '../../../src/serving/local-zones/ipv4-network.ts';
+import {
+  addressOfLabel,
+  holdsAddress,
+  holdsBlock,
+  ipv4Network,
+  NONE,
+  octetOfLabel,
+} from '../../../src/serving/local-zones/ec2-names.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 2_000);
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 0x7fff_ffff);

@@ -1,22 +1,12 @@
 import t from 'tap';
 import type { Config } from '../../src/config/config.ts';
-import {
-  cacheSettings,
-  clusterSettings,
-  defaultGroup,
-  disconnectedRules,
-  failsByPolicy,
-  forwardSettings,
-  refreshTimes,
-  retainedQuestions,
-  tcpLimits,
-  upstreamsBoundHere,
-} from '../../src/daemon/room-options.ts';
-import { routesOf } from '../../src/daemon/routes.ts';
+import { clusterSettings } from '../../src/daemon/refresh-rooms.ts';
+import { defaultGroup, disconnectedRules, routesOf, upstreamsBoundHere } from '../../src/daemon/routes.ts';
 import { siteGroup } from '../../src/daemon/site-names.ts';
 import { createAwsClients } from '../../src/far-side/aws/clients.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import { awsNames } from '../../src/serving/local-zones/aws-names.ts';
+import { failsInCut } from '../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../src/serving/local-zones/local-zones.ts';
 import { load, SMALLEST } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
@@ -46,7 +36,8 @@ t.test('upstreams: as text, address, port, and the name that TLS is verified wit
       text: 'tls://9.9.9.9:853#dns.quad9.net',
       address: '9.9.9.9',
       port: 853,
-      tls: { serverName: 'dns.quad9.net' },
+      transport: 'tls',
+      serverName: 'dns.quad9.net',
     },
   ]);
 });
@@ -73,7 +64,7 @@ t.test(
   - name: own.example
     records: ['www 300 A 10.0.0.5', 'v6 AAAA fd00::5', '@ MX 10 www', 'alias CNAME www', '@ TXT "a b" c', '@ NS www']
 `);
-    const rules = routes(config).rules;
+    const rules = config.zones;
     t.match(rules, [
       { name: 'corp.example', forwardTo: { name: 'corp.example', upstreams: [{ address: '10.0.0.53' }] } },
       { name: 'gone.example', answer: 'nxdomain' },
@@ -98,21 +89,21 @@ t.test(
 
 t.test('what is not said has the room’s own defaults, in the room’s own units', async (t) => {
   const config = await load(SMALLEST);
-  t.match(tcpLimits(config), {
+  t.match(config.limits.tcp, {
     connections: 150,
     connectionsPerClient: 20,
     idleMs: 10_000,
     frameMs: 3000,
     pipelined: 100,
   });
-  t.match(refreshTimes(config), { intervalMs: { dns: 45_000, interfaces: 300_000 }, deadlineMs: 20_000 });
-  t.match(forwardSettings(config), {
+  t.match(config.refresh, { intervalMs: { dns: 45_000, interfaces: 300_000 }, deadlineMs: 20_000 });
+  t.match(config.forward, {
     deadlineMs: 5000,
     attemptMinMs: 200,
     attemptMaxMs: 2000,
     inFlight: 1000,
   });
-  t.match(cacheSettings(config), {
+  t.match(config.cache, {
     sizeOctets: 64 << 20,
     staleForMs: 30 * 86_400_000,
     staleTtlSeconds: 30,
@@ -170,7 +161,7 @@ zones:
   - { name: amazonaws.eu, whileDisconnected: stale }
 clusters: [{ name: a, region: us-west-2 }]
 `);
-    const fails = failsByPolicy(config);
+    const fails = failsInCut(disconnectedRules(config));
     for (const [name, want] of [
       ['failing.example', true],
       ['x.failing.example', true],
@@ -206,7 +197,7 @@ clusters: [{ name: a, region: us-west-2 }]
 
 t.test('retained names: a question for each type', async (t) => {
   const config = await load(`${SMALLEST}retain: [registry.example, "_ntp._udp.example SRV"]\n`);
-  t.same(retainedQuestions(config), [
+  t.same(config.retain, [
     { name: 'registry.example', qtype: 1 },
     { name: 'registry.example', qtype: 28 },
     { name: '_ntp._udp.example', qtype: 33 },
@@ -216,7 +207,7 @@ t.test('retained names: a question for each type', async (t) => {
 t.test('a denial of a retained name is ignored where the operator says so, for all its types', async (t) => {
   const entries = '[{name: a.example, ignoreDenials: true}, a.example TXT, {name: b.example MX}]';
   const config = await load(`${SMALLEST}retain: ${entries}\n`);
-  t.same(retainedQuestions(config), [
+  t.same(config.retain, [
     { name: 'a.example', qtype: 1, ignoreDenials: true },
     { name: 'a.example', qtype: 28, ignoreDenials: true },
     { name: 'a.example', qtype: 16, ignoreDenials: true },
@@ -233,7 +224,7 @@ t.test('one address type to retain means both, and each question is asked once',
     ['x.example TXT', [16]],
   ] as const) {
     const config = await load(`${SMALLEST}retain: [${retain}]\n`);
-    const asked = retainedQuestions(config).map(({ qtype }) => qtype);
+    const asked = config.retain.map(({ qtype }) => qtype);
     t.strictSame(asked, qtypes, retain);
   }
 });

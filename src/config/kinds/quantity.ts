@@ -1,4 +1,4 @@
-/** Durations as `30s`, from text to milliseconds or whole seconds and back. */
+/** Durations as `30s`, to milliseconds or whole seconds and back; sizes as `64MiB`, to octets. */
 import { type Reading, textKind } from '../key.ts';
 
 const UNITS_MS: Readonly<Record<string, number>> = {
@@ -16,6 +16,7 @@ export function duration(least: string, most: string) {
     allowed: `a duration from ${least} to ${most}, in ms, s, m, h or d`,
     pattern: `^${PATTERN}$`,
     unit: 's',
+    suffix: 'Ms',
   });
 }
 
@@ -25,6 +26,7 @@ export function ttl(least: string, most: string) {
     allowed: `a duration of whole seconds from ${least} to ${most}, in s, m, h or d`,
     pattern: `^${PATTERN}$`,
     unit: 's',
+    suffix: 'Seconds',
   });
 }
 
@@ -36,13 +38,14 @@ export function durationOrUnlimited(least: string, most: string) {
       allowed: `unlimited, or a duration from ${least} to ${most}, in s, m, h or d`,
       pattern: `^(unlimited|${PATTERN})$`,
       unit: 's',
+      suffix: 'Ms',
     },
   );
 }
 
 export function readDuration(text: string, least: string, most: string): Reading<number> {
   const ms = millisecondsOf(text);
-  if (ms === undefined) return unreadable(text);
+  if (ms === undefined) return notADuration(text);
   if (ms < (millisecondsOf(least) ?? 0)) return { message: `shorter than ${least}` };
   if (ms > (millisecondsOf(most) ?? 0)) return { message: `longer than ${most}` };
   return { value: ms };
@@ -61,9 +64,9 @@ function millisecondsOf(text: string): number | undefined {
   return match === null || unitMs === undefined ? undefined : Number(match[1]) * unitMs;
 }
 
-function unreadable(text: string): Reading<never> {
+function notADuration(text: string): Reading<never> {
   if (/^[0-9]+$/.test(text))
-    return { message: 'a number without a unit', mend: `add a unit, such as ${text}s` };
+    return { message: 'a number without a unit', fix: `add a unit, such as ${text}s` };
   return { message: 'not a duration: it takes a whole number and one unit' };
 }
 
@@ -74,4 +77,39 @@ export function durationText(ms: number): string {
     if (ms > 0 && ms % unitMs === 0) return `${ms / unitMs}${unit}`;
   }
   return `${ms}ms`;
+}
+
+const UNITS_OCTETS: Readonly<Record<string, number>> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+/** A size between two others, in octets. */
+export function size(least: string, most: string) {
+  return textKind((text) => readSize(text, least, most), {
+    allowed: `a size from ${least} to ${most}, in KiB, MiB or GiB`,
+    pattern: '^[0-9]+(KiB|MiB|GiB)$',
+    unit: 'MiB',
+    suffix: 'Octets',
+  });
+}
+
+export function readSize(text: string, least: string, most: string): Reading<number> {
+  const octets = octetsOf(text);
+  if (octets === undefined) return notASize(text);
+  if (octets < (octetsOf(least) ?? 0)) return { message: `smaller than ${least}` };
+  if (octets > (octetsOf(most) ?? 0)) return { message: `larger than ${most}` };
+  return { value: octets };
+}
+
+function octetsOf(text: string): number | undefined {
+  const match = /^([0-9]{1,9})(KiB|MiB|GiB)$/.exec(text);
+  const unit = UNITS_OCTETS[match?.[2] ?? ''];
+  return match === null || unit === undefined ? undefined : Number(match[1]) * unit;
+}
+
+function notASize(text: string): Reading<never> {
+  if (/^[0-9]+$/.test(text))
+    return { message: 'a number without a unit', fix: `add a unit, such as ${text}MiB` };
+  const near = /^([0-9]+)\s*([kmg])i?b?$/i.exec(text);
+  if (near === null) return { message: 'not a size: it takes a whole number and one unit' };
+  const meant = `${near[1]}${near[2]?.toUpperCase()}iB`;
+  return { message: 'not a size: units are KiB, MiB and GiB, powers of 1024', fix: `write ${meant}` };
 }

@@ -1,15 +1,23 @@
-/** The answers of one zone of the operator's own records: every name, every type, each name's composed when it is first asked for. */
-
-import { type ApexAnswers, apexAnswers, LOCAL_TTL_SECONDS } from '../../protocol/wire/apex-answers.ts';
+/**
+ * The answers of zones that this server speaks for: the operator's own records, each name composed when it is first asked
+ * for, and special-use names, by what their table says at the name itself and under it.
+ */
+import {
+  type ApexAnswers,
+  apexAnswers,
+  LOCAL_TTL_SECONDS,
+  ownedByQname,
+} from '../../protocol/wire/apex-answers.ts';
 import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { isAtOrUnder, parentName } from '../../protocol/words/name.ts';
 import { ownSoa } from '../../protocol/words/own-soa.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
-import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
+import type { RecordData, ResourceRecord } from '../../protocol/words/resource-record.ts';
+import type { SpecialName } from '../../protocol/words/special-names.ts';
 import { TYPE } from '../../protocol/words/types.ts';
+import { zoneBelow } from '../../protocol/words/zone-rules.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import { type FindingsByType, ownFindings } from './finding.ts';
-import { zoneBelow } from './zone-faults.ts';
 
 export interface StaticZone {
   /** Findings for each name that exists: those with records, the apex, and what lies between (RFC 8020 section 2). */
@@ -176,4 +184,52 @@ function composed(
   authorities: readonly ResourceRecord[],
 ): LocalAnswer {
   return composeLocalAnswer({ rcode, name, answers, authorities });
+}
+
+export interface SpecialZone {
+  readonly own: FindingsByType<never>;
+  readonly under: FindingsByType<never>;
+  /**
+   * Whether a zone begins at the name. DS is then asked of upstreams, where the parent zone lives: RFC 8375 section 4 makes
+   * this one exception, because validators need the proof that the delegation is insecure; so does RFC 6303 section 7.
+   */
+  readonly isApex: boolean;
+  readonly noData: LocalAnswer;
+}
+
+export function specialZone({ name, rule }: SpecialName): SpecialZone {
+  const { noData, noName, soa, ns, hinfo } = apexAnswers(name);
+  const nothing = ownFindings(noName);
+  const apex: readonly (readonly [number, LocalAnswer])[] = [
+    [TYPE.SOA, soa],
+    [TYPE.NS, ns],
+    [TYPE.ANY, hinfo],
+  ];
+  switch (rule) {
+    case 'nothing':
+      return { own: nothing, under: nothing, isApex: false, noData };
+    case 'empty':
+      return { own: ownFindings(noData, apex), under: nothing, isApex: true, noData };
+    case 'loopback-ptr': {
+      const ptr = recordAnswer(name, { type: 'PTR', target: 'localhost' });
+      return { own: ownFindings(noData, [...apex, [TYPE.PTR, ptr]]), under: nothing, isApex: true, noData };
+    }
+    case 'loopback': {
+      // RFC 6761 section 6.3: whatever stands in front of localhost is localhost too
+      const a = ownedByQname(recordAnswer(name, { type: 'A', address: '127.0.0.1' }));
+      const aaaa = ownedByQname(recordAnswer(name, { type: 'AAAA', address: '::1' }));
+      const addresses = [[TYPE.A, a] as const, [TYPE.AAAA, aaaa] as const];
+      return {
+        own: ownFindings(noData, [...apex, ...addresses]),
+        under: ownFindings(noData, [[TYPE.ANY, hinfo], ...addresses]),
+        isApex: false,
+        noData,
+      };
+    }
+  }
+}
+
+function recordAnswer(name: string, data: RecordData): LocalAnswer {
+  const record = { owner: name, ttlSeconds: LOCAL_TTL_SECONDS, ...data };
+  return composeLocalAnswer({ rcode: RCODE.NOERROR, name, answers: [record], authorities: [] });
 }

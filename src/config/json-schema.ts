@@ -1,7 +1,8 @@
 /** `config/schema.json`: the schema for editors, in JSON Schema 2020-12. The loader checks more than it can say. */
 import * as z from 'zod';
-import { type AnySchema, choiceRuleOf, factsOf, isMap } from '../key.ts';
-import { schema } from '../schema.ts';
+import { schema } from './config.ts';
+import { type AnySchema, factsOf, isMap } from './facts.ts';
+import { choiceRuleOf } from './rule.ts';
 
 export function jsonSchema(): string {
   const json = z.toJSONSchema(schema, {

@@ -1,7 +1,9 @@
 /**
- * YAML text to plain data, with the place of every value: YAML 1.2 core only, so no tags of any other kind, no merge
- * keys, no directives, one document. Depth, aliases and the count of nodes are bounded, whatever the text says.
+ * The configuration file: its text, read once and bounded, to plain data with the place of every value. YAML 1.2 core only:
+ * no other tags, no merge keys, no directives, one document. Depth, aliases and the count of nodes are bounded.
  */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import {
   type Alias,
   type Document,
@@ -24,7 +26,7 @@ export interface Position {
 export interface TreeFault extends Partial<Position> {
   readonly path: Path;
   readonly message: string;
-  readonly mend: string;
+  readonly fix: string;
 }
 
 export interface YamlTree {
@@ -69,7 +71,7 @@ export function readYaml(text: string): YamlTree {
   };
 }
 
-const SYNTAX_MENDS: Readonly<Record<string, string>> = {
+const SYNTAX_FIXES: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'indent with spaces',
   BAD_ALIAS: 'put the value in quotes',
   BAD_SCALAR_START: 'put the value in quotes',
@@ -83,8 +85,8 @@ const SYNTAX_MENDS: Readonly<Record<string, string>> = {
 function syntaxFault(error: YAMLError, lines: LineCounter): TreeFault {
   const told = error.code === 'MULTIPLE_DOCS' ? 'a second document' : error.message;
   const message = shortened(told.charAt(0).toLowerCase() + told.slice(1));
-  const mend = SYNTAX_MENDS[error.code] ?? 'check indentation, colons and quotes here and on the line above';
-  return { ...placeOf(lines, error.pos[0]), path: [], message, mend };
+  const fix = SYNTAX_FIXES[error.code] ?? 'check indentation, colons and quotes here and on the line above';
+  return { ...placeOf(lines, error.pos[0]), path: [], message, fix };
 }
 
 function placeOf(lines: LineCounter, offset: number): Position {
@@ -155,8 +157,8 @@ class TreeReader {
     }
     const target = alias.resolve(this.#document);
     if (target !== undefined) return this.#valueOf(target, path, offset);
-    const mend = 'define the anchor before its alias, or quote a value that starts with "*"';
-    return this.#cut(offset, path, `no anchor "&${shortened(alias.source)}" before this alias`, mend);
+    const fix = 'define the anchor before its alias, or quote a value that starts with "*"';
+    return this.#cut(offset, path, `no anchor "&${shortened(alias.source)}" before this alias`, fix);
   }
 
   #mapOf(map: YAMLMap, path: Path): Readonly<Record<string, unknown>> {
@@ -197,14 +199,14 @@ class TreeReader {
     );
   }
 
-  #cut(offset: number | undefined, path: Path, message: string, mend: string): undefined {
+  #cut(offset: number | undefined, path: Path, message: string, fix: string): undefined {
     this.#isCut = true;
-    this.#report(offset, path, message, mend);
+    this.#report(offset, path, message, fix);
   }
 
-  #report(offset: number | undefined, path: Path, message: string, mend: string): undefined {
+  #report(offset: number | undefined, path: Path, message: string, fix: string): undefined {
     const place = offset === undefined ? {} : placeOf(this.#lines, offset);
-    this.#faults.push({ ...place, path, message, mend });
+    this.#faults.push({ ...place, path, message, fix });
   }
 }
 
@@ -223,4 +225,106 @@ function keyText(value: unknown): string | undefined {
 function offsetOf(node: unknown): number | undefined {
   if (!isScalar(node) && !isMap(node) && !isSeq(node) && !isAlias(node)) return undefined;
   return node.range?.[0];
+}
+
+/** Some 6,000 lines. Parsing more takes seconds in the worst case, and a reload does it while queries wait. */
+export const MAX_OCTETS = 256 * 1024;
+
+/** Rejects with an error of the file system; may stop reading after `limitOctets`. */
+export type ReadFile = (path: string, limitOctets: number) => Promise<Uint8Array>;
+
+/** `absent`: there is no such file. */
+export type SourceText =
+  | { readonly text: string }
+  | { readonly absent: true; readonly message: string; readonly fix: string }
+  | { readonly absent: false; readonly message: string; readonly fix: string };
+
+export async function readSourceText(file: string, readFile: ReadFile): Promise<SourceText> {
+  let octets: Uint8Array;
+  try {
+    octets = await readFile(file, MAX_OCTETS + 1);
+  } catch (error) {
+    return unreadable(error);
+  }
+  if (octets.length > MAX_OCTETS) return TOO_LARGE;
+  if (octets.length === 0)
+    return textFault('the file is empty', 'write at least clusters and upstreams into it');
+  try {
+    return { text: new TextDecoder('utf-8', { fatal: true }).decode(octets) };
+  } catch {
+    return textFault('the file is not UTF-8 text', 'save it as UTF-8; is it the right file?');
+  }
+}
+
+const TOO_LARGE = textFault('the file is larger than 256 KiB', 'shorten it; is it the right file?');
+
+/** The same bounds for a text that was not read from a file. */
+export function boundedText(text: string): SourceText {
+  return new TextEncoder().encode(text).length > MAX_OCTETS ? TOO_LARGE : { text };
+}
+
+function textFault(message: string, fix: string): SourceText {
+  return { absent: false, message, fix };
+}
+
+function unreadable(error: unknown): SourceText {
+  const code = codeOf(error);
+  switch (code) {
+    case 'ENOENT':
+      return { absent: true, message: 'no such file', fix: 'write it, or name another with --config' };
+    case 'EISDIR':
+      return textFault('a directory, not a file', 'name the file in it');
+    case 'EACCES':
+    case 'EPERM':
+      return textFault(
+        'the file may not be read by this user',
+        'give the user of the server read permission, on the directories above it too',
+      );
+    case 'ENOTDIR':
+      return textFault('a part of the path is not a directory', 'check the path');
+    case 'ELOOP':
+      return textFault('too many symbolic links', 'check the links that the path leads through');
+    default:
+      return textFault(`cannot read the file: ${code ?? String(error)}`, 'check the file system it is on');
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** A pipe whose writer is slow, such as a program that decrypts the file, has ten seconds in all. */
+const PIPE_WAITS = 500;
+const PIPE_WAIT_MS = 20;
+
+/**
+ * Reads at most `limitOctets`, so that neither a huge file nor a device without an end fills the memory. It never waits in
+ * the kernel for a pipe: the thread that waits there can be ended by nothing, and the process ends after its threads.
+ */
+export async function readConfigFile(
+  path: string,
+  limitOctets: number,
+  sleep?: (ms: number) => Promise<void>,
+): Promise<Uint8Array> {
+  await using handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const isPipe = sleep !== undefined && (await handle.stat()).isFIFO();
+  const octets = new Uint8Array(limitOctets);
+  let [length, waits] = [0, 0];
+  while (length < limitOctets) {
+    const bytesRead = await handle.read(octets, length, limitOctets - length).then(
+      (read) => read.bytesRead,
+      (error: unknown) => {
+        if (isPipe && codeOf(error) === 'EAGAIN') return undefined;
+        throw error;
+      },
+    );
+    length += bytesRead ?? 0;
+    if (bytesRead !== undefined && bytesRead > 0) continue;
+    const hasNoWriterYet = bytesRead === 0 && length === 0;
+    if (!isPipe || (bytesRead === 0 && !hasNoWriterYet) || waits === PIPE_WAITS) break;
+    waits += 1;
+    await sleep(PIPE_WAIT_MS);
+  }
+  return octets.subarray(0, length);
 }

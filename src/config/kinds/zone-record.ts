@@ -2,11 +2,12 @@
  * One line of a zone's `records`: `owner [ttl] [IN] TYPE data`, a small part of the presentation format of RFC 1035
  * section 5.1. A name with dots in it must end in one: what a zone file would do with it otherwise is rarely meant.
  */
-import type { ResourceRecord } from '../protocol/words/resource-record.ts';
-import type { Reading } from './key.ts';
-import { addressText, parseAddress } from './kinds/address.ts';
-import { isAtOrBelow, readDomainName, readName } from './kinds/domain-name.ts';
-import { readTextStrings } from './text-strings.ts';
+import { isAtOrUnder } from '../../protocol/words/name.ts';
+import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
+import { recordFault, TYPES_TO_USE } from '../../protocol/words/zone-rules.ts';
+import type { Reading } from '../key.ts';
+import { addressText, parseAddress } from './address.ts';
+import { readDomainName, readName } from './text.ts';
 
 interface Head {
   /** In canonical form: the full name. */
@@ -23,11 +24,7 @@ const LONGEST_TTL_SECONDS = 604_800; // a week; RFC 8767 section 4 advises cache
 /** `zone` in canonical form. */
 export function readZoneRecord(text: string, zone: string): Reading<ZoneRecord> {
   const match = /^\s*(\S+)\s+(?:([0-9]\S*)\s+)?(?:IN\s+)?([A-Za-z][A-Za-z0-9]*)\s+(\S.*?)\s*$/.exec(text);
-  if (match === null)
-    return {
-      message: 'not a record',
-      mend: 'write owner, TTL (may be left out), type and data: "www A 10.0.0.5"',
-    };
+  if (match === null) return { message: 'not a record', fix: RECORD_FORM };
   const [, ownerText = '', ttlText, typeText = '', dataText = ''] = match;
   const owner = readOwner(ownerText, zone);
   if (!('value' in owner)) return owner;
@@ -35,8 +32,11 @@ export function readZoneRecord(text: string, zone: string): Reading<ZoneRecord> 
   if (ttlSeconds === undefined) {
     return { message: `TTL "${ttlText}" is not a number of seconds from 1 to ${LONGEST_TTL_SECONDS}` };
   }
-  return readData({ owner: owner.value, ttlSeconds }, typeText.toUpperCase(), dataText, zone);
+  const data = readData({ owner: owner.value, ttlSeconds }, typeText.toUpperCase(), dataText, zone);
+  return 'value' in data ? (recordFault(data.value, zone) ?? data) : data;
 }
+
+export const RECORD_FORM = 'write owner, TTL (may be left out), type and data: "www A 10.0.0.5"';
 
 function ttlOf(text: string): number | undefined {
   const seconds = /^[0-9]{1,6}$/.test(text) ? Number(text) : 0;
@@ -59,7 +59,7 @@ function readData(head: Head, type: string, text: string, zone: string): Reading
       return 'value' in strings ? { value: { ...head, type, strings: strings.value } } : strings;
     }
     default:
-      return { message: `type "${type}" is not supported`, mend: 'use A, AAAA, CNAME, TXT, PTR, MX or NS' };
+      return { message: `type "${type}" is not supported`, fix: TYPES_TO_USE };
   }
 }
 
@@ -68,7 +68,7 @@ function readAddress(head: Head, type: 'A' | 'AAAA', text: string): Reading<Zone
   if (address === undefined || text.includes('%')) return { message: `"${text}" is not an IP address` };
   const needed = address.kind() === 'ipv4' ? 'A' : 'AAAA';
   if (type !== needed)
-    return { message: `"${text}" does not go with type ${type}`, mend: `write type ${needed}` };
+    return { message: `"${text}" does not go with type ${type}`, fix: `write type ${needed}` };
   return { value: { ...head, type, address: addressText(address) } };
 }
 
@@ -78,14 +78,6 @@ function readPointer(
   text: string,
   zone: string,
 ): Reading<ZoneRecord> {
-  const isApex = head.owner === zone;
-  // RFC 1034 section 3.6.2: nothing stands beside a CNAME, and the zone itself has an SOA
-  if (type === 'CNAME' && isApex) {
-    return { message: 'a CNAME for the zone itself', mend: 'write its addresses, or forward the zone' };
-  }
-  if (type === 'NS' && !isApex) {
-    return { message: 'an NS record below the zone itself', mend: `add a zone ${head.owner} with forwardTo` };
-  }
   const target = readTarget(text, zone);
   return 'value' in target ? { value: { ...head, type, target: target.value } } : target;
 }
@@ -96,7 +88,7 @@ function readMx(head: Head, text: string, zone: string): Reading<ZoneRecord> {
   if (match === null || preference > 65_535) {
     return {
       message: `"${text}" is not the data of an MX record`,
-      mend: 'write preference and name, such as "10 mail"',
+      fix: 'write preference and name, such as "10 mail"',
     };
   }
   const exchange = readTarget(match[2] ?? '', zone);
@@ -108,13 +100,11 @@ function readOwner(text: string, zone: string): Reading<string> {
   const isFull = text.endsWith('.');
   const name = text === '@' ? { value: zone } : readName(text);
   if (!('value' in name)) return { ...name, message: `owner "${text}": ${name.message}` };
-  if (text === '@' || (isFull && isAtOrBelow(name.value, zone))) return name;
-  if (isFull)
-    return { message: `owner "${text}" is not in the zone`, mend: `name something at or below ${zone}` };
-  if (isAtOrBelow(name.value, zone)) {
+  if (text === '@' || isFull) return name;
+  if (isAtOrUnder(name.value, zone)) {
     return {
       message: `owner "${text}" would be ${name.value}.${zone}`,
-      mend: `write the last dot: "${name.value}."`,
+      fix: `write the last dot: "${name.value}."`,
     };
   }
   return readName(`${name.value}.${zone}`);
@@ -128,6 +118,29 @@ function readTarget(text: string, zone: string): Reading<string> {
   if (!name.value.includes('.')) return readName(`${name.value}.${zone}`);
   return {
     message: `"${text}" could be a full name or one below ${zone}`,
-    mend: `write "${name.value}." for the full name, or "${name.value}.${zone}."`,
+    fix: `write "${name.value}." for the full name, or "${name.value}.${zone}."`,
   };
+}
+
+/** Strings, in quotes or without, to the character-strings of RFC 1035 section 3.3. */
+function readTextStrings(text: string): Reading<readonly string[]> {
+  const strings: string[] = [];
+  for (const token of text.matchAll(/"((?:[^"\\]|\\.)*)"(?=\s|$)|([^\s"]+)(?=\s|$)|(\S)/g)) {
+    if (token[3] !== undefined) {
+      return {
+        message: 'a quote that is not closed, or not set apart by spaces',
+        fix: 'write each string as "text", with \\" for a quote in it',
+      };
+    }
+    const string = unescaped(token[1] ?? token[2] ?? '');
+    if (string === undefined)
+      return { message: 'an escape other than \\" and \\\\', fix: 'write the character itself' };
+    strings.push(string);
+  }
+  return { value: strings };
+}
+
+function unescaped(text: string): string | undefined {
+  if (/\\(?!["\\])/.test(text.replaceAll('\\\\', ''))) return undefined;
+  return text.replace(/\\(["\\])/g, '$1');
 }

@@ -1,0 +1,119 @@
+/**
+ * What is declared of each key, and how to find it: a schema is what zod checks, and these are the facts about it that a
+ * person or an editor needs. Validation, the reference, the JSON Schema and the names of variables read them here.
+ * This file knows no single key.
+ */
+import * as z from 'zod';
+import type { Path } from './fault.ts';
+
+// Each schema is used once: compiling it costs more than it saves. Zod reads this when a schema is made.
+z.config({ jitless: true });
+
+export type AnySchema = z.core.$ZodType;
+
+/** What a kind of value allows. */
+export interface KindFacts<Suffix extends string = string> {
+  /** In words that follow "write ". */
+  readonly allowed: string;
+  /** A regular expression for editors; the loader's own check is stricter. */
+  readonly pattern?: string;
+  /** The unit to propose for a bare number. */
+  readonly unit?: string;
+  /** The unit of the value in the configuration: the end of the option's name. */
+  readonly suffix?: Suffix;
+}
+
+/** Where a value goes. */
+export interface Destination<Option extends string = string> {
+  /** The option that the value becomes; by default the key's name with the suffix of its kind. A dot leads into a group: `tcp.idleMs`. */
+  readonly option?: Option;
+  /** The room under `src/` that uses the value; by default that of the section. */
+  readonly room?: string;
+}
+
+export interface KeyFacts extends Destination {
+  readonly doc: string;
+  /** Shown in the reference where there is no default. */
+  readonly example?: unknown;
+  /** Excludes a key beside it: the reference shows it as a comment. */
+  readonly alternative?: true;
+}
+
+export const kindFacts = z.registry<KindFacts>();
+export const keyFacts = z.registry<KeyFacts>();
+
+export interface SchemaFacts extends Partial<KindFacts>, Partial<KeyFacts> {
+  readonly isRequired: boolean;
+  /** As it would be written in the file; undefined without one. */
+  readonly defaultValue: unknown;
+}
+
+/** Everything declared about a key, from its wrappers down to its kind. */
+export function factsOf(schema: AnySchema): SchemaFacts {
+  const wrapped = wrappedBy(schema);
+  const below = wrapped === undefined ? undefined : factsOf(wrapped);
+  return {
+    ...below,
+    isRequired: wrapped === undefined,
+    ...kindFacts.get(schema),
+    ...keyFacts.get(schema),
+    defaultValue: schema instanceof z.ZodPrefault ? schema.def.defaultValue : below?.defaultValue,
+  };
+}
+
+/** The schema inside its `optional` and `prefault` wrappers. */
+export function inside(schema: AnySchema): AnySchema {
+  const wrapped = wrappedBy(schema);
+  return wrapped === undefined ? schema : inside(wrapped);
+}
+
+function wrappedBy(schema: AnySchema): AnySchema | undefined {
+  return schema instanceof z.ZodOptional || schema instanceof z.ZodPrefault ? schema.unwrap() : undefined;
+}
+
+/** The forms that a value may have: those of a union, or the only one. */
+export function formsOf(schema: AnySchema): readonly AnySchema[] {
+  const inner = inside(schema);
+  return inner instanceof z.ZodUnion ? inner.options.map(inside) : [inner];
+}
+
+/** The map that a value may be written as, whether or not something else may stand in its place. */
+export function mapIn(schema: AnySchema): z.ZodObject | undefined {
+  return formsOf(schema).find((form) => form instanceof z.ZodObject);
+}
+
+/** The list that a value may be written as, whether or not something else may stand in its place. */
+export function listIn(schema: AnySchema): z.ZodArray | undefined {
+  return formsOf(schema).find((form) => form instanceof z.ZodArray);
+}
+
+export function keysIn(schema: AnySchema | undefined): readonly string[] {
+  return Object.keys((schema && mapIn(schema)?.shape) ?? {});
+}
+
+/** The schema that governs a path; undefined where the path leads past what is declared. */
+export function schemaAt(root: AnySchema, path: Path): AnySchema | undefined {
+  let schema: AnySchema | undefined = root;
+  for (const step of path) schema = schema && stepInto(schema, step);
+  return schema;
+}
+
+function stepInto(schema: AnySchema, step: string | number): AnySchema | undefined {
+  if (typeof step === 'number') return listIn(schema)?.element;
+  const shape = mapIn(schema)?.shape ?? {};
+  return Object.hasOwn(shape, step) ? shape[step] : undefined;
+}
+
+/** The value at a path of plain data; undefined where there is none. */
+export function valueAt(data: unknown, path: Path): unknown {
+  let value = data;
+  for (const step of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
+    value = Reflect.get(value, step);
+  }
+  return value;
+}
+
+export function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

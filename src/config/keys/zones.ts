@@ -1,0 +1,193 @@
+/**
+ * The operator's own zones: what holds for a name and everything under it. Which records may stand in a zone is said in
+ * `protocol/words/zone-rules.ts`, for `records` and `whileDisconnected` alike.
+ */
+import { isAtOrUnder } from '../../protocol/words/name.ts';
+import { recordFaults } from '../../protocol/words/zone-rules.ts';
+import {
+  alternative,
+  choice,
+  distinctList,
+  list,
+  map,
+  optional,
+  required,
+  section,
+  wordOrList,
+} from '../key.ts';
+import { domainName, line } from '../kinds/text.ts';
+import { type Upstream, upstream } from '../kinds/upstream.ts';
+import { RECORD_FORM, readZoneRecord, type ZoneRecord } from '../kinds/zone-record.ts';
+import type { OptionsOf } from '../options.ts';
+import { type DraftOf, type Findings, type Items, joinedBy, type Place, unique } from '../rule.ts';
+
+const recordLine = line(
+  'a record as owner, TTL in seconds (may be left out), type and data, such as "www A 10.0.0.5"; ' +
+    'the owner is relative to the zone, "@" is the zone itself',
+);
+
+const zoneKeys = {
+  name: required(domainName('corp.example'), 'the zone: this name and everything below it', 'corp.example'),
+  forwardTo: alternative(distinctList(upstream(), 1, 16), 'ask these servers', ['10.0.0.53']),
+  answer: alternative(choice('nxdomain', 'servfail', 'refused'), 'answer every question so', 'nxdomain'),
+  records: optional(
+    list(recordLine, 1, 10_000),
+    'answer from these records (A, AAAA, CNAME, TXT, PTR, MX, NS; TTL 60 unless given)',
+    ['www A 10.0.0.5', 'mail 300 MX 10 www', '@ TXT "kept on the site"'],
+  ),
+  whileDisconnected: alternative(
+    wordOrList(choice('stale', 'servfail', 'nxdomain'), list(recordLine, 1, 10_000)),
+    'what to answer while none of the servers asked for this zone answers; alone, the zone is forwarded to where it would be anyway',
+    'servfail',
+  ),
+};
+type ZoneDraft = DraftOf<ReturnType<typeof map<typeof zoneKeys>>>;
+
+const RULES = ['forwardTo', 'answer', 'records'] as const;
+const WHILE_DISCONNECTED = 'whileDisconnected';
+const EACH = [...RULES, WHILE_DISCONNECTED] as const;
+
+const zone = map(
+  zoneKeys,
+  Object.assign(oneRule, {
+    choice: { count: 'exactly one', keys: EACH, alsoBeside: { key: WHILE_DISCONNECTED, other: 'forwardTo' } },
+  } as const),
+);
+
+function* oneRule(_zone: ZoneDraft, { path, isWritten, isFaulty }: Place): Findings {
+  const given = RULES.filter((rule) => isWritten(rule));
+  const [own] = given;
+  const isForwarded = isWritten(WHILE_DISCONNECTED);
+  if (given.length > 1) {
+    yield { path, message: `more than one rule: ${given.join(', ')}`, fix: 'keep one of them' };
+  } else if (own !== undefined && own !== 'forwardTo' && isForwarded) {
+    yield {
+      path: [...path, WHILE_DISCONNECTED],
+      message: `beside ${own}, which holds whether or not anything is connected`,
+      fix: `remove it, or forward the zone in place of ${own}`,
+    };
+  } else if (own === undefined && !isForwarded && !EACH.some((rule) => isFaulty(rule))) {
+    yield { path, message: 'no rule for the zone', fix: `add one of ${EACH.join(', ')}` };
+  }
+}
+
+export const zones = section(
+  'serving/local-zones',
+  joinedBy(list(zone, 0, 10_000), [unique('name', 'keep one rule for each zone'), recordsTogether]).prefault(
+    [],
+  ),
+  'rules for single zones; none may cover an endpoint',
+);
+
+/** Each line of each list, and what goes with what. */
+function* recordsTogether(zones: Items<ZoneDraft>, { path }: Place): Findings {
+  const names = new Set((zones ?? []).flatMap((zone) => zone?.name ?? []));
+  for (const [index, { name, records, whileDisconnected } = {}] of (zones ?? []).entries()) {
+    if (name === undefined) continue;
+    for (const [key, lines] of Object.entries({ records, whileDisconnected })) {
+      if (typeof lines === 'object') yield* listFaults(lines, name, names, [...path, index, key]);
+    }
+  }
+}
+
+function* listFaults(
+  lines: NonNullable<Items<string>>,
+  zone: string,
+  zones: ReadonlySet<string>,
+  path: Place['path'],
+): Findings {
+  const read: { readonly record: ZoneRecord; readonly line: number }[] = [];
+  for (const [line, text] of lines.entries()) {
+    if (text === undefined) continue;
+    const reading = readZoneRecord(text, zone);
+    if ('value' in reading) read.push({ record: reading.value, line });
+    else yield { path: [...path, line], message: reading.message, fix: reading.fix ?? RECORD_FORM };
+  }
+  const records = read.map(({ record }) => record);
+  for (const fault of recordFaults(zone, records, zones)) {
+    if (fault === undefined) continue;
+    const { index, message, fix } = fault;
+    yield { path: [...path, read[index]?.line ?? 0], message, fix };
+  }
+}
+
+/** Promise 1: nothing takes an endpoint away. A zone that only says what holds while disconnected is forwarded as before. */
+export function* zonesApartFromEndpoints(
+  { zones, clusters }: { readonly zones?: Items<ZoneDraft>; readonly clusters?: Items<EndpointDraft> },
+  { path, isWritten }: Place,
+): Findings {
+  for (const [index, { name } = {}] of (zones ?? []).entries()) {
+    if (name === undefined || !RULES.some((rule) => isWritten('zones', index, rule))) continue;
+    for (const { endpoint } of presentIn(clusters)) {
+      if (endpoint === undefined || !isAtOrUnder(endpoint, name)) continue;
+      const relation = endpoint === name ? 'is' : 'contains';
+      yield {
+        path: [...path, 'zones', index, 'name'],
+        message: `${relation} the endpoint ${endpoint}, which no zone may override`,
+        fix: 'name a zone that leaves the endpoint out',
+      };
+    }
+  }
+}
+
+interface EndpointDraft {
+  readonly endpoint?: string | undefined;
+}
+
+function presentIn<Item>(items: Items<Item>): Item[] {
+  return (items ?? []).filter((item) => item !== undefined);
+}
+
+export interface UpstreamGroup {
+  /** The zone whose names are forwarded to it; `.` for all others. */
+  readonly name: string;
+  readonly upstreams: readonly Upstream[];
+}
+
+export type ZoneOptions = { readonly name: string } & (
+  | {
+      readonly forwardTo: UpstreamGroup;
+      readonly whileDisconnected?: 'stale' | 'servfail' | 'nxdomain' | readonly ZoneRecord[] | undefined;
+    }
+  | { readonly answer: 'nxdomain' | 'servfail' | 'refused' }
+  | { readonly records: readonly ZoneRecord[] }
+);
+
+type ZoneSettings = OptionsOf<typeof zone>;
+
+/** As the rooms take them; `upstreams` are those of names without a rule. */
+export function zoneOptions(
+  zones: readonly ZoneSettings[],
+  upstreams: readonly Upstream[],
+): readonly ZoneOptions[] {
+  const byName = new Map(zones.map((zone) => [zone.name, zone]));
+  return zones.map((zone): ZoneOptions => {
+    const { name, answer, records, whileDisconnected: said } = zone;
+    if (answer !== undefined) return { name, answer };
+    if (records !== undefined) return { name, records: recordsOf(records, name) };
+    const forwardTo = { name, upstreams: upstreamsFor(name, byName) ?? upstreams };
+    if (said === undefined) return { name, forwardTo };
+    return { name, forwardTo, whileDisconnected: typeof said === 'string' ? said : recordsOf(said, name) };
+  });
+}
+
+/** Those of the zone; of a zone that only says what holds while disconnected, those of the nearest zone above it. */
+function upstreamsFor(
+  name: string,
+  byName: ReadonlyMap<string, ZoneSettings>,
+): readonly Upstream[] | undefined {
+  const labels = name.split('.');
+  for (const index of labels.keys()) {
+    const zone = byName.get(labels.slice(index).join('.'));
+    if (zone?.forwardTo !== undefined) return zone.forwardTo;
+    if (zone?.answer !== undefined || zone?.records !== undefined) return undefined;
+  }
+  return undefined;
+}
+
+function recordsOf(lines: readonly string[], zone: string): readonly ZoneRecord[] {
+  return lines.flatMap((text) => {
+    const reading = readZoneRecord(text, zone);
+    return 'value' in reading ? [reading.value] : [];
+  });
+}

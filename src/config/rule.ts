@@ -1,0 +1,191 @@
+/**
+ * Rules that join keys. A rule is declared beside the keys that it joins, in the map that holds them, and reads a draft:
+ * the settings with every faulty value left out, so that all faults can be reported at once. The common rules are here:
+ * exactly one of, not more than, inside, unique, none twice.
+ */
+import * as z from 'zod';
+import { type AnySchema, inside, isMap } from './facts.ts';
+import { type Finding, type Path, pathText } from './fault.ts';
+
+/** The output of a schema in which any value may be missing, except that lists keep their length. */
+export type DraftOf<Schema> =
+  Schema extends z.ZodObject<infer Shape>
+    ? { readonly [Key in keyof Shape]?: DraftOf<Shape[Key]> | undefined }
+    : Schema extends z.ZodArray<infer Item>
+      ? readonly (DraftOf<Item> | undefined)[]
+      : Schema extends z.ZodOptional<infer Inner> | z.ZodPrefault<infer Inner>
+        ? DraftOf<Inner> | undefined
+        : z.output<Schema>;
+
+/** Where a rule finds the value that it is about. */
+export interface Place {
+  readonly path: Path;
+  /** Whether the value at, above or below this path has a fault of its own, so that nothing follows from its absence. */
+  isFaulty(...below: Path): boolean;
+  /** Whether it was written, by file or variable; otherwise its value is the default. */
+  isWritten(...below: Path): boolean;
+  /** Addresses of this machine's interfaces, in canonical text. */
+  readonly ownAddresses: ReadonlySet<string>;
+}
+
+export type Findings = Iterable<Finding>;
+
+export interface Rule<Draft> {
+  (draft: Draft, place: Place): Findings;
+  /** What the reference and editors say of it. */
+  readonly choice?: ChoiceRule;
+}
+
+export interface ChoiceRule {
+  readonly count: 'exactly one' | 'at least one';
+  readonly keys: readonly string[];
+  /** The one of `keys` that may also stand beside one other. */
+  readonly alsoBeside?: { readonly key: string; readonly other: string };
+}
+
+type KeysOf<Name extends string> = { readonly [Key in Name]?: unknown };
+/** Items of a list, of which any may have been left out as faulty. */
+export type Items<Item> = readonly (Item | undefined)[] | undefined;
+
+/** `none` and `fix` are told where no key is given; `false` counts as not given. */
+export function exactlyOne<Name extends string>(
+  keys: readonly [Name, Name],
+  { none, fix }: { readonly none: string; readonly fix: string },
+): Rule<KeysOf<Name>> {
+  function* check(draft: KeysOf<Name>, { path, isFaulty }: Place): Findings {
+    if (isFaulty()) return;
+    const given = keys.filter((key) => draft[key] !== undefined);
+    if (given.length > 1) yield { path, message: `both ${given.join(' and ')}`, fix: 'keep one of the two' };
+    else if (given.every((key) => draft[key] === false)) yield { path, message: none, fix };
+  }
+  return Object.assign(check, { choice: { count: 'exactly one', keys } } as const);
+}
+
+export function atLeastOne<Name extends string>(
+  keys: readonly [Name, Name],
+  fix: string,
+): Rule<KeysOf<Name>> {
+  function* check(draft: KeysOf<Name>, { path, isFaulty }: Place): Findings {
+    if (keys.some((key) => draft[key] !== undefined || isFaulty(key))) return;
+    yield { path, message: `neither ${keys.join(' nor ')}`, fix };
+  }
+  return Object.assign(check, { choice: { count: 'at least one', keys } } as const);
+}
+
+/** `show` writes a value as an operator does. */
+export function notMoreThan<Name extends string>(
+  lesser: Name,
+  greater: Name,
+  show: (value: number) => string = String,
+): Rule<KeysOf<Name>> {
+  return function* (draft, { path, isWritten }) {
+    const low = draft[lesser];
+    const high = draft[greater];
+    if (typeof low !== 'number' || typeof high !== 'number' || low <= high) return;
+    // The fault is told at the key that was written: the other may be a default, which has no line.
+    const [lesserText, greaterText] = [pathText([...path, lesser]), pathText([...path, greater])];
+    yield isWritten(lesser)
+      ? {
+          path: [...path, lesser],
+          message: `more than ${greaterText}, which is ${show(high)}`,
+          fix: `write at most ${show(high)}, or raise ${greaterText}`,
+        }
+      : {
+          path: [...path, greater],
+          message: `less than ${lesserText}, which is ${show(low)}`,
+          fix: `write at least ${show(low)}, or lower ${lesserText}`,
+        };
+  };
+}
+
+/** No two maps of a list have the same value of this key. */
+export function unique<Name extends string>(
+  key: Name,
+  fix: string,
+): Rule<readonly (KeysOf<Name> | undefined)[]> {
+  return function* (items, { path }) {
+    const first = new Map<unknown, Path>();
+    for (const [index, item] of items.entries()) {
+      const value = item?.[key];
+      if (value === undefined) continue;
+      const taken = first.get(value);
+      if (taken === undefined) first.set(value, [...path, index]);
+      else yield { path: [...path, index, key], message: `already the ${key} of ${pathText(taken)}`, fix };
+    }
+  };
+}
+
+/** An item written twice is a slip: the second changes nothing, or counts double. */
+export function* noneTwice(items: readonly unknown[], { path }: Place): Findings {
+  const first = new Map<string, Path>();
+  for (const [index, item] of items.entries()) {
+    if (item === undefined) continue;
+    const here = [...path, index];
+    const text = JSON.stringify(item);
+    const taken = first.get(text);
+    if (taken === undefined) first.set(text, here);
+    else yield { path: here, message: `the same as ${pathText(taken)}`, fix: 'remove one of the two' };
+  }
+}
+
+const rules = new WeakMap<AnySchema, readonly Rule<never>[]>();
+
+export function joinedBy<Schema extends z.ZodType>(
+  schema: Schema,
+  joins: readonly Rule<NonNullable<DraftOf<Schema>>>[],
+): Schema {
+  rules.set(schema, joins);
+  return schema;
+}
+
+export function choiceRuleOf(schema: AnySchema): ChoiceRule | undefined {
+  return rules.get(schema)?.find(({ choice }) => choice !== undefined)?.choice;
+}
+
+/** What the draft of a whole configuration breaks of the rules declared in `schema` and below. */
+export function* brokenRules(schema: AnySchema, draft: unknown, place: Place): Findings {
+  if (draft === undefined) return;
+  const inner = inside(schema);
+  for (const rule of rules.get(inner) ?? []) {
+    // a rule is kept with the schema that its draft was read with
+    yield* rule(draft as never, place);
+  }
+  if (inner instanceof z.ZodArray && Array.isArray(draft)) {
+    for (const [index, item] of draft.entries())
+      yield* brokenRules(inner.element, item, placeBelow(place, index));
+  } else if (inner instanceof z.ZodObject && isMap(draft)) {
+    for (const [key, below] of Object.entries<AnySchema>(inner.shape))
+      yield* brokenRules(below, draft[key], placeBelow(place, key));
+  }
+}
+
+function placeBelow(place: Place, step: string | number): Place {
+  return {
+    path: [...place.path, step],
+    isFaulty: (...below) => place.isFaulty(step, ...below),
+    isWritten: (...below) => place.isWritten(step, ...below),
+    ownAddresses: place.ownAddresses,
+  };
+}
+
+export function draftOf<Schema extends AnySchema>(
+  schema: Schema,
+  data: unknown,
+): DraftOf<Schema> | undefined {
+  // `read` walks the schema at run time as `DraftOf` does in the types; the compiler cannot follow the one to the other
+  return read(schema, data) as DraftOf<Schema> | undefined;
+}
+
+function read(schema: AnySchema, data: unknown): unknown {
+  const inner = inside(schema);
+  if (data !== undefined && inner instanceof z.ZodArray) {
+    return Array.isArray(data) ? data.map((item) => read(inner.element, item)) : undefined;
+  }
+  if (data !== undefined && inner instanceof z.ZodObject) {
+    if (!isMap(data)) return undefined;
+    const entries = Object.entries<AnySchema>(inner.shape);
+    return Object.fromEntries(entries.map(([key, value]) => [key, read(value, data[key])]));
+  }
+  const result = z.safeParse(schema, data);
+  return result.success ? result.data : undefined;
+}
