@@ -1,4 +1,4 @@
-/** The composed answers of one endpoint name and of one reverse name. */
+/** Composes the answers of one endpoint name and of one reverse name. */
 import { type ApexAnswers, apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
@@ -7,22 +7,22 @@ import type { EndpointRecord } from '../../records/endpoint-record.ts';
 
 /** The label under an endpoint's name where TXT tells how fresh the answer is. */
 export const STATUS_LABEL = '_status';
-/** What `_status` says changes by the second; a resolver in between may keep it for so long. */
+/** The text at `_status` changes every second; a resolver in between may keep it for this long. */
 const STATUS_TTL_SECONDS = 5;
 
-/** What the apex of any zone answers, and the addresses: AAAA and the like are NODATA (musl takes NXDOMAIN as "no such name"). */
+/** The answers of a zone's apex, and the addresses. AAAA and the like are NODATA: musl takes NXDOMAIN as "no such name". */
 export interface EndpointAnswers extends ApexAnswers {
   readonly a: LocalAnswer;
 }
 
-/** A reverse name of ours is the apex of a zone, in which nothing else is. */
+/** A reverse name of ours is the apex of a zone without other names. */
 export interface ReverseAnswers extends ApexAnswers {
   readonly ptr: LocalAnswer;
 }
 
 export function composeEndpointAnswers(record: EndpointRecord, endpoint: string): EndpointAnswers {
   const { ttlSeconds } = record;
-  // seconds since 1970 of the last change: grows with every change for as long as the clock does
+  // seconds since 1970 of the last change: grows with every change as long as the clock does
   const serial = Math.floor((record.changedAtMs ?? 0) / 1000) >>> 0;
   const alive = record.addresses.filter(({ dead }) => dead !== true);
   const dead = record.addresses.filter((address) => address.dead === true);
@@ -38,7 +38,7 @@ export function composeEndpointAnswers(record: EndpointRecord, endpoint: string)
         address,
       })),
       authorities: [],
-      // Go dials in the order given and splits its time over them: a dead address in front costs seconds
+      // Go dials in this order and divides its time among the addresses: a dead address in front costs seconds
       rotated: alive.length === 0 ? dead.length : alive.length,
     }),
   };

@@ -1,4 +1,12 @@
-/** An immutable table of endpoint names and the reverse names of their addresses, looked up by a query's octets. */
+/**
+ * Endpoints: what this server answers with authority, and never from anywhere else.
+ *
+ *     records -> new EndpointTable -> ServingTable.publish -> find(query) -> LocalAnswer -> octets
+ *
+ * The room turns endpoint records into composed answers once, when they change, and finds the answer to a query. It knows
+ * nothing of where the records come from, how old they are, or whether AWS can be reached.
+ * RFC 1034 section 4.3.2 (NODATA and NXDOMAIN), RFC 2308 (SOA in negative answers), RFC 8482 (ANY).
+ */
 import ipaddr from 'ipaddr.js';
 import type { LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
@@ -18,8 +26,8 @@ import {
 /** What the table has for a query. */
 export type EndpointFinding =
   /**
-   * `record` where the answer is the endpoint's addresses. `isParents` for DS at the apex: the parent zone's servers know
-   * better, and the answer is for when they cannot be asked (RFC 4035 section 3.1.4.1).
+   * `record` is set where the answer is the endpoint's addresses; `isParents` for DS at the apex, which is given only when
+   * the parent zone's servers cannot be asked (RFC 4035 section 3.1.4.1).
    */
   | {
       readonly kind: 'answer';
@@ -27,14 +35,14 @@ export type EndpointFinding =
       readonly record?: EndpointRecord;
       readonly isParents?: true;
     }
-  /** The text at `_status.<name>`, which changes with time and so is composed when asked for. */
+  /** The text at `_status.<name>`, which changes with time and is composed on demand. */
   | { readonly kind: 'status'; readonly record: EndpointRecord; readonly name: string }
-  /** A name above a reverse name of ours: it exists, and that is all that is known of it here. */
+  /** A name above a reverse name of ours: it exists, and nothing else is known of it here. */
   | { readonly kind: 'above'; readonly answer: LocalAnswer }
   /** The name is ours, but no address was ever known. */
   | { readonly kind: 'not-ready' };
 
-/** At an apex by type; any other type is NODATA. */
+/** The findings at an apex, by type; any other type is NODATA. */
 interface ApexFindings {
   readonly byType: ReadonlyMap<number, EndpointFinding>;
   readonly noData: EndpointFinding;
@@ -56,8 +64,8 @@ interface Reverse {
 const NOT_READY: EndpointFinding = { kind: 'not-ready' };
 
 /**
- * Of two clusters with one name the one that AWS says has it comes first: an `endpoint` that an operator copied from another
- * cluster takes nothing from that one. A name that was ever known goes on being answered.
+ * If two clusters have one name, the cluster that AWS names comes first: an `endpoint` that an operator copied from another
+ * cluster takes nothing from it. A name that was ever known stays answered.
  */
 const NAMES_IN_ORDER: readonly ((record: EndpointRecord) => readonly string[])[] = [
   ({ details }) => (details === undefined ? [] : [details.endpoint]),
@@ -65,7 +73,7 @@ const NAMES_IN_ORDER: readonly ((record: EndpointRecord) => readonly string[])[]
   ({ formerEndpoints = [] }) => formerEndpoints,
 ];
 
-/** Whether a registry has set the address apart from the public ones. */
+/** Whether the address is in a range that is set apart from public addresses. */
 function isSetApart(address: string): boolean {
   return ipaddr.IPv4.parse(address).range() !== 'unicast';
 }
@@ -74,18 +82,18 @@ export class EndpointTable {
   static readonly empty = new EndpointTable([]);
 
   readonly records: readonly EndpointRecord[];
-  /** What the answers were composed from, as text, for each of the records. */
+  /** The values that the answers were composed from, as text, for each record. */
   readonly #served: string[] = [];
   #zones = new NameMap<Zone>();
   #statusNames = new NameMap<Zone>();
   #reverseNames = new NameMap<ReverseName>();
   #reverseAncestors = new NameMap<ReverseName>();
-  /** By name and by what is served there, for the table after this one. */
+  /** Answers by name and by the values that they were composed from, for the next table. */
   #zonesByText = new Map<string, Zone>();
 
   /**
-   * Records without an endpoint name have nothing to be looked up by and are only listed. `before` is the table that this
-   * one replaces: where it answers the same, its names are taken over whole; otherwise the answers that are the same.
+   * Records without an endpoint name are only listed. `before` is the table that this table replaces: equal answers are
+   * taken over from it, and all names where nothing differs.
    */
   constructor(records: readonly EndpointRecord[], before?: EndpointTable, composedBy = atOnce<void>) {
     this.records = records;
@@ -144,7 +152,7 @@ export class EndpointTable {
     }
   }
 
-  /** Of two records with one name the first that has addresses answers: nothing without an answer replaces one. */
+  /** If two records have one name, the first with addresses answers. */
   #add(
     record: EndpointRecord,
     name: string,
@@ -164,7 +172,7 @@ export class EndpointTable {
   }
 
   /**
-   * In a private range: the zones above a public address are somebody's, and are forwarded.
+   * Only in a private range: the zones above a public address belong to others, and are forwarded.
    * RFC 8020: above a name that exists no name may be denied, or a cache that cuts there would lose it. The /8 is the apex
    * of an empty zone (RFC 6303), and exists already.
    */
@@ -175,7 +183,7 @@ export class EndpointTable {
     }
   }
 
-  /** What to answer to a query of class IN; `undefined` where the name is none of ours. Allocates nothing once a name was asked for. */
+  /** The finding for a query of class IN; `undefined` where the name is none of ours. Makes no object after the first query for a name. */
   find(query: Query): EndpointFinding | undefined {
     const zone = this.#zones.closest(query);
     if (zone !== undefined) return this.#findInZone(query, zone);
@@ -192,14 +200,14 @@ export class EndpointTable {
   #findInZone(query: Query, zone: Zone): EndpointFinding {
     if (query.nameEnd - query.nameStart === zone.nameOctets) return findAtApex(query.qtype, zone);
     if (this.#statusNames.exact(query) === undefined) return zone.nxDomain;
-    // RFC 8482 section 4.1: to ANY a part of what there is will do, and here it is all
+    // RFC 8482 section 4.1: the answer to ANY may be a part of the records; here it is all of them
     const isText = query.qtype === TYPE.TXT || query.qtype === TYPE.ANY;
     return isText ? zone.status : zone.apex.noData;
   }
 }
 
 function findAtApex(qtype: number, zone: Zone): EndpointFinding {
-  // no state and no source so far: SERVFAIL, so that a client with a second server turns to it
+  // no address known yet: SERVFAIL, so that a client asks its second server
   if (zone.record.addresses.length === 0 && qtype !== TYPE.DS) return NOT_READY;
   return findAt(zone.apex, qtype);
 }
@@ -210,7 +218,7 @@ function findAt({ byType, noData }: ApexFindings, qtype: number): EndpointFindin
 
 const servedTexts = new WeakMap<EndpointRecord, string>();
 
-/** All of a record that answers are composed from; what was merely confirmed changes nothing of it. */
+/** The values of a record that answers are composed from. A confirmation changes none of them. */
 function servedText(record: EndpointRecord): string {
   const known = servedTexts.get(record);
   if (known !== undefined) return known;
@@ -255,7 +263,7 @@ function apexFindings(
   };
 }
 
-/** Its answers are composed when they are first asked for: a table is built with each change, and few ask for these. */
+/** Composes its answers at the first query: a table is built with each change, and reverse names are seldom asked for. */
 class ReverseName {
   readonly #name: string;
   readonly #targets: readonly string[];
@@ -279,7 +287,7 @@ class ReverseName {
   }
 }
 
-/** A name of nearly 255 octets has no room for a label in front. */
+/** Whether the text is a name: a name of nearly 255 octets has no room for another label. */
 function isName(text: string): boolean {
   try {
     nameToWire(text);
@@ -290,7 +298,7 @@ function isName(text: string): boolean {
   }
 }
 
-/** The one place where a query's journey and a record's journey meet: one assignment of an immutable table. */
+/** The only place where the journeys of queries and of records meet: one assignment of an immutable table. */
 export class ServingTable {
   #current = EndpointTable.empty;
 

@@ -1,4 +1,4 @@
-/** What makes listening impossible, as a sentence for the person who starts the server. Fatal at start; a reload that meets it leaves all as it was. */
+/** Why listening is impossible, as a sentence for the person who starts the server. Fatal at start; a reload changes nothing then. */
 export type ListenerErrorCode =
   | 'in-use'
   | 'not-permitted'
@@ -9,7 +9,7 @@ export type ListenerErrorCode =
 
 export class ListenerError extends Error {
   readonly code: ListenerErrorCode;
-  /** The address, address and port, or prefix that it is about. */
+  /** The address, the address and port, or the prefix with the fault. */
   readonly subject: string;
 
   constructor(code: ListenerErrorCode, subject: string, message: string, options?: ErrorOptions) {
@@ -20,13 +20,13 @@ export class ListenerError extends Error {
   }
 }
 
-/** The error's `code` (`EADDRINUSE`), or its name where the system gave none. */
+/** The error's `code`, such as `EADDRINUSE`, or its name if it has no code. */
 export function systemCode(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown';
   return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
 }
 
-/** Turns what `bind` failed with into what to do about it. `address` is as the operator wrote it, with port. */
+/** Turns the error of `bind` into a sentence with the fix. `address` is as the operator wrote it, with port. */
 export function bindError(error: unknown, address: string, transport: string): ListenerError {
   const failed = `cannot listen on "${address}" (${transport})`;
   const options = { cause: error };

@@ -1,15 +1,14 @@
 /**
  * The room of the listeners: from received octets to octets sent. It knows sockets, frames, clients' addresses and
- * limits; of DNS it knows the twelve header octets, and of answers nothing: those come from a `QueryHandler`.
+ * limits. Of DNS it knows the twelve header octets; answers come from a `QueryHandler`.
  *
- *     udp-plain --+                                                          +-- answerNow: octets at once
- *                 +--> intake: header, access, rate --> QueryHandler --------+
- *     tcp --------+                                                          +-- PENDING -> answerLater
+ *     udp-batched --+                                              +-- answer: octets at once
+ *     udp-plain ----+--> intake: header, access --> QueryHandler --+
+ *     tcp ----------+    <-- rate limit, cookie <--                +-- PENDING -> later: messages to a Reply
  *
  * RFC 1035 section 4.2 (transports), RFC 7766 (TCP, in section 5 as good as UDP), RFC 8914 (REFUSED says why).
  *
- * This file keeps all of them together: which addresses are listened on, now and after a reload, and as the host's
- * own addresses come and go.
+ * This file decides which addresses are listened on: now, after a reload, and as the host's own addresses come and go.
  */
 
 import { type BindContext, type BoundAddress, bindAddress } from './bound-address.ts';
@@ -35,14 +34,14 @@ export interface ListeningOn extends ListenAddress {
 }
 
 const RESCAN_MS = 30_000;
-/** An interface that loses its carrier loses its addresses too; their sockets work on when it comes back. */
+/** An interface that loses its carrier loses its addresses too; their sockets work again when it comes back. */
 const FORGET_ABSENT_MS = 600_000;
-/** What is in flight when an address is given up may take as long as the forwarder's whole deadline. */
+/** Queries in flight when an address is given up may take as long as the forwarder's whole deadline. */
 const GRACE_MS = 5_000;
 
 interface Bound {
   readonly endpoint: BoundAddress;
-  /** Since when the host no longer has the address that a wildcard brought here. */
+  /** When the host lost the address, if a wildcard brought it here. */
   absentSinceMs: number | undefined;
 }
 
@@ -50,18 +49,18 @@ export class Listeners {
   readonly #context: ListenersContext;
   /** By `formatListenAddress` of the address with its real port. */
   readonly #bound = new Map<string, Bound>();
-  /** The port that an address with port 0 was given, so that a reload finds it again. */
+  /** The port that an address with port 0 got, so that a reload finds it again. */
   readonly #freePorts = new Map<string, number>();
   /** Addresses of a wildcard that could not be bound, with the reason that was logged. */
   readonly #skipped = new Map<string, string>();
-  /** What is no longer listened on, but has queries in flight. */
+  /** Addresses that are no longer listened on, but have queries in flight. */
   readonly #leaving = new Map<string, BoundAddress>();
   #wanted: readonly ListenAddress[] = [];
   #rescan: Disposable | undefined;
-  /** Changes are made one after the other. */
+  /** Changes run one after the other. */
   #turn: Promise<void> = Promise.resolve();
   #isClosed = false;
-  /** Whether the host told its interfaces when last asked: said once when it does no more. */
+  /** Whether the host listed its interfaces the last time; a failure is logged once. */
   #isListing = true;
 
   constructor(context: ListenersContext) {
@@ -74,16 +73,16 @@ export class Listeners {
   }
 
   /**
-   * Listens on all of them. Throws a ListenerError, with nothing left open, when an address that is named cannot
-   * be bound, or nothing can; an address that a wildcard stands for, or that is not here yet, is skipped with a warning.
+   * Listens on all addresses. Throws a ListenerError and leaves nothing open when a named address cannot be bound, or none
+   * can. An address of a wildcard, or an address that this host does not have yet, is skipped with a warning.
    */
   start(addresses: readonly ListenAddress[]): Promise<void> {
     return this.reconfigure(addresses);
   }
 
   /**
-   * Changes to other addresses: binds what is new, then lets go of what is old; what stays is not touched.
-   * Throws a ListenerError with everything as it was.
+   * Changes to other addresses: binds new ones, then releases old ones; the others are not touched. Throws a ListenerError
+   * and leaves everything as it was.
    */
   reconfigure(addresses: readonly ListenAddress[]): Promise<void> {
     return this.#inTurn(async () => {
@@ -100,7 +99,7 @@ export class Listeners {
     });
   }
 
-  /** Lets go of everything; queries in flight have `graceMs` to be answered. */
+  /** Releases all addresses; queries in flight have `graceMs` to be answered. */
   async close(graceMs = 0): Promise<void> {
     this.#isClosed = true;
     this.#rescan?.[Symbol.dispose]();
@@ -115,7 +114,7 @@ export class Listeners {
     return done;
   }
 
-  /** Binds what is not bound yet; returns the keys of all that the addresses stand for. */
+  /** Binds addresses that are not bound yet; returns the keys of all addresses, with wildcards expanded. */
   async #bindAll(addresses: readonly ListenAddress[]): Promise<Set<string>> {
     const keys: string[] = [];
     const absent: ListenerError[] = [];
@@ -129,7 +128,7 @@ export class Listeners {
         absent.push(...errors);
       }
     }
-    // an address that comes later (DHCP, a VLAN, keepalived) must not keep those that are here from serving
+    // an address that comes later (DHCP, a VLAN, keepalived) must not stop the others from serving
     if (keys.length > 0) {
       for (const error of absent) this.#skip(error.subject, error.message);
       return new Set(keys);
@@ -146,7 +145,7 @@ export class Listeners {
   async #bind(address: ListenAddress): Promise<string> {
     const asked = formatListenAddress(address);
     if (this.#bound.has(asked)) return asked;
-    // taken back while it was still on its way out: nobody else is to be blamed for it
+    // wanted again while its old sockets still close: "in use" would blame another program
     await this.#leaving.get(asked)?.close(0);
     const endpoint = await bindAddress(address, this.#context);
     const key = formatListenAddress(endpoint.address);
@@ -157,7 +156,7 @@ export class Listeners {
     return key;
   }
 
-  /** Binds what a wildcard stands for; an address that cannot be bound does not keep the others from it. */
+  /** Binds each address of a wildcard; an address that cannot be bound does not stop the others. */
   async #bindWildcard(wildcard: ListenAddress, hostAddresses: readonly string[]): Promise<WildcardBinding> {
     const keys: string[] = [];
     const errors: ListenerError[] = [];
@@ -180,7 +179,7 @@ export class Listeners {
     const hostAddresses = this.#standsFor(wildcard) ?? [wildcard.address];
     if (hostAddresses.length === 0) this.#skip(text, 'this host has no address of that family');
     const { keys, errors } = await this.#bindWildcard(wildcard, hostAddresses);
-    // not permitted, or somebody else has the port everywhere: to go on would be to serve nobody and say nothing
+    // not permitted, or another program has the port everywhere: to go on would be to serve nobody, silently
     const fatal = errors.find(
       ({ code }) => code === 'not-permitted' || (code === 'in-use' && keys.length === 0),
     );
@@ -189,7 +188,7 @@ export class Listeners {
     return keys;
   }
 
-  /** Says once what is not listened on, until it changes. */
+  /** Logs an address that is not listened on, once until the reason changes. */
   #skip(address: string, reason: string): void {
     if (this.#skipped.get(address) === reason) return;
     this.#skipped.set(address, reason);
@@ -197,9 +196,9 @@ export class Listeners {
   }
 
   /**
-   * The addresses to bind for a configured one: itself, or for a wildcard those that the host has now. Undefined
-   * when the host does not tell, as in a sandbox without AF_NETLINK: then only the wildcard itself can be bound, and
-   * once it is there is no room beside it.
+   * The addresses to bind for a configured address: itself, or for a wildcard the addresses that the host has now.
+   * Undefined when the host cannot list them, as in a sandbox without AF_NETLINK. Then only the wildcard itself can be
+   * bound, and after that no other address on its port.
    */
   #standsFor(wanted: ListenAddress): string[] | undefined {
     const isBoundItself = this.#bound.has(formatListenAddress(this.#withPort(wanted)));
@@ -253,7 +252,7 @@ export class Listeners {
     });
   }
 
-  /** Takes up addresses that have come, and lets go of those that have been gone for long. */
+  /** Binds addresses that have come, and releases addresses that have been gone for long. */
   async #followHost(): Promise<void> {
     const present = new Set<string>();
     for (const wanted of this.#wanted) {
@@ -278,7 +277,7 @@ export class Listeners {
     return gone;
   }
 
-  /** Lets go of them without waiting for their last replies. */
+  /** Releases addresses without waiting for their last replies. */
   #release(keys: readonly string[], graceMs: number): void {
     for (const key of keys) {
       const endpoint = this.#bound.get(key)?.endpoint;

@@ -1,8 +1,8 @@
 /**
- * How many replies a network may draw per second, so that forged senders cannot turn the server against somebody: a
- * token bucket per /24 or /56 in a table of fixed size. No timer, no allocation per query; time comes as an argument.
- * Every n-th reply above the rate is cut to TC, with which a true client comes back over TCP, while a victim of forged
- * queries gets no more than it was sent.
+ * How many replies a network may get per second, so that queries with a forged sender cannot flood a victim. It is a token
+ * bucket per /24 or /56 in a table of fixed size: no timer, no object per query; time is an argument. Every n-th reply above
+ * the rate is cut to an empty reply with TC: a real client then comes back over TCP, and a victim gets no more octets than
+ * the forged query had.
  */
 import { uint32At } from '../../protocol/wire/header.ts';
 import type { Family } from '../turn.ts';
@@ -12,15 +12,15 @@ export const RATE = { SEND: 0, DROP: 1, SLIP: 2 } as const;
 export type RateVerdict = (typeof RATE)[keyof typeof RATE];
 
 export interface RateLimitOptions {
-  /** Replies per second and prefix, and as many in one burst; 0 turns the limit off. */
+  /** Replies per second and prefix, and the largest burst; 0 turns the limit off. */
   readonly responsesPerSecond: number;
   /** Every `slip`-th reply above the rate is sent with TC; 0: none. */
   readonly slip: number;
-  /** 32 random bits: without them an attacker could pick prefixes that push a given one out of the table. */
+  /** 32 random bits: without them an attacker could choose prefixes that push another prefix out of the table. */
   readonly seed: number;
 }
 
-const WAYS = 4; // places that a prefix may take; the one used longest ago makes room
+const WAYS = 4; // places that a prefix may take; the least recently used place makes room
 const SETS = 4096; // with 4 ways 16,384 prefixes at a time, some 460 KiB
 
 export class RateLimit {
@@ -30,7 +30,7 @@ export class RateLimit {
   readonly #burst: number;
   readonly #slip: number;
   readonly #seed: number;
-  // one place per prefix; the key's low octet is the family, so zero marks a free place
+  // one place for each prefix; the key's low octet is the family, so zero marks a free place
   readonly #keyHigh: Uint32Array;
   readonly #keyLow: Uint32Array;
   readonly #tokens: Float64Array;
@@ -51,7 +51,7 @@ export class RateLimit {
     this.#seed = options.seed;
   }
 
-  /** Takes one reply off the prefix of the client at `octets[at]`. `nowMs` is monotonic. */
+  /** Takes one token of the client's prefix; the address is at `octets[at]`. `nowMs` is monotonic. */
   take(octets: Uint8Array, at: number, family: Family, nowMs: number): RateVerdict {
     if (!this.isOn || isLoopback(octets, at, family)) return RATE.SEND;
     const place = this.#placeOf(octets, at, family, nowMs);
@@ -71,7 +71,7 @@ export class RateLimit {
   #placeOf(octets: Uint8Array, at: number, family: Family, nowMs: number): number {
     const isFour = family === 4 || isMapped(octets, at);
     const from = isFour && family === 6 ? at + MAPPED_OFFSET : at;
-    // /24 for IPv4; /56, what a site is usually given, for IPv6
+    // /24 for IPv4; /56 for IPv6, which is what a site usually gets
     const high = isFour ? (uint32At(octets, from) & 0xffffff00) >>> 0 : uint32At(octets, from);
     const low = isFour ? 4 : ((uint32At(octets, from + 4) & 0xffffff00) | 6) >>> 0;
     const first = (mix(high ^ this.#seed, low) & (SETS - 1)) * WAYS;
@@ -89,7 +89,7 @@ export class RateLimit {
   }
 }
 
-/** Two words to one in which every bit depends on all of theirs (the finish of MurmurHash3). */
+/** Mixes two words into one, so that each bit depends on every bit of both (the finish of MurmurHash3). */
 function mix(a: number, b: number): number {
   let hash = Math.imul(a, 0x9e3779b1) ^ b;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);

@@ -1,7 +1,7 @@
 /**
- * Server cookies (RFC 7873, in the interoperable form of RFC 9018): a client that sends one back has received a reply at
- * its address, so nobody forges it. The secret is made here and changes once a day; the one before stays valid, and a
- * cookie's own time ends it after an hour.
+ * Server cookies (RFC 7873, in the interoperable form of RFC 9018): a client that sends its cookie back has received a reply
+ * at its address, so the address is not forged. The secret is drawn here and changes once a day. The previous secret stays
+ * valid, and a cookie expires after an hour.
  */
 import { uint32At } from '../../protocol/wire/header.ts';
 import { CLIENT_COOKIE_OCTETS, SERVER_COOKIE_OCTETS } from '../../protocol/wire/opt.ts';
@@ -15,7 +15,7 @@ import { isMapped, MAPPED_OFFSET } from './clients.ts';
 export interface ServerCookiesOptions {
   readonly clock: Clock;
   readonly random: Pick<Random, 'uint32'>;
-  /** The secrets of 16 octets, current one first; without them the cookies make their own. */
+  /** Secrets of 16 octets, the current secret first; without them a secret is drawn. */
   readonly secrets?: readonly Uint8Array[];
 }
 
@@ -34,7 +34,7 @@ export class ServerCookies {
   readonly #random: Pick<Random, 'uint32'>;
   #secrets: readonly SipKey[];
   #secretSinceMs: number;
-  /** What is hashed: client cookie, version, reserved octets, time, client address. */
+  /** The input of the hash: client cookie, version, reserved octets, time, client address. */
   readonly #input = new Uint8Array(HASHED_OCTETS + 16);
   readonly #hash = new Uint8Array(SERVER_COOKIE_OCTETS - PREFIX_OCTETS);
 
@@ -45,12 +45,12 @@ export class ServerCookies {
     this.#secretSinceMs = secrets === undefined ? clock.monotonicMs() : Number.POSITIVE_INFINITY;
   }
 
-  /** Whether the query carries a server cookie of ours for the client at `client[clientAt]` that is still good. */
+  /** Whether the query carries a server cookie of ours for this client that has not expired. */
   isValid(query: Query, client: Uint8Array, clientAt: number, family: Family): boolean {
     return this.#validAgeSeconds(query, client, clientAt, family) >= 0;
   }
 
-  /** Puts the server cookie into its place: the last octets of the reply, which ends at `replyEnd`. */
+  /** Writes the server cookie into its place: the last octets of the reply, which ends at `replyEnd`. */
   fill(
     query: Query,
     client: Uint8Array,
@@ -61,7 +61,7 @@ export class ServerCookies {
   ): void {
     const to = replyEnd - SERVER_COOKIE_OCTETS;
     const age = this.#validAgeSeconds(query, client, clientAt, family);
-    // RFC 9018 section 4.3: a young cookie goes back as it came
+    // RFC 9018 section 4.3: a young cookie is sent back unchanged
     if (age >= 0 && age <= RENEWAL_AGE_SECONDS) {
       const from = query.cookieAt + CLIENT_COOKIE_OCTETS;
       for (let i = 0; i < SERVER_COOKIE_OCTETS; i++) reply[to + i] = query.octets[from + i] ?? 0;
@@ -75,7 +75,7 @@ export class ServerCookies {
     if (secret !== undefined) sipHash24(secret, this.#input, 0, length, reply, to + PREFIX_OCTETS);
   }
 
-  /** How old the cookie is where it is valid, at least 0; -1 where it is not, or there is none. */
+  /** The age of a valid cookie, at least 0; -1 for an invalid cookie or none. */
   #validAgeSeconds(query: Query, client: Uint8Array, clientAt: number, family: Family): number {
     const { octets, cookieAt, cookieOctets } = query;
     if (cookieOctets !== CLIENT_COOKIE_OCTETS + SERVER_COOKIE_OCTETS) return -1;
@@ -95,7 +95,7 @@ export class ServerCookies {
     return -1;
   }
 
-  /** Lays what is hashed into `#input`, version to time from `prefix`; returns its octets. */
+  /** Writes the input of the hash, with version to time from `prefix`; returns its octets. */
   #prepare(
     { octets, cookieAt }: Query,
     prefix: Uint8Array,

@@ -1,7 +1,7 @@
 /**
- * One client's TCP connection: pipelined queries in, replies out in whatever order they are known, those of
- * one turn of the loop in one write (RFC 7766 sections 6.2.1.1 and 7). Everything that a client can make it
- * hold is bounded: frames, queries in flight, octets not yet taken.
+ * One client's TCP connection: pipelined queries in, replies out in the order in which they become known, all replies of one
+ * turn of the loop in one write (RFC 7766 sections 6.2.1.1 and 7). Everything that a client can make it hold is bounded:
+ * frames, queries in flight, octets that the client has not read.
  */
 import type { Socket } from 'node:net';
 import { MAX_MESSAGE_OCTETS, putUint16 } from '../../protocol/wire/header.ts';
@@ -12,35 +12,35 @@ import { PENDING } from '../turn.ts';
 import type { ClientAddress } from './clients.ts';
 import type { Intake } from './intake.ts';
 
-/** What a connection needs of the server that it belongs to. */
+/** What a connection needs of the slots. */
 export interface ConnectionHost {
   readonly intake: Intake;
   readonly clock: Clock;
-  /** Where the replies of one turn are written; shared, used only within a call. */
+  /** The space for the replies of one turn; shared, used only within a call. */
   readonly scratch: Uint8Array<ArrayBuffer>;
-  /** The scratch is a connection's own from now on: the kernel has not taken all that stands in it. */
+  /** Gives the scratch to one connection, because the kernel has not taken all of it. */
   renewScratch(): void;
-  /** Queries in flight per connection; beyond, nothing more is read. */
+  /** Queries in flight per connection; at this number no more is read. */
   readonly pipelined: number;
-  /** Calls `flush()` once, when this turn of the loop has seen all that was received. */
+  /** Calls `flush()` once, at the end of this turn of the loop. */
   flushSoon(connection: TcpConnection): void;
   /** Calls `proceed()` once, in a later turn: other connections, and queries over UDP, come first. */
   proceedLater(connection: TcpConnection): void;
   released(connection: TcpConnection): void;
-  /** The client is held back by this limit. */
+  /** Logs that this limit holds the client back. */
   noteLimit(limit: string, client: ClientAddress): void;
 }
 
-/** Replies that may wait for a slow reader, four of the largest; with 150 connections 37 MiB, where each is at its worst. */
+/** Replies that may wait for a slow reader: four of the largest, and 37 MiB for 150 connections at their worst. */
 const UNSENT_LIMIT_OCTETS = 256 * 1024;
 const MAX_FRAME_OCTETS = LENGTH_OCTETS + MAX_MESSAGE_OCTETS;
 /**
- * Replies that a connection is given in one turn of the loop; the rest of its queries wait for the next. A few microseconds
- * for 150 clients that send large questions all at once and never read: together they took the loop 830 ms.
+ * Replies that a connection gets in one turn of the loop; the rest of its queries wait for the next turn. Without this
+ * bound 150 clients that sent large questions and never read blocked the loop for 830 ms.
  */
 const OCTETS_PER_TURN = 32 * 1024;
 const MESSAGES_PER_TURN = 128;
-/** What `ConnectionHost.scratch` has to hold: a turn's worth of replies, and one of the largest size after it. */
+/** Size of `ConnectionHost.scratch`: the replies of a turn, and one reply of the largest size after them. */
 export const SCRATCH_OCTETS = OCTETS_PER_TURN + MAX_FRAME_OCTETS;
 
 export class TcpConnection {
@@ -52,18 +52,18 @@ export class TcpConnection {
   readonly #framer = new TcpFramer();
   #outgoing: Uint8Array[] = [];
   #outgoingOctets = 0;
-  /** Replies that the kernel has not taken yet stand in these. */
+  /** Buffers with replies that the kernel has not taken yet. */
   #held: Uint8Array<ArrayBuffer>[] = [];
-  /** It was given its share of this turn, and has more to ask. */
+  /** The connection has used its share of this turn, and has more queries. */
   #isProceeding = false;
   #inFlight = 0;
   #isReading = true;
-  /** No more queries are taken: when all is answered and sent, the connection goes. */
+  /** No more queries are taken; the connection ends when all replies are sent. */
   #isEnding = false;
   #endReason: number = COUNT.tcpClosedByClient;
   #isClosed = false;
   #activeMs: number;
-  /** When the frame began that is not whole yet; -1: there is none. */
+  /** When the incomplete frame began; -1: there is none. */
   #frameSinceMs = -1;
 
   constructor(host: ConnectionHost, socket: Socket, client: ClientAddress, isAllowed: boolean) {
@@ -74,7 +74,7 @@ export class TcpConnection {
     this.#isAllowed = isAllowed;
     this.#activeMs = host.clock.monotonicMs();
     socket.on('data', (chunk) => {
-      if (typeof chunk !== 'string') this.#received(chunk); // no encoding is set: it never is one
+      if (typeof chunk !== 'string') this.#received(chunk); // never a string, because no encoding is set
     });
     socket.on('drain', () => this.#work());
     socket.on('end', () => this.finish(COUNT.tcpClosedByClient));
@@ -85,29 +85,29 @@ export class TcpConnection {
     });
   }
 
-  /** When the frame began that is not whole yet; -1: there is none. */
+  /** When the incomplete frame began; -1: there is none. */
   get incompleteSinceMs(): number {
     return this.#frameSinceMs;
   }
 
-  /** When something was last received or taken by the client. */
+  /** When the client last sent something or read a reply. */
   get activeMs(): number {
     return this.#activeMs;
   }
 
-  /** Whether it is the client that waits: a query of its own is on the way, and no reply lies unread. */
+  /** Whether the client waits for us: a query is in flight, and no reply is unread. */
   get isWaiting(): boolean {
     return this.#inFlight > 0 && this.#socket.writableLength === 0;
   }
 
-  /** Reads nothing more; goes when what was asked is answered and taken by the kernel. */
+  /** Reads nothing more; ends when every query is answered and the kernel has taken the replies. */
   finish(reason: number): void {
     this.#endReason = reason;
     this.#isEnding = true;
     this.#leaveIfDone();
   }
 
-  /** Ends it at once. Not `end()`: that would wait for the client, which may never come back. */
+  /** Ends the connection at once. Not `end()`: that would wait for the client, which may never come back. */
   destroy(reason: number): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -118,7 +118,7 @@ export class TcpConnection {
     this.#host.released(this);
   }
 
-  /** Destroys it where it has been idle, or busy with one frame, for too long. */
+  /** Ends the connection if it has been idle, or busy with one frame, for too long. */
   expire(nowMs: number, idleMs: number, frameMs: number): void {
     if (this.#frameSinceMs >= 0 && nowMs - this.#frameSinceMs > frameMs) {
       this.destroy(COUNT.tcpClosedSlowFrame);
@@ -128,7 +128,7 @@ export class TcpConnection {
     this.destroy(this.#socket.writableLength > 0 ? COUNT.tcpClosedSlowReader : COUNT.tcpClosedIdle);
   }
 
-  /** Writes the replies that became known in this turn, then takes up what waited for room. */
+  /** Writes the replies that became known in this turn, then takes queries that waited for room. */
   flush(): void {
     if (this.#isClosed) return;
     const replies = this.#outgoing;
@@ -145,7 +145,7 @@ export class TcpConnection {
     this.#work();
   }
 
-  /** Takes up what was left when its share of a turn was used. */
+  /** Takes the queries that were left when the share of a turn was used. */
   proceed(): void {
     this.#isProceeding = false;
     this.#work();
@@ -158,7 +158,7 @@ export class TcpConnection {
     this.#work();
   }
 
-  /** Takes what may be taken of what was received, then settles whether to read on, to wait or to leave. */
+  /** Takes received queries within the limits, then decides whether to read on, to wait or to end. */
   #work(): void {
     if (this.#isClosed || this.#isProceeding) return;
     const framer = this.#framer;
@@ -175,7 +175,7 @@ export class TcpConnection {
     else this.#leaveIfDone();
   }
 
-  /** Answers messages while there are any, room for their replies, and some of this turn's share. Returns how many there were. */
+  /** Answers messages while there are any, room for replies, and a rest of this turn's share. Returns their number. */
   #takeMessages(nowMs: number): number {
     const framer = this.#framer;
     const { scratch } = this.#host;
@@ -244,7 +244,7 @@ export class TcpConnection {
     else this.#socket.pause();
   }
 
-  /** What the kernel takes at once needs no copy: of megabytes that it takes from 150 clients none become garbage. */
+  /** Writes from the scratch without a copy; the scratch is used again if the kernel takes all of it at once. */
   #writeScratch(frames: Uint8Array): void {
     const { scratch } = this.#host;
     this.#write(frames);
@@ -253,7 +253,7 @@ export class TcpConnection {
     this.#host.renewScratch();
   }
 
-  /** Nothing waits for the kernel any more: memory is given back now, and not when the collector comes by, minutes later. */
+  /** Frees the buffers that the kernel has taken, instead of waiting minutes for the garbage collector. */
   #release(): void {
     for (const { buffer } of this.#held) buffer.transfer(0);
     this.#held = [];

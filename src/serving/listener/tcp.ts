@@ -1,4 +1,8 @@
-/** TCP on one address: accepts connections into the slots that all addresses share. */
+/**
+ * TCP: a listener for one address, and the slots that the connections of all addresses share (RFC 7766 section 6.2.3). A
+ * client that holds its connections open, or its frames back, never keeps another client out: the new connection takes the
+ * place of the connection that has been of no use for longest.
+ */
 import { createServer, isIPv6, type Server, type Socket } from 'node:net';
 import type { Log } from '../../log/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -27,7 +31,7 @@ export class TcpListener {
   constructor(address: ListenAddress, context: TcpListenerContext) {
     this.#address = address;
     this.#context = context;
-    // half open: a client that has sent all it will send still waits for its replies
+    // half open: a client that has closed its sending side still waits for replies
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       const connection = context.slots.accept(socket);
       if (connection === undefined) return;
@@ -55,13 +59,13 @@ export class TcpListener {
     const bound = server.address();
     if (bound !== null && typeof bound === 'object') this.#address = { address, port: bound.port };
     server.on('error', (error) => {
-      // out of descriptors, most likely: those who are connected are served on
+      // out of descriptors, most likely; existing connections go on
       this.#context.slots.intake.counters.add(COUNT.tcpAcceptErrors);
       this.#context.log.debug({ err: error, address }, 'accepting a tcp connection failed');
     });
   }
 
-  /** Accepts no more; its connections leave once they are answered, or after `graceMs`. Called again with 0: at once. */
+  /** Accepts no more; connections end when they are answered, or after `graceMs`. Called again with 0: at once. */
   close(graceMs: number): Promise<void> {
     this.#closed ??= new Promise((resolve) => {
       const deadline = this.#context.timers.after(graceMs, () => this.#destroyAll());
@@ -81,7 +85,7 @@ export class TcpListener {
 }
 
 export interface TcpLimits {
-  /** Connections at one time in all, and per client address. */
+  /** Connections at one time: in total, and per client address. */
   readonly connections: number;
   readonly connectionsPerClient: number;
   /** How long a connection may be idle while at least half of the slots are free. */
@@ -104,7 +108,7 @@ const SWEEP_MS = 500;
 const PROCEEDING_PER_TURN = 16;
 const IDLE_FLOOR = 0.05; // of idleMs, when every slot is taken
 
-/** Idle time granted with `used` of `slots` taken: whole up to the half, then down to a twentieth at the last. */
+/** Idle time allowed with `used` of `slots` taken: full up to half of the slots, then down to a twentieth at the last slot. */
 export function idleLimitMs(used: number, slots: number, idleMs: number): number {
   const freeOfHalf = (2 * (slots - used)) / slots;
   return idleMs * Math.min(1, Math.max(IDLE_FLOOR, freeOfHalf));
@@ -132,7 +136,7 @@ export class TcpSlots implements ConnectionHost {
     this.#limits = limits;
   }
 
-  /** New limits from now on; connections above them stay until they are idle. */
+  /** Takes new limits; connections above them stay until they are idle. */
   reconfigure(limits: TcpLimits): void {
     this.#limits = limits;
   }
@@ -150,10 +154,10 @@ export class TcpSlots implements ConnectionHost {
     const { counters } = this.intake;
     const text = socket.remoteAddress ?? '';
     const client = this.#clients.of(text);
-    // without an address it was reset between the kernel's accept and ours
+    // no address: the client reset the connection between the kernel's accept and ours
     if (client === undefined) return reject(COUNT.tcpClosedReset);
     const isAllowed = this.intake.isAllowed(client.octets, 0, client.family);
-    // those who may not ask are told so, but never at the cost of those who may
+    // a client that is not allowed gets REFUSED, but never at the cost of clients that are
     if (!isAllowed && this.size * 2 >= this.#limits.connections) {
       this.noteLimit('clients.allow', client);
       return reject(COUNT.tcpProhibited);
@@ -178,7 +182,7 @@ export class TcpSlots implements ConnectionHost {
 
     function reject(reason: number): undefined {
       counters.add(reason);
-      socket.on('error', () => undefined); // it is gone either way
+      socket.on('error', () => undefined); // the socket is destroyed either way
       socket.destroy();
     }
   }
@@ -197,8 +201,8 @@ export class TcpSlots implements ConnectionHost {
   }
 
   /**
-   * Every connection waits for an answer: a client with `held` of them takes one from the client with the most, so that
-   * names that nobody answers, asked on every connection, keep no other client out.
+   * When every connection waits for an answer, a client with `held` connections takes one from the client with the most.
+   * Otherwise a client could keep others out by asking on every connection for names that no upstream answers.
    */
   #takeFromLargest(held: number): boolean {
     let largest: Set<TcpConnection> | undefined;
@@ -257,7 +261,7 @@ export class TcpSlots implements ConnectionHost {
   }
 }
 
-/** Ends the connection whose frame has been incomplete for longest, or else the one that has been idle for longest. */
+/** Ends the connection with the oldest incomplete frame, or else the connection that has been idle for longest. */
 function makeRoom(connections: ReadonlySet<TcpConnection>): boolean {
   let incomplete: TcpConnection | undefined;
   let idle: TcpConnection | undefined;
@@ -273,7 +277,7 @@ function makeRoom(connections: ReadonlySet<TcpConnection>): boolean {
   return victim !== undefined;
 }
 
-/** What counts as one client: an IPv4 address, or the /64 that a single IPv6 host has to itself. */
+/** One client is an IPv4 address, or the /64 that a single IPv6 host has to itself. */
 function clientKey({ octets, family }: ClientAddress): string {
   return Buffer.from(octets.subarray(0, family === 4 ? 4 : 8)).toString('hex');
 }

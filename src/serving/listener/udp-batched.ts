@@ -1,6 +1,6 @@
 /**
- * UDP in batches: when the loop says that something waits, all of it is received 64 datagrams at a time, answered in place
- * and sent with one call each. Answers that had to be fetched first leave together, at the end of the turn that brought them.
+ * UDP in batches. When datagrams wait, they are received 64 at a time with one call, answered in place, and the replies sent
+ * with one call. Replies that come later are sent together, at the end of the turn of the loop that brought them.
  */
 import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
@@ -12,10 +12,10 @@ import { parseClientAddress } from './clients.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { Drain, SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
 
-/** Octets kept of one datagram: a query with room for options. What is longer arrives cut, and is malformed then. */
+/** Octets kept of one datagram: a query with room for options. A longer datagram arrives cut, and is malformed. */
 const SLOT_OCTETS = 4096;
 
-/** Datagrams taken in one turn of the loop: a millisecond or some, before upstreams' replies and all others have their turn. */
+/** Datagrams taken in one turn of the loop: about a millisecond, then upstreams' replies and other work have their turn. */
 const TURN_BUDGET = 256;
 
 export class BatchedUdpListener implements UdpListener {
@@ -23,12 +23,12 @@ export class BatchedUdpListener implements UdpListener {
   readonly #context: UdpListenerContext;
   readonly #libc: Libc;
   readonly #family: 4 | 6;
-  /** Where the client's address lies in its `sockaddr`. */
+  /** Offset of the client's address in its `sockaddr`. */
   readonly #addressAt: number;
   readonly #drain: Drain;
   #address: ListenAddress;
   #open: Open | undefined;
-  /** Replies laid into the slots that are not sent yet. */
+  /** Replies in the slots that are not sent yet. */
   #laid = 0;
   #isFlushDue = false;
   /** When the batch at hand was received. */
@@ -52,7 +52,7 @@ export class BatchedUdpListener implements UdpListener {
     const { address, port } = this.#address;
     const octets = parseClientAddress(address)?.octets ?? new Uint8Array(0);
     try {
-      // first of all: once the socket is there somebody waits
+      // buffers first: once the socket is open, clients wait
       const received = this.#libc.batch(this.#family, SLOT_OCTETS);
       const replies = this.#libc.batch(this.#family, EDNS_UDP_OCTETS);
       const { fd, port: bound } = this.#libc.open(this.#family, octets, port, SOCKET_BUFFER_OCTETS);
@@ -86,7 +86,7 @@ export class BatchedUdpListener implements UdpListener {
     return this.#closed;
   }
 
-  /** All that waits, within the budget of one turn. */
+  /** Receives and answers the datagrams that wait, within the budget of one turn. */
   #receive(): void {
     const open = this.#open;
     if (open === undefined) return;
@@ -151,7 +151,7 @@ export class BatchedUdpListener implements UdpListener {
     return this.#open?.replies;
   }
 
-  /** The reply that stands in the next free slot is to go to the `sockaddr` whose words start at `wordAt`. */
+  /** Addresses the reply in the next free slot to the `sockaddr` whose words start at `wordAt`. */
   #lay(replies: DatagramBatch, length: number, words: Uint32Array, wordAt: number): void {
     const to = this.#laid * NAME_WORDS;
     for (let i = 0; i < NAME_WORDS; i++) replies.nameWords[to + i] = words[wordAt + i] ?? 0;
@@ -159,7 +159,7 @@ export class BatchedUdpListener implements UdpListener {
     this.#laid += 1;
   }
 
-  /** What is laid behind one another, as answers to many come in together, leaves together. */
+  /** Sends the replies of this turn of the loop together, at its end. */
   #flushSoon(): void {
     if (this.#isFlushDue) return;
     this.#isFlushDue = true;
@@ -171,7 +171,7 @@ export class BatchedUdpListener implements UdpListener {
     this.#flush();
   };
 
-  /** Sends what is laid. A datagram that the kernel does not take is counted and passed over; its client asks again. */
+  /** Sends the replies in the slots. A datagram that the kernel refuses is counted and skipped; its client asks again. */
   #flush(): void {
     const open = this.#open;
     const count = this.#laid;
@@ -191,7 +191,7 @@ export class BatchedUdpListener implements UdpListener {
   }
 }
 
-/** What there is while it listens. */
+/** The open socket and its buffers. */
 interface Open {
   readonly fd: number;
   readonly received: DatagramBatch;

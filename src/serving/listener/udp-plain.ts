@@ -1,5 +1,5 @@
 /**
- * UDP through `node:dgram`, one message at a time: runs wherever Node does. Bound to one address, so that
+ * UDP through `node:dgram`, one message at a time: runs wherever Node runs. Each socket is bound to one address, so that
  * every reply leaves from the address that was asked.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
@@ -18,7 +18,7 @@ export class PlainUdpListener implements UdpListener {
   readonly #context: UdpListenerContext;
   readonly #socket: Socket;
   #address: ListenAddress;
-  /** Replies are written one behind the other and never over each other: dgram may send one later. */
+  /** Replies are written one after the other and never over each other, because dgram may send a reply later. */
   #slab = Buffer.alloc(SLAB_OCTETS);
   #slabUsed = 0;
   readonly #drain: Drain;
@@ -32,7 +32,7 @@ export class PlainUdpListener implements UdpListener {
     this.#socket = createSocket({
       type: isSix ? 'udp6' : 'udp4',
       ipv6Only: isSix,
-      // addresses only: without this dgram asks the system's resolver for each, and a turn of the loop later
+      // addresses only: without this dgram asks the system's resolver for each address, a turn of the loop later
       lookup: (text, _options, done) => done(null, text, isSix ? 6 : 4),
     });
   }
@@ -102,7 +102,7 @@ export class PlainUdpListener implements UdpListener {
   #answerLater(sender: RemoteInfo): void {
     this.#drain.began();
     this.#context.intake.later((reply) => {
-      // a copy of its own: dgram may send it later
+      // a copy, because dgram may send it later
       if (reply.length > 0 && !this.#drain.isOver) this.#send(Buffer.copyBytesFrom(reply), sender);
       this.#drain.ended();
     });
@@ -125,7 +125,7 @@ export class PlainUdpListener implements UdpListener {
     this.#context.log.debug({ err: error, address: this.#address.address }, 'receiving over udp failed');
   }
 
-  /** The kernel grants what `net.core.rmem_max` allows and says nothing; elsewhere it may refuse. */
+  /** Linux silently grants what `net.core.rmem_max` allows; other systems may refuse. */
   #enlargeBuffers(): void {
     try {
       this.#socket.setRecvBufferSize(SOCKET_BUFFER_OCTETS);
