@@ -1,5 +1,5 @@
 import t from 'tap';
-import { answerWhileStale, freshness } from '../../src/serving/answer-cache/freshness.ts';
+import { answerWhileStale, freshness } from '../../src/serving/answer-cache/cached-answer.ts';
 import type { SnapshotCache } from '../../src/store/answers-snapshot.ts';
 import type { FileSystem } from '../../src/store/file-system.ts';
 import { readSnapshot } from '../../src/store/snapshot-reader.ts';

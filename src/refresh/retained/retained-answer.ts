@@ -66,7 +66,7 @@ export interface Doubt {
 
 /**
  * What is known once `heard` was said. Without `ignoreDenials` an NXDOMAIN is the truth while it is fresh, and never takes
- * a good answer away for good (see answer-cache/freshness.ts).
+ * a good answer away for good (see answer-cache/cached-answer.ts).
  */
 export function learn(before: Known | undefined, heard: Heard, now: Stamp, doubt: Doubt): Known {
   const content = contentOf(heard.message);

@@ -1,8 +1,8 @@
 /**
- * Forwarded answers, kept as the octets in which they came and found again without a string or an object per query.
- * The room refuses to know upstreams, the link, sockets and the wall clock: it is told what was received and when
- * (monotonic), and says what it holds; whether to wait, to ask again or to give a stale answer is the resolver's.
- * It is bounded in octets, and what was used least recently goes first. RFC 2308, RFC 8767, RFC 9520, RFC 2181.
+ * Forwarded answers, kept as the octets in which they came and found without a string or an object per query.
+ * The room refuses to know upstreams, the link, sockets and the wall clock: it gets responses and the monotonic time of their
+ * arrival, and gives what it holds. The resolver decides whether to wait, to ask again or to give a stale answer.
+ * It is bounded in octets, and answers that were used least recently go first. RFC 2308, RFC 8767, RFC 9520, RFC 2181.
  *
  *     find -> freshness -> fresh: writePatchedReply with ageSeconds      forwarder -> store | noteFailure
  *                          stale: writePatchedReply of answerWhileStale  refresher -> retain | release
@@ -13,34 +13,37 @@ import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
 import { isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
-import { type AnswerEntry, entriesOf, type LoadVerdict, loadInto, restoreOrder } from './answer-entry.ts';
-import { cacheKey, hasSameQuestion, isAnswerTo } from './cache-key.ts';
-import { type CacheabilitySettings, cacheability, denialWithoutSoa } from './cacheability.ts';
-import { type CachedAnswer, cachedAnswer, keptOctets } from './cached-answer.ts';
-import { FAILURE_MS, Failures } from './failures.ts';
 import {
   answerWhileStale,
-  type FreshnessSettings,
+  type CacheabilitySettings,
+  type CachedAnswer,
+  cacheability,
+  cachedAnswer,
+  cacheKey,
+  denialWithoutSoa,
   freshness,
   type GivenAnswer,
   givenAnswer,
+  hasSameQuestion,
+  isAnswerTo,
+  keptOctets,
   RECHECK_MS,
-} from './freshness.ts';
+  type StaleSettings,
+} from './cached-answer.ts';
+import { type AnswerEntry, entriesOf, type LoadVerdict, loadInto, restoreOrder } from './entries.ts';
 import { type RetainedAnswer, RetainedAnswers } from './retained-answers.ts';
-import { Segments } from './segments.ts';
+import { FAILURE_MS, Failures, Segments } from './segments.ts';
 import { Variants } from './variants.ts';
 
-export interface AnswerCacheSettings extends CacheabilitySettings, FreshnessSettings {
+export interface AnswerCacheSettings extends CacheabilitySettings, StaleSettings {
   /** Bound of all answers together, their overhead included; 0 keeps none. */
   readonly sizeOctets: number;
-  /** TTL of every record in a stale answer (RFC 8767 section 4: 30 s recommended). */
-  readonly staleTtlSeconds: number;
 }
 
 export interface AnswerCacheStats {
   readonly entries: number;
   readonly octets: number;
-  /** Look-ups that found a fresh answer, a stale one, and none of use. */
+  /** Queries that found a fresh answer, a stale one, and none of use. */
   readonly hits: number;
   readonly staleHits: number;
   readonly misses: number;
@@ -50,7 +53,7 @@ export interface AnswerCacheStats {
 }
 
 export interface AnswerCacheParts {
-  /** Whether names that were kept could not be asked for now; asked when an answer is stored. */
+  /** Whether upstreams could not be asked for kept names now; called when an answer is stored. */
   readonly isCut?: () => boolean;
 }
 
@@ -77,10 +80,7 @@ export class AnswerCache {
     return this.#settings;
   }
 
-  /**
-   * The answer kept for this question, unless it has expired; `freshness` says what it is good for. Without any, the
-   * failure that is remembered of it.
-   */
+  /** The answer kept for this question, unless it has expired (see `freshness`); or else the failure remembered of it. */
   find(query: Query, nowMs: number): CachedAnswer | undefined {
     const answer = this.#retained.find(query) ?? this.#own(query);
     const found = (answer && this.#used(answer, nowMs)) ?? this.#failures.find(query, nowMs);
@@ -90,8 +90,8 @@ export class AnswerCache {
   }
 
   /**
-   * What to say when no upstream is asked: the best answer kept for the question with any DO and CD, made fit for this
-   * query (see variants.ts). To be called after `find` found nothing fresh. `isCut`: nobody can be asked.
+   * The answer when no upstream is asked: the best one kept for the question with any DO and CD, made fit for this
+   * query (see variants.ts). To be called after `find` found nothing fresh. `isCut`: no upstream can be asked.
    */
   findAny(query: Query, nowMs: number, isCut: boolean): GivenAnswer | undefined {
     const found = this.#variants.best(query, nowMs, isCut, this.#settings);
@@ -100,7 +100,7 @@ export class AnswerCache {
     return found.given;
   }
 
-  /** As `findAny`, for a question that was looked up a moment ago: counted neither as a look-up nor as a use. */
+  /** As `findAny`, counted neither as a query nor as a use: `find` was called for the same query. */
   peekAny(query: Query, nowMs: number, isCut: boolean): GivenAnswer | undefined {
     const retained = this.#retained.find(query);
     if (retained !== undefined) return givenAnswer(retained, nowMs, this.#settings);
@@ -109,24 +109,24 @@ export class AnswerCache {
 
   /**
    * Keeps a response to `query`. Returns the answer to reply from, or `undefined` when nothing was kept: the response
-   * is not cacheable, is no response to this question, or is a failure and a good answer is there. What was kept before stays
-   * in all of these cases.
+   * is not cacheable, is no response to this question, or is a failure and a good answer is there. In all of these cases the
+   * answer that was kept before stays.
    */
   store(query: Query, message: Uint8Array, index: ResponseIndex, nowMs: number): CachedAnswer | undefined {
     if (!hasSameQuestion(message, index.questionEnd, query)) return undefined;
     const own = this.#ownKept(query, nowMs);
-    const verdict = own ? cacheability(index, this.#settings) : denialWithoutSoa(index, this.#settings);
-    if (verdict.kind === 'none') return undefined;
-    if (verdict.kind === 'failure') return this.noteFailure(query, nowMs, index.extendedError);
+    const kept = own ? cacheability(index, this.#settings) : denialWithoutSoa(index, this.#settings);
+    if (kept.kind === 'none') return undefined;
+    if (kept.kind === 'failure') return this.noteFailure(query, nowMs, index.extendedError);
     const key =
       own?.key ?? this.#answers.freeKey(cacheKey(query), (resident) => this.#isOver(resident, query, nowMs));
     if (key === undefined) return undefined;
     const parts = {
-      kind: verdict.kind,
-      octets: keptOctets(message, index, verdict.maxTtlSeconds),
+      kind: kept.kind,
+      octets: keptOctets(message, index, kept.maxTtlSeconds),
       index,
-      lifetimeMs: verdict.lifetimeSeconds * 1000,
-      earlier: verdict.kind === 'nxdomain' ? this.#lastGood(query, nowMs) : undefined,
+      lifetimeMs: kept.lifetimeSeconds * 1000,
+      earlier: kept.kind === 'nxdomain' ? this.#lastGood(query, nowMs) : undefined,
     };
     this.#revision++;
     const answer = cachedAnswer(query, key, parts, nowMs);
@@ -138,7 +138,7 @@ export class AnswerCache {
   /**
    * No upstream could answer `query`. Where a good answer is kept it stays and is not rechecked for a while
    * (RFC 8767 section 5), and `undefined` comes back; otherwise the failure itself is remembered (RFC 9520): for 5 s, or
-   * for as long as a recheck waits where an answer is kept that the question has in common with another DO or CD.
+   * until the recheck where an answer to the question is kept with another DO or CD.
    */
   noteFailure(query: Query, nowMs: number, extendedError?: number): CachedAnswer | undefined {
     const own = this.#ownKept(query, nowMs);
@@ -150,23 +150,23 @@ export class AnswerCache {
     return this.#failures.note(query, hasOther ? RECHECK_MS : FAILURE_MS, nowMs, extendedError);
   }
 
-  /** To be called before a prefetch: no other one for this answer is due until it has had time to end. */
+  /** To be called before a prefetch: no other prefetch of this answer is due until this one has had time to end. */
   claimPrefetch(answer: CachedAnswer, nowMs: number): void {
     answer.nextPrefetchMs = nowMs + RECHECK_MS;
     this.#prefetches++;
   }
 
   /**
-   * Gives this answer to the question (class IN) from now on, whatever else is stored for it, until another one is
-   * retained or it is released. Returns the ms for which it counts as fresh, its age not taken off; `undefined` where it
-   * is no answer to the question, and then the one before stays.
+   * Gives this answer to the question (class IN) from now on, whatever else is stored for it, until another answer is
+   * retained or it is released. Returns the ms for which it counts as fresh, its age not subtracted; `undefined` where it
+   * is no answer to the question, and then the answer before it stays.
    */
   retain(name: string, qtype: number, answer: RetainedAnswer, nowMs: number): number | undefined {
     this.#retainedRevision++;
     return this.#retained.put(name, qtype, answer, nowMs, this.#settings);
   }
 
-  /** What to say from the answer retained for this question, if one is, fresh or not; `find` gives the same answer. */
+  /** How the answer retained for this question is given, if there is one, fresh or not; `find` gives the same answer. */
   giveRetained(query: Query, nowMs: number): GivenAnswer | undefined {
     const answer = this.#retained.find(query);
     if (answer === undefined) return undefined;
@@ -179,41 +179,41 @@ export class AnswerCache {
     return this.#retained.hasRecordsOf(query);
   }
 
-  /** Counts what was retained and released. */
+  /** Counts calls of `retain` and `release`. */
   get retainedRevision(): number {
     return this.#retainedRevision;
   }
 
-  /** The question is one like any other again. */
+  /** The question is a question like any other again. */
   release(name: string, qtype: number): void {
     this.#retainedRevision++;
     this.#retained.remove(name, qtype);
   }
 
-  /** Counts what is worth being written down: answers kept and forgotten; not failures, not what was loaded. */
+  /** Counts changes that the snapshot needs: answers kept and forgotten; not failures, not loaded answers. */
   get revision(): number {
     return this.#revision;
   }
 
   /**
-   * What is worth being written down, used last first (see recency.ts); what is retained is not in it. Yields
-   * `undefined` where there is nothing to give but the caller may pause. The cache may change between two steps:
-   * every answer that is there from the first to the last step is given once.
+   * The answers for the snapshot, used last first; retained answers are not among them. Yields `undefined` where there is
+   * nothing to give but the caller may pause. The cache may change between two steps: every answer that is there from the
+   * first to the last step is given once.
    */
   entries(nowMs: number): Generator<AnswerEntry | undefined, void> {
     return entriesOf(this.#answers, nowMs, this.#settings);
   }
 
   /**
-   * Takes back what `entries` of another process gave, its ages brought up to date; those used last come first. Nothing
-   * that is newer goes for it, and nothing is evicted to make room.
+   * Takes back an entry that `entries` of another process gave, with its ages brought up to date; those used last come first.
+   * It replaces no newer answer, and evicts none.
    */
   load(entry: AnswerEntry, nowMs: number): LoadVerdict {
     return loadInto(this.#answers, this.#failures, entry, nowMs, this.#settings);
   }
 
   /**
-   * To be run after loading: what was loaded first was used last, while lru-cache thinks the opposite. Yields where the
+   * To be run after loading: the answer loaded first was used last, and lru-cache takes it for the oldest. Yields where the
    * caller may pause.
    */
   restoreOrder(nowMs: number): Generator<undefined, void> {
@@ -221,16 +221,16 @@ export class AnswerCache {
   }
 
   /**
-   * Forgets what was said of these names and of all under them, except what is retained: after a reload others may speak
-   * for them. When the steps end no such answer is left, answers that were stored meanwhile included.
+   * Forgets the answers about these names and all names under them, except retained answers: after a reload other upstreams
+   * may answer for them. When the steps end no such answer is left, answers that were stored meanwhile included.
    */
   *forgettingUnder(apexes: readonly string[]): Steps<void> {
     if (apexes.length === 0) return;
     this.#revision++;
     this.#failures.clear();
     const forgotten = new Set(apexes);
-    // answers that come meanwhile stand at the end of the set, and the end is reached in one turn with the last step
-    for (const answer of this.#answers.all) {
+    // answers that come meanwhile stand at the end, and the end is reached in one turn with the last step
+    for (const answer of this.#answers.all()) {
       if (isAtOrUnderAny(nameFromWire(answer.octets, HEADER_OCTETS), forgotten))
         this.#answers.delete(answer.key);
       yield;
@@ -238,20 +238,20 @@ export class AnswerCache {
     this.#failures.clear();
   }
 
-  /** Forgets every answer, save those retained. */
+  /** Forgets every answer except the retained ones. */
   flush(): void {
     this.#answers.clear();
     this.#failures.clear();
     this.#revision++;
   }
 
-  /** Takes new settings. Answers that no longer fit go step by step; lifetimes already given stay, all else follows. */
+  /** Takes new settings. Answers that no longer fit go step by step; lifetimes already given stay, everything else follows. */
   *reconfiguring(settings: AnswerCacheSettings): Steps<void> {
     this.#settings = settings;
     yield* this.#answers.resizing(settings.sizeOctets);
   }
 
-  /** As `reconfiguring`, in one go. */
+  /** As `reconfiguring`, at once. */
   reconfigure(settings: AnswerCacheSettings): void {
     atOnce(this.reconfiguring(settings));
   }
@@ -286,7 +286,7 @@ export class AnswerCache {
     return answer;
   }
 
-  /** What is kept for exactly this question, expired or not, unless it is retained; as one that was wanted now. */
+  /** The answer kept for exactly this question, expired or not, except a retained one; as one that was wanted now. */
   #own(query: Query): CachedAnswer | undefined {
     const key = cacheKey(query);
     const first = this.#answers.get(key);

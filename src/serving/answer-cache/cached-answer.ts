@@ -1,8 +1,14 @@
-/** One forwarded answer as the cache keeps it: octets and plain numbers, so that it can be written to disk as it is. */
+/**
+ * One forwarded answer as the cache keeps it: octets and plain numbers. What it is found by, which responses are kept and for
+ * how long, and what a kept answer is good for at a moment. Pure: the time is an argument, of the monotonic clock, so that
+ * nothing changes when somebody sets the wall clock.
+ */
 import { writeHeaderAndQuestion } from '../../protocol/wire/error-reply.ts';
-import { HEADER_OCTETS, putUint16, putUint32, uint32At } from '../../protocol/wire/header.ts';
+import { FLAG, HEADER_OCTETS, putUint16, putUint32, uint32At } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { indexResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { indexResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
+import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
+import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 
@@ -10,33 +16,34 @@ import { RCODE } from '../../protocol/words/rcodes.ts';
 export type AnswerKind = 'positive' | 'nodata' | 'nxdomain' | 'failure';
 
 export interface CachedAnswer {
-  /** What it is looked up by, see cache-key.ts. */
+  /** The number that it is found by. */
   readonly key: number;
   readonly kind: AnswerKind;
   /**
-   * A whole message of its own: cut behind the last record that is kept, the question's name in lower case, TTLs
-   * capped, counts in step. It shares no buffer with what was received, and nothing writes to it again.
+   * A whole message in a buffer of its own: cut after the last record that is kept, the question's name in lower case, TTLs
+   * capped, counts in step. Nothing writes to it again.
    */
   readonly octets: Uint8Array;
   readonly index: ResponseIndex;
-  /** DO and CD of the query, which are part of what was asked (RFC 4035 sections 3.2.1 and 3.2.2). */
+  /** DO and CD of the query, which are part of the question (RFC 4035 sections 3.2.1 and 3.2.2). */
   readonly dnssecOk: boolean;
   readonly checkingDisabled: boolean;
-  /** Kept whatever happens and however old it is; somebody else asks for the next one (retained-answers.ts). */
+  /** Kept whatever happens and however old it is; the refresh journey asks for the next one (retained-answers.ts). */
   readonly isRetained: boolean;
-  /** Of the monotonic clock; before the start of the process for one that was loaded. */
+  /** Before the start of the process for an answer that was loaded. */
   readonly storedAtMs: number;
   readonly lifetimeMs: number;
   /**
-   * With an NXDOMAIN, and a retained NODATA too: the good answer that it took the place of, for the time when it can no
+   * Of an NXDOMAIN, and of a retained NODATA too: the good answer that it replaced, given again when the denial can no
    * longer be confirmed.
    */
   readonly earlier: CachedAnswer | undefined;
-  /** The rest counts what happens to the answer; only `AnswerCache` writes to it. */
+  /** The segment that it is in; only segments.ts writes it. The counters after it are written by the cache alone. */
+  segment: number;
   hits: number;
   /** When it was last given, or else stored. */
   usedAtMs: number;
-  /** Before this moment of the monotonic clock a stale answer is given without asking an upstream. */
+  /** Before this moment a stale answer is given without asking an upstream. */
   nextRecheckMs: number;
   /** Before this moment no other prefetch is due. */
   nextPrefetchMs: number;
@@ -50,28 +57,29 @@ export interface AnswerParts {
   readonly earlier: CachedAnswer | undefined;
 }
 
-/** What an answer is the answer to, beyond the question in its octets. */
-export type Asked = Pick<CachedAnswer, 'key' | 'dnssecOk' | 'checkingDisabled' | 'isRetained'>;
+/** The question that an answer belongs to, beyond the question in its octets. */
+export type AnsweredQuestion = Pick<CachedAnswer, 'key' | 'dnssecOk' | 'checkingDisabled' | 'isRetained'>;
 
-/** `key` is one of the places for this question. */
+/** `key`: one of the places for this question. */
 export function cachedAnswer(query: Query, key: number, parts: AnswerParts, nowMs: number): CachedAnswer {
   const { dnssecOk, checkingDisabled } = query;
   return newAnswer({ key, dnssecOk, checkingDisabled, isRetained: false }, parts, nowMs);
 }
 
-/** One place that makes them, so that all have one shape. */
-export function newAnswer(asked: Asked, parts: AnswerParts, storedAtMs: number): CachedAnswer {
+/** The only place that makes them, so that all have the same shape. */
+export function newAnswer(question: AnsweredQuestion, parts: AnswerParts, storedAtMs: number): CachedAnswer {
   return {
-    key: asked.key,
+    key: question.key,
     kind: parts.kind,
     octets: parts.octets,
     index: parts.index,
-    dnssecOk: asked.dnssecOk,
-    checkingDisabled: asked.checkingDisabled,
-    isRetained: asked.isRetained,
+    dnssecOk: question.dnssecOk,
+    checkingDisabled: question.checkingDisabled,
+    isRetained: question.isRetained,
     storedAtMs,
     lifetimeMs: parts.lifetimeMs,
     earlier: parts.earlier,
+    segment: 0,
     hits: 0,
     usedAtMs: storedAtMs,
     nextRecheckMs: 0,
@@ -82,15 +90,163 @@ export function newAnswer(asked: Asked, parts: AnswerParts, storedAtMs: number):
 /** Measured over 400,000 entries on Node 26: 820 octets of heap and some 200 outside it beyond the message itself. */
 export const ENTRY_OVERHEAD_OCTETS = 1024;
 
-/** What an answer is counted as against the cache's bound. */
+/** The octets that an answer counts against the cache's bound. */
 export function sizeOf(answer: CachedAnswer): number {
   const own = ENTRY_OVERHEAD_OCTETS + answer.octets.length + answer.index.ttlOffsets.byteLength;
   return answer.earlier === undefined ? own : own + sizeOf(answer.earlier);
 }
 
 /**
- * Copies what is kept of a response. OPT and what stands behind it go (RFC 6891 section 6.1.1: hop by hop), and no
- * TTL leaves us that is longer than we believe it ourselves.
+ * A 32-bit signed integer, which V8 keeps without an object, mixed from QNAME (in lower case), QTYPE, QCLASS, DO and
+ * CD. Two questions may share one, so an answer found by it is compared; for one name every QTYPE, DO and CD has
+ * its own number.
+ */
+export function cacheKey(query: Query): number {
+  return keyOf(query.nameHash, query.qtype, query.qclass, query.dnssecOk, query.checkingDisabled);
+}
+
+export function keyOf(
+  nameHash: number,
+  qtype: number,
+  qclass: number,
+  dnssecOk: boolean,
+  checkingDisabled: boolean,
+): number {
+  const aspects = qtype | (dnssecOk ? 0x1_0000 : 0) | (checkingDisabled ? 0x2_0000 : 0) | (qclass << 18);
+  // an odd factor keeps different aspects different
+  return nameHash ^ Math.imul(aspects, 0x9e3779b1);
+}
+
+/** Whether `answer` was stored for the question that `query` asks. */
+export function isAnswerTo(answer: CachedAnswer, query: Query): boolean {
+  return (
+    answer.dnssecOk === query.dnssecOk &&
+    answer.checkingDisabled === query.checkingDisabled &&
+    hasSameQuestion(answer.octets, answer.index.questionEnd, query)
+  );
+}
+
+/** Whether two kept answers belong to one question, so that either could be given for it. */
+export function isSameQuestion(one: CachedAnswer, other: CachedAnswer): boolean {
+  return (
+    one.dnssecOk === other.dnssecOk &&
+    one.checkingDisabled === other.checkingDisabled &&
+    haveSameQuestion(one.octets, one.index.questionEnd, other.octets, other.index.questionEnd)
+  );
+}
+
+/** Whether two messages whose names are in lower case carry the same question. */
+export function haveSameQuestion(
+  one: Uint8Array,
+  oneEnd: number,
+  other: Uint8Array,
+  otherEnd: number,
+): boolean {
+  if (oneEnd !== otherEnd) return false;
+  for (let at = HEADER_OCTETS; at < oneEnd; at++) if (one[at] !== other[at]) return false;
+  return true;
+}
+
+/** Whether `message` carries the query's question: the name in any case (RFC 4343), QTYPE and QCLASS exactly. */
+export function hasSameQuestion(message: Uint8Array, questionEnd: number, query: Query): boolean {
+  if (!hasSameName(message, questionEnd, query)) return false;
+  const { octets, nameEnd } = query;
+  let at = questionEnd - (query.questionEnd - nameEnd);
+  for (let from = nameEnd; from < query.questionEnd; from++, at++) {
+    if (message[at] !== octets[from]) return false;
+  }
+  return true;
+}
+
+/** Whether the question in `message` is about the query's name, in any case (RFC 4343). */
+export function hasSameName(message: Uint8Array, questionEnd: number, query: Query): boolean {
+  const { octets, start, nameEnd } = query;
+  if (questionEnd !== query.questionEnd - start) return false;
+  let at = HEADER_OCTETS;
+  for (let from = query.nameStart; from < nameEnd; from++, at++) {
+    const kept = message[at] ?? 0;
+    const asked = octets[from] ?? 0;
+    // most clients ask in lower case, as names are kept
+    if (kept !== asked && lower(kept) !== lower(asked)) return false;
+  }
+  return true;
+}
+
+export interface CacheabilitySettings {
+  readonly maxTtlSeconds: number;
+  readonly negativeTtlSeconds: number;
+}
+
+export type Cacheability =
+  | {
+      readonly kind: Exclude<AnswerKind, 'failure'>;
+      /** 0: stale from the start. */
+      readonly lifetimeSeconds: number;
+      /** Longer TTLs are cut to this in the kept octets. */
+      readonly maxTtlSeconds: number;
+    }
+  /** Remembered for a moment, in a table of its own. */
+  | { readonly kind: 'failure' }
+  | { readonly kind: 'none'; readonly reason: 'truncated' | 'rcode' | 'no soa' };
+
+/** Whether and how long a response is kept. It has been indexed, so its structure holds; its question is not checked here. */
+export function cacheability(index: ResponseIndex, settings: CacheabilitySettings): Cacheability {
+  // RFC 2181 section 9: a truncated response is asked for again, never kept
+  if ((index.flags & FLAG.TC) !== 0) return { kind: 'none', reason: 'truncated' };
+  switch (index.rcode) {
+    case RCODE.NOERROR:
+      return isPositive(index) ? positive(index, settings) : negative('nodata', index, settings);
+    case RCODE.NXDOMAIN:
+      return negative('nxdomain', index, settings);
+    case RCODE.SERVFAIL:
+      return { kind: 'failure' };
+    default:
+      // REFUSED, NOTIMP and the like speak of the upstream, not of the name
+      return { kind: 'none', reason: 'rcode' };
+  }
+}
+
+function positive(index: ResponseIndex, settings: CacheabilitySettings): Cacheability {
+  const lifetimeSeconds = Math.min(index.minimumTtlSeconds ?? 0, settings.maxTtlSeconds);
+  // RFC 1035 section 3.2.1: zero is for the transaction in progress only, so it is never given as fresh. It is still the last
+  // answer: it replaces the answer before it, and is stale at once
+  return { kind: 'positive', lifetimeSeconds, maxTtlSeconds: settings.maxTtlSeconds };
+}
+
+function negative(
+  kind: 'nodata' | 'nxdomain',
+  index: ResponseIndex,
+  settings: CacheabilitySettings,
+): Cacheability {
+  // RFC 2308 section 5: without an SOA it should not be cached. Referrals and aliases that the upstream did not
+  // follow to their end look the same, and are no answer to keep either
+  if (index.negativeTtlSeconds === undefined) return { kind: 'none', reason: 'no soa' };
+  // aliases and denials on the way may live shorter than the SOA
+  const lifetimeSeconds = Math.min(
+    index.negativeTtlSeconds,
+    index.minimumTtlSeconds ?? 0,
+    settings.negativeTtlSeconds,
+  );
+  // RFC 2308 section 5: the SOA's TTL counts down with the answer, so it must not outlive our belief in it
+  return { kind, lifetimeSeconds, maxTtlSeconds: lifetimeSeconds };
+}
+
+/**
+ * A denial without SOA should not be cached (RFC 2308 section 5), but musl and glibc take a SERVFAIL for AAAA as the
+ * failure of the whole query: such a denial is better than none in a cut, and never more than that. Only an empty message
+ * is one; with records in it, it could be a referral or half an alias.
+ */
+export function denialWithoutSoa(index: ResponseIndex, settings: CacheabilitySettings): Cacheability {
+  const kept = cacheability(index, settings);
+  const isEmpty = index.answerCount === 0 && index.authorityCount === 0;
+  if (kept.kind !== 'none' || kept.reason !== 'no soa' || !isEmpty) return kept;
+  const kind = index.rcode === RCODE.NXDOMAIN ? 'nxdomain' : 'nodata';
+  return { kind, lifetimeSeconds: 0, maxTtlSeconds: settings.maxTtlSeconds };
+}
+
+/**
+ * Copies the kept part of a response. OPT and everything after it go (RFC 6891 section 6.1.1: hop by hop), and no
+ * TTL is given that is longer than our own belief.
  */
 export function keptOctets(message: Uint8Array, index: ResponseIndex, maxTtlSeconds: number): Uint8Array {
   const kept = new Uint8Array(index.end);
@@ -113,11 +269,116 @@ export function capTtls(octets: Uint8Array, index: ResponseIndex, maxTtlSeconds:
   }
 }
 
-/** A SERVFAIL to a question, as octets and their index, with what the upstream that gave it said of the reason. */
+/** A SERVFAIL to a question, as octets and their index, with the reason that the upstream gave for it. */
 export function failureParts(query: Query, extendedError?: number): Pick<AnswerParts, 'octets' | 'index'> {
   const octets = new Uint8Array(query.questionEnd - query.start);
   writeHeaderAndQuestion(query, RCODE.SERVFAIL, octets, 0);
   const index = indexResponse(octets);
   if (index.kind === 'fault') throw new Error(`cannot index a failure of our own: ${index.reason}`);
   return { octets: keptOctets(octets, index, 0), index: { ...index, extendedError } };
+}
+
+export interface FreshnessSettings {
+  /** How long after its lifetime an answer may still be given; `Infinity` for ever. */
+  readonly staleForMs: number;
+  readonly prefetch: boolean;
+}
+
+/**
+ * - `fresh`     give it
+ * - `prefetch`  give it, and ask an upstream for the next one (`AnswerCache.claimPrefetch` first)
+ * - `stale`     give `answerWhileStale`, where the upstream does not answer in time
+ * - `expired`   of no use any more
+ */
+export type Freshness = 'fresh' | 'prefetch' | 'stale' | 'expired';
+
+/** RFC 8767 section 5, failure recheck timer: 30 s recommended. It also limits one answer to one prefetch at a time. */
+export const RECHECK_MS = 30_000;
+
+const PREFETCH_FRACTION = 0.1;
+const PREFETCH_HITS = 2;
+
+export function freshness(answer: CachedAnswer, nowMs: number, settings: FreshnessSettings): Freshness {
+  const leftMs = answer.storedAtMs + answer.lifetimeMs - nowMs;
+  if (leftMs > 0) return settings.prefetch && isPrefetchDue(answer, leftMs, nowMs) ? 'prefetch' : 'fresh';
+  // RFC 9520 section 3.2: a failure is remembered for its time and never beyond
+  if (answer.kind === 'failure') return 'expired';
+  if (isWithinStale(answer, nowMs, settings)) return 'stale';
+  return answer.earlier !== undefined && isWithinStale(answer.earlier, nowMs, settings) ? 'stale' : 'expired';
+}
+
+function isPrefetchDue(answer: CachedAnswer, leftMs: number, nowMs: number): boolean {
+  return (
+    leftMs <= answer.lifetimeMs * PREFETCH_FRACTION &&
+    answer.hits >= PREFETCH_HITS &&
+    answer.kind !== 'failure' &&
+    !answer.isRetained &&
+    nowMs >= answer.nextPrefetchMs &&
+    nowMs >= answer.nextRecheckMs
+  );
+}
+
+function isWithinStale(answer: CachedAnswer, nowMs: number, settings: FreshnessSettings): boolean {
+  return answer.isRetained || nowMs < answer.storedAtMs + answer.lifetimeMs + settings.staleForMs;
+}
+
+/**
+ * The answer to give for one that is `stale`. RFC 8767 section 4 has an NXDOMAIN of the authority replace the answer before
+ * it, and so it does while it is fresh. We see upstreams, not authorities, and a link about to fail makes upstreams deny
+ * names that exist: once an NXDOMAIN can no longer be confirmed, the last good answer is given again, for its own stale time.
+ */
+export function answerWhileStale(
+  answer: CachedAnswer,
+  nowMs: number,
+  settings: FreshnessSettings,
+): CachedAnswer {
+  const { earlier } = answer;
+  return earlier !== undefined && isWithinStale(earlier, nowMs, settings) ? earlier : answer;
+}
+
+/**
+ * Whether an upstream may be asked about a stale answer, or failed too short a time ago (RFC 8767 section 5). Never for a
+ * retained answer: it is refreshed on a schedule, so that no client waits for an upstream.
+ */
+export function mayRecheck(answer: CachedAnswer, nowMs: number): boolean {
+  return !answer.isRetained && nowMs >= answer.nextRecheckMs;
+}
+
+/** Whole seconds by which the TTLs of a fresh answer have aged; never negative, and less than its lifetime. */
+export function ageSeconds(answer: CachedAnswer, nowMs: number): number {
+  return Math.max(0, Math.floor((nowMs - answer.storedAtMs) / 1000));
+}
+
+/** What a reply is written from. */
+export interface GivenAnswer {
+  readonly answer: CachedAnswer;
+  readonly ttl: TtlPatch;
+  readonly extendedError: number | undefined;
+}
+
+export interface StaleSettings extends FreshnessSettings {
+  /** TTL of every record in a stale answer (RFC 8767 section 4: 30 s recommended). */
+  readonly staleTtlSeconds: number;
+}
+
+/** How an answer that has not expired is given at this moment. */
+export function givenAnswer(answer: CachedAnswer, nowMs: number, settings: StaleSettings): GivenAnswer {
+  if (freshness(answer, nowMs, settings) !== 'stale') return freshGiven(answer, nowMs);
+  return staleGiven(answerWhileStale(answer, nowMs, settings), settings);
+}
+
+export function freshGiven(answer: CachedAnswer, nowMs: number): GivenAnswer {
+  return { answer, ttl: { ageSeconds: ageSeconds(answer, nowMs) }, extendedError: undefined };
+}
+
+export function staleGiven(
+  answer: CachedAnswer,
+  { staleTtlSeconds }: { readonly staleTtlSeconds: number },
+): GivenAnswer {
+  return { answer, ttl: { ttlSeconds: staleTtlSeconds }, extendedError: staleExtendedError(answer) };
+}
+
+/** RFC 8914 sections 4.4 and 4.20. */
+export function staleExtendedError(answer: CachedAnswer): number {
+  return answer.kind === 'nxdomain' ? EXTENDED_ERROR.STALE_NXDOMAIN : EXTENDED_ERROR.STALE_ANSWER;
 }

@@ -1,6 +1,6 @@
 /**
- * Answers that the operator wants kept whatever happens: never evicted, never expired, outside the cache's bound. They
- * are put here and replaced by whoever asks for them on a schedule; a client's query finds them and changes nothing.
+ * Answers that the operator wants kept whatever happens: never evicted, never expired, outside the cache's bound. The refresh
+ * journey puts them here and replaces them on a schedule; a client's query finds them and changes nothing.
  */
 
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
@@ -9,25 +9,34 @@ import type { Query } from '../../protocol/wire/query.ts';
 import { acceptResponse } from '../../protocol/wire/response.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
-import { hasSameName, hasSameQuestion, haveSameQuestion, keyOf } from './cache-key.ts';
-import { type CacheabilitySettings, denialWithoutSoa } from './cacheability.ts';
-import { type AnswerParts, type CachedAnswer, keptOctets, newAnswer } from './cached-answer.ts';
+import {
+  type AnswerParts,
+  type CacheabilitySettings,
+  type CachedAnswer,
+  denialWithoutSoa,
+  hasSameName,
+  hasSameQuestion,
+  haveSameQuestion,
+  keptOctets,
+  keyOf,
+  newAnswer,
+} from './cached-answer.ts';
 
-/** What is to be answered for a question of class IN. */
+/** The answer to a question of class IN. */
 export interface RetainedAnswer {
-  /** A whole response as an upstream sent it, for queries without DO; for all of them where there is no `signedMessage`. */
+  /** A whole response as an upstream sent it: for queries without DO, and for all queries where there is no `signedMessage`. */
   readonly message: Uint8Array;
   /** For queries with DO, where signatures make a difference (RFC 4035 section 3.2.1). */
   readonly signedMessage?: Uint8Array | undefined;
-  /** Since it was received; `Infinity` where nobody knows, and then it is stale from the start. */
+  /** Since it was received; `Infinity` where that is not known, and then it is stale from the start. */
   readonly ageMs: number;
-  /** With a denial: what is given instead once the denial cannot be confirmed any more. */
+  /** Of a denial: the answer that is given once the denial can no longer be confirmed. */
   readonly earlier?: RetainedAnswer | undefined;
 }
 
 /**
- * So long an answer counts as fresh whatever its TTL, 0 included: whoever keeps it asks every 5 s at most, and may need 5 s
- * more. Stale then means that it could not be refreshed. Clients see the TTL run down to 0 and keep nothing for longer.
+ * An answer counts as fresh for this time whatever its TTL, 0 included: it is asked for every 5 s at most, and the answer may
+ * take 5 s more. Stale then means that it could not be refreshed. Clients see the TTL run down to 0 and keep nothing longer.
  */
 const MIN_LIFETIME_MS = 10_000;
 
@@ -40,7 +49,7 @@ interface Retained {
 
 export class RetainedAnswers {
   readonly #byKey = new Map<number, Retained>();
-  /** Those that were ever retained: a handful, so that a name is found by trying each. */
+  /** Every type that was ever retained: a handful, so that a name is found by trying each. */
   readonly #qtypes = new Set<number>();
 
   /** Whether the name is known to exist, from a record of any type. */
@@ -67,7 +76,7 @@ export class RetainedAnswers {
     return undefined;
   }
 
-  /** Puts an answer in place of the one before. Returns for how long it counts as fresh, or `undefined` for what is no answer to the question. */
+  /** Replaces the answer to a question. Returns for how long it counts as fresh; `undefined`: it is no answer to the question. */
   put(
     name: string,
     qtype: number,
@@ -89,7 +98,7 @@ export class RetainedAnswers {
     return Math.min(plain.lifetimeMs, signed.lifetimeMs);
   }
 
-  /** Lets an answer go; the question is from then on one like any other. */
+  /** Lets an answer go; the question is then a question like any other. */
   remove(name: string, qtype: number): void {
     const key = keyOf(hashName(nameToWire(name)), qtype, CLASS.IN, false, false);
     this.#remove(key, questionOctets(name, qtype));
@@ -135,7 +144,7 @@ function partsOf(message: Uint8Array, { question, settings }: Making): AnswerPar
   const { index } = accepted;
   const verdict = denialWithoutSoa(index, settings);
   if (verdict.kind === 'none' || verdict.kind === 'failure') return undefined;
-  // a bare NXDOMAIN is no ground to change what is given to everybody for good
+  // a bare NXDOMAIN is no ground to change the answer that every client gets
   if (verdict.kind === 'nxdomain' && index.negativeTtlSeconds === undefined) return undefined;
   const octets = keptOctets(accepted.octets, index, verdict.maxTtlSeconds);
   if (!haveSameQuestion(octets, index.questionEnd, question, question.length)) return undefined;

@@ -1,21 +1,30 @@
 /**
  * Answers by key, bounded in octets, and which of them goes first when there is no room: lru-cache keeps the order of each
- * segment, and this file says which segment an answer is in. It refuses to know time and freshness.
+ * segment, and this file decides which segment an answer is in. It refuses to know time and freshness.
  *
  *     unused  stored, and not asked for since: a flood of random names ends here, and pushes out only its own kind
  *     used    asked for at least once since it was first stored; four fifths of the room, its oldest become unused again
- *     late    stored during a cut, for as long as it lasts: what was known before cannot be fetched again, so answers of
- *             servers that still reply take its place only up to an eighth of the room, however often they are asked for
+ *     late    stored during a cut, while it lasts: earlier answers cannot be fetched again, so answers of servers that still
+ *             reply take their place only up to an eighth of the room, however often they are asked for
  *
  * This is a segmented LRU (Karedla, Love and Wherry, "Caching strategies to improve disk system performance", 1994) with a
  * third segment. A plain LRU keeps what came last, so that names that nobody wants twice empty it. The simulation in
  * test/serving/answer-cache/eviction.test.ts prints how both do on a trace like that of a site and in floods.
+ *
+ * Questions that no upstream could answer have a table of their own: a flood of names that fail takes no room from answers.
  */
 import { LRUCache } from 'lru-cache';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { Steps } from '../../runtime/slices.ts';
-import { hasSameQuestion } from './cache-key.ts';
-import { type CachedAnswer, sizeOf } from './cached-answer.ts';
+import {
+  type CachedAnswer,
+  cachedAnswer,
+  cacheKey,
+  failureParts,
+  hasSameQuestion,
+  isAnswerTo,
+  sizeOf,
+} from './cached-answer.ts';
 
 const USED_SHARE = 0.8;
 const LATE_SHARE = 1 / 8;
@@ -24,29 +33,33 @@ const SETTLED_AT_A_TIME = 8;
 /** By which a bound shrinks in one step: room for some twenty answers. */
 const OCTETS_PER_STEP = 8 * 1024;
 
-/** lru-cache writes to the options of a look-up, so they cannot be frozen; shared, they cost no object per query. */
-const lookup: LRUCache.GetOptions<number, CachedAnswer, unknown> = {};
+const UNUSED = 0;
+const USED = 1;
+const LATE = 2;
 
 type Segment = LRUCache<number, CachedAnswer>;
 
-/** lru-cache measures each segment; how much fits is a matter of all three. */
+/** lru-cache measures each segment; how much fits depends on all three. */
 function newSegment(): Segment {
   return new LRUCache<number, CachedAnswer>({ maxSize: Number.MAX_SAFE_INTEGER, sizeCalculation: sizeOf });
 }
+
+/** lru-cache writes to the options of `get`, so they cannot be frozen; shared, they cost no object per query. */
+const options: LRUCache.GetOptions<number, CachedAnswer, unknown> = {};
 
 function secondOf(key: number): number {
   return key ^ 0x5bd1e995;
 }
 
 export class Segments {
-  readonly #used = newSegment();
   readonly #unused = newSegment();
+  readonly #used = newSegment();
   readonly #late = newSegment();
+  /** All of them: found here at once, in whichever segment, and can be iterated in pieces while answers come and go. */
+  readonly #byKey = new Map<number, CachedAnswer>();
   readonly #isCut: () => boolean;
   #boundOctets: number;
   #evictions = 0;
-  /** The same answers in a set, because only that can be looked through in pieces while it changes. */
-  readonly #all = new Set<CachedAnswer>();
   /** Whether an answer was ever put at its second place. */
   #hasSecond = false;
 
@@ -56,7 +69,7 @@ export class Segments {
   }
 
   get entries(): number {
-    return this.#all.size;
+    return this.#byKey.size;
   }
 
   get octets(): number {
@@ -67,20 +80,27 @@ export class Segments {
     return this.#evictions;
   }
 
-  get all(): ReadonlySet<CachedAnswer> {
-    return this.#all;
+  /** An answer that comes meanwhile, or is replaced, stands at the end. */
+  all(): Iterable<CachedAnswer> {
+    return this.#byKey.values();
+  }
+
+  has(answer: CachedAnswer): boolean {
+    return this.#byKey.get(answer.key) === answer;
   }
 
   /** The answer under this key, as one that was wanted now. */
   get(key: number): CachedAnswer | undefined {
-    return this.#used.get(key, lookup) ?? this.#unused.get(key, lookup) ?? this.#late.get(key, lookup);
+    const answer = this.#byKey.get(key);
+    if (answer !== undefined) this.#segmentOf(answer).get(key, options);
+    return answer;
   }
 
   peek(key: number): CachedAnswer | undefined {
-    return this.#used.peek(key) ?? this.#unused.peek(key) ?? this.#late.peek(key);
+    return this.#byKey.get(key);
   }
 
-  /** As `get`, at the other place that an answer may have: looked at only where there ever was one. */
+  /** As `get`, at the other place that an answer may have: asked only where there ever was one. */
   getSecond(key: number): CachedAnswer | undefined {
     return this.#hasSecond ? this.get(secondOf(key)) : undefined;
   }
@@ -96,55 +116,45 @@ export class Segments {
 
   /**
    * Where an answer may be put: where one is that it may replace, or at the first place that is free. By accident two of
-   * 50,000 questions share a key in every third process, and neither is to go without an answer.
+   * 50,000 questions share a key in every third process, and neither may go without an answer.
    */
   freeKey(key: number, mayReplace: (resident: CachedAnswer) => boolean): number | undefined {
-    for (const place of [key, secondOf(key)]) {
-      const resident = this.peek(place);
-      if (resident !== undefined && !mayReplace(resident)) continue;
-      if (place !== key) this.#hasSecond = true;
-      return place;
-    }
-    return undefined;
+    const first = this.peek(key);
+    if (first === undefined || mayReplace(first)) return key;
+    const other = secondOf(key);
+    const second = this.peek(other);
+    if (second !== undefined && !mayReplace(second)) return undefined;
+    this.#hasSecond = true;
+    return other;
   }
 
   isUsed(answer: CachedAnswer): boolean {
-    return this.#used.peek(answer.key) === answer;
+    return answer.segment === USED && this.has(answer);
   }
 
-  /** The answer was given to somebody. */
+  /** The answer was given to a client. */
   noteUse(answer: CachedAnswer): void {
-    const { key } = answer;
-    if (this.#used.has(key) || !this.#all.has(answer)) return;
+    if (answer.segment === USED || !this.has(answer)) return;
     // a client that asks twice for each name that it makes up must not push out what cannot be fetched again
-    if (this.#late.has(key) && this.#isCut()) return;
-    this.#unused.delete(key);
-    this.#late.delete(key);
-    this.#used.set(key, answer);
+    if (answer.segment === LATE && this.#isCut()) return;
+    this.#move(answer, USED);
     this.#demote();
   }
 
-  /** Keeps `answer` in place of what has its key. An answer that is larger than the whole bound is not kept. */
+  /**
+   * Keeps `answer` in place of the answer under its key, and in its segment. An answer that is larger than the whole bound is
+   * not kept.
+   */
   put(answer: CachedAnswer): void {
-    this.#putInto(this.#segmentOf(answer.key) ?? (this.#isCut() ? this.#late : this.#unused), answer);
+    this.#put(answer, this.#isCut() ? LATE : UNUSED);
   }
 
-  #putInto(segment: Segment, answer: CachedAnswer): void {
-    const { key } = answer;
-    const before = segment.peek(key);
-    if (before !== undefined) this.#all.delete(before);
-    segment.set(key, answer);
-    this.#all.add(answer);
-    this.#settle();
-    this.#makeRoom();
-  }
-
-  /** As `put`, for what was known before this process began, where nothing has to go for it; whether that was so. */
+  /** As `put`, for an answer of an earlier process, for which no other goes; returns whether there was room. */
   putIfRoom(answer: CachedAnswer, isUsed: boolean): boolean {
     const before = this.peek(answer.key);
     const octets = this.octets - (before === undefined ? 0 : sizeOf(before)) + sizeOf(answer);
     if (octets > this.#boundOctets) return false;
-    this.#putInto(this.#segmentOf(answer.key) ?? this.#unused, answer);
+    this.#put(answer, UNUSED);
     if (isUsed) this.noteUse(answer);
     return true;
   }
@@ -152,16 +162,16 @@ export class Segments {
   delete(key: number): void {
     const answer = this.peek(key);
     if (answer === undefined) return;
-    this.#all.delete(answer);
-    for (const segment of [this.#used, this.#unused, this.#late]) segment.delete(key);
+    this.#byKey.delete(key);
+    this.#segmentOf(answer).delete(key);
   }
 
   clear(): void {
-    for (const segment of [this.#used, this.#unused, this.#late]) segment.clear();
-    this.#all.clear();
+    for (const segment of [this.#unused, this.#used, this.#late]) segment.clear();
+    this.#byKey.clear();
   }
 
-  /** To a new bound, in steps: a smaller one is reached bit by bit, because what goes for it may be most of the answers. */
+  /** To a new bound, in steps: a smaller one is reached bit by bit, because most of the answers may have to go. */
   *resizing(boundOctets: number): Steps<void> {
     while (this.#boundOctets > boundOctets) {
       this.#boundOctets = Math.max(boundOctets, this.#boundOctets - OCTETS_PER_STEP);
@@ -172,15 +182,33 @@ export class Segments {
     this.#boundOctets = boundOctets;
   }
 
-  /** An answer that comes again stays in its segment. */
-  #segmentOf(key: number): Segment | undefined {
-    return [this.#used, this.#unused, this.#late].find((segment) => segment.has(key));
+  /** `segment`: for an answer whose key is new. */
+  #put(answer: CachedAnswer, segment: number): void {
+    const { key } = answer;
+    const before = this.peek(key);
+    answer.segment = before?.segment ?? segment;
+    if (before !== undefined) this.#byKey.delete(key);
+    this.#byKey.set(key, answer);
+    this.#segmentOf(answer).set(key, answer);
+    this.#settle();
+    this.#makeRoom();
+  }
+
+  #segmentOf({ segment }: CachedAnswer): Segment {
+    return segment === UNUSED ? this.#unused : segment === USED ? this.#used : this.#late;
+  }
+
+  #move(answer: CachedAnswer, segment: number): void {
+    this.#segmentOf(answer).delete(answer.key);
+    answer.segment = segment;
+    this.#segmentOf(answer).set(answer.key, answer);
   }
 
   #demote(): void {
     while (this.#used.calculatedSize > this.#boundOctets * USED_SHARE) {
       const oldest = this.#used.pop();
       if (oldest === undefined) return;
+      oldest.segment = UNUSED;
       this.#unused.set(oldest.key, oldest);
     }
   }
@@ -190,6 +218,7 @@ export class Segments {
     for (let left = SETTLED_AT_A_TIME; left > 0; left--) {
       const oldest = this.#late.pop();
       if (oldest === undefined) return;
+      oldest.segment = UNUSED;
       this.#unused.set(oldest.key, oldest);
     }
   }
@@ -203,8 +232,53 @@ export class Segments {
         this.#used.pop() ??
         this.#late.pop();
       if (victim === undefined) return;
-      this.#all.delete(victim);
+      this.#byKey.delete(victim.key);
       this.#evictions++;
     }
+  }
+}
+
+/** RFC 9520 section 3.2 asks for at least 1 s and at most 5 min. */
+export const FAILURE_MS = 5_000;
+
+/** Some 4 MiB. A name that fails and is not in it costs the upstreams a question, and nothing else. */
+const MAX_FAILURES = 4_096;
+
+/** Questions that no upstream could answer, remembered for a short time (RFC 9520). */
+export class Failures {
+  readonly #byKey = new LRUCache<number, CachedAnswer>({ max: MAX_FAILURES });
+
+  /** The failure remembered for this question, as a SERVFAIL that can be given. */
+  find(query: Query, nowMs: number): CachedAnswer | undefined {
+    if (this.#byKey.size === 0) return undefined;
+    const failure = this.#byKey.get(cacheKey(query));
+    if (failure === undefined || !isAnswerTo(failure, query)) return undefined;
+    return nowMs < failure.storedAtMs + failure.lifetimeMs ? failure : undefined;
+  }
+
+  note(query: Query, lifetimeMs: number, nowMs: number, extendedError: number | undefined): CachedAnswer {
+    const parts = {
+      kind: 'failure',
+      ...failureParts(query, extendedError),
+      lifetimeMs,
+      earlier: undefined,
+    } as const;
+    const failure = cachedAnswer(query, cacheKey(query), parts, nowMs);
+    this.#byKey.set(failure.key, failure);
+    return failure;
+  }
+
+  /** The question has an answer now. */
+  forget(key: number): void {
+    if (this.#byKey.size > 0) this.#byKey.delete(key);
+  }
+
+  /** When the failure under this key was noted, if one is remembered. */
+  notedAtMs(key: number): number | undefined {
+    return this.#byKey.peek(key)?.storedAtMs;
+  }
+
+  clear(): void {
+    this.#byKey.clear();
   }
 }

@@ -2,42 +2,40 @@
  * The answers kept for one question as it was asked with and without DO and CD, and which of them answers a query when no
  * upstream is asked.
  *
- * - Any variant answers a query with CD, and a variant without CD answers any query: whatever an upstream gave as good is
+ * - Any variant answers a query with CD, and a variant without CD answers any query: an answer that an upstream gave as good is
  *   good without checking, too.
  * - A variant with CD was not validated (RFC 4035 section 3.2.2). It answers a query without CD where its AD bit says that
- *   it was validated all the same, and in a cut, when nobody can validate. While an upstream could validate, a SERVFAIL
+ *   it was validated all the same, and in a cut, when no upstream can validate. While an upstream could validate, a SERVFAIL
  *   may mean that the data are bogus, and they are not given.
  * - A query without DO gets no authenticating records that it did not ask for (RFC 4035 section 3.2.1). A query with DO may
  *   get an answer without them: a client that validates refuses it, and all others have their answer.
- * - AD is passed on as for every answer (response-patch.ts): it stays true when records are left out.
+ * - AD is passed on as in every answer (response-patch.ts): it stays true when records are left out.
  */
 import { LRUCache } from 'lru-cache';
 import { FLAG } from '../../protocol/wire/header.ts';
 import { hasProofs, withoutProofs } from '../../protocol/wire/leave-out.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { keyOf } from './cache-key.ts';
-import { type CachedAnswer, sizeOf } from './cached-answer.ts';
 import {
   answerWhileStale,
+  type CachedAnswer,
   type FreshnessSettings,
   freshGiven,
   freshness,
   type GivenAnswer,
+  keyOf,
+  type StaleSettings,
+  sizeOf,
   staleGiven,
-} from './freshness.ts';
+} from './cached-answer.ts';
 
 export interface FoundVariant {
   readonly kept: CachedAnswer;
   readonly given: GivenAnswer;
 }
 
-export interface VariantSettings extends FreshnessSettings {
-  readonly staleTtlSeconds: number;
-}
-
 /**
- * Octets of answers made fit lately, and of those that they were made of: in a cut the same names are asked for again and
- * again. They count beside `cache.size`, which knows nothing of them.
+ * Octets of answers made fit lately, and of those that they were made of: in a cut the same names are asked for repeatedly.
+ * They count beside `cache.size`, which knows nothing of them.
  */
 const FITTED_OCTETS = 2 * 1024 * 1024;
 
@@ -47,7 +45,7 @@ export class Variants {
     maxSize: FITTED_OCTETS,
     sizeCalculation: (fitted, answer) => sizeOf(fitted) + sizeOf(answer),
   });
-  /** The best so far, while `best` looks at one after the other: no object for each. */
+  /** The best so far, while `best` goes through the variants: no object for each. */
   #says: CachedAnswer | undefined;
   #isFresh = false;
   #rank = 0;
@@ -57,8 +55,8 @@ export class Variants {
     this.#peek = peek;
   }
 
-  /** The best variant that this query may have; `isCut`: nobody can be asked. */
-  best(query: Query, nowMs: number, isCut: boolean, settings: VariantSettings): FoundVariant | undefined {
+  /** The best variant that this query may have; `isCut`: no upstream can be asked. */
+  best(query: Query, nowMs: number, isCut: boolean, settings: StaleSettings): FoundVariant | undefined {
     const { nameHash, qtype, qclass, dnssecOk, checkingDisabled } = query;
     let best: CachedAnswer | undefined;
     for (let variant = 0; variant < 4; variant++) {
@@ -76,7 +74,7 @@ export class Variants {
   }
 
   /**
-   * Compares with the best so far, and notes what the better one says: itself, or the good answer before a denial that has
+   * Compares with the best so far, and notes what the better variant says: itself, or the good answer before a denial that has
    * expired. A denial that has expired comes last, because it may have been the first sign of a cut; with DO, signed
    * before unsigned, because a client that validates can use no other; fresh before stale; newer before older.
    */
@@ -104,7 +102,7 @@ export class Variants {
     return true;
   }
 
-  /** The answer as this query may have it; `undefined` where it cannot be had without what must be left out. */
+  /** The answer as this query may have it; `undefined` where the rest would be no answer. */
   #fit(answer: CachedAnswer, query: Query): CachedAnswer | undefined {
     if (query.dnssecOk || !answer.dnssecOk) return answer;
     const known = this.#fitted.get(answer);

@@ -7,7 +7,7 @@ import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { CachedAnswer } from '../answer-cache/cached-answer.ts';
-import { ageSeconds, freshness, type GivenAnswer, mayRecheck } from '../answer-cache/freshness.ts';
+import { ageSeconds, freshness, type GivenAnswer, mayRecheck } from '../answer-cache/cached-answer.ts';
 import { type GivenOctets, PASS, type Route, type Turn } from '../turn.ts';
 import type { FetchedAnswers } from './fetched-answers.ts';
 import type { OwnAnswers } from './own-answers.ts';

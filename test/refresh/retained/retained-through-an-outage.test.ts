@@ -6,7 +6,7 @@ import {
   freshness,
   mayRecheck,
   staleExtendedError,
-} from '../../../src/serving/answer-cache/freshness.ts';
+} from '../../../src/serving/answer-cache/cached-answer.ts';
 import type { FileSystem } from '../../../src/store/file-system.ts';
 import { RetainedStore } from '../../../src/store/retained-store.ts';
 import { collectGarbage } from '../../helpers/collect-garbage.ts';

@@ -2,14 +2,15 @@ import t from 'tap';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import { writePatchedReply } from '../../../src/protocol/wire/response-patch.ts';
 import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
-import { cacheKey } from '../../../src/serving/answer-cache/cache-key.ts';
-import { type CachedAnswer, ENTRY_OVERHEAD_OCTETS } from '../../../src/serving/answer-cache/cached-answer.ts';
 import {
   ageSeconds,
   answerWhileStale,
+  type CachedAnswer,
+  cacheKey,
+  ENTRY_OVERHEAD_OCTETS,
   freshness,
   mayRecheck,
-} from '../../../src/serving/answer-cache/freshness.ts';
+} from '../../../src/serving/answer-cache/cached-answer.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { message, opt, rawRecord } from '../../helpers/zone-text.ts';
 import {

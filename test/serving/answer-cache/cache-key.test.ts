@@ -1,6 +1,10 @@
 import t from 'tap';
-import { hasSameQuestion, isAnswerTo } from '../../../src/serving/answer-cache/cache-key.ts';
-import { cachedAnswer, failureParts } from '../../../src/serving/answer-cache/cached-answer.ts';
+import {
+  cachedAnswer,
+  failureParts,
+  hasSameQuestion,
+  isAnswerTo,
+} from '../../../src/serving/answer-cache/cached-answer.ts';
 import { message } from '../../helpers/zone-text.ts';
 import { type Aspects, asked } from './asked.ts';
 

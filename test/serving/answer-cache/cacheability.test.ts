@@ -1,5 +1,5 @@
 import t from 'tap';
-import { cacheability } from '../../../src/serving/answer-cache/cacheability.ts';
+import { cacheability } from '../../../src/serving/answer-cache/cached-answer.ts';
 import { type MessageText, message, opt, rawRecord, soaData } from '../../helpers/zone-text.ts';
 import { indexed } from './asked.ts';
 

@@ -1,17 +1,15 @@
 import t from 'tap';
 import {
-  type CachedAnswer,
-  cachedAnswer,
-  failureParts,
-} from '../../../src/serving/answer-cache/cached-answer.ts';
-import {
   ageSeconds,
   answerWhileStale,
+  type CachedAnswer,
+  cachedAnswer,
   type FreshnessSettings,
+  failureParts,
   freshness,
   mayRecheck,
   staleExtendedError,
-} from '../../../src/serving/answer-cache/freshness.ts';
+} from '../../../src/serving/answer-cache/cached-answer.ts';
 import { asked } from './asked.ts';
 
 const DAY = 86_400_000;

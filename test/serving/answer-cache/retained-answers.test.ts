@@ -2,14 +2,14 @@ import t from 'tap';
 import { writePatchedReply } from '../../../src/protocol/wire/response-patch.ts';
 import { TYPE } from '../../../src/protocol/words/types.ts';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
-import { ENTRY_OVERHEAD_OCTETS } from '../../../src/serving/answer-cache/cached-answer.ts';
 import {
   ageSeconds,
   answerWhileStale,
+  ENTRY_OVERHEAD_OCTETS,
   freshness,
   mayRecheck,
   staleExtendedError,
-} from '../../../src/serving/answer-cache/freshness.ts';
+} from '../../../src/serving/answer-cache/cached-answer.ts';
 import type { RetainedAnswer } from '../../../src/serving/answer-cache/retained-answers.ts';
 import { message, opt, rawRecord } from '../../helpers/zone-text.ts';
 import {

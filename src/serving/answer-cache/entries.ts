@@ -1,23 +1,33 @@
-/** Answers on their way out of the process and back into another one: plain data with ages in place of moments. */
+/**
+ * Answers on their way to the disk and back into another process: plain data with ages in place of moments, given in the order
+ * in which they were last used, in small steps while the cache goes on changing.
+ */
 import { FLAG, HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import { hashName } from '../../protocol/wire/name-hash.ts';
 import { acceptResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
-import { haveSameQuestion, isSameQuestion, keyOf } from './cache-key.ts';
-import { type AnswerKind, type AnswerParts, type CachedAnswer, newAnswer } from './cached-answer.ts';
-import type { Failures } from './failures.ts';
-import { type FreshnessSettings, freshness, RECHECK_MS } from './freshness.ts';
-import { byRecency } from './recency.ts';
-import type { Segments } from './segments.ts';
+import {
+  type AnswerKind,
+  type AnswerParts,
+  type CachedAnswer,
+  type FreshnessSettings,
+  freshness,
+  haveSameQuestion,
+  isSameQuestion,
+  keyOf,
+  newAnswer,
+  RECHECK_MS,
+} from './cached-answer.ts';
+import type { Failures, Segments } from './segments.ts';
 
-/** Failures are not worth keeping for so long. */
+/** Failures are not kept as long. */
 export type EntryKind = Exclude<AnswerKind, 'failure'>;
 
 export interface EntryAnswer {
   readonly kind: EntryKind;
   /** A whole message, as `CachedAnswer.octets`. Shared with the cache on the way out, copied on the way in. */
   readonly octets: Uint8Array;
-  /** Since it was stored; not negative. */
+  /** Since it was stored; never negative. */
   readonly ageMs: number;
   readonly lifetimeMs: number;
 }
@@ -26,16 +36,16 @@ export interface AnswerEntry extends EntryAnswer {
   readonly dnssecOk: boolean;
   readonly checkingDisabled: boolean;
   readonly hits: number;
-  /** Since it was last used; not negative. */
+  /** Since it was last used; never negative. */
   readonly idleMs: number;
   readonly earlier?: EntryAnswer;
 }
 
 /**
- * `undefined` for what is not worth keeping. `isUsed`: somebody has asked for it, perhaps before it was last renewed; then
- * it has a hit, so that it is such an answer in the next process, too.
+ * `undefined` for a failure. `isUsed`: a client has asked for it, perhaps before it was last renewed; then it has a hit, so that
+ * it is a used answer in the next process, too.
  */
-export function entryOf(answer: CachedAnswer, isUsed: boolean, nowMs: number): AnswerEntry | undefined {
+function entryOf(answer: CachedAnswer, isUsed: boolean, nowMs: number): AnswerEntry | undefined {
   const own = entryAnswer(answer, nowMs);
   if (own === undefined) return undefined;
   const earlier = answer.earlier && entryAnswer(answer.earlier, nowMs);
@@ -51,17 +61,14 @@ export function entryOf(answer: CachedAnswer, isUsed: boolean, nowMs: number): A
 
 function entryAnswer(answer: CachedAnswer, nowMs: number): EntryAnswer | undefined {
   const { kind, octets, lifetimeMs } = answer;
-  // an answer stored since the look began counts as old as that: older, never younger
+  // an answer stored since the iteration began counts as old as that: older, never younger
   return kind === 'failure'
     ? undefined
     : { kind, octets, ageMs: Math.max(0, nowMs - answer.storedAtMs), lifetimeMs };
 }
 
-/**
- * The answer that an entry stands for. Whoever keeps entries may hand back anything: `undefined` for what could not have
- * come from `entryOf`.
- */
-export function answerOf(entry: AnswerEntry, nowMs: number): CachedAnswer | undefined {
+/** The answer that an entry stands for; `undefined` for an entry that could not have come from `entryOf`. */
+function answerOf(entry: AnswerEntry, nowMs: number): CachedAnswer | undefined {
   const { dnssecOk, checkingDisabled, hits, idleMs } = entry;
   const parts = partsOf(entry);
   if (parts === undefined || !isAge(idleMs) || !isAge(hits)) return undefined;
@@ -93,7 +100,7 @@ function partsOf({ kind, octets, ageMs, lifetimeMs }: EntryAnswer): AnswerParts 
   return { kind, octets: own, index, lifetimeMs, earlier: undefined };
 }
 
-/** What a response is, going by itself alone. */
+/** The kind of a response, by its own content alone. */
 function kindOf(index: ResponseIndex): EntryKind | undefined {
   if ((index.flags & FLAG.TC) !== 0) return undefined;
   if (index.rcode === RCODE.NXDOMAIN) return 'nxdomain';
@@ -110,21 +117,21 @@ function isAge(value: number): boolean {
  *
  * - `kept`        it is in the cache, or hidden by a newer denial
  * - `expired`     its time is over
- * - `superseded`  something newer is there
- * - `full`        there is no room, and older answers go before newer ones: nor is there for what was used less recently
- * - `refused`     it is none that `entries` gave
+ * - `superseded`  a newer answer is there
+ * - `full`        there is no room for it, nor for entries that were used less recently
+ * - `refused`     `entries` gave no such entry
  */
 export type LoadVerdict = 'kept' | 'expired' | 'superseded' | 'full' | 'refused';
 
-/** Used last first. See AnswerCache.entries. */
+/** See AnswerCache.entries. */
 export function* entriesOf(
   answers: Segments,
   nowMs: number,
   settings: FreshnessSettings,
 ): Generator<AnswerEntry | undefined, void> {
-  for (const group of yield* byRecency(answers.all, nowMs)) {
+  for (const group of yield* byRecency(answers.all(), nowMs)) {
     for (const answer of group) {
-      const isWorthIt = answers.all.has(answer) && freshness(answer, nowMs, settings) !== 'expired';
+      const isWorthIt = answers.has(answer) && freshness(answer, nowMs, settings) !== 'expired';
       yield isWorthIt ? entryOf(answer, answers.isUsed(answer), nowMs) : undefined;
     }
   }
@@ -132,10 +139,10 @@ export function* entriesOf(
 
 /** See AnswerCache.restoreOrder. */
 export function* restoreOrder(answers: Segments, nowMs: number): Generator<undefined, void> {
-  const groups = yield* byRecency(answers.all, nowMs);
+  const groups = yield* byRecency(answers.all(), nowMs);
   for (const group of groups.toReversed()) {
     for (const answer of group.toReversed()) {
-      if (answers.all.has(answer)) answers.get(answer.key);
+      if (answers.has(answer)) answers.get(answer.key);
       yield undefined;
     }
   }
@@ -157,7 +164,7 @@ export function loadInto(
   const answer = key === loaded.key ? loaded : { ...loaded, key };
   const resident = answers.peek(key);
   if (resident !== undefined) return loadBeside(answers, resident, answer);
-  // an upstream was asked before this was read: the answer is better than its failure, and need not be rechecked so soon
+  // an upstream failed before this was read: the answer is better than the failure, and need not be rechecked so soon
   const failedAtMs = failures.notedAtMs(loaded.key);
   if (failedAtMs !== undefined) answer.nextRecheckMs = failedAtMs + RECHECK_MS;
   failures.forget(loaded.key);
@@ -174,4 +181,41 @@ function loadBeside(answers: Segments, resident: CachedAnswer, loaded: CachedAns
 
 function keepIfRoom(answers: Segments, answer: CachedAnswer): LoadVerdict {
   return answers.putIfRoom(answer, answer.hits > 0) ? 'kept' : 'full';
+}
+
+/** Groups of idle times: four for each doubling; the last takes all answers that were not used for a month. */
+const GROUPS = 88;
+const GROUPS_A_DOUBLING = 4;
+/** Answers sorted into groups between two pauses. */
+const STRIDE = 256;
+/** A group of so many is put in exact order; a larger one would take too long at a time. */
+const SORTED = 512;
+
+/**
+ * Groups of answers, those used last first: within a fifth of the time that they have not been used, exactly where that
+ * costs little. Yields where the caller may pause; answers that come meanwhile may be left out, those that go may be in.
+ */
+function* byRecency(
+  answers: Iterable<CachedAnswer>,
+  nowMs: number,
+): Generator<undefined, readonly (readonly CachedAnswer[])[]> {
+  const groups: CachedAnswer[][] = Array.from({ length: GROUPS }, () => []);
+  let left = STRIDE;
+  for (const answer of answers) {
+    groups[groupOf(nowMs - answer.usedAtMs)]?.push(answer);
+    if (--left > 0) continue;
+    left = STRIDE;
+    yield undefined;
+  }
+  for (const group of groups) {
+    if (group.length > SORTED) continue;
+    group.sort((one, other) => other.usedAtMs - one.usedAtMs);
+    yield undefined;
+  }
+  return groups;
+}
+
+function groupOf(idleMs: number): number {
+  const group = Math.floor(GROUPS_A_DOUBLING * Math.log2(1 + Math.max(0, idleMs) / 1000));
+  return Math.min(group, GROUPS - 1);
 }
