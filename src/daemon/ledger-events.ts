@@ -1,7 +1,7 @@
 /** What the rooms tell, in the words of the ledger. Pure. */
 import type { LastingChange } from '../link/lasting-changes.ts';
 import type { LinkTransition } from '../link/link-monitor.ts';
-import type { ClusterSnapshot } from '../refresh/cluster-snapshot.ts';
+import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
 import type { Change } from '../refresh/reconcile/changes.ts';
 import type { LedgerEvent } from '../store/ledger-format.ts';
 import type { LoadFault } from '../store/set-aside.ts';

@@ -2,7 +2,7 @@
 
 import { type ClusterIdentity, clusterText } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
-import type { ClusterSnapshot } from '../refresh/cluster-snapshot.ts';
+import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
 
 /**
  * One sentence with its mend for each reason; none when ready. `served` is what the table answers from at this moment:

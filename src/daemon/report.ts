@@ -3,9 +3,9 @@ import type { EndpointReport, RetainedReport, StatusReport, UpstreamReport } fro
 import type { LinkMonitor } from '../link/link-monitor.ts';
 import type { LogState } from '../log/line-queue.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
-import type { ClusterSnapshot, SourceSnapshot } from '../refresh/cluster-snapshot.ts';
+import type { ClusterSnapshot, SourceSnapshot } from '../refresh/cluster-report.ts';
 import type { RefreshSnapshot } from '../refresh/refresh-plane.ts';
-import type { RetainedSnapshot, RetainedTotals } from '../refresh/retained/retained-snapshot.ts';
+import type { RetainedSnapshot, RetainedTotals } from '../refresh/retained/retained-report.ts';
 import { backgroundFailures } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { AnswerCacheStats } from '../serving/answer-cache/answer-cache.ts';

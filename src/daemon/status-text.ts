@@ -1,6 +1,6 @@
 /** The strings at `_status.<endpoint>` TXT: what a person with dig and nothing else needs at 3 a.m. */
 import type { LinkReport } from '../link/link-monitor.ts';
-import type { ClusterSnapshot } from '../refresh/cluster-snapshot.ts';
+import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
 import { isInTrouble } from '../refresh/credential-state.ts';
 
 const MAX_STRING_OCTETS = 255; // RFC 1035 section 3.3

@@ -1,6 +1,7 @@
 /** Who would have been hurt: collected while a drill runs, kept until the next one, told as plain data. */
 import type { Query } from '../protocol/wire/query.ts';
-import { typeName } from '../protocol/words/types.ts';
+import { isAtOrUnder } from '../protocol/words/name.ts';
+import { TYPE, typeFromText, typeName } from '../protocol/words/types.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { HeavyHitters, type HeavyHittersReading } from './heavy-hitters.ts';
 
@@ -93,4 +94,56 @@ function askedNames({ kept, others }: HeavyHittersReading): AskedNames {
   });
   const queries = names.reduce((sum, name) => sum + name.queries, others);
   return { queries, names, otherQueries: others };
+}
+
+/** What to add to `retain` after a drill: names that a real outage would take away, and that somebody wants. Pure. */
+const REVERSE_SUFFIXES = ['in-addr.arpa', 'ip6.arpa'];
+/** Asked once may be a slip of somebody's fingers. */
+const MIN_ASKED = 2;
+
+export interface RetainAdvice {
+  readonly name: string;
+  /** The types that were asked for, in alphabetical order. */
+  readonly types: readonly string[];
+  /** How often the name was asked for: A and AAAA of one look-up count once. */
+  readonly asked: number;
+}
+
+/** A question that is retained; `name` in normal form. */
+export interface RetainedQuestionName {
+  readonly name: string;
+  readonly qtype: number;
+}
+
+/** Clients do without what these types say, as long as they get an address; and ANY is no type to keep. */
+const DISPENSABLE = new Set<number | undefined>([TYPE.HTTPS, TYPE.SVCB, TYPE.ANY, undefined]);
+
+/** Most wanted first, then by name. `byPolicy` tells names that are meant to fail; what is retained is left out. */
+export function retainAdvice(
+  { failed, stale }: Hurt,
+  byPolicy: (name: string) => boolean,
+  retained: readonly RetainedQuestionName[],
+): readonly RetainAdvice[] {
+  const kept = new Set(retained.map(({ name, qtype }) => `${name} ${qtype}`));
+  const wanted = new Map<string, Map<string, number>>();
+  for (const { name, type, queries } of [...failed.names, ...stale.names]) {
+    if (name === '.' || byPolicy(name) || isReverse(name)) continue;
+    const qtype = typeFromText(type);
+    if (DISPENSABLE.has(qtype) || kept.has(`${name} ${qtype}`)) continue;
+    const types = wanted.get(name) ?? new Map<string, number>();
+    types.set(type, (types.get(type) ?? 0) + queries);
+    wanted.set(name, types);
+  }
+  return [...wanted]
+    .map(([name, types]) => ({ name, types: [...types.keys()].sort(), asked: Math.max(...types.values()) }))
+    .filter(({ asked }) => asked >= MIN_ASKED)
+    .sort((a, b) => b.asked - a.asked || compare(a.name, b.name));
+}
+
+function isReverse(name: string): boolean {
+  return REVERSE_SUFFIXES.some((suffix) => isAtOrUnder(name, suffix));
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : 1;
 }

@@ -16,29 +16,33 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Turnstile } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
-import type { Ending } from './attempt.ts';
+import {
+  AGE_WARNINGS_MS,
+  type ClusterSnapshot,
+  type ClusterStats,
+  composeSnapshot,
+  countPlan,
+  lastConfirmedAtMs,
+} from './cluster-report.ts';
 import { type ClusterSettings, planSettingsOf, type RefreshTimes } from './cluster-settings.ts';
-import { type ClusterSnapshot, type ClusterStats, composeSnapshot, countPlan } from './cluster-snapshot.ts';
-import { AGE_WARNINGS_MS, lastConfirmedAtMs } from './cluster-warnings.ts';
 import {
   type CredentialState,
   initialCredentialState,
   nextCredentialState,
   retainSources,
 } from './credential-state.ts';
-import { DetailsDoubt } from './details-doubt.ts';
-import { LastingDoubt } from './lasting-doubt.ts';
-import { evidenceOf, regionOf } from './link-evidence.ts';
+import type { Ending } from './poll.ts';
+import { contextFor, evidenceOf, mayLook, regionOf } from './poll.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import type { Comparison } from './reconcile/compare.ts';
+import { compareStates, type SourceState } from './reconcile/compare.ts';
 import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
 import { decide, learn, note, type Plan, type PlanSettings } from './reconcile/plan.ts';
 import { nextDelayMs } from './reconcile/schedule.ts';
 import { ageMs } from './reconcile/timeline.ts';
-import { compareStates, type SourceState } from './reconcile/views.ts';
-import { RefreshLog } from './refresh-log.ts';
-import { contextFor, mayLook } from './source-context.ts';
-import { SourceRunner } from './source-runner.ts';
+import { DetailsDoubt } from './recreated-cluster.ts';
+import { LastingDoubt, RefreshLog } from './refresh-log.ts';
+import { SourceRunner } from './source-poller.ts';
 
 export interface ClusterRefresherOptions {
   readonly settings: ClusterSettings;

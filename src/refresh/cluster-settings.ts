@@ -2,7 +2,7 @@
 
 import type { Source } from '../records/observation.ts';
 import { perSource, type SourceName } from '../records/sources.ts';
-import { admission } from './reconcile/admissible.ts';
+import { admission } from './reconcile/guard.ts';
 import type { PlanSettings } from './reconcile/plan.ts';
 
 export interface ClusterSettings {

@@ -7,10 +7,10 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps, Turnstile } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
+import { type Connect, Liveness } from './address-checks.ts';
 import { ClusterRefresher } from './cluster-refresher.ts';
+import type { ClusterSnapshot } from './cluster-report.ts';
 import type { ClusterSettings, RefreshTimes } from './cluster-settings.ts';
-import type { ClusterSnapshot } from './cluster-snapshot.ts';
-import { type Connect, Liveness } from './liveness.ts';
 import { addressesOf, type Change } from './reconcile/changes.ts';
 import { emptyRecord } from './reconcile/plan.ts';
 import {

@@ -10,7 +10,7 @@ import {
   composeSnapshot,
   MOST_LISTED,
   type RetainedMember,
-} from '../../src/refresh/retained/retained-snapshot.ts';
+} from '../../src/refresh/retained/retained-report.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { endpoint, report } from './report-fixture.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type DrillState, idle, isRunningAt, MAX_DRILL_MS, startDrill } from '../../src/drill/drill-state.ts';
+import { type DrillState, idle, isRunningAt, MAX_DRILL_MS, startDrill } from '../../src/drill/drill.ts';
 
 const running: DrillState = { kind: 'running', startedMs: 1000, endsMs: 61_000, forMs: 60_000 };
 

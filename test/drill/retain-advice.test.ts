@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { AskedName, Hurt } from '../../src/drill/drill-report.ts';
-import { retainAdvice } from '../../src/drill/retain-advice.ts';
+import { retainAdvice } from '../../src/drill/drill-report.ts';
 
 const BY_POLICY = (name: string) => name.endsWith('.us-west-2.amazonaws.com');
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { deadAddresses, Liveness } from '../../src/refresh/liveness.ts';
+import { deadAddresses, Liveness } from '../../src/refresh/address-checks.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { evenRandom } from './scripted-source.ts';
 

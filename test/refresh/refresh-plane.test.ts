@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
+import type { Connect } from '../../src/refresh/address-checks.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-settings.ts';
-import type { Connect } from '../../src/refresh/liveness.ts';
 import { addressesOf, type Change } from '../../src/refresh/reconcile/changes.ts';
 import { emptyRecord } from '../../src/refresh/reconcile/plan.ts';
 import type { SaveOutcome } from '../../src/refresh/record-keeper.ts';

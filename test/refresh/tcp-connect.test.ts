@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import t from 'tap';
-import { connectTcp } from '../../src/refresh/tcp-connect.ts';
+import { connectTcp } from '../../src/refresh/address-checks.ts';
 
 t.test(
   'true where somebody listens, false where nobody does, and the connection is closed again',

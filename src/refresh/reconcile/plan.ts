@@ -7,20 +7,19 @@ import type { ClusterDetails, EndpointRecord, ServedAddress } from '../../record
 import type { FailureReason } from '../../records/observation.ts';
 import type { SourceName } from '../../records/sources.ts';
 import { addressesOf, type Change, changesBetween } from './changes.ts';
-import type { Comparison } from './compare.ts';
-import { contradictedBy, corroborate, corroboratedBefore, spare } from './corroboration.ts';
-import { withEndpoint } from './endpoint-name.ts';
-import { guard, hasSameAddresses, type Refusal } from './guard.ts';
-import { beneathPin, isObserved, pinOver, sighting } from './pin.ts';
 import {
   type AddressView,
+  type Comparison,
   compareStates,
   evidenceOfNames,
   isUsable,
   type SourceState,
   saidBy,
   type ViewSettings,
-} from './views.ts';
+} from './compare.ts';
+import { contradictedBy, corroborate, corroboratedBefore, spare } from './corroboration.ts';
+import { guard, hasSameAddresses, type Refusal } from './guard.ts';
+import { beneathPin, isObserved, pinOver, sighting } from './pin.ts';
 
 export interface PlanSettings extends ViewSettings {
   /** The operator's own name for the endpoint: wins over what DescribeCluster says. */
@@ -302,4 +301,20 @@ function finish(
 function without(record: EndpointRecord, key: 'held'): EndpointRecord {
   const { [key]: _, ...rest } = record;
   return rest;
+}
+
+/** What becomes of a record when the endpoint has another name than before. */
+/** Far more renamings than any cluster sees while its clients still know the first name. */
+const MAX_FORMER = 8;
+
+/** The old name is remembered; and when it was last confirmed says nothing about the new one. */
+export function withEndpoint(
+  record: EndpointRecord,
+  { endpoint: before, formerEndpoints = [] }: EndpointRecord,
+  endpoint: string,
+): EndpointRecord {
+  if (before === undefined || before === endpoint) return { ...record, endpoint };
+  const { dns: _, route53: __, ...confirmedAtMs } = record.confirmedAtMs;
+  const former = [...new Set([before, ...formerEndpoints])].filter((name) => name !== endpoint);
+  return { ...record, endpoint, formerEndpoints: former.slice(0, MAX_FORMER), confirmedAtMs };
 }

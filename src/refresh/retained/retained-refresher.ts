@@ -15,12 +15,26 @@ import type { Random } from '../../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps } from '../../runtime/slices.ts';
 import { sleep, type Timers } from '../../runtime/timers.ts';
 import { nextDelayMs } from '../reconcile/schedule.ts';
-import { believed, type Known, knownFrom, lastGood, learn } from './retained-answer.ts';
-import { RetainedLog } from './retained-log.ts';
-import { type Ask, type Hearing, hear, questionText, type RetainedQuestion } from './retained-question.ts';
+import { stampFrom, stampNow, wallTime } from '../reconcile/timeline.ts';
+import {
+  type Ask,
+  believed,
+  type Hearing,
+  hear,
+  type Known,
+  knownFrom,
+  lastGood,
+  learn,
+  questionText,
+  type RetainedQuestion,
+} from './retained-answer.ts';
+import {
+  composeSnapshot,
+  RetainedLog,
+  type RetainedMember,
+  type RetainedSnapshot,
+} from './retained-report.ts';
 import { RetainedSaver, type SaveOutcome } from './retained-saver.ts';
-import { composeSnapshot, type RetainedMember, type RetainedSnapshot } from './retained-snapshot.ts';
-import { stampFrom, stampNow, wallTime } from './stamp.ts';
 
 /** What is to be answered from now on. */
 export interface PublishedAnswer {

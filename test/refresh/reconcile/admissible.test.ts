@@ -1,5 +1,5 @@
 import t from 'tap';
-import { admission } from '../../../src/refresh/reconcile/admissible.ts';
+import { admission } from '../../../src/refresh/reconcile/guard.ts';
 
 const DEFAULTS = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'];
 const ANYTHING = ['0.0.0.0/0', '::/0'];

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { admission } from '../../../src/refresh/reconcile/admissible.ts';
 import {
+  admission,
   type GuardedChange,
   guard,
   hasSameAddresses,

@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import t from 'tap';
 import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
 import type { AddressSource } from '../../../src/records/sources.ts';
-import { admission } from '../../../src/refresh/reconcile/admissible.ts';
 import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
+import type { SourceState } from '../../../src/refresh/reconcile/compare.ts';
+import { admission } from '../../../src/refresh/reconcile/guard.ts';
 import { decide, emptyRecord, note, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
-import type { SourceState } from '../../../src/refresh/reconcile/views.ts';
 import { decodeEndpoints, encodeEndpoints } from '../../../src/store/endpoints-format.ts';
 
 const RUNS = Number(process.env['FUZZ_RUNS'] ?? 400);

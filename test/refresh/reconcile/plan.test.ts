@@ -1,10 +1,10 @@
 import t from 'tap';
 import type { ClusterDetails, EndpointRecord } from '../../../src/records/endpoint-record.ts';
 import type { AddressSource } from '../../../src/records/sources.ts';
-import { admission } from '../../../src/refresh/reconcile/admissible.ts';
 import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
+import type { SourceState } from '../../../src/refresh/reconcile/compare.ts';
+import { admission } from '../../../src/refresh/reconcile/guard.ts';
 import { decide, emptyRecord, learn, note, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
-import type { SourceState } from '../../../src/refresh/reconcile/views.ts';
 
 const [A, B, C, D] = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
 const NOW_MS = 1_000_000;

@@ -2,7 +2,7 @@ import type { Query } from '../../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import { typeFromText, typeName } from '../../../src/protocol/words/types.ts';
 import type { RetainedRecord } from '../../../src/records/retained-record.ts';
-import type { AskOutcome, RetainedQuestion } from '../../../src/refresh/retained/retained-question.ts';
+import type { AskOutcome, RetainedQuestion } from '../../../src/refresh/retained/retained-answer.ts';
 import { type PublishedAnswer, RetainedRefresher } from '../../../src/refresh/retained/retained-refresher.ts';
 import type { SaveOutcome } from '../../../src/refresh/retained/retained-saver.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { agoMs, stampFrom, stampNow, wallTime } from '../../../src/refresh/retained/stamp.ts';
+import { agoMs, stampFrom, stampNow, wallTime } from '../../../src/refresh/reconcile/timeline.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 
 const wall = (text: string) => Date.parse(text);

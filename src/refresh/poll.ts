@@ -1,10 +1,17 @@
 /** One look by one source under a deadline that holds even where the look never settles. */
 
+import type { Evidence } from '../link/link-state.ts';
+import { partitionOf } from '../protocol/words/aws-partitions.ts';
+import { otherEndpointOf } from '../records/cluster-identity.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { Observation, Source, SourceContext } from '../records/observation.ts';
+import { type SourceName, traitsOf } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Turnstile } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
+import type { ClusterSettings } from './cluster-settings.ts';
+import { addressesOf } from './reconcile/changes.ts';
 
 export interface AttemptOptions {
   readonly source: Source;
@@ -134,4 +141,65 @@ function normalize(observation: Observation): Observation {
 function timedOut(source: Source, deadlineMs: number): Observation {
   const detail = `observe by "${source.name}": nothing within ${deadlineMs} ms`;
   return { kind: 'failed', source: source.name, reason: 'timeout', reachedFarSide: false, detail };
+}
+
+/** What a source is told of its cluster, and whether that is enough for it to look at all. */
+export function contextFor(record: EndpointRecord, settings: ClusterSettings): SourceContext {
+  const { endpoint, details } = record;
+  const { name, region, vpcId = details?.vpcId } = settings;
+  const described = otherEndpointOf(record);
+  const certificateAuthority = details?.certificateAuthority;
+  return {
+    cluster: name,
+    ...(region === undefined ? {} : { region }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(endpoint !== undefined && endpoint === details?.endpoint ? { isEndpointOfEks: true } : {}),
+    ...(described === undefined ? {} : { describedEndpoint: described }),
+    ...(vpcId === undefined ? {} : { vpcId }),
+    subnetIds: details?.subnetIds ?? [],
+    ...(details?.generation === undefined ? {} : { generation: details.generation }),
+    knownAddresses: addressesOf(record),
+    ...(certificateAuthority === undefined ? {} : { certificateAuthority }),
+  };
+}
+
+/** A source that has nobody to ask, or nothing to ask for, is left alone until it has: that is no failure. */
+export function mayLook(name: SourceName, { endpoint, addresses }: EndpointRecord): boolean {
+  const { asksFor } = traitsOf(name);
+  if (asksFor === 'cluster') return true;
+  return endpoint !== undefined && (asksFor === 'name' || addresses.length > 0);
+}
+
+/**
+ * What a look by a source says about the link to AWS. Any answer of AWS proves it; only silence speaks against it. What a
+ * proxy or a portal answers in place of AWS is named, and proves nothing.
+ */
+/** @returns undefined when the look says nothing about the link */
+export function evidenceOf(
+  { observation, isUnsettled, isLate }: Ending,
+  region: string | undefined,
+): Evidence | undefined {
+  const key = regionOf(observation.source, region);
+  if (key === undefined) return undefined;
+  if (observation.kind !== 'failed') return { side: 'aws', key, proves: 'reachable', reason: 'answered' };
+  const { reason } = observation;
+  if (observation.reachedFarSide) return { side: 'aws', key, proves: 'reachable', reason };
+  if (isLate) return { side: 'aws', key, proves: 'reachable', reason: 'answered late' };
+  // a hanging credential provider ends like this too, and bad credentials must never look like a cut
+  if (isUnsettled) return undefined;
+  if (reason === 'proxy' || reason === 'untrusted-certificate') {
+    return { side: 'aws', key, proves: 'nothing', reason };
+  }
+  if (reason !== 'timeout' && reason !== 'network') return undefined;
+  return { side: 'aws', key, proves: 'unreachable', reason };
+}
+
+/**
+ * The Region that a source asks: Route 53's API has one home in each partition, whatever the Region of the cluster.
+ * None for `dns`, because the forwarder reports for its upstreams, nor for `kubernetes`, which is on the site.
+ */
+export function regionOf(source: SourceName, region: string | undefined): string | undefined {
+  const { service } = traitsOf(source);
+  if (service === undefined) return undefined;
+  return service === 'route53' ? partitionOf(region ?? '').globalRegion : region;
 }

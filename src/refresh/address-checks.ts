@@ -4,6 +4,8 @@
  * It orders and never removes: a probe sees one path from one host, and a client may well have another. The probes
  * stay on the site, so they go on through a cut, which is when they matter most.
  */
+
+import { connect } from 'node:net';
 import { inBackground } from '../runtime/background.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
@@ -102,4 +104,19 @@ export class Liveness {
 export function deadAddresses(failures: ReadonlyMap<string, number>): ReadonlySet<string> {
   const dead = [...failures].filter(([, count]) => count >= FAILURES_TO_DIE).map(([address]) => address);
   return new Set(dead.length === failures.size ? [] : dead);
+}
+
+/** Is somebody listening there? A TCP connection that is opened and closed at once, with no octet sent. */
+/** @returns whether the connection was made within `timeoutMs`; never rejects */
+export function connectTcp(address: string, port: number, timeoutMs: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: address, port, timeout: timeoutMs });
+    const end = (isListening: boolean) => {
+      socket.destroy();
+      resolve(isListening);
+    };
+    socket.once('connect', () => end(true));
+    socket.once('timeout', () => end(false));
+    socket.on('error', () => end(false)); // refused, unreachable, reset: all the same here
+  });
 }

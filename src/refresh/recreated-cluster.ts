@@ -7,7 +7,7 @@ import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { Observation } from '../records/observation.ts';
 import { isNameSource, type SourceName } from '../records/sources.ts';
 import { addressesOf } from './reconcile/changes.ts';
-import type { SourceRunner } from './source-runner.ts';
+import type { SourceRunner } from './source-poller.ts';
 
 const FIRST_SPACING_MS = 5_000;
 /** Doubles up to this while EKS says nothing new: a cluster takes some 20 minutes to be created. */

@@ -2,9 +2,9 @@
 
 import type { FailureReason, Source, SourceContext } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
-import { type Attempt, type AttemptOptions, type Ending, startAttempt } from './attempt.ts';
+import { type Attempt, type AttemptOptions, type Ending, startAttempt } from './poll.ts';
+import type { AddressView } from './reconcile/compare.ts';
 import type { Progress } from './reconcile/schedule.ts';
-import type { AddressView } from './reconcile/views.ts';
 
 /** Everything is counted from the start of the process; times are monotonic. */
 export interface SourceStats {
