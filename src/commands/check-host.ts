@@ -1,4 +1,4 @@
-/** Findings about this host and its configuration: what they leave to chance in an outage. */
+/** Findings about this host and its configuration: single points of failure, pins, lines in the hosts file, missing names. */
 import { open } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
 import { defaultGroup } from '../daemon/routes.ts';
@@ -18,8 +18,8 @@ export function configFindings(config: Config): readonly Finding[] {
   return [
     ...pinned.map((cluster) =>
       warning(
-        `the addresses of cluster "${clusterText(cluster, clusters)}" are pinned to ${cluster.pin.join(', ')}: what the sources say is not served`,
-        'take clusters[].pin out once the sources are right again: "outpost-dns status" shows what they say',
+        `the addresses of cluster "${clusterText(cluster, clusters)}" are pinned to ${cluster.pin.join(', ')}: the addresses from the sources are not served`,
+        'remove clusters[].pin when the sources are right again: "outpost-dns status" shows their addresses',
       ),
     ),
     ...singleUpstream(upstreams),
@@ -27,7 +27,7 @@ export function configFindings(config: Config): readonly Finding[] {
   ];
 }
 
-/** On a site with Active Directory on .local, or with reverse names of nodes, their denial breaks things on the first day. */
+/** A denial of these names breaks sites with Active Directory on .local, or with reverse names of nodes, on the first day. */
 function deniedSiteNames(config: Config): readonly Finding[] {
   if (config.forward.siteNames === 'never' || siteGroup(config, defaultGroup(config)) !== undefined)
     return [];
@@ -41,8 +41,8 @@ function deniedSiteNames(config: Config): readonly Finding[] {
     denied.length > NAMES_SHOWN ? ` and ${denied.length - NAMES_SHOWN} more (docs/special-names.md)` : '';
   return [
     warning(
-      `no upstream is on the site, so names that the site may have for itself are denied: ${some.join(', ')}${more}`,
-      'add a zone with forwardTo for those that the site has, name its resolvers in drill.onSite, or set forward.siteNames',
+      `no upstream is on the site, so names that may exist on the site alone are denied: ${some.join(', ')}${more}`,
+      'add a zone with forwardTo for each of them that the site has, name its resolvers in drill.onSite, or set forward.siteNames',
     ),
   ];
 }
@@ -54,13 +54,13 @@ function singleUpstream(upstreams: Config['upstreams']): readonly Finding[] {
   if (only === undefined || others.length > 0) return [];
   return [
     warning(
-      `there is a single upstream, "${socketText({ host: only.address, port: only.port })}": while it is away, no other name is forwarded`,
-      'add a second one to upstreams, best one on this site',
+      `there is a single upstream, "${socketText({ host: only.address, port: only.port })}": while it is down, no other name is forwarded`,
+      'add a second upstream, if possible on this site',
     ),
   ];
 }
 
-/** A server that never had an upstream misses all of them: that needs one line, not a thousand. */
+/** A server that never had an upstream misses all names: one line says it as well as a thousand. */
 const RETAINED_SHOWN = 5;
 
 export function retainedFindings(
@@ -76,7 +76,7 @@ export function retainedFindings(
 function unusable(path: string, detail: string): Finding {
   return warning(
     `retained answers cannot be read from "${path}": ${detail}`,
-    'run the check as the server does: sudo -u outpost-dns outpost-dns check',
+    "run the check as the server's user: sudo -u outpost-dns outpost-dns check",
   );
 }
 
@@ -86,7 +86,7 @@ function missingFindings(names: readonly string[]): readonly Finding[] {
     .map((name) =>
       problem(
         `retained name "${name}": no answer to it was ever kept`,
-        'while connected, see "outpost-dns status" for why nobody answers it; or take it out of retain',
+        'while connected, "outpost-dns status" says why no upstream answers it; or remove it from retain',
       ),
     );
   const rest = names.length - shown.length;
@@ -97,17 +97,17 @@ function missingFindings(names: readonly string[]): readonly Finding[] {
 
 export const HOSTS_FILE = '/etc/hosts';
 
-const READ_OCTETS = 4 * 1024 * 1024; // block lists in hosts files are long; what lies beyond is not looked at
+const READ_OCTETS = 4 * 1024 * 1024; // block lists in hosts files are long; lines after this are not read
 
 export interface HostsLine {
   /** Counted from 1. */
   readonly line: number;
   readonly address: string;
-  /** In lower case, without a last dot. */
+  /** In lower case, without a final dot. */
   readonly names: readonly string[];
 }
 
-/** Resolves to no lines where there is no such file, and to the system's code where it cannot be read. */
+/** No lines where there is no such file; the system's error code where it cannot be read. */
 export async function readHosts(path: string): Promise<readonly HostsLine[] | { readonly code: string }> {
   try {
     await using handle = await open(path, 'r');
@@ -134,7 +134,7 @@ export interface KnownEndpoint {
   readonly addresses: readonly string[];
 }
 
-/** Node bootstrap (AL2, nodeadm) appends the endpoint at boot; the line wins over DNS and is never refreshed. */
+/** The bootstrap of a node (AL2, nodeadm) appends the endpoint at boot; the line wins over DNS and is never refreshed. */
 export function hostsFindings(
   path: string,
   lines: readonly HostsLine[],
@@ -144,12 +144,12 @@ export function hostsFindings(
     lines
       .filter(({ names }) => names.includes(endpoint))
       .map(({ line, address }) => {
-        const what = `line ${line} of "${path}" gives "${endpoint}" the address ${address}, and wins over DNS on this host`;
-        const mend = `take the name out of that line: it is never refreshed; where node bootstrap wrote it, use the DNS of this server instead`;
+        const text = `line ${line} of "${path}" gives "${endpoint}" the address ${address}, and wins over DNS on this host`;
+        const fix = `remove the name from that line, which is never refreshed; where the bootstrap of the node wrote it, use the DNS of this server instead`;
         // a wrong line is a wrong answer today; a right one becomes wrong with the next change
         if (addresses.length > 0 && !addresses.includes(address))
-          return problem(`${what}: not an address of the endpoint any more`, mend);
-        return warning(what, mend);
+          return problem(`${text}: it is not an address of the endpoint any more`, fix);
+        return warning(text, fix);
       }),
   );
 }

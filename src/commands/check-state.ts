@@ -4,6 +4,7 @@ import { ageText } from '../admin/status-words.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
 import { type ClusterIdentity, clusterText, identityOf, pairUp } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
+import { SOURCE_NAMES, SOURCES } from '../records/sources.ts';
 import { atOnce } from '../runtime/slices.ts';
 import type { Fault, Reading } from '../store/endpoints-reader.ts';
 import { systemCode } from '../store/file-system.ts';
@@ -11,7 +12,7 @@ import { type Finding, problem, warning } from './finding.ts';
 
 export interface StateFacts {
   readonly directory: string;
-  readonly look: DirectoryLook;
+  readonly state: DirectoryState;
   readonly reading: Reading;
   /** Wall ms. */
   readonly nowMs: number;
@@ -31,7 +32,7 @@ export function stateFindings({ clusters }: Pick<Config, 'clusters'>, facts: Sta
   return [...common, ...clock, ...ofClusters];
 }
 
-/** The records that the server would take for these clusters at its start. */
+/** The records that a server takes for these clusters when it starts. */
 export function recordsOf<C extends ClusterIdentity>(
   clusters: readonly C[],
   records: readonly EndpointRecord[],
@@ -42,8 +43,8 @@ export function recordsOf<C extends ClusterIdentity>(
 const LEARN = 'start the server while AWS can be reached, until "outpost-dns status" says that it is ready';
 const AS_SERVER = "run the check as the server's user: sudo -u outpost-dns outpost-dns check";
 
-function directoryFinding({ directory, look }: StateFacts): Finding | undefined {
-  switch (look.kind) {
+function directoryFinding({ directory, state }: StateFacts): Finding | undefined {
+  switch (state.kind) {
     case 'present':
       return undefined;
     case 'missing':
@@ -53,25 +54,25 @@ function directoryFinding({ directory, look }: StateFacts): Finding | undefined 
       );
     case 'not-a-directory':
       return problem(
-        `"${directory}" is no directory: no state can be kept in it`,
-        'move it away, or name another one in state.directory',
+        `"${directory}" is not a directory: no state can be kept in it`,
+        'move it away, or name another directory in state.directory',
       );
     case 'unreadable':
       return problem(
-        `the state directory "${directory}" cannot be read by this user (${look.code})`,
+        `the state directory "${directory}" cannot be read by this user (${state.code})`,
         AS_SERVER,
       );
   }
 }
 
-function writableFindings({ directory, look }: StateFacts): readonly Finding[] {
-  if (look.kind !== 'present' || look.isWritable) return [];
-  const what = `the state directory "${directory}" cannot be written by this user`;
-  // somebody else's directory is rightly closed to a person who merely looks
-  if (!look.isOwner) return [warning(`${what}: whether the server can is not known`, AS_SERVER)];
+function writableFindings({ directory, state }: StateFacts): readonly Finding[] {
+  if (state.kind !== 'present' || state.isWritable) return [];
+  const text = `the state directory "${directory}" cannot be written by this user`;
+  // the directory of another user is closed to this user on purpose
+  if (!state.isOwner) return [warning(`${text}: whether the server can write it is not known`, AS_SERVER)];
   return [
     problem(
-      `${what}: what is learned would not survive a restart`,
+      `${text}: new addresses would not survive a restart`,
       'make it writable for the server, and check that its file system is not mounted read-only',
     ),
   ];
@@ -80,7 +81,7 @@ function writableFindings({ directory, look }: StateFacts): readonly Finding[] {
 function fileFindings({ directory, reading }: StateFacts): readonly Finding[] {
   const { served, faults } = reading;
   const of = served === undefined ? problem : warning;
-  const found = faults.map((fault) => of(faultText(fault), faultMend(fault)));
+  const found = faults.map((fault) => of(faultText(fault), faultFix(fault)));
   if (served === undefined && faults.length === 0) {
     return [
       problem(`no state has been saved in "${directory}": after a restart no endpoint would be known`, LEARN),
@@ -88,36 +89,36 @@ function fileFindings({ directory, reading }: StateFacts): readonly Finding[] {
   }
   if (served?.from !== 'previous') return found;
   const cause = faults.length === 0 ? ': the current one is missing' : '';
-  const what = `the server would start from the previous generation of the state (${served.generation})${cause}`;
-  return [...found, warning(what, 'start the server while AWS can be reached: it writes a new one')];
+  const text = `the server would start from the previous generation of the state (${served.generation})${cause}`;
+  return [...found, warning(text, 'start the server while AWS can be reached: it writes a new one')];
 }
 
 function faultText({ path, kind, reason, detail }: Fault): string {
   return `the state file "${path}" cannot be used (${kind}, ${reason}): ${detail}`;
 }
 
-function faultMend({ path, kind }: Fault): string {
+function faultFix({ path, kind }: Fault): string {
   switch (kind) {
     case 'unreadable':
       return AS_SERVER;
     case 'newer':
-      return `run the version that wrote it; this one would set it aside when it saves`;
+      return `run the version that wrote it; this version would set it aside when it saves`;
     case 'foreign':
       return `move it away: mv "${path}" "${path}.foreign"; then ${LEARN}`;
     case 'corrupt':
-      return `${LEARN}; it sets the file aside, and the disk may need a look`;
+      return `${LEARN}; it sets the file aside; check the disk`;
   }
 }
 
-const CLOCK_BEARABLE_MS = 300_000; // AWS refuses signatures that are off by more (SigV4)
+const CLOCK_TOLERANCE_MS = 300_000; // AWS refuses signatures whose time differs by more (SigV4)
 
 function clockFindings(writtenAtMs: number, nowMs: number): readonly Finding[] {
   const aheadMs = writtenAtMs - nowMs;
-  if (aheadMs <= CLOCK_BEARABLE_MS) return [];
+  if (aheadMs <= CLOCK_TOLERANCE_MS) return [];
   return [
     warning(
       `the state was written ${ageText(aheadMs / 1000)} in the future: the clock of this host is wrong, or was`,
-      'check it with timedatectl: AWS refuses requests when it is off by 5 min, and ages are told wrong',
+      'check it with timedatectl: AWS refuses requests when it is wrong by 5 min, and the ages here are wrong',
     ),
   ];
 }
@@ -128,7 +129,7 @@ function clusterFindings(
   record: EndpointRecord | undefined,
   nowMs: number,
 ): readonly Finding[] {
-  // a pinned name is answered whatever the sources ever said
+  // a pinned name is answered, with or without an answer from a source
   const endpoint = cluster.endpoint ?? record?.endpoint;
   const isAnsweredByPin = cluster.pin.length > 0 && endpoint !== undefined;
   if (isAnsweredByPin) return [];
@@ -158,8 +159,8 @@ function describedFindings({ endpoint }: ClusterConfig, { details }: EndpointRec
   if (endpoint === undefined || details === undefined || details.endpoint === endpoint) return [];
   return [
     warning(
-      `the configured endpoint "${endpoint}" is not the one that AWS says, "${details.endpoint}": both are answered`,
-      'correct clusters[].endpoint, or remove it: it is learned from DescribeCluster',
+      `the configured endpoint "${endpoint}" is not the endpoint in DescribeCluster, "${details.endpoint}": both are answered`,
+      'correct clusters[].endpoint, or remove it: DescribeCluster tells it',
     ),
   ];
 }
@@ -180,33 +181,33 @@ const AGES = [
   {
     limitMs: 30 * DAY_MS,
     of: problem,
-    mend: 'refresh has been failing for long: find out why before the next outage; "outpost-dns status" names each source and its failure',
+    fix: 'refresh has been failing for long: find out why before the next outage; "outpost-dns status" names each source and its failure',
   },
-  { limitMs: 7 * DAY_MS, of: warning, mend: '"outpost-dns status" names each source and its failure' },
+  { limitMs: 7 * DAY_MS, of: warning, fix: '"outpost-dns status" names each source and its failure' },
   {
     limitMs: HOUR_MS,
     of: warning,
-    mend: 'is the server running, and is AWS reachable? "outpost-dns status" names each source and its failure',
+    fix: 'is the server running, and is AWS reachable? "outpost-dns status" names each source and its failure',
   },
 ] as const;
 
-/** Addresses never expire, but a readiness that nobody has confirmed lately is only a hope. */
+/** Addresses never expire, but without a recent confirmation nobody knows whether they are right. */
 function ageFindings(endpoint: string, record: EndpointRecord, nowMs: number): readonly Finding[] {
   const confirmedAtMs = lastConfirmedAtMs(record);
   if (confirmedAtMs === undefined) {
-    return [warning(`no source has ever confirmed the addresses kept for "${endpoint}"`, AGES[2].mend)];
+    return [warning(`no source has ever confirmed the addresses kept for "${endpoint}"`, AGES[2].fix)];
   }
   const ageMs = nowMs - confirmedAtMs;
   const passed = AGES.find(({ limitMs }) => ageMs > limitMs);
   if (passed === undefined) return [];
-  const what = `no source has confirmed the addresses of "${endpoint}" for ${ageText(ageMs / 1000)}`;
-  return [passed.of(what, passed.mend)];
+  const text = `no source has confirmed the addresses of "${endpoint}" for ${ageText(ageMs / 1000)}`;
+  return [passed.of(text, passed.fix)];
 }
 
 /** The last time that a source confirmed addresses; the cluster's details confirm none. */
 export function lastConfirmedAtMs({ confirmedAtMs }: EndpointRecord): number | undefined {
-  const { dns, route53, interfaces, kubernetes } = confirmedAtMs;
-  const times = [dns, route53, interfaces, kubernetes].filter((ms) => ms !== undefined);
+  const sources = SOURCE_NAMES.filter((source) => SOURCES[source].speaksOf !== 'cluster');
+  const times = sources.flatMap((source) => confirmedAtMs[source] ?? []);
   return times.length === 0 ? undefined : Math.max(...times);
 }
 
@@ -216,20 +217,20 @@ function heldFindings(endpoint: string, { held }: EndpointRecord, nowMs: number)
   return [
     warning(
       `a change of "${endpoint}" to ${held.addresses.join(', ')} is held back for ${age}: ${held.reason}`,
-      "compare it with the cluster's network interfaces in EC2: a right one is taken over when a refresh repeats it, or with clusters[].pin",
+      "compare it with the cluster's network interfaces in EC2: a right change is adopted when a refresh repeats it; clusters[].pin adopts it now",
     ),
   ];
 }
 
-/** What the system says of the state directory to this user, without leaving a trace in it. */
-export type DirectoryLook =
+/** The state directory as this user sees it; nothing in it is changed. */
+export type DirectoryState =
   | { readonly kind: 'present'; readonly isWritable: boolean; readonly isOwner: boolean }
   | { readonly kind: 'missing' }
   | { readonly kind: 'not-a-directory' }
   /** `code` is the system's. */
   | { readonly kind: 'unreadable'; readonly code: string };
 
-export async function lookAtDirectory(directory: string): Promise<DirectoryLook> {
+export async function inspectDirectory(directory: string): Promise<DirectoryState> {
   try {
     const found = await stat(directory);
     if (!found.isDirectory()) return { kind: 'not-a-directory' };

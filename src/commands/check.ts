@@ -1,6 +1,6 @@
 /**
  * `outpost-dns check`: is this host ready for an outage? Reads the configuration, the state on disk and the hosts file,
- * asks the server that runs here and no other, and changes nothing.
+ * asks the running server on this host and no other, and changes nothing.
  */
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
@@ -10,7 +10,7 @@ import { systemFiles } from '../store/file-system.ts';
 import { readGenerations } from '../store/generation-reader.ts';
 import { RETAINED } from '../store/retained-format.ts';
 import { configFindings, HOSTS_FILE, hostsFindings, readHosts, retainedFindings } from './check-host.ts';
-import { lookAtDirectory, recordsOf, type StateFacts, stateFindings } from './check-state.ts';
+import { inspectDirectory, recordsOf, type StateFacts, stateFindings } from './check-state.ts';
 import { bySeverity, type Finding, formatFindings, problem, warning } from './finding.ts';
 import { explainNone, placesOf, searchConfig } from './running-server.ts';
 import { getReport } from './server-client.ts';
@@ -50,16 +50,16 @@ function printJson(faults: readonly Fault[], findings: readonly Finding[]): void
   print(JSON.stringify({ faults, findings: both }, null, 2));
 }
 
-/** Everything that is found, in no order. `nowMs` is wall time. */
+/** All findings, in no order; a further check is a function here. `nowMs` is wall time. */
 export async function findAll(config: Config, hostsFile: string, nowMs: number): Promise<readonly Finding[]> {
   const { directory } = config.state;
-  const look = await lookAtDirectory(directory);
+  const state = await inspectDirectory(directory);
   const reading = await readEndpoints(systemFiles, directory);
-  const facts = { directory, look, reading, nowMs };
+  const facts = { directory, state, reading, nowMs };
   return [
     ...stateFindings(config, facts),
     ...(await hostsFileFindings(config, facts, hostsFile)),
-    // where no server has ever run that is said already, and nothing can have been retained
+    // without a state file no server has ever run: a finding says so already, and no name can have been retained
     ...(reading.served === undefined ? [] : await retainedOnDisk(config)),
     ...configFindings(config),
     ...(await runningFindings(config)),
@@ -76,8 +76,8 @@ async function runningFindings(config: Config): Promise<readonly Finding[]> {
   if (isOurs || directory !== config.state.directory) return [];
   return [
     problem(
-      `the server that runs writes nothing: ${faults.join('; ')}`,
-      'give each server a state.directory of its own, or end the other one',
+      `the running server writes nothing: ${faults.join('; ')}`,
+      'give each server a state.directory of its own, or end the other server',
     ),
   ];
 }
@@ -93,8 +93,8 @@ async function hostsFileFindings(
 ): Promise<readonly Finding[]> {
   const lines = await readHosts(hostsFile);
   if ('code' in lines) {
-    const what = `"${hostsFile}" cannot be read (${lines.code}): whether it overrides an endpoint is not known`;
-    return [warning(what, 'look into it for the name of the endpoint')];
+    const text = `"${hostsFile}" cannot be read (${lines.code}): whether it overrides an endpoint is not known`;
+    return [warning(text, 'search it for the name of the endpoint')];
   }
   const records = recordsOf(clusters, reading.served?.records ?? []);
   const known = clusters.flatMap((cluster) => {

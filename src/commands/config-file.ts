@@ -36,7 +36,7 @@ function requestFor(file: string | undefined) {
   };
 }
 
-/** Every address of this host, a link-local one with its interface: `fe80::1` of another interface is another host. */
+/** Every address of this host. A link-local address has its interface: `fe80::1` on another interface is another host. */
 function ownAddresses(interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>): string[] {
   return Object.entries(interfaces).flatMap(([name, infos = []]) =>
     infos.map(({ address }) => (/^fe[89ab]/i.test(address) ? `${address}%${name}` : address)),
@@ -65,7 +65,7 @@ export interface ReaderOptions {
   readonly readLimitMs?: number;
 }
 
-/** A disk or a pipe that gives nothing for this long is not waited for. */
+/** A disk or a pipe that gives nothing for this long is given up. */
 const READ_LIMIT_MS = 30_000;
 
 export class ConfigReader implements Disposable {

@@ -1,6 +1,6 @@
 /**
  * The thread that reads the configuration for a reload: parsing and checking a large file takes seconds, in which queries
- * are answered. It is a program of its own, started by config-apart.ts; it says one thing and ends.
+ * are answered. It is a program of its own, started by config-file.ts, and ends with its outcome.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -10,10 +10,10 @@ import { type LoadRequest, loadConfig } from '../config/load.ts';
 import { type ReadFile, readConfigFile } from '../config/yaml-file.ts';
 import { yieldToQueries } from '../runtime/threads.ts';
 
-/** What the thread is told. */
+/** The thread's input. */
 export type ReadRequest = Pick<LoadRequest, 'file' | 'explicit' | 'environment' | 'ownAddresses'>;
 
-/** Zones as JSON, each for itself, because thousands of them are taken over in pieces. */
+/** Each zone is a JSON text of its own, because the server takes thousands of zones in pieces. */
 export type ReadOutcome =
   | {
       readonly kind: 'config';
@@ -22,13 +22,13 @@ export type ReadOutcome =
     }
   | { readonly kind: 'refused'; readonly code: ConfigErrorCode; readonly faults: readonly Fault[] };
 
-/** What it says: that it has the text of the file, then what came of it. */
+/** The thread's messages: first that the text of the file has been read, then the outcome. */
 export type ThreadMessage = { readonly kind: 'read' } | ReadOutcome;
 
-// absent where it is merely imported, for its types
+// absent where this file is imported for its types
 if (parentPort !== null) {
   yieldToQueries();
-  // the assertion: config-apart.ts alone starts this program
+  // the assertion: config-file.ts alone starts this program
   parentPort.postMessage(await read(workerData as ReadRequest));
 }
 

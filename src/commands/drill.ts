@@ -98,7 +98,7 @@ async function send(
   return EXIT.finding;
 }
 
-/** Names are listed so far; the JSON has all of them. */
+/** So many names are listed; the JSON has all of them. */
 const LISTED = 20;
 
 export function drillLines(report: DrillReportBody, paint: Paint): string[] {
@@ -141,15 +141,15 @@ function section(asked: DrillReportBody['failed'], verdict: string, paint: Paint
     ...columns([head, ...rows], 2),
     ...(hidden > 0 ? [`  and ${hidden} more: outpost-dns drill report --json`] : []),
     ...(otherQueries > 0
-      ? [`  and ${plural(otherQueries, 'query', 'queries')} for names that were too many to keep`]
+      ? [`  and ${plural(otherQueries, 'query', 'queries')} for names beyond those that are kept`]
       : []),
   ];
 }
 
 function endpointLines({ endpoints }: DrillReportBody, paint: Paint): string[] {
-  if (endpoints.length === 0) return ['', 'nobody asked for an endpoint'];
+  if (endpoints.length === 0) return ['', 'no query for an endpoint'];
   const rows = endpoints.map(({ endpoint, answers }) => [String(answers), printable(endpoint)]);
-  return ['', paint('green', 'endpoints were answered as ever'), ...columns(rows, 2)];
+  return ['', paint('green', 'endpoints were answered as always'), ...columns(rows, 2)];
 }
 
 function retainLines({ retain }: DrillReportBody, paint: Paint): string[] {
@@ -157,7 +157,7 @@ function retainLines({ retain }: DrillReportBody, paint: Paint): string[] {
   const names = retain.flatMap(({ name, types }) => retainWords(name, types).map(printable));
   return [
     '',
-    'asked for at least twice: add to the configuration what is needed during an outage',
+    'asked for at least twice: add the names that are needed during an outage to the configuration',
     ...stringify({ retain: names }).trimEnd().split('\n'),
   ];
 }

@@ -61,7 +61,7 @@ function nothingText(directory: string, faults: Reading['faults']): string {
 export function hostsText({ generation, writtenAtMs, records }: EndpointsFile, nowMs: number): string {
   const head = [
     `# outpost-dns export: generation ${generation}, written ${new Date(writtenAtMs).toISOString()}`,
-    '# such lines win over DNS and are never refreshed: take them out again after the outage',
+    '# such lines win over DNS and are never refreshed: remove them after the outage',
   ];
   return `${[...head, ...records.flatMap((record) => recordLines(record, nowMs))].join('\n')}\n`;
 }
@@ -143,14 +143,14 @@ function zoneLines(record: EndpointRecord, file: EndpointsFile, nowMs: number): 
     title,
     `$ORIGIN ${name}.`,
     `$TTL ${ttl}`,
-    // a zone must have both (RFC 1035 section 5.2); localhost, so that nobody is notified and nobody is asked
+    // a zone must have both (RFC 1035 section 5.2); localhost, so that no NOTIFY and no query leaves the host
     `@ IN SOA localhost. root.localhost. ${serial} 3600 600 604800 ${ttl}`,
     '@ IN NS localhost.',
     ...addresses.map(({ address }) => `@ IN A ${address}`),
   ]);
 }
 
-/** The endpoint's name, and the one that AWS says where another is configured: the server answers both. */
+/** The endpoint's name, and the name in DescribeCluster where another is configured: the server answers both. */
 export function endpointNames(record: EndpointRecord): readonly string[] {
   return [record.endpoint ?? [], otherEndpointOf(record) ?? []].flat();
 }

@@ -105,13 +105,13 @@ function noLedgerText(directory: string, faults: LedgerReading['faults']): strin
   return `there is no ledger in "${directory}": name the state directory with --state, or start the server`;
 }
 
-/** Sooner than this, it is the order in which events were recorded rather than a clock that was set. */
+/** A smaller step back comes from the order in which events were recorded, not from a clock that was set. */
 const CLOCK_STEP_MS = 1_000;
 
 /** A line for each entry, the newest last, under a head; nothing where there is no entry. */
 export function historyLines(entries: readonly ReadEntry[], paint: Paint): string[] {
   if (entries.length === 0) return [];
-  const head = ['local time', 'kind', 'what'].map((word) => paint('dim', word));
+  const head = ['local time', 'kind', 'event'].map((word) => paint('dim', word));
   const rows = entries.flatMap((entry, at) => [
     ...remarks(entry, entries[at - 1]).map((text) => ['', '', paint('yellow', text)]),
     entryRow(entry, paint),
@@ -119,23 +119,25 @@ export function historyLines(entries: readonly ReadEntry[], paint: Paint): strin
   return columns([head, ...rows]);
 }
 
-/** What lies between an entry and the one shown before it. */
+/** Remarks about the time between an entry and the entry shown before it. */
 function remarks(entry: ReadEntry, before: ReadEntry | undefined): string[] {
   const backMs = before === undefined ? 0 : Date.parse(before.at) - Date.parse(entry.at);
   return [
     ...(backMs > CLOCK_STEP_MS ? [`the wall clock was set back by ${ageText(backMs / 1000)}, or more`] : []),
     ...(entry.lost > 0 ? [`${entry.lost} ${entry.lost === 1 ? 'event was' : 'events were'} lost here`] : []),
-    ...(entry.isAfterCrash ? ['the run before ended without a stop: killed, or the power failed'] : []),
+    ...(entry.isAfterCrash
+      ? ['the run before this one ended without a stop: killed, or the power failed']
+      : []),
   ];
 }
 
 function entryRow({ at, kind, event, line }: ReadEntry, paint: Paint): string[] {
-  const { text, style } = event === undefined ? { text: rawText(line), style: undefined } : saying(event);
+  const { text, style } = event === undefined ? { text: rawText(line), style: undefined } : sentenceOf(event);
   const what = printable(text);
   return [localTime(Date.parse(at)), printable(kind), style === undefined ? what : paint(style, what)];
 }
 
-/** `2026-01-01 03:00:00`, on this machine's wall. */
+/** `2026-01-01 03:00:00`, in this machine's time zone. */
 export function localTime(ms: number): string {
   const date = new Date(ms);
   const two = (value: number) => String(value).padStart(2, '0');
@@ -143,18 +145,18 @@ export function localTime(ms: number): string {
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-/** What this version has no words for. */
+/** An event of a kind that this version does not know. */
 function rawText(line: ReadEntry['line']): string {
   const { sequence: _, at: __, kind: ___, lost: ____, ...rest } = line;
   return JSON.stringify(rest);
 }
 
-interface Saying {
+interface Sentence {
   readonly text: string;
   readonly style?: Style;
 }
 
-function saying(event: LedgerEvent): Saying {
+function sentenceOf(event: LedgerEvent): Sentence {
   switch (event.kind) {
     case 'start':
       return {
@@ -163,9 +165,9 @@ function saying(event: LedgerEvent): Saying {
     case 'stop':
       return { text: `server stopped: ${event.reason}` };
     case 'reload':
-      return reloadSaying(event);
+      return reloadSentence(event);
     case 'link':
-      return linkSaying(event);
+      return linkSentence(event);
     case 'addresses':
       return { text: addressesText(event), style: event.before.length > 0 ? 'yellow' : 'green' };
     case 'endpoint': {
@@ -173,7 +175,7 @@ function saying(event: LedgerEvent): Saying {
       return { text: `${place(event)}: the endpoint is ${event.to}${before}` };
     }
     case 'held':
-      return heldSaying(event);
+      return heldSentence(event);
     case 'drill':
       return { text: drillText(event) };
     case 'set-aside': {
@@ -188,7 +190,7 @@ function saying(event: LedgerEvent): Saying {
 
 type EventOf<Kind extends LedgerEvent['kind']> = Extract<LedgerEvent, { kind: Kind }>;
 
-function reloadSaying({ outcome, faults = [] }: EventOf<'reload'>): Saying {
+function reloadSentence({ outcome, faults = [] }: EventOf<'reload'>): Sentence {
   if (outcome === 'taken') return { text: 'configuration reloaded' };
   const why = faults.length === 0 ? '' : `: ${faults.join('; ')}`;
   return { text: `reload refused, the configuration from before runs on${why}`, style: 'yellow' };
@@ -201,10 +203,10 @@ const LINK_STYLES: Readonly<Record<string, Style>> = {
   disconnected: 'red',
 };
 
-function linkSaying({ side, key, from, to, reason, lastedMs, flickers }: EventOf<'link'>): Saying {
+function linkSentence({ side, key, from, to, reason, lastedMs, flickers }: EventOf<'link'>): Sentence {
   const what = side === 'summary' ? 'link' : `${side} ${key}`;
   const lasted = lastedMs === undefined ? '' : ` after ${ageText(lastedMs / 1000)}`;
-  const unsteady = flickers === undefined ? '' : `, ${flickers} changes in between that did not last`;
+  const unsteady = flickers === undefined ? '' : `, ${flickers} short changes in between`;
   const style = LINK_STYLES[to];
   return {
     text: `${what}: ${from} -> ${to}${lasted}${unsteady}: ${reason}`,
@@ -228,7 +230,7 @@ const HELD_TEXTS: Readonly<Record<EventOf<'held'>['outcome'], string>> = {
   dropped: 'not seen again and dropped',
 };
 
-function heldSaying(event: EventOf<'held'>): Saying {
+function heldSentence(event: EventOf<'held'>): Sentence {
   const text = `${place(event)}: change to ${list(event.addresses)} ${HELD_TEXTS[event.outcome]}: ${event.reason}`;
   return event.outcome === 'held' ? { text, style: 'yellow' } : { text };
 }

@@ -2,7 +2,7 @@
  * Does the DNS side of a server answer? For `status --healthy`, and for the watchdog of the service manager. Asks over its listening sockets, by UDP and TCP, as a client does. The question has
  * an answer in every state of the server: an endpoint that it has addresses of, or else `. NS`.
  *
- * Only addresses that this host has and can reach say anything about the server. An address may have moved to another host
+ * Only addresses that this host has and can reach are asked. An address may have moved to another host
  * (keepalived), belong to an interface that is down or to another VRF, or be in duplicate address detection: a restart
  * brings none of them back, and the reply of another host proves nothing.
  */
@@ -28,7 +28,7 @@ export interface Aliveness {
 
 const ALIVE: Aliveness = { udp: true, tcp: true };
 const SILENT: Aliveness = { udp: false, tcp: false };
-const ASKED_AT_ONCE = 4; // a wildcard stands for many addresses; one that answers is enough
+const ASKED_AT_ONCE = 4; // a wildcard stands for many addresses; one reply is enough
 const ATTEMPTS = 3;
 
 /**
@@ -62,7 +62,7 @@ export async function askForLife(
     return ALIVE;
   }
   if ((await reached).includes('arrived')) return { udp, tcp };
-  // no address that this process can reach: what is left to see is whether the event loop takes datagrams
+  // no address that this process can reach: at least the event loop has to take datagrams
   return (await echo('127.0.0.1', timeoutMs)) === 'lost' ? SILENT : ALIVE;
 }
 
@@ -178,7 +178,7 @@ export interface WatchdogParts {
   readonly log: Log;
 }
 
-/** Asked this often within the time that the manager grants, so that one lost datagram or one slow moment ends nothing. */
+/** Questions within the time that the manager grants: one lost datagram or one slow moment must not end the server. */
 const ASKS_WITHIN = 4;
 
 /** `environment`: WATCHDOG_USEC and WATCHDOG_PID, as systemd sets them; without them it does nothing. */
@@ -196,7 +196,7 @@ export function startWatchdog(
   const ask = async () => {
     if (isAsking) return;
     isAsking = true;
-    await inBackground('watchdog', () => tellIfAlive(parts, everyMs * 0.9));
+    await inBackground('watchdog', () => notifyIfAlive(parts, everyMs * 0.9));
     isAsking = false;
   };
   const timer = setInterval(ask, everyMs);
@@ -205,15 +205,15 @@ export function startWatchdog(
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-async function tellIfAlive({ daemon, manager, log }: WatchdogParts, timeoutMs: number): Promise<void> {
+async function notifyIfAlive({ daemon, manager, log }: WatchdogParts, timeoutMs: number): Promise<void> {
   const { addresses, endpoint, replies } = daemon.vitals();
   const { udp, tcp } = await askForLife(addresses, endpoint, timeoutMs);
-  // a receive queue that a flood keeps full drops our query too: others were answered meanwhile
+  // a receive queue that a flood keeps full drops our query too: replies to other clients count as well
   const now = daemon.vitals().replies;
   const isAlive = (udp || now.udp > replies.udp) && (tcp || now.tcp > replies.tcp);
   if (isAlive) return manager.notify('WATCHDOG=1');
   log.error(
     { udp, tcp, endpoint },
-    'own query was not answered: the service manager ends a server that stays so',
+    'own query was not answered: without answers the service manager ends the server',
   );
 }

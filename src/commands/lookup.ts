@@ -106,7 +106,7 @@ export function readQuestion(nameText: string, type: number): Question | { reado
   return fix === undefined ? { name, type: typeName(type) } : { fix };
 }
 
-/** How to write the name, where it cannot be asked for as it is. */
+/** How to write the name, where it cannot be sent as it is. */
 function nameFix(name: string): string | undefined {
   if (name === '') return 'write a name, or . for the root';
   if (/[^\x21-\x7e]/.test(name)) {
@@ -177,7 +177,7 @@ export interface LookupReply {
 export interface ExtendedError {
   readonly code: number;
   readonly meaning: string;
-  /** What the server adds in its own words; may be empty. */
+  /** EXTRA-TEXT of the server; may be empty. */
   readonly text: string;
 }
 
@@ -186,13 +186,13 @@ export interface LookupRecord {
   readonly name: string;
   readonly ttlSeconds: number;
   readonly type: string;
-  /** In presentation format (RFC 1035 section 5.1, RFC 3597 for types that are not known). */
+  /** In presentation format (RFC 1035 section 5.1, RFC 3597). */
   readonly data: string;
 }
 
 /** Takes a reply apart, or says why that cannot be done. */
 export function readReply(octets: Uint8Array): LookupReply | { readonly fault: string } {
-  const index = indexResponse(octets); // first: it proves that every record lies inside the message
+  const index = indexResponse(octets); // proves that every record lies inside the message
   if (index.kind === 'fault') return { fault: index.reason };
   const extendedErrors = readExtendedErrors(octets, index);
   return {
@@ -217,14 +217,14 @@ function origin({ flags, rcode }: ResponseIndex, errors: readonly ExtendedError[
   const isStale = errors.some(
     ({ code }) => code === EXTENDED_ERROR.STALE_ANSWER || code === EXTENDED_ERROR.STALE_NXDOMAIN,
   );
-  if (isStale) return 'stale: kept from before, because its own servers do not answer now';
+  if (isStale) return 'stale: kept from before, because no upstream answers now';
   return rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN ? 'forwarded or cached' : 'nowhere: no answer';
 }
 
 const OPTION_EXTENDED_ERROR = 15; // RFC 8914 section 2
 const OPT_FIXED_OCTETS = 11; // root owner, TYPE, CLASS, TTL, RDLENGTH
 
-/** The extended errors in the OPT record, which stands where the kept records end; what is broken in it is left out. */
+/** The extended errors in the OPT record, which starts where the kept records end; a broken option is left out. */
 export function readExtendedErrors(octets: Uint8Array, { hasEdns, end }: ResponseIndex): ExtendedError[] {
   if (!hasEdns) return [];
   const found: ExtendedError[] = [];

@@ -91,16 +91,16 @@ async function sendToSandbox(
 }
 
 const READY_POLL_MS = 50;
-/** A server that is asked to stop does so in half a second at most; one that does not is of no more use. */
+/** A server stops within half a second; after this time it is killed. */
 const STOP_PATIENCE_MS = 3_000;
 
 async function sandbox(options: SandboxOptions): Promise<ExitCode> {
   const { port: dnsPort, httpPort } = options;
-  const ended = untilSignal(); // from here on, so that a Ctrl-C that comes early leaves nothing behind either
+  const ended = untilSignal(); // from here on, so that an early Ctrl-C leaves no file either
   const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-sandbox-'));
   try {
     await using region = await startSandbox({ controlPath: controlPathFor(dnsPort) });
-    if (!options.regionOnly) await claim(httpPort); // behind the control socket, which knows another sandbox for one
+    if (!options.regionOnly) await claim(httpPort); // after the control socket, whose error names another sandbox as such
     const configFile = join(directory, 'outpost-dns.yaml');
     const stateDirectory = join(directory, 'state');
     await writeFile(configFile, region.configYaml({ dnsPort, httpPort, stateDirectory }));
@@ -120,7 +120,7 @@ async function sandbox(options: SandboxOptions): Promise<ExitCode> {
   }
 }
 
-/** A server on its own does without its pages where their port is taken; here they are half of what is to be seen. */
+/** A server without a sandbox serves without its pages where their port is taken; here the pages are half of the show. */
 async function claim(port: number): Promise<void> {
   const log = { debug: nothing, info: nothing, warn: nothing, error: nothing, child: () => log };
   const server = await startHttpServer({ address: '127.0.0.1', port, pages: new Map(), log });
@@ -129,7 +129,7 @@ async function claim(port: number): Promise<void> {
 
 function nothing(): void {}
 
-/** For a server that somebody starts by hand, or that a test kills: everything it needs, as one line of JSON. */
+/** For a server that a person starts by hand, or that a test kills: one line of JSON with all that it needs. */
 async function runRegion(region: Sandbox, configFile: string, ended: Promise<unknown>): Promise<ExitCode> {
   const { regionUrl, dnsAddress, controlPath, environment } = region;
   process.stdout.write(
@@ -147,7 +147,7 @@ async function runServer(
 ): Promise<ExitCode> {
   const main = process.argv[1] ?? '';
   const server = spawn(process.execPath, [...process.execArgv, main, 'serve', '--config', configFile], {
-    // the channel tells the server when we are gone, however we ended
+    // the channel tells the server that this process has ended, even by SIGKILL
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, ...region.environment },
   });
@@ -157,7 +157,7 @@ async function runServer(
     exited.then(() => 'exited' as const),
     ended,
   ]);
-  if (outcome === 'exited') return EXIT.finding; // the server has said why
+  if (outcome === 'exited') return EXIT.finding; // the server's log says why
   if (outcome === 'ready') process.stdout.write(banner(region, dnsPort, httpPort));
   const stopped = await Promise.race([ended, exited.then(() => 'exited' as const)]);
   server.kill('SIGTERM');
@@ -167,7 +167,7 @@ async function runServer(
   return stopped === 'exited' ? EXIT.finding : EXIT.well;
 }
 
-/** Until its endpoint can be answered. The server itself says first that it listens: on its port may be somebody else's. */
+/** Until the endpoint can be answered. The server first says that it listens: another program may have its port. */
 async function untilReady(url: string, server: ChildProcess): Promise<'ready'> {
   await once(server, 'message');
   while (server.exitCode === null && server.signalCode === null) {
@@ -175,7 +175,7 @@ async function untilReady(url: string, server: ChildProcess): Promise<'ready'> {
     if (response?.ok) return 'ready';
     await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
   }
-  return new Promise(() => undefined); // its exit wins the race
+  return new Promise(() => undefined); // the exit wins the race
 }
 
 /** Ctrl-C, a supervisor, or the terminal that was closed. */

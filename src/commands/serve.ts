@@ -29,7 +29,7 @@ export function define(command: Command, { ended, signals }: Run): void {
 }
 
 async function serve(file: string | undefined, signals: Signals): Promise<ExitCode> {
-  process.stderr.on('error', () => undefined); // a standard error that is closed or full is no reason to end
+  process.stderr.on('error', () => undefined); // the server runs on without a standard error
   const config = await readConfigOrExplain(file);
   if (config === undefined) return EXIT.usage;
   const processLog = await createProcessLog(config.log);
@@ -37,7 +37,7 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
   const reader = configReader(file);
   surviveDefects(log);
   const manager = await connectServiceManager(process.env, log);
-  // from here on a signal must neither be lost nor end the server half-way
+  // from here on no signal may be lost, and none may end the server half started
   const ended = untilEnded();
   const starting = startDaemon({
     config,
@@ -70,7 +70,7 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
     return EXIT.finding;
   }
   manager.notify('READY=1', 'STATUS=answering');
-  if (process.connected) process.send?.('answering'); // to the sandbox, where one started us
+  if (process.connected) process.send?.('answering'); // to the sandbox that started this server
   const suspends = watchSuspends((suspendedMs) => {
     daemon.resumed(suspendedMs);
     systemTimers.catchUp();
@@ -91,14 +91,14 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
 
 type EndReason = 'SIGTERM' | 'SIGINT' | 'disconnect';
 
-/** Resolves with what asks the server to end: a signal, or the end of the sandbox that started it. */
+/** Resolves with the reason to end: a signal, or the end of the sandbox that started this server. */
 function untilEnded() {
   const { promise, resolve } = Promise.withResolvers<EndReason>();
-  // a timer of our own never keeps the process alive, but waiting for a signal has to
+  // no timer of the server keeps the process alive, so the wait for a signal has to
   const alive = setInterval(() => undefined, 3_600_000);
   const forget = () => {
     clearInterval(alive);
-    // while somebody listens for it, the channel to the sandbox keeps the process alive, and the sandbox waits for us
+    // a listener keeps the channel to the sandbox open, and with it the process, while the sandbox waits for its end
     process.off('disconnect', onDisconnect);
   };
   const end = (reason: EndReason) => {

@@ -68,7 +68,7 @@ async function healthy(admin: HttpAddress): Promise<ExitCode> {
   if (answer.kind === 'failed') return unhealthy(admin, answer.detail);
   if (answer.status !== 200) return unhealthy(admin, `it answers with HTTP status ${answer.status}`);
   const reading = await getReport(admin, leftMs());
-  // health is about life: a server whose report fails may answer every query
+  // a server whose report fails may answer every query
   if (reading.kind === 'failed') return EXIT.well;
   const { server, endpoints } = reading.report;
   const answered = endpoints.find(

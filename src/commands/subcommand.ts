@@ -1,6 +1,6 @@
 /**
  * The contract of a subcommand: a file in this folder that exports `define`, and a line in the list of program.ts.
- * What every start loads stands here, so this file imports nothing that takes time.
+ * Every start loads this file, so it imports nothing that takes time.
  */
 import type { Command } from 'commander';
 import type { Signals } from '../runtime/signals.ts';
@@ -15,7 +15,7 @@ export type Define = (command: Command, run: Run) => void;
 export interface Run {
   /** Each action ends with its exit code. */
   readonly ended: (code: ExitCode) => void;
-  /** Caught from the first moment on, for `serve`. */
+  /** For `serve`: caught from the first moment on. */
   readonly signals: Signals | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** What a command prints: text that no terminal obeys, colours where they are wanted, columns, and explanations. */
+/** The output of commands: explanations, colours, columns, and text without control characters. */
 import { stripVTControlCharacters, styleText } from 'node:util';
 import { EXIT } from './subcommand.ts';
 
@@ -22,7 +22,7 @@ export function explain(failure: string, fix?: string): void {
 }
 
 /**
- * The text on one line, without anything that a terminal obeys. Names and error texts come from the network, and an
+ * The text on one line, without control characters. Names and error texts come from the network, and an
  * escape sequence in them could rewrite the screen.
  */
 export function printable(text: string): string {

@@ -1,19 +1,19 @@
 import t from 'tap';
 import { configFindings } from '../../src/commands/check-host.ts';
-import { type DirectoryLook, recordsOf, stateFindings } from '../../src/commands/check-state.ts';
+import { type DirectoryState, recordsOf, stateFindings } from '../../src/commands/check-state.ts';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import type { Fault, Generation } from '../../src/store/endpoints-reader.ts';
 import { load, SMALLEST } from '../config/loading.ts';
 import { record } from '../store/record-sets.ts';
 import { DAY_MS, fresh, HOUR_MS, NOW_MS } from './state-files.ts';
 
-const PRESENT: DirectoryLook = { kind: 'present', isWritable: true, isOwner: true };
+const PRESENT: DirectoryState = { kind: 'present', isWritable: true, isOwner: true };
 const CONFIG = 'clusters: [{name: my-cluster, region: us-west-2}]\nupstreams: [10.0.0.2, 10.0.0.3]\n';
 
 interface Case {
   readonly name: string;
   readonly config?: string;
-  readonly look?: DirectoryLook;
+  readonly state?: DirectoryState;
   /** `null`: no state file. */
   readonly records?: readonly EndpointRecord[] | null;
   readonly from?: Generation;
@@ -34,31 +34,31 @@ const CASES: readonly Case[] = [
   { name: 'fresh state, all configured clusters in it', found: [] },
   {
     name: 'directory missing',
-    look: { kind: 'missing' },
+    state: { kind: 'missing' },
     records: null,
     found: [['problem', /"\/s" does not exist/, /start the server while AWS can be reached/]],
   },
   {
     name: 'a file in place of the directory',
-    look: { kind: 'not-a-directory' },
+    state: { kind: 'not-a-directory' },
     records: null,
-    found: [['problem', /"\/s" is no directory/, /state\.directory/]],
+    found: [['problem', /"\/s" is not a directory/, /state\.directory/]],
   },
   {
     name: 'directory not readable',
-    look: { kind: 'unreadable', code: 'EACCES' },
+    state: { kind: 'unreadable', code: 'EACCES' },
     records: null,
     found: [['problem', /cannot be read by this user \(EACCES\)/, /sudo -u outpost-dns/]],
   },
   {
     name: 'own directory not writable',
-    look: { kind: 'present', isWritable: false, isOwner: true },
-    found: [['problem', /cannot be written by this user: what is learned would not survive/, /read-only/]],
+    state: { kind: 'present', isWritable: false, isOwner: true },
+    found: [['problem', /cannot be written by this user: new addresses would not survive/, /read-only/]],
   },
   {
     name: "somebody else's directory not writable",
-    look: { kind: 'present', isWritable: false, isOwner: false },
-    found: [['warning', /whether the server can is not known/, /sudo -u outpost-dns/]],
+    state: { kind: 'present', isWritable: false, isOwner: false },
+    found: [['warning', /whether the server can write it is not known/, /sudo -u outpost-dns/]],
   },
   {
     name: 'no state file',
@@ -194,7 +194,7 @@ const CASES: readonly Case[] = [
         details: { endpoint: 'real.example', subnetIds: [], learnedAtMs: NOW_MS },
       }),
     ],
-    found: [['warning', /"old\.example" is not the one that AWS says, "real\.example"/, /remove it/]],
+    found: [['warning', /"old\.example" is not the endpoint in DescribeCluster, "real\.example"/, /remove it/]],
   },
   {
     name: 'a pinned endpoint needs no record',
@@ -226,10 +226,10 @@ function confirmed(agoMs: number): EndpointRecord {
 
 for (const one of CASES) {
   t.test(`state: ${one.name}`, async (t) => {
-    const { config = CONFIG, look = PRESENT, records = [fresh()], from = 'current' as const } = one;
+    const { config = CONFIG, state = PRESENT, records = [fresh()], from = 'current' as const } = one;
     const { faults = [], writtenAtMs = NOW_MS - 60_000 } = one;
     const served = records === null ? {} : { served: { generation: 42, writtenAtMs, records, from } };
-    const facts = { directory: '/s', look, reading: { ...served, faults }, nowMs: NOW_MS };
+    const facts = { directory: '/s', state, reading: { ...served, faults }, nowMs: NOW_MS };
     const findings = stateFindings(await load(config), facts);
     t.strictSame(
       findings.map(({ severity }) => severity),

@@ -2,7 +2,7 @@ import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promis
 import { join } from 'node:path';
 import t from 'tap';
 import { findAll, report } from '../../src/commands/check.ts';
-import { lookAtDirectory } from '../../src/commands/check-state.ts';
+import { inspectDirectory } from '../../src/commands/check-state.ts';
 import { paintNothing } from '../../src/commands/terminal.ts';
 import { load } from '../config/loading.ts';
 import { run } from './running.ts';
@@ -24,7 +24,7 @@ t.test('warnings alone: exit 0', async (t) => {
   const config = await writeConfig(t.testdirName, state);
   const { code, stdout } = await run(['check', '-c', config], { OUTPOST_DNS_UPSTREAMS: '127.0.0.1:5391' });
   t.equal(code, 0, stdout);
-  t.match(stdout, /^\[! \] warning: there is a single upstream, "127\.0\.0\.1:5391".*\n {5}add a second one/);
+  t.match(stdout, /^\[! \] warning: there is a single upstream, "127\.0\.0\.1:5391".*\n {5}add a second upstream/);
   t.match(stdout, /\nready for an outage: 1 endpoint, 0 problems, 1 warning\n$/);
 });
 
@@ -122,13 +122,13 @@ t.test('texts from files cannot steer the terminal', async (t) => {
 
 t.test('the look at a directory', async (t) => {
   const directory = t.testdir({ file: '' });
-  t.strictSame(await lookAtDirectory(join(directory, 'none')), { kind: 'missing' });
-  t.strictSame(await lookAtDirectory(join(directory, 'file')), { kind: 'not-a-directory' });
-  t.strictSame(await lookAtDirectory(join(directory, 'file', 'below')), {
+  t.strictSame(await inspectDirectory(join(directory, 'none')), { kind: 'missing' });
+  t.strictSame(await inspectDirectory(join(directory, 'file')), { kind: 'not-a-directory' });
+  t.strictSame(await inspectDirectory(join(directory, 'file', 'below')), {
     kind: 'unreadable',
     code: 'ENOTDIR',
   });
-  t.strictSame(await lookAtDirectory(directory), { kind: 'present', isWritable: true, isOwner: true });
+  t.strictSame(await inspectDirectory(directory), { kind: 'present', isWritable: true, isOwner: true });
 });
 
 t.test(
@@ -137,9 +137,9 @@ t.test(
   async (t) => {
     const directory = join(t.testdir(), 'closed');
     await mkdir(directory, { mode: 0o500 });
-    t.strictSame(await lookAtDirectory(directory), { kind: 'present', isWritable: false, isOwner: true });
+    t.strictSame(await inspectDirectory(directory), { kind: 'present', isWritable: false, isOwner: true });
     await chmod(directory, 0);
-    t.strictSame(await lookAtDirectory(directory), { kind: 'unreadable', code: 'EACCES' });
+    t.strictSame(await inspectDirectory(directory), { kind: 'unreadable', code: 'EACCES' });
     await chmod(directory, 0o700);
   },
 );

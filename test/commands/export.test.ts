@@ -16,7 +16,7 @@ const { endpoint: _, ...nameless } = fresh();
 t.test('hosts: a comment with the age for each cluster, a line for each address', async (t) => {
   t.strictSame(hostsText(file(fresh(), other), NOW_MS).split('\n'), [
     '# outpost-dns export: generation 42, written 2026-05-31T23:59:00.000Z',
-    '# such lines win over DNS and are never refreshed: take them out again after the outage',
+    '# such lines win over DNS and are never refreshed: remove them after the outage',
     '# my-cluster (us-west-2), confirmed 60 s ago',
     '10.0.1.10 my-cluster.example.net',
     '10.0.1.11 my-cluster.example.net',

@@ -40,7 +40,7 @@ t.test('each kind of event is told in a line of its own, by kind', async (t) => 
   t.strictSame(
     lines.map((line) => line.replace(/^(\S+) +/, '$1 ')),
     [
-      'kind what',
+      'kind event',
       'start server 1.2.3 started on node 26.10.0, knowing 2 endpoints',
       'stop server stopped: SIGTERM',
       'reload configuration reloaded',
@@ -71,7 +71,7 @@ t.test('what lies between two events is remarked: a clock set back, a kill, lost
   const lines = historyLines(entries, paintNothing).map((line) => line.trim());
   const remarks = lines.filter((line) => !/^\d{4}-/.test(line)).slice(1);
   t.strictSame(remarks, [
-    'the run before ended without a stop: killed, or the power failed',
+    'the run before this one ended without a stop: killed, or the power failed',
     'the wall clock was set back by 5 h, or more',
     '3 events were lost here',
     '1 event was lost here',
@@ -141,7 +141,7 @@ t.test('the command reads the files while nothing runs: table, exit 0', async (t
     { environment: { TZ: 'Europe/Berlin' } },
   );
   t.equal(code, 0);
-  t.match(stdout, /^local time +kind +what\n2026-01-01 01:00:00 +start +server 1\.2\.3 started/);
+  t.match(stdout, /^local time +kind +event\n2026-01-01 01:00:00 +start +server 1\.2\.3 started/);
   t.equal(stdout.split('\n').length, SAMPLES.length + 2);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   t.notMatch(stdout, /\u001b/, 'no colour on a pipe');

@@ -217,7 +217,7 @@ t.test('--json', async (t) => {
     type: 'A',
     rcode: 'NOERROR',
     flags: ['rd', 'ra'],
-    from: 'stale: kept from before, because its own servers do not answer now',
+    from: 'stale: kept from before, because no upstream answers now',
     extendedErrors: [{ code: 3, meaning: 'stale answer', text: 'upstream is down' }],
     records: [{ section: 'answer', name: NAME, ttlSeconds: 30, type: 'A', data: '10.0.1.10' }],
   });

@@ -129,7 +129,7 @@ t.test(
     const state = ['--state', site.stateDirectory];
 
     t.match(await command(t, 'drill', 'report', ...state), { code: 1, stdout: /no drill has run/ });
-    t.match(await command(t, 'drill', 'start', '--for', 'soon', ...state), { code: 2, stderr: /"soon"/ });
+    t.match(await command(t, 'drill', 'start', '--for', 'soon', ...state), { code: 2, stderr: /'soon'/ });
     t.match(await command(t, 'drill', 'start', '--for', '30m', ...state), { code: 0 });
     t.match(await command(t, 'drill', 'start', '--for', '30m', ...state), {
       code: 1,
@@ -178,7 +178,7 @@ t.test('a drill ends with the process, and none is found running after a restart
   const state = ['--state', site.stateDirectory];
   t.match(await command(t, 'drill', 'start', '--for', '1h', ...state), { code: 0 });
   await first.kill('SIGKILL');
-  t.match(await command(t, 'drill', 'stop', ...state), { code: 1, stderr: /no server answers/ });
+  t.match(await command(t, 'drill', 'stop', ...state), { code: 1, stderr: /nothing listens there/ });
   const second = site.start();
   await isReady(second);
   t.match(await command(t, 'drill', 'report', ...state), { code: 1, stdout: /no drill has run/ });
