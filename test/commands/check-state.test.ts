@@ -194,7 +194,9 @@ const CASES: readonly Case[] = [
         details: { endpoint: 'real.example', subnetIds: [], learnedAtMs: NOW_MS },
       }),
     ],
-    found: [['warning', /"old\.example" is not the endpoint in DescribeCluster, "real\.example"/, /remove it/]],
+    found: [
+      ['warning', /"old\.example" is not the endpoint in DescribeCluster, "real\.example"/, /remove it/],
+    ],
   },
   {
     name: 'a pinned endpoint needs no record',

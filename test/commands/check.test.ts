@@ -24,7 +24,10 @@ t.test('warnings alone: exit 0', async (t) => {
   const config = await writeConfig(t.testdirName, state);
   const { code, stdout } = await run(['check', '-c', config], { OUTPOST_DNS_UPSTREAMS: '127.0.0.1:5391' });
   t.equal(code, 0, stdout);
-  t.match(stdout, /^\[! \] warning: there is a single upstream, "127\.0\.0\.1:5391".*\n {5}add a second upstream/);
+  t.match(
+    stdout,
+    /^\[! \] warning: there is a single upstream, "127\.0\.0\.1:5391".*\n {5}add a second upstream/,
+  );
   t.match(stdout, /\nready for an outage: 1 endpoint, 0 problems, 1 warning\n$/);
 });
 

@@ -81,7 +81,7 @@ t.test(
     t.equal(code, 0);
     t.match(stdout, /start .*\n(.*\n)*.*addresses .*10\.0\.1\.10/);
     t.match(stdout, /stop .*SIGTERM/);
-    t.match(stdout, 'the run before ended without a stop: killed, or the power failed');
+    t.match(stdout, 'the run before this one ended without a stop: killed, or the power failed');
   },
 );
 
