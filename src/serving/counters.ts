@@ -1,4 +1,4 @@
-/** What serving counts: one integer for each event in one array, raised on the query's path and read at scrape time. */
+/** The counts of serving: one integer for each event in one array, raised on the query's path and read at scrape time. */
 import { rcodeAt } from '../protocol/wire/header.ts';
 import { rcodeName } from '../protocol/words/rcodes.ts';
 

@@ -1,6 +1,6 @@
 /**
  * The turn: one query on its way from received octets to octets to send. The rooms of serving share nothing else about a
- * query, so each step of the resolver's list reads from the turn, and leaves on the turn what later steps need.
+ * query. Each step of the resolver's list reads the turn, and leaves its findings on the turn for later steps.
  *
  * One turn is used again for every query that is answered at once: an endpoint answer and a cache hit make no object. A
  * query that waits gets a turn of its own (`keep`), and its answer goes to a `Reply`.
@@ -69,7 +69,7 @@ export interface Step {
   /** The metric's label for answers of this step, as a place in `ORIGIN`. */
   readonly origin: number;
   readonly why: string;
-  /** Steps that must stand before this one, each with the reason. Steps that no reason joins may change places. */
+  /** Names of the steps that must come before this step, each with the reason. Steps without such a reason may change places. */
   readonly after: Readonly<Record<string, string>>;
   /** Writes the answer into the turn's reply space and returns its octets; PASS, NO_REPLY or PENDING. */
   answer(turn: Turn): number;
@@ -125,7 +125,7 @@ export class Turn {
     this.limit = this.transport === 'udp' ? this.query.udpLimit : MAX_MESSAGE_OCTETS;
   }
 
-  /** Forgets what the steps found, so that the list can be asked from its beginning. */
+  /** Forgets the findings of the steps, so that the list can be run again from its beginning. */
   begin(route: Route): void {
     this.route = route;
     this.step = undefined;

@@ -1,5 +1,5 @@
 /**
- * Endpoints: what this server answers with authority, and never from anywhere else.
+ * Endpoints: the names that this server answers with authority, and never from anywhere else.
  *
  *     records -> new EndpointTable -> ServingTable.publish -> find(query) -> LocalAnswer -> octets
  *
@@ -23,7 +23,7 @@ import {
   STATUS_LABEL,
 } from './endpoint-answers.ts';
 
-/** What the table has for a query. */
+/** The table's finding for a query. */
 export type EndpointFinding =
   /**
    * `record` is set where the answer is the endpoint's addresses; `isParents` for DS at the apex, which is given only when

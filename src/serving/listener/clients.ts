@@ -51,7 +51,7 @@ export function parseClientAddress(text: string): ClientAddress | undefined {
   return { octets, family: octets.length === 4 ? 4 : 6 };
 }
 
-/** The client's network as text: the /24 of an IPv4 address, the /56 of an IPv6 one, as the rate limit counts them. */
+/** The client's network as text: the /24 of an IPv4 address, the /56 of an IPv6 address, as the rate limit counts them. */
 export function networkText(octets: Uint8Array, at: number, family: Family): string {
   const isFour = family === 4 || isMapped(octets, at);
   const from = isFour && family === 6 ? at + MAPPED_OFFSET : at;

@@ -34,7 +34,7 @@ export interface IntakeOptions extends IntakeRules {
   readonly pendingLimit?: number;
 }
 
-const PENDING_LIMIT = 20_000; // twenty times what the forwarder has in flight, for clients that wait for the same name
+const PENDING_LIMIT = 20_000; // twenty times the forwarder's limit, because many clients may wait for one name
 const FAULT_LOG_INTERVAL_MS = 10_000;
 /** Header, the longest question, and OPT with an extended error and a cookie. */
 const MAX_ERROR_OCTETS = 12 + 255 + 4 + 11 + 6 + 28;
@@ -261,7 +261,7 @@ function writeFailure(turn: Turn, rcode: number, extendedError?: number): number
   return writeHeaderOnlyReply(query.octets, query.start, rcode, space, spaceStart);
 }
 
-/** Keeps the handler's promise: messages until the last one, then nothing, whatever the handler calls. */
+/** Passes messages on up to the last one, and then nothing more, even if the handler sends again or fails. */
 class LaterReply implements Reply {
   readonly #turn: Turn;
   /** Each message on its way to the listener; `fail` takes note of a defect. */

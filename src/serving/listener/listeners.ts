@@ -179,7 +179,7 @@ export class Listeners {
     const hostAddresses = this.#standsFor(wildcard) ?? [wildcard.address];
     if (hostAddresses.length === 0) this.#skip(text, 'this host has no address of that family');
     const { keys, errors } = await this.#bindWildcard(wildcard, hostAddresses);
-    // not permitted, or another program has the port everywhere: to go on would be to serve nobody, silently
+    // not permitted, or another program has the port on every address: the server would run and answer no query
     const fatal = errors.find(
       ({ code }) => code === 'not-permitted' || (code === 'in-use' && keys.length === 0),
     );
@@ -221,7 +221,8 @@ export class Listeners {
       this.#isListing = true;
       return interfaces;
     } catch (error) {
-      const effect = 'addresses that come later are not seen, replies may leave from another than was asked';
+      const effect =
+        'new addresses of this host are not seen; a reply may leave from another address than the query went to';
       if (this.#isListing)
         this.#context.log.warn({ err: error, effect }, 'listing network interfaces failed');
       this.#isListing = false;

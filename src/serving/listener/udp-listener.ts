@@ -1,4 +1,4 @@
-/** What both UDP listeners have in common: their interface, their buffers, and how they end. */
+/** The common part of both UDP listeners: their interface, their buffers, and how they end. */
 import type { Log } from '../../log/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';

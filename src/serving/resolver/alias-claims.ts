@@ -14,7 +14,7 @@ export const CLAIM = {
 } as const;
 export type Claim = (typeof CLAIM)[keyof typeof CLAIM];
 
-/** The answer in which a target stands. */
+/** The answer that has the target. */
 export interface AliasAnswer {
   readonly isStale: boolean;
   /** It has records of the type asked for. */
@@ -23,7 +23,7 @@ export interface AliasAnswer {
   readonly route: Route;
 }
 
-/** No retained name can change what a positive answer says. */
+/** No retained name can change a positive answer. */
 const ANY_RETAINED = -2;
 
 export class AliasClaims {

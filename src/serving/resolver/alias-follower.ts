@@ -120,7 +120,7 @@ export class AliasFollower {
   }
 }
 
-/** What is thrown while a part that came later is used goes to the reply, and not to the sender of the part. */
+/** An error in the use of a part that came later goes to the reply, and not to the sender of the part. */
 function attempt(act: () => void, reply: Pick<Reply, 'fail'>): void {
   try {
     act();

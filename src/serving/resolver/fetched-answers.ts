@@ -75,21 +75,21 @@ export class FetchedAnswers {
     });
   }
 
-  /** Stores what was fetched, and makes an answer of it. */
+  /** Stores the response, and makes an answer of it. */
   #store(query: Query, route: Route, fetched: Fetched): FetchedAnswer {
     const { cache, clock, upstreams } = this.#deps;
     const nowMs = clock.monotonicMs();
     if (fetched.kind === 'failed') {
-      // a failure at once, because of what was known before, must not go on once the upstream is back
+      // a question that was not even asked says nothing new: the failure must end when the upstream is back
       if (isAboutUpstreams(fetched.reason) && fetched.wasAsked !== false) cache.noteFailure(query, nowMs);
       return failed(fetched.extendedError);
     }
-    // RFC 2181 section 9: what was truncated even over TCP is no answer, and a part must not look like the whole
+    // RFC 2181 section 9: a response truncated even over TCP is no answer, and a part must not look like the whole
     if ((fetched.index.flags & FLAG.TC) !== 0) {
       cache.noteFailure(query, nowMs);
       return failed(EXTENDED_ERROR.NETWORK_ERROR);
     }
-    // REFUSED and the like speak of the upstream, not of the name, and musl ignores them for 5 s
+    // REFUSED and the like are about the upstream, not about the name, and musl ignores them for 5 s
     if (!isAboutName(fetched.index.rcode)) {
       const { extendedError } = fetched.index;
       cache.noteFailure(query, nowMs, extendedError);
@@ -185,8 +185,8 @@ function failed(extendedError: number | undefined): FetchedAnswer {
 
 /**
  * Whether a denial may be made up while the link is down: a resolver on the site that is cut off itself may deny what it
- * cannot ask for, from an empty root zone or from nothing. A server that speaks with authority of a zone of its own is on
- * the site, and is right. An empty root is no such zone.
+ * cannot ask for, from an empty root zone or from nothing. A server with authority for a zone of its own is on the site,
+ * and is right. An empty root is no such zone.
  */
 export function mayBeMadeUp(octets: Uint8Array, index: ResponseIndex): boolean {
   if (isPositive(index)) return false;
@@ -195,7 +195,7 @@ export function mayBeMadeUp(octets: Uint8Array, index: ResponseIndex): boolean {
   return index.answerCount === 0 && octets[index.questionEnd] === 0;
 }
 
-/** Too much load here, or shutdown, says nothing about who can answer: it must not be remembered as a failure. */
+/** Too much load here, or shutdown, says nothing about the upstreams: it must not be remembered as a failure. */
 function isAboutUpstreams(reason: ForwardFailureReason): boolean {
   return reason !== 'overloaded' && reason !== 'closing';
 }

@@ -1,4 +1,4 @@
-/** The steps that answer from what upstreams said before: retained names, fresh answers, expired answers. */
+/** The steps that answer from stored answers of upstreams: retained names, fresh answers, expired answers. */
 import { writeEmptyReply } from '../../protocol/wire/error-reply.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
@@ -126,7 +126,7 @@ export class KeptAnswers {
 
   #failed(turn: Turn, failure: CachedAnswer, isCut: boolean): number {
     const { query } = turn;
-    // a remembered failure must not hide what can be answered without upstreams
+    // a remembered failure must not hide an answer that needs no upstream
     if (isCut && this.#deps.rules.disconnected.find(query).kind !== 'stale') return PASS;
     if (isCut && this.#own.isSearchLeak(query, turn.route)) return PASS;
     this.#own.noteFailed(query);

@@ -1,4 +1,4 @@
-/** What the resolver needs of other rooms, and the rules that a reload replaces. */
+/** The resolver's interface to other rooms, and the rules that a reload replaces. */
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response.ts';
 import type { EndpointRecord } from '../../records/endpoint-record.ts';
@@ -27,7 +27,7 @@ export interface ResolverOptions {
 /** Rules that a reload may replace. */
 export interface ResolverRules {
   readonly localZones: LocalZones<Route>;
-  /** What holds for names whose upstreams are known not to answer. */
+  /** The rules for names whose upstreams are known not to answer. */
   readonly disconnected: DisconnectedRules;
   readonly identity: Identity;
   /** Where names without a rule of their own are forwarded. */
@@ -37,13 +37,13 @@ export interface ResolverRules {
   readonly deadlineMs: number;
 }
 
-/** What the steps work with besides the turn. */
+/** Everything that the steps use besides the turn. */
 export interface ResolverDeps extends ResolverOptions {
   /** Replaced whole by a reload. */
   rules: ResolverRules;
 }
 
-/** What the resolver needs of the forwarder and of the link. The query's class is always IN. */
+/** The forwarder and the link, as far as the resolver needs them. The query's class is always IN. */
 export interface Upstreams {
   /** Asks the upstreams of `route`; the reply comes within the forwarder's deadline, perhaps at once. Keeps `query`. */
   forward(query: Query, route: Route, reply: Reply<Fetched>): void;
@@ -75,13 +75,13 @@ export type Fetched =
       readonly kind: 'failed';
       readonly extendedError: number;
       readonly reason: ForwardFailureReason;
-      /** `false`: it failed at once, because of what was known before. */
+      /** `false`: no upstream was asked, because all are known to be down. */
       readonly wasAsked?: false;
     };
 
-/** Notes what an outage does to clients. Called on the query path, in an outage or not: keep nothing of a query. */
+/** Counts the clients that an outage hurts. Called on the query path, in an outage or not: keep nothing of a query. */
 export interface OutageNotes {
-  /** Whether anybody wants the notes; a query calls the hooks only then. */
+  /** Whether the notes are collected at this moment. */
   readonly isCollecting: boolean;
   /** A client got SERVFAIL, or the denial that the operator's rule gives while the upstreams are gone. */
   noteFailed(query: Query): void;

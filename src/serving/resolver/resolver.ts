@@ -143,7 +143,7 @@ export class Resolver implements QueryHandler {
       turn.origin = ORIGIN.retained;
       return writeNoData(turn);
     }
-    // the first client to meet a dead upstream has waited for it, and gets what later clients get at once
+    // the first client has waited for a dead upstream, and gets the answer that later clients get at once
     const { rules, upstreams } = this.#deps;
     if (upstreams.isCut(query, route) || upstreams.isLinkCut(route)) {
       turn.origin = ORIGIN.disconnected;
@@ -167,9 +167,9 @@ export class Resolver implements QueryHandler {
 }
 
 /**
- * The order in which a query is answered: each step with the reason why it is there, and with the steps that must stand before
- * it. Steps share nothing but the turn; where no reason joins two steps they may change places, and
- * test/serving/resolver/step-order.test.ts asks every order that the reasons allow.
+ * The order in which a query is answered: each step says why it is there, and which steps must come before it. Steps share
+ * nothing but the turn, so steps without such a reason may change places: test/serving/resolver/step-order.test.ts asks
+ * every order that the reasons allow.
  */
 function resolverSteps(
   own: OwnAnswers,
@@ -187,7 +187,7 @@ function resolverSteps(
     {
       name: 'class',
       origin: ORIGIN.class,
-      why: 'only class IN has data here; class CH has what the operator chose to say of this server',
+      why: 'only class IN has data here; class CH has the version and name that the operator chose to give',
       after: { malformed: 'it reads the question' },
       answer: (turn) => own.otherClass(turn),
     },
@@ -222,15 +222,15 @@ function resolverSteps(
     {
       name: 'operator-rule',
       origin: ORIGIN.disconnected,
-      why: "the operator's rule for a zone while its upstreams are gone wins over what they said",
+      why: "the operator's rule for a zone whose upstreams are gone wins over their earlier answers",
       after: { retained: 'a retained name is answered in a cut too' },
       answer: (turn) => own.byRule('before-cache', turn),
     },
     {
       name: 'fresh',
       origin: ORIGIN.cacheFresh,
-      why: 'what an upstream said a moment ago',
-      after: { 'operator-rule': 'the rule holds whatever an upstream said before' },
+      why: 'an answer of an upstream whose time is not over',
+      after: { 'operator-rule': 'the rule holds although an upstream may have answered before' },
       answer: (turn) => kept.fresh(turn),
     },
     {
@@ -243,7 +243,7 @@ function resolverSteps(
     {
       name: 'stale',
       origin: ORIGIN.cacheStale,
-      why: 'what an upstream said once, where waiting for a newer answer would help nobody',
+      why: 'an expired answer, where waiting for a newer answer would help nobody',
       after: {
         fresh: 'the search for a fresh answer leaves the expired one on the turn',
         'aws-service': 'an old address of a service that is gone helps nobody',
@@ -254,21 +254,21 @@ function resolverSteps(
       name: 'computed-name',
       origin: ORIGIN.disconnected,
       why: "EC2's own names can be computed, and the rest of them denied at once, where nothing was kept",
-      after: { stale: 'what an upstream said is better than what is computed' },
+      after: { stale: 'an answer of an upstream is better than a computed answer' },
       answer: (turn) => own.byRule('after-stale', turn),
     },
     {
       name: 'not-recursive',
       origin: ORIGIN.notRecursive,
-      why: 'without RD the client asks for what is here, and nothing is',
-      after: { 'computed-name': 'what is computed is here too' },
+      why: 'without RD the client asks for data that is here, and there is none',
+      after: { 'computed-name': 'computed data is here too' },
       answer: (turn) => own.notRecursive(turn),
     },
     {
       name: 'ds-of-own-zone',
       origin: ORIGIN.localZone,
       why: "DS of a zone of ours belongs to the parent's servers, and they cannot be asked",
-      after: { stale: "what the parent's servers said before is better than our own word" },
+      after: { stale: "an earlier answer of the parent's servers is better than our own" },
       answer: (turn) => own.dsInCut(turn),
     },
     {
@@ -281,7 +281,7 @@ function resolverSteps(
     {
       name: 'forward',
       origin: ORIGIN.forwarded,
-      why: 'what nobody here knows is asked of upstreams',
+      why: 'a question that no step can answer goes to upstreams',
       after: {
         'ds-of-own-zone': 'in a cut every question to an upstream fails',
         'search-leak': 'in a cut every question to an upstream fails',
