@@ -21,7 +21,7 @@ import { Intake } from '../../../src/serving/listener/intake.ts';
 import type { HostInterfaces } from '../../../src/serving/listener/listen-address.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
 import { ServerCookies } from '../../../src/serving/listener/server-cookies.ts';
-import { type TcpLimits, TcpSlots } from '../../../src/serving/listener/tcp.ts';
+import { type TcpLimits, TcpListener, TcpSlots } from '../../../src/serving/listener/tcp.ts';
 import {
   NO_REPLY,
   PENDING,
@@ -54,6 +54,7 @@ export function query(id: number, name = 'known.test', edns = false): Uint8Array
 }
 
 export const idOf = (message: Uint8Array): number => uint16At(message, 0);
+export const ids = (messages: readonly Uint8Array[]): number[] => messages.map(idOf);
 export const rcodeOf = (message: Uint8Array): number => (message[3] ?? 0) & 15;
 
 /** Answers every good query with an empty NOERROR; a query whose first label is `later` waits for `gate`. */
@@ -165,6 +166,15 @@ export function makeRig(options: RigOptions = {}) {
   };
   const slots = new TcpSlots(context, { ...LIMITS, ...options.limits });
   return { ...context, slots };
+}
+
+/** A TCP listener on loopback with the whole room around it. */
+export async function listenTcp(t: Test, options: RigOptions = {}, address = '127.0.0.1') {
+  const rig = makeRig(options);
+  const listener = new TcpListener({ address, port: 0 }, rig);
+  await listener.start();
+  t.teardown(() => listener.close(0));
+  return { ...rig, listener, port: listener.address.port, counters: rig.intake.counters };
 }
 
 export interface Received {

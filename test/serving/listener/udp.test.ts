@@ -3,9 +3,12 @@ import { createSocket } from 'node:dgram';
 import t, { type Test } from 'tap';
 import { composeQuery } from '../../../src/protocol/wire/query.ts';
 import { loadDatagramCalls } from '../../../src/runtime/libc.ts';
+import { chooseDatagramCalls, udpListeners } from '../../../src/serving/listener/bound-address.ts';
 import { BatchedUdpListener } from '../../../src/serving/listener/udp-batched.ts';
 import type { CreateUdpListener, UdpListener } from '../../../src/serving/listener/udp-listener.ts';
-import { createPlainUdpListener } from '../../../src/serving/listener/udp-plain.ts';
+import { createPlainUdpListener, PlainUdpListener } from '../../../src/serving/listener/udp-plain.ts';
+import type { Turn } from '../../../src/serving/turn.ts';
+import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { eventually, idOf, makeRig, query, type RigOptions, rcodeOf, StubHandler, UdpClient } from './rig.ts';
 
@@ -281,3 +284,72 @@ function lcg(start: number): () => number {
     return state >>> 8;
   };
 }
+
+const kindOf = (libc: Awaited<ReturnType<typeof chooseDatagramCalls>>, address: string) =>
+  udpListeners(libc)({ address, port: 0 }, makeRig()).kind;
+
+t.test('plain is plain, also where batches could be had', async (t) => {
+  const log = new CollectingLog();
+  t.equal(kindOf(await chooseDatagramCalls('plain', log), '127.0.0.1'), 'plain');
+  t.equal(log.lines.length, 0);
+});
+
+t.test(
+  'auto and batched take batches where they can be had, and the log says where they cannot',
+  async (t) => {
+    const isAvailable = (await loadDatagramCalls()).kind === 'available';
+    for (const mode of ['auto', 'batched'] as const) {
+      const log = new CollectingLog();
+      const libc = await chooseDatagramCalls(mode, log);
+      t.equal(kindOf(libc, '127.0.0.1'), isAvailable ? 'batched' : 'plain', mode);
+      t.equal(
+        kindOf(libc, 'fe80::1%lo'),
+        'plain',
+        'a link-local address needs its interface, which dgram finds',
+      );
+      const level = mode === 'auto' ? 'info' : 'warn';
+      t.match(log.lines, isAvailable ? [] : [{ level, text: 'udp is not received in batches' }]);
+    }
+  },
+);
+
+t.test(
+  'no reply is written where another may still wait to be sent: dgram sends later when the socket is full',
+  async (t) => {
+    const regions = new Map<ArrayBufferLike, [from: number, to: number][]>();
+    class WatchedHandler extends StubHandler {
+      override answer(turn: Turn): number {
+        const { space, spaceStart } = turn;
+        const length = super.answer(turn);
+        const from = space.byteOffset + spaceStart;
+        regions.set(space.buffer, [...(regions.get(space.buffer) ?? []), [from, from + length]]);
+        t.ok(space.length - spaceStart >= 1232, 'the handler has the room that it was promised');
+        return length;
+      }
+    }
+    const listener = new PlainUdpListener(
+      { address: '127.0.0.1', port: 0 },
+      makeRig({ handler: new WatchedHandler() }),
+    );
+    await listener.start();
+    t.teardown(() => listener.close(0));
+    const client = new UdpClient(t);
+    for (let id = 0; id < 3000; id++) {
+      client.send(query(id), listener.address.port);
+      if (id % 100 === 99) await client.atLeast(id + 1);
+    }
+    t.equal(new Set(client.received.map(({ reply }) => idOf(reply))).size, 3000);
+    t.ok(regions.size > 1, 'more than one slab was used');
+    for (const spans of regions.values()) {
+      spans.sort(([a], [b]) => a - b);
+      t.ok(spans.every(([from], i) => i === 0 || from >= spans[i - 1]![1]));
+    }
+  },
+);
+
+t.test('it says which kind it is', async (t) => {
+  const listener = new PlainUdpListener({ address: '127.0.0.1', port: 0 }, makeRig());
+  t.equal(listener.kind, 'plain');
+  await listener.start();
+  await listener.close(0);
+});
