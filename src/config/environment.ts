@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { schema } from './config.ts';
 import { type AnySchema, inside, keysIn, listIn } from './facts.ts';
 import { type Fault, nearestWord, type Path, pathText, quoted, shortened } from './fault.ts';
+import type { Environment } from './outbound.ts';
 
 export const VARIABLE_PREFIX = 'OUTPOST_DNS_';
 
@@ -19,8 +20,6 @@ export interface Overrides {
   readonly overrides: readonly Override[];
   readonly faults: readonly Fault[];
 }
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Every variable of ours, told apart by its name alone; values are checked where the file's own are. */
 export function readVariables(environment: Environment): Overrides {

@@ -9,12 +9,12 @@
 
 import { traitsOf } from '../records/sources.ts';
 import { type Config, schema } from './config.ts';
-import { applyOverrides, type Environment, type Override, readVariables } from './environment.ts';
+import { applyOverrides, type Override, readVariables } from './environment.ts';
 import { isMap, valueAt } from './facts.ts';
 import { ConfigError, type Fault, type Finding, type Path, pathText, quoted } from './fault.ts';
 import { canonicalAddress } from './kinds/address.ts';
 import { frozen, optionsOf } from './options.ts';
-import { readOutbound } from './outbound.ts';
+import { type Environment, readOutbound } from './outbound.ts';
 import { validate } from './validate.ts';
 import {
   boundedText,

@@ -3,9 +3,10 @@
  * proxy, and the file of the authorities that AWS's certificates are checked against. As with curl and Node, a lower-case
  * variable counts before its upper-case form. A value may hold a password: no fault quotes one.
  */
-import type { Environment } from './environment.ts';
 import { type Fault, shortened } from './fault.ts';
 import { withoutUndefined } from './options.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The way out to AWS. */
 export interface OutboundConfig {

@@ -7,6 +7,7 @@ import * as z from 'zod';
 import { schema } from './config.ts';
 import { variableName } from './environment.ts';
 import { type AnySchema, factsOf, inside, type SchemaFacts } from './facts.ts';
+import { optionName } from './options.ts';
 import { type ChoiceRule, choiceRuleOf } from './rule.ts';
 
 export interface DeclaredKey {
@@ -15,6 +16,9 @@ export interface DeclaredKey {
   /** The keys below it, when its value is a map or a list of maps. */
   readonly keys: readonly DeclaredKey[];
   readonly isListOfMaps: boolean;
+  /** The option that its value becomes, and the room under `src/` that uses it. */
+  readonly option: string;
+  readonly room: string | undefined;
   /** In words, such as `exactly one of a, b`. */
   readonly choice: string | undefined;
 }
@@ -26,17 +30,21 @@ function choiceText({ count, keys, alsoBeside }: ChoiceRule): string {
   return alsoBeside === undefined ? text : `${text}; ${alsoBeside.key} also beside ${alsoBeside.other}`;
 }
 
-function keysBelow(map: AnySchema): DeclaredKey[] {
+function keysBelow(map: AnySchema, roomAbove?: string): DeclaredKey[] {
   if (!(map instanceof z.ZodObject)) return [];
   return Object.entries<AnySchema>(map.shape).map(([name, key]) => {
     const value = inside(key);
     const item = value instanceof z.ZodArray ? inside(value.element) : undefined;
     const below = item instanceof z.ZodObject ? item : value;
     const rule = choiceRuleOf(below);
+    const facts = factsOf(key);
+    const room = facts.room ?? roomAbove;
     return {
       name,
-      facts: factsOf(key),
-      keys: keysBelow(below),
+      facts,
+      option: optionName(name, key),
+      room,
+      keys: keysBelow(below, room),
       isListOfMaps: item instanceof z.ZodObject,
       choice: rule && choiceText(rule),
     };

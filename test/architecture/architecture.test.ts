@@ -98,6 +98,19 @@ t.test('imports go down, never up or across', async (t) => {
   }
 });
 
+t.test('a key is declared in one file, and what may stand in a zone is said in one', async (t) => {
+  const importers = (target: string) =>
+    files.filter(({ imports }) => imports.includes(target)).map(({ path }) => path);
+  for (const { path } of files.filter((file) => isIn(file.path, 'config/keys')))
+    t.strictSame(importers(path), ['config/config.ts'], path);
+  t.strictSame(importers('protocol/words/zone-rules.ts'), [
+    'config/keys/zones.ts',
+    'config/kinds/zone-record.ts',
+    'serving/local-zones/own-zones.ts',
+    'serving/local-zones/zone-rules.ts',
+  ]);
+});
+
 t.test('the sandbox knows the words of DNS and the outside; one room of the product starts it', async (t) => {
   const known = ['protocol', ...base].map((room) => `../src/${room}`);
   for (const { path, imports } of readSourceFiles('sandbox')) {

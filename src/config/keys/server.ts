@@ -96,6 +96,7 @@ export const limits = section(
         wholeNumber(0, 1_000_000),
         100,
         'REFUSED per second to one network (/24 or /56) outside clients.allow, on UDP and TCP; above it there is no reply; 0 turns the limit off',
+        { room: 'daemon' },
       ),
     },
     notMoreThan('tcpConnectionsPerClient', 'tcpConnections'),

@@ -12,6 +12,7 @@ import { type LocalAnswer, writeLocalReply } from '../../protocol/wire/local-ans
 import type { Query } from '../../protocol/wire/query.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
+import type { Turn } from '../turn.ts';
 
 export type LocalFinding<Route> =
   /** To be written with `writeLocalReply`. */
@@ -86,23 +87,17 @@ export type WriteComputed = (query: Query, reply: Uint8Array, replyStart: number
 
 export const STALE: DisconnectedFinding = { kind: 'stale' };
 
-/** `rotation` picks the rotation of an answer with several addresses. Returns the octets written. */
-export function writeDisconnectedReply(
-  query: Query,
-  finding: SpokenFinding,
-  rotation: number,
-  limit: number,
-  reply: Uint8Array,
-  replyStart: number,
-): number {
+/** Writes the finding into the turn's reply space; `first` is the record that the answer begins with. Returns the octets written. */
+export function writeDisconnectedReply(turn: Turn, finding: SpokenFinding, first: number): number {
+  const { query, limit, space, spaceStart } = turn;
   switch (finding.kind) {
     case 'rcode':
-      return writeEmptyReply(query, finding.rcode, finding.extendedError, reply, replyStart);
+      return writeEmptyReply(query, finding.rcode, finding.extendedError, space, spaceStart);
     case 'computed':
-      return finding.write(query, reply, replyStart);
+      return finding.write(query, space, spaceStart);
     case 'answer': {
-      const length = writeLocalReply(query, finding.answer, rotation, limit, reply, replyStart);
-      putUint16(reply, replyStart + 2, uint16At(reply, replyStart + 2) & ~FLAG.AA);
+      const length = writeLocalReply(query, finding.answer, first, limit, space, spaceStart);
+      putUint16(space, spaceStart + 2, uint16At(space, spaceStart + 2) & ~FLAG.AA);
       return length;
     }
   }

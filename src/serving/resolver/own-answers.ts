@@ -149,10 +149,10 @@ export class OwnAnswers {
   }
 
   writeRule(turn: Turn, found: SpokenFinding): number {
-    const { query, space, spaceStart, limit } = turn;
+    const { query, space, spaceStart } = turn;
     const first = found.kind === 'answer' ? this.#firstOf(found.answer) : 0;
     if (found.kind === 'answer' && found.answer.isOpen) turn.aliases = OPEN_ALIAS;
-    const length = writeDisconnectedReply(query, found, first, limit, space, spaceStart);
+    const length = writeDisconnectedReply(turn, found, first);
     // a computed answer helps the client, and so does a denial that always holds; a failure and a denial by rule do not
     const rcode = rcodeAt(space, spaceStart);
     const isDenied = rcode === RCODE.NXDOMAIN && found.standing === 'before-cache';

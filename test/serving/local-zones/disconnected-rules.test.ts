@@ -16,6 +16,7 @@ import {
   writeDisconnectedReply,
 } from '../../../src/serving/local-zones/finding.ts';
 import { LocalZonesError } from '../../../src/serving/local-zones/zone-rules.ts';
+import { Turn } from '../../../src/serving/turn.ts';
 import { rr } from '../../helpers/zone-text.ts';
 import { asked, replyText } from './asked.ts';
 
@@ -24,11 +25,11 @@ function build(zones: readonly ForwardedZone[] = [], more: Partial<DisconnectedR
 }
 
 /** A reply in as little space as any client has (RFC 1035 section 4.2.1). */
-function written(query: Query, found: DisconnectedFinding, turn = 0): Buffer {
+function written(query: Query, found: DisconnectedFinding, first = 0): Buffer {
   if (found.kind === 'stale') throw new Error('nothing to write');
-  const reply = Buffer.alloc(600, 0xff);
-  const length = writeDisconnectedReply(query, found, turn, 512, reply, 40);
-  return reply.subarray(40, 40 + length);
+  const space = Buffer.alloc(600, 0xff);
+  const turn = Object.assign(new Turn(query), { limit: 512, space, spaceStart: 40 });
+  return space.subarray(40, 40 + writeDisconnectedReply(turn, found, first));
 }
 
 /** What a client sees and where it stands beside the cache: `after-stale NOERROR | answer | authority`. */
