@@ -268,6 +268,27 @@ t.test('functions stay short: 9 of 10 within 45 lines', async (t) => {
   t.ok(p90 <= 45, `p90 is ${p90} lines`);
 });
 
+t.test('a transport to upstreams is a row and a file: no other file knows it', async (t) => {
+  const room = 'serving/forwarder';
+  const transports = ['udp.ts', 'tcp.ts', 'tls.ts'].map((name) => `${room}/${name}`);
+  const known = ['exchange.ts', 'upstream.ts'].map((name) => `${room}/${name}`);
+  const stream = `${room}/tcp.ts`; // TLS is a stream too
+  for (const path of transports) {
+    const { imports = [] } = files.find((file) => file.path === path) ?? {};
+    const inRoom = imports.filter((target) => isIn(target, room));
+    t.strictSame(
+      inRoom.filter((target) => ![...known, stream].includes(target)),
+      [],
+      path,
+    );
+  }
+  const users = (target: string): string[] =>
+    files.filter(({ imports }) => imports.includes(target)).map(({ path }) => path);
+  t.strictSame(users(`${room}/tls.ts`), [`${room}/transports.ts`]);
+  const spelled = files.filter(({ text }) => /transport: 'tls'|\['tls',/.test(text)).map(({ path }) => path);
+  t.strictSame(spelled, ['config/kinds/upstream.ts'], 'the file that reads what an operator writes');
+});
+
 function linesWith(code: string, pattern: RegExp): string[] {
   return code.split('\n').flatMap((line, at) => (pattern.test(line) ? [`${at + 1}: ${line.trim()}`] : []));
 }

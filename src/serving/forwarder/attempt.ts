@@ -53,7 +53,7 @@ export interface AttemptHost {
   /** Queries say that we understand AD. */
   readonly asksAuthenticated: boolean;
   /** Names over this transport get a random case. */
-  mixesCase(kind: TransportKind): boolean;
+  mixesCase(kind: TransportKind, nowMs: number): boolean;
   /** A reply brought the name back, in the case in which it was sent or in another case. */
   noteCase(isSame: boolean): void;
   /** Whether there is room to wait for a late reply. */
@@ -116,7 +116,8 @@ export class Attempt implements Deadline, ExchangeOwner {
   send(): void {
     const host = this.#host;
     const { kind, transport } = this.#transport;
-    const mixesCase = !this.#triedMixedCase && host.mixesCase(kind);
+    const nowMs = host.nowMs();
+    const mixesCase = !this.#triedMixedCase && host.mixesCase(kind, nowMs);
     const message = composeUpstreamQuery(this.#question, {
       withEdns: this.#withEdns,
       caseFrom: mixesCase ? host.random : undefined,
@@ -127,7 +128,7 @@ export class Attempt implements Deadline, ExchangeOwner {
     exchange.needsOwnPort = !mixesCase || !hasEnoughLetters(this.#question.name);
     this.#exchange = exchange;
     this.#stage = 'timely';
-    exchange.startedAtMs = host.nowMs();
+    exchange.startedAtMs = nowMs;
     this.dueAtMs = exchange.startedAtMs + Math.min(host.timeoutMs(kind) * 2 ** this.#doublings, host.maxMs);
     host.sweep.add(this);
     host.noteStart(this.#transport);

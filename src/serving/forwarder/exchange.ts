@@ -68,6 +68,7 @@ export class Exchange {
   readonly exactCase: boolean;
   readonly #owner: ExchangeOwner;
   id = 0;
+  /** When the attempt sent it; set again by a transport that sends it once more. */
   startedAtMs = 0;
   carrier: Carrier | undefined;
   /** Its stream was closed by the upstream: such an exchange is sent once more on a new one. */

@@ -32,10 +32,11 @@ import {
 import {
   type AskedUpstream,
   type OnOutcome,
+  type Overload,
   PendingQuestion,
+  PendingQuestions,
   type QuestionContext,
-} from './pending-question.ts';
-import { type Overload, PendingQuestions } from './pending-questions.ts';
+} from './pending-questions.ts';
 import { Probing } from './probing.ts';
 import { type Question, questionHash, questionOf } from './question.ts';
 import { TRANSPORTS, type Transports } from './transports.ts';

@@ -16,7 +16,7 @@ import type { Attempt, AttemptListener } from './attempt.ts';
 import type { Deadline } from './deadline-sweep.ts';
 import type { UpstreamFailure, UpstreamReply } from './exchange.ts';
 import { type ForwardFailure, notAsked } from './forward-outcome.ts';
-import { type AskedUpstream, noUpstream, type QuestionKind } from './pending-question.ts';
+import { type AskedUpstream, noUpstream, type QuestionKind } from './pending-questions.ts';
 import { ownQuestion, type Question } from './question.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import { type ClientContext, UpstreamClient } from './upstream-client.ts';

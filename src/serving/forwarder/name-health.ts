@@ -25,8 +25,7 @@ import { lower, nameFromWire } from '../../protocol/words/name.ts';
 import { isAboutName, RCODE } from '../../protocol/words/rcodes.ts';
 import type { AttemptListener } from './attempt.ts';
 import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
-import type { Question } from './question.ts';
-import { domainDepth, queryDomainDepth } from './registered-domain.ts';
+import { domainDepth, type Question, queryDomainDepth } from './question.ts';
 
 /** An older failure proves nothing about this moment: the next question finds out. */
 const HOLDS_MS = 30_000;

@@ -1,15 +1,322 @@
 /**
- * The questions on their way. A client that asks what is on its way already waits for the same outcome, and no client can take
- * all places: names that no server answers hold theirs for the whole deadline.
+ * Questions on their way: which upstream is asked, what happens when it fails, what the clients get in the end, and which
+ * question gives way where too many are on their way.
  *
- *     by network   when all places are taken, the oldest question of the network that holds the most gives way
- *     by suffix    one registered domain has half of the places at most; beyond, its own oldest question gives way
- *
- * A question that several networks wait for counts for the network with the fewest. Questions of our own have no network
- * and never give way.
+ * Upstreams are asked in the operator's order, except those that are down. Health decides which of them take part and not
+ * which comes first, so that an answer comes from where the operator expects it. (An order by round-trip time would send
+ * everything to the upstream with the warmest cache, and back, with every hiccup.)
  */
-import { NO_NETWORK, type OnOutcome, type PendingQuestion } from './pending-question.ts';
+import { isAboutName, RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
+import type { Attempt, AttemptListener } from './attempt.ts';
+import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
+import type { UpstreamFailure, UpstreamReply } from './exchange.ts';
+import {
+  type ForwardFailure,
+  type ForwardFailureReason,
+  type ForwardOutcome,
+  forwardFailure,
+  notAsked,
+} from './forward-outcome.ts';
 import { isSameQuestion, type Question } from './question.ts';
+import type { ForwardSettings, Upstream } from './upstream.ts';
+
+/** What a question needs of an upstream in its group. */
+export interface AskedUpstream {
+  readonly upstream: Upstream;
+  /** Why the last attempt failed, for whichever question it was made. */
+  readonly lastFailure: UpstreamFailure | undefined;
+  isUsable(nowMs: number): boolean;
+  isLooping(nowMs: number): boolean;
+  /** A loop would look like this: it is to be looked for. */
+  suspectLoop(): void;
+  /** It has replied to this question, perhaps too late for its clients. */
+  noteAnswer(question: Question, reply: UpstreamReply): void;
+  /** It was silent until the question was given up. */
+  noteSilence(question: Question): void;
+  ask(question: Question, doublings: number, listener: AttemptListener): Pick<Attempt, 'abandon'> | undefined;
+}
+
+/** What all questions share. */
+export interface QuestionContext {
+  readonly sweep: DeadlineSweep;
+  settings(): ForwardSettings;
+  nowMs(): number;
+}
+
+/**
+ * - `usual`    one upstream after the other, within the deadline
+ * - `doubted`  as usual, with less patience: three domains fail already, and most answers do not take as long
+ * - `trial`    the question is about a name that seems to be cut. Every upstream is asked at once and only once, no client
+ *              waits longer than for one attempt, and silence does not count against an upstream as a whole
+ */
+export type QuestionKind = 'usual' | 'doubted' | 'trial';
+
+const PATIENCE_MS: Readonly<Record<QuestionKind, number>> = {
+  usual: Number.POSITIVE_INFINITY,
+  doubted: 1_500, // longer than most answers take
+  trial: 500, // most answers are there within it, or never
+};
+
+export type OnOutcome = (outcome: ForwardOutcome) => void;
+
+/** The network of no client. */
+export const NO_NETWORK = 0;
+
+export class PendingQuestion implements Deadline {
+  place = -1;
+  dueAtMs: number;
+  /** For `PendingQuestions` alone, as are the next four: the key, and what decides which question gives way to others. */
+  hash = 0;
+  group = '';
+  network = NO_NETWORK;
+  givesWay = false;
+  next: PendingQuestion | undefined;
+  readonly question: Question;
+  readonly #context: QuestionContext;
+  readonly #onOver: (pending: PendingQuestion, outcome: ForwardOutcome) => void;
+  readonly #candidates: readonly Candidate[];
+  readonly #endsAtMs: number;
+  readonly #isTrial: boolean;
+  readonly #attempts: Pick<Attempt, 'abandon'>[] = [];
+  #clients: OnOutcome[] = [];
+  /** Attempts whose reply may still come in time. */
+  #timely = 0;
+  /** The last answer that says nothing about the name, such as SERVFAIL and REFUSED: better than nothing. */
+  #unhelpful: { readonly reply: UpstreamReply; readonly from: string } | undefined;
+  #lastFailure: UpstreamFailure | undefined;
+  #isOver = false;
+
+  /** `onOver` is called once, with the outcome that `reply` then gives to the clients. */
+  constructor(
+    context: QuestionContext,
+    question: Question,
+    upstreams: readonly AskedUpstream[],
+    kind: QuestionKind,
+    onOver: (pending: PendingQuestion, outcome: ForwardOutcome) => void,
+  ) {
+    this.question = question;
+    this.#context = context;
+    this.#onOver = onOver;
+    this.#candidates = upstreams.map((upstream) => new Candidate(this, upstream));
+    this.#isTrial = kind === 'trial';
+    this.#endsAtMs = context.nowMs() + Math.min(context.settings().deadlineMs, PATIENCE_MS[kind]);
+    this.dueAtMs = this.#endsAtMs;
+  }
+
+  get isJoined(): boolean {
+    return this.#clients.length > 1;
+  }
+
+  /** One more client waits for the outcome. */
+  join(client: OnOutcome): void {
+    this.#clients.push(client);
+  }
+
+  reply(outcome: ForwardOutcome): void {
+    for (const client of this.#clients) client(outcome);
+  }
+
+  start(): void {
+    this.#context.sweep.add(this);
+    if (this.#isTrial) for (const candidate of this.#candidates) this.#ask(candidate);
+    else this.#askNext();
+  }
+
+  /** The deadline has passed, or the pause before the next attempt is over. */
+  onDue(): void {
+    if (this.dueAtMs >= this.#endsAtMs) {
+      this.#end(this.#lastResort());
+      return;
+    }
+    this.dueAtMs = this.#endsAtMs;
+    this.#context.sweep.add(this);
+    this.#askNext();
+  }
+
+  /** Ends it from outside. */
+  cancel(reason: ForwardFailureReason, detail: string): void {
+    this.#end(forwardFailure(reason, detail));
+    // without this a flood would hold sockets and memory for every question that has given way
+    for (const attempt of this.#attempts) attempt.abandon();
+  }
+
+  /** A question that returns in a loop is the same question, and joins it; so do the questions of many clients. */
+  suspectLoops(): void {
+    for (const { upstream } of this.#candidates) upstream.suspectLoop();
+  }
+
+  /** Asks the next upstream, unless one is being asked; ends where none is left. */
+  #askNext(): void {
+    if (this.#isOver || this.#timely > 0) return;
+    const nowMs = this.#context.nowMs();
+    const candidate = this.#choose(nowMs);
+    if (candidate === undefined) {
+      this.#end(this.#lastResort());
+    } else if (candidate.notBeforeMs > nowMs) {
+      this.dueAtMs = Math.min(candidate.notBeforeMs, this.#endsAtMs);
+      this.#context.sweep.add(this);
+    } else {
+      this.#ask(candidate);
+    }
+  }
+
+  /** The usable upstream that was asked least often; the operator's order decides between equals. */
+  #choose(nowMs: number): Candidate | undefined {
+    let best: Candidate | undefined;
+    for (const candidate of this.#candidates) {
+      if (this.#isTrial || candidate.isDone || !candidate.upstream.isUsable(nowMs)) continue;
+      // with an answer of some kind in hand no upstream is asked twice: the client has waited long enough
+      if (this.#unhelpful !== undefined && candidate.attempts > 0) continue;
+      if (best === undefined || candidate.attempts < best.attempts) best = candidate;
+    }
+    return best;
+  }
+
+  #ask(candidate: Candidate): void {
+    this.#timely++;
+    const attempt = candidate.upstream.ask(this.question, candidate.attempts++, candidate);
+    if (attempt !== undefined) this.#attempts.push(attempt);
+  }
+
+  /** For a candidate, as are the next two. */
+  onAnswer(candidate: Candidate, reply: UpstreamReply, isLate: boolean): void {
+    if (!isLate) this.#timely--;
+    candidate.isSilent = false;
+    candidate.upstream.noteAnswer(this.question, reply);
+    if (this.#isOver) return;
+    const from = candidate.upstream.upstream.text;
+    if (isAboutName(reply.index.rcode)) {
+      this.#end(response(reply, from));
+      return;
+    }
+    this.#unhelpful = { reply, from };
+    candidate.isDone = true;
+    const nowMs = this.#context.nowMs();
+    // an upstream that was asked a second time meanwhile would only say the same again
+    const isLast = this.#candidates.every(({ isDone, upstream }) => isDone || !upstream.isUsable(nowMs));
+    if (isLast && !this.#isTrial) this.#end(this.#lastResort());
+    else this.#askNext();
+  }
+
+  onFailure(candidate: Candidate, failure: UpstreamFailure, isLate: boolean): void {
+    if (!isLate) this.#timely--;
+    if (this.#isOver) return;
+    this.#noteFailure(candidate, failure.reason, failure.detail);
+    if (failure.reason === 'malformed') candidate.isDone = true;
+    candidate.notBeforeMs = this.#context.nowMs() + this.#context.settings().attemptMinMs;
+    this.#askNext();
+  }
+
+  onOverdue(candidate: Candidate): void {
+    this.#timely--;
+    candidate.isSilent = true;
+    this.#noteFailure(candidate, 'timeout', 'no reply in time');
+    this.#askNext();
+  }
+
+  #noteFailure({ upstream }: Candidate, reason: UpstreamFailure['reason'], detail: string): void {
+    this.#lastFailure = { reason, detail: describe(upstream.upstream.text, detail) };
+  }
+
+  /**
+   * What there is when no upstream is left to ask. REFUSED is passed on only where all that were asked said so: as the
+   * answer to a dead upstream, musl would wait for 5 s on it.
+   */
+  #lastResort(): ForwardOutcome {
+    const failure = this.#lastFailure;
+    if (this.#unhelpful !== undefined) {
+      const { reply, from } = this.#unhelpful;
+      const allAgree = this.#candidates.every(({ attempts, isDone }) => attempts === 0 || isDone);
+      if (allAgree || reply.index.rcode === RCODE.SERVFAIL) return response(reply, from);
+      const detail = describe(from, rcodeName(reply.index.rcode));
+      return failureOf(failure?.reason, `${failure?.detail}; ${detail}`);
+    }
+    const nowMs = this.#context.nowMs();
+    const upstreams = this.#candidates.map(({ upstream }) => upstream);
+    // beside a loop, that it timed out is the smaller part of the truth
+    const hasLoop = upstreams.some((upstream) => upstream.isLooping(nowMs));
+    if (failure === undefined || hasLoop) return noUpstream(upstreams, nowMs);
+    return failureOf(failure.reason, failure.detail);
+  }
+
+  #end(outcome: ForwardOutcome): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#context.sweep.delete(this);
+    if (outcome.kind === 'response' || outcome.reason !== 'closing') {
+      for (const { isSilent, upstream } of this.#candidates)
+        if (isSilent) upstream.noteSilence(this.question);
+    }
+    this.#onOver(this, outcome);
+  }
+}
+
+/** An upstream that may be asked this question, and what it has said so far. */
+class Candidate implements AttemptListener {
+  readonly upstream: AskedUpstream;
+  attempts = 0;
+  /** Has said all that it will say about this question. */
+  isDone = false;
+  notBeforeMs = 0;
+  /** Did not reply in time. */
+  isSilent = false;
+  readonly #pending: PendingQuestion;
+
+  constructor(pending: PendingQuestion, upstream: AskedUpstream) {
+    this.#pending = pending;
+    this.upstream = upstream;
+  }
+
+  onAnswer(reply: UpstreamReply, isLate: boolean): void {
+    this.#pending.onAnswer(this, reply, isLate);
+  }
+
+  onFailure(failure: UpstreamFailure, isLate: boolean): void {
+    this.#pending.onFailure(this, failure, isLate);
+  }
+
+  onOverdue(): void {
+    this.#pending.onOverdue(this);
+  }
+}
+
+function response({ octets, index, elapsedMs }: UpstreamReply, upstream: string): ForwardOutcome {
+  return { kind: 'response', octets, index, upstream, rttMs: elapsedMs };
+}
+
+function failureOf(reason: UpstreamFailure['reason'] | undefined, detail: string): ForwardOutcome {
+  switch (reason) {
+    case 'malformed':
+    case 'loop':
+    case 'timeout':
+      return forwardFailure(reason, detail);
+    default:
+      return forwardFailure('network', detail);
+  }
+}
+
+/** The outcome where no upstream may be asked, and why. */
+export function noUpstream(
+  upstreams: readonly Pick<AskedUpstream, 'upstream' | 'lastFailure' | 'isLooping'>[],
+  nowMs: number,
+): ForwardFailure {
+  const hasLoop = upstreams.some((upstream) => upstream.isLooping(nowMs));
+  const reasons = upstreams.map((asked) => {
+    const why = asked.isLooping(nowMs) ? 'loop' : (asked.lastFailure?.detail ?? 'down');
+    return describe(asked.upstream.text, why);
+  });
+  const detail = `no upstream to ask: ${reasons.join(', ')}`;
+  if (hasLoop) return forwardFailure('loop', detail);
+  const isNetwork =
+    upstreams.length > 0 &&
+    upstreams.every(({ lastFailure }) => lastFailure?.reason === 'network' || lastFailure?.reason === 'tls');
+  return notAsked('all-down', detail, isNetwork ? 'network' : 'all-down');
+}
+
+/** An upstream and what became of it, in the detail of a failure. */
+function describe(upstream: string, what: string): string {
+  return `"${upstream}": ${what}`;
+}
 
 /** Of all places: two floods under different suffixes leave room for other questions to push theirs out. */
 const SUFFIX_SHARE = 0.5;
@@ -25,6 +332,16 @@ export interface Crowded {
 
 type Holders = Map<number, Set<PendingQuestion>>;
 
+/**
+ * A client that asks what is on its way already waits for the same outcome, and no client can take all places: names that no
+ * server answers hold theirs for the whole deadline.
+ *
+ *     by network   when all places are taken, the oldest question of the network that holds the most gives way
+ *     by suffix    one registered domain has half of the places at most; beyond, its own oldest question gives way
+ *
+ * A question that several networks wait for counts for the network with the fewest. Questions of our own have no network
+ * and never give way.
+ */
 export class PendingQuestions {
   readonly #byHash = new Map<number, PendingQuestion>();
   readonly #networks: Holders = new Map();

@@ -1,6 +1,7 @@
 /**
- * What is asked of an upstream, and the octets of the query that asks it. The letters of the name may get a random case, as a
- * secret that a reply must bring back (draft-vixie-dnsext-dns0x20): with enough letters, exchanges can share a port.
+ * What is asked of an upstream, the octets of the query that asks it, and the registered domain that it is about. The letters of
+ * the name may get a random case, as a secret that a reply must bring back (draft-vixie-dnsext-dns0x20): with enough letters,
+ * exchanges can share a port.
  */
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { composeQuery, type Query } from '../../protocol/wire/query.ts';
@@ -8,7 +9,6 @@ import { CLASS } from '../../protocol/words/classes.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { Random } from '../../runtime/random.ts';
-import { domainHash } from './registered-domain.ts';
 
 export interface Question {
   /** QNAME on the wire, in the case in which the client sent it. */
@@ -153,4 +153,48 @@ export function mixCase(octets: Uint8Array, start: number, end: number, random: 
     bits >>>= 1;
     left--;
   }
+}
+
+const IN_ADDR_LABELS = 4; // 16 bits of an IPv4 address under in-addr.arpa
+const IP6_LABELS = 10; // 32 bits of an IPv6 address under ip6.arpa
+const COUNTRY_OCTETS = 2;
+/** Registries below a country's: "co", "ac", "com", "gov". */
+const REGISTRY_OCTETS = 3;
+
+/**
+ * Labels of the registered domain of a name: "example.com", "example.co.uk", a reverse zone of 16 bits. The shape of the name
+ * decides; a list of public suffixes would only move the border by one label. `first` and `second` are the offsets of its last two labels.
+ */
+export function domainDepth(octets: Uint8Array, first: number, second: number, labelCount: number): number {
+  return Math.min(labelCount, usualDepth(octets, first, second, labelCount));
+}
+
+/** As `domainDepth`, for the name of a query. */
+export function queryDomainDepth({ octets, nameStart, labelStarts, labelCount }: Query): number {
+  const first = nameStart + (labelStarts[1] ?? 0);
+  return domainDepth(octets, first, nameStart + (labelStarts[2] ?? 0), labelCount);
+}
+
+export function domainHash(query: Query): number {
+  return query.suffixHashes[queryDomainDepth(query)] ?? 0;
+}
+
+function usualDepth(octets: Uint8Array, first: number, second: number, labelCount: number): number {
+  if (labelCount < 3) return 2;
+  if (isLabel(octets, first, ARPA)) {
+    if (isLabel(octets, second, IN_ADDR)) return IN_ADDR_LABELS;
+    return isLabel(octets, second, IP6) ? IP6_LABELS : 2;
+  }
+  const isBelowCountry = octets[first] === COUNTRY_OCTETS && (octets[second] ?? 0) <= REGISTRY_OCTETS;
+  return isBelowCountry ? 3 : 2;
+}
+
+const ARPA = Buffer.from('arpa');
+const IN_ADDR = Buffer.from('in-addr');
+const IP6 = Buffer.from('ip6');
+
+function isLabel(octets: Uint8Array, at: number, label: Uint8Array): boolean {
+  if (octets[at] !== label.length) return false;
+  for (let i = 0; i < label.length; i++) if (lower(octets[at + 1 + i] ?? 0) !== label[i]) return false;
+  return true;
 }

@@ -186,10 +186,8 @@ class UdpPort implements Carrier, UdpSocketEvents {
   }
 
   start(exchange: Exchange): void {
-    const { random, clock } = this.#options;
-    this.inFlight.add(exchange, this, random);
+    this.inFlight.add(exchange, this, this.#options.random);
     this.usesLeft--;
-    exchange.startedAtMs = clock.monotonicMs();
     this.socket?.send(exchange.message);
   }
 

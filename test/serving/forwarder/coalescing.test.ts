@@ -1,8 +1,7 @@
 import t from 'tap';
 import { DeadlineSweep } from '../../../src/serving/forwarder/deadline-sweep.ts';
 import { type ForwardOutcome, forwardFailure } from '../../../src/serving/forwarder/forward-outcome.ts';
-import { PendingQuestion } from '../../../src/serving/forwarder/pending-question.ts';
-import { PendingQuestions } from '../../../src/serving/forwarder/pending-questions.ts';
+import { PendingQuestion, PendingQuestions } from '../../../src/serving/forwarder/pending-questions.ts';
 import { questionOf } from '../../../src/serving/forwarder/question.ts';
 import { DEFAULT_SETTINGS } from '../../../src/serving/forwarder/upstream.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
