@@ -94,7 +94,7 @@ async function measureStarts(
       const { firstAnswerMillis, firstAnswerProcessorMillis } = server;
       entry.samples.push({
         firstAnswerMillis,
-        ...(firstAnswerProcessorMillis === undefined ? {} : { firstAnswerProcessorMillis }),
+        firstAnswerProcessorMillis,
       });
       shop.note(`${row.title}, round ${round + 1}, ${contender.name}: ${firstAnswerMillis.toFixed(0)} ms`);
     }
@@ -197,7 +197,7 @@ class LoadRow {
       const entry = measured[place];
       if (server === undefined || entry === undefined || entry.problem !== undefined) continue;
       try {
-        const bounds = { ...this.#bounds(seconds), ...(rate === undefined ? {} : { rate }) };
+        const bounds = { ...this.#bounds(seconds), rate };
         const sample = await this.#sample(server, { queryFile, ...bounds });
         entry.samples.push(sample);
         this.#shop.note(`${this.#row.title}, round ${round + 1}, ${entry.contender}: ${sampleText(sample)}`);
@@ -232,7 +232,7 @@ class LoadRow {
       failures: report.failures,
       meanLatencyMillis: report.meanLatencyMillis,
       upstreamPercent: upstream / report.seconds / 10_000,
-      ...(report.p99Millis === undefined ? {} : { p99Millis: report.p99Millis }),
+      p99Millis: report.p99Millis,
     };
   }
 

@@ -1,11 +1,11 @@
-/** The words that the simulated services share: what came in, and what they make of it. */
+/** Requests, replies and refusals of the simulated services, and the XML and JSON that each service writes. */
 
 import type { IncomingHttpHeaders } from 'node:http';
 import XMLBuilder from 'fast-xml-builder';
 import type { Service } from './faults.ts';
 import type { RegionState } from './region-state.ts';
 
-/** An HTTP request with its whole body, before anybody has looked at it. */
+/** An HTTP request with its whole body, before any check. */
 export interface RawRequest {
   readonly method: string;
   /** Path and query as they came, still percent-encoded. */
@@ -31,7 +31,7 @@ export interface ApiContext {
   readonly requestId: string;
   /** How EC2 pages a listing: `undefined` as asked, otherwise at most this many items, 0 for an empty first page. */
   readonly pageSize: number | undefined;
-  /** Counts up with every call: what is unordered in AWS comes in another order each time. */
+  /** Counts up with every call: a listing that AWS leaves unordered comes in a different order each time. */
   readonly callNumber: number;
 }
 
@@ -62,7 +62,7 @@ export function isRefusal(value: object): value is Refusal {
   return 'kind' in value && value.kind === 'refusal';
 }
 
-/** The service and operation that a request is for, judged by its path and form alone. */
+/** The service and the operation of a request, by its path and form alone. */
 export function identify(request: RawRequest): Pick<ApiRequest, 'operation' | 'path' | 'parameters'> & {
   readonly service: Service | undefined;
 } {
@@ -84,7 +84,7 @@ export function identify(request: RawRequest): Pick<ApiRequest, 'operation' | 'p
   return { service: queryService(form.get('Version')), operation, path, parameters: form };
 }
 
-/** The Query protocol names no service; the version of the API tells which one is meant. */
+/** The Query protocol names no service; the version of the API tells the service. */
 function queryService(version: string | null): Service | undefined {
   if (version === '2016-11-15') return 'ec2';
   return version === '2011-06-15' ? 'sts' : undefined;
@@ -109,12 +109,12 @@ export type RefusalCause =
   | 'signed-in-the-future'
   | 'unknown-operation';
 
-type Words = readonly [status: number, code: string];
+type Codes = readonly [status: number, code: string];
 
-const EC2: Record<RefusalCause, Words> = {
+const EC2: Record<RefusalCause, Codes> = {
   throttled: [503, 'RequestLimitExceeded'],
   denied: [403, 'UnauthorizedOperation'],
-  // EC2 has one word for an old signature and for a session that has ended; nobody can tell them apart by it
+  // EC2 has one code for an old signature and for a session that has ended: a client cannot tell them apart
   'expired-credentials': [400, 'RequestExpired'],
   'unknown-key': [401, 'AuthFailure'],
   'wrong-signature': [403, 'SignatureDoesNotMatch'],
@@ -125,7 +125,7 @@ const EC2: Record<RefusalCause, Words> = {
   'unknown-operation': [400, 'InvalidAction'],
 };
 
-const QUERY_AND_XML: Record<RefusalCause, Words> = {
+const QUERY_AND_XML: Record<RefusalCause, Codes> = {
   throttled: [400, 'Throttling'],
   denied: [403, 'AccessDenied'],
   'expired-credentials': [403, 'ExpiredToken'],
@@ -138,7 +138,7 @@ const QUERY_AND_XML: Record<RefusalCause, Words> = {
   'unknown-operation': [400, 'InvalidAction'],
 };
 
-const JSON_SERVICES: Record<RefusalCause, Words> = {
+const JSON_SERVICES: Record<RefusalCause, Codes> = {
   throttled: [429, 'ThrottlingException'],
   denied: [403, 'AccessDeniedException'],
   'expired-credentials': [403, 'ExpiredTokenException'],
@@ -151,16 +151,16 @@ const JSON_SERVICES: Record<RefusalCause, Words> = {
   'unknown-operation': [404, 'UnknownOperationException'],
 };
 
-const WORDS: Record<Service, Record<RefusalCause, Words>> = {
+const CODES: Record<Service, Record<RefusalCause, Codes>> = {
   ec2: EC2,
   route53: QUERY_AND_XML,
   sts: QUERY_AND_XML,
   eks: JSON_SERVICES,
 };
 
-/** The refusal in the service's own words, which need not have reached a service at all. */
+/** The refusal with the service's own status and code; without a service, with those of STS. */
 export function refuse(service: Service | undefined, cause: RefusalCause, message: string): Refusal {
-  const [status, code] = WORDS[service ?? 'sts'][cause];
+  const [status, code] = CODES[service ?? 'sts'][cause];
   return refusal(status, code, message);
 }
 

@@ -1,4 +1,4 @@
-/** What can be done to a running sandbox from outside: one entry per command, its input checked by its schema. */
+/** The commands of a running sandbox: one entry for each, its input checked by its schema. */
 import * as z from 'zod';
 import { toResource } from './dns-messages.ts';
 import type { DnsServer } from './dns-server.ts';
@@ -22,7 +22,7 @@ export interface CommandTarget {
 export interface Command {
   readonly method: 'GET' | 'POST';
   readonly path: string;
-  /** Throws ZodError for input of the wrong shape, SandboxError for what does not fit the facts. */
+  /** Throws ZodError for input of the wrong shape, SandboxError for input that does not fit the facts. */
   run(body: unknown, target: CommandTarget): unknown;
 }
 
@@ -151,7 +151,7 @@ export const COMMANDS: readonly Command[] = [
 function setRecords(body: unknown, { state }: CommandTarget): unknown {
   const { name, type, values, ttlSeconds } = recordsSchema.parse(body);
   const records = values.map((value) => ({ name, type, ttlSeconds, value }));
-  for (const record of records) toResource(record); // says now what would fail when somebody asks
+  for (const record of records) toResource(record); // fails now and not at the first query
   state.setRecords(name, type, values, ttlSeconds);
   return { records };
 }
@@ -168,30 +168,14 @@ function setCredentials(body: unknown, state: RegionState): unknown {
       arn: model?.arn ?? 'arn:aws:iam::111122223333:user/outpost-dns',
       accessKeyId: asked.accessKeyId,
       secretAccessKey: asked.secretAccessKey ?? known?.secretAccessKey ?? '',
-      ...definedOnly({
-        sessionToken: asked.sessionToken ?? known?.sessionToken,
-        expiresAtMs: asked.expiresInMs === undefined ? known?.expiresAtMs : state.nowMs() + asked.expiresInMs,
-      }),
+      sessionToken: asked.sessionToken ?? known?.sessionToken,
+      expiresAtMs: asked.expiresInMs === undefined ? known?.expiresAtMs : state.nowMs() + asked.expiresInMs,
     });
   }
   return { accessKeys: describeKeys(state) };
 }
 
-function definedOnly(fields: {
-  readonly sessionToken: string | undefined;
-  readonly expiresAtMs: number | undefined;
-}): {
-  readonly sessionToken?: string;
-  readonly expiresAtMs?: number;
-} {
-  const { sessionToken, expiresAtMs } = fields;
-  return {
-    ...(sessionToken === undefined ? {} : { sessionToken }),
-    ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
-  };
-}
-
-/** All that a person or a test wants to see at once; no secrets. */
+/** The whole state for a person or a test, without secrets. */
 function describeSandbox({ state, faults, link, region, dns }: CommandTarget): object {
   return {
     link: link.state,
@@ -217,8 +201,8 @@ function patchOn(body: unknown, { state, patches }: CommandTarget): unknown {
 }
 
 function recreate(body: unknown, { state, patches }: CommandTarget): unknown {
-  const { cluster, region, vpcId, ...next } = recreateSchema.parse(body);
-  state.recreateCluster(cluster, region, { ...next, ...(vpcId === undefined ? {} : { vpcId }) });
+  const { cluster, region, ...next } = recreateSchema.parse(body);
+  state.recreateCluster(cluster, region, next);
   patches.clear();
   return describeCluster(state.cluster(cluster, region), state);
 }

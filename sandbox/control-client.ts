@@ -12,7 +12,7 @@ const refusalSchema = z.object({ error: z.string() });
 const serverSchema = z.object({ configFile: z.string().optional() });
 const SOCKET = /^outpost-dns-sandbox-(?<port>\d+)\.sock$/;
 
-/** The configuration of the server that a sandbox of this user runs; of several, the one on the port that is the default. */
+/** The registration of the sandboxes of this user: the configuration of the server that one runs, on the default port first. */
 export async function sandboxConfigFile(): Promise<string | undefined> {
   const names = await readdir(tmpdir()).catch((): string[] => []);
   const ports = names.flatMap((name) => SOCKET.exec(name)?.groups?.['port'] ?? []);
@@ -30,13 +30,13 @@ async function configFileAt(path: string): Promise<string | undefined> {
   if (found?.isSocket() !== true || found.uid !== process.getuid?.()) return undefined;
   return callSandbox(path, 'GET', '/server').then(
     (answer) => serverSchema.safeParse(answer).data?.configFile,
-    () => undefined, // it has ended, or is of an earlier version
+    () => undefined, // the sandbox has ended, or has an earlier version
   );
 }
 
 /**
  * Sends one command to a running sandbox and resolves to the JSON that it answers. Throws SandboxError
- * `not-running` when nobody listens there and `command-refused` with the sandbox's own words.
+ * `not-running` when no sandbox listens there and `command-refused` with the sandbox's own words.
  */
 export async function callSandbox(
   socketPath: string,

@@ -13,7 +13,7 @@ import { SandboxError } from './sandbox-error.ts';
 const BODY_LIMIT = 1024 * 1024; // characters
 const PATH_LIMIT = process.platform === 'linux' ? 107 : 103; // octets that fit the kernel's sun_path
 
-/** Where the sandbox of the product that serves DNS on this port is controlled. */
+/** The control socket of the sandbox whose server has this DNS port. */
 export function controlPathFor(dnsPort = 5300): string {
   return join(tmpdir(), `outpost-dns-sandbox-${dnsPort}.sock`);
 }
@@ -36,7 +36,7 @@ export class Control implements AsyncDisposable {
 
   /**
    * Throws SandboxError `control-in-use` where another sandbox answers, `control-path-taken` where a file is no
-   * socket, `control-path-too-long` where no socket can be.
+   * Throws SandboxError `control-in-use` where another sandbox answers, `control-path-taken` where the file is not a
    */
   static async listen(path: string, target: CommandTarget): Promise<Control> {
     await clearPath(path);
@@ -56,7 +56,7 @@ export class Control implements AsyncDisposable {
   }
 }
 
-/** Removes what a crashed sandbox left, and nothing else. */
+/** Removes the socket of a crashed sandbox, and no other file. */
 async function clearPath(path: string): Promise<void> {
   const action = `listen on control socket "${path}"`;
   if (Buffer.byteLength(path) > PATH_LIMIT) {
@@ -65,7 +65,7 @@ async function clearPath(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found === undefined) return;
   if (!found.isSocket()) {
-    throw new SandboxError('control-path-taken', `${action}: a file that is no socket is in the way`);
+    throw new SandboxError('control-path-taken', `${action}: a file that is not a socket is there`);
   }
   if (await isAnswered(path)) {
     throw new SandboxError('control-in-use', `${action}: another sandbox is running there`);
@@ -77,7 +77,7 @@ function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.on('connect', () => resolve(true)).on('connect', () => socket.destroy());
-    // only a refusal proves that nobody is there: whatever else happens, the file is not ours to remove
+    // only a refusal proves that no sandbox listens: after any other error the file stays
     socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'));
   });
 }

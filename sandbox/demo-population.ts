@@ -22,7 +22,7 @@ export const DEMO_ACCESS_KEY: AccessKey = {
   arn: `arn:aws:iam::${ACCOUNT_ID}:user/outpost-dns`,
 };
 
-/** The Region that `npm start` shows: one cluster, a neighbour that a wildcard would catch, and an ordinary internet. */
+/** The Region of `npm start`: one cluster, a second one whose name a wildcard would match too, and an ordinary internet. */
 export function demoPopulation(): Population {
   return populationOf([
     {
@@ -48,7 +48,7 @@ export function populationOf(sketches: readonly ClusterSketch[]): Population {
   };
 }
 
-/** Interfaces that are nobody's endpoint: a worker node, a load balancer, one left over from a deleted cluster. */
+/** Interfaces of no endpoint: of a worker node, of a load balancer, of a deleted cluster. */
 function bystanders(): NetworkInterface[] {
   return [
     bystander('aws-K8S-i-0aaaaaaaaaaaaaaaa', '10.0.1.101', 'in-use'),
@@ -81,7 +81,7 @@ function bystander(
   };
 }
 
-/** A zone that the customer owns, twice (public and private under one name), and one that only sorts beside it. */
+/** Two zones of the customer under one name, public and private, and a zone that sorts beside them. */
 function demoHostedZones(): HostedZone[] {
   return [
     hostedZone('Z0PUBLICSITEEXAMPLE', 'site.example', false, [
@@ -151,7 +151,7 @@ function multiValue(setIdentifier: string, value: string): RecordSet {
   };
 }
 
-/** What the upstream knows besides the endpoints, all of it in names and addresses reserved for documentation. */
+/** Ordinary records of the upstream, in names and addresses that are reserved for documentation. */
 function ordinaryRecords(): DnsRecord[] {
   const zoneStart = 'ns.example.com hostmaster.example.com 2026010101 7200 900 1209600 300';
   return [

@@ -2,7 +2,7 @@ import type { DnsRecord, HostedZone, RecordSet } from './facts.ts';
 import type { RegionState } from './region-state.ts';
 import { plainName } from './region-state.ts';
 
-/** What a name resolves to, before anybody composes a message of it. */
+/** The records that a name resolves to, before a message is composed of them. */
 export interface DnsAnswer {
   readonly rcode: 'NOERROR' | 'NXDOMAIN';
   readonly answers: readonly DnsRecord[];
@@ -83,7 +83,7 @@ export class DnsAnswers {
     ];
   }
 
-  /** All sets but the weighted ones, and of those the one whose turn it is: as many turns as it has weight. */
+  /** All sets without a weight, and one of the weighted sets: each has as many turns as its weight. */
   #drawn(sets: readonly RecordSet[]): readonly RecordSet[] {
     const turns = sets.flatMap((set) => Array.from({ length: set.weight ?? 0 }, () => set));
     const rest = sets.filter(({ weight }) => weight === undefined);

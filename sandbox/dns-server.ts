@@ -29,7 +29,7 @@ export interface SeenQuery {
   readonly recursionDesired: boolean;
   readonly checkingDisabled: boolean;
   readonly dnssecOk: boolean;
-  /** What the client's OPT record says; 0: it had none. */
+  /** UDP payload size in the client's OPT record; 0: without one. */
   readonly ednsSizeOctets: number;
   /** As the question spelled it. */
   readonly askedName: string;
@@ -44,7 +44,7 @@ const PORT_ATTEMPTS = 20;
 
 /**
  * Plays Route 53's answers and the upstream, on dns2's servers. Those can be brought down by what a hostile client
- * sends; a sandbox has none, and what its own handler could throw is caught here.
+ * Plays Route 53's answers and the upstream, on dns2's servers. A hostile client can bring dns2 down; a sandbox has no
  */
 export class DnsServer implements AsyncDisposable {
   readonly #answers: DnsAnswers;
@@ -78,7 +78,7 @@ export class DnsServer implements AsyncDisposable {
         return server;
       } catch (error) {
         await server[Symbol.asyncDispose]();
-        // a port that is free for TCP can be taken for UDP; with no port of its own, the server tries another
+        // a port that is free for TCP can be taken for UDP; without a given port the server tries another port
         const mayRetry = options.port === 0 && error instanceof SandboxError && error.code === 'port-taken';
         if (!mayRetry || attempt === PORT_ATTEMPTS) throw error;
       }
@@ -121,7 +121,7 @@ export class DnsServer implements AsyncDisposable {
       );
       this.#udp.bind(chosen, address, resolve);
     });
-    this.#udp.on('error', () => {}); // what ICMP reports about a client that has gone concerns nobody here
+    this.#udp.on('error', () => {}); // ICMP tells of a client that has gone
   }
 
   #connected(connection: Socket): void {
@@ -132,7 +132,7 @@ export class DnsServer implements AsyncDisposable {
 
   #linkChanged(state: LinkState): void {
     for (const connection of this.#connections) {
-      // what was open while the link was down has lost something and is past saving
+      // a connection from before has lost octets while the link was down
       if (state === 'refused') connection.resetAndDestroy();
       if (state === 'up') connection.destroy();
     }
@@ -173,7 +173,7 @@ export class DnsServer implements AsyncDisposable {
     try {
       return composeReply(packet, content, transport, forceTruncation);
     } catch {
-      // a record that dns2 cannot write: what a broken upstream would say
+      // a record that dns2 cannot write: a broken upstream says SERVFAIL
       return composeReply(packet, { rcode: 'SERVFAIL' }, transport);
     }
   }

@@ -1,4 +1,4 @@
-/** EC2's Query protocol, as far as a control plane's interfaces and instances go. */
+/** EC2's Query protocol: the listings of interfaces and of instances. */
 import {
   type ApiContext,
   type ApiReply,
@@ -16,7 +16,7 @@ import type { RegionState } from './region-state.ts';
 
 const NAMESPACE = 'http://ec2.amazonaws.com/doc/2016-11-15/';
 // Past this many, EC2 insists on pages or on a filter that narrows the search. Its documentation tells neither the
-// number nor the code of the refusal: both are guesses.
+// With more interfaces than this, EC2 requires pages or a filter that narrows the search. Its documentation tells neither
 const MANY_INTERFACES = 1000;
 const NARROWING = [
   'group-id',
@@ -112,7 +112,7 @@ interface Selection<T> {
   readonly fields: FilterFields<T>;
 }
 
-/** What the IDs and filters of a request leave of the items. */
+/** The items that match the IDs and the filters of a request. */
 function select<T extends { readonly id: string }>(
   { parameters }: ApiRequest,
   items: readonly T[],
@@ -225,7 +225,7 @@ function interfaceItem(face: NetworkInterface): object {
   };
 }
 
-/** What an interface says of itself in both listings. */
+/** The elements that an interface has in both listings. */
 function interfaceHead(face: NetworkInterface): object {
   const addresses = [face.address, ...face.secondaryAddresses];
   return {

@@ -81,7 +81,7 @@ export interface Page<T> {
   readonly nextToken: string | undefined;
 }
 
-/** What a NextToken remembers: EC2's are opaque, and good for the request that they were made for alone. */
+/** The content of a NextToken. EC2's tokens are opaque, and valid only for the request that they were made for. */
 interface Bookmark {
   readonly digest: string;
   readonly order: number;
@@ -91,7 +91,7 @@ interface Bookmark {
 const MIN_RESULTS = 5;
 const MAX_RESULTS = 1000;
 
-/** The page of `items` that the request is for. The order holds through one listing and differs between listings. */
+/** The page of `items` that the request asks for. The order stays through one listing and differs between listings. */
 export function pageOf<T>(
   items: readonly T[],
   request: ApiRequest,
@@ -129,7 +129,7 @@ function maxResults(parameters: URLSearchParams): number | undefined | Refusal {
   );
 }
 
-/** Turned round and turned back to front by the number, so that no caller can lean on one order. */
+/** Rotated and reversed by the number, so that no caller can rely on one order. */
 function inOrder<T>(items: readonly T[], order: number): readonly T[] {
   const turn = items.length === 0 ? 0 : order % items.length;
   const turned = [...items.slice(turn), ...items.slice(0, turn)];

@@ -1,4 +1,4 @@
-/** The EKS API: REST with JSON, and of it DescribeCluster. */
+/** DescribeCluster of the EKS API: REST with JSON. */
 import { createHash } from 'node:crypto';
 import { type ApiContext, type ApiReply, type ApiRequest, refusal, refuse, success } from './api.ts';
 import type { Cluster } from './facts.ts';
@@ -51,7 +51,7 @@ function clusterJson(cluster: Cluster): object {
   };
 }
 
-/** A UUID that follows from the name, the same on every run: clusters of the newer generation have none. */
+/** A UUID from a hash of the name, the same on every run: clusters of the newer generation have none. */
 function clusterId({ region, name }: Cluster): string {
   const hex = createHash('sha256').update(`${region}/${name}`).digest('hex');
   return [

@@ -1,4 +1,4 @@
-/** What a simulated Region can know, as plain data: it goes through JSON and back unchanged. */
+/** The facts of a simulated Region as plain data, which JSON keeps unchanged; and the facts of a cluster from a sketch of it. */
 import { createHash } from 'node:crypto';
 
 /** `ebs`: control-plane instances in the customer's account; `instance-store`: only their interfaces are visible. */
@@ -62,7 +62,7 @@ export interface Instance {
   readonly state: 'pending' | 'running' | 'shutting-down' | 'terminated' | 'stopping' | 'stopped';
   readonly instanceType: string;
   readonly ownerId: string;
-  /** Its addresses are those of these interfaces, the first one being the primary. */
+  /** Its addresses are those of these interfaces; the first interface is the primary one. */
   readonly interfaceIds: readonly string[];
   readonly tags: Readonly<Record<string, string>>;
   readonly outpostArn?: string;
@@ -123,7 +123,7 @@ export interface Population {
   readonly accessKeys: readonly AccessKey[];
 }
 
-/** What has to be said about a cluster; the rest follows from it, the same on every run. */
+/** The facts of a cluster that a caller chooses; the others follow from them, the same on every run. */
 export interface ClusterSketch {
   readonly name: string;
   readonly addresses: readonly string[];
@@ -200,7 +200,7 @@ function sketchedCluster(sketch: ClusterSketch): Cluster {
   };
 }
 
-/** One interface of the control plane, with the tells that real ones of its generation show. */
+/** One interface of the control plane, with the description and tags of its generation. */
 export function controlPlaneInterface(cluster: Cluster, address: string, index: number): NetworkInterface {
   const seed = [cluster.region, cluster.name, address];
   const ebs = cluster.generation === 'ebs';
@@ -216,7 +216,7 @@ export function controlPlaneInterface(cluster: Cluster, address: string, index: 
     secondaryAddresses: [],
     macAddress: macAddress(seed),
     ownerId: cluster.accountId,
-    ...(ebs ? {} : { requesterId: 'AROAEXAMPLEEXAMPLE0:AmazonEKS' }),
+    requesterId: ebs ? undefined : 'AROAEXAMPLEEXAMPLE0:AmazonEKS',
     requesterManaged: false,
     interfaceType: 'interface',
     securityGroupIds: [cluster.securityGroupId],

@@ -1,14 +1,14 @@
 export type Service = 'ec2' | 'route53' | 'eks' | 'sts';
 
 /**
- * What goes wrong with one HTTP request.
+ * Faults of one HTTP request.
  * `hang`: it is accepted and never answered. `half`: a well-formed HTTP 200 whose body ends in the middle.
  * `html`: HTTP 200 with a page for people, as a captive portal or an intercepting proxy sends it.
  * `empty`: a success that lists nothing.
  */
 export type HttpFaultKind =
   | { readonly kind: 'throttle' | 'deny' | 'expire' | 'hang' | 'reset' | 'half' | 'html' | 'empty' }
-  /** Any refusal that a service can utter, in that service's own form. */
+  /** Any refusal, in the service's own form. */
   | { readonly kind: 'error'; readonly code: string; readonly message: string; readonly status: number }
   /** The head comes at once, the body one octet per interval. */
   | { readonly kind: 'drip'; readonly intervalMs: number }
@@ -16,7 +16,7 @@ export type HttpFaultKind =
   | { readonly kind: 'pages'; readonly size: number };
 
 /**
- * What goes wrong with one DNS query.
+ * Faults of one DNS query.
  * `truncate`: TC and no answer over UDP, whatever the size; TCP answers in full. `filter`: a DNS-rebinding filter,
  * answers that hold private addresses come back empty. `authenticated`: the answer claims to be validated (AD).
  */
@@ -24,7 +24,7 @@ export type DnsFaultKind =
   | { readonly kind: 'drop' | 'servfail' | 'refused' | 'truncate' | 'filter' | 'authenticated' }
   | { readonly kind: 'delay'; readonly delayMs: number };
 
-/** When a fault strikes: after `skip` matching requests, for the next `times` of them (absent: until cleared). */
+/** A fault strikes after `skip` matching requests, for the next `times` requests (absent: until cleared). */
 interface Occasion {
   readonly skip?: number | undefined;
   readonly times?: number | undefined;
@@ -44,7 +44,7 @@ interface Active<F> {
   left: number;
 }
 
-/** The faults that are on. The one that was added first strikes first. */
+/** The active faults. The fault that was added first strikes first. */
 export class Faults {
   #http: Active<HttpFault>[] = [];
   #dns: Active<DnsFault>[] = [];
@@ -97,7 +97,7 @@ function strike<F>(faults: readonly Active<F>[], applies: (fault: F) => boolean)
 
 export type LinkState = 'up' | 'down' | 'refused';
 
-/** The link between the site and the Region, with one hand on it. */
+/** The link between the site and the Region, which can be cut. */
 export class LinkSwitch {
   #state: LinkState = 'up';
   readonly #listeners = new Set<(state: LinkState) => void>();

@@ -27,7 +27,7 @@ export interface SeenRequest {
   readonly outcome: string;
 }
 
-/** What goes back over the wire, and in which manner. */
+/** The reply, and the manner in which it is sent. */
 export type Delivery =
   | { readonly manner: 'hang' }
   | { readonly manner: 'reset' }
@@ -135,7 +135,7 @@ export class RegionAnswers {
   }
 }
 
-const SEEN_LIMIT = 1000; // enough for a test; a demonstration that runs for days must not grow
+const SEEN_LIMIT = 1000; // enough for a test; the memory of a demonstration that runs for days must not grow
 
 function denied(service: Service, operation: string, arn: string): ApiReply {
   const action = `${service}:${operation}`;

@@ -18,14 +18,14 @@ export interface RegionServerOptions {
 
 const BODY_LIMIT = 1024 * 1024; // octets; the services' own limits are lower
 
-/** All services of the Region behind one HTTP port, at the far end of a link that can be cut. */
+/** All services of the Region on one HTTP port, at the far end of a link that can be cut. */
 export class RegionServer implements AsyncDisposable {
   readonly #answers: RegionAnswers;
   readonly #state: RegionState;
   readonly #link: LinkSwitch;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  /** Connections on which something was lost while the link was down: they are past saving. */
+  /** Connections that lost octets while the link was down: they are closed when it is up again. */
   readonly #stranded = new Set<Socket>();
 
   constructor({ state, faults, link }: RegionServerOptions) {

@@ -18,7 +18,7 @@ export interface InterfaceMove {
   readonly region?: string | undefined;
   readonly from: string;
   readonly to: string;
-  /** What learns of it; both by default. Leaving one out makes the two sources disagree. */
+  /** The listing and the DNS records that change; both by default. With one alone the two sources disagree. */
   readonly interfaces?: boolean | undefined;
   readonly dns?: boolean | undefined;
 }
@@ -30,7 +30,7 @@ export class RegionState {
   instances: readonly Instance[];
   hostedZones: readonly HostedZone[];
   accessKeys: readonly AccessKey[];
-  /** How far the Region's clock is ahead of this machine's: what makes a client's signature look old. */
+  /** How far the Region's clock is ahead of this machine's: a client's signature then seems old. */
   clockOffsetMs = 0;
   #records: readonly DnsRecord[];
   readonly #clock: Clock;
@@ -54,7 +54,7 @@ export class RegionState {
     return this.#records;
   }
 
-  /** The cluster of that name, in whatever Region where none is told. Throws SandboxError `no-such-cluster`. */
+  /** The cluster of that name, in any Region where none is given. Throws SandboxError `no-such-cluster`. */
   cluster(name: string, region?: string): Cluster {
     const found = this.clusters.find(
       (cluster) => cluster.name === name && (region === undefined || cluster.region === region),
@@ -114,7 +114,7 @@ export class RegionState {
     }
   }
 
-  /** Deletes the cluster and creates it again under its name: with another endpoint, other interfaces, perhaps another VPC. */
+  /** Deletes the cluster and creates it again under its name: with a new endpoint, new interfaces, perhaps a new VPC. */
   recreateCluster(
     name: string,
     region: string | undefined,
@@ -188,7 +188,7 @@ export function plainName(name: string): string {
   return lower === '' || lower === '.' ? '.' : lower.replace(/\.$/, '');
 }
 
-/** What becomes of one interface, in order; `unlisted` is EC2's eventual consistency. Its address stays its own all along. */
+/** The states of one interface during a patch; `unlisted` is EC2's eventual consistency. Its address never changes. */
 export const PATCH_STEPS = ['detaching', 'unlisted', 'available', 'attaching', 'in-use'] as const;
 export type PatchStep = (typeof PATCH_STEPS)[number];
 
@@ -232,6 +232,6 @@ function changeOf({ attachment }: NetworkInterface, step: PatchStep): Partial<Ne
   return {
     status,
     isUnlisted: step === 'unlisted',
-    ...(attachment === undefined ? {} : { attachment: { ...attachment, status: attached } }),
+    attachment: attachment && { ...attachment, status: attached },
   };
 }

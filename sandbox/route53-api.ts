@@ -1,4 +1,4 @@
-/** The Route 53 API: REST with XML. Its listings start at a name, they do not look for it. */
+/** The Route 53 API: REST with XML. A listing starts at a name, whether or not the name exists. */
 import { NameError, nameFromWire, nameToWire } from '../src/protocol/words/name.ts';
 import {
   type ApiContext,
@@ -192,7 +192,7 @@ export function fromRoute53Name(text: string): string {
   return nameFromWire(nameToWire(decimal));
 }
 
-/** What listings are sorted by: the labels back to front, compared as text with the final dot in place. */
+/** The key that sorts listings: the labels in reverse order, compared as text with the final dot in place. */
 export function sortKey(route53Name: string): string {
   return `${route53Name.slice(0, -1).split('.').reverse().join('.')}.`;
 }

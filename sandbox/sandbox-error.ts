@@ -12,7 +12,7 @@ export type SandboxErrorCode =
   | 'address-taken'
   | 'bad-record';
 
-/** What the sandbox cannot do for its user; the message says it in a sentence. */
+/** An action that the sandbox cannot do; the message is a sentence for the user. */
 export class SandboxError extends Error {
   override readonly name = 'SandboxError';
   readonly code: SandboxErrorCode;
@@ -23,7 +23,7 @@ export class SandboxError extends Error {
   }
 }
 
-/** Resolves when the server listens. Throws SandboxError `port-taken` where somebody else does. */
+/** Resolves when the server listens. Throws SandboxError `port-taken` where another program does. */
 export function listening(server: Server, options: ListenOptions, what: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => reject(listenError(error, `${options.host}:${options.port}`, what)));
@@ -31,7 +31,7 @@ export function listening(server: Server, options: ListenOptions, what: string):
   });
 }
 
-/** The error to throw for what a listening socket reported. */
+/** The error to throw after an error of a listening socket. */
 export function listenError(error: NodeJS.ErrnoException, address: string, what: string): Error {
   if (error.code !== 'EADDRINUSE') return error;
   return new SandboxError('port-taken', `listen on ${address} for ${what}: the port is taken`, {

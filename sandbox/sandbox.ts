@@ -2,7 +2,7 @@
  * The sandbox: a simulated AWS Region and the DNS that plays Route 53's answers and the upstream, for `npm start` and
  * for every test. The product reaches it only over the wire, through the real SDK clients and DNS, so it has to be
  * honest there: the protocols, the signatures, the error forms and the failures are those of AWS as far as
- * `aws-facts.md` knows them. It refuses to know the product: what it says about it is in `product-setup.ts` alone.
+ * `aws-facts.md` knows them. It refuses to know the product, except the environment and the configuration file that it
  *
  * All traffic stays on loopback. DNS: RFC 1034, 1035, 2308, 6891; Signature Version 4.
  */
@@ -41,7 +41,7 @@ export interface Sandbox extends AsyncDisposable {
   readonly link: LinkSwitch;
   readonly region: RegionServer;
   readonly dns: DnsServer;
-  /** What the command tells of the server that it starts, to clients of the control socket. */
+  /** The server that the command starts, for clients of the control socket. */
   readonly server: { configFile?: string };
   /** Environment variables for a server process. */
   readonly environment: Readonly<Record<string, string>>;
@@ -106,7 +106,7 @@ export interface ConfigOptions {
 
 /**
  * Environment variables for the real SDK in another process. They also shut out what the user's own environment
- * and files could redirect: nothing meant for the sandbox may reach AWS, nor real credentials the sandbox.
+ * Environment variables for the real SDK in another process. They also override the user's own environment and files:
  */
 export function productEnvironment(
   regionUrl: string,
@@ -140,7 +140,7 @@ export function productEnvironment(
 
 /**
  * A configuration file for the product, on loopback alone and in a hurry, so that a person who watches sees
- * changes within seconds.
+ * A configuration file for the product, on loopback alone and with short intervals: a person sees changes within
  */
 export function productConfig(
   cluster: Pick<Cluster, 'name' | 'region'>,
@@ -149,7 +149,7 @@ export function productConfig(
 ): string {
   return stringify({
     clusters: [
-      // nothing listens at the simulated addresses, and they may be somebody's real ones
+      // no server listens at the simulated addresses, and another network may really have them
       { name: cluster.name, region: cluster.region, probe: { enabled: false } },
     ],
     upstreams: [dnsAddress],

@@ -7,7 +7,7 @@ import type { RegionState } from './region-state.ts';
 
 const ALGORITHM = 'AWS4-HMAC-SHA256';
 
-/** What a request claims about itself in its Authorization header. */
+/** The content of a request's Authorization header. */
 export interface Claim {
   readonly accessKeyId: string;
   /** `20260131T093000Z`. */
@@ -20,7 +20,7 @@ export interface Claim {
   readonly sessionToken: string | undefined;
 }
 
-/** The claim, or `undefined` where there is none that could be read. */
+/** The claim, or `undefined` where the header is absent or malformed. */
 export function readClaim(request: RawRequest): Claim | undefined {
   const parts =
     /^AWS4-HMAC-SHA256 Credential=([^/,]+)\/(\d{8})\/([^/,]+)\/([^/,]+)\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/.exec(
@@ -51,7 +51,7 @@ export function isSignedWith(secretAccessKey: string, claim: Claim, request: Raw
   return timingSafeEqual(Buffer.from(expected, 'hex'), Buffer.from(claim.signature, 'hex'));
 }
 
-/** The headers that sign a request: what a client adds to it. `request.headers` must hold `host`. */
+/** The headers that a client adds to sign a request. `request.headers` must hold `host`. */
 export function signedHeadersFor(
   request: RawRequest,
   scope: {
@@ -114,7 +114,7 @@ function canonicalRequest(signedHeaders: readonly string[], request: RawRequest)
   ].join('\n');
 }
 
-/** Every service but S3 encodes the path once more, segment by segment. */
+/** Every service except S3 encodes the path once more, segment by segment. */
 function canonicalPath(path: string): string {
   return path.split('/').map(percentEncoded).join('/');
 }
@@ -131,7 +131,7 @@ function canonicalQuery(query: string): string {
     .join('&');
 }
 
-/** Everything but RFC 3986's unreserved characters. */
+/** All characters except RFC 3986's unreserved ones. */
 function percentEncoded(text: string): string {
   return encodeURIComponent(text).replace(
     /[!'()*]/g,
@@ -168,7 +168,7 @@ export interface Admitted {
   readonly region: string;
 }
 
-/** Lets in what a known, living key has signed for this service, here and now. */
+/** Admits a request that a known and valid key has signed for this service, now. */
 export function admit(request: RawRequest, service: Service, state: RegionState): Admitted | Refusal {
   const claim = readClaim(request);
   if (claim === undefined) return refuse(service, 'unsigned', 'Request is missing Authentication Token');
@@ -248,7 +248,7 @@ function checkKey(
   return { kind: 'admitted', key, region: claim.region };
 }
 
-/** What a service says to a session that has ended. */
+/** A service's refusal of a session that has ended. */
 export function expired(service: Service): Refusal {
   return refuse(
     service,

@@ -262,9 +262,7 @@ t.test('the record for a cluster is the one that the server would take', async (
   const [west, east] = [fresh({ region: 'us-west-2' }), fresh({ region: 'us-east-1' })];
   const { region: _, ...anywhere } = fresh();
   const find = (region: string | undefined, records: readonly EndpointRecord[]) =>
-    [
-      ...recordsOf([{ name: 'my-cluster', ...(region === undefined ? {} : { region }) }], records).values(),
-    ][0];
+    [...recordsOf([{ name: 'my-cluster', region }], records).values()][0];
   t.equal(find('us-east-1', [west, east]), east);
   t.equal(find('us-east-1', [west]), undefined);
   t.equal(find('us-east-1', [anywhere, east]), east, 'the exact one first');

@@ -113,7 +113,7 @@ t.test('a listing comes in pages that hold everything once, in no order to lean 
       const page = await client.send(
         new DescribeNetworkInterfacesCommand({
           MaxResults: 5,
-          ...(NextToken === undefined ? {} : { NextToken }),
+          NextToken,
           Filters: [{ Name: 'description', Values: ['Amazon EKS many'] }],
         }),
       );

@@ -21,7 +21,7 @@ t.test('ListResourceRecordSets starts at a name and a type, and does not look fo
       new ListResourceRecordSetsCommand({
         HostedZoneId: PUBLIC,
         StartRecordName,
-        ...(StartRecordType === undefined ? {} : { StartRecordType }),
+        StartRecordType,
       }),
     );
     return ResourceRecordSets.map(({ Name, Type }) => `${Name} ${Type}`);
@@ -85,7 +85,7 @@ t.test('a listing is continued at the name, type and identifier that a page ends
     if (!page.IsTruncated) break;
     next = {
       StartRecordName: page.NextRecordName ?? '',
-      ...(page.NextRecordType === undefined ? {} : { StartRecordType: page.NextRecordType }),
+      StartRecordType: page.NextRecordType,
       ...(page.NextRecordIdentifier === undefined
         ? {}
         : { StartRecordIdentifier: page.NextRecordIdentifier }),
@@ -114,9 +114,7 @@ t.test('ListHostedZonesByName starts at a name, in the order of reversed labels'
   await using sandbox = await startSandbox();
   using client = route53Client(sandbox);
   const zones = async (DNSName?: string): Promise<string[]> => {
-    const { HostedZones = [] } = await client.send(
-      new ListHostedZonesByNameCommand(DNSName === undefined ? {} : { DNSName }),
-    );
+    const { HostedZones = [] } = await client.send(new ListHostedZonesByNameCommand({ DNSName }));
     return HostedZones.map((zone) => `${zone.Name} ${zone.Config?.PrivateZone ? 'private' : 'public'}`);
   };
   const all = ['site.example. private', 'site.example. public', 'site2.example. public'];

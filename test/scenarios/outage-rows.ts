@@ -132,7 +132,7 @@ export async function lookAt(t: Test, server: ServerProcess, state: State, onSit
   for (const [asked, look] of Object.entries(ROWS)) {
     await t.test(`${state}: ${asked}`, async (t) => {
       const ask: Look['ask'] = (name, type = 'A') => server.ask({ name, type, edns: {} }, 10_000);
-      await look({ t, server, state, ask, ...(onSite === undefined ? {} : { onSite }) });
+      await look({ t, server, state, ask, onSite });
     });
   }
 }

@@ -56,7 +56,7 @@ export class Site {
   }
 
   static async open(t: Test, { overrides = {}, population }: SiteOptions = {}): Promise<Site> {
-    const sandbox = await startSandbox(population === undefined ? {} : { population });
+    const sandbox = await startSandbox({ population });
     t.teardown(() => sandbox.close());
     return new Site(t, sandbox, await freePorts(), overrides);
   }
