@@ -40,6 +40,23 @@ export interface Reply<Message = Uint8Array> {
   fail(error: unknown): void;
 }
 
+/** A reply that hands each message to `use`. What fails, the work of `use` included, fails `next`. */
+export function relay<Message>(
+  next: Pick<Reply<never>, 'fail'>,
+  use: (message: Message, hasMore?: boolean) => void,
+): Reply<Message> {
+  return {
+    send: (message, hasMore) => {
+      try {
+        use(message, hasMore);
+      } catch (error) {
+        next.fail(error);
+      }
+    },
+    fail: (error) => next.fail(error),
+  };
+}
+
 /** Answers queries: the listeners know nothing else of the resolver. */
 export interface QueryHandler {
   /**

@@ -21,7 +21,7 @@ import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { ORIGIN } from '../counters.ts';
-import { PENDING, type Reply, Turn } from '../turn.ts';
+import { PENDING, type Reply, relay, Turn } from '../turn.ts';
 import { type AliasClaims, CLAIM } from './alias-claims.ts';
 
 export interface AliasDeps {
@@ -78,35 +78,26 @@ export class AliasFollower {
       act();
     };
     const fail = (error: unknown): void => end(() => reply.fail(error));
-    const send = (write: () => number): void =>
-      end(() => attempt(() => reply.send(turn.space.subarray(0, write())), reply));
+    const whole = relay(reply, (write: () => number) => reply.send(turn.space.subarray(0, write())));
+    const send = (write: () => number): void => end(() => whole.send(write));
     const deadline = this.#deps.timers.after(leftMs, () =>
       send(() => empty(turn, EXTENDED_ERROR.NO_REACHABLE_AUTHORITY)),
     );
     const ask = (part: Turn): void => {
       const octets = this.#deps.walk(part);
-      if (octets !== PENDING) {
-        go(chain.add(part, octets));
-        return;
-      }
-      part.step?.later?.(part, {
-        send: (message) => attempt(() => go(chain.add(part, message.length)), { fail }),
-        fail,
-      });
+      if (octets === PENDING) part.step?.later?.(part, answerTo(part));
+      else add(part, octets);
     };
-    const go = (next: Query | undefined): void => {
+    const add = (part: Turn, octets: number): void => {
       if (isOver) return;
+      const next = chain.add(part, octets);
       if (next === undefined) send(() => chain.write());
       else ask(this.#part(next));
     };
-    attempt(
-      () => {
-        if (length === PENDING) ask(turn);
-        else if (isTruncated(turn)) send(() => length);
-        else go(chain.add(turn, length));
-      },
-      { fail },
-    );
+    const answerTo = (part: Turn): Reply => relay({ fail }, (message) => add(part, message.length));
+    if (length === PENDING) relay({ fail }, ask).send(turn);
+    else if (isTruncated(turn)) send(() => length);
+    else answerTo(turn).send(turn.space.subarray(0, length));
   }
 
   /** A turn of its own for the question about a target. */
@@ -117,15 +108,6 @@ export class AliasFollower {
     part.space = this.#space;
     part.limit = MAX_MESSAGE_OCTETS;
     return part;
-  }
-}
-
-/** An error in the use of a part that came later goes to the reply, and not to the sender of the part. */
-function attempt(act: () => void, reply: Pick<Reply, 'fail'>): void {
-  try {
-    act();
-  } catch (error) {
-    reply.fail(error);
   }
 }
 

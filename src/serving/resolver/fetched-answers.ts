@@ -9,7 +9,7 @@ import { TYPE } from '../../protocol/words/types.ts';
 import { type CachedAnswer, capTtls } from '../answer-cache/cached-answer.ts';
 import type { Origin } from '../counters.ts';
 import type { ForwardFailureReason } from '../forwarder/forward-outcome.ts';
-import type { GivenOctets, Reply, Route, Turn } from '../turn.ts';
+import { type GivenOctets, type Reply, type Route, relay, type Turn } from '../turn.ts';
 import type { Fetched, ResolverDeps } from './resolver-deps.ts';
 
 /** Octets to be patched, or SERVFAIL. */
@@ -47,10 +47,11 @@ export class FetchedAnswers {
       return;
     }
     // answers from before a restart may have been loaded meanwhile, and a cut may have begun
-    this.#fetch(query, route, {
-      send: (answer) => reply.send(this.#orStored(answer, query, route)),
-      fail: (error) => reply.fail(error),
-    });
+    this.#fetch(
+      query,
+      route,
+      relay(reply, (answer) => reply.send(this.#orStored(answer, query, route))),
+    );
   }
 
   /** Fetches an answer that is about to expire; the client that asked for it has its reply already. */
@@ -60,19 +61,8 @@ export class FetchedAnswers {
   }
 
   #fetch(query: Query, route: Route, reply: Reply<FetchedAnswer>): void {
-    this.#deps.upstreams.forward(query, route, {
-      send: (fetched) => {
-        let answer: FetchedAnswer;
-        try {
-          answer = this.#store(query, route, fetched);
-        } catch (error) {
-          reply.fail(error);
-          return;
-        }
-        reply.send(answer);
-      },
-      fail: (error) => reply.fail(error),
-    });
+    const received = relay(reply, (fetched: Fetched) => reply.send(this.#store(query, route, fetched)));
+    this.#deps.upstreams.forward(query, route, received);
   }
 
   /** Stores the response, and makes an answer of it. */

@@ -12,7 +12,16 @@ import { type Query, VERDICT } from '../../protocol/wire/query.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import { ORIGIN, ResolverCounters } from '../counters.ts';
-import { PASS, PENDING, type QueryHandler, type Reply, type Route, type Step, type Turn } from '../turn.ts';
+import {
+  PASS,
+  PENDING,
+  type QueryHandler,
+  type Reply,
+  type Route,
+  relay,
+  type Step,
+  type Turn,
+} from '../turn.ts';
 import { AliasClaims } from './alias-claims.ts';
 import { AliasFollower } from './alias-follower.ts';
 import { type FetchedAnswer, FetchedAnswers } from './fetched-answers.ts';
@@ -77,28 +86,20 @@ export class Resolver implements QueryHandler {
     const { clock } = this.#deps;
     const endsAtMs = clock.monotonicMs() + this.rules.deadlineMs;
     turn.space = this.#laterSpace;
-    const counted: Reply = {
-      send: (message, hasMore) => {
-        if (message.length > 0 && hasMore !== true) this.#count(turn.origin, message, 0);
-        reply.send(message, hasMore);
-      },
-      fail: (error) => reply.fail(error),
-    };
+    const counted = relay(reply, (message: Uint8Array, hasMore) => {
+      if (message.length > 0 && hasMore !== true) this.#count(turn.origin, message, 0);
+      reply.send(message, hasMore);
+    });
     const follow = (length: number): void => {
       const leftMs = Math.max(0, endsAtMs - clock.monotonicMs());
       this.#follower.later(turn, length, leftMs, counted);
     };
-    if (turn.isPartKnown) {
-      follow(PENDING);
-      return;
-    }
-    turn.step?.later?.(turn, {
-      send: (message, hasMore) => {
-        if (turn.aliases === undefined || this.#claims.isClear(turn)) counted.send(message, hasMore);
-        else follow(message.length);
-      },
-      fail: (error) => reply.fail(error),
+    const fetched = relay(reply, (message: Uint8Array, hasMore) => {
+      if (turn.aliases === undefined || this.#claims.isClear(turn)) counted.send(message, hasMore);
+      else follow(message.length);
     });
+    if (turn.isPartKnown) follow(PENDING);
+    else turn.step?.later?.(turn, fetched);
   }
 
   #count(origin: number, message: Uint8Array, start: number): void {
@@ -115,19 +116,11 @@ export class Resolver implements QueryHandler {
 
   /** The step `forward`: asks the upstreams of the turn's route. */
   #forward(turn: Turn, reply: Reply): void {
-    this.#fetched.answer(turn, {
-      send: (answer) => {
-        let length: number;
-        try {
-          length = this.#orNoDs(turn, this.#write(turn, answer));
-        } catch (error) {
-          reply.fail(error);
-          return;
-        }
-        reply.send(turn.space.subarray(turn.spaceStart, turn.spaceStart + length));
-      },
-      fail: (error) => reply.fail(error),
+    const fetched = relay(reply, (answer: FetchedAnswer) => {
+      const length = this.#orNoDs(turn, this.#write(turn, answer));
+      reply.send(turn.space.subarray(turn.spaceStart, turn.spaceStart + length));
     });
+    this.#fetched.answer(turn, fetched);
   }
 
   /** Writes a fetched answer. A failure gives way to all that can be answered without upstreams. */
