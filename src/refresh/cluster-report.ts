@@ -294,7 +294,7 @@ function credentialWarnings({ credentials, nowMs }: SnapshotParts): readonly str
 function heldWarning({ addresses, reason, awaits }: HeldChange): string {
   const change = addresses.join(', ');
   if (awaits === undefined) return `a change to ${change} is held back until it is repeated: ${reason}`;
-  return `a change to ${change}, told by names alone and not by the interfaces, is held back until an interface source answers the same or the addresses are pinned: ${reason}`;
+  return `a change to ${change}, told by names alone and not by the interfaces, is held back until an interface source answers the same, the addresses are pinned, or that source is taken out of the cluster's sources: ${reason}`;
 }
 
 /** That one source only repeats what is served is not seen from what it says. */

@@ -324,6 +324,11 @@ t.test('decide: a large loss by names alone awaits an interface source that is s
   const unconfirmed = serving([A, B, C], { confirmedAtMs: { dns: 1 } });
   const cases: readonly [string, EndpointRecord, readonly SourceState[]][] = [
     ['an interface source that never confirmed', unconfirmed, [saw('dns', [D]), fails('interfaces')]],
+    [
+      'an interface source that never had credentials',
+      unconfirmed,
+      [saw('dns', [D]), fails('interfaces', 'no-credentials')],
+    ],
     ['no interface source', serving([A, B, C]), [saw('dns', [D])]],
     ['one that answers', serving([A, B, C]), [saw('dns', [D]), saw('interfaces', [D])]],
     [
