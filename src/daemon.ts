@@ -30,9 +30,9 @@ import { prepareDirectory } from './store/state-directory.ts';
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await using opened = new AsyncDisposableStack();
   const rooms = buildRooms(parts, await chooseDatagramCalls(parts.config.listen.udp, parts.log));
-  const { forwarder, listeners, serving, plane, retained, probe, https, drill, chronicle } = rooms;
+  const { forwarder, listeners, serving, plane, retained, probe, farSide, drill, chronicle } = rooms;
   opened.defer(() => forwarder.close());
-  opened.use(https);
+  opened.use(farSide);
   opened.use(await openState(parts, rooms));
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   const daemon = new RunningDaemon(parts, rooms);

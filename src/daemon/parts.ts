@@ -1,7 +1,7 @@
 /** What the daemon is made with, and what its owner can do with it. */
 import type { StatusReport } from '../admin/status-report.ts';
 import type { Config } from '../config/config.ts';
-import type { AwsCalls } from '../far-side/aws/clients.ts';
+import type { Poll } from '../far-side/far-side.ts';
 import type { LogState } from '../log/line-queue.ts';
 import type { Log } from '../log/log.ts';
 import type { Ping } from '../refresh/link-probe.ts';
@@ -37,7 +37,7 @@ export interface DaemonParts {
 
 export interface NetworkParts {
   readonly transports: Transports;
-  readonly aws: AwsCalls;
+  readonly poll: Poll;
   readonly ping: Ping;
 }
 

@@ -1,13 +1,12 @@
 /** The rooms that keep what is served fresh: the refresh plane, retained names, the sign of life from a Region. */
 
 import type { ClusterConfig, Config } from '../config/config.ts';
-import type { ServicePlace } from '../far-side/aws/clients.ts';
-import { HttpsApart } from '../far-side/far-side.ts';
+import { FarSide } from '../far-side/far-side.ts';
 import { shownProxy } from '../far-side/outbound.ts';
-import { createAwsPing } from '../far-side/sign-of-life.ts';
+import type { ServicePlace } from '../far-side/sign-of-life.ts';
+import { createSignOfLife } from '../far-side/sign-of-life.ts';
 import type { Query } from '../protocol/wire/query.ts';
-import { partitionOf } from '../protocol/words/aws-partitions.ts';
-import { traitsOf } from '../records/sources.ts';
+import { askedRegion, traitsOf } from '../records/sources.ts';
 import { connectTcp } from '../refresh/address-checks.ts';
 import type { ClusterSettings } from '../refresh/cluster-settings.ts';
 import { LinkProbe } from '../refresh/link-probe.ts';
@@ -44,25 +43,21 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
   const { forwarder } = serving;
   const { outbound } = config;
   tellOfProxies(parts);
-  const https = new HttpsApart({ clock, timers, log, outbound });
-  const connections = {
-    clients: network?.aws ?? https.aws,
-    kubernetes: https.kubernetes,
-    clock,
+  const farSide = new FarSide({ clock, timers, log, outbound });
+  const upstream = {
     isCutOff: () => outage.drill.isRunning,
     resolve: (name: string, signal: AbortSignal) => forwarder.resolveAddresses(name, signal, inForce.group),
     answersText: (name: string, signal: AbortSignal) => forwarder.answersText(name, signal, inForce.group),
   };
-  const { resolve, isCutOff } = connections;
-  const sign = createAwsPing({
+  const sign = createSignOfLife({
+    ...upstream,
     services: (region) => askedServices(inForce.config, region),
-    endpoint: https.aws.endpoint,
-    head: https.head,
+    isReady: farSide.isReady,
+    head: farSide.head,
     outbound,
-    resolve,
-    isCutOff,
     timers,
   });
+  const connections = { ...upstream, poll: network?.poll ?? farSide.poll, asked: sign.asked };
   const probe = new LinkProbe({
     ...(network === undefined ? sign : { ping: network.ping }),
     onDoubt: (region) => plane.confirm(region),
@@ -73,7 +68,7 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
   });
   const plane = buildPlane(parts, connections, around, (region) => probe.sourceAnswered(region));
   const retained = buildRetained(parts, around);
-  return { https, connections, probe, plane, retained };
+  return { farSide, connections, probe, plane, retained };
 }
 
 /** An operator who looks for the way out finds it in the log, without user and password. */
@@ -166,8 +161,8 @@ function servicesOf({ region, profile, sources }: ClusterConfig) {
   if (region === undefined) return [];
   return sources.flatMap((source): { pathRegion: string; place: ServicePlace }[] => {
     const { service } = traitsOf(source);
-    if (service === undefined) return [];
-    const pathRegion = service === 'route53' ? partitionOf(region).globalRegion : region;
+    const pathRegion = askedRegion(source, region);
+    if (service === undefined || pathRegion === undefined) return [];
     return [{ pathRegion, place: { service, region, profile } }];
   });
 }

@@ -1,64 +1,45 @@
 /**
- * The thread of all that speaks HTTPS, so that a loop that answers queries never stands still for it: loading Node's TLS
- * takes a processor 20 to 35 ms, the root certificates 15 ms more, each handshake some, the AWS clients a third of a second,
- * and reading a long listing some milliseconds. A defect in any of it ends this thread alone.
+ * The thread of everything that speaks HTTPS, so that the loop that answers queries never stands still for it: loading
+ * Node's TLS takes a processor 20 to 35 ms, the root certificates 15 ms more, each handshake some, the AWS clients a third
+ * of a second, and reading a long listing some milliseconds. A defect in any of it ends this thread alone.
  *
- *     call, abort -> [ the AWS clients | a sign of life | the look at the API servers ] -> done | failed, log
+ *     poll, head, abort, hello -> [ AWS | API servers ] -> done | url, log
  *
- * It is a program of its own, started by far-side.ts; what it is told and what it says are plain data.
+ * It is a program of its own, started by far-side.ts; everything that crosses is plain data.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { Log } from '../log/log.ts';
+import type { Observation } from '../records/observation.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { yieldToQueries } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
-import type { AwsPlace } from './aws/client-pool.ts';
-import {
-  type AwsCall,
-  type AwsCalls,
-  createAwsClients,
-  type Ec2Calls,
-  type EksCalls,
-  type Route53Calls,
-} from './aws/clients.ts';
-import { SharedFiles } from './aws/shared-files.ts';
-import type { Head, HeadDeps } from './head.ts';
-import type { KubernetesLook } from './kubernetes/kubernetes.ts';
-import { LocalFiles } from './local-files.ts';
+import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { Outbound } from './outbound.ts';
-import type { SourceFailure } from './source-error.ts';
+import type { PollRequest } from './polls.ts';
 
 /** What the thread is started with. */
 export interface ThreadData {
   readonly outbound: Outbound;
 }
 
-/** What can be asked for. Each call settles when its signal is aborted. */
+/** Everything that can be asked for. A call never rejects, and settles when its signal is aborted. */
 export interface Calls {
-  readonly 'ec2.describeNetworkInterfaces': AtPlace<Ec2Calls['describeNetworkInterfaces']>;
-  readonly 'ec2.describeInstances': AtPlace<Ec2Calls['describeInstances']>;
-  readonly 'eks.describeCluster': AtPlace<EksCalls['describeCluster']>;
-  readonly 'route53.listHostedZonesByName': AtPlace<Route53Calls['listHostedZonesByName']>;
-  readonly 'route53.listResourceRecordSets': AtPlace<Route53Calls['listResourceRecordSets']>;
-  readonly endpoint: AwsCalls['endpoint'];
-  readonly head: Head;
-  readonly kubernetes: KubernetesLook;
+  readonly poll: (request: PollRequest, signal: AbortSignal) => Promise<Observation>;
+  readonly head: (request: HeadRequest, signal: AbortSignal) => Promise<HeadOutcome>;
 }
 
-type AtPlace<Call> =
-  Call extends AwsCall<infer Input, infer Output>
-    ? (asked: { readonly place: AwsPlace; readonly input: Input }, signal: AbortSignal) => Promise<Output>
-    : never;
-
-export type CallName = keyof Calls;
-
 export type ToThread =
-  | { readonly kind: 'call'; readonly id: number; readonly name: CallName; readonly asked: unknown }
-  | { readonly kind: 'abort'; readonly id: number };
+  | { readonly kind: 'call'; readonly id: number; readonly name: keyof Calls; readonly request: unknown }
+  | { readonly kind: 'abort'; readonly id: number }
+  /** Is answered with `done` once everything is loaded that a HEAD request needs. */
+  | { readonly kind: 'hello'; readonly id: number };
+
+type Call = Extract<ToThread, { kind: 'call' }>;
 
 export type FromThread =
-  | { readonly kind: 'done'; readonly id: number; readonly output: unknown }
-  | { readonly kind: 'failed'; readonly id: number; readonly failure: SourceFailure }
+  | { readonly kind: 'done'; readonly id: number; readonly output?: unknown }
+  /** The URL of AWS that a poll asks. */
+  | { readonly kind: 'url'; readonly id: number; readonly url: string }
   | {
       readonly kind: 'log';
       readonly level: 'debug' | 'info' | 'warn' | 'error';
@@ -66,63 +47,53 @@ export type FromThread =
       readonly text: string;
     };
 
-// absent where it is merely imported, for its types
+// absent where this file is merely imported for its types
 if (parentPort !== null) {
   yieldToQueries();
-  serve(parentPort);
+  await serve(parentPort);
 }
 
-function serve(port: MessagePort): void {
+async function serve(port: MessagePort): Promise<void> {
   const say = (message: FromThread): void => port.postMessage(message);
-  // the assertion: the one that starts this program gives it this data
+  // far-side.ts starts this program with this data
   const { outbound } = workerData as ThreadData;
-  const log = logOver(say, {});
-  const files = new LocalFiles(systemTimers);
-  const shared = new SharedFiles(outbound, files);
-  const clients = createAwsClients({ clock: systemClock, timers: systemTimers, log, outbound, shared });
-  const calls = callsOf(clients, { outbound, shared, files });
+  const { poll, head } = await load(outbound, logOver(say, {}));
   const aborts = new Map<number, AbortController>();
+  const answer = ({ id, name, request }: Call, signal: AbortSignal): Promise<unknown> => {
+    const onUrl = (url: string): void => say({ kind: 'url', id, url });
+    // far-side.ts sends each call with a request of its type
+    if (name === 'poll') return poll(request as PollRequest, signal, onUrl);
+    return head(request as HeadRequest, signal); // as above
+  };
   port.on('message', (message: ToThread) => {
-    if (message.kind === 'abort') {
-      aborts.get(message.id)?.abort();
-      return;
-    }
-    const { id, name, asked } = message;
+    const { id } = message;
+    if (message.kind === 'hello') return say({ kind: 'done', id });
+    if (message.kind === 'abort') return aborts.get(id)?.abort();
     const abort = new AbortController();
     aborts.set(id, abort);
-    // the assertion: the other end has the same table, and asks each call for what is of its type
-    const call = calls[name] as (asked: unknown, signal: AbortSignal) => Promise<unknown>;
-    void call(asked, abort.signal)
-      .then(
-        (output) => say({ kind: 'done', id, output }),
-        (error: unknown) => say({ kind: 'failed', id, failure: clients.explain(error) }),
-      )
+    void answer(message, abort.signal)
+      .then((output) => say({ kind: 'done', id, output }))
       .finally(() => aborts.delete(id));
   });
 }
 
-/** What a call needs is loaded with the first of its kind, when the thread's priority has been lowered. */
-function callsOf(
-  { ec2, eks, route53, endpoint }: AwsCalls,
-  { files, ...deps }: HeadDeps & { readonly files: LocalFiles },
-): Calls {
+/** Loaded here and not above, when the priority of the thread has been lowered. */
+async function load(outbound: Outbound, log: Log) {
+  const [{ createAwsServices }, { SharedFiles }, { headOf }, { LocalFiles }, { createPolls }] =
+    await Promise.all([
+      import('./aws/clients.ts'),
+      import('./aws/shared-files.ts'),
+      import('./head.ts'),
+      import('./local-files.ts'),
+      import('./polls.ts'),
+    ]);
+  const files = new LocalFiles(systemTimers);
+  const shared = new SharedFiles(outbound, files);
+  const aws = createAwsServices({ clock: systemClock, timers: systemTimers, log, outbound, shared });
   return {
-    'ec2.describeNetworkInterfaces': atPlace(ec2.describeNetworkInterfaces),
-    'ec2.describeInstances': atPlace(ec2.describeInstances),
-    'eks.describeCluster': atPlace(eks.describeCluster),
-    'route53.listHostedZonesByName': atPlace(route53.listHostedZonesByName),
-    'route53.listResourceRecordSets': atPlace(route53.listResourceRecordSets),
-    endpoint,
-    head: async (request, signal) => (await import('./head.ts')).headOf(request, deps, signal),
-    kubernetes: async ({ access, context }, signal) => {
-      const { createKubernetesSource } = await import('./kubernetes/kubernetes.ts');
-      return createKubernetesSource({ access, clock: systemClock, files }).observe(context, signal);
-    },
+    poll: createPolls({ aws, files, clock: systemClock, zones: new Map() }),
+    head: (request: HeadRequest, signal: AbortSignal) => headOf(request, { outbound, shared }, signal),
   };
-}
-
-function atPlace<Input, Output>(call: AwsCall<Input, Output>): AtPlace<AwsCall<Input, Output>> {
-  return ({ place, input }, signal) => call(place, input, signal);
 }
 
 function logOver(say: (message: FromThread) => void, bound: object): Log {

@@ -1,27 +1,35 @@
 /**
- * All that speaks HTTPS as if it were here, while it lives in a thread of its own (far-side-thread.ts says why). The thread is
- * started with the first call. Where it ends by itself, or stands still, the calls under way fail, and the next call starts
- * another thread.
+ * The far side of the link, as the rooms of both journeys ask it. Everything that speaks HTTPS lives in a thread of its own
+ * (far-side-thread.ts says why), and only `poll(source, settings, context)` and `head(url)` cross into it. The thread is started
+ * with the first call. Where it ends by itself, or stands still, the calls under way fail, and the next call starts another
+ * thread.
  *
- *     call --- aborted ---> the thread tells how far the call had come ------------------> the call fails
+ *     call --- aborted ---> the thread says how far the call had come -------------------> the call fails
  *                               `-- no word within a second: a missed deadline ----------> the call fails
  *                                       `-- the third without any word in between -------> the thread is ended
  */
-
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../log/log.ts';
+import type { Observation, SourceContext } from '../records/observation.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { endThread, threadsNotEnded } from '../runtime/threads.ts';
+import { endThread } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
-import type { AwsCalls } from './aws/clients.ts';
-import { classifyAwsFailure } from './aws/failure.ts';
-import type { CallName, Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
+import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
-import type { KubernetesLook } from './kubernetes/kubernetes.ts';
 import type { Outbound } from './outbound.ts';
-import { cannotAsk, observation, SourceError } from './source-error.ts';
+import type { FarSource, PollSettings } from './polls.ts';
+import { cannotAsk, failed, SourceError } from './source-error.ts';
 
-export interface HttpsApartOptions {
+/** Polls one source once. Never rejects, and settles when its signal is aborted. `onUrl` hears which URL of AWS is asked. */
+export type Poll = (
+  source: FarSource,
+  settings: PollSettings,
+  context: SourceContext,
+  signal: AbortSignal,
+  onUrl?: (url: string) => void,
+) => Promise<Observation>;
+
+export interface FarSideOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Log;
@@ -45,111 +53,102 @@ const WORD_WITHIN_MS = 1_000;
 const MISSED_DEADLINES = 3;
 const MOST_NOT_ENDED = 2;
 
-export class HttpsApart implements Disposable {
-  readonly aws: AwsCalls;
-  readonly #thread: Thread;
-
-  constructor(options: HttpsApartOptions) {
-    this.#thread = new Thread(options);
-    this.aws = awsCallsOver(this.#thread, options.clock);
-  }
-
-  /** `silent`: the thread could not ask, which says nothing about the link. Never rejects. */
-  readonly head = (request: HeadRequest, signal: AbortSignal): Promise<HeadOutcome> =>
-    this.#thread.call('head', request, signal).catch(() => 'silent' as const);
-
-  readonly kubernetes: KubernetesLook = (asked, signal) =>
-    observation('kubernetes', this.aws.explain, () => this.#thread.call('kubernetes', asked, signal));
-
-  /** Calls still under way fail. */
-  [Symbol.dispose](): void {
-    this.#thread.dispose();
-  }
+interface Waiting extends PromiseWithResolvers<unknown> {
+  readonly onUrl: ((url: string) => void) | undefined;
 }
 
-function awsCallsOver(thread: Thread, clock: Clock): AwsCalls {
-  return {
-    explain: (error) => classifyAwsFailure(error, clock.wallMs()),
-    endpoint: (service, signal) => thread.call('endpoint', service, signal),
-    ec2: {
-      describeNetworkInterfaces: (place, input, signal) =>
-        thread.call('ec2.describeNetworkInterfaces', { place, input }, signal),
-      describeInstances: (place, input, signal) =>
-        thread.call('ec2.describeInstances', { place, input }, signal),
-    },
-    eks: {
-      describeCluster: (place, input, signal) => thread.call('eks.describeCluster', { place, input }, signal),
-    },
-    route53: {
-      listHostedZonesByName: (place, input, signal) =>
-        thread.call('route53.listHostedZonesByName', { place, input }, signal),
-      listResourceRecordSets: (place, input, signal) =>
-        thread.call('route53.listResourceRecordSets', { place, input }, signal),
-    },
-  };
-}
-
-class Thread {
-  readonly #options: HttpsApartOptions;
-  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
+export class FarSide implements Disposable {
+  readonly #options: FarSideOptions;
+  readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | undefined;
   #lastId = 0;
-  /** Aborted calls in a row of which the thread has said nothing, nor anything else. */
+  /** Aborted calls in a row after which the thread said nothing at all. */
   #missed = 0;
   #missedAtMs = Number.NEGATIVE_INFINITY;
-  /** Counts what the thread says. */
+  /** Counts the messages of the thread. */
   #words = 0;
   #isDisposed = false;
-  /** It has been logged that no thread is started. */
+  /** Threads that were told to end and have not. */
+  #notEnded = 0;
+  /** The log says that no thread is started. */
   #isRefusing = false;
 
-  constructor(options: HttpsApartOptions) {
+  constructor(options: FarSideOptions) {
     this.#options = options;
   }
 
-  /** When `signal` is aborted the thread says how far the call had come; a thread that says nothing is not waited for. */
-  async call<Name extends CallName>(
+  readonly poll: Poll = (source, settings, context, signal, onUrl) =>
+    this.#call('poll', { source, settings, context }, signal, onUrl).catch((error: unknown) => {
+      const { code: reason, message: detail } =
+        error instanceof SourceError ? error : cannotAsk(`asking over https failed: ${String(error)}`);
+      return failed(source, { reason, reachedFarSide: false, detail });
+    });
+
+  /** One HEAD request. `silent`: it could not be sent, which says nothing about the link. Never rejects. */
+  readonly head = (request: HeadRequest, signal: AbortSignal): Promise<HeadOutcome> =>
+    this.#call('head', request, signal).catch(() => 'silent' as const);
+
+  /** Whether a thread is there that can ask, started if need be. Never rejects, and settles when its signal is aborted. */
+  readonly isReady = (signal: AbortSignal): Promise<boolean> =>
+    this.#ask((id) => ({ kind: 'hello', id }), signal).then(
+      () => true,
+      () => false,
+    );
+
+  /** Calls still under way fail. */
+  [Symbol.dispose](): void {
+    this.#isDisposed = true;
+    this.#fail('the server is stopping');
+    if (this.#worker !== undefined) this.#end(this.#worker);
+  }
+
+  async #call<Name extends keyof Calls>(
     name: Name,
-    asked: Parameters<Calls[Name]>[0],
+    request: Parameters<Calls[Name]>[0],
     signal: AbortSignal,
+    onUrl?: (url: string) => void,
   ): Promise<Awaited<ReturnType<Calls[Name]>>> {
+    const output = await this.#ask((id) => ({ kind: 'call', id, name, request }), signal, onUrl);
+    // the thread answers a call with a value of that call's type
+    return output as Awaited<ReturnType<Calls[Name]>>;
+  }
+
+  /** When `signal` is aborted the thread says how far the call had come; a thread that says nothing is not waited for. */
+  async #ask(
+    compose: (id: number) => ToThread,
+    signal: AbortSignal,
+    onUrl?: (url: string) => void,
+  ): Promise<unknown> {
     if (this.#isDisposed) throw cannotAsk('asking over https failed: the server is stopping');
     const worker = this.#running();
     const id = ++this.#lastId;
-    const answer = Promise.withResolvers<unknown>();
+    const answer = { ...Promise.withResolvers<unknown>(), onUrl };
     this.#waiting.set(id, answer);
-    const tell = (message: ToThread): void => worker.postMessage(message);
+    const send = (message: ToThread): void => worker.postMessage(message);
+    const { timers } = this.#options;
     let deadline: Disposable | undefined;
     const abort = (): void => {
-      tell({ kind: 'abort', id });
+      send({ kind: 'abort', id });
       const heard = this.#words;
-      const { timers } = this.#options;
-      const judge = (): void => {
+      const giveUp = (): void => {
         if (this.#words === heard) this.#missedBy(worker);
         answer.reject(cannotAsk('asking over https failed: the thread that does it does not answer'));
       };
       deadline = timers.after(WORD_WITHIN_MS, () => {
-        // where this loop itself stood still, what the thread has said meanwhile is read before the next timer
-        deadline = timers.after(1, judge);
+        // where this loop itself stood still, messages that came meanwhile are read before the next timer
+        deadline = timers.after(1, giveUp);
       });
     };
     signal.addEventListener('abort', abort, { once: true });
     try {
-      tell({ kind: 'call', id, name, asked });
+      send(compose(id));
       if (signal.aborted) abort();
-      // the assertion: the thread answers a call with what that call gives
-      return (await answer.promise) as Awaited<ReturnType<Calls[Name]>>;
+      return await answer.promise;
     } finally {
       deadline?.[Symbol.dispose]();
       this.#waiting.delete(id);
       signal.removeEventListener('abort', abort);
     }
-  }
-
-  dispose(): void {
-    this.#isDisposed = true;
-    this.#fail('the server is stopping');
-    if (this.#worker !== undefined) endThread(this.#worker);
   }
 
   #running(): Worker {
@@ -158,11 +157,11 @@ class Thread {
     const { program, heapMb, outbound, log } = this.#options;
     const workerData: ThreadData = { outbound };
     const worker = new Worker(program ?? PROGRAM, {
-      name: 'https',
+      name: 'far-side',
       workerData,
       resourceLimits: { maxOldGenerationSizeMb: heapMb ?? HEAP_MB },
     });
-    worker.unref(); // it keeps no process alive: who stops the server does not wait for AWS
+    worker.unref(); // it keeps no process alive: the end of the server does not wait for AWS
     worker.on('message', (message: FromThread) => this.#heard(message));
     worker.on('error', (error) => {
       log.error({ err: error }, 'the thread that speaks https ended because of a defect: please report it');
@@ -178,16 +177,9 @@ class Thread {
   #heard(message: FromThread): void {
     this.#words++;
     this.#missed = 0;
-    switch (message.kind) {
-      case 'log':
-        this.#options.log[message.level](message.fields, message.text);
-        return;
-      case 'done':
-        this.#waiting.get(message.id)?.resolve(message.output);
-        return;
-      case 'failed':
-        this.#waiting.get(message.id)?.reject(new SourceError(message.failure));
-    }
+    if (message.kind === 'log') this.#options.log[message.level](message.fields, message.text);
+    else if (message.kind === 'url') this.#waiting.get(message.id)?.onUrl?.(message.url);
+    else this.#waiting.get(message.id)?.resolve(message.output);
   }
 
   /** A thread that stands still is ended, and the next call starts another. */
@@ -202,12 +194,12 @@ class Thread {
       'the thread that speaks https does not answer and is replaced: please report it',
     );
     this.#ended('the thread that does it was replaced: it did not answer');
-    endThread(worker);
+    this.#end(worker);
   }
 
-  /** What made two threads hang would most likely make a third one hang: each holds some 70 MB, and the end of the process. */
+  /** Whatever made two threads hang most likely makes a third one hang. Each holds some 70 MB, and the end of the process. */
   #refuseMore(): void {
-    const threads = threadsNotEnded();
+    const threads = this.#notEnded;
     const isRefusing = threads >= MOST_NOT_ENDED;
     if (isRefusing && !this.#isRefusing) {
       this.#options.log.error(
@@ -218,6 +210,12 @@ class Thread {
     this.#isRefusing = isRefusing;
     if (isRefusing)
       throw cannotAsk(`asking over https failed: ${threads} threads that did it have not ended`);
+  }
+
+  async #end(worker: Worker): Promise<void> {
+    this.#notEnded++;
+    await endThread(worker);
+    this.#notEnded--;
   }
 
   #ended(why: string): void {

@@ -10,7 +10,7 @@ import { classifyAwsFailure } from './aws/failure.ts';
 import type { SharedFiles } from './aws/shared-files.ts';
 import { hostOf, type Outbound, proxyFor } from './outbound.ts';
 import { agentsFor, markedBy } from './outbound-agents.ts';
-import { untilAborted } from './until-aborted.ts';
+import { untilAborted } from './source-error.ts';
 
 export interface HeadRequest {
   /** Of http or https. */

@@ -1,65 +1,76 @@
 /**
- * A sign of life from a Region: any HTTP answer of AWS, whatever it says, from a service that the sources use there. The
- * SDK says which host that is, so that it is the host that the sources ask (`endpoint_url`, FIPS, dual-stack, partition).
+ * A sign of life from a Region: any HTTP answer of AWS, whatever it says, from a service that the sources use there. It goes to
+ * the URLs that the sources ask, as their polls report them (`endpoint_url`, FIPS, dual-stack, partition).
  *
  *     the service that answered last --- no answer yet ---> the Region's other services, too; the first answer counts
  *
  * The name that is dialled, AWS's or the proxy's, is resolved by the upstreams: a dead system resolver holds nothing up.
  */
-
 import { isIP } from 'node:net';
 import type { Resolve } from '../records/observation.ts';
+import type { SourceTraits } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Timers } from '../runtime/timers.ts';
-import type { ServicePlace } from './aws/clients.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import { hostOf, type Outbound, proxyFor } from './outbound.ts';
 
-export interface AwsPingOptions {
-  /** What the sources ask in a Region; nothing: no sign of life is wanted there. */
+/** A service as it is asked about a Region. */
+export interface ServicePlace {
+  readonly service: NonNullable<SourceTraits['service']>;
+  readonly region: string;
+  readonly profile?: string | undefined;
+}
+
+export interface SignOfLifeOptions {
+  /** The services that the sources ask in a Region; none: no sign of life is wanted there. */
   readonly services: (region: string) => readonly ServicePlace[];
-  /** Where the SDK would send a request; rejects where it would send none. */
-  readonly endpoint: (service: ServicePlace, signal: AbortSignal) => Promise<string>;
   readonly outbound: Outbound;
   /** Asks upstreams, so that a dead system resolver holds nothing up. */
   readonly resolve: Resolve;
   /** Whether the upstreams are treated as unreachable although they may answer: a rehearsal. */
   readonly isCutOff: () => boolean;
+  /** Whether the thread that asks is there; a thread that is not says nothing about the link. Never rejects. */
+  readonly isReady: (signal: AbortSignal) => Promise<boolean>;
   /** Sends the request; `silent`: it could not be sent. Never rejects. */
   readonly head: (request: HeadRequest, signal: AbortSignal) => Promise<HeadOutcome>;
   readonly timers: Timers;
 }
 
-export interface AwsPing {
-  /** Learns which URLs to ask; `false`: none can be asked, which says nothing about the link. Never rejects. */
+export interface SignOfLife {
+  /** A poll of this service asks this URL. */
+  readonly asked: (place: ServicePlace, url: string) => void;
+  /** `false`: nothing can be asked, which says nothing about the link. Never rejects. */
   readonly ready: (region: string, signal: AbortSignal) => Promise<boolean>;
-  /** Asks what `ready` has learned. */
+  /** Asks where the latest `ready` found that there is something to ask. */
   readonly ping: (region: string, signal: AbortSignal) => Promise<HeadOutcome>;
 }
 
 /** How long the first service is waited for before the others are asked, too: longer than an answer takes on most links. */
 const PATIENCE_MS = 300;
 
-export function createAwsPing(options: AwsPingOptions): AwsPing {
+export function createSignOfLife(options: SignOfLifeOptions): SignOfLife {
+  const known = new Map<string, Target>();
   /** By Region; the one that answered last comes first. */
   const targets = new Map<string, readonly Target[]>();
   const ask = asker(options);
   return {
+    asked(place, url) {
+      const base = URL.parse(url);
+      if (base === null || !/^https?:$/.test(base.protocol)) return;
+      // below the endpoint, which may have a path of its own
+      const target = new URL('ping', base.href.replace(/\/*$/, '/'));
+      known.set(keyOf(place), { url: target, profile: place.profile });
+    },
     async ready(region, signal) {
-      const found = await Promise.all(
-        options.services(region).map(async (service) => {
-          const endpoint = await options.endpoint(service, signal).catch(() => '');
-          return targetsAt(endpoint, service.profile);
-        }),
-      );
-      const known = targets.get(region)?.[0]?.url.href;
-      const usable = [...new Map(found.flat().map((target) => [target.url.href, target])).values()];
-      const rank = ({ url }: Target) => Number(url.href !== known);
+      const found = options.services(region).flatMap((place) => known.get(keyOf(place)) ?? []);
+      const usable = [...new Map(found.map((target) => [target.url.href, target])).values()];
+      const first = targets.get(region)?.[0]?.url.href;
+      const rank = ({ url }: Target) => Number(url.href !== first);
       targets.set(
         region,
         usable.toSorted((one, other) => rank(one) - rank(other)),
       );
-      return usable.length > 0;
+      return usable.length > 0 && options.isReady(signal);
     },
     async ping(region, signal) {
       const [first, ...rest] = targets.get(region) ?? [];
@@ -95,14 +106,11 @@ interface Target {
   readonly profile: string | undefined;
 }
 
-/** An HTTP URL below the endpoint, which may have a path of its own. */
-function targetsAt(endpoint: string, profile: string | undefined): readonly Target[] {
-  const base = URL.parse(endpoint);
-  if (base === null || !/^https?:$/.test(base.protocol)) return [];
-  return [{ url: new URL('ping', base.href.replace(/\/*$/, '/')), profile }];
+function keyOf({ service, region, profile }: ServicePlace): string {
+  return JSON.stringify([service, region, profile]);
 }
 
-function asker({ outbound, resolve, isCutOff, head }: AwsPingOptions) {
+function asker({ outbound, resolve, isCutOff, head }: SignOfLifeOptions) {
   /** During a cut the name may not resolve either: the address it had is still the one to try. */
   const known = new Map<string, string>();
   const addressOf = async (host: string, signal: AbortSignal): Promise<string | undefined> => {

@@ -1,4 +1,4 @@
-import type { FailedObservation, FailureReason, Observation } from '../records/observation.ts';
+import type { FailedObservation, FailureReason } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 
 /** Why a look failed, before it is known which source reports it. */
@@ -31,22 +31,23 @@ export function cannotAsk(detail: string): SourceError {
   return new SourceError({ reason: 'internal', reachedFarSide: false, detail });
 }
 
-export type Explain = (error: unknown) => SourceFailure;
-
-/** Runs one look and turns whatever ends it into an observation: the place where a source keeps its promise never to reject. */
-export async function observation(
-  source: SourceName,
-  explain: Explain,
-  look: () => Promise<Observation>,
-): Promise<Observation> {
-  try {
-    return await look();
-  } catch (error) {
-    return failed(source, explain(error));
-  }
-}
-
 export function failed(source: SourceName, failure: SourceFailure): FailedObservation {
   const { reason, reachedFarSide, detail } = failure;
   return { kind: 'failed', source, reason, reachedFarSide, detail };
+}
+
+/**
+ * Waits for `work`, but no longer than `signal` allows: rejects with what `late` makes as soon as the signal is
+ * aborted, whether or not the work heeds it (a hanging credentials provider does not). Work that is left behind may
+ * settle later, unheard.
+ */
+export function untilAborted<T>(work: Promise<T>, signal: AbortSignal, late: () => Error): Promise<T> {
+  return new Promise((resolve, reject) => {
+    function onAbort(): void {
+      reject(late());
+    }
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
 }

@@ -62,6 +62,8 @@ export interface AddressObservation {
   readonly kind: 'addresses';
   readonly source: NameSource | InterfaceSource;
   readonly addresses: readonly string[];
+  /** Names whose addresses belong to the set as well (`route53`); resolved before the observation is compared. */
+  readonly targets?: readonly string[];
   /** The TTL that came with them, where the source has one (name sources). */
   readonly ttlSeconds?: number;
   /** The upstream that answered (`dns`): a repetition by another upstream is worth more. */

@@ -4,6 +4,8 @@
  * that is written where the source is built.
  */
 
+import { partitionOf } from '../protocol/words/aws-partitions.ts';
+
 export interface SourceTraits {
   /** What its answer is about: the addresses of the endpoint's name, the interfaces that exist, or the cluster itself. */
   readonly speaksOf: 'names' | 'interfaces' | 'cluster';
@@ -113,6 +115,16 @@ export function isInterfaceSource(name: SourceName): name is InterfaceSource {
 
 export function isAddressSource(name: SourceName): name is AddressSource {
   return traitsOf(name).speaksOf !== 'cluster';
+}
+
+/**
+ * The Region in which a source is asked, which is the key of its path over the link; undefined for a source that does not ask
+ * AWS. The API of Route 53 has one home in each partition, whatever the Region of the cluster.
+ */
+export function askedRegion(name: SourceName, region: string | undefined): string | undefined {
+  const { service } = traitsOf(name);
+  if (service === undefined) return undefined;
+  return service === 'route53' ? partitionOf(region ?? '').globalRegion : region;
 }
 
 /** An object with one value for each source: `perSource((name) => ...)`. */

@@ -10,7 +10,7 @@ import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { ClusterDetails, EndpointRecord } from '../records/endpoint-record.ts';
-import { isAddressSource, isNameSource, type SourceName } from '../records/sources.ts';
+import { askedRegion, isAddressSource, isNameSource, type SourceName } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
@@ -32,7 +32,7 @@ import {
   retainSources,
 } from './credential-state.ts';
 import type { Ending } from './poll.ts';
-import { contextFor, evidenceOf, mayLook, regionOf } from './poll.ts';
+import { contextFor, evidenceOf, mayLook } from './poll.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import type { Comparison } from './reconcile/compare.ts';
 import { compareStates, type SourceState } from './reconcile/compare.ts';
@@ -144,7 +144,7 @@ export class ClusterRefresher {
   /** The link to `region` is in doubt: sources whose last look there was answered look at once. */
   confirm(region: string): void {
     for (const { name, latest } of this.#runners.values()) {
-      if (latest === 'succeeded' && regionOf(name, this.#settings.region) === region) this.#look(name);
+      if (latest === 'succeeded' && askedRegion(name, this.#settings.region) === region) this.#look(name);
     }
   }
 

@@ -1,11 +1,10 @@
 /** One look by one source under a deadline that holds even where the look never settles. */
 
 import type { Evidence } from '../link/link-state.ts';
-import { partitionOf } from '../protocol/words/aws-partitions.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { Observation, Source, SourceContext } from '../records/observation.ts';
-import { type SourceName, traitsOf } from '../records/sources.ts';
+import { askedRegion, type SourceName, traitsOf } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Turnstile } from '../runtime/slices.ts';
@@ -179,7 +178,7 @@ export function evidenceOf(
   { observation, isUnsettled, isLate }: Ending,
   region: string | undefined,
 ): Evidence | undefined {
-  const key = regionOf(observation.source, region);
+  const key = askedRegion(observation.source, region);
   if (key === undefined) return undefined;
   if (observation.kind !== 'failed') return { side: 'aws', key, proves: 'reachable', reason: 'answered' };
   const { reason } = observation;
@@ -192,14 +191,4 @@ export function evidenceOf(
   }
   if (reason !== 'timeout' && reason !== 'network') return undefined;
   return { side: 'aws', key, proves: 'unreachable', reason };
-}
-
-/**
- * The Region that a source asks: Route 53's API has one home in each partition, whatever the Region of the cluster.
- * None for `dns`, because the forwarder reports for its upstreams, nor for `kubernetes`, which is on the site.
- */
-export function regionOf(source: SourceName, region: string | undefined): string | undefined {
-  const { service } = traitsOf(source);
-  if (service === undefined) return undefined;
-  return service === 'route53' ? partitionOf(region ?? '').globalRegion : region;
 }

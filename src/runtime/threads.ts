@@ -7,15 +7,17 @@ const ending = new Map<Worker, Promise<void>>();
 
 /**
  * Tells a thread to end. A thread that hangs in a call to the operating system (a pipe that nobody writes to, a file system
- * that does not answer) does not, and an exit of the process would wait for it for ever.
+ * that does not answer) does not, and an exit of the process would wait for it for ever. Resolves once it has ended.
  */
-export function endThread(worker: Worker): void {
-  if (ending.has(worker)) return;
+export function endThread(worker: Worker): Promise<void> {
+  const known = ending.get(worker);
+  if (known !== undefined) return known;
   const ended = inBackground('other', async () => {
     await worker.terminate();
     ending.delete(worker);
   });
   ending.set(worker, ended);
+  return ended;
 }
 
 /** Threads that were told to end and have not. */

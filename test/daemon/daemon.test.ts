@@ -9,7 +9,7 @@ import { startSandbox } from '../../sandbox/sandbox.ts';
 import type { Config } from '../../src/config/config.ts';
 import type { DaemonParts, NetworkParts } from '../../src/daemon/parts.ts';
 import { startDaemon } from '../../src/daemon.ts';
-import { classifyAwsFailure } from '../../src/far-side/aws/failure.ts';
+import { failed } from '../../src/far-side/source-error.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { systemPause } from '../../src/runtime/slices.ts';
@@ -171,17 +171,10 @@ t.test(
 
 /** A network in which nobody answers but the Regions to their signs of life. */
 function signsOfLife(asked: Set<string>): NetworkParts {
-  const cut = () => Promise.reject(new Error('cut'));
   const open = () => new MadeUpTransport((exchange) => queueMicrotask(() => exchange.fail('network', 'cut')));
   return {
     transports: transportsOf(open),
-    aws: {
-      explain: (error) => classifyAwsFailure(error, 0),
-      endpoint: cut,
-      ec2: { describeNetworkInterfaces: cut, describeInstances: cut },
-      eks: { describeCluster: cut },
-      route53: { listHostedZonesByName: cut, listResourceRecordSets: cut },
-    },
+    poll: async (source) => failed(source, { reason: 'network', reachedFarSide: false, detail: 'cut' }),
     ping: async (region) => {
       asked.add(region);
       return 'answered';

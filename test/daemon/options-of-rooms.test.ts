@@ -3,22 +3,17 @@ import type { Config } from '../../src/config/config.ts';
 import { clusterSettings } from '../../src/daemon/refresh-rooms.ts';
 import { defaultGroup, disconnectedRules, routesOf, upstreamsBoundHere } from '../../src/daemon/routes.ts';
 import { siteGroup } from '../../src/daemon/site-names.ts';
-import { createAwsClients } from '../../src/far-side/aws/clients.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import { awsNames } from '../../src/serving/local-zones/aws-names.ts';
 import { failsInCut } from '../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../src/serving/local-zones/local-zones.ts';
 import { load, SMALLEST } from '../config/loading.ts';
-import { CollectingLog } from '../helpers/collecting-log.ts';
-import { VirtualTime } from '../helpers/virtual-time.ts';
 
 const routes = (config: Config) => atOnce(routesOf(config));
 
-const time = new VirtualTime();
 const connections = {
-  clients: createAwsClients({ clock: time, timers: time, log: new CollectingLog() }),
-  kubernetes: () => Promise.reject(new Error('not asked here')),
-  clock: time,
+  poll: () => Promise.reject(new Error('not asked here')),
+  asked: () => undefined,
   resolve: async () => ({ kind: 'no-addresses', rcode: 0 }) as const,
   answersText: async () => false,
   isCutOff: () => false,

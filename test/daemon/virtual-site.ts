@@ -3,10 +3,11 @@ import type { StatusReport } from '../../src/admin/status-report.ts';
 import type { NetworkParts } from '../../src/daemon/parts.ts';
 import { buildRooms, type Rooms } from '../../src/daemon/rooms.ts';
 import { RunningDaemon } from '../../src/daemon/running-daemon.ts';
-import type { AwsClients } from '../../src/far-side/aws/clients.ts';
-import { SourceError } from '../../src/far-side/source-error.ts';
+import type { FarSource } from '../../src/far-side/polls.ts';
+import { failed, SourceError } from '../../src/far-side/source-error.ts';
 import { parseQuery, Query } from '../../src/protocol/wire/query.ts';
 import { typeName } from '../../src/protocol/words/types.ts';
+import type { Observation } from '../../src/records/observation.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { type Exchange, matchReply } from '../../src/serving/forwarder/exchange.ts';
 import { Turn } from '../../src/serving/turn.ts';
@@ -133,7 +134,7 @@ ${more}`);
   #network(): NetworkParts {
     return {
       transports: transportsOf((_name, { address }) => this.#transport(address)),
-      aws: this.#aws(),
+      poll: (source, _settings, _context, signal) => this.#poll(source, signal),
       ping: (_region, signal) =>
         this.#cross(signal).then(
           () => 'answered',
@@ -155,48 +156,17 @@ ${more}`);
     });
   }
 
-  #aws(): AwsClients {
-    const faces = () =>
-      this.addresses.map((PrivateIpAddress, at) => ({
-        NetworkInterfaceId: `eni-${at}`,
-        Description: 'Amazon EKS demo',
-        Status: 'in-use' as const,
-        VpcId: 'vpc-1',
-        SubnetId: 'subnet-1',
-        PrivateIpAddress,
-        PrivateIpAddresses: [{ PrivateIpAddress, Primary: true }],
-      }));
-    const $metadata = { httpStatusCode: 200, requestId: 'r' };
-    const nothing = () => Promise.reject(new Error('not asked here'));
-    return {
-      explain: (error) => {
-        if (!(error instanceof SourceError)) throw error;
-        return { reason: error.code, reachedFarSide: error.reachedFarSide, detail: error.message };
-      },
-      endpoint: nothing,
-      ec2: {
-        describeNetworkInterfaces: async (_place, _input, signal) => {
-          await this.#cross(signal);
-          return { $metadata, NetworkInterfaces: faces() };
-        },
-        describeInstances: nothing,
-      },
-      eks: {
-        describeCluster: async (_place, _input, signal) => {
-          await this.#cross(signal);
-          return {
-            $metadata,
-            cluster: {
-              name: 'demo',
-              endpoint: `https://${ENDPOINT.toUpperCase()}`,
-              resourcesVpcConfig: { vpcId: 'vpc-1', subnetIds: ['subnet-1'] },
-            },
-          };
-        },
-      },
-      route53: { listHostedZonesByName: nothing, listResourceRecordSets: nothing },
-      dispose: () => undefined,
-    };
+  async #poll(source: FarSource, signal: AbortSignal): Promise<Observation> {
+    try {
+      await this.#cross(signal);
+    } catch (error) {
+      if (!(error instanceof SourceError)) throw error;
+      return failed(source, { reason: error.code, reachedFarSide: false, detail: error.message });
+    }
+    if (source === 'interfaces') return { kind: 'addresses', source, addresses: this.addresses };
+    if (source !== 'cluster') throw new Error('not asked here');
+    const details = { endpoint: ENDPOINT, vpcId: 'vpc-1', subnetIds: ['subnet-1'] };
+    return { kind: 'details', source, details: { ...details, learnedAtMs: this.time.wallMs() } };
   }
 
   #transport(upstream: string): MadeUpTransport {

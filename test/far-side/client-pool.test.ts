@@ -1,5 +1,6 @@
 import t from 'tap';
-import { type AwsPlace, ClientPool } from '../../src/far-side/aws/client-pool.ts';
+import { ClientPool } from '../../src/far-side/aws/client-pool.ts';
+import type { AwsPlace } from '../../src/far-side/aws/credentials.ts';
 import { explain, serviceError } from './looking.ts';
 
 interface FakeCredentials {

@@ -1,8 +1,7 @@
 import type { Cluster } from '@aws-sdk/client-eks';
 import t from 'tap';
-import { createClusterSource } from '../../src/far-side/aws/cluster.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
-import { explain, FROM_AWS, FROM_SOMEBODY, look, serviceError } from './looking.ts';
+import { FROM_AWS, FROM_SOMEBODY, poll, serviceError } from './looking.ts';
 
 const clock = new VirtualTime('2026-03-01T12:00:00Z');
 const WHOLE: Cluster = {
@@ -14,8 +13,14 @@ const WHOLE: Cluster = {
 };
 
 function describing(cluster: Cluster | undefined, metadata = FROM_AWS) {
-  const describeCluster = async () => ({ ...metadata, ...(cluster === undefined ? {} : { cluster }) });
-  return look(createClusterSource({ eks: { describeCluster }, explain, clock }));
+  return poll(
+    'cluster',
+    {},
+    {
+      clock,
+      eks: { DescribeClusterCommand: () => ({ ...metadata, ...(cluster === undefined ? {} : { cluster }) }) },
+    },
+  );
 }
 
 t.test('the endpoint becomes a domain name, and the rest is kept', async (t) => {
@@ -104,9 +109,8 @@ t.test('answers that cannot be used are failures', async (t) => {
 });
 
 t.test('a refusal is told in our words', async (t) => {
-  const describeCluster = async () => Promise.reject(serviceError('ResourceNotFoundException', 404));
-  const source = createClusterSource({ eks: { describeCluster }, explain, clock });
-  t.match(await look(source), {
+  const refuse = () => Promise.reject(serviceError('ResourceNotFoundException', 404));
+  t.match(await poll('cluster', {}, { eks: { DescribeClusterCommand: refuse } }), {
     kind: 'failed',
     source: 'cluster',
     reason: 'not-found',
@@ -116,10 +120,10 @@ t.test('a refusal is told in our words', async (t) => {
 
 t.test('the profile and the region go with the call', async (t) => {
   const asked: unknown[] = [];
-  const describeCluster = async (place: unknown, input: unknown) => {
+  const DescribeClusterCommand = (input: unknown, place: unknown) => {
     asked.push(place, input);
     return { ...FROM_AWS, cluster: WHOLE };
   };
-  await look(createClusterSource({ eks: { describeCluster }, explain, clock, profile: 'site' }));
+  await poll('cluster', {}, { eks: { DescribeClusterCommand }, settings: { profile: 'site' } });
   t.same(asked, [{ region: 'us-west-2', profile: 'site' }, { name: 'my-cluster' }]);
 });

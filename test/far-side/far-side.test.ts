@@ -7,10 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
-import { HttpsApart, type HttpsApartOptions } from '../../src/far-side/far-side.ts';
+import { FarSide, type FarSideOptions } from '../../src/far-side/far-side.ts';
 import { DIRECT } from '../../src/far-side/outbound.ts';
+import type { FarSource } from '../../src/far-side/polls.ts';
+import type { SourceContext } from '../../src/records/observation.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
-import { threadsNotEnded } from '../../src/runtime/threads.ts';
+import { threadsEnded, threadsNotEnded } from '../../src/runtime/threads.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { PATIENCE_MS, until } from '../helpers/patience.ts';
@@ -19,20 +21,24 @@ import { API_NAME, ApiServers, slice } from './api-server.ts';
 import { contextOf } from './looking.ts';
 import { startRegion } from './region.ts';
 
-const PLACE = { region: 'us-west-2' };
 const soon = () => AbortSignal.timeout(PATIENCE_MS);
+
+/** Polls a cluster of this name: a program of a test does by it what it shall do. */
+function asking(farSide: FarSide) {
+  return (cluster: string, signal = soon()) => farSide.poll('cluster', {}, contextOf({ cluster }), signal);
+}
 
 /** The thread, which takes the environment as it is when it starts. */
 async function apart(t: Test) {
   const sandbox = await startRegion(t);
   const log = new CollectingLog();
-  const https = new HttpsApart({ clock: systemClock, timers: systemTimers, log, outbound: DIRECT });
-  t.teardown(() => https[Symbol.dispose]());
-  return { sandbox, clients: https.aws, https };
+  const farSide = new FarSide({ clock: systemClock, timers: systemTimers, log, outbound: DIRECT });
+  t.teardown(() => farSide[Symbol.dispose]());
+  return { sandbox, farSide };
 }
 
 /** A thread with another program: what it does with a message is the test's. */
-function withProgram(t: Test, text: string, options: Partial<HttpsApartOptions> = {}) {
+function withProgram(t: Test, text: string, options: Partial<FarSideOptions> = {}) {
   const alive = setInterval(() => undefined, 1000); // the thread does not keep this process alive
   t.teardown(() => clearInterval(alive));
   const directory = mkdtempSync(join(tmpdir(), 'outpost-dns-thread-'));
@@ -40,7 +46,7 @@ function withProgram(t: Test, text: string, options: Partial<HttpsApartOptions> 
   const path = join(directory, 'thread.mjs');
   writeFileSync(path, `import { parentPort } from 'node:worker_threads';\n${text}`);
   const log = new CollectingLog();
-  const https = new HttpsApart({
+  const farSide = new FarSide({
     clock: systemClock,
     timers: systemTimers,
     log,
@@ -48,109 +54,115 @@ function withProgram(t: Test, text: string, options: Partial<HttpsApartOptions> 
     program: pathToFileURL(path),
     ...options,
   });
-  t.teardown(() => https[Symbol.dispose]());
-  return { clients: https.aws, https, log };
+  t.teardown(() => farSide[Symbol.dispose]());
+  return { farSide, ask: asking(farSide), log };
 }
 
-t.test('every call gives what it gives without a thread, and its failures as they are', async (t) => {
-  const { sandbox, clients } = await apart(t);
-  const { ec2, eks, route53 } = clients;
-  const { cluster } = await eks.describeCluster(PLACE, { name: 'demo' }, soon());
-  t.equal(cluster?.name, 'demo');
-  t.type(cluster?.createdAt, Date, 'dates stay dates');
-  const listed = await ec2.describeNetworkInterfaces(PLACE, { MaxResults: 100 }, soon());
-  t.ok((listed.NetworkInterfaces ?? []).length > 2);
-  t.ok((await ec2.describeInstances(PLACE, { MaxResults: 100 }, soon())).Reservations);
-  const zones = await route53.listHostedZonesByName(PLACE, { DNSName: 'site.example' }, soon());
-  const zone = zones.HostedZones?.[0]?.Id ?? '';
-  const sets = await route53.listResourceRecordSets(PLACE, { HostedZoneId: zone }, soon());
-  t.ok((sets.ResourceRecordSets ?? []).length > 2);
-
+t.test('every poll gives what it gives without a thread, and its failures as they are', async (t) => {
+  const { sandbox, farSide } = await apart(t);
+  const urls: string[] = [];
+  const poll = (source: FarSource, known: Partial<SourceContext> = {}) =>
+    farSide.poll(source, {}, contextOf({ cluster: 'demo', ...known }), soon(), (url) => urls.push(url));
+  t.match(await poll('cluster'), { kind: 'details', details: { generation: 'instance-store' } });
+  t.match(await poll('interfaces'), {
+    kind: 'addresses',
+    addresses: ['10.0.1.10', '10.0.2.10', '10.0.3.10'],
+  });
+  t.match(await poll('route53', { endpoint: 'multi.site.example' }), { kind: 'addresses', ttlSeconds: 60 });
+  t.match(await poll('route53', { endpoint: 'alias.site.example' }), {
+    kind: 'addresses',
+    addresses: [],
+    targets: ['api.site.example'],
+  });
+  const url = new URL(sandbox.regionUrl).href;
+  t.strictSame(new Set(urls.map((asked) => new URL(asked).href)), new Set([url]), 'and says whom it asks');
   sandbox.faults.add({ service: 'ec2', kind: 'deny' });
-  const denied = await ec2.describeNetworkInterfaces(PLACE, {}, soon()).catch((error: unknown) => error);
-  t.match(clients.explain(denied), { reason: 'denied', reachedFarSide: true, detail: /./ });
+  t.match(await poll('interfaces'), { kind: 'failed', reason: 'denied', reachedFarSide: true, detail: /./ });
 });
 
-t.test('a call that is given up ends at once, and says how far it had come', async (t) => {
-  const { sandbox, clients } = await apart(t);
-  await clients.eks.describeCluster(PLACE, { name: 'demo' }, soon());
+t.test('a poll that is given up ends at once, and says how far it had come', async (t) => {
+  const { sandbox, farSide } = await apart(t);
+  const demo = contextOf({ cluster: 'demo' });
+  await farSide.poll('cluster', {}, demo, soon());
   sandbox.link.set('down');
   const abort = new AbortController();
-  const call = clients.eks.describeCluster(PLACE, { name: 'demo' }, abort.signal);
-  abort.abort();
-  const error = await call.catch((reason: unknown) => reason);
-  t.match(clients.explain(error), { reason: 'timeout', reachedFarSide: false });
+  const urls: string[] = [];
+  const poll = farSide.poll('cluster', {}, demo, abort.signal, (url) => {
+    urls.push(url);
+    abort.abort();
+  });
+  t.match(await poll, { kind: 'failed', reason: 'timeout', reachedFarSide: false });
+  t.equal(urls.length, 1, 'the URL is known before anything has answered');
 });
 
 t.test(
   'a thread that ends fails the calls under way, is on record, and the next call has another',
   async (t) => {
-    const { clients, log } = withProgram(
+    const { ask, log } = withProgram(
       t,
       `let calls = 0;
-parentPort.on('message', ({ id, asked: { input } }) => {
-  if (input.name === 'crash') throw new Error('a defect');
-  if (input.name === 'end') process.exit(3);
-  if (input.name !== 'wait') parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
+parentPort.on('message', ({ id, request: { context } }) => {
+  if (context.cluster === 'crash') throw new Error('a defect');
+  if (context.cluster === 'end') process.exit(3);
+  if (context.cluster !== 'wait') parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
 });`,
     );
-    const ask = (name: string) => clients.eks.describeCluster(PLACE, { name }, soon());
     t.match(await ask('x'), { calls: 1 });
     t.match(await ask('x'), { calls: 2 }, 'one thread for all');
-    const waiting = ask('wait').catch((error: unknown) => error);
+    const waiting = ask('wait');
     for (const how of ['crash', 'end']) {
-      const error = await ask(how).catch((reason: unknown) => reason);
-      t.match(clients.explain(error), {
+      t.match(await ask(how), {
+        kind: 'failed',
         reason: 'internal',
         reachedFarSide: false,
         detail: 'asking over https failed: the thread that does it ended',
       });
       t.match(await ask('x'), { calls: 1 }, `${how}: another one`);
     }
-    t.match(await waiting, { code: 'internal' });
+    t.match(await waiting, { kind: 'failed', reason: 'internal' });
     t.match(log.lines, [{ level: 'error', fields: { err: { message: 'a defect' } } }]);
   },
 );
 
 t.test('what the clients log is logged here, with its fields', async (t) => {
-  const { clients, log } = withProgram(
+  const { ask, log } = withProgram(
     t,
     `parentPort.on('message', ({ id }) => {
   parentPort.postMessage({ kind: 'log', level: 'warn', fields: { profile: 'p' }, text: 'something' });
   parentPort.postMessage({ kind: 'done', id, output: {} });
 });`,
   );
-  await clients.eks.describeCluster(PLACE, { name: 'x' }, soon());
+  await ask('x');
   t.match(log.lines, [{ level: 'warn', fields: { profile: 'p' }, text: 'something' }]);
 });
 
 t.test('a sign of life through the thread: an answer, a portal that is none, silence', async (t) => {
-  const { sandbox, https } = await apart(t);
+  const { sandbox, farSide } = await apart(t);
   const { hostname: address } = new URL(sandbox.regionUrl);
   const url = sandbox.regionUrl;
-  t.equal(await https.head({ url, address }, soon()), 'answered');
+  t.equal(await farSide.head({ url, address }, soon()), 'answered');
   const named = new URL(url);
   named.hostname = 'ec2.us-west-2.amazonaws.test';
-  t.equal(await https.head({ url: named.href, address }, soon()), 'answered', 'the address is what counts');
+  t.equal(await farSide.head({ url: named.href, address }, soon()), 'answered', 'the address is what counts');
   const portal = createServer((socket) => socket.end('HTTP/1.1 200 OK\r\n\r\n')).listen(0, '127.0.0.1');
   await once(portal, 'listening');
   t.teardown(() => portal.close());
   // the assertion: it listens on TCP, so its address is no path
   const { port } = portal.address() as AddressInfo;
-  t.equal(await https.head({ url: `https://127.0.0.1:${port}`, address }, soon()), 'proxy');
+  t.equal(await farSide.head({ url: `https://127.0.0.1:${port}`, address }, soon()), 'proxy');
   sandbox.link.set('down');
-  t.equal(await https.head({ url, address }, AbortSignal.timeout(100)), 'timeout');
+  t.equal(await farSide.head({ url, address }, AbortSignal.timeout(100)), 'timeout');
 });
 
 const context = contextOf({ endpoint: API_NAME, knownAddresses: ['127.0.0.1'] });
 
 t.test('the API servers are looked at through the thread, and a failure comes as a value', async (t) => {
-  const { https } = await apart(t);
+  const { farSide } = await apart(t);
   await using servers = await ApiServers.start(['127.0.0.1']);
   servers.slices = [slice(['127.0.0.1', '127.0.0.2'])];
   const kubeconfig = join(t.testdir(), 'kubeconfig');
-  const access = { kind: 'kubeconfig', kubeconfig } as const;
-  const look = () => https.kubernetes({ access, context }, soon());
+  const settings = { kubernetes: { kind: 'kubeconfig', kubeconfig } } as const;
+  const look = () => farSide.poll('kubernetes', settings, context, soon());
   t.match(await look(), { kind: 'failed', reason: 'no-credentials', detail: /ENOENT/ });
   writeFileSync(kubeconfig, servers.kubeconfig({ token: 'the-token' }));
   t.strictSame(await look(), {
@@ -158,14 +170,14 @@ t.test('the API servers are looked at through the thread, and a failure comes as
     source: 'kubernetes',
     addresses: ['127.0.0.1', '127.0.0.2'],
   });
-  t.match(await https.kubernetes({ access: undefined, context }, soon()), { reason: 'no-credentials' });
+  t.match(await farSide.poll('kubernetes', {}, context, soon()), { reason: 'no-credentials' });
 });
 
 t.test('a thread that is stuck holds nothing up: what is aborted ends soon, as a value', async (t) => {
-  const { https } = withProgram(t, `parentPort.on('message', () => { for (;;); });`);
+  const { farSide } = withProgram(t, `parentPort.on('message', () => { for (;;); });`);
   const abort = new AbortController();
-  const head = https.head({ url: 'https://127.0.0.1', address: '127.0.0.1' }, abort.signal);
-  const look = https.kubernetes({ access: undefined, context }, abort.signal);
+  const head = farSide.head({ url: 'https://127.0.0.1', address: '127.0.0.1' }, abort.signal);
+  const look = farSide.poll('kubernetes', {}, context, abort.signal);
   abort.abort();
   t.equal(await head, 'silent', 'what a thread of ours does not do says nothing about the link');
   const late = { kind: 'failed', source: 'kubernetes', reason: 'internal', reachedFarSide: false };
@@ -173,31 +185,33 @@ t.test('a thread that is stuck holds nothing up: what is aborted ends soon, as a
     ...late,
     detail: 'asking over https failed: the thread that does it does not answer',
   });
-  t.match(await https.kubernetes({ access: undefined, context }, abort.signal), late, 'aborted before');
+  t.match(await farSide.poll('kubernetes', {}, context, abort.signal), late, 'aborted before');
+});
+
+t.test('a thread that is there is ready, and one that is stuck is not', async (t) => {
+  const { farSide } = await apart(t);
+  t.equal(await farSide.isReady(soon()), true);
+  const { farSide: stuck } = withProgram(t, `for (;;);`);
+  t.equal(await stuck.isReady(AbortSignal.timeout(10)), false);
 });
 
 /** Loops for ever on one word, and answers everything else. */
 const LOOPS = `let calls = 0;
-parentPort.on('message', ({ kind, id, asked }) => {
+parentPort.on('message', ({ kind, id, request }) => {
   if (kind !== 'call') return;
-  if (asked.input.name === 'loop') for (;;);
+  if (request.context.cluster === 'loop') for (;;);
   parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
 });`;
 
 t.test(
   'a thread that loops is ended and replaced after three missed deadlines; every call settles',
   async (t) => {
-    const { clients, log } = withProgram(t, LOOPS);
-    const ask = (name: string, signal = soon()) => clients.eks.describeCluster(PLACE, { name }, signal);
-    const failureOf = (call: Promise<unknown>) =>
-      call.then(
-        () => t.fail('answered'),
-        (error: unknown) => clients.explain(error),
-      );
+    const { ask, log } = withProgram(t, LOOPS);
     t.match(await ask('x'), { calls: 1 });
-    const neverAborted = failureOf(ask('loop', new AbortController().signal));
+    const neverAborted = ask('loop', new AbortController().signal);
     for (let missed = 1; missed <= 3; missed++) {
-      t.match(await failureOf(ask('x', AbortSignal.timeout(10))), {
+      t.match(await ask('x', AbortSignal.timeout(10)), {
+        kind: 'failed',
         reason: 'internal',
         reachedFarSide: false,
       });
@@ -210,16 +224,15 @@ t.test(
 
 t.test('calls that are given up together miss one deadline, and a word in between counts', async (t) => {
   const time = new VirtualTime();
-  const { clients, log } = withProgram(t, LOOPS, { clock: time, timers: time });
+  const { ask, log } = withProgram(t, LOOPS, { clock: time, timers: time });
   const asked: Promise<unknown>[] = [];
   const give = async (name: string, calls: number): Promise<void> => {
     const abort = new AbortController();
-    for (let call = 0; call < calls; call++)
-      asked.push(clients.eks.describeCluster(PLACE, { name }, abort.signal).catch(() => undefined));
+    for (let call = 0; call < calls; call++) asked.push(ask(name, abort.signal));
     abort.abort();
     await time.advance(1_100);
   };
-  t.match(await clients.eks.describeCluster(PLACE, { name: 'x' }, soon()), { calls: 1 });
+  t.match(await ask('x'), { calls: 1 });
   await give('loop', 10);
   await give('loop', 10);
   t.strictSame(log.lines, [], 'two deadlines');
@@ -231,35 +244,38 @@ t.test('calls that are given up together miss one deadline, and a word in betwee
 t.test(
   'a thread that runs out of memory ends alone, is on record, and the next call has another',
   async (t) => {
-    const { clients, log } = withProgram(
+    const { ask, log } = withProgram(
       t,
       `let calls = 0;
-parentPort.on('message', ({ kind, id, asked }) => {
+parentPort.on('message', ({ kind, id, request }) => {
   if (kind !== 'call') return;
-  if (asked.input.name === 'grow') for (const all = []; ; ) all.push(new Array(1000).fill(all.length));
+  if (request.context.cluster === 'grow') for (const all = []; ; ) all.push(new Array(1000).fill(all.length));
   parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
 });`,
       { heapMb: 16 },
     );
-    const ask = (name: string) => clients.eks.describeCluster(PLACE, { name }, soon());
-    await t.rejects(ask('grow'), { code: 'internal', message: /the thread that does it ended/ });
+    t.match(await ask('grow'), {
+      kind: 'failed',
+      reason: 'internal',
+      detail: /the thread that does it ended/,
+    });
     t.match(log.lines, [{ level: 'error', fields: { err: { code: 'ERR_WORKER_OUT_OF_MEMORY' } } }]);
     t.match(await ask('x'), { calls: 1 });
   },
 );
 
 t.test('a thread that ends is no evidence, and fails a look as a value', async (t) => {
-  const { https } = withProgram(t, `parentPort.on('message', () => process.exit(3));`);
+  const { farSide } = withProgram(t, `parentPort.on('message', () => process.exit(3));`);
   const request = { url: 'https://127.0.0.1', address: '127.0.0.1' };
   const failed = { kind: 'failed', source: 'kubernetes', reason: 'internal', reachedFarSide: false };
-  t.equal(await https.head(request, soon()), 'silent');
-  t.match(await https.kubernetes({ access: undefined, context }, soon()), {
+  t.equal(await farSide.head(request, soon()), 'silent');
+  t.match(await farSide.poll('kubernetes', {}, context, soon()), {
     ...failed,
     detail: 'asking over https failed: the thread that does it ended',
   });
-  https[Symbol.dispose]();
-  t.equal(await https.head(request, soon()), 'silent');
-  t.match(await https.kubernetes({ access: undefined, context }, soon()), { ...failed, detail: /stopping/ });
+  farSide[Symbol.dispose]();
+  t.equal(await farSide.head(request, soon()), 'silent');
+  t.match(await farSide.poll('kubernetes', {}, context, soon()), { ...failed, detail: /stopping/ });
 });
 
 t.test(
@@ -268,13 +284,13 @@ t.test(
     const time = new VirtualTime();
     const pipe = join(t.testdir(), 'pipe');
     execFileSync('mkfifo', [pipe]);
-    const { clients, https, log } = withProgram(
+    const { ask, farSide, log } = withProgram(
       t,
       `import { openSync } from 'node:fs';
 let calls = 0;
-parentPort.on('message', ({ kind, id, asked }) => {
+parentPort.on('message', ({ kind, id, request }) => {
   if (kind !== 'call') return;
-  if (asked.input?.name === 'hang') {
+  if (request.context?.cluster === 'hang') {
     parentPort.postMessage({ kind: 'log', level: 'debug', fields: {}, text: 'hangs' });
     openSync(${JSON.stringify(pipe)}, 'r');
   }
@@ -282,15 +298,14 @@ parentPort.on('message', ({ kind, id, asked }) => {
 });`,
       { clock: time, timers: time },
     );
-    const ask = (name: string, signal = soon()) => clients.eks.describeCluster(PLACE, { name }, signal);
     let hung = 0;
     const hang = async () => {
-      const first = ask('hang').catch(() => undefined);
+      const first = ask('hang');
       hung++;
       await until('it hangs', () => log.lines.filter(({ text }) => text === 'hangs').length === hung);
       for (let missed = 1; missed <= 3; missed++) {
         const abort = new AbortController();
-        const call = ask('hang', abort.signal).catch(() => undefined);
+        const call = ask('hang', abort.signal);
         abort.abort();
         await time.advance(1_100);
         await call;
@@ -298,17 +313,17 @@ parentPort.on('message', ({ kind, id, asked }) => {
       await first;
     };
     t.match(await ask('x'), { calls: 1 });
-    t.equal(threadsNotEnded(), 0);
+    await threadsEnded(); // of the tests before
     await hang();
     t.equal(threadsNotEnded(), 1, 'it is told to end and does not');
     t.match(await ask('x'), { calls: 1 }, 'another thread');
     await hang();
     t.equal(threadsNotEnded(), 2);
-    const refused = { code: 'internal', message: /2 threads that did it have not ended/ };
-    await t.rejects(ask('x'), refused, 'no third one');
-    await t.rejects(ask('x'), refused);
+    const refused = { kind: 'failed', reason: 'internal', detail: /2 threads that did it have not ended/ };
+    t.match(await ask('x'), refused, 'no third one');
+    t.match(await ask('x'), refused);
     t.equal(threadsNotEnded(), 2);
-    t.equal(await https.head({ url: 'https://127.0.0.1' }, soon()), 'silent', 'no evidence for the link');
+    t.equal(await farSide.head({ url: 'https://127.0.0.1' }, soon()), 'silent', 'no evidence for the link');
     t.match(
       log.lines.filter(({ level }) => level === 'error'),
       [{ fields: { missedDeadlines: 3 } }, { fields: { missedDeadlines: 3 } }, { fields: { threads: 2 } }],
@@ -321,12 +336,14 @@ parentPort.on('message', ({ kind, id, asked }) => {
 );
 
 t.test('once disposed nothing is asked, and what was asked fails', async (t) => {
-  const { clients, https } = withProgram(t, `parentPort.on('message', () => {});`);
-  const waiting = clients.eks.describeCluster(PLACE, { name: 'x' }, soon()).catch((error: unknown) => error);
+  const { ask, farSide } = withProgram(t, `parentPort.on('message', () => {});`);
+  const waiting = ask('x');
   await until('it is asked', () => true);
-  https[Symbol.dispose]();
-  t.match(await waiting, { code: 'internal', message: /stopping/ });
-  await t.rejects(clients.eks.describeCluster(PLACE, { name: 'x' }, soon()), { message: /stopping/ });
+  farSide[Symbol.dispose]();
+  const stopping = { kind: 'failed', reason: 'internal', detail: /stopping/ };
+  t.match(await waiting, stopping);
+  t.match(await ask('x'), stopping);
+  t.equal(await farSide.isReady(soon()), false);
 });
 
 t.test(
@@ -335,9 +352,9 @@ t.test(
   async (t) => {
     await readFile('/dev/null'); // libuv's threads are made by whoever needs them first, in his priority: here as in the server
     const before = niceValues();
-    const { https, sandbox } = await apart(t);
+    const { farSide, sandbox } = await apart(t);
     const { hostname: address } = new URL(sandbox.regionUrl);
-    t.equal(await https.head({ url: sandbox.regionUrl, address }, soon()), 'answered');
+    t.equal(await farSide.head({ url: sandbox.regionUrl, address }, soon()), 'answered');
     const after = niceValues();
     for (const [thread, nice] of before) t.equal(after.get(thread) ?? nice, nice, `thread ${thread}`);
     const own = before.get(String(process.pid)) ?? Number.NaN;

@@ -5,10 +5,8 @@ import type {
   NetworkInterface,
 } from '@aws-sdk/client-ec2';
 import t from 'tap';
-import type { Ec2Calls } from '../../src/far-side/aws/clients.ts';
-import { createInterfacesSource } from '../../src/far-side/aws/interfaces.ts';
 import type { SourceContext } from '../../src/records/observation.ts';
-import { explain, FROM_AWS, look, serviceError } from './looking.ts';
+import { type FakeCommands, FROM_AWS, poll, serviceError } from './looking.ts';
 
 const KNOWN: Partial<SourceContext> = {
   vpcId: 'vpc-1',
@@ -39,7 +37,7 @@ function controlPlane(name: string, addresses: readonly string[], state = 'runni
 }
 
 interface FakeEc2 {
-  readonly ec2: Ec2Calls;
+  readonly ec2: FakeCommands;
   readonly asked: DescribeNetworkInterfacesCommandInput[];
   readonly askedInstances: DescribeInstancesCommandInput[];
 }
@@ -48,12 +46,12 @@ interface FakeEc2 {
 function carelessEc2(faces: readonly NetworkInterface[], instances: readonly Instance[] = []): FakeEc2 {
   const asked: DescribeNetworkInterfacesCommandInput[] = [];
   const askedInstances: DescribeInstancesCommandInput[] = [];
-  const ec2: Ec2Calls = {
-    async describeNetworkInterfaces(_, input) {
+  const ec2: FakeCommands = {
+    DescribeNetworkInterfacesCommand(input) {
       asked.push(input);
       return { ...FROM_AWS, NetworkInterfaces: [...faces] };
     },
-    async describeInstances(_, input) {
+    DescribeInstancesCommand(input) {
       askedInstances.push(input);
       return { ...FROM_AWS, Reservations: instances.map((instance) => ({ Instances: [instance] })) };
     },
@@ -63,7 +61,7 @@ function carelessEc2(faces: readonly NetworkInterface[], instances: readonly Ins
 
 function listing(faces: readonly NetworkInterface[], known = KNOWN, instances: readonly Instance[] = []) {
   const { ec2 } = carelessEc2(faces, instances);
-  return look(createInterfacesSource({ ec2, explain }), known);
+  return poll('interfaces', known, { ec2 });
 }
 
 function found(addresses: readonly string[]) {
@@ -134,8 +132,7 @@ t.test(
   'what is asked: the exact description with wildcards escaped, the VPC where known, always a page size',
   async (t) => {
     const fake = carelessEc2([]);
-    const source = createInterfacesSource({ ec2: fake.ec2, explain });
-    await look(source, { ...KNOWN, cluster: 'a*b?c\\d' });
+    await poll('interfaces', { ...KNOWN, cluster: 'a*b?c\\d' }, { ec2: fake.ec2 });
     t.same(fake.asked.slice(0, 1), [
       {
         Filters: [
@@ -146,7 +143,7 @@ t.test(
       },
     ]);
     fake.asked.length = 0;
-    await look(source, { generation: 'instance-store' });
+    await poll('interfaces', { generation: 'instance-store' }, { ec2: fake.ec2 });
     t.same(
       fake.asked[0]?.Filters,
       [{ Name: 'description', Values: ['Amazon EKS my-cluster'] }],
@@ -191,27 +188,24 @@ t.test('an interface without an IPv4 address makes the listing malformed, not sh
 });
 
 t.test('pages are followed to the end, and a page that fails fails the listing', async (t) => {
-  const paged = (last: () => Promise<never> | object): Ec2Calls => ({
+  const paged = (last: () => Promise<never> | object): FakeCommands => ({
     ...carelessEc2([]).ec2,
-    describeNetworkInterfaces: async (_, { NextToken }) => {
+    DescribeNetworkInterfacesCommand: async ({ NextToken }: DescribeNetworkInterfacesCommandInput) => {
       if (NextToken === undefined) return { ...FROM_AWS, NetworkInterfaces: [], NextToken: 'b' };
       if (NextToken === 'b') return { ...FROM_AWS, NetworkInterfaces: [face('10.0.0.3')], NextToken: 'c' };
       return { ...FROM_AWS, ...(await last()) };
     },
   });
-  const whole = createInterfacesSource({
-    ec2: paged(() => ({ NetworkInterfaces: [face('10.0.0.4')] })),
-    explain,
-  });
-  t.same(await look(whole, KNOWN), found(['10.0.0.3', '10.0.0.4']));
+  const whole = paged(() => ({ NetworkInterfaces: [face('10.0.0.4')] }));
+  t.same(await poll('interfaces', KNOWN, { ec2: whole }), found(['10.0.0.3', '10.0.0.4']));
   const throttled = paged(() => Promise.reject(serviceError('RequestLimitExceeded', 503)));
-  t.match(await look(createInterfacesSource({ ec2: throttled, explain }), KNOWN), {
+  t.match(await poll('interfaces', KNOWN, { ec2: throttled }), {
     kind: 'failed',
     reason: 'throttled',
     reachedFarSide: true,
   });
-  const listless = createInterfacesSource({ ec2: paged(() => ({})), explain });
-  t.match(await look(listless, KNOWN), { kind: 'failed', reason: 'malformed' });
+  const listless = paged(() => ({}));
+  t.match(await poll('interfaces', KNOWN, { ec2: listless }), { kind: 'failed', reason: 'malformed' });
 });
 
 const EBS: Partial<SourceContext> = { ...KNOWN, generation: 'ebs' };
@@ -230,7 +224,7 @@ t.test('older generation: interfaces with the tag, if its value is the cluster',
   ];
   t.same(await listing(faces, EBS), found(['10.0.0.3']));
   const fake = carelessEc2(faces);
-  await look(createInterfacesSource({ ec2: fake.ec2, explain }), EBS);
+  await poll('interfaces', EBS, { ec2: fake.ec2 });
   t.same(fake.asked[0]?.Filters, [
     { Name: 'tag-key', Values: [TAG] },
     { Name: 'vpc-id', Values: ['vpc-1'] },
@@ -254,7 +248,7 @@ t.test(
     ];
     t.same(await listing([], EBS, instances), found(['10.0.0.3', '10.0.0.4', '10.0.0.5', '10.0.0.6']));
     const fake = carelessEc2([], instances);
-    await look(createInterfacesSource({ ec2: fake.ec2, explain }), EBS);
+    await poll('interfaces', EBS, { ec2: fake.ec2 });
     t.match(fake.askedInstances[0], {
       Filters: [
         { Name: 'tag:Name', Values: ['my-cluster-control-plane-*'] },
@@ -269,7 +263,7 @@ t.test(
 t.test('generation not known: described interfaces first, then the older way', async (t) => {
   const { generation: _, ...unknown } = KNOWN;
   const described = carelessEc2([face('10.0.0.3'), tagged('10.0.0.9', 'my-cluster')]);
-  t.same(await look(createInterfacesSource({ ec2: described.ec2, explain }), unknown), found(['10.0.0.3']));
+  t.same(await poll('interfaces', unknown, { ec2: described.ec2 }), found(['10.0.0.3']));
   t.equal(described.asked.length, 1);
   t.same(await listing([tagged('10.0.0.9', 'my-cluster')], unknown), found(['10.0.0.9']), 'tag');
   t.same(
@@ -287,11 +281,7 @@ t.test('generation not known: described interfaces first, then the older way', a
 
 t.test('without a region nothing is asked', async (t) => {
   const { ec2, asked } = carelessEc2([]);
-  const source = createInterfacesSource({ ec2, explain });
-  const observed = await source.observe(
-    { cluster: 'c', subnetIds: [], knownAddresses: [] },
-    new AbortController().signal,
-  );
+  const observed = await poll('interfaces', { region: undefined }, { ec2 });
   t.match(observed, { kind: 'failed', reason: 'internal', reachedFarSide: false });
   t.same(asked, []);
 });
@@ -349,7 +339,7 @@ t.test('a description that has the text among others is taken where none is exac
     t.match(await listing([face_], known), { kind: 'failed', reason: 'empty' }, what);
   }
   const fake = carelessEc2([]);
-  await look(createInterfacesSource({ ec2: fake.ec2, explain }), { ...KNOWN, cluster: 'a*b' });
+  await poll('interfaces', { ...KNOWN, cluster: 'a*b' }, { ec2: fake.ec2 });
   t.same(
     fake.asked.map(({ Filters }) => Filters?.[0]?.Values?.[0]),
     ['Amazon EKS a\\*b', '*Amazon EKS a\\*b*'],

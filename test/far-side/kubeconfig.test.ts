@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { stringify } from 'yaml';
-import { readKubeconfig } from '../../src/far-side/kubernetes/kubeconfig.ts';
-import { addressesOfEndpoints, addressesOfSlices } from '../../src/far-side/kubernetes/kubernetes-lists.ts';
+import { readKubeconfig } from '../../src/far-side/kubernetes/identity.ts';
+import { addressesOfEndpoints, addressesOfSlices } from '../../src/far-side/kubernetes/kubernetes.ts';
 import { SourceError } from '../../src/far-side/source-error.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 300);

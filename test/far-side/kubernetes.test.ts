@@ -5,13 +5,10 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { KubernetesAccess } from '../../src/far-side/kubernetes/identity.ts';
-import { createKubernetesSource } from '../../src/far-side/kubernetes/kubernetes.ts';
-import { LocalFiles } from '../../src/far-side/local-files.ts';
 import type { Observation, SourceContext } from '../../src/records/observation.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
-import { systemTimers } from '../../src/runtime/timers.ts';
 import { API_NAME, ApiServers, fileOf, json, pem, slice } from './api-server.ts';
-import { contextOf } from './looking.ts';
+import { poll } from './looking.ts';
 
 const [A, B, C, D] = ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4'];
 const byCertificate: KubernetesAccess = {
@@ -28,18 +25,14 @@ interface Looking {
   readonly port?: number;
 }
 
-const files = new LocalFiles(systemTimers);
-
 function look(servers: ApiServers, looking: Looking = {}): Promise<Observation> {
-  const access = 'access' in looking ? looking.access : byCertificate;
-  const source = createKubernetesSource({
-    access,
-    clock: systemClock,
-    files,
-    port: looking.port ?? servers.port,
-  });
-  const context = contextOf({ endpoint: API_NAME, knownAddresses: [A], ...looking.known });
-  return source.observe(context, looking.signal ?? new AbortController().signal);
+  const kubernetes = 'access' in looking ? looking.access : byCertificate;
+  return poll(
+    'kubernetes',
+    { endpoint: API_NAME, knownAddresses: [A], ...looking.known },
+    { settings: { kubernetes }, clock: systemClock, apiServerPort: looking.port ?? servers.port },
+    looking.signal,
+  );
 }
 
 const sees = (...addresses: readonly string[]) => ({ kind: 'addresses', source: 'kubernetes', addresses });
@@ -355,13 +348,9 @@ t.test('a kubeconfig: certificate or token, in it or beside it, on the port of i
   ];
   for (const [what, user, cluster] of users) {
     writeFileSync(path, servers.kubeconfig(user, cluster));
-    const source = createKubernetesSource({
-      access: { kind: 'kubeconfig', kubeconfig: path },
-      clock: systemClock,
-      files,
-    });
-    const context = contextOf({ endpoint: API_NAME, knownAddresses: [A] });
-    t.strictSame(await source.observe(context, new AbortController().signal), sees(A, B, C), what);
+    const settings = { kubernetes: { kind: 'kubeconfig', kubeconfig: path } } as const;
+    const known = { endpoint: API_NAME, knownAddresses: [A] };
+    t.strictSame(await poll('kubernetes', known, { settings }), sees(A, B, C), what);
   }
   servers.token = 'changed';
   const access = { kind: 'kubeconfig', kubeconfig: path } as const;
@@ -385,14 +374,7 @@ t.test('files are read at each look: rotated under a running source, missing, ha
   await using servers = await three();
   const directory = t.testdir({ 'a.crt': pem.expiredCertificate, 'a.key': pem.key });
   const paths = { certificate: join(directory, 'a.crt'), key: join(directory, 'a.key') };
-  const source = createKubernetesSource({
-    access: { kind: 'certificate', ...paths, ca: fileOf('ca.crt') },
-    clock: systemClock,
-    files,
-    port: servers.port,
-  });
-  const context = contextOf({ endpoint: API_NAME, knownAddresses: [A] });
-  const observe = () => source.observe(context, new AbortController().signal);
+  const observe = () => look(servers, { access: { kind: 'certificate', ...paths, ca: fileOf('ca.crt') } });
   t.match(await observe(), { reason: 'expired-credentials' }, 'ended');
   writeFileSync(paths.certificate, pem.certificate);
   t.strictSame(await observe(), sees(A, B, C), 'rotated');

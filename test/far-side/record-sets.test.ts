@@ -1,7 +1,11 @@
 import type { ResourceRecordSet } from '@aws-sdk/client-route-53';
 import t from 'tap';
-import { route53Name, toRoute53Name } from '../../src/far-side/aws/hosted-zone.ts';
-import { mergeRecordSets, type NameRecords } from '../../src/far-side/aws/record-sets.ts';
+import {
+  mergeRecordSets,
+  type NameRecords,
+  route53Name,
+  toRoute53Name,
+} from '../../src/far-side/aws/route53.ts';
 
 function set(values: readonly string[], more: Partial<ResourceRecordSet> = {}): ResourceRecordSet {
   return {

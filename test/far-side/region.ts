@@ -5,12 +5,17 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { AccessKey } from '../../sandbox/facts.ts';
 import { type Sandbox, startSandbox } from '../../sandbox/sandbox.ts';
-import { type AwsClients, type AwsClientsOptions, createAwsClients } from '../../src/far-side/aws/clients.ts';
+import {
+  type AwsClientsOptions,
+  type AwsServices,
+  createAwsServices,
+} from '../../src/far-side/aws/clients.ts';
 import { SharedFiles } from '../../src/far-side/aws/shared-files.ts';
+import type { Poll } from '../../src/far-side/far-side.ts';
 import { type HeadOutcome, type HeadRequest, headOf } from '../../src/far-side/head.ts';
-import { createKubernetesSource, type KubernetesLook } from '../../src/far-side/kubernetes/kubernetes.ts';
 import { LocalFiles } from '../../src/far-side/local-files.ts';
 import type { Outbound } from '../../src/far-side/outbound.ts';
+import { createPolls } from '../../src/far-side/polls.ts';
 import type { Resolve, SourceContext } from '../../src/records/observation.ts';
 import { createSources, type SourceSettings } from '../../src/refresh/sources/connect-sources.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
@@ -46,8 +51,11 @@ export const HASTY = {
   credentialProcessTimeoutMs: 1_500,
 };
 
-export function clientsFor(t: Test, options: Partial<AwsClientsOptions> = {}): AwsClients {
-  const clients = createAwsClients({
+export function clientsFor(
+  t: Test,
+  options: Partial<AwsClientsOptions> = {},
+): ReturnType<typeof createAwsServices> {
+  const clients = createAwsServices({
     clock: systemClock,
     timers: systemTimers,
     log: new CollectingLog(),
@@ -69,26 +77,28 @@ export function headHere(
   return headOf(request, { outbound, shared: new SharedFiles(outbound, FILES) }, signal);
 }
 
-/** The look at the API servers without a thread in between. */
-export const lookHere: KubernetesLook = ({ access, context }, signal) =>
-  createKubernetesSource({ access, clock: systemClock, files: FILES }).observe(context, signal);
+/** Polls without a thread in between. */
+export function pollHere(aws: AwsServices): Poll {
+  const polls = createPolls({ aws, files: FILES, clock: systemClock, zones: new Map() });
+  return (source, settings, context, signal, onUrl = () => undefined) =>
+    polls({ source, settings, context }, signal, onUrl);
+}
 
 const ALL = ['dns', 'interfaces', 'cluster', 'route53'] as const;
 
 /** The sources of one cluster by name, looking at the sandbox. */
 export function sourcesAt(
   sandbox: Sandbox,
-  clients: AwsClients,
+  clients: AwsServices,
   settings: Omit<SourceSettings, 'sources'> = {},
 ) {
   const resolve = resolveAt(sandbox.dnsAddress);
   const connections = {
-    clients,
-    kubernetes: lookHere,
+    poll: pollHere(clients),
+    asked: () => undefined,
     resolve,
     answersText: async () => false,
     isCutOff: () => false,
-    clock: systemClock,
   };
   const sources = createSources({ ...settings, sources: ALL }, connections);
   return (

@@ -1,9 +1,10 @@
 /** The sign of life asks the host that the SDK asks: the SDK's own word, whatever configures it. */
 import t, { type Test } from 'tap';
-import type { ServicePlace } from '../../src/far-side/aws/clients.ts';
+import type { ServicePlace } from '../../src/far-side/sign-of-life.ts';
 import { ConnectProxy } from '../helpers/connect-proxy.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
-import { clientsFor, credentialFiles, startRegion } from './region.ts';
+import { contextOf } from './looking.ts';
+import { clientsFor, credentialFiles, pollHere, startRegion } from './region.ts';
 
 const soon = () => AbortSignal.timeout(PATIENCE_MS);
 const ec2: ServicePlace = { service: 'ec2', region: 'us-west-2' };
@@ -103,13 +104,9 @@ async function hostOfRealCall(t: Test, place: ServicePlace): Promise<string | un
   await using proxy = await ConnectProxy.start({ target: { host: '127.0.0.1', port: 9 }, manner: 403 });
   const outbound = { httpsProxy: proxy.url(), httpProxy: proxy.url(), noProxy: [] };
   process.env['AWS_ACCESS_KEY_ID'] = process.env['AWS_SECRET_ACCESS_KEY'] = 'x';
-  const { ec2, eks, route53 } = clientsFor(t, { outbound });
-  const call = {
-    ec2: () => ec2.describeNetworkInterfaces(place, {}, soon()),
-    eks: () => eks.describeCluster(place, { name: 'x' }, soon()),
-    route53: () => route53.listHostedZonesByName(place, {}, soon()),
-  }[place.service];
-  await t.rejects(call());
+  const source = ({ ec2: 'interfaces', eks: 'cluster', route53: 'route53' } as const)[place.service];
+  const context = contextOf({ region: place.region });
+  t.match(await pollHere(clientsFor(t, { outbound }))(source, {}, context, soon()), { kind: 'failed' });
   const asked = proxy.asked[0] ?? '';
   return asked.includes('://') ? new URL(asked).host : asked.replace(/:443$/, '');
 }
@@ -122,8 +119,8 @@ for (const { what, place, url, environment = {}, config = '' } of rows) {
     const files = credentialFiles(t);
     files.writeConfig(config);
     Object.assign(process.env, environment);
-    const { endpoint } = clientsFor(t);
-    t.equal((await endpoint(place, soon())).replace(/\/$/, ''), url);
+    const clients = clientsFor(t);
+    t.equal((await clients[place.service].url(place, soon())).replace(/\/$/, ''), url);
     t.equal(sandbox.region.requests.length, 0, 'nothing is sent, and no credentials are needed');
     t.equal(await hostOfRealCall(t, place), new URL(url).host, 'and a source asks this host');
   });
@@ -132,5 +129,5 @@ for (const { what, place, url, environment = {}, config = '' } of rows) {
 t.test('what the SDK would refuse has no URL, and is asked again later', async (t) => {
   await startRegion(t);
   process.env['AWS_USE_FIPS_ENDPOINT'] = 'true'; // beside an endpoint of one's own
-  await t.rejects(clientsFor(t).endpoint(ec2, soon()));
+  await t.rejects(clientsFor(t).ec2.url(ec2, soon()));
 });

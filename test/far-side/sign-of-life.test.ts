@@ -3,7 +3,7 @@ import t from 'tap';
 import { startSandbox } from '../../sandbox/sandbox.ts';
 import type { HeadOutcome } from '../../src/far-side/head.ts';
 import { DIRECT } from '../../src/far-side/outbound.ts';
-import { type AwsPingOptions, createAwsPing } from '../../src/far-side/sign-of-life.ts';
+import { createSignOfLife, type SignOfLifeOptions } from '../../src/far-side/sign-of-life.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
@@ -13,11 +13,12 @@ const resolve = async () => ({ kind: 'addresses', addresses: ['127.0.0.1'], ttlS
 const soon = () => AbortSignal.timeout(PATIENCE_MS);
 
 /** One sign of life, as the link's probe asks for it. */
-function pingOf(more: Partial<AwsPingOptions> & { readonly url?: string }) {
+function pingOf(more: Partial<SignOfLifeOptions> & { readonly url?: string }) {
   const { url = '', ...options } = more;
-  const { ready, ping } = createAwsPing({
-    services: () => [{ service: 'ec2', region: 'us-west-2', profile: 'site' }],
-    endpoint: async () => url,
+  const place = { service: 'ec2', region: 'us-west-2', profile: 'site' } as const;
+  const { asked, ready, ping } = createSignOfLife({
+    services: () => [place],
+    isReady: async () => true,
     outbound: DIRECT,
     resolve,
     isCutOff: () => false,
@@ -25,6 +26,7 @@ function pingOf(more: Partial<AwsPingOptions> & { readonly url?: string }) {
     timers: systemTimers,
     ...options,
   });
+  asked(place, url);
   return async (signal = soon()): Promise<HeadOutcome | 'not ready'> =>
     (await ready('us-west-2', signal)) ? ping('us-west-2', signal) : 'not ready';
 }
@@ -76,7 +78,10 @@ t.test('what is no URL of HTTP, and what the SDK knows no URL for, is not asked'
   for (const url of ['nowhere', 'ftp://127.0.0.1', '']) {
     t.equal(await pingOf({ url, head })(), 'not ready', url);
   }
-  t.equal(await pingOf({ endpoint: () => Promise.reject(new Error('no')), head })(), 'not ready');
+  const url = 'https://ec2.us-west-2.amazonaws.com';
+  t.equal(await pingOf({ url, isReady: async () => false, head })(), 'not ready', 'no thread that could ask');
+  const isReady = () => t.fail('asked for') as never;
+  t.equal(await pingOf({ isReady, head })(), 'not ready', 'no thread is started for nothing');
   t.equal(await pingOf({ services: () => [], head })(), 'not ready');
 });
 
@@ -142,12 +147,10 @@ t.test(
     const time = new VirtualTime();
     const asked: string[] = [];
     const outcomes: Record<string, HeadOutcome | 'hangs'> = {};
-    const { ready, ping } = createAwsPing({
-      services: () => [
-        { service: 'ec2', region: 'us-west-2' },
-        { service: 'eks', region: 'us-west-2' },
-      ],
-      endpoint: async ({ service }) => `https://${service}.test`,
+    const places = (['ec2', 'eks'] as const).map((service) => ({ service, region: 'us-west-2' }));
+    const life = createSignOfLife({
+      services: () => places,
+      isReady: async () => true,
       outbound: DIRECT,
       resolve,
       isCutOff: () => false,
@@ -160,11 +163,12 @@ t.test(
       },
       timers: time,
     });
+    for (const place of places) life.asked(place, `https://${place.service}.test`);
     async function sign(ms = 1_000): Promise<HeadOutcome> {
       asked.length = 0;
       const enough = new AbortController();
-      await ready('us-west-2', enough.signal);
-      const outcome = ping('us-west-2', enough.signal);
+      await life.ready('us-west-2', enough.signal);
+      const outcome = life.ping('us-west-2', enough.signal);
       await time.advance(ms);
       enough.abort();
       return outcome;

@@ -2,9 +2,8 @@
 import t from 'tap';
 import { clusterFacts, type Generation } from '../../sandbox/facts.ts';
 import { PATCH_STEPS, RegionState, RollingPatch } from '../../sandbox/region-state.ts';
-import { createInterfacesSource } from '../../src/far-side/aws/interfaces.ts';
 import type { Observation } from '../../src/records/observation.ts';
-import { explain, FROM_AWS } from '../far-side/looking.ts';
+import { FROM_AWS, poll } from '../far-side/looking.ts';
 import { setUp } from './refreshing.ts';
 import { clusterSettings, describes, ScriptedSource, sees, times } from './scripted-source.ts';
 
@@ -17,26 +16,23 @@ function patched(generation: Generation) {
   const facts = clusterFacts({ name: 'my-cluster', addresses: ALL, generation });
   const state = new RegionState({ ...facts, clusters: [facts.cluster], hostedZones: [], accessKeys: [] });
   const silent = new Set<string>();
-  const listing = createInterfacesSource({
-    explain,
-    ec2: {
-      describeNetworkInterfaces: async () => ({
-        ...FROM_AWS,
-        NetworkInterfaces: state.interfaces
-          .filter(({ isUnlisted }) => isUnlisted !== true)
-          .map((face) => ({
-            NetworkInterfaceId: face.id,
-            Description: face.description,
-            Status: face.status === 'associated' ? 'in-use' : face.status,
-            VpcId: face.vpcId,
-            SubnetId: face.subnetId,
-            PrivateIpAddress: face.address,
-            TagSet: Object.entries(face.tags).map(([Key, Value]) => ({ Key, Value })),
-          })),
-      }),
-      describeInstances: async () => ({ ...FROM_AWS, Reservations: [] }),
-    },
-  });
+  const ec2 = {
+    DescribeNetworkInterfacesCommand: () => ({
+      ...FROM_AWS,
+      NetworkInterfaces: state.interfaces
+        .filter(({ isUnlisted }) => isUnlisted !== true)
+        .map((face) => ({
+          NetworkInterfaceId: face.id,
+          Description: face.description,
+          Status: face.status === 'associated' ? 'in-use' : face.status,
+          VpcId: face.vpcId,
+          SubnetId: face.subnetId,
+          PrivateIpAddress: face.address,
+          TagSet: Object.entries(face.tags).map(([Key, Value]) => ({ Key, Value })),
+        })),
+    }),
+    DescribeInstancesCommand: () => ({ ...FROM_AWS, Reservations: [] }),
+  };
   const failed = (source: 'dns' | 'interfaces' | 'cluster'): Observation => ({
     kind: 'failed',
     source,
@@ -50,7 +46,7 @@ function patched(generation: Generation) {
       silent.has('dns') ? failed('dns') : sees('dns', ...state.endpointAddresses('my-cluster')),
     ),
     new ScriptedSource('interfaces', async (signal, context) =>
-      silent.has('interfaces') ? failed('interfaces') : listing.observe(context, signal),
+      silent.has('interfaces') ? failed('interfaces') : poll('interfaces', context, { ec2 }, signal),
     ),
     new ScriptedSource('cluster', async () =>
       silent.has('cluster') ? failed('cluster') : describes({ vpcId, subnetIds, generation }),

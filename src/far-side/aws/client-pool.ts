@@ -1,7 +1,6 @@
 import type { FailureReason } from '../../records/observation.ts';
-import { cannotAsk, SourceError } from '../source-error.ts';
-import { untilAborted } from '../until-aborted.ts';
-import type { Credentials } from './credentials.ts';
+import { cannotAsk, SourceError, untilAborted } from '../source-error.ts';
+import type { AwsPlace, Credentials } from './credentials.ts';
 import type { AwsFailure } from './failure.ts';
 
 /**
@@ -16,12 +15,6 @@ import type { AwsFailure } from './failure.ts';
  * A dropped client keeps its sockets while another look still uses them: destroyed under it they would look like
  * a cut link.
  */
-export interface AwsPlace {
-  readonly region: string;
-  /** A profile of the AWS configuration files; the environment's choice when absent. */
-  readonly profile?: string | undefined;
-}
-
 export interface PooledClient {
   readonly credentials: Omit<Credentials, 'provide'>;
   destroy(): void;

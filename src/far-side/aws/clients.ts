@@ -1,82 +1,43 @@
-import type {
-  DescribeInstancesCommandInput,
-  DescribeInstancesCommandOutput,
-  DescribeNetworkInterfacesCommandInput,
-  DescribeNetworkInterfacesCommandOutput,
-} from '@aws-sdk/client-ec2';
-import type { DescribeClusterCommandInput, DescribeClusterCommandOutput } from '@aws-sdk/client-eks';
-import type {
-  ListHostedZonesByNameCommandInput,
-  ListHostedZonesByNameCommandOutput,
-  ListResourceRecordSetsCommandInput,
-  ListResourceRecordSetsCommandOutput,
-} from '@aws-sdk/client-route-53';
+/**
+ * The SDK's clients as this server needs them: loaded at the first call (client-ec2 alone costs some 70 MB), one for each
+ * service, Region and profile, and without the defaults that hang a daemon. Endpoints, profiles and credentials come from
+ * where the SDK always takes them (`AWS_ENDPOINT_URL_*`, `AWS_PROFILE`, the shared files).
+ */
+import type { EC2Client } from '@aws-sdk/client-ec2';
+import type { EKSClient } from '@aws-sdk/client-eks';
+import type { Route53Client } from '@aws-sdk/client-route-53';
+import type { HttpRequest } from '@smithy/core/protocols';
 import type { Log } from '../../log/log.ts';
 import { partitionOf } from '../../protocol/words/aws-partitions.ts';
+import type { SourceTraits } from '../../records/sources.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { LocalFiles } from '../local-files.ts';
 import { DIRECT, type Outbound } from '../outbound.ts';
-import type { OutboundHandler } from '../outbound-agents.ts';
-import type { Explain } from '../source-error.ts';
-import { type AwsPlace, ClientPool } from './client-pool.ts';
-import { CredentialsShelf } from './credentials.ts';
+import { createOutboundHandler, type OutboundHandler, warnOfUnusedCertificates } from '../outbound-agents.ts';
+import { ClientPool } from './client-pool.ts';
+import { type AwsPlace, boundCredentialProcess, CredentialsShelf } from './credentials.ts';
 import { classifyAwsFailure } from './failure.ts';
-import { createSdkConfig, requestHandler, type SdkSettings } from './sdk-config.ts';
-import { endpointOf } from './sdk-endpoint.ts';
 import { SharedFiles } from './shared-files.ts';
 
-/**
- * The SDK's clients as this server needs them: loaded at the first call (client-ec2 alone costs some 70 MB), one per
- * service, region and profile, and without the defaults that hang a daemon. Endpoints, profiles and credentials come
- * from where the SDK always takes them (`AWS_ENDPOINT_URL_*`, `AWS_PROFILE`, the shared files).
- */
-export interface AwsClients extends AwsCalls {
-  /** Destroys every socket. Calls still under way fail. */
-  dispose(): void;
+export interface AwsService<Client> {
+  /** Settles when `signal` is aborted, and rejects with what `classifyAwsFailure` can tell. */
+  call<Output>(
+    place: AwsPlace,
+    signal: AbortSignal,
+    send: (client: Client, abort: { readonly abortSignal: AbortSignal }) => Promise<Output>,
+  ): Promise<Output>;
+  /** The URL that the SDK sends requests to; nothing is sent, and no credentials are needed. Rejects where the SDK has none. */
+  url(place: AwsPlace, signal: AbortSignal): Promise<string>;
 }
 
-export interface AwsCalls {
-  readonly explain: Explain;
-  /** The URL that the SDK sends a service's requests to. Rejects where the SDK would send none. */
-  readonly endpoint: (service: ServicePlace, signal: AbortSignal) => Promise<string>;
-  readonly ec2: Ec2Calls;
-  readonly eks: EksCalls;
-  readonly route53: Route53Calls;
+export interface AwsServices {
+  readonly ec2: AwsService<EC2Client>;
+  readonly eks: AwsService<EKSClient>;
+  readonly route53: AwsService<Route53Client>;
 }
 
-export type ServiceName = 'ec2' | 'eks' | 'route53';
-
-/** A service as it is asked about a Region. */
-export interface ServicePlace extends AwsPlace {
-  readonly service: ServiceName;
-}
-
-/** Every call settles when its signal is aborted, and rejects with what `explain` can tell. */
-export type AwsCall<Input, Output> = (place: AwsPlace, input: Input, signal: AbortSignal) => Promise<Output>;
-
-export interface Ec2Calls {
-  readonly describeNetworkInterfaces: AwsCall<
-    DescribeNetworkInterfacesCommandInput,
-    DescribeNetworkInterfacesCommandOutput
-  >;
-  readonly describeInstances: AwsCall<DescribeInstancesCommandInput, DescribeInstancesCommandOutput>;
-}
-
-export interface EksCalls {
-  readonly describeCluster: AwsCall<DescribeClusterCommandInput, DescribeClusterCommandOutput>;
-}
-
-export interface Route53Calls {
-  readonly listHostedZonesByName: AwsCall<
-    ListHostedZonesByNameCommandInput,
-    ListHostedZonesByNameCommandOutput
-  >;
-  readonly listResourceRecordSets: AwsCall<
-    ListResourceRecordSetsCommandInput,
-    ListResourceRecordSetsCommandOutput
-  >;
-}
+export type ServiceName = NonNullable<SourceTraits['service']>;
 
 export interface AwsClientsOptions {
   readonly clock: Clock;
@@ -88,11 +49,11 @@ export interface AwsClientsOptions {
   readonly shared?: SharedFiles;
   /** Looking up the service's name included. */
   readonly connectTimeoutMs?: number;
-  /** From the request to the head of the answer, per attempt. */
+  /** From the request to the head of the answer, for each attempt. */
   readonly requestTimeoutMs?: number;
   /** Without an octet, in the middle of an answer. An answer that drips on is ended by the caller's signal only. */
   readonly idleTimeoutMs?: number;
-  /** The chain may run the command twice (as a profile's and on its own): twice this fits the deadline of a refresh. */
+  /** The chain may run the command twice (for a profile and on its own): twice this fits the deadline of a refresh. */
   readonly credentialProcessTimeoutMs?: number;
 }
 
@@ -103,106 +64,164 @@ const DEFAULTS = {
   credentialProcessTimeoutMs: 8000,
 };
 
-export function createAwsClients(options: AwsClientsOptions): AwsClients {
-  const { clock, log } = options;
-  const { outbound = DIRECT } = options;
-  const shared = options.shared ?? new SharedFiles(outbound, new LocalFiles(options.timers));
-  const times = { ...DEFAULTS, ...options, outbound, shared };
-  let isChecked = false;
-  const handler = async ({ profile }: AwsPlace): Promise<OutboundHandler> => {
-    const { warnOfUnusedCertificates } = await import('../outbound-agents.ts');
-    if (!isChecked) warnOfUnusedCertificates(times.outbound, log);
-    isChecked = true;
-    return requestHandler(times, profile);
+/** The second corrects a clock that is 4 minutes off and more; a third would only stretch a poll in an outage. */
+const ATTEMPTS = 2;
+
+/** `dispose` destroys every socket; calls still under way fail. */
+export function createAwsServices(options: AwsClientsOptions): AwsServices & { dispose(): void } {
+  const configure = configuring(options);
+  const explain = (error: unknown) => classifyAwsFailure(error, options.clock.wallMs());
+  const pools: { dispose(): void }[] = [];
+  const service = <Client extends { destroy(): void }>(
+    load: () => Promise<Sdk<Client>>,
+    placeOf = (place: AwsPlace) => place,
+  ): AwsService<Client> => {
+    const pool = new ClientPool({
+      explain,
+      create: async (place) => {
+        const { operationPath, create, probe } = await load();
+        const { config, credentials } = await configure(place);
+        const client = create(config);
+        const url = keptOnce(() => urlOf(operationPath, (unsent) => probe(create({ ...config, ...unsent }))));
+        return { client, credentials, url, destroy: () => client.destroy() };
+      },
+    });
+    pools.push(pool);
+    return {
+      call: (place, signal, send) =>
+        pool.use(placeOf(place), signal, ({ client }) => send(client, { abortSignal: signal })),
+      url: (place, signal) => pool.inspect(placeOf(place), signal, ({ url }) => url()),
+    };
   };
-  const shelf = new CredentialsShelf({ clock, log, handler, shared });
-  const settings: SdkSettings = { ...times, shelf };
-  const explain = (error: unknown) => classifyAwsFailure(error, clock.wallMs());
-  const ec2 = new ClientPool({ explain, create: (place) => createEc2(settings, place) });
-  const eks = new ClientPool({ explain, create: (place) => createEks(settings, place) });
-  const route53 = new ClientPool({ explain, create: (place) => createRoute53(settings, place) });
-  const pools = { ec2, eks, route53 };
   return {
-    explain,
-    endpoint({ service, ...given }, signal) {
-      const place = service === 'route53' ? apiPlace(given) : given;
-      return pools[service].inspect(place, signal, (client) => client.endpoint());
-    },
-    ec2: {
-      describeNetworkInterfaces: (place, input, signal) =>
-        ec2.use(place, signal, (client) => client.describeNetworkInterfaces(input, signal)),
-      describeInstances: (place, input, signal) =>
-        ec2.use(place, signal, (client) => client.describeInstances(input, signal)),
-    },
-    eks: {
-      describeCluster: (place, input, signal) =>
-        eks.use(place, signal, (client) => client.describeCluster(input, signal)),
-    },
-    route53: {
-      listHostedZonesByName: (place, input, signal) =>
-        route53.use(apiPlace(place), signal, (client) => client.listHostedZonesByName(input, signal)),
-      listResourceRecordSets: (place, input, signal) =>
-        route53.use(apiPlace(place), signal, (client) => client.listResourceRecordSets(input, signal)),
-    },
+    ec2: service(async () => {
+      const { EC2Client, DescribeRegionsCommand } = await import('@aws-sdk/client-ec2');
+      return {
+        operationPath: '/',
+        create: (config) => new EC2Client(config),
+        probe: (client) => client.send(new DescribeRegionsCommand({})),
+      };
+    }),
+    eks: service(async () => {
+      const { EKSClient, ListClustersCommand } = await import('@aws-sdk/client-eks');
+      return {
+        operationPath: '/clusters',
+        create: (config) => new EKSClient(config),
+        probe: (client) => client.send(new ListClustersCommand({})),
+      };
+    }),
+    route53: service(async () => {
+      const { Route53Client, ListHostedZonesByNameCommand } = await import('@aws-sdk/client-route-53');
+      return {
+        operationPath: '/2013-04-01/hostedzonesbyname',
+        create: (config) => new Route53Client(config),
+        probe: (client) => client.send(new ListHostedZonesByNameCommand({})),
+      };
+    }, homeOfRoute53),
     dispose() {
-      for (const pool of [ec2, eks, route53]) pool.dispose();
+      for (const pool of pools) pool.dispose();
     },
   };
 }
 
-async function createEc2(settings: SdkSettings, place: AwsPlace) {
-  const sdk = await import('@aws-sdk/client-ec2');
-  const { config, credentials } = await createSdkConfig(settings, place);
-  const client = new sdk.EC2Client(config);
-  return {
-    credentials,
-    endpoint: endpointOf('/', (probe) =>
-      new sdk.EC2Client({ ...config, ...probe }).send(new sdk.DescribeRegionsCommand({})),
-    ),
-    destroy: () => client.destroy(),
-    describeNetworkInterfaces: (input: DescribeNetworkInterfacesCommandInput, abortSignal: AbortSignal) =>
-      client.send(new sdk.DescribeNetworkInterfacesCommand(input), { abortSignal }),
-    describeInstances: (input: DescribeInstancesCommandInput, abortSignal: AbortSignal) =>
-      client.send(new sdk.DescribeInstancesCommand(input), { abortSignal }),
-  };
+/** One service of the SDK, loaded. */
+interface Sdk<Client> {
+  readonly create: (config: SdkConfig) => Client;
+  /** Any request that needs no input, and the path that it adds to that of the endpoint. */
+  readonly probe: (client: Client) => Promise<unknown>;
+  readonly operationPath: string;
 }
 
-async function createEks(settings: SdkSettings, place: AwsPlace) {
-  const sdk = await import('@aws-sdk/client-eks');
-  const { config, credentials } = await createSdkConfig(settings, place);
-  const client = new sdk.EKSClient(config);
-  return {
-    credentials,
-    endpoint: endpointOf('/clusters', (probe) =>
-      new sdk.EKSClient({ ...config, ...probe }).send(new sdk.ListClustersCommand({})),
-    ),
-    destroy: () => client.destroy(),
-    describeCluster: (input: DescribeClusterCommandInput, abortSignal: AbortSignal) =>
-      client.send(new sdk.DescribeClusterCommand(input), { abortSignal }),
-  };
-}
+type SdkConfig = Awaited<ReturnType<ReturnType<typeof configuring>>>['config'] | UnsentConfig;
 
-async function createRoute53(settings: SdkSettings, place: AwsPlace) {
-  const sdk = await import('@aws-sdk/client-route-53');
-  const { config, credentials } = await createSdkConfig(settings, place);
-  const client = new sdk.Route53Client(config);
-  return {
-    credentials,
-    endpoint: endpointOf('/2013-04-01/hostedzonesbyname', (probe) =>
-      new sdk.Route53Client({ ...config, ...probe }).send(new sdk.ListHostedZonesByNameCommand({})),
-    ),
-    destroy: () => client.destroy(),
-    listHostedZonesByName: (input: ListHostedZonesByNameCommandInput, abortSignal: AbortSignal) =>
-      client.send(new sdk.ListHostedZonesByNameCommand(input), { abortSignal }),
-    listResourceRecordSets: (input: ListResourceRecordSetsCommandInput, abortSignal: AbortSignal) =>
-      client.send(new sdk.ListResourceRecordSetsCommand(input), { abortSignal }),
+/** What every client of the SDK is made with: deadlines, few attempts, and credentials that are watched. */
+function configuring(options: AwsClientsOptions) {
+  const { clock, timers, log, outbound = DIRECT } = options;
+  const times = { ...DEFAULTS, ...options };
+  const shared = options.shared ?? new SharedFiles(outbound, new LocalFiles(timers));
+  let isChecked = false;
+  const handlerFor = async ({ profile }: AwsPlace): Promise<OutboundHandler> => {
+    if (!isChecked) warnOfUnusedCertificates(outbound, log);
+    isChecked = true;
+    return createOutboundHandler(
+      {
+        connectionTimeout: times.connectTimeoutMs,
+        requestTimeout: times.requestTimeoutMs,
+        throwOnRequestTimeout: true, // otherwise it writes a warning and goes on waiting
+        socketTimeout: times.idleTimeoutMs,
+      },
+      outbound,
+      await shared.authorities(profile),
+    );
+  };
+  const shelf = new CredentialsShelf({ clock, log, handler: handlerFor, shared });
+  return async (place: AwsPlace) => {
+    await shared.check();
+    await boundCredentialProcess({ timers, timeoutMs: times.credentialProcessTimeoutMs });
+    const credentials = await shelf.get(place);
+    const config = {
+      region: place.region,
+      ...(place.profile === undefined ? {} : { profile: place.profile }),
+      credentials: credentials.provide,
+      maxAttempts: ATTEMPTS,
+      requestHandler: await handlerFor(place),
+    };
+    return { config, credentials };
   };
 }
 
 /**
- * Route 53's API lives in one Region of each partition. The SDK knows, except with an endpoint of one's own, where it
+ * Route 53's API lives in one Region of each partition. The SDK knows, except with an endpoint of the operator's own, where it
  * signs for the client's Region.
  */
-function apiPlace(place: AwsPlace): AwsPlace {
-  return { region: partitionOf(place.region).globalRegion, profile: place.profile };
+function homeOfRoute53({ region, profile }: AwsPlace): AwsPlace {
+  return { region: partitionOf(region).globalRegion, profile };
+}
+
+/** What makes a client send nothing: placeholders in place of credentials, and a handler that keeps the request. */
+interface UnsentConfig {
+  readonly region: string;
+  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  readonly maxAttempts: number;
+  readonly requestHandler: { handle(request: HttpRequest): Promise<never> };
+}
+
+/** Nothing is sent with them: they only let the SDK go through all its steps. */
+const PLACEHOLDERS = { accessKeyId: 'none', secretAccessKey: 'none' };
+
+/**
+ * Where the SDK sends its requests: a client with the same configuration composes a request, and a handler that sends nothing
+ * takes the URL from it, so that no rule about endpoints is written a second time here.
+ */
+async function urlOf(
+  operationPath: string,
+  send: (unsent: Omit<UnsentConfig, 'region'>) => Promise<unknown>,
+): Promise<string> {
+  let url: string | undefined;
+  const requestHandler = {
+    async handle({ protocol, hostname, port, path }: HttpRequest): Promise<never> {
+      const base = path.endsWith(operationPath) ? path.slice(0, -operationPath.length) : path;
+      url = `${protocol}//${hostname}${port === undefined ? '' : `:${port}`}${base}`;
+      throw new Error('not sent: only the url was wanted');
+    },
+  };
+  try {
+    await send({ credentials: PLACEHOLDERS, maxAttempts: 1, requestHandler });
+  } catch (error) {
+    if (url === undefined) throw error;
+  }
+  if (url === undefined) throw new Error('the sdk composed no request');
+  return url;
+}
+
+/** What `find` came to, and again only after it failed. */
+function keptOnce<T>(find: () => Promise<T>): () => Promise<T> {
+  let known: Promise<T> | undefined;
+  return () => {
+    known ??= find();
+    known.catch(() => {
+      known = undefined;
+    });
+    return known;
+  };
 }

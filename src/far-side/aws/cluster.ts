@@ -1,34 +1,20 @@
 import type { Cluster, DescribeClusterCommandOutput } from '@aws-sdk/client-eks';
 import { normalizeName } from '../../protocol/words/name.ts';
 import type { ClusterDetails } from '../../records/endpoint-record.ts';
-import type { Source } from '../../records/observation.ts';
-import type { Clock } from '../../runtime/clock.ts';
 import { BETWEEN } from '../pages.ts';
-import { answeredBut, type Explain, observation, SourceError } from '../source-error.ts';
-import type { EksCalls } from './clients.ts';
-import { placeOf } from './place.ts';
+import type { PollFunction } from '../polls.ts';
+import { answeredBut, SourceError } from '../source-error.ts';
+import { placeOf } from './credentials.ts';
 
-/** What EKS says of the cluster: the endpoint's name, and where its interfaces are to be looked for. */
-export interface ClusterSourceOptions {
-  readonly eks: EksCalls;
-  readonly explain: Explain;
-  readonly clock: Clock;
-  readonly profile?: string | undefined;
-}
-
-export function createClusterSource(options: ClusterSourceOptions): Source {
-  const { eks, explain, clock, profile } = options;
-  return {
-    name: 'cluster',
-    observe: (context, signal) =>
-      observation('cluster', explain, async () => {
-        const place = placeOf(context, profile);
-        const output = await eks.describeCluster(place, { name: context.cluster }, signal);
-        const details = readDetails(output, context.cluster, clock.wallMs());
-        return { kind: 'details', source: 'cluster', details };
-      }),
-  };
-}
+/** Polls EKS for the cluster's description: the endpoint's name, and where its interfaces are. */
+export const pollCluster: PollFunction = async ({ settings, context, signal }, { aws, clock }) => {
+  const { DescribeClusterCommand } = await import('@aws-sdk/client-eks');
+  const name = context.cluster;
+  const output = await aws.eks.call(placeOf(context, settings.profile), signal, (client, abort) =>
+    client.send(new DescribeClusterCommand({ name }), abort),
+  );
+  return { kind: 'details', source: 'cluster', details: readDetails(output, name, clock.wallMs()) };
+};
 
 function readDetails(
   output: DescribeClusterCommandOutput,

@@ -131,7 +131,7 @@ function explain(seen: SeenError, wallMs: number): Explanation {
     if (isPage(seen)) return { reason: 'proxy', detail: pageText(seen) };
     return { reason: 'malformed', detail: `${what} is not one of aws: ${unparsable(seen)}` };
   }
-  return { reason: 'internal', detail: redacted(`look failed: ${name}: ${seen.message}`) };
+  return { reason: 'internal', detail: redacted(`poll failed: ${name}: ${seen.message}`) };
 }
 
 function explainAnswer(seen: SeenError, wallMs: number): Explanation {

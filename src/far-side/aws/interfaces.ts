@@ -1,16 +1,10 @@
-import type { NetworkInterface } from '@aws-sdk/client-ec2';
-import type { Source, SourceContext } from '../../records/observation.ts';
-import { answeredBut, type Explain, observation } from '../source-error.ts';
-import type { Ec2Calls } from './clients.ts';
-import { controlPlaneInterfaces } from './control-plane-interfaces.ts';
-import {
-  escapeFilter,
-  type InterfaceFinding,
-  type InterfaceLook,
-  keepUsable,
-  listInterfaces,
-} from './interface-listing.ts';
-import { placeOf } from './place.ts';
+import { isIPv4 } from 'node:net';
+import type { Filter, Instance, InstanceNetworkInterface, NetworkInterface } from '@aws-sdk/client-ec2';
+import type { SourceContext } from '../../records/observation.ts';
+import { allPages, present } from '../pages.ts';
+import type { PollDeps, PollFunction } from '../polls.ts';
+import { answeredBut } from '../source-error.ts';
+import { type AwsPlace, placeOf } from './credentials.ts';
 
 /**
  * Which addresses exist: the cluster's network interfaces as EC2 lists them, of either generation of local cluster.
@@ -25,70 +19,51 @@ import { placeOf } from './place.ts';
  * An empty listing is a failure: interfaces do not vanish while the cluster lives, but filters, permissions and
  * eventual consistency make listings look empty.
  */
-export interface InterfacesSourceOptions {
-  readonly ec2: Ec2Calls;
-  readonly explain: Explain;
-  readonly profile?: string | undefined;
-}
-
-export function createInterfacesSource(options: InterfacesSourceOptions): Source {
+export const pollInterfaces: PollFunction = async ({ settings, context, signal }, { aws }) => {
+  const ask = { ec2: aws.ec2, place: placeOf(context, settings.profile), context, signal };
+  const { addresses, statuses, isDoubtful, rejected } = await find(ask);
+  if (addresses.length === 0) {
+    throw answeredBut('empty', `listing interfaces of cluster "${context.cluster}" found none${rejected}`);
+  }
   return {
-    name: 'interfaces',
-    observe: (context, signal) =>
-      observation('interfaces', options.explain, async () => {
-        const found = await find(options, context, signal);
-        if (found.addresses.length === 0) {
-          throw answeredBut(
-            'empty',
-            `listing interfaces of cluster "${context.cluster}" found none${found.rejected}`,
-          );
-        }
-        const { addresses, statuses, isDoubtful } = found;
-        return {
-          kind: 'addresses',
-          source: 'interfaces',
-          addresses,
-          ...(statuses === undefined ? {} : { statuses }),
-          ...(isDoubtful === undefined ? {} : { isDoubtful }),
-        };
-      }),
+    kind: 'addresses',
+    source: 'interfaces',
+    addresses,
+    ...(statuses === undefined ? {} : { statuses }),
+    ...(isDoubtful === undefined ? {} : { isDoubtful }),
   };
-}
+};
 
-async function find(
-  options: InterfacesSourceOptions,
-  context: SourceContext,
-  signal: AbortSignal,
-): Promise<InterfaceFinding> {
-  const look = { ec2: options.ec2, place: placeOf(context, options.profile), context, signal };
-  if (context.generation === 'ebs') return controlPlaneInterfaces(look);
-  const found = await describedInterfaces(look);
+async function find(ask: Asking): Promise<InterfaceFinding> {
+  const { context } = ask;
+  if (context.generation === 'ebs') return controlPlaneInterfaces(ask);
+  const found = await describedInterfaces(ask);
   if (found.addresses.length > 0) return found;
   const older =
     context.generation === 'instance-store'
       ? { addresses: [], rejected: '' }
-      : await controlPlaneInterfaces(look);
+      : await controlPlaneInterfaces(ask);
   if (older.addresses.length > 0) return older;
-  const loose = await looselyDescribedInterfaces(look);
+  const loose = await looselyDescribedInterfaces(ask);
   return { ...loose, rejected: found.rejected + older.rejected + loose.rejected };
 }
 
 /** Never filtered on requester, tags or instance: interfaces of an AWS-owned control plane have none that could be relied on. */
-async function describedInterfaces(look: InterfaceLook): Promise<InterfaceFinding> {
-  const description = `Amazon EKS ${look.context.cluster}`;
-  const listed = await listInterfaces(look, { Name: 'description', Values: [escapeFilter(description)] });
+async function describedInterfaces(ask: Asking): Promise<InterfaceFinding> {
+  const description = `Amazon EKS ${ask.context.cluster}`;
+  const listed = await listInterfaces(ask, { Name: 'description', Values: [escapeFilter(description)] });
   const isDescribed = (listing: NetworkInterface) => listing.Description?.trim() === description;
-  return keepUsable(look.context, listed.filter(isDescribed));
+  return keepUsable(ask.context, listed.filter(isDescribed));
 }
 
 /** Only where VPC and subnets are known: the text alone could be another cluster's. */
-async function looselyDescribedInterfaces(look: InterfaceLook): Promise<InterfaceFinding> {
-  const { cluster, vpcId, subnetIds } = look.context;
+async function looselyDescribedInterfaces(ask: Asking): Promise<InterfaceFinding> {
+  const { cluster, vpcId, subnetIds } = ask.context;
   if (vpcId === undefined || subnetIds.length === 0) return { addresses: [], rejected: '' };
   const pattern = `*Amazon EKS ${escapeFilter(cluster)}*`;
-  const listed = await listInterfaces(look, { Name: 'description', Values: [pattern] });
+  const listed = await listInterfaces(ask, { Name: 'description', Values: [pattern] });
   const found = keepUsable(
-    look.context,
+    ask.context,
     listed.filter(({ Description = '' }) => hasTextOf(Description, cluster)),
   );
   return found.addresses.length === 0 ? found : { ...found, isDoubtful: true };
@@ -105,4 +80,176 @@ export function hasTextOf(description: string, cluster: string): boolean {
   const isNamedIn = (part: string) => part.startsWith(cluster) && AFTER.test(part.slice(cluster.length));
   const isWhole = parts.slice(0, -1).every((before, at) => BEFORE.test(at === 0 ? before : before.slice(-1)));
   return parts.length > 1 && isWhole && parts.slice(1).every(isNamedIn);
+}
+
+/**
+ * The older generation's control plane: three instances in the customer's account, whose interfaces carry a tag
+ * with the cluster's name. Where no interface has the tag, all interfaces of the instances are taken: the endpoint's
+ * are among them, and the name sources say which.
+ */
+async function controlPlaneInterfaces(ask: Asking): Promise<InterfaceFinding> {
+  const tagged = await taggedInterfaces(ask);
+  if (tagged.addresses.length > 0) return tagged;
+  const attached = await instanceInterfaces(ask);
+  return { ...attached, rejected: tagged.rejected + attached.rejected };
+}
+
+const TAG = 'eks-local:controlplane-name';
+
+/** Filtered by key, compared by value here: the key alone is what is known for certain, and all clusters share it. */
+async function taggedInterfaces(ask: Asking): Promise<InterfaceFinding> {
+  const listed = await listInterfaces(ask, { Name: 'tag-key', Values: [TAG] });
+  const own = listed.filter((candidate) =>
+    candidate.TagSet?.some((tag) => tag.Key === TAG && tag.Value?.trim() === ask.context.cluster),
+  );
+  return keepUsable(ask.context, own);
+}
+
+async function instanceInterfaces(ask: Asking): Promise<InterfaceFinding> {
+  const instances = await listInstances(ask);
+  const own = instances.filter((instance) => isOfControlPlane(instance, ask.context.cluster));
+  const interfaces = own.flatMap((instance): InstanceNetworkInterface[] => instance.NetworkInterfaces ?? []);
+  return keepUsable(ask.context, interfaces);
+}
+
+async function listInstances(ask: Asking): Promise<Instance[]> {
+  const { ec2, place, context, signal } = ask;
+  const { DescribeInstancesCommand } = await import('@aws-sdk/client-ec2');
+  const Filters = [
+    { Name: 'tag:Name', Values: [`${escapeFilter(context.cluster)}${INFIX}*`] },
+    { Name: 'instance-state-name', Values: [...EXISTING] },
+    ...vpcFilter(context),
+  ];
+  return allPages<Instance, string>(async (NextToken) => {
+    const input = { Filters, MaxResults: PAGE_SIZE, ...(NextToken === undefined ? {} : { NextToken }) };
+    const output = await ec2.call(place, signal, (client, abort) =>
+      client.send(new DescribeInstancesCommand(input), abort),
+    );
+    const reservations = present(output.Reservations, output, 'control-plane instances');
+    const items = reservations.flatMap((reservation) => reservation.Instances ?? []);
+    return { items, next: output.NextToken || undefined };
+  });
+}
+
+const INFIX = '-control-plane-';
+/** All states except `terminated`: an instance that is stopped or on its way down has its interfaces still. */
+const EXISTING: readonly string[] = ['pending', 'running', 'stopping', 'stopped', 'shutting-down'];
+
+/** The rest of the name is an ID. `a-control-plane-b-control-plane-i1` belongs to a cluster named `a-control-plane-b`. */
+function isOfControlPlane(instance: Instance, cluster: string): boolean {
+  const name = instance.Tags?.find((tag) => tag.Key === 'Name')?.Value ?? '';
+  const prefix = `${cluster}${INFIX}`;
+  const id = name.slice(prefix.length);
+  const isOwn = name.startsWith(prefix) && id !== '' && !id.includes(INFIX);
+  return isOwn && EXISTING.includes(instance.State?.Name ?? '');
+}
+
+interface Asking {
+  readonly ec2: PollDeps['aws']['ec2'];
+  readonly place: AwsPlace;
+  readonly context: SourceContext;
+  readonly signal: AbortSignal;
+}
+
+interface InterfaceFinding {
+  readonly addresses: readonly string[];
+  /** EC2's status of those that are not `in-use`, by address. */
+  readonly statuses?: Readonly<Record<string, string>>;
+  /** Found by a description that has the text among others. */
+  readonly isDoubtful?: true;
+  /** What was left out and why, for the text of a failure: `: 2 in another vpc`; empty when nothing was. */
+  readonly rejected: string;
+}
+
+/** Unpaginated calls fail where an account has many interfaces, and are throttled sooner. */
+const PAGE_SIZE = 100;
+
+/** Every interface in the cluster's VPC (in the Region where that is not known) that passes `filter`. */
+async function listInterfaces(ask: Asking, filter: Filter): Promise<NetworkInterface[]> {
+  const { ec2, place, context, signal } = ask;
+  const { DescribeNetworkInterfacesCommand } = await import('@aws-sdk/client-ec2');
+  const Filters = [filter, ...vpcFilter(context)];
+  return allPages<NetworkInterface, string>(async (NextToken) => {
+    const input = { Filters, MaxResults: PAGE_SIZE, ...(NextToken === undefined ? {} : { NextToken }) };
+    const output = await ec2.call(place, signal, (client, abort) =>
+      client.send(new DescribeNetworkInterfacesCommand(input), abort),
+    );
+    const items = present(output.NetworkInterfaces, output, 'network interfaces');
+    return { items, next: output.NextToken || undefined };
+  });
+}
+
+function vpcFilter(context: SourceContext): Filter[] {
+  return context.vpcId === undefined ? [] : [{ Name: 'vpc-id', Values: [context.vpcId] }];
+}
+
+/** A filter's value that stands for itself: EC2 takes `*` and `?` as wildcards. */
+function escapeFilter(value: string): string {
+  return value.replaceAll(/[\\*?]/g, '\\$&');
+}
+
+/**
+ * Addresses of the interfaces in the cluster's VPC and in one of its subnets, as far as those are known. An interface that
+ * exists counts, whatever its status: during patching it is detached, and keeps its address.
+ */
+function keepUsable(
+  context: SourceContext,
+  interfaces: readonly (NetworkInterface | InstanceNetworkInterface)[],
+): InterfaceFinding {
+  const counts = new Map<string, number>();
+  const kept = interfaces.filter((candidate) => {
+    const fault = faultOf(context, candidate);
+    if (fault !== undefined) counts.set(fault, (counts.get(fault) ?? 0) + 1);
+    return fault === undefined;
+  });
+  refuseSeveralVpcs(context, kept);
+  const addresses = [...new Set(kept.map(primaryAddress))].sort();
+  const inUse = new Set(kept.filter(({ Status }) => Status === IN_USE).map(primaryAddress));
+  const statuses = Object.fromEntries(
+    kept
+      .map((candidate) => [primaryAddress(candidate), candidate.Status ?? 'unknown'] as const)
+      .filter(([address]) => !inUse.has(address)),
+  );
+  const rejected = [...counts].map(([fault, count]) => `${count} ${fault}`).join(', ');
+  return {
+    addresses,
+    rejected: rejected === '' ? '' : `: ${rejected}`,
+    ...(Object.keys(statuses).length === 0 ? {} : { statuses }),
+  };
+}
+
+const IN_USE = 'in-use';
+
+function faultOf(
+  context: SourceContext,
+  candidate: NetworkInterface | InstanceNetworkInterface,
+): string | undefined {
+  const { VpcId, SubnetId } = candidate;
+  if (context.vpcId !== undefined && VpcId !== context.vpcId) return 'in another vpc';
+  const isElsewhere = context.subnetIds.length > 0 && !context.subnetIds.includes(SubnetId ?? '');
+  return isElsewhere ? 'in another subnet' : undefined;
+}
+
+function refuseSeveralVpcs(
+  context: SourceContext,
+  kept: readonly (NetworkInterface | InstanceNetworkInterface)[],
+): void {
+  const vpcs = new Set(kept.map((candidate) => candidate.VpcId));
+  if (vpcs.size < 2) return;
+  throw answeredBut(
+    'malformed',
+    `listing interfaces of cluster "${context.cluster}" failed: they are in several vpcs (${[...vpcs].join(', ')}): ` +
+      'set vpcId',
+  );
+}
+
+/** Clusters on Outposts are IPv4 only; secondary addresses are not the endpoint's. */
+function primaryAddress(candidate: NetworkInterface | InstanceNetworkInterface): string {
+  const primary = candidate.PrivateIpAddresses?.find((address) => address.Primary);
+  const address = candidate.PrivateIpAddress ?? primary?.PrivateIpAddress ?? '';
+  if (isIPv4(address)) return address;
+  throw answeredBut(
+    'malformed',
+    `listing interfaces failed: "${candidate.NetworkInterfaceId}" has address "${address}"`,
+  );
 }

@@ -1,133 +1,241 @@
-import type { ResourceRecordSet } from '@aws-sdk/client-route-53';
-import type { Source } from '../../records/observation.ts';
-import { answeredBut, cannotAsk, type Explain, observation, SourceError } from '../source-error.ts';
-import type { Route53Calls } from './clients.ts';
-import { type Route53Look, zoneCandidates } from './hosted-zone.ts';
-import { placeOf } from './place.ts';
-import { listRecordSets, mergeRecordSets, type NameRecords } from './record-sets.ts';
+import { isIPv4 } from 'node:net';
+import type { HostedZone, ResourceRecordSet } from '@aws-sdk/client-route-53';
+import { normalizeName, parentName } from '../../protocol/words/name.ts';
+import { allPages, present } from '../pages.ts';
+import type { PollDeps, PollFunction } from '../polls.ts';
+import { answeredBut, cannotAsk } from '../source-error.ts';
+import { type AwsPlace, placeOf } from './credentials.ts';
+import { classifyAwsFailure } from './failure.ts';
 
 /**
- * What a hosted zone of the customer's own says of the endpoint's name. The zone is given by its ID, or found among
- * the caller's zones by name. EKS's own zone is AWS's and is never among them: for that name there is the dns source.
+ * Polls a hosted zone of the customer's own for the endpoint's name. The zone is given by its ID, or found among the
+ * caller's zones by name. EKS's own zone is AWS's and is never among them: for that name there is the dns source.
  *
- * Alias and CNAME targets are resolved like any name, past our cache. Wildcard records are not looked for.
+ * Alias and CNAME targets are reported as names: they are resolved where the upstreams can be asked. Wildcard records are
+ * not searched for.
  */
-export interface Route53SourceOptions {
-  readonly route53: Route53Calls;
-  /** Asks the upstreams for the addresses of an alias or CNAME target; throws SourceError where they give none. */
-  readonly resolveTarget: (name: string, signal: AbortSignal) => Promise<ResolvedRecords>;
-  readonly explain: Explain;
-  /** Absent: find the zone by name. */
-  readonly zoneId?: string | undefined;
-  readonly profile?: string | undefined;
-}
+export const pollRoute53: PollFunction = async ({ settings, context, signal }, { aws, zones }) => {
+  const { endpoint, region = ANY_REGION } = context;
+  if (endpoint === undefined) throw cannotAsk('listing record sets failed: the endpoint is not known yet');
+  const place = placeOf({ ...context, region }, settings.profile);
+  const ask: Asking = { route53: aws.route53, place, signal, zones, zoneId: settings.route53?.zoneId };
+  const { addresses, targets, ttlSeconds } = mergeRecordSets(await recordSets(ask, endpoint));
+  if (addresses.length + targets.length === 0)
+    throw answeredBut('empty', `record sets of "${endpoint}" hold no address`);
+  return {
+    kind: 'addresses',
+    source: 'route53',
+    addresses,
+    ...(targets.length === 0 ? {} : { targets }),
+    ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
+  };
+};
 
 /** For a cluster that has only an endpoint: the API is the same everywhere in a partition. */
 const ANY_REGION = 'us-east-1';
 
-export function createRoute53Source(options: Route53SourceOptions): Source {
-  const { explain, route53, profile } = options;
-  const zones = new Map<string, string>(); // endpoint name -> ID of the zone that had it
-  return {
-    name: 'route53',
-    observe: (context, signal) =>
-      observation('route53', explain, async () => {
-        const { endpoint } = context;
-        if (endpoint === undefined)
-          throw cannotAsk('listing record sets failed: the endpoint is not known yet');
-        const place = placeOf({ ...context, region: context.region ?? ANY_REGION }, profile);
-        const look = { route53, place, signal };
-        const sets = await recordSets(options, zones, look, endpoint);
-        const records = mergeRecordSets(sets);
-        const { addresses, ttlSeconds } = await withTargets(options, records, signal);
-        if (addresses.length === 0)
-          throw answeredBut('empty', `record sets of "${endpoint}" hold no address`);
-        return {
-          kind: 'addresses',
-          source: 'route53',
-          addresses,
-          ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
-        };
-      }),
-  };
+interface Asking {
+  readonly route53: PollDeps['aws']['route53'];
+  readonly place: AwsPlace;
+  readonly signal: AbortSignal;
+  readonly zones: PollDeps['zones'];
+  readonly zoneId: string | undefined;
 }
 
-async function recordSets(
-  options: Route53SourceOptions,
-  zones: Map<string, string>,
-  look: Route53Look,
-  endpoint: string,
-): Promise<readonly ResourceRecordSet[]> {
-  const known = options.zoneId ?? zones.get(endpoint);
+async function recordSets(ask: Asking, endpoint: string): Promise<readonly ResourceRecordSet[]> {
+  const { zones, zoneId } = ask;
+  const key = JSON.stringify([ask.place.region, ask.place.profile, endpoint]);
+  const found = zones.get(key);
+  zones.delete(key); // a zone that was found earlier may be gone: the next poll searches again
+  const known = zoneId ?? found;
   if (known !== undefined) {
-    const sets = await listOrForget(zones, look, known, endpoint);
-    if (sets.length > 0) return sets;
-    if (options.zoneId !== undefined) {
+    const sets = await listRecordSets(ask, known, endpoint);
+    if (sets.length > 0) {
+      if (zoneId === undefined) zones.set(key, known);
+      return sets;
+    }
+    if (zoneId !== undefined) {
       throw answeredBut(
         'not-found',
         `hosted zone "${known}" has no A, alias or CNAME record for "${endpoint}"`,
       );
     }
   }
-  return searchZones(options, zones, look, endpoint);
-}
-
-/** A zone found earlier may have gone since; the next look searches again. */
-async function listOrForget(
-  zones: Map<string, string>,
-  look: Route53Look,
-  zoneId: string,
-  endpoint: string,
-): Promise<readonly ResourceRecordSet[]> {
-  const found = zones.get(endpoint);
-  zones.delete(endpoint);
-  const sets = await listRecordSets(look, zoneId, endpoint);
-  if (found !== undefined && sets.length > 0) zones.set(endpoint, found);
+  const { zone, sets } = await searchZones(ask, endpoint);
+  zones.set(key, zone);
   return sets;
 }
 
-/** A policy may allow one zone only: a zone that may not be read is passed over, and told if no other has the record. */
+/** A policy may allow one zone only: a zone that may not be read is passed over, and reported if no other has the record. */
 async function searchZones(
-  options: Route53SourceOptions,
-  zones: Map<string, string>,
-  look: Route53Look,
+  ask: Asking,
   endpoint: string,
-): Promise<readonly ResourceRecordSet[]> {
+): Promise<{ readonly zone: string; readonly sets: readonly ResourceRecordSet[] }> {
   let denied: unknown;
-  for await (const zone of zoneCandidates(look, endpoint)) {
+  for await (const zone of zoneCandidates(ask, endpoint)) {
     try {
-      const sets = await listRecordSets(look, zone.id, endpoint);
-      if (sets.length === 0) continue;
-      zones.set(endpoint, zone.id);
-      return sets;
+      const sets = await listRecordSets(ask, zone.id, endpoint);
+      if (sets.length > 0) return { zone: zone.id, sets };
     } catch (error) {
-      if (options.explain(error).reason !== 'denied') throw error;
+      if (classifyAwsFailure(error, 0).reason !== 'denied') throw error;
       denied = error;
     }
   }
   throw denied ?? answeredBut('not-found', `no hosted zone of this account has a record for "${endpoint}"`);
 }
 
-type ResolvedRecords = Pick<NameRecords, 'addresses' | 'ttlSeconds'>;
+interface ZoneCandidate {
+  readonly id: string;
+  readonly name: string;
+  readonly isPrivate: boolean;
+}
 
-/** All targets or none: a part of them would look like lost addresses. */
-async function withTargets(
-  options: Route53SourceOptions,
-  records: NameRecords,
-  signal: AbortSignal,
-): Promise<ResolvedRecords> {
-  try {
-    const resolved = await Promise.all(
-      records.targets.map((target) => options.resolveTarget(target, signal)),
-    );
-    const ttls = [records.ttlSeconds, ...resolved.map((target) => target.ttlSeconds)];
-    const known = ttls.filter((ttl) => ttl !== undefined);
-    return {
-      addresses: [...new Set([...records.addresses, ...resolved.flatMap((target) => target.addresses)])],
-      ttlSeconds: known.length === 0 ? undefined : Math.min(...known),
-    };
-  } catch (error) {
-    // The zone was read, so AWS has answered, whatever became of the target.
-    throw new SourceError({ ...options.explain(error), reachedFarSide: true });
+/**
+ * Zones named like `name` or one of its parents: the nearest first, and of one name the private before the public.
+ * They can share a name, and whichever has the record is the one that is meant; where both have it, the private one
+ * is what the cluster's VPC sees, and its addresses are private like the endpoint's.
+ */
+async function* zoneCandidates(ask: Asking, name: string): AsyncGenerator<ZoneCandidate> {
+  for (let at: string | undefined = name; at !== undefined && at !== '.'; at = parentName(at)) {
+    const zones = await zonesNamed(ask, at);
+    yield* zones.sort((a, b) => Number(b.isPrivate) - Number(a.isPrivate));
   }
+}
+
+interface ZoneToken {
+  readonly DNSName: string;
+  readonly HostedZoneId?: string | undefined;
+}
+
+/** The call's name says where the listing starts, not what it holds, so it ends at the first other name. */
+async function zonesNamed(ask: Asking, name: string): Promise<ZoneCandidate[]> {
+  const { route53, place, signal } = ask;
+  const { ListHostedZonesByNameCommand } = await import('@aws-sdk/client-route-53');
+  return allPages<ZoneCandidate, ZoneToken>(async (token) => {
+    const input = { DNSName: toRoute53Name(name), ...token };
+    const output = await route53.call(place, signal, (client, abort) =>
+      client.send(new ListHostedZonesByNameCommand(input), abort),
+    );
+    const zones = present(output.HostedZones, output, 'hosted zones').map(readZone);
+    const items = zones.filter((zone) => zone.name === name);
+    const { IsTruncated, NextDNSName: DNSName, NextHostedZoneId: HostedZoneId } = output;
+    if (items.length < zones.length || !IsTruncated || DNSName === undefined) return { items };
+    return { items, next: { DNSName, HostedZoneId } };
+  });
+}
+
+function readZone(zone: HostedZone): ZoneCandidate {
+  return {
+    id: zone.Id ?? '',
+    name: route53Name(zone.Name ?? ''),
+    isPrivate: zone.Config?.PrivateZone ?? false,
+  };
+}
+
+/** A name as Route 53 writes it, in our form. Its escapes are octal (`\052` is `*`), those of RFC 1035 decimal. Empty when it is no name. */
+export function route53Name(text: string): string {
+  const decimal = text.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => {
+    return `\\${String(Number.parseInt(digits, 8)).padStart(3, '0')}`;
+  });
+  try {
+    return normalizeName(decimal);
+  } catch {
+    return '';
+  }
+}
+
+/** A name in our form as Route 53 takes it: every escape in octal. */
+export function toRoute53Name(name: string): string {
+  const octal = name.replaceAll(/\\(\d{3}|.)/g, (_, escaped: string) => {
+    const octet = escaped.length === 3 ? Number(escaped) : escaped.charCodeAt(0);
+    return `\\${octet.toString(8).padStart(3, '0')}`;
+  });
+  return `${octal}.`;
+}
+
+/** What the record sets of a name in a hosted zone come to: addresses of its own, and other names whose addresses it takes over. */
+export interface NameRecords {
+  readonly addresses: readonly string[];
+  readonly targets: readonly string[];
+  /** Of the sets that have one; alias sets take their target's. */
+  readonly ttlSeconds?: number | undefined;
+}
+
+interface RecordToken {
+  readonly StartRecordName: string;
+  readonly StartRecordType: NonNullable<ResourceRecordSet['Type']>;
+  readonly StartRecordIdentifier?: string | undefined;
+}
+
+/** The A and CNAME sets of `name` in the zone. The start name says where the listing starts, so it ends at the first other name. */
+async function listRecordSets(ask: Asking, zoneId: string, name: string): Promise<ResourceRecordSet[]> {
+  const { route53, place, signal } = ask;
+  const { ListResourceRecordSetsCommand } = await import('@aws-sdk/client-route-53');
+  return allPages<ResourceRecordSet, RecordToken>(async (token) => {
+    const start = token ?? { StartRecordName: toRoute53Name(name), StartRecordType: 'A' as const };
+    const input = { HostedZoneId: zoneId, ...start };
+    const output = await route53.call(place, signal, (client, abort) =>
+      client.send(new ListResourceRecordSetsCommand(input), abort),
+    );
+    const sets = present(output.ResourceRecordSets, output, 'record sets');
+    const ofName = sets.filter((set) => route53Name(set.Name ?? '') === name);
+    const items = ofName.filter((set) => set.Type === 'A' || set.Type === 'CNAME');
+    const { NextRecordName, NextRecordType, NextRecordIdentifier } = output;
+    if (ofName.length < sets.length || !output.IsTruncated) return { items };
+    if (!NextRecordName || !NextRecordType) {
+      throw answeredBut(
+        'malformed',
+        'listing record sets failed: it is cut off and does not say where it goes on',
+      );
+    }
+    const next = {
+      StartRecordName: NextRecordName,
+      StartRecordType: NextRecordType,
+      StartRecordIdentifier: NextRecordIdentifier,
+    };
+    return { items, next };
+  });
+}
+
+/**
+ * Merges the sets of one name, as a resolver that asks again and again would see them: the members of a weighted or
+ * multivalue set are all served. Health checks are not known here, and of sets routed by latency or place it is
+ * not known which would be answered: they are all taken, and the interfaces' listing says which addresses exist.
+ */
+export function mergeRecordSets(sets: readonly ResourceRecordSet[]): NameRecords {
+  const served = servedSets(sets);
+  const ttls = served.flatMap((set) => (set.TTL === undefined ? [] : [set.TTL]));
+  const addresses = served.filter((set) => set.Type === 'A').flatMap(valuesOf);
+  const canonical = served.filter((set) => set.Type === 'CNAME').flatMap(valuesOf);
+  const aliases = served.flatMap((set) =>
+    set.AliasTarget === undefined ? [] : [set.AliasTarget.DNSName ?? ''],
+  );
+  return {
+    addresses: [...new Set(addresses.map(checkedAddress))],
+    targets: [...new Set([...canonical, ...aliases].map(checkedName))],
+    ttlSeconds: ttls.length === 0 ? undefined : Math.min(...ttls),
+  };
+}
+
+/** Weight 0 means never, unless all are 0: then it means equally often. The second of a failover pair only stands by. */
+function servedSets(sets: readonly ResourceRecordSet[]): readonly ResourceRecordSet[] {
+  const weighty = sets.filter((set) => set.Weight !== 0);
+  const candidates = weighty.length > 0 ? weighty : sets;
+  const primary = candidates.filter((set) => set.Failover !== 'SECONDARY');
+  return primary.length > 0 ? primary : candidates;
+}
+
+function valuesOf(set: ResourceRecordSet): string[] {
+  return (set.ResourceRecords ?? []).map((record) => record.Value ?? '');
+}
+
+function checkedAddress(value: string): string {
+  if (isIPv4(value)) return value;
+  throw answeredBut('malformed', `reading record sets failed: "${value}" is no address`);
+}
+
+function checkedName(value: string): string {
+  const name = route53Name(value);
+  if (name !== '' && name !== '.') return name;
+  throw answeredBut('malformed', `reading record sets failed: target "${value}" is no name`);
 }

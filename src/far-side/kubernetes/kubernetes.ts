@@ -11,48 +11,31 @@
  *
  * It speaks HTTPS, and so it looks in the thread that is there for that: far-side-thread.ts says why.
  */
-
-import type { FailureReason, Observation, Source, SourceContext } from '../../records/observation.ts';
+import { isIPv4 } from 'node:net';
+import * as z from 'zod';
+import type { FailureReason, SourceContext } from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { redacted } from '../aws/failure.ts';
-import type { LocalFiles } from '../local-files.ts';
-import { allPages } from '../pages.ts';
-import { cannotAsk, observation, SourceError, type SourceFailure } from '../source-error.ts';
-import { untilAborted } from '../until-aborted.ts';
+import { allPages, type Page } from '../pages.ts';
+import type { PollDeps, PollFunction } from '../polls.ts';
+import { cannotAsk, SourceError, untilAborted } from '../source-error.ts';
 import { type ApiAnswer, type ApiServer, getFromApi } from './api-server-call.ts';
 import { type KubernetesAccess, type KubernetesIdentity, readIdentity } from './identity.ts';
-import { addressesOfEndpoints, addressesOfSlices } from './kubernetes-lists.ts';
 
-export interface KubernetesSourceOptions {
-  /** undefined: nothing was configured, and every look fails. */
-  readonly access: KubernetesAccess | undefined;
-  readonly clock: Clock;
-  readonly files: LocalFiles;
-  /** In place of the one that a kubeconfig names, else 443. */
-  readonly port?: number;
-}
+export const pollKubernetes: PollFunction = async ({ settings, context, signal }, deps) => {
+  const late = () => failure('timeout', 'asking the api server failed: no answer within the deadline');
+  try {
+    const asked = ask(settings.kubernetes, context, deps, signal);
+    return { kind: 'addresses', source: 'kubernetes', addresses: await untilAborted(asked, signal, late) };
+  } catch (error) {
+    throw error instanceof SourceError ? error : failure('internal', String(error));
+  }
+};
 
-/** A look from afar, all of it plain data. Never rejects, and settles when its signal is aborted. */
-export type KubernetesLook = (
-  asked: { readonly access: KubernetesAccess | undefined; readonly context: SourceContext },
-  signal: AbortSignal,
-) => Promise<Observation>;
-
-export function createKubernetesSource(options: KubernetesSourceOptions): Source {
-  return {
-    name: 'kubernetes',
-    observe: (context, signal) =>
-      observation('kubernetes', explain, async () => {
-        const late = () => failure('timeout', 'asking the api server failed: no answer within the deadline');
-        const addresses = await untilAborted(look(options, context, signal), signal, late);
-        return { kind: 'addresses', source: 'kubernetes', addresses };
-      }),
-  };
-}
-
-async function look(
-  { access, clock, files, port }: KubernetesSourceOptions,
+async function ask(
+  access: KubernetesAccess | undefined,
   { endpoint, knownAddresses, certificateAuthority }: SourceContext,
+  { clock, files, apiServerPort }: PollDeps,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   if (endpoint === undefined || knownAddresses.length === 0) {
@@ -65,13 +48,13 @@ async function look(
     );
   }
   const read = await readIdentity(access, certificateAuthority, files);
-  const identity = port === undefined ? read : { ...read, port };
+  const identity = apiServerPort === undefined ? read : { ...read, port: apiServerPort };
   const failures: SourceError[] = [];
   for (const address of knownAddresses) {
     try {
       return await viewOf({ address, serverName: endpoint, identity }, clock, signal);
     } catch (error) {
-      if (!(error instanceof SourceError) || isFinal(error) || signal.aborted) throw error;
+      if (!(error instanceof SourceError) || FINAL.has(error.code) || signal.aborted) throw error;
       failures.push(error);
     }
   }
@@ -86,10 +69,6 @@ const FINAL: ReadonlySet<FailureReason> = new Set([
   'no-credentials',
   'not-found',
 ]);
-
-function isFinal({ code }: SourceError): boolean {
-  return FINAL.has(code);
-}
 
 /** The reason of the first that answered at all; silence tells the least. */
 function joined(failures: readonly SourceError[]): SourceError {
@@ -180,7 +159,87 @@ function failure(reason: FailureReason, detail: string): SourceError {
   return new SourceError({ reason, reachedFarSide: false, detail: redacted(detail) });
 }
 
-function explain(error: unknown): SourceFailure {
-  const { code, message } = error instanceof SourceError ? error : failure('internal', String(error));
-  return { reason: code, reachedFarSide: false, detail: message };
+const PORT = z.object({ name: z.string().nullish(), port: z.int().nullish() });
+
+const SLICE_LIST = z.object({
+  kind: z.literal('EndpointSliceList'),
+  metadata: z.object({ continue: z.string().nullish() }).nullish(),
+  items: z
+    .array(
+      z.object({
+        addressType: z.string(),
+        endpoints: z
+          .array(
+            z.object({
+              addresses: z.array(z.string()).min(1),
+              conditions: z.object({ ready: z.boolean().nullish() }).nullish(),
+            }),
+          )
+          .nullish(),
+        ports: z.array(PORT).nullish(),
+      }),
+    )
+    .nullish(),
+});
+
+const ENDPOINTS_OBJECT = z.object({
+  kind: z.literal('Endpoints'),
+  subsets: z
+    .array(
+      z.object({
+        addresses: z.array(z.object({ ip: z.string() })).nullish(),
+        ports: z.array(PORT).nullish(),
+      }),
+    )
+    .nullish(),
+});
+
+/** Ready addresses of one page of EndpointSlices. Throws SourceError `malformed`. */
+export function addressesOfSlices(body: unknown): Page<string, string> {
+  const list = SLICE_LIST.safeParse(body);
+  if (!list.success) throw malformed('EndpointSlices', list.error);
+  const slices = (list.data.items ?? []).filter(
+    ({ addressType, ports }) => addressType === 'IPv4' && servesApi(ports),
+  );
+  const items = slices
+    .flatMap(({ endpoints }) => endpoints ?? [])
+    // "nil should be interpreted as true", says the API of conditions.ready; false also while it is ending
+    .filter(({ conditions }) => conditions?.ready !== false)
+    // the others of one endpoint have no meaning in the API, and kube-proxy passes over them
+    .map(({ addresses }) => ipv4(addresses[0]));
+  return { items, next: list.data.metadata?.continue || undefined };
+}
+
+/** Ready addresses of the Endpoints object. Throws SourceError `malformed`. */
+export function addressesOfEndpoints(body: unknown): readonly string[] {
+  const object = ENDPOINTS_OBJECT.safeParse(body);
+  if (!object.success) throw malformed('Endpoints', object.error);
+  return (object.data.subsets ?? [])
+    .filter(({ ports }) => servesApi(ports))
+    .flatMap(({ addresses }) => addresses ?? [])
+    .map(({ ip }) => ip)
+    .filter((ip) => !ip.includes(':')) // there is no type of address here, and an Outpost has IPv4 only
+    .map(ipv4);
+}
+
+function servesApi(ports: readonly z.output<typeof PORT>[] | null | undefined): boolean {
+  return (ports ?? []).some(({ name, port }) => name === 'https' || port === 443);
+}
+
+function ipv4(address: string | undefined): string {
+  if (address !== undefined && isIPv4(address)) return address;
+  throw new SourceError({
+    reason: 'malformed',
+    reachedFarSide: false,
+    detail: `reading the api server's view failed: "${address?.slice(0, 50)}" is not an IPv4 address`,
+  });
+}
+
+function malformed(what: string, { issues: [issue] }: z.ZodError): SourceError {
+  const where = issue?.path.join('.') || 'the answer';
+  return new SourceError({
+    reason: 'malformed',
+    reachedFarSide: false,
+    detail: `reading ${what} failed: ${where} is not what the API has there`,
+  });
 }

@@ -1,6 +1,10 @@
-import { classifyAwsFailure } from '../../far-side/aws/failure.ts';
-import { cannotAsk, observation, SourceError, type SourceFailure } from '../../far-side/source-error.ts';
-import { untilAborted } from '../../far-side/until-aborted.ts';
+import {
+  cannotAsk,
+  failed,
+  SourceError,
+  type SourceFailure,
+  untilAborted,
+} from '../../far-side/source-error.ts';
 import { isNameOfAws } from '../../protocol/words/aws-partitions.ts';
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import type { ResolvedName, Source, UpstreamView } from '../../records/observation.ts';
@@ -10,20 +14,31 @@ import type { ResolvedName, Source, UpstreamView } from '../../records/observati
  * An answer proves the upstream, which may have it from its own cache; it proves nothing of AWS.
  */
 export function createDnsSource(upstream: UpstreamView): Source {
-  const explain = (error: unknown) => classifyAwsFailure(error, 0);
   return {
     name: 'dns',
-    observe: (context, signal) =>
-      observation('dns', explain, async () => {
-        const { endpoint, isEndpointOfEks, describedEndpoint } = context;
+    async observe({ endpoint, isEndpointOfEks, describedEndpoint }, signal) {
+      try {
         if (endpoint === undefined)
           throw cannotAsk('resolving the endpoint failed: its name is not known yet');
         const resolved =
           (await resolveDescribed(upstream, describedEndpoint, signal)) ??
           (await resolveAddresses(upstream, endpoint, signal, isEndpointOfEks));
         return { kind: 'addresses', source: 'dns', ...resolved };
-      }),
+      } catch (error) {
+        return failed('dns', explain(error));
+      }
+    },
   };
+}
+
+/** Errors of this room are SourceErrors; any other is a defect of our own. */
+export function explain(error: unknown): SourceFailure {
+  const {
+    code: reason,
+    reachedFarSide,
+    message: detail,
+  } = error instanceof SourceError ? error : cannotAsk(`poll failed: ${String(error)}`);
+  return { reason, reachedFarSide, detail };
 }
 
 /** Answers after which the operator's name is asked: the upstream is there, and has no address for AWS's own. */

@@ -1,7 +1,6 @@
 import t, { type Test } from 'tap';
 import { createSources } from '../../../src/refresh/sources/connect-sources.ts';
-import { systemClock } from '../../../src/runtime/clock.ts';
-import { clientsFor, lookHere, sourcesAt, startRegion } from '../../far-side/region.ts';
+import { clientsFor, pollHere, sourcesAt, startRegion } from '../../far-side/region.ts';
 
 const DEMO = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
 
@@ -36,12 +35,11 @@ t.test('all four sources see the simulated Region through the real SDK', async (
 /** What sources are made from, where none may look through it. */
 function untouched(t: Test) {
   return {
-    clients: clientsFor(t),
-    kubernetes: lookHere,
+    poll: pollHere(clientsFor(t)),
+    asked: () => undefined,
     resolve: () => t.fail() as never,
     answersText: () => t.fail() as never,
     isCutOff: () => false,
-    clock: systemClock,
   };
 }
 
@@ -181,14 +179,13 @@ t.test(
     let isCutOff = true;
     let resolved = 0;
     const connections = {
-      clients: clientsFor(t),
-      kubernetes: lookHere,
+      poll: pollHere(clientsFor(t)),
+      asked: () => undefined,
       resolve: async () => {
         resolved++;
         return { kind: 'no-addresses', rcode: 3 } as const;
       },
       answersText: async () => false,
-      clock: systemClock,
       isCutOff: () => isCutOff,
     };
     const context = {

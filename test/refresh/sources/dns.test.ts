@@ -1,7 +1,10 @@
 import t from 'tap';
-import type { FailureReason, ResolvedName } from '../../../src/records/observation.ts';
+import type { FailureReason, ResolvedName, Source, SourceContext } from '../../../src/records/observation.ts';
 import { createDnsSource } from '../../../src/refresh/sources/dns.ts';
-import { contextOf, ENDPOINT, look } from '../../far-side/looking.ts';
+import { contextOf, ENDPOINT } from '../../far-side/looking.ts';
+
+const look = (source: Source, known: Partial<SourceContext> = {}) =>
+  source.observe(contextOf(known), new AbortController().signal);
 
 const noText = async () => false;
 
@@ -128,7 +131,7 @@ t.test('a resolve that rejects against its promise is a failure all the same', a
     source: 'dns',
     reason: 'internal',
     reachedFarSide: false,
-    detail: 'look failed: Error: bug',
+    detail: 'poll failed: Error: bug',
   });
 });
 
