@@ -15,6 +15,8 @@ export type AnySchema = z.core.$ZodType;
 export interface KindFacts<Suffix extends string = string> {
   /** In words that follow "write ". */
   readonly allowed: string;
+  /** Follows `allowed`, and is shown in the reference where there is no default. */
+  readonly example?: string;
   /** A regular expression for editors; the loader's own check is stricter. */
   readonly pattern?: string;
   /** The unit to propose for a bare number. */
@@ -33,7 +35,7 @@ export interface Destination<Option extends string = string> {
 
 export interface KeyFacts extends Destination {
   readonly doc: string;
-  /** Shown in the reference where there is no default. */
+  /** In place of the kind's. */
   readonly example?: unknown;
   /** Excludes a key beside it: the reference shows it as a comment. */
   readonly alternative?: true;
@@ -42,7 +44,7 @@ export interface KeyFacts extends Destination {
 export const kindFacts = z.registry<KindFacts>();
 export const keyFacts = z.registry<KeyFacts>();
 
-export interface SchemaFacts extends Partial<KindFacts>, Partial<KeyFacts> {
+export interface SchemaFacts extends Partial<Omit<KindFacts, 'example'>>, Partial<KeyFacts> {
   readonly isRequired: boolean;
   /** As it would be written in the file; undefined without one. */
   readonly defaultValue: unknown;
@@ -57,6 +59,7 @@ export function factsOf(schema: AnySchema): SchemaFacts {
     isRequired: wrapped === undefined,
     ...kindFacts.get(schema),
     ...keyFacts.get(schema),
+    example: keyFacts.get(schema)?.example ?? kindFacts.get(schema)?.example ?? below?.example,
     defaultValue: schema instanceof z.ZodPrefault ? schema.def.defaultValue : below?.defaultValue,
   };
 }

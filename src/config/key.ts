@@ -21,7 +21,11 @@ function kindOf<Schema extends z.ZodType, const Suffix extends string = ''>(
   schema: Schema,
   facts: KindFacts<Suffix>,
 ): Schema & { readonly suffix: Suffix | undefined } {
-  kindFacts.add(schema, facts);
+  const { allowed, example } = facts;
+  kindFacts.add(
+    schema,
+    example === undefined ? facts : { ...facts, allowed: `${allowed}, such as ${example}` },
+  );
   return Object.assign(schema, { suffix: facts.suffix });
 }
 
@@ -95,17 +99,17 @@ function declared<Schema extends z.ZodType, const Option extends string>(
 }
 
 /** A key that must be written. */
-export function required<Kind extends z.ZodType>(kind: Kind, doc: string, example: unknown, room?: string) {
+export function required<Kind extends z.ZodType>(kind: Kind, doc: string, example?: unknown, room?: string) {
   return declared<Kind, ''>(kind, { doc, example, room });
 }
 
 /** A key that may be left out and has no default. */
-export function optional<Kind extends z.ZodType>(kind: Kind, doc: string, example: unknown) {
+export function optional<Kind extends z.ZodType>(kind: Kind, doc: string, example?: unknown) {
   return declared<z.ZodOptional<Kind>, ''>(z.optional(kind), { doc, example });
 }
 
 /** As `optional`, for a key that excludes the ones beside it. */
-export function alternative<Kind extends z.ZodType>(kind: Kind, doc: string, example: unknown) {
+export function alternative<Kind extends z.ZodType>(kind: Kind, doc: string, example?: unknown) {
   return declared<z.ZodOptional<Kind>, ''>(z.optional(kind), { doc, example, alternative: true });
 }
 
@@ -119,7 +123,18 @@ export function defaulted<Kind extends z.ZodType, const Option extends string = 
   return declared<z.ZodPrefault<Kind>, Option>(z.prefault(kind, value), { doc, ...destination });
 }
 
-/** A map of keys or a list of such maps, with the room that uses what it holds. */
-export function section<Schema extends z.ZodType>(room: string, schema: Schema, doc: string) {
+/** Keys under one name, with the room that uses them. They may be left out as a whole, because each of them may. */
+export function section<Shape extends z.ZodRawShape>(
+  room: string,
+  doc: string,
+  keys: Shape,
+  ...rules: readonly Rule<DraftOf<z.ZodObject<Shape>>>[]
+) {
+  const schema = map(keys, ...rules);
+  return inRoom(room, doc, z.prefault(schema, {} as never)); // none of the keys is required
+}
+
+/** As `section`, for what is no single map of keys that may be left out. */
+export function inRoom<Schema extends z.ZodType>(room: string, doc: string, schema: Schema) {
   return declared<Schema, ''>(schema, { doc, room });
 }

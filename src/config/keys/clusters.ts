@@ -7,6 +7,7 @@ import {
   defaulted,
   distinctList,
   flag,
+  inRoom,
   list,
   map,
   optional,
@@ -40,11 +41,7 @@ import {
 const route53 = into(
   map(
     {
-      zoneId: alternative(
-        hostedZoneId(),
-        'the hosted zone that holds the endpoint name',
-        'Z0123456789ABCDEFGHIJ',
-      ),
+      zoneId: alternative(hostedZoneId(), 'the hosted zone that holds the endpoint name'),
       findZone: optional(flag(), 'find the zone by walking up the labels of the endpoint name', true),
     },
     exactlyOne(['zoneId', 'findZone'], {
@@ -59,22 +56,15 @@ const kubernetesKeys = {
   kubeconfig: optional(
     absolutePath('/etc/outpost-dns/kubeconfig'),
     'a kubeconfig whose current context has a client certificate or a token, and no command (aws eks get-token needs AWS); read again at each poll',
-    '/etc/outpost-dns/kubeconfig',
   ),
   certificate: alternative(
     absolutePath('/etc/outpost-dns/kubernetes.crt'),
     'a client certificate in PEM, in place of a kubeconfig; read again at each poll',
-    '/etc/outpost-dns/kubernetes.crt',
   ),
-  key: alternative(
-    absolutePath('/etc/outpost-dns/kubernetes.key'),
-    'the key of that certificate, in PEM',
-    '/etc/outpost-dns/kubernetes.key',
-  ),
+  key: alternative(absolutePath('/etc/outpost-dns/kubernetes.key'), 'the key of that certificate, in PEM'),
   ca: alternative(
     absolutePath('/etc/outpost-dns/kubernetes-ca.crt'),
     'certificate authority of the cluster in PEM, beside certificate; by default the one that DescribeCluster returned',
-    '/etc/outpost-dns/kubernetes-ca.crt',
   ),
 };
 type KubernetesDraft = DraftOf<ReturnType<typeof map<typeof kubernetesKeys>>>;
@@ -133,22 +123,16 @@ const probe = into(
 );
 
 const clusterKeys = {
-  name: required(clusterName(), 'name of the EKS local cluster', 'my-cluster'),
+  name: required(clusterName(), 'name of the EKS local cluster'),
   region: optional(
     regionName(),
     'AWS Region of the Outpost; without it only DNS is asked, for the name in `endpoint`',
-    'us-west-2',
   ),
   endpoint: optional(
     domainName('eks-cluster.us-west-2.eks.amazonaws.com'),
     'name of the API endpoint, where DescribeCluster is not allowed or not reachable yet',
-    'eks-cluster.us-west-2.eks.amazonaws.com',
   ),
-  vpcId: optional(
-    vpcId(),
-    'VPC of the cluster, where DescribeCluster is not allowed',
-    'vpc-0a1b2c3d4e5f60718',
-  ),
+  vpcId: optional(vpcId(), 'VPC of the cluster, where DescribeCluster is not allowed'),
   vpcNetworks: defaulted(
     list(ipv4Network(), 0, 64),
     [],
@@ -160,11 +144,11 @@ const clusterKeys = {
     'where the addresses come from; by default dns, with `region` also interfaces and cluster, with `route53` and `kubernetes` also these',
     [...SOURCE_NAMES],
   ),
-  route53: section('far-side', route53.optional(), 'where the endpoint name is in a hosted zone of your own'),
-  kubernetes: section(
+  route53: inRoom('far-side', 'where the endpoint name is in a hosted zone of your own', route53.optional()),
+  kubernetes: inRoom(
     'far-side',
-    kubernetes.optional(),
     'how the API server is asked for its own view of its addresses (EndpointSlices of default/kubernetes), which goes on in a cut; it must be allowed to list them in the namespace default',
+    kubernetes.optional(),
   ),
   allowedAddresses: defaulted(
     list(ipv4Network(), 1, 64),
@@ -176,12 +160,8 @@ const clusterKeys = {
     [],
     'addresses to serve whatever the sources say; shown everywhere as pinned',
   ),
-  probe: section('refresh', probe.prefault({}), 'how the addresses of the endpoint are probed'),
-  profile: optional(
-    profileName(),
-    'profile of the AWS configuration files to take credentials from',
-    'outpost-dns',
-  ),
+  probe: inRoom('refresh', 'how the addresses of the endpoint are probed', probe.prefault({})),
+  profile: optional(profileName(), 'profile of the AWS configuration files to take credentials from'),
 };
 type ClusterDraft = DraftOf<ReturnType<typeof map<typeof clusterKeys>>>;
 
@@ -276,13 +256,13 @@ function* pinsInside({ allowedAddresses, pin = [] }: ClusterDraft, { path, isFau
   }
 }
 
-export const clusters = section(
+export const clusters = inRoom(
   'refresh',
+  'the EKS local clusters whose endpoints are kept resolvable',
   joinedBy(list(cluster, 1, 100), [
     namesApart,
     unique('endpoint', 'give each cluster its own endpoint'), // a name is answered from one record
   ]),
-  'the EKS local clusters whose endpoints are kept resolvable',
 );
 
 /** Region and name are a cluster's key in the state, the metrics and the log. Without a Region the name alone is. */
@@ -316,27 +296,25 @@ const intervals = perSource(interval) as { [Name in SourceName]: ReturnType<type
 
 export const refresh = section(
   'refresh',
-  map(
-    {
-      ...intervals,
-      jitterPercent: defaulted(
-        wholeNumber(0, 50),
-        20,
-        'how far each of these times is varied at random, in per cent',
-      ),
-      retryMin: defaulted(
-        duration('100ms', '10m'),
-        '5s',
-        'wait after the first failure; it doubles with each further one',
-      ),
-      retryMax: defaulted(duration('100ms', '1h'), '60s', 'longest wait after failures'),
-      deadline: defaulted(
-        duration('500ms', '5m'),
-        '20s',
-        'time after which a refresh is given up, whatever it waits for',
-      ),
-    },
-    notMoreThan('retryMin', 'retryMax', durationText),
-  ).prefault({}),
   'how often the sources are polled',
+  {
+    ...intervals,
+    jitterPercent: defaulted(
+      wholeNumber(0, 50),
+      20,
+      'how far each of these times is varied at random, in per cent',
+    ),
+    retryMin: defaulted(
+      duration('100ms', '10m'),
+      '5s',
+      'wait after the first failure; it doubles with each further one',
+    ),
+    retryMax: defaulted(duration('100ms', '1h'), '60s', 'longest wait after failures'),
+    deadline: defaulted(
+      duration('500ms', '5m'),
+      '20s',
+      'time after which a refresh is given up, whatever it waits for',
+    ),
+  },
+  notMoreThan('retryMin', 'retryMax', durationText),
 );

@@ -1,6 +1,6 @@
 /** How the server itself stands: where it listens, who may ask, what is limited, watched, kept and logged. */
 import { type Path, pathText } from '../fault.ts';
-import { choice, defaulted, list, map, optional, section, wholeNumber } from '../key.ts';
+import { choice, defaulted, list, optional, section, wholeNumber } from '../key.ts';
 import { listenAddress, network, type SocketAddress } from '../kinds/address.ts';
 import { duration } from '../kinds/quantity.ts';
 import { absolutePath, characterString, domainName } from '../kinds/text.ts';
@@ -8,173 +8,141 @@ import { type Findings, type Items, notMoreThan, type Place } from '../rule.ts';
 
 export const listen = section(
   'daemon',
-  map(
-    {
-      dns: defaulted(
-        list(listenAddress(53), 1, 64),
-        ['0.0.0.0:53', '[::]:53'],
-        'addresses for DNS, on UDP and TCP',
-      ),
-      udp: defaulted(
-        choice('auto', 'batched', 'plain'),
-        'auto',
-        'how datagrams are received; batched takes up to 64 in one call, where the runtime can (Linux, Node 26)',
-      ),
-    },
-    listenersApart,
-  ).prefault({}),
   'where DNS is served',
+  {
+    dns: defaulted(
+      list(listenAddress(53), 1, 64),
+      ['0.0.0.0:53', '[::]:53'],
+      'addresses for DNS, on UDP and TCP',
+    ),
+    udp: defaulted(
+      choice('auto', 'batched', 'plain'),
+      'auto',
+      'how datagrams are received; batched takes up to 64 in one call, where the runtime can (Linux, Node 26)',
+    ),
+  },
+  listenersApart,
 );
 
-export const clients = section(
-  'daemon',
-  map({
-    allow: defaulted(
-      list(network(), 1, 1000),
-      [
-        '127.0.0.0/8',
-        '::1/128',
-        '10.0.0.0/8',
-        '172.16.0.0/12',
-        '192.168.0.0/16',
-        '100.64.0.0/10',
-        '169.254.0.0/16',
-        'fe80::/10',
-        'fc00::/7',
-      ],
-      'networks of clients that are answered; all others get REFUSED',
-    ),
-  }).prefault({}),
-  'who is served',
-);
+export const clients = section('daemon', 'who is served', {
+  allow: defaulted(
+    list(network(), 1, 1000),
+    [
+      '127.0.0.0/8',
+      '::1/128',
+      '10.0.0.0/8',
+      '172.16.0.0/12',
+      '192.168.0.0/16',
+      '100.64.0.0/10',
+      '169.254.0.0/16',
+      'fe80::/10',
+      'fc00::/7',
+    ],
+    'networks of clients that are answered; all others get REFUSED',
+  ),
+});
 
 export const limits = section(
   'serving/listener',
-  map(
-    {
-      tcpConnections: defaulted(
-        wholeNumber(1, 65_535),
-        150,
-        'TCP connections at a time; the next takes the place of the one that has been incomplete or idle for longest',
-        { option: 'tcp.connections' },
-      ),
-      tcpConnectionsPerClient: defaulted(
-        wholeNumber(1, 65_535),
-        20,
-        'TCP connections at a time from one address; the next takes the place of its own longest idle one',
-        { option: 'tcp.connectionsPerClient' },
-      ),
-      tcpIdle: defaulted(
-        duration('100ms', '10m'),
-        '10s',
-        'time after which an idle TCP connection is closed; less as slots fill',
-        { option: 'tcp.idleMs' },
-      ),
-      tcpFrame: defaulted(
-        duration('100ms', '1m'),
-        '3s',
-        'time in which a message begun on TCP must be complete',
-        { option: 'tcp.frameMs' },
-      ),
-      tcpPipelined: defaulted(
-        wholeNumber(1, 10_000),
-        100,
-        'unanswered queries at a time on one TCP connection',
-        { option: 'tcp.pipelined' },
-      ),
-      responsesPerSecond: defaulted(
-        wholeNumber(0, 1_000_000),
-        0,
-        'UDP responses per second that carry records of other servers, to one network (/24 or /56) of allowed clients; 0 turns the limit off. Never held back: answers of this server itself, denials, errors, and clients with a DNS cookie',
-      ),
-      slip: defaulted(
-        wholeNumber(0, 10),
-        2,
-        'above responsesPerSecond, every n-th response is sent truncated, so that the client tries TCP; 0 sends none; a client that knows DNS cookies gets BADCOOKIE with a cookie instead',
-      ),
-      refusalsPerSecond: defaulted(
-        wholeNumber(0, 1_000_000),
-        100,
-        'REFUSED per second to one network (/24 or /56) outside clients.allow, on UDP and TCP; above it there is no reply; 0 turns the limit off',
-        { room: 'daemon' },
-      ),
-    },
-    notMoreThan('tcpConnectionsPerClient', 'tcpConnections'),
-  ).prefault({}),
   'what one client, or all of them, may take',
+  {
+    tcpConnections: defaulted(
+      wholeNumber(1, 65_535),
+      150,
+      'TCP connections at a time; the next takes the place of the one that has been incomplete or idle for longest',
+      { option: 'tcp.connections' },
+    ),
+    tcpConnectionsPerClient: defaulted(
+      wholeNumber(1, 65_535),
+      20,
+      'TCP connections at a time from one address; the next takes the place of its own longest idle one',
+      { option: 'tcp.connectionsPerClient' },
+    ),
+    tcpIdle: defaulted(
+      duration('100ms', '10m'),
+      '10s',
+      'time after which an idle TCP connection is closed; less as slots fill',
+      { option: 'tcp.idleMs' },
+    ),
+    tcpFrame: defaulted(
+      duration('100ms', '1m'),
+      '3s',
+      'time in which a message begun on TCP must be complete',
+      { option: 'tcp.frameMs' },
+    ),
+    tcpPipelined: defaulted(
+      wholeNumber(1, 10_000),
+      100,
+      'unanswered queries at a time on one TCP connection',
+      { option: 'tcp.pipelined' },
+    ),
+    responsesPerSecond: defaulted(
+      wholeNumber(0, 1_000_000),
+      0,
+      'UDP responses per second that carry records of other servers, to one network (/24 or /56) of allowed clients; 0 turns the limit off. Never held back: answers of this server itself, denials, errors, and clients with a DNS cookie',
+    ),
+    slip: defaulted(
+      wholeNumber(0, 10),
+      2,
+      'above responsesPerSecond, every n-th response is sent truncated, so that the client tries TCP; 0 sends none; a client that knows DNS cookies gets BADCOOKIE with a cookie instead',
+    ),
+    refusalsPerSecond: defaulted(
+      wholeNumber(0, 1_000_000),
+      100,
+      'REFUSED per second to one network (/24 or /56) outside clients.allow, on UDP and TCP; above it there is no reply; 0 turns the limit off',
+      { room: 'daemon' },
+    ),
+  },
+  notMoreThan('tcpConnectionsPerClient', 'tcpConnections'),
 );
 
-export const identity = section(
-  'serving/resolver',
-  map({
-    version: optional(
-      characterString('outpost-dns'),
-      'answer to version.bind in class CH; without it REFUSED',
-      'outpost-dns',
-    ),
-    id: optional(characterString('site-1'), 'answer to id.server in class CH; without it REFUSED', 'site-1'),
-  }).prefault({}),
-  'what the server says about itself',
-);
+export const identity = section('serving/resolver', 'what the server says about itself', {
+  version: optional(characterString('outpost-dns'), 'answer to version.bind in class CH; without it REFUSED'),
+  id: optional(characterString('site-1'), 'answer to id.server in class CH; without it REFUSED'),
+});
 
-export const admin = section(
-  'daemon',
-  map({
-    listen: defaulted(
-      listenAddress(9153),
-      '127.0.0.1:9153',
-      'address for metrics, health and status over HTTP, read-only',
-    ),
-    allow: defaulted(
-      list(network(), 1, 1000),
-      ['127.0.0.0/8', '::1/128', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'],
-      'networks of clients that may read these pages; all others get 403',
-    ),
-    hosts: defaulted(
-      list(domainName('dns.site.example'), 0, 100),
-      [],
-      'names by which a browser may ask for these pages, beside addresses, localhost and the name of the host: a name that somebody else points here gets 403',
-    ),
-  }).prefault({}),
-  'where it is watched',
-);
+export const admin = section('daemon', 'where it is watched', {
+  listen: defaulted(
+    listenAddress(9153),
+    '127.0.0.1:9153',
+    'address for metrics, health and status over HTTP, read-only',
+  ),
+  allow: defaulted(
+    list(network(), 1, 1000),
+    ['127.0.0.0/8', '::1/128', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'],
+    'networks of clients that may read these pages; all others get 403',
+  ),
+  hosts: defaulted(
+    list(domainName('dns.site.example'), 0, 100),
+    [],
+    'names by which a browser may ask for these pages, beside addresses, localhost and the name of the host: a name that somebody else points here gets 403',
+  ),
+});
 
-export const drill = section(
-  'daemon',
-  map({
-    onSite: defaulted(
-      list(network(), 0, 1000),
-      [],
-      'networks of upstreams that are reached without the link to AWS: a drill goes on asking these, and treats all others as unreachable',
-    ),
-  }).prefault({}),
-  'what a rehearsed outage leaves alone',
-);
+export const drill = section('daemon', 'what a rehearsed outage leaves alone', {
+  onSite: defaulted(
+    list(network(), 0, 1000),
+    [],
+    'networks of upstreams that are reached without the link to AWS: a drill goes on asking these, and treats all others as unreachable',
+  ),
+});
 
-export const state = section(
-  'daemon',
-  map({
-    directory: defaulted(
-      absolutePath('/var/lib/outpost-dns'),
-      '/var/lib/outpost-dns',
-      'directory of what survives a restart',
-    ),
-  }).prefault({}),
-  'where it keeps what it knows',
-);
+export const state = section('daemon', 'where it keeps what it knows', {
+  directory: defaulted(
+    absolutePath('/var/lib/outpost-dns'),
+    '/var/lib/outpost-dns',
+    'directory of what survives a restart',
+  ),
+});
 
-export const log = section(
-  'log',
-  map({
-    level: defaulted(choice('debug', 'info', 'warn', 'error'), 'info', 'least level that is logged'),
-    format: defaulted(
-      choice('auto', 'json', 'pretty'),
-      'auto',
-      'auto is pretty on a terminal and json elsewhere',
-    ),
-  }).prefault({}),
-  'what it logs',
-);
+export const log = section('log', 'what it logs', {
+  level: defaulted(choice('debug', 'info', 'warn', 'error'), 'info', 'least level that is logged'),
+  format: defaulted(
+    choice('auto', 'json', 'pretty'),
+    'auto',
+    'auto is pretty on a terminal and json elsewhere',
+  ),
+});
 
 function* listenersApart({ dns = [] }: { readonly dns?: Items<SocketAddress> }, { path }: Place): Findings {
   for (const [index, socket] of dns.entries()) {

@@ -8,11 +8,11 @@ import {
   alternative,
   choice,
   distinctList,
+  inRoom,
   list,
   map,
   optional,
   required,
-  section,
   wordOrList,
 } from '../key.ts';
 import { domainName, line } from '../kinds/text.ts';
@@ -27,7 +27,7 @@ const recordLine = line(
 );
 
 const zoneKeys = {
-  name: required(domainName('corp.example'), 'the zone: this name and everything below it', 'corp.example'),
+  name: required(domainName('corp.example'), 'the zone: this name and everything below it'),
   forwardTo: alternative(distinctList(upstream(), 1, 16), 'ask these servers', ['10.0.0.53']),
   answer: alternative(choice('nxdomain', 'servfail', 'refused'), 'answer every question so', 'nxdomain'),
   records: optional(
@@ -71,12 +71,12 @@ function* oneRule(_zone: ZoneDraft, { path, isWritten, isFaulty }: Place): Findi
   }
 }
 
-export const zones = section(
+export const zones = inRoom(
   'serving/local-zones',
+  'rules for single zones; none may cover an endpoint',
   joinedBy(list(zone, 0, 10_000), [unique('name', 'keep one rule for each zone'), recordsTogether]).prefault(
     [],
   ),
-  'rules for single zones; none may cover an endpoint',
 );
 
 /** Each line of each list, and what goes with what. */

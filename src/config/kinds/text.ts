@@ -1,16 +1,13 @@
 /**
- * Texts with bounds: paths, the strings of `identity`, the names that AWS gives to things, checked before they go into a
- * request, and domain names as an operator writes them, to lower case without the last dot.
+ * Texts with bounds: paths, the strings of `identity`, names of AWS, which go into requests, and domain names as an operator
+ * writes them, to lower case without the last dot.
  */
 import { domainToASCII } from 'node:url';
 import { type Reading, textKind } from '../key.ts';
 import { parseAddress } from './address.ts';
 
 export function absolutePath(example: string) {
-  return textKind(readAbsolutePath, {
-    allowed: `an absolute path, such as ${example}`,
-    pattern: '^/',
-  });
+  return textKind(readAbsolutePath, { allowed: 'an absolute path', example, pattern: '^/' });
 }
 
 const PATH_OCTETS = 1024; // a file name and a suffix still go after it, below Linux's 4,096
@@ -18,94 +15,106 @@ const PATH_OCTETS = 1024; // a file name and a suffix still go after it, below L
 function readAbsolutePath(text: string): Reading<string> {
   if (text.includes('\0')) return { message: 'a path with a NUL octet' };
   if (!text.startsWith('/')) return { message: 'not an absolute path' };
-  if (new TextEncoder().encode(text).length > PATH_OCTETS)
-    return { message: `longer than ${PATH_OCTETS} octets` };
-  return { value: text.length > 1 ? text.replace(/\/+$/, '') || '/' : text };
+  if (Buffer.byteLength(text) > PATH_OCTETS) return { message: `longer than ${PATH_OCTETS} octets` };
+  return { value: text.replace(/(?<=.)\/+$/, '') };
 }
 
-/** What fits one character-string of a TXT record: RFC 1035 section 3.3. */
+/** One character-string of a TXT record: RFC 1035 section 3.3. */
 export function characterString(example: string) {
-  return textKind(readCharacterString, { allowed: `a text of 1 to 255 octets, such as ${example}` });
-}
-
-function readCharacterString(text: string): Reading<string> {
-  const octets = new TextEncoder().encode(text).length;
-  if (octets === 0) return { message: 'an empty text' };
-  return octets <= 255 ? { value: text } : { message: `${octets} octets, more than 255` };
+  const read = (text: string): Reading<string> => {
+    const octets = Buffer.byteLength(text);
+    if (octets === 0) return { message: 'an empty text' };
+    return octets <= 255 ? { value: text } : { message: `${octets} octets, more than 255` };
+  };
+  return textKind(read, { allowed: 'a text of 1 to 255 octets', example });
 }
 
 /** A line that another check takes apart. */
 export function line(allowed: string) {
-  return textKind(
-    (text): Reading<string> => {
-      if (text.trim() === '') return { message: 'an empty text' };
-      return text.length <= 4096 ? { value: text } : { message: 'longer than 4096 characters' };
-    },
-    { allowed },
-  );
+  const read = (text: string): Reading<string> => {
+    if (text.trim() === '') return { message: 'an empty text' };
+    return text.length <= 4096 ? { value: text } : { message: 'longer than 4096 characters' };
+  };
+  return textKind(read, { allowed });
+}
+
+interface NameKind {
+  /** With its article. */
+  readonly noun: string;
+  readonly pattern: string;
+  readonly example: string;
+  /** Longer than the noun, where that says too little. */
+  readonly allowed?: string;
+  /** What a text that is no such name was probably meant to be. */
+  readonly near?: (text: string) => { readonly message?: string; readonly name: string } | undefined;
+}
+
+function nameKind({ noun, pattern, example, allowed = noun, near }: NameKind) {
+  const shape = new RegExp(pattern, 'u');
+  const read = (text: string): Reading<string> => {
+    if (shape.test(text)) return { value: text };
+    const meant = near?.(text);
+    if (meant === undefined || !shape.test(meant.name)) return { message: `not ${noun}` };
+    return { message: meant.message ?? `not ${noun}`, fix: `write ${meant.name}` };
+  };
+  return textKind(read, { allowed, example, pattern });
 }
 
 export function clusterName() {
-  const allowed = 'the name of an EKS cluster: up to 100 letters, digits, "-" and "_", such as my-cluster';
-  // No "*" and no "?": the name goes into a filter of EC2, where they are wildcards.
-  return textKind(
-    (text) => matching(text, /^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$/, 'not a name of an EKS cluster'),
-    {
-      allowed,
-      pattern: '^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$',
-    },
-  );
-}
-
-export function regionName() {
-  return textKind(readRegion, {
-    allowed: 'an AWS Region, such as us-west-2',
-    pattern: '^[a-z]{2,8}(-[a-z]{1,12})+-[0-9]{1,2}$',
+  return nameKind({
+    noun: 'a name of an EKS cluster',
+    allowed: 'the name of an EKS cluster: up to 100 letters, digits, "-" and "_"',
+    // No "*" and no "?": the name goes into a filter of EC2, where they are wildcards.
+    pattern: '^[0-9A-Za-z][0-9A-Za-z_\\-]{0,99}$',
+    example: 'my-cluster',
   });
 }
 
-function readRegion(text: string): Reading<string> {
-  if (/^[a-z]{2,8}(-[a-z]{1,12})+-[0-9]{1,2}$/.test(text)) return { value: text };
-  const zone = /^([a-z]{2,8}(?:-[a-z]{1,12})+-[0-9]{1,2})(?:[a-z]|-.+)$/.exec(text);
-  if (zone !== null) return { message: 'an availability zone, not a Region', fix: `write ${zone[1]}` };
-  if (text !== text.toLowerCase())
-    return { message: 'not an AWS Region', fix: `write ${text.toLowerCase()}` };
-  return { message: 'not an AWS Region' };
+export function regionName() {
+  return nameKind({
+    noun: 'an AWS Region',
+    pattern: '^[a-z]{2,8}(-[a-z]{1,12})+-[0-9]{1,2}$',
+    example: 'us-west-2',
+    near: (text) => {
+      const [, region] = /^(.*-[0-9]{1,2})(?:[a-z]|-.+)$/.exec(text) ?? [];
+      return region === undefined
+        ? { name: text.toLowerCase() }
+        : { message: 'an availability zone, not a Region', name: region };
+    },
+  });
 }
 
 export function vpcId() {
-  return textKind((text) => matching(text, /^vpc-(?:[0-9a-f]{8}|[0-9a-f]{17})$/, 'not the ID of a VPC'), {
-    allowed: 'the ID of a VPC, such as vpc-0a1b2c3d4e5f60718',
+  return nameKind({
+    noun: 'the ID of a VPC',
     pattern: '^vpc-([0-9a-f]{8}|[0-9a-f]{17})$',
+    example: 'vpc-0a1b2c3d4e5f60718',
   });
 }
 
 export function hostedZoneId() {
-  return textKind(readHostedZoneId, {
-    allowed: 'the ID of a hosted zone, such as Z0123456789ABCDEFGHIJ',
+  return nameKind({
+    noun: 'the ID of a hosted zone',
     pattern: '^Z[0-9A-Z]{1,31}$',
+    example: 'Z0123456789ABCDEFGHIJ',
+    near: (text) => ({
+      message: 'more than the ID of a hosted zone',
+      name: text.replace(/^\/?hostedzone\//, ''),
+    }),
   });
-}
-
-function readHostedZoneId(text: string): Reading<string> {
-  const bare = text.replace(/^\/?hostedzone\//, '');
-  const reading = matching(bare, /^Z[0-9A-Z]{1,31}$/, 'not the ID of a hosted zone');
-  if (bare === text || !('value' in reading)) return reading;
-  return { message: 'more than the ID of a hosted zone', fix: `write ${bare}` };
 }
 
 export function profileName() {
-  return textKind((text) => matching(text, /^[^\s[\]][^\p{Cc}[\]]{0,127}$/u, 'not the name of a profile'), {
-    allowed: 'the name of a profile in the AWS configuration files, such as outpost-dns',
+  return nameKind({
+    noun: 'the name of a profile',
+    allowed: 'the name of a profile in the AWS configuration files',
+    pattern: '^[^\\s\\u0000-\\u001f\\u007f-\\u009f\\[\\]][^\\u0000-\\u001f\\u007f-\\u009f\\[\\]]{0,127}$',
+    example: 'outpost-dns',
   });
 }
 
-function matching(text: string, pattern: RegExp, message: string): Reading<string> {
-  return pattern.test(text) ? { value: text } : { message };
-}
-
 export function domainName(example: string) {
-  return textKind(readDomainName, { allowed: `a domain name, such as ${example}` });
+  return textKind(readDomainName, { allowed: 'a domain name', example });
 }
 
 const LABEL_OCTETS = 63; // RFC 1035 section 2.3.4
