@@ -54,7 +54,7 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
       cache,
       clock,
       upstreams: {
-        forward: (query, route, reply) => forwarder.forwardTo(query, route, (outcome) => reply.send(outcome)),
+        forward: (query, route, reply) => forwarder.forwardTo(query, route, reply),
         isCut: (query, route) =>
           forwarder.isCut(query, route) ||
           (isLinkCut(route) && resolver.rules.disconnected.isBeyondLink(query)),

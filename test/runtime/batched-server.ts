@@ -34,10 +34,13 @@ export function batchedServer(libc: Libc, upstream: Upstream) {
       return query.id % 2 === 0 ? writeEmptyReply(query, 0, undefined, space, spaceStart) : PENDING;
     },
     later({ query }, reply) {
-      forwarder.forwardTo(query, group, (outcome) => {
-        const space = new Uint8Array(512);
-        const rcode = outcome.kind === 'response' ? 0 : 2;
-        reply.send(space.subarray(0, writeEmptyReply(query, rcode, undefined, space, 0)));
+      forwarder.forwardTo(query, group, {
+        send: (outcome) => {
+          const space = new Uint8Array(512);
+          const rcode = outcome.kind === 'response' ? 0 : 2;
+          reply.send(space.subarray(0, writeEmptyReply(query, rcode, undefined, space, 0)));
+        },
+        fail: (error) => reply.fail(error),
       });
     },
   };

@@ -17,7 +17,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import type { Route } from '../turn.ts';
+import type { Reply, Route } from '../turn.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
 import { type ForwardFailure, type ForwardOutcome, forwardFailure, isUnhelpful } from './forward-outcome.ts';
 import { chooseMembers, claimTrial, Groups, hasAnswers, type Regrouping, triable } from './groups.ts';
@@ -31,7 +31,6 @@ import {
 } from './own-questions.ts';
 import {
   type AskedUpstream,
-  type OnOutcome,
   type Overload,
   PendingQuestion,
   PendingQuestions,
@@ -116,14 +115,14 @@ export class Forwarder {
 
   /** As `forwardTo`, as a promise that never rejects. */
   forward(query: Query, group: Route): Promise<ForwardOutcome> {
-    return new Promise((resolve) => this.forwardTo(query, group, resolve));
+    return new Promise((resolve, reject) => this.forwardTo(query, group, { send: resolve, fail: reject }));
   }
 
   /**
-   * Asks the upstreams of a group that was configured; calls `reply` once, perhaps before this returns. Identical questions
-   * that are on their way to the same group share one outcome.
+   * Asks the upstreams of a group that was configured; sends the outcome once, perhaps before this returns. Identical
+   * questions that are on their way to the same group share one outcome.
    */
-  forwardTo(query: Query, group: Route, reply: OnOutcome): void {
+  forwardTo(query: Query, group: Route, reply: Reply<ForwardOutcome>): void {
     this.#forward(query, group, false, reply);
   }
 
@@ -228,7 +227,7 @@ export class Forwarder {
   }
 
   /** `isOwn`: not a client's question. It is asked past the limit on questions in flight, and never gives way. */
-  #forward(query: Query, group: Route, isOwn: boolean, reply: OnOutcome): void {
+  #forward(query: Query, group: Route, isOwn: boolean, reply: Reply<ForwardOutcome>): void {
     const question = questionOf(query);
     const hash = questionHash(query);
     const known = this.#pending.find(hash, question, group.name);
@@ -239,7 +238,7 @@ export class Forwarder {
     }
     const pending = this.#pendingFor(query, question, group, isOwn);
     if (!(pending instanceof PendingQuestion)) {
-      reply(pending);
+      reply.send(pending);
       return;
     }
     pending.hash = hash;
@@ -296,7 +295,8 @@ export class Forwarder {
   }
 
   #askOwn(group: UpstreamGroup): Ask {
-    return (query) => new Promise((resolve) => this.#forward(query, group, true, resolve));
+    return (query) =>
+      new Promise((resolve, reject) => this.#forward(query, group, true, { send: resolve, fail: reject }));
   }
 
   /** Asks another upstream of the group the same, for as long as one attempt takes. */
@@ -310,9 +310,13 @@ export class Forwarder {
     this.#opinions.compare(name, first, second);
   }
 
-  #startTrial(query: Query, upstreams: readonly AskedUpstream[], reply: OnOutcome): void {
+  #startTrial(
+    query: Query,
+    upstreams: readonly AskedUpstream[],
+    onOutcome: (outcome: ForwardOutcome) => void,
+  ): void {
     const question = questionOf(query, 'trial');
-    const onOver = (_: PendingQuestion, outcome: ForwardOutcome): void => reply(outcome);
+    const onOver = (_: PendingQuestion, outcome: ForwardOutcome): void => onOutcome(outcome);
     new PendingQuestion(this.#context, question, upstreams, 'trial', onOver).start();
   }
 

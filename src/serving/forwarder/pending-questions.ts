@@ -7,6 +7,7 @@
  * everything to the upstream with the warmest cache, and back, with every hiccup.)
  */
 import { isAboutName, RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
+import type { Reply } from '../turn.ts';
 import type { Attempt, AttemptListener } from './attempt.ts';
 import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
 import type { UpstreamFailure, UpstreamReply } from './exchange.ts';
@@ -57,8 +58,6 @@ const PATIENCE_MS: Readonly<Record<QuestionKind, number>> = {
   trial: 500, // most answers are there within it, or never
 };
 
-export type OnOutcome = (outcome: ForwardOutcome) => void;
-
 /** The network of no client. */
 export const NO_NETWORK = 0;
 
@@ -78,7 +77,7 @@ export class PendingQuestion implements Deadline {
   readonly #endsAtMs: number;
   readonly #isTrial: boolean;
   readonly #attempts: Pick<Attempt, 'abandon'>[] = [];
-  #clients: OnOutcome[] = [];
+  readonly #clients: Reply<ForwardOutcome>[] = [];
   /** Attempts whose reply may still come in time. */
   #timely = 0;
   /** The last answer that says nothing about the name, such as SERVFAIL and REFUSED: better than nothing. */
@@ -108,12 +107,12 @@ export class PendingQuestion implements Deadline {
   }
 
   /** One more client waits for the outcome. */
-  join(client: OnOutcome): void {
+  join(client: Reply<ForwardOutcome>): void {
     this.#clients.push(client);
   }
 
   reply(outcome: ForwardOutcome): void {
-    for (const client of this.#clients) client(outcome);
+    for (const client of this.#clients) client.send(outcome);
   }
 
   start(): void {
@@ -371,7 +370,7 @@ export class PendingQuestions {
   }
 
   /** A client of this network waits for it too. */
-  join(pending: PendingQuestion, client: OnOutcome, network: number): void {
+  join(pending: PendingQuestion, client: Reply<ForwardOutcome>, network: number): void {
     pending.join(client);
     if (!pending.givesWay || network === pending.network || pending.network === NO_NETWORK) return;
     const heldBy = (holder: number): number => this.#networks.get(holder)?.size ?? 0;

@@ -63,7 +63,10 @@ t.test('identical questions are one exchange, however many others share their ha
 
 t.test('all who joined are told, in the order in which they came', async (t) => {
   const told: string[] = [];
-  const tell = (who: string) => (outcome: ForwardOutcome) => void told.push(`${who} ${outcome.kind}`);
+  const tell = (client: string) => ({
+    send: (outcome: ForwardOutcome) => void told.push(`${client} ${outcome.kind}`),
+    fail: t.error,
+  });
   const one = pending('a');
   one.join(tell('first'));
   t.equal(one.isJoined, false);

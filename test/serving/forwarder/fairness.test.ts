@@ -138,13 +138,16 @@ t.test('what gives way is told after the call that needed its place', async (t) 
   let isOver = false;
   const first = clientQuery('www.silent-first.example');
   first.network = LOUD;
-  world.forwarder.forwardTo(first, route, () => {
-    isOver = true;
+  world.forwarder.forwardTo(first, route, {
+    send: () => {
+      isOver = true;
+    },
+    fail: t.error,
   });
   for (let at = 0; at < 999; at++) void asks(world, `www.silent${at}.example`, LOUD);
   const late = clientQuery('www.good.example');
   late.network = QUIET;
-  world.forwarder.forwardTo(late, route, () => undefined);
+  world.forwarder.forwardTo(late, route, { send: () => undefined, fail: t.error });
   t.notOk(isOver, 'a reply is being written where the other would go');
   await Promise.resolve();
   t.ok(isOver);

@@ -26,7 +26,7 @@ class Chain {
         cache: new AnswerCache(CACHE_SETTINGS),
         clock: time,
         upstreams: {
-          forward: (query, to, reply) => forwarder.forwardTo(query, to, (outcome) => reply.send(outcome)),
+          forward: (query, to, reply) => forwarder.forwardTo(query, to, reply),
           isCut: (query, to) => forwarder.isCut(query, to),
           isLinkCut: () => false,
           noteFalseDenial: () => undefined,
