@@ -15,7 +15,7 @@ import { yieldToQueries } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { Outbound } from './outbound.ts';
-import type { PollRequest } from './polls.ts';
+import type { PollRequest } from './poll.ts';
 
 /** What the thread is started with. */
 export interface ThreadData {

@@ -17,7 +17,7 @@ import type { Timers } from '../runtime/timers.ts';
 import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { Outbound } from './outbound.ts';
-import type { FarSource, PollSettings } from './polls.ts';
+import type { FarSource, PollSettings } from './poll.ts';
 import { cannotAsk, failed, SourceError } from './source-error.ts';
 
 /** Polls one source once. Never rejects, and settles when its signal is aborted. `onUrl` hears which URL of AWS is asked. */

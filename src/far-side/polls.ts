@@ -3,51 +3,11 @@
  * rejects, never reports a part of what there is, and settles when its signal is aborted, whatever the SDK does. It refuses to
  * know what was seen before and what will be served, and keeps no schedule.
  */
-import type { Observation, SourceContext } from '../records/observation.ts';
-import { type SourceName, traitsOf } from '../records/sources.ts';
-import type { Clock } from '../runtime/clock.ts';
-import type { AwsServices } from './aws/clients.ts';
+import type { Observation } from '../records/observation.ts';
+import { traitsOf } from '../records/sources.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
-import type { KubernetesAccess } from './kubernetes/identity.ts';
-import type { LocalFiles } from './local-files.ts';
+import type { FarSource, PollDeps, PollFunction, PollRequest } from './poll.ts';
 import { failed } from './source-error.ts';
-
-/** Sources that speak HTTPS. The upstreams are asked for `dns` by the forwarder. */
-export type FarSource = Exclude<SourceName, 'dns'>;
-
-/** What the configuration of a cluster says about its sources: plain data, because it crosses into the thread. */
-export interface PollSettings {
-  /** Profile of the AWS configuration files; left out: the one of the environment. */
-  readonly profile?: string | undefined;
-  /** Without a zone ID the zone is found by name. */
-  readonly route53?: { readonly zoneId?: string | undefined } | undefined;
-  /** How this server is known to the API server; without it that poll fails. */
-  readonly kubernetes?: KubernetesAccess | undefined;
-}
-
-export interface PollRequest {
-  readonly source: FarSource;
-  readonly settings: PollSettings;
-  readonly context: SourceContext;
-}
-
-export interface PollDeps {
-  readonly aws: AwsServices;
-  readonly files: LocalFiles;
-  readonly clock: Clock;
-  /** Hosted zones that were found by name, by what they were found for. */
-  readonly zones: Map<string, string>;
-  /** In place of the port that a kubeconfig names, else 443. */
-  readonly apiServerPort?: number;
-}
-
-export interface Asked {
-  readonly settings: PollSettings;
-  readonly context: SourceContext;
-  readonly signal: AbortSignal;
-}
-
-export type PollFunction = (asked: Asked, deps: PollDeps) => Promise<Observation>;
 
 /** Each is loaded with its first poll, when the priority of the thread has been lowered. */
 export const POLLS: Readonly<Record<FarSource, () => Promise<PollFunction>>> = {

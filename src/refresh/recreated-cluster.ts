@@ -5,7 +5,7 @@
  */
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { Observation } from '../records/observation.ts';
-import { isNameSource, type SourceName } from '../records/sources.ts';
+import { isAddressSource, isNameSource, type SourceName, traitsOf } from '../records/sources.ts';
 import { addressesOf } from './reconcile/changes.ts';
 import type { SourceRunner } from './source-poller.ts';
 
@@ -45,7 +45,7 @@ export class DetailsDoubt {
 
   #note(observation: Observation, record: EndpointRecord, nowMs: number): void {
     const { source } = observation;
-    if (source === 'cluster' || source === 'kubernetes') return;
+    if (!isAddressSource(source) || !traitsOf(source).crossesLink) return;
     const sign = signOf(observation, record);
     if (sign === this.#signs.get(source)) return;
     if (sign === undefined) {

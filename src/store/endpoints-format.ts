@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net';
 import * as z from 'zod';
 import type { EndpointRecord, SeenBy, ServedAddress } from '../records/endpoint-record.ts';
+import { perSource } from '../records/sources.ts';
 import {
   composeCheckedJson,
   corrupt,
@@ -152,11 +153,7 @@ const SEEN = z
 const ADDRESS = z
   .object({
     address,
-    dns: SEEN.exactOptional(),
-    route53: SEEN.exactOptional(),
-    interfaces: SEEN.exactOptional(),
-    kubernetes: SEEN.exactOptional(),
-    cluster: SEEN.exactOptional(),
+    ...perSource(() => SEEN.exactOptional()),
     pin: SEEN.exactOptional(),
     lackedSince: time.exactOptional(),
   })
@@ -189,13 +186,7 @@ const HELD = z
   })
   .transform(({ since, ...rest }) => ({ ...rest, sinceMs: since }));
 
-const CONFIRMED = z.object({
-  dns: time.exactOptional(),
-  route53: time.exactOptional(),
-  interfaces: time.exactOptional(),
-  kubernetes: time.exactOptional(),
-  cluster: time.exactOptional(),
-});
+const CONFIRMED = z.object(perSource(() => time.exactOptional()));
 
 const RECORD = z
   .object({

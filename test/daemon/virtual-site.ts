@@ -3,7 +3,7 @@ import type { StatusReport } from '../../src/admin/status-report.ts';
 import type { NetworkParts } from '../../src/daemon/parts.ts';
 import { buildRooms, type Rooms } from '../../src/daemon/rooms.ts';
 import { RunningDaemon } from '../../src/daemon/running-daemon.ts';
-import type { FarSource } from '../../src/far-side/polls.ts';
+import type { FarSource } from '../../src/far-side/poll.ts';
 import { failed, SourceError } from '../../src/far-side/source-error.ts';
 import { parseQuery, Query } from '../../src/protocol/wire/query.ts';
 import { typeName } from '../../src/protocol/words/types.ts';

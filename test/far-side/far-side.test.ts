@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
 import { FarSide, type FarSideOptions } from '../../src/far-side/far-side.ts';
 import { DIRECT } from '../../src/far-side/outbound.ts';
-import type { FarSource } from '../../src/far-side/polls.ts';
+import type { FarSource } from '../../src/far-side/poll.ts';
 import type { SourceContext } from '../../src/records/observation.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { threadsEnded, threadsNotEnded } from '../../src/runtime/threads.ts';

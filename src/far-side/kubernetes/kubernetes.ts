@@ -17,7 +17,7 @@ import type { FailureReason, SourceContext } from '../../records/observation.ts'
 import type { Clock } from '../../runtime/clock.ts';
 import { redacted } from '../aws/failure.ts';
 import { allPages, type Page } from '../pages.ts';
-import type { PollDeps, PollFunction } from '../polls.ts';
+import type { PollDeps, PollFunction } from '../poll.ts';
 import { cannotAsk, SourceError, untilAborted } from '../source-error.ts';
 import { type ApiAnswer, type ApiServer, getFromApi } from './api-server-call.ts';
 import { type KubernetesAccess, type KubernetesIdentity, readIdentity } from './identity.ts';

@@ -13,7 +13,7 @@
  * Where name and listing both lack most of the set, it is a new set, which the guard holds until it is repeated.
  */
 import type { EndpointRecord, ServedAddress } from '../../records/endpoint-record.ts';
-import { isInterfaceSource, isNameSource, type NameSource, type SourceName } from '../../records/sources.ts';
+import { isInterfaceSource, isNameSource, SOURCE_NAMES, type SourceName } from '../../records/sources.ts';
 import { beneathPin } from './pin.ts';
 
 const HOUR_MS = 3_600_000; // far longer than EC2 takes to agree with itself, and than the patch of one instance
@@ -67,7 +67,7 @@ function wasNamedSince({ provenance }: ServedAddress, sinceMs: number): boolean 
   );
 }
 
-const NAME_SOURCES: readonly NameSource[] = ['dns', 'route53'];
+const NAME_SOURCES = SOURCE_NAMES.filter(isNameSource);
 
 /** Whether a name source had the address in the last answer that it gave, no longer than a day ago. */
 function wasLastNamed(
@@ -103,15 +103,13 @@ export function corroborate(
 export function corroboratedBefore(record: EndpointRecord): readonly string[] {
   if (record.corroborated !== undefined) return record.corroborated;
   const isSeenBy = ({ provenance }: ServedAddress, isKind: (name: SourceName) => boolean) =>
-    ADDRESS_SOURCES.some((name) => isKind(name) && provenance[name] !== undefined);
+    SOURCE_NAMES.some((name) => isKind(name) && provenance[name] !== undefined);
   const { addresses } = beneathPin(record);
   const isCorroborated = addresses.every(
     (served) => isSeenBy(served, isNameSource) && isSeenBy(served, isInterfaceSource),
   );
   return isCorroborated ? addresses.map(({ address }) => address) : [];
 }
-
-const ADDRESS_SOURCES: readonly SourceName[] = ['dns', 'route53', 'interfaces', 'kubernetes'];
 
 /** Corroborated addresses that the names drop while an interface source lists them. */
 export function contradictedBy(

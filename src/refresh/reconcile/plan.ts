@@ -5,7 +5,7 @@
  */
 import type { ClusterDetails, EndpointRecord, ServedAddress } from '../../records/endpoint-record.ts';
 import type { FailureReason } from '../../records/observation.ts';
-import type { SourceName } from '../../records/sources.ts';
+import { isNameSource, SOURCE_NAMES, type SourceName } from '../../records/sources.ts';
 import { addressesOf, type Change, changesBetween } from './changes.ts';
 import {
   type AddressView,
@@ -155,9 +155,11 @@ export function learn(
   const learned = { ...details, learnedAtMs: nowMs };
   const isNew = changesBetween(previous, { ...previous, details: learned }).length > 0;
   // what names said of the cluster before says nothing of one that was created again, whatever the operator calls it
-  const { dns: _, route53: __, ...confirmed } = previous.confirmedAtMs;
   const isRedescribed = previous.details !== undefined && previous.details.endpoint !== details.endpoint;
-  const confirmedAtMs = { ...(isRedescribed ? confirmed : previous.confirmedAtMs), cluster: nowMs };
+  const confirmedAtMs = {
+    ...(isRedescribed ? withoutNames(previous) : previous.confirmedAtMs),
+    cluster: nowMs,
+  };
   const next = { ...beneathPin(previous), confirmedAtMs, ...(isNew ? { details: learned } : {}) };
   const plan = finish(previous, next, settings, nowMs);
   const isRenamed = previous.endpoint !== undefined && plan.record.endpoint !== previous.endpoint;
@@ -314,7 +316,17 @@ export function withEndpoint(
   endpoint: string,
 ): EndpointRecord {
   if (before === undefined || before === endpoint) return { ...record, endpoint };
-  const { dns: _, route53: __, ...confirmedAtMs } = record.confirmedAtMs;
   const former = [...new Set([before, ...formerEndpoints])].filter((name) => name !== endpoint);
-  return { ...record, endpoint, formerEndpoints: former.slice(0, MAX_FORMER), confirmedAtMs };
+  return {
+    ...record,
+    endpoint,
+    formerEndpoints: former.slice(0, MAX_FORMER),
+    confirmedAtMs: withoutNames(record),
+  };
+}
+
+/** When each source last confirmed something, the name sources left out. */
+function withoutNames({ confirmedAtMs }: EndpointRecord): EndpointRecord['confirmedAtMs'] {
+  const kept = SOURCE_NAMES.filter((name) => !isNameSource(name) && confirmedAtMs[name] !== undefined);
+  return Object.fromEntries(kept.map((name) => [name, confirmedAtMs[name]]));
 }

@@ -9,7 +9,7 @@
  *     kubernetes  the API server's own view of its addresses, asked on the site
  */
 import type { Poll } from '../../far-side/far-side.ts';
-import type { FarSource, PollSettings } from '../../far-side/polls.ts';
+import type { FarSource, PollSettings } from '../../far-side/poll.ts';
 import type { ServicePlace } from '../../far-side/sign-of-life.ts';
 import { failed } from '../../far-side/source-error.ts';
 import type { AddressObservation, Observation, Source, UpstreamView } from '../../records/observation.ts';
