@@ -1,7 +1,7 @@
 /** What a person wants to know about one cluster, as plain data for the status: ages instead of times. */
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord, HeldChange } from '../records/endpoint-record.ts';
-import { isAddressSource, type SourceName } from '../records/sources.ts';
+import { isAddressSource, SOURCE_NAMES, type SourceName } from '../records/sources.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import {
   type CredentialCondition,
@@ -221,8 +221,7 @@ export const AGE_WARNINGS_MS = [7 * DAY_MS, 30 * DAY_MS] as const;
 
 /** The last time that a source confirmed addresses; the cluster's details confirm none. */
 export function lastConfirmedAtMs({ confirmedAtMs }: EndpointRecord): number | undefined {
-  const { dns, route53, interfaces, kubernetes } = confirmedAtMs;
-  const times = [dns, route53, interfaces, kubernetes].filter((ms) => ms !== undefined);
+  const times = SOURCE_NAMES.filter(isAddressSource).flatMap((name) => confirmedAtMs[name] ?? []);
   return times.length === 0 ? undefined : Math.max(...times);
 }
 
