@@ -72,7 +72,7 @@ t.test('the product accepts the configuration as it is', async (t) => {
     ownAddresses: ['127.0.0.1'],
     readFile: () => Promise.reject(new Error('no file is read')),
   });
-  t.match(config, { clusters: [{ name: 'demo', region: 'us-west-2', probe: { enabled: false } }] });
+  t.match(config, { clusters: [{ name: 'demo', region: 'us-west-2', probe: undefined }] });
 });
 
 t.test('fixed ports are kept, and taken ones are told in a sentence', async (t) => {
