@@ -1,16 +1,16 @@
-/** A server that the bench measures: how it is configured for one and the same task, started, and recognised. */
+/** A server that the bench measures: its configuration for the common task, its start, and its version. */
 import { spawnSync } from 'node:child_process';
 import type { RowName } from './rows.ts';
 
-/** The task, equal for all. */
+/** The task, equal for all contenders. */
 export interface Task {
   /** A folder of the contender's own, to write its configuration into. */
   readonly directory: string;
   /** On 127.0.0.1, UDP and TCP. */
   readonly port: number;
-  /** For a contender that cannot do without a second listener. */
+  /** For a contender that needs a second listener. */
   readonly adminPort: number;
-  /** On 127.0.0.1: whatever is not the endpoint is forwarded there. */
+  /** On 127.0.0.1: all names except the endpoint are forwarded there. */
   readonly upstreamPort: number;
   /** The one name that is answered from configuration, with these A records. */
   readonly endpoint: string;
@@ -18,7 +18,7 @@ export interface Task {
   /** Names that the cache has to hold, and the memory that it may take for them. */
   readonly cachedNames: number;
   readonly cacheMebibytes: number;
-  /** Queries that are on their way to the upstream at a time; 0 where none are forwarded. */
+  /** Queries in flight to the upstream; 0 where none are forwarded. */
   readonly forwardedAtATime: number;
   /** TCP connections at a time. */
   readonly tcpConnections: number;
@@ -28,25 +28,25 @@ export interface Contender {
   readonly name: string;
   /** The Debian package to install where it is missing. */
   readonly debianPackage: string;
-  /** The rows that it can take part in; all without this. */
+  /** The rows that it can take part in; without this, all rows. */
   readonly rows?: readonly RowName[];
   /** It answers nothing: its start is over when it ends. */
   readonly answers?: false;
-  /** Its own words, such as `Version 1.17.1`; undefined where it is not installed. */
+  /** Its version as it prints it, such as `Version 1.17.1`; undefined where it is not installed. */
   version(): string | undefined;
   /** Writes its configuration; returns the command that runs it in the foreground. */
   prepare(task: Task): Promise<readonly string[]>;
 }
 
-/** Servers live in sbin, which is not on everybody's path. */
+/** Servers are in sbin, which is not in every user's path. */
 export const ENVIRONMENT: NodeJS.ProcessEnv = {
   PATH: `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/local/sbin:/usr/sbin:/sbin`,
   LC_ALL: 'C',
-  // no contender may look for anything outside this machine
+  // no contender may send a query off this machine
   AWS_EC2_METADATA_DISABLED: 'true',
 };
 
-/** The first version number in what `command` prints; undefined where it cannot be run. */
+/** The first version number in the output of `command`; undefined where it cannot be run. */
 export function versionOf(command: string, ...args: readonly string[]): string | undefined {
   const { error, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', env: ENVIRONMENT });
   if (error !== undefined) return undefined;

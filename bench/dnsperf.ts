@@ -1,4 +1,4 @@
-/** dnsperf, the load generator: how it is called, and what its report says. */
+/** dnsperf, the load generator: its command line, and its report as data. */
 import { spawn } from 'node:child_process';
 import { ENVIRONMENT } from './contender.ts';
 import type { Processes } from './processes.ts';
@@ -31,7 +31,7 @@ export interface LoadReport {
 
 const REPLY_TIMEOUT_SECONDS = '2';
 
-/** Puts a load on 127.0.0.1 from one core. Throws what dnsperf says where it fails. */
+/** Puts a load on 127.0.0.1 from one core. Throws with dnsperf's output where it fails. */
 export async function runDnsperf(load: Load, core: number, processes: Processes): Promise<LoadReport> {
   const child = processes.add(
     spawn('taskset', ['-c', String(core), 'dnsperf', ...dnsperfArguments(load)], {

@@ -1,4 +1,4 @@
-/** Asks a server on loopback for an A record until it answers, and tells what it said. */
+/** Asks a server on loopback for an A record until it answers, and returns the answer. */
 import { createSocket } from 'node:dgram';
 import { setTimeout as pause } from 'node:timers/promises';
 import { readAddresses } from '../src/protocol/wire/answer-addresses.ts';

@@ -8,7 +8,7 @@ export interface Machine {
   readonly memoryGibibytes: number;
   readonly system: string;
   readonly node: string;
-  /** One-minute load average when the bench began: others use the machine too. */
+  /** One-minute load average when the bench began: other programs use the machine too. */
   readonly loadAtStart: number;
 }
 

@@ -10,13 +10,13 @@ import { cachedName, ENDPOINT, MOST_PER_SECOND, newName, writeQueryFile } from '
 import type { MeasureName, Row } from './rows.ts';
 import { type RunningServer, startServer } from './running-server.ts';
 
-/** What one round brought for one server. */
+/** The samples of one server in one round. */
 export type Sample = Partial<Record<MeasureName, number>> & {
   /** Queries without a NOERROR reply. */
   readonly failedPercent?: number;
   readonly failures?: readonly string[];
   readonly meanLatencyMillis?: number;
-  /** The share of its core that the upstream was busy: near 100 it is what was measured. */
+  /** The share of its core that the upstream was busy: near 100 the row measures the upstream. */
   readonly upstreamPercent?: number;
 };
 
@@ -124,12 +124,12 @@ async function startOrTell(
   }
 }
 
-/** Places 0 to count - 1, beginning with another one in each round. */
+/** Places 0 to count - 1, starting one place further in each round. */
 export function turn(count: number, round: number): number[] {
   return Array.from({ length: count }, (_, index) => (index + round) % count);
 }
 
-/** A row under load: servers run side by side through all rounds, and one at a time is asked. */
+/** A row under load: all servers run through all rounds, and one at a time is asked. */
 class LoadRow {
   readonly #row: Row;
   readonly #shop: Workshop;
@@ -269,7 +269,7 @@ function sampleText(sample: Sample): string {
   return `${queriesPerSecond.toFixed(0)} queries/s, ${microsPerQuery.toFixed(2)} us (user ${userMicrosPerQuery.toFixed(2)})${failed}`;
 }
 
-/** What part of the queries was not answered, and with what. */
+/** The part of the queries without an answer, and the codes of their replies. */
 export function failureText({ failedPercent = 0, failures = [] }: Sample): string {
   return `${failedPercent.toFixed(2)} % not answered${failures.length > 0 ? ` (${failures.join(', ')})` : ''}`;
 }

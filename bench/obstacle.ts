@@ -1,4 +1,4 @@
-/** Why the bench cannot run on this machine, and what to do about it. */
+/** Why the bench cannot run on this machine, and how to fix it. */
 import { createSocket } from 'node:dgram';
 import { cpus } from 'node:os';
 import { versionOf } from './contender.ts';
@@ -23,7 +23,7 @@ export function obstacleTo({ serverCore, loadCore, bundled }: Machinery): string
 
 export const PORTS = 40;
 
-/** A port of ours that somebody else has: what answers there would be measured in place of a contender. */
+/** A port of the bench that another program has: its answers would be measured in place of a contender's. */
 export async function portInUse(firstPort: number): Promise<number | undefined> {
   for (let port = firstPort; port < firstPort + PORTS; port++) {
     const socket = createSocket('udp4');

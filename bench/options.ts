@@ -25,7 +25,7 @@ export interface BenchOptions {
   readonly warmupSeconds: number;
   readonly peers: readonly PeerName[];
   readonly rows: readonly RowName[];
-  /** What `npm run build` made, instead of the source. */
+  /** The output of `npm run build`, instead of the source. */
   readonly bundled: boolean;
   /** Another tree of outpost-dns, to be a peer of this one. */
   readonly against: string | undefined;

@@ -1,4 +1,4 @@
-/** What the kernel knows of a process: processor time and memory, from /proc (proc(5)). */
+/** A process' figures in the kernel: processor time and memory, from /proc (proc(5)). */
 import { spawnSync } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 
@@ -38,7 +38,7 @@ export async function readThreadMillis(pid: number): Promise<number> {
   return times.reduce((sum, text) => sum + Number(text.split(' ')[0]), 0) / 1_000_000;
 }
 
-/** The most memory that it ever had resident. */
+/** Peak of its resident memory. */
 export async function readPeakMebibytes(pid: number): Promise<number> {
   return parsePeakMebibytes(await readFile(`/proc/${pid}/status`, 'utf8'));
 }

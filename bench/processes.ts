@@ -1,4 +1,4 @@
-/** The processes that the bench has started: each is ended by its own ID, whatever happens. */
+/** The processes that the bench has started: each is ended by its own ID, in every case. */
 import type { ChildProcess } from 'node:child_process';
 
 export interface Ending {

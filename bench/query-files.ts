@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** A name as long as those that EKS gives, under a domain that nobody can register. */
+/** A name as long as an endpoint of EKS, under a domain that cannot be registered. */
 export const ENDPOINT = '5e9d0f3c7a1b4286b0d4c8e2f6a19753.gr7.us-west-2.eks.bench.example';
 
 /** More names than any server resolves in a second, so that no file is read to its end. */

@@ -30,7 +30,7 @@ export function reportText({ options, machine, columns, results }: Run): string 
   return `${lines.join('\n')}\n`;
 }
 
-/** Everything that was measured, for whoever compares runs. */
+/** All measurements, to compare runs. */
 export function reportJson({ options, machine, columns, results }: Run): string {
   const run = { machine, options, contenders: columns, rows: results.map(rowJson) };
   return `${JSON.stringify(run, null, 2)}\n`;

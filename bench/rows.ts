@@ -1,4 +1,4 @@
-/** What is measured: one row of the table each, as data. A further measurement is a further row here. */
+/** The measurements: a row of the table each, as data. A further measurement is a further row here. */
 
 export type RowName = 'endpoint' | 'cached' | 'miss' | 'start' | 'tcp20' | 'tcp100' | 'latency' | 'memory';
 
@@ -16,13 +16,13 @@ export interface Row {
   /** Records in an answer of the upstream. */
   readonly upstreamRecords: number;
   readonly transport: 'udp' | 'tcp';
-  /** Sockets, or connections, that dnsperf asks from, and its queries on their way at a time. */
+  /** Sockets, or connections, of dnsperf, and its queries in flight. */
   readonly clients: number;
   readonly outstanding: number;
   /**
    * - `peak`   as many queries as are answered
    * - `half`   half of what the slowest of all answers at its peak, and each latency is noted
-   * - `none`   no load: only the start is timed, anew in every round
+   * - `none`   no load: only the start is timed, again in every round
    */
   readonly load: 'peak' | 'half' | 'none';
 }
@@ -76,7 +76,7 @@ export const ROWS: readonly Row[] = [
   },
 ];
 
-/** What is noted of a row, with the unit in its title; `better` says which way a ratio is good. */
+/** A figure of a row, with the unit in its title; `better` says which direction of a ratio is good. */
 export const MEASURES = {
   queriesPerSecond: { title: 'queries/s', digits: 0, better: 'higher' },
   microsPerQuery: { title: 'processor, us/query', digits: 2, better: 'lower' },

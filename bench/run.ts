@@ -30,7 +30,7 @@ import { reportJson, reportText } from './report.ts';
 import { ROWS } from './rows.ts';
 import type { Column, RowResult } from './table.ts';
 
-// not only the exit code: what was interrupted may still wait for something
+// not only the exit code: an interrupted measurement may still wait
 process.exit(await main());
 
 async function main(): Promise<number> {
@@ -47,7 +47,7 @@ async function main(): Promise<number> {
   const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-bench-'));
   stack.defer(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   const processes = stack.use(new Processes());
-  // what the bench does itself belongs to the load, not to the server
+  // the processor time of the bench itself belongs to the load, not to the server
   spawnSync('taskset', ['-acp', String(options.loadCore), String(process.pid)]);
   return await Promise.race([runBench(options, directory, processes), untilInterrupted()]);
 }

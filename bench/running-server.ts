@@ -1,4 +1,4 @@
-/** One contender, started on its core and known to give the right answer. */
+/** One contender, started on its core, after its first right answer. */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
@@ -14,11 +14,11 @@ export interface RunningServer {
   readonly process: OwnProcess;
   /** From the call that started the process to its first answer. */
   readonly firstAnswerMillis: number;
-  /** What it had computed until then; undefined for one that has ended. */
+  /** Its processor time until then; undefined where it has ended. */
   readonly firstAnswerProcessorMillis: number | undefined;
 }
 
-/** What a server has to say before it is measured. */
+/** The answer that a server has to give before it is measured. */
 export interface Expected {
   readonly name: string;
   readonly addresses: readonly string[];
@@ -26,7 +26,7 @@ export interface Expected {
 
 const START_PATIENCE_MS = 20_000;
 
-/** Throws, with the end of what it printed, where the contender does not come up or answers something else. */
+/** Throws, with the end of its output, where the contender does not start or gives another answer. */
 export async function startServer(
   contender: Contender,
   task: Task,
@@ -40,7 +40,7 @@ export async function startServer(
   const log = openSync(logFile, 'a');
   const startedMs = performance.now();
   const own = processes.add(
-    // taskset and every wrapper end in exec: the process ID stays, and is the server's
+    // taskset and every wrapper end in exec: the process ID becomes the server's
     spawn('taskset', ['-c', String(core), ...command], {
       cwd: task.directory,
       env: ENVIRONMENT,

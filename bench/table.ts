@@ -12,7 +12,7 @@ export interface RowResult {
 export interface Column {
   readonly name: string;
   readonly version: string | undefined;
-  /** Set where it takes no part at all, with what to do about it. */
+  /** Set where it takes no part, with the fix. */
   readonly skipped?: string;
 }
 
@@ -58,7 +58,7 @@ function numberText(value: number, digits: number): string {
   return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** What a reader of the table has to know beside it: who is missing, who failed, who left queries unanswered. */
+/** Notes below the table: contenders that are missing, that failed, or that left queries unanswered. */
 export function composeNotes(columns: readonly Column[], results: readonly RowResult[]): string[] {
   const missing = columns.flatMap(({ name, skipped }) =>
     skipped === undefined ? [] : [`${name}: ${skipped}`],

@@ -1,7 +1,7 @@
 /**
- * The README's "Point the site at it": each server's lines are taken out of the page, put into the real server, and the
+ * The README's "Point the site at it": the lab takes each server's lines out of the page and puts them into the real server. The
  * endpoint has to resolve through it with every protection against private addresses and with DNSSEC validation on. Each server
- * starts anew for each look, so that none answers from a cache that the cut has not emptied.
+ * starts again for each question, so that none answers from a cache that the cut has not emptied.
  */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -64,7 +64,7 @@ async function everyWay(
   });
 }
 
-/** Starts the server, asks it once it answers at all, and ends it. */
+/** Starts the server, asks it when it answers, and ends it. */
 async function ask(
   lab: Lab,
   site: TwoServers,

@@ -11,7 +11,7 @@ import { ADDRESSES, ENDPOINT } from './sandbox-site.ts';
 
 const DNS_PORT = 5351;
 const HTTP_ADDRESS = '127.0.0.1:9251';
-/** Where an interface of the cluster moves to during the cut. */
+/** The address that an interface of the cluster gets during the cut. */
 const MOVED = { from: '10.0.3.10', to: '10.0.3.77' };
 const SEEN_WITHIN_MS = 10_000;
 
@@ -54,7 +54,7 @@ class Walk {
   readonly #region: RegionLine;
   readonly #environment: Record<string, string>;
   #server: Background | undefined;
-  /** Tells at the server's end what its main thread had loaded of Node. */
+  /** At its end the server lists the modules of Node that its main thread had loaded. */
   readonly #witness: { readonly program: string; readonly told: string };
   #startedMs = 0;
 
@@ -63,7 +63,7 @@ class Walk {
     this.#program = join(home, 'bin', 'outpost-dns');
     this.#region = region;
     this.#environment = {
-      // no node and no npm in sight: only what came in the folder
+      // no node and no npm in PATH: only the files of the folder
       PATH: '/usr/bin:/bin',
       ...region.environment,
       OUTPOST_DNS_ADMIN__LISTEN: HTTP_ADDRESS,
@@ -91,7 +91,7 @@ if (isMainThread) process.on('exit', () => writeFileSync(${JSON.stringify(told)}
         const metrics = await page('/metrics');
         const seen = (source: string) =>
           new RegExp(`^outpost_dns_endpoint_source_age_seconds\\{.*source="${source}"`, 'm').test(metrics);
-        // a kill that comes before the disk has it is a kill before it was learned
+        // a kill before the state is on disk would be a kill before the addresses were learned
         const isOnDisk = /^outpost_dns_state_pending 0$/m.test(metrics);
         return sources.every(seen) && isOnDisk ? true : undefined;
       });
@@ -107,7 +107,7 @@ if (isMainThread) process.on('exit', () => writeFileSync(${JSON.stringify(told)}
     await step('cut off: the endpoint is answered as ever', async () => {
       assert.deepEqual(await addresses(), ADDRESSES);
     });
-    await step('killed and started anew while cut off: answered from the state file', async () => {
+    await step('killed and started again while cut off: answered from the state file', async () => {
       await this.#server?.end('SIGKILL');
       this.#start();
       note(`from exec to the first answer, cut off: ${await this.#firstAnswer()}`);

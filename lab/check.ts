@@ -1,4 +1,4 @@
-/** What a check of the lab is, and what it is given. */
+/** The contract of a check of the lab. */
 import type { Tool } from './tools.ts';
 import type { Workshop } from './workshop.ts';
 
@@ -11,7 +11,7 @@ export interface LabCheck {
 
 export interface Lab {
   readonly workshop: Workshop;
-  /** One thing that holds or does not; counted, never throws, says whether it held. */
+  /** A named statement that holds or fails; counted, never throws, returns whether it held. */
   step(name: string, action: () => Promise<void>): Promise<boolean>;
   /** A figure or a remark for the reader; not counted. */
   note(text: string): void;

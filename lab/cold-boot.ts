@@ -44,7 +44,7 @@ export const coldBoot: LabCheck = {
   },
 };
 
-/** A cable with an end that listens to nobody: metadata service, upstreams and AWS hang. */
+/** A cable with a silent far end: metadata service, upstreams and AWS hang. */
 async function makeBlackHole({ name }: Namespace): Promise<void> {
   await must(['ip', '-n', name, 'link', 'add', 'hole', 'type', 'veth', 'peer', 'name', 'end']);
   await must(['ip', '-n', name, 'address', 'add', '10.9.9.1/24', 'dev', 'hole']);
@@ -69,17 +69,17 @@ async function boot(lab: Lab, namespace: Namespace, words: string, years: number
       tookMs.sort((one, other) => one - other);
       const texts = (figures: readonly number[]) => figures.map((ms) => ms.toFixed(0)).join(' ');
       lab.note(`from exec to the first answer, ms: ${texts(tookMs)}; of processor: ${texts(cpuMs)}`);
-      // where others keep the processors busy, what the server used of them says what it takes
+      // on a busy machine the server's own processor time is the measure
       const least = Math.min(...tookMs, ...cpuMs);
       assert.ok(least < FIRST_ANSWER_WITHIN_MS, `the best took ${least.toFixed(0)} ms`);
       const median = tookMs[STARTS >> 1] ?? Number.POSITIVE_INFINITY;
-      // even then it does not take as long as any look or lookup that it would wait for
+      // even then the start is shorter than the time-out of a poll or of a DNS query
       assert.ok(median < HANGS_AFTER_MS, `the median took ${median.toFixed(0)} ms`);
     },
   );
-  await lab.step(`${words}: goes on answering while it looks in vain, and no age is negative`, async () => {
+  await lab.step(`${words}: answers while its polls fail, and no age is negative`, async () => {
     await using run = await machine.start();
-    for (let look = 0; look < 20; look++) {
+    for (let poll = 0; poll < 20; poll++) {
       const { answer } = await dig(
         namespace.within.bind(namespace),
         '@127.0.0.1',
@@ -113,13 +113,13 @@ interface Run extends AsyncDisposable {
   readonly server: Background;
   readonly first: {
     readonly afterMs: number;
-    /** What all of the processes had used by then. */
+    /** Processor time of all processes until then. */
     readonly cpuMs: number;
     readonly addresses: readonly string[];
   };
 }
 
-/** A host as it comes up: nothing of the lab's own environment, and the state anew for each start. */
+/** A host that boots: without the lab's environment, and with a fresh copy of the state for each start. */
 class Machine {
   readonly #namespace: Namespace;
   readonly #clock: FakeClock;

@@ -1,4 +1,4 @@
-/** The forced-collection stress of the contact with C, for minutes: a mistake there shows after thousands of datagrams, as a crash. */
+/** Forced garbage collection under datagrams through C, for minutes: a mistake there shows as a crash after thousands of datagrams. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { LabCheck } from './check.ts';

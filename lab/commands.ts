@@ -1,4 +1,4 @@
-/** Other programs, run to their end or in the background; whatever is left of them ends with the lab. */
+/** Other programs, run to their end or in the background; the rest of them ends with the lab. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,7 +24,7 @@ export interface Result {
 
 const DEFAULT_TIMEOUT_MS = 120_000;
 
-/** What the machine has, without what npm, tap or a developer put in front of it. */
+/** The machine's environment without the variables of npm, tap or a developer. */
 export function machineEnvironment(): Record<string, string> {
   const kept = Object.entries(process.env).flatMap(([name, value]): [string, string][] =>
     value === undefined || /^(?:npm_|NODE_OPTIONS$|NODE$|INIT_CWD$|TAP|AWS_|OUTPOST_DNS_)/.test(name)
@@ -76,7 +76,7 @@ export async function run([program, ...args]: Command, options: RunOptions = {})
   };
 }
 
-/** Standard output; throws with everything that was printed unless the program ended well. */
+/** Standard output; throws with the whole output unless the program ended with 0. */
 export async function must(command: Command, options: RunOptions = {}): Promise<string> {
   const result = await run(command, options);
   if (result.code === 0) return result.stdout;
@@ -96,7 +96,7 @@ export interface Ending {
   readonly tookMs: number;
 }
 
-/** A program that goes on until it is stopped, with everything that it started. */
+/** A program that runs until it is stopped, together with the programs that it has started. */
 export class Background implements AsyncDisposable {
   /** Standard output and error, as they came. */
   output = '';
@@ -116,7 +116,7 @@ export class Background implements AsyncDisposable {
     this.#name = [program, ...args].join(' ');
     this.pid = child.pid ?? 0;
     this.#closed = once(child, 'exit').finally(untilReleased(child));
-    this.#closed.catch(() => undefined); // told by whoever waits
+    this.#closed.catch(() => undefined); // the caller that waits reports it
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
         this.output += text;
@@ -128,7 +128,7 @@ export class Background implements AsyncDisposable {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** Resolves with what matched; throws, with the output, when it ends before or takes too long. */
+  /** Resolves with the match; throws, with the output, when the program ends before or takes too long. */
   async printed(pattern: RegExp, withinMs = 60_000): Promise<RegExpExecArray> {
     for (const deadline = performance.now() + withinMs; ; ) {
       const found = pattern.exec(this.output);
@@ -177,7 +177,7 @@ function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
 
 const leftovers = new Set<() => void>();
 
-/** Has `undo` run when the lab ends, however it ends; it must be synchronous. Returns how to take that back. */
+/** Runs `undo` when the lab ends in any way; it must be synchronous. Returns a function that cancels this. */
 export function atTheEnd(undo: () => void): () => void {
   leftovers.add(undo);
   return () => leftovers.delete(undo);
@@ -192,16 +192,16 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
 
-/** Resolves with the first result of `look` that is not undefined; throws with the last thing seen when there is none in time. */
+/** Resolves with the first result of `read` that is not undefined; throws with the last error when there is none in time. */
 export async function eventually<T>(
   what: string,
   withinMs: number,
-  look: () => Promise<T | undefined>,
+  read: () => Promise<T | undefined>,
 ): Promise<T> {
   let last: unknown;
   for (const deadline = performance.now() + withinMs; performance.now() < deadline; await sleep(50)) {
     try {
-      const found = await look();
+      const found = await read();
       if (found !== undefined) return found;
     } catch (error) {
       last = error;

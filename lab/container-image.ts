@@ -18,7 +18,7 @@ const END_WITHIN_MS = 2000;
 
 export const containerImage: LabCheck = {
   name: 'image',
-  about: 'the Dockerfile built, looked into and run with a read-only root',
+  about: 'the Dockerfile built, inspected and run with a read-only root',
   tools: ['buildah', 'debootstrap', 'dig', 'ip', 'unshare', 'git'],
   async run(lab) {
     const buildah = new Buildah(join(lab.workshop.folder, 'images'));
@@ -48,7 +48,7 @@ export const containerImage: LabCheck = {
   },
 };
 
-/** What Docker reads of an image. */
+/** The parts of an image that Docker reads. */
 interface ImageConfig {
   readonly User?: string;
   readonly Env?: readonly string[];
@@ -110,7 +110,7 @@ async function makeBaseImages(lab: Lab, buildah: Buildah): Promise<void> {
   await copyFile('/etc/resolv.conf', join(files, 'etc/resolv.conf'));
   for (const words of [['update'], ['install', '-y', '--no-install-recommends', 'libatomic1']])
     await must(['chroot', files, 'apt-get', ...words]);
-  // how this machine reaches its registry, which a build on an ordinary machine does not need to be told
+  // this machine's way to its registry; a build on an ordinary machine needs no such setting
   const certificates = '/etc/ssl/certs/ca-certificates.crt';
   await mkdir(join(files, 'etc/ssl/certs'), { recursive: true });
   await copyFile(certificates, join(files, certificates));
@@ -122,7 +122,7 @@ async function makeBaseImages(lab: Lab, buildah: Buildah): Promise<void> {
 }
 
 async function looksRight(lab: Lab, config: ImageConfig): Promise<void> {
-  await lab.step('it runs as nobody special', async () => {
+  await lab.step('it runs as an unprivileged user', async () => {
     assert.match(config.User ?? '', /^[1-9]\d+:[1-9]\d+$/);
   });
   await lab.step('entrypoint, command and health check are in exec form', async () => {

@@ -120,7 +120,8 @@ type Says = 'answers' | 'silent' | 'servfail' | 'nxdomain';
 
 export const cutResolvers: LabCheck = {
   name: 'cut-resolvers',
-  about: 'BIND, Unbound and dnsmasq that stay up while what they ask is gone: silent, SERVFAIL, NXDOMAIN',
+  about:
+    'BIND, Unbound and dnsmasq that stay up while their own upstreams are gone: silent, SERVFAIL, NXDOMAIN',
   tools: ['named', 'unbound', 'dnsmasq'],
   async run(lab) {
     const outside = createSocket('udp4');
@@ -153,7 +154,7 @@ function answeredReply(octets: Uint8Array): Buffer {
   return message({ id: query.id, flags: 0x8180, question: [name, typeName(query.qtype)], answers });
 }
 
-/** What the outside says to a query when it does not know; RFC 2308 section 5: a resolver passes on a denial that has an SOA. */
+/** A denial of the outside; RFC 2308 section 5: a resolver passes on a denial that has an SOA. */
 export function failedReply(octets: Uint8Array, says: 'servfail' | 'nxdomain'): Buffer {
   const { query, name } = queryIn(octets);
   const isDenied = says === 'nxdomain';
@@ -219,7 +220,7 @@ async function oneCut(lab: Lab, resolver: CutResolver, cut: Says, set: (says: Sa
           `${resolver.tool}, ${cut}: ${outcome.kind === 'failed' ? outcome.reason : `rcode ${outcome.index.rcode}`} after ${Math.round(performance.now() - startMs)} ms`,
         );
         if (cut === 'nxdomain') {
-          // believed, unless what is kept says otherwise: that is for the answer cache's room
+          // believed, unless a kept answer contradicts it; the tests of the answer cache hold this
           assert.equal(outcome.kind === 'response' && outcome.index.rcode, RCODE.NXDOMAIN);
           return;
         }

@@ -1,4 +1,4 @@
-/** The answers as dig sees them, row by row as dns-rules.md has them; every output is kept in `lab-out/dig.txt`. */
+/** The answers as dig sees them, in the rows of dns-rules.md; `lab-out/dig.txt` keeps every output. */
 import assert from 'node:assert/strict';
 import { appendFile, writeFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
@@ -115,7 +115,7 @@ export const digTable: LabCheck = {
       assert.equal(firsts.size, ADDRESSES.length);
     });
     await site.command('/link', { state: 'down' });
-    await setTimeout(2_000); // the short name's second is over, on a fast machine too
+    await setTimeout(2_000); // the TTL of the short name, one second, is over on a fast machine too
     await rows('cut off', CUT);
     lab.note(`every output: ${report}`);
   },
@@ -134,7 +134,7 @@ function isEndpoint(reply: DigReply): void {
   isQuick(reply);
 }
 
-/** dig says "good" where its own half came back; the other half is version 1, and of nobody else's making. */
+/** dig says "good" where its own half of the cookie came back; the other half has version 1. */
 function hasGoodCookie(reply: DigReply): void {
   assert.match(reply.text, /^; COOKIE: [0-9a-f]{16}01000000[0-9a-f]{24} \(good\)$/m);
   assert.doesNotMatch(reply.text, /^; COOKIE: .*deadbeef/m, 'not the one that was sent');

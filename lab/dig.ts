@@ -1,4 +1,4 @@
-/** dig's own words as data. */
+/** The output of dig as data. */
 import { type Command, must } from './commands.ts';
 
 export interface DigRecord {

@@ -1,4 +1,4 @@
-/** libfaketime in one process: what time it takes it to be, changed from outside while it runs. */
+/** libfaketime in one process: its clock is changed from outside while it runs. */
 import { accessSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { atTheEnd } from './commands.ts';
@@ -10,7 +10,7 @@ const LIBRARY_FOLDERS = ['x86_64-linux-gnu', 'aarch64-linux-gnu'].map(
 const LIBRARY = 'libfaketimeMT.so.1';
 
 export interface FakeClockOptions {
-  /** Whether CLOCK_MONOTONIC is moved as well: as if the process itself had stood still, or run faster. */
+  /** Whether CLOCK_MONOTONIC moves as well: as if the process had stopped, or had run faster. */
   readonly movesMonotonic: boolean;
   /** Such as `+0`, `-10y`, `+8d`, `+0 x20`: the library's own words. */
   readonly at: string;
@@ -26,13 +26,13 @@ export class FakeClock {
     this.environment = {
       LD_PRELOAD: libraryPath(),
       FAKETIME_TIMESTAMP_FILE: this.#path,
-      FAKETIME_CACHE_DURATION: '1', // s, before the file is read anew
+      FAKETIME_CACHE_DURATION: '1', // s, before the file is read again
       FAKETIME_DONT_FAKE_MONOTONIC: movesMonotonic ? '0' : '1',
-      NO_FAKE_STAT: '1', // the times of files are none of our business
+      NO_FAKE_STAT: '1', // the times of files stay as they are
     };
   }
 
-  /** What the library has in shared memory for a process stays when it ends: it is removed with the lab. */
+  /** The library's shared memory stays when its process ends: the lab removes it at its end. */
   forget(pid: number): void {
     atTheEnd(() => {
       for (const name of [`sem.faketime_sem_${pid}`, `faketime_shm_${pid}`])

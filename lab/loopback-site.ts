@@ -1,4 +1,4 @@
-/** A Region that can be cut off, and the delivered bundle against it on loopback, its process in an environment of the check's own. */
+/** A Region that can be cut off, and the delivered bundle against it on loopback, in an environment that the check chooses. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
@@ -26,7 +26,7 @@ export class LoopbackSite implements AsyncDisposable {
   readonly stateDirectory: string;
   readonly program: string;
   readonly configFile: string;
-  /** What the Region wants its client to have: endpoints and keys. */
+  /** The environment of a client of the Region: endpoints and keys. */
   readonly environment: Readonly<Record<string, string>>;
   readonly #options: LoopbackSiteOptions;
   readonly #controlPath: string;
@@ -72,7 +72,7 @@ export class LoopbackSite implements AsyncDisposable {
     }
   }
 
-  /** `environment` replaces the Region's where it says the same; nothing of the lab's own gets in but PATH. */
+  /** `environment` overrides the Region's; of the lab's own environment only PATH is passed on. */
   startServer(environment: Readonly<Record<string, string>>): Background {
     this.startedMs = performance.now();
     const env = { PATH: '/usr/bin:/bin', ...environment };
@@ -134,24 +134,24 @@ export class LoopbackSite implements AsyncDisposable {
     return statusReport.parse(JSON.parse(await this.page('/status')));
   }
 
-  /** Has the sandbox do what `path` says. */
+  /** Sends the sandbox the command `path`. */
   async command(path: string, body: unknown): Promise<void> {
     await callSandbox(this.#controlPath, 'POST', path, body);
   }
 
-  /** Looks of a source that went well, by its own count. */
+  /** Successful polls of a source, by its own count. */
   async refreshes(source: string): Promise<number> {
     const endpoint = (await this.status()).endpoints[0];
     return endpoint?.sources.find((one) => one.source === source)?.refreshes['succeeded'] ?? 0;
   }
 
-  /** Resolves once each source has looked well at least `times` more. */
+  /** Resolves once each source has had at least `times` more successful polls. */
   async untilRefreshed(times: number, withinMs: number): Promise<void> {
     const sources = ['dns', 'interfaces'];
     const wanted = await Promise.all(
       sources.map(async (source) => [source, (await this.refreshes(source)) + times] as const),
     );
-    await eventually(`${times} more looks of each source`, withinMs, async () => {
+    await eventually(`${times} more polls of each source`, withinMs, async () => {
       for (const [source, count] of wanted) if ((await this.refreshes(source)) < count) return undefined;
       return true;
     });

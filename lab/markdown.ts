@@ -1,4 +1,4 @@
-/** The fenced blocks of a page, each with where it stands: documents are tested by what they tell a reader to type. */
+/** The fenced blocks of a page, each with its place: the lab tests a document by the commands that it tells a reader to type. */
 
 export interface FencedBlock {
   readonly language: string;

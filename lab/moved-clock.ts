@@ -96,7 +96,7 @@ async function wallAlone(lab: Lab): Promise<void> {
   await lab.step(`endpoint answered all the while, TTL 5 to 60, no age negative or jumping`, () =>
     watch.end(lab),
   );
-  await untilWallClockIs(site, 0); // what is known is written with the right time
+  await untilWallClockIs(site, 0); // the state is written with the right time
   await site.stopServer();
 
   for (const [words, at, ageSeconds] of [
@@ -117,7 +117,7 @@ async function wallAlone(lab: Lab): Promise<void> {
           10_000,
           async () => (await site.status()).endpoints[0]?.confirmedAgeSeconds,
         );
-        // years have leap days, and the library's have none
+        // years have leap days, and the years of the library have none
         assert.ok(Math.abs(age - ageSeconds) < 3 * DAY_SECONDS && age >= 0, `age ${age} s`);
         for (const [what, seconds] of await agesOf(site)) assert.ok(seconds >= 0, `${what} ${seconds}`);
         if (ageSeconds === 0)
@@ -136,7 +136,7 @@ async function wallAlone(lab: Lab): Promise<void> {
       const age = (await site.status()).endpoints[0]?.confirmedAgeSeconds ?? -1;
       assert.ok(age >= 0 && age < 20, `age ${age} s`);
     });
-    clock.set('+0'); // what is known is written with the right time before the next start
+    clock.set('+0'); // the state is written with the right time before the next start
     await untilWallClockIs(site, 0);
     await site.command('/link', { state: 'down' });
     await site.stopServer();
@@ -151,7 +151,7 @@ async function bothClocks(lab: Lab): Promise<void> {
   await site.untilRefreshed(1, 30_000);
   const watch = new Watch(site, 'any age');
   await site.ask({ name: 'www.example.com' });
-  await lab.step('both clocks 2 hours on: what was cached is fetched anew, refresh goes on', async () => {
+  await lab.step('both clocks 2 hours on: what was cached is fetched again, refresh goes on', async () => {
     clock.set('+2h');
     await untilUptimeIs(site, 2 * 3600);
     const { answers } = await site.ask({ name: 'www.example.com' });
@@ -231,20 +231,20 @@ async function faster(lab: Lab): Promise<void> {
   await lab.step('both clocks 20 times as fast: refreshed by the same schedule', async () => {
     const before = {
       uptime: (await site.status()).server.uptimeSeconds,
-      looks: await site.refreshes('interfaces'),
+      polls: await site.refreshes('interfaces'),
     };
     await site.untilRefreshed(6, 120_000);
     const passed = (await site.status()).server.uptimeSeconds - before.uptime;
-    const looks = (await site.refreshes('interfaces')) - before.looks;
-    lab.note(`${looks} looks in ${passed.toFixed(0)} s of its own time`);
-    // one in 60 s, give or take the jitter, and what changes at the start brings
-    assert.ok(looks >= 6 && passed / looks < 2 * seconds, `${looks} looks in ${passed.toFixed(0)} s`);
+    const polls = (await site.refreshes('interfaces')) - before.polls;
+    lab.note(`${polls} polls in ${passed.toFixed(0)} s of its own time`);
+    // one in 60 s with its jitter, and the writes after changes at the start
+    assert.ok(polls >= 6 && passed / polls < 2 * seconds, `${polls} polls in ${passed.toFixed(0)} s`);
   });
   await lab.step('endpoint answered all the while, TTL 5 to 60, no age negative', () => watch.end(lab));
   await site.stopServer();
 }
 
-/** The clock that the process believes in, as its status tells it: this is how we know that the library has taken. */
+/** The clock of the process, from its status: it shows that the library has read its file. */
 async function untilWallClockIs(site: LoopbackSite, offsetSeconds: number): Promise<void> {
   await eventually(`the process takes it to be ${offsetSeconds} s from now`, 15_000, async () => {
     const { startedAt, uptimeSeconds } = (await site.status()).server;
@@ -279,7 +279,7 @@ async function isStale(site: LoopbackSite): Promise<void> {
   assert.deepEqual([rcode, answers[0]?.data, answers[0]?.ttl, ede], [0, '192.0.2.200', 30, 3]);
 }
 
-/** Every age that status, metrics and `_status` tell, in seconds. */
+/** Every age in status, metrics and `_status`, in seconds. */
 async function agesOf(site: LoopbackSite): Promise<(readonly [what: string, seconds: number])[]> {
   const found: (readonly [string, number])[] = [];
   const walk = (value: unknown, path: string): void => {
@@ -301,7 +301,7 @@ async function agesOf(site: LoopbackSite): Promise<(readonly [what: string, seco
 
 const UPTIME_SLACK_SECONDS = 5;
 
-/** Asks for the endpoint and reads every age again and again, and keeps what was wrong. */
+/** Asks for the endpoint and reads every age again and again, and keeps every fault. */
 class Watch {
   readonly #site: LoopbackSite;
   readonly #wants: 'any age' | 'no age older than the process';
@@ -321,9 +321,9 @@ class Watch {
     ]);
   }
 
-  async #loop(everyMs: number, look: () => Promise<void>): Promise<void> {
+  async #loop(everyMs: number, read: () => Promise<void>): Promise<void> {
     while (!this.#stopping.signal.aborted) {
-      await look().catch((error: unknown) => this.#faults.push(String(error)));
+      await read().catch((error: unknown) => this.#faults.push(String(error)));
       await sleep(everyMs);
     }
   }

@@ -1,4 +1,4 @@
-/** A network of our own: loopback and the addresses given to it, and no way out, so that port 53 and any address can be used. */
+/** A network namespace with loopback, some addresses and no way out, so that port 53 and any address can be used. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ export class Namespace implements AsyncDisposable {
     return ['ip', 'netns', 'exec', this.name, ...command];
   }
 
-  /** What programs inside find at /etc/resolv.conf from now on. */
+  /** Writes the /etc/resolv.conf of programs inside. */
   setResolvConf(text: string): void {
     mkdirSync(this.#folder(), { recursive: true });
     writeFileSync(join(this.#folder(), 'resolv.conf'), text);

@@ -1,6 +1,6 @@
 /**
- * A disconnect and the way back, four kinds of it, in a small network with other people's clients: nothing lost, nothing slow,
- * nobody who does not find the endpoint. The figures go to `lab-out/outage.md`.
+ * A disconnect and its end, of four kinds, in a small network with other people's clients: nothing lost, nothing slow,
+ * every client finds the endpoint. The figures go to `lab-out/outage.md`.
  */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -17,9 +17,9 @@ import { ADDRESSES, ENDPOINT } from './sandbox-site.ts';
 
 /** Of the server's answer time, at p99.9, starts included. */
 const SERVER_MS = 5;
-/** A query that was on its way when the process was killed is as lost as one that came after. */
+/** A query in flight when the process was killed is as lost as a query that came later. */
 const KILL_TOLERANCE_MS = 250;
-/** The program goes on loading beside what it answers: shown apart as well. */
+/** The program loads files while it answers: these times are also shown apart. */
 const STARTING_MS = 3000;
 
 /** The address of the ENI that moves. */
@@ -62,7 +62,7 @@ export const outage: LabCheck = {
   },
 };
 
-/** In the cut that the crash was in: AWS cannot tell, but the cluster can. */
+/** In the cut with the crash: AWS cannot tell this address, but the cluster can. */
 async function changeInCut(lab: Lab, site: LabSite, journal: Journal): Promise<void> {
   const moved = withFirst(OTHER_ADDRESS);
   await lab.step('a change during the cut is seen by asking the cluster', async () => {

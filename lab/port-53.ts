@@ -1,4 +1,4 @@
-/** Other servers at port 53 of the same host: beside which one it starts, and what it says where it cannot. */
+/** Other servers at port 53 of the same host: the server starts beside some of them, and names the others in its error. */
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -56,7 +56,7 @@ state: { directory: ${join(room, 'state')} }
           return answer[0]?.data === PINNED ? true : undefined;
         });
     });
-    await lab.step('where all of port 53 is taken it says by what, and exits with 1', async () => {
+    await lab.step('where all of port 53 is taken it names the other program, and exits with 1', async () => {
       await using server = other();
       await server.printed(/started/);
       const { code, stdout, stderr } = await run(serve);

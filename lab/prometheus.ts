@@ -1,4 +1,4 @@
-/** What Prometheus itself says of `/metrics`, and whether every metric that docs/metrics.md tells of is there. */
+/** Prometheus' own check of `/metrics`, and whether every metric in docs/metrics.md is there. */
 import assert from 'node:assert/strict';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ export const prometheus: LabCheck = {
     if ((await stat(page).catch(() => undefined)) === undefined) return;
     const described = named(await readFile(page, 'utf8'), /^\| `(outpost_dns_\w+)/gm);
     const served = named(metrics, /^# TYPE (outpost_dns_\w+)/gm);
-    await lab.step('every metric of docs/metrics.md is served, and no other of ours', async () => {
+    await lab.step('every metric of docs/metrics.md is served, and no other of this server', async () => {
       assert.ok(described.length > 20, `the page names ${described.length} metrics`);
       assert.deepEqual(served, described);
     });

@@ -63,7 +63,7 @@ function holds(command: string, { code, stdout, stderr }: Result): void {
   assert.doesNotMatch(shown, /npm error|Error:|\bundefined\b|\[object/);
 }
 
-/** Where nothing was installed yet, the state directory is all that `check` may miss. */
+/** Where no server is installed yet, `check` may miss the state directory and nothing else. */
 function isReadyButForItsState(code: number | undefined, stdout: string): void {
   assert.equal(code, 1, stdout);
   assert.match(stdout, /state directory "\/var\/lib\/outpost-dns" does not exist/);

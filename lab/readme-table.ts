@@ -1,6 +1,6 @@
 /**
  * The README's table of an outage, row by row, with the whole server behind a real resolver of the site that stays up while
- * what it asks itself is gone. A tap program, run by cut-resolvers.ts: `node lab/readme-table.ts`.
+ * its own upstream is gone. A tap program, run by cut-resolvers.ts: `node lab/readme-table.ts`.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ import { ENDPOINT, Site } from '../test/scenarios/site.ts';
 import { Background } from './commands.ts';
 import { failedReply, OUTSIDE, PORT, RESOLVERS } from './cut-resolvers.ts';
 
-/** What the site's resolver asks: the sandbox's DNS while the link is up, and what `says` has it say while it is down. */
+/** The upstream of the site's resolver: the sandbox's DNS while the link is up, and the replies of `says` while it is down. */
 class Outside {
   says: OnSite | 'answers' = 'answers';
   readonly #socket: Socket = createSocket('udp4');
@@ -95,7 +95,7 @@ for (const resolver of RESOLVERS)
         return (state.snapshot.loadedAnswers ?? 0) > 0 && retained.length > 0;
       });
       await isCut(second);
-      // a denial that comes before the cut is known cannot be told from a true one, and is given for its TTL
+      // a denial that arrives before the cut is known looks like a true one, and is given for its TTL
       if (onSite !== 'nxdomain') await lookAt(t, second, 'restarted', onSite);
       await second.kill('SIGTERM');
     });

@@ -52,7 +52,7 @@ export class SandboxSite implements AsyncDisposable {
 
   within = (command: Command): Command => this.#namespace.within(command);
 
-  /** Has the sandbox do what `path` says. */
+  /** Sends the sandbox the command `path`. */
   async command(path: string, body: unknown): Promise<void> {
     await callSandbox(join(this.#room, controlPathFor(DNS_PORT).split('/').at(-1) ?? ''), 'POST', path, body);
   }
@@ -69,7 +69,7 @@ export class SandboxSite implements AsyncDisposable {
       const confirmed = ['dns', 'interfaces', 'cluster'].every((source) =>
         new RegExp(`^outpost_dns_endpoint_source_age_seconds\\{.*source="${source}".*\\}`, 'm').test(metrics),
       );
-      // a kill that comes before the disk has it is a kill before it was learned
+      // a kill before the state is on disk would be a kill before the addresses were learned
       return confirmed && /^outpost_dns_state_pending 0$/m.test(metrics) ? true : undefined;
     });
   }
@@ -80,7 +80,7 @@ export class SandboxSite implements AsyncDisposable {
   }
 }
 
-/** Sockets and scratch files go into the check's own room: another sandbox may run on this machine. */
+/** Sockets and scratch files go into the check's own folder: another sandbox may run on this machine. */
 function environment(room: string): Record<string, string> {
   return { ...machineEnvironment(), TMPDIR: room };
 }

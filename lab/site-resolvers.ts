@@ -1,11 +1,11 @@
-/** A site's own DNS servers, each with the protections that drop private addresses, and with or without what our README tells. */
+/** A site's own DNS servers, each with the protections that drop private addresses, with or without the lines of our README. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from './commands.ts';
 import type { FencedBlock } from './markdown.ts';
 import type { Tool } from './tools.ts';
 
-/** What the README says to write, and where. */
+/** The README's lines, and their place. */
 export interface Advice {
   readonly block: string;
   /** Settings that the README names in the running text below the block. */
@@ -17,15 +17,15 @@ export interface SiteResolver {
   readonly tool: Tool;
   /** The paragraph above the README's block begins with this word in bold. */
   readonly title: string;
-  /** Where it listens, at port 53. */
+  /** Its address; the port is 53. */
   readonly address: string;
-  /** Writes what it needs into `folder`; without advice it forwards the zone but keeps every protection. */
+  /** Writes its files into `folder`; without advice it forwards the zone but keeps every protection. */
   readonly configure: (folder: string, advice: Advice | undefined) => Promise<Command>;
   /** Printed once it answers. */
   readonly ready: RegExp;
 }
 
-/** Without the README's exceptions each of these servers is told where to forward and nothing else. */
+/** Without the README's exceptions each server forwards the zone and has no other setting. */
 const FORWARDERS = ['10.0.9.53', '10.0.9.54'];
 const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
 

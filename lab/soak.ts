@@ -24,7 +24,7 @@ const HTTP_PORT = 9344;
 const HOSTILE_PORT = 5345;
 const PEAK_SECONDS = 5;
 const SAMPLE_MS = 5_000;
-/** How far the median of the last third may be above that of the second one: some allocator noise, and no leak. */
+/** How far the median of the last third may be above that of the second third: noise of the allocator, and no leak. */
 const MEMORY_SLACK_MIB = 48;
 const DESCRIPTOR_SLACK = 20;
 const MIB = 1024 * 1024;
@@ -124,7 +124,7 @@ class Soak {
           const { server: about, state, link } = JSON.parse(await this.#page('/status'));
           const { answers } = await this.#site.ask({ name: ENDPOINT });
           const addresses = answers.map(({ data }) => data).sort();
-          // the hostile upstream is down for the server, and the summary rightly says so
+          // the hostile upstream is down for the server, and the summary says so
           const paths: { side: string; condition: string }[] = link.paths;
           const isAwsBack = paths.every(({ side, condition }) => side !== 'aws' || condition === 'connected');
           const found = [about.ready, state.isPending, isAwsBack, addresses];
@@ -152,7 +152,7 @@ class Soak {
     });
   }
 
-  /** An upstream that answers with what no client must see: other IDs, other questions, broken records, noise. */
+  /** An upstream whose replies no client may see: other IDs, other questions, broken records, noise. */
   #openHostileUpstream(): void {
     const socket = createSocket('udp4');
     let turn = 0;
@@ -172,7 +172,7 @@ class Soak {
     this.#stack.defer(() => void socket.close());
   }
 
-  /** Each version has other zones and another cache, and a hostile upstream beside the Region's for one name. */
+  /** Each version has different zones and a different cache, and for one name a hostile upstream beside the Region's. */
   async #configure(version: number): Promise<void> {
     const { configFile } = this.#site;
     const config = parse(readFileSync(configFile, 'utf8'));
@@ -232,7 +232,7 @@ class Soak {
     return `${found}` === `${ADDRESSES}` ? true : undefined;
   }
 
-  /** As a client with one retry: what is not answered at the second try is lost. */
+  /** As a client with one retry: a query without an answer at the second try is lost. */
   async #askAllAlong(): Promise<void> {
     while (!this.#isOver) {
       this.#asked += 1;
@@ -371,7 +371,7 @@ class Soak {
     await rm(filler, { force: true });
   }
 
-  /** Nobody reads the log for a while, in which much is logged. */
+  /** No process reads the log for a while, during which much is logged. */
   async #stalledLog(): Promise<void> {
     this.#server?.stdout?.pause();
     await this.#flap();

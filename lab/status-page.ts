@@ -1,4 +1,4 @@
-/** The status page in Chromium: what a person sees, connected, cut off, and when the server is gone; and ten of them at once. */
+/** The status page in Chromium as a person sees it: connected, cut off, and when the server is gone; and ten pages at once. */
 import assert from 'node:assert/strict';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -80,11 +80,11 @@ async function connectedToGone(lab: Lab, site: SandboxSite, browser: Browser): P
       `${QUERIES} queries beside ten pages: median ${times[QUERIES / 2]} ms, slowest ${times.at(-1)} ms`,
     );
   });
-  await lab.step('it asked for nothing but itself, and nothing was wrong with it', async () => {
+  await lab.step('it made no request to another host, and had no error', async () => {
     assert.deepEqual([...asked], [PAGE]);
     assert.deepEqual(faults, []);
   });
-  await lab.step('a server that is gone is said to be', async () => {
+  await lab.step('it says that a server is gone', async () => {
     process.kill(-site.npmStart.pid, 'SIGINT');
     await page.waitForSelector('#silent:not([hidden])', { timeout: PATIENCE_MS });
     await page.screenshot({ path: await lab.workshop.reportFile('page-gone.png'), fullPage: true });

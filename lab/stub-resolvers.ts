@@ -17,7 +17,7 @@ search ns.svc.site.example svc.site.example site.example us-west-2.compute.inter
 options ndots:5 timeout:2 attempts:2
 `;
 
-/** Names that a client finds in a cut, with what it finds. */
+/** Names that a client finds in a cut, each with its answer. */
 const FOUND: readonly (readonly [what: string, name: string, addresses: readonly string[]])[] = [
   ['the endpoint', ENDPOINT, PINNED],
   ['a retained name', RETAINED, ['10.7.0.5']],
@@ -65,7 +65,7 @@ export const stubResolvers: LabCheck = {
     });
     await found('in a cut', FOUND);
     for (const [client, command] of clients) {
-      await lab.step(`in a cut: ${client} is told that a name nobody knows failed`, async () => {
+      await lab.step(`in a cut: ${client} gets a failure for an unknown name`, async () => {
         const { code } = await run(within([...command, 'nobody.knows.example']), { timeoutMs: 60_000 });
         assert.notEqual(code, 0);
       });
@@ -86,7 +86,7 @@ state: { directory: ${join(room, 'state')} }
 `;
 }
 
-/** It knows one name, and that there is no other. */
+/** An upstream that knows one name, and denies all others. */
 function dnsmasq(): Command {
   return [
     'dnsmasq',

@@ -26,7 +26,7 @@ export const systemdBoot: LabCheck = {
         await lab.step(name, () => Promise.reject(new Error(why.join(': '))));
       }
     }
-    await lab.step('all of the checks ran', async () => {
+    await lab.step('all checks ran', async () => {
       if (!/^done$/m.test(results)) throw new Error('they ended early, see the log');
     });
     const log = await lab.workshop.reportFile('boot.log');
@@ -42,7 +42,7 @@ async function prepareMachine(lab: Lab): Promise<string> {
   await mkdir(join(machine, 'lab', 'blocks'), { recursive: true });
   await mkdir(join(machine, 'root', 'dist'), { recursive: true });
   await must(['cp', '-a', await lab.workshop.bundle(), join(machine, 'root', 'dist', 'outpost-dns')]);
-  // the booted machine has no network: what docs/install.md has it fetch is fetched now
+  // the booted machine has no network: the packages of docs/install.md are fetched now
   await copyFile('/etc/resolv.conf', join(machine, 'etc', 'resolv.conf'));
   for (const words of [['update'], ['install', '-y', '--no-install-recommends', 'libatomic1']])
     await must(['chroot', machine, 'apt-get', ...words]);
@@ -71,7 +71,7 @@ ExecStopPost=/bin/systemctl --no-block poweroff
   return machine;
 }
 
-/** `install-Copy.sh`: all the commands under that heading, but for those that build. */
+/** `install-Copy.sh`: all commands under that heading, except those that build. */
 async function writeBlocks(page: string, folder: string): Promise<void> {
   const blocks = fencedBlocks(await readFile(join(root, 'docs', `${page}.md`), 'utf8'));
   const texts = new Map<string, string>();
@@ -83,7 +83,7 @@ async function writeBlocks(page: string, folder: string): Promise<void> {
     await writeFile(join(folder, `${page}-${heading.replaceAll(' ', '-')}.sh`), text);
 }
 
-/** Boots the machine and waits until it turns itself off; resolves with what its checks wrote. */
+/** Boots the machine and waits until it turns itself off; resolves with the output of its checks. */
 async function boot(machine: string): Promise<string> {
   // systemd-nspawn wants to share mounts through here, which works only where it is a mount of its own
   const shared = '/run/systemd/nspawn';

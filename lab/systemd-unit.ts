@@ -1,4 +1,4 @@
-/** The unit as systemd's own tools judge it: is it sound, and how much could it do. */
+/** The unit as systemd's own tools see it: is it valid, and how exposed is it. */
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -13,7 +13,7 @@ export const PACKAGES = {
   dnsmasq: 'dnsmasq-base',
   'dnssec-signzone': 'bind9-utils',
   faketime: 'faketime',
-  gcc: 'gcc libc6-dev', // the headers and start files that a library is made with
+  gcc: 'gcc libc6-dev', // headers and start files, to compile a library
   git: 'git',
   ip: 'iproute2',
   kubectl: 'kubernetes-client',

@@ -1,4 +1,4 @@
-/** A site as the README draws it: two servers that share nothing, at 10.0.9.53 and 10.0.9.54, and a Region that can be cut off. */
+/** A site as in the README's drawing: two servers that share nothing, at 10.0.9.53 and 10.0.9.54, and a Region that can be cut off. */
 import { join } from 'node:path';
 import { callSandbox } from '../sandbox/control-client.ts';
 import { Background, type Command, eventually, machineEnvironment, must } from './commands.ts';

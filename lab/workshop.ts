@@ -1,4 +1,4 @@
-/** What several checks need and one run makes once: a fresh clone with its packages, the build, a bare Debian. */
+/** Made once in a run, for several checks: a fresh clone with its packages, the build, a bare Debian. */
 
 import { rmSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
@@ -10,8 +10,8 @@ export const root = join(import.meta.dirname, '..');
 const SUITE = 'bookworm';
 
 /**
- * With `LAB_CACHE=<folder>` clone, build and Debian are kept there and taken from there the next time, for those who work on the lab:
- * a check is then not made against what is in the work tree now.
+ * With `LAB_CACHE=<folder>` clone, build and Debian are kept there and used again the next time, for work on the lab:
+ * a check is then not made against the present work tree.
  */
 export class Workshop implements AsyncDisposable {
   /** A folder for this run alone. */
@@ -49,7 +49,7 @@ export class Workshop implements AsyncDisposable {
     return join(folder, name);
   }
 
-  /** A clone of the work tree as it is now, committed or not, with nothing in it that git ignores. */
+  /** A clone of the present work tree, committed or not, without the files that git ignores. */
   clone(): Promise<string> {
     return this.#once('clone', async (path) => {
       const listed = await must(['git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
@@ -83,7 +83,7 @@ export class Workshop implements AsyncDisposable {
     });
   }
 
-  /** A minimal Debian with systemd, for copies; it has no Node and not much else. */
+  /** A minimal Debian with systemd, for copies; it has no Node. */
   debian(): Promise<string> {
     return this.#once('debian', async (path) => {
       const packages = 'systemd,systemd-sysv,dbus,bind9-dnsutils,iproute2,procps';

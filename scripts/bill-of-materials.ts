@@ -1,4 +1,4 @@
-/** The CycloneDX list of what is delivered: the packages in the bundles, by esbuild's own account, and the runtime. */
+/** The CycloneDX list of the delivery: the packages in the bundles, by esbuild's metafile, and the runtime. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

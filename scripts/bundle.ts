@@ -1,4 +1,4 @@
-/** The programs that run on a host, each bundled into a folder: the command, the server, its thread of all that speaks HTTPS, and its thread that reads a configuration. */
+/** The programs of a host, bundled into a folder: the command, the server, its thread for HTTPS, and its thread that reads a configuration. */
 import { join } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 
@@ -14,10 +14,10 @@ const PROGRAMS: readonly {
 ];
 const root = join(import.meta.dirname, '..');
 
-/** @returns what is in the bundles, all of them together */
+/** @returns the contents of all bundles together */
 export async function bundleInto(outdir: string): Promise<Metafile> {
   const all: Metafile = { inputs: {}, outputs: {} };
-  // each apart: what programs share would be files of its own, and a start reads and links every file that it needs
+  // each program alone: shared code would be files of its own, and a start reads and links every file that it needs
   for (const { from, to, apart = [] } of PROGRAMS) {
     const { metafile } = await build({
       ...OPTIONS,
@@ -32,7 +32,7 @@ export async function bundleInto(outdir: string): Promise<Metafile> {
   return all;
 }
 
-/** A program that another one loads is a file beside it. */
+/** A program that another program loads is a file beside it. */
 function leftApart(files: readonly string[]): Plugin {
   return {
     name: 'left-apart',
@@ -46,11 +46,11 @@ function leftApart(files: readonly string[]): Plugin {
   };
 }
 
-/** What would be loaded at every start and is used by nobody here. */
+/** Leaves out modules that every start would load and no code here uses. */
 const lean: Plugin = {
   name: 'lean',
   setup({ onResolve, onLoad }) {
-    // an `import` of node:http reads all that it exports, and with it loads undici
+    // an `import` of node:http reads all exports, and so loads undici
     onResolve({ filter: /^node:http$/ }, () => ({ path: 'node:http', namespace: 'builtin' }));
     onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule('${path}');`,
@@ -72,7 +72,7 @@ const lean: Plugin = {
   },
 };
 
-/** What every program is built with. */
+/** Options of every program. */
 const OPTIONS: BuildOptions = {
   bundle: true,
   splitting: true,

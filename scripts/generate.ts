@@ -34,7 +34,7 @@ export async function outOfStep(root: string): Promise<string[]> {
   return paths;
 }
 
-/** Writes all that is out of step and returns its paths. */
+/** Writes the files that are out of step and returns their paths. */
 export async function generate(root: string): Promise<string[]> {
   const paths = await outOfStep(root);
   for (const { path, text } of GENERATED.filter((one) => paths.includes(one.path))) {

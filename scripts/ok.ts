@@ -1,7 +1,7 @@
 /**
  * The one gate: types, lint, format, generated files in step, tests. Prints one line a check and stops at none. The two
  * tests that take longest do so by repetition: here they repeat less, in `npm test` and in CI as often as they should.
- * `--without-tests` leaves the tests out, for whoever has just run them.
+ * `--without-tests` leaves the tests out.
  */
 import { spawnSync } from 'node:child_process';
 
@@ -18,7 +18,7 @@ const CHECKS: readonly Check[] = [
   { name: 'tests', command: ['node', 'scripts/test.ts'], isTest: true },
 ];
 
-/** Budgets of the tests that repeat; whoever sets one means it. */
+/** Budgets of the tests that repeat; a value from the environment wins. */
 const ENVIRONMENT = { KILLS: '50', OUTAGE_DAYS: '8', ...process.env };
 
 function main(args: readonly string[]): number {

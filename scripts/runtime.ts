@@ -31,7 +31,7 @@ export interface Runtime {
   readonly sha256: string;
 }
 
-/** Throws where the runtime is not the pinned one. */
+/** Throws where the runtime is not the pinned version. */
 export async function verifiedRuntime(
   path: string = join(root, 'node_modules', 'node', 'bin', 'node'),
   pinned: PinnedRuntime = PINNED,

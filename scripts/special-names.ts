@@ -1,4 +1,4 @@
-/** The page of the names that this server answers or denies by itself, from the table that it answers from. */
+/** The page of the names that this server answers or denies by itself, from the table of the server. */
 import { SPECIAL_NAMES, type SpecialName, type SpecialRule } from '../src/protocol/words/special-names.ts';
 
 const SAYS: Readonly<Record<SpecialRule, string>> = {

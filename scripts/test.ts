@@ -10,11 +10,11 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '..');
-/** A bound on hangs alone; TEST_MINUTES raises it for whoever fuzzes or kills for longer. */
+/** A bound for tests that hang; TEST_MINUTES raises it to fuzz or kill for longer. */
 const LIMIT_MINUTES = Number(process.env['TEST_MINUTES'] ?? 5);
 /** Two more than there are processors: some files wait for most of their time. */
 const JOBS = availableParallelism() + 2;
-/** They take longest and mostly wait: begun last they would run alone. */
+/** They take longest and mostly wait: at the end they would run alone. */
 const FIRST = [/^test\/store\/kill/, /^test\/daemon\/thirty/, /^test\/(scenarios|bench|admin)\//];
 
 const ENVIRONMENT = {
@@ -65,7 +65,7 @@ function testFiles(paths: readonly string[]): readonly string[] {
   return [...new Set(found)].toSorted((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
 
-/** Runs one file, prints a line about it, and what is not ok in it; adds its assertions to `totals`. */
+/** Runs one file, prints a line about it, and its failures; adds its assertions to `totals`. */
 async function holds(file: string, totals: Totals): Promise<boolean> {
   const startedMs = performance.now();
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', file], {
@@ -86,7 +86,7 @@ async function holds(file: string, totals: Totals): Promise<boolean> {
   const counted = add(tap, totals);
   const isWell = code === 0 && counted !== undefined;
   if (!isWell && (counted?.fail ?? 0) === 0) {
-    totals.total++; // it ended badly, and no assertion says so
+    totals.total++; // the file failed without a failed assertion
     totals.fail++;
   }
   console.log(`${isWell ? 'ok    ' : 'not ok'} ${file} (${counted?.total ?? 0} in ${seconds(startedMs)} s)`);
@@ -99,7 +99,7 @@ async function holds(file: string, totals: Totals): Promise<boolean> {
   return false;
 }
 
-/** tap ends with "# { total: 12, pass: 11, fail: 1 }", or nothing but a plan where all was skipped. */
+/** tap ends with "# { total: 12, pass: 11, fail: 1 }", or with a plan alone where all tests were skipped. */
 function add(tap: string, totals: Totals): Totals | undefined {
   const last = tap.match(/^# \{ total: .*\}$/gm)?.at(-1);
   if (last === undefined) return undefined;

@@ -1,7 +1,7 @@
 /**
- * Runs a program that was just built, so that what it compiles is kept beside it (Node's compile cache, made to be moved): a
- * start takes a sixth less, and the first look outside no longer compiles in front of somebody's query. What is run is what
- * a site sees: a state from before, the sandbox's Region, every command that may be needed in a hurry, a cut and its end.
+ * Runs a program that was just built, so that its compiled code is kept beside it (Node's compile cache, made to be moved):
+ * a start takes a sixth less, and the first poll of a source does not compile while a query waits. The run is one of a site:
+ * an older state, the sandbox's Region, every command that an operator may need in a hurry, a cut and its end.
  */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,13 +13,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 
-/** For the first looks, what follows from them, and a first save. */
+/** For the first polls, the changes after them, and a first save. */
 const LOOK_MS = 3000;
 /** Until a cut is noticed, and until its end is. */
 const NOTICE_MS = 3000;
 const READY_WITHIN_MS = 60_000;
 
-/** `out` is the folder that was built. Throws where the program does not do what it is asked. */
+/** `out` is the folder of the build. Throws where the program fails. */
 export async function warmCompileCache(out: string): Promise<void> {
   await using sandbox = await startSandbox();
   const room = await mkdtemp(join(tmpdir(), 'outpost-dns-build-'));
@@ -37,7 +37,7 @@ export async function warmCompileCache(out: string): Promise<void> {
     environment: { ...sandbox.environment, PATH: process.env['PATH'] },
   };
   try {
-    // only to have a state: the cache takes what a program compiled when it is first met, and adds nothing later
+    // only to make a state: the cache takes the code of a program's first run, and adds no code later
     await served(site, () => pause(LOOK_MS));
     await mkdir(join(out, 'dist', 'compile-cache'));
     await served(site, () => use(site, sandbox));

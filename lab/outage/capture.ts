@@ -23,7 +23,7 @@ type Mutable = { -readonly [key in keyof Exchange]: Exchange[key] };
 const SNAP_OCTETS = 256;
 const FILE_HEADER_OCTETS = 24;
 const RECORD_HEADER_OCTETS = 16;
-const IP_AT = 14; // behind the Ethernet header
+const IP_AT = 14; // after the Ethernet header
 const CLIENT_NUMBER = CLIENT_ADDRESS.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0);
 
 export class Capture implements AsyncDisposable {
@@ -69,7 +69,7 @@ export class Capture implements AsyncDisposable {
     }
   }
 
-  /** Ends it, and resolves to how many packets it has not seen. */
+  /** Ends the capture, and resolves to the number of packets that it missed. */
   async end(): Promise<number> {
     await this.#tcpdump.end('SIGINT');
     return Number((await this.#tcpdump.printed(/(\d+) packets? dropped by kernel/))[1]);
@@ -101,7 +101,7 @@ export class Capture implements AsyncDisposable {
     const clientPort = packet.readUInt16BE(isQuery ? udpAt : udpAt + 2);
     const key = `${clientPort} ${packet.readUInt16BE(dnsAt)}`;
     if (isQuery) {
-      // asked again under the same number: two exchanges, of which the later one is answered
+      // asked again with the same ID: two exchanges, and the later one is answered
       const exchange = { name: nameAt(packet, dnsAt + 12), askedMs: ms, tookMs: Number.NaN };
       this.#exchanges.push(exchange);
       this.#open.set(key, exchange);

@@ -1,4 +1,4 @@
-/** The cluster's own authority, the API server's certificate and a client's, made anew for each run. */
+/** The cluster's own authority, the API server's certificate and a client's, made for each run. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { must } from '../commands.ts';

@@ -1,4 +1,4 @@
-/** Other people's programs that look the endpoint up, each in its own way, as a pod, a node or a person does. */
+/** Other people's programs that resolve the endpoint, each in its own way, as a pod, a node or a person does. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type Command, machineEnvironment, must, run } from '../commands.ts';
@@ -10,7 +10,7 @@ import type { LabSite } from './lab-site.ts';
 export interface Client {
   readonly name: string;
   readonly command: Command;
-  /** What it prints when it has found the endpoint: its addresses, or the API server's version. */
+  /** Its output when it has found the endpoint: the addresses, or the API server's version. */
   readonly finds: 'addresses' | 'version';
 }
 
@@ -62,7 +62,7 @@ export interface Finding {
 /** A resolver's second try comes after 5 s with glibc and dig: no first one may be lost. */
 const WITHIN_MS: Readonly<Record<Client['finds'], number>> = { addresses: 4500, version: 15_000 };
 
-/** One after the other, so that none takes another's time; each finds what it should, or it throws. */
+/** In sequence, so that no client slows another; throws where a client does not find the endpoint. */
 export async function tryClients(
   site: LabSite,
   journal: Journal,
@@ -80,7 +80,7 @@ export async function tryClients(
   assert.deepEqual(faults, []);
 }
 
-/** Runs it to its end; never throws. `home`: an empty folder for what it may want to keep. */
+/** Runs it to its end; never throws. `home`: an empty folder for its files. */
 async function tryClient(
   { command, finds }: Client,
   within: (command: Command) => Command,

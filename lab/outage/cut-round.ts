@@ -1,4 +1,4 @@
-/** One kind of cut from the moment it begins to the refresh after it: how it is noticed, what it does to whom, and how it ends. */
+/** One kind of cut from its begin to the refresh after it: how it is noticed, which clients it affects, and how it ends. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab } from '../check.ts';
@@ -11,11 +11,11 @@ import { type LogLine, RETAINED_NAME, SITE_ZONE } from './near-side.ts';
 import { CUT_MEANS, type Cut } from './network.ts';
 import { ask, askAll, LONG_NAME, type Reply, SHORT_NAME, unknownName } from './questions.ts';
 
-/** What the issue promises, with room for a machine that does other things too; medians need none. */
+/** The promised limits, with room for a busy machine; medians need no room. */
 const BOUNDS_MS = {
-  /** No promise: a quiet link is looked at every 10 s, a doubt three times. */
+  /** No promise: a quiet link is probed every 10 s, a doubt three times. */
   noticed: 25_000,
-  /** A late answer that gets through begins the count anew. */
+  /** A late answer that gets through restarts the count. */
   noticedLossy: 60_000,
   /** 5 s, the deadline. */
   firstUnknown: 6_000,
@@ -32,7 +32,7 @@ const BOUNDS_MS = {
   listening: 2_000,
 };
 
-/** By then it has been looked at three times, with answers that take 6 s. */
+/** By then it has been probed three times, with answers that take 6 s. */
 const SLOW_MS = 20_000;
 const ASKED = 7;
 const RESTART_PAUSE_MS = 500;
@@ -47,14 +47,14 @@ export interface Round {
   readonly site: LabSite;
   readonly journal: Journal;
   readonly cut: Cut;
-  /** What happens to an ENI in the Region meanwhile. */
+  /** The change of an ENI in the Region during the cut. */
   readonly move: Move;
-  /** What is served until it is over, sorted. */
+  /** The addresses that are served until the cut is over, sorted. */
   readonly before: readonly string[];
   readonly after: readonly string[];
 }
 
-/** In a slow network everything goes on working, late; in all others nothing crosses the link. */
+/** In a slow network all traffic crosses the link, late; in all others none does. */
 const goesOnWorking = (cut: Cut): boolean => cut === 'slow';
 
 export async function cutRound(round: Round): Promise<void> {
@@ -77,13 +77,15 @@ export async function cutRound(round: Round): Promise<void> {
   await step('kill -9 and a new process: it answers soon, and with what was known', () =>
     killed(round, figures),
   );
-  // or what is found again below would not have been lost
+  // the return below proves only something if the link was lost before
   await step('the new process sees it as the one before did', async () => {
     await noticed(site, cut, site.nearSide.gaps.at(-1)?.toMs ?? 0);
   });
   const restoredMs = await site.network.setCut(undefined);
   journal.begin(`${cut}, restored`, restoredMs);
-  await step('the link is found, and what has changed meanwhile', () => found(round, figures, restoredMs));
+  await step('the return of the link is noticed, and so are the changes during the cut', () =>
+    found(round, figures, restoredMs),
+  );
   await step('every client finds the endpoint after it', () => tryClients(site, journal, round.after));
 }
 
@@ -95,7 +97,7 @@ async function firstUnknown({ site, cut }: Round, figures: CutFigures): Promise<
   if (cut === 'down' || cut === 'black hole') isFailure(reply);
 }
 
-/** Resolves to how long it took until each was told, in the server's log. */
+/** Resolves to the time until each path was reported in the server's log. */
 async function noticed(site: LabSite, cut: Cut, sinceMs: number): Promise<ReadonlyMap<Figure, number>> {
   const withinMs = cut === 'lossy' ? BOUNDS_MS.noticedLossy : BOUNDS_MS.noticed;
   const took = async (figure: Figure, matches: (line: LogLine) => boolean) => {
@@ -106,7 +108,7 @@ async function noticed(site: LabSite, cut: Cut, sinceMs: number): Promise<Readon
     msg === 'link changed' && fields['side'] === 'aws' && fields['to'] === 'disconnected';
   const isDown = ({ msg }: LogLine) => msg === 'upstream is down';
   if (!goesOnWorking(cut)) return new Map(await Promise.all([took('aws', isAws), took('upstream', isDown)]));
-  // what answers late is there
+  // a late answer is an answer
   await sleep(Math.max(0, sinceMs + SLOW_MS - Date.now()));
   const { link } = await site.nearSide.status();
   assert.notEqual(link.summary.condition, 'disconnected', JSON.stringify(link));
@@ -181,7 +183,7 @@ async function found({ site, cut, after }: Round, figures: CutFigures, restoredM
   }
 }
 
-/** Resolves once the last cut is over for the server, too: what is not yet trusted again is given up sooner. */
+/** Resolves once the last cut is over for the server too: a path that is not yet trusted again has a shorter time-out. */
 export async function untilWhole(site: LabSite): Promise<void> {
   await eventually('upstream and AWS are back', 30_000, async () => {
     const { link, upstreams } = await site.nearSide.status();

@@ -1,4 +1,4 @@
-/** What stands in the `region` namespace: the simulated Region, and BIND as the resolver that the site forwards to. */
+/** The `region` namespace: the simulated Region, and BIND as the resolver that the site forwards to. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { callSandbox } from '../../sandbox/control-client.ts';
@@ -8,7 +8,7 @@ import { type Network, nodeCommand, REGION_ADDRESS } from './network.ts';
 const REGION_NAME = 'us-west-2';
 
 export class FarSide implements AsyncDisposable {
-  /** What the server is started with, so that it takes the sandbox for AWS, by name. */
+  /** The environment in which the server takes the sandbox for AWS, by name. */
   readonly environment: Readonly<Record<string, string>>;
   readonly #controlPath: string;
   readonly #owned: AsyncDisposable;
@@ -55,7 +55,7 @@ interface RegionLine {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** AWS is called by name, as it is: what cannot be resolved cannot be called. */
+/** AWS is called by name: a name that cannot be resolved cannot be called. */
 function byName({ environment, regionUrl }: RegionLine): Record<string, string> {
   const named = regionUrl.replace(REGION_ADDRESS, `ec2.${REGION_NAME}.amazonaws.com`);
   return Object.fromEntries(

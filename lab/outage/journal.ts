@@ -1,4 +1,4 @@
-/** What the lab has seen, phase by phase, and the tables that are made from it. Pure. */
+/** The lab's observations, phase by phase, and the tables of them. Pure. */
 import type { Exchange } from './capture.ts';
 import type { Finding } from './clients.ts';
 import type { Gap } from './near-side.ts';
@@ -11,10 +11,10 @@ export interface Phase {
   readonly findings: Map<string, Finding>;
 }
 
-/** Queries as their sender has seen them. */
+/** Queries as their sender saw them. */
 export interface Sent {
   readonly sentMs: Float64Array;
-  /** `NaN`: no answer; infinity: something that was none. */
+  /** `NaN`: no reply; infinity: a reply without an answer. */
   readonly tookMs: Float64Array;
 }
 
@@ -141,7 +141,7 @@ export function withoutStops(exchanges: readonly Exchange[], stops: readonly Sto
     while ((merged[first]?.toMs ?? Number.POSITIVE_INFINITY) <= askedMs) first++;
     let stoodMs = 0;
     for (let at = first; (merged[at]?.fromMs ?? Number.POSITIVE_INFINITY) < askedMs + tookMs; at++) {
-      const { fromMs, toMs } = merged[at] as Stop; // looked at above
+      const { fromMs, toMs } = merged[at] as Stop; // at least one, by the check above
       stoodMs += Math.min(toMs, askedMs + tookMs) - Math.max(fromMs, askedMs);
     }
     return { ...exchange, tookMs: tookMs - stoodMs };

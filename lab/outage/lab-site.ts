@@ -1,4 +1,4 @@
-/** The whole lab network, started: the three hosts, all that runs on them, the load, the capture, and the clients. */
+/** The lab network, started: three hosts with their programs, the load, the capture, and the clients. */
 import { mkdir } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import type { Stop } from './journal.ts';
 import { NearSide } from './near-side.ts';
 import { FIRST, Network, nodeCommand, SITE_LAN_ADDRESS } from './network.ts';
 
-/** Where the first of the endpoint's ENIs moves to and back. */
+/** The address that the first ENI of the endpoint gets, and gives back. */
 export const OTHER_ADDRESS = '10.0.4.10';
 export const QUERIES_PER_SECOND = 1000;
 /** A machine that has just been started reads every program from a cold disk. */
@@ -25,7 +25,7 @@ export class LabSite implements AsyncDisposable {
   readonly nearSide: NearSide;
   readonly capture: Capture;
   readonly clients: readonly Client[];
-  /** For what clients may want to keep. */
+  /** For the files of clients. */
   readonly home: string;
   readonly loadFile: string;
   readonly #owned: AsyncDisposableStack;

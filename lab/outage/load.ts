@@ -1,5 +1,5 @@
 /**
- * Asks for one name at a steady rate over UDP until it is told to end, and then writes down how every single query went.
+ * Asks for one name at a steady rate over UDP until it gets a signal to end, and then writes the result of every query.
  *
  *     node load.ts <server> <name> <queries per second> <file>
  *
@@ -10,9 +10,9 @@ import { createSocket } from 'node:dgram';
 import { writeFileSync } from 'node:fs';
 
 const SOCKETS = 8; // each with its own buffer in the kernel
-const LATEST_MS = 5000; // an answer that comes later is as good as lost
+const LATEST_MS = 5000; // a later answer counts as lost
 const LAST_MS = 1000; // for the last answers
-const BURST = 50; // after a stall of this process, what was due is asked in portions
+const BURST = 50; // after a stall of this process, the queries that are due are sent in portions
 
 const [server = '', name = '', rate = '', file = ''] = process.argv.slice(2);
 const sentMs: number[] = [];
@@ -22,7 +22,7 @@ const nowMs = (): number => performance.timeOrigin + performance.now();
 const sockets = await Promise.all(
   Array.from({ length: SOCKETS }, async (_, at) => {
     const socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
-    // while the server does not run there is an ICMP error for each query
+    // without a running server each query gets an ICMP error
     socket.on('error', () => undefined);
     socket.on('message', (reply) => taken(at, reply));
     await new Promise<void>((resolve) => socket.connect(53, server, resolve));

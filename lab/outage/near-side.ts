@@ -1,4 +1,4 @@
-/** What stands in the `site` namespace: our server, the site's own DNS server, and the API server at the endpoint's addresses. */
+/** The `site` namespace: our server, the site's own DNS server, and the API server at the endpoint's addresses. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type StatusReport, statusReport } from '../../src/admin/status-report.ts';
@@ -15,7 +15,7 @@ import {
   SITE_LAN_ADDRESS,
 } from './network.ts';
 
-/** A zone that a DNS server on the site answers for; whatever is asked in it exists. */
+/** A zone of a DNS server on the site; every name in it exists. */
 export const SITE_ZONE = 'plant.example.com';
 export const RETAINED_NAME = 'retained.example.com';
 
@@ -67,7 +67,7 @@ export class NearSide implements AsyncDisposable {
   ): Promise<NearSide> {
     await using owned = new AsyncDisposableStack();
     const { site } = network;
-    // as a site does that has no other resolver left
+    // as on a site without another resolver
     site.setResolvConf('nameserver 127.0.0.1\n');
     const unbound = owned.use(new Background(site.within(await configureUnbound(join(room, 'unbound')))));
     await unbound.printed(/start of service/);
@@ -84,15 +84,15 @@ export class NearSide implements AsyncDisposable {
     const near = starting.use(new NearSide(parts, network, config, environment, credentials, owned.move()));
     near.#launch();
     await near.server.printed(/"listening"/);
-    starting.move(); // it is the caller's from here on
+    starting.move(); // from here on the caller ends it
     return near;
   }
 
   get server(): Background {
-    return this.#processes.at(-1) as Background; // one is started before anybody can ask
+    return this.#processes.at(-1) as Background; // a server is started before a client can ask
   }
 
-  /** What every process of the server has logged so far. */
+  /** The log lines of all processes of the server so far. */
   log(): readonly LogLine[] {
     return this.#processes.flatMap(({ output }) =>
       output
@@ -117,7 +117,7 @@ export class NearSide implements AsyncDisposable {
     );
   }
 
-  /** `kill -9`, and another one a little later. */
+  /** `kill -9`, and a new process a little later. */
   async killAndRestart(pauseMs: number): Promise<Gap> {
     const fromMs = Date.now();
     await this.server.end('SIGKILL');
@@ -137,7 +137,7 @@ export class NearSide implements AsyncDisposable {
     return must(this.#network.site.within(['curl', '--silent', '--show-error', '--fail', url]));
   }
 
-  /** The cluster is a source as well from now on, and has these addresses by its own account. */
+  /** From now on the cluster is a source too, and tells these addresses. */
   async askCluster(view: readonly string[]): Promise<void> {
     await writeFile(join(this.#credentials.folder, 'view'), view.join(' '));
     await writeFile(this.#config, configuration(this.stateDirectory, this.#credentials, true));
@@ -183,7 +183,7 @@ export interface Surroundings {
 }
 
 /**
- * What an operator would write; all times are the defaults, but for who cannot wait to see the cluster asked. The limit on responses
+ * An operator's configuration; all times are the defaults, except the interval of the cluster source. The limit on responses
  * is above its default of 1,000/s for one client network, as the lab's load is as much by itself.
  */
 function configuration(stateDirectory: string, credentials: Credentials, asksCluster: boolean): string {

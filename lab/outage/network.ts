@@ -16,7 +16,7 @@ export const CLIENT_ADDRESS = '10.9.1.2';
 /** Of the site's own DNS server, on the site's loopback. */
 export const SITE_DNS_ADDRESS = '10.9.1.53';
 
-/** In the order in which the lab goes through them. */
+/** In the order of the lab. */
 export const CUTS = ['down', 'black hole', 'lossy', 'slow'] as const;
 export type Cut = (typeof CUTS)[number];
 
@@ -90,7 +90,7 @@ export class Network implements AsyncDisposable {
     if (cut === 'black hole') await this.#drop('');
     if (cut === 'lossy') await this.#drop(`numgen random mod 100 < ${LOSS_PERCENT}`);
     if (cut !== 'slow') return;
-    // more specific than the way over the wan
+    // more specific than the route over the wan
     await ip(this.region, 'route', 'add', SITE_WAN_ADDRESS, 'dev', 'slow-far', 'src', REGION_ADDRESS);
     await ip(this.site, 'route', 'add', REGION_ADDRESS, 'dev', 'slow', 'src', SITE_WAN_ADDRESS);
   }
@@ -105,7 +105,7 @@ export class Network implements AsyncDisposable {
     await ip(this.region, 'route', 'delete', SITE_WAN_ADDRESS, 'dev', 'slow-far');
   }
 
-  /** Until the kernel has noticed: it sends nothing before, and looks once a second only. */
+  /** Until the kernel has noticed: it sends nothing before, and checks only once a second. */
   async #plugIn(): Promise<void> {
     await ip(this.site, 'link', 'set', 'wan', 'up');
     await eventually('the link is up', 5000, async () => {
@@ -114,7 +114,7 @@ export class Network implements AsyncDisposable {
     });
   }
 
-  /** On arrival: what is dropped on its way out is an error to the program that sends it, and no black hole. */
+  /** On arrival: a packet that is dropped on its way out is an error for its sender, and no black hole. */
   async #drop(match: string): Promise<void> {
     const chain = `chain input {\ntype filter hook input priority 0\niifname "wan" ${match} drop\n}`;
     for (const end of [this.region, this.site])

@@ -1,6 +1,6 @@
 /**
- * When a processor of this machine stood still: a virtual machine's are taken away by its host for 10 ms and more, which is no
- * doing of any program's. Before all others on its processor, this one wakes up every millisecond and says when it could not.
+ * When a processor of this machine stood still: the host of a virtual machine takes its processors away for 10 ms and more, which is no
+ * Records when a processor of this machine stood still: the host of a virtual machine takes processors away for 10 ms and
  *
  *     taskset --cpu-list N chrt --fifo 2 node processor-watch.ts
  *

@@ -1,11 +1,11 @@
-/** Questions of the client's, with the time that the server took for each: from the capture, so that dig's own is left out. */
+/** Questions of the client, with the server's time for each: from the capture, so that dig's own time is left out. */
 import { eventually } from '../commands.ts';
 import { type DigReply, dig } from '../dig.ts';
 import type { LabSite } from './lab-site.ts';
 
 export interface Reply extends DigReply {
   readonly serverMs: number;
-  /** When it had come back; ms since 1970. */
+  /** When the answer was back; ms since 1970. */
   readonly atMs: number;
 }
 
@@ -14,13 +14,13 @@ export const LONG_NAME = 'long.example.com';
 export const SHORT_TTL_MS = 2000;
 export const LONG_TTL_SECONDS = 3600;
 
-/** A name that nobody has asked for before; it exists. */
+/** A name that no client has asked for before; it exists. */
 export function unknownName(): string {
   return `x${++asked}.${SHORT_NAME}`;
 }
 let asked = 0;
 
-/** Asked once, and waited for until the last moment. */
+/** Asked once, with the longest wait. */
 export async function ask(site: LabSite, name: string): Promise<Reply> {
   const sinceMs = Date.now();
   const reply = await dig(site.withinClient, name, 'A', '+tries=1', '+timeout=9');
@@ -34,7 +34,7 @@ export async function ask(site: LabSite, name: string): Promise<Reply> {
   return { ...reply, serverMs, atMs };
 }
 
-/** One after the other. */
+/** In sequence. */
 export async function askAll(site: LabSite, names: readonly string[]): Promise<readonly Reply[]> {
   const replies: Reply[] = [];
   for (const name of names) replies.push(await ask(site, name));

@@ -14,7 +14,7 @@ import { ask, askAll, LONG_NAME, LONG_TTL_SECONDS, SHORT_NAME, SHORT_TTL_MS } fr
 
 const LENGTH_MS = 20_000;
 
-/** Some of each kind; nobody else asks for them while it goes on. */
+/** Some of each kind; no other client asks for them during the drill. */
 const NEVER_ASKED = ['one.short.example.com', 'two.short.example.com'] as const;
 const AWS_NAME = 'sts.us-west-2.amazonaws.com';
 const NAMES = [
@@ -80,7 +80,7 @@ export async function rehearsal(lab: Lab, site: LabSite, journal: Journal): Prom
   });
 }
 
-/** Of forwarded answers a crash may cost the last minute: what is on the disk by now is answered by the new process. */
+/** A crash may cost the forwarded answers of the last minute: the new process has those that are on the disk. */
 export async function crash(lab: Lab, site: LabSite, journal: Journal): Promise<void> {
   await lab.step('killed in the cut: the new process has the answers of a minute ago', async () => {
     const snapshot = await eventually('a snapshot of the answers', 70_000, async () => {
@@ -109,7 +109,7 @@ async function hurtOf(site: LabSite, againMs: number): Promise<Hurt> {
     const replies = await Promise.all(NAMES.map(async (name) => ({ name, reply: await ask(site, name) })));
     for (const { name, reply } of replies) {
       if (reply.status === 'SERVFAIL') failed.add(name.toLowerCase());
-      // what is retained is given so without end: nobody is hurt
+      // a retained answer is given without end: no client is hurt
       else if (reply.edns?.extendedErrors.includes(3) && name !== RETAINED_NAME)
         stale.add(name.toLowerCase());
     }
@@ -117,7 +117,7 @@ async function hurtOf(site: LabSite, againMs: number): Promise<Hurt> {
   return { failed: [...failed].sort(), stale: [...stale].sort() };
 }
 
-/** Everything answers as it should, and what is to be stale is over. */
+/** All names are answered, and the answers that have to be stale have expired. */
 async function untilReady(site: LabSite): Promise<void> {
   await untilWhole(site);
   for (const name of [SHORT_NAME, LONG_NAME]) await ask(site, name);

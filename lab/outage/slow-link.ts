@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 
 const TUNSETIFF = 0x400454can; // linux/if_tun.h
 const IFF_TUN = 0x0001;
-const IFF_NO_PI = 0x1000; // packets alone, no header of the device's before them
+const IFF_NO_PI = 0x1000; // packets alone, without the device's own header
 const IFREQ_OCTETS = 40;
 const FLAGS_AT = 16;
 const PACKET_OCTETS = 65_536;
@@ -37,7 +37,7 @@ function relay(from: number, to: number, delayMs: number): void {
     read(from, packet, 0, PACKET_OCTETS, null, (error, octets) => {
       if (error !== null) return void setTimeout(next, AGAIN_MS);
       const late = Uint8Array.from(packet.subarray(0, octets));
-      setTimeout(() => write(to, late, () => undefined), delayMs); // a link loses what nobody takes
+      setTimeout(() => write(to, late, () => undefined), delayMs); // a link loses packets that no device takes
       next();
     });
   next();
