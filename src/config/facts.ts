@@ -90,21 +90,24 @@ export function listIn(schema: AnySchema): z.ZodArray | undefined {
   return formsOf(schema).find((form) => form instanceof z.ZodArray);
 }
 
-export function keysIn(schema: AnySchema | undefined): readonly string[] {
-  return Object.keys((schema && mapIn(schema)?.shape) ?? {});
+export function keysIn(schema: AnySchema): readonly string[] {
+  return Object.keys(mapIn(schema)?.shape ?? {});
 }
 
-/** The schema that governs a path; undefined where the path leads past what is declared. */
-export function schemaAt(root: AnySchema, path: Path): AnySchema | undefined {
-  let schema: AnySchema | undefined = root;
-  for (const step of path) schema = schema && stepInto(schema, step);
-  return schema;
+/** The schema of the value at a path; one that declares nothing where the path leads past what is declared. */
+export function schemaAt(root: AnySchema, path: Path): AnySchema {
+  return path.reduce(
+    (schema, step) =>
+      (typeof step === 'number' ? listIn(schema)?.element : keyIn(schema, step)) ?? NOTHING_DECLARED,
+    root,
+  );
 }
 
-function stepInto(schema: AnySchema, step: string | number): AnySchema | undefined {
-  if (typeof step === 'number') return listIn(schema)?.element;
+const NOTHING_DECLARED = z.never();
+
+function keyIn(schema: AnySchema, key: string): AnySchema | undefined {
   const shape = mapIn(schema)?.shape ?? {};
-  return Object.hasOwn(shape, step) ? shape[step] : undefined;
+  return Object.hasOwn(shape, key) ? shape[key] : undefined;
 }
 
 /** The value at a path of plain data; undefined where there is none. */

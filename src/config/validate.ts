@@ -4,17 +4,7 @@
  */
 import * as z from 'zod';
 import { schema } from './config.ts';
-import {
-  type AnySchema,
-  factsOf,
-  formsOf,
-  inside,
-  isMap,
-  keysIn,
-  type SchemaFacts,
-  schemaAt,
-  valueAt,
-} from './facts.ts';
+import { type AnySchema, factsOf, formsOf, inside, isMap, keysIn, schemaAt, valueAt } from './facts.ts';
 import { type Finding, nearestWord, type Path, pathText } from './fault.ts';
 import { brokenRules, draftOf } from './rule.ts';
 
@@ -75,8 +65,7 @@ type Issue = z.core.$ZodIssue;
 function meantIssues(issue: Issue, data: unknown): readonly Issue[] {
   if (issue.code !== 'invalid_union') return [issue];
   const path = pathOf(issue);
-  const at = schemaAt(schema, path);
-  const forms = at === undefined ? [] : formsOf(at);
+  const forms = formsOf(schemaAt(schema, path));
   const written = valueAt(data, path);
   const isMapMeant = isMap(written) && forms.some((form) => form instanceof z.ZodObject);
   const meant = forms.findIndex((form) => {
@@ -130,35 +119,27 @@ function placesOf(key: string, from: AnySchema, path: string): string[] {
 function findingOf(issue: Issue, data: unknown): Finding {
   const path = pathOf(issue);
   const at = schemaAt(schema, path);
-  const facts = at === undefined ? undefined : factsOf(at);
-  const value = valueAt(data, path);
-  const { message, fix } = wordsOf(issue, value, facts, at);
-  return { path, message, fix: fix ?? `write ${facts?.allowed ?? 'what the reference shows'}` };
+  const { message, fix } = wordsOf(issue, valueAt(data, path), at);
+  return { path, message, fix: fix ?? `write ${factsOf(at).allowed ?? 'what the reference shows'}` };
 }
 
 type Words = Pick<Finding, 'message'> & Partial<Pick<Finding, 'fix'>>;
 
-function wordsOf(
-  issue: Issue,
-  value: unknown,
-  facts: SchemaFacts | undefined,
-  at: AnySchema | undefined,
-): Words {
+function wordsOf(issue: Issue, value: unknown, at: AnySchema): Words {
   switch (issue.code) {
-    case 'custom':
-      return { message: issue.message, fix: fixOf(issue.params) };
+    case 'custom': {
+      const fix: unknown = issue.params?.['fix'];
+      return { message: issue.message, fix: typeof fix === 'string' ? fix : undefined };
+    }
     case 'invalid_value':
       return choiceWords(value, issue.values);
     case 'too_small':
-      return Array.isArray(value)
-        ? { message: value.length === 0 ? 'an empty list' : `a list of fewer than ${issue.minimum}` }
-        : { message: `below ${issue.minimum}` };
+      if (!Array.isArray(value)) return { message: `below ${issue.minimum}` };
+      return { message: value.length === 0 ? 'an empty list' : `a list of fewer than ${issue.minimum}` };
     case 'too_big':
-      return Array.isArray(value)
-        ? { message: `a list of more than ${issue.maximum}` }
-        : { message: `above ${issue.maximum}` };
+      return { message: `${Array.isArray(value) ? 'a list of more than' : 'above'} ${issue.maximum}` };
     case 'invalid_type':
-      return typeWords(value, facts, at);
+      return typeWords(value, at);
     default:
       return { message: `not allowed: ${issue.code}` };
   }
@@ -168,45 +149,33 @@ function choiceWords(value: unknown, words: readonly unknown[]): Words {
   if (value === undefined) return { message: MISSING };
   if (value === null) return { message: 'no value' };
   const near = typeof value === 'string' ? nearestWord(value, words.map(String)) : undefined;
-  const message = 'not one of the words allowed';
-  return near === undefined
-    ? { message }
-    : { message, fix: `did you mean "${near}"? allowed: ${words.join(', ')}` };
+  return {
+    message: 'not one of the words allowed',
+    fix: near && `did you mean "${near}"? allowed: ${words.join(', ')}`,
+  };
 }
 
-function typeWords(value: unknown, facts: SchemaFacts | undefined, at: AnySchema | undefined): Words {
-  const kind = at === undefined ? undefined : inside(at);
-  if (value === undefined) return { message: MISSING, fix: `add it: ${facts?.allowed ?? 'a map of keys'}` };
+function typeWords(value: unknown, at: AnySchema): Words {
+  const kind = inside(at);
+  const { allowed, unit } = factsOf(at);
+  if (value === undefined) return { message: MISSING, fix: `add it: ${allowed ?? 'a map of keys'}` };
   if (value === null) return { message: 'no value', fix: 'give it a value, or remove the line' };
   if (kind instanceof z.ZodObject)
     return { message: 'not a map of keys', fix: `write its keys below it: ${keysIn(at).join(', ')}` };
-  if (kind instanceof z.ZodArray) return listWords(value, facts);
-  if (isMap(value) || Array.isArray(value))
-    return { message: isMap(value) ? 'a map, not a single value' : 'a list, not a single value' };
+  if (kind instanceof z.ZodArray)
+    return { message: 'not a list', fix: isMap(value) ? undefined : `write it as a list: [${value}]` };
+  if (isMap(value)) return { message: 'a map, not a single value' };
+  if (Array.isArray(value)) return { message: 'a list, not a single value' };
   if (kind instanceof z.ZodNumber)
     return { message: typeof value === 'number' ? 'not a whole number' : 'not a number' };
   if (kind instanceof z.ZodBoolean) return { message: 'neither true nor false' };
-  if (facts?.unit !== undefined && typeof value === 'number') {
-    return { message: 'a number without a unit', fix: `add a unit, such as ${value}${facts.unit}` };
-  }
-  const isWellAsText = at !== undefined && z.safeParse(at, String(value)).success;
+  if (unit !== undefined && typeof value === 'number')
+    return { message: 'a number without a unit', fix: `add a unit, such as ${value}${unit}` };
+  const isWellAsText = z.safeParse(at, String(value)).success;
   return {
     message: `a ${typeof value}, not a text`,
-    ...(isWellAsText ? { fix: `put it in quotes: "${value}"` } : {}),
+    fix: isWellAsText ? `put it in quotes: "${value}"` : undefined,
   };
-}
-
-function listWords(value: unknown, facts: SchemaFacts | undefined): Words {
-  const isScalar = !isMap(value);
-  return {
-    message: 'not a list',
-    fix: isScalar ? `write it as a list: [${value}]` : `write ${facts?.allowed ?? 'a list'}`,
-  };
-}
-
-function fixOf(params: Readonly<Record<string, unknown>> | undefined): string | undefined {
-  const fix = params?.['fix'];
-  return typeof fix === 'string' ? fix : undefined;
 }
 
 function pathOf(issue: Issue): Path {
