@@ -1,6 +1,6 @@
 /**
  * Environment variables that override single keys, for containers: `OUTPOST_DNS_LOG__LEVEL`, `OUTPOST_DNS_CLUSTERS__0__REGION`,
- * `OUTPOST_DNS_UPSTREAMS` with commas. The environment is an argument; what is found is laid over the data of the file.
+ * `OUTPOST_DNS_UPSTREAMS` with commas. The values of the variables are laid over the data of the file.
  */
 import * as z from 'zod';
 import { schema } from './config.ts';
@@ -21,7 +21,7 @@ export interface Overrides {
   readonly faults: readonly Fault[];
 }
 
-/** Every variable of ours, told apart by its name alone; values are checked where the file's own are. */
+/** Every variable of this program, recognised by its name alone. Validation checks their values with those of the file. */
 export function readVariables(environment: Environment): Overrides {
   const overrides: Override[] = [];
   const faults: Fault[] = [];
@@ -42,8 +42,8 @@ export function readVariables(environment: Environment): Overrides {
 }
 
 /**
- * Kubernetes sets variables in every pod for every service of the namespace: one named `outpost-dns` yields
- * `OUTPOST_DNS_PORT` and `OUTPOST_DNS_SERVICE_HOST`, and `outpost-dns-metrics` the like. None is meant for us.
+ * Kubernetes sets variables in every pod for every service of the namespace: a service `outpost-dns` yields
+ * `OUTPOST_DNS_PORT` and `OUTPOST_DNS_SERVICE_HOST`, and so does `outpost-dns-metrics`. They set no key.
  */
 function isServiceLink(variable: string): boolean {
   const name = variable.slice(VARIABLE_PREFIX.length);
@@ -108,7 +108,7 @@ function listOf(item: AnySchema, text: string): unknown[] {
   return text.split(',').map((part) => scalarOf(item, part.trim()));
 }
 
-/** Text that is no number or truth value stays text, for validation to refuse. */
+/** A text that is no number or truth value stays a text, and validation refuses it. */
 function scalarOf(kind: AnySchema, text: string): unknown {
   if (kind instanceof z.ZodNumber && /^-?[0-9]{1,15}(?:\.[0-9]+)?$/.test(text)) return Number(text);
   if (kind instanceof z.ZodBoolean && /^(?:true|false)$/i.test(text)) return text.toLowerCase() === 'true';
@@ -120,7 +120,7 @@ function variableFault(override: Override, message: string, fix: string): Fault 
   return { file: 'environment', variable, path: pathText(path), value: quoted(value), message, fix };
 }
 
-/** The file's data with the overrides laid over it. The data is taken over: it is changed in place. */
+/** The file's data with the overrides laid over it. The data is changed in place. */
 export function applyOverrides(
   data: unknown,
   overrides: readonly Override[],
@@ -135,7 +135,7 @@ export function applyOverrides(
   return { data: root, faults };
 }
 
-/** Whole lists before their items, items in their order: so that what appends an item finds the ones before it. */
+/** Whole lists before their items, and items in their order: an item is appended after the items before it. */
 function byPath(one: Override, other: Override): number {
   for (const [index, step] of one.path.entries()) {
     const against = other.path[index];
@@ -146,11 +146,11 @@ function byPath(one: Override, other: Override): number {
   return one.path.length - other.path.length;
 }
 
-/** Sets a value, making the maps and lists on its way; the message says why an item cannot be set. */
+/** Sets a value and makes the maps and lists above it. Returns why an item cannot be set. */
 function setAt(root: unknown, path: Path, value: unknown): string | undefined {
   let at = root;
   for (const [index, step] of path.entries()) {
-    // Something else stands where a map or a list belongs: that is a fault of the file, reported there.
+    // The file has a scalar in place of a map or a list: validation reports that fault.
     if (typeof at !== 'object' || at === null || Array.isArray(at) !== (typeof step === 'number'))
       return undefined;
     if (Array.isArray(at) && Number(step) > at.length) return `item ${step} of a list of ${at.length}`;

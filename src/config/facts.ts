@@ -1,6 +1,6 @@
 /**
- * What is declared of each key, and how to find it: a schema is what zod checks, and these are the facts about it that a
- * person or an editor needs. Validation, the reference, the JSON Schema and the names of variables read them here.
+ * The facts declared of each key, and how to find them. Zod checks a schema; these facts tell a person or an editor what it
+ * means. Validation, the reference, the JSON Schema and the names of variables read them.
  * This file knows no single key.
  */
 import * as z from 'zod';
@@ -11,7 +11,7 @@ z.config({ jitless: true });
 
 export type AnySchema = z.core.$ZodType;
 
-/** What a kind of value allows. */
+/** Facts of a kind of value. */
 export interface KindFacts<Suffix extends string = string> {
   /** In words that follow "write ". */
   readonly allowed: string;
@@ -46,7 +46,7 @@ export const keyFacts = z.registry<KeyFacts>();
 
 export interface SchemaFacts extends Partial<Omit<KindFacts, 'example'>>, Partial<KeyFacts> {
   readonly isRequired: boolean;
-  /** As it would be written in the file; undefined without one. */
+  /** As an operator writes it; undefined without a default. */
   readonly defaultValue: unknown;
 }
 
@@ -74,18 +74,18 @@ function wrappedBy(schema: AnySchema): AnySchema | undefined {
   return schema instanceof z.ZodOptional || schema instanceof z.ZodPrefault ? schema.unwrap() : undefined;
 }
 
-/** The forms that a value may have: those of a union, or the only one. */
+/** The forms that a value may have: those of a union, or its only form. */
 export function formsOf(schema: AnySchema): readonly AnySchema[] {
   const inner = inside(schema);
   return inner instanceof z.ZodUnion ? inner.options.map(inside) : [inner];
 }
 
-/** The map that a value may be written as, whether or not something else may stand in its place. */
+/** The map that a value may be written as, whether or not it has other forms. */
 export function mapIn(schema: AnySchema): z.ZodObject | undefined {
   return formsOf(schema).find((form) => form instanceof z.ZodObject);
 }
 
-/** The list that a value may be written as, whether or not something else may stand in its place. */
+/** The list that a value may be written as, whether or not it has other forms. */
 export function listIn(schema: AnySchema): z.ZodArray | undefined {
   return formsOf(schema).find((form) => form instanceof z.ZodArray);
 }
@@ -94,7 +94,7 @@ export function keysIn(schema: AnySchema): readonly string[] {
   return Object.keys(mapIn(schema)?.shape ?? {});
 }
 
-/** The schema of the value at a path; one that declares nothing where the path leads past what is declared. */
+/** The schema of the value at a path; `NOTHING_DECLARED` where no key is declared. */
 export function schemaAt(root: AnySchema, path: Path): AnySchema {
   return path.reduce(
     (schema, step) =>

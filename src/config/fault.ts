@@ -1,9 +1,9 @@
-/** What is wrong with a configuration, where, and how to fix it; and the room's one error class. */
+/** Faults of a configuration, each with place and fix, as text; suggestions; and the room's error class. */
 import { distance } from 'fastest-levenshtein';
 
 export type Path = readonly (string | number)[];
 
-/** A fault before its place in the file is known: what a check reports. */
+/** A fault before its place in the file is known: rules and kinds report it. */
 export interface Finding {
   readonly path: Path;
   readonly message: string;
@@ -29,7 +29,7 @@ export interface Fault {
   readonly fix: string;
 }
 
-/** `unreadable`: no text could be had; `malformed`: the text is not YAML as we take it; `invalid`: its values are wrong. */
+/** `unreadable`: no text could be had; `malformed`: the text is not the YAML that is supported; `invalid`: its values are wrong. */
 export type ConfigErrorCode = 'unreadable' | 'malformed' | 'invalid';
 
 export class ConfigError extends Error {
@@ -45,7 +45,7 @@ export class ConfigError extends Error {
   }
 }
 
-// A file of another program can hold a fault on each of its lines; the rest follows once these are fixed.
+// A file of another program can hold a fault on each of its lines.
 const SHOWN_FAULTS = 50;
 
 /** One line with place, path, value and message, and an indented one with the fix, for each fault. */
@@ -64,7 +64,7 @@ function placeText(fault: Fault): string {
   return `${fault.file}:${fault.line}:${fault.column ?? 1}`;
 }
 
-/** `['clusters', 0, 'region']` as `clusters[0].region`; a key that is no plain word goes in brackets and quotes. */
+/** `['clusters', 0, 'region']` as `clusters[0].region`; a key with other characters goes in brackets and quotes. */
 export function pathText(path: Path): string {
   let text = '';
   for (const step of path) {
@@ -75,7 +75,7 @@ export function pathText(path: Path): string {
   return text;
 }
 
-/** A scalar or a short list as a person would recognise it; undefined for a map, which says nothing in one line. */
+/** A scalar or a list on one line, shortened; undefined for a map. */
 export function quoted(value: unknown): string | undefined {
   if (typeof value === 'string') return JSON.stringify(shortened(value));
   if (typeof value === 'number') return String(value); // JSON has no .inf and no .nan
@@ -90,9 +90,9 @@ export function shortened(text: string): string {
   return text.length <= SHOWN_CHARACTERS ? text : `${text.slice(0, SHOWN_CHARACTERS)}...`;
 }
 
-const LONGEST_WORD = 40; // nobody mistypes a longer one, and the time taken is the product of two lengths
+const LONGEST_WORD = 40; // longer words are not slips, and a comparison takes the product of two lengths
 
-/** The candidate nearest to the word, if it is near enough to be a slip; letter case does not count. */
+/** The candidate that the word is probably a slip of. Letter case does not count. */
 export function nearestWord(word: string, candidates: readonly string[]): string | undefined {
   if (word.length > LONGEST_WORD) return undefined;
   let best: string | undefined;
@@ -107,7 +107,7 @@ export function nearestWord(word: string, candidates: readonly string[]): string
   return best;
 }
 
-/** Half a word, a word that goes on, and two neighbours that changed places count as a single slip. */
+/** The beginning of a word, a word with an ending, and two swapped letters count as a single slip. */
 function slipsBetween(word: string, candidate: string): number {
   const isPart =
     Math.min(word.length, candidate.length) >= 3 &&

@@ -1,4 +1,4 @@
-/** `config/schema.json`: the schema for editors, in JSON Schema 2020-12. The loader checks more than it can say. */
+/** `config/schema.json`: the schema for editors, in JSON Schema 2020-12. The loader checks more than JSON Schema can express. */
 import * as z from 'zod';
 import { schema } from './config.ts';
 import { type AnySchema, factsOf, isMap } from './facts.ts';
@@ -25,7 +25,7 @@ function describe(from: AnySchema, json: JsonObject): void {
   if (example !== undefined) json.examples = [example];
   const rule = choiceRuleOf(from);
   const choices = rule?.keys.map((key) => {
-    // written beside its partner it is the partner that counts
+    // beside its partner only the partner counts
     const { alsoBeside } = rule;
     const isCounted = alsoBeside?.key !== key;
     return isCounted ? { required: [key] } : { required: [key], not: { required: [alsoBeside.other] } };

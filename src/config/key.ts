@@ -1,6 +1,6 @@
 /**
- * The words in which a key is declared, once: its kind with unit and bounds, its default or an example, one line of doc, the
- * option that its value becomes and the room that uses it. The files of `keys/` are written in them.
+ * The functions that declare a key, once: its kind with unit and bounds, its default or an example, one line of doc, the
+ * option that its value becomes and the room that uses it. The files of `keys/` are written with them.
  */
 import * as z from 'zod';
 import {
@@ -14,7 +14,7 @@ import {
 } from './facts.ts';
 import { type DraftOf, joinedBy, noneTwice, type Rule } from './rule.ts';
 
-/** What reading a text as a kind of value leads to. */
+/** A text read as a kind of value. */
 export type Reading<T> = { readonly value: T } | { readonly message: string; readonly fix?: string };
 
 function kindOf<Schema extends z.ZodType, const Suffix extends string = ''>(
@@ -73,7 +73,7 @@ export function wordOrList<Word extends z.ZodType, List extends z.ZodType>(word:
   });
 }
 
-/** A text, or a map in its place that says more. */
+/** A text, or a map in its place with more keys. */
 export function textOrMap<Text extends z.ZodType, Keys extends z.ZodObject>(text: Text, keys: Keys) {
   return kindOf(z.union([text, keys]), { allowed: `${factsOf(text).allowed}; or ${mapWords(keys)}` });
 }
@@ -108,7 +108,7 @@ export function optional<Kind extends z.ZodType>(kind: Kind, doc: string, exampl
   return declared<z.ZodOptional<Kind>, ''>(z.optional(kind), { doc, example });
 }
 
-/** As `optional`, for a key that excludes the ones beside it. */
+/** As `optional`, for a key that excludes the keys beside it. */
 export function alternative<Kind extends z.ZodType>(kind: Kind, doc: string, example?: unknown) {
   return declared<z.ZodOptional<Kind>, ''>(z.optional(kind), { doc, example, alternative: true });
 }
@@ -123,7 +123,7 @@ export function defaulted<Kind extends z.ZodType, const Option extends string = 
   return declared<z.ZodPrefault<Kind>, Option>(z.prefault(kind, value), { doc, ...destination });
 }
 
-/** Keys under one name, with the room that uses them. They may be left out as a whole, because each of them may. */
+/** Keys under one name, with the room that uses them. The section may be left out, because each key may. */
 export function section<Shape extends z.ZodRawShape>(
   room: string,
   doc: string,
@@ -134,7 +134,7 @@ export function section<Shape extends z.ZodRawShape>(
   return inRoom(room, doc, z.prefault(schema, {} as never)); // none of the keys is required
 }
 
-/** As `section`, for what is no single map of keys that may be left out. */
+/** As `section`, for a list, or for a map that is declared by itself. */
 export function inRoom<Schema extends z.ZodType>(room: string, doc: string, schema: Schema) {
   return declared<Schema, ''>(schema, { doc, room });
 }

@@ -1,10 +1,9 @@
 /**
  * The configuration: a YAML file and environment variables to one frozen object of plain data, or all their faults at once.
  *
- * Read, lay the environment over it, validate each key, check the keys against each other, normalise. The room knows what
- * an operator may write and how to say what is wrong with it; it refuses to know who uses a value, and nothing here starts,
- * listens or asks a network. File, environment and own addresses are arguments. An error is fatal at start; at a reload it
- * leaves the running configuration in place. Names and records follow RFC 1035; the rest is no matter of an RFC.
+ * Read the file, lay the environment over it, validate values and rules, turn settings into options. The room knows what an
+ * operator may write and how to fix a fault of it. It starts nothing, opens no socket and asks no network: file, environment
+ * and own addresses are arguments. An error is fatal at start; at a reload the running configuration stays in force.
  */
 
 import { traitsOf } from '../records/sources.ts';
@@ -29,7 +28,7 @@ import {
 export interface LoadRequest {
   /** Path of the file; without one, and without `text`, the environment alone counts. */
   readonly file?: string | undefined;
-  /** Whether somebody named the file: then it must exist. */
+  /** Whether the file was named by its user: then it must exist. */
   readonly explicit: boolean;
   /** The file's text where it is at hand already; `file` then only names it in faults. */
   readonly text?: string | undefined;
@@ -68,7 +67,7 @@ export async function loadConfig(request: LoadRequest): Promise<Config> {
   return config;
 }
 
-/** What faults without a variable are said to be in. */
+/** The place of faults that have no variable. */
 function nameOf(request: LoadRequest, source: Source): string {
   const isFileless = 'text' in source ? source.text === undefined : request.file === undefined;
   return isFileless ? 'environment' : (request.file ?? 'configuration');
@@ -76,7 +75,7 @@ function nameOf(request: LoadRequest, source: Source): string {
 
 type Source = SourceText | { readonly text: undefined };
 
-/** No text at all is well where the environment may do without a file. */
+/** The environment may do without a file: then there is no text, and no fault either. */
 async function sourceOf(request: LoadRequest, isOverridden: boolean): Promise<Source> {
   if (request.text !== undefined) return boundedText(request.text);
   if (request.file === undefined) {
@@ -105,7 +104,7 @@ function readTree(text: string): YamlTree {
   return { ...tree, isWhole: false, faults: [...tree.faults, fault] };
 }
 
-/** Where nothing is asked of AWS, a variable that is meant for other programs must not keep this one from starting. */
+/** A site that asks nothing of AWS starts even if a proxy variable, which is meant for other programs, is faulty. */
 function asksAws({ clusters }: Config): boolean {
   return clusters.some(({ sources }) => sources.some((source) => traitsOf(source).service !== undefined));
 }
@@ -127,7 +126,7 @@ function located(finding: Finding, places: Places): Fault {
   return { ...placeOf(path, places, finding.isKey), path: pathText(path), value, message, fix };
 }
 
-/** A variable where one has set the value; otherwise the key's line, or the line of what the key is missing from. */
+/** The variable that has set the value; otherwise the line of the key, or of the map that the key is missing from. */
 function placeOf(
   path: Path,
   places: Places,

@@ -1,6 +1,6 @@
 /**
  * From settings as an operator writes them to options as the rooms take them: each value under the name that its
- * declaration gives, with the unit in it, and frozen. The type of the configuration follows from the same declarations.
+ * declaration gives, with the unit in the name, and frozen. The type of the configuration follows from the same declarations.
  */
 import * as z from 'zod';
 import { type AnySchema, factsOf, inside } from './facts.ts';
@@ -64,7 +64,7 @@ type SuffixOf<Schema> = Schema extends { readonly suffix: infer Suffix extends s
 
 const makers = new WeakMap<AnySchema, (value: never) => unknown>();
 
-/** The options of a schema where more changes than names and units. */
+/** Declares how the options of a schema are made, where more than names and units changes. */
 export function into<Schema extends z.ZodType, Result>(
   schema: Schema,
   make: (value: OptionsOf<Schema>) => Result,

@@ -12,11 +12,11 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface OutboundConfig {
   /** The URL of the proxy for `https:` URLs; it may hold user and password. */
   readonly httpsProxy?: string;
-  /** The same for `http:` URLs, which an endpoint of one's own may have. */
+  /** The same for `http:` URLs, which an endpoint of the operator may have. */
   readonly httpProxy?: string;
   /** Hosts that are asked without a proxy: names, suffixes, addresses, networks, `*`; lower case. */
   readonly noProxy: readonly string[];
-  /** The file of certificate authorities that count in place of the public ones. */
+  /** The file of certificate authorities that count in place of the public authorities. */
   readonly caBundle?: string;
   readonly profile?: string;
   readonly configFile?: string;
@@ -62,7 +62,7 @@ export function readOutbound(environment: Environment): OutboundReading {
   return { outbound, faults };
 }
 
-/** An empty variable is one that is not set. */
+/** An empty variable counts as not set. */
 function lookUp(
   environment: Environment,
   name: string,
@@ -79,7 +79,7 @@ type ProxyReading = { readonly url: string } | Pick<Fault, 'message' | 'fix'>;
 const EXAMPLE = 'http://proxy.example:3128';
 
 function readProxy(text: string): ProxyReading {
-  // curl and Go take a bare host and port, too
+  // curl and Go accept a bare host and port too
   const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
   const url = URL.parse(full);
   if (url === null || url.hostname === '') {

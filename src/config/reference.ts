@@ -1,5 +1,5 @@
 /**
- * What an operator reads of every declared key, generated: `config/reference.yaml`, loadable as it stands, with doc, what is
+ * Generates the documents of every declared key: `config/reference.yaml`, loadable as it stands, with doc, what is
  * allowed and the default or an example; and `docs/configuration.md`, with a table for each section.
  */
 import { stringify } from 'yaml';
@@ -140,8 +140,8 @@ Everything else has a default. \`config/example.yaml\` is a fuller one, \`config
 \`config/schema.json\` completes and checks keys in an editor that knows yaml-language-server.
 
 - **Durations** are a whole number and one unit: \`200ms\`, \`30s\`, \`5m\`, \`1h\`, \`1d\`. **Sizes** likewise, in powers of 1024:
-  \`512KiB\`, \`64MiB\`, \`1GiB\`. A number alone is a fault, because nobody can tell what was meant.
-- **All faults are reported at once**, each with line, path, value and what to do. An unknown key is a fault. So is a key that
+  \`512KiB\`, \`64MiB\`, \`1GiB\`. A number alone is a fault, because its unit is unknown.
+- **All faults are reported at once**, each with line, path, value and fix. An unknown key is a fault, and so is a key that
   is written twice. \`outpost-dns check\` reports them without starting anything.
 - **A reload** (SIGHUP) takes the file only when it is free of faults. Otherwise the running configuration stays.
 - **YAML** is 1.2: \`yes\` and \`on\` are words, not truth values. Tags and merge keys are not taken. The file may have 256 KiB.

@@ -1,7 +1,7 @@
 /**
  * Rules that join keys. A rule is declared beside the keys that it joins, in the map that holds them, and reads a draft:
- * the settings with every faulty value left out, so that all faults can be reported at once. The common rules are here:
- * exactly one of, not more than, inside, unique, none twice.
+ * the settings without their faulty values, because all faults are reported at once. The common rules are here: exactly one
+ * of, at least one of, not more than, unique, none twice.
  */
 import * as z from 'zod';
 import { type AnySchema, inside, isMap } from './facts.ts';
@@ -20,7 +20,7 @@ export type DraftOf<Schema> =
 /** Where a rule finds the value that it is about. */
 export interface Place {
   readonly path: Path;
-  /** Whether the value at, above or below this path has a fault of its own, so that nothing follows from its absence. */
+  /** Whether the value at, above or below this path has a fault of its own, and so nothing follows from its absence. */
   isFaulty(...below: Path): boolean;
   /** Whether it was written, by file or variable; otherwise its value is the default. */
   isWritten(...below: Path): boolean;
@@ -32,14 +32,14 @@ export type Findings = Iterable<Finding>;
 
 export interface Rule<Draft> {
   (draft: Draft, place: Place): Findings;
-  /** What the reference and editors say of it. */
+  /** The part of the rule that the reference and editors show. */
   readonly choice?: ChoiceRule;
 }
 
 export interface ChoiceRule {
   readonly count: 'exactly one' | 'at least one';
   readonly keys: readonly string[];
-  /** The one of `keys` that may also stand beside one other. */
+  /** A key of `keys` that may also stand beside a certain other key. */
   readonly alsoBeside?: { readonly key: string; readonly other: string };
 }
 
@@ -47,7 +47,7 @@ type KeysOf<Name extends string> = { readonly [Key in Name]?: unknown };
 /** Items of a list, of which any may have been left out as faulty. */
 export type Items<Item> = readonly (Item | undefined)[] | undefined;
 
-/** `none` and `fix` are told where no key is given; `false` counts as not given. */
+/** `none` and `fix` report that no key is given; `false` counts as not given. */
 export function exactlyOne<Name extends string>(
   keys: readonly [Name, Name],
   { none, fix }: { readonly none: string; readonly fix: string },
@@ -82,7 +82,7 @@ export function notMoreThan<Name extends string>(
     const low = draft[lesser];
     const high = draft[greater];
     if (typeof low !== 'number' || typeof high !== 'number' || low <= high) return;
-    // The fault is told at the key that was written: the other may be a default, which has no line.
+    // The fault is reported at a key that was written: a default has no line.
     const [lesserText, greaterText] = [pathText([...path, lesser]), pathText([...path, greater])];
     yield isWritten(lesser)
       ? {
@@ -115,7 +115,7 @@ export function unique<Name extends string>(
   };
 }
 
-/** An item written twice is a slip: the second changes nothing, or counts double. */
+/** An item written twice is a slip: it changes nothing, or counts double. */
 export function* noneTwice(items: readonly unknown[], { path }: Place): Findings {
   const first = new Map<string, Path>();
   for (const [index, item] of items.entries()) {
@@ -142,7 +142,7 @@ export function choiceRuleOf(schema: AnySchema): ChoiceRule | undefined {
   return rules.get(schema)?.find(({ choice }) => choice !== undefined)?.choice;
 }
 
-/** What the draft of a whole configuration breaks of the rules declared in `schema` and below. */
+/** The faults of a draft against the rules declared in `schema` and below it. */
 export function* brokenRules(schema: AnySchema, draft: unknown, place: Place): Findings {
   if (draft === undefined) return;
   const inner = inside(schema);

@@ -1,6 +1,6 @@
 /**
- * Plain data against what is declared: the faults of single values in words of the file, with what is allowed and what was
- * probably meant, and what the rules between keys find in the rest.
+ * Checks plain data against the declarations: reports the faults of single values with what is allowed and what was probably
+ * meant, then the rules that the rest breaks.
  */
 import * as z from 'zod';
 import { schema } from './config.ts';
@@ -31,7 +31,7 @@ export function validate(data: unknown, ownAddresses: ReadonlySet<string>): Vali
 
 interface ValueFindings {
   readonly findings: readonly Finding[];
-  /** Keys that an unknown key was probably meant to be: they are not reported as missing too. */
+  /** Keys that unknown keys were probably meant to be. They are not reported as missing too. */
   readonly meant: readonly Path[];
 }
 
@@ -39,14 +39,14 @@ const NONE: ValueFindings = { findings: [], meant: [] };
 
 function valueFindings(all: readonly Issue[], data: unknown): ValueFindings {
   const issues = all.flatMap((issue) => meantIssues(issue, data));
-  const strangers = issues.flatMap((issue) => unknownKeysOf(issue, data));
-  const meant = strangers.flatMap((key) => (key.meant === undefined ? [] : [key.meant]));
+  const unknown = issues.flatMap((issue) => unknownKeysOf(issue, data));
+  const meant = unknown.flatMap((key) => (key.meant === undefined ? [] : [key.meant]));
   const meantTexts = new Set(meant.map(pathText));
   const others = issues
     .filter((issue) => issue.code !== 'unrecognized_keys')
     .map((issue) => findingOf(issue, data))
     .filter(({ message, path }) => message !== MISSING || !meantTexts.has(pathText(path)));
-  return { findings: [...strangers.map(({ finding }) => finding), ...others], meant };
+  return { findings: [...unknown.map(({ finding }) => finding), ...others], meant };
 }
 
 /** Whether there is a fault at a path, above it or below it. */
@@ -61,7 +61,7 @@ const MISSING = 'missing';
 
 type Issue = z.core.$ZodIssue;
 
-/** Where a word, a list or a map may stand, only the faults of the form that was written count. */
+/** Where a value has several forms, only the faults of the form that was written count. */
 function meantIssues(issue: Issue, data: unknown): readonly Issue[] {
   if (issue.code !== 'invalid_union') return [issue];
   const path = pathOf(issue);
@@ -91,15 +91,15 @@ function unknownKeysOf(issue: Issue, data: unknown): UnknownKey[] {
     const finding = { path: [...parent, key], message: 'unknown key', isKey: true } as const;
     if (index >= MAX_SUGGESTIONS) return { finding: { ...finding, fix: 'remove it' }, meant: undefined };
     const near = nearestWord(key, free) ?? nearestWord(key, known);
-    const fix = near === undefined ? strangerFix(key, known) : `did you mean "${near}"?`;
+    const fix = near === undefined ? unknownKeyFix(key, known) : `did you mean "${near}"?`;
     return { finding: { ...finding, fix }, meant: near === undefined ? undefined : [...parent, near] };
   });
 }
 
-// A file of another program has thousands of strangers, and thousands of comparisons would be made for nothing.
+// A file of another program has thousands of unknown keys: suggestions for each would cost time and help no reader.
 const MAX_SUGGESTIONS = 50;
 
-function strangerFix(key: string, known: readonly string[]): string {
+function unknownKeyFix(key: string, known: readonly string[]): string {
   const elsewhere = placesOf(key, schema, '');
   if (elsewhere.length > 0) return `this key belongs at ${elsewhere.join(' or ')}`;
   return `remove it; known here: ${known.join(', ')}`;

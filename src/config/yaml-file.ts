@@ -31,7 +31,7 @@ export interface TreeFault extends Partial<Position> {
 
 export interface YamlTree {
   readonly data: unknown;
-  /** Whether the data is all of what the text holds; otherwise nothing can be concluded from it. */
+  /** Whether the data is complete; otherwise nothing follows from what is missing in it. */
   readonly isWhole: boolean;
   readonly faults: readonly TreeFault[];
   /** Where the value of a path starts; undefined for a path that the text does not hold. */
@@ -41,9 +41,9 @@ export interface YamlTree {
 }
 
 const MAX_DEPTH = 16; // the deepest key that is declared lies at 4
-const MAX_NODES = 200_000; // 10,000 zones of 16 lines; what aliases repeat counts again
+const MAX_NODES = 200_000; // 10,000 zones of 16 lines; values repeated by aliases count again
 const MAX_ALIASES = 100; // each costs a walk over the nodes
-const MAX_SYNTAX_FAULTS = 10; // one slip of the pen makes the parser stumble many times
+const MAX_SYNTAX_FAULTS = 10; // one slip causes many errors of the parser
 
 export function readYaml(text: string): YamlTree {
   const lines = new LineCounter();
@@ -55,7 +55,7 @@ export function readYaml(text: string): YamlTree {
     strict: true,
     uniqueKeys: false, // the parser's own check takes time in the square of the keys; ours is in TreeReader
     prettyErrors: false,
-    logLevel: 'error', // "silent" would take the first of two documents without a word
+    logLevel: 'error', // "silent" would accept the first of two documents
     lineCounter: lines,
   });
   const warnings = document.warnings.filter((warning) => warning.code !== 'TAG_RESOLVE_FAILED'); // TreeReader names the key too
@@ -75,7 +75,7 @@ const SYNTAX_FIXES: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: 'indent with spaces',
   BAD_ALIAS: 'put the value in quotes',
   BAD_SCALAR_START: 'put the value in quotes',
-  MULTIPLE_DOCS: 'keep one document: remove the "---" and what follows it',
+  MULTIPLE_DOCS: 'keep one document: remove the "---" and the lines after it',
   TAG_RESOLVE_FAILED: 'remove the tag, or quote a value that starts with "!"',
   BAD_DIRECTIVE: 'remove the directive',
   RESOURCE_EXHAUSTION: 'nest less deeply',
@@ -83,8 +83,8 @@ const SYNTAX_FIXES: Readonly<Record<string, string>> = {
 };
 
 function syntaxFault(error: YAMLError, lines: LineCounter): TreeFault {
-  const told = error.code === 'MULTIPLE_DOCS' ? 'a second document' : error.message;
-  const message = shortened(told.charAt(0).toLowerCase() + told.slice(1));
+  const text = error.code === 'MULTIPLE_DOCS' ? 'a second document' : error.message;
+  const message = shortened(text.charAt(0).toLowerCase() + text.slice(1));
   const fix = SYNTAX_FIXES[error.code] ?? 'check indentation, colons and quotes here and on the line above';
   return { ...placeOf(lines, error.pos[0]), path: [], message, fix };
 }
@@ -102,7 +102,7 @@ class TreeReader {
   readonly #faults: TreeFault[] = [];
   #nodes = 0;
   #aliases = 0;
-  /** Set once something cannot be read: what follows is left out, and one fault says so. */
+  /** Set when a value cannot be read: all values after it are left out, and one fault says so. */
   #isCut = false;
 
   constructor(document: Document.Parsed, lines: LineCounter) {
@@ -299,8 +299,8 @@ const PIPE_WAITS = 500;
 const PIPE_WAIT_MS = 20;
 
 /**
- * Reads at most `limitOctets`, so that neither a huge file nor a device without an end fills the memory. It never waits in
- * the kernel for a pipe: the thread that waits there can be ended by nothing, and the process ends after its threads.
+ * Reads at most `limitOctets`, because a huge file or a device without an end would fill the memory. It never waits in
+ * the kernel for a pipe: a thread that waits there cannot be ended, and the process ends after its threads.
  */
 export async function readConfigFile(
   path: string,

@@ -65,7 +65,7 @@ const BAD: [text: string, message: string][] = [
   ['www CNAME a b', 'name "a b": a name with a space or a control character'],
   ['@ CNAME web', 'a CNAME for the zone itself'],
   ['sub NS ns1', 'an NS record below the zone itself'],
-  ['www CNAME .', 'name ".": the root of all names, not one of them'],
+  ['www CNAME .', 'name ".": the root, which is no name of a zone or a host'],
   ['@ MX mail', '"mail" is not the data of an MX record'],
   ['@ MX 65536 mail', '"65536 mail" is not the data of an MX record'],
   ['a TXT "b', 'a quote that is not closed, or not set apart by spaces'],

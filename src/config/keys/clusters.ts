@@ -82,7 +82,7 @@ const kubernetes = into(
       : ({ kind: 'kubeconfig', kubeconfig } as const),
 );
 
-/** Half of a client certificate, or two identities, would be noticed only during the cut. */
+/** Half of a client certificate, or two identities, would be noticed only when the link is down. */
 function* kubernetesIdentity(draft: KubernetesDraft, { path, isFaulty }: Place): Findings {
   if (isFaulty()) return;
   const { kubeconfig, certificate, key, ca } = draft;
@@ -111,7 +111,7 @@ const probe = into(
       enabled: defaulted(
         flag(),
         true,
-        'connect to each address by TCP and order the dead ones last; none is ever removed',
+        'connect to each address by TCP and order dead addresses last; none is ever removed',
       ),
       port: defaulted(wholeNumber(1, 65_535), 443, 'port to connect to'),
       interval: defaulted(duration('1s', '1h'), '30s', 'time between two probes of an address'),
@@ -130,35 +130,35 @@ const clusterKeys = {
   ),
   endpoint: optional(
     domainName('eks-cluster.us-west-2.eks.amazonaws.com'),
-    'name of the API endpoint, where DescribeCluster is not allowed or not reachable yet',
+    'name of the API endpoint, if DescribeCluster is not allowed or not reachable yet',
   ),
-  vpcId: optional(vpcId(), 'VPC of the cluster, where DescribeCluster is not allowed'),
+  vpcId: optional(vpcId(), 'VPC of the cluster, if DescribeCluster is not allowed'),
   vpcNetworks: defaulted(
     list(ipv4Network(), 0, 64),
     [],
-    'networks of the VPC; while disconnected, reverse names in them are worked out as the resolver of the VPC would',
+    'networks of the VPC; while disconnected, reverse names in them are computed as the resolver of the VPC does',
     { room: 'daemon' },
   ),
   sources: optional(
     distinctList(choice(...SOURCE_NAMES), 1, SOURCE_NAMES.length),
-    'where the addresses come from; by default dns, with `region` also interfaces and cluster, with `route53` and `kubernetes` also these',
+    'where the addresses come from; by default dns, with `region` also interfaces and cluster, with the keys `route53` and `kubernetes` also the sources of these names',
     [...SOURCE_NAMES],
   ),
-  route53: inRoom('far-side', 'where the endpoint name is in a hosted zone of your own', route53.optional()),
+  route53: inRoom('far-side', 'for an endpoint name in a hosted zone of your own', route53.optional()),
   kubernetes: inRoom(
     'far-side',
-    'how the API server is asked for its own view of its addresses (EndpointSlices of default/kubernetes), which goes on in a cut; it must be allowed to list them in the namespace default',
+    'how the API server is asked for its own view of its addresses (EndpointSlices of default/kubernetes), which works while the link is down; it must be allowed to list them in the namespace default',
     kubernetes.optional(),
   ),
   allowedAddresses: defaulted(
     list(ipv4Network(), 1, 64),
     ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'],
-    'networks that an address of the endpoint may be in; any other is refused. A public network counts where it is listed here',
+    'networks that an address of the endpoint may be in; other addresses are refused. A public network counts if it is listed here',
   ),
   pin: defaulted(
     distinctList(ipv4Address(), 0, 64),
     [],
-    'addresses to serve whatever the sources say; shown everywhere as pinned',
+    'addresses to serve in place of those from the sources; shown everywhere as pinned',
   ),
   probe: inRoom('refresh', 'how the addresses of the endpoint are probed', probe.prefault({})),
   profile: optional(profileName(), 'profile of the AWS configuration files to take credentials from'),
@@ -202,7 +202,7 @@ function* withRegion(cluster: ClusterDraft, { path, isFaulty, isWritten }: Place
   }
 }
 
-/** A source without the key that it asks with, or such a key without its source, would silently do nothing. */
+/** A source without its key, or such a key without its source, would silently do nothing. */
 function* withTheirKeys(cluster: ClusterDraft, { path, isFaulty }: Place): Findings {
   for (const source of SOURCE_NAMES) {
     const key = traitsOf(source).configurationKey;
@@ -307,14 +307,10 @@ export const refresh = section(
     retryMin: defaulted(
       duration('100ms', '10m'),
       '5s',
-      'wait after the first failure; it doubles with each further one',
+      'wait after the first failure; it doubles with each further failure',
     ),
     retryMax: defaulted(duration('100ms', '1h'), '60s', 'longest wait after failures'),
-    deadline: defaulted(
-      duration('500ms', '5m'),
-      '20s',
-      'time after which a refresh is given up, whatever it waits for',
-    ),
+    deadline: defaulted(duration('500ms', '5m'), '20s', 'time after which a poll is given up'),
   },
   notMoreThan('retryMin', 'retryMax', durationText),
 );

@@ -11,12 +11,12 @@ export const forward = section(
     attemptMin: defaulted(
       duration('10ms', '10s'),
       '200ms',
-      'shortest wait for one upstream before the next is tried',
+      'shortest wait for an upstream before the next is tried',
     ),
     attemptMax: defaulted(
       duration('10ms', '30s'),
       '2s',
-      'longest wait for one upstream before the next is tried',
+      'longest wait for an upstream before the next is tried',
     ),
     inFlight: defaulted(
       wholeNumber(1, 65_535),
@@ -26,12 +26,12 @@ export const forward = section(
     caseRandomization: defaulted(
       flag(),
       true,
-      'vary the case of names at random against forged replies (0x20); without it, and for upstreams that lose it, each exchange has a source port of its own, which takes twice the processor time',
+      'vary the case of names at random against forged replies (0x20); without it, and for upstreams that do not keep the case, each exchange has a source port of its own, which takes twice the processor time',
     ),
     siteNames: defaulted(
       choice('auto', 'always', 'never'),
       'auto',
-      'whether names that a site may have for itself (reverse names of private addresses, local, home.arpa, test) are forwarded: auto asks upstreams on the site, always asks all, never denies them at once',
+      'whether names of the site itself (reverse names of private addresses, local, home.arpa, test) are forwarded: auto asks upstreams on the site, always asks all upstreams, never denies the names at once',
       { room: 'daemon' },
     ),
     trustAuthenticatedData: defaulted(
@@ -51,8 +51,8 @@ export const cache = section('serving/answer-cache', 'how forwarded answers are 
   staleFor: defaulted(
     durationOrUnlimited('0s', '3650d'),
     '30d',
-    'time after its end in which an answer is served while its upstreams do not answer; 0s turns it off',
+    'time after its expiry in which an answer is served while its upstreams do not answer; 0s turns it off',
   ),
   staleTtl: defaulted(ttl('1s', '1h'), '30s', 'TTL of a stale answer'),
-  prefetch: defaulted(flag(), true, 'refresh answers in use shortly before their end'),
+  prefetch: defaulted(flag(), true, 'refresh answers in use shortly before they expire'),
 });

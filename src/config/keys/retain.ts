@@ -42,7 +42,7 @@ const entry = textOrMap(
     ignoreDenials: defaulted(
       flag(),
       false,
-      'whether an upstream that denies the name, or says that it has no such records, is never believed once there was a good answer',
+      'whether a denial of the name, or an answer without such records, is ignored once there was a good answer',
     ),
   }),
 );
@@ -51,17 +51,17 @@ type Entry = OptionsOf<typeof entry>;
 export const retain = defaulted(
   into(joinedBy(list(entry, 0, 1000), [noQuestionTwice]), questionsOf),
   [],
-  'names that are asked for on a schedule while an upstream answers, kept on disk, and answered without limit while none does: for the local registry, the OIDC issuer, NTP; A or AAAA alone means both',
+  'names that are asked for on a schedule while an upstream answers, kept on disk, and answered without limit while none does, such as the local registry, the OIDC issuer, NTP; A or AAAA alone means both',
   { room: 'refresh/retained' },
 );
 
-/** Each question once. Clients ask for both addresses, and take the failure of one for the failure of the name. */
+/** Each question once. Clients ask for both types of address, and treat a failure of either as a failure of the name. */
 function questionsOf(entries: readonly Entry[]): readonly RetainedQuestion[] {
-  const firm = new Set(entries.filter(ignoresDenials).map((entry) => nameOf(entry).name));
+  const withoutDenials = new Set(entries.filter(ignoresDenials).map((entry) => nameOf(entry).name));
   const questions = entries.map(nameOf).flatMap(({ name, qtypes }) => {
     const both = qtypes.some((qtype) => ADDRESSES.includes(qtype)) ? ADDRESSES : [];
     return [...both, ...qtypes].map((qtype): RetainedQuestion => {
-      return firm.has(name) ? { name, qtype, ignoreDenials: true } : { name, qtype };
+      return withoutDenials.has(name) ? { name, qtype, ignoreDenials: true } : { name, qtype };
     });
   });
   return [...new Map(questions.map((question) => [questionText(question), question])).values()];
@@ -129,7 +129,7 @@ interface ZoneDraft {
   readonly records?: unknown;
 }
 
-/** A name that is kept as an endpoint, or answered here, would be asked for and never given. */
+/** The kept answer of an endpoint, or of a name that is answered here, would never be used. */
 export function* retainedElsewhere(draft: Surroundings, { path, isFaulty }: Place): Findings {
   for (const [index, entry] of (draft.retain ?? []).entries()) {
     if (entry === undefined) continue;
@@ -155,17 +155,17 @@ function answeredHere(name: string, zones: NonNullable<Items<ZoneDraft>>, areZon
     name,
   );
   const special = closest(SPECIAL_NAMES, name);
-  // of two rules for the same name the operator's wins, as in serving/local-zones
+  // of two rules for the same name the operator's rule wins, as in serving/local-zones
   if (special !== undefined && special.name.length > (zone?.name?.length ?? 0)) {
     if (areZonesFaulty) return undefined; // a zone that forwards the name may be among them
     return {
-      message: `under ${special.name}, which is answered here (${special.because}), so nobody is asked for it`,
-      fix: `add a zone with forwardTo for ${special.name}, or for the part of it that a server of yours has; or remove it`,
+      message: `under ${special.name}, which is answered here (${special.because}), so no upstream is asked for it`,
+      fix: `add a zone with forwardTo for ${special.name}, or for the part of it that your server has; or remove it`,
     };
   }
   if (zone === undefined || (zone.answer === undefined && zone.records === undefined)) return undefined;
   return {
-    message: `answered by zones[${zone.index}], ${zone.name}, so nobody is asked for it`,
+    message: `answered by zones[${zone.index}], ${zone.name}, so no upstream is asked for it`,
     fix: 'remove it, or forward the zone',
   };
 }

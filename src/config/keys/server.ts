@@ -1,4 +1,4 @@
-/** How the server itself stands: where it listens, who may ask, what is limited, watched, kept and logged. */
+/** The server itself: its addresses, clients, limits, identity, status pages, drills, state directory and log. */
 import { type Path, pathText } from '../fault.ts';
 import { choice, defaulted, list, optional, section, wholeNumber } from '../key.ts';
 import { listenAddress, network, type SocketAddress } from '../kinds/address.ts';
@@ -24,7 +24,7 @@ export const listen = section(
   listenersApart,
 );
 
-export const clients = section('daemon', 'who is served', {
+export const clients = section('daemon', 'which clients are served', {
   allow: defaulted(
     list(network(), 1, 1000),
     [
@@ -38,24 +38,24 @@ export const clients = section('daemon', 'who is served', {
       'fe80::/10',
       'fc00::/7',
     ],
-    'networks of clients that are answered; all others get REFUSED',
+    'networks of clients that are answered; all other clients get REFUSED',
   ),
 });
 
 export const limits = section(
   'serving/listener',
-  'what one client, or all of them, may take',
+  'limits for one client, and for all clients together',
   {
     tcpConnections: defaulted(
       wholeNumber(1, 65_535),
       150,
-      'TCP connections at a time; the next takes the place of the one that has been incomplete or idle for longest',
+      'TCP connections at a time; the next takes the place of the connection that has been incomplete or idle for longest',
       { option: 'tcp.connections' },
     ),
     tcpConnectionsPerClient: defaulted(
       wholeNumber(1, 65_535),
       20,
-      'TCP connections at a time from one address; the next takes the place of its own longest idle one',
+      'TCP connections at a time from one address; the next takes the place of the longest idle connection of that address',
       { option: 'tcp.connectionsPerClient' },
     ),
     tcpIdle: defaulted(
@@ -96,12 +96,19 @@ export const limits = section(
   notMoreThan('tcpConnectionsPerClient', 'tcpConnections'),
 );
 
-export const identity = section('serving/resolver', 'what the server says about itself', {
-  version: optional(characterString('outpost-dns'), 'answer to version.bind in class CH; without it REFUSED'),
-  id: optional(characterString('site-1'), 'answer to id.server in class CH; without it REFUSED'),
-});
+export const identity = section(
+  'serving/resolver',
+  'names and versions that the server reports about itself',
+  {
+    version: optional(
+      characterString('outpost-dns'),
+      'answer to version.bind in class CH; without it REFUSED',
+    ),
+    id: optional(characterString('site-1'), 'answer to id.server in class CH; without it REFUSED'),
+  },
+);
 
-export const admin = section('daemon', 'where it is watched', {
+export const admin = section('daemon', 'status pages, health and metrics', {
   listen: defaulted(
     listenAddress(9153),
     '127.0.0.1:9153',
@@ -110,33 +117,33 @@ export const admin = section('daemon', 'where it is watched', {
   allow: defaulted(
     list(network(), 1, 1000),
     ['127.0.0.0/8', '::1/128', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'],
-    'networks of clients that may read these pages; all others get 403',
+    'networks of clients that may read these pages; all other clients get 403',
   ),
   hosts: defaulted(
     list(domainName('dns.site.example'), 0, 100),
     [],
-    'names by which a browser may ask for these pages, beside addresses, localhost and the name of the host: a name that somebody else points here gets 403',
+    'names by which a browser may ask for these pages, beside addresses, localhost and the name of the host; any other name gets 403, because its owner may point it at this server',
   ),
 });
 
-export const drill = section('daemon', 'what a rehearsed outage leaves alone', {
+export const drill = section('daemon', 'which upstreams a rehearsed outage still asks', {
   onSite: defaulted(
     list(network(), 0, 1000),
     [],
-    'networks of upstreams that are reached without the link to AWS: a drill goes on asking these, and treats all others as unreachable',
+    'networks of upstreams that are reached without the link to AWS: a drill still asks these, and treats all other upstreams as unreachable',
   ),
 });
 
-export const state = section('daemon', 'where it keeps what it knows', {
+export const state = section('daemon', 'where the state is kept', {
   directory: defaulted(
     absolutePath('/var/lib/outpost-dns'),
     '/var/lib/outpost-dns',
-    'directory of what survives a restart',
+    'directory of the state that survives a restart',
   ),
 });
 
-export const log = section('log', 'what it logs', {
-  level: defaulted(choice('debug', 'info', 'warn', 'error'), 'info', 'least level that is logged'),
+export const log = section('log', 'the log', {
+  level: defaulted(choice('debug', 'info', 'warn', 'error'), 'info', 'lowest level that is logged'),
   format: defaulted(
     choice('auto', 'json', 'pretty'),
     'auto',
@@ -160,7 +167,7 @@ interface SocketsDraft {
   readonly zones?: Items<{ readonly forwardTo?: Items<SocketAddress> }>;
 }
 
-/** The second to bind a socket would fail. */
+/** The second bind of a socket would fail. */
 export function* adminApart({ listen, admin }: SocketsDraft, { isWritten }: Place): Findings {
   const taken = (listen?.dns ?? []).findIndex((socket) => isOverlapping(socket, admin?.listen));
   if (taken < 0) return;
@@ -213,7 +220,7 @@ function isWildcard(socket: SocketAddress): boolean {
 
 /**
  * Addresses of every host, listed or not. The rest of 127.0.0.0/8 is no address of an interface: a wildcard does not bind
- * it, and another program may hold it, as systemd's stub resolver holds 127.0.0.53.
+ * it, and other programs use it: systemd's stub resolver has 127.0.0.53.
  */
 const EVERY_HOST: ReadonlySet<string> = new Set(['127.0.0.1', '::1']);
 

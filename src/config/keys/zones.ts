@@ -1,6 +1,6 @@
 /**
- * The operator's own zones: what holds for a name and everything under it. Which records may stand in a zone is said in
- * `protocol/words/zone-rules.ts`, for `records` and `whileDisconnected` alike.
+ * The operator's own zones: rules for a name and all names under it. `protocol/words/zone-rules.ts` has the rules of their
+ * records, for `records` and `whileDisconnected` alike.
  */
 import { isAtOrUnder } from '../../protocol/words/name.ts';
 import { recordFaults } from '../../protocol/words/zone-rules.ts';
@@ -18,7 +18,7 @@ import {
 import { domainName, line } from '../kinds/text.ts';
 import { type Upstream, upstream } from '../kinds/upstream.ts';
 import { RECORD_FORM, readZoneRecord, type ZoneRecord } from '../kinds/zone-record.ts';
-import type { OptionsOf } from '../options.ts';
+import { type OptionsOf, withoutUndefined } from '../options.ts';
 import { type DraftOf, type Findings, type Items, joinedBy, type Place, unique } from '../rule.ts';
 
 const recordLine = line(
@@ -27,9 +27,13 @@ const recordLine = line(
 );
 
 const zoneKeys = {
-  name: required(domainName('corp.example'), 'the zone: this name and everything below it'),
+  name: required(domainName('corp.example'), 'the zone: this name and all names below it'),
   forwardTo: alternative(distinctList(upstream(), 1, 16), 'ask these servers', ['10.0.0.53']),
-  answer: alternative(choice('nxdomain', 'servfail', 'refused'), 'answer every question so', 'nxdomain'),
+  answer: alternative(
+    choice('nxdomain', 'servfail', 'refused'),
+    'answer every question with this response code',
+    'nxdomain',
+  ),
   records: optional(
     list(recordLine, 1, 10_000),
     'answer from these records (A, AAAA, CNAME, TXT, PTR, MX, NS; TTL 60 unless given)',
@@ -37,7 +41,7 @@ const zoneKeys = {
   ),
   whileDisconnected: alternative(
     wordOrList(choice('stale', 'servfail', 'nxdomain'), list(recordLine, 1, 10_000)),
-    'what to answer while none of the servers asked for this zone answers; alone, the zone is forwarded to where it would be anyway',
+    'the answer while none of the servers of this zone answers; without forwardTo, the zone is forwarded as if it were not listed here',
     'servfail',
   ),
 };
@@ -79,7 +83,7 @@ export const zones = inRoom(
   ),
 );
 
-/** Each line of each list, and what goes with what. */
+/** Checks each line of each list, then the records of a list together. */
 function* recordsTogether(zones: Items<ZoneDraft>, { path }: Place): Findings {
   const names = new Set((zones ?? []).flatMap((zone) => zone?.name ?? []));
   for (const [index, { name, records, whileDisconnected } = {}] of (zones ?? []).entries()) {
@@ -111,7 +115,7 @@ function* listFaults(
   }
 }
 
-/** Promise 1: nothing takes an endpoint away. A zone that only says what holds while disconnected is forwarded as before. */
+/** Promise 1: no zone takes an endpoint away. A zone with `whileDisconnected` alone is forwarded as before. */
 export function* zonesApartFromEndpoints(
   { zones, clusters }: { readonly zones?: Items<ZoneDraft>; readonly clusters?: Items<EndpointDraft> },
   { path, isWritten }: Place,
@@ -155,23 +159,24 @@ export type ZoneOptions = { readonly name: string } & (
 
 type ZoneSettings = OptionsOf<typeof zone>;
 
-/** As the rooms take them; `upstreams` are those of names without a rule. */
+/** Zones as the rooms take them; `upstreams` are for names without a rule. */
 export function zoneOptions(
   zones: readonly ZoneSettings[],
   upstreams: readonly Upstream[],
 ): readonly ZoneOptions[] {
   const byName = new Map(zones.map((zone) => [zone.name, zone]));
   return zones.map((zone): ZoneOptions => {
-    const { name, answer, records, whileDisconnected: said } = zone;
+    const { name, answer, records, whileDisconnected } = zone;
     if (answer !== undefined) return { name, answer };
     if (records !== undefined) return { name, records: recordsOf(records, name) };
     const forwardTo = { name, upstreams: upstreamsFor(name, byName) ?? upstreams };
-    if (said === undefined) return { name, forwardTo };
-    return { name, forwardTo, whileDisconnected: typeof said === 'string' ? said : recordsOf(said, name) };
+    if (whileDisconnected === undefined || typeof whileDisconnected === 'string')
+      return withoutUndefined({ name, forwardTo, whileDisconnected });
+    return { name, forwardTo, whileDisconnected: recordsOf(whileDisconnected, name) };
   });
 }
 
-/** Those of the zone; of a zone that only says what holds while disconnected, those of the nearest zone above it. */
+/** The upstreams of a zone; a zone with `whileDisconnected` alone has those of the nearest zone above it. */
 function upstreamsFor(
   name: string,
   byName: ReadonlyMap<string, ZoneSettings>,

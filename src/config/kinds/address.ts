@@ -68,7 +68,7 @@ function splitPort(text: string): { host: string; portText: string | undefined }
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text);
   if (bracketed !== null) return { host: bracketed[1] ?? '', portText: bracketed[2] };
   const first = text.indexOf(':');
-  // Two colons without brackets: an IPv6 address, and no way to tell a port from its last group.
+  // Two colons without brackets: an IPv6 address, and a port cannot be told from its last group.
   if (first === -1 || text.indexOf(':', first + 1) !== -1) return { host: text, portText: undefined };
   return { host: text.slice(0, first), portText: text.slice(first + 1) };
 }
@@ -100,7 +100,7 @@ function splitZone(host: string): { readonly bare: string; readonly zone: string
   return { bare: host.slice(0, at), zone: host.slice(at) };
 }
 
-/** RFC 4007 section 11: a link-local address says nothing without its interface, and no other address has one. */
+/** RFC 4007 section 11: a link-local address has no meaning without its interface, and only such an address has an interface. */
 function zoneFault(bare: string, zone: string, address: ParsedAddress): Reading<never> | undefined {
   const isLinkLocal = address instanceof ipaddr.IPv6 && address.range() === 'linkLocal';
   if (isLinkLocal === (zone !== '')) return undefined;

@@ -29,7 +29,7 @@ export function characterString(example: string) {
   return textKind(read, { allowed: 'a text of 1 to 255 octets', example });
 }
 
-/** A line that another check takes apart. */
+/** A line whose parts are read by a rule of the map that holds it. */
 export function line(allowed: string) {
   const read = (text: string): Reading<string> => {
     if (text.trim() === '') return { message: 'an empty text' };
@@ -43,9 +43,9 @@ interface NameKind {
   readonly noun: string;
   readonly pattern: string;
   readonly example: string;
-  /** Longer than the noun, where that says too little. */
+  /** In place of the noun, where more is to be said. */
   readonly allowed?: string;
-  /** What a text that is no such name was probably meant to be. */
+  /** The name that a faulty text probably means. */
   readonly near?: (text: string) => { readonly message?: string; readonly name: string } | undefined;
 }
 
@@ -125,11 +125,11 @@ export function readDomainName(text: string): Reading<string> {
   return isAddress ? { message: 'an address, not a name' } : readName(text);
 }
 
-/** As `readDomainName`, for names relative to another: below in-addr.arpa they can look like an address. */
+/** As `readDomainName`, for names relative to a zone: below in-addr.arpa a name can look like an address. */
 export function readName(text: string): Reading<string> {
   const name = text.toLowerCase().replace(/\.$/, '');
   if (name === '')
-    return { message: text === '' ? 'an empty name' : 'the root of all names, not one of them' };
+    return { message: text === '' ? 'an empty name' : 'the root, which is no name of a zone or a host' };
   if (text.includes('://')) return { message: 'a URL, not a name', ...hostOf(text) };
   if (/[^\x21-\x7e]/.test(name)) return nonAscii(name);
   const labels = name.split('.');
@@ -142,7 +142,7 @@ export function readName(text: string): Reading<string> {
 }
 
 function labelFault(label: string): string | undefined {
-  if (label === '') return 'an empty label: two dots in a row, or one in front';
+  if (label === '') return 'an empty label: two dots in a row, or a dot in front';
   if (label.length > LABEL_OCTETS) return `a label longer than ${LABEL_OCTETS} octets`;
   if (label === '*') return 'a wildcard, which is not supported';
   const odd = /[^a-z0-9_-]/.exec(label);
@@ -157,7 +157,7 @@ function hostOf(url: string): { fix?: string } {
 }
 
 function nonAscii(name: string): Reading<never> {
-  const ascii = domainToASCII(name); // RFC 5890: what is in the DNS is the A-label
+  const ascii = domainToASCII(name); // RFC 5890: the DNS holds the A-label
   if (ascii === '' || ascii === name) return { message: 'a name with a space or a control character' };
   return { message: 'not in ASCII', fix: `write ${ascii}` };
 }

@@ -1,6 +1,6 @@
 /**
  * One line of a zone's `records`: `owner [ttl] [IN] TYPE data`, a small part of the presentation format of RFC 1035
- * section 5.1. A name with dots in it must end in one: what a zone file would do with it otherwise is rarely meant.
+ * section 5.1. A name with dots in it must end in a dot: a zone file would append the zone to it otherwise, which is rarely meant.
  */
 import { isAtOrUnder } from '../../protocol/words/name.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';

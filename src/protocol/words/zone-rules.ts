@@ -1,7 +1,7 @@
 /**
  * The rules of the records that an operator writes for a zone: which record may stand where, and which go together. They
- * hold for a zone's `records` and for what it answers while disconnected alike; the configuration tells their faults with
- * line and path, and local zones serve no list that breaks one. How a record is written is not known here.
+ * hold for a zone's `records` and for what it answers while disconnected alike; the configuration reports their faults
+ * with line and path, and local zones serve no list that breaks a rule. How a record is written is not known here.
  */
 import { isIPv4, isIPv6 } from 'node:net';
 import { isAtOrUnder, parentName } from './name.ts';
@@ -28,7 +28,7 @@ export function zoneBelow(name: string, apex: string, zones: ReadonlySet<string>
 
 /**
  * The faults of `records` in the zone at `apex`; `zones` are the names of all zones. Yields `undefined` after each record
- * without a fault, so that a caller can give other work its turn.
+ * without a fault, where a caller can give other work its turn.
  */
 export function* recordFaults(
   apex: string,
@@ -111,7 +111,7 @@ function textFault(strings: readonly string[]): RecordFault | undefined {
     : undefined;
 }
 
-/** A record below the name of another zone would never be asked for. */
+/** A record in a zone further down would never be asked for. */
 function cutFault(
   { owner }: ResourceRecord,
   apex: string,
@@ -129,7 +129,7 @@ interface RecordSet {
   octets: number;
 }
 
-/** Adds the record to the sets of its owner, or says why it cannot stand beside them. */
+/** Adds the record to the sets of its owner, or returns why it cannot stand beside them. */
 function clashOf(record: ResourceRecord, sets: Map<string, RecordSet>): RecordFault | undefined {
   const { owner, type, ttlSeconds } = record;
   // RFC 1034 section 3.6.2, RFC 2181 section 10.1: one CNAME, and nothing beside it
@@ -152,7 +152,7 @@ function clashOf(record: ResourceRecord, sets: Map<string, RecordSet>): RecordFa
   return { message, fix: 'write fewer' };
 }
 
-/** Aliases that lead back to themselves: each loop is told once, at the first record that leads into it. */
+/** Aliases that lead back to themselves: each loop is reported once, at the first record that leads into it. */
 function* aliasLoops(records: readonly ResourceRecord[]): Iterable<ListedFault | undefined> {
   const aliases = new Map<string, { readonly target: string; readonly index: number }>();
   for (const [index, record] of records.entries()) {
@@ -172,7 +172,7 @@ function* aliasLoops(records: readonly ResourceRecord[]): Iterable<ListedFault |
       yield {
         index,
         message: 'an alias that leads into a loop',
-        fix: 'let one of these aliases lead elsewhere',
+        fix: 'point one of these aliases elsewhere',
       };
   }
 }
