@@ -13,8 +13,8 @@
 import type { AliasNote } from '../protocol/wire/alias-chain.ts';
 import { MAX_MESSAGE_OCTETS } from '../protocol/wire/header.ts';
 import { parseQuery, Query, VERDICT, type Verdict } from '../protocol/wire/query.ts';
-import type { ResponseIndex } from '../protocol/wire/response.ts';
 import type { TtlPatch } from '../protocol/wire/response-patch.ts';
+import type { ResponseIndex } from '../protocol/wire/response-records.ts';
 
 export type Transport = 'udp' | 'tcp';
 export type Family = 4 | 6;

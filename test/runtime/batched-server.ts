@@ -1,6 +1,7 @@
 /** A listener and a forwarder in batches, for the tests that run them hard: known names are answered at once, the others asked for upstream. */
-import { writeEmptyReply } from '../../src/protocol/wire/error-reply.ts';
+
 import { VERDICT } from '../../src/protocol/wire/query.ts';
+import { writeEmptyReply } from '../../src/protocol/wire/reply.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import type { Libc } from '../../src/runtime/datagrams.ts';
 import { systemRandom } from '../../src/runtime/random.ts';

@@ -3,8 +3,7 @@ import { TYPE } from '../words/types.ts';
 import { MAX_ALIASES } from './alias-chain.ts';
 import { nameKey } from './compressed-name.ts';
 import { HEADER_OCTETS, uint32At } from './header.ts';
-import { forEachRecord, SECTION } from './leave-out.ts';
-import { boundedTtl, type ResponseIndex } from './response.ts';
+import { boundedTtl, forEachRecord, type ResponseIndex, SECTION } from './response-records.ts';
 
 export interface AnswerAddresses {
   /** IPv4 addresses reached from the question's name, through aliases, in the order of the message. */

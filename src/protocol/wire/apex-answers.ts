@@ -9,7 +9,8 @@ import { ownSoa } from '../words/own-soa.ts';
 import { RCODE } from '../words/rcodes.ts';
 import type { ResourceRecord } from '../words/resource-record.ts';
 import { putUint32 } from './header.ts';
-import { composeLocalAnswer, type LocalAnswer } from './local-answer.ts';
+import { composeLocalAnswer } from './local-answer.ts';
+import type { LocalAnswer } from './reply.ts';
 
 /**
  * TTL of what we say of our own accord, and of the belief that something is not there: a rule changed by a reload is seen

@@ -7,13 +7,17 @@ import { CLASS } from '../words/classes.ts';
 import { RCODE } from '../words/rcodes.ts';
 import { TYPE } from '../words/types.ts';
 import { type AliasChain, expandName, isAtOrUnderKey, nameKey } from './alias-chain.ts';
-import { writeEmptyReply, writeHeaderAndQuestion } from './error-reply.ts';
 import { FLAG, HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16, putUint32, uint16At } from './header.ts';
-import { optLength, writeOpt } from './opt.ts';
 import { type Query, skipName } from './query.ts';
 import { walkRdata } from './rdata-shape.ts';
-import type { ResponseIndex } from './response.ts';
-import { writeTruncatedReply } from './response-patch.ts';
+import {
+  optLength,
+  writeEmptyReply,
+  writeHeaderAndQuestion,
+  writeOpt,
+  writeTruncatedReply,
+} from './reply.ts';
+import type { ResponseIndex } from './response-records.ts';
 
 export interface ReplyPart {
   /** A whole reply, as it would go to a client that asks for this part alone. */

@@ -2,58 +2,11 @@
  * Copies of received messages without some of their records. What stays keeps its octets, except compression pointers:
  * those are set again, because their targets move, and a name whose target has gone is written out.
  */
-import { TYPE } from '../words/types.ts';
+
 import { isPointer, pointerAt } from './compressed-name.ts';
-import { HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16, uint16At } from './header.ts';
-import { skipName } from './query.ts';
+import { HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16 } from './header.ts';
 import { type RdataCopier, walkRdata } from './rdata-shape.ts';
-import { indexResponse, type ResponseIndex } from './response.ts';
-
-/** Sections of a response after its question. */
-export const SECTION = { answer: 0, authority: 1, additional: 2 } as const;
-
-/** A record in its message. Reused: valid only during the call that it is handed to. */
-export interface RecordPlace {
-  section: number;
-  /** The place among the records of the message that are kept, from 0. */
-  ordinal: number;
-  /** Offsets of the owner, of TYPE, of the RDATA, and of the octet after it. */
-  ownerAt: number;
-  typeAt: number;
-  rdataAt: number;
-  end: number;
-  type: number;
-}
-
-/** Calls `visit` for each record of an indexed message, in its order; OPT and what follows it is left out. */
-export function forEachRecord(
-  message: Uint8Array,
-  index: ResponseIndex,
-  visit: (record: RecordPlace) => void,
-): void {
-  const record = {
-    section: 0,
-    ordinal: 0,
-    ownerAt: 0,
-    typeAt: 0,
-    rdataAt: 0,
-    end: index.questionEnd,
-    type: 0,
-  };
-  const counts = [index.answerCount, index.authorityCount, index.additionalCount];
-  for (const [section, count] of counts.entries()) {
-    record.section = section;
-    for (let left = count; left > 0; left--) {
-      record.ownerAt = record.end;
-      record.typeAt = skipName(message, record.ownerAt, message.length);
-      record.rdataAt = record.typeAt + 10;
-      record.end = record.rdataAt + uint16At(message, record.typeAt + 8);
-      record.type = uint16At(message, record.typeAt);
-      visit(record);
-      record.ordinal++;
-    }
-  }
-}
+import { forEachRecord, type RecordPlace, type ResponseIndex } from './response-records.ts';
 
 /** Whether a record is to go: by its TYPE, its section, its place among the records of the message, and its RDATA's offset. */
 export type IsLeftOut = (type: number, section: number, ordinal: number, rdataAt: number) => boolean;
@@ -76,47 +29,6 @@ export function leaveOut(
     copy.record(record);
   });
   return copy.finish(counts);
-}
-
-export interface IndexedResponse {
-  readonly octets: Uint8Array;
-  readonly index: ResponseIndex;
-}
-
-/**
- * A response to a query with DO as a query without DO gets it: RFC 4035 section 3.2.1 has all authenticating records
- * left out, except those of a type that the query asks for. `undefined` where a record that stays is broken.
- */
-export function withoutProofs({ octets, index }: IndexedResponse): IndexedResponse | undefined {
-  if (!hasProofs(octets, index)) return { octets, index };
-  const rest = leaveOut(octets, index, (type, section) => isProof(type, section, index.qtype));
-  const restIndex = rest && indexResponse(rest);
-  return rest === undefined || restIndex?.kind !== 'response'
-    ? undefined
-    : { octets: rest, index: restIndex };
-}
-
-/** Whether a response has what a query without DO must not get. */
-export function hasProofs(octets: Uint8Array, index: ResponseIndex): boolean {
-  for (let at = 0; at < index.ttlOffsets.length; at++) {
-    const section = at < index.answerCount ? 0 : 1;
-    if (isProof(uint16At(octets, (index.ttlOffsets[at] ?? 0) - 4), section, index.qtype)) return true;
-  }
-  return false;
-}
-
-function isProof(type: number, section: number, qtype: number): boolean {
-  if (type === qtype || (qtype === TYPE.ANY && section === 0)) return false;
-  switch (type) {
-    case TYPE.DS:
-    case TYPE.RRSIG:
-    case TYPE.NSEC:
-    case TYPE.DNSKEY:
-    case TYPE.NSEC3:
-      return true;
-    default:
-      return false;
-  }
 }
 
 const scratch = new Uint8Array(MAX_MESSAGE_OCTETS);

@@ -2,30 +2,14 @@
  * Answers that this server authors itself, composed once (by dns2) when a table is built, and written per
  * query by copying octets behind the client's own question.
  */
+
+import { Packet } from 'dns2';
+import { CLASS } from '../words/classes.ts';
 import type { ResourceRecord } from '../words/resource-record.ts';
 import { TYPE } from '../words/types.ts';
-import { composeWithDns2 } from './dns2-composer.ts';
-import { writeHeaderAndQuestion } from './error-reply.ts';
-import { FLAG, HEADER_OCTETS, putUint16, uint16At } from './header.ts';
-import { optLength, writeOpt } from './opt.ts';
-import type { Query } from './query.ts';
+import { HEADER_OCTETS, uint16At } from './header.ts';
+import type { LocalAnswer } from './reply.ts';
 import { indexResponse } from './response.ts';
-import { writeTruncatedReply } from './response-patch.ts';
-
-/** Sections of a reply behind its question, ready to be copied. */
-export interface LocalAnswer {
-  readonly rcode: number;
-  readonly answerCount: number;
-  readonly authorityCount: number;
-  readonly octets: Uint8Array;
-  /** The name that compression pointers were composed against, and where they stand in `octets`. */
-  readonly composedNameOctets: number;
-  readonly pointerOffsets: readonly number[];
-  /** Octets of one answer record and how many of them take part in rotation; the rest follow in fixed order. */
-  readonly rotation: { readonly recordOctets: number; readonly records: number } | undefined;
-  /** It ends in an alias whose target is for somebody else to answer. */
-  readonly isOpen: boolean;
-}
 
 export interface LocalAnswerParts {
   readonly rcode: number;
@@ -60,59 +44,6 @@ export function composeLocalAnswer(parts: LocalAnswerParts): LocalAnswer {
   };
 }
 
-/**
- * Writes the authoritative reply; `turn` picks the rotation. A name longer than the composed one (a name under
- * the apex) shifts every compression pointer by the difference. Returns the octets written.
- */
-export function writeLocalReply(
-  query: Query,
-  answer: LocalAnswer,
-  turn: number,
-  limit: number,
-  reply: Uint8Array,
-  replyStart: number,
-): number {
-  const questionOctets = query.questionEnd - query.start;
-  const total = questionOctets + answer.octets.length + optLength(query, undefined);
-  if (total > limit) {
-    return writeTruncatedReply(
-      query,
-      answer.rcode,
-      { extendedError: undefined, limit },
-      reply,
-      replyStart,
-      FLAG.AA,
-    );
-  }
-  const at = writeHeaderAndQuestion(query, FLAG.AA | answer.rcode, reply, replyStart);
-  putUint16(reply, replyStart + 6, answer.answerCount);
-  putUint16(reply, replyStart + 8, answer.authorityCount);
-  putUint16(reply, replyStart + 10, query.hasEdns ? 1 : 0);
-  copyRotated(answer, turn, reply, at);
-  const shift = query.nameEnd - query.nameStart - answer.composedNameOctets;
-  if (shift !== 0) {
-    for (const offset of answer.pointerOffsets)
-      putUint16(reply, at + offset, uint16At(reply, at + offset) + shift);
-  }
-  const end = at + answer.octets.length;
-  return (query.hasEdns ? writeOpt(reply, end, answer.rcode, query, undefined) : end) - replyStart;
-}
-
-function copyRotated(answer: LocalAnswer, turn: number, reply: Uint8Array, at: number): void {
-  const { octets, rotation } = answer;
-  if (rotation === undefined) {
-    for (let i = 0; i < octets.length; i++) reply[at + i] = octets[i] ?? 0;
-    return;
-  }
-  const rotating = rotation.records * rotation.recordOctets;
-  let from = (turn % rotation.records) * rotation.recordOctets;
-  for (let i = 0; i < rotating; i++) {
-    reply[at + i] = octets[from] ?? 0;
-    if (++from === rotating) from = 0;
-  }
-  for (let i = rotating; i < octets.length; i++) reply[at + i] = octets[i] ?? 0;
-}
-
 /** Where compression pointers stand behind `from`, counted from there: in owners and in names inside RDATA. */
 function pointerOffsets(message: Uint8Array, from: number): number[] {
   const found: number[] = [];
@@ -137,4 +68,78 @@ function pointerOffsets(message: Uint8Array, from: number): number[] {
     at = rdata + uint16At(message, typeAt + 8);
   }
   return found;
+}
+
+export interface MessageParts {
+  readonly rcode: number;
+  readonly name: string;
+  readonly answers: readonly ResourceRecord[];
+  readonly authorities: readonly ResourceRecord[];
+}
+
+/** Composes with the question `name` A IN, so that names compress against it. Throws on what dns2 cannot write. */
+export function composeWithDns2(parts: MessageParts): Uint8Array {
+  const packet = new Packet();
+  packet.header.qr = 1;
+  packet.header.rcode = parts.rcode;
+  packet.questions = [new Packet.Question(nameForDns2(parts.name), TYPE.A, CLASS.IN)];
+  packet.answers = parts.answers.map(toDns2);
+  packet.authorities = parts.authorities.map(toDns2);
+  return new Uint8Array(packet.toBuffer());
+}
+
+/** dns2's declarations ask for a `toBuffer` on every resource and for text in `data`; its composer does neither. */
+function toDns2(record: ResourceRecord): Packet['answers'][number] {
+  // hence the assertion: the declared type is narrower than what dns2's own `Resource.encode` reads
+  return fieldsForDns2(record) as unknown as Packet['answers'][number];
+}
+
+function fieldsForDns2(record: ResourceRecord) {
+  const common = {
+    name: nameForDns2(record.owner),
+    type: TYPE[record.type],
+    class: CLASS.IN,
+    ttl: record.ttlSeconds,
+  };
+  switch (record.type) {
+    case 'A':
+    case 'AAAA':
+      return { ...common, address: record.address };
+    case 'CNAME':
+    case 'PTR':
+      return { ...common, domain: nameForDns2(record.target) };
+    case 'NS':
+      return { ...common, ns: nameForDns2(record.target) };
+    case 'MX':
+      return { ...common, priority: record.preference, exchange: nameForDns2(record.exchange) };
+    case 'TXT':
+      return { ...common, data: record.strings.map((text) => Buffer.from(text, 'utf8')) };
+    case 'HINFO':
+      // dns2 has no composer for HINFO and copies `data` as RDATA: two character strings (RFC 1035 section 3.3.2)
+      return { ...common, data: Buffer.concat([record.cpu, record.os].map(characterString)) };
+    case 'SOA':
+      return {
+        ...common,
+        primary: nameForDns2(record.primary),
+        admin: nameForDns2(record.mailbox),
+        serial: record.serial,
+        refresh: record.refreshSeconds,
+        retry: record.retrySeconds,
+        expiration: record.expireSeconds,
+        minimum: record.minimumSeconds,
+      };
+  }
+}
+
+function characterString(text: string): Buffer {
+  const octets = Buffer.from(text, 'utf8');
+  if (octets.length > 255)
+    throw new Error(`cannot compose a character string of ${octets.length} octets: 255 fit`);
+  return Buffer.concat([Buffer.of(octets.length), octets]);
+}
+
+/** dns2 splits names at every dot and knows no escapes. */
+function nameForDns2(name: string): string {
+  if (name.includes('\\')) throw new Error(`cannot compose the name "${name}": it has an escaped octet`);
+  return name === '.' ? '' : name;
 }

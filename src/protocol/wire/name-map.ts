@@ -1,7 +1,6 @@
 /** A map from domain names, looked up by a query's octets: exact and by longest suffix, without a string. */
 import { nameToWire } from '../words/name.ts';
-import { hashName } from './name-hash.ts';
-import { type Query, suffixEquals } from './query.ts';
+import { hashName, type Query, suffixEquals } from './query.ts';
 
 interface Entry<V> {
   readonly wire: Uint8Array;

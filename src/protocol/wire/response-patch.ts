@@ -3,12 +3,12 @@
  * client's case, TTLs, OPT. Everything else stays as the upstream sent it, as far as the client can take it.
  */
 import { TYPE } from '../words/types.ts';
-import { emptyReplyLength, writeEmptyReply, writeHeaderAndQuestion } from './error-reply.ts';
 import { FLAG, putUint16, putUint32, uint16At, uint32At } from './header.ts';
-import { forEachRecord, leaveOut, SECTION } from './leave-out.ts';
-import { optLength, writeOpt } from './opt.ts';
+import { leaveOut } from './leave-out.ts';
 import { type Query, skipName } from './query.ts';
-import { indexResponse, isPositive, type ResponseIndex } from './response.ts';
+import { optLength, writeHeaderAndQuestion, writeOpt, writeTruncatedReply } from './reply.ts';
+import { indexResponse, isPositive } from './response.ts';
+import { forEachRecord, type ResponseIndex, SECTION } from './response-records.ts';
 
 /** How the TTLs of a copy are set: aged by so many seconds (floor 0), or all to one value (RFC 8767 section 4). */
 export type TtlPatch = { readonly ageSeconds: number } | { readonly ttlSeconds: number };
@@ -203,18 +203,4 @@ function patchTtls(
     const at = replyStart + (offsets[i] ?? 0);
     putUint32(reply, at, fixed ?? Math.max(uint32At(reply, at) - age, 0));
   }
-}
-
-/** Question and OPT with TC set (RFC 2181 section 9: what does not fit is asked for again over TCP). */
-export function writeTruncatedReply(
-  query: Query,
-  rcode: number,
-  options: { readonly extendedError: number | undefined; readonly limit: number },
-  reply: Uint8Array,
-  replyStart: number,
-  flags = 0,
-): number {
-  const fits = emptyReplyLength(query, options.extendedError) <= options.limit;
-  const extendedError = fits ? options.extendedError : undefined;
-  return writeEmptyReply(query, rcode, extendedError, reply, replyStart, flags | FLAG.TC);
 }

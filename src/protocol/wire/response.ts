@@ -3,17 +3,19 @@
  * lies inside the message and has the shape of its TYPE, and sees whether all records belong to the question. What is
  * received goes through `acceptResponse`: nothing else is kept or passed on.
  */
+
 import { CLASS } from '../words/classes.ts';
+import { OPTION_EXTENDED_ERROR } from '../words/extended-errors.ts';
 import { RCODE } from '../words/rcodes.ts';
 import { TYPE } from '../words/types.ts';
 import { AliasNote, aliasChain, followsAliases } from './alias-chain.ts';
 import { walked, wholeNameEnd } from './compressed-name.ts';
 import { FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
-import { leaveOut, SECTION } from './leave-out.ts';
-import { OPTION_EXTENDED_ERROR, optionAt } from './opt.ts';
+import { leaveOut } from './leave-out.ts';
 import { skipName } from './query.ts';
 import { hasShape, seen } from './rdata-shape.ts';
 import { Relevance, relevantRecords } from './relevance.ts';
+import { boundedTtl, type ResponseIndex, SECTION } from './response-records.ts';
 
 const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven octets; none that is honest comes near
@@ -22,42 +24,9 @@ const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven 
  * refused. To compare names of 255 octets in 4,000 records took the loop half a second; a thousand names of usual length fit.
  */
 const MAX_DOUBTFUL_OCTETS = 128 * 1024;
-const MAX_TTL = 0x7fff_ffff; // RFC 2181 section 8
 const TYPE_SIG = 24;
 const TYPE_TKEY = 249;
 const NONE = -1; // no TTL
-
-/** Where a response's parts lie; offsets count from the message's first octet. */
-export interface ResponseIndex {
-  readonly kind: 'response';
-  /** All 12 bits, those from OPT included. */
-  readonly rcode: number;
-  readonly flags: number;
-  readonly questionEnd: number;
-  readonly qtype: number;
-  readonly qclass: number;
-  readonly answerCount: number;
-  readonly authorityCount: number;
-  /** Additional records in front of OPT; what follows OPT is additional too and is left out. */
-  readonly additionalCount: number;
-  /** Behind the last record that is kept: OPT is hop by hop (RFC 6891 section 6.1.1) and never part of it. */
-  readonly end: number;
-  /** Offset of every kept record's TTL field. Shared with other messages: never change it. */
-  readonly ttlOffsets: Uint16Array;
-  /** The smallest TTL of answer and authority; `undefined` without such records. */
-  readonly minimumTtlSeconds: number | undefined;
-  /** The smaller of the SOA's own TTL and its MINIMUM (RFC 2308 section 5); `undefined` without SOA. */
-  readonly negativeTtlSeconds: number | undefined;
-  /** Whether the answer section has a record of the QTYPE (any, for ANY). */
-  readonly answersQtype: boolean;
-  /** Where the answer has aliases that lead away from the QNAME; most have none. */
-  readonly aliases: AliasNote | undefined;
-  readonly hasEdns: boolean;
-  /** INFO-CODE of the first extended error in OPT (RFC 8914). */
-  readonly extendedError: number | undefined;
-  /** Every record belongs to the question, and no name is compressed where it must not be. */
-  readonly isTidy: boolean;
-}
 
 /** Why a message is not usable as a response; `reason` is a constant text. */
 export interface ResponseFault {
@@ -343,7 +312,72 @@ function sharedOffsets(offsets: Uint16Array, count: number): Uint16Array {
   return made;
 }
 
-/** RFC 8767 section 4: a TTL with its top bit set is a large one (RFC 2181 section 8 had it as zero). */
-export function boundedTtl(ttl: number): number {
-  return Math.min(ttl, MAX_TTL);
+export interface IndexedResponse {
+  readonly octets: Uint8Array;
+  readonly index: ResponseIndex;
+}
+
+/**
+ * A response to a query with DO as a query without DO gets it: RFC 4035 section 3.2.1 has all authenticating records
+ * left out, except those of a type that the query asks for. `undefined` where a record that stays is broken.
+ */
+export function withoutProofs({ octets, index }: IndexedResponse): IndexedResponse | undefined {
+  if (!hasProofs(octets, index)) return { octets, index };
+  const rest = leaveOut(octets, index, (type, section) => isProof(type, section, index.qtype));
+  const restIndex = rest && indexResponse(rest);
+  return rest === undefined || restIndex?.kind !== 'response'
+    ? undefined
+    : { octets: rest, index: restIndex };
+}
+
+/** Whether a response has what a query without DO must not get. */
+export function hasProofs(octets: Uint8Array, index: ResponseIndex): boolean {
+  for (let at = 0; at < index.ttlOffsets.length; at++) {
+    const section = at < index.answerCount ? 0 : 1;
+    if (isProof(uint16At(octets, (index.ttlOffsets[at] ?? 0) - 4), section, index.qtype)) return true;
+  }
+  return false;
+}
+
+function isProof(type: number, section: number, qtype: number): boolean {
+  if (type === qtype || (qtype === TYPE.ANY && section === 0)) return false;
+  switch (type) {
+    case TYPE.DS:
+    case TYPE.RRSIG:
+    case TYPE.NSEC:
+    case TYPE.DNSKEY:
+    case TYPE.NSEC3:
+      return true;
+    default:
+      return false;
+  }
+}
+
+const OPT_OCTETS = 11; // root owner, TYPE, CLASS, TTL, RDLENGTH
+
+/** The INFO-CODE of the extended error in the OPT that starts at `at`, in a reply of our own; `undefined` without one. */
+export function extendedErrorIn(reply: Uint8Array, at: number): number | undefined {
+  if (uint16At(reply, at + 1) !== TYPE.OPT || at + OPT_OCTETS > reply.length) return undefined;
+  for (let option = at + OPT_OCTETS; option + 4 <= reply.length; option += 4 + uint16At(reply, option + 2)) {
+    if (uint16At(reply, option) === OPTION_EXTENDED_ERROR) return uint16At(reply, option + 4);
+  }
+  return undefined;
+}
+
+/**
+ * The offset of the value of the first option with this code in the RDATA of an OPT record; 0 where there is none, -1 where
+ * an option overruns the record or has half a header (RFC 6891 section 6.1.2). What is in other options does not matter.
+ */
+export function optionAt(message: Uint8Array, rdata: number, end: number, code: number): number {
+  let found = 0;
+  let at = rdata;
+  while (at + 4 <= end) {
+    const value = at + 4;
+    const next = value + uint16At(message, at + 2);
+    if (next > end) return -1;
+    // RFC 8914 section 2: an extended error has at least two octets; shorter, it says nothing
+    if (found === 0 && uint16At(message, at) === code && next - value >= 2) found = value;
+    at = next;
+  }
+  return at === end ? found : -1;
 }

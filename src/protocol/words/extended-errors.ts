@@ -25,3 +25,6 @@ const purposes = new Map<number, string>([
 export function extendedErrorName(code: number): string {
   return purposes.get(code) ?? `extended error ${code}`;
 }
+
+/** Code of the option in OPT that carries an extended error (RFC 8914 section 2). */
+export const OPTION_EXTENDED_ERROR = 15;

@@ -1,8 +1,8 @@
 /** What is known of one retained question, and how what an upstream says now changes it. Pure. */
 import { FLAG } from '../../protocol/wire/header.ts';
-import { withoutProofs } from '../../protocol/wire/leave-out.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
-import { indexResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { indexResponse, isPositive, withoutProofs } from '../../protocol/wire/response.ts';
+import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import type { RetainedRecord } from '../../records/retained-record.ts';

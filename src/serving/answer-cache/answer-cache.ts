@@ -10,7 +10,7 @@
  */
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import type { ResponseIndex } from '../../protocol/wire/response.ts';
+import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import {

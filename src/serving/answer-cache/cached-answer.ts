@@ -3,11 +3,13 @@
  * how long, and what a kept answer is good for at a moment. Pure: the time is an argument, of the monotonic clock, so that
  * nothing changes when somebody sets the wall clock.
  */
-import { writeHeaderAndQuestion } from '../../protocol/wire/error-reply.ts';
+
 import { FLAG, HEADER_OCTETS, putUint16, putUint32, uint32At } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { indexResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { writeHeaderAndQuestion } from '../../protocol/wire/reply.ts';
+import { indexResponse, isPositive } from '../../protocol/wire/response.ts';
 import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
+import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';

@@ -3,8 +3,9 @@
  * in which they were last used, in small steps while the cache goes on changing.
  */
 import { FLAG, HEADER_OCTETS } from '../../protocol/wire/header.ts';
-import { hashName } from '../../protocol/wire/name-hash.ts';
-import { acceptResponse, isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { hashName } from '../../protocol/wire/query.ts';
+import { acceptResponse, isPositive } from '../../protocol/wire/response.ts';
+import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import {
   type AnswerKind,

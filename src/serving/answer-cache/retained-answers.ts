@@ -4,8 +4,7 @@
  */
 
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
-import { hashName } from '../../protocol/wire/name-hash.ts';
-import type { Query } from '../../protocol/wire/query.ts';
+import { hashName, type Query } from '../../protocol/wire/query.ts';
 import { acceptResponse } from '../../protocol/wire/response.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';

@@ -13,8 +13,8 @@
  */
 import { LRUCache } from 'lru-cache';
 import { FLAG } from '../../protocol/wire/header.ts';
-import { hasProofs, withoutProofs } from '../../protocol/wire/leave-out.ts';
 import type { Query } from '../../protocol/wire/query.ts';
+import { hasProofs, withoutProofs } from '../../protocol/wire/response.ts';
 import {
   answerWhileStale,
   type CachedAnswer,

@@ -1,6 +1,7 @@
 /** Composes the answers of one endpoint name and of one reverse name. */
 import { type ApexAnswers, apexAnswers } from '../../protocol/wire/apex-answers.ts';
-import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
+import { composeLocalAnswer } from '../../protocol/wire/local-answer.ts';
+import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import type { EndpointRecord } from '../../records/endpoint-record.ts';

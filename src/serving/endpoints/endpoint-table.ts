@@ -8,9 +8,9 @@
  * RFC 1034 section 4.3.2 (NODATA and NXDOMAIN), RFC 2308 (SOA in negative answers), RFC 8482 (ANY).
  */
 import ipaddr from 'ipaddr.js';
-import type { LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
+import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../../protocol/words/name.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import type { EndpointRecord } from '../../records/endpoint-record.ts';

@@ -3,7 +3,7 @@
  * without EDNS when that was refused. A late reply is still waited for: it may be the first, and it shows the upstream's health.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
-import type { ResponseIndex } from '../../protocol/wire/response.ts';
+import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';

@@ -3,7 +3,8 @@
  * ends the exchange with the reply that `matchReply` accepts. It knows neither timeouts nor retries: attempt.ts does.
  */
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
-import { acceptResponse, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { acceptResponse } from '../../protocol/wire/response.ts';
+import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { lower } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { Random } from '../../runtime/random.ts';

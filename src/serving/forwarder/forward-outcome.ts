@@ -1,5 +1,5 @@
 /** How forwarding a question ends. */
-import type { ResponseIndex } from '../../protocol/wire/response.ts';
+import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { isAboutName } from '../../protocol/words/rcodes.ts';
 

@@ -18,9 +18,8 @@
  * Bounded: one failure makes four entries at most, 512 stay, and names under a suffix that is cut are not asked.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
-import { hashName } from '../../protocol/wire/name-hash.ts';
-import { type Query, suffixEquals } from '../../protocol/wire/query.ts';
-import type { ResponseIndex } from '../../protocol/wire/response.ts';
+import { hashName, type Query, suffixEquals } from '../../protocol/wire/query.ts';
+import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { lower, nameFromWire } from '../../protocol/words/name.ts';
 import { isAboutName, RCODE } from '../../protocol/words/rcodes.ts';
 import type { AttemptListener } from './attempt.ts';

@@ -3,7 +3,7 @@
  * Groups that have the same upstream share its client.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
-import type { ResponseIndex } from '../../protocol/wire/response.ts';
+import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import type { Random } from '../../runtime/random.ts';
 import { Attempt, type AttemptHost, type AttemptListener, type OpenTransport } from './attempt.ts';

@@ -4,9 +4,9 @@
  * at once.
  */
 import { LimitLog, type Log } from '../../log/log.ts';
-import { writeCookieReply, writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { parseCookieQuery, VERDICT } from '../../protocol/wire/query.ts';
+import { writeCookieReply, writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/reply.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { Clock } from '../../runtime/clock.ts';

@@ -4,8 +4,7 @@
  * valid, and a cookie expires after an hour.
  */
 import { uint32At } from '../../protocol/wire/header.ts';
-import { CLIENT_COOKIE_OCTETS, SERVER_COOKIE_OCTETS } from '../../protocol/wire/opt.ts';
-import type { Query } from '../../protocol/wire/query.ts';
+import { CLIENT_COOKIE_OCTETS, type Query, SERVER_COOKIE_OCTETS } from '../../protocol/wire/query.ts';
 import { SIP_KEY_OCTETS, type SipKey, sipHash24, sipKey } from '../../protocol/wire/sip-hash.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';

@@ -7,10 +7,9 @@
 
 import ipaddr from 'ipaddr.js';
 import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
-import { writeHeaderAndQuestion } from '../../protocol/wire/error-reply.ts';
 import { HEADER_OCTETS, putUint16, putUint32 } from '../../protocol/wire/header.ts';
-import { writeOpt } from '../../protocol/wire/opt.ts';
 import type { Query } from '../../protocol/wire/query.ts';
+import { writeHeaderAndQuestion, writeOpt } from '../../protocol/wire/reply.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
 import { lower, nameToWire } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';

@@ -6,10 +6,10 @@
  * section 4.1.1, and RFC 2181 section 5.4.1 for what a cache of a client makes of it). So AA is clear, RA is set, and
  * negative answers carry an SOA all the same, because nobody may keep them without it (RFC 2308 section 5).
  */
-import { writeEmptyReply } from '../../protocol/wire/error-reply.ts';
+
 import { FLAG, putUint16, uint16At } from '../../protocol/wire/header.ts';
-import { type LocalAnswer, writeLocalReply } from '../../protocol/wire/local-answer.ts';
 import type { Query } from '../../protocol/wire/query.ts';
+import { type LocalAnswer, writeEmptyReply, writeLocalReply } from '../../protocol/wire/reply.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { Turn } from '../turn.ts';

@@ -10,9 +10,9 @@
  */
 
 import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
-import type { LocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
+import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { labelCountOf, parentName } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
 import { TYPE } from '../../protocol/words/types.ts';

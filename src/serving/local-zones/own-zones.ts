@@ -8,7 +8,8 @@ import {
   LOCAL_TTL_SECONDS,
   ownedByQname,
 } from '../../protocol/wire/apex-answers.ts';
-import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
+import { composeLocalAnswer } from '../../protocol/wire/local-answer.ts';
+import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { isAtOrUnder, parentName } from '../../protocol/words/name.ts';
 import { ownSoa } from '../../protocol/words/own-soa.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';

@@ -10,12 +10,11 @@
  * a comparison. A chain has at most 16 aliases, ends where it comes back to a name, and has the time of one question.
  */
 import { type AliasChain, aliasChain, MAX_ALIASES, nameKey } from '../../protocol/wire/alias-chain.ts';
-import { writeEmptyReply } from '../../protocol/wire/error-reply.ts';
 import { FLAG, MAX_MESSAGE_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { type ReplyPart, writeJoinedReply } from '../../protocol/wire/joined-reply.ts';
-import { extendedErrorIn } from '../../protocol/wire/opt.ts';
 import { composeQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
-import { indexResponse } from '../../protocol/wire/response.ts';
+import { writeEmptyReply } from '../../protocol/wire/reply.ts';
+import { extendedErrorIn, indexResponse } from '../../protocol/wire/response.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { Clock } from '../../runtime/clock.ts';

@@ -1,8 +1,9 @@
 /** Answers that are fetched first: forward the question, store the answer, and give a stored answer where none comes in time. */
 import { FLAG } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { isPositive, type ResponseIndex } from '../../protocol/wire/response.ts';
+import { isPositive } from '../../protocol/wire/response.ts';
 import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
+import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { isAboutName, RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';

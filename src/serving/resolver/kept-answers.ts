@@ -1,13 +1,19 @@
 /** The steps that answer from stored answers of upstreams: retained names, fresh answers, expired answers. */
-import { writeEmptyReply } from '../../protocol/wire/error-reply.ts';
+
 import type { Query } from '../../protocol/wire/query.ts';
-import type { ResponseIndex } from '../../protocol/wire/response.ts';
+import { writeEmptyReply } from '../../protocol/wire/reply.ts';
 import { type TtlPatch, writePatchedReply } from '../../protocol/wire/response-patch.ts';
+import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
-import type { CachedAnswer } from '../answer-cache/cached-answer.ts';
-import { ageSeconds, freshness, type GivenAnswer, mayRecheck } from '../answer-cache/cached-answer.ts';
+import {
+  ageSeconds,
+  type CachedAnswer,
+  freshness,
+  type GivenAnswer,
+  mayRecheck,
+} from '../answer-cache/cached-answer.ts';
 import { type GivenOctets, PASS, type Route, type Turn } from '../turn.ts';
 import type { FetchedAnswers } from './fetched-answers.ts';
 import type { OwnAnswers } from './own-answers.ts';

@@ -3,10 +3,14 @@
  * EC2's computed names, DS of our own zones, and names that a search list made.
  */
 import { OPEN_ALIAS } from '../../protocol/wire/alias-chain.ts';
-import { writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/error-reply.ts';
 import { rcodeAt } from '../../protocol/wire/header.ts';
-import { type LocalAnswer, writeLocalReply } from '../../protocol/wire/local-answer.ts';
 import { composeQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
+import {
+  type LocalAnswer,
+  writeEmptyReply,
+  writeHeaderOnlyReply,
+  writeLocalReply,
+} from '../../protocol/wire/reply.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';

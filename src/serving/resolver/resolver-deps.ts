@@ -1,6 +1,6 @@
 /** The resolver's interface to other rooms, and the rules that a reload replaces. */
 import type { Query } from '../../protocol/wire/query.ts';
-import type { ResponseIndex } from '../../protocol/wire/response.ts';
+import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import type { EndpointRecord } from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';

@@ -1,7 +1,8 @@
 /** Answers about the server itself: its version and name in class CH, and how fresh an endpoint is, as TXT. */
-import { composeLocalAnswer, type LocalAnswer } from '../../protocol/wire/local-answer.ts';
+import { composeLocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
+import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { CLASS } from '../../protocol/words/classes.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';

@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
-import { leaveOut, withoutProofs } from '../../../src/protocol/wire/leave-out.ts';
-import { indexResponse, type ResponseIndex } from '../../../src/protocol/wire/response.ts';
+import { leaveOut } from '../../../src/protocol/wire/leave-out.ts';
+import { indexResponse, withoutProofs } from '../../../src/protocol/wire/response.ts';
+import type { ResponseIndex } from '../../../src/protocol/wire/response-records.ts';
 import { readReply } from '../../serving/resolver/messages.ts';
 
 /** A message composed label by label, so that every pointer is where the test wants it. */

@@ -1,6 +1,12 @@
 import t from 'tap';
-import { hashName } from '../../../src/protocol/wire/name-hash.ts';
-import { composeQuery, parseQuery, Query, suffixEquals, VERDICT } from '../../../src/protocol/wire/query.ts';
+import {
+  composeQuery,
+  hashName,
+  parseQuery,
+  Query,
+  suffixEquals,
+  VERDICT,
+} from '../../../src/protocol/wire/query.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { readHexFiles } from '../../helpers/hex-file.ts';
 import { message, opt } from '../../helpers/zone-text.ts';

@@ -1,6 +1,5 @@
 import t from 'tap';
-import { hasProofs } from '../../../src/protocol/wire/leave-out.ts';
-import { indexResponse } from '../../../src/protocol/wire/response.ts';
+import { hasProofs, indexResponse } from '../../../src/protocol/wire/response.ts';
 import {
   believed,
   type Doubt,

@@ -1,6 +1,6 @@
-import { hashName } from '../../../src/protocol/wire/name-hash.ts';
-import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
-import { indexResponse, type ResponseIndex } from '../../../src/protocol/wire/response.ts';
+import { composeQuery, hashName, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import { indexResponse } from '../../../src/protocol/wire/response.ts';
+import type { ResponseIndex } from '../../../src/protocol/wire/response-records.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { typeFromText } from '../../../src/protocol/words/types.ts';
 import type { AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';

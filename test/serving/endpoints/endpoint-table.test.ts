@@ -1,7 +1,7 @@
 import { Packet } from 'dns2';
 import t from 'tap';
-import { writeLocalReply } from '../../../src/protocol/wire/local-answer.ts';
 import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import { writeLocalReply } from '../../../src/protocol/wire/reply.ts';
 import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
 import { composeStatusAnswer } from '../../../src/serving/endpoints/endpoint-answers.ts';
 import { EndpointTable, ServingTable } from '../../../src/serving/endpoints/endpoint-table.ts';

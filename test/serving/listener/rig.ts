@@ -3,9 +3,9 @@ import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dg
 import { connect, type Socket } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
 import type { Test } from 'tap';
-import { writeEmptyReply, writeHeaderOnlyReply } from '../../../src/protocol/wire/error-reply.ts';
 import { uint16At } from '../../../src/protocol/wire/header.ts';
 import { composeQuery, VERDICT } from '../../../src/protocol/wire/query.ts';
+import { writeEmptyReply, writeHeaderOnlyReply } from '../../../src/protocol/wire/reply.ts';
 import { TcpFramer } from '../../../src/protocol/wire/tcp-framing.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { RCODE } from '../../../src/protocol/words/rcodes.ts';

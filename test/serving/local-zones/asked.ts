@@ -1,7 +1,6 @@
 import { Packet } from 'dns2';
-import { writeEmptyReply } from '../../../src/protocol/wire/error-reply.ts';
-import { writeLocalReply } from '../../../src/protocol/wire/local-answer.ts';
 import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import { writeEmptyReply, writeLocalReply } from '../../../src/protocol/wire/reply.ts';
 import { extendedErrorName } from '../../../src/protocol/words/extended-errors.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { rcodeName } from '../../../src/protocol/words/rcodes.ts';

@@ -1,6 +1,6 @@
 /** A step that replies with several messages, as a zone transfer does: made up here, between the usual steps. */
 import t from 'tap';
-import { writeEmptyReply } from '../../../src/protocol/wire/error-reply.ts';
+import { writeEmptyReply } from '../../../src/protocol/wire/reply.ts';
 import { RCODE } from '../../../src/protocol/words/rcodes.ts';
 import { TYPE } from '../../../src/protocol/words/types.ts';
 import { PASS, PENDING, type Step } from '../../../src/serving/turn.ts';

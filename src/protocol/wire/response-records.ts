@@ -1,0 +1,89 @@
+/** The index of a response, and a walk over its records. */
+import type { AliasNote } from './alias-chain.ts';
+import { uint16At } from './header.ts';
+import { skipName } from './query.ts';
+
+/** Where a response's parts lie; offsets count from the message's first octet. */
+export interface ResponseIndex {
+  readonly kind: 'response';
+  /** All 12 bits, those from OPT included. */
+  readonly rcode: number;
+  readonly flags: number;
+  readonly questionEnd: number;
+  readonly qtype: number;
+  readonly qclass: number;
+  readonly answerCount: number;
+  readonly authorityCount: number;
+  /** Additional records in front of OPT; what follows OPT is additional too and is left out. */
+  readonly additionalCount: number;
+  /** Behind the last record that is kept: OPT is hop by hop (RFC 6891 section 6.1.1) and never part of it. */
+  readonly end: number;
+  /** Offset of every kept record's TTL field. Shared with other messages: never change it. */
+  readonly ttlOffsets: Uint16Array;
+  /** The smallest TTL of answer and authority; `undefined` without such records. */
+  readonly minimumTtlSeconds: number | undefined;
+  /** The smaller of the SOA's own TTL and its MINIMUM (RFC 2308 section 5); `undefined` without SOA. */
+  readonly negativeTtlSeconds: number | undefined;
+  /** Whether the answer section has a record of the QTYPE (any, for ANY). */
+  readonly answersQtype: boolean;
+  /** Where the answer has aliases that lead away from the QNAME; most have none. */
+  readonly aliases: AliasNote | undefined;
+  readonly hasEdns: boolean;
+  /** INFO-CODE of the first extended error in OPT (RFC 8914). */
+  readonly extendedError: number | undefined;
+  /** Every record belongs to the question, and no name is compressed where it must not be. */
+  readonly isTidy: boolean;
+}
+
+/** Sections of a response after its question. */
+export const SECTION = { answer: 0, authority: 1, additional: 2 } as const;
+
+/** A record in its message. Reused: valid only during the call that it is handed to. */
+export interface RecordPlace {
+  section: number;
+  /** The place among the records of the message that are kept, from 0. */
+  ordinal: number;
+  /** Offsets of the owner, of TYPE, of the RDATA, and of the octet after it. */
+  ownerAt: number;
+  typeAt: number;
+  rdataAt: number;
+  end: number;
+  type: number;
+}
+
+/** Calls `visit` for each record of an indexed message, in its order; OPT and what follows it is left out. */
+export function forEachRecord(
+  message: Uint8Array,
+  index: ResponseIndex,
+  visit: (record: RecordPlace) => void,
+): void {
+  const record = {
+    section: 0,
+    ordinal: 0,
+    ownerAt: 0,
+    typeAt: 0,
+    rdataAt: 0,
+    end: index.questionEnd,
+    type: 0,
+  };
+  const counts = [index.answerCount, index.authorityCount, index.additionalCount];
+  for (const [section, count] of counts.entries()) {
+    record.section = section;
+    for (let left = count; left > 0; left--) {
+      record.ownerAt = record.end;
+      record.typeAt = skipName(message, record.ownerAt, message.length);
+      record.rdataAt = record.typeAt + 10;
+      record.end = record.rdataAt + uint16At(message, record.typeAt + 8);
+      record.type = uint16At(message, record.typeAt);
+      visit(record);
+      record.ordinal++;
+    }
+  }
+}
+
+const MAX_TTL = 0x7fff_ffff; // RFC 2181 section 8
+
+/** RFC 8767 section 4: a TTL with its top bit set is a large one (RFC 2181 section 8 had it as zero). */
+export function boundedTtl(ttl: number): number {
+  return Math.min(ttl, MAX_TTL);
+}
