@@ -90,7 +90,7 @@ export class AnswerCache {
   }
 
   /**
-   * The answer when no upstream is asked: the best one kept for the question with any DO and CD, made fit for this
+   * The answer when no upstream is asked: the best that is kept for the question with any DO and CD, made fit for this
    * query (see variants.ts). To be called after `find` found nothing fresh. `isCut`: no upstream can be asked.
    */
   findAny(query: Query, nowMs: number, isCut: boolean): GivenAnswer | undefined {

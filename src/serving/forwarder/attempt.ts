@@ -24,7 +24,7 @@ import {
 } from './question.ts';
 import type { TransportKind } from './transports.ts';
 
-/** Gets the result of an attempt. After `onOverdue` an answer or a failure may still come; after those nothing does. */
+/** Gets the result of an attempt: `onOverdue` may come first, then an answer or a failure, and nothing after it. */
 export interface AttemptListener {
   /** `isLate`: `onOverdue` was called before. */
   onAnswer(reply: UpstreamReply, isLate: boolean): void;
@@ -54,7 +54,7 @@ export interface AttemptHost {
   readonly asksAuthenticated: boolean;
   /** Names over this transport get a random case. */
   mixesCase(kind: TransportKind, nowMs: number): boolean;
-  /** A reply brought the name back, in the case in which it was sent or in another case. */
+  /** A reply brought the name back. `isSame`: in the case in which it was sent. */
   noteCase(isSame: boolean): void;
   /** Whether there is room to wait for a late reply. */
   mayLinger(): boolean;
@@ -162,7 +162,7 @@ export class Attempt implements Deadline, ExchangeOwner {
   }
 
   onEnd(exchange: Exchange, end: ExchangeEnd): void {
-    // an exchange of an earlier step, or one that was given up a moment ago
+    // of an earlier exchange, or of an exchange that was given up a moment ago
     if (this.#exchange !== exchange || this.#stage === 'over') return;
     this.#exchange = undefined;
     this.#host.sweep.delete(this);

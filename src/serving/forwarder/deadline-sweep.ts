@@ -5,7 +5,7 @@ import type { Timers } from '../../runtime/timers.ts';
 export interface Deadline {
   /** Monotonic. May be changed while waiting, followed by `add` when it moved closer. */
   dueAtMs: number;
-  /** For the sweep alone: its place among those that wait, below 0 when it does not wait. One sweep at a time has it. */
+  /** Only the sweep writes it: the place among its deadlines, below 0 when it has left. A deadline is in one sweep only. */
   place?: number;
   /** Called once; the entry has left the sweep by then and may be added again. */
   onDue(nowMs: number): void;
@@ -13,7 +13,7 @@ export interface Deadline {
 
 /** Time between two sweeps at least; attempt timeouts start at 200 ms, so that they are late by a twentieth at most. */
 const GRANULARITY_MS = 10;
-/** The runtime's timer counts whole milliseconds and may be early by a part of one. */
+/** The runtime's timer counts whole milliseconds and may be early by less than that. */
 const EARLY_MS = 1;
 
 export class DeadlineSweep {

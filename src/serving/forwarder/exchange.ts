@@ -19,9 +19,9 @@ export interface Transport {
 }
 
 /**
- * - `late`      no reply came in time; one that comes later is still welcome
+ * - `late`      no reply came in time; a later reply is still welcome
  * - `lost`      no reply came at all: it is not expected any more
- * - `unneeded`  nobody needs the reply, which was not late yet
+ * - `unneeded`  the question has ended; the reply was not late yet
  */
 export type GiveUp = 'late' | 'lost' | 'unneeded';
 

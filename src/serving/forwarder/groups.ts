@@ -29,7 +29,7 @@ export interface AskedMembers {
   readonly members: readonly GroupMember[];
 }
 
-/** `isOwn`: a question of our own, which is asked whatever is known of the suffix and of the upstreams. */
+/** `isOwn`: a question of our own, which is asked even if its suffix is cut and the upstreams are down. */
 export function chooseMembers(
   members: readonly GroupMember[],
   query: Query,
@@ -226,7 +226,7 @@ function probeName(random: Random, apex: Uint8Array): Uint8Array {
   return name;
 }
 
-/** New groups that are ready: `take` puts them in force, then `leave` lets go of what no group has any more. */
+/** New groups that are ready: `take` puts them in force, then `leave` closes the upstreams that no group has any more. */
 export interface Regrouping {
   readonly take: () => void;
   readonly leave: () => Steps<void>;
@@ -278,7 +278,7 @@ export class Groups {
       const known = before.get(name);
       const members = upstreams.map((upstream) => {
         const client = this.#client(upstream);
-        // members that stay keep what is known of loops
+        // a member that stays still knows its loops
         return known?.find((member) => member.client === client) ?? this.#join(client, name);
       });
       after.set(name, members);

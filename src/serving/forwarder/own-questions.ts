@@ -142,7 +142,7 @@ export interface Difference {
   readonly opinions: readonly [Opinion, Opinion];
 }
 
-/** Names are asked for every minute or so; one that is no longer asked for, after a reload, is forgotten after this time. */
+/** Names are asked for every minute or so. A name that a reload has removed is forgotten after this time. */
 const FORGET_MS = 2 * 3_600_000;
 
 export class SecondOpinions {
@@ -155,7 +155,7 @@ export class SecondOpinions {
     this.#nowMs = nowMs;
   }
 
-  /** Compares what two upstreams said; an outcome that says nothing about the name differs from none. */
+  /** Compares what two upstreams said. An outcome that says nothing about the name differs from no other. */
   compare(name: string, first: ForwardOutcome, second: ForwardOutcome): void {
     const one = opinionOf(first);
     const other = opinionOf(second);

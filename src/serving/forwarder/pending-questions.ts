@@ -28,7 +28,7 @@ export interface AskedUpstream {
   readonly lastFailure: UpstreamFailure | undefined;
   isUsable(nowMs: number): boolean;
   isLooping(nowMs: number): boolean;
-  /** A loop would look like this: it is to be looked for. */
+  /** The outcome may come from a loop: it sends a probe. */
   suspectLoop(): void;
   /** It has replied to this question, perhaps too late for its clients. */
   noteAnswer(question: Question, reply: UpstreamReply): void;
@@ -64,7 +64,7 @@ export const NO_NETWORK = 0;
 export class PendingQuestion implements Deadline {
   place = -1;
   dueAtMs: number;
-  /** For `PendingQuestions` alone, as are the next four: the key, and what decides which question gives way to others. */
+  /** Only `PendingQuestions` and the forwarder write these five: the key, and who gives way to others. */
   hash = 0;
   group = '';
   network = NO_NETWORK;
@@ -312,7 +312,7 @@ export function noUpstream(
   return notAsked('all-down', detail, isNetwork ? 'network' : 'all-down');
 }
 
-/** An upstream and what became of it, in the detail of a failure. */
+/** Text of a failure's detail. */
 function describe(upstream: string, what: string): string {
   return `"${upstream}": ${what}`;
 }
@@ -323,7 +323,7 @@ const SUFFIX_SHARE = 0.5;
 /** Why a question failed: no place was left, or it gave way to a question of another network, or of its own suffix. */
 export type Overload = 'limit' | 'network' | 'suffix';
 
-/** The question that fails because too many are on their way; `undefined`: the new one. */
+/** Too many questions are on their way: `oldest` fails, or the new question where it is `undefined`. */
 export interface Crowded {
   readonly reason: Overload;
   readonly oldest: PendingQuestion | undefined;
@@ -351,7 +351,7 @@ export class PendingQuestions {
     return this.#size;
   }
 
-  /** The one that answers this question for this group too. */
+  /** The pending question that answers this question for this group too. */
   find(hash: number, question: Question, group: string): PendingQuestion | undefined {
     // nobody outside can make names that share a hash (name-hash.ts), so few are compared
     for (let pending = this.#byHash.get(hash); pending !== undefined; pending = pending.next) {

@@ -3,11 +3,11 @@
  *
  *     what is asked   first the question that answered the last probe, `. NS` before any did: one question is enough for an
  *                     upstream that answers it. When it is lost, `. NS` and the questions that it answered before (name-health.ts):
- *                     filters drop the one, and with the link an upstream may lose all but the names of its own site
+ *                     filters drop `. NS`, and with the link an upstream may lose all names except those of its own site
  *     when            after a first failure, then repeatedly until the upstream is up and has answered often enough, with
  *                     growing pauses while it is down. Clients may ask other upstreams meanwhile, or nothing
  *
- * One probe of an upstream is under way at most, and one waits.
+ * At most one probe of an upstream is under way, and at most one waits.
  */
 import type { Random } from '../../runtime/random.ts';
 import type { Timers } from '../../runtime/timers.ts';
@@ -25,7 +25,7 @@ interface Doubt {
   waiting: Disposable | undefined;
   /** Probes in a row that were not answered. */
   lost: number;
-  /** The question that answered the last probe. Upstreams that never answer one exist: their losses prove nothing. */
+  /** The question that answered the last probe. Some upstreams never answer a probe: a lost one proves nothing. */
   answered: Question | undefined;
 }
 
@@ -116,7 +116,7 @@ export class Probing {
     for (const question of others) this.#ask(client, doubt, round, { ...question, probes: 'trial' });
   }
 
-  /** The client's health hears of the reply by itself, late ones included. */
+  /** `UpstreamClient` notes the reply for the upstream's health. */
   #ask(client: UpstreamClient, doubt: Doubt, round: Round, question: Question): void {
     let isLost = false;
     const lost = (): void => {

@@ -78,7 +78,7 @@ export interface QueryForm {
   readonly padded: boolean;
   /**
    * AD is set: we understand it in the response (RFC 6840 section 5.7). It does not depend on the client, because the answer
-   * may be kept for another one.
+   * may be kept for other clients.
    */
   readonly authenticated: boolean;
 }
@@ -125,7 +125,7 @@ export function questionEndOf(question: Question): number {
   return HEADER_OCTETS + question.name.length + 4;
 }
 
-/** Letters that let exchanges share a port: a forger who has found it still needs 256 times as many replies. */
+/** Letters that let exchanges share a port: a forger who knows the port still needs 256 times as many replies. */
 export const ENOUGH_LETTERS = 8;
 
 // a length octet is at most 63 and never in this range

@@ -38,7 +38,7 @@ export interface ClientContext extends Omit<TransportOptions, 'onMismatch'> {
   readonly onDown: (client: UpstreamClient, failure: UpstreamFailure) => void;
   readonly onUp: (client: UpstreamClient) => void;
   readonly onWithoutEdns: (client: UpstreamClient) => void;
-  /** It brings names back in another case: for a while the case proves nothing. */
+  /** It changes the case of names: for a while the case proves nothing. */
   readonly onCaseLost: (client: UpstreamClient) => void;
 }
 
@@ -49,7 +49,7 @@ export interface UpstreamSnapshot {
   readonly isLooping: boolean;
   /** Smoothed; `undefined` before the first reply. */
   readonly rttMs: number | undefined;
-  /** Attempts, those included that still wait for a late reply. */
+  /** Attempts under way, even if they wait for a late reply. */
   readonly inFlight: number;
   /** By transport. */
   readonly exchanges: Readonly<Record<string, number>>;
@@ -115,7 +115,7 @@ export class UpstreamClient implements AttemptHost {
     this.names = new NameHealth(this, context.isLinkCut);
     this.#options = { ...context, onMismatch: () => this.#mismatched++ };
     for (const name of Object.keys(context.transports)) this.#exchanges[name] = 0;
-    // what it has to load is loaded before the first question
+    // a transport may have to load a library: before the first question
     if (upstream.transport !== undefined) this.transport(upstream.transport);
   }
 
