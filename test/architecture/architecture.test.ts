@@ -175,6 +175,14 @@ t.test('an AWS client is imported in one room only, and only when it is needed',
   }
 });
 
+t.test('a source is named where it is declared, polled and configured, and nowhere else', async (t) => {
+  const homes = ['records/', 'far-side/', 'config/keys/clusters.ts'];
+  for (const { path, text } of files) {
+    if (homes.some((home) => path.startsWith(home))) continue;
+    t.strictSame(linesWith(text, /['"](?:route53|kubernetes)['"]|\b(?:route53|kubernetes)\??:/), [], path);
+  }
+});
+
 t.test('the thread that answers queries loads nothing that speaks HTTPS: that has its own', (t) => {
   const heavy = ['node:https', 'node:tls', 'node:http2'];
   const loadedBy = (entry: string): string[] => {

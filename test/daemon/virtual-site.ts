@@ -35,6 +35,9 @@ export class VirtualSite {
   addresses: readonly string[] = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
   /** Addresses of upstreams on this side of the link. */
   readonly onSite = new Set<string>();
+  /** How a source is polled that the site does not have. */
+  polled: (source: FarSource, signal: AbortSignal) => Promise<Observation> = () =>
+    Promise.reject(new Error('not asked here'));
   /** What an upstream says to a question such as `www.example.com A`, where it is not what `end` below has. */
   says: (question: string, upstream: string) => Buffer | 'silence' | undefined = () => undefined;
 
@@ -164,7 +167,7 @@ ${more}`);
       return failed(source, { reason: error.code, reachedFarSide: false, detail: error.message });
     }
     if (source === 'interfaces') return { kind: 'addresses', source, addresses: this.addresses };
-    if (source !== 'cluster') throw new Error('not asked here');
+    if (source !== 'cluster') return this.polled(source, signal);
     const details = { endpoint: ENDPOINT, vpcId: 'vpc-1', subnetIds: ['subnet-1'] };
     return { kind: 'details', source, details: { ...details, learnedAtMs: this.time.wallMs() } };
   }

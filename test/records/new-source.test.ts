@@ -1,0 +1,144 @@
+/**
+ * A source that does not exist is registered and goes all the way: its keys, its polls, the state file, the metrics, the link's
+ * evidence, the warnings, a drill. A new source of this kind touches three files under src/, and a fourth where it has
+ * settings of its own:
+ *
+ *     records/sources.ts       its line in the table
+ *     far-side/polls.ts        its line in the table of polls
+ *     far-side/.../new.ts      the poll itself
+ *     config/keys/clusters.ts  keys of its own, if it has any
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { SOURCE_NAMES, SOURCES, type SourceTraits } from '../../src/records/sources.ts';
+
+const TRAITS: SourceTraits = {
+  speaksOf: 'interfaces',
+  asksFor: 'name',
+  service: 'ec2',
+  needsCredentials: true,
+  crossesLink: true,
+  interval: { default: '40s', maximum: '2h', doc: 'time between two polls of the registry' },
+};
+
+// the rooms read the tables when they are loaded, so they are loaded after this
+Object.assign(SOURCES, { registry: TRAITS });
+// the assertion: the tables are constant for everybody but this test
+(SOURCE_NAMES as string[]).push('registry');
+const REGISTRY = 'registry' as (typeof SOURCE_NAMES)[number]; // known only here
+
+const { createMetrics } = await import('../../src/admin/metrics.ts');
+const { createPolls, POLLS } = await import('../../src/far-side/polls.ts');
+const { errorOf, load, SMALLEST } = await import('../config/loading.ts');
+const { VirtualSite } = await import('../daemon/virtual-site.ts');
+const { evidenceOf } = await import('../../src/refresh/poll.ts');
+const { LocalFiles } = await import('../../src/far-side/local-files.ts');
+const { readEndpoints } = await import('../../src/store/endpoints-reader.ts');
+const { systemFiles } = await import('../../src/store/file-system.ts');
+const { until } = await import('../helpers/patience.ts');
+const { fakeService } = await import('../far-side/looking.ts');
+
+const ADDRESSES = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
+let isBroken = false;
+Object.assign(POLLS, {
+  registry: async () => async () => {
+    if (isBroken) throw new Error('the registry is on fire');
+    return { kind: 'addresses', source: 'registry', addresses: ADDRESSES };
+  },
+});
+
+async function open(t: { testdir(): string }) {
+  const directory = t.testdir();
+  const site = await VirtualSite.open(
+    directory,
+    'refresh: { registry: 7s }',
+    undefined,
+    'sources: [cluster, registry]',
+  );
+  const polls = createPolls({
+    aws: { ec2: fakeService({}), eks: fakeService({}), route53: fakeService({}) },
+    files: new LocalFiles(site.time),
+    clock: site.time,
+    zones: new Map(),
+  });
+  const context = { cluster: 'demo', region: 'us-west-2', subnetIds: [], knownAddresses: [] };
+  let count = 0;
+  site.polled = (source, signal) => {
+    count++;
+    return polls({ source, settings: {}, context }, signal, () => undefined);
+  };
+  await site.time.advance(10_000);
+  const reported = () =>
+    site.report.endpoints[0]?.sources.find(({ source }: { source: string }) => source === 'registry');
+  return { directory, site, reported, count: () => count };
+}
+
+t.test('schema: its name, its interval and their bounds', async (t) => {
+  const intervalOf = async (more: string) =>
+    Reflect.get((await load(`${SMALLEST}${more}`)).refresh.intervalMs, 'registry');
+  t.equal(await intervalOf(''), 40_000);
+  t.equal(await intervalOf('refresh: { registry: 7s }'), 7_000);
+  const { faults } = await errorOf(load(`${SMALLEST}refresh: { registry: 3h }`));
+  t.match(faults, [{ path: 'refresh.registry' }]);
+  const { clusters } = await load(SMALLEST);
+  t.ok(clusters[0]?.sources.includes(REGISTRY), 'asked without being named, as its traits say');
+});
+
+t.test('schedule, evidence, state file, metrics', async (t) => {
+  const { directory, site, reported, count } = await open(t);
+  t.match(site.report.endpoints[0], { basis: 'interfaces' });
+  const addresses = site.report.endpoints[0]?.addresses.map(({ address }) => address).toSorted();
+  t.strictSame(addresses, ADDRESSES, 'its addresses are served');
+  const before = count();
+  await site.time.advance(70_000);
+  t.ok(count() - before >= 8 && count() - before <= 12, `polled at its own interval: ${count() - before}`);
+  t.match(reported(), { source: 'registry' });
+  const observation = { kind: 'addresses', source: REGISTRY as 'interfaces', addresses: [] } as const; // known only here
+  const ending = { observation, startedMs: 0, durationMs: 1, isUnsettled: false, isLate: false };
+  t.match(
+    evidenceOf(ending, 'us-west-2'),
+    { side: 'aws', key: 'us-west-2', proves: 'reachable' },
+    'its answers are evidence for the link',
+  );
+
+  const text = await createMetrics(() => site.report, false).render();
+  t.match(text, /outpost_dns_endpoint_source_age_seconds\{[^}]*source="registry"[^}]*\} \d/);
+
+  const file = await until('it is saved', async () => {
+    await site.time.advance(10_000); // the disk is real
+    const text = await readFile(join(directory, 'endpoints.json'), 'utf8');
+    return text.includes('registry') && JSON.stringify(JSON.parse(text));
+  });
+  await site.close();
+  t.match(file, /"registry":\{"firstSeen"/, 'the provenance of an address');
+  t.match(file, /"confirmedAt":\{[^}]*"registry":"/);
+  const { served } = await readEndpoints(systemFiles, directory);
+  const [record] = served?.records ?? [];
+  t.match(record?.addresses, [{ provenance: { registry: {} } }, {}, {}], 'and is read back');
+  t.ok(Reflect.has(record?.confirmedAtMs ?? {}, 'registry'));
+});
+
+t.test('warnings and a drill name it', async (t) => {
+  const { site, reported, count } = await open(t);
+  isBroken = true;
+  t.teardown(() => {
+    isBroken = false;
+  });
+  await site.time.advance(60_000);
+  t.match(reported(), { lastFailure: { reason: 'internal' } });
+  t.match(site.report.endpoints[0]?.warnings.join('\n'), /registry is on fire/);
+  t.ok(
+    site.log.lines.some(({ fields }) => 'source' in fields && fields['source'] === 'registry'),
+    'the log names it',
+  );
+  t.ok(site.report.endpoints[0]?.addresses.length === 3, 'and nothing is taken away');
+  isBroken = false;
+  const before = count();
+  site.rooms.drill.start(600_000);
+  await site.time.advance(60_000);
+  t.equal(count(), before, 'a drill: it is across the link');
+  t.match(site.report.endpoints[0]?.warnings.join('\n'), /observe by "registry": not tried: a drill runs/);
+  site.rooms.drill.stop();
+  await site.close();
+});
