@@ -1,7 +1,7 @@
 /** The rooms that know of an outage, real or rehearsed: the link, its chronicle, the drill. */
 import { Drill, type DrillChange } from '../drill/drill.ts';
 import { LinkMonitor } from '../link/link-monitor.ts';
-import { failsInCut } from '../serving/local-zones/disconnected-rules.ts';
+import { failsWhileDisconnected } from '../serving/local-zones/disconnected-rules.ts';
 import type { ConfigInForce } from './config-in-force.ts';
 import { linkEvent } from './ledger-events.ts';
 import { LinkChronicle } from './link-chronicle.ts';
@@ -41,7 +41,7 @@ export function buildOutageRooms(
     clock,
     timers,
     log,
-    byPolicy: () => failsInCut(disconnectedRules(inForce.config)),
+    byPolicy: () => failsWhileDisconnected(disconnectedRules(inForce.config)),
     retained: () => inForce.config.retain,
     onChange: (change: DrillChange) => {
       ledger.record({ kind: 'drill', ...change });

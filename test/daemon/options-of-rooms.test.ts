@@ -5,7 +5,7 @@ import { defaultGroup, disconnectedRules, routesOf, upstreamsBoundHere } from '.
 import { siteGroup } from '../../src/daemon/site-names.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import { awsNames } from '../../src/serving/local-zones/aws-names.ts';
-import { failsInCut } from '../../src/serving/local-zones/disconnected-rules.ts';
+import { failsWhileDisconnected } from '../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../src/serving/local-zones/local-zones.ts';
 import { load, SMALLEST } from '../config/loading.ts';
 
@@ -156,7 +156,7 @@ zones:
   - { name: amazonaws.eu, whileDisconnected: stale }
 clusters: [{ name: a, region: us-west-2 }]
 `);
-    const fails = failsInCut(disconnectedRules(config));
+    const fails = failsWhileDisconnected(disconnectedRules(config));
     for (const [name, want] of [
       ['failing.example', true],
       ['x.failing.example', true],

@@ -1,9 +1,9 @@
 /**
- * Names of AWS while it cannot be reached: one table, each row with its reason. A stale address of a service that is
- * on the far side of the link costs its clients a connect timeout. SERVFAIL costs them nothing, and tells them that a
- * later try is worth while. What may stand on the Outpost itself is answered with what is known of it.
+ * Names of AWS while it cannot be reached: one table, each row with its reason. A stale address of a service on the far
+ * side of the link costs its clients a connect timeout. SERVFAIL costs them nothing, and they may try again later. Names of
+ * things that may stand on the Outpost itself are answered with a stale answer if there is one.
  *
- * Where names of AWS end is said in protocol/words/aws-partitions.ts.
+ * protocol/words/aws-partitions.ts has the suffixes of these names.
  */
 import {
   AWS_PARTITIONS,
@@ -13,7 +13,7 @@ import {
 } from '../../protocol/words/aws-partitions.ts';
 
 export interface AwsName {
-  /** This name and all under it; the longest one counts. */
+  /** The row is about this name and all names under it. The longest name counts. */
   readonly name: string;
   readonly says: 'servfail' | 'stale';
   readonly because: string;
@@ -27,9 +27,9 @@ const REGISTRY: AwsName = {
   because: "Amazon ECR's public registry is in a Region",
 };
 
-/** Below a suffix of a partition: names that AWS gives to things that may stand on the site. */
+/** Labels before the suffix of a partition, for things that may stand on the site. */
 const ON_SITE: readonly Pick<AwsName, 'name' | 'because'>[] = [
-  { name: 'eks', because: 'endpoints of local clusters that this server is not told about' },
+  { name: 'eks', because: 'endpoints of local clusters outside of this configuration' },
   { name: 'elb', because: 'Application Load Balancers on the Outpost: <name>.<region>.elb' },
   { name: 'rds', because: 'RDS on Outposts: <name>.<id>.<region>.rds; the API is rds.<region>' },
   { name: 'cache', because: 'ElastiCache on Outposts' },
@@ -37,7 +37,7 @@ const ON_SITE: readonly Pick<AwsName, 'name' | 'because'>[] = [
   { name: 'compute-1', because: 'EC2 instances by public name in us-east-1' },
 ];
 
-/** Below `<region>.` and a suffix. */
+/** The same before `<region>.` and a suffix. */
 const ON_SITE_IN_REGION: readonly Pick<AwsName, 'name' | 'because'>[] = [
   { name: 'elb', because: 'Network Load Balancers on the Outpost: <name>.elb.<region>' },
   { name: 's3-outposts', because: 'S3 on Outposts keeps its objects on the site' },

@@ -1,17 +1,17 @@
 /**
- * What holds for a name while its upstreams are known not to answer: rules of the operator's, EC2's own names, and the
- * names of AWS. Built whole from options and never changed; a reload builds another. The longest name that the
- * question's name is equal to or lies under decides; of two for the same name the operator's wins.
+ * Rules for names whose upstreams are known not to answer: the operator's rules, EC2's own names, and the names of AWS.
+ * Built whole from options and never changed; a reload builds new rules. The longest name that the question's name is equal
+ * to or lies under decides; of two rules for the same name the operator's rule wins.
  *
  *     before-cache   the operator's servfail, nxdomain and records
  *                        -> an answer that is still fresh
  *     before-stale   SERVFAIL for services of AWS
- *                        -> an answer whose time is over
- *     after-stale   EC2's own names: computed, or denied
+ *                        -> an expired answer
+ *     after-stale    EC2's own names: computed, or denied
  *                        -> SERVFAIL
  *
- * It is asked only for what would be forwarded, and only while that way is known to be cut. Whether it is, it refuses
- * to know: an upstream on the site that goes on answering is never in question. It is for class IN alone.
+ * The resolver asks these rules only about questions that it would forward, while it knows that their upstreams cannot be
+ * reached. This file does not know whether they can be reached. It is for class IN alone.
  */
 
 import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
@@ -30,39 +30,39 @@ import type { FindingsByType, LocalFinding } from './finding.ts';
 import {
   DISCONNECTED_TTL_SECONDS,
   type DisconnectedFinding,
-  type SpokenFinding,
+  type RuleFinding,
   STALE,
   type Standing,
 } from './finding.ts';
 import { type OwnName, specialZone, staticZone } from './own-zones.ts';
 import { validateRules, type ZoneRule } from './zone-rules.ts';
 
-/** What the operator says of one forwarded zone: the name and all under it. */
+/** The operator's rule for a forwarded zone: the name and all names under it. */
 export interface ForwardedZone {
   readonly name: string;
-  /** Left out: what would hold without this zone, except that no zone of the operator's above it counts. */
+  /** Left out: the built-in rules hold, and no zone of the operator above this name counts. */
   readonly whileDisconnected?: 'stale' | 'servfail' | 'nxdomain' | readonly ResourceRecord[] | undefined;
 }
 
 export interface DisconnectedRulesOptions {
-  /** Every zone that is forwarded by a rule, those without a word about disconnection included. */
+  /** Every zone that is forwarded by a rule, with or without a rule for disconnection. */
   readonly zones: readonly ForwardedZone[];
   /** Regions whose EC2 names are computed. */
   readonly regions: readonly string[];
-  /** Networks in which reverse names are computed, as far as they are known to be VPCs'. */
+  /** Networks of VPCs: reverse names in them are computed. */
   readonly vpcs: readonly VpcNetwork[];
-  /** Whether names that a site may have for itself are asked for; while nobody on the site can be asked they are denied. */
+  /** Whether names of the site itself are forwarded; while no upstream on the site can be asked they are denied. */
   readonly areSiteNamesAsked?: boolean;
 }
 
 export class DisconnectedRules {
   readonly #rules = new NameMap<DisconnectedRule>();
-  /** Those that hold whatever the operator says. */
+  /** Rules that hold without the operator. */
   readonly #builtIn = new NameMap<DisconnectedRule>();
   readonly #siteNames = new Map<string, DisconnectedRule>();
-  /** Of the operator's zones. */
+  /** Apexes of the operator's zones. */
   readonly #apexes = new NameMap<true>();
-  /** Names with records of the operator's. */
+  /** Names with records of the operator. */
   readonly #owners = new NameMap<true>();
 
   /** Throws LocalZonesError, with every fault, where the zones cannot be served. */
@@ -84,31 +84,31 @@ export class DisconnectedRules {
     return rules;
   }
 
-  /** What holds for the question. Makes no object and no string. The query's class is IN. */
+  /** The finding for the question. Makes no object and no string. The query's class is IN. */
   find(query: Query): DisconnectedFinding {
-    // RFC 4035 section 3.1.4.1: the parent's servers answer for DS, and the rule is about those of the zone
+    // RFC 4035 section 3.1.4.1: the parent's servers answer for DS, and the rule is about the zone's servers
     if (query.qtype === TYPE.DS && this.#apexes.exact(query) !== undefined) return STALE;
     return this.#rules.closest(query)?.(query) ?? STALE;
   }
 
   /**
-   * Whether only AWS knows the query's name: its services, and EC2's own names. What a resolver on the site says of them
-   * while the link is down is out of date, or made up.
+   * Whether only AWS knows the query's name: a name of a service, or of EC2. While the link is down, answers of a resolver on
+   * the site for such names are out of date or made up.
    */
   isBeyondLink(query: Query): boolean {
     const rule = this.#builtIn.closest(query);
     return rule !== undefined && rule(query).kind !== 'stale';
   }
 
-  /** Whether records of the operator's stand at the query's name. */
+  /** Whether the operator has records at the query's name. */
   hasRecordsAt(query: Query): boolean {
     return this.#owners.exact(query) !== undefined;
   }
 
   *#addAll(zones: readonly ForwardedZone[], builtIn: ReadonlyMap<string, DisconnectedRule>): Steps<void> {
-    const sound = yield* validateRules(zones.map(zoneRule));
-    const names = new Set(sound.map(({ name }) => name));
-    for (const zone of sound) {
+    const rules = yield* validateRules(zones.map(zoneRule));
+    const names = new Set(rules.map(({ name }) => name));
+    for (const zone of rules) {
       yield* this.#addZone(zone, names, builtIn);
       yield;
     }
@@ -129,7 +129,7 @@ export class DisconnectedRules {
   }
 
   *#addZone(
-    zone: ZoneRule<Silence>,
+    zone: ZoneRule<NoAnswer>,
     zones: ReadonlySet<string>,
     builtIn: ReadonlyMap<string, DisconnectedRule>,
   ): Steps<void> {
@@ -154,13 +154,16 @@ export class DisconnectedRules {
   }
 }
 
-/** A zone that gives no words of its own: `undefined` where nothing was said about disconnection. */
-type Silence = 'stale' | undefined;
+/** The rule of a zone without an answer of its own: `undefined` if the operator gave none. */
+type NoAnswer = 'stale' | undefined;
 
-/** In the words of the room's other rules, so that one judge finds their faults. */
-function zoneRule({ name, whileDisconnected: said }: ForwardedZone): ZoneRule<Silence> {
-  if (said === undefined || said === 'stale') return { name, forwardTo: said };
-  return said === 'servfail' || said === 'nxdomain' ? { name, answer: said } : { name, records: said };
+/** As a rule of local zones, which are validated by the same function. */
+function zoneRule({ name, whileDisconnected }: ForwardedZone): ZoneRule<NoAnswer> {
+  if (whileDisconnected === undefined || whileDisconnected === 'stale')
+    return { name, forwardTo: whileDisconnected };
+  return typeof whileDisconnected === 'string'
+    ? { name, answer: whileDisconnected }
+    : { name, records: whileDisconnected };
 }
 
 function builtInRules(
@@ -175,7 +178,7 @@ function builtInRules(
   return rules;
 }
 
-/** The built-in rule that would hold for `name`; one of the operator's that says nothing must not hide it. */
+/** The built-in rule for `name`. A zone of the operator without an answer does not hide it. */
 function closestRule(name: string, builtIn: ReadonlyMap<string, DisconnectedRule>): DisconnectedRule {
   for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
     const rule = builtIn.get(at);
@@ -184,7 +187,7 @@ function closestRule(name: string, builtIn: ReadonlyMap<string, DisconnectedRule
   return always(STALE);
 }
 
-/** The second where the first has nothing to say: a network need not end at a dot. */
+/** The second rule where the first has no finding: a network need not end at a dot. */
 function orRule(first: DisconnectedRule, second: DisconnectedRule | undefined): DisconnectedRule {
   if (second === undefined) return first;
   return (query) => {
@@ -193,7 +196,7 @@ function orRule(first: DisconnectedRule, second: DisconnectedRule | undefined): 
   };
 }
 
-/** Composed when it is first asked for, as in local-zones.ts. RFC 6303 section 3: what nobody can be asked for is denied. */
+/** Composed when it is first asked for, as in local-zones.ts. RFC 6303 section 3: a name is denied if no upstream can be asked for it. */
 function siteNameRule(special: SpecialName): DisconnectedRule {
   const labels = labelCountOf(special.name);
   let composed: { readonly own: DisconnectedRule; readonly under: DisconnectedRule } | undefined;
@@ -211,7 +214,7 @@ function always(finding: DisconnectedFinding): DisconnectedRule {
 }
 
 /** RFC 8914 section 4.23: the authority is there, but cannot be reached. */
-function failure(standing: Standing): SpokenFinding {
+function failure(standing: Standing): RuleFinding {
   return {
     kind: 'rcode',
     standing,
@@ -220,18 +223,18 @@ function failure(standing: Standing): SpokenFinding {
   };
 }
 
-function denial(apex: string): SpokenFinding {
+function denial(apex: string): RuleFinding {
   const { noName } = apexAnswers(apex, DISCONNECTED_TTL_SECONDS);
   return { kind: 'answer', standing: 'before-cache', answer: noName };
 }
 
-/** What a zone of records says at a name, or at all others. */
+/** The rule of a zone of records at a name, or at all other names. */
 function byType(
   { byType: types, otherTypes }: FindingsByType<never>,
   standing: Standing = 'before-cache',
 ): DisconnectedRule {
-  const findings = new Map([...types].map(([type, finding]) => [type, spoken(finding, standing)]));
-  const others = spoken(otherTypes, standing);
+  const findings = new Map([...types].map(([type, finding]) => [type, withStanding(finding, standing)]));
+  const others = withStanding(otherTypes, standing);
   return (query) => findings.get(query.qtype) ?? others;
 }
 
@@ -244,7 +247,7 @@ function whenAsked(own: OwnName): DisconnectedRule {
   };
 }
 
-function spoken(finding: LocalFinding<never>, standing: Standing): DisconnectedFinding {
+function withStanding(finding: LocalFinding<never>, standing: Standing): DisconnectedFinding {
   return finding.kind === 'forward' ? STALE : { ...finding, standing };
 }
 
@@ -253,24 +256,25 @@ function ownOr(owner: string, own: DisconnectedRule, under: DisconnectedRule): D
   return (query) => (query.labelCount === labels ? own : under)(query);
 }
 
-/** EC2's own names, of whatever Region: worked out in a cut, or denied. */
+/** Suffixes of EC2's own names in all Regions: computed while disconnected, or denied. */
 const EC2_SUFFIXES = ['compute.internal', 'ec2.internal'];
 
-/** Tells names that are meant to fail in a cut: nobody has to retain them. The same names decide as in `DisconnectedRules`. */
-export function failsInCut({
+/** Tells names that are meant to fail while disconnected: they need not be retained. The same names decide as in `DisconnectedRules`. */
+export function failsWhileDisconnected({
   zones,
   regions,
 }: Pick<DisconnectedRulesOptions, 'zones' | 'regions'>): (name: string) => boolean {
   const builtIn = new Map(EC2_SUFFIXES.map((name) => [name, true]));
   for (const { name, says } of awsNames(regions)) builtIn.set(name, says === 'servfail');
   const rules = new Map(builtIn);
-  for (const { name, whileDisconnected: said } of zones) {
-    rules.set(name, said === undefined ? fails(name, builtIn) : said === 'servfail' || said === 'nxdomain');
+  for (const { name, whileDisconnected } of zones) {
+    const isFailure = whileDisconnected === 'servfail' || whileDisconnected === 'nxdomain';
+    rules.set(name, whileDisconnected === undefined ? fails(name, builtIn) : isFailure);
   }
   return (name) => fails(name, rules);
 }
 
-/** The longest name that has a rule decides; what has none is worth keeping. */
+/** The longest name that has a rule decides; a name without a rule is kept. */
 function fails(name: string, rules: ReadonlyMap<string, boolean>): boolean {
   for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
     const rule = rules.get(at);

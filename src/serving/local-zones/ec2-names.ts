@@ -1,8 +1,8 @@
 /**
  * EC2's own names while the resolver of the VPC cannot be asked: `ip-10-0-3-10.<region>.compute.internal` carries its
- * address, and the reverse name of an address in a cluster's VPC carries its name. Both are what that resolver says.
- * Everything else there is denied at once: pods with ndots:5 put such a suffix behind every name they look for, musl
- * goes on to the next suffix after NXDOMAIN alone, and a name that is not answered costs 10 s a look-up.
+ * address, and the reverse name of an address in a cluster's VPC carries its name. The computed answers are those of that
+ * resolver. All other names there are denied at once, because pods with ndots:5 append such a suffix to every name, musl
+ * tries the next suffix only after NXDOMAIN, and a name without an answer costs 10 s for each lookup.
  */
 
 import ipaddr from 'ipaddr.js';
@@ -16,7 +16,7 @@ import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import { DISCONNECTED_TTL_SECONDS, type DisconnectedFinding, STALE, type WriteComputed } from './finding.ts';
 
-/** What is said of one name of the table and of all under it. */
+/** The finding for a name of the table and all names under it. */
 export type DisconnectedRule = (query: Query) => DisconnectedFinding;
 
 export interface NamedRule {
@@ -37,10 +37,10 @@ function ec2Suffix(region: string): string {
   return region === 'us-east-1' ? 'ec2.internal' : `${region}.compute.internal`;
 }
 
-/** RFC 1918 and RFC 6598: where the addresses of a VPC are, unless the operator says more. */
+/** RFC 1918 and RFC 6598: the addresses of a VPC, unless the operator names other networks. */
 const PRIVATE_NETWORKS = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'].map(ipv4Network);
 
-/** The names of these Regions. A name with an address outside of every private and every VPC's network is denied, as EC2 would. */
+/** The names of these Regions. A name with an address outside private networks and those of VPCs is denied, as EC2 does. */
 export function ec2NameRules(regions: readonly string[], vpcs: readonly VpcNetwork[]): readonly NamedRule[] {
   return [...new Set(regions)].map((region) => {
     const own = vpcs.filter((vpc) => vpc.region === region).map(({ cidr }) => ipv4Network(cidr));
@@ -58,7 +58,7 @@ function forwardRule(apex: string, networks: readonly Ipv4Network[]): Disconnect
     if (query.labelCount > apexLabels + 1) return noName;
     const number = addressOfLabel(query.octets, query.nameStart);
     if (number === NONE || !networks.some((network) => holdsAddress(network, number))) return noName;
-    // RFC 8482 section 4.1: to ANY a part of what there is will do, and here it is all
+    // RFC 8482 section 4.1: a part of the records answers ANY, and here it is all of them
     return query.qtype === TYPE.A || query.qtype === TYPE.ANY ? address : noData;
   };
 }
@@ -73,9 +73,9 @@ interface ReverseNetwork extends Ipv4Network {
 }
 
 /**
- * Reverse names, in the networks of VPCs alone: elsewhere in private space other people's names may be, and a made-up
- * one would be a lie. The rule is put at the nearest name above each network and told of all of them, since a network
- * need not end at a dot (RFC 2317).
+ * Reverse names, in the networks of VPCs alone: elsewhere in private space hosts of the site have names that EC2 does not
+ * know. The rule stands at the nearest name above each network, and knows all networks, because a network need not end at a
+ * dot (RFC 2317).
  */
 export function reverseRules(vpcs: readonly VpcNetwork[]): readonly NamedRule[] {
   const networks = vpcs
@@ -168,7 +168,7 @@ function writeDecimal(octet: number, reply: Uint8Array, start: number): number {
   return at;
 }
 
-/** The record's head at `at`, the counts, and OPT where the query had one; RDATA stands already. */
+/** The record's head at `at`, the counts, and OPT if the query had OPT; RDATA is already written. */
 function finish(
   query: Query,
   type: number,
@@ -194,14 +194,14 @@ const SHORTEST = 'ip-0-0-0-0'.length;
 const LONGEST = 'ip-255-255-255-255'.length;
 const [LETTER_I, LETTER_P, HYPHEN, ZERO, NINE] = [0x69, 0x70, 0x2d, 0x30, 0x39];
 
-/** No address: what both parsers return for a label that is not of their kind. */
+/** No address: both parsers return it for a label of another form. */
 export const NONE = -1;
 
 /** The address in the label whose length octet stands at `at`, as an unsigned 32-bit integer, or NONE. */
 export function addressOfLabel(octets: Uint8Array, at: number): number {
   const length = octets[at] ?? 0;
   if (length < SHORTEST || length > LONGEST) return NONE;
-  // RFC 4343: the case of the question says nothing
+  // RFC 4343: names are compared without regard to case
   if (lower(octets[at + 1] ?? 0) !== LETTER_I || lower(octets[at + 2] ?? 0) !== LETTER_P) return NONE;
   const end = at + 1 + length;
   let address = 0;

@@ -1,10 +1,10 @@
 /**
- * What this room says to a question, and how it is written: findings of local zones, kept by type so that a lookup makes no
- * object, and findings for a question whose upstreams are known not to answer.
+ * The findings of this room for a question, and how they are written: findings of local zones, kept by type because a
+ * lookup makes no object, and findings for questions whose upstreams are known not to answer.
  *
- * Nothing of the latter is authoritative: the authority is on the far side of the link and will speak again (RFC 1035
- * section 4.1.1, and RFC 2181 section 5.4.1 for what a cache of a client makes of it). So AA is clear, RA is set, and
- * negative answers carry an SOA all the same, because nobody may keep them without it (RFC 2308 section 5).
+ * The latter are not authoritative: the authority is on the far side of the link, and answers again later (RFC 1035 section
+ * 4.1.1, and RFC 2181 section 5.4.1 for the caches of clients). So AA is clear, RA is set, and negative answers carry an SOA
+ * all the same, because a cache may not keep them without it (RFC 2308 section 5).
  */
 
 import { FLAG, putUint16, uint16At } from '../../protocol/wire/header.ts';
@@ -15,20 +15,20 @@ import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { Turn } from '../turn.ts';
 
 export type LocalFinding<Route> =
-  /** To be written with `writeLocalReply`. */
+  /** Written with `writeLocalReply`. */
   | { readonly kind: 'answer'; readonly answer: LocalAnswer }
-  /** To be written with `writeEmptyReply`. */
+  /** Written with `writeEmptyReply`. */
   | { readonly kind: 'rcode'; readonly rcode: number; readonly extendedError: number }
-  /** To be asked of the upstreams that the rule names. */
+  /** Forwarded to the upstreams of the rule. */
   | { readonly kind: 'forward'; readonly route: Route };
 
-/** The findings for one name, or for all names under one. */
+/** The findings for a name, or for all names under it. */
 export interface FindingsByType<Route> {
   readonly byType: ReadonlyMap<number, LocalFinding<Route>>;
   readonly otherTypes: LocalFinding<Route>;
 }
 
-/** A rule of the operator's that takes a name away (RFC 8914 section 4.16: blocked by the operator). */
+/** The operator's rule denies the name (RFC 8914 section 4.16: blocked by the operator). */
 export const SERVFAIL_BY_RULE = {
   kind: 'rcode',
   rcode: RCODE.SERVFAIL,
@@ -41,7 +41,7 @@ export const REFUSED_BY_RULE = {
   extendedError: EXTENDED_ERROR.BLOCKED,
 } as const;
 
-/** Findings for names that we speak for: `types` as given, `otherTypes` for all the rest. */
+/** Findings for names of our own: `types` as given, `otherTypes` for all other types. */
 export function ownFindings(
   otherTypes: LocalAnswer,
   types: readonly (readonly [type: number, answer: LocalAnswer])[] = [],
@@ -59,26 +59,26 @@ export function anyType<Route>(finding: LocalFinding<Route>): FindingsByType<Rou
 const none: ReadonlyMap<number, never> = new Map<number, never>();
 
 /**
- * Where a finding stands beside the answer cache:
+ * The place of a finding beside the answer cache:
  *
- * - `before-cache`  a rule of the operator's: it holds while disconnected, whatever an upstream said before
- * - `before-stale`  an answer that is still fresh is given; one whose time is over is not
- * - `after-stale`  whatever is kept is given, fresh or stale; this is for what is not kept
+ * - `before-cache`  the operator's rule holds while disconnected; cached answers do not count
+ * - `before-stale`  a fresh answer is given; an expired answer is not
+ * - `after-stale`   a cached answer is given, fresh or stale; the finding is for names without one
  */
 export type Standing = 'before-cache' | 'before-stale' | 'after-stale';
 
-/** RFC 8767 section 5.2 has 30 s for stale answers; what is said in an upstream's place ends as soon. */
+/** RFC 8767 section 5.2 has 30 s for stale answers; an answer in place of an upstream's has the same TTL. */
 export const DISCONNECTED_TTL_SECONDS = 30;
 
 export type DisconnectedFinding =
-  /** No rule: what is kept is given, fresh or stale, and a failure where nothing is. */
-  { readonly kind: 'stale' } | SpokenFinding;
+  /** No rule: a cached answer is given, fresh or stale, and a failure where there is none. */
+  { readonly kind: 'stale' } | RuleFinding;
 
-/** To be written with `writeDisconnectedReply`. */
-export type SpokenFinding = { readonly standing: Standing } & (
+/** Written with `writeDisconnectedReply`. */
+export type RuleFinding = { readonly standing: Standing } & (
   | { readonly kind: 'rcode'; readonly rcode: number; readonly extendedError: number }
   | { readonly kind: 'answer'; readonly answer: LocalAnswer }
-  /** One record worked out from the question's own octets; always fits the smallest reply. */
+  /** One record, computed from the question's octets. It fits the smallest reply. */
   | { readonly kind: 'computed'; readonly write: WriteComputed }
 );
 
@@ -88,7 +88,7 @@ export type WriteComputed = (query: Query, reply: Uint8Array, replyStart: number
 export const STALE: DisconnectedFinding = { kind: 'stale' };
 
 /** Writes the finding into the turn's reply space; `first` is the record that the answer begins with. Returns the octets written. */
-export function writeDisconnectedReply(turn: Turn, finding: SpokenFinding, first: number): number {
+export function writeDisconnectedReply(turn: Turn, finding: RuleFinding, first: number): number {
   const { query, limit, space, spaceStart } = turn;
   switch (finding.kind) {
     case 'rcode':

@@ -1,11 +1,11 @@
 /**
- * The names that are answered or routed here by rule: special-use names, and the operator's own zones. Built whole
- * from options and never changed; a reload builds another. The longest name that the question's name is equal to or
- * lies under decides; of two rules for the same name the operator's wins over the special-use name's. The answers of a name
- * are composed when it is first asked for; after that a look-up makes no object and no string.
+ * Names that are answered or routed here by rule: special-use names, and the operator's own zones. Built whole from options
+ * and never changed; a reload builds new zones. The longest name that the question's name is equal to or lies under decides;
+ * of two rules for the same name the operator's rule wins. The answers of a name are composed when it is first asked for;
+ * after that a lookup makes no object and no string.
  *
- * The room refuses to know what forwarding is (a route is a value that it hands back), what is cached, who asks, and
- * whether the link is up. It is for class IN alone. RFC 6761, RFC 6303, RFC 7793, RFC 7686, RFC 8375, RFC 9462,
+ * The room does not know what forwarding is (a route is a value that it returns), what is cached, who asks, and whether the
+ * link is up. It is for class IN alone. RFC 6761, RFC 6303, RFC 7793, RFC 7686, RFC 8375, RFC 9462,
  * RFC 9476, RFC 8482, RFC 2308.
  */
 
@@ -30,29 +30,29 @@ import { validateRules, type ZoneRule } from './zone-rules.ts';
 
 export interface LocalZonesOptions<Route> {
   readonly rules: readonly ZoneRule<Route>[];
-  /** Whether names that a site may have for itself are asked for. */
+  /** Given if names of the site itself are forwarded. */
   readonly siteNames?: SiteNames<Route> | undefined;
 }
 
 export interface SiteNames<Route> {
-  /** Upstreams on the site; without any, only zones of the operator's above a name say who is asked. */
+  /** Upstreams on the site; without them, only zones of the operator above a name have upstreams. */
   readonly route: Route | undefined;
 }
 
 interface Place<Route> {
-  /** Labels of the name that this is said of. */
+  /** Labels of the name. */
   readonly labels: number;
   readonly own: FindingsByType<Route>;
   readonly under: FindingsByType<Route>;
   /** Whether a zone begins at the name. */
   readonly isApex: boolean;
-  /** Where the zone is one of ours: no record of the type, for a name that exists. */
+  /** For a zone of our own: the answer without a record of the type, for a name that exists. */
   readonly noData: LocalAnswer | undefined;
 }
 
 export class LocalZones<Route> {
   readonly #places = new NameMap<Place<Route>>();
-  /** Names with records of the operator's. */
+  /** Names with records of the operator. */
   readonly #owners = new NameMap<true>();
 
   /** Throws LocalZonesError, with every fault, where the rules cannot be served. */
@@ -67,7 +67,7 @@ export class LocalZones<Route> {
     return zones;
   }
 
-  /** What holds for the question; `undefined` where no rule does. The query's class is IN. */
+  /** The finding for the question; `undefined` without a rule. The query's class is IN. */
   find(query: Query): LocalFinding<Route> | undefined {
     const place = this.#places.closest(query);
     if (place === undefined) return undefined;
@@ -78,15 +78,15 @@ export class LocalZones<Route> {
   }
 
   /**
-   * What to say to a question for DS at the apex of a zone of ours where nobody can be asked about the parent zone, or
-   * where the parent does not know the name.
+   * The answer to a question for DS at the apex of a zone of our own, if the servers of the parent zone cannot be asked or do
+   * not know the name.
    */
   noDs(query: Query): LocalAnswer | undefined {
     const place = query.qtype === TYPE.DS ? this.#places.exact(query) : undefined;
     return place?.isApex ? place.noData : undefined;
   }
 
-  /** Whether records of the operator's stand at the query's name. */
+  /** Whether the operator has records at the query's name. */
   hasRecordsAt(query: Query): boolean {
     return this.#owners.exact(query) !== undefined;
   }
@@ -102,7 +102,7 @@ export class LocalZones<Route> {
     return finding;
   }
 
-  /** What a rule of the operator's says to the question; `undefined` where no rule, or a special-use name's, holds. */
+  /** The finding of the operator's rule; `undefined` without a rule, or if the rule of a special-use name holds. */
   findRule(query: Query): LocalFinding<Route> | undefined {
     return this.#places.closest(query) instanceof SpecialPlace ? undefined : this.find(query);
   }
@@ -142,7 +142,7 @@ export class LocalZones<Route> {
     } else if ('answer' in rule) {
       const findings = answerFindings(rule.name, rule.answer);
       const zone = rule.answer === 'nxdomain' ? { noData: apexAnswers(rule.name).noData } : {};
-      // the operator's word on the name is for every type
+      // the operator's answer is for every type
       this.#add(rule.name, findings, findings, { isApex: false, ...zone });
     } else {
       const { names, otherNames } = yield* staticZone(rule.name, rule.records, zones);
@@ -160,7 +160,7 @@ export class LocalZones<Route> {
   }
 }
 
-/** A name of a zone of the operator's records. */
+/** A name of a zone with records of the operator. */
 class OwnPlace implements Place<never> {
   readonly labels: number;
   readonly under: FindingsByType<never>;
@@ -187,14 +187,14 @@ class OwnPlace implements Place<never> {
   }
 }
 
-/** Its answers are composed when they are first asked for: those of a hundred zones would stand in front of the first answer. */
+/** Its answers are composed when they are first asked for: composing those of a hundred zones would delay the first answer. */
 class SpecialPlace<Route> implements Place<Route> {
   readonly labels: number;
   readonly #special: SpecialName;
   readonly #forward: FindingsByType<Route> | undefined;
   #zone: SpecialZone | undefined;
 
-  /** With `route` it is asked of upstreams. */
+  /** With `route` the name is forwarded. */
   constructor(special: SpecialName, route: Route | undefined) {
     this.labels = labelCountOf(special.name);
     this.#special = special;
@@ -223,7 +223,7 @@ class SpecialPlace<Route> implements Place<Route> {
   }
 }
 
-/** Where the operator sends what lies above the name, if a zone above it is forwarded; the site's upstreams otherwise. */
+/** The route of the nearest zone of the operator above the name, if it is forwarded; without a zone, the site's upstreams. */
 function siteRoute<Route>(
   name: string,
   rules: ReadonlyMap<string, ZoneRule<Route>>,

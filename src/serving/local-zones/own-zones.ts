@@ -1,6 +1,6 @@
 /**
- * The answers of zones that this server speaks for: the operator's own records, each name composed when it is first asked
- * for, and special-use names, by what their table says at the name itself and under it.
+ * The answers of zones of this server's own: the operator's records, each name composed when it is first asked for, and
+ * special-use names, by the rule of their table at the name itself and under it.
  */
 import {
   type ApexAnswers,
@@ -21,12 +21,12 @@ import type { Steps } from '../../runtime/slices.ts';
 import { type FindingsByType, ownFindings } from './finding.ts';
 
 export interface StaticZone {
-  /** Findings for each name that exists: those with records, the apex, and what lies between (RFC 8020 section 2). */
+  /** Findings for each name that exists: names with records, the apex, and the names between (RFC 8020 section 2). */
   readonly names: ReadonlyMap<string, OwnName>;
   readonly otherNames: FindingsByType<never>;
 }
 
-/** Composed when it is first asked for: composing ten thousand names takes seconds, and few are ever asked. */
+/** Composed when it is first asked for: composing ten thousand names takes seconds, and clients ask for few of them. */
 export class OwnName {
   readonly #name: string;
   readonly #zone: Zone;
@@ -47,8 +47,8 @@ export class OwnName {
 type RecordSets = ReadonlyMap<string, readonly ResourceRecord[]>;
 
 /**
- * `records` are sound: at or under the apex, no CNAME beside others, no loop of CNAMEs. `zones` are the names of all rules:
- * names at or under one further down are not answered by this zone. `ttlSeconds` is that of negative answers.
+ * `records` are validated. `zones` are the names of all rules: names at or under a zone further down are not answered by this
+ * zone. `ttlSeconds` is for negative answers.
  */
 export function* staticZone(
   apex: string,
@@ -113,13 +113,13 @@ function findingsOf(name: string, zone: Zone): FindingsByType<never> {
   const own = sets.get(name);
   const isAlias = own?.has('CNAME') ?? false;
   const types: [number, LocalAnswer][] = [[TYPE.ANY, shared.hinfo]];
-  // RFC 1034 section 4.2.1: a zone has SOA and NS at its apex; NS that the operator gave replace these
+  // RFC 1034 section 4.2.1: a zone has SOA and NS at its apex; NS records of the operator replace these
   if (name === apex) types.push([TYPE.SOA, shared.soa], [TYPE.NS, shared.ns]);
   for (const records of own?.values() ?? []) types.push(recordSetAnswer(name, records));
   if (!isAlias) return ownFindings(shared.noData, types);
   const chain = aliasChain(name, zone);
-  const behind = sets.get(chain.end);
-  for (const records of behind?.values() ?? []) {
+  const target = sets.get(chain.end);
+  for (const records of target?.values() ?? []) {
     types.push([typeOf(records), composed(name, RCODE.NOERROR, [...chain.records, ...records], [])]);
   }
   return ownFindings(aliasWithoutData(name, chain, zone), types);
@@ -141,12 +141,12 @@ function typeOf(records: readonly ResourceRecord[]): number {
   return TYPE[type];
 }
 
-/** Aliases in one answer; the resolver follows what comes after them. */
+/** Aliases in one answer; the resolver follows the aliases after them. */
 const MAX_ALIASES = 16;
 
 interface AliasChain {
   readonly records: readonly ResourceRecord[];
-  /** The last name: no alias of this zone, or one alias too many. */
+  /** The last name: no alias of this zone, or an alias beyond the limit. */
   readonly end: string;
 }
 
@@ -163,11 +163,11 @@ function aliasChain(name: string, zone: Zone): AliasChain {
   return { records, end };
 }
 
-/** To a type that the end of the chain does not have. */
+/** The answer for a type that the end of the chain does not have. */
 function aliasWithoutData(name: string, chain: AliasChain, zone: Zone): LocalAnswer {
   const { apex, sets, isOurs, soa } = zone;
   const isAlias = sets.get(chain.end)?.has('CNAME') ?? false;
-  // what lies outside is for others to answer: the resolver asks them (RFC 1034 section 4.3.2 step 3a)
+  // the resolver asks for names outside the zone (RFC 1034 section 4.3.2 step 3a)
   const isElsewhere = !isAtOrUnder(chain.end, apex) || !isOurs(chain.end);
   if (isElsewhere || isAlias) {
     const answers = chain.records;
@@ -192,7 +192,7 @@ export interface SpecialZone {
   readonly under: FindingsByType<never>;
   /**
    * Whether a zone begins at the name. DS is then asked of upstreams, where the parent zone lives: RFC 8375 section 4 makes
-   * this one exception, because validators need the proof that the delegation is insecure; so does RFC 6303 section 7.
+   * this exception, because validators need the proof that the delegation is insecure; so does RFC 6303 section 7.
    */
   readonly isApex: boolean;
   readonly noData: LocalAnswer;
@@ -216,7 +216,7 @@ export function specialZone({ name, rule }: SpecialName): SpecialZone {
       return { own: ownFindings(noData, [...apex, [TYPE.PTR, ptr]]), under: nothing, isApex: true, noData };
     }
     case 'loopback': {
-      // RFC 6761 section 6.3: whatever stands in front of localhost is localhost too
+      // RFC 6761 section 6.3: a name under localhost is localhost too
       const a = ownedByQname(recordAnswer(name, { type: 'A', address: '127.0.0.1' }));
       const aaaa = ownedByQname(recordAnswer(name, { type: 'AAAA', address: '::1' }));
       const addresses = [[TYPE.A, a] as const, [TYPE.AAAA, aaaa] as const];

@@ -1,14 +1,14 @@
-/** The operator's own zones as data, and the one error that says all that is wrong with them. */
+/** The operator's own zones as data, their validation, and the error with all their faults. */
 import { NameError, normalizeName } from '../../protocol/words/name.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { recordFaults } from '../../protocol/words/zone-rules.ts';
 import type { Steps } from '../../runtime/slices.ts';
 
-/** What holds for `name` and all names under it. */
+/** The rule for `name` and all names under it. */
 export type ZoneRule<Route> = { readonly name: string } & (
   | { readonly forwardTo: Route }
   | { readonly answer: 'nxdomain' | 'servfail' | 'refused' }
-  /** A, AAAA, CNAME, TXT, PTR, MX and NS with whole names in normal form; names without any do not exist. */
+  /** A, AAAA, CNAME, TXT, PTR, MX and NS with full names in normal form; names without records do not exist. */
   | { readonly records: readonly ResourceRecord[] }
 );
 
@@ -19,7 +19,7 @@ export interface ZoneFault {
   readonly reason: string;
 }
 
-/** Rules that cannot be served. At start fatal; at a reload the rules before stay. */
+/** Rules that cannot be served. Fatal at start; at a reload the earlier rules stay in force. */
 export class LocalZonesError extends Error {
   override readonly name = 'LocalZonesError';
   readonly code = 'bad-zones';
@@ -50,7 +50,7 @@ export function* validateRules<Route>(given: Iterable<ZoneRule<Route>>): Steps<r
     rules.push({ ...rule, name });
   }
   for (const zone of twice)
-    faults.push({ zone, record: undefined, reason: 'there is more than one rule for it' });
+    faults.push({ zone, record: undefined, reason: 'more than one rule for this zone' });
   for (const rule of rules) {
     if (!('records' in rule)) continue;
     for (const fault of recordFaults(rule.name, rule.records, zones)) {
@@ -64,7 +64,7 @@ export function* validateRules<Route>(given: Iterable<ZoneRule<Route>>): Steps<r
   return rules;
 }
 
-const NO_RECORD = { owner: '', type: '' }; // no fault is without its record
+const NO_RECORD = { owner: '', type: '' }; // each fault has its record
 
 function normalName(text: string, faults: ZoneFault[]): string | undefined {
   try {

@@ -15,7 +15,7 @@ import { CLASS } from '../../protocol/words/classes.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import { TYPE } from '../../protocol/words/types.ts';
-import { type SpokenFinding, type Standing, writeDisconnectedReply } from '../local-zones/finding.ts';
+import { type RuleFinding, type Standing, writeDisconnectedReply } from '../local-zones/finding.ts';
 import { NO_REPLY, PASS, type Route, type Turn } from '../turn.ts';
 import type { ResolverDeps } from './resolver-deps.ts';
 import { StatusAnswers } from './server-texts.ts';
@@ -152,7 +152,7 @@ export class OwnAnswers {
     return upstreams.isCut(turn.query, turn.route) ? this.writeRule(turn, found) : PASS;
   }
 
-  writeRule(turn: Turn, found: SpokenFinding): number {
+  writeRule(turn: Turn, found: RuleFinding): number {
     const { query, space, spaceStart } = turn;
     const first = found.kind === 'answer' ? this.#firstOf(found.answer) : 0;
     if (found.kind === 'answer' && found.answer.isOpen) turn.aliases = OPEN_ALIAS;

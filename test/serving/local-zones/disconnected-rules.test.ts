@@ -347,7 +347,7 @@ t.test('a zone that cannot be served is refused with every fault', (t) => {
       error.faults.map(({ zone, reason }) => [zone, reason]),
       [
         ['c..example', 'not a domain name: "c..example": empty label'],
-        ['a.example', 'there is more than one rule for it'],
+        ['a.example', 'more than one rule for this zone'],
         ['a.example', 'owner "b.example." is not in the zone'],
       ],
     );

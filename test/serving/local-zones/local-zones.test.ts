@@ -246,7 +246,7 @@ t.test('all faults are told together, each with its zone and record', async (t) 
     ),
     [
       'a..b / - / not a domain name: "a..b": empty label',
-      'twice.example / - / there is more than one rule for it',
+      'twice.example / - / more than one rule for this zone',
       'site.example / www.site.example A / "nowhere" is not an IPv4 address',
       'site.example / a.lab.site.example A / the rule for zone lab.site.example holds there',
     ],
