@@ -20,7 +20,7 @@ interface Case {
   readonly faults?: readonly Fault[];
   readonly writtenAtMs?: number;
   /** Severity and a part of the text, for each finding in order. */
-  readonly found: ReadonlyArray<readonly [severity: 'problem' | 'warning', what: RegExp, mend?: RegExp]>;
+  readonly found: ReadonlyArray<readonly [severity: 'problem' | 'warning', text: RegExp, fix?: RegExp]>;
 }
 
 const corrupt: Fault = {
@@ -238,9 +238,9 @@ for (const one of CASES) {
       one.found.map(([severity]) => severity),
       JSON.stringify(findings),
     );
-    for (const [at, [, what, mend = /\w{3,}/]] of one.found.entries()) {
-      t.match(findings[at]?.text, what);
-      t.match(findings[at]?.fix, mend);
+    for (const [at, [, text, fix = /\w{3,}/]] of one.found.entries()) {
+      t.match(findings[at]?.text, text);
+      t.match(findings[at]?.fix, fix);
     }
   });
 }

@@ -31,7 +31,7 @@ t.test('warnings alone: exit 0', async (t) => {
   t.match(stdout, /\nready for an outage: 1 endpoint, 0 problems, 1 warning\n$/);
 });
 
-t.test('a problem: exit 1, problems first, each with its mend on a line of its own', async (t) => {
+t.test('a problem: exit 1, problems first, each with its fix on a line of its own', async (t) => {
   const config = await writeConfig(t.testdir(), join(t.testdirName, 'none'));
   const { code, stdout } = await run(['check', '-c', config], { OUTPOST_DNS_UPSTREAMS: '127.0.0.1:5391' });
   t.equal(code, 1);
@@ -93,7 +93,7 @@ async function picture(directory: string): Promise<unknown> {
   );
 }
 
-t.test('the hosts file is compared with configured names and with what is kept', async (t) => {
+t.test('the hosts file is compared with configured names and with kept addresses', async (t) => {
   const directory = t.testdir({ hosts: '10.9.9.9 my-cluster.example.net\n10.0.1.1 named.example\n' });
   const state = await writeState(join(directory, 'state'), [fresh()]);
   const text = `clusters: [{name: my-cluster, region: us-west-2}, {name: b, endpoint: named.example, pin: [10.0.1.1]}]
@@ -123,7 +123,7 @@ t.test('texts from files cannot steer the terminal', async (t) => {
   t.strictSame(lines.slice(0, 2), ['[!!] problem: a [2Jb c', '     d e']);
 });
 
-t.test('the look at a directory', async (t) => {
+t.test('the state of a directory', async (t) => {
   const directory = t.testdir({ file: '' });
   t.strictSame(await inspectDirectory(join(directory, 'none')), { kind: 'missing' });
   t.strictSame(await inspectDirectory(join(directory, 'file')), { kind: 'not-a-directory' });
@@ -135,7 +135,7 @@ t.test('the look at a directory', async (t) => {
 });
 
 t.test(
-  'the look at a closed directory',
+  'the state of a closed directory',
   { skip: process.getuid?.() === 0 && 'root may do all' },
   async (t) => {
     const directory = join(t.testdir(), 'closed');

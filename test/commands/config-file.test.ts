@@ -49,7 +49,7 @@ zones:
   },
 );
 
-t.test('its faults are those that are found here', async (t) => {
+t.test('its faults are the same as without a thread', async (t) => {
   for (const text of ['clusters: [', `${HEAD}zones: [{name: 7}]\nunknown: 1\n`, '']) {
     const request = requestFor(fileWith(t, text));
     const here = await loadConfig({ ...request, readFile: readConfigFile }).catch((error: unknown) => error);
@@ -59,7 +59,7 @@ t.test('its faults are those that are found here', async (t) => {
   }
 });
 
-t.test('thousands of zones are taken over in pieces', async (t) => {
+t.test('thousands of zones are taken in pieces', async (t) => {
   const count = 4000;
   const zones = Array.from({ length: count }, (_, at) => `- {name: z${at}.example, forwardTo: [10.0.0.3]}`);
   let pauses = 0;
@@ -74,7 +74,7 @@ t.test('thousands of zones are taken over in pieces', async (t) => {
   t.ok(pauses >= count / 100 - 1, `${pauses} pauses`);
 });
 
-t.test('a thread that fails, or says nothing, is an error and no configuration', async (t) => {
+t.test('a thread that fails, or ends without an outcome, is an error and no configuration', async (t) => {
   const request = requestFor(fileWith(t, HEAD));
   for (const program of ['throw new Error("a defect")', 'process.exit(0)']) {
     const file = join(fileWith(t, ''), '..', 'program.mjs');

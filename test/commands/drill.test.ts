@@ -69,7 +69,7 @@ t.test('the state directory comes from the configuration where it is not named',
   t.match(await start({ config: '/nonexistent.yaml', for: '1h' }), { code: 2, stderr: /--state/ });
 });
 
-t.test('what the server refuses is said in its own words, exit 1', async (t) => {
+t.test("a refusal is printed in the server's own words, exit 1", async (t) => {
   const { drill, state } = await serve(t);
   t.match(await stop({ state }), {
     code: 1,
@@ -97,7 +97,7 @@ t.test('wrong usage is exit 2 and reaches no server', async (t) => {
   }
 });
 
-t.test('a server that is not there, or is no server, is said to be so, exit 1', async (t) => {
+t.test('no server, or another program in its place, is named as such, exit 1', async (t) => {
   const missing = shortDirectory(t);
   const stale = shortDirectory(t);
   await leaveSocket(join(stale, 'control.sock'));
@@ -119,7 +119,7 @@ t.test('a server that is not there, or is no server, is said to be so, exit 1', 
 });
 
 t.test(
-  'a user who may not command the server is told whose user to be',
+  'a user who may not command the server gets the name of the user to be',
   { skip: process.getuid?.() !== 0 && 'needs root' },
   async (t) => {
     const { drill, state } = await serve(t);
@@ -197,7 +197,7 @@ t.test('the report as a person reads it', async (t) => {
   );
 });
 
-t.test('what is proposed can be pasted into the configuration as it stands', async (t) => {
+t.test('the proposal can be pasted into the configuration', async (t) => {
   const lines = drillLines(full, paintNothing);
   t.strictSame(parse(lines.slice(lines.indexOf('retain:')).join('\n')), {
     retain: ['registry.site.example', '1e3', 'a\\032b.example'],
@@ -211,7 +211,7 @@ t.test('a long list is cut, and says where the rest is', async (t) => {
   t.equal(lines.filter((line) => / n\d+\.example$/.test(line)).length, 20);
 });
 
-t.test('nothing that a name holds is obeyed by a terminal', async (t) => {
+t.test('no name can steer the terminal', async (t) => {
   const evil = 'x\u001b[2J\r\nforged.example';
   const names = [{ name: evil, type: evil, queries: 2 }];
   const text = drillLines(
@@ -224,6 +224,6 @@ t.test('nothing that a name holds is obeyed by a terminal', async (t) => {
     },
     paintNothing,
   ).join('\n');
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the test searches for them
   t.notMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f]|^forged/m);
 });

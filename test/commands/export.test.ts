@@ -26,7 +26,7 @@ t.test('hosts: a comment with the age for each cluster, a line for each address'
   ]);
 });
 
-t.test('a name that AWS says beside the configured one is exported too', async (t) => {
+t.test('the name in DescribeCluster is exported beside the configured one', async (t) => {
   const details = { endpoint: 'real.example', subnetIds: [], learnedAtMs: NOW_MS };
   const both = file(fresh({ details }));
   const names = ['my-cluster.example.net', 'real.example'];
@@ -43,7 +43,7 @@ t.test('a name that AWS says beside the configured one is exported too', async (
   t.match(JSON.parse(jsonText(both, NOW_MS)), [{ endpoint: names[0], describedEndpoint: names[1] }]);
 });
 
-t.test('hosts: what cannot be said stays a comment', async (t) => {
+t.test('hosts: a record without a usable name or address is a comment', async (t) => {
   t.match(
     hostsText(file(empty), NOW_MS),
     /^# my-cluster \(us-west-2\), never confirmed: no address is known\n$/m,
@@ -148,7 +148,7 @@ t.test('zone: BIND loads each of them', { skip: !hasChecker && 'named-checkzone 
     const origin = /^\$ORIGIN (.*)\.$/m.exec(zone)?.[1] ?? '';
     const path = join(t.testdir(), 'zone');
     await writeFile(path, head + zone);
-    // local: nothing outside of the zone is looked up
+    // local: no name outside of the zone is resolved
     const { status, stdout } = spawnSync('named-checkzone', ['-i', 'local', origin, path], {
       encoding: 'utf8',
     });

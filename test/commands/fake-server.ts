@@ -5,10 +5,10 @@ import type { Test } from 'tap';
 import { opt } from '../helpers/zone-text.ts';
 
 export type Transport = 'udp' | 'tcp';
-/** What comes back for a query, message by message. */
+/** The replies to a query, message by message. */
 export type Answering = (query: Buffer, transport: Transport) => readonly Buffer[];
 
-/** A DNS server on loopback, UDP and TCP on one port, that answers what the test says; returns `host:port`. */
+/** A DNS server on loopback, UDP and TCP on one port, with the replies of the test; returns `host:port`. */
 export async function fakeServer(t: Test, answer: Answering): Promise<string> {
   const udp = createSocket('udp4');
   udp.on('message', (query, { port, address }) => {

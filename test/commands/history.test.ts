@@ -31,7 +31,7 @@ async function entriesOf(t: Test, events: readonly At[]): Promise<readonly ReadE
   return (await readLedger(t.testdir({ 'ledger.jsonl': ledgerText(events) }))).entries;
 }
 
-t.test('each kind of event is told in a line of its own, by kind', async (t) => {
+t.test('each kind of event has a line of its own', async (t) => {
   const entries = await entriesOf(
     t,
     SAMPLES.map((event, at) => ({ event, atMs: Date.UTC(2026, 0, 1) + at * 1000 })),
@@ -58,7 +58,7 @@ t.test('each kind of event is told in a line of its own, by kind', async (t) => 
   );
 });
 
-t.test('what lies between two events is remarked: a clock set back, a kill, lost events', async (t) => {
+t.test('remarks between two events: a clock set back, a kill, lost events', async (t) => {
   const noon = Date.UTC(2026, 0, 1, 12);
   const entries = await entriesOf(t, [
     { event: sample('start'), atMs: noon },
@@ -78,32 +78,29 @@ t.test('what lies between two events is remarked: a clock set back, a kill, lost
   ]);
 });
 
-t.test(
-  'what only a later version knows is shown as it stands; nothing in it is obeyed by a terminal',
-  async (t) => {
-    const later = {
-      sequence: 9,
-      at: '2026-01-01T00:00:00.000Z',
-      kind: 'quake\u001b[2J',
-      strength: 'a\u001b[31m\nb',
-    };
-    const evil = {
-      kind: 'stop',
-      reason: 'x\u001b]0;owned\u0007\r\n2026-01-01 00:00:00  stop  forged',
-    } as const;
-    const directory = t.testdir({
-      'ledger.jsonl': Buffer.concat([
-        Buffer.from(`${JSON.stringify(later)}\n`),
-        composeLine({ sequence: 10, atMs: 0, lost: 0, event: evil }),
-      ]),
-    });
-    const text = historyLines((await readLedger(directory)).entries, paintNothing).join('\n');
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-    t.notMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f]/);
-    t.equal(text.split('\n').length, 4, 'head, two entries, one remark');
-    t.match(text, /\{"strength":"a\\u001b\[31m\\nb"\}/);
-  },
-);
+t.test('an event of a later version is shown as JSON, and cannot steer the terminal', async (t) => {
+  const later = {
+    sequence: 9,
+    at: '2026-01-01T00:00:00.000Z',
+    kind: 'quake\u001b[2J',
+    strength: 'a\u001b[31m\nb',
+  };
+  const evil = {
+    kind: 'stop',
+    reason: 'x\u001b]0;owned\u0007\r\n2026-01-01 00:00:00  stop  forged',
+  } as const;
+  const directory = t.testdir({
+    'ledger.jsonl': Buffer.concat([
+      Buffer.from(`${JSON.stringify(later)}\n`),
+      composeLine({ sequence: 10, atMs: 0, lost: 0, event: evil }),
+    ]),
+  });
+  const text = historyLines((await readLedger(directory)).entries, paintNothing).join('\n');
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the test searches for them
+  t.notMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f]/);
+  t.equal(text.split('\n').length, 4, 'head, two entries, one remark');
+  t.match(text, /\{"strength":"a\\u001b\[31m\\nb"\}/);
+});
 
 t.test('no entry, no table', async (t) => {
   t.strictSame(historyLines([], paintNothing), []);
@@ -143,7 +140,7 @@ t.test('the command reads the files while nothing runs: table, exit 0', async (t
   t.equal(code, 0);
   t.match(stdout, /^local time +kind +event\n2026-01-01 01:00:00 +start +server 1\.2\.3 started/);
   t.equal(stdout.split('\n').length, SAMPLES.length + 2);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the test searches for them
   t.notMatch(stdout, /\u001b/, 'no colour on a pipe');
   t.equal(stderr, '');
 });
@@ -161,7 +158,7 @@ t.test('the state directory comes from the configuration where it is not named',
   });
 });
 
-t.test('JSON is whole: every line as written, newest last, with what could not be read', async (t) => {
+t.test('JSON is whole: every line as written, newest last, with the count of unreadable lines', async (t) => {
   const directory = t.testdir({
     'ledger.1.jsonl': ledgerText([{ event: sample('link'), atMs: 0 }]),
     'ledger.jsonl': Buffer.concat([
@@ -182,7 +179,7 @@ t.test('JSON is whole: every line as written, newest last, with what could not b
   t.match(stderr, /1 line of the ledger cannot be read/);
 });
 
-t.test('what is not shown is said on standard error', async (t) => {
+t.test('the count of events that are not shown goes to standard error', async (t) => {
   const directory = t.testdir({
     'ledger.jsonl': ledgerText(
       Array.from({ length: 150 }, () => ({ event: sample('stop'), atMs: Date.now() })),
@@ -207,7 +204,7 @@ t.test('what is not shown is said on standard error', async (t) => {
   });
 });
 
-t.test('wrong usage is exit 2, no ledger is exit 1, each with a mend', async (t) => {
+t.test('wrong usage is exit 2, no ledger is exit 1, each with a fix', async (t) => {
   const directory = t.testdir();
   for (const [options, code, stderr] of [
     [{ state: directory }, 1, /there is no ledger in ".*": name the state directory with --state/],
@@ -227,7 +224,7 @@ t.test('wrong usage is exit 2, no ledger is exit 1, each with a mend', async (t)
   }
 });
 
-t.test('part of a ledger is shown, and what is missing makes it a finding', async (t) => {
+t.test('part of a ledger is shown, and an unreadable part is a finding', async (t) => {
   const directory = t.testdir({ 'ledger.jsonl': ledgerText([{ event: sample('stop'), atMs: 0 }]) });
   await mkdir(join(directory, 'ledger.1.jsonl'));
   t.match(await history({ state: directory }), {
@@ -238,7 +235,7 @@ t.test('part of a ledger is shown, and what is missing makes it a finding', asyn
 });
 
 t.test(
-  'a user who may not read the state is told whose user to be',
+  'a user who may not read the state gets the name of the user to be',
   { skip: process.getuid?.() !== 0 && 'needs root' },
   async (t) => {
     const directory = mkdtempSync(join(tmpdir(), 'history-'));

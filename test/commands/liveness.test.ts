@@ -1,4 +1,4 @@
-/** Whether a server lives is judged by addresses that this host has and can reach: a moved address is no reason to end it. */
+/** A server is alive or not by the addresses that this host has and can reach: a moved address must not end it. */
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -48,7 +48,7 @@ for (const [what, addresses, interfaces] of [
   ['listed, but not reachable from here, IPv6', [MOVED_V6], hostWith('2001:db8::77')],
   ['link-local', ['[fe80::1%eth0]:53'], hostWith('fe80::1')],
 ] as const) {
-  t.test(`an address that nobody here can ask says nothing against the server: ${what}`, async (t) => {
+  t.test(`an address that cannot be asked here is no evidence against the server: ${what}`, async (t) => {
     const alive = await askForLife(addresses, undefined, TIMEOUT_MS, interfaces);
     t.same(alive, { udp: true, tcp: true });
   });

@@ -40,7 +40,7 @@ t.test(
   },
 );
 
-t.test('a reply to another type is none to the question: only a name has case', async (t) => {
+t.test('a reply to another type is no reply to the question: only a name has case', async (t) => {
   // HTTPS is 65, "A" in ASCII, and 97 is "a"
   const another = reply(AA, [A1], opt(), 'TYPE97');
   const https = reply(AA, [A2], opt(), 'HTTPS');
@@ -50,7 +50,7 @@ t.test('a reply to another type is none to the question: only a name has case', 
   t.notMatch(stdout, '10.0.1.10');
 });
 
-t.test('an answer of the server itself: exit 0, records, flags, where from, time', async (t) => {
+t.test('an answer of the server itself: exit 0, records, flags, source, time', async (t) => {
   const server = await fakeServer(t, (query) => [repliedTo(query, reply(AA, [A1, A2]))]);
   const { code, stdout, stderr } = await run(['lookup', NAME, '--server', server]);
   t.equal(code, 0);
@@ -181,7 +181,7 @@ t.test('a lost datagram is asked for once more, with another ID', async (t) => {
   t.ok(elapsedMs > 4_900, `after 5 s: ${Math.round(elapsedMs)} ms`);
 });
 
-t.test('nobody there: exit 1 at once, with the mend', async (t) => {
+t.test('no server: exit 1 at once, with the fix', async (t) => {
   const { code, stdout, stderr } = await run(['lookup', NAME, '-s', '127.0.0.1:1']);
   t.equal(code, 1);
   t.equal(stdout, '');
@@ -191,7 +191,7 @@ t.test('nobody there: exit 1 at once, with the mend', async (t) => {
   );
 });
 
-t.test('a reply that is broken: exit 1, and said so', async (t) => {
+t.test('a broken reply: exit 1, and the reason', async (t) => {
   const server = await fakeServer(t, (query) => {
     const octets = repliedTo(query, message({ question: [NAME, 'A'], answers: [A1] }));
     octets.writeUInt16BE(9, 6); // nine answers, one there
@@ -223,7 +223,7 @@ t.test('--json', async (t) => {
   });
 });
 
-t.test('wrong usage: exit 2 with the mend, and nothing is sent', async (t) => {
+t.test('wrong usage: exit 2 with the fix, and no query', async (t) => {
   const cases = [
     [
       ['lookup', NAME, 'AAAAA'],
@@ -256,7 +256,7 @@ t.test('questions: types in any case, the root, a final dot, and reverse names f
   t.strictSame(readQuestion('10.0.1.20', 1), { name: '10.0.1.20', type: 'A' });
 });
 
-t.test('records of the other sections say where they stand', async (t) => {
+t.test('records of the other sections name their section', async (t) => {
   const server = await fakeServer(t, (query) => [
     repliedTo(
       query,

@@ -44,7 +44,7 @@ t.test('a refusal comes back in the words of the server', async (t) => {
   });
 });
 
-t.test('whatever answers there, it is a failure with a mend and never an exception', async (t) => {
+t.test('every other answer is a failure with a fix and never an exception', async (t) => {
   const http = (status: string, body: string, length = Buffer.byteLength(body)) =>
     `HTTP/1.1 ${status}\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${body}`;
   const cases: [string, (socket: Socket) => unknown, RegExp][] = [

@@ -43,7 +43,7 @@ t.test('not ready: said first, with every reason', async (t) => {
   ]);
 });
 
-t.test('what an operator has to see of an endpoint', async (t) => {
+t.test('the rows of an endpoint', async (t) => {
   const held = { addresses: ['10.0.1.99'], reason: 'loses more than half', ageSeconds: 7200 };
   const of = (parts: Parameters<typeof endpoint>[0]) => text(report({ endpoints: [endpoint(parts)] }));
   t.match(of({ basis: 'kept' }), 'from       kept from before: no source is usable now');
@@ -60,7 +60,7 @@ t.test('what an operator has to see of an endpoint', async (t) => {
   t.match(of({ confirmedAgeSeconds: 86_400 * 31 }), 'confirmed  31 d ago');
 });
 
-t.test('what an operator has to see of the rest', async (t) => {
+t.test('the other rows', async (t) => {
   const { state } = report();
   t.match(text(report({ state: { ...state, isPending: true } })), 'not all is on disk yet');
   t.match(
@@ -77,14 +77,14 @@ t.test('what an operator has to see of the rest', async (t) => {
   t.match(text(report({ upstreams: [{ ...up!, rttSeconds: 0.0004567 }] })), ' 0.46 ms ');
 });
 
-t.test('a drill is said before everything that it makes look bad', async (t) => {
+t.test('a drill is shown before the rows that look bad because of it', async (t) => {
   t.match(
     lines(report({ drill: { isRunning: true, endsInSeconds: 1790 } }))[4],
     /^a drill runs: an outage is rehearsed, ends in 30 min, or with "outpost-dns drill stop"$/,
   );
 });
 
-t.test('a retained name that was never answered says why', async (t) => {
+t.test('a retained name without an answer shows the reason', async (t) => {
   const retained = [
     {
       name: 'oidc.example',

@@ -22,7 +22,7 @@ async function serve(t: Test, read: () => StatusReport, address = '127.0.0.1'): 
   return ['--admin', address.includes(':') ? `[${address}]:${server.port}` : `${address}:${server.port}`];
 }
 
-/** Its limits are 2 and 3 s, and this process, which answers it, may stand still for longer: then it is asked once more. */
+/** The command waits 2 or 3 s, and this process, which answers it, may stand still for longer: then the command runs again. */
 async function runAnswered(words: readonly string[]): Promise<Ended> {
   for (let attempt = 1; ; attempt++) {
     const ended = await run(words);
@@ -30,7 +30,7 @@ async function runAnswered(words: readonly string[]): Promise<Ended> {
   }
 }
 
-/** Something on TCP that takes connections and does with them what `onConnection` does. */
+/** A TCP server that takes connections and gives `answer`, or none. */
 async function listenRaw(t: Test, answer: string | undefined): Promise<string[]> {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
@@ -44,7 +44,7 @@ async function listenRaw(t: Test, answer: string | undefined): Promise<string[]>
   return ['--admin', `127.0.0.1:${typeof bound === 'object' ? bound?.port : 0}`];
 }
 
-/** A DNS server of one thought: every query comes back with QR set, after `lost` datagrams were lost; TCP is mute where many are. */
+/** A DNS server that returns every query with QR set, after `lost` datagrams were lost; TCP is silent where many are. */
 async function dnsEcho(t: Test, lost = 0): Promise<{ address: string; received: () => number }> {
   const socket = createSocket('udp4');
   let received = 0;
@@ -75,7 +75,7 @@ async function dnsEcho(t: Test, lost = 0): Promise<{ address: string; received: 
 const listening = (...addresses: string[]) =>
   serverReport({ listening: addresses.map((address) => ({ address, udp: 'plain' })) });
 
-const UNUSED = '127.0.0.1:1'; // tcpmux: nobody listens
+const UNUSED = '127.0.0.1:1'; // tcpmux: no program listens
 
 t.test('ready: exit 0 and the table, without colour on a pipe', async (t) => {
   const { code, stdout, stderr } = await runAnswered(['status', ...(await serve(t, report))]);
@@ -110,7 +110,7 @@ t.test('not ready: exit 1, the reasons on standard output', async (t) => {
   t.match(stdout, /^not ready\n {2}endpoint "a": no address is known yet\n/);
 });
 
-t.test('--json: the report, with what a later version may add, and the same exit codes', async (t) => {
+t.test('--json: the report, with the fields of a later version, and the same exit codes', async (t) => {
   const later = { ...report(), addedLater: { yes: true } };
   const { code, stdout } = await runAnswered(['status', '--json', ...(await serve(t, () => later))]);
   t.equal(code, 0);
@@ -133,7 +133,7 @@ t.test('over IPv6', async (t) => {
   t.equal((await runAnswered(['status', ...admin])).code, 0);
 });
 
-t.test('nobody there: exit 1, one clear sentence and the mend', async (t) => {
+t.test('no server: exit 1, one clear sentence and the fix', async (t) => {
   const { code, stdout, stderr } = await run(['status', '--admin', UNUSED]);
   t.equal(code, 1);
   t.equal(stdout, '');
@@ -145,7 +145,7 @@ t.test('nobody there: exit 1, one clear sentence and the mend', async (t) => {
   t.match(stderr, 'outpost-dns export');
 });
 
-t.test('something else there: exit 1, and it is said', async (t) => {
+t.test('another program there: exit 1, and its answer is described', async (t) => {
   const cases = [
     ['HTTP/1.1 200 OK\r\n\r\n<html>', /the answer is not a status report\n/],
     ['HTTP/1.1 200 OK\r\n\r\n{"server": 1}', /the answer is not a status report at "server"\n/],
@@ -162,11 +162,11 @@ t.test('something else there: exit 1, and it is said', async (t) => {
   }
 });
 
-t.test('silence there: exit 1 after 3 s', async (t) => {
+t.test('no answer: exit 1 after 3 s', async (t) => {
   const { code, stderr, elapsedMs } = await run(['status', ...(await listenRaw(t, undefined))]);
   t.equal(code, 1);
   t.match(stderr, 'no answer within 3 s');
-  t.ok(elapsedMs > 2900, `${Math.round(elapsedMs)} ms`); // that it ends is shown by its being here
+  t.ok(elapsedMs > 2900, `${Math.round(elapsedMs)} ms`); // the command has ended, or this line would not run
 });
 
 t.test('--admin that is no address: exit 2', async (t) => {
@@ -191,7 +191,7 @@ t.test('--admin forms', async (t) => {
     t.ok('message' in readHttpAddress(text), text);
 });
 
-t.test('--healthy: exit 0 and not a word while HTTP and DNS answer', async (t) => {
+t.test('--healthy: exit 0 and no output while HTTP and DNS answer', async (t) => {
   const dns = await dnsEcho(t);
   const { code, stdout, stderr } = await runAnswered([
     'status',
@@ -222,15 +222,18 @@ t.test('--healthy: a lost datagram is asked for again', async (t) => {
   t.ok(dns.received() >= 2);
 });
 
-t.test('--healthy: one address that answers is enough, and nothing waits for the others', async (t) => {
-  const [silent, alive] = [await dnsEcho(t, 99), await dnsEcho(t)];
-  const addresses = [UNUSED, silent.address, alive.address];
-  // were the silent one waited for, it would be asked all the time that there is; in process, since a start takes what it takes
-  t.strictSame(await askForLife(addresses, undefined, 3_600_000), { udp: true, tcp: true });
-  t.ok(silent.received() <= 1, 'and not asked again');
-  const admin = await serve(t, () => listening(...addresses));
-  t.equal((await runAnswered(['status', '--healthy', ...admin])).code, 0);
-});
+t.test(
+  '--healthy: one address that answers is enough, and the command does not wait for the others',
+  async (t) => {
+    const [silent, alive] = [await dnsEcho(t, 99), await dnsEcho(t)];
+    const addresses = [UNUSED, silent.address, alive.address];
+    // a wait for the silent address would show as many queries; without a process of its own, whose start takes its time
+    t.strictSame(await askForLife(addresses, undefined, 3_600_000), { udp: true, tcp: true });
+    t.ok(silent.received() <= 1, 'and not asked again');
+    const admin = await serve(t, () => listening(...addresses));
+    t.equal((await runAnswered(['status', '--healthy', ...admin])).code, 0);
+  },
+);
 
 t.test('--healthy: HTTP answers and DNS does not: exit 1 with one sentence', async (t) => {
   const { address } = await dnsEcho(t, 99);
@@ -247,14 +250,14 @@ t.test('--healthy: HTTP answers and DNS does not: exit 1 with one sentence', asy
   );
 });
 
-t.test('--healthy: a report that throws does not condemn a server that is alive', async (t) => {
+t.test('--healthy: a report that throws does not make a server unhealthy', async (t) => {
   const admin = await serve(t, () => {
     throw new Error('a defect');
   });
   t.equal((await runAnswered(['status', '--healthy', ...admin])).code, 0);
 });
 
-t.test('--healthy: nobody there, or silence: exit 1 with one sentence', async (t) => {
+t.test('--healthy: no server, or no answer: exit 1 with one sentence', async (t) => {
   for (const [admin, detail] of [
     [['--admin', UNUSED], 'nothing listens there \\(ECONNREFUSED\\)'],
     [await listenRaw(t, undefined), 'no answer within 2 s'],

@@ -24,7 +24,7 @@ t.test('ages: one number, one unit', async (t) => {
     t.equal(ageText(seconds), text, `${seconds}`);
 });
 
-t.test('printable: nothing is left that a terminal would obey', async (t) => {
+t.test('printable: no control character is left', async (t) => {
   for (const [text, shown] of [
     ['plain text, with "quotes"', 'plain text, with "quotes"'],
     ['grüße 你好', 'grüße 你好'],
@@ -38,7 +38,7 @@ t.test('printable: nothing is left that a terminal would obey', async (t) => {
     t.equal(printable(text), shown, encodeURIComponent(text));
 });
 
-t.test('columns: aligned by what is seen, no white space at the end', async (t) => {
+t.test('columns: aligned by visible width, no white space at the end', async (t) => {
   t.strictSame(
     columns(
       [
@@ -70,7 +70,7 @@ t.test('a reader that has seen enough changes neither the exit code nor standard
   t.equal(noLedger.status, 1, "the command's own code");
 });
 
-t.test('a full device is a failed action, and is said', async (t) => {
+t.test('a full device is a failed action with a message', async (t) => {
   const { status, stderr } = sh('"$PROGRAM" --help >/dev/full');
   t.equal(status, 1);
   t.match(stderr, /^outpost-dns: cannot write to standard output: ENOSPC: no space left on device/);

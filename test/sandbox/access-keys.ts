@@ -1,4 +1,4 @@
-/** Access keys of the sandbox's making, in the shapes in which the AWS SDK is given them. */
+/** Access keys of the sandbox, in the forms that the AWS SDK reads. */
 import type { AccessKey } from '../../sandbox/facts.ts';
 
 export function keyOf(name: string): AccessKey {
@@ -17,7 +17,7 @@ export function credentialsFile({ accessKeyId, secretAccessKey, sessionToken }: 
   return `[default]\naws_access_key_id = ${accessKeyId}\naws_secret_access_key = ${secretAccessKey}\n${token}`;
 }
 
-/** What a `credential_process` prints. */
+/** The output of a `credential_process`. */
 export function processOutput(key: AccessKey, more: object = {}): string {
   const { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken } = key;
   return JSON.stringify({ Version: 1, AccessKeyId, SecretAccessKey, SessionToken, ...more });

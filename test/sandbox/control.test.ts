@@ -13,7 +13,7 @@ import { named } from './named.ts';
 import { ec2Client } from './sdk-clients.ts';
 import { shortDirectory } from './short-directory.ts';
 
-t.test('the state is told at once, without secrets', async (t) => {
+t.test('the whole state in one answer, without secrets', async (t) => {
   const controlPath = join(shortDirectory(t), 'control.sock');
   await using sandbox = await startSandbox({ controlPath });
   const state = await callSandbox(controlPath, 'GET', '/state');
@@ -38,7 +38,7 @@ t.test('the state is told at once, without secrets', async (t) => {
   t.equal(statSync(controlPath).mode & 0o777, 0o600, 'only its owner may use the socket');
 });
 
-t.test('each command does what it says', async (t) => {
+t.test('each command has its effect', async (t) => {
   const controlPath = join(shortDirectory(t), 'control.sock');
   await using sandbox = await startSandbox({ controlPath });
   const post = (path: string, body: unknown) => callSandbox(controlPath, 'POST', path, body);
@@ -112,7 +112,7 @@ t.test('credentials can be added, expired, renewed and revoked', async (t) => {
   await using sandbox = await startSandbox({ controlPath });
   const set = (body: unknown) => callSandbox(controlPath, 'POST', '/credentials', body);
   const credentials = { accessKeyId: 'ASIASITE', secretAccessKey: 'secret', sessionToken: 'token' };
-  using client = ec2Client(sandbox, { credentials: { ...credentials } }); // the SDK writes into what it is given
+  using client = ec2Client(sandbox, { credentials: { ...credentials } }); // the SDK writes into its argument
   const ask = () => client.send(new DescribeNetworkInterfacesCommand({ MaxResults: 5 }));
   await t.rejects(ask(), named('AuthFailure'), 'unknown');
   t.match(await set({ ...credentials, expiresInMs: 60_000 }), {
@@ -211,13 +211,13 @@ t.test('the socket of a crashed sandbox is replaced, anything else is left alone
   t.equal(statSync(file).size, 4, 'a file that is no socket stays');
 });
 
-/** A socket file without a process behind it, as a crash leaves it. */
+/** A socket file without a process, as a crash leaves it. */
 async function leaveSocket(path: string): Promise<void> {
   const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
   await new Promise<void>((resolve) => execFile(process.execPath, ['-e', script], () => resolve()));
 }
 
-t.test('a sandbox that is not there is said to be not there', async (t) => {
+t.test('a missing sandbox is reported as such', async (t) => {
   await t.rejects(callSandbox(join(shortDirectory(t), 'none.sock'), 'GET', '/state'), {
     code: 'not-running',
     message: /no sandbox is running there/,

@@ -238,7 +238,7 @@ t.test('faults of DNS', async (t) => {
   t.equal((octets?.[3] ?? 0) & 0x20, 0x20, 'AD');
 });
 
-t.test('what is no ordinary query', async (t) => {
+t.test('queries that are not ordinary', async (t) => {
   await using sandbox = await startSandbox();
   const name = 'www.example.com';
   t.equal((await ask(sandbox, { name, opcode: 4 }))?.header.rcode, 4, 'another opcode: NOTIMP');

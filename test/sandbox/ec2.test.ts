@@ -61,7 +61,7 @@ t.test('DescribeNetworkInterfaces filters as EC2 does', async (t) => {
   }
 });
 
-t.test('an interface shows what real ones of its generation show', async (t) => {
+t.test('an interface has the fields of a real one of its generation', async (t) => {
   await using sandbox = await startSandbox();
   using client = ec2Client(sandbox);
   const listing = async (Name: string, Values: string[]) =>
@@ -102,7 +102,7 @@ t.test('DescribeInstances finds the control plane of the older generation by nam
   t.same(await find({ 'tag:Name': ['demo-control-plane-*'] }), [], 'the newer generation has none');
 });
 
-t.test('a listing comes in pages that hold everything once, in no order to lean on', async (t) => {
+t.test('a listing comes in pages that hold every item once, in no fixed order', async (t) => {
   const many = Array.from({ length: 12 }, (_, index) => `10.1.0.${index + 1}`);
   await using sandbox = await startSandbox({ population: populationOf([{ name: 'many', addresses: many }]) });
   using client = ec2Client(sandbox);
@@ -162,7 +162,7 @@ t.test('the order differs even between calls that are as many apart as there are
   t.end();
 });
 
-t.test('what EC2 refuses, it refuses by name', async (t) => {
+t.test('EC2 refuses with its own codes', async (t) => {
   await using sandbox = await startSandbox();
   using client = ec2Client(sandbox);
   const list = (input: DescribeNetworkInterfacesCommandInput) =>
@@ -191,7 +191,7 @@ t.test('what EC2 refuses, it refuses by name', async (t) => {
   await t.rejects(list({ Filters: [{ Name: 'vpc-id', Values: values }] }), named('FilterLimitExceeded'));
 });
 
-t.test('beyond a thousand interfaces EC2 wants pages or a filter that narrows', async (t) => {
+t.test('with more than a thousand interfaces EC2 requires pages or a filter that narrows', async (t) => {
   await using sandbox = await startSandbox();
   using client = ec2Client(sandbox);
   const cluster = sandbox.state.cluster('demo');

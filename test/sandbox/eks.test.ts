@@ -5,7 +5,7 @@ import { startSandbox } from '../../sandbox/sandbox.ts';
 import { named } from './named.ts';
 import { eksClient } from './sdk-clients.ts';
 
-t.test('DescribeCluster tells endpoint, network and generation', async (t) => {
+t.test('DescribeCluster returns endpoint, network and generation', async (t) => {
   await using sandbox = await startSandbox();
   using client = eksClient(sandbox);
   const { cluster } = await client.send(new DescribeClusterCommand({ name: 'demo' }));
@@ -29,7 +29,7 @@ t.test('DescribeCluster tells endpoint, network and generation', async (t) => {
   t.equal(cluster?.id, undefined);
 });
 
-t.test('a cluster that is being made has no endpoint yet', async (t) => {
+t.test('a cluster in creation has no endpoint yet', async (t) => {
   await using sandbox = await startSandbox();
   using client = eksClient(sandbox);
   sandbox.state.clusters = sandbox.state.clusters.map((cluster) => ({ ...cluster, status: 'CREATING' }));

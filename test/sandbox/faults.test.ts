@@ -36,7 +36,7 @@ async function askEks(sandbox: Sandbox): Promise<string | undefined> {
   return (await client.send(new DescribeClusterCommand({ name: 'demo' }))).cluster?.name;
 }
 
-t.test('each service utters throttling, denial and expiry by its own name and status', async (t) => {
+t.test('each service reports throttling, denial and expiry with its own code and status', async (t) => {
   const cases: [
     kind: 'throttle' | 'deny' | 'expire',
     ask: (sandbox: Sandbox) => Promise<unknown>,
@@ -63,7 +63,7 @@ t.test('each service utters throttling, denial and expiry by its own name and st
   t.equal(await askEc2(sandbox), 3, 'cleared');
 });
 
-t.test('any refusal can be had', async (t) => {
+t.test('any refusal can be set', async (t) => {
   await using sandbox = await startSandbox();
   const error = {
     kind: 'error',
@@ -86,7 +86,7 @@ t.test('a throttled call gets through on a later attempt', async (t) => {
   t.same(sandbox.faults.list(), [], 'a fault that is used up is gone');
 });
 
-t.test('what the SDK makes of answers that are not AWS', async (t) => {
+t.test('how the SDK reads answers that are not from AWS', async (t) => {
   await using sandbox = await startSandbox();
   const with_ = async <T>(kind: HttpFaultKind, ask: (sandbox: Sandbox) => Promise<T>): Promise<T> => {
     sandbox.faults.clear();
@@ -127,17 +127,22 @@ t.test('a hanging call ends by a timeout alone', async (t) => {
   t.equal(await askRoute53(sandbox), 3, 'other services are well');
 });
 
-t.test('a dripping answer outlives the SDK request timeout, and comes whole to who can wait', async (t) => {
-  await using sandbox = await startSandbox();
-  sandbox.faults.add({ service: 'ec2', kind: 'drip', intervalMs: 50 });
-  const end = await undisturbed(100, () => askEc2(sandbox, { timeoutMs: 200 }, 600).catch((error) => error));
-  t.match(end, named('AbortError'), 'only a deadline ends it');
-  sandbox.faults.clear();
-  sandbox.faults.add({ service: 'route53', kind: 'drip', intervalMs: 1 });
-  t.equal(await askRoute53(sandbox), 3);
-});
+t.test(
+  'a dripping answer outlives the request timeout of the SDK, and a longer wait gets it whole',
+  async (t) => {
+    await using sandbox = await startSandbox();
+    sandbox.faults.add({ service: 'ec2', kind: 'drip', intervalMs: 50 });
+    const end = await undisturbed(100, () =>
+      askEc2(sandbox, { timeoutMs: 200 }, 600).catch((error) => error),
+    );
+    t.match(end, named('AbortError'), 'only a deadline ends it');
+    sandbox.faults.clear();
+    sandbox.faults.add({ service: 'route53', kind: 'drip', intervalMs: 1 });
+    t.equal(await askRoute53(sandbox), 3);
+  },
+);
 
-t.test('a link that is down swallows everything, and what hung on it breaks when it returns', async (t) => {
+t.test('a link that is down loses all traffic, and its connections break when it returns', async (t) => {
   await using sandbox = await startSandbox();
   using client = ec2Client(sandbox, { timeoutMs: 60_000 });
   const ask = () => client.send(new DescribeNetworkInterfacesCommand({ MaxResults: 5 }));
@@ -174,7 +179,7 @@ t.test('a refusing link resets connections, old and new', async (t) => {
   await using sandbox = await startSandbox();
   sandbox.faults.add({ service: 'ec2', kind: 'hang', times: 1 });
   const hanging = askEc2(sandbox, { timeoutMs: 60_000 });
-  // not before it is there, or it would be a new one and the fault would strike the last
+  // after the connection exists, or a new one would take the fault of the last
   while (sandbox.faults.list().length > 0) await new Promise((resolve) => setTimeout(resolve, 10));
   sandbox.link.set('refused');
   await t.rejects(hanging, { message: /ECONNRESET/ }, 'an old one');
@@ -183,7 +188,7 @@ t.test('a refusing link resets connections, old and new', async (t) => {
   t.equal(await askEc2(sandbox), 3);
 });
 
-t.test('faults strike what they were meant for, as often as they were meant to', (t) => {
+t.test('a fault strikes its own requests, as often as it was set', (t) => {
   const faults = new Faults();
   faults.add({ service: 'ec2', operation: 'DescribeInstances', kind: 'deny', skip: 1, times: 2 });
   faults.add({ service: '*', kind: 'hang', times: 1 });
@@ -203,7 +208,7 @@ t.test('faults strike what they were meant for, as often as they were meant to',
   t.end();
 });
 
-t.test('a link tells of changes, and only of those', (t) => {
+t.test('a link reports changes alone', (t) => {
   const link = new LinkSwitch();
   const told: string[] = [];
   link.onChange((state) => told.push(state));

@@ -13,7 +13,7 @@ import { route53Client } from './sdk-clients.ts';
 const PUBLIC = '/hostedzone/Z0PUBLICSITEEXAMPLE';
 const PRIVATE = '/hostedzone/Z0PRIVATESITEEXAMPL';
 
-t.test('ListResourceRecordSets starts at a name and a type, and does not look for them', async (t) => {
+t.test('ListResourceRecordSets starts at a name and a type, whether or not they exist', async (t) => {
   await using sandbox = await startSandbox();
   using client = route53Client(sandbox);
   const names = async (StartRecordName: string, StartRecordType?: RRType): Promise<string[]> => {
@@ -95,7 +95,7 @@ t.test('a listing is continued at the name, type and identifier that a page ends
   t.equal(new Set(seen).size, 10, 'each once');
 });
 
-t.test('a page holds 300 sets at most, whatever is asked', async (t) => {
+t.test('a page holds 300 sets at most, even where more are asked for', async (t) => {
   await using sandbox = await startSandbox();
   using client = route53Client(sandbox);
   const sets = Array.from({ length: 350 }, (_, index) => ({
@@ -154,7 +154,7 @@ t.test('GetHostedZone tells a private zone from a public one', async (t) => {
   t.match(closed, { HostedZone: { Config: { PrivateZone: true } }, VPCs: [{ VPCRegion: 'us-west-2' }] });
 });
 
-t.test('what Route 53 refuses, it refuses by name', async (t) => {
+t.test('Route 53 refuses with its own codes', async (t) => {
   await using sandbox = await startSandbox();
   using client = route53Client(sandbox);
   const list = (input: Partial<ConstructorParameters<typeof ListResourceRecordSetsCommand>[0]>) =>

@@ -75,7 +75,7 @@ t.test('the product accepts the configuration as it is', async (t) => {
   t.match(config, { clusters: [{ name: 'demo', region: 'us-west-2', probe: undefined }] });
 });
 
-t.test('fixed ports are kept, and taken ones are told in a sentence', async (t) => {
+t.test('fixed ports are used, and a sentence names a taken one', async (t) => {
   const { regionPort, dnsPort } = await freePorts();
   await using sandbox = await startSandbox({ regionPort, dnsPort });
   t.equal(sandbox.regionUrl, `http://127.0.0.1:${regionPort}`);
@@ -121,7 +121,7 @@ t.test(
     const idle = connect(sandbox.dns.port, '127.0.0.1').on('error', () => {});
     await once(idle, 'connect');
     await until('both have come', () => sandbox.faults.list().length === 1);
-    await sandbox.close(); // all that it could wait for lasts an hour or for ever
+    await sandbox.close(); // every wait here would last an hour or for ever
     for (const promise of asking) await t.rejects(promise);
     await t.resolves(sandbox.close(), 'closing twice is no error');
   },
@@ -145,7 +145,7 @@ t.test('everything listens on loopback alone', async (t) => {
   t.match(sandbox.regionUrl, /^http:\/\/127\.0\.0\.1:\d+$/);
   t.match(sandbox.dnsAddress, /^127\.0\.0\.1:\d+$/);
   const taken = createServer();
-  // were the TCP listener on every address, this one could not have the port on another loopback address
+  // a TCP listener on every address would keep this one from the port on another loopback address
   taken.listen(sandbox.dns.port, '127.0.0.2');
   await t.resolves(once(taken, 'listening'));
   taken.close();

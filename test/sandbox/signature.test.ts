@@ -38,13 +38,13 @@ const CALLS: Record<Service, (sandbox: Sandbox, choices: ClientChoices) => Promi
 
 const [FIVE_MINUTES, TWENTY_MINUTES] = [300_000, 1_200_000];
 
-t.test('what the SDK signs is verified, octet for octet', async (t) => {
+t.test('the signature of the SDK is verified, octet for octet', async (t) => {
   await using sandbox = await startSandbox();
   for (const service of SERVICES) await t.resolves(CALLS[service](sandbox, {}), service);
   t.equal(await CALLS.eks(sandbox, {}), 'No cluster found for name: a b/c.');
 });
 
-t.test('each service refuses each kind of bad credentials by its own name', async (t) => {
+t.test('each service refuses each kind of bad credentials with its own code', async (t) => {
   await using sandbox = await startSandbox();
   const { accessKeyId, secretAccessKey } = DEMO_ACCESS_KEY;
   sandbox.state.putAccessKey({

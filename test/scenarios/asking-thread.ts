@@ -1,6 +1,6 @@
 /**
  * Asks a server over UDP in a thread of its own and measures how long each answer takes: the load that a test makes, and the
- * upstream that it plays, share a thread and would be measured with it.
+ * Asks a server over UDP in a thread of its own and measures the time of each answer: the load of a test, and the upstream
  */
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -13,7 +13,7 @@ interface Asked {
   readonly afterMs: number;
 }
 
-/** A datagram that is lost among many is sent again; the time runs on. */
+/** A lost datagram is sent again; the time runs on. */
 const RETRY_MS = 1_000;
 const TRIES = 4;
 

@@ -1,4 +1,4 @@
-/** The worst hour to start in: no AWS, no upstream, no credentials, and state from another version or another time. */
+/** The worst hour for a start: no AWS, no upstream, no credentials, and state from another version or another time. */
 import { cpSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -6,16 +6,16 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { pause, until } from '../helpers/patience.ts';
 import { keepState, keptRecord } from './kept-state.ts';
-import { clusterOf } from './looks.ts';
+import { clusterOf } from './readiness.ts';
 import type { ServerProcess } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 const YEARS = 10;
 const DAY_SECONDS = 86_400;
 
-/** An instance metadata service that takes connections and never says a word. */
+/** An instance metadata service that takes connections and never answers. */
 async function silentMetadata(t: Test): Promise<string> {
   const server = createServer(() => undefined).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));

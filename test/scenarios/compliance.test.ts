@@ -1,6 +1,6 @@
 /**
  * The queries of the public compliance checks for name servers (ISC's `genreport -f`; RFC 8906 section 8 describes most of
- * them), asked of a live server: at the endpoint, which is a zone apex of ours, and about a zone that is forwarded.
+ * them), sent to a live server: about the endpoint, which is a zone apex of ours, and about a zone that is forwarded.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -186,7 +186,7 @@ async function exchange(port: number, query: Buffer, overTcp: boolean): Promise<
   }
 }
 
-/** What is objectionable in a reply; nothing where the check passes. */
+/** The faults of a reply; none where the check passes. */
 function objections(check: Check, isOurs: boolean, seen: Seen): string[] {
   const { type = SOA, flags = 0, opcode = 0, edns } = check;
   const { rcode, opt } = seen;
@@ -236,7 +236,7 @@ t.test('the public compliance checks pass at the endpoint and for a forwarded zo
   ] as const) {
     let passed = 0;
     for (const [id, row] of Object.entries(CHECKS)) {
-      // a resolver is asked with RD, as the checks' own recursive mode does it
+      // a resolver is asked with RD, as in the recursive mode of the checks
       const check = isOurs || row.opcode !== undefined ? row : { ...row, flags: (row.flags ?? 0) | RD };
       const reply = await exchange(site.ports.dnsPort, composed(name, check), row.tcp === true);
       const tags = objections(check, isOurs, seenIn(reply));

@@ -1,15 +1,15 @@
-/** Credentials that end, are taken away, are replaced or do not come, link up and link cut: shown as what they are, and mended without a restart. */
+/** Credentials that end, are taken away, are replaced or do not come, link up and link cut: shown as such, and fixed without a restart. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { AccessKey } from '../../sandbox/facts.ts';
 import { pause, until } from '../helpers/patience.ts';
 import { credentialsFile, keyOf, processOutput } from '../sandbox/access-keys.ts';
-import { clusterOf, isReady, sourceOf } from './looks.ts';
+import { clusterOf, isReady, sourceOf } from './readiness.ts';
 import type { ServerProcess } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
-t.jobs = 3; // they wait more than they work
+t.jobs = 3; // these tests wait more than they work
 t.setTimeout(600_000);
 
 const MOVED = ['10.0.1.77', '10.0.2.10', '10.0.3.10'];
@@ -30,7 +30,7 @@ class Keyring {
     return new Keyring(await Site.open(t));
   }
 
-  /** AWS knows it from now on, and it is in the file. */
+  /** Makes the key known to AWS, and writes it into the file. */
   give(key: AccessKey): void {
     this.site.sandbox.state.putAccessKey(key);
     writeFileSync(join(this.#folder, 'credentials'), credentialsFile(key));
@@ -79,7 +79,7 @@ async function conditionIs(server: ServerProcess, condition: string): Promise<un
   );
 }
 
-/** Everything that a person can look at says the same. */
+/** Every view of a person says the same. */
 async function isShown(t: Test, server: ServerProcess, condition: 'missing' | 'expired' | 'refused') {
   const cluster = await clusterOf(server);
   t.match(cluster?.credentials, { condition, detail: /./ });
@@ -91,7 +91,7 @@ async function isShown(t: Test, server: ServerProcess, condition: 'missing' | 'e
   t.match(answers[0]?.data, new RegExp(`credentials=${condition} for `));
 }
 
-/** The way of the link since the process began, as the log has it. */
+/** The states of the link since the start of the process, from the log. */
 function linkOf(server: ServerProcess, side: string): readonly unknown[] {
   return server
     .logged('link changed')
@@ -105,7 +105,7 @@ function credentialsOf(server: ServerProcess): readonly unknown[] {
 
 async function isFresh(t: Test, server: ServerProcess, addresses: readonly string[]): Promise<void> {
   const startMs = performance.now();
-  // the minute that is promised is the one that `until` waits
+  // `until` waits for the minute that is promised
   await until('the new address is served, by every source', async () => {
     if (`${await server.addresses(ENDPOINT)}` !== `${addresses}`) return false;
     const latest = await Promise.all(
@@ -147,7 +147,7 @@ for (const [what, end] of [
       end(keys, old);
       keys.give(fresh);
       keys.moveInterface();
-      await pause(2000); // looks in the dark
+      await pause(2000); // polls during the cut
       t.same(await server.addresses(ENDPOINT), DEMO);
       t.match(
         (await clusterOf(server))?.credentials,
@@ -198,7 +198,7 @@ t.test(
     const key = keyOf('process');
     keys.site.sandbox.state.putAccessKey(key);
     const hanging = `echo $$ >> ${keys.pidsFile}\nexec sleep 600\n`;
-    keys.site.configureCluster({ endpoint: ENDPOINT }); // what cannot be asked of AWS has to be told
+    keys.site.configureCluster({ endpoint: ENDPOINT }); // the configuration has to say what AWS cannot
     keys.giveByProcess(hanging);
     const server = keys.start();
     t.teardown(() => {

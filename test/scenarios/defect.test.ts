@@ -1,4 +1,4 @@
-/** Defects thrown into a running server, from where nobody catches them: it serves on, says so and counts. */
+/** Defects thrown into a running server, outside of every try: it serves on, logs and counts them. */
 import t from 'tap';
 import { until } from '../helpers/patience.ts';
 import { keepState, keptRecord } from './kept-state.ts';

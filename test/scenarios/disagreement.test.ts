@@ -1,13 +1,13 @@
 import t from 'tap';
 import { populationOf } from '../../sandbox/demo-population.ts';
 import { until } from '../helpers/patience.ts';
-import { clusterOf, isReady } from './looks.ts';
+import { clusterOf, isReady } from './readiness.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 t.test(
-  'interfaces vanish from the listing: what the name has stays, and the disagreement is shown',
+  'interfaces vanish from the listing: the addresses of the name stay, and the disagreement is shown',
   async (t) => {
     const addresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
     const site = await Site.open(t, {

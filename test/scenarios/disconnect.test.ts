@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { callSandbox } from '../../sandbox/control-client.ts';
 import { until } from '../helpers/patience.ts';
 import { freePorts } from './free-ports.ts';
-import { isReady } from './looks.ts';
+import { isReady } from './readiness.ts';
 import { Process, ServerProcess } from './server-process.ts';
 import { DEMO, ENDPOINT, folder, HURRY } from './site.ts';
 
@@ -41,7 +41,7 @@ t.test(
 
     const config = parse(await readFile(configFile, 'utf8'));
     const ownConfig = `${folder(t)}/outpost-dns.yaml`;
-    // looks that give up sooner: the cut is to be noticed within the time of a test
+    // polls with a shorter time-out: the cut has to be noticed within the time of a test
     await writeFile(ownConfig, stringify({ ...config, refresh: { ...HURRY, deadline: '2s' } }));
     const serve = () => new ServerProcess(t, ownConfig, ports, environment);
     const first = serve();
@@ -63,7 +63,7 @@ t.test(
       t.same(reply.answers.map(({ data }) => data).toSorted(), DEMO, 'resolved over a cut link');
       afterMs.push(reply.afterMs);
     }
-    // were the far side waited for, each would take 1.8 s; a machine may stand still during one
+    // a wait for the far side would take 1.8 s for each; a machine may stand still during one query
     t.ok(Math.min(...afterMs) < 1000, `in ${Math.min(...afterMs).toFixed(1)} ms`);
     tell('resolved over the cut link');
     await until(

@@ -1,4 +1,4 @@
-/** Signals in the first moments of a server, before it has loaded itself. */
+/** Signals in the first moments of a server, before its program is loaded. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { keepState, keptRecord } from './kept-state.ts';
 import { PROGRAM, ServerProcess } from './server-process.ts';
 import { ENDPOINT, folder, Site } from './site.ts';
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 async function siteOf(t: Test): Promise<Site> {
   const site = await Site.open(t);

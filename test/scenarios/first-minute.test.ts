@@ -1,9 +1,9 @@
-/** The first minute of a new installation: a file that breaks then costs nothing. */
+/** The first minute of a new installation: a file that breaks then costs no record. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../helpers/patience.ts';
-import { isReady } from './looks.ts';
+import { isReady } from './readiness.ts';
 import { NO_AWS } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
@@ -25,7 +25,7 @@ t.test(
     const first = site.start();
     await isReady(first);
     await until('what is retained is known', async () => (await first.status()).retainedInAll.fresh > 0);
-    // a kill between the two writes is another fault than a file that breaks
+    // a kill between the two writes is a different fault than a broken file
     await until('both generations are on disk', () =>
       GENERATIONS.every(([file, member]) => holds(join(site.stateDirectory, file), member)),
     );

@@ -1,4 +1,4 @@
-/** Ports that nobody has: tests run side by side, and on machines where other things run. */
+/** Free ports: tests run side by side, and on machines with other programs. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -8,12 +8,12 @@ export interface Ports {
   readonly httpPort: number;
 }
 
-/** Below the range from which the kernel gives ports to clients: there, some exchange could take one meanwhile. */
+/** Below the range from which the kernel gives ports to clients: there, an exchange could take a port meanwhile. */
 const FIRST = 10_240;
 const LAST = 32_000;
 /**
- * Each process has a stripe of its own by its pid, and goes round in it: between the look and the server that binds the port, no
- * test beside it can have looked at the same one.
+ * Each process has a range of ports by its pid, and goes round in it: between the check and the bind of a server, no test
+ * beside it can have checked the same port.
  */
 const STRIPE = 64;
 const stripeAt = FIRST + (process.pid % ((LAST - FIRST) / STRIPE)) * STRIPE;

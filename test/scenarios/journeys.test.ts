@@ -33,7 +33,7 @@ class Watch {
   }
 }
 
-/** What ran in most rounds while `act` did: work of the background comes and goes. */
+/** The files that ran in most rounds of `act`: background work comes and goes. */
 async function filesOf(
   watch: Watch,
   threads: number,

@@ -1,4 +1,4 @@
-/** State as an earlier run of the server would have left it. */
+/** The state after an earlier run of the server. */
 
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
@@ -25,7 +25,7 @@ export function keptRecord(addresses: readonly string[] = DEMO, daysAgo = 3): En
   };
 }
 
-/** Saves one generation after the other, the last one being the current. */
+/** Saves generation after generation; the last one is current. */
 export async function keepState(
   directory: string,
   ...generations: readonly (readonly EndpointRecord[])[]

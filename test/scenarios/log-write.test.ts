@@ -1,4 +1,4 @@
-/** A log that fails, blocks or stalls in any way: no query notices, and the end comes in time. */
+/** A log that fails, blocks or stalls in any way: no query waits, and the server ends in time. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,11 +8,11 @@ import { keepState, keptRecord } from './kept-state.ts';
 import { PROGRAM, ServerProcess } from './server-process.ts';
 import { DEMO, ENDPOINT, folder, Site } from './site.ts';
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 const METRIC = 'outpost_dns_log_lines_dropped_total';
 
-/** A server whose standard output and error are what `redirection` of a shell makes of them. */
+/** A server whose standard output and error go where `redirection` of a shell sends them. */
 async function startWith(t: Test, redirection: string): Promise<{ site: Site; server: ServerProcess }> {
   const site = await Site.open(t, { overrides: { log: { level: 'debug', format: 'json' } } });
   await keepState(site.stateDirectory, [keptRecord()]);
@@ -58,7 +58,7 @@ t.test('standard output and error on a device that is full', async (t) => {
   await endsInTime(t, server);
 });
 
-t.test('a pipe that nobody reads', async (t) => {
+t.test('a pipe without a reader', async (t) => {
   const { site, server } = await startWith(t, '1<>"$FIFO" 2>&1'.replace('$FIFO', await fifo(t)));
   await server.firstAnswer({ name: ENDPOINT });
   await logMuch(t, { site, server }, 'full');
@@ -102,7 +102,7 @@ t.test('a pipe whose reader has ended', async (t) => {
     try {
       return readSync(again, octets) > 0;
     } catch {
-      return false; // EAGAIN: nothing is there yet
+      return false; // EAGAIN: no data yet
     }
   });
   await endsInTime(t, server);
@@ -128,7 +128,7 @@ t.test(
 );
 
 t.test('a terminal that has been stopped', async (t) => {
-  // script(1) gives a terminal and does not read it while it is stopped itself
+  // script(1) makes a terminal, and does not read it while script(1) is stopped
   const site = await Site.open(t, { overrides: { log: { level: 'debug', format: 'pretty' } } });
   await keepState(site.stateDirectory, [keptRecord()]);
   const pidFile = join(site.directory, 'pid');

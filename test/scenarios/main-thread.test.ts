@@ -1,17 +1,17 @@
 /**
  * What the loop that answers queries has loaded. The programs are those of the bundle, as they run on a host: from source,
- * dns2 and Node's own ES module of node:http load TLS before anything answers.
+ * The modules that the loop for queries has loaded. The programs are those of the bundle, as they run on a host: from source,
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { bundleInto } from '../../scripts/bundle.ts';
 import { until } from '../helpers/patience.ts';
-import { isReady, sourceOf } from './looks.ts';
+import { isReady, sourceOf } from './readiness.ts';
 import { NO_AWS, ServerProcess } from './server-process.ts';
 import { folder, Site } from './site.ts';
 
-/** Tells on stderr what the main thread has loaded of Node's own, when it is sent SIGUSR2. */
+/** At SIGUSR2, prints on stderr the modules of Node that the main thread has loaded. */
 const TELL = `data:text/javascript,${encodeURIComponent(`
 import { isMainThread } from 'node:worker_threads';
 const tell = () => process.stderr.write('loaded: ' + JSON.stringify(process.moduleLoadList) + '\\n');
@@ -49,7 +49,7 @@ t.test('with a pinned endpoint and a plain upstream: no TLS', async (t) => {
 });
 
 t.test(
-  'with a Region and API servers, once each source has looked: no TLS, for it is in its thread',
+  'with a Region and API servers, after a poll of each source: no TLS, because it has its own thread',
   async (t) => {
     const site = await Site.open(t);
     site.configureCluster({

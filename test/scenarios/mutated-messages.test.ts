@@ -17,10 +17,10 @@ import { ENDPOINT, Site } from './site.ts';
 const messages = Number(process.env['MUTATED'] ?? 10_000);
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() & 0x7fff_ffff);
 const BURST = 100;
-/** Names that are kept may take 64 MiB, and the collector its time; what leaks 256 octets a message takes more. */
+/** Kept names may take 64 MiB, and the collector its time; a leak of 256 octets a message takes more. */
 const GROWTH_MIB = 192;
 
-/** Mulberry32: small, and the same for the same seed. */
+/** Mulberry32: short, and with the same numbers for the same seed. */
 function chance(from: number): () => number {
   let state = from;
   return () => {
@@ -57,7 +57,7 @@ const residentMib = (server: ServerProcess): number =>
 const percentile = (values: readonly number[], share: number): number =>
   values.toSorted((one, other) => one - other)[Math.floor(values.length * share)] ?? 0;
 
-t.test('mutated messages cost nobody an answer, and the server neither its life nor memory', async (t) => {
+t.test('mutated messages cost no client an answer, and the server neither its life nor memory', async (t) => {
   t.comment(`FUZZ_SEED=${seed} MUTATED=${messages}`);
   const random = chance(seed);
   const site = await Site.open(t);
@@ -76,7 +76,7 @@ t.test('mutated messages cost nobody an answer, and the server neither its life 
 
   for (const transport of ['udp', 'tcp'] as const) {
     const flood = transport === 'udp' ? overUdp : overTcp;
-    // what a server takes once, as caches and compiled code, comes first
+    // memory that is taken once, such as caches and compiled code, comes first
     await flood(site.ports.dnsPort, BURST * 10, random, async () => undefined);
     const beforeMib = residentMib(server);
     const tookMs: number[] = [];
@@ -109,7 +109,7 @@ async function overUdp(
   socket.close();
 }
 
-/** Frames of mutated messages, and now and then a frame that is itself a lie; a connection that is closed is made again. */
+/** Frames of mutated messages, and sometimes a frame with a wrong length; a closed connection is made again. */
 async function overTcp(
   port: number,
   count: number,

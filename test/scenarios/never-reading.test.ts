@@ -7,11 +7,11 @@ import { connect } from 'node:net';
 import t from 'tap';
 import { pause, until } from '../helpers/patience.ts';
 import { queryOf } from '../serving/resolver/messages.ts';
-import { isReady } from './looks.ts';
+import { isReady } from './readiness.ts';
 import { ENDPOINT, Site } from './site.ts';
 
 const CLIENTS = 150;
-/** More than a connection is given in a turn, and than the kernel takes. */
+/** More than a connection gets in a turn, and than the kernel takes. */
 const QUERIES_EACH = 1500;
 const BIG = 'big.own.example';
 const MIB = 1024 * 1024;
@@ -35,7 +35,7 @@ t.test(
     const { dnsPort } = site.ports;
     const first = await server.ask({ name: BIG, type: 'TXT' });
     t.ok(first.tc, 'the answer is large');
-    // what a busy server has anyhow
+    // the memory of any busy server
     for (let at = 0; at < 300; at++) await server.ask({ name: ENDPOINT });
     const pid = server.pid;
     const before = residentMib(pid);

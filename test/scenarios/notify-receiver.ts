@@ -1,4 +1,4 @@
-/** A service manager's socket, as systemd has it: what was told, in order. */
+/** The socket of a service manager, as of systemd: the messages, in order. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
@@ -8,7 +8,7 @@ const [AF_UNIX, SOCK_DGRAM, MSG_DONTWAIT] = [1, 2, 0x40];
 
 export interface NotifyReceiver {
   readonly path: string;
-  /** Takes what has come since the last call. */
+  /** Takes the messages since the last call. */
   take(): readonly string[];
 }
 

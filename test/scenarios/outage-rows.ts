@@ -1,4 +1,4 @@
-/** The rows of the README's table "What happens in an outage" as tests of a running server, and what it is to be set up with. */
+/** The rows of the README's table "What happens in an outage" as tests of a running server, and the setup of that server. */
 import type { Test } from 'tap';
 import { demoPopulation } from '../../sandbox/demo-population.ts';
 import type { DnsRecord, Population } from '../../sandbox/facts.ts';
@@ -13,23 +13,23 @@ export interface Look {
   readonly t: Test;
   readonly server: ServerProcess;
   readonly state: State;
-  /** What a resolver on the site that stays up says of the outside in a cut; absent: no upstream is left. */
+  /** The replies about the outside, in a cut, of a resolver on the site that stays up; absent: no upstream is left. */
   readonly onSite?: OnSite;
   /** One question with EDNS, so that extended errors are seen. */
   readonly ask: (name: string, type?: string) => Promise<ReadReply & { readonly afterMs: number }>;
 }
 
 const data = ({ answers }: ReadReply) => answers.map((answer) => answer.data).toSorted();
-/** Stale from us, or, where a resolver on the site stays up, from what that one keeps. */
+/** Stale from us, or, where a resolver on the site stays up, from its own cache. */
 const stale = (onSite: OnSite | undefined) => (onSite === undefined ? { rcode: 0, ede: 3 } : { rcode: 0 });
 
-/** By what is asked, as the README has it. */
+/** By the question, as in the README. */
 export const ROWS: Readonly<Record<string, (look: Look) => Promise<void>>> = {
   "an endpoint's name": async ({ t, state, ask, onSite }) => {
     const reply = await ask(ENDPOINT);
     t.match(reply, { rcode: 0, aa: true, ede: undefined });
     t.same(data(reply), DEMO);
-    // a resolver on the site may keep the name, and the source that asks it does not fail then
+    // a resolver on the site may keep the name, and its source does not fail then
     const most = state === 'connected' || onSite !== undefined ? 60 : 30;
     t.ok(reply.answers.every(({ ttl }) => ttl <= most));
     t.match(await ask(ENDPOINT, 'AAAA'), { rcode: 0, aa: true, answers: [] });
@@ -52,7 +52,7 @@ export const ROWS: Readonly<Record<string, (look: Look) => Promise<void>>> = {
   'a name that nobody asked before': async ({ t, state, ask, onSite }) => {
     const reply = await ask(`${state}.many.example.com`);
     if (state === 'connected') t.same(data(reply), ['192.0.2.77']);
-    // a denial of a name of which nothing is known cannot be told from a true one
+    // a denial of an unknown name looks like a true one
     else if (onSite === 'nxdomain') t.match(reply, { rcode: 3, answers: [] });
     else t.match(reply, { rcode: 2, ede: 22, answers: [] });
   },

@@ -6,8 +6,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { pause, until } from '../helpers/patience.ts';
-import { isReady } from './looks.ts';
 import { lookAt, OVERRIDES, population, ROWS } from './outage-rows.ts';
+import { isReady } from './readiness.ts';
 import { NO_AWS, type ServerProcess } from './server-process.ts';
 import { ENDPOINT, Site } from './site.ts';
 
@@ -22,7 +22,7 @@ t.test('every row has a test, and every test a row', async (t) => {
   t.strictSame(Object.keys(ROWS).toSorted(), rows.toSorted());
 });
 
-/** The server knows that nobody can be asked, and what it keeps is stale. */
+/** The server knows that no upstream answers, and its kept answers are stale. */
 async function isCut(server: ServerProcess): Promise<void> {
   await until('the cut is known', async () => {
     await server.ask({ name: 'warm.example.com', edns: {} });

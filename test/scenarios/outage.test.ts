@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { drillReport } from '../../src/admin/drill-control.ts';
 import { until } from '../helpers/patience.ts';
-import { isReady } from './looks.ts';
+import { isReady } from './readiness.ts';
 import { Process, type ServerProcess } from './server-process.ts';
 import { ENDPOINT, Site } from './site.ts';
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 const RETAINED = 'mail.example.com';
 const ASKED = 'www.example.com';
@@ -17,7 +17,7 @@ async function openSite(t: Test): Promise<Site> {
   return Site.open(t, { overrides: { retain: [RETAINED] } });
 }
 
-/** Runs a subcommand and resolves to what it printed. */
+/** Runs a subcommand and resolves to its output. */
 async function command(t: Test, ...words: readonly string[]) {
   const child = new Process(t, words, {});
   const { code } = await child.ended;
@@ -29,7 +29,7 @@ const isRetained = (server: ServerProcess) =>
     (await server.status()).retained.some(({ type, state }) => type === 'A' && state === 'fresh'),
   );
 
-/** Before the first look what was kept is known, and stale. */
+/** Before the first poll the kept records are known, and stale. */
 const isRetainedBack = (server: ServerProcess) =>
   until('the retained answers are back', async () =>
     (await server.status()).retained.some(({ type, state }) => type === 'A' && state === 'stale'),
@@ -60,7 +60,7 @@ t.test(
       const { loadedAnswers = 0 } = (await second.status()).state.snapshot;
       return loadedAnswers > 0;
     });
-    // it was asked with neither DO nor CD, and is there for all
+    // the answer to a query with neither DO nor CD serves all clients
     for (const more of [
       {},
       { cd: true },
@@ -69,7 +69,7 @@ t.test(
     ])
       t.match(await second.ask({ name: ASKED, ...more }), { rcode: 0, answers: { length: 2 } });
 
-    // what a kill loses is what was not written yet, and no endpoint
+    // a kill loses only unwritten answers, and no endpoint
     await second.kill('SIGKILL');
     const third = site.start();
     t.match(await third.firstAnswer({ name: ENDPOINT }), { rcode: 0, answers: { length: 3 } });
@@ -85,7 +85,7 @@ t.test(
   },
 );
 
-t.test('a snapshot and a retained file that do not hold are set aside, and it is on record', async (t) => {
+t.test('a corrupt snapshot and a corrupt retained file are set aside, and the ledger says so', async (t) => {
   const site = await openSite(t);
   const first = site.start();
   await isReady(first);
@@ -119,7 +119,7 @@ t.test('a snapshot and a retained file that do not hold are set aside, and it is
 });
 
 t.test(
-  'a drill: this server alone lives through an outage, says who was hurt, and is back at once',
+  'a drill: this server alone lives through an outage, lists the queries that failed, and is back at once',
   async (t) => {
     const site = await openSite(t);
     const server = site.start();
@@ -186,7 +186,7 @@ t.test('a drill ends with the process, and none is found running after a restart
 });
 
 t.test(
-  'on record: a pin of the configuration, a drill that a stop ends, and the stop as the last line',
+  'in the ledger: a pin of the configuration, a drill that a stop ends, and the stop as the last line',
   async (t) => {
     const site = await openSite(t);
     const first = site.start();
@@ -210,7 +210,7 @@ t.test(
   },
 );
 
-t.test('a control socket that cannot be made is shown with its mend, and made once it can be', async (t) => {
+t.test('a control socket that cannot be made is shown with its fix, and made once it can be', async (t) => {
   const site = await openSite(t);
   mkdirSync(join(site.stateDirectory, 'control.sock'), { recursive: true });
   const server = site.start();

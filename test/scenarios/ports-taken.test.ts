@@ -17,7 +17,7 @@ async function take(t: Test, kind: Kind, { dnsPort, httpPort }: Ports): Promise<
     t.teardown(() => socket.close());
     return;
   }
-  // it speaks HTTP with a 200, as another server of ours would: that must not be taken for our own
+  // it answers HTTP with 200, as another server of ours would: the sandbox must not take it for its own
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
     socket.end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
@@ -27,7 +27,7 @@ async function take(t: Test, kind: Kind, { dnsPort, httpPort }: Ports): Promise<
   t.teardown(() => server.close());
 }
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 t.test('port taken (http): serve answers DNS all the same and says so, sandbox exits 1', async (t) => {
   const site = await Site.open(t);
@@ -75,7 +75,7 @@ for (const kind of ['udp', 'tcp'] as const) {
   );
 }
 
-t.test('a configuration that cannot be used: every fault, exit 2, nothing is opened', async (t) => {
+t.test('a configuration that cannot be used: every fault, exit 2, no socket is opened', async (t) => {
   const site = await Site.open(t);
   site.breakConfiguration('clusters: []\nlisten: { dns: [nowhere] }\n');
   const server = site.start();

@@ -1,8 +1,8 @@
-/** A site whose only way to AWS is a proxy, with an authority of its own: what the link is said to be, whatever the proxy does. */
+/** A site whose only way to AWS is a proxy, with an authority of its own: the state of the link for each behaviour of the proxy. */
 import t, { type Test } from 'tap';
 import { AUTHORITY_FILE, ConnectProxy, tlsBefore } from '../helpers/connect-proxy.ts';
 import { until } from '../helpers/patience.ts';
-import { sourceOf } from './looks.ts';
+import { sourceOf } from './readiness.ts';
 import { Process, type ServerProcess } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
@@ -69,7 +69,7 @@ t.test('the link through a proxy: connected, degraded by its pages, cut by silen
   t.equal((await server.kill('SIGTERM')).code, 0);
 });
 
-t.test('TLS that is intercepted by an authority that nobody told of', async (t) => {
+t.test('TLS that is intercepted by an unknown authority', async (t) => {
   const { site, proxy } = await behindProxy(t);
   const server = site.start(environmentOf(site, { HTTPS_PROXY: proxy.url() }));
   await until('it is seen', async () => (await linkOf(server)).reason === 'untrusted-certificate');

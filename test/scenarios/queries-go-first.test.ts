@@ -1,8 +1,8 @@
-/** Whatever else the server does at the time, queries are answered: nobody who looks, scrapes or reloads holds them up. */
+/** Queries are answered during all other work: no status page, scrape or reload delays them. */
 import { connect } from 'node:net';
 import t from 'tap';
 import { pause } from '../helpers/patience.ts';
-import { isReady } from './looks.ts';
+import { isReady } from './readiness.ts';
 import { ENDPOINT, Site } from './site.ts';
 
 const QUERIES = 300;

@@ -2,15 +2,15 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import t from 'tap';
 import { pause, until } from '../helpers/patience.ts';
-import { isReady } from './looks.ts';
+import { isReady } from './readiness.ts';
 import type { ServerProcess } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 const OWN_ZONE = { name: 'site.test', records: ['gateway A 10.9.9.1', 'www 300 CNAME gateway'] };
 
-/** Sends SIGHUP and waits for what comes of it. */
+/** Sends SIGHUP and waits for the outcome. */
 async function reload(server: ServerProcess, expected: 'taken' | 'refused'): Promise<void> {
   const text =
     expected === 'taken' ? 'configuration reloaded' : 'reload refused: the configuration from before runs on';
@@ -23,7 +23,7 @@ const reloadFailed = async (server: ServerProcess) =>
   (await server.metric('outpost_dns_configuration_reload_failed')).get('');
 
 t.test(
-  'SIGHUP: a good file is taken over without losing a query or the cache; a bad one is refused',
+  'SIGHUP: a good file is adopted without losing a query or the cache; a bad one is refused',
   async (t) => {
     const site = await Site.open(t);
     const server = site.start();

@@ -1,8 +1,8 @@
-/** The real server against the simulated Region, which patches a control plane while the link is cut and comes back. */
+/** The real server against the simulated Region, which patches a control plane while the link is cut and returns. */
 import t from 'tap';
 import { PATCH_STEPS, RollingPatch } from '../../sandbox/region-state.ts';
 import { until } from '../helpers/patience.ts';
-import { clusterOf, isReady } from './looks.ts';
+import { clusterOf, isReady } from './readiness.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
 t.test('a cut at each moment of the patch of an interface takes no address away', async (t) => {

@@ -8,7 +8,7 @@ import { freePorts, type Ports } from './free-ports.ts';
 import { askUdp, Process } from './server-process.ts';
 import { DEMO, ENDPOINT, folder } from './site.ts';
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 /** `bin/outpost-dns sandbox` as npm start runs it: in a process group of its own, as a shell with job control makes it. */
 class SandboxCommand extends Process {
@@ -25,7 +25,7 @@ class SandboxCommand extends Process {
     return join(this.temporary, `outpost-dns-sandbox-${this.ports.dnsPort}.sock`);
   }
 
-  /** What is left in the folder that it was given for temporary files. */
+  /** The files that are left in its folder for temporary files. */
   get left(): readonly string[] {
     return readdirSync(this.temporary);
   }
@@ -43,7 +43,7 @@ class SandboxCommand extends Process {
     });
   }
 
-  /** What the terminal does at Ctrl-C: SIGINT to every process of the group. */
+  /** As a terminal at Ctrl-C: SIGINT to every process of the group. */
   async pressCtrlC(): Promise<{ readonly code: number | null; readonly afterMs: number }> {
     const pressedAtMs = performance.now();
     process.kill(-this.pid, 'SIGINT');
@@ -55,7 +55,7 @@ class SandboxCommand extends Process {
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    // a zombie is dead: whoever started it has only not asked yet
+    // a zombie is dead: only its parent has not waited for it yet
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
     return false;
@@ -68,7 +68,7 @@ const link = (t: Test, command: SandboxCommand, state: string) =>
   });
 
 t.test(
-  'npm start: says what runs where and three commands to try; Ctrl-C ends it and leaves nothing',
+  'npm start: prints addresses and three commands to try; Ctrl-C ends it and leaves no file',
   async (t) => {
     const sandbox = new SandboxCommand(t, await freePorts());
     await sandbox.hasBanner();

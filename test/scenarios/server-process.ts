@@ -1,4 +1,4 @@
-/** The real server as a process of its own, watched from outside: DNS, HTTP, its log, its end. */
+/** The real server as a process, seen from outside: DNS, HTTP, its log, its end. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -22,7 +22,7 @@ export interface Ended {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** Nothing of the test runner's own environment gets in, and nothing of AWS but what the scenario says. */
+/** Without the test runner's environment, and with the AWS variables of the scenario alone. */
 function environmentOf(scenario: Readonly<Record<string, string>>): Record<string, string> {
   const { PATH = '', HOME = '', TMPDIR, NODE_COMPILE_CACHE } = process.env;
   return {
@@ -34,7 +34,7 @@ function environmentOf(scenario: Readonly<Record<string, string>>): Record<strin
   };
 }
 
-/** No credentials, and no way to AWS: whatever the SDK tries ends on a closed port of loopback. */
+/** No credentials, and no way to AWS: every request of the SDK ends on a closed port of loopback. */
 export const NO_AWS: Readonly<Record<string, string>> = {
   AWS_ENDPOINT_URL: 'http://127.0.0.1:9',
   AWS_EC2_METADATA_DISABLED: 'true',
@@ -43,7 +43,7 @@ export const NO_AWS: Readonly<Record<string, string>> = {
   AWS_REGION: 'us-west-2',
 };
 
-/** A child with what it writes; killed by its pid, and waited for, when the test ends. */
+/** A child process with its output; killed by its pid, and waited for, when the test ends. */
 export class Process {
   readonly child: ChildProcess;
   readonly startedAtMs = performance.now();
@@ -102,7 +102,7 @@ export class Process {
 export class ServerProcess extends Process {
   readonly #ports: Ports;
 
-  /** `command`: another than that of this work tree. */
+  /** `command`: instead of that of this work tree. */
   constructor(
     t: Test,
     configFile: string,
@@ -134,7 +134,7 @@ export class ServerProcess extends Process {
     return (await this.ask({ name })).answers.map(({ data }) => data).toSorted();
   }
 
-  /** Asks until there is a reply, and says how long after the start of the process it came. */
+  /** Asks until there is a reply, and returns its time since the start of the process. */
   async firstAnswer(query: QueryText): Promise<ReadReply & { readonly sinceStartMs: number }> {
     for (;;) {
       if (!this.isRunning) throw new Error(`the server ended: ${this.stderr}${this.stdout}`);
@@ -146,7 +146,7 @@ export class ServerProcess extends Process {
     }
   }
 
-  /** The page; where nobody listens yet it is asked for again, since DNS does not wait for HTTP. */
+  /** The page; asked for again where the server does not listen yet, since DNS does not wait for HTTP. */
   async get(path: string): Promise<{ readonly status: number; readonly body: string }> {
     const url = `http://127.0.0.1:${this.#ports.httpPort}${path}`;
     const startedMs = performance.now();
@@ -166,7 +166,7 @@ export class ServerProcess extends Process {
     return statusReport.parse(JSON.parse((await this.get('/status')).body));
   }
 
-  /** Values of a metric by its labels, as they stand on the page: `{cluster="demo",...}` to a number. */
+  /** Values of a metric by its labels as on the page: `{cluster="demo",...}` to a number. */
   async metric(name: string): Promise<ReadonlyMap<string, number>> {
     const { body } = await this.get('/metrics');
     const lines = body
@@ -208,7 +208,7 @@ export function askUdp(
       done();
       resolve({ ...readReply(message), afterMs: performance.now() - startMs });
     });
-    // connected, so that a closed port is told at once
+    // connected, so that a closed port is an error at once
     socket.connect(port, '127.0.0.1', () => socket.send(queryOf(query), (error) => error && done(error)));
   }).finally(() => socket.close());
 }

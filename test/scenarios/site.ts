@@ -1,4 +1,4 @@
-/** A site for one scenario: a simulated Region beside it, a folder of its own, ports of its own, servers started in it. */
+/** A site for one scenario: a simulated Region, a folder and ports of its own, and the servers started in it. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,8 +13,8 @@ export const ENDPOINT = '5E9D0F3C7A1B4286B0D4C8E2F6A19753.gr7.us-west-2.eks.amaz
 export const DEMO = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
 
 /**
- * Looks more often than the sandbox's own, so that a scenario takes seconds. Each look has as long as by default: the simulated
- * Region lives in the process of the test, and one that stands still must not look like a cut.
+ * More polls than in the sandbox's own configuration, so that a scenario takes seconds. The time-out of a poll is the default:
+ * the simulated Region lives in the process of the test, and a process that stands still must not seem a cut.
  */
 export const HURRY = {
   dns: '1s',

@@ -2,10 +2,10 @@ import t from 'tap';
 import { populationOf } from '../../sandbox/demo-population.ts';
 import type { HttpFaultKind } from '../../sandbox/faults.ts';
 import { until } from '../helpers/patience.ts';
-import { isReady, sourceOf } from './looks.ts';
+import { isReady, sourceOf } from './readiness.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 for (const [eastCluster, westCluster] of [
   ['east', 'west'],

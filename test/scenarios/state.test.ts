@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../helpers/patience.ts';
 import { keepState, keptRecord } from './kept-state.ts';
-import { isReady } from './looks.ts';
+import { isReady } from './readiness.ts';
 import { NO_AWS, Process } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 const OLD = ['10.0.1.1', '10.0.2.1', '10.0.3.1'];
 
@@ -48,7 +48,7 @@ for (const [fault, damage] of [
 }
 
 t.test(
-  'both generations corrupt and no AWS: all else is served, readiness says what is missing',
+  'both generations corrupt and no AWS: other names are served, readiness names the missing ones',
   async (t) => {
     const site = await Site.open(t, { overrides: {} });
     site.configureCluster({ endpoint: ENDPOINT });
@@ -66,7 +66,7 @@ t.test(
 );
 
 t.test(
-  'a state directory that cannot be written: serves all the same, and says so until it can',
+  'a state directory that cannot be written: the server serves, and reports it until it can write',
   async (t) => {
     const site = await Site.open(t);
     writeFileSync(site.stateDirectory, 'a file in its place: not even root can write into that');

@@ -8,7 +8,7 @@ import { queryOf } from '../serving/resolver/messages.ts';
 import { keepState, keptRecord } from './kept-state.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 t.test('SIGTERM ends it cleanly with queries in flight over UDP and TCP', async (t) => {
   const site = await Site.open(t);
@@ -31,7 +31,7 @@ t.test('SIGTERM ends it cleanly with queries in flight over UDP and TCP', async 
   });
 
   const ended = await server.kill('SIGTERM');
-  t.comment(`ended in ${ended.afterMs.toFixed(0)} ms`); // that it waits for nothing is shown in virtual time: test/daemon
+  t.comment(`ended in ${ended.afterMs.toFixed(0)} ms`); // test/daemon shows in virtual time that the stop waits for no query
   t.match(ended, { code: 0, signal: null });
   t.match(server.log.at(-1), { msg: 'stopped' });
   t.same(server.stderr, '');
@@ -47,20 +47,17 @@ t.test('SIGTERM ends it cleanly with queries in flight over UDP and TCP', async 
   t.same(reply.answers.map(({ data }) => data).toSorted(), DEMO);
 });
 
-t.test(
-  'a second signal does not cut the stop short, and one that comes at the start is heeded',
-  async (t) => {
-    const site = await Site.open(t);
-    const server = site.start();
-    await until('it listens', () => server.logged('listening').length > 0, 1);
-    server.signal('SIGINT');
-    server.signal('SIGTERM');
-    await pause(10);
-    const ended = await server.kill('SIGTERM');
-    t.match(ended, { code: 0, signal: null });
-    t.match(server.log.at(-1), { msg: 'stopped' });
-  },
-);
+t.test('a second signal does not cut the stop short, and one at the start counts', async (t) => {
+  const site = await Site.open(t);
+  const server = site.start();
+  await until('it listens', () => server.logged('listening').length > 0, 1);
+  server.signal('SIGINT');
+  server.signal('SIGTERM');
+  await pause(10);
+  const ended = await server.kill('SIGTERM');
+  t.match(ended, { code: 0, signal: null });
+  t.match(server.log.at(-1), { msg: 'stopped' });
+});
 
 t.test(
   'a file that never answers, read while AWS is asked, holds up neither the state nor the end',
@@ -77,7 +74,7 @@ t.test(
       await pause(2_000);
       const { code, signal, afterMs } = await server.kill('SIGTERM');
       t.comment(`${variable}: ended with ${code ?? signal} in ${afterMs.toFixed(0)} ms`);
-      // what Node itself reads hangs in its thread, which nothing but SIGKILL ends
+      // a read of Node itself hangs in its thread, which only SIGKILL ends
       t.ok(code === 0 || (signal === 'SIGKILL' && variable === 'NODE_EXTRA_CA_CERTS'), variable);
       const state = await readFile(join(site.stateDirectory, 'endpoints.json'), 'utf8');
       t.ok(state.includes('10.9.9.9'), `${variable}: the state is saved`);

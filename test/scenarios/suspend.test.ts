@@ -7,7 +7,7 @@ import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { pause, until } from '../helpers/patience.ts';
-import { isReady } from './looks.ts';
+import { isReady } from './readiness.ts';
 import { PROGRAM, ServerProcess } from './server-process.ts';
 import { folder, Site } from './site.ts';
 

@@ -1,11 +1,11 @@
-/** The real server where somebody is wrong: the operator about the endpoint, DNS in a silence of AWS, everybody after a cluster is created again. */
+/** The real server with wrong input: from the operator about the endpoint, from DNS while AWS is silent, from all after a cluster is created again. */
 import t, { type Test } from 'tap';
 import { until } from '../helpers/patience.ts';
-import { clusterOf, isReady, sourceOf } from './looks.ts';
+import { clusterOf, isReady, sourceOf } from './readiness.ts';
 import { Process } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 async function check(t: Test, site: Site): Promise<string> {
   const command = new Process(t, ['check', '--config', site.configFile], site.sandbox.environment);
@@ -14,7 +14,7 @@ async function check(t: Test, site: Site): Promise<string> {
 }
 
 t.test(
-  'an endpoint that the operator gave wrong: both names are answered, also in a cut and after a restart',
+  'a wrong endpoint in the configuration: both names are answered, also in a cut and after a restart',
   async (t) => {
     const site = await Site.open(t);
     site.configureCluster({ endpoint: 'outdated.gr7.us-west-2.eks.amazonaws.com' });
@@ -50,35 +50,41 @@ t.test(
   },
 );
 
-t.test('AWS is silent, and DNS walks away from the truth in small steps: it is not followed', async (t) => {
-  const site = await Site.open(t);
-  const server = site.start();
-  await isReady(server);
-  for (const source of ['dns', 'interfaces']) {
-    await until(`${source} has agreed`, async () => (await sourceOf(server, source))?.latest === 'succeeded');
-  }
-  site.sandbox.faults.add({ service: '*', kind: 'reset' });
-  await until('AWS is silent', async () => (await sourceOf(server, 'interfaces'))?.latest === 'failed');
-  const [first = '', second = ''] = DEMO;
-  const stranger = '10.9.9.9';
-  for (const told of [
-    [first, second, stranger],
-    [first, stranger],
-    [stranger],
-    [first, '10.9.9.8'],
-    [stranger],
-  ]) {
-    site.sandbox.state.setRecords(ENDPOINT, 'A', told, 1);
-    await until(
-      `${told} is held back`,
-      async () => `${(await clusterOf(server))?.held?.addresses.toSorted()}` === `${told.toSorted()}`,
-    );
-    t.same(await server.addresses(ENDPOINT), DEMO, `${told}`);
-  }
-  site.sandbox.state.setRecords(ENDPOINT, 'A', DEMO);
-  await until('the truth is told again', async () => (await clusterOf(server))?.held === undefined);
-  t.same(await server.addresses(ENDPOINT), DEMO);
-});
+t.test(
+  'AWS is silent, and DNS departs from the truth in small steps: the server does not follow',
+  async (t) => {
+    const site = await Site.open(t);
+    const server = site.start();
+    await isReady(server);
+    for (const source of ['dns', 'interfaces']) {
+      await until(
+        `${source} has agreed`,
+        async () => (await sourceOf(server, source))?.latest === 'succeeded',
+      );
+    }
+    site.sandbox.faults.add({ service: '*', kind: 'reset' });
+    await until('AWS is silent', async () => (await sourceOf(server, 'interfaces'))?.latest === 'failed');
+    const [first = '', second = ''] = DEMO;
+    const stranger = '10.9.9.9';
+    for (const told of [
+      [first, second, stranger],
+      [first, stranger],
+      [stranger],
+      [first, '10.9.9.8'],
+      [stranger],
+    ]) {
+      site.sandbox.state.setRecords(ENDPOINT, 'A', told, 1);
+      await until(
+        `${told} is held back`,
+        async () => `${(await clusterOf(server))?.held?.addresses.toSorted()}` === `${told.toSorted()}`,
+      );
+      t.same(await server.addresses(ENDPOINT), DEMO, `${told}`);
+    }
+    site.sandbox.state.setRecords(ENDPOINT, 'A', DEMO);
+    await until('the truth is told again', async () => (await clusterOf(server))?.held === undefined);
+    t.same(await server.addresses(ENDPOINT), DEMO);
+  },
+);
 
 t.test(
   'a cluster that is created again under its name is found without waiting for the next call of EKS',

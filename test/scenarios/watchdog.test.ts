@@ -1,4 +1,4 @@
-/** The service manager hears of a server only after that has answered a query of its own. */
+/** A server tells the service manager that it is alive only after it has answered a query of its own. */
 import t, { type Test } from 'tap';
 import { pause, until } from '../helpers/patience.ts';
 import { keepState, keptRecord } from './kept-state.ts';
@@ -6,7 +6,7 @@ import { type NotifyReceiver, receiveNotifications } from './notify-receiver.ts'
 import type { ServerProcess } from './server-process.ts';
 import { ENDPOINT, Site } from './site.ts';
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 const WATCHDOG_MS = 2000;
 const WITHOUT_C = 'node:ffi is not there';
@@ -45,7 +45,7 @@ for (const [what, overrides, isKept] of [
   ['the host itself is no client', { clients: { allow: ['192.0.2.0/24'] } }, true],
   ['the limit is one response a second', { limits: { responsesPerSecond: 1 } }, true],
 ] as const) {
-  t.test(`it tells again and again that it is alive: ${what}`, async (t) => {
+  t.test(`it reports again and again that it is alive: ${what}`, async (t) => {
     const one = await watched(t, overrides, {}, isKept);
     if (one === undefined) {
       t.pass(WITHOUT_C);
@@ -61,7 +61,7 @@ for (const [what, overrides, isKept] of [
   });
 }
 
-t.test('a process that a debugger or SIGSTOP has stopped tells nothing', async (t) => {
+t.test('a process that a debugger or SIGSTOP has stopped reports nothing', async (t) => {
   const one = await watched(t);
   if (one === undefined) {
     t.pass(WITHOUT_C);
@@ -69,7 +69,7 @@ t.test('a process that a debugger or SIGSTOP has stopped tells nothing', async (
   }
   await tells(one.manager, 2);
   one.server.signal('SIGSTOP');
-  await pause(100); // what was on its way
+  await pause(100); // messages in flight
   one.manager.take();
   await pause(WATCHDOG_MS);
   t.same(one.manager.take(), []);
@@ -77,7 +77,7 @@ t.test('a process that a debugger or SIGSTOP has stopped tells nothing', async (
   await tells(one.manager, 2);
 });
 
-t.test('a loop that turns for ever tells nothing', async (t) => {
+t.test('a loop that never ends reports nothing', async (t) => {
   const endless = `data:text/javascript,process.once('SIGUSR2',()=>{for(;;);})`;
   const one = await watched(t, {}, { NODE_OPTIONS: `--import=${endless}` });
   if (one === undefined) {

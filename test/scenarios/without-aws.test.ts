@@ -4,7 +4,7 @@ import { keepState, keptRecord } from './kept-state.ts';
 import { NO_AWS } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
-t.jobs = 2; // they wait more than they work
+t.jobs = 2; // these tests wait more than they work
 
 const NAME = ENDPOINT.toLowerCase();
 
@@ -29,7 +29,7 @@ for (const [cut, linkState, upstream] of [
     });
     t.match(await server.get('/readyz'), { status: 200 }, 'ready: an outage does not undo it');
 
-    // CoreDNS gives up after 2 s: nobody is waited for, or each of them would take 1.8 s; a machine may stand still during one
+    // CoreDNS gives up after 2 s: a wait for an upstream would take 1.8 s for each query; a machine may stand still during one
     const probes = [];
     for (let count = 0; count < 5; count++)
       probes.push(await server.ask({ name: '.', type: 'NS', edns: {} }));
@@ -60,7 +60,7 @@ for (const [cut, linkState, upstream] of [
 }
 
 t.test(
-  'no state, no AWS: SERVFAIL with 14, all else works, readiness says why; then the DNS alone mends it',
+  'no state, no AWS: SERVFAIL with 14, other names work, readiness says why; then DNS alone is enough',
   async (t) => {
     const site = await Site.open(t);
     site.configureCluster({ endpoint: ENDPOINT });

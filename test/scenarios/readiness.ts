@@ -1,4 +1,4 @@
-/** What the scenarios look at from outside again and again. */
+/** Conditions that scenarios wait for, seen from outside of the server. */
 import { until } from '../helpers/patience.ts';
 import type { ServerProcess } from './server-process.ts';
 
