@@ -73,8 +73,8 @@ t.test('a query is followed through few files', async (t) => {
   const { watch, server } = await watched(t, { refresh: SELDOM });
   await server.ask({ name: 'www.example.com' });
   const ask = (name: string) => async () => void (await server.ask({ name }));
-  within(t, 'an endpoint answer', await filesOf(watch, 1, ask(ENDPOINT)), 17);
-  within(t, 'a cached hit', await filesOf(watch, 1, ask('www.example.com')), 24);
+  within(t, 'an endpoint answer', await filesOf(watch, 1, ask(ENDPOINT)), 14);
+  within(t, 'a cached hit', await filesOf(watch, 1, ask('www.example.com')), 20);
   const miss = async (round: number) => void (await server.ask({ name: `n${round}.example.com` }));
   within(t, 'a forwarded miss', await filesOf(watch, 1, miss), 52);
 });

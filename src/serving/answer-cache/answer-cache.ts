@@ -82,7 +82,7 @@ export class AnswerCache {
 
   /** The answer kept for this question, unless it has expired (see `freshness`); or else the failure remembered of it. */
   find(query: Query, nowMs: number): CachedAnswer | undefined {
-    const answer = this.#retained.find(query) ?? this.#own(query);
+    const answer = this.#retainedFor(query) ?? this.#own(query);
     const found = (answer && this.#used(answer, nowMs)) ?? this.#failures.find(query, nowMs);
     if (found === undefined) this.#misses++;
     else if (found !== answer) this.#hits++;
@@ -102,7 +102,7 @@ export class AnswerCache {
 
   /** As `findAny`, counted neither as a query nor as a use: `find` was called for the same query. */
   peekAny(query: Query, nowMs: number, isCut: boolean): GivenAnswer | undefined {
-    const retained = this.#retained.find(query);
+    const retained = this.#retainedFor(query);
     if (retained !== undefined) return givenAnswer(retained, nowMs, this.#settings);
     return this.#variants.best(query, nowMs, isCut, this.#settings)?.given;
   }
@@ -168,7 +168,7 @@ export class AnswerCache {
 
   /** How the answer retained for this question is given, if there is one, fresh or not; `find` gives the same answer. */
   giveRetained(query: Query, nowMs: number): GivenAnswer | undefined {
-    const answer = this.#retained.find(query);
+    const answer = this.#retainedFor(query);
     if (answer === undefined) return undefined;
     this.#used(answer, nowMs);
     return givenAnswer(answer, nowMs, this.#settings);
@@ -176,7 +176,12 @@ export class AnswerCache {
 
   /** Whether an answer with records is retained for the query's name, whatever their type. */
   hasRetainedRecordsOf(query: Query): boolean {
-    return this.#retained.hasRecordsOf(query);
+    return this.#retainedRevision > 0 && this.#retained.hasRecordsOf(query);
+  }
+
+  /** Most sites retain no names: then a query does not search for one. */
+  #retainedFor(query: Query): CachedAnswer | undefined {
+    return this.#retainedRevision > 0 ? this.#retained.find(query) : undefined;
   }
 
   /** Counts calls of `retain` and `release`. */

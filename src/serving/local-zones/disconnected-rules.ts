@@ -56,6 +56,8 @@ export interface DisconnectedRulesOptions {
 }
 
 export class DisconnectedRules {
+  /** Whether any rule has its place before the cache: a cache hit asks for a rule only then. */
+  hasOperatorRules = false;
   readonly #rules = new NameMap<DisconnectedRule>();
   /** Rules that hold without the operator. */
   readonly #builtIn = new NameMap<DisconnectedRule>();
@@ -135,6 +137,7 @@ export class DisconnectedRules {
   ): Steps<void> {
     const { name } = zone;
     this.#apexes.set(name, true);
+    if (!('forwardTo' in zone)) this.hasOperatorRules = true;
     if ('forwardTo' in zone) {
       this.#rules.set(name, zone.forwardTo === 'stale' ? always(STALE) : closestRule(name, builtIn));
     } else if ('answer' in zone) {

@@ -147,6 +147,7 @@ export class OwnAnswers {
   /** The rule for this name, if it has this place among the steps and the upstreams cannot be asked. */
   byRule(standing: Standing, turn: Turn): number {
     const { rules, upstreams } = this.#deps;
+    if (standing === 'before-cache' && !rules.disconnected.hasOperatorRules) return PASS;
     const found = rules.disconnected.find(turn.query);
     if (found.kind === 'stale' || found.standing !== standing) return PASS;
     return upstreams.isCut(turn.query, turn.route) ? this.writeRule(turn, found) : PASS;
