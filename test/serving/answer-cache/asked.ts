@@ -3,7 +3,9 @@ import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import type { ResponseIndex } from '../../../src/protocol/wire/response-records.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { typeFromText } from '../../../src/protocol/words/types.ts';
-import type { AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
+import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
+import { type CachedAnswer, freshness } from '../../../src/serving/answer-cache/cached-answer.ts';
+import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { message, rawRecord, soaData } from '../../helpers/zone-text.ts';
 
 export const settings: AnswerCacheSettings = {
@@ -85,4 +87,22 @@ export function collidingNames(): [string, string] {
     if (other !== undefined) return [other, text];
     seen.set(hash, text);
   }
+}
+
+const BENCH_NAME = 'www.example.com';
+
+/** A cache and its clock, used as the resolver uses them. */
+export function bench(changed: Partial<AnswerCacheSettings> = {}) {
+  const time = new VirtualTime();
+  const cache = new AnswerCache({ ...settings, ...changed });
+  return {
+    time,
+    cache,
+    find: (query = asked(BENCH_NAME)) => cache.find(query, time.monotonicMs()),
+    store: (octets: Uint8Array, query = asked(BENCH_NAME)) =>
+      cache.store(query, octets, indexed(octets), time.monotonicMs()),
+    fail: (query = asked(BENCH_NAME)) => cache.noteFailure(query, time.monotonicMs()),
+    state: (answer: CachedAnswer | undefined) =>
+      answer === undefined ? 'none' : freshness(answer, time.monotonicMs(), cache.settings),
+  };
 }

@@ -284,7 +284,7 @@ async function suite(t: Test, openUdp: OpenUdpSocket): Promise<void> {
       if (tries === 1 && asked.query.nameText().endsWith('7')) return; // lost
       answer(asked);
     });
-    using world = forwarderTo([server.upstream], { settings: { attemptMinMs: 50, attemptMaxMs: 100 } });
+    using world = forwarderTo([server.upstream], { settings: { attemptMinMs: 150, attemptMaxMs: 300 } });
     for (let round = 0; round < 10; round++) {
       const outcomes = await Promise.all(
         Array.from({ length: 300 }, (_, at) => world.ask(`r${round}n${at}`)),
