@@ -166,14 +166,14 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
     return ledger.close();
   });
   const loaded = await store.load();
-  const records = loaded.kind === 'loaded' ? loaded.records : [];
+  const records = loaded.kind === 'loaded' ? loaded.content : [];
   const endpoints = records.filter(({ addresses }) => addresses.length > 0).length;
   ledger.record({ kind: 'start', version: parts.version, runtime: parts.runtime, endpoints });
   noteFaults(loaded.faults, log, rooms);
   await plane.load(records);
   log.info({ generation: store.state().generation, endpoints }, 'state read');
   // what was confirmed last is written before the end
-  opened.defer(async () => void (await store.flush()));
-  opened.defer(async () => void (await retainedStore.flush()));
+  opened.defer(() => store.stop());
+  opened.defer(() => retainedStore.stop());
   return opened.move();
 }

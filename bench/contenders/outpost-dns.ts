@@ -8,8 +8,8 @@ import { basename, join, resolve } from 'node:path';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
-import { systemRandom } from '../../src/runtime/random.ts';
-import { EndpointsStore } from '../../src/store/endpoints-store.ts';
+import { encodeEndpoints } from '../../src/store/endpoints-format.ts';
+import { statePath } from '../../src/store/state-directory.ts';
 import type { Contender, Task } from '../contender.ts';
 import type { BenchOptions, Listener } from '../options.ts';
 
@@ -75,7 +75,7 @@ async function saveEndpoint(task: Task, directory: string): Promise<void> {
     confirmedAtMs: {},
     lastRefreshFailed: false,
   };
-  const store = new EndpointsStore({ directory }, { clock: systemClock, random: systemRandom });
-  const outcome = await store.save([record]);
-  if (outcome.kind !== 'saved') throw new Error(`cannot write the state for the bench: ${outcome.kind}`);
+  const encoded = encodeEndpoints({ generation: 1, writtenAtMs: nowMs, content: [record] });
+  if (encoded.kind !== 'encoded') throw new Error(`cannot write the state for the bench: ${encoded.detail}`);
+  await writeFile(statePath(directory, 'endpoints', 'current'), encoded.octets);
 }

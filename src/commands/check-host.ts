@@ -8,7 +8,7 @@ import { SPECIAL_NAMES } from '../protocol/words/special-names.ts';
 import { clusterText } from '../records/cluster-identity.ts';
 import type { RetainedRecord } from '../records/retained-record.ts';
 import { systemCode } from '../store/file-system.ts';
-import type { GenerationReading } from '../store/generation-reader.ts';
+import type { Reading } from '../store/state-format.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import { socketText } from './server-client.ts';
 
@@ -65,7 +65,7 @@ const RETAINED_SHOWN = 5;
 
 export function retainedFindings(
   retain: Config['retain'],
-  { served, faults }: GenerationReading<readonly RetainedRecord[]>,
+  { served, faults }: Reading<readonly RetainedRecord[]>,
 ): readonly Finding[] {
   if (retain.length === 0) return [];
   const kept = new Set(served?.content.map(({ name }) => name));

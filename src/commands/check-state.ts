@@ -6,14 +6,15 @@ import { type ClusterIdentity, clusterText, identityOf, pairUp } from '../record
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { SOURCE_NAMES, SOURCES } from '../records/sources.ts';
 import { atOnce } from '../runtime/slices.ts';
-import type { Fault, Reading } from '../store/endpoints-reader.ts';
 import { systemCode } from '../store/file-system.ts';
+import type { Fault } from '../store/set-aside.ts';
+import type { Reading } from '../store/state-format.ts';
 import { type Finding, problem, warning } from './finding.ts';
 
 export interface StateFacts {
   readonly directory: string;
   readonly state: DirectoryState;
-  readonly reading: Reading;
+  readonly reading: Reading<readonly EndpointRecord[]>;
   /** Wall ms. */
   readonly nowMs: number;
 }
@@ -25,7 +26,7 @@ export function stateFindings({ clusters }: Pick<Config, 'clusters'>, facts: Sta
   const common = [...writableFindings(facts), ...fileFindings(facts)];
   if (served === undefined) return common;
   const clock = clockFindings(served.writtenAtMs, facts.nowMs);
-  const records = recordsOf(clusters, served.records);
+  const records = recordsOf(clusters, served.content);
   const ofClusters = clusters.flatMap((cluster) =>
     clusterFindings(cluster, clusterText(cluster, clusters), records.get(cluster), facts.nowMs),
   );

@@ -5,10 +5,10 @@
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';
 import type { Fault } from '../config/fault.ts';
-import { readEndpoints } from '../store/endpoints-reader.ts';
-import { systemFiles } from '../store/file-system.ts';
-import { readGenerations } from '../store/generation-reader.ts';
+import { ENDPOINTS } from '../store/endpoints-format.ts';
 import { RETAINED } from '../store/retained-format.ts';
+import { FileReader } from '../store/state-backend.ts';
+import { readState } from '../store/state-format.ts';
 import { configFindings, HOSTS_FILE, hostsFindings, readHosts, retainedFindings } from './check-host.ts';
 import { inspectDirectory, recordsOf, type StateFacts, stateFindings } from './check-state.ts';
 import { bySeverity, type Finding, formatFindings, problem, warning } from './finding.ts';
@@ -54,7 +54,7 @@ function printJson(faults: readonly Fault[], findings: readonly Finding[]): void
 export async function findAll(config: Config, hostsFile: string, nowMs: number): Promise<readonly Finding[]> {
   const { directory } = config.state;
   const state = await inspectDirectory(directory);
-  const reading = await readEndpoints(systemFiles, directory);
+  const reading = await readState(new FileReader(directory), ENDPOINTS);
   const facts = { directory, state, reading, nowMs };
   return [
     ...stateFindings(config, facts),
@@ -83,7 +83,7 @@ async function runningFindings(config: Config): Promise<readonly Finding[]> {
 }
 
 async function retainedOnDisk({ retain, state }: Config): Promise<readonly Finding[]> {
-  return retainedFindings(retain, await readGenerations(systemFiles, state.directory, RETAINED));
+  return retainedFindings(retain, await readState(new FileReader(state.directory), RETAINED));
 }
 
 async function hostsFileFindings(
@@ -96,7 +96,7 @@ async function hostsFileFindings(
     const text = `"${hostsFile}" cannot be read (${lines.code}): whether it overrides an endpoint is not known`;
     return [warning(text, 'search it for the name of the endpoint')];
   }
-  const records = recordsOf(clusters, reading.served?.records ?? []);
+  const records = recordsOf(clusters, reading.served?.content ?? []);
   const known = clusters.flatMap((cluster) => {
     const record = records.get(cluster);
     const endpoint = cluster.endpoint ?? record?.endpoint;

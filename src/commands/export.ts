@@ -3,9 +3,10 @@ import type { Command } from 'commander';
 import { ageText } from '../admin/status-words.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
-import type { EndpointsFile } from '../store/endpoints-format.ts';
-import { type Reading, readEndpoints } from '../store/endpoints-reader.ts';
-import { systemFiles } from '../store/file-system.ts';
+import { ENDPOINTS, type EndpointsFile } from '../store/endpoints-format.ts';
+import type { Fault } from '../store/set-aside.ts';
+import { FileReader } from '../store/state-backend.ts';
+import { readState } from '../store/state-format.ts';
 import { lastConfirmedAtMs } from './check-state.ts';
 import { findPlace } from './running-server.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
@@ -35,7 +36,7 @@ export function define(command: Command, { ended }: Run): void {
 async function exportRecords({ format, config, state }: ExportOptions): Promise<ExitCode> {
   const directory = await findPlace('stateDirectory', state, config);
   if (typeof directory === 'number') return directory;
-  const { served, faults } = await readEndpoints(systemFiles, directory);
+  const { served, faults } = await readState(new FileReader(directory), ENDPOINTS);
   for (const fault of faults)
     explain(`the state file "${fault.path}" cannot be used (${fault.reason}): ${fault.detail}`);
   if (served === undefined) {
@@ -44,7 +45,7 @@ async function exportRecords({ format, config, state }: ExportOptions): Promise<
   }
   if (served.from === 'previous')
     explain(`these are the records of the previous generation (${served.generation})`);
-  if (!served.records.some(({ endpoint, addresses }) => endpoint !== undefined && addresses.length > 0)) {
+  if (!served.content.some(({ endpoint, addresses }) => endpoint !== undefined && addresses.length > 0)) {
     explain(`nothing to export: the state in "${directory}" holds no endpoint with an address`);
     return EXIT.finding;
   }
@@ -52,13 +53,16 @@ async function exportRecords({ format, config, state }: ExportOptions): Promise<
   return EXIT.well;
 }
 
-function nothingText(directory: string, faults: Reading['faults']): string {
+function nothingText(directory: string, faults: readonly Fault[]): string {
   if (faults.length > 0) return `nothing to export: no state file in "${directory}" can be used`;
   return `nothing to export: there is no state file in "${directory}": name its directory with --state, or start the server while AWS can be reached`;
 }
 
 /** Lines of a hosts file (hosts(5)): for a machine that has to reach the cluster without any DNS. */
-export function hostsText({ generation, writtenAtMs, records }: EndpointsFile, nowMs: number): string {
+export function hostsText(
+  { generation, writtenAtMs, content: records }: EndpointsFile,
+  nowMs: number,
+): string {
   const head = [
     `# outpost-dns export: generation ${generation}, written ${new Date(writtenAtMs).toISOString()}`,
     '# such lines win over DNS and are never refreshed: remove them after the outage',
@@ -78,7 +82,7 @@ function recordLines(record: EndpointRecord, nowMs: number): string[] {
 }
 
 /** An array of JSON objects, with times that a person can read and ages that a program can compare. */
-export function jsonText({ records }: EndpointsFile, nowMs: number): string {
+export function jsonText({ content: records }: EndpointsFile, nowMs: number): string {
   return `${JSON.stringify(
     records.map((record) => recordObject(record, nowMs)),
     null,
@@ -128,7 +132,7 @@ export function zoneText(file: EndpointsFile, nowMs: number): string {
     `; outpost-dns export: generation ${file.generation}, written ${written}`,
     '; each $ORIGIN line begins a zone of its own: with several, cut here and load one file a zone',
   ];
-  return `${[...head, ...file.records.flatMap((record) => zoneLines(record, file, nowMs))].join('\n')}\n`;
+  return `${[...head, ...file.content.flatMap((record) => zoneLines(record, file, nowMs))].join('\n')}\n`;
 }
 
 function zoneLines(record: EndpointRecord, file: EndpointsFile, nowMs: number): string[] {

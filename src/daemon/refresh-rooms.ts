@@ -132,7 +132,7 @@ function buildRetained(parts: DaemonParts, { stores, serving }: Around): Retaine
     random,
     log,
     pause,
-    save: (records) => retainedStore.save(records),
+    save: (compose, change) => retainedStore.saveLater(compose, change),
     publish: ({ name, qtype }, answer) => cache.retain(name, qtype, answer, clock.monotonicMs()),
     withdraw: ({ name, qtype }) => cache.release(name, qtype),
   });

@@ -22,9 +22,9 @@ import type { Intake } from '../serving/listener/intake.ts';
 import { formatListenAddress } from '../serving/listener/listen-address.ts';
 import type { ListeningOn } from '../serving/listener/listeners.ts';
 import type { SnapshotState } from '../store/answers-snapshot.ts';
-import type { StoreState } from '../store/generation-store.ts';
 import type { LedgerState } from '../store/ledger.ts';
 import type { Claim } from '../store/state-directory.ts';
+import type { StoreState } from '../store/state-store.ts';
 import { notReady } from './readiness.ts';
 
 export interface ReportParts {
@@ -263,14 +263,14 @@ function stateReport(parts: ReportParts): StatusReport['state'] {
     isPending: store.pending,
     savedAgeSeconds:
       store.lastSavedMs === undefined ? undefined : seconds(clock.monotonicMs() - store.lastSavedMs),
-    saveFailures: parts.refresh.saving.saveFailures,
+    saveFailures: store.failures,
     failure: store.lastFailure?.detail,
     faults: [...parts.stateFaults, ...claimFaults(parts.claim)],
     isOurs: parts.claim?.kind === 'ours',
     retained: {
-      saveFailures: parts.retained.saving.saveFailures,
+      saveFailures: parts.retainedStore.failures,
       failure: parts.retainedStore.lastFailure?.detail,
-      leftOut: parts.retained.saving.leftOut,
+      leftOut: parts.retainedStore.leftOut,
     },
     snapshot: snapshotReport(parts),
     ledger: {

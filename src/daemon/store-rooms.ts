@@ -1,12 +1,14 @@
 /** What is kept on disk, each kind in its own store, and the answer cache that one of them keeps. Nothing here opens a file. */
 import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { AnswersSnapshot } from '../store/answers-snapshot.ts';
-import { EndpointsStore } from '../store/endpoints-store.ts';
+import { ENDPOINTS } from '../store/endpoints-format.ts';
 import { systemFiles } from '../store/file-system.ts';
 import { Ledger } from '../store/ledger.ts';
-import { RetainedStore } from '../store/retained-store.ts';
+import { RETAINED } from '../store/retained-format.ts';
 import type { LoadFault } from '../store/set-aside.ts';
+import { FileBackend } from '../store/state-backend.ts';
 import { DirectoryLock, guardedFiles } from '../store/state-directory.ts';
+import { StateStore } from '../store/state-store.ts';
 import type { ConfigInForce } from './config-in-force.ts';
 import { setAsideEvent } from './ledger-events.ts';
 import type { DaemonParts } from './parts.ts';
@@ -25,8 +27,9 @@ export function buildStoreRooms(
   const files = guardedFiles(systemFiles, lock);
   const ledger = new Ledger({ directory }, { clock, timers, log, files });
   const onSetAside = (fault: LoadFault) => ledger.record(setAsideEvent(fault));
-  const store = new EndpointsStore({ directory }, { clock, random, onSetAside, files, lock });
-  const retainedStore = new RetainedStore({ directory }, { clock, random, pause, onSetAside, files, lock });
+  const backend = new FileBackend(directory, { random, files, lock });
+  const store = new StateStore(ENDPOINTS, backend, { clock, timers, log, onSetAside });
+  const retainedStore = new StateStore(RETAINED, backend, { clock, timers, log, pause, onSetAside });
   const answers = new AnswersSnapshot(
     { directory, sizeOctets: cache.settings.sizeOctets, scope: inForce.routes.scope },
     { cache, clock, timers, random, log, pause, onSetAside, files },

@@ -46,7 +46,6 @@ export interface RefreshPlaneOptions {
 
 export interface RefreshSnapshot {
   readonly clusters: readonly ClusterSnapshot[];
-  readonly saving: { readonly saveFailures: number; readonly isSaveFailing: boolean };
 }
 
 interface Member {
@@ -89,10 +88,10 @@ export class RefreshPlane {
   constructor(options: RefreshPlaneOptions) {
     this.#options = options;
     this.#times = options.times;
-    const { clock, save, publish, timers, log, pause } = options;
+    const { clock, save, publish, timers, pause } = options;
     this.#moment = momentOf(clock);
     this.#turnstile = new Turnstile(LOOKS_PER_TURN, pause);
-    this.#keeper = new RecordKeeper({ compose: () => this.#composing(), save, publish, timers, log, pause });
+    this.#keeper = new RecordKeeper({ compose: () => this.#composing(), save, publish, timers, pause });
   }
 
   /** Takes what the state file had, and resolves once that is published; nothing looks outside yet. */
@@ -149,7 +148,7 @@ export class RefreshPlane {
       clusters.push(memberSnapshot(member, now));
       yield;
     }
-    return { clusters, saving: this.#keeper.stats() };
+    return { clusters };
   }
 
   /** Of one cluster, without composing those of all others. */

@@ -4,11 +4,10 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Pause } from '../runtime/slices.ts';
 import { type SliceFigures, Slices } from '../runtime/slices.ts';
-import { sleep, type Timers } from '../runtime/timers.ts';
+import type { Timers } from '../runtime/timers.ts';
 import { removeLeftovers, replaceFile } from './atomic-file.ts';
 import { type FileSystem, StoreError, systemFiles } from './file-system.ts';
-import type { Fault, LoadFault } from './set-aside.ts';
-import { pruneSetAside, setAside } from './set-aside.ts';
+import { BlockedFiles, type Fault, type LoadFault, pruneSetAside, setAside } from './set-aside.ts';
 import {
   entryOctets,
   FRAME_OCTETS,
@@ -17,7 +16,7 @@ import {
   scopeOf,
 } from './snapshot-format.ts';
 import { agedEntry, passedSince, readSnapshot, UNKNOWN } from './snapshot-reader.ts';
-import { WritePace } from './write-pace.ts';
+import { Writer } from './writer.ts';
 
 /**
  * Forwarded answers through a restart: bulk state, which may be lost, beside the critical state, which may not.
@@ -89,12 +88,15 @@ export interface SnapshotState {
   /** Monotonic ms at which the last one was done. */
   readonly writtenAtMs?: number;
   readonly writeFailures: number;
-  readonly lastFailure?: { readonly code: string; readonly detail: string };
+  readonly lastFailure?: { readonly code: string; readonly detail: string } | undefined;
 }
 
 /** With the time that the writing takes, a crash loses less than the last minute of a small cache. */
 const WRITE_EVERY_MS = 50_000;
-const CANNOT = 'snapshot of answers cannot be written: a restart would lose what is newer than the last one';
+const TEXTS = {
+  failing: 'snapshot of answers cannot be written: a restart would lose what is newer than the last one',
+  recovered: 'snapshot of answers can be written again',
+};
 const SLICE_MS = 1;
 const STOP_WAIT_MS = 10_000; // a disk may hang
 const SET_ASIDE_KEPT = 2; // for somebody who wants to know why; they may be as large as the cache
@@ -105,18 +107,14 @@ export class AnswersSnapshot {
   readonly #files: FileSystem;
   #sizeOctets: number;
   #scope: string;
-  /** An unusable file that a write would replace. */
-  #inTheWay: Fault | undefined;
+  readonly #blocked: BlockedFiles;
+  readonly #writer: Writer<SnapshotWrite>;
   /** The revision that the file has; `undefined` where it has to be written whatever happens. */
   #writtenRevision: number | undefined;
   #loading: Promise<SnapshotLoad> | undefined;
   #isLoaded = false;
-  #writing: Promise<SnapshotWrite> | undefined;
-  #timer: Disposable | undefined;
-  #dueAtMs = Number.POSITIVE_INFINITY;
-  readonly #pace = new WritePace(WRITE_EVERY_MS);
   #isStopped = false;
-  #state: SnapshotState = { writeFailures: 0 };
+  #state: Omit<SnapshotState, 'writeFailures' | 'lastFailure'> = {};
 
   constructor(options: AnswersSnapshotOptions, parts: AnswersSnapshotParts) {
     this.#path = join(options.directory, 'answers.snapshot');
@@ -125,6 +123,9 @@ export class AnswersSnapshot {
     this.#parts = parts;
     this.#files = parts.files ?? systemFiles;
     this.#writtenRevision = parts.cache.revision;
+    this.#blocked = new BlockedFiles((fault) => this.#setAside(fault), parts.onSetAside);
+    const everyMs = { paceMs: WRITE_EVERY_MS, retryMs: WRITE_EVERY_MS };
+    this.#writer = new Writer({ write: () => this.#write(), texts: TEXTS, ...everyMs }, parts);
   }
 
   /** Loads what there is, and from then on writes what changes. Resolves when all is loaded; never rejects. */
@@ -132,7 +133,7 @@ export class AnswersSnapshot {
     this.#loading ??= this.#load().then((load) => {
       this.#isLoaded = !this.#isStopped;
       this.#state = { ...this.#state, loaded: load };
-      this.#writeAt(this.#parts.clock.monotonicMs() + WRITE_EVERY_MS);
+      this.#planNext();
       return load;
     });
     return this.#loading;
@@ -145,30 +146,28 @@ export class AnswersSnapshot {
   }
 
   /** Writes the file now if anything is worth it. Not before all is loaded: the file on the disk would be the better one. */
-  write(): Promise<SnapshotWrite> {
-    if (!this.#isLoaded) return Promise.resolve({ kind: 'unchanged' });
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = undefined;
-    });
-    return this.#writing;
+  async write(): Promise<SnapshotWrite> {
+    return this.#isLoaded ? this.#writer.now() : { kind: 'unchanged' };
   }
 
-  /** A cut has begun: what is known is written down as soon as the disk should be asked for it. */
+  /** A cut has begun: what is known is written as soon as the disk should be asked for it. */
   noteCut(): void {
-    if (this.#isLoaded) this.#writeAt(this.#pace.nextMs(true));
+    if (this.#isLoaded) this.#writer.at(this.#writer.earliestMs(true));
   }
 
   /** Ends loading where it stands, writes what is not on the disk yet, and does nothing from then on. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
     this.#isStopped = true;
-    this.#timer?.[Symbol.dispose]();
-    const enough = new AbortController();
-    await Promise.race([this.#writeLast(), sleep(this.#parts.timers, STOP_WAIT_MS, enough.signal)]);
-    enough.abort();
+    return this.#writer.stop(STOP_WAIT_MS, async () => {
+      await this.#loading;
+      await this.write();
+      this.#isLoaded = false;
+    });
   }
 
   state(): SnapshotState {
-    return this.#state;
+    const { failures: writeFailures, lastFailure } = this.#writer.state();
+    return { ...this.#state, writeFailures, lastFailure };
   }
 
   async #load(): Promise<SnapshotLoad> {
@@ -178,7 +177,8 @@ export class AnswersSnapshot {
     const verdicts = { kept: 0, expired: 0, superseded: 0, full: 0, refused: 0 };
     const found = await this.#read(slices, verdicts);
     await removeLeftovers(this.#files, this.#path);
-    const fault = found === undefined ? undefined : await this.#clear(found);
+    if (found !== undefined) this.#writtenRevision = undefined;
+    const fault = found && (await this.#blocked.take(found));
     const durationMs = clock.monotonicMs() - startedMs;
     if (fault !== undefined)
       log.error({ ...fault, ...verdicts }, 'snapshot of answers is not usable to its end');
@@ -217,78 +217,49 @@ export class AnswersSnapshot {
     }
   }
 
-  /** As the endpoints' store does it: a later version's file, or one that may not be read, stays until it would be replaced. */
-  async #clear(fault: Fault): Promise<LoadFault> {
-    this.#writtenRevision = undefined;
-    if (fault.kind === 'newer' || fault.kind === 'unreadable') {
-      this.#inTheWay = fault;
-      return fault;
-    }
-    try {
-      return { ...fault, setAsideTo: await this.#setAside(fault) };
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      this.#inTheWay = fault;
-      return { ...fault, setAsideFailed: error.message };
-    }
-  }
-
   async #setAside(fault: Fault): Promise<string> {
     const path = await setAside(this.#files, fault, this.#parts.clock.wallMs());
     await pruneSetAside(this.#files, this.#path, SET_ASIDE_KEPT);
     return path;
   }
 
-  async #writeLast(): Promise<void> {
-    await this.#loading;
-    await this.#writing; // what has changed since it began is not in it
-    await this.write();
-    this.#isLoaded = false;
-  }
-
-  /** Writes at this moment, unless it is to be written earlier anyway. */
-  #writeAt(atMs: number): void {
-    if (this.#isStopped || atMs >= this.#dueAtMs) return;
-    this.#timer?.[Symbol.dispose]();
-    this.#dueAtMs = atMs;
-    const delayMs = Math.max(0, atMs - this.#parts.clock.monotonicMs());
-    this.#timer = this.#parts.timers.after(delayMs, () => this.#writeAndGoOn());
-  }
-
-  async #writeAndGoOn(): Promise<void> {
-    await this.write();
-    this.#dueAtMs = Number.POSITIVE_INFINITY;
-    // where nothing had changed, the next change is not to wait for long
-    this.#writeAt(Math.max(this.#parts.clock.monotonicMs() + WRITE_EVERY_MS, this.#pace.nextMs()));
+  /** Where nothing has changed by then, the next change does not wait for long. */
+  #planNext(): void {
+    this.#writer.at(Math.max(this.#parts.clock.monotonicMs() + WRITE_EVERY_MS, this.#writer.earliestMs()));
   }
 
   async #write(): Promise<SnapshotWrite> {
-    const { cache, clock } = this.#parts;
+    try {
+      return await this.#writeChanges();
+    } catch (error) {
+      // a defect of ours in here must not end a server that answers from memory all the while
+      const code = error instanceof StoreError ? error.code : 'INTERNAL';
+      const detail = error instanceof Error ? error.message : String(error);
+      this.#writtenRevision = undefined;
+      return { kind: 'failed', code, detail };
+    } finally {
+      this.#planNext();
+    }
+  }
+
+  async #writeChanges(): Promise<SnapshotWrite> {
+    const { cache, clock, random, pause } = this.#parts;
     const { revision } = cache;
     if (revision === this.#writtenRevision) return { kind: 'unchanged' };
     const startedMs = clock.monotonicMs();
-    const slices = new Slices(clock, this.#parts.pause, SLICE_MS);
+    const slices = new Slices(clock, pause, SLICE_MS);
     const figures = { answers: 0, octets: 0 };
+    await this.#blocked.clear();
     try {
-      await this.#clearTheWay();
-      const octets = this.#compose(slices, figures);
-      await replaceFile(this.#files, this.#parts.random, { path: this.#path, octets });
-    } catch (error) {
-      this.#pace.note(figures.octets, clock.monotonicMs());
-      return this.#failed(error);
+      await replaceFile(this.#files, random, { path: this.#path, octets: this.#compose(slices, figures) });
+    } finally {
+      this.#writer.took(figures.octets);
     }
     this.#writtenRevision = revision;
     const writtenAtMs = clock.monotonicMs();
-    this.#pace.note(figures.octets, writtenAtMs);
-    const written = {
-      kind: 'written',
-      ...figures,
-      durationMs: writtenAtMs - startedMs,
-      ...slices.figures,
-    } as const;
-    const { lastFailure, ...state } = this.#state;
-    if (lastFailure !== undefined) this.#parts.log.info({}, 'snapshot of answers can be written again');
-    this.#state = { ...state, lastWrite: written, writtenAtMs };
+    const durationMs = writtenAtMs - startedMs;
+    const written = { kind: 'written', ...figures, durationMs, ...slices.figures } as const;
+    this.#state = { ...this.#state, lastWrite: written, writtenAtMs };
     return written;
   }
 
@@ -321,28 +292,5 @@ export class AnswersSnapshot {
     if (last !== undefined) yield given(last);
     slices.begin();
     yield given(composer.end());
-  }
-
-  async #clearTheWay(): Promise<void> {
-    if (this.#inTheWay === undefined) return;
-    try {
-      const setAsideTo = await this.#setAside(this.#inTheWay);
-      this.#parts.onSetAside?.({ ...this.#inTheWay, setAsideTo });
-    } catch (error) {
-      const isGone = error instanceof StoreError && error.code === 'ENOENT'; // somebody tidied up meanwhile
-      if (!isGone) throw error;
-    }
-    this.#inTheWay = undefined;
-  }
-
-  #failed(error: unknown): SnapshotWrite {
-    // a defect of ours in here must not end a server that answers from memory all the while
-    const code = error instanceof StoreError ? error.code : 'INTERNAL';
-    const detail = error instanceof Error ? error.message : String(error);
-    const { lastFailure, writeFailures } = this.#state;
-    if (lastFailure?.code !== code) this.#parts.log.error({ code, detail }, CANNOT);
-    this.#writtenRevision = undefined;
-    this.#state = { ...this.#state, writeFailures: writeFailures + 1, lastFailure: { code, detail } };
-    return { kind: 'failed', code, detail };
   }
 }

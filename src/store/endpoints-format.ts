@@ -1,11 +1,12 @@
 import { isIPv4 } from 'node:net';
 import * as z from 'zod';
 import type { EndpointRecord, SeenBy, ServedAddress } from '../records/endpoint-record.ts';
+import { compareRecords } from '../records/record-change.ts';
 import { perSource } from '../records/sources.ts';
+import { inOneStep } from '../runtime/slices.ts';
 import {
   composeCheckedJson,
   corrupt,
-  type DecodeFault,
   type Encoded,
   type Envelope,
   MAX_ITEMS,
@@ -14,6 +15,7 @@ import {
   parseCheckedJson,
   time,
 } from './checked-json.ts';
+import type { Decoded, StateFormat, Written } from './state-format.ts';
 
 /**
  * The octets of `endpoints.json`: a checked JSON file (see checked-json.ts) whose content is the endpoint records.
@@ -36,15 +38,38 @@ const ENVELOPE: Envelope = {
   lineDepth: 4, // file, clusters, cluster, addresses, address: every address on one line together with its provenance
 };
 
-export interface EndpointsFile {
-  /** Counts the writes of the file. */
-  readonly generation: number;
-  /** Wall ms. */
-  readonly writtenAtMs: number;
-  readonly records: readonly EndpointRecord[];
-}
+type Records = readonly EndpointRecord[];
+export type EndpointsFile = Written<Records>;
 
-export type Decoded = { readonly kind: 'ok'; readonly file: EndpointsFile } | DecodeFault;
+/** `endpoints.json`. */
+export const ENDPOINTS: StateFormat<Records> = {
+  name: 'endpoints',
+  maxOctets: MAX_FILE_OCTETS,
+  policy: {
+    confirmEveryMs: 60_000,
+    texts: {
+      failing: 'save endpoint records: failed, publishing all the same',
+      recovered: 'endpoint records can be saved again',
+    },
+  },
+  encode: (file) => inOneStep(() => encodeEndpoints(file)),
+  decode: (octets) => inOneStep(() => decodeEndpoints(octets)),
+  compare: (before, after) => inOneStep(() => compareRecords(before, after)),
+  merge: mergeRecords,
+  *answered(records) {
+    for (const { cluster, region, endpoint, addresses } of records) {
+      if (endpoint !== undefined && addresses.length > 0) yield `${endpoint} ${cluster} ${region ?? ''}`;
+    }
+  },
+};
+
+function mergeRecords(ours: Records, theirs: Records): Records {
+  const keyOf = ({ cluster, region }: EndpointRecord) => `${cluster} ${region ?? ''}`;
+  const answering = new Set(ours.filter(({ addresses }) => addresses.length > 0).map(keyOf));
+  const added = theirs.filter((record) => record.addresses.length > 0 && !answering.has(keyOf(record)));
+  const replaced = new Set(added.map(keyOf));
+  return [...ours.filter((record) => !replaced.has(keyOf(record))), ...added];
+}
 
 /** Composes the file. Refuses what `decodeEndpoints` would not take back: a file that cannot be read is worse than none. */
 export function encodeEndpoints(file: EndpointsFile): Encoded {
@@ -53,7 +78,7 @@ export function encodeEndpoints(file: EndpointsFile): Encoded {
     octets = composeCheckedJson(ENVELOPE, {
       generation: file.generation,
       writtenAt: moment(file.writtenAtMs),
-      clusters: file.records.map(composeRecord),
+      clusters: file.content.map(composeRecord),
     });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error; // RangeError: a time that is none
@@ -122,19 +147,19 @@ function mapValues<V, W>(
 }
 
 /** Takes a file apart, whatever it holds; never throws. Times in the future are no fault: the clock that wrote them may have been wrong. */
-export function decodeEndpoints(octets: Uint8Array): Decoded {
+export function decodeEndpoints(octets: Uint8Array): Decoded<Records> {
   const parsed = parseCheckedJson(ENVELOPE, octets);
   return parsed.kind === 'ok' ? decodeContent(parsed.content) : parsed;
 }
 
-function decodeContent(value: unknown): Decoded {
+function decodeContent(value: unknown): Decoded<Records> {
   const content = CONTENT.safeParse(value);
   if (!content.success) {
     const [issue] = content.error.issues;
     return corrupt('bad-content', `${issue?.path.join('.')}: ${issue?.message}`);
   }
   const { generation, writtenAt, clusters } = content.data;
-  return { kind: 'ok', file: { generation, writtenAtMs: writtenAt, records: clusters } };
+  return { kind: 'ok', file: { generation, writtenAtMs: writtenAt, content: clusters } };
 }
 
 const count = z.int().min(0);

@@ -1,11 +1,12 @@
 import { constants } from 'node:fs';
 import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { sleep, type Timers } from '../runtime/timers.ts';
+import type { Timers } from '../runtime/timers.ts';
 import { syncDirectory } from './atomic-file.ts';
 import { attempt, type FileSystem, type OpenFile, StoreError, systemFiles } from './file-system.ts';
 import { composeLine, type LedgerEvent } from './ledger-format.ts';
 import { findLedgerEnd, ledgerPath } from './ledger-reader.ts';
+import { type WriteEnd, Writer } from './writer.ts';
 
 /**
  * The ledger: what happened and when, one line for each event, for somebody who asks in the morning or in half a year.
@@ -28,7 +29,7 @@ export interface LedgerOptions {
 }
 
 export interface LedgerParts {
-  readonly clock: Pick<Clock, 'wallMs'>;
+  readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Log;
   readonly files?: FileSystem;
@@ -44,7 +45,7 @@ export interface LedgerState {
   /** Attempts that failed. */
   readonly failures: number;
   /** The failure after which nothing has been written yet. */
-  readonly lastFailure?: { readonly code: string; readonly detail: string };
+  readonly lastFailure?: { readonly code: string; readonly detail: string } | undefined;
 }
 
 interface Waiting {
@@ -64,8 +65,7 @@ const FILE_MODE = 0o640; // addresses are no secret, but nobody else's business 
 const APPEND =
   constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const CLOSE_WAIT_MS = 1_000;
-/** After a failed write, unless another event comes first: a disk that has room again need not wait for news. */
-const RETRY_MS = 30_000;
+const TEXTS = { failing: 'ledger cannot be written: events wait', recovered: 'ledger can be written again' };
 const LINE_FEED = Uint8Array.of(0x0a);
 
 export class Ledger {
@@ -73,29 +73,27 @@ export class Ledger {
   readonly #maxOctets: number;
   readonly #olderFiles: number;
   readonly #maxQueued: number;
-  readonly #parts: LedgerParts;
+  readonly #clock: Clock;
   readonly #files: FileSystem;
+  readonly #writer: Writer<WriteEnd>;
 
   readonly #queue: Waiting[] = [];
-  #writing: Promise<void> | undefined;
   #isClosed = false;
-  #retry: Disposable | undefined;
   /** Lost since the last event that was let into the queue. */
   #lostBefore = 0;
   #end: End | undefined;
   #sequence = 0;
   #written = 0;
   #lost = 0;
-  #failures = 0;
-  #lastFailure: LedgerState['lastFailure'];
 
   constructor(options: LedgerOptions, parts: LedgerParts) {
     this.#directory = options.directory;
     this.#maxOctets = options.maxOctets ?? 1024 * 1024;
     this.#olderFiles = options.olderFiles ?? 4;
     this.#maxQueued = options.maxQueued ?? 1000;
-    this.#parts = parts;
+    this.#clock = parts.clock;
     this.#files = parts.files ?? systemFiles;
+    this.#writer = new Writer({ write: () => this.#writeAll(), texts: TEXTS }, parts);
   }
 
   /** Notes that `event` happened `agoMs` ago. Returns at once; never throws. Keeps `event`: do not change it afterwards. */
@@ -104,55 +102,53 @@ export class Ledger {
       this.#lost++;
       this.#lostBefore++;
     } else {
-      this.#queue.push({ atMs: this.#parts.clock.wallMs() - agoMs, lost: this.#lostBefore, event });
+      this.#queue.push({ atMs: this.#clock.wallMs() - agoMs, lost: this.#lostBefore, event });
       this.#lostBefore = 0;
     }
-    if (!this.#isClosed) this.#write();
+    if (!this.#isClosed) this.#writer.start();
   }
 
   /** Resolves once everything recorded is on the disk, or could not be written. Never rejects. */
-  async flush(): Promise<void> {
-    this.#write();
-    await this.#writing;
+  flush(): Promise<void> {
+    if (this.#queue.length > 0 && !this.#writer.isWriting) this.#writer.start();
+    return this.#writer.ended();
   }
 
   /** As `flush`, but does not wait for a disk that hangs; nothing is recorded from then on. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#isClosed = true;
-    this.#retry?.[Symbol.dispose]();
-    const enough = new AbortController();
-    await Promise.race([this.flush(), sleep(this.#parts.timers, CLOSE_WAIT_MS, enough.signal)]);
-    enough.abort();
+    return this.#writer.stop(CLOSE_WAIT_MS, () => this.flush());
   }
 
   /** For metrics and the status. */
   state(): LedgerState {
+    const { failures, lastFailure } = this.#writer.state();
     return {
       sequence: this.#sequence,
       queued: this.#queue.length,
       written: this.#written,
       lost: this.#lost,
-      failures: this.#failures,
-      ...(this.#lastFailure === undefined ? {} : { lastFailure: this.#lastFailure }),
+      failures,
+      lastFailure,
     };
   }
 
-  #write(): void {
-    if (this.#queue.length > 0) this.#writing ??= this.#writeAll();
-  }
-
-  async #writeAll(): Promise<void> {
-    this.#retry?.[Symbol.dispose]();
+  async #writeAll(): Promise<WriteEnd> {
+    if (this.#queue.length === 0) return { kind: 'unchanged' };
     try {
       while (this.#queue.length > 0) {
         if (!(await this.#append())) await this.#rotate();
       }
-      if (this.#lastFailure !== undefined) this.#parts.log.info({}, 'ledger can be written again');
-      this.#lastFailure = undefined;
+      return { kind: 'written' };
     } catch (error) {
-      this.#failed(error);
-    } finally {
-      this.#writing = undefined; // not a moment later: what is recorded then has to start anew
+      this.#end = undefined;
+      if (error instanceof StoreError) return { kind: 'failed', code: error.code, detail: error.message };
+      this.#dropAll();
+      return {
+        kind: 'failed',
+        code: 'INTERNAL',
+        detail: error instanceof Error ? error.message : String(error),
+      };
     }
   }
 
@@ -248,18 +244,6 @@ export class Ledger {
       }
     }
     await syncDirectory(this.#files, this.#directory);
-  }
-
-  #failed(error: unknown): void {
-    this.#failures++;
-    this.#end = undefined;
-    const code = error instanceof StoreError ? error.code : 'INTERNAL';
-    const detail = error instanceof Error ? error.message : String(error);
-    if (code === 'INTERNAL') this.#dropAll();
-    if (!this.#isClosed) this.#retry = this.#parts.timers.after(RETRY_MS, () => this.#write());
-    const text = 'ledger cannot be written: events wait';
-    if (this.#lastFailure === undefined) this.#parts.log.error({ code, detail }, text);
-    this.#lastFailure = { code, detail };
   }
 
   /** A defect of ours in one event must not keep every later one out for ever. */

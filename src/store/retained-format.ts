@@ -19,7 +19,7 @@ import {
   parseCheckedList,
   time,
 } from './checked-json.ts';
-import type { StateFormat, Written } from './generation-reader.ts';
+import type { Decoded, StateFormat, Written } from './state-format.ts';
 
 /**
  * The octets of `retained.json`: a checked JSON file (see checked-json.ts) whose content is the answers to the questions
@@ -53,10 +53,20 @@ const ENVELOPE: Envelope = {
 
 type Records = readonly RetainedRecord[];
 
-/** `retained.json`, for whatever keeps or reads a state in two generations. */
+/** `retained.json`. */
 export const RETAINED: StateFormat<Records> = {
   name: 'retained',
   maxOctets: MAX_FILE_OCTETS,
+  policy: {
+    confirmEveryMs: 600_000,
+    // changed: with the time that the disk takes, a restart loses less than the last minute
+    waitMs: { new: 0, changed: 50_000, confirmed: 600_000 },
+    texts: {
+      failing: 'save retained answers: failed, answering all the same',
+      recovered: 'retained answers can be saved again',
+      leftOut: 'retained answers are too many octets for their file: some would not survive a restart',
+    },
+  },
   encode: encodeRetained,
   decode: decodeRetained,
   compare: compareRetained,
@@ -114,9 +124,7 @@ function composeRecord(record: RetainedRecord): object {
 }
 
 /** Takes a file apart, whatever it holds; never throws. */
-function* decodeRetained(
-  octets: Uint8Array,
-): Steps<{ readonly kind: 'ok'; readonly file: Written<Records> } | DecodeFault> {
+function* decodeRetained(octets: Uint8Array): Steps<Decoded<Records>> {
   const parsed = yield* parseCheckedList(ENVELOPE, octets, 'answers');
   if (parsed.kind !== 'ok') return parsed;
   const content = CONTENT.safeParse(parsed.content);

@@ -1,9 +1,75 @@
+/**
+ * Files that hold state and cannot be used. They are moved out of the way with the reason in their name, and never deleted:
+ * a person may want to know, and a later version may be able to read them.
+ */
 import { basename, dirname, join } from 'node:path';
 import { readWhole, syncDirectory } from './atomic-file.ts';
 import type { FileSystem } from './file-system.ts';
-import { attempt } from './file-system.ts';
+import { attempt, StoreError } from './file-system.ts';
 
-/** Takes a file that could not be served from out of the way, without ever deleting what it holds. */
+/** A file that stands where state should, and could not be served from. */
+export interface Fault {
+  readonly path: string;
+  /** `newer`: written by a later version of ours; `unreadable`: the disk or the permissions refused. */
+  readonly kind: 'corrupt' | 'foreign' | 'newer' | 'unreadable';
+  /** A short slug: `checksum-mismatch`, `version-2`, `eacces`. */
+  readonly reason: string;
+  readonly detail: string;
+}
+
+/** A fault with what became of the file: `setAsideTo`, or `setAsideFailed` with the reason; neither while it stays in place. */
+export interface LoadFault extends Fault {
+  readonly setAsideTo?: string;
+  readonly setAsideFailed?: string;
+}
+
+/** Where a file is set aside: resolves to its new path, or throws StoreError. */
+export type SetAside = (fault: Fault) => Promise<string>;
+
+/**
+ * The unusable files of one store. Corrupt and foreign files are set aside when they are found. A file of a later version, or
+ * one that cannot be read, stays until a write would replace it, so that an upgrade or a `chmod` finds it under its name.
+ */
+export class BlockedFiles {
+  readonly #setAside: SetAside;
+  readonly #onSetAside: ((fault: LoadFault) => void) | undefined;
+  #blocked: Fault[] = [];
+
+  /** `onSetAside` is called for each file that had stayed and has now been moved. */
+  constructor(setAside: SetAside, onSetAside: ((fault: LoadFault) => void) | undefined) {
+    this.#setAside = setAside;
+    this.#onSetAside = onSetAside;
+  }
+
+  /** Takes a file that was found to be unusable. Never rejects. */
+  async take(fault: Fault): Promise<LoadFault> {
+    if (fault.kind === 'newer' || fault.kind === 'unreadable') {
+      this.#blocked.push(fault);
+      return fault;
+    }
+    try {
+      return { ...fault, setAsideTo: await this.#setAside(fault) };
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#blocked.push(fault);
+      return { ...fault, setAsideFailed: error.message };
+    }
+  }
+
+  /** Sets aside all files that stand where a write would replace them. Throws StoreError. */
+  async clear(): Promise<void> {
+    for (let fault = this.#blocked[0]; fault !== undefined; fault = this.#blocked[0]) {
+      try {
+        const setAsideTo = await this.#setAside(fault);
+        this.#onSetAside?.({ ...fault, setAsideTo });
+      } catch (error) {
+        const isGone = error instanceof StoreError && error.code === 'ENOENT'; // a person has moved it meanwhile
+        if (!isGone) throw error;
+      }
+      this.#blocked.shift();
+    }
+  }
+}
 
 const COMPARED = 10; // set-aside files, the newest first, that are searched for the same content
 const COMPARED_OCTETS = 16 * 1024 * 1024; // larger ones are not read for that
@@ -55,8 +121,8 @@ function freeName(fault: Fault, wallMs: number, names: readonly string[]): strin
 }
 
 /**
- * Removes what was set aside of `path` as corrupt, save the newest few: for bulk state alone, which is large and worth
- * little once nobody has looked for long. Never throws: leftovers do no harm.
+ * Removes the files that were set aside of `path` as corrupt, except the newest `kept`: for bulk state alone, which is large.
+ * Never throws: leftovers do no harm.
  */
 export async function pruneSetAside(files: FileSystem, path: string, kept: number): Promise<void> {
   const directory = dirname(path);
@@ -67,20 +133,4 @@ export async function pruneSetAside(files: FileSystem, path: string, kept: numbe
   for (const name of old.slice(0, Math.max(0, old.length - kept))) {
     await files.unlink(join(directory, name)).catch(() => undefined);
   }
-}
-
-/** A file that stands where state should, and could not be served from. */
-export interface Fault {
-  readonly path: string;
-  /** `newer`: written by a later version of ours; `unreadable`: the disk or the permissions refused. */
-  readonly kind: 'corrupt' | 'foreign' | 'newer' | 'unreadable';
-  /** A short slug: `checksum-mismatch`, `version-2`, `eacces`. */
-  readonly reason: string;
-  readonly detail: string;
-}
-
-/** A fault with what became of the file: `setAsideTo`, or `setAsideFailed` with the reason; neither while it stays in place. */
-export interface LoadFault extends Fault {
-  readonly setAsideTo?: string;
-  readonly setAsideFailed?: string;
 }

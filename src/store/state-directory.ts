@@ -1,11 +1,26 @@
+/**
+ * The state directory: how its files are called, whether files can be created in it, and which process may write there.
+ *
+ * Two processes that write would take turns in replacing each other's files, and lose endpoints. So a process claims the
+ * directory; without the claim it reads and writes nothing. The claim is a POSIX record lock on `writer.lock`, which the kernel
+ * drops with the process: no `kill -9` and no power cut leaves a stale lock, no reused pid is taken for a holder, and
+ * containers that share the directory see each other. Node offers no such lock, but the SQLite inside it takes one: a
+ * transaction that never writes, on a file that stays empty. Where the file system has no locks, an abstract Unix socket named
+ * for the directory stands in: it keeps apart all processes of this host and network namespace.
+ */
 import { constants } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import type { Random } from '../runtime/random.ts';
 import { probeWritable, syncDirectory } from './atomic-file.ts';
-import { endpointsPath } from './endpoints-reader.ts';
 import { attempt, type FileSystem, StoreError, systemFiles } from './file-system.ts';
+
+export type Generation = 'current' | 'previous';
+
+export function statePath(directory: string, name: string, generation: Generation): string {
+  return join(directory, generation === 'current' ? `${name}.json` : `${name}.previous.json`);
+}
 
 const DIRECTORY_MODE = 0o750;
 
@@ -25,7 +40,7 @@ export async function prepareDirectory(
       files.mkdir(directory, { recursive: true, mode: DIRECTORY_MODE }),
     );
     if (first !== undefined) await syncParents(files, resolve(directory), resolve(first));
-    await probeWritable(files, random, endpointsPath(directory, 'current'));
+    await probeWritable(files, random, statePath(directory, 'endpoints', 'current'));
     return { kind: 'ready', isNew: first !== undefined };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
@@ -37,17 +52,6 @@ export async function prepareDirectory(
 async function syncParents(files: FileSystem, lowest: string, first: string): Promise<void> {
   for (let at = lowest; at.length >= first.length; at = dirname(at)) await syncDirectory(files, dirname(at));
 }
-
-/**
- * Claims the state directory for this process: two that write would take turns in replacing each other's files, and lose
- * endpoints. A process without the claim reads, and writes nothing: `files` refuses for all stores in one place.
- *
- * The claim is a POSIX record lock on `writer.lock`, which the kernel drops with the process: no `kill -9` and no power cut
- * leaves a stale one, no reused pid can be taken for a holder, and containers that share the directory see each other.
- * Node offers no such lock of its own, but the SQLite inside it takes one: a transaction that never writes, on a file
- * that stays empty. Where the file system has no locks, an abstract Unix socket named for the directory stands in:
- * it keeps apart all processes of this host and network namespace.
- */
 
 export type Claim =
   /** `epoch` counts the claims of this process: with each, the files may hold what somebody else wrote. */

@@ -2,7 +2,8 @@ import t from 'tap';
 import { configFindings } from '../../src/commands/check-host.ts';
 import { type DirectoryState, recordsOf, stateFindings } from '../../src/commands/check-state.ts';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
-import type { Fault, Generation } from '../../src/store/endpoints-reader.ts';
+import type { Fault } from '../../src/store/set-aside.ts';
+import type { Generation } from '../../src/store/state-directory.ts';
 import { load, SMALLEST } from '../config/loading.ts';
 import { record } from '../store/record-sets.ts';
 import { DAY_MS, fresh, HOUR_MS, NOW_MS } from './state-files.ts';
@@ -230,7 +231,8 @@ for (const one of CASES) {
   t.test(`state: ${one.name}`, async (t) => {
     const { config = CONFIG, state = PRESENT, records = [fresh()], from = 'current' as const } = one;
     const { faults = [], writtenAtMs = NOW_MS - 60_000 } = one;
-    const served = records === null ? {} : { served: { generation: 42, writtenAtMs, records, from } };
+    const served =
+      records === null ? {} : { served: { generation: 42, writtenAtMs, content: records, from } };
     const facts = { directory: '/s', state, reading: { ...served, faults }, nowMs: NOW_MS };
     const findings = stateFindings(await load(config), facts);
     t.strictSame(

@@ -8,7 +8,11 @@ import { record } from '../store/record-sets.ts';
 import { run } from './running.ts';
 import { DAY_MS, fresh, NOW_MS, writeConfig, writeState } from './state-files.ts';
 
-const file = (...records: EndpointRecord[]) => ({ generation: 42, writtenAtMs: NOW_MS - 60_000, records });
+const file = (...records: EndpointRecord[]) => ({
+  generation: 42,
+  writtenAtMs: NOW_MS - 60_000,
+  content: records,
+});
 const other = record('other', ['10.0.2.20'], NOW_MS - 3 * DAY_MS);
 const empty = fresh({ addresses: [], confirmedAtMs: {} });
 const { endpoint: _, ...nameless } = fresh();

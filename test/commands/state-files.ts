@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { encodeEndpoints } from '../../src/store/endpoints-format.ts';
-import { endpointsPath, type Generation } from '../../src/store/endpoints-reader.ts';
+import { type Generation, statePath } from '../../src/store/state-directory.ts';
 import { record } from '../store/record-sets.ts';
 
 export const NOW_MS = Date.UTC(2026, 5, 1);
@@ -22,9 +22,9 @@ export async function writeState(
   { nowMs = NOW_MS, from = 'current' as Generation, generation = 42 } = {},
 ): Promise<string> {
   await mkdir(directory, { recursive: true });
-  const encoded = encodeEndpoints({ generation, writtenAtMs: nowMs - 60_000, records });
+  const encoded = encodeEndpoints({ generation, writtenAtMs: nowMs - 60_000, content: records });
   if (encoded.kind === 'refused') throw new Error(encoded.detail);
-  await writeFile(endpointsPath(directory, from), encoded.octets);
+  await writeFile(statePath(directory, 'endpoints', from), encoded.octets);
   return directory;
 }
 

@@ -34,8 +34,9 @@ const { errorOf, load, SMALLEST } = await import('../config/loading.ts');
 const { VirtualSite } = await import('../daemon/virtual-site.ts');
 const { evidenceOf } = await import('../../src/refresh/poll.ts');
 const { LocalFiles } = await import('../../src/far-side/local-files.ts');
-const { readEndpoints } = await import('../../src/store/endpoints-reader.ts');
-const { systemFiles } = await import('../../src/store/file-system.ts');
+const { ENDPOINTS } = await import('../../src/store/endpoints-format.ts');
+const { FileReader } = await import('../../src/store/state-backend.ts');
+const { readState } = await import('../../src/store/state-format.ts');
 const { until } = await import('../helpers/patience.ts');
 const { fakeService } = await import('../far-side/looking.ts');
 
@@ -113,8 +114,8 @@ t.test('schedule, evidence, state file, metrics', async (t) => {
   await site.close();
   t.match(file, /"registry":\{"firstSeen"/, 'the provenance of an address');
   t.match(file, /"confirmedAt":\{[^}]*"registry":"/);
-  const { served } = await readEndpoints(systemFiles, directory);
-  const [record] = served?.records ?? [];
+  const { served } = await readState(new FileReader(directory), ENDPOINTS);
+  const [record] = served?.content ?? [];
   t.match(record?.addresses, [{ provenance: { registry: {} } }, {}, {}], 'and is read back');
   t.ok(Reflect.has(record?.confirmedAtMs ?? {}, 'registry'));
 });

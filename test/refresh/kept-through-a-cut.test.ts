@@ -57,11 +57,11 @@ async function startPlane(
     /** Stops, and gives back what another process would read from the file. */
     async end(): Promise<readonly EndpointRecord[]> {
       await plane.stop();
-      const encoded = encodeEndpoints({ generation: 1, writtenAtMs: 0, records: saved });
+      const encoded = encodeEndpoints({ generation: 1, writtenAtMs: 0, content: saved });
       if (encoded.kind !== 'encoded') throw new Error(encoded.detail);
       const decoded = decodeEndpoints(encoded.octets);
       if (decoded.kind !== 'ok') throw new Error(decoded.kind);
-      return decoded.file.records;
+      return decoded.file.content;
     },
   };
 }

@@ -4,7 +4,6 @@ import type { Connect } from '../../src/refresh/address-checks.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-settings.ts';
 import { addressesOf, type Change } from '../../src/refresh/reconcile/changes.ts';
 import { emptyRecord } from '../../src/refresh/reconcile/plan.ts';
-import type { SaveOutcome } from '../../src/refresh/record-keeper.ts';
 import { RefreshPlane } from '../../src/refresh/refresh-plane.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
@@ -18,7 +17,7 @@ function setUp(clusters: readonly ClusterSettings[], connect?: Connect) {
   const saved: (readonly EndpointRecord[])[] = [];
   const published: (readonly EndpointRecord[])[] = [];
   const changes: [string, Change['kind']][] = [];
-  const disk = { save: async (): Promise<SaveOutcome> => ({ kind: 'saved' }) };
+  const disk = { save: async (): Promise<unknown> => ({ kind: 'saved' }) };
   const plane = new RefreshPlane({
     clusters,
     times,
@@ -85,7 +84,7 @@ t.test('the records of all clusters are published whole when one changes, and sa
   await plane.load([]);
   plane.start();
   t.strictSame(summary(published[0]), [['one'], ['two']]);
-  const slow = Promise.withResolvers<SaveOutcome>();
+  const slow = Promise.withResolvers<unknown>();
   disk.save = () => slow.promise;
   await time.advance(1_000);
   t.equal(published.length, 1, 'nothing is published before it is saved');
@@ -111,7 +110,7 @@ t.test('the records of all clusters are published whole when one changes, and sa
 t.test('a disk that fails or hangs keeps no right answer back', async (t) => {
   for (const save of [
     async () => ({ kind: 'failed', detail: 'full' }) as const,
-    () => new Promise<SaveOutcome>(() => {}),
+    () => new Promise<unknown>(() => {}),
   ]) {
     const one = cluster('one', sees('dns', A));
     const { plane, disk, time, published } = setUp([one.settings]);

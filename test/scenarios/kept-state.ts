@@ -3,8 +3,12 @@
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
-import { EndpointsStore } from '../../src/store/endpoints-store.ts';
+import { systemTimers } from '../../src/runtime/timers.ts';
+import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
+import { FileBackend } from '../../src/store/state-backend.ts';
 import { prepareDirectory } from '../../src/store/state-directory.ts';
+import { StateStore } from '../../src/store/state-store.ts';
+import { CollectingLog } from '../helpers/collecting-log.ts';
 import { DEMO, ENDPOINT } from './site.ts';
 
 const DAY_MS = 86_400_000;
@@ -31,7 +35,9 @@ export async function keepState(
   ...generations: readonly (readonly EndpointRecord[])[]
 ): Promise<void> {
   await prepareDirectory(directory, systemRandom);
-  const store = new EndpointsStore({ directory }, { clock: systemClock, random: systemRandom });
+  const backend = new FileBackend(directory, { random: systemRandom });
+  const parts = { clock: systemClock, timers: systemTimers, log: new CollectingLog() };
+  const store = new StateStore(ENDPOINTS, backend, parts);
   for (const records of generations) {
     const outcome = await store.save(records);
     if (outcome.kind !== 'saved') throw new Error(`state not saved: ${outcome.kind}`);

@@ -3,13 +3,11 @@ import { once } from 'node:events';
 import { constants, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { systemClock } from '../../src/runtime/clock.ts';
-import { systemRandom } from '../../src/runtime/random.ts';
-import { readEndpoints } from '../../src/store/endpoints-reader.ts';
-import { EndpointsStore } from '../../src/store/endpoints-store.ts';
+import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
 import { systemFiles } from '../../src/store/file-system.ts';
 import { DirectoryLock, guardedFiles } from '../../src/store/state-directory.ts';
 import { record } from './record-sets.ts';
+import { readEndpoints, storeOf } from './store-setup.ts';
 
 async function holder(directory: string): Promise<{ child: ChildProcess; said: string }> {
   const script = join(import.meta.dirname, 'lock-child.ts');
@@ -116,13 +114,10 @@ t.test(
 
 t.test('a process that gets the directory later keeps what the other one wrote beside its own', async (t) => {
   const directory = t.testdir();
-  const storeOf = (lock: DirectoryLock) =>
-    new EndpointsStore(
-      { directory },
-      { clock: systemClock, random: systemRandom, lock, files: guardedFiles(systemFiles, lock) },
-    );
+  const storeUnder = (lock: DirectoryLock) =>
+    storeOf(ENDPOINTS, directory, { lock, files: guardedFiles(systemFiles, lock) });
   const [a, b] = [new DirectoryLock(directory), new DirectoryLock(directory)];
-  const [first, second] = [storeOf(a), storeOf(b)];
+  const [first, second] = [storeUnder(a), storeUnder(b)];
   t.equal((await first.save([record('one', ['10.0.0.1'])])).kind, 'saved');
   await second.load();
   t.match(await second.save([record('two', ['10.0.0.2'])]), { kind: 'failed', code: 'EBUSY' });
@@ -130,7 +125,7 @@ t.test('a process that gets the directory later keeps what the other one wrote b
   a[Symbol.dispose]();
   t.equal((await second.save([record('two', ['10.0.0.2'])])).kind, 'saved');
   const kept = async () =>
-    (await readEndpoints(systemFiles, directory)).served?.records.map(({ cluster }) => cluster).toSorted();
+    (await readEndpoints(systemFiles, directory)).served?.content.map(({ cluster }) => cluster).toSorted();
   t.strictSame(await kept(), ['one', 'three', 'two']);
   t.equal((await second.save([record('two', ['10.0.0.9'])])).kind, 'saved');
   t.strictSame(await kept(), ['one', 'three', 'two'], 'and does so from then on');

@@ -3,10 +3,9 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { systemRandom } from '../../src/runtime/random.ts';
-import { EndpointsStore } from '../../src/store/endpoints-store.ts';
-import { RetainedStore } from '../../src/store/retained-store.ts';
-import { VirtualTime } from '../helpers/virtual-time.ts';
+import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
+import { RETAINED } from '../../src/store/retained-format.ts';
+import { storeOf } from './store-setup.ts';
 
 const fixtures = join(import.meta.dirname, '..', 'fixtures', 'state');
 
@@ -19,7 +18,7 @@ function copyOf(t: Test, version: string): string {
 
 t.test('version 1: the endpoint with its addresses, times and details', async (t) => {
   const directory = copyOf(t, 'version-1');
-  const store = new EndpointsStore({ directory }, { clock: new VirtualTime(), random: systemRandom });
+  const store = storeOf(ENDPOINTS, directory);
   const loaded = await store.load();
   t.match(loaded, { kind: 'loaded', from: 'current', generation: 4, faults: { length: 0 } });
   if (loaded.kind !== 'loaded') return;
@@ -33,7 +32,7 @@ t.test('version 1: the endpoint with its addresses, times and details', async (t
       lastSeenMs: Date.parse('2026-11-26T22:22:24.023Z'),
     },
   };
-  t.match(loaded.records, [
+  t.match(loaded.content, [
     {
       cluster: 'demo',
       region: 'us-west-2',
@@ -46,7 +45,7 @@ t.test('version 1: the endpoint with its addresses, times and details', async (t
       details: { vpcId: 'vpc-0d1a2b3c4d5e6f708', generation: 'instance-store', subnetIds: { length: 2 } },
     },
   ]);
-  t.equal((await store.save(loaded.records)).kind, 'unchanged', 'and it need not be written anew');
+  t.equal((await store.save(loaded.content)).kind, 'unchanged', 'and it need not be written anew');
   t.ok(
     readFileSync(join(directory, 'endpoints.json')).equals(
       readFileSync(join(fixtures, 'version-1', 'endpoints.json')),
@@ -57,13 +56,13 @@ t.test('version 1: the endpoint with its addresses, times and details', async (t
 t.test('version 1: with the current file gone, the generation before it', async (t) => {
   const directory = copyOf(t, 'version-1');
   rmSync(join(directory, 'endpoints.json'));
-  const store = new EndpointsStore({ directory }, { clock: new VirtualTime(), random: systemRandom });
-  t.match(await store.load(), { kind: 'loaded', from: 'previous', generation: 3, records: { length: 1 } });
+  const store = storeOf(ENDPOINTS, directory);
+  t.match(await store.load(), { kind: 'loaded', from: 'previous', generation: 3, content: { length: 1 } });
 });
 
 t.test('version 1 has no retained names: none are known, and that is no fault', async (t) => {
   const directory = copyOf(t, 'version-1');
-  const store = new RetainedStore({ directory }, { clock: new VirtualTime(), random: systemRandom });
+  const store = storeOf(RETAINED, directory);
   t.match(await store.load(), { kind: 'none', faults: { length: 0 } });
   t.same(readdirSync(directory).sort(), ['endpoints.json', 'endpoints.previous.json']);
 });

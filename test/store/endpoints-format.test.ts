@@ -4,12 +4,12 @@ import t from 'tap';
 import { canonicalJson } from '../../src/records/canonical-json.ts';
 import type { ClusterDetails, EndpointRecord, HeldChange } from '../../src/records/endpoint-record.ts';
 import {
-  type Decoded,
   decodeEndpoints,
   type EndpointsFile,
   encodeEndpoints,
   MAX_FILE_OCTETS,
 } from '../../src/store/endpoints-format.ts';
+import type { Decoded } from '../../src/store/state-format.ts';
 import { record, wholeSet } from './record-sets.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 200);
@@ -20,7 +20,7 @@ const WRITTEN_MS = Date.UTC(2026, 0, 1);
 const SAMPLE: EndpointsFile = {
   generation: 42,
   writtenAtMs: WRITTEN_MS,
-  records: [
+  content: [
     {
       ...record('my-cluster', ['10.0.3.10', '10.0.3.11']),
       details: {
@@ -106,7 +106,7 @@ function set(path: string, value: unknown): (content: Record<string, unknown>) =
   };
 }
 
-function verdict(decoded: Decoded): string {
+function verdict(decoded: Decoded<EndpointsFile['content']>): string {
   if (decoded.kind === 'newer') return `newer ${decoded.version}`;
   return decoded.kind === 'ok' ? 'ok' : `${decoded.kind} ${decoded.reason}`;
 }
@@ -237,21 +237,21 @@ t.test('records that the file could not give back are refused, not written', asy
     'an empty name': { cluster: '' },
   };
   for (const [name, part] of Object.entries(table)) {
-    const encoded = encodeEndpoints({ ...SAMPLE, records: [{ ...record('a', []), ...part }] });
+    const encoded = encodeEndpoints({ ...SAMPLE, content: [{ ...record('a', []), ...part }] });
     t.equal(encoded.kind, 'refused', name);
   }
   const big = {
     ...record('a', []),
     held: { addresses: [], reason: 'x'.repeat(MAX_FILE_OCTETS), sinceMs: 0 },
   };
-  t.equal(encodeEndpoints({ ...SAMPLE, records: [big] }).kind, 'refused', 'more than 16 MiB');
+  t.equal(encodeEndpoints({ ...SAMPLE, content: [big] }).kind, 'refused', 'more than 16 MiB');
 });
 
 t.test('the verdict of a probe is not kept', async (t) => {
   const [kept] = record('a', ['10.0.0.1']).addresses;
   const dead = { ...record('a', []), addresses: [{ ...kept!, dead: true }] };
-  const decoded = decodeEndpoints(encode({ ...SAMPLE, records: [dead] }));
-  t.strictSame(decoded, { kind: 'ok', file: { ...SAMPLE, records: [record('a', ['10.0.0.1'])] } });
+  const decoded = decodeEndpoints(encode({ ...SAMPLE, content: [dead] }));
+  t.strictSame(decoded, { kind: 'ok', file: { ...SAMPLE, content: [record('a', ['10.0.0.1'])] } });
 });
 
 const ms = fc.integer({ min: 0, max: Date.UTC(9999, 11, 31) });
@@ -301,7 +301,7 @@ const anyRecord: fc.Arbitrary<EndpointRecord> = fc.record(
 const anyFile = fc.record({
   generation: fc.nat(),
   writtenAtMs: ms,
-  records: fc.array(anyRecord, { maxLength: 5 }),
+  content: fc.array(anyRecord, { maxLength: 5 }),
 });
 
 t.test('whatever is written comes back, nothing less and nothing else', async () => {
@@ -325,7 +325,7 @@ t.test('the checksum by hand fits whatever is written', async () => {
 });
 
 t.test('octets at random, JSON at random and mutilated files are decoded without a throw', async (t) => {
-  const whole = encode({ generation: 7, writtenAtMs: WRITTEN_MS, records: wholeSet(7) });
+  const whole = encode({ generation: 7, writtenAtMs: WRITTEN_MS, content: wholeSet(7) });
   const mutilated = fc
     .array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { minLength: 1, maxLength: 8 })
     .map((edits) => {
@@ -346,7 +346,7 @@ t.test('octets at random, JSON at random and mutilated files are decoded without
   fc.assert(
     fc.property(mutilated, (octets) => {
       const decoded = decodeEndpoints(octets);
-      return decoded.kind !== 'ok' || canonicalJson(decoded.file.records) === expected;
+      return decoded.kind !== 'ok' || canonicalJson(decoded.file.content) === expected;
     }),
     { seed, numRuns },
   );

@@ -3,11 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
-import { readEndpoints } from '../../src/store/endpoints-reader.ts';
 import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
 import { systemError, watchedFiles } from './faulty-files.ts';
 import { record, served, wholeSet } from './record-sets.ts';
-import { fileOf, kinds, onDisk, setUp, summary } from './store-setup.ts';
+import { fileOf, kinds, onDisk, readEndpoints, setUp, summary } from './store-setup.ts';
 
 t.test('what is saved is loaded again, and generations count on across restarts', async (t) => {
   const directory = t.testdir();
@@ -117,7 +116,7 @@ t.test('flush writes the times that were held back, once', async (t) => {
   t.equal((await store.save(later)).kind, 'unchanged');
   t.strictSame(kinds([await store.flush(), await store.flush()]), ['saved', 'unchanged']);
   const { served } = await readEndpoints(systemFiles, directory);
-  t.equal(served?.records[0]?.confirmedAtMs.dns, Date.UTC(2026, 1, 1));
+  t.equal(served?.content[0]?.confirmedAtMs.dns, Date.UTC(2026, 1, 1));
 });
 
 /** Files whose writes wait until they are let go, one by one. */
@@ -273,7 +272,7 @@ t.test(
       const broken = t.testdir({ 'endpoints.json': '{ "broken' });
       copyFileSync(join(directory, 'endpoints.previous.json'), join(broken, 'endpoints.previous.json'));
       const { served: found } = await readEndpoints(systemFiles, broken);
-      return found?.records.flatMap(({ addresses }) => addresses.map(({ address }) => address)).toSorted();
+      return found?.content.flatMap(({ addresses }) => addresses.map(({ address }) => address)).toSorted();
     };
     await store.save([nameless]);
     t.strictSame(await kept(), [], 'the very first generation has a copy');

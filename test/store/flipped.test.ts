@@ -14,15 +14,16 @@ import { systemPause } from '../../src/runtime/slices.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { AnswerCache } from '../../src/serving/answer-cache/answer-cache.ts';
 import { AnswersSnapshot } from '../../src/store/answers-snapshot.ts';
-import { EndpointsStore } from '../../src/store/endpoints-store.ts';
+import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
 import { composeLine } from '../../src/store/ledger-format.ts';
 import { readLedger } from '../../src/store/ledger-reader.ts';
-import { RetainedStore } from '../../src/store/retained-store.ts';
+import { RETAINED } from '../../src/store/retained-format.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { asked, indexed, positive, settings } from '../serving/answer-cache/asked.ts';
 import { numbered } from './ledger-events.ts';
 import { record } from './record-sets.ts';
 import { retained } from './retained-records.ts';
+import { storeOf } from './store-setup.ts';
 
 const SEED = Number(process.env['FUZZ_SEED'] ?? Date.now() % 1_000_000);
 const SAMPLE = 150;
@@ -38,12 +39,8 @@ function* flips(length: number): Generator<readonly [at: number, mask: number]> 
 }
 
 for (const [name, make, save] of [
-  [
-    'endpoints',
-    (directory: string) => new EndpointsStore({ directory }, parts()),
-    [record('a', ['10.0.0.1'])],
-  ],
-  ['retained', (directory: string) => new RetainedStore({ directory }, parts()), [retained('a.example', 1)]],
+  ['endpoints', (directory: string) => storeOf(ENDPOINTS, directory), [record('a', ['10.0.0.1'])]],
+  ['retained', (directory: string) => storeOf(RETAINED, directory), [retained('a.example', 1)]],
 ] as const) {
   t.test(`${name}.json`, async (t) => {
     t.comment(`FUZZ_SEED=${SEED}`);
@@ -61,8 +58,7 @@ for (const [name, make, save] of [
       writeFileSync(join(directory, `${name}.previous.json`), previous);
       const loaded = await make(directory).load();
       const [fault] = loaded.faults;
-      const isKept =
-        loaded.kind === 'loaded' && ('records' in loaded ? loaded.records : loaded.content).length === 1;
+      const isKept = loaded.kind === 'loaded' && loaded.content.length === 1;
       const isSaid =
         loaded.kind === 'loaded' &&
         (loaded.from === 'current' || fault?.kind === 'newer' || existsSync(fault?.setAsideTo ?? ''));

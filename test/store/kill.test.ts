@@ -4,9 +4,9 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import t from 'tap';
-import { readEndpoints } from '../../src/store/endpoints-reader.ts';
 import { systemFiles } from '../../src/store/file-system.ts';
 import { setNumber } from './record-sets.ts';
+import { readEndpoints } from './store-setup.ts';
 
 /**
  * kill -9 at random moments while endpoints change constantly. KILLS sets how often, KILL_SEED repeats the moments (as
@@ -118,7 +118,7 @@ function listen(lane: Lane, child: ChildProcess): Promise<void> {
 
 async function inspect(lane: Lane): Promise<void> {
   const { served, faults } = await readEndpoints(systemFiles, lane.directory);
-  const found = served === undefined ? 0 : setNumber(served.records);
+  const found = served === undefined ? 0 : setNumber(served.content);
   const after = `kill ${lane.kills}, durable ${lane.durable}, begun ${lane.begun}`;
   for (const { path, reason } of faults) lane.faults.push(`${after}: ${path}: ${reason}`);
   if (found === undefined) lane.faults.push(`${after}: a set that is not whole`);

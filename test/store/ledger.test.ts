@@ -29,7 +29,14 @@ t.test('what was recorded is in the file, in order, with the time at which it ha
   t.equal(entries[10]?.at, '2026-01-01T00:00:10.000Z');
   t.equal(malformed, 0);
   t.equal(statSync(ledgerPath(directory, 0)).mode & 0o777, 0o640);
-  t.strictSame(ledger.state(), { sequence: 11, queued: 0, written: 11, lost: 0, failures: 0 });
+  t.strictSame(ledger.state(), {
+    sequence: 11,
+    queued: 0,
+    written: 11,
+    lost: 0,
+    failures: 0,
+    lastFailure: undefined,
+  });
   t.strictSame(log.lines, []);
 });
 

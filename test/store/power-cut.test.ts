@@ -1,11 +1,9 @@
 import t from 'tap';
-import { systemRandom } from '../../src/runtime/random.ts';
-import { readEndpoints } from '../../src/store/endpoints-reader.ts';
-import { EndpointsStore } from '../../src/store/endpoints-store.ts';
+import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
 import type { FileSystem, OpenFile } from '../../src/store/file-system.ts';
-import { VirtualTime } from '../helpers/virtual-time.ts';
 import { PowerCut, PowerCutDisk, TEARS } from './power-cut-disk.ts';
 import { setNumber, wholeSet } from './record-sets.ts';
+import { readEndpoints, storeOf } from './store-setup.ts';
 
 const SAVES = 4;
 
@@ -36,10 +34,7 @@ interface Run {
 
 async function saveUntilCut(files: FileSystem): Promise<Run> {
   const run: Run = { begun: 0, durable: 0, isCut: false };
-  const store = new EndpointsStore(
-    { directory: '/state' },
-    { clock: new VirtualTime(), random: systemRandom, files },
-  );
+  const store = storeOf(ENDPOINTS, '/state', { files });
   try {
     while (run.begun < SAVES) {
       const outcome = await store.save(wholeSet(++run.begun));
@@ -57,7 +52,7 @@ async function inspect(disk: PowerCutDisk, run: Run, when: string, findings: Fin
     for (const [tear, torn] of Object.entries(TEARS)) {
       findings.states++;
       const { served } = await readEndpoints(disk.recover(kept, torn).files, '/state');
-      const found = served === undefined ? 0 : setNumber(served.records);
+      const found = served === undefined ? 0 : setNumber(served.content);
       if (found === undefined || found < run.durable || found > run.begun) {
         findings.lost.push(
           `${when}, names ${kept.toString(2)}, ${tear}: found ${found}, durable ${run.durable}`,
@@ -108,15 +103,14 @@ t.test(
     const found: (number | undefined)[] = [];
     for (let cutAt = 0; cutAt < 16; cutAt++) {
       const disk = new PowerCutDisk();
-      const parts = { clock: new VirtualTime(), random: systemRandom, files: disk.files };
-      const store = new EndpointsStore({ directory: '/state' }, parts);
+      const store = storeOf(ENDPOINTS, '/state', { files: disk.files });
       await store.save(wholeSet(1));
       await store.save(wholeSet(2));
       disk.scribble('endpoints.json');
       disk.cutAt = disk.operations + cutAt;
       await store.save(wholeSet(3)).catch(() => {});
       const { served } = await readEndpoints(disk.recover(-1, TEARS.nothing).files, '/state');
-      found.push(served && setNumber(served.records));
+      found.push(served && setNumber(served.content));
     }
     t.equal(found.at(-1), 3, 'the last cuts came after the save');
     t.strictSame([...new Set(found)], [1, 3], 'the previous generation, then the new one');

@@ -1,18 +1,18 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { systemRandom } from '../../src/runtime/random.ts';
 import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
-import { readGenerations } from '../../src/store/generation-reader.ts';
 import { RETAINED } from '../../src/store/retained-format.ts';
-import { RetainedStore } from '../../src/store/retained-store.ts';
+import { FileReader } from '../../src/store/state-backend.ts';
+import { readState } from '../../src/store/state-format.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { PowerCutDisk, TEARS } from './power-cut-disk.ts';
 import { retained, textOf } from './retained-records.ts';
+import { storeOf } from './store-setup.ts';
 
 function setUp(directory: string, files: FileSystem = systemFiles) {
   const time = new VirtualTime();
-  return { time, store: new RetainedStore({ directory }, { clock: time, random: systemRandom, files }) };
+  return { time, store: storeOf(RETAINED, directory, { time, files }) };
 }
 
 const set = (number: number) => [retained('a.example', number), retained('b.example', number)];
@@ -73,7 +73,10 @@ t.test(
       for (let kept = 0; kept < 1 << disk.unsyncedNames; kept++) {
         for (const tear of Object.values(TEARS)) {
           states++;
-          const { served } = await readGenerations(disk.recover(kept, tear).files, '/state', RETAINED);
+          const { served } = await readState(
+            new FileReader('/state', disk.recover(kept, tear).files),
+            RETAINED,
+          );
           const found = [0, 1, 2, 3].find(
             (number) => textOf(served?.content ?? []) === textOf(number === 0 ? [] : set(number)),
           );
@@ -94,7 +97,7 @@ t.test(
     const { store } = setUp(directory);
     const kept = async () => {
       writeFileSync(join(directory, 'retained.json'), '{ "broken');
-      const { served } = await readGenerations(systemFiles, directory, RETAINED);
+      const { served } = await readState(new FileReader(directory), RETAINED);
       return served?.content.map(({ name }) => name);
     };
     await store.save([retained('a.example', 1)]);

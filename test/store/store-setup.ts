@@ -1,44 +1,67 @@
+/** Stores over files in virtual time, and what their files hold. */
 import { systemRandom } from '../../src/runtime/random.ts';
-import { encodeEndpoints } from '../../src/store/endpoints-format.ts';
-import { readEndpoints } from '../../src/store/endpoints-reader.ts';
-import { EndpointsStore, type LoadResult } from '../../src/store/endpoints-store.ts';
+import { ENDPOINTS, type EndpointsFile, encodeEndpoints } from '../../src/store/endpoints-format.ts';
 import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
-import type { SaveOutcome } from '../../src/store/generation-store.ts';
+import type { LoadFault } from '../../src/store/set-aside.ts';
+import { FileBackend, type FileBackendParts, FileReader } from '../../src/store/state-backend.ts';
+import { readState, type StateFormat } from '../../src/store/state-format.ts';
+import { type LoadResult, type SaveOutcome, StateStore } from '../../src/store/state-store.ts';
+import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { setNumber, wholeSet } from './record-sets.ts';
 
+export interface StoreParts extends Omit<FileBackendParts, 'random'> {
+  readonly time?: VirtualTime;
+  readonly log?: CollectingLog;
+  readonly pause?: () => Promise<void>;
+  readonly onSetAside?: (fault: LoadFault) => void;
+}
+
+/** A store of any format over the files of a directory. */
+export function storeOf<Content>(
+  format: StateFormat<Content>,
+  directory: string,
+  { time = new VirtualTime(), log = new CollectingLog(), files, lock, ...more }: StoreParts = {},
+): StateStore<Content> {
+  const backend = new FileBackend(directory, { random: systemRandom, files, lock });
+  return new StateStore(format, backend, { clock: time, timers: time, log, ...more });
+}
+
+type Records = EndpointsFile['content'];
+
 export interface Setup {
-  readonly store: EndpointsStore;
+  readonly store: StateStore<Records>;
   readonly time: VirtualTime;
+  readonly log: CollectingLog;
   readonly directory: string;
 }
 
 export function setUp(directory: string, files: FileSystem = systemFiles): Setup {
-  const time = new VirtualTime();
-  return {
-    store: new EndpointsStore({ directory }, { clock: time, random: systemRandom, files }),
-    time,
-    directory,
-  };
+  const [time, log] = [new VirtualTime(), new CollectingLog()];
+  return { store: storeOf(ENDPOINTS, directory, { time, log, files }), time, log, directory };
 }
 
 export function fileOf(number: number, generation = number): Buffer {
-  const encoded = encodeEndpoints({ generation, writtenAtMs: 0, records: wholeSet(number) });
+  const encoded = encodeEndpoints({ generation, writtenAtMs: 0, content: wholeSet(number) });
   if (encoded.kind === 'refused') throw new Error(encoded.detail);
   return Buffer.from(encoded.octets);
 }
 
+export function readEndpoints(files: FileSystem, directory: string) {
+  return readState(new FileReader(directory, files), ENDPOINTS);
+}
+
 export async function onDisk(directory: string): Promise<number | undefined> {
   const { served } = await readEndpoints(systemFiles, directory);
-  return served && setNumber(served.records);
+  return served && setNumber(served.content);
 }
 
 /** What a load came to, in a line. */
-export function summary(result: LoadResult): string {
+export function summary(result: LoadResult<Records>): string {
   const what =
     result.kind === 'none'
       ? 'none'
-      : `${result.from} ${setNumber(result.records)} generation ${result.generation}`;
+      : `${result.from} ${setNumber(result.content)} generation ${result.generation}`;
   return [what, ...result.faults.map(({ kind, reason }) => `${kind} ${reason}`)].join(', ');
 }
 

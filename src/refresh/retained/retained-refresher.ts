@@ -34,7 +34,6 @@ import {
   type RetainedMember,
   type RetainedSnapshot,
 } from './retained-report.ts';
-import { RetainedSaver, type SaveOutcome } from './retained-saver.ts';
 
 /** What is to be answered from now on. */
 export interface PublishedAnswer {
@@ -47,6 +46,8 @@ export interface PublishedAnswer {
   readonly earlier?: PublishedAnswer | undefined;
 }
 
+export type RetainedChange = 'new' | 'changed' | 'confirmed';
+
 export interface RetainedRefresherOptions {
   readonly questions: readonly RetainedQuestion[];
   readonly ask: Ask;
@@ -55,8 +56,11 @@ export interface RetainedRefresherOptions {
   readonly random: Random;
   readonly log: Log;
   readonly pause?: Pause;
-  /** Gets all records that shall survive, those of questions that are not retained now included. */
-  readonly save: (records: readonly RetainedRecord[]) => Promise<SaveOutcome>;
+  /**
+   * Saves all records that shall survive, those of questions that are not retained now included, as soon as the change is worth
+   * a write. `new`: a question has its first answer, or there is a question more or less; `confirmed`: only an age is another.
+   */
+  readonly save: (compose: () => Steps<readonly RetainedRecord[]>, change: RetainedChange) => void;
   /** Returns for how long the answer is fresh, in ms; `undefined` where it is no answer to the question. */
   readonly publish: (question: RetainedQuestion, answer: PublishedAnswer) => number | undefined;
   /** The question is retained no longer. */
@@ -86,7 +90,6 @@ const QUESTIONS_PER_TURN = 10;
 
 export class RetainedRefresher {
   readonly #options: RetainedRefresherOptions;
-  readonly #saver: RetainedSaver;
   readonly #log: RetainedLog;
   readonly #members = new Map<string, RetainedMember>();
   /** Those that are not being asked, the one that has waited longest first; one that is retained no longer is passed over. */
@@ -100,10 +103,8 @@ export class RetainedRefresher {
 
   constructor(options: RetainedRefresherOptions) {
     this.#options = options;
-    const { questions, save, clock, timers, log, pause } = options;
-    this.#saver = new RetainedSaver({ compose: () => this.#composing(), save, clock, timers, log, pause });
-    this.#log = new RetainedLog(log);
-    atOnce(this.#admitAll(questions));
+    this.#log = new RetainedLog(options.log);
+    atOnce(this.#admitAll(options.questions));
   }
 
   /** Takes what the state file had, and publishes it, between queries where there is a `pause`; nobody is asked yet. */
@@ -137,7 +138,7 @@ export class RetainedRefresher {
   async reconfigure(questions: readonly RetainedQuestion[]): Promise<void> {
     const isChanged = await this.#inSlices(this.#taking(questions));
     if (!isChanged) return;
-    this.#saver.note('new');
+    this.#save('new');
     if (this.#isStarted) this.#run();
   }
 
@@ -152,14 +153,17 @@ export class RetainedRefresher {
 
   /** Of thousands of questions it is composed in slices. */
   snapshotting(): Steps<RetainedSnapshot> {
-    return composeSnapshot(this.#members.values(), this.#options.clock, this.#saver.stats());
+    return composeSnapshot(this.#members.values(), this.#options.clock);
   }
 
-  /** Asks nobody any more, then saves what is known. */
-  async stop(): Promise<void> {
+  /** Asks nobody any more. */
+  stop(): void {
     this.#isStopped = true;
     this.#timer?.[Symbol.dispose]();
-    await this.#saver.stop();
+  }
+
+  #save(change: RetainedChange): void {
+    if (!this.#isStopped) this.#options.save(() => this.#composing(), change);
   }
 
   #soon(): number {
@@ -374,7 +378,7 @@ export class RetainedRefresher {
     member.dueAtMs = nowMs + Math.min(Math.max(wantedMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
     member.failures = 0;
     const isChanged = known.changed === known.confirmed;
-    this.#saver.note(before === undefined ? 'new' : isChanged ? 'changed' : 'confirmed');
+    this.#save(before === undefined ? 'new' : isChanged ? 'changed' : 'confirmed');
     this.#log.learned(member, known, before);
   }
 

@@ -6,7 +6,6 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import { agoMs } from '../reconcile/timeline.ts';
 import type { Known, RetainedQuestion } from './retained-answer.ts';
-import type { SavingStats } from './retained-saver.ts';
 
 /** What the refresher holds of one question. */
 export interface RetainedMember {
@@ -34,7 +33,6 @@ export interface RetainedSnapshot {
   /** Those that need somebody first, and no more than `MOST_LISTED`. */
   readonly questions: readonly RetainedQuestionSnapshot[];
   readonly all: RetainedTotals;
-  readonly saving: SavingStats;
 }
 
 /** Of all questions, those that are not listed too. */
@@ -76,11 +74,7 @@ export interface RetainedQuestionSnapshot {
   };
 }
 
-export function* composeSnapshot(
-  members: Iterable<RetainedMember>,
-  clock: Clock,
-  saving: RetainedSnapshot['saving'],
-): Steps<RetainedSnapshot> {
+export function* composeSnapshot(members: Iterable<RetainedMember>, clock: Clock): Steps<RetainedSnapshot> {
   const nowMs = clock.monotonicMs();
   const totals = { fresh: 0, stale: 0, denied: 0, unknown: 0, asked: 0, failed: 0, denialsIgnored: 0 };
   const doubtful: RetainedMember[] = [];
@@ -102,7 +96,6 @@ export function* composeSnapshot(
   return {
     questions: listed.map((member) => questionSnapshot(member, clock)),
     all: { ...totals, ...(oldestAgoMs < 0 ? {} : { oldestAgoMs }) },
-    saving,
   };
 }
 

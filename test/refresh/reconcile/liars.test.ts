@@ -41,11 +41,11 @@ function agreedOn(addresses: readonly string[]): EndpointRecord {
 
 /** What another process reads back from the file. */
 function restarted(record: EndpointRecord): EndpointRecord {
-  const encoded = encodeEndpoints({ generation: 1, writtenAtMs: 0, records: [record] });
+  const encoded = encodeEndpoints({ generation: 1, writtenAtMs: 0, content: [record] });
   if (encoded.kind !== 'encoded') throw new Error(encoded.detail);
   const decoded = decodeEndpoints(encoded.octets);
-  if (decoded.kind !== 'ok' || decoded.file.records[0] === undefined) throw new Error(decoded.kind);
-  return decoded.file.records[0];
+  if (decoded.kind !== 'ok' || decoded.file.content[0] === undefined) throw new Error(decoded.kind);
+  return decoded.file.content[0];
 }
 
 interface Lie {

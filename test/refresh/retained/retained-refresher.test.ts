@@ -1,4 +1,5 @@
 import t from 'tap';
+import { StoreError } from '../../../src/store/file-system.ts';
 import { message, opt, rawRecord, rrsigData } from '../../helpers/zone-text.ts';
 import { readReply } from '../../serving/resolver/messages.ts';
 import { addresses, benchFor, denial, lastOctets, question } from './scripted-upstream.ts';
@@ -33,7 +34,7 @@ t.test(
         [seconds, seconds, seconds].map((s) => s * 1000),
         `TTL ${ttlSeconds}`,
       );
-      await own.refresher.stop();
+      await own.stop();
     }
   },
 );
@@ -217,7 +218,7 @@ t.test(
       t.match(one, { state: 'unknown', lastFailure: { detail: want } }, it);
       t.ok((one?.stats.failed ?? 0) >= 2, `${it}: tried again`);
       t.strictSame(bench.refresher.records(), [], it);
-      await bench.refresher.stop();
+      await bench.stop();
     }
   },
 );
@@ -273,7 +274,7 @@ t.test('no more than 16 are on their way at a time, and all have their turn', as
   await bench.time.advance(500);
   t.equal(bench.published.size, 1000);
   t.equal(bench.refresher.records().length, 1000);
-  await bench.refresher.stop();
+  await bench.stop();
 });
 
 t.test(
@@ -312,7 +313,7 @@ t.test(
       after.refresher.start();
       await after.time.advance(1000);
       t.equal(after.published.get(`${name} A`)?.ageMs, 0, at);
-      await after.refresher.stop();
+      await after.stop();
     }
   },
 );
@@ -365,7 +366,7 @@ t.test(
       await bench.time.advance(10_000);
     }
     t.equal(bench.refresher.records().length, 1500, 'those parked are bounded: 1,000');
-    await bench.refresher.stop();
+    await bench.stop();
   },
 );
 
@@ -391,13 +392,13 @@ t.test(
       [[2]],
     );
     last = 3;
-    bench.save = async () => ({ kind: 'failed', detail: 'ENOSPC' });
+    bench.disk = () => Promise.reject(new StoreError('write', '/state/retained.json', 'ENOSPC'));
     const failures = await saved(100_000);
     t.ok(failures >= 2 && failures <= 4, `a disk that refuses is asked again: ${failures} times in 100 s`);
-    t.match(bench.refresher.snapshot().saving, { saveFailures: failures, isSaveFailing: true });
-    bench.save = async () => ({ kind: 'saved' });
+    t.match(bench.store.state(), { failures, lastFailure: { code: 'ENOSPC' } });
+    bench.disk = async () => undefined;
     await bench.time.advance(30_000);
-    t.match(bench.refresher.snapshot().saving, { saveFailures: failures, isSaveFailing: false });
+    t.match(bench.store.state(), { failures, lastFailure: undefined });
     t.strictSame(
       bench.log.lines.filter(({ text }) => text.includes('sav')).map(({ level }) => level),
       ['error', 'info'],
@@ -413,7 +414,7 @@ t.test(
     bench.answer = () => addresses(name, 60, 1);
     bench.refresher.start();
     await bench.time.advance(600);
-    await bench.refresher.stop();
+    await bench.stop();
     t.equal(bench.saves.length, 1);
     await bench.time.advance(600_000);
     t.equal(bench.asked.length, 1);
@@ -421,11 +422,11 @@ t.test(
 
     const hanging = benchFor([A]);
     hanging.answer = () => addresses(name, 60, 1);
-    hanging.save = () => new Promise(() => {});
+    hanging.disk = () => new Promise(() => {});
     hanging.refresher.start();
     await hanging.time.advance(600);
     let isOver = false;
-    void hanging.refresher.stop().then(() => {
+    void hanging.stop().then(() => {
       isOver = true;
     });
     await hanging.time.advance(1999);
@@ -438,7 +439,7 @@ t.test(
 t.test('answers for which the file has no room are told of, once', async (t) => {
   const bench = benchFor([A]);
   bench.answer = () => addresses(name, 30, Math.floor(bench.time.monotonicMs() / 1000) % 200);
-  bench.save = async () => ({ kind: 'saved', leftOut: 3 });
+  bench.leftOut = 3;
   bench.refresher.start();
   await bench.time.advance(300_000);
   t.ok(bench.saves.length > 2);
@@ -446,7 +447,7 @@ t.test('answers for which the file has no room are told of, once', async (t) => 
     bench.log.lines.filter(({ level }) => level === 'warn'),
     [{ fields: { leftOut: 3 } }],
   );
-  t.equal(bench.refresher.snapshot().saving.leftOut, 3);
+  t.equal(bench.store.state().leftOut, 3);
 });
 
 t.test('without questions nothing is done, and a kick before the start asks nobody', async (t) => {
@@ -454,7 +455,7 @@ t.test('without questions nothing is done, and a kick before the start asks nobo
   empty.refresher.start();
   empty.refresher.kick('test');
   t.equal(empty.time.pendingTimers, 0);
-  await empty.refresher.stop();
+  await empty.stop();
   const early = benchFor([A]);
   early.refresher.kick('test');
   await early.time.advance(10_000);
@@ -478,6 +479,6 @@ t.test(
     t.match(all, { fresh: 990, stale: 0, denied: 0, unknown: 10, asked: 1000, failed: 10 });
     await bench.time.advance(5_000);
     t.ok((all.oldestAgoMs ?? 0) > 0 && (all.oldestAgoMs ?? 0) <= 3_000, 'of those that were confirmed');
-    await bench.refresher.stop();
+    await bench.stop();
   },
 );

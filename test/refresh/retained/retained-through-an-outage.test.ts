@@ -8,7 +8,7 @@ import {
   staleExtendedError,
 } from '../../../src/serving/answer-cache/cached-answer.ts';
 import type { FileSystem } from '../../../src/store/file-system.ts';
-import { RetainedStore } from '../../../src/store/retained-store.ts';
+import { FileBackend } from '../../../src/store/state-backend.ts';
 import { collectGarbage } from '../../helpers/collect-garbage.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { asked, settings } from '../../serving/answer-cache/asked.ts';
@@ -22,14 +22,14 @@ const DAY = 86_400_000;
 function processOn(files: FileSystem, at: string) {
   const time = new VirtualTime(at);
   const cache = new AnswerCache(settings);
-  const store = new RetainedStore({ directory: '/state' }, { clock: time, random: systemRandom, files });
   const bench = benchFor([question(name), question(name, 'AAAA')], {
     time,
     publish: (of, answer) => cache.retain(of.name, of.qtype, answer, time.monotonicMs()),
     withdraw: (of) => cache.release(of.name, of.qtype),
     fraction: systemRandom.fraction,
+    backend: new FileBackend('/state', { random: systemRandom, files }),
   });
-  bench.save = (records) => store.save(records);
+  const { store } = bench;
   /** What a client is told: the state of the answer, and its last octets. */
   const told = (type = 'A', aspects = {}) => {
     const nowMs = time.monotonicMs();
@@ -123,7 +123,7 @@ t.test(
       t.strictSame([...seen], ['fresh positive 1'], `TTL ${ttlSeconds}`);
       const { questions } = bench.refresher.snapshot();
       t.equal(questions.find(({ type }) => type === 'A')?.state, 'fresh', `TTL ${ttlSeconds}`);
-      await bench.refresher.stop();
+      await bench.stop();
     }
   },
 );
@@ -145,7 +145,7 @@ t.test('in the first minutes of a cut nobody waits for an upstream, whatever the
     }
     const odd = [...seen].filter((what) => !['fresh positive 1', 'stale positive 1 EDE 3'].includes(what));
     t.strictSame(odd, [], `TTL ${ttlSeconds}`);
-    await bench.refresher.stop();
+    await bench.stop();
   }
 });
 

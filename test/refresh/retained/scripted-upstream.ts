@@ -4,7 +4,10 @@ import { typeFromText, typeName } from '../../../src/protocol/words/types.ts';
 import type { RetainedRecord } from '../../../src/records/retained-record.ts';
 import type { AskOutcome, RetainedQuestion } from '../../../src/refresh/retained/retained-answer.ts';
 import { type PublishedAnswer, RetainedRefresher } from '../../../src/refresh/retained/retained-refresher.ts';
-import type { SaveOutcome } from '../../../src/refresh/retained/retained-saver.ts';
+import { RETAINED } from '../../../src/store/retained-format.ts';
+import type { StateBackend } from '../../../src/store/state-backend.ts';
+import type { StateFormat } from '../../../src/store/state-format.ts';
+import { StateStore } from '../../../src/store/state-store.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { message, rawRecord, soaData } from '../../helpers/zone-text.ts';
@@ -50,7 +53,13 @@ export interface Bench {
   readonly refresher: RetainedRefresher;
   /** What an upstream says from now on; a text is a failure. */
   answer: Script;
-  save: (records: readonly RetainedRecord[]) => Promise<SaveOutcome>;
+  /** Takes a file from now on, or fails to. */
+  disk: () => Promise<void>;
+  /** Answers for which the file has no room. */
+  leftOut: number;
+  readonly store: StateStore<readonly RetainedRecord[]>;
+  /** Stops both, as the daemon does. */
+  stop(): Promise<void>;
 }
 
 export interface BenchOptions {
@@ -59,6 +68,8 @@ export interface BenchOptions {
   readonly publish?: (question: RetainedQuestion, answer: PublishedAnswer) => number | undefined;
   readonly withdraw?: (question: RetainedQuestion) => void;
   readonly time?: VirtualTime;
+  /** Default: one that has `disk` take each file, and forgets it. */
+  readonly backend?: StateBackend;
 }
 
 /** A refresher with an upstream that follows a script. Answers are fresh for their smallest TTL, unless `publish` says otherwise. */
@@ -67,14 +78,38 @@ export function benchFor(questions: readonly RetainedQuestion[], options: BenchO
   const log = new CollectingLog();
   const published = new Map<string, PublishedAnswer>();
   const textOf = ({ name, qtype }: RetainedQuestion) => `${name} ${typeName(qtype)}`;
+  const store = new StateStore(recording(), options.backend ?? forgetful(() => bench.disk()), {
+    clock: time,
+    timers: time,
+    log,
+  });
+  /** Notes what is written. */
+  function recording(): StateFormat<readonly RetainedRecord[]> {
+    return {
+      ...RETAINED,
+      *encode(file) {
+        bench.saves.push(file.content);
+        const encoded = yield* RETAINED.encode(file);
+        return encoded.kind === 'encoded' && bench.leftOut > 0
+          ? { ...encoded, leftOut: bench.leftOut }
+          : encoded;
+      },
+    };
+  }
   const bench: Bench = {
     time,
+    store,
     log,
     asked: [],
     published,
     saves: [],
     answer: () => 'no script',
-    save: async () => ({ kind: 'saved' }),
+    disk: async () => undefined,
+    leftOut: 0,
+    async stop() {
+      bench.refresher.stop();
+      await store.stop();
+    },
     refresher: new RetainedRefresher({
       questions,
       ask: async (query: Query): Promise<AskOutcome> => {
@@ -90,10 +125,7 @@ export function benchFor(questions: readonly RetainedQuestion[], options: BenchO
       timers: time,
       random: { uint16: () => 0, uint32: () => 0, fraction: options.fraction ?? (() => 0.5) },
       log,
-      save: async (records) => {
-        bench.saves.push(records);
-        return bench.save(records);
-      },
+      save: (compose, change) => store.saveLater(compose, change),
       publish: (of, answer) => {
         published.set(textOf(of), answer);
         if (options.publish !== undefined) return options.publish(of, answer);
@@ -109,6 +141,18 @@ export function benchFor(questions: readonly RetainedQuestion[], options: BenchO
   return bench;
 }
 
+/** Keeps nothing. */
+function forgetful(replace: () => Promise<void>): StateBackend {
+  return {
+    placeOf: (name) => name,
+    read: async () => ({ kind: 'absent' }),
+    claim: async () => ({ kind: 'ours', epoch: 0 }),
+    replace,
+    setAside: async ({ path }) => path,
+    tidy: async () => undefined,
+  };
+}
+
 /** The last octets of the addresses in a message, sorted. */
 export function lastOctets(octets: Uint8Array | undefined): number[] {
   const index = indexResponse(octets ?? new Uint8Array(0));
@@ -119,5 +163,5 @@ export function lastOctets(octets: Uint8Array | undefined): number[] {
 /** An upstream that never replies, and a disk that is always well. */
 export const silentUpstream = {
   ask: async (): Promise<AskOutcome> => ({ kind: 'failed', detail: 'no reply' }),
-  save: async (): Promise<SaveOutcome> => ({ kind: 'saved' }),
+  save: () => undefined,
 };

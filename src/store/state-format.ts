@@ -1,0 +1,112 @@
+/** What a kind of state says of itself, and how its newest whole generation is read without touching it. */
+import { atOnce, type Slices, type Steps } from '../runtime/slices.ts';
+import type { ReadOutcome } from './atomic-file.ts';
+import type { DecodeFault, Encoded } from './checked-json.ts';
+import type { Fault } from './set-aside.ts';
+import type { StateReader } from './state-backend.ts';
+import type { Generation } from './state-directory.ts';
+
+/** What a generation holds, the number of the write that made it, and its time. */
+export interface Written<Content> {
+  /** Counts the writes. */
+  readonly generation: number;
+  /** Wall ms. */
+  readonly writtenAtMs: number;
+  readonly content: Content;
+}
+
+export type Decoded<Content> = { readonly kind: 'ok'; readonly file: Written<Content> } | DecodeFault;
+
+/** What has happened to some content since it was saved. */
+export type Change =
+  /** There is something that was not there, or something less. */
+  | 'new'
+  | 'changed'
+  /** Only its age is another. */
+  | 'confirmed';
+
+/** When content is written. */
+export interface SavePolicy {
+  /** Content in which only ages have moved on is written at most this often. */
+  readonly confirmEveryMs: number;
+  /** For `saveLater`: how long after the last save each change may wait for the next. */
+  readonly waitMs?: Readonly<Record<Change, number>>;
+  readonly texts: {
+    readonly failing: string;
+    readonly recovered: string;
+    /** Some content has no room. */
+    readonly leftOut?: string;
+  };
+}
+
+/** A kind of state: how it goes into octets and comes out of them, and when it is worth a write. */
+export interface StateFormat<Content> {
+  /** A word for files: `endpoints`. */
+  readonly name: string;
+  readonly maxOctets: number;
+  readonly policy: SavePolicy;
+  /** Refuses what `decode` would not take back. */
+  encode(file: Written<Content>): Steps<Encoded>;
+  /** Never throws. */
+  decode(octets: Uint8Array): Steps<Decoded<Content>>;
+  /** `ageing`: only what grows old by itself is different. */
+  compare(before: Content, after: Content): Steps<'none' | 'ageing' | 'content'>;
+  /** `ours`, and of `theirs` what `ours` has no answer for. */
+  merge(ours: Content, theirs: Content): Content;
+  /** A key for each thing that queries can be answered with from `content`. */
+  answered(content: Content): Iterable<string>;
+}
+
+export interface Reading<Content> {
+  /** The newest generation that is whole; absent when there is none. */
+  readonly served?: Written<Content> & { readonly from: Generation };
+  readonly faults: readonly Fault[];
+}
+
+/** The current generation, or the previous one where the current is missing or unusable. Faults are values; never rejects. Without `slices` in one piece. */
+export async function readState<Content>(
+  from: StateReader,
+  format: StateFormat<Content>,
+  slices?: Slices,
+): Promise<Reading<Content>> {
+  const faults: Fault[] = [];
+  for (const generation of ['current', 'previous'] as const) {
+    const path = from.placeOf(format.name, generation);
+    const outcome = await from.read(format.name, generation, format.maxOctets);
+    if (outcome.kind === 'absent') continue;
+    if (outcome.kind !== 'read') {
+      faults.push({ path, ...faultOf(outcome, format.maxOctets) });
+      continue;
+    }
+    const steps = format.decode(outcome.octets);
+    const decoded = slices === undefined ? atOnce(steps) : await slices.run(steps);
+    if (decoded.kind === 'ok') return { served: { ...decoded.file, from: generation }, faults };
+    faults.push({ path, ...(decoded.kind === 'newer' ? newerFault(decoded.version) : decoded) });
+  }
+  return { faults };
+}
+
+function faultOf(
+  outcome: Exclude<ReadOutcome, { readonly kind: 'read' | 'absent' }>,
+  maxOctets: number,
+): Omit<Fault, 'path'> {
+  switch (outcome.kind) {
+    case 'failed': {
+      const { code, message } = outcome.error;
+      return { kind: 'unreadable', reason: code.toLowerCase(), detail: message };
+    }
+    case 'too-large':
+      return { kind: 'corrupt', reason: 'too-large', detail: `more than ${maxOctets} octets` };
+    case 'not-a-file':
+      return { kind: 'foreign', reason: 'not-a-file', detail: 'a directory or device stands in its place' };
+  }
+}
+
+/** A file that a later version of ours has written. */
+export function newerFault(version: number): Omit<Fault, 'path'> {
+  return {
+    kind: 'newer',
+    reason: `version-${version}`,
+    detail: `written by a later version: format ${version}`,
+  };
+}
