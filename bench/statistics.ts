@@ -22,8 +22,8 @@ export function ratioOfMedians(ours: readonly number[], theirs: readonly number[
 }
 
 /**
- * The median over the rounds of ours over theirs in the same round: on a machine that others use too, both suffer
- * alike within a round.
+ * The median over the rounds of our sample over theirs in the same round: on a shared machine both suffer alike
+ * within a round.
  */
 export function medianOfRatios(ours: readonly number[], theirs: readonly number[]): number | undefined {
   const ratios = ours.flatMap((own, round) => {

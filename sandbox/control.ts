@@ -35,8 +35,8 @@ export class Control implements AsyncDisposable {
   }
 
   /**
-   * Throws SandboxError `control-in-use` where another sandbox answers, `control-path-taken` where a file is no
    * Throws SandboxError `control-in-use` where another sandbox answers, `control-path-taken` where the file is not a
+   * socket, `control-path-too-long` where no socket can exist.
    */
   static async listen(path: string, target: CommandTarget): Promise<Control> {
     await clearPath(path);

@@ -43,8 +43,8 @@ const COUNTED_LIMIT = 100_000; // names counted: a benchmark asks for a new one 
 const PORT_ATTEMPTS = 20;
 
 /**
- * Plays Route 53's answers and the upstream, on dns2's servers. Those can be brought down by what a hostile client
  * Plays Route 53's answers and the upstream, on dns2's servers. A hostile client can bring dns2 down; a sandbox has no
+ * such client, and errors of its own handler are caught here.
  */
 export class DnsServer implements AsyncDisposable {
   readonly #answers: DnsAnswers;

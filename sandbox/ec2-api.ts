@@ -15,8 +15,8 @@ import type { Attachment, Instance, NetworkInterface } from './facts.ts';
 import type { RegionState } from './region-state.ts';
 
 const NAMESPACE = 'http://ec2.amazonaws.com/doc/2016-11-15/';
-// Past this many, EC2 insists on pages or on a filter that narrows the search. Its documentation tells neither the
 // With more interfaces than this, EC2 requires pages or a filter that narrows the search. Its documentation tells neither
+// the number nor the code of the refusal: both are guesses.
 const MANY_INTERFACES = 1000;
 const NARROWING = [
   'group-id',

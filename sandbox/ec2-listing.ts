@@ -56,8 +56,8 @@ export function applyFilters<T>(
 }
 
 /**
- * EC2's filter patterns: `*` stands for any characters or none, `?` for one or none, a backslash takes the
- * meaning from what follows. Case counts.
+ * EC2's filter patterns: `*` stands for any characters or none, `?` for one or none, a backslash makes
+ * the next character a plain one. Case counts.
  */
 export function matchesPattern(text: string, pattern: string): boolean {
   let expression = '';

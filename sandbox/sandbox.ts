@@ -3,6 +3,7 @@
  * for every test. The product reaches it only over the wire, through the real SDK clients and DNS, so it has to be
  * honest there: the protocols, the signatures, the error forms and the failures are those of AWS as far as
  * `aws-facts.md` knows them. It refuses to know the product, except the environment and the configuration file that it
+ * writes for a server.
  *
  * All traffic stays on loopback. DNS: RFC 1034, 1035, 2308, 6891; Signature Version 4.
  */
@@ -105,8 +106,8 @@ export interface ConfigOptions {
 }
 
 /**
- * Environment variables for the real SDK in another process. They also shut out what the user's own environment
  * Environment variables for the real SDK in another process. They also override the user's own environment and files:
+ * no request for the sandbox may reach AWS, and no real credential the sandbox.
  */
 export function productEnvironment(
   regionUrl: string,
@@ -139,8 +140,8 @@ export function productEnvironment(
 }
 
 /**
- * A configuration file for the product, on loopback alone and in a hurry, so that a person who watches sees
  * A configuration file for the product, on loopback alone and with short intervals: a person sees changes within
+ * seconds.
  */
 export function productConfig(
   cluster: Pick<Cluster, 'name' | 'region'>,

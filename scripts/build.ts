@@ -1,7 +1,7 @@
 /**
  * Builds `dist/outpost-dns/`: all files of a host, in one folder to be copied to /usr/lib/outpost-dns.
- * The programs are bundled (bundle.ts); their runtime is the Node that the tests ran on (runtime.ts). What is in the
- bom.cdx.json
+ * The programs are bundled (bundle.ts); their runtime is the Node that the tests ran on (runtime.ts).
+ * bom.cdx.json lists the contents of the folder.
  */
 import { chmodSync, copyFileSync, cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

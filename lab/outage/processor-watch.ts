@@ -1,6 +1,7 @@
 /**
- * When a processor of this machine stood still: the host of a virtual machine takes its processors away for 10 ms and more, which is no
  * Records when a processor of this machine stood still: the host of a virtual machine takes processors away for 10 ms and
+ * more, whatever the programs do. This program has the highest priority on its processor, wakes up every millisecond, and
+ * reports each time when it could not.
  *
  *     taskset --cpu-list N chrt --fifo 2 node processor-watch.ts
  *

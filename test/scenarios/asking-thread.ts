@@ -1,6 +1,6 @@
 /**
- * Asks a server over UDP in a thread of its own and measures how long each answer takes: the load that a test makes, and the
  * Asks a server over UDP in a thread of its own and measures the time of each answer: the load of a test, and the upstream
+ * that it plays, share the test's thread and would be measured with it.
  */
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
