@@ -18,7 +18,7 @@ import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
-import { labelCountOf, parentName } from '../../protocol/words/name.ts';
+import { labelCountOf } from '../../protocol/words/name.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
@@ -35,7 +35,7 @@ import {
   type Standing,
 } from './finding.ts';
 import { type OwnName, specialZone, staticZone } from './own-zones.ts';
-import { validateRules, type ZoneRule } from './zone-rules.ts';
+import { closestRule, validateRules, type ZoneRule } from './zone-rules.ts';
 
 /** The operator's rule for a forwarded zone: the name and all names under it. */
 export interface ForwardedZone {
@@ -61,7 +61,6 @@ export class DisconnectedRules {
   readonly #rules = new NameMap<DisconnectedRule>();
   /** Rules that hold without the operator. */
   readonly #builtIn = new NameMap<DisconnectedRule>();
-  readonly #siteNames = new Map<string, DisconnectedRule>();
   /** Apexes of the operator's zones. */
   readonly #apexes = new NameMap<true>();
   /** Names with records of the operator. */
@@ -70,10 +69,12 @@ export class DisconnectedRules {
   /** Throws LocalZonesError, with every fault, where the zones cannot be served. */
   constructor({ zones, regions, vpcs, areSiteNamesAsked = false }: DisconnectedRulesOptions) {
     const builtIn = builtInRules(regions, vpcs);
-    if (areSiteNamesAsked)
-      for (const special of SPECIAL_NAMES) if (special.isOfSite) this.#addSiteName(special);
+    const siteNames = new Map<string, DisconnectedRule>();
+    for (const special of areSiteNamesAsked ? SPECIAL_NAMES.filter(({ isOfSite }) => isOfSite) : [])
+      siteNames.set(special.name, siteNameRule(special));
+    for (const [name, rule] of siteNames) this.#rules.set(name, rule);
     for (const [name, rule] of builtIn) {
-      this.#rules.set(name, orRule(rule, this.#siteNameAbove(name)));
+      this.#rules.set(name, orRule(rule, closestRule(name, siteNames)));
       this.#builtIn.set(name, rule);
     }
     atOnce(this.#addAll(zones, builtIn));
@@ -116,20 +117,6 @@ export class DisconnectedRules {
     }
   }
 
-  #addSiteName(special: SpecialName): void {
-    const rule = siteNameRule(special);
-    this.#siteNames.set(special.name, rule);
-    this.#rules.set(special.name, rule);
-  }
-
-  #siteNameAbove(name: string): DisconnectedRule | undefined {
-    for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
-      const rule = this.#siteNames.get(at);
-      if (rule !== undefined) return rule;
-    }
-    return undefined;
-  }
-
   *#addZone(
     zone: ZoneRule<NoAnswer>,
     zones: ReadonlySet<string>,
@@ -139,7 +126,9 @@ export class DisconnectedRules {
     this.#apexes.set(name, true);
     if (!('forwardTo' in zone)) this.hasOperatorRules = true;
     if ('forwardTo' in zone) {
-      this.#rules.set(name, zone.forwardTo === 'stale' ? always(STALE) : closestRule(name, builtIn));
+      // a zone of the operator without an answer does not hide a built-in rule
+      const rule = zone.forwardTo === 'stale' ? undefined : closestRule(name, builtIn);
+      this.#rules.set(name, rule ?? always(STALE));
     } else if ('answer' in zone) {
       this.#rules.set(name, always(zone.answer === 'nxdomain' ? denial(name) : failure('before-cache')));
     } else {
@@ -179,15 +168,6 @@ function builtInRules(
   }
   for (const { name, rule } of [...ec2NameRules(regions, vpcs), ...reverseRules(vpcs)]) rules.set(name, rule);
   return rules;
-}
-
-/** The built-in rule for `name`. A zone of the operator without an answer does not hide it. */
-function closestRule(name: string, builtIn: ReadonlyMap<string, DisconnectedRule>): DisconnectedRule {
-  for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
-    const rule = builtIn.get(at);
-    if (rule !== undefined) return rule;
-  }
-  return always(STALE);
 }
 
 /** The second rule where the first has no finding: a network need not end at a dot. */
@@ -272,16 +252,8 @@ export function failsWhileDisconnected({
   const rules = new Map(builtIn);
   for (const { name, whileDisconnected } of zones) {
     const isFailure = whileDisconnected === 'servfail' || whileDisconnected === 'nxdomain';
-    rules.set(name, whileDisconnected === undefined ? fails(name, builtIn) : isFailure);
+    const builtInFails = closestRule(name, builtIn) ?? false;
+    rules.set(name, whileDisconnected === undefined ? builtInFails : isFailure);
   }
-  return (name) => fails(name, rules);
-}
-
-/** The longest name that has a rule decides; a name without a rule is kept. */
-function fails(name: string, rules: ReadonlyMap<string, boolean>): boolean {
-  for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
-    const rule = rules.get(at);
-    if (rule !== undefined) return rule;
-  }
-  return false;
+  return (name) => closestRule(name, rules) ?? false;
 }

@@ -13,7 +13,7 @@ import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
-import { labelCountOf, parentName } from '../../protocol/words/name.ts';
+import { labelCountOf } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
 import { TYPE } from '../../protocol/words/types.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
@@ -25,8 +25,8 @@ import {
   REFUSED_BY_RULE,
   SERVFAIL_BY_RULE,
 } from './finding.ts';
-import { type OwnName, type SpecialZone, specialZone, staticZone } from './own-zones.ts';
-import { validateRules, type ZoneRule } from './zone-rules.ts';
+import { type SpecialZone, specialZone, staticZone } from './own-zones.ts';
+import { closestRule, validateRules, type ZoneRule } from './zone-rules.ts';
 
 export interface LocalZonesOptions<Route> {
   readonly rules: readonly ZoneRule<Route>[];
@@ -107,15 +107,6 @@ export class LocalZones<Route> {
     return this.#places.closest(query) instanceof SpecialPlace ? undefined : this.find(query);
   }
 
-  #add(
-    name: string,
-    own: FindingsByType<Route>,
-    under: FindingsByType<Route>,
-    { isApex, noData }: { readonly isApex: boolean; readonly noData?: LocalAnswer },
-  ): void {
-    this.#places.set(name, { labels: labelCountOf(name), own, under, isApex, noData });
-  }
-
   *#addAll(given: readonly ZoneRule<Route>[], siteNames?: SiteNames<Route>): Steps<void> {
     const rules = yield* validateRules(given);
     const names = new Set(rules.map(({ name }) => name));
@@ -136,20 +127,28 @@ export class LocalZones<Route> {
   }
 
   *#addRule(rule: ZoneRule<Route>, zones: ReadonlySet<string>): Steps<void> {
+    const labels = labelCountOf(rule.name);
     if ('forwardTo' in rule) {
       const forward = anyType<Route>({ kind: 'forward', route: rule.forwardTo });
-      this.#add(rule.name, forward, forward, { isApex: true });
+      this.#places.set(rule.name, { labels, own: forward, under: forward, isApex: true, noData: undefined });
     } else if ('answer' in rule) {
       const findings = answerFindings(rule.name, rule.answer);
-      const zone = rule.answer === 'nxdomain' ? { noData: apexAnswers(rule.name).noData } : {};
+      const noData = rule.answer === 'nxdomain' ? apexAnswers(rule.name).noData : undefined;
       // the operator's answer is for every type
-      this.#add(rule.name, findings, findings, { isApex: false, ...zone });
+      this.#places.set(rule.name, { labels, own: findings, under: findings, isApex: false, noData });
     } else {
       const { names, otherNames } = yield* staticZone(rule.name, rule.records, zones);
       const { noData } = apexAnswers(rule.name);
       for (const [name, own] of names) {
-        const isApex = name === rule.name;
-        this.#places.set(name, new OwnPlace(labelCountOf(name), own, otherNames, isApex, noData));
+        this.#places.set(name, {
+          labels: labelCountOf(name),
+          get own() {
+            return own.findings;
+          },
+          under: otherNames,
+          isApex: name === rule.name,
+          noData,
+        });
         yield;
       }
       for (const { owner } of rule.records) {
@@ -157,33 +156,6 @@ export class LocalZones<Route> {
         yield;
       }
     }
-  }
-}
-
-/** A name of a zone with records of the operator. */
-class OwnPlace implements Place<never> {
-  readonly labels: number;
-  readonly under: FindingsByType<never>;
-  readonly isApex: boolean;
-  readonly noData: LocalAnswer;
-  readonly #name: OwnName;
-
-  constructor(
-    labels: number,
-    name: OwnName,
-    under: FindingsByType<never>,
-    isApex: boolean,
-    noData: LocalAnswer,
-  ) {
-    this.labels = labels;
-    this.#name = name;
-    this.under = under;
-    this.isApex = isApex;
-    this.noData = noData;
-  }
-
-  get own(): FindingsByType<never> {
-    return this.#name.findings;
   }
 }
 
@@ -229,11 +201,9 @@ function siteRoute<Route>(
   rules: ReadonlyMap<string, ZoneRule<Route>>,
   { route }: SiteNames<Route>,
 ): Route | undefined {
-  for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
-    const rule = rules.get(at);
-    if (rule !== undefined) return 'forwardTo' in rule ? rule.forwardTo : undefined;
-  }
-  return route;
+  const rule = closestRule(name, rules);
+  if (rule === undefined) return route;
+  return 'forwardTo' in rule ? rule.forwardTo : undefined;
 }
 
 function answerFindings(name: string, answer: 'nxdomain' | 'servfail' | 'refused'): FindingsByType<never> {

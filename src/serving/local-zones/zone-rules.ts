@@ -1,5 +1,5 @@
 /** The operator's own zones as data, their validation, and the error with all their faults. */
-import { NameError, normalizeName } from '../../protocol/words/name.ts';
+import { NameError, normalizeName, parentName } from '../../protocol/words/name.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { recordFaults } from '../../protocol/words/zone-rules.ts';
 import type { Steps } from '../../runtime/slices.ts';
@@ -17,6 +17,15 @@ export interface ZoneFault {
   /** Owner and type of the record at fault; `undefined` where it is the zone as a whole. */
   readonly record: string | undefined;
   readonly reason: string;
+}
+
+/** The rule of the longest name that `name` is equal to or lies under. */
+export function closestRule<Rule>(name: string, rules: ReadonlyMap<string, Rule>): Rule | undefined {
+  for (let at: string | undefined = name; at !== undefined; at = parentName(at)) {
+    const rule = rules.get(at);
+    if (rule !== undefined) return rule;
+  }
+  return undefined;
 }
 
 /** Rules that cannot be served. Fatal at start; at a reload the earlier rules stay in force. */
