@@ -225,7 +225,7 @@ function byType(
 function whenAsked(own: OwnName): DisconnectedRule {
   let rule: DisconnectedRule | undefined;
   return (query) => {
-    rule ??= byType(own.findings);
+    rule ??= byType(own.own);
     return rule(query);
   };
 }

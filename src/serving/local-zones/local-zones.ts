@@ -137,18 +137,9 @@ export class LocalZones<Route> {
       // the operator's answer is for every type
       this.#places.set(rule.name, { labels, own: findings, under: findings, isApex: false, noData });
     } else {
-      const { names, otherNames } = yield* staticZone(rule.name, rule.records, zones);
-      const { noData } = apexAnswers(rule.name);
+      const { names } = yield* staticZone(rule.name, rule.records, zones);
       for (const [name, own] of names) {
-        this.#places.set(name, {
-          labels: labelCountOf(name),
-          get own() {
-            return own.findings;
-          },
-          under: otherNames,
-          isApex: name === rule.name,
-          noData,
-        });
+        this.#places.set(name, own);
         yield;
       }
       for (const { owner } of rule.records) {

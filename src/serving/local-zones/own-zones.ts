@@ -10,7 +10,7 @@ import {
 } from '../../protocol/wire/apex-answers.ts';
 import { composeLocalAnswer } from '../../protocol/wire/local-answer.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
-import { isAtOrUnder, parentName } from '../../protocol/words/name.ts';
+import { isAtOrUnder, labelCountOf, parentName } from '../../protocol/words/name.ts';
 import { ownSoa } from '../../protocol/words/own-soa.ts';
 import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { RecordData, ResourceRecord } from '../../protocol/words/resource-record.ts';
@@ -28,18 +28,26 @@ export interface StaticZone {
 
 /** Composed when it is first asked for: composing ten thousand names takes seconds, and clients ask for few of them. */
 export class OwnName {
+  readonly labels: number;
+  readonly under: FindingsByType<never>;
+  readonly isApex: boolean;
+  readonly noData: LocalAnswer;
   readonly #name: string;
   readonly #zone: Zone;
-  #findings: FindingsByType<never> | undefined;
+  #own: FindingsByType<never> | undefined;
 
   constructor(name: string, zone: Zone) {
+    this.labels = labelCountOf(name);
+    this.under = zone.otherNames;
+    this.isApex = name === zone.apex;
+    this.noData = zone.shared.noData;
     this.#name = name;
     this.#zone = zone;
   }
 
-  get findings(): FindingsByType<never> {
-    this.#findings ??= findingsOf(this.#name, this.#zone);
-    return this.#findings;
+  get own(): FindingsByType<never> {
+    this.#own ??= findingsOf(this.#name, this.#zone);
+    return this.#own;
   }
 }
 
@@ -56,19 +64,21 @@ export function* staticZone(
   zones: ReadonlySet<string>,
   ttlSeconds = LOCAL_TTL_SECONDS,
 ): Steps<StaticZone> {
+  const shared = apexAnswers(apex, ttlSeconds);
   const zone = {
     apex,
     sets: yield* recordSets(apex, records),
     isOurs: (name: string) => zoneBelow(name, apex, zones) === undefined,
     soa: ownSoa(apex, ttlSeconds),
-    shared: apexAnswers(apex, ttlSeconds),
+    shared,
+    otherNames: ownFindings(shared.noName),
   };
   const names = new Map<string, OwnName>();
   for (const name of zone.sets.keys()) {
     names.set(name, new OwnName(name, zone));
     yield;
   }
-  return { names, otherNames: ownFindings(zone.shared.noName) };
+  return { names, otherNames: zone.otherNames };
 }
 
 interface Zone {
@@ -77,6 +87,7 @@ interface Zone {
   readonly isOurs: (name: string) => boolean;
   readonly soa: ResourceRecord;
   readonly shared: ApexAnswers;
+  readonly otherNames: FindingsByType<never>;
 }
 
 function* recordSets(
