@@ -78,7 +78,7 @@ t.test('the first table of dns-rules.md, row by row', async (t) => {
   }
 });
 
-t.test('what is not ours is left to others', async (t) => {
+t.test('names that are not ours are not found', async (t) => {
   const table = new EndpointTable([record(['10.0.1.10'])]);
   for (const name of [
     'gr7.us-west-2.eks.amazonaws.com',
@@ -117,7 +117,7 @@ t.test('dead addresses come last in every rotation', async (t) => {
   t.strictSame(firsts, ['10.0.0.2', '10.0.0.3', '10.0.0.2', '10.0.0.3']);
 });
 
-t.test('two clusters are told apart, and an address that both have names both', async (t) => {
+t.test('two clusters stay apart, and the reverse name of a shared address names both', async (t) => {
   const other = 'other.eks.amazonaws.com';
   const table = new EndpointTable([
     record(['10.0.1.10']),
@@ -153,7 +153,7 @@ t.test('the status text is a TXT at its own name', async (t) => {
   });
 });
 
-t.test('publishing swaps the whole table: whoever holds the old one keeps it whole', async (t) => {
+t.test('publishing swaps the whole table: a reader of the old table keeps it whole', async (t) => {
   const serving = new ServingTable();
   t.equal(serving.current.records.length, 0);
   const first = new EndpointTable([record(['10.0.1.10'])]);
@@ -165,19 +165,16 @@ t.test('publishing swaps the whole table: whoever holds the old one keeps it who
   t.match(answered(serving.current, endpoint, 'A'), { answers: [{ address: '10.0.1.11' }] });
 });
 
-t.test(
-  'of two clusters with one endpoint the one with addresses answers, whichever comes last',
-  async (t) => {
-    const empty = record([], { cluster: 'other' });
-    for (const records of [
-      [record(['10.0.1.10']), empty],
-      [empty, record(['10.0.1.10'])],
-      [record(['10.0.1.10']), record(['10.0.9.9'], { cluster: 'other' })],
-    ]) {
-      t.match(answered(new EndpointTable(records), endpoint, 'A'), { answers: [{ address: '10.0.1.10' }] });
-    }
-  },
-);
+t.test('of two clusters with one endpoint the cluster with addresses answers, in either order', async (t) => {
+  const empty = record([], { cluster: 'other' });
+  for (const records of [
+    [record(['10.0.1.10']), empty],
+    [empty, record(['10.0.1.10'])],
+    [record(['10.0.1.10']), record(['10.0.9.9'], { cluster: 'other' })],
+  ]) {
+    t.match(answered(new EndpointTable(records), endpoint, 'A'), { answers: [{ address: '10.0.1.10' }] });
+  }
+});
 
 t.test('the longest name there is has its answers, and no room for its status', async (t) => {
   const longest = ['a'.repeat(63), 'b'.repeat(63), 'c'.repeat(63), 'd'.repeat(61)].join('.');
@@ -219,7 +216,7 @@ t.test(
   },
 );
 
-t.test('the name that the operator gave and the name that AWS says are both answered', async (t) => {
+t.test('the operator’s name and the name from AWS are both answered', async (t) => {
   const real = { endpoint: 'real.eks.amazonaws.com', subnetIds: [], learnedAtMs: 0 };
   const given = 'given.example';
   const table = new EndpointTable([record(['10.0.1.10'], { endpoint: given, details: real })]);
@@ -235,7 +232,7 @@ t.test('the name that the operator gave and the name that AWS says are both answ
   t.match(
     answered(new EndpointTable([wrong, owner]), given, 'A'),
     { answers: [{ address: '10.0.9.9' }] },
-    'a name copied from another cluster takes nothing from that one',
+    'a name copied from another cluster takes nothing from that cluster',
   );
 });
 
@@ -248,7 +245,7 @@ t.test('above a public address nothing is ours: those zones are forwarded', asyn
 });
 
 t.test(
-  'a confirmation takes over the whole table; a change of one cluster composes that one alone',
+  'a confirmation takes over the whole table; a change of one cluster composes only that cluster',
   async (t) => {
     const names = Array.from({ length: 100 }, (_, at) => `c${at}.gr7.us-west-2.eks.amazonaws.com`);
     const records = (of: (at: number) => Partial<EndpointRecord>) =>

@@ -86,7 +86,7 @@ t.test('a prefix that cannot be read is an error that quotes it', async (t) => {
   }
 });
 
-t.test('octets are looked up where they lie, in either family and mapped', async (t) => {
+t.test('octets are compared in place, in either family and mapped', async (t) => {
   const access = new ClientAccess(['10.0.0.0/8', 'fd00::/8']);
   const slot = new Uint8Array(40).fill(0xff);
   slot.set([10, 1, 2, 3], 4);
@@ -145,7 +145,7 @@ t.test('loopback is 127.0.0.0/8, ::1 and the mapped form of the first', async (t
   t.equal(isLoopback(mapped, 0, 6), true, '::ffff:127.0.0.1');
 });
 
-t.test('the address book stays bounded, whoever asks, and keeps those who keep asking', async (t) => {
+t.test('the address book stays bounded, and keeps the addresses of clients that ask again', async (t) => {
   const book = new ClientAddressBook();
   const regular = book.of('10.0.0.1');
   for (let i = 0; i < 100_000; i++) {

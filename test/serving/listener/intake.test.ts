@@ -31,7 +31,7 @@ const withFlags = (octets: Uint8Array, high: number): Uint8Array => {
   return changed;
 };
 
-t.test('what gets no reply is counted by its reason', async (t) => {
+t.test('a message without a reply is counted by its reason', async (t) => {
   const cases: [string, Uint8Array, Sent, CountName][] = [
     ['no octets at all', new Uint8Array(0), {}, 'droppedShort'],
     ['one octet less than a header', query(1).slice(0, 11), {}, 'droppedShort'],
@@ -39,7 +39,7 @@ t.test('what gets no reply is counted by its reason', async (t) => {
     ['a response with another opcode', withFlags(query(1), 0xa0), {}, 'droppedResponse'],
     ['a query from port 0', query(1), { port: 0 }, 'droppedPortZero'],
     [
-      'a response from a client that may not ask',
+      'a response from a client that is not allowed',
       withFlags(query(1), 0x80),
       { from: '192.0.2.1' },
       'droppedResponse',
@@ -68,7 +68,7 @@ t.test(
   },
 );
 
-t.test('a client that may not ask is REFUSED, with extended error 18 where it has EDNS', async (t) => {
+t.test('a client that is not allowed is REFUSED, with extended error 18 if it has EDNS', async (t) => {
   const { intake } = makeRig();
   const plain = receive(intake, query(7), { from: '192.0.2.1' });
   t.ok(plain instanceof Uint8Array && rcodeOf(plain) === 5 && plain.length === query(7).length);
@@ -80,7 +80,7 @@ t.test('a client that may not ask is REFUSED, with extended error 18 where it ha
   t.same(counted(intake), { receivedUdp: 3, refusedProhibited: 3, repliesUdp: 3 });
 });
 
-t.test('above the rate a client that may not ask gets nothing at all, over TCP neither', async (t) => {
+t.test('above the rate a client that is not allowed gets no reply, over UDP or TCP', async (t) => {
   for (const transport of ['udp', 'tcp'] as const) {
     const { intake } = makeRig({ refusalsPerSecond: 5 });
     const replies = Array.from({ length: 20 }, () =>
@@ -105,7 +105,7 @@ t.test(
     t.equal(cut.length, 10, 'ten of them have TC');
     t.ok(
       cut.every((reply) => reply.length <= query(0, 'big.test', true).length),
-      'none of these is larger than its query',
+      'none of these replies is larger than its query',
     );
     t.same(counted(intake), {
       receivedUdp: 30,
@@ -117,13 +117,13 @@ t.test(
       t.ok(receive(intake, query(id, 'big.test'), { ...sent, transport: 'tcp' }) instanceof Uint8Array);
     t.ok(
       receive(intake, query(1, 'big.test'), { ...sent, nowMs: 1000 }) instanceof Uint8Array,
-      'a second later the rate is there again',
+      'a second later there are tokens again',
     );
   },
 );
 
 t.test(
-  'a noisy neighbour in the same network takes no short answer from anybody, nor an error',
+  'a noisy neighbour in the same network takes no short answer and no error from other clients',
   async (t) => {
     const { intake } = makeRig({ allow: ['192.0.2.0/24'], responsesPerSecond: 10, slip: 2 });
     for (let id = 0; id < 1000; id++) receive(intake, query(id), { from: '192.0.2.5' });
@@ -136,26 +136,29 @@ t.test(
   },
 );
 
-t.test('the hex files: what is to be dropped is dropped, all else gets a reply with its ID', async (t) => {
-  const { intake } = makeRig();
-  const codes = new Map([
-    ['formerr', 1],
-    ['notimp', 4],
-    ['ok', 0],
-    ['badvers', 0], // its upper bits stand in the OPT
-  ]);
-  for (const { name, verdict, octets } of readHexFiles('queries')) {
-    const reply = receive(intake, octets);
-    if (verdict === 'drop') {
-      t.equal(reply, NO_REPLY, name);
-      continue;
+t.test(
+  'the hex files: messages marked drop get no reply, all others get a reply with their ID',
+  async (t) => {
+    const { intake } = makeRig();
+    const codes = new Map([
+      ['formerr', 1],
+      ['notimp', 4],
+      ['ok', 0],
+      ['badvers', 0], // its upper bits stand in the OPT
+    ]);
+    for (const { name, verdict, octets } of readHexFiles('queries')) {
+      const reply = receive(intake, octets);
+      if (verdict === 'drop') {
+        t.equal(reply, NO_REPLY, name);
+        continue;
+      }
+      t.ok(reply instanceof Uint8Array && idOf(reply) === idOf(octets), `${name}: ID`);
+      t.equal(reply instanceof Uint8Array ? rcodeOf(reply) : -1, codes.get(verdict), `${name}: ${verdict}`);
     }
-    t.ok(reply instanceof Uint8Array && idOf(reply) === idOf(octets), `${name}: ID`);
-    t.equal(reply instanceof Uint8Array ? rcodeOf(reply) : -1, codes.get(verdict), `${name}: ${verdict}`);
-  }
-});
+  },
+);
 
-t.test('what the handler says is passed on', async (t) => {
+t.test('the handler’s verdict is passed on', async (t) => {
   const { intake } = makeRig();
   t.equal(receive(intake, query(1, 'later.test')), PENDING);
   t.equal(receive(intake, query(1, 'silent.test')), NO_REPLY);
@@ -217,7 +220,7 @@ t.test('a handler that throws instead of waiting, or answers twice, is one reply
   t.same([replies, intake.pending, intake.counters.get('handlerFaults')], [1, 0, 2]);
 });
 
-t.test('with as many queries waiting as may, the next is SERVFAIL at once', async (t) => {
+t.test('with the limit of waiting queries reached, the next query is SERVFAIL at once', async (t) => {
   const { intake } = makeRig({ pendingLimit: 3 });
   const message = query(1, 'later.test');
   const waiting = [1, 2, 3].map(() => {
@@ -231,7 +234,7 @@ t.test('with as many queries waiting as may, the next is SERVFAIL at once', asyn
   t.equal(receive(intake, message), PENDING, 'once they are answered there is room again');
 });
 
-t.test('new rules hold from the next query on', async (t) => {
+t.test('new rules apply to the next query', async (t) => {
   const { intake } = makeRig();
   const isRefused = (): boolean => {
     const reply = receive(intake, query(1), { from: '192.0.2.1' });
@@ -246,7 +249,7 @@ t.test('new rules hold from the next query on', async (t) => {
   t.equal(isRefused(), false);
 });
 
-t.test('every count has a place of its own and a meaning of its own', async (t) => {
+t.test('every count has its own place and its own meaning', async (t) => {
   const places = Object.values(COUNT).sort((a, b) => a - b);
   t.same(
     places,
@@ -256,7 +259,7 @@ t.test('every count has a place of its own and a meaning of its own', async (t) 
   t.equal(new Set(meanings).size, places.length);
 });
 
-t.test('a failed send is counted by what the system said', async (t) => {
+t.test('a failed send is counted by the system’s error', async (t) => {
   const { counters } = makeRig().intake;
   const expected: [string, CountName][] = [
     ['EMSGSIZE', 'sendTooLarge'],

@@ -134,7 +134,7 @@ for (const way of ['at once', 'later'] as const) {
     const first = await ask(intake, question(CLIENT_COOKIE));
     t.ok(
       first !== undefined && rcode(first) === 23,
-      'above the rate a client that asks for a cookie is told BADCOOKIE',
+      'above the rate a client that asks for a cookie gets BADCOOKIE',
     );
     if (first === undefined) return;
     t.ok(
@@ -157,7 +157,7 @@ for (const way of ['at once', 'later'] as const) {
     t.equal(await ask(intake, question()), undefined, 'without one it is limited as before');
     t.ok(
       isWhole(await ask(intake, question(CLIENT_COOKIE), '192.0.2.1', 'tcp')),
-      'over TCP nothing is asked of anybody',
+      'over TCP no cookie is required',
     );
   });
 }
@@ -206,7 +206,7 @@ t.test(
 );
 
 t.test(
-  'RFC 7873 section 5.4: a query without a question gets a cookie, or is told that its own is bad',
+  'RFC 7873 section 5.4: a query without a question gets a cookie, or BADCOOKIE if its cookie is bad',
   async (t) => {
     const { intake } = makeRig();
     const without = (cookie: readonly number[]): Uint8Array => {

@@ -9,7 +9,7 @@ import {
 import { bindError } from '../../../src/serving/listener/listener-error.ts';
 import { hostWith } from './rig.ts';
 
-t.test('a wildcard is a wildcard however it is written', async (t) => {
+t.test('a wildcard is a wildcard in any notation', async (t) => {
   const table: [string, boolean][] = [
     ['0.0.0.0', true],
     ['::', true],
@@ -26,19 +26,22 @@ t.test('a wildcard is a wildcard however it is written', async (t) => {
   for (const [address, expected] of table) t.equal(isWildcard(address), expected, address);
 });
 
-t.test('it stands for every address of its family, link-local ones with their interface', async (t) => {
-  const host = hostWith({
-    lo: ['127.0.0.1', '::1'],
-    eth0: ['10.0.0.5', '10.0.0.6', 'fd00::5', 'fe80::1'],
-    eth1: ['10.0.0.5', 'fe80::1', 'febf::2'],
-  });
-  t.same(expandWildcard('0.0.0.0', host), ['127.0.0.1', '10.0.0.5', '10.0.0.6']);
-  t.same(expandWildcard('::', host), ['::1', 'fd00::5', 'fe80::1%eth0', 'fe80::1%eth1', 'febf::2%eth1']);
-  t.same(expandWildcard('::', hostWith({ lo: ['127.0.0.1'] })), []);
-  t.same(expandWildcard('0.0.0.0', {}), []);
-});
+t.test(
+  'a wildcard becomes every address of its family, link-local addresses with their interface',
+  async (t) => {
+    const host = hostWith({
+      lo: ['127.0.0.1', '::1'],
+      eth0: ['10.0.0.5', '10.0.0.6', 'fd00::5', 'fe80::1'],
+      eth1: ['10.0.0.5', 'fe80::1', 'febf::2'],
+    });
+    t.same(expandWildcard('0.0.0.0', host), ['127.0.0.1', '10.0.0.5', '10.0.0.6']);
+    t.same(expandWildcard('::', host), ['::1', 'fd00::5', 'fe80::1%eth0', 'fe80::1%eth1', 'febf::2%eth1']);
+    t.same(expandWildcard('::', hostWith({ lo: ['127.0.0.1'] })), []);
+    t.same(expandWildcard('0.0.0.0', {}), []);
+  },
+);
 
-t.test('an interface without addresses is no trouble', async (t) => {
+t.test('an interface without addresses is skipped', async (t) => {
   const none: readonly NetworkInterfaceInfo[] | undefined = undefined;
   const host: HostInterfaces = { dummy0: none, ...hostWith({ lo: ['127.0.0.1'] }) };
   t.same(expandWildcard('0.0.0.0', host), ['127.0.0.1']);
@@ -50,7 +53,7 @@ t.test('an address and port as text', async (t) => {
   t.equal(formatListenAddress({ address: 'fe80::1%eth0', port: 53 }), '[fe80::1%eth0]:53');
 });
 
-t.test('what bind failed with becomes what to do about it', async (t) => {
+t.test('the error of bind becomes a sentence with the fix', async (t) => {
   const table: [code: string, address: string, expected: string, pattern: RegExp][] = [
     [
       'EADDRINUSE',

@@ -45,7 +45,7 @@ async function freePort(): Promise<number> {
   }
 }
 
-/** Somebody else on this UDP port. */
+/** Another program on this UDP port. */
 async function occupy(t: Test, address: string, port: number): Promise<{ leave(): Promise<void> }> {
   const socket = createSocket('udp4');
   await new Promise<void>((resolve) => socket.bind(port, address, resolve));
@@ -73,7 +73,7 @@ t.test('a wildcard answers from the address that was asked, over UDP and TCP on 
   for (const address of bound()) await answers(t, address, port());
 });
 
-t.test('IPv4 and IPv6 share a port number without getting in each other’s way', async (t) => {
+t.test('IPv4 and IPv6 share a port number', async (t) => {
   const { listeners, bound } = room(t, hostWith({ lo: ['127.0.0.1', '::1'] }));
   const port = await freePort();
   await listeners.start([
@@ -85,10 +85,10 @@ t.test('IPv4 and IPv6 share a port number without getting in each other’s way'
   for (const address of bound()) await answers(t, address, port);
 });
 
-t.test('port 0: UDP and TCP get one number, also where the first is taken for UDP', async (t) => {
+t.test('port 0: UDP and TCP get one number, also if the first number is taken for UDP', async (t) => {
   const rig = makeRig();
   let attempts = 0;
-  const taken = createSocket('udp4').on('error', () => undefined); // somebody else was first: taken all the same
+  const taken = createSocket('udp4').on('error', () => undefined); // another program was first: taken all the same
   t.teardown(() => taken.close());
   const endpoint = await bindAddress(
     { address: '127.0.0.1', port: 0 },
@@ -145,29 +145,32 @@ t.test(
   },
 );
 
-t.test('an address of no interface is an error that says so, where it is the only one', async (t) => {
+t.test('an address of no interface is an error with its reason, if it is the only address', async (t) => {
   const { listeners } = room(t);
   await t.rejects(listeners.start([{ address: '192.0.2.123', port: 0 }]), { code: 'no-such-address' });
 });
 
-t.test('an address that is not here yet keeps no other from serving, and is tried again', async (t) => {
-  const time = new VirtualTime();
-  const { listeners, bound, log, port } = room(t, undefined, { timers: time, clock: time });
-  await listeners.start([
-    { address: '127.0.0.1', port: 0 },
-    { address: '192.0.2.123', port: 5353 },
-  ]);
-  t.same(bound(), ['127.0.0.1']);
-  t.equal(time.pendingTimers, 1, 'another try is due');
-  await answers(t, '127.0.0.1', port());
-  t.match(log.lines, [
-    {},
-    { level: 'warn', text: 'listen address skipped', fields: { address: '192.0.2.123:5353' } },
-  ]);
-});
+t.test(
+  'an address that this host does not have yet stops no other address, and is tried again',
+  async (t) => {
+    const time = new VirtualTime();
+    const { listeners, bound, log, port } = room(t, undefined, { timers: time, clock: time });
+    await listeners.start([
+      { address: '127.0.0.1', port: 0 },
+      { address: '192.0.2.123', port: 5353 },
+    ]);
+    t.same(bound(), ['127.0.0.1']);
+    t.equal(time.pendingTimers, 1, 'another try is due');
+    await answers(t, '127.0.0.1', port());
+    t.match(log.lines, [
+      {},
+      { level: 'warn', text: 'listen address skipped', fields: { address: '192.0.2.123:5353' } },
+    ]);
+  },
+);
 
 t.test(
-  'where another has the port on one address of a wildcard, that one is skipped with its name, until it leaves',
+  'if another program has the port on one address of a wildcard, that address is skipped with a warning until it is free',
   async (t) => {
     const time = new VirtualTime();
     const { listeners, bound, warnings } = room(t, hostWith({ lo: ['127.0.0.1', '127.0.0.2'] }), {
@@ -187,7 +190,7 @@ t.test(
   },
 );
 
-t.test('where another has the port on every address of a wildcard, that is an error', async (t) => {
+t.test('if another program has the port on every address of a wildcard, that is an error', async (t) => {
   const { listeners, bound } = room(t);
   const port = await freePort();
   await occupy(t, '127.0.0.1', port);
@@ -198,23 +201,26 @@ t.test('where another has the port on every address of a wildcard, that is an er
   t.same(bound(), []);
 });
 
-t.test('a host without IPv6: [::] is a warning, and an error only when it is all there is', async (t) => {
-  const { listeners, bound, warnings } = room(t);
-  await listeners.start([
-    { address: '0.0.0.0', port: 0 },
-    { address: '::', port: 53 },
-  ]);
-  t.same(bound(), ['127.0.0.1']);
-  t.same(warnings(), ['[::]:53']);
-  const alone = room(t);
-  await t.rejects(alone.listeners.start([{ address: '::', port: 53 }]), {
-    code: 'nothing-bound',
-    message: 'cannot listen anywhere: no address of this host for "[::]:53"',
-  });
-});
+t.test(
+  'a host without IPv6: [::] is a warning, and an error only when no other address is configured',
+  async (t) => {
+    const { listeners, bound, warnings } = room(t);
+    await listeners.start([
+      { address: '0.0.0.0', port: 0 },
+      { address: '::', port: 53 },
+    ]);
+    t.same(bound(), ['127.0.0.1']);
+    t.same(warnings(), ['[::]:53']);
+    const alone = room(t);
+    await t.rejects(alone.listeners.start([{ address: '::', port: 53 }]), {
+      code: 'nothing-bound',
+      message: 'cannot listen anywhere: no address of this host for "[::]:53"',
+    });
+  },
+);
 
 t.test(
-  'where the host does not list its interfaces the wildcards themselves are bound, with one warning',
+  'if the host does not list its interfaces the wildcards themselves are bound, with one warning',
   async (t) => {
     const time = new VirtualTime();
     const rig = makeRig({ timers: time, clock: time });
@@ -249,7 +255,7 @@ t.test(
   },
 );
 
-t.test('addresses that come are taken up within 30 s, and the others do not notice', async (t) => {
+t.test('new addresses are bound within 30 s, and the others are not touched', async (t) => {
   const time = new VirtualTime();
   const { listeners, state, bound, port } = room(t, undefined, { timers: time, clock: time });
   await listeners.start([{ address: '0.0.0.0', port: 0 }]);
@@ -274,28 +280,25 @@ t.test('addresses that come are taken up within 30 s, and the others do not noti
   await answers(t, '127.0.0.2', port());
 });
 
-t.test(
-  'an address that goes is kept for 10 minutes, in case its interface only lost its carrier',
-  async (t) => {
-    const time = new VirtualTime();
-    const host = hostWith({ lo: ['127.0.0.1'], eth0: ['127.0.0.2'] });
-    const { listeners, state, bound, port } = room(t, host, { timers: time, clock: time });
-    await listeners.start([{ address: '0.0.0.0', port: 0 }]);
-    state.host = hostWith({ lo: ['127.0.0.1'] });
-    await time.advance(300_000);
-    await answers(t, '127.0.0.2', port());
-    state.host = host;
-    await time.advance(60_000);
-    state.host = hostWith({ lo: ['127.0.0.1'] });
-    await time.advance(600_000);
-    t.same(bound(), ['127.0.0.1', '127.0.0.2'], 'the time began again when it was back');
-    await time.advance(30_000);
-    t.same(bound(), ['127.0.0.1']);
-    await answers(t, '127.0.0.1', port());
-  },
-);
+t.test('a lost address is kept for 10 minutes, in case its interface only lost its carrier', async (t) => {
+  const time = new VirtualTime();
+  const host = hostWith({ lo: ['127.0.0.1'], eth0: ['127.0.0.2'] });
+  const { listeners, state, bound, port } = room(t, host, { timers: time, clock: time });
+  await listeners.start([{ address: '0.0.0.0', port: 0 }]);
+  state.host = hostWith({ lo: ['127.0.0.1'] });
+  await time.advance(300_000);
+  await answers(t, '127.0.0.2', port());
+  state.host = host;
+  await time.advance(60_000);
+  state.host = hostWith({ lo: ['127.0.0.1'] });
+  await time.advance(600_000);
+  t.same(bound(), ['127.0.0.1', '127.0.0.2'], 'the time began again when it was back');
+  await time.advance(30_000);
+  t.same(bound(), ['127.0.0.1']);
+  await answers(t, '127.0.0.1', port());
+});
 
-t.test('listing fails later on: everything stays', async (t) => {
+t.test('listing fails later: everything stays', async (t) => {
   const time = new VirtualTime();
   const rig = makeRig({ timers: time, clock: time });
   let isBroken = false;
@@ -317,7 +320,7 @@ t.test('listing fails later on: everything stays', async (t) => {
 });
 
 t.test(
-  'a reload drops no query on an address that stays, and in flight ones on an address that goes are answered',
+  'a reload drops no query on an address that stays; queries in flight on a removed address are answered',
   async (t) => {
     const handler = new StubHandler();
     let open: () => void = () => undefined;
@@ -358,7 +361,7 @@ t.test(
   },
 );
 
-t.test('a reload that cannot be done leaves everything as it was', async (t) => {
+t.test('a reload that fails changes nothing', async (t) => {
   const { listeners, bound, port } = room(t);
   await listeners.start([{ address: '127.0.0.1', port: 0 }]);
   const before = port();
@@ -377,7 +380,7 @@ t.test('a reload that cannot be done leaves everything as it was', async (t) => 
   t.same(bound(), ['127.0.0.2'], 'and the address that failed to change can be bound');
 });
 
-t.test('an address that is given up and taken back while a query waits there can be bound', async (t) => {
+t.test('an address that is removed and added again while a query waits there can be bound', async (t) => {
   const handler = new StubHandler();
   handler.gate = () => new Promise(() => undefined);
   const { listeners, bound, intake } = room(t, undefined, { handler });
@@ -392,7 +395,7 @@ t.test('an address that is given up and taken back while a query waits there can
   await answers(t, '127.0.0.1', port);
 });
 
-t.test('from a wildcard to one of its addresses and back: that one is never closed', async (t) => {
+t.test('from a wildcard to one of its addresses and back: that address is never closed', async (t) => {
   const { listeners, bound } = room(t, hostWith({ lo: ['127.0.0.1', '127.0.0.2'] }));
   const port = await freePort();
   await listeners.start([{ address: '0.0.0.0', port }]);

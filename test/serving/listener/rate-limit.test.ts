@@ -18,7 +18,7 @@ const count = (times: number, verdict: () => string): Record<string, number> => 
   return counts;
 };
 
-t.test('a burst of one second is sent, of the rest every second is slipped', async (t) => {
+t.test('a burst of one second is sent, and of the rest every second reply is slipped', async (t) => {
   const limit = new RateLimit({ responsesPerSecond: 100, slip: 2, seed: 1 });
   t.same(
     count(300, () => take(limit, '192.0.2.1', 1000)),
@@ -101,7 +101,7 @@ t.test('loopback is exempt, and a rate of 0 turns the limit off', async (t) => {
 });
 
 t.test(
-  'a flood from a million networks neither frees a busy client of its limit nor takes memory',
+  'a flood from a million networks neither lifts the limit of a busy client nor takes memory',
   async (t) => {
     const limit = new RateLimit({ responsesPerSecond: 10, slip: 0, seed: 99 });
     const before = process.memoryUsage().arrayBuffers;

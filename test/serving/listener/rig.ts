@@ -143,7 +143,7 @@ export interface RigOptions {
   readonly pendingLimit?: number;
 }
 
-/** Everything that a listener of this room needs, with the system's own clock unless told otherwise. */
+/** Everything that a listener of this room needs; with the system's clock unless `options` has another. */
 export function makeRig(options: RigOptions = {}) {
   const log = new CollectingLog();
   const { responsesPerSecond = 0, refusalsPerSecond = 0, slip = 2 } = options;
@@ -292,7 +292,7 @@ function within(what: string, start: (resolve: () => void) => void): Promise<voi
   });
 }
 
-/** Resolves once it holds, looking again every few milliseconds of real time. */
+/** Resolves when the condition holds; it is checked every few milliseconds of real time. */
 export async function eventually(holds: () => boolean, what: string): Promise<void> {
   await until(what, holds, 10);
 }

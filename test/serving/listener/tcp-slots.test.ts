@@ -22,22 +22,25 @@ async function connected(
   return clients;
 }
 
-t.test('the connection above the limit takes the place of the one that was idle for longest', async (t) => {
-  const { port, counters, slots, log } = await listenTcp(t, { limits: { connections: 3 } });
-  const [first, second, third] = await connected(t, slots, port, 3);
-  first?.send(query(1));
-  await first?.atLeast(1);
-  const next = new TcpClient(t, port);
-  next.send(query(7));
-  t.same(ids(await next.atLeast(1)), [7]);
-  await second?.closed();
-  t.same([first?.isClosed, third?.isClosed], [false, false]);
-  t.same([counters.get('tcpMadeRoom'), counters.get('tcpOverLimit'), slots.size], [1, 0, 3]);
-  t.match(log.lines, [{ fields: { limit: 'limits.tcpConnections', network: '127.0.0.0/24', times: 1 } }]);
-});
+t.test(
+  'a connection above the limit takes the place of the connection that was idle for longest',
+  async (t) => {
+    const { port, counters, slots, log } = await listenTcp(t, { limits: { connections: 3 } });
+    const [first, second, third] = await connected(t, slots, port, 3);
+    first?.send(query(1));
+    await first?.atLeast(1);
+    const next = new TcpClient(t, port);
+    next.send(query(7));
+    t.same(ids(await next.atLeast(1)), [7]);
+    await second?.closed();
+    t.same([first?.isClosed, third?.isClosed], [false, false]);
+    t.same([counters.get('tcpMadeRoom'), counters.get('tcpOverLimit'), slots.size], [1, 0, 3]);
+    t.match(log.lines, [{ fields: { limit: 'limits.tcpConnections', network: '127.0.0.0/24', times: 1 } }]);
+  },
+);
 
 t.test(
-  'the connection above the limit of its client takes the place of its own longest idle one',
+  'a connection above the limit of its client takes the place of that client’s longest idle connection',
   async (t) => {
     const { port, counters, slots, log } = await listenTcp(t, { limits: { connectionsPerClient: 3 } });
     const [other] = await connected(t, slots, port, 1, '127.0.0.2');
@@ -76,7 +79,7 @@ t.test('half-sent frames from eight addresses keep no honest client out', async 
   }
 });
 
-t.test('names that nobody answers, asked on every slot, keep no other client out', async (t) => {
+t.test('names that no upstream answers, asked on every slot, keep no other client out', async (t) => {
   const handler = new StubHandler();
   handler.gate = () => new Promise(() => undefined);
   const { port, slots, intake, counters } = await listenTcp(t, {
@@ -97,7 +100,7 @@ t.test('names that nobody answers, asked on every slot, keep no other client out
 });
 
 t.test(
-  'a client that may not ask is REFUSED once and left, and gets no slot once half are taken',
+  'a client that is not allowed is REFUSED once and closed, and gets no slot when half are taken',
   async (t) => {
     const { port, counters, slots, intake } = await listenTcp(t, { limits: { connections: 4 }, allow: [] });
     const client = new TcpClient(t, port);
@@ -117,7 +120,7 @@ t.test(
   },
 );
 
-t.test('idle time: whole up to half of the slots, then shrinking to a twentieth', async (t) => {
+t.test('idle time: full up to half of the slots, then shrinking to a twentieth', async (t) => {
   const table: [used: number, limitMs: number][] = [
     [0, 10_000],
     [75, 10_000],
@@ -132,7 +135,7 @@ t.test('idle time: whole up to half of the slots, then shrinking to a twentieth'
     t.equal(Math.round(idleLimitMs(used, 150, 10_000)), Math.round(expected), `${used}`);
 });
 
-t.test('virtual time: an idle connection ends after 10 s, each query starts them again', async (t) => {
+t.test('virtual time: an idle connection ends after 10 s; each query starts the time again', async (t) => {
   const time = new VirtualTime();
   const { port, counters, slots } = await listenTcp(t, { clock: time, timers: time });
   const client = new TcpClient(t, port);
@@ -149,25 +152,22 @@ t.test('virtual time: an idle connection ends after 10 s, each query starts them
   t.equal(time.pendingTimers, 0, 'without connections there is no timer');
 });
 
-t.test(
-  'virtual time: a frame that has begun in time may end when the connection would be idle',
-  async (t) => {
-    const time = new VirtualTime();
-    const { port } = await listenTcp(t, { clock: time, timers: time });
-    const client = new TcpClient(t, port);
-    client.send(query(1));
-    await client.atLeast(1);
-    await time.advance(9000);
-    const octets = frame(query(2));
-    client.socket.write(octets.subarray(0, 9));
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    await time.advance(2000);
-    client.socket.write(octets.subarray(9));
-    t.same((await client.atLeast(2)).map(idOf), [1, 2]);
-  },
-);
+t.test('virtual time: a frame that began in time may end after the idle time', async (t) => {
+  const time = new VirtualTime();
+  const { port } = await listenTcp(t, { clock: time, timers: time });
+  const client = new TcpClient(t, port);
+  client.send(query(1));
+  await client.atLeast(1);
+  await time.advance(9000);
+  const octets = frame(query(2));
+  client.socket.write(octets.subarray(0, 9));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await time.advance(2000);
+  client.socket.write(octets.subarray(9));
+  t.same((await client.atLeast(2)).map(idOf), [1, 2]);
+});
 
-t.test('virtual time: with most slots taken idle connections go sooner', async (t) => {
+t.test('virtual time: with most slots taken idle connections end sooner', async (t) => {
   const time = new VirtualTime();
   const { port, counters, slots } = await listenTcp(t, {
     clock: time,
@@ -199,7 +199,7 @@ t.test('virtual time: a connection that waits for us is not idle', async (t) => 
 });
 
 t.test(
-  'virtual time: a frame that is not whole after 3 s ends the connection, however it trickles',
+  'virtual time: a frame that is incomplete after 3 s ends the connection, even if octets still arrive',
   async (t) => {
     const time = new VirtualTime();
     const { port, counters, slots, intake } = await listenTcp(t, { clock: time, timers: time });

@@ -68,7 +68,7 @@ t.test('replies come in the order in which they are known, those of one turn in 
 });
 
 t.test(
-  'malformed is FORMERR as over UDP; a response and a message shorter than a header get nothing',
+  'malformed is FORMERR as over UDP; a response and a message shorter than a header get no reply',
   async (t) => {
     const { port } = await listenTcp(t);
     const client = new TcpClient(t, port);
@@ -103,29 +103,26 @@ t.test('largest replies: 65,535 octets, several in a row', async (t) => {
   t.ok(replies.every(({ length }) => length === 65_535));
 });
 
-t.test(
-  'at the limit of queries in flight nothing more is read, and all are answered in the end',
-  async (t) => {
-    const handler = new StubHandler();
-    const gates: (() => void)[] = [];
-    handler.gate = () => new Promise((resolve) => gates.push(resolve));
-    const { port, intake } = await listenTcp(t, { handler, limits: { pipelined: 10 } });
-    const client = new TcpClient(t, port);
-    client.send(...Array.from({ length: 35 }, (_, id) => query(id, `later-${id}.test`)));
-    await eventually(() => gates.length === 10, 'ten are in flight');
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    t.equal(intake.pending, 10, 'and no more');
-    while (client.replies.length < 35) {
-      for (const open of gates.splice(0)) open();
-      await new Promise((resolve) => setTimeout(resolve, 5));
-      t.ok(intake.pending <= 10);
-    }
-    t.equal(new Set(ids(client.replies)).size, 35);
-  },
-);
+t.test('at the limit of queries in flight no more is read, and all are answered in the end', async (t) => {
+  const handler = new StubHandler();
+  const gates: (() => void)[] = [];
+  handler.gate = () => new Promise((resolve) => gates.push(resolve));
+  const { port, intake } = await listenTcp(t, { handler, limits: { pipelined: 10 } });
+  const client = new TcpClient(t, port);
+  client.send(...Array.from({ length: 35 }, (_, id) => query(id, `later-${id}.test`)));
+  await eventually(() => gates.length === 10, 'ten are in flight');
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  t.equal(intake.pending, 10, 'and no more');
+  while (client.replies.length < 35) {
+    for (const open of gates.splice(0)) open();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    t.ok(intake.pending <= 10);
+  }
+  t.equal(new Set(ids(client.replies)).size, 35);
+});
 
 t.test(
-  'a client that has sent all it will send (half close) still gets its replies, then the connection ends',
+  'a client that has closed its sending side still gets its replies, then the connection ends',
   async (t) => {
     const handler = new StubHandler();
     let open: () => void = () => undefined;
@@ -141,7 +138,7 @@ t.test(
   },
 );
 
-t.test('a client that resets while its replies are under way disturbs nobody', async (t) => {
+t.test('a client that resets while its replies are on their way disturbs no other client', async (t) => {
   const handler = new StubHandler();
   const gates: (() => void)[] = [];
   handler.gate = () => new Promise((resolve) => gates.push(resolve));
@@ -165,7 +162,7 @@ t.test('a client that resets while its replies are under way disturbs nobody', a
 });
 
 t.test(
-  'a client that asks and never reads is ended before it holds more than a bounded amount',
+  'a client that asks and never reads is closed before it holds more than a bounded amount',
   async (t) => {
     const time = new VirtualTime();
     const handler = new StubHandler();
@@ -244,27 +241,30 @@ t.test(
   },
 );
 
-t.test('closing: no new connections, idle ones end, those in flight are answered first', async (t) => {
-  const handler = new StubHandler();
-  let open: () => void = () => undefined;
-  handler.gate = () => new Promise((resolve) => (open = resolve));
-  const { port, listener, intake, counters } = await listenTcp(t, { handler });
-  const idle = new TcpClient(t, port);
-  const busy = new TcpClient(t, port);
-  await idle.connected();
-  busy.send(query(1, 'later.test'));
-  await eventually(() => intake.pending === 1, 'one waits');
-  const closed = listener.close(5000);
-  await idle.closed();
-  await new TcpClient(t, port).closed();
-  t.equal(busy.isClosed, false);
-  open();
-  t.same(ids(await busy.atLeast(1)), [1]);
-  await closed;
-  t.equal(counters.get('tcpClosedByServer'), 2);
-});
+t.test(
+  'closing: no new connections, idle connections end, queries in flight are answered first',
+  async (t) => {
+    const handler = new StubHandler();
+    let open: () => void = () => undefined;
+    handler.gate = () => new Promise((resolve) => (open = resolve));
+    const { port, listener, intake, counters } = await listenTcp(t, { handler });
+    const idle = new TcpClient(t, port);
+    const busy = new TcpClient(t, port);
+    await idle.connected();
+    busy.send(query(1, 'later.test'));
+    await eventually(() => intake.pending === 1, 'one waits');
+    const closed = listener.close(5000);
+    await idle.closed();
+    await new TcpClient(t, port).closed();
+    t.equal(busy.isClosed, false);
+    open();
+    t.same(ids(await busy.atLeast(1)), [1]);
+    await closed;
+    t.equal(counters.get('tcpClosedByServer'), 2);
+  },
+);
 
-t.test('closing: what is not answered in its grace is ended', async (t) => {
+t.test('closing: connections that are not answered in their grace are ended', async (t) => {
   const time = new VirtualTime();
   const handler = new StubHandler();
   handler.gate = () => new Promise(() => undefined);
@@ -282,7 +282,7 @@ t.test('closing: what is not answered in its grace is ended', async (t) => {
   }
 });
 
-t.test('many clients at once: every reply reaches the one who asked', async (t) => {
+t.test('many clients at once: every reply reaches the client that asked', async (t) => {
   const { port } = await listenTcp(t, { limits: { ...LIMITS, connections: 100 } });
   const clients = Array.from({ length: 60 }, () => new TcpClient(t, port));
   for (const [i, client] of clients.entries()) {

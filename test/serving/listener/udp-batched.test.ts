@@ -119,7 +119,7 @@ async function listening(options: RigOptions = {}) {
 const idsSent = ({ sent }: ScriptedLibc): number[] => sent.map(({ octets }) => idOf(octets));
 
 t.test(
-  'a send that takes only some goes on behind them: each reply once, in order, to its client',
+  'a send that takes only some replies goes on after them: each reply once, in order, to its client',
   async (t) => {
     const { libc } = await listening();
     libc.asks(10);
@@ -131,7 +131,7 @@ t.test(
   },
 );
 
-t.test('a reply that the system does not take is counted and passed over, the others are sent', async (t) => {
+t.test('a reply that the system refuses is counted and skipped, the others are sent', async (t) => {
   for (const [errno, count] of [
     [EAGAIN, 'sendNoBuffers'],
     [ENOBUFS, 'sendNoBuffers'],
@@ -146,7 +146,7 @@ t.test('a reply that the system does not take is counted and passed over, the ot
   }
 });
 
-t.test('receiving that fails is counted, and the next turn receives', async (t) => {
+t.test('a failed receive is counted, and the next turn receives', async (t) => {
   const { libc, counters, rig } = await listening();
   libc.asks(3);
   libc.receives.push(-ENOMEM);
@@ -167,7 +167,7 @@ t.test('a flood is taken in portions, so that everything else has its turn betwe
   t.equal(libc.sendCalls, Math.ceil(5000 / BATCH), 'and answered by a call for each batch');
 });
 
-t.test('answers that come in together leave together, without a further turn', async (t) => {
+t.test('answers that come in together are sent together, in the same turn', async (t) => {
   const handler = new StubHandler();
   let open: () => void = () => undefined;
   const gate = new Promise<void>((resolve) => {
@@ -185,18 +185,15 @@ t.test('answers that come in together leave together, without a further turn', a
   t.ok(libc.sent.every(({ octets, port }) => port === 1000 + idOf(octets)));
 });
 
-t.test(
-  'closing: nobody watches any more before the descriptor is closed, and it is closed once',
-  async (t) => {
-    const { libc, listener } = await listening();
-    await Promise.all([listener.close(0), listener.close(0)]);
-    await listener.close(0);
-    t.same(libc.order, ['unwatch 9', 'close 9']);
-    libc.asks(1);
-    libc.turn();
-    t.equal(libc.sent.length, 0, 'what still comes in then is left alone');
-  },
-);
+t.test('closing: the watch ends before the descriptor is closed, and it is closed once', async (t) => {
+  const { libc, listener } = await listening();
+  await Promise.all([listener.close(0), listener.close(0)]);
+  await listener.close(0);
+  t.same(libc.order, ['unwatch 9', 'close 9']);
+  libc.asks(1);
+  libc.turn();
+  t.equal(libc.sent.length, 0, 'what still comes in then is left alone');
+});
 
 t.test('a descriptor that cannot be watched is closed, and the start fails', async (t) => {
   const libc = new ScriptedLibc();

@@ -1,4 +1,4 @@
-/** What every UDP listener has to hold, whichever way it receives: add its maker to `kinds` and all of this runs over it. */
+/** The promises of every UDP listener: add its maker to `kinds`, and all of these tests run over it. */
 import { createSocket } from 'node:dgram';
 import t, { type Test } from 'tap';
 import { composeQuery } from '../../../src/protocol/wire/query.ts';
@@ -42,7 +42,7 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
     }
   });
 
-  t.test('malformed is FORMERR, an own query goes on being answered', async (t) => {
+  t.test('malformed is FORMERR, and the next query is answered', async (t) => {
     const { port } = await listen(t);
     const client = new UdpClient(t);
     const { reply } = await client.ask(query(9).slice(0, 15), port);
@@ -68,7 +68,7 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
     },
   );
 
-  t.test('a large query that is one is answered', async (t) => {
+  t.test('a large well-formed query is answered', async (t) => {
     const { port } = await listen(t);
     const padded = Buffer.concat([query(77), Buffer.alloc(9000)]);
     t.equal(idOf((await new UdpClient(t).ask(padded, port)).reply), 77);
@@ -89,7 +89,7 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
           if (octets.length >= 12) expected.add(idOf(octets));
           client.send(octets, port);
         }
-        // a well formed query behind each batch: when it is answered, all before it were seen
+        // a well-formed query after each batch: when it is answered, all before it were seen
         asked += 1;
         const sentinel = composeQuery({ ...sentinelParts, id: 0xffff });
         expected.add(0xffff);
@@ -124,7 +124,7 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
       client.send(query(id, `later-${id}.test`), port);
       if (id % 100 === 99) await eventually(() => intake.pending === id + 1, 'all wait');
     }
-    t.equal(rcodeOf((await client.ask(query(60_000), port)).reply), 0, 'what is known is answered meanwhile');
+    t.equal(rcodeOf((await client.ask(query(60_000), port)).reply), 0, 'a known name is answered meanwhile');
     open();
     const received = await client.atLeast(2001);
     t.equal(new Set(received.map(({ reply }) => idOf(reply))).size, 2001);
@@ -136,7 +136,7 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
   });
 
   t.test(
-    'a waiting query whose answer is nothing gets no reply, one whose answer is a fault gets SERVFAIL',
+    'a waiting query without an answer gets no reply; a query whose handler fails gets SERVFAIL',
     async (t) => {
       const { port, intake } = await listen(t);
       const client = new UdpClient(t);
@@ -148,23 +148,26 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
     },
   );
 
-  t.test('a client that has gone, and a reply too large for a datagram, disturb nobody', async (t) => {
-    const handler = new StubHandler();
-    const { port, intake } = await listen(t, { handler });
-    const gone = createSocket('udp4');
-    let open: () => void = () => undefined;
-    handler.gate = () => new Promise((resolve) => (open = resolve));
-    await new Promise((resolve) => gone.send(query(1, 'later.test'), port, '127.0.0.1', resolve));
-    await eventually(() => intake.pending === 1, 'it waits');
-    await new Promise<void>((resolve) => gone.close(resolve));
-    open();
-    await eventually(() => intake.pending === 0, 'it was answered');
-    handler.later = (_turn, reply) => reply.send(new Uint8Array(65_535));
-    const client = new UdpClient(t);
-    client.send(query(2, 'later.test'), port);
-    await eventually(() => intake.counters.get('sendTooLarge') === 1, 'the failed send is counted');
-    t.equal(idOf((await client.ask(query(3), port)).reply), 3);
-  });
+  t.test(
+    'a client that has gone, and a reply too large for a datagram, disturb no other client',
+    async (t) => {
+      const handler = new StubHandler();
+      const { port, intake } = await listen(t, { handler });
+      const gone = createSocket('udp4');
+      let open: () => void = () => undefined;
+      handler.gate = () => new Promise((resolve) => (open = resolve));
+      await new Promise((resolve) => gone.send(query(1, 'later.test'), port, '127.0.0.1', resolve));
+      await eventually(() => intake.pending === 1, 'it waits');
+      await new Promise<void>((resolve) => gone.close(resolve));
+      open();
+      await eventually(() => intake.pending === 0, 'it was answered');
+      handler.later = (_turn, reply) => reply.send(new Uint8Array(65_535));
+      const client = new UdpClient(t);
+      client.send(query(2, 'later.test'), port);
+      await eventually(() => intake.counters.get('sendTooLarge') === 1, 'the failed send is counted');
+      t.equal(idOf((await client.ask(query(3), port)).reply), 3);
+    },
+  );
 
   t.test('of several messages the first goes out, with TC', async (t) => {
     const handler = new StubHandler();
@@ -198,7 +201,7 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
     t.equal(new Set(client.received.map(({ reply }) => idOf(reply))).size, 4000);
   });
 
-  t.test('closing: what waits is answered first, new queries are not taken', async (t) => {
+  t.test('closing: waiting queries are answered first, new queries are not taken', async (t) => {
     const handler = new StubHandler();
     let open: () => void = () => undefined;
     handler.gate = () => new Promise((resolve) => (open = resolve));
@@ -219,7 +222,7 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
   });
 
   t.test(
-    'closing: what is not answered in its grace is given up, and a second close with 0 ends the wait',
+    'closing: queries that are not answered in their grace are given up; a second close with 0 ends the wait',
     async (t) => {
       const handler = new StubHandler();
       let open: () => void = () => undefined;
@@ -247,7 +250,7 @@ async function suite(t: Test, create: CreateUdpListener): Promise<void> {
   );
 
   t.test(
-    'an address that is taken, or not ours, rejects with the system error and leaves nothing',
+    'an address that is taken, or not ours, rejects with the system error and leaves nothing open',
     async (t) => {
       const rig = makeRig();
       const { port } = await listen(t);
@@ -288,14 +291,14 @@ function lcg(start: number): () => number {
 const kindOf = (libc: Awaited<ReturnType<typeof chooseDatagramCalls>>, address: string) =>
   udpListeners(libc)({ address, port: 0 }, makeRig()).kind;
 
-t.test('plain is plain, also where batches could be had', async (t) => {
+t.test('plain is plain, also where batches are possible', async (t) => {
   const log = new CollectingLog();
   t.equal(kindOf(await chooseDatagramCalls('plain', log), '127.0.0.1'), 'plain');
   t.equal(log.lines.length, 0);
 });
 
 t.test(
-  'auto and batched take batches where they can be had, and the log says where they cannot',
+  'auto and batched use batches where they are possible, and the log says where they are not',
   async (t) => {
     const isAvailable = (await loadDatagramCalls()).kind === 'available';
     for (const mode of ['auto', 'batched'] as const) {
@@ -314,7 +317,7 @@ t.test(
 );
 
 t.test(
-  'no reply is written where another may still wait to be sent: dgram sends later when the socket is full',
+  'no reply is written over a reply that may still wait to be sent: dgram sends later when the socket is full',
   async (t) => {
     const regions = new Map<ArrayBufferLike, [from: number, to: number][]>();
     class WatchedHandler extends StubHandler {

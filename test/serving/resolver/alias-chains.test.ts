@@ -1,6 +1,16 @@
 import t from 'tap';
 import { message, rr } from '../../helpers/zone-text.ts';
-import { both, ENDPOINT_LINES, lines, record, rigWith, rules, sorted, speaks, THREE } from './alias-site.ts';
+import {
+  answersFrom,
+  both,
+  ENDPOINT_LINES,
+  lines,
+  record,
+  rigWith,
+  rules,
+  sorted,
+  THREE,
+} from './alias-site.ts';
 import type { ReadReply } from './messages.ts';
 import { ENDPOINT, endpointRecord, Rig } from './rig.ts';
 
@@ -19,7 +29,7 @@ t.test('an alias in an own zone ends in the addresses of the endpoint', (t) =>
   }),
 );
 
-t.test('the addresses at the end of an alias take turns like those of the endpoint itself', async (t) => {
+t.test('the addresses at the end of an alias rotate like those of the endpoint itself', async (t) => {
   const rig = rigWith();
   const firsts = new Set<string | undefined>();
   for (let turn = 0; turn < 12; turn++) {
@@ -97,7 +107,7 @@ t.test(
   "an own alias to a forwarded name: the upstream is asked for the target alone, and AA is the first name's",
   async (t) => {
     const rig = rigWith();
-    speaks(rig, { 'www.example.com A': 'www.example.com 300 A 192.0.2.1' });
+    answersFrom(rig, { 'www.example.com A': 'www.example.com 300 A 192.0.2.1' });
     const reply = await rig.answer({ name: 'web.site.example', edns: { dnssecOk: true }, cd: true });
     t.match(reply, { rcode: 0, aa: true, ra: true, ad: false, opt: { dnssecOk: true } });
     t.same(lines(reply), ['web.site.example 60 CNAME www.example.com', 'www.example.com 300 A 192.0.2.1']);
@@ -122,7 +132,7 @@ t.test(
 );
 
 t.test(
-  'a target that nobody can be asked about is SERVFAIL with its reason, so that a client tries elsewhere',
+  'a target that no upstream can be asked about is SERVFAIL with its reason, so that a client tries another server',
   async (t) => {
     const rig = rigWith();
     t.match(await rig.answer({ name: 'web.site.example', edns: {} }), { rcode: 2, ede: 22, answers: [] });
@@ -132,19 +142,19 @@ t.test(
   },
 );
 
-t.test('without RD an alias is given as far as it is known here', async (t) => {
+t.test('without RD an alias chain ends where our data ends', async (t) => {
   const rig = rigWith();
   const alone = await rig.answer({ name: 'web.site.example', rd: false });
   t.match(alone, { rcode: 0, aa: true, authorities: [] });
   t.same(lines(alone), ['web.site.example 60 CNAME www.example.com']);
   t.equal(lines(await rig.answer({ name: 'api.site.example', rd: false })).length, 4);
   t.same(rig.asked, []);
-  speaks(rig, { 'www.example.com A': 'www.example.com 300 A 192.0.2.1' });
+  answersFrom(rig, { 'www.example.com A': 'www.example.com 300 A 192.0.2.1' });
   await rig.answer({ name: 'www.example.com' });
   t.equal(lines(await rig.answer({ name: 'web.site.example', rd: false })).length, 2, 'from the cache');
 });
 
-t.test('an upstream that gives half a chain: the rest comes from what has it', async (t) => {
+t.test('an upstream that gives half a chain: the rest comes from the source that has it', async (t) => {
   const half = (target: string) => ({ 'half.example.com A': `half.example.com 300 CNAME ${target}` });
   for (const [target, more, want] of [
     [ENDPOINT, {}, THREE],
@@ -153,7 +163,7 @@ t.test('an upstream that gives half a chain: the rest comes from what has it', a
     ['far.example.net', { 'far.example.net A': 'far.example.net 60 A 192.0.2.9' }, ['192.0.2.9']],
   ] as const) {
     const rig = rigWith();
-    speaks(rig, { ...half(target), ...more });
+    answersFrom(rig, { ...half(target), ...more });
     for (const it of ['fetched', 'kept']) {
       const reply = await rig.answer({ name: 'half.example.com' });
       t.match(reply, { rcode: 0, aa: false }, `${target} ${it}`);
@@ -191,7 +201,7 @@ t.test('an upstream that gives half a chain: the rest comes from what has it', a
 
 t.test('half a chain whose target fails, is denied, or has no such type', async (t) => {
   const rig = rigWith();
-  speaks(rig, {
+  answersFrom(rig, {
     'half.example.com A': 'half.example.com 300 CNAME far.example.net',
     'half.example.com AAAA': 'half.example.com 300 CNAME far.example.net',
     'half.example.com TXT': 'half.example.com 300 CNAME far.example.net',
@@ -216,61 +226,56 @@ t.test('half a chain whose target fails, is denied, or has no such type', async 
   t.equal(rig.asked.filter(({ question }) => question === 'far.example.net TXT').length, 1);
 });
 
-t.test(
-  'a whole chain of an upstream that passes a name of ours ends in what this server knows',
-  async (t) => {
-    const old = `${ENDPOINT} 60 A 192.0.2.99`;
-    const rig = rigWith();
-    speaks(rig, {
-      'k8s.example.com A': `k8s.example.com 300 CNAME ${ENDPOINT}; ${old}`,
-      'k8s.example.com AAAA': `k8s.example.com 300 CNAME ${ENDPOINT} | eks.amazonaws.com 60 SOA`,
-      'box.example.com A': 'box.example.com 300 CNAME box.site.example; box.site.example 60 A 192.0.2.98',
-      'ad.example.com A': 'ad.example.com 300 CNAME x.ads.example; x.ads.example 60 A 192.0.2.97',
-      'no.example.com A': 'no.example.com 300 CNAME vpn.corp.example ! | example 60 SOA',
-      'vpn.corp.example A': 'vpn.corp.example 60 A 10.4.4.5',
-      'yes.example.com A': 'yes.example.com 300 CNAME vpn.corp.example; vpn.corp.example 60 A 192.0.2.96',
-      'mdns.example.com A': 'mdns.example.com 300 CNAME x.local; x.local 60 A 192.0.2.95',
+t.test('a whole chain of an upstream through a name of ours ends in our own data', async (t) => {
+  const old = `${ENDPOINT} 60 A 192.0.2.99`;
+  const rig = rigWith();
+  answersFrom(rig, {
+    'k8s.example.com A': `k8s.example.com 300 CNAME ${ENDPOINT}; ${old}`,
+    'k8s.example.com AAAA': `k8s.example.com 300 CNAME ${ENDPOINT} | eks.amazonaws.com 60 SOA`,
+    'box.example.com A': 'box.example.com 300 CNAME box.site.example; box.site.example 60 A 192.0.2.98',
+    'ad.example.com A': 'ad.example.com 300 CNAME x.ads.example; x.ads.example 60 A 192.0.2.97',
+    'no.example.com A': 'no.example.com 300 CNAME vpn.corp.example ! | example 60 SOA',
+    'vpn.corp.example A': 'vpn.corp.example 60 A 10.4.4.5',
+    'yes.example.com A': 'yes.example.com 300 CNAME vpn.corp.example; vpn.corp.example 60 A 192.0.2.96',
+    'mdns.example.com A': 'mdns.example.com 300 CNAME x.local; x.local 60 A 192.0.2.95',
+  });
+  const end = (reply: ReadReply) =>
+    reply.answers
+      .slice(1)
+      .map(({ data }) => data)
+      .toSorted();
+  for (const it of ['fetched', 'kept', 'kept and checked']) {
+    t.same(end(await rig.answer({ name: 'k8s.example.com' })), THREE, it);
+    t.match(await rig.answer({ name: 'k8s.example.com', type: 'AAAA' }), {
+      rcode: 0,
+      answers: [{ type: 'CNAME' }],
+      authorities: [{ owner: ENDPOINT }],
     });
-    const end = (reply: ReadReply) =>
-      reply.answers
-        .slice(1)
-        .map(({ data }) => data)
-        .toSorted();
-    for (const it of ['fetched', 'kept', 'kept and looked at']) {
-      t.same(end(await rig.answer({ name: 'k8s.example.com' })), THREE, it);
-      t.match(await rig.answer({ name: 'k8s.example.com', type: 'AAAA' }), {
-        rcode: 0,
-        answers: [{ type: 'CNAME' }],
-        authorities: [{ owner: ENDPOINT }],
-      });
-      t.same(end(await rig.answer({ name: 'box.example.com' })), ['10.9.9.9'], it);
-      t.match(await rig.answer({ name: 'ad.example.com' }), { rcode: 3, answers: { length: 1 } }, it);
-      t.same(
-        end(await rig.answer({ name: 'no.example.com' })),
-        ['10.4.4.5'],
-        `${it}: the zone's own servers know it`,
-      );
-      t.same(
-        end(await rig.answer({ name: 'yes.example.com' })),
-        ['192.0.2.96'],
-        `${it}: what was answered stands`,
-      );
-      t.same(
-        end(await rig.answer({ name: 'mdns.example.com' })),
-        ['192.0.2.95'],
-        `${it}: no rule of the operator's`,
-      );
-    }
-    rig.down.add('default').add('corp');
-    await rig.time.advance(1_000_000);
-    t.same(end(await rig.answer({ name: 'k8s.example.com' })), THREE, 'stale');
-    t.same(end(await rig.answer({ name: 'box.example.com' })), ['10.9.9.9'], 'stale');
-  },
-);
+    t.same(end(await rig.answer({ name: 'box.example.com' })), ['10.9.9.9'], it);
+    t.match(await rig.answer({ name: 'ad.example.com' }), { rcode: 3, answers: { length: 1 } }, it);
+    t.same(
+      end(await rig.answer({ name: 'no.example.com' })),
+      ['10.4.4.5'],
+      `${it}: the zone's own servers know it`,
+    );
+    t.same(end(await rig.answer({ name: 'yes.example.com' })), ['192.0.2.96'], `${it}: the answer stays`);
+    t.same(
+      end(await rig.answer({ name: 'mdns.example.com' })),
+      ['192.0.2.95'],
+      `${it}: no rule of the operator's`,
+    );
+  }
+  rig.down.add('default').add('corp');
+  await rig.time.advance(1_000_000);
+  t.same(end(await rig.answer({ name: 'k8s.example.com' })), THREE, 'stale');
+  t.same(end(await rig.answer({ name: 'box.example.com' })), ['10.9.9.9'], 'stale');
+});
 
 t.test('an endpoint that becomes known changes kept answers that lead to it at once', async (t) => {
   const rig = new Rig();
-  speaks(rig, { 'k8s.example.com A': `k8s.example.com 300 CNAME ${ENDPOINT}; ${ENDPOINT} 300 A 192.0.2.99` });
+  answersFrom(rig, {
+    'k8s.example.com A': `k8s.example.com 300 CNAME ${ENDPOINT}; ${ENDPOINT} 300 A 192.0.2.99`,
+  });
   const last = async () =>
     (await rig.answer({ name: 'k8s.example.com' })).answers.map(({ data }) => data).toSorted();
   t.same(await last(), ['192.0.2.99', ENDPOINT]);
@@ -284,7 +289,7 @@ t.test('an endpoint that becomes known changes kept answers that lead to it at o
 t.test('a chain over DNAME of an upstream, with its CNAME and without', async (t) => {
   for (const cname of ['; api.old.example 300 CNAME api.site.example', '']) {
     const rig = rigWith();
-    speaks(rig, { 'api.old.example A': `old.example 300 DNAME site.example${cname}` });
+    answersFrom(rig, { 'api.old.example A': `old.example 300 DNAME site.example${cname}` });
     for (const it of ['fetched', 'kept']) {
       const reply = await rig.answer({ name: 'api.old.example' });
       t.equal(reply.rcode, 0, it);
@@ -304,7 +309,7 @@ t.test('a chain over DNAME of an upstream, with its CNAME and without', async (t
 
 t.test('later part kept, earlier part fresh, and the reverse', async (t) => {
   const rig = rigWith();
-  speaks(rig, {
+  answersFrom(rig, {
     'www.example.com A': 'www.example.com 3600 CNAME cdn.example.net; cdn.example.net 20 A 192.0.2.1',
     'cdn.example.net A': 'cdn.example.net 600 A 192.0.2.2',
     'alias.example.com A': 'alias.example.com 30 CNAME cdn.example.net',
@@ -325,7 +330,7 @@ t.test('later part kept, earlier part fresh, and the reverse', async (t) => {
   );
   rig.down.clear();
   const fresh = rigWith();
-  speaks(fresh, {
+  answersFrom(fresh, {
     'short.example.net A': 'short.example.net 20 A 192.0.2.3',
     'alias.example.com A': 'alias.example.com 3600 CNAME short.example.net',
   });
@@ -353,7 +358,7 @@ t.test('a retained name at the end, in the middle and at the start', async (t) =
     );
   t.ok(retain('retained.example', 'retained.example 60 A 10.6.6.6', 0) !== undefined);
   t.ok(retain('start.example', 'start.example 60 CNAME api.site.example', 0) !== undefined);
-  speaks(rig, {
+  answersFrom(rig, {
     'mid.example.com A': 'mid.example.com 10 CNAME retained.example; retained.example 10 A 192.0.2.66',
     'lie.example.com A': 'lie.example.com 300 CNAME retained.example ! | example 60 SOA',
   });
@@ -365,47 +370,44 @@ t.test('a retained name at the end, in the middle and at the start', async (t) =
     t.equal(await end('lie.example.com'), '10.6.6.6', `${it}: denied beyond`);
   await rig.time.advance(1_000_000);
   rig.down.add('default');
-  t.equal(await end('mid.example.com'), '10.6.6.6', 'what is retained beats what is stale');
+  t.equal(await end('mid.example.com'), '10.6.6.6', 'a retained answer beats a stale answer');
   t.equal(await end('kept.site.example'), '10.6.6.6');
   t.match(await rig.answer({ name: 'start.example', edns: {} }), { ede: 3, answers: { length: 5 } });
 });
 
-t.test(
-  'records for the time without upstreams, as first and as later part; AA only for own data',
-  async (t) => {
-    const rig = rigWith({
-      disconnected: {
-        zones: [
-          {
-            name: 'corp.example',
-            whileDisconnected: [
-              rr(`k8s.corp.example 60 CNAME ${ENDPOINT}`),
-              rr('db.corp.example 60 A 10.4.0.1'),
-              rr('up.corp.example 60 CNAME db.corp.example'),
-            ],
-          },
-        ],
-      },
-      rules: [...rules, { name: 'more.example', records: [rr('db.more.example 60 CNAME db.corp.example')] }],
-    });
-    speaks(rig, {
-      'www.example.com A': 'www.example.com 3000 CNAME db.corp.example; db.corp.example 3000 A 192.0.2.77',
-    });
-    await rig.answer({ name: 'www.example.com' });
-    rig.down.add('default').add('corp');
-    t.match(await rig.answer({ name: 'k8s.corp.example' }), { rcode: 0, aa: false, answers: { length: 4 } });
-    t.match(await rig.answer({ name: 'up.corp.example' }), { rcode: 0, aa: false, answers: { length: 2 } });
-    t.match(await rig.answer({ name: 'db.more.example' }), { aa: true, answers: [{}, { data: '10.4.0.1' }] });
-    t.equal((await rig.answer({ name: 'www.example.com' })).answers.at(-1)?.data, '10.4.0.1');
-    rig.down.clear();
-    t.equal((await rig.answer({ name: 'www.example.com' })).answers.at(-1)?.data, '192.0.2.77');
-  },
-);
+t.test('records for an outage, as first and as later part; AA only for our own data', async (t) => {
+  const rig = rigWith({
+    disconnected: {
+      zones: [
+        {
+          name: 'corp.example',
+          whileDisconnected: [
+            rr(`k8s.corp.example 60 CNAME ${ENDPOINT}`),
+            rr('db.corp.example 60 A 10.4.0.1'),
+            rr('up.corp.example 60 CNAME db.corp.example'),
+          ],
+        },
+      ],
+    },
+    rules: [...rules, { name: 'more.example', records: [rr('db.more.example 60 CNAME db.corp.example')] }],
+  });
+  answersFrom(rig, {
+    'www.example.com A': 'www.example.com 3000 CNAME db.corp.example; db.corp.example 3000 A 192.0.2.77',
+  });
+  await rig.answer({ name: 'www.example.com' });
+  rig.down.add('default').add('corp');
+  t.match(await rig.answer({ name: 'k8s.corp.example' }), { rcode: 0, aa: false, answers: { length: 4 } });
+  t.match(await rig.answer({ name: 'up.corp.example' }), { rcode: 0, aa: false, answers: { length: 2 } });
+  t.match(await rig.answer({ name: 'db.more.example' }), { aa: true, answers: [{}, { data: '10.4.0.1' }] });
+  t.equal((await rig.answer({ name: 'www.example.com' })).answers.at(-1)?.data, '10.4.0.1');
+  rig.down.clear();
+  t.equal((await rig.answer({ name: 'www.example.com' })).answers.at(-1)?.data, '192.0.2.77');
+});
 
 t.test('a service of AWS after a stale alias fails at once in a cut, as it does by itself', async (t) => {
   const rig = rigWith({ disconnected: { regions: ['us-west-2'] } });
   const s3 = 'bucket.s3.us-west-2.amazonaws.com';
-  speaks(rig, { 'files.example.com A': `files.example.com 60 CNAME ${s3}; ${s3} 60 A 192.0.2.1` });
+  answersFrom(rig, { 'files.example.com A': `files.example.com 60 CNAME ${s3}; ${s3} 60 A 192.0.2.1` });
   await rig.answer({ name: 'files.example.com' });
   rig.down.add('default');
   t.equal((await rig.answer({ name: 'files.example.com' })).rcode, 0, 'while fresh');

@@ -107,7 +107,7 @@ function upstreamSays(nodes: readonly Node[], question: string): Buffer | { exte
   return message({ flags: 0x8180 | rcode, question: [asked, 'A'], answers, authorities });
 }
 
-t.test('whatever the way of an alias, its end is the same, twice', async (t) => {
+t.test('an alias ends in the same answer by every way, twice', async (t) => {
   await fc.assert(
     fc.asyncProperty(graph, async (given) => {
       const nodes = sound(given);

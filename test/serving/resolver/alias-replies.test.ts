@@ -2,7 +2,7 @@ import t from 'tap';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { typeFromText } from '../../../src/protocol/words/types.ts';
 import { message, rr } from '../../helpers/zone-text.ts';
-import { record, rigWith, rules, speaks } from './alias-site.ts';
+import { answersFrom, record, rigWith, rules } from './alias-site.ts';
 import { ENDPOINT, Rig } from './rig.ts';
 
 t.test('the number of aliases is bounded to sixteen, from every source', async (t) => {
@@ -15,7 +15,7 @@ t.test('the number of aliases is bounded to sixteen, from every source', async (
     [40, 2],
   ] as const) {
     const rig = rigWith();
-    speaks(rig, { ...chain(length, name), [`${name(length)} A`]: `${name(length)} 60 A 192.0.2.1` });
+    answersFrom(rig, { ...chain(length, name), [`${name(length)} A`]: `${name(length)} 60 A 192.0.2.1` });
     const reply = await rig.answer({ name: name(0) }, { withinMs: 2000 });
     t.equal(reply.rcode, rcode, `${length} aliases`);
     if (rcode === 0) t.equal(reply.answers.length, 17);
@@ -23,11 +23,11 @@ t.test('the number of aliases is bounded to sixteen, from every source', async (
   }
   const one = rigWith();
   const whole = Array.from({ length: 60 }, (_, n) => `${name(n)} 60 CNAME ${name(n + 1)}`).join(';');
-  speaks(one, { [`${name(0)} A`]: whole });
+  answersFrom(one, { [`${name(0)} A`]: whole });
   t.equal((await one.answer({ name: name(0) }, { transport: 'tcp' })).rcode, 2);
   t.ok(one.asked.length <= 2);
   const loop = rigWith();
-  speaks(loop, {
+  answersFrom(loop, {
     'a.example.com A': 'a.example.com 60 CNAME b.example.com',
     'b.example.com A': 'b.example.com 60 CNAME A.example.COM',
   });
@@ -35,11 +35,11 @@ t.test('the number of aliases is bounded to sixteen, from every source', async (
   t.equal(loop.asked.length, 2);
 });
 
-t.test('a chain has the time of one question, however many upstreams are silent on the way', async (t) => {
+t.test('a chain has the time of one question, even if many upstreams on the way are silent', async (t) => {
   const rig = rigWith();
   rig.delayMs = 900;
   const name = (n: number) => `n${n}.example.com`;
-  speaks(
+  answersFrom(
     rig,
     Object.fromEntries(
       Array.from({ length: 16 }, (_, n) => [`${name(n)} A`, `${name(n)} 60 CNAME ${name(n + 1)}`]),
@@ -100,7 +100,7 @@ t.test(
   },
 );
 
-t.test('the first part keeps its octets where nothing is left out of it', async (t) => {
+t.test('the first part keeps its octets if nothing is left out of it', async (t) => {
   const rig = rigWith();
   const answers = [record('half.example.com 300 CNAME Api.SITE.example')];
   rig.says = (question) => message({ id: 9, question: [question.split(' ')[0] ?? '', 'A'], answers });
@@ -111,7 +111,7 @@ t.test('the first part keeps its octets where nothing is left out of it', async 
 });
 
 t.test(
-  'sizes: three addresses at the end of an alias fit 512 octets; what does not fit is TC, and whole over TCP',
+  'sizes: three addresses at the end of an alias fit 512 octets; a larger reply is TC, and whole over TCP',
   async (t) => {
     const long = 'x'.repeat(60);
     const many = Array.from({ length: 60 }, (_, n) => rr(`many.lab.test.example 60 A 10.1.1.${n + 1}`));
@@ -138,19 +138,22 @@ t.test(
   },
 );
 
-t.test('authority records that a positive answer does not need go before the answer does', async (t) => {
-  const rig = rigWith();
-  const servers = Array.from(
-    { length: 12 },
-    (_, n) => `example.net 60 TYPE65281 ${String(n).padStart(60, '0')}`,
-  ).join(';');
-  speaks(rig, { 'www.example.com A': `www.example.com 300 A 192.0.2.1 | ${servers}` });
-  const reply = await rig.answer({ name: 'web.site.example' });
-  t.match(reply, { tc: false, answers: { length: 2 }, authorities: [] });
-  t.match(await rig.answer({ name: 'web.site.example' }, { transport: 'tcp' }), {
-    authorities: { length: 12 },
-  });
-});
+t.test(
+  'authority records that a positive answer does not need are left out before the answer is',
+  async (t) => {
+    const rig = rigWith();
+    const servers = Array.from(
+      { length: 12 },
+      (_, n) => `example.net 60 TYPE65281 ${String(n).padStart(60, '0')}`,
+    ).join(';');
+    answersFrom(rig, { 'www.example.com A': `www.example.com 300 A 192.0.2.1 | ${servers}` });
+    const reply = await rig.answer({ name: 'web.site.example' });
+    t.match(reply, { tc: false, answers: { length: 2 }, authorities: [] });
+    t.match(await rig.answer({ name: 'web.site.example' }, { transport: 'tcp' }), {
+      authorities: { length: 12 },
+    });
+  },
+);
 
 t.test('AD only where every part has it and the operator trusts the upstream', async (t) => {
   const rig = rigWith({ trustAuthenticatedData: true });
@@ -171,7 +174,7 @@ t.test('AD only where every part has it and the operator trusts the upstream', a
 
 t.test('a chain is counted once, where its end came from', async (t) => {
   const rig = rigWith();
-  speaks(rig, { 'www.example.com A': 'www.example.com 300 A 192.0.2.1' });
+  answersFrom(rig, { 'www.example.com A': 'www.example.com 300 A 192.0.2.1' });
   await rig.answer({ name: 'api.site.example' });
   await rig.answer({ name: 'web.site.example' });
   await rig.answer({ name: 'web.site.example' });
@@ -180,16 +183,19 @@ t.test('a chain is counted once, where its end came from', async (t) => {
   t.same(rcodes, { NOERROR: 3 });
 });
 
-t.test('a defect while the target is answered is told at once, and costs nobody else', async (t) => {
-  const rig = new Rig();
-  speaks(rig, { 'www.example.com A': 'www.example.com 300 CNAME target.example.net' });
-  rig.hurt.push = () => {
-    throw new Error('a defect of the test');
-  };
-  let failure: unknown;
-  rig.ask({ name: 'www.example.com' }).catch((error: unknown) => {
-    failure = error;
-  });
-  await rig.time.advance(100);
-  t.match(failure, { message: 'a defect of the test' });
-});
+t.test(
+  'a defect while the target is answered fails at once, and costs no other query anything',
+  async (t) => {
+    const rig = new Rig();
+    answersFrom(rig, { 'www.example.com A': 'www.example.com 300 CNAME target.example.net' });
+    rig.hurt.push = () => {
+      throw new Error('a defect of the test');
+    };
+    let failure: unknown;
+    rig.ask({ name: 'www.example.com' }).catch((error: unknown) => {
+      failure = error;
+    });
+    await rig.time.advance(100);
+    t.match(failure, { message: 'a defect of the test' });
+  },
+);

@@ -45,7 +45,7 @@ export function rdata(type: string, data: readonly string[]): Uint8Array {
 }
 
 /** What an upstream says: `name TYPE` to its text; anything else fails. */
-export function speaks(rig: Rig, zone: Zone): void {
+export function answersFrom(rig: Rig, zone: Zone): void {
   rig.says = (question) => {
     const text = zone[question];
     if (text === undefined) return { extendedError: 22 };

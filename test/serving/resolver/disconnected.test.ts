@@ -11,47 +11,47 @@ const disconnected = {
   ],
 } as const;
 
-t.test('while its upstreams are down each name has what its rule says, at once and without AA', async (t) => {
-  const rig = new Rig({ disconnected });
-  rig.down.add('default');
-  for (const [name, rcode, data] of [
-    ['x.failing.example', 2, []],
-    ['x.denied.example', 3, []],
-    ['www.static.example', 0, ['10.7.7.7']],
-    ['ip-10-0-3-10.us-west-2.compute.internal', 0, ['10.0.3.10']],
-    ['api.cluster.us-west-2.compute.internal', 3, []],
-    ['sts.us-west-2.amazonaws.com', 2, []],
-  ] as const) {
-    const reply = rig.now({ name });
-    if (typeof reply === 'string') throw new Error(`${name}: ${reply}`);
-    t.equal(reply.rcode, rcode, name);
-    t.same(
-      reply.answers.map((answer) => answer.data),
-      data,
-      name,
-    );
-    t.same([reply.aa, reply.ra], [false, true], `${name}: no AA`);
-  }
-  t.equal(rig.asked.length, 0, 'nobody was asked');
-  t.equal(rig.resolver.counters.read().origins['disconnected'], 6);
-});
-
 t.test(
-  'several addresses of a stand-in come first in turn, though a client may send one ID for ever',
+  'while its upstreams are down each name has the answer of its rule, at once and without AA',
   async (t) => {
-    const records = [rr('a.static.example 60 A 10.7.7.1'), rr('a.static.example 60 A 10.7.7.2')];
-    const zones = [{ name: 'static.example', whileDisconnected: records }];
-    const rig = new Rig({ disconnected: { regions: [], zones } });
+    const rig = new Rig({ disconnected });
     rig.down.add('default');
-    const first = () => {
-      const reply = rig.now({ name: 'a.static.example' });
-      return typeof reply === 'string' ? reply : reply.answers[0]?.data;
-    };
-    t.same(new Set(Array.from({ length: 10 }, first)), new Set(['10.7.7.1', '10.7.7.2']));
+    for (const [name, rcode, data] of [
+      ['x.failing.example', 2, []],
+      ['x.denied.example', 3, []],
+      ['www.static.example', 0, ['10.7.7.7']],
+      ['ip-10-0-3-10.us-west-2.compute.internal', 0, ['10.0.3.10']],
+      ['api.cluster.us-west-2.compute.internal', 3, []],
+      ['sts.us-west-2.amazonaws.com', 2, []],
+    ] as const) {
+      const reply = rig.now({ name });
+      if (typeof reply === 'string') throw new Error(`${name}: ${reply}`);
+      t.equal(reply.rcode, rcode, name);
+      t.same(
+        reply.answers.map((answer) => answer.data),
+        data,
+        name,
+      );
+      t.same([reply.aa, reply.ra], [false, true], `${name}: no AA`);
+    }
+    t.equal(rig.asked.length, 0, 'nobody was asked');
+    t.equal(rig.resolver.counters.read().origins['disconnected'], 6);
   },
 );
 
-t.test('while connected none of these rules counts', async (t) => {
+t.test('several addresses of a stand-in rotate, even if a client always sends the same ID', async (t) => {
+  const records = [rr('a.static.example 60 A 10.7.7.1'), rr('a.static.example 60 A 10.7.7.2')];
+  const zones = [{ name: 'static.example', whileDisconnected: records }];
+  const rig = new Rig({ disconnected: { regions: [], zones } });
+  rig.down.add('default');
+  const first = () => {
+    const reply = rig.now({ name: 'a.static.example' });
+    return typeof reply === 'string' ? reply : reply.answers[0]?.data;
+  };
+  t.same(new Set(Array.from({ length: 10 }, first)), new Set(['10.7.7.1', '10.7.7.2']));
+});
+
+t.test('while connected none of these rules applies', async (t) => {
   const rig = new Rig({ disconnected });
   rig.says = (question) => addresses(question, ['192.0.2.1'], 60);
   for (const name of ['x.failing.example', 'www.static.example', 'ip-10-0-3-10.us-west-2.compute.internal']) {
@@ -64,7 +64,7 @@ t.test('while connected none of these rules counts', async (t) => {
 });
 
 t.test(
-  'the operator speaks before the cache, a fresh answer before the services of AWS, a stale one before EC2',
+  'the operator’s rule wins over the cache, a fresh answer over the rule for AWS, a stale answer over EC2’s computed names',
   async (t) => {
     const rig = new Rig({ disconnected });
     rig.says = (question) => addresses(question, ['192.0.2.1'], 60);
@@ -86,7 +86,7 @@ t.test(
   },
 );
 
-t.test('who waited for an upstream that turned out to be dead gets what the rule says', async (t) => {
+t.test('a client that waited for a dead upstream gets the answer of the rule', async (t) => {
   const rig = new Rig({ disconnected });
   rig.says = () => {
     rig.down.add('default');

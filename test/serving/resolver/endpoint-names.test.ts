@@ -79,7 +79,7 @@ t.test('three or more addresses: no two answers in a row begin alike', async (t)
   }
 });
 
-t.test('dead addresses come last, all of them, and the living rotate before them', async (t) => {
+t.test('all dead addresses come last, and live addresses rotate before them', async (t) => {
   const dead = ['10.0.2.10'];
   const rig = new Rig({ records: [endpointRecord({ addresses: [...THREE, '10.0.4.10'], dead })] });
   const firsts = new Set<string>();
@@ -151,28 +151,25 @@ t.test('reverse names: another type is NODATA, an address that is not served is 
   );
 });
 
-t.test(
-  'above a reverse name: never denied here, and otherwise left to whoever speaks for the zone',
-  async (t) => {
-    const records = [endpointRecord({ addresses: ['10.0.1.10', '192.168.4.4'] })];
-    const forwarded = { name: '10.in-addr.arpa', forwardTo: 'site' };
-    const denied = { name: '10.in-addr.arpa', answer: 'nxdomain' } as const;
-    for (const name of ['1.0.10.in-addr.arpa', '0.10.in-addr.arpa']) {
-      for (const rules of [[], [denied]]) {
-        const reply = at(new Rig({ records, rules }), { name, type: 'SOA' });
-        t.match(reply, { rcode: RCODE.NOERROR, answers: [], authorities: [{ owner: name }] }, name);
-      }
-      t.equal(
-        new Rig({ records, rules: [forwarded] }).now({ name, type: 'SOA' }),
-        'pending',
-        `${name} by rule`,
-      );
+t.test('above a reverse name: never denied here, and otherwise left to the server of the zone', async (t) => {
+  const records = [endpointRecord({ addresses: ['10.0.1.10', '192.168.4.4'] })];
+  const forwarded = { name: '10.in-addr.arpa', forwardTo: 'site' };
+  const denied = { name: '10.in-addr.arpa', answer: 'nxdomain' } as const;
+  for (const name of ['1.0.10.in-addr.arpa', '0.10.in-addr.arpa']) {
+    for (const rules of [[], [denied]]) {
+      const reply = at(new Rig({ records, rules }), { name, type: 'SOA' });
+      t.match(reply, { rcode: RCODE.NOERROR, answers: [], authorities: [{ owner: name }] }, name);
     }
-    const apex = '168.192.in-addr.arpa';
-    t.match(at(new Rig({ records }), { name: apex, type: 'NS' }).answers, [{ owner: apex, type: 'NS' }]);
-    t.equal(new Rig({ records }).now({ name: apex, type: 'DS' }), 'pending', 'RFC 6303 section 7');
-  },
-);
+    t.equal(
+      new Rig({ records, rules: [forwarded] }).now({ name, type: 'SOA' }),
+      'pending',
+      `${name} by rule`,
+    );
+  }
+  const apex = '168.192.in-addr.arpa';
+  t.match(at(new Rig({ records }), { name: apex, type: 'NS' }).answers, [{ owner: apex, type: 'NS' }]);
+  t.equal(new Rig({ records }).now({ name: apex, type: 'DS' }), 'pending', 'RFC 6303 section 7');
+});
 
 t.test('_status TXT: short strings, asked in any case; other types there are NODATA', async (t) => {
   const rig = rigWith();
@@ -185,7 +182,7 @@ t.test('_status TXT: short strings, asked in any case; other types there are NOD
   t.match(at(rig, { name, type: 'A' }), { rcode: RCODE.NOERROR, aa: true, answers: [] });
 });
 
-t.test('_status TXT: composed once a second for each endpoint, however many ask', async (t) => {
+t.test('_status TXT: composed once a second for each endpoint, whatever the number of queries', async (t) => {
   const endpoints = ['one', 'two'].map((label) => `${label}.gr7.us-west-2.eks.amazonaws.com`);
   const records = endpoints.map((endpoint) => endpointRecord({ endpoint }));
   const rig = new Rig({ records });
@@ -197,7 +194,7 @@ t.test('_status TXT: composed once a second for each endpoint, however many ask'
   }
 });
 
-t.test('not known yet: SERVFAIL with extended error 14 for every type, and _status tells why', async (t) => {
+t.test('not known yet: SERVFAIL with extended error 14 for every type, and _status says why', async (t) => {
   const rig = new Rig({ records: [endpointRecord({ addresses: [] })] });
   for (const type of ['A', 'AAAA', 'HTTPS', 'ANY', 'TXT']) {
     const reply = at(rig, { name: ENDPOINT, type, edns: {} });
@@ -229,7 +226,7 @@ t.test("never forwarded, whatever the state or the case, except for DS, which is
   }
 });
 
-t.test('every answer says the case that was asked in, and finds the name in any', async (t) => {
+t.test('every answer repeats the case of the question, and the name is found in any case', async (t) => {
   const rig = rigWith();
   for (const name of [ENDPOINT.toUpperCase(), '5E9d0f3C.gR7.Us-wEsT-2.ekS.aMazonAws.coM']) {
     const reply = at(rig, { name });
@@ -251,7 +248,7 @@ t.test('the TTL is the record’s, in the answer and in the SOA', async (t) => {
   }
 });
 
-t.test('fits 512 octets without EDNS whenever the addresses allow it, and is cut only beyond', async (t) => {
+t.test('fits 512 octets without EDNS if the addresses allow it, and is cut only above that', async (t) => {
   const base = 12 + ENDPOINT.length + 2 + 4;
   const most = Math.floor((512 - base) / 16);
   for (const count of [1, 12, most - 1, most, most + 1, most + 30]) {
@@ -265,7 +262,7 @@ t.test('fits 512 octets without EDNS whenever the addresses allow it, and is cut
   }
 });
 
-t.test('goes before what an operator, an upstream or the cache says of the name', async (t) => {
+t.test('wins over the operator’s rule, an upstream and the cache', async (t) => {
   const rig = new Rig({
     records: [],
     rules: [
@@ -294,7 +291,7 @@ t.test('RD=0, CD and every upstream down change nothing', async (t) => {
   t.same(rig.asked, []);
 });
 
-t.test('a record without an endpoint name is served nowhere and harms nobody', async (t) => {
+t.test('a record without an endpoint name is not served and harms no other name', async (t) => {
   const { endpoint: _, ...nameless } = endpointRecord({ addresses: THREE });
   const rig = new Rig({ records: [nameless] });
   t.equal(rig.now({ name: ENDPOINT }), 'pending');

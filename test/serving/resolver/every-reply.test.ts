@@ -4,7 +4,7 @@ import type { Transport } from '../../../src/serving/turn.ts';
 import { type QueryText, queryOf, type ReadReply, wireName } from './messages.ts';
 import { addresses, denial, ENDPOINT, endpointRecord, Rig } from './rig.ts';
 
-/** One way to come by each kind of reply that there is, and what is true of it whoever asks. */
+/** One way to each kind of reply, and the rules that hold for it whatever the client. */
 interface Way {
   readonly reply: string;
   readonly query: QueryText;

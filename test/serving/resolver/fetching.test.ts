@@ -28,7 +28,7 @@ t.test('dead upstream: SERVFAIL within the forwarder’s deadline, never silence
   }
 });
 
-t.test('YXDOMAIN speaks of the name (RFC 6672): it is passed on, and not kept', async (t) => {
+t.test('YXDOMAIN is about the name (RFC 6672): it is passed on, and not kept', async (t) => {
   const rig = new Rig();
   rig.says = (question) => denial(question, RCODE.YXDOMAIN);
   for (const turn of [1, 2]) {
@@ -39,7 +39,7 @@ t.test('YXDOMAIN speaks of the name (RFC 6672): it is passed on, and not kept', 
 
 const refusing = (rcode: number) => (question: string) => denial(question, rcode);
 
-t.test('a failure is remembered for 5 s exactly where it speaks of the upstreams', async (t) => {
+t.test('a failure is remembered for 5 s only if it is about the upstreams', async (t) => {
   const table: readonly (readonly [string, Rig['says'], isRemembered: boolean])[] = [
     ['timeout', () => ({ extendedError: 22, reason: 'timeout' }), true],
     ['network', () => ({ extendedError: 23, reason: 'network' }), true],
@@ -82,7 +82,7 @@ t.test('a stale answer is not asked for again for 30 s after any such failure', 
   }
 });
 
-t.test('a question that waits is one look-up: a miss, or a stale hit', async (t) => {
+t.test('a question that waits counts once: as a miss, or as a stale hit', async (t) => {
   const rig = new Rig();
   rig.says = answering;
   await rig.answer(WWW);
@@ -101,25 +101,22 @@ t.test('a truncated answer is neither given as if it were whole nor kept', async
   t.match(await rig.answer(WWW), { rcode: RCODE.NOERROR, answers: [{ data: '192.0.2.1' }] });
 });
 
-t.test(
-  'extended errors: 22 and 23 as the forwarder says, none where the upstream itself spoke',
-  async (t) => {
-    for (const [says, ede] of [
-      [() => ({ extendedError: 22 }), 22],
-      [() => ({ extendedError: 23 }), 23],
-      [(question: string) => denial(question, RCODE.SERVFAIL), undefined],
-    ] as const) {
-      const rig = new Rig();
-      rig.says = says;
-      t.match(await rig.answer({ ...WWW, edns: {} }), { rcode: RCODE.SERVFAIL, ede });
-      const plain = new Rig();
-      plain.says = says;
-      t.match(await plain.answer(WWW), { rcode: RCODE.SERVFAIL, opt: undefined }, 'not without OPT');
-    }
-  },
-);
+t.test('extended errors: 22 and 23 from the forwarder, none if the upstream itself answered', async (t) => {
+  for (const [says, ede] of [
+    [() => ({ extendedError: 22 }), 22],
+    [() => ({ extendedError: 23 }), 23],
+    [(question: string) => denial(question, RCODE.SERVFAIL), undefined],
+  ] as const) {
+    const rig = new Rig();
+    rig.says = says;
+    t.match(await rig.answer({ ...WWW, edns: {} }), { rcode: RCODE.SERVFAIL, ede });
+    const plain = new Rig();
+    plain.says = says;
+    t.match(await plain.answer(WWW), { rcode: RCODE.SERVFAIL, opt: undefined }, 'not without OPT');
+  }
+});
 
-t.test('where it is asked: the longest zone rule’s route, otherwise the default one', async (t) => {
+t.test('the route of a question: that of the longest zone rule, otherwise the default', async (t) => {
   const rig = new Rig({
     rules: [
       { name: 'corp.example', forwardTo: 'site' },
@@ -147,7 +144,7 @@ t.test('where it is asked: the longest zone rule’s route, otherwise the defaul
   }
 });
 
-t.test('DO and CD are passed on and part of what is kept; AD and case are not', async (t) => {
+t.test('DO and CD are passed on and part of the key; AD and case are not', async (t) => {
   const rig = new Rig();
   rig.says = answering;
   for (const more of [
@@ -171,7 +168,7 @@ t.test('DO and CD are passed on and part of what is kept; AD and case are not', 
   );
 });
 
-t.test('each client gets its own ID, case and OPT back, however many ask for one name', async (t) => {
+t.test('each client gets its own ID, case and OPT back, even if many ask for one name', async (t) => {
   const rig = new Rig();
   rig.says = answering;
   const queries = Array.from({ length: 30 }, (_, id) => ({
@@ -231,25 +228,28 @@ t.test('no prefetch after one hit, where it is turned off, or for failures', asy
   t.equal(failing.asked.length, 1);
 });
 
-t.test('a prefetch that fails leaves what is kept, and goes by the route of the zone rule', async (t) => {
-  const rig = new Rig({ rules: [{ name: 'example.com', forwardTo: 'site' }] });
-  rig.says = answering;
-  await rig.answer(WWW);
-  rig.now(WWW);
-  await rig.time.advance(95_000);
-  rig.says = (question) => denial(question, RCODE.SERVFAIL);
-  rig.now(WWW);
-  await rig.time.advance(50);
-  t.same(
-    rig.asked.map(({ route }) => route),
-    ['site', 'site'],
-  );
-  t.match(rig.now(WWW), { rcode: RCODE.NOERROR, answers: [{ ttl: 5 }] });
-  await rig.time.advance(10_000);
-  t.match(rig.now({ ...WWW, edns: {} }), { ede: 3 }, 'within 30 s of the failure: stale at once');
-});
+t.test(
+  'a failed prefetch leaves the kept answer, and a prefetch takes the route of the zone rule',
+  async (t) => {
+    const rig = new Rig({ rules: [{ name: 'example.com', forwardTo: 'site' }] });
+    rig.says = answering;
+    await rig.answer(WWW);
+    rig.now(WWW);
+    await rig.time.advance(95_000);
+    rig.says = (question) => denial(question, RCODE.SERVFAIL);
+    rig.now(WWW);
+    await rig.time.advance(50);
+    t.same(
+      rig.asked.map(({ route }) => route),
+      ['site', 'site'],
+    );
+    t.match(rig.now(WWW), { rcode: RCODE.NOERROR, answers: [{ ttl: 5 }] });
+    await rig.time.advance(10_000);
+    t.match(rig.now({ ...WWW, edns: {} }), { ede: 3 }, 'within 30 s of the failure: stale at once');
+  },
+);
 
-t.test('TTL 0: asked for every time while somebody can be asked, known in a cut', async (t) => {
+t.test('TTL 0: asked for every time while an upstream can be asked, known in a cut', async (t) => {
   const rig = new Rig();
   rig.says = (question) => addresses(question, ['192.0.2.1'], 0);
   for (let turn = 1; turn <= 3; turn++) {
@@ -285,7 +285,7 @@ t.test('TTL 0 in a denial, and a denial without SOA: asked for every time, denie
 });
 
 t.test(
-  'what was said last counts in a cut, whatever its TTL: an older answer does not outlive it',
+  'the last answer counts in a cut, whatever its TTL: an older answer does not outlive it',
   async (t) => {
     const rig = new Rig();
     rig.says = (question) => addresses(question, ['192.0.2.1'], 60);
@@ -311,7 +311,7 @@ t.test('lifetimes are capped: a day for answers, 60 s for denials', async (t) =>
   t.match(rig.now(WWW), { answers: [{ ttl: 86_400 - 61 }] });
 });
 
-t.test('a probe of our own that comes back is SERVFAIL at once, noted, and asked nowhere', async (t) => {
+t.test('a probe of our own that comes back is SERVFAIL at once, noted, and not forwarded', async (t) => {
   const rig = new Rig();
   rig.ownQuestion = 'www.example.com A';
   t.match(await rig.answer({ name: 'WWW.example.com' }, { withinMs: 0 }), { rcode: RCODE.SERVFAIL });
@@ -348,7 +348,7 @@ t.test('`. NS`, the health probe of CoreDNS, is answered within 0.5 s in every s
   t.match(ruled.now(probe), { rcode: RCODE.SERVFAIL, ede: 15 }, 'a rule for the root: at once');
 });
 
-t.test('`. NS` goes stale like any answer, and then waits 0.5 s and no longer', async (t) => {
+t.test('`. NS` expires like any answer, and then waits at most 0.5 s', async (t) => {
   const rig = new Rig();
   rig.says = () => denial('. NS', RCODE.NOERROR, 60);
   await rig.answer({ name: '.', type: 'NS' });

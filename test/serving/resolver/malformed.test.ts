@@ -37,7 +37,7 @@ t.test('FORMERR, made from the raw header', async (t) => {
     'question cut before QTYPE': good.subarray(0, good.length - 4),
     'question cut in QCLASS': good.subarray(0, good.length - 1),
     'a compression pointer in the question': named(0xc0, 0x0c),
-    'a pointer behind a label': named(3, 0x77, 0x77, 0x77, 0xc0, 0x0c),
+    'a pointer after a label': named(3, 0x77, 0x77, 0x77, 0xc0, 0x0c),
     'a label type of 01': named(0x41, 0, 0),
     'a label type of 10': named(0x81, 0, 0),
     'a name of 256 octets': named(...longLabel, ...longLabel, ...longLabel, 62, ...Buffer.alloc(62, 0x78), 0),
@@ -109,9 +109,9 @@ t.test(
         withEdns.length - 6,
         withEdns.length - 5,
       ),
-      'TSIG behind OPT': header(Buffer.concat([withEdns, record()]), { 10: 2 }),
+      'TSIG after OPT': header(Buffer.concat([withEdns, record()]), { 10: 2 }),
       'TSIG before OPT': header(Buffer.concat([good, record(), OPT]), { 10: 2 }),
-      'octets behind the last record': Buffer.concat([withEdns, Buffer.alloc(40, 0xee)]),
+      'octets after the last record': Buffer.concat([withEdns, Buffer.alloc(40, 0xee)]),
     };
     for (const [oddity, octets] of Object.entries(table)) {
       const reply = newRig().now(octets);
@@ -145,7 +145,7 @@ const numRuns = Number(process.env['FUZZ_RUNS'] ?? 1500);
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() & 0x7fff_ffff);
 t.comment(`FUZZ_SEED=${seed} FUZZ_RUNS=${numRuns}`);
 
-t.test('whatever the octets: a well-formed reply in time, or none, and never a throw', async (t) => {
+t.test('any octets: a well-formed reply in time, or none, and never a throw', async (t) => {
   const seeds = [good, withEdns, queryOf({ name: 'www.example.com', edns: { dnssecOk: true } }), named(0)];
   const rig = newRig();
   rig.says = (question) => addresses(question, ['192.0.2.1']);

@@ -86,7 +86,7 @@ export interface ReadReply {
   readonly ede: number | undefined;
 }
 
-/** Reads a whole message; throws where anything does not fit, octets behind the last record included. */
+/** Reads a whole message; throws where anything does not fit, octets after the last record included. */
 export function readReply(message: Uint8Array): ReadReply {
   const octets = Buffer.from(message);
   const flags = octets.readUInt16BE(2);
@@ -102,7 +102,7 @@ export function readReply(message: Uint8Array): ReadReply {
       return record;
     }),
   );
-  if (at !== octets.length) throw new Error(`${octets.length - at} octets behind the last record`);
+  if (at !== octets.length) throw new Error(`${octets.length - at} octets after the last record`);
   const [answers = [], authorities = [], additionals = []] = sections;
   const opts = additionals.filter(({ type }) => type === 'OPT');
   if (opts.length > 1) throw new Error('two OPT records');

@@ -3,8 +3,8 @@ import { TYPE } from '../../../src/protocol/words/types.ts';
 import { rr } from '../../helpers/zone-text.ts';
 import { addresses, ENDPOINT, endpointRecord, Rig } from './rig.ts';
 
-/** Only what would have been another answer without the outage is told of. */
-t.test('who is hurt: those that fail, and those that get what is old', async (t) => {
+/** Only answers that the outage has changed are noted. */
+t.test('who is hurt: clients whose query fails, and clients that get an expired answer', async (t) => {
   const rig = new Rig({
     records: [
       endpointRecord({ addresses: ['10.0.0.1'] }),
@@ -60,7 +60,7 @@ t.test('an AAAA of an endpoint, and the text of its status, are no answers with 
   t.same(rig.hurt, []);
 });
 
-t.test('an answer that was waited for in vain is told of once, when it comes', async (t) => {
+t.test('an answer that was waited for in vain is noted once, when it comes', async (t) => {
   const rig = new Rig();
   rig.says = (question) => addresses(question, ['192.0.2.1'], 60);
   await rig.answer({ name: 'www.example.com' });

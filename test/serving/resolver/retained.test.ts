@@ -54,11 +54,11 @@ t.test("it stands before the rules for AWS's names and the operator's own word o
   t.match(rig.now({ name: 'sts.amazonaws.com' }), { rcode: 3 }, 'the rule holds');
   keep(rig, '192.0.2.1');
   t.match(rig.now({ name }), { rcode: 0, answers: [{ data: '192.0.2.1' }] });
-  t.match(rig.now({ name: `x.${name}` }), { rcode: 3 }, 'for what is retained, and for no name beside it');
+  t.match(rig.now({ name: `x.${name}` }), { rcode: 3 }, 'for the retained name, and for no name beside it');
 });
 
 t.test(
-  'another type of a retained name is NODATA while its upstreams are down, and asked for otherwise',
+  'another type of a retained name is NODATA while its upstreams are down, and forwarded otherwise',
   async (t) => {
     type Case = [it: string, isDown: boolean, isKept: boolean, rule: boolean, want: object];
     const cases: Case[] = [
@@ -83,7 +83,7 @@ t.test(
 );
 
 t.test(
-  'what was cached of the other type is given rather than NODATA, and a remembered failure is not',
+  'a cached answer of the other type is given instead of NODATA, and a remembered failure is not',
   async (t) => {
     const other = 'other.example';
     const rig = new Rig();
@@ -110,7 +110,7 @@ t.test(
   },
 );
 
-t.test('the first to meet the dead upstream gets NODATA for the other type, too', async (t) => {
+t.test('the first client that meets the dead upstream gets NODATA for the other type, too', async (t) => {
   const rig = new Rig();
   keep(rig, '192.0.2.1');
   rig.says = () => {
@@ -128,7 +128,7 @@ function aaaa(of: string): Buffer {
 }
 
 t.test(
-  'what was cached before under the name is not given any more, and is again once released',
+  'an answer cached before is not given while the name is retained, and is given again after its release',
   async (t) => {
     const rig = new Rig();
     rig.says = () => denial(question, 3);
@@ -141,7 +141,7 @@ t.test(
 );
 
 t.test(
-  'asked at the start before what was kept is loaded: it is given once the upstream has failed',
+  'asked before the kept answers are loaded: the kept answer is given when the upstream has failed',
   async (t) => {
     const rig = new Rig();
     rig.says = () => ({ extendedError: 22 });

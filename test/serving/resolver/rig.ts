@@ -1,4 +1,4 @@
-/** The whole resolver with its real rooms, in virtual time; only what lies beyond the upstreams is made up. */
+/** The whole resolver with its real rooms, in virtual time; only the upstreams are made up. */
 import type { Query } from '../../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import { isAtOrUnder } from '../../../src/protocol/words/name.ts';
@@ -102,7 +102,7 @@ export class Rig {
   /** Every question that went to the upstreams. */
   readonly asked: Asked[] = [];
   readonly loops: string[] = [];
-  /** What was told of those who ask, in an outage or not. */
+  /** The notes on clients, in an outage or not. */
   readonly hurt: string[] = [];
   /** What the upstreams say, `delayMs` after they are asked. */
   says: (question: string, route: string) => Says = () => ({ extendedError: 22 });
@@ -232,7 +232,7 @@ export class Rig {
     this.asked.push({ question, route, dnssecOk, checkingDisabled, network, atMs: this.time.monotonicMs() });
     const said = this.#isCut(query, route) ? { extendedError: 22 } : this.says(question, route);
     const check = () => {
-      // whoever forwards reads the question for as long as the exchange takes
+      // the forwarder reads the question until the exchange ends
       if (questionText(query) !== question) throw new Error(`"${question}" became "${questionText(query)}"`);
     };
     this.time.after(this.delayMs, check);

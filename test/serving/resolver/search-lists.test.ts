@@ -66,7 +66,7 @@ t.test(
   },
 );
 
-t.test('names that only look like one still fail, and say why', async (t) => {
+t.test('similar names still fail, with their reason', async (t) => {
   const rig = rigWith();
   rig.down.add('default');
   for (const name of [
@@ -101,7 +101,7 @@ t.test('a real name under the suffix is answered as long as it is kept', async (
 });
 
 t.test(
-  'a failure from before the cut hides it not, and neither does the first question in the cut',
+  'neither a failure from before the cut nor the first question in the cut hides the denial',
   async (t) => {
     const rig = rigWith();
     const name = `registry.example.${SUFFIX}`;
@@ -109,11 +109,7 @@ t.test(
       rig.down.add('default');
       return { extendedError: 22, reason: 'timeout' };
     };
-    t.match(
-      await rig.answer({ name, edns: {} }),
-      DENIED,
-      'who waited for the upstream that turned out to be dead',
-    );
+    t.match(await rig.answer({ name, edns: {} }), DENIED, 'a client that waited for a dead upstream');
     const other = rigWith();
     other.says = () => ({ extendedError: 22, reason: 'timeout' });
     t.equal((await other.answer({ name })).rcode, 2);
@@ -123,14 +119,14 @@ t.test(
   },
 );
 
-t.test('it is the way of the whole name that has to be cut', async (t) => {
+t.test('only a cut of the whole name’s route counts', async (t) => {
   const rig = rigWith();
   rig.down.add('corp');
   t.match(await rig.answer({ name: 'registry.example.corp.example' }), { rcode: 3 });
   t.match(await rig.answer({ name: `registry.example.${SUFFIX}` }), { rcode: 0 });
 });
 
-t.test('a rule for the suffix stands before it, and without RD nothing is said about it', async (t) => {
+t.test('a rule for the suffix wins, and without RD the name is REFUSED', async (t) => {
   const zones = [{ name: 'strict.example', whileDisconnected: 'servfail' as const }];
   const rig = rigWith({ disconnected: { zones, regions: ['us-west-2'] } });
   rig.down.add('default');
@@ -143,7 +139,7 @@ t.test('a rule for the suffix stands before it, and without RD nothing is said a
   t.match(rig.now({ name: `registry.example.${SUFFIX}`, rd: false }), { rcode: 5 });
 });
 
-t.test('the longest names there are take no longer', async (t) => {
+t.test('the longest names take no longer', async (t) => {
   const rig = rigWith();
   rig.down.add('default');
   const many = Array.from({ length: 126 }, () => 'a').join('.');

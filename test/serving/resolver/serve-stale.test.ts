@@ -29,25 +29,28 @@ t.test('connected: an upstream that answers within 1.8 s is waited for', async (
   }
 });
 
-t.test('connected: after 1.8 s the stale answer is given; the late one is kept for the next', async (t) => {
-  for (const delayMs of [1801, 2500, 4900]) {
-    const rig = await staleRig();
-    rig.delayMs = delayMs;
-    const asking = rig.timed(WWW);
-    await rig.time.advance(1799);
-    let isAnswered = false;
-    void asking.then(() => {
-      isAnswered = true;
-    });
-    await rig.time.advance(0);
-    t.notOk(isAnswered, 'nothing before 1.8 s');
-    await rig.time.advance(1);
-    t.match(await asking, { reply: STALE, afterMs: 1800 }, `answer after ${delayMs} ms`);
-    await rig.time.advance(delayMs);
-    t.match(rig.now(WWW), { answers: [{ data: NEW }], ede: undefined });
-    t.equal(rig.asked.length, 1);
-  }
-});
+t.test(
+  'connected: after 1.8 s the stale answer is given; the late answer is kept for the next client',
+  async (t) => {
+    for (const delayMs of [1801, 2500, 4900]) {
+      const rig = await staleRig();
+      rig.delayMs = delayMs;
+      const asking = rig.timed(WWW);
+      await rig.time.advance(1799);
+      let isAnswered = false;
+      void asking.then(() => {
+        isAnswered = true;
+      });
+      await rig.time.advance(0);
+      t.notOk(isAnswered, 'nothing before 1.8 s');
+      await rig.time.advance(1);
+      t.match(await asking, { reply: STALE, afterMs: 1800 }, `answer after ${delayMs} ms`);
+      await rig.time.advance(delayMs);
+      t.match(rig.now(WWW), { answers: [{ data: NEW }], ede: undefined });
+      t.equal(rig.asked.length, 1);
+    }
+  },
+);
 
 t.test('a failure within 1.8 s gives the stale answer at that moment', async (t) => {
   const failures: readonly (readonly [string, Rig['says']])[] = [
@@ -67,7 +70,7 @@ t.test('a failure within 1.8 s gives the stale answer at that moment', async (t)
   }
 });
 
-t.test('upstream known dead: stale at once, nobody is asked', async (t) => {
+t.test('upstream known dead: stale at once, no upstream is asked', async (t) => {
   const rig = await staleRig();
   rig.down.add('default');
   for (const query of [WWW, { ...WWW, name: 'WWW.example.COM' }, { ...WWW, edns: { size: 512 } }])
@@ -77,7 +80,7 @@ t.test('upstream known dead: stale at once, nobody is asked', async (t) => {
   t.match(await rig.answer(WWW), FRESH, 'back: the new answer');
 });
 
-t.test('known dead is a matter of the route that a zone rule chose', async (t) => {
+t.test('whether upstreams are dead is a question of the route that a zone rule chose', async (t) => {
   const rig = await staleRig({ rules: [{ name: 'example.com', forwardTo: 'site' }] });
   rig.down.add('default');
   t.equal(rig.now(WWW), 'pending', 'its own upstream lives');
@@ -90,29 +93,32 @@ t.test('known dead is a matter of the route that a zone rule chose', async (t) =
   t.equal(other.now(WWW), 'pending', 'and not of the route of the query before');
 });
 
-t.test('a fresh answer says nothing of an upstream that is down', async (t) => {
+t.test('a fresh answer has no sign of an upstream that is down', async (t) => {
   const rig = await staleRig({}, 1000);
   rig.down.add('default');
   t.match(rig.now(WWW), { ede: undefined, answers: [{ data: OLD, ttl: 59 }] });
 });
 
-t.test('after a failure it is asked again after 30 s and not before; meanwhile stale at once', async (t) => {
-  const rig = await staleRig();
-  rig.says = () => ({ extendedError: 23 });
-  await rig.answer(WWW);
-  t.equal(rig.asked.length, 1);
-  for (const waitMs of [1, 10_000, 19_000, 800]) {
-    await rig.time.advance(waitMs);
-    t.match(rig.now(WWW), STALE, 'at once');
-  }
-  t.equal(rig.asked.length, 1);
-  await rig.time.advance(200);
-  rig.says = (question) => addresses(question, [NEW], 60);
-  t.match(await rig.answer(WWW), FRESH);
-  t.equal(rig.asked.length, 2);
-});
+t.test(
+  'after a failure the upstream is asked again after 30 s and not before; meanwhile stale at once',
+  async (t) => {
+    const rig = await staleRig();
+    rig.says = () => ({ extendedError: 23 });
+    await rig.answer(WWW);
+    t.equal(rig.asked.length, 1);
+    for (const waitMs of [1, 10_000, 19_000, 800]) {
+      await rig.time.advance(waitMs);
+      t.match(rig.now(WWW), STALE, 'at once');
+    }
+    t.equal(rig.asked.length, 1);
+    await rig.time.advance(200);
+    rig.says = (question) => addresses(question, [NEW], 60);
+    t.match(await rig.answer(WWW), FRESH);
+    t.equal(rig.asked.length, 2);
+  },
+);
 
-t.test('a silent upstream costs one client 1.8 s, and those of the next 30 s nothing', async (t) => {
+t.test('a silent upstream costs one client 1.8 s, and clients of the next 30 s nothing', async (t) => {
   const rig = await staleRig();
   rig.says = () => undefined;
   const first = rig.timed(WWW);
@@ -163,10 +169,10 @@ t.test('NXDOMAIN: stale with extended error 19 only where there never was a good
   t.match(known.now(WWW), { rcode: RCODE.NXDOMAIN });
   await known.time.advance(31_000);
   known.down.add('default');
-  t.match(known.now(WWW), STALE, 'no longer confirmed: the good answer speaks again');
+  t.match(known.now(WWW), STALE, 'no longer confirmed: the good answer is given again');
 });
 
-t.test('NODATA goes stale as an answer does', async (t) => {
+t.test('NODATA expires as an answer does', async (t) => {
   const rig = new Rig();
   rig.says = (question) => denial(question, RCODE.NOERROR, 30);
   await rig.answer({ ...WWW, type: 'AAAA' });
@@ -180,7 +186,7 @@ t.test('NODATA goes stale as an answer does', async (t) => {
   });
 });
 
-t.test('a SERVFAIL is kept for 5 s and never stale; with the upstream down it says so', async (t) => {
+t.test('a SERVFAIL is kept for 5 s and never stale; with the upstream down it has the reason', async (t) => {
   const rig = new Rig();
   rig.says = (question) => denial(question, RCODE.SERVFAIL);
   t.match(await rig.answer(WWW), { rcode: RCODE.SERVFAIL, ede: undefined });
@@ -206,23 +212,26 @@ t.test('a failure never replaces a good answer, fresh or stale', async (t) => {
   t.match(await rig.answer(WWW), FRESH);
 });
 
-t.test('TTLs age by whole seconds and never grow; stale ones are 30 s, as configured', async (t) => {
-  const rig = await staleRig({ cache: { staleTtlSeconds: 7, prefetch: false } }, 0);
-  for (const [elapsedMs, ttl] of [
-    [900, 60],
-    [100, 59],
-    [58_000, 1],
-    [900, 1],
-  ] as const) {
-    await rig.time.advance(elapsedMs);
-    t.match(rig.now(WWW), { answers: [{ ttl }], ede: undefined }, `${ttl}`);
-  }
-  await rig.time.advance(50);
-  rig.down.add('default');
-  t.match(rig.now(WWW), { answers: [{ ttl: 7 }], ede: 3 });
-});
+t.test(
+  'TTLs age by whole seconds and never grow; TTLs of stale answers are 30 s, as configured',
+  async (t) => {
+    const rig = await staleRig({ cache: { staleTtlSeconds: 7, prefetch: false } }, 0);
+    for (const [elapsedMs, ttl] of [
+      [900, 60],
+      [100, 59],
+      [58_000, 1],
+      [900, 1],
+    ] as const) {
+      await rig.time.advance(elapsedMs);
+      t.match(rig.now(WWW), { answers: [{ ttl }], ede: undefined }, `${ttl}`);
+    }
+    await rig.time.advance(50);
+    rig.down.add('default');
+    t.match(rig.now(WWW), { answers: [{ ttl: 7 }], ede: 3 });
+  },
+);
 
-t.test('the wall clock may jump as it likes: nothing gets older or younger by it', async (t) => {
+t.test('a jump of the wall clock makes no answer older or younger', async (t) => {
   const rig = await staleRig({}, 10_000);
   for (const wall of ['1970-01-01T00:00:00Z', '2099-01-01T00:00:00Z']) {
     rig.time.setWall(wall);

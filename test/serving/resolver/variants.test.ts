@@ -91,31 +91,34 @@ for (const kind of ['positive', 'nodata', 'nxdomain'] as const) {
   });
 }
 
-t.test('a failure that is remembered in between hides nothing, however the question was asked', async (t) => {
-  for (const stored of VARIANTS) {
-    for (const asked of VARIANTS) {
-      const rig = await kept('positive', stored);
-      await rig.time.advance(400_000);
-      const isGiven = !(stored.cd && !asked.cd);
-      const what = `${JSON.stringify(stored)} for ${JSON.stringify(asked)}`;
-      const first = await rig.answer(query(asked), { withinMs: 6_000 });
-      t.match(
-        first.rcode,
-        isGiven ? RCODE.NOERROR : RCODE.SERVFAIL,
-        `${what}: connected, the upstream fails`,
-      );
-      const asks = rig.asked.length;
-      await rig.time.advance(20_000);
-      if (isGiven) {
-        t.match(rig.now(query(asked)), { answers: [{ data: '10.0.0.1' }] }, `${what}: at once, 20 s later`);
-        t.equal(rig.asked.length, asks, 'nobody is asked for 30 s (RFC 8767 section 5)');
+t.test(
+  'a failure that is remembered in between hides no answer, whatever DO and CD the question has',
+  async (t) => {
+    for (const stored of VARIANTS) {
+      for (const asked of VARIANTS) {
+        const rig = await kept('positive', stored);
+        await rig.time.advance(400_000);
+        const isGiven = !(stored.cd && !asked.cd);
+        const what = `${JSON.stringify(stored)} for ${JSON.stringify(asked)}`;
+        const first = await rig.answer(query(asked), { withinMs: 6_000 });
+        t.match(
+          first.rcode,
+          isGiven ? RCODE.NOERROR : RCODE.SERVFAIL,
+          `${what}: connected, the upstream fails`,
+        );
+        const asks = rig.asked.length;
+        await rig.time.advance(20_000);
+        if (isGiven) {
+          t.match(rig.now(query(asked)), { answers: [{ data: '10.0.0.1' }] }, `${what}: at once, 20 s later`);
+          t.equal(rig.asked.length, asks, 'nobody is asked for 30 s (RFC 8767 section 5)');
+        }
+        await rig.answer(query(asked), { withinMs: 6_000 });
+        rig.down.add('default');
+        t.match(rig.now(query(asked)), { answers: [{ data: '10.0.0.1' }] }, `${what}: in the cut`);
       }
-      await rig.answer(query(asked), { withinMs: 6_000 });
-      rig.down.add('default');
-      t.match(rig.now(query(asked)), { answers: [{ data: '10.0.0.1' }] }, `${what}: in the cut`);
     }
-  }
-});
+  },
+);
 
 t.test('connected: another variant is the stale answer after 1.8 s, and is not given before', async (t) => {
   const rig = await kept('positive', { dnssecOk: true });
@@ -133,7 +136,7 @@ t.test('connected: fresh answers stay apart', async (t) => {
 });
 
 t.test(
-  'CD: what was not validated is given without CD in a cut alone, or where AD vouches for it',
+  'CD: an answer that was not validated is given without CD only in a cut, or if AD is set',
   async (t) => {
     for (const [flags, isGiven] of [
       [0, false],
@@ -153,7 +156,7 @@ t.test(
 );
 
 t.test(
-  'AD: as the upstream said it, for who asks for it, where the operator trusts the upstream',
+  'AD: as the upstream set it, for clients that ask for it, if the operator trusts the upstream',
   async (t) => {
     for (const trustAuthenticatedData of [false, true]) {
       const rig = await kept('positive', { dnssecOk: true }, { trustAuthenticatedData }, AD);
@@ -165,10 +168,13 @@ t.test(
   },
 );
 
-t.test('without RD and with nothing of its own kept, any variant answers rather than REFUSED', async (t) => {
-  const rig = await kept('positive', { dnssecOk: true });
-  t.match(rig.now({ ...query({}), rd: false }), { rcode: RCODE.NOERROR, answers: [{ data: '10.0.0.1' }] });
-});
+t.test(
+  'without RD, and with no answer of its own kept, any variant answers instead of REFUSED',
+  async (t) => {
+    const rig = await kept('positive', { dnssecOk: true });
+    t.match(rig.now({ ...query({}), rd: false }), { rcode: RCODE.NOERROR, answers: [{ data: '10.0.0.1' }] });
+  },
+);
 
 t.test('the better variant: good before an expired denial, fresh before stale, new before old', async (t) => {
   const rig = new Rig();
@@ -190,7 +196,7 @@ t.test('the better variant: good before an expired denial, fresh before stale, n
   t.match(types(rig.now(query({ dnssecOk: true })) as ReadReply), ['A', 'RRSIG'], 'with DO, signatures');
 });
 
-t.test('through a restart: any variant that was written down answers', async (t) => {
+t.test('after a restart: any variant that was saved answers', async (t) => {
   for (const stored of VARIANTS) {
     const before = await kept('positive', stored);
     const after = new Rig();
@@ -203,7 +209,7 @@ t.test('through a restart: any variant that was written down answers', async (t)
   }
 });
 
-t.test('types that prove, asked for without DO, are given from what was kept with DO', async (t) => {
+t.test('types of proofs, asked for without DO, are given from an answer kept with DO', async (t) => {
   const rig = new Rig();
   rig.says = () =>
     message({

@@ -120,7 +120,7 @@ t.test('an outage: stale at once while it lasts, fresh within seconds of its end
 });
 
 t.test(
-  'a loop: our own probe that comes back is SERVFAIL at once, and so is every question from then on',
+  'a loop: our own probe that comes back is SERVFAIL at once, and so is every later question',
   async (t) => {
     const chain = new Chain(() => 'silence');
     await chain.upstreams.time.advance(5_010);

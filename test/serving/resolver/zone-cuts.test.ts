@@ -49,7 +49,7 @@ t.test('every apex of ours has SOA and NS: endpoints, own zones, reverse names',
   });
 });
 
-t.test('the SOA of an endpoint counts its changes, in answers and in denials alike', async (t) => {
+t.test('the SOA of an endpoint counts its changes, in answers and in denials', async (t) => {
   const rig = rigWith();
   const serial = async (type: string, section: 'answers' | 'authorities') => {
     const { octets, [section]: found } = await rig.answer({ name: ENDPOINT, type });
