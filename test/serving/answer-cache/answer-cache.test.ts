@@ -92,31 +92,34 @@ t.test("two names that share a key have an answer each, and never get each other
   t.ok(other.find(asked(second), 0));
 });
 
-t.test('what is not an answer to the question is not kept, and leaves what was there', async (t) => {
-  const { store, find } = bench();
-  const good = store(positive(name, 300));
-  const wrong: [string, Buffer][] = [
-    ['another name', positive('evil.example.com', 300)],
-    ['another name of the same length', positive('wwx.example.com', 300)],
-    [
-      'another type',
-      message({ question: [name, 'AAAA'], answers: [rawRecord(name, 'AAAA', 300, Buffer.alloc(16))] }),
-    ],
-    ['another class', message({ question: [name, 'A', 3], answers: [] })],
-    ['SERVFAIL to another name', servfail('evil.example.com')],
-    [
-      'TC',
-      message({ flags: 0x8380, question: [name, 'A'], answers: [rawRecord(name, 'A', 300, [1, 2, 3, 4])] }),
-    ],
-    ['REFUSED', message({ flags: 0x8185, question: [name, 'A'] })],
-    ['NXDOMAIN without SOA', message({ flags: 0x8183, question: [name, 'A'] })],
-  ];
-  for (const [what, octets] of wrong) {
-    t.equal(store(octets), undefined, what);
-    t.equal(find(), good, `${what}: the answer before is still there`);
-  }
-  t.equal(find(asked('evil.example.com')), undefined, 'and nothing is kept under the wrong question');
-});
+t.test(
+  'a message that does not answer the question is not kept, and the answer before it stays',
+  async (t) => {
+    const { store, find } = bench();
+    const good = store(positive(name, 300));
+    const wrong: [string, Buffer][] = [
+      ['another name', positive('evil.example.com', 300)],
+      ['another name of the same length', positive('wwx.example.com', 300)],
+      [
+        'another type',
+        message({ question: [name, 'AAAA'], answers: [rawRecord(name, 'AAAA', 300, Buffer.alloc(16))] }),
+      ],
+      ['another class', message({ question: [name, 'A', 3], answers: [] })],
+      ['SERVFAIL to another name', servfail('evil.example.com')],
+      [
+        'TC',
+        message({ flags: 0x8380, question: [name, 'A'], answers: [rawRecord(name, 'A', 300, [1, 2, 3, 4])] }),
+      ],
+      ['REFUSED', message({ flags: 0x8185, question: [name, 'A'] })],
+      ['NXDOMAIN without SOA', message({ flags: 0x8183, question: [name, 'A'] })],
+    ];
+    for (const [what, octets] of wrong) {
+      t.equal(store(octets), undefined, what);
+      t.equal(find(), good, `${what}: the answer before is still there`);
+    }
+    t.equal(find(asked('evil.example.com')), undefined, 'and nothing is kept under the wrong question');
+  },
+);
 
 t.test('kept octets are a message of their own', async (t) => {
   const { store } = bench({ maxTtlSeconds: 1000 });
@@ -153,7 +156,7 @@ t.test('kept octets are a message of their own', async (t) => {
       ],
       additionals: [rawRecord('x', 'A', 1000, [1, 1, 1, 1])],
     }),
-    'OPT and what follows it cut off, TTLs capped, question in lower case',
+    'OPT and the records after it cut off, TTLs capped, question in lower case',
   );
   t.match(
     indexResponse(answer.octets),
@@ -178,7 +181,7 @@ t.test('the bound holds in octets, least recently used first', async (t) => {
   t.ok(find(asked('n29.example')));
 });
 
-t.test('a size of 0 keeps nothing and still answers the one who asked', async (t) => {
+t.test('a size of 0 keeps nothing and still answers the client', async (t) => {
   const { store, find } = bench({ sizeOctets: 0 });
   t.ok(store(positive(name, 300)));
   t.equal(find(), undefined);

@@ -256,7 +256,7 @@ const moments: readonly [
   ['fresh in the last millisecond of its lifetime', {}, expires - 1, {}, 'fresh'],
   ['stale at the end of its lifetime', {}, expires, {}, 'stale'],
   ['stale in the last millisecond of staleFor', {}, expires + DAY - 1, {}, 'stale'],
-  ['expired behind staleFor', {}, expires + DAY, {}, 'expired'],
+  ['expired after staleFor', {}, expires + DAY, {}, 'expired'],
   ['expired at once where staleFor is 0', {}, expires, { staleForMs: 0 }, 'expired'],
   [
     'stale after a century where staleFor is unlimited',
@@ -277,7 +277,7 @@ const moments: readonly [
   ['NODATA goes stale', { kind: 'nodata' }, expires, {}, 'stale'],
   ['NXDOMAIN goes stale', { kind: 'nxdomain' }, expires, {}, 'stale'],
   [
-    'an NXDOMAIN is usable for as long as the good answer behind it is',
+    'an NXDOMAIN is usable while the good answer that it hides is',
     { kind: 'nxdomain', lifetimeMs: 1, earlier: answer() },
     expires + DAY - 1,
     {},
@@ -291,11 +291,15 @@ for (const [it, changed, atMs, changedSettings, want] of moments) {
   });
 }
 
-t.test('what is given for a stale answer', async (t) => {
+t.test('the answer given for a stale one', async (t) => {
   const good = answer();
   const denial = answer({ kind: 'nxdomain', earlier: good });
   t.equal(answerWhileStale(good, expires, freshnessSettings), good, 'itself');
-  t.equal(answerWhileStale(denial, expires, freshnessSettings), good, 'the good answer behind an NXDOMAIN');
+  t.equal(
+    answerWhileStale(denial, expires, freshnessSettings),
+    good,
+    'the good answer that an NXDOMAIN hides',
+  );
   t.equal(
     answerWhileStale(denial, expires + DAY, freshnessSettings),
     denial,

@@ -86,11 +86,11 @@ t.test('entries carry everything that an answer is, and come back as the same an
   t.equal(a.hits, 1, 'its own and this one');
   t.equal(other.find(asked('a.example'), 50), undefined, 'for its own DO and CD alone');
   const c = other.find(asked('c.example'), 53_050)!;
-  t.equal(answerWhileStale(c, 53_050, settings).kind, 'positive', 'what is hidden by a denial comes along');
-  t.equal(other.revision, 0, 'what was loaded is no reason to write');
+  t.equal(answerWhileStale(c, 53_050, settings).kind, 'positive', 'an answer hidden by a denial comes along');
+  t.equal(other.revision, 0, 'a loaded answer is no reason to write');
 });
 
-t.test('entries leave out failures and what has expired', async (t) => {
+t.test('entries leave out failures and expired answers', async (t) => {
   const cache = make({ staleForMs: 1000 });
   put(cache, servfail('a.example'), 'a.example', 0);
   cache.noteFailure(asked('b.example'), 0);
@@ -122,7 +122,7 @@ t.test('entries come used last first: exactly among some hundreds, in steps amon
 });
 
 t.test(
-  'whatever happens to the cache while its entries are given: what stays is given once, nothing twice',
+  'whatever happens to the cache while its entries are given: an answer that stays is given once, none twice',
   async (t) => {
     let givenUnderway = 0;
     const act = fc.record({
@@ -182,7 +182,7 @@ const entry = (
   ...changed,
 });
 
-t.test('what is loaded never goes before what was fetched meanwhile', async (t) => {
+t.test('a loaded answer never replaces an answer that was fetched meanwhile', async (t) => {
   const name = 'www.example.com';
   const old = entry(positive(name, 60, [10, 0, 0, 1]), 'positive', { ageMs: 5000 });
   {
@@ -202,7 +202,7 @@ t.test('what is loaded never goes before what was fetched meanwhile', async (t) 
   {
     const cache = make();
     put(cache, nxdomain(name, 60), name, 100);
-    t.equal(cache.load(old, 200), 'kept', 'behind a denial');
+    t.equal(cache.load(old, 200), 'kept', 'hidden by a denial');
     t.equal(cache.find(asked(name), 200)?.kind, 'nxdomain', 'which is the truth for its time');
     const stale = cache.find(asked(name), 60_100)!;
     t.equal(answerWhileStale(stale, 60_100, settings).kind, 'positive');
@@ -220,27 +220,30 @@ t.test('what is loaded never goes before what was fetched meanwhile', async (t) 
   }
 });
 
-t.test('loading evicts nothing, keeps to the bound, and what is loaded as used last goes last', async (t) => {
-  const source = make({ sizeOctets: 100 * 1024 * 1024 });
-  for (let n = 0; n < 1000; n++) put(source, positive(`n${n}.example`, 80_000), `n${n}.example`, n);
-  const entries = given(source, 1000);
-  t.equal(nameOf(entries[0]!), 'n999.example');
-  const sizeOctets = 100 * (ENTRY_OVERHEAD_OCTETS + 100);
-  const cache = make({ sizeOctets });
-  put(cache, positive('live.example', 300), 'live.example', 0);
-  const verdicts = entries.map((one) => cache.load(one, 2000));
-  const kept = verdicts.filter((verdict) => verdict === 'kept').length;
-  t.ok(kept >= 95, `${kept} kept`);
-  t.strictSame([...new Set(verdicts.slice(kept))], ['full'], 'from then on nothing');
-  t.ok(cache.stats().octets <= sizeOctets);
-  t.equal(cache.stats().evictions, 0);
-  for (const _ of cache.restoreOrder(2000));
-  cache.find(asked('live.example'), 2001);
-  for (let n = 0; n < 50; n++) put(cache, positive(`new${n}.example`, 300), `new${n}.example`, 3000);
-  t.ok(cache.find(asked('n999.example'), 3000), 'used last: still there');
-  t.ok(cache.find(asked('live.example'), 3000), 'used meanwhile: still there');
-  t.notOk(cache.find(asked(`n${1000 - kept}.example`), 3000), 'used least recently of those loaded: gone');
-});
+t.test(
+  'loading evicts nothing, keeps to the bound, and the answer loaded as used last goes last',
+  async (t) => {
+    const source = make({ sizeOctets: 100 * 1024 * 1024 });
+    for (let n = 0; n < 1000; n++) put(source, positive(`n${n}.example`, 80_000), `n${n}.example`, n);
+    const entries = given(source, 1000);
+    t.equal(nameOf(entries[0]!), 'n999.example');
+    const sizeOctets = 100 * (ENTRY_OVERHEAD_OCTETS + 100);
+    const cache = make({ sizeOctets });
+    put(cache, positive('live.example', 300), 'live.example', 0);
+    const verdicts = entries.map((one) => cache.load(one, 2000));
+    const kept = verdicts.filter((verdict) => verdict === 'kept').length;
+    t.ok(kept >= 95, `${kept} kept`);
+    t.strictSame([...new Set(verdicts.slice(kept))], ['full'], 'from then on nothing');
+    t.ok(cache.stats().octets <= sizeOctets);
+    t.equal(cache.stats().evictions, 0);
+    for (const _ of cache.restoreOrder(2000));
+    cache.find(asked('live.example'), 2001);
+    for (let n = 0; n < 50; n++) put(cache, positive(`new${n}.example`, 300), `new${n}.example`, 3000);
+    t.ok(cache.find(asked('n999.example'), 3000), 'used last: still there');
+    t.ok(cache.find(asked('live.example'), 3000), 'used meanwhile: still there');
+    t.notOk(cache.find(asked(`n${1000 - kept}.example`), 3000), 'used least recently of those loaded: gone');
+  },
+);
 
 t.test('a snapshot brings back no record that does not belong to its question', async (t) => {
   const foreign = message({
@@ -265,7 +268,7 @@ t.test('a snapshot brings back no record that does not belong to its question', 
   );
 });
 
-t.test('only what entries can have given is loaded', async (t) => {
+t.test('only entries that `entries` can have given are loaded', async (t) => {
   const good = positive('a.example', 60);
   const odd = message({
     question: ['a.example', 'A'],
@@ -279,7 +282,7 @@ t.test('only what entries can have given is loaded', async (t) => {
     ['no message', { ...entry(good, 'positive'), octets: new Uint8Array(40) }, 'refused'],
     ['no octet', { ...entry(good, 'positive'), octets: new Uint8Array(0) }, 'refused'],
     [
-      'a message that goes on behind its records',
+      'a message that goes on after its records',
       { ...entry(good, 'positive'), octets: Buffer.concat([good, good]) },
       'refused',
     ],
@@ -292,7 +295,7 @@ t.test('only what entries can have given is loaded', async (t) => {
     ['a lifetime without end', entry(good, 'positive', { lifetimeMs: Number.POSITIVE_INFINITY }), 'refused'],
     ['an earlier answer to another question', entry(denial, 'nxdomain', { earlier }), 'refused'],
     [
-      'an earlier answer behind a good one',
+      'an earlier answer hidden by a good one',
       entry(good, 'positive', { earlier: { ...earlier, octets: good } }),
       'refused',
     ],
@@ -307,7 +310,7 @@ t.test('only what entries can have given is loaded', async (t) => {
 });
 
 t.test(
-  'an entry may be of any octets: it is loaded or refused, never a throw, and what is loaded can be found',
+  'an entry may be of any octets: it is loaded or refused, never a throw, and a loaded answer can be found',
   async (t) => {
     const base = [positive('a.example', 60), nodata('a.example', 60), nxdomain('a.example', 60)];
     let kept = 0;

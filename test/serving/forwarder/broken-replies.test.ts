@@ -95,7 +95,7 @@ for (const [kind, openUdp] of UDP_KINDS) {
       t.match(
         await forwarder.forward(clientQuery(NAME), groups[1]),
         { kind: 'failed', reason: 'malformed' },
-        `${what}: alone, it fails and is not waited out`,
+        `${what}: alone, it fails, and is not waited for to the end`,
       );
       forwarder.close();
     }

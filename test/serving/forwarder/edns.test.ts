@@ -57,7 +57,7 @@ t.test('an upstream that says FORMERR with and without EDNS is asked twice, not 
 });
 
 t.test(
-  'AD goes up with every question where it is trusted, whoever asks first, and else with none',
+  'AD is set in every question where it is trusted, whichever client asks first, and else in none',
   async (t) => {
     for (const trusts of [true, false]) {
       const settings = { trustAuthenticatedData: trusts };

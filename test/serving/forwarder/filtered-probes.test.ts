@@ -1,5 +1,5 @@
 /**
- * Upstreams that drop `. NS`, as common filters do: the probe says nothing then, and real questions tell whether such an
+ * Upstreams that drop `. NS`, as common filters do: a lost probe proves nothing then, and real questions show whether such an
  * upstream is up.
  */
 import t from 'tap';
@@ -13,7 +13,7 @@ function filtered(behave: (seen: Seen) => Doing): VirtualUpstreams {
   return new VirtualUpstreams([route], (seen) => (seen.isProbe ? 'silence' : behave(seen)));
 }
 
-/** As the resolver does: it asks whether the name is cut, and forwards only what is not. */
+/** As the resolver does: it asks whether the name is cut, and forwards only names that are not. */
 async function isAnswered(world: VirtualUpstreams, name: string): Promise<boolean> {
   if (world.forwarder.isCut(clientQuery(name), route)) return false;
   return (await ask(world, name))[0].kind === 'response';
@@ -47,18 +47,21 @@ t.test('an upstream that was never heard before is found again by real questions
   t.ok(tookMs <= 3_000, `${tookMs} ms`);
 });
 
-t.test('on a quiet site too it is up again within 3 s: the probe is what it answered before', async (t) => {
-  let isLost = false;
-  const world = filtered(() => (isLost ? 'silence' : answers));
-  await ask(world, 'www.good.example');
-  isLost = true;
-  await ask(world, 'other.example');
-  t.ok(world.forwarder.isDown(route));
-  await world.time.advance(60_000);
-  isLost = false;
-  await world.time.advance(3_000);
-  t.notOk(world.forwarder.isDown(route));
-});
+t.test(
+  'on a quiet site too it is up again within 3 s: the probe is a question that it answered before',
+  async (t) => {
+    let isLost = false;
+    const world = filtered(() => (isLost ? 'silence' : answers));
+    await ask(world, 'www.good.example');
+    isLost = true;
+    await ask(world, 'other.example');
+    t.ok(world.forwarder.isDown(route));
+    await world.time.advance(60_000);
+    isLost = false;
+    await world.time.advance(3_000);
+    t.notOk(world.forwarder.isDown(route));
+  },
+);
 
 t.test(
   'while it is down, one real question in a second goes through, and no client waits for it',

@@ -268,10 +268,10 @@ async function suite(t: Test, openUdp: OpenUdpSocket): Promise<void> {
     await using old = await HandMadeUpstream.start((asked) => void setTimeout(() => answer(asked), 50));
     await using next = await HandMadeUpstream.start(answer);
     using world = forwarderTo([old.upstream]);
-    const onTheirWay = Array.from({ length: 50 }, (_, at) => world.ask(`n${at}`));
+    const pending = Array.from({ length: 50 }, (_, at) => world.ask(`n${at}`));
     await soon(10);
     world.forwarder.reconfigure([{ name: 'default', upstreams: [next.upstream] }]);
-    t.ok((await Promise.all(onTheirWay)).every(({ kind }) => kind === 'response'));
+    t.ok((await Promise.all(pending)).every(({ kind }) => kind === 'response'));
     t.match(await world.ask('later'), { kind: 'response', upstream: next.upstream.text });
   });
 

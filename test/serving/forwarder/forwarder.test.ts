@@ -38,7 +38,7 @@ t.test('100 identical questions are one exchange, and all get its outcome', asyn
   t.ok(outcomes.every((outcome) => outcome === outcomes[0] && outcome.kind === 'response'));
   t.equal(world.forwarder.snapshot().coalesced, 99);
   await ask(world);
-  t.equal(world.asked.length, 2, 'a later one is asked anew');
+  t.equal(world.asked.length, 2, 'a later question is a new exchange');
 });
 
 t.test('questions that differ in type, DO, CD or group are not joined', async (t) => {
@@ -50,7 +50,7 @@ t.test('questions that differ in type, DO, CD or group are not joined', async (t
   t.equal(world.asked.length, 5);
 });
 
-t.test('what one upstream cannot do the next one does', async (t) => {
+t.test('the next upstream answers where the first cannot', async (t) => {
   for (const [what, a, b, expected] of [
     ['the first is asked first', answers, answers, 'a rcode 0 after 20'],
     ['unreachable', unreachable, answers, 'b rcode 0 after 21'],
@@ -161,7 +161,7 @@ t.test(
     );
     for (let at = 0; at < 3; at++) await ask(world, `n${at}`);
     t.equal(world.changes.length, 1, 'a is down');
-    const onItsWay = world.forwarder.forward(clientQuery('x.zone'), group('zone'));
+    const pending = world.forwarder.forward(clientQuery('x.zone'), group('zone'));
     world.forwarder.reconfigure([group('default', 'a', 'd')], { deadlineMs: 3_000 });
     const upstreams = world.forwarder.snapshot().upstreams;
     t.strictSame(
@@ -170,14 +170,14 @@ t.test(
     );
     t.strictSame(world.closed, ['b udp'], 'c still has work');
     await world.time.advance(200);
-    t.match(await onItsWay, { kind: 'response', upstream: 'c' });
+    t.match(await pending, { kind: 'response', upstream: 'c' });
     t.strictSame(world.closed, ['b udp', 'c udp']);
     t.match((await ask(world))[0], { upstream: 'd' });
     t.match(await world.forwarder.forward(clientQuery('x.zone'), group('zone')), { reason: 'all-down' });
   },
 );
 
-t.test('closing fails what is on its way, and leaves no timer', async (t) => {
+t.test('closing fails the pending questions, and leaves no timer', async (t) => {
   const world = new VirtualUpstreams([group('default', 'a')], () => 'silence');
   const outcome = world.forwarder.forward(clientQuery('a.example'), group('default'));
   await world.time.advance(600);

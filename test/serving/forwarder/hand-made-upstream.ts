@@ -168,7 +168,7 @@ export interface ReplyParts {
   readonly additionals?: readonly Uint8Array[];
 }
 
-/** A reply to a query, right unless told otherwise: one address record for its name. */
+/** A reply to a query, right unless changed: one address record for its name. */
 export function answerTo({ octets, query }: Pick<Asked, 'octets' | 'query'>, parts: ReplyParts = {}): Buffer {
   const answers = parts.answers ?? [rawRecord(query.nameText(), 'A', 60, [10, 0, 0, 1])];
   const additionals = parts.additionals ?? [];

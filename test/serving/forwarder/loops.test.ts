@@ -114,7 +114,7 @@ t.test(
   },
 );
 
-t.test('what loops meanwhile is told from the timeout that it caused', async (t) => {
+t.test('a loop is reported as a loop, not as the timeout that it caused', async (t) => {
   const world = new VirtualUpstreams([group('.', 'a')], ({ isProbe }) => (isProbe ? answers : 'silence'));
   await world.time.advance(4_900);
   const asking = ask(world, 'a.example', '.');
@@ -142,7 +142,7 @@ t.test(
   },
 );
 
-t.test('a reload keeps what is known of loops, and probes only what is new', async (t) => {
+t.test('a reload keeps known loops, and probes only new members', async (t) => {
   const world = new VirtualUpstreams([group('.', 'a')], () => answers);
   await world.time.advance(5_010);
   comesIn(world, world.loopProbes[0]!.query);

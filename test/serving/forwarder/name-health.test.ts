@@ -19,13 +19,13 @@ function cutAfter(failing: readonly string[], asked: readonly string[], isExpect
   return asked.filter((name) => health.isCut(clientQuery(name), failing.length));
 }
 
-t.test('what failures of some names say about others', async (t) => {
+t.test('failures of some names count for others', async (t) => {
   type Row = [it: string, failing: string[], asked: string[], cut: string[]];
   const rows: Row[] = [
     ['one failure says nothing', ['www.a.com'], ['www.a.com', 'a.com', 'b.com'], []],
     ['two in a row: the name', ['www.a.com', 'WWW.a.com'], ['www.a.com', 'x.a.com', 'a.com'], ['www.a.com']],
     [
-      'three names: what they have in common',
+      'three names: their common suffix',
       ['x.a.com', 'y.a.com', 'z.a.com'],
       ['www.a.com', 'a.com', 'deep.www.a.com', 'b.com', 'com', '.'],
       ['www.a.com', 'a.com', 'deep.www.a.com'],
@@ -55,7 +55,7 @@ t.test('what failures of some names say about others', async (t) => {
       [],
     ],
     [
-      'what has failed before is no new evidence against its suffix',
+      'a name that failed before is no new evidence against its suffix',
       ['x.a.com', 'y.a.com', '+w.a.com', 'x.a.com', 'y.a.com', 'x.a.com', 'z.a.com'],
       ['www.a.com', 'x.a.com', 'y.a.com'],
       ['x.a.com', 'y.a.com'],
@@ -121,7 +121,7 @@ for (const [it, outside] of [
     const world = onSite(() => (isBack ? answers : outside));
     t.match(shown(await ask(world, 'www.corp.example')), /^a rcode 0/);
     await ask(world, 'www.out.example');
-    await world.time.advance(4_000); // a second question confirms it, whoever asks
+    await world.time.advance(4_000); // a second question, of the forwarder itself, confirms it
     t.ok(isCut(world, 'www.out.example'), 'known to fail');
     const [outcome, afterMs] = await ask(world, 'www.out.example');
     t.match(outcome, outcome.kind === 'failed' ? { extendedError: 22 } : {});

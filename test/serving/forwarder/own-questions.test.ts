@@ -67,7 +67,7 @@ function world(b: (seen: Seen) => Doing): VirtualUpstreams {
   return new VirtualUpstreams([both], (seen) => (seen.upstream === 'b' ? b(seen) : answers));
 }
 
-t.test('both are asked, and what they agree on is no difference', async (t) => {
+t.test('both are asked, and equal answers are no difference', async (t) => {
   const it = world(() => answers);
   await resolve(it);
   t.same(

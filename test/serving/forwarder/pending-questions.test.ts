@@ -1,4 +1,4 @@
-/** Who gives way when too many questions are on their way, and which questions are one. */
+/** Which question gives way when too many are on their way, and which questions are the same. */
 import t from 'tap';
 import { DeadlineSweep } from '../../../src/serving/forwarder/deadline-sweep.ts';
 import { type ForwardOutcome, forwardFailure } from '../../../src/serving/forwarder/forward-outcome.ts';
@@ -123,7 +123,7 @@ t.test(
   },
 );
 
-t.test('what has given way holds no socket, however fast the flood', async (t) => {
+t.test('a question that has given way holds no socket, however fast the flood', async (t) => {
   const world = site();
   const later = asks(world, 'www.good.example', QUIET);
   for (let tick = 0; tick < 10; tick++) {
@@ -138,7 +138,7 @@ t.test('what has given way holds no socket, however fast the flood', async (t) =
   t.match(world.forwarder.snapshot(), { inFlight: 0 });
 });
 
-t.test('what gives way is told after the call that needed its place', async (t) => {
+t.test('a question that gives way is answered after the call that needed its place', async (t) => {
   const world = site();
   let isOver = false;
   const first = clientQuery('www.silent-first.example');
@@ -174,7 +174,7 @@ function pending(name: string): PendingQuestion {
   return made;
 }
 
-t.test('questions that share a hash are told apart, and each leaves alone, in any order', async (t) => {
+t.test('questions that share a hash stay apart, and each leaves alone, in any order', async (t) => {
   for (const order of [
     ['a', 'b', 'c'],
     ['c', 'b', 'a'],
@@ -212,18 +212,18 @@ t.test('identical questions are one exchange, however many others share their ha
   t.equal(questions.size, 200);
 });
 
-t.test('all who joined are told, in the order in which they came', async (t) => {
-  const told: string[] = [];
-  const tell = (client: string) => ({
-    send: (outcome: ForwardOutcome) => void told.push(`${client} ${outcome.kind}`),
+t.test('every client that joined gets the reply, in the order in which they came', async (t) => {
+  const got: string[] = [];
+  const client = (name: string) => ({
+    send: (outcome: ForwardOutcome) => void got.push(`${name} ${outcome.kind}`),
     fail: t.error,
   });
   const one = pending('a');
-  one.join(tell('first'));
+  one.join(client('first'));
   t.equal(one.isJoined, false);
-  one.join(tell('second'));
-  one.join(tell('third'));
+  one.join(client('second'));
+  one.join(client('third'));
   t.equal(one.isJoined, true);
   one.reply(forwardFailure('timeout', 'no reply'));
-  t.same(told, ['first failed', 'second failed', 'third failed']);
+  t.same(got, ['first failed', 'second failed', 'third failed']);
 });

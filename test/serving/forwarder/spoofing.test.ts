@@ -1,6 +1,6 @@
 /**
  * Forged replies (RFC 5452): how hard port, ID and case are to guess, measured over many exchanges; a forger who sees
- * nothing never wins, and one who sees the query always does, so that the first half can fail.
+ * nothing never wins, and a forger who sees the query always does, so that the first half can fail.
  *
  * `EXCHANGES` (100,000) and `SPOOF_SECONDS` (2) make it longer.
  */
@@ -59,7 +59,7 @@ interface SentQuery {
   readonly name: string;
 }
 
-/** Asks for so many names, each answered at once, and returns what was sent. */
+/** Asks for so many names, each answered at once, and returns the queries that were sent. */
 async function sentFor(
   nameOf: (at: number) => string,
 ): Promise<{ readonly sent: readonly SentQuery[]; readonly bound: readonly number[] }> {
@@ -136,7 +136,7 @@ class Besieged {
     return { kind: 'open', socket: { send, close: () => void this.#sockets.delete(port) } };
   };
 
-  /** Whether somebody has the port. */
+  /** Whether a socket has the port. */
   deliver(port: number, message: () => Uint8Array): boolean {
     const events = this.#sockets.get(port);
     events?.onMessage(message());

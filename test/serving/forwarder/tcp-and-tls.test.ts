@@ -66,7 +66,7 @@ t.test('a reply to another question on the same connection is counted and ignore
   exchanges.close();
 });
 
-t.test('a connection that the upstream has closed meanwhile is made anew without a failure', async (t) => {
+t.test('a connection that the upstream has closed meanwhile is made again without a failure', async (t) => {
   let hangsUp = true;
   await using server = await HandMadeUpstream.start((asked) => {
     if (asked.query.nameText() === 'second' && hangsUp) asked.hangUp();
@@ -164,7 +164,7 @@ t.test('over TLS with the pinned name: one connection, resumed when made again',
 });
 
 t.test(
-  'a certificate for another name, or signed by nobody we trust, is refused and nothing is sent',
+  'a certificate for another name, or signed by an issuer that is not trusted, is refused and nothing is sent',
   async (t) => {
     for (const [what, serverName, ca, code] of [
       ['other name', 'other.test', [certificate], /altnames/],
@@ -229,7 +229,7 @@ t.test('an upstream that speaks no TLS fails as such', async (t) => {
   server.close();
 });
 
-t.test('closing ends what is in flight once, and makes no new connection', async (t) => {
+t.test('closing ends the exchanges in flight once, and makes no new connection', async (t) => {
   await using server = await HandMadeUpstream.start((asked) => {
     if (asked.query.nameText() === 'warm') asked.reply(answerTo(asked));
   });

@@ -1,4 +1,4 @@
-/** A transport is a row of a table: what a made-up one needs to be asked, timed, counted and padded as its row says. */
+/** A transport is a row of a table: a made-up transport is asked, timed, counted and padded as its row says. */
 import t from 'tap';
 import { type Exchange, matchReply } from '../../../src/serving/forwarder/exchange.ts';
 import { TRANSPORTS } from '../../../src/serving/forwarder/transports.ts';

@@ -1,4 +1,4 @@
-/** The ways of opening UDP sockets to an upstream: what holds for one has to hold for the other. */
+/** The ways of opening UDP sockets to an upstream: the same tests hold for both. */
 import { loadDatagramCalls } from '../../../src/runtime/libc.ts';
 import { type OpenUdpSocket, openUdpSocket } from '../../../src/serving/forwarder/udp.ts';
 import { BatchedUdpSockets } from '../../../src/serving/forwarder/udp-batched.ts';

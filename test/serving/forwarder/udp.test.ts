@@ -55,7 +55,7 @@ async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
     exchanges.close();
   });
 
-  t.test('what is not the reply is counted and ignored, and the reply still taken', async (t) => {
+  t.test('a message that is not the reply is counted and ignored, and the reply still taken', async (t) => {
     const forgeries: readonly [string, (asked: Asked) => Uint8Array][] = [
       ['wrong ID', (asked) => answerTo(asked, { id: asked.query.id ^ 0x0100 })],
       [
@@ -133,7 +133,7 @@ async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
     const server = await HandMadeUpstream.start(() => {});
     await server[Symbol.asyncDispose]();
     const exchanges = opened({ ...options(server.upstream), openUdp: open });
-    // an exchange has no timeout of its own: it is the kernel that tells
+    // an exchange has no timeout of its own: the kernel reports the error
     t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'network', detail: /ECONNREFUSED/ });
     exchanges.close();
   });
@@ -178,7 +178,7 @@ async function suite(t: Test, open: OpenUdpSocket): Promise<void> {
   });
 }
 
-/** Sockets that note what was bound and sent. */
+/** Sockets that record ports and messages. */
 function madeUpSockets(taken: (port: number) => boolean = () => false) {
   const bound: number[] = [];
   const sent: { readonly port: number; readonly id: number; readonly events: UdpSocketEvents }[] = [];
@@ -266,7 +266,7 @@ t.test('a socket that waited 30 s for its turn is replaced unused', async (t) =>
   t.equal(openNow(), 0, 'and none is left open');
 });
 
-t.test('a dropped exchange takes its socket out of use', async (t) => {
+t.test('an exchange that is given up takes its socket out of use', async (t) => {
   const { sent, opener, openNow } = madeUpSockets();
   const exchanges = opened({ ...options(nobody), openUdp: opener });
   const lost = exchangeFor('a', () => t.fail('was dropped'));

@@ -31,7 +31,7 @@ t.test('an upstream goes down after 3 failures in a row and comes up after 2 rep
     t.equal(after(steps).isUp, isUp, steps || 'never heard');
 });
 
-t.test('what was under way when a failure was counted is no further failure', async (t) => {
+t.test('an exchange that was under way when a failure was counted is no further failure', async (t) => {
   const health = new UpstreamHealth();
   for (let lost = 0; lost < 100; lost++) health.noteFailure(500 + lost / 10, lost / 10, false);
   t.equal(health.strikes, 1, 'a hundred queries lost in one break are one strike');
@@ -39,7 +39,7 @@ t.test('what was under way when a failure was counted is no further failure', as
   t.equal(health.noteFailure(1500, 1000, false), 'went-down');
 });
 
-t.test('changes are told once', async (t) => {
+t.test('changes are reported once', async (t) => {
   const health = new UpstreamHealth();
   t.strictSame(
     [1, 2, 3, 4].map((second) => health.noteFailure(second * 1000, second * 1000, false)),
@@ -80,7 +80,7 @@ t.test('attempt timeouts follow the measured round trip between 200 ms and 2 s',
   }
 });
 
-t.test('a reply without a round trip tells reach and leaves the timeouts alone', async (t) => {
+t.test('a reply without a round trip proves reach and leaves the timeouts alone', async (t) => {
   const health = new UpstreamHealth();
   health.noteReply(undefined, limits);
   t.equal(health.roundTripMs, undefined);

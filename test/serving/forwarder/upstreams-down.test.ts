@@ -7,7 +7,7 @@ const answers: Doing = { afterMs: 20, says: 'answer' };
 const servfail: Doing = { afterMs: 20, says: 2 };
 const unreachable: Doing = { afterMs: 1, fails: 'network' };
 
-t.test('with all upstreams down questions fail at once, with the code of what is wrong', async (t) => {
+t.test('with all upstreams down questions fail at once, with the code of the reason', async (t) => {
   for (const [doing, code] of [
     ['silence', 22],
     [unreachable, 23],
@@ -155,7 +155,7 @@ t.test('closing stops the probes', async (t) => {
   t.equal(world.time.pendingTimers, 0);
 });
 
-t.test('evidence: any RCODE proves reach, and more of the same is told once a second', async (t) => {
+t.test('evidence: any RCODE proves reach, and more of the same is reported once a second', async (t) => {
   const world = new VirtualUpstreams([group('default', 'a')], () => servfail);
   for (let at = 0; at < 200; at++) await ask(world, `n${at}`);
   t.match(world.evidence[0], { upstream: 'a', reachable: true, reason: 'SERVFAIL' });

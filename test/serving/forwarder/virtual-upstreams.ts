@@ -160,7 +160,7 @@ function replyTo(
   return octets;
 }
 
-/** Forwards and moves time until it is settled; `[what came, after how many ms]`. */
+/** Forwards a question and moves time until it is settled; `[outcome, after how many ms]`. */
 export async function ask(
   world: VirtualUpstreams,
   name = 'a.example',
