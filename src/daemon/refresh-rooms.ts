@@ -13,7 +13,7 @@ import { LinkProbe } from '../refresh/link-probe.ts';
 import { RefreshPlane } from '../refresh/refresh-plane.ts';
 import type { AskOutcome } from '../refresh/retained/retained-answer.ts';
 import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
-import { createSources, type SourceConnections } from '../refresh/sources/connect-sources.ts';
+import { createSources, type SourceConnections } from '../refresh/sources.ts';
 import { inSlices } from '../runtime/slices.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
 import { mayBeMadeUp } from '../serving/resolver/fetched-answers.ts';

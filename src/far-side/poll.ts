@@ -1,10 +1,11 @@
-/** What a poll of a source over HTTPS is given, and what the configuration says about it. */
+/** What every poll over HTTPS shares: what it is given, and how it reads a listing to its end. */
 import type { Observation, SourceContext } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { AwsServices } from './aws/clients.ts';
 import type { KubernetesAccess } from './kubernetes/identity.ts';
 import type { LocalFiles } from './local-files.ts';
+import { answeredBut, SourceError } from './source-error.ts';
 
 /** Sources that speak HTTPS. The upstreams are asked for `dns` by the forwarder. */
 export type FarSource = Exclude<SourceName, 'dns'>;
@@ -42,3 +43,53 @@ export interface Asked {
 }
 
 export type PollFunction = (asked: Asked, deps: PollDeps) => Promise<Observation>;
+
+/** One page of a listing, and the place where the next one starts. */
+export interface Page<Item, Token> {
+  readonly items: readonly Item[];
+  readonly next?: Token | undefined;
+}
+
+/** Filters are exact, so a listing of this many pages is not the one that was asked for. */
+const MOST_PAGES = 50;
+
+/**
+ * Reads a listing to its end: all of it, or the error that ended it, never a part. A service that hands out a token
+ * twice would keep us for ever.
+ */
+export async function allPages<Item, Token>(
+  fetch: (token: Token | undefined) => Promise<Page<Item, Token>>,
+): Promise<Item[]> {
+  const items: Item[] = [];
+  const seen = new Set<string>();
+  let token: Token | undefined;
+  for (let count = 0; count < MOST_PAGES; count++) {
+    const page = await fetch(token);
+    items.push(...page.items);
+    token = page.next;
+    if (token === undefined) return items;
+    const key = JSON.stringify(token);
+    if (seen.has(key)) throw answeredBut('malformed', 'reading the listing failed: a page token came twice');
+    seen.add(key);
+  }
+  throw answeredBut('malformed', `reading the listing failed: more than ${MOST_PAGES} pages`);
+}
+
+/** An answer without a mark of AWS, such as a captive portal's page. */
+export const BETWEEN =
+  ': it has no mark of aws: something in between, such as a captive portal, may have answered';
+
+/** A list of the answer that AWS always sends, empty or not. Any other page with status 200 parses as an answer without it. */
+export function present<T>(
+  list: readonly T[] | undefined,
+  output: { $metadata: { requestId?: string | undefined } },
+  what: string,
+): readonly T[] {
+  if (list !== undefined) return list;
+  const isFromAws = output.$metadata.requestId !== undefined;
+  throw new SourceError({
+    reason: isFromAws ? 'malformed' : 'proxy',
+    reachedFarSide: isFromAws,
+    detail: `listing ${what} failed: the answer holds no list of them${isFromAws ? '' : BETWEEN}`,
+  });
+}

@@ -31,8 +31,7 @@ import {
   nextCredentialState,
   retainSources,
 } from './credential-state.ts';
-import type { Ending } from './poll.ts';
-import { contextFor, evidenceOf, mayLook } from './poll.ts';
+import { contextFor, type Ending, evidenceOf, mayLook } from './poll.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import type { Comparison } from './reconcile/compare.ts';
 import { compareStates, type SourceState } from './reconcile/compare.ts';

@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net';
 import * as z from 'zod';
 import type { EndpointRecord, SeenBy, ServedAddress } from '../records/endpoint-record.ts';
-import { compareRecords } from '../records/record-change.ts';
+import { compareRecords } from '../records/endpoint-record.ts';
 import { perSource } from '../records/sources.ts';
 import { inOneStep } from '../runtime/slices.ts';
 import {

@@ -175,6 +175,38 @@ t.test('an AWS client is imported in one room only, and only when it is needed',
   }
 });
 
+t.test('only polls and HEAD requests cross into the far side: its insides are its own', async (t) => {
+  const doors = ['far-side', 'poll', 'head', 'sign-of-life', 'outbound', 'source-error'];
+  for (const { path, imports } of files) {
+    if (isIn(path, 'far-side')) continue;
+    const inside = imports.filter((target) => isIn(target, 'far-side'));
+    t.strictSame(
+      inside.filter((target) => !doors.some((door) => target === `far-side/${door}.ts`)),
+      [],
+      path,
+    );
+  }
+  const thread = files.find(({ path }) => path === 'far-side/far-side-thread.ts');
+  const calls = /export interface Calls \{([^}]*)\}/.exec(thread?.code ?? '')?.[1] ?? '';
+  t.strictSame(
+    [...calls.matchAll(/readonly (\w+):/g)].map(([, name]) => name),
+    ['poll', 'head'],
+  );
+});
+
+t.test('no call of the SDK is spelled more than twice', (t) => {
+  const spelled = new Map<string, number>();
+  for (const { code } of files)
+    for (const [, name = ''] of code.matchAll(/new (?:\w+\.)?(\w+Command)\(/g))
+      spelled.set(name, (spelled.get(name) ?? 0) + 1);
+  t.ok(spelled.size >= 5, [...spelled.keys()].join());
+  t.strictSame(
+    [...spelled].filter(([, times]) => times > 2),
+    [],
+  );
+  t.end();
+});
+
 t.test('a source is named where it is declared, polled and configured, and nowhere else', async (t) => {
   const homes = ['records/', 'far-side/', 'config/keys/clusters.ts'];
   for (const { path, text } of files) {

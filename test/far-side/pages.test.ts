@@ -1,5 +1,5 @@
 import t from 'tap';
-import { allPages, type Page, present } from '../../src/far-side/pages.ts';
+import { allPages, type Page, present } from '../../src/far-side/poll.ts';
 import { FROM_AWS, FROM_SOMEBODY } from './looking.ts';
 
 type Pages = Readonly<Record<string, Page<number, string>>>;

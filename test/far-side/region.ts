@@ -17,7 +17,7 @@ import { LocalFiles } from '../../src/far-side/local-files.ts';
 import type { Outbound } from '../../src/far-side/outbound.ts';
 import { createPolls } from '../../src/far-side/polls.ts';
 import type { Resolve, SourceContext } from '../../src/records/observation.ts';
-import { createSources, type SourceSettings } from '../../src/refresh/sources/connect-sources.ts';
+import { createSources, type SourceSettings } from '../../src/refresh/sources.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';

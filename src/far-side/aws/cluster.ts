@@ -1,8 +1,7 @@
 import type { Cluster, DescribeClusterCommandOutput } from '@aws-sdk/client-eks';
 import { normalizeName } from '../../protocol/words/name.ts';
 import type { ClusterDetails } from '../../records/endpoint-record.ts';
-import { BETWEEN } from '../pages.ts';
-import type { PollFunction } from '../poll.ts';
+import { BETWEEN, type PollFunction } from '../poll.ts';
 import { answeredBut, SourceError } from '../source-error.ts';
 import { placeOf } from './credentials.ts';
 

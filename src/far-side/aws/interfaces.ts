@@ -1,8 +1,7 @@
 import { isIPv4 } from 'node:net';
 import type { Filter, Instance, InstanceNetworkInterface, NetworkInterface } from '@aws-sdk/client-ec2';
 import type { SourceContext } from '../../records/observation.ts';
-import { allPages, present } from '../pages.ts';
-import type { PollDeps, PollFunction } from '../poll.ts';
+import { allPages, type PollDeps, type PollFunction, present } from '../poll.ts';
 import { answeredBut } from '../source-error.ts';
 import { type AwsPlace, placeOf } from './credentials.ts';
 

@@ -1,8 +1,7 @@
 import { isIPv4 } from 'node:net';
 import type { HostedZone, ResourceRecordSet } from '@aws-sdk/client-route-53';
 import { normalizeName, parentName } from '../../protocol/words/name.ts';
-import { allPages, present } from '../pages.ts';
-import type { PollDeps, PollFunction } from '../poll.ts';
+import { allPages, type PollDeps, type PollFunction, present } from '../poll.ts';
 import { answeredBut, cannotAsk } from '../source-error.ts';
 import { type AwsPlace, placeOf } from './credentials.ts';
 import { classifyAwsFailure } from './failure.ts';
