@@ -1,7 +1,11 @@
 import { isIPv4 } from 'node:net';
 import * as z from 'zod';
-import type { EndpointRecord, SeenBy, ServedAddress } from '../records/endpoint-record.ts';
-import { compareRecords } from '../records/endpoint-record.ts';
+import {
+  compareRecords,
+  type EndpointRecord,
+  type SeenBy,
+  type ServedAddress,
+} from '../records/endpoint-record.ts';
 import { perSource } from '../records/sources.ts';
 import { inOneStep } from '../runtime/slices.ts';
 import {
