@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # Build: docker build -t outpost-dns .    Run: see docs/container.md
-# By the digests of their multi-platform indexes: a tag may become another image, a digest cannot. Look for newer ones with each release.
+# By the digests of their multi-platform indexes: a tag may change its image, a digest cannot. Each release checks for newer images.
 ARG NODE_IMAGE=node:26.10.0-bookworm-slim@sha256:662933cf47f013bc8e4beb31a6116448427a82057ba7c42c97e4c5ba766504c2
 ARG BASE_IMAGE=debian:bookworm-slim@sha256:3783cc01769c7b2b1b83a5c5ad96c815348e28ed7da68e2e3687004faa906251
 
@@ -22,10 +22,10 @@ RUN ln -s /usr/lib/outpost-dns/bin/outpost-dns /usr/local/bin/outpost-dns \
  && install -d -m 0755 /etc/outpost-dns \
  && install -d -o 65532 -g 65532 -m 0750 /var/lib/outpost-dns
 
-# nobody special: port 53 is reached through the runtime's net.ipv4.ip_unprivileged_port_start=0, which Docker sets
+# an unprivileged user: port 53 is open to it through the runtime's net.ipv4.ip_unprivileged_port_start=0, which Docker sets
 USER 65532:65532
 ENV HOME=/var/lib/outpost-dns
-# what clients that never read have taken goes back to the host when they leave (mallopt(3))
+# memory of clients that never read returns to the host when they leave (mallopt(3))
 ENV MALLOC_MMAP_THRESHOLD_=98304
 VOLUME /var/lib/outpost-dns
 EXPOSE 53/udp 53/tcp 9153/tcp
