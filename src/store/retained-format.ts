@@ -5,8 +5,8 @@ import { CLASS } from '../protocol/words/classes.ts';
 import { nameFromWire } from '../protocol/words/name.ts';
 import { typeFromText, typeName } from '../protocol/words/types.ts';
 import type { RetainedRecord } from '../records/retained-record.ts';
+import { answerLines, contentOf } from '../records/retained-record.ts';
 import type { Steps } from '../runtime/slices.ts';
-import { answerLines, contentOf } from './answer-records.ts';
 import {
   composeCheckedList,
   corrupt,

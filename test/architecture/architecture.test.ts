@@ -26,7 +26,7 @@ const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]
   ['serving/answer-cache', [...shared, 'protocol', ...base]],
   ['serving/forwarder', [...shared, 'protocol', ...base]],
   ['far-side', ['records', 'protocol', ...base]],
-  ['refresh', ['far-side', 'link', 'store', 'records', 'protocol', ...base]],
+  ['refresh', ['far-side', 'link', 'records', 'protocol', ...base]],
   ['drill', ['records', 'protocol', ...base]],
   ['admin', ['drill', ...base]],
   [
@@ -327,6 +327,31 @@ t.test('a transport to upstreams is a row and a file: no other file knows it', a
   t.strictSame(users(`${room}/tls.ts`), [`${room}/transports.ts`]);
   const spelled = files.filter(({ text }) => /transport: 'tls'|\['tls',/.test(text)).map(({ path }) => path);
   t.strictSame(spelled, ['config/kinds/upstream.ts'], 'the file that reads what an operator writes');
+});
+
+t.test('one writer decides when state is written; formats know no file, and the state no disk', async (t) => {
+  const room = files.filter(({ path }) => isIn(path, 'store'));
+  const users = (pattern: RegExp): string[] =>
+    room.filter(({ code }) => linesWith(code, pattern).length > 0).map(({ path }) => path);
+  t.strictSame(users(/\btimers\.after\(|\bsleep\(/), ['store/writer.ts'], 'what waits or tries again');
+  t.strictSame(users(/\bsetAside\(this\.#?files/), ['store/answers-snapshot.ts', 'store/state-backend.ts']);
+  const importsOf = (path: string) =>
+    (room.find((file) => file.path === path)?.imports ?? []).filter((target) => isIn(target, 'store'));
+  for (const { path } of room.filter((file) => file.path.endsWith('-format.ts'))) {
+    const known = ['store/checked-json.ts', 'store/state-format.ts'];
+    const own = path === 'store/state-format.ts' ? importsOf(path) : known;
+    t.strictSame(
+      importsOf(path).filter((target) => !own.includes(target)),
+      [],
+      path,
+    );
+  }
+  const disk = ['store/atomic-file.ts'];
+  t.strictSame(
+    importsOf('store/state-store.ts').filter((target) => disk.includes(target)),
+    [],
+    'another backend is another implementation of one interface',
+  );
 });
 
 function linesWith(code: string, pattern: RegExp): string[] {

@@ -214,6 +214,26 @@ t.test(
   },
 );
 
+t.test('a disk that is full is told of once, and tried again until it has worked', async (t) => {
+  let isFull = true;
+  const files = watchedFiles(({ name }) => {
+    if (isFull && name === 'write') throw systemError('ENOSPC', name);
+  });
+  const { store, directory, time, log } = setUp(t.testdir(), files);
+  await store.save(wholeSet(1));
+  await store.save(wholeSet(2));
+  t.match(store.state(), { failures: 2, lastFailure: { code: 'ENOSPC' } });
+  t.match(log.lines, [{ level: 'error', fields: { code: 'ENOSPC', detail: /ENOSPC/ } }]);
+  t.equal(log.lines.length, 1);
+  isFull = false;
+  await time.advance(30_000);
+  await until(() => store.state().lastSavedMs !== undefined);
+  t.equal(await onDisk(directory), 2, 'and tried again');
+  t.match(store.state(), { failures: 2, lastFailure: undefined });
+  await time.advance(600_000);
+  t.equal(store.state().generation, 3, 'until it has worked');
+});
+
 t.test('a save that failed after its file was in place is not taken for the old content', async (t) => {
   let isFailing = false;
   const directory = t.testdir();

@@ -6,7 +6,7 @@ import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import type { RetainedRecord } from '../../records/retained-record.ts';
-import { contentOf } from '../../store/answer-records.ts';
+import { contentOf } from '../../records/retained-record.ts';
 import type { Stamp } from '../reconcile/timeline.ts';
 
 /** A response worth believing. */

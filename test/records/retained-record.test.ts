@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { answerLines, contentOf } from '../../src/store/answer-records.ts';
+import { answerLines, contentOf } from '../../src/records/retained-record.ts';
 import { processorMs } from '../helpers/patience.ts';
 import { message, rawRecord } from '../helpers/zone-text.ts';
 
