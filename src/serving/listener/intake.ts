@@ -214,11 +214,11 @@ export class Intake {
   #isHeldBack(turn: Turn): boolean {
     const { rateLimit } = this.#rules;
     if (!rateLimit.isOn) return false;
-    const { query, client, clientAt, family, nowMs, space, spaceStart } = turn;
+    const { query, client, clientAt, family, space, spaceStart } = turn;
     if ((uint16At(space, spaceStart + 2) & (FLAG.AA | FLAG.TC | FLAG.RCODE)) !== 0) return false;
     if (uint16At(space, spaceStart + 6) === 0) return false; // ANCOUNT: there is no such record
     if (query.cookieOctets > 8 && this.#cookies.isValid(query, client, clientAt, family)) return false;
-    this.#rate = rateLimit.take(client, clientAt, family, nowMs);
+    this.#rate = rateLimit.take(client, clientAt, family, turn.nowMs);
     if (this.#rate === RATE.SEND) return false;
     this.#noteLimit(turn, 'limits.responsesPerSecond');
     return true;
@@ -239,9 +239,9 @@ export class Intake {
 
   /** Fills in the server cookie where the query asks for it, and counts the reply. */
   #finish(turn: Turn, length: number): number {
-    const { query, client, clientAt, family, space, spaceStart } = turn;
+    const { query, space, spaceStart } = turn;
     if (query.cookieAt >= 0 && length > HEADER_OCTETS)
-      this.#cookies.fill(query, client, clientAt, family, space, spaceStart + length);
+      this.#cookies.fill(query, turn.client, turn.clientAt, turn.family, space, spaceStart + length);
     return this.#replied(turn, length);
   }
 

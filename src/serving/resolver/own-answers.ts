@@ -36,19 +36,12 @@ export class OwnAnswers {
   }
 
   malformed(turn: Turn): number {
-    const { verdict, query, space, spaceStart } = turn;
-    switch (verdict) {
-      case VERDICT.OK:
-        return PASS;
-      case VERDICT.DROP:
-        return NO_REPLY;
-      case VERDICT.BADVERS:
-        return writeEmptyReply(query, RCODE.BADVERS, undefined, space, spaceStart);
-      default: {
-        const rcode = verdict === VERDICT.NOTIMP ? RCODE.NOTIMP : RCODE.FORMERR;
-        return writeHeaderOnlyReply(query.octets, query.start, rcode, space, spaceStart);
-      }
-    }
+    const { verdict, query } = turn;
+    if (verdict === VERDICT.OK) return PASS;
+    if (verdict === VERDICT.DROP) return NO_REPLY;
+    if (verdict === VERDICT.BADVERS) return writeEmpty(turn, RCODE.BADVERS, undefined);
+    const rcode = verdict === VERDICT.NOTIMP ? RCODE.NOTIMP : RCODE.FORMERR;
+    return writeHeaderOnlyReply(query.octets, query.start, rcode, turn.space, turn.spaceStart);
   }
 
   otherClass(turn: Turn): number {
