@@ -1,6 +1,5 @@
 import t from 'tap';
 import type { Config } from '../../src/config/config.ts';
-import { applyOverrides, readVariables } from '../../src/config/environment.ts';
 import { load, SMALLEST } from './loading.ts';
 
 interface Case {
@@ -167,16 +166,17 @@ t.test('the order of the environment does not matter', async (t) => {
   const environment = {
     OUTPOST_DNS_UPSTREAMS__0: '10.0.0.1',
     OUTPOST_DNS_CLUSTERS__0__PROBE__PORT: '1',
-    OUTPOST_DNS_UPSTREAMS: 'x,y',
-    OUTPOST_DNS_LOG__LEVEL: 'info',
+    OUTPOST_DNS_UPSTREAMS: '10.0.0.8,10.0.0.9',
+    OUTPOST_DNS_LOG__LEVEL: 'debug',
   };
-  const { overrides } = readVariables(environment);
-  const forth = applyOverrides(undefined, overrides).data;
-  const back = applyOverrides(undefined, [...overrides].reverse()).data;
-  t.strictSame(forth, {
-    upstreams: ['10.0.0.1', 'y'],
+  const forth = await load(SMALLEST, { environment });
+  const back = await load(SMALLEST, {
+    environment: Object.fromEntries(Object.entries(environment).reverse()),
+  });
+  t.match(forth, {
+    upstreams: [{ address: '10.0.0.1' }, { address: '10.0.0.9' }],
     clusters: [{ probe: { port: 1 } }],
-    log: { level: 'info' },
+    log: { level: 'debug' },
   });
   t.strictSame(back, forth);
 });

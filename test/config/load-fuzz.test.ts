@@ -4,9 +4,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { stringify } from 'yaml';
 import { ConfigError } from '../../src/config/fault.ts';
-import { readZoneRecord } from '../../src/config/kinds/zone-record.ts';
 import { type DeclaredKey, declaredKeys } from '../../src/config/reference.ts';
-import { load } from './loading.ts';
+import { load, SMALLEST } from './loading.ts';
 
 const RUNS = Number(process.env['FUZZ_RUNS'] ?? 300);
 const SEED = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7fff_ffff));
@@ -159,35 +158,43 @@ t.test('no environment makes the loader fail with anything but a ConfigError', a
   t.pass('any variables over any tree');
 });
 
-t.test('no record makes its reader throw, and what it reads fits a record', async (t) => {
-  const word = fc.oneof(
-    fc.constantFrom(
-      'www',
-      '@',
-      'a.b.',
-      'IN',
-      'A',
-      'AAAA',
-      'CNAME',
-      'MX',
-      'TXT',
-      '10',
-      '10.0.0.1',
-      '"',
-      '\\',
-      '"a b"',
-      '60',
-    ),
-    fc.string({ maxLength: 6 }),
-  );
-  const text = fc.array(word, { maxLength: 7 }).map((words) => words.join(' '));
-  await fc.assert(
-    fc.property(text, (record) => {
-      const reading = readZoneRecord(record, 'corp.example');
-      if (!('value' in reading)) return reading.message !== '';
-      return reading.value.owner.endsWith('corp.example') && reading.value.ttlSeconds >= 1;
-    }),
-    OPTIONS,
-  );
-  t.pass('words of records in any order');
-});
+t.test(
+  'no record makes the loader fail with anything but a ConfigError, and a record that is taken lies in its zone',
+  async (t) => {
+    const word = fc.oneof(
+      fc.constantFrom(
+        'www',
+        '@',
+        'a.b.',
+        'IN',
+        'A',
+        'AAAA',
+        'CNAME',
+        'MX',
+        'TXT',
+        '10',
+        '10.0.0.1',
+        '"',
+        '\\',
+        '"a b"',
+        '60',
+      ),
+      fc.string({ maxLength: 6 }),
+    );
+    const text = fc.array(word, { maxLength: 7 }).map((words) => words.join(' '));
+    await fc.assert(
+      fc.asyncProperty(text, async (record) => {
+        const zone = `${SMALLEST}zones: [{name: corp.example, records: [${JSON.stringify(record)}]}]\n`;
+        try {
+          const [found] = (await load(zone)).zones;
+          const read = found !== undefined && 'records' in found ? found.records[0] : undefined;
+          return read?.owner.endsWith('corp.example') === true && read.ttlSeconds >= 1;
+        } catch (error) {
+          return error instanceof ConfigError && error.faults.every(({ message }) => message !== '');
+        }
+      }),
+      OPTIONS,
+    );
+    t.pass('words of records in any order');
+  },
+);

@@ -57,7 +57,7 @@ t.test('a file that yields no text is one fault that names the file', async (t) 
   }
 });
 
-t.test('what the file system refuses is a fault with its reason', async (t) => {
+t.test('a refusal of the file system is a fault with its reason', async (t) => {
   for (const [code, message] of [
     ['EACCES', 'the file may not be read by this user'],
     ['EIO', 'cannot read the file: EIO'],
@@ -72,7 +72,7 @@ t.test('a file without an end is not read to its end', async (t) => {
   t.match(error.faults, [{ message: 'the file is larger than 256 KiB' }]);
 });
 
-t.test('variables alone will do where no file was named', async (t) => {
+t.test('variables alone suffice if no file was named', async (t) => {
   const environment = BY_VARIABLES;
   const absent = { ...REQUEST, file: '/etc/absent.yaml', environment, readFile: failing('ENOENT') };
   t.equal(
@@ -118,7 +118,7 @@ t.test('faults without a file are those of the environment', async (t) => {
   );
 });
 
-t.test('a fault carries file, line, column, path, value, message and mend', async (t) => {
+t.test('a fault carries file, line, column, path, value, message and fix', async (t) => {
   const error = await errorOf(load(`${SMALLEST}log:\n  level: loud\n`));
   t.equal(error.code, 'invalid');
   t.strictSame(error.faults, [
@@ -135,7 +135,7 @@ t.test('a fault carries file, line, column, path, value, message and mend', asyn
   t.equal(error.message, `cannot use the configuration: 1 fault\n${formatFaults(error.faults)}`);
 });
 
-t.test('aliases of values are taken, and faults in them point to the alias', async (t) => {
+t.test('aliases of values are accepted, and faults in them point to the alias', async (t) => {
   const text = `clusters: [{name: a, region: &r us-west-2}, {name: b, region: *r}]\nupstreams: &u [10.0.0.2]\nzones: [{name: z, forwardTo: *u}]\n`;
   const config = await load(text);
   t.equal(config.clusters[1]?.region, 'us-west-2');
@@ -153,7 +153,7 @@ t.test('aliases that multiply are refused in time and memory', async (t) => {
   t.ok(processorMs() - startedMs < 5000);
 });
 
-t.test('a set of records is bounded, and told once', async (t) => {
+t.test('a set of records is bounded, and its fault is reported once', async (t) => {
   const zone = (count: number) =>
     `${SMALLEST}zones:\n  - name: z\n    records:\n${Array.from({ length: count }, (_, i) => `      - a A 10.0.${i >> 8}.${i & 255}\n`).join('')}`;
   t.equal((await load(zone(1024))).zones.length, 1);

@@ -1,40 +1,57 @@
+/** Suggestions for keys and words that were probably meant. */
 import t from 'tap';
-import { nearestWord } from '../../src/config/fault.ts';
+import { errorOf, load, SMALLEST } from './loading.ts';
+
+/** The key that is suggested for one of a section, `known` for a key that is there. */
+async function suggested(section: string, key: string): Promise<string> {
+  const { faults } = await errorOf(load(`${SMALLEST}${section}: {${JSON.stringify(key)}: null}\n`));
+  const [fault] = faults;
+  if (fault?.message !== 'unknown key') return 'known';
+  return /^did you mean "(.*)"\?$/.exec(fault.fix)?.[1] ?? 'none';
+}
 
 t.test(
-  'a slip of the pen is explained whichever way it went: insertions, deletions, substitutions, swaps',
+  'a slip in a key: insertions, deletions, substitutions, swaps, half a word, a word too long',
   async (t) => {
-    const cases: [word: string, meant: string, isNear: boolean][] = [
-      ['', '', true],
-      ['', 'abc', false],
-      ['level', 'level', true],
-      ['levl', 'level', true],
-      ['levvel', 'level', true],
-      ['lebel', 'level', true],
-      ['levle', 'level', true],
-      ['kitten', 'sitting', false],
-      ['sittin', 'kitten', true],
+    const cases: [section: string, key: string, meant: string][] = [
+      ['log', 'level', 'known'],
+      ['log', 'levl', 'level'],
+      ['log', 'leve', 'level'],
+      ['log', 'levvel', 'level'],
+      ['log', 'llevel', 'level'],
+      ['log', 'lebel', 'level'],
+      ['log', 'devel', 'level'],
+      ['log', 'levle', 'level'],
+      ['log', 'elvel', 'level'],
+      ['log', 'LEVEL', 'level'],
+      ['log', 'form', 'format'],
+      ['log', 'formatting', 'format'],
+      ['log', 'lvl', 'none'],
+      ['log', 'xyz', 'none'],
+      ['log', 'colour', 'none'],
+      ['log', 'lev\u00e9l', 'level'],
+      ['log', '', 'none'],
+      ['log', 'd'.repeat(100_000), 'none'],
+      ['refresh', 'retrymin', 'retryMin'],
+      ['refresh', 'retryMxa', 'retryMax'],
+      ['refresh', 'interface', 'interfaces'],
+      ['refresh', 'dn', 'dns'],
+      ['refresh', 'dsn', 'dns'],
+      ['refresh', 'clusters', 'cluster'],
     ];
-    for (const [word, meant, isNear] of cases) {
-      t.equal(nearestWord(word, [meant]), isNear ? meant : undefined, `${word}, ${meant}`);
-      t.equal(nearestWord(meant, [word]), isNear ? word : undefined, `${meant}, ${word}`);
-    }
+    for (const [section, key, meant] of cases)
+      t.equal(await suggested(section, key), meant, `${section}: ${key.slice(0, 20)}`);
   },
 );
 
-t.test('a word is suggested only where a slip explains it', async (t) => {
-  const words = ['dns', 'interfaces', 'retryMin', 'retryMax', 'info', 'warn'];
-  const cases: [word: string, suggestion: string | undefined][] = [
-    ['retrymin', 'retryMin'],
-    ['retryMxa', 'retryMax'],
-    ['interface', 'interfaces'],
-    ['warning', 'warn'],
-    ['information', 'info'],
-    ['dn', 'dns'],
-    ['xyz', undefined],
-    ['colour', undefined],
-    ['', undefined],
-    ['d'.repeat(100_000), undefined],
-  ];
-  for (const [word, suggestion] of cases) t.equal(nearestWord(word, words), suggestion, word.slice(0, 20));
+t.test('a slip in a word', async (t) => {
+  for (const [word, fix] of [
+    ['warning', 'did you mean "warn"? allowed: debug, info, warn, error'],
+    ['information', 'did you mean "info"? allowed: debug, info, warn, error'],
+    ['eror', 'did you mean "error"? allowed: debug, info, warn, error'],
+    ['loud', 'write one of debug, info, warn, error'],
+  ] as const) {
+    const { faults } = await errorOf(load(`${SMALLEST}log: {level: ${word}}\n`));
+    t.equal(faults[0]?.fix, fix, word);
+  }
 });

@@ -1,9 +1,9 @@
 import t from 'tap';
-import { readZoneRecord, type ZoneRecord } from '../../src/config/kinds/zone-record.ts';
+import { errorOf, load, SMALLEST } from './loading.ts';
 
 const LONG = 'x'.repeat(255);
 
-const GOOD: [text: string, record: ZoneRecord][] = [
+const GOOD: [text: string, record: object][] = [
   ['www A 10.0.0.5', { owner: 'www.corp.example', ttlSeconds: 60, type: 'A', address: '10.0.0.5' }],
   ['@ a 10.0.0.5', { owner: 'corp.example', ttlSeconds: 60, type: 'A', address: '10.0.0.5' }],
   [
@@ -74,15 +74,33 @@ const BAD: [text: string, message: string][] = [
   ['a TXT "\\065"', 'an escape other than \\" and \\\\'],
   [`a TXT ${LONG}x`, 'a string of 256 octets, more than 255'],
   [`a TXT ${'é'.repeat(128)}`, 'a string of 256 octets, more than 255'],
-  [`a TXT ${`${LONG} `.repeat(17)}`, '4352 octets, more than 4096'],
+  [`a TXT ${`${'é'.repeat(127)} `.repeat(17)}`, '4335 octets, more than 4096'],
 ];
 
+/** A zone with this line in either of its lists of records. */
+const zoneWith = (key: string, text: string) =>
+  `${SMALLEST}zones: [{name: corp.example, ${key}: [${JSON.stringify(text)}]}]\n`;
+const LISTS = ['records', 'whileDisconnected'] as const;
+
 t.test('a record is read to full names, seconds and canonical data', async (t) => {
-  for (const [text, record] of GOOD)
-    t.strictSame(readZoneRecord(text, 'corp.example'), { value: record }, text.slice(0, 60));
+  for (const [text, record] of GOOD) {
+    for (const key of LISTS) {
+      const [zone] = (await load(zoneWith(key, text))).zones;
+      t.strictSame(Reflect.get(zone ?? {}, key), [record], `${key}: ${text.slice(0, 60)}`);
+    }
+  }
 });
 
 t.test('a bad record is refused with its reason', async (t) => {
-  for (const [text, message] of BAD)
-    t.match(readZoneRecord(text, 'corp.example'), { message }, text.slice(0, 60));
+  for (const [text, message] of BAD) {
+    for (const key of LISTS) {
+      const { faults } = await errorOf(load(zoneWith(key, text)));
+      const path = `zones[0].${key}[0]`;
+      t.match(
+        faults,
+        [{ path, message: text === '' ? 'an empty text' : message }],
+        `${key}: ${text.slice(0, 60)}`,
+      );
+    }
+  }
 });

@@ -134,7 +134,7 @@ const FIXED_OCTETS = 12; // owner as a pointer, TYPE, CLASS, TTL, RDLENGTH
 const A_OCTETS = 4;
 
 /** A of the address in the first label of the query's name. */
-export const writeAddressReply: WriteComputed = (query, reply, replyStart) => {
+const writeAddressReply: WriteComputed = (query, reply, replyStart) => {
   const at = writeHeaderAndQuestion(query, RCODE.NOERROR, reply, replyStart);
   putUint32(reply, at + FIXED_OCTETS, addressOfLabel(query.octets, query.nameStart));
   return finish(query, TYPE.A, A_OCTETS, at, reply, replyStart);
@@ -143,7 +143,7 @@ export const writeAddressReply: WriteComputed = (query, reply, replyStart) => {
 const PREFIX = Uint8Array.from('ip', (letter) => letter.charCodeAt(0));
 
 /** PTR of the reverse name's address to EC2's name for it under `suffix`, which is in normal form. */
-export function pointerWriter(suffix: string): WriteComputed {
+function pointerWriter(suffix: string): WriteComputed {
   const suffixWire = nameToWire(suffix);
   return (query, reply, replyStart) => {
     const at = writeHeaderAndQuestion(query, RCODE.NOERROR, reply, replyStart);
@@ -195,10 +195,10 @@ const LONGEST = 'ip-255-255-255-255'.length;
 const [LETTER_I, LETTER_P, HYPHEN, ZERO, NINE] = [0x69, 0x70, 0x2d, 0x30, 0x39];
 
 /** No address: both parsers return it for a label of another form. */
-export const NONE = -1;
+const NONE = -1;
 
 /** The address in the label whose length octet stands at `at`, as an unsigned 32-bit integer, or NONE. */
-export function addressOfLabel(octets: Uint8Array, at: number): number {
+function addressOfLabel(octets: Uint8Array, at: number): number {
   const length = octets[at] ?? 0;
   if (length < SHORTEST || length > LONGEST) return NONE;
   // RFC 4343: names are compared without regard to case
@@ -218,7 +218,7 @@ export function addressOfLabel(octets: Uint8Array, at: number): number {
 }
 
 /** The number from 0 to 255 that the label of a reverse name at `at` (its length octet) stands for, or NONE. */
-export function octetOfLabel(octets: Uint8Array, at: number): number {
+function octetOfLabel(octets: Uint8Array, at: number): number {
   return octetIn(octets, at + 1, at + 1 + (octets[at] ?? 0));
 }
 
@@ -236,28 +236,28 @@ function octetIn(octets: Uint8Array, start: number, end: number): number {
 }
 
 /** The offset of the length octet of the first label of the query's suffix of `depth` labels. */
-export function labelAt(query: Query, depth: number): number {
+function labelAt(query: Query, depth: number): number {
   return query.nameStart + (query.labelStarts[depth] ?? 0);
 }
 
-export interface Ipv4Network {
+interface Ipv4Network {
   readonly base: number;
   readonly prefix: number;
 }
 
 /** `cidr` as `10.0.0.0/16`. Throws where it is no IPv4 network; bits beyond the prefix are ignored. */
-export function ipv4Network(cidr: string): Ipv4Network {
+function ipv4Network(cidr: string): Ipv4Network {
   const [address, prefix] = ipaddr.IPv4.parseCIDR(cidr);
   const bits = address.toByteArray().reduce((number, octet) => number * 256 + octet, 0);
   return { base: networkOf(bits, prefix), prefix };
 }
 
 /** Whether all addresses of the block that starts at `base` and is `prefix` bits long are in the network. */
-export function holdsBlock(network: Ipv4Network, base: number, prefix: number): boolean {
+function holdsBlock(network: Ipv4Network, base: number, prefix: number): boolean {
   return prefix >= network.prefix && networkOf(base, network.prefix) === network.base;
 }
 
-export function holdsAddress(network: Ipv4Network, address: number): boolean {
+function holdsAddress(network: Ipv4Network, address: number): boolean {
   return holdsBlock(network, address, 32);
 }
 
