@@ -64,7 +64,7 @@ const ROWS: readonly Row[] = [
   {
     says: [
       'docs/configuration.md',
-      'addresses to serve whatever the sources say; shown everywhere as pinned',
+      'addresses to serve in place of those from the sources; shown everywhere as pinned',
     ],
     keys: ['clusters.pin'],
     cluster: 'pin: [10.0.7.7]',
@@ -73,7 +73,7 @@ const ROWS: readonly Row[] = [
   {
     says: [
       'docs/configuration.md',
-      'networks that an address of the endpoint may be in; any other is refused',
+      'networks that an address of the endpoint may be in; other addresses are refused',
     ],
     keys: ['clusters.allowedAddresses'],
     cluster: 'allowedAddresses: [10.0.1.0/24, 10.0.2.0/24]',
@@ -82,7 +82,7 @@ const ROWS: readonly Row[] = [
   {
     says: [
       'docs/configuration.md',
-      'networks of the VPC; while disconnected, reverse names in them are worked out as the resolver of the VPC would',
+      'networks of the VPC; while disconnected, reverse names in them are computed as the resolver of the VPC does',
     ],
     keys: ['clusters.vpcNetworks'],
     cluster: 'vpcNetworks: [10.20.0.0/16, 198.51.100.0/24]',
@@ -96,7 +96,7 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
-    says: ['docs/configuration.md', 'while disconnected, reverse names in them are worked out'],
+    says: ['docs/configuration.md', 'while disconnected, reverse names in them are computed'],
     cluster: 'vpcNetworks: [10.20.0.0/16]',
     config: 'forward: { siteNames: always }',
     asks: [
@@ -126,7 +126,7 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
-    says: ['docs/configuration.md', 'answer every question so'],
+    says: ['docs/configuration.md', 'answer every question with this response code'],
     keys: ['zones.answer'],
     config:
       'zones: [{ name: ads.example, answer: nxdomain }, { name: bad.example, answer: servfail }, { name: no.example, answer: refused }]',
@@ -182,7 +182,7 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
-    says: ['docs/configuration.md', 'what to answer while none of the servers asked for this zone answers'],
+    says: ['docs/configuration.md', 'the answer while none of the servers of this zone answers'],
     keys: ['zones.whileDisconnected'],
     config: `zones:
   - { name: keep.example.com, whileDisconnected: stale }
@@ -242,7 +242,7 @@ const ROWS: readonly Row[] = [
   {
     says: [
       'docs/configuration.md',
-      'time after its end in which an answer is served while its upstreams do not answer; 0s turns it off',
+      'time after its expiry in which an answer is served while its upstreams do not answer; 0s turns it off',
     ],
     keys: ['cache.staleFor'],
     config: 'cache: { staleFor: 0s }',
