@@ -193,6 +193,12 @@ t.test('the count of events that are not shown goes to standard error', async (t
   const five = await history({ state: directory, json: true, limit: '5' });
   t.equal(JSON.parse(five.stdout).events.length, 5);
   t.equal((await history({ state: directory, limit: '1000' })).stdout.split('\n').length, 152);
+  t.match(await history({ state: directory, kind: ['stop', 'drill'], limit: '3' }), {
+    code: 0,
+    stdout: /^([^\n]+\n){4}$/,
+    stderr: /147 earlier events/,
+  });
+  t.match(await history({ state: directory, kind: ['link', 'drill'] }), { code: 0, stdout: '' });
   t.match(await history({ state: directory, kind: ['drill'] }), {
     code: 0,
     stdout: '',
@@ -218,7 +224,9 @@ t.test('wrong usage is exit 2, no ledger is exit 1, each with a fix', async (t) 
     ...['2', 'yesterday', '2026-13-01', '2026-01-01T25:00', ''].map(
       (since) => [{ state: directory, since }, 2, /Not a time: write how long ago/] as const,
     ),
-    ...['0', '1e3', 'x'].map((limit) => [{ state: directory, limit }, 2, /Not a number of events/] as const),
+    ...['0', '-1', '1e3', 'x'].map(
+      (limit) => [{ state: directory, limit }, 2, /Not a number of events/] as const,
+    ),
   ] as const) {
     t.match(await history(options), { code, stdout: '', stderr }, JSON.stringify(options));
   }
