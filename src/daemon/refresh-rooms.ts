@@ -109,7 +109,7 @@ function buildPlane(
     onChanges: (cluster, changes) => {
       for (const event of changeEvents(cluster, changes)) stores.ledger.record(event);
     },
-    connect: connectTcp,
+    check: connectTcp,
   });
 }
 

@@ -1,11 +1,11 @@
-/** Who would have been hurt: collected while a drill runs, kept until the next one, told as plain data. */
+/** Which queries an outage would have hurt: counted while a drill runs, and kept until the next drill. */
 import type { Query } from '../protocol/wire/query.ts';
 import { isAtOrUnder } from '../protocol/words/name.ts';
 import { TYPE, typeFromText, typeName } from '../protocol/words/types.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { HeavyHitters, type HeavyHittersReading } from './heavy-hitters.ts';
 
-/** Names, with types, and endpoints that are counted one by one; the rest is counted together. */
+/** Names with types, and endpoints, that have a count of their own; all others share one count. */
 const MAX_NAMES = 1_000;
 
 export interface AskedName {
@@ -29,23 +29,23 @@ export interface AnsweredEndpoint {
   readonly answers: number;
 }
 
-export interface Hurt {
-  /** Queries that nothing could be answered to. */
+export interface DrillImpact {
+  /** Queries without any answer. */
   readonly failed: AskedNames;
-  /** Queries that were answered from what had expired. */
+  /** Queries answered with expired records. */
   readonly stale: AskedNames;
-  /** Queries that were answered as ever. */
+  /** Queries for endpoints, which a cut does not touch. */
   readonly endpoints: readonly AnsweredEndpoint[];
 }
 
-/** The hooks are called on the query path: while nothing is collected they return at once. */
+/** Its methods are called on the query path, and return at once while no drill runs. */
 export class DrillReport {
   isCollecting = false;
   #failed = new HeavyHitters(MAX_NAMES);
   #stale = new HeavyHitters(MAX_NAMES);
   #endpoints = new HeavyHitters(MAX_NAMES);
 
-  /** Forgets what was collected before, and collects. */
+  /** Starts again from zero. */
   begin(): void {
     this.#failed = new HeavyHitters(MAX_NAMES);
     this.#stale = new HeavyHitters(MAX_NAMES);
@@ -57,23 +57,23 @@ export class DrillReport {
     this.isCollecting = false;
   }
 
-  /** `query` got SERVFAIL, or the answer that a rule has for names that cannot be looked up now. Keeps nothing of it. */
+  /** `query` got SERVFAIL, or the answer that a rule has for a cut. Keeps no reference to it. */
   noteFailed(query: Query): void {
     if (this.isCollecting) this.#failed.count(keyOf(query));
   }
 
-  /** `query` got an answer that had expired. Keeps nothing of it. */
+  /** `query` got an expired answer. Keeps no reference to it. */
   noteStale(query: Query): void {
     if (this.isCollecting) this.#stale.count(keyOf(query));
   }
 
-  /** A query got what `record` holds. */
+  /** A query got the addresses of `record`. */
   noteEndpoint({ cluster, region, endpoint }: Pick<EndpointRecord, 'cluster' | 'region' | 'endpoint'>): void {
     if (this.isCollecting)
       this.#endpoints.count(endpoint ?? (region === undefined ? cluster : `${cluster} (${region})`));
   }
 
-  read(): Hurt {
+  read(): DrillImpact {
     return {
       failed: askedNames(this.#failed.read()),
       stale: askedNames(this.#stale.read()),
@@ -82,7 +82,7 @@ export class DrillReport {
   }
 }
 
-/** A space is escaped in a name: what stands behind the last one is the type. */
+/** A name has its spaces escaped: the type follows the last space. */
 function keyOf(query: Query): string {
   return `${query.nameText()} ${typeName(query.qtype)}`;
 }
@@ -96,16 +96,15 @@ function askedNames({ kept, others }: HeavyHittersReading): AskedNames {
   return { queries, names, otherQueries: others };
 }
 
-/** What to add to `retain` after a drill: names that a real outage would take away, and that somebody wants. Pure. */
-const REVERSE_SUFFIXES = ['in-addr.arpa', 'ip6.arpa'];
-/** Asked once may be a slip of somebody's fingers. */
+/** A name that was queried once may be a mistyped one. */
 const MIN_ASKED = 2;
+const REVERSE_SUFFIXES = ['in-addr.arpa', 'ip6.arpa'];
 
 export interface RetainAdvice {
   readonly name: string;
   /** The types that were asked for, in alphabetical order. */
   readonly types: readonly string[];
-  /** How often the name was asked for: A and AAAA of one look-up count once. */
+  /** How often clients asked for the name: A and AAAA of one client lookup count once. */
   readonly asked: number;
 }
 
@@ -115,12 +114,18 @@ export interface RetainedQuestionName {
   readonly qtype: number;
 }
 
-/** Clients do without what these types say, as long as they get an address; and ANY is no type to keep. */
+/** Clients need no answer of these types once they have an address; ANY is no type of a record. */
 const DISPENSABLE = new Set<number | undefined>([TYPE.HTTPS, TYPE.SVCB, TYPE.ANY, undefined]);
 
-/** Most wanted first, then by name. `byPolicy` tells names that are meant to fail; what is retained is left out. */
+/**
+ * Names to add to `retain`: names that clients asked for and that a real outage would take away. Most wanted first, then by
+ * name.
+ *
+ * @param byPolicy whether a rule fails this name on purpose
+ * @param retained questions that are retained already
+ */
 export function retainAdvice(
-  { failed, stale }: Hurt,
+  { failed, stale }: DrillImpact,
   byPolicy: (name: string) => boolean,
   retained: readonly RetainedQuestionName[],
 ): readonly RetainAdvice[] {

@@ -1,19 +1,19 @@
 /**
- * The drill: an outage rehearsed by this server alone. While one runs, AWS and the upstreams across the link count as
- * unreachable; nobody else notices, and the link is not touched.
+ * The drill: this server alone rehearses an outage. While a drill runs, AWS and the upstreams across the link count as
+ * unreachable. The link itself is not touched, and no other server notices.
  *
  *     start --> running --> ended by its time, by a command, or by the end of the process
  *
- * The room says whether a drill runs and collects who would have been hurt. It refuses to know what follows from it:
- * those who send something ask `isRunning` first. Nothing of it is kept on disk: a restart ends it, so that no drill
- * is found running by somebody who never started it. No RFC speaks of it.
+ * The room says whether a drill runs and collects the queries that an outage would have hurt. It refuses to know what
+ * follows from a drill: rooms that send something ask `isRunning` first. Nothing is kept on disk, so a restart ends a drill:
+ * an operator never finds a drill that somebody else started.
  */
 import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Timers } from '../runtime/timers.ts';
 import {
+  type DrillImpact,
   DrillReport,
-  type Hurt,
   type RetainAdvice,
   type RetainedQuestionName,
   retainAdvice,
@@ -21,7 +21,7 @@ import {
 
 export type DrillEnd = 'time' | 'command' | 'shutdown';
 
-/** Told when it happens: for the ledger, and for who has to look again at once when a drill has ended. */
+/** For the ledger, and to refresh everything when a drill has ended. */
 export type DrillChange =
   | { readonly phase: 'started'; readonly forMs: number }
   | {
@@ -39,13 +39,13 @@ export interface DrillOptions {
   readonly timers: Timers;
   readonly log: Log;
   readonly onChange: (change: DrillChange) => void;
-  /** Which names are meant to fail while AWS is away; never proposed for `retain`. */
+  /** Names that a rule fails on purpose while AWS is cut off; the advice never proposes them. */
   readonly byPolicy: () => (name: string) => boolean;
-  /** What is retained already; never proposed either. */
+  /** Questions that are retained already; the advice never proposes them. */
   readonly retained: () => readonly RetainedQuestionName[];
 }
 
-export interface DrillSummary extends Hurt {
+export interface DrillSummary extends DrillImpact {
   readonly state: 'none' | 'running' | 'ended';
   /** ISO 8601, UTC. */
   readonly startedAt?: string;
@@ -63,7 +63,7 @@ interface Latest {
 }
 
 export class Drill implements Disposable {
-  /** Its hooks are for the query path. */
+  /** Called on the query path. */
   readonly report = new DrillReport();
   readonly #options: DrillOptions;
   #state: DrillState = idle;
@@ -78,7 +78,7 @@ export class Drill implements Disposable {
     return this.#state.kind === 'running' && isRunningAt(this.#state, this.#nowMs());
   }
 
-  /** Absent where none runs. */
+  /** Absent while no drill runs. */
   get endsInMs(): number | undefined {
     const nowMs = this.#nowMs();
     return isRunningAt(this.#state, nowMs) ? this.#state.endsMs - nowMs : undefined;
@@ -88,7 +88,7 @@ export class Drill implements Disposable {
     const nowMs = this.#nowMs();
     const outcome = startDrill(this.#state, forMs, nowMs);
     if (outcome.kind !== 'started') return outcome;
-    this.#end('time'); // one that is over, and whose timer is late
+    this.#end('time'); // the drill before is over, but its timer is late
     this.#state = outcome.state;
     const startedAt = new Date(this.#options.clock.wallMs()).toISOString();
     this.#latest = { startedAt, drill: outcome.state };
@@ -105,16 +105,15 @@ export class Drill implements Disposable {
     return { kind };
   }
 
-  /** The end of the process ends the drill. */
   [Symbol.dispose](): void {
     this.#end('shutdown');
   }
 
-  /** Of the drill that runs, or else of the last one. */
+  /** Of the running drill, or of the last. */
   summary(): DrillSummary {
-    const hurt = this.report.read();
+    const impact = this.report.read();
     const latest = this.#latest;
-    if (latest === undefined) return { state: 'none', ...hurt, retain: [] };
+    if (latest === undefined) return { state: 'none', ...impact, retain: [] };
     const { startedAt, drill, ended } = latest;
     return {
       state: ended === undefined ? 'running' : 'ended',
@@ -122,12 +121,12 @@ export class Drill implements Disposable {
       forMs: drill.forMs,
       ranMs: ended?.ranMs ?? this.#ranMs(drill),
       ...(ended === undefined ? {} : { endedBy: ended.by }),
-      ...hurt,
-      retain: retainAdvice(hurt, this.#options.byPolicy(), this.#options.retained()),
+      ...impact,
+      retain: retainAdvice(impact, this.#options.byPolicy(), this.#options.retained()),
     };
   }
 
-  /** Does nothing where nothing runs; one whose time was up before has ended by that, whoever notices. */
+  /** Does nothing when no drill runs. A drill whose time was up has ended by time, whatever noticed it. */
   #end(by: DrillEnd): void {
     if (this.#state.kind === 'idle' || this.#latest === undefined) return;
     const drill = this.#state;
@@ -158,8 +157,6 @@ export class Drill implements Disposable {
   }
 }
 
-/** Whether a drill runs at a moment, and what may be done about it. Pure: times come in as numbers, on the monotonic clock. */
-
 export type DrillState =
   | { readonly kind: 'idle' }
   | {
@@ -174,7 +171,7 @@ export type RunningDrill = Extract<DrillState, { kind: 'running' }>;
 export const idle: DrillState = { kind: 'idle' };
 
 const MIN_DRILL_MS = 1_000;
-/** Addresses are not refreshed meanwhile: one that was forgotten must not go on for ever. */
+/** Addresses are not refreshed during a drill: a forgotten drill must not go on for ever. */
 export const MAX_DRILL_MS = 24 * 3_600_000;
 
 export type DrillStart =
@@ -190,7 +187,7 @@ export function startDrill(state: DrillState, forMs: number, nowMs: number): Dri
   return { kind: 'started', state: { kind: 'running', startedMs: nowMs, endsMs: nowMs + forMs, forMs } };
 }
 
-/** A drill ends by itself: from `endsMs` on it does not run, whether or not anybody has noticed. */
+/** A drill ends by itself: from `endsMs` on it does not run, even if its timer is late. */
 export function isRunningAt(state: DrillState, nowMs: number): state is RunningDrill {
   return state.kind === 'running' && nowMs < state.endsMs;
 }

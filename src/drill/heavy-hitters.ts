@@ -1,31 +1,31 @@
 /**
- * Counts by key in bounded memory: the Space-Saving scheme (Metwally, Agrawal, El Abbadi 2005). With room for m keys, a
- * key that makes up more than one m-th of everything counted is among those kept, whatever else is asked: a flood of
- * random names cannot push out what is asked for again and again.
+ * Counts by key in bounded memory: the Space-Saving scheme (Metwally, Agrawal, El Abbadi 2005). With room for m keys, every
+ * key that makes up more than one m-th of all counts is kept. A flood of random names cannot push out a name that clients
+ * ask for often.
  *
- * A newcomer takes the place of a key with the lowest rank and inherits that rank, so that it can hold its own. The
- * rank orders and nothing else: what is told of a key is what was really counted of it since it came in, and what
- * went with those that left is told as one number. So the sum is always right.
+ * A new key takes the place of a key with the lowest rank and inherits that rank. The rank only decides which key leaves
+ * next. The reported count of a key is what was counted since it came in; counts of keys that left are one number. So the
+ * sum is always right.
  */
 
 interface Entry {
   readonly key: string;
   count: number;
-  /** Count and what was inherited: at least as much as was ever counted of the key. */
+  /** The count plus the inherited rank: never less than all that was ever counted of the key. */
   rank: number;
 }
 
 export interface HeavyHittersReading {
   /** Highest count first, then by key. */
   readonly kept: readonly { readonly key: string; readonly count: number }[];
-  /** Counted of keys that are not kept, or not any more. */
+  /** Counts of keys that were not kept. */
   readonly others: number;
 }
 
 export class HeavyHitters {
   readonly #room: number;
   readonly #entries = new Map<string, Entry>();
-  /** The entries of each rank: the lowest is found without a search. */
+  /** The entries of each rank, to find the lowest without a search. */
   readonly #ranks = new Map<number, Set<Entry>>();
   #lowest = 1;
   #others = 0;
@@ -59,7 +59,7 @@ export class HeavyHitters {
 
   #raise(entry: Entry): void {
     this.#leaveRank(entry);
-    // the entry itself is one rank higher now, so that no rank between can be the lowest
+    // the entry moves up by one rank, so no rank in between can be the lowest
     if (entry.rank === this.#lowest && !this.#ranks.has(entry.rank)) this.#lowest++;
     entry.rank++;
     this.#joinRank(entry);
@@ -70,7 +70,7 @@ export class HeavyHitters {
     this.#joinRank(entry);
   }
 
-  /** The one that has been at the lowest rank for longest. */
+  /** The entry that has had the lowest rank for the longest time. */
   #takeLowest(): Entry {
     for (const entry of this.#ranks.get(this.#lowest) ?? []) {
       this.#entries.delete(entry.key);

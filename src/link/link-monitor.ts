@@ -1,4 +1,4 @@
-/** Keeps the link's states up to date from evidence, logs each transition once, and tells who asked to be told. */
+/** Keeps the states of the link up to date from evidence, logs each transition once, and reports it. */
 import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import {
@@ -16,9 +16,9 @@ export interface LinkMonitorOptions {
   readonly log: Log;
   /** Called when a path that was cut carries a first answer again. */
   readonly onRestored: (evidence: Evidence) => void;
-  /** Called for every change of a path's condition, or of the summary's; those worth keeping are picked by lasting-changes.ts. */
+  /** Called when the condition of a path or of the summary changes; lasting-changes.ts picks those worth keeping. */
   readonly onTransition: (transition: LinkTransition) => void;
-  /** Whether a rehearsal treats this path as cut: it is then shown so, whatever the evidence says. */
+  /** Whether a drill treats this path as cut: it is then shown as cut, whatever the evidence says. */
   readonly isRehearsed: (side: Evidence['side'], key: string) => boolean;
 }
 
@@ -33,6 +33,7 @@ export interface LinkTransition {
 
 export interface LinkReport {
   readonly summary: LinkState;
+  /** In the order of their names. */
   readonly paths: readonly LinkPath[];
 }
 
@@ -48,42 +49,41 @@ export class LinkMonitor {
     this.#options = options;
   }
 
-  /** Whether no Region can be reached, or a drill says so; `false` where no Region was tried. Read by every query. */
+  /** Whether no Region can be reached, or a drill says so; `false` where no Region was tried. Every query reads it. */
   get isFarSideCut(): boolean {
     return this.#isFarSideCut;
   }
 
+  /** Whether any path is cut, in fact or in a drill. */
+  get isAnyCut(): boolean {
+    return this.#cutPaths > 0 || this.#rehearsedSinceMs !== undefined;
+  }
+
   report(evidence: Evidence): void {
     const { side, key } = evidence;
-    const nowMs = this.#options.clock.monotonicMs();
-    const before = this.#paths.get(idOf(side, key)) ?? { side, key, ...initialLinkState };
-    const after = { side, key, ...nextLinkState(before, evidence, nowMs) };
-    this.#paths.set(idOf(side, key), after);
+    const id = idOf(side, key);
+    const before = this.#paths.get(id) ?? { side, key, ...initialLinkState };
+    const after = { side, key, ...nextLinkState(before, evidence, this.#options.clock.monotonicMs()) };
+    this.#paths.set(id, after);
     if (after.condition === before.condition) return;
     this.#changed(side, key, before, after);
     this.#summarize();
     if (after.condition === 'recovering') this.#options.onRestored(evidence);
   }
 
-  /** Drops paths that are no longer configured, so that they do not colour the summary for ever. */
+  /** Drops paths that are no longer configured: they must not count in the summary. */
   retain(keep: (side: Evidence['side'], key: string) => boolean): void {
     for (const [id, { side, key }] of this.#paths) if (!keep(side, key)) this.#paths.delete(id);
     this.#summarize();
   }
 
-  /** A rehearsal has begun, or is over: what `current` shows is another from now on. */
+  /** Starts or ends a drill; `current()` then shows rehearsed paths as cut. */
   rehearse(isOn: boolean): void {
     this.#rehearsedSinceMs = isOn ? this.#options.clock.monotonicMs() : undefined;
     this.#noteFarSide();
   }
 
-  /** Whether any path is cut, in earnest or in a rehearsal. */
-  get isAnyCut(): boolean {
-    return this.#cutPaths > 0 || this.#rehearsedSinceMs !== undefined;
-  }
-
   current(): LinkReport {
-    // by name, because a list whose order depends on which path answered first changes with each start
     const paths = [...this.#paths.entries()]
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
       .map(([, path]) => this.#shown(path));
@@ -97,28 +97,28 @@ export class LinkMonitor {
   }
 
   #noteFarSide(): void {
-    const regions = this.current().paths.filter(({ side }) => side === 'aws');
-    this.#isFarSideCut = regions.length > 0 && regions.every(({ condition }) => condition === 'disconnected');
+    const regions = [...this.#paths.values()].filter(({ side }) => side === 'aws');
+    this.#isFarSideCut =
+      regions.length > 0 && regions.every((path) => this.#shown(path).condition === 'disconnected');
   }
 
   #summarize(): void {
     this.#noteFarSide();
+    const paths = [...this.#paths.values()];
+    this.#cutPaths = paths.filter(({ condition }) => condition === 'disconnected').length;
     const before = this.#summary;
-    this.#cutPaths = [...this.#paths.values()].filter(({ condition }) => condition === 'disconnected').length;
-    this.#summary = summarizeLinks([...this.#paths.values()]);
+    this.#summary = summarizeLinks(paths);
     if (this.#summary.condition !== before.condition) this.#changed('summary', 'all', before, this.#summary);
   }
 
   #changed(side: LinkTransition['side'], key: string, before: LinkState, after: LinkState): void {
     const { log, onTransition } = this.#options;
-    const { condition: to, reason } = after;
-    const from = before.condition;
-    const fields = { side, key, from, to, reason };
-    // the log has one line for what happened to a path; what it makes of the whole is in the status
-    if (side === 'summary') log.debug(fields, 'link as a whole changed');
-    else if (to === 'disconnected') log.warn(fields, 'link changed');
-    else log.info(fields, 'link changed');
-    onTransition(fields);
+    const transition = { side, key, from: before.condition, to: after.condition, reason: after.reason };
+    // the log has one line for each change of a path; the summary is in the status
+    if (side === 'summary') log.debug(transition, 'link as a whole changed');
+    else if (after.condition === 'disconnected') log.warn(transition, 'link changed');
+    else log.info(transition, 'link changed');
+    onTransition(transition);
   }
 }
 

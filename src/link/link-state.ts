@@ -1,14 +1,13 @@
 /**
- * The link: is the far side reachable? Evidence in, a condition with its reason and its age out.
+ * The link: can the far side be reached? Evidence goes in; a condition with its reason and age comes out. Pure.
  *
  *     unknown --> connected <--> degraded --> disconnected --> recovering --> connected
  *                                                  ^--------------'
  *
- * One state for each AWS Region and each upstream, and one summary. Any answer proves the path, a refusal
- * included; what says nothing about the path (missing credentials, a fault of our own) must not be reported
- * here at all. Something in between that answers in place of the far side (a proxy, a captive portal) is neither: the
- * condition becomes degraded, with its name as the reason, and neither a cut nor a return follows from it.
- * The room refuses to know how evidence is gathered and what anybody does about the condition.
+ * Each AWS Region and each upstream has a state, and there is one summary. Every answer proves the path, a refusal
+ * included. A failure that says nothing about the path (missing credentials, a defect of ours) must not be reported here.
+ * A proxy or a captive portal may answer in place of the far side: the condition is then degraded with that reason, and is
+ * neither a cut nor a return. The room refuses to know how evidence is gathered and what follows from a condition.
  */
 
 export type LinkCondition = 'unknown' | 'connected' | 'degraded' | 'disconnected' | 'recovering';
@@ -18,27 +17,35 @@ export interface Evidence {
   readonly side: 'aws' | 'upstream';
   readonly key: string;
   readonly proves: 'reachable' | 'unreachable' | 'nothing';
-  /** A constant text, such as `timeout`; shown as the state's reason. */
+  /** A constant text, such as `timeout`; shown as the reason of the state. */
   readonly reason: string;
-  /** Monotonic; when the attempt began, where it may have taken long. */
+  /** Monotonic; when the attempt started, if it may have taken long. */
   readonly startedAtMs?: number;
 }
 
 export interface LinkState {
   readonly condition: LinkCondition;
   readonly reason: string;
-  /** When the condition began, on the monotonic clock. */
+  /** When the condition began, monotonic. */
   readonly sinceMs: number;
   readonly failuresInARow: number;
   readonly successesInARow: number;
-  /** When evidence last counted; absent before any has. */
+  /** When evidence last counted; absent before the first. */
   readonly countedAtMs?: number;
 }
 
-/** So many failures in a row, and the path counts as cut: one lost datagram is not a cut. */
-const FAILURES_TO_DISCONNECT = 3;
-/** So many successes in a row, and the path counts as whole again: a lossy path lets single ones through. */
-const SUCCESSES_TO_CONNECT = 3;
+export interface LinkPath extends LinkState {
+  readonly side: Evidence['side'];
+  readonly key: string;
+}
+
+/** How much evidence in a row changes a condition. Who asks for evidence asks this often before it slows down. */
+export const LINK_THRESHOLDS = {
+  /** One lost datagram is no cut. */
+  failuresToDisconnect: 3,
+  /** A lossy path lets single answers through. */
+  successesToConnect: 3,
+} as const;
 
 export const initialLinkState: LinkState = {
   condition: 'unknown',
@@ -63,7 +70,7 @@ export function nextLinkState(state: LinkState, evidence: Evidence, nowMs: numbe
   return { condition, reason: evidence.reason, sinceMs: nowMs, ...counted };
 }
 
-/** A path that was cut, or has just come back, stays as it was: what answers may stand on this side of the cut. */
+/** A path that was cut or has just returned stays as it is: the answer may come from this side of the cut. */
 function afterNothing(state: LinkState, { reason }: Evidence, nowMs: number): LinkState {
   const counted = { successesInARow: 0, countedAtMs: nowMs };
   if (state.condition === 'disconnected' || state.condition === 'recovering') return { ...state, ...counted };
@@ -72,8 +79,8 @@ function afterNothing(state: LinkState, { reason }: Evidence, nowMs: number): Li
 }
 
 /**
- * What was under way when the last word came says nothing new: ten looks lost in one short break are one failure, and one
- * that hung since the cut does not undo the return. An answer counts however long it took.
+ * A failure that started before the last evidence says nothing new: ten polls lost in one short break are one failure, and a
+ * poll that hung since the cut does not undo the return. A success counts however long it took.
  */
 function isOldNews({ countedAtMs }: LinkState, { startedAtMs }: Evidence): boolean {
   return countedAtMs !== undefined && startedAtMs !== undefined && startedAtMs < countedAtMs;
@@ -81,41 +88,36 @@ function isOldNews({ countedAtMs }: LinkState, { startedAtMs }: Evidence): boole
 
 function afterSuccess(before: LinkCondition, successesInARow: number): LinkCondition {
   if (before === 'unknown' || before === 'connected') return 'connected';
-  if (successesInARow >= SUCCESSES_TO_CONNECT) return 'connected';
+  if (successesInARow >= LINK_THRESHOLDS.successesToConnect) return 'connected';
   return before === 'disconnected' ? 'recovering' : before;
 }
 
 function afterFailure(before: LinkCondition, failuresInARow: number): LinkCondition {
-  // a path that has just come back and fails again has not come back
   if (before === 'disconnected' || before === 'recovering') return 'disconnected';
-  if (failuresInARow >= FAILURES_TO_DISCONNECT) return 'disconnected';
+  if (failuresInARow >= LINK_THRESHOLDS.failuresToDisconnect) return 'disconnected';
   return before === 'unknown' ? 'unknown' : 'degraded';
 }
 
-export interface LinkPath extends LinkState {
-  readonly side: Evidence['side'];
-  readonly key: string;
-}
-
 /**
- * One word for all paths. The link is the one to AWS: upstreams decide only while no Region was tried, for they may
- * stand on the site; while AWS answers, an upstream that does not makes it degraded. Reason and age are those of the
- * path that changed last among those that decide.
+ * One condition for all paths. The link is the link to AWS: upstreams decide only until a Region was tried, because they may
+ * stand on the site. While AWS answers, an upstream that does not answer makes the link degraded. Reason and age are those
+ * of the deciding path that changed last.
  */
 export function summarizeLinks(paths: readonly LinkPath[]): LinkState {
   const known = paths.filter(({ condition }) => condition !== 'unknown');
   const aws = known.filter(({ side }) => side === 'aws');
   const deciding = aws.length > 0 ? aws : known;
-  const word = commonCondition(deciding);
-  const condition = word === 'connected' ? commonCondition(known) : word;
-  const blamed = condition === word ? deciding : known;
-  const latest = blamed.toSorted((a, b) => b.sinceMs - a.sinceMs)[0];
+  const decided = commonCondition(deciding);
+  const condition = decided === 'connected' ? commonCondition(known) : decided;
+  let latest: LinkPath | undefined;
+  for (const path of condition === decided ? deciding : known) {
+    if (latest === undefined || path.sinceMs > latest.sinceMs) latest = path;
+  }
   return latest === undefined ? initialLinkState : { ...latest, condition };
 }
 
 function commonCondition(paths: readonly LinkPath[]): LinkCondition {
-  const conditions = new Set(paths.map(({ condition }) => condition));
-  const [only] = conditions;
-  if (only !== undefined && conditions.size === 1) return only;
-  return only === undefined ? 'unknown' : 'degraded';
+  const [first] = paths;
+  if (first === undefined) return 'unknown';
+  return paths.every(({ condition }) => condition === first.condition) ? first.condition : 'degraded';
 }

@@ -113,6 +113,11 @@ export function isInterfaceSource(name: SourceName): name is InterfaceSource {
   return traitsOf(name).speaksOf === 'interfaces';
 }
 
+/** Whether it lists what exists in AWS, from across the link: in a cut it is silent, and its last answer counts. */
+export function isListing(name: SourceName): boolean {
+  return isInterfaceSource(name) && traitsOf(name).crossesLink;
+}
+
 export function isAddressSource(name: SourceName): name is AddressSource {
   return traitsOf(name).speaksOf !== 'cluster';
 }

@@ -1,35 +1,37 @@
 /**
- * Which of the served addresses accept a TCP connection from here, so that a dead one can be answered last.
+ * Checks of the served addresses from this host, so that an address that fails is answered last.
  *
- * It orders and never removes: a probe sees one path from one host, and a client may well have another. The probes
- * stay on the site, so they go on through a cut, which is when they matter most.
+ * A check orders addresses and never removes one: this host sees one path, and a client may have another. The checks stay on
+ * the site, so they go on through a cut, when they matter most. Another check, such as a proof by TLS, is another
+ * `AddressCheck` beside `connectTcp`; `refresh-plane.ts` hands it in.
  */
-
 import { connect } from 'node:net';
 import { inBackground } from '../runtime/background.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { ProbeSettings } from './cluster-settings.ts';
+import { hasSameAddresses } from './reconcile/guard.ts';
 
-/** Never rejects. */
-export type Connect = (address: string, port: number, timeoutMs: number) => Promise<boolean>;
+/** Resolves to whether the address passed; never rejects. */
+export type AddressCheck = (address: string, port: number, timeoutMs: number) => Promise<boolean>;
 
 export interface LivenessOptions extends ProbeSettings {
-  readonly connect: Connect;
+  readonly check: AddressCheck;
   readonly timers: Timers;
   readonly random: Random;
-  /** `dead` differs from what it was. */
+  /** Called when the set of dead addresses has changed. */
   readonly onChange: (dead: ReadonlySet<string>) => void;
 }
 
 /** One lost SYN is no death. */
 const FAILURES_TO_DIE = 2;
 const JITTER = 0.1;
-/** For a `connect` that does not keep its own time. */
+/** For a check that ignores its timeout. */
 const OVERTIME_MS = 500;
 
 export class Liveness {
   readonly #options: LivenessOptions;
+  /** Failures in a row by address. */
   #failures = new Map<string, number>();
   #dead: ReadonlySet<string> = new Set();
   #next: Disposable | undefined;
@@ -43,14 +45,14 @@ export class Liveness {
     return this.#dead;
   }
 
-  /** Probes these from now on; what was known of addresses that stay is kept, new ones count as alive. */
+  /** Checks these addresses from now on. Addresses that stay keep their failures; new ones count as alive. */
   watch(addresses: readonly string[]): void {
     this.#failures = new Map(addresses.map((address) => [address, this.#failures.get(address) ?? 0]));
-    this.#judge();
+    this.#update();
   }
 
   start(): void {
-    inBackground('liveness', () => this.#probeAndGoOn());
+    inBackground('liveness', () => this.#checkAndGoOn());
   }
 
   stop(): void {
@@ -58,58 +60,56 @@ export class Liveness {
     this.#next?.[Symbol.dispose]();
   }
 
-  /** Probes every address once, side by side. */
-  async probeOnce(): Promise<void> {
+  /** Checks every address once, side by side. */
+  async checkOnce(): Promise<void> {
     const addresses = [...this.#failures.keys()];
-    const results = await Promise.all(addresses.map((address) => this.#probe(address)));
+    const results = await Promise.all(addresses.map((address) => this.#check(address)));
     if (this.#isStopped) return;
     for (const [index, address] of addresses.entries()) {
       const failures = this.#failures.get(address);
       if (failures === undefined) continue; // no longer served
       this.#failures.set(address, results[index] === true ? 0 : failures + 1);
     }
-    this.#judge();
+    this.#update();
   }
 
-  async #probeAndGoOn(): Promise<void> {
-    await inBackground('liveness', () => this.probeOnce());
+  async #checkAndGoOn(): Promise<void> {
+    await inBackground('liveness', () => this.checkOnce());
     if (this.#isStopped) return;
     const { timers, random, intervalMs } = this.#options;
     const delayMs = intervalMs * (1 - JITTER + 2 * JITTER * random.fraction());
-    this.#next = timers.after(delayMs, () => inBackground('liveness', () => this.#probeAndGoOn()));
+    this.#next = timers.after(delayMs, () => this.start());
   }
 
-  #probe(address: string): Promise<boolean> {
-    const { connect, port, timeoutMs, timers } = this.#options;
+  #check(address: string): Promise<boolean> {
+    const { check, port, timeoutMs, timers } = this.#options;
     return new Promise((resolve) => {
       const timer = timers.after(timeoutMs + OVERTIME_MS, () => resolve(false));
       const end = (isAlive: boolean) => {
         timer[Symbol.dispose]();
         resolve(isAlive);
       };
-      connect(address, port, timeoutMs).then(end, () => end(false));
+      check(address, port, timeoutMs).then(end, () => end(false));
     });
   }
 
-  #judge(): void {
+  #update(): void {
     const dead = deadAddresses(this.#failures);
-    const isSame = dead.size === this.#dead.size && [...dead].every((address) => this.#dead.has(address));
-    if (isSame) return;
+    if (hasSameAddresses([...dead], [...this.#dead])) return;
     this.#dead = dead;
     this.#options.onChange(dead);
   }
 }
 
-/** With all of them dead, none is: the order would say nothing, and the fault is more likely on this side. */
+/** When all addresses are dead, none counts as dead: the order would say nothing, and the fault is probably on this host. */
 export function deadAddresses(failures: ReadonlyMap<string, number>): ReadonlySet<string> {
   const dead = [...failures].filter(([, count]) => count >= FAILURES_TO_DIE).map(([address]) => address);
   return new Set(dead.length === failures.size ? [] : dead);
 }
 
-/** Is somebody listening there? A TCP connection that is opened and closed at once, with no octet sent. */
-/** @returns whether the connection was made within `timeoutMs`; never rejects */
-export function connectTcp(address: string, port: number, timeoutMs: number): Promise<boolean> {
-  return new Promise((resolve) => {
+/** Opens a TCP connection and closes it at once, without sending an octet. */
+export const connectTcp: AddressCheck = (address, port, timeoutMs) =>
+  new Promise((resolve) => {
     const socket = connect({ host: address, port, timeout: timeoutMs });
     const end = (isListening: boolean) => {
       socket.destroy();
@@ -117,6 +117,5 @@ export function connectTcp(address: string, port: number, timeoutMs: number): Pr
     };
     socket.once('connect', () => end(true));
     socket.once('timeout', () => end(false));
-    socket.on('error', () => end(false)); // refused, unreachable, reset: all the same here
+    socket.on('error', () => end(false)); // refused, unreachable or reset: the address does not serve
   });
-}

@@ -1,16 +1,23 @@
 /**
  * The refresh journey of one cluster: sources -> compare -> guard -> the record to save and publish.
- * The refresh room keeps the records of endpoints right while AWS can be reached, and unharmed while it cannot. It
- * refuses to know how a query is answered, how a record is written, and how a source looks. Each source has its own
- * schedule; what one sees that would change the addresses makes the others look at once, so that only fresh views
- * are compared. Nothing that fails, hangs, or comes back empty ever takes an address away.
+ *
+ * The room keeps the records of endpoints right while AWS can be reached, and unharmed while it cannot. It refuses to know
+ * how a query is answered, how a record is written and how a source asks. Each source has its own schedule. An answer that
+ * would change the addresses makes the other sources poll at once, so that only fresh answers are compared. Nothing that
+ * fails, hangs or comes back empty ever takes an address away.
  */
-
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { ClusterDetails, EndpointRecord } from '../records/endpoint-record.ts';
-import { askedRegion, isAddressSource, isNameSource, type SourceName } from '../records/sources.ts';
+import {
+  askedRegion,
+  isAddressSource,
+  isListing,
+  isNameSource,
+  type SourceName,
+  traitsOf,
+} from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
@@ -31,17 +38,16 @@ import {
   nextCredentialState,
   retainSources,
 } from './credential-state.ts';
-import { contextFor, type Ending, evidenceOf, mayLook } from './poll.ts';
+import { contextFor, evidenceOf, mayPoll, type PollResult } from './poll.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
-import type { Comparison } from './reconcile/compare.ts';
-import { compareStates, type SourceState } from './reconcile/compare.ts';
+import { type Comparison, compareStates, type SourceState } from './reconcile/compare.ts';
 import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
-import { decide, learn, note, type Plan, type PlanSettings } from './reconcile/plan.ts';
+import { decide, keep, learn, type Plan, type PlanSettings } from './reconcile/plan.ts';
 import { nextDelayMs } from './reconcile/schedule.ts';
 import { ageMs } from './reconcile/timeline.ts';
-import { DetailsDoubt } from './recreated-cluster.ts';
-import { LastingDoubt, RefreshLog } from './refresh-log.ts';
-import { SourceRunner } from './source-poller.ts';
+import { RecreationSigns } from './recreated-cluster.ts';
+import { DisagreementWatch, RefreshLog } from './refresh-log.ts';
+import { SourcePoller } from './source-poller.ts';
 
 export interface ClusterRefresherOptions {
   readonly settings: ClusterSettings;
@@ -52,16 +58,19 @@ export interface ClusterRefresherOptions {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Log;
-  /** The looks of a round, and what comes back, pass here, those of all clusters; left out, they do so at once. */
+  /** Polls of all clusters pass here when they start and when they end; without it they do not wait. */
   readonly turnstile?: Turnstile;
   readonly evidence: (evidence: Evidence) => void;
-  /** The record is another object than before; `changes` is empty when it was only confirmed. */
+  /** The record is a new object; `changes` is empty when it was only confirmed. */
   readonly onRecord: (changes: readonly Change[]) => void;
 }
 
-const FRESH_MS = 5_000; // a view younger than this is as good as a new one when two are compared
-const KICK_SPREAD_MS = 1_000; // hosts and clusters that hear of a restored link together must not call AWS in the same instant
-const CONFIRM_MARGIN_MS = 20; // timers may fire a moment early by the monotonic clock; a confirmation must not
+/** An answer this young is as good as a new one when two are compared. */
+const FRESH_MS = 5_000;
+/** Hosts and clusters that hear together of a restored link must not call AWS in the same instant. */
+const KICK_SPREAD_MS = 1_000;
+/** A timer may fire a moment early by the monotonic clock; a confirmation must not. */
+const CONFIRM_MARGIN_MS = 20;
 
 export class ClusterRefresher {
   readonly #options: ClusterRefresherOptions;
@@ -69,10 +78,10 @@ export class ClusterRefresher {
   #settings: ClusterSettings;
   #times: RefreshTimes;
   #planSettings: PlanSettings;
-  #runners = new Map<SourceName, SourceRunner>();
+  #pollers = new Map<SourceName, SourcePoller>();
   #record: EndpointRecord;
-  readonly #doubt: LastingDoubt;
-  readonly #detailsDoubt = new DetailsDoubt();
+  readonly #disagreement: DisagreementWatch;
+  readonly #recreation = new RecreationSigns();
   #refused: readonly Refusal[] = [];
   #credentials: CredentialState = initialCredentialState;
   #stats: ClusterStats = { addressChanges: 0, heldChanges: 0, refusedAddresses: 0 };
@@ -81,8 +90,8 @@ export class ClusterRefresher {
   #kickTimer: Disposable | undefined;
   #isStarted = false;
   #isStopped = false;
-  /** What the settings alone changed about the record that was known before. */
-  readonly admission: readonly Change[];
+  /** What the settings alone changed in the record that was known before. */
+  readonly initialChanges: readonly Change[];
 
   constructor(options: ClusterRefresherOptions) {
     this.#options = options;
@@ -91,11 +100,11 @@ export class ClusterRefresher {
     this.#planSettings = planSettingsOf(options.settings, options.times);
     const { name: cluster, region } = options.settings;
     this.#log = new RefreshLog(options.log.child({ cluster, ...(region === undefined ? {} : { region }) }));
-    this.#doubt = new LastingDoubt(this.#log);
-    this.#replaceRunners();
-    const plan = note(options.record, this.#states(), this.#planSettings, this.#now()); // a pin, a name of the operator's
+    this.#disagreement = new DisagreementWatch(this.#log);
+    this.#replacePollers();
+    const plan = keep(options.record, this.#states(), this.#planSettings, this.#now());
     this.#record = plan.record;
-    this.admission = plan.changes;
+    this.initialChanges = plan.changes;
     this.#log.planned(plan, options.record);
   }
 
@@ -107,7 +116,7 @@ export class ClusterRefresher {
     return this.#settings;
   }
 
-  /** Looks at once, and from then on by the schedule of each source. */
+  /** Polls at once, and from then on by the schedule of each source. */
   start(): void {
     if (this.#isStopped) return;
     this.#isStarted = true;
@@ -115,69 +124,69 @@ export class ClusterRefresher {
     this.runOnce('start');
   }
 
-  /** Looks with every source once, and decides; without the endpoint's name the cluster's details come first. */
+  /** Polls every source once, and decides. Without the endpoint's name, the details of the cluster come first. */
   async runOnce(reason: string, restart = false): Promise<void> {
     this.#log.refreshing(reason);
-    const isFirst = this.#record.endpoint === undefined && this.#runners.has('cluster');
-    if (isFirst) await this.#look('cluster', restart);
-    const rest = [...this.#runners.keys()].filter((name) => !isFirst || name !== 'cluster');
-    const looks: Promise<void>[] = [];
-    for (const name of rest) {
+    const eks = this.#record.endpoint === undefined ? this.#eks() : undefined;
+    if (eks !== undefined) await this.#poll(eks.name, restart);
+    const polls: Promise<void>[] = [];
+    for (const name of [...this.#pollers.keys()]) {
+      if (name === eks?.name) continue;
       if (this.#options.turnstile !== undefined) await this.#options.turnstile.pass();
-      looks.push(this.#look(name, restart));
+      polls.push(this.#poll(name, restart));
     }
-    await Promise.all(looks);
+    await Promise.all(polls);
     await this.#deciding;
   }
 
-  /** Something says that looking is worth while again: forgets all backoff, and gives up looks begun before. */
+  /** Polls again because something has changed, such as the link. Resets all backoff and gives up older polls. */
   kick(reason: string): void {
     if (!this.#isStarted) return;
-    for (const runner of this.#runners.values()) runner.consecutiveFailures = 0;
-    this.#kickTimer ??= this.#options.timers.after(this.#options.random.fraction() * KICK_SPREAD_MS, () => {
+    for (const poller of this.#pollers.values()) poller.consecutiveFailures = 0;
+    const delayMs = this.#options.random.fraction() * KICK_SPREAD_MS;
+    this.#kickTimer ??= this.#options.timers.after(delayMs, () => {
       this.#kickTimer = undefined;
       this.runOnce(reason, true);
     });
   }
 
-  /** The link to `region` is in doubt: sources whose last look there was answered look at once. */
+  /** The link to `region` is in doubt: polls the sources whose last poll there succeeded. */
   confirm(region: string): void {
-    for (const { name, latest } of this.#runners.values()) {
-      if (latest === 'succeeded' && askedRegion(name, this.#settings.region) === region) this.#look(name);
+    for (const { name, latest } of this.#pollers.values()) {
+      if (latest === 'succeeded' && askedRegion(name, this.#settings.region) === region) this.#poll(name);
     }
   }
 
-  /** Takes new settings over without losing the record or what the sources have seen, and looks again. */
+  /** Takes new settings, keeps the record and the answers of the sources, and polls again. */
   reconfigure(settings: ClusterSettings, times: RefreshTimes): void {
-    const endpointBefore = this.#record.endpoint;
+    const { endpoint, region } = this.#record;
     this.#settings = settings;
     this.#times = times;
     this.#planSettings = planSettingsOf(settings, times);
-    this.#replaceRunners();
-    this.#doubt.forget();
-    const { region } = settings;
-    const labelled = region === this.#record.region ? this.#record : { ...this.#record, region };
-    this.#commit(note(labelled, this.#states(), this.#planSettings, this.#now()));
-    if (this.#record.endpoint !== endpointBefore) this.#forgetNames();
+    this.#replacePollers();
+    this.#disagreement.forget();
+    const record = region === settings.region ? this.#record : { ...this.#record, region: settings.region };
+    this.#commit(keep(record, this.#states(), this.#planSettings, this.#now()));
+    if (this.#record.endpoint !== endpoint) this.#forgetNames();
     this.kick('reconfigured');
   }
 
-  /** Ends all looks and timers; the record stays as it is. */
+  /** Ends all polls and timers; the record stays as it is. */
   stop(): void {
     this.#isStarted = false;
     this.#isStopped = true;
     this.#confirmTimer?.[Symbol.dispose]();
     this.#kickTimer?.[Symbol.dispose]();
-    for (const runner of this.#runners.values()) runner.stop();
+    for (const poller of this.#pollers.values()) poller.stop();
   }
 
-  /** @param stateAheadMs how far the file that the record came from is ahead of the wall clock */
+  /** @param stateAheadMs how far the file of the record is ahead of the wall clock */
   snapshot(stateAheadMs = 0): ClusterSnapshot {
     return composeSnapshot({
       record: this.#record,
       settings: this.#settings,
-      runners: [...this.#runners.values()],
-      comparison: this.#doubt.latest,
+      pollers: [...this.#pollers.values()],
+      comparison: this.#disagreement.latest,
       refused: this.#refused,
       credentials: this.#credentials,
       stats: this.#stats,
@@ -190,130 +199,135 @@ export class ClusterRefresher {
     return this.#options.clock.monotonicMs();
   }
 
-  #replaceRunners(): void {
-    const before = this.#runners;
+  #replacePollers(): void {
+    const before = this.#pollers;
     const { clock, timers, turnstile } = this.#options;
-    this.#runners = new Map();
-    for (const source of this.#settings.sources) {
-      const old = before.get(source.name);
-      const options = { clock, timers, turnstile, deadlineMs: this.#times.deadlineMs };
-      const runner = new SourceRunner(source, options, (settled, ending) => this.#settled(settled, ending));
-      if (old !== undefined) runner.inherit(old);
-      this.#runners.set(source.name, runner);
-    }
-    for (const old of before.values()) old.stop();
-    this.#judgeCredentials(retainSources(this.#credentials, new Set(this.#runners.keys()), this.#now()));
+    const options = { clock, timers, turnstile, deadlineMs: this.#times.deadlineMs };
+    const onSettled = (poller: SourcePoller, result: PollResult) => this.#settled(poller, result);
+    this.#pollers = new Map(
+      this.#settings.sources.map((source) => [
+        source.name,
+        new SourcePoller(source, options, onSettled, before.get(source.name)),
+      ]),
+    );
+    for (const poller of before.values()) poller.stop();
+    this.#noteCredentials(retainSources(this.#credentials, new Set(this.#pollers.keys()), this.#now()));
+  }
+
+  /** The poller that asks EKS for the details of the cluster. */
+  #eks(): SourcePoller | undefined {
+    return [...this.#pollers.values()].find(({ name }) => traitsOf(name).speaksOf === 'cluster');
+  }
+
+  #addressPollers(): readonly SourcePoller[] {
+    return [...this.#pollers.values()].filter(({ name }) => isAddressSource(name));
   }
 
   #states(): readonly SourceState[] {
-    const states: SourceState[] = [];
-    for (const { name, latest, view, lastFailure } of this.#runners.values()) {
-      if (!isAddressSource(name)) continue;
+    return [...this.#pollers.values()].flatMap(({ name, latest, view, lastFailure }) => {
+      if (!isAddressSource(name)) return [];
       const failure = latest === 'failed' ? lastFailure?.reason : undefined;
-      states.push({ source: name, latest, view, failure });
-    }
-    return states;
+      return [{ source: name, latest, view, failure }];
+    });
   }
 
-  /** Every look begins here. Never rejects. */
-  #look(name: SourceName, restart = false): Promise<void> {
-    const runner = this.#runners.get(name);
-    if (runner === undefined || this.#isStopped || !mayLook(name, this.#record)) return Promise.resolve();
-    return runner.run(contextFor(this.#record, this.#settings), restart);
+  /** Every poll starts here. Never rejects. */
+  #poll(name: SourceName, restart = false): Promise<void> {
+    const poller = this.#pollers.get(name);
+    if (poller === undefined || this.#isStopped || !mayPoll(name, this.#record)) return Promise.resolve();
+    return poller.poll(contextFor(this.#record, this.#settings), restart);
   }
 
-  #settled(runner: SourceRunner, ending: Ending): void {
-    const { observation } = ending;
-    const evidence = evidenceOf(ending, this.#settings.region);
-    if (evidence) this.#options.evidence({ ...evidence, startedAtMs: ending.startedMs });
-    this.#log.settled(ending);
-    this.#arm(runner);
-    this.#judgeCredentials(nextCredentialState(this.#credentials, observation, this.#now()));
-    const [record, eks, nowMs] = [this.#record, this.#runners.get('cluster'), this.#now()];
-    if (this.#isStarted && this.#detailsDoubt.isDue(observation, record, eks, nowMs)) this.#look('cluster');
-    if (observation.kind === 'addresses') this.#consider(runner, observation.addresses);
+  #settled(poller: SourcePoller, result: PollResult): void {
+    const { observation } = result;
+    const evidence = evidenceOf(result, this.#settings.region);
+    if (evidence) this.#options.evidence(evidence);
+    this.#log.settled(result);
+    this.#schedule(poller);
+    this.#noteCredentials(nextCredentialState(this.#credentials, observation, this.#now()));
+    const eks = this.#eks();
+    const isEksDue = () => this.#recreation.shouldAskEks(observation, this.#record, eks, this.#now());
+    if (this.#isStarted && eks !== undefined && isEksDue()) this.#poll(eks.name);
+    if (observation.kind === 'addresses') this.#consider(poller, observation.addresses);
     else if (observation.kind === 'details') this.#learn(observation.details);
-    else this.#fail(runner);
+    else this.#failed(poller);
   }
 
-  /** Credentials that work again for one source most likely do for the others, which may be waiting for an hour. */
-  #judgeCredentials(next: CredentialState): void {
+  /** When credentials work again for one source, the others try at once: their backoff may be an hour. */
+  #noteCredentials(next: CredentialState): void {
     const before = this.#credentials;
     this.#credentials = next;
     this.#log.credentials(before, next);
     if (!this.#isStarted || next.troubles.size >= before.troubles.size) return;
-    for (const source of next.troubles.keys()) if (!this.#runners.get(source)?.isRunning) this.#look(source);
+    for (const source of next.troubles.keys()) if (!this.#pollers.get(source)?.isRunning) this.#poll(source);
   }
 
   #learn(details: ClusterDetails): void {
     const before = this.#record;
     this.#commit(learn(before, details, this.#planSettings, this.#now()));
-    this.#followDetails(before);
-  }
-
-  #fail(runner: SourceRunner): void {
-    const now = this.#now();
-    this.#commit(note(this.#record, this.#states(), this.#planSettings, now));
-    // only what was seen at about the same time is compared: in a cut one source fails before the others do
-    if (this.#staleSiblings(runner).length === 0) {
-      this.#compared(compareStates(this.#states(), this.#planSettings, now));
+    const described = otherEndpointOf(this.#record);
+    const isRedescribed = described !== undefined && described !== before.details?.endpoint;
+    if (this.#record.endpoint !== before.endpoint || isRedescribed) {
+      this.#forgetNames();
+      for (const name of this.#pollers.keys()) if (isNameSource(name)) this.#poll(name, true);
     }
-    this.#log.aged(ageMs(lastConfirmedAtMs(this.#record) ?? now, now), AGE_WARNINGS_MS);
-    // a source that begins to fail is news: if the others can confirm what is served, let them do so now
-    if (runner.consecutiveFailures !== 1 || !isAddressSource(runner.name)) return;
-    for (const sibling of this.#staleSiblings(runner))
-      if (sibling.latest === 'succeeded') this.#look(sibling.name);
+    if (before.details === undefined || this.#record.details?.vpcId === before.details.vpcId) return;
+    for (const name of this.#pollers.keys()) if (isListing(name)) this.#poll(name, true);
   }
 
-  #arm(runner: SourceRunner): void {
+  /** The addresses of the old name say nothing about the new one. */
+  #forgetNames(): void {
+    for (const poller of this.#pollers.values()) if (isNameSource(poller.name)) poller.forget();
+  }
+
+  #failed(poller: SourcePoller): void {
+    const nowMs = this.#now();
+    this.#commit(keep(this.#record, this.#states(), this.#planSettings, nowMs));
+    // only answers of about the same time are compared: in a cut one source fails before the others
+    if (this.#staleSiblings(poller).length === 0) {
+      this.#compared(compareStates(this.#states(), this.#planSettings, nowMs));
+    }
+    this.#log.aged(ageMs(lastConfirmedAtMs(this.#record) ?? nowMs, nowMs), AGE_WARNINGS_MS);
+    // when a source begins to fail, the others may still confirm what is served
+    if (poller.consecutiveFailures !== 1 || !isAddressSource(poller.name)) return;
+    for (const { name, latest } of this.#staleSiblings(poller)) if (latest === 'succeeded') this.#poll(name);
+  }
+
+  #schedule(poller: SourcePoller): void {
     if (!this.#isStarted) return;
-    const settings = { ...this.#times, intervalMs: this.#times.intervalMs[runner.name] };
-    const delayMs = nextDelayMs(runner.progress(), settings, this.#options.random.fraction());
-    runner.arm(delayMs, () => this.#look(runner.name));
+    const settings = { ...this.#times, intervalMs: this.#times.intervalMs[poller.name] };
+    const delayMs = nextDelayMs(poller.progress(), settings, this.#options.random.fraction());
+    poller.schedule(delayMs, () => this.#poll(poller.name));
   }
 
-  /** Adopts what was seen if it changes nothing; otherwise the other sources look first, and then it is decided. */
-  #consider(runner: SourceRunner, addresses: readonly string[]): void {
-    if (this.#deciding !== undefined) return; // the decision under way takes this view in
+  /** Adopts an answer that changes nothing; otherwise the other sources poll first. */
+  #consider(poller: SourcePoller, addresses: readonly string[]): void {
+    if (this.#deciding !== undefined) return; // the running decision takes this answer in
     const served = addressesOf(this.#record);
     const proposal = decide(this.#record, this.#states(), this.#planSettings, this.#now());
-    const known = [served, runner.viewBefore?.addresses ?? []];
+    const known = [served, poller.viewBefore?.addresses ?? []];
     const isNews = !known.some((before) => hasSameAddresses(addresses, before));
-    // where nothing is served there is nothing to protect, and somebody waits for an answer
+    // where nothing is served there is nothing to protect, and a client waits for an answer
     const isDoubtful = served.length > 0 && (isNews || hasAddressChange(proposal.changes));
-    const stale = isDoubtful ? this.#staleSiblings(runner) : [];
-    if (stale.length === 0) this.#commit(proposal);
-    else
-      this.#deciding = inBackground('refresh', async () => {
-        await Promise.all(stale.map((sibling) => this.#look(sibling.name)));
-        this.#deciding = undefined;
-        this.#commit(decide(this.#record, this.#states(), this.#planSettings, this.#now()));
-      });
-  }
-
-  #staleSiblings({ name }: SourceRunner): readonly SourceRunner[] {
-    const now = this.#now();
-    return [...this.#runners.values()].filter((sibling) => {
-      if (sibling.name === name || !isAddressSource(sibling.name)) return false;
-      const isFresh = sibling.latest === 'succeeded' && now - (sibling.settledAtMs ?? 0) < FRESH_MS;
-      return sibling.isRunning || !isFresh;
+    const stale = isDoubtful ? this.#staleSiblings(poller) : [];
+    if (stale.length === 0) {
+      this.#commit(proposal);
+      return;
+    }
+    this.#deciding = inBackground('refresh', async () => {
+      await Promise.all(stale.map(({ name }) => this.#poll(name)));
+      this.#deciding = undefined;
+      this.#commit(decide(this.#record, this.#states(), this.#planSettings, this.#now()));
     });
   }
 
-  #followDetails({ endpoint, details }: EndpointRecord): void {
-    const other = otherEndpointOf(this.#record);
-    const isRedescribed = other !== undefined && other !== details?.endpoint;
-    if (this.#record.endpoint !== endpoint || isRedescribed) {
-      this.#forgetNames();
-      for (const name of this.#runners.keys()) if (isNameSource(name)) this.#look(name, true);
-    }
-    const isMoved = details !== undefined && this.#record.details?.vpcId !== details.vpcId;
-    if (isMoved) this.#look('interfaces', true);
-  }
-
-  /** What the old name resolved to says nothing about the new one. */
-  #forgetNames(): void {
-    for (const runner of this.#runners.values()) if (isNameSource(runner.name)) runner.forget();
+  #staleSiblings({ name }: SourcePoller): readonly SourcePoller[] {
+    const nowMs = this.#now();
+    return this.#addressPollers().filter((sibling) => {
+      if (sibling.name === name) return false;
+      const isFresh = sibling.latest === 'succeeded' && nowMs - (sibling.settledAtMs ?? 0) < FRESH_MS;
+      return sibling.isRunning || !isFresh;
+    });
   }
 
   #commit(plan: Plan): void {
@@ -327,33 +341,31 @@ export class ClusterRefresher {
     this.#log.planned(plan, before);
     if (record.held?.sinceMs !== before.held?.sinceMs) this.#awaitConfirmation();
     if (record !== before) this.#options.onRecord(changes);
-    this.#lookWhoNowMay(before);
+    if (this.#isStarted) this.#pollNewlyAble(before);
   }
 
-  /** Whoever had nothing to ask for until this moment: the API server's own view, at the first addresses ever. */
-  #lookWhoNowMay(before: EndpointRecord): void {
-    if (!this.#isStarted) return;
-    for (const name of this.#runners.keys())
-      if (mayLook(name, this.#record) && !mayLook(name, before)) this.#look(name);
+  /** Starts sources that have just received the input they need. */
+  #pollNewlyAble(before: EndpointRecord): void {
+    for (const name of this.#pollers.keys())
+      if (mayPoll(name, this.#record) && !mayPoll(name, before)) this.#poll(name);
   }
 
   #compared(comparison: Comparison): void {
-    const asked = [...this.#runners.values()].filter(
-      ({ name }) => isAddressSource(name) && mayLook(name, this.#record),
-    );
-    const wasPending = this.#doubt.isPending;
-    this.#doubt.compared(comparison, asked, this.#now());
-    if (this.#doubt.isPending !== wasPending && this.#record.held === undefined) this.#awaitConfirmation();
+    const asked = this.#addressPollers().filter(({ name }) => mayPoll(name, this.#record));
+    const wasPending = this.#disagreement.isPending;
+    this.#disagreement.compared(comparison, asked, this.#now());
+    if (this.#disagreement.isPending !== wasPending && this.#record.held === undefined)
+      this.#awaitConfirmation();
   }
 
-  /** A change that is held and a disagreement are shown, but not for longer than it takes to be sure. */
+  /** A held change or a disagreement makes all address sources poll again as soon as that can confirm it. */
   #awaitConfirmation(): void {
     this.#confirmTimer?.[Symbol.dispose]();
     this.#confirmTimer = undefined;
-    if (this.#record.held === undefined && !this.#doubt.isPending) return;
+    if (this.#record.held === undefined && !this.#disagreement.isPending) return;
     const delayMs = this.#planSettings.confirmAfterMs * (1 + this.#options.random.fraction() / 10);
     this.#confirmTimer = this.#options.timers.after(delayMs + CONFIRM_MARGIN_MS, () => {
-      for (const name of this.#runners.keys()) if (isAddressSource(name)) this.#look(name);
+      for (const { name } of this.#addressPollers()) this.#poll(name);
     });
   }
 }

@@ -1,20 +1,15 @@
-/** What a person wants to know about one cluster, as plain data for the status: ages instead of times. */
+/** What a person wants to know about one cluster, as plain data for the status: ages instead of times, and warnings. Pure. */
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord, HeldChange } from '../records/endpoint-record.ts';
-import { isAddressSource, SOURCE_NAMES, type SourceName } from '../records/sources.ts';
+import { isAddressSource, SOURCE_NAMES, type SourceName, traitsOf } from '../records/sources.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
-import {
-  type CredentialCondition,
-  type CredentialState,
-  isInTrouble,
-  needsCredentials,
-} from './credential-state.ts';
+import { type CredentialCondition, type CredentialState, isInTrouble } from './credential-state.ts';
 import type { Change } from './reconcile/changes.ts';
-import { CAUSE_TEXT, type Comparison, type LikelyCause } from './reconcile/compare.ts';
+import { CAUSE_TEXT, type Comparison, type Disagreement, type LikelyCause } from './reconcile/compare.ts';
 import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
 import type { Plan } from './reconcile/plan.ts';
 import { ageMs } from './reconcile/timeline.ts';
-import type { LastFailure, SourceRunner, SourceStats } from './source-poller.ts';
+import type { LastFailure, SourcePoller, SourceStats } from './source-poller.ts';
 
 export interface ClusterSnapshot {
   readonly cluster: string;
@@ -22,7 +17,7 @@ export interface ClusterSnapshot {
   readonly endpoint?: string;
   /** The name that DescribeCluster says, where the operator gave another: both are answered. */
   readonly describedEndpoint?: string;
-  /** Names that it had before and is answered under as well, newest first. */
+  /** Names that the endpoint had before, newest first; they are answered as well. */
   readonly formerEndpoints?: readonly string[];
   readonly basis: EndpointRecord['basis'];
   readonly ttlSeconds: number;
@@ -30,7 +25,7 @@ export interface ClusterSnapshot {
   readonly addresses: readonly AddressSnapshot[];
   /** Since the set of addresses last changed. */
   readonly changedAgoMs?: number;
-  /** Since any source last confirmed addresses; absent when none ever has. */
+  /** Since a source last confirmed addresses; absent when none ever has. */
   readonly confirmedAgoMs?: number;
   readonly sources: readonly SourceSnapshot[];
   readonly held?: {
@@ -38,10 +33,7 @@ export interface ClusterSnapshot {
     readonly reason: string;
     readonly heldForMs: number;
   };
-  readonly disagreement?: {
-    readonly onlyByName: readonly string[];
-    readonly onlyByInterfaces: readonly string[];
-  };
+  readonly disagreement?: Disagreement;
   readonly likelyCause?: LikelyCause;
   readonly refused: readonly Refusal[];
   /** Absent where no source asks AWS. */
@@ -61,17 +53,17 @@ export interface ClusterSnapshot {
 export interface ClusterStats {
   readonly addressChanges: number;
   readonly heldChanges: number;
-  /** One for each address in each decision. */
+  /** Once for each address in each decision. */
   readonly refusedAddresses: number;
 }
 
 export interface AddressSnapshot {
   readonly address: string;
-  /** Answered last: its last probes failed. */
+  /** Its last checks failed: it is answered last. */
   readonly isDead: boolean;
-  /** EC2's status of its interface where that is not `in-use`: it exists, but is not attached at this moment. */
+  /** EC2's status of its interface where that is not `in-use`: the interface exists, and is not attached now. */
   readonly interfaceStatus?: string;
-  /** Since EC2's listing lacks it: it stays because the name had it. */
+  /** Since the listing of EC2 lacks it. It stays because the name had it. */
   readonly lackedAgoMs?: number;
   readonly provenance: Readonly<
     Partial<Record<SourceName | 'pin', { readonly firstSeenAgoMs: number; readonly lastSeenAgoMs: number }>>
@@ -82,19 +74,15 @@ export interface SourceSnapshot {
   readonly source: SourceName;
   readonly latest: 'untried' | 'succeeded' | 'failed';
   readonly isRunning: boolean;
-  /** Since the last success, before a restart included. */
+  /** Since the last success, those before a restart included. */
   readonly lastSuccessAgoMs?: number;
-  readonly lastFailure?: {
-    readonly reason: LastFailure['reason'];
-    readonly detail: string;
-    readonly agoMs: number;
-  };
+  readonly lastFailure?: Omit<LastFailure, 'atMs'> & { readonly agoMs: number };
   readonly consecutiveFailures: number;
-  /** What the source last saw; absent for `cluster`. */
+  /** From its last answer; absent for a source that gives no addresses. */
   readonly addresses?: readonly string[];
-  /** What it last saw are interfaces whose description only has the cluster's text among others. */
+  /** The descriptions of the listed interfaces are not exactly that of the cluster. */
   readonly isDoubtful?: true;
-  /** Absent while a look is under way, or while there is nothing to ask for. */
+  /** Absent while a poll runs, or while there is nothing to ask for. */
   readonly nextAttemptInMs?: number;
   readonly stats: SourceStats;
 }
@@ -102,43 +90,39 @@ export interface SourceSnapshot {
 export interface SnapshotParts {
   readonly record: EndpointRecord;
   readonly settings: ClusterSettings;
-  readonly runners: readonly SourceRunner[];
+  readonly pollers: readonly SourcePoller[];
   readonly comparison: Comparison | undefined;
   readonly refused: readonly Refusal[];
   readonly credentials: CredentialState;
   readonly stats: ClusterStats;
-  /** How far the state's file is ahead of the wall clock; 0 when it is not. */
+  /** How far the file of the state is ahead of the wall clock; 0 when it is not. */
   readonly stateAheadMs: number;
   readonly nowMs: number;
 }
 
 export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
-  const { record, runners, comparison, refused, stats, nowMs } = parts;
+  const { record, pollers, comparison, refused, stats, nowMs } = parts;
   const { cluster, region, endpoint, basis, ttlSeconds, lastRefreshFailed } = record;
   const { changedAtMs, held, details, formerEndpoints } = record;
-  const confirmedAtMs = lastConfirmedAtMs(record);
   return {
     cluster,
-    ...given('region', region),
-    ...given('endpoint', endpoint),
-    ...given('describedEndpoint', otherEndpointOf(record)),
-    ...given('formerEndpoints', formerEndpoints),
+    region,
+    endpoint,
+    describedEndpoint: otherEndpointOf(record),
+    formerEndpoints,
     basis,
     ttlSeconds,
     lastRefreshFailed,
     addresses: record.addresses.map((served) => addressSnapshot(served, nowMs)),
-    ...given('changedAgoMs', ago(changedAtMs, nowMs)),
-    ...given('confirmedAgoMs', ago(confirmedAtMs, nowMs)),
-    sources: runners.map((runner) => sourceSnapshot(runner, record, nowMs)),
-    ...given(
-      'held',
-      held && { addresses: held.addresses, reason: held.reason, heldForMs: ageMs(held.sinceMs, nowMs) },
-    ),
-    ...given('disagreement', comparison?.disagreement),
-    ...given('likelyCause', comparison?.likelyCause),
+    changedAgoMs: ago(changedAtMs, nowMs),
+    confirmedAgoMs: ago(lastConfirmedAtMs(record), nowMs),
+    sources: pollers.map((poller) => sourceSnapshot(poller, record, nowMs)),
+    held: held && { addresses: held.addresses, reason: held.reason, heldForMs: ageMs(held.sinceMs, nowMs) },
+    disagreement: comparison?.disagreement,
+    likelyCause: comparison?.likelyCause,
     refused,
-    ...given('credentials', credentialSnapshot(parts)),
-    ...given('details', details && { ...details, learnedAgoMs: ageMs(details.learnedAtMs, nowMs) }),
+    credentials: credentialSnapshot(parts),
+    details: details && { ...details, learnedAgoMs: ageMs(details.learnedAtMs, nowMs) },
     stats,
     warnings: composeWarnings(parts),
   };
@@ -153,8 +137,8 @@ export function countPlan(stats: ClusterStats, { changes, refused = [] }: Plan):
   };
 }
 
-function credentialSnapshot({ runners, credentials, nowMs }: SnapshotParts): ClusterSnapshot['credentials'] {
-  if (!runners.some(({ name }) => needsCredentials(name))) return undefined;
+function credentialSnapshot({ pollers, credentials, nowMs }: SnapshotParts): ClusterSnapshot['credentials'] {
+  if (!pollers.some(({ name }) => traitsOf(name).needsCredentials)) return undefined;
   const { condition, detail, sinceMs } = credentials;
   return { condition, detail, sinceAgoMs: ageMs(sinceMs, nowMs) };
 }
@@ -170,35 +154,29 @@ function addressSnapshot(
   return {
     address,
     isDead: false,
-    ...given('interfaceStatus', provenance.interfaces?.status),
-    ...given('lackedAgoMs', ago(lackedSinceMs, nowMs)),
+    interfaceStatus: Object.values(provenance).find(({ status }) => status !== undefined)?.status,
+    lackedAgoMs: ago(lackedSinceMs, nowMs),
     provenance: Object.fromEntries(seen),
   };
 }
 
-function sourceSnapshot(runner: SourceRunner, record: EndpointRecord, nowMs: number): SourceSnapshot {
-  const { lastFailure, view, nextAttemptAtMs } = runner;
+function sourceSnapshot(poller: SourcePoller, record: EndpointRecord, nowMs: number): SourceSnapshot {
+  const { name, latest, isRunning, consecutiveFailures, lastFailure, view, nextPollAtMs } = poller;
   return {
-    source: runner.name,
-    latest: runner.latest,
-    isRunning: runner.isRunning,
-    ...given('lastSuccessAgoMs', ago(record.confirmedAtMs[runner.name], nowMs)),
-    ...given(
-      'lastFailure',
-      lastFailure && {
-        reason: lastFailure.reason,
-        detail: lastFailure.detail,
-        agoMs: ageMs(lastFailure.atMs, nowMs),
-      },
-    ),
-    consecutiveFailures: runner.consecutiveFailures,
-    ...given('addresses', view?.addresses),
-    ...given('isDoubtful', view?.isDoubtful),
-    ...given(
-      'nextAttemptInMs',
-      nextAttemptAtMs === undefined ? undefined : Math.max(0, Math.round(nextAttemptAtMs - nowMs)),
-    ),
-    stats: runner.stats(),
+    source: name,
+    latest,
+    isRunning,
+    lastSuccessAgoMs: ago(record.confirmedAtMs[name], nowMs),
+    lastFailure: lastFailure && {
+      reason: lastFailure.reason,
+      detail: lastFailure.detail,
+      agoMs: ageMs(lastFailure.atMs, nowMs),
+    },
+    consecutiveFailures,
+    addresses: view?.addresses,
+    isDoubtful: view?.isDoubtful,
+    nextAttemptInMs: nextPollAtMs === undefined ? undefined : Math.max(0, Math.round(nextPollAtMs - nowMs)),
+    stats: poller.stats(),
   };
 }
 
@@ -206,36 +184,50 @@ function ago(ms: number | undefined, nowMs: number): number | undefined {
   return ms === undefined ? undefined : ageMs(ms, nowMs);
 }
 
-/** A member that is left out when there is nothing to say. */
-function given<K extends string, V>(key: K, value: V | undefined): { readonly [P in K]?: V } {
-  if (value === undefined) return {};
-  const member: { [P in K]?: V } = {};
-  member[key] = value;
-  return member;
-}
-
-/** What is wrong with one cluster, or about to be, as sentences for a person. */
-const DAY_MS = 86_400_000;
-/** dns-rules.md: endpoint names never expire, but age is told after 7 and 30 days. */
-export const AGE_WARNINGS_MS = [7 * DAY_MS, 30 * DAY_MS] as const;
-
-/** The last time that a source confirmed addresses; the cluster's details confirm none. */
+/** When a source last confirmed addresses. The details of the cluster confirm none. */
 export function lastConfirmedAtMs({ confirmedAtMs }: EndpointRecord): number | undefined {
   const times = SOURCE_NAMES.filter(isAddressSource).flatMap((name) => confirmedAtMs[name] ?? []);
   return times.length === 0 ? undefined : Math.max(...times);
 }
 
-const DOUBTFUL =
-  'no interface has the exact description of the cluster: those whose description has its text within its VPC and subnets are taken, which is doubtful: compare them in EC2';
+const DAY_MS = 86_400_000;
+/** dns-rules.md: endpoint names never expire, but their age is reported after 7 and 30 days. */
+export const AGE_WARNINGS_MS = [7 * DAY_MS, 30 * DAY_MS] as const;
 
-export function composeWarnings(parts: SnapshotParts): readonly string[] {
-  const { record, settings, runners, comparison, refused, stateAheadMs } = parts;
+const DOUBTFUL =
+  'no interface has the exact description of the cluster: interfaces of its VPC and subnets whose description contains its text are used, which is doubtful; compare them in EC2';
+
+function composeWarnings(parts: SnapshotParts): readonly string[] {
+  const { record, settings, pollers, comparison, refused, nowMs } = parts;
+  const { endpoint, addresses, held } = record;
   const warnings: string[] = [];
-  const { endpoint, formerEndpoints, addresses, held } = record;
   if (endpoint === undefined) {
     warnings.push('the endpoint name is unknown: neither configured nor learned from DescribeCluster');
   } else if (addresses.length === 0) warnings.push('no address was ever learned for the endpoint');
+  warnings.push(...nameWarnings(record));
+  if (pollers.some(({ view }) => view?.isDoubtful)) warnings.push(DOUBTFUL);
+  warnings.push(...ageWarnings(parts), ...credentialWarnings(parts));
+  if (settings.pin.length > 0) warnings.push(...pinWarnings(settings.pin, comparison));
+  else if (held !== undefined) warnings.push(heldWarning(held));
+  for (const { address, lackedSinceMs } of addresses) {
+    if (lackedSinceMs === undefined) continue;
+    const since = durationText(ageMs(lackedSinceMs, nowMs));
+    warnings.push(
+      `EC2 has not listed ${address} for ${since}: it stays until the listing has lacked it for an hour and the name has dropped it too`,
+    );
+  }
+  for (const { address, reason } of refused) {
+    warnings.push(`a source lists ${address}, which is refused: ${reason}`);
+  }
+  // when every source fails, nothing is compared, and a cause from before would only mislead
+  if (!record.lastRefreshFailed) warnings.push(...loopWarnings(parts), ...disagreementWarnings(comparison));
+  return warnings;
+}
+
+function nameWarnings(record: EndpointRecord): readonly string[] {
+  const { endpoint, formerEndpoints } = record;
   const described = otherEndpointOf(record);
+  const warnings: string[] = [];
   if (described !== undefined) {
     warnings.push(
       `the endpoint is configured as ${endpoint}, while AWS says ${described}: both are answered; correct it in clusters[].endpoint, or remove it`,
@@ -245,43 +237,26 @@ export function composeWarnings(parts: SnapshotParts): readonly string[] {
     const names = formerEndpoints.join(', ');
     warnings.push(`the endpoint was named ${names} before, which is answered with the same addresses`);
   }
-  if (runners.some(({ view }) => view?.isDoubtful)) warnings.push(DOUBTFUL);
-  warnings.push(...ageWarnings(parts), ...credentialWarnings(parts));
-  if (stateAheadMs > 0) {
-    warnings.push(
-      `the state is ${durationText(stateAheadMs)} ahead of this clock: ages count from the start`,
-    );
-  }
-  if (settings.pin.length > 0) warnings.push(...pinWarnings(settings.pin, comparison));
-  else if (held !== undefined) warnings.push(heldWarning(held));
-  for (const { address, lackedSinceMs } of addresses) {
-    if (lackedSinceMs === undefined) continue;
-    const since = durationText(ageMs(lackedSinceMs, parts.nowMs));
-    warnings.push(
-      `EC2 has not listed ${address} for ${since}: it stays until the listing has lacked it for an hour and the name has dropped it too`,
-    );
-  }
-  for (const { address, reason } of refused) {
-    warnings.push(`a source lists ${address}, which is refused: ${reason}`);
-  }
-  // with every source failing nothing is compared, and a cause found before would only mislead
-  if (!record.lastRefreshFailed) warnings.push(...loopWarnings(parts), ...doubtWarnings(comparison));
   return warnings;
 }
 
-function ageWarnings({ record, runners, nowMs }: SnapshotParts): readonly string[] {
-  const confirmedAtMs = lastConfirmedAtMs(record);
-  const age = confirmedAtMs === undefined ? undefined : ageMs(confirmedAtMs, nowMs);
+function ageWarnings({ record, pollers, nowMs, stateAheadMs }: SnapshotParts): readonly string[] {
+  const age = ago(lastConfirmedAtMs(record), nowMs);
+  const ahead =
+    stateAheadMs > 0
+      ? [`the state is ${durationText(stateAheadMs)} ahead of this clock: ages count from the start`]
+      : [];
   if (record.lastRefreshFailed) {
     const since =
       age === undefined
         ? 'no source has ever confirmed anything'
         : `no source has confirmed anything for ${durationText(age)}`;
-    const first = runners.find(({ name, latest }) => isAddressSource(name) && latest === 'failed');
-    return [first?.lastFailure === undefined ? since : `${since}: ${first.lastFailure.detail}`];
+    const first = pollers.find(({ name, latest }) => isAddressSource(name) && latest === 'failed');
+    return [first?.lastFailure === undefined ? since : `${since}: ${first.lastFailure.detail}`, ...ahead];
   }
-  const passed = AGE_WARNINGS_MS.findLast((limitMs) => (age ?? 0) > limitMs);
-  return passed === undefined ? [] : [`no source has confirmed the addresses for ${durationText(passed)}`];
+  const passedMs = AGE_WARNINGS_MS.findLast((limitMs) => (age ?? 0) > limitMs);
+  if (passedMs === undefined) return ahead;
+  return [`no source has confirmed the addresses for ${durationText(passedMs)}`, ...ahead];
 }
 
 function credentialWarnings({ credentials, nowMs }: SnapshotParts): readonly string[] {
@@ -293,17 +268,17 @@ function credentialWarnings({ credentials, nowMs }: SnapshotParts): readonly str
 function heldWarning({ addresses, reason, awaits }: HeldChange): string {
   const change = addresses.join(', ');
   if (awaits === undefined) return `a change to ${change} is held back until it is repeated: ${reason}`;
-  return `a change to ${change}, told by names alone and not by the interfaces, is held back until an interface source answers the same, the addresses are pinned, or that source is taken out of the cluster's sources: ${reason}`;
+  return `a change to ${change}, which names alone give, is held back until an interface source answers the same, the addresses are pinned, or that source is removed from the sources of the cluster: ${reason}`;
 }
 
-/** That one source only repeats what is served is not seen from what it says. */
-function loopWarnings({ runners }: SnapshotParts): readonly string[] {
-  return runners.flatMap(({ latest, lastFailure }) =>
+/** A source whose upstream asks us gets our own answer, which agrees with everything: only its failure shows the loop. */
+function loopWarnings({ pollers }: SnapshotParts): readonly string[] {
+  return pollers.flatMap(({ latest, lastFailure }) =>
     latest === 'failed' && lastFailure?.reason === 'looping' ? [lastFailure.detail] : [],
   );
 }
 
-function doubtWarnings(comparison: Comparison | undefined): readonly string[] {
+function disagreementWarnings(comparison: Comparison | undefined): readonly string[] {
   const { likelyCause, disagreement } = comparison ?? {};
   if (likelyCause !== undefined) return [CAUSE_TEXT[likelyCause]];
   if (disagreement === undefined) return [];

@@ -1,8 +1,7 @@
-/** What the refresh journey is told about a cluster and about time. The room's own types: config/ is mapped onto them. */
-
+/** What the refresh journey is told about a cluster and about time. The types are the room's own; config/ is mapped onto them. */
 import type { Source } from '../records/observation.ts';
 import { perSource, type SourceName } from '../records/sources.ts';
-import { admission } from './reconcile/guard.ts';
+import { refusalsBy } from './reconcile/guard.ts';
 import type { PlanSettings } from './reconcile/plan.ts';
 
 export interface ClusterSettings {
@@ -18,7 +17,7 @@ export interface ClusterSettings {
   readonly pin: readonly string[];
   /** At most one of each name. */
   readonly sources: readonly Source[];
-  /** Left out: no probes. */
+  /** Without it, addresses are not probed. */
   readonly probe?: ProbeSettings;
 }
 
@@ -34,24 +33,23 @@ export interface RefreshTimes {
   /** The first wait after a failure; doubles up to `retryMaxMs`. */
   readonly retryMinMs: number;
   readonly retryMaxMs: number;
-  /** Around every look, outside whatever its client does. */
+  /** Bounds every poll, whatever its client does. */
   readonly deadlineMs: number;
-  /** How much later a held change must be repeated to be adopted, and is looked for. Default 15,000. */
+  /** A held change is adopted when it is repeated this much later. Default 15,000. */
   readonly confirmAfterMs?: number;
 }
 
-const DEFAULT_CONFIRM_AFTER_MS = 15_000; // shorter than any interval, longer than EC2 takes to agree with itself
-/** So many missed looks, and a view is no view any more. */
+/** Shorter than any interval, and longer than EC2 takes to agree with itself. */
+const DEFAULT_CONFIRM_AFTER_MS = 15_000;
+/** An answer counts for this many intervals, and for the poll that should have replaced it. */
 const VIEW_LASTS_INTERVALS = 3;
 
-/** The part that decides. */
 export function planSettingsOf(settings: ClusterSettings, times: RefreshTimes): PlanSettings {
-  const lastsMs = (name: SourceName) => VIEW_LASTS_INTERVALS * times.intervalMs[name] + times.deadlineMs;
   return {
     endpoint: settings.endpoint,
     pin: settings.pin,
-    admit: admission(settings.allowedAddresses),
+    refusalOf: refusalsBy(settings.allowedAddresses),
     confirmAfterMs: times.confirmAfterMs ?? DEFAULT_CONFIRM_AFTER_MS,
-    maximumAgeMs: perSource(lastsMs),
+    maximumAgeMs: perSource((name) => VIEW_LASTS_INTERVALS * times.intervalMs[name] + times.deadlineMs),
   };
 }

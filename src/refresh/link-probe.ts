@@ -1,10 +1,9 @@
 /**
- * Asks the far side of the link whether it is there: rarely while it is, often while it is not, so that a cut and a
- * return are noticed within seconds on a site where nobody asks anything. Evidence for link/, and nothing else.
+ * Asks the far side of the link for signs of life: rarely while it answers, often while it does not. So a cut and a return
+ * are noticed within seconds on a site without traffic. It gives evidence to link/, and nothing else.
  */
-
 import type { HeadOutcome } from '../far-side/head.ts';
-import type { Evidence } from '../link/link-state.ts';
+import { type Evidence, LINK_THRESHOLDS } from '../link/link-state.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
@@ -15,9 +14,9 @@ export type Ping = (region: string, signal: AbortSignal) => Promise<HeadOutcome>
 
 export interface LinkProbeOptions {
   readonly ping: Ping;
-  /** Before `ping`, untimed: whether there is anything to ask, and the thread that asks is alive. Left out: there is. Never rejects. */
+  /** Before `ping`, without a time limit of its own: whether the Region can be asked now. Never rejects. */
   readonly ready?: (region: string, signal: AbortSignal) => Promise<boolean>;
-  /** A sign of life has failed after one that came, or for the first time: the sources may know better. */
+  /** A sign of life failed after one that came, or for the first time: the sources may know more. */
   readonly onDoubt?: (region: string) => void;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly timers: Timers;
@@ -25,42 +24,37 @@ export interface LinkProbeOptions {
   readonly evidence: (evidence: Evidence) => void;
 }
 
-const CALM_MS = 10_000; // while it answers: a cut is noticed within this and two quick looks more
-const DOUBT_MS = 1_000; // after an answer that did not come, until the path is known to be cut, or known to be whole
-const CUT_MS = 2_000; // while it is cut: a return is noticed within 3 s, the look itself included
-const FAILURES_IN_DOUBT = 3;
-const SUCCESSES_TO_CALM = 3; // as many as the link's state wants
+/** While the Region answers: a cut is noticed within this and two quick pings. */
+const CALM_MS = 10_000;
+/** After a missing answer, until the link counts as cut or as whole. */
+const DOUBT_MS = 1_000;
+/** While the link is cut: a return is noticed within 3 s, the ping included. */
+const CUT_MS = 2_000;
+/** An answer that comes later than this counts as missing, until it comes. */
 const QUICK_MS = 900;
-const PATIENT_MS = 8_000; // name, connection and answer, each with two seconds of delay, and some to spare
-/** A source's answer counts against a failed sign of life for as long as two of the longest default intervals. */
+/** Name, connection and answer, each with two seconds of delay, and some reserve. */
+const PATIENT_MS = 8_000;
+/** An answer to a source counts against a failed sign of life for two of the longest default intervals. */
 const RECENT_MS = 600_000;
-const JITTER = 0.2; // many servers behind one link do not ask in step
+/** Many servers behind one link do not ask in step. */
+const JITTER = 0.2;
 
-const UNTRIED = {
-  timer: undefined,
-  failures: 0,
-  failingSinceMs: undefined,
-  sourceAnsweredAtMs: undefined,
-  successes: SUCCESSES_TO_CALM,
-  isSlow: false,
-};
-
-interface Looking {
+interface Watch {
   readonly abort: AbortController;
   timer: Disposable | undefined;
   failures: number;
-  /** When the first of the signs that have failed in a row was asked for. */
+  /** When the first ping started of those that failed in a row. */
   failingSinceMs: number | undefined;
   /** When a source last had an answer from AWS about this Region. */
   sourceAnsweredAtMs: number | undefined;
   successes: number;
-  /** Its answers have come late: from then on, until one is quick again, only long silence counts. */
+  /** Answers have come late: until one is quick again, only long silence counts. */
   isSlow: boolean;
 }
 
 export class LinkProbe {
   readonly #options: LinkProbeOptions;
-  readonly #regions = new Map<string, Looking>();
+  readonly #watches = new Map<string, Watch>();
 
   constructor(options: LinkProbeOptions) {
     this.#options = options;
@@ -68,12 +62,25 @@ export class LinkProbe {
 
   /** Watches these Regions from now on, and no others. */
   watch(regions: readonly string[]): void {
-    for (const [region, looking] of this.#regions) if (!regions.includes(region)) this.#end(region, looking);
+    for (const [region, watch] of this.#watches) {
+      if (regions.includes(region)) continue;
+      watch.timer?.[Symbol.dispose]();
+      watch.abort.abort();
+      this.#watches.delete(region);
+    }
     for (const region of regions) {
-      if (this.#regions.has(region)) continue;
-      const looking: Looking = { abort: new AbortController(), ...UNTRIED };
-      this.#regions.set(region, looking);
-      this.#later(region, looking, CALM_MS);
+      if (this.#watches.has(region)) continue;
+      const watch: Watch = {
+        abort: new AbortController(),
+        timer: undefined,
+        failures: 0,
+        failingSinceMs: undefined,
+        sourceAnsweredAtMs: undefined,
+        successes: LINK_THRESHOLDS.successesToConnect,
+        isSlow: false,
+      };
+      this.#watches.set(region, watch);
+      this.#pingLater(region, watch, CALM_MS);
     }
   }
 
@@ -82,46 +89,40 @@ export class LinkProbe {
   }
 
   /**
-   * A source has had an answer from AWS. A sign of life that fails although sources are answered says nothing about the
-   * link: its host is closed, or HEAD is filtered. It is not believed until it is answered again.
+   * A source has had an answer from AWS. A sign of life that fails at the same time says nothing about the link: its host is
+   * closed, or HEAD is filtered. It does not count until it is answered again.
    */
   sourceAnswered(region: string): void {
-    const looking = this.#regions.get(region);
-    if (looking !== undefined) looking.sourceAnsweredAtMs = this.#options.clock.monotonicMs();
+    const watch = this.#watches.get(region);
+    if (watch !== undefined) watch.sourceAnsweredAtMs = this.#options.clock.monotonicMs();
   }
 
-  #end(region: string, looking: Looking): void {
-    looking.timer?.[Symbol.dispose]();
-    looking.abort.abort();
-    this.#regions.delete(region);
-  }
-
-  /** In place of the look that was to come. */
-  #later(region: string, looking: Looking, delayMs: number): void {
-    looking.timer?.[Symbol.dispose]();
+  /** Replaces the ping that was to come. */
+  #pingLater(region: string, watch: Watch, delayMs: number): void {
+    watch.timer?.[Symbol.dispose]();
     const spread = 1 - JITTER + 2 * JITTER * this.#options.random.fraction();
-    looking.timer = this.#options.timers.after(delayMs * spread, () => this.#begin(region, looking));
+    watch.timer = this.#options.timers.after(delayMs * spread, () => this.#pingAndGoOn(region, watch));
   }
 
-  /** A defect costs one sign of life, and the next is asked for all the same. */
-  async #begin(region: string, looking: Looking): Promise<void> {
-    let isCutShort = true;
+  /** A defect costs one sign of life, and the next is asked for nevertheless. */
+  async #pingAndGoOn(region: string, watch: Watch): Promise<void> {
+    let hasEnded = false;
     await inBackground('link', async () => {
-      await this.#look(region, looking);
-      isCutShort = false;
+      await this.#ping(region, watch);
+      hasEnded = true;
     });
-    if (isCutShort && !looking.abort.signal.aborted) this.#later(region, looking, CALM_MS);
+    if (!hasEnded && !watch.abort.signal.aborted) this.#pingLater(region, watch, CALM_MS);
   }
 
-  /** What does not answer quickly speaks against the path, but is waited for: a late answer proves that there is one. */
-  async #look(region: string, looking: Looking): Promise<void> {
+  /** A late answer is waited for although it already counts as missing: it proves that there is a path. */
+  async #ping(region: string, watch: Watch): Promise<void> {
     const { ping, ready, clock, timers } = this.#options;
     const enough = new AbortController();
     using _limit = timers.after(PATIENT_MS, () => enough.abort());
-    const signal = AbortSignal.any([looking.abort.signal, enough.signal]);
+    const signal = AbortSignal.any([watch.abort.signal, enough.signal]);
     if (ready !== undefined && !(await ready(region, signal))) {
       enough.abort();
-      if (!looking.abort.signal.aborted) this.#later(region, looking, CALM_MS);
+      if (!watch.abort.signal.aborted) this.#pingLater(region, watch, CALM_MS);
       return;
     }
     const startedAtMs = clock.monotonicMs();
@@ -129,67 +130,61 @@ export class LinkProbe {
     let isCounted = false;
     using _quick = timers.after(QUICK_MS, () => {
       isLate = true;
-      if (looking.isSlow || looking.abort.signal.aborted) return;
+      if (watch.isSlow || watch.abort.signal.aborted) return;
       isCounted = true;
-      this.#failed(region, looking, 'timeout', startedAtMs);
+      this.#failed(region, watch, 'timeout', startedAtMs);
     });
     const outcome = await ping(region, signal);
-    enough.abort(); // a signal that depends on one that lives on is kept with it, unless it has been aborted
-    if (looking.abort.signal.aborted) return;
-    switch (outcome) {
-      case 'answered':
-        this.#answered(region, looking, isLate);
-        break;
-      case 'proxy':
-      case 'untrusted-certificate':
-        // what answers late will answer late again: silence counts only after long, until an answer is quick
-        this.#failed(region, looking, outcome, startedAtMs, isLate);
-        break;
-      case 'silent':
-        if (!isCounted) this.#later(region, looking, CALM_MS);
-        break;
-      default:
-        if (!isCounted) this.#failed(region, looking, outcome, startedAtMs);
-    }
+    enough.abort(); // a combined signal is kept with the longer-lived one until it is aborted
+    if (watch.abort.signal.aborted) return;
+    if (outcome === 'answered') this.#answered(region, watch, isLate);
+    // a proxy that answers late will answer late again: until it is quick, only long silence counts
+    else if (isFromBetween(outcome)) this.#failed(region, watch, outcome, startedAtMs, isLate);
+    else if (isCounted) return;
+    else if (outcome === 'silent') this.#pingLater(region, watch, CALM_MS);
+    else this.#failed(region, watch, outcome, startedAtMs);
   }
 
-  #isContradicted({ failingSinceMs, sourceAnsweredAtMs }: Looking): boolean {
-    if (failingSinceMs === undefined || sourceAnsweredAtMs === undefined) return false;
-    const isRecent = this.#options.clock.monotonicMs() - sourceAnsweredAtMs <= RECENT_MS;
-    return isRecent && sourceAnsweredAtMs >= failingSinceMs;
-  }
-
-  #answered(region: string, looking: Looking, isLate: boolean): void {
-    looking.isSlow = isLate;
-    looking.failures = 0;
-    looking.failingSinceMs = undefined;
-    looking.successes++;
-    this.#options.evidence({
-      side: 'aws',
-      key: region,
-      proves: 'reachable',
-      reason: isLate ? 'answered late' : 'answered',
-    });
-    this.#later(region, looking, looking.successes < SUCCESSES_TO_CALM ? DOUBT_MS : CALM_MS);
+  #answered(region: string, watch: Watch, isLate: boolean): void {
+    watch.isSlow = isLate;
+    watch.failures = 0;
+    watch.failingSinceMs = undefined;
+    watch.successes++;
+    const reason = isLate ? 'answered late' : 'answered';
+    this.#options.evidence({ side: 'aws', key: region, proves: 'reachable', reason });
+    const isCalm = watch.successes >= LINK_THRESHOLDS.successesToConnect;
+    this.#pingLater(region, watch, isCalm ? CALM_MS : DOUBT_MS);
   }
 
   #failed(
     region: string,
-    looking: Looking,
+    watch: Watch,
     reason: Exclude<HeadOutcome, 'answered' | 'silent'>,
     startedAtMs: number,
     isSlow = false,
   ): void {
     const { evidence, onDoubt } = this.#options;
-    looking.isSlow = isSlow;
-    looking.successes = 0;
-    looking.failures++;
-    looking.failingSinceMs ??= startedAtMs;
-    const proves = reason === 'timeout' || reason === 'network' ? 'unreachable' : 'nothing';
-    if (!this.#isContradicted(looking)) {
+    watch.isSlow = isSlow;
+    watch.successes = 0;
+    watch.failures++;
+    watch.failingSinceMs ??= startedAtMs;
+    const proves = isFromBetween(reason) ? 'nothing' : 'unreachable';
+    if (!this.#isContradicted(watch)) {
       evidence({ side: 'aws', key: region, proves, reason, startedAtMs });
-      if (looking.failures === 1) onDoubt?.(region);
+      if (watch.failures === 1) onDoubt?.(region);
     }
-    this.#later(region, looking, looking.failures < FAILURES_IN_DOUBT ? DOUBT_MS : CUT_MS);
+    const isCut = watch.failures >= LINK_THRESHOLDS.failuresToDisconnect;
+    this.#pingLater(region, watch, isCut ? CUT_MS : DOUBT_MS);
   }
+
+  #isContradicted({ failingSinceMs, sourceAnsweredAtMs }: Watch): boolean {
+    if (failingSinceMs === undefined || sourceAnsweredAtMs === undefined) return false;
+    const isRecent = this.#options.clock.monotonicMs() - sourceAnsweredAtMs <= RECENT_MS;
+    return isRecent && sourceAnsweredAtMs >= failingSinceMs;
+  }
+}
+
+/** Something in between answered in place of AWS. */
+function isFromBetween(outcome: HeadOutcome): outcome is 'proxy' | 'untrusted-certificate' {
+  return outcome === 'proxy' || outcome === 'untrusted-certificate';
 }

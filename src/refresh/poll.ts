@@ -1,5 +1,7 @@
-/** One look by one source under a deadline that holds even where the look never settles. */
-
+/**
+ * One poll of one source: what the source is told, the deadline around it, and what its result says about the link. It
+ * refuses to know what was seen before and what will be served.
+ */
 import type { Evidence } from '../link/link-state.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
@@ -12,92 +14,85 @@ import type { Timers } from '../runtime/timers.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import { addressesOf } from './reconcile/changes.ts';
 
-export interface AttemptOptions {
+export interface PollOptions {
   readonly source: Source;
   readonly context: SourceContext;
   readonly deadlineMs: number;
   readonly clock: Clock;
   readonly timers: Timers;
-  /** What came passes here before it is taken in. */
+  /** A result passes here before it is handed on. */
   readonly turnstile?: Turnstile;
 }
 
-export interface Ending {
+export interface PollResult {
   readonly observation: Observation;
   /** Monotonic. */
   readonly startedMs: number;
   readonly durationMs: number;
-  /** The look itself is still going on, and will until it pleases to stop: it heeded neither the time nor the signal. */
+  /** The source still works on the poll: it ignored the deadline and the abort signal. */
   readonly isUnsettled: boolean;
-  /** The look saw something, but after its deadline; what it saw is ignored. */
+  /** The source answered after the deadline; its answer is ignored. */
   readonly isLate: boolean;
 }
 
-export interface AttemptEvents {
-  /** At most once; not at all after `abandon`. */
-  ended(ending: Ending): void;
-  /** An unsettled or abandoned look has settled after all; what it saw is ignored. */
+export interface PollEvents {
+  /** At most once; never after `abandon`. */
+  ended(result: PollResult): void;
+  /** The source has settled an unsettled or abandoned poll after all; its answer is ignored. */
   settledLate(): void;
 }
 
-export interface Attempt {
+export interface Poll {
   readonly startedMs: number;
-  /** Ends it as if its deadline had come. */
+  /** Ends the poll as if its deadline had passed. */
   interrupt(): void;
-  /** Ends it without an ending: its look counts as unsettled until `settledLate`. */
+  /** Ends the poll without a result: it counts as unsettled until `settledLate`. */
   abandon(): void;
 }
 
 /**
- * A look that heeds the abort has this long to say how far it had come. A request that hung in the network does so at
- * once; a hanging credential provider ignores the signal, and so gives no evidence about the link.
+ * Time after the abort in which a source can say how far it came. A request that hung in the network does so at once; a
+ * hanging credential provider ignores the signal, and gives no evidence about the link.
  */
 const GRACE_MS = 100;
 
-export function startAttempt(options: AttemptOptions, events: AttemptEvents): Attempt {
+export function startPoll(options: PollOptions, events: PollEvents): Poll {
   const { source, context, clock, timers, deadlineMs, turnstile } = options;
   const startedMs = clock.monotonicMs();
   const controller = new AbortController();
-  let phase: 'looking' | 'grace' | 'answered' | 'over' = 'looking';
+  let phase: 'polling' | 'grace' | 'answered' | 'over' = 'polling';
   let timer = timers.after(deadlineMs, interrupt);
   inBackground('refresh', async () => {
-    const observation = await look(source, context, controller.signal);
-    if (phase === 'over') {
-      events.settledLate();
-      return;
-    }
-    // too late for what it saw, but not for why it saw nothing
+    const observation = await observe(source, context, controller.signal);
+    if (isOver()) return events.settledLate();
+    // an answer in the grace time is too late, but a failure still says why there was no answer
     const isLate = phase === 'grace' && observation.kind !== 'failed';
     const durationMs = clock.monotonicMs() - startedMs;
     phase = 'answered';
     timer[Symbol.dispose]();
     await turnstile?.pass();
-    if (isAbandoned()) events.settledLate();
-    else end(isLate ? timedOut(source, deadlineMs) : observation, { durationMs, isUnsettled: false, isLate });
+    if (isOver()) return events.settledLate();
+    phase = 'over';
+    const given = isLate ? timedOut(source.name, deadlineMs) : observation;
+    events.ended({ observation: given, startedMs, durationMs, isUnsettled: false, isLate });
   });
 
-  function isAbandoned(): boolean {
+  /** A poll can be abandoned during each `await`. */
+  function isOver(): boolean {
     return phase === 'over';
   }
 
   function interrupt(): void {
-    if (phase !== 'looking') return;
+    if (phase !== 'polling') return;
     phase = 'grace';
     timer[Symbol.dispose]();
-    timer = timers.after(GRACE_MS, () =>
-      end(timedOut(source, deadlineMs), {
-        durationMs: clock.monotonicMs() - startedMs,
-        isUnsettled: true,
-        isLate: false,
-      }),
-    );
+    timer = timers.after(GRACE_MS, () => {
+      phase = 'over';
+      const durationMs = clock.monotonicMs() - startedMs;
+      const observation = timedOut(source.name, deadlineMs);
+      events.ended({ observation, startedMs, durationMs, isUnsettled: true, isLate: false });
+    });
     controller.abort();
-  }
-
-  function end(observation: Observation, how: Omit<Ending, 'observation' | 'startedMs'>): void {
-    phase = 'over';
-    timer[Symbol.dispose]();
-    events.ended({ observation, startedMs, ...how });
   }
 
   return {
@@ -112,83 +107,76 @@ export function startAttempt(options: AttemptOptions, events: AttemptEvents): At
   };
 }
 
-/** Sources never reject; one that does has a bug, which must not take the others along. */
-async function look(source: Source, context: SourceContext, signal: AbortSignal): Promise<Observation> {
+/** A source never rejects. A rejection is a defect, and costs this poll alone. */
+async function observe(source: Source, context: SourceContext, signal: AbortSignal): Promise<Observation> {
+  const { name } = source;
   try {
-    return normalize(await source.observe(context, signal));
+    const observation = await source.observe(context, signal);
+    if (observation.kind !== 'addresses') return observation;
+    const addresses = [...new Set(observation.addresses)];
+    if (addresses.length > 0) return { ...observation, addresses };
+    return failure(name, 'empty', 'no address', true);
   } catch (error) {
-    const detail = `observe by "${source.name}": ${error instanceof Error ? error.message : String(error)}`;
-    return { kind: 'failed', source: source.name, reason: 'internal', reachedFarSide: false, detail };
+    return failure(name, 'internal', error instanceof Error ? error.message : String(error));
   }
 }
 
-/** An empty set is a failure, whoever reports it as a success: nothing further on has to think of it. */
-function normalize(observation: Observation): Observation {
-  if (observation.kind !== 'addresses') return observation;
-  const addresses = [...new Set(observation.addresses)];
-  if (addresses.length > 0) return { ...observation, addresses };
-  const { source } = observation;
-  return {
-    kind: 'failed',
-    source,
-    reason: 'empty',
-    reachedFarSide: true,
-    detail: `observe by "${source}": no address`,
-  };
+function timedOut(name: SourceName, deadlineMs: number): Observation {
+  return failure(name, 'timeout', `nothing within ${deadlineMs} ms`);
 }
 
-function timedOut(source: Source, deadlineMs: number): Observation {
-  const detail = `observe by "${source.name}": nothing within ${deadlineMs} ms`;
-  return { kind: 'failed', source: source.name, reason: 'timeout', reachedFarSide: false, detail };
+function failure(
+  source: SourceName,
+  reason: 'empty' | 'internal' | 'timeout',
+  what: string,
+  reachedFarSide = false,
+): Observation {
+  return { kind: 'failed', source, reason, reachedFarSide, detail: `observe by "${source}": ${what}` };
 }
 
-/** What a source is told of its cluster, and whether that is enough for it to look at all. */
-export function contextFor(record: EndpointRecord, settings: ClusterSettings): SourceContext {
+/** What a source is told of its cluster. The configuration wins over what DescribeCluster said. */
+export function contextFor(record: EndpointRecord, { name, region, vpcId }: ClusterSettings): SourceContext {
   const { endpoint, details } = record;
-  const { name, region, vpcId = details?.vpcId } = settings;
-  const described = otherEndpointOf(record);
-  const certificateAuthority = details?.certificateAuthority;
   return {
     cluster: name,
-    ...(region === undefined ? {} : { region }),
-    ...(endpoint === undefined ? {} : { endpoint }),
-    ...(endpoint !== undefined && endpoint === details?.endpoint ? { isEndpointOfEks: true } : {}),
-    ...(described === undefined ? {} : { describedEndpoint: described }),
-    ...(vpcId === undefined ? {} : { vpcId }),
+    region,
+    endpoint,
+    isEndpointOfEks: endpoint !== undefined && endpoint === details?.endpoint,
+    describedEndpoint: otherEndpointOf(record),
+    vpcId: vpcId ?? details?.vpcId,
     subnetIds: details?.subnetIds ?? [],
-    ...(details?.generation === undefined ? {} : { generation: details.generation }),
+    generation: details?.generation,
     knownAddresses: addressesOf(record),
-    ...(certificateAuthority === undefined ? {} : { certificateAuthority }),
+    certificateAuthority: details?.certificateAuthority,
   };
 }
 
-/** A source that has nobody to ask, or nothing to ask for, is left alone until it has: that is no failure. */
-export function mayLook(name: SourceName, { endpoint, addresses }: EndpointRecord): boolean {
+/** Whether the record has what the source asks for. A source that lacks it waits; that is no failure. */
+export function mayPoll(name: SourceName, { endpoint, addresses }: EndpointRecord): boolean {
   const { asksFor } = traitsOf(name);
   if (asksFor === 'cluster') return true;
   return endpoint !== undefined && (asksFor === 'name' || addresses.length > 0);
 }
 
 /**
- * What a look by a source says about the link to AWS. Any answer of AWS proves it; only silence speaks against it. What a
- * proxy or a portal answers in place of AWS is named, and proves nothing.
+ * What a result says about the link to AWS. Every answer of AWS proves the link; only silence speaks against it. An answer
+ * of a proxy or portal in place of AWS is named, and proves nothing.
+ *
+ * @returns undefined when the result says nothing about the link
  */
-/** @returns undefined when the look says nothing about the link */
-export function evidenceOf(
-  { observation, isUnsettled, isLate }: Ending,
-  region: string | undefined,
-): Evidence | undefined {
+export function evidenceOf(result: PollResult, region: string | undefined): Evidence | undefined {
+  const { observation, isUnsettled, isLate, startedMs } = result;
   const key = askedRegion(observation.source, region);
   if (key === undefined) return undefined;
-  if (observation.kind !== 'failed') return { side: 'aws', key, proves: 'reachable', reason: 'answered' };
-  const { reason } = observation;
-  if (observation.reachedFarSide) return { side: 'aws', key, proves: 'reachable', reason };
-  if (isLate) return { side: 'aws', key, proves: 'reachable', reason: 'answered late' };
-  // a hanging credential provider ends like this too, and bad credentials must never look like a cut
+  const evidence = (proves: Evidence['proves'], reason: string): Evidence => {
+    return { side: 'aws', key, proves, reason, startedAtMs: startedMs };
+  };
+  if (observation.kind !== 'failed') return evidence('reachable', 'answered');
+  const { reason, reachedFarSide } = observation;
+  if (reachedFarSide) return evidence('reachable', reason);
+  if (isLate) return evidence('reachable', 'answered late');
+  // a hanging credential provider ends like this as well, and bad credentials must never look like a cut
   if (isUnsettled) return undefined;
-  if (reason === 'proxy' || reason === 'untrusted-certificate') {
-    return { side: 'aws', key, proves: 'nothing', reason };
-  }
-  if (reason !== 'timeout' && reason !== 'network') return undefined;
-  return { side: 'aws', key, proves: 'unreachable', reason };
+  if (reason === 'proxy' || reason === 'untrusted-certificate') return evidence('nothing', reason);
+  return reason === 'timeout' || reason === 'network' ? evidence('unreachable', reason) : undefined;
 }

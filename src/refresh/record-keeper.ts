@@ -1,28 +1,27 @@
-/** Saves, then publishes: a disk that is full or hangs may delay a right answer by a moment, but never keep it back. */
-
+/** Saves, then publishes. A full or hanging disk delays a right answer by a moment, and never prevents it. */
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
 import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
 import { sleep, type Timers } from '../runtime/timers.ts';
 
-export interface Kept {
-  /** All that shall survive, clusters that are not configured now included. */
+export interface RecordSets {
+  /** All records that must survive, those of clusters that are not configured now included. */
   readonly toSave: readonly EndpointRecord[];
   readonly toPublish: readonly EndpointRecord[];
 }
 
 export interface RecordKeeperOptions {
-  /** The newest state of everything, composed when it is wanted, a step for each cluster. */
-  readonly compose: () => Steps<Kept>;
-  /** Resolves once the records are on disk, or could not be saved: the store logs that and tries again. */
+  /** Composes the newest records, one cluster a step. */
+  readonly compose: () => Steps<RecordSets>;
+  /** Resolves when the records are on disk or could not be saved; the store logs a failure and tries again. */
   readonly save: (records: readonly EndpointRecord[]) => Promise<unknown>;
   readonly publish: (records: readonly EndpointRecord[]) => unknown;
   readonly timers: Timers;
-  /** Between slices of long work; left out, it is done in one turn. */
+  /** Between slices of long work; without it the work ends in one turn. */
   readonly pause?: Pause | undefined;
 }
 
-/** Each takes some 20 microseconds where it has changed. */
+/** Records composed in one turn of the event loop: each takes some 20 microseconds. */
 const RECORDS_PER_TURN = 20;
 /** Longer than a healthy disk takes to sync, shorter than a client waits for an answer. */
 const SAVE_WAIT_MS = 2_000;
@@ -31,7 +30,7 @@ export class RecordKeeper {
   readonly #options: RecordKeeperOptions;
   #publishing: Promise<void> | undefined;
   #isPublishWanted = false;
-  /** Something has changed since the last save: the disk comes before the table. */
+  /** The wanted publication has content that must be saved first. */
   #isSaveFirst = false;
   #isStopped = false;
 
@@ -39,7 +38,7 @@ export class RecordKeeper {
     this.#options = options;
   }
 
-  /** Saves and publishes what `compose` gives; calls in quick succession become one. */
+  /** Saves and publishes the newest records; calls in quick succession become one. */
   changed(): void {
     if (this.#isStopped) return;
     this.#isSaveFirst = true;
@@ -47,7 +46,7 @@ export class RecordKeeper {
     this.#publishing ??= this.#publishAll();
   }
 
-  /** Publishes without waiting for the disk, because nothing has changed that must be saved first. Resolves once that is published. */
+  /** Publishes without waiting for the disk, because only ages have changed. Resolves when the records are published. */
   async confirmed(): Promise<void> {
     if (this.#isStopped) return;
     this.#isPublishWanted = true;
@@ -55,7 +54,7 @@ export class RecordKeeper {
     await this.#publishing;
   }
 
-  /** Saves once more, waits for it a moment, and does nothing from then on. */
+  /** Saves once more, waits a moment for that, and does nothing afterwards. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     await this.#saveFirst();
@@ -69,7 +68,7 @@ export class RecordKeeper {
         this.#isSaveFirst = false;
         const isOver = await this.#saveFirst();
         if (this.#isStopped) break;
-        // what came during the save is saved before it is published, and published with it
+        // a change during the save is saved before both are published
         if (this.#isPublishWanted && isOver) {
           this.#isSaveFirst = true;
           continue;
@@ -79,13 +78,13 @@ export class RecordKeeper {
         this.#isPublishWanted = false;
         this.#isSaveFirst = false;
       }
-      // a defect in one publication must not keep back the next
+      // a defect in one publication must not prevent the next
       await inBackground('state', () => this.#publish(isSaved));
     }
     this.#publishing = undefined;
   }
 
-  /** Publishes the newest state, and saves it beside that where it is not saved. */
+  /** Publishes the newest records, and saves them at the same time if they are not saved. */
   async #publish(isSaved: boolean): Promise<void> {
     const { toSave, toPublish } = await this.#compose();
     const published = this.#options.publish(toPublish);
@@ -93,7 +92,7 @@ export class RecordKeeper {
     await published;
   }
 
-  /** Resolves to whether the save has ended, well or not, within the time that a publication waits for it. */
+  /** Resolves to whether the save has ended, with or without success, in the time that a publication waits for it. */
   async #saveFirst(): Promise<boolean> {
     const { save, timers } = this.#options;
     const enough = new AbortController();
@@ -106,7 +105,7 @@ export class RecordKeeper {
     return isOver;
   }
 
-  #compose(): Promise<Kept> {
+  #compose(): Promise<RecordSets> {
     return inSlices(this.#options.compose(), this.#options.pause, RECORDS_PER_TURN);
   }
 }

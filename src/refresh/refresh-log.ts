@@ -1,11 +1,11 @@
-/** What the refresh journey of one cluster tells the log: each thing once, when it begins and when it ends. */
+/** What the refresh journey of one cluster logs: each fact once when it begins and once when it ends. */
 import type { Log } from '../log/log.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { FailureReason, Observation } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 import { type CredentialState, isInTrouble } from './credential-state.ts';
-import type { Ending } from './poll.ts';
+import type { PollResult } from './poll.ts';
 import { addressesOf, type Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
 import type { Refusal } from './reconcile/guard.ts';
@@ -14,11 +14,12 @@ import type { Plan } from './reconcile/plan.ts';
 export class RefreshLog {
   readonly #log: Log;
   readonly #failing = new Map<SourceName, FailureReason>();
-  #doubt = '';
+  /** The disagreement that was logged last, as text; empty while the sources agree. */
+  #disagreement = '';
   #refused = '';
   #agePassedMs = 0;
   #isDoubtful = false;
-  /** The two names, where they differ. */
+  /** The configured name and the described name, where they differ. */
   #names = '';
 
   constructor(log: Log) {
@@ -29,8 +30,8 @@ export class RefreshLog {
     this.#log.debug({ reason }, 'refreshing');
   }
 
-  /** Warns where a source begins to fail or fails in another way; the repetitions are for who debugs. */
-  settled({ observation, durationMs, isUnsettled }: Ending): void {
+  /** Warns when a source begins to fail or fails for a new reason; repetitions are debug lines. */
+  settled({ observation, durationMs, isUnsettled }: PollResult): void {
     const { source } = observation;
     const before = this.#failing.get(source);
     if (observation.kind === 'failed') {
@@ -42,22 +43,24 @@ export class RefreshLog {
       return;
     }
     this.#failing.delete(source);
-    this.#doubting(observation);
+    this.#described(observation);
     if (before !== undefined) this.#log.info({ source, failedWith: before }, 'source works again');
   }
 
-  /** Once when interfaces begin to be found by a loose description, and once when they no longer are. */
-  #doubting(observation: Observation): void {
+  #described(observation: Observation): void {
     if (observation.kind !== 'addresses' || observation.source !== 'interfaces') return;
     const isDoubtful = observation.isDoubtful === true;
     if (isDoubtful === this.#isDoubtful) return;
     this.#isDoubtful = isDoubtful;
     const { addresses } = observation;
-    if (isDoubtful) this.#log.warn({ addresses }, 'interfaces have no exact description: taken by its text');
+    if (isDoubtful)
+      this.#log.warn(
+        { addresses },
+        'interfaces have no exact description: those that contain its text are used',
+      );
     else this.#log.info({ addresses }, 'interfaces have the exact description');
   }
 
-  /** One line for each transition. */
   credentials(before: CredentialState, { condition, detail }: CredentialState): void {
     if (condition === before.condition) return;
     const fields = { from: before.condition, to: condition, ...(detail === '' ? {} : { detail }) };
@@ -65,28 +68,32 @@ export class RefreshLog {
   }
 
   planned({ record, changes, refused }: Plan, before: EndpointRecord): void {
-    for (const change of changes) this.#changed(change, record, before);
-    this.#naming(record);
+    for (const change of changes) {
+      const { kind: _, ...fields } = change;
+      const { level, text } = wordingOf(change);
+      this.#log[level]({ ...fields, addresses: addressesOf(record), before: addressesOf(before) }, text);
+    }
+    this.#named(record);
     if (refused !== undefined) this.#refusing(refused);
   }
 
-  /** Again where what differs is another. */
+  /** Logs again only when the disagreement itself has changed. */
   disagree({ disagreement, likelyCause, basis }: Comparison): void {
     const sorted = [disagreement?.onlyByName.toSorted(), disagreement?.onlyByInterfaces.toSorted()];
-    const doubt = JSON.stringify([sorted, likelyCause]);
-    if (doubt === this.#doubt) return;
-    this.#doubt = doubt;
+    const text = JSON.stringify([sorted, likelyCause]);
+    if (text === this.#disagreement) return;
+    this.#disagreement = text;
     const cause = likelyCause === undefined ? undefined : CAUSE_TEXT[likelyCause];
     this.#log.warn({ ...disagreement, basis, likelyCause, cause }, 'sources disagree');
   }
 
   agree(basis: Comparison['basis']): void {
-    if (this.#doubt === '') return;
-    this.#doubt = '';
+    if (this.#disagreement === '') return;
+    this.#disagreement = '';
     this.#log.info({ basis }, 'sources agree again');
   }
 
-  /** Once for each limit that the age of the truth passes. */
+  /** Once for each limit that the age of the addresses passes. */
   aged(ageMs: number, limitsMs: readonly number[]): void {
     const passedMs = limitsMs.findLast((limitMs) => ageMs > limitMs) ?? 0;
     if (passedMs > this.#agePassedMs) {
@@ -96,31 +103,23 @@ export class RefreshLog {
     this.#agePassedMs = passedMs;
   }
 
-  #changed(change: Change, record: EndpointRecord, before: EndpointRecord): void {
-    const { kind: _, ...fields } = change;
-    const { level, text } = wordingOf(change);
-    this.#log[level]({ ...fields, addresses: addressesOf(record), before: addressesOf(before) }, text);
-  }
-
-  /** Again only where one of the two names is another. */
-  #naming(record: EndpointRecord): void {
+  /** Logs again only when one of the two names has changed. */
+  #named(record: EndpointRecord): void {
     const described = otherEndpointOf(record);
-    const key = described === undefined ? '' : `${record.endpoint} ${described}`;
-    if (key === this.#names) return;
-    this.#names = key;
+    const names = described === undefined ? '' : `${record.endpoint} ${described}`;
+    if (names === this.#names) return;
+    this.#names = names;
     const fields = { endpoint: record.endpoint, described };
     if (described === undefined) this.#log.info(fields, 'endpoint is the one that aws says');
     else this.#log.warn(fields, 'endpoint is not the one that aws says: both names are answered');
   }
 
   #refusing(refused: readonly Refusal[]): void {
-    const key = refused
-      .map(({ address, reason }) => `${address} ${reason}`)
-      .sort()
-      .join();
-    if (key === this.#refused) return;
-    this.#refused = key;
-    if (key !== '') this.#log.warn({ refused }, 'addresses refused');
+    const texts = refused.map(({ address, reason }) => `${address} ${reason}`);
+    const text = texts.sort().join();
+    if (text === this.#refused) return;
+    this.#refused = text;
+    if (text !== '') this.#log.warn({ refused }, 'addresses refused');
   }
 }
 
@@ -156,14 +155,13 @@ function wordingOf(change: Change): Wording {
 }
 
 /**
- * What the sources' latest comparison found, and whether a disagreement lasts. It is shown at once; but sources are asked
- * one behind the other, and at a start, after a cut or around a change one may be a moment behind the other: that is told
- * in the log only when it is found again after each of them has looked anew.
+ * The latest comparison, and whether a disagreement in it lasts. A disagreement is shown at once. It is logged only after
+ * every source has polled again: at a start, after a cut or during a change, one source is a moment later than the other.
  */
-export class LastingDoubt {
+export class DisagreementWatch {
   readonly #log: RefreshLog;
   #latest: Comparison | undefined;
-  /** Since when each comparison of both kinds has found something. */
+  /** Since when every comparison has found a disagreement. */
   #sinceMs: number | undefined;
   #isLasting = false;
 
@@ -175,16 +173,18 @@ export class LastingDoubt {
     return this.#latest;
   }
 
-  /** Something was found that another look of all sources has to confirm. */
+  /** A disagreement waits for another poll of all sources to confirm it. */
   get isPending(): boolean {
     return this.#sinceMs !== undefined && !this.#isLasting;
   }
 
-  /** `asked`: the sources, with when the latest look of each began. */
-  compared(comparison: Comparison, asked: readonly { readonly beganAtMs: number }[], nowMs: number): void {
+  /** @param asked the sources, with the start of the latest poll of each */
+  compared(comparison: Comparison, asked: readonly { readonly startedAtMs: number }[], nowMs: number): void {
     const { basis, isTwoSided, disagreement, likelyCause } = comparison;
     const isDoubtful = disagreement !== undefined || likelyCause !== undefined;
-    if (basis !== 'none') this.#keep(comparison, isTwoSided || isDoubtful);
+    // where only one kind of source answered, the last disagreement is still the best that is known
+    if (basis !== 'none')
+      this.#latest = isTwoSided || isDoubtful ? comparison : { ...this.#latest, ...comparison };
     if (!isDoubtful) {
       this.#sinceMs = undefined;
       this.#isLasting = false;
@@ -193,7 +193,7 @@ export class LastingDoubt {
     }
     const sinceMs = this.#sinceMs ?? nowMs;
     this.#sinceMs = sinceMs;
-    this.#isLasting ||= asked.every(({ beganAtMs }) => beganAtMs >= sinceMs);
+    this.#isLasting ||= asked.every(({ startedAtMs }) => startedAtMs >= sinceMs);
     if (this.#isLasting) this.#log.disagree(comparison);
   }
 
@@ -201,10 +201,5 @@ export class LastingDoubt {
     this.#latest = undefined;
     this.#sinceMs = undefined;
     this.#isLasting = false;
-  }
-
-  /** Where only one kind of source spoke, what was found last about a disagreement is still the best that is known. */
-  #keep(comparison: Comparison, isConclusive: boolean): void {
-    this.#latest = isConclusive ? comparison : { ...this.#latest, ...comparison };
   }
 }

@@ -1,4 +1,7 @@
-/** All clusters: one refresher each, their records saved and published together, and nothing known ever lost over a reload. */
+/**
+ * All clusters: a refresher for each, and one place that saves and publishes their records. A reload never loses a record:
+ * the record of a cluster that is no longer configured is parked, and found again when the cluster returns.
+ */
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
 import { type ClusterIdentity, identityOf, pairUp } from '../records/cluster-identity.ts';
@@ -7,7 +10,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps, Turnstile } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
-import { type Connect, Liveness } from './address-checks.ts';
+import { type AddressCheck, Liveness } from './address-checks.ts';
 import { ClusterRefresher } from './cluster-refresher.ts';
 import type { ClusterSnapshot } from './cluster-report.ts';
 import type { ClusterSettings, RefreshTimes } from './cluster-settings.ts';
@@ -22,7 +25,7 @@ import {
   toProcessTime,
   toWallTime,
 } from './reconcile/timeline.ts';
-import { type Kept, RecordKeeper, type RecordKeeperOptions } from './record-keeper.ts';
+import { RecordKeeper, type RecordKeeperOptions, type RecordSets } from './record-keeper.ts';
 
 export interface RefreshPlaneOptions {
   readonly clusters: readonly ClusterSettings[];
@@ -31,17 +34,17 @@ export interface RefreshPlaneOptions {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Log;
-  /** Between slices of work on many clusters; left out, it is done in one turn. */
+  /** Between slices of work on many clusters; without it the work ends in one turn. */
   readonly pause?: Pause;
-  /** Gets all records that shall survive, those of clusters that are not configured now included. */
+  /** Gets all records that must survive, those of clusters that are not configured now included. */
   readonly save: RecordKeeperOptions['save'];
-  /** Gets the records of all configured clusters, whole, every time that anything of them is different. */
+  /** Gets the records of all configured clusters, whole, whenever one of them has changed. A record that has not changed is the same object as before. */
   readonly publish: RecordKeeperOptions['publish'];
   readonly evidence: (evidence: Evidence) => void;
-  /** For the ledger: the cluster as it now is, and what changed, not what was merely confirmed. */
+  /** For the ledger: a cluster after a change, and the changes. Confirmations are no change. */
   readonly onChanges?: (snapshot: ClusterSnapshot, changes: readonly Change[]) => void;
-  /** Without it nothing is probed; tcp-connect.ts has the real one. */
-  readonly connect?: Connect;
+  /** The check of a served address; without it no address is checked. */
+  readonly check?: AddressCheck;
 }
 
 export interface RefreshSnapshot {
@@ -50,12 +53,12 @@ export interface RefreshSnapshot {
 
 interface Member {
   readonly refresher: ClusterRefresher;
-  /** When its record came into this process: its times from before then stay as they are. */
+  /** When its record came into this process; times from before stay as the file had them. */
   readonly loaded: Loaded;
   liveness: Liveness | undefined;
-  /** The record in wall time: the same object for as long as nothing of it is different, for those who compare. */
+  /** The record in wall time. */
   inWallTime?: { readonly of: EndpointRecord; readonly offsetMs: number; readonly record: EndpointRecord };
-  /** With the dead addresses marked. */
+  /** The record in wall time with the dead addresses marked. */
   published?: {
     readonly of: EndpointRecord;
     readonly dead: ReadonlySet<string>;
@@ -63,12 +66,11 @@ interface Member {
   };
 }
 
-/** Clusters that are started, altered or asked in one turn of the event loop: each takes some 100 microseconds. */
+/** Clusters that are started, changed or reported in one turn of the event loop: each takes some 100 microseconds. */
 export const CLUSTERS_PER_TURN = 2;
-/** Looks that begin, and what comes of them, in one turn: each takes some 200 microseconds. */
-const LOOKS_PER_TURN = 3;
-
-/** How soon a wall clock that was set shows in the times of published records. */
+/** Polls that start or end in one turn: each takes some 200 microseconds. */
+const POLLS_PER_TURN = 3;
+/** A wall clock that was set shows in published records after this at the latest. */
 const CLOCK_CHECK_MS = 10_000;
 
 export class RefreshPlane {
@@ -77,9 +79,9 @@ export class RefreshPlane {
   readonly #turnstile: Turnstile;
   #times: RefreshTimes;
   #members: Member[] = [];
-  /** Records of clusters that are not configured now: one that comes back finds its own again. */
+  /** Records of clusters that are not configured now. */
   #parked: readonly EndpointRecord[] = [];
-  /** Of the last publication. */
+  /** When records were last composed. */
   #moment: Moment;
   #clockCheck: Disposable | undefined;
   #isRunning = false;
@@ -90,40 +92,40 @@ export class RefreshPlane {
     this.#times = options.times;
     const { clock, save, publish, timers, pause } = options;
     this.#moment = momentOf(clock);
-    this.#turnstile = new Turnstile(LOOKS_PER_TURN, pause);
+    this.#turnstile = new Turnstile(POLLS_PER_TURN, pause);
     this.#keeper = new RecordKeeper({ compose: () => this.#composing(), save, publish, timers, pause });
   }
 
-  /** Takes what the state file had, and resolves once that is published; nothing looks outside yet. */
+  /** Takes the records of the state file and resolves when they are published. No source is polled yet. */
   async load(initialRecords: readonly EndpointRecord[]): Promise<void> {
     await this.#take([], this.#options.clusters, initialRecords);
     this.#isRunning = true;
     await this.#keeper.confirmed();
   }
 
-  /** The sources begin to look. */
+  /** Starts to poll. */
   async start(): Promise<void> {
     this.#watchClock();
     await this.#forEach(this.#members, start);
   }
 
-  /** Something says that looking is worth while again, such as a link that has come back. */
+  /** Polls everything again because something has changed, such as the link. */
   async kick(reason: string): Promise<void> {
     await this.#forEach(this.#members, ({ refresher }) => refresher.kick(reason));
   }
 
-  /** Something casts doubt on the link to a Region: sources that had answers from there look at once. */
+  /** The link to a Region is in doubt: polls the sources whose last poll there succeeded. */
   async confirm(region: string): Promise<void> {
     await this.#forEach(this.#members, ({ refresher }) => refresher.confirm(region));
   }
 
   /**
-   * Clusters may come, go and change; who stays keeps its record and what its sources have seen. Takes as many turns as
-   * there are clusters; nothing of it is published before all of it.
+   * Takes new settings. A cluster that stays keeps its record and the answers of its sources. It takes a few turns for each
+   * cluster, and publishes once, at the end.
    */
   async reconfigure(clusters: readonly ClusterSettings[], times: RefreshTimes = this.#times): Promise<void> {
     this.#times = times;
-    this.#isRunning = false; // one publication for all, not one for each
+    this.#isRunning = false; // one publication for all clusters
     const coming = await this.#take(this.#members, clusters, this.#parked);
     if (this.#isStopped) return;
     this.#isRunning = true;
@@ -131,7 +133,7 @@ export class RefreshPlane {
     await this.#forEach(coming, start);
   }
 
-  /** As published: of every configured cluster, in wall time, with the dead addresses marked. */
+  /** The records as they are published. */
   records(): readonly EndpointRecord[] {
     return atOnce(this.#composing()).toPublish;
   }
@@ -140,7 +142,7 @@ export class RefreshPlane {
     return atOnce(this.snapshotting());
   }
 
-  /** Of thousands of clusters it is composed in slices. */
+  /** As `snapshot`, a step for each cluster. */
   *snapshotting(): Steps<RefreshSnapshot> {
     const now = this.#now();
     const clusters: ClusterSnapshot[] = [];
@@ -151,7 +153,7 @@ export class RefreshPlane {
     return { clusters };
   }
 
-  /** Of one cluster, without composing those of all others. */
+  /** The snapshot of one cluster. */
   clusterSnapshot(cluster: string, region: string | undefined): ClusterSnapshot | undefined {
     const member = this.#members.find(
       ({ refresher: { record } }) => record.cluster === cluster && record.region === region,
@@ -159,7 +161,7 @@ export class RefreshPlane {
     return member === undefined ? undefined : memberSnapshot(member, this.#now());
   }
 
-  /** Ends every look, then saves what is known; waits no longer for the disk than a publication does. */
+  /** Ends all polls, then saves; waits for the disk as long as a publication does. */
   async stop(): Promise<void> {
     this.#isRunning = false;
     this.#isStopped = true;
@@ -172,7 +174,7 @@ export class RefreshPlane {
     return momentOf(this.#options.clock, this.#moment);
   }
 
-  /** A few in each turn of the event loop; none any more after a stop. */
+  /** A few items in each turn of the event loop, and none after a stop. */
   #forEach<T>(items: readonly T[], act: (item: T) => void): Promise<void> {
     const isStopped = () => this.#isStopped;
     function* acting() {
@@ -185,8 +187,7 @@ export class RefreshPlane {
     return inSlices(acting(), this.#options.pause, CLUSTERS_PER_TURN);
   }
 
-  /** What is to be saved and published now. A record that is the same object as before has not changed. */
-  *#composing(): Steps<Kept> {
+  *#composing(): Steps<RecordSets> {
     this.#moment = this.#now();
     const [members, parked, now] = [this.#members, this.#parked, this.#moment];
     const toSave: EndpointRecord[] = [];
@@ -200,8 +201,8 @@ export class RefreshPlane {
   }
 
   /**
-   * From these members and parked records to those of other clusters; returns the members that are new. What is saved
-   * meanwhile is what was before, whole: members and parked records are exchanged in one turn, near the end.
+   * Replaces members and parked records by those for `clusters`, and returns the new members. They are replaced in one turn:
+   * a save during the work finds what was before, whole.
    */
   async #take(
     members: readonly Member[],
@@ -220,7 +221,7 @@ export class RefreshPlane {
       },
     );
     const newcomers = clusters.filter((settings) => !staying.has(settings));
-    // all of them together: none gets what another has a better right to
+    // all newcomers together: a record goes to the cluster that has the best claim to it
     const own = await inSlices(pairUp(newcomers, unclaimed, identityOf), pause);
     const taken = new Set(own.values());
     const stillParked = unclaimed.filter((record) => !taken.has(record));
@@ -230,26 +231,23 @@ export class RefreshPlane {
       const known = staying.get(settings);
       const member = known ?? this.#admit(settings, own.get(settings) ?? lookalike(settings, stillParked));
       if (known === undefined) coming.push(member);
-      else this.#alter(known, settings);
+      else this.#change(known, settings);
       next.push(member);
     });
     if (this.#isStopped) return [];
     this.#members = next;
     this.#parked = stillParked;
     await this.#forEach(coming, ({ refresher }) => {
-      if (refresher.admission.length > 0) onChanges?.(refresher.snapshot(), refresher.admission);
+      const { initialChanges } = refresher;
+      if (initialChanges.length > 0) onChanges?.(refresher.snapshot(), initialChanges);
     });
     return coming;
   }
 
   #admit(settings: ClusterSettings, known: EndpointRecord | undefined): Member {
     const { clock, timers, random, log, evidence } = this.#options;
-    const { region: _, ...record } = known ?? emptyRecord(settings.name, undefined);
-    const labelled = {
-      ...record,
-      cluster: settings.name,
-      ...(settings.region === undefined ? {} : { region: settings.region }),
-    };
+    const { name: cluster, region } = settings;
+    const labelled = { ...(known ?? emptyRecord(cluster, region)), cluster, region };
     const loaded = loadedAt(labelled, this.#now());
     const refresher = new ClusterRefresher({
       settings,
@@ -268,23 +266,22 @@ export class RefreshPlane {
     return member;
   }
 
-  #alter(member: Member, settings: ClusterSettings): void {
+  #change(member: Member, settings: ClusterSettings): void {
     const before = member.refresher.settings.probe;
     member.refresher.reconfigure(settings, this.#times);
-    if (JSON.stringify(before) !== JSON.stringify(settings.probe)) {
-      member.liveness?.stop();
-      member.liveness = this.#livenessOf(member, settings);
-      member.liveness?.start();
-    }
+    if (JSON.stringify(before) === JSON.stringify(settings.probe)) return;
+    member.liveness?.stop();
+    member.liveness = this.#livenessOf(member, settings);
+    member.liveness?.start();
   }
 
   #livenessOf({ refresher }: Member, { probe }: ClusterSettings): Liveness | undefined {
-    const { connect, timers, random } = this.#options;
-    if (probe === undefined || connect === undefined) return undefined;
+    const { check, timers, random } = this.#options;
+    if (probe === undefined || check === undefined) return undefined;
     const onChange = () => {
       if (this.#isRunning) this.#keeper.confirmed();
     };
-    const liveness = new Liveness({ ...probe, connect, timers, random, onChange });
+    const liveness = new Liveness({ ...probe, check, timers, random, onChange });
     liveness.watch(addressesOf(refresher.record));
     return liveness;
   }
@@ -321,8 +318,8 @@ function identityOfMember({ refresher: { settings, record } }: Member): ClusterI
 }
 
 /**
- * Where a cluster's name or Region was corrected: the record of the same endpoint, or, where no endpoint is told, the
- * only one of the same name. Lent and not given: it stays parked.
+ * The record of a cluster whose name or Region was corrected in the configuration: the one with the same endpoint, or, where
+ * no endpoint is configured, the only one with the same name. It is copied, and stays parked.
  */
 function lookalike(
   { endpoint, name }: ClusterSettings,
@@ -370,7 +367,7 @@ function offsetOf({ wallMs, monotonicMs }: Moment): number {
   return wallMs - monotonicMs;
 }
 
-/** The two clocks are numbers of different size, so that their difference is not the same to the last bit. */
+/** The difference of the two clocks varies in its last bits. */
 function isSameOffset(one: number, other: number): boolean {
   return Math.abs(one - other) <= 1;
 }

@@ -1,19 +1,18 @@
-/** One source of one cluster: what it saw last, how its looks went, and that there is never more than one at a time. */
-
+/** One source of one cluster: its schedule, its last answer and its statistics. Never more than one poll at a time. */
 import type { FailureReason, Source, SourceContext } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
-import { type Attempt, type AttemptOptions, type Ending, startAttempt } from './poll.ts';
+import { type Poll, type PollOptions, type PollResult, startPoll } from './poll.ts';
 import type { AddressView } from './reconcile/compare.ts';
 import type { Progress } from './reconcile/schedule.ts';
 
-/** Everything is counted from the start of the process; times are monotonic. */
+/** Counted from the start of the process; times are monotonic. */
 export interface SourceStats {
   readonly refreshes: Readonly<Partial<Record<'succeeded' | FailureReason, number>>>;
   readonly durationMsSum: number;
   readonly lastDurationMs: number | undefined;
-  /** Looks that settled after they were given up, at their deadline or for a newer one; what they saw was ignored. */
+  /** Polls that settled after their deadline, or after a newer poll had replaced them; their answers were ignored. */
   readonly lateResults: number;
-  /** Looks that were given up and have not settled to this moment. */
+  /** Polls that were given up and have not settled since. */
   readonly unsettled: number;
 }
 
@@ -24,49 +23,58 @@ export interface LastFailure {
 }
 
 interface Running {
-  attempt: Attempt;
+  poll: Poll;
   context: SourceContext;
-  /** The attempt is being given up for a new one. */
+  /** The poll is being interrupted, and the next one starts when it has ended. */
   isRestarting: boolean;
   readonly done: PromiseWithResolvers<void>;
 }
 
-export type RunnerOptions = Omit<AttemptOptions, 'source' | 'context'>;
+/** A poll that started this recently is as good as a new one. */
+const YOUNG_MS = 500;
 
-const YOUNG_MS = 500; // a look as fresh as this is no worse than a new one
-
-export class SourceRunner {
+export class SourcePoller {
   readonly source: Source;
   latest: 'untried' | 'succeeded' | 'failed' = 'untried';
   view: AddressView | undefined;
-  /** What the look before the latest success saw. */
+  /** The view before the latest success. */
   viewBefore: AddressView | undefined;
   lastFailure: LastFailure | undefined;
   settledAtMs: number | undefined;
-  /** Of the look that settled last. */
-  beganAtMs = Number.NEGATIVE_INFINITY;
+  /** When the poll started that settled last. */
+  startedAtMs = Number.NEGATIVE_INFINITY;
   /** Since the last success or kick: sets the backoff. */
   consecutiveFailures = 0;
-  nextAttemptAtMs: number | undefined;
+  nextPollAtMs: number | undefined;
 
-  readonly #options: RunnerOptions;
-  readonly #onSettled: (runner: SourceRunner, ending: Ending) => void;
+  readonly #options: Omit<PollOptions, 'source' | 'context'>;
+  readonly #onSettled: (poller: SourcePoller, result: PollResult) => void;
   readonly #refreshes = new Map<'succeeded' | FailureReason, number>();
   #durationMsSum = 0;
   #lastDurationMs: number | undefined;
   #lateResults = 0;
   #unsettled = 0;
-  #nextAttempt: Disposable | undefined;
+  #timer: Disposable | undefined;
   #running: Running | undefined;
 
+  /** `before` is the poller of the same source from before a reload: its answers and statistics go on. */
   constructor(
     source: Source,
-    options: RunnerOptions,
-    onSettled: (runner: SourceRunner, ending: Ending) => void,
+    options: Omit<PollOptions, 'source' | 'context'>,
+    onSettled: (poller: SourcePoller, result: PollResult) => void,
+    before?: SourcePoller,
   ) {
     this.source = source;
     this.#options = options;
     this.#onSettled = onSettled;
+    if (before === undefined) return;
+    this.latest = before.latest;
+    this.view = before.view;
+    this.lastFailure = before.lastFailure;
+    this.#durationMsSum = before.#durationMsSum;
+    this.#lastDurationMs = before.#lastDurationMs;
+    this.#lateResults = before.#lateResults;
+    this.#refreshes = new Map(before.#refreshes);
   }
 
   get name(): SourceName {
@@ -78,22 +86,22 @@ export class SourceRunner {
   }
 
   /**
-   * Looks, or joins the look that is under way. With `restart` an older look, or one with another question, is given up
-   * for a new one, because the world has changed since it began. Resolves when the look has settled and its ending has been handled.
+   * Starts a poll, or joins the running one. With `restart`, a running poll that is older or asks something else is given
+   * up for a new one. Resolves when the result has been handled.
    */
-  run(context: SourceContext, restart = false): Promise<void> {
+  poll(context: SourceContext, restart = false): Promise<void> {
     const running = this.#running;
     if (running === undefined) {
       const done = Promise.withResolvers<void>();
-      this.#running = { done, context, attempt: this.#start(context), isRestarting: false };
+      this.#running = { done, context, poll: this.#start(context), isRestarting: false };
       return done.promise;
     }
-    const age = this.#options.clock.monotonicMs() - running.attempt.startedMs;
-    const isOtherQuestion = JSON.stringify(context) !== JSON.stringify(running.context);
-    if (restart && (age > YOUNG_MS || isOtherQuestion)) {
+    const ageMs = this.#options.clock.monotonicMs() - running.poll.startedMs;
+    const asksOther = JSON.stringify(context) !== JSON.stringify(running.context);
+    if (restart && (ageMs > YOUNG_MS || asksOther)) {
       running.context = context;
       running.isRestarting = true;
-      running.attempt.interrupt();
+      running.poll.interrupt();
     }
     return running.done.promise;
   }
@@ -113,55 +121,44 @@ export class SourceRunner {
     };
   }
 
-  /** Takes over what another runner of the same source's name knew, after a reload. */
-  inherit(from: SourceRunner): void {
-    this.latest = from.latest;
-    this.view = from.view;
-    this.lastFailure = from.lastFailure;
-    this.#durationMsSum = from.#durationMsSum;
-    this.#lastDurationMs = from.#lastDurationMs;
-    this.#lateResults = from.#lateResults;
-    for (const [result, count] of from.#refreshes) this.#refreshes.set(result, count);
-  }
-
-  /** Forgets what was seen, because the question has changed. */
+  /** Forgets its answers, because the question has changed. */
   forget(): void {
     this.latest = 'untried';
     this.view = undefined;
     this.viewBefore = undefined;
   }
 
-  /** Sets the time of the next look; one that begins earlier takes its place. */
-  arm(delayMs: number, run: () => void): void {
+  /** Sets the time of the next poll; a poll that starts earlier takes its place. */
+  schedule(delayMs: number, run: () => void): void {
     const { clock, timers } = this.#options;
-    this.#disarm();
-    this.nextAttemptAtMs = clock.monotonicMs() + delayMs;
-    this.#nextAttempt = timers.after(delayMs, run);
+    this.#unschedule();
+    this.nextPollAtMs = clock.monotonicMs() + delayMs;
+    this.#timer = timers.after(delayMs, run);
   }
 
-  #disarm(): void {
-    this.#nextAttempt?.[Symbol.dispose]();
-    this.#nextAttempt = undefined;
-    this.nextAttemptAtMs = undefined;
-  }
-
-  /** Gives up the look under way, if any; whoever waits for it is let go. */
+  /** Gives up the running poll; callers that wait for it go on. */
   stop(): void {
-    this.#disarm();
+    this.#unschedule();
     const running = this.#running;
     if (running === undefined) return;
     this.#running = undefined;
     this.#unsettled++;
-    running.attempt.abandon();
+    running.poll.abandon();
     running.done.resolve();
   }
 
-  #start(context: SourceContext): Attempt {
-    this.#disarm();
-    return startAttempt(
+  #unschedule(): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+    this.nextPollAtMs = undefined;
+  }
+
+  #start(context: SourceContext): Poll {
+    this.#unschedule();
+    return startPoll(
       { ...this.#options, source: this.source, context },
       {
-        ended: (ending) => this.#ended(ending),
+        ended: (result) => this.#ended(result),
         settledLate: () => {
           this.#lateResults++;
           this.#unsettled = Math.max(0, this.#unsettled - 1);
@@ -170,37 +167,36 @@ export class SourceRunner {
     );
   }
 
-  #ended(ending: Ending): void {
-    if (ending.isUnsettled) this.#unsettled++;
-    if (ending.isLate) this.#lateResults++;
+  #ended(result: PollResult): void {
+    if (result.isUnsettled) this.#unsettled++;
+    if (result.isLate) this.#lateResults++;
     const running = this.#running;
     if (running?.isRestarting) {
       running.isRestarting = false;
-      running.attempt = this.#start(running.context);
+      running.poll = this.#start(running.context);
       return;
     }
     this.#running = undefined;
-    this.#take(ending);
+    this.#take(result);
     try {
-      this.#onSettled(this, ending);
+      this.#onSettled(this, result);
     } finally {
       running?.done.resolve();
     }
   }
 
-  #take({ observation, startedMs, durationMs }: Ending): void {
+  #take({ observation, startedMs, durationMs }: PollResult): void {
     const atMs = this.#options.clock.monotonicMs();
     this.settledAtMs = atMs;
-    this.beganAtMs = startedMs;
+    this.startedAtMs = startedMs;
     this.#durationMsSum += durationMs;
     this.#lastDurationMs = durationMs;
-    const result = observation.kind === 'failed' ? observation.reason : 'succeeded';
-    this.#refreshes.set(result, (this.#refreshes.get(result) ?? 0) + 1);
+    const outcome = observation.kind === 'failed' ? observation.reason : 'succeeded';
+    this.#refreshes.set(outcome, (this.#refreshes.get(outcome) ?? 0) + 1);
     if (observation.kind === 'failed') {
-      const { reason, detail } = observation;
       this.latest = 'failed';
       this.consecutiveFailures++;
-      this.lastFailure = { reason, detail, atMs };
+      this.lastFailure = { reason: observation.reason, detail: observation.detail, atMs };
       return;
     }
     this.latest = 'succeeded';

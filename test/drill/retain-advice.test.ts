@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { AskedName, Hurt } from '../../src/drill/drill-report.ts';
+import type { AskedName, DrillImpact } from '../../src/drill/drill-report.ts';
 import { retainAdvice } from '../../src/drill/drill-report.ts';
 
 const BY_POLICY = (name: string) => name.endsWith('.us-west-2.amazonaws.com');
@@ -7,7 +7,7 @@ const BY_POLICY = (name: string) => name.endsWith('.us-west-2.amazonaws.com');
 /** `['name', 'type', queries]` as collected. */
 type Row = readonly [name: string, type: string, queries: number];
 
-function hurt(failed: readonly Row[], stale: readonly Row[] = []): Hurt {
+function hurt(failed: readonly Row[], stale: readonly Row[] = []): DrillImpact {
   const names = (rows: readonly Row[]): AskedName[] =>
     rows.map(([name, type, queries]) => ({ name, type, queries }));
   return {
@@ -17,7 +17,7 @@ function hurt(failed: readonly Row[], stale: readonly Row[] = []): Hurt {
   };
 }
 
-const advised = (report: Hurt) =>
+const advised = (report: DrillImpact) =>
   retainAdvice(report, BY_POLICY, []).map(({ name, asked }) => `${name} ${asked}`);
 
 t.test(

@@ -114,7 +114,7 @@ t.test('the status is plain data', async (t) => {
   refresher.start();
   await time.advance(10_000);
   const snapshot = refresher.snapshot();
-  t.strictSame(JSON.parse(JSON.stringify(snapshot)), snapshot);
+  t.strictSame(structuredClone(snapshot), snapshot);
   t.match(snapshot, {
     cluster: 'my-cluster',
     region: 'us-west-2',

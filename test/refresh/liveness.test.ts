@@ -10,16 +10,16 @@ function setUp(addresses: readonly string[]) {
   const down = new Set<string>();
   const changes: string[][] = [];
   const probes: [string, number, number][] = [];
-  const script = { connect: async (address: string) => !down.has(address) };
+  const script = { check: async (address: string) => !down.has(address) };
   const liveness = new Liveness({
     port: 443,
     intervalMs: 30_000,
     timeoutMs: 2_000,
     timers: time,
     random: evenRandom,
-    connect: (address, port, timeoutMs) => {
+    check: (address, port, timeoutMs) => {
       probes.push([address, port, timeoutMs]);
-      return script.connect(address);
+      return script.check(address);
     },
     onChange: (dead) => changes.push([...dead]),
   });
@@ -30,14 +30,14 @@ function setUp(addresses: readonly string[]) {
 t.test('an address is dead after two failures in a row, and alive at once', async (t) => {
   const { liveness, down, changes } = setUp([A, B]);
   down.add(A);
-  await liveness.probeOnce();
+  await liveness.checkOnce();
   t.strictSame(changes, [], 'one failure is no death');
-  await liveness.probeOnce();
+  await liveness.checkOnce();
   t.strictSame(changes, [[A]]);
-  await liveness.probeOnce();
+  await liveness.checkOnce();
   t.strictSame(changes, [[A]], 'told only when it changes');
   down.clear();
-  await liveness.probeOnce();
+  await liveness.checkOnce();
   t.strictSame(changes, [[A], []]);
 });
 
@@ -46,7 +46,7 @@ t.test('failures that are not in a row are no death', async (t) => {
   for (let probe = 0; probe < 6; probe++) {
     if (probe % 2 === 0) down.add(A);
     else down.clear();
-    await liveness.probeOnce();
+    await liveness.checkOnce();
   }
   t.strictSame(changes, []);
 });
@@ -54,11 +54,11 @@ t.test('failures that are not in a row are no death', async (t) => {
 t.test('with every address dead, none is', async (t) => {
   const { liveness, down, changes } = setUp([A, B]);
   down.add(A);
-  await liveness.probeOnce();
-  await liveness.probeOnce();
+  await liveness.checkOnce();
+  await liveness.checkOnce();
   down.add(B);
-  await liveness.probeOnce();
-  await liveness.probeOnce();
+  await liveness.checkOnce();
+  await liveness.checkOnce();
   t.strictSame(changes, [[A], []]);
   t.strictSame([...deadAddresses(new Map([[A, 9]]))], [], 'nor is the only one');
   t.strictSame([...deadAddresses(new Map())], []);
@@ -67,8 +67,8 @@ t.test('with every address dead, none is', async (t) => {
 t.test('what is known of an address stays while it is served, and goes with it', async (t) => {
   const { liveness, down, changes } = setUp([A, B]);
   down.add(A);
-  await liveness.probeOnce();
-  await liveness.probeOnce();
+  await liveness.checkOnce();
+  await liveness.checkOnce();
   liveness.watch([A, B, C]);
   t.strictSame([...liveness.dead], [A]);
   liveness.watch([B, C]);
@@ -96,7 +96,7 @@ t.test('every address is probed at every interval, with port and timeout as conf
 
 t.test('a connect that rejects or never settles is a failure, and the probes go on', async (t) => {
   const { liveness, time, script, probes } = setUp([A, B, C]);
-  script.connect = (address) => {
+  script.check = (address) => {
     if (address === A) return Promise.reject(new Error('a bug'));
     return address === B ? new Promise(() => {}) : Promise.resolve(true);
   };

@@ -5,8 +5,8 @@ import { FAILURE_REASONS, type FailureReason, type Observation } from '../../src
 import { ClusterRefresher } from '../../src/refresh/cluster-refresher.ts';
 import { addressesOf } from '../../src/refresh/reconcile/changes.ts';
 import type { SourceState } from '../../src/refresh/reconcile/compare.ts';
-import { admission } from '../../src/refresh/reconcile/guard.ts';
-import { decide, emptyRecord, learn, note } from '../../src/refresh/reconcile/plan.ts';
+import { refusalsBy } from '../../src/refresh/reconcile/guard.ts';
+import { decide, emptyRecord, keep, learn } from '../../src/refresh/reconcile/plan.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { clusterSettings, describes, evenRandom, hangs, ScriptedSource, times } from './scripted-source.ts';
@@ -58,7 +58,7 @@ const state: fc.Arbitrary<SourceState> = fc
 const settings = {
   endpoint: 'api.example',
   pin: [],
-  admit: admission(['10.0.0.0/8']),
+  refusalOf: refusalsBy(['10.0.0.0/8']),
   confirmAfterMs: 15_000,
   maximumAgeMs: { dns: 1e12, route53: 1e12, interfaces: 1e12, kubernetes: 1e12 },
 };
@@ -77,7 +77,7 @@ t.test('no sequence of plans without a usable view changes the served set', (t) 
         nowMs += waitMs;
         const details = { endpoint: `e${waitMs}.example`, subnetIds: [], learnedAtMs: 0 };
         if (kind === 'learn') record = learn(record, details, settings, nowMs).record;
-        else record = (kind === 'decide' ? decide : note)(record, states, settings, nowMs).record;
+        else record = (kind === 'decide' ? decide : keep)(record, states, settings, nowMs).record;
         if (addressesOf(record).join() !== SERVED.join()) return false;
         if (record.ttlSeconds < 5 || record.ttlSeconds > 60) return false;
       }
@@ -111,7 +111,7 @@ t.test(
           );
           const next = decide(record, seen, settings, nowMs).record;
           const served = addressesOf(next);
-          if (served.length === 0 || served.some((address) => settings.admit(address) !== undefined))
+          if (served.length === 0 || served.some((address) => settings.refusalOf(address) !== undefined))
             return false;
           // more than half may only go where the change was held before
           const { corroborated = addressesOf(record) } = record;

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
-import type { Connect } from '../../src/refresh/address-checks.ts';
+import type { AddressCheck } from '../../src/refresh/address-checks.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-settings.ts';
 import { addressesOf, type Change } from '../../src/refresh/reconcile/changes.ts';
 import { emptyRecord } from '../../src/refresh/reconcile/plan.ts';
@@ -12,7 +12,7 @@ import { clusterSettings, evenRandom, fails, ScriptedSource, sees, times } from 
 const [A, B, C, D] = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
 const DAY_MS = 86_400_000;
 
-function setUp(clusters: readonly ClusterSettings[], connect?: Connect) {
+function setUp(clusters: readonly ClusterSettings[], check?: AddressCheck) {
   const time = new VirtualTime();
   const saved: (readonly EndpointRecord[])[] = [];
   const published: (readonly EndpointRecord[])[] = [];
@@ -33,7 +33,7 @@ function setUp(clusters: readonly ClusterSettings[], connect?: Connect) {
     evidence: () => {},
     onChanges: ({ cluster }, changed) =>
       changes.push(...changed.map(({ kind }): [string, Change['kind']] => [cluster, kind])),
-    ...(connect === undefined ? {} : { connect }),
+    ...(check === undefined ? {} : { check }),
   });
   return { time, saved, published, changes, plane, disk };
 }

@@ -1,4 +1,4 @@
-/** What differs between two records of one cluster, in words for the log, the ledger and the metrics. */
+/** What differs between two records of one cluster, for the log, the ledger and the metrics. Pure. */
 import type { ClusterDetails, EndpointRecord, HeldChange } from '../../records/endpoint-record.ts';
 import { hasSameAddresses } from './guard.ts';
 
@@ -17,33 +17,24 @@ export type Change =
   | { readonly kind: 'refresh-failed' }
   | { readonly kind: 'refresh-recovered' };
 
-/** Only what somebody would want to know: that a source saw the same again is no change. */
+/** Confirmations are no changes. */
 export function changesBetween(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
-  return [
-    ...endpointChange(before, after),
-    ...detailsChange(before.details, after.details),
-    ...addressesChange(before, after),
-    ...heldChange(before, after),
-    ...outcomeChange(before, after),
-  ];
-}
-
-function endpointChange(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
-  if (after.endpoint === undefined || after.endpoint === before.endpoint) return [];
-  return [{ kind: 'endpoint', from: before.endpoint, to: after.endpoint }];
+  const changes: Change[] = [];
+  if (after.endpoint !== undefined && after.endpoint !== before.endpoint)
+    changes.push({ kind: 'endpoint', from: before.endpoint, to: after.endpoint });
+  const fields = DETAIL_FIELDS.filter(
+    (field) => String(before.details?.[field]) !== String(after.details?.[field]),
+  );
+  if (fields.length > 0) changes.push({ kind: 'details', fields });
+  changes.push(...addressChanges(before, after), ...heldChanges(before, after));
+  if (before.lastRefreshFailed !== after.lastRefreshFailed)
+    changes.push({ kind: after.lastRefreshFailed ? 'refresh-failed' : 'refresh-recovered' });
+  return changes;
 }
 
 const DETAIL_FIELDS = ['id', 'endpoint', 'vpcId', 'subnetIds', 'certificateAuthority', 'generation'] as const;
 
-function detailsChange(
-  before: ClusterDetails | undefined,
-  after: ClusterDetails | undefined,
-): readonly Change[] {
-  const fields = DETAIL_FIELDS.filter((field) => String(before?.[field]) !== String(after?.[field]));
-  return fields.length === 0 ? [] : [{ kind: 'details', fields }];
-}
-
-function addressesChange(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
+function addressChanges(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
   const had = addressesOf(before);
   const has = addressesOf(after);
   if (hasSameAddresses(had, has)) {
@@ -54,7 +45,7 @@ function addressesChange(before: EndpointRecord, after: EndpointRecord): readonl
   return [{ kind: 'addresses', added, removed, basis: after.basis }];
 }
 
-function heldChange({ held: before }: EndpointRecord, after: EndpointRecord): readonly Change[] {
+function heldChanges({ held: before }: EndpointRecord, after: EndpointRecord): readonly Change[] {
   const { held } = after;
   if (before !== undefined && held !== undefined && hasSameAddresses(before.addresses, held.addresses)) {
     return [];
@@ -68,16 +59,11 @@ function heldChange({ held: before }: EndpointRecord, after: EndpointRecord): re
   return changes;
 }
 
-function outcomeChange(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
-  if (before.lastRefreshFailed === after.lastRefreshFailed) return [];
-  return [{ kind: after.lastRefreshFailed ? 'refresh-failed' : 'refresh-recovered' }];
-}
-
 export function addressesOf(record: EndpointRecord): readonly string[] {
   return record.addresses.map((served) => served.address);
 }
 
-/** Whether something is about to be done to the set of addresses, or was only just kept from it. */
+/** Whether the set of addresses changes, or would have without the guard. */
 export function hasAddressChange(changes: readonly Change[]): boolean {
   return changes.some(({ kind }) => kind === 'addresses' || kind === 'held' || kind === 'released');
 }

@@ -1,22 +1,28 @@
 /**
- * What the sources say, set side by side: which addresses to serve by the table in design.md "How the addresses are
- * decided", and where the sources disagree.
+ * Compares what the sources say: which addresses to serve, by the table in design.md "How the addresses are decided", and
+ * where the sources disagree.
  *
- * This room (reconcile/) is the pure middle of the refresh journey: compare -> guard -> plan, and the schedule. It
- * refuses to know sockets, clients, clocks and files: time comes in as a number, chance as a fraction. The name
- * sources speak DNS (RFC 1035, TTLs by RFC 2181 section 8); nothing here does.
+ * The room reconcile/ is the pure middle of the refresh journey: compare -> guard -> plan, and the schedule. It refuses to
+ * know sockets, clients, clocks and files: time comes in as a number, chance as a fraction. The name sources speak DNS (RFC
+ * 1035, TTLs by RFC 2181 section 8); nothing here does.
  */
 import type { FailureReason } from '../../records/observation.ts';
-import { type AddressSource, isInterfaceSource, isNameSource, traitsOf } from '../../records/sources.ts';
-import type { Said } from './corroboration.ts';
-import type { Admission, NameEvidence } from './guard.ts';
+import {
+  type AddressSource,
+  isInterfaceSource,
+  isListing,
+  isNameSource,
+  traitsOf,
+} from '../../records/sources.ts';
+import type { Claims } from './corroboration.ts';
+import type { NameEvidence, RefusalOf } from './guard.ts';
 
-/** What one source is worth at this moment. Empty is unavailable: an empty answer is doubted, never believed. */
+/** What one source says at this moment. An empty answer counts as unavailable: it is doubted, never believed. */
 export type SourceView =
   | { readonly kind: 'addresses'; readonly addresses: readonly string[] }
   | { readonly kind: 'unavailable'; readonly reason?: FailureReason };
 
-/** Why the sources may differ, as far as their answers betray it. Bounded: a metric label. */
+/** Why the sources may differ, as far as their answers show it. Bounded: a metric label. */
 export type LikelyCause =
   | 'dns-rebinding-filter'
   | 'name-reply-dropped'
@@ -30,10 +36,10 @@ export interface Disagreement {
 }
 
 export interface Comparison {
-  /** Empty when nothing is usable. */
+  /** Empty when no source says anything usable. */
   readonly candidate: readonly string[];
   readonly basis: 'name' | 'overlap' | 'interfaces' | 'none';
-  /** Both kinds had something to say, so silence about a disagreement means agreement. */
+  /** Both kinds of source answered: without a disagreement they agree. */
   readonly isTwoSided: boolean;
   readonly disagreement?: Disagreement;
   readonly likelyCause?: LikelyCause;
@@ -54,20 +60,20 @@ export const CAUSE_TEXT: Readonly<Record<LikelyCause, string>> = {
 };
 
 /**
- * Several sources of one kind count as one that saw what any of them saw. For those that say what exists:
+ * Sources of one kind count as one source that saw what any of them saw. For the interface sources:
  *
  *     EC2's listing   API server's view   exists
  *     available       not asked, or down  what EC2 lists
- *     available       the same            that
- *     available       another             what either lists
+ *     available       the same            the same
+ *     available       different           what either lists
  *     down, or empty  available           what the API server lists: the row of a cut
  *     down, or empty  not asked, or down  nothing is known
  *
- * `isPublic` tells an address that is public and that the operator's ranges do not hold.
+ * Different answers are united because neither source is certainly the fresher one. EC2 is eventually consistent, and an API
+ * server that has just gone is still listed for some seconds. Before the union is served, the name must have it or be
+ * unavailable. It ends with the next poll of the source that was late.
  *
- * The third row is a union because neither is the fresher one for certain: EC2 is eventually consistent however late it
- * was asked, and an API server that has just gone is still listed for some seconds. Before a union is served the name
- * has to vouch for it or be unavailable, and it ends with the next look of the one that was behind.
+ * @param isPublic whether an address is public and outside the ranges of the operator
  */
 export function compare(
   names: readonly SourceView[],
@@ -92,30 +98,20 @@ export function compare(
   const both = [...byName].filter((address) => byInterfaces.has(address));
   // row 1, "agree with, or are a subset of, the interfaces | available": the name's addresses
   if (both.length === byName.size) return { candidate: [...byName], basis: 'name', isTwoSided: true };
-  const differing = difference(byName, byInterfaces, isPublic);
+  const onlyByName = [...byName].filter((address) => !byInterfaces.has(address));
+  const onlyByInterfaces = [...byInterfaces].filter((address) => !byName.has(address));
+  const disagreement = { onlyByName, onlyByInterfaces };
+  const cause = onlyByName.some(isPublic) ? ({ likelyCause: 'public-access' } as const) : {};
   // row 3, "disjoint | available": the interfaces' addresses, disagreement reported
   if (both.length === 0) {
-    return { candidate: [...byInterfaces], basis: 'interfaces', isTwoSided: true, ...differing };
+    return { candidate: [...byInterfaces], basis: 'interfaces', isTwoSided: true, disagreement, ...cause };
   }
   // row 2, "overlap in part | available": the overlap; the rest is reported
-  return { candidate: both, basis: 'overlap', isTwoSided: true, ...differing };
+  return { candidate: both, basis: 'overlap', isTwoSided: true, disagreement, ...cause };
 }
 
 function union(views: readonly SourceView[]): Set<string> {
   return new Set(views.flatMap((view) => (view.kind === 'addresses' ? view.addresses : [])));
-}
-
-function difference(
-  byName: Set<string>,
-  byInterfaces: Set<string>,
-  isPublic: (address: string) => boolean,
-): Partial<Comparison> {
-  const onlyByName = [...byName].filter((address) => !byInterfaces.has(address));
-  const onlyByInterfaces = [...byInterfaces].filter((address) => !byName.has(address));
-  return {
-    disagreement: { onlyByName, onlyByInterfaces },
-    ...(onlyByName.some(isPublic) ? { likelyCause: 'public-access' as const } : {}),
-  };
 }
 
 function doubtAboutInterfaces(byName: Set<string>, interfaces: readonly SourceView[]): Partial<Comparison> {
@@ -137,21 +133,20 @@ function doubtAboutNames(names: readonly SourceView[], byInterfaces: Set<string>
       case 'not-found':
         return { disagreement, likelyCause: 'name-not-found' };
       case 'timeout':
-        return { likelyCause: 'name-reply-dropped' }; // silence contradicts nobody
-      default: // a failure that tells nothing about the name
+        return { likelyCause: 'name-reply-dropped' }; // silence contradicts nothing
+      default: // the other failures say nothing about the name
     }
   }
   return {};
 }
 
-/** What the sources' latest looks are worth at one moment: which of them still speak, and what each kind of them says. Pure. */
-/** What is known of one address source at the moment of planning. */
+/** What is known of one address source at the moment of a plan. */
 export interface SourceState {
   readonly source: AddressSource;
   readonly latest: 'untried' | 'succeeded' | 'failed';
-  /** Why the latest look failed. */
+  /** Why the latest poll failed. */
   readonly failure?: FailureReason | undefined;
-  /** The last success, whatever came after it. */
+  /** The last answer, whatever came after it. */
   readonly view?: AddressView | undefined;
 }
 
@@ -163,65 +158,61 @@ export interface AddressView {
   readonly upstream?: string | undefined;
   /** EC2's status of those interfaces that are not `in-use`, by address. */
   readonly statuses?: Readonly<Record<string, string>> | undefined;
-  /** Of interfaces that were found by a description which is not the exact one. */
+  /** The descriptions of the listed interfaces are not exactly that of the cluster. */
   readonly isDoubtful?: true | undefined;
 }
 
 export interface ViewSettings {
-  readonly admit: Admission;
-  /** A view older than this counts as unavailable: its source has stopped looking. */
+  readonly refusalOf: RefusalOf;
+  /** An older answer counts as unavailable: its source has stopped polling. */
   readonly maximumAgeMs: Readonly<Record<AddressSource, number>>;
 }
 
-/** The comparison that a decision at this moment would rest on. */
+/** The comparison that a decision at this moment rests on. */
 export function compareStates(
   sources: readonly SourceState[],
   settings: ViewSettings,
   nowMs: number,
 ): Comparison {
-  const views = (wanted: readonly SourceState[]) => wanted.map((state) => viewOf(state, settings, nowMs));
-  return compare(
-    views(sources.filter((state) => isNameSource(state.source))),
-    views(sources.filter((state) => isInterfaceSource(state.source))),
-    (address) => settings.admit(address) === 'public',
-  );
+  const viewsOf = (isKind: (source: AddressSource) => boolean) =>
+    sources.filter(({ source }) => isKind(source)).map((state) => viewOf(state, settings, nowMs));
+  const isPublic = (address: string) => settings.refusalOf(address) === 'public';
+  return compare(viewsOf(isNameSource), viewsOf(isInterfaceSource), isPublic);
 }
 
 function viewOf(state: SourceState, settings: ViewSettings, nowMs: number): SourceView {
   const { source, latest, view, failure } = state;
   if (latest === 'failed') {
-    // causes are guessed from what DNS and EC2 say: the API server's own view fails for reasons of its own
-    const isTold = failure !== undefined && traitsOf(source).crossesLink;
-    return { kind: 'unavailable', ...(isTold ? { reason: failure } : {}) };
+    // causes are inferred from DNS and EC2; a source on the site fails for reasons of its own
+    return { kind: 'unavailable', ...(traitsOf(source).crossesLink ? { reason: failure } : {}) };
   }
   const isRecent = view !== undefined && nowMs - view.observedAtMs <= settings.maximumAgeMs[source];
   if (latest === 'untried' || !isRecent) return { kind: 'unavailable' };
   return { kind: 'addresses', addresses: view.addresses };
 }
 
-/** Whether the source says something at this moment that may be served. */
+/** Whether the source names an address at this moment that may be served. */
 export function isUsable(state: SourceState, settings: ViewSettings, nowMs: number): boolean {
   const view = viewOf(state, settings, nowMs);
-  return view.kind === 'addresses' && view.addresses.some((address) => settings.admit(address) === undefined);
+  return view.kind === 'addresses' && view.addresses.some((it) => settings.refusalOf(it) === undefined);
 }
 
-/** What the two kinds of source say of addresses that may be served. */
-export function saidBy(sources: readonly SourceState[], settings: ViewSettings, nowMs: number): Said {
-  const speaking = sources.filter((state) => isUsable(state, settings, nowMs));
-  const admitted = (wanted: readonly SourceState[]) =>
-    new Set(
-      wanted.flatMap(
-        ({ view }) => view?.addresses.filter((address) => settings.admit(address) === undefined) ?? [],
-      ),
-    );
+/** Which addresses each kind of source names that may be served. */
+export function claimsOf(sources: readonly SourceState[], settings: ViewSettings, nowMs: number): Claims {
+  const usable = sources.filter((state) => isUsable(state, settings, nowMs));
+  const addressesBy = (isKind: (source: AddressSource) => boolean) => {
+    const views = usable.filter(({ source }) => isKind(source)).flatMap(({ view }) => view ?? []);
+    const addresses = views.flatMap((view) => view.addresses);
+    return new Set(addresses.filter((address) => settings.refusalOf(address) === undefined));
+  };
   return {
-    byName: admitted(speaking.filter(({ source }) => isNameSource(source))),
-    byInterfaces: admitted(speaking.filter(({ source }) => isInterfaceSource(source))),
-    listedAtMs: speaking.find(({ source }) => source === 'interfaces')?.view?.observedAtMs,
+    byName: addressesBy(isNameSource),
+    byInterfaces: addressesBy(isInterfaceSource),
+    listedAtMs: usable.find(({ source }) => isListing(source))?.view?.observedAtMs,
   };
 }
 
-/** What the names' answer is worth as a repetition. */
+/** What the answer of the names is worth as a repetition. */
 export function evidenceOfNames(sources: readonly SourceState[]): NameEvidence {
   const names = sources.filter(({ source, latest }) => isNameSource(source) && latest === 'succeeded');
   const views = names.flatMap(({ view }) => view ?? []);

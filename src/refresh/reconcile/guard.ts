@@ -1,5 +1,7 @@
-/** The last look before a candidate is adopted: is it admissible, is it empty, does it take too much away at once? */
-
+/**
+ * The guard: decides whether a candidate is adopted. It refuses addresses that must not be served, never adopts an empty set,
+ * and holds back a change that loses too much at once or that nothing but names supports. Pure.
+ */
 import { isIPv4 } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import type { HeldChange } from '../../records/endpoint-record.ts';
@@ -12,16 +14,16 @@ export interface Refusal {
 export interface GuardedChange {
   readonly candidate: readonly string[];
   readonly served: readonly string[];
-  /** What a loss is measured against; what is served, where nothing else is known. */
+  /** The set that a loss is measured against; by default the served set. */
   readonly corroborated?: readonly string[] | undefined;
-  /** Addresses that stay although the candidate has not got them; see corroboration.ts. */
+  /** Addresses that stay although the candidate lacks them; see corroboration.ts. */
   readonly spared?: readonly string[] | undefined;
-  /** Lost addresses that names alone drop: an interface source lists them at this moment. */
+  /** Addresses that the names drop while an interface source lists them. */
   readonly contradicted?: readonly string[] | undefined;
   readonly held?: HeldChange | undefined;
-  /** The silent source without which names alone neither add nor replace, however often they repeat it. */
+  /** A silent source without which names alone neither add nor replace, however often they repeat it. */
   readonly awaits?: HeldChange['awaits'] | undefined;
-  /** Where names alone speak: their answer. */
+  /** The answer of the names, where no other source answers. */
   readonly byNames?: NameEvidence | undefined;
   readonly nowMs: number;
 }
@@ -29,50 +31,53 @@ export interface GuardedChange {
 /** The answer of the names at the moment of a decision. */
 export interface NameEvidence {
   readonly ttlSeconds: number;
-  /** The upstreams that gave it. */
+  /** The upstreams that gave the answer. */
   readonly upstreams: readonly string[];
   readonly observedAtMs: number;
 }
 
 export interface GuardSettings {
-  readonly admit: Admission;
-  /** How much later a refresh must be to count as the next one, and not as another look at the same moment. */
+  readonly refusalOf: RefusalOf;
+  /** A refresh this much later is the next refresh, and not a second poll of the same moment. */
   readonly confirmAfterMs: number;
 }
 
-export type Verdict =
+export type GuardDecision =
   | { readonly kind: 'adopt'; readonly addresses: readonly string[]; readonly refused: readonly Refusal[] }
   | { readonly kind: 'hold'; readonly held: HeldChange; readonly refused: readonly Refusal[] }
   | { readonly kind: 'keep'; readonly refused: readonly Refusal[] };
 
-export function guard(change: GuardedChange, settings: GuardSettings): Verdict {
-  const { served, held, nowMs, byNames } = change;
-  const { admitted, refused } = sift(change.candidate, settings.admit);
-  // an empty result is never adopted, and one of which nothing may be served is as good as empty
+export function guard(change: GuardedChange, settings: GuardSettings): GuardDecision {
+  const { candidate, spared = [], served, held, nowMs, byNames } = change;
+  const refused = candidate.flatMap((address) => {
+    const reason = settings.refusalOf(address);
+    return reason === undefined ? [] : [{ address, reason }];
+  });
+  const admitted = candidate.filter((address) => settings.refusalOf(address) === undefined);
+  // an empty set is never adopted, nor a set without an address that may be served
   if (admitted.length === 0) return { kind: 'keep', refused };
-  const addresses = [...new Set([...admitted, ...(change.spared ?? [])])];
+  const addresses = [...new Set([...admitted, ...spared])];
   const doubt = doubtAbout(change, admitted, addresses);
   if (doubt === undefined || hasSameAddresses(addresses, served))
     return { kind: 'adopt', addresses, refused };
-  const { reason, awaits } = doubt;
-  // what was seen while the witness was silent is no first time
-  if (held === undefined || held.awaits !== awaits || !hasSameAddresses(held.addresses, addresses)) {
-    const sought = awaits === undefined ? {} : { awaits };
+  // an answer from before the awaited source fell silent is no first sighting
+  const isFirst =
+    held === undefined || held.awaits !== doubt.awaits || !hasSameAddresses(held.addresses, addresses);
+  if (isFirst) {
     const evidence = byNames === undefined ? {} : evidenceToKeep(byNames);
-    return { kind: 'hold', held: { addresses, reason, sinceMs: nowMs, ...sought, ...evidence }, refused };
+    return { kind: 'hold', held: { addresses, ...doubt, sinceMs: nowMs, ...evidence }, refused };
   }
-  if (awaits !== undefined || !isRepeated(held, change, settings)) return { kind: 'hold', held, refused };
+  if (doubt.awaits !== undefined || !isRepeated(held, change, settings))
+    return { kind: 'hold', held, refused };
   return { kind: 'adopt', addresses, refused };
 }
 
-type Doubt = Pick<HeldChange, 'reason' | 'awaits'>;
-
-/** Why the change is not believed at once; undefined where it is. */
+/** Why a change is not adopted at once; undefined where it is. */
 function doubtAbout(
   { served, corroborated = served, contradicted = [], awaits }: GuardedChange,
   admitted: readonly string[],
   addresses: readonly string[],
-): Doubt | undefined {
+): Pick<HeldChange, 'reason' | 'awaits'> | undefined {
   const lost = corroborated.filter((address) => !admitted.includes(address));
   const added = addresses.filter((address) => !served.includes(address) && !corroborated.includes(address));
   const isMost = (some: readonly string[]) => some.length * 2 > corroborated.length;
@@ -89,7 +94,8 @@ function doubtAbout(
   };
 }
 
-const MAX_TTL_SECONDS = 86_400; // dns-rules.md, answer cache: no resolver on the way keeps an answer for longer
+/** dns-rules.md, answer cache: no resolver keeps an answer for longer. */
+const MAX_TTL_SECONDS = 86_400;
 
 function evidenceToKeep({
   ttlSeconds,
@@ -99,37 +105,22 @@ function evidenceToKeep({
   return { ttlSeconds: seconds, ...(upstreams.length === 0 ? {} : { upstream: upstreams.join(' ') }) };
 }
 
-/** Names that say the same again may only repeat what a cache holds: until its TTL is over, or another upstream says it too. */
+/** Names may repeat what a cache holds: they count again when its TTL is over, or when another upstream says the same. */
 function isRepeated(held: HeldChange, { nowMs, byNames }: GuardedChange, settings: GuardSettings): boolean {
   if (nowMs - held.sinceMs < settings.confirmAfterMs) return false;
   if (byNames === undefined) return true;
   const asked = held.upstream?.split(' ') ?? [];
-  const isFromAnother = asked.length > 0 && byNames.upstreams.some((upstream) => !asked.includes(upstream));
+  const isFromOther = asked.length > 0 && byNames.upstreams.some((upstream) => !asked.includes(upstream));
   const waitMs = Math.max(settings.confirmAfterMs, (held.ttlSeconds ?? 0) * 1_000);
-  return isFromAnother || byNames.observedAtMs - held.sinceMs >= waitMs;
+  return isFromOther || byNames.observedAtMs - held.sinceMs >= waitMs;
 }
 
-/** Sets compared: a listing's order varies from one call to the next. */
+/** Compares sets: the order of a listing varies. */
 export function hasSameAddresses(some: readonly string[], others: readonly string[]): boolean {
   const set = new Set(some);
   return set.size === new Set(others).size && others.every((address) => set.has(address));
 }
 
-function sift(
-  candidate: readonly string[],
-  admit: Admission,
-): { admitted: readonly string[]; refused: readonly Refusal[] } {
-  const admitted: string[] = [];
-  const refused: Refusal[] = [];
-  for (const address of candidate) {
-    const reason = admit(address);
-    if (reason === undefined) admitted.push(address);
-    else refused.push({ address, reason });
-  }
-  return { admitted, refused };
-}
-
-/** Which addresses an endpoint of a local cluster may have at all: those within what the operator allows. */
 export type RefusalReason =
   | 'not-ipv4'
   | 'public'
@@ -141,34 +132,34 @@ export type RefusalReason =
   | 'not-allowed';
 
 /** Why `address` must not be served, or undefined when it may be. */
-export type Admission = (address: string) => RefusalReason | undefined;
+export type RefusalOf = (address: string) => RefusalReason | undefined;
 
 /**
- * The operator's range decides, public or not: AWS allows public ranges in the VPC of the EBS generation. An address that
- * no interface can have is refused even there, because a filter or a hijacked answer may give it.
+ * The ranges of the operator decide, public or not: AWS allows public ranges in the VPC of the EBS generation. An address
+ * that no interface can have is refused even within them, because a filter or a hijacked answer may give it.
  *
- * @param allowedRanges CIDR texts, already validated; ranges of IPv6 match nothing (endpoints have A records only)
+ * @param allowedRanges valid CIDR texts; IPv6 ranges match nothing, because endpoints have only A records
  */
-export function admission(allowedRanges: readonly string[]): Admission {
+export function refusalsBy(allowedRanges: readonly string[]): RefusalOf {
   const ranges = allowedRanges
     .map((range) => ipaddr.parseCIDR(range))
     .filter(([network]) => network.kind() === 'ipv4');
   return (address) => {
     if (!isIPv4(address)) return 'not-ipv4';
     const parsed = ipaddr.IPv4.parse(address);
-    const suspicious = REFUSED_RANGES[parsed.range()];
-    if (suspicious !== undefined && suspicious !== 'public') return suspicious;
-    return ranges.some((range) => parsed.match(range)) ? undefined : (suspicious ?? 'not-allowed');
+    const special = SPECIAL_RANGES[parsed.range()];
+    if (special !== undefined && special !== 'public') return special;
+    return ranges.some((range) => parsed.match(range)) ? undefined : (special ?? 'not-allowed');
   };
 }
 
-const REFUSED_RANGES: Readonly<Partial<Record<ReturnType<ipaddr.IPv4['range']>, RefusalReason>>> = {
-  unicast: 'public', // ipaddr.js's name for whatever no registry set apart
+const SPECIAL_RANGES: Readonly<Partial<Record<ReturnType<ipaddr.IPv4['range']>, RefusalReason>>> = {
+  unicast: 'public', // ipaddr.js's name for addresses that no registry set apart
   as112: 'public', // RFC 7534, RFC 7535
   amt: 'public', // RFC 7450
   unspecified: 'unspecified', // the whole of 0.0.0.0/8, RFC 1122 section 3.2.1.3
   loopback: 'loopback',
   multicast: 'multicast',
   broadcast: 'broadcast',
-  linkLocal: 'link-local', // RFC 3927 section 2.8: never forwarded, so never an endpoint for another host
+  linkLocal: 'link-local', // RFC 3927 section 2.8: never forwarded, so no endpoint for another host
 };

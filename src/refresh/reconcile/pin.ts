@@ -1,7 +1,10 @@
-/** The operator's pin: laid over what the sources found, and taken away again without a trace. */
+/**
+ * The operator's pin: laid over the addresses that the sources found, and removed without a trace. A pin that a command sets
+ * at run time would reach the plan as `PlanSettings.pin`, like that of the configuration. Pure.
+ */
 import type { EndpointRecord, SeenBy, ServedAddress } from '../../records/endpoint-record.ts';
 
-export function pinOver(
+export function withPin(
   found: EndpointRecord,
   previous: EndpointRecord,
   pin: readonly string[],
@@ -21,10 +24,10 @@ export function pinOver(
 }
 
 /**
- * As if nothing were pinned. Where nothing was found beneath the pin its addresses stay until a source speaks, because
- * an endpoint is never left without any; what sources vouch for as well is no longer marked as pinned.
+ * The record as if nothing were pinned. Where no source has found an address, the pinned addresses stay until one does,
+ * because an endpoint is never left without addresses. An address that a source has found too loses only the mark of the pin.
  */
-export function beneathPin({ unpinned = [], ...record }: EndpointRecord): EndpointRecord {
+export function withoutPin({ unpinned = [], ...record }: EndpointRecord): EndpointRecord {
   if (unpinned.length > 0) return { ...record, addresses: unpinned };
   const addresses = record.addresses.map((served) => {
     const { pin: _, ...seenBySources } = served.provenance;
@@ -33,7 +36,7 @@ export function beneathPin({ unpinned = [], ...record }: EndpointRecord): Endpoi
   return { ...record, addresses };
 }
 
-/** Whether anybody but the operator has named the address. */
+/** Whether a source has found the address, and not only the operator named it. */
 export function isObserved({ provenance }: ServedAddress): boolean {
   return provenance.pin === undefined || Object.keys(provenance).length > 1;
 }

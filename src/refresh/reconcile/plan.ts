@@ -1,36 +1,40 @@
 /**
- * From the record that is served and what the sources last saw to the record to serve next. Three pure functions, one
- * for each thing that can happen: `decide` (a source saw addresses), `note` (nothing was learned: a failure, a start,
- * new settings), `learn` (the cluster's details came). All times are on one line, the caller's; see timeline.ts.
+ * From the served record and the latest answers of the sources to the record to serve next. Pure.
+ *
+ *     what happened                              function    the addresses
+ *     a source answered with addresses           decide      compare -> guard: adopted, held back or kept
+ *     a failure, a start, new settings           keep        stay
+ *     EKS gave the details of the cluster        learn       stay, under a new name if EKS gave one
+ *
+ * A pin is removed before a plan and laid over its result. All times are on one line, that of the caller; see timeline.ts.
  */
 import type { ClusterDetails, EndpointRecord, ServedAddress } from '../../records/endpoint-record.ts';
 import type { FailureReason } from '../../records/observation.ts';
-import { isNameSource, SOURCE_NAMES, type SourceName } from '../../records/sources.ts';
+import { isListing, isNameSource, SOURCE_NAMES } from '../../records/sources.ts';
 import { addressesOf, type Change, changesBetween } from './changes.ts';
 import {
   type AddressView,
   type Comparison,
+  claimsOf,
   compareStates,
   evidenceOfNames,
   isUsable,
   type SourceState,
-  saidBy,
   type ViewSettings,
 } from './compare.ts';
-import { contradictedBy, corroborate, corroboratedBefore, spare } from './corroboration.ts';
-import { guard, hasSameAddresses, type Refusal } from './guard.ts';
-import { beneathPin, isObserved, pinOver, sighting } from './pin.ts';
+import { contradictedBy, corroborate, corroboratedBefore, sparedAddresses } from './corroboration.ts';
+import { type GuardSettings, guard, hasSameAddresses, type Refusal } from './guard.ts';
+import { isObserved, sighting, withoutPin, withPin } from './pin.ts';
 
-export interface PlanSettings extends ViewSettings {
-  /** The operator's own name for the endpoint: wins over what DescribeCluster says. */
+export interface PlanSettings extends ViewSettings, GuardSettings {
+  /** The operator's own name for the endpoint: wins over that of DescribeCluster. */
   readonly endpoint?: string | undefined;
   /** Wins over everything; empty when there is none. */
   readonly pin: readonly string[];
-  readonly confirmAfterMs: number;
 }
 
 export interface Plan {
-  /** The very record that was passed in when nothing at all is different. */
+  /** The same object as before when nothing at all has changed. */
   readonly record: EndpointRecord;
   /** Empty when the sources only confirmed what is served. */
   readonly changes: readonly Change[];
@@ -42,8 +46,12 @@ export interface Plan {
 const TTL_CAP_SECONDS = 60;
 const TTL_FLOOR_SECONDS = 5;
 const TTL_FAILED_SECONDS = 30;
+/** When names alone answer, a set that they have given for this long is what a loss is measured against. */
+const STEADY_MS = 3_600_000;
+/** Far more renamings than a cluster sees while its clients still know the first name. */
+const MAX_FORMER_ENDPOINTS = 8;
 
-/** A record of a cluster about which nothing is known yet. */
+/** The record of a cluster about which nothing is known yet. */
 export function emptyRecord(cluster: string, region: string | undefined): EndpointRecord {
   return {
     cluster,
@@ -56,7 +64,7 @@ export function emptyRecord(cluster: string, region: string | undefined): Endpoi
   };
 }
 
-/** Compare, guard, and compose the next record. */
+/** A source answered with addresses: compares, guards, and composes the next record. */
 export function decide(
   previous: EndpointRecord,
   sources: readonly SourceState[],
@@ -64,22 +72,25 @@ export function decide(
   nowMs: number,
 ): Plan {
   const comparison = compareStates(sources, settings, nowMs);
-  const { candidate, isTwoSided } = comparison;
-  const said = saidBy(sources, settings, nowMs);
+  const { candidate, isTwoSided, basis } = comparison;
+  const claims = claimsOf(sources, settings, nowMs);
   const base = compose(previous, sources, settings, nowMs);
-  const served = observedAddresses(previous);
+  // an address that only a pin named was never observed: to remove it is no loss
+  const served = withoutPin(previous).addresses.filter(isObserved);
+  const servedAddresses = served.map(({ address }) => address);
   const known = corroboratedBefore(previous);
-  const corroborated = known.length === 0 ? served : known;
-  const spared = spare({ ...base, addresses: base.addresses.filter(isObserved) }, said, corroborated, nowMs);
-  const awaits = awaitedWitness(previous, sources, comparison, settings, nowMs);
-  const byNames = isTwoSided || comparison.basis !== 'name' ? undefined : evidenceOfNames(sources);
-  const verdict = guard(
+  const corroborated = known.length === 0 ? servedAddresses : known;
+  const observed = { ...base, addresses: base.addresses.filter(isObserved) };
+  const spared = sparedAddresses(observed, claims, corroborated, nowMs);
+  const awaits = awaitedSource(previous, sources, comparison, settings, nowMs);
+  const byNames = isTwoSided || basis !== 'name' ? undefined : evidenceOfNames(sources);
+  const decision = guard(
     {
       candidate,
-      served,
+      served: servedAddresses,
       corroborated,
-      spared: [...spared.keys()].filter((address) => settings.admit(address) === undefined),
-      contradicted: contradictedBy(said, known),
+      spared: [...spared.keys()].filter((address) => settings.refusalOf(address) === undefined),
+      contradicted: contradictedBy(claims, known),
       held: previous.held,
       awaits,
       byNames,
@@ -87,35 +98,62 @@ export function decide(
     },
     settings,
   );
-  const { refused } = verdict;
-  if (verdict.kind === 'keep' || comparison.basis === 'none') {
+  const { refused } = decision;
+  if (decision.kind === 'keep' || basis === 'none') {
     return { ...finish(previous, base, settings, nowMs), comparison, refused };
   }
   const measured = { ...base, addresses: markLacking(base.addresses, spared) };
-  if (verdict.kind === 'hold') {
-    const next = { ...measured, basis: 'kept' as const, held: verdict.held };
+  if (decision.kind === 'hold') {
+    const next = { ...measured, basis: 'kept' as const, held: decision.held };
     return { ...finish(previous, withCorroborated(next, known), settings, nowMs), comparison, refused };
   }
-  const { addresses } = verdict;
-  const isLarge = previous.held !== undefined && hasSameAddresses(previous.held.addresses, addresses);
-  const isSteady = hasSameAddresses(addresses, served) && isSteadySince(previous, nowMs);
-  // what a listing alone tells is corroborated by nobody: only where it replaces what was does it count as that
-  const isRepeated = byNames === undefined ? isLarge && known.length > 0 : isLarge || isSteady;
-  const after = isTwoSided
-    ? corroborate(known, said, addresses)
-    : isRepeated && awaits === undefined
-      ? addresses
-      : known;
-  const next: EndpointRecord = {
-    ...without(measured, 'held'),
-    addresses: serve(measured.addresses, addresses, sources),
-    basis: comparison.basis,
-  };
+  const { addresses } = decision;
+  const isReleased = previous.held !== undefined && hasSameAddresses(previous.held.addresses, addresses);
+  const isSteady = hasSameAddresses(addresses, servedAddresses) && isSteadySince(previous, nowMs);
+  // a listing alone corroborates only a set that replaces a corroborated one
+  const isRepeated = byNames === undefined ? isReleased && known.length > 0 : isReleased || isSteady;
+  const isNewMeasure = isRepeated && awaits === undefined;
+  const after = isTwoSided ? corroborate(known, claims, addresses) : isNewMeasure ? addresses : known;
+  const { held: _, ...unheld } = measured;
+  const next = { ...unheld, addresses: serve(measured.addresses, addresses, sources), basis };
   return { ...finish(previous, withCorroborated(next, after), settings, nowMs), comparison, refused };
 }
 
-/** Where names alone speak, a set that they have told for this long is what a loss is measured against. */
-const STEADY_MS = 3_600_000;
+/** Nothing was learned: keeps the addresses, and says how far they can still be trusted. */
+export function keep(
+  previous: EndpointRecord,
+  sources: readonly SourceState[],
+  settings: PlanSettings,
+  nowMs: number,
+): Plan {
+  return finish(previous, compose(previous, sources, settings, nowMs), settings, nowMs);
+}
+
+/** EKS gave the details of the cluster. The addresses stay until a source changes them, under a new name as well. */
+export function learn(
+  previous: EndpointRecord,
+  details: ClusterDetails,
+  settings: PlanSettings,
+  nowMs: number,
+): Plan {
+  const learned = { ...details, learnedAtMs: nowMs };
+  const isNew = changesBetween(previous, { ...previous, details: learned }).length > 0;
+  // old answers of the names say nothing about a cluster that was created again, even under a configured name
+  const isRedescribed = previous.details !== undefined && previous.details.endpoint !== details.endpoint;
+  const confirmedAtMs = isRedescribed ? withoutNames(previous.confirmedAtMs) : previous.confirmedAtMs;
+  const next = {
+    ...withoutPin(previous),
+    confirmedAtMs: { ...confirmedAtMs, [DETAILS_SOURCE]: nowMs },
+    ...(isNew ? { details: learned } : {}),
+  };
+  const plan = finish(previous, next, settings, nowMs);
+  const isRenamed = previous.endpoint !== undefined && plan.record.endpoint !== previous.endpoint;
+  if (!isRenamed || plan.record.addresses.length === 0) return plan;
+  return finish(previous, { ...next, basis: 'kept' }, settings, nowMs);
+}
+
+/** What a `DetailsObservation` comes from. */
+const DETAILS_SOURCE = 'cluster';
 
 function isSteadySince({ changedAtMs, basis }: EndpointRecord, nowMs: number): boolean {
   return basis !== 'pin' && changedAtMs !== undefined && nowMs - changedAtMs >= STEADY_MS;
@@ -135,41 +173,9 @@ function markLacking(
   });
 }
 
-/** Keeps the addresses whatever happened, and says how far they can still be trusted. */
-export function note(
-  previous: EndpointRecord,
-  sources: readonly SourceState[],
-  settings: PlanSettings,
-  nowMs: number,
-): Plan {
-  return finish(previous, compose(previous, sources, settings, nowMs), settings, nowMs);
-}
-
-/** Takes the details in. The addresses stay until a source says otherwise, a new endpoint name included. */
-export function learn(
-  previous: EndpointRecord,
-  details: ClusterDetails,
-  settings: PlanSettings,
-  nowMs: number,
-): Plan {
-  const learned = { ...details, learnedAtMs: nowMs };
-  const isNew = changesBetween(previous, { ...previous, details: learned }).length > 0;
-  // what names said of the cluster before says nothing of one that was created again, whatever the operator calls it
-  const isRedescribed = previous.details !== undefined && previous.details.endpoint !== details.endpoint;
-  const confirmedAtMs = {
-    ...(isRedescribed ? withoutNames(previous) : previous.confirmedAtMs),
-    cluster: nowMs,
-  };
-  const next = { ...beneathPin(previous), confirmedAtMs, ...(isNew ? { details: learned } : {}) };
-  const plan = finish(previous, next, settings, nowMs);
-  const isRenamed = previous.endpoint !== undefined && plan.record.endpoint !== previous.endpoint;
-  if (!isRenamed || plan.record.addresses.length === 0) return plan;
-  return finish(previous, { ...next, basis: 'kept' }, settings, nowMs);
-}
-
 /**
- * Failures in which no listing of AWS came back: as in a cut, where a captive portal may well answer in place of the
- * upstream, and where a `credential_process` that needs AWS gives no credentials.
+ * Failures without a listing from AWS, as in a cut: a captive portal may answer in place of the upstream, and a
+ * `credential_process` that needs AWS gives no credentials.
  */
 const SILENCE: ReadonlySet<FailureReason | undefined> = new Set([
   'timeout',
@@ -183,47 +189,46 @@ const SILENCE: ReadonlySet<FailureReason | undefined> = new Set([
 ]);
 
 /**
- * Names alone neither add nor replace while EC2's listing, which vouched for what is served, is silent: it failed without an
- * answer, has not answered in this process, or answered too long ago.
- * The API server's silence does not count: it falls silent for good when all of its addresses are replaced.
+ * The listing that a change waits for. Names alone neither add nor replace addresses while the listing of EC2, which once
+ * confirmed the served set, is silent: it failed without an answer, has not answered in this process, or answered too long
+ * ago. The silence of the API server does not count: it is silent for good once all of its addresses are replaced.
  */
-function awaitedWitness(
+function awaitedSource(
   { confirmedAtMs }: EndpointRecord,
   sources: readonly SourceState[],
   { basis, isTwoSided }: Comparison,
   settings: PlanSettings,
   nowMs: number,
 ): 'interfaces' | undefined {
-  const isByNamesAlone = basis === 'name' && !isTwoSided;
-  if (!isByNamesAlone || confirmedAtMs.interfaces === undefined) return undefined;
-  const listing = sources.find(({ source }) => source === 'interfaces');
-  if (listing === undefined || isUsable(listing, settings, nowMs)) return undefined;
+  const listing = sources.find(({ source }) => isListing(source));
+  if (basis !== 'name' || isTwoSided || listing === undefined) return undefined;
+  if (confirmedAtMs[listing.source] === undefined || isUsable(listing, settings, nowMs)) return undefined;
   return listing.latest !== 'failed' || SILENCE.has(listing.failure) ? 'interfaces' : undefined;
 }
 
-/** What every plan has in common: stamps, TTL, and whether anything usable is left; without the pin. */
+/** The parts that every plan has: times, TTL, and whether a usable source is left. Without the pin. */
 function compose(
   pinned: EndpointRecord,
   sources: readonly SourceState[],
   settings: PlanSettings,
   nowMs: number,
 ): EndpointRecord {
-  const previous = beneathPin(pinned);
+  const previous = withoutPin(pinned);
   const usable = sources.filter((state) => isUsable(state, settings, nowMs));
   const isTried = sources.some((state) => state.latest !== 'untried');
   const lastRefreshFailed = usable.length === 0 && (isTried || previous.lastRefreshFailed);
+  const keptBasis = previous.addresses.length === 0 ? 'none' : 'kept';
+  const confirmations = sources.flatMap(({ source, view }) =>
+    view === undefined ? [] : [[source, view.observedAtMs]],
+  );
   return {
     ...previous,
     addresses: serve(previous.addresses, addressesOf(previous), sources),
-    basis: usable.length === 0 || previous.basis === 'pin' ? keptBasis(previous) : previous.basis,
+    basis: usable.length === 0 || previous.basis === 'pin' ? keptBasis : previous.basis,
     ttlSeconds: ttlFor(lastRefreshFailed, isTried ? usable : [{ view: previous }]),
-    confirmedAtMs: { ...previous.confirmedAtMs, ...confirmations(sources) },
+    confirmedAtMs: { ...previous.confirmedAtMs, ...Object.fromEntries(confirmations) },
     lastRefreshFailed,
   };
-}
-
-function keptBasis(record: EndpointRecord): EndpointRecord['basis'] {
-  return record.addresses.length === 0 ? 'none' : 'kept';
 }
 
 function ttlFor(
@@ -231,18 +236,12 @@ function ttlFor(
   sources: readonly { readonly view?: Pick<AddressView, 'ttlSeconds'> | undefined }[],
 ): number {
   if (isFailed) return TTL_FAILED_SECONDS;
-  const ttls = sources.map((state) => state.view?.ttlSeconds).filter((ttl) => Number.isFinite(ttl));
+  const ttls = sources.map(({ view }) => view?.ttlSeconds).filter((ttl) => Number.isFinite(ttl));
   const smallest = Math.min(TTL_CAP_SECONDS, ...ttls.map(Number));
   return Math.max(TTL_FLOOR_SECONDS, Math.floor(smallest));
 }
 
-function confirmations(sources: readonly SourceState[]): Partial<Record<SourceName, number>> {
-  return Object.fromEntries(
-    sources.flatMap(({ source, view }) => (view === undefined ? [] : [[source, view.observedAtMs]])),
-  );
-}
-
-/** `wanted`, in the order known so far, each with the provenance it had and what the sources add to it. */
+/** `wanted` in the order known so far, each with its provenance and what the sources add to it. */
 function serve(
   known: readonly ServedAddress[],
   wanted: readonly string[],
@@ -253,38 +252,20 @@ function serve(
     ...[...had.keys()].filter((address) => wanted.includes(address)),
     ...wanted.filter((address) => !had.has(address)),
   ];
-  return ordered.map((address) => ({
-    ...had.get(address),
-    address,
-    provenance: seen(had.get(address)?.provenance ?? {}, address, sources),
-  }));
+  return ordered.map((address) => {
+    const before = had.get(address);
+    const provenance = { ...before?.provenance };
+    for (const { source, view } of sources) {
+      if (!view?.addresses.includes(address)) continue;
+      const status = view.statuses?.[address];
+      const seen = sighting(provenance[source], view.observedAtMs);
+      provenance[source] = status === undefined ? seen : { ...seen, status };
+    }
+    return { ...before, address, provenance };
+  });
 }
 
-function seen(
-  before: ServedAddress['provenance'],
-  address: string,
-  sources: readonly SourceState[],
-): ServedAddress['provenance'] {
-  const provenance = { ...before };
-  for (const { source, view } of sources) {
-    if (!view?.addresses.includes(address)) continue;
-    const status = view.statuses?.[address];
-    provenance[source] = {
-      ...sighting(provenance[source], view.observedAtMs),
-      ...(status === undefined ? {} : { status }),
-    };
-  }
-  return provenance;
-}
-
-/** What a loss is measured against: what a pin put there is no observation, so taking it back loses nothing. */
-function observedAddresses(record: EndpointRecord): readonly string[] {
-  return beneathPin(record)
-    .addresses.filter(isObserved)
-    .map(({ address }) => address);
-}
-
-/** The pin, the endpoint's name, and the moment of the change; then what differs. */
+/** Adds the pin, the endpoint's name and the time of the change, and then finds the changes. */
 function finish(
   previous: EndpointRecord,
   planned: EndpointRecord,
@@ -293,24 +274,15 @@ function finish(
 ): Plan {
   const endpoint = settings.endpoint ?? planned.details?.endpoint ?? planned.endpoint;
   const named = endpoint === undefined ? planned : withEndpoint(planned, previous, endpoint);
-  const pinned = settings.pin.length === 0 ? named : pinOver(named, previous, settings.pin, nowMs);
+  const pinned = settings.pin.length === 0 ? named : withPin(named, previous, settings.pin, nowMs);
   const isSameSet = hasSameAddresses(addressesOf(previous), addressesOf(pinned));
   const record = isSameSet ? pinned : { ...pinned, changedAtMs: nowMs };
   if (JSON.stringify(record) === JSON.stringify(previous)) return { record: previous, changes: [] };
   return { record, changes: changesBetween(previous, record) };
 }
 
-function without(record: EndpointRecord, key: 'held'): EndpointRecord {
-  const { [key]: _, ...rest } = record;
-  return rest;
-}
-
-/** What becomes of a record when the endpoint has another name than before. */
-/** Far more renamings than any cluster sees while its clients still know the first name. */
-const MAX_FORMER = 8;
-
-/** The old name is remembered; and when it was last confirmed says nothing about the new one. */
-export function withEndpoint(
+/** Remembers the old name. When that name was last confirmed says nothing about the new one. */
+function withEndpoint(
   record: EndpointRecord,
   { endpoint: before, formerEndpoints = [] }: EndpointRecord,
   endpoint: string,
@@ -320,13 +292,12 @@ export function withEndpoint(
   return {
     ...record,
     endpoint,
-    formerEndpoints: former.slice(0, MAX_FORMER),
-    confirmedAtMs: withoutNames(record),
+    formerEndpoints: former.slice(0, MAX_FORMER_ENDPOINTS),
+    confirmedAtMs: withoutNames(record.confirmedAtMs),
   };
 }
 
-/** When each source last confirmed something, the name sources left out. */
-function withoutNames({ confirmedAtMs }: EndpointRecord): EndpointRecord['confirmedAtMs'] {
+function withoutNames(confirmedAtMs: EndpointRecord['confirmedAtMs']): EndpointRecord['confirmedAtMs'] {
   const kept = SOURCE_NAMES.filter((name) => !isNameSource(name) && confirmedAtMs[name] !== undefined);
   return Object.fromEntries(kept.map((name) => [name, confirmedAtMs[name]]));
 }

@@ -1,4 +1,4 @@
-/** When to look again: an interval while it goes well, a backoff that a returning link does not wait long for. */
+/** When to poll again: an interval after a success, a backoff after failures that a returning link does not wait long for. Pure. */
 import type { FailureReason } from '../../records/observation.ts';
 
 export interface ScheduleSettings {
@@ -8,21 +8,24 @@ export interface ScheduleSettings {
   readonly retryMaxMs: number;
 }
 
-/** How the looks of one source went so far. */
+/** How the polls of one source went. */
 export interface Progress {
-  /** 0 when the last one succeeded, or when a kick has wiped the slate. */
+  /** Since the last success or kick. */
   readonly consecutiveFailures: number;
   readonly lastFailure?: FailureReason | undefined;
-  /** Looks that outlived their deadline and have not settled to this moment. */
+  /** Polls that outlived their deadline and have not settled since. */
   readonly unsettled: number;
 }
 
-const MAX_DOUBLINGS = 30; // beyond any bound, and far from where powers of two stop being numbers to wait for
+/** Beyond every bound, and far from where powers of two lose precision. */
+const MAX_DOUBLINGS = 30;
 const UNSETTLED_TOLERATED = 2;
 const UNSETTLED_MAX_MS = 300_000;
+/** A person must fix the cause, so time does not help, and AWS records every attempt. */
+const LASTING: ReadonlySet<FailureReason | undefined> = new Set(['denied', 'not-found']);
 
 /**
- * @param fraction from 0 up to 1, by chance: hosts that lost the link together must not come back together
+ * @param fraction random, from 0 up to 1: hosts that lost the link together must not poll together
  * @returns ms to wait, never below 0
  */
 export function nextDelayMs(progress: Progress, settings: ScheduleSettings, fraction: number): number {
@@ -34,15 +37,10 @@ function baseDelayMs(progress: Progress, settings: ScheduleSettings): number {
   const { consecutiveFailures: failures, lastFailure, unsettled } = progress;
   const { intervalMs, retryMinMs, retryMaxMs } = settings;
   if (failures === 0) return intervalMs;
-  // a refusal is mended by a person, not by time: it needs no faster looks than success does, and each one is on record at AWS
-  const ceilingMs = isLasting(lastFailure) ? Math.max(retryMaxMs, intervalMs) : retryMaxMs;
+  const ceilingMs = LASTING.has(lastFailure) ? Math.max(retryMaxMs, intervalMs) : retryMaxMs;
   const backoffMs = Math.min(ceilingMs, retryMinMs * 2 ** Math.min(failures - 1, MAX_DOUBLINGS));
   if (unsettled <= UNSETTLED_TOLERATED) return backoffMs;
-  // each look that never settles keeps a process or a socket of its own (a hanging credential_process): make few
-  const slowed = backoffMs * 2 ** Math.min(unsettled - UNSETTLED_TOLERATED, MAX_DOUBLINGS);
-  return Math.max(backoffMs, Math.min(slowed, UNSETTLED_MAX_MS));
-}
-
-function isLasting(reason: FailureReason | undefined): boolean {
-  return reason === 'denied' || reason === 'not-found';
+  // a poll that never settles keeps a process or a socket (a hanging credential_process), so there must be few
+  const slowedMs = backoffMs * 2 ** Math.min(unsettled - UNSETTLED_TOLERATED, MAX_DOUBLINGS);
+  return Math.max(backoffMs, Math.min(slowedMs, UNSETTLED_MAX_MS));
 }

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { admission } from '../../../src/refresh/reconcile/guard.ts';
+import { refusalsBy } from '../../../src/refresh/reconcile/guard.ts';
 
 const DEFAULTS = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'];
 const ANYTHING = ['0.0.0.0/0', '::/0'];
@@ -33,12 +33,12 @@ const cases: readonly [string, readonly string[], string | undefined][] = [
 
 t.test('an address is admitted only within the allowed ranges, which may be public', (t) => {
   for (const [address, ranges, expected] of cases) {
-    t.equal(admission(ranges)(address), expected, `${address} within ${ranges}: ${expected ?? 'admitted'}`);
+    t.equal(refusalsBy(ranges)(address), expected, `${address} within ${ranges}: ${expected ?? 'admitted'}`);
   }
   t.end();
 });
 
 t.test('without allowed ranges nothing is admitted', (t) => {
-  t.equal(admission([])('10.0.0.5'), 'not-allowed');
+  t.equal(refusalsBy([])('10.0.0.5'), 'not-allowed');
   t.end();
 });

@@ -1,21 +1,21 @@
 import t from 'tap';
 import {
-  admission,
+  type GuardDecision,
   type GuardedChange,
   guard,
   hasSameAddresses,
-  type Verdict,
+  refusalsBy,
 } from '../../../src/refresh/reconcile/guard.ts';
 
 const [A, B, C, D, E] = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5'];
-const settings = { admit: admission(['10.0.0.0/8']), confirmAfterMs: 15_000 };
+const settings = { refusalOf: refusalsBy(['10.0.0.0/8']), confirmAfterMs: 15_000 };
 const NOW_MS = 100_000;
 
 function held(addresses: readonly string[], sinceMs: number) {
   return { addresses, reason: 'loses much', sinceMs };
 }
 
-const cases: readonly [string, Omit<GuardedChange, 'nowMs'>, Partial<Verdict>][] = [
+const cases: readonly [string, Omit<GuardedChange, 'nowMs'>, Partial<GuardDecision>][] = [
   [
     'the first set is adopted',
     { candidate: [A, B], served: [] },

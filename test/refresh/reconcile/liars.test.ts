@@ -5,8 +5,8 @@ import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
 import type { AddressSource } from '../../../src/records/sources.ts';
 import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
 import type { SourceState } from '../../../src/refresh/reconcile/compare.ts';
-import { admission } from '../../../src/refresh/reconcile/guard.ts';
-import { decide, emptyRecord, note, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
+import { refusalsBy } from '../../../src/refresh/reconcile/guard.ts';
+import { decide, emptyRecord, keep, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
 import { decodeEndpoints, encodeEndpoints } from '../../../src/store/endpoints-format.ts';
 
 const RUNS = Number(process.env['FUZZ_RUNS'] ?? 400);
@@ -17,7 +17,7 @@ const FAR_MS = 1e12;
 const settings: PlanSettings = {
   endpoint: 'api.example',
   pin: [],
-  admit: admission(['10.0.0.0/8']),
+  refusalOf: refusalsBy(['10.0.0.0/8']),
   confirmAfterMs: 15_000,
   maximumAgeMs: { dns: FAR_MS, route53: FAR_MS, interfaces: FAR_MS, kubernetes: FAR_MS },
 };
@@ -84,7 +84,7 @@ function play(
   return lies.map(({ addresses, ttlSeconds, upstream, waitMs, isHonestHeard, isRestart }) => {
     nowMs += waitMs;
     if (isRestart) {
-      record = note(restarted(record), [], settings, nowMs).record;
+      record = keep(restarted(record), [], settings, nowMs).record;
       last = {};
     }
     const told =
@@ -93,7 +93,7 @@ function play(
         : saw(liar, addresses, nowMs, liar === 'dns' ? { ttlSeconds, upstream } : {});
     const heard = isHonestHeard ? saw(honest, agreed, nowMs) : silent(honest, last[honest]);
     last = { [liar]: told, [honest]: heard };
-    record = (addresses === undefined && !isHonestHeard ? note : decide)(
+    record = (addresses === undefined && !isHonestHeard ? keep : decide)(
       record,
       [told, heard],
       settings,

@@ -3,8 +3,8 @@ import type { ClusterDetails, EndpointRecord } from '../../../src/records/endpoi
 import type { AddressSource } from '../../../src/records/sources.ts';
 import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
 import type { SourceState } from '../../../src/refresh/reconcile/compare.ts';
-import { admission } from '../../../src/refresh/reconcile/guard.ts';
-import { decide, emptyRecord, learn, note, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
+import { refusalsBy } from '../../../src/refresh/reconcile/guard.ts';
+import { decide, emptyRecord, keep, learn, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
 
 const [A, B, C, D] = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
 const NOW_MS = 1_000_000;
@@ -12,7 +12,7 @@ const NOW_MS = 1_000_000;
 const settings: PlanSettings = {
   endpoint: 'api.example',
   pin: [],
-  admit: admission(['10.0.0.0/8']),
+  refusalOf: refusalsBy(['10.0.0.0/8']),
   confirmAfterMs: 15_000,
   maximumAgeMs: { dns: 155_000, route53: 920_000, interfaces: 920_000, kubernetes: 200_000 },
 };
@@ -134,7 +134,7 @@ t.test('decide: a held change that is not repeated is dropped', (t) => {
 
 t.test('decide: a held change outlives a cut', (t) => {
   const { record } = decide(serving([A, B, C]), [saw('dns', [D])], settings, NOW_MS);
-  const cut = note(record, [fails('dns')], settings, NOW_MS + 1_000).record;
+  const cut = keep(record, [fails('dns')], settings, NOW_MS + 1_000).record;
   t.strictSame(cut.held, record.held);
   t.end();
 });
@@ -156,7 +156,7 @@ t.test('decide: a view that is too old counts for nothing', (t) => {
 
 t.test('note: a failure takes nothing away, whatever fails', (t) => {
   const before = serving([A, B]);
-  const { record, changes } = note(before, [fails('dns'), fails('interfaces', 'empty')], settings, NOW_MS);
+  const { record, changes } = keep(before, [fails('dns'), fails('interfaces', 'empty')], settings, NOW_MS);
   t.strictSame(addressesOf(record), [A, B]);
   t.strictSame(record.addresses, before.addresses, 'and seen is what was seen before');
   t.match(record, { basis: 'kept', lastRefreshFailed: true, ttlSeconds: 30 });
@@ -165,7 +165,7 @@ t.test('note: a failure takes nothing away, whatever fails', (t) => {
     ['basis', 'refresh-failed'],
   );
   t.equal(
-    note(record, [fails('dns')], settings, NOW_MS + 5).record,
+    keep(record, [fails('dns')], settings, NOW_MS + 5).record,
     record,
     'the next failure is no change at all',
   );
@@ -173,18 +173,18 @@ t.test('note: a failure takes nothing away, whatever fails', (t) => {
 });
 
 t.test('note: one source that fails beside one that works is no failed refresh', (t) => {
-  const { record } = note(serving([A]), [fails('interfaces', 'denied'), saw('dns', [A])], settings, NOW_MS);
+  const { record } = keep(serving([A]), [fails('interfaces', 'denied'), saw('dns', [A])], settings, NOW_MS);
   t.match(record, { basis: 'name', lastRefreshFailed: false, ttlSeconds: 60 });
   t.end();
 });
 
 t.test('note: before any look, what was kept is served as kept', (t) => {
   const untried: SourceState = { source: 'dns', latest: 'untried' };
-  const { record } = note(serving([A], { ttlSeconds: 12 }), [untried], settings, NOW_MS);
+  const { record } = keep(serving([A], { ttlSeconds: 12 }), [untried], settings, NOW_MS);
   t.match(record, { basis: 'kept', lastRefreshFailed: false, ttlSeconds: 12 });
-  t.match(note(emptyRecord('x', undefined), [untried], settings, NOW_MS).record, { basis: 'none' });
+  t.match(keep(emptyRecord('x', undefined), [untried], settings, NOW_MS).record, { basis: 'none' });
   const failed = serving([A], { lastRefreshFailed: true });
-  t.match(note(failed, [untried], settings, NOW_MS).record, { lastRefreshFailed: true, ttlSeconds: 30 });
+  t.match(keep(failed, [untried], settings, NOW_MS).record, { lastRefreshFailed: true, ttlSeconds: 30 });
   t.end();
 });
 
@@ -218,7 +218,7 @@ t.test('a pin wins over everything and is shown as a pin', (t) => {
   const pinned = { ...settings, pin: ['192.0.2.9'] }; // outside the allowed range: the operator's word
   const states = [saw('dns', [A, B]), saw('interfaces', [A, B])];
   for (const plan of [
-    note(serving([A, B]), [], pinned, NOW_MS),
+    keep(serving([A, B]), [], pinned, NOW_MS),
     decide(serving([A, B]), states, pinned, NOW_MS),
     decide(emptyRecord('my-cluster', undefined), states, pinned, NOW_MS),
   ]) {
@@ -233,9 +233,9 @@ t.test('a pin wins over everything and is shown as a pin', (t) => {
 
 t.test('a pin that is taken back gives back what the sources had found', (t) => {
   const before = serving([A, B]);
-  const pinned = note(before, [], { ...settings, pin: [D] }, NOW_MS).record;
+  const pinned = keep(before, [], { ...settings, pin: [D] }, NOW_MS).record;
   t.strictSame(pinned.unpinned, before.addresses);
-  const unpinned = note(pinned, [], settings, NOW_MS + 1).record;
+  const unpinned = keep(pinned, [], settings, NOW_MS + 1).record;
   t.match(unpinned, { basis: 'kept', addresses: before.addresses, changedAtMs: NOW_MS + 1 });
   t.notOk('unpinned' in unpinned);
   t.end();
@@ -244,8 +244,8 @@ t.test('a pin that is taken back gives back what the sources had found', (t) => 
 t.test(
   'a pin with nothing beneath it is served until a source speaks, and its loss is not suspicious',
   (t) => {
-    const pinned = note(emptyRecord('my-cluster', undefined), [], { ...settings, pin: [D] }, NOW_MS).record;
-    const unpinned = note(pinned, [], settings, NOW_MS + 1).record;
+    const pinned = keep(emptyRecord('my-cluster', undefined), [], { ...settings, pin: [D] }, NOW_MS).record;
+    const unpinned = keep(pinned, [], settings, NOW_MS + 1).record;
     t.match(unpinned, { basis: 'kept', addresses: [{ address: D, provenance: { pin: {} } }] });
     const next = decide(unpinned, [saw('dns', [A, B])], settings, NOW_MS + 2).record;
     t.strictSame(addressesOf(next), [A, B]);
@@ -257,7 +257,7 @@ t.test(
 t.test('a pin of an address that sources see too leaves no trace when it is taken back', (t) => {
   const pinned = decide(serving([A, B]), [saw('dns', [A, B])], { ...settings, pin: [A] }, NOW_MS).record;
   t.strictSame(Object.keys(pinned.addresses[0]?.provenance ?? {}).sort(), ['dns', 'interfaces', 'pin']);
-  const unpinned = note(pinned, [], settings, NOW_MS).record;
+  const unpinned = keep(pinned, [], settings, NOW_MS).record;
   t.strictSame(Object.keys(unpinned.addresses[0]?.provenance ?? {}).sort(), ['dns', 'interfaces']);
   t.end();
 });
