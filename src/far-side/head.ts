@@ -1,6 +1,6 @@
 /**
- * One HEAD request to a host of AWS, of which counts whether AWS answered, or a proxy or portal did in its place, or
- * nothing came back. No credentials, no SDK; it goes the same way out as the SDK's requests.
+ * One HEAD request to a host of AWS: did AWS answer, did a proxy or portal answer in its place, or did nothing come back? It
+ * needs no credentials and no SDK, and uses the same proxy and authorities as the requests of the SDK.
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
@@ -29,7 +29,7 @@ export type HeadOutcome = 'answered' | 'silent' | 'timeout' | 'network' | 'proxy
 
 export type Head = (request: HeadRequest, signal: AbortSignal) => Promise<HeadOutcome>;
 
-/** The agent closes what a request leaves behind: a connection to a proxy that does not answer outlives the request. */
+/** The agent closes a connection after this time: one to a proxy that does not answer outlives its request. */
 const LONGEST_MS = 10_000;
 
 export interface HeadDeps {
@@ -53,7 +53,7 @@ export async function headOf(
     const { reason } = classifyAwsFailure(proxy === undefined ? error : markedBy(proxy, error), 0);
     if (reason === 'no-credentials') return 'silent'; // a file of AWS's configuration that hangs: nothing was sent
     if (reason === 'proxy' || reason === 'untrusted-certificate' || reason === 'timeout') return reason;
-    // a certificate outside its time: this host's clock may be wrong, and AWS, or something in between, has answered
+    // a certificate that has ended: this host's clock may be wrong, and AWS, or something in between, has answered
     return reason === 'clock-skew' ? 'untrusted-certificate' : 'network';
   }
 }
@@ -80,7 +80,7 @@ async function send(
       resolve(response);
     });
     call.on('error', reject);
-    // while a tunnel is made, a request that is given up says so only when the proxy has answered
+    // while a tunnel is made, an aborted request reports that only after the proxy has answered
     signal.addEventListener('abort', () => reject(givenUp()), { once: true });
     if (signal.aborted) reject(givenUp());
     call.end();
@@ -89,7 +89,7 @@ async function send(
 
 const givenUp = () => new Error('given up');
 
-/** A proxy that speaks TLS is left its name, which its certificate is for. */
+/** A proxy that speaks TLS keeps its name: its certificate is issued to that. */
 function proxyAt(proxy: string, address: string | undefined): string {
   const url = new URL(proxy);
   if (address === undefined || url.protocol === 'https:') return proxy;
@@ -105,14 +105,14 @@ function lookupOf(address: string): LookupFunction {
   };
 }
 
-/** What gateways, proxies and portals answer with, and AWS, without a mark of its own, does not. */
+/** Gateways, proxies and portals answer with these; AWS does not without a mark of its own. */
 const FOREIGN_STATUS: ReadonlySet<number> = new Set([407, 502, 503, 504, 511]);
 
 function isOfAws(url: URL, { statusCode = 0, headers }: IncomingMessage): boolean {
   if (Object.keys(headers).some((name) => name.startsWith('x-amz'))) return true;
   if (/amazon|aws/i.test(String(headers['server'] ?? ''))) return true;
   if (FOREIGN_STATUS.has(statusCode)) return false;
-  // behind an endpoint of the operator's own may stand whatever that is
+  // an endpoint of the operator's own may be any server
   if (!isNameOfAws(hostOf(url))) return true;
   const isRedirect = statusCode >= 300 && statusCode < 400;
   return !isRedirect && !/^(text\/html|application\/xhtml)/i.test(headers['content-type'] ?? '');

@@ -1,7 +1,7 @@
 /**
- * Connections to AWS, directly or through a proxy, with the authorities that the operator trusts: Node's own agents, which
- * know CONNECT. Two traps of theirs are closed here. A proxy that never answers CONNECT keeps its socket after the request
- * was given up: the agent has a timeout. And an error does not tell whether it came from the proxy: it is marked.
+ * Connections to AWS, directly or through a proxy, with the authorities that the operator trusts. Node's own agents know
+ * CONNECT, but have two traps. A proxy that never answers CONNECT keeps its socket after the request was aborted: so the
+ * agent has a timeout. An error does not show whether it came from the proxy: so it is marked.
  */
 import http, { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
@@ -31,7 +31,7 @@ export function agentsFor({ proxy, authorities, timeoutMs, keepAlive }: AgentOpt
   };
 }
 
-/** Node passes over a file of NODE_EXTRA_CA_CERTS that it cannot use, and AWS then looks intercepted. */
+/** Node ignores a file of NODE_EXTRA_CA_CERTS that it cannot use, and AWS then seems to be intercepted. */
 export function warnOfUnusedCertificates({ extraCertificates }: Outbound, log: Log): void {
   if (extraCertificates === undefined || getCACertificates('extra').length > 0) return;
   log.warn({ file: extraCertificates }, 'no certificate was read from the file in NODE_EXTRA_CA_CERTS');
@@ -40,7 +40,7 @@ export function warnOfUnusedCertificates({ extraCertificates }: Outbound, log: L
 type HandlerOptions = NonNullable<ConstructorParameters<typeof NodeHttpHandler>[0]> & object;
 type Handle = NodeHttpHandler['handle'];
 
-/** What a client of the SDK sends its requests with. */
+/** Sends the requests of the SDK's clients. */
 export interface OutboundHandler {
   readonly metadata: NodeHttpHandler['metadata'];
   readonly handle: Handle;
@@ -51,7 +51,7 @@ export interface OutboundHandler {
   readonly destroy: () => void;
 }
 
-/** One handler of the SDK's for each way out; the URL of a request decides which is taken. */
+/** One handler of the SDK for each proxy, and one without; the URL of a request decides which one sends it. */
 export async function createOutboundHandler(
   options: Exclude<HandlerOptions, () => unknown>,
   outbound: Outbound,
@@ -102,7 +102,7 @@ function proxyOf(request: Parameters<Handle>[0], outbound: Outbound): string | u
   return url === null ? undefined : proxyFor(url, outbound);
 }
 
-/** The same error, which now tells through which proxy the request went. */
+/** The same error, with the proxy that the request went through. */
 export function markedBy(proxy: string, error: unknown): unknown {
   if (typeof error === 'object' && error !== null) Reflect.set(error, 'viaProxy', shownProxy(proxy));
   return error;

@@ -1,7 +1,7 @@
 /**
- * The way out to AWS: which URLs are asked through a proxy. Pure, because both threads ask: the one that speaks HTTPS, and
- * the one that resolves the name which is dialled for a sign of life. Kubernetes' API server and the instance metadata
- * service never come here: they are asked directly.
+ * The path to AWS: which URLs are asked through a proxy. Pure, because both threads need it: the thread that speaks HTTPS, and
+ * the main thread, which resolves the name to dial. The API server of Kubernetes and the instance metadata service are always
+ * asked directly.
  */
 import { BlockList, isIP } from 'node:net';
 
@@ -14,12 +14,12 @@ export interface Outbound {
   readonly noProxy: readonly string[];
   /** A file of certificate authorities that count in place of the public ones. */
   readonly caBundle?: string | undefined;
-  /** The profile of the environment, for clusters that name none. */
+  /** The AWS profile of the environment, for clusters that name none. */
   readonly profile?: string | undefined;
   /** Paths of AWS's configuration files, where the environment names others than those under the home directory. */
   readonly configFile?: string | undefined;
   readonly credentialsFile?: string | undefined;
-  /** A file of certificate authorities that Node has been told to add. */
+  /** A file of certificate authorities that Node adds by itself (`NODE_EXTRA_CA_CERTS`). */
   readonly extraCertificates?: string | undefined;
 }
 
@@ -62,7 +62,7 @@ function isAddressMatch(pattern: string, host: string): boolean {
     else if (to !== undefined) networks.addRange(from, to, familyOf(from));
     else networks.addAddress(pattern, familyOf(pattern));
   } catch {
-    return false; // no address, no network: it stands for no host
+    return false; // neither an address nor a network
   }
   return networks.check(host, familyOf(host));
 }

@@ -123,10 +123,10 @@ function asker({ outbound, resolve, isCutOff, head }: SignOfLifeOptions) {
   return async ({ url, profile }: Target, signal: AbortSignal): Promise<HeadOutcome> => {
     const proxy = proxyFor(url, outbound);
     const address = await addressOf(hostOf(proxy === undefined ? url : new URL(proxy)), signal);
-    // the name of a proxy may stand in a file of this host, or have an IPv6 address alone
+    // the name of a proxy may be in the hosts file, or have an IPv6 address only
     if (address !== undefined || proxy !== undefined)
       return head({ url: url.href, address, profile }, signal);
-    // nobody could be asked for the address: that was the rehearsal's doing, and says nothing about the link
+    // no upstream could be asked because of the rehearsal, which says nothing about the link
     if (isCutOff()) return 'silent';
     return signal.aborted ? 'timeout' : 'network';
   };
@@ -139,8 +139,8 @@ async function settledWithin<T>(work: Promise<T>, ms: number, timers: Timers): P
   return await Promise.race([work, promise]); // not without await: the timer must outlive the race
 }
 
-/** What tells more about the way comes first. */
-const TELLING: readonly HeadOutcome[] = [
+/** The outcome that says more about the link comes first. */
+const BY_VALUE: readonly HeadOutcome[] = [
   'answered',
   'proxy',
   'untrusted-certificate',
@@ -149,7 +149,7 @@ const TELLING: readonly HeadOutcome[] = [
   'silent',
 ];
 
-/** The first answer at once; without any, the outcome that tells the most. */
+/** The first answer at once; without any, the outcome that says the most. */
 function firstAnswer(asked: readonly Promise<HeadOutcome>[]): Promise<HeadOutcome> {
   return new Promise((resolve) => {
     const outcomes = new Set<HeadOutcome>();
@@ -160,7 +160,7 @@ function firstAnswer(asked: readonly Promise<HeadOutcome>[]): Promise<HeadOutcom
         outcomes.add(outcome);
         open--;
         if (outcome === 'answered' || open === 0)
-          resolve(TELLING.find((each) => outcomes.has(each)) ?? 'silent');
+          resolve(BY_VALUE.find((each) => outcomes.has(each)) ?? 'silent');
       });
     }
   });

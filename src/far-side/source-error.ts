@@ -1,14 +1,15 @@
+/** Why a poll failed, as the error that ends it and as the observation that leaves this room. */
 import type { FailedObservation, FailureReason } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 
-/** Why a look failed, before it is known which source reports it. */
+/** Why a poll failed, before it is known which source reports it. */
 export interface SourceFailure {
   readonly reason: FailureReason;
   readonly reachedFarSide: boolean;
   readonly detail: string;
 }
 
-/** The room's one error. It ends a look from inside and leaves the room only as a failed observation. */
+/** The one error of this room. It ends a poll, and leaves the room only as a failed observation. */
 export class SourceError extends Error {
   override readonly name = 'SourceError';
   readonly code: FailureReason;
@@ -21,12 +22,12 @@ export class SourceError extends Error {
   }
 }
 
-/** A failure after AWS has answered: the answer itself is what disappoints. */
+/** A failure after AWS has answered: the answer itself is of no use. */
 export function answeredBut(reason: FailureReason, detail: string): SourceError {
   return new SourceError({ reason, reachedFarSide: true, detail });
 }
 
-/** A look that could not even be started. */
+/** A poll that could not even be started. */
 export function cannotAsk(detail: string): SourceError {
   return new SourceError({ reason: 'internal', reachedFarSide: false, detail });
 }
@@ -37,9 +38,8 @@ export function failed(source: SourceName, failure: SourceFailure): FailedObserv
 }
 
 /**
- * Waits for `work`, but no longer than `signal` allows: rejects with what `late` makes as soon as the signal is
- * aborted, whether or not the work heeds it (a hanging credentials provider does not). Work that is left behind may
- * settle later, unheard.
+ * Waits for `work`, but no longer than `signal` allows: rejects with the error of `late` as soon as the signal is aborted, even
+ * if the work ignores it (a hanging credentials provider does). A later result of the work is ignored.
  */
 export function untilAborted<T>(work: Promise<T>, signal: AbortSignal, late: () => Error): Promise<T> {
   return new Promise((resolve, reject) => {

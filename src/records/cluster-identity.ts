@@ -1,14 +1,14 @@
-/** A cluster is told by its Region and its name, and by its name where no Region is known: which record is whose. Pure. */
+/** Which record belongs to which cluster: by Region and name, or by name where no Region is known. Pure. */
 import type { EndpointRecord } from './endpoint-record.ts';
 
 export interface ClusterIdentity {
   readonly name: string;
   readonly region?: string | undefined;
-  /** Tells clusters of one name apart where a Region is not known. */
+  /** Distinguishes clusters of the same name where a Region is not known. */
   readonly endpoint?: string | undefined;
 }
 
-/** For a person: `my-cluster`, or `my-cluster (us-west-2)` where another cluster has that name too. */
+/** As a person reads it: `my-cluster`, or `my-cluster (us-west-2)` where a second cluster has that name. */
 export function clusterText({ name, region }: ClusterIdentity, all: readonly ClusterIdentity[]): string {
   const isOnlyOne = all.filter((other) => other.name === name).length < 2;
   return isOnlyOne || region === undefined ? name : `${name} (${region})`;
@@ -27,12 +27,12 @@ function isSimilar(one: ClusterIdentity, other: ClusterIdentity): boolean {
   return one.name === other.name && (one.region === undefined || other.region === undefined);
 }
 
-/** EKS writes the Region into the names that it gives. */
+/** EKS writes the Region into the name of an endpoint. */
 function isNamedAfter({ endpoint }: ClusterIdentity, { region }: ClusterIdentity): boolean {
   return region !== undefined && (endpoint?.split('.').includes(region) ?? false);
 }
 
-/** From the certain to the merely likely. All clusters are tried with one rule before the next, so that none takes what is another's. */
+/** From certain to likely. Each rule is tried with all clusters before the next rule, so that no cluster takes the record of another. */
 const RULES: readonly ((cluster: ClusterIdentity, known: ClusterIdentity) => boolean)[] = [
   hasSameIdentity,
   (cluster, known) =>
@@ -43,8 +43,8 @@ const RULES: readonly ((cluster: ClusterIdentity, known: ClusterIdentity) => boo
 ];
 
 /**
- * For each cluster that has one, what is known of it; nothing goes to two of them. In steps, because there may be a
- * thousand.
+ * The record of each cluster that has one; no record goes to two clusters. In steps, because there may be a thousand
+ * clusters.
  */
 export function* pairUp<C extends ClusterIdentity, K>(
   clusters: readonly C[],
@@ -68,7 +68,7 @@ export function* pairUp<C extends ClusterIdentity, K>(
   return pairs;
 }
 
-/** The name that DescribeCluster says, where the record goes by another one: the operator's, wrong or outdated. */
+/** The name from DescribeCluster, where the record has a different one: that of the operator, wrong or outdated. */
 export function otherEndpointOf({
   endpoint,
   details,

@@ -1,5 +1,4 @@
-/** What is known of one cluster's endpoint: the one type that refresh publishes, store keeps and serving answers from. */
-
+/** The record of one cluster's endpoint: refresh/ publishes it, store/ keeps it, serving/ answers from it. */
 import { canonicalJson } from './canonical-json.ts';
 import type { SourceName } from './sources.ts';
 
@@ -15,13 +14,13 @@ export interface ServedAddress {
   /** IPv4, canonical text. */
   readonly address: string;
   readonly provenance: Readonly<Partial<Record<SourceName | 'pin', SeenBy>>>;
-  /** Since when EC2's listing lacks it, wall ms; it stays because the name still had it, or because the hour is not over. */
+  /** When EC2's listing began to lack it, wall ms. It stays while the name has it, and for an hour. */
   readonly lackedSinceMs?: number;
-  /** The last probe failed: ordered last. Never persisted. */
+  /** The last probe failed: it is answered last. Never persisted. */
   readonly dead?: boolean;
 }
 
-/** What DescribeCluster said, remembered because it cannot be asked during a cut. */
+/** The answer of DescribeCluster, remembered because a cut takes the call away. */
 export interface ClusterDetails {
   /** The cluster's UUID, which only the older generation of local clusters has: `aws eks get-token --cluster-id`. */
   readonly id?: string;
@@ -36,18 +35,20 @@ export interface ClusterDetails {
   readonly learnedAtMs: number;
 }
 
-/** A change that the guard holds back until it is seen again. */
+/** A change that the guard holds back until it is repeated. */
 export interface HeldChange {
   readonly addresses: readonly string[];
   readonly reason: string;
   /** Wall ms. */
   readonly sinceMs: number;
-  /** Repetition is not enough: an interface source has to answer as well. */
+  /** A repetition is not enough: an interface source has to answer as well. */
   readonly awaits?: 'interfaces';
   /** Where names alone ask for the change: the TTL of their answer, and the upstreams that gave it, joined by spaces. */
   readonly ttlSeconds?: number;
   readonly upstream?: string;
 }
+
+export const BASES = ['name', 'overlap', 'interfaces', 'kept', 'pin', 'none'] as const;
 
 export interface EndpointRecord {
   readonly cluster: string;
@@ -55,16 +56,16 @@ export interface EndpointRecord {
   readonly details?: ClusterDetails;
   /** A domain name as text. */
   readonly endpoint?: string;
-  /** Names that the endpoint had before, newest first: clients that know only those are answered too. */
+  /** Earlier names of the endpoint, newest first: clients that know only those are answered too. */
   readonly formerEndpoints?: readonly string[];
   readonly addresses: readonly ServedAddress[];
-  /** The set that a loss is measured against: confirmed by both kinds of source, or by a repetition where one kind speaks. */
+  /** A loss is measured against this set: confirmed by both kinds of source, or by a repetition where only one kind answers. */
   readonly corroborated?: readonly string[];
-  /** What the sources found, while a pin hides it; left out when there is no pin, or nothing beneath it. */
+  /** The addresses without the pin that hides them; left out without a pin, or where there are none. */
   readonly unpinned?: readonly ServedAddress[];
   readonly ttlSeconds: number;
-  /** Which row of the design's table decided the addresses. */
-  readonly basis: 'name' | 'overlap' | 'interfaces' | 'kept' | 'pin' | 'none';
+  /** The row of the table in design.md that decided the addresses. */
+  readonly basis: (typeof BASES)[number];
   /** When the set of addresses last changed, wall ms. */
   readonly changedAtMs?: number;
   /** The last success of each source, wall ms. */
@@ -74,9 +75,9 @@ export interface EndpointRecord {
 }
 
 /**
- * How much two sets of records differ: not at all, in what ages by itself (when things were last seen, confirmed,
- * learned; the TTL, which counts down at a source behind a cache; whether the last refresh failed), or in content.
- * Order, of clusters or of addresses, is no content.
+ * How much two sets of records differ: not at all, in what ages by itself, or in content. These age: the times of the last
+ * sighting, confirmation and description; the TTL, which a cache in between counts down; whether the last refresh failed. The
+ * order of clusters and of addresses is no content.
  */
 export type RecordChange = 'none' | 'ageing' | 'content';
 

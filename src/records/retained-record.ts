@@ -12,9 +12,9 @@ export interface RetainedRecord {
   /** A domain name in normal form; the class is IN. */
   readonly name: string;
   readonly qtype: number;
-  /** The response, whole as an upstream sent it: for queries without DO, and for all where there is no `signedMessage`. */
+  /** The whole response of an upstream: given to queries without DO, and to all queries where there is no `signedMessage`. */
   readonly message: Uint8Array;
-  /** For queries with DO, where signatures make a difference. */
+  /** Given to queries with DO, where the response with signatures differs. */
   readonly signedMessage?: Uint8Array;
   /** When an upstream last gave this answer, wall ms. */
   readonly confirmedAtMs: number;

@@ -1,6 +1,5 @@
 /**
- * The sources of one cluster: what each is asked with, and where. `dns` is asked through the upstreams, all others through
- * far-side/.
+ * The sources of one cluster. `dns` is asked through the upstreams, all others through far-side/.
  *
  *     dns         the endpoint's name, asked of the upstreams past our own cache
  *     route53     the endpoint's name in a hosted zone of the customer's own
@@ -38,7 +37,7 @@ export interface SourceConnections extends UpstreamView {
   readonly poll: Poll;
   /** A poll of this service asks this URL. */
   readonly asked: (place: ServicePlace, url: string) => void;
-  /** Whether AWS is to be treated as unreachable although it may answer: a rehearsal. */
+  /** Whether AWS counts as unreachable although it may answer: a drill runs. */
   readonly isCutOff: () => boolean;
 }
 
@@ -57,7 +56,7 @@ function createFarSource(name: FarSource, settings: PollSettings, connections: S
   return {
     name,
     async observe(context, signal) {
-      // the API server is on the site; of the upstreams the forwarder knows which are across
+      // `dns` does not come here: the forwarder knows which upstreams are across the link
       if (crossesLink && connections.isCutOff()) {
         const detail = `observe by "${name}": not tried: a drill runs`;
         return failed(name, { reason: 'network', reachedFarSide: false, detail });
@@ -74,7 +73,7 @@ function createFarSource(name: FarSource, settings: PollSettings, connections: S
   };
 }
 
-/** All targets or none: a part of them would look like lost addresses. */
+/** All targets or none: a part of them would read as lost addresses. */
 async function withTargets(
   { targets: _, ...seen }: AddressObservation,
   targets: readonly string[],
@@ -87,14 +86,14 @@ async function withTargets(
     const ttls = [seen, ...resolved].flatMap(({ ttlSeconds }) => ttlSeconds ?? []);
     return { ...seen, addresses: [...new Set(addresses)], ttlSeconds: Math.min(...ttls) };
   } catch (error) {
-    // the zone was read, so AWS has answered, whatever became of the target
+    // the zone was read, so AWS has answered
     return failed(seen.source, { ...explain(error), reachedFarSide: true });
   }
 }
 
 /**
- * What the endpoint's name resolves to, asked of the upstreams past our own cache. No credentials are needed.
- * An answer proves the upstream, which may have it from its own cache; it proves nothing of AWS.
+ * Asks the upstreams for the endpoint's name, past our own cache. It needs no credentials. An answer is evidence for the
+ * upstream, which may have it from its cache, and not for AWS.
  */
 export function createDnsSource(upstream: UpstreamView): Source {
   return {
@@ -124,10 +123,10 @@ export function explain(error: unknown): SourceFailure {
   return { reason, reachedFarSide, detail };
 }
 
-/** Answers after which the operator's name is asked: the upstream is there, and has no address for AWS's own. */
+/** Failures after which the operator's name is asked: the upstream answers, and has no address for the name from AWS. */
 const WITHOUT_ADDRESSES: ReadonlySet<string> = new Set(['not-found', 'empty', 'filtered']);
 
-/** What AWS says is the name comes first: the operator's may be outdated, or another cluster's. */
+/** The name from AWS comes first: the operator's may be outdated, or belong to another cluster. */
 async function resolveDescribed(
   upstream: UpstreamView,
   name: string | undefined,
@@ -148,13 +147,13 @@ export interface Resolved {
   readonly upstream?: string;
 }
 
-/** Text there is written by an outpost-dns and by nobody else: EKS has no such name. */
+/** Only an outpost-dns answers this name with text: EKS has no such name. */
 const STATUS_LABEL = '_status';
 
 /**
- * The addresses that upstreams give for `name`. Throws SourceError when there are none, or when they are our own: a
- * resolver of the site that sends the name to an outpost-dns would confirm for ever whatever is served. `isManaged`:
- * AWS keeps the name, whatever it ends in.
+ * The addresses that upstreams give for `name`. Throws SourceError where there are none, or where they are our own: a
+ * resolver of the site that forwards the name to an outpost-dns would confirm for ever what is served. `isManaged`: AWS keeps
+ * the name, whatever its suffix is.
  */
 export async function resolveAddresses(
   upstream: UpstreamView,
@@ -163,11 +162,11 @@ export async function resolveAddresses(
   isManaged = false,
 ): Promise<Resolved> {
   const late = () => new SourceError(failure('timeout', name, 'no upstream answered within the deadline'));
-  const looks = Promise.all([
+  const asked = Promise.all([
     upstream.resolve(name, signal),
     upstream.answersText(`${STATUS_LABEL}.${name}`, signal),
   ]);
-  const [resolved, isOurOwn] = await untilAborted(looks, signal, late);
+  const [resolved, isOurOwn] = await untilAborted(asked, signal, late);
   if (isOurOwn) throw new SourceError(failure('looping', name, LOOPING));
   if (resolved.kind === 'addresses' && resolved.addresses.length > 0) {
     const { ttlSeconds, upstream } = resolved;
@@ -185,7 +184,7 @@ function explainNoAddresses(name: string, resolved: ResolvedName, isManaged: boo
   }
   const rcode = resolved.kind === 'addresses' ? RCODE.NOERROR : resolved.rcode;
   if (rcode === RCODE.NOERROR) {
-    // AWS gives these names addresses, so that an answer without any has lost them on the way
+    // AWS gives these names addresses, so something in between has dropped them
     return failure(isManaged || isNameOfAws(name) ? 'filtered' : 'empty', name, REBINDING);
   }
   if (rcode === RCODE.NXDOMAIN) return failure('not-found', name, 'upstream answered NXDOMAIN');
@@ -193,7 +192,7 @@ function explainNoAddresses(name: string, resolved: ResolvedName, isManaged: boo
   return failure(reason, name, `upstream answered ${rcodeName(rcode)}`);
 }
 
-// The endpoint is a public name with private addresses, which is just what protection against DNS rebinding drops.
+// the endpoint is a public name with private addresses, which protection against DNS rebinding drops
 const REBINDING =
   'upstream answered without an address: it may be dropping private addresses (dns rebinding protection), ' +
   'so allow this name there, or send it to another upstream';

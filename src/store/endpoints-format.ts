@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net';
 import * as z from 'zod';
 import {
+  BASES,
   compareRecords,
   type EndpointRecord,
   type SeenBy,
@@ -228,7 +229,7 @@ const RECORD = z
     unpinned: z.array(ADDRESS).max(MAX_ITEMS).exactOptional(),
     corroborated: z.array(address).max(MAX_ITEMS).exactOptional(),
     ttlSeconds: count,
-    basis: z.enum(['name', 'overlap', 'interfaces', 'kept', 'pin', 'none']),
+    basis: z.enum(BASES),
     changedAt: time.exactOptional(),
     confirmedAt: CONFIRMED,
     held: HELD.exactOptional(),

@@ -1,20 +1,19 @@
+/**
+ * One client of the SDK for each place, made at its first use and replaced whenever it may have gone bad.
+ *
+ * A client remembers too much: credentials without an expiry for ever, a refresh of them that never came back, and how many
+ * retries it has spent. After an outage it makes no retry at all, not even the one that corrects the clock. So a client is
+ * dropped after any such failure and any deadline. Where its credentials have part in the failure, they are forgotten too, and
+ * the next poll starts from the files. Where AWS accepted the credentials before and now refuses them, they have most likely
+ * been rotated on the disk: the call is then repeated at once.
+ *
+ * A dropped client keeps its sockets while another poll uses them: without them that poll would report a cut link.
+ */
 import type { FailureReason } from '../../records/observation.ts';
 import { cannotAsk, SourceError, untilAborted } from '../source-error.ts';
 import type { AwsPlace, Credentials } from './credentials.ts';
 import type { AwsFailure } from './failure.ts';
 
-/**
- * One client per place, made at its first use and replaced whenever it may have gone bad.
- *
- * A client of the SDK remembers: credentials without an expiry for ever, a refresh of them that never came back, and
- * how many retries it has spent, until after an outage it makes none at all, not even the one that corrects the clock.
- * So after any such failure and any deadline the client is dropped; where its credentials have part in it they
- * are forgotten too, and the next look starts from the files. Where AWS has taken the credentials before and
- * now refuses them, they have most likely been rotated on the disk: then the next look is taken at once.
- *
- * A dropped client keeps its sockets while another look still uses them: destroyed under it they would look like
- * a cut link.
- */
 export interface PooledClient {
   readonly credentials: Omit<Credentials, 'provide'>;
   destroy(): void;
@@ -67,7 +66,7 @@ export class ClientPool<C extends PooledClient> {
     }
   }
 
-  /** Asks the place's client something that sends nothing, and so says nothing about its credentials. */
+  /** Asks the client of a place for something that sends nothing, and so proves nothing about its credentials. */
   async inspect<T>(place: AwsPlace, signal: AbortSignal, ask: (client: C) => Promise<T>): Promise<T> {
     const entry = this.#entry(place);
     entry.users++;
@@ -119,7 +118,7 @@ export class ClientPool<C extends PooledClient> {
       entry.made?.credentials.accepted();
       return result;
     } catch (error) {
-      this.#judge(keyOf(place), entry, this.#options.explain(error));
+      this.#dropIfSpoiled(keyOf(place), entry, this.#options.explain(error));
       throw error;
     } finally {
       entry.users--;
@@ -127,7 +126,7 @@ export class ClientPool<C extends PooledClient> {
     }
   }
 
-  #judge(key: string, entry: Entry<C>, failure: AwsFailure): void {
+  #dropIfSpoiled(key: string, entry: Entry<C>, failure: AwsFailure): void {
     if (!SPOILING.has(failure.reason)) return;
     const credentials = entry.made?.credentials;
     const isTheirFault = failure.refusesCredentials || failure.reason === 'denied';
@@ -153,7 +152,7 @@ function keyOf(place: AwsPlace): string {
   return JSON.stringify([place.region, place.profile]);
 }
 
-/** A provider that hangs is a matter of this host's credentials and must not look like a cut link. */
+/** A provider that hangs is a problem of this host's credentials, and must not read as a cut link. */
 function lateError<C extends PooledClient>(entry: Entry<C>): SourceError {
   if (entry.made?.credentials.isWaiting()) {
     return new SourceError({

@@ -1,3 +1,4 @@
+/** Polls EKS for the description of a cluster: the name of its endpoint, and where its interfaces are. */
 import type { Cluster, DescribeClusterCommandOutput } from '@aws-sdk/client-eks';
 import { normalizeName } from '../../protocol/words/name.ts';
 import type { ClusterDetails } from '../../records/endpoint-record.ts';
@@ -5,7 +6,6 @@ import { BETWEEN, type PollFunction } from '../poll.ts';
 import { answeredBut, SourceError } from '../source-error.ts';
 import { placeOf } from './credentials.ts';
 
-/** Polls EKS for the cluster's description: the endpoint's name, and where its interfaces are. */
 export const pollCluster: PollFunction = async ({ settings, context, signal }, { aws, clock }) => {
   const { DescribeClusterCommand } = await import('@aws-sdk/client-eks');
   const name = context.cluster;
@@ -44,7 +44,7 @@ function readDetails(
   };
 }
 
-/** What the state file takes; AWS gives a UUID. */
+/** The text of an ID that the state file accepts; AWS gives a UUID. */
 function isWord(text: string | undefined): text is string {
   return text !== undefined && /^[^\p{Cc}]{1,255}$/u.test(text);
 }

@@ -1,3 +1,13 @@
+/**
+ * The SDK's default chains of credentials providers (environment, profiles, `credential_process`, roles, ...): one chain for
+ * each Region and profile, shared by all services. A chain that failed is replaced by one that reads the files again.
+ *
+ * Credentials outlive the clients that use them. If a timeout dropped them together with the client, an outage would need the
+ * cut link to get new ones, and the cut would read as missing credentials.
+ *
+ * A chain tries provider after provider and reports only the failure of the last, so a broken `credential_process` would
+ * be reported as "no credentials from any provider". The earlier failures are collected from the debug lines of the SDK.
+ */
 import { spawn } from 'node:child_process';
 import type { fromNodeProviderChain } from '@aws-sdk/credential-providers';
 import type { Log } from '../../log/log.ts';
@@ -23,21 +33,11 @@ export function placeOf({ cluster, region }: SourceContext, profile: string | un
   return { region, profile };
 }
 
-/**
- * The SDK's default chains of credentials providers (environment, profiles, `credential_process`, roles, ...), one
- * per Region and profile for all services, read anew from the files after any failure.
- *
- * Credentials outlive the clients that use them. Were they dropped with a client whenever a call times out, then
- * in an outage they would have to be got again through the cut link, and the cut would look like missing credentials.
- *
- * A chain tries link after link and reports only the last one's failure, so a broken `credential_process` would
- * come out as "no credentials from any provider". What the links said on the way is collected from their debug lines.
- */
 export interface Credentials {
   readonly provide: (context?: object) => ReturnType<Chain>;
   /** Whether a provider has been asked and has not answered yet. */
   isWaiting(): boolean;
-  /** AWS has taken them: should it refuse them from now on, they have expired or been rotated. */
+  /** AWS accepted them: if it refuses them later, they have expired or been rotated. */
   accepted(): void;
   wasAccepted(): boolean;
   /** The next client starts from the files. */
@@ -49,7 +49,7 @@ type Chain = ReturnType<typeof fromNodeProviderChain>;
 export interface CredentialsOptions {
   readonly clock: Clock;
   readonly log: Log;
-  /** For what providers ask of AWS: STS, SSO. */
+  /** Carries the requests of providers: to STS, to SSO. */
   readonly handler: (place: AwsPlace) => Promise<OutboundHandler>;
   readonly shared: Pick<SharedFiles, 'check'>;
 }
@@ -69,13 +69,13 @@ export class CredentialsShelf {
     if (known !== undefined) return known;
     const handler = await this.#options.handler(place);
     const made = this.#shelf.get(key);
-    if (made !== undefined) return made; // somebody else was quicker
+    if (made !== undefined) return made; // another call was quicker
     const said: string[] = [];
     const chain = fromNodeProviderChain({
-      // STS, SSO and the like go the same way out as the services themselves
+      // STS and SSO are reached through the same proxy as the services
       clientConfig: { requestHandler: handler },
       logger: listener(said, this.#options.log),
-      // Without it the process keeps the first reading of ~/.aws/credentials for ever, rotated or not.
+      // without it the process keeps the first reading of ~/.aws/credentials for ever, rotated or not
       ignoreCache: true,
       ...(place.profile === undefined ? {} : { profile: place.profile }),
     });
@@ -114,7 +114,7 @@ function watched({ chain, said, handler, clock, shared }: Watched, forget: () =>
       } catch (error) {
         forget();
         if (error instanceof SourceError) throw error;
-        // a provider may keep to itself why its request had no answer
+        // a provider may not report why its request had no answer
         const cause = handler.lastFailure() ?? error;
         throw new SourceError(explainProviderFailure(cause, said, clock.wallMs()));
       } finally {
@@ -125,7 +125,7 @@ function watched({ chain, said, handler, clock, shared }: Watched, forget: () =>
   };
 }
 
-/** A failure of a provider that says nothing of AWS speaks neither for the link nor against it. */
+/** A failure of a provider that AWS did not cause is no evidence about the link. */
 export function explainProviderFailure(
   error: unknown,
   said: readonly string[],
@@ -133,7 +133,7 @@ export function explainProviderFailure(
 ): SourceFailure {
   const name = error instanceof Error ? error.name : '';
   const isProviders = /ProviderError$/.test(name);
-  const failure = classifyAwsFailure(error, wallMs); // roles and SSO ask services of AWS, whose failures are told like any other
+  const failure = classifyAwsFailure(error, wallMs); // roles and SSO call services of AWS, which fail like any other
   if (!isProviders && failure.reason !== 'internal' && failure.reason !== 'malformed') {
     const reason = failure.reason === 'denied' ? 'refused-credentials' : failure.reason; // a role that may not be taken
     return { ...failure, reason, detail: `getting credentials failed: ${failure.detail}` };
@@ -142,12 +142,12 @@ export function explainProviderFailure(
   return {
     reason: 'no-credentials',
     reachedFarSide: false,
-    detail: `getting credentials failed: ${firstTelling([...said, message])}`,
+    detail: `getting credentials failed: ${firstHelpful([...said, message])}`,
   };
 }
 
-/** What providers say that helps an operator, most telling first. Everything else stays unsaid: it may quote a command or a file. */
-const TELLING: readonly RegExp[] = [
+/** Messages of providers that help an operator, the most helpful first. No other is shown: it may quote a command or a file. */
+const HELPFUL: readonly RegExp[] = [
   /credential_process (?:did not end within \d+ ms|wrote more than \d+ octets|could not be started|ended with exit code \d+|was ended by \w+)/,
   /credential_process returned (?:expired credentials|invalid JSON|invalid credentials)/,
   /credential_process did not return Version 1/,
@@ -158,8 +158,8 @@ const TELLING: readonly RegExp[] = [
   /Could not resolve credentials using profile: \[(?!default\])[^\]]*\]/,
 ];
 
-function firstTelling(said: readonly string[]): string {
-  for (const pattern of TELLING) {
+function firstHelpful(said: readonly string[]): string {
+  for (const pattern of HELPFUL) {
     for (const message of said) {
       const found = pattern.exec(message);
       if (found !== null) return redacted(lowerFirst(found[0]));
@@ -189,9 +189,8 @@ function listener(said: string[], log: Log) {
 }
 
 /**
- * Runs an operator's `credential_process` under a deadline and ends it with all its children when that has passed.
- * The SDK's own way has no deadline at all, so one that waits for a dead network would stay, and every later refresh
- * would start another beside it.
+ * Runs an operator's `credential_process` under a deadline, and ends it with all its children after that. The SDK has no
+ * deadline: a command that waits for a dead network would stay, and every later refresh would start one more.
  */
 interface ProcessLimits {
   readonly timers: Timers;
@@ -200,12 +199,12 @@ interface ProcessLimits {
 
 const MAX_OUTPUT_OCTETS = 64 * 1024; // credentials are some 2 KB of JSON
 
-/** Called as the SDK calls `exec`: the command line, then what to tell. Errors name neither the command nor its output: both may hold secrets. */
+/** Has the form in which the SDK calls `exec`. Errors name neither the command nor its output: both may hold secrets. */
 type RunCommand = (command: string, done: (error: Error | null, output?: { stdout: string }) => void) => void;
 
 export function boundedCommand(limits: ProcessLimits): RunCommand {
   return (command, done) => {
-    // A process group of its own, so that what the shell started ends with it.
+    // a process group of its own, so that the children of the shell end with it
     const child = spawn(command, { shell: true, detached: true, stdio: ['ignore', 'pipe', 'ignore'] });
     let stdout = '';
     let isDone = false;
@@ -243,19 +242,19 @@ function endGroup(pid: number | undefined): void {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // Already gone.
+    // it has ended already
   }
 }
 
 /**
- * Makes the SDK run every `credential_process` through `run`. The SDK has no option for it, only this hook, which is
- * one for the whole process. Should a later version lose it, the SDK runs commands as it always did, without end.
+ * Makes the SDK run every `credential_process` under these limits. The SDK has no option for that, only this hook, which
+ * counts for the whole process. Without the hook, in a later version, the SDK runs commands without a deadline.
  */
 export async function boundCredentialProcess(limits: ProcessLimits): Promise<void> {
   try {
     const { externalDataInterceptor } = await import('@smithy/core/config');
     externalDataInterceptor.getTokenRecord()['exec'] = boundedCommand(limits);
   } catch {
-    // The deadline of a look still holds; only the command is not ended.
+    // the deadline of the poll still holds; only the command is not ended
   }
 }

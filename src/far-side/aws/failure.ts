@@ -1,17 +1,17 @@
+/**
+ * Translates an error of the AWS SDK into a failure reason of this program. Pure.
+ *
+ * Two questions are kept apart: why did the call fail, and did AWS answer? Any answer from AWS proves the link, so refused
+ * credentials must never read as a cut. An answer from something in between (a captive portal, the error page of a proxy) is
+ * neither an answer of AWS nor a cut. An answer counts only with a mark of AWS: a request ID, or an error code in the
+ * envelope of the service.
+ *
+ * Texts of AWS are quoted only where they name a missing permission: the answer to a bad signature repeats the signed
+ * request, session token included.
+ */
 import type { FailureReason } from '../../records/observation.ts';
 import { SourceError, type SourceFailure } from '../source-error.ts';
 
-/**
- * What an error of the AWS SDK says, in the words of the refresh journey. Pure.
- *
- * Two questions are kept apart: why did it fail, and did AWS answer? Any answer from AWS proves the link, so
- * credentials that are refused must never look like a cut. An answer from something in between (a captive portal,
- * a proxy's error page) is neither an answer of AWS nor a cut. An answer must carry a mark of AWS to count: a request ID,
- * or an error code in the service's own envelope.
- *
- * Texts of AWS are quoted only where they tell an operator which permission is missing: the answer to a bad signature
- * repeats the signed request, session token included.
- */
 export interface AwsFailure extends SourceFailure {
   /** AWS does not accept the credentials themselves: newer ones may be on the disk already. */
   readonly refusesCredentials: boolean;
@@ -65,12 +65,12 @@ const UNREACHABLE = new Set([
   'UND_ERR_SOCKET',
 ]);
 
-/** A certificate that this host's clock puts outside its lifetime: more often the clock is wrong than AWS. */
+/** By the clock of this host the certificate has ended or not begun: more often the clock is wrong than AWS. */
 const CERTIFICATE_TIMES = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
 const CERTIFICATE = /^(CERT_|ERR_TLS_CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA)/;
 const NO_TLS = /^(ERR_TLS_|ERR_SSL_|EPROTO$)/;
 
-/** The proxy itself did this: it is there, so the way to it is not cut. */
+/** The proxy itself did this: it is there, so the path to it is not cut. */
 const ENDED_BY_PROXY = new Set([
   'ECONNABORTED',
   'ECONNREFUSED',
@@ -83,7 +83,7 @@ const ENDED_BY_PROXY = new Set([
 /** AWS accepts signatures up to 5 minutes off; the SDK starts to correct at 4. */
 const TOLERATED_SKEW_MS = 4 * 60_000;
 
-/** Explains any error that came out of an SDK call; `wallMs` is this host's clock, to be compared with AWS's own. */
+/** Explains any error of an SDK call. `wallMs`: the clock of this host, which is compared with that of AWS. */
 export function classifyAwsFailure(error: unknown, wallMs: number): AwsFailure {
   if (error instanceof SourceError) {
     const { code: reason, reachedFarSide, message: detail } = error;
@@ -152,11 +152,11 @@ function explainAnswer(seen: SeenError, wallMs: number): Explanation {
   if (DENIED.has(name)) return { reason: 'denied', detail: redacted(`${answer}: ${seen.message}`) };
   if (status === 404 || /^NoSuch|NotFound/.test(name)) return { reason: 'not-found', detail: answer };
   if (status === undefined) return { reason: 'malformed', detail: answer };
-  // the service could not, or did not take the request, which then is a fault of this server
+  // 5xx: the service failed; anything else: the request was wrong, which is a fault of this server
   return { reason: status >= 500 ? 'service-error' : 'internal', detail: answer };
 }
 
-/** What goes wrong between here and the proxy; undefined: it is as without one. */
+/** Failures between this host and the proxy; undefined: the proxy is not the cause. */
 function explainProxy({
   code,
   name,
@@ -192,7 +192,7 @@ function refusalText(proxy: string, status: number): string {
 
 const PROXY_STATUS: ReadonlySet<number> = new Set([407, 502, 503, 504, 511]);
 
-/** An answer without a mark of AWS that gateways, proxies and portals give. */
+/** An answer without a mark of AWS, as gateways, proxies and portals give it. */
 function isPage({ status = 0, contentType }: SeenError): boolean {
   return (
     PROXY_STATUS.has(status) ||
@@ -227,7 +227,7 @@ interface SeenError {
   /** Carries a mark that only AWS makes. */
   readonly isFromAws: boolean;
   readonly contentType: string;
-  /** The answerer's clock, from the Date header: AWS's where `isFromAws`. */
+  /** The clock of the answering server, from the Date header: that of AWS where `isFromAws`. */
   readonly dateMs: number | undefined;
   /** Where the answer sends the client. */
   readonly location: string;
@@ -271,7 +271,7 @@ function readError(error: unknown): SeenError {
 
 const LONGEST_DETAIL = 300;
 
-/** One line without what might be a secret: key IDs, long runs of base64 (keys, tokens, encoded messages). */
+/** One line without possible secrets: key IDs, long runs of base64 (keys, tokens, encoded messages). */
 export function redacted(message: string): string {
   const line = message
     .replaceAll(/encoded authorization failure message.*/gis, '')

@@ -1,3 +1,16 @@
+/**
+ * Polls EC2 for the addresses that exist: the network interfaces of a cluster, of either generation of local cluster.
+ *
+ *     instance-store   interfaces that AWS put into the customer's subnets, known by their exact description
+ *     ebs              interfaces of the control plane's instances in the customer's account
+ *     not known        the first, and the second where the first finds nothing
+ *
+ * Where all of that finds nothing, a description that contains the text is accepted within the VPC and subnets of the
+ * cluster, and marked as doubtful: AWS only says that the description "has the text".
+ *
+ * An empty listing is a failure: interfaces do not vanish while the cluster lives, but filters, permissions and eventual
+ * consistency can make a listing empty.
+ */
 import { isIPv4 } from 'node:net';
 import type { Filter, Instance, InstanceNetworkInterface, NetworkInterface } from '@aws-sdk/client-ec2';
 import type { SourceContext } from '../../records/observation.ts';
@@ -5,19 +18,6 @@ import { allPages, type PollDeps, type PollFunction, present } from '../poll.ts'
 import { answeredBut } from '../source-error.ts';
 import { type AwsPlace, placeOf } from './credentials.ts';
 
-/**
- * Which addresses exist: the cluster's network interfaces as EC2 lists them, of either generation of local cluster.
- *
- *     instance-store   interfaces that AWS put into the customer's subnets, known by their exact description
- *     ebs              interfaces of the control plane's instances in the customer's account (control-plane-interfaces.ts)
- *     not known        the first, and where it finds nothing the second
- *
- * Where all of that finds nothing, a description that has the text among others is taken within the cluster's VPC and
- * subnets, and marked as doubtful: AWS only says that the description "has the text".
- *
- * An empty listing is a failure: interfaces do not vanish while the cluster lives, but filters, permissions and
- * eventual consistency make listings look empty.
- */
 export const pollInterfaces: PollFunction = async ({ settings, context, signal }, { aws }) => {
   const ask = { ec2: aws.ec2, place: placeOf(context, settings.profile), context, signal };
   const { addresses, statuses, isDoubtful, rejected } = await find(ask);
@@ -47,7 +47,7 @@ async function find(ask: Asking): Promise<InterfaceFinding> {
   return { ...loose, rejected: found.rejected + older.rejected + loose.rejected };
 }
 
-/** Never filtered on requester, tags or instance: interfaces of an AWS-owned control plane have none that could be relied on. */
+/** Never filtered by requester, tags or instance: interfaces of a control plane that AWS owns have no reliable ones. */
 async function describedInterfaces(ask: Asking): Promise<InterfaceFinding> {
   const description = `Amazon EKS ${ask.context.cluster}`;
   const listed = await listInterfaces(ask, { Name: 'description', Values: [escapeFilter(description)] });
@@ -55,7 +55,7 @@ async function describedInterfaces(ask: Asking): Promise<InterfaceFinding> {
   return keepUsable(ask.context, listed.filter(isDescribed));
 }
 
-/** Only where VPC and subnets are known: the text alone could be another cluster's. */
+/** Only where VPC and subnets are known: the text alone could belong to another cluster. */
 async function looselyDescribedInterfaces(ask: Asking): Promise<InterfaceFinding> {
   const { cluster, vpcId, subnetIds } = ask.context;
   if (vpcId === undefined || subnetIds.length === 0) return { addresses: [], rejected: '' };
@@ -68,12 +68,12 @@ async function looselyDescribedInterfaces(ask: Asking): Promise<InterfaceFinding
   return found.addresses.length === 0 ? found : { ...found, isDoubtful: true };
 }
 
-/** What may stand next to a whole word: `my-cluster-2` and `my-cluster.x` are other words than `my-cluster`. */
+/** Characters that may stand next to a whole word: `my-cluster-2` and `my-cluster.x` are not the word `my-cluster`. */
 const BEFORE = /(?:^|[\s"'([{,;:/])$/;
 const AFTER = /^(?:$|[\s"')\]},;:/]|\.(?:\s|$))/;
 const TEXT = 'Amazon EKS ';
 
-/** Whether the description names this cluster in whole words, and no other one beside it. */
+/** Whether the description names this cluster in whole words, and no other cluster. */
 export function hasTextOf(description: string, cluster: string): boolean {
   const parts = description.split(TEXT);
   const isNamedIn = (part: string) => part.startsWith(cluster) && AFTER.test(part.slice(cluster.length));
@@ -82,8 +82,8 @@ export function hasTextOf(description: string, cluster: string): boolean {
 }
 
 /**
- * The older generation's control plane: three instances in the customer's account, whose interfaces carry a tag
- * with the cluster's name. Where no interface has the tag, all interfaces of the instances are taken: the endpoint's
+ * The control plane of the older generation: three instances in the customer's account, whose interfaces carry a tag with
+ * the name of the cluster. Where no interface has the tag, all interfaces of the instances are reported: those of the endpoint
  * are among them, and the name sources say which.
  */
 async function controlPlaneInterfaces(ask: Asking): Promise<InterfaceFinding> {
@@ -95,7 +95,7 @@ async function controlPlaneInterfaces(ask: Asking): Promise<InterfaceFinding> {
 
 const TAG = 'eks-local:controlplane-name';
 
-/** Filtered by key, compared by value here: the key alone is what is known for certain, and all clusters share it. */
+/** EC2 filters by the key, which all clusters share and which alone is known for certain; the value is compared here. */
 async function taggedInterfaces(ask: Asking): Promise<InterfaceFinding> {
   const listed = await listInterfaces(ask, { Name: 'tag-key', Values: [TAG] });
   const own = listed.filter((candidate) =>
@@ -131,7 +131,7 @@ async function listInstances(ask: Asking): Promise<Instance[]> {
 }
 
 const INFIX = '-control-plane-';
-/** All states except `terminated`: an instance that is stopped or on its way down has its interfaces still. */
+/** All states except `terminated`: an instance that stops or has stopped still has its interfaces. */
 const EXISTING: readonly string[] = ['pending', 'running', 'stopping', 'stopped', 'shutting-down'];
 
 /** The rest of the name is an ID. `a-control-plane-b-control-plane-i1` belongs to a cluster named `a-control-plane-b`. */
@@ -152,11 +152,11 @@ interface Asking {
 
 interface InterfaceFinding {
   readonly addresses: readonly string[];
-  /** EC2's status of those that are not `in-use`, by address. */
+  /** EC2's status of the interfaces that are not `in-use`, by address. */
   readonly statuses?: Readonly<Record<string, string>>;
-  /** Found by a description that has the text among others. */
+  /** Found by a description that contains the text. */
   readonly isDoubtful?: true;
-  /** What was left out and why, for the text of a failure: `: 2 in another vpc`; empty when nothing was. */
+  /** How many were left out and why, as part of a failure's text: `: 2 in another vpc`; empty where none was. */
   readonly rejected: string;
 }
 
@@ -182,14 +182,14 @@ function vpcFilter(context: SourceContext): Filter[] {
   return context.vpcId === undefined ? [] : [{ Name: 'vpc-id', Values: [context.vpcId] }];
 }
 
-/** A filter's value that stands for itself: EC2 takes `*` and `?` as wildcards. */
+/** The value of a filter without wildcards: EC2 reads `*` and `?` as such. */
 function escapeFilter(value: string): string {
   return value.replaceAll(/[\\*?]/g, '\\$&');
 }
 
 /**
- * Addresses of the interfaces in the cluster's VPC and in one of its subnets, as far as those are known. An interface that
- * exists counts, whatever its status: during patching it is detached, and keeps its address.
+ * Addresses of the interfaces in the VPC of the cluster and in one of its subnets, as far as those are known. An interface
+ * that exists counts, whatever its status: during patching it is detached, and keeps its address.
  */
 function keepUsable(
   context: SourceContext,
@@ -242,7 +242,7 @@ function refuseSeveralVpcs(
   );
 }
 
-/** Clusters on Outposts are IPv4 only; secondary addresses are not the endpoint's. */
+/** Clusters on Outposts are IPv4 only; secondary addresses do not belong to the endpoint. */
 function primaryAddress(candidate: NetworkInterface | InstanceNetworkInterface): string {
   const primary = candidate.PrivateIpAddresses?.find((address) => address.Primary);
   const address = candidate.PrivateIpAddress ?? primary?.PrivateIpAddress ?? '';

@@ -1,3 +1,10 @@
+/**
+ * Polls a hosted zone of the customer's own for the name of the endpoint. The zone is given by its ID, or found among the zones
+ * of the account by name. The zone of EKS belongs to AWS and is never among them: its names are asked by the dns source.
+ *
+ * Alias and CNAME targets are reported as names: they are resolved where the upstreams can be asked. Wildcard records are
+ * not searched for.
+ */
 import { isIPv4 } from 'node:net';
 import type { HostedZone, ResourceRecordSet } from '@aws-sdk/client-route-53';
 import { normalizeName, parentName } from '../../protocol/words/name.ts';
@@ -6,13 +13,6 @@ import { answeredBut, cannotAsk } from '../source-error.ts';
 import { type AwsPlace, placeOf } from './credentials.ts';
 import { classifyAwsFailure } from './failure.ts';
 
-/**
- * Polls a hosted zone of the customer's own for the endpoint's name. The zone is given by its ID, or found among the
- * caller's zones by name. EKS's own zone is AWS's and is never among them: for that name there is the dns source.
- *
- * Alias and CNAME targets are reported as names: they are resolved where the upstreams can be asked. Wildcard records are
- * not searched for.
- */
 export const pollRoute53: PollFunction = async ({ settings, context, signal }, { aws, zones }) => {
   const { endpoint, region = ANY_REGION } = context;
   if (endpoint === undefined) throw cannotAsk('listing record sets failed: the endpoint is not known yet');
@@ -90,9 +90,8 @@ interface ZoneCandidate {
 }
 
 /**
- * Zones named like `name` or one of its parents: the nearest first, and of one name the private before the public.
- * They can share a name, and whichever has the record is the one that is meant; where both have it, the private one
- * is what the cluster's VPC sees, and its addresses are private like the endpoint's.
+ * Zones named like `name` or one of its parents: the nearest first, and of one name the private zone before the public one.
+ * Two zones can share a name. The zone with the record counts; where both have it, the VPC of the cluster sees the private one.
  */
 async function* zoneCandidates(ask: Asking, name: string): AsyncGenerator<ZoneCandidate> {
   for (let at: string | undefined = name; at !== undefined && at !== '.'; at = parentName(at)) {
@@ -106,7 +105,7 @@ interface ZoneToken {
   readonly HostedZoneId?: string | undefined;
 }
 
-/** The call's name says where the listing starts, not what it holds, so it ends at the first other name. */
+/** The call lists all zones from this name on, so the listing ends at the first other name. */
 async function zonesNamed(ask: Asking, name: string): Promise<ZoneCandidate[]> {
   const { route53, place, signal } = ask;
   const { ListHostedZonesByNameCommand } = await import('@aws-sdk/client-route-53');
@@ -131,7 +130,7 @@ function readZone(zone: HostedZone): ZoneCandidate {
   };
 }
 
-/** A name as Route 53 writes it, in our form. Its escapes are octal (`\052` is `*`), those of RFC 1035 decimal. Empty when it is no name. */
+/** A name of Route 53 in normal form; empty where it is no name. Route 53 escapes in octal (`\052` is `*`), RFC 1035 in decimal. */
 export function route53Name(text: string): string {
   const decimal = text.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => {
     return `\\${String(Number.parseInt(digits, 8)).padStart(3, '0')}`;
@@ -143,7 +142,7 @@ export function route53Name(text: string): string {
   }
 }
 
-/** A name in our form as Route 53 takes it: every escape in octal. */
+/** A name in normal form as Route 53 writes it: every escape in octal. */
 export function toRoute53Name(name: string): string {
   const octal = name.replaceAll(/\\(\d{3}|.)/g, (_, escaped: string) => {
     const octet = escaped.length === 3 ? Number(escaped) : escaped.charCodeAt(0);
@@ -152,11 +151,11 @@ export function toRoute53Name(name: string): string {
   return `${octal}.`;
 }
 
-/** What the record sets of a name in a hosted zone come to: addresses of its own, and other names whose addresses it takes over. */
+/** The record sets of one name in a hosted zone, merged: its addresses, and the names whose addresses it has too. */
 export interface NameRecords {
   readonly addresses: readonly string[];
   readonly targets: readonly string[];
-  /** Of the sets that have one; alias sets take their target's. */
+  /** Of the sets that have one; an alias set has that of its target. */
   readonly ttlSeconds?: number | undefined;
 }
 
@@ -166,7 +165,7 @@ interface RecordToken {
   readonly StartRecordIdentifier?: string | undefined;
 }
 
-/** The A and CNAME sets of `name` in the zone. The start name says where the listing starts, so it ends at the first other name. */
+/** The A and CNAME sets of `name` in the zone. The call lists all sets from this name on: the listing ends at the first other name. */
 async function listRecordSets(ask: Asking, zoneId: string, name: string): Promise<ResourceRecordSet[]> {
   const { route53, place, signal } = ask;
   const { ListResourceRecordSetsCommand } = await import('@aws-sdk/client-route-53');
@@ -197,9 +196,9 @@ async function listRecordSets(ask: Asking, zoneId: string, name: string): Promis
 }
 
 /**
- * Merges the sets of one name, as a resolver that asks again and again would see them: the members of a weighted or
- * multivalue set are all served. Health checks are not known here, and of sets routed by latency or place it is
- * not known which would be answered: they are all taken, and the interfaces' listing says which addresses exist.
+ * Merges the sets of one name, as a resolver that asks often would see them: all members of a weighted or multivalue set count.
+ * Health checks are not known here, nor which set of a routing by latency or place would be answered. All of those
+ * count, and the listing of interfaces says which addresses exist.
  */
 export function mergeRecordSets(sets: readonly ResourceRecordSet[]): NameRecords {
   const served = servedSets(sets);
@@ -216,7 +215,7 @@ export function mergeRecordSets(sets: readonly ResourceRecordSet[]): NameRecords
   };
 }
 
-/** Weight 0 means never, unless all are 0: then it means equally often. The second of a failover pair only stands by. */
+/** Weight 0 means never, unless all weights are 0: then it means equally often. The secondary of a failover pair stands by. */
 function servedSets(sets: readonly ResourceRecordSet[]): readonly ResourceRecordSet[] {
   const weighty = sets.filter((set) => set.Weight !== 0);
   const candidates = weighty.length > 0 ? weighty : sets;

@@ -9,18 +9,18 @@ import type { KubernetesIdentity } from './identity.ts';
 
 export interface ApiServer {
   readonly address: string;
-  /** What its certificate must be for. */
+  /** The name that its certificate must have. */
   readonly serverName: string;
   readonly identity: KubernetesIdentity;
 }
 
 export interface ApiAnswer {
   readonly status: number;
-  /** undefined where the body is no JSON. */
+  /** undefined where the body is not JSON. */
   readonly body: unknown;
 }
 
-const IDLE_MS = 3_000; // for the connection, and for each octet of the answer: three dead addresses fit the deadline
+const IDLE_MS = 3_000; // until connected, and between octets of the answer: three dead addresses fit the deadline
 const MAX_ANSWER_OCTETS = 1024 * 1024;
 
 /** The answer, whatever its status. Throws SourceError where none came. */
@@ -63,7 +63,7 @@ function start(
   };
   const call = request(options);
   call.on('timeout', () => call.destroy(new SilenceError()));
-  call.on('error', () => {}); // heard by whoever waits; an error after the answer is nobody's
+  call.on('error', () => {}); // `once` below rejects with it; an error after the answer is ignored
   call.end();
   return call;
 }
@@ -97,7 +97,7 @@ function parsed(text: string): unknown {
 
 const NETWORK =
   /^(ECONNREFUSED|ECONNRESET|ECONNABORTED|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL|EPIPE)$/;
-/** What the other side says of our certificate: RFC 8446 section 6.2. */
+/** How the server refuses our certificate: RFC 8446 section 6.2. */
 const REFUSED_CERTIFICATE = /^ERR_SSL_.*ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)/;
 const BAD_CERTIFICATE = /^(CERT_|ERR_TLS_CERT|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH)/;
 

@@ -1,6 +1,6 @@
 /**
- * How this server is known to the API server, read from its files at each look: certificates and tokens are rotated
- * under a running process. Nothing that is wrong with a file is told with what stands in it.
+ * The identity of this server towards the API server, read from its files at each poll: certificates and tokens are rotated
+ * while the process runs. No message quotes the content of a file.
  */
 import { X509Certificate } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
@@ -18,7 +18,7 @@ export type KubernetesAccess =
       readonly kind: 'certificate';
       readonly certificate: string;
       readonly key: string;
-      /** Left out: the authority that DescribeCluster told. */
+      /** Left out: the authority from DescribeCluster. */
       readonly ca?: string;
     };
 
@@ -46,7 +46,7 @@ export async function readIdentity(
       ? undefined
       : { kind: 'text', text: Buffer.from(authority, 'base64').toString('utf8') };
   const ca = described.certificateAuthority ?? remembered;
-  // the machine's own authorities never sign for a cluster, and trusting them would let others tell the addresses
+  // public authorities never sign for a cluster: trusting them would let others name the addresses
   if (ca === undefined) {
     throw noCredentials(
       'the certificate authority of the cluster is not known: name its file, or allow eks:DescribeCluster',
@@ -97,10 +97,10 @@ interface Pem {
 
 function contextOf(pem: Pem): SecureContext {
   try {
-    new X509Certificate(pem.ca); // throws on what is none, where the context would trust nobody without a word
+    new X509Certificate(pem.ca); // throws on a bad certificate, with which the context would trust no server
     return createSecureContext(pem);
   } catch (error) {
-    // between two files of a rotation certificate and key do not match: the next look finds them whole
+    // in the middle of a rotation certificate and key do not match: the next poll finds the new ones
     throw noCredentials(`certificate, key or certificate authority cannot be used: ${whyUnread(error)}`);
   }
 }
@@ -120,7 +120,7 @@ function noCredentials(detail: string): SourceError {
   return new SourceError({ reason: 'no-credentials', reachedFarSide: false, detail: redacted(detail) });
 }
 
-/** A text in the file itself, or in another. */
+/** A text in the kubeconfig itself, or in another file. */
 export type Material =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'file'; readonly path: string };
@@ -191,7 +191,7 @@ export function readKubeconfig(content: string, path: string): Kubeconfig {
   const user = shape.users?.find((one) => one.name === context.user)?.user;
   if (user === undefined) throw unusable(`user "${context.user}" is not in it`);
   if (cluster['insecure-skip-tls-verify']) {
-    throw unusable('insecure-skip-tls-verify is not supported: anybody could tell the addresses');
+    throw unusable('insecure-skip-tls-verify is not supported: any server could then name the addresses');
   }
   const identity = identityOf(user, path, unusable);
   if (identity.certificate === undefined && identity.token === undefined) {
@@ -216,7 +216,7 @@ function shapeOf(content: string, unusable: Unusable): Shape {
   try {
     data = parse(content, { version: '1.2', schema: 'core', prettyErrors: false, logLevel: 'error' });
   } catch {
-    throw unusable('it is not YAML'); // what the parser says would quote the file, and its secrets
+    throw unusable('it is not YAML'); // the message of the parser would quote the file, and its secrets
   }
   const shape = KUBECONFIG.safeParse(data);
   if (shape.success) return shape.data;
@@ -224,7 +224,7 @@ function shapeOf(content: string, unusable: Unusable): Shape {
   throw unusable(`"${issue?.path.join('.')}" is not what a kubeconfig has there`);
 }
 
-/** What data beside it says wins over a file, as with kubectl; of tokens it is the file that wins. */
+/** As with kubectl, data in the kubeconfig wins over a file; of tokens the file wins. */
 function identityOf(user: User, path: string, unusable: Unusable): Pick<Kubeconfig, 'certificate' | 'token'> {
   const certificate = material(user['client-certificate-data'], user['client-certificate'], path);
   const key = material(user['client-key-data'], user['client-key'], path);

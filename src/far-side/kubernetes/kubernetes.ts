@@ -1,15 +1,13 @@
 /**
- * The API server's own view of where it is: the EndpointSlices of `default/kubernetes`, to which each API server adds
- * itself. It is on the site and is asked at the addresses that are known, so a change is seen during a cut too. As the
- * listing of interfaces, it says which addresses exist.
+ * Polls an API server of the cluster for its own view of where the API servers are: the EndpointSlices of
+ * `default/kubernetes`, to which each API server adds itself. It is on the site and is asked at the known addresses, so a
+ * change is seen during a cut too. Like the listing of interfaces, it says which addresses exist.
  *
- *     known addresses, in turn -> EndpointSlices, or Endpoints where those are not to be had -> ready IPv4 addresses
+ *     known addresses, in turn -> EndpointSlices, else Endpoints -> ready IPv4 addresses
  *
- * A view is believed only from a server that is in it: one that is about to go has left it already, and a cluster whose
- * servers know themselves by addresses that this site does not would otherwise replace all of ours by theirs. No answer
- * proves anything of the link to AWS.
- *
- * It speaks HTTPS, and so it looks in the thread that is there for that: far-side-thread.ts says why.
+ * A view is believed only from a server that is in it. A server that is about to end has left its view already, and a cluster
+ * whose servers know themselves by addresses unknown to this site would otherwise replace all of ours. No answer proves
+ * anything about the link to AWS.
  */
 import { isIPv4 } from 'node:net';
 import * as z from 'zod';
@@ -60,7 +58,7 @@ async function ask(
   throw joined(failures);
 }
 
-/** What one server says no other will say otherwise. */
+/** Where one server answers so, all others would. */
 const FINAL: ReadonlySet<FailureReason> = new Set([
   'denied',
   'throttled',
@@ -69,11 +67,11 @@ const FINAL: ReadonlySet<FailureReason> = new Set([
   'not-found',
 ]);
 
-/** The reason of the first that answered at all; silence tells the least. */
+/** The reason of the first server that answered at all: silence says the least. */
 function joined(failures: readonly SourceError[]): SourceError {
-  const told = failures.find(({ code }) => code !== 'timeout' && code !== 'network') ?? failures[0];
+  const answered = failures.find(({ code }) => code !== 'timeout' && code !== 'network') ?? failures[0];
   const detail = failures.map(({ message }) => message).join('; ');
-  return failure(told?.code ?? 'internal', detail);
+  return failure(answered?.code ?? 'internal', detail);
 }
 
 const PAGE_SIZE = 100;
@@ -104,7 +102,7 @@ async function viewOf(server: ApiServer, clock: Clock, signal: AbortSignal): Pro
 
 type Ask = (path: string) => Promise<ApiAnswer>;
 
-/** undefined where this user, or this version of the API, has no EndpointSlices. */
+/** undefined where this user may not list EndpointSlices, or the API has none. */
 async function slices(
   ask: Ask,
   identity: KubernetesIdentity,
@@ -153,7 +151,7 @@ function notAccepted(answer: string, identity: KubernetesIdentity, clock: Clock)
   return failure('expired-credentials', `${answer}: the client certificate has ended at ${end}`);
 }
 
-/** Never evidence for the link, whoever answered. */
+/** Never evidence for the link, even where a server answered. */
 function failure(reason: FailureReason, detail: string): SourceError {
   return new SourceError({ reason, reachedFarSide: false, detail: redacted(detail) });
 }
