@@ -187,10 +187,14 @@ export class Intake {
   /** A message that came later, as it goes out; no octets where the rate limit drops it. */
   #limitedLater(turn: Turn, message: Uint8Array): Uint8Array {
     if (message.length === NO_REPLY) return message;
+    const { space, spaceStart } = turn;
     turn.nowMs = this.#clock.monotonicMs();
     turn.space = message;
     turn.spaceStart = 0;
     const length = this.#limited(turn, message.length);
+    // the handler writes its next message there
+    turn.space = space;
+    turn.spaceStart = spaceStart;
     return length === message.length ? message : message.subarray(0, length);
   }
 

@@ -5,7 +5,7 @@ import { RCODE } from '../../../src/protocol/words/rcodes.ts';
 import { TYPE } from '../../../src/protocol/words/types.ts';
 import { PASS, PENDING, type Step } from '../../../src/serving/turn.ts';
 import { makeRig, receive } from '../listener/rig.ts';
-import { queryOf, readReply } from './messages.ts';
+import { queryOf } from './messages.ts';
 import { ENDPOINT, endpointRecord, Rig } from './rig.ts';
 
 /** Three messages for AXFR of `zone.test`; `fails`: a defect instead of the third. */
@@ -24,7 +24,8 @@ function transfer(fails = false): Step {
         }
         const length = writeEmptyReply(turn.query, RCODE.NOERROR, undefined, turn.space, turn.spaceStart);
         turn.space[turn.spaceStart + 7] = part; // ANCOUNT, to tell them apart
-        reply.send(turn.space.subarray(turn.spaceStart, turn.spaceStart + length), part < 3);
+        // each message is longer than the one before
+        reply.send(turn.space.subarray(turn.spaceStart, turn.spaceStart + length + part * 1000), part < 3);
       }
     },
   };
@@ -38,10 +39,10 @@ function site(step: Step) {
   const { intake } = makeRig({ handler: rig.resolver, clock: rig.time });
   const ask = (transport: 'udp' | 'tcp') => {
     t.equal(receive(intake, queryOf({ name: 'zone.test', type: 'AXFR' }), { transport }), PENDING);
-    const messages: { parts: number; rcode: number; tc: boolean; hasMore: boolean }[] = [];
+    const messages: { part: number; octets: number; rcode: number; tc: boolean; hasMore: boolean }[] = [];
     intake.later((message, hasMore = false) => {
-      const { rcode, tc } = readReply(new Uint8Array(message).fill(0, 6, 8));
-      messages.push({ parts: message[7] ?? 0, rcode, tc, hasMore });
+      const [, , high = 0, low = 0, , , , part = 0] = message;
+      messages.push({ part, octets: message.length, rcode: low & 15, tc: (high & 2) !== 0, hasMore });
     });
     return messages;
   };
@@ -51,9 +52,9 @@ function site(step: Step) {
 t.test('over TCP every message goes out, in order, and the reply ends with the last', async (t) => {
   const { rig, intake, ask } = site(transfer());
   t.same(ask('tcp'), [
-    { parts: 1, rcode: 0, tc: false, hasMore: true },
-    { parts: 2, rcode: 0, tc: false, hasMore: true },
-    { parts: 3, rcode: 0, tc: false, hasMore: false },
+    { part: 1, octets: 1027, rcode: 0, tc: false, hasMore: true },
+    { part: 2, octets: 2027, rcode: 0, tc: false, hasMore: true },
+    { part: 3, octets: 3027, rcode: 0, tc: false, hasMore: false },
   ]);
   t.equal(intake.pending, 0);
   t.equal(intake.counters.get('repliesTcp'), 3);
@@ -64,13 +65,13 @@ t.test('over TCP every message goes out, in order, and the reply ends with the l
 
 t.test('over UDP the first message goes out alone, with TC: the client asks again over TCP', async (t) => {
   const { intake, ask } = site(transfer());
-  t.same(ask('udp'), [{ parts: 1, rcode: 0, tc: true, hasMore: false }]);
+  t.same(ask('udp'), [{ part: 1, octets: 1027, rcode: 0, tc: true, hasMore: false }]);
   t.equal(intake.pending, 0);
   t.equal(intake.counters.get('repliesUdp'), 1);
 });
 
 t.test('a defect after two messages ends the reply with SERVFAIL', async (t) => {
   const { intake, ask } = site(transfer(true));
-  t.match(ask('tcp'), [{ parts: 1 }, { parts: 2 }, { parts: 0, rcode: RCODE.SERVFAIL, hasMore: false }]);
+  t.match(ask('tcp'), [{ part: 1 }, { part: 2 }, { part: 0, rcode: RCODE.SERVFAIL, hasMore: false }]);
   t.same([intake.pending, intake.counters.get('handlerFaults')], [0, 1]);
 });
