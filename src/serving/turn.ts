@@ -136,6 +136,29 @@ export class Turn {
     this.query = query;
   }
 
+  /** The client, and when its message was received. */
+  from(
+    transport: Transport,
+    client: Uint8Array,
+    clientAt: number,
+    family: Family,
+    port: number,
+    nowMs: number,
+  ): void {
+    this.transport = transport;
+    this.client = client;
+    this.clientAt = clientAt;
+    this.family = family;
+    this.port = port;
+    this.nowMs = nowMs;
+  }
+
+  /** The reply space. */
+  into(space: Uint8Array, spaceStart: number): void {
+    this.space = space;
+    this.spaceStart = spaceStart;
+  }
+
   /** Parses a message. Transport and reply space are filled in already. */
   read(message: Uint8Array, start: number, end: number): void {
     this.verdict = parseQuery(this.query, message, start, end);
@@ -155,12 +178,9 @@ export class Turn {
   keep(): Turn {
     const kept = new Turn(this.query.copy());
     kept.verdict = this.verdict;
-    kept.client = new Uint8Array(this.family === 4 ? 4 : 16);
-    for (let i = 0; i < kept.client.length; i++) kept.client[i] = this.client[this.clientAt + i] ?? 0;
-    kept.family = this.family;
-    kept.port = this.port;
-    kept.transport = this.transport;
-    kept.nowMs = this.nowMs;
+    const client = new Uint8Array(this.family === 4 ? 4 : 16);
+    for (let i = 0; i < client.length; i++) client[i] = this.client[this.clientAt + i] ?? 0;
+    kept.from(this.transport, client, 0, this.family, this.port, this.nowMs);
     kept.limit = this.limit;
     kept.route = this.route;
     kept.step = this.step;

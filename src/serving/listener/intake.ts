@@ -189,12 +189,10 @@ export class Intake {
     if (message.length === NO_REPLY) return message;
     const { space, spaceStart } = turn;
     turn.nowMs = this.#clock.monotonicMs();
-    turn.space = message;
-    turn.spaceStart = 0;
+    turn.into(message, 0);
     const length = this.#limited(turn, message.length);
     // the handler writes its next message there
-    turn.space = space;
-    turn.spaceStart = spaceStart;
+    turn.into(space, spaceStart);
     return length === message.length ? message : message.subarray(0, length);
   }
 
@@ -221,7 +219,7 @@ export class Intake {
     const { query, client, clientAt, family, space, spaceStart } = turn;
     if ((uint16At(space, spaceStart + 2) & (FLAG.AA | FLAG.TC | FLAG.RCODE)) !== 0) return false;
     if (uint16At(space, spaceStart + 6) === 0) return false; // ANCOUNT: there is no such record
-    if (query.cookieOctets > 8 && this.#cookies.isValid(query, client, clientAt, family)) return false;
+    if (query.cookieOctets > 8 && this.#cookies.isValid(turn)) return false;
     this.#rate = rateLimit.take(client, clientAt, family, turn.nowMs);
     if (this.#rate === RATE.SEND) return false;
     this.#noteLimit(turn, 'limits.responsesPerSecond');
@@ -243,17 +241,16 @@ export class Intake {
 
   /** Fills in the server cookie where the query asks for it, and counts the reply. */
   #finish(turn: Turn, length: number): number {
-    const { query, space, spaceStart } = turn;
-    if (query.cookieAt >= 0 && length > HEADER_OCTETS)
-      this.#cookies.fill(query, turn.client, turn.clientAt, turn.family, space, spaceStart + length);
+    if (turn.query.cookieAt >= 0 && length > HEADER_OCTETS) this.#cookies.fill(turn, length);
     return this.#replied(turn, length);
   }
 
   /** RFC 7873 section 5.4: a query without a question that asks for a cookie, or whether its cookie is good. */
-  #answerCookieQuery({ query, client, clientAt, family, space, spaceStart }: Turn): number {
-    const isBad = query.cookieOctets > 8 && !this.#cookies.isValid(query, client, clientAt, family);
+  #answerCookieQuery(turn: Turn): number {
+    const { query, space, spaceStart } = turn;
+    const isBad = query.cookieOctets > 8 && !this.#cookies.isValid(turn);
     const length = writeCookieReply(query, isBad ? RCODE.BADCOOKIE : RCODE.NOERROR, space, spaceStart);
-    this.#cookies.fill(query, client, clientAt, family, space, spaceStart + length);
+    this.#cookies.fill(turn, length);
     return length;
   }
 }
@@ -289,8 +286,7 @@ class LaterReply implements Reply {
     this.#next.fail(error);
     if (this.#isOver) return;
     const turn = this.#turn;
-    turn.space = new Uint8Array(MAX_ERROR_OCTETS);
-    turn.spaceStart = 0;
+    turn.into(new Uint8Array(MAX_ERROR_OCTETS), 0);
     this.send(turn.space.subarray(0, writeFailure(turn, RCODE.SERVFAIL)));
   }
 }

@@ -29,36 +29,31 @@ export function systemCode(error: unknown): string {
 /** Turns the error of `bind` into a sentence with the fix. `address` is as the operator wrote it, with port. */
 export function bindError(error: unknown, address: string, transport: string): ListenerError {
   const failed = `cannot listen on "${address}" (${transport})`;
-  const options = { cause: error };
-  switch (systemCode(error)) {
-    case 'EADDRINUSE':
-      return new ListenerError('in-use', address, `${failed}: in use by ${likelyHolder(address)}`, options);
-    case 'EACCES':
-    case 'EPERM':
-      return new ListenerError(
-        'not-permitted',
-        address,
-        `${failed}: not permitted: a port below 1024 needs CAP_NET_BIND_SERVICE`,
-        options,
-      );
-    case 'EADDRNOTAVAIL':
-      return new ListenerError(
-        'no-such-address',
-        address,
-        `${failed}: no interface of this host has that address (yet)`,
-        options,
-      );
-    case 'EINVAL':
-      if (!address.startsWith('[fe80') || address.includes('%')) break;
-      return new ListenerError(
-        'no-such-address',
-        address,
-        `${failed}: a link-local address needs its interface, as in "fe80::1%eth0"`,
-        options,
-      );
-  }
-  const detail = error instanceof Error ? error.message : String(error);
-  return new ListenerError('bind-failed', address, `${failed}: ${detail}`, options);
+  const code = systemCode(error);
+  const isBareLinkLocal = code === 'EINVAL' && address.startsWith('[fe80') && !address.includes('%');
+  const [kind, detail] = isBareLinkLocal ? BARE_LINK_LOCAL : (KNOWN_ERRORS[code] ?? unknownError(error));
+  const holder = kind === 'in-use' ? likelyHolder(address) : '';
+  return new ListenerError(kind, address, `${failed}: ${detail}${holder}`, { cause: error });
+}
+
+const BARE_LINK_LOCAL = [
+  'no-such-address',
+  'a link-local address needs its interface, as in "fe80::1%eth0"',
+] as const;
+const NOT_PERMITTED = [
+  'not-permitted',
+  'not permitted: a port below 1024 needs CAP_NET_BIND_SERVICE',
+] as const;
+
+const KNOWN_ERRORS: Readonly<Record<string, readonly [ListenerErrorCode, string]>> = {
+  EADDRINUSE: ['in-use', 'in use by '],
+  EACCES: NOT_PERMITTED,
+  EPERM: NOT_PERMITTED,
+  EADDRNOTAVAIL: ['no-such-address', 'no interface of this host has that address (yet)'],
+};
+
+function unknownError(error: unknown): readonly [ListenerErrorCode, string] {
+  return ['bind-failed', error instanceof Error ? error.message : String(error)];
 }
 
 function likelyHolder(address: string): string {

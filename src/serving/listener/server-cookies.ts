@@ -4,11 +4,11 @@
  * valid, and a cookie expires after an hour.
  */
 import { uint32At } from '../../protocol/wire/header.ts';
-import { CLIENT_COOKIE_OCTETS, type Query, SERVER_COOKIE_OCTETS } from '../../protocol/wire/query.ts';
+import { CLIENT_COOKIE_OCTETS, SERVER_COOKIE_OCTETS } from '../../protocol/wire/query.ts';
 import { SIP_KEY_OCTETS, type SipKey, sipHash24, sipKey } from '../../protocol/wire/sip-hash.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
-import type { Family } from '../turn.ts';
+import type { Turn } from '../turn.ts';
 import { isMapped, MAPPED_OFFSET } from './clients.ts';
 
 export interface ServerCookiesOptions {
@@ -45,45 +45,39 @@ export class ServerCookies {
   }
 
   /** Whether the query carries a server cookie of ours for this client that has not expired. */
-  isValid(query: Query, client: Uint8Array, clientAt: number, family: Family): boolean {
-    return this.#validAgeSeconds(query, client, clientAt, family) >= 0;
+  isValid(turn: Turn): boolean {
+    return this.#validAgeSeconds(turn) >= 0;
   }
 
-  /** Writes the server cookie into its place: the last octets of the reply, which ends at `replyEnd`. */
-  fill(
-    query: Query,
-    client: Uint8Array,
-    clientAt: number,
-    family: Family,
-    reply: Uint8Array,
-    replyEnd: number,
-  ): void {
-    const to = replyEnd - SERVER_COOKIE_OCTETS;
-    const age = this.#validAgeSeconds(query, client, clientAt, family);
+  /** Writes the server cookie into its place: the last octets of the turn's reply, which has `length` octets. */
+  fill(turn: Turn, length: number): void {
+    const { query, space } = turn;
+    const to = turn.spaceStart + length - SERVER_COOKIE_OCTETS;
+    const age = this.#validAgeSeconds(turn);
     // RFC 9018 section 4.3: a young cookie is sent back unchanged
     if (age >= 0 && age <= RENEWAL_AGE_SECONDS) {
       const from = query.cookieAt + CLIENT_COOKIE_OCTETS;
-      for (let i = 0; i < SERVER_COOKIE_OCTETS; i++) reply[to + i] = query.octets[from + i] ?? 0;
+      for (let i = 0; i < SERVER_COOKIE_OCTETS; i++) space[to + i] = query.octets[from + i] ?? 0;
       return;
     }
     const seconds = this.#nowSeconds();
     const prefix = [VERSION, 0, 0, 0, seconds >>> 24, seconds >>> 16, seconds >>> 8, seconds];
-    for (let i = 0; i < PREFIX_OCTETS; i++) reply[to + i] = prefix[i] ?? 0;
-    const length = this.#prepare(query, reply, to, client, clientAt, family);
+    for (let i = 0; i < PREFIX_OCTETS; i++) space[to + i] = prefix[i] ?? 0;
+    const hashed = this.#prepare(turn, space, to);
     const secret = this.#currentSecrets()[0];
-    if (secret !== undefined) sipHash24(secret, this.#input, 0, length, reply, to + PREFIX_OCTETS);
+    if (secret !== undefined) sipHash24(secret, this.#input, 0, hashed, space, to + PREFIX_OCTETS);
   }
 
   /** The age of a valid cookie, at least 0; -1 for an invalid cookie or none. */
-  #validAgeSeconds(query: Query, client: Uint8Array, clientAt: number, family: Family): number {
-    const { octets, cookieAt, cookieOctets } = query;
+  #validAgeSeconds(turn: Turn): number {
+    const { octets, cookieAt, cookieOctets } = turn.query;
     if (cookieOctets !== CLIENT_COOKIE_OCTETS + SERVER_COOKIE_OCTETS) return -1;
     const at = cookieAt + CLIENT_COOKIE_OCTETS;
     if (octets[at] !== VERSION) return -1;
     // RFC 9018 section 4.3: serial number arithmetic, because 32 bits of seconds end in 2106
     const age = (this.#nowSeconds() - uint32At(octets, at + 4)) | 0;
     if (age > MAX_AGE_SECONDS || age < -MAX_AHEAD_SECONDS) return -1;
-    const length = this.#prepare(query, octets, at, client, clientAt, family);
+    const length = this.#prepare(turn, octets, at);
     for (const secret of this.#currentSecrets()) {
       sipHash24(secret, this.#input, 0, length, this.#hash, 0);
       let difference = 0;
@@ -95,14 +89,8 @@ export class ServerCookies {
   }
 
   /** Writes the input of the hash, with version to time from `prefix`; returns its octets. */
-  #prepare(
-    { octets, cookieAt }: Query,
-    prefix: Uint8Array,
-    prefixAt: number,
-    client: Uint8Array,
-    clientAt: number,
-    family: Family,
-  ): number {
+  #prepare({ query, client, clientAt, family }: Turn, prefix: Uint8Array, prefixAt: number): number {
+    const { octets, cookieAt } = query;
     const input = this.#input;
     for (let i = 0; i < CLIENT_COOKIE_OCTETS; i++) input[i] = octets[cookieAt + i] ?? 0;
     for (let i = 0; i < PREFIX_OCTETS; i++) input[CLIENT_COOKIE_OCTETS + i] = prefix[prefixAt + i] ?? 0;

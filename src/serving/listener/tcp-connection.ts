@@ -205,14 +205,8 @@ export class TcpConnection {
   #receive(nowMs: number, space: Uint8Array, spaceStart: number): number {
     const { octets, start, end } = this.#framer;
     const { turn } = this.#host.intake;
-    turn.client = this.client.octets;
-    turn.clientAt = 0;
-    turn.family = this.client.family;
-    turn.port = this.#port;
-    turn.transport = 'tcp';
-    turn.nowMs = nowMs;
-    turn.space = space;
-    turn.spaceStart = spaceStart;
+    turn.from('tcp', this.client.octets, 0, this.client.family, this.#port, nowMs);
+    turn.into(space, spaceStart);
     return this.#host.intake.receive(octets, start, end);
   }
 

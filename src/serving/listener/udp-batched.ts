@@ -111,14 +111,9 @@ export class BatchedUdpListener implements UdpListener {
     const { slots, names } = received;
     const nameAt = slot * NAME_OCTETS;
     const { turn } = intake;
-    turn.client = names;
-    turn.clientAt = nameAt + this.#addressAt;
-    turn.family = this.#family;
-    turn.port = ((names[nameAt + 2] ?? 0) << 8) | (names[nameAt + 3] ?? 0);
-    turn.transport = 'udp';
-    turn.nowMs = this.#nowMs;
-    turn.space = replies.slots;
-    turn.spaceStart = this.#laid * EDNS_UDP_OCTETS;
+    const port = ((names[nameAt + 2] ?? 0) << 8) | (names[nameAt + 3] ?? 0);
+    turn.from('udp', names, nameAt + this.#addressAt, this.#family, port, this.#nowMs);
+    turn.into(replies.slots, this.#laid * EDNS_UDP_OCTETS);
     const start = slot * SLOT_OCTETS;
     const length = intake.receive(slots, start, start + received.lengthOf(slot));
     if (length === PENDING) this.#answerLater(received.nameWords, slot * NAME_WORDS);

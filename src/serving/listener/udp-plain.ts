@@ -81,14 +81,8 @@ export class PlainUdpListener implements UdpListener {
       this.#slabUsed = 0;
     }
     const { turn } = intake;
-    turn.client = client.octets;
-    turn.clientAt = 0;
-    turn.family = client.family;
-    turn.port = sender.port;
-    turn.transport = 'udp';
-    turn.nowMs = clock.monotonicMs();
-    turn.space = this.#slab;
-    turn.spaceStart = this.#slabUsed;
+    turn.from('udp', client.octets, 0, client.family, sender.port, clock.monotonicMs());
+    turn.into(this.#slab, this.#slabUsed);
     const length = intake.receive(message, 0, message.length);
     if (length === PENDING) {
       this.#answerLater(sender);

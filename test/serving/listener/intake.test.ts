@@ -184,14 +184,8 @@ t.test('a handler that throws costs its query a SERVFAIL and one log line in 10 
 t.test('a waiting answer that throws is counted and costs its query a SERVFAIL, never silence', async (t) => {
   const { intake } = makeRig();
   const message = query(1, 'later-throws.test');
-  const space = new Uint8Array(1232);
-  Object.assign(intake.turn, {
-    client: Uint8Array.of(127, 0, 0, 1),
-    clientAt: 0,
-    family: 4,
-    port: 5353,
-    space,
-  });
+  intake.turn.from('udp', Uint8Array.of(127, 0, 0, 1), 0, 4, 5353, 0);
+  intake.turn.into(new Uint8Array(1232), 0);
   t.equal(intake.receive(message, 0, message.length), PENDING);
   const later = laterReplies(intake);
   message.fill(0); // its slot is used again meanwhile

@@ -104,8 +104,8 @@ export function receive(intake: Intake, octets: Uint8Array, sent: Sent = {}): Ui
   const client = parseClientAddress(from)!;
   const space = new Uint8Array(70_000);
   const message = Buffer.concat([Buffer.alloc(3, 0xee), octets, Buffer.alloc(5, 0xee)]); // anywhere in a buffer
-  Object.assign(intake.turn, { client: client.octets, clientAt: 0, family: client.family });
-  Object.assign(intake.turn, { port, transport, nowMs, space, spaceStart: 9 });
+  intake.turn.from(transport, client.octets, 0, client.family, port, nowMs);
+  intake.turn.into(space, 9);
   const length = intake.receive(message, 3, 3 + octets.length);
   return length > 0 ? space.slice(9, 9 + length) : length;
 }

@@ -1,8 +1,9 @@
 import t from 'tap';
-import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import { composeQuery } from '../../../src/protocol/wire/query.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { parseClientAddress } from '../../../src/serving/listener/clients.ts';
 import { ServerCookies } from '../../../src/serving/listener/server-cookies.ts';
+import { Turn } from '../../../src/serving/turn.ts';
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
 
@@ -19,28 +20,30 @@ class Standing {
 let drawn = 0;
 const random = { uint32: () => ++drawn * 0x9e3779b1 };
 
-function query(cookie: string): Query {
+/** The turn of a query with this cookie. */
+function turnOf(cookie: string, from: string): Turn {
   const parts = { id: 1, qtype: 1, qclass: 1, recursionDesired: true, checkingDisabled: false };
   const plain = composeQuery({ ...parts, name: nameToWire('example.com'), edns: { dnssecOk: false } });
   const option = hex(cookie);
-  const octets = Buffer.concat([plain, Buffer.of(0, 10, 0, option.length), option]);
-  octets.writeUInt16BE(4 + option.length, plain.length - 2);
-  const parsed = new Query();
-  parseQuery(parsed, octets, 0, octets.length);
-  return parsed;
+  const message = Buffer.concat([plain, Buffer.of(0, 10, 0, option.length), option]);
+  message.writeUInt16BE(4 + option.length, plain.length - 2);
+  const { octets, family } = parseClientAddress(from)!;
+  const turn = new Turn();
+  turn.from('udp', octets, 0, family, 5353, 0);
+  turn.into(Buffer.alloc(20), 1);
+  turn.read(message, 0, message.length);
+  return turn;
 }
 
 /** The server cookie that the reply gets. */
 function filled(cookies: ServerCookies, cookie: string, from: string): string {
-  const { octets, family } = parseClientAddress(from)!;
-  const reply = Buffer.alloc(20);
-  cookies.fill(query(cookie), octets, 0, family, reply, 18);
-  return reply.subarray(2, 18).toString('hex');
+  const turn = turnOf(cookie, from);
+  cookies.fill(turn, 17);
+  return Buffer.from(turn.space.subarray(2, 18)).toString('hex');
 }
 
 function isValid(cookies: ServerCookies, cookie: string, from: string): boolean {
-  const { octets, family } = parseClientAddress(from)!;
-  return cookies.isValid(query(cookie), octets, 0, family);
+  return cookies.isValid(turnOf(cookie, from));
 }
 
 t.test('the examples of RFC 9018 appendix A', async (t) => {
