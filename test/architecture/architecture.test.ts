@@ -153,6 +153,23 @@ t.test('one client speaks with the running server, one file knows the text of re
   );
 });
 
+t.test('no circle of imports, types included', async (t) => {
+  // a file that imports, through others, itself
+  const importsOf = new Map(files.map(({ path, imports }) => [path, imports]));
+  const reaches = (from: string): boolean => {
+    const seen = new Set<string>();
+    const left = [...(importsOf.get(from) ?? [])];
+    for (let path = left.pop(); path !== undefined; path = left.pop()) {
+      if (path === from) return true;
+      if (seen.has(path)) continue;
+      seen.add(path);
+      left.push(...(importsOf.get(path) ?? []));
+    }
+    return false;
+  };
+  t.strictSame(files.map(({ path }) => path).filter(reaches), []);
+});
+
 t.test('clocks, timers, chance and the process are arguments: named only at the edge', async (t) => {
   const forbidden =
     /\bDate\.now\b|\bnew Date\(\)|\bperformance\.now\b|\bset(?:Timeout|Interval)\(|\bMath\.random\b|\bprocess\.(?:env|exit|exitCode|argv|on|once)\b/;
