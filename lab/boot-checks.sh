@@ -122,7 +122,7 @@ systemctl stop outpost-dns
 figure "stopped after $(($(milliseconds) - started)) ms"
 expect 'systemctl stop: it ends well' 'success 0' "$(property Result) $(property ExecMainStatus)"
 expect 'systemctl stop: nothing answers' '' "$(answers @127.0.0.1)"
-expect 'systemd was told everything' 0 "$(journalctl --no-pager -u outpost-dns | grep -c 'cannot tell systemd')"
+expect 'systemd was told everything' 0 "$(journalctl --no-pager -u outpost-dns | grep -c 'cannot notify systemd')"
 expect 'nothing was refused by the hardening' 0 "$(journalctl --no-pager -u outpost-dns | grep -ciE 'EPERM|EACCES|not permitted|permission denied')"
 journalctl --no-pager -o cat -u outpost-dns
 echo done >>$results

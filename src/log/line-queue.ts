@@ -1,9 +1,9 @@
 /**
- * Lines on their way to a destination that may be slow, full, broken or gone. Nobody waits for it: the queue has a bound
- * in octets, and each line that cannot be written is dropped and counted. It knows no files and no format of lines.
+ * A queue of log lines before a destination that may be slow, full, broken or gone. No caller waits for it: the queue has a
+ * bound in octets, and each line that cannot be written is dropped and counted. It knows no files and no format of lines.
  */
 
-/** Where octets go. `done` is called once, later; `written` counts the octets that were taken before an error, too. */
+/** A destination of octets. `done` is called once, later; `written` counts the octets taken, those before an error too. */
 export interface Outlet {
   write(octets: Uint8Array, done: (error: ErrnoException | undefined, written: number) => void): void;
 }
@@ -26,13 +26,13 @@ interface Line {
   readonly octets: Uint8Array;
 }
 
-/** A whole morning of an ordinary server, and no burden for the host. */
+/** The lines that an ordinary server writes in a morning, and no burden for the host. */
 const MAX_QUEUED_OCTETS = 1024 * 1024;
-/** One write takes this much at most, unless a single line is longer: dropped lines are few where a write fails. */
+/** The most that one write takes, unless a single line is longer: a write that fails drops few lines. */
 const MAX_BATCH_OCTETS = 16 * 1024;
 /** After a failure: a disk with room again is noticed soon, and a full one costs a call a second. */
 const RETRY_FAILED_MS = 1000;
-/** After EAGAIN, which only a terminal of our own gives: its person presses a key. */
+/** After EAGAIN, which only a terminal gives that a person has stopped. */
 const RETRY_BUSY_MS = 100;
 const LINE_FEED = 0x0a;
 
@@ -41,14 +41,14 @@ export class LineQueue {
   readonly #onRecovered: (dropped: number) => void;
   #lines: Line[] = [];
   #queuedOctets = 0;
-  /** In the hands of the outlet, or to be handed to it again: whole lines, or what is left of them. */
+  /** Handed to the outlet, or to be handed to it again: whole lines, or the rest of them. */
   #batch: { readonly octets: Uint8Array; readonly lines: number } | undefined;
   #isWriting = false;
   /** The destination has the first part of a line whose rest is lost: the next write begins with a line feed. */
   #isTorn = false;
   #dropped = { failed: 0, full: 0 };
-  /** Dropped lines that no line has told of yet. */
-  #untold = 0;
+  /** Dropped lines that `onRecovered` has not been told of yet. */
+  #unreported = 0;
   #failure: string | undefined;
   #retry: NodeJS.Timeout | undefined;
   #idle: (() => void)[] = [];
@@ -78,7 +78,7 @@ export class LineQueue {
     };
   }
 
-  /** Resolves to whether everything has left, after `patienceMs` at the latest. */
+  /** Resolves to whether all lines are written, after `patienceMs` at the latest. */
   async flush(patienceMs: number): Promise<boolean> {
     if (this.#isIdle) return true;
     if (this.#retry !== undefined) this.#writeNow();
@@ -146,17 +146,17 @@ export class LineQueue {
     this.#failure = error.message;
     this.#batch = undefined;
     this.#drop('failed', lines);
-    // what waits behind it is tried at the end too, but nobody waits for a destination that fails
+    // the lines after it are tried at the end too, but no flush waits for a destination that fails
     for (const resolve of this.#idle.splice(0)) resolve();
     this.#writeLater(RETRY_FAILED_MS);
   }
 
   #recovered(): void {
     this.#failure = undefined;
-    const untold = this.#untold;
-    if (untold === 0) return;
-    this.#untold = 0;
-    this.#onRecovered(untold);
+    const unreported = this.#unreported;
+    if (unreported === 0) return;
+    this.#unreported = 0;
+    this.#onRecovered(unreported);
   }
 
   #writeLater(delayMs: number): void {
@@ -172,7 +172,7 @@ export class LineQueue {
 
   #drop(reason: keyof DroppedLines, lines: number): void {
     this.#dropped[reason] += lines;
-    this.#untold += lines;
+    this.#unreported += lines;
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * The log as pino writes it: JSON lines for machines, readable lines for a person at a terminal.
- * Pino's own destination is not used: it tries a failed write again for ever, with a blocking sleep at the end.
+ * Pino's own destination is not used, because it repeats a failed write for ever, with a blocking sleep at the end.
  */
 import { constants, fstatSync, openSync, write } from 'node:fs';
 import { type DestinationStream, pino } from 'pino';
@@ -19,22 +19,22 @@ export interface ProcessLog {
   setLevel(level: LogOptions['level']): void;
   /** Lines that were dropped, and why. */
   state(): LogState;
-  /** Waits until what is buffered has left, for a second at most; call it before the process ends. */
+  /** Waits until all queued lines are written, for a second at most; call it before the process ends. */
   flush(): Promise<void>;
   /** A write hangs in the system: an ordinary exit would wait for it for ever. */
   readonly isStuck: boolean;
 }
 
-/** With the grace that serve gives an exit, a second in all. */
+/** A second in all, with the grace that serve gives an exit. */
 const FLUSH_PATIENCE_MS = 700;
 const STDOUT = 1;
 
-/** A log on standard output. No line is waited for: a full disk or a stopped reader costs lines, which are counted. */
+/** A log on standard output. No caller waits for a line: a full disk or a stopped reader costs lines, which are counted. */
 export async function createProcessLog(options: LogOptions): Promise<ProcessLog> {
   const readable =
     options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
   const lines = new LineQueue(openOutlet(), (dropped) =>
-    logger.warn({ dropped }, 'log lines were dropped: nobody took them in time, or writing them failed'),
+    logger.warn({ dropped }, 'log lines were dropped: the reader was too slow, or writing failed'),
   );
   const stream: DestinationStream = readable ? await readableStream(lines) : lines;
   const logger = pino(
@@ -69,7 +69,7 @@ async function readableStream(lines: LineQueue): Promise<DestinationStream> {
   return { write: (line) => lines.write(format(line)) };
 }
 
-/** A pipe or a socket, on which the kernel tells when it takes octets again. */
+/** Whether it is a pipe or a socket: for these the kernel reports when they take octets again. */
 function isStream(): boolean {
   const found = fstatSync(STDOUT);
   return found.isFIFO() || found.isSocket();
@@ -81,14 +81,14 @@ function openOutlet(): Outlet {
 
 /** Node's own stream never blocks on a pipe or a socket, and goes on after an error: a pipe may get another reader. */
 function streamOutlet(): Outlet {
-  process.stdout.on('error', () => undefined); // each write learns of it by its callback
+  process.stdout.on('error', () => undefined); // each write gets the error in its callback
   return {
     write: (octets, done) =>
       process.stdout.write(octets, (error) => (error ? done(error, 0) : done(undefined, octets.length))),
   };
 }
 
-/** Files and devices are written by a thread of the pool. */
+/** A thread of the pool writes to files and devices. */
 function fileOutlet(fd: number): Outlet {
   return {
     write: (octets, done) => write(fd, octets, (error, written) => done(error ?? undefined, written ?? 0)),
@@ -96,9 +96,9 @@ function fileOutlet(fd: number): Outlet {
 }
 
 /**
- * A terminal that has been stopped (Ctrl-S) blocks who writes to it, and the end of a process waits for the thread that
- * is blocked. Opened once more it has flags of its own, and says EAGAIN instead; the flags of standard output
- * itself are shared with the shell.
+ * A terminal that has been stopped (Ctrl-S) blocks its writer, and the end of a process waits for the thread that is blocked.
+ * Opened a second time the terminal has flags of its own, and answers EAGAIN instead. The flags of standard output itself are
+ * shared with the shell.
  */
 function withoutWaiting(): number {
   if (!fstatSync(STDOUT).isCharacterDevice()) return STDOUT;

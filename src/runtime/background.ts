@@ -1,10 +1,10 @@
 /**
- * Work that nobody waits for has one way to start. What it throws costs that work, a log line and a count, never the
- * process: an architecture test finds work that is started in another way, and timers.ts starts what they run here.
+ * The one way to start work whose end no caller waits for. An error costs that work, a log line and a count, never the
+ * process. An architecture test finds work that is started in another way; timers.ts runs its callbacks through here.
  */
 import type { Log } from '../log/log.ts';
 
-/** Values of a label in a metric. `other`: what was thrown through an event handler, or through work without a name. */
+/** Values of a metric's label. `other`: errors from event handlers, and from work without a name. */
 export type BackgroundWork =
   | 'admin'
   | 'answers'
@@ -29,12 +29,12 @@ const failures = new Map<BackgroundWork, number>();
 const loggedMs = new Map<BackgroundWork, number>();
 let log: Log | undefined;
 
-/** Says failures there from now on. */
+/** Sets the log for failures. */
 export function logBackgroundFailures(next: Log): void {
   log = next;
 }
 
-/** Failures of this process by work; a work that never failed is absent. */
+/** Failures of this process by work; work that never failed is absent. */
 export function backgroundFailures(): Readonly<Record<string, number>> {
   return Object.fromEntries(failures);
 }
@@ -48,7 +48,7 @@ export async function inBackground(name: BackgroundWork, work: () => unknown): P
   }
 }
 
-/** Counts what was caught elsewhere, and logs it: each work at most once in ten seconds. */
+/** Counts an error that was caught elsewhere, and logs it: each work at most once in ten seconds. */
 export function noteFailure(work: BackgroundWork, error: unknown): void {
   const count = (failures.get(work) ?? 0) + 1;
   failures.set(work, count);

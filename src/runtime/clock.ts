@@ -2,7 +2,7 @@
 import { uptime } from 'node:os';
 
 export interface Clock {
-  /** Milliseconds since an arbitrary moment; never goes back, whatever is done to the wall clock, and goes on in a suspend. */
+  /** Milliseconds since an arbitrary moment; never goes back, does not follow the wall clock, and counts suspends. */
   monotonicMs(): number;
   /** Milliseconds since the Unix epoch; may jump in either direction. */
   wallMs(): number;
@@ -14,11 +14,11 @@ export interface SuspendClocks {
   monotonicMs(): number;
   /** Time since the boot, suspends included. */
   bootMs(): number;
-  /** Only where `bootMs` may be another source than the kernel's clocks: a suspend must move the wall clock too. */
+  /** Present where `bootMs` may not come from the kernel's clocks: then a suspend must move the wall clock too. */
   wallMs?(): number;
 }
 
-/** Longer than readings of clocks lie apart, and nothing beside the shortest TTL. */
+/** Longer than the time between two readings of clocks, and much shorter than any TTL. */
 const COARSE_MS = 500;
 
 /**
@@ -42,7 +42,7 @@ export class SuspendMeter {
     this.#wallAheadMs = wallMs - monotonicMs;
   }
 
-  /** Returns for how long the host was suspended since the last call; 0 where that is no longer than the clocks are coarse. */
+  /** Returns how long the host was suspended since the last call; 0 for less than the clocks can show. */
   measure(): number {
     const { monotonicMs, bootMs, wallMs, isTorn } = this.#read();
     if (isTorn) return 0;
@@ -107,7 +107,7 @@ function has64BitTime(): boolean {
   return process.arch === 'x64' || process.arch === 'arm64';
 }
 
-/** Of this process so far. */
+/** All suspends that this process has seen. */
 let suspendedTotalMs = 0;
 
 export const systemClock: Clock = {

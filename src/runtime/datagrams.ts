@@ -1,4 +1,4 @@
-/** UDP by batches, as octets and descriptors: what may be asked of the system where libc.ts can reach it. */
+/** The seam to C: sockets and batches of datagrams as descriptors and octets. libc.ts implements it, and tests replace it. */
 
 export const BATCH = 64;
 /** Room for a `sockaddr` of either family. */
@@ -7,7 +7,7 @@ export const NAME_WORDS = NAME_OCTETS / 4;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 
-/** What there is of libc and libuv; absent where it cannot be had, and then `reason` says why. */
+/** The calls to C, or why there are none here. */
 export type DatagramCalls =
   | { readonly kind: 'available'; readonly libc: Libc }
   | { readonly kind: 'unavailable'; readonly reason: string };
@@ -33,16 +33,17 @@ export interface Libc {
   /** `size` slots to receive into and to send from. */
   batch(family: 4 | 6, slotOctets: number, size?: number): DatagramBatch;
   /**
-   * Calls `onReadable` whenever something waits on the descriptor, in a turn of the loop of its own and again until it is
-   * taken. To be disposed before the descriptor is closed.
+   * Calls `onReadable` while the descriptor is readable, each time in a turn of the loop of its own. Dispose it before the
+   * descriptor is closed.
    */
   watch(fd: number, onReadable: () => void): Watch;
   readySet(): ReadySet;
 }
 
 export interface Watch extends Disposable {
-  /** Keeps the process alive, as it does from the start; and no longer. */
+  /** Keeps the process alive, which is the case from the start. */
   ref(): void;
+  /** Keeps the process alive no longer. */
   unref(): void;
 }
 
@@ -51,14 +52,14 @@ export interface DatagramBatch {
   readonly slots: Uint8Array;
   /** The `sockaddr` of slot i starts at `i * NAME_OCTETS`. */
   readonly names: Uint8Array;
-  /** The same in words of 32 bits, which are copied in a fourth of the time. */
+  /** `names` as words of 32 bits, which are copied in a quarter of the time. */
   readonly nameWords: Uint32Array;
   readonly size: number;
-  /** Fills slots and names from the front; returns how many, 0 when nothing waits, or minus errno. */
+  /** Fills slots and names from the front; returns how many, 0 when no datagram waits, or minus errno. */
   receive(fd: number): number;
-  /** Octets received into slot i, at most its size: what was longer is cut. */
+  /** Octets received into slot i, at most its size: a longer datagram is cut. */
   lengthOf(slot: number): number;
-  /** Sets how many octets of slot i are to be sent. */
+  /** Sets how many octets of slot i `send` sends. */
   setLength(slot: number, octets: number): void;
   /** Sends slots from `from` to before `to` to their names; returns how many, or minus errno of the first. */
   send(fd: number, from: number, to: number): number;
@@ -69,12 +70,12 @@ export interface ReadySet {
   readonly fd: number;
   /** A descriptor that is closed leaves by itself. `token` is 32 bits. */
   add(fd: number, token: number): void;
-  /** How many are readable now, of a batch of them; their tokens are `tokenAt(0)` and so on. */
+  /** Returns how many descriptors are readable now, at most a batch; their tokens are `tokenAt(0)` and so on. */
   ready(): number;
   tokenAt(index: number): number;
 }
 
-/** A `sockaddr`, in `NAME_OCTETS` whatever the family; `scope` is the interface's number for a link-local address. */
+/** A `sockaddr`, padded to `NAME_OCTETS`; `scope` is the number of the interface for a link-local address. */
 export function socketName(
   family: 4 | 6,
   address: Uint8Array,
@@ -90,5 +91,5 @@ export function socketName(
   return name;
 }
 
-/** Octets of a `sockaddr` of the family: what calls want to be told. */
+/** The length of a `sockaddr` of the family, without padding. */
 export const nameOctets = (family: 4 | 6): number => (family === 4 ? 16 : NAME_OCTETS);

@@ -1,24 +1,23 @@
 /**
- * The whole contact with C: what datagrams.ts asks for. UDP sockets, and batches of datagrams through recvmmsg(2) and sendmmsg(2), watched by libuv.
+ * Implements datagrams.ts in C: UDP sockets, and batches of datagrams through recvmmsg(2) and sendmmsg(2), watched by libuv.
  *
  * Layouts. Linux on x64 and arm64, little endian, LP64, glibc and musl alike: `struct mmsghdr` is 64 octets, `msghdr`
  * (name pointer 0, name length 8, iovec pointer 16, iovec count 24, control pointer 32, control length 40, flags 48)
- * and behind it the message's length at 56; `struct iovec` is base 0, length 8; a name is a `sockaddr_in` (family 0 in
+ * and after it the message's length at 56; `struct iovec` is base 0, length 8; a name is a `sockaddr_in` (family 0 in
  * host order, port 2, address 4; 16 octets) or a `sockaddr_in6` (family 0, port 2, flow 4, address 8, scope 24; 28).
  * `struct epoll_event` is packed on x64 alone: events 0, data 4, 12 octets; elsewhere data 8, 16 octets. A `uv_poll_t`
- * is opaque, its size is asked for.
+ * is opaque: libuv says its size.
  *
- * Lifetimes. C is given addresses into typed arrays, which the collector neither moves nor frees as long as they are
- * reachable. What is used again and again has its address taken once, and is a field of, or closed over by, what uses it;
- * what is used once is passed as the array that it is, which keeps it for the call: an address taken from it in the same
- * line would not. No call outlasts its return but those of libuv, whose handles are kept for good, as it lets go of one only
- * some time after it was closed. Every descriptor that is opened here is closed here, by whoever opened it, and only after
- * nothing watches it any more.
+ * Lifetimes. C gets addresses into typed arrays, which the collector neither moves nor frees while they are reachable. The
+ * address of an array that is used repeatedly is taken once, and the array is a field of its user, or in its closure. An array
+ * that is used once is passed as an array, which keeps it for the call; an address taken from it in the same line would not.
+ * No call outlasts its return, except those of libuv. Its handles are kept for good, because libuv lets go of a handle only
+ * some time after it was closed. Every descriptor that is opened here is closed here, and only after its watch has ended.
  *
- * errno. Every call returns -1 and leaves its reason in errno, which is read at once, before anything else runs; what
- * leaves this file is minus errno. A call that a signal interrupted is made again, but where the loop says anew that
- * something waits (recvmmsg, epoll_wait). Callbacks must not throw into C, which would end the process: the one that is
- * registered only notes that something waits, and the loop's next phase, an ordinary one of Node's, looks after it.
+ * errno. Every call returns -1 and leaves its reason in errno, which is read at once, before other code runs; results that
+ * leave this file are minus errno. A call that a signal interrupted is repeated, except where the loop reports the same
+ * descriptor again (recvmmsg, epoll_wait). Callbacks must not throw into C, which would end the process: the registered one
+ * only notes that a descriptor is readable, and the next phase of the loop reads it.
  */
 import { constants, endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
@@ -36,7 +35,7 @@ import {
   socketName,
 } from './datagrams.ts';
 
-/** Sizes and offsets of C's structures; of the last one on each of the processors. */
+/** Sizes and offsets of C's structures; those of `epoll_event` differ by processor. */
 export const LAYOUT = {
   mmsghdr: { size: 64, name: 0, nameLength: 8, iovec: 16, iovecs: 24, length: 56 },
   iovec: { size: 16, base: 0, length: 8 },
@@ -59,7 +58,7 @@ const EPOLLIN = 1;
 const READY_AT_ONCE = 128;
 const UV_POLL = 8; // of uv_handle_type
 const UV_READABLE = 1;
-/** The longest message that `send` takes: any query of ours, padding included. */
+/** The longest message that `send` takes: longer than any query of ours with its padding. */
 const OUTBOX_OCTETS = 1024;
 const { EAGAIN, EINTR, EMSGSIZE } = constants.errno;
 
@@ -85,9 +84,9 @@ type Layout =
   | Uint32Array<ArrayBuffer>
   | BigUint64Array<ArrayBuffer>;
 
-/** What every part of this file works with. */
+/** The opened library, for every part of this file. */
 interface Contact {
-  /** The callback that libuv is given lives as long as this does. */
+  /** The callback of libuv lives as long as this object. */
   readonly lib: InstanceType<Ffi['DynamicLibrary']>;
   readonly calls: ReturnType<typeof openLibrary>['functions'];
   readonly errno: () => number;
@@ -163,7 +162,7 @@ function openConnected(
     ['bind', any],
     ['connect', peer],
   ] as const) {
-    // not by a helper that takes the call: every eighth query to an upstream opens a socket, and a closure would cost it
+    // no helper that takes the call as a closure: every eighth query to an upstream opens a socket
     let reason: number = EINTR;
     while (reason === EINTR) reason = calls[call](fd, name, nameOctets(family)) < 0 ? errno() : 0;
     if (reason === 0) continue;
@@ -182,7 +181,7 @@ function openSocket({ calls, errno }: Contact, family: 4 | 6): number {
     fd = calls.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     reason = fd < 0 ? errno() : 0;
   }
-  // or a wildcard of IPv6 would take the port of IPv4 too
+  // otherwise a wildcard of IPv6 takes the port of IPv4 too
   if (family === 6 && fd >= 0) calls.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, new Int32Array([1]), 4);
   return fd < 0 ? -reason : fd;
 }
@@ -193,7 +192,7 @@ function createBatch(
   slotOctets: number,
   size: number,
 ): DatagramBatch {
-  // all four arrays are fields or closed over: as long as the batch is reachable, so are they
+  // all four arrays are fields or in a closure: they are reachable while the batch is
   const { slots, names, headers32, iovecs32, headersPointer } = layOut(family, slotOctets, size, pointer);
   let used = 0;
   return {
@@ -202,7 +201,7 @@ function createBatch(
     nameWords: new Uint32Array(names.buffer),
     size,
     receive(fd) {
-      // the kernel has put the lengths of the names that it wrote in place of the room for them
+      // the kernel has overwritten the room for each name with the length of the name
       for (let slot = 0; slot < used; slot++) {
         headers32[(slot * HEADER.size + HEADER.nameLength) >> 2] = NAME_OCTETS;
       }
@@ -255,13 +254,13 @@ interface Watched {
   readonly handle: Uint8Array<ArrayBuffer>;
   readonly run: () => void;
   isDue: boolean;
-  /** libuv stops watching what reports an error: once that is taken it has to be told to go on. */
+  /** libuv stops watching a descriptor that reports an error: after the error was read the watch is started again. */
   hasStopped: boolean;
   isClosed: boolean;
 }
 
 function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): Libc['watch'] {
-  const watched = new Map<bigint, Watched>(); // for good, those closed too: see above
+  const watched = new Map<bigint, Watched>(); // for good, closed handles too: see the head of this file
   const onReadable = lib.registerCallback(
     { arguments: ['pointer', 'int32', 'int32'], return: 'void' },
     (handle, status) => {
@@ -273,7 +272,7 @@ function createWatching({ lib, calls, pointer }: Contact, loop: () => bigint): L
       setImmediate(one.run);
     },
   );
-  // the loop turns a little more while the process ends, when nothing can be called any more
+  // the loop turns a little more while the process ends, when no callback can run any more
   process.once('exit', () => {
     for (const [handle, { isClosed }] of watched) if (!isClosed) calls.uv_poll_stop(handle);
   });
@@ -336,7 +335,7 @@ function systemError(call: string, reason: number): Error {
 }
 
 function openLibrary(ffi: Ffi) {
-  // null is the program itself, which has its libc and its libuv with it, whatever they are called here
+  // null is the program itself, which contains libuv and has loaded its libc
   return ffi.dlopen(null, SIGNATURES);
 }
 

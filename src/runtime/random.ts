@@ -1,6 +1,6 @@
+/** Chance as one argument: unpredictable numbers, as RFC 5452 section 9.2 asks for in IDs and ports. */
 import { randomFillSync } from 'node:crypto';
 
-/** Unpredictable numbers (RFC 5452 section 9.2 asks for them in IDs and ports), as one argument. */
 export interface Random {
   /** An integer from 0 to 65,535. */
   uint16(): number;
@@ -10,7 +10,7 @@ export interface Random {
   fraction(): number;
 }
 
-const WORDS = 1024; // drawn from the kernel at once: one system call serves a thousand exchanges
+const WORDS = 1024; // one system call draws the numbers of a thousand exchanges
 const pool = new Uint32Array(WORDS);
 let used = WORDS;
 

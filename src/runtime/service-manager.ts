@@ -1,9 +1,9 @@
-/** Tells systemd how the service is: through its socket, or through systemd-notify(1) where C cannot be called. */
+/** Reports the state of the service to systemd: through its socket, or through systemd-notify(1) where C cannot be called. */
 import { execFile } from 'node:child_process';
 import type { Log } from '../log/log.ts';
 
 export interface ServiceManager {
-  /** Assignments such as `READY=1` or `STATUS=...`; does nothing where no service manager started us. */
+  /** Sends assignments such as `READY=1` or `STATUS=...`; does nothing where no service manager started us. */
   notify(...assignments: readonly string[]): void;
 }
 
@@ -20,20 +20,19 @@ export async function connectServiceManager(
       if (send?.(assignments.join('\n')) === true) return;
       execFile('systemd-notify', assignments, { timeout: 5000 }, (error) => {
         if (error !== null)
-          log.error({ err: error, assignments }, 'cannot tell systemd: is systemd-notify installed');
+          log.error({ err: error, assignments }, 'cannot notify systemd: is systemd-notify installed');
       });
     },
   };
 }
 
-/** sd_notify(3): one datagram to the service manager's Unix socket, through libc, because Node has no Unix datagrams. */
-
+// sd_notify(3): one datagram to the Unix socket of the service manager, through libc, because Node has no Unix datagrams
 const AF_UNIX = 1;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 const MSG_DONTWAIT_NOSIGNAL = 0x40 | 0x4000;
 const MAX_PATH_OCTETS = 107;
 
-/** A function that sends, and says whether the kernel took it; `undefined` where there is no `node:ffi`. Never rejects. */
+/** Resolves to a function that sends and returns whether the kernel took it; `undefined` without `node:ffi`. Never rejects. */
 async function openNotifySocket(path: string): Promise<((text: string) => boolean) | undefined> {
   if (process.platform !== 'linux' || Buffer.byteLength(path) > MAX_PATH_OCTETS) return undefined;
   try {

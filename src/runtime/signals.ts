@@ -1,6 +1,6 @@
 /**
- * Signals from the first moment on: the program is loaded in some hundred milliseconds, and a signal without a handler
- * ends the process. Signals that come before a handler is there are remembered. It loads nothing.
+ * Catches signals from the first moment: the program loads for some hundred milliseconds, and a signal without a handler ends
+ * the process. A reload that is asked for before the server has handlers is remembered. This file loads nothing.
  */
 
 export interface SignalHandlers {
@@ -9,11 +9,11 @@ export interface SignalHandlers {
 }
 
 export interface Signals {
-  /** From now on `handlers` get the signals, and the reload that was asked for before. */
+  /** Gives `handlers` all further signals, and the reload that was asked for before. */
   take(handlers: SignalHandlers): void;
 }
 
-/** Catches the signals of a server. Before `take` nothing is open: until then a request to end is an end at once. */
+/** Before `take` nothing is open: until then a request to end ends the process at once. */
 export function catchSignals(): Signals {
   let handlers: SignalHandlers | undefined;
   let isReloadDue = false;

@@ -1,4 +1,4 @@
-/** Timers as an argument, so that everything that waits can be tested in virtual time. */
+/** Timers as an argument, so that all code that waits can be tested in virtual time. */
 import { inBackground } from './background.ts';
 import { type Clock, systemClock } from './clock.ts';
 
@@ -7,10 +7,10 @@ export interface Timers {
   after(delayMs: number, run: () => unknown): Disposable;
 }
 
-/** The most that setTimeout takes: beyond it would run at once. */
+/** The longest delay of setTimeout: a longer one would run at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** Node's timers stand still while the host is suspended; `catchUp` brings them to what `clock` says. */
+/** Node's timers stand still while the host is suspended; `catchUp` brings them in step with `clock`. */
 export class SystemTimers implements Timers {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #pending = new Set<SystemTimer>();
@@ -25,7 +25,7 @@ export class SystemTimers implements Timers {
     return timer;
   }
 
-  /** Runs what has fallen due meanwhile at once, in the order in which it fell due; the others become due at their moment. */
+  /** Runs the timers that fell due meanwhile at once, in that order; the others run at their moment. */
   catchUp(): void {
     const nowMs = this.#clock.monotonicMs();
     for (const timer of [...this.#pending].toSorted((a, b) => a.dueMs - b.dueMs)) {
@@ -54,7 +54,7 @@ class SystemTimer implements Disposable {
     this.#timeout.unref();
   }
 
-  /** Once: one that an earlier timer of the same moment has disposed of does not run. */
+  /** Does nothing where an earlier timer of the same moment has disposed of this one. */
   fire(): void {
     if (!this.#pending.has(this)) return;
     this[Symbol.dispose]();

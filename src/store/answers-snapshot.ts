@@ -1,3 +1,13 @@
+/**
+ * Keeps forwarded answers through a restart: bulk state, which may be lost, beside the critical state, which may not.
+ *
+ *     start:  answers.snapshot -> prove a block -> bring its ages up to date -> cache.load ... -> cache.restoreOrder
+ *     after a change, soon after a cut begins, and at the end:
+ *             cache.entries -> blocks -> a new file in place of the old
+ *
+ * All of it happens in slices of a millisecond, between queries. It knows nothing of DNS. No error here keeps an answer from
+ * being served: a damaged file is loaded up to the damage, set aside, and written again.
+ */
 import { join } from 'node:path';
 import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -17,27 +27,15 @@ import {
 } from './snapshot-format.ts';
 import { agedEntry, passedSince, readSnapshot, UNKNOWN } from './snapshot-reader.ts';
 import { Writer } from './writer.ts';
-
-/**
- * Forwarded answers through a restart: bulk state, which may be lost, beside the critical state, which may not.
- *
- *     start:  answers.snapshot -> prove a block -> bring its ages up to date -> cache.load ... -> cache.restoreOrder
- *     where something changed, soon after a cut begins, and at the end:
- *             cache.entries -> blocks -> a new file in place of the old
- *
- * All of it happens in slices of a millisecond, between queries. It knows nothing of DNS. No error here keeps anything
- * from being served: a file that does not hold is loaded as far as it does, set aside, and written anew.
- */
-
-/** What is asked of the answer cache; ages and idle times in ms. */
+/** The seam to the answer cache; ages and idle times in ms. */
 export interface SnapshotCache {
-  /** Another number than before when something is worth writing. */
+  /** Changes with every change that is worth a write. */
   readonly revision: number;
   stats(): { readonly entries: number };
-  /** Used last first; `undefined` is a chance to pause. */
+  /** In the order of use, the last used first; `undefined` is a chance to pause. */
   entries(nowMs: number): Iterable<SnapshotEntry | undefined>;
   load(entry: SnapshotEntry, nowMs: number): LoadVerdict;
-  /** To be run to its end after loading; each step is a chance to pause. */
+  /** Run it to its end after loading; each step is a chance to pause. */
   restoreOrder(nowMs: number): Iterable<undefined>;
 }
 
@@ -47,7 +45,7 @@ export interface AnswersSnapshotOptions {
   readonly directory: string;
   /** The file's bound, that of the cache. */
   readonly sizeOctets: number;
-  /** Says who is asked, and about what: answers of another scope are loaded as stale. Only compared, never kept. */
+  /** Names the servers that are asked: answers of another scope are loaded as stale. Only compared, never kept. */
   readonly scope: string;
 }
 
@@ -59,13 +57,13 @@ export interface AnswersSnapshotParts {
   readonly log: Log;
   readonly pause: Pause;
   readonly files?: FileSystem;
-  /** Called where a file that was left in its place has had to be moved after all. */
+  /** Called for each file that had stayed in its place and has now been moved. */
   readonly onSetAside?: (fault: LoadFault) => void;
 }
 
 export interface SnapshotLoad extends SliceFigures {
   readonly verdicts: Readonly<Record<LoadVerdict, number>>;
-  /** What was wrong with the file; what it held up to there is loaded all the same. */
+  /** The fault of the file; its content before the fault is loaded all the same. */
   readonly fault?: LoadFault;
   readonly durationMs: number;
 }
@@ -78,20 +76,20 @@ export type SnapshotWrite =
       readonly durationMs: number;
     } & SliceFigures)
   | { readonly kind: 'unchanged' }
-  /** The disk holds what it held before. */
+  /** The disk holds its content from before. */
   | { readonly kind: 'failed'; readonly code: string; readonly detail: string };
 
 /** For metrics and status. */
 export interface SnapshotState {
   readonly loaded?: SnapshotLoad;
   readonly lastWrite?: Extract<SnapshotWrite, { readonly kind: 'written' }>;
-  /** Monotonic ms at which the last one was done. */
+  /** Monotonic ms at which the last write ended. */
   readonly writtenAtMs?: number;
   readonly writeFailures: number;
   readonly lastFailure?: { readonly code: string; readonly detail: string } | undefined;
 }
 
-/** With the time that the writing takes, a crash loses less than the last minute of a small cache. */
+/** With the time of the write itself, a crash loses less than a minute of a small cache. */
 const WRITE_EVERY_MS = 50_000;
 const TEXTS = {
   failing: 'snapshot of answers cannot be written: a restart would lose what is newer than the last one',
@@ -99,7 +97,7 @@ const TEXTS = {
 };
 const SLICE_MS = 1;
 const STOP_WAIT_MS = 10_000; // a disk may hang
-const SET_ASIDE_KEPT = 2; // for somebody who wants to know why; they may be as large as the cache
+const SET_ASIDE_KEPT = 2; // for a person who asks why; each may be as large as the cache
 
 export class AnswersSnapshot {
   readonly #path: string;
@@ -109,7 +107,7 @@ export class AnswersSnapshot {
   #scope: string;
   readonly #blocked: BlockedFiles;
   readonly #writer: Writer<SnapshotWrite>;
-  /** The revision that the file has; `undefined` where it has to be written whatever happens. */
+  /** The revision in the file; `undefined` where the file has to be written in any case. */
   #writtenRevision: number | undefined;
   #loading: Promise<SnapshotLoad> | undefined;
   #isLoaded = false;
@@ -128,7 +126,7 @@ export class AnswersSnapshot {
     this.#writer = new Writer({ write: () => this.#write(), texts: TEXTS, ...everyMs }, parts);
   }
 
-  /** Loads what there is, and from then on writes what changes. Resolves when all is loaded; never rejects. */
+  /** Loads the file, and from then on writes changes. Resolves when all is loaded; never rejects. */
   start(): Promise<SnapshotLoad> {
     this.#loading ??= this.#load().then((load) => {
       this.#isLoaded = !this.#isStopped;
@@ -145,17 +143,17 @@ export class AnswersSnapshot {
     this.#scope = scope;
   }
 
-  /** Writes the file now if anything is worth it. Not before all is loaded: the file on the disk would be the better one. */
+  /** Writes changes now. Writes nothing before all is loaded, because the file on the disk is better until then. */
   async write(): Promise<SnapshotWrite> {
     return this.#isLoaded ? this.#writer.now() : { kind: 'unchanged' };
   }
 
-  /** A cut has begun: what is known is written as soon as the disk should be asked for it. */
+  /** Notes that a cut has begun: the cache is written as soon as the pace of the disk allows. */
   noteCut(): void {
     if (this.#isLoaded) this.#writer.at(this.#writer.earliestMs(true));
   }
 
-  /** Ends loading where it stands, writes what is not on the disk yet, and does nothing from then on. */
+  /** Ends loading, writes changes once more, and does nothing from then on. */
   stop(): Promise<void> {
     this.#isStopped = true;
     return this.#writer.stop(STOP_WAIT_MS, async () => {
@@ -188,7 +186,7 @@ export class AnswersSnapshot {
 
   async #read(slices: Slices, verdicts: Record<LoadVerdict, number>): Promise<Fault | undefined> {
     const { cache, clock } = this.#parts;
-    // one moment for all, whatever is done to the wall clock meanwhile
+    // one moment for all entries, because the wall clock may be set meanwhile
     const nowMs = clock.monotonicMs();
     const wallMs = clock.wallMs();
     const scope = scopeOf(this.#scope);
@@ -211,7 +209,7 @@ export class AnswersSnapshot {
       slices.end();
       return fault;
     } catch (error) {
-      // a defect of ours that one file brings to light must not come back with it at every start
+      // a defect that one file triggers must not come back with every start
       const detail = error instanceof Error ? error.message : String(error);
       return { path: this.#path, kind: 'corrupt', reason: 'internal', detail };
     }
@@ -223,7 +221,7 @@ export class AnswersSnapshot {
     return path;
   }
 
-  /** Where nothing has changed by then, the next change does not wait for long. */
+  /** Plans a write even where nothing has changed, so that the next change does not wait for long. */
   #planNext(): void {
     this.#writer.at(Math.max(this.#parts.clock.monotonicMs() + WRITE_EVERY_MS, this.#writer.earliestMs()));
   }
@@ -232,7 +230,7 @@ export class AnswersSnapshot {
     try {
       return await this.#writeChanges();
     } catch (error) {
-      // a defect of ours in here must not end a server that answers from memory all the while
+      // a defect here must not end a server that answers from memory
       const code = error instanceof StoreError ? error.code : 'INTERNAL';
       const detail = error instanceof Error ? error.message : String(error);
       this.#writtenRevision = undefined;
@@ -263,7 +261,7 @@ export class AnswersSnapshot {
     return written;
   }
 
-  /** The parts of the file; counts what it gives. */
+  /** The parts of the file; counts answers and octets in `figures`. */
   async *#compose(slices: Slices, figures: { answers: number; octets: number }): AsyncGenerator<Uint8Array> {
     const { cache, clock } = this.#parts;
     const composer = new SnapshotComposer();

@@ -1,37 +1,36 @@
+/**
+ * Replaces files whole: whatever fails and whenever the power goes, the file holds the old octets or the new ones, and once
+ * `replaceFile` has resolved, the new ones.
+ *
+ *     write temp, fsync -> link current to temp' -> rename temp over current -> rename temp' over previous -> fsync directory
+ *
+ * The previous generation is replaced last, after the new one stands under its name: if the current file were rotten and
+ * became "previous" first, there would be a moment without a good generation. Once both names exist, both exist at every
+ * moment. A disk that makes these renames durable in another order still shows two whole files, because each file was synced
+ * before it got a name.
+ */
 import { constants } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Random } from '../runtime/random.ts';
 import type { FileSystem, OpenFile } from './file-system.ts';
 import { attempt, StoreError, storeErrorFrom, systemCode } from './file-system.ts';
 
-/**
- * Files that are replaced whole: whatever fails and whenever the power goes, the file holds the old octets or the
- * new ones, and once `replaceFile` has resolved, the new ones.
- *
- *     write temp, fsync -> link current to temp' -> rename temp over current -> rename temp' over previous -> fsync directory
- *
- * The previous generation is replaced last, after the new one stands under its name: were the current file rotten,
- * taking it over as "previous" first would leave a moment in which no good generation exists. Both names exist at
- * every moment once they have existed, and a disk that makes these renames durable in another order still shows
- * two whole files, since every one of the files was synced before it got a name.
- */
-
-const FILE_MODE = 0o640; // addresses and CA are no secret, but nobody else's business either
+const FILE_MODE = 0o640; // addresses and CA are no secret, but no other user needs them
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 export interface Replacement {
   readonly path: string;
-  /** Keeps what `path` held until now; in the same directory. Without it nothing is kept. */
+  /** Gets the content that `path` held until now; in the same directory. Without it that content is not kept. */
   readonly previousPath?: string;
-  /** Whole, or in parts: each is on its way to the disk before the next is asked for, so that one buffer will do. */
+  /** Whole, or in parts: each part is written before the next is asked for, so that one buffer is enough. */
   readonly octets: Uint8Array | AsyncIterable<Uint8Array>;
-  /** The most that `path` may hold, for disks on which it has to be copied to be kept. Default: any size. */
+  /** The largest size of `path`, for disks that keep its content only by a copy. Default: any size. */
   readonly limitOctets?: number;
 }
 
 /**
- * Replaces a file durably, keeping what it held. Throws StoreError, or what the composing of a part throws; then `path`
- * holds the old octets, or the new ones whole.
+ * Replaces a file durably, and keeps its old content. Throws StoreError, or the error of a part that cannot be composed; then
+ * `path` holds the old octets, or the new ones whole.
  */
 export async function replaceFile(files: FileSystem, random: Random, wanted: Replacement): Promise<void> {
   const { path, previousPath, limitOctets = Number.POSITIVE_INFINITY } = wanted;
@@ -45,7 +44,7 @@ export async function replaceFile(files: FileSystem, random: Random, wanted: Rep
     if (kept !== undefined) await attempt('rename old file to', kept, () => files.rename(old, kept));
     await syncDirectory(files, dirname(path));
   } catch (error) {
-    // After a failed fsync the kernel may call the pages clean although they never reached the disk: a retry starts with a new file.
+    // after a failed fsync the kernel may call the pages clean although they never reached the disk: a retry needs a new file
     await discard(files, fresh);
     await discard(files, old);
     throw error;
@@ -100,7 +99,7 @@ async function keepByCopy(
   return true;
 }
 
-/** Creates and removes an empty file beside `path`: whether a replacement could begin. Throws StoreError. */
+/** Tries whether a replacement could begin: creates and removes an empty file beside `path`. Throws StoreError. */
 export async function probeWritable(files: FileSystem, random: Random, path: string): Promise<void> {
   const probe = temporaryPath(path, random);
   const file = await attempt('create file in', dirname(path), () => files.open(probe, NEW_FILE, FILE_MODE));
@@ -116,14 +115,17 @@ export async function syncDirectory(files: FileSystem, directory: string): Promi
     try {
       await handle.sync();
     } catch (error) {
-      // Some network and host-shared file systems cannot sync a directory at all: nothing better can be had there.
+      // some network and host-shared file systems cannot sync a directory at all
       if (systemCode(error) === 'EINVAL') return;
       throw storeErrorFrom('fsync directory', directory, error);
     }
   });
 }
 
-/** Runs `use` over a file opened for reading, and closes it; never blocks on a pipe or device that stands in its place. Throws StoreError, or what `use` throws. */
+/**
+ * Opens a file for reading, runs `use` and closes the file; never blocks on a pipe or device that stands in its place. Throws
+ * StoreError, or the error of `use`.
+ */
 export async function withOpened<T>(
   files: FileSystem,
   path: string,
@@ -159,7 +161,7 @@ async function reading(
   }
 }
 
-/** Reads at most the last `maxOctets` of a file, however large it is. */
+/** Reads at most the last `maxOctets` of a file of any size. */
 export async function readTail(files: FileSystem, path: string, maxOctets: number): Promise<ReadOutcome> {
   return reading(files, path, async (file) => {
     const stat = await attempt('stat', path, () => file.stat());
@@ -180,8 +182,8 @@ async function readOpened(file: OpenFile, path: string, limitOctets: number): Pr
 }
 
 /**
- * Fills `octets` from `position`, or from where the last read ended, and resolves to how many there were before the end of
- * the file. Throws StoreError.
+ * Fills `octets` from `position`, or from where the last read ended. Resolves to the number of octets read, which is smaller
+ * at the end of the file. Throws StoreError.
  */
 export async function readInto(
   file: OpenFile,
@@ -206,10 +208,10 @@ async function closing<T>(file: OpenFile, path: string, run: () => Promise<T>): 
   try {
     result = await run();
   } catch (error) {
-    await file.close().catch(ignore); // the first error is the one that tells something
+    await file.close().catch(ignore); // the first error is the one to report
     throw error;
   }
-  await attempt('close', path, () => file.close()); // a full network disk may say so only now
+  await attempt('close', path, () => file.close()); // a full network disk may report that only now
   return result;
 }
 
@@ -220,7 +222,7 @@ function temporaryPath(path: string, random: Random): string {
 
 const TEMPORARY = /^\.(?<file>.+)\.[0-9a-f]{16}\.tmp$/;
 
-/** Removes what a kill left behind of earlier replacements of `path`, and nothing else. Never throws: leftovers do no harm. */
+/** Removes the temporary files that a kill left of earlier replacements of `path`. Never throws: leftovers do no harm. */
 export async function removeLeftovers(files: FileSystem, path: string): Promise<void> {
   const directory = dirname(path);
   const names = await files.readdir(directory).catch((): string[] => []);

@@ -1,12 +1,6 @@
-import { createHash } from 'node:crypto';
-import * as z from 'zod';
-import { normalizeName } from '../protocol/words/name.ts';
-import { canonicalJson, isDeeperThan } from '../records/canonical-json.ts';
-import type { Steps } from '../runtime/slices.ts';
-
 /**
  * The envelope of every state file that a person can read at 3 a.m. and carry to another host: JSON that says what it is
- * and carries a checksum over all that it says.
+ * and carries a checksum over all of its content. It refuses to know what the content means.
  *
  *     { "about": [...], "format": "outpost-dns ...", "version": 1, "generation": 42, "writtenAt": "2026-...Z",
  *       "checksum": "sha256:...", and the content }
@@ -16,13 +10,18 @@ import type { Steps } from '../runtime/slices.ts';
  *
  *     jq -jcS 'del(.checksum)' FILE | sha256sum
  *
- * So layout is free, and everything that is said is covered: members that this version does not know are ignored by
- * it, but not by the checksum. A new member needs no new version; a new word in an enumeration or another meaning does.
+ * So layout is free, and every member is covered: a version ignores members that it does not know, but its checksum does not.
+ * A new member needs no new version; a new word in an enumeration, or another meaning of a member, does.
  */
+import { createHash } from 'node:crypto';
+import * as z from 'zod';
+import { normalizeName } from '../protocol/words/name.ts';
+import { canonicalJson, isDeeperThan } from '../records/canonical-json.ts';
+import type { Steps } from '../runtime/slices.ts';
 
-const MAX_DEPTH = 32; // our own is 6; bounds the recursion over a file that somebody else wrote
+const MAX_DEPTH = 32; // our files have 6; bounds the recursion over a file that another program wrote
 
-/** What one kind of file says of itself. */
+/** The members that describe a kind of file. */
 export interface Envelope {
   /** The member `format`. */
   readonly format: string;
@@ -50,11 +49,11 @@ export type DecodeFault =
   | { readonly kind: 'newer'; readonly version: number };
 
 export type Encoded =
-  /** `leftOut`: items for which there was no room; absent where all are in. */
+  /** `leftOut`: the number of items for which there was no room; absent where all are in. */
   | { readonly kind: 'encoded'; readonly octets: Uint8Array; readonly leftOut?: number }
   | { readonly kind: 'refused'; readonly detail: string };
 
-/** Composes the file; `content` comes behind the members of the envelope, in its own order. */
+/** Composes the file; `content` comes after the members of the envelope, in its own order. */
 export function composeCheckedJson(
   envelope: Envelope,
   content: Readonly<Record<string, unknown>>,
@@ -74,11 +73,11 @@ export function composeCheckedJson(
   return new TextEncoder().encode(`${print(whole, 0, lineDepth)}\n`);
 }
 
-const HEAD_OCTETS = 4096; // what stands around the list, by far
+const HEAD_OCTETS = 4096; // far more than stands around the list
 
 /**
- * As `composeCheckedJson`, with a long list as the last member, an item a step: its items are made when they are wanted,
- * and those for which there is no room under the envelope's bound are left out.
+ * As `composeCheckedJson`, with a long list as the last member, an item a step: items are made when they are needed, and
+ * items for which there is no room under the bound of the envelope are left out.
  */
 export function* composeCheckedList(
   envelope: Envelope,
@@ -120,7 +119,7 @@ export function* composeCheckedList(
   return { kind: 'encoded', octets, ...(leftOut === 0 ? {} : { leftOut }) };
 }
 
-/** JSON with two spaces an indent, and what is nested deeper than `lineDepth` on one line. */
+/** JSON with indents of two spaces; values that are nested deeper than `lineDepth` stand on one line. */
 function print(value: unknown, depth: number, lineDepth: number): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
   const isList = Array.isArray(value);
@@ -136,19 +135,19 @@ function print(value: unknown, depth: number, lineDepth: number): string {
 
 type Parsed = { readonly kind: 'ok'; readonly content: Readonly<Record<string, unknown>> } | DecodeFault;
 
-/** Takes the envelope off, whatever the octets are; never throws. What the content means is the caller's to judge. */
+/** Takes the envelope off octets of any origin; never throws. */
 export function parseCheckedJson(envelope: Envelope, octets: Uint8Array): Parsed {
   const opened = openEnvelope(envelope, octets);
-  return opened.kind === 'ok' ? proven(opened.content, checksumOf(opened.content)) : opened;
+  return opened.kind === 'ok' ? verified(opened.content, checksumOf(opened.content)) : opened;
 }
 
-/** As `parseCheckedJson`, an item of the list `key` a step; only the parsing itself is one piece. */
+/** As `parseCheckedJson`, an item of the list `key` a step; only JSON.parse is one piece. */
 export function* parseCheckedList(envelope: Envelope, octets: Uint8Array, key: string): Steps<Parsed> {
   const opened = openEnvelope(envelope, octets);
   if (opened.kind !== 'ok') return opened;
   const { content } = opened;
   const list = content[key];
-  if (!Array.isArray(list)) return proven(content, checksumOf(content));
+  if (!Array.isArray(list)) return verified(content, checksumOf(content));
   yield;
   const hash = createHash('sha256');
   const members = Object.keys(content).filter((member) => member !== 'checksum');
@@ -164,10 +163,10 @@ export function* parseCheckedList(envelope: Envelope, octets: Uint8Array, key: s
     }
     hash.update(list.length === 0 ? '[]' : ']');
   }
-  return proven(content, `sha256:${hash.update('}').digest('hex')}`);
+  return verified(content, `sha256:${hash.update('}').digest('hex')}`);
 }
 
-function proven(content: Readonly<Record<string, unknown>>, checksum: string): Parsed {
+function verified(content: Readonly<Record<string, unknown>>, checksum: string): Parsed {
   if (content['checksum'] === checksum) return { kind: 'ok', content };
   return corrupt('checksum-mismatch', 'the content is not what was written');
 }
@@ -176,7 +175,7 @@ function openEnvelope(envelope: Envelope, octets: Uint8Array): Parsed {
   const { format, maxOctets } = envelope;
   if (octets.length === 0) return corrupt('empty', 'the file holds no octet');
   if (octets.length > maxOctets) return corrupt('too-large', `more than ${maxOctets} octets`);
-  if (octets.length > PARSED_ANYWAY_OCTETS && !names(octets, format)) return foreign(format);
+  if (octets.length > PARSED_ANYWAY_OCTETS && !containsText(octets, format)) return foreign(format);
   const parsed = parseJson(octets);
   if ('fault' in parsed) return parsed.fault;
   const content = parsed.value;
@@ -190,11 +189,11 @@ function openEnvelope(envelope: Envelope, octets: Uint8Array): Parsed {
   return { kind: 'ok', content };
 }
 
-function names(octets: Uint8Array, format: string): boolean {
+function containsText(octets: Uint8Array, format: string): boolean {
   return Buffer.from(octets.buffer, octets.byteOffset, octets.length).includes(format);
 }
 
-/** What is larger and does not name its format anywhere is refused unparsed: that would stop the event loop for nothing. */
+/** A larger file that names its format nowhere is refused without parsing, which would stop the event loop. */
 const PARSED_ANYWAY_OCTETS = 64 * 1024;
 
 function foreign(format: string): DecodeFault {
@@ -232,29 +231,27 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && Number(value) >= 0;
 }
 
-/** Wall ms as the files have them. Throws RangeError when `ms` is no time. */
+/** The text of a time (wall ms) in the files. Throws RangeError when `ms` is no time. */
 export function moment(ms: number): string {
   return new Date(Math.round(ms)).toISOString();
 }
 
-/** Values that several state files hold, as zod reads them: times and names. */
-
 /** Items of one list; the size of the file is the bound that matters. */
 export const MAX_ITEMS = 100_000;
 
-/** To wall ms. */
+/** Reads a time, to wall ms. */
 export const time = z
   .string()
   .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$/, 'not a time such as 2026-01-31T09:30:00Z')
   .transform((text) => Date.parse(text))
   .refine(Number.isFinite, 'not a time of this calendar');
 
-/** A domain name, to normal form; the root is none here. */
+/** Reads a domain name, to normal form; the root does not count as a name here. */
 export const name = z.string().transform((text, context) => {
   try {
     if (text !== '' && text !== '.') return normalizeName(text);
   } catch {
-    // falls through: whatever is wrong with it, it is no name
+    // falls through to the issue
   }
   context.addIssue({ code: 'custom', message: 'not a domain name' });
   return z.NEVER;

@@ -1,3 +1,9 @@
+/**
+ * The octets of `endpoints.json`, and when they are written: a checked JSON file (see checked-json.ts) whose content is the
+ * endpoint records.
+ *
+ *     "clusters": [ { "cluster": ..., "addresses": [ one a line ] } ]
+ */
 import { isIPv4 } from 'node:net';
 import * as z from 'zod';
 import {
@@ -21,14 +27,7 @@ import {
   time,
 } from './checked-json.ts';
 import type { Decoded, StateFormat, Written } from './state-format.ts';
-
-/**
- * The octets of `endpoints.json`: a checked JSON file (see checked-json.ts) whose content is the endpoint records.
- *
- *     "clusters": [ { "cluster": ..., "addresses": [ one a line ] } ]
- */
-
-/** Far above what 1,000 clusters need, and read in a moment. */
+/** Far more than 1,000 clusters need, and read in a moment. */
 export const MAX_FILE_OCTETS = 16 * 1024 * 1024;
 
 const ENVELOPE: Envelope = {
@@ -76,7 +75,7 @@ function mergeRecords(ours: Records, theirs: Records): Records {
   return [...ours.filter((record) => !replaced.has(keyOf(record))), ...added];
 }
 
-/** Composes the file. Refuses what `decodeEndpoints` would not take back: a file that cannot be read is worse than none. */
+/** Composes the file, and reads it back: a file that `decodeEndpoints` refuses would be worse than none. */
 export function encodeEndpoints(file: EndpointsFile): Encoded {
   let octets: Uint8Array;
   try {
@@ -86,7 +85,7 @@ export function encodeEndpoints(file: EndpointsFile): Encoded {
       clusters: file.content.map(composeRecord),
     });
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error; // RangeError: a time that is none
+    if (!(error instanceof RangeError)) throw error; // RangeError: a time is out of range
     return { kind: 'refused', detail: 'a time is out of range' };
   }
   const back = decodeEndpoints(octets);
@@ -151,7 +150,7 @@ function mapValues<V, W>(
   return mapped;
 }
 
-/** Takes a file apart, whatever it holds; never throws. Times in the future are no fault: the clock that wrote them may have been wrong. */
+/** Reads a file of any content; never throws. A time in the future is no fault: the clock that wrote it may have been wrong. */
 export function decodeEndpoints(octets: Uint8Array): Decoded<Records> {
   const parsed = parseCheckedJson(ENVELOPE, octets);
   return parsed.kind === 'ok' ? decodeContent(parsed.content) : parsed;

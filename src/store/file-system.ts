@@ -1,6 +1,7 @@
+/** The disk as an argument: the operations that the store asks for, and the one error of the store. */
 import { link, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
 
-/** An open file, as far as the store uses one; writes, and reads without a position, go on from where the last one ended. */
+/** An open file. Writes, and reads without a position, continue where the last one ended. */
 export interface OpenFile {
   stat(): Promise<{ readonly size: number; isFile(): boolean }>;
   read(
@@ -14,7 +15,7 @@ export interface OpenFile {
   close(): Promise<void>;
 }
 
-/** The operations that the store asks of a disk, as one argument: a test makes each of them fail, or cuts the power between two. */
+/** A test makes each of these operations fail, or cuts the power between two. */
 export interface FileSystem {
   /** `flags` are the O_* constants of node:fs. */
   open(path: string, flags: number, mode?: number): Promise<OpenFile>;
@@ -39,12 +40,12 @@ export const systemFiles: FileSystem = {
   mkdir: (directory, options) => mkdir(directory, options),
 };
 
-/** The store's one error: an action on a file of the state directory that failed. */
+/** An action on a file of the state directory that failed. */
 export class StoreError extends Error {
   override readonly name = 'StoreError';
   /** The system's own code (`ENOSPC`, `EROFS`, `EACCES`, `EIO`, ...), or one of ours in the same form. */
   readonly code: string;
-  /** What was being done, a verb phrase: `fsync`, `create directory`. */
+  /** The action that failed, a verb phrase: `fsync`, `create directory`. */
   readonly action: string;
   readonly path: string;
 
@@ -56,7 +57,7 @@ export class StoreError extends Error {
   }
 }
 
-/** Runs one file operation; a system error becomes a StoreError that names the action, anything else is a bug and passes. */
+/** Runs a file operation; an error of the system becomes a StoreError that names the action, any other error is a defect and passes. */
 export async function attempt<T>(action: string, path: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
@@ -65,11 +66,11 @@ export async function attempt<T>(action: string, path: string, run: () => Promis
   }
 }
 
-/** The error to throw for a failed operation; one that no system gave comes back as it is. */
+/** The error to throw for a failed operation: a StoreError where the system gave `error`, otherwise `error` itself. */
 export function storeErrorFrom(action: string, path: string, error: unknown): unknown {
   const code = systemCode(error);
   if (code === undefined || !(error instanceof Error)) return error;
-  // Node appends the call and both paths to the reason; ours are in the text already.
+  // Node appends the call and both paths to the reason; the text of StoreError has them already
   const detail = error.message.split(/, \w+(?: '|$)/, 1)[0] ?? code;
   return new StoreError(action, path, code, detail);
 }

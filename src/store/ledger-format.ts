@@ -1,14 +1,13 @@
-import * as z from 'zod';
-import { isDeeperThan } from '../records/canonical-json.ts';
-
 /**
- * One line of the ledger: what can happen, as one union, and its JSON.
+ * One line of the ledger: all events as one union, and their JSON.
  *
  *     {"sequence":17,"at":"2026-01-01T03:00:00.000Z","kind":"link","side":"aws","key":"us-west-2",...}
  *
- * `sequence` gives the order, over restarts too: `at` is the wall clock, which may be wrong and may jump. `lost` says how
- * many events in front of this one could not be written. A line of a later version is an entry without `event`.
+ * `sequence` gives the order, over restarts too, because `at` is the wall clock, which may be wrong and may jump. `lost` counts
+ * the events before this one that could not be written. A line of a later version is an entry without `event`.
  */
+import * as z from 'zod';
+import { isDeeperThan } from '../records/canonical-json.ts';
 
 const texts = z.array(z.string()).readonly();
 const place = { cluster: z.string(), region: z.string().optional() };
@@ -26,12 +25,12 @@ const schema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('reload'),
     outcome: z.enum(['taken', 'refused']),
-    /** A sentence for each fault of a refused configuration. */
+    /** The faults of a refused configuration, a sentence each. */
     faults: texts.optional(),
   }),
   z.object({
     kind: z.literal('link'),
-    /** `summary`: the one word for all paths; its `key` is `all`. */
+    /** `summary` stands for all paths together; its `key` is `all`. */
     side: z.enum(['aws', 'upstream', 'summary']),
     /** A Region, or an upstream. */
     key: z.string(),
@@ -51,7 +50,7 @@ const schema = z.discriminatedUnion('kind', [
     after: texts,
     /** Which row of the design's table decided: `name`, `overlap`, `interfaces`, `kept`, `pin`, `none`. */
     basis: z.string(),
-    /** What each source saw last when this was decided; a source that saw nothing is left out. */
+    /** The addresses that each source saw last before the decision; a source that saw none is left out. */
     seen: z.record(z.string(), texts),
   }),
   z.object({
@@ -74,7 +73,7 @@ const schema = z.discriminatedUnion('kind', [
       phase: z.literal('ended'),
       by: z.enum(['time', 'command', 'shutdown']),
       ranMs: z.number(),
-      /** Queries that failed, that got a stale answer, and that an endpoint answered. */
+      /** Queries that failed, that got a stale answer, and that got the answer of an endpoint. */
       failed: z.number(),
       stale: z.number(),
       endpointAnswers: z.number(),
@@ -90,7 +89,7 @@ const schema = z.discriminatedUnion('kind', [
   }),
 ]);
 
-/** Something worth finding again in months. */
+/** An event that a person may look for months later. */
 export type LedgerEvent = z.output<typeof schema>;
 export type LedgerKind = LedgerEvent['kind'];
 
@@ -112,17 +111,17 @@ export interface LineParts {
   readonly sequence: number;
   /** Wall ms at which it happened. */
   readonly atMs: number;
-  /** Events in front of this one that were lost. */
+  /** Lost events before this one. */
   readonly lost: number;
   readonly event: LedgerEvent;
 }
 
-/** A single event needs less by far: the bound is for error texts that something else wrote. */
+/** Far more than an event needs: the bound is for error texts of other programs. */
 export const MAX_LINE_OCTETS = 16 * 1024;
 const MAX_CLIPPED_TEXT = 200; // characters
 const MAX_CLIPPED_LIST = 40;
 
-/** The line with its line feed, at most MAX_LINE_OCTETS; an event that is too long loses its ends and says so with `clipped`. */
+/** The line with its line feed, at most MAX_LINE_OCTETS; an event that is too long is shortened and marked with `clipped`. */
 export function composeLine({ sequence, atMs, lost, event }: LineParts): Uint8Array {
   const head = { sequence, at: new Date(atMs).toISOString(), ...(lost > 0 ? { lost } : {}) };
   for (const content of [event, clipped(event), { kind: event.kind, clipped: true }]) {
@@ -146,7 +145,7 @@ export interface LedgerEntry {
   readonly at: string;
   readonly lost: number;
   readonly kind: string;
-  /** Absent for what only a later version knows, or what was clipped beyond recognition. */
+  /** Absent for an event that only a later version knows, and for one that was shortened too much. */
   readonly event?: LedgerEvent;
   /** The whole line as it was written. */
   readonly line: Readonly<Record<string, unknown>>;
@@ -158,9 +157,9 @@ const header = z.looseObject({
   kind: z.string().min(1),
   lost: z.int().min(0).optional(),
 });
-const MAX_DEPTH = 8; // our own is 3; bounds the recursion of whoever prints a line that somebody else wrote
+const MAX_DEPTH = 8; // our lines have 3; bounds the recursion over a line that another program wrote
 
-/** The entry that a line holds; `undefined` for a line that is torn, or none of ours. Never throws. */
+/** The entry of a line; `undefined` for a line that is torn, or was not written by this program. Never throws. */
 export function parseLine(text: string): LedgerEntry | undefined {
   if (text.length > MAX_LINE_OCTETS || !text.startsWith('{')) return undefined;
   let value: unknown;

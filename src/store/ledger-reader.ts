@@ -1,11 +1,10 @@
+/** Reads the ledger without changing it: for the command that shows it, and for the start of the writer. */
 import { join } from 'node:path';
 import { readTail, readWhole } from './atomic-file.ts';
 import { attempt, type FileSystem, StoreError, systemFiles } from './file-system.ts';
 import { type LedgerEntry, MAX_LINE_OCTETS, parseLine } from './ledger-format.ts';
 
-/** Reads the ledger without touching it: for the command that shows it, whether or not a server runs, and for the writer's start. */
-
-/** Far above what the writer lets a file grow to; a larger one is not ours any more. */
+/** Far more than the writer ever puts into a file; a larger file is not from the writer. */
 const MAX_FILE_OCTETS = 16 * 1024 * 1024;
 
 /** `age` 0 is the file that is appended to, 1 the one before it, and so on. */
@@ -18,42 +17,42 @@ export interface LedgerFilter {
   readonly kinds?: readonly string[];
   /** Only events since this wall time, ms. */
   readonly sinceMs?: number;
-  /** Only the newest so many. */
+  /** The number of newest events to return. */
   readonly limit?: number;
 }
 
 export interface ReadEntry extends LedgerEntry {
-  /** A start that no stop came before: the process was killed, or the power failed. */
+  /** A start without a stop before it: the process was killed, or the power failed. */
   readonly isAfterCrash: boolean;
 }
 
 export interface LedgerReading {
-  /** The newest last. */
+  /** In order, the newest last. */
   readonly entries: readonly ReadEntry[];
   /** Entries that `kinds` and `sinceMs` let through, those beyond `limit` included. */
   readonly matched: number;
   /** Lines that hold no entry: a line torn by a kill or a power cut, or damage. */
   readonly malformed: number;
-  /** Files of the ledger that were there. */
+  /** The number of files found. */
   readonly files: number;
   /** Files, or the directory, that could not be read. */
   readonly faults: readonly { readonly path: string; readonly code: string; readonly detail: string }[];
 }
 
-/** Reads all files of the ledger. What is wrong with them is part of the reading; never rejects. */
+/** Reads all files of the ledger. Faults are part of the reading; never rejects. */
 export async function readLedger(
   directory: string,
   filter: LedgerFilter = {},
   files: FileSystem = systemFiles,
 ): Promise<LedgerReading> {
   const faults: { path: string; code: string; detail: string }[] = [];
-  const lines = new Set<string>(); // a rotation while we read shows us one file under two names
+  const lines = new Set<string>(); // a rotation during the read shows one file under two names
   const older: string[][] = [];
   const ages = await agesIn(files, directory).catch((error: unknown): number[] => {
     faults.push(faultOf(directory, error));
     return [];
   });
-  // newest first: what a rotation moves meanwhile is then seen twice rather than not at all
+  // newest first: a file that a rotation moves meanwhile is then read twice instead of not at all
   for (const age of ages) {
     const path = ledgerPath(directory, age);
     const outcome = await readWhole(files, path, MAX_FILE_OCTETS);
@@ -110,7 +109,7 @@ function select(lines: readonly string[], { kinds, sinceMs, limit }: LedgerFilte
       malformed++;
       continue;
     }
-    // where events were lost, the stop may be among them
+    // a stop may be among lost events
     const isAfterCrash =
       entry.kind === 'start' && entry.lost === 0 && before !== undefined && before.kind !== 'stop';
     before = entry;
@@ -122,7 +121,7 @@ function select(lines: readonly string[], { kinds, sinceMs, limit }: LedgerFilte
   return { entries, matched: matching.length, malformed };
 }
 
-/** Where the writer goes on. */
+/** The place where the writer continues. */
 export interface LedgerEnd {
   /** Of the last entry that is whole; 0 where there is none. */
   readonly sequence: number;
@@ -131,15 +130,15 @@ export interface LedgerEnd {
 }
 
 /**
- * The end of the ledger, from the files as they are. Where the tail of a file holds no entry, the file before it goes on:
- * looking through a whole file of damage would stop the event loop. Throws StoreError.
+ * Finds the end of the ledger in its files. Where the tail of a file holds no entry, the older file is read next: a search
+ * through a whole damaged file would stop the event loop. Throws StoreError.
  */
 export async function findLedgerEnd(files: FileSystem, directory: string): Promise<LedgerEnd> {
   let isTorn = false;
   for (const age of await agesIn(files, directory)) {
     const outcome = await readTail(files, ledgerPath(directory, age), TAIL_OCTETS);
     const tail = outcome.kind === 'read' ? outcome.octets : undefined;
-    // a file that cannot be read is taken for torn: a line feed too many does no harm
+    // a file that cannot be read counts as torn: an additional line feed does no harm
     if (age === 0) isTorn = tail === undefined || (tail.length > 0 && tail.at(-1) !== LINE_FEED);
     const sequence = tail && lastSequence(tail);
     if (sequence !== undefined) return { sequence, isTorn };
@@ -148,9 +147,9 @@ export async function findLedgerEnd(files: FileSystem, directory: string): Promi
 }
 
 const LINE_FEED = 0x0a;
-/** A few of the longest lines, so that one torn or foreign line behind them hides none. */
+/** Room for a few of the longest lines, so that one torn or foreign line at the end hides none. */
 const TAIL_OCTETS = 4 * MAX_LINE_OCTETS;
-/** A file has damage of a line or two at its end, or is none of ours. */
+/** Usual damage is a line or two at the end; a file with more was not written by this program. */
 const TAIL_LINES = 100;
 
 function lastSequence(tail: Uint8Array): number | undefined {

@@ -1,3 +1,12 @@
+/**
+ * The ledger: what happened and when, one line for each event, for a person who asks in the morning or in half a year.
+ *
+ *     record -> queue -> [ rotate ] -> append, fsync
+ *
+ * It never throws at its caller and never makes it wait: a disk that is full or hangs costs events, which are counted and
+ * reported in the next line. The file is opened for each append, so that a file that was moved, removed or cut off by
+ * another program is noticed; events are rare enough for that. The writer decides when a write happens (writer.ts).
+ */
 import { constants } from 'node:fs';
 import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -7,24 +16,13 @@ import { attempt, type FileSystem, type OpenFile, StoreError, systemFiles } from
 import { composeLine, type LedgerEvent } from './ledger-format.ts';
 import { findLedgerEnd, ledgerPath } from './ledger-reader.ts';
 import { type WriteEnd, Writer } from './writer.ts';
-
-/**
- * The ledger: what happened and when, one line for each event, for somebody who asks in the morning or in half a year.
- *
- *     record -> queue -> [ rotate ] -> append, fsync
- *
- * It never throws at who records and never makes him wait: a disk that is full or hangs costs events, which are counted
- * and told of in the next line. The file is opened for each append, so that one that was moved, removed or cut off
- * behind our back is noticed; events are rare enough.
- */
-
 export interface LedgerOptions {
   readonly directory: string;
-  /** A file is not let grow beyond this. Default 1 MiB. */
+  /** The largest size of a file. Default 1 MiB. */
   readonly maxOctets?: number;
-  /** So many files are kept behind the one that is appended to. Default 4. */
+  /** The number of older files that are kept. Default 4. */
   readonly olderFiles?: number;
-  /** Events that wait for the disk; those beyond are lost. Default 1,000. */
+  /** The most events that wait for the disk; further ones are lost. Default 1,000. */
   readonly maxQueued?: number;
 }
 
@@ -54,14 +52,14 @@ interface Waiting {
   readonly event: LedgerEvent;
 }
 
-/** Where the file ends, as far as we know. */
+/** The end of the file after the last append. */
 interface End {
   readonly sizeOctets: number;
   readonly isTorn: boolean;
 }
 
-const FILE_MODE = 0o640; // addresses are no secret, but nobody else's business either
-// O_NONBLOCK: a pipe that stands in the file's place must not hold us
+const FILE_MODE = 0o640; // addresses are no secret, but no other user needs them
+// O_NONBLOCK: a pipe in the place of the file must not block the writer
 const APPEND =
   constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const CLOSE_WAIT_MS = 1_000;
@@ -79,7 +77,7 @@ export class Ledger {
 
   readonly #queue: Waiting[] = [];
   #isClosed = false;
-  /** Lost since the last event that was let into the queue. */
+  /** Events lost since the last one that entered the queue. */
   #lostBefore = 0;
   #end: End | undefined;
   #sequence = 0;
@@ -96,7 +94,7 @@ export class Ledger {
     this.#writer = new Writer({ write: () => this.#writeAll(), texts: TEXTS }, parts);
   }
 
-  /** Notes that `event` happened `agoMs` ago. Returns at once; never throws. Keeps `event`: do not change it afterwards. */
+  /** Records that `event` happened `agoMs` ago. Returns at once; never throws. Keeps `event`: do not change it afterwards. */
   record(event: LedgerEvent, agoMs = 0): void {
     if (this.#isClosed || this.#queue.length >= this.#maxQueued) {
       this.#lost++;
@@ -108,13 +106,13 @@ export class Ledger {
     if (!this.#isClosed) this.#writer.start();
   }
 
-  /** Resolves once everything recorded is on the disk, or could not be written. Never rejects. */
+  /** Resolves once all recorded events are on the disk, or could not be written. Never rejects. */
   flush(): Promise<void> {
     if (this.#queue.length > 0 && !this.#writer.isWriting) this.#writer.start();
     return this.#writer.ended();
   }
 
-  /** As `flush`, but does not wait for a disk that hangs; nothing is recorded from then on. */
+  /** As `flush`, but waits a second at most. Later events are not recorded. */
   close(): Promise<void> {
     this.#isClosed = true;
     return this.#writer.stop(CLOSE_WAIT_MS, () => this.flush());
@@ -152,7 +150,7 @@ export class Ledger {
     }
   }
 
-  /** Appends what fits into the file; false where not even one line does. */
+  /** Appends the lines that fit into the file; false where not even one does. */
   async #append(): Promise<boolean> {
     const path = ledgerPath(this.#directory, 0);
     const file = await attempt('open', path, () => this.#files.open(path, APPEND, FILE_MODE));
@@ -160,7 +158,7 @@ export class Ledger {
     try {
       isAppended = await this.#appendTo(file, path);
     } catch (error) {
-      await file.close().catch(() => undefined); // the first error is the one that tells something
+      await file.close().catch(() => undefined); // the first error is the one to report
       throw error;
     }
     await attempt('close', path, () => file.close());
@@ -176,7 +174,7 @@ export class Ledger {
     return true;
   }
 
-  /** What we know of the file's end, or what the disk says where the file is not as we left it. */
+  /** The end after the last append, or as the disk shows it where another program has changed the file. */
   async #endOf(file: OpenFile, path: string): Promise<End> {
     const stat = await attempt('stat', path, () => file.stat());
     if (!stat.isFile()) throw new StoreError('append to', path, 'EINVAL', 'not a file');
@@ -186,7 +184,7 @@ export class Ledger {
     return { sizeOctets: stat.size, isTorn: found.isTorn };
   }
 
-  /** The lines that fit behind `end`, with a line feed in front where a torn line has to be closed. */
+  /** The lines that fit after `end`, with a line feed first where a torn line has to be closed. */
   #compose({ sizeOctets, isTorn }: End): { chunks: Uint8Array[]; lines: number[] } {
     const chunks: Uint8Array[] = isTorn ? [LINE_FEED] : [];
     const lines: number[] = []; // lengths in octets
@@ -224,7 +222,7 @@ export class Ledger {
     let left = octets;
     for (const length of lines) {
       left -= length;
-      if (left < -1) break; // its line feed alone is added by who closes torn lines
+      if (left < -1) break; // a line that lacks only its line feed is closed by the next append
       whole++;
     }
     this.#queue.splice(0, whole);
@@ -232,7 +230,7 @@ export class Ledger {
     this.#written += whole;
   }
 
-  /** The oldest goes, the others move up; after a kill in between, a number is missing, and nothing else. */
+  /** Removes the oldest file and renames the others; a kill in between only leaves a gap in the numbers. */
   async #rotate(): Promise<void> {
     this.#end = undefined;
     for (let age = this.#olderFiles; age >= 1; age--) {
@@ -246,7 +244,7 @@ export class Ledger {
     await syncDirectory(this.#files, this.#directory);
   }
 
-  /** A defect of ours in one event must not keep every later one out for ever. */
+  /** Drops the queue after a defect: otherwise one event could keep out all later ones. */
   #dropAll(): void {
     const dropped = this.#queue.splice(0);
     this.#lost += dropped.length;

@@ -1,3 +1,12 @@
+/**
+ * The octets of `retained.json`, and when they are written: a checked JSON file (see checked-json.ts) whose content is the
+ * answers to the questions that the operator retains.
+ *
+ *     "answers": [ { "name": ..., "type": "A", "confirmedAt": ..., "changedAt": ..., "records": [ for a person ],
+ *                    "message": base64, "signedMessage": base64 } ]
+ *
+ * `message` counts, the response as an upstream sent it; `records` shows its answer section to a reader of the file.
+ */
 import * as z from 'zod';
 import { HEADER_OCTETS } from '../protocol/wire/header.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
@@ -22,20 +31,10 @@ import {
 import type { Decoded, StateFormat, Written } from './state-format.ts';
 
 /**
- * The octets of `retained.json`: a checked JSON file (see checked-json.ts) whose content is the answers to the questions
- * that the operator retains.
- *
- *     "answers": [ { "name": ..., "type": "A", "confirmedAt": ..., "changedAt": ..., "records": [ for a person ],
- *                    "message": base64, "signedMessage": base64 } ]
- *
- * What counts is `message`, the response as an upstream sent it; `records` is its answer section for who reads the file.
- */
-
-/**
- * Four KiB for each of 2,000 questions (1,000 names, A and AAAA): a response of 1,232 octets, the most that EDNS gets over
- * UDP, with its signatures, in base64, and its records for a person. A few may be larger; where most are, those for which
- * there is no room are left out, the ones no longer retained first, and the server says so. What is larger was written by
- * somebody else, and reading it would hold up the start.
+ * Four KiB for each of 2,000 questions (1,000 names, A and AAAA): a response of 1,232 octets, the usual limit over UDP, with
+ * its signatures, in base64, and its records for a person. A few answers may be larger. Answers for which there is no room are
+ * left out, those no longer retained first, and the server reports it. A larger file was written by another program, and
+ * reading it would delay the start.
  */
 const MAX_FILE_OCTETS = 8 * 1024 * 1024;
 
@@ -59,7 +58,7 @@ export const RETAINED: StateFormat<Records> = {
   maxOctets: MAX_FILE_OCTETS,
   policy: {
     confirmEveryMs: 600_000,
-    // changed: with the time that the disk takes, a restart loses less than the last minute
+    // `changed`: with the time of the write itself, a restart loses less than a minute
     waitMs: { new: 0, changed: 50_000, confirmed: 600_000 },
     texts: {
       failing: 'save retained answers: failed, answering all the same',
@@ -79,7 +78,7 @@ export const RETAINED: StateFormat<Records> = {
   },
 };
 
-/** Refuses what `decodeRetained` would not take back; reading it back to see would take as long again. */
+/** Checks each record instead of reading the file back, which would take as long again. */
 function* encodeRetained({ generation, writtenAtMs, content }: Written<Records>): Steps<Encoded> {
   const refused = (detail: string): Encoded => ({ kind: 'refused', detail });
   if (!isTime(writtenAtMs)) return refused('the time is out of range');
@@ -99,12 +98,12 @@ function* composed(records: Records): Generator<object> {
 function mayBeWritten(record: RetainedRecord): boolean {
   const { name, qtype, message, signedMessage = message, confirmedAtMs, changedAtMs } = record;
   const isSmall = Math.max(message.length, signedMessage.length) <= MAX_MESSAGE_OCTETS;
-  // the question in a message that has been indexed is a name in normal form
+  // the name in the question of an indexed message is in normal form
   const isOfType = typeFromText(typeName(qtype)) === qtype && name !== '.';
   return isSmall && isOfType && isTime(confirmedAtMs) && isTime(changedAtMs) && isAboutItsQuestion(record);
 }
 
-const LATEST_MS = Date.UTC(9999, 11, 31); // four digits of year
+const LATEST_MS = Date.UTC(9999, 11, 31); // a year of four digits
 
 function isTime(ms: number): boolean {
   return ms >= 0 && ms <= LATEST_MS;
@@ -123,7 +122,7 @@ function composeRecord(record: RetainedRecord): object {
   };
 }
 
-/** Takes a file apart, whatever it holds; never throws. */
+/** Reads a file of any content; never throws. */
 function* decodeRetained(octets: Uint8Array): Steps<Decoded<Records>> {
   const parsed = yield* parseCheckedList(ENVELOPE, octets, 'answers');
   if (parsed.kind !== 'ok') return parsed;
@@ -144,7 +143,7 @@ function badContent(where: string, { issues: [issue] }: z.ZodError): DecodeFault
   return corrupt('bad-content', `${where}${issue?.path.join('.')}: ${issue?.message}`);
 }
 
-/** Order is no content, and neither are TTLs or the order of an answer's records. */
+/** The order of answers is no content; neither are TTLs or the order of the records in an answer. */
 function* compareRetained(before: Records, after: Records): Steps<'none' | 'ageing' | 'content'> {
   if (before.length === after.length && before.every((record, at) => isSame(record, after[at])))
     return 'none';

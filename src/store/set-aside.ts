@@ -7,7 +7,7 @@ import { readWhole, syncDirectory } from './atomic-file.ts';
 import type { FileSystem } from './file-system.ts';
 import { attempt, StoreError } from './file-system.ts';
 
-/** A file that stands where state should, and could not be served from. */
+/** A file in the place of state that cannot be used. */
 export interface Fault {
   readonly path: string;
   /** `newer`: written by a later version of ours; `unreadable`: the disk or the permissions refused. */
@@ -17,7 +17,7 @@ export interface Fault {
   readonly detail: string;
 }
 
-/** A fault with what became of the file: `setAsideTo`, or `setAsideFailed` with the reason; neither while it stays in place. */
+/** A fault and the new place of the file, or why it could not be moved; neither while the file stays in its place. */
 export interface LoadFault extends Fault {
   readonly setAsideTo?: string;
   readonly setAsideFailed?: string;
@@ -75,9 +75,8 @@ const COMPARED = 10; // set-aside files, the newest first, that are searched for
 const COMPARED_OCTETS = 16 * 1024 * 1024; // larger ones are not read for that
 
 /**
- * Renames the file to `<name>.<kind>-<UTC time>-<reason>` beside it and resolves to that path. Content that has been set
- * aside before goes over its earlier copy, so that a file which something keeps putting back is kept once, not at
- * every start. Throws StoreError.
+ * Renames the file to `<name>.<kind>-<UTC time>-<reason>` beside it and resolves to that path. Content that was set aside before
+ * replaces its earlier copy, so that a file which comes back before every start is kept once. Throws StoreError.
  */
 export async function setAside(files: FileSystem, fault: Fault, wallMs: number): Promise<string> {
   const directory = dirname(fault.path);
@@ -128,7 +127,7 @@ export async function pruneSetAside(files: FileSystem, path: string, kept: numbe
   const directory = dirname(path);
   const prefix = `${basename(path)}.corrupt-`;
   const names = await files.readdir(directory).catch((): string[] => []);
-  // the time stands behind the prefix
+  // the time comes after the prefix, so that names sort by time
   const old = names.filter((name) => name.startsWith(prefix)).sort();
   for (const name of old.slice(0, Math.max(0, old.length - kept))) {
     await files.unlink(join(directory, name)).catch(() => undefined);

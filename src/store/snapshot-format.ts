@@ -1,25 +1,24 @@
-import { createHash } from 'node:crypto';
-
 /**
- * The octets of `answers.snapshot`: forwarded answers, used last first, in blocks that each prove themselves.
+ * The octets of `answers.snapshot`: forwarded answers, last used first, in blocks with a proof each.
  *
  *     file    header, block ..., end
  *     header  "outpost-dns answers\n" (20 octets), version u32, written at u48 (wall ms), answers u32,
  *             scope (32 octets), proof (32 octets)
- *     block   length u32 (not 0), proof (32 octets), payload (so many octets): entries
+ *     block   length u32 (not 0), proof (32 octets), payload (of that length): entries
  *     end     length u32 (0), proof (32 octets)
  *
  *     entry   flags u8 (bits 0 and 1: kind 1 positive, 2 nodata, 3 nxdomain; 2: DO; 3: CD; 4: an earlier answer follows),
- *             hits u32, idle u48 (ms), answer, and the earlier answer with its kind u8 in front
+ *             hits u32, idle u48 (ms), answer, and the earlier answer after its kind u8
  *     answer  age u48 (ms), lifetime u48 (ms), length u16, message
  *
- * Integers are big-endian. A proof is the SHA-256 of the proof before it (none for the header), the length and the
- * payload: so blocks are in their place and of one file, and a file that was cut off or has rotted is good up to the
- * first block that does not hold, and no further. Every entry stands for itself, so that part is worth having. `answers`
- * is how many there were when the writing began: a hint. `scope` is the SHA-256 of a text that says who was asked: answers
- * of another scope may be those of somebody else. A new version is needed for any change, because there is no
- * room for members that an older one could skip; the file may be lost, so nothing converts it.
+ * Integers are big-endian. A proof is the SHA-256 of the proof before it (none for the header), the length and the payload:
+ * so all blocks are in their place and of one file, and a file that was cut off or has rotted is good up to its first bad
+ * block. Every entry stands for itself, so that a part of the file is of use. `answers` is a hint: their number when the write
+ * began. `scope` is the SHA-256 of a text that names the servers asked: answers of another scope may be wrong for this one. Any
+ * change needs a new version, because there is no room for members that an older version could skip; no code converts old
+ * files, because the file may be lost.
  */
+import { createHash } from 'node:crypto';
 
 const MAGIC = Buffer.from('outpost-dns answers\n', 'latin1');
 const VERSION = 1;
@@ -30,12 +29,12 @@ export const FRAME_OCTETS = 4 + PROOF_OCTETS;
 /** The part of the header that every version has. */
 const VERSIONED_OCTETS = MAGIC.length + 4;
 
-/** A block is closed once it has so many octets: a fifth of a millisecond of SHA-256. */
+/** A block is closed once it has this size, which takes a fifth of a millisecond of SHA-256. */
 const BLOCK_OCTETS = 48 * 1024;
 const MAX_MESSAGE = 0xffff;
 const ANSWER_OCTETS = 6 + 6 + 2;
 const MAX_ENTRY = 1 + 4 + 6 + ANSWER_OCTETS + MAX_MESSAGE + 1 + ANSWER_OCTETS + MAX_MESSAGE;
-/** No block has a longer payload. */
+/** The longest payload of a block. */
 export const MAX_BLOCK_OCTETS = BLOCK_OCTETS + MAX_ENTRY;
 
 const KINDS = ['positive', 'nodata', 'nxdomain'] as const;
@@ -47,7 +46,7 @@ export interface SnapshotAnswer {
   readonly kind: (typeof KINDS)[number];
   /** A whole DNS message of at most 65,535 octets. */
   readonly octets: Uint8Array;
-  /** When the snapshot was taken, in whole ms. */
+  /** Age when the snapshot was taken, in whole ms. */
   readonly ageMs: number;
   readonly lifetimeMs: number;
 }
@@ -56,25 +55,25 @@ export interface SnapshotEntry extends SnapshotAnswer {
   readonly dnssecOk: boolean;
   readonly checkingDisabled: boolean;
   readonly hits: number;
-  /** Since it was last used, when the snapshot was taken, in whole ms. */
+  /** Time since the last use when the snapshot was taken, in whole ms. */
   readonly idleMs: number;
   readonly earlier?: SnapshotAnswer;
 }
 
-/** No less than what the entry takes in the file. */
+/** An upper bound of the octets of the entry in the file. */
 export function entryOctets({ octets, earlier }: SnapshotEntry): number {
   return ENTRY_FIXED_OCTETS + octets.length + (earlier?.octets.length ?? 0);
 }
 
 const ENTRY_FIXED_OCTETS = 64;
 
-/** Composes a file part by part in one buffer: a part has to be written before the next call. */
+/** Composes a file in parts in one buffer: write each part before the next call. */
 export class SnapshotComposer {
   readonly #buffer = Buffer.allocUnsafeSlow(FRAME_OCTETS + MAX_BLOCK_OCTETS);
   #end = FRAME_OCTETS;
   #proof: Uint8Array = new Uint8Array(0);
 
-  /** Octets of the block that is being filled, as it would be written now. */
+  /** Octets of the block being filled, as it would be written now. */
   get blockOctets(): number {
     return this.#end;
   }
@@ -91,7 +90,7 @@ export class SnapshotComposer {
     return octets;
   }
 
-  /** Adds an entry; whether the block is full and `block` has to be called. */
+  /** Adds an entry; returns whether the block is full and `block` has to be called. */
   add(entry: SnapshotEntry): boolean {
     const buffer = this.#buffer;
     const { dnssecOk, checkingDisabled, earlier } = entry;
@@ -109,7 +108,7 @@ export class SnapshotComposer {
     return at - FRAME_OCTETS >= BLOCK_OCTETS;
   }
 
-  /** The block with what was added since the last one; `undefined` without any. */
+  /** The block with the entries added since the last one; `undefined` without any. */
   block(): Uint8Array | undefined {
     return this.#end === FRAME_OCTETS ? undefined : this.#close();
   }
@@ -142,14 +141,14 @@ function kindNumber({ kind }: SnapshotAnswer): number {
   return KINDS.indexOf(kind) + 1;
 }
 
-/** A whole number from 0 to `most`; an age that is none counts as the highest. */
+/** A whole number from 0 to `most`; NaN counts as the highest age. */
 function whole(value: number, most: number): number {
   return Number.isNaN(value) ? most : Math.min(most, Math.max(0, Math.round(value)));
 }
 
 export interface SnapshotHeader {
   readonly kind: 'header';
-  /** Wall ms, by the clock of then. */
+  /** Wall ms, by the clock of the writer. */
   readonly writtenAtMs: number;
   readonly answers: number;
   /** Compare with `scopeOf`. */
@@ -157,7 +156,7 @@ export interface SnapshotHeader {
   readonly proof: Uint8Array;
 }
 
-/** What a header has for the text of a scope. */
+/** The octets of a header for the text of a scope. */
 export function scopeOf(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }
@@ -191,12 +190,12 @@ export function parseHeader(octets: Uint8Array): HeaderReading {
   return { kind: 'header', writtenAtMs, answers, scope, proof };
 }
 
-/** The length that a frame states for the payload behind it; 0 for the end of the file. */
+/** The length that a frame states for the payload after it; 0 at the end of the file. */
 export function payloadLength(frame: Uint8Array): number {
   return Buffer.from(frame.buffer, frame.byteOffset, FRAME_OCTETS).readUInt32BE(0);
 }
 
-/** The proof of a block, or of the end, if it holds after the one before it. */
+/** The proof of a block, or of the end, if it follows from the proof before it. */
 export function proveBlock(
   before: Uint8Array,
   frame: Uint8Array,
@@ -206,7 +205,7 @@ export function proveBlock(
   return proof.equals(frame.subarray(4, FRAME_OCTETS)) ? proof : undefined;
 }
 
-/** The entries of a block that has proved itself, sharing its octets; `undefined` where it is no block of ours all the same. */
+/** The entries of a block with a valid proof, sharing its octets; `undefined` where an entry is malformed all the same. */
 export function parseBlock(payload: Uint8Array): SnapshotEntry[] | undefined {
   const buffer = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
   const entries: SnapshotEntry[] = [];

@@ -1,3 +1,7 @@
+/**
+ * Reads a snapshot of answers block by block, never more than one of them in memory: blocks are handed on up to the first one
+ * without a valid proof. Says as well how old the answers are in the process that loads them.
+ */
 import { readInto, withOpened } from './atomic-file.ts';
 import type { FileSystem, OpenFile } from './file-system.ts';
 import { attempt, StoreError } from './file-system.ts';
@@ -14,16 +18,13 @@ import {
   type SnapshotEntry,
   type SnapshotHeader,
 } from './snapshot-format.ts';
-
-/** Reads a snapshot block by block, never more than one of them in memory: what proves itself is handed on, the first that does not ends it. */
-
 /**
- * Gets the entries of one block, which share a buffer that the next block is read into. Resolves to whether there is use
- * for more.
+ * Gets the entries of one block, which share a buffer that the next block overwrites. Resolves to whether the next block is
+ * wanted.
  */
 export type TakeEntries = (entries: readonly SnapshotEntry[], header: SnapshotHeader) => Promise<boolean>;
 
-/** Resolves to what is wrong with the file, if anything is; `undefined` also where there is none. Never rejects, unless `take` does. */
+/** Resolves to the fault of the file; `undefined` for a sound file and for none. Rejects only if `take` does. */
 export async function readSnapshot(
   files: FileSystem,
   path: string,
@@ -79,7 +80,7 @@ async function readBlocks(
     if (proven === undefined) return corrupt('checksum-mismatch', `${where} is not what was written`);
     if (length === 0) return endOf(file, path);
     const entries = parseBlock(payload);
-    if (entries === undefined) return corrupt('bad-content', `${where} has an entry that is none`);
+    if (entries === undefined) return corrupt('bad-content', `${where} has a malformed entry`);
     proof = proven;
     if (!(await take(entries, header))) return undefined;
   }
@@ -89,24 +90,22 @@ async function endOf(file: OpenFile, path: string): Promise<Fault | undefined> {
   const more = await readInto(file, path, new Uint8Array(1));
   return more === 0
     ? undefined
-    : { path, kind: 'corrupt', reason: 'overlong', detail: 'the file goes on behind its end' };
+    : { path, kind: 'corrupt', reason: 'overlong', detail: 'the file continues after its end' };
 }
 
 /**
- * How old the answers of a snapshot are in the process that loads it. Pure.
+ * The time between two processes.
  *
- * Between two processes only the wall clock can say how much time has passed, and it may be wrong by years: a host whose
- * battery is empty wakes up in 1970, and a bad time server has sent hosts to 2036. So the clock is believed only where
- * what it says is credible: that not less than nothing and not more than a month has passed. Otherwise nothing is made
- * fresh that may be old, and nothing is dropped that may be young: every answer is loaded as stale, one that was fresh
- * just so, one that was stale already by as much as it was. It is given then as any stale answer, for the whole stale
- * time from now on or for the rest of its own, and checked with an upstream wherever one answers.
+ * Only the wall clock can tell it, and that may be wrong by years: a host with an empty battery wakes up in 1970, and a bad time
+ * server has sent hosts to 2036. So the clock is believed only where the time that has passed is credible: from nothing to a
+ * month. Otherwise no old answer is made fresh, and no young answer is dropped: every answer is loaded as stale. An answer that
+ * was fresh becomes just stale; an answer that was stale stays as stale as it was. It is then given as any stale answer, and
+ * checked with an upstream where one answers.
  *
- * The same holds where somebody else is asked now than was asked then: what the others said is better than nothing, and
- * no more than that.
+ * The same holds where other servers are asked now than when the snapshot was taken: their answers are better than nothing.
  */
 
-/** A host that was off for longer is rarer than a clock that is wrong by more. */
+/** A host is off for longer more rarely than a clock is wrong by more. */
 const CREDIBLE_MS = 30 * 86_400_000;
 
 export interface Passed {
@@ -115,7 +114,7 @@ export interface Passed {
   readonly passedMs: number;
 }
 
-/** Nobody knows how old the answers are, or whether they still hold. */
+/** The age of the answers is not known, or whether they still hold. */
 export const UNKNOWN: Passed = { isCredible: false, passedMs: 0 };
 
 export function passedSince(writtenAtMs: number, nowWallMs: number): Passed {

@@ -1,5 +1,5 @@
 /**
- * The state directory: how its files are called, whether files can be created in it, and which process may write there.
+ * The state directory: the names of its files, whether files can be created in it, and which process may write there.
  *
  * Two processes that write would take turns in replacing each other's files, and lose endpoints. So a process claims the
  * directory; without the claim it reads and writes nothing. The claim is a POSIX record lock on `writer.lock`, which the kernel
@@ -26,10 +26,10 @@ const DIRECTORY_MODE = 0o750;
 
 export type DirectoryOutcome =
   | { readonly kind: 'ready'; readonly isNew: boolean }
-  /** `code` is the system's: `EACCES`, `EROFS`, `ENOTDIR`, ... What the directory holds may still be readable. */
+  /** `code` is the system's: `EACCES`, `EROFS`, `ENOTDIR`, ... Files in the directory may still be readable. */
   | { readonly kind: 'failed'; readonly code: string; readonly detail: string };
 
-/** Creates the state directory where it is missing, durably, and tries whether files can be created in it. Loading does not need this. */
+/** Creates the state directory where it is missing, durably, and tries whether files can be created in it. Loading works without. */
 export async function prepareDirectory(
   directory: string,
   random: Random,
@@ -48,13 +48,13 @@ export async function prepareDirectory(
   }
 }
 
-/** A new directory is as lasting as its entry in its parent: sync each, from the lowest to the one that was there. */
+/** A new directory is as durable as its entry in its parent: syncs each parent, from the lowest to the first that existed. */
 async function syncParents(files: FileSystem, lowest: string, first: string): Promise<void> {
   for (let at = lowest; at.length >= first.length; at = dirname(at)) await syncDirectory(files, dirname(at));
 }
 
 export type Claim =
-  /** `epoch` counts the claims of this process: with each, the files may hold what somebody else wrote. */
+  /** `epoch` counts the claims of this process: before each, another process may have written the files. */
   | { readonly kind: 'ours'; readonly epoch: number; readonly doubt?: string }
   /** Another process keeps its state here. */
   | { readonly kind: 'taken'; readonly detail: string };
@@ -85,7 +85,7 @@ export class DirectoryLock implements Disposable {
     this.#path = join(directory, 'writer.lock');
   }
 
-  /** Makes sure that the directory is ours, which it may not be any more where it was replaced. Never rejects. */
+  /** Makes sure that the directory is still ours: it may have been replaced. Never rejects. */
   claim(): Promise<Claim> {
     this.#claiming ??= this.#claim().finally(() => {
       this.#claiming = undefined;
@@ -93,7 +93,7 @@ export class DirectoryLock implements Disposable {
     return this.#claiming;
   }
 
-  /** How the latest claim came out; `undefined` before any. */
+  /** The result of the latest claim; `undefined` before any. */
   get latest(): Claim | undefined {
     return this.#latest;
   }
@@ -129,7 +129,7 @@ export class DirectoryLock implements Disposable {
   }
 }
 
-/** `files`, but what changes something fails with EBUSY where the directory is not ours. */
+/** `files`, except that changes fail with EBUSY where the directory is not ours. */
 export function guardedFiles(files: FileSystem, lock: DirectoryLock): FileSystem {
   const owned = async <T>(run: () => Promise<T>): Promise<T> => {
     const claim = await lock.claim();
@@ -155,10 +155,10 @@ async function identityOf(path: string): Promise<string | undefined> {
   );
 }
 
-/** What holds the lock, or why it cannot be had now. */
+/** Resolves to the lock, or to the reason why there is none now. */
 async function lockFile(path: string, directory: string): Promise<Held | string> {
   try {
-    const { DatabaseSync } = await import('node:sqlite'); // only now: not every runtime has it
+    const { DatabaseSync } = await import('node:sqlite'); // loaded late, because not every runtime has it
     const database = new DatabaseSync(path, { timeout: 0 });
     try {
       database.exec('PRAGMA journal_mode = MEMORY'); // on disk the journal would be a second file
@@ -180,7 +180,7 @@ async function lockFile(path: string, directory: string): Promise<Held | string>
   }
 }
 
-/** `why`: there is no lock on the file. */
+/** `why` says why there is no lock on the file. */
 async function lockSocket(directory: string, why: string): Promise<Held | string> {
   const identity = await identityOf(directory);
   const doubt = `${why}; a second server on another host, or in another container, would not be noticed`;

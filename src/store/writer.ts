@@ -159,7 +159,7 @@ export class Writer<End extends WriteEnd> {
         for (const { reject } of waiting) reject(defect);
       }
     }
-    this.#running = undefined; // in the same turn as the last look at isDue, so that no call falls between
+    this.#running = undefined; // in the same turn as the last check of isDue, so that no call is lost in between
   }
 
   #ended(end: WriteEnd): void {
