@@ -91,7 +91,7 @@ t.test('the smallest file gets every default', async (t) => {
   t.strictSame(config, DEFAULTS);
 });
 
-t.test('sources follow from region, route53 and kubernetes unless they are written', async (t) => {
+t.test('sources follow from region, route53 and kubernetes unless they are given', async (t) => {
   const cases: [keys: string, sources: string[]][] = [
     ['endpoint: x.example', ['dns']],
     ['region: us-west-2', ['dns', 'interfaces', 'cluster']],
@@ -110,7 +110,7 @@ t.test('sources follow from region, route53 and kubernetes unless they are writt
   }
 });
 
-t.test('values come out in their units and in canonical form', async (t) => {
+t.test('options have their units and canonical form', async (t) => {
   const config = await load(`
 clusters:
   - {name: a, region: us-gov-west-1, endpoint: ABC.GR7.Example., vpcId: vpc-01234567, route53: {zoneId: Z12}, profile: site a}
@@ -186,7 +186,7 @@ state: {directory: /srv/state//}
 });
 
 t.test(
-  'what a zone does while disconnected: beside its servers, or alone with those it has anyway',
+  'whileDisconnected beside forwardTo, or alone with the upstreams that the zone has anyway',
   async (t) => {
     const zones = `
   - {name: a.example, forwardTo: [10.0.0.53], whileDisconnected: nxdomain}
@@ -237,7 +237,7 @@ t.test('how the API server is asked', async (t) => {
   }
 });
 
-t.test('the whole of it is frozen', async (t) => {
+t.test('the configuration is frozen with everything in it', async (t) => {
   const config = await load(
     'clusters: [{name: a, region: us-west-2}]\nupstreams: [10.0.0.2]\nzones: [{name: z, records: [a TXT b]}]\n',
   );

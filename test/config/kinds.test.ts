@@ -1,4 +1,4 @@
-/** What each kind of value takes, through the loader; durations and addresses also by the readers that commands use. */
+/** The values that each kind accepts, through the loader; durations and addresses also by the readers that commands use. */
 import fc from 'fast-check';
 import t from 'tap';
 import type { Config } from '../../src/config/config.ts';
@@ -13,7 +13,7 @@ const SEED = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7ff
 
 type Outcome<T> = { readonly value: T } | { readonly message: string; readonly fix: string };
 
-/** What becomes of one value: an option of the configuration, or its only fault. */
+/** The option that a value becomes, or its fault. */
 async function taken<T>(text: string, option: (config: Config) => T): Promise<Outcome<T>> {
   try {
     return { value: option(await load(text)) };
@@ -38,7 +38,7 @@ const readRetained = (text: string) =>
 const readUpstream = (text: string) =>
   taken(`${CLUSTER}upstreams: [${quoted(text)}]\n`, (c) => c.upstreams[0]);
 
-t.test('durations and sizes are taken up to their bounds and not beyond', async (t) => {
+t.test('durations and sizes are accepted up to their bounds and not beyond', async (t) => {
   const durations: [text: string, ms: number | undefined][] = [
     ['999ms', undefined],
     ['1000ms', 1000],
@@ -88,7 +88,7 @@ t.test('a duration is written with the largest unit that divides it, and reads b
   );
 });
 
-t.test('a network is taken only with the address that it starts at', async (t) => {
+t.test('a network is accepted only with its first address', async (t) => {
   const octets = fc.tuple(fc.nat(255), fc.nat(255), fc.nat(255), fc.nat(255));
   const property = fc.asyncProperty(octets, fc.nat(32), async (parts, prefix) => {
     const bits = parts.reduce((all, part) => all * 256n + BigInt(part), 0n);
@@ -140,7 +140,7 @@ t.test('addresses in odd spellings are refused', async (t) => {
   }
 });
 
-t.test('a name that is taken fits the wire and comes back from it unchanged', async (t) => {
+t.test('an accepted name fits the wire and comes back from it unchanged', async (t) => {
   const label = fc.oneof(fc.string({ maxLength: 5 }), fc.stringMatching(/^[a-zA-Z0-9_-]{1,64}$/));
   const names = fc.array(label, { maxLength: 8 }).map((labels) => labels.join('.'));
   let taken = 0;
@@ -151,7 +151,7 @@ t.test('a name that is taken fits the wire and comes back from it unchanged', as
     return nameFromWire(nameToWire(reading.value)) === reading.value;
   });
   await fc.assert(property, { numRuns: RUNS, seed: SEED });
-  t.ok(taken > 0, 'some are taken');
+  t.ok(taken > 0, 'some names are accepted');
   const longest = `${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(61)}`;
   t.match(await readDomainName(longest), { value: longest }, '255 octets on the wire');
   t.match(await readDomainName(`${longest}d`), { message: 'longer than 255 octets' });
@@ -184,7 +184,7 @@ t.test('a name to retain stands for its addresses unless it says a type', async 
   }
 });
 
-t.test('a link-local upstream is taken with its interface, in brackets and with a port too', async (t) => {
+t.test('a link-local upstream is accepted with its interface, in brackets and with a port too', async (t) => {
   for (const [text, address, port] of [
     ['fe80::1%eth0', 'fe80::1%eth0', 53],
     ['[FE80:0::1%eth0.100]', 'fe80::1%eth0.100', 53],

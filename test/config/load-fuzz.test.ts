@@ -20,7 +20,7 @@ function keyNames(keys: readonly DeclaredKey[]): string[] {
   return [...new Set(keys.flatMap((key) => [key.name, ...keyNames(key.keys)]))];
 }
 
-/** Every fault is fit to be printed: on two lines, and not long. */
+/** Every fault can be printed on two lines. */
 async function endsWell(text: string, environment: Record<string, string> = {}): Promise<boolean> {
   try {
     return Object.isFrozen(await load(text, { environment }));

@@ -19,7 +19,7 @@ function leaves(keys: readonly DeclaredKey[], above = ''): Leaf[] {
   });
 }
 
-/** Keys that no room takes as they are, each with what becomes of it. */
+/** Keys whose value no room takes as it is, each with the option that comes from it. */
 const TURNED_INTO: Readonly<Record<string, string>> = {
   'clusters.route53.findZone': 'route53 without a zoneId',
   'clusters.probe.enabled': 'a probe, or none',
@@ -39,7 +39,7 @@ t.test('each key names a room that uses its value under the option that it names
   }
 });
 
-/** The rest of a chain from a key to its room: nothing but these is written for a new key besides the room that uses it. */
+/** The whole of what is written for a new key, besides the room that uses it. */
 const MADE_UP: readonly (readonly [file: string, before: string, declaration: string])[] = [
   [
     'keys/forwarding.ts',

@@ -6,31 +6,34 @@ import { faultLines, load, SMALLEST } from './loading.ts';
 const outboundOf = async (environment: Record<string, string>): Promise<OutboundConfig> =>
   (await load(SMALLEST, { environment })).outbound;
 
-t.test('the usual variables, a lower-case one first, an empty one not at all', async (t) => {
-  for (const [environment, expected] of [
-    [{}, {}],
-    [{ HTTPS_PROXY: '' }, {}],
-    [{ HTTPS_PROXY: 'http://10.0.0.5:3128' }, { httpsProxy: 'http://10.0.0.5:3128/' }],
-    [{ https_proxy: 'http://10.0.0.5:3128' }, { httpsProxy: 'http://10.0.0.5:3128/' }],
-    [{ https_proxy: 'http://low:1', HTTPS_PROXY: 'http://up:1' }, { httpsProxy: 'http://low:1/' }],
-    [{ https_proxy: '', HTTPS_PROXY: 'http://up:1' }, { httpsProxy: 'http://up:1/' }],
-    [{ HTTPS_PROXY: 'proxy.example:3128' }, { httpsProxy: 'http://proxy.example:3128/' }],
-    [{ HTTPS_PROXY: '10.0.0.5:3128' }, { httpsProxy: 'http://10.0.0.5:3128/' }],
-    [{ HTTPS_PROXY: ' http://[2001:db8::5]:3128 ' }, { httpsProxy: 'http://[2001:db8::5]:3128/' }],
-    [{ HTTPS_PROXY: 'https://u:p%40ss@proxy.example' }, { httpsProxy: 'https://u:p%40ss@proxy.example/' }],
-    [{ HTTP_PROXY: 'http://10.0.0.5' }, { httpProxy: 'http://10.0.0.5/' }],
-    [
-      { NO_PROXY: '.Corp.example, 10.0.0.0/8  localhost,,' },
-      { noProxy: ['.corp.example', '10.0.0.0/8', 'localhost'] },
-    ],
-    [
-      { AWS_CA_BUNDLE: '/etc/ca.pem', NODE_EXTRA_CA_CERTS: '/etc/extra.pem' },
-      { caBundle: '/etc/ca.pem', extraCertificates: '/etc/extra.pem' },
-    ],
-  ] as const) {
-    t.strictSame(await outboundOf(environment), { noProxy: [], ...expected }, JSON.stringify(environment));
-  }
-});
+t.test(
+  'the usual variables: the lower-case variable counts first, an empty variable does not count',
+  async (t) => {
+    for (const [environment, expected] of [
+      [{}, {}],
+      [{ HTTPS_PROXY: '' }, {}],
+      [{ HTTPS_PROXY: 'http://10.0.0.5:3128' }, { httpsProxy: 'http://10.0.0.5:3128/' }],
+      [{ https_proxy: 'http://10.0.0.5:3128' }, { httpsProxy: 'http://10.0.0.5:3128/' }],
+      [{ https_proxy: 'http://low:1', HTTPS_PROXY: 'http://up:1' }, { httpsProxy: 'http://low:1/' }],
+      [{ https_proxy: '', HTTPS_PROXY: 'http://up:1' }, { httpsProxy: 'http://up:1/' }],
+      [{ HTTPS_PROXY: 'proxy.example:3128' }, { httpsProxy: 'http://proxy.example:3128/' }],
+      [{ HTTPS_PROXY: '10.0.0.5:3128' }, { httpsProxy: 'http://10.0.0.5:3128/' }],
+      [{ HTTPS_PROXY: ' http://[2001:db8::5]:3128 ' }, { httpsProxy: 'http://[2001:db8::5]:3128/' }],
+      [{ HTTPS_PROXY: 'https://u:p%40ss@proxy.example' }, { httpsProxy: 'https://u:p%40ss@proxy.example/' }],
+      [{ HTTP_PROXY: 'http://10.0.0.5' }, { httpProxy: 'http://10.0.0.5/' }],
+      [
+        { NO_PROXY: '.Corp.example, 10.0.0.0/8  localhost,,' },
+        { noProxy: ['.corp.example', '10.0.0.0/8', 'localhost'] },
+      ],
+      [
+        { AWS_CA_BUNDLE: '/etc/ca.pem', NODE_EXTRA_CA_CERTS: '/etc/extra.pem' },
+        { caBundle: '/etc/ca.pem', extraCertificates: '/etc/extra.pem' },
+      ],
+    ] as const) {
+      t.strictSame(await outboundOf(environment), { noProxy: [], ...expected }, JSON.stringify(environment));
+    }
+  },
+);
 
 t.test('a bad proxy is a fault that names variable, value and fix, and no password', async (t) => {
   for (const [environment, first, fix] of [
@@ -69,8 +72,11 @@ t.test('a bad proxy is a fault that names variable, value and fix, and no passwo
   }
 });
 
-t.test('where nothing is asked of AWS a proxy of other programs keeps nothing from starting', async (t) => {
-  const text = 'clusters: [{ name: a, endpoint: api.example.com }]\nupstreams: [10.0.0.2]\n';
-  const environment = { HTTPS_PROXY: 'socks5://10.0.0.5:1080' };
-  t.strictSame((await load(text, { environment })).outbound, { noProxy: [] });
-});
+t.test(
+  'a site that asks nothing of AWS starts with a proxy variable that is meant for other programs',
+  async (t) => {
+    const text = 'clusters: [{ name: a, endpoint: api.example.com }]\nupstreams: [10.0.0.2]\n';
+    const environment = { HTTPS_PROXY: 'socks5://10.0.0.5:1080' };
+    t.strictSame((await load(text, { environment })).outbound, { noProxy: [] });
+  },
+);

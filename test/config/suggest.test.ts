@@ -2,7 +2,7 @@
 import t from 'tap';
 import { errorOf, load, SMALLEST } from './loading.ts';
 
-/** The key that is suggested for one of a section, `known` for a key that is there. */
+/** The key that is suggested for a key of a section; `known` for a key that exists. */
 async function suggested(section: string, key: string): Promise<string> {
   const { faults } = await errorOf(load(`${SMALLEST}${section}: {${JSON.stringify(key)}: null}\n`));
   const [fault] = faults;

@@ -4,6 +4,7 @@ import { clusterSettings } from '../../src/daemon/refresh-rooms.ts';
 import { defaultGroup, disconnectedRules, routesOf, upstreamsBoundHere } from '../../src/daemon/routes.ts';
 import { siteGroup } from '../../src/daemon/site-names.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
+import { DEFAULT_SETTINGS } from '../../src/serving/forwarder/upstream.ts';
 import { awsNames } from '../../src/serving/local-zones/aws-names.ts';
 import { failsWhileDisconnected } from '../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../src/serving/local-zones/local-zones.ts';
@@ -92,6 +93,7 @@ t.test('what is not said has the room’s own defaults, in the room’s own unit
     pipelined: 100,
   });
   t.match(config.refresh, { intervalMs: { dns: 45_000, interfaces: 300_000 }, deadlineMs: 20_000 });
+  t.match(config.forward, DEFAULT_SETTINGS, 'the defaults of the room are those that are declared');
   t.match(config.forward, {
     deadlineMs: 5000,
     attemptMinMs: 200,

@@ -22,7 +22,7 @@ export function asked(name: string, type = 'A'): Query {
   return query;
 }
 
-/** The octets that a client would get for a finding that is an answer. */
+/** The octets that a client gets for a finding that is an answer. */
 export function replyOctets(zones: LocalZones<string>, name: string, type: string, turn = 0): Buffer {
   const query = asked(name, type);
   const found = zones.find(query);
@@ -33,7 +33,7 @@ export function replyOctets(zones: LocalZones<string>, name: string, type: strin
 
 /**
  * What a client sees, on one line: `NOERROR | answer; answer | authority`, `REFUSED (blocked)`, `forward to x`,
- * `nothing`. Read back by dns2, which had no part in fitting the answer to the name.
+ * `nothing`. dns2 reads the reply: it does not know how the answer was fitted to the name.
  */
 export function seen(zones: LocalZones<string>, name: string, type = 'A', turn = 0): string {
   const query = asked(name, type);
@@ -65,7 +65,7 @@ export function replyText(octets: Buffer, aa: 0 | 1): string {
     .trimEnd();
 }
 
-/** The fields that dns2's parser sets, each for its types; its declarations know a few of them. */
+/** The fields that dns2's parser sets, each for its types; dns2 declares only a few of them. */
 interface ParsedRecord {
   readonly name: string;
   readonly type: number;
@@ -100,7 +100,7 @@ function recordText(record: ParsedRecord): string {
     case 'SOA':
       return `${head} ${record.primary || '.'} ${record.admin} ${record.minimum}`;
     default:
-      // HINFO: character strings, here without their length octets; dns2 keeps RDATA that it does not know as a Buffer
+      // HINFO: character strings, here without their length octets; dns2 keeps RDATA of unknown types as a Buffer
       return `${head} ${Buffer.from(record.data ?? [])
         .toString('latin1')
         .replace(/[^ -~]/g, '')}`;

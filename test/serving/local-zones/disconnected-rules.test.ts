@@ -32,14 +32,14 @@ function written(query: Query, found: DisconnectedFinding, first = 0): Buffer {
   return space.subarray(40, 40 + writeDisconnectedReply(turn, found, first));
 }
 
-/** What a client sees and where it stands beside the cache: `after-stale NOERROR | answer | authority`. */
-function said(rules: DisconnectedRules, name: string, type = 'A', turn = 0): string {
+/** The reply that a client sees, and its place beside the cache: `after-stale NOERROR | answer | authority`. */
+function seenBy(rules: DisconnectedRules, name: string, type = 'A', turn = 0): string {
   const query = asked(name, type);
   const found = rules.find(query);
   if (found.kind === 'stale') return 'stale';
   const octets = written(query, found, turn);
   if (found.kind !== 'rcode') return `${found.standing} ${replyText(octets, 0)}`;
-  if ((octets[3]! & 0x0f) !== found.rcode) throw new Error('another response code was written');
+  if ((octets[3]! & 0x0f) !== found.rcode) throw new Error('a wrong response code was written');
   return `${found.standing} ${rcodeName(found.rcode)} (${extendedErrorName(found.extendedError)})`;
 }
 
@@ -47,7 +47,7 @@ type Row = readonly [name: string, type: string, want: string];
 
 function follows(name: string, rules: DisconnectedRules, rows: readonly Row[]): void {
   t.test(name, (t) => {
-    for (const [name, type, want] of rows) t.equal(said(rules, name, type), want, `${name} ${type}`);
+    for (const [name, type, want] of rows) t.equal(seenBy(rules, name, type), want, `${name} ${type}`);
     t.end();
   });
 }
@@ -61,7 +61,7 @@ const ec2NoData = negative('after-stale', 'NOERROR', ec2);
 const address = (name: string, text: string) => `after-stale NOERROR | ${name} 30 A ${text}`;
 
 follows(
-  "EC2's own names: computed from the label, denied where there is nothing to compute",
+  "EC2's own names: computed from the label, denied without an address in it",
   build([], {
     regions: ['us-west-2', 'us-east-1', 'us-west-2', 'cn-north-1'],
     vpcs: [{ region: 'us-west-2', cidr: '203.0.113.0/24' }],
@@ -83,17 +83,17 @@ follows(
       'A',
       address('ip-10-0-3-10.cn-north-1.compute.internal', '10.0.3.10'),
     ],
-    // a VPC may have public addresses; those of one Region say nothing of another's
+    // a VPC may have public addresses, in its own Region alone
     [`ip-203-0-113-9.${ec2}`, 'A', address(`ip-203-0-113-9.${ec2}`, '203.0.113.9')],
     ['ip-203-0-113-9.ec2.internal', 'A', negative('after-stale', 'NXDOMAIN', 'ec2.internal')],
-    // never an address that no VPC has: rebinding to loopback, or to anybody
+    // never an address that no VPC has: the name would lead to loopback, or to a foreign host
     [`ip-127-0-0-1.${ec2}`, 'A', ec2NoName],
     [`ip-169-254-169-254.${ec2}`, 'A', ec2NoName],
     [`ip-8-8-8-8.${ec2}`, 'A', ec2NoName],
     [`ip-172-32-0-1.${ec2}`, 'A', ec2NoName],
     [`ip-0-0-0-0.${ec2}`, 'A', ec2NoName],
     [`ip-8-8-8-8.${ec2}`, 'AAAA', ec2NoName],
-    // what pods with ndots:5 ask for
+    // names that pods with ndots:5 ask for
     [`example.com.${ec2}`, 'A', ec2NoName],
     [`example.com.${ec2}`, 'AAAA', ec2NoName],
     [`kubernetes.default.svc.cluster.local.${ec2}`, 'A', ec2NoName],
@@ -104,10 +104,10 @@ follows(
     [`ip-10-0-3.${ec2}`, 'A', ec2NoName],
     [`ip-10-0-3-010.${ec2}`, 'A', ec2NoName],
     [`ip-10-0-3-256.${ec2}`, 'A', ec2NoName],
-    // RFC 8020: the suffix exists, as there are names under it
+    // RFC 8020: the suffix exists, because there are names under it
     [ec2, 'A', ec2NoData],
     [ec2, 'SOA', ec2NoData],
-    // not ours to deny: other Regions, and what is above
+    // names that are not denied here: other Regions, and names above
     ['ip-10-0-3-10.eu-west-1.compute.internal', 'A', 'stale'],
     ['ip-10-0-3-10.us-east-1.compute.internal', 'A', 'stale'],
     ['compute.internal', 'A', 'stale'],
@@ -120,7 +120,7 @@ const ptr = (name: string, target: string) => `after-stale NOERROR | ${name} 30 
 const reverse = (rcode: string, apex: string) => negative('after-stale', rcode, `${apex}.in-addr.arpa`);
 
 follows(
-  'reverse names: computed inside the networks of VPCs, and nothing made up elsewhere',
+  'reverse names: computed inside the networks of VPCs, and not elsewhere',
   build([], {
     regions: ['us-west-2'],
     vpcs: [
@@ -145,7 +145,7 @@ follows(
     ['010.3.0.10.in-addr.arpa', 'PTR', reverse('NXDOMAIN', '0.10')],
     ['x.10.3.0.10.in-addr.arpa', 'PTR', reverse('NXDOMAIN', '0.10')],
     ['1.10.3.0.10.in-addr.arpa', 'PTR', reverse('NXDOMAIN', '0.10')],
-    // the narrower network speaks for its own part of a wider one
+    // the narrower network counts for its part of a wider network
     ['9.5.0.10.in-addr.arpa', 'PTR', ptr('9.5.0.10.in-addr.arpa', 'ip-10-0-5-9.eu-west-1.compute.internal')],
     // networks that end between two dots share the name above them
     ['1.16.1.10.in-addr.arpa', 'PTR', ptr('1.16.1.10.in-addr.arpa', 'ip-10-1-16-1.ec2.internal')],
@@ -170,7 +170,7 @@ follows(
 const FAST = 'before-stale SERVFAIL (no reachable authority)';
 
 follows(
-  'names of AWS: services fail at once, what may stand on the Outpost is given as long as it is known',
+  'names of AWS: services fail at once, names of things on the Outpost are answered while they are known',
   build([], {
     regions: ['us-west-2', 'cn-north-1'],
   }),
@@ -225,7 +225,7 @@ t.test('every name of the table of AWS has its reason', (t) => {
 const STOPPED = 'before-cache SERVFAIL (no reachable authority)';
 
 follows(
-  "the operator's rules: the longest name decides, and none that says nothing hides a built-in one",
+  "the operator's rules: the longest name decides, and a zone without an answer hides no built-in rule",
   build(
     [
       { name: 'Corp.Example.', whileDisconnected: 'nxdomain' },
@@ -252,7 +252,7 @@ follows(
     ['example', 'A', 'stale'],
     ['sts.us-west-2.amazonaws.com', 'A', 'stale'],
     ['b.s3.us-west-2.amazonaws.com', 'A', negative('before-cache', 'NXDOMAIN', 's3.us-west-2.amazonaws.com')],
-    // the operator's own word for all of AWS does not reach a zone that says nothing: what is built in holds there
+    // the operator's rule for all of AWS does not hold in a zone without an answer: the built-in rule does
     ['x.dkr.ecr.us-west-2.amazonaws.com', 'A', FAST],
     ['x.api.aws', 'A', STOPPED],
     [`ip-10-0-3-10.${ec2}`, 'A', address(`ip-10-0-3-10.${ec2}`, '10.0.3.10')],
@@ -311,7 +311,7 @@ follows("the operator's records stand in for a zone, whole, and before whatever 
   ['example', 'A', 'stale'],
 ]);
 
-t.test('addresses of a stand-in are rotated by the turn', (t) => {
+t.test('addresses of the operator are rotated', (t) => {
   t.equal(
     said(standIns, site, 'A', 1),
     'before-cache NOERROR | registry.example 60 A 10.0.0.2; registry.example 60 A 10.0.0.1',
@@ -319,7 +319,7 @@ t.test('addresses of a stand-in are rotated by the turn', (t) => {
   t.end();
 });
 
-t.test('a look-up makes nothing: the same finding every time', (t) => {
+t.test('a lookup makes no object: the same finding every time', (t) => {
   const rules = build([{ name: 'corp.example', whileDisconnected: 'nxdomain' }], { regions: ['us-west-2'] });
   for (const name of [
     'example.com',
@@ -355,7 +355,7 @@ t.test('a zone that cannot be served is refused with every fault', (t) => {
   t.end();
 });
 
-/** With EDNS and DO, over a name as long as names get. */
+/** With EDNS and DO; the name may be as long as names can be. */
 function askedWithEdns(name: string, type: string): Query {
   const octets = composeQuery({
     id: 7,
@@ -407,7 +407,7 @@ t.test(
   },
 );
 
-/** The OPT record, found from the end: it is the last record of every reply of ours. */
+/** The OPT record, found from the end: it is the last record of every reply. */
 function optOf(octets: Buffer, from: number) {
   for (const length of [11, 17]) {
     const at = octets.length - length;

@@ -96,7 +96,7 @@ const records: readonly [name: string, type: string, want: string][] = [
   // a rule further down
   ['lab.site.example', 'A', 'forward to lab'],
   ['x.y.lab.site.example', 'TYPE999', 'forward to lab'],
-  // a name that merely ends alike
+  // a name that only ends alike
   ['offsite.example', 'A', 'nothing'],
   ['example', 'A', 'nothing'],
 ];
@@ -107,7 +107,7 @@ for (const [name, type, want] of records) {
   });
 }
 
-t.test('addresses of one name take turns; behind an alias they keep their order', async (t) => {
+t.test('addresses of a name take turns; after an alias they keep their order', async (t) => {
   const first = (name: string, turn: number) => seen(site, name, 'A', turn).match(/A (10\.0\.0\.\d)/)?.[1];
   t.same(
     [0, 1, 2].map((turn) => first('www.site.example', turn)),
@@ -119,7 +119,7 @@ t.test('addresses of one name take turns; behind an alias they keep their order'
   );
 });
 
-t.test('a rule by name: what it says holds for the name and all under it', async (t) => {
+t.test('a rule holds for its name and all names under it', async (t) => {
   const zones = build(
     { name: 'ads.example', answer: 'nxdomain' },
     { name: 'dead.example', answer: 'servfail' },
@@ -171,7 +171,7 @@ t.test('the longest name wins; for one name the operator wins over the special-u
   for (const [name, type, want] of cases) t.equal(seen(zones, name, type), want, `${name} ${type}`);
 });
 
-t.test('a rule for the root holds for what no other rule does, special-use names apart', async (t) => {
+t.test('a rule for the root holds for names without another rule, except special-use names', async (t) => {
   const denied = build({ name: '.', answer: 'nxdomain' });
   t.equal(seen(denied, 'www.example', 'A'), noName('.'));
   t.equal(seen(denied, '.', 'NS'), noName('.'));
@@ -188,7 +188,7 @@ t.test('a rule for the root holds for what no other rule does, special-use names
   t.match(faultsOf({ name: '.', records: [rr('* 60 A 10.0.0.1')] }), [/a wildcard, which is not supported/]);
 });
 
-t.test('answers fit names of any length: pointers lead where they should', async () => {
+t.test('answers fit names of any length, and their pointers lead to the right names', async () => {
   const numRuns = Number(process.env['FUZZ_RUNS'] ?? 300);
   const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() & 0x7fff_ffff);
   t.comment(`FUZZ_SEED=${seed} FUZZ_RUNS=${numRuns}`);
@@ -228,7 +228,7 @@ function faultsOf(...rules: ZoneRule<string>[]): string[] {
   }
 }
 
-t.test('all faults are told together, each with its zone and record', async (t) => {
+t.test('all faults are reported together, each with its zone and record', async (t) => {
   t.same(
     faultsOf(
       { name: 'a..b', answer: 'nxdomain' },
@@ -328,20 +328,23 @@ for (const [it, lines, want] of zoneFaults) {
   });
 }
 
-t.test('a zone of records without any record exists, and nothing in it', async (t) => {
+t.test('a zone with an empty list of records exists, and no name in it', async (t) => {
   const empty = build({ name: 'empty.example', records: [] });
   t.equal(seen(empty, 'empty.example'), noData('empty.example'));
   t.equal(seen(empty, 'www.empty.example'), noName('empty.example'));
 });
 
-t.test('a zone whose name dns2 cannot compose is refused for records and works for the rest', async (t) => {
-  const name = 'a\\.b';
-  t.match(faultsOf({ name, records: [rr(`www.${name} 60 A 10.0.0.1`)] }), [/escaped octet/]);
-  t.equal(seen(build({ name, forwardTo: 'x' }), `c.${name}`), 'forward to x');
-  t.equal(seen(build({ name, answer: 'nxdomain' }), `c.${name}`).slice(0, 8), 'NXDOMAIN');
-});
+t.test(
+  'a zone whose name dns2 cannot compose is refused for records, and works for other rules',
+  async (t) => {
+    const name = 'a\\.b';
+    t.match(faultsOf({ name, records: [rr(`www.${name} 60 A 10.0.0.1`)] }), [/escaped octet/]);
+    t.equal(seen(build({ name, forwardTo: 'x' }), `c.${name}`), 'forward to x');
+    t.equal(seen(build({ name, answer: 'nxdomain' }), `c.${name}`).slice(0, 8), 'NXDOMAIN');
+  },
+);
 
-t.test('a look-up allocates nothing, found or not', async (t) => {
+t.test('a lookup allocates nothing, found or not', async (t) => {
   for (const name of ['www.example.com', 'www.site.example', 'nothing.site.example', 'api.localhost']) {
     const query = asked(name);
     const spin = (times: number) => {
@@ -351,13 +354,13 @@ t.test('a look-up allocates nothing, found or not', async (t) => {
     };
     spin(200_000);
     const grown: number[] = [];
-    // until the optimiser is done, which it may be late on a machine that is busy
+    // until the optimiser is done: on a busy machine that takes longer
     for (let round = 0; round < 5 || (round < 100 && Math.min(...grown) >= 200_000); round++) {
       const before = process.memoryUsage().heapUsed;
       spin(100_000);
       grown.push(Math.abs(process.memoryUsage().heapUsed - before));
     }
-    // one object of the smallest size per look-up would be 1.6 million octets
+    // one object of the smallest size per lookup would be 1.6 million octets
     t.ok(Math.min(...grown) < 200_000, name);
   }
 });

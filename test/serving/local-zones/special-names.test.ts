@@ -54,7 +54,7 @@ const cases: readonly [name: string, type: string, want: string][] = [
   ['10.in-addr.arpa', 'DS', 'nothing'],
   ['resolver.arpa', 'A', noData('resolver.arpa')],
   ['_dns.resolver.arpa', 'SVCB', noName('resolver.arpa')],
-  // names that are like special ones, and are not
+  // names that only look like special-use names
   ['.', 'NS', 'nothing'],
   ['arpa', 'NS', 'nothing'],
   ['in-addr.arpa', 'NS', 'nothing'],
@@ -142,32 +142,35 @@ t.test('every negative answer has the SOA that lets a stub cache it (RFC 2308 se
   }
 });
 
-t.test('names that a site may have are asked of upstreams on the site, and no others are', async (t) => {
-  for (const name of [
-    'test',
-    'www.test',
-    'dc1.ad.local',
-    'nas.home.arpa',
-    '5.1.168.192.in-addr.arpa',
-    '5.0.31.172.in-addr.arpa',
-    '5.0.127.100.in-addr.arpa',
-    ip6('fd00000000000000000000000000000a'),
-  ])
-    t.match(seen(onSite, name, 'PTR'), /site/, name);
-  for (const name of [
-    'localhost',
-    'x.invalid',
-    'x.onion',
-    'x.alt',
-    '_dns.resolver.arpa',
-    '2.0.0.127.in-addr.arpa',
-  ])
-    t.equal(seen(onSite, name, 'A'), seen(zones, name, 'A'), name);
-  for (const name of ['5.2.254.169.in-addr.arpa', '5.2.0.192.in-addr.arpa', loopback6, unspecified6])
-    t.equal(seen(onSite, name, 'PTR'), seen(zones, name, 'PTR'), name);
-});
+t.test(
+  'names of the site itself are asked of upstreams on the site, and of no other upstreams',
+  async (t) => {
+    for (const name of [
+      'test',
+      'www.test',
+      'dc1.ad.local',
+      'nas.home.arpa',
+      '5.1.168.192.in-addr.arpa',
+      '5.0.31.172.in-addr.arpa',
+      '5.0.127.100.in-addr.arpa',
+      ip6('fd00000000000000000000000000000a'),
+    ])
+      t.match(seen(onSite, name, 'PTR'), /site/, name);
+    for (const name of [
+      'localhost',
+      'x.invalid',
+      'x.onion',
+      'x.alt',
+      '_dns.resolver.arpa',
+      '2.0.0.127.in-addr.arpa',
+    ])
+      t.equal(seen(onSite, name, 'A'), seen(zones, name, 'A'), name);
+    for (const name of ['5.2.254.169.in-addr.arpa', '5.2.0.192.in-addr.arpa', loopback6, unspecified6])
+      t.equal(seen(onSite, name, 'PTR'), seen(zones, name, 'PTR'), name);
+  },
+);
 
-t.test("a zone of the operator's at or above such a name says who is asked", async (t) => {
+t.test('a zone of the operator at or above such a name has its upstreams', async (t) => {
   const corp = new LocalZones<string>({
     rules: [
       { name: 'in-addr.arpa', forwardTo: 'corp' },
