@@ -313,7 +313,7 @@ follows("the operator's records stand in for a zone, whole, and before whatever 
 
 t.test('addresses of the operator are rotated', (t) => {
   t.equal(
-    said(standIns, site, 'A', 1),
+    seenBy(standIns, site, 'A', 1),
     'before-cache NOERROR | registry.example 60 A 10.0.0.2; registry.example 60 A 10.0.0.1',
   );
   t.end();
