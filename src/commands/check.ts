@@ -12,7 +12,7 @@ import { readState } from '../store/state-format.ts';
 import { configFindings, HOSTS_FILE, hostsFindings, readHosts, retainedFindings } from './check-host.ts';
 import { inspectDirectory, recordsOf, type StateFacts, stateFindings } from './check-state.ts';
 import { bySeverity, type Finding, formatFindings, problem, warning } from './finding.ts';
-import { explainNone, placesOf, searchConfig } from './running-server.ts';
+import { explainNoConfig, placesOf, searchConfig } from './running-server.ts';
 import { getReport } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
 import { type Paint, paintForTerminal, plural, print } from './terminal.ts';
@@ -36,7 +36,7 @@ async function check({ config: file, json }: CheckOptions): Promise<ExitCode> {
     else process.stderr.write(`${search.error.message}\n`);
     return EXIT.usage;
   }
-  if (search.kind === 'none') return explainNone(search);
+  if (search.kind === 'none') return explainNoConfig();
   const { config } = search;
   const findings = bySeverity(await findAll(config, HOSTS_FILE, Date.now()));
   if (json) printJson([], findings);

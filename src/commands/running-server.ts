@@ -3,7 +3,7 @@
  * configuration that --config names; the configuration of this host, or of this container's environment; the sandbox that
  * this user runs; the default places. It knows nothing of what the server is then asked (server-client.ts).
  */
-import { access } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { sandboxConfigFile } from '../../sandbox/control-client.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
@@ -44,6 +44,7 @@ export async function findPlace<Kind extends keyof Places>(
   kind: Kind,
   flag: Places[Kind] | undefined,
   file: string | undefined,
+  defaults: Places = DEFAULT_PLACES,
 ): Promise<Places[Kind] | ExitCode> {
   if (flag !== undefined) return flag;
   const search = await searchConfig(file);
@@ -53,7 +54,7 @@ export async function findPlace<Kind extends keyof Places>(
     explain(`without a sound configuration, name the place with ${FLAGS[kind]}`);
     return EXIT.usage;
   }
-  const places = await atDefaultPlaces();
+  const places = await atDefaultPlaces(defaults);
   return places === undefined ? explainNone(search) : places[kind];
 }
 
@@ -82,11 +83,10 @@ async function attempt(file: string | undefined): Promise<ConfigSearch> {
 /** The one error of every command that finds no server. */
 export function explainNone(search: Exclude<ConfigSearch, { kind: 'config' }>): ExitCode {
   const { admin, stateDirectory } = DEFAULT_PLACES;
-  const count = search.kind === 'faulty' ? search.error.faults.length : 0;
   const tried = [
-    ...(search.kind === 'faulty'
-      ? [`the configuration has ${plural(count, 'fault')} ("outpost-dns check" lists them)`]
-      : [`there is no configuration "${DEFAULT_CONFIG_FILE}"`, 'this user runs no sandbox']),
+    search.kind === 'faulty'
+      ? `the configuration has ${plural(search.error.faults.length, 'fault')} ("outpost-dns check" lists them)`
+      : NO_CONFIG,
     `nothing answers at "${socketText(admin)}"`,
     `there is no state in "${stateDirectory}"`,
   ];
@@ -95,6 +95,15 @@ export function explainNone(search: Exclude<ConfigSearch, { kind: 'config' }>): 
     'start one with "outpost-dns serve" (or "outpost-dns sandbox" to try it out), or name its configuration with --config',
   );
   return search.kind === 'faulty' ? EXIT.usage : EXIT.finding;
+}
+
+const NO_CONFIG = `there is no configuration "${DEFAULT_CONFIG_FILE}", this user runs no sandbox`;
+
+/** For a command that needs the configuration, where there is none. */
+export async function explainNoConfig(): Promise<ExitCode> {
+  if ((await atDefaultPlaces(DEFAULT_PLACES)) === undefined) return explainNone({ kind: 'none' });
+  explain(`no configuration was found: ${NO_CONFIG}`, 'name it with --config');
+  return EXIT.usage;
 }
 
 /** Where the server of this configuration is reached. */
@@ -119,19 +128,26 @@ async function isInstalled(): Promise<boolean> {
   );
 }
 
-/**
- * A server that runs on without its configuration, or the files of one that ran. Of the report only the DNS address is
- * taken: any user may listen on that port, and a path in the report would name files that root then reads.
- */
-async function atDefaultPlaces(): Promise<Places | undefined> {
-  const reading = await getReport(DEFAULT_PLACES.admin, DEFAULT_TIMEOUT_MS);
+/** A server that runs on without its configuration, or the files of one that ran. */
+async function atDefaultPlaces(defaults: Places): Promise<Places | undefined> {
+  const reading = await getReport(defaults.admin, DEFAULT_TIMEOUT_MS);
   if (reading.kind === 'report') {
-    const [first] = reading.report.server.listening;
-    const dns = readSocketAddress(first?.address ?? '', 53, 1);
-    return { ...DEFAULT_PLACES, dns: 'value' in dns ? reachable(dns.value) : DEFAULT_PLACES.dns };
+    const { server, state } = reading.report;
+    const dns = readSocketAddress(server.listening[0]?.address ?? '', 53, 1);
+    return {
+      admin: defaults.admin,
+      dns: 'value' in dns ? reachable(dns.value) : defaults.dns,
+      stateDirectory: (await isOwn(state.directory)) ? state.directory : defaults.stateDirectory,
+    };
   }
-  return access(DEFAULT_PLACES.stateDirectory).then(
-    () => DEFAULT_PLACES,
+  return stat(defaults.stateDirectory).then(
+    () => defaults,
     () => undefined,
   );
+}
+
+/** Any user may listen on the default port, and a path in such a report must not name files that root then reads. */
+async function isOwn(directory: string): Promise<boolean> {
+  const found = await stat(directory).catch(() => undefined);
+  return found?.isDirectory() === true && found.uid === process.getuid?.();
 }
