@@ -1,5 +1,5 @@
 /**
- * The aliases of one response: where they lead, and whether the response says what is at their end. RFC 1034 section 3.6.2
+ * The aliases of one response: where they lead, and whether the response answers for their end. RFC 1034 section 3.6.2
  * (CNAME), RFC 6672 section 3 (DNAME), RFC 2308 section 2 and RFC 6604 (what a negative answer is about).
  */
 import { lower, MAX_NAME_OCTETS } from '../words/name.ts';
@@ -12,9 +12,9 @@ import { skipName } from './query.ts';
 export const MAX_ALIASES = 16;
 const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 
-/** What is remembered of a kept response with aliases, so that a cache hit looks nothing up. */
+/** Remembered with a kept response that has aliases, so that a cache hit needs no search. */
 export class AliasNote {
-  /** The response ends in an alias and says nothing about its target: the target has to be asked for. */
+  /** The response ends in an alias without an answer for its target: the target has to be asked for. */
   readonly isOpen: boolean;
   /** For the resolver: numbers of the tables and of the retained names by which nobody else answers for any target. */
   clearAtTables = -1;
@@ -39,7 +39,7 @@ export interface Alias {
 export interface AliasChain {
   /** In the order in which they follow each other; the first belongs to the QNAME. */
   readonly aliases: readonly Alias[];
-  /** `data`: there are records of the QTYPE at the end. `denied`: the response says that there are none. */
+  /** `data`: records of the QTYPE are at the end. `denied`: the response denies such records. */
   readonly end: 'data' | 'denied' | 'open';
 }
 

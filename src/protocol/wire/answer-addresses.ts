@@ -1,4 +1,4 @@
-/** The addresses that a response says its question has. */
+/** The addresses in the answer to a question. */
 import { TYPE } from '../words/types.ts';
 import { MAX_ALIASES } from './alias-chain.ts';
 import { nameKey } from './compressed-name.ts';

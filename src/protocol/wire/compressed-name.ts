@@ -6,8 +6,8 @@ import { lower, MAX_NAME_OCTETS } from '../words/name.ts';
 import { HEADER_OCTETS } from './header.ts';
 
 /**
- * Pointers that one name may follow. Go's resolver gives up after ten, so a name with more reaches nobody; compressors
- * need one for a name, seldom two.
+ * Pointers that one name may follow. Go's resolver gives up after ten, so a name with more reaches no client; compressors
+ * need one pointer for a name, seldom two.
  */
 const MAX_POINTERS = 10;
 

@@ -1,6 +1,6 @@
 /**
  * The twelve octets that every message starts with (RFC 1035 section 4.1.1) and how to read 16- and 32-bit
- * integers; every reader of octets here says what it does beyond the end, none throws.
+ * integers. No reader of octets here throws; each says how it treats octets after the end.
  */
 export const HEADER_OCTETS = 12;
 /** The largest message there is: TCP's length field has 16 bits (RFC 7766 section 8). */

@@ -26,7 +26,7 @@ export interface ReplyPart {
   readonly chain: AliasChain;
   /** How many aliases of `chain` are used. */
   readonly aliases: number;
-  /** What this part says about the target of the last of them is left out: the next part speaks of it. */
+  /** The records about the target of the last alias are left out, because the next part answers for it. */
   readonly isCut: boolean;
   readonly extendedError: number | undefined;
 }
@@ -265,7 +265,7 @@ class MessageWriter {
   }
 
   #copy(from: Uint8Array, start: number, end: number): void {
-    // what does not fit the largest message is counted, so that the reply is found to be too long
+    // octets after the largest message are counted, so that the reply is known to be too long
     for (let at = start; at < end; at++) this.#put(from[at] ?? 0);
   }
 

@@ -1,6 +1,6 @@
 /**
  * Answers that this server authors itself, composed once (by dns2) when a table is built, and written per
- * query by copying octets behind the client's own question.
+ * query by copying octets after the client's own question.
  */
 
 import { Packet } from 'dns2';
@@ -44,7 +44,7 @@ export function composeLocalAnswer(parts: LocalAnswerParts): LocalAnswer {
   };
 }
 
-/** Where compression pointers stand behind `from`, counted from there: in owners and in names inside RDATA. */
+/** Offsets of compression pointers after `from`, counted from there: in owners and in names inside RDATA. */
 function pointerOffsets(message: Uint8Array, from: number): number[] {
   const found: number[] = [];
   const note = (start: number): number => {

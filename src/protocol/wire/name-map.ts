@@ -1,4 +1,4 @@
-/** A map from domain names, looked up by a query's octets: exact and by longest suffix, without a string. */
+/** A map from domain names, searched by a query's octets: exact and by longest suffix, without a string. */
 import { nameToWire } from '../words/name.ts';
 import { hashName, type Query, suffixEquals } from './query.ts';
 
@@ -11,7 +11,7 @@ interface Entry<V> {
 
 export class NameMap<V> {
   readonly #entries = new Map<number, Entry<V>>();
-  /** Names in the map by their number of labels: a depth without names needs no look-up. */
+  /** Names in the map by their number of labels: a depth without names is not searched. */
   readonly #namesAtDepth = new Uint32Array(128);
   #deepest = 0;
 

@@ -9,7 +9,7 @@ import { labelAt, wholeNameEnd } from './compressed-name.ts';
 import { putUint16, putUint32, uint16At, uint32At } from './header.ts';
 import { skipName } from './query.ts';
 
-/** The fields of each type's RDATA, in their order; `FIELDS` below says what each word means. */
+/** The fields of each type's RDATA, in their order; `FIELDS` below explains each word. */
 const TABLE = `
   A ipv4
   AAAA ipv6
@@ -141,7 +141,7 @@ function unknownFromWords([, length, ...hex]: readonly string[]):
     : { fault: 'give its RDATA as "\\# length hex" (RFC 3597 section 5)' };
 }
 
-/** The words of a text; one in quotes keeps its quotes, so that it is told apart from a bare one. */
+/** The words of a text; a quoted word keeps its quotes, so that it differs from a bare word. */
 function wordsOf(text: string): string[] {
   return text.match(/"(?:[^"\\]|\\.)*"|\S+/gs) ?? [];
 }

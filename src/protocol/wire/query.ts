@@ -11,7 +11,7 @@ import { lower, MAX_NAME_OCTETS, nameFromWire } from '../words/name.ts';
 import { TYPE } from '../words/types.ts';
 import { EDNS_UDP_OCTETS, FLAG, HEADER_OCTETS, PLAIN_UDP_OCTETS, putUint16, uint16At } from './header.ts';
 
-/** What is to become of a received message. */
+/** The verdict on a received message. */
 export const VERDICT = { OK: 0, DROP: 1, FORMERR: 2, NOTIMP: 3, BADVERS: 4 } as const;
 export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
 
@@ -37,10 +37,10 @@ export class Query {
   id = 0;
   /** The 16 bits of the header's flags field. */
   flags = 0;
-  /** Offset of the QNAME's first length octet, and of the octet behind its root label. */
+  /** Offset of the QNAME's first length octet, and of the octet after its root label. */
   nameStart = 0;
   nameEnd = 0;
-  /** Offset of the first octet behind QCLASS. */
+  /** Offset of the first octet after QCLASS. */
   questionEnd = 0;
   qtype = 0;
   qclass = 0;
@@ -164,7 +164,7 @@ function readHeader(query: Query, octets: Uint8Array, start: number, end: number
   query.udpLimit = PLAIN_UDP_OCTETS;
 }
 
-/** The offset behind the SOA that an IXFR carries (RFC 1995 section 3), or -1: no other query has an authority record. */
+/** The offset after the SOA that an IXFR carries (RFC 1995 section 3), or -1: no other query has an authority record. */
 function stepOverAuthority({ octets, start, questionEnd, end, qtype }: Query, count: number): number {
   if (qtype !== TYPE.IXFR || count !== 1) return -1;
   return recordEnd(octets, skipName(octets, questionEnd, end, start), end);
@@ -253,7 +253,7 @@ function parseAdditional(query: Query, start: number, count: number): Verdict {
   return query.hasEdns && query.ednsVersion > 0 ? VERDICT.BADVERS : VERDICT.OK;
 }
 
-/** The offset behind the record whose owner ends at `ownerEnd`, or -1 when it is broken or its owner is (-1). */
+/** The offset after the record whose owner ends at `ownerEnd`, or -1 when it is broken or its owner is (-1). */
 function recordEnd(octets: Uint8Array, ownerEnd: number, end: number): number {
   if (ownerEnd < 0 || ownerEnd + FIXED_RR_OCTETS > end) return -1;
   const next = ownerEnd + FIXED_RR_OCTETS + uint16At(octets, ownerEnd + 8);
@@ -271,7 +271,7 @@ function readOpt(query: Query, typeAt: number): void {
 }
 
 /**
- * The offset behind a name that may end in a compression pointer, or -1 when it is broken. The pointer is
+ * The offset after a name that may end in a compression pointer, or -1 when it is broken. The pointer is
  * not followed, but has to point back (RFC 1035 section 4.1.4: to a prior occurrence).
  */
 export function skipName(octets: Uint8Array, start: number, end: number, messageStart = 0): number {
@@ -366,7 +366,7 @@ export function composeQuery(parts: QueryParts): Uint8Array {
 }
 
 /**
- * The hash that names are looked up by: HalfSipHash-1-3 (Aumasson and Bernstein, 2012) over the labels of a name, right
+ * The hash by which names are found: HalfSipHash-1-3 (Aumasson and Bernstein, 2012) over the labels of a name, right
  * label first, so that every suffix is hashed on the way. Its key is drawn when the process begins and never leaves it:
  * nobody outside can make two names that share a hash, which would share a place in every table. A hash is never written
  * to disk. Two names may still share one by accident, so a table compares what it finds.

@@ -1,4 +1,4 @@
-/** The fields of RDATA that are neither names nor so many octets: is what stands in them whole. */
+/** Checks fields of RDATA that are neither names nor of fixed size: whether their content is whole. */
 import { isPlainName } from './compressed-name.ts';
 import { uint16At, uint32At } from './header.ts';
 
@@ -38,7 +38,7 @@ export const FIELD_CHECKS: Readonly<Record<string, FieldCheck>> = {
   params: serviceParamsEnd,
   tag: (message, at, end) => {
     const next = stringEnd(message, at, end);
-    // RFC 8659 section 4.1: a tag has letters and digits, and at least one of them
+    // RFC 8659 section 4.1: a tag has letters and digits, and is not empty
     if (next <= at + 1) return -1;
     for (let i = at + 1; i < next; i++) if (!isAlphanumeric(message[i] ?? 0)) return -1;
     return next;
@@ -73,7 +73,7 @@ function digestEnd(
   return octets >= 1 && (wanted === undefined || octets === wanted) ? end : -1;
 }
 
-/** RFC 1876 section 2. Another version than 0 may look different. */
+/** RFC 1876 section 2. A version other than 0 may have another form. */
 function isLocation(message: Uint8Array, at: number, end: number): number {
   if (at >= end) return -1;
   if ((message[at] ?? 0) !== 0) return end;

@@ -8,7 +8,7 @@ import { FIELD_CHECKS, type FieldCheck, stringEnd } from './rdata-fields.ts';
 /**
  * TYPE, mnemonic, fields. A number is as many octets. The words:
  *
- * - `name`, `host`     a name that may be compressed; of a `host` the additional section may tell the addresses
+ * - `name`, `host`     a name that may be compressed; the additional section may have the addresses of a `host`
  * - `plain`, `plainhost`  a name that no sender may compress (RFC 3597 section 4); where one did, it is written out
  * - `string`, `strings`   one, or one and more to the end, of the strings with a length octet (RFC 1035 section 3.3)
  * - `some`, `any`      octets to the end: at least one, or perhaps none
@@ -121,11 +121,11 @@ function fieldOf(word: string): Field {
   return field;
 }
 
-/** TYPEs of the usual answers, which are told apart without the table. */
+/** TYPEs of the usual answers, which are recognized without the table. */
 const A = 1;
 const AAAA = 28;
 
-/** What the last call of `hasShape` saw beside the shape; one for all calls, so that none needs an object. */
+/** Findings of the last call of `hasShape` beside the shape; one object for all calls. */
 export const seen = {
   /** Offset of the last host's name, or 0. */
   hostAt: 0,

@@ -3,8 +3,8 @@
  * the authority section, hosts that either of them names in the additional section. Everything else could only mislead
  * a client (RFC 2181 section 5.4.1, RFC 5452 section 6).
  *
- * Two readings of one rule: `Relevance` says on the way through a message, without an object, whether all records belong
- * to it, as in nearly every response; `relevantRecords` says which, in any order, where the first was in doubt.
+ * Two readings of one rule. `Relevance` decides on the way through a message, without an object, whether all records belong
+ * to it, as in nearly every response. `relevantRecords` decides which records do, in any order, if the first was in doubt.
  */
 import { TYPE } from '../words/types.ts';
 import { MAX_ALIASES } from './alias-chain.ts';
@@ -19,7 +19,7 @@ const MAX_COMPARED = 4096;
 const MAX_DENIALS = 16;
 const SIGNER = 18; // octets of RRSIG's RDATA before the signer's name (RFC 4034 section 3.1)
 
-/** What an additional section tells of a host: addresses, and what RFC 2782, 6763 and 9460 add. */
+/** TYPEs that an additional section has about a host: addresses, and those of RFC 2782, 6763 and 9460. */
 const HOST_TYPES: ReadonlySet<number> = new Set([
   TYPE.A,
   TYPE.AAAA,
@@ -37,7 +37,7 @@ const isDenial = (type: number): boolean => type === TYPE.NSEC || type === TYPE.
 
 /** Of one message at a time, whose records are noted in their order. `hasShape` has just seen each. */
 export class Relevance {
-  /** False when a record belongs to something else, or when only the other reading can tell. */
+  /** False when a record does not belong to the question, or when only the other reading can decide. */
   isWhole = true;
   readonly #chain = new Uint16Array(MAX_ALIASES + 1);
   #aliases = 0;

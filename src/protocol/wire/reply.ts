@@ -83,7 +83,7 @@ export function writeHeaderAndQuestion(
   return to;
 }
 
-/** Question and OPT with TC set (RFC 2181 section 9: what does not fit is asked for again over TCP). */
+/** Question and OPT with TC set (RFC 2181 section 9: the client asks again over TCP for an answer that does not fit). */
 export function writeTruncatedReply(
   query: Query,
   rcode: number,
@@ -97,7 +97,7 @@ export function writeTruncatedReply(
   return writeEmptyReply(query, rcode, extendedError, reply, replyStart, flags | FLAG.TC);
 }
 
-/** Sections of a reply behind its question, ready to be copied. */
+/** Sections of a reply after its question, ready to be copied. */
 export interface LocalAnswer {
   readonly rcode: number;
   readonly answerCount: number;
@@ -108,7 +108,7 @@ export interface LocalAnswer {
   readonly pointerOffsets: readonly number[];
   /** Octets of one answer record and how many of them take part in rotation; the rest follow in fixed order. */
   readonly rotation: { readonly recordOctets: number; readonly records: number } | undefined;
-  /** It ends in an alias whose target is for somebody else to answer. */
+  /** It ends in an alias whose target is answered elsewhere. */
   readonly isOpen: boolean;
 }
 

@@ -15,7 +15,7 @@ export type TtlPatch = { readonly ageSeconds: number } | { readonly ttlSeconds: 
 
 export interface PatchOptions {
   readonly ttl: TtlPatch;
-  /** Stands before what the upstream said of its response. */
+  /** Takes the place of the upstream's extended error. */
   readonly extendedError: number | undefined;
   /** AD of the upstream is passed on only where the operator trusts it and the client asked (RFC 6840 section 5.8). */
   readonly trustAuthenticatedData: boolean;
@@ -68,7 +68,7 @@ function writeSections(
 }
 
 /**
- * RFC 2181 section 9: TC is for an answer that does not fit, not for what was added to it. The extended error goes first
+ * RFC 2181 section 9: TC is for an answer that does not fit, not for additions to it. The extended error goes first
  * (RFC 8914 section 3; it alone is no reason for TC, which would cost a whole answer), then the additional section, then
  * those authority records that the answer does not need.
  */
@@ -130,14 +130,14 @@ function sectionEnds(response: Uint8Array, index: ResponseIndex): readonly numbe
   return ends;
 }
 
-/** Whether the answer section says all that the client needs. */
+/** Whether the client needs only the answer section. */
 function isWholeAlone(query: Query, response: Uint8Array, index: ResponseIndex): boolean {
   if (!isPositive(index)) return false;
   let hasProofs = false;
   forEachRecord(response, index, ({ section, type }) => {
     if (section === SECTION.authority && isProof(type)) hasProofs = true;
   });
-  // RFC 4035 section 3.1.3.3: an answer from a wildcard is proven by what is in the authority section
+  // RFC 4035 section 3.1.3.3: records in the authority section prove an answer from a wildcard
   return !(query.dnssecOk && hasProofs);
 }
 

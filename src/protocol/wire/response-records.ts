@@ -14,9 +14,9 @@ export interface ResponseIndex {
   readonly qclass: number;
   readonly answerCount: number;
   readonly authorityCount: number;
-  /** Additional records in front of OPT; what follows OPT is additional too and is left out. */
+  /** Additional records before OPT; records after OPT are additional too, and are left out. */
   readonly additionalCount: number;
-  /** Behind the last record that is kept: OPT is hop by hop (RFC 6891 section 6.1.1) and never part of it. */
+  /** The end of the last record that is kept: OPT is hop by hop (RFC 6891 section 6.1.1) and never part of it. */
   readonly end: number;
   /** Offset of every kept record's TTL field. Shared with other messages: never change it. */
   readonly ttlOffsets: Uint16Array;
@@ -51,7 +51,7 @@ export interface RecordPlace {
   type: number;
 }
 
-/** Calls `visit` for each record of an indexed message, in its order; OPT and what follows it is left out. */
+/** Calls `visit` for each record of an indexed message, in its order; OPT and records after it are left out. */
 export function forEachRecord(
   message: Uint8Array,
   index: ResponseIndex,

@@ -1,7 +1,7 @@
 /**
  * Responses from upstreams as received octets. One pass finds what the cache and the reply need, proves that every record
- * lies inside the message and has the shape of its TYPE, and sees whether all records belong to the question. What is
- * received goes through `acceptResponse`: nothing else is kept or passed on.
+ * lies inside the message and has the shape of its TYPE, and whether all records belong to the question. Every received
+ * response goes through `acceptResponse`: nothing else is kept or passed on.
  */
 
 import { CLASS } from '../words/classes.ts';
@@ -46,7 +46,7 @@ export interface ResponseFault {
 
 const fault = (reason: ResponseFault['reason']): ResponseFault => ({ kind: 'fault', reason });
 
-/** What one pass finds; one for all messages, as none is looked at while another is. */
+/** The findings of one pass; one object for all messages, because passes do not overlap. */
 const scan = {
   /** Offsets of the TTL fields so far. */
   ttlOffsets: new Uint16Array(MAX_RECORDS),
@@ -109,7 +109,7 @@ export function indexResponse(
   const qclass = uint16At(message, nameEnd + 2);
   const broken = scanMessage(message, nameEnd + 4, qtype, qclass);
   if (broken !== undefined) {
-    // RFC 2181 section 9: what was truncated is asked for again, wherever its sender has cut it off
+    // RFC 2181 section 9: a truncated response is asked for again, wherever its sender has cut it off
     return (flags & FLAG.TC) === 0 ? broken : truncatedIndex(flags, nameEnd + 4, qtype, qclass);
   }
   const rcode = (flags & FLAG.RCODE) | (scan.extendedRcode << 4);
@@ -142,7 +142,7 @@ export function indexResponse(
   };
 }
 
-/** Whether the answer has what was asked for, or an alias of whose target nothing is said. */
+/** Whether the answer has the type asked for, or an alias whose target the response does not answer. */
 export function isPositive({ answersQtype, aliases, negativeTtlSeconds }: ResponseIndex): boolean {
   return answersQtype || (aliases?.isOpen === true && negativeTtlSeconds === undefined);
 }
@@ -154,7 +154,7 @@ function noteAliases(message: Uint8Array, sections: Parameters<typeof aliasChain
 }
 
 /**
- * Whether the way through the message has seen the aliases, and what is said of their end, as in nearly every response:
+ * Whether the pass has seen the aliases and the records at their end, as in nearly every response:
  * reading the chain again would take ten times as long.
  */
 function isEndSeen(message: Uint8Array, rcode: number): boolean {
@@ -249,7 +249,7 @@ function noteOpt(message: Uint8Array, typeAt: number, end: number): boolean {
 
 const QUESTION_TYPES_FROM = 249; // RFC 6895 section 3.1: TKEY, TSIG, and types that only questions have, up to 255
 
-/** What makes a record one that no reader can take. */
+/** Why no reader can use a record. */
 function recordFault(
   message: Uint8Array,
   section: number,
@@ -366,7 +366,7 @@ export function extendedErrorIn(reply: Uint8Array, at: number): number | undefin
 
 /**
  * The offset of the value of the first option with this code in the RDATA of an OPT record; 0 where there is none, -1 where
- * an option overruns the record or has half a header (RFC 6891 section 6.1.2). What is in other options does not matter.
+ * an option overruns the record or has half a header (RFC 6891 section 6.1.2). The content of other options does not matter.
  */
 export function optionAt(message: Uint8Array, rdata: number, end: number, code: number): number {
   let found = 0;
@@ -375,7 +375,7 @@ export function optionAt(message: Uint8Array, rdata: number, end: number, code: 
     const value = at + 4;
     const next = value + uint16At(message, at + 2);
     if (next > end) return -1;
-    // RFC 8914 section 2: an extended error has at least two octets; shorter, it says nothing
+    // RFC 8914 section 2: an extended error has at least two octets; a shorter one is ignored
     if (found === 0 && uint16At(message, at) === code && next - value >= 2) found = value;
     at = next;
   }

@@ -1,6 +1,6 @@
 /**
  * Messages out of a TCP stream: each is preceded by its length in two octets (RFC 7766 section 8), and any of
- * them may be split anywhere. Whole messages are handed out where they lie in the received chunk; only one that
+ * them may be split anywhere. Whole messages are handed out in place, in the received chunk; only a message that
  * arrives in pieces is copied, once, into a buffer of its announced length (at most 65,535 octets).
  */
 import { uint16At } from './header.ts';
@@ -14,7 +14,7 @@ export class TcpFramer {
   octets: Uint8Array = NOTHING;
   start = 0;
   end = 0;
-  /** A frame announced no octets: there is no such message, and what follows cannot be trusted to be one. */
+  /** A frame announced no octets: no message is empty, so the octets after it cannot be trusted. */
   isBroken = false;
   #chunk: Uint8Array = NOTHING;
   #at = 0;
@@ -24,7 +24,7 @@ export class TcpFramer {
   /** The first octet of a length whose second is still to come; -1: none. */
   #lengthHigh = -1;
 
-  /** Takes what was received. Call `next()` until it returns false. */
+  /** Takes received octets. Call `next()` until it returns false. */
   push(chunk: Uint8Array): void {
     // the reader paused between two messages of the chunk before: what it has left comes first
     this.#chunk = this.hasUnread ? Buffer.concat([this.#chunk.subarray(this.#at), chunk]) : chunk;
@@ -60,7 +60,7 @@ export class TcpFramer {
     this.#body = undefined;
   }
 
-  /** Whether octets received have not been looked at: `next()` may find more without a `push`. */
+  /** Whether received octets are unread: `next()` may find another message without a `push`. */
   get hasUnread(): boolean {
     return this.#at < this.#chunk.length;
   }

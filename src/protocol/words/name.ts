@@ -9,7 +9,7 @@ export const MAX_NAME_OCTETS = 255;
 
 export type NameFault = 'empty-label' | 'label-too-long' | 'name-too-long' | 'bad-escape';
 
-/** A text that is no domain name; `code` says what is wrong with `text`. */
+/** A text that is no domain name; `code` names the fault of `text`. */
 export class NameError extends Error {
   override readonly name = 'NameError';
   readonly code: NameFault;
@@ -95,7 +95,7 @@ export function normalizeName(text: string): string {
 /** Whether `name` is `apex` or lies under it; both in normal form. */
 export function isAtOrUnder(name: string, apex: string): boolean {
   if (apex === '.' || name === apex) return true;
-  // a dot behind an odd number of backslashes is part of a label
+  // a dot after an odd number of backslashes is part of a label
   return name.endsWith(`.${apex}`) && /(?<!\\)(?:\\\\)*$/.test(name.slice(0, -apex.length - 1));
 }
 
@@ -106,7 +106,7 @@ export function parentName(name: string): string | undefined {
   return dot === null ? '.' : name.slice(dot.index + dot[0].length);
 }
 
-/** Whether the name is one of the apexes, or lies under one: as fast for thousands of them as for one. */
+/** Whether the name is an apex of the set, or under an apex: as fast for thousands of apexes as for one. */
 export function isAtOrUnderAny(name: string, apexes: ReadonlySet<string>): boolean {
   for (let at: string | undefined = name; at !== undefined; at = parentName(at))
     if (apexes.has(at)) return true;

@@ -1,5 +1,5 @@
 /**
- * Special-use names: one table, each row with the RFC that says so. No upstream is asked about them, except that names
+ * Special-use names: one table, each row with its RFC. No upstream is asked about them, except that names
  * which a site may have for itself are asked of upstreams on the site.
  */
 
@@ -18,7 +18,7 @@ export interface SpecialName {
   /**
    * Whether a site may have such names of its own: reverse names of private addresses, Active Directory on `.local`, a
    * home network. RFC 6303 section 3 and RFC 6761 sections 6.1 and 6.2 let a forwarder ask for them where it knows
-   * somebody to ask; a public resolver only learns from them what machines the site has.
+   * a server to ask; a public resolver only learns from them which machines the site has.
    */
   readonly isOfSite: boolean;
 }
@@ -82,7 +82,7 @@ function ipv4Range(first: number, last: number, parent: string, because: string)
   });
 }
 
-/** The reverse name of the address with the hexadecimal digits `low` behind zeros. */
+/** The reverse name of the address that ends in the hexadecimal digits `low` after zeros. */
 function ipv6Reverse(low: string, digits: number): string {
   return `${[...low.padStart(digits, '0')].reverse().join('.')}.ip6.arpa`;
 }
