@@ -1,11 +1,10 @@
 /**
- * One line of time for everything that a running refresher knows, so that no age ever jumps with the wall clock.
+ * Times of records, so that no age ever jumps with the wall clock. Pure, but for the two clocks that are passed in.
  *
- * Records on disk and in the serving table carry wall times, because they outlive the process. Inside, every time is
- * on the monotonic clock. A time that was loaded goes back out exactly as it came in: on a host whose clock is wrong
- * since boot, the file's times are the better ones. A time of this process goes out by the wall clock of that moment.
+ * Records on disk and in the serving table have wall times, because they outlive the process. Inside the process every time
+ * is on the monotonic clock. A time from the file goes back to the file unchanged: on a host whose clock is wrong since boot,
+ * the times of the file are better. A time of this process is written by the wall clock of that moment.
  */
-
 import type { EndpointRecord, SeenBy, ServedAddress } from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
 
@@ -17,16 +16,18 @@ export interface Moment {
 
 /** The moment at which a record came into this process. */
 export interface Loaded extends Moment {
-  /** What the file said, for the process times that stand for times which the wall clock had yet to reach. */
+  /** Times of the file that the wall clock had yet to reach, by the process times that replace them. */
   readonly ahead: ReadonlyMap<number, number>;
 }
 
-/** A wall clock that is off by less is being slewed, not set: following it would rewrite every time of every record. */
+/** A wall clock that is off by less is being slewed, not set: to follow it would rewrite every time of every record. */
 const JUMP_MS = 1_000;
+/** The state file has four digits for a year. */
+const LATEST_WALL_MS = Date.UTC(9999, 11, 31);
+/** Keeps replaced times apart, and is too small to show in an age. */
+const TICK_MS = 2 ** -14;
 
-const LATEST_WALL_MS = Date.UTC(9999, 11, 31); // what the state file can write: four digits of year
-
-/** The two clocks now, with the offset of `reference` for as long as the wall clock has not jumped since. */
+/** Both clocks now, with the offset of `reference` until the wall clock jumps. */
 export function momentOf(clock: Clock, reference?: Moment): Moment {
   const monotonicMs = clock.monotonicMs();
   const wallMs = clock.wallMs();
@@ -35,11 +36,9 @@ export function momentOf(clock: Clock, reference?: Moment): Moment {
   return { monotonicMs, wallMs: Math.abs(wallMs - steadyWallMs) < JUMP_MS ? steadyWallMs : wallMs };
 }
 
-const TICK_MS = 2 ** -14; // keeps times apart without showing in any age
-
 /**
- * A file from the future was written while the clock was right, or wrong in the other direction: there is no telling how
- * old it is, but from now on it ages. So its future times become the last moments before this one, in their order.
+ * A file from the future was written by a clock that was right then, or wrong in the other direction. Its age is unknown, but
+ * it must grow from now on. So its future times become the last moments before this one, in their order.
  */
 export function loadedAt(record: EndpointRecord, now: Moment): Loaded {
   const future = new Set<number>();
@@ -58,27 +57,30 @@ export function aheadMs({ ahead }: Loaded, now: Moment): number {
   return byMs > JUMP_MS ? byMs : 0;
 }
 
-/** Wall times, as loaded at the moment `loaded`, to monotonic ones: negative for what was before this process. */
+/** From wall times to monotonic times; a time before this process is negative. */
 export function toProcessTime(record: EndpointRecord, loaded: Loaded): EndpointRecord {
-  const standIns = new Map([...loaded.ahead].map(([standIn, ms]) => [ms, standIn]));
-  return mapTimes(record, (ms) => standIns.get(ms) ?? ms - loaded.wallMs + loaded.monotonicMs);
+  const replaced = new Map([...loaded.ahead].map(([processMs, ms]) => [ms, processMs]));
+  return mapTimes(record, (ms) => replaced.get(ms) ?? ms - loaded.wallMs + loaded.monotonicMs);
 }
 
-/** Monotonic times to wall ones, for the file and the table. */
+/** From monotonic times to wall times, for the file and the table. */
 export function toWallTime(record: EndpointRecord, loaded: Loaded, now: Moment): EndpointRecord {
   return mapTimes(record, (ms) => {
     const stored = loaded.ahead.get(ms);
     if (stored !== undefined) return stored;
     const isOfThisProcess = ms >= loaded.monotonicMs && ms <= now.monotonicMs;
     const reference = isOfThisProcess ? now : loaded;
-    const wallMs = Math.round(ms - reference.monotonicMs + reference.wallMs);
-    return Math.min(Math.max(0, wallMs), LATEST_WALL_MS);
+    return writable(ms - reference.monotonicMs + reference.wallMs);
   });
 }
 
-/** Never negative, whatever a file said about the future. */
+/** Never negative, whatever a file says about the future. */
 export function ageMs(ms: number, nowMs: number): number {
   return Math.max(0, Math.round(nowMs - ms));
+}
+
+function writable(wallMs: number): number {
+  return Math.min(Math.max(0, Math.round(wallMs)), LATEST_WALL_MS);
 }
 
 function mapTimes(record: EndpointRecord, convert: (ms: number) => number): EndpointRecord {
@@ -117,11 +119,11 @@ function mapValues<K extends string, V, W>(
   return mapped;
 }
 
-/** A moment that outlives the process: monotonic inside it, wall time on the disk. */
+/** The time of one event that outlives the process: monotonic inside it, wall time on the disk. */
 export interface Stamp {
-  /** Negative for what was before this process. */
+  /** Negative for a time before this process. */
   readonly monotonicMs: number;
-  /** As the file had it, to go back there unchanged: on a host whose clock is wrong since boot, the file's is the better one. */
+  /** The time of the file, to write it back unchanged. */
   readonly wallMs?: number;
 }
 
@@ -135,10 +137,9 @@ export function stampFrom(wallMs: number, clock: Clock): Stamp {
 }
 
 export function wallTime(stamp: Stamp, clock: Clock): number {
-  const wallMs = stamp.wallMs ?? clock.wallMs() - agoMs(stamp, clock);
-  return Math.min(Math.max(0, Math.round(wallMs)), LATEST_WALL_MS);
+  return writable(stamp.wallMs ?? clock.wallMs() - agoMs(stamp, clock));
 }
 
 export function agoMs({ monotonicMs }: Stamp, clock: Clock): number {
-  return Math.max(0, Math.round(clock.monotonicMs() - monotonicMs));
+  return ageMs(monotonicMs, clock.monotonicMs());
 }

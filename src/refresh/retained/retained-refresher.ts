@@ -1,10 +1,11 @@
 /**
- * Names that the operator retains: the local registry, the OIDC issuer, NTP. They are asked for on a schedule while an
- * upstream answers, whether or not anybody wants them, kept on the disk, and answered however long nobody can be asked.
- *     due -> ask (with DO, and without where that makes a difference) -> judge -> learn -> publish, and save behind it
- * It refuses to know how a query is answered, which upstream is asked, how a file is written, and the link: a failure is
- * a failure, and a kick says that trying again is worth while. An answer that was loaded is stale until it is confirmed.
- * RFC 2308 and RFC 8767, without their limits.
+ * Names that the operator retains, such as the local registry, the OIDC issuer and NTP. Each is asked for on a schedule, even
+ * if no client asks; its answer is kept on the disk, and is given however long an outage lasts.
+ *
+ *     due -> ask (with DO, and without it where that differs) -> classify -> learn -> publish, then save
+ *
+ * The room refuses to know how a query is answered, which upstream is asked, how a file is written, and the link. An answer
+ * from the state file is stale until it is confirmed. RFC 2308 and RFC 8767, without their limits.
  */
 import TinyQueue from 'tinyqueue';
 import type { Log } from '../../log/log.ts';
@@ -18,10 +19,10 @@ import { nextDelayMs } from '../reconcile/schedule.ts';
 import { stampFrom, stampNow, wallTime } from '../reconcile/timeline.ts';
 import {
   type Ask,
-  believed,
-  type Hearing,
-  hear,
-  type Known,
+  type AskResult,
+  answerToGive,
+  askUpstream,
+  type KnownAnswer,
   knownFrom,
   lastGood,
   learn,
@@ -35,14 +36,14 @@ import {
   type RetainedSnapshot,
 } from './retained-report.ts';
 
-/** What is to be answered from now on. */
+/** The answer to give from now on. */
 export interface PublishedAnswer {
-  /** For queries without DO, and for all where there is no `signedMessage`: a whole response. */
+  /** A whole response: for queries without DO, and for all queries where there is no `signedMessage`. */
   readonly message: Uint8Array;
   readonly signedMessage?: Uint8Array | undefined;
-  /** `Infinity` where it has not been confirmed by this process. */
+  /** `Infinity` until this process has confirmed the answer. */
   readonly ageMs: number;
-  /** With a denial: what to answer once it cannot be confirmed any more. */
+  /** With a denial: the answer to give when the denial can no longer be confirmed. */
   readonly earlier?: PublishedAnswer | undefined;
 }
 
@@ -57,44 +58,44 @@ export interface RetainedRefresherOptions {
   readonly log: Log;
   readonly pause?: Pause;
   /**
-   * Saves all records that shall survive, those of questions that are not retained now included, as soon as the change is worth
-   * a write. `new`: a question has its first answer, or there is a question more or less; `confirmed`: only an age is another.
+   * Saves all records that must survive, those of questions that are not retained now included, as soon as the change is worth
+   * a write. `new`: a question has its first answer, or the questions have changed. `confirmed`: only an age has changed.
    */
   readonly save: (compose: () => Steps<readonly RetainedRecord[]>, change: RetainedChange) => void;
-  /** Returns for how long the answer is fresh, in ms; `undefined` where it is no answer to the question. */
+  /** Returns how long the answer is fresh, in ms, or `undefined` where it does not answer the question. */
   readonly publish: (question: RetainedQuestion, answer: PublishedAnswer) => number | undefined;
-  /** The question is retained no longer. */
+  /** Called when a question is no longer retained. */
   readonly withdraw: (question: RetainedQuestion) => void;
 }
 
-/** So much of its time is over when an answer is asked for again, so that it stays fresh while somebody can be asked. */
+/** The part of the lifetime after which a refresh starts, so that the answer stays fresh while an upstream answers. */
 const REFRESH_AT = 0.8;
-/** And so much of it is left then at the least: an exchange may take as long. */
+/** Minimum lifetime left when a refresh starts: one exchange can take this long. */
 const SPARE_MS = 5_000;
-/** Whatever the TTL: load-balanced names have TTLs of seconds, and a thousand questions may be retained. */
+/** Shortest interval, whatever the TTL: load-balanced names have TTLs of seconds, and thousands of questions may be retained. */
 const MIN_INTERVAL_MS = 5_000;
 const MAX_INTERVAL_MS = 3_600_000;
 const JITTER = 0.1;
 const RETRY = { intervalMs: 30_000, jitterPercent: 20, retryMinMs: 5_000, retryMaxMs: 120_000 };
-/** After a start or a kick: many questions, and many servers behind one link, must not be asked in the same instant. */
-/** While a denial is not believed: soon enough to see it taken back, and to see it repeated. */
+/** While a denial is not believed: short enough to see it withdrawn or repeated. */
 const DOUBT_INTERVAL_MS = 60_000;
+/** After a start or a kick, neither many questions nor many servers behind one link may ask in the same instant. */
 const SPREAD_MS = 1_000;
-/** Questions on their way at a time; the forwarder's room is for clients. */
+/** Questions asked at a time: the slots of the forwarder are for clients. */
 const MAX_ASKING = 16;
-/** For an `ask` that never settles. */
+/** For an `ask` that never resolves. */
 const ASK_MS = 15_000;
 const MAX_PARKED = 1_000;
-/** Questions that come, go or are loaded in one turn of the event loop: each takes up to 50 microseconds. */
+/** Questions added, removed or loaded in one turn of the event loop: each takes up to 50 microseconds. */
 const QUESTIONS_PER_TURN = 10;
 
 export class RetainedRefresher {
   readonly #options: RetainedRefresherOptions;
   readonly #log: RetainedLog;
   readonly #members = new Map<string, RetainedMember>();
-  /** Those that are not being asked, the one that has waited longest first; one that is retained no longer is passed over. */
+  /** Questions that are not being asked, the next due first. A question that is no longer retained is skipped. */
   #queue = new TinyQueue<RetainedMember>([], byDueTime);
-  /** Records of questions that are not retained now: one that comes back finds its own again. */
+  /** Records of questions that are not retained now; a question that returns finds its own. */
   #parked = new Map<string, RetainedRecord>();
   #asking = 0;
   #timer: Disposable | undefined;
@@ -107,13 +108,13 @@ export class RetainedRefresher {
     atOnce(this.#admitAll(options.questions));
   }
 
-  /** Takes what the state file had, and publishes it, between queries where there is a `pause`; nobody is asked yet. */
+  /** Takes the records of the state file and publishes them, a few in each turn. Nothing is asked yet. */
   async load(records: readonly RetainedRecord[]): Promise<void> {
     for (const record of records) this.#parked.set(questionText(record), record);
     await this.#inSlices(this.#unparkAll([...this.#members.values()]));
   }
 
-  /** Begins to ask. */
+  /** Starts to ask. */
   start(): void {
     this.#isStarted = true;
     for (const member of this.#members.values()) member.dueAtMs = Number.POSITIVE_INFINITY;
@@ -121,10 +122,7 @@ export class RetainedRefresher {
     this.#run();
   }
 
-  /**
-   * Something says that asking is worth while again, such as a link that has come back: what is fresh can wait. With
-   * `all`, such as other upstreams, nothing can.
-   */
+  /** Asks again because something has changed: `stale` after a restored link, `all` after a change of upstreams. */
   kick(reason: string, which: 'stale' | 'all' = 'stale'): void {
     const nowMs = this.#options.clock.monotonicMs();
     const kicked = this.#dueSoon(
@@ -134,7 +132,7 @@ export class RetainedRefresher {
     if (this.#isStarted) this.#run();
   }
 
-  /** Questions may come and go, a few in each turn; one that stays keeps its answer. */
+  /** Takes new questions, a few in each turn. A question that stays keeps its answer. */
   async reconfigure(questions: readonly RetainedQuestion[]): Promise<void> {
     const isChanged = await this.#inSlices(this.#taking(questions));
     if (!isChanged) return;
@@ -142,7 +140,7 @@ export class RetainedRefresher {
     if (this.#isStarted) this.#run();
   }
 
-  /** What is worth keeping: the last good answer to each question, in wall time. */
+  /** The last good answer to each question, in wall time: what is saved. */
   records(): readonly RetainedRecord[] {
     return atOnce(this.#composing());
   }
@@ -151,12 +149,11 @@ export class RetainedRefresher {
     return atOnce(this.snapshotting());
   }
 
-  /** Of thousands of questions it is composed in slices. */
+  /** As `snapshot`, a step for each question. */
   snapshotting(): Steps<RetainedSnapshot> {
     return composeSnapshot(this.#members.values(), this.#options.clock);
   }
 
-  /** Asks nobody any more. */
   stop(): void {
     this.#isStopped = true;
     this.#timer?.[Symbol.dispose]();
@@ -183,7 +180,7 @@ export class RetainedRefresher {
     return [...records, ...this.#parked.values()];
   }
 
-  /** Returns whether any question came or went. */
+  /** Returns whether the questions have changed. */
   *#taking(questions: readonly RetainedQuestion[]): Steps<boolean> {
     const wanted = new Set<string>();
     for (const question of questions) {
@@ -214,7 +211,7 @@ export class RetainedRefresher {
     this.#forgetParked();
   }
 
-  /** Brings the time forward at which these are asked. Returns how many they are. */
+  /** Makes these questions due within a second. Returns how many they are. */
   #dueSoon(which: (member: RetainedMember) => boolean): number {
     let count = 0;
     const waiting: RetainedMember[] = [];
@@ -230,7 +227,7 @@ export class RetainedRefresher {
     return count;
   }
 
-  /** Returns those that are new. */
+  /** Returns the new members. */
   *#admitAll(questions: readonly RetainedQuestion[]): Steps<readonly RetainedMember[]> {
     const coming: RetainedMember[] = [];
     for (const question of questions) {
@@ -277,7 +274,7 @@ export class RetainedRefresher {
     member.lifetimeMs = lifetimeMs;
   }
 
-  /** Those parked first go first. */
+  /** The records that were parked first go first. */
   #forgetParked(): void {
     for (const key of this.#parked.keys()) {
       if (this.#parked.size <= MAX_PARKED) return;
@@ -301,14 +298,14 @@ export class RetainedRefresher {
     ];
   }
 
-  /** Asks all that are due, as many as may be asked at a time, and waits for the next. */
+  /** Asks all due questions, `MAX_ASKING` at a time, and waits for the next. */
   #run(): void {
     this.#timer?.[Symbol.dispose]();
     if (this.#isStopped) return;
     const nowMs = this.#options.clock.monotonicMs();
     for (let next = this.#queue.peek(); next !== undefined; next = this.#queue.peek()) {
       const isRetained = this.#isRetained(next);
-      if (isRetained && this.#asking >= MAX_ASKING) return; // the next one that ends comes by here
+      if (isRetained && this.#asking >= MAX_ASKING) return; // each question that ends calls this again
       if (isRetained && next.dueAtMs > nowMs) {
         this.#timer = this.#options.timers.after(next.dueAtMs - nowMs, () => this.#run());
         return;
@@ -326,42 +323,42 @@ export class RetainedRefresher {
     member.isAsking = true;
     member.asked++;
     this.#asking++;
-    const hearing = await this.#hear(member.question);
+    const result = await this.#ask(member.question);
     this.#asking--;
-    member.isAsking = false;
     if (this.#isStopped) return;
-    member.dueAtMs = this.#options.clock.monotonicMs() + MAX_INTERVAL_MS; // where a defect cuts it short
+    member.dueAtMs = this.#options.clock.monotonicMs() + MAX_INTERVAL_MS; // in case a defect ends the settling early
     if (this.#isRetained(member)) {
-      await inBackground('retained', () => this.#settle(member, hearing));
+      await inBackground('retained', () => this.#settle(member, result));
       this.#queue.push(member);
     }
+    member.isAsking = false;
     this.#run();
   }
 
-  async #hear(question: RetainedQuestion): Promise<Hearing> {
+  async #ask(question: RetainedQuestion): Promise<AskResult> {
     const { ask, timers } = this.#options;
     const enough = new AbortController();
-    const tooLong = sleep(timers, ASK_MS, enough.signal).then((): Hearing => {
+    const tooLong = sleep(timers, ASK_MS, enough.signal).then((): AskResult => {
       return { kind: 'failed', detail: `no outcome within ${ASK_MS / 1000} s` };
     });
-    const hearing = await Promise.race([hear(question, ask).catch(asFailure), tooLong]);
+    const result = await Promise.race([askUpstream(question, ask).catch(asFailure), tooLong]);
     enough.abort();
-    return hearing;
+    return result;
   }
 
-  #settle(member: RetainedMember, hearing: Hearing): void {
-    if (hearing.kind === 'failed') {
-      this.#failed(member, hearing.detail);
+  #settle(member: RetainedMember, result: AskResult): void {
+    if (result.kind === 'failed') {
+      this.#failed(member, result.detail);
       return;
     }
-    const doubt = { ...member, ignoreDenials: member.question.ignoreDenials ?? false };
-    const known = learn(member.known, hearing.heard, stampNow(this.#options.clock), doubt);
+    const settings = { ...member, ignoreDenials: member.question.ignoreDenials ?? false };
+    const known = learn(member.known, result.answer, stampNow(this.#options.clock), settings);
     const lifetimeMs = this.#publish(member, known);
     if (lifetimeMs === undefined) this.#failed(member, 'not an answer to the question');
     else this.#learned(member, known, lifetimeMs);
   }
 
-  #learned(member: RetainedMember, known: Known, lifetimeMs: number): void {
+  #learned(member: RetainedMember, known: KnownAnswer, lifetimeMs: number): void {
     const { clock, random } = this.#options;
     const { known: before } = member;
     const nowMs = clock.monotonicMs();
@@ -394,11 +391,11 @@ export class RetainedRefresher {
     this.#log.failed(member, detail);
   }
 
-  #publish({ question }: RetainedMember, known: Known): number | undefined {
-    return this.#options.publish(question, this.#published(believed(known)));
+  #publish({ question }: RetainedMember, known: KnownAnswer): number | undefined {
+    return this.#options.publish(question, this.#published(answerToGive(known)));
   }
 
-  #published({ message, signedMessage, confirmed, isLoaded, earlier }: Known): PublishedAnswer {
+  #published({ message, signedMessage, confirmed, isLoaded, earlier }: KnownAnswer): PublishedAnswer {
     const ageMs = this.#options.clock.monotonicMs() - confirmed.monotonicMs;
     return {
       message,
@@ -413,6 +410,6 @@ function byDueTime(one: RetainedMember, other: RetainedMember): number {
   return one.dueAtMs - other.dueAtMs;
 }
 
-function asFailure(error: unknown): Hearing {
+function asFailure(error: unknown): AskResult {
   return { kind: 'failed', detail: error instanceof Error ? error.message : String(error) };
 }

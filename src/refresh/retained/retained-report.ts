@@ -1,24 +1,23 @@
-/** How the retained names are, as plain data for metrics and status: ages instead of moments. */
-
+/** The state of the retained names: plain data for metrics and status, and the lines of the log. */
 import type { Log } from '../../log/log.ts';
 import { typeName } from '../../protocol/words/types.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Steps } from '../../runtime/slices.ts';
-import { agoMs } from '../reconcile/timeline.ts';
-import type { Known, RetainedQuestion } from './retained-answer.ts';
+import { ageMs, agoMs } from '../reconcile/timeline.ts';
+import type { KnownAnswer, RetainedQuestion } from './retained-answer.ts';
 
 /** What the refresher holds of one question. */
 export interface RetainedMember {
   question: RetainedQuestion;
-  known: Known | undefined;
+  known: KnownAnswer | undefined;
   freshUntilMs: number;
   /** For how long the last good answer counts as fresh. */
   lifetimeMs: number;
-  /** It could not be asked since the last answer. */
+  /** An upstream has failed since the last answer. */
   isInterrupted: boolean;
   dueAtMs: number;
   isAsking: boolean;
-  /** Since the last success or kick: for the backoff. */
+  /** Since the last success or kick: sets the backoff. */
   failures: number;
   /** Since the last success. */
   failuresInARow: number;
@@ -30,24 +29,24 @@ export interface RetainedMember {
 }
 
 export interface RetainedSnapshot {
-  /** Those that need somebody first, and no more than `MOST_LISTED`. */
+  /** At most `MOST_LISTED`; those that are not fresh come first. */
   readonly questions: readonly RetainedQuestionSnapshot[];
   readonly all: RetainedTotals;
 }
 
-/** Of all questions, those that are not listed too. */
+/** Of all questions, listed or not. */
 export interface RetainedTotals extends Readonly<Record<RetainedState, number>> {
   readonly asked: number;
   readonly failed: number;
   readonly denialsIgnored: number;
-  /** Of the answer that has waited longest for a confirmation; absent when none was ever confirmed. */
+  /** Since the confirmation that is the oldest; absent when no answer was ever confirmed. */
   readonly oldestAgoMs?: number;
 }
 
-/** `denied`: an upstream says that the name, or what is asked of it, does not exist, and said otherwise before. */
+/** `denied`: an upstream denies the name or the type after a good answer. */
 export type RetainedState = 'fresh' | 'stale' | 'denied' | 'unknown';
 
-/** Thousands may be retained, and whoever looks at the status makes the loop that answers queries compose it in one go. */
+/** Thousands of names may be retained, and a person reads the list. */
 export const MOST_LISTED = 100;
 
 export interface RetainedQuestionSnapshot {
@@ -55,21 +54,21 @@ export interface RetainedQuestionSnapshot {
   /** Such as `A`. */
   readonly type: string;
   readonly state: RetainedState;
-  /** Since an upstream last gave the answer that would be kept; absent when none ever has. */
+  /** Since an upstream last gave the last good answer; absent when none ever has. */
   readonly confirmedAgoMs?: number;
-  /** Since it last gave another one. */
+  /** Since that answer last changed. */
   readonly changedAgoMs?: number;
   readonly consecutiveFailures: number;
   readonly lastFailure?: { readonly detail: string; readonly agoMs: number };
   /** Since when an upstream repeats a denial that is not believed. */
   readonly doubtedAgoMs?: number;
-  /** Absent while it is asked. */
+  /** Absent while the question is being asked. */
   readonly nextAttemptInMs?: number;
   /** Counted from the start of the process. */
   readonly stats: {
     readonly asked: number;
     readonly failed: number;
-    /** Denials and empty answers that were not believed, so that the good answer before them is given. */
+    /** Denials and empty answers that were not believed: the good answer before them is given. */
     readonly denialsIgnored: number;
   };
 }
@@ -95,12 +94,12 @@ export function* composeSnapshot(members: Iterable<RetainedMember>, clock: Clock
   const listed = [...doubtful, ...fresh].slice(0, MOST_LISTED);
   return {
     questions: listed.map((member) => questionSnapshot(member, clock)),
-    all: { ...totals, ...(oldestAgoMs < 0 ? {} : { oldestAgoMs }) },
+    all: { ...totals, oldestAgoMs: oldestAgoMs < 0 ? undefined : oldestAgoMs },
   };
 }
 
-/** The answer that would be kept: behind a denial the one from before. */
-function goodOf({ known }: RetainedMember): Known | undefined {
+/** The last good answer, or a denial if there has been no other answer. */
+function goodOf({ known }: RetainedMember): KnownAnswer | undefined {
   return known?.earlier ?? known;
 }
 
@@ -113,20 +112,12 @@ function questionSnapshot(member: RetainedMember, clock: Clock): RetainedQuestio
     name: question.name,
     type: typeName(question.qtype),
     state: stateOf(member, nowMs),
-    ...(good === undefined
-      ? {}
-      : { confirmedAgoMs: agoMs(good.confirmed, clock), changedAgoMs: agoMs(good.changed, clock) }),
+    confirmedAgoMs: good && agoMs(good.confirmed, clock),
+    changedAgoMs: good && agoMs(good.changed, clock),
     consecutiveFailures: member.failuresInARow,
-    ...(doubtedSince === undefined ? {} : { doubtedAgoMs: agoMs(doubtedSince, clock) }),
-    ...(lastFailure === undefined
-      ? {}
-      : {
-          lastFailure: {
-            detail: lastFailure.detail,
-            agoMs: Math.max(0, Math.round(nowMs - lastFailure.atMs)),
-          },
-        }),
-    ...(isAsking ? {} : { nextAttemptInMs: Math.max(0, Math.round(dueAtMs - nowMs)) }),
+    doubtedAgoMs: doubtedSince && agoMs(doubtedSince, clock),
+    lastFailure: lastFailure && { detail: lastFailure.detail, agoMs: ageMs(lastFailure.atMs, nowMs) },
+    nextAttemptInMs: isAsking ? undefined : ageMs(nowMs, dueAtMs),
     stats: { asked, failed, denialsIgnored },
   };
 }
@@ -137,13 +128,13 @@ function stateOf({ known, freshUntilMs }: RetainedMember, nowMs: number): Retain
   return known.earlier === undefined ? 'fresh' : 'denied';
 }
 
-/** What the refresh of retained names tells the log: each thing once, however many names there are. */
-/** Failures in a row after which a question counts as failing: one may be an accident. */
+/** A question with this many failures in a row counts as failing: a single failure may be an accident. */
 const FAILING = 3;
 
+/** Logs that names fail once, however many they are. */
 export class RetainedLog {
   readonly #log: Log;
-  /** Questions that fail. */
+  /** How many questions fail. */
   #failing = 0;
 
   constructor(log: Log) {
@@ -154,26 +145,20 @@ export class RetainedLog {
     if (questions > 0) this.#log.debug({ reason, questions }, 'refreshing retained names');
   }
 
-  learned(member: RetainedMember, known: Known, before: Known | undefined): void {
+  learned(member: RetainedMember, known: KnownAnswer, before: KnownAnswer | undefined): void {
     const { name, qtype } = member.question;
     const fields = { name, type: typeName(qtype), answer: known.kind };
     if (known.earlier !== undefined && before?.earlier === undefined) {
+      const text = 'upstream denies a retained name';
       const isDoubted = known.doubtedSince !== undefined;
-      this.#log.warn(
-        fields,
-        isDoubted
-          ? 'upstream denies a retained name: not believed, its last good answer is given'
-          : 'upstream denies a retained name',
-      );
+      this.#log.warn(fields, isDoubted ? `${text}: not believed, its last good answer is given` : text);
     } else if (
       before?.doubtedSince !== undefined &&
       known.doubtedSince === undefined &&
       known.kind === 'nodata'
     ) {
-      this.#log.warn(
-        fields,
-        'empty answer to a retained name believed: upstreams have repeated it all the time',
-      );
+      const text = 'empty answer to a retained name believed: upstreams have repeated it all the time';
+      this.#log.warn(fields, text);
     } else if (known.changed === known.confirmed) {
       this.#log.debug(fields, 'retained answer learned');
     }
@@ -187,12 +172,11 @@ export class RetainedLog {
       this.#log.warn({ name, detail }, 'a retained name cannot be refreshed: its last answer is given');
   }
 
-  /** A question that is retained no longer does not fail any more. */
+  /** A question that is no longer retained does not count as failing. */
   withdrawn(member: RetainedMember): void {
     this.#worksAgain(member);
   }
 
-  /** One line when the first question begins to fail, and one when none does any more. */
   #worksAgain(member: RetainedMember): void {
     const wasFailing = member.failuresInARow >= FAILING;
     member.failuresInARow = 0;

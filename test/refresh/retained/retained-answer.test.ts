@@ -1,13 +1,13 @@
 import t from 'tap';
 import { hasProofs, indexResponse } from '../../../src/protocol/wire/response.ts';
 import {
-  believed,
-  type Doubt,
-  type Heard,
-  judge,
-  type Known,
+  answerToGive,
+  classify,
+  type DenialSettings,
+  type KnownAnswer,
   lastGood,
   learn,
+  type UpstreamAnswer,
 } from '../../../src/refresh/retained/retained-answer.ts';
 import { message, opt, rawRecord, rrsigData, soaData } from '../../helpers/zone-text.ts';
 import { addresses, denial } from './scripted-upstream.ts';
@@ -66,7 +66,7 @@ t.test('what a response is good for', async (t) => {
     ],
   ];
   for (const [it, octets, want] of cases) {
-    const verdict = judge(octets, indexed(octets));
+    const verdict = classify(octets, indexed(octets));
     t.equal(verdict.kind === 'failed' ? verdict.detail : verdict.kind, want, it);
   }
 });
@@ -91,15 +91,15 @@ t.test('signatures are seen in every section, and OPT is none', async (t) => {
   for (const [octets, want] of cases) t.equal(hasProofs(octets, indexed(octets)), want);
 });
 
-type Said = readonly [kind: Heard['kind'], octets: Uint8Array, atMinutes?: number];
+type Said = readonly [kind: UpstreamAnswer['kind'], octets: Uint8Array, atMinutes?: number];
 
 /** What is known after each of these was said, a minute apart unless another time is given; the good answer has a TTL of 60 s. */
-function after(...said: readonly Said[]): Known {
+function after(...said: readonly Said[]): KnownAnswer {
   return afterWith({}, ...said);
 }
 
-function afterWith(doubt: Partial<Doubt>, ...said: readonly Said[]): Known {
-  let known: Known | undefined;
+function afterWith(doubt: Partial<DenialSettings>, ...said: readonly Said[]): KnownAnswer {
+  let known: KnownAnswer | undefined;
   for (const [at, [kind, octets, atMinutes]] of said.entries()) {
     const now = { monotonicMs: (atMinutes ?? at) * 60_000 };
     const usual = { ignoreDenials: false, lifetimeMs: 60_000, isInterrupted: false };
@@ -115,7 +115,7 @@ const no = ['nxdomain', denial(name, 'A', 60, NXDOMAIN)] as const;
 const HOUR = { lifetimeMs: 3_600_000 };
 const FIRM = { ignoreDenials: true };
 
-const learned: [it: string, known: Known, want: string][] = [
+const learned: [it: string, known: KnownAnswer, want: string][] = [
   ['an answer', after(yes), 'positive'],
   ['another answer', after(yes, other), 'positive'],
   ['NODATA', after(none), 'nodata'],
@@ -164,7 +164,8 @@ t.test('what is known, and which answer is given', async (t) => {
   for (const [it, known, want] of learned) {
     const { kind, earlier, doubtedSince } = known;
     const behind = earlier === undefined ? '' : `, then ${earlier.kind}`;
-    const text = doubtedSince === undefined ? `${kind}${behind}` : `${believed(known).kind}, ${kind} doubted`;
+    const text =
+      doubtedSince === undefined ? `${kind}${behind}` : `${answerToGive(known).kind}, ${kind} doubted`;
     t.equal(text, want, it);
     t.equal(earlier?.earlier, undefined, `${it}: never more than one`);
   }
