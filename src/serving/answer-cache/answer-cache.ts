@@ -18,7 +18,6 @@ import {
   type CacheabilitySettings,
   type CachedAnswer,
   cacheability,
-  cachedAnswer,
   cacheKey,
   denialWithoutSoa,
   freshness,
@@ -27,6 +26,7 @@ import {
   hasSameQuestion,
   isAnswerTo,
   keptOctets,
+  newAnswer,
   RECHECK_MS,
   type StaleSettings,
 } from './cached-answer.ts';
@@ -52,7 +52,7 @@ export interface AnswerCacheStats {
   readonly prefetches: number;
 }
 
-export interface AnswerCacheParts {
+interface AnswerCacheParts {
   /** Whether upstreams could not be asked for kept names now; called when an answer is stored. */
   readonly isCut?: () => boolean;
 }
@@ -129,7 +129,7 @@ export class AnswerCache {
       earlier: kept.kind === 'nxdomain' ? this.#lastGood(query, nowMs) : undefined,
     };
     this.#revision++;
-    const answer = cachedAnswer(query, key, parts, nowMs);
+    const answer = newAnswer(key, query, parts, nowMs);
     this.#answers.put(answer);
     this.#failures.forget(cacheKey(query));
     return answer;

@@ -59,28 +59,28 @@ export interface AnswerParts {
   readonly earlier: CachedAnswer | undefined;
 }
 
-/** The question that an answer belongs to, beyond the question in its octets. */
-export type AnsweredQuestion = Pick<CachedAnswer, 'key' | 'dnssecOk' | 'checkingDisabled' | 'isRetained'>;
+/** DO and CD, which belong to the question that an answer is stored for. */
+export type QueryAspects = Pick<CachedAnswer, 'dnssecOk' | 'checkingDisabled'>;
 
-/** `key`: one of the places for this question. */
-export function cachedAnswer(query: Query, key: number, parts: AnswerParts, nowMs: number): CachedAnswer {
-  const { dnssecOk, checkingDisabled } = query;
-  return newAnswer({ key, dnssecOk, checkingDisabled, isRetained: false }, parts, nowMs);
-}
-
-/** The only place that makes them, so that all have the same shape. */
-export function newAnswer(question: AnsweredQuestion, parts: AnswerParts, storedAtMs: number): CachedAnswer {
+/** The only place that makes them, so that all have the same shape. `key`: one of the places for this question. */
+export function newAnswer(
+  key: number,
+  { dnssecOk, checkingDisabled }: QueryAspects,
+  { kind, octets, index, lifetimeMs, earlier }: AnswerParts,
+  storedAtMs: number,
+  isRetained = false,
+): CachedAnswer {
   return {
-    key: question.key,
-    kind: parts.kind,
-    octets: parts.octets,
-    index: parts.index,
-    dnssecOk: question.dnssecOk,
-    checkingDisabled: question.checkingDisabled,
-    isRetained: question.isRetained,
+    key,
+    kind,
+    octets,
+    index,
+    dnssecOk,
+    checkingDisabled,
+    isRetained,
     storedAtMs,
-    lifetimeMs: parts.lifetimeMs,
-    earlier: parts.earlier,
+    lifetimeMs,
+    earlier,
     segment: 0,
     hits: 0,
     usedAtMs: storedAtMs,
@@ -179,7 +179,7 @@ export interface CacheabilitySettings {
   readonly negativeTtlSeconds: number;
 }
 
-export type Cacheability =
+type Cacheability =
   | {
       readonly kind: Exclude<AnswerKind, 'failure'>;
       /** 0: stale from the start. */
@@ -292,7 +292,7 @@ export interface FreshnessSettings {
  * - `stale`     give `answerWhileStale`, where the upstream does not answer in time
  * - `expired`   of no use any more
  */
-export type Freshness = 'fresh' | 'prefetch' | 'stale' | 'expired';
+type Freshness = 'fresh' | 'prefetch' | 'stale' | 'expired';
 
 /** RFC 8767 section 5, failure recheck timer: 30 s recommended. It also limits one answer to one prefetch at a time. */
 export const RECHECK_MS = 30_000;

@@ -22,9 +22,9 @@ import {
 import type { Failures, Segments } from './segments.ts';
 
 /** Failures are not kept as long. */
-export type EntryKind = Exclude<AnswerKind, 'failure'>;
+type EntryKind = Exclude<AnswerKind, 'failure'>;
 
-export interface EntryAnswer {
+interface EntryAnswer {
   readonly kind: EntryKind;
   /** A whole message, as `CachedAnswer.octets`. Shared with the cache on the way out, copied on the way in. */
   readonly octets: Uint8Array;
@@ -76,7 +76,6 @@ function answerOf(entry: AnswerEntry, nowMs: number): CachedAnswer | undefined {
   const { octets, index } = parts;
   const name = octets.subarray(HEADER_OCTETS, index.questionEnd - 4);
   const key = keyOf(hashName(name), index.qtype, index.qclass, dnssecOk, checkingDisabled);
-  const asked = { key, dnssecOk, checkingDisabled, isRetained: false };
   let earlier: CachedAnswer | undefined;
   if (entry.earlier !== undefined) {
     const before = partsOf(entry.earlier);
@@ -84,9 +83,9 @@ function answerOf(entry: AnswerEntry, nowMs: number): CachedAnswer | undefined {
     if (!haveSameQuestion(octets, index.questionEnd, before.octets, before.index.questionEnd)) {
       return undefined;
     }
-    earlier = newAnswer(asked, before, nowMs - entry.earlier.ageMs);
+    earlier = newAnswer(key, entry, before, nowMs - entry.earlier.ageMs);
   }
-  const answer = newAnswer(asked, { ...parts, earlier }, nowMs - entry.ageMs);
+  const answer = newAnswer(key, entry, { ...parts, earlier }, nowMs - entry.ageMs);
   answer.hits = hits;
   answer.usedAtMs = nowMs - idleMs;
   return answer;

@@ -128,13 +128,8 @@ function retainedAnswer(
   const parts = partsOf(answer[which] ?? answer.message, making);
   if (parts === undefined) return undefined;
   const earlier = answer.earlier && retainedAnswer(answer.earlier, which, making);
-  const asked = {
-    key: making.key,
-    dnssecOk: which === 'signedMessage',
-    checkingDisabled: false,
-    isRetained: true,
-  };
-  return newAnswer(asked, { ...parts, earlier }, making.nowMs - answer.ageMs);
+  const aspects = { dnssecOk: which === 'signedMessage', checkingDisabled: false };
+  return newAnswer(making.key, aspects, { ...parts, earlier }, making.nowMs - answer.ageMs, true);
 }
 
 function partsOf(message: Uint8Array, { question, settings }: Making): AnswerParts | undefined {

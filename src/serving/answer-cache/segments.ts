@@ -18,11 +18,11 @@ import type { Query } from '../../protocol/wire/query.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import {
   type CachedAnswer,
-  cachedAnswer,
   cacheKey,
   failureParts,
   hasSameQuestion,
   isAnswerTo,
+  newAnswer,
   sizeOf,
 } from './cached-answer.ts';
 
@@ -263,7 +263,7 @@ export class Failures {
       lifetimeMs,
       earlier: undefined,
     } as const;
-    const failure = cachedAnswer(query, cacheKey(query), parts, nowMs);
+    const failure = newAnswer(cacheKey(query), query, parts, nowMs);
     this.#byKey.set(failure.key, failure);
     return failure;
   }

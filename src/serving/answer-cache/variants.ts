@@ -28,7 +28,7 @@ import {
   staleGiven,
 } from './cached-answer.ts';
 
-export interface FoundVariant {
+interface FoundVariant {
   readonly kept: CachedAnswer;
   readonly given: GivenAnswer;
 }

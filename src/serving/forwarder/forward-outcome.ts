@@ -12,7 +12,7 @@ export type ForwardFailureReason =
   | 'malformed'
   | 'closing';
 
-export interface ForwardedResponse {
+interface ForwardedResponse {
   readonly kind: 'response';
   /** As the upstream sent it, its own ID, question case and OPT included. Shared by all clients that asked: never change it. */
   readonly octets: Uint8Array;

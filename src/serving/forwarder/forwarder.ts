@@ -147,7 +147,7 @@ export class Forwarder {
   noteLoop(query: Query): void {
     const member = this.#groups.senderOf(query);
     if (member === undefined || !member.noteLoop()) return;
-    const fields = { upstream: member.upstream.text, zone: member.group };
+    const fields = { upstream: member.client.upstream.text, zone: member.group };
     this.#options.log.warn(fields, 'upstream sends our own queries back to us: check where it forwards to');
   }
 
@@ -304,7 +304,7 @@ export class Forwarder {
     if (first.kind === 'failed' || this.#isClosed) return;
     const nowMs = this.#context.nowMs();
     const members = this.#groups.membersOf(group) ?? [];
-    const other = members.find((one) => one.upstream.text !== first.upstream && one.isUsable(nowMs));
+    const other = members.find((one) => one.client.upstream.text !== first.upstream && one.isUsable(nowMs));
     if (other === undefined) return;
     const second = await new Promise<ForwardOutcome>((resolve) => this.#startTrial(query, [other], resolve));
     this.#opinions.compare(name, first, second);

@@ -12,19 +12,18 @@ import { TYPE } from '../../protocol/words/types.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import type { Route } from '../turn.ts';
-import type { Attempt, AttemptListener } from './attempt.ts';
+import type { AttemptListener } from './attempt.ts';
 import type { Deadline } from './deadline-sweep.ts';
-import type { UpstreamFailure, UpstreamReply } from './exchange.ts';
 import { type ForwardFailure, notAsked } from './forward-outcome.ts';
 import { type AskedUpstream, noUpstream, type QuestionKind } from './pending-questions.ts';
-import { ownQuestion, type Question } from './question.ts';
+import { ownQuestion } from './question.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import { type ClientContext, UpstreamClient } from './upstream-client.ts';
 
 /** Which upstreams are asked, and how; or the outcome, where none is. */
-export type Choice = AskedMembers | ForwardFailure;
+type Choice = AskedMembers | ForwardFailure;
 
-export interface AskedMembers {
+interface AskedMembers {
   readonly kind: QuestionKind;
   readonly members: readonly GroupMember[];
 }
@@ -49,7 +48,7 @@ export function chooseMembers(
     if (tried.length > 0) return { kind: 'trial', members: tried };
   }
   if (usable.length === 0) return noUpstream(members, nowMs);
-  const texts = usable.map(({ upstream }) => `"${upstream.text}"`).join(', ');
+  const texts = usable.map(({ client }) => `"${client.upstream.text}"`).join(', ');
   return notAsked('timeout', `no upstream answers for this suffix: ${texts}`);
 }
 
@@ -92,7 +91,7 @@ const AVOIDED_MS = 30_000;
 const PROBE_EVERY_MS = 20_000;
 
 /** An upstream in one group. */
-export class GroupMember implements AskedUpstream, Deadline {
+class GroupMember implements AskedUpstream, Deadline {
   readonly client: UpstreamClient;
   readonly group: string;
   dueAtMs = 0;
@@ -109,14 +108,6 @@ export class GroupMember implements AskedUpstream, Deadline {
     this.#context = context;
   }
 
-  get upstream(): Upstream {
-    return this.client.upstream;
-  }
-
-  get lastFailure(): UpstreamFailure | undefined {
-    return this.client.lastFailure;
-  }
-
   /** Whether it may be asked, and is up. */
   isUsable(nowMs: number): boolean {
     return this.client.isUp && this.mayBeTried(nowMs);
@@ -129,23 +120,11 @@ export class GroupMember implements AskedUpstream, Deadline {
 
   /** Whether it may be asked although it is down, to find out whether it still is. */
   mayBeTried(nowMs: number): boolean {
-    return !this.isLooping(nowMs) && !this.#context.isCutOff(this.upstream);
+    return !this.isLooping(nowMs) && !this.#context.isCutOff(this.client.upstream);
   }
 
   isLooping(nowMs: number): boolean {
     return nowMs < this.#loopedUntilMs;
-  }
-
-  ask(question: Question, doublings: number, listener: AttemptListener): Attempt | undefined {
-    return this.client.ask(question, doublings, listener);
-  }
-
-  noteAnswer(question: Question, { index }: UpstreamReply): void {
-    this.client.names.noteAnswer(question, index);
-  }
-
-  noteSilence(question: Question): void {
-    this.client.names.noteFailure(question);
   }
 
   /** It is new, or has come up. */

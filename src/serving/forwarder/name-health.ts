@@ -213,7 +213,7 @@ function suffixesOf(name: Uint8Array): Uint8Array[] {
 }
 
 /** What `NameHealth` needs of its upstream. */
-export interface WatchedUpstream {
+interface WatchedUpstream {
   readonly sweep: DeadlineSweep;
   readonly isUp: boolean;
   nowMs(): number;
@@ -292,7 +292,7 @@ const DOMAINS = 3;
  * (probing.ts). An upstream that is cut off itself still answers what it has authority for (AA), so that answers with
  * authority are replaced only by their own kind.
  */
-export class KnownQuestions {
+class KnownQuestions {
   readonly #authoritative: Question[] = [];
   readonly #others: Question[] = [];
 

@@ -130,7 +130,7 @@ function hasAnswer(outcome: ForwardOutcome): boolean {
   return outcome.kind === 'response' && outcome.index.rcode === RCODE.NOERROR && outcome.index.answersQtype;
 }
 
-export interface Opinion {
+interface Opinion {
   readonly upstream: string;
   /** Addresses in order of their text, or the answer without any: `NXDOMAIN`, `no addresses`. */
   readonly says: string;

@@ -19,22 +19,16 @@ import {
   notAsked,
 } from './forward-outcome.ts';
 import { isSameQuestion, type Question } from './question.ts';
-import type { ForwardSettings, Upstream } from './upstream.ts';
+import type { ForwardSettings } from './upstream.ts';
+import type { UpstreamClient } from './upstream-client.ts';
 
-/** What a question needs of an upstream in its group. */
+/** An upstream in the group that is asked. */
 export interface AskedUpstream {
-  readonly upstream: Upstream;
-  /** Why the last attempt failed, for whichever question it was made. */
-  readonly lastFailure: UpstreamFailure | undefined;
+  readonly client: UpstreamClient;
   isUsable(nowMs: number): boolean;
   isLooping(nowMs: number): boolean;
   /** The outcome may come from a loop: it sends a probe. */
   suspectLoop(): void;
-  /** It has replied to this question, perhaps too late for its clients. */
-  noteAnswer(question: Question, reply: UpstreamReply): void;
-  /** It was silent until the question was given up. */
-  noteSilence(question: Question): void;
-  ask(question: Question, doublings: number, listener: AttemptListener): Pick<Attempt, 'abandon'> | undefined;
 }
 
 /** What all questions share. */
@@ -59,7 +53,7 @@ const PATIENCE_MS: Readonly<Record<QuestionKind, number>> = {
 };
 
 /** The network of no client. */
-export const NO_NETWORK = 0;
+const NO_NETWORK = 0;
 
 export class PendingQuestion implements Deadline {
   place = -1;
@@ -96,7 +90,7 @@ export class PendingQuestion implements Deadline {
     this.question = question;
     this.#context = context;
     this.#onOver = onOver;
-    this.#candidates = upstreams.map((upstream) => new Candidate(this, upstream));
+    this.#candidates = upstreams.map((asked) => new Candidate(this, asked));
     this.#isTrial = kind === 'trial';
     this.#endsAtMs = context.nowMs() + Math.min(context.settings().deadlineMs, PATIENCE_MS[kind]);
     this.dueAtMs = this.#endsAtMs;
@@ -141,7 +135,7 @@ export class PendingQuestion implements Deadline {
 
   /** A question that returns in a loop is the same question, and joins it; so do the questions of many clients. */
   suspectLoops(): void {
-    for (const { upstream } of this.#candidates) upstream.suspectLoop();
+    for (const { asked } of this.#candidates) asked.suspectLoop();
   }
 
   /** Asks the next upstream, unless one is being asked; ends where none is left. */
@@ -163,7 +157,7 @@ export class PendingQuestion implements Deadline {
   #choose(nowMs: number): Candidate | undefined {
     let best: Candidate | undefined;
     for (const candidate of this.#candidates) {
-      if (this.#isTrial || candidate.isDone || !candidate.upstream.isUsable(nowMs)) continue;
+      if (this.#isTrial || candidate.isDone || !candidate.asked.isUsable(nowMs)) continue;
       // with an answer of some kind in hand no upstream is asked twice: the client has waited long enough
       if (this.#unhelpful !== undefined && candidate.attempts > 0) continue;
       if (best === undefined || candidate.attempts < best.attempts) best = candidate;
@@ -173,7 +167,7 @@ export class PendingQuestion implements Deadline {
 
   #ask(candidate: Candidate): void {
     this.#timely++;
-    const attempt = candidate.upstream.ask(this.question, candidate.attempts++, candidate);
+    const attempt = candidate.asked.client.ask(this.question, candidate.attempts++, candidate);
     if (attempt !== undefined) this.#attempts.push(attempt);
   }
 
@@ -181,9 +175,9 @@ export class PendingQuestion implements Deadline {
   onAnswer(candidate: Candidate, reply: UpstreamReply, isLate: boolean): void {
     if (!isLate) this.#timely--;
     candidate.isSilent = false;
-    candidate.upstream.noteAnswer(this.question, reply);
+    candidate.asked.client.names.noteAnswer(this.question, reply.index);
     if (this.#isOver) return;
-    const from = candidate.upstream.upstream.text;
+    const from = candidate.asked.client.upstream.text;
     if (isAboutName(reply.index.rcode)) {
       this.#end(response(reply, from));
       return;
@@ -192,7 +186,7 @@ export class PendingQuestion implements Deadline {
     candidate.isDone = true;
     const nowMs = this.#context.nowMs();
     // an upstream that was asked a second time meanwhile would only say the same again
-    const isLast = this.#candidates.every(({ isDone, upstream }) => isDone || !upstream.isUsable(nowMs));
+    const isLast = this.#candidates.every(({ isDone, asked }) => isDone || !asked.isUsable(nowMs));
     if (isLast && !this.#isTrial) this.#end(this.#lastResort());
     else this.#askNext();
   }
@@ -213,8 +207,8 @@ export class PendingQuestion implements Deadline {
     this.#askNext();
   }
 
-  #noteFailure({ upstream }: Candidate, reason: UpstreamFailure['reason'], detail: string): void {
-    this.#lastFailure = { reason, detail: describe(upstream.upstream.text, detail) };
+  #noteFailure({ asked }: Candidate, reason: UpstreamFailure['reason'], detail: string): void {
+    this.#lastFailure = { reason, detail: describe(asked.client.upstream.text, detail) };
   }
 
   /**
@@ -231,7 +225,7 @@ export class PendingQuestion implements Deadline {
       return failureOf(failure?.reason, `${failure?.detail}; ${detail}`);
     }
     const nowMs = this.#context.nowMs();
-    const upstreams = this.#candidates.map(({ upstream }) => upstream);
+    const upstreams = this.#candidates.map(({ asked }) => asked);
     // beside a loop, that it timed out is the smaller part of the truth
     const hasLoop = upstreams.some((upstream) => upstream.isLooping(nowMs));
     if (failure === undefined || hasLoop) return noUpstream(upstreams, nowMs);
@@ -243,8 +237,8 @@ export class PendingQuestion implements Deadline {
     this.#isOver = true;
     this.#context.sweep.delete(this);
     if (outcome.kind === 'response' || outcome.reason !== 'closing') {
-      for (const { isSilent, upstream } of this.#candidates)
-        if (isSilent) upstream.noteSilence(this.question);
+      for (const { isSilent, asked } of this.#candidates)
+        if (isSilent) asked.client.names.noteFailure(this.question);
     }
     this.#onOver(this, outcome);
   }
@@ -252,7 +246,7 @@ export class PendingQuestion implements Deadline {
 
 /** An upstream that may be asked this question, and what it has said so far. */
 class Candidate implements AttemptListener {
-  readonly upstream: AskedUpstream;
+  readonly asked: AskedUpstream;
   attempts = 0;
   /** Has said all that it will say about this question. */
   isDone = false;
@@ -261,9 +255,9 @@ class Candidate implements AttemptListener {
   isSilent = false;
   readonly #pending: PendingQuestion;
 
-  constructor(pending: PendingQuestion, upstream: AskedUpstream) {
+  constructor(pending: PendingQuestion, asked: AskedUpstream) {
     this.#pending = pending;
-    this.upstream = upstream;
+    this.asked = asked;
   }
 
   onAnswer(reply: UpstreamReply, isLate: boolean): void {
@@ -295,20 +289,16 @@ function failureOf(reason: UpstreamFailure['reason'] | undefined, detail: string
 }
 
 /** The outcome where no upstream may be asked, and why. */
-export function noUpstream(
-  upstreams: readonly Pick<AskedUpstream, 'upstream' | 'lastFailure' | 'isLooping'>[],
-  nowMs: number,
-): ForwardFailure {
-  const hasLoop = upstreams.some((upstream) => upstream.isLooping(nowMs));
+export function noUpstream(upstreams: readonly AskedUpstream[], nowMs: number): ForwardFailure {
   const reasons = upstreams.map((asked) => {
-    const why = asked.isLooping(nowMs) ? 'loop' : (asked.lastFailure?.detail ?? 'down');
-    return describe(asked.upstream.text, why);
+    const { upstream, lastFailure } = asked.client;
+    return describe(upstream.text, asked.isLooping(nowMs) ? 'loop' : (lastFailure?.detail ?? 'down'));
   });
   const detail = `no upstream to ask: ${reasons.join(', ')}`;
-  if (hasLoop) return forwardFailure('loop', detail);
+  if (upstreams.some((asked) => asked.isLooping(nowMs))) return forwardFailure('loop', detail);
+  const failures = upstreams.map(({ client }) => client.lastFailure?.reason);
   const isNetwork =
-    upstreams.length > 0 &&
-    upstreams.every(({ lastFailure }) => lastFailure?.reason === 'network' || lastFailure?.reason === 'tls');
+    failures.length > 0 && failures.every((reason) => reason === 'network' || reason === 'tls');
   return notAsked('all-down', detail, isNetwork ? 'network' : 'all-down');
 }
 
@@ -324,7 +314,7 @@ const SUFFIX_SHARE = 0.5;
 export type Overload = 'limit' | 'network' | 'suffix';
 
 /** Too many questions are on their way: `oldest` fails, or the new question where it is `undefined`. */
-export interface Crowded {
+interface Crowded {
   readonly reason: Overload;
   readonly oldest: PendingQuestion | undefined;
 }

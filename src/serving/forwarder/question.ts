@@ -126,7 +126,7 @@ export function questionEndOf(question: Question): number {
 }
 
 /** Letters that let exchanges share a port: a forger who knows the port still needs 256 times as many replies. */
-export const ENOUGH_LETTERS = 8;
+const ENOUGH_LETTERS = 8;
 
 // a length octet is at most 63 and never in this range
 const isLetter = (lowered: number): boolean => lowered >= 0x61 && lowered <= 0x7a;
@@ -138,7 +138,7 @@ export function hasEnoughLetters(name: Uint8Array): boolean {
 }
 
 /** Gives the letters from `start` to `end` a random case, in place. */
-export function mixCase(octets: Uint8Array, start: number, end: number, random: Random): void {
+function mixCase(octets: Uint8Array, start: number, end: number, random: Random): void {
   let bits = 0;
   let left = 0;
   for (let at = start; at < end; at++) {

@@ -35,7 +35,7 @@ export function openTcp(upstream: Upstream, options: StreamOptions): StreamTrans
 }
 
 /** A stream that is being made: nothing is written before `readyEvent`. */
-export interface Dialled {
+interface Dialled {
   readonly socket: Socket;
   readonly readyEvent: 'connect' | 'secureConnect';
 }

@@ -47,7 +47,7 @@ export interface UdpSocketEvents {
   onError(detail: string): void;
 }
 
-export type OpenedUdpSocket =
+type OpenedUdpSocket =
   | { readonly kind: 'open'; readonly socket: UdpSocket }
   | { readonly kind: 'port-taken' }
   | { readonly kind: 'failed'; readonly detail: string };

@@ -347,7 +347,7 @@ function isAboutReach(reason: FailureReason): boolean {
 
 type AttemptLimits = Pick<ForwardSettings, 'attemptMinMs' | 'attemptMaxMs'>;
 
-export type HealthChange = 'went-down' | 'came-up' | undefined;
+type HealthChange = 'went-down' | 'came-up' | undefined;
 
 const STRIKES_TO_DOWN = 3;
 const SUCCESSES_TO_UP = 2;

@@ -5,13 +5,13 @@ import {
   answerWhileStale,
   type CachedAnswer,
   cacheability,
-  cachedAnswer,
   type FreshnessSettings,
   failureParts,
   freshness,
   hasSameQuestion,
   isAnswerTo,
   mayRecheck,
+  newAnswer,
   staleExtendedError,
 } from '../../../src/serving/answer-cache/cached-answer.ts';
 import { type MessageText, message, opt, rawRecord, soaData } from '../../helpers/zone-text.ts';
@@ -68,7 +68,7 @@ for (const [stored, now, same] of aspects) {
   t.test(`stored with ${JSON.stringify(stored)}, asked with ${JSON.stringify(now)}`, async (t) => {
     const query = asked('a.example', 'A', stored);
     const parts = { kind: 'failure', ...failureParts(query), lifetimeMs: 1, earlier: undefined } as const;
-    t.equal(isAnswerTo(cachedAnswer(query, 0, parts, 0), asked('a.example', 'A', now)), same);
+    t.equal(isAnswerTo(newAnswer(0, query, parts, 0), asked('a.example', 'A', now)), same);
   });
 }
 
@@ -239,7 +239,7 @@ function answer(changed: Partial<CachedAnswer> = {}): CachedAnswer {
     lifetimeMs: 100_000,
     earlier: undefined,
   } as const;
-  return { ...cachedAnswer(query, 0, parts, 1_000_000), ...changed };
+  return { ...newAnswer(0, query, parts, 1_000_000), ...changed };
 }
 
 const stored = 1_000_000;
