@@ -9,7 +9,6 @@
 import { isIP } from 'node:net';
 import type { Resolve } from '../records/observation.ts';
 import type { SourceTraits } from '../records/sources.ts';
-import { inBackground } from '../runtime/background.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import { hostOf, type Outbound, proxyFor } from './outbound.ts';
@@ -50,9 +49,19 @@ const PATIENCE_MS = 300;
 
 export function createSignOfLife(options: SignOfLifeOptions): SignOfLife {
   const known = new Map<string, Target>();
-  /** By Region; the one that answered last comes first. */
-  const targets = new Map<string, readonly Target[]>();
+  /** By Region. */
+  const lastAnswered = new Map<string, string>();
   const ask = asker(options);
+
+  /** Each URL once, the one that answered last first. */
+  function targetsIn(region: string): readonly Target[] {
+    const found = options.services(region).flatMap((place) => known.get(keyOf(place)) ?? []);
+    const rank = ({ url }: Target) => Number(url.href !== lastAnswered.get(region));
+    return [...new Map(found.map((target) => [target.url.href, target])).values()].sort(
+      (one, other) => rank(one) - rank(other),
+    );
+  }
+
   return {
     asked(place, url) {
       const base = URL.parse(url);
@@ -62,18 +71,10 @@ export function createSignOfLife(options: SignOfLifeOptions): SignOfLife {
       known.set(keyOf(place), { url: target, profile: place.profile });
     },
     async ready(region, signal) {
-      const found = options.services(region).flatMap((place) => known.get(keyOf(place)) ?? []);
-      const usable = [...new Map(found.map((target) => [target.url.href, target])).values()];
-      const first = targets.get(region)?.[0]?.url.href;
-      const rank = ({ url }: Target) => Number(url.href !== first);
-      targets.set(
-        region,
-        usable.toSorted((one, other) => rank(one) - rank(other)),
-      );
-      return usable.length > 0 && options.isReady(signal);
+      return targetsIn(region).length > 0 && options.isReady(signal);
     },
     async ping(region, signal) {
-      const [first, ...rest] = targets.get(region) ?? [];
+      const [first, ...rest] = targetsIn(region);
       if (first === undefined) return 'silent';
       const over = new AbortController();
       const either = AbortSignal.any([signal, over.signal]);
@@ -81,23 +82,17 @@ export function createSignOfLife(options: SignOfLifeOptions): SignOfLife {
         const asked = ask(first, either);
         const early = await settledWithin(asked, PATIENCE_MS, options.timers);
         if (early === 'answered' || rest.length === 0) return await asked;
-        const outcome = await firstAnswer([
-          asked,
-          ...rest.map((target) => answering(target, region, either)),
-        ]);
-        return outcome;
+        const others = rest.map(async (target) => {
+          const outcome = await ask(target, either);
+          if (outcome === 'answered') lastAnswered.set(region, target.url.href);
+          return outcome;
+        });
+        return await firstAnswer([asked, ...others]);
       } finally {
         over.abort(); // a signal that depends on one that lives on is kept with it, unless it has been aborted
       }
     },
   };
-
-  /** Asks, and lets this target come first from now on where it has answered. */
-  async function answering(target: Target, region: string, signal: AbortSignal): Promise<HeadOutcome> {
-    const outcome = await ask(target, signal);
-    if (outcome === 'answered') targets.set(region, [target]);
-    return outcome;
-  }
 }
 
 interface Target {
@@ -140,28 +135,16 @@ async function settledWithin<T>(work: Promise<T>, ms: number, timers: Timers): P
 }
 
 /** The outcome that says more about the link comes first. */
-const BY_VALUE: readonly HeadOutcome[] = [
-  'answered',
-  'proxy',
-  'untrusted-certificate',
-  'network',
-  'timeout',
-  'silent',
-];
+const BY_VALUE = ['answered', 'proxy', 'untrusted-certificate', 'network', 'timeout', 'silent'] as const;
 
 /** The first answer at once; without any, the outcome that says the most. */
-function firstAnswer(asked: readonly Promise<HeadOutcome>[]): Promise<HeadOutcome> {
-  return new Promise((resolve) => {
-    const outcomes = new Set<HeadOutcome>();
-    let open = asked.length;
-    for (const one of asked) {
-      inBackground('link', async () => {
-        const outcome = await one;
-        outcomes.add(outcome);
-        open--;
-        if (outcome === 'answered' || open === 0)
-          resolve(BY_VALUE.find((each) => outcomes.has(each)) ?? 'silent');
-      });
-    }
+async function firstAnswer(asked: readonly Promise<HeadOutcome>[]): Promise<HeadOutcome> {
+  const outcomes = new Set<HeadOutcome>();
+  const answers = asked.map(async (one) => {
+    const outcome = await one;
+    outcomes.add(outcome);
+    if (outcome !== 'answered') throw new Error(outcome);
+    return outcome;
   });
+  return Promise.any(answers).catch(() => BY_VALUE.find((each) => outcomes.has(each)) ?? 'silent');
 }

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { ClientPool } from '../../src/far-side/aws/client-pool.ts';
 import type { AwsPlace } from '../../src/far-side/aws/credentials.ts';
-import { explain, serviceError } from './looking.ts';
+import { explain, serviceError } from './polling.ts';
 
 interface FakeCredentials {
   isHanging: boolean;

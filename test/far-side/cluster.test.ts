@@ -1,7 +1,7 @@
 import type { Cluster } from '@aws-sdk/client-eks';
 import t from 'tap';
 import { VirtualTime } from '../helpers/virtual-time.ts';
-import { FROM_AWS, FROM_SOMEBODY, poll, serviceError } from './looking.ts';
+import { FROM_AWS, FROM_SOMEBODY, poll, serviceError } from './polling.ts';
 
 const clock = new VirtualTime('2026-03-01T12:00:00Z');
 const WHOLE: Cluster = {

@@ -10,7 +10,7 @@ import { systemClock } from '../../src/runtime/clock.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { PATIENCE_MS, until } from '../helpers/patience.ts';
 import { keyOf, processOutput } from '../sandbox/access-keys.ts';
-import { NOW_MS, serviceError } from './looking.ts';
+import { NOW_MS, serviceError } from './polling.ts';
 import { clientsFor, credentialFiles, HASTY, sourcesAt, startRegion, stateAfter } from './region.ts';
 
 const WELL = { kind: 'addresses', source: 'interfaces', addresses: ['10.0.1.10', '10.0.2.10', '10.0.3.10'] };

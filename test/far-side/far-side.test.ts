@@ -18,7 +18,7 @@ import { CollectingLog } from '../helpers/collecting-log.ts';
 import { PATIENCE_MS, until } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { API_NAME, ApiServers, slice } from './api-server.ts';
-import { contextOf } from './looking.ts';
+import { contextOf } from './polling.ts';
 import { startRegion } from './region.ts';
 
 const soon = () => AbortSignal.timeout(PATIENCE_MS);

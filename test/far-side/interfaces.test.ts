@@ -6,7 +6,7 @@ import type {
 } from '@aws-sdk/client-ec2';
 import t from 'tap';
 import type { SourceContext } from '../../src/records/observation.ts';
-import { type FakeCommands, FROM_AWS, poll, serviceError } from './looking.ts';
+import { type FakeCommands, FROM_AWS, poll, serviceError } from './polling.ts';
 
 const KNOWN: Partial<SourceContext> = {
   vpcId: 'vpc-1',

@@ -8,7 +8,7 @@ import type { KubernetesAccess } from '../../src/far-side/kubernetes/identity.ts
 import type { Observation, SourceContext } from '../../src/records/observation.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
 import { API_NAME, ApiServers, fileOf, json, pem, slice } from './api-server.ts';
-import { poll } from './looking.ts';
+import { poll } from './polling.ts';
 
 const [A, B, C, D] = ['127.0.0.1', '127.0.0.2', '127.0.0.3', '127.0.0.4'];
 const byCertificate: KubernetesAccess = {

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { allPages, type Page, present } from '../../src/far-side/poll.ts';
-import { FROM_AWS, FROM_SOMEBODY } from './looking.ts';
+import { FROM_AWS, FROM_SOMEBODY } from './polling.ts';
 
 type Pages = Readonly<Record<string, Page<number, string>>>;
 

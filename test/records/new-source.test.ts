@@ -38,7 +38,7 @@ const { ENDPOINTS } = await import('../../src/store/endpoints-format.ts');
 const { FileReader } = await import('../../src/store/state-backend.ts');
 const { readState } = await import('../../src/store/state-format.ts');
 const { until } = await import('../helpers/patience.ts');
-const { fakeService } = await import('../far-side/looking.ts');
+const { fakeService } = await import('../far-side/polling.ts');
 
 const ADDRESSES = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
 let isBroken = false;

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { FailureReason, ResolvedName, Source, SourceContext } from '../../src/records/observation.ts';
 import { createDnsSource } from '../../src/refresh/sources.ts';
-import { contextOf, ENDPOINT } from '../far-side/looking.ts';
+import { contextOf, ENDPOINT } from '../far-side/polling.ts';
 
 const look = (source: Source, known: Partial<SourceContext> = {}) =>
   source.observe(contextOf(known), new AbortController().signal);

@@ -3,7 +3,7 @@ import t from 'tap';
 import { clusterFacts, type Generation } from '../../sandbox/facts.ts';
 import { PATCH_STEPS, RegionState, RollingPatch } from '../../sandbox/region-state.ts';
 import type { Observation } from '../../src/records/observation.ts';
-import { FROM_AWS, poll } from '../far-side/looking.ts';
+import { FROM_AWS, poll } from '../far-side/polling.ts';
 import { setUp } from './refreshing.ts';
 import { clusterSettings, describes, ScriptedSource, sees, times } from './scripted-source.ts';
 

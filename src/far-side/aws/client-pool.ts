@@ -90,7 +90,7 @@ export class ClientPool<C extends PooledClient> {
     const key = keyOf(place);
     const known = this.#entries.get(key);
     if (known !== undefined) return known;
-    const entry: Entry<C> = { client: this.#make(place), users: 0, isDropped: false };
+    const entry: Entry<C> = { client: this.#options.create(place), users: 0, isDropped: false };
     entry.client.then(
       (made) => {
         entry.made = made;
@@ -100,10 +100,6 @@ export class ClientPool<C extends PooledClient> {
     );
     this.#entries.set(key, entry);
     return entry;
-  }
-
-  async #make(place: AwsPlace): Promise<C> {
-    return this.#options.create(place);
   }
 
   async #callWith<T>(

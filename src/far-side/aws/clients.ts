@@ -82,7 +82,7 @@ export function createAwsServices(options: AwsClientsOptions): AwsServices & { d
         const { operationPath, create, probe } = await load();
         const { config, credentials } = await configure(place);
         const client = create(config);
-        const url = keptOnce(() => urlOf(operationPath, (unsent) => probe(create({ ...config, ...unsent }))));
+        const url = () => urlOf(operationPath, (unsent) => probe(create({ ...config, ...unsent })));
         return { client, credentials, url, destroy: () => client.destroy() };
       },
     });
@@ -161,7 +161,7 @@ function configuring(options: AwsClientsOptions) {
     const credentials = await shelf.get(place);
     const config = {
       region: place.region,
-      ...(place.profile === undefined ? {} : { profile: place.profile }),
+      profile: place.profile,
       credentials: credentials.provide,
       maxAttempts: ATTEMPTS,
       requestHandler: await handlerFor(place),
@@ -212,16 +212,4 @@ async function urlOf(
   }
   if (url === undefined) throw new Error('the sdk composed no request');
   return url;
-}
-
-/** What `find` came to, and again only after it failed. */
-function keptOnce<T>(find: () => Promise<T>): () => Promise<T> {
-  let known: Promise<T> | undefined;
-  return () => {
-    known ??= find();
-    known.catch(() => {
-      known = undefined;
-    });
-    return known;
-  };
 }

@@ -77,7 +77,7 @@ export class CredentialsShelf {
       logger: listener(said, this.#options.log),
       // without it the process keeps the first reading of ~/.aws/credentials for ever, rotated or not
       ignoreCache: true,
-      ...(place.profile === undefined ? {} : { profile: place.profile }),
+      profile: place.profile,
     });
     const { clock, shared } = this.#options;
     const credentials = watched({ chain, said, handler, clock, shared }, () => {
@@ -88,12 +88,10 @@ export class CredentialsShelf {
   }
 }
 
-interface Watched {
+interface Watched extends Pick<CredentialsOptions, 'clock' | 'shared'> {
   readonly chain: Credentials['provide'];
   readonly said: string[];
   readonly handler: Pick<OutboundHandler, 'lastFailure'>;
-  readonly shared: Pick<SharedFiles, 'check'>;
-  readonly clock: Clock;
 }
 
 function watched({ chain, said, handler, clock, shared }: Watched, forget: () => void): Credentials {

@@ -217,31 +217,9 @@ function unparsable(seen: SeenError): string {
   return seen.contentType === '' ? 'it cannot be parsed' : `content type "${redacted(seen.contentType)}"`;
 }
 
-interface SeenError {
-  readonly name: string;
-  readonly code: string;
-  readonly message: string;
-  readonly status: number | undefined;
-  /** The service's own error envelope was found and read. */
-  readonly isServiceError: boolean;
-  /** Carries a mark that only AWS makes. */
-  readonly isFromAws: boolean;
-  readonly contentType: string;
-  /** The clock of the answering server, from the Date header: that of AWS where `isFromAws`. */
-  readonly dateMs: number | undefined;
-  /** Where the answer sends the client. */
-  readonly location: string;
-  /** Empty where no proxy was asked. */
-  readonly viaProxy: string;
-  /** What the proxy answered to CONNECT, where that was a refusal. */
-  readonly proxyStatus: number | undefined;
-  /** The proxy did not answer to CONNECT in time. */
-  readonly isTunnelTimeout: boolean;
-  /** ` at 10.0.0.1:443`, where known. */
-  readonly where: string;
-}
+type SeenError = ReturnType<typeof readError>;
 
-function readError(error: unknown): SeenError {
+function readError(error: unknown) {
   const metadata = property(error, '$metadata');
   const response = property(error, '$response');
   const headers = property(response, 'headers');
@@ -251,20 +229,29 @@ function readError(error: unknown): SeenError {
   const isNamed = isServiceError && name !== 'Unknown' && name !== 'UnknownError';
   const isFromAws = status !== undefined && (isNamed || property(metadata, 'requestId') !== undefined);
   const address = text(property(error, 'address')) || text(property(error, 'hostname'));
+  const proxyStatus = number(property(error, 'statusCode'));
   const dateMs = Date.parse(text(property(headers, 'date')));
   return {
     name,
     code: text(property(error, 'code')) || text(property(property(error, 'cause'), 'code')),
     message: text(property(error, 'message')),
     status,
+    /** The service's own error envelope was found and read. */
     isServiceError,
+    /** Carries a mark that only AWS makes. */
     isFromAws,
     contentType: text(property(headers, 'content-type')),
+    /** The clock of the answering server, that of AWS where `isFromAws`. */
     dateMs: Number.isNaN(dateMs) ? undefined : dateMs,
+    /** Where the answer sends the client. */
     location: text(property(headers, 'location')),
+    /** Empty where no proxy was asked. */
     viaProxy: text(property(error, 'viaProxy')) || text(property(response, 'viaProxy')),
-    proxyStatus: statusOf(property(error, 'statusCode')),
+    /** The status of a proxy that refused CONNECT; NaN, and so left out, where it did not answer in HTTP. */
+    proxyStatus: proxyStatus !== undefined && proxyStatus >= 100 ? proxyStatus : undefined,
+    /** The proxy did not answer to CONNECT in time. */
     isTunnelTimeout: property(error, 'proxyTunnelTimeout') !== undefined,
+    /** ` at 10.0.0.1:443`, where known. */
     where: address === '' ? '' : ` at ${redacted(address)}`,
   };
 }
@@ -288,11 +275,6 @@ function property(value: unknown, key: string): unknown {
 
 function text(value: unknown): string {
   return typeof value === 'string' ? value : '';
-}
-
-/** NaN where the proxy did not answer in HTTP. */
-function statusOf(value: unknown): number | undefined {
-  return typeof value === 'number' && value >= 100 ? value : undefined;
 }
 
 function number(value: unknown): number | undefined {

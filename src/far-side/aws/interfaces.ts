@@ -120,7 +120,7 @@ async function listInstances(ask: Asking): Promise<Instance[]> {
     ...vpcFilter(context),
   ];
   return allPages<Instance, string>(async (NextToken) => {
-    const input = { Filters, MaxResults: PAGE_SIZE, ...(NextToken === undefined ? {} : { NextToken }) };
+    const input = { Filters, MaxResults: PAGE_SIZE, NextToken };
     const output = await ec2.call(place, signal, (client, abort) =>
       client.send(new DescribeInstancesCommand(input), abort),
     );
@@ -169,7 +169,7 @@ async function listInterfaces(ask: Asking, filter: Filter): Promise<NetworkInter
   const { DescribeNetworkInterfacesCommand } = await import('@aws-sdk/client-ec2');
   const Filters = [filter, ...vpcFilter(context)];
   return allPages<NetworkInterface, string>(async (NextToken) => {
-    const input = { Filters, MaxResults: PAGE_SIZE, ...(NextToken === undefined ? {} : { NextToken }) };
+    const input = { Filters, MaxResults: PAGE_SIZE, NextToken };
     const output = await ec2.call(place, signal, (client, abort) =>
       client.send(new DescribeNetworkInterfacesCommand(input), abort),
     );

@@ -180,7 +180,7 @@ type User = NonNullable<Shape['users']>[number]['user'];
 
 /** Reads the text of the file at `path`. Throws SourceError `no-credentials` where it does not serve. */
 export function readKubeconfig(content: string, path: string): Kubeconfig {
-  const unusable = (why: string) => unusableKubeconfig(path, why);
+  const unusable = (why: string) => noCredentials(`reading kubeconfig "${path}" failed: ${why}`);
   const shape = shapeOf(content, unusable);
   const name = shape['current-context'];
   if (!name) throw unusable('it has no current-context');
@@ -202,14 +202,6 @@ export function readKubeconfig(content: string, path: string): Kubeconfig {
 }
 
 type Unusable = (why: string) => SourceError;
-
-function unusableKubeconfig(path: string, why: string): SourceError {
-  return new SourceError({
-    reason: 'no-credentials',
-    reachedFarSide: false,
-    detail: redacted(`reading kubeconfig "${path}" failed: ${why}`),
-  });
-}
 
 function shapeOf(content: string, unusable: Unusable): Shape {
   let data: unknown;

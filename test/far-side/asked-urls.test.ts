@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import type { ServicePlace } from '../../src/far-side/sign-of-life.ts';
 import { ConnectProxy } from '../helpers/connect-proxy.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
-import { contextOf } from './looking.ts';
+import { contextOf } from './polling.ts';
 import { clientsFor, credentialFiles, pollHere, startRegion } from './region.ts';
 
 const soon = () => AbortSignal.timeout(PATIENCE_MS);
