@@ -54,7 +54,7 @@ function singleUpstream(upstreams: Config['upstreams']): readonly Finding[] {
   if (only === undefined || others.length > 0) return [];
   return [
     warning(
-      `there is a single upstream, "${socketText({ host: only.address, port: only.port })}": while it is down, no other name is forwarded`,
+      `there is a single upstream, "${socketText(only)}": while it is down, no other name is forwarded`,
       'add a second upstream, if possible on this site',
     ),
   ];

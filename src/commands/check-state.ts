@@ -192,7 +192,7 @@ const AGES = [
   },
 ] as const;
 
-/** Addresses never expire, but without a recent confirmation nobody knows whether they are right. */
+/** Addresses never expire, but without a recent confirmation they may be wrong. */
 function ageFindings(endpoint: string, record: EndpointRecord, nowMs: number): readonly Finding[] {
   const confirmedAtMs = lastConfirmedAtMs(record);
   if (confirmedAtMs === undefined) {

@@ -133,8 +133,8 @@ function remarks(entry: ReadEntry, before: ReadEntry | undefined): string[] {
 
 function entryRow({ at, kind, event, line }: ReadEntry, paint: Paint): string[] {
   const { text, style } = event === undefined ? { text: rawText(line), style: undefined } : sentenceOf(event);
-  const what = printable(text);
-  return [localTime(Date.parse(at)), printable(kind), style === undefined ? what : paint(style, what)];
+  const shown = printable(text);
+  return [localTime(Date.parse(at)), printable(kind), style === undefined ? shown : paint(style, shown)];
 }
 
 /** `2026-01-01 03:00:00`, in this machine's time zone. */
@@ -204,12 +204,12 @@ const LINK_STYLES: Readonly<Record<string, Style>> = {
 };
 
 function linkSentence({ side, key, from, to, reason, lastedMs, flickers }: EventOf<'link'>): Sentence {
-  const what = side === 'summary' ? 'link' : `${side} ${key}`;
+  const path = side === 'summary' ? 'link' : `${side} ${key}`;
   const lasted = lastedMs === undefined ? '' : ` after ${ageText(lastedMs / 1000)}`;
   const unsteady = flickers === undefined ? '' : `, ${flickers} short changes in between`;
   const style = LINK_STYLES[to];
   return {
-    text: `${what}: ${from} -> ${to}${lasted}${unsteady}: ${reason}`,
+    text: `${path}: ${from} -> ${to}${lasted}${unsteady}: ${reason}`,
     style,
   };
 }

@@ -89,7 +89,7 @@ type Echo =
   /** The system refuses to send it. */
   | 'unreachable';
 
-/** Sends a datagram to a socket of our own at `address`: does what this process sends there come back to it? */
+/** Sends a datagram to a socket of this process at `address`: does it arrive? */
 function echo(address: string, timeoutMs: number, signal?: AbortSignal): Promise<Echo> {
   const { promise, resolve } = Promise.withResolvers<Echo>();
   const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');

@@ -67,7 +67,7 @@ async function lookup(name: string, type: number, options: LookupOptions): Promi
   }
   const place = await findPlace('dns', options.server, options.config);
   if (typeof place === 'number') return place;
-  const server = socketText({ host: place.address, port: place.port });
+  const server = socketText(place);
   const query = composeQuestion(question);
   const exchanged = await exchange({ server: place, query, timeoutMs: TIMEOUT_MS, attempts: ATTEMPTS });
   if (exchanged.kind === 'failed') {

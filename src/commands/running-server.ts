@@ -1,7 +1,7 @@
 /**
  * Finds the server that a command is about, in one order for all commands: the flag that names its place; the
  * configuration that --config names; the configuration of this host, or of this container's environment; the sandbox that
- * this user runs; the default places. It knows nothing of what the server is then asked (server-client.ts).
+ * this user runs; the default places. It does not know how to speak with the server (server-client.ts).
  */
 import { access, stat } from 'node:fs/promises';
 import { sandboxConfigFile } from '../../sandbox/control-client.ts';
@@ -9,14 +9,14 @@ import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import { readConfig } from './config-file.ts';
-import { getReport, type HttpAddress, socketText } from './server-client.ts';
+import { getReport, socketText } from './server-client.ts';
 import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode } from './subcommand.ts';
 import { explain, plural } from './terminal.ts';
 
 /** Where a server is reached, each in its own way. */
 export interface Places {
   /** Its HTTP. */
-  readonly admin: HttpAddress;
+  readonly admin: SocketAddress;
   /** Where it answers queries. */
   readonly dns: SocketAddress;
   /** Its files, and its control socket. */
@@ -30,7 +30,7 @@ export type ConfigSearch =
   | { readonly kind: 'none' };
 
 const DEFAULT_PLACES: Places = {
-  admin: { host: '127.0.0.1', port: 9153 },
+  admin: { address: '127.0.0.1', port: 9153 },
   dns: { address: '127.0.0.1', port: 53 },
   stateDirectory: '/var/lib/outpost-dns',
 };
@@ -109,8 +109,7 @@ export async function explainNoConfig(): Promise<ExitCode> {
 /** Where the server of this configuration is reached. */
 export function placesOf({ listen, admin, state }: Config): Places {
   const [first = DEFAULT_PLACES.dns] = listen.dns;
-  const { address: host, port } = reachable(admin.listen);
-  return { admin: { host, port }, dns: reachable(first), stateDirectory: state.directory };
+  return { admin: reachable(admin.listen), dns: reachable(first), stateDirectory: state.directory };
 }
 
 /** An address to connect to, for one to listen on: a wildcard is reached over loopback. */
@@ -118,7 +117,7 @@ function reachable({ address, port }: SocketAddress): SocketAddress {
   return { address: address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address, port };
 }
 
-/** Whether somebody has configured a server on this host, well or not. */
+/** Whether this host has a configuration, valid or not. */
 async function isInstalled(): Promise<boolean> {
   if (Object.keys(process.env).some((name) => /^OUTPOST_DNS_(?:CLUSTERS|UPSTREAMS)(?:__|$)/.test(name)))
     return true;

@@ -115,9 +115,9 @@ const EXIT_GRACE_MS = 250;
 const THREAD_GRACE_MS = 2_000;
 
 /**
- * Everything is closed and saved: what still holds the process, such as a credential_process or a reader of the log that
- * hangs, is not waited for. An exit waits for threads: for those of far-side/, and for the pool, where a write to a log
- * that hangs has one for ever. Only SIGKILL ends the process then.
+ * Everything is closed and saved: a credential_process, or a reader of the log, that hangs does not delay the end. An exit
+ * waits for threads: for those of far-side/, and for the pool, where a write to a log that hangs keeps a thread for ever.
+ * Only SIGKILL ends the process then.
  */
 function exitSoon(code: ExitCode, processLog: ProcessLog): void {
   const kill = () => process.kill(process.pid, 'SIGKILL');
@@ -136,8 +136,8 @@ function exitSoon(code: ExitCode, processLog: ProcessLog): void {
 }
 
 /**
- * What was thrown through everything costs the work that threw it. The process stays, because what it serves is an
- * immutable table in memory; where it no longer answers, the watchdog ends it (watchdog.ts).
+ * An error that nothing caught costs the work that threw it. The process stays, because what it serves is an
+ * immutable table in memory; where it no longer answers, the watchdog ends it (liveness.ts).
  */
 function surviveDefects(log: Log): void {
   logBackgroundFailures(log);

@@ -6,15 +6,10 @@ import { type IncomingMessage, type RequestOptions, request } from 'node:http';
 import { controlError } from '../admin/control-route.ts';
 import { controlPath } from '../admin/control-server.ts';
 import { type StatusReport, statusReport } from '../admin/status-report.ts';
-import { readSocketAddress } from '../config/kinds/address.ts';
+import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 
-export interface HttpAddress {
-  readonly host: string;
-  readonly port: number;
-}
-
-export function socketText({ host, port }: HttpAddress): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+export function socketText({ address, port }: SocketAddress): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 const ADMIN_PORT = 9153;
@@ -22,14 +17,14 @@ const ADMIN_PORT = 9153;
 /** `127.0.0.1:9153`, `[::1]:9153`, `10.0.9.53`, `dns-1.site.example:9153`; or why it is no address, and how to write one. */
 export function readHttpAddress(
   text: string,
-): HttpAddress | { readonly message: string; readonly fix: string } {
+): SocketAddress | { readonly message: string; readonly fix: string } {
   const reading = readSocketAddress(text, ADMIN_PORT, 1);
-  if ('value' in reading) return { host: reading.value.address, port: reading.value.port };
+  if ('value' in reading) return reading.value;
   const named = /^(?<host>(?=.*[a-z])[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::(?<port>\d{1,5}))?$/i.exec(
     text,
   )?.groups;
   const port = Number(named?.['port'] ?? ADMIN_PORT);
-  if (named?.['host'] !== undefined && port >= 1 && port <= 65_535) return { host: named['host'], port };
+  if (named?.['host'] !== undefined && port >= 1 && port <= 65_535) return { address: named['host'], port };
   const form = `write host:port or [v6]:port, such as 127.0.0.1:${ADMIN_PORT} or [::1]:${ADMIN_PORT}`;
   return { message: reading.message, fix: reading.fix ?? form };
 }
@@ -47,7 +42,7 @@ export type PageAnswer =
 
 /** GET `path` from the server's HTTP. */
 export async function getPage(
-  { host, port }: HttpAddress,
+  { address: host, port }: SocketAddress,
   path: string,
   timeoutMs: number,
 ): Promise<PageAnswer> {
@@ -60,7 +55,7 @@ export type ReportReading =
 
 const WRONG_SERVER = 'is it the address of admin.listen, and a server of this version? name it with --admin';
 
-export async function getReport(address: HttpAddress, timeoutMs: number): Promise<ReportReading> {
+export async function getReport(address: SocketAddress, timeoutMs: number): Promise<ReportReading> {
   const answer = await getPage(address, '/status', timeoutMs);
   if (answer.kind === 'failed') return answer;
   if (answer.status !== 200) {
@@ -158,7 +153,7 @@ const NOT_RUNNING =
 const DENIED =
   'run the command as its user: sudo -u outpost-dns outpost-dns ...; or as root, or as a member of its group';
 
-/** What the codes of a failed call mean: `absent` where no server listens, `denied` where it does. */
+/** The meaning of the error code of a call: `absent` where no server listens, `denied` where one does. */
 const CODES: ReadonlyMap<string, readonly [detail: string, kind: 'absent' | 'denied' | 'foreign']> = new Map([
   ['ECONNREFUSED', ['nothing listens there', 'absent']],
   ['ENOENT', ['nothing listens there', 'absent']],

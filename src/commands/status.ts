@@ -1,14 +1,15 @@
 /** `outpost-dns status`: what a running server serves, from which source, how fresh; `--healthy` for a supervisor. */
 import { type Command, InvalidArgumentError } from 'commander';
+import type { SocketAddress } from '../config/kinds/address.ts';
 import { askForLife } from './liveness.ts';
 import { findPlace } from './running-server.ts';
-import { getPage, getReport, type HttpAddress, readHttpAddress, socketText } from './server-client.ts';
+import { getPage, getReport, readHttpAddress, socketText } from './server-client.ts';
 import { statusLines } from './status-table.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
 import { explain, paintForTerminal, print } from './terminal.ts';
 
 interface StatusOptions {
-  readonly admin?: HttpAddress;
+  readonly admin?: SocketAddress;
   readonly config?: string;
   readonly healthy?: true;
   readonly json?: true;
@@ -35,7 +36,7 @@ export function define(command: Command, { ended }: Run): void {
     .action(async (options: StatusOptions) => ended(await status(options)));
 }
 
-function readAdmin(text: string): HttpAddress {
+function readAdmin(text: string): SocketAddress {
   const address = readHttpAddress(text);
   if ('message' in address) throw new InvalidArgumentError(`${address.message}\n    ${address.fix}`);
   return address;
@@ -50,7 +51,7 @@ async function status({ admin: flag, config, healthy: isHealth, json }: StatusOp
   return isHealth ? healthy(admin) : show(admin, json === true);
 }
 
-async function show(admin: HttpAddress, json: boolean): Promise<ExitCode> {
+async function show(admin: SocketAddress, json: boolean): Promise<ExitCode> {
   const reading = await getReport(admin, STATUS_TIMEOUT_MS);
   if (reading.kind === 'failed') {
     explain(`cannot get the status from "${socketText(admin)}": ${reading.detail}`, reading.fix);
@@ -61,7 +62,7 @@ async function show(admin: HttpAddress, json: boolean): Promise<ExitCode> {
   return report.server.ready ? EXIT.well : EXIT.finding;
 }
 
-async function healthy(admin: HttpAddress): Promise<ExitCode> {
+async function healthy(admin: SocketAddress): Promise<ExitCode> {
   const startedMs = performance.now();
   const leftMs = () => Math.max(1, Math.ceil(HEALTH_TIMEOUT_MS - (performance.now() - startedMs)));
   const answer = await getPage(admin, '/healthz', HEALTH_TIMEOUT_MS);
@@ -81,7 +82,7 @@ async function healthy(admin: HttpAddress): Promise<ExitCode> {
   return unhealthy(admin, `its HTTP answers, but its DNS does not ${silent}`.trimEnd());
 }
 
-function unhealthy(admin: HttpAddress, detail: string): ExitCode {
+function unhealthy(admin: SocketAddress, detail: string): ExitCode {
   explain(`the server at "${socketText(admin)}" is not healthy: ${detail}`);
   return EXIT.finding;
 }

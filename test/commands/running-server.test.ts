@@ -17,7 +17,7 @@ process.env['TMPDIR'] = temporary;
 t.teardown(() => rmSync(temporary, { recursive: true }));
 
 const NOWHERE: Places = {
-  admin: { host: '127.0.0.1', port: 1 },
+  admin: { address: '127.0.0.1', port: 1 },
   dns: { address: '127.0.0.1', port: 53 },
   stateDirectory: '/nonexistent',
 };
@@ -35,7 +35,7 @@ async function defaults(t: Test, changes: { listening: string; directory: string
   const pages = createPages({ report: read, metrics: createMetrics(read, false), clock });
   const server = await startHttpServer({ address: '127.0.0.1', port: 0, pages, log: new CollectingLog() });
   t.teardown(() => server.close());
-  return { ...NOWHERE, admin: { host: '127.0.0.1', port: server.port } };
+  return { ...NOWHERE, admin: { address: '127.0.0.1', port: server.port } };
 }
 
 t.test('a flag wins, then the configuration that is named', async (t) => {
@@ -44,7 +44,7 @@ t.test('a flag wins, then the configuration that is named', async (t) => {
   const config = await writeConfig(t.testdir(), '/state', more);
   t.equal(await findPlace('stateDirectory', undefined, config, NOWHERE), '/state');
   t.strictSame(await findPlace('dns', undefined, config, NOWHERE), { address: '127.0.0.1', port: 5353 });
-  t.strictSame(await findPlace('admin', undefined, config, NOWHERE), { host: '::1', port: 9999 });
+  t.strictSame(await findPlace('admin', undefined, config, NOWHERE), { address: '::1', port: 9999 });
 });
 
 t.test('without a configuration: the server at the default address tells where it answers', async (t) => {

@@ -178,7 +178,7 @@ t.test('--admin that is no address: exit 2', async (t) => {
 });
 
 t.test('--admin forms', async (t) => {
-  for (const [text, host, port] of [
+  for (const [text, address, port] of [
     ['127.0.0.1:9153', '127.0.0.1', 9153],
     ['10.0.9.53', '10.0.9.53', 9153],
     ['[::1]:19153', '::1', 19153],
@@ -186,7 +186,7 @@ t.test('--admin forms', async (t) => {
     ['localhost:80', 'localhost', 80],
     ['dns-1.site.example', 'dns-1.site.example', 9153],
   ] as const)
-    t.strictSame(readHttpAddress(text), { host, port }, text);
+    t.strictSame(readHttpAddress(text), { address, port }, text);
   for (const text of ['127.0.0.1:0', 'name:0', 'name:70000', '1.2.3', 'a/b', '-a', 'a:b:c:d', 'user@host'])
     t.ok('message' in readHttpAddress(text), text);
 });
