@@ -157,8 +157,8 @@ export class AnswerCache {
   }
 
   /**
-   * Gives this answer to the question (class IN) from now on, whatever else is stored for it, until another answer is
-   * retained or it is released. Returns the ms for which it counts as fresh, its age not subtracted; `undefined` where it
+   * Gives this answer to the question (class IN), whatever else is stored for it, until another answer is retained
+   * or it is released. Returns the ms for which it counts as fresh, its age not subtracted; `undefined` where it
    * is no answer to the question, and then the answer before it stays.
    */
   retain(name: string, qtype: number, answer: RetainedAnswer, nowMs: number): number | undefined {

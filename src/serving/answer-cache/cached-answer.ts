@@ -234,7 +234,7 @@ function negative(
 }
 
 /**
- * A denial without SOA should not be cached (RFC 2308 section 5), but musl and glibc take a SERVFAIL for AAAA as the
+ * A denial without SOA should not be cached (RFC 2308 section 5). But musl and glibc take a SERVFAIL for AAAA as the
  * failure of the whole query: such a denial is better than none in a cut, and never more than that. Only an empty message
  * is one; with records in it, it could be a referral or half an alias.
  */

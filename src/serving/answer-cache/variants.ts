@@ -1,11 +1,11 @@
 /**
- * The answers kept for one question as it was asked with and without DO and CD, and which of them answers a query when no
- * upstream is asked.
+ * The answers kept for one question, asked with and without DO and CD. This file chooses which of them answers a query
+ * when no upstream is asked.
  *
  * - Any variant answers a query with CD, and a variant without CD answers any query: an answer that an upstream gave as good is
  *   good without checking, too.
  * - A variant with CD was not validated (RFC 4035 section 3.2.2). It answers a query without CD where its AD bit says that
- *   it was validated all the same, and in a cut, when no upstream can validate. While an upstream could validate, a SERVFAIL
+ *   it was validated, and in a cut, when no upstream can validate. While an upstream could validate, a SERVFAIL
  *   may mean that the data are bogus, and they are not given.
  * - A query without DO gets no authenticating records that it did not ask for (RFC 4035 section 3.2.1). A query with DO may
  *   get an answer without them: a client that validates refuses it, and all others have their answer.

@@ -6,7 +6,7 @@
  *                   questions)                                upstream)  one reply)  TLS)
  *
  * It knows upstreams, their health, and how to tell a reply from a forgery. It refuses to know what a response means
- * to a client, what may be cached, which zone a name belongs to, and what to say when it fails: the resolver does.
+ * to a client, what may be cached and which zone a name belongs to. When it fails, the resolver decides the reply.
  * RFC 5452 (forged answers), RFC 7766 (TCP), RFC 7858 and 8310 (TLS), RFC 6891 (EDNS), RFC 6298 (timeouts).
  */
 

@@ -289,7 +289,7 @@ const DOMAINS = 3;
 
 /**
  * Questions that an upstream has answered, the last one of a few domains: when the upstream is in doubt, probes ask them
- * (probing.ts). An upstream that is cut off itself still answers what it has authority for (AA), so that answers with
+ * (probing.ts). An upstream that is cut off itself still answers what it has authority for (AA). So answers with
  * authority are replaced only by their own kind.
  */
 class KnownQuestions {

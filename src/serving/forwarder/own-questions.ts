@@ -1,7 +1,7 @@
 /**
  * Questions of our own about the names of endpoints, for the refresh journey: each ends with a value, or with the caller's
- * patience. A second upstream is asked where there is one, and a difference is shown, because one of the two may be out of
- * date, filter private addresses, or lie. The sources' comparison decides which is right.
+ * patience. A second upstream is asked where there is one, and a difference is shown: one of the two may be out of date,
+ * filter private addresses, or lie. The sources' comparison decides which is right.
  */
 import type { Log } from '../../log/log.ts';
 import { readAddresses } from '../../protocol/wire/answer-addresses.ts';

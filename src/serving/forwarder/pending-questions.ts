@@ -1,6 +1,6 @@
 /**
- * Questions on their way: which upstream is asked, what happens when it fails, what the clients get in the end, and which
- * question gives way where too many are on their way.
+ * Questions on their way: which upstream is asked, what happens when it fails, and what the clients get in the end.
+ * Where too many are on their way, this file decides which gives way.
  *
  * Upstreams are asked in the operator's order, except those that are down. Health decides which of them take part and not
  * which comes first, so that an answer comes from where the operator expects it. (An order by round-trip time would send

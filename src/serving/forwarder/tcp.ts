@@ -1,7 +1,7 @@
 /**
  * Plain TCP, for replies that do not fit a datagram and where datagrams are lost; and the stream that tls.ts is made of.
- * One connection per upstream, made when it is needed, shared by all exchanges in flight, answered out of order, kept while
- * idle for a while (RFC 7766 sections 6.2 and 7, RFC 7858 section 3.4).
+ * One connection per upstream is made when it is needed, and shared by all exchanges in flight. It is answered out of order, and
+ * kept for a while when idle (RFC 7766 sections 6.2 and 7, RFC 7858 section 3.4).
  */
 import { connect, type Socket } from 'node:net';
 import { putUint16 } from '../../protocol/wire/header.ts';

@@ -1,6 +1,6 @@
 /**
- * UDP sockets to upstreams without `node:dgram`, whose objects cost more than the exchanges. They are opened, sent on and
- * received from by few system calls each, and watched together, so that one turn of the event loop takes every reply.
+ * UDP sockets to upstreams without `node:dgram`, whose objects cost more than the exchanges. Each takes few system calls. All
+ * are watched together, so that one turn of the event loop takes every reply.
  */
 import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';

@@ -1,11 +1,11 @@
 /**
- * Exchanges over UDP: each with a random ID, from a socket drawn at random among several that are bound to random ports
- * (RFC 5452 section 9.2), ahead of their use, because to open a socket costs more than the exchange. A socket carries a few
+ * Exchanges over UDP: each with a random ID, from a socket drawn at random among several with random ports (RFC 5452 section 9.2).
+ * Sockets are opened before they are needed, because to open a socket costs more than the exchange. A socket carries a few
  * exchanges whose names have a random case (question.ts), or a single exchange that has nothing but port and ID. It is
  * replaced after the last of them, and closed when their replies have come.
  *
- * Sockets are connected: the kernel then drops what comes from any other address or port (a scanner does not even learn that
- * the port is open), reports ICMP errors (ECONNREFUSED at once instead of a timeout), and finds the route once instead of at
+ * Sockets are connected: the kernel then drops what comes from any other address or port, so that a scanner does not even learn that
+ * the port is open. It reports ICMP errors (ECONNREFUSED at once instead of a timeout), and finds the route once instead of at
  * every send. The price is one set of sockets per upstream, and that what the kernel drops is not counted.
  */
 import { createSocket } from 'node:dgram';
