@@ -1,4 +1,4 @@
-/** A throw in work that nobody waits for costs that work, a line and a count. */
+/** A throw in background work costs that work, a line and a count. */
 import t from 'tap';
 import {
   backgroundFailures,

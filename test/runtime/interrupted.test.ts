@@ -55,7 +55,7 @@ t.test(`${QUERIES} queries are answered while calls are interrupted`, { skip }, 
   t.comment(JSON.stringify(figures));
   t.same(answered, { right: QUERIES, wrong: 0 }, 'each once, none in vain');
   t.match(figures, { failures: { timeout: 0, network: 0 }, sendErrors: 0, receiveErrors: 0 });
-  t.same((figures as { log: unknown }).log, [], 'nothing to be told');
+  t.same((figures as { log: unknown }).log, [], 'nothing to log');
   for (const [call, count] of Object.entries((figures as { interruptions: object }).interruptions))
     t.ok(count > 10, `${call} was interrupted ${count} times`);
 });

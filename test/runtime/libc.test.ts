@@ -43,7 +43,7 @@ t.test('the layout that this machine does not have is the one that the compilerâ
   t.strictSame(LAYOUT.epollEvent, { x64: { size: 12, data: 4 }, arm64: { size: 16, data: 8 } });
 });
 
-t.test('where the runtime has no FFI, or denies it, the reason is told and nothing thrown', async (t) => {
+t.test('where the runtime has no FFI, or denies it, the reason is given and nothing is thrown', async (t) => {
   const libc = new URL('../../src/runtime/libc.ts', import.meta.url).href;
   const program = `import { loadDatagramCalls } from ${JSON.stringify(libc)};
     const { kind, reason } = await loadDatagramCalls();
@@ -189,7 +189,7 @@ function suite(libc: Libc): void {
     t.equal(libc.send(connected.fd, new Uint8Array(2000)), -EMSGSIZE, 'longer than any query of ours');
   });
 
-  t.test('a watched descriptor: told of what waits until it is taken, in a turn of its own', async (t) => {
+  t.test('a watched descriptor calls back while it is readable, in a turn of its own', async (t) => {
     const { fd, port } = open(t);
     const batch = libc.batch(4, 64);
     const first = Promise.withResolvers<void>();
@@ -198,7 +198,7 @@ function suite(libc: Libc): void {
     const watch = libc.watch(fd, () => {
       calls++;
       void Promise.resolve().then(() => ticks++);
-      if (calls < 3) return; // not taken: told again
+      if (calls < 3) return; // not taken: called again
       batch.receive(fd);
       first.resolve();
     });
@@ -225,11 +225,11 @@ function suite(libc: Libc): void {
       changed();
     });
     for (const count of [1, 2]) {
-      const told = new Promise<void>((resolve) => {
+      const called = new Promise<void>((resolve) => {
         changed = () => seen.filter((one) => one === -ECONNREFUSED).length >= count && resolve();
       });
       libc.send(connected.fd, Uint8Array.of(1));
-      await told;
+      await called;
     }
     t.ok(
       seen.every((one) => one === -ECONNREFUSED || one === 0),

@@ -12,7 +12,7 @@ import { asked, indexed, positive, settings } from '../serving/answer-cache/aske
 import { PowerCutDisk } from './power-cut-disk.ts';
 import { processOn } from './snapshot-setup.ts';
 
-/** With a real clock and a real disk: figures are printed, because they are the machine's; only what must hold anywhere is asserted. */
+/** With a real clock and a real disk: figures of the machine are printed, and only facts that hold on any machine are asserted. */
 const ANSWERS = Number(process.env['SNAPSHOT_ANSWERS'] ?? 20_000);
 
 function processIn(directory: string) {
@@ -36,7 +36,7 @@ function put(cache: AnswerCache, name: string): void {
   cache.store(asked(name), octets, indexed(octets), systemClock.monotonicMs());
 }
 
-/** Runs `work` while something else wants a turn of the event loop as often as it can have one. */
+/** Runs `work` while a counter takes every turn of the event loop that it can get. */
 async function besides<T>(
   work: Promise<T>,
   turn: () => void,
@@ -122,11 +122,11 @@ t.test('memory stays flat over repeated snapshots', async (t) => {
   }
   t.comment(`MB after each 10 snapshots: ${used.map((mb) => mb.toFixed(1)).join(', ')}`);
   const [, second = 0, , last = 0] = used;
-  // what each snapshot kept would be 20 times 5,000 entries
+  // a leak would be 20 times 5,000 entries
   t.ok(last - second < 15, `${(last - second).toFixed(1)} MB more`);
 });
 
-t.test('work is cut where a slice is over, however little a step does', async (t) => {
+t.test('work pauses where a slice is over, even with tiny steps', async (t) => {
   const disk = new PowerCutDisk();
   let pauses = 0;
   const options = {
@@ -138,7 +138,7 @@ t.test('work is cut where a slice is over, however little a step does', async (t
   const before = processOn(options);
   await before.snapshot.start();
   for (let n = 0; n < 1000; n++) before.put(`n${n}.example`);
-  // a machine on which each look at the clock takes 0.1 ms
+  // a machine on which each reading of the clock takes 0.1 ms
   let spentMs = 0;
   const { monotonicMs } = before.time;
   before.time.monotonicMs = () => {

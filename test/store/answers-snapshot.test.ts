@@ -1,27 +1,16 @@
+/** When the snapshot of answers is written, and how old its answers are in the process that loads it. */
 import t from 'tap';
 import { answerWhileStale, freshness } from '../../src/serving/answer-cache/cached-answer.ts';
 import type { SnapshotCache } from '../../src/store/answers-snapshot.ts';
 import type { FileSystem } from '../../src/store/file-system.ts';
-import { readSnapshot } from '../../src/store/snapshot-reader.ts';
 import { asked, nxdomain, positive, settings } from '../serving/answer-cache/asked.ts';
 import { systemError, watchedFiles } from './faulty-files.ts';
 import { PowerCutDisk } from './power-cut-disk.ts';
-import { fileOf } from './snapshot-entries.ts';
-import { type Process, processOn } from './snapshot-setup.ts';
+import { PATH, type Process, processOn, readFile } from './snapshot-setup.ts';
 
-const PATH = '/state/answers.snapshot';
 const DAY = 86_400_000;
 
-async function readFile(disk: PowerCutDisk): Promise<{ entries: number; fault: string | undefined }> {
-  let entries = 0;
-  const fault = await readSnapshot(disk.files, PATH, async (some) => {
-    entries += some.length;
-    return true;
-  });
-  return { entries, fault: fault && `${fault.kind} ${fault.reason}` };
-}
-
-t.test('what was answered up to a minute ago is there after a kill, as fresh as it was', async (t) => {
+t.test('answers up to a minute ago are there after a kill, as fresh as they were', async (t) => {
   const disk = new PowerCutDisk();
   const before = processOn({ files: disk.files });
   await before.snapshot.start();
@@ -52,7 +41,7 @@ t.test('what was answered up to a minute ago is there after a kill, as fresh as 
 
 const HOUR = 3_600_000;
 
-/** A cache with so many answers, of which some change all the time. */
+/** A cache with this number of answers, of which some change all the time. */
 function changingCache(answers: number): SnapshotCache {
   const octets = positive('registry-12345.dkr.example.com', 300);
   const kind = 'positive';
@@ -97,7 +86,7 @@ const nowhere: FileSystem = {
   mkdir: async () => undefined,
 };
 
-/** Moves time on in steps, in each of which a write that begins also ends; returns when those writes were. */
+/** Moves time in steps, in each of which a write that begins also ends; returns the moments of those writes. */
 async function steps(process: Process, ms: number, each: () => void = () => {}): Promise<number[]> {
   const { snapshot, time } = process;
   const writtenAtMs: number[] = [];
@@ -110,30 +99,33 @@ async function steps(process: Process, ms: number, each: () => void = () => {}):
   return writtenAtMs;
 }
 
-t.test('a day of steady change costs the disk what it can bear, whatever the size of the file', async (t) => {
-  for (const [answers, hours, isFlapping, mostMb] of [
-    [500, 24, false, 270],
-    [50_000, 24, false, 300],
-    [50_000, 3, true, 1_200],
-  ] as const) {
-    const settings = { sizeOctets: 64 * 1024 * 1024 };
-    const process = processOn({ files: nowhere, cache: () => changingCache(answers), settings });
-    await process.snapshot.start();
-    const cut = () => process.snapshot.noteCut();
-    const writes = (await steps(process, hours * HOUR, isFlapping ? cut : undefined)).length;
-    const octets = process.snapshot.state().lastWrite!.octets;
-    const aDay = (octets * writes * 24) / hours / 1e6;
-    const before = (octets * (86_400 / 50)) / 1e6;
-    const link = isFlapping ? ', the link flaps all the time' : '';
-    const figures = `${(octets / 1e6).toFixed(2)} MB ${(writes * 24) / hours} times a day, ${aDay.toFixed(0)} MB`;
-    t.comment(`${answers} answers${link}: ${figures}; every 50 s it were ${before.toFixed(0)} MB`);
-    t.ok(aDay < mostMb, `${aDay} MB`);
-    t.ok(writes >= hours, 'every hour at least');
-    await process.snapshot.stop();
-  }
-});
+t.test(
+  'a day of steady change costs the disk no more than it can bear, for any size of the file',
+  async (t) => {
+    for (const [answers, hours, isFlapping, mostMb] of [
+      [500, 24, false, 270],
+      [50_000, 24, false, 300],
+      [50_000, 3, true, 1_200],
+    ] as const) {
+      const settings = { sizeOctets: 64 * 1024 * 1024 };
+      const process = processOn({ files: nowhere, cache: () => changingCache(answers), settings });
+      await process.snapshot.start();
+      const cut = () => process.snapshot.noteCut();
+      const writes = (await steps(process, hours * HOUR, isFlapping ? cut : undefined)).length;
+      const octets = process.snapshot.state().lastWrite!.octets;
+      const aDay = (octets * writes * 24) / hours / 1e6;
+      const before = (octets * (86_400 / 50)) / 1e6;
+      const link = isFlapping ? ', the link flaps all the time' : '';
+      const figures = `${(octets / 1e6).toFixed(2)} MB ${(writes * 24) / hours} times a day, ${aDay.toFixed(0)} MB`;
+      t.comment(`${answers} answers${link}: ${figures}; every 50 s it were ${before.toFixed(0)} MB`);
+      t.ok(aDay < mostMb, `${aDay} MB`);
+      t.ok(writes >= hours, 'every hour at least');
+      await process.snapshot.stop();
+    }
+  },
+);
 
-t.test('a cut is written down at once, or a quarter of the usual time after the last write', async (t) => {
+t.test('a cut makes it written at once, or a quarter of the usual time after the last write', async (t) => {
   for (const [agoMs, withinMs] of [
     [700_000, 10_000],
     [60_000, 450_000],
@@ -164,7 +156,7 @@ t.test('it is written at most every 50 s, only after a change, and at the end', 
   const steps: [it: string, change: () => void, ms: number, want: number][] = [
     ['nothing to write', () => {}, 300_000, 0],
     ['one answer', () => put('a.example'), 60_000, 1],
-    ['looks alone', () => void cache.find(asked('a.example'), time.monotonicMs()), 300_000, 1],
+    ['reads alone', () => void cache.find(asked('a.example'), time.monotonicMs()), 300_000, 1],
     ['failures alone', () => void cache.noteFailure(asked('x.example'), time.monotonicMs()), 300_000, 1],
     ['a flush', () => cache.flush(), 60_000, 2],
   ];
@@ -182,7 +174,7 @@ t.test('it is written at most every 50 s, only after a change, and at the end', 
   await snapshot.stop();
   t.equal(writes, 23, 'at the end');
   await time.advance(600_000);
-  t.equal(writes, 23, 'and not behind it');
+  t.equal(writes, 23, 'and none after it');
   t.equal(time.pendingTimers, 0);
   t.match(await readFile(disk), { entries: 101, fault: undefined });
   const quiet = processOn({ files });
@@ -192,7 +184,7 @@ t.test('it is written at most every 50 s, only after a change, and at the end', 
 });
 
 t.test(
-  'a wrong clock makes nothing fresh and drops nothing; one that may be right is believed',
+  'a wrong clock makes no answer fresh and drops none; a clock that may be right is believed',
   async (t) => {
     const written = '2026-01-01T00:00:00Z';
     const cases: [it: string, at: string, short: string, long: string, old: string][] = [
@@ -264,7 +256,7 @@ t.test('a clock that is set while answers are loaded or written makes no age jum
   t.strictSame([...ages], [60_000]);
 });
 
-t.test('what others said who are not asked any more is loaded as stale, and no more than that', async (t) => {
+t.test('answers of servers that are not asked any more are loaded as stale', async (t) => {
   const disk = new PowerCutDisk();
   const before = processOn({ files: disk.files, scope: 'upstream 10.0.0.2' });
   await before.snapshot.start();
@@ -310,233 +302,3 @@ t.test('the file is never larger than the cache may be, and holds what was used 
   await after.snapshot.start();
   for (let n = 0; n < 100; n++) if (!after.has(`n${n}.example`)) t.fail(`n${n} was used last`);
 });
-
-const plain = (n: number) => ({
-  kind: 'positive' as const,
-  octets: new Uint8Array(1000).fill(n),
-  ageMs: 0,
-  lifetimeMs: 1000,
-  dnssecOk: false,
-  checkingDisabled: false,
-  hits: 0,
-  idleMs: 0,
-});
-
-t.test(
-  'a file that does not hold is loaded as far as it does, set aside with its reason, and written anew',
-  async (t) => {
-    const whole = fileOf(Array.from({ length: 5 }, (_, n) => plain(n)));
-    const newer = Buffer.from(whole);
-    newer.writeUInt32BE(2, 20);
-    const flipped = Buffer.from(whole);
-    flipped[200]! ^= 1;
-    const cases: [it: string, octets: Buffer, kind: string, reason: string, name: RegExp | undefined][] = [
-      [
-        'torn',
-        whole.subarray(0, 3000),
-        'corrupt',
-        'torn',
-        /^answers\.snapshot\.corrupt-20260101T000000Z-torn$/,
-      ],
-      ['empty', Buffer.alloc(0), 'corrupt', 'empty', /corrupt-.*-empty$/],
-      ['rotten', flipped, 'corrupt', 'checksum-mismatch', /corrupt-.*-checksum-mismatch$/],
-      ['foreign', Buffer.from('{}'), 'foreign', 'not-our-format', /foreign-.*-not-our-format$/],
-      ['of a later version', newer, 'newer', 'version-2', undefined],
-    ];
-    for (const [it, octets, kind, reason, name] of cases) {
-      const disk = await diskWith(octets);
-      const { snapshot, time, log, put } = processOn({ files: disk.files });
-      const load = await snapshot.start();
-      t.match(load.fault, { kind, reason }, it);
-      t.ok(
-        log.lines.some(({ level }) => level === 'error'),
-        `${it}: said in the log`,
-      );
-      const names = await disk.files.readdir('/state');
-      if (name === undefined)
-        t.strictSame(names, ['answers.snapshot'], `${it}: stays until it would be replaced`);
-      else t.match(names, [name], it);
-      await time.advance(60_000);
-      t.match(
-        await readFile(disk),
-        { entries: 0, fault: undefined },
-        `${it}: written anew, even without an answer`,
-      );
-      put('a.example');
-      await time.advance(60_000);
-      t.match(await readFile(disk), { entries: 1, fault: undefined }, `${it}: it goes on`);
-      t.equal((await disk.files.readdir('/state')).length, 2, `${it}: and what was there is kept`);
-    }
-  },
-);
-
-async function diskWith(octets: Uint8Array): Promise<PowerCutDisk> {
-  const disk = new PowerCutDisk();
-  const file = await disk.files.open(PATH, 0o101);
-  for (let at = 0; at < octets.length; )
-    at += (await file.write(octets, at, octets.length - at)).bytesWritten;
-  return disk;
-}
-
-t.test(
-  'a real file cut off at any length: what comes out is a part of it, and it is set aside',
-  async (t) => {
-    const source = new PowerCutDisk();
-    const { snapshot, put, time } = processOn({ files: source.files });
-    await snapshot.start();
-    for (let n = 0; n < 12; n++) put(`n${n}.example`, 80_000);
-    await time.advance(50_000);
-    const file = await source.files.open(PATH, 0);
-    const whole = new Uint8Array(5000);
-    let length = 0;
-    for (let got = 1; got > 0; length += got) got = (await file.read(whole, length, 5000 - length)).bytesRead;
-    const kept = new Set<number>();
-    const wrong: string[] = [];
-    for (let cut = 0; cut <= length; cut++) {
-      const disk = await diskWith(whole.subarray(0, cut));
-      const after = processOn({ files: disk.files, at: '2026-01-01T00:01:00Z' });
-      const { verdicts, fault } = await after.snapshot.start();
-      const { kept: some, ...others } = verdicts;
-      kept.add(some);
-      if (Object.values(others).some((count) => count > 0)) wrong.push(`${cut}: ${JSON.stringify(verdicts)}`);
-      if ((fault === undefined) !== (cut === length)) wrong.push(`${cut}: ${fault?.reason}`);
-    }
-    t.strictSame(wrong, []);
-    t.strictSame([...kept].sort(), [0, 12], 'it is one block: all of it, or nothing');
-  },
-);
-
-t.test('of snapshots set aside as corrupt the newest two are kept', async (t) => {
-  const disk = new PowerCutDisk();
-  for (const [n, text] of ['a', 'b', 'c', 'd'].entries()) {
-    const file = await disk.files.open(PATH, 0o101);
-    await file.write(Buffer.from(`outpost-dns answers\n${text}`), 0, 21);
-    await processOn({ files: disk.files, at: `2026-01-0${n + 1}T00:00:00Z` }).snapshot.start();
-  }
-  t.strictSame((await disk.files.readdir('/state')).sort(), [
-    'answers.snapshot.corrupt-20260103T000000Z-torn',
-    'answers.snapshot.corrupt-20260104T000000Z-torn',
-  ]);
-});
-
-t.test(
-  'a disk that refuses: said once, nothing lost in memory, and tried again with the next turn',
-  async (t) => {
-    const disk = new PowerCutDisk();
-    let isFull = false;
-    const files = watchedFiles(({ name }) => {
-      if (isFull && name === 'write') throw systemError('ENOSPC');
-    }, disk.files);
-    const { snapshot, put, time, log } = processOn({ files });
-    await snapshot.start();
-    put('a.example');
-    await time.advance(60_000);
-    isFull = true;
-    put('b.example');
-    await time.advance(300_000);
-    t.match(snapshot.state(), { writeFailures: 6, lastFailure: { code: 'ENOSPC' } });
-    t.equal(log.lines.filter(({ level }) => level === 'error').length, 1);
-    t.match(await readFile(disk), { entries: 1, fault: undefined }, 'the file from before');
-    t.strictSame(await disk.files.readdir('/state'), ['answers.snapshot'], 'and nothing beside it');
-    isFull = false;
-    await time.advance(60_000);
-    t.match(await readFile(disk), { entries: 2, fault: undefined });
-    t.equal(snapshot.state().lastFailure, undefined);
-    t.ok(log.lines.some(({ text }) => text.includes('again')));
-    for (const operation of ['open', 'read', 'stat'] as const) {
-      const unreadable = watchedFiles(({ name, path }) => {
-        if (name === operation && path === PATH) throw systemError('EACCES');
-      }, disk.files);
-      const other = processOn({ files: unreadable });
-      t.match((await other.snapshot.start()).fault, { kind: 'unreadable', reason: 'eacces' }, operation);
-    }
-  },
-);
-
-t.test(
-  'a stop while it loads leaves the file alone, and nothing is written before all is loaded',
-  async (t) => {
-    const disk = new PowerCutDisk();
-    const before = processOn({ files: disk.files });
-    await before.snapshot.start();
-    for (let n = 0; n < 3000; n++) before.put(`n${n}.example`);
-    await before.time.advance(50_000);
-    const entries = before.snapshot.state().lastWrite?.answers;
-    let reads = 0;
-    const files = watchedFiles(async ({ name }) => {
-      if (name !== 'read' || ++reads !== 5) return;
-      after.put('meanwhile.example');
-      t.match(await after.snapshot.write(), { kind: 'unchanged' }, 'a write while it loads');
-      stopping = after.snapshot.stop();
-    }, disk.files);
-    let stopping: Promise<void> | undefined;
-    const after = processOn({ files });
-    const { verdicts } = await after.snapshot.start();
-    await stopping;
-    t.ok(verdicts.kept < 3000);
-    t.match(await readFile(disk), { entries, fault: undefined });
-    const never = processOn({ files: disk.files });
-    await never.snapshot.stop();
-    t.match(await readFile(disk), { entries, fault: undefined }, 'nor does a stop without a start');
-  },
-);
-
-t.test('a fault of our own that a file brings to light does not come back with the next start', async (t) => {
-  const disk = new PowerCutDisk();
-  const before = processOn({ files: disk.files });
-  await before.snapshot.start();
-  before.put('a.example');
-  await before.snapshot.stop();
-  const after = processOn({
-    files: disk.files,
-    cache: (real) => ({
-      revision: 0,
-      stats: () => real.stats(),
-      entries: () => {
-        throw new Error('a bug of entries');
-      },
-      load: () => {
-        throw new Error('a bug of load');
-      },
-      restoreOrder: (nowMs) => real.restoreOrder(nowMs),
-    }),
-  });
-  t.match((await after.snapshot.start()).fault, {
-    kind: 'corrupt',
-    reason: 'internal',
-    detail: 'a bug of load',
-  });
-  t.match(await after.snapshot.write(), { kind: 'failed', code: 'INTERNAL' });
-  t.match((await disk.files.readdir('/state')).sort(), [/corrupt-.*-internal$/]);
-});
-
-t.test(
-  'a power cut at any operation of a write leaves the file from before or the new one, whole',
-  async (t) => {
-    let states = 0;
-    for (let cutAt = 0; ; cutAt++) {
-      const disk = new PowerCutDisk();
-      const { snapshot, put } = processOn({ files: disk.files });
-      await snapshot.start();
-      put('a.example');
-      await snapshot.write();
-      const begun = disk.operations;
-      disk.cutAt = begun + cutAt;
-      for (let n = 0; n < 20; n++) put(`n${n}.example`);
-      const { kind } = await snapshot.write();
-      for (let kept = 0; kept < 1 << disk.unsyncedNames; kept++) {
-        for (const tear of [
-          () => new Uint8Array(0),
-          (octets: Uint8Array) => octets.slice(0, octets.length >> 1),
-        ]) {
-          states++;
-          const found = await readFile(disk.recover(kept, tear));
-          if (found.fault !== undefined || ![1, 21].includes(found.entries))
-            t.fail(`cut at ${cutAt}: ${JSON.stringify(found)}`);
-        }
-      }
-      if (kind === 'written') break;
-    }
-    t.ok(states > 10, `${states} states`);
-  },
-);

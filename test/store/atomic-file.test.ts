@@ -154,7 +154,7 @@ t.test('a directory that cannot be synced by its nature is no failure', async (t
   t.equal(held(directory, 'f.json'), 'new');
 });
 
-t.test('an error that no system gave is a bug and passes unchanged', async (t) => {
+t.test('an error that does not come from the system is a defect and passes unchanged', async (t) => {
   const bug = new TypeError('a bug');
   const files = watchedFiles(({ name }) => {
     if (name === 'rename') throw bug;
@@ -176,7 +176,7 @@ t.test('leftovers of a kill are removed, only those of our own pattern for this 
   t.strictSame(readdirSync(directory).sort(), others.sort());
 });
 
-t.test('reading tells apart what stands there', async (t) => {
+t.test('reading says what kind of file it found', async (t) => {
   const directory = t.testdir({ file: 'octets', big: 'x'.repeat(11), folder: {} });
   const kind = async (name: string) => (await readWhole(systemFiles, join(directory, name), 10)).kind;
   t.equal(await kind('file'), 'read');
@@ -195,7 +195,7 @@ t.test('two names of one file are no trap: the new content stands, the old one i
   t.equal(held(directory, 'f.previous.json'), 'old');
 });
 
-t.test('a directory without write permission: EACCES, for those whom permissions bind', async (t) => {
+t.test('a directory without write permission: EACCES, except for root', async (t) => {
   if (process.getuid?.() === 0) {
     t.comment('root is not bound by permissions');
     return;

@@ -59,17 +59,23 @@ t.test('one holder at a time within a process; disposing frees, twice is harmles
   second.lock[Symbol.dispose]();
 });
 
-t.test('a file system without locks: a socket of the host stands in, and the doubt is said', async (t) => {
-  const directory = t.testdir({ scribble: {}, folder: {} });
-  writeFileSync(join(directory, 'scribble', 'writer.lock'), 'not a lock of ours, but somebody needs it');
-  mkdirSync(join(directory, 'folder', 'writer.lock'));
-  for (const name of ['scribble', 'folder']) {
-    const first = claimed(join(directory, name));
-    t.match(await first.claim, { kind: 'ours', doubt: /would not be noticed/ }, name);
-    t.match(await claimed(join(directory, name)).claim, { kind: 'taken', detail: /of this host/ }, name);
-    first.lock[Symbol.dispose]();
-  }
-});
+t.test(
+  'a file system without locks: a socket of the host stands in, and the doubt is reported',
+  async (t) => {
+    const directory = t.testdir({ scribble: {}, folder: {} });
+    writeFileSync(
+      join(directory, 'scribble', 'writer.lock'),
+      'not a lock of ours, but another program needs it',
+    );
+    mkdirSync(join(directory, 'folder', 'writer.lock'));
+    for (const name of ['scribble', 'folder']) {
+      const first = claimed(join(directory, name));
+      t.match(await first.claim, { kind: 'ours', doubt: /would not be noticed/ }, name);
+      t.match(await claimed(join(directory, name)).claim, { kind: 'taken', detail: /of this host/ }, name);
+      first.lock[Symbol.dispose]();
+    }
+  },
+);
 
 t.test('a directory that is replaced under a running process is claimed again, or given up', async (t) => {
   const root = t.testdir({ state: {} });
@@ -86,48 +92,48 @@ t.test('a directory that is replaced under a running process is claimed again, o
   first.lock[Symbol.dispose]();
 });
 
+t.test('without the claim no operation changes anything; with it, all operations work', async (t) => {
+  const directory = t.testdir({ file: 'kept' });
+  const { lock: theirs, claim } = claimed(directory);
+  await claim;
+  const lock = new DirectoryLock(directory);
+  const files = guardedFiles(systemFiles, lock);
+  const at = (name: string) => join(directory, name);
+  const changes: readonly (() => Promise<unknown>)[] = [
+    () => files.open(at('new'), constants.O_WRONLY | constants.O_CREAT),
+    () => files.open(at('file'), constants.O_RDWR),
+    () => files.link(at('file'), at('new')),
+    () => files.rename(at('file'), at('new')),
+    () => files.unlink(at('file')),
+  ];
+  for (const change of changes) await t.rejects(change(), { code: 'EBUSY' });
+  t.strictSame(readdirSync(directory).sort(), ['file', 'writer.lock']);
+  await (await files.open(at('file'), constants.O_RDONLY)).close();
+  theirs[Symbol.dispose]();
+  await files.unlink(at('file'));
+  t.strictSame(readdirSync(directory), ['writer.lock']);
+  lock[Symbol.dispose]();
+});
+
 t.test(
-  'without the claim nothing is changed, by any operation; with it, everything is as ever',
+  'a process that gets the directory later keeps the records of the other process beside its own',
   async (t) => {
-    const directory = t.testdir({ file: 'kept' });
-    const { lock: theirs, claim } = claimed(directory);
-    await claim;
-    const lock = new DirectoryLock(directory);
-    const files = guardedFiles(systemFiles, lock);
-    const at = (name: string) => join(directory, name);
-    const changes: readonly (() => Promise<unknown>)[] = [
-      () => files.open(at('new'), constants.O_WRONLY | constants.O_CREAT),
-      () => files.open(at('file'), constants.O_RDWR),
-      () => files.link(at('file'), at('new')),
-      () => files.rename(at('file'), at('new')),
-      () => files.unlink(at('file')),
-    ];
-    for (const change of changes) await t.rejects(change(), { code: 'EBUSY' });
-    t.strictSame(readdirSync(directory).sort(), ['file', 'writer.lock']);
-    await (await files.open(at('file'), constants.O_RDONLY)).close();
-    theirs[Symbol.dispose]();
-    await files.unlink(at('file'));
-    t.strictSame(readdirSync(directory), ['writer.lock']);
-    lock[Symbol.dispose]();
+    const directory = t.testdir();
+    const storeUnder = (lock: DirectoryLock) =>
+      storeOf(ENDPOINTS, directory, { lock, files: guardedFiles(systemFiles, lock) });
+    const [a, b] = [new DirectoryLock(directory), new DirectoryLock(directory)];
+    const [first, second] = [storeUnder(a), storeUnder(b)];
+    t.equal((await first.save([record('one', ['10.0.0.1'])])).kind, 'saved');
+    await second.load();
+    t.match(await second.save([record('two', ['10.0.0.2'])]), { kind: 'failed', code: 'EBUSY' });
+    t.equal((await first.save([record('one', ['10.0.0.1']), record('three', ['10.0.0.3'])])).kind, 'saved');
+    a[Symbol.dispose]();
+    t.equal((await second.save([record('two', ['10.0.0.2'])])).kind, 'saved');
+    const kept = async () =>
+      (await readEndpoints(systemFiles, directory)).served?.content.map(({ cluster }) => cluster).toSorted();
+    t.strictSame(await kept(), ['one', 'three', 'two']);
+    t.equal((await second.save([record('two', ['10.0.0.9'])])).kind, 'saved');
+    t.strictSame(await kept(), ['one', 'three', 'two'], 'and does so from then on');
+    b[Symbol.dispose]();
   },
 );
-
-t.test('a process that gets the directory later keeps what the other one wrote beside its own', async (t) => {
-  const directory = t.testdir();
-  const storeUnder = (lock: DirectoryLock) =>
-    storeOf(ENDPOINTS, directory, { lock, files: guardedFiles(systemFiles, lock) });
-  const [a, b] = [new DirectoryLock(directory), new DirectoryLock(directory)];
-  const [first, second] = [storeUnder(a), storeUnder(b)];
-  t.equal((await first.save([record('one', ['10.0.0.1'])])).kind, 'saved');
-  await second.load();
-  t.match(await second.save([record('two', ['10.0.0.2'])]), { kind: 'failed', code: 'EBUSY' });
-  t.equal((await first.save([record('one', ['10.0.0.1']), record('three', ['10.0.0.3'])])).kind, 'saved');
-  a[Symbol.dispose]();
-  t.equal((await second.save([record('two', ['10.0.0.2'])])).kind, 'saved');
-  const kept = async () =>
-    (await readEndpoints(systemFiles, directory)).served?.content.map(({ cluster }) => cluster).toSorted();
-  t.strictSame(await kept(), ['one', 'three', 'two']);
-  t.equal((await second.save([record('two', ['10.0.0.9'])])).kind, 'saved');
-  t.strictSame(await kept(), ['one', 'three', 'two'], 'and does so from then on');
-  b[Symbol.dispose]();
-});

@@ -1,4 +1,4 @@
-/** What earlier versions wrote is taken over, whole and without a word of complaint. */
+/** Files of earlier versions load whole and without a fault. */
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -45,7 +45,7 @@ t.test('version 1: the endpoint with its addresses, times and details', async (t
       details: { vpcId: 'vpc-0d1a2b3c4d5e6f708', generation: 'instance-store', subnetIds: { length: 2 } },
     },
   ]);
-  t.equal((await store.save(loaded.content)).kind, 'unchanged', 'and it need not be written anew');
+  t.equal((await store.save(loaded.content)).kind, 'unchanged', 'and it need not be written again');
   t.ok(
     readFileSync(join(directory, 'endpoints.json')).equals(
       readFileSync(join(fixtures, 'version-1', 'endpoints.json')),

@@ -5,7 +5,7 @@ import { systemError, watchedFiles } from './faulty-files.ts';
 import { wholeSet } from './record-sets.ts';
 import { fileOf, onDisk, setUp, summary } from './store-setup.ts';
 
-t.test('load serves the newest whole generation, and says what was wrong with the others', async (t) => {
+t.test('load serves the newest whole generation, and reports the faults of the others', async (t) => {
   const torn = fileOf(2).subarray(0, 700);
   const flipped = Buffer.from(fileOf(2).toString().replace('us-west-2', 'us-west-3'));
   const newer = Buffer.from(fileOf(2).toString().replace('"version": 1', '"version": 9'));
@@ -64,7 +64,7 @@ t.test(
   },
 );
 
-t.test('what is set aside is named for the time and the reason, and kept', async (t) => {
+t.test('a file that is set aside is kept under a name with the time and the reason', async (t) => {
   const directory = t.testdir({ 'endpoints.json': 'scribble', 'endpoints.previous.json': '{"a":1}' });
   const { store } = setUp(directory);
   await store.load();
@@ -141,7 +141,7 @@ t.test(
 );
 
 t.test(
-  'a directory in which nothing can be changed still loads, and what could not be set aside is not replaced',
+  'a directory in which nothing can be changed still loads, and a file that could not be set aside is not replaced',
   async (t) => {
     const directory = t.testdir({ 'endpoints.json': 'scribble', 'endpoints.previous.json': fileOf(1) });
     let isReadOnly = true;
@@ -161,7 +161,7 @@ t.test(
   },
 );
 
-t.test('an unusable file that somebody removed meanwhile does not stop the saves', async (t) => {
+t.test('an unusable file that a person removed meanwhile does not stop the saves', async (t) => {
   const newer = fileOf(2).toString().replace('"version": 1', '"version": 2');
   const directory = t.testdir({ 'endpoints.json': newer, 'endpoints.previous.json': newer });
   const { store } = setUp(directory);

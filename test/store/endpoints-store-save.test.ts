@@ -8,7 +8,7 @@ import { systemError, watchedFiles } from './faulty-files.ts';
 import { record, served, wholeSet } from './record-sets.ts';
 import { fileOf, kinds, onDisk, readEndpoints, setUp, summary } from './store-setup.ts';
 
-t.test('what is saved is loaded again, and generations count on across restarts', async (t) => {
+t.test('saved records are loaded again, and generations count on across restarts', async (t) => {
   const directory = t.testdir();
   for (const number of [1, 2, 3]) {
     const { store } = setUp(directory);
@@ -26,7 +26,7 @@ t.test('what is saved is loaded again, and generations count on across restarts'
 });
 
 t.test(
-  'the same records are not written twice, in this process or after a restart, in whatever order',
+  'the same records are not written twice, in this process or after a restart, in any order',
   async (t) => {
     const directory = t.testdir();
     const { store } = setUp(directory);
@@ -85,7 +85,7 @@ t.test('each change: written at once, or at most once a minute where it ages by 
     ],
     'addresses last seen': [base, record('a', ['10.0.0.1', '10.0.0.2'], Date.UTC(2026, 1, 1)), 'later'],
     'a confirmation': [base, { ...base, confirmedAtMs: { dns: 5, interfaces: 6 } }, 'later'],
-    'the TTL, counting down behind a cache': [base, { ...base, ttlSeconds: 17 }, 'later'],
+    'the TTL, counting down in another cache': [base, { ...base, ttlSeconds: 17 }, 'later'],
     'a failed refresh': [base, { ...base, lastRefreshFailed: true }, 'later'],
     'details learned again': [
       withDetails,
@@ -214,7 +214,7 @@ t.test(
   },
 );
 
-t.test('a disk that is full is told of once, and tried again until it has worked', async (t) => {
+t.test('a full disk is logged once, and tried again until a write succeeds', async (t) => {
   let isFull = true;
   const files = watchedFiles(({ name }) => {
     if (isFull && name === 'write') throw systemError('ENOSPC', name);

@@ -1,6 +1,6 @@
 /**
- * Any octet of a state file changes: nothing throws, what is critical is not lost, and a file that is not whole is set aside
- * with its reason. Of the answers, which may be lost, none comes back changed; of the ledger only the line itself is lost.
+ * Any octet of a state file changes: nothing throws, no critical state is lost, and a file that is not whole is set aside with
+ * its reason. No answer, which may be lost, comes back changed; the ledger loses only the line itself.
  * FLIPS=all: every octet.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ import { storeOf } from './store-setup.ts';
 const SEED = Number(process.env['FUZZ_SEED'] ?? Date.now() % 1_000_000);
 const SAMPLE = 150;
 
-/** Places in a file, and what is laid over each. */
+/** Places in a file, and the bits that are changed there. */
 function* flips(length: number): Generator<readonly [at: number, mask: number]> {
   const isAll = process.env['FLIPS'] === 'all';
   let state = SEED;

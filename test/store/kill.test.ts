@@ -97,7 +97,7 @@ async function killOnce(lane: Lane, program: string): Promise<void> {
   if (signal !== 'SIGKILL') lane.faults.push(`the child ended by itself with ${code}`);
 }
 
-/** Takes down what the child says; resolves once it has loaded. */
+/** Records the output of the child; resolves once it has loaded. */
 function listen(lane: Lane, child: ChildProcess): Promise<void> {
   const ready = Promise.withResolvers<void>();
   let rest = '';

@@ -39,7 +39,7 @@ t.test('an entry without loss says nothing of loss', async (t) => {
   t.equal(parseLine(lineOf(SAMPLES[0]!).trimEnd())?.lost, 0);
 });
 
-t.test('what a later version wrote is an entry with its whole line, without an event', async (t) => {
+t.test('a line of a later version is an entry with its whole line, without an event', async (t) => {
   const later = { sequence: 1, at: '2027-01-01T00:00:00Z', kind: 'earthquake', magnitude: 7 };
   const entry = parseLine(JSON.stringify(later));
   t.match(entry, { kind: 'earthquake', line: later });
@@ -48,7 +48,7 @@ t.test('what a later version wrote is an entry with its whole line, without an e
   t.match(parseLine(JSON.stringify(grown)), { event: { kind: 'stop', reason: 'x' }, line: grown });
 });
 
-t.test('a line that is none of ours is no entry', async (t) => {
+t.test('a line of another program is no entry', async (t) => {
   const head = '"sequence":1,"at":"2026-01-01T00:00:00Z","kind":"stop"';
   const whole = `{${head},"reason":"x"}`;
   t.ok(parseLine(whole), 'the whole line is one');
@@ -74,7 +74,7 @@ t.test('a line that is none of ours is no entry', async (t) => {
     t.equal(parseLine(text), undefined, what);
 });
 
-t.test('a line is bounded whatever an event holds, and says that it was clipped', async (t) => {
+t.test('a line is bounded for any event, and says that it was clipped', async (t) => {
   const longText = lineOf({ kind: 'stop', reason: '\u{1f4a5}'.repeat(100_000) });
   t.ok(Buffer.byteLength(longText) <= MAX_LINE_OCTETS);
   t.match(parseLine(longText.trimEnd()), { event: { kind: 'stop' }, line: { clipped: true } });
@@ -93,7 +93,7 @@ t.test('a line is bounded whatever an event holds, and says that it was clipped'
   t.equal(entry?.event, undefined, 'nothing is left of it but its kind');
 });
 
-t.test('whatever texts an event holds, it is one line and comes back', async (t) => {
+t.test('an event with any texts is one line and comes back', async (t) => {
   t.doesNotThrow(() =>
     fc.assert(
       fc.property(

@@ -74,7 +74,7 @@ t.test('kinds, a time and a limit choose; the limit leaves the newest', async (t
   }
 });
 
-t.test('the order is that of the lines, whatever the wall clock said', async (t) => {
+t.test('the order is that of the lines, not that of the wall clock', async (t) => {
   const years = [2026, 1970, 2099, 2026, 1999];
   const directory = t.testdir({
     'ledger.jsonl': Buffer.concat(years.map((year, at) => line(at + 1, numbered(at), Date.UTC(year, 0, 1)))),
@@ -104,7 +104,7 @@ t.test('lines that hold no entry are counted and skipped; empty ones are not eve
   t.equal(reading.malformed, 4);
 });
 
-t.test('a start that no stop came before is told as the end of a run that was killed', async (t) => {
+t.test('a start without a stop before it is shown as the end of a run that was killed', async (t) => {
   const [start, stop, link] = [sample('start'), sample('stop'), sample('link')];
   const cases: [string, LedgerEvent[], boolean[]][] = [
     ['the first start of all', [start], [false]],
@@ -157,7 +157,7 @@ t.test('a rotation in the middle of reading hides nothing new and doubles nothin
       `before file ${at}: none twice`,
     );
     const before = new Set(found);
-    // the oldest file was moved on to a number that was not there when we looked
+    // the oldest file got a number that was not there when the directory was listed
     t.ok(
       [7, 8, 9].every((sequence) => before.has(sequence)),
       `before file ${at}: the newest are there`,
@@ -165,7 +165,7 @@ t.test('a rotation in the middle of reading hides nothing new and doubles nothin
   }
 });
 
-t.test('what cannot be read is told, and what can be is read', async (t) => {
+t.test('a file that cannot be read is reported, and the others are read', async (t) => {
   const directory = t.testdir({ 'ledger.2.jsonl': lines(1, 2), 'ledger.jsonl': lines(5, 6) });
   mkdirSync(ledgerPath(directory, 1));
   t.match(await readLedger(directory), {
@@ -209,7 +209,7 @@ t.test('the end of a ledger: its last whole entry, and whether a line is torn', 
       { sequence: 4, isTorn: false },
     ],
     [
-      'a few lines of damage behind the last entry',
+      'a few lines of damage after the last entry',
       { 'ledger.jsonl': Buffer.concat([lines(1, 5), Buffer.from('damage\n'.repeat(90))]) },
       { sequence: 5, isTorn: false },
     ],
@@ -222,7 +222,7 @@ t.test('the end of a ledger: its last whole entry, and whether a line is torn', 
       { sequence: 5, isTorn: false },
     ],
     [
-      'an entry behind damage of any size',
+      'an entry after damage of any size',
       { 'ledger.jsonl': Buffer.concat([Buffer.from('{\n'.repeat(100_000)), line(7)]) },
       { sequence: 7, isTorn: false },
     ],

@@ -1,4 +1,4 @@
-/** What is recorded: order, times, and what comes while a write is under way. */
+/** Recorded events: their order, their times, and events that come during a write. */
 import { statSync } from 'node:fs';
 import t from 'tap';
 import type { LedgerEvent } from '../../src/store/ledger-format.ts';
@@ -8,7 +8,7 @@ import { watchedFiles } from './faulty-files.ts';
 import { numbered, SAMPLES } from './ledger-events.ts';
 import { numbers, openLedger } from './open-ledger.ts';
 
-t.test('what was recorded is in the file, in order, with the time at which it happened', async (t) => {
+t.test('recorded events are in the file, in order, with the time at which they happened', async (t) => {
   const directory = t.testdir();
   const { ledger, time, log } = openLedger(directory);
   for (const event of SAMPLES) {
@@ -60,7 +60,7 @@ t.test('a wall clock that jumps changes the times, not the order', async (t) => 
   ]);
 });
 
-t.test('closing writes what waits, and nothing is taken after it', async (t) => {
+t.test('closing writes the events that wait, and later ones are not taken', async (t) => {
   const directory = t.testdir();
   const { ledger, time } = openLedger(directory);
   ledger.record(numbered(1));
@@ -81,7 +81,7 @@ t.test('an event that cannot be composed does not keep later ones out', async (t
   await ledger.flush();
   const circular: Record<string, unknown> = { kind: 'stop' };
   circular['reason'] = circular;
-  // a bug somewhere else, as the types do not allow it
+  // a defect elsewhere, because the types do not allow it
   t.doesNotThrow(() => ledger.record(circular as unknown as LedgerEvent));
   await ledger.flush();
   ledger.record(numbered(2));

@@ -12,7 +12,7 @@ interface Findings {
   lost: string[];
 }
 
-/** Cuts the power before every operation of a few saves, and looks at every state in which the disk may then be found. */
+/** Cuts the power before every operation of a few saves, and checks every state in which the disk may then be. */
 async function cutEverywhere(
   through: (files: FileSystem) => FileSystem = (files) => files,
 ): Promise<Findings> {

@@ -118,7 +118,7 @@ t.test('no change of any octet crashes or yields a changed record', async (t) =>
   t.ok((kinds.get('corrupt') ?? 0) > whole.length * 2);
 });
 
-t.test('a file whose checksum holds is still not believed in everything', async (t) => {
+t.test('a file with a valid checksum is checked all the same', async (t) => {
   const content = JSON.parse(encoded([retained('registry.example')]));
   const resigned = (change: (content: Record<string, unknown>, answer: Record<string, unknown>) => void) => {
     const copy = structuredClone(content);
@@ -170,7 +170,7 @@ t.test('a file whose checksum holds is still not believed in everything', async 
   for (const [it, octets, want] of cases) t.match(atOnce(RETAINED.decode(octets)), want, it);
 });
 
-t.test('what no file may hold is refused before it is written', async (t) => {
+t.test('records that no file may hold are refused before they are written', async (t) => {
   const cases: [it: string, record: RetainedRecord][] = [
     ['a time that is none', retained('a.example', 1, { confirmedAtMs: Number.NaN })],
     ['a time before 1970', retained('a.example', 1, { changedAtMs: -1 })],
@@ -189,7 +189,7 @@ t.test('what no file may hold is refused before it is written', async (t) => {
   for (const [it, record] of cases) t.equal(atOnce(RETAINED.encode(file([record]))).kind, 'refused', it);
 });
 
-t.test('whatever is not refused can be read back', async (t) => {
+t.test('all records that are not refused can be read back', async (t) => {
   const odd = fc.record({
     name: fc.constantFrom('a.example', '.', '', 'A.example', 'a..b', 'x y'),
     qtype: fc.integer({ min: -1, max: 70_000 }),
@@ -216,7 +216,7 @@ t.test('whatever is not refused can be read back', async (t) => {
   t.ok(counts.encoded > 10 && counts.refused > 10, JSON.stringify(counts));
 });
 
-t.test('content is what is answered; time, TTL and order are not', async (t) => {
+t.test('the answer is content; time, TTL and order are not', async (t) => {
   const [a, b] = [retained('a.example', 1), retained('b.example', 1)];
   const aged = retained('a.example', 1, { confirmedAtMs: 5 });
   const ttl = { ...a, message: a.message.with(a.message.length - 7, 99) };
@@ -280,7 +280,7 @@ t.test('two thousand ordinary answers with signatures have room', async (t) => {
   t.equal(outcome.kind === 'encoded' ? (outcome.leftOut ?? 0) : outcome.detail, 0);
 });
 
-t.test('a long list is composed, compared and taken apart an answer a step', async (t) => {
+t.test('a long list is composed, compared and read an answer a step', async (t) => {
   const records = Array.from({ length: 500 }, (_, at) => retained(`n${at}.example`));
   const steps = (work: unknown) => {
     let count = 0;

@@ -18,7 +18,7 @@ function setUp(directory: string, files: FileSystem = systemFiles) {
 const set = (number: number) => [retained('a.example', number), retained('b.example', number)];
 
 t.test(
-  'what was saved is loaded, the generation before it stands beside it, and a corrupt file is set aside',
+  'saved answers are loaded, the generation before them is kept, and a corrupt file is set aside',
   async (t) => {
     const directory = t.testdir();
     const { store } = setUp(directory);
@@ -42,7 +42,7 @@ t.test(
   },
 );
 
-t.test('answers that were merely confirmed are written every ten minutes, and at the end', async (t) => {
+t.test('answers that were only confirmed are written every ten minutes, and at the end', async (t) => {
   const { store, time } = setUp('/state', new PowerCutDisk().files);
   const at = (ms: number) => [retained('a.example', 1, { confirmedAtMs: ms })];
   t.equal((await store.save(at(1))).kind, 'saved');

@@ -24,7 +24,7 @@ const plain = (n: number, octets = 60): SnapshotEntry => ({
   idleMs: 2 * n,
 });
 
-t.test('any entries come back octet for octet, in their order, however little a read gives', async (t) => {
+t.test('any entries come back octet for octet, in their order, with reads of any length', async (t) => {
   let most = 0;
   await fc.assert(
     fc.asyncProperty(
@@ -50,7 +50,7 @@ t.test('entries of the largest messages fill blocks of their own and come back',
   t.ok(textOf((await read(fileOf(wanted))).entries) === textOf(wanted));
 });
 
-t.test('numbers that no age can be are brought within bounds, and never younger', async (t) => {
+t.test('impossible ages are brought within bounds, and never younger', async (t) => {
   const odd = { ...plain(1), ageMs: Number.NaN, lifetimeMs: -5, idleMs: 2 ** 60, hits: 2 ** 40 };
   const [back] = (
     await read(fileOf([odd, { ...plain(2), ageMs: 0.6, lifetimeMs: Number.POSITIVE_INFINITY }]))
@@ -58,7 +58,7 @@ t.test('numbers that no age can be are brought within bounds, and never younger'
   t.match(back, { ageMs: 2 ** 48 - 1, lifetimeMs: 0, idleMs: 2 ** 48 - 1, hits: 2 ** 32 - 1 });
 });
 
-/** 200 entries in five blocks or so. */
+/** 200 entries in about five blocks. */
 const some = Array.from({ length: 200 }, (_, n) => plain(n, 1000 + n));
 const whole = fileOf(some);
 
@@ -185,7 +185,7 @@ t.test('a block states a length that no block has: nothing of that size is read 
   t.match((await read(file)).fault, { kind: 'corrupt', reason: 'bad-length' });
 });
 
-t.test('what goes on behind the end is noticed', async (t) => {
+t.test('octets after the end are noticed', async (t) => {
   const { entries: found, fault } = await read(Buffer.concat([whole, Buffer.of(0)]));
   t.equal(found.length, some.length);
   t.match(fault, { kind: 'corrupt', reason: 'overlong' });

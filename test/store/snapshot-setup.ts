@@ -1,10 +1,25 @@
+/** A process with an answer cache and its snapshot, in virtual time on a disk that may lose power. */
+
 import { systemRandom } from '../../src/runtime/random.ts';
 import { AnswerCache, type AnswerCacheSettings } from '../../src/serving/answer-cache/answer-cache.ts';
 import { AnswersSnapshot, type SnapshotCache } from '../../src/store/answers-snapshot.ts';
 import type { FileSystem } from '../../src/store/file-system.ts';
+import { readSnapshot } from '../../src/store/snapshot-reader.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { asked, indexed, positive, settings } from '../serving/answer-cache/asked.ts';
+import type { PowerCutDisk } from './power-cut-disk.ts';
+
+export const PATH = '/state/answers.snapshot';
+
+export async function readFile(disk: PowerCutDisk): Promise<{ entries: number; fault: string | undefined }> {
+  let entries = 0;
+  const fault = await readSnapshot(disk.files, PATH, async (some) => {
+    entries += some.length;
+    return true;
+  });
+  return { entries, fault: fault && `${fault.kind} ${fault.reason}` };
+}
 
 export interface Process {
   readonly time: VirtualTime;
