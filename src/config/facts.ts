@@ -23,6 +23,9 @@ export interface KindFacts<Suffix extends string = string> {
   readonly unit?: string;
   /** The unit of the value in the configuration: the end of the option's name. */
   readonly suffix?: Suffix;
+  /** How many items a list may have. */
+  readonly min?: number;
+  readonly max?: number;
 }
 
 /** Where a value goes. */
@@ -92,22 +95,6 @@ export function listIn(schema: AnySchema): z.ZodArray | undefined {
 
 export function keysIn(schema: AnySchema): readonly string[] {
   return Object.keys(mapIn(schema)?.shape ?? {});
-}
-
-/** The schema of the value at a path; `NOTHING_DECLARED` where no key is declared. */
-export function schemaAt(root: AnySchema, path: Path): AnySchema {
-  return path.reduce(
-    (schema, step) =>
-      (typeof step === 'number' ? listIn(schema)?.element : keyIn(schema, step)) ?? NOTHING_DECLARED,
-    root,
-  );
-}
-
-const NOTHING_DECLARED = z.never();
-
-function keyIn(schema: AnySchema, key: string): AnySchema | undefined {
-  const shape = mapIn(schema)?.shape ?? {};
-  return Object.hasOwn(shape, key) ? shape[key] : undefined;
 }
 
 /** The value at a path of plain data; undefined where there is none. */

@@ -58,7 +58,11 @@ export function choice<const Word extends string>(...words: readonly Word[]) {
 
 export function list<Item extends z.ZodType>(item: Item, min: number, max: number) {
   const allowed = item instanceof z.ZodObject ? mapWords(item) : factsOf(item).allowed;
-  return kindOf(z.array(item).min(min).max(max), { allowed: `a list of ${min} to ${max}, each ${allowed}` });
+  return kindOf(z.array(item).min(min).max(max), {
+    allowed: `a list of ${min} to ${max}, each ${allowed}`,
+    min,
+    max,
+  });
 }
 
 /** A list in which an item written twice is a fault. */

@@ -167,25 +167,3 @@ function placeBelow(place: Place, step: string | number): Place {
     ownAddresses: place.ownAddresses,
   };
 }
-
-export function draftOf<Schema extends AnySchema>(
-  schema: Schema,
-  data: unknown,
-): DraftOf<Schema> | undefined {
-  // `read` walks the schema at run time as `DraftOf` does in the types; the compiler cannot follow the one to the other
-  return read(schema, data) as DraftOf<Schema> | undefined;
-}
-
-function read(schema: AnySchema, data: unknown): unknown {
-  const inner = inside(schema);
-  if (data !== undefined && inner instanceof z.ZodArray) {
-    return Array.isArray(data) ? data.map((item) => read(inner.element, item)) : undefined;
-  }
-  if (data !== undefined && inner instanceof z.ZodObject) {
-    if (!isMap(data)) return undefined;
-    const entries = Object.entries<AnySchema>(inner.shape);
-    return Object.fromEntries(entries.map(([key, value]) => [key, read(value, data[key])]));
-  }
-  const result = z.safeParse(schema, data);
-  return result.success ? result.data : undefined;
-}

@@ -1,52 +1,35 @@
 /**
- * Checks plain data against the declarations: reports the faults of single values with what is allowed and what was probably
- * meant, then the rules that the rest breaks.
+ * Reads plain data by the declarations, value by value: reports the faults of single values with what is allowed and what was
+ * probably meant, then the rules that the rest breaks.
  */
 import * as z from 'zod';
 import { schema } from './config.ts';
-import { type AnySchema, factsOf, formsOf, inside, isMap, keysIn, schemaAt, valueAt } from './facts.ts';
+import { type AnySchema, factsOf, formsOf, inside, isMap, keysIn, valueAt } from './facts.ts';
 import { type Finding, nearestWord, type Path, pathText } from './fault.ts';
-import { brokenRules, draftOf } from './rule.ts';
+import { brokenRules } from './rule.ts';
+
+type Settings = z.output<typeof schema>;
 
 export interface Validation {
   /** Undefined when there are findings. */
-  readonly settings?: z.output<typeof schema> | undefined;
+  readonly settings?: Settings | undefined;
   readonly findings: readonly Finding[];
 }
 
 /** `ownAddresses` in canonical text. */
 export function validate(data: unknown, ownAddresses: ReadonlySet<string>): Validation {
-  const result = z.safeParse(schema, data);
-  const { findings, meant } = result.success ? NONE : valueFindings(result.error.issues, data);
-  const isFaulty = faultyPaths([...findings.map(({ path }) => path), ...meant]);
-  const broken = brokenRules(schema, result.success ? result.data : (draftOf(schema, data) ?? {}), {
+  const reader = new Reader();
+  const draft = reader.read(schema, data, []);
+  const isFaulty = faultyPaths([...reader.findings.map(({ path }) => path), ...reader.meant]);
+  const broken = brokenRules(schema, draft, {
     path: [],
     isFaulty: (...path) => isFaulty(path),
     isWritten: (...path) => valueAt(data, path) !== undefined,
     ownAddresses,
   });
-  const all = [...findings, ...broken];
-  return result.success && all.length === 0 ? { settings: result.data, findings: all } : { findings: all };
-}
-
-interface ValueFindings {
-  readonly findings: readonly Finding[];
-  /** Keys that unknown keys were probably meant to be. They are not reported as missing too. */
-  readonly meant: readonly Path[];
-}
-
-const NONE: ValueFindings = { findings: [], meant: [] };
-
-function valueFindings(all: readonly Issue[], data: unknown): ValueFindings {
-  const issues = all.flatMap((issue) => meantIssues(issue, data));
-  const unknown = issues.flatMap((issue) => unknownKeysOf(issue, data));
-  const meant = unknown.flatMap((key) => (key.meant === undefined ? [] : [key.meant]));
-  const meantTexts = new Set(meant.map(pathText));
-  const others = issues
-    .filter((issue) => issue.code !== 'unrecognized_keys')
-    .map((issue) => findingOf(issue, data))
-    .filter(({ message, path }) => message !== MISSING || !meantTexts.has(pathText(path)));
-  return { findings: [...unknown.map(({ finding }) => finding), ...others], meant };
+  const findings = [...reader.findings, ...broken];
+  // a draft without a finding has every value of the schema
+  return findings.length === 0 ? { settings: draft as Settings, findings } : { findings };
 }
 
 /** Whether there is a fault at a path, above it or below it. */
@@ -57,43 +40,96 @@ function faultyPaths(paths: readonly Path[]): (path: Path) => boolean {
     above.has(pathText(path)) || path.some((_, index) => exact.has(pathText(path.slice(0, index + 1))));
 }
 
-const MISSING = 'missing';
+type Words = Pick<Finding, 'message'> & Partial<Pick<Finding, 'fix'>>;
 
-type Issue = z.core.$ZodIssue;
+class Reader {
+  readonly findings: Finding[] = [];
+  /** Keys that unknown keys were probably meant to be. They are not reported as missing too. */
+  readonly meant: Path[] = [];
 
-/** Where a value has several forms, only the faults of the form that was written count. */
-function meantIssues(issue: Issue, data: unknown): readonly Issue[] {
-  if (issue.code !== 'invalid_union') return [issue];
-  const path = pathOf(issue);
-  const forms = formsOf(schemaAt(schema, path));
-  const written = valueAt(data, path);
-  const isMapMeant = isMap(written) && forms.some((form) => form instanceof z.ZodObject);
-  const meant = forms.findIndex((form) => {
-    if (Array.isArray(written)) return form instanceof z.ZodArray;
-    return form instanceof z.ZodObject ? isMapMeant : !isMapMeant && !(form instanceof z.ZodArray);
-  });
-  const errors = issue.errors[Math.max(0, meant)] ?? [];
-  return errors.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
+  /** The draft of a value: without its faulty values, except that lists keep their length. */
+  read(schema: AnySchema, data: unknown, path: Path): unknown {
+    const { isRequired, defaultValue, allowed } = factsOf(schema);
+    if (data === undefined && !isRequired)
+      return defaultValue === undefined ? undefined : this.read(schema, defaultValue, path);
+    if (data === undefined)
+      return this.#report(path, { message: 'missing', fix: `add it: ${allowed ?? 'a map of keys'}` }, schema);
+    const forms = formsOf(schema);
+    const form = writtenForm(forms, data) ?? schema;
+    const before = this.findings.length;
+    const draft = this.#readForm(schema, form, data, path);
+    // a part of a value with several forms says nothing
+    return forms.length > 1 && this.findings.length > before ? undefined : draft;
+  }
+
+  #readForm(schema: AnySchema, form: AnySchema, data: unknown, path: Path): unknown {
+    if (form instanceof z.ZodObject && isMap(data)) return this.#readMap(form, data, path);
+    if (form instanceof z.ZodArray && Array.isArray(data)) return this.#readList(form, data, path);
+    const result = z.safeParse(form, data);
+    if (result.success) return result.data;
+    return this.#report(path, wordsOf(result.error.issues[0], data, schema), schema);
+  }
+
+  #readList(list: z.ZodArray, data: readonly unknown[], path: Path): readonly unknown[] {
+    const { min = 0, max = Number.POSITIVE_INFINITY } = factsOf(list);
+    if (data.length < min)
+      this.#report(
+        path,
+        { message: data.length === 0 ? 'an empty list' : `a list of fewer than ${min}` },
+        list,
+      );
+    if (data.length > max) this.#report(path, { message: `a list of more than ${max}` }, list);
+    return data.map((item, index) => this.read(list.element, item, [...path, index]));
+  }
+
+  #readMap(map: z.ZodObject, data: Readonly<Record<string, unknown>>, path: Path): unknown {
+    const known = Object.keys(map.shape);
+    const unknown = Object.keys(data).filter((key) => !Object.hasOwn(map.shape, key));
+    const meant = new Set(unknown.map((key, index) => this.#reportUnknown(key, index, data, known, path)));
+    const entries = Object.entries<AnySchema>(map.shape).map(([key, schema]) => {
+      const value = Object.hasOwn(data, key) ? data[key] : undefined;
+      const isMistyped = value === undefined && meant.has(key);
+      if (isMistyped) this.meant.push([...path, key]);
+      return [
+        key,
+        isMistyped && factsOf(schema).isRequired ? undefined : this.read(schema, value, [...path, key]),
+      ];
+    });
+    return Object.fromEntries(entries);
+  }
+
+  /** Returns the key that was probably meant. */
+  #reportUnknown(
+    key: string,
+    index: number,
+    data: Readonly<Record<string, unknown>>,
+    known: readonly string[],
+    path: Path,
+  ): string | undefined {
+    const free = known.filter((one) => !Object.hasOwn(data, one));
+    const isSuggested = index < MAX_SUGGESTIONS;
+    const near = isSuggested ? (nearestWord(key, free) ?? nearestWord(key, known)) : undefined;
+    const other = isSuggested ? unknownKeyFix(key, known) : 'remove it';
+    const fix = near === undefined ? other : `did you mean "${near}"?`;
+    this.findings.push({ path: [...path, key], message: 'unknown key', fix, isKey: true });
+    return near;
+  }
+
+  #report(path: Path, { message, fix }: Words, schema: AnySchema): undefined {
+    const { allowed } = factsOf(schema);
+    this.findings.push({ path, message, fix: fix ?? `write ${allowed ?? 'what the reference shows'}` });
+  }
 }
 
-interface UnknownKey {
-  readonly finding: Finding;
-  readonly meant: Path | undefined;
-}
-
-function unknownKeysOf(issue: Issue, data: unknown): UnknownKey[] {
-  if (issue.code !== 'unrecognized_keys') return [];
-  const parent = pathOf(issue);
-  const known = keysIn(schemaAt(schema, parent));
-  const written = valueAt(data, parent);
-  const free = known.filter((key) => !isMap(written) || !Object.hasOwn(written, key));
-  return issue.keys.map((key, index) => {
-    const finding = { path: [...parent, key], message: 'unknown key', isKey: true } as const;
-    if (index >= MAX_SUGGESTIONS) return { finding: { ...finding, fix: 'remove it' }, meant: undefined };
-    const near = nearestWord(key, free) ?? nearestWord(key, known);
-    const fix = near === undefined ? unknownKeyFix(key, known) : `did you mean "${near}"?`;
-    return { finding: { ...finding, fix }, meant: near === undefined ? undefined : [...parent, near] };
-  });
+/** The form that was written, of those that a value may have. */
+function writtenForm(forms: readonly AnySchema[], data: unknown): AnySchema | undefined {
+  if (forms.length === 1) return forms[0];
+  if (Array.isArray(data)) {
+    const list = forms.find((form) => form instanceof z.ZodArray);
+    if (list !== undefined) return list;
+  }
+  const map = isMap(data) ? forms.find((form) => form instanceof z.ZodObject) : undefined;
+  return map ?? forms.find((form) => !(form instanceof z.ZodArray) && !(form instanceof z.ZodObject));
 }
 
 // A file of another program has thousands of unknown keys: suggestions for each would cost time and help no reader.
@@ -116,17 +152,8 @@ function placesOf(key: string, from: AnySchema, path: string): string[] {
   });
 }
 
-function findingOf(issue: Issue, data: unknown): Finding {
-  const path = pathOf(issue);
-  const at = schemaAt(schema, path);
-  const { message, fix } = wordsOf(issue, valueAt(data, path), at);
-  return { path, message, fix: fix ?? `write ${factsOf(at).allowed ?? 'what the reference shows'}` };
-}
-
-type Words = Pick<Finding, 'message'> & Partial<Pick<Finding, 'fix'>>;
-
-function wordsOf(issue: Issue, value: unknown, at: AnySchema): Words {
-  switch (issue.code) {
+function wordsOf(issue: z.core.$ZodIssue | undefined, value: unknown, at: AnySchema): Words {
+  switch (issue?.code) {
     case 'custom': {
       const fix: unknown = issue.params?.['fix'];
       return { message: issue.message, fix: typeof fix === 'string' ? fix : undefined };
@@ -134,19 +161,15 @@ function wordsOf(issue: Issue, value: unknown, at: AnySchema): Words {
     case 'invalid_value':
       return choiceWords(value, issue.values);
     case 'too_small':
-      if (!Array.isArray(value)) return { message: `below ${issue.minimum}` };
-      return { message: value.length === 0 ? 'an empty list' : `a list of fewer than ${issue.minimum}` };
+      return { message: `below ${issue.minimum}` };
     case 'too_big':
-      return { message: `${Array.isArray(value) ? 'a list of more than' : 'above'} ${issue.maximum}` };
-    case 'invalid_type':
-      return typeWords(value, at);
+      return { message: `above ${issue.maximum}` };
     default:
-      return { message: `not allowed: ${issue.code}` };
+      return typeWords(value, at);
   }
 }
 
 function choiceWords(value: unknown, words: readonly unknown[]): Words {
-  if (value === undefined) return { message: MISSING };
   if (value === null) return { message: 'no value' };
   const near = typeof value === 'string' ? nearestWord(value, words.map(String)) : undefined;
   return {
@@ -157,8 +180,7 @@ function choiceWords(value: unknown, words: readonly unknown[]): Words {
 
 function typeWords(value: unknown, at: AnySchema): Words {
   const kind = inside(at);
-  const { allowed, unit } = factsOf(at);
-  if (value === undefined) return { message: MISSING, fix: `add it: ${allowed ?? 'a map of keys'}` };
+  const { unit } = factsOf(at);
   if (value === null) return { message: 'no value', fix: 'give it a value, or remove the line' };
   if (kind instanceof z.ZodObject)
     return { message: 'not a map of keys', fix: `write its keys below it: ${keysIn(at).join(', ')}` };
@@ -176,8 +198,4 @@ function typeWords(value: unknown, at: AnySchema): Words {
     message: `a ${typeof value}, not a text`,
     fix: isWellAsText ? `put it in quotes: "${value}"` : undefined,
   };
-}
-
-function pathOf(issue: Issue): Path {
-  return issue.path.map((step) => (typeof step === 'number' ? step : String(step)));
 }
