@@ -1,10 +1,8 @@
 /** Replies composed by dns2, and cut to what the client can take. */
 import { Packet } from 'dns2';
 import { rdataFromText } from '../src/protocol/wire/presentation.ts';
-import { CLASS } from '../src/protocol/words/classes.ts';
+import { CLASS, RCODE, TYPE, typeFromText } from '../src/protocol/words/codes.ts';
 import { NameError, nameToWire } from '../src/protocol/words/name.ts';
-import { RCODE } from '../src/protocol/words/rcodes.ts';
-import { TYPE, typeFromText } from '../src/protocol/words/types.ts';
 import type { DnsRecord } from './facts.ts';
 import { plainName } from './region-state.ts';
 import { SandboxError } from './sandbox-error.ts';

@@ -1,15 +1,11 @@
 import type { AddressInfo, Socket } from 'node:net';
-import type { Packet, TCPServer, UDPServer } from 'dns2';
-import { createTCPServer, createUDPServer } from 'dns2';
-import { CLASS } from '../src/protocol/words/classes.ts';
-import { typeName } from '../src/protocol/words/types.ts';
+import { createTCPServer, createUDPServer, type Packet, type TCPServer, type UDPServer } from 'dns2';
+import { CLASS, typeName } from '../src/protocol/words/codes.ts';
 import { DnsAnswers } from './dns-answers.ts';
-import type { ParsedQuery, ReplyContent } from './dns-messages.ts';
-import { composeReply, readQuery } from './dns-messages.ts';
+import { composeReply, type ParsedQuery, type ReplyContent, readQuery } from './dns-messages.ts';
 import type { DnsRecord } from './facts.ts';
 import type { DnsFault, Faults, LinkState, LinkSwitch } from './faults.ts';
-import type { RegionState } from './region-state.ts';
-import { plainName } from './region-state.ts';
+import { plainName, type RegionState } from './region-state.ts';
 import { listenError, listening, SandboxError } from './sandbox-error.ts';
 
 export interface DnsServerOptions {

@@ -13,9 +13,8 @@ import { readSocketAddress, type SocketAddress } from '../config/kinds/address.t
 import type { Daemon } from '../daemon/parts.ts';
 import type { Log } from '../log/log.ts';
 import { composeQuery } from '../protocol/wire/query.ts';
-import { CLASS } from '../protocol/words/classes.ts';
+import { CLASS, TYPE } from '../protocol/words/codes.ts';
 import { nameToWire } from '../protocol/words/name.ts';
-import { TYPE } from '../protocol/words/types.ts';
 import { inBackground } from '../runtime/background.ts';
 import { systemRandom } from '../runtime/random.ts';
 import type { ServiceManager } from '../runtime/service-manager.ts';

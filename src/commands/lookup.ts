@@ -7,11 +7,17 @@ import { EDNS_UDP_OCTETS, FLAG, uint16At, uint32At } from '../protocol/wire/head
 import { nameText, type RecordPlace, rdataText, recordPlaces } from '../protocol/wire/presentation.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
 import type { ResponseIndex } from '../protocol/wire/response-records.ts';
-import { CLASS } from '../protocol/words/classes.ts';
-import { EXTENDED_ERROR, extendedErrorName } from '../protocol/words/extended-errors.ts';
+import {
+  CLASS,
+  EXTENDED_ERROR,
+  extendedErrorName,
+  RCODE,
+  rcodeName,
+  TYPE,
+  typeFromText,
+  typeName,
+} from '../protocol/words/codes.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../protocol/words/name.ts';
-import { RCODE, rcodeName } from '../protocol/words/rcodes.ts';
-import { TYPE, typeFromText, typeName } from '../protocol/words/types.ts';
 import { exchange } from './dns-exchange.ts';
 import { findPlace } from './running-server.ts';
 import { socketText } from './server-client.ts';

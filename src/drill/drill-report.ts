@@ -1,7 +1,7 @@
 /** Which queries an outage would have hurt: counted while a drill runs, and kept until the next drill. */
 import type { Query } from '../protocol/wire/query.ts';
+import { TYPE, typeFromText, typeName } from '../protocol/words/codes.ts';
 import { isAtOrUnder } from '../protocol/words/name.ts';
-import { TYPE, typeFromText, typeName } from '../protocol/words/types.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { HeavyHitters, type HeavyHittersReading } from './heavy-hitters.ts';
 

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { uint16At, uint32At } from '../protocol/wire/header.ts';
 import { nameText, type RecordPlace, rdataText, recordPlaces } from '../protocol/wire/presentation.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
-import { typeName } from '../protocol/words/types.ts';
+import { typeName } from '../protocol/words/codes.ts';
 
 export interface RetainedRecord {
   /** A domain name in normal form; the class is IN. */

@@ -18,7 +18,7 @@ import {
   untilAborted,
 } from '../far-side/source-error.ts';
 import { isNameOfAws } from '../protocol/words/aws-partitions.ts';
-import { RCODE, rcodeName } from '../protocol/words/rcodes.ts';
+import { RCODE, rcodeName } from '../protocol/words/codes.ts';
 import type {
   AddressObservation,
   Observation,

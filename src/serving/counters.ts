@@ -1,6 +1,6 @@
 /** The counts of serving: one integer for each event in one array, raised on the query's path and read at scrape time. */
 import { rcodeAt } from '../protocol/wire/header.ts';
-import { rcodeName } from '../protocol/words/rcodes.ts';
+import { rcodeName } from '../protocol/words/codes.ts';
 
 /** The metric that a count of the listeners belongs to, and the value of its label there. */
 export interface CountMeaning {

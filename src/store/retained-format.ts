@@ -10,11 +10,9 @@
 import * as z from 'zod';
 import { HEADER_OCTETS } from '../protocol/wire/header.ts';
 import { indexResponse } from '../protocol/wire/response.ts';
-import { CLASS } from '../protocol/words/classes.ts';
+import { CLASS, typeFromText, typeName } from '../protocol/words/codes.ts';
 import { nameFromWire } from '../protocol/words/name.ts';
-import { typeFromText, typeName } from '../protocol/words/types.ts';
-import type { RetainedRecord } from '../records/retained-record.ts';
-import { answerLines, contentOf } from '../records/retained-record.ts';
+import { answerLines, contentOf, type RetainedRecord } from '../records/retained-record.ts';
 import type { Steps } from '../runtime/slices.ts';
 import {
   composeCheckedList,

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { RCODE } from '../../src/protocol/words/rcodes.ts';
+import { RCODE } from '../../src/protocol/words/codes.ts';
 import { message, rawRecord, soaData } from '../helpers/zone-text.ts';
 import { ENDPOINT, UPSTREAM, VirtualSite } from './virtual-site.ts';
 

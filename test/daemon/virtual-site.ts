@@ -6,7 +6,7 @@ import { RunningDaemon } from '../../src/daemon/running-daemon.ts';
 import type { FarSource } from '../../src/far-side/poll.ts';
 import { failed, SourceError } from '../../src/far-side/source-error.ts';
 import { parseQuery, Query } from '../../src/protocol/wire/query.ts';
-import { typeName } from '../../src/protocol/words/types.ts';
+import { typeName } from '../../src/protocol/words/codes.ts';
 import type { Observation } from '../../src/records/observation.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { type Exchange, matchReply } from '../../src/serving/forwarder/exchange.ts';

@@ -1,6 +1,7 @@
 /** Messages whose names are compressed wherever that is possible, as name servers send them. */
+
+import { typeFromText } from '../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../src/protocol/words/name.ts';
-import { typeFromText } from '../../src/protocol/words/types.ts';
 
 /** RDATA in its order: a text is a name, which is compressed; octets stay. */
 export type RdataParts = readonly (string | readonly number[] | Buffer)[];

@@ -1,6 +1,6 @@
+import { typeFromText } from '../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../src/protocol/words/name.ts';
 import type { ResourceRecord } from '../../src/protocol/words/resource-record.ts';
-import { typeFromText } from '../../src/protocol/words/types.ts';
 
 /** `rr('name 60 A 10.0.0.1')`: one record of our own from zone-file text. */
 export function rr(text: string): ResourceRecord {

@@ -1,4 +1,4 @@
-import { typeFromText } from '../../src/protocol/words/types.ts';
+import { typeFromText } from '../../src/protocol/words/codes.ts';
 import type { RetainedRecord } from '../../src/records/retained-record.ts';
 import { message, rawRecord } from '../helpers/zone-text.ts';
 

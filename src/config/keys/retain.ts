@@ -1,7 +1,8 @@
 /** Names that the operator retains, with a type where their addresses are not meant. */
+
+import { TYPE, typeFromText, typeName } from '../../protocol/words/codes.ts';
 import { isAtOrUnder } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES } from '../../protocol/words/special-names.ts';
-import { TYPE, typeFromText, typeName } from '../../protocol/words/types.ts';
 import { pathText } from '../fault.ts';
 import { defaulted, flag, list, map, type Reading, required, textKind, textOrMap } from '../key.ts';
 import { readDomainName } from '../kinds/text.ts';

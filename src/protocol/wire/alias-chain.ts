@@ -2,9 +2,9 @@
  * The aliases of one response: where they lead, and whether the response answers for their end. RFC 1034 section 3.6.2
  * (CNAME), RFC 6672 section 3 (DNAME), RFC 2308 section 2 and RFC 6604 (what a negative answer is about).
  */
+
+import { RCODE, TYPE } from '../words/codes.ts';
 import { lower, MAX_NAME_OCTETS } from '../words/name.ts';
-import { RCODE } from '../words/rcodes.ts';
-import { TYPE } from '../words/types.ts';
 import { HEADER_OCTETS, uint16At, uint32At } from './header.ts';
 import { skipName } from './query.ts';
 

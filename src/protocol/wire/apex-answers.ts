@@ -4,9 +4,9 @@
  * name in them that belongs to the zone is a compression pointer into the question. Composing them for each of the
  * hundred zones would take 50 ms before the first answer.
  */
+
+import { RCODE } from '../words/codes.ts';
 import { nameToWire } from '../words/name.ts';
-import { ownSoa } from '../words/own-soa.ts';
-import { RCODE } from '../words/rcodes.ts';
 import type { ResourceRecord } from '../words/resource-record.ts';
 import { putUint32 } from './header.ts';
 import { composeLocalAnswer } from './local-answer.ts';
@@ -89,4 +89,23 @@ function withSerial(octets: Uint8Array, serial: number): Uint8Array {
  */
 export function ownedByQname(answer: LocalAnswer): LocalAnswer {
   return { ...answer, pointerOffsets: [] };
+}
+
+/**
+ * The SOA of every zone of ours. Names and numbers as in RFC 6303 section 3: they keep clients from sending updates anywhere, and always fit. Negative
+ * answers carry it, and its TTL and MINIMUM bound how long they are kept (RFC 2308 section 3).
+ */
+export function ownSoa(apex: string, ttlSeconds: number, serial = 1): ResourceRecord {
+  return {
+    owner: apex,
+    ttlSeconds,
+    type: 'SOA',
+    primary: apex,
+    mailbox: 'nobody.invalid',
+    serial,
+    refreshSeconds: 3600,
+    retrySeconds: 1200,
+    expireSeconds: 604_800,
+    minimumSeconds: ttlSeconds,
+  };
 }

@@ -3,9 +3,7 @@
  * record keeps its octets, its TTL included; only names that may be compressed are written again, because a pointer of
  * the later messages points into those. It refuses to know where the parts come from.
  */
-import { CLASS } from '../words/classes.ts';
-import { RCODE } from '../words/rcodes.ts';
-import { TYPE } from '../words/types.ts';
+import { CLASS, RCODE, TYPE } from '../words/codes.ts';
 import { type AliasChain, expandName, isAtOrUnderKey, nameKey } from './alias-chain.ts';
 import { FLAG, HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16, putUint32, uint16At } from './header.ts';
 import { type Query, skipName } from './query.ts';

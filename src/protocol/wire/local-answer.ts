@@ -4,9 +4,8 @@
  */
 
 import { Packet } from 'dns2';
-import { CLASS } from '../words/classes.ts';
+import { CLASS, TYPE } from '../words/codes.ts';
 import type { ResourceRecord } from '../words/resource-record.ts';
-import { TYPE } from '../words/types.ts';
 import { HEADER_OCTETS, uint16At } from './header.ts';
 import type { LocalAnswer } from './reply.ts';
 import { indexResponse } from './response.ts';

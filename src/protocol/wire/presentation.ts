@@ -3,8 +3,8 @@
  * types without a row in the table. It reads octets that anybody may have written: nothing throws, all work is bounded.
  */
 import { isIPv4 } from 'node:net';
+import { typeFromText, typeName } from '../words/codes.ts';
 import { NameError, nameFromWire, nameToWire } from '../words/name.ts';
-import { typeFromText, typeName } from '../words/types.ts';
 import { labelAt, wholeNameEnd } from './compressed-name.ts';
 import { putUint16, putUint32, uint16At, uint32At } from './header.ts';
 import { skipName } from './query.ts';

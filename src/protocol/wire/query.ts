@@ -6,9 +6,8 @@
  */
 
 import { randomFillSync } from 'node:crypto';
-import { CLASS } from '../words/classes.ts';
+import { CLASS, TYPE } from '../words/codes.ts';
 import { lower, MAX_NAME_OCTETS, nameFromWire } from '../words/name.ts';
-import { TYPE } from '../words/types.ts';
 import { EDNS_UDP_OCTETS, FLAG, HEADER_OCTETS, PLAIN_UDP_OCTETS, putUint16, uint16At } from './header.ts';
 
 /** The verdict on a received message. */

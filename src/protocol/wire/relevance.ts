@@ -6,7 +6,7 @@
  * Two readings of one rule. `Relevance` decides on the way through a message, without an object, whether all records belong
  * to it, as in nearly every response. `relevantRecords` decides which records do, in any order, if the first was in doubt.
  */
-import { TYPE } from '../words/types.ts';
+import { TYPE } from '../words/codes.ts';
 import { MAX_ALIASES } from './alias-chain.ts';
 import { isAtOrUnderName, isPointer, isSameName, nameKey, pointerAt } from './compressed-name.ts';
 import { HEADER_OCTETS, uint16At } from './header.ts';

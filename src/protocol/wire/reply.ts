@@ -4,8 +4,7 @@
  * the last 16 octets of such a reply. It depends on the client's address, so it is written here as zeros, and the listener
  * fills it in.
  */
-import { OPTION_EXTENDED_ERROR } from '../words/extended-errors.ts';
-import { TYPE } from '../words/types.ts';
+import { OPTION_EXTENDED_ERROR, TYPE } from '../words/codes.ts';
 import { EDNS_UDP_OCTETS, FLAG, HEADER_OCTETS, putUint16, uint16At } from './header.ts';
 import { CLIENT_COOKIE_OCTETS, OPTION_COOKIE, type Query, SERVER_COOKIE_OCTETS } from './query.ts';
 

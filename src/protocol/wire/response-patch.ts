@@ -2,7 +2,7 @@
  * A stored response becomes a reply by patching a copy of its octets: ID, flags, the question in the
  * client's case, TTLs, OPT. Everything else stays as the upstream sent it, as far as the client can take it.
  */
-import { TYPE } from '../words/types.ts';
+import { TYPE } from '../words/codes.ts';
 import { FLAG, putUint16, putUint32, uint16At, uint32At } from './header.ts';
 import { leaveOut } from './leave-out.ts';
 import { type Query, skipName } from './query.ts';

@@ -4,10 +4,7 @@
  * response goes through `acceptResponse`: nothing else is kept or passed on.
  */
 
-import { CLASS } from '../words/classes.ts';
-import { OPTION_EXTENDED_ERROR } from '../words/extended-errors.ts';
-import { RCODE } from '../words/rcodes.ts';
-import { TYPE } from '../words/types.ts';
+import { CLASS, OPTION_EXTENDED_ERROR, RCODE, TYPE } from '../words/codes.ts';
 import { AliasNote, aliasChain, followsAliases } from './alias-chain.ts';
 import { walked, wholeNameEnd } from './compressed-name.ts';
 import { FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';

@@ -3,8 +3,8 @@ import { FLAG } from '../../protocol/wire/header.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
 import { indexResponse, isPositive, withoutProofs } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
+import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
-import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
 import { contentOf, type RetainedRecord } from '../../records/retained-record.ts';
 import type { Stamp } from '../reconcile/timeline.ts';
 

@@ -1,6 +1,6 @@
 /** The state of the retained names: plain data for metrics and status, and the lines of the log. */
 import type { Log } from '../../log/log.ts';
-import { typeName } from '../../protocol/words/types.ts';
+import { typeName } from '../../protocol/words/codes.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import { ageMs, agoMs } from '../reconcile/timeline.ts';

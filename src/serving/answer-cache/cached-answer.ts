@@ -10,9 +10,8 @@ import { writeHeaderAndQuestion } from '../../protocol/wire/reply.ts';
 import { indexResponse, isPositive } from '../../protocol/wire/response.ts';
 import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
+import { EXTENDED_ERROR, RCODE } from '../../protocol/words/codes.ts';
 import { lower } from '../../protocol/words/name.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
 
 /** `nodata` is NOERROR without a record of the type asked for (RFC 2308 section 2.2). */
 export type AnswerKind = 'positive' | 'nodata' | 'nxdomain' | 'failure';

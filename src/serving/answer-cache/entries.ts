@@ -6,7 +6,7 @@ import { FLAG, HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import { hashName } from '../../protocol/wire/query.ts';
 import { acceptResponse, isPositive } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
+import { RCODE } from '../../protocol/words/codes.ts';
 import {
   type AnswerKind,
   type AnswerParts,

@@ -6,7 +6,7 @@
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import { hashName, type Query } from '../../protocol/wire/query.ts';
 import { acceptResponse } from '../../protocol/wire/response.ts';
-import { CLASS } from '../../protocol/words/classes.ts';
+import { CLASS } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import {
   type AnswerParts,

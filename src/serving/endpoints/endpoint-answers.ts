@@ -2,7 +2,7 @@
 import { type ApexAnswers, apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import { composeLocalAnswer } from '../../protocol/wire/local-answer.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
+import { RCODE } from '../../protocol/words/codes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import type { EndpointRecord } from '../../records/endpoint-record.ts';
 

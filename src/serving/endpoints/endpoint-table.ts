@@ -11,8 +11,8 @@ import ipaddr from 'ipaddr.js';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
+import { TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../../protocol/words/name.ts';
-import { TYPE } from '../../protocol/words/types.ts';
 import type { EndpointRecord } from '../../records/endpoint-record.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import {

@@ -5,8 +5,8 @@
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { acceptResponse } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
+import { RCODE } from '../../protocol/words/codes.ts';
 import { lower } from '../../protocol/words/name.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { Random } from '../../runtime/random.ts';
 
 /** Carries exchanges to one upstream by one protocol. */

@@ -1,7 +1,6 @@
 /** How forwarding a question ends. */
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
-import { isAboutName } from '../../protocol/words/rcodes.ts';
+import { EXTENDED_ERROR, isAboutName } from '../../protocol/words/codes.ts';
 
 export type ForwardFailureReason =
   | 'timeout'

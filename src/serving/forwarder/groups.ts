@@ -7,8 +7,8 @@
  * without a loop.
  */
 import { type Query, suffixEquals } from '../../protocol/wire/query.ts';
+import { TYPE } from '../../protocol/words/codes.ts';
 import { MAX_NAME_OCTETS, nameToWire } from '../../protocol/words/name.ts';
-import { TYPE } from '../../protocol/words/types.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import type { Route } from '../turn.ts';

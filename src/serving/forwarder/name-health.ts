@@ -20,8 +20,8 @@
 import { FLAG } from '../../protocol/wire/header.ts';
 import { hashName, type Query, suffixEquals } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
+import { isAboutName, RCODE } from '../../protocol/words/codes.ts';
 import { lower, nameFromWire } from '../../protocol/words/name.ts';
-import { isAboutName, RCODE } from '../../protocol/words/rcodes.ts';
 import type { AttemptListener } from './attempt.ts';
 import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
 import { domainDepth, type Question, queryDomainDepth } from './question.ts';

@@ -4,12 +4,10 @@
  * filter private addresses, or lie. The sources' comparison decides which is right.
  */
 import type { Log } from '../../log/log.ts';
-import { readAddresses } from '../../protocol/wire/answer-addresses.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
-import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
+import { readAddresses } from '../../protocol/wire/response-records.ts';
+import { EXTENDED_ERROR, RCODE, rcodeName, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
-import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
-import { TYPE } from '../../protocol/words/types.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import type { ForwardFailureReason, ForwardOutcome } from './forward-outcome.ts';
 

@@ -6,7 +6,7 @@
  * which comes first, so that an answer comes from where the operator expects it. (An order by round-trip time would send
  * everything to the upstream with the warmest cache, and back, with every hiccup.)
  */
-import { isAboutName, RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
+import { isAboutName, RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import type { Reply } from '../turn.ts';
 import type { Attempt, AttemptListener } from './attempt.ts';
 import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';

@@ -5,9 +5,8 @@
  */
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { composeQuery, type Query } from '../../protocol/wire/query.ts';
-import { CLASS } from '../../protocol/words/classes.ts';
+import { CLASS, TYPE } from '../../protocol/words/codes.ts';
 import { lower } from '../../protocol/words/name.ts';
-import { TYPE } from '../../protocol/words/types.ts';
 import type { Random } from '../../runtime/random.ts';
 
 export interface Question {

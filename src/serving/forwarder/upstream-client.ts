@@ -4,7 +4,7 @@
  */
 import { FLAG } from '../../protocol/wire/header.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { RCODE, rcodeName } from '../../protocol/words/rcodes.ts';
+import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import type { Random } from '../../runtime/random.ts';
 import { Attempt, type AttemptHost, type AttemptListener, type OpenTransport } from './attempt.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';

@@ -17,19 +17,18 @@
 import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
-import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
+import { EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { labelCountOf } from '../../protocol/words/name.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
-import { TYPE } from '../../protocol/words/types.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { awsNames } from './aws-names.ts';
 import { type DisconnectedRule, ec2NameRules, reverseRules, type VpcNetwork } from './ec2-names.ts';
-import type { FindingsByType, LocalFinding } from './finding.ts';
 import {
   DISCONNECTED_TTL_SECONDS,
   type DisconnectedFinding,
+  type FindingsByType,
+  type LocalFinding,
   type RuleFinding,
   STALE,
   type Standing,

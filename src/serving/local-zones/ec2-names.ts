@@ -10,10 +10,8 @@ import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import { HEADER_OCTETS, putUint16, putUint32 } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { writeHeaderAndQuestion, writeOpt } from '../../protocol/wire/reply.ts';
-import { CLASS } from '../../protocol/words/classes.ts';
+import { CLASS, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { lower, nameToWire } from '../../protocol/words/name.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
-import { TYPE } from '../../protocol/words/types.ts';
 import { DISCONNECTED_TTL_SECONDS, type DisconnectedFinding, STALE, type WriteComputed } from './finding.ts';
 
 /** The finding for a name of the table and all names under it. */

@@ -10,8 +10,7 @@
 import { FLAG, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { type LocalAnswer, writeEmptyReply, writeLocalReply } from '../../protocol/wire/reply.ts';
-import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
+import { EXTENDED_ERROR, RCODE } from '../../protocol/words/codes.ts';
 import type { Turn } from '../turn.ts';
 
 export type LocalFinding<Route> =

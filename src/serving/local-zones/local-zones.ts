@@ -13,9 +13,9 @@ import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
+import { TYPE } from '../../protocol/words/codes.ts';
 import { labelCountOf } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
-import { TYPE } from '../../protocol/words/types.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import {
   anyType,

@@ -7,15 +7,14 @@ import {
   apexAnswers,
   LOCAL_TTL_SECONDS,
   ownedByQname,
+  ownSoa,
 } from '../../protocol/wire/apex-answers.ts';
 import { composeLocalAnswer } from '../../protocol/wire/local-answer.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
+import { RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { isAtOrUnder, labelCountOf, parentName } from '../../protocol/words/name.ts';
-import { ownSoa } from '../../protocol/words/own-soa.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
 import type { RecordData, ResourceRecord } from '../../protocol/words/resource-record.ts';
 import type { SpecialName } from '../../protocol/words/special-names.ts';
-import { TYPE } from '../../protocol/words/types.ts';
 import { zoneBelow } from '../../protocol/words/zone-rules.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import { type FindingsByType, ownFindings } from './finding.ts';

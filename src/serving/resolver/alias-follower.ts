@@ -15,8 +15,7 @@ import { type ReplyPart, writeJoinedReply } from '../../protocol/wire/joined-rep
 import { composeQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
 import { writeEmptyReply } from '../../protocol/wire/reply.ts';
 import { extendedErrorIn, indexResponse } from '../../protocol/wire/response.ts';
-import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
+import { EXTENDED_ERROR, RCODE } from '../../protocol/words/codes.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { ORIGIN } from '../counters.ts';

@@ -4,9 +4,7 @@ import type { Query } from '../../protocol/wire/query.ts';
 import { writeEmptyReply } from '../../protocol/wire/reply.ts';
 import { type TtlPatch, writePatchedReply } from '../../protocol/wire/response-patch.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
-import { TYPE } from '../../protocol/words/types.ts';
+import { EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import {
   ageSeconds,
   type CachedAnswer,

@@ -11,10 +11,7 @@ import {
   writeHeaderOnlyReply,
   writeLocalReply,
 } from '../../protocol/wire/reply.ts';
-import { CLASS } from '../../protocol/words/classes.ts';
-import { EXTENDED_ERROR } from '../../protocol/words/extended-errors.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
-import { TYPE } from '../../protocol/words/types.ts';
+import { CLASS, EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { type RuleFinding, type Standing, writeDisconnectedReply } from '../local-zones/finding.ts';
 import { NO_REPLY, PASS, type Route, type Turn } from '../turn.ts';
 import type { ResolverDeps } from './resolver-deps.ts';

@@ -9,8 +9,7 @@
  */
 import { MAX_MESSAGE_OCTETS, rcodeAt } from '../../protocol/wire/header.ts';
 import { type Query, VERDICT } from '../../protocol/wire/query.ts';
-import { RCODE } from '../../protocol/words/rcodes.ts';
-import { TYPE } from '../../protocol/words/types.ts';
+import { RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { ORIGIN, ResolverCounters } from '../counters.ts';
 import {
   PASS,

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import t from 'tap';
 import { nameText, rdataFromText, rdataText, recordPlaces } from '../../../src/protocol/wire/presentation.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
+import { typeFromText } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { typeFromText } from '../../../src/protocol/words/types.ts';
 import { RDATA_SAMPLES } from '../../helpers/rdata-samples.ts';
 import { message, opt, rawRecord } from '../../helpers/zone-text.ts';
 

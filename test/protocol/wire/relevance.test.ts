@@ -1,6 +1,6 @@
 import t from 'tap';
 import { acceptResponse } from '../../../src/protocol/wire/response.ts';
-import { typeName } from '../../../src/protocol/words/types.ts';
+import { typeName } from '../../../src/protocol/words/codes.ts';
 import { type CompressedRecord, compressedMessage } from '../../helpers/compressed-message.ts';
 import { readStrictly } from '../../helpers/strict-parser.ts';
 import { opt, rrsigData } from '../../helpers/zone-text.ts';

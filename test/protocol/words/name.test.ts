@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { typeFromText, typeName } from '../../../src/protocol/words/codes.ts';
 import {
   isAtOrUnder,
   nameFromWire,
@@ -8,7 +9,6 @@ import {
   parentName,
   reverseNameOfIpv4,
 } from '../../../src/protocol/words/name.ts';
-import { typeFromText, typeName } from '../../../src/protocol/words/types.ts';
 
 t.test('texts come into one normal form', async (t) => {
   for (const [text, normal] of [

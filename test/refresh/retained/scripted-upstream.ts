@@ -1,6 +1,6 @@
 import type { Query } from '../../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
-import { typeFromText, typeName } from '../../../src/protocol/words/types.ts';
+import { typeFromText, typeName } from '../../../src/protocol/words/codes.ts';
 import type { RetainedRecord } from '../../../src/records/retained-record.ts';
 import type { AskOutcome, RetainedQuestion } from '../../../src/refresh/retained/retained-answer.ts';
 import { type PublishedAnswer, RetainedRefresher } from '../../../src/refresh/retained/retained-refresher.ts';

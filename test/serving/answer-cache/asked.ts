@@ -1,8 +1,8 @@
 import { composeQuery, hashName, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import type { ResponseIndex } from '../../../src/protocol/wire/response-records.ts';
+import { typeFromText } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { typeFromText } from '../../../src/protocol/words/types.ts';
 import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
 import { type CachedAnswer, freshness } from '../../../src/serving/answer-cache/cached-answer.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { writePatchedReply } from '../../../src/protocol/wire/response-patch.ts';
-import { TYPE } from '../../../src/protocol/words/types.ts';
+import { TYPE } from '../../../src/protocol/words/codes.ts';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
 import {
   ageSeconds,

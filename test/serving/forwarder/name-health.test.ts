@@ -1,7 +1,7 @@
 /** An upstream that answers for some names and fails for others: which rules hold for which names, and how it ends. */
 import t from 'tap';
+import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { RCODE } from '../../../src/protocol/words/rcodes.ts';
 import { SuffixHealth } from '../../../src/serving/forwarder/name-health.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 import { ask, type Doing, group, shown, VirtualUpstreams } from './virtual-upstreams.ts';

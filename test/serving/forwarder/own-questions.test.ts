@@ -1,6 +1,6 @@
 /** Questions of our own, for the refresh journey: text, a second upstream, and stale answers that confirm nothing. */
 import t from 'tap';
-import { EXTENDED_ERROR } from '../../../src/protocol/words/extended-errors.ts';
+import { EXTENDED_ERROR } from '../../../src/protocol/words/codes.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
 import { systemTimers } from '../../../src/runtime/timers.ts';

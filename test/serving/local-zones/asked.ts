@@ -1,10 +1,8 @@
 import { Packet } from 'dns2';
 import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { writeEmptyReply, writeLocalReply } from '../../../src/protocol/wire/reply.ts';
-import { extendedErrorName } from '../../../src/protocol/words/extended-errors.ts';
+import { extendedErrorName, rcodeName, typeFromText, typeName } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { rcodeName } from '../../../src/protocol/words/rcodes.ts';
-import { typeFromText, typeName } from '../../../src/protocol/words/types.ts';
 import type { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
 
 /** A parsed query for class IN. */

@@ -1,10 +1,8 @@
 import t from 'tap';
 import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
-import { extendedErrorName } from '../../../src/protocol/words/extended-errors.ts';
+import { extendedErrorName, rcodeName, typeFromText } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { rcodeName } from '../../../src/protocol/words/rcodes.ts';
-import { typeFromText } from '../../../src/protocol/words/types.ts';
 import { awsNames } from '../../../src/serving/local-zones/aws-names.ts';
 import {
   DisconnectedRules,

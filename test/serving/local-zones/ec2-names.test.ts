@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/query.ts';
+import { TYPE } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { TYPE } from '../../../src/protocol/words/types.ts';
 import { DisconnectedRules } from '../../../src/serving/local-zones/disconnected-rules.ts';
 import { writeDisconnectedReply } from '../../../src/serving/local-zones/finding.ts';
 import { Turn } from '../../../src/serving/turn.ts';

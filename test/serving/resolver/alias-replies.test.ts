@@ -1,6 +1,6 @@
 import t from 'tap';
+import { typeFromText } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { typeFromText } from '../../../src/protocol/words/types.ts';
 import { message, rr } from '../../helpers/zone-text.ts';
 import { answersFrom, record, rigWith, rules } from './alias-site.ts';
 import { ENDPOINT, Rig } from './rig.ts';

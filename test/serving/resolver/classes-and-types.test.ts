@@ -1,5 +1,5 @@
 import t from 'tap';
-import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { DisconnectedRules } from '../../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
 import { Identity } from '../../../src/serving/resolver/server-texts.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { queryOf } from './messages.ts';
 import { addresses, denial, ENDPOINT, endpointRecord, Rig } from './rig.ts';
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { RCODE } from '../../../src/protocol/words/codes.ts';
 import type { ReadReply } from './messages.ts';
 import { addresses, ENDPOINT, endpointRecord, Rig, TYPE } from './rig.ts';
 

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { RCODE } from '../../../src/protocol/words/codes.ts';
 import type { Transport } from '../../../src/serving/turn.ts';
 import { type QueryText, queryOf, type ReadReply, wireName } from './messages.ts';
 import { addresses, denial, ENDPOINT, endpointRecord, Rig } from './rig.ts';

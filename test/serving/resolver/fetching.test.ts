@@ -1,5 +1,5 @@
 import t from 'tap';
-import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { message } from '../../helpers/zone-text.ts';
 import { addresses, denial, Rig, type Says } from './rig.ts';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { queryOf, wireName } from './messages.ts';
 import { addresses, ENDPOINT, endpointRecord, Rig } from './rig.ts';
 

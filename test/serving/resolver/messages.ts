@@ -1,5 +1,5 @@
 /** Queries made and replies read for the tests, octet by octet and apart from the product's own code. */
-import { typeFromText, typeName } from '../../../src/protocol/words/types.ts';
+import { typeFromText, typeName } from '../../../src/protocol/words/codes.ts';
 
 export interface QueryText {
   readonly name: string;

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { TYPE } from '../../../src/protocol/words/types.ts';
+import { TYPE } from '../../../src/protocol/words/codes.ts';
 import { message, rawRecord, soaData } from '../../helpers/zone-text.ts';
 import { addresses, denial, Rig } from './rig.ts';
 

@@ -1,8 +1,8 @@
 /** The whole resolver with its real rooms, in virtual time; only the upstreams are made up. */
 import type { Query } from '../../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
+import { TYPE, typeName } from '../../../src/protocol/words/codes.ts';
 import { isAtOrUnder } from '../../../src/protocol/words/name.ts';
-import { TYPE, typeName } from '../../../src/protocol/words/types.ts';
 import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
 import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
 import { EndpointTable, ServingTable } from '../../../src/serving/endpoints/endpoint-table.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { addresses, denial, Rig, type RigOptions } from './rig.ts';
 
 const WWW = { name: 'www.example.com', edns: {} };

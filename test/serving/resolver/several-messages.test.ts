@@ -1,8 +1,7 @@
 /** A step that replies with several messages, as a zone transfer does: made up here, between the usual steps. */
 import t from 'tap';
 import { writeEmptyReply } from '../../../src/protocol/wire/reply.ts';
-import { RCODE } from '../../../src/protocol/words/rcodes.ts';
-import { TYPE } from '../../../src/protocol/words/types.ts';
+import { RCODE, TYPE } from '../../../src/protocol/words/codes.ts';
 import { PASS, PENDING, type Step } from '../../../src/serving/turn.ts';
 import { makeRig, receive } from '../listener/rig.ts';
 import { queryOf } from './messages.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { message, rawRecord } from '../../helpers/zone-text.ts';
 import { type QueryText, queryOf, wireName } from './messages.ts';
 import { addresses, Rig } from './rig.ts';

@@ -2,8 +2,8 @@
 import t from 'tap';
 import { ownQuery, parseQuery } from '../../../src/protocol/wire/query.ts';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
+import { typeName } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { typeName } from '../../../src/protocol/words/types.ts';
 import type { Step } from '../../../src/serving/turn.ts';
 import { rr } from '../../helpers/zone-text.ts';
 import { type QueryText, queryOf } from './messages.ts';

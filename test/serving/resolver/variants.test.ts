@@ -1,6 +1,6 @@
 /** What is kept of a question that was asked with another DO or CD than now (RFC 4035 sections 3.2.1 and 3.2.2). */
 import t from 'tap';
-import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { message, rawRecord, soaData } from '../../helpers/zone-text.ts';
 import type { QueryText, ReadReply } from './messages.ts';
 import { Rig, type RigOptions } from './rig.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { type CompressedRecord, compressedMessage } from '../../helpers/compressed-message.ts';
 import { readStrictly } from '../../helpers/strict-parser.ts';
 import { opt, rrsigData } from '../../helpers/zone-text.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { RCODE } from '../../../src/protocol/words/rcodes.ts';
+import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
 import { ServingTable } from '../../../src/serving/endpoints/endpoint-table.ts';
 import { DisconnectedRules } from '../../../src/serving/local-zones/disconnected-rules.ts';

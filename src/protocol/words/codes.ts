@@ -1,0 +1,116 @@
+/** The numbers of DNS by name: types, classes, response codes and extended errors (IANA DNS parameters registry). */
+
+/** RR TYPEs by mnemonic (IANA DNS parameters registry); only those that the code or an operator names. */
+export const TYPE = {
+  A: 1,
+  NS: 2,
+  CNAME: 5,
+  SOA: 6,
+  PTR: 12,
+  HINFO: 13,
+  MX: 15,
+  TXT: 16,
+  AAAA: 28,
+  LOC: 29,
+  SRV: 33,
+  NAPTR: 35,
+  DNAME: 39,
+  OPT: 41,
+  DS: 43,
+  SSHFP: 44,
+  RRSIG: 46,
+  NSEC: 47,
+  DNSKEY: 48,
+  NSEC3: 50,
+  TLSA: 52,
+  SVCB: 64,
+  HTTPS: 65,
+  SPF: 99,
+  TSIG: 250,
+  IXFR: 251,
+  AXFR: 252,
+  ANY: 255,
+  URI: 256,
+  CAA: 257,
+} as const;
+
+const typeNames = new Map<number, string>(Object.entries(TYPE).map(([name, value]) => [value, name]));
+const typeValues = new Map<string, number>(Object.entries(TYPE));
+
+/** The mnemonic, or `TYPE<n>` where there is none (RFC 3597 section 5). */
+export function typeName(type: number): string {
+  return typeNames.get(type) ?? `TYPE${type}`;
+}
+
+/** The TYPE a mnemonic or `TYPE<n>` stands for, in any case; `undefined` for anything else. */
+export function typeFromText(text: string): number | undefined {
+  const upper = text.toUpperCase();
+  const known = typeValues.get(upper);
+  if (known !== undefined) return known;
+  const digits = /^TYPE(\d{1,5})$/.exec(upper)?.[1];
+  return digits !== undefined && Number(digits) <= 0xffff ? Number(digits) : undefined;
+}
+
+/** RR CLASSes (RFC 1035 section 3.2.4, RFC 2136 for NONE). */
+export const CLASS = { IN: 1, CH: 3, HS: 4, NONE: 254, ANY: 255 } as const;
+
+/** Response codes (RFC 1035 section 4.1.1, RFC 2136 section 2.2, RFC 6891 section 9). */
+export const RCODE = {
+  NOERROR: 0,
+  FORMERR: 1,
+  SERVFAIL: 2,
+  NXDOMAIN: 3,
+  NOTIMP: 4,
+  REFUSED: 5,
+  YXDOMAIN: 6,
+  YXRRSET: 7,
+  NXRRSET: 8,
+  NOTAUTH: 9,
+  NOTZONE: 10,
+  BADVERS: 16,
+  BADCOOKIE: 23, // RFC 7873 section 8
+} as const;
+
+/** Whether a response code is about the name that was asked for; other codes are about the server that was asked. */
+export function isAboutName(rcode: number): boolean {
+  // RFC 6672 section 2.2: YXDOMAIN says that a DNAME made the name too long
+  return rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN || rcode === RCODE.YXDOMAIN;
+}
+
+const rcodeNames = new Map<number, string>(Object.entries(RCODE).map(([name, value]) => [value, name]));
+
+/** The mnemonic, or `RCODE<n>` where there is none. */
+export function rcodeName(rcode: number): string {
+  return rcodeNames.get(rcode) ?? `RCODE${rcode}`;
+}
+
+/** INFO-CODEs of extended errors that this server sends (RFC 8914 section 4). */
+export const EXTENDED_ERROR = {
+  OTHER: 0,
+  STALE_ANSWER: 3,
+  NOT_READY: 14,
+  BLOCKED: 15,
+  PROHIBITED: 18,
+  STALE_NXDOMAIN: 19,
+  NO_REACHABLE_AUTHORITY: 22,
+  NETWORK_ERROR: 23,
+} as const;
+
+const purposes = new Map<number, string>([
+  [EXTENDED_ERROR.OTHER, 'other error'],
+  [EXTENDED_ERROR.STALE_ANSWER, 'stale answer'],
+  [EXTENDED_ERROR.NOT_READY, 'not ready'],
+  [EXTENDED_ERROR.BLOCKED, 'blocked'],
+  [EXTENDED_ERROR.PROHIBITED, 'prohibited'],
+  [EXTENDED_ERROR.STALE_NXDOMAIN, 'stale NXDOMAIN answer'],
+  [EXTENDED_ERROR.NO_REACHABLE_AUTHORITY, 'no reachable authority'],
+  [EXTENDED_ERROR.NETWORK_ERROR, 'network error'],
+]);
+
+/** The code's purpose in words, or `extended error <n>`. */
+export function extendedErrorName(code: number): string {
+  return purposes.get(code) ?? `extended error ${code}`;
+}
+
+/** Code of the option in OPT that carries an extended error (RFC 8914 section 2). */
+export const OPTION_EXTENDED_ERROR = 15;
