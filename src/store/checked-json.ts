@@ -53,30 +53,10 @@ export type Encoded =
   | { readonly kind: 'encoded'; readonly octets: Uint8Array; readonly leftOut?: number }
   | { readonly kind: 'refused'; readonly detail: string };
 
-/** Composes the file; `content` comes after the members of the envelope, in its own order. */
-export function composeCheckedJson(
-  envelope: Envelope,
-  content: Readonly<Record<string, unknown>>,
-): Uint8Array {
-  const { format, version, about, lineDepth } = envelope;
-  const { generation, writtenAt, ...rest } = content;
-  const whole: Record<string, unknown> = {
-    about,
-    format,
-    version,
-    generation,
-    writtenAt,
-    checksum: '',
-    ...rest,
-  };
-  whole['checksum'] = checksumOf(whole);
-  return new TextEncoder().encode(`${print(whole, 0, lineDepth)}\n`);
-}
-
 const HEAD_OCTETS = 4096; // far more than stands around the list
 
 /**
- * As `composeCheckedJson`, with a long list as the last member, an item a step: items are made when they are needed, and
+ * Composes the file, with a long list as its last member, an item a step: items are made when they are needed, and
  * items for which there is no room under the bound of the envelope are left out.
  */
 export function* composeCheckedList(

@@ -14,9 +14,9 @@ import {
   type ServedAddress,
 } from '../records/endpoint-record.ts';
 import { perSource } from '../records/sources.ts';
-import { inOneStep } from '../runtime/slices.ts';
+import { atOnce, inOneStep, type Steps } from '../runtime/slices.ts';
 import {
-  composeCheckedJson,
+  composeCheckedList,
   corrupt,
   type Encoded,
   type Envelope,
@@ -56,9 +56,9 @@ export const ENDPOINTS: StateFormat<Records> = {
       recovered: 'endpoint records can be saved again',
     },
   },
-  encode: (file) => inOneStep(() => encodeEndpoints(file)),
+  encode,
   decode: (octets) => inOneStep(() => decodeEndpoints(octets)),
-  compare: (before, after) => inOneStep(() => compareRecords(before, after)),
+  compare: compareRecords,
   merge: mergeRecords,
   *answered(records) {
     for (const { cluster, region, endpoint, addresses } of records) {
@@ -75,22 +75,36 @@ function mergeRecords(ours: Records, theirs: Records): Records {
   return [...ours.filter((record) => !replaced.has(keyOf(record))), ...added];
 }
 
-/** Composes the file, and reads it back: a file that `decodeEndpoints` refuses would be worse than none. */
 export function encodeEndpoints(file: EndpointsFile): Encoded {
-  let octets: Uint8Array;
+  return atOnce(encode(file));
+}
+
+/** Composes the file, a record a step. Reads each record back: a file that `decodeEndpoints` refuses would be worse than none. */
+function* encode({ generation, writtenAtMs, content }: EndpointsFile): Steps<Encoded> {
   try {
-    octets = composeCheckedJson(ENVELOPE, {
-      generation: file.generation,
-      writtenAt: moment(file.writtenAtMs),
-      clusters: file.content.map(composeRecord),
-    });
+    const head = { generation, writtenAt: moment(writtenAtMs) };
+    const clusters: object[] = [];
+    const empty = CONTENT.safeParse({ ...head, clusters });
+    if (!empty.success) return { kind: 'refused', detail: issueText(empty.error) };
+    if (content.length > MAX_ITEMS) return { kind: 'refused', detail: `more than ${MAX_ITEMS} clusters` };
+    for (const record of content) {
+      const composed = composeRecord(record);
+      const back = RECORD.safeParse(JSON.parse(JSON.stringify(composed)));
+      if (!back.success) return { kind: 'refused', detail: `clusters.${issueText(back.error)}` };
+      clusters.push(composed);
+      yield;
+    }
+    const encoded = yield* composeCheckedList(ENVELOPE, head, ['clusters', clusters]);
+    const isWhole = encoded.kind === 'refused' || encoded.leftOut === undefined;
+    return isWhole ? encoded : { kind: 'refused', detail: `more than ${MAX_FILE_OCTETS} octets` };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error; // RangeError: a time is out of range
     return { kind: 'refused', detail: 'a time is out of range' };
   }
-  const back = decodeEndpoints(octets);
-  if (back.kind === 'ok') return { kind: 'encoded', octets };
-  return { kind: 'refused', detail: 'detail' in back ? back.detail : back.kind };
+}
+
+function issueText({ issues: [issue] }: z.ZodError): string {
+  return `${issue?.path.join('.')}: ${issue?.message}`;
 }
 
 function composeRecord(record: EndpointRecord): object {
@@ -158,10 +172,7 @@ export function decodeEndpoints(octets: Uint8Array): Decoded<Records> {
 
 function decodeContent(value: unknown): Decoded<Records> {
   const content = CONTENT.safeParse(value);
-  if (!content.success) {
-    const [issue] = content.error.issues;
-    return corrupt('bad-content', `${issue?.path.join('.')}: ${issue?.message}`);
-  }
+  if (!content.success) return corrupt('bad-content', issueText(content.error));
   const { generation, writtenAt, clusters } = content.data;
   return { kind: 'ok', file: { generation, writtenAtMs: writtenAt, content: clusters } };
 }
