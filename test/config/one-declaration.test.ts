@@ -39,6 +39,25 @@ t.test('each key names a room that uses its value under the option that it names
   }
 });
 
+/** Files of this room that name a key besides the file of its section, each with the reason. */
+const ALSO_IN: Readonly<Record<string, readonly string[]>> = {
+  'clusters.route53.zoneId': ['config/kinds/address.ts'], // ipaddr.js's word for the interface of an address
+  // rules of other sections: whether an upstream is this server, and whether a retained name is forwarded
+  'zones.forwardTo': ['config/keys/retain.ts', 'config/keys/server.ts'],
+};
+
+t.test('in this room a key is named in the file of its section alone', async (t) => {
+  const files = readSourceFiles().filter(({ path }) => path.startsWith('config/'));
+  const compound = leaves(declaredKeys).filter(({ key }) => /[a-z][A-Z]/.test(key.name)); // other names are common words
+  t.ok(compound.length > 20);
+  for (const { path, key } of compound) {
+    const name = new RegExp(`\\b${key.name}\\b`);
+    const named = files.filter((file) => name.test(file.code)).map((file) => file.path);
+    const others = named.filter((file) => !(ALSO_IN[path] ?? []).includes(file));
+    t.equal(others.length, 1, `${path}: ${others}`);
+  }
+});
+
 /** The whole of what is written for a new key, besides the room that uses it. */
 const MADE_UP: readonly (readonly [file: string, before: string, declaration: string])[] = [
   [
