@@ -129,7 +129,7 @@ const rows: readonly Row[] = [
     false,
   ],
   ['the proxy has no name', viaProxy('ENOTFOUND'), 'proxy', false],
-  ['nobody can be asked for the name of the proxy', viaProxy('EAI_AGAIN'), 'network', false],
+  ['no resolver answers for the name of the proxy', viaProxy('EAI_AGAIN'), 'network', false],
   ['the way to the proxy is cut', viaProxy('EHOSTUNREACH'), 'network', false],
   ['the proxy is silent', viaProxy('ETIMEDOUT'), 'timeout', false],
   ['no answer through the proxy', viaProxy('', { name: 'TimeoutError' }), 'timeout', false],
@@ -175,7 +175,7 @@ const rows: readonly Row[] = [
   ['nothing', undefined, 'internal', false],
 ];
 
-t.test('every error of the SDK is told by its reason, and whether AWS answered', async (t) => {
+t.test('every error of the SDK becomes a reason, and says whether AWS answered', async (t) => {
   for (const [what, error, reason, reachedFarSide] of rows) {
     const seen = classifyAwsFailure(error, NOW_MS);
     t.match(seen, { reason, reachedFarSide }, `${what}: ${seen.detail}`);
@@ -200,9 +200,9 @@ t.test('only answers about the credentials themselves call for newer ones', asyn
   }
 });
 
-t.test('a wrong clock is told by how much and in which direction', async (t) => {
-  const behind = classifyAwsFailure(serviceError('RequestExpired', 400, 'no', HOUR_AHEAD), NOW_MS);
-  t.match(behind.detail, 'the clock of this host is 3600 s behind');
+t.test('a wrong clock is reported with the difference and its direction', async (t) => {
+  const late = classifyAwsFailure(serviceError('RequestExpired', 400, 'no', HOUR_AHEAD), NOW_MS);
+  t.match(late.detail, 'the clock of this host is 3600 s behind');
   const date = new Date(NOW_MS - 7_200_000).toUTCString();
   t.match(
     classifyAwsFailure(serviceError('AuthFailure', 401, 'no', date), NOW_MS).detail,

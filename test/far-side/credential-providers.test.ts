@@ -57,7 +57,7 @@ for (const [what, environment] of [
     delete process.env['AWS_EC2_METADATA_DISABLED'];
     Object.assign(process.env, await environment(t, files.directory));
     const observe = sourcesAt(sandbox, clientsFor(t));
-    for (let look = 0; look < 2; look++) {
+    for (let times = 0; times < 2; times++) {
       const observation = await observe('interfaces', {}, AbortSignal.timeout(4000));
       t.match(observation, { kind: 'failed', reason: 'no-credentials', reachedFarSide: false });
       const ending = { observation, startedMs: 0, durationMs: 1, isUnsettled: false, isLate: false };

@@ -41,53 +41,50 @@ t.test('a rotated ~/.aws/credentials is never read again by a naive client, nor 
   sandbox.state.putAccessKey({ ...old, expiresAtMs: 0 });
   await t.rejects(naiveListing(naive), { name: 'RequestExpired' }, 'naive');
   await t.rejects(naiveListing(naiveClient(t)), { name: 'RequestExpired' }, 'naive, new client');
-  t.same(await observe('interfaces'), WELL, 'in the same look');
+  t.same(await observe('interfaces'), WELL, 'in the same poll');
   sandbox.state.revokeAccessKey(fresh.accessKeyId);
   t.match(await observe('interfaces'), { reason: 'refused-credentials', reachedFarSide: true }, 'revoked');
   const last = keyOf('last');
   sandbox.state.putAccessKey(last);
   files.writeKey(last);
-  t.same(await observe('interfaces'), WELL, 'in the next look');
+  t.same(await observe('interfaces'), WELL, 'in the next poll');
 });
 
-t.test(
-  'a hanging credential_process holds a naive client past its abort signal, and stays behind',
-  async (t) => {
-    const sandbox = await startRegion(t);
-    const files = credentialFiles(t);
-    const mark = join(files.directory, 'pids');
-    files.writeProcess(`echo $$ >> ${mark}\nexec sleep 300\n`);
-    const running = () => pidsIn(mark).filter(isAlive);
-    t.teardown(() => {
-      for (const pid of running()) process.kill(pid, 'SIGKILL');
-    });
-    const naive = naiveListing(naiveClient(t), AbortSignal.timeout(50));
-    naive.catch(() => {});
-    t.equal(await stateAfter(300, naive), 'pending', 'naive, aborted long ago');
-    await until('its process has begun', () => running().length === 1);
-    t.equal(await stateAfter(1, naive), 'pending', 'naive: its process runs on');
+t.test('a hanging credential_process holds a naive client past its abort signal, and remains', async (t) => {
+  const sandbox = await startRegion(t);
+  const files = credentialFiles(t);
+  const mark = join(files.directory, 'pids');
+  files.writeProcess(`echo $$ >> ${mark}\nexec sleep 300\n`);
+  const running = () => pidsIn(mark).filter(isAlive);
+  t.teardown(() => {
     for (const pid of running()) process.kill(pid, 'SIGKILL');
+  });
+  const naive = naiveListing(naiveClient(t), AbortSignal.timeout(50));
+  naive.catch(() => {});
+  t.equal(await stateAfter(300, naive), 'pending', 'naive, aborted long ago');
+  await until('its process has begun', () => running().length === 1);
+  t.equal(await stateAfter(1, naive), 'pending', 'naive: its process runs on');
+  for (const pid of running()) process.kill(pid, 'SIGKILL');
 
-    const observe = sourcesAt(sandbox, clientsFor(t));
-    t.match(await observe('interfaces', {}, AbortSignal.timeout(150)), {
-      kind: 'failed',
-      reason: 'no-credentials',
-      reachedFarSide: false,
-      detail: /provider did not answer within the deadline/,
-    });
-    t.match(await observe('interfaces'), {
-      reason: 'no-credentials',
-      reachedFarSide: false,
-      detail: /credential_process did not end within 1500 ms/,
-    });
-    await until('it has ended', () => running().length === 0, 10);
-    t.same(running(), [], 'nothing is left behind');
-    t.equal(sandbox.region.requests.length, 0, 'and nothing was sent');
+  const observe = sourcesAt(sandbox, clientsFor(t));
+  t.match(await observe('interfaces', {}, AbortSignal.timeout(150)), {
+    kind: 'failed',
+    reason: 'no-credentials',
+    reachedFarSide: false,
+    detail: /provider did not answer within the deadline/,
+  });
+  t.match(await observe('interfaces'), {
+    reason: 'no-credentials',
+    reachedFarSide: false,
+    detail: /credential_process did not end within 1500 ms/,
+  });
+  await until('it has ended', () => running().length === 0, 10);
+  t.same(running(), [], 'no process is left');
+  t.equal(sandbox.region.requests.length, 0, 'and nothing was sent');
 
-    files.writeProcess(`echo '${processOutput(sandbox.state.accessKeys[0]!)}'`);
-    t.same(await observe('interfaces'), WELL, 'well again without a restart');
-  },
-);
+  files.writeProcess(`echo '${processOutput(sandbox.state.accessKeys[0]!)}'`);
+  t.same(await observe('interfaces'), WELL, 'well again without a restart');
+});
 
 function pidsIn(path: string): number[] {
   if (!existsSync(path)) return [];
@@ -116,7 +113,7 @@ t.test('children of a hanging credential_process end with it', async (t) => {
 });
 
 t.test(
-  'what is wrong with credentials is said, where the chain itself says "from any providers"',
+  'the failure of a provider is reported where the chain itself says "from any providers"',
   async (t) => {
     const sandbox = await startRegion(t);
     const files = credentialFiles(t);
@@ -156,7 +153,7 @@ t.test(
       );
       const observed = await observe('interfaces');
       t.match(observed, { kind: 'failed', reason: 'no-credentials', reachedFarSide: false, detail }, what);
-      t.notMatch(JSON.stringify(observed), /secret-word|secret-of/, `${what}: nothing secret is told`);
+      t.notMatch(JSON.stringify(observed), /secret-word|secret-of/, `${what}: no secret is shown`);
     }
     t.equal(sandbox.region.requests.length, 0, 'nothing was sent');
   },
@@ -198,7 +195,7 @@ t.test('each profile has credentials of its own, and its services share them', a
   );
 });
 
-t.test('credentials survive an outage: a cut must not come to look like missing credentials', async (t) => {
+t.test('credentials survive an outage: a cut must not read as missing credentials', async (t) => {
   const sandbox = await startRegion(t);
   const files = credentialFiles(t);
   const mark = join(files.directory, 'runs');
@@ -270,7 +267,7 @@ t.test('a chain that failed, or is forgotten, is not used by the next client', a
   t.not(await shelf.get(place), second, 'after being forgotten');
 });
 
-t.test('how failures of providers are told', async (t) => {
+t.test('how failures of providers are reported', async (t) => {
   const named = (name: string, message: string) => Object.assign(new Error(message), { name });
   for (const [what, error, said, expected] of [
     [
@@ -305,8 +302,8 @@ t.test('how failures of providers are told', async (t) => {
     ],
     ['not an error', 'secret-word', [], { reason: 'no-credentials', reachedFarSide: false }],
   ] as const) {
-    const told = explainProviderFailure(error, said, NOW_MS);
-    t.match(told, expected, what);
-    t.notMatch(told.detail, /secret-word/, what);
+    const failure = explainProviderFailure(error, said, NOW_MS);
+    t.match(failure, expected, what);
+    t.notMatch(failure.detail, /secret-word/, what);
   }
 });

@@ -23,7 +23,7 @@ import { startRegion } from './region.ts';
 
 const soon = () => AbortSignal.timeout(PATIENCE_MS);
 
-/** Polls a cluster of this name: a program of a test does by it what it shall do. */
+/** Polls a cluster of this name; the program of a test reads the name as an order. */
 function asking(farSide: FarSide) {
   return (cluster: string, signal = soon()) => farSide.poll('cluster', {}, contextOf({ cluster }), signal);
 }
@@ -37,7 +37,7 @@ async function apart(t: Test) {
   return { sandbox, farSide };
 }
 
-/** A thread with another program: what it does with a message is the test's. */
+/** A thread with a program of the test. */
 function withProgram(t: Test, text: string, options: Partial<FarSideOptions> = {}) {
   const alive = setInterval(() => undefined, 1000); // the thread does not keep this process alive
   t.teardown(() => clearInterval(alive));
@@ -58,7 +58,7 @@ function withProgram(t: Test, text: string, options: Partial<FarSideOptions> = {
   return { farSide, ask: asking(farSide), log };
 }
 
-t.test('every poll gives what it gives without a thread, and its failures as they are', async (t) => {
+t.test('every poll through the thread reports what the simulated Region has, and its failures', async (t) => {
   const { sandbox, farSide } = await apart(t);
   const urls: string[] = [];
   const poll = (source: FarSource, known: Partial<SourceContext> = {}) =>
@@ -96,7 +96,7 @@ t.test('a poll that is given up ends at once, and says how far it had come', asy
 });
 
 t.test(
-  'a thread that ends fails the calls under way, is on record, and the next call has another',
+  'a thread that ends fails the calls under way, is logged, and the next call has a new thread',
   async (t) => {
     const { ask, log } = withProgram(
       t,
@@ -117,14 +117,14 @@ parentPort.on('message', ({ id, request: { context } }) => {
         reachedFarSide: false,
         detail: 'asking over https failed: the thread that does it ended',
       });
-      t.match(await ask('x'), { calls: 1 }, `${how}: another one`);
+      t.match(await ask('x'), { calls: 1 }, `${how}: a new thread`);
     }
     t.match(await waiting, { kind: 'failed', reason: 'internal' });
     t.match(log.lines, [{ level: 'error', fields: { err: { message: 'a defect' } } }]);
   },
 );
 
-t.test('what the clients log is logged here, with its fields', async (t) => {
+t.test('log lines of the thread are logged here, with their fields', async (t) => {
   const { ask, log } = withProgram(
     t,
     `parentPort.on('message', ({ id }) => {
@@ -156,16 +156,16 @@ t.test('a sign of life through the thread: an answer, a portal that is none, sil
 
 const context = contextOf({ endpoint: API_NAME, knownAddresses: ['127.0.0.1'] });
 
-t.test('the API servers are looked at through the thread, and a failure comes as a value', async (t) => {
+t.test('the API servers are polled through the thread, and a failure comes as a value', async (t) => {
   const { farSide } = await apart(t);
   await using servers = await ApiServers.start(['127.0.0.1']);
   servers.slices = [slice(['127.0.0.1', '127.0.0.2'])];
   const kubeconfig = join(t.testdir(), 'kubeconfig');
   const settings = { kubernetes: { kind: 'kubeconfig', kubeconfig } } as const;
-  const look = () => farSide.poll('kubernetes', settings, context, soon());
-  t.match(await look(), { kind: 'failed', reason: 'no-credentials', detail: /ENOENT/ });
+  const poll = () => farSide.poll('kubernetes', settings, context, soon());
+  t.match(await poll(), { kind: 'failed', reason: 'no-credentials', detail: /ENOENT/ });
   writeFileSync(kubeconfig, servers.kubeconfig({ token: 'the-token' }));
-  t.strictSame(await look(), {
+  t.strictSame(await poll(), {
     kind: 'addresses',
     source: 'kubernetes',
     addresses: ['127.0.0.1', '127.0.0.2'],
@@ -173,15 +173,15 @@ t.test('the API servers are looked at through the thread, and a failure comes as
   t.match(await farSide.poll('kubernetes', {}, context, soon()), { reason: 'no-credentials' });
 });
 
-t.test('a thread that is stuck holds nothing up: what is aborted ends soon, as a value', async (t) => {
+t.test('a thread that is stuck delays nothing: an aborted call ends soon, as a value', async (t) => {
   const { farSide } = withProgram(t, `parentPort.on('message', () => { for (;;); });`);
   const abort = new AbortController();
   const head = farSide.head({ url: 'https://127.0.0.1', address: '127.0.0.1' }, abort.signal);
-  const look = farSide.poll('kubernetes', {}, context, abort.signal);
+  const poll = farSide.poll('kubernetes', {}, context, abort.signal);
   abort.abort();
-  t.equal(await head, 'silent', 'what a thread of ours does not do says nothing about the link');
+  t.equal(await head, 'silent', 'a thread of ours that hangs says nothing about the link');
   const late = { kind: 'failed', source: 'kubernetes', reason: 'internal', reachedFarSide: false };
-  t.match(await look, {
+  t.match(await poll, {
     ...late,
     detail: 'asking over https failed: the thread that does it does not answer',
   });
@@ -218,7 +218,7 @@ t.test(
     }
     t.match(await neverAborted, { reason: 'internal', detail: /was replaced: it did not answer/ });
     t.match(log.lines, [{ level: 'error', fields: { missedDeadlines: 3 } }], 'said once');
-    t.match(await ask('x'), { calls: 1 }, 'another thread');
+    t.match(await ask('x'), { calls: 1 }, 'a new thread');
   },
 );
 
@@ -242,7 +242,7 @@ t.test('calls that are given up together miss one deadline, and a word in betwee
 });
 
 t.test(
-  'a thread that runs out of memory ends alone, is on record, and the next call has another',
+  'a thread that runs out of memory ends alone, is logged, and the next call has a new thread',
   async (t) => {
     const { ask, log } = withProgram(
       t,
@@ -264,7 +264,7 @@ parentPort.on('message', ({ kind, id, request }) => {
   },
 );
 
-t.test('a thread that ends is no evidence, and fails a look as a value', async (t) => {
+t.test('a thread that ends is no evidence, and fails a poll as a value', async (t) => {
   const { farSide } = withProgram(t, `parentPort.on('message', () => process.exit(3));`);
   const request = { url: 'https://127.0.0.1', address: '127.0.0.1' };
   const failed = { kind: 'failed', source: 'kubernetes', reason: 'internal', reachedFarSide: false };
@@ -315,8 +315,8 @@ parentPort.on('message', ({ kind, id, request }) => {
     t.match(await ask('x'), { calls: 1 });
     await threadsEnded(); // of the tests before
     await hang();
-    t.equal(threadsNotEnded(), 1, 'it is told to end and does not');
-    t.match(await ask('x'), { calls: 1 }, 'another thread');
+    t.equal(threadsNotEnded(), 1, 'it does not end');
+    t.match(await ask('x'), { calls: 1 }, 'a new thread');
     await hang();
     t.equal(threadsNotEnded(), 2);
     const refused = { kind: 'failed', reason: 'internal', detail: /2 threads that did it have not ended/ };
@@ -328,14 +328,14 @@ parentPort.on('message', ({ kind, id, request }) => {
       log.lines.filter(({ level }) => level === 'error'),
       [{ fields: { missedDeadlines: 3 } }, { fields: { missedDeadlines: 3 } }, { fields: { threads: 2 } }],
     );
-    closeSync(openSync(pipe, 'r+')); // a reader that waits for somebody who writes goes on
+    closeSync(openSync(pipe, 'r+')); // an open for reading waits for a writer
     await until('one has ended', () => threadsNotEnded() < 2);
     t.match(await ask('x'), { calls: 1 }, 'a thread again');
     await until('both have ended', () => threadsNotEnded() === 0);
   },
 );
 
-t.test('once disposed nothing is asked, and what was asked fails', async (t) => {
+t.test('once disposed nothing is asked, and calls under way fail', async (t) => {
   const { ask, farSide } = withProgram(t, `parentPort.on('message', () => {});`);
   const waiting = ask('x');
   await until('it is asked', () => true);
@@ -350,7 +350,7 @@ t.test(
   'the thread alone gives way to all others',
   { skip: process.platform !== 'linux' && 'the priority is that of the process' },
   async (t) => {
-    await readFile('/dev/null'); // libuv's threads are made by whoever needs them first, in his priority: here as in the server
+    await readFile('/dev/null'); // the first user of libuv's pool makes its threads, with its own priority: here as in the server
     const before = niceValues();
     const { farSide, sandbox } = await apart(t);
     const { hostname: address } = new URL(sandbox.regionUrl);
@@ -360,7 +360,7 @@ t.test(
     const own = before.get(String(process.pid)) ?? Number.NaN;
     t.equal(after.get(String(process.pid)), own, 'the main thread is as it was');
     const added = [...after].filter(([thread]) => !before.has(thread)).map(([, nice]) => nice);
-    t.ok(added.length > 0, 'it is there, and so may be what Node starts from it to read certificates');
+    t.ok(added.length > 0, 'the thread is there, and perhaps one that Node starts to read certificates');
     for (const nice of added) t.equal(nice, Math.min(own + 10, 19));
   },
 );

@@ -42,7 +42,7 @@ interface FakeEc2 {
   readonly askedInstances: DescribeInstancesCommandInput[];
 }
 
-/** An EC2 that heeds no filter: what our own side lets through is all that keeps strangers out. */
+/** An EC2 that ignores every filter: only our own checks keep other interfaces out. */
 function carelessEc2(faces: readonly NetworkInterface[], instances: readonly Instance[] = []): FakeEc2 {
   const asked: DescribeNetworkInterfacesCommandInput[] = [];
   const askedInstances: DescribeInstancesCommandInput[] = [];
@@ -97,9 +97,9 @@ t.test('whose interfaces they are is decided again on our side', async (t) => {
   );
 });
 
-t.test('an interface counts as existing whatever its status, and the status is told', async (t) => {
+t.test('an interface counts as existing whatever its status, and the status is reported', async (t) => {
   for (const status of ['available', 'associated', 'attaching', 'detaching', undefined] as const) {
-    const told = { '10.0.0.4': status ?? 'unknown' };
+    const statuses = { '10.0.0.4': status ?? 'unknown' };
     for (const [what, observed] of [
       ['described', await listing([face('10.0.0.3'), face('10.0.0.4', { Status: status })])],
       [
@@ -110,7 +110,7 @@ t.test('an interface counts as existing whatever its status, and the status is t
         ),
       ],
     ] as const) {
-      t.same(observed, { ...found(['10.0.0.3', '10.0.0.4']), statuses: told }, `${what} ${status}`);
+      t.same(observed, { ...found(['10.0.0.3', '10.0.0.4']), statuses }, `${what} ${status}`);
     }
   }
 });
@@ -129,7 +129,7 @@ t.test('attributes that a real one of AWS lacks or has otherwise do not matter',
 });
 
 t.test(
-  'what is asked: the exact description with wildcards escaped, the VPC where known, always a page size',
+  'a request has the exact description with wildcards escaped, the VPC where known, and a page size',
   async (t) => {
     const fake = carelessEc2([]);
     await poll('interfaces', { ...KNOWN, cluster: 'a*b?c\\d' }, { ec2: fake.ec2 });
@@ -152,7 +152,7 @@ t.test(
   },
 );
 
-t.test('nothing found is a failure that says what was left out', async (t) => {
+t.test('an empty result is a failure that says which interfaces were left out', async (t) => {
   const away = [
     face('10.0.0.3', { SubnetId: 'subnet-3' }),
     face('10.0.0.4', { VpcId: 'vpc-2' }),

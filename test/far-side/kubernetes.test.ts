@@ -18,20 +18,20 @@ const byCertificate: KubernetesAccess = {
   ca: fileOf('ca.crt'),
 };
 
-interface Looking {
+interface PollOptions {
   readonly access?: KubernetesAccess | undefined;
   readonly known?: Partial<SourceContext>;
   readonly signal?: AbortSignal;
   readonly port?: number;
 }
 
-function look(servers: ApiServers, looking: Looking = {}): Promise<Observation> {
-  const kubernetes = 'access' in looking ? looking.access : byCertificate;
+function pollServers(servers: ApiServers, options: PollOptions = {}): Promise<Observation> {
+  const kubernetes = 'access' in options ? options.access : byCertificate;
   return poll(
     'kubernetes',
-    { endpoint: API_NAME, knownAddresses: [A], ...looking.known },
-    { settings: { kubernetes }, clock: systemClock, apiServerPort: looking.port ?? servers.port },
-    looking.signal,
+    { endpoint: API_NAME, knownAddresses: [A], ...options.known },
+    { settings: { kubernetes }, clock: systemClock, apiServerPort: options.port ?? servers.port },
+    options.signal,
   );
 }
 
@@ -70,7 +70,7 @@ t.test('the ready IPv4 addresses of the slices, asked for under the name of the 
     slice([], { endpoints: null }),
     slice([D], { ports: [{ name: 'https', port: 6443 }] }),
   ];
-  t.strictSame(await look(servers), sees(A, B, C, D));
+  t.strictSame(await pollServers(servers), sees(A, B, C, D));
   t.equal(servers.asked.length, 1);
   t.match(servers.asked[0], { at: A, serverName: API_NAME, authorization: undefined });
 });
@@ -79,17 +79,17 @@ t.test('a list in pages is read to its end, and never reported in part', async (
   await using servers = await three();
   servers.slices = [slice([A]), slice([B]), slice([C])];
   servers.itemsPerPage = 1;
-  t.strictSame(await look(servers), sees(A, B, C));
+  t.strictSame(await pollServers(servers), sees(A, B, C));
   t.equal(servers.asked.length, 3);
   servers.faults.set(A, (request, response) => {
     if (request.url?.includes('continue=')) response.destroy();
     else json(response, { kind: 'EndpointSliceList', metadata: { continue: '1' }, items: [slice([A])] });
   });
-  t.match(await look(servers), fails('network', /ECONNRESET/));
+  t.match(await pollServers(servers), fails('network', /ECONNRESET/));
   servers.faults.set(A, (_, response) =>
     json(response, { kind: 'EndpointSliceList', metadata: { continue: 'again' }, items: [slice([A])] }),
   );
-  t.match(await look(servers), fails('malformed', /page token came twice/));
+  t.match(await pollServers(servers), fails('malformed', /page token came twice/));
 });
 
 t.test('Endpoints are read where EndpointSlices are not to be had', async (t) => {
@@ -109,18 +109,18 @@ t.test('Endpoints are read where EndpointSlices are not to be had', async (t) =>
   };
   for (const refused of [403, 404]) {
     servers.slicesStatus = refused;
-    t.strictSame(await look(servers), sees(A, B), String(refused));
+    t.strictSame(await pollServers(servers), sees(A, B), String(refused));
   }
   servers.endpointsStatus = 403;
-  t.match(await look(servers), fails('denied', /answered 403: the user may not list endpointslices/));
+  t.match(await pollServers(servers), fails('denied', /answered 403: the user may not list endpointslices/));
   servers.endpointsStatus = 404;
-  t.match(await look(servers), fails('not-found', /answered 404/));
+  t.match(await pollServers(servers), fails('not-found', /answered 404/));
 });
 
 t.test('known addresses are asked in turn, until one answers', async (t) => {
   await using servers = await three();
   const known = { knownAddresses: [D, A, B, C] };
-  t.strictSame(await look(servers, { known }), sees(A, B, C), 'D refuses connections');
+  t.strictSame(await pollServers(servers, { known }), sees(A, B, C), 'D refuses connections');
   servers.faults.set(A, (_, response) => {
     response.statusCode = 500;
     response.end('no');
@@ -128,20 +128,20 @@ t.test('known addresses are asked in turn, until one answers', async (t) => {
   servers.faults.set(B, (_, response) => {
     response.end('<html>not an api</html>');
   });
-  t.strictSame(await look(servers, { known }), sees(A, B, C));
+  t.strictSame(await pollServers(servers, { known }), sees(A, B, C));
   servers.faults.set(C, (request) => request.socket.destroy());
   t.match(
-    await look(servers, { known }),
+    await pollServers(servers, { known }),
     fails('service-error', /127\.0\.0\.4 failed: ECONNREFUSED;.*answered 500/),
   );
-  t.match(await look(servers, { known: { knownAddresses: [D] } }), fails('network', /ECONNREFUSED/));
+  t.match(await pollServers(servers, { known: { knownAddresses: [D] } }), fails('network', /ECONNREFUSED/));
 });
 
 t.test('a refusal is final: no other server of the cluster thinks otherwise', async (t) => {
   await using servers = await three();
   servers.accepts = () => false;
   t.match(
-    await look(servers, { known: { knownAddresses: [A, B, C] } }),
+    await pollServers(servers, { known: { knownAddresses: [A, B, C] } }),
     fails('denied', /certificate is not accepted/),
   );
   t.equal(servers.asked.length, 1);
@@ -151,23 +151,26 @@ t.test('a view is believed only from a server that is in it', async (t) => {
   await using servers = await three();
   const known = { knownAddresses: [A, B] };
   servers.slices = [slice([B, C])];
-  t.strictSame(await look(servers, { known }), sees(B, C), 'A is about to go, and B says the same');
+  t.strictSame(await pollServers(servers, { known }), sees(B, C), 'A is about to go, and B says the same');
   servers.views.set(B, [slice([A, C])]);
   t.match(
-    await look(servers, { known }),
+    await pollServers(servers, { known }),
     fails('malformed', /127\.0\.0\.2 lists 127\.0\.0\.1, 127\.0\.0\.3, and not/),
   );
   servers.views.clear();
   servers.slices = [slice(['172.16.0.1', '172.16.0.2'])];
-  t.match(await look(servers, { known }), fails('malformed', /172\.16\.0\.1, 172\.16\.0\.2, and not itself/));
+  t.match(
+    await pollServers(servers, { known }),
+    fails('malformed', /172\.16\.0\.1, 172\.16\.0\.2, and not itself/),
+  );
 });
 
 t.test('no ready address is empty, and a hundred of them are not believed', async (t) => {
   await using servers = await three();
   servers.slices = [];
-  t.match(await look(servers), fails('empty', /lists no address that is ready/));
+  t.match(await pollServers(servers), fails('empty', /lists no address that is ready/));
   servers.slices = [slice([A, ...Array.from({ length: 100 }, (_, at) => `10.0.0.${at}`)])];
-  t.match(await look(servers), fails('malformed', /101 addresses/));
+  t.match(await pollServers(servers), fails('malformed', /101 addresses/));
 });
 
 t.test('answers that are none: each is malformed, and said so in short', async (t) => {
@@ -190,7 +193,7 @@ t.test('answers that are none: each is malformed, and said so in short', async (
   ];
   for (const [body, detail] of cases) {
     servers.faults.set(A, (_, response) => void response.end(body));
-    t.match(await look(servers), fails('malformed', detail), body.slice(0, 60));
+    t.match(await pollServers(servers), fails('malformed', detail), body.slice(0, 60));
   }
 });
 
@@ -207,65 +210,62 @@ t.test('statuses of the API in the words of the refresh journey', async (t) => {
   ];
   for (const [code, reason] of cases) {
     servers.slicesStatus = code;
-    t.match(await look(servers), fails(reason, new RegExp(`answered ${code}`)), String(code));
+    t.match(await pollServers(servers), fails(reason, new RegExp(`answered ${code}`)), String(code));
   }
 });
 
 t.test('TLS: the name, the authority and the client certificate are what they have to be', async (t) => {
   await using servers = await three();
   t.match(
-    await look(servers, { known: { endpoint: 'other.example' } }),
+    await pollServers(servers, { known: { endpoint: 'other.example' } }),
     fails('untrusted-certificate', /ERR_TLS_CERT_ALTNAME_INVALID/),
     'another name',
   );
   const other = new URL('../fixtures/tls/dns.test.crt', import.meta.url).pathname;
   t.match(
-    await look(servers, { access: { ...byCertificate, ca: other } }),
+    await pollServers(servers, { access: { ...byCertificate, ca: other } }),
     fails('untrusted-certificate', /certificate is refused.*another certificate authority/),
     'another authority',
   );
   servers.accepts = () => false;
   t.match(
-    await look(servers, { access: { ...byCertificate, certificate: fileOf('client-expired.crt') } }),
+    await pollServers(servers, { access: { ...byCertificate, certificate: fileOf('client-expired.crt') } }),
     fails('expired-credentials', /ended at 2021-01-01T00:00:00.000Z/),
     'a client certificate that has ended',
   );
   t.equal(servers.asked.length, 1, 'nothing was sent to anybody else');
   await using strict = await ApiServers.start([A], { refuse: true });
   const expired = { ...byCertificate, certificate: fileOf('client-expired.crt') };
-  const refused = await look(strict, { access: expired });
+  const refused = await pollServers(strict, { access: expired });
   // whether the alert is read before the connection is reset is a race within TLS 1.3
   const reasons = ['network', 'denied', 'expired-credentials'];
   t.ok(refused.kind === 'failed' && reasons.includes(refused.reason), 'refused within TLS');
 });
 
-t.test(
-  'the certificate authority is the one that DescribeCluster told, where no file is named',
-  async (t) => {
-    await using servers = await three();
-    const access: KubernetesAccess = {
-      kind: 'certificate',
-      certificate: fileOf('client.crt'),
-      key: fileOf('client.key'),
-    };
-    const certificateAuthority = Buffer.from(pem.ca).toString('base64');
-    t.strictSame(await look(servers, { access, known: { certificateAuthority } }), sees(A, B, C));
-    const other = readFileSync(new URL('../fixtures/tls/dns.test.crt', import.meta.url));
-    const known = { certificateAuthority: other.toString('base64') };
-    t.strictSame(await look(servers, { known }), sees(A, B, C), 'and a file that is named wins over it');
-    t.match(
-      await look(servers, { access }),
-      fails('no-credentials', /authority of the cluster is not known/),
-    );
-    t.match(
-      await look(servers, { access, known: { certificateAuthority: 'bm9uZQ==' } }),
-      fails('no-credentials', /certificate authority cannot be used/),
-      'an authority that is none',
-    );
-  },
-);
+t.test('the certificate authority is that of DescribeCluster, where no file is named', async (t) => {
+  await using servers = await three();
+  const access: KubernetesAccess = {
+    kind: 'certificate',
+    certificate: fileOf('client.crt'),
+    key: fileOf('client.key'),
+  };
+  const certificateAuthority = Buffer.from(pem.ca).toString('base64');
+  t.strictSame(await pollServers(servers, { access, known: { certificateAuthority } }), sees(A, B, C));
+  const other = readFileSync(new URL('../fixtures/tls/dns.test.crt', import.meta.url));
+  const known = { certificateAuthority: other.toString('base64') };
+  t.strictSame(await pollServers(servers, { known }), sees(A, B, C), 'and a file that is named wins over it');
+  t.match(
+    await pollServers(servers, { access }),
+    fails('no-credentials', /authority of the cluster is not known/),
+  );
+  t.match(
+    await pollServers(servers, { access, known: { certificateAuthority: 'bm9uZQ==' } }),
+    fails('no-credentials', /certificate authority cannot be used/),
+    'an authority that is none',
+  );
+});
 
-t.test('silence, a drip and an abort: every look ends', async (t) => {
+t.test('silence, a drip and an abort: every poll ends', async (t) => {
   await using servers = await three();
   const connections = new Set<{ destroy(): void }>();
   const silent = createServer((socket) => void connections.add(socket));
@@ -279,7 +279,7 @@ t.test('silence, a drip and an abort: every look ends', async (t) => {
   const { port } = silent.address() as { port: number };
   const signal = AbortSignal.timeout(150);
   t.match(
-    await look(servers, { port, known: { knownAddresses: [D, D] }, signal }),
+    await pollServers(servers, { port, known: { knownAddresses: [D, D] }, signal }),
     fails('timeout', /within the deadline/),
     'a server that never speaks',
   );
@@ -287,9 +287,13 @@ t.test('silence, a drip and an abort: every look ends', async (t) => {
     const drip = setInterval(() => response.write(' '), 20);
     response.once('close', () => clearInterval(drip));
   });
-  t.match(await look(servers, { signal: AbortSignal.timeout(150) }), fails('timeout', /within/), 'a drip');
   t.match(
-    await look(servers, { signal: AbortSignal.abort() }),
+    await pollServers(servers, { signal: AbortSignal.timeout(150) }),
+    fails('timeout', /within/),
+    'a drip',
+  );
+  t.match(
+    await pollServers(servers, { signal: AbortSignal.abort() }),
     fails('timeout', /deadline/),
     'aborted before',
   );
@@ -298,18 +302,18 @@ t.test('silence, a drip and an abort: every look ends', async (t) => {
 t.test('a server that never speaks is given up for the next one', async (t) => {
   await using servers = await three();
   servers.faults.set(A, () => {});
-  t.strictSame(await look(servers, { known: { knownAddresses: [A, B] } }), sees(A, B, C));
+  t.strictSame(await pollServers(servers, { known: { knownAddresses: [A, B] } }), sees(A, B, C));
   t.strictSame(
     servers.asked.map(({ at }) => at),
     [A, B],
   );
 });
 
-t.test('nobody to ask, or nothing to ask with', async (t) => {
+t.test('no server to ask, or no identity to ask with', async (t) => {
   await using servers = await three();
-  t.match(await look(servers, { known: { knownAddresses: [] } }), fails('internal', /not known yet/));
+  t.match(await pollServers(servers, { known: { knownAddresses: [] } }), fails('internal', /not known yet/));
   t.match(
-    await look(servers, { access: undefined }),
+    await pollServers(servers, { access: undefined }),
     fails('no-credentials', /no kubeconfig and no certificate/),
   );
   t.equal(servers.asked.length, 0);
@@ -354,10 +358,10 @@ t.test('a kubeconfig: certificate or token, in it or beside it, on the port of i
   }
   servers.token = 'changed';
   const access = { kind: 'kubeconfig', kubeconfig: path } as const;
-  t.match(await look(servers, { access }), fails('expired-credentials', /the token is not accepted/));
+  t.match(await pollServers(servers, { access }), fails('expired-credentials', /the token is not accepted/));
 });
 
-t.test('a kubeconfig without an authority is completed by what DescribeCluster told', async (t) => {
+t.test('a kubeconfig without an authority is completed by that of DescribeCluster', async (t) => {
   await using servers = await three();
   const path = written(
     t,
@@ -366,40 +370,51 @@ t.test('a kubeconfig without an authority is completed by what DescribeCluster t
   );
   const certificateAuthority = Buffer.from(pem.ca).toString('base64');
   const access = { kind: 'kubeconfig', kubeconfig: path } as const;
-  t.strictSame(await look(servers, { access, known: { certificateAuthority } }), sees(A, B, C));
-  t.match(await look(servers, { access }), fails('no-credentials', /authority of the cluster is not known/));
+  t.strictSame(await pollServers(servers, { access, known: { certificateAuthority } }), sees(A, B, C));
+  t.match(
+    await pollServers(servers, { access }),
+    fails('no-credentials', /authority of the cluster is not known/),
+  );
 });
 
-t.test('files are read at each look: rotated under a running source, missing, halved, unfit', async (t) => {
-  await using servers = await three();
-  const directory = t.testdir({ 'a.crt': pem.expiredCertificate, 'a.key': pem.key });
-  const paths = { certificate: join(directory, 'a.crt'), key: join(directory, 'a.key') };
-  const observe = () => look(servers, { access: { kind: 'certificate', ...paths, ca: fileOf('ca.crt') } });
-  t.match(await observe(), { reason: 'expired-credentials' }, 'ended');
-  writeFileSync(paths.certificate, pem.certificate);
-  t.strictSame(await observe(), sees(A, B, C), 'rotated');
-  writeFileSync(paths.certificate, pem.certificate.slice(0, 200));
-  t.match(await observe(), fails('no-credentials', /cannot be used: ERR_OSSL/), 'half a certificate');
-  writeFileSync(paths.certificate, pem.ca);
-  t.match(
-    await observe(),
-    fails('no-credentials', /cannot be used: ERR_OSSL_X509_KEY_VALUES_MISMATCH/),
-    'another key',
-  );
-  writeFileSync(paths.certificate, 'x'.repeat(1_100_000));
-  t.match(await observe(), fails('no-credentials', /a\.crt" failed: more than 1048576 octets/), 'too large');
-  writeFileSync(paths.certificate, pem.certificate);
-  const gone = { kind: 'certificate', ...paths, key: join(directory, 'gone') } as const;
-  t.match(
-    await look(servers, { access: { ...gone, ca: fileOf('ca.crt') } }),
-    fails('no-credentials', /gone" failed: ENOENT/),
-  );
-  const notAFile = { kind: 'certificate', ...paths, key: directory } as const;
-  t.match(
-    await look(servers, { access: { ...notAFile, ca: fileOf('ca.crt') } }),
-    fails('no-credentials', /failed: not a file/),
-  );
-});
+t.test(
+  'files are read at each poll: rotated while the process runs, missing, cut in half, unusable',
+  async (t) => {
+    await using servers = await three();
+    const directory = t.testdir({ 'a.crt': pem.expiredCertificate, 'a.key': pem.key });
+    const paths = { certificate: join(directory, 'a.crt'), key: join(directory, 'a.key') };
+    const observe = () =>
+      pollServers(servers, { access: { kind: 'certificate', ...paths, ca: fileOf('ca.crt') } });
+    t.match(await observe(), { reason: 'expired-credentials' }, 'ended');
+    writeFileSync(paths.certificate, pem.certificate);
+    t.strictSame(await observe(), sees(A, B, C), 'rotated');
+    writeFileSync(paths.certificate, pem.certificate.slice(0, 200));
+    t.match(await observe(), fails('no-credentials', /cannot be used: ERR_OSSL/), 'half a certificate');
+    writeFileSync(paths.certificate, pem.ca);
+    t.match(
+      await observe(),
+      fails('no-credentials', /cannot be used: ERR_OSSL_X509_KEY_VALUES_MISMATCH/),
+      'another key',
+    );
+    writeFileSync(paths.certificate, 'x'.repeat(1_100_000));
+    t.match(
+      await observe(),
+      fails('no-credentials', /a\.crt" failed: more than 1048576 octets/),
+      'too large',
+    );
+    writeFileSync(paths.certificate, pem.certificate);
+    const gone = { kind: 'certificate', ...paths, key: join(directory, 'gone') } as const;
+    t.match(
+      await pollServers(servers, { access: { ...gone, ca: fileOf('ca.crt') } }),
+      fails('no-credentials', /gone" failed: ENOENT/),
+    );
+    const notAFile = { kind: 'certificate', ...paths, key: directory } as const;
+    t.match(
+      await pollServers(servers, { access: { ...notAFile, ca: fileOf('ca.crt') } }),
+      fails('no-credentials', /failed: not a file/),
+    );
+  },
+);
 
 t.test('no secret is told, whatever goes wrong with it', async (t) => {
   await using servers = await three();
@@ -407,7 +422,7 @@ t.test('no secret is told, whatever goes wrong with it', async (t) => {
   for (const token of secrets) {
     const path = written(t, 'kubeconfig', servers.kubeconfig({ tokenFile: 'token' }));
     writeFileSync(join(path, '../token'), token);
-    const observed = await look(servers, { access: { kind: 'kubeconfig', kubeconfig: path } });
+    const observed = await pollServers(servers, { access: { kind: 'kubeconfig', kubeconfig: path } });
     t.match(observed, fails('no-credentials', /the token is empty, or not one word/));
     t.notMatch(JSON.stringify(observed), /s3cr3t/);
   }

@@ -8,7 +8,7 @@ import { LocalFiles, whyUnread } from '../../src/far-side/local-files.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 
-t.test('what can be read is read, and each other kind of file is named', async (t) => {
+t.test('a readable file is read, and any other is refused with its reason', async (t) => {
   const directory = t.testdir();
   const at = (name: string) => join(directory, name);
   writeFileSync(at('text'), 'a text, "ä"');
@@ -38,7 +38,7 @@ t.test('what can be read is read, and each other kind of file is named', async (
 });
 
 t.test(
-  'files that never answer hold two threads of the pool, and all who want them hear so in time',
+  'files that never answer hold two threads of the pool, and every call for them fails in time',
   async (t) => {
     const time = new VirtualTime();
     const opened: string[] = [];

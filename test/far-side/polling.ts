@@ -48,6 +48,7 @@ export function fakeService<Client>(commands: FakeCommands): AwsService<Client> 
 export interface PollAt extends Partial<Omit<PollDeps, 'aws'>> {
   readonly ec2?: FakeCommands;
   readonly eks?: FakeCommands;
+  readonly route53?: FakeCommands;
   readonly settings?: PollSettings;
 }
 
@@ -55,11 +56,11 @@ export interface PollAt extends Partial<Omit<PollDeps, 'aws'>> {
 export function poll(
   source: FarSource,
   known: Partial<SourceContext> = {},
-  { ec2 = {}, eks = {}, settings = {}, ...deps }: PollAt = {},
+  { ec2 = {}, eks = {}, route53 = {}, settings = {}, ...deps }: PollAt = {},
   signal: AbortSignal = new AbortController().signal,
 ): Promise<Observation> {
   const polls = createPolls({
-    aws: { ec2: fakeService(ec2), eks: fakeService(eks), route53: fakeService({}) },
+    aws: { ec2: fakeService(ec2), eks: fakeService(eks), route53: fakeService(route53) },
     files: new LocalFiles(systemTimers),
     clock: new VirtualTime('2026-03-01T12:00:00Z'),
     zones: new Map(),

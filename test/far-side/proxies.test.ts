@@ -1,4 +1,4 @@
-/** The way out to AWS through a real proxy, and with authorities of the operator's own: what it carries, and what it is told as. */
+/** The path to AWS through a real proxy, and with authorities of the operator's own: which requests take it, and how it fails. */
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -131,7 +131,7 @@ const MANNERS: readonly (readonly [ProxyManner, FailureReason, RegExp])[] = [
 ];
 
 t.test(
-  'whatever the proxy does instead is told as what it is: no answer of AWS, and no cut except silence',
+  'each fault of a proxy is reported as such: no answer of AWS, and no cut except silence',
   async (t) => {
     const { sandbox, proxy, through } = await behindProxy(t);
     const observe = observing(t, sandbox, through());
@@ -159,7 +159,7 @@ t.test('a proxy that is not there, or has no name', async (t) => {
   }
 });
 
-t.test('what a proxy that hangs is asked leaves no connection behind', async (t) => {
+t.test('a request to a proxy that hangs leaves no connection open', async (t) => {
   const { proxy, through } = await behindProxy(t, { manner: 'hang' });
   for (let sign = 0; sign < 5; sign++) await headHere(HEAD_OF_EC2, through(), AbortSignal.timeout(50));
   for (let turn = 0; turn < 400 && proxy.connections > 0; turn++)
@@ -230,7 +230,7 @@ t.test('hosts in NO_PROXY are asked directly, and an http endpoint through HTTP_
 });
 
 t.test(
-  'TLS that is intercepted by an unknown authority is named, and works once the authority is told',
+  'TLS that is intercepted by an unknown authority is named, and works once the authority is configured',
   async (t) => {
     const { sandbox, through } = await behindProxy(t);
     const unknown = through(undefined, { caBundle: undefined });
@@ -317,7 +317,7 @@ t.test('ca_bundle of the profile in use counts where AWS_CA_BUNDLE is not set', 
   t.match(await found(undefined, { configFile: '/nowhere/config' }), ['untrusted-certificate', unknown]);
 });
 
-t.test('IMDS is never asked through a proxy, whatever Node has been told', async (t) => {
+t.test('IMDS is never asked through a proxy, whatever Node is configured to do', async (t) => {
   const sandbox = await startRegion(t);
   const files = credentialFiles(t);
   files.writeConfig('');

@@ -86,7 +86,7 @@ export function pollHere(aws: AwsServices): Poll {
 
 const ALL = ['dns', 'interfaces', 'cluster', 'route53'] as const;
 
-/** The sources of one cluster by name, looking at the sandbox. */
+/** Polls the sources of one cluster by name, at the sandbox. */
 export function sourcesAt(
   sandbox: Sandbox,
   clients: AwsServices,
@@ -110,10 +110,10 @@ export function sourcesAt(
     if (source === undefined) throw new Error(`no source "${name}"`);
     const context = { cluster: 'demo', region: 'us-west-2', subnetIds: [], knownAddresses: [], ...known };
     // the hasty timeouts are over where this process, which is the Region too, stood still for as long
-    const look = () => source.observe(context, signal);
+    const poll = () => source.observe(context, signal);
     return undisturbed(
       200,
-      look,
+      poll,
       (seen) => seen.kind === 'failed' && seen.reason === 'timeout' && !signal.aborted,
     );
   };

@@ -1,11 +1,22 @@
 import type { ResourceRecordSet } from '@aws-sdk/client-route-53';
 import t from 'tap';
-import {
-  mergeRecordSets,
-  type NameRecords,
-  route53Name,
-  toRoute53Name,
-} from '../../src/far-side/aws/route53.ts';
+import type { Observation } from '../../src/records/observation.ts';
+import { FROM_AWS, poll } from './polling.ts';
+
+/** Polls a zone that holds these sets; `echo`: under the very name that was asked for. */
+function pollSets(
+  sets: readonly ResourceRecordSet[],
+  endpoint = 'api.site.example',
+  echo = false,
+  asked: string[] = [],
+): Promise<Observation> {
+  const ListResourceRecordSetsCommand = ({ StartRecordName: Name }: { readonly StartRecordName: string }) => {
+    asked.push(Name);
+    return { ...FROM_AWS, ResourceRecordSets: sets.map((set) => (echo ? { ...set, Name } : set)) };
+  };
+  const settings = { route53: { zoneId: 'Z1' } };
+  return poll('route53', { endpoint }, { route53: { ListResourceRecordSetsCommand }, settings });
+}
 
 function set(values: readonly string[], more: Partial<ResourceRecordSet> = {}): ResourceRecordSet {
   return {
@@ -22,12 +33,8 @@ function alias(target: string): ResourceRecordSet {
   return { Name: 'api.site.example.', Type: 'A', AliasTarget };
 }
 
-const rows: readonly (readonly [string, readonly ResourceRecordSet[], NameRecords])[] = [
-  [
-    'simple',
-    [set(['10.0.0.1', '10.0.0.2'])],
-    { addresses: ['10.0.0.1', '10.0.0.2'], targets: [], ttlSeconds: 60 },
-  ],
+const rows: readonly (readonly [string, readonly ResourceRecordSet[], Partial<Observation>])[] = [
+  ['simple', [set(['10.0.0.1', '10.0.0.2'])], { addresses: ['10.0.0.1', '10.0.0.2'], ttlSeconds: 60 }],
   [
     'weighted: all that have a weight, the shortest TTL',
     [
@@ -35,12 +42,12 @@ const rows: readonly (readonly [string, readonly ResourceRecordSet[], NameRecord
       set(['10.0.0.2'], { Weight: 1, TTL: 30 }),
       set(['10.0.0.3'], { Weight: 0, TTL: 5 }),
     ],
-    { addresses: ['10.0.0.1', '10.0.0.2'], targets: [], ttlSeconds: 30 },
+    { addresses: ['10.0.0.1', '10.0.0.2'], ttlSeconds: 30 },
   ],
   [
     'weighted: all of them when every weight is 0',
     [set(['10.0.0.1'], { Weight: 0 }), set(['10.0.0.2'], { Weight: 0 })],
-    { addresses: ['10.0.0.1', '10.0.0.2'], targets: [], ttlSeconds: 60 },
+    { addresses: ['10.0.0.1', '10.0.0.2'], ttlSeconds: 60 },
   ],
   [
     'multivalue: all, each once',
@@ -48,23 +55,19 @@ const rows: readonly (readonly [string, readonly ResourceRecordSet[], NameRecord
       set(['10.0.0.1'], { MultiValueAnswer: true }),
       set(['10.0.0.1', '10.0.0.2'], { MultiValueAnswer: true }),
     ],
-    { addresses: ['10.0.0.1', '10.0.0.2'], targets: [], ttlSeconds: 60 },
+    { addresses: ['10.0.0.1', '10.0.0.2'], ttlSeconds: 60 },
   ],
   [
     'failover: the primary',
     [set(['10.0.0.9'], { Failover: 'SECONDARY' }), set(['10.0.0.1'], { Failover: 'PRIMARY' })],
-    { addresses: ['10.0.0.1'], targets: [], ttlSeconds: 60 },
+    { addresses: ['10.0.0.1'], ttlSeconds: 60 },
   ],
   [
     'failover: the secondary when it is alone',
     [set(['10.0.0.9'], { Failover: 'SECONDARY' })],
-    { addresses: ['10.0.0.9'], targets: [], ttlSeconds: 60 },
+    { addresses: ['10.0.0.9'], ttlSeconds: 60 },
   ],
-  [
-    'alias',
-    [alias('LB.example.COM.')],
-    { addresses: [], targets: ['lb.example.com'], ttlSeconds: undefined },
-  ],
+  ['alias', [alias('LB.example.COM.')], { addresses: [], targets: ['lb.example.com'] }],
   [
     'alias beside addresses',
     [alias('lb.example.com.'), set(['10.0.0.1'], { TTL: 20 })],
@@ -75,11 +78,15 @@ const rows: readonly (readonly [string, readonly ResourceRecordSet[], NameRecord
     [set(['other.example.'], { Type: 'CNAME' })],
     { addresses: [], targets: ['other.example'], ttlSeconds: 60 },
   ],
-  ['none', [], { addresses: [], targets: [], ttlSeconds: undefined }],
+  ['none', [], { kind: 'failed', reason: 'not-found', reachedFarSide: true }],
 ];
 
 t.test('the sets of one name are merged into addresses and targets', async (t) => {
-  for (const [what, sets, expected] of rows) t.same(mergeRecordSets(sets), expected, what);
+  for (const [what, sets, expected] of rows) {
+    const seen = await pollSets(sets);
+    if (seen.kind === 'failed') t.match(seen, expected, what);
+    else t.same(seen, { kind: 'addresses', source: 'route53', ...expected }, what);
+  }
 });
 
 t.test('a value that is no address, or a target that is no name, is malformed', async (t) => {
@@ -91,7 +98,8 @@ t.test('a value that is no address, or a target that is no name, is malformed', 
     [alias('.')],
     [set(['a..b'], { Type: 'CNAME' })],
   ]) {
-    t.throws(() => mergeRecordSets(sets), { code: 'malformed', reachedFarSide: true }, JSON.stringify(sets));
+    const malformed = { kind: 'failed', reason: 'malformed', reachedFarSide: true };
+    t.match(await pollSets(sets), malformed, JSON.stringify(sets));
   }
 });
 
@@ -104,9 +112,16 @@ t.test('names of Route 53 are read with octal escapes, and written with them', a
     ['a\\056b.example.', 'a\\.b.example'],
     ['a\\377.example.', 'a\\255.example'],
   ] as const) {
-    t.equal(route53Name(theirs), ours, theirs);
-    t.equal(route53Name(toRoute53Name(ours)), ours, `${ours} back and forth`);
+    const one = [set(['10.0.0.1'], { Name: theirs })];
+    const found = { kind: 'addresses', addresses: ['10.0.0.1'] };
+    t.match(await pollSets(one, ours), found, theirs);
+    t.match(await pollSets(one, ours, true), found, `${ours} back and forth`);
   }
-  t.equal(toRoute53Name('a\\032b\\.c.example'), 'a\\040b\\056c.example.');
-  for (const broken of ['a..b', `${'a'.repeat(64)}.example.`, '\\']) t.equal(route53Name(broken), '', broken);
+  const asked: string[] = [];
+  await pollSets([], 'a\\032b\\.c.example', false, asked);
+  t.strictSame(asked, ['a\\040b\\056c.example.']);
+  for (const broken of ['a..b', `${'a'.repeat(64)}.example.`, '\\']) {
+    const sets = [set(['10.0.0.1'], { Name: broken })];
+    t.match(await pollSets(sets), { kind: 'failed', reason: 'not-found' }, broken);
+  }
 });

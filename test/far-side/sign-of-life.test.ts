@@ -54,7 +54,7 @@ t.test(
       resolve: async () => (isResolving ? resolve() : { kind: 'failed', reason: 'timeout', detail: '' }),
       isCutOff: () => isCutOff,
     });
-    t.equal(await ping(), 'silent', 'a rehearsal let nobody be asked: no word about the link');
+    t.equal(await ping(), 'silent', 'in a drill no upstream is asked: no evidence about the link');
     isCutOff = false;
     t.equal(await ping(), 'network', 'no address was ever known');
     isResolving = true;
@@ -73,7 +73,7 @@ t.test('a portal that takes the connection of HTTPS is no sign of AWS, and no cu
   portal.close();
 });
 
-t.test('what is no URL of HTTP, and what the SDK knows no URL for, is not asked', async (t) => {
+t.test('a URL that is not of HTTP is not asked, nor is anything before a URL is known', async (t) => {
   const head = () => t.fail('asked') as never;
   for (const url of ['nowhere', 'ftp://127.0.0.1', '']) {
     t.equal(await pingOf({ url, head })(), 'not ready', url);
@@ -183,7 +183,7 @@ t.test(
     outcomes['eks'] = 'network';
     t.equal(await sign(), 'network');
     outcomes['ec2'] = 'proxy';
-    t.equal(await sign(), 'proxy', 'what tells the most');
+    t.equal(await sign(), 'proxy', 'the outcome that says the most');
     outcomes['eks'] = outcomes['ec2'] = 'hangs';
     t.equal(await sign(), 'timeout');
     t.equal(time.pendingTimers, 0);

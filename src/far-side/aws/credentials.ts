@@ -105,13 +105,15 @@ function watched({ chain, said, handler, clock, shared }: Watched, forget: () =>
     isWaiting: () => waiting > 0,
     forget,
     async provide(context) {
+      await shared.check().catch((error: unknown) => {
+        forget();
+        throw error;
+      });
       waiting++;
       try {
-        await shared.check();
         return await chain(context);
       } catch (error) {
         forget();
-        if (error instanceof SourceError) throw error;
         // a provider may not report why its request had no answer
         const cause = handler.lastFailure() ?? error;
         throw new SourceError(explainProviderFailure(cause, said, clock.wallMs()));
@@ -200,7 +202,7 @@ const MAX_OUTPUT_OCTETS = 64 * 1024; // credentials are some 2 KB of JSON
 /** Has the form in which the SDK calls `exec`. Errors name neither the command nor its output: both may hold secrets. */
 type RunCommand = (command: string, done: (error: Error | null, output?: { stdout: string }) => void) => void;
 
-export function boundedCommand(limits: ProcessLimits): RunCommand {
+function boundedCommand(limits: ProcessLimits): RunCommand {
   return (command, done) => {
     // a process group of its own, so that the children of the shell end with it
     const child = spawn(command, { shell: true, detached: true, stdio: ['ignore', 'pipe', 'ignore'] });

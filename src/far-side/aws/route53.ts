@@ -131,7 +131,7 @@ function readZone(zone: HostedZone): ZoneCandidate {
 }
 
 /** A name of Route 53 in normal form; empty where it is no name. Route 53 escapes in octal (`\052` is `*`), RFC 1035 in decimal. */
-export function route53Name(text: string): string {
+function route53Name(text: string): string {
   const decimal = text.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => {
     return `\\${String(Number.parseInt(digits, 8)).padStart(3, '0')}`;
   });
@@ -143,7 +143,7 @@ export function route53Name(text: string): string {
 }
 
 /** A name in normal form as Route 53 writes it: every escape in octal. */
-export function toRoute53Name(name: string): string {
+function toRoute53Name(name: string): string {
   const octal = name.replaceAll(/\\(\d{3}|.)/g, (_, escaped: string) => {
     const octet = escaped.length === 3 ? Number(escaped) : escaped.charCodeAt(0);
     return `\\${octet.toString(8).padStart(3, '0')}`;
@@ -152,7 +152,7 @@ export function toRoute53Name(name: string): string {
 }
 
 /** The record sets of one name in a hosted zone, merged: its addresses, and the names whose addresses it has too. */
-export interface NameRecords {
+interface NameRecords {
   readonly addresses: readonly string[];
   readonly targets: readonly string[];
   /** Of the sets that have one; an alias set has that of its target. */
@@ -200,7 +200,7 @@ async function listRecordSets(ask: Asking, zoneId: string, name: string): Promis
  * Health checks are not known here, nor which set of a routing by latency or place would be answered. All of those
  * count, and the listing of interfaces says which addresses exist.
  */
-export function mergeRecordSets(sets: readonly ResourceRecordSet[]): NameRecords {
+function mergeRecordSets(sets: readonly ResourceRecordSet[]): NameRecords {
   const served = servedSets(sets);
   const ttls = served.flatMap((set) => (set.TTL === undefined ? [] : [set.TTL]));
   const addresses = served.filter((set) => set.Type === 'A').flatMap(valuesOf);
