@@ -3,9 +3,10 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { metricsPage } from '../src/admin/metrics-page.ts';
+import { metricsPage } from '../src/admin/metrics.ts';
 import { jsonSchema } from '../src/config/json-schema.ts';
 import { configurationPage, referenceYaml } from '../src/config/reference.ts';
+import { ROOM_REPORTS } from '../src/daemon/report.ts';
 import { awsPartitions } from './aws-partitions.ts';
 import { specialNamesPage } from './special-names.ts';
 
@@ -19,7 +20,7 @@ const GENERATED: readonly GeneratedFile[] = [
   { path: 'config/reference.yaml', text: referenceYaml },
   { path: 'config/schema.json', text: jsonSchema },
   { path: 'docs/configuration.md', text: configurationPage },
-  { path: 'docs/metrics.md', text: metricsPage },
+  { path: 'docs/metrics.md', text: () => metricsPage(ROOM_REPORTS) },
   { path: 'docs/special-names.md', text: specialNamesPage },
   { path: 'src/protocol/words/aws-partitions.json', text: awsPartitions },
 ];

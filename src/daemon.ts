@@ -8,15 +8,15 @@
 import { controlPath, startControlServer } from './admin/control-server.ts';
 import { drillRoutes } from './admin/drill-control.ts';
 import { AdminError, type HttpServerOptions, startHttpServer } from './admin/http-server.ts';
-import { createMetrics } from './admin/metrics.ts';
 import { createPages } from './admin/pages.ts';
 import { setAsideEvent } from './daemon/ledger-events.ts';
 import { openLater } from './daemon/open-later.ts';
-import type { Daemon, DaemonParts } from './daemon/parts.ts';
+import type { DaemonParts } from './daemon/parts.ts';
 import { notReady } from './daemon/readiness.ts';
 import { askedRegions } from './daemon/refresh-rooms.ts';
+import { ROOM_REPORTS } from './daemon/report.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
-import { RunningDaemon } from './daemon/running-daemon.ts';
+import { type Daemon, RunningDaemon } from './daemon/running-daemon.ts';
 import type { Log } from './log/log.ts';
 import { CLUSTERS_PER_TURN } from './refresh/refresh-plane.ts';
 import { inBackground } from './runtime/background.ts';
@@ -36,12 +36,11 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(await openState(parts, rooms));
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   const daemon = new RunningDaemon(parts, rooms);
-  const report = () => inSlices(daemon.reporting(), parts.pause, CLUSTERS_PER_TURN);
-  const metrics = createMetrics(report, true, parts.pause);
   const pages = createPages({
-    report,
-    metrics,
+    reports: ROOM_REPORTS,
+    status: () => inSlices(daemon.reporting(), parts.pause, CLUSTERS_PER_TURN),
     clock: parts.clock,
+    pause: parts.pause,
     revision: () => daemon.revision,
   });
   // nothing to serve: somebody may be waiting for the first look

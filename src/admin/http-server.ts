@@ -6,13 +6,18 @@
  */
 
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, isIPv6, type Socket } from 'node:net';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { type AddressInfo, isIP, isIPv6, type Socket } from 'node:net';
 import type { Log } from '../log/log.ts';
 import { LimitLog } from '../log/log.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import type { Pause } from '../runtime/slices.ts';
-import { isForeignHost } from './http-guard.ts';
 
 /** What a path answers; `body` is written as it is. */
 export interface Page {
@@ -207,6 +212,30 @@ async function answer(
   const page = pages.get(path);
   if (page !== undefined) return send(request, response, await page());
   send(request, response, textPage(404, `nothing at this path: try ${[...pages.keys()].join(' ')}\n`));
+}
+
+/**
+ * Whether the request may come from a web page of somebody else, whose name was made to point here (DNS rebinding): a
+ * browser asks, and neither by address nor by a name that is known to be this server's. Scrapers and curl are not asked.
+ */
+function isForeignHost(headers: IncomingHttpHeaders, isHost: (name: string) => boolean): boolean {
+  if (!isBrowser(headers)) return false;
+  const name = hostName(headers.host ?? '');
+  return isIP(name) === 0 && name !== 'localhost' && !isHost(name);
+}
+
+/** Headers that every browser sends with every request, and programs for machines do not. */
+const BROWSER_HEADERS = ['accept-language', 'origin', 'referer', 'sec-fetch-mode', 'sec-fetch-site'];
+
+function isBrowser(headers: IncomingHttpHeaders): boolean {
+  const agent = headers['user-agent'] ?? '';
+  return agent.startsWith('Mozilla/') || BROWSER_HEADERS.some((name) => headers[name] !== undefined);
+}
+
+/** `[::1]:9153` is `::1`, `Localhost.:9153` is `localhost`. */
+function hostName(host: string): string {
+  const bracketed = /^\[([^\]]*)\](?::\d*)?$/.exec(host)?.[1];
+  return bracketed ?? host.replace(/:\d*$/, '').replace(/\.$/, '').toLowerCase();
 }
 
 function send(request: IncomingMessage, response: ServerResponse, page: Page): void {

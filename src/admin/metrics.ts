@@ -1,13 +1,11 @@
 /**
- * Prometheus metrics, read from the status report at scrape time: nothing is counted twice, nothing on the query path.
+ * Prometheus metrics, read from the rooms' reports at scrape time: nothing is counted twice, nothing on the query path.
  * The text of a large site is made in pieces, because queries are answered by the same loop. Node's own metrics are
  * prom-client's.
  */
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { Metric, RoomReport } from '../report/report.ts';
 import type { Pause } from '../runtime/slices.ts';
-import type { Metric } from './metric.ts';
-import { METRICS } from './metric-list.ts';
-import type { StatusReport } from './status-report.ts';
 
 export interface Metrics {
   readonly contentType: string;
@@ -18,9 +16,10 @@ export interface Metrics {
 /** Samples written before the loop has its turn: a fraction of a millisecond. */
 const SAMPLES_PER_TURN = 200;
 
-/** Metrics over `read`, which is called once a scrape. `processMetrics`: Node's own (event loop, heap, processor). */
-export function createMetrics(
-  read: () => StatusReport | Promise<StatusReport>,
+/** The metrics of the reports over `read`, which is called once a scrape. `processMetrics`: Node's own (event loop, heap, processor). */
+export function createMetrics<Status>(
+  reports: readonly RoomReport<Status>[],
+  read: () => Status | Promise<Status>,
   processMetrics: boolean,
   pause: Pause = async () => undefined,
 ): Metrics {
@@ -29,12 +28,12 @@ export function createMetrics(
   return {
     contentType: registry.contentType,
     async render() {
-      const report = await read();
+      const status = await read();
       const lines: string[] = [];
       let turnEnd = SAMPLES_PER_TURN;
-      for (const metric of METRICS) {
+      for (const metric of reports.flatMap(({ metrics }) => metrics)) {
         lines.push(`# HELP ${metric.name} ${metric.help}`, `# TYPE ${metric.name} ${metric.type}`);
-        for (const [value, ...values] of metric.read(report)) {
+        for (const [value, ...values] of metric.read(status)) {
           if (lines.length > turnEnd) {
             await pause();
             turnEnd = lines.length + SAMPLES_PER_TURN;
@@ -49,7 +48,7 @@ export function createMetrics(
   };
 }
 
-function labelText({ labels }: Metric, values: readonly string[]): string {
+function labelText({ labels }: Pick<Metric<never>, 'labels'>, values: readonly string[]): string {
   if (labels.length === 0) return '';
   return `{${labels.map((label, at) => `${label}="${escaped(values[at] ?? '')}"`).join(',')}}`;
 }
@@ -71,4 +70,38 @@ const MISNAMED = [
 function collectProcessMetrics(registry: Registry): void {
   collectDefaultMetrics({ register: registry });
   for (const name of MISNAMED) registry.removeSingleMetric(name);
+}
+
+/** The page `docs/metrics.md`, generated from the reports so that it cannot fall behind. */
+export function metricsPage(reports: readonly Pick<RoomReport<never>, 'metrics'>[]): string {
+  const metrics = reports.flatMap((report) => report.metrics);
+  const rows = metrics.map(
+    ({ name, type, labels, help }) => `| \`${name}\` | ${type} | ${labels.join(', ')} | ${help} |`,
+  );
+  return `<!-- Generated from the rooms' reports by "node scripts/generate.ts": do not edit. -->
+
+# Metrics
+
+\`http://127.0.0.1:9153/metrics\` (\`admin.listen\`), for clients in \`admin.allow\`: loopback and RFC 1918 by default. A page is made once a second at
+most, however many ask. Labels hold configured things only: never a client's address or a name that
+somebody asked for. Ages are seconds, and absent where there is none. Node's own metrics (\`process_*\`, \`nodejs_*\`, the delay of
+the event loop among them) are there too. \`/status\` says as JSON what they are made from; of retained names it lists a hundred at most,
+those that need somebody first, and counts the others.
+
+Watch these first:
+
+- \`outpost_dns_endpoint_age_seconds\`: how old the truth is. Minutes while connected; it grows through an outage. Warn at 7 and 30 days.
+- \`outpost_dns_ready\`: 0 when an endpoint cannot be answered at all.
+- \`outpost_dns_link_connected\`: AWS and each upstream.
+- \`outpost_dns_endpoint_change_held\` and \`outpost_dns_endpoint_sources_disagree\`: something changed that a person should look at.
+- \`outpost_dns_state_save_failures_total\`: what is served would not survive a restart.
+- \`outpost_dns_configuration_reload_failed\`: 1 when the file as it is now was refused. The configuration from before runs on, but a restart would have only
+  that file: mend it and reload. \`outpost-dns check\` says what is wrong with it, \`outpost-dns history\` what was when it was refused.
+- \`nodejs_eventloop_lag_max_seconds\`: the longest that anything, a query too, has waited for its turn since the last scrape. 0.01 of it is the step in
+  which it is measured. Above 0.1 the host has too little processor for us.
+
+| metric | type | labels | says |
+|---|---|---|---|
+${rows.join('\n')}
+`;
 }

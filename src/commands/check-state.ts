@@ -1,10 +1,10 @@
 /** Is the state on disk enough to answer through an outage and a restart? */
 import { access, constants, stat } from 'node:fs/promises';
-import { ageText } from '../admin/status-words.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
 import { type ClusterIdentity, clusterText, identityOf, pairUp } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { SOURCE_NAMES, SOURCES } from '../records/sources.ts';
+import { ageText } from '../report/report.ts';
 import { atOnce } from '../runtime/slices.ts';
 import { systemCode } from '../store/file-system.ts';
 import type { Fault } from '../store/set-aside.ts';

@@ -13,7 +13,7 @@ import { configFindings, HOSTS_FILE, hostsFindings, readHosts, retainedFindings 
 import { inspectDirectory, recordsOf, type StateFacts, stateFindings } from './check-state.ts';
 import { bySeverity, type Finding, formatFindings, problem, warning } from './finding.ts';
 import { explainNoConfig, placesOf, searchConfig } from './running-server.ts';
-import { getReport } from './server-client.ts';
+import { getStatus } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
 import { type Paint, paintForTerminal, plural, print } from './terminal.ts';
 
@@ -70,9 +70,9 @@ const STATUS_TIMEOUT_MS = 1000;
 
 /** The finding that only a running server knows. */
 async function runningFindings(config: Config): Promise<readonly Finding[]> {
-  const reading = await getReport(placesOf(config).admin, STATUS_TIMEOUT_MS);
+  const reading = await getStatus(placesOf(config).admin, STATUS_TIMEOUT_MS);
   if (reading.kind === 'failed') return [];
-  const { isOurs, directory, faults } = reading.report.state;
+  const { isOurs, directory, faults } = reading.facts.state;
   if (isOurs || directory !== config.state.directory) return [];
   return [
     problem(

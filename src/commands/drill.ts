@@ -8,8 +8,8 @@ import {
   type DrillReportBody,
   drillReport,
 } from '../admin/drill-control.ts';
-import { ageText } from '../admin/status-words.ts';
 import { readDuration } from '../config/kinds/quantity.ts';
+import { ageText } from '../report/report.ts';
 import { findPlace } from './running-server.ts';
 import { sendCommand } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';

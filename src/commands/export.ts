@@ -1,8 +1,8 @@
 /** `outpost-dns export`: the records of the state file in a form that another program can serve from; no server has to run. */
 import type { Command } from 'commander';
-import { ageText } from '../admin/status-words.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
+import { ageText } from '../report/report.ts';
 import { ENDPOINTS, type EndpointsFile } from '../store/endpoints-format.ts';
 import type { Fault } from '../store/set-aside.ts';
 import { FileReader } from '../store/state-backend.ts';

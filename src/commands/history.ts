@@ -1,7 +1,7 @@
 /** `outpost-dns history`: the ledger's events, read from its files, whether or not a server runs. */
 import { type Command, InvalidArgumentError } from 'commander';
-import { ageText } from '../admin/status-words.ts';
 import { readDuration } from '../config/kinds/quantity.ts';
+import { ageText } from '../report/report.ts';
 import { LEDGER_KINDS, type LedgerEvent } from '../store/ledger-format.ts';
 import { type LedgerReading, type ReadEntry, readLedger } from '../store/ledger-reader.ts';
 import { findPlace } from './running-server.ts';

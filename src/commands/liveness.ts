@@ -10,7 +10,7 @@ import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
-import type { Daemon } from '../daemon/parts.ts';
+import type { Daemon } from '../daemon/running-daemon.ts';
 import type { Log } from '../log/log.ts';
 import { composeQuery } from '../protocol/wire/query.ts';
 import { CLASS, TYPE } from '../protocol/words/codes.ts';

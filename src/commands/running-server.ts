@@ -9,7 +9,7 @@ import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import { readConfig } from './config-file.ts';
-import { getReport, socketText } from './server-client.ts';
+import { getStatus, socketText } from './server-client.ts';
 import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode } from './subcommand.ts';
 import { explain, plural } from './terminal.ts';
 
@@ -129,9 +129,9 @@ async function isInstalled(): Promise<boolean> {
 
 /** A server that runs on without its configuration, or the files of one that ran. */
 async function atDefaultPlaces(defaults: Places): Promise<Places | undefined> {
-  const reading = await getReport(defaults.admin, DEFAULT_TIMEOUT_MS);
-  if (reading.kind === 'report') {
-    const { server, state } = reading.report;
+  const reading = await getStatus(defaults.admin, DEFAULT_TIMEOUT_MS);
+  if (reading.kind === 'read') {
+    const { server, state } = reading.facts;
     const dns = readSocketAddress(server.listening[0]?.address ?? '', 53, 1);
     return {
       admin: defaults.admin,

@@ -3,7 +3,7 @@ import { hostname, networkInterfaces } from 'node:os';
 import { inspect } from 'node:util';
 import type { Command } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
-import type { Daemon } from '../daemon/parts.ts';
+import type { Daemon } from '../daemon/running-daemon.ts';
 import { isStartRefusal } from '../daemon/start-refusal.ts';
 import { startDaemon } from '../daemon.ts';
 import type { Log } from '../log/log.ts';

@@ -3,9 +3,10 @@
  * call has one deadline around everything and a bound on the octets that it takes, and never rejects.
  */
 import { type IncomingMessage, type RequestOptions, request } from 'node:http';
+import * as z from 'zod';
 import { controlError } from '../admin/control-route.ts';
 import { controlPath } from '../admin/control-server.ts';
-import { type StatusReport, statusReport } from '../admin/status-report.ts';
+import type { PanelsBody } from '../admin/pages.ts';
 import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 
 export function socketText({ address, port }: SocketAddress): string {
@@ -49,22 +50,69 @@ export async function getPage(
   return call({ host, port, path }, '', timeoutMs, 'name another address with --admin');
 }
 
-export type ReportReading =
-  /** `whole`: with fields that a later version may have added. */
-  { readonly kind: 'report'; readonly report: StatusReport; readonly whole: unknown } | CallFailure;
+/** What the commands themselves read of `/status`. */
+const statusFacts = z.object({
+  server: z.object({ ready: z.boolean(), listening: z.array(z.object({ address: z.string() })) }),
+  endpoints: z.array(z.object({ endpoint: z.string().optional(), addresses: z.array(z.unknown()) })),
+  state: z.object({ directory: z.string(), isOurs: z.boolean(), faults: z.array(z.string()) }),
+});
+
+/** `whole`: the JSON as it came, with fields that a later version may have added. */
+export type Reading<Facts> =
+  | { readonly kind: 'read'; readonly facts: Facts; readonly whole: unknown }
+  | CallFailure;
+
+/** The status as JSON. */
+export function getStatus(
+  address: SocketAddress,
+  timeoutMs: number,
+): Promise<Reading<z.infer<typeof statusFacts>>> {
+  return readPage(address, '/status', timeoutMs, statusFacts);
+}
+
+const toned = z.object({
+  text: z.string(),
+  tone: z.enum(['plain', 'good', 'doubtful', 'bad']).catch('plain'),
+});
+const cell = z.union([z.string(), z.number(), toned, z.array(z.union([z.string(), toned]))]);
+const panelsBody: z.ZodType<PanelsBody> = z.object({
+  ready: z.boolean(),
+  panels: z.array(
+    z.object({
+      title: z.string().optional(),
+      badge: toned.optional(),
+      about: z.string().optional(),
+      notes: z.array(cell).optional(),
+      facts: z.array(z.tuple([z.string(), cell])).optional(),
+      head: z.array(z.string()).optional(),
+      rows: z.array(z.array(cell)).optional(),
+      rest: z.string().optional(),
+    }),
+  ),
+});
+
+/** The status as a person reads it. */
+export function getPanels(address: SocketAddress, timeoutMs: number): Promise<Reading<PanelsBody>> {
+  return readPage(address, '/panels', timeoutMs, panelsBody);
+}
 
 const WRONG_SERVER = 'is it the address of admin.listen, and a server of this version? name it with --admin';
 
-export async function getReport(address: SocketAddress, timeoutMs: number): Promise<ReportReading> {
-  const answer = await getPage(address, '/status', timeoutMs);
+async function readPage<Facts>(
+  address: SocketAddress,
+  path: string,
+  timeoutMs: number,
+  schema: z.ZodType<Facts>,
+): Promise<Reading<Facts>> {
+  const answer = await getPage(address, path, timeoutMs);
   if (answer.kind === 'failed') return answer;
   if (answer.status !== 200) {
     const fix = answer.status === 500 ? 'its log says why: journalctl -u outpost-dns' : WRONG_SERVER;
     return failed(`it answers with HTTP status ${answer.status}`, fix);
   }
   const whole = parseJson(answer.body);
-  const parsed = statusReport.safeParse(whole);
-  if (parsed.success) return { kind: 'report', report: parsed.data, whole };
+  const parsed = schema.safeParse(whole);
+  if (parsed.success) return { kind: 'read', facts: parsed.data, whole };
   const [issue] = parsed.error.issues;
   const place = issue === undefined || issue.path.length === 0 ? '' : ` at "${issue.path.join('.')}"`;
   return failed(`the answer is not a status report${place}`, WRONG_SERVER);

@@ -2,9 +2,9 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { SocketAddress } from '../config/kinds/address.ts';
 import { askForLife } from './liveness.ts';
+import { panelLines } from './panel-lines.ts';
 import { findPlace } from './running-server.ts';
-import { getPage, getReport, readHttpAddress, socketText } from './server-client.ts';
-import { statusLines } from './status-table.ts';
+import { getPage, getPanels, getStatus, readHttpAddress, socketText } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
 import { explain, paintForTerminal, print } from './terminal.ts';
 
@@ -52,14 +52,17 @@ async function status({ admin: flag, config, healthy: isHealth, json }: StatusOp
 }
 
 async function show(admin: SocketAddress, json: boolean): Promise<ExitCode> {
-  const reading = await getReport(admin, STATUS_TIMEOUT_MS);
+  const reading = json
+    ? await getStatus(admin, STATUS_TIMEOUT_MS)
+    : await getPanels(admin, STATUS_TIMEOUT_MS);
   if (reading.kind === 'failed') {
     explain(`cannot get the status from "${socketText(admin)}": ${reading.detail}`, reading.fix);
     return EXIT.finding;
   }
-  const { report, whole } = reading;
-  print(json ? JSON.stringify(whole, null, 2) : statusLines(report, paintForTerminal));
-  return report.server.ready ? EXIT.well : EXIT.finding;
+  const { facts, whole } = reading;
+  print('panels' in facts ? panelLines(facts.panels, paintForTerminal) : JSON.stringify(whole, null, 2));
+  const isReady = 'panels' in facts ? facts.ready : facts.server.ready;
+  return isReady ? EXIT.well : EXIT.finding;
 }
 
 async function healthy(admin: SocketAddress): Promise<ExitCode> {
@@ -68,10 +71,10 @@ async function healthy(admin: SocketAddress): Promise<ExitCode> {
   const answer = await getPage(admin, '/healthz', HEALTH_TIMEOUT_MS);
   if (answer.kind === 'failed') return unhealthy(admin, answer.detail);
   if (answer.status !== 200) return unhealthy(admin, `it answers with HTTP status ${answer.status}`);
-  const reading = await getReport(admin, leftMs());
+  const reading = await getStatus(admin, leftMs());
   // a server whose report fails may answer every query
   if (reading.kind === 'failed') return EXIT.well;
-  const { server, endpoints } = reading.report;
+  const { server, endpoints } = reading.facts;
   const answered = endpoints.find(
     ({ endpoint, addresses }) => endpoint !== undefined && addresses.length > 0,
   );

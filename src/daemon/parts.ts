@@ -1,5 +1,4 @@
-/** What the daemon is made with, and what its owner can do with it. */
-import type { StatusReport } from '../admin/status-report.ts';
+/** What the daemon is made with. */
 import type { Config } from '../config/config.ts';
 import type { Poll } from '../far-side/far-side.ts';
 import type { LogState } from '../log/line-queue.ts';
@@ -39,25 +38,4 @@ export interface NetworkParts {
   readonly transports: Transports;
   readonly poll: Poll;
   readonly ping: Ping;
-}
-
-export interface Vitals {
-  /** Listened on, such as `127.0.0.1:53`. */
-  readonly addresses: readonly string[];
-  /** A name that is answered from the table at this moment. */
-  readonly endpoint: string | undefined;
-  /** Replies sent so far. */
-  readonly replies: { readonly udp: number; readonly tcp: number };
-}
-
-export interface Daemon {
-  /** Takes the configuration anew where it is sound; otherwise logs its faults and goes on with the one it has. Never rejects. */
-  reload(): Promise<void>;
-  report(): StatusReport;
-  /** What a watchdog needs to ask whether queries are answered. */
-  vitals(): Vitals;
-  /** The host was suspended: what is kept has aged, and its truth may be another one by now. */
-  resumed(suspendedMs: number): void;
-  /** Saves, closes the sockets, lets queries in flight end. `reason` is for the ledger, such as `SIGTERM`. */
-  stop(reason: string): Promise<void>;
 }

@@ -1,16 +1,36 @@
 /** The daemon once it answers: reload, report, stop. */
-import type { StatusReport } from '../admin/status-report.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { atOnce, inSlices, type Steps } from '../runtime/slices.ts';
 import { ClientAccess } from '../serving/listener/clients.ts';
 import { formatListenAddress } from '../serving/listener/listen-address.ts';
-import type { Daemon, DaemonParts, Vitals } from './parts.ts';
+import type { DaemonParts } from './parts.ts';
 import { askedRegions, clusterSettings } from './refresh-rooms.ts';
-import { composeReport } from './report.ts';
+import { composeStatus, type StatusReport } from './report.ts';
 import type { Rooms } from './rooms.ts';
 import { changedZones, type Routes, routesOf, upstreamsBoundHere } from './routes.ts';
 import { intakeRules, resolverRules } from './serving-rooms.ts';
+
+export interface Vitals {
+  /** Listened on, such as `127.0.0.1:53`. */
+  readonly addresses: readonly string[];
+  /** A name that is answered from the table at this moment. */
+  readonly endpoint: string | undefined;
+  /** Replies sent so far. */
+  readonly replies: { readonly udp: number; readonly tcp: number };
+}
+
+export interface Daemon {
+  /** Takes the configuration anew where it is sound; otherwise logs its faults and goes on with the one it has. Never rejects. */
+  reload(): Promise<void>;
+  report(): StatusReport;
+  /** What a watchdog needs to ask whether queries are answered. */
+  vitals(): Vitals;
+  /** The host was suspended: what is kept has aged, and its truth may be another one by now. */
+  resumed(suspendedMs: number): void;
+  /** Saves, closes the sockets, lets queries in flight end. `reason` is for the ledger, such as `SIGTERM`. */
+  stop(reason: string): Promise<void>;
+}
 
 export class RunningDaemon implements Daemon {
   readonly #parts: DaemonParts;
@@ -191,38 +211,11 @@ export class RunningDaemon implements Daemon {
   }
 
   /** In steps, because it grows with the configuration. */
-  *reporting(): Steps<StatusReport> {
-    const { clock, version, runtime } = this.#parts;
-    const { link, plane, serving, forwarder, cache, intake, resolver, listeners, store, stateFaults } =
-      this.#rooms;
-    const { retained, retainedStore, answers, ledger, drill, control, lock } = this.#rooms;
-    const refresh = yield* plane.snapshotting();
-    const names = yield* retained.snapshotting();
-    return composeReport({
-      clock,
-      version,
-      runtime,
+  reporting(): Steps<StatusReport> {
+    return composeStatus(this.#parts, this.#rooms, {
       startedMs: this.#startedMs,
-      configuration: { loadedMs: this.#loadedMs, lastReloadFailed: this.#lastReloadFailed },
-      stateDirectory: this.#parts.config.state.directory,
-      stateFaults: control.fault === undefined ? stateFaults : [...stateFaults, control.fault],
-      claim: lock.latest,
-      cacheLimitOctets: cache.settings.sizeOctets,
-      link,
-      refresh,
-      served: serving.current.records,
-      forwarder: forwarder.snapshot(),
-      cache: cache.stats(),
-      intake,
-      counters: resolver.counters,
-      listening: listeners.addresses,
-      store: store.state(),
-      retained: names,
-      retainedStore: retainedStore.state(),
-      answers: answers.state(),
-      ledger: ledger.state(),
-      log: this.#parts.logState?.() ?? NOTHING_DROPPED,
-      drillEndsInMs: drill.endsInMs,
+      loadedMs: this.#loadedMs,
+      lastReloadFailed: this.#lastReloadFailed,
     });
   }
 
@@ -233,8 +226,6 @@ export class RunningDaemon implements Daemon {
     await this.#owned.disposeAsync();
   }
 }
-
-const NOTHING_DROPPED = { dropped: { failed: 0, full: 0 } };
 
 /** One sentence for each fault. */
 function faultsOf(error: unknown): readonly string[] {

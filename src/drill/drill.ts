@@ -8,7 +8,9 @@
  * follows from a drill: rooms that send something ask `isRunning` first. Nothing is kept on disk, so a restart ends a drill:
  * an operator never finds a drill that somebody else started.
  */
+
 import type { Log } from '../log/log.ts';
+import { ageText, metricsOf, optionalSeconds, type RoomReport, single, toned } from '../report/report.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Timers } from '../runtime/timers.ts';
 import {
@@ -191,3 +193,31 @@ export function startDrill(state: DrillState, forMs: number, nowMs: number): Dri
 export function isRunningAt(state: DrillState, nowMs: number): state is RunningDrill {
   return state.kind === 'running' && nowMs < state.endsMs;
 }
+
+export interface DrillStatus {
+  /** A rehearsed outage. */
+  readonly drill: { readonly isRunning: boolean; readonly endsInSeconds?: number };
+}
+
+export function drillStatus({ endsInMs }: Drill): DrillStatus {
+  return { drill: { isRunning: endsInMs !== undefined, endsInSeconds: optionalSeconds(endsInMs) } };
+}
+
+const { gauge } = metricsOf<DrillStatus>();
+
+export const DRILL_REPORT: RoomReport<DrillStatus> = {
+  metrics: [
+    gauge(
+      'drill_running',
+      '1 while an outage is rehearsed: alerts about it may be silenced.',
+      [],
+      ({ drill }) => single(drill.isRunning),
+    ),
+  ],
+  panels: ({ drill: { isRunning, endsInSeconds } }) => {
+    if (!isRunning) return [];
+    const left = endsInSeconds === undefined ? '' : `, ends in ${ageText(endsInSeconds)}`;
+    const text = `a drill runs: an outage is rehearsed by this server alone${left}, or with "outpost-dns drill stop"`;
+    return [{ notes: [toned('doubtful', text)] }];
+  },
+};

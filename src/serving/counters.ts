@@ -1,6 +1,8 @@
 /** The counts of serving: one integer for each event in one array, raised on the query's path and read at scrape time. */
+
 import { rcodeAt } from '../protocol/wire/header.ts';
 import { rcodeName } from '../protocol/words/codes.ts';
+import { byLabel, metricsOf, type RoomReport, single } from '../report/report.ts';
 
 /** The metric that a count of the listeners belongs to, and the value of its label there. */
 export interface CountMeaning {
@@ -135,3 +137,79 @@ export class ResolverCounters {
 function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
+
+type Counts = Readonly<Record<string, number>>;
+
+export interface QueriesStatus {
+  readonly queries: Readonly<Record<CountMeaning['metric'], Counts>> & {
+    /** By the step of the resolver that answered. */
+    readonly answers: Counts;
+    readonly rcodes: Counts;
+    /** Queries that wait for an upstream. */
+    readonly pending: number;
+  };
+}
+
+export function queriesStatus(
+  { counters: listeners, pending }: { readonly counters: ListenerCounters; readonly pending: number },
+  resolver: ResolverCounters,
+): QueriesStatus {
+  const of = (metric: CountMeaning['metric']): Counts =>
+    Object.fromEntries(
+      Object.entries(COUNT_MEANINGS)
+        .filter(([, meaning]) => meaning.metric === metric)
+        // the assertion: entries() forgets that the keys are those of COUNT
+        .map(([name, { label }]) => [label, listeners.get(name as CountName)]),
+    );
+  const { origins, rcodes } = resolver.read();
+  return {
+    queries: {
+      received: of('received'),
+      replies: of('replies'),
+      answers: origins,
+      rcodes,
+      dropped: of('dropped'),
+      limited: of('limited'),
+      faults: of('faults'),
+      sendErrors: of('sendErrors'),
+      connections: of('connections'),
+      pending,
+    },
+  };
+}
+
+const { gauge, counter } = metricsOf<QueriesStatus>();
+
+function counts(
+  name: string,
+  help: string,
+  label: string,
+  of: Exclude<keyof QueriesStatus['queries'], 'pending'>,
+) {
+  return counter(name, help, [label], ({ queries }) => byLabel(queries[of]));
+}
+
+export const QUERIES_REPORT: RoomReport<QueriesStatus> = {
+  metrics: [
+    counts('queries', 'Messages received.', 'transport', 'received'),
+    counts('replies', 'Replies sent.', 'transport', 'replies'),
+    counts('answers', 'Answers by where they came from.', 'origin', 'answers'),
+    counts('responses', 'Replies by response code.', 'rcode', 'rcodes'),
+    counts('dropped_messages', 'Messages that got no reply, by reason.', 'reason', 'dropped'),
+    counts('limited_queries', 'Queries refused or cut short by a limit, by reason.', 'reason', 'limited'),
+    counts(
+      'faults',
+      'Faults of this server or its sockets; each is a defect or a host in trouble.',
+      'kind',
+      'faults',
+    ),
+    counts('send_errors', 'Replies that the kernel did not take.', 'reason', 'sendErrors'),
+    counts('tcp_connections', 'TCP connections by what became of them.', 'event', 'connections'),
+    gauge('pending_queries', 'Queries that wait for an upstream.', [], ({ queries }) =>
+      single(queries.pending),
+    ),
+  ],
+  panels: ({ queries }) => [
+    { title: 'Server', facts: [['waiting', `${queries.pending} queries for an upstream`]] },
+  ],
+};

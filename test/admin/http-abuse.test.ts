@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { type HttpServer, type HttpServerOptions, startHttpServer } from '../../src/admin/http-server.ts';
-import { createMetrics } from '../../src/admin/metrics.ts';
 import { createPages } from '../../src/admin/pages.ts';
+import { ROOM_REPORTS } from '../../src/daemon/report.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { report } from './report-fixture.ts';
@@ -17,7 +17,7 @@ async function start(t: Test, options: Partial<HttpServerOptions> = {}) {
   };
   const time = new VirtualTime();
   const log = new CollectingLog();
-  const pages = createPages({ report: read, metrics: createMetrics(read, false), clock: time });
+  const pages = createPages({ reports: ROOM_REPORTS, status: read, processMetrics: false, clock: time });
   const server = await startHttpServer({ address: '127.0.0.1', port: 0, pages, log, ...options });
   t.teardown(() => server.close());
   return { server, time, log, reports: () => reports };
@@ -67,9 +67,14 @@ t.test('after a command of the operator the text is made again at once', async (
     reports += 1;
     return report();
   };
-  const metrics = createMetrics(read, false);
   const revision = () => `${commands}`;
-  const pages = createPages({ report: read, metrics, clock: new VirtualTime(), revision });
+  const pages = createPages({
+    reports: ROOM_REPORTS,
+    status: read,
+    processMetrics: false,
+    clock: new VirtualTime(),
+    revision,
+  });
   for (const expected of [1, 2, 3]) {
     await pages.get('/status')?.();
     await pages.get('/status')?.();
@@ -85,7 +90,12 @@ t.test('a text that could not be made is tried again for the next reader', async
     if (attempts === 1) throw new Error('a defect');
     return report();
   };
-  const pages = createPages({ report: read, metrics: createMetrics(read, false), clock: new VirtualTime() });
+  const pages = createPages({
+    reports: ROOM_REPORTS,
+    status: read,
+    processMetrics: false,
+    clock: new VirtualTime(),
+  });
   await t.rejects(async () => pages.get('/status')?.(), { message: 'a defect' });
   t.match(await pages.get('/status')?.(), { status: 200 });
 });

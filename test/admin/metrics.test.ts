@@ -1,8 +1,11 @@
 import t from 'tap';
-import { METRICS } from '../../src/admin/metric-list.ts';
 import { createMetrics } from '../../src/admin/metrics.ts';
-import type { StatusReport } from '../../src/admin/status-report.ts';
+import { ROOM_REPORTS, type StatusReport } from '../../src/daemon/report.ts';
+import type { Metric, RoomReport } from '../../src/report/report.ts';
 import { endpoint, report } from './report-fixture.ts';
+
+const REPORTS: readonly RoomReport<StatusReport>[] = ROOM_REPORTS;
+const METRICS: readonly Metric<StatusReport>[] = REPORTS.flatMap(({ metrics }) => metrics);
 
 interface Parsed {
   /** `name{a="b"}` to value. */
@@ -38,7 +41,7 @@ function parse(text: string): Parsed {
   return { samples, types, helps };
 }
 
-const scrape = async (of: StatusReport) => parse(await createMetrics(() => of, false).render());
+const scrape = async (of: StatusReport) => parse(await createMetrics(REPORTS, () => of, false).render());
 
 t.test('names: prefix outpost_dns_, counters and only counters end in _total', async (t) => {
   const { types } = await scrape(report());
@@ -233,7 +236,11 @@ t.test('what was never measured is absent, not zero', async (t) => {
 
 t.test('one scrape reads the report once, and the next one reads it anew', async (t) => {
   let reads = 0;
-  const metrics = createMetrics(() => report({ cache: { ...report().cache, entries: ++reads } }), false);
+  const metrics = createMetrics(
+    REPORTS,
+    () => report({ cache: { ...report().cache, entries: ++reads } }),
+    false,
+  );
   const entries = async () => parse(await metrics.render()).samples.get('outpost_dns_cache_entries');
   t.equal(await entries(), 1);
   t.equal(await entries(), 2, 'a counter of the scrape before is not added to');
@@ -243,6 +250,7 @@ t.test('the text of a large site is made in pieces, between which queries are an
   const endpoints = Array.from({ length: 100 }, (_, at) => endpoint({ cluster: `cluster-${at}` }));
   let pauses = 0;
   const text = await createMetrics(
+    REPORTS,
     () => report({ endpoints }),
     false,
     async () => {
@@ -256,7 +264,7 @@ t.test('the text of a large site is made in pieces, between which queries are an
 
 t.test('a series goes away with what it is about', async (t) => {
   let current = report();
-  const metrics = createMetrics(() => current, false);
+  const metrics = createMetrics(REPORTS, () => current, false);
   await metrics.render();
   current = report({ endpoints: [], upstreams: [] });
   const { samples } = parse(await metrics.render());
@@ -273,7 +281,7 @@ t.test('label values are escaped: quotes, backslashes and line feeds cannot brea
 });
 
 t.test('the process metrics come along where they are wanted', async (t) => {
-  const text = await createMetrics(report, true).render();
+  const text = await createMetrics(REPORTS, report, true).render();
   t.match(text, /^process_cpu_seconds_total /m);
   t.match(text, /^nodejs_eventloop_lag_seconds /m);
   for (const [name, type] of parse(text).types) {

@@ -4,8 +4,8 @@
  * runs, because the first compiles.
  */
 import t from 'tap';
-import { createMetrics } from '../../src/admin/metrics.ts';
 import { createPages } from '../../src/admin/pages.ts';
+import { ROOM_REPORTS } from '../../src/daemon/report.ts';
 import {
   composeSnapshot,
   MOST_LISTED,
@@ -23,6 +23,7 @@ const LIMITS_MS: Readonly<Record<string, number>> = {
   '/': 3,
   '/metrics': 10, // in pieces, each far shorter
   '/status': 3,
+  '/panels': 3,
   '/readyz': 3,
   '/healthz': 3,
 };
@@ -67,7 +68,7 @@ t.test('each page of the largest site takes the loop for a moment only', async (
   const of = largest();
   let nowMs = 0;
   const clock = { monotonicMs: () => (nowMs += 1000) }; // no page is shared
-  const pages = createPages({ report: () => of, metrics: createMetrics(() => of, true), clock });
+  const pages = createPages({ reports: ROOM_REPORTS, status: () => of, clock });
   for (const [path, limitMs] of Object.entries(LIMITS_MS)) {
     const page = pages.get(path);
     if (page === undefined) throw new Error(`no page ${path}`);

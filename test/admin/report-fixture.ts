@@ -1,5 +1,7 @@
-import type { RetainedReport, StatusReport } from '../../src/admin/status-report.ts';
+import { ROOM_REPORTS, type StatusReport } from '../../src/daemon/report.ts';
+import { joinPanels, type Panel, type RoomReport } from '../../src/report/report.ts';
 
+export type RetainedReport = StatusReport['retained'][number];
 type EndpointReport = StatusReport['endpoints'][number];
 
 const registry: RetainedReport = {
@@ -102,7 +104,16 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
       connections: { accepted: 7 },
       pending: 3,
     },
-    cache: { entries: 12, octets: 3_145_728, limitOctets: 67_108_864, evictions: 5, prefetches: 6 },
+    cache: {
+      entries: 12,
+      octets: 3_145_728,
+      hits: 30,
+      staleHits: 1,
+      misses: 14,
+      limitOctets: 67_108_864,
+      evictions: 5,
+      prefetches: 6,
+    },
     state: {
       directory: '/var/lib/outpost-dns',
       generation: 42,
@@ -167,4 +178,9 @@ export function endpoint(parts: Partial<EndpointReport> = {}): EndpointReport {
 export function serverReport(server: Partial<StatusReport['server']>): StatusReport {
   const whole = report();
   return { ...whole, server: { ...whole.server, ...server } };
+}
+
+/** As the page and the terminal get it. */
+export function panelsOf(of: StatusReport): readonly Panel[] {
+  return joinPanels(ROOM_REPORTS.flatMap((room: RoomReport<StatusReport>) => room.panels(of)));
 }

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import t from 'tap';
 import { STATUS_PAGE_POLICY, statusPage } from '../../src/admin/status-page.ts';
-import { endpoint, report, serverReport } from './report-fixture.ts';
+import { endpoint, panelsOf, report, serverReport } from './report-fixture.ts';
 
-const text = (of = report()) => statusPage(of).replace(/<(?:style|script)>[\s\S]*?<\/(?:style|script)>/g, '');
+const text = (of = report()) =>
+  statusPage(panelsOf(of)).replace(/<(?:style|script)>[\s\S]*?<\/(?:style|script)>/g, '');
 /** What is read, without markup. */
 const words = (of = report()) =>
   text(of)
@@ -19,7 +20,7 @@ t.test('what a person wants first: ready, the link, what is served, from where, 
     'aws us-west-2 connected 5 min',
     'abc.gr7.us-west-2.eks.amazonaws.com my-cluster, us-west-2',
     '10.0.1.10',
-    'what the name resolves to confirmed 30 s ago',
+    'from what the name resolves to confirmed 30 s ago',
     'dns 30 s ago',
     'Upstreams',
     '10.0.0.2:53 up 12 ms 2',
@@ -38,12 +39,12 @@ t.test('what is wrong is said in words, before what is well', async (t) => {
   t.match(words(serverReport({ ready: false, notReady })), /^.*not ready endpoint &quot;a&quot;: no address/);
   t.match(
     words(report({ drill: { isRunning: true, endsInSeconds: 600 } })),
-    /A drill runs: .*for another 10 min/,
+    /a drill runs: .*ends in 10 min/,
   );
   const held = { addresses: ['10.0.1.99'], reason: 'loses more than half', ageSeconds: 7200 };
   t.match(
     words(report({ endpoints: [endpoint({ held })] })),
-    'held back for 2 h: 10.0.1.99: loses more than half',
+    'held back 10.0.1.99 for 2 h: loses more than half',
   );
   t.match(
     words(report({ endpoints: [endpoint({ addresses: [], basis: 'none' })] })),
@@ -57,21 +58,23 @@ t.test('what is wrong is said in words, before what is well', async (t) => {
 t.test('texts from the network stay text', async (t) => {
   const evil = `</code><script>alert(1)</script><img src=x onerror="alert(1)">&amp;'\u202e`;
   const page = statusPage(
-    report({
-      endpoints: [endpoint({ endpoint: evil, warnings: [evil] })],
-      retained: [
-        {
-          name: evil,
-          type: evil,
-          state: 'unknown',
-          lastFailure: { detail: evil, ageSeconds: 1 },
-          asked: 1,
-          failed: 1,
-          denialsIgnored: 0,
-        },
-      ],
-      upstreams: report().upstreams.map((upstream) => ({ ...upstream, upstream: evil })),
-    }),
+    panelsOf(
+      report({
+        endpoints: [endpoint({ endpoint: evil, warnings: [evil] })],
+        retained: [
+          {
+            name: evil,
+            type: evil,
+            state: 'unknown',
+            lastFailure: { detail: evil, ageSeconds: 1 },
+            asked: 1,
+            failed: 1,
+            denialsIgnored: 0,
+          },
+        ],
+        upstreams: report().upstreams.map((upstream) => ({ ...upstream, upstream: evil })),
+      }),
+    ),
   );
   t.equal(page.match(/<script>/g)?.length, 1, 'our own');
   t.notMatch(page, '<img');
@@ -82,7 +85,7 @@ t.test('texts from the network stay text', async (t) => {
 t.test(
   'the policy allows just the style and the script that are in it, and nothing from anywhere else',
   async (t) => {
-    const page = statusPage(report());
+    const page = statusPage(panelsOf(report()));
     for (const [tag, directive] of [
       ['style', 'style-src'],
       ['script', 'script-src'],

@@ -3,11 +3,10 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import t, { type Test } from 'tap';
 import { startHttpServer } from '../../src/admin/http-server.ts';
-import { createMetrics } from '../../src/admin/metrics.ts';
 import { createPages } from '../../src/admin/pages.ts';
-import type { StatusReport } from '../../src/admin/status-report.ts';
 import { askForLife } from '../../src/commands/liveness.ts';
 import { readHttpAddress } from '../../src/commands/server-client.ts';
+import { ROOM_REPORTS, type StatusReport } from '../../src/daemon/report.ts';
 import { report, serverReport } from '../admin/report-fixture.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { type Ended, run, runOnTerminal } from './running.ts';
@@ -16,7 +15,7 @@ import { type Ended, run, runOnTerminal } from './running.ts';
 async function serve(t: Test, read: () => StatusReport, address = '127.0.0.1'): Promise<string[]> {
   let nowMs = 0;
   const clock = { monotonicMs: () => (nowMs += 1000) }; // no page is shared
-  const pages = createPages({ report: read, metrics: createMetrics(read, false), clock });
+  const pages = createPages({ reports: ROOM_REPORTS, status: read, processMetrics: false, clock });
   const server = await startHttpServer({ address, port: 0, pages, log: new CollectingLog() });
   t.teardown(() => server.close());
   return ['--admin', address.includes(':') ? `[${address}]:${server.port}` : `${address}:${server.port}`];
@@ -80,7 +79,7 @@ const UNUSED = '127.0.0.1:1'; // tcpmux: no program listens
 t.test('ready: exit 0 and the table, without colour on a pipe', async (t) => {
   const { code, stdout, stderr } = await runAnswered(['status', ...(await serve(t, report))]);
   t.equal(code, 0);
-  t.match(stdout, /^ready: every endpoint can be answered\nlink: connected for 5 min/);
+  t.match(stdout, /^ready: every endpoint can be answered\nLink: connected \(for 5 min: answer\)/);
   t.match(stdout, 'abc.gr7.us-west-2.eks.amazonaws.com (my-cluster, us-west-2)');
   t.notMatch(stdout, '\x1b');
   t.equal(stderr, '');
@@ -148,7 +147,7 @@ t.test('no server: exit 1, one clear sentence and the fix', async (t) => {
 t.test('another program there: exit 1, and its answer is described', async (t) => {
   const cases = [
     ['HTTP/1.1 200 OK\r\n\r\n<html>', /the answer is not a status report\n/],
-    ['HTTP/1.1 200 OK\r\n\r\n{"server": 1}', /the answer is not a status report at "server"\n/],
+    ['HTTP/1.1 200 OK\r\n\r\n{"server": 1}', /the answer is not a status report at "ready"\n/],
     ['HTTP/1.1 404 Not Found\r\n\r\n', /it answers with HTTP status 404\n/],
     ['HTTP/1.1 500 No\r\n\r\n', /HTTP status 500\n {4}its log says why/],
     ['SSH-2.0-OpenSSH_9.2\r\n', /an answer that is not HTTP: no outpost-dns/],

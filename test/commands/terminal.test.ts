@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import t from 'tap';
-import { ageText } from '../../src/admin/status-words.ts';
 import { columns, printable } from '../../src/commands/terminal.ts';
+import { ageText } from '../../src/report/report.ts';
 import { freePorts } from '../scenarios/free-ports.ts';
 import { PROGRAM } from '../scenarios/server-process.ts';
 import { folder } from '../scenarios/site.ts';

@@ -5,6 +5,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createMetrics } from '../../src/admin/metrics.ts';
+import { ROOM_REPORTS } from '../../src/daemon/report.ts';
 import { ENDPOINT, VirtualSite } from './virtual-site.ts';
 
 export interface Day {
@@ -118,7 +119,7 @@ class Life {
   async #look(): Promise<void> {
     const { endpoints, link, server, queries, cache } = this.#site.report;
     const [endpoint] = endpoints;
-    const metrics = await createMetrics(() => this.#site.report, false).render();
+    const metrics = await createMetrics(ROOM_REPORTS, () => this.#site.report, false).render();
     const inMetrics = [...metrics.matchAll(/^outpost_dns_endpoint(?:_source)?_age_seconds\{.*\} (\S+)$/gm)];
     const inStatus = [
       endpoint?.confirmedAgeSeconds,

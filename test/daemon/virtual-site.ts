@@ -1,6 +1,7 @@
 /** The daemon's own rooms, wired as they are, in virtual time: only what crosses the link is made up. */
-import type { StatusReport } from '../../src/admin/status-report.ts';
+
 import type { NetworkParts } from '../../src/daemon/parts.ts';
+import type { StatusReport } from '../../src/daemon/report.ts';
 import { buildRooms, type Rooms } from '../../src/daemon/rooms.ts';
 import { RunningDaemon } from '../../src/daemon/running-daemon.ts';
 import type { FarSource } from '../../src/far-side/poll.ts';

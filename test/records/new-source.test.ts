@@ -29,6 +29,7 @@ Object.assign(SOURCES, { registry: TRAITS });
 const REGISTRY = 'registry' as (typeof SOURCE_NAMES)[number]; // known only here
 
 const { createMetrics } = await import('../../src/admin/metrics.ts');
+const { ROOM_REPORTS } = await import('../../src/daemon/report.ts');
 const { createPolls, POLLS } = await import('../../src/far-side/polls.ts');
 const { errorOf, load, SMALLEST } = await import('../config/loading.ts');
 const { VirtualSite } = await import('../daemon/virtual-site.ts');
@@ -103,7 +104,7 @@ t.test('schedule, evidence, state file, metrics', async (t) => {
     'its answers are evidence for the link',
   );
 
-  const text = await createMetrics(() => site.report, false).render();
+  const text = await createMetrics(ROOM_REPORTS, () => site.report, false).render();
   t.match(text, /outpost_dns_endpoint_source_age_seconds\{[^}]*source="registry"[^}]*\} \d/);
 
   const file = await until('it is saved', async () => {

@@ -1,6 +1,19 @@
 /** The state of the retained names: plain data for metrics and status, and the lines of the log. */
 import type { Log } from '../../log/log.ts';
 import { typeName } from '../../protocol/words/codes.ts';
+import {
+  ageText,
+  agoText,
+  byLabel,
+  inText,
+  metricsOf,
+  optionalSeconds,
+  type RoomReport,
+  seconds,
+  single,
+  type Tone,
+  toned,
+} from '../../report/report.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import { ageMs, agoMs } from '../reconcile/timeline.ts';
@@ -182,4 +195,118 @@ export class RetainedLog {
     member.failuresInARow = 0;
     if (wasFailing && --this.#failing === 0) this.#log.info({}, 'all retained names can be refreshed again');
   }
+}
+
+export interface RetainedStatus {
+  /** One for each name and type: those that need a person first, `MOST_LISTED` at most. */
+  readonly retained: readonly RetainedNameStatus[];
+  /** Counts of all of them, those not listed too. */
+  readonly retainedInAll: Omit<RetainedTotals, 'oldestAgoMs'> & {
+    readonly oldestConfirmedAgeSeconds?: number;
+  };
+}
+
+interface RetainedNameStatus {
+  readonly name: string;
+  readonly type: string;
+  readonly state: RetainedState;
+  /** Since an upstream last gave the answer that is kept. */
+  readonly confirmedAgeSeconds?: number;
+  /** Since when an upstream repeats a denial, or an empty answer, that is not believed. */
+  readonly doubtedAgeSeconds?: number;
+  readonly lastFailure?: { readonly detail: string; readonly ageSeconds: number };
+  readonly nextAttemptInSeconds?: number;
+  readonly asked: number;
+  readonly failed: number;
+  /** Denials and empty answers that were not believed, so that the good answer before them was given. */
+  readonly denialsIgnored: number;
+}
+
+export function retainedStatus({ questions, all }: RetainedSnapshot): RetainedStatus {
+  const { oldestAgoMs, ...counts } = all;
+  return {
+    retained: questions.map(({ name, type, state, lastFailure, stats, ...ages }) => ({
+      name,
+      type,
+      state,
+      confirmedAgeSeconds: optionalSeconds(ages.confirmedAgoMs),
+      doubtedAgeSeconds: optionalSeconds(ages.doubtedAgoMs),
+      lastFailure: lastFailure && { detail: lastFailure.detail, ageSeconds: seconds(lastFailure.agoMs) },
+      nextAttemptInSeconds: optionalSeconds(ages.nextAttemptInMs),
+      ...stats,
+    })),
+    retainedInAll: { ...counts, oldestConfirmedAgeSeconds: optionalSeconds(oldestAgoMs) },
+  };
+}
+
+const { gauge, counter } = metricsOf<RetainedStatus>();
+
+const TONES: Readonly<Record<RetainedState, Tone>> = {
+  fresh: 'good',
+  stale: 'doubtful',
+  denied: 'doubtful',
+  unknown: 'bad',
+};
+
+/** More is no help to a person, and there may be thousands. */
+const MOST_SHOWN = 50;
+
+export const RETAINED_REPORT: RoomReport<RetainedStatus> = {
+  metrics: [
+    gauge(
+      'retained_age_max_seconds',
+      'Seconds since an upstream last confirmed the retained answer that has waited longest; absent when none was ever confirmed. Which are not fresh: /status.',
+      [],
+      ({ retainedInAll }) => single(retainedInAll.oldestConfirmedAgeSeconds),
+    ),
+    gauge(
+      'retained_answers',
+      'Retained questions by the state of their answers.',
+      ['state'],
+      ({ retainedInAll: { fresh, stale, denied, unknown } }) => byLabel({ fresh, stale, denied, unknown }),
+    ),
+    counter(
+      'retained_lookups',
+      'Times that retained questions were asked, by result.',
+      ['result'],
+      ({ retainedInAll: { asked, failed } }) => byLabel({ succeeded: asked - failed, failed }),
+    ),
+    counter(
+      'retained_denials_ignored',
+      'Denials of retained names, and empty answers, that were not believed: the good answer before them was given.',
+      [],
+      ({ retainedInAll }) => single(retainedInAll.denialsIgnored),
+    ),
+  ],
+  panels: ({ retained, retainedInAll: { fresh, stale, denied, unknown } }) => {
+    if (retained.length === 0) return [];
+    const shown = retained.slice(0, MOST_SHOWN);
+    const doubtful = stale + denied + unknown;
+    const more = fresh + doubtful - shown.length;
+    const unseen = Math.max(0, doubtful - shown.length);
+    const rest = `and ${more} more, ${unseen === 0 ? 'all fresh' : `${unseen} of them not fresh`}`;
+    return [
+      {
+        title: 'Retained names',
+        head: ['name', 'type', 'state', 'confirmed', 'next'],
+        rows: shown.map((one) => [
+          one.name,
+          one.type,
+          toned(TONES[one.state], one.state),
+          confirmedText(one),
+          inText(one.nextAttemptInSeconds),
+        ]),
+        rest: more === 0 ? undefined : rest,
+      },
+    ];
+  },
+};
+
+function confirmedText({ confirmedAgeSeconds, doubtedAgeSeconds, lastFailure }: RetainedNameStatus): string {
+  if (confirmedAgeSeconds === undefined) {
+    return lastFailure === undefined ? 'never' : `never: ${lastFailure.detail}`;
+  }
+  const doubted =
+    doubtedAgeSeconds === undefined ? '' : `; denied for ${ageText(doubtedAgeSeconds)}, not believed`;
+  return `${agoText(confirmedAgeSeconds)}${doubted}`;
 }

@@ -1,36 +1,43 @@
 import t from 'tap';
-import { statusLines } from '../../src/commands/status-table.ts';
+import { panelLines } from '../../src/commands/panel-lines.ts';
 import { paintNothing } from '../../src/commands/terminal.ts';
-import { endpoint, report, serverReport } from '../admin/report-fixture.ts';
+import { endpoint, panelsOf, report, serverReport } from '../admin/report-fixture.ts';
 
-const lines = (of = report()) => statusLines(of, paintNothing);
+const lines = (of = report()) => panelLines(panelsOf(of), paintNothing);
 const text = (of = report()) => lines(of).join('\n');
 
 t.test('the whole table of a ready server', async (t) => {
   t.strictSame(lines(), [
     'ready: every endpoint can be answered',
-    'link: connected for 5 min (answer)',
-    '  aws us-west-2         connected for 5 min (answer)',
-    '  upstream 10.0.0.2:53  unknown (nothing yet)',
+    'Link: connected (for 5 min: answer)',
+    '  path                  condition  for    because',
+    '  aws us-west-2         connected  5 min  answer',
+    '  upstream 10.0.0.2:53  unknown    2 h    nothing yet',
     '',
     'abc.gr7.us-west-2.eks.amazonaws.com (my-cluster, us-west-2)',
     '  addresses  10.0.1.10, 10.0.1.11 (does not answer, given last)',
     '  from       what the name resolves to',
     '  confirmed  30 s ago, changed 5 d ago, TTL 60 s',
-    '  source      confirmed  next     latest',
-    '  dns         30 s ago   in 15 s  succeeded',
-    '  interfaces  never      -        failed 4 min ago: denied: list interfaces: "AccessDenied"',
+    '  source      confirmed  next     sees                  latest',
+    '  dns         30 s ago   in 15 s  10.0.1.10, 10.0.1.11  succeeded',
+    '  interfaces  never      -        -                     failed 4 min ago: denied: list interfaces: "AccessDenied"',
     '',
-    'upstream                         state                      round trip  in flight',
-    '10.0.0.2:53                      up                         12 ms       2',
-    'tls://9.9.9.9:853#dns.quad9.net  loops back to this server  -           0',
+    'Upstreams',
+    '  upstream                         state                      round trip  in flight',
+    '  10.0.0.2:53                      up                         12 ms       2',
+    '  tls://9.9.9.9:853#dns.quad9.net  loops back to this server  -           0',
     '',
-    'retained          type  state  confirmed  next',
-    'registry.example  A     fresh  30 s ago   in 3 min',
+    'Retained names',
+    '  name              type  state  confirmed  next',
+    '  registry.example  A     fresh  30 s ago   in 3 min',
     '',
-    'cache   12 answers, 3.0 of 64.0 MiB; 3 queries wait for an upstream',
-    'state   /var/lib/outpost-dns, generation 42, saved 3 s ago',
-    'server  0.1.0 on node 26.10.0, up 2 h, listens on 127.0.0.1:5300',
+    'Server',
+    '  version        0.1.0 on node 26.10.0, up for 2 h',
+    '  listens on     127.0.0.1:5300',
+    '  configuration  2 h old',
+    '  waiting        3 queries for an upstream',
+    '  cache          12 answers, 3.0 of 64.0 MiB',
+    '  state          /var/lib/outpost-dns, generation 42, saved 3 s ago',
   ]);
 });
 
@@ -53,7 +60,7 @@ t.test('the rows of an endpoint', async (t) => {
   t.match(of({ warnings: ['first', 'second'] }), /warning {4}first\n {2}warning {4}second/);
   t.match(
     of({ addresses: [], basis: 'none' }),
-    /addresses {2}none\n {2}from {7}nothing: no address was ever known/,
+    /addresses {2}no address\n {2}from {7}nothing: no address was ever known/,
   );
   t.match(of({ endpoint: undefined, region: undefined }), 'endpoint name not known (my-cluster)');
   t.match(of({ confirmedAgeSeconds: undefined, changedAgeSeconds: undefined }), 'confirmed  never, TTL 60 s');
@@ -62,12 +69,12 @@ t.test('the rows of an endpoint', async (t) => {
 
 t.test('the other rows', async (t) => {
   const { state } = report();
-  t.match(text(report({ state: { ...state, isPending: true } })), 'not all is on disk yet');
+  t.match(text(report({ state: { ...state, isPending: true } })), 'not everything is on disk yet');
   t.match(
     text(report({ state: { ...state, failure: 'write "/s": ENOSPC' } })),
     'saving fails: write "/s": ENOSPC',
   );
-  t.match(text(report({ state: { ...state, faults: ['x: corrupt'] } })), 'fault: x: corrupt');
+  t.match(text(report({ state: { ...state, faults: ['x: corrupt'] } })), 'x: corrupt');
   t.match(
     text(serverReport({ configuration: { ageSeconds: 7200, lastReloadFailed: true } })),
     'the last reload was refused: the configuration of 2 h ago runs on',
@@ -79,8 +86,8 @@ t.test('the other rows', async (t) => {
 
 t.test('a drill is shown before the rows that look bad because of it', async (t) => {
   t.match(
-    lines(report({ drill: { isRunning: true, endsInSeconds: 1790 } }))[4],
-    /^a drill runs: an outage is rehearsed, ends in 30 min, or with "outpost-dns drill stop"$/,
+    lines(report({ drill: { isRunning: true, endsInSeconds: 1790 } }))[1],
+    /^ {2}a drill runs: an outage is rehearsed by this server alone, ends in 30 min, or with "outpost-dns drill stop"$/,
   );
 });
 

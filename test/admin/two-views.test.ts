@@ -1,9 +1,8 @@
 import t from 'tap';
 import { statusPage } from '../../src/admin/status-page.ts';
-import type { RetainedReport } from '../../src/admin/status-report.ts';
-import { shownRetained, writeTroubles } from '../../src/admin/status-words.ts';
-import { statusLines } from '../../src/commands/status-table.ts';
-import { report } from './report-fixture.ts';
+import { panelLines } from '../../src/commands/panel-lines.ts';
+import { paintNothing } from '../../src/commands/terminal.ts';
+import { panelsOf, type RetainedReport, report } from './report-fixture.ts';
 
 /** As the server lists them: a hundred at most, those that are not fresh first. */
 function retaining(fresh: number, stale: number) {
@@ -24,10 +23,11 @@ t.test('of many retained names those that are not fresh come first, and the rest
     [0, 2000, 50, 'and 1950 more, 1950 of them not fresh'],
   ] as const) {
     const whole = retaining(fresh, stale);
-    const found = shownRetained(whole);
-    t.equal(found.shown.length, rows);
-    t.equal(found.rest, rest);
-    for (const text of [statusPage(whole), statusLines(whole, (_style, word) => word).join('\n')]) {
+    const panels = panelsOf(whole);
+    const found = panels.find(({ title }) => title === 'Retained names');
+    t.equal(found?.rows?.length, rows);
+    t.equal(found?.rest, rest);
+    for (const text of [statusPage(panels), panelLines(panels, paintNothing).join('\n')]) {
       t.equal(text.match(/n\d+\.example/g)?.length, rows);
       if (rest !== undefined) t.match(text, rest);
     }
@@ -36,7 +36,7 @@ t.test('of many retained names those that are not fresh come first, and the rest
 
 t.test('what cannot be written is said in words, on the page and in the terminal', async (t) => {
   const { state } = report();
-  t.strictSame(writeTroubles(state), []);
+  t.strictSame(panelsOf(report())[0]?.notes, []);
   const failing = {
     ...state,
     retained: { saveFailures: 2, failure: 'write "/s/retained.json": ENOSPC', leftOut: 7 },
@@ -48,8 +48,8 @@ t.test('what cannot be written is said in words, on the page and in the terminal
     backgroundFailures: { liveness: 2 },
   };
   const whole = report({ state: failing, process: processing });
-  const page = statusPage(whole).replaceAll('&quot;', '"');
-  const terminal = statusLines(whole, (_style, word) => word).join('\n');
+  const page = statusPage(panelsOf(whole)).replaceAll('&quot;', '"');
+  const terminal = panelLines(panelsOf(whole), paintNothing).join('\n');
   for (const words of [
     'retained answers cannot be saved: write "/s/retained.json": ENOSPC',
     '7 retained answers have no room in their file: a restart would lose them',

@@ -1,0 +1,353 @@
+/** What the refresh reports of each endpoint: what is served, how old it is, and what its sources and credentials say. */
+import {
+  ageText,
+  agoText,
+  type Cell,
+  inText,
+  type Metric,
+  metricsOf,
+  optionalSeconds,
+  type Panel,
+  type RoomReport,
+  type Sample,
+  seconds,
+  type Toned,
+  toned,
+} from '../report/report.ts';
+import type { ClusterSnapshot, SourceSnapshot } from './cluster-report.ts';
+
+export interface EndpointsStatus {
+  readonly endpoints: readonly EndpointStatus[];
+}
+
+type Age = number | undefined;
+
+/** Ages are seconds; an absent age means never. */
+export interface EndpointStatus {
+  readonly cluster: string;
+  readonly region?: string;
+  /** As EKS gives it, where it gives one: `aws eks get-token --cluster-id` needs it. */
+  readonly clusterId?: string;
+  readonly endpoint?: string;
+  /** The name that DescribeCluster says, where the configuration names another. */
+  readonly describedEndpoint?: string;
+  readonly basis: string;
+  readonly ttlSeconds: number;
+  readonly lastRefreshFailed: boolean;
+  readonly addresses: readonly {
+    readonly address: string;
+    readonly isDead: boolean;
+    readonly seenBy: readonly string[];
+    /** EC2's status of its interface, where that is not `in-use`. */
+    readonly interfaceStatus?: string;
+    /** Since EC2's listing lacks it. */
+    readonly lackedAgeSeconds?: Age;
+  }[];
+  readonly changedAgeSeconds?: Age;
+  /** Since any source last confirmed the addresses. */
+  readonly confirmedAgeSeconds?: Age;
+  readonly sources: readonly SourceStatus[];
+  readonly held?: {
+    readonly addresses: readonly string[];
+    readonly reason: string;
+    readonly ageSeconds: number;
+  };
+  readonly disagreement: boolean;
+  readonly likelyCause?: string;
+  readonly refusedAddresses: readonly string[];
+  /** Whether AWS accepts the credentials, apart from whether it can be reached; absent where nothing is asked of AWS. */
+  readonly credentials?: {
+    readonly condition: NonNullable<ClusterSnapshot['credentials']>['condition'];
+    readonly detail: string;
+    readonly ageSeconds: number;
+  };
+  readonly warnings: readonly string[];
+}
+
+interface SourceStatus {
+  readonly source: string;
+  readonly latest: SourceSnapshot['latest'];
+  /** Since the source last confirmed what it lists, restarts included. */
+  readonly ageSeconds?: Age;
+  readonly lastFailure?: { readonly reason: string; readonly detail: string; readonly ageSeconds: number };
+  readonly nextAttemptInSeconds?: Age;
+  readonly addresses?: readonly string[];
+  /** What it lists was found by a description that is not the exact one. */
+  readonly isDoubtful?: boolean;
+  /** Refreshes of this process by result. */
+  readonly refreshes: Readonly<Record<string, number>>;
+  readonly durationSecondsSum: number;
+}
+
+/** `warningsOf`: what other rooms know about a name, as sentences. */
+export function endpointsStatus(
+  clusters: readonly ClusterSnapshot[],
+  warningsOf: (name: string) => readonly string[],
+): EndpointsStatus {
+  return { endpoints: clusters.map((cluster) => endpointStatus(cluster, warningsOf)) };
+}
+
+function endpointStatus(
+  snapshot: ClusterSnapshot,
+  warningsOf: (name: string) => readonly string[],
+): EndpointStatus {
+  const { endpoint, describedEndpoint, held, credentials } = snapshot;
+  const names = [endpoint, describedEndpoint].flatMap((name) => name ?? []);
+  return {
+    cluster: snapshot.cluster,
+    region: snapshot.region,
+    clusterId: snapshot.details?.id,
+    endpoint,
+    describedEndpoint,
+    basis: snapshot.basis,
+    ttlSeconds: snapshot.ttlSeconds,
+    lastRefreshFailed: snapshot.lastRefreshFailed,
+    addresses: snapshot.addresses.map(({ address, isDead, provenance, interfaceStatus, lackedAgoMs }) => ({
+      address,
+      isDead,
+      seenBy: Object.keys(provenance),
+      interfaceStatus,
+      lackedAgeSeconds: optionalSeconds(lackedAgoMs),
+    })),
+    changedAgeSeconds: optionalSeconds(snapshot.changedAgoMs),
+    confirmedAgeSeconds: optionalSeconds(snapshot.confirmedAgoMs),
+    sources: snapshot.sources.map(sourceStatus),
+    held: held && { addresses: held.addresses, reason: held.reason, ageSeconds: seconds(held.heldForMs) },
+    disagreement: snapshot.disagreement !== undefined,
+    likelyCause: snapshot.likelyCause,
+    refusedAddresses: snapshot.refused.map(({ address }) => address),
+    credentials: credentials && {
+      condition: credentials.condition,
+      detail: credentials.detail,
+      ageSeconds: seconds(credentials.sinceAgoMs),
+    },
+    warnings: [...snapshot.warnings, ...names.flatMap(warningsOf)],
+  };
+}
+
+function sourceStatus({ lastFailure, ...source }: SourceSnapshot): SourceStatus {
+  return {
+    source: source.source,
+    latest: source.latest,
+    ageSeconds: optionalSeconds(source.lastSuccessAgoMs),
+    lastFailure: lastFailure && {
+      reason: lastFailure.reason,
+      detail: lastFailure.detail,
+      ageSeconds: seconds(lastFailure.agoMs),
+    },
+    nextAttemptInSeconds: optionalSeconds(source.nextAttemptInMs),
+    addresses: source.addresses,
+    isDoubtful: source.isDoubtful,
+    refreshes: source.stats.refreshes,
+    durationSecondsSum: seconds(source.stats.durationMsSum),
+  };
+}
+
+const { gauge, counter } = metricsOf<EndpointsStatus>();
+
+const CLUSTER = ['cluster', 'region'];
+
+type Values = (endpoint: EndpointStatus) => readonly (readonly [value: number, ...labels: string[]])[];
+
+/** The samples of each endpoint; cluster and Region are their first labels. */
+function ofEndpoints(values: Values): Metric<EndpointsStatus>['read'] {
+  return ({ endpoints }) =>
+    endpoints.flatMap((one) =>
+      values(one).map(([value, ...labels]): Sample => [value, one.cluster, one.region ?? '', ...labels]),
+    );
+}
+
+/** One sample for each endpoint; `undefined` leaves the endpoint out. */
+function ofEach(
+  value: (endpoint: EndpointStatus) => number | boolean | undefined,
+): Metric<EndpointsStatus>['read'] {
+  return ofEndpoints((one) => {
+    const found = value(one);
+    return found === undefined ? [] : [[Number(found)]];
+  });
+}
+
+const METRICS: readonly Metric<EndpointsStatus>[] = [
+  gauge(
+    'endpoint_source_age_seconds',
+    'Seconds since the source last confirmed the endpoint; absent when it never has.',
+    [...CLUSTER, 'source'],
+    ofEndpoints(({ sources }) =>
+      sources.flatMap(({ source, ageSeconds }) =>
+        ageSeconds === undefined ? [] : [[ageSeconds, source] as const],
+      ),
+    ),
+  ),
+  gauge(
+    'endpoint_age_seconds',
+    'Seconds since any source last confirmed the addresses served; warn at 7 and 30 days.',
+    CLUSTER,
+    ofEach(({ confirmedAgeSeconds }) => confirmedAgeSeconds),
+  ),
+  gauge(
+    'endpoint_addresses',
+    'Addresses served for the endpoint.',
+    CLUSTER,
+    ofEach(({ addresses }) => addresses.length),
+  ),
+  gauge(
+    'endpoint_address_info',
+    'Always 1: one series for each address served.',
+    [...CLUSTER, 'endpoint', 'address'],
+    ofEndpoints(({ endpoint = '', addresses }) =>
+      addresses.map(({ address }) => [1, endpoint, address] as const),
+    ),
+  ),
+  gauge(
+    'endpoint_dead_addresses',
+    'Addresses served last because the last probes of them failed.',
+    CLUSTER,
+    ofEach(({ addresses }) => addresses.filter(({ isDead }) => isDead).length),
+  ),
+  gauge(
+    'endpoint_basis_info',
+    'Always 1: what the addresses were decided from.',
+    [...CLUSTER, 'basis'],
+    ofEndpoints(({ basis }) => [[1, basis]]),
+  ),
+  gauge(
+    'endpoint_interfaces_doubtful',
+    '1 while no interface has the exact description of the cluster, and those that have its text among others are taken.',
+    CLUSTER,
+    ofEach(({ sources }) => sources.some(({ isDoubtful }) => isDoubtful)),
+  ),
+  gauge(
+    'endpoint_name_differs',
+    '1 while the configured endpoint is not the name that DescribeCluster says: both are answered.',
+    CLUSTER,
+    ofEach(({ describedEndpoint }) => describedEndpoint !== undefined),
+  ),
+  gauge(
+    'endpoint_change_held',
+    '1 while a suspicious change is held back.',
+    CLUSTER,
+    ofEach(({ held }) => held !== undefined),
+  ),
+  gauge(
+    'endpoint_sources_disagree',
+    '1 while name and interface sources disagree: from the first moment, while the log says it once each source was polled again.',
+    CLUSTER,
+    ofEach(({ disagreement }) => disagreement),
+  ),
+  gauge(
+    'endpoint_likely_cause_info',
+    'Always 1: why the sources probably disagree.',
+    [...CLUSTER, 'cause'],
+    ofEndpoints(({ likelyCause }) => (likelyCause === undefined ? [] : [[1, likelyCause]])),
+  ),
+  gauge(
+    'endpoint_refused_addresses',
+    'Addresses that a source lists and that are refused.',
+    CLUSTER,
+    ofEach(({ refusedAddresses }) => refusedAddresses.length),
+  ),
+  gauge(
+    'credentials_accepted',
+    '1 while AWS accepts the credentials, 0 while they are missing, expired or refused; absent while unknown.',
+    CLUSTER,
+    ofEach(({ credentials }) =>
+      credentials === undefined || credentials.condition === 'unknown'
+        ? undefined
+        : credentials.condition === 'accepted',
+    ),
+  ),
+  gauge(
+    'credentials_condition_info',
+    'Always 1: unknown, accepted, missing, expired or refused.',
+    [...CLUSTER, 'condition'],
+    ofEndpoints(({ credentials }) => (credentials === undefined ? [] : [[1, credentials.condition]])),
+  ),
+  gauge(
+    'credentials_condition_age_seconds',
+    'Seconds since the credentials took their present condition.',
+    CLUSTER,
+    ofEach(({ credentials }) => credentials?.ageSeconds),
+  ),
+  counter(
+    'refreshes',
+    'Refreshes by source and result.',
+    [...CLUSTER, 'source', 'result'],
+    ofEndpoints(({ sources }) =>
+      sources.flatMap(({ source, refreshes }) =>
+        Object.entries(refreshes).map(([result, value]) => [value, source, result] as const),
+      ),
+    ),
+  ),
+  counter(
+    'refresh_duration_seconds',
+    'Time spent in refreshes.',
+    [...CLUSTER, 'source'],
+    ofEndpoints(({ sources }) =>
+      sources.map(({ source, durationSecondsSum }) => [durationSecondsSum, source] as const),
+    ),
+  ),
+];
+
+/** What the addresses were decided from. */
+const BASIS_TEXT: Readonly<Record<string, string>> = {
+  name: 'what the name resolves to',
+  overlap: 'what name and interfaces have in common',
+  interfaces: "the cluster's network interfaces",
+  kept: 'kept from before: no source is usable now',
+  pin: "the operator's pin",
+  none: 'nothing: no address was ever known',
+};
+
+export const ENDPOINT_REPORT: RoomReport<EndpointsStatus> = {
+  metrics: METRICS,
+  panels: ({ endpoints }) => endpoints.map(endpointPanel),
+};
+
+function endpointPanel(endpoint: EndpointStatus): Panel {
+  const { cluster, region, basis, confirmedAgeSeconds, changedAgeSeconds, ttlSeconds, clusterId, held } =
+    endpoint;
+  const isDoubtful = basis === 'kept' || basis === 'none' || basis === 'pin';
+  const changed = changedAgeSeconds === undefined ? '' : `, changed ${agoText(changedAgeSeconds)}`;
+  const facts: (readonly [string, Cell])[] = [
+    ['addresses', addressCell(endpoint)],
+    ['from', toned(isDoubtful ? 'doubtful' : 'plain', BASIS_TEXT[basis] ?? basis)],
+    ['confirmed', `${agoText(confirmedAgeSeconds)}${changed}, TTL ${ttlSeconds} s`],
+  ];
+  if (clusterId !== undefined) facts.push(['cluster id', clusterId]);
+  if (held !== undefined) {
+    const text = `${held.addresses.join(', ')} for ${ageText(held.ageSeconds)}: ${held.reason}`;
+    facts.push(['held back', toned('doubtful', text)]);
+  }
+  for (const warning of endpoint.warnings) facts.push(['warning', toned('doubtful', warning)]);
+  return {
+    title: endpoint.endpoint ?? 'endpoint name not known',
+    about: region === undefined ? cluster : `${cluster}, ${region}`,
+    facts,
+    head: ['source', 'confirmed', 'next', 'sees', 'latest'],
+    rows: endpoint.sources.map((source) => [
+      source.source,
+      agoText(source.ageSeconds),
+      inText(source.nextAttemptInSeconds),
+      source.addresses?.join(', ') || '-',
+      source.latest === 'failed' ? toned('bad', failureText(source.lastFailure)) : source.latest,
+    ]),
+  };
+}
+
+function addressCell({ addresses }: EndpointStatus): Cell {
+  if (addresses.length === 0) return toned('bad', 'no address');
+  return addresses.map(({ address, isDead, interfaceStatus, lackedAgeSeconds }): Toned => {
+    const remarks = [
+      ...(isDead ? ['does not answer, given last'] : []),
+      ...(interfaceStatus === undefined ? [] : [`interface ${interfaceStatus}`]),
+      ...(lackedAgeSeconds === undefined ? [] : [`not listed by EC2 for ${ageText(lackedAgeSeconds)}`]),
+    ];
+    const text = remarks.length === 0 ? address : `${address} (${remarks.join('; ')})`;
+    return toned(isDead ? 'bad' : 'plain', text);
+  });
+}
+
+function failureText(failure: SourceStatus['lastFailure']): string {
+  if (failure === undefined) return 'failed';
+  return `failed ${agoText(failure.ageSeconds)}: ${failure.reason}: ${failure.detail}`;
+}

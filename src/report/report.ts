@@ -1,0 +1,134 @@
+/**
+ * What a room reports of itself, in one form: its part of `/status`, the metrics and the panels that are read from that
+ * part. The form knows no room and no reader. `/metrics`, `docs/metrics.md`, the page and `outpost-dns status` iterate it.
+ *
+ *     room -> its part of the status (JSON) -> metrics -> /metrics
+ *                                           `-> panels  -> page, terminal
+ */
+
+/** A value and the values of its labels, in the order of `labels`. */
+export type Sample = readonly [value: number, ...labels: string[]];
+
+export interface Metric<Status> {
+  readonly name: string;
+  readonly type: 'gauge' | 'counter';
+  /** One sentence. */
+  readonly help: string;
+  /** Bounded by the configuration or the code: never a client's address, never a name that a client asked for. */
+  readonly labels: readonly string[];
+  readonly read: (status: Status) => readonly Sample[];
+}
+
+/** `Status`: the room's part of `/status`. */
+export interface RoomReport<Status> {
+  readonly metrics: readonly Metric<Status>[];
+  /** What a person sees of the room, computed from its part of the status and nothing else. */
+  readonly panels: (status: Status) => readonly Panel[];
+}
+
+export type Tone = 'plain' | 'good' | 'doubtful' | 'bad';
+
+/** A text in a colour; the text alone says everything. */
+export interface Toned {
+  readonly text: string;
+  readonly tone: Tone;
+}
+
+export type Cell = string | number | Toned | readonly (string | Toned)[];
+
+/** A part of the status as a person reads it. A view draws it, and knows nothing of its content. */
+export interface Panel {
+  /** Absent: above all panels. Panels of one title are drawn as one. */
+  readonly title?: string;
+  /** The condition of the whole, in a word. */
+  readonly badge?: Toned;
+  /** In small print beside the title. */
+  readonly about?: string;
+  /** Sentences that a person has to read first. */
+  readonly notes?: readonly Cell[];
+  readonly facts?: readonly (readonly [label: string, value: Cell])[];
+  /** Titles of the columns; without them `rows` are not drawn. */
+  readonly head?: readonly string[];
+  readonly rows?: readonly (readonly Cell[])[];
+  /** What the rows leave out. */
+  readonly rest?: string;
+}
+
+type Read<Status> = Metric<Status>['read'];
+
+/** Writes the metrics of one room; `Status` is named once. */
+export function metricsOf<Status>() {
+  return {
+    gauge: (name: string, help: string, labels: readonly string[], read: Read<Status>): Metric<Status> => ({
+      name: `outpost_dns_${name}`,
+      type: 'gauge',
+      help,
+      labels,
+      read,
+    }),
+    counter: (name: string, help: string, labels: readonly string[], read: Read<Status>): Metric<Status> => ({
+      name: `outpost_dns_${name}_total`,
+      type: 'counter',
+      help,
+      labels,
+      read,
+    }),
+  };
+}
+
+/** A sample without labels; none where the value is absent. */
+export function single(value: number | boolean | undefined): readonly Sample[] {
+  return value === undefined ? [] : [[Number(value)]];
+}
+
+/** Samples with one label over a record of counts. */
+export function byLabel(counts: Readonly<Record<string, number>>): readonly Sample[] {
+  return Object.entries(counts).map(([label, value]): Sample => [value, label]);
+}
+
+/** Each title once, where it comes last, so that several rooms may end one panel together; the panel without a title first. */
+export function joinPanels(panels: readonly Panel[]): readonly Panel[] {
+  const joined = new Map<string | undefined, Panel>([[undefined, {}]]);
+  for (const panel of panels) {
+    const before = joined.get(panel.title) ?? {};
+    if (panel.title !== undefined) joined.delete(panel.title);
+    joined.set(panel.title, {
+      ...before,
+      ...panel,
+      notes: [...(before.notes ?? []), ...(panel.notes ?? [])],
+      facts: [...(before.facts ?? []), ...(panel.facts ?? [])],
+      rows: [...(before.rows ?? []), ...(panel.rows ?? [])],
+    });
+  }
+  return [...joined.values()];
+}
+
+export function toned(tone: Tone, text: string): Toned {
+  return { text, tone };
+}
+
+/** Whole milliseconds as seconds; a clock that was set back makes no negative age. */
+export function seconds(ms: number): number {
+  return Math.max(0, Math.round(ms) / 1000);
+}
+
+export function optionalSeconds(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : seconds(ms);
+}
+
+/** An age as a person reads it: one number and one unit (`3 s`, `4 min`, `2 h`, `5 d`); each unit until two of the next are full. */
+export function ageText(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 120) return `${whole} s`;
+  if (whole < 7200) return `${Math.round(whole / 60)} min`;
+  if (whole < 172_800) return `${Math.round(whole / 3600)} h`;
+  return `${Math.round(whole / 86_400)} d`;
+}
+
+export function agoText(seconds: number | undefined): string {
+  return seconds === undefined ? 'never' : `${ageText(seconds)} ago`;
+}
+
+export function inText(seconds: number | undefined): string {
+  return seconds === undefined ? '-' : `in ${ageText(seconds)}`;
+}

@@ -1,0 +1,193 @@
+/** What the forwarder reports of itself: its upstreams, and the questions on their way. */
+import {
+  byLabel,
+  type Cell,
+  metricsOf,
+  optionalSeconds,
+  type RoomReport,
+  type Sample,
+  single,
+  toned,
+} from '../../report/report.ts';
+import type { ForwarderSnapshot } from './forwarder.ts';
+import type { Difference } from './own-questions.ts';
+import type { UpstreamSnapshot } from './upstream-client.ts';
+
+export interface ForwarderStatus {
+  readonly upstreams: readonly UpstreamStatus[];
+  readonly forwarding: {
+    readonly inFlight: number;
+    readonly coalesced: number;
+    readonly failedFast: number;
+    /** By reason: limit, network, suffix. */
+    readonly overloaded: Readonly<Record<string, number>>;
+    /** Names of endpoints that two upstreams answer differently. */
+    readonly differences: readonly Difference[];
+  };
+}
+
+interface UpstreamStatus {
+  readonly upstream: string;
+  readonly isHealthy: boolean;
+  readonly rttSeconds?: number;
+  readonly inFlight: number;
+  /** By transport. */
+  readonly exchanges: Readonly<Record<string, number>>;
+  /** By reason. */
+  readonly failures: Readonly<Record<string, number>>;
+  readonly mismatched: number;
+  readonly isLooping: boolean;
+  /** Names and suffixes that it fails for while it answers others, and some of them. */
+  readonly cutNames: number;
+  readonly cutExamples: readonly string[];
+}
+
+export function forwarderStatus(snapshot: ForwarderSnapshot): ForwarderStatus {
+  const { upstreams, inFlight, coalesced, failedFast, overloaded, differences } = snapshot;
+  return {
+    upstreams: upstreams.map(upstreamStatus),
+    forwarding: { inFlight, coalesced, failedFast, overloaded, differences },
+  };
+}
+
+/** The latest ones: enough to see what they have in common. */
+const CUT_EXAMPLES = 3;
+
+function upstreamStatus(one: UpstreamSnapshot): UpstreamStatus {
+  const { upstream, inFlight, exchanges, failures, mismatched, isLooping } = one;
+  return {
+    upstream,
+    isHealthy: one.isUp,
+    rttSeconds: optionalSeconds(one.rttMs),
+    inFlight,
+    exchanges,
+    failures,
+    mismatched,
+    isLooping,
+    cutNames: one.cut.length,
+    cutExamples: one.cut.slice(-CUT_EXAMPLES),
+  };
+}
+
+export function differenceText({ name, opinions: [first, second] }: Difference): string {
+  return `upstreams differ about ${name}: "${first.upstream}" says ${first.says}, "${second.upstream}" says ${second.says}`;
+}
+
+const { gauge, counter } = metricsOf<ForwarderStatus>();
+
+function ofUpstreams(value: (upstream: UpstreamStatus) => number | undefined) {
+  return ({ upstreams }: ForwarderStatus) =>
+    upstreams.flatMap((one): readonly Sample[] => {
+      const found = value(one);
+      return found === undefined ? [] : [[found, one.upstream]];
+    });
+}
+
+function countsOfUpstreams(counts: (upstream: UpstreamStatus) => Readonly<Record<string, number>>) {
+  return ({ upstreams }: ForwarderStatus) =>
+    upstreams.flatMap((one) =>
+      Object.entries(counts(one)).map(([label, value]): Sample => [value, one.upstream, label]),
+    );
+}
+
+const UPSTREAM = ['upstream'];
+
+export const FORWARDER_REPORT: RoomReport<ForwarderStatus> = {
+  metrics: [
+    gauge(
+      'upstream_healthy',
+      '1 while the upstream answers.',
+      UPSTREAM,
+      ofUpstreams((one) => Number(one.isHealthy)),
+    ),
+    gauge(
+      'upstream_rtt_seconds',
+      'Smoothed round-trip time; absent when never measured.',
+      UPSTREAM,
+      ofUpstreams((one) => one.rttSeconds),
+    ),
+    gauge(
+      'upstream_in_flight',
+      'Exchanges under way.',
+      UPSTREAM,
+      ofUpstreams((one) => one.inFlight),
+    ),
+    gauge(
+      'upstream_looping',
+      '1 when our own query came back from it: it forwards to us.',
+      UPSTREAM,
+      ofUpstreams((one) => Number(one.isLooping)),
+    ),
+    gauge(
+      'upstream_cut_names',
+      'Names and suffixes that the upstream fails for while it answers others; the rules for an outage hold for them.',
+      UPSTREAM,
+      ofUpstreams((one) => one.cutNames),
+    ),
+    counter(
+      'upstream_mismatched_replies',
+      'Replies that matched no exchange (RFC 5452): strays or forgeries.',
+      UPSTREAM,
+      ofUpstreams((one) => one.mismatched),
+    ),
+    counter(
+      'upstream_exchanges',
+      'Exchanges begun.',
+      ['upstream', 'transport'],
+      countsOfUpstreams((one) => one.exchanges),
+    ),
+    counter(
+      'upstream_failures',
+      'Exchanges that failed, by reason.',
+      ['upstream', 'reason'],
+      countsOfUpstreams((one) => one.failures),
+    ),
+    gauge('forward_in_flight', 'Questions on their way to upstreams.', [], ({ forwarding }) =>
+      single(forwarding.inFlight),
+    ),
+    counter(
+      'forward_coalesced',
+      'Questions that joined an identical question on its way.',
+      [],
+      ({ forwarding }) => single(forwarding.coalesced),
+    ),
+    counter(
+      'forward_failed_fast',
+      'Questions that failed at once, because no upstream answers for the name.',
+      [],
+      ({ forwarding }) => single(forwarding.failedFast),
+    ),
+    counter(
+      'forward_overloaded',
+      'Questions that failed because too many were on their way: no place was left (limit), or the oldest of the largest network, or of a suffix with half of all, gave way.',
+      ['reason'],
+      ({ forwarding }) => byLabel(forwarding.overloaded),
+    ),
+    gauge(
+      'forward_differences',
+      'Names of endpoints that two upstreams answer differently; status says which and how.',
+      [],
+      ({ forwarding }) => single(forwarding.differences.length),
+    ),
+  ],
+  panels: ({ upstreams }) => [
+    {
+      title: 'Upstreams',
+      head: ['upstream', 'state', 'round trip', 'in flight'],
+      rows: upstreams.map((one) => [
+        one.upstream,
+        stateOf(one),
+        one.rttSeconds === undefined ? '-' : `${Number((one.rttSeconds * 1000).toPrecision(2))} ms`,
+        one.inFlight,
+      ]),
+    },
+  ],
+};
+
+function stateOf({ isHealthy, isLooping, cutNames, cutExamples }: UpstreamStatus): Cell {
+  if (isLooping) return toned('bad', 'loops back to this server');
+  if (!isHealthy) return toned('bad', 'down');
+  if (cutNames === 0) return toned('good', 'up');
+  const more = cutNames > cutExamples.length ? ` and ${cutNames - cutExamples.length} more` : '';
+  return toned('doubtful', `up, but not for ${cutExamples.join(', ')}${more}`);
+}
