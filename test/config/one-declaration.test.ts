@@ -41,6 +41,7 @@ t.test('each key names a room that uses its value under the option that it names
 
 /** Files of this room that name a key besides the file of its section, each with the reason. */
 const ALSO_IN: Readonly<Record<string, readonly string[]>> = {
+  'clusters.vpcId': ['config/kinds/text.ts'], // the kind of its value has the same name
   'clusters.route53.zoneId': ['config/kinds/address.ts'], // ipaddr.js's word for the interface of an address
   // rules of other sections: whether an upstream is this server, and whether a retained name is forwarded
   'zones.forwardTo': ['config/keys/retain.ts', 'config/keys/server.ts'],
