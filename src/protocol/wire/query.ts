@@ -77,6 +77,11 @@ export class Query {
     return this.suffixHashes[this.labelCount] ?? 0;
   }
 
+  /** See `questionKey`. */
+  get key(): number {
+    return questionKey(this.nameHash, this.qtype, this.qclass, this.dnssecOk, this.checkingDisabled);
+  }
+
   /** The QNAME as text in normal form. Makes a string: not for the path of a known answer. */
   nameText(): string {
     return nameFromWire(this.octets, this.nameStart);
@@ -112,6 +117,23 @@ export class Query {
     }
     return copy;
   }
+}
+
+/**
+ * A 32-bit signed integer, which V8 keeps without an object, mixed from QNAME (in lower case), QTYPE, QCLASS, DO and
+ * CD. Two questions may share one, so whatever is found by it is compared. For one name every QTYPE, DO and CD has
+ * its own number.
+ */
+export function questionKey(
+  nameHash: number,
+  qtype: number,
+  qclass: number,
+  dnssecOk: boolean,
+  checkingDisabled: boolean,
+): number {
+  const aspects = qtype | (dnssecOk ? 0x1_0000 : 0) | (checkingDisabled ? 0x2_0000 : 0) | (qclass << 18);
+  // an odd factor keeps different aspects different
+  return nameHash ^ Math.imul(aspects, 0x9e3779b1);
 }
 
 /**

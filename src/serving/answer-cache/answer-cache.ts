@@ -18,7 +18,6 @@ import {
   type CacheabilitySettings,
   type CachedAnswer,
   cacheability,
-  cacheKey,
   denialWithoutSoa,
   freshness,
   type GivenAnswer,
@@ -119,7 +118,7 @@ export class AnswerCache {
     if (kept.kind === 'none') return undefined;
     if (kept.kind === 'failure') return this.noteFailure(query, nowMs, index.extendedError);
     const key =
-      own?.key ?? this.#answers.freeKey(cacheKey(query), (resident) => this.#isOver(resident, query, nowMs));
+      own?.key ?? this.#answers.freeKey(query.key, (resident) => this.#isOver(resident, query, nowMs));
     if (key === undefined) return undefined;
     const parts = {
       kind: kept.kind,
@@ -131,7 +130,7 @@ export class AnswerCache {
     this.#revision++;
     const answer = newAnswer(key, query, parts, nowMs);
     this.#answers.put(answer);
-    this.#failures.forget(cacheKey(query));
+    this.#failures.forget(query.key);
     return answer;
   }
 
@@ -293,7 +292,7 @@ export class AnswerCache {
 
   /** The answer kept for exactly this question, expired or not, except a retained one; as one that was wanted now. */
   #own(query: Query): CachedAnswer | undefined {
-    const key = cacheKey(query);
+    const { key } = query;
     const first = this.#answers.get(key);
     if (first !== undefined && isAnswerTo(first, query)) return first;
     const second = this.#answers.getSecond(key);
@@ -302,7 +301,7 @@ export class AnswerCache {
 
   /** As `#own`, unless it has expired, and leaving no trace. */
   #ownKept(query: Query, nowMs: number): CachedAnswer | undefined {
-    const own = this.#answers.peekFor(query, cacheKey(query));
+    const own = this.#answers.peekFor(query, query.key);
     if (own === undefined || !isAnswerTo(own, query)) return undefined;
     return freshness(own, nowMs, this.#settings) === 'expired' ? undefined : own;
   }

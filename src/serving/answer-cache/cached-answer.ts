@@ -17,7 +17,7 @@ import { lower } from '../../protocol/words/name.ts';
 export type AnswerKind = 'positive' | 'nodata' | 'nxdomain' | 'failure';
 
 export interface CachedAnswer {
-  /** The number that it is found by. */
+  /** The number that it is found by: its question's, or the second one of segments.ts. */
   readonly key: number;
   readonly kind: AnswerKind;
   /**
@@ -95,27 +95,6 @@ export const ENTRY_OVERHEAD_OCTETS = 1024;
 export function sizeOf(answer: CachedAnswer): number {
   const own = ENTRY_OVERHEAD_OCTETS + answer.octets.length + answer.index.ttlOffsets.byteLength;
   return answer.earlier === undefined ? own : own + sizeOf(answer.earlier);
-}
-
-/**
- * A 32-bit signed integer, which V8 keeps without an object, mixed from QNAME (in lower case), QTYPE, QCLASS, DO and
- * CD. Two questions may share one, so an answer found by it is compared; for one name every QTYPE, DO and CD has
- * its own number.
- */
-export function cacheKey(query: Query): number {
-  return keyOf(query.nameHash, query.qtype, query.qclass, query.dnssecOk, query.checkingDisabled);
-}
-
-export function keyOf(
-  nameHash: number,
-  qtype: number,
-  qclass: number,
-  dnssecOk: boolean,
-  checkingDisabled: boolean,
-): number {
-  const aspects = qtype | (dnssecOk ? 0x1_0000 : 0) | (checkingDisabled ? 0x2_0000 : 0) | (qclass << 18);
-  // an odd factor keeps different aspects different
-  return nameHash ^ Math.imul(aspects, 0x9e3779b1);
 }
 
 /** Whether `answer` was stored for the question that `query` asks. */

@@ -3,7 +3,7 @@
  * the order in which they were last used, in small steps while the cache goes on changing.
  */
 import { FLAG, HEADER_OCTETS } from '../../protocol/wire/header.ts';
-import { hashName } from '../../protocol/wire/query.ts';
+import { hashName, questionKey } from '../../protocol/wire/query.ts';
 import { acceptResponse, isPositive } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
@@ -15,7 +15,6 @@ import {
   freshness,
   haveSameQuestion,
   isSameQuestion,
-  keyOf,
   newAnswer,
   RECHECK_MS,
 } from './cached-answer.ts';
@@ -75,7 +74,7 @@ function answerOf(entry: AnswerEntry, nowMs: number): CachedAnswer | undefined {
   if (parts === undefined || !isAge(idleMs) || !isAge(hits)) return undefined;
   const { octets, index } = parts;
   const name = octets.subarray(HEADER_OCTETS, index.questionEnd - 4);
-  const key = keyOf(hashName(name), index.qtype, index.qclass, dnssecOk, checkingDisabled);
+  const key = questionKey(hashName(name), index.qtype, index.qclass, dnssecOk, checkingDisabled);
   let earlier: CachedAnswer | undefined;
   if (entry.earlier !== undefined) {
     const before = partsOf(entry.earlier);

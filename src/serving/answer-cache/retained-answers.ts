@@ -4,7 +4,7 @@
  */
 
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
-import { hashName, type Query } from '../../protocol/wire/query.ts';
+import { hashName, type Query, questionKey } from '../../protocol/wire/query.ts';
 import { acceptResponse } from '../../protocol/wire/response.ts';
 import { CLASS } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
@@ -17,7 +17,6 @@ import {
   hasSameQuestion,
   haveSameQuestion,
   keptOctets,
-  keyOf,
   newAnswer,
 } from './cached-answer.ts';
 
@@ -54,7 +53,7 @@ export class RetainedAnswers {
   /** Whether the name is known to exist, from a record of any type. */
   hasRecordsOf(query: Query): boolean {
     for (const qtype of this.#qtypes) {
-      let retained = this.#byKey.get(keyOf(query.nameHash, qtype, query.qclass, false, false));
+      let retained = this.#byKey.get(questionKey(query.nameHash, qtype, query.qclass, false, false));
       for (; retained !== undefined; retained = retained.next) {
         const { octets, index, kind, earlier } = retained.plain;
         const isPositive = kind === 'positive' || earlier?.kind === 'positive';
@@ -67,7 +66,7 @@ export class RetainedAnswers {
   /** The answer to a question; CD makes no difference, because what an upstream has validated is good for all. */
   find(query: Query): CachedAnswer | undefined {
     if (this.#byKey.size === 0) return undefined;
-    let retained = this.#byKey.get(keyOf(query.nameHash, query.qtype, query.qclass, false, false));
+    let retained = this.#byKey.get(questionKey(query.nameHash, query.qtype, query.qclass, false, false));
     for (; retained !== undefined; retained = retained.next) {
       const answer = query.dnssecOk ? retained.signed : retained.plain;
       if (hasSameQuestion(answer.octets, answer.index.questionEnd, query)) return answer;
@@ -84,7 +83,7 @@ export class RetainedAnswers {
     settings: CacheabilitySettings,
   ): number | undefined {
     const question = questionOctets(name, qtype);
-    const key = keyOf(hashName(nameToWire(name)), qtype, CLASS.IN, false, false);
+    const key = questionKey(hashName(nameToWire(name)), qtype, CLASS.IN, false, false);
     const plain = retainedAnswer(answer, 'message', { question, key, nowMs, settings });
     const signed =
       answer.signedMessage === undefined && answer.earlier?.signedMessage === undefined
@@ -99,7 +98,7 @@ export class RetainedAnswers {
 
   /** Lets an answer go; the question is then a question like any other. */
   remove(name: string, qtype: number): void {
-    const key = keyOf(hashName(nameToWire(name)), qtype, CLASS.IN, false, false);
+    const key = questionKey(hashName(nameToWire(name)), qtype, CLASS.IN, false, false);
     this.#remove(key, questionOctets(name, qtype));
   }
 

@@ -18,7 +18,6 @@ import type { Query } from '../../protocol/wire/query.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import {
   type CachedAnswer,
-  cacheKey,
   failureParts,
   hasSameQuestion,
   isAnswerTo,
@@ -251,7 +250,7 @@ export class Failures {
   /** The failure remembered for this question, as a SERVFAIL that can be given. */
   find(query: Query, nowMs: number): CachedAnswer | undefined {
     if (this.#byKey.size === 0) return undefined;
-    const failure = this.#byKey.get(cacheKey(query));
+    const failure = this.#byKey.get(query.key);
     if (failure === undefined || !isAnswerTo(failure, query)) return undefined;
     return nowMs < failure.storedAtMs + failure.lifetimeMs ? failure : undefined;
   }
@@ -263,7 +262,7 @@ export class Failures {
       lifetimeMs,
       earlier: undefined,
     } as const;
-    const failure = newAnswer(cacheKey(query), query, parts, nowMs);
+    const failure = newAnswer(query.key, query, parts, nowMs);
     this.#byKey.set(failure.key, failure);
     return failure;
   }

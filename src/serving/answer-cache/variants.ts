@@ -13,7 +13,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { FLAG } from '../../protocol/wire/header.ts';
-import type { Query } from '../../protocol/wire/query.ts';
+import { type Query, questionKey } from '../../protocol/wire/query.ts';
 import { hasProofs, withoutProofs } from '../../protocol/wire/response.ts';
 import {
   answerWhileStale,
@@ -22,7 +22,6 @@ import {
   freshGiven,
   freshness,
   type GivenAnswer,
-  keyOf,
   type StaleSettings,
   sizeOf,
   staleGiven,
@@ -63,7 +62,7 @@ export class Variants {
       // the query's own first
       const hasDo = (variant & 1) === 0 ? dnssecOk : !dnssecOk;
       const hasCd = (variant & 2) === 0 ? checkingDisabled : !checkingDisabled;
-      const kept = this.#peek(query, keyOf(nameHash, qtype, qclass, hasDo, hasCd));
+      const kept = this.#peek(query, questionKey(nameHash, qtype, qclass, hasDo, hasCd));
       if (kept === undefined || !mayAnswer(kept, query, isCut)) continue;
       if (this.#isBetter(kept, best, query, nowMs, settings)) best = kept;
     }

@@ -37,7 +37,7 @@ import {
   type QuestionContext,
 } from './pending-questions.ts';
 import { Probing } from './probing.ts';
-import { type Question, questionHash, questionOf } from './question.ts';
+import { type Question, questionOf } from './question.ts';
 import { TRANSPORTS, type Transports } from './transports.ts';
 import type { OpenUdpSocket } from './udp.ts';
 import { DEFAULT_SETTINGS, type ForwardSettings, type Upstream, type UpstreamGroup } from './upstream.ts';
@@ -229,8 +229,8 @@ export class Forwarder {
   /** `isOwn`: not a client's question. It is asked past the limit on questions in flight, and never gives way. */
   #forward(query: Query, group: Route, isOwn: boolean, reply: Reply<ForwardOutcome>): void {
     const question = questionOf(query);
-    const hash = questionHash(query);
-    const known = this.#pending.find(hash, question, group.name);
+    const { key } = query;
+    const known = this.#pending.find(key, question, group.name);
     if (known !== undefined) {
       this.#coalesced++;
       this.#pending.join(known, reply, query.network);
@@ -241,7 +241,7 @@ export class Forwarder {
       reply.send(pending);
       return;
     }
-    pending.hash = hash;
+    pending.key = key;
     pending.join(reply);
     this.#pending.add(pending);
     pending.start();

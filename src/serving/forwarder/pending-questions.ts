@@ -58,8 +58,8 @@ const NO_NETWORK = 0;
 export class PendingQuestion implements Deadline {
   place = -1;
   dueAtMs: number;
-  /** Only `PendingQuestions` and the forwarder write these five: the key, and who gives way to others. */
-  hash = 0;
+  /** Only `PendingQuestions` and the forwarder write these five: what it is found by, and who gives way to others. */
+  key = 0;
   group = '';
   network = NO_NETWORK;
   givesWay = false;
@@ -332,7 +332,7 @@ type Holders = Map<number, Set<PendingQuestion>>;
  * and never give way.
  */
 export class PendingQuestions {
-  readonly #byHash = new Map<number, PendingQuestion>();
+  readonly #byKey = new Map<number, PendingQuestion>();
   readonly #networks: Holders = new Map();
   readonly #suffixes: Holders = new Map();
   #size = 0;
@@ -342,17 +342,17 @@ export class PendingQuestions {
   }
 
   /** The pending question that answers this question for this group too. */
-  find(hash: number, question: Question, group: string): PendingQuestion | undefined {
-    // nobody outside can make names that share a hash (name-hash.ts), so few are compared
-    for (let pending = this.#byHash.get(hash); pending !== undefined; pending = pending.next) {
+  find(key: number, question: Question, group: string): PendingQuestion | undefined {
+    // nobody outside can make names that share a key, so few are compared
+    for (let pending = this.#byKey.get(key); pending !== undefined; pending = pending.next) {
       if (pending.group === group && isSameQuestion(pending.question, question)) return pending;
     }
     return undefined;
   }
 
   add(pending: PendingQuestion): void {
-    pending.next = this.#byHash.get(pending.hash);
-    this.#byHash.set(pending.hash, pending);
+    pending.next = this.#byKey.get(pending.key);
+    this.#byKey.set(pending.key, pending);
     this.#size++;
     if (!pending.givesWay) return;
     put(this.#networks, pending.network, pending);
@@ -371,12 +371,12 @@ export class PendingQuestions {
   }
 
   delete(pending: PendingQuestion): void {
-    const first = this.#byHash.get(pending.hash);
+    const first = this.#byKey.get(pending.key);
     if (first !== pending) {
       for (let before = first; before !== undefined; before = before.next)
         if (before.next === pending) before.next = pending.next;
-    } else if (pending.next === undefined) this.#byHash.delete(pending.hash);
-    else this.#byHash.set(pending.hash, pending.next);
+    } else if (pending.next === undefined) this.#byKey.delete(pending.key);
+    else this.#byKey.set(pending.key, pending.next);
     this.#size--;
     if (!pending.givesWay) return;
     take(this.#networks, pending.network, pending);
@@ -396,7 +396,7 @@ export class PendingQuestions {
 
   all(): PendingQuestion[] {
     const all: PendingQuestion[] = [];
-    for (const first of this.#byHash.values())
+    for (const first of this.#byKey.values())
       for (let pending: PendingQuestion | undefined = first; pending !== undefined; pending = pending.next)
         all.push(pending);
     return all;

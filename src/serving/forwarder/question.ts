@@ -52,12 +52,6 @@ export function questionOf(query: Query, probes?: Probe): Question {
   };
 }
 
-/** Equal for questions that one exchange can answer, and seldom for others. */
-export function questionHash(query: Query): number {
-  const aspects = query.qtype | (query.dnssecOk ? 0x1_0000 : 0) | (query.checkingDisabled ? 0x2_0000 : 0);
-  return query.nameHash ^ Math.imul(aspects | (query.qclass << 18), 0x9e3779b1);
-}
-
 /** Whether one exchange can answer both: the same name in any case, the same type, class, DO and CD. */
 export function isSameQuestion(one: Question, other: Question): boolean {
   if (one.qtype !== other.qtype || one.qclass !== other.qclass) return false;

@@ -169,7 +169,7 @@ const context = {
 /** A question about `name` that no upstream is asked. */
 function pending(name: string): PendingQuestion {
   const made = new PendingQuestion(context, question(name), [], 'usual', () => undefined);
-  made.hash = 7;
+  made.key = 7;
   made.group = '.';
   return made;
 }
