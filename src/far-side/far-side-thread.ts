@@ -22,7 +22,10 @@ export interface ThreadData {
   readonly outbound: Outbound;
 }
 
-/** Everything that can be asked for. A call never rejects, and settles when its signal is aborted. */
+/**
+ * Everything that can be asked for. A call never rejects, and settles when its signal is aborted. What else will speak HTTPS (DNS
+ * over HTTPS, the proof of an address by TLS) gets a line here and a file beside head.ts.
+ */
 export interface Calls {
   readonly poll: (request: PollRequest, signal: AbortSignal) => Promise<Observation>;
   readonly head: (request: HeadRequest, signal: AbortSignal) => Promise<HeadOutcome>;
