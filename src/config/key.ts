@@ -1,6 +1,6 @@
 /**
- * The functions that declare a key, once: its kind with unit and bounds, its default or an example, one line of doc, the
- * option that its value becomes and the room that uses it. The files of `keys/` are written with them.
+ * The functions that declare a key, once: its kind with unit and bounds, its default or an example, and one line of doc. A
+ * declaration also names the option that the value becomes, and the room that uses it. The files of `keys/` call them.
  */
 import * as z from 'zod';
 import {

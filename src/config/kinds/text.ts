@@ -1,6 +1,6 @@
 /**
- * Texts with bounds: paths, the strings of `identity`, names of AWS, which go into requests, and domain names as an operator
- * writes them, to lower case without the last dot.
+ * Texts with bounds: paths, the strings of `identity`, and names of AWS, which go into requests. Domain names as an operator
+ * writes them are brought into lower case, without the last dot.
  */
 import { domainToASCII } from 'node:url';
 import { type Reading, textKind } from '../key.ts';

@@ -1,8 +1,8 @@
 /**
  * EC2's own names while the resolver of the VPC cannot be asked: `ip-10-0-3-10.<region>.compute.internal` carries its
  * address, and the reverse name of an address in a cluster's VPC carries its name. The computed answers are those of that
- * resolver. All other names there are denied at once, because pods with ndots:5 append such a suffix to every name, musl
- * tries the next suffix only after NXDOMAIN, and a name without an answer costs 10 s for each lookup.
+ * resolver. All other names there are denied at once: pods with ndots:5 append such a suffix to every name, and musl
+ * tries the next suffix only after NXDOMAIN. A name without an answer costs 10 s for each lookup.
  */
 
 import ipaddr from 'ipaddr.js';

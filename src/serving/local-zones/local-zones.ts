@@ -4,8 +4,8 @@
  * of two rules for the same name the operator's rule wins. The answers of a name are composed when it is first asked for;
  * after that a lookup makes no object and no string.
  *
- * The room does not know what forwarding is (a route is a value that it returns), what is cached, who asks, and whether the
- * link is up. It is for class IN alone. RFC 6761, RFC 6303, RFC 7793, RFC 7686, RFC 8375, RFC 9462,
+ * The room does not know forwarding: a route is a value that it returns. It does not know the cache, the client, or whether
+ * the link is up. It is for class IN alone. RFC 6761, RFC 6303, RFC 7793, RFC 7686, RFC 8375, RFC 9462,
  * RFC 9476, RFC 8482, RFC 2308.
  */
 
@@ -78,8 +78,8 @@ export class LocalZones<Route> {
   }
 
   /**
-   * The answer to a question for DS at the apex of a zone of our own, if the servers of the parent zone cannot be asked or do
-   * not know the name.
+   * The answer to a question for DS at the apex of a zone of our own. It is given if the servers of the parent zone cannot be
+   * asked, or do not know the name.
    */
   noDs(query: Query): LocalAnswer | undefined {
     const place = query.qtype === TYPE.DS ? this.#places.exact(query) : undefined;

@@ -1,6 +1,6 @@
 /**
- * The answers of zones of this server's own: the operator's records, each name composed when it is first asked for, and
- * special-use names, by the rule of their table at the name itself and under it.
+ * The answers of zones of this server's own. The operator's records: the answers of a name are composed when it is first
+ * asked for. Special-use names: answers by the rule of their table, at the name itself and under it.
  */
 import {
   type ApexAnswers,

@@ -277,7 +277,7 @@ const standIns = build([
 ]);
 const both = 'registry.example 60 A 10.0.0.1; registry.example 60 A 10.0.0.2';
 
-follows("the operator's records stand in for a zone, whole, and before whatever was kept", standIns, [
+follows("the operator's records answer for the whole zone, before any cached answer", standIns, [
   [site, 'A', `before-cache NOERROR | ${both}`],
   ['Registry.Example', 'A', `before-cache NOERROR | ${both}`],
   [site, 'AAAA', negative('before-cache', 'NOERROR', site)],
