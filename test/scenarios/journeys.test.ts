@@ -76,7 +76,7 @@ t.test('a query is followed through few files', async (t) => {
   within(t, 'an endpoint answer', await filesOf(watch, 1, ask(ENDPOINT)), 14);
   within(t, 'a cached hit', await filesOf(watch, 1, ask('www.example.com')), 20);
   const miss = async (round: number) => void (await server.ask({ name: `n${round}.example.com` }));
-  within(t, 'a forwarded miss', await filesOf(watch, 1, miss), 52);
+  within(t, 'a forwarded miss', await filesOf(watch, 1, miss), 49);
 });
 
 t.test('an address is followed through few files from AWS to the table', async (t) => {

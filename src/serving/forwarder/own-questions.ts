@@ -66,10 +66,11 @@ export async function askText(name: string, signal: AbortSignal, ask: Ask): Prom
 function pause(delayMs: number, timers: Timers, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const timer = timers.after(delayMs, resolve);
-    signal.addEventListener('abort', () => {
+    const onAbort = (): void => {
       timer[Symbol.dispose]();
       resolve();
-    });
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
   });
 }
 
