@@ -67,15 +67,8 @@ export class ClientPool<C extends PooledClient> {
   }
 
   /** Asks the client of a place for something that sends nothing, and so proves nothing about its credentials. */
-  async inspect<T>(place: AwsPlace, signal: AbortSignal, ask: (client: C) => Promise<T>): Promise<T> {
-    const entry = this.#entry(place);
-    entry.users++;
-    try {
-      return await untilAborted(entry.client.then(ask), signal, () => lateError(entry));
-    } finally {
-      entry.users--;
-      this.#destroyIfUnused(entry);
-    }
+  inspect<T>(place: AwsPlace, signal: AbortSignal, ask: (client: C) => Promise<T>): Promise<T> {
+    return this.#inUse(this.#entry(place), signal, ask);
   }
 
   dispose(): void {
@@ -108,14 +101,20 @@ export class ClientPool<C extends PooledClient> {
     signal: AbortSignal,
     call: (client: C) => Promise<T>,
   ): Promise<T> {
-    entry.users++;
     try {
-      const result = await untilAborted(entry.client.then(call), signal, () => lateError(entry));
+      const result = await this.#inUse(entry, signal, call);
       entry.made?.credentials.accepted();
       return result;
     } catch (error) {
       this.#dropIfSpoiled(keyOf(place), entry, this.#options.explain(error));
       throw error;
+    }
+  }
+
+  async #inUse<T>(entry: Entry<C>, signal: AbortSignal, call: (client: C) => Promise<T>): Promise<T> {
+    entry.users++;
+    try {
+      return await untilAborted(entry.client.then(call), signal, () => lateError(entry));
     } finally {
       entry.users--;
       this.#destroyIfUnused(entry);
