@@ -190,11 +190,11 @@ t.test('property: any records may go, and the others read as they did', async ()
 /** Every record with its names spelled out, whatever their types. */
 function recordsOf(message: Uint8Array): string[] {
   const octets = Buffer.from(message);
-  let at = behind(octets, 12) + 4;
+  let at = nameEndAt(octets, 12) + 4;
   const records: string[] = [];
   for (let section = 0; section < 3; section++) {
     for (let left = octets.readUInt16BE(6 + section * 2); left > 0; left--) {
-      const typeAt = behind(octets, at);
+      const typeAt = nameEndAt(octets, at);
       const type = octets.readUInt16BE(typeAt);
       const end = typeAt + 10 + octets.readUInt16BE(typeAt + 8);
       const names = { [NS]: 1, [CNAME]: 1, [SOA]: 2, [SRV]: 1, [RRSIG]: 1 }[type] ?? 0;
@@ -202,7 +202,7 @@ function recordsOf(message: Uint8Array): string[] {
       const data = [octets.subarray(typeAt + 10, from).toString('hex')];
       for (let name = 0; name < names; name++) {
         data.push(spell(octets, from));
-        from = behind(octets, from);
+        from = nameEndAt(octets, from);
       }
       data.push(octets.subarray(from, end).toString('hex'));
       records.push([section, spell(octets, at), type, ...data].join(' '));
@@ -213,7 +213,7 @@ function recordsOf(message: Uint8Array): string[] {
   return records;
 }
 
-function behind(octets: Buffer, start: number): number {
+function nameEndAt(octets: Buffer, start: number): number {
   let at = start;
   while (octets[at]! !== 0) {
     if (octets[at]! >= 0xc0) return at + 2;

@@ -77,7 +77,7 @@ t.test('other ways to write the same', async (t) => {
     t.strictSame(rdataFromText(typeFromText(type) ?? 0, text), { octets: Buffer.from(rdata) }, text);
 });
 
-t.test('a text that is no RDATA of its type: the reason quotes what is wrong', async (t) => {
+t.test('a text that is no RDATA of its type: the reason quotes the bad value', async (t) => {
   for (const [type, text, fault] of [
     ['A', '10.0.0.256', '"10.0.0.256" is not an IPv4 address'],
     ['A', '', '1 fields make a record of type A'],

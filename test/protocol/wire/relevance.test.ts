@@ -45,7 +45,7 @@ interface Case {
   readonly answers?: readonly CompressedRecord[];
   readonly authorities?: readonly CompressedRecord[];
   readonly additionals?: readonly CompressedRecord[];
-  /** Owners and types of what is left out. */
+  /** Owners and types of the records that are left out. */
   readonly leftOut: readonly string[];
 }
 

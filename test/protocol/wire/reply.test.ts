@@ -94,7 +94,7 @@ t.test('a stored response becomes a reply: ID, case, aged TTLs and OPT; RDATA un
   t.strictSame(stored, before, 'the stored octets did not change');
 });
 
-t.test('what does not fit is TC with question and OPT only', async (t) => {
+t.test('a reply that does not fit is TC with question and OPT only', async (t) => {
   const stored = new Uint8Array(
     message({ question: ['a', 'TXT'], answers: [rawRecord('a', 'TXT', 1, Buffer.alloc(600))] }),
   );

@@ -17,7 +17,7 @@ function indexed(octets: Uint8Array) {
   return index;
 }
 
-t.test('OPT and what stands behind it is left out, and its upper RCODE bits count', async (t) => {
+t.test('OPT and records after it are left out, and its upper RCODE bits count', async (t) => {
   const before = rawRecord('a', 'A', 10, [10, 0, 0, 1]);
   const octets = message({
     question: ['a', 'A'],

@@ -50,7 +50,7 @@ t.test('fuzz: however a stream is split, the same messages come out', async () =
   );
 });
 
-t.test('fuzz: a reader that stops anywhere and goes on later misses nothing', async () => {
+t.test('fuzz: a reader that stops anywhere and continues later misses no message', async () => {
   const steps = fc.array(fc.nat(3), { minLength: 1, maxLength: 60 });
   fc.assert(
     fc.property(

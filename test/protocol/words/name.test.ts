@@ -25,7 +25,7 @@ t.test('texts come into one normal form', async (t) => {
   }
 });
 
-t.test('what is no name says why', async (t) => {
+t.test('a text that is no name has its reason', async (t) => {
   for (const [text, code] of [
     ['a..b', 'empty-label'],
     ['.a', 'empty-label'],
@@ -63,7 +63,7 @@ t.test('ancestry', async (t) => {
   t.ok(isAtOrUnder('x', '.'));
   t.notOk(isAtOrUnder('ab.c', 'b.c'));
   t.notOk(isAtOrUnder('a\\.b.c', 'b.c'), 'an escaped dot is part of a label');
-  t.ok(isAtOrUnder('a\\\\.b.c', 'b.c'), 'an escaped backslash is, too, and the dot behind it ends the label');
+  t.ok(isAtOrUnder('a\\\\.b.c', 'b.c'), 'an escaped backslash is, too, and the dot after it ends the label');
   t.equal(parentName('a\\.b.c'), 'c');
   t.equal(parentName('c'), '.');
   t.equal(parentName('.'), undefined);
