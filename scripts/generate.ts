@@ -4,8 +4,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { metricsPage } from '../src/admin/metrics.ts';
-import { jsonSchema } from '../src/config/json-schema.ts';
-import { configurationPage, referenceYaml } from '../src/config/reference.ts';
+import { configurationPage, jsonSchema, referenceYaml } from '../src/config/reference.ts';
 import { ROOM_REPORTS } from '../src/daemon/report.ts';
 import { awsPartitions } from './aws-partitions.ts';
 import { specialNamesPage } from './special-names.ts';

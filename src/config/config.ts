@@ -29,7 +29,7 @@ export const schema = into(
       clusters,
       upstreams: required(
         distinctList(upstream(), 1, 16),
-        'servers that everything else is forwarded to',
+        'servers that all other questions are forwarded to',
         ['10.0.0.2'],
         'serving/forwarder',
       ),

@@ -117,11 +117,10 @@ t.test(
       { path: 'clusters[0].rakc', fix: 'did you mean "rack"?' },
     ]);
 
-    const { referenceYaml, configurationPage } = await import(join(copy, 'config/reference.ts'));
+    const { referenceYaml, configurationPage, jsonSchema } = await import(join(copy, 'config/reference.ts'));
     t.match(referenceYaml(), '\n  # made up for a test\n  # default 50ms; a duration from 10ms to 1s');
     t.match(referenceYaml(), '\n    rack: /rack/7\n');
     t.match(configurationPage(), '| `hedgeAfter` | `50ms` |');
-    const { jsonSchema } = await import(join(copy, 'config/json-schema.ts'));
     const { properties } = JSON.parse(jsonSchema());
     t.match(properties.forward.properties.hedgeAfter, {
       default: '50ms',

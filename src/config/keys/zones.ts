@@ -28,7 +28,9 @@ const recordLine = line(
 
 const zoneKeys = {
   name: required(domainName('corp.example'), 'the zone: this name and all names below it'),
-  forwardTo: alternative(distinctList(upstream(), 1, 16), 'ask these servers', ['10.0.0.53']),
+  forwardTo: alternative(distinctList(upstream(), 1, 16), 'the servers of the zone, which are asked', [
+    '10.0.0.53',
+  ]),
   answer: alternative(
     choice('nxdomain', 'servfail', 'refused'),
     'answer every question with this response code',
