@@ -1,12 +1,12 @@
 /** `outpost-dns status`: what a running server serves, from which source, how fresh; `--healthy` for a supervisor. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { SocketAddress } from '../config/kinds/address.ts';
+import type { Cell, Panel, Tone, Toned } from '../report/report.ts';
 import { askForLife } from './liveness.ts';
-import { panelLines } from './panel-lines.ts';
 import { findPlace } from './running-server.ts';
 import { getPage, getPanels, getStatus, readHttpAddress, socketText } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
-import { explain, paintForTerminal, print } from './terminal.ts';
+import { columns, explain, type Paint, paintForTerminal, print, printable, type Style } from './terminal.ts';
 
 interface StatusOptions {
   readonly admin?: SocketAddress;
@@ -88,4 +88,60 @@ async function healthy(admin: SocketAddress): Promise<ExitCode> {
 function unhealthy(admin: SocketAddress, detail: string): ExitCode {
   explain(`the server at "${socketText(admin)}" is not healthy: ${detail}`);
   return EXIT.finding;
+}
+
+const STYLES: Readonly<Record<Exclude<Tone, 'plain'>, Style>> = {
+  good: 'green',
+  doubtful: 'yellow',
+  bad: 'red',
+};
+
+/**
+ * The panels that the rooms report, drawn on a terminal without knowledge of their content. The first panel has no title: it
+ * says whether the server is ready.
+ */
+export function panelLines([head = {}, ...others]: readonly Panel[], paint: Paint): string[] {
+  return [
+    ...headLines(head, paint),
+    ...others.flatMap((panel, at) => [...(at === 0 ? [] : ['']), ...lines(panel, paint)]),
+  ];
+}
+
+function headLines({ badge, about, ...panel }: Panel, paint: Paint): string[] {
+  const word =
+    badge === undefined
+      ? ''
+      : cellText({ ...badge, text: about === undefined ? badge.text : `${badge.text}: ${about}` }, paint);
+  return [word, ...bodyLines(panel, paint)];
+}
+
+function lines({ title = '', badge, about, ...panel }: Panel, paint: Paint): string[] {
+  const state = badge === undefined ? '' : `: ${cellText(badge, paint)}`;
+  const place = about === undefined ? '' : ` (${printable(about)})`;
+  return [`${paint('bold', printable(title))}${state}${place}`, ...bodyLines(panel, paint)];
+}
+
+const INDENT = 2;
+
+function bodyLines({ notes = [], facts = [], head, rows = [], rest }: Panel, paint: Paint): string[] {
+  const table = head === undefined || rows.length === 0 ? [] : [head.map((title) => paint('dim', title))];
+  const indent = ' '.repeat(INDENT);
+  return [
+    ...notes.map((note) => `${indent}${cellText(note, paint)}`),
+    ...columns(
+      facts.map(([label, value]) => [printable(label), cellText(value, paint)]),
+      INDENT,
+    ),
+    ...columns([...table, ...rows.map((row) => row.map((value) => cellText(value, paint)))], INDENT),
+    ...(rest === undefined ? [] : [`${indent}${paint('dim', printable(rest))}`]),
+  ];
+}
+
+function cellText(value: Cell, paint: Paint): string {
+  if (typeof value === 'string' || typeof value === 'number') return printable(String(value));
+  return 'text' in value ? wordText(value, paint) : value.map((one) => cellText(one, paint)).join(', ');
+}
+
+function wordText({ text, tone }: Toned, paint: Paint): string {
+  return tone === 'plain' ? printable(text) : paint(STYLES[tone], printable(text));
 }

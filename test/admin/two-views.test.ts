@@ -1,6 +1,6 @@
 import t from 'tap';
 import { statusPage } from '../../src/admin/status-page.ts';
-import { panelLines } from '../../src/commands/panel-lines.ts';
+import { panelLines } from '../../src/commands/status.ts';
 import { paintNothing } from '../../src/commands/terminal.ts';
 import { panelsOf, type RetainedReport, report } from './report-fixture.ts';
 

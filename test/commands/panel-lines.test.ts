@@ -1,5 +1,5 @@
 import t from 'tap';
-import { panelLines } from '../../src/commands/panel-lines.ts';
+import { panelLines } from '../../src/commands/status.ts';
 import { paintNothing } from '../../src/commands/terminal.ts';
 import { endpoint, panelsOf, report, serverReport } from '../admin/report-fixture.ts';
 
