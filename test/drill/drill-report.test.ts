@@ -84,7 +84,7 @@ t.test('a report survives the end of its drill, and the next one starts from not
   t.strictSame(report.read(), { failed: nothing, stale: nothing, endpoints: [] });
 });
 
-t.test('a thousand names are told one by one, the rest together, and the sum is right', async (t) => {
+t.test('a thousand names have a count each, the rest one count, and the sum is right', async (t) => {
   const report = new DrillReport();
   report.begin();
   for (let at = 0; at < 3_000; at++) {

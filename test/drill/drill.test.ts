@@ -1,10 +1,18 @@
 import t from 'tap';
-import { Drill, type DrillChange } from '../../src/drill/drill.ts';
+import {
+  Drill,
+  type DrillChange,
+  type DrillState,
+  idle,
+  isRunningAt,
+  MAX_DRILL_MS,
+  startDrill,
+} from '../../src/drill/drill.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { asked } from './asked.ts';
 import { virtualDrill } from './virtual-drill.ts';
 
-const nobody = { failed: 0, stale: 0, endpointAnswers: 0 };
+const noQueries = { failed: 0, stale: 0, endpointAnswers: 0 };
 const MINUTE_MS = 60_000;
 
 t.test('a drill ends by itself when its time is up, and says so once', async (t) => {
@@ -35,7 +43,7 @@ t.test('a drill ends by itself when its time is up, and says so once', async (t)
   await time.advance(60 * MINUTE_MS);
   t.strictSame(changes, [
     { phase: 'started', forMs: 30 * MINUTE_MS },
-    { phase: 'ended', by: 'time', ranMs: 30 * MINUTE_MS, ...nobody },
+    { phase: 'ended', by: 'time', ranMs: 30 * MINUTE_MS, ...noQueries },
   ]);
   t.strictSame(
     log.lines.map(({ level, text }) => `${level} ${text}`),
@@ -84,35 +92,38 @@ t.test('a length that makes no sense is refused and starts nothing', async (t) =
   t.equal(changes.length + time.pendingTimers, 0);
 });
 
-t.test('the report tells who was hurt, survives the end, and goes with the next start', async (t) => {
-  const { drill, time, changes } = virtualDrill();
-  drill.report.noteFailed(asked('before.example'));
-  drill.start(MINUTE_MS);
-  for (let at = 0; at < 3; at++) drill.report.noteFailed(asked('registry.site.example'));
-  drill.report.noteFailed(asked('sts.us-west-2.amazonaws.com'));
-  drill.report.noteFailed(asked('sts.us-west-2.amazonaws.com'));
-  drill.report.noteStale(asked('oidc.example'));
-  for (let at = 0; at < 7; at++) drill.report.noteEndpoint({ cluster: 'demo', endpoint: 'abc.example' });
-  await time.advance(MINUTE_MS);
-  drill.report.noteFailed(asked('after.example'));
-  const summary = drill.summary();
-  t.match(summary, {
-    failed: {
-      queries: 5,
-      names: [
-        { name: 'registry.site.example', queries: 3 },
-        { name: 'sts.us-west-2.amazonaws.com', queries: 2 },
-      ],
-    },
-    stale: { queries: 1, names: [{ name: 'oidc.example' }] },
-    endpoints: [{ endpoint: 'abc.example', answers: 7 }],
-    retain: [{ name: 'registry.site.example', types: ['A'], asked: 3 }],
-  });
-  t.equal(summary.retain.length, 1);
-  t.match(changes[1], { phase: 'ended', failed: 5, stale: 1, endpointAnswers: 7 });
-  drill.start(MINUTE_MS);
-  t.match(drill.summary(), { state: 'running', failed: { queries: 0, names: [] }, retain: [] });
-});
+t.test(
+  'the report shows which queries were hurt, survives the end, and starts again with the next drill',
+  async (t) => {
+    const { drill, time, changes } = virtualDrill();
+    drill.report.noteFailed(asked('before.example'));
+    drill.start(MINUTE_MS);
+    for (let at = 0; at < 3; at++) drill.report.noteFailed(asked('registry.site.example'));
+    drill.report.noteFailed(asked('sts.us-west-2.amazonaws.com'));
+    drill.report.noteFailed(asked('sts.us-west-2.amazonaws.com'));
+    drill.report.noteStale(asked('oidc.example'));
+    for (let at = 0; at < 7; at++) drill.report.noteEndpoint({ cluster: 'demo', endpoint: 'abc.example' });
+    await time.advance(MINUTE_MS);
+    drill.report.noteFailed(asked('after.example'));
+    const summary = drill.summary();
+    t.match(summary, {
+      failed: {
+        queries: 5,
+        names: [
+          { name: 'registry.site.example', queries: 3 },
+          { name: 'sts.us-west-2.amazonaws.com', queries: 2 },
+        ],
+      },
+      stale: { queries: 1, names: [{ name: 'oidc.example' }] },
+      endpoints: [{ endpoint: 'abc.example', answers: 7 }],
+      retain: [{ name: 'registry.site.example', types: ['A'], asked: 3 }],
+    });
+    t.equal(summary.retain.length, 1);
+    t.match(changes[1], { phase: 'ended', failed: 5, stale: 1, endpointAnswers: 7 });
+    drill.start(MINUTE_MS);
+    t.match(drill.summary(), { state: 'running', failed: { queries: 0, names: [] }, retain: [] });
+  },
+);
 
 t.test('the end of the process ends the drill and says so', async (t) => {
   const { drill, time, changes } = virtualDrill();
@@ -163,7 +174,7 @@ function overdue() {
 t.test('a timer that is late, as after the machine slept, lengthens nothing', async (t) => {
   const ended = { phase: 'ended', by: 'time', ranMs: MINUTE_MS };
   const { drill, waiting, changes } = overdue();
-  t.notOk(drill.isRunning, 'over, although nobody has noticed');
+  t.notOk(drill.isRunning, 'over, although its timer is late');
   t.match(drill.start(MINUTE_MS), { kind: 'started' });
   t.match(changes, [{ phase: 'started' }, ended, { phase: 'started' }]);
   t.equal(waiting.size, 1, 'the late timer is gone');
@@ -175,4 +186,39 @@ t.test('a timer that is late, as after the machine slept, lengthens nothing', as
   const shut = overdue();
   shut.drill[Symbol.dispose]();
   t.match(shut.changes, [{ phase: 'started' }, ended]);
+});
+
+const running: DrillState = { kind: 'running', startedMs: 1000, endsMs: 61_000, forMs: 60_000 };
+
+t.test('whether a drill runs, by state and moment', async (t) => {
+  for (const [state, nowMs, expected] of [
+    [idle, 0, false],
+    [running, 1000, true],
+    [running, 60_999, true],
+    [running, 61_000, false],
+    [running, 1e9, false],
+  ] as const)
+    t.equal(isRunningAt(state, nowMs), expected, `${state.kind} at ${nowMs}`);
+});
+
+t.test('what starting comes to, by state, length and moment', async (t) => {
+  const started = {
+    kind: 'started',
+    state: { kind: 'running', startedMs: 5000, endsMs: 65_000, forMs: 60_000 },
+  };
+  const badLength = { kind: 'bad-length', minMs: 1_000, maxMs: 86_400_000 };
+  for (const [what, state, forMs, nowMs, expected] of [
+    ['idle', idle, 60_000, 5000, started],
+    ['while one runs', running, 60_000, 5000, { kind: 'already-running', state: running }],
+    ['while one runs, with a bad length', running, 0, 5000, { kind: 'already-running', state: running }],
+    ['one that is over', running, 1_000, 61_000, { kind: 'started' }],
+    ['too short', idle, 999, 0, badLength],
+    ['shortest', idle, 1_000, 0, { kind: 'started' }],
+    ['longest', idle, MAX_DRILL_MS, 0, { kind: 'started' }],
+    ['too long', idle, MAX_DRILL_MS + 1, 0, badLength],
+    ['negative', idle, -1, 0, badLength],
+    ['no number', idle, Number.NaN, 0, badLength],
+    ['without end', idle, Number.POSITIVE_INFINITY, 0, badLength],
+  ] as const)
+    t.match(startDrill(state, forMs, nowMs), expected, what);
 });

@@ -10,7 +10,7 @@ const WORDS: Readonly<Record<string, LinkCondition>> = {
 };
 
 /** What is written down of conditions, each `seconds:word`, until the last of them has lasted; the time of writing in brackets. */
-function told(script: string): string[] {
+function recorded(script: string): string[] {
   const lines: string[] = [];
   let series: Series | undefined;
   let from: LinkCondition = 'unknown';
@@ -81,7 +81,7 @@ t.test('what is written down of a path, and when', async (t) => {
       ],
     ],
     [
-      'a return that does not hold: the cut that follows is told once it has lasted, first answers or not',
+      'a return that does not hold: the cut that follows has a line once it has lasted, first answers or not',
       '0:dis 600:rec 604:con 620:deg 624:dis 630:rec 632:dis 640:rec 642:dis 700:rec 702:dis',
       [
         '0 unknown>disconnected',
@@ -99,7 +99,7 @@ t.test('what is written down of a path, and when', async (t) => {
       ],
     ],
     [
-      'a new series after five quiet minutes is told at once again',
+      'a new series after five quiet minutes has its line at once again',
       '0:con 600:dis 604:con 1000:dis',
       [
         '0 unknown>connected',
@@ -109,10 +109,10 @@ t.test('what is written down of a path, and when', async (t) => {
       ],
     ],
   ];
-  for (const [what, script, lines] of cases) t.strictSame(told(script), lines, what);
+  for (const [what, script, lines] of cases) t.strictSame(recorded(script), lines, what);
 });
 
-t.test('a path that was forgotten and is tried anew begins with its first word', async (t) => {
+t.test('a path that was forgotten and is tried again starts with its first condition', async (t) => {
   const cut = afterTransition(undefined, { from: 'unknown', to: 'disconnected', reason: 'x' }, 0);
   const { change } = afterTransition(cut.series, { from: 'unknown', to: 'disconnected', reason: 'y' }, 50);
   t.strictSame(change, { from: 'unknown', to: 'disconnected', reason: 'y', atMs: 50 });

@@ -1,9 +1,9 @@
-/** What becomes of the looks: adopted, held, dropped, or left aside. */
+/** What becomes of the polls: adopted, held, dropped, or left aside. */
 import t from 'tap';
 import { A, B, C, D, E, F, pair, serving, setUp } from './refreshing.ts';
 import { fails, hangs, hangsUntilAborted, ScriptedSource, sees } from './scripted-source.ts';
 
-t.test('the first look publishes as soon as one source has answered', async (t) => {
+t.test('the first poll publishes as soon as one source has answered', async (t) => {
   const [dns, interfaces] = pair(sees('dns', A, B), hangs);
   const { refresher, time, served } = setUp([dns, interfaces]);
   refresher.start();
@@ -13,7 +13,7 @@ t.test('the first look publishes as soon as one source has answered', async (t) 
   refresher.stop();
 });
 
-t.test('a changed name is compared with interfaces that have just been looked at', async (t) => {
+t.test('a changed name is compared with interfaces that have just been polled', async (t) => {
   const [dns, interfaces] = pair(sees('dns', A, B, C), sees('interfaces', A, B, C));
   const { refresher, time, served, changes } = setUp([dns, interfaces]);
   refresher.start();
@@ -22,14 +22,14 @@ t.test('a changed name is compared with interfaces that have just been looked at
   dns.script = sees('dns', A, B, D);
   interfaces.script = sees('interfaces', A, B, D);
   await time.advance(45_000);
-  t.equal(interfaces.looks.length, 2, 'the interfaces are not asked by their interval, but at once');
+  t.equal(interfaces.polls.length, 2, 'the interfaces are not asked by their interval, but at once');
   t.strictSame(served(), [A, B, D]);
   t.match(changes, [{ kind: 'addresses', added: [D], removed: [C], basis: 'name' }]);
   t.equal(changes.length, 1, 'in one step');
   refresher.stop();
 });
 
-t.test('nothing is adopted while a source that is asked for its view still looks', async (t) => {
+t.test('nothing is adopted while a source that is asked for its view still polls', async (t) => {
   const [dns, interfaces] = pair(sees('dns', A, B, C), sees('interfaces', A, B, C));
   const { refresher, time, served } = setUp([dns, interfaces]);
   refresher.start();
@@ -48,7 +48,7 @@ t.test('nothing is adopted while a source that is asked for its view still looks
   refresher.stop();
 });
 
-t.test('a name that lags behind the interfaces is not followed back', async (t) => {
+t.test('a name that is later than the interfaces does not take an address back', async (t) => {
   const [dns, interfaces] = pair(sees('dns', A, B, C), sees('interfaces', A, B, C));
   const { refresher, time, served } = setUp([dns, interfaces]);
   refresher.start();
@@ -65,13 +65,13 @@ t.test('a name that lags behind the interfaces is not followed back', async (t) 
   refresher.stop();
 });
 
-t.test('names that stay public cost no listing of interfaces at each look', async (t) => {
+t.test('names that stay public cost no listing of interfaces at each poll', async (t) => {
   const [dns, interfaces] = pair(sees('dns', '52.94.1.1'), sees('interfaces', A, B));
   const { refresher, time, served } = setUp([dns, interfaces]);
   refresher.start();
   await time.advance(299_000);
   t.strictSame(served(), [A, B]);
-  t.equal(interfaces.looks.length, 1);
+  t.equal(interfaces.polls.length, 1);
   t.match(refresher.snapshot(), {
     basis: 'interfaces',
     likelyCause: 'public-access',
@@ -81,7 +81,7 @@ t.test('names that stay public cost no listing of interfaces at each look', asyn
 });
 
 t.test(
-  'an upstream that filters private addresses is named as the likely cause, whoever answers first',
+  'an upstream that filters private addresses is named as the likely cause, in any order of the answers',
   async (t) => {
     for (const delays of [
       { dns: 0, interfaces: 50 },
@@ -106,7 +106,7 @@ t.test(
   },
 );
 
-t.test('losing more than half is held, shown, confirmed by another look, and adopted', async (t) => {
+t.test('losing more than half is held, shown, confirmed by another poll, and adopted', async (t) => {
   const [dns, interfaces] = pair(sees('dns', A, B, C), sees('interfaces', A, B, C));
   const { refresher, time, served, changes } = setUp([dns, interfaces]);
   refresher.start();
@@ -127,7 +127,7 @@ t.test('losing more than half is held, shown, confirmed by another look, and ado
   refresher.stop();
 });
 
-t.test('losing more than half is dropped when the next look does not repeat it', async (t) => {
+t.test('losing more than half is dropped when the next poll does not repeat it', async (t) => {
   const [dns, interfaces] = pair(sees('dns', A, B, C), sees('interfaces', A, B, C));
   const { refresher, time, served, published } = setUp([dns, interfaces]);
   refresher.start();
@@ -140,12 +140,12 @@ t.test('losing more than half is dropped when the next look does not repeat it',
   t.strictSame(served(), [A, B, C]);
   t.ok(
     published.slice(1).every((addresses) => addresses.length === 3),
-    'nobody was ever given less',
+    'no client ever got fewer',
   );
   refresher.stop();
 });
 
-t.test('a kick just after a suspicious look is no confirmation', async (t) => {
+t.test('a kick just after a suspicious poll is no confirmation', async (t) => {
   const dns = new ScriptedSource('dns', sees('dns', D));
   const { refresher, time, served } = setUp([dns], serving(A, B, C));
   refresher.start();
@@ -154,34 +154,34 @@ t.test('a kick just after a suspicious look is no confirmation', async (t) => {
     refresher.kick('again');
     await time.advance(1_000);
   }
-  t.ok(dns.looks.length >= 5);
+  t.ok(dns.polls.length >= 5);
   t.strictSame(served(), [A, B, C]);
   refresher.stop();
 });
 
 t.test('a name that flaps between two sets never gets the better of what is served', async (t) => {
-  let look = 0;
+  let poll = 0;
   const dns = new ScriptedSource('dns', async () =>
-    look++ % 2 === 0 ? sees('dns', A, B) : sees('dns', C, D),
+    poll++ % 2 === 0 ? sees('dns', A, B) : sees('dns', C, D),
   );
   const { refresher, time, served } = setUp([dns], serving(A, B));
   refresher.start();
   await time.advance(3_600_000);
-  t.ok(look > 80);
+  t.ok(poll > 80);
   t.strictSame(served(), [A, B]);
   refresher.stop();
 });
 
 t.test('a source that flaps between answers and timeouts changes nothing', async (t) => {
-  let look = 0;
+  let poll = 0;
   const [dns, interfaces] = pair(
-    async () => (look++ % 2 === 0 ? sees('dns', A, B) : fails('dns', 'timeout')),
+    async () => (poll++ % 2 === 0 ? sees('dns', A, B) : fails('dns', 'timeout')),
     sees('interfaces', A, B, C),
   );
   const { refresher, time, published } = setUp([dns, interfaces], serving(A, B));
   refresher.start();
   await time.advance(3_600_000);
-  t.ok(look > 80);
+  t.ok(poll > 80);
   t.ok(published.every((addresses) => addresses.length === 2));
   refresher.stop();
 });
@@ -192,10 +192,10 @@ t.test('one lost reply about the name does not bring in the interfaces; lasting 
   refresher.start();
   await time.advance(10_000);
   t.strictSame(served(), [A, B]);
-  let look = 0;
-  dns.script = async () => (look++ === 0 ? fails('dns', 'timeout') : sees('dns', A, B));
+  let poll = 0;
+  dns.script = async () => (poll++ === 0 ? fails('dns', 'timeout') : sees('dns', A, B));
   await time.advance(60_000);
-  t.ok(look >= 2);
+  t.ok(poll >= 2);
   t.strictSame(served(), [A, B]);
   dns.script = fails('dns', 'timeout');
   await time.advance(60_000);
@@ -204,20 +204,20 @@ t.test('one lost reply about the name does not bring in the interfaces; lasting 
   refresher.stop();
 });
 
-t.test('addresses that nobody has confirmed for 7 and 30 days are warned of once each', async (t) => {
+t.test('addresses that no source has confirmed for 7 and 30 days cause one warning each', async (t) => {
   const dns = new ScriptedSource('dns', fails('dns'));
   const { refresher, time, log, served } = setUp([dns], serving(A));
   refresher.start();
   await time.advance(8 * 86_400_000);
-  const told = () =>
+  const logged = () =>
     log.lines.filter(({ text }) => /confirmed for days/.test(text)).map(({ fields }) => fields['days']);
-  t.strictSame(told(), [7]);
+  t.strictSame(logged(), [7]);
   t.match(refresher.snapshot().warnings, [/for 8 days: scripted/]);
   t.strictSame(served(), [A]);
   refresher.stop();
 });
 
-t.test('an empty set is a failure, whoever calls it a success', async (t) => {
+t.test('an empty set is a failure, even if a source calls it a success', async (t) => {
   const [dns, interfaces] = pair(sees('dns'), sees('interfaces'));
   const { refresher, time, served } = setUp([dns, interfaces], serving(A));
   refresher.start();
@@ -268,22 +268,19 @@ t.test('a change during a cut is seen by the API server, and served once the gua
   refresher.stop();
 });
 
-t.test(
-  'interfaces that only a loose description tells are shown as doubtful, for as long as that lasts',
-  async (t) => {
-    const loose = { kind: 'addresses', source: 'interfaces', addresses: [A], isDoubtful: true } as const;
-    const [dns, interfaces] = pair(sees('dns', A), loose);
-    const { refresher, time, log, served } = setUp([dns, interfaces]);
-    refresher.start();
-    await time.advance(700_000);
-    t.strictSame(served(), [A]);
-    t.match(refresher.snapshot(), { warnings: [/doubtful/], sources: [{}, { isDoubtful: true }] });
-    const told = (text: RegExp) => log.lines.filter((line) => text.test(line.text));
-    t.match(told(/no exact description/), [{ level: 'warn', fields: { addresses: [A] } }]);
-    interfaces.script = sees('interfaces', A);
-    await time.advance(400_000);
-    t.strictSame(refresher.snapshot().warnings, []);
-    t.equal(told(/have the exact description/).length, 1);
-    refresher.stop();
-  },
-);
+t.test('interfaces found only by a loose description are shown as doubtful while that lasts', async (t) => {
+  const loose = { kind: 'addresses', source: 'interfaces', addresses: [A], isDoubtful: true } as const;
+  const [dns, interfaces] = pair(sees('dns', A), loose);
+  const { refresher, time, log, served } = setUp([dns, interfaces]);
+  refresher.start();
+  await time.advance(700_000);
+  t.strictSame(served(), [A]);
+  t.match(refresher.snapshot(), { warnings: [/doubtful/], sources: [{}, { isDoubtful: true }] });
+  const logged = (text: RegExp) => log.lines.filter((line) => text.test(line.text));
+  t.match(logged(/no exact description/), [{ level: 'warn', fields: { addresses: [A] } }]);
+  interfaces.script = sees('interfaces', A);
+  await time.advance(400_000);
+  t.strictSame(refresher.snapshot().warnings, []);
+  t.equal(logged(/have the exact description/).length, 1);
+  refresher.stop();
+});

@@ -1,4 +1,4 @@
-/** Names and networks that are told by DescribeCluster, or by the operator. */
+/** Names and networks from DescribeCluster or from the operator. */
 import t from 'tap';
 import { A, B, C, pair, serving, setUp } from './refreshing.ts';
 import {
@@ -18,7 +18,7 @@ t.test('without a name the details come first, and then the sources that need th
   const { refresher, time, served } = setUp([dns, interfaces, cluster], undefined, unnamedCluster());
   refresher.start();
   await time.advance(1_000);
-  t.strictSame([dns.looks.length, interfaces.looks.length, cluster.looks.length], [0, 0, 1]);
+  t.strictSame([dns.polls.length, interfaces.polls.length, cluster.polls.length], [0, 0, 1]);
   details.resolve(
     describes({ endpoint: 'learned.example', vpcId: 'vpc-1', subnetIds: ['subnet-1'], generation: 'ebs' }),
   );
@@ -34,13 +34,13 @@ t.test('without a name the details come first, and then the sources that need th
     generation: 'ebs',
     knownAddresses: [],
   };
-  t.strictSame(withoutUndefined(dns.looks[0]?.context), expected);
-  t.strictSame(withoutUndefined(interfaces.looks[0]?.context), expected);
-  t.equal(dns.looks.length, 1);
+  t.strictSame(withoutUndefined(dns.polls[0]?.context), expected);
+  t.strictSame(withoutUndefined(interfaces.polls[0]?.context), expected);
+  t.equal(dns.polls.length, 1);
   refresher.stop();
 });
 
-t.test('without a name and without details the interfaces are looked at all the same', async (t) => {
+t.test('without a name and without details the interfaces are polled all the same', async (t) => {
   const [dns, interfaces] = pair(sees('dns', A), sees('interfaces', A));
   const cluster = new ScriptedSource('cluster', fails('cluster', 'denied', true));
   const { refresher, time, served, evidence } = setUp(
@@ -50,14 +50,14 @@ t.test('without a name and without details the interfaces are looked at all the 
   );
   refresher.start();
   await time.advance(10_000);
-  t.equal(dns.looks.length, 0);
+  t.equal(dns.polls.length, 0);
   t.strictSame(served(), [A], 'known, though there is no name to answer them for yet');
   t.match(refresher.snapshot().warnings, [/endpoint name is unknown/]);
   t.match(evidence[0], { proves: 'reachable', reason: 'denied' });
   cluster.script = describes({ endpoint: 'learned.example' });
   refresher.kick('policy mended');
   await time.advance(1_000);
-  t.equal(dns.looks[0]?.context.endpoint, 'learned.example');
+  t.equal(dns.polls[0]?.context.endpoint, 'learned.example');
   refresher.stop();
 });
 
@@ -74,7 +74,7 @@ t.test(
     refresher.kick('test');
     await time.advance(1_000);
     t.equal(refresher.record.endpoint, 'new.example');
-    t.equal(dns.looks.at(-1)?.context.endpoint, 'new.example');
+    t.equal(dns.polls.at(-1)?.context.endpoint, 'new.example');
     t.notOk(refresher.snapshot().sources[0]?.addresses, 'what the old name resolved to is forgotten');
     t.strictSame(served(), [A, B]);
     t.ok(log.lines.some(({ level, text }) => level === 'warn' && text.startsWith('endpoint name changed')));
@@ -82,7 +82,7 @@ t.test(
   },
 );
 
-t.test('a look for the old name is given up when the name changes, and its answer ignored', async (t) => {
+t.test('a poll for the old name is given up when the name changes, and its answer ignored', async (t) => {
   const old = Promise.withResolvers<ReturnType<typeof sees>>();
   const dns = new ScriptedSource('dns', (_, { endpoint }) =>
     endpoint === 'old.example' ? old.promise : Promise.resolve(sees('dns', C)),
@@ -109,37 +109,34 @@ t.test('the name and the VPC of the operator win over the details', async (t) =>
   refresher.start();
   await time.advance(301_000);
   t.equal(refresher.record.endpoint, 'api.example');
-  t.match(interfaces.looks.at(-1)?.context, { vpcId: 'vpc-operator', endpoint: 'api.example' });
+  t.match(interfaces.polls.at(-1)?.context, { vpcId: 'vpc-operator', endpoint: 'api.example' });
   refresher.stop();
 });
 
-t.test(
-  'the API server is asked as soon as there is an address to ask at, and told what is known',
-  async (t) => {
-    const first = Promise.withResolvers<ReturnType<typeof sees>>();
-    const dns = new ScriptedSource('dns', () => first.promise);
-    const kubernetes = new ScriptedSource('kubernetes', sees('kubernetes', A, B));
-    const cluster = new ScriptedSource('cluster', describes({ certificateAuthority: 'Q0E=' }));
-    const { refresher, time, log } = setUp([dns, kubernetes, cluster]);
-    refresher.start();
-    await time.advance(1_000);
-    t.equal(kubernetes.looks.length, 0, 'that it cannot be asked yet is no failure');
-    first.resolve(sees('dns', A, B));
-    await time.advance(0);
-    t.match(kubernetes.looks[0]?.context, {
-      endpoint: 'api.example',
-      knownAddresses: [A, B],
-      certificateAuthority: 'Q0E=',
-    });
-    await time.advance(70_000);
-    t.equal(kubernetes.looks.length, 2, 'and then by its own interval');
-    t.strictSame(
-      log.lines.filter(({ level }) => level === 'warn'),
-      [],
-    );
-    refresher.stop();
-  },
-);
+t.test('the API server is polled as soon as there is an address, and gets what is known', async (t) => {
+  const first = Promise.withResolvers<ReturnType<typeof sees>>();
+  const dns = new ScriptedSource('dns', () => first.promise);
+  const kubernetes = new ScriptedSource('kubernetes', sees('kubernetes', A, B));
+  const cluster = new ScriptedSource('cluster', describes({ certificateAuthority: 'Q0E=' }));
+  const { refresher, time, log } = setUp([dns, kubernetes, cluster]);
+  refresher.start();
+  await time.advance(1_000);
+  t.equal(kubernetes.polls.length, 0, 'that it cannot be asked yet is no failure');
+  first.resolve(sees('dns', A, B));
+  await time.advance(0);
+  t.match(kubernetes.polls[0]?.context, {
+    endpoint: 'api.example',
+    knownAddresses: [A, B],
+    certificateAuthority: 'Q0E=',
+  });
+  await time.advance(70_000);
+  t.equal(kubernetes.polls.length, 2, 'and then by its own interval');
+  t.strictSame(
+    log.lines.filter(({ level }) => level === 'warn'),
+    [],
+  );
+  refresher.stop();
+});
 
 function withoutUndefined(value: object | undefined): object {
   return JSON.parse(JSON.stringify(value));

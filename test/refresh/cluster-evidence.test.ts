@@ -1,4 +1,4 @@
-/** What a look says about the link, and about the credentials. */
+/** What a poll says about the link, and about the credentials. */
 import t from 'tap';
 import type { Evidence } from '../../src/link/link-state.ts';
 import { evidenceOf } from '../../src/refresh/poll.ts';
@@ -61,20 +61,20 @@ t.test('the home of the Route 53 API is that of the partition', async (t) => {
 });
 
 t.test(
-  'a doubt about the link lets sources look at once that were answered last, and no others',
+  'a doubt about the link lets sources poll at once that were answered last, and no others',
   async (t) => {
     const [dns, interfaces] = pair(sees('dns', A), sees('interfaces', A));
     const cluster = new ScriptedSource('cluster', fails('cluster', 'denied', true));
     const { refresher, time } = setUp([dns, interfaces, cluster]);
     refresher.start();
     await time.advance(1_000);
-    const looks = () => [dns, interfaces, cluster].map(({ looks }) => looks.length);
-    const before = looks();
+    const polls = () => [dns, interfaces, cluster].map(({ polls }) => polls.length);
+    const before = polls();
     refresher.confirm('us-east-1');
     refresher.confirm('us-west-2');
     await time.advance(0);
     t.strictSame(
-      looks().map((count, at) => count - (before[at] ?? 0)),
+      polls().map((count, at) => count - (before[at] ?? 0)),
       [0, 1, 0],
     );
     refresher.stop();
@@ -109,7 +109,7 @@ t.test(
         .map(({ level, fields }) => `${level} ${fields['from']} ${fields['to']}`);
     refresher.start();
     await time.advance(600_000);
-    t.strictSame(said(), ['warn unknown missing'], 'looks that go on failing say nothing new');
+    t.strictSame(said(), ['warn unknown missing'], 'polls that go on failing say nothing new');
     t.match(refresher.snapshot(), {
       credentials: { condition: 'missing', detail: 'scripted', sinceAgoMs: 600_000 },
       warnings: [/credentials for aws are missing, for 10 min: scripted/],
@@ -145,9 +145,9 @@ t.test('credentials that work again for one source are tried for the others at o
   t.match(refresher.snapshot().credentials, { condition: 'refused' });
   interfaces.script = sees('interfaces', A);
   cluster.script = describes({});
-  const before = { interfaces: interfaces.looks.length, cluster: cluster.looks.length };
-  while (interfaces.looks.length === before.interfaces) await time.advance(500);
-  t.equal(cluster.looks.length, before.cluster + 1, 'before its own time');
+  const before = { interfaces: interfaces.polls.length, cluster: cluster.polls.length };
+  while (interfaces.polls.length === before.interfaces) await time.advance(500);
+  t.equal(cluster.polls.length, before.cluster + 1, 'before its own time');
   t.match(refresher.snapshot().credentials, { condition: 'accepted' });
   refresher.stop();
 });

@@ -1,4 +1,4 @@
-/** From the first look to the last: a cut and a return, new settings, a stop, and what is shown meanwhile. */
+/** From the first poll to the last: a cut and a return, new settings, a stop, and what is shown meanwhile. */
 import t from 'tap';
 import { A, B, C, D, E, pair, serving, setUp } from './refreshing.ts';
 import {
@@ -26,7 +26,7 @@ t.test(
     t.match(refresher.record, { lastRefreshFailed: true, basis: 'kept', ttlSeconds: 30 });
     await time.advance(3 * 86_400_000);
     t.strictSame(served(), [A, B, C]);
-    t.equal(log.lines.filter(({ text }) => text === 'source fails').length, 3, 'each failure is told once');
+    t.equal(log.lines.filter(({ text }) => text === 'source fails').length, 3, 'each failure is logged once');
     t.notOk(
       log.lines.some(({ text }) => text === 'sources disagree'),
       'silence is not held against the upstream',
@@ -36,7 +36,7 @@ t.test(
     interfaces.script = sees('interfaces', A, B, D);
     refresher.kick('link restored');
     await time.advance(1_100);
-    t.strictSame(served(), [A, B, D], 'looks that began during the cut are not waited for');
+    t.strictSame(served(), [A, B, D], 'polls that began during the cut are not waited for');
     t.match(refresher.record, { lastRefreshFailed: false, basis: 'name', ttlSeconds: 60 });
     refresher.stop();
   },
@@ -77,7 +77,7 @@ t.test('new settings with the same sources change nothing', async (t) => {
   refresher.reconfigure({ ...settings, sources: again }, times);
   await time.advance(2_000);
   t.strictSame(changes, []);
-  t.equal(again[0]?.looks.length, 1, 'but they are looked at');
+  t.equal(again[0]?.polls.length, 1, 'but they are polled');
   refresher.stop();
 });
 
@@ -93,7 +93,7 @@ t.test('after a stop nothing is published, whatever still comes', async (t) => {
   await time.advance(60_000);
   t.strictSame(published, []);
   t.equal(time.pendingTimers, 0);
-  t.equal(dns.looks.length, 1);
+  t.equal(dns.polls.length, 1);
 });
 
 t.test('a stop while a decision waits for another source decides nothing', async (t) => {

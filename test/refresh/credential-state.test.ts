@@ -11,12 +11,12 @@ import { describes, fails, sees } from './scripted-source.ts';
 
 const LISTS = sees('interfaces', '10.0.0.1');
 
-function after(...looks: readonly Observation[]): CredentialState {
-  return looks.reduce((state, look, at) => nextCredentialState(state, look, at + 1), initialCredentialState);
+function after(...polls: readonly Observation[]): CredentialState {
+  return polls.reduce((state, poll, at) => nextCredentialState(state, poll, at + 1), initialCredentialState);
 }
 
-t.test('what looks say of the credentials', async (t) => {
-  for (const [what, looks, condition, sinceMs] of [
+t.test('what polls say of the credentials', async (t) => {
+  for (const [what, polls, condition, sinceMs] of [
     ['nothing yet', [], 'unknown', 0],
     ['a listing', [LISTS], 'accepted', 1],
     ['no provider has any, or it hangs', [fails('interfaces', 'no-credentials')], 'missing', 1],
@@ -24,12 +24,7 @@ t.test('what looks say of the credentials', async (t) => {
     ['a key that was revoked', [fails('cluster', 'refused-credentials', true)], 'refused', 1],
     ['a policy that forbids it: the caller is known', [fails('cluster', 'denied', true)], 'accepted', 1],
     ['an empty listing', [fails('interfaces', 'empty', true)], 'accepted', 1],
-    [
-      'throttled, perhaps before anybody looked at them',
-      [fails('interfaces', 'throttled', true)],
-      'unknown',
-      0,
-    ],
+    ['throttled, perhaps before AWS checked them', [fails('interfaces', 'throttled', true)], 'unknown', 0],
     ['a cut', [LISTS, fails('interfaces', 'timeout'), fails('interfaces', 'network')], 'accepted', 1],
     ['a cut, in trouble', [fails('cluster', 'no-credentials'), fails('cluster', 'timeout')], 'missing', 1],
     [
@@ -55,10 +50,10 @@ t.test('what looks say of the credentials', async (t) => {
     ['the API server on the site has its own', [fails('kubernetes', 'expired-credentials')], 'unknown', 0],
     ['a captive portal', [fails('interfaces', 'malformed')], 'unknown', 0],
   ] as const) {
-    const state = after(...looks);
+    const state = after(...polls);
     t.match(state, { condition, sinceMs }, what);
     t.equal(isInTrouble(state), !['unknown', 'accepted'].includes(condition), what);
-    t.equal(state.detail !== '', isInTrouble(state), `${what}: trouble is told, and only trouble`);
+    t.equal(state.detail !== '', isInTrouble(state), `${what}: trouble has a detail, and only trouble`);
   }
 });
 

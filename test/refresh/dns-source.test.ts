@@ -3,7 +3,7 @@ import type { FailureReason, ResolvedName, Source, SourceContext } from '../../s
 import { createDnsSource } from '../../src/refresh/sources.ts';
 import { contextOf, ENDPOINT } from '../far-side/polling.ts';
 
-const look = (source: Source, known: Partial<SourceContext> = {}) =>
+const poll = (source: Source, known: Partial<SourceContext> = {}) =>
   source.observe(contextOf(known), new AbortController().signal);
 
 const noText = async () => false;
@@ -14,7 +14,7 @@ function answering(resolved: ResolvedName) {
 
 t.test('addresses and TTL pass through, each address once', async (t) => {
   const addresses = ['10.0.3.10', '10.0.3.11', '10.0.3.10'];
-  t.same(await look(answering({ kind: 'addresses', addresses, ttlSeconds: 37 })), {
+  t.same(await poll(answering({ kind: 'addresses', addresses, ttlSeconds: 37 })), {
     kind: 'addresses',
     source: 'dns',
     addresses: ['10.0.3.10', '10.0.3.11'],
@@ -43,21 +43,21 @@ t.test(
   "the name that AWS says is asked for before the operator's, which is asked where it has no address",
   async (t) => {
     const real = 'real.gr7.us-west-2.eks.amazonaws.com';
-    const told: Record<string, ResolvedName> = {
+    const given: Record<string, ResolvedName> = {
       [ENDPOINT]: { kind: 'addresses', addresses: ['10.0.9.9'], ttlSeconds: 60 },
       [real]: { kind: 'addresses', addresses: ['10.0.3.10'], ttlSeconds: 60 },
     };
     const source = createDnsSource({
-      resolve: async (name) => told[name] ?? { kind: 'no-addresses', rcode: 3 },
+      resolve: async (name) => given[name] ?? { kind: 'no-addresses', rcode: 3 },
       answersText: noText,
     });
-    t.match(await look(source, { describedEndpoint: real }), { addresses: ['10.0.3.10'] });
+    t.match(await poll(source, { describedEndpoint: real }), { addresses: ['10.0.3.10'] });
     for (const rcode of [0, 3]) {
-      told[real] = { kind: 'no-addresses', rcode };
-      t.match(await look(source, { describedEndpoint: real }), { addresses: ['10.0.9.9'] });
+      given[real] = { kind: 'no-addresses', rcode };
+      t.match(await poll(source, { describedEndpoint: real }), { addresses: ['10.0.9.9'] });
     }
-    told[real] = { kind: 'failed', reason: 'timeout', detail: 'silent' };
-    t.match(await look(source, { describedEndpoint: real }), { kind: 'failed', reason: 'timeout' });
+    given[real] = { kind: 'failed', reason: 'timeout', detail: 'silent' };
+    t.match(await poll(source, { describedEndpoint: real }), { kind: 'failed', reason: 'timeout' });
   },
 );
 
@@ -83,7 +83,7 @@ const failures: readonly (readonly [string, ResolvedName, FailureReason, RegExp,
 t.test('what is no address is a failure, and proves nothing of AWS', async (t) => {
   for (const [what, resolved, reason, detail, endpoint = ENDPOINT] of failures) {
     const expected = { kind: 'failed', source: 'dns', reason, reachedFarSide: false, detail };
-    t.match(await look(answering(resolved), { endpoint }), expected, what);
+    t.match(await poll(answering(resolved), { endpoint }), expected, what);
   }
 });
 
@@ -98,7 +98,7 @@ t.test('an endpoint that EKS has named is managed by AWS, whatever suffix it has
     ['abc.eusc-de-east-1.eks.amazonaws.eu', undefined, 'filtered'],
   ] as const) {
     const known = { endpoint, ...(isEndpointOfEks === undefined ? {} : { isEndpointOfEks }) };
-    t.match(await look(source, known), { reason }, endpoint);
+    t.match(await poll(source, known), { reason }, endpoint);
   }
 });
 
@@ -126,7 +126,7 @@ t.test('a resolve that never settles ends with the signal', async (t) => {
 
 t.test('a resolve that rejects against its promise is a failure all the same', async (t) => {
   const source = createDnsSource({ resolve: () => Promise.reject(new Error('bug')), answersText: noText });
-  t.same(await look(source), {
+  t.same(await poll(source), {
     kind: 'failed',
     source: 'dns',
     reason: 'internal',
@@ -141,7 +141,7 @@ t.test('an answer that comes from an outpost-dns is not believed, nor is the lac
     { kind: 'failed', reason: 'servfail', detail: '' },
   ] as const) {
     const source = createDnsSource({ resolve: async () => resolved, answersText: async () => true });
-    t.match(await look(source), {
+    t.match(await poll(source), {
       kind: 'failed',
       reason: 'looping',
       reachedFarSide: false,

@@ -90,7 +90,7 @@ t.test('in a cut, names alone never replace what the interfaces confirmed', asyn
     await after.time.advance(HOUR_MS);
     t.strictSame(after.served(), [GOOD], 'nor after a restart');
     interfaces.script = sees('interfaces', PORTAL);
-    await after.time.advance(700_000); // looks that hang for good have made it patient
+    await after.time.advance(700_000); // polls that hang for good have made it patient
     t.strictSame(after.served(), [[PORTAL]], 'until the interfaces say so too');
     await after.end();
   }
@@ -160,7 +160,7 @@ t.test('a record is not lent to another cluster while its own is configured', as
   await end();
 });
 
-t.test('a name that was replaced is remembered, told, and survives a restart', async (t) => {
+t.test('a name that was replaced is remembered, reported, and survives a restart', async (t) => {
   const cluster = new ScriptedSource('cluster', describes({ endpoint: 'old.example' }));
   const { dns, both } = sourcesSeeing(GOOD);
   const settings = { ...unnamedCluster(), sources: [...both, cluster] };
@@ -235,26 +235,29 @@ t.test('beneath a pin the addresses are followed by the same rules', async (t) =
   await end();
 });
 
-t.test('with the wall clock behind the file ages grow from the load, and the skew is told', async (t) => {
-  const cut = [new ScriptedSource('dns', fails('dns', 'timeout'))];
-  const before = await startPlane([clusterSettings({ sources: sourcesSeeing(GOOD).both })]);
-  await before.time.advance(60_000);
-  const records = await before.end();
-  const time = new VirtualTime();
-  const aheadMs = 3 * HOUR_MS;
-  time.setWall(new Date((records[0]?.confirmedAtMs.dns ?? 0) - aheadMs).toISOString());
-  const { one, plane, end } = await startPlane([clusterSettings({ sources: cut })], records, time);
-  t.match(one()?.warnings, [/3 h ahead of this clock/]);
-  for (const hours of [1, 2, 3, 4, 5]) {
-    await time.advance(HOUR_MS);
-    t.equal(one()?.confirmedAgoMs, hours * HOUR_MS, `${hours} h`);
-    t.strictSame(plane.records()[0]?.confirmedAtMs, records[0]?.confirmedAtMs, 'the stored time stays');
-  }
-  t.notMatch(one()?.warnings.join(), /ahead/, 'until the clock has caught up');
-  await end();
-});
+t.test(
+  'when the file is ahead of the wall clock, ages grow from the load, and the skew is reported',
+  async (t) => {
+    const cut = [new ScriptedSource('dns', fails('dns', 'timeout'))];
+    const before = await startPlane([clusterSettings({ sources: sourcesSeeing(GOOD).both })]);
+    await before.time.advance(60_000);
+    const records = await before.end();
+    const time = new VirtualTime();
+    const aheadMs = 3 * HOUR_MS;
+    time.setWall(new Date((records[0]?.confirmedAtMs.dns ?? 0) - aheadMs).toISOString());
+    const { one, plane, end } = await startPlane([clusterSettings({ sources: cut })], records, time);
+    t.match(one()?.warnings, [/3 h ahead of this clock/]);
+    for (const hours of [1, 2, 3, 4, 5]) {
+      await time.advance(HOUR_MS);
+      t.equal(one()?.confirmedAgoMs, hours * HOUR_MS, `${hours} h`);
+      t.strictSame(plane.records()[0]?.confirmedAtMs, records[0]?.confirmedAtMs, 'the stored time stays');
+    }
+    t.notMatch(one()?.warnings.join(), /ahead/, 'until the clock has caught up');
+    await end();
+  },
+);
 
-t.test('that every source fails is told, with since when and why', async (t) => {
+t.test('a failure of every source is reported, with its time and reason', async (t) => {
   const { dns, interfaces, both } = sourcesSeeing(GOOD);
   const { time, one, end } = await startPlane([clusterSettings({ sources: both })]);
   await time.advance(10_000);
@@ -270,7 +273,7 @@ t.test('that every source fails is told, with since when and why', async (t) => 
   await nothing.end();
 });
 
-t.test('an upstream that forwards back to an outpost-dns is told', async (t) => {
+t.test('an upstream that forwards back to an outpost-dns is reported', async (t) => {
   const { dns, both } = sourcesSeeing(GOOD);
   dns.script = fails('dns', 'looping');
   const { time, one, end } = await startPlane([clusterSettings({ sources: both })]);
@@ -280,7 +283,7 @@ t.test('an upstream that forwards back to an outpost-dns is told', async (t) => 
 });
 
 t.test(
-  'a configured endpoint that is not what AWS says is told everywhere, and AWS is asked about its own',
+  'a configured endpoint that differs from that of AWS is reported everywhere, and AWS is asked about its own',
   async (t) => {
     const real = 'real.example';
     const { dns, both } = sourcesSeeing(GOOD);
@@ -293,11 +296,11 @@ t.test(
       describedEndpoint: real,
       warnings: [/configured as outdated\.example, while AWS says real\.example: both are answered/],
     });
-    t.match(dns.looks.at(-1)?.context, { endpoint: 'outdated.example', describedEndpoint: real });
-    const told = () => first.log.lines.filter(({ text }) => /not the one that aws says/.test(text));
-    t.match(told(), [{ level: 'warn', fields: { endpoint: 'outdated.example', described: real } }]);
+    t.match(dns.polls.at(-1)?.context, { endpoint: 'outdated.example', describedEndpoint: real });
+    const logged = () => first.log.lines.filter(({ text }) => /not the one that aws says/.test(text));
+    t.match(logged(), [{ level: 'warn', fields: { endpoint: 'outdated.example', described: real } }]);
     await first.time.advance(3 * HOUR_MS);
-    t.equal(told().length, 1, 'once');
+    t.equal(logged().length, 1, 'once');
 
     for (const source of [...both, cluster]) source.script = fails(source.name, 'timeout');
     const second = await startPlane([settings], await first.end());
@@ -361,7 +364,7 @@ t.test(
     await only.end();
     const { region: ___, ...nowhere } = clusterSettings({ endpoint: ofEast.endpoint ?? '' });
     const alone = await startPlane([{ ...nowhere, sources: cut() }], [ofWest, ofEast]);
-    t.strictSame(alone.served(), [['10.2.0.1']], 'without a Region the endpoint tells whose the record is');
+    t.strictSame(alone.served(), [['10.2.0.1']], 'without a Region the endpoint identifies the record');
     await alone.end();
   },
 );

@@ -14,7 +14,7 @@ function setUp(ping: Ping, more: Partial<LinkProbeOptions> = {}) {
 }
 
 t.test(
-  'a quiet link is looked at every ten seconds; a cut is known within 13 s, a return within 3 s',
+  'a quiet link is polled every ten seconds; a cut is known within 13 s, a return within 3 s',
   async (t) => {
     let isUp = true;
     const { time, seen, probe } = setUp(async () => (isUp ? 'answered' : 'timeout'));
@@ -106,7 +106,7 @@ t.test('a path that becomes slow is in doubt, and then known to be there: never 
   await time.advance(0);
 });
 
-t.test('after a failure it is looked at often until three answers in a row', async (t) => {
+t.test('after a failure it is polled often until three answers in a row', async (t) => {
   const outcomes = ['network', 'answered', 'answered', 'answered', 'answered'] as const;
   let pings = 0;
   const { time, seen, probe } = setUp(async () => outcomes[pings++] ?? 'answered');
@@ -133,7 +133,7 @@ t.test('Regions come and go with the configuration', async (t) => {
   probe.stop();
 });
 
-t.test('a look that is over leaves nothing behind: its signal is aborted, and so let go', async (t) => {
+t.test('a poll that is over keeps nothing: its signal is aborted, and released', async (t) => {
   const signals: AbortSignal[] = [];
   const { time, probe } = setUp(async (_region, signal) => {
     signals.push(signal);
@@ -224,7 +224,7 @@ t.test('a proxy that answers in place of AWS is named, late or not, and is no cu
   }
 });
 
-t.test('whoever cannot ask says nothing, however long that takes', async (t) => {
+t.test('a probe that cannot ask gives no evidence, however long that takes', async (t) => {
   let isAble = false;
   const { time, seen, probe } = setUp(async () => 'answered', {
     ready: (_region, signal) =>

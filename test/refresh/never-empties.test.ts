@@ -128,13 +128,13 @@ t.test(
   },
 );
 
-t.test('no sequence of looks that fail, hang, throw or come back empty takes an address away', async (t) => {
+t.test('no sequence of polls that fail, hang, throw or come back empty takes an address away', async (t) => {
   type Step = 'hang' | 'throw' | 'empty' | 'inadmissible' | FailureReason;
   const step = fc.constantFrom<Step>('hang', 'throw', 'empty', 'inadmissible', ...REASONS);
   const play = (name: 'dns' | 'interfaces', script: readonly Step[]) => {
-    let look = 0;
+    let poll = 0;
     return new ScriptedSource(name, async (): Promise<Observation> => {
-      const what = script[look++ % script.length] ?? 'empty';
+      const what = script[poll++ % script.length] ?? 'empty';
       if (what === 'hang') return hangs();
       if (what === 'throw') throw new Error('a bug');
       if (what === 'empty') return { kind: 'addresses', source: name, addresses: [] };

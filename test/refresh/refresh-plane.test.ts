@@ -60,7 +60,7 @@ function summary(records: readonly EndpointRecord[] | undefined) {
   return records?.map((record) => [record.cluster, ...addressesOf(record)]);
 }
 
-t.test('what was stored is published before anything is looked at', async (t) => {
+t.test('what was stored is published before anything is polled', async (t) => {
   const one = cluster('one', fails('dns'));
   const { plane, published, time } = setUp([one.settings]);
   await plane.load([stored('one', time.wallMs() - DAY_MS, A, B)]);
@@ -99,7 +99,7 @@ t.test('the records of all clusters are published whole when one changes, and sa
     ['two', B],
   ]);
   t.strictSame(changes, [
-    ['one', 'endpoint'], // from the settings, before anybody has looked
+    ['one', 'endpoint'], // from the settings, before any poll
     ['two', 'endpoint'],
     ['one', 'addresses'],
     ['two', 'addresses'],
@@ -124,17 +124,17 @@ t.test('a disk that fails or hangs keeps no right answer back', async (t) => {
   }
 });
 
-t.test('a kick makes every cluster look', async (t) => {
+t.test('a kick makes every cluster poll', async (t) => {
   const [one, two] = [cluster('one', fails('dns')), cluster('two', fails('dns'))];
   const { plane, time } = setUp([one.settings, two.settings]);
   await plane.load([]);
   plane.start();
   await time.advance(300_000);
-  const before = [one.dns.looks.length, two.dns.looks.length];
+  const before = [one.dns.polls.length, two.dns.polls.length];
   plane.kick('link restored');
   await time.advance(1_000);
   t.strictSame(
-    [one.dns.looks.length, two.dns.looks.length],
+    [one.dns.polls.length, two.dns.polls.length],
     before.map((count) => count + 1),
   );
   await plane.stop();
@@ -170,9 +170,9 @@ t.test(
       ],
       'what is not configured is kept on disk',
     );
-    const looks = one.dns.looks.length;
+    const polls = one.dns.polls.length;
     await time.advance(600_000);
-    t.equal(one.dns.looks.length, looks, 'but not looked at');
+    t.equal(one.dns.polls.length, polls, 'but not polled');
 
     await plane.reconfigure([one.settings]);
     await time.advance(2_000);
@@ -198,7 +198,7 @@ t.test('records of clusters that are not configured are kept on disk and not ser
 });
 
 t.test(
-  'clusters of one name in two Regions are two; one whose Region is told later is the same',
+  'clusters of one name in two Regions are two; one whose Region is configured later is the same',
   async (t) => {
     const west = cluster('one', fails('dns'), { region: 'us-west-2' });
     const east = cluster('one', fails('dns'), { region: 'us-east-1' });
@@ -305,7 +305,7 @@ t.test('a dead address is marked in what is published, and neither saved nor rem
   t.match(plane.snapshot().clusters[0]?.addresses, [{ isDead: true }, { isDead: false }]);
   await plane.reconfigure([{ ...one.settings, probe: { ...probe, port: 6443 } }]);
   await time.advance(1_000);
-  t.notOk(JSON.stringify(published.at(-1)).includes('dead'), 'other probes begin anew');
+  t.notOk(JSON.stringify(published.at(-1)).includes('dead'), 'other probes start again');
   await plane.stop();
   t.equal(time.pendingTimers, 0);
 });

@@ -1,4 +1,4 @@
-/** One cluster's refresher in virtual time, with sources that do as they are told. */
+/** One cluster's refresher in virtual time, with scripted sources. */
 import type { Evidence } from '../../src/link/link-state.ts';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { ClusterRefresher } from '../../src/refresh/cluster-refresher.ts';
@@ -40,7 +40,7 @@ export function setUp(
   return { time, log, evidence, changes, published, refresher, served, settings };
 }
 
-/** As loaded from disk: served, confirmed by nobody in this process. */
+/** As loaded from disk: served, and not confirmed in this process. */
 export function serving(...addresses: readonly string[]): EndpointRecord {
   const seen = { firstSeenMs: -1_000, lastSeenMs: -1_000 };
   return {

@@ -7,12 +7,12 @@ import type { Random } from '../../src/runtime/random.ts';
 /** What a scripted source does when it is asked: give this, or whatever the function settles with. */
 export type Script = Observation | ((signal: AbortSignal, context: SourceContext) => Promise<Observation>);
 
-/** A source that does as the test tells it, and remembers how it was asked. */
+/** A source that follows the script of a test, and remembers its polls. */
 export class ScriptedSource implements Source {
   readonly name: SourceName;
   script: Script;
-  readonly looks: { readonly context: SourceContext; readonly signal: AbortSignal }[] = [];
-  /** How many looks are under way, and how many ever were at once. */
+  readonly polls: { readonly context: SourceContext; readonly signal: AbortSignal }[] = [];
+  /** How many polls are under way, and how many ever were at once. */
   running = 0;
   mostRunning = 0;
 
@@ -22,7 +22,7 @@ export class ScriptedSource implements Source {
   }
 
   async observe(context: SourceContext, signal: AbortSignal): Promise<Observation> {
-    this.looks.push({ context, signal });
+    this.polls.push({ context, signal });
     this.mostRunning = Math.max(this.mostRunning, ++this.running);
     try {
       return await (typeof this.script === 'function' ? this.script(signal, context) : this.script);

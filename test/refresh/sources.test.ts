@@ -32,7 +32,7 @@ t.test('all four sources see the simulated Region through the real SDK', async (
   });
 });
 
-/** What sources are made from, where none may look through it. */
+/** What sources are made from, where none may poll through it. */
 function untouched(t: Test) {
   return {
     poll: pollHere(clientsFor(t)),
@@ -110,7 +110,7 @@ t.test('the Route 53 source: every kind of record set, by zone ID', async (t) =>
 });
 
 t.test(
-  'the Route 53 source: a target that cannot be resolved fails the look, with AWS reached',
+  'the Route 53 source: a target that cannot be resolved fails the poll, with AWS reached',
   async (t) => {
     const sandbox = await startRegion(t);
     const observe = sourcesAt(sandbox, clientsFor(t), { route53: { zoneId: 'Z0PUBLICSITEEXAMPLE' } });

@@ -41,38 +41,38 @@ class Turns {
   }
 }
 
-function clustersWith(looks: Turns, more: object = {}) {
+function clustersWith(polls: Turns, more: object = {}) {
   return Array.from({ length: CLUSTERS }, (_, n) => {
     const address = `10.0.${n >> 8}.${n & 255}`;
-    const look = (name: 'dns' | 'interfaces') =>
+    const poll = (name: 'dns' | 'interfaces') =>
       new ScriptedSource(name, async () => {
-        looks.happens();
+        polls.happens();
         return sees(name, address);
       });
     const name = `cluster-${n}`;
     return clusterSettings({
       name,
       endpoint: `${name}.example`,
-      sources: [look('dns'), look('interfaces')],
+      sources: [poll('dns'), poll('interfaces')],
       ...more,
     });
   });
 }
 
 t.test('clusters: a start, a change of all and a reload let queries have their turn', async (t) => {
-  const [looks, changes] = [new Turns(), new Turns()];
+  const [polls, changes] = [new Turns(), new Turns()];
   const time = new VirtualTime();
   let table = EndpointTable.empty;
   let published = 0;
   const plane = new RefreshPlane({
-    clusters: clustersWith(looks),
+    clusters: clustersWith(polls),
     times,
     clock: time,
     timers: time,
     random: evenRandom,
     log: new CollectingLog(),
     pause: async () => {
-      await Promise.all([looks.pause(), changes.pause()]);
+      await Promise.all([polls.pause(), changes.pause()]);
     },
     save: async () => ({ kind: 'saved' }),
     publish: (records) => {
@@ -97,21 +97,21 @@ t.test('clusters: a start, a change of all and a reload let queries have their t
   isFine(changes, CLUSTERS, 'names learned from the configuration');
   await plane.start();
   await settle(areServed(CLUSTERS));
-  isFine(looks, 2 * CLUSTERS, 'looks at the start');
+  isFine(polls, 2 * CLUSTERS, 'polls at the start');
   isFine(changes, CLUSTERS, 'addresses learned');
 
   const before = published;
-  await plane.reconfigure(clustersWith(looks, { pin: ['10.9.9.9'] }));
+  await plane.reconfigure(clustersWith(polls, { pin: ['10.9.9.9'] }));
   await settle(() => table.records.every(({ basis }) => basis === 'pin'));
   isFine(changes, CLUSTERS, 'clusters altered by a reload');
   t.equal(published, before + 1, 'published once, whole');
 
   await plane.reconfigure([]);
   await settle(() => table.records.length === 0);
-  looks.read();
-  await plane.reconfigure(clustersWith(looks));
+  polls.read();
+  await plane.reconfigure(clustersWith(polls));
   await settle(areServed(CLUSTERS));
-  isFine(looks, 2 * CLUSTERS, 'looks for clusters that came with a reload');
+  isFine(polls, 2 * CLUSTERS, 'polls for clusters that came with a reload');
   t.equal(stepsOf(plane.snapshotting()), CLUSTERS, 'a snapshot takes a step for each');
   t.ok(stepsOf(EndpointTable.composing(plane.records(), EndpointTable.empty)) > CLUSTERS, 'a table as well');
   await plane.stop();

@@ -33,7 +33,7 @@ function silent(source: AddressSource, before?: SourceState): SourceState {
   return { source, latest: 'failed', failure: 'timeout', view: before?.view };
 }
 
-/** A set that the name and EC2's listing have both told. */
+/** A set that both the name and the listing of EC2 have given. */
 function agreedOn(addresses: readonly string[]): EndpointRecord {
   const states = [saw('dns', addresses, START_MS), saw('interfaces', addresses, START_MS)];
   return decide(emptyRecord('my-cluster', 'us-west-2'), states, settings, START_MS).record;
@@ -87,15 +87,15 @@ function play(
       record = keep(restarted(record), [], settings, nowMs).record;
       last = {};
     }
-    const told =
+    const given =
       addresses === undefined
         ? silent(liar, last[liar])
         : saw(liar, addresses, nowMs, liar === 'dns' ? { ttlSeconds, upstream } : {});
     const heard = isHonestHeard ? saw(honest, agreed, nowMs) : silent(honest, last[honest]);
-    last = { [liar]: told, [honest]: heard };
+    last = { [liar]: given, [honest]: heard };
     record = (addresses === undefined && !isHonestHeard ? keep : decide)(
       record,
-      [told, heard],
+      [given, heard],
       settings,
       nowMs,
     ).record;
@@ -154,15 +154,15 @@ t.test('the guard is not walked round in two steps: {1, 2}, then {1, X}, then {X
   const [one, two, stranger] = ['10.0.0.1', '10.0.0.2', '10.9.9.9'];
   for (const failure of ['timeout', 'network', 'malformed', 'no-credentials'] as const) {
     let record = agreedOn([one, two]);
-    for (const [at, told] of [[one, stranger], [stranger], [stranger], [one], [stranger]].entries()) {
+    for (const [at, given] of [[one, stranger], [stranger], [stranger], [one], [stranger]].entries()) {
       const nowMs = START_MS + (at + 1) * 3_600_000;
       const states: readonly SourceState[] = [
-        saw('dns', told, nowMs, { ttlSeconds: 60 }),
+        saw('dns', given, nowMs, { ttlSeconds: 60 }),
         { source: 'interfaces', latest: 'failed', failure },
       ];
       record = decide(restarted(record), states, settings, nowMs).record;
-      t.notOk(addressesOf(record).includes(stranger), `${failure}: ${told}`);
-      t.ok(addressesOf(record).includes(one), `${failure}: ${told}`);
+      t.notOk(addressesOf(record).includes(stranger), `${failure}: ${given}`);
+      t.ok(addressesOf(record).includes(one), `${failure}: ${given}`);
     }
   }
   t.end();
@@ -171,8 +171,8 @@ t.test('the guard is not walked round in two steps: {1, 2}, then {1, X}, then {X
 t.test('where no witness is awaited, small steps add up against the set that was corroborated', (t) => {
   const [one, two, other, stranger] = ['10.0.0.1', '10.0.0.2', '10.0.0.8', '10.0.0.9'];
   const first = { ...agreedOn([one, two]), confirmedAtMs: { dns: START_MS } };
-  const step = (record: EndpointRecord, told: readonly string[], nowMs: number, more = {}) =>
-    decide(record, [saw('dns', told, nowMs, { ttlSeconds: 300, ...more })], settings, nowMs).record;
+  const step = (record: EndpointRecord, given: readonly string[], nowMs: number, more = {}) =>
+    decide(record, [saw('dns', given, nowMs, { ttlSeconds: 300, ...more })], settings, nowMs).record;
   const half = step(first, [one, other], 2_000);
   t.strictSame(addressesOf(half), [one, other], 'half of it is taken at once');
   const held = step(half, [other, stranger], 4_000, { upstream: 'a' });
@@ -226,7 +226,10 @@ t.test('a name that begins to speak leaves out the interfaces that it never had'
 
 t.test('an old state file has no corroborated set: what it serves is one', (t) => {
   const { corroborated: _, ...old } = agreedOn(['10.0.0.1', '10.0.0.2', '10.0.0.3']);
-  const states = (nowMs: number, told: readonly string[]) => [saw('dns', told, nowMs), silent('interfaces')];
+  const states = (nowMs: number, given: readonly string[]) => [
+    saw('dns', given, nowMs),
+    silent('interfaces'),
+  ];
   const small = decide(restarted(old), states(9_000, ['10.0.0.1', '10.0.0.2']), settings, 9_000).record;
   const next = decide(restarted(small), states(99_000, ['10.0.0.1']), settings, 99_000).record;
   t.strictSame(addressesOf(next), ['10.0.0.1', '10.0.0.2']);

@@ -96,7 +96,11 @@ t.test('decide: the set is replaced, not merged, and who goes takes its provenan
   t.strictSame(changes, [{ kind: 'addresses', added: [D], removed: [C], basis: 'name' }]);
   t.equal(record.changedAtMs, NOW_MS);
   const back = decide(record, [saw('dns', [A, B, C])], settings, NOW_MS + 1).record;
-  t.equal(back.addresses[2]?.provenance.interfaces, undefined, 'an address that comes back begins anew');
+  t.equal(
+    back.addresses[2]?.provenance.interfaces,
+    undefined,
+    'an address that comes back has a new provenance',
+  );
   t.end();
 });
 
@@ -178,7 +182,7 @@ t.test('note: one source that fails beside one that works is no failed refresh',
   t.end();
 });
 
-t.test('note: before any look, what was kept is served as kept', (t) => {
+t.test('note: before any poll, what was kept is served as kept', (t) => {
   const untried: SourceState = { source: 'dns', latest: 'untried' };
   const { record } = keep(serving([A], { ttlSeconds: 12 }), [untried], settings, NOW_MS);
   t.match(record, { basis: 'kept', lastRefreshFailed: false, ttlSeconds: 12 });
@@ -385,13 +389,13 @@ const twoInterfaceSources: readonly Row[] = [
     basis: 'name',
   },
   {
-    row: 'a cut: nobody but the API server speaks',
+    row: 'a cut: only the API server answers',
     states: [fails('dns'), fails('interfaces'), saw('kubernetes', [A, B, D])],
     served: [A, B, D],
     basis: 'interfaces',
   },
   {
-    row: 'a cut, and a look at EC2 before it that is too old',
+    row: 'a cut, and a poll of EC2 before it that is too old',
     states: [fails('dns'), saw('interfaces', [A, B, C], { agoMs: 920_001 }), saw('kubernetes', [A, B, D])],
     served: [A, B, D],
     basis: 'interfaces',

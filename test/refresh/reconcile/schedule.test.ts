@@ -15,12 +15,12 @@ const cases: readonly [string, Partial<Progress>, number, number][] = [
   ['after the fourth failure, 40 s', { consecutiveFailures: 4 }, MIDDLE, 40_000],
   ['never more than 60 s', { consecutiveFailures: 5 }, MIDDLE, 60_000],
   ['nor after very many failures', { consecutiveFailures: 100_000 }, MIDDLE, 60_000],
-  ['a few looks that never settle change nothing', { consecutiveFailures: 2, unsettled: 2 }, MIDDLE, 10_000],
-  ['more of them make the looks rarer', { consecutiveFailures: 5, unsettled: 3 }, MIDDLE, 120_000],
+  ['a few polls that never settle change nothing', { consecutiveFailures: 2, unsettled: 2 }, MIDDLE, 10_000],
+  ['more of them make the polls rarer', { consecutiveFailures: 5, unsettled: 3 }, MIDDLE, 120_000],
   ['but never rarer than 5 min', { consecutiveFailures: 50, unsettled: 500 }, MIDDLE, 300_000],
 ];
 
-t.test('the delay follows from how the looks went', (t) => {
+t.test('the delay follows from how the polls went', (t) => {
   for (const [name, progress, fraction, expected] of cases) {
     const delayMs = nextDelayMs({ consecutiveFailures: 0, unsettled: 0, ...progress }, settings, fraction);
     t.equal(delayMs, expected, name);

@@ -163,9 +163,9 @@ const learned: [it: string, known: KnownAnswer, want: string][] = [
 t.test('what is known, and which answer is given', async (t) => {
   for (const [it, known, want] of learned) {
     const { kind, earlier, doubtedSince } = known;
-    const behind = earlier === undefined ? '' : `, then ${earlier.kind}`;
+    const rest = earlier === undefined ? '' : `, then ${earlier.kind}`;
     const text =
-      doubtedSince === undefined ? `${kind}${behind}` : `${answerToGive(known).kind}, ${kind} doubted`;
+      doubtedSince === undefined ? `${kind}${rest}` : `${answerToGive(known).kind}, ${kind} doubted`;
     t.equal(text, want, it);
     t.equal(earlier?.earlier, undefined, `${it}: never more than one`);
   }
@@ -186,7 +186,7 @@ t.test('an answer changes with its records; their order, their TTLs and the ID a
     ['another ID and TTL', addresses(name, 17, 1, 2, 3), false],
     ['another order', addresses(name, 60, 3, 1, 2), false],
     ['one less', addresses(name, 60, 1, 2), true],
-    ['another one', addresses(name, 60, 1, 2, 4), true],
+    ['a different record', addresses(name, 60, 1, 2, 4), true],
     ['one twice', addresses(name, 60, 1, 2, 3, 3), true],
   ];
   for (const [it, octets, isChange] of cases) {

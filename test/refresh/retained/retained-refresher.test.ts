@@ -9,7 +9,7 @@ const A = question(name);
 const NXDOMAIN = 0x8183;
 
 t.test(
-  'a name is asked for at four fifths of its lifetime, 5 s before its end at the latest, within 5 s and 1 h, whether or not anybody wants it',
+  'a name is asked for at four fifths of its lifetime, 5 s before its end at the latest, within 5 s and 1 h, even if no client asks',
   async (t) => {
     const cases: [ttlSeconds: number, seconds: number][] = [
       [0, 5],
@@ -295,7 +295,7 @@ t.test(
         Number.POSITIVE_INFINITY,
         `${at}: no clock makes it fresh`,
       );
-      t.equal(after.asked.length, 0, `${at}: nobody is asked yet`);
+      t.equal(after.asked.length, 0, `${at}: nothing is asked yet`);
       t.match(
         after.refresher.snapshot().questions,
         [{ state: 'stale' }, { state: 'stale' }, { state: 'unknown' }],
@@ -305,7 +305,7 @@ t.test(
       t.strictSame(
         sorted(after.refresher.records()),
         sorted(records),
-        `${at}: what nobody has confirmed is as it was, the one not retained now as well`,
+        `${at}: an answer that was not confirmed is as it was, also for a name that is not retained now`,
       );
       for (const { confirmedAgoMs = -1 } of after.refresher.snapshot().questions.slice(0, 2))
         t.ok(confirmedAgoMs >= 0, `${at}: age ${confirmedAgoMs}`);
@@ -408,7 +408,7 @@ t.test(
 );
 
 t.test(
-  'a stop asks nobody any more and saves what is not saved; a disk that hangs does not hold it',
+  'a stop ends all asking and saves what is not saved; a disk that hangs does not hold it',
   async (t) => {
     const bench = benchFor([A]);
     bench.answer = () => addresses(name, 60, 1);
@@ -436,7 +436,7 @@ t.test(
   },
 );
 
-t.test('answers for which the file has no room are told of, once', async (t) => {
+t.test('answers for which the file has no room cause one warning', async (t) => {
   const bench = benchFor([A]);
   bench.answer = () => addresses(name, 30, Math.floor(bench.time.monotonicMs() / 1000) % 200);
   bench.leftOut = 3;
@@ -450,7 +450,7 @@ t.test('answers for which the file has no room are told of, once', async (t) => 
   t.equal(bench.store.state().leftOut, 3);
 });
 
-t.test('without questions nothing is done, and a kick before the start asks nobody', async (t) => {
+t.test('without questions nothing is done, and a kick before the start asks nothing', async (t) => {
   const empty = benchFor([]);
   empty.refresher.start();
   empty.refresher.kick('test');
@@ -463,7 +463,7 @@ t.test('without questions nothing is done, and a kick before the start asks nobo
 });
 
 t.test(
-  'of a thousand names a hundred are listed, those that need somebody first; all are counted',
+  'of a thousand names a hundred are listed, those that are not fresh first; all are counted',
   async (t) => {
     const bench = benchFor(Array.from({ length: 1000 }, (_, at) => question(`n${at}.example`)));
     const isHeard = (of: string) => Number(/\d+/.exec(of)) < 990;

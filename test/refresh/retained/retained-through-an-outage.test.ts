@@ -30,8 +30,8 @@ function processOn(files: FileSystem, at: string) {
     backend: new FileBackend('/state', { random: systemRandom, files }),
   });
   const { store } = bench;
-  /** What a client is told: the state of the answer, and its last octets. */
-  const told = (type = 'A', aspects = {}) => {
+  /** What a client gets: the state of the answer, and its last octets. */
+  const given = (type = 'A', aspects = {}) => {
     const nowMs = time.monotonicMs();
     const found = cache.find(asked(name, type, aspects), nowMs);
     if (found === undefined) return 'nothing';
@@ -46,7 +46,7 @@ function processOn(files: FileSystem, at: string) {
     bench.refresher.start();
     return loaded;
   };
-  return { time, cache, bench, told, start, store };
+  return { time, cache, bench, given, start, store };
 }
 
 const connected = (_of: string, type: string) =>
@@ -60,8 +60,12 @@ t.test(
     first.bench.answer = connected;
     await first.start();
     await first.time.advance(2 * 3_600_000);
-    t.equal(first.told(), 'fresh positive 1,2');
-    t.equal(first.told('AAAA'), 'fresh nodata', 'what is not there is known as well: musl fails on SERVFAIL');
+    t.equal(first.given(), 'fresh positive 1,2');
+    t.equal(
+      first.given('AAAA'),
+      'fresh nodata',
+      'what is not there is known as well: musl fails on SERVFAIL',
+    );
     const atCut = first.bench.asked.length;
     first.bench.answer = () => 'no upstream';
     let wasStale = false;
@@ -69,19 +73,19 @@ t.test(
     for (let day = 0; day < 30; day++) {
       await first.time.advance(DAY);
       for (const aspects of [{}, { dnssecOk: true }, { checkingDisabled: true }]) {
-        if (first.told('A', aspects) !== 'stale positive 1,2 EDE 3')
-          t.fail(`day ${day}: ${first.told('A', aspects)}`);
-        if (first.told('AAAA', aspects) !== 'stale nodata EDE 3')
-          t.fail(`day ${day}: ${first.told('AAAA', aspects)}`);
+        if (first.given('A', aspects) !== 'stale positive 1,2 EDE 3')
+          t.fail(`day ${day}: ${first.given('A', aspects)}`);
+        if (first.given('AAAA', aspects) !== 'stale nodata EDE 3')
+          t.fail(`day ${day}: ${first.given('AAAA', aspects)}`);
       }
       wasStale = true;
     }
     t.ok(wasStale);
-    const looks = first.bench.asked.length - atCut;
+    const polls = first.bench.asked.length - atCut;
     t.comment(
-      `${looks} looks in 30 days, ${Number((process.hrtime.bigint() - began) / 1_000_000n)} ms of real time`,
+      `${polls} polls in 30 days, ${Number((process.hrtime.bigint() - began) / 1_000_000n)} ms of real time`,
     );
-    t.ok(looks < 2 * 30 * 720 * 1.3, 'about one in two minutes for each question');
+    t.ok(polls < 2 * 30 * 720 * 1.3, 'about one in two minutes for each question');
     for (const { state, confirmedAgoMs = 0, stats } of first.bench.refresher.snapshot().questions) {
       t.equal(state, 'stale');
       t.ok(Math.abs(confirmedAgoMs - 30 * DAY) < 3_600_000, `age ${confirmedAgoMs / DAY} days`);
@@ -92,14 +96,14 @@ t.test(
       const next = processOn(disk.files, at);
       next.bench.answer = () => 'no upstream';
       t.equal((await next.start()).kind, 'loaded', at);
-      t.equal(next.told(), 'stale positive 1,2 EDE 3', `${at}: the first answer`);
-      t.equal(next.told('AAAA'), 'stale nodata EDE 3', at);
+      t.equal(next.given(), 'stale positive 1,2 EDE 3', `${at}: the first answer`);
+      t.equal(next.given('AAAA'), 'stale nodata EDE 3', at);
       await next.time.advance(3 * DAY);
-      t.equal(next.told(), 'stale positive 1,2 EDE 3', `${at}: and three days on`);
+      t.equal(next.given(), 'stale positive 1,2 EDE 3', `${at}: and three days on`);
       next.bench.answer = () => addresses(name, 300, 9);
       next.bench.refresher.kick('upstream reachable again');
       await next.time.advance(1000);
-      t.equal(next.told(), 'fresh positive 9', `${at}: the link is back`);
+      t.equal(next.given(), 'fresh positive 9', `${at}: the link is back`);
     }
   },
 );
@@ -108,7 +112,7 @@ t.test(
   'while an upstream answers, an answer is never stale, whatever its TTL and however slow the upstream',
   async (t) => {
     for (const ttlSeconds of [0, 1, 5, 9, 10, 12, 30, 60]) {
-      const { time, bench, told, start } = processOn(new PowerCutDisk().files, '2026-01-01T00:00:00Z');
+      const { time, bench, given, start } = processOn(new PowerCutDisk().files, '2026-01-01T00:00:00Z');
       bench.answer = async () => {
         await new Promise<void>((resolve) => time.after(4000, resolve));
         return addresses(name, ttlSeconds, 1);
@@ -117,7 +121,7 @@ t.test(
       await time.advance(6000);
       const seen = new Set<string>();
       for (let quarters = 0; quarters < 4 * 150; quarters++) {
-        seen.add(told());
+        seen.add(given());
         await time.advance(250);
       }
       t.strictSame([...seen], ['fresh positive 1'], `TTL ${ttlSeconds}`);
@@ -128,9 +132,9 @@ t.test(
   },
 );
 
-t.test('in the first minutes of a cut nobody waits for an upstream, whatever the TTL', async (t) => {
+t.test('in the first minutes of a cut no client waits for an upstream, whatever the TTL', async (t) => {
   for (const ttlSeconds of [5, 40, 60, 300, 3600]) {
-    const { time, bench, told, start } = processOn(new PowerCutDisk().files, '2026-01-01T00:00:00Z');
+    const { time, bench, given, start } = processOn(new PowerCutDisk().files, '2026-01-01T00:00:00Z');
     bench.answer = () => addresses(name, ttlSeconds, 1);
     await start();
     await time.advance(7_777_777);
@@ -140,7 +144,7 @@ t.test('in the first minutes of a cut nobody waits for an upstream, whatever the
     };
     const seen = new Set<string>();
     for (let second = 0; second < 2 * ttlSeconds + 60; second++) {
-      seen.add(told());
+      seen.add(given());
       await time.advance(1000);
     }
     const odd = [...seen].filter((what) => !['fresh positive 1', 'stale positive 1 EDE 3'].includes(what));
@@ -155,7 +159,7 @@ t.test('upstreams that deny the name on their way down do not take it away', asy
     ['NODATA, once', 1, () => denial(name, 'A', 60)],
   ] as const) {
     const disk = new PowerCutDisk();
-    const { time, bench, told, start } = processOn(disk.files, '2026-01-01T00:00:00Z');
+    const { time, bench, given, start } = processOn(disk.files, '2026-01-01T00:00:00Z');
     bench.answer = connected;
     await start();
     await time.advance(3_600_000);
@@ -166,16 +170,16 @@ t.test('upstreams that deny the name on their way down do not take it away', asy
     };
     await time.advance(DAY);
     t.ok(denials > most);
-    t.equal(told(), 'stale positive 1,2 EDE 3', it);
+    t.equal(given(), 'stale positive 1,2 EDE 3', it);
     const after = processOn(disk.files, '2026-01-02T02:00:00Z');
     after.bench.answer = () => 'no upstream';
     await after.start();
-    t.equal(after.told(), 'stale positive 1,2 EDE 3', `${it}: and after a restart`);
+    t.equal(after.given(), 'stale positive 1,2 EDE 3', `${it}: and after a restart`);
   }
 });
 
 t.test('memory stays flat over days of failures and days of changes', async (t) => {
-  const { time, bench, told, start } = processOn(new PowerCutDisk().files, '2026-01-01T00:00:00Z');
+  const { time, bench, given, start } = processOn(new PowerCutDisk().files, '2026-01-01T00:00:00Z');
   bench.answer = connected;
   await start();
   const used: number[] = [];
@@ -192,7 +196,7 @@ t.test('memory stays flat over days of failures and days of changes', async (t) 
     collectGarbage();
     used.push(process.memoryUsage().heapUsed / 1e6);
   }
-  t.match(told(), /positive/);
+  t.match(given(), /positive/);
   t.comment(`MB: ${used.map((mb) => mb.toFixed(1)).join(', ')}`);
   const least = (some: number[]) => Math.min(...some);
   t.ok(least(used.slice(4)) - least(used.slice(0, 4)) < 10);

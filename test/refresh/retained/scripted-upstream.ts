@@ -40,7 +40,7 @@ export type Script = (
 
 export interface Asked {
   readonly atMs: number;
-  /** `name type`, with `DO` behind it. */
+  /** `name type`, then `DO` if it is set. */
   readonly text: string;
 }
 

@@ -24,12 +24,12 @@ function site(base = unnamedCluster()) {
   } = { is: OLD, names: { 'old.example': [A, B, C] }, listed: { 'vpc-1': [A, B, C] } };
   let described: () => Observation = () => describes(world.is);
   const dns = new ScriptedSource('dns', async (_, { endpoint = '', describedEndpoint }) => {
-    const told = world.names[describedEndpoint ?? endpoint] ?? world.names[endpoint];
-    return told === undefined ? fails('dns', 'not-found') : sees('dns', ...told);
+    const given = world.names[describedEndpoint ?? endpoint] ?? world.names[endpoint];
+    return given === undefined ? fails('dns', 'not-found') : sees('dns', ...given);
   });
   const interfaces = new ScriptedSource('interfaces', async (_, { vpcId = '' }) => {
-    const told = world.listed[vpcId];
-    return told === undefined ? fails('interfaces', 'empty', true) : sees('interfaces', ...told);
+    const given = world.listed[vpcId];
+    return given === undefined ? fails('interfaces', 'empty', true) : sees('interfaces', ...given);
   });
   const cluster = new ScriptedSource('cluster', async () => described());
   const rig = setUp([dns, interfaces, cluster], undefined, base);
@@ -43,7 +43,7 @@ function site(base = unnamedCluster()) {
   };
 }
 
-const WITHIN_MS = 3 * 60_000; // two looks at the name, one of EKS, and the repetition that a whole new set takes
+const WITHIN_MS = 3 * 60_000; // two polls of the name, one of EKS, and the repetition that a whole new set takes
 
 t.test(
   'the name is not found: EKS is asked at once, and the new cluster is served within minutes',
@@ -51,7 +51,7 @@ t.test(
     const { refresher, time, world, served, cluster } = site();
     refresher.start();
     await time.advance(10 * 60_000);
-    t.equal(cluster.looks.length, 1);
+    t.equal(cluster.polls.length, 1);
     Object.assign(world, { is: NEW, names: { 'new.example': [D, E, F] }, listed: { 'vpc-2': [D, E, F] } });
     await time.advance(WITHIN_MS);
     t.match(refresher.record, {
@@ -120,7 +120,7 @@ t.test(
     Object.assign(world, { names: {}, listed: {} });
     await time.advance(20 * 60_000); // DELETING: DescribeCluster still has the old endpoint
     t.strictSame(served(), [A, B, C]);
-    t.ok(cluster.looks.length >= 4 && cluster.looks.length <= 12, `${cluster.looks.length} looks`);
+    t.ok(cluster.polls.length >= 4 && cluster.polls.length <= 12, `${cluster.polls.length} polls`);
 
     describe(() => fails('cluster', 'not-found', true));
     await time.advance(20 * 60_000);
@@ -149,8 +149,8 @@ t.test(
       const { refresher, time } = setUp([dns, cluster]);
       refresher.start();
       await time.advance(3_600_000);
-      t.ok(dns.looks.length > 40);
-      t.ok(cluster.looks.length <= most, `${cluster.looks.length} calls in an hour`);
+      t.ok(dns.polls.length > 40);
+      t.ok(cluster.polls.length <= most, `${cluster.polls.length} calls in an hour`);
       refresher.stop();
     }
   },

@@ -1,5 +1,7 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import t from 'tap';
-import { deadAddresses, Liveness } from '../../src/refresh/address-checks.ts';
+import { connectTcp, deadAddresses, Liveness } from '../../src/refresh/address-checks.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { evenRandom } from './scripted-source.ts';
 
@@ -35,7 +37,7 @@ t.test('an address is dead after two failures in a row, and alive at once', asyn
   await liveness.checkOnce();
   t.strictSame(changes, [[A]]);
   await liveness.checkOnce();
-  t.strictSame(changes, [[A]], 'told only when it changes');
+  t.strictSame(changes, [[A]], 'reported only when it changes');
   down.clear();
   await liveness.checkOnce();
   t.strictSame(changes, [[A], []]);
@@ -106,3 +108,23 @@ t.test('a connect that rejects or never settles is a failure, and the probes go 
   t.equal(probes.length, 9);
   liveness.stop();
 });
+
+t.test(
+  'true where a server listens, false where none does, and the connection is closed again',
+  async (t) => {
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const closed = once(server, 'connection').then(([socket]) => {
+      socket.resume();
+      return once(socket, 'close');
+    });
+    t.equal(await connectTcp('127.0.0.1', port, 2_000), true);
+    await closed;
+    server.close();
+    await once(server, 'close');
+    t.equal(await connectTcp('127.0.0.1', port, 2_000), false);
+  },
+);

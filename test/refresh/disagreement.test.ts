@@ -1,4 +1,4 @@
-/** Sources that disagree are told of in the log once each has looked again: one that was asked a moment before the other is no news. */
+/** A disagreement is logged after each source has polled again: a moment between two polls is no disagreement. */
 import t from 'tap';
 import type { Observation } from '../../src/records/observation.ts';
 import { ClusterRefresher } from '../../src/refresh/cluster-refresher.ts';
@@ -30,42 +30,42 @@ function site(dnsSees: Observation, interfacesSee: Observation, dnsIntervalMs = 
     evidence: () => undefined,
     onRecord: () => undefined,
   });
-  const told = () => log.lines.filter(({ text }) => text.startsWith('sources ')).map(({ text }) => text);
+  const logged = () => log.lines.filter(({ text }) => text.startsWith('sources ')).map(({ text }) => text);
   const isDoubted = () => {
     const { disagreement, likelyCause } = refresher.snapshot();
     return disagreement !== undefined || likelyCause !== undefined;
   };
   t.teardown(() => refresher.stop());
-  return { time, log, dns, interfaces, refresher, told, isDoubted, after };
+  return { time, log, dns, interfaces, refresher, logged, isDoubted, after };
 }
 
-t.test('a disagreement of a moment is shown, and not told', async (t) => {
+t.test('a disagreement of a moment is shown, and not logged', async (t) => {
   for (const [what, dnsFirst] of [
     ['an upstream that is not reached yet at the start', fails('dns', 'timeout')],
     ['a name that does not exist for a moment', fails('dns', 'not-found')],
-    ['a name that is behind', sees('dns', A)],
+    ['a name that is late', sees('dns', A)],
   ] as const) {
-    const { time, dns, refresher, told, isDoubted, after } = site(dnsFirst, sees('interfaces', B));
+    const { time, dns, refresher, logged, isDoubted, after } = site(dnsFirst, sees('interfaces', B));
     refresher.start();
     await time.advance(1_000);
     t.ok(isDoubted(), `${what}: in the status at once`);
     dns.script = after(20, sees('dns', B));
     await time.advance(600_000);
     t.notOk(isDoubted(), what);
-    t.strictSame(told(), [], what);
+    t.strictSame(logged(), [], what);
   }
 });
 
 t.test(
   'a source that was asked just before the change does not contradict the one asked just after it',
   async (t) => {
-    const { time, dns, interfaces, refresher, told, isDoubted, after } = site(
+    const { time, dns, interfaces, refresher, logged, isDoubted, after } = site(
       sees('dns', A, B),
       sees('interfaces', A, B),
       49_500,
     );
     refresher.start();
-    await time.advance(298_000); // the name was looked up at 297 s, the interfaces are listed at 300 s
+    await time.advance(298_000); // the name was polled at 297 s, the interfaces are listed at 300 s
     interfaces.script = after(100, sees('interfaces', A, C));
     dns.script = after(20, sees('dns', A, C));
     await time.advance(3_000);
@@ -73,12 +73,12 @@ t.test(
     await time.advance(17_000);
     t.notOk(isDoubted(), 'and not for long');
     await time.advance(600_000);
-    t.strictSame(told(), []);
+    t.strictSame(logged(), []);
   },
 );
 
-t.test('a link that comes back: the sources are one behind the other, again', async (t) => {
-  const { time, dns, interfaces, refresher, told, after } = site(sees('dns', A), sees('interfaces', A));
+t.test('a link that comes back: one source answers after the other', async (t) => {
+  const { time, dns, interfaces, refresher, logged, after } = site(sees('dns', A), sees('interfaces', A));
   refresher.start();
   await time.advance(60_000);
   dns.script = after(20, fails('dns', 'timeout'));
@@ -89,30 +89,30 @@ t.test('a link that comes back: the sources are one behind the other, again', as
   await time.advance(3_000); // the upstream is a little later
   dns.script = after(20, sees('dns', A));
   await time.advance(600_000);
-  t.strictSame(told(), []);
+  t.strictSame(logged(), []);
 });
 
-t.test('a disagreement that lasts is told once, within seconds, and its end too', async (t) => {
+t.test('a disagreement that lasts is logged once, within seconds, and its end too', async (t) => {
   for (const [dnsSees, cause] of [
     [sees('dns', PUBLIC, OTHER_PUBLIC), 'public-access'],
     [fails('dns', 'empty'), 'dns-rebinding-filter'],
     [fails('dns', 'timeout'), 'name-reply-dropped'],
     [sees('dns', B), undefined],
   ] as const) {
-    const { time, log, dns, interfaces, refresher, told, after } = site(dnsSees, sees('interfaces', A));
+    const { time, log, dns, interfaces, refresher, logged, after } = site(dnsSees, sees('interfaces', A));
     refresher.start();
     await time.advance(20_000);
-    t.strictSame(told(), ['sources disagree'], `${cause}`);
+    t.strictSame(logged(), ['sources disagree'], `${cause}`);
     t.match(
       log.lines.find(({ text }) => text === 'sources disagree'),
       { level: 'warn', fields: { likelyCause: cause } },
     );
     await time.advance(3_600_000);
-    t.strictSame(told(), ['sources disagree'], `${cause}`);
-    const perHour = interfaces.looks.length;
-    t.ok(perHour <= 20, `${perHour} looks in an hour`);
+    t.strictSame(logged(), ['sources disagree'], `${cause}`);
+    const perHour = interfaces.polls.length;
+    t.ok(perHour <= 20, `${perHour} polls in an hour`);
     dns.script = after(20, sees('dns', A));
     await time.advance(120_000);
-    t.strictSame(told(), ['sources disagree', 'sources agree again'], `${cause}`);
+    t.strictSame(logged(), ['sources disagree', 'sources agree again'], `${cause}`);
   }
 });

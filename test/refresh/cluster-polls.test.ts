@@ -3,13 +3,13 @@ import t from 'tap';
 import { A, B, C, D, pair, serving, setUp } from './refreshing.ts';
 import { fails, hangs, hangsUntilAborted, ScriptedSource, sees } from './scripted-source.ts';
 
-t.test('each source looks again by its own interval', async (t) => {
+t.test('each source polls again by its own interval', async (t) => {
   const [dns, interfaces] = pair(sees('dns', A), sees('interfaces', A));
   const { refresher, time } = setUp([dns, interfaces]);
   refresher.start();
   await time.advance(45_000 * 20);
-  t.equal(dns.looks.length, 21);
-  t.equal(interfaces.looks.length, 4);
+  t.equal(dns.polls.length, 21);
+  t.equal(interfaces.polls.length, 4);
   refresher.stop();
   t.equal(time.pendingTimers, 0, 'and none after the stop');
 });
@@ -20,9 +20,9 @@ t.test('a source that fails is asked again after 5 s, 10 s, ... 60 s', async (t)
   refresher.start();
   const moments: number[] = [];
   for (let seconds = 0; seconds < 300; seconds++) {
-    const before = dns.looks.length;
+    const before = dns.polls.length;
     await time.advance(1_000);
-    if (dns.looks.length > before) moments.push(seconds + 1);
+    if (dns.polls.length > before) moments.push(seconds + 1);
   }
   t.strictSame(moments, [5, 15, 35, 75, 135, 195, 255]);
   refresher.stop();
@@ -34,20 +34,20 @@ t.test('a source that never settles is given up at the deadline, and asked again
   refresher.start();
   await time.advance(19_999);
   t.equal(refresher.snapshot().sources[0]?.isRunning, true);
-  t.notOk(interfaces.looks[0]?.signal.aborted);
+  t.notOk(interfaces.polls[0]?.signal.aborted);
   await time.advance(200);
-  t.ok(interfaces.looks[0]?.signal.aborted, 'aborted at the deadline');
+  t.ok(interfaces.polls[0]?.signal.aborted, 'aborted at the deadline');
   t.match(refresher.snapshot().sources[0], {
     latest: 'failed',
     lastFailure: { reason: 'timeout' },
     stats: { unsettled: 1, refreshes: { timeout: 1 } },
   });
   await time.advance(5_000);
-  t.equal(interfaces.looks.length, 2, 'and asked again, though the first look still hangs');
-  t.strictSame(evidence, [], 'a look that heeds no abort says nothing about the link');
+  t.equal(interfaces.polls.length, 2, 'and asked again, though the first poll still hangs');
+  t.strictSame(evidence, [], 'a poll that ignores the abort says nothing about the link');
   t.strictSame(served(), [A]);
   await time.advance(3_600_000);
-  t.ok(interfaces.looks.length < 20, `looks that pile up become rare: ${interfaces.looks.length}`);
+  t.ok(interfaces.polls.length < 20, `polls that pile up become rare: ${interfaces.polls.length}`);
   refresher.stop();
 });
 
@@ -96,7 +96,7 @@ t.test('what a source says in the moment after its abort is late as well', async
   refresher.stop();
 });
 
-t.test('a source never looks twice at once', async (t) => {
+t.test('a source never polls twice at once', async (t) => {
   const [dns, interfaces] = pair(sees('dns', A), hangsUntilAborted('interfaces'));
   const { refresher, time } = setUp([dns, interfaces]);
   refresher.start();
@@ -115,7 +115,7 @@ t.test('a source that throws is a failure of its own, and its schedule goes on',
   const { refresher, time } = setUp([dns], serving(A));
   refresher.start();
   await time.advance(5_001);
-  t.equal(dns.looks.length, 2);
+  t.equal(dns.polls.length, 2);
   t.match(refresher.snapshot().sources[0]?.lastFailure, { reason: 'internal', detail: /a bug/ });
   refresher.stop();
 });
@@ -125,10 +125,10 @@ t.test('a kick resets the backoff', async (t) => {
   const { refresher, time } = setUp([dns]);
   refresher.start();
   await time.advance(600_000);
-  const before = dns.looks.length;
+  const before = dns.polls.length;
   refresher.kick('link restored');
   await time.advance(6_000);
-  t.equal(dns.looks.length, before + 2, 'at once, and after 5 s');
+  t.equal(dns.polls.length, before + 2, 'at once, and after 5 s');
   refresher.stop();
 });
 
@@ -139,9 +139,9 @@ t.test('a wall clock that jumps by years in either direction moves no age and no
   await time.advance(1_000);
   for (const wall of ['2046-01-01T00:00:00Z', '1970-01-02T00:00:00Z']) {
     time.setWall(wall);
-    const looks = dns.looks.length;
+    const polls = dns.polls.length;
     await time.advance(45_000);
-    t.equal(dns.looks.length, looks + 1, wall);
+    t.equal(dns.polls.length, polls + 1, wall);
     const { addresses, sources, changedAgoMs } = refresher.snapshot();
     const { firstSeenAgoMs = -1, lastSeenAgoMs = -1 } = addresses[0]?.provenance.dns ?? {};
     t.equal(firstSeenAgoMs, 1_000 + time.monotonicMs());
@@ -152,7 +152,7 @@ t.test('a wall clock that jumps by years in either direction moves no age and no
   refresher.stop();
 });
 
-t.test('a look that is under way is waited for, however fresh the view before it', async (t) => {
+t.test('a poll that is under way is waited for, however fresh the view before it', async (t) => {
   const [dns, interfaces] = pair(sees('dns', A, B, C), sees('interfaces', A, B, C));
   const { refresher, time, served, published } = setUp([dns, interfaces]);
   refresher.start();
