@@ -1,7 +1,7 @@
 /**
- * The thread of everything that speaks HTTPS, so that the loop that answers queries never stands still for it: loading
- * Node's TLS takes a processor 20 to 35 ms, the root certificates 15 ms more, each handshake some, the AWS clients a third
- * of a second, and reading a long listing some milliseconds. A defect in any of it ends this thread alone.
+ * The thread of everything that speaks HTTPS, so that the loop that answers queries never stands still for it. Loading Node's
+ * TLS takes a processor 20 to 35 ms, the root certificates 15 ms more, the AWS clients a third of a second. Each handshake
+ * and each long listing takes some milliseconds. A defect in any of it ends this thread alone.
  *
  *     poll, head, abort, hello -> [ AWS | API servers ] -> done | url, log
  *

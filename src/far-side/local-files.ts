@@ -1,8 +1,7 @@
 /**
- * Small files of this host that the far side needs: certificates, tokens, the AWS configuration. A pipe that nobody writes to
- * and a file system that does not answer hold a thread of libuv's pool for as long as they are waited for. The pool has four
- * threads for the whole process, and the state is saved with them, so few files are read at once and none is waited for
- * for long.
+ * Small files of this host that the far side needs: certificates, tokens, the AWS configuration. A pipe without a writer, or a
+ * file system that does not answer, holds a thread of libuv's pool. That pool has four threads for the whole process, and the
+ * state is saved with them. So few files are read at once, and no read is waited for for long.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';

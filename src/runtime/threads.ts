@@ -6,8 +6,8 @@ import { inBackground } from './background.ts';
 const ending = new Map<Worker, Promise<void>>();
 
 /**
- * Tells a thread to end. A thread that hangs in a call to the operating system (a pipe that nobody writes to, a file system
- * that does not answer) does not, and an exit of the process would wait for it for ever. Resolves once it has ended.
+ * Tells a thread to end, and resolves once it has. A thread that hangs in a call to the operating system does not end: it waits
+ * for a pipe without a writer, or for a dead file system. An exit of the process would wait for it for ever.
  */
 export function endThread(worker: Worker): Promise<void> {
   const known = ending.get(worker);

@@ -1,6 +1,6 @@
 /**
- * The SDK's clients as this server needs them: loaded at the first call (client-ec2 alone costs some 70 MB), one for each
- * service, Region and profile, and without the defaults that hang a daemon. Endpoints, profiles and credentials come from
+ * The SDK's clients as this server needs them, without the defaults that hang a daemon. A client is loaded at the first call
+ * (client-ec2 alone costs some 70 MB), one for each service, Region and profile. Endpoints, profiles and credentials come from
  * where the SDK always takes them (`AWS_ENDPOINT_URL_*`, `AWS_PROFILE`, the shared files).
  */
 import type { EC2Client } from '@aws-sdk/client-ec2';
@@ -190,8 +190,8 @@ interface UnsentConfig {
 const PLACEHOLDERS = { accessKeyId: 'none', secretAccessKey: 'none' };
 
 /**
- * Where the SDK sends its requests: a client with the same configuration composes a request, and a handler that sends nothing
- * takes the URL from it, so that no rule about endpoints is written a second time here.
+ * Where the SDK sends its requests. A client with the same configuration composes a request, and a handler that sends nothing
+ * takes the URL from it. So no rule about endpoints is written a second time here.
  */
 async function urlOf(
   operationPath: string,

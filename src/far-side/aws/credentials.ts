@@ -2,11 +2,11 @@
  * The SDK's default chains of credentials providers (environment, profiles, `credential_process`, roles, ...): one chain for
  * each Region and profile, shared by all services. A chain that failed is replaced by one that reads the files again.
  *
- * Credentials outlive the clients that use them. If a timeout dropped them together with the client, an outage would need the
- * cut link to get new ones, and the cut would read as missing credentials.
+ * Credentials outlive the clients that use them. If a timeout dropped both, a cut link would be needed to get new ones, and
+ * the cut would read as missing credentials.
  *
- * A chain tries provider after provider and reports only the failure of the last, so a broken `credential_process` would
- * be reported as "no credentials from any provider". The earlier failures are collected from the debug lines of the SDK.
+ * A chain tries provider after provider and reports only the failure of the last. A broken `credential_process` would read
+ * as "no credentials from any provider". So the earlier failures are collected from the debug lines of the SDK.
  */
 import { spawn } from 'node:child_process';
 import type { fromNodeProviderChain } from '@aws-sdk/credential-providers';

@@ -5,8 +5,8 @@
  *     ebs              interfaces of the control plane's instances in the customer's account
  *     not known        the first, and the second where the first finds nothing
  *
- * Where all of that finds nothing, a description that contains the text is accepted within the VPC and subnets of the
- * cluster, and marked as doubtful: AWS only says that the description "has the text".
+ * Where all of that finds nothing, a description that only contains the text is accepted in the VPC and subnets of the
+ * cluster. It is marked as doubtful: AWS only says that the description "has the text".
  *
  * An empty listing is a failure: interfaces do not vanish while the cluster lives, but filters, permissions and eventual
  * consistency can make a listing empty.

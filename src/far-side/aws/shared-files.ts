@@ -37,8 +37,8 @@ export class SharedFiles {
   }
 
   /**
-   * The authorities of `AWS_CA_BUNDLE`, or else of `ca_bundle` in the profile in use, count in place of the public ones, as
-   * they do for the AWS CLI; those of `NODE_EXTRA_CA_CERTS` are added. undefined: those that Node trusts. Throws SourceError.
+   * The authorities of `AWS_CA_BUNDLE`, else of `ca_bundle` in the profile in use. They count in place of the public ones, as
+   * for the AWS CLI; those of `NODE_EXTRA_CA_CERTS` are added. undefined: those that Node trusts. Throws SourceError.
    */
   async authorities(profile: string | undefined): Promise<readonly string[] | undefined> {
     const { caBundle } = this.#outbound;

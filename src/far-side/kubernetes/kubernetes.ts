@@ -5,9 +5,8 @@
  *
  *     known addresses, in turn -> EndpointSlices, else Endpoints -> ready IPv4 addresses
  *
- * A view is believed only from a server that is in it. A server that is about to end has left its view already, and a cluster
- * whose servers know themselves by addresses unknown to this site would otherwise replace all of ours. No answer proves
- * anything about the link to AWS.
+ * A view is believed only from a server that is in it. A server that is about to end has left its view already. A cluster whose
+ * servers know themselves by other addresses would otherwise replace all of ours. No answer proves anything about the link.
  */
 import { isIPv4 } from 'node:net';
 import * as z from 'zod';
