@@ -10,19 +10,20 @@ import { drillRoutes } from './admin/drill-control.ts';
 import { AdminError, type HttpServerOptions, startHttpServer } from './admin/http-server.ts';
 import { createPages } from './admin/pages.ts';
 import { setAsideEvent } from './daemon/ledger-events.ts';
-import { openLater } from './daemon/open-later.ts';
 import type { DaemonParts } from './daemon/parts.ts';
-import { notReady } from './daemon/readiness.ts';
 import { askedRegions } from './daemon/refresh-rooms.ts';
 import { ROOM_REPORTS } from './daemon/report.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { type Daemon, RunningDaemon } from './daemon/running-daemon.ts';
+import { notReady } from './daemon/server-report.ts';
 import type { Log } from './log/log.ts';
 import { CLUSTERS_PER_TURN } from './refresh/refresh-plane.ts';
 import { inBackground } from './runtime/background.ts';
 import { inSlices } from './runtime/slices.ts';
 import type { Timers } from './runtime/timers.ts';
 import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
+import { ListenerError } from './serving/listener/listener-error.ts';
+import { LocalZonesError } from './serving/local-zones/zone-rules.ts';
 import type { LoadFault } from './store/set-aside.ts';
 import { prepareDirectory } from './store/state-directory.ts';
 
@@ -175,4 +176,37 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
   opened.defer(() => store.stop());
   opened.defer(() => retainedStore.stop());
   return opened.move();
+}
+
+export function isStartRefusal(error: unknown): error is Error {
+  return error instanceof ListenerError || error instanceof LocalZonesError;
+}
+
+export interface Closable {
+  close(): Promise<void>;
+}
+
+const RETRY_MS = 30_000;
+
+/** `attempt` resolves to `undefined` where it could not be opened, having said why. Disposing closes it, or ends the asking. */
+export function openLater(attempt: () => Promise<Closable | undefined>, timers: Timers): AsyncDisposable {
+  let opened: Closable | undefined;
+  let retry: Disposable | undefined;
+  let isClosed = false;
+  const open = async (): Promise<void> => {
+    opened = await attempt();
+    if (opened === undefined && !isClosed) retry = timers.after(RETRY_MS, again);
+  };
+  let opening = open();
+  function again(): void {
+    opening = open();
+  }
+  return {
+    async [Symbol.asyncDispose]() {
+      isClosed = true;
+      retry?.[Symbol.dispose]();
+      await opening;
+      await opened?.close();
+    },
+  };
 }

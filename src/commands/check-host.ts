@@ -1,8 +1,7 @@
 /** Findings about this host and its configuration: single points of failure, pins, lines in the hosts file, missing names. */
 import { open } from 'node:fs/promises';
 import type { Config } from '../config/config.ts';
-import { defaultGroup } from '../daemon/routes.ts';
-import { siteGroup } from '../daemon/site-names.ts';
+import { defaultGroup, siteGroup } from '../daemon/routes.ts';
 import { isAtOrUnder } from '../protocol/words/name.ts';
 import { SPECIAL_NAMES } from '../protocol/words/special-names.ts';
 import { clusterText } from '../records/cluster-identity.ts';

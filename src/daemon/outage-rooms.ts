@@ -1,12 +1,20 @@
 /** The rooms that know of an outage, real or rehearsed: the link, its chronicle, the drill. */
 import { Drill, type DrillChange } from '../drill/drill.ts';
-import { LinkMonitor } from '../link/link-monitor.ts';
+import {
+  afterTransition,
+  afterWait,
+  dueAtMs,
+  type LastingChange,
+  type Outcome,
+  type Series,
+} from '../link/lasting-changes.ts';
+import { LinkMonitor, type LinkTransition } from '../link/link-monitor.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Timers } from '../runtime/timers.ts';
 import { failsWhileDisconnected } from '../serving/local-zones/disconnected-rules.ts';
-import type { ConfigInForce } from './config-in-force.ts';
 import { linkEvent } from './ledger-events.ts';
-import { LinkChronicle } from './link-chronicle.ts';
 import type { DaemonParts } from './parts.ts';
-import { disconnectedRules } from './routes.ts';
+import { type ConfigInForce, disconnectedRules } from './routes.ts';
 import type { StoreRooms } from './store-rooms.ts';
 
 export type OutageRooms = ReturnType<typeof buildOutageRooms>;
@@ -52,4 +60,54 @@ export function buildOutageRooms(
     },
   });
   return { chronicle, link, drill };
+}
+
+export type LinkPlace = Pick<LinkTransition, 'side' | 'key'>;
+
+export interface LinkChronicleOptions {
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly timers: Timers;
+  readonly record: (place: LinkPlace, change: LastingChange, agoMs: number) => void;
+}
+
+interface Chapter {
+  readonly series: Series;
+  readonly timer: Disposable | undefined;
+}
+
+export class LinkChronicle implements Disposable {
+  readonly #options: LinkChronicleOptions;
+  readonly #chapters = new Map<string, Chapter>();
+  #isClosed = false;
+
+  constructor(options: LinkChronicleOptions) {
+    this.#options = options;
+  }
+
+  note(transition: LinkTransition): void {
+    if (this.#isClosed) return; // nothing comes behind the line that says we stopped
+    const { side, key } = transition;
+    const before = this.#chapters.get(`${side} ${key}`);
+    before?.timer?.[Symbol.dispose]();
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#settle({ side, key }, afterTransition(before?.series, transition, nowMs));
+  }
+
+  /** What has not lasted yet goes unsaid: the start after this says how the link is. */
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+    for (const { timer } of this.#chapters.values()) timer?.[Symbol.dispose]();
+  }
+
+  #settle(place: LinkPlace, { series, change }: Outcome): void {
+    const { clock, timers, record } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const dueMs = dueAtMs(series);
+    const timer =
+      dueMs === undefined
+        ? undefined
+        : timers.after(dueMs - nowMs, () => this.#settle(place, afterWait(series, clock.monotonicMs())));
+    this.#chapters.set(`${place.side} ${place.key}`, { series, timer });
+    if (change !== undefined) record(place, change, nowMs - change.atMs);
+  }
 }

@@ -17,10 +17,10 @@ import { createSources, type SourceConnections } from '../refresh/sources.ts';
 import { inSlices } from '../runtime/slices.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
 import { mayBeMadeUp } from '../serving/resolver/fetched-answers.ts';
-import type { ConfigInForce } from './config-in-force.ts';
 import { changeEvents } from './ledger-events.ts';
 import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
+import type { ConfigInForce } from './routes.ts';
 import type { ServingRooms } from './serving-rooms.ts';
 import type { StoreRooms } from './store-rooms.ts';
 

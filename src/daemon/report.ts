@@ -13,9 +13,8 @@ import { differenceText, FORWARDER_REPORT, forwarderStatus } from '../serving/fo
 import { formatListenAddress } from '../serving/listener/listen-address.ts';
 import { STORE_REPORT, storeStatus } from '../store/store-report.ts';
 import type { DaemonParts } from './parts.ts';
-import { notReady } from './readiness.ts';
 import type { Rooms } from './rooms.ts';
-import { SERVER_REPORT } from './server-report.ts';
+import { notReady, SERVER_REPORT } from './server-report.ts';
 
 /** In the order in which a person reads them. A room that is not in this list is not seen. */
 export const ROOM_REPORTS = [

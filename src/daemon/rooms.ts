@@ -3,13 +3,12 @@ import type { Config } from '../config/config.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { Libc } from '../runtime/datagrams.ts';
 import { atOnce } from '../runtime/slices.ts';
-import { inForceWith } from './config-in-force.ts';
 import { buildOutageRooms, type OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
 import { buildRefreshRooms, type RefreshRooms } from './refresh-rooms.ts';
-import { type Routes, routesOf } from './routes.ts';
+import { inForceWith, type Routes, routesOf } from './routes.ts';
+import { statusText } from './server-report.ts';
 import { buildServingRooms, type ServingRooms } from './serving-rooms.ts';
-import { statusText } from './status-text.ts';
 import { buildStoreRooms } from './store-rooms.ts';
 
 export type Rooms = ReturnType<typeof buildRooms>;

@@ -1,5 +1,11 @@
 /** What the process reports of itself: readiness, listeners, configuration, its log and its work in the background. */
+
+import type { LinkReport } from '../link/link-monitor.ts';
 import type { LogState } from '../log/line-queue.ts';
+import { type ClusterIdentity, clusterText } from '../records/cluster-identity.ts';
+import type { EndpointRecord } from '../records/endpoint-record.ts';
+import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
+import { isInTrouble } from '../refresh/credential-state.ts';
 import {
   ageText,
   byLabel,
@@ -106,4 +112,75 @@ function troubles({ log, backgroundFailures }: ServerStatus['process']): readonl
   if (defects.length > 0)
     found.push(`work in the background failed (${defects.join(', ')}): the log says why, please report it`);
   return found;
+}
+
+/**
+ * One sentence with its mend for each reason; none when ready. `served` is what the table answers from at this moment:
+ * what a refresh has just learned is saved before it is served.
+ */
+export function notReady(
+  clusters: readonly ClusterSnapshot[],
+  served: readonly EndpointRecord[],
+): readonly string[] {
+  return clusters.flatMap((cluster) => {
+    if (served.some((record) => isOf(record, cluster) && isAnswered(record))) return [];
+    const text = clusterText(nameOf(cluster), clusters.map(nameOf));
+    const name = cluster.endpoint === undefined ? `cluster "${text}"` : `endpoint "${cluster.endpoint}"`;
+    const failures = cluster.sources.flatMap(({ source, lastFailure }) =>
+      lastFailure === undefined ? [] : [`${source}: ${lastFailure.detail}`],
+    );
+    return [`${name}: ${missingOf(cluster)}${failures.length === 0 ? '' : ` (${failures.join('; ')})`}`];
+  });
+}
+
+function nameOf({ cluster: name, region }: ClusterSnapshot): ClusterIdentity {
+  return { name, region };
+}
+
+function isOf({ cluster, region }: EndpointRecord, snapshot: ClusterSnapshot): boolean {
+  return cluster === snapshot.cluster && region === snapshot.region;
+}
+
+function isAnswered({ endpoint, addresses }: EndpointRecord): boolean {
+  return endpoint !== undefined && addresses.length > 0;
+}
+
+function missingOf({ endpoint, addresses }: ClusterSnapshot): string {
+  if (endpoint === undefined) return 'its endpoint name is not known yet';
+  return addresses.length === 0 ? 'no address is known yet' : 'its addresses are about to be served';
+}
+
+const MAX_STRING_OCTETS = 255; // RFC 1035 section 3.3
+
+export function statusText(
+  cluster: ClusterSnapshot | undefined,
+  link: LinkReport,
+  nowMs: number,
+): readonly string[] {
+  const { condition, reason, sinceMs } = link.summary;
+  const because = condition === 'connected' || condition === 'unknown' ? '' : `: ${reason}`;
+  const strings = [`link=${condition} for ${age(nowMs - sinceMs)}${because}`];
+  if (cluster !== undefined) {
+    const { confirmedAgoMs, addresses, basis, sources, held, credentials } = cluster;
+    strings.push(`age=${confirmedAgoMs === undefined ? 'unknown' : age(confirmedAgoMs)}`);
+    strings.push(`addresses=${addresses.length} basis=${basis}`);
+    for (const { source, latest, lastSuccessAgoMs, lastFailure } of sources) {
+      const success = lastSuccessAgoMs === undefined ? 'never' : `${age(lastSuccessAgoMs)} ago`;
+      const failure =
+        latest === 'failed' && lastFailure !== undefined ? ` failing: ${lastFailure.reason}` : '';
+      strings.push(`${source}=${success}${failure}`);
+    }
+    if (credentials !== undefined && isInTrouble(credentials))
+      strings.push(`credentials=${credentials.condition} for ${age(credentials.sinceAgoMs)}`);
+    if (held !== undefined) strings.push(`held=${held.addresses.join(',')}`);
+  }
+  return strings.map((text) => Buffer.from(text).subarray(0, MAX_STRING_OCTETS).toString());
+}
+
+function age(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 120) return `${seconds}s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)}m`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)}h`;
+  return `${Math.round(seconds / 86_400)}d`;
 }

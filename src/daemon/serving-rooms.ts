@@ -20,11 +20,10 @@ import { Resolver } from '../serving/resolver/resolver.ts';
 import type { ResolverOptions, ResolverRules } from '../serving/resolver/resolver-deps.ts';
 import { Identity } from '../serving/resolver/server-texts.ts';
 import type { Route } from '../serving/turn.ts';
-import type { ConfigInForce } from './config-in-force.ts';
 import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
-import { defaultGroup, disconnectedRules } from './routes.ts';
-import { siteNames } from './site-names.ts';
+import type { ConfigInForce } from './routes.ts';
+import { defaultGroup, disconnectedRules, siteNames } from './routes.ts';
 
 /** What the way of a query needs of the other rooms. */
 interface Around {

@@ -9,9 +9,9 @@ import type { LoadFault } from '../store/set-aside.ts';
 import { FileBackend } from '../store/state-backend.ts';
 import { DirectoryLock, guardedFiles } from '../store/state-directory.ts';
 import { StateStore } from '../store/state-store.ts';
-import type { ConfigInForce } from './config-in-force.ts';
 import { setAsideEvent } from './ledger-events.ts';
 import type { DaemonParts } from './parts.ts';
+import type { ConfigInForce } from './routes.ts';
 
 export type StoreRooms = ReturnType<typeof buildStoreRooms>;
 

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { linkEvent } from '../../src/daemon/ledger-events.ts';
-import { LinkChronicle } from '../../src/daemon/link-chronicle.ts';
+import { LinkChronicle } from '../../src/daemon/outage-rooms.ts';
 import { LinkMonitor } from '../../src/link/link-monitor.ts';
 import { Ledger } from '../../src/store/ledger.ts';
 import { readLedger } from '../../src/store/ledger-reader.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { openLater } from '../../src/daemon/open-later.ts';
+import { openLater } from '../../src/daemon.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 
 t.test(

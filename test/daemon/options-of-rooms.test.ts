@@ -1,8 +1,13 @@
 import t from 'tap';
 import type { Config } from '../../src/config/config.ts';
 import { clusterSettings } from '../../src/daemon/refresh-rooms.ts';
-import { defaultGroup, disconnectedRules, routesOf, upstreamsBoundHere } from '../../src/daemon/routes.ts';
-import { siteGroup } from '../../src/daemon/site-names.ts';
+import {
+  defaultGroup,
+  disconnectedRules,
+  routesOf,
+  siteGroup,
+  upstreamsBoundHere,
+} from '../../src/daemon/routes.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import { DEFAULT_SETTINGS } from '../../src/serving/forwarder/upstream.ts';
 import { awsNames } from '../../src/serving/local-zones/aws-names.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { notReady } from '../../src/daemon/readiness.ts';
+import { notReady } from '../../src/daemon/server-report.ts';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { clusterSnapshot, NAME, sourceSnapshot } from './snapshots.ts';
 

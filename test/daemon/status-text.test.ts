@@ -1,5 +1,5 @@
 import t from 'tap';
-import { statusText } from '../../src/daemon/status-text.ts';
+import { statusText } from '../../src/daemon/server-report.ts';
 import type { LinkReport } from '../../src/link/link-monitor.ts';
 import { clusterSnapshot, sourceSnapshot } from './snapshots.ts';
 
