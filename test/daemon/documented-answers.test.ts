@@ -106,7 +106,7 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
-    says: ['docs/configuration.md', 'servers that everything else is forwarded to'],
+    says: ['docs/configuration.md', 'servers that all other questions are forwarded to'],
     keys: ['upstreams'],
     asks: [
       ['www.example.com A', 'NOERROR 192.0.2.80', 'NOERROR 192.0.2.80'],
@@ -116,7 +116,7 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
-    says: ['docs/configuration.md', 'ask these servers'],
+    says: ['docs/configuration.md', 'the servers of the zone, which are asked'],
     keys: ['zones.name', 'zones.forwardTo'],
     config: `zones: [{ name: corp.example, forwardTo: [${SITE}] }]`,
     asks: [
