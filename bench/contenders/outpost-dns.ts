@@ -8,7 +8,8 @@ import { basename, join, resolve } from 'node:path';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { systemClock } from '../../src/runtime/clock.ts';
-import { encodeEndpoints } from '../../src/store/endpoints-format.ts';
+import { atOnce } from '../../src/runtime/slices.ts';
+import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
 import { statePath } from '../../src/store/state-directory.ts';
 import type { Contender, Task } from '../contender.ts';
 import type { BenchOptions, Listener } from '../options.ts';
@@ -75,7 +76,7 @@ async function saveEndpoint(task: Task, directory: string): Promise<void> {
     confirmedAtMs: {},
     lastRefreshFailed: false,
   };
-  const encoded = encodeEndpoints({ generation: 1, writtenAtMs: nowMs, content: [record] });
+  const encoded = atOnce(ENDPOINTS.encode({ generation: 1, writtenAtMs: nowMs, content: [record] }));
   if (encoded.kind !== 'encoded') throw new Error(`cannot write the state for the bench: ${encoded.detail}`);
   await writeFile(statePath(directory, 'endpoints', 'current'), encoded.octets);
 }

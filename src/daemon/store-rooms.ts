@@ -28,7 +28,7 @@ export function buildStoreRooms(
   const ledger = new Ledger({ directory }, { clock, timers, log, files });
   const onSetAside = (fault: LoadFault) => ledger.record(setAsideEvent(fault));
   const backend = new FileBackend(directory, { random, files, lock });
-  const store = new StateStore(ENDPOINTS, backend, { clock, timers, log, onSetAside });
+  const store = new StateStore(ENDPOINTS, backend, { clock, timers, log, pause, onSetAside });
   const retainedStore = new StateStore(RETAINED, backend, { clock, timers, log, pause, onSetAside });
   const answers = new AnswersSnapshot(
     { directory, sizeOctets: cache.settings.sizeOctets, scope: inForce.routes.scope },

@@ -53,46 +53,84 @@ export type Encoded =
   | { readonly kind: 'encoded'; readonly octets: Uint8Array; readonly leftOut?: number }
   | { readonly kind: 'refused'; readonly detail: string };
 
-const HEAD_OCTETS = 4096; // far more than stands around the list
+/** What a file holds, the number of the write that made it, and its time. */
+export interface Written<Content> {
+  /** Counts the writes. */
+  readonly generation: number;
+  /** Wall ms. */
+  readonly writtenAtMs: number;
+  readonly content: Content;
+}
 
-/**
- * Composes the file, with a long list as its last member, an item a step: items are made when they are needed, and
- * items for which there is no room under the bound of the envelope are left out.
- */
-export function* composeCheckedList(
-  envelope: Envelope,
+export type Decoded<Content> = { readonly kind: 'ok'; readonly file: Written<Content> } | DecodeFault;
+
+/** A file whose content is one list: its envelope, and how an item goes into the file and comes out of it. */
+export interface CheckedList<Item> {
+  readonly envelope: Envelope;
+  /** The member that holds the list, and the last one. */
+  readonly key: string;
+  /** Throws RangeError where a time is out of range. */
+  readonly compose: (item: Item) => object;
+  readonly schema: z.ZodType<Item>;
+  /** Why an item may not be written; `undefined` where it may. */
+  readonly refuse?: (item: Item) => string | undefined;
+}
+
+/** Far more than stands around the list. */
+const HEAD_OCTETS = 4096;
+const LATEST_MS = Date.UTC(9999, 11, 31); // a year of four digits
+
+export function isTime(ms: number): boolean {
+  return ms >= 0 && ms <= LATEST_MS;
+}
+
+/** Composes the file, an item a step. Items for which there is no room under the bound of the envelope are left out. */
+export function* encodeList<Item>(
+  list: CheckedList<Item>,
+  { generation, writtenAtMs, content }: Written<readonly Item[]>,
+): Steps<Encoded> {
+  const refused = (detail: string): Encoded => ({ kind: 'refused', detail });
+  if (!isTime(writtenAtMs)) return refused('the time is out of range');
+  if (content.length > MAX_ITEMS) return refused(`${content.length} records are too many`);
+  try {
+    for (const item of content) {
+      const reason = list.refuse?.(item);
+      if (reason !== undefined) return refused(reason);
+      yield;
+    }
+    return yield* composeList(list, { generation, writtenAt: moment(writtenAtMs) }, content);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error; // RangeError: a time is out of range
+    return refused('a time is out of range');
+  }
+}
+
+function* composeList<Item>(
+  { envelope, key, compose }: CheckedList<Item>,
   content: Readonly<Record<string, unknown>>,
-  [key, items]: readonly [key: string, items: Iterable<object>],
+  items: readonly Item[],
 ): Steps<Encoded> {
   const { format, version, about, lineDepth, maxOctets } = envelope;
   const head: Record<string, unknown> = { about, format, version, ...content };
-  const hash = createHash('sha256');
   const utf8 = new TextEncoder();
   const printed: Uint8Array[] = [];
   let room = maxOctets - HEAD_OCTETS;
   let leftOut = 0;
-  for (const [at, member] of [...Object.keys(head), key].sort().entries()) {
-    hash.update(`${at === 0 ? '{' : ','}${JSON.stringify(member)}:`);
-    if (member !== key) {
-      hash.update(canonicalJson(head[member]));
-      continue;
-    }
-    hash.update('[');
+  function* texts(): Generator<string | undefined> {
     for (const item of items) {
-      const comma = printed.length === 0 ? '' : ',';
-      const octets = utf8.encode(`${comma}\n    ${print(item, 2, lineDepth)}`);
+      const composed = compose(item);
+      const octets = utf8.encode(`${printed.length === 0 ? '' : ','}\n    ${print(composed, 2, lineDepth)}`);
       if (octets.length > room) {
         leftOut++;
+        yield undefined;
       } else {
-        hash.update(`${comma}${canonicalJson(item)}`);
         printed.push(octets);
         room -= octets.length;
+        yield canonicalJson(composed);
       }
-      yield;
     }
-    hash.update(']');
   }
-  head['checksum'] = `sha256:${hash.update('}').digest('hex')}`;
+  head['checksum'] = yield* checksumOf(head, key, texts());
   const opening = print(head, 0, lineDepth).replace(/\n\}$/, `,\n  ${JSON.stringify(key)}: [`);
   const closing = `${printed.length === 0 ? '' : '\n  '}]\n}\n`;
   const octets = Buffer.concat([utf8.encode(opening), ...printed, utf8.encode(closing)]);
@@ -113,45 +151,80 @@ function print(value: unknown, depth: number, lineDepth: number): string {
   return `${open}\n${indent}  ${items.join(`,\n${indent}  `)}\n${indent}${close}`;
 }
 
-type Parsed = { readonly kind: 'ok'; readonly content: Readonly<Record<string, unknown>> } | DecodeFault;
-
-/** Takes the envelope off octets of any origin; never throws. */
-export function parseCheckedJson(envelope: Envelope, octets: Uint8Array): Parsed {
-  const opened = openEnvelope(envelope, octets);
-  return opened.kind === 'ok' ? verified(opened.content, checksumOf(opened.content)) : opened;
-}
-
-/** As `parseCheckedJson`, an item of the list `key` a step; only JSON.parse is one piece. */
-export function* parseCheckedList(envelope: Envelope, octets: Uint8Array, key: string): Steps<Parsed> {
+/** Reads a file of any content, an item a step; only JSON.parse is one piece. Never throws. */
+export function* decodeList<Item>(
+  { envelope, key, schema }: CheckedList<Item>,
+  octets: Uint8Array,
+): Steps<Decoded<readonly Item[]>> {
   const opened = openEnvelope(envelope, octets);
   if (opened.kind !== 'ok') return opened;
-  const { content } = opened;
-  const list = content[key];
-  if (!Array.isArray(list)) return verified(content, checksumOf(content));
-  yield;
+  const { [key]: list, checksum, ...rest } = opened.content;
+  const isList = Array.isArray(list);
+  const actual = isList
+    ? yield* checksumOf(rest, key, canonicalTexts(list))
+    : yield* checksumOf(opened.content, 'checksum');
+  if (actual !== checksum) return corrupt('checksum-mismatch', 'the content is not what was written');
+  const head = HEAD.safeParse(rest);
+  if (!head.success) return badContent('', head.error);
+  if (!isList || list.length > MAX_ITEMS) return corrupt('bad-content', `${key}: not a list of records`);
+  const content: Item[] = [];
+  for (const [at, found] of list.entries()) {
+    const item = schema.safeParse(found);
+    if (!item.success) return badContent(`${key}.${at}.`, item.error);
+    content.push(item.data);
+    yield;
+  }
+  const { generation, writtenAt } = head.data;
+  return { kind: 'ok', file: { generation, writtenAtMs: writtenAt, content } };
+}
+
+function* canonicalTexts(items: readonly unknown[]): Generator<string> {
+  for (const item of items) yield canonicalJson(item);
+}
+
+/** The place and the reason of the first issue. */
+export function issueText({ issues: [issue] }: z.ZodError): string {
+  return `${issue?.path.join('.')}: ${issue?.message}`;
+}
+
+function badContent(where: string, error: z.ZodError): DecodeFault {
+  return corrupt('bad-content', `${where}${issueText(error)}`);
+}
+
+/**
+ * The checksum over `members` and the member `key`, whose items come as canonical texts, one a step; `undefined` is left out.
+ * Without `items` the member `key` of `members` is left out.
+ */
+function* checksumOf(
+  members: Readonly<Record<string, unknown>>,
+  key: string,
+  items?: Iterable<string | undefined>,
+): Steps<string> {
   const hash = createHash('sha256');
-  const members = Object.keys(content).filter((member) => member !== 'checksum');
-  for (const [at, member] of members.sort().entries()) {
+  const others = Object.keys(members).filter((member) => member !== key);
+  const names = items === undefined ? others : [...others, key];
+  for (const [at, member] of names.sort().entries()) {
     hash.update(`${at === 0 ? '{' : ','}${JSON.stringify(member)}:`);
     if (member !== key) {
-      hash.update(canonicalJson(content[member]));
+      hash.update(canonicalJson(members[member]));
       continue;
     }
-    for (const [position, item] of list.entries()) {
-      hash.update(`${position === 0 ? '[' : ','}${canonicalJson(item)}`);
+    let separator = '[';
+    for (const text of items ?? []) {
+      if (text !== undefined) {
+        hash.update(`${separator}${text}`);
+        separator = ',';
+      }
       yield;
     }
-    hash.update(list.length === 0 ? '[]' : ']');
+    hash.update(separator === '[' ? '[]' : ']');
   }
-  return verified(content, `sha256:${hash.update('}').digest('hex')}`);
+  return `sha256:${hash.update('}').digest('hex')}`;
 }
 
-function verified(content: Readonly<Record<string, unknown>>, checksum: string): Parsed {
-  if (content['checksum'] === checksum) return { kind: 'ok', content };
-  return corrupt('checksum-mismatch', 'the content is not what was written');
-}
+type Opened = { readonly kind: 'ok'; readonly content: Readonly<Record<string, unknown>> } | DecodeFault;
 
-function openEnvelope(envelope: Envelope, octets: Uint8Array): Parsed {
+function openEnvelope(envelope: Envelope, octets: Uint8Array): Opened {
   const { format, maxOctets } = envelope;
   if (octets.length === 0) return corrupt('empty', 'the file holds no octet');
   if (octets.length > maxOctets) return corrupt('too-large', `more than ${maxOctets} octets`);
@@ -194,13 +267,8 @@ function parseJson(octets: Uint8Array): { readonly value: unknown } | { readonly
   }
 }
 
-export function corrupt(reason: CorruptReason, detail: string): DecodeFault {
+function corrupt(reason: CorruptReason, detail: string): DecodeFault {
   return { kind: 'corrupt', reason, detail };
-}
-
-function checksumOf(content: object): string {
-  const text = canonicalJson({ ...content, checksum: undefined });
-  return `sha256:${createHash('sha256').update(text).digest('hex')}`;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -236,3 +304,5 @@ export const name = z.string().transform((text, context) => {
   context.addIssue({ code: 'custom', message: 'not a domain name' });
   return z.NEVER;
 });
+
+const HEAD = z.object({ generation: z.int().min(0), writtenAt: time });

@@ -14,19 +14,21 @@ import {
   type ServedAddress,
 } from '../records/endpoint-record.ts';
 import { perSource } from '../records/sources.ts';
-import { atOnce, inOneStep, type Steps } from '../runtime/slices.ts';
+import type { Steps } from '../runtime/slices.ts';
 import {
-  composeCheckedList,
-  corrupt,
+  type CheckedList,
+  decodeList,
   type Encoded,
   type Envelope,
+  encodeList,
+  issueText,
   MAX_ITEMS,
   moment,
   name,
-  parseCheckedJson,
   time,
+  type Written,
 } from './checked-json.ts';
-import type { Decoded, StateFormat, Written } from './state-format.ts';
+import type { StateFormat } from './state-format.ts';
 /** Far more than 1,000 clusters need, and read in a moment. */
 export const MAX_FILE_OCTETS = 16 * 1024 * 1024;
 
@@ -56,8 +58,8 @@ export const ENDPOINTS: StateFormat<Records> = {
       recovered: 'endpoint records can be saved again',
     },
   },
-  encode,
-  decode: (octets) => inOneStep(() => decodeEndpoints(octets)),
+  encode: encodeEndpoints,
+  decode: (octets) => decodeList(LIST, octets),
   compare: compareRecords,
   merge: mergeRecords,
   *answered(records) {
@@ -75,36 +77,16 @@ function mergeRecords(ours: Records, theirs: Records): Records {
   return [...ours.filter((record) => !replaced.has(keyOf(record))), ...added];
 }
 
-export function encodeEndpoints(file: EndpointsFile): Encoded {
-  return atOnce(encode(file));
+function* encodeEndpoints(file: EndpointsFile): Steps<Encoded> {
+  const encoded = yield* encodeList(LIST, file);
+  const isWhole = encoded.kind === 'refused' || encoded.leftOut === undefined;
+  return isWhole ? encoded : { kind: 'refused', detail: `more than ${MAX_FILE_OCTETS} octets` };
 }
 
-/** Composes the file, a record a step. Reads each record back: a file that `decodeEndpoints` refuses would be worse than none. */
-function* encode({ generation, writtenAtMs, content }: EndpointsFile): Steps<Encoded> {
-  try {
-    const head = { generation, writtenAt: moment(writtenAtMs) };
-    const clusters: object[] = [];
-    const empty = CONTENT.safeParse({ ...head, clusters });
-    if (!empty.success) return { kind: 'refused', detail: issueText(empty.error) };
-    if (content.length > MAX_ITEMS) return { kind: 'refused', detail: `more than ${MAX_ITEMS} clusters` };
-    for (const record of content) {
-      const composed = composeRecord(record);
-      const back = RECORD.safeParse(JSON.parse(JSON.stringify(composed)));
-      if (!back.success) return { kind: 'refused', detail: `clusters.${issueText(back.error)}` };
-      clusters.push(composed);
-      yield;
-    }
-    const encoded = yield* composeCheckedList(ENVELOPE, head, ['clusters', clusters]);
-    const isWhole = encoded.kind === 'refused' || encoded.leftOut === undefined;
-    return isWhole ? encoded : { kind: 'refused', detail: `more than ${MAX_FILE_OCTETS} octets` };
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error; // RangeError: a time is out of range
-    return { kind: 'refused', detail: 'a time is out of range' };
-  }
-}
-
-function issueText({ issues: [issue] }: z.ZodError): string {
-  return `${issue?.path.join('.')}: ${issue?.message}`;
+/** Reads the record back: a file that cannot be read would be worse than none. */
+function refuse(record: EndpointRecord): string | undefined {
+  const back = RECORD.safeParse(JSON.parse(JSON.stringify(composeRecord(record))));
+  return back.success ? undefined : issueText(back.error);
 }
 
 function composeRecord(record: EndpointRecord): object {
@@ -162,19 +144,6 @@ function mapValues<V, W>(
   const mapped: Record<string, W> = {};
   for (const [key, value] of Object.entries(of)) if (value !== undefined) mapped[key] = to(value);
   return mapped;
-}
-
-/** Reads a file of any content; never throws. A time in the future is no fault: the clock that wrote it may have been wrong. */
-export function decodeEndpoints(octets: Uint8Array): Decoded<Records> {
-  const parsed = parseCheckedJson(ENVELOPE, octets);
-  return parsed.kind === 'ok' ? decodeContent(parsed.content) : parsed;
-}
-
-function decodeContent(value: unknown): Decoded<Records> {
-  const content = CONTENT.safeParse(value);
-  if (!content.success) return corrupt('bad-content', issueText(content.error));
-  const { generation, writtenAt, clusters } = content.data;
-  return { kind: 'ok', file: { generation, writtenAtMs: writtenAt, content: clusters } };
 }
 
 const count = z.int().min(0);
@@ -251,4 +220,11 @@ const RECORD = z
     confirmedAtMs: confirmedAt,
   }));
 
-const CONTENT = z.object({ generation: count, writtenAt: time, clusters: z.array(RECORD).max(MAX_ITEMS) });
+/** A time in the future is no fault: the clock that wrote it may have been wrong. */
+const LIST: CheckedList<EndpointRecord> = {
+  envelope: ENVELOPE,
+  key: 'clusters',
+  compose: composeRecord,
+  schema: RECORD,
+  refuse,
+};

@@ -15,18 +15,16 @@ import { nameFromWire } from '../protocol/words/name.ts';
 import { answerLines, contentOf, type RetainedRecord } from '../records/retained-record.ts';
 import type { Steps } from '../runtime/slices.ts';
 import {
-  composeCheckedList,
-  corrupt,
-  type DecodeFault,
-  type Encoded,
+  type CheckedList,
+  decodeList,
   type Envelope,
-  MAX_ITEMS,
+  encodeList,
+  isTime,
   moment,
   name,
-  parseCheckedList,
   time,
 } from './checked-json.ts';
-import type { Decoded, StateFormat, Written } from './state-format.ts';
+import type { StateFormat } from './state-format.ts';
 
 /**
  * Four KiB for each of 2,000 questions (1,000 names, A and AAAA): a response of 1,232 octets, the usual limit over UDP, with
@@ -64,8 +62,8 @@ export const RETAINED: StateFormat<Records> = {
       leftOut: 'retained answers are too many octets for their file: some would not survive a restart',
     },
   },
-  encode: encodeRetained,
-  decode: decodeRetained,
+  encode: (file) => encodeList(LIST, file),
+  decode: (octets) => decodeList(LIST, octets),
   compare: compareRetained,
   merge(ours, theirs) {
     const known = new Set(ours.map(({ name, qtype }) => `${name} ${qtype}`));
@@ -77,34 +75,12 @@ export const RETAINED: StateFormat<Records> = {
 };
 
 /** Checks each record instead of reading the file back, which would take as long again. */
-function* encodeRetained({ generation, writtenAtMs, content }: Written<Records>): Steps<Encoded> {
-  const refused = (detail: string): Encoded => ({ kind: 'refused', detail });
-  if (!isTime(writtenAtMs)) return refused('the time is out of range');
-  if (content.length > MAX_ITEMS) return refused(`${content.length} records are too many`);
-  for (const record of content) {
-    if (!mayBeWritten(record)) return refused(`the record of "${record.name}" is none`);
-    yield;
-  }
-  const head = { generation, writtenAt: moment(writtenAtMs) };
-  return yield* composeCheckedList(ENVELOPE, head, ['answers', composed(content)]);
-}
-
-function* composed(records: Records): Generator<object> {
-  for (const record of records) yield composeRecord(record);
-}
-
 function mayBeWritten(record: RetainedRecord): boolean {
   const { name, qtype, message, signedMessage = message, confirmedAtMs, changedAtMs } = record;
   const isSmall = Math.max(message.length, signedMessage.length) <= MAX_MESSAGE_OCTETS;
   // the name in the question of an indexed message is in normal form
   const isOfType = typeFromText(typeName(qtype)) === qtype && name !== '.';
   return isSmall && isOfType && isTime(confirmedAtMs) && isTime(changedAtMs) && isAboutItsQuestion(record);
-}
-
-const LATEST_MS = Date.UTC(9999, 11, 31); // a year of four digits
-
-function isTime(ms: number): boolean {
-  return ms >= 0 && ms <= LATEST_MS;
 }
 
 function composeRecord(record: RetainedRecord): object {
@@ -118,27 +94,6 @@ function composeRecord(record: RetainedRecord): object {
     message: Buffer.from(message).toString('base64'),
     signedMessage: signedMessage && Buffer.from(signedMessage).toString('base64'),
   };
-}
-
-/** Reads a file of any content; never throws. */
-function* decodeRetained(octets: Uint8Array): Steps<Decoded<Records>> {
-  const parsed = yield* parseCheckedList(ENVELOPE, octets, 'answers');
-  if (parsed.kind !== 'ok') return parsed;
-  const content = CONTENT.safeParse(parsed.content);
-  if (!content.success) return badContent('', content.error);
-  const { generation, writtenAt, answers } = content.data;
-  const records: RetainedRecord[] = [];
-  for (const [at, answer] of answers.entries()) {
-    const record = RECORD.safeParse(answer);
-    if (!record.success) return badContent(`answers.${at}.`, record.error);
-    records.push(record.data);
-    yield;
-  }
-  return { kind: 'ok', file: { generation, writtenAtMs: writtenAt, content: records } };
-}
-
-function badContent(where: string, { issues: [issue] }: z.ZodError): DecodeFault {
-  return corrupt('bad-content', `${where}${issue?.path.join('.')}: ${issue?.message}`);
 }
 
 /** The order of answers is no content; neither are TTLs or the order of the records in an answer. */
@@ -218,10 +173,10 @@ function isAboutItsQuestion({ name, qtype, message, signedMessage }: RetainedRec
   });
 }
 
-const count = z.int().min(0);
-
-const CONTENT = z.object({
-  generation: count,
-  writtenAt: time,
-  answers: z.array(z.unknown()).max(MAX_ITEMS),
-});
+const LIST: CheckedList<RetainedRecord> = {
+  envelope: ENVELOPE,
+  key: 'answers',
+  compose: composeRecord,
+  schema: RECORD,
+  refuse: (record) => (mayBeWritten(record) ? undefined : `the record of "${record.name}" is malformed`),
+};

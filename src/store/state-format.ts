@@ -1,21 +1,10 @@
 /** What a kind of state says of itself, and how its newest whole generation is read without touching it. */
 import { atOnce, type Slices, type Steps } from '../runtime/slices.ts';
 import type { ReadOutcome } from './atomic-file.ts';
-import type { DecodeFault, Encoded } from './checked-json.ts';
+import type { Decoded, Encoded, Written } from './checked-json.ts';
 import type { Fault } from './set-aside.ts';
 import type { StateReader } from './state-backend.ts';
 import type { Generation } from './state-directory.ts';
-
-/** What a generation holds, the number of the write that made it, and its time. */
-export interface Written<Content> {
-  /** Counts the writes. */
-  readonly generation: number;
-  /** Wall ms. */
-  readonly writtenAtMs: number;
-  readonly content: Content;
-}
-
-export type Decoded<Content> = { readonly kind: 'ok'; readonly file: Written<Content> } | DecodeFault;
 
 /** What has happened to some content since it was saved. */
 export type Change =

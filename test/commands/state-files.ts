@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
-import { encodeEndpoints } from '../../src/store/endpoints-format.ts';
+import { atOnce } from '../../src/runtime/slices.ts';
+import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
 import { type Generation, statePath } from '../../src/store/state-directory.ts';
 import { record } from '../store/record-sets.ts';
 
@@ -22,7 +23,7 @@ export async function writeState(
   { nowMs = NOW_MS, from = 'current' as Generation, generation = 42 } = {},
 ): Promise<string> {
   await mkdir(directory, { recursive: true });
-  const encoded = encodeEndpoints({ generation, writtenAtMs: nowMs - 60_000, content: records });
+  const encoded = atOnce(ENDPOINTS.encode({ generation, writtenAtMs: nowMs - 60_000, content: records }));
   if (encoded.kind === 'refused') throw new Error(encoded.detail);
   await writeFile(statePath(directory, 'endpoints', from), encoded.octets);
   return directory;

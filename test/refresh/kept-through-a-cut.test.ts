@@ -4,7 +4,8 @@ import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-settings.ts';
 import { addressesOf } from '../../src/refresh/reconcile/changes.ts';
 import { RefreshPlane } from '../../src/refresh/refresh-plane.ts';
-import { decodeEndpoints, encodeEndpoints } from '../../src/store/endpoints-format.ts';
+import { atOnce } from '../../src/runtime/slices.ts';
+import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import {
@@ -57,9 +58,9 @@ async function startPlane(
     /** Stops, and gives back what another process would read from the file. */
     async end(): Promise<readonly EndpointRecord[]> {
       await plane.stop();
-      const encoded = encodeEndpoints({ generation: 1, writtenAtMs: 0, content: saved });
+      const encoded = atOnce(ENDPOINTS.encode({ generation: 1, writtenAtMs: 0, content: saved }));
       if (encoded.kind !== 'encoded') throw new Error(encoded.detail);
-      const decoded = decodeEndpoints(encoded.octets);
+      const decoded = atOnce(ENDPOINTS.decode(encoded.octets));
       if (decoded.kind !== 'ok') throw new Error(decoded.kind);
       return decoded.file.content;
     },

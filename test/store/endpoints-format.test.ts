@@ -3,13 +3,9 @@ import fc from 'fast-check';
 import t from 'tap';
 import { canonicalJson } from '../../src/records/canonical-json.ts';
 import type { ClusterDetails, EndpointRecord, HeldChange } from '../../src/records/endpoint-record.ts';
-import {
-  decodeEndpoints,
-  type EndpointsFile,
-  encodeEndpoints,
-  MAX_FILE_OCTETS,
-} from '../../src/store/endpoints-format.ts';
-import type { Decoded } from '../../src/store/state-format.ts';
+import { atOnce } from '../../src/runtime/slices.ts';
+import type { Decoded } from '../../src/store/checked-json.ts';
+import { ENDPOINTS, type EndpointsFile, MAX_FILE_OCTETS } from '../../src/store/endpoints-format.ts';
 import { record, wholeSet } from './record-sets.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 200);
@@ -64,7 +60,7 @@ const SAMPLE: EndpointsFile = {
 };
 
 function encode(file: EndpointsFile): Uint8Array {
-  const encoded = encodeEndpoints(file);
+  const encoded = atOnce(ENDPOINTS.encode(file));
   if (encoded.kind === 'refused') throw new Error(`refused: ${encoded.detail}`);
   return encoded.octets;
 }
@@ -137,7 +133,7 @@ t.test('the checksum is the one that the documented recipe gives, for any layout
   const text = new TextDecoder().decode(encode(SAMPLE));
   t.equal(JSON.parse(text).checksum, checksumByHand(text));
   const compact = new TextEncoder().encode(JSON.stringify(JSON.parse(text)));
-  t.equal(verdict(decodeEndpoints(compact)), 'ok', 'the same content on one line');
+  t.equal(verdict(atOnce(ENDPOINTS.decode(compact))), 'ok', 'the same content on one line');
 });
 
 t.test(
@@ -200,16 +196,16 @@ t.test(
       ],
     };
     for (const [name, [octets, expected]] of Object.entries(table)) {
-      t.equal(verdict(decodeEndpoints(octets)), expected, name);
+      t.equal(verdict(atOnce(ENDPOINTS.decode(octets))), expected, name);
     }
   },
 );
 
 t.test('unknown members are ignored, but covered by the checksum', async (t) => {
   const octets = tampered(set('clusters.0.colour', 'blue'));
-  t.strictSame(decodeEndpoints(octets), { kind: 'ok', file: SAMPLE });
+  t.strictSame(atOnce(ENDPOINTS.decode(octets)), { kind: 'ok', file: SAMPLE });
   const changed = new TextEncoder().encode(new TextDecoder().decode(octets).replace('blue', 'bluf'));
-  t.equal(verdict(decodeEndpoints(changed)), 'corrupt checksum-mismatch');
+  t.equal(verdict(atOnce(ENDPOINTS.decode(changed))), 'corrupt checksum-mismatch');
 });
 
 t.test(
@@ -218,7 +214,7 @@ t.test(
     const octets = encode(SAMPLE);
     const passed: number[] = [];
     for (let length = 0; length < octets.length; length++) {
-      if (decodeEndpoints(octets.subarray(0, length)).kind === 'ok') passed.push(length);
+      if (atOnce(ENDPOINTS.decode(octets.subarray(0, length))).kind === 'ok') passed.push(length);
     }
     t.strictSame(passed, [octets.length - 1]);
   },
@@ -230,7 +226,7 @@ t.test('a file with any one bit flipped never yields another set', async (t) => 
   for (let bit = 0; bit < octets.length * 8; bit++) {
     const flipped = Uint8Array.from(octets);
     flipped[bit >> 3]! ^= 1 << (bit & 7);
-    const decoded = decodeEndpoints(flipped);
+    const decoded = atOnce(ENDPOINTS.decode(flipped));
     if (decoded.kind === 'ok' && canonicalJson(decoded.file) !== canonicalJson(SAMPLE))
       wrong.push(`bit ${bit}`);
   }
@@ -246,20 +242,20 @@ t.test('records that the file could not give back are refused, not written', asy
     'an empty name': { cluster: '' },
   };
   for (const [name, part] of Object.entries(table)) {
-    const encoded = encodeEndpoints({ ...SAMPLE, content: [{ ...record('a', []), ...part }] });
+    const encoded = atOnce(ENDPOINTS.encode({ ...SAMPLE, content: [{ ...record('a', []), ...part }] }));
     t.equal(encoded.kind, 'refused', name);
   }
   const big = {
     ...record('a', []),
     held: { addresses: [], reason: 'x'.repeat(MAX_FILE_OCTETS), sinceMs: 0 },
   };
-  t.equal(encodeEndpoints({ ...SAMPLE, content: [big] }).kind, 'refused', 'more than 16 MiB');
+  t.equal(atOnce(ENDPOINTS.encode({ ...SAMPLE, content: [big] })).kind, 'refused', 'more than 16 MiB');
 });
 
 t.test('the verdict of a probe is not kept', async (t) => {
   const [kept] = record('a', ['10.0.0.1']).addresses;
   const dead = { ...record('a', []), addresses: [{ ...kept!, dead: true }] };
-  const decoded = decodeEndpoints(encode({ ...SAMPLE, content: [dead] }));
+  const decoded = atOnce(ENDPOINTS.decode(encode({ ...SAMPLE, content: [dead] })));
   t.strictSame(decoded, { kind: 'ok', file: { ...SAMPLE, content: [record('a', ['10.0.0.1'])] } });
 });
 
@@ -316,7 +312,7 @@ const anyFile = fc.record({
 t.test('all that is written comes back, and nothing else', async () => {
   fc.assert(
     fc.property(anyFile, (file) => {
-      const decoded = decodeEndpoints(encode(file));
+      const decoded = atOnce(ENDPOINTS.decode(encode(file)));
       return decoded.kind === 'ok' && canonicalJson(decoded.file) === canonicalJson(file);
     }),
     { seed, numRuns },
@@ -348,13 +344,13 @@ t.test('octets at random, JSON at random and mutilated files are decoded without
   const expected = canonicalJson(wholeSet(7));
   fc.assert(
     fc.property(fc.oneof(fc.uint8Array(), json, resealed), (octets) => {
-      decodeEndpoints(octets);
+      atOnce(ENDPOINTS.decode(octets));
     }),
     { seed, numRuns },
   );
   fc.assert(
     fc.property(mutilated, (octets) => {
-      const decoded = decodeEndpoints(octets);
+      const decoded = atOnce(ENDPOINTS.decode(octets));
       return decoded.kind !== 'ok' || canonicalJson(decoded.file.content) === expected;
     }),
     { seed, numRuns },

@@ -5,8 +5,8 @@ import { typeFromText } from '../../src/protocol/words/codes.ts';
 import { canonicalJson } from '../../src/records/canonical-json.ts';
 import type { RetainedRecord } from '../../src/records/retained-record.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
+import type { Written } from '../../src/store/checked-json.ts';
 import { RETAINED } from '../../src/store/retained-format.ts';
-import type { Written } from '../../src/store/state-format.ts';
 import { message, rawRecord, rrsigData } from '../helpers/zone-text.ts';
 import { retained, textOf } from './retained-records.ts';
 

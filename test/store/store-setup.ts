@@ -1,6 +1,7 @@
 /** Stores over files in virtual time, and what their files hold. */
 import { systemRandom } from '../../src/runtime/random.ts';
-import { ENDPOINTS, type EndpointsFile, encodeEndpoints } from '../../src/store/endpoints-format.ts';
+import { atOnce } from '../../src/runtime/slices.ts';
+import { ENDPOINTS, type EndpointsFile } from '../../src/store/endpoints-format.ts';
 import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
 import type { LoadFault } from '../../src/store/set-aside.ts';
 import { FileBackend, type FileBackendParts, FileReader } from '../../src/store/state-backend.ts';
@@ -42,7 +43,7 @@ export function setUp(directory: string, files: FileSystem = systemFiles): Setup
 }
 
 export function fileOf(number: number, generation = number): Buffer {
-  const encoded = encodeEndpoints({ generation, writtenAtMs: 0, content: wholeSet(number) });
+  const encoded = atOnce(ENDPOINTS.encode({ generation, writtenAtMs: 0, content: wholeSet(number) }));
   if (encoded.kind === 'refused') throw new Error(encoded.detail);
   return Buffer.from(encoded.octets);
 }

@@ -7,7 +7,8 @@ import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
 import type { SourceState } from '../../../src/refresh/reconcile/compare.ts';
 import { refusalsBy } from '../../../src/refresh/reconcile/guard.ts';
 import { decide, emptyRecord, keep, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
-import { decodeEndpoints, encodeEndpoints } from '../../../src/store/endpoints-format.ts';
+import { atOnce } from '../../../src/runtime/slices.ts';
+import { ENDPOINTS } from '../../../src/store/endpoints-format.ts';
 
 const RUNS = Number(process.env['FUZZ_RUNS'] ?? 400);
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31);
@@ -41,9 +42,9 @@ function agreedOn(addresses: readonly string[]): EndpointRecord {
 
 /** What another process reads back from the file. */
 function restarted(record: EndpointRecord): EndpointRecord {
-  const encoded = encodeEndpoints({ generation: 1, writtenAtMs: 0, content: [record] });
+  const encoded = atOnce(ENDPOINTS.encode({ generation: 1, writtenAtMs: 0, content: [record] }));
   if (encoded.kind !== 'encoded') throw new Error(encoded.detail);
-  const decoded = decodeEndpoints(encoded.octets);
+  const decoded = atOnce(ENDPOINTS.decode(encoded.octets));
   if (decoded.kind !== 'ok' || decoded.file.content[0] === undefined) throw new Error(decoded.kind);
   return decoded.file.content[0];
 }
