@@ -1,9 +1,10 @@
 /**
  * The contract of a source: what it is given, and what it reports.
  *
- * A source polls one thing outside, such as a DNS name or a listing of network interfaces, and reports it as one value. It refuses to know what was seen before, what the other
- * sources report, how old anything is, and what will be served: refresh/reconcile/ decides that. It keeps no schedule, and no
- * retries beyond those of its client: refresh/ decides when it is polled and how long that may take.
+ * A source polls one thing outside, such as a DNS name or a listing of network interfaces, and reports it as one value. It
+ * refuses to know what was seen before, what the other sources report, how old anything is, and what will be served:
+ * refresh/reconcile/ decides that. It keeps no schedule, and no retries beyond those of its client: refresh/ decides when it
+ * is polled and how long that may take.
  */
 import type { ClusterDetails } from './endpoint-record.ts';
 import type { AddressSource, SourceName } from './sources.ts';

@@ -1,6 +1,6 @@
 /**
- * The traps that the AWS SDK sets for a daemon, each shown on a client as anybody would make it ("naive"), and each
- * closed by the sources. The Region is the sandbox's; the SDK is the real one.
+ * The traps of the AWS SDK for a daemon. Each is shown on a client made the usual way ("naive"), and is closed by the
+ * sources. The Region is that of the sandbox; the SDK is the real one.
  */
 import { DescribeNetworkInterfacesCommand, EC2Client } from '@aws-sdk/client-ec2';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
