@@ -3,7 +3,7 @@ import type { Log } from '../log/log.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { FailureReason, Observation } from '../records/observation.ts';
-import type { SourceName } from '../records/sources.ts';
+import { isListing, type SourceName } from '../records/sources.ts';
 import { type CredentialState, isInTrouble } from './credential-state.ts';
 import type { PollResult } from './poll.ts';
 import { addressesOf, type Change } from './reconcile/changes.ts';
@@ -48,7 +48,7 @@ export class RefreshLog {
   }
 
   #described(observation: Observation): void {
-    if (observation.kind !== 'addresses' || observation.source !== 'interfaces') return;
+    if (observation.kind !== 'addresses' || !isListing(observation.source)) return;
     const isDoubtful = observation.isDoubtful === true;
     if (isDoubtful === this.#isDoubtful) return;
     this.#isDoubtful = isDoubtful;

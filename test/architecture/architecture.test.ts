@@ -372,6 +372,26 @@ t.test('one writer decides when state is written; formats know no file, and the 
   );
 });
 
+t.test(
+  'what becomes of addresses is decided by pure files; the thresholds of the link are written once',
+  (t) => {
+    const pure = ['records', 'protocol', 'refresh/reconcile', 'node:net', 'ipaddr.js'];
+    for (const { path, code, imports } of files.filter((file) => isIn(file.path, 'refresh/reconcile'))) {
+      const others = imports.filter(
+        (to) => to !== 'runtime/clock.ts' && !pure.some((room) => isIn(to, room)),
+      );
+      t.strictSame(others, [], path);
+      t.strictSame(linesWith(code, /\b(?:async|await|class)\b/), [], path);
+    }
+    const writers = files.filter(({ code }) => /\b(?:failuresToDisconnect|successesToConnect):/.test(code));
+    t.strictSame(
+      writers.map(({ path }) => path),
+      ['link/link-state.ts'],
+    );
+    t.end();
+  },
+);
+
 function linesWith(code: string, pattern: RegExp): string[] {
   return code.split('\n').flatMap((line, at) => (pattern.test(line) ? [`${at + 1}: ${line.trim()}`] : []));
 }
