@@ -1,8 +1,8 @@
 /**
  * The composition root: the rooms are built from the configuration, connected, started, reloaded and stopped.
- * Wiring only; whatever decides something belongs into a room.
+ * Wiring only; every decision belongs into a room.
  *
- *     endpoints.json -> records -> table -> sockets answer -> only then sources look, and the AWS clients are loaded
+ *     endpoints.json -> records -> table -> sockets answer -> only then sources are polled, and the far side is started
  *                                                     `-> retained.json, answers.snapshot, in pieces between queries
  */
 import { controlPath, startControlServer } from './admin/control-server.ts';
@@ -44,11 +44,11 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     pause: parts.pause,
     revision: () => daemon.revision,
   });
-  // nothing to serve: somebody may be waiting for the first look
+  // nothing to serve: a person may be waiting for the first poll
   const isHurried = notReady(plane.snapshot().clusters, serving.current.records).length > 0;
   await listeners.start(parts.config.listen.dns);
   daemon.warnOfOwnUpstreams(rooms.inForce.routes);
-  // from here on who asks comes before everything else
+  // from here on queries come before everything else
   await parts.pause();
   const isRetainedLoaded = inBackground('retained', () => loadRetained(parts, rooms));
   await parts.pause();
@@ -66,11 +66,11 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.defer(() => plane.stop());
   opened.defer(() => retained.stop());
   opened.defer(() => probe.stop());
-  probe.watch(askedRegions(parts.config)); // its first look is seconds away; a reload may give it other Regions before
+  probe.watch(askedRegions(parts.config)); // its first request is seconds away; a reload may name other Regions before
   opened.use(
-    parts.timers.after(isHurried ? 0 : FIRST_LOOK_AFTER_MS, () => {
+    parts.timers.after(isHurried ? 0 : FIRST_POLL_AFTER_MS, () => {
       plane.start();
-      // what is saved first must hold what was kept
+      // the first save must contain everything that was kept
       inBackground('retained', async () => {
         await isRetainedLoaded;
         retained.start();
@@ -82,8 +82,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
 }
 
 const CLOSE_GRACE_MS = 500;
-/** The first look starts the thread with the AWS clients, which takes a processor a third of a second: who asks at the start comes first. */
-const FIRST_LOOK_AFTER_MS = 500;
+/** The first poll starts the far-side thread, which takes a processor a third of a second: queries at the start come first. */
+const FIRST_POLL_AFTER_MS = 500;
 
 /** The file may be large, and the endpoints' first answer must not wait for it. */
 async function loadRetained({ log }: DaemonParts, rooms: Rooms): Promise<void> {
@@ -112,7 +112,7 @@ function loadAnswers({ answers, ledger, stateFaults }: Rooms): AsyncDisposable {
   return { [Symbol.asyncDispose]: () => answers.stop() };
 }
 
-/** DNS does not wait for a port that somebody else has taken: the admin pages come as soon as it is free. */
+/** DNS does not wait for a port that another process has taken: the admin pages come as soon as it is free. */
 function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable {
   return openLater(async () => {
     try {
@@ -136,8 +136,8 @@ function openControl({ config, timers, log }: DaemonParts, { drill, control }: R
     const before = control.fault;
     control.fault = outcome.kind === 'listening' ? undefined : outcome.detail;
     if (outcome.kind === 'listening') return outcome.server;
-    const { detail, mend } = outcome;
-    if (before !== detail) log.error({ detail, mend }, 'no commands can be given: serving all the same');
+    const { detail, fix } = outcome;
+    if (before !== detail) log.error({ detail, fix }, 'no commands can be given: serving all the same');
     return undefined;
   }, timers);
 }
@@ -172,7 +172,7 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
   noteFaults(loaded.faults, log, rooms);
   await plane.load(records);
   log.info({ generation: store.state().generation, endpoints }, 'state read');
-  // what was confirmed last is written before the end
+  // the last confirmations are written before the end
   opened.defer(() => store.stop());
   opened.defer(() => retainedStore.stop());
   return opened.move();

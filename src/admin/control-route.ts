@@ -1,30 +1,31 @@
-/** A command of the control socket: method, path, what its body must be, and what it does. */
+/** A command of the control socket: method, path, the form of its body, and its action. */
 import * as z from 'zod';
 
 export interface ControlRoute {
-  /** GET tells, POST changes something. */
+  /** GET reads, POST changes something. */
   readonly method: 'GET' | 'POST';
   readonly path: string;
-  /** Gets the parsed body, `{}` where there is none; resolves to what is answered as JSON, or to a ControlRefusal. */
+  /** Gets the parsed body, `{}` where there is none; resolves to the answer, which is sent as JSON, or to a ControlRefusal. */
   readonly run: (body: unknown) => Promise<unknown>;
 }
 
-/** What a command cannot do, as its caller is told: what is wrong, and what to do about it. */
+/** Why a command is not done, and how its caller fixes that. */
 export class ControlRefusal {
   /** 400: the command makes no sense; 409: it makes none now. */
   readonly status: 400 | 409;
   readonly error: string;
-  readonly mend: string;
+  readonly fix: string;
 
-  constructor(status: 400 | 409, error: string, mend: string) {
+  constructor(status: 400 | 409, error: string, fix: string) {
     this.status = status;
     this.error = error;
-    this.mend = mend;
+    this.fix = fix;
   }
 }
 
 /** The body of every answer that is not 200. */
-export const controlError = z.object({ error: z.string(), mend: z.string() });
+/** `mend` is the name of `fix` in version 0.1: it goes with the next release. */
+export const controlError = z.object({ error: z.string(), fix: z.string().optional(), mend: z.string() });
 export type ControlErrorBody = z.output<typeof controlError>;
 
 /** A route whose body is checked by `body` before `run` sees it. */
@@ -43,9 +44,9 @@ export function controlRoute<Body>(
       const faults = parsed.error.issues.map(
         (issue) => `${issue.path.length === 0 ? 'body' : `"${issue.path.join('.')}"`}: ${issue.message}`,
       );
-      const mend =
+      const fix =
         'client and server may be of different versions: compare "outpost-dns --version" with the status';
-      return new ControlRefusal(400, `${method} ${path}: not understood: ${faults.join(', ')}`, mend);
+      return new ControlRefusal(400, `${method} ${path}: not understood: ${faults.join(', ')}`, fix);
     },
   };
 }

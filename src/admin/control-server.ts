@@ -1,8 +1,8 @@
 /**
- * To be commanded: HTTP and JSON on a Unix socket. Everything that changes something goes through here and not through
- * TCP, because the kernel says who may connect: the server's own user and group, and root.
+ * Commands to the server: HTTP and JSON on a Unix socket. Every change goes through here and not through TCP, because the
+ * kernel decides which users may connect: the server's own user and group, and root.
  *
- * The commands are a literal list that the caller hands over; nothing here knows what they do.
+ * The commands are a literal list that the caller hands over; this file knows none of them.
  */
 
 import { once } from 'node:events';
@@ -29,7 +29,7 @@ export interface ControlServer {
 
 export type ControlStart =
   | { readonly kind: 'listening'; readonly server: ControlServer }
-  /** No reason not to serve: commands cannot be given, and that has to be said. */
+  /** The server serves all the same; the log and the status say that commands cannot be given. */
   | SocketRefusal;
 
 const REQUEST_TIMEOUT_MS = 5_000; // a caller on the same host sends its whole command at once
@@ -37,7 +37,7 @@ const TIMEOUT_CHECK_MS = 1_000;
 const MAX_CONNECTIONS = 64;
 const MAX_HEADER_OCTETS = 8_192;
 
-/** Where the server with this state directory is commanded. */
+/** The path of the socket of the server with this state directory. */
 export function controlPath(stateDirectory: string): string {
   return join(stateDirectory, 'control.sock');
 }
@@ -62,7 +62,7 @@ export async function startControlServer(options: ControlServerOptions): Promise
   server.on('error', (error) => log.error({ err: error }, 'control server failed'));
   const close = async () => {
     const closed = once(server, 'close');
-    await outcome.remove(); // first of all: whoever comes now sees that nobody is there
+    await outcome.remove(); // first of all: a caller that comes now sees that no server is there
     server.close();
     server.closeAllConnections();
     await closed;
@@ -71,7 +71,7 @@ export async function startControlServer(options: ControlServerOptions): Promise
 }
 
 const MAX_BODY_OCTETS = 64 * 1024;
-/** A reload waits for sockets, a flush for the disk; whoever waits longer than this would rather know. */
+/** A reload waits for sockets, a flush for the disk; a caller that waits longer than this is told so. */
 const RUN_MS = 20_000;
 
 interface Answer {
@@ -101,7 +101,7 @@ async function answerTo(request: IncomingMessage, parts: ControlServerOptions): 
   if (route === undefined) return noSuchRoute(request, routes);
   const label = `${route.method} ${route.path}`;
   const body = await readBody(request);
-  if (body.kind === 'failed') return failed(body.status, `${label}: ${body.error}`, body.mend);
+  if (body.kind === 'failed') return failed(body.status, `${label}: ${body.error}`, body.fix);
   try {
     const outcome = await within(RUN_MS, label, () => route.run(body.value), parts.timers);
     if (route.method === 'POST') log.info({ command: label, status: outcome.status }, 'control command');
@@ -118,8 +118,8 @@ function noSuchRoute({ method, url }: IncomingMessage, routes: readonly ControlR
   return failed(isPath ? 405 : 404, `no such command: "${method} ${url}"`, `what there is: ${known}`);
 }
 
-function failed(status: number, error: string, mend: string): Answer {
-  const content: ControlErrorBody = { error, mend };
+function failed(status: number, error: string, fix: string): Answer {
+  const content: ControlErrorBody = { error, fix, mend: fix };
   return answer(status, content);
 }
 
@@ -150,7 +150,7 @@ async function within(
 
 function outcomeOf(content: unknown): Answer {
   if (!(content instanceof ControlRefusal)) return answer(200, content);
-  return failed(content.status, content.error, content.mend);
+  return failed(content.status, content.error, content.fix);
 }
 
 type Body =
@@ -159,14 +159,14 @@ type Body =
       readonly kind: 'failed';
       readonly status: 400 | 413;
       readonly error: string;
-      readonly mend: string;
+      readonly fix: string;
     };
 
 const TOO_LARGE: Body = {
   kind: 'failed',
   status: 413,
   error: `a body of more than ${MAX_BODY_OCTETS} octets`,
-  mend: 'send a command, not a file',
+  fix: 'send a command, not a file',
 };
 
 async function readBody(request: IncomingMessage): Promise<Body> {
@@ -177,11 +177,11 @@ async function readBody(request: IncomingMessage): Promise<Body> {
   try {
     return { kind: 'read', value: JSON.parse(text) };
   } catch {
-    return { kind: 'failed', status: 400, error: 'the body is not JSON', mend: 'send JSON, or no body' };
+    return { kind: 'failed', status: 400, error: 'the body is not JSON', fix: 'send JSON, or no body' };
   }
 }
 
-/** `undefined` for too much, which is read to its end and dropped: who is still sending would not see the answer. */
+/** `undefined` for a body that is too large. It is read to its end and dropped, because a caller that still sends does not see the answer. */
 function collect(request: IncomingMessage): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
@@ -191,7 +191,7 @@ function collect(request: IncomingMessage): Promise<Buffer | undefined> {
       if (length <= MAX_BODY_OCTETS) chunks.push(chunk);
     });
     request.on('end', () => resolve(length <= MAX_BODY_OCTETS ? Buffer.concat(chunks) : undefined));
-    // whoever hangs up half-way has commanded nothing
+    // a caller that hangs up half-way has commanded nothing
     request.on('close', () => resolve(undefined));
   });
 }

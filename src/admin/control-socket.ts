@@ -1,7 +1,7 @@
 /**
- * A Unix socket at a path: who may use it is a matter of its permissions, and what a killed process left is replaced.
+ * A Unix socket at a path: its permissions decide which users may connect, and the socket of a killed process is replaced.
  *
- *     listen in a directory of our own -> permissions -> link to the path, where something is in the way: clear, again
+ *     listen in a directory of our own -> permissions -> link to the path, where a file is in the way: remove it, try again
  *
  * So the path never leads to a socket that is not ready, or that more people may use than should.
  */
@@ -9,7 +9,7 @@ import { chmod, link, lstat, mkdtemp, readdir, rm, unlink } from 'node:fs/promis
 import { connect, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 
-/** Whoever is the process's user or in its group commands it; connecting takes the right to write. */
+/** The process's user and group may command it; connecting needs the right to write. */
 const SOCKET_MODE = 0o660;
 /** The octets that fit the kernel's sun_path, its final zero apart. */
 const MAX_PATH_OCTETS = process.platform === 'linux' ? 107 : 103;
@@ -24,12 +24,12 @@ export interface SocketRefusal {
   /** A SocketFault, or the system's code: `EACCES`, `EROFS`, `ENOENT`, ... */
   readonly code: string;
   readonly detail: string;
-  readonly mend: string;
+  readonly fix: string;
 }
 
 export interface ListeningSocket {
   readonly kind: 'listening';
-  /** Removes the path, unless somebody else's socket stands there by now. Never rejects. */
+  /** Removes the path, unless the socket of another process stands there by now. Never rejects. */
   remove(): Promise<void>;
 }
 
@@ -55,7 +55,7 @@ export async function listenAtPath(server: Server, path: string): Promise<Listen
   }
 }
 
-/** What a kill in the middle of this left behind: a directory of ours with nothing but a socket in it. */
+/** A kill in the middle of this leaves a directory of ours that holds a socket and nothing else. */
 async function removeLeftovers(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     const left = join(directory, name);
@@ -116,7 +116,7 @@ function isAnswered(path: string): Promise<boolean> {
       socket.destroy();
       resolve(true);
     });
-    // only a refusal proves that nobody is there: whatever else happens, the socket is not ours to remove
+    // only a refusal proves that no process listens: after any other error the socket is not ours to remove
     socket.on('error', ({ code }: NodeJS.ErrnoException) =>
       resolve(code !== 'ECONNREFUSED' && code !== 'ENOENT'),
     );
@@ -131,7 +131,7 @@ async function remover(socket: string, path: string): Promise<() => Promise<void
   };
 }
 
-const TEXTS: ReadonlyMap<string, readonly [detail: string, mend: string]> = new Map([
+const TEXTS: ReadonlyMap<string, readonly [detail: string, fix: string]> = new Map([
   [
     'in-use',
     ['another process answers there', 'end the other server, or give each a state directory of its own'],
@@ -148,6 +148,6 @@ const TEXTS: ReadonlyMap<string, readonly [detail: string, mend: string]> = new 
 const UNWRITABLE = 'make its directory writable for the user of the server, then restart it';
 
 function refusal(path: string, code: string): SocketRefusal {
-  const [detail, mend] = TEXTS.get(code) ?? [code, UNWRITABLE];
-  return { kind: 'refused', code, detail: `listen on control socket "${path}": ${detail}`, mend };
+  const [detail, fix] = TEXTS.get(code) ?? [code, UNWRITABLE];
+  return { kind: 'refused', code, detail: `listen on control socket "${path}": ${detail}`, fix };
 }

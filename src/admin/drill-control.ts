@@ -1,4 +1,4 @@
-/** The drill's commands on the control socket, and the report as it travels: one shape for the server and for who asks it. */
+/** The drill's commands on the control socket, and the report as it travels: one form for the server and for its client. */
 import * as z from 'zod';
 import { ControlRefusal, type ControlRoute, controlRoute } from './control-route.ts';
 
@@ -67,8 +67,8 @@ function start(drill: DrillControl, forMs: number): DrillReportBody | ControlRef
     }
     case 'bad-length': {
       const { minMs, maxMs } = outcome;
-      const mend = `say ${minMs / 1000} s to ${maxMs / 3_600_000} h`;
-      return new ControlRefusal(400, `not a length for a drill: ${forMs / 1000} s`, mend);
+      const fix = `say ${minMs / 1000} s to ${maxMs / 3_600_000} h`;
+      return new ControlRefusal(400, `not a length for a drill: ${forMs / 1000} s`, fix);
     }
   }
 }

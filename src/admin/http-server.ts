@@ -1,8 +1,6 @@
 /**
- * To be seen: metrics for Prometheus, health for a supervisor, status for a person and the CLI.
- *
- * Read-only HTTP on TCP; whatever changes something is done elsewhere. The room is handed reports when it asks
- * and refuses to know the rooms that they come from.
+ * Read-only HTTP on TCP: metrics for Prometheus, health for a supervisor, status for a person and the CLI. Commands go
+ * through the control socket. It knows connections, requests and limits, and no page.
  */
 
 import { once } from 'node:events';
@@ -24,7 +22,7 @@ export interface Page {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;
-  /** Content-Security-Policy, for what a browser shows. */
+  /** Content-Security-Policy, for a page that a browser shows. */
   readonly policy?: string;
 }
 
@@ -104,7 +102,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   };
 }
 
-/** The connections that there may be, the one used longest ago first. */
+/** The open connections; the connection that was used longest ago comes first. */
 class Slots {
   readonly #limitLog: LimitLog;
   readonly #clock: Pick<Clock, 'monotonicMs'>;
@@ -163,12 +161,12 @@ async function listen(server: Server, { address, port }: HttpServerOptions): Pro
     await once(server, 'listening');
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-    const mend =
+    const fix =
       code === 'EADDRINUSE'
         ? 'another program has the port: end it, or set admin.listen'
         : 'set admin.listen';
     const place = isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
-    throw new AdminError(code, `cannot listen on "${place}" for HTTP (${code}): ${mend}`);
+    throw new AdminError(code, `cannot listen on "${place}" for HTTP (${code}): ${fix}`);
   }
 }
 

@@ -1,4 +1,4 @@
-/** The pages of the HTTP server: a literal list of paths and what each is for. */
+/** The pages of the HTTP server: a literal list of paths, each with its purpose. */
 import { joinPanels, type Panel, type RoomReport } from '../report/report.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Pause } from '../runtime/slices.ts';

@@ -144,7 +144,7 @@ export async function sendCommand(
   const { data } = controlError.safeParse(content);
   if (data === undefined)
     return failed('an answer from no outpost-dns, or from one of another version', NAME_IT);
-  return { kind: 'refused', detail: data.error, fix: data.mend };
+  return { kind: 'refused', detail: data.error, fix: data.fix ?? data.mend };
 }
 
 function failed(detail: string, fix: string): CallFailure {

@@ -1,4 +1,4 @@
-/** What the rooms tell, in the words of the ledger. Pure. */
+/** Changes that the rooms report, as events of the ledger. Pure. */
 import type { LastingChange } from '../link/lasting-changes.ts';
 import type { LinkTransition } from '../link/link-monitor.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
@@ -13,7 +13,7 @@ export function linkEvent(
   return { kind: 'link', side, key, ...change };
 }
 
-/** Only what somebody looks for in months: that a look failed, or that the basis is another, is not. */
+/** Only changes that a person searches for after months: a failed poll and a change of the basis are not among them. */
 export function changeEvents(cluster: ClusterSnapshot, changes: readonly Change[]): readonly LedgerEvent[] {
   const { region } = cluster;
   const place = { cluster: cluster.cluster, ...(region === undefined ? {} : { region }) };

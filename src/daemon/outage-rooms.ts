@@ -19,12 +19,12 @@ import type { StoreRooms } from './store-rooms.ts';
 
 export type OutageRooms = ReturnType<typeof buildOutageRooms>;
 
-/** `lookAgain` asks again for what may have come back; `onLinkBack` is called when AWS can be reached again. */
+/** `pollAgain` asks every source and upstream that may be reachable again; `onLinkBack` is called when AWS can be reached again. */
 export function buildOutageRooms(
   { clock, timers, log }: DaemonParts,
   inForce: ConfigInForce,
   { ledger, answers }: Pick<StoreRooms, 'ledger' | 'answers'>,
-  lookAgain: (reason: string) => void,
+  pollAgain: (reason: string) => void,
   onLinkBack: () => void,
 ) {
   const chronicle = new LinkChronicle({
@@ -37,7 +37,7 @@ export function buildOutageRooms(
     log,
     onRestored: ({ side }) => {
       if (side === 'aws') onLinkBack();
-      lookAgain(`${side} reachable again`);
+      pollAgain(`${side} reachable again`);
     },
     onTransition: (transition) => {
       chronicle.note(transition);
@@ -56,7 +56,7 @@ export function buildOutageRooms(
       link.rehearse(change.phase === 'started');
       if (change.phase === 'started' || change.by === 'shutdown') return;
       onLinkBack();
-      lookAgain('drill is over');
+      pollAgain('drill is over');
     },
   });
   return { chronicle, link, drill };
@@ -85,7 +85,7 @@ export class LinkChronicle implements Disposable {
   }
 
   note(transition: LinkTransition): void {
-    if (this.#isClosed) return; // nothing comes behind the line that says we stopped
+    if (this.#isClosed) return; // no event comes after the line that says that the server stopped
     const { side, key } = transition;
     const before = this.#chapters.get(`${side} ${key}`);
     before?.timer?.[Symbol.dispose]();
@@ -93,7 +93,7 @@ export class LinkChronicle implements Disposable {
     this.#settle({ side, key }, afterTransition(before?.series, transition, nowMs));
   }
 
-  /** What has not lasted yet goes unsaid: the start after this says how the link is. */
+  /** A change that has not lasted yet is not recorded: the next start records the state of the link. */
   [Symbol.dispose](): void {
     this.#isClosed = true;
     for (const { timer } of this.#chapters.values()) timer?.[Symbol.dispose]();

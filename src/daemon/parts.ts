@@ -13,7 +13,7 @@ import type { HostInterfaces } from '../serving/listener/listen-address.ts';
 
 export interface DaemonParts {
   readonly config: Config;
-  /** Reads the configuration anew, for a reload; throws ConfigError. */
+  /** Reads the configuration again, for a reload; throws ConfigError. */
   readonly loadConfig: () => Promise<Config>;
   readonly clock: Clock;
   readonly timers: Timers;

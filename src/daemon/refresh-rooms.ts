@@ -71,7 +71,7 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
   return { farSide, connections, probe, plane, retained };
 }
 
-/** An operator who looks for the way out finds it in the log, without user and password. */
+/** The log names the proxies, without user and password. */
 function tellOfProxies({ config, log }: DaemonParts): void {
   const { httpsProxy, httpProxy, noProxy } = config.outbound;
   if (askedRegions(config).length === 0 || (httpsProxy ?? httpProxy) === undefined) return;

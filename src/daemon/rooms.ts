@@ -16,8 +16,8 @@ export type Rooms = ReturnType<typeof buildRooms>;
 export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
   const inForce = inForceWith(parts.config, atOnce(routesOf(parts.config)));
   const stores = buildStoreRooms(parts, inForce, () => outage.link.isAnyCut);
-  // two threads lead back from those who answer to those who refresh, and are followed only once all are built
-  const lookAgain = (reason: string): void => {
+  // two calls lead back from the rooms that answer to the rooms that refresh; they are made only after all are built
+  const pollAgain = (reason: string): void => {
     refresh.plane.kick(reason);
     refresh.retained.kick(reason);
   };
@@ -25,10 +25,10 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     const found = refresh.plane.clusterSnapshot(cluster, region);
     return statusText(found, outage.link.current(), parts.clock.monotonicMs());
   };
-  const outage: OutageRooms = buildOutageRooms(parts, inForce, stores, lookAgain, () =>
+  const outage: OutageRooms = buildOutageRooms(parts, inForce, stores, pollAgain, () =>
     serving.forwarder.forgetCuts(),
   );
-  const around = { libc, inForce, cache: stores.cache, outage, lookAgain, statusText: statusOf };
+  const around = { libc, inForce, cache: stores.cache, outage, pollAgain, statusText: statusOf };
   const serving: ServingRooms = buildServingRooms(parts, around);
   const refresh: RefreshRooms = buildRefreshRooms(parts, { inForce, stores, outage, serving });
   const stateFaults: string[] = [];
@@ -46,7 +46,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
       Object.assign(inForce, inForceWith(next, routes));
     },
     inForce,
-    lookAgain,
+    pollAgain,
     stateFaults,
     ending,
     control,

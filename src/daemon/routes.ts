@@ -15,9 +15,9 @@ export interface Routes {
   /** The texts of all upstreams, and of those that a drill treats as unreachable: all that are not on the site. */
   readonly upstreams: ReadonlySet<string>;
   readonly acrossLink: ReadonlySet<string>;
-  /** Who is asked about what: answers that others gave, before a restart, may be those of somebody else. */
+  /** Which upstreams are asked about which names. Answers of other upstreams, kept from before a restart, may not hold. */
   readonly scope: string;
-  /** Each zone as text, by its name: what tells whether a reload has changed it. */
+  /** Each zone as text, by its name: a reload compares them. */
   readonly texts: ReadonlyMap<string, string>;
 }
 
@@ -60,7 +60,7 @@ function textOf({ upstreams }: UpstreamGroup): string {
   return upstreams.map(({ text }) => text).join(' ');
 }
 
-/** Zones that have another rule than before, or none any more. The default upstreams may change: they all say the same. */
+/** Zones whose rule has changed or is gone. A change of the default upstreams is none: all of them give the same answers. */
 export function* changedZones(before: Routes, after: Routes): Steps<readonly string[]> {
   const changed: string[] = [];
   for (const [name, text] of after.texts) {
@@ -88,7 +88,7 @@ export function disconnectedRules(config: Config): DisconnectedRulesOptions {
 }
 
 /**
- * The texts of the upstreams that are this server itself, by what is really bound: a wildcard on a host that does not
+ * The texts of the upstreams that are this server itself, by the addresses that are really bound: a wildcard on a host that does not
  * list its addresses holds all of loopback, and an address may come after the file was checked.
  */
 export function upstreamsBoundHere(

@@ -21,12 +21,12 @@ export interface Vitals {
 }
 
 export interface Daemon {
-  /** Takes the configuration anew where it is sound; otherwise logs its faults and goes on with the one it has. Never rejects. */
+  /** Reads the configuration again and applies it where it is valid; otherwise logs its faults and keeps the running configuration. Never rejects. */
   reload(): Promise<void>;
   report(): StatusReport;
   /** What a watchdog needs to ask whether queries are answered. */
   vitals(): Vitals;
-  /** The host was suspended: what is kept has aged, and its truth may be another one by now. */
+  /** The host was suspended: everything that is kept has aged, and may have changed meanwhile. */
   resumed(suspendedMs: number): void;
   /** Saves, closes the sockets, lets queries in flight end. `reason` is for the ledger, such as `SIGTERM`. */
   stop(reason: string): Promise<void>;
@@ -36,7 +36,7 @@ export class RunningDaemon implements Daemon {
   readonly #parts: DaemonParts;
   readonly #rooms: Rooms;
   readonly #startedMs: number;
-  /** The one that runs: that of the last reload which was taken. */
+  /** The running configuration: that of the last reload that was applied. */
   #config: Config;
   /** Who may read the pages. */
   #readers: ClientAccess;
@@ -150,7 +150,7 @@ export class RunningDaemon implements Daemon {
     const { take, leave } = await inSlices(forwarder.reconfiguring(routes.groups, config.forward), pause);
     const changed = await inSlices(changedZones(routesBefore, routes), pause);
     await inSlices(cache.forgettingUnder(changed), pause);
-    // in one turn with the end of the forgetting, and with each other: no answer of the old routes gets between
+    // in one turn of the loop, together with the end of the forgetting: no answer of the old routes comes in between
     take();
     use(config, routes);
     resolver.reconfigure(rules);
@@ -191,7 +191,7 @@ export class RunningDaemon implements Daemon {
       { suspendedMs: Math.round(suspendedMs) },
       'the host was suspended: asking again for everything',
     );
-    this.#rooms.lookAgain('the host was suspended');
+    this.#rooms.pollAgain('the host was suspended');
   }
 
   vitals(): Vitals {
@@ -233,7 +233,7 @@ function faultsOf(error: unknown): readonly string[] {
   return faultFields(error).faults.map(({ path, message }) => `${path}: ${message}`);
 }
 
-/** Faults that are told of: a file of another program can hold thousands, and writing all of them would take the loop. */
+/** Most faults that are logged: a file of another program can have thousands, and writing all of them takes the loop. */
 const TOLD_FAULTS = 50;
 
 function faultFields({ faults }: ConfigError) {

@@ -115,8 +115,8 @@ function troubles({ log, backgroundFailures }: ServerStatus['process']): readonl
 }
 
 /**
- * One sentence with its mend for each reason; none when ready. `served` is what the table answers from at this moment:
- * what a refresh has just learned is saved before it is served.
+ * One sentence for each reason; none when ready. `served`: the records that the table answers from now. A refresh saves
+ * its result before the table has it.
  */
 export function notReady(
   clusters: readonly ClusterSnapshot[],

@@ -31,8 +31,8 @@ interface Around {
   readonly inForce: ConfigInForce;
   readonly cache: AnswerCache;
   readonly outage: OutageRooms;
-  /** Asks anew for what may have come back. */
-  readonly lookAgain: (reason: string) => void;
+  /** Asks every source and upstream that may be reachable again. */
+  readonly pollAgain: (reason: string) => void;
   /** The strings at `_status.<endpoint>`. */
   readonly statusText: ResolverOptions['statusText'];
 }
@@ -77,7 +77,7 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
   return { serving, forwarder, resolver, isLinkCut, intake, slots, listeners };
 }
 
-function buildForwarder(parts: DaemonParts, { libc, inForce, outage, lookAgain }: Around): Forwarder {
+function buildForwarder(parts: DaemonParts, { libc, inForce, outage, pollAgain }: Around): Forwarder {
   const { config, clock, timers, random, log, network } = parts;
   const { drill, link } = outage;
   return new Forwarder({
@@ -97,7 +97,7 @@ function buildForwarder(parts: DaemonParts, { libc, inForce, outage, lookAgain }
         proves: reachable ? 'reachable' : 'unreachable',
         reason,
       }),
-    onUpstreamUp: () => lookAgain('upstream reachable again'),
+    onUpstreamUp: () => pollAgain('upstream reachable again'),
     transports: network?.transports,
   });
 }

@@ -1,4 +1,4 @@
-/** What is kept on disk, each kind in its own store, and the answer cache that one of them keeps. Nothing here opens a file. */
+/** The stores, one for each kind of state, and the answer cache, which one of them keeps. Nothing here opens a file. */
 import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { AnswersSnapshot } from '../store/answers-snapshot.ts';
 import { ENDPOINTS } from '../store/endpoints-format.ts';

@@ -50,7 +50,7 @@ t.test('a route gets its checked body and what it returns comes back as JSON', a
   );
 });
 
-t.test('what cannot be done is said with its reason and its mend, by status', async (t) => {
+t.test('a refused command has a status, a reason and a fix', async (t) => {
   const refuse = controlRoute('POST', '/refuse', z.strictObject({}), () => {
     return new ControlRefusal(409, 'not now', 'later');
   });
@@ -62,7 +62,7 @@ t.test('what cannot be done is said with its reason and its mend, by status', as
   const unspeakable = controlRoute('POST', '/unspeakable', z.strictObject({}), () => circular);
   const silent = controlRoute('POST', '/silent', z.strictObject({}), () => undefined);
   const { path, log } = await control(t, [echo, tell, refuse, fail, unspeakable, silent]);
-  const cases: [method: string, url: string, body: string, status: number, error: RegExp, mend: RegExp][] = [
+  const cases: [method: string, url: string, body: string, status: number, error: RegExp, fix: RegExp][] = [
     ['POST', '/echo', '{"text":1}', 400, /^POST \/echo: not understood: "text": .*string/, /versions/],
     ['POST', '/echo', '{"text":"a","more":1}', 400, /more/, /./],
     ['POST', '/echo', '{"text":"a","times":10}', 400, /"times"/, /./],
@@ -79,10 +79,10 @@ t.test('what cannot be done is said with its reason and its mend, by status', as
     ['POST', '/unspeakable', '{}', 500, /failed/, /log/],
     ['POST', '/echo', JSON.stringify({ text: 'x'.repeat(700_000) }), 413, /65536 octets/, /./],
   ];
-  for (const [method, url, body, status, error, mend] of cases) {
+  for (const [method, url, body, status, error, fix] of cases) {
     const reply = await ask(path, method, url, body);
-    t.match(reply, { status, json: { error, mend } }, `${method} ${url} ${body.slice(0, 30)}`);
-    t.strictSame(Object.keys(Object(reply.json)).sort(), ['error', 'mend']);
+    t.match(reply, { status, json: { error, fix } }, `${method} ${url} ${body.slice(0, 30)}`);
+    t.strictSame(Object.keys(Object(reply.json)).sort(), ['error', 'fix', 'mend']);
   }
   t.match(await ask(path, 'POST', '/silent'), { status: 200, body: 'null\n' }, 'nothing to say is null');
   t.match(
@@ -171,7 +171,7 @@ t.test('what is in the way stays, and the refusal says what it is and what to do
     ['a file for a directory', join(file, 'control.sock'), 'ENOTDIR', /./],
   ] as const) {
     const outcome = await start(path);
-    t.match(outcome, { kind: 'refused', code, detail, mend: /./ }, what);
+    t.match(outcome, { kind: 'refused', code, detail, fix: /./ }, what);
   }
   t.equal(statSync(file).size, 4);
   t.strictSame(readdirSync(directory).sort(), ['file', 'folder', 'to-live'], 'nothing is left lying about');
@@ -278,7 +278,7 @@ t.test('a command that takes too long is answered for, and goes on', async (t) =
   await time.advance(20_000);
   t.match(await asked, {
     status: 504,
-    json: { error: /^POST \/slow: not done within 20 s$/, mend: /it goes on/ },
+    json: { error: /^POST \/slow: not done within 20 s$/, fix: /it goes on/ },
   });
   done.resolve('done');
   await time.advance(0);

@@ -65,7 +65,7 @@ t.test('what makes no sense is refused, and changes nothing', async (t) => {
     ['{"forMs":-1}', /not a length/],
     ['{"forMs":1e300}', /not a length/],
   ] as const) {
-    t.match(await ask(path, 'POST', DRILL_START, body), { status: 400, json: { error, mend: /./ } }, body);
+    t.match(await ask(path, 'POST', DRILL_START, body), { status: 400, json: { error, fix: /./ } }, body);
   }
   t.match(await ask(path, 'POST', DRILL_STOP), { status: 409, json: { error: /^no drill is running$/ } });
   t.notOk(drill.isRunning);
@@ -73,7 +73,7 @@ t.test('what makes no sense is refused, and changes nothing', async (t) => {
   await time.advance(20_000);
   t.match(await ask(path, 'POST', DRILL_START, '{"forMs":120000}'), {
     status: 409,
-    json: { error: 'a drill is running already', mend: /in 40 s, or with "outpost-dns drill stop"/ },
+    json: { error: 'a drill is running already', fix: /in 40 s, or with "outpost-dns drill stop"/ },
   });
 });
 

@@ -45,7 +45,7 @@ t.test('a metric and a panel of a made-up room reach every reader', async (t) =>
   t.match(await get('/metrics'), /^# TYPE outpost_dns_cellar_litres gauge\noutpost_dns_cellar_litres 700$/m);
   t.match(JSON.parse(await get('/status')), { cellar: { litres: 700 } });
   const page = (await get('/')).replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ');
-  t.match(page, /ready .*the cellar is under water .*Link /, 'what a person has to read first comes first');
+  t.match(page, /ready .*the cellar is under water .*Link /, 'troubles come first');
   t.match(page, 'Cellar wet water 700 l');
   t.match(metricsPage(REPORTS), '| `outpost_dns_cellar_litres` | gauge |  | Water in the cellar. |');
   const read = await getPanels({ address: '127.0.0.1', port: server.port }, 5000);

@@ -121,7 +121,7 @@ t.test('every sample of the list has a value for each of its labels', async (t) 
 
 const CLUSTER = 'cluster="my-cluster",region="us-west-2"';
 
-t.test('the metrics say what the report says', async (t) => {
+t.test('the metrics have the values of the report', async (t) => {
   const { samples } = await scrape(report(TROUBLE));
   const wanted: ReadonlyArray<readonly [string, number]> = [
     [`endpoint_source_age_seconds{${CLUSTER},source="dns"}`, 30],
@@ -215,7 +215,7 @@ t.test('the metrics say what the report says', async (t) => {
   );
 });
 
-t.test('what was never measured is absent, not zero', async (t) => {
+t.test('a value that was never measured is absent, not zero', async (t) => {
   const whole = report();
   const never = report({
     endpoints: [endpoint({ confirmedAgeSeconds: undefined, likelyCause: undefined })],
@@ -234,7 +234,7 @@ t.test('what was never measured is absent, not zero', async (t) => {
   t.notOk(series.some((one) => one.startsWith('outpost_dns_endpoint_likely_cause_info')));
 });
 
-t.test('one scrape reads the report once, and the next one reads it anew', async (t) => {
+t.test('each scrape reads the report once', async (t) => {
   let reads = 0;
   const metrics = createMetrics(
     REPORTS,
@@ -262,7 +262,7 @@ t.test('the text of a large site is made in pieces, between which queries are an
   t.ok(lines / (pauses + 1) <= 300, `${pauses} pauses in ${lines} lines`);
 });
 
-t.test('a series goes away with what it is about', async (t) => {
+t.test('a series goes away with its endpoint or upstream', async (t) => {
   let current = report();
   const metrics = createMetrics(REPORTS, () => current, false);
   await metrics.render();

@@ -1,5 +1,5 @@
 /**
- * Whatever is made for people and scrapers is made on the loop that answers queries, in one go: it has to be short. The
+ * Pages for people and scrapers are made on the loop that answers queries, so each has to be short. The
  * measure is the processor time of this thread, which other programs on the machine do not lengthen; the least of several
  * runs, because the first compiles.
  */
@@ -18,7 +18,7 @@ import { endpoint, report } from './report-fixture.ts';
 const RUNS = 10;
 /** The clock of a thread is coarse. */
 const IN_ONE_RUN = 20;
-/** What a query may have to wait for one page of the largest site. */
+/** The longest that a query may wait for one page of the largest site. */
 const LIMITS_MS: Readonly<Record<string, number>> = {
   '/': 3,
   '/metrics': 10, // in pieces, each far shorter

@@ -7,7 +7,7 @@ import { ROOM_REPORTS, type StatusReport } from '../../src/daemon/report.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { report, serverReport } from './report-fixture.ts';
 
-/** A clock that is a second later at each reading: no page is shared. */
+/** A clock that is a second later at each reading, so that no page is shared. */
 function everySecond() {
   let nowMs = 0;
   return { monotonicMs: () => (nowMs += 1000) };
@@ -125,7 +125,7 @@ t.test('a report that throws: 500 on the pages that need it, logged, and the oth
     const response = await get(path);
     t.equal(response.status, 500, path);
     const body = await response.text();
-    t.notMatch(body, 'a defect', `${path}: the defect is for the log, not for whoever asks`);
+    t.notMatch(body, 'a defect', `${path}: the defect is for the log, not for the client`);
   }
   t.equal((await get('/healthz')).status, 200);
   t.strictSame(
@@ -140,7 +140,7 @@ t.test('a report that throws: 500 on the pages that need it, logged, and the oth
   );
 });
 
-t.test('what is no HTTP is answered 400 and does no harm', async (t) => {
+t.test('octets that are not HTTP are answered 400 and do no harm', async (t) => {
   const { get, server } = await start(t, report);
   const socket = connect(server.port, '127.0.0.1');
   socket.write('\x16\x03\x01 not HTTP at all\r\n\r\n');
@@ -173,7 +173,7 @@ t.test('headers beyond 8 KiB are refused', async (t) => {
   t.equal(response.status, 431);
 });
 
-t.test('a port that is taken: AdminError with the code, the place and a mend', async (t) => {
+t.test('a port that is taken: AdminError with the code, the place and a fix', async (t) => {
   const { server, log } = await start(t, report);
   const again = startHttpServer({ address: '127.0.0.1', port: server.port, pages: new Map(), log });
   const error = await again.catch((error: unknown) => error);

@@ -11,7 +11,7 @@ const words = (of = report()) =>
     .replace(/<[^>]*>/g, ' ')
     .replace(/\s+/g, ' ');
 
-t.test('what a person wants first: ready, the link, what is served, from where, how fresh', async (t) => {
+t.test('a person reads first: ready, the link, the addresses served, their sources, their age', async (t) => {
   const seen = words();
   let at = -1;
   for (const part of [
@@ -34,7 +34,7 @@ t.test('what a person wants first: ready, the link, what is served, from where, 
   }
 });
 
-t.test('what is wrong is said in words, before what is well', async (t) => {
+t.test('troubles are said in words, before everything else', async (t) => {
   const notReady = ['endpoint "a": no address is known yet'];
   t.match(words(serverReport({ ready: false, notReady })), /^.*not ready endpoint &quot;a&quot;: no address/);
   t.match(

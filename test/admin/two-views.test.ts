@@ -14,7 +14,7 @@ function retaining(fresh: number, stale: number) {
   return { ...whole, retainedInAll: { ...whole.retainedInAll, fresh, stale } };
 }
 
-t.test('of many retained names those that are not fresh come first, and the rest is one line', async (t) => {
+t.test('of many retained names the doubtful ones come first, and the rest is one line', async (t) => {
   for (const [fresh, stale, rows, rest] of [
     [3, 2, 5, undefined],
     [50, 0, 50, undefined],
@@ -34,7 +34,7 @@ t.test('of many retained names those that are not fresh come first, and the rest
   }
 });
 
-t.test('what cannot be written is said in words, on the page and in the terminal', async (t) => {
+t.test('failed writes are said in words, on the page and in the terminal', async (t) => {
   const { state } = report();
   t.strictSame(panelsOf(report())[0]?.notes, []);
   const failing = {

@@ -123,36 +123,32 @@ t.test(
   },
 );
 
-t.test(
-  'virtual time: a stop with queries and a look in flight takes half a second, whatever they wait for',
-  async (t) => {
-    await using sandbox = await startSandbox();
-    sandbox.faults.add({ service: 'dns', kind: 'drop' });
-    const one = await bench(t, sandbox.dnsAddress);
-    const time = new VirtualTime(new Date().toISOString());
-    const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
-    await time.advance(0);
-    await until('it looks', () => sandbox.dns.countOf(ENDPOINT) > 0, 10);
-    const { dnsPort } = one.ports;
-    const udp = createSocket('udp4');
-    t.teardown(() => udp.close());
-    for (let at = 0; at < 20; at++)
-      udp.send(queryOf({ name: `slow-${at}.example.com` }), dnsPort, '127.0.0.1');
-    const socket = connect(dnsPort, '127.0.0.1').on('error', () => undefined);
-    t.teardown(() => socket.destroy());
-    const query = queryOf({ name: 'slow-tcp.example.com' });
-    socket.write(Buffer.concat([Buffer.of(0, query.length), query]));
-    await until('they wait', () => daemon.report().queries.pending === 21, 10);
-    const stopping = daemon.stop('test');
-    await time.advance(500);
-    await stopping;
-    t.equal(time.monotonicMs(), 500);
-    await isLeftFree(t, one);
-  },
-);
+t.test('virtual time: a stop with queries and a poll in flight takes half a second', async (t) => {
+  await using sandbox = await startSandbox();
+  sandbox.faults.add({ service: 'dns', kind: 'drop' });
+  const one = await bench(t, sandbox.dnsAddress);
+  const time = new VirtualTime(new Date().toISOString());
+  const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
+  await time.advance(0);
+  await until('it polls', () => sandbox.dns.countOf(ENDPOINT) > 0, 10);
+  const { dnsPort } = one.ports;
+  const udp = createSocket('udp4');
+  t.teardown(() => udp.close());
+  for (let at = 0; at < 20; at++) udp.send(queryOf({ name: `slow-${at}.example.com` }), dnsPort, '127.0.0.1');
+  const socket = connect(dnsPort, '127.0.0.1').on('error', () => undefined);
+  t.teardown(() => socket.destroy());
+  const query = queryOf({ name: 'slow-tcp.example.com' });
+  socket.write(Buffer.concat([Buffer.of(0, query.length), query]));
+  await until('they wait', () => daemon.report().queries.pending === 21, 10);
+  const stopping = daemon.stop('test');
+  await time.advance(500);
+  await stopping;
+  t.equal(time.monotonicMs(), 500);
+  await isLeftFree(t, one);
+});
 
 t.test(
-  'it answers from its state before anybody looks outside: the first look comes after the first answers',
+  'it answers from its state before any source is polled: the first poll comes after the first answers',
   async (t) => {
     await using sandbox = await startSandbox();
     const one = await bench(t, sandbox.dnsAddress);
@@ -162,9 +158,9 @@ t.test(
     t.teardown(() => daemon.stop('test'));
     const { answers } = await askUdp(one.ports.dnsPort, { name: ENDPOINT });
     t.equal(answers.length, 3);
-    t.equal(sandbox.dns.countOf(ENDPOINT), 0, 'nobody has looked yet');
+    t.equal(sandbox.dns.countOf(ENDPOINT), 0, 'no source was polled yet');
     await time.advance(500);
-    await until('it looks', () => sandbox.dns.countOf(ENDPOINT) > 0, 10);
+    await until('it polls', () => sandbox.dns.countOf(ENDPOINT) > 0, 10);
     t.equal(sandbox.dns.countOf(ENDPOINT), 1);
   },
 );
@@ -183,7 +179,7 @@ function signsOfLife(asked: Set<string>): NetworkParts {
 }
 
 t.test(
-  'a reload before the first look: signs of life are asked of the Regions in the new file',
+  'a reload before the first poll: signs of life are asked of the Regions in the new file',
   async (t) => {
     const one = await bench(t);
     const inRegion = (region: string) =>
@@ -205,14 +201,14 @@ t.test(
   },
 );
 
-t.test('with nothing to serve it looks at once', async (t) => {
+t.test('with nothing to serve it polls at once', async (t) => {
   await using sandbox = await startSandbox();
   const one = await bench(t, sandbox.dnsAddress);
   const time = new VirtualTime(new Date().toISOString());
   const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
   t.teardown(() => daemon.stop('test'));
   await time.advance(0);
-  await until('it looks', () => sandbox.dns.countOf(ENDPOINT) > 0, 10);
+  await until('it polls', () => sandbox.dns.countOf(ENDPOINT) > 0, 10);
   t.equal(sandbox.dns.countOf(ENDPOINT), 1);
 });
 
