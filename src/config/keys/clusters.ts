@@ -141,7 +141,7 @@ const clusterKeys = {
   ),
   sources: optional(
     distinctList(choice(...SOURCE_NAMES), 1, SOURCE_NAMES.length),
-    'where the addresses come from; by default dns, with `region` also interfaces and cluster, with the keys `route53` and `kubernetes` also the sources of these names',
+    `where the addresses come from; by default ${defaultSources()}`,
     [...SOURCE_NAMES],
   ),
   route53: inRoom('far-side', 'for an endpoint name in a hosted zone of your own', route53.optional()),
@@ -176,6 +176,14 @@ const cluster = into(
   ),
   (options) => ({ ...options, sources: options.sources ?? sourcesBy(options) }),
 );
+
+/** `dns; with \`region\` also interfaces and cluster; ...`: the sources by the key that makes them a default. */
+function defaultSources(): string {
+  const byKey = Map.groupBy(SOURCE_NAMES, (name) => traitsOf(name).configurationKey);
+  return [...byKey]
+    .map(([key, names]) => (key === undefined ? '' : `with \`${key}\` also `) + names.join(' and '))
+    .join('; ');
+}
 
 /** The sources of a cluster whose configuration does not name them. */
 function sourcesBy(given: Readonly<Partial<Record<string, unknown>>>): readonly SourceName[] {
