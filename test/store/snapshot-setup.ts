@@ -2,9 +2,8 @@
 
 import { systemRandom } from '../../src/runtime/random.ts';
 import { AnswerCache, type AnswerCacheSettings } from '../../src/serving/answer-cache/answer-cache.ts';
-import { AnswersSnapshot, type SnapshotCache } from '../../src/store/answers-snapshot.ts';
+import { AnswersSnapshot, readSnapshot, type SnapshotCache } from '../../src/store/answers-snapshot.ts';
 import type { FileSystem } from '../../src/store/file-system.ts';
-import { readSnapshot } from '../../src/store/snapshot-reader.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { asked, indexed, positive, settings } from '../serving/answer-cache/asked.ts';
