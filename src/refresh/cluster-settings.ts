@@ -1,4 +1,4 @@
-/** What the refresh journey is told about a cluster and about time. The types are the room's own; config/ is mapped onto them. */
+/** The settings of the refresh journey, for a cluster and for times. The types are the room's own; config/ is mapped onto them. */
 import type { Source } from '../records/observation.ts';
 import { perSource, type SourceName } from '../records/sources.ts';
 import { refusalsBy } from './reconcile/guard.ts';

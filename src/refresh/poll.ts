@@ -1,5 +1,5 @@
 /**
- * One poll of one source: what the source is told, the deadline around it, and what its result says about the link. It
+ * One poll of one source: the input of the source, the deadline around it, and what its result says about the link. It
  * refuses to know what was seen before and what will be served.
  */
 import type { Evidence } from '../link/link-state.ts';
@@ -134,7 +134,7 @@ function failure(
   return { kind: 'failed', source, reason, reachedFarSide, detail: `observe by "${source}": ${what}` };
 }
 
-/** What a source is told of its cluster. The configuration wins over what DescribeCluster said. */
+/** The input of a source about its cluster. The configuration wins over what DescribeCluster said. */
 export function contextFor(record: EndpointRecord, { name, region, vpcId }: ClusterSettings): SourceContext {
   const { endpoint, details } = record;
   return {

@@ -99,10 +99,11 @@ t.test('an address is followed through few files from AWS to the table', async (
   const files = await filesOf(watch, 2, move);
   // what hears of it beside the way (log, ledger, link) and the question that sees the change are no part of it
   const way = /^(?:refresh|far-side|records|serving\/endpoints)\/|^store\/(?!ledger)/;
+  const beside = /^refresh\/(?:refresh-log|cluster-report|link-probe)\.ts$|^far-side\/sign-of-life\.ts$/;
   within(
     t,
     'an address',
-    files.filter((path) => way.test(path)),
-    60,
+    files.filter((path) => way.test(path) && !beside.test(path)),
+    42,
   );
 });

@@ -212,7 +212,7 @@ export function claimsOf(sources: readonly SourceState[], settings: ViewSettings
   };
 }
 
-/** What the answer of the names is worth as a repetition. */
+/** The answer of the names as evidence for a repetition. */
 export function evidenceOfNames(sources: readonly SourceState[]): NameEvidence {
   const names = sources.filter(({ source, latest }) => isNameSource(source) && latest === 'succeeded');
   const views = names.flatMap(({ view }) => view ?? []);
