@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ClientPool } from '../../src/far-side/aws/client-pool.ts';
+import { ClientPool } from '../../src/far-side/aws/clients.ts';
 import type { AwsPlace } from '../../src/far-side/aws/credentials.ts';
 import { explain, serviceError } from './polling.ts';
 
