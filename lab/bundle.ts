@@ -55,7 +55,7 @@ class Walk {
   readonly #environment: Record<string, string>;
   #server: Background | undefined;
   /** At its end the server lists the modules of Node that its main thread had loaded. */
-  readonly #witness: { readonly program: string; readonly told: string };
+  readonly #witness: { readonly program: string; readonly loaded: string };
   #startedMs = 0;
 
   constructor(lab: Lab, home: string, region: RegionLine, room: string) {
@@ -69,17 +69,17 @@ class Walk {
       OUTPOST_DNS_ADMIN__LISTEN: HTTP_ADDRESS,
       OUTPOST_DNS_STATE__DIRECTORY: join(room, 'state'),
     };
-    this.#witness = { program: join(room, 'witness.mjs'), told: join(room, 'loaded.json') };
+    this.#witness = { program: join(room, 'witness.mjs'), loaded: join(room, 'loaded.json') };
   }
 
   async learn(): Promise<void> {
     const { step, note } = this.#lab;
-    const { program, told } = this.#witness;
+    const { program, loaded } = this.#witness;
     await writeFile(
       program,
       `import { writeFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
-if (isMainThread) process.on('exit', () => writeFileSync(${JSON.stringify(told)}, JSON.stringify(process.moduleLoadList)));`,
+if (isMainThread) process.on('exit', () => writeFileSync(${JSON.stringify(loaded)}, JSON.stringify(process.moduleLoadList)));`,
     );
     await step('it says its version', async () => {
       assert.match(await must([this.#program, '--version'], { env: this.#environment }), /^\d+\.\d+\.\d+\n$/);
@@ -154,8 +154,8 @@ if (isMainThread) process.on('exit', () => writeFileSync(${JSON.stringify(told)}
       note(`ended after ${tookMs?.toFixed(0)} ms`);
     });
     await step('its main thread has loaded no TLS, although AWS was asked', async () => {
-      const loaded: readonly string[] = JSON.parse(await readFile(this.#witness.told, 'utf8'));
-      assert.ok(loaded.includes('NativeModule net'), 'it tells what was loaded');
+      const loaded: readonly string[] = JSON.parse(await readFile(this.#witness.loaded, 'utf8'));
+      assert.ok(loaded.includes('NativeModule net'), 'the list has the loaded modules');
       assert.deepEqual(
         loaded.filter((name) => /^NativeModule (?:tls|https|http2)$/.test(name)),
         [],

@@ -17,7 +17,7 @@ const CONNECTED: readonly Row[] = [
   ['A of the endpoint: all addresses, with authority', `${ENDPOINT} A`, isEndpoint],
   ['AAAA: no data, SOA, at once', `${ENDPOINT} AAAA`, isNoData],
   ['HTTPS: no data, SOA', `${ENDPOINT} HTTPS`, isNoData],
-  ['a type that nobody knows: no data, SOA', `${ENDPOINT} TYPE65280`, isNoData],
+  ['an unknown type: no data, SOA', `${ENDPOINT} TYPE65280`, isNoData],
   ['ANY over UDP: one HINFO (RFC 8482)', `${ENDPOINT} ANY +notcp`, isMinimalAny],
   ['ANY as dig asks by itself, over TCP', `${ENDPOINT} ANY`, isMinimalAny],
   ['SOA of the endpoint: that of its zone', `${ENDPOINT} SOA`, isApex('SOA')],
@@ -34,7 +34,7 @@ const CONNECTED: readonly Row[] = [
   ['+cookie: a server cookie comes back (RFC 7873, 9018)', `${ENDPOINT} A +cookie`, hasGoodCookie],
   ['+cookie for a forwarded name', 'www.example.com A +cookie', hasGoodCookie],
   [
-    '+cookie with a server cookie of nobody: a new one',
+    '+cookie with a foreign server cookie: a new cookie',
     `${ENDPOINT} A +cookie=${OTHERS_COOKIE}`,
     hasGoodCookie,
   ],
@@ -47,7 +47,7 @@ const CONNECTED: readonly Row[] = [
   ['opcode NOTIFY: NOTIMP', `${ENDPOINT} SOA +opcode=NOTIFY`, isStatus('NOTIMP')],
   ['a forwarded name', 'www.example.com A', isForwarded],
   ['a forwarded name with a TTL of a second', 'short.example.com A', isStatus('NOERROR')],
-  ['a forwarded type that nobody knows: passed on', 'future.example.com TYPE65280', isUnknownType],
+  ['a forwarded unknown type: passed on', 'future.example.com TYPE65280', isUnknownType],
   [
     '+bufsize=512 on a large answer: TC, no answer, OPT kept',
     'big.example.com TXT +bufsize=512 +ignore',
@@ -260,7 +260,7 @@ function isCut(reply: DigReply): void {
 }
 
 function isWhole(reply: DigReply): void {
-  assert.ok(reply.wasRetried, 'dig was told to come back over TCP');
+  assert.ok(reply.wasRetried, 'dig had to ask again over TCP');
   assert.equal(reply.transport, 'TCP');
   assert.ok(!reply.flags.includes('tc'));
   assert.ok(reply.sizeOctets > 4000, `${reply.sizeOctets} octets`);

@@ -104,7 +104,7 @@ async function wallAlone(lab: Lab): Promise<void> {
     ['8 years ahead', '+8y', 8 * YEAR_SECONDS],
   ] as const) {
     await lab.step(
-      `cut off, started with the wall clock ${words}: answered, and as old as can be told`,
+      `cut off, started with the wall clock ${words}: answered, with the right age where the clock allows one`,
       async () => {
         clock.set(at);
         startServer(site, clock);
@@ -113,7 +113,7 @@ async function wallAlone(lab: Lab): Promise<void> {
         for (const { ttl } of reply.answers) assert.ok(ttl >= 5 && ttl <= 60, `TTL ${ttl}`);
         lab.note(`first answer after ${reply.sinceStartMs.toFixed(0)} ms`);
         const age = await eventually(
-          'ages are told',
+          'ages are right',
           10_000,
           async () => (await site.status()).endpoints[0]?.confirmedAgeSeconds,
         );

@@ -55,7 +55,7 @@ export const outage: LabCheck = {
     await rehearsal(lab, site, journal);
     await crash(lab, site, journal);
     await changeInCut(lab, site, journal);
-    await lab.step('history tells of it', () => history(site));
+    await lab.step('history has an event for it', () => history(site));
     journal.end(Date.now());
     await site.endLoad();
     await judgeLoad(lab, site, journal);

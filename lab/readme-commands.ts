@@ -28,12 +28,12 @@ export const readmeCommands: LabCheck = {
       assert.deepEqual(commands.slice(0, STARTING.length), STARTING);
     });
     await using site = await SandboxSite.start(lab.workshop, 'readme');
-    await lab.step('npm start prints the commands that the README tells to try', async () => {
+    await lab.step('npm start prints the commands of the README', async () => {
       const printed = site.npmStart.output.split('\n').map((line) => line.trim());
-      const told = commands.filter((one) => /^dig |sandbox link down/.test(one));
-      assert.ok(told.length >= 3);
+      const printable = commands.filter((one) => /^dig |sandbox link down/.test(one));
+      assert.ok(printable.length >= 3);
       assert.deepEqual(
-        told.filter((one) => !printed.includes(one)),
+        printable.filter((one) => !printed.includes(one)),
         [],
       );
     });
@@ -87,7 +87,7 @@ async function endings(lab: Lab, site: SandboxSite): Promise<void> {
     process.kill(-site.npmStart.pid, 'SIGINT');
     const { tookMs, code } = await site.npmStart.ended(5000);
     const { stdout } = await run(['ip', 'netns', 'pids', site.networkName]);
-    assert.equal(stdout.trim(), '', 'processes left behind');
+    assert.equal(stdout.trim(), '', 'processes that are still there');
     assert.ok(tookMs <= END_WITHIN_MS, `it took ${tookMs.toFixed(0)} ms`);
     lab.note(`ended after ${tookMs.toFixed(0)} ms with exit code ${code}`);
   });

@@ -62,7 +62,7 @@ async function connectedToGone(lab: Lab, site: SandboxSite, browser: Browser): P
     assert.ok(Number(overflow) <= 0, `${overflow} pixels too wide`);
     await page.setViewportSize({ width: 1000, height: 900 });
   });
-  await lab.step('it tells of the cut by itself', async () => {
+  await lab.step('it shows the cut without a reload', async () => {
     await site.command('/link', { state: 'down' });
     await waitFor(page, /Link disconnected/);
     assert.match(await page.innerText('main'), /outpost-dns ready/);

@@ -15,7 +15,7 @@ export function specialNamesPage(): string {
 
 Generated from \`src/protocol/words/special-names.ts\`; change that, then \`npm run generate\`. A zone under \`zones\` for one of these
 names, or for a name under it, overrides what is said here. DS at the apex of an empty zone is asked of upstreams, because
-validating resolvers need the proof that nobody signs it.
+validating resolvers need the proof that no zone signs it.
 
 ## Never forwarded
 
@@ -39,7 +39,7 @@ Where no upstream is on the site, these names are denied at once; \`outpost-dns 
 While upstreams on the site do not answer, what is kept is given, and the rest is denied. \`always\` asks every upstream, \`never\` denies at all times. A zone of the operator's
 above such a name, as \`in-addr.arpa\`, says where it is forwarded.
 
-| name | answer where nobody is asked | because |
+| name | answer without a query to an upstream | because |
 |---|---|---|
 ${ofSite.map(row).join('\n')}
 `;

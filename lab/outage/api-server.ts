@@ -1,5 +1,5 @@
 /**
- * Stands in for the Kubernetes API server behind the endpoint name: TLS with the cluster's own authority, a client
+ * Plays the Kubernetes API server of the endpoint name: TLS with the cluster's own authority, a client
  * certificate asked for, `/version` as kubectl reads it, and the EndpointSlices of `default/kubernetes`.
  *
  *     node api-server.ts <folder> <address> ...

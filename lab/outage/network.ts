@@ -76,7 +76,7 @@ export class Network implements AsyncDisposable {
   async setCut(cut: Cut | undefined): Promise<number> {
     const before = this.#cut;
     this.#cut = cut;
-    if (before !== undefined) await this.#mend(before);
+    if (before !== undefined) await this.#restore(before);
     if (cut !== undefined) await this.#break(cut);
     return Date.now();
   }
@@ -95,7 +95,7 @@ export class Network implements AsyncDisposable {
     await ip(this.site, 'route', 'add', REGION_ADDRESS, 'dev', 'slow', 'src', SITE_WAN_ADDRESS);
   }
 
-  async #mend(cut: Cut): Promise<void> {
+  async #restore(cut: Cut): Promise<void> {
     if (cut === 'down') await this.#plugIn();
     if (cut === 'black hole' || cut === 'lossy')
       for (const end of [this.region, this.site])

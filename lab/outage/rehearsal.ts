@@ -1,4 +1,4 @@
-/** A drill, and then a real cut of the same length with the same questions: the first must have told what the second does. */
+/** A drill, and then a real cut of the same length with the same questions: the report of the first must name the effects of the second. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DrillReportBody, drillReport } from '../../src/admin/drill-control.ts';
@@ -34,7 +34,7 @@ interface Hurt {
 }
 
 export async function rehearsal(lab: Lab, site: LabSite, journal: Journal): Promise<void> {
-  let told: DrillReportBody | undefined;
+  let report: DrillReportBody | undefined;
   let rehearsed: Hurt | undefined;
   await lab.step('drill: every client finds the endpoint while it runs', async () => {
     await untilWhole(site);
@@ -52,11 +52,11 @@ export async function rehearsal(lab: Lab, site: LabSite, journal: Journal): Prom
     rehearsed = await hurtOf(site, startedMs + LENGTH_MS - 5000);
     const { state } = await readReport(site);
     assert.equal(state, 'running');
-    told = await eventually('the end of the drill', LENGTH_MS, async () => {
+    report = await eventually('the end of the drill', LENGTH_MS, async () => {
       const report = await readReport(site);
       return report.state === 'ended' ? report : undefined;
     });
-    assert.deepEqual([told.state, told.endedBy, told.forMs], ['ended', 'time', LENGTH_MS]);
+    assert.deepEqual([report.state, report.endedBy, report.forMs], ['ended', 'time', LENGTH_MS]);
     await untilReady(site);
   });
   let real: Hurt | undefined;
@@ -69,14 +69,14 @@ export async function rehearsal(lab: Lab, site: LabSite, journal: Journal): Prom
   await lab.step('drill: its report names exactly the names that fail in the real cut', async () => {
     lab.note(`failed in the cut: ${real?.failed.join(', ')}; stale: ${real?.stale.join(', ')}`);
     assert.ok(real !== undefined && real.failed.length > 0 && real.stale.length > 0);
-    assert.deepEqual(namesOf(told?.failed), real.failed);
-    assert.deepEqual(namesOf(told?.stale), real.stale);
+    assert.deepEqual(namesOf(report?.failed), real.failed);
+    assert.deepEqual(namesOf(report?.stale), real.stale);
     assert.deepEqual(rehearsed, real, 'and the clients saw the same in both');
   });
   await lab.step('drill: it counts the endpoint answers, and proposes to retain what can be', async () => {
-    const endpoint = told?.endpoints.find((one) => one.endpoint.toLowerCase() === ENDPOINT.toLowerCase());
-    assert.ok((endpoint?.answers ?? 0) > LENGTH_MS / 2, JSON.stringify(told?.endpoints)); // half the load
-    assert.deepEqual(told?.retain.map(({ name }) => name).sort(), [...NEVER_ASKED, SHORT_NAME].sort());
+    const endpoint = report?.endpoints.find((one) => one.endpoint.toLowerCase() === ENDPOINT.toLowerCase());
+    assert.ok((endpoint?.answers ?? 0) > LENGTH_MS / 2, JSON.stringify(report?.endpoints)); // half the load
+    assert.deepEqual(report?.retain.map(({ name }) => name).sort(), [...NEVER_ASKED, SHORT_NAME].sort());
   });
 }
 

@@ -161,7 +161,7 @@ function describedFindings({ endpoint }: ClusterConfig, { details }: EndpointRec
   return [
     warning(
       `the configured endpoint "${endpoint}" is not the endpoint in DescribeCluster, "${details.endpoint}": both are answered`,
-      'correct clusters[].endpoint, or remove it: DescribeCluster tells it',
+      'correct clusters[].endpoint, or remove it: DescribeCluster returns it',
     ),
   ];
 }

@@ -65,7 +65,7 @@ export async function askForLife(
   return (await echo('127.0.0.1', timeoutMs)) === 'lost' ? SILENT : ALIVE;
 }
 
-/** Tells addresses that the host has at this moment. Where the host lists none, as in a sandbox, every address counts. */
+/** Says which addresses the host has at this moment. Where the host lists none, as in a sandbox, every address counts. */
 function hostHas(interfaces: () => NodeJS.Dict<NetworkInterfaceInfo[]>): (address: string) => boolean {
   let listed = new Set<string>();
   try {

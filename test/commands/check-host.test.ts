@@ -78,7 +78,7 @@ t.test('each name once, and no more than a few of many', async (t) => {
   t.match(found.at(-1), { severity: 'problem', text: 'and 7 more retained names' });
 });
 
-t.test('a file that cannot be read is told of, where anything is retained', async (t) => {
+t.test('an unreadable file is a finding where a name is retained', async (t) => {
   const faults = [
     { path: '/s/retained.json', kind: 'unreadable', reason: 'eacces', detail: 'EACCES' },
   ] as const;

@@ -57,7 +57,7 @@ const CASES: readonly Case[] = [
     found: [['problem', /cannot be written by this user: new addresses would not survive/, /read-only/]],
   },
   {
-    name: "somebody else's directory not writable",
+    name: 'directory of another user not writable',
     state: { kind: 'present', isWritable: false, isOwner: false },
     found: [['warning', /whether the server can write it is not known/, /sudo -u outpost-dns/]],
   },

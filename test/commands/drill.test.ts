@@ -12,7 +12,7 @@ import { virtualDrill } from '../drill/virtual-drill.ts';
 import { type Caller, runWith } from './running.ts';
 import { writeConfig } from './state-files.ts';
 
-/** The real drill behind the real control socket, in a state directory of its own. */
+/** The real drill with the real control socket, in a state directory of its own. */
 async function serve(t: Parameters<typeof control>[0]) {
   const { drill, time } = virtualDrill();
   const { path, server } = await control(t, drillRoutes(drill));

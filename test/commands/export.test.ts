@@ -178,7 +178,7 @@ t.test(
       { cluster: 'my-cluster', addresses: ['10.0.1.10', '10.0.1.11'] },
     ]);
     t.match(zone?.stdout, /^\$ORIGIN my-cluster\.example\.net\.$/m);
-    t.strictSame(await readdir(state), before, 'nothing is left behind');
+    t.strictSame(await readdir(state), before, 'no file is added');
   },
 );
 

@@ -76,21 +76,21 @@ for (const [what, more, interfaces] of [
 t.test(
   'the watchdog goes on telling the service manager after the only listen address has moved',
   async (t) => {
-    const told: string[] = [];
+    const seen: string[] = [];
     const errors: string[] = [];
     const watchdog = startWatchdog(
       { WATCHDOG_USEC: '400000' },
       {
         daemon: { vitals: () => ({ addresses: [MOVED], endpoint: undefined, replies: { udp: 0, tcp: 0 } }) },
-        manager: { notify: (...texts: string[]) => void told.push(...texts) },
+        manager: { notify: (...texts: string[]) => void seen.push(...texts) },
         log: { error: (_: object, text: string) => void errors.push(text) } as never,
       },
     );
     t.teardown(() => watchdog[Symbol.dispose]());
     const alive = setInterval(() => undefined, 1000); // the watchdog's own timer keeps no process alive
     t.teardown(() => clearInterval(alive));
-    await until('it tells', () => told.length >= 2);
+    await until('it reports', () => seen.length >= 2);
     t.same(errors, []);
-    t.same(new Set(told), new Set(['WATCHDOG=1']));
+    t.same(new Set(seen), new Set(['WATCHDOG=1']));
   },
 );

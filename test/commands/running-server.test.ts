@@ -46,13 +46,16 @@ t.test('a flag wins, then the configuration that is named', async (t) => {
   t.strictSame(await findPlace('admin', undefined, config, NOWHERE), { address: '::1', port: 9999 });
 });
 
-t.test('without a configuration: the server at the default address tells where it answers', async (t) => {
-  const own = t.testdir();
-  const places = await defaults(t, { listening: '0.0.0.0:5399', directory: own });
-  t.strictSame(await findPlace('admin', undefined, undefined, places), places.admin);
-  t.strictSame(await findPlace('dns', undefined, undefined, places), { address: '127.0.0.1', port: 5399 });
-  t.equal(await findPlace('stateDirectory', undefined, undefined, places), own);
-});
+t.test(
+  'without a configuration: the report of the server at the default address names its places',
+  async (t) => {
+    const own = t.testdir();
+    const places = await defaults(t, { listening: '0.0.0.0:5399', directory: own });
+    t.strictSame(await findPlace('admin', undefined, undefined, places), places.admin);
+    t.strictSame(await findPlace('dns', undefined, undefined, places), { address: '127.0.0.1', port: 5399 });
+    t.equal(await findPlace('stateDirectory', undefined, undefined, places), own);
+  },
+);
 
 t.test('a state directory of another user, or none, is not taken from a report', async (t) => {
   for (const directory of ['/nonexistent/state', process.getuid?.() === 0 ? '/dev/null' : '/']) {

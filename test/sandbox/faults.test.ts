@@ -210,9 +210,9 @@ t.test('a fault strikes its own requests, as often as it was set', (t) => {
 
 t.test('a link reports changes alone', (t) => {
   const link = new LinkSwitch();
-  const told: string[] = [];
-  link.onChange((state) => told.push(state));
+  const seen: string[] = [];
+  link.onChange((state) => seen.push(state));
   for (const state of ['up', 'down', 'down', 'refused', 'up'] as const) link.set(state);
-  t.same(told, ['down', 'refused', 'up']);
+  t.same(seen, ['down', 'refused', 'up']);
   t.end();
 });

@@ -48,7 +48,7 @@ t.test('ListResourceRecordSets starts at a name and a type, whether or not they 
   t.same(await names('zzz.site.example'), [], 'past the end');
 });
 
-t.test('weighted, multivalue and alias sets look as Route 53 shows them', async (t) => {
+t.test('weighted, multivalue and alias sets have the fields of Route 53', async (t) => {
   await using sandbox = await startSandbox();
   using client = route53Client(sandbox);
   const { ResourceRecordSets = [] } = await client.send(
@@ -120,7 +120,7 @@ t.test('ListHostedZonesByName starts at a name, in the order of reversed labels'
   const all = ['site.example. private', 'site.example. public', 'site2.example. public'];
   t.same(await zones(), all, 'a private and a public zone share a name');
   t.same(await zones('site.example'), all, 'the zone that was asked for is not alone');
-  t.same(await zones('api.site.example'), ['site2.example. public'], 'a name below a zone starts behind it');
+  t.same(await zones('api.site.example'), ['site2.example. public'], 'a name below a zone starts after it');
   t.same(await zones('zzz.example'), []);
   const page = await client.send(new ListHostedZonesByNameCommand({ DNSName: 'site.example', MaxItems: 1 }));
   t.match(page, {
@@ -142,7 +142,7 @@ t.test('ListHostedZonesByName starts at a name, in the order of reversed labels'
   );
 });
 
-t.test('GetHostedZone tells a private zone from a public one', async (t) => {
+t.test('GetHostedZone distinguishes a private zone from a public one', async (t) => {
   await using sandbox = await startSandbox();
   using client = route53Client(sandbox);
   const open = await client.send(new GetHostedZoneCommand({ Id: PUBLIC }));

@@ -22,7 +22,7 @@ t.test('the environment alone points the SDK at the sandbox, whatever the user h
   });
   Object.assign(process.env, {
     AWS_PROFILE: 'production',
-    AWS_SESSION_TOKEN: 'of somebody else',
+    AWS_SESSION_TOKEN: 'of another user',
     AWS_ENDPOINT_URL_EC2: 'http://127.0.0.1:9',
     AWS_USE_FIPS_ENDPOINT: 'true',
   });

@@ -73,7 +73,7 @@ for (const [what, prepare, confirmedSeconds] of [
       t.same(await server.addresses(ENDPOINT), DEMO);
       return (await clusterOf(server).catch(() => undefined))?.credentials?.condition === 'missing';
     });
-    for (let look = 0; look < 10; look++) {
+    for (let poll = 0; poll < 10; poll++) {
       const { answers } = await server.ask({ name: ENDPOINT });
       t.same(answers.map(({ data }) => data).toSorted(), DEMO);
       for (const { ttl } of answers) ttls.add(ttl);

@@ -140,7 +140,7 @@ for (const [what, end] of [
   ['revoked', (keys: Keyring, key: AccessKey) => keys.revoke(key)],
 ] as const) {
   t.test(
-    `${what} and replaced in the files while cut off: fresh after the return, nothing to be told`,
+    `${what} and replaced in the files while cut off: fresh after the return, without a log line`,
     async (t) => {
       const [old, fresh] = [keyOf('old'), keyOf('fresh')];
       const { keys, server } = await cutOffWith(t, old);
@@ -157,7 +157,7 @@ for (const [what, end] of [
       keys.site.sandbox.link.set('up');
       await isFresh(t, server, MOVED);
       await until('connected', async () => (await server.status()).link.summary.condition === 'connected');
-      t.same(credentialsOf(server), ['info accepted'], 'the files were read before anybody noticed');
+      t.same(credentialsOf(server), ['info accepted'], 'the files were read before a poll failed');
       t.equal(linkOf(server, 'aws').filter((to) => to === 'disconnected').length, 1, 'the cut alone');
     },
   );

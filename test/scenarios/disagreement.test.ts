@@ -76,7 +76,7 @@ t.test(
       return endpoint?.likelyCause === undefined ? undefined : endpoint;
     });
     t.match(found, { basis: 'interfaces', disagreement: true, likelyCause: 'dns-rebinding-filter' });
-    await until('it is told', async () => server.logged('sources disagree').length > 0);
+    await until('the log says so', async () => server.logged('sources disagree').length > 0);
     t.match(server.logged('sources disagree'), [
       { level: 'warn', likelyCause: 'dns-rebinding-filter', cause: /stop-dns-rebind/ },
     ]);

@@ -32,7 +32,7 @@ t.test(
       {},
     );
     const line = await until(
-      'the Region tells where it is',
+      'the Region prints its environment',
       () => region.stdout.includes('\n') && region.stdout,
     );
     const { configFile, environment, controlPath } = regionLine.parse(JSON.parse(line));
@@ -88,17 +88,17 @@ t.test(
       'resolved after the restart, AWS unreachable',
     );
     t.match(reply, { rcode: 0, aa: true, ra: true });
-    await until('it has looked in vain', () => second.logged('source fails').length > 0);
-    const looked = second.log.findIndex(({ msg }) => msg === 'source fails');
+    await until('a poll has failed', () => second.logged('source fails').length > 0);
+    const polled = second.log.findIndex(({ msg }) => msg === 'source fails');
     const listened = second.log.findIndex(({ msg }) => msg === 'listening');
-    t.ok(listened >= 0 && looked > listened, 'it answers before it looks');
+    t.ok(listened >= 0 && polled > listened, 'it answers before its first poll');
     t.match(await second.get('/readyz'), { status: 200 });
 
     const [from = '', ...kept] = DEMO;
     const to = '10.0.1.77';
     await command('/eni', { cluster: 'demo', from, to });
     tell(`interface changed: ${from} to ${to}`);
-    t.same(await second.addresses(ENDPOINT), DEMO, 'nobody here can know yet');
+    t.same(await second.addresses(ENDPOINT), DEMO, 'no source knows yet');
 
     const changed = [...kept, to].toSorted();
     await command('/link', { state: 'up' });

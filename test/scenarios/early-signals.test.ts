@@ -75,7 +75,7 @@ function startAs(t: Test, site: Site, before: readonly string[], environment = {
   ]);
 }
 
-t.test('SIGHUP while the shell looks for the runtime', async (t) => {
+t.test('SIGHUP while the shell searches for the runtime', async (t) => {
   const site = await siteOf(t);
   const tools = folder(t);
   // the first program that the shell starts, made slow enough to be met

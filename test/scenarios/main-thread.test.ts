@@ -30,7 +30,7 @@ function start(t: Test, site: Site, environment?: Readonly<Record<string, string
 /** Those of them that speak TLS. */
 async function loadedOfTls(server: ServerProcess): Promise<readonly string[]> {
   server.signal('SIGUSR2');
-  const line = await until('it tells', () => /^loaded: (.*)$/m.exec(server.stderr)?.[1]);
+  const line = await until('the list is printed', () => /^loaded: (.*)$/m.exec(server.stderr)?.[1]);
   const loaded: readonly string[] = JSON.parse(line);
   if (!loaded.includes('NativeModule dgram')) throw new Error(`not a list of modules: ${line}`);
   return loaded.filter((name) => /^NativeModule (_tls_.*|tls|https|http2)$/.test(name));
@@ -42,7 +42,7 @@ t.test('with a pinned endpoint and a plain upstream: no TLS', async (t) => {
   const site = await Site.open(t, { overrides: { clusters: [PINNED] } });
   const server = start(t, site, NO_AWS);
   await isReady(server);
-  await until('it has looked', async () => (await sourceOf(server, 'dns', 'pinned'))?.lastFailure);
+  await until('a poll has ended', async () => (await sourceOf(server, 'dns', 'pinned'))?.lastFailure);
   t.strictSame(await server.addresses('pinned.example'), ['10.0.0.1']);
   t.equal((await server.get('/metrics')).status, 200);
   t.strictSame(await loadedOfTls(server), []);
@@ -60,11 +60,11 @@ t.test(
     await isReady(server);
     for (const source of ['dns', 'interfaces', 'cluster'])
       await until(
-        `${source} has looked`,
+        `${source} has been polled`,
         async () => (await sourceOf(server, source))?.latest === 'succeeded',
       );
     await until(
-      'the API servers have been looked for',
+      'the API servers have been polled',
       async () => (await sourceOf(server, 'kubernetes'))?.lastFailure,
     );
     t.strictSame(await loadedOfTls(server), []);

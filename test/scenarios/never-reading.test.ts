@@ -1,5 +1,5 @@
 /**
- * Clients that ask for much and read nothing: bounded memory, which comes back, and no query of anybody else waits for them.
+ * Clients that ask for much and read nothing: bounded memory, which comes back, and no query of another client waits for them.
  * The server runs with the environment of systemd/outpost-dns.service, by which freed memory goes back to the host.
  */
 import { readFileSync } from 'node:fs';

@@ -9,7 +9,7 @@ import { DEMO, ENDPOINT } from './site.ts';
 export type State = 'connected' | 'cut' | 'restarted';
 export type OnSite = 'silent' | 'servfail' | 'nxdomain';
 
-export interface Look {
+export interface RowTest {
   readonly t: Test;
   readonly server: ServerProcess;
   readonly state: State;
@@ -24,7 +24,7 @@ const data = ({ answers }: ReadReply) => answers.map((answer) => answer.data).to
 const stale = (onSite: OnSite | undefined) => (onSite === undefined ? { rcode: 0, ede: 3 } : { rcode: 0 });
 
 /** By the question, as in the README. */
-export const ROWS: Readonly<Record<string, (look: Look) => Promise<void>>> = {
+export const ROWS: Readonly<Record<string, (test: RowTest) => Promise<void>>> = {
   "an endpoint's name": async ({ t, state, ask, onSite }) => {
     const reply = await ask(ENDPOINT);
     t.match(reply, { rcode: 0, aa: true, ede: undefined });
@@ -129,10 +129,10 @@ export const OVERRIDES = {
 
 /** Tests each row against the server as it is now. */
 export async function lookAt(t: Test, server: ServerProcess, state: State, onSite?: OnSite): Promise<void> {
-  for (const [asked, look] of Object.entries(ROWS)) {
+  for (const [asked, testRow] of Object.entries(ROWS)) {
     await t.test(`${state}: ${asked}`, async (t) => {
-      const ask: Look['ask'] = (name, type = 'A') => server.ask({ name, type, edns: {} }, 10_000);
-      await look({ t, server, state, ask, onSite });
+      const ask: RowTest['ask'] = (name, type = 'A') => server.ask({ name, type, edns: {} }, 10_000);
+      await testRow({ t, server, state, ask, onSite });
     });
   }
 }

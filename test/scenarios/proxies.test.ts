@@ -46,7 +46,7 @@ t.test('the link through a proxy: connected, degraded by its pages, cut by silen
     await until(`${manner} is seen`, async () => (await linkOf(server)).reason === 'proxy');
     const status = await server.status();
     t.match(status.link.summary, { condition: 'degraded', reason: 'proxy' }, `${manner}`);
-    const failing = await until('a source tells', async () => {
+    const failing = await until('a source fails', async () => {
       const { lastFailure } = (await sourceOf(server, 'interfaces')) ?? {};
       return lastFailure?.detail.includes(String(manner)) ? lastFailure : undefined;
     });

@@ -132,7 +132,7 @@ t.test('a server that is killed before it is ready ends the sandbox too', async 
     () => askUdp(sandbox.ports.dnsPort, { name: ENDPOINT }, 1000).catch(() => false),
     5,
   );
-  await pause(20); // until the sandbox has been told
+  await pause(20); // until the sandbox has the message
   process.kill(sandbox.serverPid ?? 0, 'SIGKILL');
   t.match(await sandbox.ended, { code: 1 });
   t.same(sandbox.left, []);
@@ -168,7 +168,7 @@ t.test('two at one time on one port: the second says so and leaves the first alo
   t.match(await first.pressCtrlC(), { code: 0 });
 });
 
-t.test('every command finds the server of the sandbox, without being told where', async (t) => {
+t.test('every command finds the server of the sandbox by itself', async (t) => {
   const sandbox = new SandboxCommand(t, await freePorts());
   await sandbox.hasBanner();
   const commands: readonly (readonly [words: readonly string[], shows: RegExp])[] = [

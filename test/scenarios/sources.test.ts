@@ -74,7 +74,7 @@ const REFUSALS: readonly (readonly [what: string, fault: HttpFaultKind, reason: 
 
 for (const [what, fault, reason] of REFUSALS) {
   t.test(
-    `AWS says ${what}: the endpoint stays served and fresh by DNS, and the link never looks cut`,
+    `AWS says ${what}: the endpoint stays served and fresh by DNS, and the link never seems cut`,
     async (t) => {
       const site = await Site.open(t);
       const server = site.start();

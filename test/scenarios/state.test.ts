@@ -132,6 +132,6 @@ t.test(
     t.match(await second.kill('SIGTERM'), { code: 0 });
     const third = site.start();
     await third.firstAnswer({ name: ENDPOINT });
-    t.same(third.logged(TAKEN), [], 'nobody holds it any more');
+    t.same(third.logged(TAKEN), [], 'no process holds it any more');
   },
 );

@@ -95,7 +95,7 @@ const NO_FFI = '--no-experimental-ffi';
 
 for (const [name, options, jumps] of [
   ['the clocks of the kernel', '', { boot: true, wall: true }],
-  ['a wall clock that nobody set after it', '', { boot: true }],
+  ['a wall clock that was not set after it', '', { boot: true }],
   ['/proc/uptime and the wall clock, where C cannot be called', NO_FFI, { wall: true, uptime: true }],
 ] as const satisfies readonly (readonly [string, string, Jumps])[]) {
   t.test(`an hour of sleep, by ${name}: a kept answer is an hour older`, { skip }, async (t) => {

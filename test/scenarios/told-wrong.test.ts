@@ -22,7 +22,7 @@ t.test(
     let server = site.start();
     await isReady(server);
     await until(
-      'EKS has told the real name',
+      'EKS has returned the real name',
       async () => (await clusterOf(server))?.describedEndpoint !== undefined,
     );
     for (const name of both) t.same(await server.addresses(name), DEMO, name);
@@ -38,7 +38,9 @@ t.test(
       'the metric says so',
       async () => `${[...(await server.metric('outpost_dns_endpoint_name_differs')).values()]}` === '1',
     );
-    await until('the state is saved', async () => /is not the one that AWS says/.test(await check(t, site)));
+    await until('the state is saved', async () =>
+      /is not the endpoint in DescribeCluster/.test(await check(t, site)),
+    );
 
     site.sandbox.link.set('down');
     for (const name of both) t.same(await server.addresses(name), DEMO, `${name}, in a cut`);
@@ -66,22 +68,25 @@ t.test(
     await until('AWS is silent', async () => (await sourceOf(server, 'interfaces'))?.latest === 'failed');
     const [first = '', second = ''] = DEMO;
     const stranger = '10.9.9.9';
-    for (const told of [
+    for (const wrong of [
       [first, second, stranger],
       [first, stranger],
       [stranger],
       [first, '10.9.9.8'],
       [stranger],
     ]) {
-      site.sandbox.state.setRecords(ENDPOINT, 'A', told, 1);
+      site.sandbox.state.setRecords(ENDPOINT, 'A', wrong, 1);
       await until(
-        `${told} is held back`,
-        async () => `${(await clusterOf(server))?.held?.addresses.toSorted()}` === `${told.toSorted()}`,
+        `${wrong} is held back`,
+        async () => `${(await clusterOf(server))?.held?.addresses.toSorted()}` === `${wrong.toSorted()}`,
       );
-      t.same(await server.addresses(ENDPOINT), DEMO, `${told}`);
+      t.same(await server.addresses(ENDPOINT), DEMO, `${wrong}`);
     }
     site.sandbox.state.setRecords(ENDPOINT, 'A', DEMO);
-    await until('the truth is told again', async () => (await clusterOf(server))?.held === undefined);
+    await until(
+      'DNS has the right addresses again',
+      async () => (await clusterOf(server))?.held === undefined,
+    );
     t.same(await server.addresses(ENDPOINT), DEMO);
   },
 );

@@ -31,11 +31,11 @@ async function watched(
   return { server, manager, site };
 }
 
-async function tells(manager: NotifyReceiver, times: number): Promise<void> {
-  let told = 0;
-  await until('it tells that it is alive', () => {
-    told += manager.take().filter((text) => text === 'WATCHDOG=1').length;
-    return told >= times;
+async function reports(manager: NotifyReceiver, times: number): Promise<void> {
+  let count = 0;
+  await until('it reports that it is alive', () => {
+    count += manager.take().filter((text) => text === 'WATCHDOG=1').length;
+    return count >= times;
   });
 }
 
@@ -51,7 +51,7 @@ for (const [what, overrides, isKept] of [
       t.pass(WITHOUT_C);
       return;
     }
-    await tells(one.manager, 6);
+    await reports(one.manager, 6);
     t.same(
       one.server.logged('own query was not answered: the service manager ends a server that stays so'),
       [],
@@ -67,14 +67,14 @@ t.test('a process that a debugger or SIGSTOP has stopped reports nothing', async
     t.pass(WITHOUT_C);
     return;
   }
-  await tells(one.manager, 2);
+  await reports(one.manager, 2);
   one.server.signal('SIGSTOP');
   await pause(100); // messages in flight
   one.manager.take();
   await pause(WATCHDOG_MS);
   t.same(one.manager.take(), []);
   one.server.signal('SIGCONT');
-  await tells(one.manager, 2);
+  await reports(one.manager, 2);
 });
 
 t.test('a loop that never ends reports nothing', async (t) => {
@@ -85,7 +85,7 @@ t.test('a loop that never ends reports nothing', async (t) => {
     return;
   }
   await one.server.firstAnswer({ name: ENDPOINT });
-  await tells(one.manager, 2);
+  await reports(one.manager, 2);
   one.server.signal('SIGUSR2');
   await pause(200);
   one.manager.take();

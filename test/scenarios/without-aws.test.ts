@@ -47,7 +47,7 @@ for (const [cut, linkState, upstream] of [
     const { link, endpoints } = await server.status();
     t.notOk(
       link.paths.some(({ side, condition }) => side === 'aws' && condition === 'disconnected'),
-      'missing credentials never look like a cut',
+      'missing credentials never seem a cut',
     );
     t.match(endpoints, [{ basis: 'kept', lastRefreshFailed: true, ttlSeconds: 30 }]);
     const again = await server.ask({ name: ENDPOINT });
