@@ -29,7 +29,7 @@ const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]
   ['far-side', ['records', 'protocol', ...base]],
   ['refresh', ['far-side', 'link', 'records', 'protocol', ...base]],
   ['drill', ['records', 'protocol', ...base]],
-  ['admin', ['drill', ...base]],
+  ['admin', base],
   [
     'daemon',
     [
