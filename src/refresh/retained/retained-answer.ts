@@ -3,7 +3,7 @@ import { FLAG } from '../../protocol/wire/header.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
 import { indexResponse, isPositive, withoutProofs } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { RCODE, rcodeName } from '../../protocol/words/codes.ts';
+import { EXTENDED_ERROR, RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import { contentOf, type RetainedRecord } from '../../records/retained-record.ts';
 import type { Stamp } from '../reconcile/timeline.ts';
@@ -39,7 +39,12 @@ export interface UpstreamAnswer {
 }
 
 export type AskResult =
-  | { readonly kind: 'answered'; readonly answer: UpstreamAnswer }
+  | {
+      readonly kind: 'answered';
+      readonly answer: UpstreamAnswer;
+      /** The upstream says that the answer has expired and cannot be confirmed (RFC 8914 sections 4.4 and 4.20). */
+      readonly isStale: boolean;
+    }
   | { readonly kind: 'failed'; readonly detail: string };
 
 /**
@@ -50,14 +55,15 @@ export type AskResult =
 export async function askUpstream(question: RetainedQuestion, ask: Ask): Promise<AskResult> {
   const signed = await askOnce(question, ask, true);
   if (signed.kind === 'silent') return { kind: 'failed', detail: signed.detail };
-  const answer = signed.kind === 'answered' ? withBothMessages(signed) : undefined;
+  const answer = signed.kind === 'answered' ? answeredWith(signed) : undefined;
   const isHalf = signed.kind === 'answered' && signed.index.aliases?.isOpen === true;
-  if (answer !== undefined && !isHalf) return { kind: 'answered', answer };
+  if (answer !== undefined && !isHalf) return answer;
   const unsigned = await askOnce(question, ask, false);
   if (unsigned.kind === 'answered') {
-    return { kind: 'answered', answer: { kind: unsigned.answerKind, message: unsigned.octets } };
+    const { answerKind: kind, octets, index } = unsigned;
+    return { kind: 'answered', answer: { kind, message: octets }, isStale: isStale(index) };
   }
-  return answer === undefined ? { kind: 'failed', detail: unsigned.detail } : { kind: 'answered', answer };
+  return answer ?? { kind: 'failed', detail: unsigned.detail };
 }
 
 interface Exchange {
@@ -79,11 +85,16 @@ async function askOnce(question: RetainedQuestion, ask: Ask, dnssecOk: boolean):
   return { kind: 'answered', answerKind: classified.kind, octets, index };
 }
 
-function withBothMessages(signed: Exchange): UpstreamAnswer | undefined {
+function answeredWith(signed: Exchange): AskResult | undefined {
   const plain = withoutProofs(signed);
   if (plain === undefined) return undefined;
   const signedMessage = plain.octets === signed.octets ? undefined : signed.octets;
-  return { kind: signed.answerKind, message: plain.octets, signedMessage };
+  const answer = { kind: signed.answerKind, message: plain.octets, signedMessage };
+  return { kind: 'answered', answer, isStale: isStale(signed.index) };
+}
+
+function isStale({ extendedError }: ResponseIndex): boolean {
+  return extendedError === EXTENDED_ERROR.STALE_ANSWER || extendedError === EXTENDED_ERROR.STALE_NXDOMAIN;
 }
 
 /** Thousands of messages may be kept in memory and in a file. */

@@ -351,6 +351,10 @@ export class RetainedRefresher {
       this.#failed(member, result.detail);
       return;
     }
+    if (result.isStale && member.known !== undefined) {
+      this.#failed(member, 'the upstream gave a stale answer');
+      return;
+    }
     const settings = { ...member, ignoreDenials: member.question.ignoreDenials ?? false };
     const known = learn(member.known, result.answer, stampNow(this.#options.clock), settings);
     const lifetimeMs = this.#publish(member, known);

@@ -153,6 +153,37 @@ t.test(
   },
 );
 
+t.test(
+  "an upstream's stale answer confirms nothing, and is taken only where no answer is known",
+  async (t) => {
+    const stale = (extendedError: number, ...last: number[]) =>
+      message({
+        question: [name, 'A'],
+        answers: last.map((octet) => rawRecord(name, 'A', 30, [10, 0, 0, octet])),
+        additionals: [opt({ options: [0, 15, 0, 2, 0, extendedError] })],
+      });
+    const bench = benchFor([A]);
+    bench.answer = () => stale(3, 9);
+    bench.refresher.start();
+    await bench.time.advance(1000);
+    t.strictSame(lastOctets(bench.published.get(`${name} A`)?.message), [9], 'better than no answer');
+    bench.answer = () => addresses(name, 300, 1, 2);
+    await bench.time.advance(60_000);
+    t.match(bench.refresher.snapshot().questions, [{ state: 'fresh', consecutiveFailures: 0 }]);
+    for (const [error, last] of [
+      [3, [7]],
+      [19, []],
+    ] as const) {
+      bench.answer = () => stale(error, ...last);
+      await bench.time.advance(900_000);
+      t.strictSame(lastOctets(bench.published.get(`${name} A`)?.message), [1, 2], `extended error ${error}`);
+      t.match(bench.refresher.snapshot().questions, [
+        { state: 'stale', lastFailure: { detail: 'the upstream gave a stale answer' } },
+      ]);
+    }
+  },
+);
+
 t.test('a failure takes nothing away, and is tried again after 5 s, doubling up to 2 min', async (t) => {
   const bench = benchFor([A]);
   bench.answer = () => addresses(name, 300, 1, 2);
