@@ -7,6 +7,7 @@ import { RETAINED_REPORT, retainedStatus } from '../refresh/retained/retained-re
 import { type RoomReport, seconds } from '../report/report.ts';
 import { backgroundFailures } from '../runtime/background.ts';
 import type { Steps } from '../runtime/slices.ts';
+import { threadsNotEnded } from '../runtime/threads.ts';
 import { CACHE_REPORT } from '../serving/answer-cache/cache-report.ts';
 import { QUERIES_REPORT, queriesStatus } from '../serving/counters.ts';
 import { differenceText, FORWARDER_REPORT, forwarderStatus } from '../serving/forwarder/forwarder-report.ts';
@@ -77,6 +78,7 @@ export function* composeStatus(parts: DaemonParts, rooms: Rooms, running: Runnin
     process: {
       log: { dropped: { ...log.dropped }, failure: log.failure },
       backgroundFailures: backgroundFailures(),
+      threadsNotEnded: threadsNotEnded(),
     },
     ...drillStatus(rooms.drill),
     ...linkStatus(rooms.link.current(), nowMs),

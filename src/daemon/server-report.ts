@@ -36,6 +36,8 @@ export interface ServerStatus {
     };
     /** By work; a work that never failed is absent. */
     readonly backgroundFailures: Readonly<Record<string, number>>;
+    /** Threads that were told to end and hang in the operating system, such as in a file system that does not answer. */
+    readonly threadsNotEnded: number;
   };
 }
 
@@ -77,6 +79,12 @@ export const SERVER_REPORT: RoomReport<ServerStatus> = {
       ['kind'],
       ({ process }) => byLabel(process.backgroundFailures),
     ),
+    gauge(
+      'threads_not_ended',
+      'Threads that were told to end and hang in the operating system; with two of the far side nothing is asked of AWS.',
+      [],
+      ({ process }) => single(process.threadsNotEnded),
+    ),
   ],
   panels: ({ server, process }) => [
     {
@@ -102,7 +110,7 @@ function configurationText({ ageSeconds, lastReloadFailed }: ServerStatus['serve
     : `${age} old`;
 }
 
-function troubles({ log, backgroundFailures }: ServerStatus['process']): readonly string[] {
+function troubles({ log, backgroundFailures, threadsNotEnded }: ServerStatus['process']): readonly string[] {
   const dropped = Object.values(log.dropped).reduce((sum, count) => sum + count, 0);
   const lost = dropped === 0 ? '' : `: ${dropped} lines were dropped`;
   const found: string[] = [];
@@ -111,6 +119,10 @@ function troubles({ log, backgroundFailures }: ServerStatus['process']): readonl
   const defects = Object.entries(backgroundFailures).map(([work, count]) => `${work} ${count}`);
   if (defects.length > 0)
     found.push(`work in the background failed (${defects.join(', ')}): the log says why, please report it`);
+  if (threadsNotEnded > 0)
+    found.push(
+      `${threadsNotEnded} threads hang in the operating system: a file that they read does not answer, see the log`,
+    );
   return found;
 }
 

@@ -105,7 +105,11 @@ t.test('labels: only those that the configuration or the code bounds', async (t)
 
 /** What never happens on an ordinary day. */
 const TROUBLE = {
-  process: { log: { dropped: { failed: 8, full: 9 } }, backgroundFailures: { liveness: 2 } },
+  process: {
+    log: { dropped: { failed: 8, full: 9 } },
+    backgroundFailures: { liveness: 2 },
+    threadsNotEnded: 1,
+  },
 };
 
 t.test('every sample of the list has a value for each of its labels', async (t) => {
@@ -205,6 +209,7 @@ t.test('the metrics have the values of the report', async (t) => {
     ['log_lines_dropped_total{reason="failed"}', 8],
     ['log_lines_dropped_total{reason="full"}', 9],
     ['background_failures_total{kind="liveness"}', 2],
+    ['threads_not_ended', 1],
   ];
   for (const [series, value] of wanted) t.equal(samples.get(`outpost_dns_${series}`), value, series);
   const names = new Set(wanted.map(([series]) => `outpost_dns_${series.replace(/\{.*/, '')}`));

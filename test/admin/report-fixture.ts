@@ -126,7 +126,7 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
       snapshot: { answers: 12, octets: 3456, ageSeconds: 20, loadedAnswers: 12, writeFailures: 0 },
       ledger: { written: 3, lost: 0, failures: 0 },
     },
-    process: { log: { dropped: { failed: 0, full: 0 } }, backgroundFailures: {} },
+    process: { log: { dropped: { failed: 0, full: 0 } }, backgroundFailures: {}, threadsNotEnded: 0 },
     ...parts,
   };
 }
