@@ -10,12 +10,15 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { Log } from '../log/log.ts';
 import type { Observation } from '../records/observation.ts';
+import { traitsOf } from '../records/sources.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { yieldToQueries } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
+import { classifyAwsFailure } from './aws/failure.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { Outbound } from './outbound.ts';
-import type { PollRequest } from './poll.ts';
+import type { FarSource, PollDeps, PollFunction, PollRequest } from './poll.ts';
+import { failed } from './source-error.ts';
 
 /** What the thread is started with. */
 export interface ThreadData {
@@ -50,7 +53,48 @@ export type FromThread =
       readonly text: string;
     };
 
-// absent where this file is merely imported for its types
+/**
+ * The polls by the name of the source: a new source is one line here and a file. A poll never reports a part of what there is. It
+ * refuses to know what was seen before and what will be served, and keeps no schedule. Each is loaded with its first use.
+ */
+export const POLLS: Readonly<Record<FarSource, () => Promise<PollFunction>>> = {
+  interfaces: async () => (await import('./aws/interfaces.ts')).pollInterfaces,
+  cluster: async () => (await import('./aws/cluster.ts')).pollCluster,
+  route53: async () => (await import('./aws/route53.ts')).pollRoute53,
+  kubernetes: async () => (await import('./kubernetes/kubernetes.ts')).pollKubernetes,
+};
+
+/** `onUrl` hears which URL of AWS is asked, as soon as that is known and whether or not there are credentials for it. */
+export type PollHere = (
+  request: PollRequest,
+  signal: AbortSignal,
+  onUrl: (url: string) => void,
+) => Promise<Observation>;
+
+export function createPolls(deps: PollDeps): PollHere {
+  const reportUrl = async (
+    { source, settings: { profile }, context: { region } }: PollRequest,
+    signal: AbortSignal,
+    onUrl: (url: string) => void,
+  ): Promise<void> => {
+    const { service } = traitsOf(source);
+    if (service === undefined || region === undefined) return;
+    await deps.aws[service].url({ region, profile }, signal).then(onUrl, () => undefined);
+  };
+  return async (request, signal, onUrl) => {
+    const { source, settings, context } = request;
+    try {
+      const poll = await POLLS[source]();
+      const asked = poll({ settings, context, signal }, deps);
+      const [observation] = await Promise.all([asked, reportUrl(request, signal, onUrl)]);
+      return observation;
+    } catch (error) {
+      return failed(source, classifyAwsFailure(error, deps.clock.wallMs()));
+    }
+  };
+}
+
+// null where this file is only imported
 if (parentPort !== null) {
   yieldToQueries();
   await serve(parentPort);
@@ -82,14 +126,12 @@ async function serve(port: MessagePort): Promise<void> {
 
 /** Loaded here and not above, when the priority of the thread has been lowered. */
 async function load(outbound: Outbound, log: Log) {
-  const [{ createAwsServices }, { SharedFiles }, { headOf }, { LocalFiles }, { createPolls }] =
-    await Promise.all([
-      import('./aws/clients.ts'),
-      import('./aws/shared-files.ts'),
-      import('./head.ts'),
-      import('./local-files.ts'),
-      import('./polls.ts'),
-    ]);
+  const [{ createAwsServices }, { SharedFiles }, { headOf }, { LocalFiles }] = await Promise.all([
+    import('./aws/clients.ts'),
+    import('./aws/shared-files.ts'),
+    import('./head.ts'),
+    import('./local-files.ts'),
+  ]);
   const files = new LocalFiles(systemTimers);
   const shared = new SharedFiles(outbound, files);
   const aws = createAwsServices({ clock: systemClock, timers: systemTimers, log, outbound, shared });

@@ -3,10 +3,10 @@
  * evidence, the warnings, a drill. A new source of this kind touches three files under src/, and a fourth where it has
  * settings of its own:
  *
- *     records/sources.ts       its line in the table
- *     far-side/polls.ts        its line in the table of polls
- *     far-side/.../new.ts      the poll itself
- *     config/keys/clusters.ts  keys of its own, if it has any
+ *     records/sources.ts           its line in the table
+ *     far-side/far-side-thread.ts  its line in the table of polls
+ *     far-side/.../new.ts          the poll itself
+ *     config/keys/clusters.ts      keys of its own, if it has any
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ const REGISTRY = 'registry' as (typeof SOURCE_NAMES)[number]; // known only here
 
 const { createMetrics } = await import('../../src/admin/metrics.ts');
 const { ROOM_REPORTS } = await import('../../src/daemon/report.ts');
-const { createPolls, POLLS } = await import('../../src/far-side/polls.ts');
+const { createPolls, POLLS } = await import('../../src/far-side/far-side-thread.ts');
 const { errorOf, load, SMALLEST } = await import('../config/loading.ts');
 const { VirtualSite } = await import('../daemon/virtual-site.ts');
 const { evidenceOf } = await import('../../src/refresh/poll.ts');
