@@ -1,4 +1,4 @@
-/** The answers as dig sees them, in the rows of dns-rules.md; `lab-out/dig.txt` keeps every output. */
+/** The answers as dig sees them, row by row; `lab-out/dig.txt` keeps every output. */
 import assert from 'node:assert/strict';
 import { appendFile, writeFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';

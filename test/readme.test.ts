@@ -67,7 +67,7 @@ t.test('every YAML block with clusters is a sound configuration', async (t) => {
   }
 });
 
-t.test('the smallest useful file is the one of design.md: a cluster, its Region, an upstream', async (t) => {
+t.test('the smallest useful file: a cluster, its Region, an upstream', async (t) => {
   const [smallest] = readme.filter(({ language }) => language === 'yaml');
   t.equal(smallest?.text.trim().split('\n').length, 5);
 });

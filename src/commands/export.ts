@@ -121,7 +121,7 @@ function momentText(ms: number | undefined): string | undefined {
   return ms === undefined ? undefined : new Date(ms).toISOString();
 }
 
-// dns-rules.md, endpoint names: the source's TTL between these
+// the TTL of an exported record is the source's TTL between these, as in the server's own answers
 const LEAST_TTL_SECONDS = 5;
 const MOST_TTL_SECONDS = 60;
 

@@ -64,7 +64,7 @@ export interface EndpointRecord {
   /** The addresses without the pin that hides them; left out without a pin, or where there are none. */
   readonly unpinned?: readonly ServedAddress[];
   readonly ttlSeconds: number;
-  /** The row of the table in design.md that decided the addresses. */
+  /** The row of the table above refresh/reconcile/compare.ts that decided the addresses. */
   readonly basis: (typeof BASES)[number];
   /** When the set of addresses last changed, wall ms. */
   readonly changedAtMs?: number;

@@ -191,7 +191,7 @@ export function lastConfirmedAtMs({ confirmedAtMs }: EndpointRecord): number | u
 }
 
 const DAY_MS = 86_400_000;
-/** dns-rules.md: endpoint names never expire, but their age is reported after 7 and 30 days. */
+/** Endpoint names never expire. An operator hears of their age after 7 and 30 days. */
 export const AGE_WARNINGS_MS = [7 * DAY_MS, 30 * DAY_MS] as const;
 
 const DOUBTFUL =

@@ -1,6 +1,13 @@
 /**
- * Compares what the sources say: which addresses to serve, by the table in design.md "How the addresses are decided", and
- * where the sources disagree.
+ * Compares what the sources say: which addresses to serve, and where the sources disagree.
+ *
+ *     name sources                    interface sources   served
+ *     agree, or are a subset          available           the addresses of the name
+ *     overlap in part                 available           the overlap; the rest is reported
+ *     disjoint                        available           the addresses of the interfaces; disagreement reported
+ *     unavailable or empty            available           the addresses of the interfaces
+ *     available                       unavailable         the addresses of the name
+ *     nothing usable                  nothing usable      the addresses that were served before, for ever
  *
  * The room reconcile/ is the pure middle of the refresh journey: compare -> guard -> plan, and the schedule. It refuses to
  * know sockets, clients, clocks and files: time comes in as a number, chance as a fraction. The name sources speak DNS (RFC

@@ -94,7 +94,7 @@ function doubtAbout(
   };
 }
 
-/** dns-rules.md, answer cache: no resolver keeps an answer for longer. */
+/** A day: most resolvers keep no answer for longer. */
 const MAX_TTL_SECONDS = 86_400;
 
 function evidenceToKeep({

@@ -42,7 +42,7 @@ export interface Plan {
   readonly refused?: readonly Refusal[];
 }
 
-// dns-rules.md, endpoint names: the source's TTL between these; never 0
+// the TTL of an endpoint's answer is the source's TTL between these, and never 0: clients must learn of a change soon
 const TTL_CAP_SECONDS = 60;
 const TTL_FLOOR_SECONDS = 5;
 const TTL_FAILED_SECONDS = 30;

@@ -39,7 +39,7 @@ function answered(table: EndpointTable, name: string, type: string, turn = 0) {
   );
 }
 
-t.test('the first table of dns-rules.md, row by row', async (t) => {
+t.test('each kind of name and type at an endpoint, row by row', async (t) => {
   const table = new EndpointTable([record(['10.0.1.10', '10.0.2.10', '10.0.3.10'])]);
   const soa = [{ type: 6, name: endpoint, minimum: 60 }];
   for (const [name, type, header, sections] of [

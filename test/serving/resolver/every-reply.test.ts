@@ -139,7 +139,7 @@ function newRig(): Rig {
   });
 }
 
-/** What dns-rules.md asks of every reply, checked against the query in octets. */
+/** The rules for every reply, checked against the query in octets. */
 function invariants(t: Test, reply: ReadReply, query: QueryText, transport: Transport): void {
   const { rd = true, cd = false, edns, id = 0x2b67 } = query;
   t.equal(reply.id, id, 'the ID is the query’s');
@@ -160,7 +160,7 @@ function invariants(t: Test, reply: ReadReply, query: QueryText, transport: Tran
 }
 
 for (const way of WAYS) {
-  t.test(`${way.reply}: every rule of dns-rules.md "Every reply", in every form of the query`, async (t) => {
+  t.test(`${way.reply}: every rule holds in every form of the query`, async (t) => {
     for (const transport of ['udp', 'tcp'] as const) {
       for (const [form, more] of FORMS) {
         const rig = newRig();
