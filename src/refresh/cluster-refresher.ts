@@ -10,6 +10,7 @@ import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { ClusterDetails, EndpointRecord } from '../records/endpoint-record.ts';
+import type { Observation } from '../records/observation.ts';
 import {
   askedRegion,
   isAddressSource,
@@ -45,7 +46,6 @@ import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
 import { decide, keep, learn, type Plan, type PlanSettings } from './reconcile/plan.ts';
 import { nextDelayMs } from './reconcile/schedule.ts';
 import { ageMs } from './reconcile/timeline.ts';
-import { RecreationSigns } from './recreated-cluster.ts';
 import { DisagreementWatch, RefreshLog } from './refresh-log.ts';
 import { SourcePoller } from './source-poller.ts';
 
@@ -368,4 +368,72 @@ export class ClusterRefresher {
       for (const { name } of this.#addressPollers()) this.#poll(name);
     });
   }
+}
+
+const FIRST_SPACING_MS = 5_000;
+/** The spacing doubles up to this; it takes some 20 minutes to create a cluster. */
+const MAX_SPACING_MS = 300_000;
+/** A sign that was seen before counts as new when EKS has not been asked for this long. */
+const FORGET_MS = 3_600_000;
+/** Bounds how often EKS is asked about a listing that differs in every answer. */
+const MAX_SEEN = 16;
+
+/**
+ * Signs that the cluster was deleted and created again under its name: the endpoint's name no longer exists, or the cluster
+ * has different interfaces. EKS is then asked at once instead of an hour later. It is asked less often while it says nothing
+ * new, because a name that does not exist may stay so for weeks.
+ */
+class RecreationSigns {
+  /** The current sign of each source. */
+  readonly #signs = new Map<SourceName, string>();
+  /** Signs that EKS was asked about: a source that alternates between two answers shows nothing new. */
+  readonly #seen = new Set<string>();
+  #askedAtMs = Number.NEGATIVE_INFINITY;
+  #spacingMs = FIRST_SPACING_MS;
+
+  /** Takes in an observation and says whether to ask EKS now. `eks` is the poller that asks it, if the cluster has one. */
+  shouldAskEks(
+    observation: Observation,
+    record: EndpointRecord,
+    eks: SourcePoller | undefined,
+    nowMs: number,
+  ): boolean {
+    this.#note(observation, record, nowMs);
+    if (this.#signs.size === 0 || eks === undefined || eks.isRunning) return false;
+    // time does not change a policy that forbids the call
+    if (eks.latest === 'failed' && eks.lastFailure?.reason === 'denied') return false;
+    if (nowMs - Math.max(this.#askedAtMs, eks.startedAtMs) < this.#spacingMs) return false;
+    this.#askedAtMs = nowMs;
+    this.#spacingMs = Math.min(MAX_SPACING_MS, this.#spacingMs * 2);
+    return true;
+  }
+
+  #note(observation: Observation, record: EndpointRecord, nowMs: number): void {
+    const { source } = observation;
+    const { speaksOf, crossesLink } = traitsOf(source);
+    if (speaksOf === 'cluster' || !crossesLink) return;
+    const sign = signIn(observation, record);
+    if (sign === this.#signs.get(source)) return;
+    if (sign === undefined) {
+      this.#signs.delete(source);
+      return;
+    }
+    this.#signs.set(source, sign);
+    if (nowMs - this.#askedAtMs >= FORGET_MS) this.#seen.clear();
+    const key = `${source} ${sign}`;
+    if (this.#seen.has(key) || this.#seen.size >= MAX_SEEN) return;
+    this.#seen.add(key);
+    this.#spacingMs = FIRST_SPACING_MS;
+  }
+}
+
+function signIn(observation: Observation, record: EndpointRecord): string | undefined {
+  const failure = observation.kind === 'failed' ? observation.reason : undefined;
+  if (isNameSource(observation.source)) return failure === 'not-found' ? failure : undefined;
+  const served = addressesOf(record);
+  if (served.length === 0) return undefined;
+  if (failure === 'empty' && record.confirmedAtMs[observation.source] !== undefined) return failure;
+  if (observation.kind !== 'addresses') return undefined;
+  const { addresses } = observation;
+  return addresses.some((address) => served.includes(address)) ? undefined : addresses.toSorted().join();
 }

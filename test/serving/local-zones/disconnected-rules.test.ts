@@ -3,8 +3,8 @@ import { composeQuery, parseQuery, Query } from '../../../src/protocol/wire/quer
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import { extendedErrorName, rcodeName, typeFromText } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import { awsNames } from '../../../src/serving/local-zones/aws-names.ts';
 import {
+  awsNames,
   DisconnectedRules,
   type DisconnectedRulesOptions,
   type ForwardedZone,

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { sipHash24, sipKey } from '../../../src/protocol/wire/sip-hash.ts';
+import { sipHash24, sipKey } from '../../../src/serving/listener/server-cookies.ts';
 
 const hash = (key: string, input: Uint8Array): string => {
   const output = new Uint8Array(10);
