@@ -24,7 +24,7 @@ export const bundle: LabCheck = {
     const home = join(room, 'outpost-dns');
     await must(['cp', '-a', await lab.workshop.bundle(), home]);
     const clone = await lab.workshop.clone();
-    await lab.step('it brings no package but its runtime', async () => {
+    await lab.step('the bundle contains no package except its runtime', async () => {
       assert.deepEqual(await readdir(join(home, 'node_modules')), ['node']);
     });
     lab.note(`size: ${(await must(['du', '-sh', home])).split('\t')[0]}`);

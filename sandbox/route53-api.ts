@@ -170,8 +170,8 @@ function hostedZoneElement(zone: HostedZone): object {
 }
 
 /**
- * Lower case with a final dot; everything but letters, digits, `-` and `_` as a backslash and three octal digits.
- * Throws NameError.
+ * Writes a name as Route 53 does: lower case, with a final dot. Letters, digits, `-` and `_` stay; every other octet becomes a
+ * backslash and three octal digits. Throws NameError.
  */
 export function toRoute53Name(text: string): string {
   const octets = nameToWire(text);

@@ -36,8 +36,8 @@ there are. With \`forward.siteNames: auto\`, the default, an upstream is on the 
   Amazon's own resolver (169.254.169.253, fd00:ec2::253), which is no part of the site.
 
 Where no upstream is on the site, these names are denied at once; \`outpost-dns check\` says so.
-While upstreams on the site do not answer, what is kept is given, and the rest is denied. \`always\` asks every upstream, \`never\` denies at all times. A zone of the operator's
-above such a name, as \`in-addr.arpa\`, says where it is forwarded.
+While upstreams on the site do not answer, the server gives the answers that it keeps, and denies all other names. \`always\` asks every upstream, \`never\` denies at all times. An operator's
+zone above such a name, for example \`in-addr.arpa\`, chooses the upstreams for the name.
 
 | name | answer without a query to an upstream | because |
 |---|---|---|

@@ -1,4 +1,4 @@
-/** The runtime alone, doing nothing: what of a start is not the program's. */
+/** Starts the runtime without a program. Its time is the part of every start that belongs to the runtime. */
 import { type Contender, versionOf } from '../contender.ts';
 
 export const emptyNode: Contender = {

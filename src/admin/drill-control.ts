@@ -20,7 +20,7 @@ export const drillReport = z.object({
   failed: askedNames,
   stale: askedNames,
   endpoints: z.array(z.object({ endpoint: z.string(), answers: z.number() })).readonly(),
-  /** What to add to `retain`, most wanted first. */
+  /** Names that the report advises to add to `retain`; the name with the most queries comes first. */
   retain: z
     .array(z.object({ name: z.string(), types: z.array(z.string()).readonly(), asked: z.number() }))
     .readonly(),
@@ -28,7 +28,7 @@ export const drillReport = z.object({
 
 export type DrillReportBody = z.output<typeof drillReport>;
 
-/** What the commands need of the drill. */
+/** The part of the drill that the commands use. */
 export interface DrillControl {
   start(
     forMs: number,

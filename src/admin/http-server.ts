@@ -1,6 +1,6 @@
 /**
- * Read-only HTTP on TCP: metrics for Prometheus, health for a supervisor, status for a person and the CLI. Commands go
- * through the control socket. It knows connections, requests and limits, and no page.
+ * Serves read-only HTTP on TCP: metrics for Prometheus, health for a supervisor, status for a person and the CLI. Commands go
+ * through the control socket. This file knows connections, requests and limits; it knows no page.
  */
 
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ import { LimitLog } from '../log/log.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import type { Pause } from '../runtime/slices.ts';
 
-/** What a path answers; `body` is written as it is. */
+/** The answer of a path; the server writes `body` unchanged. */
 export interface Page {
   readonly status: number;
   readonly contentType: string;

@@ -19,7 +19,7 @@ export function statusPage(panels: readonly Panel[]): string {
 <title>${title}</title>
 <noscript><meta http-equiv="refresh" content="${EVERY_SECONDS}"></noscript>
 <style>${new Html(STYLE)}</style>
-<p id="silent" role="alert" hidden>This server no longer answers: what is shown below is old.</p>
+<p id="silent" role="alert" hidden>This server no longer answers: the data below is old.</p>
 <main>
 <h1>outpost-dns ${badge(head)}</h1>
 ${body(head)}${others.map(section)}</main>
@@ -139,7 +139,7 @@ function hashOf(text: string): string {
   return `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 }
 
-/** What the page may load and run: its own style and script, and itself again. */
+/** Allows the page to load and run its own style and script, and to load itself again. */
 export const STATUS_PAGE_POLICY = [
   "default-src 'none'",
   `style-src ${hashOf(STYLE)}`,

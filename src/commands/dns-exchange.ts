@@ -36,7 +36,7 @@ export type ExchangeOutcome =
   | ({ readonly kind: 'failed' } & AttemptFailure);
 
 interface AttemptFailure {
-  /** For a person. */
+  /** The reason of the failure, as a text for a person. */
   readonly detail: string;
   readonly mayRetry?: boolean;
   /** The server took the connection and ended it. */

@@ -81,7 +81,7 @@ function jsonText({ entries, matched, malformed, faults }: LedgerReading): strin
 export function readSince(text: string, nowMs: number): number {
   const ago = readDuration(text, '1ms', '36500d');
   if ('value' in ago) return nowMs - ago.value;
-  // ISO 8601 alone: Date.parse takes other forms too, and each engine other ones
+  // only ISO 8601: Date.parse also accepts other forms, and these forms differ between engines
   if (/^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d)?)?$/.test(text)) {
     // a date alone would be midnight in UTC; a person means local midnight
     const ms = Date.parse(text.length === 10 ? `${text}T00:00` : text);

@@ -11,7 +11,7 @@ interface Subcommand {
   readonly load: () => Promise<{ readonly define: Define }>;
 }
 
-/** In the order in which the help lists them. A new subcommand is a file and a line here. */
+/** The subcommands, in the order of the help. A new subcommand is a file and a line here. */
 const SUBCOMMANDS: readonly Subcommand[] = [
   { name: 'serve', about: 'run the server', load: () => import('./serve.ts') },
   {

@@ -13,11 +13,11 @@ import { getStatus, socketText } from './server-client.ts';
 import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode } from './subcommand.ts';
 import { explain, plural } from './terminal.ts';
 
-/** Where a server is reached, each in its own way. */
+/** The places at which commands reach a server. */
 export interface Places {
-  /** Its HTTP. */
+  /** The address of its HTTP server. */
   readonly admin: SocketAddress;
-  /** Where it answers queries. */
+  /** The address at which it answers queries. */
   readonly dns: SocketAddress;
   /** Its files, and its control socket. */
   readonly stateDirectory: string;
@@ -37,8 +37,8 @@ const DEFAULT_PLACES: Places = {
 const DEFAULT_TIMEOUT_MS = 1_000;
 
 /**
- * The place of the server that a command needs: `flag` where one was given. An exit code after an explanation, which is
- * the same for every command.
+ * Finds the place of the server that a command needs; `flag`, if given, decides. Without a place it prints an explanation, the
+ * same for every command, and returns an exit code.
  */
 export async function findPlace<Kind extends keyof Places>(
   kind: Kind,
@@ -106,13 +106,13 @@ export async function explainNoConfig(): Promise<ExitCode> {
   return EXIT.usage;
 }
 
-/** Where the server of this configuration is reached. */
+/** Returns the places at which commands reach the server of this configuration. */
 export function placesOf({ listen, admin, state }: Config): Places {
   const [first = DEFAULT_PLACES.dns] = listen.dns;
   return { admin: reachable(admin.listen), dns: reachable(first), stateDirectory: state.directory };
 }
 
-/** An address to connect to, for one to listen on: a wildcard is reached over loopback. */
+/** Turns an address to listen on into an address to connect to: loopback in place of a wildcard. */
 function reachable({ address, port }: SocketAddress): SocketAddress {
   return { address: address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address, port };
 }

@@ -50,7 +50,7 @@ export async function getPage(
   return call({ host, port, path }, '', timeoutMs, 'name another address with --admin');
 }
 
-/** What the commands themselves read of `/status`. */
+/** The fields of `/status` that the commands themselves read. */
 const statusFacts = z.object({
   server: z.object({ ready: z.boolean(), listening: z.array(z.object({ address: z.string() })) }),
   endpoints: z.array(z.object({ endpoint: z.string().optional(), addresses: z.array(z.unknown()) })),

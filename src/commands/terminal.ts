@@ -15,7 +15,7 @@ export function print(text: string | readonly string[]): void {
   process.stdout.write(`${typeof text === 'string' ? text : text.join('\n')}\n`);
 }
 
-/** On standard error: what failed, and how to fix it on a line of its own. */
+/** Writes the failure to standard error, and the fix on a second line. */
 export function explain(failure: string, fix?: string): void {
   const second = fix === undefined ? '' : `\n    ${printable(fix)}`;
   process.stderr.write(`outpost-dns: ${printable(failure)}${second}\n`);

@@ -28,7 +28,7 @@ export interface KindFacts<Suffix extends string = string> {
   readonly max?: number;
 }
 
-/** Where a value goes. */
+/** The option that receives a value. */
 export interface Destination<Option extends string = string> {
   /** The option that the value becomes; by default the key's name with the suffix of its kind. A dot leads into a group: `tcp.idleMs`. */
   readonly option?: Option;

@@ -8,7 +8,7 @@ export interface Finding {
   readonly path: Path;
   readonly message: string;
   readonly fix: string;
-  /** The key is at fault, whatever its value. */
+  /** The key is at fault, with any value. */
   readonly isKey?: true;
 }
 

@@ -12,7 +12,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export interface OutboundConfig {
   /** The URL of the proxy for `https:` URLs; it may hold user and password. */
   readonly httpsProxy?: string;
-  /** The same for `http:` URLs, which an endpoint of the operator may have. */
+  /** The proxy for `http:` URLs; an endpoint of the operator may have such a URL. */
   readonly httpProxy?: string;
   /** Hosts that are asked without a proxy: names, suffixes, addresses, networks, `*`; lower case. */
   readonly noProxy: readonly string[];

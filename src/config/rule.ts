@@ -17,7 +17,7 @@ export type DraftOf<Schema> =
         ? DraftOf<Inner> | undefined
         : z.output<Schema>;
 
-/** Where a rule finds the value that it is about. */
+/** The path at which a rule finds its value. */
 export interface Place {
   readonly path: Path;
   /** Whether the value at, above or below this path has a fault of its own, and so nothing follows from its absence. */

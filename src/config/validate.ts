@@ -121,7 +121,7 @@ class Reader {
   }
 }
 
-/** The form that was written, of those that a value may have. */
+/** Chooses the schema form that matches the written value. */
 function writtenForm(forms: readonly AnySchema[], data: unknown): AnySchema | undefined {
   if (forms.length === 1) return forms[0];
   if (Array.isArray(data)) {

@@ -34,9 +34,9 @@ export interface YamlTree {
   /** Whether the data is complete; otherwise nothing follows from what is missing in it. */
   readonly isWhole: boolean;
   readonly faults: readonly TreeFault[];
-  /** Where the value of a path starts; undefined for a path that the text does not hold. */
+  /** Returns the start of a path's value; undefined for a path that the text does not contain. */
   valuePosition(path: Path): Position | undefined;
-  /** Where the key that a path ends with starts. */
+  /** Returns the start of the last key of a path. */
   keyPosition(path: Path): Position | undefined;
 }
 

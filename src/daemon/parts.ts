@@ -1,4 +1,4 @@
-/** What the daemon is made with. */
+/** Lists the parts from which the daemon is built. */
 import type { Config } from '../config/config.ts';
 import type { Poll } from '../far-side/far-side.ts';
 import type { LogState } from '../log/line-queue.ts';
@@ -25,7 +25,7 @@ export interface DaemonParts {
   readonly setLogLevel: (level: Config['log']['level']) => void;
   /** `os.networkInterfaces`. */
   readonly interfaces: () => HostInterfaces;
-  /** What crosses the link, where a test has its own in place of sockets and the SDK. */
+  /** The parts that cross the link; a test passes its own parts in place of sockets and the SDK. */
   readonly network?: NetworkParts;
   /** `os.hostname()`: a browser may ask for the pages by it. */
   readonly hostName?: string;

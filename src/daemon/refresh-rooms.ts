@@ -27,7 +27,7 @@ import type { StoreRooms } from './store-rooms.ts';
 /** Records that are brought into the table in one turn of the event loop: each takes some 30 microseconds. */
 const RECORDS_PER_TURN = 20;
 
-/** What the refresh side needs of the other rooms. */
+/** The parts of other rooms that the refresh side needs. */
 interface Around {
   readonly inForce: ConfigInForce;
   readonly stores: StoreRooms;
@@ -150,7 +150,7 @@ export function askedRegions(config: Config): readonly string[] {
   return [...new Set(config.clusters.flatMap(servicesOf).map(({ pathRegion }) => pathRegion))];
 }
 
-/** What the sources ask in one Region, each service once for each profile. */
+/** Lists the services that the sources ask in one Region: each service once for each profile. */
 export function askedServices(config: Config, region: string): readonly ServicePlace[] {
   const asked = config.clusters.flatMap(servicesOf).filter(({ pathRegion }) => pathRegion === region);
   return [...new Map(asked.map(({ place }) => [JSON.stringify(place), place])).values()];

@@ -1,4 +1,4 @@
-/** Where names go, computed from the configuration once, in steps: there may be thousands of zones, and queries wait meanwhile. */
+/** Computes the route of each name from the configuration, once. The work has steps: queries wait meanwhile, and zones may be thousands. */
 import type { Config } from '../config/config.ts';
 import type { SocketAddress } from '../config/kinds/address.ts';
 import type { Steps } from '../runtime/slices.ts';
@@ -60,7 +60,7 @@ function textOf({ upstreams }: UpstreamGroup): string {
   return upstreams.map(({ text }) => text).join(' ');
 }
 
-/** Zones whose rule has changed or is gone. A change of the default upstreams is none: all of them give the same answers. */
+/** Finds the zones whose rule is new, changed or gone. Changed default upstreams change no zone: all of them give the same answers. */
 export function* changedZones(before: Routes, after: Routes): Steps<readonly string[]> {
   const changed: string[] = [];
   for (const [name, text] of after.texts) {
@@ -74,7 +74,7 @@ export function* changedZones(before: Routes, after: Routes): Steps<readonly str
   return changed;
 }
 
-/** What the forwarding zones, and EC2's own names of the configured Regions, do while their upstreams are gone. */
+/** Options for the rules that answer while upstreams are gone: for forwarding zones, and for EC2's own names of the configured Regions. */
 export function disconnectedRules(config: Config): DisconnectedRulesOptions {
   const { zones, clusters } = config;
   return {

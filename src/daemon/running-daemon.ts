@@ -24,7 +24,7 @@ export interface Daemon {
   /** Reads the configuration again and applies it where it is valid; otherwise logs its faults and keeps the running configuration. Never rejects. */
   reload(): Promise<void>;
   report(): StatusReport;
-  /** What a watchdog needs to ask whether queries are answered. */
+  /** Returns the facts from which a watchdog decides whether the server answers queries. */
   vitals(): Vitals;
   /** The host was suspended: everything that is kept has aged, and may have changed meanwhile. */
   resumed(suspendedMs: number): void;
@@ -74,19 +74,19 @@ export class RunningDaemon implements Daemon {
     return name === this.#parts.hostName?.toLowerCase() || this.#config.admin.hosts.includes(name);
   }
 
-  /** What is to be closed at the end, last opened first. */
+  /** Takes over the resources that the daemon closes at its end; the daemon closes the resource that was opened last first. */
   owns(opened: AsyncDisposableStack): void {
     this.#owned = opened;
   }
 
-  /** To be called once the sockets are bound. The forwarder finds a loop by itself; this says where it comes from. */
+  /** Logs upstreams that are addresses of this server; the sockets must be bound. The forwarder finds a loop by itself; this names its cause. */
   warnOfOwnUpstreams({ groups }: Routes): void {
     const upstreams = upstreamsBoundHere(groups, this.#rooms.listeners.addresses);
     if (upstreams.length > 0)
       this.#parts.log.error({ upstreams }, 'upstream is this server itself: name another one');
   }
 
-  /** One that waits stands for all that are asked for meanwhile: it reads the file as it is by then. */
+  /** A waiting reload serves all requests that come while it waits: it reads the file when it runs. */
   reload(): Promise<void> {
     if (this.#isReloadWaiting) return this.#reloading;
     this.#isReloadWaiting = true;
@@ -126,7 +126,7 @@ export class RunningDaemon implements Daemon {
     });
   }
 
-  /** What can fail comes first, so that a refusal leaves everything as it was. What grows with the file is done in steps. */
+  /** Runs first the steps that can fail, so that a refusal changes nothing. Work that grows with the file runs in steps. */
   async #apply(config: Config): Promise<void> {
     const { random } = this.#parts;
     const pause = async (): Promise<void> => {
@@ -185,7 +185,7 @@ export class RunningDaemon implements Daemon {
     if (changed.length > 0) this.#parts.log.warn({ keys: changed }, 'changed keys need a restart');
   }
 
-  /** What is served is asked for first, before all else that has fallen due meanwhile. */
+  /** Polls first for the addresses and answers that clients get, before any other work that has become due. */
   resumed(suspendedMs: number): void {
     this.#parts.log.warn(
       { suspendedMs: Math.round(suspendedMs) },

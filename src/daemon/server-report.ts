@@ -1,4 +1,4 @@
-/** What the process reports of itself: readiness, listeners, configuration, its log and its work in the background. */
+/** Reports the state of the process: readiness, listeners, configuration, its log and its work in the background. */
 
 import type { LinkReport } from '../link/link-monitor.ts';
 import type { LogState } from '../log/line-queue.ts';

@@ -25,7 +25,7 @@ import type { DaemonParts } from './parts.ts';
 import type { ConfigInForce } from './routes.ts';
 import { defaultGroup, disconnectedRules, siteNames } from './routes.ts';
 
-/** What the way of a query needs of the other rooms. */
+/** The parts of other rooms that the serving side needs. */
 interface Around {
   readonly libc: Libc | undefined;
   readonly inForce: ConfigInForce;
@@ -33,7 +33,7 @@ interface Around {
   readonly outage: OutageRooms;
   /** Asks every source and upstream that may be reachable again. */
   readonly pollAgain: (reason: string) => void;
-  /** The strings at `_status.<endpoint>`. */
+  /** Returns the TXT strings at `_status.<endpoint>`. */
   readonly statusText: ResolverOptions['statusText'];
 }
 

@@ -96,7 +96,7 @@ function askedNames({ kept, others }: HeavyHittersReading): AskedNames {
   return { queries, names, otherQueries: others };
 }
 
-/** A name that was queried once may be a mistyped one. */
+/** A name needs this many queries before the report advises to retain it: a single query may be a typing error. */
 const MIN_ASKED = 2;
 const REVERSE_SUFFIXES = ['in-addr.arpa', 'ip6.arpa'];
 

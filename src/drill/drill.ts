@@ -111,7 +111,7 @@ export class Drill implements Disposable {
     this.#end('shutdown');
   }
 
-  /** Of the running drill, or of the last. */
+  /** Summarises the running drill, or the last drill. */
   summary(): DrillSummary {
     const impact = this.report.read();
     const latest = this.#latest;
@@ -128,7 +128,7 @@ export class Drill implements Disposable {
     };
   }
 
-  /** Does nothing when no drill runs. A drill whose time was up has ended by time, whatever noticed it. */
+  /** Ends the running drill, if any. When its time is up, the summary says that time ended it, even if a command came first. */
   #end(by: DrillEnd): void {
     if (this.#state.kind === 'idle' || this.#latest === undefined) return;
     const drill = this.#state;

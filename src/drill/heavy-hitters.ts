@@ -4,7 +4,7 @@
  * ask for often.
  *
  * A new key takes the place of a key with the lowest rank and inherits that rank. The rank only decides which key leaves
- * next. The reported count of a key is what was counted since it came in; counts of keys that left are one number. So the
+ * next. The reported count of a key counts from the time when the key came in; all keys that left share one count. So the
  * sum is always right.
  */
 
@@ -59,7 +59,7 @@ export class HeavyHitters {
 
   #raise(entry: Entry): void {
     this.#leaveRank(entry);
-    // the entry moves up by one rank, so no rank in between can be the lowest
+    // the entry moves up by one rank, so its new rank is now the lowest
     if (entry.rank === this.#lowest && !this.#ranks.has(entry.rank)) this.#lowest++;
     entry.rank++;
     this.#joinRank(entry);

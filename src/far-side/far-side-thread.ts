@@ -20,7 +20,7 @@ import type { Outbound } from './outbound.ts';
 import type { FarSource, PollDeps, PollFunction, PollRequest } from './poll.ts';
 import { failed } from './source-error.ts';
 
-/** What the thread is started with. */
+/** The data with which the thread starts. */
 export interface ThreadData {
   readonly outbound: Outbound;
 }
@@ -54,8 +54,8 @@ export type FromThread =
     };
 
 /**
- * The polls by the name of the source: a new source is one line here and a file. A poll never reports a part of what there is. It
- * refuses to know what was seen before and what will be served, and keeps no schedule. Each is loaded with its first use.
+ * The polls by the name of the source: a new source is one line here and a file. A poll never reports a part of a listing. A
+ * poll refuses to know earlier answers and served addresses, and keeps no schedule. The thread loads each poll at its first use.
  */
 export const POLLS: Readonly<Record<FarSource, () => Promise<PollFunction>>> = {
   interfaces: async () => (await import('./aws/interfaces.ts')).pollInterfaces,

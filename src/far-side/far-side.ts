@@ -34,9 +34,9 @@ export interface FarSideOptions {
   readonly timers: Timers;
   readonly log: Log;
   readonly outbound: Outbound;
-  /** The program of the thread; a test may have another. */
+  /** The program of the thread; a test may pass a different program. */
   readonly program?: URL;
-  /** Of the thread's heap; what needs more is a defect. Left out: `HEAP_MB`. */
+  /** Limit of the thread's heap: work that needs more memory is a defect. The default is `HEAP_MB`. */
   readonly heapMb?: number;
 }
 
@@ -197,7 +197,7 @@ export class FarSide implements Disposable {
     this.#end(worker);
   }
 
-  /** Whatever made two threads hang most likely makes a third one hang. Each holds some 70 MB, and the end of the process. */
+  /** Throws while two threads hang: a third would most likely hang too. Each thread holds some 70 MB, and delays the end of the process. */
   #refuseMore(): void {
     const threads = this.#notEnded;
     const isRefusing = threads >= MOST_NOT_ENDED;

@@ -13,9 +13,9 @@ import { agentsFor, markedBy } from './outbound-agents.ts';
 import { untilAborted } from './source-error.ts';
 
 export interface HeadRequest {
-  /** Of http or https. */
+  /** A URL with the scheme http or https. */
   readonly url: string;
-  /** Of the host that is dialled: the proxy's, where there is one for this URL. Left out: the system resolver is asked. */
+  /** The address of the host to connect to: the proxy, if this URL has a proxy. Without it the system resolver finds the address. */
   readonly address?: string | undefined;
   /** The AWS profile whose authorities count; left out: that of the environment. */
   readonly profile?: string | undefined;

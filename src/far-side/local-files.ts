@@ -1,7 +1,7 @@
 /**
- * Small files of this host that the far side needs: certificates, tokens, the AWS configuration. A pipe without a writer, or a
- * file system that does not answer, holds a thread of libuv's pool. That pool has four threads for the whole process, and the
- * state is saved with them. So few files are read at once, and no read is waited for for long.
+ * Reads small files of this host that the far side needs: certificates, tokens, the AWS configuration. A pipe without a writer,
+ * or a file system that does not answer, holds a thread of libuv's pool. This pool has four threads for the whole process, and
+ * saves of the state need them too. So this file reads few files at once, and gives up a read after a short time.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';

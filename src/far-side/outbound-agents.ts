@@ -31,7 +31,7 @@ export function agentsFor({ proxy, authorities, timeoutMs, keepAlive }: AgentOpt
   };
 }
 
-/** Node ignores a file of NODE_EXTRA_CA_CERTS that it cannot use, and AWS then seems to be intercepted. */
+/** Warns when Node ignores the file in NODE_EXTRA_CA_CERTS. Without this warning a person would suspect that a proxy intercepts AWS. */
 export function warnOfUnusedCertificates({ extraCertificates }: Outbound, log: Log): void {
   if (extraCertificates === undefined || getCACertificates('extra').length > 0) return;
   log.warn({ file: extraCertificates }, 'no certificate was read from the file in NODE_EXTRA_CA_CERTS');

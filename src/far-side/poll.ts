@@ -1,4 +1,4 @@
-/** What every poll over HTTPS shares: what it is given, and how it reads a listing to its end. */
+/** Holds the parts that all polls over HTTPS share: their input, and the loop that reads a listing to its end. */
 import type { Observation, SourceContext } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -7,10 +7,10 @@ import type { KubernetesAccess } from './kubernetes/identity.ts';
 import type { LocalFiles } from './local-files.ts';
 import { answeredBut, SourceError } from './source-error.ts';
 
-/** Sources that speak HTTPS. The upstreams are asked for `dns` by the forwarder. */
+/** Sources that speak HTTPS. The source `dns` is absent, because the forwarder asks the upstreams for it. */
 export type FarSource = Exclude<SourceName, 'dns'>;
 
-/** What the configuration of a cluster says about its sources: plain data, because it crosses into the thread. */
+/** The settings of a cluster's sources: plain data, because they cross into the thread. */
 export interface PollSettings {
   /** Profile of the AWS configuration files; left out: the one of the environment. */
   readonly profile?: string | undefined;

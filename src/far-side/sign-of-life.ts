@@ -1,6 +1,6 @@
 /**
- * A sign of life from a Region: any HTTP answer of AWS, whatever it says, from a service that the sources use there. It goes to
- * the URLs that the sources ask, as their polls report them (`endpoint_url`, FIPS, dual-stack, partition).
+ * Asks a Region for a sign of life: any HTTP answer, with any content, from an AWS service that the sources use there. Requests
+ * go to the URLs that the sources ask, as their polls report them (`endpoint_url`, FIPS, dual-stack, partition).
  *
  *     the service that answered last --- no answer yet ---> the Region's other services, too; the first answer counts
  *
@@ -97,7 +97,7 @@ export function createSignOfLife(options: SignOfLifeOptions): SignOfLife {
 
 interface Target {
   readonly url: URL;
-  /** The AWS profile that the sources use there. */
+  /** The AWS profile that the sources use at this URL. */
   readonly profile: string | undefined;
 }
 
@@ -106,7 +106,7 @@ function keyOf({ service, region, profile }: ServicePlace): string {
 }
 
 function asker({ outbound, resolve, isCutOff, head }: SignOfLifeOptions) {
-  /** During a cut the name may not resolve either: the address it had is still the one to try. */
+  /** During a cut the name may not resolve either. The request then goes to the last address of the name. */
   const known = new Map<string, string>();
   const addressOf = async (host: string, signal: AbortSignal): Promise<string | undefined> => {
     if (isIP(host) !== 0) return host;

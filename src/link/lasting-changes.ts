@@ -9,7 +9,7 @@ import type { LinkCondition } from './link-state.ts';
 
 /** A condition that lasts this long is no flicker; a lossy path changes within seconds. */
 const LASTING_MS = 30_000;
-/** After this long without a change, the next change starts a new series; within a long series nothing shorter counts. */
+/** After this time without a change, the next change starts a new series. A shorter pause never ends a series. */
 const QUIET_MS = 300_000;
 /** A cut and a return: further changes in the same series are flickers. */
 const LINES_OF_A_CUT = 2;

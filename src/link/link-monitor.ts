@@ -18,7 +18,7 @@ export interface LinkMonitorOptions {
   readonly onRestored: (evidence: Evidence) => void;
   /** Called when the condition of a path or of the summary changes; lasting-changes.ts picks those worth keeping. */
   readonly onTransition: (transition: LinkTransition) => void;
-  /** Whether a drill treats this path as cut: it is then shown as cut, whatever the evidence says. */
+  /** Whether a drill treats this path as cut; the status then shows the path as cut, against any evidence. */
   readonly isRehearsed: (side: Evidence['side'], key: string) => boolean;
 }
 

@@ -1,4 +1,4 @@
-/** What the link reports of itself: each path, and one word for all of them. */
+/** Reports the state of the link: each path, and one word for all paths. */
 import {
   ageText,
   metricsOf,

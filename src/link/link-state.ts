@@ -13,7 +13,7 @@
 export type LinkCondition = 'unknown' | 'connected' | 'degraded' | 'disconnected' | 'recovering';
 
 export interface Evidence {
-  /** What was tried: `aws` with a Region as key, or `upstream` with its address as key. */
+  /** The kind of path: `aws` with a Region as key, or `upstream` with its address as key. */
   readonly side: 'aws' | 'upstream';
   readonly key: string;
   readonly proves: 'reachable' | 'unreachable' | 'nothing';
@@ -70,7 +70,7 @@ export function nextLinkState(state: LinkState, evidence: Evidence, nowMs: numbe
   return { condition, reason: evidence.reason, sinceMs: nowMs, ...counted };
 }
 
-/** A path that was cut or has just returned stays as it is: the answer may come from this side of the cut. */
+/** Keeps the condition of a path that was cut or has just returned, because the answer may come from this side of the cut. */
 function afterNothing(state: LinkState, { reason }: Evidence, nowMs: number): LinkState {
   const counted = { successesInARow: 0, countedAtMs: nowMs };
   if (state.condition === 'disconnected' || state.condition === 'recovering') return { ...state, ...counted };

@@ -19,13 +19,13 @@ export interface ProcessLog {
   setLevel(level: LogOptions['level']): void;
   /** Lines that were dropped, and why. */
   state(): LogState;
-  /** Waits until all queued lines are written, for a second at most; call it before the process ends. */
+  /** Waits until all queued lines are written, for 700 ms at most. The caller calls this before the process ends. */
   flush(): Promise<void>;
   /** A write hangs in the system: an ordinary exit would wait for it for ever. */
   readonly isStuck: boolean;
 }
 
-/** A second in all, with the grace that serve gives an exit. */
+/** About a second in all, together with `EXIT_GRACE_MS` (250 ms) of the command `serve`. */
 const FLUSH_PATIENCE_MS = 700;
 const STDOUT = 1;
 

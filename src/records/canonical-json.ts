@@ -1,4 +1,4 @@
-/** One text for one JSON value, whatever the order of its keys and its white space: what a checksum or a comparison needs. */
+/** Writes a JSON value as one text that does not depend on key order and white space. Checksums and comparisons need such a text. */
 
 /**
  * Members sorted by key (UTF-16 code units), no white space, strings and numbers as JSON.stringify writes them, members

@@ -43,7 +43,7 @@ export interface HeldChange {
   readonly sinceMs: number;
   /** A repetition is not enough: an interface source has to answer as well. */
   readonly awaits?: 'interfaces';
-  /** Where names alone ask for the change: the TTL of their answer, and the upstreams that gave it, joined by spaces. */
+  /** The TTL of the names' answer, if names alone ask for the change. `upstream` joins the upstreams that gave the answer by spaces. */
   readonly ttlSeconds?: number;
   readonly upstream?: string;
 }
@@ -81,7 +81,7 @@ export interface EndpointRecord {
  */
 export type RecordChange = 'none' | 'ageing' | 'content';
 
-/** In steps, because there may be a thousand clusters. A record that is the same object in both sets costs nothing. */
+/** Compares two sets of records in steps, because a set may have a thousand clusters. A record that is one object in both costs nothing. */
 export function* compareRecords(
   before: readonly EndpointRecord[],
   after: readonly EndpointRecord[],

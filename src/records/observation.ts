@@ -88,7 +88,7 @@ export interface SourceContext {
   readonly region?: string;
   /** A domain name as text. Without it a name source fails with `internal`. */
   readonly endpoint?: string;
-  /** EKS itself has named this endpoint: AWS keeps the name, whatever suffix it has. */
+  /** EKS itself has named this endpoint: AWS keeps the name, with any suffix. */
   readonly isEndpointOfEks?: boolean;
   /** The name from DescribeCluster, where `endpoint` differs from it: `dns` asks for it first. */
   readonly describedEndpoint?: string;

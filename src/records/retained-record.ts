@@ -1,6 +1,6 @@
 /**
- * A retained answer: a question that the operator wants answered whatever happens, with its last response. Any server may have
- * written that response: nothing here throws, and all work is bounded by the message.
+ * A retained answer: a question that the operator wants answered under all conditions, with its last response. Any server may
+ * have written that response: nothing here throws, and the size of the message bounds all work.
  */
 import { createHash } from 'node:crypto';
 import { uint16At, uint32At } from '../protocol/wire/header.ts';

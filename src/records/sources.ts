@@ -7,9 +7,9 @@
 import { partitionOf } from '../protocol/words/aws-partitions.ts';
 
 export interface SourceTraits {
-  /** What its answer is about: the addresses of the endpoint's name, the interfaces that exist, or the cluster itself. */
+  /** The subject of its answers: the addresses of the endpoint's name, the existing interfaces, or the cluster itself. */
   readonly speaksOf: 'names' | 'interfaces' | 'cluster';
-  /** What it has to know of the endpoint before it can ask. */
+  /** The fact about the endpoint that the source needs before it can ask. */
   readonly asksFor: 'cluster' | 'name' | 'addresses';
   /** The AWS service that it asks. Its answers are evidence for the link, and it needs a Region. */
   readonly service?: 'ec2' | 'eks' | 'route53';
@@ -124,7 +124,7 @@ export function isAddressSource(name: SourceName): name is AddressSource {
 
 /**
  * The Region in which a source is asked, which is the key of its path over the link; undefined for a source that does not ask
- * AWS. The API of Route 53 has one home in each partition, whatever the Region of the cluster.
+ * AWS. The API of Route 53 has one home in each partition, for clusters in all Regions.
  */
 export function askedRegion(name: SourceName, region: string | undefined): string | undefined {
   const { service } = traitsOf(name);

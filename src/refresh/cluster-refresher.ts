@@ -52,7 +52,7 @@ import { SourcePoller } from './source-poller.ts';
 export interface ClusterRefresherOptions {
   readonly settings: ClusterSettings;
   readonly times: RefreshTimes;
-  /** What was known before, in process time; see reconcile/timeline.ts. */
+  /** The record before the start of the refresher, in process time; see reconcile/timeline.ts. */
   readonly record: EndpointRecord;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -90,7 +90,7 @@ export class ClusterRefresher {
   #kickTimer: Disposable | undefined;
   #isStarted = false;
   #isStopped = false;
-  /** What the settings alone changed in the record that was known before. */
+  /** Changes that the settings alone made to the earlier record. */
   readonly initialChanges: readonly Change[];
 
   constructor(options: ClusterRefresherOptions) {

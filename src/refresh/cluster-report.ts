@@ -1,4 +1,4 @@
-/** What a person wants to know about one cluster, as plain data for the status: ages instead of times, and warnings. Pure. */
+/** Describes one cluster for a person, as plain data for the status: ages instead of times, and warnings. Pure. */
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord, HeldChange } from '../records/endpoint-record.ts';
 import { isAddressSource, SOURCE_NAMES, type SourceName, traitsOf } from '../records/sources.ts';
@@ -23,9 +23,9 @@ export interface ClusterSnapshot {
   readonly ttlSeconds: number;
   readonly lastRefreshFailed: boolean;
   readonly addresses: readonly AddressSnapshot[];
-  /** Since the set of addresses last changed. */
+  /** The time since the set of addresses last changed. */
   readonly changedAgoMs?: number;
-  /** Since a source last confirmed addresses; absent when none ever has. */
+  /** The time since a source last confirmed addresses; absent before the first confirmation. */
   readonly confirmedAgoMs?: number;
   readonly sources: readonly SourceSnapshot[];
   readonly held?: {
@@ -63,7 +63,7 @@ export interface AddressSnapshot {
   readonly isDead: boolean;
   /** EC2's status of its interface where that is not `in-use`: the interface exists, and is not attached now. */
   readonly interfaceStatus?: string;
-  /** Since the listing of EC2 lacks it. It stays because the name had it. */
+  /** The time for which EC2's listing has lacked the address. The address stays because the name had it. */
   readonly lackedAgoMs?: number;
   readonly provenance: Readonly<
     Partial<Record<SourceName | 'pin', { readonly firstSeenAgoMs: number; readonly lastSeenAgoMs: number }>>
@@ -74,11 +74,11 @@ export interface SourceSnapshot {
   readonly source: SourceName;
   readonly latest: 'untried' | 'succeeded' | 'failed';
   readonly isRunning: boolean;
-  /** Since the last success, those before a restart included. */
+  /** The time since the last success; a success before a restart counts too. */
   readonly lastSuccessAgoMs?: number;
   readonly lastFailure?: Omit<LastFailure, 'atMs'> & { readonly agoMs: number };
   readonly consecutiveFailures: number;
-  /** From its last answer; absent for a source that gives no addresses. */
+  /** Addresses in the last answer of the source; absent for a source that gives no addresses. */
   readonly addresses?: readonly string[];
   /** The descriptions of the listed interfaces are not exactly that of the cluster. */
   readonly isDoubtful?: true;

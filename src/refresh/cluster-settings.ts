@@ -30,10 +30,10 @@ export interface ProbeSettings {
 export interface RefreshTimes {
   readonly intervalMs: Readonly<Record<SourceName, number>>;
   readonly jitterPercent: number;
-  /** The first wait after a failure; doubles up to `retryMaxMs`. */
+  /** The wait after the first failure; each further failure doubles the wait, up to `retryMaxMs`. */
   readonly retryMinMs: number;
   readonly retryMaxMs: number;
-  /** Bounds every poll, whatever its client does. */
+  /** Bounds every poll, even if the client of the poll ignores the deadline. */
   readonly deadlineMs: number;
   /** A held change is adopted when it is repeated this much later. Default 15,000. */
   readonly confirmAfterMs?: number;

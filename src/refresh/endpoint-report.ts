@@ -1,4 +1,4 @@
-/** What the refresh reports of each endpoint: what is served, how old it is, and what its sources and credentials say. */
+/** Reports each endpoint: the addresses that clients get, their age, and the state of the sources and credentials. */
 import {
   ageText,
   agoText,
@@ -40,11 +40,11 @@ export interface EndpointStatus {
     readonly seenBy: readonly string[];
     /** EC2's status of its interface, where that is not `in-use`. */
     readonly interfaceStatus?: string;
-    /** Since EC2's listing lacks it. */
+    /** The time for which EC2's listing has lacked the address. */
     readonly lackedAgeSeconds?: Age;
   }[];
   readonly changedAgeSeconds?: Age;
-  /** Since any source last confirmed the addresses. */
+  /** The time since any source last confirmed the addresses. */
   readonly confirmedAgeSeconds?: Age;
   readonly sources: readonly SourceStatus[];
   readonly held?: {
@@ -67,12 +67,12 @@ export interface EndpointStatus {
 interface SourceStatus {
   readonly source: string;
   readonly latest: SourceSnapshot['latest'];
-  /** Since the source last confirmed what it lists, restarts included. */
+  /** The time since the source last confirmed its listing; a confirmation before a restart counts too. */
   readonly ageSeconds?: Age;
   readonly lastFailure?: { readonly reason: string; readonly detail: string; readonly ageSeconds: number };
   readonly nextAttemptInSeconds?: Age;
   readonly addresses?: readonly string[];
-  /** What it lists was found by a description that is not the exact one. */
+  /** The source found its addresses by a description that does not match exactly. */
   readonly isDoubtful?: boolean;
   /** Refreshes of this process by result. */
   readonly refreshes: Readonly<Record<string, number>>;
@@ -288,7 +288,7 @@ const METRICS: readonly Metric<EndpointsStatus>[] = [
   ),
 ];
 
-/** What the addresses were decided from. */
+/** Texts for the evidence that decided the addresses. */
 const BASIS_TEXT: Readonly<Record<string, string>> = {
   name: 'what the name resolves to',
   overlap: 'what name and interfaces have in common',

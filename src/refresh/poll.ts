@@ -31,14 +31,14 @@ export interface PollResult {
   readonly durationMs: number;
   /** The source still works on the poll: it ignored the deadline and the abort signal. */
   readonly isUnsettled: boolean;
-  /** The source answered after the deadline; its answer is ignored. */
+  /** The source answered after the deadline. The poll ignores the content; the answer still proves that the source is reachable. */
   readonly isLate: boolean;
 }
 
 export interface PollEvents {
   /** At most once; never after `abandon`. */
   ended(result: PollResult): void;
-  /** The source has settled an unsettled or abandoned poll after all; its answer is ignored. */
+  /** The source has settled an unsettled or abandoned poll after all; the poll ignores the content of this answer. */
   settledLate(): void;
 }
 

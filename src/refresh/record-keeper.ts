@@ -84,7 +84,7 @@ export class RecordKeeper {
     this.#publishing = undefined;
   }
 
-  /** Publishes the newest records, and saves them at the same time if they are not saved. */
+  /** Publishes the newest records. Starts a save at the same time, unless the caller has already started the save. */
   async #publish(isSaved: boolean): Promise<void> {
     const { toSave, toPublish } = await this.#compose();
     const published = this.#options.publish(toPublish);

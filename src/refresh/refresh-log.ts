@@ -1,4 +1,4 @@
-/** What the refresh journey of one cluster logs: each fact once when it begins and once when it ends. */
+/** Logs the refresh journey of one cluster: each fact once when it begins and once when it ends. */
 import type { Log } from '../log/log.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
@@ -161,7 +161,7 @@ function wordingOf(change: Change): Wording {
 export class DisagreementWatch {
   readonly #log: RefreshLog;
   #latest: Comparison | undefined;
-  /** Since when every comparison has found a disagreement. */
+  /** The time of the first comparison after which every comparison has found a disagreement. */
   #sinceMs: number | undefined;
   #isLasting = false;
 

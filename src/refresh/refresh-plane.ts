@@ -38,7 +38,7 @@ export interface RefreshPlaneOptions {
   readonly pause?: Pause;
   /** Gets all records that must survive, those of clusters that are not configured now included. */
   readonly save: RecordKeeperOptions['save'];
-  /** Gets the records of all configured clusters, whole, whenever one of them has changed. A record that has not changed is the same object as before. */
+  /** Receives the records of all configured clusters after each change of a record. An unchanged record is the same object as before. */
   readonly publish: RecordKeeperOptions['publish'];
   readonly evidence: (evidence: Evidence) => void;
   /** For the ledger: a cluster after a change, and the changes. Confirmations are no change. */

@@ -43,7 +43,7 @@ export class SourcePoller {
   settledAtMs: number | undefined;
   /** When the poll started that settled last. */
   startedAtMs = Number.NEGATIVE_INFINITY;
-  /** Since the last success or kick: sets the backoff. */
+  /** The number of failures since the last success or kick; this number sets the backoff. */
   consecutiveFailures = 0;
   nextPollAtMs: number | undefined;
 

@@ -153,7 +153,7 @@ const STATUS_LABEL = '_status';
 /**
  * The addresses that upstreams give for `name`. Throws SourceError where there are none, or where they are our own: a
  * resolver of the site that forwards the name to an outpost-dns would confirm for ever what is served. `isManaged`: AWS keeps
- * the name, whatever its suffix is.
+ * the name, with any suffix.
  */
 export async function resolveAddresses(
   upstream: UpstreamView,

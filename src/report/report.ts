@@ -22,7 +22,7 @@ export interface Metric<Status> {
 /** `Status`: the room's part of `/status`. */
 export interface RoomReport<Status> {
   readonly metrics: readonly Metric<Status>[];
-  /** What a person sees of the room, computed from its part of the status and nothing else. */
+  /** Builds the panels that a person sees of the room, from its part of the status and no other data. */
   readonly panels: (status: Status) => readonly Panel[];
 }
 
@@ -50,7 +50,7 @@ export interface Panel {
   /** Titles of the columns; without them `rows` are not drawn. */
   readonly head?: readonly string[];
   readonly rows?: readonly (readonly Cell[])[];
-  /** What the rows leave out. */
+  /** A line that counts the rows that the panel does not show. */
   readonly rest?: string;
 }
 

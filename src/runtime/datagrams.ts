@@ -52,7 +52,7 @@ export interface DatagramBatch {
   readonly slots: Uint8Array;
   /** The `sockaddr` of slot i starts at `i * NAME_OCTETS`. */
   readonly names: Uint8Array;
-  /** `names` as words of 32 bits, which are copied in a quarter of the time. */
+  /** The octets of `names` as words of 32 bits: to copy words takes a quarter of the time. */
   readonly nameWords: Uint32Array;
   readonly size: number;
   /** Fills slots and names from the front; returns how many, 0 when no datagram waits, or minus errno. */

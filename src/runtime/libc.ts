@@ -249,7 +249,7 @@ function layOut(family: 4 | 6, slotOctets: number, size: number, pointer: (view:
   return { slots, names, headers32, iovecs32, headersPointer };
 }
 
-/** Of one watched descriptor; libuv has a pointer into `handle`. */
+/** The state of one watched descriptor; libuv has a pointer into `handle`. */
 interface Watched {
   readonly handle: Uint8Array<ArrayBuffer>;
   readonly run: () => void;

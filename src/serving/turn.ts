@@ -117,7 +117,7 @@ export class Turn {
   /** Octets that the client takes in one message. */
   limit = 0;
 
-  /** Where the question is sent if no step answers it. */
+  /** The route of the question if no step answers it. */
   route: Route = NOWHERE;
   /** The step that answered, or left the query pending. */
   step: Step | undefined;

@@ -156,7 +156,7 @@ export class AnswersSnapshot {
     return this.#isLoaded ? this.#writer.now() : { kind: 'unchanged' };
   }
 
-  /** Notes that a cut has begun: the cache is written as soon as the pace of the disk allows. */
+  /** Notes that a cut has begun: the writer saves the cache as soon as the pace of the disk allows. */
   noteCut(): void {
     if (this.#isLoaded) this.#writer.at(this.#writer.earliestMs(true));
   }

@@ -1,6 +1,6 @@
 /**
- * Replaces files whole: whatever fails and whenever the power goes, the file holds the old octets or the new ones, and once
- * `replaceFile` has resolved, the new ones.
+ * Replaces files whole: after any failure or power cut the file holds the old octets or the new octets. Once `replaceFile` has
+ * resolved, the file holds the new octets.
  *
  *     write temp, fsync -> link current to temp' -> rename temp over current -> rename temp' over previous -> fsync directory
  *

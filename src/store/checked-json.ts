@@ -53,7 +53,7 @@ export type Encoded =
   | { readonly kind: 'encoded'; readonly octets: Uint8Array; readonly leftOut?: number }
   | { readonly kind: 'refused'; readonly detail: string };
 
-/** What a file holds, the number of the write that made it, and its time. */
+/** The content of a file, the number of the write that made the file, and the time of that write. */
 export interface Written<Content> {
   /** Counts the writes. */
   readonly generation: number;

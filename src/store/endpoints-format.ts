@@ -1,8 +1,8 @@
 /**
- * The octets of `endpoints.json`, and when they are written: a checked JSON file (see checked-json.ts) whose content is the
- * endpoint records.
+ * Defines the octets of `endpoints.json`, and the times at which they are written. The file is a checked JSON file (see
+ * checked-json.ts) whose content is the endpoint records. Each address has a line of its own:
  *
- *     "clusters": [ { "cluster": ..., "addresses": [ one a line ] } ]
+ *     "clusters": [ { "cluster": ..., "addresses": [ ... ] } ]
  */
 import { isIPv4 } from 'node:net';
 import * as z from 'zod';

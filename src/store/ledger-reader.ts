@@ -123,7 +123,7 @@ function select(lines: readonly string[], { kinds, sinceMs, limit }: LedgerFilte
 
 /** The place where the writer continues. */
 export interface LedgerEnd {
-  /** Of the last entry that is whole; 0 where there is none. */
+  /** The number of the last whole entry; 0 without a whole entry. */
   readonly sequence: number;
   /** The file that is appended to does not end with a whole line. */
   readonly isTorn: boolean;

@@ -34,7 +34,7 @@ export interface LedgerParts {
 }
 
 export interface LedgerState {
-  /** Of the last line that was written; 0 before the first. */
+  /** The number of the last written line; 0 before the first line. */
   readonly sequence: number;
   readonly queued: number;
   /** Events written, and lost, by this process. */

@@ -28,9 +28,9 @@ import type { StateFormat } from './state-format.ts';
 
 /**
  * Four KiB for each of 2,000 questions (1,000 names, A and AAAA): a response of 1,232 octets, the usual limit over UDP, with
- * its signatures, in base64, and its records for a person. A few answers may be larger. Answers for which there is no room are
- * left out, those no longer retained first, and the server reports it. A larger file was written by another program, and
- * reading it would delay the start.
+ * its signatures, in base64, and its records for a person. A few answers may be larger. The server leaves out and reports answers
+ * without room, first those that are no longer retained. A larger file comes from a different program, and to read that file
+ * would delay the start.
  */
 const MAX_FILE_OCTETS = 8 * 1024 * 1024;
 

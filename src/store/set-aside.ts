@@ -23,7 +23,7 @@ export interface LoadFault extends Fault {
   readonly setAsideFailed?: string;
 }
 
-/** Where a file is set aside: resolves to its new path, or throws StoreError. */
+/** Sets a file aside. Resolves to the new path of the file, or throws StoreError. */
 export type SetAside = (fault: Fault) => Promise<string>;
 
 /**

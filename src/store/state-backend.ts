@@ -21,13 +21,13 @@ export interface StateBackend extends StateReader {
   /** Makes sure that no other process writes here. A new epoch says that another process may have written. Never rejects. */
   claim(): Promise<Claim>;
   /**
-   * Makes `octets` the current generation, and what was current the previous one, durably. Throws StoreError; then the
-   * current generation is the old one or the new one, whole.
+   * Makes `octets` the current generation, durably; the generation that was current becomes the previous generation. Throws
+   * StoreError: the current generation is then the old or the new generation, whole.
    */
   replace(name: string, octets: Uint8Array, limitOctets: number): Promise<void>;
   /** Moves an unusable generation away, keeping what it holds; resolves to its new place. Throws StoreError. */
   setAside(fault: Fault, wallMs: number): Promise<string>;
-  /** Removes what a kill left of earlier replacements. Never rejects. */
+  /** Removes the temporary files that a kill left during an earlier replacement. Never rejects. */
   tidy(name: string): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-/** What a kind of state says of itself, and how its newest whole generation is read without touching it. */
+/** Describes a kind of state, and reads its newest whole generation without changing any file. */
 import { atOnce, type Slices, type Steps } from '../runtime/slices.ts';
 import type { ReadOutcome } from './atomic-file.ts';
 import type { Decoded, Encoded, Written } from './checked-json.ts';
@@ -6,17 +6,17 @@ import type { Fault } from './set-aside.ts';
 import type { StateReader } from './state-backend.ts';
 import type { Generation } from './state-directory.ts';
 
-/** What has happened to some content since it was saved. */
+/** The difference between content and its last save. */
 export type Change =
-  /** There is something that was not there, or something less. */
+  /** The content has gained or lost an element. */
   | 'new'
   | 'changed'
-  /** Only its age is another. */
+  /** Only the age of the content has changed. */
   | 'confirmed';
 
-/** When content is written. */
+/** Rules for the times at which the store writes content. */
 export interface SavePolicy {
-  /** Content in which only ages have moved on is written at most this often. */
+  /** The shortest time between two writes when only ages have changed. */
   readonly confirmEveryMs: number;
   /** For `saveLater`: how long after the last save each change may wait for the next. */
   readonly waitMs?: Readonly<Record<Change, number>>;
@@ -38,11 +38,11 @@ export interface StateFormat<Content> {
   encode(file: Written<Content>): Steps<Encoded>;
   /** Never throws. */
   decode(octets: Uint8Array): Steps<Decoded<Content>>;
-  /** `ageing`: only what grows old by itself is different. */
+  /** Compares two contents. `ageing`: only ages differ. */
   compare(before: Content, after: Content): Steps<'none' | 'ageing' | 'content'>;
-  /** `ours`, and of `theirs` what `ours` has no answer for. */
+  /** Returns `ours`, with each part of `theirs` for which `ours` has no answer. */
   merge(ours: Content, theirs: Content): Content;
-  /** A key for each thing that queries can be answered with from `content`. */
+  /** Returns a key for each part of `content` that can answer queries. */
   answered(content: Content): Iterable<string>;
 }
 

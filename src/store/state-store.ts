@@ -1,11 +1,11 @@
 /**
- * State that must survive a power cut: a generation that is whole at every moment, with the one before it beside it. The
- * endpoint records and the retained answers are formats of it. It refuses to know where content comes from, whether it is
- * right, and what is served. No RFC speaks of it.
+ * Keeps state that must survive a power cut: the current generation, which is whole at every moment, and the previous generation.
+ * The endpoint records and the retained answers are formats of this state. The store refuses to know where content comes from,
+ * whether content is right, and which answers clients get. No RFC speaks of it.
  *
  *     load:  current -> previous -> nothing; what is unusable is set aside, never deleted
  *     save:  compare -> encode -> replace -> durable
- *            and replace again where the generation before it lacks something that this one answers
+ *            and replace again where the previous generation lacks an answer that the current generation has
  *
  * An error here is never a reason to stop serving. At the start it means an older generation or none, with faults that say
  * why; in a save it is an outcome, the content stays in memory, and the writer tries again.
@@ -53,9 +53,9 @@ export type SaveOutcome =
   | { readonly kind: 'failed'; readonly code: string; readonly detail: string };
 
 export interface StoreState extends WriterState {
-  /** Of the last write, or attempt at one, or else of what was loaded; 0 before any. */
+  /** The number of the last write or write attempt, or of the loaded generation before any write; 0 before both. */
   readonly generation: number;
-  /** Content was handed over that is not durable yet: being written, waiting, or failed. */
+  /** The store holds content that is not durable yet: its write runs, waits or has failed. */
   readonly pending: boolean;
   /** Monotonic ms of the last save of this process. */
   readonly lastSavedMs: number | undefined;
@@ -81,7 +81,7 @@ export class StateStore<Content> {
   #epoch: number | undefined;
   /** Content that another process wrote while the state was its own. */
   #theirs: Content | undefined;
-  /** What the current generation holds; undefined while it must be written whatever is asked. */
+  /** The content of the current generation; undefined while the next save must write in every case. */
   #durable: Content | undefined;
   #writtenAtMs = Number.NEGATIVE_INFINITY; // monotonic
   #begunAtMs = Number.NEGATIVE_INFINITY; // monotonic
@@ -184,7 +184,7 @@ export class StateStore<Content> {
       this.#isPending = this.#isNew;
       return outcome;
     } catch (error) {
-      this.#durable = undefined; // the new file may stand already, not known to be durable: whatever comes next is written
+      this.#durable = undefined; // the new file may exist but not be durable, so the next save always writes
       this.#isPending = true;
       if (!(error instanceof StoreError)) throw error;
       return { kind: 'failed', code: error.code, detail: error.message };
@@ -209,8 +209,8 @@ export class StateStore<Content> {
   }
 
   /**
-   * Where the state has become ours since it was read, another process may have written it, or these are other files:
-   * what they answer is kept beside our own. Throws StoreError where the state is another process's.
+   * Claims the state. If this process has got the claim after it read the files, a different process may have written them, or
+   * the files are new: the save then also keeps the answers in them. Throws StoreError if another process has the claim.
    */
   async #reclaim(): Promise<void> {
     const claim = await this.#backend.claim();
@@ -258,7 +258,7 @@ export class StateStore<Content> {
     return leftOut;
   }
 
-  /** What the previous generation lacks would be lost with one file. The content is durable already, whatever comes of this. */
+  /** Writes the content a second time, so that the previous generation has it too. A failure loses nothing: the content is durable. */
   async #replaceAgain(octets: Uint8Array): Promise<void> {
     try {
       await this.#backend.replace(this.#format.name, octets, this.#format.maxOctets);

@@ -1,4 +1,4 @@
-/** What the store reports of itself: what is on disk, and what a restart would lose. */
+/** Reports the state of the store: the files on disk, and the answers and events that a restart would lose. */
 import {
   agoText,
   byLabel,
@@ -159,7 +159,7 @@ export const STORE_REPORT: RoomReport<StoreStatus> = {
   ],
 };
 
-/** What is served and would not survive a restart; the endpoints' own file apart. */
+/** Describes the answers that a restart would lose, except endpoints, which have a file of their own. */
 function troubles({ retained, snapshot, ledger }: StoreStatus['state']): readonly string[] {
   const { leftOut = 0 } = retained;
   const left = `${leftOut} retained answers have no room in their file: a restart would lose them`;

@@ -135,7 +135,7 @@ interface Sdk<Client> {
 
 type SdkConfig = Awaited<ReturnType<ReturnType<typeof configuring>>>['config'] | UnsentConfig;
 
-/** What every client of the SDK is made with: deadlines, few attempts, and credentials that are watched. */
+/** Makes the options of every SDK client: deadlines, few attempts, and credentials that the caller can watch. */
 function configuring(options: AwsClientsOptions) {
   const { clock, timers, log, outbound = DIRECT } = options;
   const times = { ...DEFAULTS, ...options };
@@ -179,7 +179,7 @@ function homeOfRoute53({ region, profile }: AwsPlace): AwsPlace {
   return { region: partitionOf(region).globalRegion, profile };
 }
 
-/** What makes a client send nothing: placeholders in place of credentials, and a handler that keeps the request. */
+/** Options of a client that sends nothing: placeholders in place of credentials, and a handler that keeps the request. */
 interface UnsentConfig {
   readonly region: string;
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
@@ -265,7 +265,7 @@ export class ClientPool<C extends PooledClient> {
     this.#options = options;
   }
 
-  /** Calls with the place's client; rejects as soon as `signal` is aborted, whatever the SDK does. */
+  /** Calls with the place's client; rejects as soon as `signal` is aborted, even if the SDK goes on. */
   async use<T>(place: AwsPlace, signal: AbortSignal, call: (client: C) => Promise<T>): Promise<T> {
     const entry = this.#entry(place);
     try {

@@ -75,7 +75,7 @@ function hostOf(endpoint: string): string | undefined {
   }
 }
 
-/** Instance-store clusters name an etcd instance type; the older ones, and clusters in the Region, do not. */
+/** An instance-store cluster names an etcd instance type; an older cluster, and a cluster in the Region, does not. */
 function generationOf(cluster: Cluster): ClusterDetails['generation'] {
   if (cluster.outpostConfig === undefined) return undefined;
   return cluster.outpostConfig.etcdInstanceType ? 'instance-store' : 'ebs';

@@ -19,10 +19,10 @@ import { cannotAsk, SourceError, type SourceFailure } from '../source-error.ts';
 import { classifyAwsFailure, redacted } from './failure.ts';
 import type { SharedFiles } from './shared-files.ts';
 
-/** Where AWS is asked, and with whose credentials. */
+/** The Region in which a source asks AWS, and the profile whose credentials it uses. */
 export interface AwsPlace {
   readonly region: string;
-  /** A profile of the AWS configuration files; left out: the one of the environment. */
+  /** A profile of the AWS configuration files. Without this field the profile of the environment counts. */
   readonly profile?: string | undefined;
 }
 

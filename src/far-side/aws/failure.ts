@@ -243,7 +243,7 @@ function readError(error: unknown) {
     contentType: text(property(headers, 'content-type')),
     /** The clock of the answering server, that of AWS where `isFromAws`. */
     dateMs: Number.isNaN(dateMs) ? undefined : dateMs,
-    /** Where the answer sends the client. */
+    /** The URL to which the answer sends the client. */
     location: text(property(headers, 'location')),
     /** Empty where no proxy was asked. */
     viaProxy: text(property(error, 'viaProxy')) || text(property(response, 'viaProxy')),

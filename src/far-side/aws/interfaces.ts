@@ -47,7 +47,7 @@ async function find(ask: Asking): Promise<InterfaceFinding> {
   return { ...loose, rejected: found.rejected + older.rejected + loose.rejected };
 }
 
-/** Never filtered by requester, tags or instance: interfaces of a control plane that AWS owns have no reliable ones. */
+/** Finds interfaces by description, not by requester, tags or instance, which are unreliable on a control plane that AWS owns. */
 async function describedInterfaces(ask: Asking): Promise<InterfaceFinding> {
   const description = `Amazon EKS ${ask.context.cluster}`;
   const listed = await listInterfaces(ask, { Name: 'description', Values: [escapeFilter(description)] });
@@ -156,14 +156,14 @@ interface InterfaceFinding {
   readonly statuses?: Readonly<Record<string, string>>;
   /** Found by a description that contains the text. */
   readonly isDoubtful?: true;
-  /** How many were left out and why, as part of a failure's text: `: 2 in another vpc`; empty where none was. */
+  /** The number of rejected interfaces and the reason, as part of a failure's text (`: 2 in another vpc`); empty without rejections. */
   readonly rejected: string;
 }
 
 /** Unpaginated calls fail where an account has many interfaces, and are throttled sooner. */
 const PAGE_SIZE = 100;
 
-/** Every interface in the cluster's VPC (in the Region where that is not known) that passes `filter`. */
+/** Lists every interface in the cluster's VPC that passes `filter`; without a known VPC, every such interface in the Region. */
 async function listInterfaces(ask: Asking, filter: Filter): Promise<NetworkInterface[]> {
   const { ec2, place, context, signal } = ask;
   const { DescribeNetworkInterfacesCommand } = await import('@aws-sdk/client-ec2');
@@ -188,8 +188,8 @@ function escapeFilter(value: string): string {
 }
 
 /**
- * Addresses of the interfaces in the VPC of the cluster and in one of its subnets, as far as those are known. An interface
- * that exists counts, whatever its status: during patching it is detached, and keeps its address.
+ * Keeps the interfaces in the VPC of the cluster and in one of its subnets, as far as VPC and subnets are known. An interface
+ * that exists counts with any status: during patching an interface is detached, and keeps its address.
  */
 function keepUsable(
   context: SourceContext,

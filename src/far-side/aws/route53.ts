@@ -155,7 +155,7 @@ function toRoute53Name(name: string): string {
 interface NameRecords {
   readonly addresses: readonly string[];
   readonly targets: readonly string[];
-  /** Of the sets that have one; an alias set has that of its target. */
+  /** The TTL of the sets that have a TTL; an alias set has the TTL of its target. */
   readonly ttlSeconds?: number | undefined;
 }
 

@@ -27,7 +27,7 @@ export interface KubernetesIdentity {
   readonly secureContext: SecureContext;
   /** The value of the header, where there is a token. */
   readonly authorization: string | undefined;
-  /** Of the client certificate, wall ms; undefined without one. */
+  /** The end of the client certificate, wall ms; undefined without a client certificate. */
   readonly certificateEndsMs: number | undefined;
 }
 

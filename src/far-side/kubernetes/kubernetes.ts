@@ -60,7 +60,7 @@ async function ask(
   throw joined(failures);
 }
 
-/** Where one server answers so, all others would. */
+/** After a failure for one of these reasons the poll ends, because all other servers would give the same answer. */
 const FINAL: ReadonlySet<FailureReason> = new Set([
   'denied',
   'throttled',
@@ -153,7 +153,7 @@ function notAccepted(answer: string, identity: KubernetesIdentity, clock: Clock)
   return failure('expired-credentials', `${answer}: the client certificate has ended at ${end}`);
 }
 
-/** Never evidence for the link, even where a server answered. */
+/** Builds a failure that is never evidence for the link, even where a server answered. */
 function failure(reason: FailureReason, detail: string): SourceError {
   return new SourceError({ reason, reachedFarSide: false, detail: redacted(detail) });
 }
@@ -174,7 +174,7 @@ interface ApiAnswer {
 const IDLE_MS = 3_000; // until connected, and between octets of the answer: three dead addresses fit the deadline
 const MAX_ANSWER_OCTETS = 1024 * 1024;
 
-/** One GET, TLS verified, size bounded, never redirected: the answer, whatever its status. Throws SourceError where none came. */
+/** Sends one GET with verified TLS, a size limit and no redirects. Returns an answer of any status; throws SourceError without an answer. */
 async function getFromApi(server: ApiServer, path: string, signal: AbortSignal): Promise<ApiAnswer> {
   const call = startCall(server, path, signal);
   try {

@@ -26,7 +26,7 @@ export interface ApexAnswers {
   /** The apex's own SOA and NS. */
   readonly soa: LocalAnswer;
   readonly ns: LocalAnswer;
-  /** To ANY, for whatever name is asked for (RFC 8482 section 4.2). */
+  /** The answer to ANY, for any name (RFC 8482 section 4.2). */
   readonly hinfo: LocalAnswer;
 }
 
@@ -59,7 +59,7 @@ function composed(
   return composeLocalAnswer({ rcode, name: STAND_IN, answers, authorities });
 }
 
-/** The answers of the zone at `apex`, in normal form, each with this TTL. */
+/** Composes the answers of the zone at `apex`, which is in normal form. Each answer has this TTL. */
 export function apexAnswers(apex: string, ttlSeconds = LOCAL_TTL_SECONDS, serial = 1): ApexAnswers {
   const standIn = standInFor(ttlSeconds);
   const composedNameOctets = nameToWire(apex).length;
@@ -84,8 +84,8 @@ function withSerial(octets: Uint8Array, serial: number): Uint8Array {
 }
 
 /**
- * Makes the owner of every answer the name that was asked for, whatever it is. For answers whose only names are owners
- * equal to the composed name: their pointers stay on the question instead of moving to its suffix.
+ * Makes the QNAME the owner of every record in the answer. The answer may contain no name except owners equal to the composed
+ * name: their pointers stay on the question instead of moving to its suffix.
  */
 export function ownedByQname(answer: LocalAnswer): LocalAnswer {
   return { ...answer, pointerOffsets: [] };

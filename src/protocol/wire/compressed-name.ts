@@ -66,12 +66,12 @@ export function isPointer(message: Uint8Array, at: number): boolean {
   return (message[at] ?? 0) >= POINTER;
 }
 
-/** Where the pointer at `at` points to. */
+/** Returns the target offset of the pointer at `at`. */
 export function pointerAt(message: Uint8Array, at: number): number {
   return (((message[at] ?? 0) & 0x3f) << 8) | (message[at + 1] ?? 0);
 }
 
-/** The offset of the next length octet that counts: pointers are followed. The name has been found whole. */
+/** Follows pointers from `start` and returns the offset of the next label's length octet. The caller has checked the name. */
 export function labelAt(message: Uint8Array, start: number): number {
   let at = start;
   while ((message[at] ?? 0) >= POINTER) {
@@ -82,7 +82,7 @@ export function labelAt(message: Uint8Array, start: number): number {
   return at;
 }
 
-/** Whether two whole names are equal, in whatever case (RFC 4343). */
+/** Whether two checked names are equal; the case of letters does not count (RFC 4343). */
 export function isSameName(message: Uint8Array, left: number, right: number): boolean {
   let one = labelAt(message, left);
   let other = labelAt(message, right);

@@ -5,7 +5,7 @@
 export const HEADER_OCTETS = 12;
 /** The largest message there is: TCP's length field has 16 bits (RFC 7766 section 8). */
 export const MAX_MESSAGE_OCTETS = 65_535;
-/** What we say that we can take, and the most that we send, over UDP: it fits one unfragmented datagram. */
+/** The UDP size that the server offers, and the most octets that it sends: this size fits one unfragmented datagram. */
 export const EDNS_UDP_OCTETS = 1232;
 /** The most that a client without EDNS can take over UDP (RFC 1035 section 4.2.1). */
 export const PLAIN_UDP_OCTETS = 512;

@@ -1,7 +1,7 @@
 /**
- * Several responses, each about the alias target of the one before, joined to the one reply that a client gets. Every
- * record keeps its octets, its TTL included; only names that may be compressed are written again, because a pointer of
- * the later messages points into those. It refuses to know where the parts come from.
+ * Joins several responses to the one reply that a client gets; each response is about the alias target of the response before.
+ * Every record keeps its octets and its TTL. The writer rewrites only compressible names, because pointers in later messages
+ * refer to their own message. This file refuses to know where the parts come from.
  */
 import { CLASS, RCODE, TYPE } from '../words/codes.ts';
 import { type AliasChain, expandName, isAtOrUnderKey, nameKey } from './alias-chain.ts';
@@ -143,7 +143,7 @@ function isOf(owners: readonly string[], octets: Uint8Array, at: number): boolea
   return covered === TYPE.DNAME && owners.some((owner) => owner !== key && isAtOrUnderKey(owner, key));
 }
 
-/** Of a part in the middle the proofs alone, which a validator needs for an alias from a wildcard (RFC 4035 section 3.1.3.3). */
+/** Adds from a middle part only the proofs. A validator needs proofs for an alias from a wildcard (RFC 4035 section 3.1.3.3). */
 function addAuthorities(writer: MessageWriter, part: ReplyPart, isAll: boolean): number {
   const { octets, index } = part;
   let at = index.questionEnd;
@@ -183,7 +183,7 @@ const space = new Uint8Array(MAX_MESSAGE_OCTETS);
 class MessageWriter {
   readonly octets = space;
   at: number;
-  /** Where a name stands, by its octets: case is kept. */
+  /** The offset of each written name, by the octets of the name: the case of letters stays. */
   readonly #places = new Map<string, number>();
 
   constructor(query: Query) {
@@ -213,7 +213,7 @@ class MessageWriter {
     putUint16(this.octets, lengthAt, this.at - lengthAt - 2);
   }
 
-  /** The CNAME that a DNAME stands for (RFC 6672 section 3.1). */
+  /** Writes the CNAME that a DNAME implies (RFC 6672 section 3.1). */
   alias(owner: Uint8Array, target: Uint8Array, ttlSeconds: number): void {
     this.#name(owner, true);
     const at = this.at;

@@ -1,6 +1,6 @@
 /**
- * Copies of received messages without some of their records. What stays keeps its octets, except compression pointers:
- * those are set again, because their targets move, and a name whose target has gone is written out.
+ * Copies received messages without some of their records. The other records keep their octets, except compression pointers:
+ * the copy sets each pointer again, because its target moves, and writes out a name whose target has gone.
  */
 
 import { isPointer, pointerAt } from './compressed-name.ts';
@@ -38,7 +38,7 @@ class Copy implements RdataCopier {
   isFull = false;
   readonly #message: Uint8Array;
   #length: number;
-  /** Where the label at an offset of the message stands in the copy. */
+  /** Maps the offset of a label in the message to its offset in the copy. */
   readonly #labels = new Map<number, number>();
 
   constructor(message: Uint8Array, questionEnd: number) {

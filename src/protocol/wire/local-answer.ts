@@ -43,7 +43,7 @@ export function composeLocalAnswer(parts: LocalAnswerParts): LocalAnswer {
   };
 }
 
-/** Offsets of compression pointers after `from`, counted from there: in owners and in names inside RDATA. */
+/** Finds the compression pointers after `from`, in owners and in names inside RDATA. Returns their offsets, counted from `from`. */
 function pointerOffsets(message: Uint8Array, from: number): number[] {
   const found: number[] = [];
   const note = (start: number): number => {

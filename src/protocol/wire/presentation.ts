@@ -147,9 +147,9 @@ function wordsOf(text: string): string[] {
 }
 
 interface Field {
-  /** What a text has to be, for a fault. */
+  /** The form that a text must have; a fault quotes it. */
   readonly what: string;
-  /** As the last field it takes all the words that are left. */
+  /** As the last field, this field takes all remaining words. */
   readonly takesRest?: boolean;
   /** The offset after the field that starts at `at`; negative, or past `end`, where it is broken. */
   end(message: Uint8Array, at: number, end: number): number;

@@ -47,7 +47,7 @@ export class Query {
   labelCount = 0;
   hasEdns = false;
   ednsVersion = 0;
-  /** What the client can take over UDP, in octets, already brought within 512 to 1232. */
+  /** The octets that the client accepts over UDP, limited to the range from 512 to 1232. */
   udpLimit = PLAIN_UDP_OCTETS;
   dnssecOk = false;
   /** A number for the network of the client that asks; 0: no client's. No parsing changes it. */
@@ -120,9 +120,9 @@ export class Query {
 }
 
 /**
- * A 32-bit signed integer, which V8 keeps without an object, mixed from QNAME (in lower case), QTYPE, QCLASS, DO and
- * CD. Two questions may share one, so whatever is found by it is compared. For one name every QTYPE, DO and CD has
- * its own number.
+ * Mixes QNAME (in lower case), QTYPE, QCLASS, DO and CD to a 32-bit signed integer, which V8 keeps without an object. Two
+ * questions may share a key, so each reader compares the question that it finds. For one name every QTYPE, DO and CD has its
+ * own key.
  */
 export function questionKey(
   nameHash: number,
@@ -137,8 +137,8 @@ export function questionKey(
 }
 
 /**
- * Parses the message in `octets` from `start` to `end` into `query`. For every verdict but DROP the header's
- * `id` and `flags` are set; offsets into the question only with OK and BADVERS.
+ * Parses the message in `octets` from `start` to `end` into `query`. Sets the header's `id` and `flags` for every verdict
+ * except DROP, and the offsets into the question only for OK and BADVERS.
  */
 export function parseQuery(query: Query, octets: Uint8Array, start: number, end: number): Verdict {
   if (end - start < HEADER_OCTETS) return VERDICT.DROP;
@@ -347,7 +347,7 @@ export interface QueryParts {
   readonly qclass: number;
   readonly recursionDesired: boolean;
   readonly checkingDisabled: boolean;
-  /** With this an OPT record is added, offering 1232 octets; `undefined` asks without EDNS. */
+  /** Adds an OPT record that offers 1232 octets. With `undefined` the query has no EDNS. */
   readonly edns?: { readonly dnssecOk: boolean };
 }
 

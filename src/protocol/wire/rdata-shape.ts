@@ -164,9 +164,9 @@ function nameEnd(message: Uint8Array, kind: number, at: number, end: number): nu
 
 /** Takes RDATA in pieces, from the first to the last octet. */
 export interface RdataCopier {
-  /** Octets as they are. */
+  /** Receives a range of octets that the copy keeps as they are. */
   octets(from: number, to: number): void;
-  /** The name at `at`, and whether it may be compressed. */
+  /** Receives the offset of a name, and whether the copier may compress the name. */
   name(at: number, mayCompress: boolean): void;
 }
 

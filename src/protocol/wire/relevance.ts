@@ -1,10 +1,10 @@
 /**
- * Which records of a response belong to its question: the name and its aliases in the answer section, zones above those in
- * the authority section, hosts that either of them names in the additional section. Everything else could only mislead
- * a client (RFC 2181 section 5.4.1, RFC 5452 section 6).
+ * Decides which records of a response belong to its question. In the answer section these are the name and its aliases, in the
+ * authority section the zones above them, in the additional section the hosts that those records name. All other records could
+ * only mislead a client (RFC 2181 section 5.4.1, RFC 5452 section 6).
  *
- * Two readings of one rule. `Relevance` decides on the way through a message, without an object, whether all records belong
- * to it, as in nearly every response. `relevantRecords` decides which records do, in any order, if the first was in doubt.
+ * Two classes read one rule. `Relevance` decides during one pass, without an object, whether all records belong to the question,
+ * as in nearly every response. If `Relevance` is in doubt, `relevantRecords` decides for each record, in any order.
  */
 import { TYPE } from '../words/codes.ts';
 import { MAX_ALIASES } from './alias-chain.ts';
@@ -35,7 +35,7 @@ const HOST_TYPES: ReadonlySet<number> = new Set([
 /** Whether a record proves that something is not there: its owner may be any name of the zone. */
 const isDenial = (type: number): boolean => type === TYPE.NSEC || type === TYPE.NSEC3;
 
-/** Of one message at a time, whose records are noted in their order. `hasShape` has just seen each. */
+/** Judges one message at a time: the caller notes its records in order, each just after `hasShape` has read the record. */
 export class Relevance {
   /** False when a record does not belong to the question, or when only the other reading can decide. */
   isWhole = true;
@@ -169,7 +169,7 @@ interface Place {
   /** The type that an RRSIG covers, or else the record's own. */
   readonly covered: number;
   readonly owner: string;
-  /** Of a CNAME or DNAME. */
+  /** The target of a CNAME or DNAME. */
   readonly target: string;
   readonly host: string | undefined;
   readonly signer: string | undefined;
@@ -221,7 +221,7 @@ function placesOf(message: Uint8Array, index: ResponseIndex): readonly Place[] {
   return places;
 }
 
-/** The name and its aliases, in whatever order the message has them. */
+/** Finds the name and its aliases; the message may have them in any order. */
 function chainOf(name: string, places: readonly Place[]): ReadonlySet<string> {
   const aliases = new Map<string, string>();
   const subtrees = new Map<string, string>();

@@ -105,9 +105,9 @@ export interface LocalAnswer {
   /** The name that compression pointers were composed against, and where they stand in `octets`. */
   readonly composedNameOctets: number;
   readonly pointerOffsets: readonly number[];
-  /** Octets of one answer record and how many of them take part in rotation; the rest follow in fixed order. */
+  /** The octets of one answer record, and the number of records that rotate. All other records keep their order. */
   readonly rotation: { readonly recordOctets: number; readonly records: number } | undefined;
-  /** It ends in an alias whose target is answered elsewhere. */
+  /** The answer ends in an alias, and another part of the server answers for the target. */
   readonly isOpen: boolean;
 }
 

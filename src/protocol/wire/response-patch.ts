@@ -19,7 +19,7 @@ export interface PatchOptions {
   readonly extendedError: number | undefined;
   /** AD of the upstream is passed on only where the operator trusts it and the client asked (RFC 6840 section 5.8). */
   readonly trustAuthenticatedData: boolean;
-  /** What the client can take, in octets. */
+  /** The largest reply that the client accepts, in octets. */
   readonly limit: number;
 }
 

@@ -6,7 +6,7 @@ import { nameKey } from './compressed-name.ts';
 import { HEADER_OCTETS, uint16At, uint32At } from './header.ts';
 import { skipName } from './query.ts';
 
-/** Where a response's parts lie; offsets count from the message's first octet. */
+/** The places of a response's parts; offsets count from the message's first octet. */
 export interface ResponseIndex {
   readonly kind: 'response';
   /** All 12 bits, those from OPT included. */
@@ -29,7 +29,7 @@ export interface ResponseIndex {
   readonly negativeTtlSeconds: number | undefined;
   /** Whether the answer section has a record of the QTYPE (any, for ANY). */
   readonly answersQtype: boolean;
-  /** Where the answer has aliases that lead away from the QNAME; most have none. */
+  /** The aliases that lead away from the QNAME; most responses have none. */
   readonly aliases: AliasNote | undefined;
   readonly hasEdns: boolean;
   /** INFO-CODE of the first extended error in OPT (RFC 8914). */

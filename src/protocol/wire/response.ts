@@ -34,7 +34,7 @@ export interface ResponseFault {
     | 'question broken'
     | 'record broken'
     | 'rdata broken'
-    | 'class of a record is another'
+    | 'class of a record differs from the question'
     | 'type of a record is for questions'
     | 'no record of the name'
     | 'too many records'
@@ -256,12 +256,14 @@ function recordFault(
 ): ResponseFault | undefined {
   const type = uint16At(message, typeAt);
   const rdata = typeAt + FIXED_RR_OCTETS;
-  // RFC 8945 section 5.1, RFC 2930 section 2, RFC 2931 section 3: of one hop, with a class of their own, and left out
+  // RFC 8945 section 5.1, RFC 2930 section 2, RFC 2931 section 3: these records belong to one hop, have a class of their own,
+  // and are left out
   const isOfHop =
     section === SECTION.additional && (type === TYPE.TSIG || type === TYPE_TKEY || type === TYPE_SIG);
   if (type >= QUESTION_TYPES_FROM && type <= TYPE.ANY && !isOfHop)
     return fault('type of a record is for questions');
-  if (uint16At(message, typeAt + 2) !== qclass && !isOfHop) return fault('class of a record is another');
+  if (uint16At(message, typeAt + 2) !== qclass && !isOfHop)
+    return fault('class of a record differs from the question');
   if (qclass !== CLASS.IN || isOfHop) {
     seen.hostAt = 0;
     return undefined;
@@ -296,7 +298,7 @@ const MAX_SHARED = 4096;
 function sharedOffsets(offsets: Uint16Array, count: number): Uint16Array {
   const first = offsets[0] ?? 0;
   const step = count > 1 ? (offsets[1] ?? 0) - first : 0;
-  // where all are equally far from each other, as addresses of one name are, three numbers say it all
+  // addresses of one name stand at equal distances: first offset, distance and count then describe all offsets
   let isRegular = count < 64 && step < 256;
   for (let at = 2; isRegular && at < count; at++)
     isRegular = (offsets[at] ?? 0) - (offsets[at - 1] ?? 0) === step;

@@ -13,7 +13,7 @@ export interface AwsPartition {
   readonly dnsSuffix: string;
   /** Dual-stack names of services end so: `ec2.<region>.api.aws`. */
   readonly dualStackDnsSuffix: string;
-  /** Where services without a Region of their own have their API, such as Route 53. */
+  /** The Region with the APIs of services that have no Region of their own, such as Route 53. */
   readonly globalRegion: string;
 }
 

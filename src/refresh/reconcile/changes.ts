@@ -1,4 +1,4 @@
-/** What differs between two records of one cluster, for the log, the ledger and the metrics. Pure. */
+/** Finds the differences between two records of one cluster, for the log, the ledger and the metrics. Pure. */
 import type { ClusterDetails, EndpointRecord, HeldChange } from '../../records/endpoint-record.ts';
 import { hasSameAddresses } from './guard.ts';
 

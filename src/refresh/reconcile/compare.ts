@@ -24,7 +24,7 @@ import {
 import type { Claims } from './corroboration.ts';
 import type { NameEvidence, RefusalOf } from './guard.ts';
 
-/** What one source says at this moment. An empty answer counts as unavailable: it is doubted, never believed. */
+/** The answer of one source at this moment. An empty answer counts as unavailable: the plan doubts it and never believes it. */
 export type SourceView =
   | { readonly kind: 'addresses'; readonly addresses: readonly string[] }
   | { readonly kind: 'unavailable'; readonly reason?: FailureReason };
@@ -67,7 +67,7 @@ export const CAUSE_TEXT: Readonly<Record<LikelyCause, string>> = {
 };
 
 /**
- * Sources of one kind count as one source that saw what any of them saw. For the interface sources:
+ * Sources of one kind count as one source, which saw every address that any of them saw. For the interface sources:
  *
  *     EC2's listing   API server's view   exists
  *     available       not asked, or down  what EC2 lists
@@ -147,13 +147,13 @@ function doubtAboutNames(names: readonly SourceView[], byInterfaces: Set<string>
   return {};
 }
 
-/** What is known of one address source at the moment of a plan. */
+/** The facts about one address source at the moment of a plan. */
 export interface SourceState {
   readonly source: AddressSource;
   readonly latest: 'untried' | 'succeeded' | 'failed';
   /** Why the latest poll failed. */
   readonly failure?: FailureReason | undefined;
-  /** The last answer, whatever came after it. */
+  /** The last answer, even if a failure came after it. */
   readonly view?: AddressView | undefined;
 }
 
@@ -171,11 +171,11 @@ export interface AddressView {
 
 export interface ViewSettings {
   readonly refusalOf: RefusalOf;
-  /** An older answer counts as unavailable: its source has stopped polling. */
+  /** An older answer counts as unavailable, because its source has stopped polling. */
   readonly maximumAgeMs: Readonly<Record<AddressSource, number>>;
 }
 
-/** The comparison that a decision at this moment rests on. */
+/** Compares the states of the sources at this moment; the decision rests on the result. */
 export function compareStates(
   sources: readonly SourceState[],
   settings: ViewSettings,
@@ -219,7 +219,7 @@ export function claimsOf(sources: readonly SourceState[], settings: ViewSettings
   };
 }
 
-/** The answer of the names as evidence for a repetition. */
+/** Reads from the answers of the name sources the evidence that `guard` needs to recognise a repeated answer. */
 export function evidenceOfNames(sources: readonly SourceState[]): NameEvidence {
   const names = sources.filter(({ source, latest }) => isNameSource(source) && latest === 'succeeded');
   const views = names.flatMap(({ view }) => view ?? []);

@@ -1,16 +1,16 @@
 /**
- * What both kinds of source have confirmed, and what follows from it: how large a loss is, and which addresses stay although
- * the listing of EC2 lacks them. Pure.
+ * Joins the evidence of both kinds of source: decides how large a loss is, and which addresses stay although the listing of EC2
+ * lacks them. Pure.
  *
- * A listing is eventually consistent, and an interface may be missing from it for minutes while it is patched. An address
- * that the listing lacks stays:
+ * A listing is eventually consistent: an interface may be missing for minutes while AWS patches the interface. An address that
+ * the listing lacks stays:
  *
  *     the name has it                                         as long as the name has it
  *     the name had it while the listing lacked it             until the listing has lacked it for an hour
  *     the name is silent, and had it in its last answer       for a day of that silence
  *     no name ever had it, and most of the set is listed      until the listing has lacked it for an hour
  *
- * When name and listing both lack most of the set, it is a new set, which the guard holds until it is repeated.
+ * When name and listing both lack most of the set, the set is new: the guard holds the new set until the sources repeat it.
  */
 import type { EndpointRecord, ServedAddress } from '../../records/endpoint-record.ts';
 import {

@@ -152,7 +152,7 @@ export function learn(
   return finish(previous, { ...next, basis: 'kept' }, settings, nowMs);
 }
 
-/** What a `DetailsObservation` comes from. */
+/** The source of a `DetailsObservation`. */
 const DETAILS_SOURCE = 'cluster';
 
 function isSteadySince({ changedAtMs, basis }: EndpointRecord, nowMs: number): boolean {

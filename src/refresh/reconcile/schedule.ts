@@ -10,7 +10,7 @@ export interface ScheduleSettings {
 
 /** How the polls of one source went. */
 export interface Progress {
-  /** Since the last success or kick. */
+  /** The number of failures since the last success or kick. */
   readonly consecutiveFailures: number;
   readonly lastFailure?: FailureReason | undefined;
   /** Polls that outlived their deadline and have not settled since. */

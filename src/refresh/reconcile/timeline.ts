@@ -1,9 +1,9 @@
 /**
- * Times of records, so that no age ever jumps with the wall clock. Pure, but for the two clocks that are passed in.
+ * Converts the times of records, so that no age ever jumps with the wall clock. Pure, except for the two clocks in its arguments.
  *
  * Records on disk and in the serving table have wall times, because they outlive the process. Inside the process every time
  * is on the monotonic clock. A time from the file goes back to the file unchanged: on a host whose clock is wrong since boot,
- * the times of the file are better. A time of this process is written by the wall clock of that moment.
+ * the times of the file are better. For a time of this process, the file gets the wall time of that moment.
  */
 import type { EndpointRecord, SeenBy, ServedAddress } from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -74,7 +74,7 @@ export function toWallTime(record: EndpointRecord, loaded: Loaded, now: Moment):
   });
 }
 
-/** Never negative, whatever a file says about the future. */
+/** Returns the age of a time; never negative, even if a file contains a time in the future. */
 export function ageMs(ms: number, nowMs: number): number {
   return Math.max(0, Math.round(nowMs - ms));
 }
@@ -131,7 +131,7 @@ export function stampNow(clock: Clock): Stamp {
   return { monotonicMs: clock.monotonicMs() };
 }
 
-/** Never in the future, whatever the clocks say. */
+/** Makes a stamp from a wall time; the stamp is never in the future, even if the clocks disagree. */
 export function stampFrom(wallMs: number, clock: Clock): Stamp {
   return { monotonicMs: clock.monotonicMs() - Math.max(0, clock.wallMs() - wallMs), wallMs };
 }

@@ -1,4 +1,4 @@
-/** What is known of one retained question: asking it once, and how an answer changes what is known. */
+/** Holds the facts about one retained question: asks the question once, and decides how an answer changes these facts. */
 import { FLAG } from '../../protocol/wire/header.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
 import { indexResponse, isPositive, withoutProofs } from '../../protocol/wire/response.ts';
@@ -125,7 +125,7 @@ export interface KnownAnswer extends UpstreamAnswer {
   readonly isLoaded: boolean;
   /** With a denial that is not adopted: the good answer before it. */
   readonly earlier?: KnownAnswer | undefined;
-  /** Since when a denial is repeated and not believed: `earlier` is then the answer. Without it the denial is the answer while it is fresh. */
+  /** The time of the first denial that is repeated and not believed: `earlier` is then the answer. Without this field a fresh denial is the answer. */
   readonly doubtedSince?: Stamp;
 }
 

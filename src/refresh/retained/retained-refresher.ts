@@ -58,8 +58,8 @@ export interface RetainedRefresherOptions {
   readonly log: Log;
   readonly pause?: Pause;
   /**
-   * Saves all records that must survive, those of questions that are not retained now included, as soon as the change is worth
-   * a write. `new`: a question has its first answer, or the questions have changed. `confirmed`: only an age has changed.
+   * Saves all records that must survive, including records of questions that are not retained now. `new`: a question has its
+   * first answer, or the questions have changed. `confirmed`: only an age has changed. The change decides how soon the save runs.
    */
   readonly save: (compose: () => Steps<readonly RetainedRecord[]>, change: RetainedChange) => void;
   /** Returns how long the answer is fresh, in ms, or `undefined` where it does not answer the question. */
@@ -72,7 +72,7 @@ export interface RetainedRefresherOptions {
 const REFRESH_AT = 0.8;
 /** Minimum lifetime left when a refresh starts: one exchange can take this long. */
 const SPARE_MS = 5_000;
-/** Shortest interval, whatever the TTL: load-balanced names have TTLs of seconds, and thousands of questions may be retained. */
+/** Shortest interval for any TTL: load-balanced names have TTLs of seconds, and an operator may retain thousands of questions. */
 const MIN_INTERVAL_MS = 5_000;
 const MAX_INTERVAL_MS = 3_600_000;
 const JITTER = 0.1;

@@ -19,7 +19,7 @@ import type { Steps } from '../../runtime/slices.ts';
 import { ageMs, agoMs } from '../reconcile/timeline.ts';
 import type { KnownAnswer, RetainedQuestion } from './retained-answer.ts';
 
-/** What the refresher holds of one question. */
+/** The state of one question in the refresher. */
 export interface RetainedMember {
   question: RetainedQuestion;
   known: KnownAnswer | undefined;
@@ -30,9 +30,9 @@ export interface RetainedMember {
   isInterrupted: boolean;
   dueAtMs: number;
   isAsking: boolean;
-  /** Since the last success or kick: sets the backoff. */
+  /** The number of failures since the last success or kick; this number sets the backoff. */
   failures: number;
-  /** Since the last success. */
+  /** The number of failures since the last success. */
   failuresInARow: number;
   lastFailure: { readonly detail: string; readonly atMs: number } | undefined;
   asked: number;
@@ -47,12 +47,12 @@ export interface RetainedSnapshot {
   readonly all: RetainedTotals;
 }
 
-/** Of all questions, listed or not. */
+/** Totals of all questions, including questions that the report does not list. */
 export interface RetainedTotals extends Readonly<Record<RetainedState, number>> {
   readonly asked: number;
   readonly failed: number;
   readonly denialsIgnored: number;
-  /** Since the confirmation that is the oldest; absent when no answer was ever confirmed. */
+  /** The time since the oldest confirmation; absent before the first confirmation. */
   readonly oldestAgoMs?: number;
 }
 
@@ -67,13 +67,13 @@ export interface RetainedQuestionSnapshot {
   /** Such as `A`. */
   readonly type: string;
   readonly state: RetainedState;
-  /** Since an upstream last gave the last good answer; absent when none ever has. */
+  /** The time since an upstream last gave the last good answer; absent before the first good answer. */
   readonly confirmedAgoMs?: number;
-  /** Since that answer last changed. */
+  /** The time since that answer last changed. */
   readonly changedAgoMs?: number;
   readonly consecutiveFailures: number;
   readonly lastFailure?: { readonly detail: string; readonly agoMs: number };
-  /** Since when an upstream repeats a denial that is not believed. */
+  /** The time for which an upstream has repeated a denial that the refresher does not believe. */
   readonly doubtedAgoMs?: number;
   /** Absent while the question is being asked. */
   readonly nextAttemptInMs?: number;
@@ -147,7 +147,7 @@ const FAILING = 3;
 /** Logs that names fail once, however many they are. */
 export class RetainedLog {
   readonly #log: Log;
-  /** How many questions fail. */
+  /** The number of questions that fail. */
   #failing = 0;
 
   constructor(log: Log) {
@@ -210,9 +210,9 @@ interface RetainedNameStatus {
   readonly name: string;
   readonly type: string;
   readonly state: RetainedState;
-  /** Since an upstream last gave the answer that is kept. */
+  /** The time since an upstream last gave the answer that the server keeps. */
   readonly confirmedAgeSeconds?: number;
-  /** Since when an upstream repeats a denial, or an empty answer, that is not believed. */
+  /** The time for which an upstream has repeated a denial, or an empty answer, that the refresher does not believe. */
   readonly doubtedAgeSeconds?: number;
   readonly lastFailure?: { readonly detail: string; readonly ageSeconds: number };
   readonly nextAttemptInSeconds?: number;

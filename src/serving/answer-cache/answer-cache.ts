@@ -156,9 +156,9 @@ export class AnswerCache {
   }
 
   /**
-   * Gives this answer to the question (class IN), whatever else is stored for it, until another answer is retained
-   * or it is released. Returns the ms for which it counts as fresh, its age not subtracted; `undefined` where it
-   * is no answer to the question, and then the answer before it stays.
+   * Gives this answer to the question (class IN), before any other stored answer, until another answer is retained or the
+   * question is released. Returns the ms for which the answer counts as fresh, without subtracting its age. Returns `undefined`
+   * where the message does not answer the question; the earlier answer then stays.
    */
   retain(name: string, qtype: number, answer: RetainedAnswer, nowMs: number): number | undefined {
     this.#retainedRevision++;
@@ -173,7 +173,7 @@ export class AnswerCache {
     return givenAnswer(answer, nowMs, this.#settings);
   }
 
-  /** Whether an answer with records is retained for the query's name, whatever their type. */
+  /** Whether an answer with records of any type is retained for the query's name. */
   hasRetainedRecordsOf(query: Query): boolean {
     return this.#retainedRevision > 0 && this.#retained.hasRecordsOf(query);
   }
@@ -217,16 +217,17 @@ export class AnswerCache {
   }
 
   /**
-   * To be run after loading: the answer loaded first was used last, and lru-cache takes it for the oldest. Yields where the
-   * caller may pause.
+   * Run this after loading: the answer that was loaded first was used last, but lru-cache takes that answer for the oldest.
+   * Yields where the caller may pause.
    */
   restoreOrder(nowMs: number): Generator<undefined, void> {
     return restoreOrder(this.#answers, nowMs);
   }
 
   /**
-   * Forgets the answers about these names and all names under them, except retained answers: after a reload other upstreams
-   * may answer for them. When the steps end no such answer is left, answers that were stored meanwhile included.
+   * Forgets the answers about these names and all names under them, except retained answers, and every remembered failure.
+   * After a reload other upstreams may answer for these names. After the last step the cache holds no such answer, not even
+   * an answer that arrived during the steps.
    */
   *forgettingUnder(apexes: readonly string[]): Steps<void> {
     if (apexes.length === 0) return;
@@ -282,7 +283,7 @@ export class AnswerCache {
       default:
         this.#hits++;
         answer.usedAtMs = nowMs;
-        // later hits change nothing
+        // only the first hit moves an answer to the used segment; later hits change no order
         if (answer.hits++ > 0) return answer;
     }
     answer.usedAtMs = nowMs;
@@ -290,7 +291,7 @@ export class AnswerCache {
     return answer;
   }
 
-  /** The answer kept for exactly this question, expired or not, except a retained one; as one that was wanted now. */
+  /** Finds the answer to exactly this question, expired or not, but no retained answer. Counts this as a use of the answer. */
   #own(query: Query): CachedAnswer | undefined {
     const { key } = query;
     const first = this.#answers.get(key);

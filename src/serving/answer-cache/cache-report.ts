@@ -1,4 +1,4 @@
-/** What the answer cache reports of itself. */
+/** Reports the state of the answer cache. */
 import { metricsOf, type RoomReport, single } from '../../report/report.ts';
 import type { AnswerCacheStats } from './answer-cache.ts';
 

@@ -29,7 +29,7 @@ export interface CachedAnswer {
   /** DO and CD of the query, which are part of the question (RFC 4035 sections 3.2.1 and 3.2.2). */
   readonly dnssecOk: boolean;
   readonly checkingDisabled: boolean;
-  /** Kept whatever happens and however old it is; the refresh journey asks for the next one (retained-answers.ts). */
+  /** The cache keeps this answer at any age; the refresh journey asks for its replacement (retained-answers.ts). */
   readonly isRetained: boolean;
   /** Before the start of the process for an answer that was loaded. */
   readonly storedAtMs: number;
@@ -169,7 +169,7 @@ type Cacheability =
   | { readonly kind: 'failure' }
   | { readonly kind: 'none'; readonly reason: 'truncated' | 'rcode' | 'no soa' };
 
-/** Whether and how long a response is kept. It has been indexed, so its structure holds; its question is not checked here. */
+/** Decides whether and how long to keep a response. Indexing has checked its structure; this function does not check its question. */
 export function cacheability(index: ResponseIndex, settings: CacheabilitySettings): Cacheability {
   // RFC 2181 section 9: a truncated response is asked for again, never kept
   if ((index.flags & FLAG.TC) !== 0) return { kind: 'none', reason: 'truncated' };
@@ -212,9 +212,9 @@ function negative(
 }
 
 /**
- * A denial without SOA should not be cached (RFC 2308 section 5). But musl and glibc take a SERVFAIL for AAAA as the
- * failure of the whole query: such a denial is better than none in a cut, and never more than that. Only an empty message
- * is one; with records in it, it could be a referral or half an alias.
+ * A denial without SOA should not be cached (RFC 2308 section 5). But musl and glibc take a SERVFAIL for AAAA as the failure of
+ * the whole query. So the cache keeps such a denial for a cut, and never treats it as fresh. Only an empty message is such a
+ * denial: a message with records could be a referral or half an alias.
  */
 export function denialWithoutSoa(index: ResponseIndex, settings: CacheabilitySettings): Cacheability {
   const kept = cacheability(index, settings);
@@ -242,7 +242,7 @@ export function keptOctets(message: Uint8Array, index: ResponseIndex, maxTtlSeco
   return kept;
 }
 
-/** Cuts longer TTLs, in every section. RFC 8767 section 4: one with its high bit set is long, and not zero. */
+/** Reduces longer TTLs to `maxTtlSeconds`, in every section. RFC 8767 section 4: a TTL with its high bit set is long, not zero. */
 export function capTtls(octets: Uint8Array, index: ResponseIndex, maxTtlSeconds: number): void {
   for (const at of index.ttlOffsets) {
     if (uint32At(octets, at) > maxTtlSeconds) putUint32(octets, at, maxTtlSeconds);
@@ -303,9 +303,9 @@ function isWithinStale(answer: CachedAnswer, nowMs: number, settings: FreshnessS
 }
 
 /**
- * The answer to give for one that is `stale`. RFC 8767 section 4 has an NXDOMAIN of the authority replace the answer before
- * it, and so it does while it is fresh. We see upstreams, not authorities, and a link about to fail makes upstreams deny
- * names that exist: once an NXDOMAIN can no longer be confirmed, the last good answer is given again, for its own stale time.
+ * Chooses the answer that clients get instead of a stale answer. By RFC 8767 section 4 an NXDOMAIN of the authority replaces the
+ * earlier answer; here it does so while the NXDOMAIN is fresh. But this server sees upstreams, not authorities, and upstreams deny
+ * existing names when a link is about to fail. So a stale NXDOMAIN gives way to the last good answer, for the stale time of that answer.
  */
 export function answerWhileStale(
   answer: CachedAnswer,
@@ -329,7 +329,7 @@ export function ageSeconds(answer: CachedAnswer, nowMs: number): number {
   return Math.max(0, Math.floor((nowMs - answer.storedAtMs) / 1000));
 }
 
-/** What a reply is written from. */
+/** The parts from which the server writes a reply. */
 export interface GivenAnswer {
   readonly answer: CachedAnswer;
   readonly ttl: TtlPatch;

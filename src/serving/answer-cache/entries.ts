@@ -27,7 +27,7 @@ interface EntryAnswer {
   readonly kind: EntryKind;
   /** A whole message, as `CachedAnswer.octets`. Shared with the cache on the way out, copied on the way in. */
   readonly octets: Uint8Array;
-  /** Since it was stored; never negative. */
+  /** The time since the cache stored the answer; never negative. */
   readonly ageMs: number;
   readonly lifetimeMs: number;
 }
@@ -36,7 +36,7 @@ export interface AnswerEntry extends EntryAnswer {
   readonly dnssecOk: boolean;
   readonly checkingDisabled: boolean;
   readonly hits: number;
-  /** Since it was last used; never negative. */
+  /** The time since the answer was last used; never negative. */
   readonly idleMs: number;
   readonly earlier?: EntryAnswer;
 }

@@ -1,5 +1,5 @@
 /**
- * Answers that the operator wants kept whatever happens: never evicted, never expired, outside the cache's bound. The refresh
+ * Answers that the operator wants kept under all conditions: never evicted, never expired, outside the cache's bound. The refresh
  * journey puts them here and replaces them on a schedule; a client's query finds them and changes nothing.
  */
 
@@ -26,15 +26,16 @@ export interface RetainedAnswer {
   readonly message: Uint8Array;
   /** For queries with DO, where signatures make a difference (RFC 4035 section 3.2.1). */
   readonly signedMessage?: Uint8Array | undefined;
-  /** Since it was received; `Infinity` where that is not known, and then it is stale from the start. */
+  /** The time since the answer was received. `Infinity` where this time is not known: the answer is then stale from the start. */
   readonly ageMs: number;
-  /** Of a denial: the answer that is given once the denial can no longer be confirmed. */
+  /** For a denial: the answer that clients get once upstreams can no longer confirm the denial. */
   readonly earlier?: RetainedAnswer | undefined;
 }
 
 /**
- * An answer counts as fresh for this time whatever its TTL, 0 included: it is asked for every 5 s at most, and the answer may
- * take 5 s more. Stale then means that it could not be refreshed. Clients see the TTL run down to 0 and keep nothing longer.
+ * An answer counts as fresh for at least this time, even if its TTL is 0. The refresh asks every 5 s at most, and an upstream
+ * may take 5 s more to answer. So an answer is stale only if its refresh failed. Clients see the TTL run down to 0 and keep no
+ * answer longer.
  */
 const MIN_LIFETIME_MS = 10_000;
 

@@ -79,7 +79,7 @@ export class Segments {
     return this.#evictions;
   }
 
-  /** An answer that comes meanwhile, or is replaced, stands at the end. */
+  /** All answers. An answer that arrives or is replaced during the iteration moves to the end. */
   all(): Iterable<CachedAnswer> {
     return this.#byKey.values();
   }
@@ -88,7 +88,7 @@ export class Segments {
     return this.#byKey.get(answer.key) === answer;
   }
 
-  /** The answer under this key, as one that was wanted now. */
+  /** Returns the answer under this key, and marks the answer as the last one used. */
   get(key: number): CachedAnswer | undefined {
     const answer = this.#byKey.get(key);
     if (answer !== undefined) this.#segmentOf(answer).get(key, options);
@@ -99,12 +99,12 @@ export class Segments {
     return this.#byKey.get(key);
   }
 
-  /** As `get`, at the other place that an answer may have: asked only where there ever was one. */
+  /** As `get`, for the second key of an answer. Looks only if an answer was ever stored under a second key. */
   getSecond(key: number): CachedAnswer | undefined {
     return this.#hasSecond ? this.get(secondOf(key)) : undefined;
   }
 
-  /** The answer at either place that carries this query's question, whatever its DO and CD. */
+  /** Finds an answer to this query's question, with any DO and CD, under the first or the second key. */
   peekFor(query: Query, key: number): CachedAnswer | undefined {
     const first = this.peek(key);
     if (first !== undefined && hasSameQuestion(first.octets, first.index.questionEnd, query)) return first;
@@ -114,8 +114,8 @@ export class Segments {
   }
 
   /**
-   * Where an answer may be put: where one is that it may replace, or at the first place that is free. By accident two of
-   * 50,000 questions share a key in every third process, and neither may go without an answer.
+   * Returns the key for a new answer: a free key, or the key of an answer that the new answer may replace. With 50,000
+   * questions, two questions share a key in every third process, and the cache must answer both.
    */
   freeKey(key: number, mayReplace: (resident: CachedAnswer) => boolean): number | undefined {
     const first = this.peek(key);
@@ -148,7 +148,7 @@ export class Segments {
     this.#put(answer, this.#isCut() ? LATE : UNUSED);
   }
 
-  /** As `put`, for an answer of an earlier process, for which no other goes; returns whether there was room. */
+  /** As `put`, for an answer of an earlier process, which evicts no other answer. Returns whether there was room. */
   putIfRoom(answer: CachedAnswer, isUsed: boolean): boolean {
     const before = this.peek(answer.key);
     const octets = this.octets - (before === undefined ? 0 : sizeOf(before)) + sizeOf(answer);
@@ -170,7 +170,7 @@ export class Segments {
     this.#byKey.clear();
   }
 
-  /** To a new bound, in steps: a smaller one is reached bit by bit, because most of the answers may have to go. */
+  /** Moves to a new bound in steps: a smaller bound may evict most of the answers, a few in each step. */
   *resizing(boundOctets: number): Steps<void> {
     while (this.#boundOctets > boundOctets) {
       this.#boundOctets = Math.max(boundOctets, this.#boundOctets - OCTETS_PER_STEP);
@@ -247,7 +247,7 @@ const MAX_FAILURES = 4_096;
 export class Failures {
   readonly #byKey = new LRUCache<number, CachedAnswer>({ max: MAX_FAILURES });
 
-  /** The failure remembered for this question, as a SERVFAIL that can be given. */
+  /** Returns the remembered failure of this question as a SERVFAIL answer, until its lifetime ends. */
   find(query: Query, nowMs: number): CachedAnswer | undefined {
     if (this.#byKey.size === 0) return undefined;
     const failure = this.#byKey.get(query.key);

@@ -40,7 +40,7 @@ export interface OpenTransport {
   readonly transport: Transport;
 }
 
-/** What an attempt needs of the upstream that it asks, and what it reports to it. */
+/** The part of an upstream that an attempt uses and to which the attempt reports. */
 export interface AttemptHost {
   readonly sweep: DeadlineSweep;
   readonly random: Random;

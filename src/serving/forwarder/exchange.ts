@@ -69,14 +69,14 @@ export class Exchange {
   readonly exactCase: boolean;
   readonly #owner: ExchangeOwner;
   id = 0;
-  /** When the attempt sent it; set again by a transport that sends it once more. */
+  /** The time when the attempt sent the exchange; a transport that sends the exchange once more sets this again. */
   startedAtMs = 0;
   carrier: Carrier | undefined;
-  /** Its stream was closed by the upstream: such an exchange is sent once more on a new one. */
+  /** The upstream has closed the stream of this exchange; the transport sends the exchange once more on a new stream. */
   isSecondTry = false;
-  /** No other exchange may use its port: nothing but the ID keeps a forger out. */
+  /** No other exchange may use the port of this exchange, because only port and ID keep a forger out. */
   needsOwnPort = false;
-  /** It waited for a connection to be made, so that its time is no round trip. */
+  /** The exchange waited for a new connection, so its time is no round-trip time. */
   hadToConnect = false;
 
   constructor(message: Uint8Array, questionEnd: number, exactCase: boolean, owner: ExchangeOwner) {

@@ -13,7 +13,7 @@ export type ForwardFailureReason =
 
 interface ForwardedResponse {
   readonly kind: 'response';
-  /** As the upstream sent it, its own ID, question case and OPT included. Shared by all clients that asked: never change it. */
+  /** The message of the upstream, unchanged: with its ID, question case and OPT. All clients that asked share it, so nobody may change it. */
   readonly octets: Uint8Array;
   readonly index: ResponseIndex;
   /** The text of the upstream that answered. */

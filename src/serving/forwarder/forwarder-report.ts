@@ -1,4 +1,4 @@
-/** What the forwarder reports of itself: its upstreams, and the questions on their way. */
+/** Reports the state of the forwarder: its upstreams, and its pending questions. */
 import {
   byLabel,
   type Cell,

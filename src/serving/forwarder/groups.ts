@@ -84,7 +84,7 @@ export function triable(members: readonly GroupMember[], nowMs: number): readonl
 
 /** The listeners are open by then, without which the probe could not come back. */
 const FIRST_PROBE_MS = 5_000;
-/** How long a probe may take on its way back. */
+/** The longest time after which a probe that this server sent may still return to it. */
 const RETURN_MS = 5_000;
 const AVOIDED_MS = 30_000;
 /** Clients can raise suspicion as often as they like: no more than one probe in this time follows. */

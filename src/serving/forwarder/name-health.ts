@@ -1,13 +1,14 @@
 /**
- * What real traffic says about one upstream and one name or suffix. A resolver on the site stays up when the link is down: it
- * answers for the zones of the site and fails for all others, so its own health says nothing about a name.
+ * Learns from real traffic whether one upstream can answer for a name or suffix. When the link is down, a resolver on the site
+ * stays up: it answers for the zones of the site and fails for all other zones. So the health of the upstream says nothing
+ * about a name.
  *
  *     evidence against   SERVFAIL, and REFUSED, which forwarders without a way out say; silence until the question was
  *                        given up; a denial, while the link to AWS is down, of a name that is kept
  *     evidence in favour any other answer about the name
  *     a name is cut      after two failures in a row
  *     a suffix is cut    after failures of three different names or zones directly under it, without an answer in between
- *     it ends            with one answer at or under the suffix; 30 s after the last failure; when the link or the
+ *     a cut ends         with one answer at or under the suffix; 30 s after the last failure; when the link or the
  *                        upstream comes back
  *
  * While the link is known to be down, or three domains fail already, one failure less is enough.
@@ -36,12 +37,12 @@ const FAILURES = 2;
 const CHILDREN = 3;
 /** One real question about a name that is cut goes through in this time. */
 const TRIAL_EVERY_MS = 1_500;
-/** However many suffixes are cut, trials are this far apart: they are no load. */
+/** Trials are at least this far apart for any number of cut suffixes, so that trials are no load. */
 const TRIALS_APART_MS = 100;
 const MAX_ENTRIES = 512;
-/** Levels from the registered domain downwards that have an entry each; so has the whole name. */
+/** Each of this many levels, from the registered domain downwards, has an entry. The whole name has an entry too. */
 const LEVELS = 3;
-/** With so many domains cut, the upstream itself is taken to be cut off from the outside. */
+/** When at least this many domains are cut, the upstream itself is probably cut off from the outside. */
 const DOMAINS_IN_DOUBT = 3;
 
 interface Entry {
@@ -78,7 +79,7 @@ export class SuffixHealth {
     return true;
   }
 
-  /** Whether so many domains fail that clients do not wait as long as usual for a name of which nothing is known. */
+  /** Whether `DOMAINS_IN_DOUBT` domains fail. Clients then wait a shorter time for a name without any evidence. */
   isInDoubt(nowMs: number): boolean {
     if (this.#domains.size < DOMAINS_IN_DOUBT) return false;
     for (const atMs of this.#domains.values()) if (nowMs >= atMs + HOLDS_MS) return false;
@@ -212,7 +213,7 @@ function suffixesOf(name: Uint8Array): Uint8Array[] {
   return suffixes;
 }
 
-/** What `NameHealth` needs of its upstream. */
+/** The part of an upstream that `NameHealth` needs. */
 interface WatchedUpstream {
   readonly sweep: DeadlineSweep;
   readonly isUp: boolean;
@@ -222,7 +223,7 @@ interface WatchedUpstream {
 
 /** A name's first failure is confirmed after this time: its servers, or a cache of failures, have moved on by then. */
 const CONFIRM_AFTER_MS = 1_000;
-/** Four times as long as usual: a name that is resolved from the root takes longer than one at hand. */
+/** A confirmation may take four times the usual time, because to resolve a name from the root takes longer than to read a cache. */
 const CONFIRM_DOUBLINGS = 2;
 
 /** Gathers what the replies and the silence of one upstream say about names, and confirms a name's first failure. */

@@ -192,7 +192,7 @@ function opinionOf(outcome: ForwardOutcome): Opinion | undefined {
   }
 }
 
-/** The same whichever of the two answers first. */
+/** Writes the opinions as one text, which does not depend on the order of the replies. */
 function textOf(opinions: readonly Opinion[]): string {
   return JSON.stringify(opinions.map(({ upstream, says }) => `${upstream}: ${says}`).sort());
 }

@@ -1,6 +1,6 @@
 /**
- * Questions on their way: which upstream is asked, what happens when it fails, and what the clients get in the end.
- * Where too many are on their way, this file decides which gives way.
+ * Follows each question until its clients have a reply: chooses the upstream, handles its failure, and decides the outcome.
+ * Where too many questions are pending, this file decides which question gives way.
  *
  * Upstreams are asked in the operator's order, except those that are down. Health decides which of them take part and not
  * which comes first, so that an answer comes from where the operator expects it. (An order by round-trip time would send
@@ -31,7 +31,7 @@ export interface AskedUpstream {
   suspectLoop(): void;
 }
 
-/** What all questions share. */
+/** The parts that all questions share. */
 export interface QuestionContext {
   readonly sweep: DeadlineSweep;
   settings(): ForwardSettings;
@@ -74,12 +74,12 @@ export class PendingQuestion implements Deadline {
   readonly #clients: Reply<ForwardOutcome>[] = [];
   /** Attempts whose reply may still come in time. */
   #timely = 0;
-  /** The last answer that says nothing about the name, such as SERVFAIL and REFUSED: better than nothing. */
+  /** The last answer that says nothing about the name, such as SERVFAIL or REFUSED. It is better than no answer. */
   #unhelpful: { readonly reply: UpstreamReply; readonly from: string } | undefined;
   #lastFailure: UpstreamFailure | undefined;
   #isOver = false;
 
-  /** `onOver` is called once, with the outcome that `reply` then gives to the clients. */
+  /** The question calls `onOver` once with the outcome; `onOver` passes the outcome to `reply`, which sends it to the clients. */
   constructor(
     context: QuestionContext,
     question: Question,
@@ -129,7 +129,7 @@ export class PendingQuestion implements Deadline {
   /** Ends it from outside. */
   cancel(reason: ForwardFailureReason, detail: string): void {
     this.#end(forwardFailure(reason, detail));
-    // without this a flood would hold sockets and memory for every question that has given way
+    // without this loop a flood would hold sockets and memory for every question that has given way
     for (const attempt of this.#attempts) attempt.abandon();
   }
 
@@ -212,8 +212,8 @@ export class PendingQuestion implements Deadline {
   }
 
   /**
-   * What there is when no upstream is left to ask. REFUSED is passed on only where all that were asked said so: as the
-   * answer to a dead upstream, musl would wait for 5 s on it.
+   * Chooses the outcome when no upstream is left to ask. Clients get REFUSED only if all asked upstreams said REFUSED: after
+   * REFUSED musl waits for 5 s.
    */
   #lastResort(): ForwardOutcome {
     const failure = this.#lastFailure;
@@ -307,7 +307,7 @@ function describe(upstream: string, what: string): string {
   return `"${upstream}": ${what}`;
 }
 
-/** Of all places: two floods under different suffixes leave room for other questions to push theirs out. */
+/** The share of all places that one suffix may take. Two floods under different suffixes cannot keep other questions out. */
 const SUFFIX_SHARE = 0.5;
 
 /** Why a question failed: no place was left, or it gave way to a question of another network, or of its own suffix. */

@@ -61,7 +61,7 @@ export class Probing {
     });
   }
 
-  /** The upstream has gone down: it is probed more often than one in doubt. */
+  /** Watches an upstream that has gone down: probes are more frequent than for an upstream in doubt. */
   watchDown(client: UpstreamClient): void {
     this.#stopWaiting(client);
     this.watch(client);

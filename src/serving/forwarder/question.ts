@@ -151,12 +151,13 @@ function mixCase(octets: Uint8Array, start: number, end: number, random: Random)
 const IN_ADDR_LABELS = 4; // 16 bits of an IPv4 address under in-addr.arpa
 const IP6_LABELS = 10; // 32 bits of an IPv6 address under ip6.arpa
 const COUNTRY_OCTETS = 2;
-/** Registries below a country's: "co", "ac", "com", "gov". */
+/** A registry label below a country code has at most this many octets: "co", "ac", "com", "gov". */
 const REGISTRY_OCTETS = 3;
 
 /**
- * Labels of the registered domain of a name: "example.com", "example.co.uk", a reverse zone of 16 bits. The shape of the name
- * decides; a list of public suffixes would only move the border by one label. `first` and `second` are the offsets of its last two labels.
+ * Counts the labels of a name's registered domain: "example.com", "example.co.uk", a reverse zone of 16 bits. The shape of the
+ * name decides; a list of public suffixes would move the border by only one label. `first` and `second` are the offsets of the
+ * last two labels of the name.
  */
 export function domainDepth(octets: Uint8Array, first: number, second: number, labelCount: number): number {
   return Math.min(labelCount, usualDepth(octets, first, second, labelCount));

@@ -139,7 +139,7 @@ class Connection implements Carrier {
     if (this.#isReady) this.#socket.write(framed(exchange.message));
   }
 
-  /** Where nothing has come back since a late exchange, nothing new is sent; late replies are still taken. */
+  /** If no octet has come back since a late exchange began, the connection sends no new exchange; it still accepts late replies. */
   giveUp(exchange: Exchange, how: GiveUp): void {
     if (how !== 'late') this.#inFlight.remove(exchange);
     else if (this.#heardAtMs <= exchange.startedAtMs) this.#isClosing = true;

@@ -24,7 +24,7 @@ export function openTls(upstream: Upstream, options: TlsOptions): StreamTranspor
     const socket = tls.connect({
       ...identity,
       port: upstream.port,
-      rejectUnauthorized: true, // whatever the environment says
+      rejectUnauthorized: true, // NODE_TLS_REJECT_UNAUTHORIZED must not change this
       minVersion: 'TLSv1.2', // RFC 9325 section 3.1.1
       ALPNProtocols: ['dot'], // RFC 7858 section 6
       ca: ca && [...ca],

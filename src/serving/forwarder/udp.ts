@@ -1,12 +1,12 @@
 /**
  * Exchanges over UDP: each with a random ID, from a socket drawn at random among several with random ports (RFC 5452 section 9.2).
  * Sockets are opened before they are needed, because to open a socket costs more than the exchange. A socket carries a few
- * exchanges whose names have a random case (question.ts), or a single exchange that has nothing but port and ID. It is
- * replaced after the last of them, and closed when their replies have come.
+ * exchanges whose names have a random case (question.ts), or a single exchange that has only port and ID. The transport replaces
+ * a socket after its last exchange, and closes it when the replies have come.
  *
  * Sockets are connected: the kernel then drops what comes from any other address or port, so that a scanner does not even learn that
  * the port is open. It reports ICMP errors (ECONNREFUSED at once instead of a timeout), and finds the route once instead of at
- * every send. The price is one set of sockets per upstream, and that what the kernel drops is not counted.
+ * every send. The price is one set of sockets per upstream, and that nobody counts the datagrams that the kernel drops.
  */
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
@@ -100,7 +100,7 @@ export class UdpTransport implements Transport {
     }
     port.start(exchange);
     if (port.usesLeft === 0 || exchange.needsOwnPort) this.#retire(port);
-    // after the send, so that this query does not wait; a failure shows when the next exchange needs a socket
+    // opens the next socket after the send, so that this query does not wait; the next exchange that needs a socket reports a failure
     if (this.#ready.length < SOCKETS_READY) {
       const opened = this.#open();
       if (typeof opened !== 'string') this.#ready.push(opened);
@@ -150,7 +150,7 @@ export class UdpTransport implements Transport {
         return port;
       }
     }
-    return `cannot bind a port for "${this.#upstream.text}": ${OPEN_TRIES} random ones are taken`;
+    return `cannot bind a port for "${this.#upstream.text}": ${OPEN_TRIES} random ports are taken`;
   }
 
   /** The socket takes no further exchange; called again when the last exchange in flight has ended. */

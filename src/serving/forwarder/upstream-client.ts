@@ -21,7 +21,7 @@ export interface UpstreamEvidence {
   readonly reason: string;
 }
 
-/** What all clients share. */
+/** The parts that all upstream clients share. */
 export interface ClientContext extends Omit<TransportOptions, 'onMismatch'> {
   readonly sweep: DeadlineSweep;
   readonly transports: Transports;
@@ -49,7 +49,7 @@ export interface UpstreamSnapshot {
   readonly isLooping: boolean;
   /** Smoothed; `undefined` before the first reply. */
   readonly rttMs: number | undefined;
-  /** Attempts under way, even if they wait for a late reply. */
+  /** Running attempts, including attempts that wait for a late reply. */
   readonly inFlight: number;
   /** By transport. */
   readonly exchanges: Readonly<Record<string, number>>;
@@ -60,7 +60,7 @@ export interface UpstreamSnapshot {
   readonly unhelpful: number;
   readonly truncated: number;
   readonly usesEdns: boolean;
-  /** Names and suffixes that it fails for while it answers others. */
+  /** Names and suffixes for which the upstream fails while it answers for other names. */
   readonly cut: readonly string[];
 }
 
@@ -358,7 +358,7 @@ const PROBE_LAST_MS = 2_000; // with the time that an answer may take, its retur
 const UNMEASURED_TIMEOUT_MS = 500;
 const CLOCK_GRANULARITY_MS = 10; // G in RFC 6298 section 2: the sweep's
 
-/** What real traffic says about one upstream: its round-trip time, and whether it is up. Pure: the time is an argument. */
+/** Learns from real traffic the round-trip time of one upstream, and whether the upstream is up. Pure: the time is an argument. */
 export class UpstreamHealth {
   #isUp = true;
   #strikes = 0;

@@ -1,4 +1,4 @@
-/** What an operator configures about forwarding, as plain data: upstreams, groups of them, and settings. */
+/** The operator's configuration of forwarding as plain data: upstreams, groups of upstreams, and settings. */
 
 export interface Upstream {
   /** As the operator wrote it: for logs, metrics and outcomes. */
@@ -14,12 +14,12 @@ export interface Upstream {
 
 /** Upstreams that stand in for each other, in the order of preference. */
 export interface UpstreamGroup {
-  /** The apex of the names that are forwarded to it, `.` for all others; unique among the groups. */
+  /** The apex of the names that go to this group, `.` for all other names; unique among the groups. */
   readonly name: string;
   readonly upstreams: readonly Upstream[];
 }
 
-/** Equal for two spellings of the same server, which then share health and sockets. */
+/** Returns the same key for two spellings of one server; both spellings then share health and sockets. */
 export function upstreamKey({ address, port, transport = '', serverName = '' }: Upstream): string {
   return `${address} ${port} ${transport} ${serverName}`;
 }

@@ -11,7 +11,7 @@ export interface ClientAddress {
   readonly family: Family;
 }
 
-/** Where an IPv4 address lies in its IPv4-mapped IPv6 form, `::ffff:a.b.c.d` (RFC 4291 section 2.5.5.2). */
+/** The offset of an IPv4 address in its IPv4-mapped IPv6 form, `::ffff:a.b.c.d` (RFC 4291 section 2.5.5.2). */
 export const MAPPED_OFFSET = 12;
 
 /** Whether the 16 octets at `at` are an IPv4-mapped address. */
@@ -60,7 +60,7 @@ export function networkText(octets: Uint8Array, at: number, family: Family): str
   return `${ipaddr.fromByteArray(network)}/${kept * 8}`;
 }
 
-const MEMORY = 4096; // addresses in each of two generations: some 2 MiB at most, whatever the number of clients
+const MEMORY = 4096; // addresses in each of two generations: some 2 MiB at most, for any number of clients
 
 /** Remembers the octets of recent addresses, because Node names a datagram's sender by a string. */
 export class ClientAddressBook {

@@ -18,9 +18,9 @@ import type { ServerCookies } from './server-cookies.ts';
 /** Rules that a reload may replace. */
 export interface IntakeRules {
   readonly access: ClientAccess;
-  /** Of answers that other servers gave, to clients that are allowed. */
+  /** Limits answers that other servers gave, to allowed clients. */
   readonly rateLimit: RateLimit;
-  /** Of REFUSED, to clients that are not. */
+  /** Limits REFUSED replies to clients that are not allowed. */
   readonly refusalLimit: RateLimit;
 }
 

@@ -19,7 +19,7 @@ export function formatListenAddress({ address, port }: ListenAddress): string {
   return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-/** What `os.networkInterfaces()` returns. */
+/** The result of `os.networkInterfaces()`. */
 export type HostInterfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
 
 /** A host that routes for others (kube-ipvs0) may carry thousands of addresses; beyond this they must be named one by one. */

@@ -67,7 +67,7 @@ export class Listeners {
     this.#context = context;
   }
 
-  /** Where queries are taken at this moment. */
+  /** Returns the addresses on which the server takes queries at this moment. */
   get addresses(): ListeningOn[] {
     return [...this.#bound.values()].map(({ endpoint }) => ({ ...endpoint.address, udp: endpoint.udpKind }));
   }

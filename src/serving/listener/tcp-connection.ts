@@ -12,7 +12,7 @@ import { PENDING } from '../turn.ts';
 import type { ClientAddress } from './clients.ts';
 import type { Intake } from './intake.ts';
 
-/** What a connection needs of the slots. */
+/** The parts of the listener that a connection needs. */
 export interface ConnectionHost {
   readonly intake: Intake;
   readonly clock: Clock;
@@ -158,7 +158,7 @@ export class TcpConnection {
     this.#work();
   }
 
-  /** Takes received queries within the limits, then decides whether to read on, to wait or to end. */
+  /** Takes received queries within the limits, and then decides whether to read on, to wait or to end. */
   #work(): void {
     if (this.#isClosed || this.#isProceeding) return;
     const framer = this.#framer;

@@ -146,7 +146,7 @@ export class BatchedUdpListener implements UdpListener {
     return this.#open?.replies;
   }
 
-  /** Addresses the reply in the next free slot to the `sockaddr` whose words start at `wordAt`. */
+  /** Sets the destination of the reply in the next free slot: the `sockaddr` whose words start at `wordAt`. */
   #lay(replies: DatagramBatch, length: number, words: Uint32Array, wordAt: number): void {
     const to = this.#laid * NAME_WORDS;
     for (let i = 0; i < NAME_WORDS; i++) replies.nameWords[to + i] = words[wordAt + i] ?? 0;

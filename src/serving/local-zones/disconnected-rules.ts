@@ -83,7 +83,7 @@ export class DisconnectedRules {
     atOnce(this.#addAll(zones, builtIn));
   }
 
-  /** As the constructor, in steps: there may be thousands of zones. */
+  /** Builds the rules as the constructor does, but in steps, because the configuration may have thousands of zones. */
   static *building({ zones, ...options }: DisconnectedRulesOptions): Steps<DisconnectedRules> {
     const rules = new DisconnectedRules({ zones: [], ...options });
     yield* rules.#addAll(zones, builtInRules(options.regions, options.vpcs));

@@ -30,7 +30,7 @@ export interface VpcNetwork {
   readonly cidr: string;
 }
 
-/** Where EC2 puts its names in a Region. */
+/** Returns the zone in which EC2 puts its names of a Region. */
 function ec2Suffix(region: string): string {
   return region === 'us-east-1' ? 'ec2.internal' : `${region}.compute.internal`;
 }

@@ -78,8 +78,8 @@ export class LocalZones<Route> {
   }
 
   /**
-   * The answer to a question for DS at the apex of a zone of our own. It is given if the servers of the parent zone cannot be
-   * asked, or do not know the name.
+   * Finds the answer to a question for DS at the apex of a zone of our own. Clients get this answer if the server cannot ask the
+   * servers of the parent zone, or if those servers do not know the name.
    */
   noDs(query: Query): LocalAnswer | undefined {
     const place = query.qtype === TYPE.DS ? this.#places.exact(query) : undefined;
@@ -102,7 +102,7 @@ export class LocalZones<Route> {
     return finding;
   }
 
-  /** The finding of the operator's rule; `undefined` without a rule, or if the rule of a special-use name holds. */
+  /** Returns the finding of the operator's rule; `undefined` without a rule, or if a special-use rule matches the name more closely. */
   findRule(query: Query): LocalFinding<Route> | undefined {
     return this.#places.closest(query) instanceof SpecialPlace ? undefined : this.find(query);
   }
@@ -134,7 +134,7 @@ export class LocalZones<Route> {
     } else if ('answer' in rule) {
       const findings = answerFindings(rule.name, rule.answer);
       const noData = rule.answer === 'nxdomain' ? apexAnswers(rule.name).noData : undefined;
-      // the operator's answer is for every type
+      // the operator's answer holds for every QTYPE
       this.#places.set(rule.name, { labels, own: findings, under: findings, isApex: false, noData });
     } else {
       const { names } = yield* staticZone(rule.name, rule.records, zones);

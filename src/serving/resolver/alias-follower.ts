@@ -39,7 +39,7 @@ const UPSTREAM_ORIGINS: readonly number[] = [
 
 export class AliasFollower {
   readonly #deps: AliasDeps;
-  /** Where the parts after the first are written. */
+  /** The space for the parts after the first part. */
   readonly #space = new Uint8Array(MAX_MESSAGE_OCTETS);
 
   constructor(deps: AliasDeps) {

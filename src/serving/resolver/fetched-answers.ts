@@ -122,7 +122,7 @@ export class FetchedAnswers {
     return answer.origin === 'failed' ? (this.#storedAnswer(query, route) ?? answer) : answer;
   }
 
-  /** The answer stored for the question with any DO and CD; a fresh one is only there with another DO or CD. */
+  /** Finds a stored answer to the question with any DO and CD. Only an answer with a different DO or CD can be fresh here. */
   #storedAnswer(query: Query, route: Route): FetchedAnswer | undefined {
     const { cache, clock, upstreams } = this.#deps;
     // the first pass has counted this question
@@ -131,7 +131,7 @@ export class FetchedAnswers {
     return { origin: given.extendedError === undefined ? 'cacheFresh' : 'cacheStale', given };
   }
 
-  /** A reply that gets the stored answer when the fetched one takes longer than `patienceMs`, or fails. */
+  /** Makes a reply that sends the stored answer when the fetch takes longer than `patienceMs`, or fails. */
   #within(patienceMs: number, query: Query, route: Route, reply: Reply<FetchedAnswer>): Reply<FetchedAnswer> {
     const { cache, clock, upstreams } = this.#deps;
     let isOver = false;

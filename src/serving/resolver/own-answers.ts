@@ -86,7 +86,7 @@ export class OwnAnswers {
         turn.route = found.route;
         return PASS;
       case 'answer':
-        // networks of VPCs are inside special-use zones, and in a cut their names are computed
+        // A special-use zone can contain the reverse names of a VPC. During a cut a later step computes these names, so this step passes.
         if (localZones.findRule(query) === undefined && this.#isComputed(turn)) return PASS;
         return this.write(turn, found.answer);
       case 'rcode':
@@ -119,7 +119,7 @@ export class OwnAnswers {
       : this.#deps.rules.localZones.noDs(query);
   }
 
-  /** Notes that a client gets a failure; a failed question for DS of a zone of ours is answered by `noDs`. */
+  /** Notes that a client gets a failure. A failed DS question about a zone of ours is no failure, because `noDs` answers it. */
   noteFailed(query: Query): void {
     if (this.noDs(query) === undefined) this.#deps.outage.noteFailed(query);
   }

@@ -30,10 +30,10 @@ export interface ResolverRules {
   /** The rules for names whose upstreams are known not to answer. */
   readonly disconnected: DisconnectedRules;
   readonly identity: Identity;
-  /** Where names without a rule of their own are forwarded. */
+  /** The route of names without a rule of their own. */
   readonly defaultRoute: Route;
   readonly trustAuthenticatedData: boolean;
-  /** How long a client waits for an answer, whatever the number of aliases on the way to it. */
+  /** The longest time that a client waits for an answer, for any number of aliases before it. */
   readonly deadlineMs: number;
 }
 

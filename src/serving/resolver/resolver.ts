@@ -61,7 +61,7 @@ export class Resolver implements QueryHandler {
     return this.#deps.rules;
   }
 
-  /** Where a question that is forwarded goes to, for questions that this server asks itself. */
+  /** Returns the route of a forwarded question, for questions of this server itself. */
   routeOf(query: Query): Route {
     const found = this.rules.localZones.find(query);
     return found?.kind === 'forward' ? found.route : this.rules.defaultRoute;
@@ -187,7 +187,7 @@ function resolverSteps(
       name: 'meta-type',
       origin: ORIGIN.metaType,
       why: 'a zone transfer and the like is not about a name: it is refused for every name, and never passed on',
-      after: { class: 'a class without data is refused without a reason, whatever the type' },
+      after: { class: 'a class without data is refused without a reason, for every type' },
       answer: (turn) => own.metaType(turn),
     },
     {
@@ -207,7 +207,7 @@ function resolverSteps(
     {
       name: 'retained',
       origin: ORIGIN.retained,
-      why: 'names that the operator wants answered at once, whatever happens; a schedule keeps them fresh, not the query',
+      why: 'names that the operator wants answered at once, also during a cut; a schedule keeps them fresh, not the query',
       after: { 'local-zone': 'the zone has chosen the route, and with it whether upstreams can be asked' },
       answer: (turn) => kept.retained(turn),
     },

@@ -13,7 +13,7 @@ export interface IdentityOptions {
   readonly id?: string | undefined;
 }
 
-/** What this server says of itself in class CH, if the operator wants it: `version.bind` and `id.server` (RFC 4892). */
+/** Answers in class CH about this server, if the operator wants these answers: `version.bind` and `id.server` (RFC 4892). */
 export class Identity {
   readonly #answers = new NameMap<LocalAnswer>();
 
@@ -49,7 +49,7 @@ interface StatusDeps {
 const STATUS_SHARED_MS = 1_000; // a fifth of the answer's TTL
 const MAX_STATUS_ANSWERS = 256; // there are 100 clusters at most; names from before a reload go with the next clearing
 
-/** The TXT answers at `_status.<endpoint>`: each is composed at most once a second, whatever the number of queries. */
+/** Composes the TXT answers at `_status.<endpoint>`: each answer at most once a second, for any number of queries. */
 export class StatusAnswers {
   readonly #deps: StatusDeps;
   readonly #composed = new Map<string, { readonly atMs: number; readonly answer: LocalAnswer }>();

@@ -100,7 +100,7 @@ t.test('a record of another class, or of a type that only questions have, breaks
   const chaos = rawRecord(NAME, 'A', 60, [10, 0, 0, 1]);
   chaos.writeUInt16BE(3, nameToWire(NAME).length + 2);
   t.match(acceptResponse(message({ question: [NAME, 'A'], answers: [chaos] })), {
-    reason: 'class of a record is another',
+    reason: 'class of a record differs from the question',
   });
   for (const type of [249, 250, 251, 252, 253, 254, 255]) {
     const octets = message({ question: [NAME, 'A'], answers: [rawRecord(NAME, type, 0, [])] });

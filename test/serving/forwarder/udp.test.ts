@@ -250,7 +250,7 @@ t.test('taken ports are drawn again; with all taken the exchange fails', async (
   t.equal(sent.length + failed, 100);
   t.ok(sent.length > 80);
   const none = opened({ ...options(nobody), openUdp: () => ({ kind: 'port-taken' }) });
-  t.match(await run(none, 'a'), { kind: 'failed', reason: 'network', detail: /16 random ones are taken/ });
+  t.match(await run(none, 'a'), { kind: 'failed', reason: 'network', detail: /16 random ports are taken/ });
 });
 
 t.test('a socket that waited 30 s for its turn is replaced unused', async (t) => {
