@@ -95,7 +95,7 @@ async function isLinked(socket: string, path: string): Promise<boolean> {
   );
 }
 
-/** Removes the socket of a process that is gone, and nothing else. */
+/** Removes the socket if no process answers on it; removes no other kind of file. */
 async function clear(path: string): Promise<SocketFault | undefined> {
   try {
     const found = await lstat(path);

@@ -81,7 +81,7 @@ function recordLines(record: EndpointRecord, nowMs: number): string[] {
   return [head, ...names.flatMap((name) => addresses.map(({ address }) => `${address} ${name}`))];
 }
 
-/** An array of JSON objects, with times that a person can read and ages that a program can compare. */
+/** Writes the records as an array of JSON objects, with times for a person and ages that a program can compare. */
 export function jsonText({ content: records }: EndpointsFile, nowMs: number): string {
   return `${JSON.stringify(
     records.map((record) => recordObject(record, nowMs)),

@@ -127,7 +127,7 @@ async function isInstalled(): Promise<boolean> {
   );
 }
 
-/** A server that runs on without its configuration, or the files of one that ran. */
+/** Looks at the default places for a server that runs without its configuration file, or for the files of an earlier server. */
 async function atDefaultPlaces(defaults: Places): Promise<Places | undefined> {
   const reading = await getStatus(defaults.admin, DEFAULT_TIMEOUT_MS);
   if (reading.kind === 'read') {

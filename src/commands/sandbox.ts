@@ -72,7 +72,7 @@ function patchCluster(cluster: string, dnsPort: number): Promise<ExitCode> {
   });
 }
 
-/** Sends a command to the sandbox whose server has this port, and prints a text that is made of its answer. */
+/** Sends a command to the sandbox whose server has this port, and prints a text made from the sandbox's answer. */
 async function sendToSandbox(
   dnsPort: number,
   path: string,

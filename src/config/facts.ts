@@ -15,7 +15,7 @@ export type AnySchema = z.core.$ZodType;
 export interface KindFacts<Suffix extends string = string> {
   /** In words that follow "write ". */
   readonly allowed: string;
-  /** Follows `allowed`, and is shown in the reference where there is no default. */
+  /** An example that follows `allowed`; the reference shows the example for a key without a default. */
   readonly example?: string;
   /** A regular expression for editors; the loader's own check is stricter. */
   readonly pattern?: string;

@@ -8,14 +8,14 @@ import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnect
 import type { SiteNames } from '../serving/local-zones/local-zones.ts';
 
 export interface Routes {
-  /** Every group that something is forwarded to, the default group first. */
+  /** All groups that receive forwarded questions; the default group comes first. */
   readonly groups: readonly UpstreamGroup[];
-  /** Names of the groups that have the default upstreams, the default one's own among them: these are asked about names beyond the link. */
+  /** Names of the groups with the default upstreams, including the default group. Names beyond the link go to these groups. */
   readonly defaults: ReadonlySet<string>;
-  /** The texts of all upstreams, and of those that a drill treats as unreachable: all that are not on the site. */
+  /** The texts of all upstreams, and of the upstreams outside the site, which a drill treats as unreachable. */
   readonly upstreams: ReadonlySet<string>;
   readonly acrossLink: ReadonlySet<string>;
-  /** Which upstreams are asked about which names. Answers of other upstreams, kept from before a restart, may not hold. */
+  /** A text that says which upstreams the server asks about which names. After a restart, answers of other upstreams may be wrong. */
   readonly scope: string;
   /** Each zone as text, by its name: a reload compares them. */
   readonly texts: ReadonlyMap<string, string>;

@@ -1,7 +1,7 @@
 /**
  * The far side of the link, as the rooms of both journeys ask it. Everything that speaks HTTPS lives in a thread of its own
  * (far-side-thread.ts says why), and only `poll(source, settings, context)` and `head(url)` cross into it. The thread is started
- * with the first call. Where it ends by itself, or stands still, the calls under way fail, and the next call starts another
+ * with the first call. If the thread ends by itself, or stands still, all running calls fail, and the next call starts a new
  * thread.
  *
  *     call --- aborted ---> the thread says how far the call had come -------------------> the call fails
@@ -95,7 +95,7 @@ export class FarSide implements Disposable {
       () => false,
     );
 
-  /** Calls still under way fail. */
+  /** Ends the thread; calls that still run fail. */
   [Symbol.dispose](): void {
     this.#isDisposed = true;
     this.#fail('the server is stopping');
@@ -182,7 +182,7 @@ export class FarSide implements Disposable {
     else this.#waiting.get(message.id)?.resolve(message.output);
   }
 
-  /** A thread that stands still is ended, and the next call starts another. */
+  /** Ends a thread that stands still; the next call starts a new thread. */
   #missedBy(worker: Worker): void {
     if (worker !== this.#worker) return;
     const nowMs = this.#options.clock.monotonicMs();

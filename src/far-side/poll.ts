@@ -50,7 +50,7 @@ export interface Page<Item, Token> {
   readonly next?: Token | undefined;
 }
 
-/** Filters are exact, so a listing of this many pages is not the one that was asked for. */
+/** Filters are exact, so a listing with more pages than this cannot be the requested listing. */
 const MOST_PAGES = 50;
 
 /**

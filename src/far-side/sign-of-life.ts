@@ -26,9 +26,9 @@ export interface SignOfLifeOptions {
   readonly outbound: Outbound;
   /** Asks upstreams, so that a dead system resolver holds nothing up. */
   readonly resolve: Resolve;
-  /** Whether the upstreams are treated as unreachable although they may answer: a rehearsal. */
+  /** Whether a drill treats the upstreams as unreachable, although they may answer. */
   readonly isCutOff: () => boolean;
-  /** Whether the thread that asks is there; a thread that is not says nothing about the link. Never rejects. */
+  /** Whether the thread that asks is ready. The absence of the thread says nothing about the link. Never rejects. */
   readonly isReady: (signal: AbortSignal) => Promise<boolean>;
   /** Sends the request; `silent`: it could not be sent. Never rejects. */
   readonly head: (request: HeadRequest, signal: AbortSignal) => Promise<HeadOutcome>;
@@ -89,7 +89,7 @@ export function createSignOfLife(options: SignOfLifeOptions): SignOfLife {
         });
         return await firstAnswer([asked, ...others]);
       } finally {
-        over.abort(); // a signal that depends on one that lives on is kept with it, unless it has been aborted
+        over.abort(); // a long-lived signal keeps each dependent signal in memory until that signal is aborted
       }
     },
   };

@@ -79,8 +79,8 @@ function afterNothing(state: LinkState, { reason }: Evidence, nowMs: number): Li
 }
 
 /**
- * A failure that started before the last evidence says nothing new: ten polls lost in one short break are one failure, and a
- * poll that hung since the cut does not undo the return. A success counts however long it took.
+ * Whether a failure started before the last evidence, and so says nothing new. Ten polls lost in one short break are one failure,
+ * and a poll that hung since the cut does not undo the return. A success of any duration counts.
  */
 function isOldNews({ countedAtMs }: LinkState, { startedAtMs }: Evidence): boolean {
   return countedAtMs !== undefined && startedAtMs !== undefined && startedAtMs < countedAtMs;

@@ -30,9 +30,9 @@ interface Line {
 const MAX_QUEUED_OCTETS = 1024 * 1024;
 /** The most that one write takes, unless a single line is longer: a write that fails drops few lines. */
 const MAX_BATCH_OCTETS = 16 * 1024;
-/** After a failure: a disk with room again is noticed soon, and a full one costs a call a second. */
+/** The wait after a failure: the log notices soon that a disk has room again, and a full disk costs a call a second. */
 const RETRY_FAILED_MS = 1000;
-/** After EAGAIN, which only a terminal gives that a person has stopped. */
+/** The wait after EAGAIN, which only a terminal returns after a person has stopped its output. */
 const RETRY_BUSY_MS = 100;
 const LINE_FEED = 0x0a;
 

@@ -32,7 +32,7 @@ function isNamedAfter({ endpoint }: ClusterIdentity, { region }: ClusterIdentity
   return region !== undefined && (endpoint?.split('.').includes(region) ?? false);
 }
 
-/** From certain to likely. Each rule is tried with all clusters before the next rule, so that no cluster takes the record of another. */
+/** The rules, from certain to likely. All clusters try a rule before the next rule, so that no cluster takes another cluster's record. */
 const RULES: readonly ((cluster: ClusterIdentity, known: ClusterIdentity) => boolean)[] = [
   hasSameIdentity,
   (cluster, known) =>

@@ -25,7 +25,7 @@ export interface RetainedRecord {
 /** By message: none is ever changed, and each is compared at every poll and every save. */
 const contents = new WeakMap<Uint8Array, string>();
 
-/** The content of the answer without the order of its records, their TTLs and the message's ID: equal texts say the same. */
+/** Writes the answer's content without record order, TTLs and message ID. Two answers with the same content have equal texts. */
 export function contentOf(message: Uint8Array): string {
   const known = contents.get(message);
   if (known !== undefined) return known;

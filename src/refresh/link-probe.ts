@@ -16,7 +16,7 @@ export interface LinkProbeOptions {
   readonly ping: Ping;
   /** Before `ping`, without a time limit of its own: whether the Region can be asked now. Never rejects. */
   readonly ready?: (region: string, signal: AbortSignal) => Promise<boolean>;
-  /** A sign of life failed after one that came, or for the first time: the sources may know more. */
+  /** Called when a sign of life fails for the first time, or after a success: the sources may know more. */
   readonly onDoubt?: (region: string) => void;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly timers: Timers;
@@ -36,7 +36,7 @@ const QUICK_MS = 900;
 const PATIENT_MS = 8_000;
 /** An answer to a source counts against a failed sign of life for two of the longest default intervals. */
 const RECENT_MS = 600_000;
-/** Many servers behind one link do not ask in step. */
+/** The random part of the pause, so that many servers on one link do not ask at the same moment. */
 const JITTER = 0.2;
 
 interface Watch {
@@ -48,7 +48,7 @@ interface Watch {
   /** When a source last had an answer from AWS about this Region. */
   sourceAnsweredAtMs: number | undefined;
   successes: number;
-  /** Answers have come late: until one is quick again, only long silence counts. */
+  /** Answers have come late: until an answer is quick again, only long silence counts. */
   isSlow: boolean;
 }
 
@@ -104,7 +104,7 @@ export class LinkProbe {
     watch.timer = this.#options.timers.after(delayMs * spread, () => this.#pingAndGoOn(region, watch));
   }
 
-  /** A defect costs one sign of life, and the next is asked for nevertheless. */
+  /** Asks for a sign of life. After a defect the probe loses this sign of life, and still asks for the next. */
   async #pingAndGoOn(region: string, watch: Watch): Promise<void> {
     let hasEnded = false;
     await inBackground('link', async () => {

@@ -318,8 +318,8 @@ function identityOfMember({ refresher: { settings, record } }: Member): ClusterI
 }
 
 /**
- * The record of a cluster whose name or Region was corrected in the configuration: the one with the same endpoint, or, where
- * no endpoint is configured, the only one with the same name. It is copied, and stays parked.
+ * Finds the record of a cluster after the operator corrected its name or Region: the record with the same endpoint. Without a
+ * configured endpoint, it is the only record with the same name. The caller copies the record, which stays parked.
  */
 function lookalike(
   { endpoint, name }: ClusterSettings,

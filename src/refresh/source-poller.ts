@@ -25,12 +25,12 @@ export interface LastFailure {
 interface Running {
   poll: Poll;
   context: SourceContext;
-  /** The poll is being interrupted, and the next one starts when it has ended. */
+  /** The source poller is interrupting the poll; the next poll starts after the end of this poll. */
   isRestarting: boolean;
   readonly done: PromiseWithResolvers<void>;
 }
 
-/** A poll that started this recently is as good as a new one. */
+/** A poll that started this recently is as good as a new poll. */
 const YOUNG_MS = 500;
 
 export class SourcePoller {

@@ -26,7 +26,7 @@ const DIRECTORY_MODE = 0o750;
 
 export type DirectoryOutcome =
   | { readonly kind: 'ready'; readonly isNew: boolean }
-  /** `code` is the system's: `EACCES`, `EROFS`, `ENOTDIR`, ... Files in the directory may still be readable. */
+  /** `code` is the error code of the system: `EACCES`, `EROFS`, `ENOTDIR`, ... Files in the directory may still be readable. */
   | { readonly kind: 'failed'; readonly code: string; readonly detail: string };
 
 /** Creates the state directory where it is missing, durably, and tries whether files can be created in it. Loading works without. */

@@ -182,7 +182,7 @@ export class Writer<End extends WriteEnd> {
     this.at(Math.max(clock.monotonicMs() + retryMs, this.#pacedFromMs + this.#affordableMs(1)));
   }
 
-  /** Time between two writes as large as the last one. */
+  /** Returns the time between two writes of the last size that the daily limit allows. */
   #affordableMs(fraction: number): number {
     return Math.min((this.#lastOctets / DAILY_OCTETS) * DAY_MS * fraction, MOST_MS);
   }

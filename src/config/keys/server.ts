@@ -202,7 +202,7 @@ export function* upstreamsElsewhere(draft: SocketsDraft, { ownAddresses }: Place
   }
 }
 
-/** Port 0 is any free port, and never collides. */
+/** Whether two addresses collide. Port 0 stands for any free port, and never collides. */
 function isOverlapping(one: SocketAddress | undefined, other: SocketAddress | undefined): boolean {
   if (one === undefined || other === undefined) return false;
   if (one.port !== other.port || one.port === 0) return false;

@@ -31,7 +31,7 @@ export const OPEN_ALIAS = new AliasNote(true);
 export interface Alias {
   /** Uncompressed, in the case of the message. */
   readonly target: Uint8Array;
-  /** A DNAME came without the CNAME that it stands for: this one is to be added, with the TTL of the DNAME. */
+  /** A DNAME came without the CNAME that it implies: the writer adds this CNAME, with the TTL of the DNAME. */
   readonly isMissing: boolean;
   readonly ttlSeconds: number;
 }

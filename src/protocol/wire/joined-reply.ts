@@ -176,7 +176,7 @@ function recordEnd(octets: Uint8Array, at: number): number {
 
 const MAX_POINTED = 0x3fff; // RFC 1035 section 4.1.4: an offset has 14 bits
 
-/** One for all replies, because none is joined while another is. */
+/** All replies share this space, because the server joins one reply at a time. */
 const space = new Uint8Array(MAX_MESSAGE_OCTETS);
 
 /** A message that grows record by record; names are compressed against the names that stand there already. */

@@ -95,7 +95,7 @@ function isA6(message: Uint8Array, at: number, end: number): number {
   return suffixEnd < end && isPlainName(message, suffixEnd, end) ? end : -1;
 }
 
-/** RFC 3123 section 4: items of family, prefix, and as many octets of the address as are not zero. */
+/** RFC 3123 section 4: each item has a family, a prefix, and the octets of the address without zeros at the end. */
 function arePrefixes(message: Uint8Array, at: number, end: number): number {
   let next = at;
   while (next + 4 <= end) {

@@ -1,7 +1,7 @@
 /**
- * The partitions of AWS: which Regions are in them, and where their names end. This is the only table of them.
- * aws-partitions.json is generated from the SDK's own data, because the SDK is too heavy for the thread that answers
- * queries; what the SDK's data lacks is added here.
+ * The only table of the partitions of AWS: their Regions, and the suffixes of their names. aws-partitions.json is generated from
+ * the SDK's own data, because the SDK is too heavy for the thread that answers queries. This file adds the facts that the SDK's
+ * data lacks.
  */
 import data from './aws-partitions.json' with { type: 'json' };
 import { isAtOrUnder } from './name.ts';

@@ -27,7 +27,7 @@ import { type GuardSettings, guard, hasSameAddresses, type Refusal } from './gua
 import { isObserved, sighting, withoutPin, withPin } from './pin.ts';
 
 export interface PlanSettings extends ViewSettings, GuardSettings {
-  /** The operator's own name for the endpoint: wins over that of DescribeCluster. */
+  /** The operator's own name for the endpoint; this name wins over the name in DescribeCluster. */
   readonly endpoint?: string | undefined;
   /** Wins over everything; empty when there is none. */
   readonly pin: readonly string[];

@@ -83,7 +83,7 @@ const DOUBT_INTERVAL_MS = 60_000;
 const SPREAD_MS = 1_000;
 /** Questions asked at a time: the slots of the forwarder are for clients. */
 const MAX_ASKING = 16;
-/** For an `ask` that never resolves. */
+/** The deadline of an `ask`, because an `ask` with a defect may never resolve. */
 const ASK_MS = 15_000;
 const MAX_PARKED = 1_000;
 /** Questions added, removed or loaded in one turn of the event loop: each takes up to 50 microseconds. */

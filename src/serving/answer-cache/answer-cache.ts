@@ -42,7 +42,7 @@ export interface AnswerCacheSettings extends CacheabilitySettings, StaleSettings
 export interface AnswerCacheStats {
   readonly entries: number;
   readonly octets: number;
-  /** Queries that found a fresh answer, a stale one, and none of use. */
+  /** Counts of queries that found a fresh answer, a stale answer, and no usable answer. */
   readonly hits: number;
   readonly staleHits: number;
   readonly misses: number;
@@ -234,7 +234,7 @@ export class AnswerCache {
     this.#revision++;
     this.#failures.clear();
     const forgotten = new Set(apexes);
-    // answers that come meanwhile stand at the end, and the end is reached in one turn with the last step
+    // answers that arrive during the steps stand at the end; the last step reaches the end without a pause
     for (const answer of this.#answers.all()) {
       if (isAtOrUnderAny(nameFromWire(answer.octets, HEADER_OCTETS), forgotten))
         this.#answers.delete(answer.key);
@@ -283,7 +283,7 @@ export class AnswerCache {
       default:
         this.#hits++;
         answer.usedAtMs = nowMs;
-        // only the first hit moves an answer to the used segment; later hits change no order
+        // only the first hit moves an answer to the used segment; a later hit moves no answer between segments
         if (answer.hits++ > 0) return answer;
     }
     answer.usedAtMs = nowMs;
@@ -311,7 +311,7 @@ export class AnswerCache {
     return isAnswerTo(resident, query) || freshness(resident, nowMs, this.#settings) === 'expired';
   }
 
-  /** The good answer that an NXDOMAIN is about to hide: one at most, and only within its own stale time. */
+  /** Finds the good answer that a new NXDOMAIN would hide, as long as this answer is within its own stale time. */
   #lastGood(query: Query, nowMs: number): CachedAnswer | undefined {
     const own = this.#ownKept(query, nowMs);
     const last = own && answerWhileStale(own, nowMs, this.#settings);

@@ -35,8 +35,8 @@ export interface CachedAnswer {
   readonly storedAtMs: number;
   readonly lifetimeMs: number;
   /**
-   * Of an NXDOMAIN, and of a retained NODATA too: the good answer that it replaced, given again when the denial can no
-   * longer be confirmed.
+   * For an NXDOMAIN or a retained NODATA: the good answer that the denial replaced. Clients get this answer again when upstreams
+   * can no longer confirm the denial.
    */
   readonly earlier: CachedAnswer | undefined;
   /** The segment that it is in; only segments.ts writes it. The counters after it are written by the cache alone. */

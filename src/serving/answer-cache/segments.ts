@@ -29,7 +29,7 @@ const USED_SHARE = 0.8;
 const LATE_SHARE = 1 / 8;
 /** Late answers that become ordinary ones with each new answer once the cut is over: a few, so that no query waits. */
 const SETTLED_AT_A_TIME = 8;
-/** By which a bound shrinks in one step: room for some twenty answers. */
+/** A bound shrinks by this much in one step: room for some twenty answers. */
 const OCTETS_PER_STEP = 8 * 1024;
 
 const UNUSED = 0;
@@ -272,7 +272,7 @@ export class Failures {
     if (this.#byKey.size > 0) this.#byKey.delete(key);
   }
 
-  /** When the failure under this key was noted, if one is remembered. */
+  /** The time at which the failure under this key was noted; `undefined` without a remembered failure. */
   notedAtMs(key: number): number | undefined {
     return this.#byKey.peek(key)?.storedAtMs;
   }

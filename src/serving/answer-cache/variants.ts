@@ -44,7 +44,7 @@ export class Variants {
     maxSize: FITTED_OCTETS,
     sizeCalculation: (fitted, answer) => sizeOf(fitted) + sizeOf(answer),
   });
-  /** The best so far, while `best` goes through the variants: no object for each. */
+  /** The best variant so far, while `best` goes through the variants. A field saves an object for each call. */
   #says: CachedAnswer | undefined;
   #isFresh = false;
   #rank = 0;

@@ -69,11 +69,11 @@ export interface ForwarderOptions {
 /** The forwarder as plain data, for metrics and status. */
 export interface ForwarderSnapshot {
   readonly upstreams: readonly UpstreamSnapshot[];
-  /** Questions on their way now. */
+  /** Pending questions at this moment. */
   readonly inFlight: number;
-  /** Questions that joined a question on its way. */
+  /** Questions that joined a pending question. */
   readonly coalesced: number;
-  /** Questions that failed because too many were on their way: new ones (`limit`), and those that gave way to others. */
+  /** Questions that failed because too many were pending: new questions (`limit`), and pending questions that gave way. */
   readonly overloaded: Readonly<Record<Overload, number>>;
   /** Questions that failed at once because no upstream could be asked. */
   readonly failedFast: number;

@@ -52,7 +52,7 @@ export function questionOf(query: Query, probes?: Probe): Question {
   };
 }
 
-/** Whether one exchange can answer both: the same name in any case, the same type, class, DO and CD. */
+/** Whether one exchange can answer both questions: they have the same name in any case, type, class, DO and CD. */
 export function isSameQuestion(one: Question, other: Question): boolean {
   if (one.qtype !== other.qtype || one.qclass !== other.qclass) return false;
   if (one.dnssecOk !== other.dnssecOk || one.checkingDisabled !== other.checkingDisabled) return false;

@@ -58,11 +58,11 @@ export type OpenUdpSocket = (upstream: Upstream, port: number, events: UdpSocket
 const USES_PER_SOCKET = 8;
 /** Sockets to draw from, once there is traffic to fill them. */
 const SOCKETS_READY = 16;
-/** A port that is older may have been found by a scan, or belong to an address that the host has lost. */
+/** The transport replaces an older socket: a scan may have found its port, or the host may have lost its address. */
 const SOCKET_AGE_MS = 30_000;
 /**
- * RFC 5452 section 9.3: after so many forged replies to one port, its exchanges are given up for TCP. A forger who knows the
- * port has then guessed one of 65,536 IDs with a chance of one in a thousand.
+ * RFC 5452 section 9.3: after this many forged replies to one port, its exchanges move to TCP. A forger who knows the port has
+ * then guessed the right ID, of 65,536, with a chance of one in a thousand.
  */
 const FORGERIES_BEARABLE = 64;
 const OPEN_TRIES = 16; // ports drawn before the search for a free one ends

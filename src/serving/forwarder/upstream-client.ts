@@ -1,5 +1,5 @@
 /**
- * One upstream as the forwarder knows it: its transports, its health, what it cannot do, and the attempts under way.
+ * Holds the forwarder's state of one upstream: its transports, its health, its missing features, and its running attempts.
  * Groups that have the same upstream share its client.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
@@ -67,13 +67,13 @@ export interface UpstreamSnapshot {
 const LOSSES_TO_TCP = 2;
 const UDP_AGAIN_MS = 30_000;
 const WITHOUT_EDNS_MS = 15 * 60_000;
-/** With more attempts under way, late replies are not waited for: a dead upstream under load holds no more than these. */
+/** With more running attempts, no attempt waits for a late reply: a dead upstream under load holds at most this many. */
 const LINGERING = 512;
 const EVIDENCE_EVERY_MS = 1_000;
 /** While it is down, one real question goes through in this time: a filter may drop every probe, and answer clients. */
 const TRIAL_EVERY_MS = 1_000;
 const ANSWERS_TO_CALM = 3; // as many as the link's state wants
-/** An upstream that lost the case so often in a row does so for every name. */
+/** An upstream that lost the case this often in a row loses it for every name. */
 const CASE_LOSSES_BELIEVED = 3;
 const CASE_LOST_MS = 15 * 60_000;
 
@@ -180,13 +180,13 @@ export class UpstreamClient implements AttemptHost {
     };
   }
 
-  /** Takes it out of use: attempts under way may end, then its sockets are closed. */
+  /** Takes the upstream out of use: running attempts may end, and then the client closes its sockets. */
   retire(): void {
     this.#isRetired = true;
     if (this.#attempts.size === 0) this.#closeTransports();
   }
 
-  /** Gives up every attempt under way, and starts no further one. */
+  /** Gives up every running attempt, and starts no further attempt. */
   close(): void {
     this.#isClosed = true;
     for (const attempt of [...this.#attempts]) attempt.abandon();

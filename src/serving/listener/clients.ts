@@ -32,7 +32,7 @@ export function isLoopback(octets: Uint8Array, at: number, family: Family): bool
 
 const NETWORK_OCTETS = 7; // 56 bits: what a site is given (RFC 6177 section 2); 24 bits of IPv4
 
-/** A number for the network of a client, never 0. Two networks seldom share one. */
+/** Returns a number for the network of a client, never 0. Two networks seldom share a number. */
 export function networkOf({ octets, family }: ClientAddress): number {
   const isV4 = family === 4;
   const from = !isV4 && isMapped(octets, 0) ? MAPPED_OFFSET : 0;

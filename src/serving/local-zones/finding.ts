@@ -62,7 +62,7 @@ const none: ReadonlyMap<number, never> = new Map<number, never>();
  *
  * - `before-cache`  the operator's rule holds while disconnected; cached answers do not count
  * - `before-stale`  a fresh answer is given; an expired answer is not
- * - `after-stale`   a cached answer is given, fresh or stale; the finding is for names without one
+ * - `after-stale`   a cached answer is given, fresh or stale; the finding holds for names without a cached answer
  */
 export type Standing = 'before-cache' | 'before-stale' | 'after-stale';
 

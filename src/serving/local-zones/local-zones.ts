@@ -150,7 +150,7 @@ export class LocalZones<Route> {
   }
 }
 
-/** Its answers are composed when they are first asked for: composing those of a hundred zones would delay the first answer. */
+/** Composes its answers at the first query: to compose the answers of a hundred zones at the start would delay the first answer. */
 class SpecialPlace<Route> implements Place<Route> {
   readonly labels: number;
   readonly #special: SpecialName;

@@ -139,7 +139,7 @@ export class KeptAnswers {
   }
 }
 
-/** No record of the type, for now: without SOA no cache keeps it (RFC 2308 section 5). */
+/** Writes a reply without a record of the type. The reply has no SOA, so that no cache keeps it (RFC 2308 section 5). */
 export function writeNoData({ query, space, spaceStart }: Turn): number {
   return writeEmptyReply(query, RCODE.NOERROR, EXTENDED_ERROR.STALE_ANSWER, space, spaceStart);
 }

@@ -37,7 +37,7 @@ export class Resolver implements QueryHandler {
   readonly #claims: AliasClaims;
   readonly #follower: AliasFollower;
   readonly #steps: readonly Step[];
-  /** The reply space of every answer that comes later: it is sent before the next one is written. */
+  /** The reply space of all answers that come later: the server sends each answer before it writes the next answer. */
   readonly #laterSpace = new Uint8Array(MAX_MESSAGE_OCTETS);
 
   constructor({ arrange = (steps) => steps, ...options }: ResolverOptions, rules: ResolverRules) {
