@@ -71,7 +71,7 @@ export async function startControlServer(options: ControlServerOptions): Promise
 }
 
 const MAX_BODY_OCTETS = 64 * 1024;
-/** A reload waits for sockets, a flush for the disk; a caller that waits longer than this is told so. */
+/** A reload waits for sockets, a flush for the disk. After this time the caller gets an answer that says so. */
 const RUN_MS = 20_000;
 
 interface Answer {
@@ -181,7 +181,7 @@ async function readBody(request: IncomingMessage): Promise<Body> {
   }
 }
 
-/** `undefined` for a body that is too large. It is read to its end and dropped, because a caller that still sends does not see the answer. */
+/** Reads the body; `undefined` for a body that is too large. Reads such a body to its end, because a caller sees no answer while it sends. */
 function collect(request: IncomingMessage): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];

@@ -55,7 +55,7 @@ export async function listenAtPath(server: Server, path: string): Promise<Listen
   }
 }
 
-/** A kill in the middle of this leaves a directory of ours that holds a socket and nothing else. */
+/** Removes the directories that a kill left during the creation of a socket; such a directory contains at most a socket. */
 async function removeLeftovers(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     const left = join(directory, name);

@@ -77,7 +77,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       if (!slots.mayWait(request.socket)) return;
       response.on('close', () => slots.answered(request.socket));
       const next = (): Promise<void> => answerOr500(options, request, response);
-      turn = turn.then(pause).then(next, next); // one that failed keeps no other from its answer
+      turn = turn.then(pause).then(next, next); // a failed request does not keep other requests from their answers
     },
   );
   const slots = new Slots(new LimitLog(options.log), options.clock ?? systemClock);

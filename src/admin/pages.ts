@@ -6,7 +6,7 @@ import { jsonPage, type Page, textPage } from './http-server.ts';
 import { createMetrics } from './metrics.ts';
 import { STATUS_PAGE_POLICY, statusPage } from './status-page.ts';
 
-/** The part of the status that `/readyz` is made from. */
+/** The part of the status from which the server writes `/readyz`. */
 export interface Readiness {
   readonly server: { readonly ready: boolean; readonly notReady: readonly string[] };
 }

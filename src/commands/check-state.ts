@@ -1,4 +1,4 @@
-/** Is the state on disk enough to answer through an outage and a restart? */
+/** Finds out whether the state on disk is enough to answer through an outage and a restart. */
 import { access, constants, stat } from 'node:fs/promises';
 import type { ClusterConfig, Config } from '../config/config.ts';
 import { type ClusterIdentity, clusterText, identityOf, pairUp } from '../records/cluster-identity.ts';

@@ -1,6 +1,6 @@
 /**
- * `outpost-dns check`: is this host ready for an outage? Reads the configuration, the state on disk and the hosts file,
- * asks the running server on this host and no other, and changes nothing.
+ * `outpost-dns check`: finds out whether this host is ready for an outage. The command reads the configuration, the state on disk
+ * and the hosts file, and asks only the running server on this host. It changes nothing.
  */
 import type { Command } from 'commander';
 import type { Config } from '../config/config.ts';

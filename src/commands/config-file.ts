@@ -1,6 +1,6 @@
 /**
- * Reads the configuration for a command: file, environment and this machine's addresses. A server that answers queries
- * meanwhile reads it in a thread of its own (config-thread.ts says why), and gives up a file that cannot be read.
+ * Reads the configuration for a command: file, environment and this machine's addresses. A running server reads the
+ * configuration in a thread of its own (config-thread.ts says why), and gives up a file that nobody can read.
  */
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -41,7 +41,7 @@ export function define(command: Command, { ended }: Run): void {
     .action(async (options: DrillOptions & { readonly json?: true }) => ended(await reportDrill(options)));
 }
 
-/** The server knows how long a drill may be. */
+/** Reads the length of a drill; the server checks the limit. */
 function readLength(text: string): number {
   const length = readDuration(text, '1ms', '3650d');
   if ('value' in length) return length.value;

@@ -154,7 +154,7 @@ function zoneLines(record: EndpointRecord, file: EndpointsFile, nowMs: number): 
   ]);
 }
 
-/** The endpoint's name, and the name in DescribeCluster where another is configured: the server answers both. */
+/** Returns the endpoint's name, and the name in DescribeCluster if it differs: the server answers both names. */
 export function endpointNames(record: EndpointRecord): readonly string[] {
   return [record.endpoint ?? [], otherEndpointOf(record) ?? []].flat();
 }

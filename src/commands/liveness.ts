@@ -1,10 +1,11 @@
 /**
- * Does the DNS side of a server answer? For `status --healthy`, and for the watchdog of the service manager. Asks over its listening sockets, by UDP and TCP, as a client does. The question has
- * an answer in every state of the server: an endpoint that it has addresses of, or else `. NS`.
+ * Finds out whether the DNS side of a server answers, for `status --healthy` and for the watchdog of the service manager. The
+ * check asks the listening sockets by UDP and TCP, as a client does. The question has an answer in every state of the server: an
+ * endpoint with known addresses, or else `. NS`.
  *
- * Only addresses that this host has and can reach are asked. An address may have moved to another host
- * (keepalived), belong to an interface that is down or to another VRF, or be in duplicate address detection: a restart
- * brings none of them back, and the reply of another host proves nothing.
+ * The check asks only addresses that this host has and can reach. An address may have moved to another host (keepalived), or
+ * belong to an interface that is down or to another VRF. It may be in duplicate address detection. A restart brings none of
+ * these addresses back, and the reply of another host proves nothing.
  */
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';

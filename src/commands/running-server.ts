@@ -99,7 +99,7 @@ export function explainNone(search: Exclude<ConfigSearch, { kind: 'config' }>): 
 
 const NO_CONFIG = `there is no configuration "${DEFAULT_CONFIG_FILE}", this user runs no sandbox`;
 
-/** For a command that needs the configuration, where there is none. */
+/** Explains to a person that a command needs a configuration and found none. */
 export async function explainNoConfig(): Promise<ExitCode> {
   if ((await atDefaultPlaces(DEFAULT_PLACES)) === undefined) return explainNone({ kind: 'none' });
   explain(`no configuration was found: ${NO_CONFIG}`, 'name it with --config');

@@ -129,7 +129,7 @@ async function claim(port: number): Promise<void> {
 
 function nothing(): void {}
 
-/** For a server that a person starts by hand, or that a test kills: one line of JSON with all that it needs. */
+/** Prints one line of JSON with the settings for a server that a person starts by hand, or that a test kills. */
 async function runRegion(region: Sandbox, configFile: string, ended: Promise<unknown>): Promise<ExitCode> {
   const { regionUrl, dnsAddress, controlPath, environment } = region;
   process.stdout.write(

@@ -218,7 +218,7 @@ const CODES: ReadonlyMap<string, readonly [detail: string, kind: 'absent' | 'den
   ],
 ]);
 
-/** `another`: how another server is named. */
+/** `another`: the text that tells a person how to name another server. */
 function failureOf(error: unknown, another: string): CallFailure {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const [known, kind = 'absent'] = CODES.get(code) ?? [];

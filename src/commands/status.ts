@@ -97,7 +97,7 @@ const STYLES: Readonly<Record<Exclude<Tone, 'plain'>, Style>> = {
 };
 
 /**
- * The panels that the rooms report, drawn on a terminal without knowledge of their content. The first panel has no title: it
+ * Draws the panels that the rooms report on a terminal, without knowledge of their content. The first panel has no title: it
  * says whether the server is ready.
  */
 export function panelLines([head = {}, ...others]: readonly Panel[], paint: Paint): string[] {

@@ -53,8 +53,8 @@ function width(text: string): number {
 }
 
 /**
- * A closed pipe (`outpost-dns status | head -1`) leaves the exit code as it is. A full disk is a failed action, said on
- * standard error. Neither ends a command with a stack trace.
+ * Handles errors of standard output, so that no command ends with a stack trace. A closed pipe (`outpost-dns status | head -1`)
+ * leaves the exit code as it is. A full disk is a failed action: the command reports it on standard error.
  */
 export function watchOutput(): void {
   process.stdout.on('error', (error: Error & { code?: string }) => {

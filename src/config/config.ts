@@ -57,7 +57,7 @@ export const schema = into(
 
 /** Checked and frozen, with units in the names of its options. */
 export type Config = OptionsOf<typeof schema> & {
-  /** From the environment alone. */
+  /** Settings that come only from the environment. */
   readonly outbound: OutboundConfig;
 };
 export type ClusterConfig = Config['clusters'][number];

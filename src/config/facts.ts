@@ -1,6 +1,6 @@
 /**
- * The facts declared of each key, and how to find them. Zod checks a schema; these facts tell a person or an editor what it
- * means. Validation, the reference, the JSON Schema and the names of variables read them.
+ * Holds and finds the facts that are declared for each key. Zod checks a schema; these facts explain the key to a person or an
+ * editor. Validation, the reference, the JSON Schema and the names of variables read these facts.
  * This file knows no single key.
  */
 import * as z from 'zod';

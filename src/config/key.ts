@@ -117,7 +117,7 @@ export function alternative<Kind extends z.ZodType>(kind: Kind, doc: string, exa
   return declared<z.ZodOptional<Kind>, ''>(z.optional(kind), { doc, example, alternative: true });
 }
 
-/** A key with a default, given as it would be written in the file. */
+/** Declares a key with a default; the caller gives the default as a person writes it in the file. */
 export function defaulted<Kind extends z.ZodType, const Option extends string = ''>(
   kind: Kind,
   value: z.input<Kind>,

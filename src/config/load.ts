@@ -26,9 +26,9 @@ import {
 } from './yaml-file.ts';
 
 export interface LoadRequest {
-  /** Path of the file; without one, and without `text`, the environment alone counts. */
+  /** Path of the file. Without a path and without `text`, only the environment counts. */
   readonly file?: string | undefined;
-  /** Whether the file was named by its user: then it must exist. */
+  /** Whether a person named the file: the file must then exist. */
   readonly explicit: boolean;
   /** The file's text where it is at hand already; `file` then only names it in faults. */
   readonly text?: string | undefined;
@@ -126,7 +126,7 @@ function located(finding: Finding, places: Places): Fault {
   return { ...placeOf(path, places, finding.isKey), path: pathText(path), value, message, fix };
 }
 
-/** The variable that has set the value; otherwise the line of the key, or of the map that the key is missing from. */
+/** Returns the variable that has set the value; otherwise the line of the key, or of the map that lacks the key. */
 function placeOf(
   path: Path,
   places: Places,

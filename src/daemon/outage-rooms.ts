@@ -1,4 +1,4 @@
-/** The rooms that know of an outage, real or rehearsed: the link, its chronicle, the drill. */
+/** Builds the rooms that know of an outage, real or rehearsed: the link, its chronicle, the drill. */
 import { Drill, type DrillChange } from '../drill/drill.ts';
 import {
   afterTransition,

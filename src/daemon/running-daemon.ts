@@ -233,7 +233,7 @@ function faultsOf(error: unknown): readonly string[] {
   return faultFields(error).faults.map(({ path, message }) => `${path}: ${message}`);
 }
 
-/** Most faults that are logged: a file of another program can have thousands, and writing all of them takes the loop. */
+/** The log gets at most this many faults: a file of another program can have thousands, and to write all of them blocks the loop. */
 const TOLD_FAULTS = 50;
 
 function faultFields({ faults }: ConfigError) {

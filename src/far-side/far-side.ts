@@ -68,7 +68,7 @@ export class FarSide implements Disposable {
   /** Counts the messages of the thread. */
   #words = 0;
   #isDisposed = false;
-  /** Threads that were told to end and have not. */
+  /** The number of threads that this process has asked to end and that still run. */
   #notEnded = 0;
   /** The log says that no thread is started. */
   #isRefusing = false;

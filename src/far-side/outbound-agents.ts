@@ -46,7 +46,7 @@ export interface OutboundHandler {
   readonly handle: Handle;
   readonly updateHttpClientConfig: NodeHttpHandler['updateHttpClientConfig'];
   readonly httpHandlerConfigs: NodeHttpHandler['httpHandlerConfigs'];
-  /** Why the latest request got no answer; undefined where it got one. */
+  /** The reason why the latest request got no answer; undefined after an answer. */
   readonly lastFailure: () => unknown;
   readonly destroy: () => void;
 }

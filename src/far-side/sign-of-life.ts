@@ -127,7 +127,7 @@ function asker({ outbound, resolve, isCutOff, head }: SignOfLifeOptions) {
   };
 }
 
-/** undefined where it takes longer. */
+/** Waits for `work` for at most `ms`; resolves to `undefined` if the work takes longer. */
 async function settledWithin<T>(work: Promise<T>, ms: number, timers: Timers): Promise<T | undefined> {
   const { promise, resolve } = Promise.withResolvers<undefined>();
   using _timer = timers.after(ms, () => resolve(undefined));

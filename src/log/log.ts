@@ -1,6 +1,6 @@
 /** The log as an argument: constant text plus fields. It knows no destination. */
 
-/** Pino's logger has this shape; tests pass one that collects. */
+/** Pino's logger has this shape; tests pass a log that collects lines. */
 export interface Log {
   debug(fields: object, text: string): void;
   info(fields: object, text: string): void;

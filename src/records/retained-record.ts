@@ -18,7 +18,7 @@ export interface RetainedRecord {
   readonly signedMessage?: Uint8Array;
   /** When an upstream last gave this answer, wall ms. */
   readonly confirmedAtMs: number;
-  /** When an upstream last gave a different answer, wall ms. */
+  /** The time at which an upstream last gave a different answer, wall ms. */
   readonly changedAtMs: number;
 }
 

@@ -253,7 +253,7 @@ export class ClusterRefresher {
     else this.#failed(poller);
   }
 
-  /** When credentials work again for one source, the others try at once: their backoff may be an hour. */
+  /** Starts the other sources at once when credentials work again for one source: their backoff may be an hour. */
   #noteCredentials(next: CredentialState): void {
     const before = this.#credentials;
     this.#credentials = next;
@@ -275,7 +275,7 @@ export class ClusterRefresher {
     for (const name of this.#pollers.keys()) if (isListing(name)) this.#poll(name, true);
   }
 
-  /** The addresses of the old name say nothing about the new one. */
+  /** Forgets the answers of the name sources, because the addresses of the old name say nothing about the new name. */
   #forgetNames(): void {
     for (const poller of this.#pollers.values()) if (isNameSource(poller.name)) poller.forget();
   }
@@ -379,9 +379,9 @@ const FORGET_MS = 3_600_000;
 const MAX_SEEN = 16;
 
 /**
- * Signs that the cluster was deleted and created again under its name: the endpoint's name no longer exists, or the cluster
- * has different interfaces. EKS is then asked at once instead of an hour later. It is asked less often while it says nothing
- * new, because a name that does not exist may stay so for weeks.
+ * Watches for signs that the cluster was deleted and created again under its name: the endpoint's name no longer exists, or the
+ * cluster has different interfaces. The refresher then asks EKS at once instead of an hour later. While EKS says nothing new, the
+ * refresher asks less often, because a name may be absent for weeks.
  */
 class RecreationSigns {
   /** The current sign of each source. */
@@ -400,7 +400,7 @@ class RecreationSigns {
   ): boolean {
     this.#note(observation, record, nowMs);
     if (this.#signs.size === 0 || eks === undefined || eks.isRunning) return false;
-    // time does not change a policy that forbids the call
+    // a later call would meet the same policy, which forbids the call
     if (eks.latest === 'failed' && eks.lastFailure?.reason === 'denied') return false;
     if (nowMs - Math.max(this.#askedAtMs, eks.startedAtMs) < this.#spacingMs) return false;
     this.#askedAtMs = nowMs;

@@ -15,9 +15,9 @@ export interface ClusterSnapshot {
   readonly cluster: string;
   readonly region?: string;
   readonly endpoint?: string;
-  /** The name that DescribeCluster says, where the operator gave another: both are answered. */
+  /** The name in DescribeCluster, if the operator gave a different name: the server answers both names. */
   readonly describedEndpoint?: string;
-  /** Names that the endpoint had before, newest first; they are answered as well. */
+  /** Earlier names of the endpoint, newest first; the server answers these names too. */
   readonly formerEndpoints?: readonly string[];
   readonly basis: EndpointRecord['basis'];
   readonly ttlSeconds: number;

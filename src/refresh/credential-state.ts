@@ -68,7 +68,7 @@ export function retainSources(
   return withTroubles(state, troubles, initialCredentialState, nowMs);
 }
 
-/** The latest trouble leads: an earlier one is an older view of the same credentials. */
+/** The latest trouble comes first: an earlier trouble is an older view of the same credentials. */
 function withTroubles(
   state: CredentialState,
   troubles: ReadonlyMap<SourceName, Trouble>,

@@ -26,10 +26,10 @@ type Age = number | undefined;
 export interface EndpointStatus {
   readonly cluster: string;
   readonly region?: string;
-  /** As EKS gives it, where it gives one: `aws eks get-token --cluster-id` needs it. */
+  /** The cluster ID that EKS gives, if any: `aws eks get-token --cluster-id` needs this ID. */
   readonly clusterId?: string;
   readonly endpoint?: string;
-  /** The name that DescribeCluster says, where the configuration names another. */
+  /** The name in DescribeCluster, if the configuration has a different name. */
   readonly describedEndpoint?: string;
   readonly basis: string;
   readonly ttlSeconds: number;

@@ -12,7 +12,7 @@ export interface SourceStats {
   readonly lastDurationMs: number | undefined;
   /** Polls that settled after their deadline, or after a newer poll had replaced them; their answers were ignored. */
   readonly lateResults: number;
-  /** Polls that were given up and have not settled since. */
+  /** The number of polls that the poller gave up and that have not settled since. */
   readonly unsettled: number;
 }
 

@@ -92,8 +92,8 @@ async function withTargets(
 }
 
 /**
- * Asks the upstreams for the endpoint's name, past our own cache. It needs no credentials. An answer is evidence for the
- * upstream, which may have it from its cache, and not for AWS.
+ * Asks the upstreams for the endpoint's name, past our own cache, without credentials. An answer is evidence for the upstream,
+ * not for AWS, because the upstream may answer from its cache.
  */
 export function createDnsSource(upstream: UpstreamView): Source {
   return {

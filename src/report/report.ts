@@ -38,7 +38,7 @@ export type Cell = string | number | Toned | readonly (string | Toned)[];
 
 /** A part of the status as a person reads it. A view draws it, and knows nothing of its content. */
 export interface Panel {
-  /** Absent: above all panels. Panels of one title are drawn as one. */
+  /** A panel without a title stands above all panels. Panels with the same title become one panel. */
   readonly title?: string;
   /** The condition of the whole, in a word. */
   readonly badge?: Toned;

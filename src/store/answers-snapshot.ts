@@ -51,7 +51,7 @@ export type LoadVerdict = 'kept' | 'expired' | 'superseded' | 'full' | 'refused'
 
 export interface AnswersSnapshotOptions {
   readonly directory: string;
-  /** The file's bound, that of the cache. */
+  /** The bound of the file, which is the bound of the cache. */
   readonly sizeOctets: number;
   /** Names the servers that are asked: answers of another scope are loaded as stale. Only compared, never kept. */
   readonly scope: string;
@@ -217,7 +217,7 @@ export class AnswersSnapshot {
       slices.end();
       return fault;
     } catch (error) {
-      // a defect that one file triggers must not come back with every start
+      // a file that triggers a defect counts as corrupt, so that the defect does not return at every start
       const detail = error instanceof Error ? error.message : String(error);
       return { path: this.#path, kind: 'corrupt', reason: 'internal', detail };
     }

@@ -29,8 +29,8 @@ export interface Replacement {
 }
 
 /**
- * Replaces a file durably, and keeps its old content. Throws StoreError, or the error of a part that cannot be composed; then
- * `path` holds the old octets, or the new ones whole.
+ * Replaces a file durably, and keeps its old content. Throws StoreError, or the error of a part that it cannot compose; `path`
+ * then holds the old octets or the new octets, whole.
  */
 export async function replaceFile(files: FileSystem, random: Random, wanted: Replacement): Promise<void> {
   const { path, previousPath, limitOctets = Number.POSITIVE_INFINITY } = wanted;

@@ -67,7 +67,7 @@ export type Decoded<Content> = { readonly kind: 'ok'; readonly file: Written<Con
 /** A file whose content is one list: its envelope, and how an item goes into the file and comes out of it. */
 export interface CheckedList<Item> {
   readonly envelope: Envelope;
-  /** The member that holds the list, and the last one. */
+  /** The name of the member that holds the list; this member is the last. */
   readonly key: string;
   /** Throws RangeError where a time is out of range. */
   readonly compose: (item: Item) => object;

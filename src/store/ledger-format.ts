@@ -4,7 +4,7 @@
  *     {"sequence":17,"at":"2026-01-01T03:00:00.000Z","kind":"link","side":"aws","key":"us-west-2",...}
  *
  * `sequence` gives the order, over restarts too, because `at` is the wall clock, which may be wrong and may jump. `lost` counts
- * the events before this one that could not be written. A line of a later version is an entry without `event`.
+ * the earlier events that the ledger could not write. A line of a later version is an entry without `event`.
  */
 import * as z from 'zod';
 import { isDeeperThan } from '../records/canonical-json.ts';
@@ -111,7 +111,7 @@ export interface LineParts {
   readonly sequence: number;
   /** Wall ms at which it happened. */
   readonly atMs: number;
-  /** Lost events before this one. */
+  /** The number of lost events before this event. */
   readonly lost: number;
   readonly event: LedgerEvent;
 }
@@ -145,7 +145,7 @@ export interface LedgerEntry {
   readonly at: string;
   readonly lost: number;
   readonly kind: string;
-  /** Absent for an event that only a later version knows, and for one that was shortened too much. */
+  /** Absent for an event that only a later version knows, and for an event that was shortened too much. */
   readonly event?: LedgerEvent;
   /** The whole line as it was written. */
   readonly line: Readonly<Record<string, unknown>>;

@@ -77,7 +77,7 @@ export class Ledger {
 
   readonly #queue: Waiting[] = [];
   #isClosed = false;
-  /** Events lost since the last one that entered the queue. */
+  /** The number of events lost since the last event that entered the queue. */
   #lostBefore = 0;
   #end: End | undefined;
   #sequence = 0;
@@ -216,7 +216,7 @@ export class Ledger {
     }
   }
 
-  /** Takes the lines that are whole within `octets` out of the queue: the others are tried again. */
+  /** Removes from the queue the lines that lie whole within `octets`; the ledger tries the other lines again. */
   #settle(octets: number, lines: readonly number[]): void {
     let whole = 0;
     let left = octets;

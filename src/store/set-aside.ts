@@ -27,8 +27,9 @@ export interface LoadFault extends Fault {
 export type SetAside = (fault: Fault) => Promise<string>;
 
 /**
- * The unusable files of one store. Corrupt and foreign files are set aside when they are found. A file of a later version, or
- * one that cannot be read, stays until a write would replace it, so that an upgrade or a `chmod` finds it under its name.
+ * Handles the unusable files of one store. The store sets corrupt and foreign files aside when it finds them. A file of a later
+ * version, or a file without read permission, stays until a write would replace the file. So an upgrade or a `chmod` finds the
+ * file under its name.
  */
 export class BlockedFiles {
   readonly #setAside: SetAside;

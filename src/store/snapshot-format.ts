@@ -12,11 +12,11 @@
  *     answer  age u48 (ms), lifetime u48 (ms), length u16, message
  *
  * Integers are big-endian. A proof is the SHA-256 of the proof before it (none for the header), the length and the payload:
- * so all blocks are in their place and of one file, and a file that was cut off or has rotted is good up to its first bad
- * block. Every entry stands for itself, so that a part of the file is of use. `answers` is a hint: their number when the write
- * began. `scope` is the SHA-256 of a text that names the servers asked: answers of another scope may be wrong for this one. Any
- * change needs a new version, because there is no room for members that an older version could skip; no code converts old
- * files, because the file may be lost.
+ * so proofs show that all blocks belong to one file and are in order. A truncated or damaged file is good up to its first bad
+ * block. No entry needs another entry, so a part of the file is useful. `answers` is a hint: the number of answers when the write
+ * began. `scope` is the SHA-256 of a text that names the servers asked: answers of a different scope may be wrong here. Any change
+ * needs a new version, because the format has no members that an older version could skip. No code converts old files, because
+ * the file may be lost.
  */
 import { createHash } from 'node:crypto';
 
@@ -108,7 +108,7 @@ export class SnapshotComposer {
     return at - FRAME_OCTETS >= BLOCK_OCTETS;
   }
 
-  /** The block with the entries added since the last one; `undefined` without any. */
+  /** Returns the block with the entries added since the last block; `undefined` without entries. */
   block(): Uint8Array | undefined {
     return this.#end === FRAME_OCTETS ? undefined : this.#close();
   }

@@ -112,9 +112,9 @@ export class StateStore<Content> {
   }
 
   /**
-   * Makes `content` durable: all that shall be kept. The file then holds exactly this, and beside it what another process
-   * wrote while the directory was its own. Of several calls during a write only the newest content is written next, and every
-   * call resolves once a state at least as new as its own is on disk. Expected failures are outcomes; the writer tries again.
+   * Makes `content` durable. The file then holds exactly this content, and the content that another process wrote while it had
+   * the directory. After several calls during a write, the store writes only the newest content. Each call resolves once a state
+   * at least as new as its own is on disk. Expected failures are outcomes; the writer tries again.
    */
   save(content: Content): Promise<SaveOutcome> {
     this.#take(() => inOneStep(() => content));
@@ -138,7 +138,7 @@ export class StateStore<Content> {
     return this.#writer.now();
   }
 
-  /** Flushes, waits for it a moment, and plans no write from then on. */
+  /** Starts a flush, waits for a short time until it ends, and plans no further write. */
   stop(): Promise<void> {
     return this.#writer.stop(STOP_WAIT_MS, () => this.flush());
   }

@@ -35,7 +35,7 @@ export function ipv4Network() {
   });
 }
 
-/** An address to listen on, port 0 meaning any free one. */
+/** An address to listen on; port 0 stands for any free port. */
 export function listenAddress(defaultPort: number) {
   return textKind((text) => readSocketAddress(text, defaultPort, 0), {
     allowed: `an address with an optional port (default ${defaultPort}), such as 127.0.0.1:${defaultPort} or [::1]:${defaultPort}`,

@@ -68,7 +68,7 @@ const DEFAULTS = {
 /** The second corrects a clock that is 4 minutes off and more; a third would only stretch a poll in an outage. */
 const ATTEMPTS = 2;
 
-/** `dispose` destroys every socket; calls still under way fail. */
+/** Makes the clients. `dispose` destroys every socket; calls that still run fail. */
 export function createAwsServices(options: AwsClientsOptions): AwsServices & { dispose(): void } {
   const configure = configuring(options);
   const explain = (error: unknown) => classifyAwsFailure(error, options.clock.wallMs());

@@ -242,7 +242,7 @@ function endGroup(pid: number | undefined): void {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // it has ended already
+    // the group of processes has ended already
   }
 }
 

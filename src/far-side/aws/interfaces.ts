@@ -55,7 +55,7 @@ async function describedInterfaces(ask: Asking): Promise<InterfaceFinding> {
   return keepUsable(ask.context, listed.filter(isDescribed));
 }
 
-/** Only where VPC and subnets are known: the text alone could belong to another cluster. */
+/** Finds interfaces whose description contains the text. Needs VPC and subnets: the text alone could belong to another cluster. */
 async function looselyDescribedInterfaces(ask: Asking): Promise<InterfaceFinding> {
   const { cluster, vpcId, subnetIds } = ask.context;
   if (vpcId === undefined || subnetIds.length === 0) return { addresses: [], rejected: '' };

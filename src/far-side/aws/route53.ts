@@ -30,7 +30,7 @@ export const pollRoute53: PollFunction = async ({ settings, context, signal }, {
   };
 };
 
-/** For a cluster that has only an endpoint: the API is the same everywhere in a partition. */
+/** The Region for a cluster that has only an endpoint: the API is the same everywhere in a partition. */
 const ANY_REGION = 'us-east-1';
 
 interface Asking {

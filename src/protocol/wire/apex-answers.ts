@@ -1,8 +1,8 @@
 /**
- * The answers that every zone of ours has in common, endpoints included: no such type, no such name, SOA, NS and HINFO.
- * They are composed once against a stand-in for the apex and fitted to any other apex by its length alone, because every
- * name in them that belongs to the zone is a compression pointer into the question. Composing them for each of the
- * hundred zones would take 50 ms before the first answer.
+ * Composes the answers that all zones of ours share, endpoints included: no such type, no such name, SOA, NS and HINFO. The
+ * server composes these answers once, for a stand-in apex. They fit any apex after a change of the length alone: every
+ * name of the zone in them is a compression pointer into the question. To compose the answers for each of the hundred zones
+ * would take 50 ms before the first answer.
  */
 
 import { RCODE } from '../words/codes.ts';

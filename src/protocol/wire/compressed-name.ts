@@ -99,7 +99,7 @@ export function isSameName(message: Uint8Array, left: number, right: number): bo
   return true;
 }
 
-/** Whether the whole name at `name` is the one at `apex` or lies under it. */
+/** Whether the checked name at `name` equals the name at `apex`, or lies under that name. */
 export function isAtOrUnderName(message: Uint8Array, name: number, apex: number): boolean {
   const top = labelAt(message, apex);
   let surplus = labelsOf(message, name) - labelsOf(message, top);

@@ -1,6 +1,6 @@
 /**
- * Answers that this server authors itself, composed once (by dns2) when a table is built, and written per
- * query by copying octets after the client's own question.
+ * Composes the answers that this server authors itself. dns2 composes each answer once, when a table is built. For each query
+ * the server copies these octets after the client's own question.
  */
 
 import { Packet } from 'dns2';

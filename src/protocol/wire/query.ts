@@ -1,7 +1,7 @@
 /**
- * Queries as received octets. `parseQuery` fills one reused `Query` with offsets and numbers: no string, no
- * object per query. Everything a client sent is untrusted until it returned `VERDICT.OK`, and the work done
- * is bounded by the name's 255 octets, one authority record and four additional ones.
+ * Parses queries as received octets. `parseQuery` fills one reused `Query` with offsets and numbers: no string, no object per
+ * query. All octets of a client are untrusted until `parseQuery` has returned `VERDICT.OK`. The name's 255 octets, one authority
+ * record and four additional records bound the work.
  * RFC 1035 section 4.1, RFC 1995 section 3, RFC 6891 section 6.1, RFC 9619 (QDCOUNT is one).
  */
 
@@ -387,13 +387,12 @@ export function composeQuery(parts: QueryParts): Uint8Array {
 }
 
 /**
- * The hash by which names are found: HalfSipHash-1-3 (Aumasson and Bernstein, 2012) over the labels of a name, right
- * label first, so that every suffix is hashed on the way. Its key is drawn when the process begins and never leaves it:
- * nobody outside can make two names that share a hash, which would share a place in every table. A hash is never written
- * to disk. Two names may still share one by accident, so a table compares what it finds.
+ * The key of the hash by which tables find names: HalfSipHash-1-3 (Aumasson and Bernstein, 2012) over the labels of a name. The
+ * right label comes first, so that one pass hashes every suffix. The key is random for each process and never leaves the process:
+ * nobody outside can make two names with one hash, which would share a place in every table. No hash goes to the disk. Two names
+ * may still share a hash by accident, so a table compares the names that it finds.
  *
- * The key is drawn here and not handed in, against the habit of the house, because a table that was filled before the key
- * came would find nothing.
+ * Against the habit of the house the key is no argument: a table that was filled before the key came would find nothing.
  */
 const key = randomFillSync(new Int32Array(2));
 const KEY_LOW = key[0] ?? 0;

@@ -63,8 +63,8 @@ export function emptyReplyLength(query: Query, extendedError: number | undefined
 }
 
 /**
- * Writes ID, flags (QR and RA set, OPCODE zero, RD and CD copied), QDCOUNT 1 and the question octet for
- * octet, in the case in which it was sent. Leaves the other counts to the caller. Returns the question's end.
+ * Writes ID, flags (QR and RA set, OPCODE zero, RD and CD copied) and QDCOUNT 1. Copies the question octet for octet, in the
+ * client's case. Leaves the other counts to the caller. Returns the question's end.
  */
 export function writeHeaderAndQuestion(
   query: Query,

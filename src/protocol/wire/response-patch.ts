@@ -68,9 +68,9 @@ function writeSections(
 }
 
 /**
- * RFC 2181 section 9: TC is for an answer that does not fit, not for additions to it. The extended error goes first
- * (RFC 8914 section 3; it alone is no reason for TC, which would cost a whole answer), then the additional section, then
- * those authority records that the answer does not need.
+ * RFC 2181 section 9: TC is for an answer that does not fit, not for additions to it. The reply first loses the extended error,
+ * which alone is no reason for TC, because TC would cost a whole answer (RFC 8914 section 3). Then it loses the additional
+ * section, and then the authority records that the answer does not need.
  */
 function writeShorterReply(
   query: Query,

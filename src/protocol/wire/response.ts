@@ -1,7 +1,7 @@
 /**
- * Responses from upstreams as received octets. One pass finds what the cache and the reply need, proves that every record
- * lies inside the message and has the shape of its TYPE, and whether all records belong to the question. Every received
- * response goes through `acceptResponse`: nothing else is kept or passed on.
+ * Checks responses from upstreams as received octets. One pass finds the facts that the cache and the reply need. It proves that
+ * every record lies inside the message and has the shape of its TYPE, and decides whether all records belong to the question.
+ * Every received response goes through `acceptResponse`: the server keeps and passes on no other response.
  */
 
 import { CLASS, OPTION_EXTENDED_ERROR, RCODE, TYPE } from '../words/codes.ts';

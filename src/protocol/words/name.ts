@@ -1,6 +1,6 @@
 /**
- * Domain names as text and as octets. Text is lower case, without the trailing dot, the root is `.`, and
- * octets that are not printable or have a meaning of their own are escaped as in RFC 1035 section 5.1.
+ * Converts domain names between text and octets. Text is lower case, without the trailing dot; the root is `.`. Octets that are
+ * not printable, or have a meaning of their own, are escaped as in RFC 1035 section 5.1.
  */
 
 const MAX_LABEL = 63; // RFC 1035 section 2.3.4

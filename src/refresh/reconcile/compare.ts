@@ -151,7 +151,7 @@ function doubtAboutNames(names: readonly SourceView[], byInterfaces: Set<string>
 export interface SourceState {
   readonly source: AddressSource;
   readonly latest: 'untried' | 'succeeded' | 'failed';
-  /** Why the latest poll failed. */
+  /** The reason why the latest poll failed. */
   readonly failure?: FailureReason | undefined;
   /** The last answer, even if a failure came after it. */
   readonly view?: AddressView | undefined;

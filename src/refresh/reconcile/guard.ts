@@ -1,6 +1,6 @@
 /**
- * The guard: decides whether a candidate is adopted. It refuses addresses that must not be served, never adopts an empty set,
- * and holds back a change that loses too much at once or that nothing but names supports. Pure.
+ * The guard decides whether the refresh adopts a candidate. It refuses addresses that no client may get, and never adopts an
+ * empty set. It holds back a change that loses too much at once, or that only names support. Pure.
  */
 import { isIPv4 } from 'node:net';
 import ipaddr from 'ipaddr.js';
@@ -60,7 +60,7 @@ export function guard(change: GuardedChange, settings: GuardSettings): GuardDeci
   const doubt = doubtAbout(change, admitted, addresses);
   if (doubt === undefined || hasSameAddresses(addresses, served))
     return { kind: 'adopt', addresses, refused };
-  // an answer from before the awaited source fell silent is no first sighting
+  // an answer that is older than the silence of the awaited source does not count as the first answer
   const isFirst =
     held === undefined || held.awaits !== doubt.awaits || !hasSameAddresses(held.addresses, addresses);
   if (isFirst) {

@@ -281,7 +281,7 @@ function finish(
   return { record, changes: changesBetween(previous, record) };
 }
 
-/** Remembers the old name. When that name was last confirmed says nothing about the new one. */
+/** Remembers the old name. Drops the time of its last confirmation, which says nothing about the new name. */
 function withEndpoint(
   record: EndpointRecord,
   { endpoint: before, formerEndpoints = [] }: EndpointRecord,

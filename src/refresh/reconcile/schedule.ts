@@ -1,4 +1,4 @@
-/** When to poll again: an interval after a success, a backoff after failures that a returning link does not wait long for. Pure. */
+/** Decides when to poll again: after an interval, or, after failures, after a backoff short enough for a returning link. Pure. */
 import type { FailureReason } from '../../records/observation.ts';
 
 export interface ScheduleSettings {

@@ -42,7 +42,7 @@ export interface RetainedMember {
 }
 
 export interface RetainedSnapshot {
-  /** At most `MOST_LISTED`; those that are not fresh come first. */
+  /** At most `MOST_LISTED` questions; questions without a fresh answer come first. */
   readonly questions: readonly RetainedQuestionSnapshot[];
   readonly all: RetainedTotals;
 }
@@ -81,7 +81,7 @@ export interface RetainedQuestionSnapshot {
   readonly stats: {
     readonly asked: number;
     readonly failed: number;
-    /** Denials and empty answers that were not believed: the good answer before them is given. */
+    /** The number of denials and empty answers that the refresher did not believe: clients get the earlier good answer. */
     readonly denialsIgnored: number;
   };
 }
@@ -248,7 +248,7 @@ const TONES: Readonly<Record<RetainedState, Tone>> = {
   unknown: 'bad',
 };
 
-/** More is no help to a person, and there may be thousands. */
+/** The page shows at most this many questions: a configuration may have thousands, and more rows do not help a person. */
 const MOST_SHOWN = 50;
 
 export const RETAINED_REPORT: RoomReport<RetainedStatus> = {

@@ -165,7 +165,7 @@ export class AnswerCache {
     return this.#retained.put(name, qtype, answer, nowMs, this.#settings);
   }
 
-  /** How the answer retained for this question is given, if there is one, fresh or not; `find` gives the same answer. */
+  /** Returns the retained answer to this question, if any, fresh or stale, ready for a reply; `find` returns the same answer. */
   giveRetained(query: Query, nowMs: number): GivenAnswer | undefined {
     const answer = this.#retainedFor(query);
     if (answer === undefined) return undefined;
@@ -178,7 +178,7 @@ export class AnswerCache {
     return this.#retainedRevision > 0 && this.#retained.hasRecordsOf(query);
   }
 
-  /** Most sites retain no names: then a query does not search for one. */
+  /** Finds the retained answer. Most sites retain no names; a query there skips the search. */
   #retainedFor(query: Query): CachedAnswer | undefined {
     return this.#retainedRevision > 0 ? this.#retained.find(query) : undefined;
   }

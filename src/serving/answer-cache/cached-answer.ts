@@ -265,10 +265,10 @@ export interface FreshnessSettings {
 }
 
 /**
- * - `fresh`     give it
- * - `prefetch`  give it, and ask an upstream for the next one (`AnswerCache.claimPrefetch` first)
- * - `stale`     give `answerWhileStale`, where the upstream does not answer in time
- * - `expired`   of no use any more
+ * - `fresh`     clients get the answer
+ * - `prefetch`  clients get the answer, and the server asks an upstream for a new answer (`AnswerCache.claimPrefetch` first)
+ * - `stale`     clients get `answerWhileStale`, if the upstream does not answer in time
+ * - `expired`   clients never get the answer
  */
 type Freshness = 'fresh' | 'prefetch' | 'stale' | 'expired';
 

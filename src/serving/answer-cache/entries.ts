@@ -99,7 +99,7 @@ function partsOf({ kind, octets, ageMs, lifetimeMs }: EntryAnswer): AnswerParts 
   return { kind, octets: own, index, lifetimeMs, earlier: undefined };
 }
 
-/** The kind of a response, by its own content alone. */
+/** Returns the kind of a response, from its own content alone. */
 function kindOf(index: ResponseIndex): EntryKind | undefined {
   if ((index.flags & FLAG.TC) !== 0) return undefined;
   if (index.rcode === RCODE.NXDOMAIN) return 'nxdomain';
@@ -112,12 +112,12 @@ function isAge(value: number): boolean {
 }
 
 /**
- * What became of an entry that was loaded:
+ * The result of loading an entry:
  *
- * - `kept`        it is in the cache, or hidden by a newer denial
- * - `expired`     its time is over
- * - `superseded`  a newer answer is there
- * - `full`        there is no room for it, nor for entries that were used less recently
+ * - `kept`        the entry is in the cache, or a newer denial hides it
+ * - `expired`     the time of the entry is over
+ * - `superseded`  the cache has a newer answer
+ * - `full`        the cache has no room for the entry, nor for entries that were used less recently
  * - `refused`     `entries` gave no such entry
  */
 export type LoadVerdict = 'kept' | 'expired' | 'superseded' | 'full' | 'refused';
@@ -191,8 +191,9 @@ const STRIDE = 256;
 const SORTED = 512;
 
 /**
- * Groups of answers, those used last first: within a fifth of the time that they have not been used, exactly where that
- * costs little. Yields where the caller may pause; answers that come meanwhile may be left out, those that go may be in.
+ * Returns groups of answers; the answers used last come first. The order is right to a fifth of the idle time, and exact where
+ * an exact order costs little. Yields where the caller may pause. Answers that arrive during the pauses may be absent, and
+ * answers that go may be present.
  */
 function* byRecency(
   answers: Iterable<CachedAnswer>,

@@ -54,7 +54,7 @@ export class Segments {
   readonly #unused = newSegment();
   readonly #used = newSegment();
   readonly #late = newSegment();
-  /** All of them: found here at once, in whichever segment, and can be iterated in pieces while answers come and go. */
+  /** All answers of all segments. A lookup needs no segment, and an iteration may pause while answers come and go. */
   readonly #byKey = new Map<number, CachedAnswer>();
   readonly #isCut: () => boolean;
   #boundOctets: number;

@@ -1,6 +1,6 @@
 /**
- * The answers kept for one question, asked with and without DO and CD. This file chooses which of them answers a query
- * when no upstream is asked.
+ * Holds the answers for one question, asked with and without DO and CD. Chooses the variant that answers a query when the server
+ * asks no upstream.
  *
  * - Any variant answers a query with CD, and a variant without CD answers any query: an answer that an upstream gave as good is
  *   good without checking, too.

@@ -57,7 +57,7 @@ export function notAsked(
   return { kind: 'failed', reason, detail, extendedError: EXTENDED_ERRORS[extendedErrorOf], wasAsked: false };
 }
 
-/** Whether it says nothing about the name. */
+/** Whether the outcome says nothing about the name. */
 export function isUnhelpful(outcome: ForwardOutcome): boolean {
   return outcome.kind === 'failed' || !isAboutName(outcome.index.rcode);
 }

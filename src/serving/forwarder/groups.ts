@@ -66,7 +66,7 @@ export function hasAnswers(members: readonly GroupMember[], query: Query, nowMs:
   return false;
 }
 
-/** Whether it is time for a real question about a name that is cut, to any of them. Claims that time. */
+/** Whether it is time for a real question to any of the members about a name that is cut. Claims this time. */
 export function claimTrial(members: readonly GroupMember[], query: Query, nowMs: number): boolean {
   let isTime = false;
   for (const member of members) {
@@ -77,7 +77,7 @@ export function claimTrial(members: readonly GroupMember[], query: Query, nowMs:
   return isTime;
 }
 
-/** Those that may be asked although they are down. */
+/** Returns the members that the forwarder may ask although they are down. */
 export function triable(members: readonly GroupMember[], nowMs: number): readonly GroupMember[] {
   return where(members, (member) => member.mayBeTried(nowMs));
 }
@@ -136,7 +136,7 @@ class GroupMember implements AskedUpstream, Deadline {
     this.suspectLoop();
   }
 
-  /** Sends a probe, unless the last one is too recent. */
+  /** Sends a probe, unless the last probe is too recent. */
   suspectLoop(): void {
     const nowMs = this.client.nowMs();
     if (this.#probe !== undefined && nowMs < this.#probe.sentAtMs + PROBE_EVERY_MS) return;
@@ -183,7 +183,7 @@ const PROBE_LABELS = 2;
 const LABEL_OCTETS = 32;
 const PREFIX_OCTETS = PROBE_LABELS * (1 + LABEL_OCTETS);
 
-/** Whether the name has the shape of a probe: there may be thousands of members, and nearly no query has it. */
+/** Whether the name has the shape of a probe. This test saves a search through thousands of members for nearly every query. */
 function mayBeLoopProbe({ octets, nameStart, labelCount }: Query): boolean {
   return (
     labelCount >= PROBE_LABELS &&

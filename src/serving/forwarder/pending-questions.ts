@@ -138,7 +138,7 @@ export class PendingQuestion implements Deadline {
     for (const { asked } of this.#candidates) asked.suspectLoop();
   }
 
-  /** Asks the next upstream, unless one is being asked; ends where none is left. */
+  /** Asks the next upstream, unless an attempt may still get its reply in time. Ends the question when no upstream is left. */
   #askNext(): void {
     if (this.#isOver || this.#timely > 0) return;
     const nowMs = this.#context.nowMs();
@@ -313,7 +313,7 @@ const SUFFIX_SHARE = 0.5;
 /** Why a question failed: no place was left, or it gave way to a question of another network, or of its own suffix. */
 export type Overload = 'limit' | 'network' | 'suffix';
 
-/** Too many questions are on their way: `oldest` fails, or the new question where it is `undefined`. */
+/** Too many questions are pending: `oldest` fails, or the new question fails if `oldest` is `undefined`. */
 interface Crowded {
   readonly reason: Overload;
   readonly oldest: PendingQuestion | undefined;
@@ -322,8 +322,8 @@ interface Crowded {
 type Holders = Map<number, Set<PendingQuestion>>;
 
 /**
- * A client that asks what is on its way already waits for the same outcome, and no client can take all places: names that no
- * server answers hold theirs for the whole deadline.
+ * A client that asks a pending question waits for the same outcome. No client can take all places: questions that no server
+ * answers hold their places for the whole deadline.
  *
  *     by network   when all places are taken, the oldest question of the network that holds the most gives way
  *     by suffix    one registered domain has half of the places at most; beyond, its own oldest question gives way

@@ -18,7 +18,7 @@ export interface BindContext extends UdpListenerContext {
 }
 
 export interface BoundAddress {
-  /** With the real port. */
+  /** The address with the port that the system chose for port 0. */
   readonly address: ListenAddress;
   readonly udpKind: UdpListener['kind'];
   close(graceMs: number): Promise<void>;

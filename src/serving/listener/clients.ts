@@ -42,7 +42,7 @@ export function networkOf({ octets, family }: ClientAddress): number {
   return network === 0 ? 1 : network;
 }
 
-/** Octets of an address as Node writes it: a zone (`fe80::1%eth0`) is left out, a mapped address is IPv4. */
+/** Reads the octets of an address as Node writes it. Leaves out a zone (`fe80::1%eth0`); a mapped address becomes IPv4. */
 export function parseClientAddress(text: string): ClientAddress | undefined {
   const zoneAt = text.indexOf('%');
   const bare = zoneAt < 0 ? text : text.slice(0, zoneAt);

@@ -85,8 +85,8 @@ export class Intake {
   receive(message: Uint8Array, start: number, end: number): number {
     const { counters, turn } = this;
     counters.add(turn.transport === 'udp' ? COUNT.receivedUdp : COUNT.receivedTcp);
-    // no reply to a message without a whole header, to a response (two servers could keep each other busy for ever), or to
-    // port 0, on which no client listens
+    // A message without a whole header gets no reply. A response gets no reply, because two servers could keep each other busy
+    // for ever. Port 0 gets no reply, because no client listens there.
     if (end - start < HEADER_OCTETS) return this.#drop(COUNT.droppedShort);
     const flags = uint16At(message, start + 2);
     if ((flags & FLAG.QR) !== 0) return this.#drop(COUNT.droppedResponse);
@@ -254,17 +254,17 @@ export class Intake {
   }
 }
 
-/** An empty reply with the question where it can be read, and from the header alone where not. */
+/** Writes an empty reply: with the question if the question is readable, otherwise from the header alone. */
 function writeFailure(turn: Turn, rcode: number, extendedError?: number): number {
   const { verdict, query, space, spaceStart } = turn;
   if (verdict === VERDICT.OK) return writeEmptyReply(query, rcode, extendedError, space, spaceStart);
   return writeHeaderOnlyReply(query.octets, query.start, rcode, space, spaceStart);
 }
 
-/** Passes messages on up to the last one, and then nothing more, even if the handler sends again or fails. */
+/** Passes messages on up to the last message, and then no more, even if the handler sends again or fails. */
 class LaterReply implements Reply {
   readonly #turn: Turn;
-  /** Each message on its way to the listener; `fail` takes note of a defect. */
+  /** Receives each message and passes it to the listener; `fail` notes a defect. */
   readonly #next: Reply;
   #isOver = false;
 

@@ -1,7 +1,7 @@
 /**
- * One client's TCP connection: pipelined queries in, replies out in the order in which they become known, all replies of one
- * turn of the loop in one write (RFC 7766 sections 6.2.1.1 and 7). Everything that a client can make it hold is bounded:
- * frames, queries in flight, octets that the client has not read.
+ * Serves the TCP connection of one client: takes pipelined queries, and sends each reply when it is known (RFC 7766 sections
+ * 6.2.1.1 and 7). One write sends all replies of one turn of the loop. Bounds apply to everything that a client can make the
+ * connection hold: frames, queries in flight, octets that the client has not read.
  */
 import type { Socket } from 'node:net';
 import { MAX_MESSAGE_OCTETS, putUint16 } from '../../protocol/wire/header.ts';

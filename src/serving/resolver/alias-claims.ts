@@ -1,4 +1,4 @@
-/** Who answers for a name that is an alias target in an upstream's answer: that upstream, or this server. */
+/** Decides who answers for the target of an alias in an upstream's answer: this upstream, or this server. */
 import type { AliasNote } from '../../protocol/wire/alias-chain.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { Route, Turn } from '../turn.ts';
@@ -75,7 +75,7 @@ export class AliasClaims {
     return hasRule ? CLAIM.perhaps : CLAIM.none;
   }
 
-  /** Whether a retained name says more than a denial, or any kept answer is fresh beside a stale one. */
+  /** Whether a retained name says more than a denial, or a kept answer is fresh while the upstream's answer is stale. */
   #hasBetter(target: Query, isStale: boolean, isCut: boolean): boolean {
     const { cache, clock } = this.#deps;
     const given = cache.peekAny(target, clock.monotonicMs(), isCut);

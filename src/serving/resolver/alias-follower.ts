@@ -1,7 +1,7 @@
 /**
- * Follows aliases. RFC 1034 section 4.3.2 has the whole question begin again at the target of an alias, so the resolver's
- * own list of steps answers each part, and this file joins the parts: an endpoint, the operator's own records, a retained
- * name, the cache or an upstream may answer for the target.
+ * Follows aliases. By RFC 1034 section 4.3.2 the whole question begins again at the target of an alias. So the resolver's own
+ * list of steps answers each part, and this file joins the parts. An endpoint, the operator's own records, a retained name, the
+ * cache or an upstream may answer for the target.
  *
  *     reply with an alias -> who answers for its target? -> the same upstream, in the same response: leave it as it is
  *                                                         `-> this server, or nobody yet: cut there, ask the list again
@@ -63,8 +63,8 @@ export class AliasFollower {
   }
 
   /**
-   * Completes a reply of `length` octets, or makes it from the beginning where `length` is PENDING, and fetches parts. The
-   * whole is sent once, after `leftMs` at the latest.
+   * Completes a reply of `length` octets, or makes the whole reply if `length` is PENDING, and fetches the missing parts. Sends
+   * the whole reply once, after `leftMs` at the latest.
    */
   later(turn: Turn, length: number, leftMs: number, reply: Reply): void {
     const chain = new Chain(turn, this.#deps.claims);
