@@ -17,7 +17,7 @@ import { Forwarder } from '../src/serving/forwarder/forwarder.ts';
 import type { UpstreamGroup } from '../src/serving/forwarder/upstream.ts';
 import { CollectingLog } from '../test/helpers/collecting-log.ts';
 import { message, rawRecord, soaData } from '../test/helpers/zone-text.ts';
-import { clientQuery } from '../test/serving/forwarder/hand-made-upstream.ts';
+import { clientQuery, EVIDENCE_WANTED } from '../test/serving/forwarder/hand-made-upstream.ts';
 import type { Lab, LabCheck } from './check.ts';
 import { Background, type Command, eventually, run } from './commands.ts';
 import type { Tool } from './tools.ts';
@@ -189,6 +189,7 @@ async function oneCut(lab: Lab, resolver: CutResolver, cut: Says, set: (says: Sa
   const { address } = resolver;
   const route: UpstreamGroup = { name: '.', upstreams: [{ text: resolver.tool, address, port: PORT }] };
   const forwarder = new Forwarder({
+    evidenceWanted: EVIDENCE_WANTED,
     clock: systemClock,
     timers: systemTimers,
     random: systemRandom,

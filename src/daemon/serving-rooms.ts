@@ -1,5 +1,6 @@
 /** The rooms on the way of a query: sockets, intake, resolver, forwarder. Nothing here opens a socket. */
 import type { Config } from '../config/config.ts';
+import { LINK_THRESHOLDS } from '../link/link-state.ts';
 import type { Libc } from '../runtime/datagrams.ts';
 import type { Random } from '../runtime/random.ts';
 import { atOnce, type Steps } from '../runtime/slices.ts';
@@ -97,6 +98,10 @@ function buildForwarder(parts: DaemonParts, { libc, inForce, outage, pollAgain }
         proves: reachable ? 'reachable' : 'unreachable',
         reason,
       }),
+    evidenceWanted: {
+      failures: LINK_THRESHOLDS.failuresToDisconnect,
+      answers: LINK_THRESHOLDS.successesToConnect,
+    },
     onUpstreamUp: () => pollAgain('upstream reachable again'),
     transports: network?.transports,
   });

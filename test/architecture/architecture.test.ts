@@ -388,6 +388,21 @@ t.test(
       writers.map(({ path }) => path),
       ['link/link-state.ts'],
     );
+    // rooms that may not import the link are handed its thresholds: they keep no copy under another name
+    const handed = files.filter(({ path }) => isIn(path, 'serving/forwarder'));
+    const copies = handed.flatMap(({ path, text, code }) => [
+      ...linesWith(text, /^const [A-Z_]+ = \d;.*\blink\b/).map((line) => `${path}:${line}`),
+      ...linesWith(
+        code,
+        /\blost (?:[<>]=?|===) (?:[A-Z_]+\b|[1-9])|#answersWanted = .*(?:[A-Z_]{3,}|\b[2-9]\b)|failures: [1-9]|answers: [1-9]/,
+      ).map((line) => `${path}:${line}`),
+    ]);
+    t.strictSame(copies, []);
+    const users = handed.filter(({ code }) => /\bevidenceWanted\.answers|#wanted\.failures/.test(code));
+    t.strictSame(
+      users.map(({ path }) => path),
+      ['serving/forwarder/probing.ts', 'serving/forwarder/upstream-client.ts'],
+    );
     t.end();
   },
 );

@@ -15,6 +15,7 @@ import { load, SMALLEST } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { message, rawRecord } from '../helpers/zone-text.ts';
+import { EVIDENCE_WANTED } from '../serving/forwarder/hand-made-upstream.ts';
 
 const time = new VirtualTime();
 const ZONES = 10_000;
@@ -91,7 +92,7 @@ for (const [name, zoneOf, count] of [
 }
 
 t.test('thousands of groups: made ready in steps, and put in force at once', async (t) => {
-  const outside = { clock: time, timers: time, log: new CollectingLog() };
+  const outside = { clock: time, timers: time, log: new CollectingLog(), evidenceWanted: EVIDENCE_WANTED };
   const random = { uint16: () => 7, uint32: () => 7, fraction: () => 0.5 };
   const { groups: first = [] } = (await measured(t, 'routes', routesOf(await withZones(forwardZone)))).value;
   const forwarder = new Forwarder({ ...outside, random, groups: first.slice(0, 1) });

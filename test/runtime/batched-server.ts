@@ -16,12 +16,14 @@ import { ServerCookies } from '../../src/serving/listener/server-cookies.ts';
 import { BatchedUdpListener } from '../../src/serving/listener/udp-batched.ts';
 import { NO_REPLY, PENDING, type QueryHandler } from '../../src/serving/turn.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
+import { EVIDENCE_WANTED } from '../serving/forwarder/hand-made-upstream.ts';
 
 export function batchedServer(libc: Libc, upstream: Upstream) {
   const log = new CollectingLog();
   const group = { name: '.', upstreams: [upstream] };
   const outside = { clock: systemClock, timers: systemTimers, log };
   const forwarder = new Forwarder({
+    evidenceWanted: EVIDENCE_WANTED,
     ...outside,
     random: systemRandom,
     groups: [group],

@@ -41,7 +41,7 @@ import { type Question, questionOf } from './question.ts';
 import { TRANSPORTS, type Transports } from './transports.ts';
 import type { OpenUdpSocket } from './udp.ts';
 import { DEFAULT_SETTINGS, type ForwardSettings, type Upstream, type UpstreamGroup } from './upstream.ts';
-import type { ClientContext, UpstreamEvidence, UpstreamSnapshot } from './upstream-client.ts';
+import type { ClientContext, EvidenceWanted, UpstreamEvidence, UpstreamSnapshot } from './upstream-client.ts';
 
 export interface ForwarderOptions {
   readonly clock: Clock;
@@ -54,6 +54,8 @@ export interface ForwarderOptions {
   readonly ca?: readonly string[];
   /** Called for a change, and at most once a second for more of the same. */
   readonly onEvidence?: (evidence: UpstreamEvidence) => void;
+  /** What the user of `onEvidence` wants before its own state changes. */
+  readonly evidenceWanted: EvidenceWanted;
   readonly onUpstreamUp?: (upstream: Upstream) => void;
   readonly onUpstreamDown?: (upstream: Upstream) => void;
   /** How UDP sockets are opened: through `node:dgram`, unless given. */
@@ -97,13 +99,13 @@ export class Forwarder {
   #isClosed = false;
 
   constructor(options: ForwarderOptions) {
-    const { clock, timers, random, log, groups, settings } = options;
+    const { clock, timers, random, log, groups, settings, evidenceWanted } = options;
     this.#options = options;
     this.#settings = { ...DEFAULT_SETTINGS, ...settings };
     this.#sweep = new DeadlineSweep(clock, timers);
     this.#limitLog = new LimitLog(log);
     this.#opinions = new SecondOpinions(log, () => clock.monotonicMs());
-    this.#probing = new Probing(timers, random);
+    this.#probing = new Probing(timers, random, evidenceWanted);
     this.#context = {
       sweep: this.#sweep,
       settings: () => this.#settings,
@@ -322,7 +324,7 @@ export class Forwarder {
 
   #clientContext(): ClientContext {
     const { clock, timers, random, log, ca, openUdp, transports = TRANSPORTS } = this.#options;
-    const { isCutOff, isLinkCut, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
+    const { isCutOff, isLinkCut, onEvidence, evidenceWanted, onUpstreamUp, onUpstreamDown } = this.#options;
     return {
       clock,
       timers,
@@ -335,6 +337,7 @@ export class Forwarder {
       isCutOff: isCutOff ?? (() => false),
       isLinkCut: isLinkCut ?? (() => false),
       onEvidence: (evidence) => onEvidence?.(evidence),
+      evidenceWanted,
       onVerify: (client) => this.#probing.verify(client),
       onDoubt: (client) => this.#probing.watch(client),
       onDown: (client, failure) => {

@@ -12,12 +12,11 @@
 import type { Random } from '../../runtime/random.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { isSameQuestion, PROBE_QUESTION, type Question } from './question.ts';
-import type { UpstreamClient } from './upstream-client.ts';
+import type { EvidenceWanted, UpstreamClient } from './upstream-client.ts';
 
 const DOUBT_MS = 1_000; // as for an AWS Region in doubt; evidence is taken once a second at most
 const LOST_MS = 2_000; // after some lost probes: as often as an upstream that is down
 const DEAF_MS = 10_000; // where no probe was ever answered: some upstreams answer everything else
-const LOST_ENOUGH = 3; // as many failures as the link takes for a cut
 const JITTER = 0.4; // upwards: many servers that lost one upstream together do not ask in step
 
 interface Doubt {
@@ -32,11 +31,13 @@ interface Doubt {
 export class Probing {
   readonly #timers: Timers;
   readonly #random: Random;
+  readonly #wanted: EvidenceWanted;
   readonly #doubts = new Map<UpstreamClient, Doubt>();
 
-  constructor(timers: Timers, random: Random) {
+  constructor(timers: Timers, random: Random, wanted: EvidenceWanted) {
     this.#timers = timers;
     this.#random = random;
+    this.#wanted = wanted;
   }
 
   /**
@@ -94,12 +95,12 @@ export class Probing {
   /** Until the next probe of an upstream that is up. */
   #pauseMs({ lost, answered }: Doubt): number {
     const lostMs = answered === undefined ? DEAF_MS : LOST_MS;
-    return (lost < LOST_ENOUGH ? DOUBT_MS : lostMs) * (1 + JITTER * this.#random.fraction());
+    return (lost < this.#wanted.failures ? DOUBT_MS : lostMs) * (1 + JITTER * this.#random.fraction());
   }
 
   /** Only the loss of the first question counts as a failure: if `mustCount`, or if the upstream was heard lately. */
   #probe(client: UpstreamClient, doubt: Doubt, mustCount: boolean): void {
-    const counts = mustCount || (doubt.answered !== undefined && doubt.lost < LOST_ENOUGH);
+    const counts = mustCount || (doubt.answered !== undefined && doubt.lost < this.#wanted.failures);
     const first = doubt.answered ?? PROBE_QUESTION;
     const others = [PROBE_QUESTION, ...client.names.known.questions].filter(
       (one) => !isSameQuestion(one, first),

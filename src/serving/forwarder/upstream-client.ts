@@ -21,6 +21,12 @@ export interface UpstreamEvidence {
   readonly reason: string;
 }
 
+/** How much evidence in a row proves a change. Probes collect as much at once; after that they are slower, or end. */
+export interface EvidenceWanted {
+  readonly failures: number;
+  readonly answers: number;
+}
+
 /** The parts that all upstream clients share. */
 export interface ClientContext extends Omit<TransportOptions, 'onMismatch'> {
   readonly sweep: DeadlineSweep;
@@ -31,6 +37,7 @@ export interface ClientContext extends Omit<TransportOptions, 'onMismatch'> {
   readonly isLinkCut: () => boolean;
   readonly settings: () => ForwardSettings;
   readonly onEvidence: (evidence: UpstreamEvidence) => void;
+  readonly evidenceWanted: EvidenceWanted;
   /** The upstream must show by a probe that it still answers, or that it refuses EDNS always. */
   readonly onVerify: (client: UpstreamClient) => void;
   /** Evidence was reported, and more is wanted before the upstream counts as whole. */
@@ -72,7 +79,6 @@ const LINGERING = 512;
 const EVIDENCE_EVERY_MS = 1_000;
 /** While it is down, one real question goes through in this time: a filter may drop every probe, and answer clients. */
 const TRIAL_EVERY_MS = 1_000;
-const ANSWERS_TO_CALM = 3; // as many as the link's state wants
 /** An upstream that lost the case this often in a row loses it for every name. */
 const CASE_LOSSES_BELIEVED = 3;
 const CASE_LOST_MS = 15 * 60_000;
@@ -333,7 +339,9 @@ export class UpstreamClient implements AttemptHost {
     const last = this.#evidence;
     if (last !== undefined && last.reachable === reachable && atMs < last.atMs + EVIDENCE_EVERY_MS) return;
     this.#evidence = { reachable, atMs };
-    this.#answersWanted = reachable ? Math.max(0, this.#answersWanted - 1) : ANSWERS_TO_CALM;
+    this.#answersWanted = reachable
+      ? Math.max(0, this.#answersWanted - 1)
+      : this.#context.evidenceWanted.answers;
     const text = typeof reason === 'number' ? rcodeName(reason) : reason;
     this.#context.onEvidence({ upstream: this.upstream.text, reachable, reason: text });
     if (this.isInDoubt) this.#context.onDoubt(this);

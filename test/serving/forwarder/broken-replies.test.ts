@@ -6,7 +6,13 @@ import { systemTimers, type Timers } from '../../../src/runtime/timers.ts';
 import { Forwarder } from '../../../src/serving/forwarder/forwarder.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
-import { type Asked, answerTo, clientQuery, HandMadeUpstream } from './hand-made-upstream.ts';
+import {
+  type Asked,
+  answerTo,
+  clientQuery,
+  EVIDENCE_WANTED,
+  HandMadeUpstream,
+} from './hand-made-upstream.ts';
 import { UDP_KINDS } from './udp-kinds.ts';
 
 const NAME = 'a.example';
@@ -81,6 +87,7 @@ for (const [kind, openUdp] of UDP_KINDS) {
         { name: 'bad', upstreams: [bad.upstream] },
       ] as const;
       const forwarder = new Forwarder({
+        evidenceWanted: EVIDENCE_WANTED,
         clock: systemClock,
         timers: patientTimers,
         random: systemRandom,
@@ -110,6 +117,7 @@ t.test('a reply that was cut off in the middle of a record and says so is asked 
   });
   const group = { name: 'default', upstreams: [server.upstream] };
   const forwarder = new Forwarder({
+    evidenceWanted: EVIDENCE_WANTED,
     clock: systemClock,
     timers: systemTimers,
     random: systemRandom,
@@ -135,6 +143,7 @@ t.test('records that belong to neither the name nor its alias chain are not pass
   );
   const group = { name: 'default', upstreams: [server.upstream] };
   const forwarder = new Forwarder({
+    evidenceWanted: EVIDENCE_WANTED,
     clock: systemClock,
     timers: systemTimers,
     random: systemRandom,

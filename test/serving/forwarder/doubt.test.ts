@@ -2,6 +2,7 @@
 import t from 'tap';
 import {
   initialLinkState,
+  LINK_THRESHOLDS,
   type LinkCondition,
   type LinkState,
   nextLinkState,
@@ -17,6 +18,10 @@ function watched(behave: (seen: Seen) => Doing, fraction = 0) {
   let link: LinkState = initialLinkState;
   const world = new VirtualUpstreams([group('default', 'a', 'b')], behave, {
     random: { uint16: () => 7, uint32: () => 7, fraction: () => fraction },
+    evidenceWanted: {
+      failures: LINK_THRESHOLDS.failuresToDisconnect,
+      answers: LINK_THRESHOLDS.successesToConnect,
+    },
     onEvidence: ({ upstream: key, reachable, reason }) => {
       if (key !== 'a') return;
       const atMs = world.time.monotonicMs();
@@ -140,4 +145,25 @@ t.test('answers to clients are as good as probes, which are then not sent', asyn
   }
   t.equal(condition(), 'connected');
   t.ok(probes() - before <= 2, `${probes() - before} probes in 4 s`);
+});
+
+t.test('with other thresholds of the link, probes collect as much evidence as it wants', async (t) => {
+  const before = { ...LINK_THRESHOLDS };
+  t.teardown(() => Object.assign(LINK_THRESHOLDS, before));
+  Object.assign(LINK_THRESHOLDS, { failuresToDisconnect: 6, successesToConnect: 5 });
+  let isLost = false;
+  const { world, turns, condition } = watched((seen) => (isLost && isOfA(seen) ? 'silence' : answers));
+  await ask(world);
+  // a short break first: an upstream that has answered a probe proves something when it answers none
+  for (const breakMs of [600, 10_000]) {
+    isLost = true;
+    await ask(world); // one question of a client, and none after it
+    await world.time.advance(breakMs);
+    isLost = breakMs !== 600;
+    await world.time.advance(30_000);
+  }
+  t.equal(condition(), 'disconnected', JSON.stringify(turns));
+  isLost = false;
+  await world.time.advance(60_000);
+  t.equal(condition(), 'connected', JSON.stringify(turns));
 });

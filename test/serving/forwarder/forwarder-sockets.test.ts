@@ -15,6 +15,7 @@ import {
   type Behaviour,
   certificate,
   clientQuery,
+  EVIDENCE_WANTED,
   HandMadeUpstream,
   sayRcode,
 } from './hand-made-upstream.ts';
@@ -28,6 +29,7 @@ function forwarderOver(
   const group = { name: 'default', upstreams };
   const log = new CollectingLog();
   const forwarder = new Forwarder({
+    evidenceWanted: EVIDENCE_WANTED,
     clock: systemClock,
     timers: systemTimers,
     random: systemRandom,

@@ -8,6 +8,9 @@ import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import type { Upstream } from '../../../src/serving/forwarder/upstream.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
 
+/** What forwarders under test want, as the link does by default. */
+export const EVIDENCE_WANTED = { failures: 3, answers: 3 };
+
 export interface Asked {
   readonly octets: Buffer;
   readonly query: Query;

@@ -8,7 +8,13 @@ import { Forwarder } from '../../../src/serving/forwarder/forwarder.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { PATIENCE_MS } from '../../helpers/patience.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
-import { answerTo, type Behaviour, HandMadeUpstream, sayRcode } from './hand-made-upstream.ts';
+import {
+  answerTo,
+  type Behaviour,
+  EVIDENCE_WANTED,
+  HandMadeUpstream,
+  sayRcode,
+} from './hand-made-upstream.ts';
 import { ask, type Doing, group, type Seen, VirtualUpstreams } from './virtual-upstreams.ts';
 
 const STATUS_NAME = '_status.api.example';
@@ -35,6 +41,7 @@ t.test('only NOERROR with TXT data is text', async (t) => {
     });
     const group = { name: 'default', upstreams: [site.upstream] };
     const forwarder = new Forwarder({
+      evidenceWanted: EVIDENCE_WANTED,
       clock: systemClock,
       timers: systemTimers,
       random: systemRandom,

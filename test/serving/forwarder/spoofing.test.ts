@@ -12,7 +12,7 @@ import { Forwarder } from '../../../src/serving/forwarder/forwarder.ts';
 import type { OpenUdpSocket, UdpSocketEvents } from '../../../src/serving/forwarder/udp.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
-import { clientQuery } from './hand-made-upstream.ts';
+import { clientQuery, EVIDENCE_WANTED } from './hand-made-upstream.ts';
 
 const exchanges = Math.max(100_000, Number(process.env['EXCHANGES'] ?? 0)); // fewer say too little
 const spoofSeconds = Number(process.env['SPOOF_SECONDS'] ?? 2);
@@ -21,6 +21,7 @@ function forwarderTo(port: number, openUdp?: OpenUdpSocket) {
   const upstream = { text: `127.0.0.1:${port}`, address: '127.0.0.1', port };
   const group = { name: 'default', upstreams: [upstream] };
   const forwarder = new Forwarder({
+    evidenceWanted: EVIDENCE_WANTED,
     clock: systemClock,
     timers: systemTimers,
     random: systemRandom,

@@ -10,7 +10,7 @@ import type { UpstreamEvidence } from '../../../src/serving/forwarder/upstream-c
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { rawRecord } from '../../helpers/zone-text.ts';
-import { clientQuery } from './hand-made-upstream.ts';
+import { clientQuery, EVIDENCE_WANTED } from './hand-made-upstream.ts';
 import { MadeUpTransport, transportsOf } from './made-up-transport.ts';
 
 /** What an upstream does with one exchange, so many ms later. */
@@ -70,6 +70,7 @@ export class VirtualUpstreams {
     let drawn = 0;
     const random = { uint16: () => drawn++ & 0xffff, uint32: () => drawn++, fraction: () => 0 };
     this.forwarder = new Forwarder({
+      evidenceWanted: EVIDENCE_WANTED,
       clock: this.time,
       timers: this.time,
       random,
