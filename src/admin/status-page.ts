@@ -1,7 +1,7 @@
 /**
- * The status as a page for a browser: draws the panels that the rooms report, and knows nothing of their content. One
- * document with its style and a few lines of script, nothing else is loaded: it works on a site that is cut off. Without
- * script the page loads itself again; with it, only the panels are replaced, and a server that has gone silent is said to be.
+ * Draws the status as a page for a browser, from the panels that the rooms report; knows nothing of their content. The page is
+ * one document with its style and a few lines of script. It loads nothing else, so it works on a site that is cut off. Without
+ * script the page loads itself again. With script, only the panels change, and the page says when the server has gone silent.
  */
 import { createHash } from 'node:crypto';
 import type { Cell, Panel, Toned } from '../report/report.ts';

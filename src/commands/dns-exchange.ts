@@ -1,5 +1,5 @@
 /**
- * One question to one server and its reply: UDP, asked again when no reply comes, TCP when the reply is truncated.
+ * Sends one question to one server and reads its reply. Asks by UDP, again when no reply comes, and by TCP after a truncated reply.
  * A reply counts only from the address that was asked, with the ID and the question that were sent (RFC 5452 section 9.1).
  */
 import { createSocket } from 'node:dgram';

@@ -1,4 +1,4 @@
-/** `outpost-dns export`: the records of the state file in a form that another program can serve from; no server has to run. */
+/** `outpost-dns export`: writes the records of the state file in a form that another program can serve. No server has to run. */
 import type { Command } from 'commander';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';

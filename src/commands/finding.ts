@@ -18,7 +18,7 @@ export function warning(text: string, fix: string): Finding {
 
 const MARKS = { problem: '[!!]', warning: '[! ]' } as const;
 
-/** A line with its mark for each finding, problems first; its fix on the line below. */
+/** Writes a line with a mark for each finding, problems first, and its fix on the next line. */
 export function formatFindings(findings: readonly Finding[], paint: Paint): string[] {
   return bySeverity(findings).flatMap(({ severity, text, fix }) => [
     `${paint(severity === 'problem' ? 'red' : 'yellow', `${MARKS[severity]} ${severity}:`)} ${printable(text)}`,

@@ -1,4 +1,4 @@
-/** `outpost-dns history`: the ledger's events, read from its files, whether or not a server runs. */
+/** `outpost-dns history`: shows the ledger's events. The command reads the files of the ledger, with or without a running server. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { readDuration } from '../config/kinds/quantity.ts';
 import { ageText } from '../report/report.ts';

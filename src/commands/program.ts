@@ -1,4 +1,4 @@
-/** From words to an exit code: finds the subcommand, loads its file alone, and lets commander read the rest. */
+/** Turns the words of a command line into an exit code: finds the subcommand, loads only its file, and lets commander read the rest. */
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { Signals } from '../runtime/signals.ts';

@@ -1,4 +1,4 @@
-/** `outpost-dns sandbox`: the simulated Region and the real server against it, as a child process, until Ctrl-C. */
+/** `outpost-dns sandbox`: runs the simulated Region, and the real server against it as a child process, until Ctrl-C. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-/** `outpost-dns status`: what a running server serves, from which source, how fresh; `--healthy` for a supervisor. */
+/** `outpost-dns status`: shows the answers of a running server, their sources and their age; `--healthy` is for a supervisor. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { SocketAddress } from '../config/kinds/address.ts';
 import type { Cell, Panel, Tone, Toned } from '../report/report.ts';

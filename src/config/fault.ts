@@ -1,4 +1,4 @@
-/** Faults of a configuration, each with place and fix, as text; suggestions; and the room's error class. */
+/** Writes the faults of a configuration as text, each with place and fix. Holds suggestions and the room's error class. */
 import { distance } from 'fastest-levenshtein';
 
 export type Path = readonly (string | number)[];

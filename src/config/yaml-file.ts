@@ -299,8 +299,8 @@ const PIPE_WAITS = 500;
 const PIPE_WAIT_MS = 20;
 
 /**
- * Reads at most `limitOctets`, because a huge file or a device without an end would fill the memory. It never waits in
- * the kernel for a pipe: a thread that waits there cannot be ended, and the process ends after its threads.
+ * Reads at most `limitOctets`, because a huge file or a device without an end would fill the memory. The read never waits in the
+ * kernel for a pipe: nobody can end a thread that waits there, and the process ends after its threads.
  */
 export async function readConfigFile(
   path: string,

@@ -1,4 +1,4 @@
-/** Changes that the rooms report, as events of the ledger. Pure. */
+/** Turns the changes that the rooms report into events of the ledger. Pure. */
 import type { LastingChange } from '../link/lasting-changes.ts';
 import type { LinkTransition } from '../link/link-monitor.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-report.ts';

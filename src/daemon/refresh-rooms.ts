@@ -1,4 +1,4 @@
-/** The rooms that keep what is served fresh: the refresh plane, retained names, the sign of life from a Region. */
+/** Builds the rooms that keep served answers fresh: the refresh plane, retained names, the sign of life from a Region. */
 
 import type { ClusterConfig, Config } from '../config/config.ts';
 import { FarSide } from '../far-side/far-side.ts';
@@ -145,7 +145,7 @@ export function clusterSettings(
   return clusters.map((cluster) => ({ ...cluster, sources: createSources(cluster, connections) }));
 }
 
-/** The Regions that something is asked of: a site with DNS alone sends nothing to AWS, not even a sign of life. */
+/** Lists the Regions that the sources ask. A site that uses only DNS sends nothing to AWS, not even a request for a sign of life. */
 export function askedRegions(config: Config): readonly string[] {
   return [...new Set(config.clusters.flatMap(servicesOf).map(({ pathRegion }) => pathRegion))];
 }

@@ -1,4 +1,4 @@
-/** The rooms' reports in one list, and their parts of the status in one object. The page, the metrics and the CLI read them. */
+/** Joins the rooms' reports to one list, and their parts of the status to one object. The page, the metrics and the CLI read both. */
 import { DRILL_REPORT, drillStatus } from '../drill/drill.ts';
 import { LINK_REPORT, linkStatus } from '../link/link-report.ts';
 import type { LogState } from '../log/line-queue.ts';

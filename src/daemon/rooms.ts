@@ -1,4 +1,4 @@
-/** Every room built from the configuration and connected to the others; nothing here opens a socket or a file. */
+/** Builds every room from the configuration and connects the rooms; nothing here opens a socket or a file. */
 import type { Config } from '../config/config.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { Libc } from '../runtime/datagrams.ts';

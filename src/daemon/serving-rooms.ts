@@ -1,4 +1,4 @@
-/** The rooms on the way of a query: sockets, intake, resolver, forwarder. Nothing here opens a socket. */
+/** Builds the rooms that a query passes: sockets, intake, resolver, forwarder. Nothing here opens a socket. */
 import type { Config } from '../config/config.ts';
 import { LINK_THRESHOLDS } from '../link/link-state.ts';
 import type { Libc } from '../runtime/datagrams.ts';

@@ -1,4 +1,4 @@
-/** The stores, one for each kind of state, and the answer cache, which one of them keeps. Nothing here opens a file. */
+/** Builds the stores, one for each kind of state, and the answer cache, which a store saves. Nothing here opens a file. */
 import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { AnswersSnapshot } from '../store/answers-snapshot.ts';
 import { ENDPOINTS } from '../store/endpoints-format.ts';

@@ -1,4 +1,4 @@
-/** Which queries an outage would have hurt: counted while a drill runs, and kept until the next drill. */
+/** Counts the queries that an outage would have hurt, while a drill runs. Keeps the counts until the next drill. */
 import type { Query } from '../protocol/wire/query.ts';
 import { TYPE, typeFromText, typeName } from '../protocol/words/codes.ts';
 import { isAtOrUnder } from '../protocol/words/name.ts';

@@ -1,6 +1,6 @@
 /**
- * One HEAD request to a host of AWS: did AWS answer, did a proxy or portal answer in its place, or did nothing come back?
- * The request needs no credentials and no SDK. It uses the same proxy and authorities as the requests of the SDK.
+ * Sends one HEAD request to a host of AWS, and decides who answered: AWS, a proxy or portal in its place, or nobody. The request
+ * needs no credentials and no SDK. It uses the same proxy and authorities as the requests of the SDK.
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';

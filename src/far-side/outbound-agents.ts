@@ -1,5 +1,5 @@
 /**
- * Connections to AWS, directly or through a proxy, with the authorities that the operator trusts. Node's own agents know
+ * Makes connections to AWS, directly or through a proxy, with the authorities that the operator trusts. Node's own agents know
  * CONNECT, but have two traps. A proxy that never answers CONNECT keeps its socket after the request was aborted: so the
  * agent has a timeout. An error does not show whether it came from the proxy: so it is marked.
  */

@@ -1,4 +1,4 @@
-/** Why a poll failed, as the error that ends it and as the observation that leaves this room. */
+/** Describes why a poll failed: as the error that ends the poll, and as the observation that leaves this room. */
 import type { FailedObservation, FailureReason } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Which changes of a condition deserve a line that is kept for months: the first change of a series at once, and afterwards
+ * Decides which changes of a condition get a line that stays for months: the first change of a series at once, and afterwards
  * only changes that last. A link that loses four packets in five must not push every other line out. Pure.
  *
  *     connected --cut--> disconnected  at once      disconnected --back--> connected  at once

@@ -1,5 +1,6 @@
 /**
- * The link: can the far side be reached? Evidence goes in; a condition with its reason and age comes out. Pure.
+ * Decides whether this server can reach the far side of the link. Evidence goes in; a condition with its reason and age comes
+ * out. Pure.
  *
  *     unknown --> connected <--> degraded --> disconnected --> recovering --> connected
  *                                                  ^--------------'

@@ -1,4 +1,4 @@
-/** Which record belongs to which cluster: by Region and name, or by name where no Region is known. Pure. */
+/** Decides which record belongs to which cluster: by Region and name, or by name where no Region is known. Pure. */
 import type { EndpointRecord } from './endpoint-record.ts';
 
 export interface ClusterIdentity {

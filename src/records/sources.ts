@@ -1,5 +1,5 @@
 /**
- * The one table of sources: where the addresses of an endpoint come from, and what is true of each source wherever it is
+ * Holds the one table of sources: the origins of an endpoint's addresses, and the facts about each source wherever it is
  * named. Schema, file formats, schedules, warnings, metrics and link evidence read it. It refuses to know how a source asks:
  * that is written where the source is built.
  */

@@ -219,7 +219,7 @@ function composeWarnings(parts: SnapshotParts): readonly string[] {
   for (const { address, reason } of refused) {
     warnings.push(`a source lists ${address}, which is refused: ${reason}`);
   }
-  // when every source fails, nothing is compared, and a cause from before would only mislead
+  // when every source fails, the refresh compares nothing, and the cause from an earlier comparison would mislead
   if (!record.lastRefreshFailed) warnings.push(...loopWarnings(parts), ...disagreementWarnings(comparison));
   return warnings;
 }

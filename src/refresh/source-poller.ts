@@ -1,4 +1,4 @@
-/** One source of one cluster: its schedule, its last answer and its statistics. Never more than one poll at a time. */
+/** Polls one source of one cluster: keeps its schedule, last answer and statistics, and runs at most one poll at a time. */
 import type { FailureReason, Source, SourceContext } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 import { type Poll, type PollOptions, type PollResult, startPoll } from './poll.ts';

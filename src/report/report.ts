@@ -1,6 +1,6 @@
 /**
- * What a room reports of itself, in one form: its part of `/status`, the metrics and the panels that are read from that
- * part. The form knows no room and no reader. `/metrics`, `docs/metrics.md`, the page and `outpost-dns status` iterate it.
+ * Defines the one form in which a room reports its state: its part of `/status`, and the metrics and panels
+ * from that part. The form knows no room and no reader. `/metrics`, `docs/metrics.md`, the page and `outpost-dns status` iterate it.
  *
  *     room -> its part of the status (JSON) -> metrics -> /metrics
  *                                           `-> panels  -> page, terminal

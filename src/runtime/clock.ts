@@ -1,4 +1,4 @@
-/** The two clocks of the machine as one argument, and the suspends that one of them does not count. */
+/** Offers the two clocks of the machine as one argument, and finds the suspends of the host that one clock does not count. */
 import { uptime } from 'node:os';
 
 export interface Clock {

@@ -1,4 +1,4 @@
-/** Chance as one argument: unpredictable numbers, as RFC 5452 section 9.2 asks for in IDs and ports. */
+/** Offers chance as one argument: unpredictable numbers, which RFC 5452 section 9.2 requires for IDs and ports. */
 import { randomFillSync } from 'node:crypto';
 
 export interface Random {

@@ -1,6 +1,6 @@
 /**
- * Long work in pieces, so that a query never waits for all of it: a generator yields after each small step, and its caller
- * decides when other work has a turn of the event loop.
+ * Runs long work in pieces, so that a query never waits for all of the work. A generator yields after each small step, and its
+ * caller decides when other work has a turn of the event loop.
  */
 import type { Clock } from './clock.ts';
 

@@ -1,4 +1,4 @@
-/** Threads beside the one that answers queries: they come after it where they share a processor, and they may fail to end. */
+/** Runs threads beside the thread that answers queries. They get a processor after that thread, and they may fail to end. */
 import { constants, getPriority, setPriority } from 'node:os';
 import type { Worker } from 'node:worker_threads';
 import { inBackground } from './background.ts';

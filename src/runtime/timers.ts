@@ -1,4 +1,4 @@
-/** Timers as an argument, so that all code that waits can be tested in virtual time. */
+/** Offers timers as an argument, so that tests can run all waiting code in virtual time. */
 import { inBackground } from './background.ts';
 import { type Clock, systemClock } from './clock.ts';
 
@@ -25,7 +25,7 @@ export class SystemTimers implements Timers {
     return timer;
   }
 
-  /** Runs the timers that fell due meanwhile at once, in that order; the others run at their moment. */
+  /** Runs at once the timers that have become due, in their order; the other timers run at their time. */
   catchUp(): void {
     const nowMs = this.#clock.monotonicMs();
     for (const timer of [...this.#pending].toSorted((a, b) => a.dueMs - b.dueMs)) {

@@ -32,8 +32,9 @@ export const PASS = -2;
  */
 export interface Reply<Message = Uint8Array> {
   /**
-   * Octets may be overwritten as soon as this returns; no octets: this query gets no reply. With `hasMore` another message
-   * follows. Several messages go out in order over TCP; over UDP only the first goes out, with TC set (RFC 2181 section 9).
+   * Sends a message; the caller may overwrite its octets afterwards. An empty message means that the query gets no reply. With
+   * `hasMore` a further message follows. Over TCP all messages go out in order. Over UDP only the first message goes out, with TC
+   * set (RFC 2181 section 9).
    */
   send(message: Message, hasMore?: boolean): void;
   /** The sender has a defect. */

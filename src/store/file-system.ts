@@ -1,4 +1,4 @@
-/** The disk as an argument: the operations that the store asks for, and the one error of the store. */
+/** Offers the disk as an argument: the operations that the store needs, and the one error of the store. */
 import { link, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
 
 /** An open file. Writes, and reads without a position, continue where the last one ended. */

@@ -1,11 +1,11 @@
 /**
- * The ledger: what happened and when, one line for each event, for a person who asks in the morning or in half a year.
+ * Writes the ledger: one line for each event with its time, for a person who asks in the morning or in half a year.
  *
  *     record -> queue -> [ rotate ] -> append, fsync
  *
- * It never throws at its caller and never makes it wait: a disk that is full or hangs costs events, which are counted and
- * reported in the next line. The file is opened for each append, so that a file that was moved, removed or cut off by
- * another program is noticed; events are rare enough for that. The writer decides when a write happens (writer.ts).
+ * The ledger never throws at its caller and never makes the caller wait. A disk that is full or hangs costs events; the next line
+ * reports how many. Each append opens the file, so that the ledger notices when another program moves, removes or truncates the
+ * file; events are rare enough for that. The writer decides when a write happens (writer.ts).
  */
 import { constants } from 'node:fs';
 import type { Log } from '../log/log.ts';

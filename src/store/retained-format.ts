@@ -1,5 +1,5 @@
 /**
- * The octets of `retained.json`, and when they are written: a checked JSON file (see checked-json.ts) whose content is the
+ * Defines the octets of `retained.json`, and the times at which they are written: a checked JSON file (checked-json.ts) with the
  * answers to the questions that the operator retains.
  *
  *     "answers": [ { "name": ..., "type": "A", "confirmedAt": ..., "changedAt": ..., "records": [ for a person ],

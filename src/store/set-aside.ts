@@ -1,6 +1,6 @@
 /**
- * Files that hold state and cannot be used. They are moved out of the way with the reason in their name, and never deleted:
- * a person may want to know, and a later version may be able to read them.
+ * Moves unusable state files out of the way. Their new name tells the reason, and no file is ever deleted:
+ * a person may want to read these files, and a later version may be able to use them.
  */
 import { basename, dirname, join } from 'node:path';
 import { readWhole, syncDirectory } from './atomic-file.ts';

@@ -1,7 +1,7 @@
 /**
- * The one writer of everything that survives a power cut. It decides when a write happens: one at a time, at the planned
- * moment, again after a failure, and no more often than a disk can bear. It knows neither files nor content: its owner
- * writes, and says how the write ended.
+ * Decides when a write of data that survives a power cut happens: one write at a time, at the planned moment, again after a
+ * failure, and no more often than a disk can bear. The writer knows neither files nor content: its owner writes, and says how
+ * the write ended.
  *
  *     start, now, at -> [ wait for the moment ] -> write -> failed? again in 30 s
  */

@@ -1,4 +1,4 @@
-/** The clusters whose endpoints are kept resolvable, and how often their sources are polled. */
+/** Declares the keys for the clusters whose endpoints stay resolvable, and for the polls of their sources. */
 import { perSource, SOURCE_NAMES, type SourceName, traitsOf } from '../../records/sources.ts';
 import { pathText } from '../fault.ts';
 import {

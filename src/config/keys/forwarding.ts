@@ -1,4 +1,4 @@
-/** How names are forwarded, and how the answers are kept. */
+/** Declares the keys for forwarding names and for keeping the answers. */
 import { choice, defaulted, flag, section, wholeNumber } from '../key.ts';
 import { duration, durationOrUnlimited, durationText, size, ttl } from '../kinds/quantity.ts';
 import { notMoreThan } from '../rule.ts';

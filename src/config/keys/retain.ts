@@ -1,4 +1,4 @@
-/** Names that the operator retains, with a type where their addresses are not meant. */
+/** Declares the key for names that the operator retains: each name has a type, or else means the addresses of the name. */
 
 import { TYPE, typeFromText, typeName } from '../../protocol/words/codes.ts';
 import { isAtOrUnder } from '../../protocol/words/name.ts';

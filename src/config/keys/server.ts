@@ -1,4 +1,4 @@
-/** The server itself: its addresses, clients, limits, identity, status pages, drills, state directory and log. */
+/** Declares the keys for the server itself: its addresses, clients, limits, identity, status pages, drills, state directory and log. */
 import { type Path, pathText } from '../fault.ts';
 import { choice, defaulted, list, optional, section, wholeNumber } from '../key.ts';
 import { listenAddress, network, type SocketAddress } from '../kinds/address.ts';

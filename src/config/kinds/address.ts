@@ -1,4 +1,4 @@
-/** IP addresses, networks and sockets as text: read strictly, handed on in canonical form. */
+/** Reads IP addresses, networks and sockets from text, strictly, and returns them in canonical form. */
 import ipaddr from 'ipaddr.js';
 import { type Reading, textKind } from '../key.ts';
 

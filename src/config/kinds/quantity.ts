@@ -1,4 +1,4 @@
-/** Durations as `30s`, to milliseconds or whole seconds and back; sizes as `64MiB`, to octets. */
+/** Converts durations such as `30s` to milliseconds or whole seconds and back, and sizes such as `64MiB` to octets. */
 import { type Reading, textKind } from '../key.ts';
 
 interface Scale {

@@ -1,4 +1,4 @@
-/** Upstream servers as text: `10.0.0.2`, `[fd00::1]:5353`, `tls://9.9.9.9:853#dns.quad9.net`. */
+/** Reads upstream servers from text: `10.0.0.2`, `[fd00::1]:5353`, `tls://9.9.9.9:853#dns.quad9.net`. */
 import { type Reading, textKind } from '../key.ts';
 import { parseAddress, readSocketAddress, type SocketAddress, socketText, ZONE_PATTERN } from './address.ts';
 import { readDomainName } from './text.ts';

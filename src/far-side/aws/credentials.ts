@@ -1,6 +1,6 @@
 /**
- * The SDK's default chains of credentials providers (environment, profiles, `credential_process`, roles, ...): one chain for
- * each Region and profile, shared by all services. A chain that failed is replaced by one that reads the files again.
+ * Holds the SDK's default chains of credentials providers (environment, profiles, `credential_process`, roles, ...): one chain for
+ * each Region and profile, shared by all services. After a failure a new chain reads the files again.
  *
  * Credentials outlive the clients that use them. If a timeout dropped both, a cut link would be needed to get new ones, and
  * the cut would read as missing credentials.
@@ -255,6 +255,6 @@ export async function boundCredentialProcess(limits: ProcessLimits): Promise<voi
     const { externalDataInterceptor } = await import('@smithy/core/config');
     externalDataInterceptor.getTokenRecord()['exec'] = boundedCommand(limits);
   } catch {
-    // the deadline of the poll still holds; only the command is not ended
+    // the deadline of the poll still holds, but the command goes on after the deadline
   }
 }

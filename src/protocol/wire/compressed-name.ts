@@ -117,7 +117,7 @@ function labelsOf(message: Uint8Array, name: number): number {
   return labels;
 }
 
-/** A key for a whole name: its labels with their lengths, without the root, in lower case. Never shown to anybody. */
+/** Makes a key for a checked name: its labels with their lengths, without the root, in lower case. No person sees this key. */
 export function nameKey(message: Uint8Array, start: number): string {
   let key = '';
   for (let at = labelAt(message, start); (message[at] ?? 0) !== 0; ) {

@@ -1,4 +1,4 @@
-/** A map from domain names, searched by a query's octets: exact and by longest suffix, without a string. */
+/** Maps domain names to values. A query's octets find a value by exact name or by longest suffix, without a string. */
 import { nameToWire } from '../words/name.ts';
 import { hashName, type Query, suffixEquals } from './query.ts';
 

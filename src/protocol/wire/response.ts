@@ -151,8 +151,8 @@ function noteAliases(message: Uint8Array, sections: Parameters<typeof aliasChain
 }
 
 /**
- * Whether the pass has seen the aliases and the records at their end, as in nearly every response:
- * reading the chain again would take ten times as long.
+ * Whether the pass has seen the aliases and the records at their end, as in nearly every response. To read the chain again would
+ * take ten times as long.
  */
 function isEndSeen(message: Uint8Array, rcode: number): boolean {
   if (!relevance.isWhole || relevance.aliases === 0) return false;

@@ -1,5 +1,5 @@
 /**
- * From the served record and the latest answers of the sources to the record to serve next. Pure.
+ * Plans the next record from the served record and the latest answers of the sources. Pure.
  *
  *     what happened                              function    the addresses
  *     a source answered with addresses           decide      compare -> guard: adopted, held back or kept
@@ -46,7 +46,7 @@ export interface Plan {
 const TTL_CAP_SECONDS = 60;
 const TTL_FLOOR_SECONDS = 5;
 const TTL_FAILED_SECONDS = 30;
-/** When names alone answer, a set that they have given for this long is what a loss is measured against. */
+/** When only names answer, the guard measures a loss against a set that the names have given for at least this long. */
 const STEADY_MS = 3_600_000;
 /** Far more renamings than a cluster sees while its clients still know the first name. */
 const MAX_FORMER_ENDPOINTS = 8;

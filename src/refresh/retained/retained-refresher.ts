@@ -79,7 +79,7 @@ const JITTER = 0.1;
 const RETRY = { intervalMs: 30_000, jitterPercent: 20, retryMinMs: 5_000, retryMaxMs: 120_000 };
 /** While a denial is not believed: short enough to see it withdrawn or repeated. */
 const DOUBT_INTERVAL_MS = 60_000;
-/** After a start or a kick the first questions spread over this time, so that servers on one link do not ask at the same moment. */
+/** The first questions after a start or a kick spread over this time, because many servers may share one link. */
 const SPREAD_MS = 1_000;
 /** Questions asked at a time: the slots of the forwarder are for clients. */
 const MAX_ASKING = 16;

@@ -1,4 +1,4 @@
-/** The state of the retained names: plain data for metrics and status, and the lines of the log. */
+/** Reports the state of the retained names: plain data for metrics and status, and the lines of the log. */
 import type { Log } from '../../log/log.ts';
 import { typeName } from '../../protocol/words/codes.ts';
 import {

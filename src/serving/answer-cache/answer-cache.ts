@@ -79,7 +79,7 @@ export class AnswerCache {
     return this.#settings;
   }
 
-  /** The answer kept for this question, unless it has expired (see `freshness`); or else the failure remembered of it. */
+  /** Finds the answer to this question, unless it has expired (see `freshness`); otherwise finds the remembered failure. */
   find(query: Query, nowMs: number): CachedAnswer | undefined {
     const answer = this.#retainedFor(query) ?? this.#own(query);
     const found = (answer && this.#used(answer, nowMs)) ?? this.#failures.find(query, nowMs);

@@ -1,6 +1,6 @@
 /**
- * Answers on their way to the disk and back into another process: plain data with ages in place of moments. They are given in
- * the order in which they were last used, in small steps while the cache goes on changing.
+ * Converts answers for the disk, and back for a later process: plain data with ages in place of times. The conversion gives the
+ * answers in the order of their last use, in small steps, while the cache goes on changing.
  */
 import { FLAG, HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import { hashName, questionKey } from '../../protocol/wire/query.ts';

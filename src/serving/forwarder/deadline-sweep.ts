@@ -1,4 +1,4 @@
-/** Many deadlines under one timer: it is set for the nearest deadline, and then every deadline that is due is called. */
+/** Runs many deadlines under one timer: the timer waits for the nearest deadline, and then calls every deadline that is due. */
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 

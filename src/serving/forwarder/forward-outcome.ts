@@ -1,4 +1,4 @@
-/** How forwarding a question ends. */
+/** The outcomes of a forwarded question. */
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, isAboutName } from '../../protocol/words/codes.ts';
 

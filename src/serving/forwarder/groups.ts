@@ -28,7 +28,7 @@ interface AskedMembers {
   readonly members: readonly GroupMember[];
 }
 
-/** `isOwn`: a question of our own, which is asked even if its suffix is cut and the upstreams are down. */
+/** Chooses the members to ask. The server asks a question of its own (`isOwn`) even if its suffix is cut and the upstreams are down. */
 export function chooseMembers(
   members: readonly GroupMember[],
   query: Query,
@@ -82,12 +82,12 @@ export function triable(members: readonly GroupMember[], nowMs: number): readonl
   return where(members, (member) => member.mayBeTried(nowMs));
 }
 
-/** The listeners are open by then, without which the probe could not come back. */
+/** The first probe waits this long, until the listeners are open: without listeners a probe could not return. */
 const FIRST_PROBE_MS = 5_000;
 /** The longest time after which a probe that this server sent may still return to it. */
 const RETURN_MS = 5_000;
 const AVOIDED_MS = 30_000;
-/** Clients can raise suspicion as often as they like: no more than one probe in this time follows. */
+/** At most one probe goes out in this time, because clients can raise suspicion at any rate. */
 const PROBE_EVERY_MS = 20_000;
 
 /** An upstream in one group. */

@@ -1,7 +1,7 @@
 /**
- * Questions of our own about the names of endpoints, for the refresh journey: each ends with a value, or with the caller's
- * patience. A second upstream is asked where there is one, and a difference is shown: one of the two may be out of date,
- * filter private addresses, or lie. The sources' comparison decides which is right.
+ * Asks questions of our own about the names of endpoints, for the refresh journey. Each ends with a value, or when the caller's
+ * time is over. If a second upstream exists, this file asks both upstreams and shows a difference. One of the two upstreams may be
+ * out of date, filter private addresses, or lie; the comparison of the sources decides which upstream is right.
  */
 import type { Log } from '../../log/log.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
@@ -154,7 +154,7 @@ export class SecondOpinions {
     this.#nowMs = nowMs;
   }
 
-  /** Compares what two upstreams said. An outcome that says nothing about the name differs from no other. */
+  /** Compares the outcomes of two upstreams. An outcome that says nothing about the name never counts as a difference. */
   compare(name: string, first: ForwardOutcome, second: ForwardOutcome): void {
     const one = opinionOf(first);
     const other = opinionOf(second);

@@ -1,5 +1,5 @@
 /**
- * What is asked of an upstream, the octets of the query that asks it, and the registered domain that it is about. The letters of
+ * Holds a question for an upstream, the octets of its query, and the registered domain of its name. The letters of
  * the name may get a random case, as a secret that a reply must bring back (draft-vixie-dnsext-dns0x20): with enough letters,
  * exchanges can share a port.
  */

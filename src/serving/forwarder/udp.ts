@@ -1,5 +1,5 @@
 /**
- * Exchanges over UDP: each with a random ID, from a socket drawn at random among several with random ports (RFC 5452 section 9.2).
+ * Runs exchanges over UDP. Each has a random ID, and a socket chosen at random from several with random ports (RFC 5452 section 9.2).
  * Sockets are opened before they are needed, because to open a socket costs more than the exchange. A socket carries a few
  * exchanges whose names have a random case (question.ts), or a single exchange that has only port and ID. The transport replaces
  * a socket after its last exchange, and closes it when the replies have come.

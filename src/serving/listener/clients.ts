@@ -1,4 +1,4 @@
-/** A client's address as octets, which is the form that access and rate limits compare; and which clients may ask. */
+/** Converts a client's address to octets, the form that access and rate limits compare, and decides which clients may ask. */
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { uint32At } from '../../protocol/wire/header.ts';

@@ -1,4 +1,4 @@
-/** Why listening is impossible, as a sentence for the person who starts the server. Fatal at start; a reload changes nothing then. */
+/** Tells the person who starts the server why the server cannot listen. Fatal at start; a reload then changes nothing. */
 export type ListenerErrorCode =
   | 'in-use'
   | 'not-permitted'

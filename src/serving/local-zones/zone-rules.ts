@@ -1,4 +1,4 @@
-/** The operator's own zones as data, their validation, and the error with all their faults. */
+/** Holds the operator's own zones as data, validates them, and reports all their faults in one error. */
 import { NameError, normalizeName, parentName } from '../../protocol/words/name.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { recordFaults } from '../../protocol/words/zone-rules.ts';

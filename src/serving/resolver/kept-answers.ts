@@ -1,4 +1,4 @@
-/** The steps that answer from stored answers of upstreams: retained names, fresh answers, expired answers. */
+/** Holds the steps that answer from stored answers of upstreams: retained names, fresh answers, expired answers. */
 
 import type { Query } from '../../protocol/wire/query.ts';
 import { writeEmptyReply } from '../../protocol/wire/reply.ts';

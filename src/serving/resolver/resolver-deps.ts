@@ -48,8 +48,8 @@ export interface Upstreams {
   /** Asks the upstreams of `route`; the reply comes within the forwarder's deadline, perhaps at once. Keeps `query`. */
   forward(query: Query, route: Route, reply: Reply<Fetched>): void;
   /**
-   * Whether no server can answer for the query's name: no upstream of the route answers at all or for this suffix, or the name
-   * is on the far side of a link that is down. Makes no object.
+   * Whether no server can answer for the query's name. One reason is that no upstream of the route answers, at all or for this
+   * suffix. The other is that the name is on the far side of a link that is down. Makes no object.
    */
   isCut(query: Query, route: Route): boolean;
   /** Whether the link to the far side is known to be down, and the route leads to names beyond it. */
