@@ -42,10 +42,9 @@ export interface SourceConnections extends UpstreamView {
 }
 
 export function createSources(
-  { sources, profile, route53, kubernetes }: SourceSettings,
+  { sources, ...settings }: SourceSettings,
   connections: SourceConnections,
 ): Source[] {
-  const settings = { profile, route53, kubernetes };
   return [...new Set(sources)].map((name) =>
     name === 'dns' ? createDnsSource(connections) : createFarSource(name, settings, connections),
   );

@@ -1,12 +1,13 @@
 /**
  * A source that does not exist is registered and goes all the way: its keys, its polls, the state file, the metrics, the link's
- * evidence, the warnings, a drill. A new source of this kind touches three files under src/, and a fourth where it has
+ * evidence, the warnings, a drill. A new source of this kind touches three files under src/, and two more where it has
  * settings of its own:
  *
  *     records/sources.ts           its line in the table
  *     far-side/far-side-thread.ts  its line in the table of polls
  *     far-side/.../new.ts          the poll itself
- *     config/keys/clusters.ts      keys of its own, if it has any
+ *     far-side/poll.ts             the type of its settings, if it has any
+ *     config/keys/clusters.ts      the keys of these settings
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -33,18 +34,22 @@ const { ROOM_REPORTS } = await import('../../src/daemon/report.ts');
 const { createPolls, POLLS } = await import('../../src/far-side/far-side-thread.ts');
 const { errorOf, load, SMALLEST } = await import('../config/loading.ts');
 const { VirtualSite } = await import('../daemon/virtual-site.ts');
+const { createSources } = await import('../../src/refresh/sources.ts');
 const { evidenceOf } = await import('../../src/refresh/poll.ts');
 const { LocalFiles } = await import('../../src/far-side/local-files.ts');
 const { ENDPOINTS } = await import('../../src/store/endpoints-format.ts');
 const { FileReader } = await import('../../src/store/state-backend.ts');
 const { readState } = await import('../../src/store/state-format.ts');
+const { VirtualTime } = await import('../helpers/virtual-time.ts');
 const { until } = await import('../helpers/patience.ts');
 const { fakeService } = await import('../far-side/polling.ts');
 
 const ADDRESSES = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
 let isBroken = false;
+let settingsSeen: unknown;
 Object.assign(POLLS, {
-  registry: async () => async () => {
+  registry: async () => async (asked: { readonly settings: unknown }) => {
+    settingsSeen = asked.settings;
     if (isBroken) throw new Error('the registry is on fire');
     return { kind: 'addresses', source: 'registry', addresses: ADDRESSES };
   },
@@ -143,4 +148,29 @@ t.test('warnings and a drill name it', async (t) => {
   t.match(site.report.endpoints[0]?.warnings.join('\n'), /observe by "registry": not tried: a drill runs/);
   site.rooms.drill.stop();
   await site.close();
+});
+
+t.test('a setting of its own arrives at its poll', async (t) => {
+  const time = new VirtualTime();
+  const polls = createPolls({
+    aws: { ec2: fakeService({}), eks: fakeService({}), route53: fakeService({}) },
+    files: new LocalFiles(time),
+    clock: time,
+    zones: new Map(),
+  });
+  const settings = { profile: 'site', registry: { url: 'https://registry.example' } };
+  const [source] = createSources(
+    { sources: [REGISTRY], ...settings },
+    {
+      poll: (source, settings, context, signal, onUrl = () => undefined) =>
+        polls({ source, settings, context }, signal, onUrl),
+      asked: () => undefined,
+      isCutOff: () => false,
+      resolve: () => Promise.reject(new Error('not asked here')),
+      answersText: () => Promise.reject(new Error('not asked here')),
+    },
+  );
+  const context = { cluster: 'demo', region: 'us-west-2', subnetIds: [], knownAddresses: [] };
+  t.match(await source?.observe(context, new AbortController().signal), { addresses: ADDRESSES });
+  t.match(settingsSeen, settings);
 });
