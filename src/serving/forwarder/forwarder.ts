@@ -323,21 +323,15 @@ export class Forwarder {
   }
 
   #clientContext(): ClientContext {
-    const { clock, timers, random, log, ca, openUdp, transports = TRANSPORTS } = this.#options;
-    const { isCutOff, isLinkCut, onEvidence, evidenceWanted, onUpstreamUp, onUpstreamDown } = this.#options;
+    const { log, isCutOff, isLinkCut, onEvidence, onUpstreamUp, onUpstreamDown } = this.#options;
     return {
-      clock,
-      timers,
-      random,
-      ca,
-      openUdp,
-      transports,
+      ...this.#options, // whole: a transport may have options of its own
+      transports: this.#options.transports ?? TRANSPORTS,
       sweep: this.#sweep,
       settings: () => this.#settings,
       isCutOff: isCutOff ?? (() => false),
       isLinkCut: isLinkCut ?? (() => false),
       onEvidence: (evidence) => onEvidence?.(evidence),
-      evidenceWanted,
       onVerify: (client) => this.#probing.verify(client),
       onDoubt: (client) => this.#probing.watch(client),
       onDown: (client, failure) => {

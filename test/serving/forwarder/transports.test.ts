@@ -80,3 +80,19 @@ t.test(
     );
   },
 );
+
+t.test('every option of the forwarder reaches the transports, made-up ones too', async (t) => {
+  const seen: object[] = [];
+  const bird = { ...upstream('loft'), transport: 'pigeon' };
+  const open = (_: unknown, options: object) => {
+    seen.push(options);
+    return new MadeUpTransport(() => undefined);
+  };
+  const options = {
+    ca: ['a certificate'],
+    corn: 'maize',
+    transports: { ...TRANSPORTS, pigeon: { roundTrips: 4, open } },
+  };
+  new VirtualUpstreams([{ name: 'default', upstreams: [bird] }], () => 'silence', options).forwarder.close();
+  t.match(seen, [{ ca: ['a certificate'], corn: 'maize' }]);
+});
