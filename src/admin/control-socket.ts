@@ -1,9 +1,9 @@
 /**
- * A Unix socket at a path: its permissions decide which users may connect, and the socket of a killed process is replaced.
+ * Opens a Unix socket at a path. Its permissions decide which users may connect. The socket replaces the socket of a killed process.
  *
  *     listen in a directory of our own -> permissions -> link to the path, where a file is in the way: remove it, try again
  *
- * So the path never leads to a socket that is not ready, or that more people may use than should.
+ * So the path never leads to a socket that is not ready, or that the wrong users may use.
  */
 import { chmod, link, lstat, mkdtemp, readdir, rm, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';

@@ -27,7 +27,7 @@ function isSimilar(one: ClusterIdentity, other: ClusterIdentity): boolean {
   return one.name === other.name && (one.region === undefined || other.region === undefined);
 }
 
-/** EKS writes the Region into the name of an endpoint. */
+/** Whether the endpoint's name contains the Region: EKS writes the Region into this name. */
 function isNamedAfter({ endpoint }: ClusterIdentity, { region }: ClusterIdentity): boolean {
   return region !== undefined && (endpoint?.split('.').includes(region) ?? false);
 }

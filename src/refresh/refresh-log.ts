@@ -93,7 +93,7 @@ export class RefreshLog {
     this.#log.info({ basis }, 'sources agree again');
   }
 
-  /** Once for each limit that the age of the addresses passes. */
+  /** Logs once for each limit that the age of the addresses passes. */
   aged(ageMs: number, limitsMs: readonly number[]): void {
     const passedMs = limitsMs.findLast((limitMs) => ageMs > limitMs) ?? 0;
     if (passedMs > this.#agePassedMs) {

@@ -53,7 +53,7 @@ export function atOnce<T>(steps: Steps<T>): T {
   }
 }
 
-/** Short work where steps are asked for. */
+/** Wraps short work, for a caller that expects steps. */
 export function* inOneStep<T>(run: () => T): Steps<T> {
   yield;
   return run();

@@ -12,11 +12,11 @@ import { indexResponse } from './response.ts';
 
 export interface LocalAnswerParts {
   readonly rcode: number;
-  /** The QNAME the answer is for; for answers to names under it, the apex that they end in. */
+  /** The QNAME of the answer; for an answer to names under an apex, this apex. */
   readonly name: string;
   readonly answers: readonly ResourceRecord[];
   readonly authorities: readonly ResourceRecord[];
-  /** So many of the first answers are rotated; they all have the same owner, type and size. */
+  /** The number of first answers that rotate; they all have the same owner, type and size. */
   readonly rotated?: number;
   readonly isOpen?: boolean;
 }

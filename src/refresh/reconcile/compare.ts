@@ -1,5 +1,5 @@
 /**
- * Compares what the sources say: which addresses to serve, and where the sources disagree.
+ * Compares the answers of the sources: decides which addresses to serve, and where the sources disagree.
  *
  *     name sources                    interface sources   served
  *     agree, or are a subset          available           the addresses of the name

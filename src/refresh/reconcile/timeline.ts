@@ -57,7 +57,7 @@ export function aheadMs({ ahead }: Loaded, now: Moment): number {
   return byMs > JUMP_MS ? byMs : 0;
 }
 
-/** From wall times to monotonic times; a time before this process is negative. */
+/** Converts wall times to monotonic times; a time before this process is negative. */
 export function toProcessTime(record: EndpointRecord, loaded: Loaded): EndpointRecord {
   const replaced = new Map([...loaded.ahead].map(([processMs, ms]) => [ms, processMs]));
   return mapTimes(record, (ms) => replaced.get(ms) ?? ms - loaded.wallMs + loaded.monotonicMs);

@@ -25,7 +25,7 @@ import {
 } from './question.ts';
 import type { TransportKind } from './transports.ts';
 
-/** Gets the result of an attempt: `onOverdue` may come first, then an answer or a failure, and nothing after it. */
+/** Receives the result of an attempt: perhaps `onOverdue` first, then an answer or a failure, and then no further call. */
 export interface AttemptListener {
   /** `isLate`: `onOverdue` was called before. */
   onAnswer(reply: UpstreamReply, isLate: boolean): void;

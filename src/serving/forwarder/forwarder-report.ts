@@ -33,7 +33,7 @@ interface UpstreamStatus {
   readonly inFlight: number;
   /** By transport. */
   readonly exchanges: Readonly<Record<string, number>>;
-  /** By reason. */
+  /** Counts by reason. */
   readonly failures: Readonly<Record<string, number>>;
   readonly mismatched: number;
   readonly isLooping: boolean;

@@ -52,9 +52,9 @@ export interface ForwarderOptions {
   readonly settings?: Partial<ForwardSettings>;
   /** Certificates in PEM that TLS upstreams are verified with, in place of the system's. */
   readonly ca?: readonly string[];
-  /** Called for a change, and at most once a second for more of the same. */
+  /** The forwarder calls this for each change, and at most once a second for evidence that changes nothing. */
   readonly onEvidence?: (evidence: UpstreamEvidence) => void;
-  /** What the user of `onEvidence` wants before its own state changes. */
+  /** The evidence that the user of `onEvidence` needs before its own state changes. */
   readonly evidenceWanted: EvidenceWanted;
   readonly onUpstreamUp?: (upstream: Upstream) => void;
   readonly onUpstreamDown?: (upstream: Upstream) => void;

@@ -115,7 +115,7 @@ export class PendingQuestion implements Deadline {
     else this.#askNext();
   }
 
-  /** The deadline has passed, or the pause before the next attempt is over. */
+  /** Called when the deadline has passed, or when the pause before the next attempt is over. */
   onDue(): void {
     if (this.dueAtMs >= this.#endsAtMs) {
       this.#end(this.#lastResort());

@@ -43,7 +43,7 @@ import { closestRule, validateRules, type ZoneRule } from './zone-rules.ts';
 /** The operator's rule for a forwarded zone: the name and all names under it. */
 export interface ForwardedZone {
   readonly name: string;
-  /** Left out: the built-in rules hold, and no zone of the operator above this name counts. */
+  /** Without this field the built-in rules hold, and no zone of the operator above this name counts. */
   readonly whileDisconnected?: 'stale' | 'servfail' | 'nxdomain' | readonly ResourceRecord[] | undefined;
 }
 

@@ -7,7 +7,7 @@ import type { ResolverDeps } from './resolver-deps.ts';
 export const CLAIM = {
   /** Only that upstream. */
   none: 0,
-  /** Only that upstream at this moment; an outage or another answer could change that. */
+  /** Only that upstream at this moment; an outage or a new answer could change this. */
   perhaps: 1,
   /** This server, because it knows better. */
   ours: 2,
