@@ -38,7 +38,7 @@ function withoutTypes(text: string): string {
 function importsOf(path: string, text: string): string[] {
   const found = [
     ...text.matchAll(
-      /(?:^|\n)\s*(?:import|export)\s[^;]*?from\s+'([^']+)'|\bimport\('([^']+)'\)|(?:^|\n)import\s+'([^']+)'/g,
+      /(?:^|\n)\s*(?:import|export)\s[^;]*?from\s+'([^']+)'|\b(?:import|getBuiltinModule)\('([^']+)'\)|(?:^|\n)import\s+'([^']+)'/g,
     ),
   ];
   return found.map((match) => {
