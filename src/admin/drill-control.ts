@@ -41,7 +41,7 @@ export interface DrillControl {
 
 export const DRILL_START = '/drill/start';
 export const DRILL_STOP = '/drill/stop';
-export const DRILL_REPORT = '/drill';
+export const DRILL_REPORT_PATH = '/drill';
 
 const startBody = z.strictObject({ forMs: z.number() });
 const noBody = z.strictObject({});
@@ -51,7 +51,7 @@ export function drillRoutes(drill: DrillControl): readonly ControlRoute[] {
   return [
     controlRoute('POST', DRILL_START, startBody, ({ forMs }) => start(drill, forMs)),
     controlRoute('POST', DRILL_STOP, noBody, () => stop(drill)),
-    controlRoute('GET', DRILL_REPORT, noBody, () => drill.summary()),
+    controlRoute('GET', DRILL_REPORT_PATH, noBody, () => drill.summary()),
   ];
 }
 

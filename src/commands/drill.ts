@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { stringify } from 'yaml';
 import {
-  DRILL_REPORT,
+  DRILL_REPORT_PATH,
   DRILL_START,
   DRILL_STOP,
   type DrillReportBody,
@@ -64,7 +64,7 @@ async function stopDrill(options: DrillOptions): Promise<ExitCode> {
 }
 
 async function reportDrill(options: DrillOptions & { readonly json?: true }): Promise<ExitCode> {
-  const report = await send(options, 'get the report of the drill', 'GET', DRILL_REPORT, undefined);
+  const report = await send(options, 'get the report of the drill', 'GET', DRILL_REPORT_PATH, undefined);
   if (typeof report === 'number') return report;
   return show(report, options.json ? JSON.stringify(report, null, 2) : drillLines(report, paintForTerminal));
 }

@@ -16,7 +16,7 @@ import { systemPause } from '../runtime/slices.ts';
 import { threadsEnded, threadsNotEnded } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { configReader, readConfigOrExplain } from './config-file.ts';
-import { startWatchdog } from './liveness.ts';
+import { startWatchdog } from './own-health.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
 
 export function define(command: Command, { ended, signals }: Run): void {
@@ -136,7 +136,7 @@ function exitSoon(code: ExitCode, processLog: ProcessLog): void {
 
 /**
  * An error that nothing caught costs the work that threw it. The process stays, because what it serves is an
- * immutable table in memory; where it no longer answers, the watchdog ends it (liveness.ts).
+ * immutable table in memory; where it no longer answers, the watchdog ends it (own-health.ts).
  */
 function surviveDefects(log: Log): void {
   logBackgroundFailures(log);

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { SocketAddress } from '../config/kinds/address.ts';
 import type { Cell, Panel, Tone, Toned } from '../report/report.ts';
-import { askForLife } from './liveness.ts';
+import { askForLife } from './own-health.ts';
 import { findPlace } from './running-server.ts';
 import { getPage, getPanels, getStatus, readHttpAddress, socketText } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';

@@ -3,7 +3,7 @@
  *
  * A check orders addresses and never removes one: this host sees one path, and a client may have another. The checks stay on
  * the site, so they go on through a cut, when they matter most. Another check, such as a proof by TLS, is another
- * `AddressCheck` beside `connectTcp`; `refresh-plane.ts` hands it in.
+ * `AddressCheck` beside `connectTcp`; `daemon/refresh-rooms.ts` hands it in.
  */
 import { connect } from 'node:net';
 import { inBackground } from '../runtime/background.ts';
@@ -15,7 +15,7 @@ import { hasSameAddresses } from './reconcile/guard.ts';
 /** Resolves to whether the address passed; never rejects. */
 export type AddressCheck = (address: string, port: number, timeoutMs: number) => Promise<boolean>;
 
-export interface LivenessOptions extends ProbeSettings {
+export interface AddressCheckOptions extends ProbeSettings {
   readonly check: AddressCheck;
   readonly timers: Timers;
   readonly random: Random;
@@ -29,15 +29,15 @@ const JITTER = 0.1;
 /** For a check that ignores its timeout. */
 const OVERTIME_MS = 500;
 
-export class Liveness {
-  readonly #options: LivenessOptions;
+export class AddressChecks {
+  readonly #options: AddressCheckOptions;
   /** Failures in a row by address. */
   #failures = new Map<string, number>();
   #dead: ReadonlySet<string> = new Set();
   #next: Disposable | undefined;
   #isStopped = false;
 
-  constructor(options: LivenessOptions) {
+  constructor(options: AddressCheckOptions) {
     this.#options = options;
   }
 

@@ -10,7 +10,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps, Turnstile } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
-import { type AddressCheck, Liveness } from './address-checks.ts';
+import { type AddressCheck, AddressChecks } from './address-checks.ts';
 import { ClusterRefresher } from './cluster-refresher.ts';
 import type { ClusterSnapshot } from './cluster-report.ts';
 import type { ClusterSettings, RefreshTimes } from './cluster-settings.ts';
@@ -55,7 +55,7 @@ interface Member {
   readonly refresher: ClusterRefresher;
   /** When its record came into this process; times from before stay as the file had them. */
   readonly loaded: Loaded;
-  liveness: Liveness | undefined;
+  checks: AddressChecks | undefined;
   /** The record in wall time. */
   inWallTime?: { readonly of: EndpointRecord; readonly offsetMs: number; readonly record: EndpointRecord };
   /** The record in wall time with the dead addresses marked. */
@@ -261,8 +261,8 @@ export class RefreshPlane {
       evidence,
       onRecord: (changes) => this.#onRecord(member, changes),
     });
-    const member: Member = { refresher, loaded, liveness: undefined };
-    member.liveness = this.#livenessOf(member, settings);
+    const member: Member = { refresher, loaded, checks: undefined };
+    member.checks = this.#checksOf(member, settings);
     return member;
   }
 
@@ -270,25 +270,25 @@ export class RefreshPlane {
     const before = member.refresher.settings.probe;
     member.refresher.reconfigure(settings, this.#times);
     if (JSON.stringify(before) === JSON.stringify(settings.probe)) return;
-    member.liveness?.stop();
-    member.liveness = this.#livenessOf(member, settings);
-    member.liveness?.start();
+    member.checks?.stop();
+    member.checks = this.#checksOf(member, settings);
+    member.checks?.start();
   }
 
-  #livenessOf({ refresher }: Member, { probe }: ClusterSettings): Liveness | undefined {
+  #checksOf({ refresher }: Member, { probe }: ClusterSettings): AddressChecks | undefined {
     const { check, timers, random } = this.#options;
     if (probe === undefined || check === undefined) return undefined;
     const onChange = () => {
       if (this.#isRunning) this.#keeper.confirmed();
     };
-    const liveness = new Liveness({ ...probe, check, timers, random, onChange });
-    liveness.watch(addressesOf(refresher.record));
-    return liveness;
+    const checks = new AddressChecks({ ...probe, check, timers, random, onChange });
+    checks.watch(addressesOf(refresher.record));
+    return checks;
   }
 
   #onRecord(member: Member, changes: readonly Change[]): void {
     const { record } = member.refresher;
-    member.liveness?.watch(addressesOf(record));
+    member.checks?.watch(addressesOf(record));
     if (changes.length > 0) this.#options.onChanges?.(member.refresher.snapshot(), changes);
     if (!this.#isRunning) return;
     if (changes.length > 0) this.#keeper.changed();
@@ -303,14 +303,14 @@ export class RefreshPlane {
   }
 }
 
-function start({ refresher, liveness }: Member): void {
+function start({ refresher, checks }: Member): void {
   refresher.start();
-  liveness?.start();
+  checks?.start();
 }
 
-function stop({ refresher, liveness }: Member): void {
+function stop({ refresher, checks }: Member): void {
   refresher.stop();
-  liveness?.stop();
+  checks?.stop();
 }
 
 function identityOfMember({ refresher: { settings, record } }: Member): ClusterIdentity {
@@ -343,7 +343,7 @@ function inWallTime(member: Member, now: Moment): EndpointRecord {
 
 function published(member: Member, now: Moment): EndpointRecord {
   const record = inWallTime(member, now);
-  const dead = member.liveness?.dead;
+  const dead = member.checks?.dead;
   if (dead === undefined || dead.size === 0) return record;
   const before = member.published;
   if (before?.of === record && before.dead === dead) return before.record;
@@ -354,11 +354,11 @@ function published(member: Member, now: Moment): EndpointRecord {
   return member.published.record;
 }
 
-function memberSnapshot({ refresher, liveness, loaded }: Member, now: Moment): ClusterSnapshot {
+function memberSnapshot({ refresher, checks, loaded }: Member, now: Moment): ClusterSnapshot {
   const snapshot = refresher.snapshot(aheadMs(loaded, now));
   const addresses = snapshot.addresses.map((served) => ({
     ...served,
-    isDead: liveness?.dead.has(served.address) ?? false,
+    isDead: checks?.dead.has(served.address) ?? false,
   }));
   return { ...snapshot, addresses };
 }

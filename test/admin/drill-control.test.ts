@@ -1,6 +1,6 @@
 import t from 'tap';
 import {
-  DRILL_REPORT,
+  DRILL_REPORT_PATH,
   DRILL_START,
   DRILL_STOP,
   drillReport,
@@ -19,7 +19,7 @@ async function setUp(t: Parameters<typeof control>[0]) {
 
 t.test('a drill is started, told of and stopped; each answer is the report as it then is', async (t) => {
   const { time, drill, path } = await setUp(t);
-  t.match(await ask(path, 'GET', DRILL_REPORT), { status: 200, json: { state: 'none' } });
+  t.match(await ask(path, 'GET', DRILL_REPORT_PATH), { status: 200, json: { state: 'none' } });
   t.match(await ask(path, 'POST', DRILL_START, '{"forMs":1800000}'), {
     status: 200,
     json: { state: 'running', forMs: 1_800_000, ranMs: 0 },
@@ -44,7 +44,7 @@ t.test('a drill is started, told of and stopped; each answer is the report as it
     endpoints: [{ endpoint: 'abc.example', answers: 1 }],
     retain: [{ name: 'registry.site.example', types: ['A'], asked: 2 }],
   };
-  const { json } = await ask(path, 'GET', DRILL_REPORT);
+  const { json } = await ask(path, 'GET', DRILL_REPORT_PATH);
   t.strictSame(json, expected);
   t.strictSame(drillReport.parse(json), expected, 'the shape for who asks has all of it');
   t.match(await ask(path, 'POST', DRILL_STOP), {
@@ -52,7 +52,7 @@ t.test('a drill is started, told of and stopped; each answer is the report as it
     json: { state: 'ended', endedBy: 'command', failed: { queries: 2 } },
   });
   t.notOk(drill.isRunning);
-  t.match(await ask(path, 'GET', DRILL_REPORT), { json: { state: 'ended', ranMs: 60_000 } });
+  t.match(await ask(path, 'GET', DRILL_REPORT_PATH), { json: { state: 'ended', ranMs: 60_000 } });
 });
 
 t.test('what makes no sense is refused, and changes nothing', async (t) => {

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import t, { type Test } from 'tap';
 import { startHttpServer } from '../../src/admin/http-server.ts';
 import { createPages } from '../../src/admin/pages.ts';
-import { askForLife } from '../../src/commands/liveness.ts';
+import { askForLife } from '../../src/commands/own-health.ts';
 import { readHttpAddress } from '../../src/commands/server-client.ts';
 import { ROOM_REPORTS, type StatusReport } from '../../src/daemon/report.ts';
 import { report, serverReport } from '../admin/report-fixture.ts';

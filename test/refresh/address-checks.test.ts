@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import t from 'tap';
-import { connectTcp, deadAddresses, Liveness } from '../../src/refresh/address-checks.ts';
+import { AddressChecks, connectTcp, deadAddresses } from '../../src/refresh/address-checks.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { evenRandom } from './scripted-source.ts';
 
@@ -13,7 +13,7 @@ function setUp(addresses: readonly string[]) {
   const changes: string[][] = [];
   const probes: [string, number, number][] = [];
   const script = { check: async (address: string) => !down.has(address) };
-  const liveness = new Liveness({
+  const checks = new AddressChecks({
     port: 443,
     intervalMs: 30_000,
     timeoutMs: 2_000,
@@ -25,64 +25,64 @@ function setUp(addresses: readonly string[]) {
     },
     onChange: (dead) => changes.push([...dead]),
   });
-  liveness.watch(addresses);
-  return { time, down, changes, probes, liveness, script };
+  checks.watch(addresses);
+  return { time, down, changes, probes, checks, script };
 }
 
 t.test('an address is dead after two failures in a row, and alive at once', async (t) => {
-  const { liveness, down, changes } = setUp([A, B]);
+  const { checks, down, changes } = setUp([A, B]);
   down.add(A);
-  await liveness.checkOnce();
+  await checks.checkOnce();
   t.strictSame(changes, [], 'one failure is no death');
-  await liveness.checkOnce();
+  await checks.checkOnce();
   t.strictSame(changes, [[A]]);
-  await liveness.checkOnce();
+  await checks.checkOnce();
   t.strictSame(changes, [[A]], 'reported only when it changes');
   down.clear();
-  await liveness.checkOnce();
+  await checks.checkOnce();
   t.strictSame(changes, [[A], []]);
 });
 
 t.test('failures that are not in a row are no death', async (t) => {
-  const { liveness, down, changes } = setUp([A, B]);
+  const { checks, down, changes } = setUp([A, B]);
   for (let probe = 0; probe < 6; probe++) {
     if (probe % 2 === 0) down.add(A);
     else down.clear();
-    await liveness.checkOnce();
+    await checks.checkOnce();
   }
   t.strictSame(changes, []);
 });
 
 t.test('with every address dead, none is', async (t) => {
-  const { liveness, down, changes } = setUp([A, B]);
+  const { checks, down, changes } = setUp([A, B]);
   down.add(A);
-  await liveness.checkOnce();
-  await liveness.checkOnce();
+  await checks.checkOnce();
+  await checks.checkOnce();
   down.add(B);
-  await liveness.checkOnce();
-  await liveness.checkOnce();
+  await checks.checkOnce();
+  await checks.checkOnce();
   t.strictSame(changes, [[A], []]);
   t.strictSame([...deadAddresses(new Map([[A, 9]]))], [], 'nor is the only one');
   t.strictSame([...deadAddresses(new Map())], []);
 });
 
 t.test('what is known of an address stays while it is served, and goes with it', async (t) => {
-  const { liveness, down, changes } = setUp([A, B]);
+  const { checks, down, changes } = setUp([A, B]);
   down.add(A);
-  await liveness.checkOnce();
-  await liveness.checkOnce();
-  liveness.watch([A, B, C]);
-  t.strictSame([...liveness.dead], [A]);
-  liveness.watch([B, C]);
-  t.strictSame([...liveness.dead], []);
-  liveness.watch([A, B, C]);
-  t.strictSame([...liveness.dead], [], 'one that comes back begins alive');
+  await checks.checkOnce();
+  await checks.checkOnce();
+  checks.watch([A, B, C]);
+  t.strictSame([...checks.dead], [A]);
+  checks.watch([B, C]);
+  t.strictSame([...checks.dead], []);
+  checks.watch([A, B, C]);
+  t.strictSame([...checks.dead], [], 'one that comes back begins alive');
   t.strictSame(changes, [[A], []]);
 });
 
 t.test('every address is probed at every interval, with port and timeout as configured', async (t) => {
-  const { liveness, time, probes } = setUp([A, B]);
-  liveness.start();
+  const { checks, time, probes } = setUp([A, B]);
+  checks.start();
   await time.advance(0);
   t.strictSame(probes, [
     [A, 443, 2_000],
@@ -90,23 +90,23 @@ t.test('every address is probed at every interval, with port and timeout as conf
   ]);
   await time.advance(60_000);
   t.equal(probes.length, 6);
-  liveness.stop();
+  checks.stop();
   await time.advance(60_000);
   t.equal(probes.length, 6);
   t.equal(time.pendingTimers, 0);
 });
 
 t.test('a connect that rejects or never settles is a failure, and the probes go on', async (t) => {
-  const { liveness, time, script, probes } = setUp([A, B, C]);
+  const { checks, time, script, probes } = setUp([A, B, C]);
   script.check = (address) => {
     if (address === A) return Promise.reject(new Error('a bug'));
     return address === B ? new Promise(() => {}) : Promise.resolve(true);
   };
-  liveness.start();
+  checks.start();
   await time.advance(70_000);
-  t.strictSame([...liveness.dead], [A, B]);
+  t.strictSame([...checks.dead], [A, B]);
   t.equal(probes.length, 9);
-  liveness.stop();
+  checks.stop();
 });
 
 t.test(

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
 import t, { type Test } from 'tap';
-import { askForLife, startWatchdog } from '../../src/commands/liveness.ts';
+import { askForLife, startWatchdog } from '../../src/commands/own-health.ts';
 import { until } from '../helpers/patience.ts';
 
 const TIMEOUT_MS = 400;
