@@ -1,6 +1,12 @@
 /** The record of one cluster's endpoint: refresh/ publishes it, store/ keeps it, serving/ answers from it. */
+import { isIPv4 } from 'node:net';
 import { canonicalJson } from './canonical-json.ts';
 import type { SourceName } from './sources.ts';
+
+/** Whether a text is an address that an endpoint can have: clusters on Outposts are IPv4 only. */
+export function isEndpointAddress(text: string): boolean {
+  return isIPv4(text);
+}
 
 /** When a source first and last listed an address, wall ms. */
 export interface SeenBy {

@@ -4,12 +4,12 @@
  *
  *     "clusters": [ { "cluster": ..., "addresses": [ ... ] } ]
  */
-import { isIPv4 } from 'node:net';
 import * as z from 'zod';
 import {
   BASES,
   compareRecords,
   type EndpointRecord,
+  isEndpointAddress,
   type SeenBy,
   type ServedAddress,
 } from '../records/endpoint-record.ts';
@@ -148,7 +148,7 @@ function mapValues<V, W>(
 
 const count = z.int().min(0);
 const word = z.string().regex(/^[^\p{Cc}]{1,255}$/u, 'not a word of 1 to 255 printable characters');
-const address = z.string().refine(isIPv4, 'not an IPv4 address');
+const address = z.string().refine(isEndpointAddress, 'not an IPv4 address');
 const MAX_UPSTREAMS_TEXT = 4_096; // upstreams are at most a few dozen, each of some 60 characters
 
 const SEEN = z

@@ -233,6 +233,20 @@ t.test('a source is named where it is declared, polled and configured, and nowhe
   }
 });
 
+t.test(
+  'what an endpoint address is, is said once: those who find, keep or refuse one ask records/',
+  async (t) => {
+    const rooms = ['records', 'store', 'refresh', 'far-side', 'serving/endpoints'];
+    const said = files.filter(
+      ({ path, code }) => rooms.some((room) => isIn(path, room)) && /\bisIPv4\b/.test(code),
+    );
+    t.strictSame(
+      said.map(({ path }) => path),
+      ['records/endpoint-record.ts'],
+    );
+  },
+);
+
 t.test('the thread that answers queries loads nothing that speaks HTTPS: that has its own', (t) => {
   const heavy = /^(?:node:)?(?:https|tls|http2)$/;
   const loadsOf = (path: string) => files.find((file) => file.path === path)?.loads ?? [];

@@ -11,8 +11,8 @@
  * An empty listing is a failure: interfaces do not vanish while the cluster lives, but filters, permissions and eventual
  * consistency can make a listing empty.
  */
-import { isIPv4 } from 'node:net';
 import type { Filter, Instance, InstanceNetworkInterface, NetworkInterface } from '@aws-sdk/client-ec2';
+import { isEndpointAddress } from '../../records/endpoint-record.ts';
 import type { SourceContext } from '../../records/observation.ts';
 import { allPages, type PollDeps, type PollFunction, present } from '../poll.ts';
 import { answeredBut } from '../source-error.ts';
@@ -246,7 +246,7 @@ function refuseSeveralVpcs(
 function primaryAddress(candidate: NetworkInterface | InstanceNetworkInterface): string {
   const primary = candidate.PrivateIpAddresses?.find((address) => address.Primary);
   const address = candidate.PrivateIpAddress ?? primary?.PrivateIpAddress ?? '';
-  if (isIPv4(address)) return address;
+  if (isEndpointAddress(address)) return address;
   throw answeredBut(
     'malformed',
     `listing interfaces failed: "${candidate.NetworkInterfaceId}" has address "${address}"`,

@@ -5,9 +5,9 @@
  * Alias and CNAME targets are reported as names: they are resolved where the upstreams can be asked. Wildcard records are
  * not searched for.
  */
-import { isIPv4 } from 'node:net';
 import type { HostedZone, ResourceRecordSet } from '@aws-sdk/client-route-53';
 import { normalizeName, parentName } from '../../protocol/words/name.ts';
+import { isEndpointAddress } from '../../records/endpoint-record.ts';
 import { allPages, type PollDeps, type PollFunction, present } from '../poll.ts';
 import { answeredBut, cannotAsk } from '../source-error.ts';
 import { type AwsPlace, placeOf } from './credentials.ts';
@@ -228,7 +228,7 @@ function valuesOf(set: ResourceRecordSet): string[] {
 }
 
 function checkedAddress(value: string): string {
-  if (isIPv4(value)) return value;
+  if (isEndpointAddress(value)) return value;
   throw answeredBut('malformed', `reading record sets failed: "${value}" is no address`);
 }
 

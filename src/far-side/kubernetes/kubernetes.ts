@@ -11,9 +11,9 @@
 import { once } from 'node:events';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { type RequestOptions, request } from 'node:https';
-import { isIPv4 } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import * as z from 'zod';
+import { isEndpointAddress } from '../../records/endpoint-record.ts';
 import type { FailureReason, SourceContext } from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { redacted } from '../aws/failure.ts';
@@ -350,7 +350,7 @@ function servesApi(ports: readonly z.output<typeof PORT>[] | null | undefined): 
 }
 
 function ipv4(address: string | undefined): string {
-  if (address !== undefined && isIPv4(address)) return address;
+  if (address !== undefined && isEndpointAddress(address)) return address;
   throw new SourceError({
     reason: 'malformed',
     reachedFarSide: false,

@@ -2,9 +2,8 @@
  * The guard decides whether the refresh adopts a candidate. It refuses addresses that no client may get, and never adopts an
  * empty set. It holds back a change that loses too much at once, or that only names support. Pure.
  */
-import { isIPv4 } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import type { HeldChange } from '../../records/endpoint-record.ts';
+import { type HeldChange, isEndpointAddress } from '../../records/endpoint-record.ts';
 
 export interface Refusal {
   readonly address: string;
@@ -145,7 +144,7 @@ export function refusalsBy(allowedRanges: readonly string[]): RefusalOf {
     .map((range) => ipaddr.parseCIDR(range))
     .filter(([network]) => network.kind() === 'ipv4');
   return (address) => {
-    if (!isIPv4(address)) return 'not-ipv4';
+    if (!isEndpointAddress(address)) return 'not-ipv4';
     const parsed = ipaddr.IPv4.parse(address);
     const special = SPECIAL_RANGES[parsed.range()];
     if (special !== undefined && special !== 'public') return special;
