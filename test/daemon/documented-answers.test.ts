@@ -167,7 +167,7 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
-    says: ['docs/outage.md', 'An alias ends in what this server knows of its target'],
+    says: ['docs/outage.md', 'Any alias ends in the answer that this server has for its target'],
     asks: [
       [
         'alias.example.com A',
@@ -276,7 +276,7 @@ const ROWS: readonly Row[] = [
   {
     says: [
       'docs/special-names.md',
-      'While upstreams on the site do not answer, what is kept is given, and the rest is denied.',
+      'While upstreams on the site do not answer, the server gives the answers that it keeps, and denies all other names.',
     ],
     keys: ['forward.siteNames'],
     config: 'forward: { siteNames: always }',
