@@ -9,8 +9,8 @@ import { indexResponse } from '../protocol/wire/response.ts';
 import type { ResponseIndex } from '../protocol/wire/response-records.ts';
 import {
   CLASS,
-  EXTENDED_ERROR,
   extendedErrorName,
+  isStaleError,
   RCODE,
   rcodeName,
   TYPE,
@@ -221,9 +221,7 @@ function flagNames(flags: number): string[] {
 
 function origin({ flags, rcode }: ResponseIndex, errors: readonly ExtendedError[]): string {
   if ((flags & FLAG.AA) !== 0) return 'kept by the server itself (authoritative)';
-  const isStale = errors.some(
-    ({ code }) => code === EXTENDED_ERROR.STALE_ANSWER || code === EXTENDED_ERROR.STALE_NXDOMAIN,
-  );
+  const isStale = errors.some(({ code }) => isStaleError(code));
   if (isStale) return 'stale: kept from before, because no upstream answers now';
   return rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN ? 'forwarded or cached' : 'nowhere: no answer';
 }

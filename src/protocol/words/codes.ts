@@ -96,6 +96,11 @@ export const EXTENDED_ERROR = {
   NETWORK_ERROR: 23,
 } as const;
 
+/** Whether the code says that an answer has expired and could not be confirmed (RFC 8914 sections 4.4 and 4.20). */
+export function isStaleError(code: number | undefined): boolean {
+  return code === EXTENDED_ERROR.STALE_ANSWER || code === EXTENDED_ERROR.STALE_NXDOMAIN;
+}
+
 const purposes = new Map<number, string>([
   [EXTENDED_ERROR.OTHER, 'other error'],
   [EXTENDED_ERROR.STALE_ANSWER, 'stale answer'],

@@ -3,7 +3,7 @@ import { FLAG } from '../../protocol/wire/header.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
 import { indexResponse, isPositive, withoutProofs } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { EXTENDED_ERROR, RCODE, rcodeName } from '../../protocol/words/codes.ts';
+import { isStaleError, RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import { contentOf, type RetainedRecord } from '../../records/retained-record.ts';
 import type { Stamp } from '../reconcile/timeline.ts';
@@ -61,7 +61,11 @@ export async function askUpstream(question: RetainedQuestion, ask: Ask): Promise
   const unsigned = await askOnce(question, ask, false);
   if (unsigned.kind === 'answered') {
     const { answerKind: kind, octets, index } = unsigned;
-    return { kind: 'answered', answer: { kind, message: octets }, isStale: isStale(index) };
+    return {
+      kind: 'answered',
+      answer: { kind, message: octets },
+      isStale: isStaleError(index.extendedError),
+    };
   }
   return answer ?? { kind: 'failed', detail: unsigned.detail };
 }
@@ -90,11 +94,7 @@ function answeredWith(signed: Exchange): AskResult | undefined {
   if (plain === undefined) return undefined;
   const signedMessage = plain.octets === signed.octets ? undefined : signed.octets;
   const answer = { kind: signed.answerKind, message: plain.octets, signedMessage };
-  return { kind: 'answered', answer, isStale: isStale(signed.index) };
-}
-
-function isStale({ extendedError }: ResponseIndex): boolean {
-  return extendedError === EXTENDED_ERROR.STALE_ANSWER || extendedError === EXTENDED_ERROR.STALE_NXDOMAIN;
+  return { kind: 'answered', answer, isStale: isStaleError(signed.index.extendedError) };
 }
 
 /** Thousands of messages may be kept in memory and in a file. */

@@ -6,7 +6,7 @@
 import type { Log } from '../../log/log.ts';
 import { ownQuery, type Query } from '../../protocol/wire/query.ts';
 import { readAddresses } from '../../protocol/wire/response-records.ts';
-import { EXTENDED_ERROR, RCODE, rcodeName, TYPE } from '../../protocol/words/codes.ts';
+import { isStaleError, RCODE, rcodeName, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import type { ForwardFailureReason, ForwardOutcome } from './forward-outcome.ts';
@@ -120,9 +120,7 @@ function resolvedName(outcome: ForwardOutcome): ResolvedName {
 
 /** Whether the upstream says that its answer has expired and cannot be confirmed (RFC 8914 sections 4.4 and 4.20). */
 function isStale(outcome: ForwardOutcome): boolean {
-  if (outcome.kind === 'failed') return false;
-  const { extendedError } = outcome.index;
-  return extendedError === EXTENDED_ERROR.STALE_ANSWER || extendedError === EXTENDED_ERROR.STALE_NXDOMAIN;
+  return outcome.kind !== 'failed' && isStaleError(outcome.index.extendedError);
 }
 
 function hasAnswer(outcome: ForwardOutcome): boolean {

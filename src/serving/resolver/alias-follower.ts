@@ -15,7 +15,7 @@ import { type ReplyPart, writeJoinedReply } from '../../protocol/wire/joined-rep
 import { composeQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
 import { writeEmptyReply } from '../../protocol/wire/reply.ts';
 import { extendedErrorIn, indexResponse } from '../../protocol/wire/response.ts';
-import { EXTENDED_ERROR, RCODE } from '../../protocol/words/codes.ts';
+import { EXTENDED_ERROR, isStaleError, RCODE } from '../../protocol/words/codes.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { ORIGIN } from '../counters.ts';
@@ -183,8 +183,7 @@ class Chain {
 
   /** After how many aliases this server knows better than the answer at hand; `undefined` where it does not. */
   #cutAt({ route, aliases }: Turn, chain: AliasChain, extendedError: number | undefined): number | undefined {
-    const isStale =
-      extendedError === EXTENDED_ERROR.STALE_ANSWER || extendedError === EXTENDED_ERROR.STALE_NXDOMAIN;
+    const isStale = isStaleError(extendedError);
     const isPositive = chain.end === 'data';
     let isClear = !isStale && chain.end !== 'open';
     for (const [at, { target }] of chain.aliases.entries()) {
