@@ -121,13 +121,20 @@ class Soak {
       'once all is well again it is ready, saves, and serves the addresses as they are',
       async () => {
         await eventually('all is well', 60_000, async () => {
-          const { server: about, state, link } = JSON.parse(await this.#page('/status'));
+          const { server: about, state, link, endpoints } = JSON.parse(await this.#page('/status'));
           const { answers } = await this.#site.ask({ name: ENDPOINT });
-          const addresses = answers.map(({ data }) => data).sort();
+          // an address may stay for an hour where the name had it while the listing lacked it: two moves in a row look so
+          const shown: { address: string; lackedAgeSeconds?: number }[] = endpoints[0].addresses;
+          const lacked = shown.filter(({ lackedAgeSeconds }) => lackedAgeSeconds !== undefined);
+          const kept = new Set(lacked.map(({ address }) => address));
+          const isExpected = (address: string) => ADDRESSES.includes(address);
+          const addresses = answers
+            .map(({ data }) => `${data}`)
+            .filter((it) => isExpected(it) || !kept.has(it));
           // the hostile upstream is down for the server, and the summary says so
           const paths: { side: string; condition: string }[] = link.paths;
           const isAwsBack = paths.every(({ side, condition }) => side !== 'aws' || condition === 'connected');
-          const found = [about.ready, state.isPending, isAwsBack, addresses];
+          const found = [about.ready, state.isPending, isAwsBack, addresses.sort()];
           assert.deepEqual(found, [true, false, true, [...ADDRESSES]]);
           return true;
         });

@@ -1,6 +1,6 @@
 /** Polls one source of one cluster: keeps its schedule, last answer and statistics, and runs at most one poll at a time. */
 import type { FailureReason, Source, SourceContext } from '../records/observation.ts';
-import type { SourceName } from '../records/sources.ts';
+import { isNameSource, type SourceName } from '../records/sources.ts';
 import { type Poll, type PollOptions, type PollResult, startPoll } from './poll.ts';
 import type { AddressView } from './reconcile/compare.ts';
 import type { Progress } from './reconcile/schedule.ts';
@@ -204,6 +204,8 @@ export class SourcePoller {
     if (observation.kind === 'details') return;
     const { addresses, ttlSeconds, upstream, statuses, isDoubtful } = observation;
     this.viewBefore = this.view;
-    this.view = { addresses, ttlSeconds, upstream, statuses, isDoubtful, observedAtMs: atMs };
+    // a name may have changed since it was asked: its answer speaks for that moment, and contradicts no later listing
+    const observedAtMs = isNameSource(this.name) ? startedMs : atMs;
+    this.view = { addresses, ttlSeconds, upstream, statuses, isDoubtful, observedAtMs };
   }
 }

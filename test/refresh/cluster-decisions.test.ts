@@ -65,6 +65,31 @@ t.test('a name that is later than the interfaces does not take an address back',
   refresher.stop();
 });
 
+t.test(
+  'an answer of the name that was asked for before the listing does not contradict the listing',
+  async (t) => {
+    let name = sees('dns', A, B, C);
+    const slowly = async () => {
+      const asked = name;
+      await new Promise<void>((resolve) => time.after(14_000, resolve));
+      return asked;
+    };
+    const [dns, interfaces] = pair(slowly, sees('interfaces', A, B, C));
+    const { refresher, time, served } = setUp([dns, interfaces]);
+    refresher.start();
+    await time.advance(297_000);
+    t.equal(dns.running, 1, 'the name is asked from 295 s to 309 s');
+    name = sees('dns', A, B);
+    interfaces.script = sees('interfaces', A, B);
+    await time.advance(14_000);
+    t.equal(interfaces.polls.length, 2, 'the listing has answered meanwhile, after 300 s');
+    t.strictSame(served(), [A, B, C], 'the name has the address, as far as is known');
+    await time.advance(60_000);
+    t.strictSame(served(), [A, B], 'the next answer agrees with the listing: there is no hour of grace');
+    refresher.stop();
+  },
+);
+
 t.test('names that stay public cost no listing of interfaces at each poll', async (t) => {
   const [dns, interfaces] = pair(sees('dns', '52.94.1.1'), sees('interfaces', A, B));
   const { refresher, time, served } = setUp([dns, interfaces]);
