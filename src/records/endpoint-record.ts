@@ -1,5 +1,6 @@
 /** The record of one cluster's endpoint: refresh/ publishes it, store/ keeps it, serving/ answers from it. */
 import { isIPv4 } from 'node:net';
+import type { AddressProof } from './address-proof.ts';
 import { canonicalJson } from './canonical-json.ts';
 import type { SourceName } from './sources.ts';
 
@@ -22,8 +23,12 @@ export interface ServedAddress {
   readonly provenance: Readonly<Partial<Record<SourceName | 'pin', SeenBy>>>;
   /** When EC2's listing began to lack it, wall ms. It stays while the name has it, and for an hour. */
   readonly lackedSinceMs?: number;
-  /** The last probe failed: it is answered last. Never persisted. */
-  readonly dead?: boolean;
+  /** Absent before the first check of the address. */
+  readonly proof?: AddressProof;
+  /** It came while other addresses were proven: it is not served beside proven addresses until it is proven. */
+  readonly awaitsProof?: true;
+  /** It is answered after the other addresses, because it does not answer or is not proven. Never persisted. */
+  readonly isLast?: boolean;
 }
 
 /** The answer of DescribeCluster, remembered because a cut takes the call away. */
@@ -65,6 +70,8 @@ export interface EndpointRecord {
   /** Earlier names of the endpoint, newest first: clients that know only those are answered too. */
   readonly formerEndpoints?: readonly string[];
   readonly addresses: readonly ServedAddress[];
+  /** Proven addresses that the sources have dropped: they are served while none of `addresses` is proven. */
+  readonly leaving?: readonly ServedAddress[];
   /** A loss is measured against this set: confirmed by both kinds of source, or by a repetition where only one kind answers. */
   readonly corroborated?: readonly string[];
   /** The addresses without the pin that hides them; left out without a pin, or where there are none. */
@@ -118,6 +125,7 @@ function contentOf(record: EndpointRecord): object {
     lastRefreshFailed,
     details,
     addresses,
+    leaving,
     unpinned,
     corroborated,
     ...rest
@@ -126,6 +134,7 @@ function contentOf(record: EndpointRecord): object {
     ...rest,
     details: details && { ...details, learnedAtMs: undefined },
     addresses: namesIn(addresses),
+    leaving: leaving && namesIn(leaving),
     unpinned: unpinned && namesIn(unpinned),
     corroborated: corroborated?.toSorted(),
   };
@@ -133,14 +142,15 @@ function contentOf(record: EndpointRecord): object {
 
 function namesIn(addresses: readonly ServedAddress[]): readonly string[] {
   return addresses
-    .map(({ address, provenance, lackedSinceMs }) => {
+    .map(({ address, provenance, lackedSinceMs, proof, awaitsProof = false }) => {
       const seenBy = Object.entries(provenance).map(([source, { status = '' }]) => `${source} ${status}`);
-      return [address, ...seenBy.sort(), lackedSinceMs === undefined ? '' : 'lacked'].join(' ');
+      const marks = [lackedSinceMs !== undefined, proof?.state, proof?.reason, awaitsProof];
+      return [address, ...seenBy.sort(), ...marks].join(' ');
     })
     .sort();
 }
 
 function persistedOf(record: EndpointRecord): object {
-  const addresses = record.addresses.map(({ dead: _, ...kept }) => canonicalJson(kept));
+  const addresses = record.addresses.map(({ isLast: _, ...kept }) => canonicalJson(kept));
   return { ...record, addresses: addresses.sort() };
 }

@@ -1,6 +1,7 @@
 /** Describes one cluster for a person, as plain data for the status: ages instead of times, and warnings. Pure. */
+import { type ProofReason, type ProofState, servedIn } from '../records/address-proof.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
-import type { EndpointRecord, HeldChange } from '../records/endpoint-record.ts';
+import type { EndpointRecord, HeldChange, ServedAddress } from '../records/endpoint-record.ts';
 import { isAddressSource, SOURCE_NAMES, type SourceName, traitsOf } from '../records/sources.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import { type CredentialCondition, type CredentialState, isInTrouble } from './credential-state.ts';
@@ -22,7 +23,10 @@ export interface ClusterSnapshot {
   readonly basis: EndpointRecord['basis'];
   readonly ttlSeconds: number;
   readonly lastRefreshFailed: boolean;
+  /** The addresses that are served. */
   readonly addresses: readonly AddressSnapshot[];
+  /** Addresses that are not served, because they are refused, or new and not proven yet, while proven addresses exist. */
+  readonly withheld: readonly AddressSnapshot[];
   /** The time since the set of addresses last changed. */
   readonly changedAgoMs?: number;
   /** The time since a source last confirmed addresses; absent before the first confirmation. */
@@ -65,6 +69,16 @@ export interface AddressSnapshot {
   readonly interfaceStatus?: string;
   /** The time for which EC2's listing has lacked the address. The address stays because the name had it. */
   readonly lackedAgoMs?: number;
+  /** Whether it is proven to be the API server; absent before its first check. */
+  readonly proof?: {
+    readonly state: ProofState;
+    readonly reason?: ProofReason;
+    readonly sinceAgoMs: number;
+    /** The time since the last successful proof; absent if it never was proven. */
+    readonly provenAgoMs?: number;
+  };
+  /** The sources have dropped it; it is served because it is proven, and none of their addresses is. */
+  readonly isLeaving?: true;
   readonly provenance: Readonly<
     Partial<Record<SourceName | 'pin', { readonly firstSeenAgoMs: number; readonly lastSeenAgoMs: number }>>
   >;
@@ -104,6 +118,7 @@ export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
   const { record, pollers, comparison, refused, stats, nowMs } = parts;
   const { cluster, region, endpoint, basis, ttlSeconds, lastRefreshFailed } = record;
   const { changedAtMs, held, details, formerEndpoints } = record;
+  const { served, withheld } = servedIn(record);
   return {
     cluster,
     region,
@@ -113,7 +128,8 @@ export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
     basis,
     ttlSeconds,
     lastRefreshFailed,
-    addresses: record.addresses.map((served) => addressSnapshot(served, nowMs)),
+    addresses: served.map((one) => addressSnapshot(one, record, nowMs)),
+    withheld: withheld.map((one) => addressSnapshot(one, record, nowMs)),
     changedAgoMs: ago(changedAtMs, nowMs),
     confirmedAgoMs: ago(lastConfirmedAtMs(record), nowMs),
     sources: pollers.map((poller) => sourceSnapshot(poller, record, nowMs)),
@@ -143,10 +159,8 @@ function credentialSnapshot({ pollers, credentials, nowMs }: SnapshotParts): Clu
   return { condition, detail, sinceAgoMs: ageMs(sinceMs, nowMs) };
 }
 
-function addressSnapshot(
-  { address, provenance, lackedSinceMs }: EndpointRecord['addresses'][number],
-  nowMs: number,
-): AddressSnapshot {
+function addressSnapshot(served: ServedAddress, { leaving }: EndpointRecord, nowMs: number): AddressSnapshot {
+  const { address, provenance, lackedSinceMs, proof } = served;
   const seen = Object.entries(provenance).map(([source, by]) => [
     source,
     { firstSeenAgoMs: ageMs(by.firstSeenMs, nowMs), lastSeenAgoMs: ageMs(by.lastSeenMs, nowMs) },
@@ -156,6 +170,13 @@ function addressSnapshot(
     isDead: false,
     interfaceStatus: Object.values(provenance).find(({ status }) => status !== undefined)?.status,
     lackedAgoMs: ago(lackedSinceMs, nowMs),
+    proof: proof && {
+      state: proof.state,
+      reason: proof.reason,
+      sinceAgoMs: ageMs(proof.sinceMs, nowMs),
+      provenAgoMs: ago(proof.provenAtMs, nowMs),
+    },
+    ...(leaving?.includes(served) ? { isLeaving: true } : {}),
     provenance: Object.fromEntries(seen),
   };
 }

@@ -1,4 +1,5 @@
 /** Reports each endpoint: the addresses that clients get, their age, and the state of the sources and credentials. */
+import type { ProofReason, ProofState } from '../records/address-proof.ts';
 import {
   ageText,
   agoText,
@@ -14,7 +15,7 @@ import {
   type Toned,
   toned,
 } from '../report/report.ts';
-import type { ClusterSnapshot, SourceSnapshot } from './cluster-report.ts';
+import type { AddressSnapshot, ClusterSnapshot, SourceSnapshot } from './cluster-report.ts';
 
 export interface EndpointsStatus {
   readonly endpoints: readonly EndpointStatus[];
@@ -34,15 +35,10 @@ export interface EndpointStatus {
   readonly basis: string;
   readonly ttlSeconds: number;
   readonly lastRefreshFailed: boolean;
-  readonly addresses: readonly {
-    readonly address: string;
-    readonly isDead: boolean;
-    readonly seenBy: readonly string[];
-    /** EC2's status of its interface, where that is not `in-use`. */
-    readonly interfaceStatus?: string;
-    /** The time for which EC2's listing has lacked the address. */
-    readonly lackedAgeSeconds?: Age;
-  }[];
+  /** The addresses that are served. */
+  readonly addresses: readonly AddressStatus[];
+  /** Addresses that are not served, because they are refused, or new and not proven yet, while proven addresses exist. */
+  readonly withheld: readonly AddressStatus[];
   readonly changedAgeSeconds?: Age;
   /** The time since any source last confirmed the addresses. */
   readonly confirmedAgeSeconds?: Age;
@@ -62,6 +58,26 @@ export interface EndpointStatus {
     readonly ageSeconds: number;
   };
   readonly warnings: readonly string[];
+}
+
+interface AddressStatus {
+  readonly address: string;
+  readonly isDead: boolean;
+  readonly seenBy: readonly string[];
+  /** EC2's status of its interface, where that is not `in-use`. */
+  readonly interfaceStatus?: string;
+  /** The time for which EC2's listing has lacked the address. */
+  readonly lackedAgeSeconds?: Age;
+  /** The proof by TLS; absent before the first check of the address. */
+  readonly proof?: {
+    readonly state: ProofState;
+    readonly reason?: ProofReason;
+    readonly ageSeconds: number;
+    /** The time since the last successful proof. */
+    readonly provenAgeSeconds?: Age;
+  };
+  /** The sources have dropped it; it is served because it is proven, and none of their addresses is. */
+  readonly isLeaving?: boolean;
 }
 
 interface SourceStatus {
@@ -102,13 +118,8 @@ function endpointStatus(
     basis: snapshot.basis,
     ttlSeconds: snapshot.ttlSeconds,
     lastRefreshFailed: snapshot.lastRefreshFailed,
-    addresses: snapshot.addresses.map(({ address, isDead, provenance, interfaceStatus, lackedAgoMs }) => ({
-      address,
-      isDead,
-      seenBy: Object.keys(provenance),
-      interfaceStatus,
-      lackedAgeSeconds: optionalSeconds(lackedAgoMs),
-    })),
+    addresses: snapshot.addresses.map(addressStatus),
+    withheld: snapshot.withheld.map(addressStatus),
     changedAgeSeconds: optionalSeconds(snapshot.changedAgoMs),
     confirmedAgeSeconds: optionalSeconds(snapshot.confirmedAgoMs),
     sources: snapshot.sources.map(sourceStatus),
@@ -122,6 +133,24 @@ function endpointStatus(
       ageSeconds: seconds(credentials.sinceAgoMs),
     },
     warnings: [...snapshot.warnings, ...names.flatMap(warningsOf)],
+  };
+}
+
+function addressStatus(one: AddressSnapshot): AddressStatus {
+  const { address, isDead, provenance, interfaceStatus, lackedAgoMs, proof, isLeaving } = one;
+  return {
+    address,
+    isDead,
+    seenBy: Object.keys(provenance),
+    interfaceStatus,
+    lackedAgeSeconds: optionalSeconds(lackedAgoMs),
+    proof: proof && {
+      state: proof.state,
+      reason: proof.reason,
+      ageSeconds: seconds(proof.sinceAgoMs),
+      provenAgeSeconds: optionalSeconds(proof.provenAgoMs),
+    },
+    isLeaving,
   };
 }
 

@@ -12,7 +12,7 @@ import { atOnce, inSlices, type Pause, type Steps, Turnstile } from '../runtime/
 import type { Timers } from '../runtime/timers.ts';
 import { type AddressCheck, AddressChecks } from './address-checks.ts';
 import { ClusterRefresher } from './cluster-refresher.ts';
-import type { ClusterSnapshot } from './cluster-report.ts';
+import type { AddressSnapshot, ClusterSnapshot } from './cluster-report.ts';
 import type { ClusterSettings, RefreshTimes } from './cluster-settings.ts';
 import { addressesOf, type Change } from './reconcile/changes.ts';
 import { emptyRecord } from './reconcile/plan.ts';
@@ -348,7 +348,7 @@ function published(member: Member, now: Moment): EndpointRecord {
   const before = member.published;
   if (before?.of === record && before.dead === dead) return before.record;
   const addresses = record.addresses.map((served) =>
-    dead.has(served.address) ? { ...served, dead: true } : served,
+    dead.has(served.address) ? { ...served, isLast: true } : served,
   );
   member.published = { of: record, dead, record: { ...record, addresses } };
   return member.published.record;
@@ -356,11 +356,9 @@ function published(member: Member, now: Moment): EndpointRecord {
 
 function memberSnapshot({ refresher, checks, loaded }: Member, now: Moment): ClusterSnapshot {
   const snapshot = refresher.snapshot(aheadMs(loaded, now));
-  const addresses = snapshot.addresses.map((served) => ({
-    ...served,
-    isDead: checks?.dead.has(served.address) ?? false,
-  }));
-  return { ...snapshot, addresses };
+  const marked = (addresses: readonly AddressSnapshot[]) =>
+    addresses.map((one) => ({ ...one, isDead: checks?.dead.has(one.address) ?? false }));
+  return { ...snapshot, addresses: marked(snapshot.addresses), withheld: marked(snapshot.withheld) };
 }
 
 function offsetOf({ wallMs, monotonicMs }: Moment): number {

@@ -5,6 +5,7 @@
  *     "clusters": [ { "cluster": ..., "addresses": [ ... ] } ]
  */
 import * as z from 'zod';
+import { type AddressProof, PROOF_REASONS, PROOF_STATES } from '../records/address-proof.ts';
 import {
   BASES,
   compareRecords,
@@ -102,6 +103,7 @@ function composeRecord(record: EndpointRecord): object {
     changedAt: record.changedAtMs === undefined ? undefined : moment(record.changedAtMs),
     confirmedAt: mapValues(record.confirmedAtMs, moment),
     addresses: record.addresses.map(composeAddress),
+    leaving: record.leaving?.map(composeAddress),
     unpinned: record.unpinned?.map(composeAddress),
     corroborated: record.corroborated,
     held: held && {
@@ -124,7 +126,7 @@ function composeRecord(record: EndpointRecord): object {
   };
 }
 
-function composeAddress({ address, provenance, lackedSinceMs }: ServedAddress): object {
+function composeAddress({ address, provenance, lackedSinceMs, proof, awaitsProof }: ServedAddress): object {
   const seen = (by: SeenBy) => ({
     firstSeen: moment(by.firstSeenMs),
     lastSeen: moment(by.lastSeenMs),
@@ -134,7 +136,14 @@ function composeAddress({ address, provenance, lackedSinceMs }: ServedAddress): 
     address,
     ...mapValues(provenance, seen),
     lackedSince: lackedSinceMs === undefined ? undefined : moment(lackedSinceMs),
+    proof: proof && composeProof(proof),
+    awaitsProof,
   };
+}
+
+function composeProof({ state, sinceMs, reason, provenAtMs }: AddressProof): object {
+  const provenAt = provenAtMs === undefined ? undefined : moment(provenAtMs);
+  return { state, since: moment(sinceMs), reason, provenAt };
 }
 
 function mapValues<V, W>(
@@ -159,17 +168,39 @@ const SEEN = z
     ...rest,
   }));
 
+const PROOF = z
+  .object({
+    state: z.enum(PROOF_STATES),
+    since: time,
+    reason: z.string().exactOptional(),
+    provenAt: time.exactOptional(),
+  })
+  .transform(({ state, since, reason: text, provenAt }) => {
+    // a reason that only a later version knows is no fault of the file
+    const reason = PROOF_REASONS.find((known) => known === text);
+    return {
+      state,
+      sinceMs: since,
+      ...(reason === undefined ? {} : { reason }),
+      ...(provenAt === undefined ? {} : { provenAtMs: provenAt }),
+    };
+  });
+
 const ADDRESS = z
   .object({
     address,
     ...perSource(() => SEEN.exactOptional()),
     pin: SEEN.exactOptional(),
     lackedSince: time.exactOptional(),
+    proof: PROOF.exactOptional(),
+    awaitsProof: z.literal(true).exactOptional(),
   })
-  .transform(({ address, lackedSince, ...provenance }) => ({
+  .transform(({ address, lackedSince, proof, awaitsProof, ...provenance }) => ({
     address,
     provenance,
     ...(lackedSince === undefined ? {} : { lackedSinceMs: lackedSince }),
+    ...(proof === undefined ? {} : { proof }),
+    ...(awaitsProof === undefined ? {} : { awaitsProof }),
   }));
 
 const DETAILS = z
@@ -205,6 +236,7 @@ const RECORD = z
     endpoint: name.exactOptional(),
     formerEndpoints: z.array(name).max(MAX_ITEMS).exactOptional(),
     addresses: z.array(ADDRESS).max(MAX_ITEMS),
+    leaving: z.array(ADDRESS).max(MAX_ITEMS).exactOptional(),
     unpinned: z.array(ADDRESS).max(MAX_ITEMS).exactOptional(),
     corroborated: z.array(address).max(MAX_ITEMS).exactOptional(),
     ttlSeconds: count,

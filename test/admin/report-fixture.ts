@@ -169,6 +169,7 @@ export function endpoint(parts: Partial<EndpointReport> = {}): EndpointReport {
     likelyCause: 'public-access',
     refusedAddresses: ['8.8.8.8'],
     credentials: { condition: 'expired', detail: 'aws answered 403 "ExpiredToken"', ageSeconds: 600 },
+    withheld: [],
     warnings: [],
     ...parts,
   };

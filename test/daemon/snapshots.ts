@@ -29,6 +29,7 @@ export function clusterSnapshot(
     sources: [sourceSnapshot()],
     refused: [],
     stats: { addressChanges: 0, heldChanges: 0, refusedAddresses: 0 },
+    withheld: [],
     warnings: [],
     ...rest,
   };

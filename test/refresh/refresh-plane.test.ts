@@ -296,8 +296,8 @@ t.test('a dead address is marked in what is published, and neither saved nor rem
   t.match(published.at(-1), [
     {
       addresses: [
-        { address: A, dead: true },
-        { address: B, dead: undefined },
+        { address: A, isLast: true },
+        { address: B, isLast: undefined },
       ],
     },
   ]);

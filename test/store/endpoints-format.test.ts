@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
+import { type AddressProof, PROOF_REASONS, PROOF_STATES } from '../../src/records/address-proof.ts';
 import { canonicalJson } from '../../src/records/canonical-json.ts';
 import type { ClusterDetails, EndpointRecord, HeldChange } from '../../src/records/endpoint-record.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
@@ -252,9 +253,20 @@ t.test('records that the file could not give back are refused, not written', asy
   t.equal(atOnce(ENDPOINTS.encode({ ...SAMPLE, content: [big] })).kind, 'refused', 'more than 16 MiB');
 });
 
+t.test('a reason of a proof that only a later version knows is left out, and the file is read', async (t) => {
+  const proof = { state: 'refused', since: '2026-01-01T00:00:00.000Z' };
+  const decoded = atOnce(
+    ENDPOINTS.decode(tampered(set('clusters.0.addresses.0.proof', { ...proof, reason: 'of-version-9' }))),
+  );
+  t.equal(decoded.kind, 'ok');
+  if (decoded.kind !== 'ok') return;
+  const [address] = decoded.file.content[0]!.addresses;
+  t.strictSame(address!.proof, { state: 'refused', sinceMs: WRITTEN_MS });
+});
+
 t.test('the verdict of a probe is not kept', async (t) => {
   const [kept] = record('a', ['10.0.0.1']).addresses;
-  const dead = { ...record('a', []), addresses: [{ ...kept!, dead: true }] };
+  const dead = { ...record('a', []), addresses: [{ ...kept!, isLast: true }] };
   const decoded = atOnce(ENDPOINTS.decode(encode({ ...SAMPLE, content: [dead] })));
   t.strictSame(decoded, { kind: 'ok', file: { ...SAMPLE, content: [record('a', ['10.0.0.1'])] } });
 });
@@ -279,21 +291,35 @@ const details: fc.Arbitrary<ClusterDetails> = fc.record(
   { requiredKeys: ['endpoint', 'subnetIds', 'learnedAtMs'] },
 );
 const held: fc.Arbitrary<HeldChange> = fc.record({ addresses: fc.array(ipv4), reason: text, sinceMs: ms });
+const proof: fc.Arbitrary<AddressProof> = fc.record(
+  {
+    state: fc.constantFrom(...PROOF_STATES),
+    sinceMs: ms,
+    reason: fc.constantFrom(...PROOF_REASONS),
+    provenAtMs: ms,
+  },
+  { requiredKeys: ['state', 'sinceMs'] },
+);
+const served = fc.record(
+  {
+    address: ipv4,
+    provenance: fc.record(
+      { dns: seen, route53: seen, interfaces: seen, kubernetes: seen, cluster: seen, pin: seen },
+      partly,
+    ),
+    proof,
+    awaitsProof: fc.constant(true as const),
+  },
+  { requiredKeys: ['address', 'provenance'] },
+);
 const anyRecord: fc.Arbitrary<EndpointRecord> = fc.record(
   {
     cluster: word,
     region: word,
     details,
     endpoint: name,
-    addresses: fc.array(
-      fc.record({
-        address: ipv4,
-        provenance: fc.record(
-          { dns: seen, route53: seen, interfaces: seen, kubernetes: seen, cluster: seen, pin: seen },
-          partly,
-        ),
-      }),
-    ),
+    addresses: fc.array(served),
+    leaving: fc.array(served),
     ttlSeconds: fc.nat(),
     basis: fc.constantFrom('name', 'overlap', 'interfaces', 'kept', 'pin', 'none'),
     changedAtMs: ms,

@@ -2,6 +2,7 @@ import { copyFileSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import type { AddressProof } from '../../src/records/address-proof.ts';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
 import { systemError, watchedFiles } from './faulty-files.ts';
@@ -61,6 +62,7 @@ t.test('each change: written at once, or at most once a minute where it ages by 
     details: { endpoint: 'a.example', subnetIds: ['s'], learnedAtMs: 1000 },
   };
   const [first, second] = base.addresses;
+  const withProof = (proof: AddressProof) => ({ ...base, addresses: [{ ...first!, proof }, second!] });
   const seen = { firstSeenMs: 0, lastSeenMs: 0 };
   const table: Record<
     string,
@@ -92,7 +94,18 @@ t.test('each change: written at once, or at most once a minute where it ages by 
       { ...withDetails, details: { endpoint: 'a.example', subnetIds: ['s'], learnedAtMs: 2000 } },
       'later',
     ],
-    'the verdict of a probe': [base, { ...base, addresses: [{ ...first!, dead: true }, second!] }, 'never'],
+    'a proof': [base, withProof({ state: 'proven', sinceMs: 5 }), 'at once'],
+    'a proof lost': [
+      withProof({ state: 'proven', sinceMs: 5 }),
+      withProof({ state: 'unproven', sinceMs: 6 }),
+      'at once',
+    ],
+    'a proof repeated': [
+      withProof({ state: 'proven', sinceMs: 5, provenAtMs: 5 }),
+      withProof({ state: 'proven', sinceMs: 5, provenAtMs: 6 }),
+      'later',
+    ],
+    'the verdict of a probe': [base, { ...base, addresses: [{ ...first!, isLast: true }, second!] }, 'never'],
   };
   for (const [name, [before, after, expected]] of Object.entries(table)) {
     const { store, time } = setUp(t.testdir());

@@ -5,6 +5,7 @@
  * is on the monotonic clock. A time from the file goes back to the file unchanged: on a host whose clock is wrong since boot,
  * the times of the file are better. For a time of this process, the file gets the wall time of that moment.
  */
+import type { AddressProof } from '../../records/address-proof.ts';
 import type { EndpointRecord, SeenBy, ServedAddress } from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
 
@@ -84,21 +85,28 @@ function writable(wallMs: number): number {
 }
 
 function mapTimes(record: EndpointRecord, convert: (ms: number) => number): EndpointRecord {
-  const { details, held, changedAtMs, unpinned } = record;
+  const { details, held, changedAtMs, unpinned, leaving } = record;
   const seen = (by: SeenBy) => ({
     ...by,
     firstSeenMs: convert(by.firstSeenMs),
     lastSeenMs: convert(by.lastSeenMs),
+  });
+  const proven = ({ provenAtMs, ...proof }: AddressProof) => ({
+    ...proof,
+    sinceMs: convert(proof.sinceMs),
+    ...(provenAtMs === undefined ? {} : { provenAtMs: convert(provenAtMs) }),
   });
   const seenAll = (addresses: readonly ServedAddress[]) =>
     addresses.map((served) => ({
       ...served,
       provenance: mapValues(served.provenance, seen),
       ...(served.lackedSinceMs === undefined ? {} : { lackedSinceMs: convert(served.lackedSinceMs) }),
+      ...(served.proof === undefined ? {} : { proof: proven(served.proof) }),
     }));
   return {
     ...record,
     addresses: seenAll(record.addresses),
+    ...(leaving === undefined ? {} : { leaving: seenAll(leaving) }),
     ...(unpinned === undefined ? {} : { unpinned: seenAll(unpinned) }),
     confirmedAtMs: mapValues(record.confirmedAtMs, convert),
     ...(changedAtMs === undefined ? {} : { changedAtMs: convert(changedAtMs) }),

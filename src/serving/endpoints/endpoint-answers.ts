@@ -25,14 +25,14 @@ export function composeEndpointAnswers(record: EndpointRecord, endpoint: string)
   const { ttlSeconds } = record;
   // seconds since 1970 of the last change: grows with every change as long as the clock does
   const serial = Math.floor((record.changedAtMs ?? 0) / 1000) >>> 0;
-  const alive = record.addresses.filter(({ dead }) => dead !== true);
-  const dead = record.addresses.filter((address) => address.dead === true);
+  const first = record.addresses.filter(({ isLast }) => isLast !== true);
+  const last = record.addresses.filter(({ isLast }) => isLast === true);
   return {
     ...apexAnswers(endpoint, ttlSeconds, serial),
     a: composeLocalAnswer({
       rcode: RCODE.NOERROR,
       name: endpoint,
-      answers: [...alive, ...dead].map(({ address }) => ({
+      answers: [...first, ...last].map(({ address }) => ({
         owner: endpoint,
         ttlSeconds,
         type: 'A',
@@ -40,7 +40,7 @@ export function composeEndpointAnswers(record: EndpointRecord, endpoint: string)
       })),
       authorities: [],
       // Go dials in this order and divides its time among the addresses: a dead address in front costs seconds
-      rotated: alive.length === 0 ? dead.length : alive.length,
+      rotated: first.length === 0 ? last.length : first.length,
     }),
   };
 }

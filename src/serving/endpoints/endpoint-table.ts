@@ -224,7 +224,7 @@ function servedText(record: EndpointRecord): string {
   if (known !== undefined) return known;
   const { cluster, region, ttlSeconds, changedAtMs, addresses } = record;
   const names = NAMES_IN_ORDER.map((namesOf) => namesOf(record));
-  const served = addresses.map(({ address, dead }) => (dead === true ? `${address} dead` : address));
+  const served = addresses.map(({ address, isLast }) => (isLast === true ? `${address} last` : address));
   const text = JSON.stringify([cluster, region, names, ttlSeconds, changedAtMs, served]);
   servedTexts.set(record, text);
   return text;

@@ -22,7 +22,14 @@ const LOADED: Loaded = { monotonicMs: 500, wallMs: WALL_MS, ahead: new Map() };
 function recordSeenAt(ms: number): EndpointRecord {
   return {
     cluster: 'my-cluster',
-    addresses: [{ address: '10.0.0.1', provenance: { dns: { firstSeenMs: ms, lastSeenMs: ms } } }],
+    addresses: [
+      {
+        address: '10.0.0.1',
+        provenance: { dns: { firstSeenMs: ms, lastSeenMs: ms } },
+        proof: { state: 'unproven', reason: 'timeout', sinceMs: ms, provenAtMs: ms },
+      },
+    ],
+    leaving: [{ address: '10.0.0.2', provenance: {}, proof: { state: 'proven', sinceMs: ms } }],
     ttlSeconds: 60,
     basis: 'name',
     changedAtMs: ms,

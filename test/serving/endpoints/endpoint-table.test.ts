@@ -102,7 +102,7 @@ t.test('dead addresses come last in every rotation', async (t) => {
   const table = new EndpointTable([
     record([], {
       addresses: [
-        { address: '10.0.0.1', provenance: {}, dead: true },
+        { address: '10.0.0.1', provenance: {}, isLast: true },
         { address: '10.0.0.2', provenance: {} },
         { address: '10.0.0.3', provenance: {} },
       ],

@@ -46,7 +46,7 @@ export function endpointRecord(record: {
     addresses: addresses.map((address) => ({
       address,
       provenance: {},
-      ...(dead.includes(address) ? { dead: true } : {}),
+      ...(dead.includes(address) ? { isLast: true } : {}),
     })),
     ttlSeconds,
     basis: addresses.length > 0 ? 'name' : 'none',
