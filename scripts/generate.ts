@@ -4,6 +4,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { metricsPage } from '../src/admin/metrics.ts';
+import { checksPage } from '../src/commands/check/page.ts';
 import { configurationPage, jsonSchema, referenceYaml } from '../src/config/reference.ts';
 import { ROOM_REPORTS } from '../src/daemon/report.ts';
 import { awsPartitions } from './aws-partitions.ts';
@@ -19,6 +20,7 @@ const GENERATED: readonly GeneratedFile[] = [
   { path: 'config/reference.yaml', text: referenceYaml },
   { path: 'config/schema.json', text: jsonSchema },
   { path: 'docs/configuration.md', text: configurationPage },
+  { path: 'docs/checks.md', text: checksPage },
   { path: 'docs/metrics.md', text: () => metricsPage(ROOM_REPORTS) },
   { path: 'docs/special-names.md', text: specialNamesPage },
   { path: 'src/protocol/words/aws-partitions.json', text: awsPartitions },

@@ -9,9 +9,9 @@ import { ENDPOINTS } from '../store/endpoints-format.ts';
 import { RETAINED } from '../store/retained-format.ts';
 import { FileReader } from '../store/state-backend.ts';
 import { readState } from '../store/state-format.ts';
-import { configFindings, HOSTS_FILE, hostsFindings, readHosts, retainedFindings } from './check-host.ts';
-import { inspectDirectory, recordsOf, type StateFacts, stateFindings } from './check-state.ts';
-import { bySeverity, type Finding, formatFindings, problem, warning } from './finding.ts';
+import { bySeverity, type Finding, formatFindings, problem, warning } from './check/finding.ts';
+import { configFindings, HOSTS_FILE, hostsFindings, readHosts, retainedFindings } from './check/host.ts';
+import { inspectDirectory, recordsOf, type StateFacts, stateFindings } from './check/state.ts';
 import { explainNoConfig, placesOf, searchConfig } from './running-server.ts';
 import { getStatus } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
@@ -76,6 +76,7 @@ async function runningFindings(config: Config): Promise<readonly Finding[]> {
   if (isOurs || directory !== config.state.directory) return [];
   return [
     problem(
+      'state-other-writer',
       `the running server writes nothing: ${faults.join('; ')}`,
       'give each server a state.directory of its own, or end the other server',
     ),
@@ -94,7 +95,7 @@ async function hostsFileFindings(
   const lines = await readHosts(hostsFile);
   if ('code' in lines) {
     const text = `"${hostsFile}" cannot be read (${lines.code}): whether it overrides an endpoint is not known`;
-    return [warning(text, 'search it for the name of the endpoint')];
+    return [warning('hosts-file-unreadable', text, 'search it for the name of the endpoint')];
   }
   const records = recordsOf(clusters, reading.served?.content ?? []);
   const known = clusters.flatMap((cluster) => {

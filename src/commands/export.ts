@@ -7,7 +7,7 @@ import { ENDPOINTS, type EndpointsFile } from '../store/endpoints-format.ts';
 import type { Fault } from '../store/set-aside.ts';
 import { FileReader } from '../store/state-backend.ts';
 import { readState } from '../store/state-format.ts';
-import { lastConfirmedAtMs } from './check-state.ts';
+import { lastConfirmedAtMs } from './check/state.ts';
 import { findPlace } from './running-server.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
 import { explain, printable } from './terminal.ts';

@@ -1,8 +1,9 @@
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import { problem } from '../../src/commands/check/finding.ts';
+import { inspectDirectory } from '../../src/commands/check/state.ts';
 import { findAll, report } from '../../src/commands/check.ts';
-import { inspectDirectory } from '../../src/commands/check-state.ts';
 import { paintNothing } from '../../src/commands/terminal.ts';
 import { load } from '../config/loading.ts';
 import { run } from './running.ts';
@@ -26,7 +27,7 @@ t.test('warnings alone: exit 0', async (t) => {
   t.equal(code, 0, stdout);
   t.match(
     stdout,
-    /^\[! \] warning: there is a single upstream, "127\.0\.0\.1:5391".*\n {5}add a second upstream/,
+    /^\[! \] warning: there is a single upstream, "127\.0\.0\.1:5391".*\n {5}While this upstream .*\n {5}fix: add a second upstream.* \(single-upstream\)\n/,
   );
   t.match(stdout, /\nready for an outage: 1 endpoint, 0 problems, 1 warning\n$/);
 });
@@ -37,9 +38,10 @@ t.test('a problem: exit 1, problems first, each with its fix on a line of its ow
   t.equal(code, 1);
   const lines = stdout.split('\n');
   t.match(lines[0], /^\[!!\] problem: the state directory ".*none" does not exist/);
-  t.match(lines[1], /^ {5}start the server while AWS can be reached/);
-  t.match(lines[2], /^\[! \] warning: /);
-  t.match(lines[4], /^not ready for an outage: 1 problem, 1 warning$/);
+  t.match(lines[1], /^ {5}After a restart in an outage the server knows no endpoint/);
+  t.match(lines[2], /^ {5}fix: start the server while AWS can be reached.*\(state-directory-missing\)$/);
+  t.match(lines[3], /^\[! \] warning: /);
+  t.match(lines[6], /^not ready for an outage: 1 problem, 1 warning$/);
 });
 
 t.test('faults of the configuration: exit 2, as the configuration room formats them', async (t) => {
@@ -61,7 +63,7 @@ t.test('--json: the findings, with the same exit code', async (t) => {
   const { faults, findings } = JSON.parse(stdout);
   t.strictSame(faults, []);
   t.equal(findings.length, 1);
-  t.strictSame(Object.keys(findings[0]), ['severity', 'text', 'fix', 'what', 'mend']);
+  t.strictSame(Object.keys(findings[0]), ['code', 'severity', 'text', 'why', 'fix', 'what', 'mend']);
   t.equal(findings[0].severity, 'problem');
 });
 
@@ -108,19 +110,19 @@ state: {directory: ${state}}
   ]);
   t.equal(findings.length, 3);
   t.match(await findAll(await load(text), directory, NOW_MS), [
-    { severity: 'warning', text: /cannot be read \(EISDIR\)/ },
+    { code: 'hosts-file-unreadable', severity: 'warning', text: /cannot be read \(EISDIR\)/ },
     { text: /pinned/ },
   ]);
 });
 
 t.test('texts from files cannot steer the terminal', async (t) => {
-  const evil = { severity: 'problem', text: 'a\x1b[2Jb\nc', fix: 'd\re' } as const;
+  const evil = { ...problem('cluster-unknown', 'a\x1b[2Jb\nc', 'd\re'), why: 'f\x07' };
   const lines = report(
     await load('clusters: [{name: a, region: us-west-2}]\nupstreams: [10.0.0.2]\n'),
     [evil],
     paintNothing,
   );
-  t.strictSame(lines.slice(0, 2), ['[!!] problem: a [2Jb c', '     d e']);
+  t.strictSame(lines.slice(0, 3), ['[!!] problem: a [2Jb c', '     f', '     fix: d e (cluster-unknown)']);
 });
 
 t.test('the state of a directory', async (t) => {

@@ -1,12 +1,13 @@
 import t from 'tap';
-import { configFindings } from '../../src/commands/check-host.ts';
-import { type DirectoryState, recordsOf, stateFindings } from '../../src/commands/check-state.ts';
-import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
-import type { Fault } from '../../src/store/set-aside.ts';
-import type { Generation } from '../../src/store/state-directory.ts';
-import { load, SMALLEST } from '../config/loading.ts';
-import { record } from '../store/record-sets.ts';
-import { DAY_MS, fresh, HOUR_MS, NOW_MS } from './state-files.ts';
+import type { Finding } from '../../../src/commands/check/finding.ts';
+import { configFindings } from '../../../src/commands/check/host.ts';
+import { type DirectoryState, recordsOf, stateFindings } from '../../../src/commands/check/state.ts';
+import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
+import type { Fault } from '../../../src/store/set-aside.ts';
+import type { Generation } from '../../../src/store/state-directory.ts';
+import { load, SMALLEST } from '../../config/loading.ts';
+import { record } from '../../store/record-sets.ts';
+import { DAY_MS, fresh, HOUR_MS, NOW_MS } from '../state-files.ts';
 
 const PRESENT: DirectoryState = { kind: 'present', isWritable: true, isOwner: true };
 const CONFIG = 'clusters: [{name: my-cluster, region: us-west-2}]\nupstreams: [10.0.0.2, 10.0.0.3]\n';
@@ -21,7 +22,9 @@ interface Case {
   readonly faults?: readonly Fault[];
   readonly writtenAtMs?: number;
   /** Severity and a part of the text, for each finding in order. */
-  readonly found: ReadonlyArray<readonly [severity: 'problem' | 'warning', text: RegExp, fix?: RegExp]>;
+  readonly found: ReadonlyArray<
+    readonly [severity: 'problem' | 'warning', is: Pick<Finding, 'code'>, text: RegExp, fix?: RegExp]
+  >;
 }
 
 const corrupt: Fault = {
@@ -37,34 +40,64 @@ const CASES: readonly Case[] = [
     name: 'directory missing',
     state: { kind: 'missing' },
     records: null,
-    found: [['problem', /"\/s" does not exist/, /start the server while AWS can be reached/]],
+    found: [
+      [
+        'problem',
+        { code: 'state-directory-missing' },
+        /"\/s" does not exist/,
+        /start the server while AWS can be reached/,
+      ],
+    ],
   },
   {
     name: 'a file in place of the directory',
     state: { kind: 'not-a-directory' },
     records: null,
-    found: [['problem', /"\/s" is not a directory/, /state\.directory/]],
+    found: [
+      ['problem', { code: 'state-directory-unusable' }, /"\/s" is not a directory/, /state\.directory/],
+    ],
   },
   {
     name: 'directory not readable',
     state: { kind: 'unreadable', code: 'EACCES' },
     records: null,
-    found: [['problem', /cannot be read by this user \(EACCES\)/, /sudo -u outpost-dns/]],
+    found: [
+      [
+        'problem',
+        { code: 'state-directory-unreadable' },
+        /cannot be read by this user \(EACCES\)/,
+        /sudo -u outpost-dns/,
+      ],
+    ],
   },
   {
     name: 'own directory not writable',
     state: { kind: 'present', isWritable: false, isOwner: true },
-    found: [['problem', /cannot be written by this user: new addresses would not survive/, /read-only/]],
+    found: [
+      [
+        'problem',
+        { code: 'state-not-writable' },
+        /cannot be written by this user: new addresses would not survive/,
+        /read-only/,
+      ],
+    ],
   },
   {
     name: 'directory of another user not writable',
     state: { kind: 'present', isWritable: false, isOwner: false },
-    found: [['warning', /whether the server can write it is not known/, /sudo -u outpost-dns/]],
+    found: [
+      [
+        'warning',
+        { code: 'state-not-writable' },
+        /whether the server can write it is not known/,
+        /sudo -u outpost-dns/,
+      ],
+    ],
   },
   {
     name: 'no state file',
     records: null,
-    found: [['problem', /no state has been saved in "\/s"/, /start the server/]],
+    found: [['problem', { code: 'state-missing' }, /no state has been saved in "\/s"/, /start the server/]],
   },
   {
     name: 'corrupt, and nothing to serve',
@@ -73,6 +106,7 @@ const CASES: readonly Case[] = [
     found: [
       [
         'problem',
+        { code: 'state-file-unusable' },
         /"\/s\/endpoints\.json" cannot be used \(corrupt, checksum-mismatch\)/,
         /sets the file aside/,
       ],
@@ -83,50 +117,74 @@ const CASES: readonly Case[] = [
     from: 'previous',
     faults: [corrupt],
     found: [
-      ['warning', /cannot be used \(corrupt, checksum-mismatch\)/],
-      ['warning', /start from the previous generation of the state \(42\)$/],
+      ['warning', { code: 'state-file-unusable' }, /cannot be used \(corrupt, checksum-mismatch\)/],
+      [
+        'warning',
+        { code: 'state-previous-generation' },
+        /start from the previous generation of the state \(42\)$/,
+      ],
     ],
   },
   {
     name: 'current file missing, the previous generation serves',
     from: 'previous',
-    found: [['warning', /previous generation of the state \(42\): the current one is missing/]],
+    found: [
+      [
+        'warning',
+        { code: 'state-previous-generation' },
+        /previous generation of the state \(42\): the current one is missing/,
+      ],
+    ],
   },
   {
     name: 'written by a later version',
     records: null,
     faults: [{ ...corrupt, kind: 'newer', reason: 'version-2' }],
-    found: [['problem', /newer, version-2/, /run the version that wrote it/]],
+    found: [
+      ['problem', { code: 'state-file-unusable' }, /newer, version-2/, /run the version that wrote it/],
+    ],
   },
   {
     name: 'not our file',
     records: null,
     faults: [{ ...corrupt, kind: 'foreign', reason: 'not-our-format' }],
-    found: [['problem', /foreign, not-our-format/, /mv "\/s\/endpoints\.json"/]],
+    found: [
+      ['problem', { code: 'state-file-unusable' }, /foreign, not-our-format/, /mv "\/s\/endpoints\.json"/],
+    ],
   },
   {
     name: 'file not readable',
     records: null,
     faults: [{ ...corrupt, kind: 'unreadable', reason: 'eacces' }],
-    found: [['problem', /unreadable, eacces/, /sudo -u outpost-dns/]],
+    found: [['problem', { code: 'state-file-unusable' }, /unreadable, eacces/, /sudo -u outpost-dns/]],
   },
   {
     name: 'no record of the cluster',
     records: [record('other', ['10.0.9.9'])],
     found: [
-      ['problem', /cluster "my-cluster" is not ready for an outage: the state has no record of it/, /status/],
+      [
+        'problem',
+        { code: 'cluster-unknown' },
+        /cluster "my-cluster" is not ready for an outage: the state has no record of it/,
+        /status/,
+      ],
     ],
   },
   {
     name: 'record of the same cluster name in another Region',
     records: [fresh({ region: 'eu-west-1' })],
-    found: [['problem', /no record of it/]],
+    found: [['problem', { code: 'cluster-unknown' }, /no record of it/]],
   },
   {
     name: 'record without the endpoint name',
     records: [withoutEndpoint(fresh())],
     found: [
-      ['problem', /the name of its endpoint is not known/, /clusters\[\]\.endpoint.*eks:DescribeCluster/],
+      [
+        'problem',
+        { code: 'endpoint-name-unknown' },
+        /the name of its endpoint is not known/,
+        /clusters\[\]\.endpoint.*eks:DescribeCluster/,
+      ],
     ],
   },
   {
@@ -141,6 +199,7 @@ const CASES: readonly Case[] = [
     found: [
       [
         'problem',
+        { code: 'endpoint-without-addresses' },
         /endpoint "my-cluster\.example\.net" is not ready for an outage: no address/,
         /start the server/,
       ],
@@ -150,17 +209,17 @@ const CASES: readonly Case[] = [
   {
     name: 'confirmed 61 min ago',
     records: [confirmed(HOUR_MS + 60_000)],
-    found: [['warning', /for 61 min/, /is AWS reachable/]],
+    found: [['warning', { code: 'addresses-old' }, /for 61 min/, /is AWS reachable/]],
   },
   {
     name: 'confirmed 8 d ago',
     records: [confirmed(8 * DAY_MS)],
-    found: [['warning', /for 8 d/, /names each source/]],
+    found: [['warning', { code: 'addresses-old' }, /for 8 d/, /names each source/]],
   },
   {
     name: 'confirmed 31 d ago',
     records: [confirmed(31 * DAY_MS)],
-    found: [['problem', /for 31 d/, /before the next outage/]],
+    found: [['problem', { code: 'addresses-old' }, /for 31 d/, /before the next outage/]],
   },
   {
     name: 'one source long ago, the other lately',
@@ -170,7 +229,7 @@ const CASES: readonly Case[] = [
   {
     name: "the cluster's details confirm no address",
     records: [fresh({ confirmedAtMs: { cluster: NOW_MS - 1000 } })],
-    found: [['warning', /no source has ever confirmed/]],
+    found: [['warning', { code: 'addresses-old' }, /no source has ever confirmed/]],
   },
   {
     name: 'held change',
@@ -179,12 +238,25 @@ const CASES: readonly Case[] = [
         held: { addresses: ['10.0.1.99'], reason: 'loses more than half', sinceMs: NOW_MS - 3 * HOUR_MS },
       }),
     ],
-    found: [['warning', /to 10\.0\.1\.99 is held back for 3 h: loses more than half/, /EC2/]],
+    found: [
+      [
+        'warning',
+        { code: 'change-held' },
+        /to 10\.0\.1\.99 is held back for 3 h: loses more than half/,
+        /EC2/,
+      ],
+    ],
   },
   {
     name: 'endpoint renamed in the configuration',
     config: CONFIG.replace('us-west-2}', 'us-west-2, endpoint: new.example}'),
-    found: [['warning', /kept for "new\.example" were learned for "my-cluster\.example\.net"/]],
+    found: [
+      [
+        'warning',
+        { code: 'endpoint-renamed' },
+        /kept for "new\.example" were learned for "my-cluster\.example\.net"/,
+      ],
+    ],
   },
   {
     name: 'a configured endpoint that is not what AWS says',
@@ -196,7 +268,12 @@ const CASES: readonly Case[] = [
       }),
     ],
     found: [
-      ['warning', /"old\.example" is not the endpoint in DescribeCluster, "real\.example"/, /remove it/],
+      [
+        'warning',
+        { code: 'endpoint-not-described' },
+        /"old\.example" is not the endpoint in DescribeCluster, "real\.example"/,
+        /remove it/,
+      ],
     ],
   },
   {
@@ -209,12 +286,14 @@ const CASES: readonly Case[] = [
     name: 'a pin without a name answers nothing',
     config: CONFIG.replace('us-west-2}', 'us-west-2, pin: [10.0.1.1]}'),
     records: [],
-    found: [['problem', /no record of it/]],
+    found: [['problem', { code: 'cluster-unknown' }, /no record of it/]],
   },
   {
     name: 'written in the future',
     writtenAtMs: NOW_MS + 3 * HOUR_MS,
-    found: [['warning', /written 3 h in the future: the clock/, /timedatectl/]],
+    found: [
+      ['warning', { code: 'state-in-the-future' }, /written 3 h in the future: the clock/, /timedatectl/],
+    ],
   },
   { name: 'written a moment in the future', writtenAtMs: NOW_MS + 60_000, found: [] },
 ];
@@ -240,7 +319,8 @@ for (const one of CASES) {
       one.found.map(([severity]) => severity),
       JSON.stringify(findings),
     );
-    for (const [at, [, text, fix = /\w{3,}/]] of one.found.entries()) {
+    for (const [at, [, { code }, text, fix = /\w{3,}/]] of one.found.entries()) {
+      t.equal(findings[at]?.code, code);
       t.match(findings[at]?.text, text);
       t.match(findings[at]?.fix, fix);
     }
@@ -250,13 +330,19 @@ for (const one of CASES) {
 t.test('configuration: a single upstream, and pins in force', async (t) => {
   const pinned = `clusters: [{name: a, region: us-west-2, pin: [10.0.1.1, 10.0.1.2]}]\nupstreams: [10.0.0.2]\n`;
   t.match(configFindings(await load(pinned)), [
-    { severity: 'warning', text: /cluster "a" are pinned to 10\.0\.1\.1, 10\.0\.1\.2/ },
-    { severity: 'warning', text: /a single upstream, "10\.0\.0\.2:53"/ },
+    {
+      code: 'pinned-in-configuration',
+      severity: 'warning',
+      text: /cluster "a" are pinned to 10\.0\.1\.1, 10\.0\.1\.2/,
+    },
+    { code: 'single-upstream', severity: 'warning', text: /a single upstream, "10\.0\.0\.2:53"/ },
   ]);
   t.equal(configFindings(await load(SMALLEST)).length, 1);
   t.strictSame(configFindings(await load(CONFIG)), []);
   const abroad = CONFIG.replace(/^upstreams:.*$/m, 'upstreams: [9.9.9.9, 1.1.1.1]');
-  t.match(configFindings(await load(abroad)), [{ text: /no upstream is on the site.*denied: test, local/ }]);
+  t.match(configFindings(await load(abroad)), [
+    { code: 'site-names-denied', text: /no upstream is on the site.*denied: test, local/ },
+  ]);
   t.strictSame(configFindings(await load(`${abroad}\nforward: { siteNames: always }`)), []);
 });
 

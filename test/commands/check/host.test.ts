@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { hostsFindings, parseHosts, readHosts, retainedFindings } from '../../src/commands/check-host.ts';
-import { retained } from '../store/retained-records.ts';
+import { hostsFindings, parseHosts, readHosts, retainedFindings } from '../../../src/commands/check/host.ts';
+import { retained } from '../../store/retained-records.ts';
 
 const HOSTS = `127.0.0.1 localhost
 # 10.0.1.10 abc.example
@@ -32,8 +32,16 @@ t.test(
     const lines = parseHosts(HOSTS);
     const known = { endpoint: 'abc.example', addresses: ['10.0.1.10', '10.0.1.11'] };
     t.match(hostsFindings('/etc/hosts', lines, [known]), [
-      { severity: 'warning', text: /line 3 of "\/etc\/hosts" gives "abc\.example" the address 10\.0\.1\.10/ },
-      { severity: 'problem', text: /line 4 .* 10\.0\.1\.99.*not an address of the endpoint any more/ },
+      {
+        code: 'hosts-file-names-endpoint',
+        severity: 'warning',
+        text: /line 3 of "\/etc\/hosts" gives "abc\.example" the address 10\.0\.1\.10/,
+      },
+      {
+        code: 'hosts-file-contradicts',
+        severity: 'problem',
+        text: /line 4 .* 10\.0\.1\.99.*not an address of the endpoint any more/,
+      },
     ]);
     t.strictSame(
       hostsFindings('/etc/hosts', lines, [{ endpoint: 'abc.example', addresses: [] }]).map(
@@ -64,7 +72,11 @@ const reading = (...names: readonly string[]) =>
 t.test('a retained name without an answer on disk would fail in an outage', async (t) => {
   t.strictSame(retainedFindings(retain('a.example'), reading('a.example', 'b.example')), []);
   t.match(retainedFindings(retain('a.example', 'c.example'), reading('a.example')), [
-    { severity: 'problem', text: 'retained name "c.example": no answer to it was ever kept' },
+    {
+      code: 'retained-name-missing',
+      severity: 'problem',
+      text: 'retained name "c.example": no answer to it was ever kept',
+    },
   ]);
   t.match(retainedFindings(retain('a.example'), { faults: [] }), [{ severity: 'problem' }], 'no file yet');
 });
@@ -83,7 +95,7 @@ t.test('an unreadable file is a finding where a name is retained', async (t) => 
     { path: '/s/retained.json', kind: 'unreadable', reason: 'eacces', detail: 'EACCES' },
   ] as const;
   t.match(retainedFindings(retain('a.example'), { faults }), [
-    { severity: 'warning', text: '"/s/retained.json": EACCES' },
+    { code: 'retained-unreadable', severity: 'warning', text: '"/s/retained.json": EACCES' },
     { severity: 'problem' },
   ]);
   t.strictSame(retainedFindings([], { faults }), []);

@@ -1,14 +1,14 @@
 /** Finds out whether the state on disk is enough to answer through an outage and a restart. */
 import { access, constants, stat } from 'node:fs/promises';
-import type { ClusterConfig, Config } from '../config/config.ts';
-import { type ClusterIdentity, clusterText, identityOf, pairUp } from '../records/cluster-identity.ts';
-import type { EndpointRecord } from '../records/endpoint-record.ts';
-import { SOURCE_NAMES, SOURCES } from '../records/sources.ts';
-import { ageText } from '../report/report.ts';
-import { atOnce } from '../runtime/slices.ts';
-import { systemCode } from '../store/file-system.ts';
-import type { Fault } from '../store/set-aside.ts';
-import type { Reading } from '../store/state-format.ts';
+import type { ClusterConfig, Config } from '../../config/config.ts';
+import { type ClusterIdentity, clusterText, identityOf, pairUp } from '../../records/cluster-identity.ts';
+import type { EndpointRecord } from '../../records/endpoint-record.ts';
+import { SOURCE_NAMES, SOURCES } from '../../records/sources.ts';
+import { ageText } from '../../report/report.ts';
+import { atOnce } from '../../runtime/slices.ts';
+import { systemCode } from '../../store/file-system.ts';
+import type { Fault } from '../../store/set-aside.ts';
+import type { Reading } from '../../store/state-format.ts';
 import { type Finding, problem, warning } from './finding.ts';
 
 export interface StateFacts {
@@ -50,16 +50,19 @@ function directoryFinding({ directory, state }: StateFacts): Finding | undefined
       return undefined;
     case 'missing':
       return problem(
+        'state-directory-missing',
         `the state directory "${directory}" does not exist: after a restart no endpoint would be known`,
         LEARN,
       );
     case 'not-a-directory':
       return problem(
+        'state-directory-unusable',
         `"${directory}" is not a directory: no state can be kept in it`,
         'move it away, or name another directory in state.directory',
       );
     case 'unreadable':
       return problem(
+        'state-directory-unreadable',
         `the state directory "${directory}" cannot be read by this user (${state.code})`,
         AS_SERVER,
       );
@@ -70,9 +73,13 @@ function writableFindings({ directory, state }: StateFacts): readonly Finding[] 
   if (state.kind !== 'present' || state.isWritable) return [];
   const text = `the state directory "${directory}" cannot be written by this user`;
   // the directory of another user is closed to this user on purpose
-  if (!state.isOwner) return [warning(`${text}: whether the server can write it is not known`, AS_SERVER)];
+  if (!state.isOwner)
+    return [
+      warning('state-not-writable', `${text}: whether the server can write it is not known`, AS_SERVER),
+    ];
   return [
     problem(
+      'state-not-writable',
       `${text}: new addresses would not survive a restart`,
       'make it writable for the server, and check that its file system is not mounted read-only',
     ),
@@ -82,16 +89,27 @@ function writableFindings({ directory, state }: StateFacts): readonly Finding[] 
 function fileFindings({ directory, reading }: StateFacts): readonly Finding[] {
   const { served, faults } = reading;
   const of = served === undefined ? problem : warning;
-  const found = faults.map((fault) => of(faultText(fault), faultFix(fault)));
+  const found = faults.map((fault) => of('state-file-unusable', faultText(fault), faultFix(fault)));
   if (served === undefined && faults.length === 0) {
     return [
-      problem(`no state has been saved in "${directory}": after a restart no endpoint would be known`, LEARN),
+      problem(
+        'state-missing',
+        `no state has been saved in "${directory}": after a restart no endpoint would be known`,
+        LEARN,
+      ),
     ];
   }
   if (served?.from !== 'previous') return found;
   const cause = faults.length === 0 ? ': the current one is missing' : '';
   const text = `the server would start from the previous generation of the state (${served.generation})${cause}`;
-  return [...found, warning(text, 'start the server while AWS can be reached: it writes a new one')];
+  return [
+    ...found,
+    warning(
+      'state-previous-generation',
+      text,
+      'start the server while AWS can be reached: it writes a new one',
+    ),
+  ];
 }
 
 function faultText({ path, kind, reason, detail }: Fault): string {
@@ -118,6 +136,7 @@ function clockFindings(writtenAtMs: number, nowMs: number): readonly Finding[] {
   if (aheadMs <= CLOCK_TOLERANCE_MS) return [];
   return [
     warning(
+      'state-in-the-future',
       `the state was written ${ageText(aheadMs / 1000)} in the future: the clock of this host is wrong, or was`,
       'check it with timedatectl: AWS refuses requests when it is wrong by 5 min, and the ages here are wrong',
     ),
@@ -135,18 +154,31 @@ function clusterFindings(
   const isAnsweredByPin = cluster.pin.length > 0 && endpoint !== undefined;
   if (isAnsweredByPin) return [];
   if (record === undefined) {
-    return [problem(`cluster "${text}" is not ready for an outage: the state has no record of it`, LEARN)];
+    return [
+      problem(
+        'cluster-unknown',
+        `cluster "${text}" is not ready for an outage: the state has no record of it`,
+        LEARN,
+      ),
+    ];
   }
   if (endpoint === undefined) {
     return [
       problem(
+        'endpoint-name-unknown',
         `cluster "${text}" is not ready for an outage: the name of its endpoint is not known`,
         `name it in clusters[].endpoint, or allow eks:DescribeCluster; then ${LEARN}`,
       ),
     ];
   }
   if (record.addresses.length === 0) {
-    return [problem(`endpoint "${endpoint}" is not ready for an outage: no address of it is known`, LEARN)];
+    return [
+      problem(
+        'endpoint-without-addresses',
+        `endpoint "${endpoint}" is not ready for an outage: no address of it is known`,
+        LEARN,
+      ),
+    ];
   }
   return [
     ...renameFindings(cluster, record),
@@ -160,6 +192,7 @@ function describedFindings({ endpoint }: ClusterConfig, { details }: EndpointRec
   if (endpoint === undefined || details === undefined || details.endpoint === endpoint) return [];
   return [
     warning(
+      'endpoint-renamed',
       `the configured endpoint "${endpoint}" is not the endpoint in DescribeCluster, "${details.endpoint}": both are answered`,
       'correct clusters[].endpoint, or remove it: DescribeCluster returns it',
     ),
@@ -170,6 +203,7 @@ function renameFindings({ endpoint }: ClusterConfig, record: EndpointRecord): re
   if (endpoint === undefined || record.endpoint === undefined || endpoint === record.endpoint) return [];
   return [
     warning(
+      'endpoint-not-described',
       `the addresses kept for "${endpoint}" were learned for "${record.endpoint}"`,
       `check clusters[].endpoint; if the new name is right, ${LEARN}`,
     ),
@@ -196,13 +230,19 @@ const AGES = [
 function ageFindings(endpoint: string, record: EndpointRecord, nowMs: number): readonly Finding[] {
   const confirmedAtMs = lastConfirmedAtMs(record);
   if (confirmedAtMs === undefined) {
-    return [warning(`no source has ever confirmed the addresses kept for "${endpoint}"`, AGES[2].fix)];
+    return [
+      warning(
+        'addresses-old',
+        `no source has ever confirmed the addresses kept for "${endpoint}"`,
+        AGES[2].fix,
+      ),
+    ];
   }
   const ageMs = nowMs - confirmedAtMs;
   const passed = AGES.find(({ limitMs }) => ageMs > limitMs);
   if (passed === undefined) return [];
   const text = `no source has confirmed the addresses of "${endpoint}" for ${ageText(ageMs / 1000)}`;
-  return [passed.of(text, passed.fix)];
+  return [passed.of('addresses-old', text, passed.fix)];
 }
 
 /** The last time that a source confirmed addresses; the cluster's details confirm none. */
@@ -217,6 +257,7 @@ function heldFindings(endpoint: string, { held }: EndpointRecord, nowMs: number)
   const age = ageText((nowMs - held.sinceMs) / 1000);
   return [
     warning(
+      'change-held',
       `a change of "${endpoint}" to ${held.addresses.join(', ')} is held back for ${age}: ${held.reason}`,
       "compare it with the cluster's network interfaces in EC2: a right change is adopted when a refresh repeats it; clusters[].pin adopts it now",
     ),

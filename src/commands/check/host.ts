@@ -1,15 +1,15 @@
 /** Findings about this host and its configuration: single points of failure, pins, lines in the hosts file, missing names. */
 import { open } from 'node:fs/promises';
-import type { Config } from '../config/config.ts';
-import { defaultGroup, siteGroup } from '../daemon/routes.ts';
-import { isAtOrUnder } from '../protocol/words/name.ts';
-import { SPECIAL_NAMES } from '../protocol/words/special-names.ts';
-import { clusterText } from '../records/cluster-identity.ts';
-import type { RetainedRecord } from '../records/retained-record.ts';
-import { systemCode } from '../store/file-system.ts';
-import type { Reading } from '../store/state-format.ts';
+import type { Config } from '../../config/config.ts';
+import { defaultGroup, siteGroup } from '../../daemon/routes.ts';
+import { isAtOrUnder } from '../../protocol/words/name.ts';
+import { SPECIAL_NAMES } from '../../protocol/words/special-names.ts';
+import { clusterText } from '../../records/cluster-identity.ts';
+import type { RetainedRecord } from '../../records/retained-record.ts';
+import { systemCode } from '../../store/file-system.ts';
+import type { Reading } from '../../store/state-format.ts';
+import { socketText } from '../server-client.ts';
 import { type Finding, problem, warning } from './finding.ts';
-import { socketText } from './server-client.ts';
 
 export function configFindings(config: Config): readonly Finding[] {
   const { clusters, upstreams } = config;
@@ -17,6 +17,7 @@ export function configFindings(config: Config): readonly Finding[] {
   return [
     ...pinned.map((cluster) =>
       warning(
+        'pinned-in-configuration',
         `the addresses of cluster "${clusterText(cluster, clusters)}" are pinned to ${cluster.pin.join(', ')}: the addresses from the sources are not served`,
         'remove clusters[].pin when the sources are right again: "outpost-dns status" shows their addresses',
       ),
@@ -40,6 +41,7 @@ function deniedSiteNames(config: Config): readonly Finding[] {
     denied.length > NAMES_SHOWN ? ` and ${denied.length - NAMES_SHOWN} more (docs/special-names.md)` : '';
   return [
     warning(
+      'site-names-denied',
       `no upstream is on the site, so names that may exist on the site alone are denied: ${some.join(', ')}${more}`,
       'add a zone with forwardTo for each of them that the site has, name its resolvers in drill.onSite, or set forward.siteNames',
     ),
@@ -53,6 +55,7 @@ function singleUpstream(upstreams: Config['upstreams']): readonly Finding[] {
   if (only === undefined || others.length > 0) return [];
   return [
     warning(
+      'single-upstream',
       `there is a single upstream, "${socketText(only)}": while it is down, no other name is forwarded`,
       'add a second upstream, if possible on this site',
     ),
@@ -74,6 +77,7 @@ export function retainedFindings(
 
 function unusable(path: string, detail: string): Finding {
   return warning(
+    'retained-unreadable',
     `retained answers cannot be read from "${path}": ${detail}`,
     "run the check as the server's user: sudo -u outpost-dns outpost-dns check",
   );
@@ -84,13 +88,17 @@ function missingFindings(names: readonly string[]): readonly Finding[] {
     .slice(0, RETAINED_SHOWN)
     .map((name) =>
       problem(
+        'retained-name-missing',
         `retained name "${name}": no answer to it was ever kept`,
         'while connected, "outpost-dns status" says why no upstream answers it; or remove it from retain',
       ),
     );
   const rest = names.length - shown.length;
   return rest > 0
-    ? [...shown, problem(`and ${rest} more retained names`, 'see "outpost-dns status"')]
+    ? [
+        ...shown,
+        problem('retained-name-missing', `and ${rest} more retained names`, 'see "outpost-dns status"'),
+      ]
     : shown;
 }
 
@@ -147,8 +155,12 @@ export function hostsFindings(
         const fix = `remove the name from that line, which is never refreshed; where the bootstrap of the node wrote it, use the DNS of this server instead`;
         // a wrong line is a wrong answer today; a right one becomes wrong with the next change
         if (addresses.length > 0 && !addresses.includes(address))
-          return problem(`${text}: it is not an address of the endpoint any more`, fix);
-        return warning(text, fix);
+          return problem(
+            'hosts-file-contradicts',
+            `${text}: it is not an address of the endpoint any more`,
+            fix,
+          );
+        return warning('hosts-file-names-endpoint', text, fix);
       }),
   );
 }
