@@ -192,7 +192,7 @@ function describedFindings({ endpoint }: ClusterConfig, { details }: EndpointRec
   if (endpoint === undefined || details === undefined || details.endpoint === endpoint) return [];
   return [
     warning(
-      'endpoint-renamed',
+      'endpoint-not-described',
       `the configured endpoint "${endpoint}" is not the endpoint in DescribeCluster, "${details.endpoint}": both are answered`,
       'correct clusters[].endpoint, or remove it: DescribeCluster returns it',
     ),
@@ -203,7 +203,7 @@ function renameFindings({ endpoint }: ClusterConfig, record: EndpointRecord): re
   if (endpoint === undefined || record.endpoint === undefined || endpoint === record.endpoint) return [];
   return [
     warning(
-      'endpoint-not-described',
+      'endpoint-renamed',
       `the addresses kept for "${endpoint}" were learned for "${record.endpoint}"`,
       `check clusters[].endpoint; if the new name is right, ${LEARN}`,
     ),

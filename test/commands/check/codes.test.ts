@@ -11,7 +11,7 @@ t.test('each code is expected by a test', async (t) => {
     readFileSync(join(TEST, file), 'utf8'),
   );
   const isExpected = (code: string) =>
-    texts.some((text) => text.includes(`code: '${code}'`) || text.includes(`\\\\(${code}\\\\)`));
+    texts.some((text) => text.includes(`code: '${code}'`) || text.includes(`\\(${code}\\)`));
   t.strictSame(
     Object.keys(CODES).filter((code) => !isExpected(code)),
     [],
