@@ -1,5 +1,5 @@
 /**
- * The thread of everything that speaks HTTPS, so that the loop that answers queries never stands still for it. Loading Node's
+ * The program of the threads that speak HTTPS, so that the loop that answers queries never stands still for it. Loading Node's
  * TLS takes a processor 20 to 35 ms, the root certificates 15 ms more, the AWS clients a third of a second. Each handshake
  * and each long listing takes some milliseconds. A defect in any of it ends this thread alone.
  *
@@ -12,7 +12,7 @@ import type { Log } from '../log/log.ts';
 import type { Observation } from '../records/observation.ts';
 import { traitsOf } from '../records/sources.ts';
 import { systemClock } from '../runtime/clock.ts';
-import { yieldToQueries } from '../runtime/threads.ts';
+import { giveBackMemory, yieldToQueries } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
@@ -38,7 +38,9 @@ export type ToThread =
   | { readonly kind: 'call'; readonly id: number; readonly name: keyof Calls; readonly request: unknown }
   | { readonly kind: 'abort'; readonly id: number }
   /** Is answered with `done` once everything is loaded that a HEAD request needs. */
-  | { readonly kind: 'hello'; readonly id: number };
+  | { readonly kind: 'hello'; readonly id: number }
+  /** Returns memory to the system that ended threads have left in this process. It has no answer. */
+  | { readonly kind: 'give-back' };
 
 type Call = Extract<ToThread, { kind: 'call' }>;
 
@@ -113,6 +115,7 @@ async function serve(port: MessagePort): Promise<void> {
     return head(request as HeadRequest, signal); // as above
   };
   port.on('message', (message: ToThread) => {
+    if (message.kind === 'give-back') return void giveBackMemory();
     const { id } = message;
     if (message.kind === 'hello') return say({ kind: 'done', id });
     if (message.kind === 'abort') return aborts.get(id)?.abort();

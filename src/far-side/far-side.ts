@@ -1,8 +1,11 @@
 /**
- * The far side of the link, as the rooms of both journeys ask it. Everything that speaks HTTPS lives in a thread of its own
- * (far-side-thread.ts says why), and only `poll(source, settings, context)` and `head(url)` cross into it. The thread is started
- * with the first call. If the thread ends by itself, or stands still, all running calls fail, and the next call starts a new
- * thread.
+ * The far side of the link, as the rooms of both journeys ask it. Everything that speaks HTTPS lives in threads of its own
+ * (far-side-thread.ts says why), and only `poll(source, settings, context)` and `head(url)` cross into them. A thread is started
+ * with its first call. If the thread ends by itself, or stands still, all its running calls fail, and the next call starts a new
+ * thread. There are two:
+ *
+ *     aws        polls with the AWS clients, which take 60 MiB: the thread ends when it has had no call for a while
+ *     far-side   everything else: the sign of life every few seconds, the API servers
  *
  *     call --- aborted ---> the thread says how far the call had come -------------------> the call fails
  *                               `-- no word within a second: a missed deadline ----------> the call fails
@@ -11,6 +14,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../log/log.ts';
 import type { Observation, SourceContext } from '../records/observation.ts';
+import { traitsOf } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { endThread } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
@@ -53,12 +57,62 @@ const WORD_WITHIN_MS = 1_000;
 const MISSED_DEADLINES = 3;
 const MOST_NOT_ENDED = 2;
 
+/**
+ * The AWS clients stay for this long after the last poll. The sources of one cluster are polled together, and a new thread
+ * costs a fifth of a second of processor time: one percent at most, however the polls are spread.
+ */
+const AWS_IDLE_MS = 15_000;
+
+export class FarSide implements Disposable {
+  readonly #aws: CallThread;
+  readonly #other: CallThread;
+
+  constructor(options: FarSideOptions) {
+    this.#other = new CallThread('far-side', options);
+    const giveBack = () => this.#other.giveBackMemory();
+    this.#aws = new CallThread('aws', options, { idleMs: AWS_IDLE_MS, onEnded: giveBack });
+  }
+
+  readonly poll: Poll = (source, settings, context, signal, onUrl) => {
+    const thread = traitsOf(source).service === undefined ? this.#other : this.#aws;
+    return thread.call('poll', { source, settings, context }, signal, onUrl).catch((error: unknown) => {
+      const { code: reason, message: detail } =
+        error instanceof SourceError ? error : cannotAsk(`asking over https failed: ${String(error)}`);
+      return failed(source, { reason, reachedFarSide: false, detail });
+    });
+  };
+
+  /** One HEAD request. `silent`: it could not be sent, which says nothing about the link. Never rejects. */
+  readonly head = (request: HeadRequest, signal: AbortSignal): Promise<HeadOutcome> =>
+    this.#other.call('head', request, signal).catch(() => 'silent' as const);
+
+  /** Whether the thread is there that sends HEAD requests, started if need be. Never rejects, and settles when its signal is aborted. */
+  readonly isReady = (signal: AbortSignal): Promise<boolean> => this.#other.isReady(signal);
+
+  /** Ends the threads; calls that still run fail. */
+  [Symbol.dispose](): void {
+    this.#aws[Symbol.dispose]();
+    this.#other[Symbol.dispose]();
+  }
+}
+
 interface Waiting extends PromiseWithResolvers<unknown> {
   readonly onUrl: ((url: string) => void) | undefined;
 }
 
-export class FarSide implements Disposable {
+/** The life of a thread that does not stay. */
+interface Leaving {
+  /** After this time without a call the thread is ended. */
+  readonly idleMs: number;
+  /** The thread has been ended for that reason, and is gone. */
+  readonly onEnded: () => void;
+}
+
+/** Calls that cross into one thread, which is there when it is needed. */
+class CallThread implements Disposable {
+  readonly #name: string;
   readonly #options: FarSideOptions;
+  readonly #leaving: Leaving | undefined;
   readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | undefined;
   #lastId = 0;
@@ -72,37 +126,32 @@ export class FarSide implements Disposable {
   #notEnded = 0;
   /** The log says that no thread is started. */
   #isRefusing = false;
+  /** Ends the thread when it runs out. */
+  #idle: Disposable | undefined;
 
-  constructor(options: FarSideOptions) {
+  constructor(name: string, options: FarSideOptions, leaving?: Leaving) {
+    this.#name = name;
     this.#options = options;
+    this.#leaving = leaving;
   }
 
-  readonly poll: Poll = (source, settings, context, signal, onUrl) =>
-    this.#call('poll', { source, settings, context }, signal, onUrl).catch((error: unknown) => {
-      const { code: reason, message: detail } =
-        error instanceof SourceError ? error : cannotAsk(`asking over https failed: ${String(error)}`);
-      return failed(source, { reason, reachedFarSide: false, detail });
-    });
-
-  /** One HEAD request. `silent`: it could not be sent, which says nothing about the link. Never rejects. */
-  readonly head = (request: HeadRequest, signal: AbortSignal): Promise<HeadOutcome> =>
-    this.#call('head', request, signal).catch(() => 'silent' as const);
-
-  /** Whether a thread is there that can ask, started if need be. Never rejects, and settles when its signal is aborted. */
-  readonly isReady = (signal: AbortSignal): Promise<boolean> =>
-    this.#ask((id) => ({ kind: 'hello', id }), signal).then(
+  /** Never rejects, and settles when its signal is aborted. */
+  isReady(signal: AbortSignal): Promise<boolean> {
+    return this.#ask((id) => ({ kind: 'hello', id }), signal).then(
       () => true,
       () => false,
     );
+  }
 
   /** Ends the thread; calls that still run fail. */
   [Symbol.dispose](): void {
     this.#isDisposed = true;
+    this.#idle?.[Symbol.dispose]();
     this.#fail('the server is stopping');
     if (this.#worker !== undefined) this.#end(this.#worker);
   }
 
-  async #call<Name extends keyof Calls>(
+  async call<Name extends keyof Calls>(
     name: Name,
     request: Parameters<Calls[Name]>[0],
     signal: AbortSignal,
@@ -120,6 +169,7 @@ export class FarSide implements Disposable {
     onUrl?: (url: string) => void,
   ): Promise<unknown> {
     if (this.#isDisposed) throw cannotAsk('asking over https failed: the server is stopping');
+    this.#idle?.[Symbol.dispose]();
     const worker = this.#running();
     const id = ++this.#lastId;
     const answer = { ...Promise.withResolvers<unknown>(), onUrl };
@@ -148,7 +198,25 @@ export class FarSide implements Disposable {
       deadline?.[Symbol.dispose]();
       this.#waiting.delete(id);
       signal.removeEventListener('abort', abort);
+      this.#leaveLater();
     }
+  }
+
+  #leaveLater(): void {
+    if (this.#leaving === undefined || this.#waiting.size > 0 || this.#isDisposed) return;
+    const { idleMs, onEnded } = this.#leaving;
+    this.#idle?.[Symbol.dispose]();
+    this.#idle = this.#options.timers.after(idleMs, () => {
+      const worker = this.#worker;
+      if (worker === undefined) return;
+      this.#worker = undefined;
+      void this.#end(worker).then(onEnded);
+    });
+  }
+
+  /** Asks the thread, if it is there, to return memory that ended threads have left in this process. */
+  giveBackMemory(): void {
+    this.#worker?.postMessage({ kind: 'give-back' } satisfies ToThread);
   }
 
   #running(): Worker {
@@ -157,7 +225,7 @@ export class FarSide implements Disposable {
     const { program, heapMb, outbound, log } = this.#options;
     const workerData: ThreadData = { outbound };
     const worker = new Worker(program ?? PROGRAM, {
-      name: 'far-side',
+      name: this.#name,
       workerData,
       resourceLimits: { maxOldGenerationSizeMb: heapMb ?? HEAP_MB },
     });

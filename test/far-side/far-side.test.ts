@@ -80,6 +80,52 @@ t.test('every poll through the thread reports what the simulated Region has, and
   t.match(await poll('interfaces'), { kind: 'failed', reason: 'denied', reachedFarSide: true, detail: /./ });
 });
 
+/** Says its name when it starts, and whether it is asked to give memory back. */
+const NAMED = `import { threadName } from 'node:worker_threads';
+const say = (text) => parentPort.postMessage({ kind: 'log', level: 'info', fields: {}, text });
+let calls = 0;
+say(threadName + ' starts');
+parentPort.on('message', ({ kind, id, request }) => {
+  if (kind === 'give-back') say(threadName + ' gives back');
+  else if (kind === 'hello') parentPort.postMessage({ kind: 'done', id });
+  else if (kind === 'call' && request.context?.cluster !== 'wait') parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
+});`;
+
+t.test('the thread with the AWS clients ends when it is not asked; all else never needs it', async (t) => {
+  const time = new VirtualTime();
+  const { ask, farSide, log } = withProgram(t, NAMED, { clock: time, timers: time });
+  const said = () => log.lines.map(({ text }) => text);
+  t.equal(await farSide.isReady(soon()), true);
+  t.match(await farSide.head({ url: 'https://127.0.0.1' }, soon()), { calls: 1 });
+  t.match(await farSide.poll('kubernetes', {}, context, soon()), { calls: 2 });
+  t.strictSame(
+    said(),
+    ['far-side starts'],
+    'the sign of life and the API servers have a thread without them',
+  );
+  t.match(await ask('x'), { calls: 1 });
+  await time.advance(14_000);
+  t.match(await ask('x'), { calls: 2 }, 'the same thread');
+  await time.advance(14_000);
+  const abort = new AbortController();
+  const late = ask('wait', abort.signal);
+  await time.advance(60_000);
+  t.equal(threadsNotEnded(), 0, 'a call under way keeps it');
+  abort.abort();
+  await time.advance(1_100);
+  t.match(await late, { kind: 'failed', reason: 'internal' });
+  t.match(await ask('x'), { calls: 3 }, 'and it stays for a while after the call');
+  await time.advance(15_000);
+  await until('its memory is given back', () => said().includes('far-side gives back'));
+  t.match(await ask('x'), { calls: 1 }, 'a new thread');
+  t.strictSame(said(), ['far-side starts', 'aws starts', 'far-side gives back', 'aws starts']);
+  t.match(
+    await farSide.head({ url: 'https://127.0.0.1' }, soon()),
+    { calls: 3 },
+    'the thread beside it stays',
+  );
+});
+
 t.test('a poll that is given up ends at once, and says how far it had come', async (t) => {
   const { sandbox, farSide } = await apart(t);
   const demo = contextOf({ cluster: 'demo' });
@@ -323,7 +369,11 @@ parentPort.on('message', ({ kind, id, request }) => {
     t.match(await ask('x'), refused, 'no third one');
     t.match(await ask('x'), refused);
     t.equal(threadsNotEnded(), 2);
-    t.equal(await farSide.head({ url: 'https://127.0.0.1' }, soon()), 'silent', 'no evidence for the link');
+    t.match(
+      await farSide.head({ url: 'https://127.0.0.1' }, soon()),
+      { calls: 1 },
+      'the sign of life has its own',
+    );
     t.match(
       log.lines.filter(({ level }) => level === 'error'),
       [{ fields: { missedDeadlines: 3 } }, { fields: { missedDeadlines: 3 } }, { fields: { threads: 2 } }],
