@@ -18,6 +18,22 @@ function canonicalMembers(value: object): string[] {
     .map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`);
 }
 
+/** Whether two values have one canonical text; composes none. */
+export function hasSameJson(one: unknown, other: unknown): boolean {
+  if (Object.is(one, other)) return true;
+  if (Array.isArray(one) && Array.isArray(other)) {
+    return one.length === other.length && one.every((item, at) => hasSameJson(item, other[at]));
+  }
+  if (!isObject(one) || !isObject(other)) return false;
+  for (const key in one) if (!hasSameJson(one[key], other[key])) return false;
+  for (const key in other) if (other[key] !== undefined && one[key] === undefined) return false;
+  return true;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** Whether arrays and objects are nested in more than `limit` levels; itself bounded by `limit`. */
 export function isDeeperThan(value: unknown, limit: number): boolean {
   if (typeof value !== 'object' || value === null) return false;

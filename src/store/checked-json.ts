@@ -74,6 +74,14 @@ export interface CheckedList<Item> {
   readonly schema: z.ZodType<Item>;
   /** Why an item may not be written; `undefined` where it may. */
   readonly refuse?: (item: Item) => string | undefined;
+  /** The texts of items that were written before: an item that is still the same object is not composed again. */
+  readonly composed?: WeakMap<Item & object, ItemTexts>;
+}
+
+/** An item as it stands in the file, and as it goes into the checksum. Octets, because the collector does not go through them. */
+interface ItemTexts {
+  readonly printed: Uint8Array;
+  readonly canonical: Uint8Array;
 }
 
 /** Far more than stands around the list. */
@@ -85,7 +93,7 @@ export function isTime(ms: number): boolean {
 }
 
 /** Composes the file, an item a step. Items for which there is no room under the bound of the envelope are left out. */
-export function* encodeList<Item>(
+export function* encodeList<Item extends object>(
   list: CheckedList<Item>,
   { generation, writtenAtMs, content }: Written<readonly Item[]>,
 ): Steps<Encoded> {
@@ -94,6 +102,7 @@ export function* encodeList<Item>(
   if (content.length > MAX_ITEMS) return refused(`${content.length} records are too many`);
   try {
     for (const item of content) {
+      if (list.composed?.has(item)) continue;
       const reason = list.refuse?.(item);
       if (reason !== undefined) return refused(reason);
       yield;
@@ -105,36 +114,65 @@ export function* encodeList<Item>(
   }
 }
 
-function* composeList<Item>(
-  { envelope, key, compose }: CheckedList<Item>,
+const SEPARATOR = Buffer.from(',\n    ');
+
+function* composeList<Item extends object>(
+  list: CheckedList<Item>,
   content: Readonly<Record<string, unknown>>,
   items: readonly Item[],
 ): Steps<Encoded> {
+  const { envelope, key } = list;
   const { format, version, about, lineDepth, maxOctets } = envelope;
   const head: Record<string, unknown> = { about, format, version, ...content };
-  const utf8 = new TextEncoder();
   const printed: Uint8Array[] = [];
   let room = maxOctets - HEAD_OCTETS;
   let leftOut = 0;
-  function* texts(): Generator<string | undefined> {
+  function* texts(): Generator<Uint8Array | undefined> {
     for (const item of items) {
-      const composed = compose(item);
-      const octets = utf8.encode(`${printed.length === 0 ? '' : ','}\n    ${print(composed, 2, lineDepth)}`);
-      if (octets.length > room) {
+      const texts = textsOf(list, item);
+      const needed = SEPARATOR.length + texts.printed.length;
+      if (needed > room) {
         leftOut++;
         yield undefined;
       } else {
-        printed.push(octets);
-        room -= octets.length;
-        yield canonicalJson(composed);
+        printed.push(printed.length === 0 ? SEPARATOR.subarray(1) : SEPARATOR, texts.printed);
+        room -= needed;
+        yield texts.canonical;
       }
     }
   }
   head['checksum'] = yield* checksumOf(head, key, texts());
   const opening = print(head, 0, lineDepth).replace(/\n\}$/, `,\n  ${JSON.stringify(key)}: [`);
   const closing = `${printed.length === 0 ? '' : '\n  '}]\n}\n`;
-  const octets = Buffer.concat([utf8.encode(opening), ...printed, utf8.encode(closing)]);
+  const octets = yield* joined([Buffer.from(opening), ...printed, Buffer.from(closing)]);
   return { kind: 'encoded', octets, ...(leftOut === 0 ? {} : { leftOut }) };
+}
+
+function textsOf<Item extends object>(
+  { envelope, compose, composed }: CheckedList<Item>,
+  item: Item,
+): ItemTexts {
+  const known = composed?.get(item);
+  if (known !== undefined) return known;
+  const value = compose(item);
+  const texts = {
+    printed: Buffer.from(print(value, 2, envelope.lineDepth)),
+    canonical: Buffer.from(canonicalJson(value)),
+  };
+  composed?.set(item, texts);
+  return texts;
+}
+
+/** One part a step: the memory for a thousand records is touched here for the first time, which costs more than the copy. */
+function* joined(parts: readonly Uint8Array[]): Steps<Uint8Array> {
+  const whole = Buffer.allocUnsafeSlow(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+    yield;
+  }
+  return whole;
 }
 
 /** JSON with indents of two spaces; values that are nested deeper than `lineDepth` stand on one line. */
@@ -198,7 +236,7 @@ function badContent(where: string, error: z.ZodError): DecodeFault {
 function* checksumOf(
   members: Readonly<Record<string, unknown>>,
   key: string,
-  items?: Iterable<string | undefined>,
+  items?: Iterable<string | Uint8Array | undefined>,
 ): Steps<string> {
   const hash = createHash('sha256');
   const others = Object.keys(members).filter((member) => member !== key);
@@ -212,7 +250,7 @@ function* checksumOf(
     let separator = '[';
     for (const text of items ?? []) {
       if (text !== undefined) {
-        hash.update(`${separator}${text}`);
+        hash.update(separator).update(text);
         separator = ',';
       }
       yield;

@@ -259,4 +259,5 @@ const LIST: CheckedList<EndpointRecord> = {
   compose: composeRecord,
   schema: RECORD,
   refuse,
+  composed: new WeakMap(),
 };
