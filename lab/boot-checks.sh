@@ -106,7 +106,14 @@ expect 'kill -9: it is back with the answer' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$
 figure "answered $(($(milliseconds) - killed)) ms after kill -9, RestartSec=1 included"
 expect 'kill -9: it is another process' $((restarts + 2)) "$(property NRestarts)"
 
+# a pin of the configuration would win over that of the page's command
+configure ''
+systemctl reload outpost-dns
 for block in /lab/blocks/outage-*.sh; do block "$(basename "$block" .sh)"; done
+expect 'after pin and unpin the answer is that of before' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(answers @127.0.0.1)"
+expect 'history knows the pin' 2 "$(outpost-dns history --kind pin --json | grep -c '"kind": "pin"')"
+configure '10.0.1.10, 10.0.2.10, 10.0.3.10'
+systemctl reload outpost-dns
 expect 'the control socket is for its user and group' 'outpost-dns outpost-dns' "$(stat -c '%U %G' /var/lib/outpost-dns/control.sock)"
 block drill-Start
 expect 'in a drill the endpoint is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(answers @127.0.0.1)"

@@ -6,9 +6,9 @@
  *                                                     `-> retained.json, answers.snapshot, in pieces between queries
  */
 import { controlPath, startControlServer } from './admin/control-server.ts';
-import { drillRoutes } from './admin/drill-control.ts';
 import { AdminError, type HttpServerOptions, startHttpServer } from './admin/http-server.ts';
 import { createPages } from './admin/pages.ts';
+import { controlRoutes } from './daemon/control-commands.ts';
 import { setAsideEvent } from './daemon/ledger-events.ts';
 import type { DaemonParts } from './daemon/parts.ts';
 import { askedRegions } from './daemon/refresh-rooms.ts';
@@ -129,10 +129,12 @@ function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable 
 }
 
 /** Without commands it serves all the same. */
-function openControl({ config, timers, log }: DaemonParts, { drill, control }: Rooms): AsyncDisposable {
+function openControl(parts: DaemonParts, rooms: Rooms): AsyncDisposable {
+  const { config, timers, log } = parts;
+  const { control } = rooms;
   const path = controlPath(config.state.directory);
   return openLater(async () => {
-    const outcome = await startControlServer({ path, routes: drillRoutes(drill), timers, log });
+    const outcome = await startControlServer({ path, routes: controlRoutes(parts, rooms), timers, log });
     const before = control.fault;
     control.fault = outcome.kind === 'listening' ? undefined : outcome.detail;
     if (outcome.kind === 'listening') return outcome.server;

@@ -10,10 +10,9 @@ import {
 } from '../admin/drill-control.ts';
 import { readDuration } from '../config/kinds/quantity.ts';
 import { ageText } from '../report/report.ts';
-import { findPlace } from './running-server.ts';
-import { sendCommand } from './server-client.ts';
+import { command as give } from './control-command.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
-import { columns, explain, type Paint, paintForTerminal, plural, print, printable } from './terminal.ts';
+import { columns, type Paint, paintForTerminal, plural, print, printable } from './terminal.ts';
 
 interface DrillOptions {
   readonly config?: string;
@@ -74,28 +73,14 @@ function show({ state }: DrillReportBody, text: string | readonly string[]): Exi
   return state === 'none' ? EXIT.finding : EXIT.well;
 }
 
-/** The report in the server's answer, or the exit code after a failure that has been explained. */
-async function send(
-  { config, state }: DrillOptions,
+function send(
+  options: DrillOptions,
   action: string,
   method: 'GET' | 'POST',
-  route: string,
+  path: string,
   body: unknown,
 ): Promise<DrillReportBody | ExitCode> {
-  const directory = await findPlace('stateDirectory', state, config);
-  if (typeof directory === 'number') return directory;
-  const answer = await sendCommand(directory, method, route, body);
-  if (answer.kind !== 'done') {
-    explain(`cannot ${action}: ${answer.detail}`, answer.fix);
-    return EXIT.finding;
-  }
-  const report = drillReport.safeParse(answer.content);
-  if (report.success) return report.data;
-  explain(
-    `cannot ${action}: the answer is no report of a drill`,
-    'is the server of this version? restart it',
-  );
-  return EXIT.finding;
+  return give(options, action, { method, path, body }, drillReport);
 }
 
 /** So many names are listed; the JSON has all of them. */

@@ -178,6 +178,13 @@ function sentenceOf(event: LedgerEvent): Sentence {
       return heldSentence(event);
     case 'drill':
       return { text: drillText(event) };
+    case 'pin':
+      return { text: pinText(event), style: event.phase === 'started' ? 'yellow' : 'green' };
+    case 'flush': {
+      const names = event.below ? `${event.name} and all names under it` : event.name;
+      const count = plural(event.answers, 'kept answer');
+      return { text: `${names}: ${count} dropped by ${event.flushedBy}`, style: 'yellow' };
+    }
     case 'set-aside': {
       const where = event.to === undefined ? 'left in its place' : `set aside as "${event.to}"`;
       return {
@@ -246,6 +253,15 @@ function drillText(event: EventOf<'drill'>): string {
   const { by, ranMs, failed, stale, endpointAnswers } = event;
   const counts = `${failed} queries failed, ${stale} answered stale, ${endpointAnswers} endpoint answers`;
   return `drill ended ${DRILL_ENDINGS[by]} after ${ageText(ranMs / 1000)}: ${counts}`;
+}
+
+function pinText(event: EventOf<'pin'>): string {
+  const pin = `${place(event)}: pin to ${list(event.addresses)}`;
+  if (event.phase === 'ended') {
+    const how = event.by === 'time' ? 'by itself' : 'by a command';
+    return `${pin} ended ${how} after ${ageText(event.ranMs / 1000)}`;
+  }
+  return `${pin} started for ${ageText(event.forMs / 1000)} by ${event.pinnedBy}: ${event.why}`;
 }
 
 function place({

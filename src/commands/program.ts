@@ -40,6 +40,17 @@ const SUBCOMMANDS: readonly Subcommand[] = [
     load: () => import('./history.ts'),
   },
   {
+    name: 'pin',
+    about: 'serve other addresses for a cluster, for a time, with a reason',
+    load: () => import('./pin.ts'),
+  },
+  { name: 'unpin', about: 'end such a pin now', load: () => import('./unpin.ts') },
+  {
+    name: 'flush',
+    about: 'drop the kept answers about a name, in memory and on the disk',
+    load: () => import('./flush.ts'),
+  },
+  {
     name: 'drill',
     about: 'rehearse an outage with this server alone, without touching the link',
     load: () => import('./drill.ts'),

@@ -33,6 +33,15 @@ export function changeEvents(cluster: ClusterSnapshot, changes: readonly Change[
         const { addresses, reason } = change.held;
         return [{ kind: 'held', ...place, outcome: change.outcome, addresses, reason }];
       }
+      case 'pinned': {
+        const { addresses, why, by: pinnedBy, sinceMs, untilMs } = change.pin;
+        const forMs = Math.round(untilMs - sinceMs);
+        return [{ kind: 'pin', phase: 'started', ...place, addresses, why, pinnedBy, forMs }];
+      }
+      case 'unpinned': {
+        const { by, pin, ranMs } = change;
+        return [{ kind: 'pin', phase: 'ended', ...place, addresses: pin.addresses, by, ranMs }];
+      }
       default:
         return [];
     }

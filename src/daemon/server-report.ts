@@ -173,7 +173,7 @@ export function statusText(
   const because = condition === 'connected' || condition === 'unknown' ? '' : `: ${reason}`;
   const strings = [`link=${condition} for ${age(nowMs - sinceMs)}${because}`];
   if (cluster !== undefined) {
-    const { confirmedAgoMs, addresses, basis, sources, held, credentials } = cluster;
+    const { confirmedAgoMs, addresses, basis, sources, held, credentials, pin } = cluster;
     strings.push(`age=${confirmedAgoMs === undefined ? 'unknown' : age(confirmedAgoMs)}`);
     strings.push(`addresses=${addresses.length} basis=${basis}`);
     for (const { source, latest, lastSuccessAgoMs, lastFailure } of sources) {
@@ -185,6 +185,11 @@ export function statusText(
     if (credentials !== undefined && isInTrouble(credentials))
       strings.push(`credentials=${credentials.condition} for ${age(credentials.sinceAgoMs)}`);
     if (held !== undefined) strings.push(`held=${held.addresses.join(',')}`);
+    if (pin !== undefined) {
+      const { endsInMs, why } = pin;
+      const end = endsInMs === undefined ? '' : `, ends in ${age(endsInMs)}: ${why}`;
+      strings.push(`pin=${pin.addresses.join(',')} by ${pin.origin}${end}`);
+    }
   }
   return strings.map((text) => Buffer.from(text).subarray(0, MAX_STRING_OCTETS).toString());
 }

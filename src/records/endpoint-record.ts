@@ -59,6 +59,22 @@ export interface HeldChange {
   readonly upstream?: string;
 }
 
+/** Addresses that a command pinned for a time, in place of those from the sources. */
+export interface Pin {
+  /** IPv4, canonical text; at least one. */
+  readonly addresses: readonly string[];
+  /** The operator's reason. */
+  readonly why: string;
+  /** The user who gave the command, as that user's host names the user. */
+  readonly by: string;
+  /** Wall ms. */
+  readonly sinceMs: number;
+  /** Wall ms. */
+  readonly untilMs: number;
+  /** In a record with wall times: what is left at the moment of the record. A later process believes it where clocks disagree. */
+  readonly leftMs?: number;
+}
+
 export const BASES = ['name', 'overlap', 'interfaces', 'kept', 'pin', 'none'] as const;
 
 export interface EndpointRecord {
@@ -76,6 +92,8 @@ export interface EndpointRecord {
   readonly corroborated?: readonly string[];
   /** The addresses without the pin that hides them; left out without a pin, or where there are none. */
   readonly unpinned?: readonly ServedAddress[];
+  /** The pin of a command. A pin in the configuration is not part of the record, and wins. */
+  readonly pin?: Pin;
   readonly ttlSeconds: number;
   /** The row of the table above refresh/reconcile/compare.ts that decided the addresses. */
   readonly basis: (typeof BASES)[number];
@@ -133,6 +151,7 @@ function contentOf(record: EndpointRecord): object {
     leaving,
     unpinned,
     corroborated,
+    pin,
     ...rest
   } = record;
   return {
@@ -142,6 +161,8 @@ function contentOf(record: EndpointRecord): object {
     leaving: leaving && namesIn(leaving),
     unpinned: unpinned && namesIn(unpinned),
     corroborated: corroborated?.toSorted(),
+    // the end moves with the wall clock, and is written again and again
+    pin: pin && { addresses: pin.addresses, why: pin.why, by: pin.by },
   };
 }
 

@@ -9,7 +9,7 @@
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
-import type { ClusterDetails, EndpointRecord } from '../records/endpoint-record.ts';
+import type { ClusterDetails, EndpointRecord, Pin } from '../records/endpoint-record.ts';
 import type { Observation } from '../records/observation.ts';
 import {
   askedRegion,
@@ -43,7 +43,7 @@ import { contextFor, evidenceOf, mayPoll, type PollResult } from './poll.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import { type Comparison, compareStates, type SourceState } from './reconcile/compare.ts';
 import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
-import { decide, keep, learn, type Plan, type PlanSettings } from './reconcile/plan.ts';
+import { decide, keep, learn, type Plan, type PlanSettings, repin } from './reconcile/plan.ts';
 import { nextDelayMs } from './reconcile/schedule.ts';
 import { ageMs } from './reconcile/timeline.ts';
 import { DisagreementWatch, RefreshLog } from './refresh-log.ts';
@@ -69,6 +69,8 @@ export interface ClusterRefresherOptions {
 const FRESH_MS = 5_000;
 /** Hosts and clusters that hear together of a restored link must not call AWS in the same instant. */
 const KICK_SPREAD_MS = 1_000;
+/** Node's timers count 31 bits of ms; a longer wait is cut. */
+const LONGEST_WAIT_MS = 2_000_000_000;
 /** A timer may fire a moment early by the monotonic clock; a confirmation must not. */
 const CONFIRM_MARGIN_MS = 20;
 
@@ -88,6 +90,7 @@ export class ClusterRefresher {
   #deciding: Promise<void> | undefined;
   #confirmTimer: Disposable | undefined;
   #kickTimer: Disposable | undefined;
+  #pinTimer: Disposable | undefined;
   #isStarted = false;
   #isStopped = false;
   /** Changes that the settings alone made to the earlier record. */
@@ -121,6 +124,7 @@ export class ClusterRefresher {
     if (this.#isStopped) return;
     this.#isStarted = true;
     this.#awaitConfirmation();
+    this.#awaitPinEnd();
     this.runOnce('start');
   }
 
@@ -171,12 +175,19 @@ export class ClusterRefresher {
     this.kick('reconfigured');
   }
 
+  /** Pins addresses for a time, or ends the pin of a command (`undefined`). Times are those of the process. */
+  repin(pin: Pin | undefined): void {
+    this.#commit(repin(this.#record, pin, this.#states(), this.#planSettings, this.#now()));
+    if (pin === undefined) this.kick('unpinned');
+  }
+
   /** Ends all polls and timers; the record stays as it is. */
   stop(): void {
     this.#isStarted = false;
     this.#isStopped = true;
     this.#confirmTimer?.[Symbol.dispose]();
     this.#kickTimer?.[Symbol.dispose]();
+    this.#pinTimer?.[Symbol.dispose]();
     for (const poller of this.#pollers.values()) poller.stop();
   }
 
@@ -340,6 +351,7 @@ export class ClusterRefresher {
     this.#stats = countPlan(this.#stats, plan);
     this.#log.planned(plan, before);
     if (record.held?.sinceMs !== before.held?.sinceMs) this.#awaitConfirmation();
+    if (record.pin?.untilMs !== before.pin?.untilMs) this.#awaitPinEnd();
     if (record !== before) this.#options.onRecord(changes);
     if (this.#isStarted) this.#pollNewlyAble(before);
   }
@@ -356,6 +368,19 @@ export class ClusterRefresher {
     this.#disagreement.compared(comparison, asked, this.#now());
     if (this.#disagreement.isPending !== wasPending && this.#record.held === undefined)
       this.#awaitConfirmation();
+  }
+
+  #awaitPinEnd(): void {
+    this.#pinTimer?.[Symbol.dispose]();
+    this.#pinTimer = undefined;
+    const { pin } = this.#record;
+    if (pin === undefined || !this.#isStarted) return;
+    const delayMs = Math.min(Math.max(0, pin.untilMs - this.#now()), LONGEST_WAIT_MS);
+    this.#pinTimer = this.#options.timers.after(delayMs + CONFIRM_MARGIN_MS, () => {
+      this.#commit(keep(this.#record, this.#states(), this.#planSettings, this.#now()));
+      if (this.#record.pin === undefined) this.kick('pin ended');
+      else this.#awaitPinEnd();
+    });
   }
 
   /** A held change or a disagreement makes all address sources poll again as soon as that can confirm it. */

@@ -7,7 +7,7 @@ import type { ClusterSettings } from './cluster-settings.ts';
 import { type CredentialCondition, type CredentialState, isInTrouble } from './credential-state.ts';
 import type { Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison, type Disagreement, type LikelyCause } from './reconcile/compare.ts';
-import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
+import { hasSameAddresses, type Refusal, refusalsBy } from './reconcile/guard.ts';
 import type { Plan } from './reconcile/plan.ts';
 import { ageMs } from './reconcile/timeline.ts';
 import type { LastFailure, SourcePoller, SourceStats } from './source-poller.ts';
@@ -37,6 +37,7 @@ export interface ClusterSnapshot {
     readonly reason: string;
     readonly heldForMs: number;
   };
+  readonly pin?: PinSnapshot;
   readonly disagreement?: Disagreement;
   readonly likelyCause?: LikelyCause;
   readonly refused: readonly Refusal[];
@@ -51,6 +52,22 @@ export interface ClusterSnapshot {
   readonly stats: ClusterStats;
   /** Sentences for a person; empty when all is well. */
   readonly warnings: readonly string[];
+}
+
+/** The pin of the operator. A pin of the configuration has no reason, no author and no end. */
+export interface PinSnapshot {
+  readonly origin: 'configuration' | 'command';
+  readonly addresses: readonly string[];
+  readonly why?: string;
+  readonly by?: string;
+  readonly sinceAgoMs?: number;
+  readonly endsInMs?: number;
+  /** The addresses that would be served without the pin; empty where no source has found an address. */
+  readonly unpinned: readonly string[];
+  /** Pinned addresses that allowedAddresses refuses, since a reload. */
+  readonly refused: readonly string[];
+  /** A pin of a command that the pin of the configuration hides. */
+  readonly overruled?: Omit<PinSnapshot, 'overruled' | 'unpinned' | 'refused'>;
 }
 
 /** Counted from the start of the process. */
@@ -134,6 +151,7 @@ export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
     confirmedAgoMs: ago(lastConfirmedAtMs(record), nowMs),
     sources: pollers.map((poller) => sourceSnapshot(poller, record, nowMs)),
     held: held && { addresses: held.addresses, reason: held.reason, heldForMs: ageMs(held.sinceMs, nowMs) },
+    pin: pinSnapshot(parts),
     disagreement: comparison?.disagreement,
     likelyCause: comparison?.likelyCause,
     refused,
@@ -157,6 +175,27 @@ function credentialSnapshot({ pollers, credentials, nowMs }: SnapshotParts): Clu
   if (!pollers.some(({ name }) => traitsOf(name).needsCredentials)) return undefined;
   const { condition, detail, sinceMs } = credentials;
   return { condition, detail, sinceAgoMs: ageMs(sinceMs, nowMs) };
+}
+
+function pinSnapshot({ record, settings, nowMs }: SnapshotParts): PinSnapshot | undefined {
+  const { pin, unpinned = [] } = record;
+  const byCommand = pin && {
+    origin: 'command' as const,
+    addresses: pin.addresses,
+    why: pin.why,
+    by: pin.by,
+    sinceAgoMs: ageMs(pin.sinceMs, nowMs),
+    endsInMs: Math.max(0, Math.round(pin.untilMs - nowMs)),
+  };
+  const found = unpinned.map(({ address }) => address);
+  if (settings.pin.length > 0) {
+    const { pin: addresses } = settings;
+    return { origin: 'configuration', addresses, unpinned: found, refused: [], overruled: byCommand };
+  }
+  if (byCommand === undefined) return undefined;
+  const isRefused = refusalsBy(settings.allowedAddresses);
+  const refused = byCommand.addresses.filter((address) => isRefused(address) !== undefined);
+  return { ...byCommand, unpinned: found, refused };
 }
 
 function addressSnapshot(served: ServedAddress, { leaving }: EndpointRecord, nowMs: number): AddressSnapshot {
@@ -219,7 +258,7 @@ const DOUBTFUL =
   'no interface has the exact description of the cluster: interfaces of its VPC and subnets whose description contains its text are used, which is doubtful; compare them in EC2';
 
 function composeWarnings(parts: SnapshotParts): readonly string[] {
-  const { record, settings, pollers, comparison, refused, nowMs } = parts;
+  const { record, pollers, comparison, refused, nowMs } = parts;
   const { endpoint, addresses, held } = record;
   const warnings: string[] = [];
   if (endpoint === undefined) {
@@ -228,7 +267,8 @@ function composeWarnings(parts: SnapshotParts): readonly string[] {
   warnings.push(...nameWarnings(record));
   if (pollers.some(({ view }) => view?.isDoubtful)) warnings.push(DOUBTFUL);
   warnings.push(...ageWarnings(parts), ...credentialWarnings(parts));
-  if (settings.pin.length > 0) warnings.push(...pinWarnings(settings.pin, comparison));
+  const pin = pinSnapshot(parts);
+  if (pin !== undefined) warnings.push(...pinWarnings(pin, comparison));
   else if (held !== undefined) warnings.push(heldWarning(held));
   for (const { address, lackedSinceMs } of addresses) {
     if (lackedSinceMs === undefined) continue;
@@ -309,10 +349,34 @@ function disagreementWarnings(comparison: Comparison | undefined): readonly stri
   ];
 }
 
-function pinWarnings(pin: readonly string[], comparison: Comparison | undefined): readonly string[] {
-  const pinned = `the operator has pinned the addresses to ${pin.join(', ')}`;
-  if (comparison === undefined || hasSameAddresses(comparison.candidate, pin)) return [pinned];
-  return [`${pinned}, while the sources say ${list(comparison.candidate)}`];
+function pinWarnings(pin: PinSnapshot, comparison: Comparison | undefined): readonly string[] {
+  const { addresses, refused, overruled } = pin;
+  const effective = addresses.filter((address) => !refused.includes(address));
+  const pinned = `${pinText(pin)} the addresses to ${addresses.join(', ')}${pinEndText(pin)}`;
+  const doubt =
+    comparison === undefined || hasSameAddresses(comparison.candidate, addresses)
+      ? ''
+      : `, while the sources say ${list(comparison.candidate)}`;
+  const without = effective.length === 0 ? 'the pin has no effect' : 'these are not served';
+  return [
+    `${pinned}${doubt}`,
+    ...(refused.length === 0
+      ? []
+      : [`allowedAddresses refuses ${refused.join(', ')} of the pin: ${without}; add the network, or unpin`]),
+    ...(overruled === undefined
+      ? []
+      : [
+          `the configuration pins the addresses, and that pin wins over the pin of ${overruled.by} to ${overruled.addresses.join(', ')}`,
+        ]),
+  ];
+}
+
+function pinText({ origin, by }: PinSnapshot): string {
+  return origin === 'command' ? `${by} has pinned` : 'the operator has pinned';
+}
+
+function pinEndText({ why, endsInMs }: PinSnapshot): string {
+  return endsInMs === undefined ? '' : ` for ${durationText(endsInMs)} more ("${why}")`;
 }
 
 function list(addresses: readonly string[]): string {

@@ -15,7 +15,7 @@ import {
   type Toned,
   toned,
 } from '../report/report.ts';
-import type { AddressSnapshot, ClusterSnapshot, SourceSnapshot } from './cluster-report.ts';
+import type { AddressSnapshot, ClusterSnapshot, PinSnapshot, SourceSnapshot } from './cluster-report.ts';
 
 export interface EndpointsStatus {
   readonly endpoints: readonly EndpointStatus[];
@@ -48,6 +48,7 @@ export interface EndpointStatus {
     readonly reason: string;
     readonly ageSeconds: number;
   };
+  readonly pin?: PinStatus;
   readonly disagreement: boolean;
   readonly likelyCause?: string;
   readonly refusedAddresses: readonly string[];
@@ -78,6 +79,22 @@ interface AddressStatus {
   };
   /** The sources have dropped it; it is served because it is proven, and none of their addresses is. */
   readonly isLeaving?: boolean;
+}
+
+/** The pin of the operator. A pin of the configuration has no reason, no author and no end. */
+export interface PinStatus {
+  readonly origin: PinSnapshot['origin'];
+  readonly addresses: readonly string[];
+  readonly why?: string;
+  readonly by?: string;
+  readonly ageSeconds?: Age;
+  readonly endsInSeconds?: Age;
+  /** The addresses that would be served without the pin; absent for an overruled pin. */
+  readonly unpinned?: readonly string[];
+  /** Pinned addresses that allowedAddresses refuses. */
+  readonly refused?: readonly string[];
+  /** A pin of a command that the pin of the configuration hides. */
+  readonly overruled?: PinStatus;
 }
 
 interface SourceStatus {
@@ -124,6 +141,7 @@ function endpointStatus(
     confirmedAgeSeconds: optionalSeconds(snapshot.confirmedAgoMs),
     sources: snapshot.sources.map(sourceStatus),
     held: held && { addresses: held.addresses, reason: held.reason, ageSeconds: seconds(held.heldForMs) },
+    pin: pinStatus(snapshot.pin),
     disagreement: snapshot.disagreement !== undefined,
     likelyCause: snapshot.likelyCause,
     refusedAddresses: snapshot.refused.map(({ address }) => address),
@@ -152,6 +170,26 @@ function addressStatus(one: AddressSnapshot): AddressStatus {
     },
     isLeaving,
   };
+}
+
+export function pinStatus(pin: Partial<PinSnapshot> & Pick<PinSnapshot, 'origin' | 'addresses'>): PinStatus;
+export function pinStatus(pin: PinSnapshot | undefined): PinStatus | undefined;
+export function pinStatus(
+  pin: (Partial<PinSnapshot> & Pick<PinSnapshot, 'origin' | 'addresses'>) | undefined,
+): PinStatus | undefined {
+  return (
+    pin && {
+      origin: pin.origin,
+      addresses: pin.addresses,
+      why: pin.why,
+      by: pin.by,
+      ageSeconds: optionalSeconds(pin.sinceAgoMs),
+      endsInSeconds: optionalSeconds(pin.endsInMs),
+      unpinned: pin.unpinned,
+      refused: pin.refused,
+      overruled: pin.overruled && pinStatus(pin.overruled),
+    }
+  );
 }
 
 function sourceStatus({ lastFailure, ...source }: SourceSnapshot): SourceStatus {
@@ -258,6 +296,18 @@ const METRICS: readonly Metric<EndpointsStatus>[] = [
     ofEach(({ held }) => held !== undefined),
   ),
   gauge(
+    'endpoint_pinned',
+    '1 while the operator pins the addresses, by where the pin comes from: configuration or command.',
+    [...CLUSTER, 'origin'],
+    ofEndpoints(({ pin }) => (pin === undefined ? [] : [[1, pin.origin]])),
+  ),
+  gauge(
+    'endpoint_pin_left_seconds',
+    'Seconds until the pin of a command ends; absent without such a pin.',
+    CLUSTER,
+    ofEach(({ pin }) => pin?.endsInSeconds ?? pin?.overruled?.endsInSeconds),
+  ),
+  gauge(
     'endpoint_sources_disagree',
     '1 while name and interface sources disagree: from the first moment, while the log says it once each source was polled again.',
     CLUSTER,
@@ -347,6 +397,7 @@ function endpointPanel(endpoint: EndpointStatus): Panel {
     const text = `${held.addresses.join(', ')} for ${ageText(held.ageSeconds)}: ${held.reason}`;
     facts.push(['held back', toned('doubtful', text)]);
   }
+  if (endpoint.pin !== undefined) facts.push(['pinned', toned('doubtful', pinFact(endpoint.pin))]);
   for (const warning of endpoint.warnings) facts.push(['warning', toned('doubtful', warning)]);
   return {
     title: endpoint.endpoint ?? 'endpoint name not known',
@@ -361,6 +412,21 @@ function endpointPanel(endpoint: EndpointStatus): Panel {
       source.latest === 'failed' ? toned('bad', failureText(source.lastFailure)) : source.latest,
     ]),
   };
+}
+
+function pinFact({
+  origin,
+  addresses,
+  why,
+  by,
+  ageSeconds,
+  endsInSeconds,
+  unpinned = [],
+}: PinStatus): string {
+  const instead = `in place of ${unpinned.length === 0 ? 'no address' : unpinned.join(', ')}`;
+  if (origin === 'configuration') return `to ${addresses.join(', ')} by the configuration, ${instead}`;
+  const ends = `ends ${inText(endsInSeconds)}`;
+  return `to ${addresses.join(', ')} by ${by} ${agoText(ageSeconds)}, ${ends}, ${instead}: ${why}`;
 }
 
 function addressCell({ addresses }: EndpointStatus): Cell {

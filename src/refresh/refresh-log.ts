@@ -147,6 +147,10 @@ function wordingOf(change: Change): Wording {
       return { level: 'warn', text: 'change by names alone held back until an interface source answers' };
     case 'released':
       return { level: 'info', text: 'held change released' };
+    case 'pinned':
+      return { level: 'warn', text: 'addresses pinned by a command' };
+    case 'unpinned':
+      return { level: 'info', text: 'pin ended' };
     case 'refresh-failed':
       return { level: 'warn', text: 'refresh fails: serving what is known' };
     case 'refresh-recovered':

@@ -5,7 +5,7 @@
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
 import { type ClusterIdentity, identityOf, pairUp } from '../records/cluster-identity.ts';
-import type { EndpointRecord } from '../records/endpoint-record.ts';
+import type { EndpointRecord, Pin } from '../records/endpoint-record.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps, Turnstile } from '../runtime/slices.ts';
@@ -170,6 +170,37 @@ export class RefreshPlane {
     await this.#keeper.stop();
   }
 
+  /** The clusters with the pins of commands, for a command that names a cluster. */
+  get clusters(): readonly (ClusterSettings & { readonly commandPin?: Pin | undefined })[] {
+    return this.#members.map(({ refresher: { settings, record } }) => ({
+      ...settings,
+      commandPin: record.pin,
+    }));
+  }
+
+  /**
+   * Pins addresses of a cluster for `forMs`, in place of an earlier pin of a command, or ends that pin (`undefined`). Resolves when
+   * clients get the answer.
+   */
+  async repin(
+    { name, region }: Pick<ClusterSettings, 'name' | 'region'>,
+    pin: (Pick<Pin, 'addresses' | 'why' | 'by'> & { readonly forMs: number }) | undefined,
+  ): Promise<void> {
+    const member = this.#members.find(
+      ({ refresher: { settings } }) => settings.name === name && settings.region === region,
+    );
+    const { monotonicMs: sinceMs } = this.#now();
+    const timed = ({ addresses, why, by, forMs }: NonNullable<typeof pin>): Pin => ({
+      addresses,
+      why,
+      by,
+      sinceMs,
+      untilMs: sinceMs + forMs,
+    });
+    member?.refresher.repin(pin && timed(pin));
+    await this.#keeper.confirmed();
+  }
+
   #now(): Moment {
     return momentOf(this.#options.clock, this.#moment);
   }
@@ -297,7 +328,10 @@ export class RefreshPlane {
 
   #watchClock(): void {
     this.#clockCheck = this.#options.timers.after(CLOCK_CHECK_MS, () => {
-      if (!isSameOffset(offsetOf(this.#now()), offsetOf(this.#moment))) this.#keeper.confirmed();
+      const isSet = !isSameOffset(offsetOf(this.#now()), offsetOf(this.#moment));
+      // what is left of a pin is on the disk, for a later process whose clock is wrong
+      const isPinned = this.#members.some(({ refresher }) => refresher.record.pin !== undefined);
+      if (isSet || isPinned) this.#keeper.confirmed();
       this.#watchClock();
     });
   }
@@ -334,7 +368,7 @@ function lookalike(
 function inWallTime(member: Member, now: Moment): EndpointRecord {
   const { record } = member.refresher;
   const offsetMs = offsetOf(now);
-  const before = member.inWallTime;
+  const before = record.pin === undefined ? member.inWallTime : undefined;
   if (before?.of === record && isSameOffset(before.offsetMs, offsetMs)) return before.record;
   const composed = toWallTime(record, member.loaded, now);
   member.inWallTime = { of: record, offsetMs, record: composed };

@@ -91,7 +91,7 @@ function refuse(record: EndpointRecord): string | undefined {
 }
 
 function composeRecord(record: EndpointRecord): object {
-  const { details, held } = record;
+  const { details, held, pin } = record;
   return {
     cluster: record.cluster,
     region: record.region,
@@ -106,6 +106,14 @@ function composeRecord(record: EndpointRecord): object {
     leaving: record.leaving?.map(composeAddress),
     unpinned: record.unpinned?.map(composeAddress),
     corroborated: record.corroborated,
+    pin: pin && {
+      addresses: pin.addresses,
+      why: pin.why,
+      by: pin.by,
+      since: moment(pin.sinceMs),
+      until: moment(pin.untilMs),
+      leftMs: pin.leftMs,
+    },
     held: held && {
       addresses: held.addresses,
       reason: held.reason,
@@ -158,6 +166,7 @@ function mapValues<V, W>(
 const count = z.int().min(0);
 const word = z.string().regex(/^[^\p{Cc}]{1,255}$/u, 'not a word of 1 to 255 printable characters');
 const address = z.string().refine(isEndpointAddress, 'not an IPv4 address');
+const MAX_WHY_TEXT = 1_000;
 const MAX_UPSTREAMS_TEXT = 4_096; // upstreams are at most a few dozen, each of some 60 characters
 
 const SEEN = z
@@ -226,6 +235,17 @@ const HELD = z
   })
   .transform(({ since, ...rest }) => ({ ...rest, sinceMs: since }));
 
+const PIN = z
+  .object({
+    addresses: z.array(address).min(1).max(MAX_ITEMS),
+    why: z.string().max(MAX_WHY_TEXT),
+    by: word,
+    since: time,
+    until: time,
+    leftMs: count.exactOptional(),
+  })
+  .transform(({ since, until, ...rest }) => ({ ...rest, sinceMs: since, untilMs: until }));
+
 const CONFIRMED = z.object(perSource(() => time.exactOptional()));
 
 const RECORD = z
@@ -243,6 +263,7 @@ const RECORD = z
     basis: z.enum(BASES),
     changedAt: time.exactOptional(),
     confirmedAt: CONFIRMED,
+    pin: PIN.exactOptional(),
     held: HELD.exactOptional(),
     lastRefreshFailed: z.boolean(),
   })

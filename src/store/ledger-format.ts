@@ -79,6 +79,33 @@ const schema = z.discriminatedUnion('kind', [
       endpointAnswers: z.number(),
     }),
   ]),
+  z.discriminatedUnion('phase', [
+    z.object({
+      kind: z.literal('pin'),
+      phase: z.literal('started'),
+      ...place,
+      addresses: texts,
+      why: z.string(),
+      pinnedBy: z.string(),
+      forMs: z.number(),
+    }),
+    z.object({
+      kind: z.literal('pin'),
+      phase: z.literal('ended'),
+      ...place,
+      addresses: texts,
+      by: z.enum(['time', 'command']),
+      ranMs: z.number(),
+    }),
+  ]),
+  z.object({
+    kind: z.literal('flush'),
+    name: z.string(),
+    /** Names under it too. */
+    below: z.boolean(),
+    answers: z.number(),
+    flushedBy: z.string(),
+  }),
   z.object({
     kind: z.literal('set-aside'),
     path: z.string(),
@@ -102,6 +129,8 @@ const KINDS: Readonly<Record<LedgerKind, true>> = {
   endpoint: true,
   held: true,
   drill: true,
+  pin: true,
+  flush: true,
   'set-aside': true,
 };
 

@@ -110,6 +110,20 @@ const TROUBLE = {
     backgroundFailures: { liveness: 2 },
     threadsNotEnded: 1,
   },
+  endpoints: [
+    endpoint({
+      pin: {
+        origin: 'command' as const,
+        addresses: ['10.0.9.1'],
+        why: 'a drill',
+        by: 'ada',
+        ageSeconds: 60,
+        endsInSeconds: 7200,
+        unpinned: ['10.0.1.10'],
+        refused: [],
+      },
+    }),
+  ],
 };
 
 t.test('every sample of the list has a value for each of its labels', async (t) => {
@@ -140,6 +154,8 @@ t.test('the metrics have the values of the report', async (t) => {
     [`endpoint_change_held{${CLUSTER}}`, 0],
     [`endpoint_name_differs{${CLUSTER}}`, 1],
     [`endpoint_interfaces_doubtful{${CLUSTER}}`, 1],
+    [`endpoint_pinned{${CLUSTER},origin="command"}`, 1],
+    [`endpoint_pin_left_seconds{${CLUSTER}}`, 7200],
     [`endpoint_sources_disagree{${CLUSTER}}`, 1],
     [`endpoint_likely_cause_info{${CLUSTER},cause="public-access"}`, 1],
     [`endpoint_refused_addresses{${CLUSTER}}`, 1],

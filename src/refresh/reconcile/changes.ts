@@ -1,5 +1,5 @@
 /** Finds the differences between two records of one cluster, for the log, the ledger and the metrics. Pure. */
-import type { ClusterDetails, EndpointRecord, HeldChange } from '../../records/endpoint-record.ts';
+import type { ClusterDetails, EndpointRecord, HeldChange, Pin } from '../../records/endpoint-record.ts';
 import { hasSameAddresses } from './guard.ts';
 
 export type Change =
@@ -14,11 +14,20 @@ export type Change =
   | { readonly kind: 'details'; readonly fields: readonly (keyof ClusterDetails)[] }
   | { readonly kind: 'held'; readonly held: HeldChange }
   | { readonly kind: 'released'; readonly held: HeldChange; readonly outcome: 'adopted' | 'dropped' }
+  | { readonly kind: 'pinned'; readonly pin: Pin }
+  | { readonly kind: 'unpinned'; readonly pin: Pin; readonly by: PinEnd; readonly ranMs: number }
   | { readonly kind: 'refresh-failed' }
   | { readonly kind: 'refresh-recovered' };
 
+/** How a pin ended: its time was up, or a command removed or replaced it. */
+export type PinEnd = 'time' | 'command';
+
 /** Confirmations are no changes. */
-export function changesBetween(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
+export function changesBetween(
+  before: EndpointRecord,
+  after: EndpointRecord,
+  nowMs: number,
+): readonly Change[] {
   const changes: Change[] = [];
   if (after.endpoint !== undefined && after.endpoint !== before.endpoint)
     changes.push({ kind: 'endpoint', from: before.endpoint, to: after.endpoint });
@@ -26,6 +35,7 @@ export function changesBetween(before: EndpointRecord, after: EndpointRecord): r
     (field) => String(before.details?.[field]) !== String(after.details?.[field]),
   );
   if (fields.length > 0) changes.push({ kind: 'details', fields });
+  changes.push(...pinChanges(before.pin, after.pin, nowMs));
   changes.push(...addressChanges(before, after), ...heldChanges(before, after));
   if (before.lastRefreshFailed !== after.lastRefreshFailed)
     changes.push({ kind: after.lastRefreshFailed ? 'refresh-failed' : 'refresh-recovered' });
@@ -33,6 +43,18 @@ export function changesBetween(before: EndpointRecord, after: EndpointRecord): r
 }
 
 const DETAIL_FIELDS = ['id', 'endpoint', 'vpcId', 'subnetIds', 'certificateAuthority', 'generation'] as const;
+
+function pinChanges(before: Pin | undefined, after: Pin | undefined, nowMs: number): readonly Change[] {
+  if (before === after || JSON.stringify(before) === JSON.stringify(after)) return [];
+  const changes: Change[] = [];
+  if (before !== undefined) {
+    const by = before.untilMs <= nowMs ? 'time' : 'command';
+    const ranMs = Math.max(0, Math.round(Math.min(nowMs, before.untilMs) - before.sinceMs));
+    changes.push({ kind: 'unpinned', pin: before, by, ranMs });
+  }
+  if (after !== undefined) changes.push({ kind: 'pinned', pin: after });
+  return changes;
+}
 
 function addressChanges(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
   const had = addressesOf(before);

@@ -1,8 +1,28 @@
 /**
- * The operator's pin: laid over the addresses that the sources found, and removed without a trace. A pin that a command sets
- * at run time would reach the plan as `PlanSettings.pin`, like that of the configuration. Pure.
+ * The operator's pin: laid over the addresses that the sources found, and removed without a trace. The pin of the configuration
+ * wins; a pin that a command sets is part of the record and ends by itself. Pure.
  */
 import type { EndpointRecord, SeenBy, ServedAddress } from '../../records/endpoint-record.ts';
+
+/** The addresses that are served in place of those from the sources; empty without a pin. */
+export function pinOf(
+  { pin }: Pick<EndpointRecord, 'pin'>,
+  settings: {
+    readonly pin: readonly string[];
+    readonly refusalOf: (address: string) => string | undefined;
+  },
+): readonly string[] {
+  if (settings.pin.length > 0 || pin === undefined) return settings.pin;
+  // a reload may have narrowed allowedAddresses since the command
+  return pin.addresses.filter((address) => settings.refusalOf(address) === undefined);
+}
+
+/** Without a pin whose time is up. */
+export function endedPin(record: EndpointRecord, nowMs: number): EndpointRecord {
+  if (record.pin === undefined || nowMs < record.pin.untilMs) return record;
+  const { pin: _, ...rest } = record;
+  return rest;
+}
 
 export function withPin(
   found: EndpointRecord,
@@ -19,7 +39,10 @@ export function withPin(
       pin: sighting(provenanceIn(previous, address)?.pin, nowMs),
     },
   }));
-  const unpinned = found.addresses.filter(isObserved);
+  const observed = found.addresses.filter(isObserved);
+  // addresses that only an earlier pin named are kept, too, because nothing better is known
+  const kept = previous.basis === 'pin' ? (previous.unpinned ?? []) : found.addresses;
+  const unpinned = observed.length > 0 ? observed : kept;
   return { ...found, addresses, ...(unpinned.length === 0 ? {} : { unpinned }), basis: 'pin' };
 }
 

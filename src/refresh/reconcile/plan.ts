@@ -5,10 +5,11 @@
  *     a source answered with addresses           decide      compare -> guard: adopted, held back or kept
  *     a failure, a start, new settings           keep        stay
  *     EKS gave the details of the cluster        learn       stay, under a new name if EKS gave one
+ *     a command set or removed a pin             repin       those of the pin, or those from before it
  *
  * A pin is removed before a plan and laid over its result. All times are on one line, that of the caller; see timeline.ts.
  */
-import type { ClusterDetails, EndpointRecord, ServedAddress } from '../../records/endpoint-record.ts';
+import type { ClusterDetails, EndpointRecord, Pin, ServedAddress } from '../../records/endpoint-record.ts';
 import type { FailureReason } from '../../records/observation.ts';
 import { isListing, isNameSource, SOURCE_NAMES } from '../../records/sources.ts';
 import { addressesOf, type Change, changesBetween } from './changes.ts';
@@ -24,12 +25,12 @@ import {
 } from './compare.ts';
 import { contradictedBy, corroborate, corroboratedBefore, sparedAddresses } from './corroboration.ts';
 import { type GuardSettings, guard, hasSameAddresses, type Refusal } from './guard.ts';
-import { isObserved, sighting, withoutPin, withPin } from './pin.ts';
+import { endedPin, isObserved, pinOf, sighting, withoutPin, withPin } from './pin.ts';
 
 export interface PlanSettings extends ViewSettings, GuardSettings {
   /** The operator's own name for the endpoint; this name wins over the name in DescribeCluster. */
   readonly endpoint?: string | undefined;
-  /** Wins over everything; empty when there is none. */
+  /** The pin of the configuration. Wins over everything; empty when there is none. */
   readonly pin: readonly string[];
 }
 
@@ -137,7 +138,7 @@ export function learn(
   nowMs: number,
 ): Plan {
   const learned = { ...details, learnedAtMs: nowMs };
-  const isNew = changesBetween(previous, { ...previous, details: learned }).length > 0;
+  const isNew = changesBetween(previous, { ...previous, details: learned }, nowMs).length > 0;
   // old answers of the names say nothing about a cluster that was created again, even under a configured name
   const isRedescribed = previous.details !== undefined && previous.details.endpoint !== details.endpoint;
   const confirmedAtMs = isRedescribed ? withoutNames(previous.confirmedAtMs) : previous.confirmedAtMs;
@@ -150,6 +151,18 @@ export function learn(
   const isRenamed = previous.endpoint !== undefined && plan.record.endpoint !== previous.endpoint;
   if (!isRenamed || plan.record.addresses.length === 0) return plan;
   return finish(previous, { ...next, basis: 'kept' }, settings, nowMs);
+}
+
+/** A command pins addresses, or removes its pin (`undefined`). A pin in the configuration goes on to win. */
+export function repin(
+  previous: EndpointRecord,
+  pin: Pin | undefined,
+  sources: readonly SourceState[],
+  settings: PlanSettings,
+  nowMs: number,
+): Plan {
+  const { pin: _, ...unpinned } = compose(previous, sources, settings, nowMs);
+  return finish(previous, pin === undefined ? unpinned : { ...unpinned, pin }, settings, nowMs);
 }
 
 /** The source of a `DetailsObservation`. */
@@ -274,11 +287,13 @@ function finish(
 ): Plan {
   const endpoint = settings.endpoint ?? planned.details?.endpoint ?? planned.endpoint;
   const named = endpoint === undefined ? planned : withEndpoint(planned, previous, endpoint);
-  const pinned = settings.pin.length === 0 ? named : withPin(named, previous, settings.pin, nowMs);
+  const unended = endedPin(named, nowMs);
+  const pin = pinOf(unended, settings);
+  const pinned = pin.length === 0 ? unended : withPin(unended, previous, pin, nowMs);
   const isSameSet = hasSameAddresses(addressesOf(previous), addressesOf(pinned));
   const record = isSameSet ? pinned : { ...pinned, changedAtMs: nowMs };
   if (JSON.stringify(record) === JSON.stringify(previous)) return { record: previous, changes: [] };
-  return { record, changes: changesBetween(previous, record) };
+  return { record, changes: changesBetween(previous, record, nowMs) };
 }
 
 /** Remembers the old name. Drops the time of its last confirmation, which says nothing about the new name. */

@@ -6,7 +6,7 @@
  * the times of the file are better. For a time of this process, the file gets the wall time of that moment.
  */
 import type { AddressProof } from '../../records/address-proof.ts';
-import type { EndpointRecord, SeenBy, ServedAddress } from '../../records/endpoint-record.ts';
+import type { EndpointRecord, Pin, SeenBy, ServedAddress } from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
 
 /** Both clocks, read at one moment. */
@@ -61,18 +61,43 @@ export function aheadMs({ ahead }: Loaded, now: Moment): number {
 /** Converts wall times to monotonic times; a time before this process is negative. */
 export function toProcessTime(record: EndpointRecord, loaded: Loaded): EndpointRecord {
   const replaced = new Map([...loaded.ahead].map(([processMs, ms]) => [ms, processMs]));
-  return mapTimes(record, (ms) => replaced.get(ms) ?? ms - loaded.wallMs + loaded.monotonicMs);
+  const converted = mapTimes(record, (ms) => replaced.get(ms) ?? ms - loaded.wallMs + loaded.monotonicMs);
+  return withPinEnd(converted, ({ leftMs: _, ...pin }) => ({
+    ...pin,
+    untilMs: loaded.monotonicMs + leftOf(record.pin ?? pin, loaded.wallMs),
+  }));
 }
 
 /** From monotonic times to wall times, for the file and the table. */
 export function toWallTime(record: EndpointRecord, loaded: Loaded, now: Moment): EndpointRecord {
-  return mapTimes(record, (ms) => {
+  const converted = mapTimes(record, (ms) => {
     const stored = loaded.ahead.get(ms);
     if (stored !== undefined) return stored;
     const isOfThisProcess = ms >= loaded.monotonicMs && ms <= now.monotonicMs;
     const reference = isOfThisProcess ? now : loaded;
     return writable(ms - reference.monotonicMs + reference.wallMs);
   });
+  return withPinEnd(converted, (pin) => {
+    const leftMs = Math.max(0, Math.round(pin.untilMs - now.monotonicMs));
+    return { ...pin, untilMs: writable(now.wallMs + leftMs), leftMs };
+  });
+}
+
+/** A host is off for longer more rarely than a clock is wrong by more. */
+const CREDIBLE_MS = 30 * 86_400_000;
+
+/**
+ * How much of a pin is left. The wall clock tells how long the file lay; where it tells no credible time, a clock was set, and the
+ * pin has what it had left when the file was written. So no clock makes a pin longer, or ends it by a jump of years.
+ */
+function leftOf({ untilMs, leftMs = 0 }: Pin, nowWallMs: number): number {
+  const passedMs = nowWallMs - (untilMs - leftMs);
+  return passedMs >= 0 && passedMs <= CREDIBLE_MS ? leftMs - passedMs : leftMs;
+}
+
+/** The end of a pin is the only time that may be in the future, so that it is converted apart from all others. */
+function withPinEnd(record: EndpointRecord, convert: (pin: Pin) => Pin): EndpointRecord {
+  return record.pin === undefined ? record : { ...record, pin: convert(record.pin) };
 }
 
 /** Returns the age of a time; never negative, even if a file contains a time in the future. */
@@ -85,7 +110,7 @@ function writable(wallMs: number): number {
 }
 
 function mapTimes(record: EndpointRecord, convert: (ms: number) => number): EndpointRecord {
-  const { details, held, changedAtMs, unpinned, leaving } = record;
+  const { details, held, changedAtMs, unpinned, leaving, pin } = record;
   const seen = (by: SeenBy) => ({
     ...by,
     firstSeenMs: convert(by.firstSeenMs),
@@ -109,6 +134,7 @@ function mapTimes(record: EndpointRecord, convert: (ms: number) => number): Endp
     ...(leaving === undefined ? {} : { leaving: seenAll(leaving) }),
     ...(unpinned === undefined ? {} : { unpinned: seenAll(unpinned) }),
     confirmedAtMs: mapValues(record.confirmedAtMs, convert),
+    ...(pin === undefined ? {} : { pin: { ...pin, sinceMs: convert(pin.sinceMs) } }),
     ...(changedAtMs === undefined ? {} : { changedAtMs: convert(changedAtMs) }),
     ...(held === undefined ? {} : { held: { ...held, sinceMs: convert(held.sinceMs) } }),
     ...(details === undefined ? {} : { details: { ...details, learnedAtMs: convert(details.learnedAtMs) } }),

@@ -9,6 +9,7 @@
  */
 import TinyQueue from 'tinyqueue';
 import type { Log } from '../../log/log.ts';
+import { typeName } from '../../protocol/words/codes.ts';
 import type { RetainedRecord } from '../../records/retained-record.ts';
 import { inBackground } from '../../runtime/background.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -130,6 +131,15 @@ export class RetainedRefresher {
     );
     this.#log.kicked(reason, kicked);
     if (this.#isStarted) this.#run();
+  }
+
+  /** Asks again about these names; returns their questions, such as `www.example.com A`. The answer that is kept stays until then. */
+  askAgain(isWanted: (name: string) => boolean): readonly string[] {
+    const members = [...this.#members.values()].filter(({ question }) => isWanted(question.name));
+    const asked = new Set(members);
+    this.#dueSoon((member) => asked.has(member));
+    if (this.#isStarted) this.#run();
+    return members.map(({ question: { name, qtype } }) => `${name} ${typeName(qtype)}`);
   }
 
   /** Takes new questions, a few in each turn. A question that stays keeps its answer. */

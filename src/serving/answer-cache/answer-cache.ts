@@ -11,7 +11,7 @@
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
+import { isAtOrUnder, isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import {
   answerWhileStale,
@@ -231,16 +231,32 @@ export class AnswerCache {
    */
   *forgettingUnder(apexes: readonly string[]): Steps<void> {
     if (apexes.length === 0) return;
+    const forgotten = new Set(apexes);
+    yield* this.#forgetting((name) => isAtOrUnderAny(name, forgotten));
+  }
+
+  /**
+   * Forgets the answers about this name, of any type and with any DO and CD, and with `isBelow` those about all names under it;
+   * except retained answers. Returns how many. Also forgets every remembered failure.
+   */
+  flushing(name: string, isBelow: boolean): Steps<number> {
+    return this.#forgetting((other) => other === name || (isBelow && isAtOrUnder(other, name)));
+  }
+
+  *#forgetting(isWanted: (name: string) => boolean): Steps<number> {
     this.#revision++;
     this.#failures.clear();
-    const forgotten = new Set(apexes);
+    let count = 0;
     // answers that arrive during the steps stand at the end; the last step reaches the end without a pause
     for (const answer of this.#answers.all()) {
-      if (isAtOrUnderAny(nameFromWire(answer.octets, HEADER_OCTETS), forgotten))
+      if (isWanted(nameFromWire(answer.octets, HEADER_OCTETS))) {
         this.#answers.delete(answer.key);
+        count++;
+      }
       yield;
     }
     this.#failures.clear();
+    return count;
   }
 
   /** Forgets every answer except the retained ones. */

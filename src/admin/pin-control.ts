@@ -1,0 +1,154 @@
+/** The commands that pin the addresses of a cluster for a time, on the control socket; and their bodies, for server and client. */
+import * as z from 'zod';
+import { ControlRefusal, type ControlRoute, controlRoute } from './control-route.ts';
+
+export const PIN_PATH = '/pin';
+export const UNPIN_PATH = '/unpin';
+
+const word = z.string().regex(/^[^\p{Cc}]{1,255}$/u, 'not a text of 1 to 255 printable characters');
+/** Far more addresses than the API server of a cluster has. */
+const MAX_ADDRESSES = 64;
+const cluster = { cluster: word, region: word.optional() };
+
+const pinBody = z.strictObject({
+  ...cluster,
+  addresses: z.array(z.ipv4()).min(1).max(MAX_ADDRESSES).readonly(),
+  forMs: z.number(),
+  why: word,
+  /** The user who gives the command. */
+  by: word,
+});
+const unpinBody = z.strictObject(cluster);
+
+/** What is served after the command. */
+export const pinReport = z.object({
+  cluster: z.string(),
+  region: z.string().optional(),
+  endpoint: z.string().optional(),
+  /** The addresses that clients get now. */
+  served: z.array(z.string()).readonly(),
+  pin: z
+    .object({
+      addresses: z.array(z.string()).readonly(),
+      why: z.string().optional(),
+      by: z.string().optional(),
+      endsInSeconds: z.number().optional(),
+      /** The addresses that would be served without the pin. */
+      unpinned: z.array(z.string()).readonly().optional(),
+    })
+    .optional(),
+  /** Whether the state file has the pin, or has lost it: false where a restart would undo the command. */
+  isSaved: z.boolean(),
+  saveFailure: z.string().optional(),
+});
+export type PinReport = z.output<typeof pinReport>;
+
+export type PinCommand = z.output<typeof pinBody>;
+export type UnpinCommand = z.output<typeof unpinBody>;
+
+/** The part of the refresh side that the commands use. */
+export interface PinControl {
+  /** The configured clusters. */
+  clusters(): readonly {
+    readonly name: string;
+    readonly region?: string;
+    readonly allowedAddresses: readonly string[];
+    /** The pin of the configuration. */
+    readonly pin: readonly string[];
+    /** The pin of a command. */
+    readonly commandPin?: { readonly addresses: readonly string[] } | undefined;
+  }[];
+  /** Why the address may not be served for this cluster; `undefined` where it may. */
+  refusalOf(address: string, allowedAddresses: readonly string[]): string | undefined;
+  pin(command: PinCommand): Promise<PinReport>;
+  unpin(command: UnpinCommand): Promise<PinReport>;
+}
+
+const MIN_MS = 1_000;
+/** A pin for longer belongs into the configuration, where everybody sees it. */
+const MAX_MS = 30 * 86_400_000;
+
+export function pinRoutes(control: PinControl): readonly ControlRoute[] {
+  return [
+    controlRoute('POST', PIN_PATH, pinBody, (body) => pin(control, body)),
+    controlRoute('POST', UNPIN_PATH, unpinBody, (body) => unpin(control, body)),
+  ];
+}
+
+function pin(control: PinControl, asked: PinCommand): Promise<PinReport> | ControlRefusal {
+  const found = find(control, asked);
+  if (found instanceof ControlRefusal) return found;
+  const { addresses, forMs } = asked;
+  if (!(forMs >= MIN_MS && forMs <= MAX_MS)) {
+    const fix = 'say 1s to 30d; clusters[].pin of the configuration pins without an end';
+    return new ControlRefusal(400, `not a length for a pin: ${forMs / 1000} s`, fix);
+  }
+  if (found.pin.length > 0) {
+    return new ControlRefusal(
+      409,
+      `the configuration pins cluster "${found.name}" to ${found.pin.join(', ')}, and that pin wins`,
+      'change clusters[].pin in the configuration and reload it: systemctl reload outpost-dns',
+    );
+  }
+  for (const address of addresses) {
+    const refusal = control.refusalOf(address, found.allowedAddresses);
+    if (refusal === undefined) continue;
+    return new ControlRefusal(
+      400,
+      `"${address}" is refused: ${refusal}`,
+      ADMISSIBLE.has(refusal)
+        ? 'correct the address, or add its network to clusters[].allowedAddresses and reload the configuration'
+        : 'correct the address: no network interface can have it',
+    );
+  }
+  return control.pin({ ...asked, ...placeOf(found), addresses: [...new Set(addresses)] });
+}
+
+function unpin(control: PinControl, asked: UnpinCommand): Promise<PinReport> | ControlRefusal {
+  const found = find(control, asked);
+  if (found instanceof ControlRefusal) return found;
+  if (found.commandPin !== undefined) return control.unpin(placeOf(found));
+  const { name, pin } = found;
+  if (pin.length === 0) {
+    return new ControlRefusal(
+      409,
+      `cluster "${name}" is not pinned`,
+      '"outpost-dns status" shows what is served, and from where',
+    );
+  }
+  return new ControlRefusal(
+    409,
+    `the configuration pins cluster "${name}" to ${pin.join(', ')}: no command ends that pin`,
+    'remove clusters[].pin from the configuration and reload it: systemctl reload outpost-dns',
+  );
+}
+
+/** The refusals that allowedAddresses decides. */
+const ADMISSIBLE: ReadonlySet<string> = new Set(['public', 'not-allowed']);
+
+type Found = ReturnType<PinControl['clusters']>[number];
+
+function placeOf({ name, region }: Found) {
+  return { cluster: name, ...(region === undefined ? {} : { region }) };
+}
+
+function find(control: PinControl, { cluster, region }: UnpinCommand): Found | ControlRefusal {
+  const clusters = control.clusters();
+  const named = clusters.filter(({ name }) => name === cluster);
+  const found = named.filter((one) => region === undefined || one.region === region);
+  const [first, ...others] = found;
+  if (first !== undefined && others.length === 0) return first;
+  if (first !== undefined) {
+    const regions = found.map((one) => one.region ?? 'none').join(', ');
+    return new ControlRefusal(400, `"${cluster}" is a cluster in ${regions}`, 'add --region');
+  }
+  const known = clusters.map(({ name, region: of }) => (of === undefined ? name : `${name} (${of})`));
+  const where = region === undefined ? '' : ` in Region "${region}"`;
+  return new ControlRefusal(
+    400,
+    `no cluster "${cluster}"${where} is configured`,
+    `what there is: ${known.slice(0, MAX_LISTED).join(', ')}${known.length > MAX_LISTED ? ', ...' : ''}`,
+  );
+}
+
+const MAX_LISTED = 20;

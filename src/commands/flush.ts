@@ -1,0 +1,49 @@
+/** `outpost-dns flush`: drops the kept answers about a name, from memory and from the disk, so that the next query asks an upstream. */
+import type { Command } from 'commander';
+import { FLUSH_PATH, type FlushReport, flushReport } from '../admin/flush-control.ts';
+import { commander, command as give, type ServerOptions } from './control-command.ts';
+import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
+import { explain, plural, print, printable } from './terminal.ts';
+
+interface FlushOptions extends ServerOptions {
+  readonly below?: true;
+  readonly json?: true;
+}
+
+export function define(command: Command, { ended }: Run): void {
+  command
+    .argument('<name>', 'domain name')
+    .option('--below', 'every name under it, too')
+    .option(...OPTION.config)
+    .addOption(stateOption(command))
+    .option(...OPTION.json)
+    .action(async (name: string, options: FlushOptions) => ended(await flush(name, options)));
+}
+
+async function flush(name: string, options: FlushOptions): Promise<ExitCode> {
+  const body = { name, below: options.below === true, by: commander(process.env) };
+  const report = await give(options, 'flush', { method: 'POST', path: FLUSH_PATH, body }, flushReport);
+  if (typeof report === 'number') return report;
+  print(options.json ? JSON.stringify(report, null, 2) : flushLines(report));
+  if (report.isSaved) return EXIT.well;
+  explain(
+    `the snapshot on the disk may still hold the answers: ${report.saveFailure ?? 'it is not written now'}`,
+    'make room on the disk of the state directory, and flush again',
+  );
+  return EXIT.finding;
+}
+
+function flushLines({ name, below, answers, retained, endpoints }: FlushReport): string[] {
+  const names = below ? `${printable(name)} and all names under it` : printable(name);
+  return [
+    `${plural(answers, 'kept answer')} about ${names} dropped, in memory and on the disk`,
+    ...retained.map(
+      (question) =>
+        `${printable(question)} is retained: its answer stays until an upstream gives another; it is asked again now`,
+    ),
+    ...endpoints.map(
+      (endpoint) =>
+        `${printable(endpoint)} is an endpoint, which no cache answers: "outpost-dns pin" changes it`,
+    ),
+  ];
+}
