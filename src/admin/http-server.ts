@@ -21,7 +21,8 @@ import type { Pause } from '../runtime/slices.ts';
 export interface Page {
   readonly status: number;
   readonly contentType: string;
-  readonly body: string;
+  /** A long body comes in pieces of UTF-8. */
+  readonly body: string | readonly Uint8Array[];
   /** Content-Security-Policy, for a page that a browser shows. */
   readonly policy?: string;
 }
@@ -190,7 +191,7 @@ async function answerOr500(
 }
 
 async function answer(
-  { pages, isHost = () => false }: HttpServerOptions,
+  { pages, isHost = () => false, pause = async () => undefined }: HttpServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -208,7 +209,7 @@ async function answer(
   }
   const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
   const page = pages.get(path);
-  if (page !== undefined) return send(request, response, await page());
+  if (page !== undefined) return sendLong(request, response, await page(), pause);
   send(request, response, textPage(404, `nothing at this path: try ${[...pages.keys()].join(' ')}\n`));
 }
 
@@ -237,36 +238,54 @@ function hostName(host: string): string {
 }
 
 function send(request: IncomingMessage, response: ServerResponse, page: Page): void {
-  const octets = octetsOf(page);
+  const pieces = piecesOf(page);
+  sendHead(response, page, pieces);
+  for (const piece of request.method === 'HEAD' ? [] : pieces) response.write(piece);
+  response.end();
+}
+
+/** Hands each piece to the socket in a turn of its own; does not wait for a client that reads slowly. */
+async function sendLong(
+  request: IncomingMessage,
+  response: ServerResponse,
+  page: Page,
+  pause: Pause,
+): Promise<void> {
+  const pieces = piecesOf(page);
+  if (request.method === 'HEAD' || pieces.length === 1) return send(request, response, page);
+  sendHead(response, page, pieces);
+  for (const piece of pieces) {
+    if (response.destroyed) return;
+    response.write(piece);
+    await pause();
+  }
+  response.end();
+}
+
+function sendHead(response: ServerResponse, page: Page, pieces: readonly Uint8Array[]): void {
   response.writeHead(page.status, {
     'Content-Type': page.contentType,
-    'Content-Length': octets.length,
+    'Content-Length': pieces.reduce((sum, { length }) => sum + length, 0),
     'Cache-Control': 'no-store',
     'X-Content-Type-Options': 'nosniff',
     ...(page.policy === undefined ? {} : { 'Content-Security-Policy': page.policy }),
   });
-  response.end(request.method === 'HEAD' ? undefined : octets);
 }
 
 /** Encoded once for all who get the same page, and held once, however slowly they read. */
-const encoded = new WeakMap<Page, Buffer>();
+const encoded = new WeakMap<Page, readonly Uint8Array[]>();
 
-function octetsOf(page: Page): Buffer {
+function piecesOf(page: Page): readonly Uint8Array[] {
+  if (typeof page.body !== 'string') return page.body;
   const known = encoded.get(page);
   if (known !== undefined) return known;
-  const octets = Buffer.from(page.body);
-  encoded.set(page, octets);
-  return octets;
+  const pieces = [Buffer.from(page.body)];
+  encoded.set(page, pieces);
+  return pieces;
 }
 
 export function textPage(status: number, body: string): Page {
   return { status, contentType: 'text/plain; charset=utf-8', body };
 }
 
-export function jsonPage(status: number, value: unknown): Page {
-  return {
-    status,
-    contentType: 'application/json; charset=utf-8',
-    body: `${JSON.stringify(value, null, 2)}\n`,
-  };
-}
+export const JSON_TYPE = 'application/json; charset=utf-8';

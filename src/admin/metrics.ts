@@ -6,15 +6,13 @@
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Metric, RoomReport } from '../report/report.ts';
 import type { Pause } from '../runtime/slices.ts';
+import { inPieces } from './long-text.ts';
 
 export interface Metrics {
   readonly contentType: string;
-  /** The text of one scrape. */
-  render(): Promise<string>;
+  /** The text of one scrape, in UTF-8. */
+  render(): Promise<readonly Uint8Array[]>;
 }
-
-/** Samples written before the loop has its turn: a fraction of a millisecond. */
-const SAMPLES_PER_TURN = 200;
 
 /** The metrics of the reports over `read`, which is called once a scrape. `processMetrics`: Node's own (event loop, heap, processor). */
 export function createMetrics<Status>(
@@ -28,24 +26,23 @@ export function createMetrics<Status>(
   return {
     contentType: registry.contentType,
     async render() {
-      const status = await read();
-      const lines: string[] = [];
-      let turnEnd = SAMPLES_PER_TURN;
-      for (const metric of reports.flatMap(({ metrics }) => metrics)) {
-        lines.push(`# HELP ${metric.name} ${metric.help}`, `# TYPE ${metric.name} ${metric.type}`);
-        for (const [value, ...values] of metric.read(status)) {
-          if (lines.length > turnEnd) {
-            await pause();
-            turnEnd = lines.length + SAMPLES_PER_TURN;
-          }
-          lines.push(`${metric.name}${labelText(metric, values)} ${value}`);
-        }
-        lines.push('');
-      }
-      if (processMetrics) await pause();
-      return `${lines.join('\n')}\n${await registry.metrics()}`;
+      const pieces = await inPieces(metricTexts(reports, await read()), pause);
+      if (!processMetrics) return pieces;
+      await pause();
+      return [...pieces, Buffer.from(await registry.metrics())];
     },
   };
+}
+
+/** A line a text. */
+function* metricTexts<Status>(reports: readonly RoomReport<Status>[], status: Status): Iterable<string> {
+  for (const metric of reports.flatMap(({ metrics }) => metrics)) {
+    yield `# HELP ${metric.name} ${metric.help}\n# TYPE ${metric.name} ${metric.type}\n`;
+    for (const [value, ...values] of metric.read(status)) {
+      yield `${metric.name}${labelText(metric, values)} ${value}\n`;
+    }
+    yield '\n';
+  }
 }
 
 function labelText({ labels }: Pick<Metric<never>, 'labels'>, values: readonly string[]): string {

@@ -1,10 +1,11 @@
 /** The pages of the HTTP server: a literal list of paths, each with its purpose. */
-import { joinPanels, type Panel, type RoomReport } from '../report/report.ts';
+import type { Panel, RoomReport } from '../report/report.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Pause } from '../runtime/slices.ts';
-import { jsonPage, type Page, textPage } from './http-server.ts';
+import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
+import { JSON_TYPE, type Page, textPage } from './http-server.ts';
+import { inPieces, jsonTexts } from './long-text.ts';
 import { createMetrics } from './metrics.ts';
-import { STATUS_PAGE_POLICY, statusPage } from './status-page.ts';
+import { STATUS_PAGE_POLICY, statusTexts } from './status-page.ts';
 
 /** The part of the status from which the server writes `/readyz`. */
 export interface Readiness {
@@ -36,15 +37,21 @@ const SHARED_MS = 1_000;
 export function createPages<Status extends Readiness>(
   options: PagesOptions<Status>,
 ): ReadonlyMap<string, MakePage> {
-  const { reports, status, processMetrics = true, pause } = options;
+  const { reports, status, processMetrics = true, pause = async () => undefined } = options;
   const metrics = createMetrics(reports, status, processMetrics, pause);
   const shared = (make: MakePage) => sharedPage(make, options);
   const panels = async (): Promise<PanelsBody> => {
     const all = await status();
-    return { ready: all.server.ready, panels: joinPanels(reports.flatMap((report) => report.panels(all))) };
+    const panels = await inSlices(joiningPanels(panelsOf(reports, all)), pause);
+    return { ready: all.server.ready, panels };
   };
+  const json = async (value: unknown): Promise<Page> => ({
+    status: 200,
+    contentType: JSON_TYPE,
+    body: await inPieces(jsonLine(value), pause),
+  });
   return new Map<string, MakePage>([
-    ['/', shared(async () => statusHtml((await panels()).panels))],
+    ['/', shared(async () => statusHtml(await inPieces(statusTexts((await panels()).panels), pause)))],
     [
       '/metrics',
       shared(async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() })),
@@ -52,9 +59,36 @@ export function createPages<Status extends Readiness>(
     // alive: the event loop runs, so a supervisor need not restart us; says nothing about AWS or upstreams
     ['/healthz', () => textPage(200, 'ok\n')],
     ['/readyz', shared(async () => readiness(await status()))],
-    ['/status', shared(async () => jsonPage(200, await status()))],
-    ['/panels', shared(async () => jsonPage(200, await panels()))],
+    ['/status', shared(async () => json(await status()))],
+    ['/panels', shared(async () => json(await panels()))],
   ]);
+}
+
+function* jsonLine(value: unknown): Iterable<string> {
+  yield* jsonTexts(value);
+  yield '\n';
+}
+
+function* panelsOf<Status>(reports: readonly RoomReport<Status>[], status: Status): Iterable<Panel> {
+  for (const report of reports) yield* report.panels(status);
+}
+
+/** A panel a step. Each title once, where it comes last, so that several rooms may end one panel together; the panel without a title first. */
+export function* joiningPanels(panels: Iterable<Panel>): Steps<readonly Panel[]> {
+  const joined = new Map<string | undefined, Panel>([[undefined, {}]]);
+  for (const panel of panels) {
+    const before = joined.get(panel.title) ?? {};
+    if (panel.title !== undefined) joined.delete(panel.title);
+    joined.set(panel.title, {
+      ...before,
+      ...panel,
+      notes: [...(before.notes ?? []), ...(panel.notes ?? [])],
+      facts: [...(before.facts ?? []), ...(panel.facts ?? [])],
+      rows: [...(before.rows ?? []), ...(panel.rows ?? [])],
+    });
+    yield;
+  }
+  return [...joined.values()];
 }
 
 /** One page for all who ask within a second; a page that failed is not kept. */
@@ -81,8 +115,7 @@ function sharedPage(
 }
 
 /** For a person; its foot names the other pages. */
-function statusHtml(panels: readonly Panel[]): Page {
-  const body = statusPage(panels);
+function statusHtml(body: Page['body']): Page {
   return { status: 200, contentType: 'text/html; charset=utf-8', body, policy: STATUS_PAGE_POLICY };
 }
 

@@ -8,11 +8,11 @@ import type { Cell, Panel, Toned } from '../report/report.ts';
 
 const EVERY_SECONDS = 5;
 
-/** The first panel has no title: it says whether the server is ready. */
-export function statusPage(panels: readonly Panel[]): string {
+/** A row or a fact a text, because there may be thousands. The first panel has no title: it says whether the server is ready. */
+export function* statusTexts(panels: readonly Panel[]): Iterable<string> {
   const [head = {}, ...others] = panels;
   const title = head.badge?.tone === 'good' ? 'outpost-dns' : 'outpost-dns: not ready';
-  return html`<!doctype html>
+  yield html`<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -22,39 +22,50 @@ export function statusPage(panels: readonly Panel[]): string {
 <p id="silent" role="alert" hidden>This server no longer answers: the data below is old.</p>
 <main>
 <h1>outpost-dns ${badge(head)}</h1>
-${body(head)}${others.map(section)}</main>
+`.text;
+  yield* body(head);
+  for (const panel of others) yield* section(panel);
+  yield html`</main>
 <footer><a href="/status">JSON</a> · <a href="/panels">panels</a> · <a href="/metrics">metrics</a> · <a href="/readyz">ready?</a> · <a href="/healthz">healthy?</a></footer>
 <script>${new Html(SCRIPT)}</script>
 </html>
 `.text;
 }
 
-function section(panel: Panel): Html {
-  return html`<section><h2>${panel.title ?? ''} ${badge(panel)}</h2>
-${body(panel)}</section>
-`;
+function* section(panel: Panel): Iterable<string> {
+  yield html`<section><h2>${panel.title ?? ''} ${badge(panel)}</h2>\n`.text;
+  yield* body(panel);
+  yield '</section>\n';
 }
 
 function badge({ badge, about }: Panel): Html {
   return html`${badge === undefined ? '' : cell(badge)}${about === undefined ? '' : html` <small>${about}</small>`}`;
 }
 
-function body({ notes = [], facts = [], head, rows = [], rest }: Panel): Html {
-  return html`${notes.length === 0 ? '' : html`<ul>${notes.map((note) => html`<li>${cell(note)}</li>`)}</ul>\n`}${
-    facts.length === 0 ? '' : factTable(facts)
-  }${head === undefined ? '' : rowTable(head, rows)}${rest === undefined ? '' : html`<p>${rest}</p>\n`}`;
+function* body({ notes = [], facts = [], head, rows = [], rest }: Panel): Iterable<string> {
+  if (notes.length > 0) yield html`<ul>${notes.map((note) => html`<li>${cell(note)}</li>`)}</ul>\n`.text;
+  if (facts.length > 0) yield* factTable(facts);
+  if (head !== undefined) yield* rowTable(head, rows);
+  if (rest !== undefined) yield html`<p>${rest}</p>\n`.text;
 }
 
-function factTable(facts: NonNullable<Panel['facts']>): Html {
-  return html`<table class="facts">${facts.map(([label, value]) => html`<tr><th scope="row">${label}</th><td>${cell(value)}</td></tr>\n`)}</table>
-`;
+function* factTable(facts: NonNullable<Panel['facts']>): Iterable<string> {
+  yield '<table class="facts">';
+  for (const [label, value] of facts) {
+    yield html`<tr><th scope="row">${label}</th><td>${cell(value)}</td></tr>\n`.text;
+  }
+  yield '</table>\n';
 }
 
-function rowTable(head: readonly string[], rows: readonly (readonly Cell[])[]): Html {
-  if (rows.length === 0) return html`<p>none</p>\n`;
-  return html`<table><thead><tr>${head.map((title) => html`<th scope="col">${title}</th>`)}</tr></thead><tbody>
-${rows.map((row) => html`<tr>${row.map((one) => html`<td>${cell(one)}</td>`)}</tr>\n`)}</tbody></table>
-`;
+function* rowTable(head: readonly string[], rows: readonly (readonly Cell[])[]): Iterable<string> {
+  if (rows.length === 0) {
+    yield '<p>none</p>\n';
+    return;
+  }
+  const titles = head.map((title) => html`<th scope="col">${title}</th>`);
+  yield html`<table><thead><tr>${titles}</tr></thead><tbody>\n`.text;
+  for (const row of rows) yield html`<tr>${row.map((one) => html`<td>${cell(one)}</td>`)}</tr>\n`.text;
+  yield '</tbody></table>\n';
 }
 
 function cell(value: Cell): Html {

@@ -58,6 +58,7 @@ export function* composeStatus(parts: DaemonParts, rooms: Rooms, running: Runnin
   const forwarding = forwarderStatus(forwarder.snapshot());
   const warningsOf = (name: string) =>
     forwarding.forwarding.differences.filter((one) => one.name === name).map(differenceText);
+  const endpoints = yield* endpointsStatus(refresh.clusters, warningsOf);
   return {
     server: {
       version,
@@ -82,7 +83,7 @@ export function* composeStatus(parts: DaemonParts, rooms: Rooms, running: Runnin
     },
     ...drillStatus(rooms.drill),
     ...linkStatus(rooms.link.current(), nowMs),
-    ...endpointsStatus(refresh.clusters, warningsOf),
+    ...endpoints,
     ...forwarding,
     ...retainedStatus(names),
     ...queriesStatus(intake, resolver.counters),

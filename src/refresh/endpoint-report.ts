@@ -10,11 +10,11 @@ import {
   optionalSeconds,
   type Panel,
   type RoomReport,
-  type Sample,
   seconds,
   type Toned,
   toned,
 } from '../report/report.ts';
+import type { Steps } from '../runtime/slices.ts';
 import type { AddressSnapshot, ClusterSnapshot, PinSnapshot, SourceSnapshot } from './cluster-report.ts';
 
 export interface EndpointsStatus {
@@ -112,12 +112,17 @@ interface SourceStatus {
   readonly durationSecondsSum: number;
 }
 
-/** `warningsOf`: what other rooms know about a name, as sentences. */
-export function endpointsStatus(
+/** An endpoint a step. `warningsOf`: what other rooms know about a name, as sentences. */
+export function* endpointsStatus(
   clusters: readonly ClusterSnapshot[],
   warningsOf: (name: string) => readonly string[],
-): EndpointsStatus {
-  return { endpoints: clusters.map((cluster) => endpointStatus(cluster, warningsOf)) };
+): Steps<EndpointsStatus> {
+  const endpoints: EndpointStatus[] = [];
+  for (const cluster of clusters) {
+    endpoints.push(endpointStatus(cluster, warningsOf));
+    yield;
+  }
+  return { endpoints };
 }
 
 function endpointStatus(
@@ -218,10 +223,11 @@ type Values = (endpoint: EndpointStatus) => readonly (readonly [value: number, .
 
 /** The samples of each endpoint; cluster and Region are their first labels. */
 function ofEndpoints(values: Values): Metric<EndpointsStatus>['read'] {
-  return ({ endpoints }) =>
-    endpoints.flatMap((one) =>
-      values(one).map(([value, ...labels]): Sample => [value, one.cluster, one.region ?? '', ...labels]),
-    );
+  return function* ({ endpoints }) {
+    for (const one of endpoints) {
+      for (const [value, ...labels] of values(one)) yield [value, one.cluster, one.region ?? '', ...labels];
+    }
+  };
 }
 
 /** One sample for each endpoint; `undefined` leaves the endpoint out. */
@@ -379,7 +385,9 @@ const BASIS_TEXT: Readonly<Record<string, string>> = {
 
 export const ENDPOINT_REPORT: RoomReport<EndpointsStatus> = {
   metrics: METRICS,
-  panels: ({ endpoints }) => endpoints.map(endpointPanel),
+  *panels({ endpoints }) {
+    for (const endpoint of endpoints) yield endpointPanel(endpoint);
+  },
 };
 
 function endpointPanel(endpoint: EndpointStatus): Panel {

@@ -16,14 +16,15 @@ export interface Metric<Status> {
   readonly help: string;
   /** Bounded by the configuration or the code: never a client's address, never a name that a client asked for. */
   readonly labels: readonly string[];
-  readonly read: (status: Status) => readonly Sample[];
+  /** Samples that grow with the configuration come one by one. */
+  readonly read: (status: Status) => Iterable<Sample>;
 }
 
 /** `Status`: the room's part of `/status`. */
 export interface RoomReport<Status> {
   readonly metrics: readonly Metric<Status>[];
-  /** Builds the panels that a person sees of the room, from its part of the status and no other data. */
-  readonly panels: (status: Status) => readonly Panel[];
+  /** Builds the panels that a person sees of the room, from its part of the status and no other data. Panels that grow with the configuration come one by one. */
+  readonly panels: (status: Status) => Iterable<Panel>;
 }
 
 export type Tone = 'plain' | 'good' | 'doubtful' | 'bad';
@@ -84,23 +85,6 @@ export function single(value: number | boolean | undefined): readonly Sample[] {
 /** Samples with one label over a record of counts. */
 export function byLabel(counts: Readonly<Record<string, number>>): readonly Sample[] {
   return Object.entries(counts).map(([label, value]): Sample => [value, label]);
-}
-
-/** Each title once, where it comes last, so that several rooms may end one panel together; the panel without a title first. */
-export function joinPanels(panels: readonly Panel[]): readonly Panel[] {
-  const joined = new Map<string | undefined, Panel>([[undefined, {}]]);
-  for (const panel of panels) {
-    const before = joined.get(panel.title) ?? {};
-    if (panel.title !== undefined) joined.delete(panel.title);
-    joined.set(panel.title, {
-      ...before,
-      ...panel,
-      notes: [...(before.notes ?? []), ...(panel.notes ?? [])],
-      facts: [...(before.facts ?? []), ...(panel.facts ?? [])],
-      rows: [...(before.rows ?? []), ...(panel.rows ?? [])],
-    });
-  }
-  return [...joined.values()];
 }
 
 export function toned(tone: Tone, text: string): Toned {

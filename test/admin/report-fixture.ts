@@ -1,5 +1,8 @@
+import type { Page } from '../../src/admin/http-server.ts';
+import { joiningPanels } from '../../src/admin/pages.ts';
 import { ROOM_REPORTS, type StatusReport } from '../../src/daemon/report.ts';
-import { joinPanels, type Panel, type RoomReport } from '../../src/report/report.ts';
+import type { Panel, RoomReport } from '../../src/report/report.ts';
+import { atOnce } from '../../src/runtime/slices.ts';
 
 export type RetainedReport = StatusReport['retained'][number];
 type EndpointReport = StatusReport['endpoints'][number];
@@ -183,5 +186,11 @@ export function serverReport(server: Partial<StatusReport['server']>): StatusRep
 
 /** As the page and the terminal get it. */
 export function panelsOf(of: StatusReport): readonly Panel[] {
-  return joinPanels(ROOM_REPORTS.flatMap((room: RoomReport<StatusReport>) => room.panels(of)));
+  const panels = ROOM_REPORTS.flatMap((room: RoomReport<StatusReport>) => [...room.panels(of)]);
+  return atOnce(joiningPanels(panels));
+}
+
+/** The text of a page, or of pieces of one. */
+export function textOf(body: Page['body']): string {
+  return typeof body === 'string' ? body : Buffer.concat(body).toString();
 }

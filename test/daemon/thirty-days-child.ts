@@ -119,7 +119,8 @@ class Life {
   async #look(): Promise<void> {
     const { endpoints, link, server, queries, cache } = this.#site.report;
     const [endpoint] = endpoints;
-    const metrics = await createMetrics(ROOM_REPORTS, () => this.#site.report, false).render();
+    const pieces = await createMetrics(ROOM_REPORTS, () => this.#site.report, false).render();
+    const metrics = Buffer.concat(pieces).toString();
     const inMetrics = [...metrics.matchAll(/^outpost_dns_endpoint(?:_source)?_age_seconds\{.*\} (\S+)$/gm)];
     const inStatus = [
       endpoint?.confirmedAgeSeconds,
