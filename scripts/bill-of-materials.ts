@@ -13,7 +13,7 @@ const TOOL = join(root, 'node_modules', '.bin', 'cyclonedx-esbuild');
 export async function writeBillOfMaterials(
   path: string,
   metafile: Metafile,
-  { version, sha256 }: Runtime,
+  { version, sha256, pinnedSha256 }: Runtime,
 ): Promise<void> {
   const room = await mkdtemp(join(tmpdir(), 'outpost-dns-bill-'));
   try {
@@ -34,6 +34,9 @@ export async function writeBillOfMaterials(
     version,
     purl: `pkg:generic/node@${version}`,
     hashes: [{ alg: 'SHA-256', content: sha256 }],
+    ...(pinnedSha256 && {
+      properties: [{ name: 'outpost-dns:sha256-before-strip', value: pinnedSha256 }],
+    }),
   };
   bill.components = [...(bill.components ?? []), runtime];
   await writeFile(path, `${JSON.stringify(bill, null, 2)}\n`);

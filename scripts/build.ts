@@ -1,36 +1,43 @@
 /**
  * Builds `dist/outpost-dns/`: all files of a host, in one folder to be copied to /usr/lib/outpost-dns.
  * The programs are bundled (bundle.ts); their runtime is the Node that the tests ran on (runtime.ts).
- * bom.cdx.json lists the contents of the folder.
+ * `--strip` removes the runtime's symbols, a quarter of its size; it needs binutils.
  */
-import { chmodSync, copyFileSync, cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
-import { writeBillOfMaterials } from './bill-of-materials.ts';
 import { bundleInto } from './bundle.ts';
-import { verifiedRuntime } from './runtime.ts';
+import { layDelivery } from './delivery.ts';
+import { ARCHITECTURES, runtimePackage, strippedRuntime, verifiedRuntime } from './runtime.ts';
 import { warmCompileCache } from './warm.ts';
 
-const root = join(import.meta.dirname, '..');
-const out = join(root, 'dist', 'outpost-dns');
+const out = join(import.meta.dirname, '..', 'dist', 'outpost-dns');
 
-const runtime = await verifiedRuntime();
-rmSync(out, { recursive: true, force: true });
-for (const folder of ['bin', 'dist', 'node_modules/node/bin', 'config', 'docs', 'systemd']) {
-  mkdirSync(join(out, folder), { recursive: true });
+async function build(isStripped: boolean): Promise<void> {
+  const architecture = ARCHITECTURES.find(({ node }) => node === process.arch);
+  if (architecture === undefined) throw new Error(`no runtime is delivered for "${process.arch}"`);
+  const room = await mkdtemp(join(tmpdir(), 'outpost-dns-bundle-'));
+  try {
+    const runtime = isStripped
+      ? await strippedRuntime(architecture, join(room, 'node'))
+      : await verifiedRuntime();
+    const folder = join(room, 'dist');
+    const metafile = await bundleInto(folder);
+    await rm(out, { recursive: true, force: true });
+    const nodeLicense = join(await runtimePackage(architecture), 'LICENSE');
+    await layDelivery(out, { folder, metafile }, runtime, nodeLicense);
+  } finally {
+    await rm(room, { recursive: true });
+  }
+  await warmCompileCache(out);
+  console.log(`built ${out} (${packageJson.name} ${packageJson.version})`);
 }
-const metafile = await bundleInto(join(out, 'dist'));
-const { name, version, license } = packageJson;
-writeFileSync(
-  join(out, 'package.json'),
-  `${JSON.stringify({ name, version, license, type: 'module', private: true }, null, 2)}\n`,
-);
-copyFileSync(join(root, 'bin', 'outpost-dns'), join(out, 'bin', 'outpost-dns'));
-copyFileSync(runtime.path, join(out, 'node_modules', 'node', 'bin', 'node'));
-chmodSync(join(out, 'node_modules', 'node', 'bin', 'node'), 0o755);
-for (const file of ['LICENSE', 'SECURITY.md']) copyFileSync(join(root, file), join(out, file));
-for (const folder of ['config', 'docs', 'systemd'])
-  cpSync(join(root, folder), join(out, folder), { recursive: true });
-await writeBillOfMaterials(join(out, 'bom.cdx.json'), metafile, runtime);
-await warmCompileCache(out);
-console.log(`built ${out} (${name} ${version})`);
+
+const args = process.argv.slice(2);
+const unknown = args.find((arg) => arg !== '--strip');
+if (unknown === undefined) await build(args.includes('--strip'));
+else {
+  console.error(`unknown argument "${unknown}": the only one is --strip`);
+  process.exitCode = 2;
+}

@@ -2,7 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { Signals } from '../runtime/signals.ts';
-import { type Define, EXIT, type ExitCode } from './subcommand.ts';
+import { type Define, EXIT, type ExitCode, type Run } from './subcommand.ts';
 import { watchOutput } from './terminal.ts';
 
 interface Subcommand {
@@ -69,13 +69,9 @@ export async function run(words: readonly string[], signals?: Signals): Promise<
   const ended = (code: ExitCode) => {
     exitCode = code;
   };
-  const program = createProgram();
   const [first, second] = words.filter((word) => !word.startsWith('-'));
   const named = first === 'help' ? second : first;
-  for (const { name, about, load } of SUBCOMMANDS) {
-    const command = program.command(name).description(about);
-    if (name === named) (await load()).define(command, { ended, signals });
-  }
+  const program = await createProgram({ ended, signals }, (name) => name === named);
   try {
     await program.parseAsync(words, { from: 'user' });
   } catch (error) {
@@ -85,7 +81,22 @@ export async function run(words: readonly string[], signals?: Signals): Promise<
   return exitCode;
 }
 
-function createProgram(): Command {
+/** The whole command line, with every option of every command: the packages' man pages and completion are made from it. */
+export function wholeProgram(): Promise<Command> {
+  return createProgram({ ended: () => undefined, signals: undefined }, () => true);
+}
+
+/** Only the commands that `isWanted` names have their options, because each command's file takes time to load. */
+async function createProgram(run: Run, isWanted: (name: string) => boolean): Promise<Command> {
+  const program = bareProgram();
+  for (const { name, about, load } of SUBCOMMANDS) {
+    const command = program.command(name).description(about);
+    if (isWanted(name)) (await load()).define(command, run);
+  }
+  return program;
+}
+
+function bareProgram(): Command {
   return (
     new Command('outpost-dns')
       .description(
