@@ -5,8 +5,11 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { metricsPage } from '../src/admin/metrics.ts';
 import { checksPage } from '../src/commands/check/page.ts';
+import { SERVE_MESSAGES } from '../src/commands/serve-messages.ts';
 import { configurationPage, jsonSchema, referenceYaml } from '../src/config/reference.ts';
+import { ROOM_MESSAGES } from '../src/daemon/messages.ts';
 import { ROOM_REPORTS } from '../src/daemon/report.ts';
+import { logPage } from '../src/log/message.ts';
 import { awsPartitions } from './aws-partitions.ts';
 import { specialNamesPage } from './special-names.ts';
 
@@ -21,6 +24,7 @@ const GENERATED: readonly GeneratedFile[] = [
   { path: 'config/schema.json', text: jsonSchema },
   { path: 'docs/configuration.md', text: configurationPage },
   { path: 'docs/checks.md', text: checksPage },
+  { path: 'docs/log.md', text: () => logPage([...ROOM_MESSAGES, ['The process', SERVE_MESSAGES]]) },
   { path: 'docs/metrics.md', text: () => metricsPage(ROOM_REPORTS) },
   { path: 'docs/special-names.md', text: specialNamesPage },
   { path: 'src/protocol/words/aws-partitions.json', text: awsPartitions },

@@ -9,6 +9,7 @@ import { controlPath, startControlServer } from './admin/control-server.ts';
 import { AdminError, type HttpServerOptions, startHttpServer } from './admin/http-server.ts';
 import { createPages } from './admin/pages.ts';
 import { controlRoutes } from './daemon/control-commands.ts';
+import { DAEMON_MESSAGES } from './daemon/daemon-messages.ts';
 import { setAsideEvent } from './daemon/ledger-events.ts';
 import type { DaemonParts } from './daemon/parts.ts';
 import { askedRegions } from './daemon/refresh-rooms.ts';
@@ -96,7 +97,7 @@ async function loadRetained({ log }: DaemonParts, rooms: Rooms): Promise<void> {
 function noteFaults(faults: readonly LoadFault[], log: Log, { ledger, stateFaults }: Rooms): void {
   for (const fault of faults) {
     stateFaults.push(`${fault.path}: ${fault.detail}`);
-    log.error({ ...fault }, 'state file not usable');
+    DAEMON_MESSAGES.stateUnusable(log, { ...fault });
     ledger.record(setAsideEvent(fault));
   }
 }
@@ -119,10 +120,7 @@ function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable 
       return await startHttpServer(options);
     } catch (error) {
       if (!(error instanceof AdminError)) throw error;
-      options.log.error(
-        { code: error.code, reason: error.message },
-        'no metrics, health or status: serving all the same',
-      );
+      DAEMON_MESSAGES.noPages(options.log, { code: error.code, reason: error.message });
       return undefined;
     }
   }, timers);
@@ -139,7 +137,7 @@ function openControl(parts: DaemonParts, rooms: Rooms): AsyncDisposable {
     control.fault = outcome.kind === 'listening' ? undefined : outcome.detail;
     if (outcome.kind === 'listening') return outcome.server;
     const { detail, fix } = outcome;
-    if (before !== detail) log.error({ detail, fix }, 'no commands can be given: serving all the same');
+    if (before !== detail) DAEMON_MESSAGES.noCommands(log, { detail, fix });
     return undefined;
   }, timers);
 }
@@ -153,14 +151,11 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
   opened.use(lock);
   const prepared = await prepareDirectory(directory, random, files);
   if (lock.latest?.kind === 'taken') {
-    log.error(
-      { detail: lock.latest.detail },
-      'another process keeps its state here: nothing is written, serving all the same',
-    );
+    DAEMON_MESSAGES.stateTaken(log, { detail: lock.latest.detail });
   } else if (prepared.kind === 'failed') {
-    log.error({ detail: prepared.detail }, 'state cannot be kept: serving all the same');
+    DAEMON_MESSAGES.stateNotKept(log, { detail: prepared.detail });
   } else if (lock.latest?.doubt !== undefined) {
-    log.warn({ detail: lock.latest.doubt }, 'the state directory cannot be locked: writing all the same');
+    DAEMON_MESSAGES.stateNotLocked(log, { detail: lock.latest.doubt });
   }
   // while the directory is still ours, and after everything else that is worth a line
   opened.defer(() => {
@@ -173,7 +168,7 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
   ledger.record({ kind: 'start', version: parts.version, runtime: parts.runtime, endpoints });
   noteFaults(loaded.faults, log, rooms);
   await plane.load(records);
-  log.info({ generation: store.state().generation, endpoints }, 'state read');
+  DAEMON_MESSAGES.stateRead(log, { generation: store.state().generation, endpoints });
   // the last confirmations are written before the end
   opened.defer(() => store.stop());
   opened.defer(() => retainedStore.stop());

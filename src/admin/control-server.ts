@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import type { Log } from '../log/log.ts';
 import { inBackground } from '../runtime/background.ts';
 import { sleep, type Timers } from '../runtime/timers.ts';
+import { ADMIN_MESSAGES } from './admin-messages.ts';
 import { type ControlErrorBody, ControlRefusal, type ControlRoute } from './control-route.ts';
 import { listenAtPath, type SocketRefusal } from './control-socket.ts';
 
@@ -59,7 +60,7 @@ export async function startControlServer(options: ControlServerOptions): Promise
   server.maxConnections = MAX_CONNECTIONS;
   const outcome = await listenAtPath(server, path);
   if (outcome.kind === 'refused') return outcome;
-  server.on('error', (error) => log.error({ err: error }, 'control server failed'));
+  server.on('error', (error) => ADMIN_MESSAGES.controlFailed(log, { err: error }));
   const close = async () => {
     const closed = once(server, 'close');
     await outcome.remove(); // first of all: a caller that comes now sees that no server is there
@@ -104,10 +105,10 @@ async function answerTo(request: IncomingMessage, parts: ControlServerOptions): 
   if (body.kind === 'failed') return failed(body.status, `${label}: ${body.error}`, body.fix);
   try {
     const outcome = await within(RUN_MS, label, () => route.run(body.value), parts.timers);
-    if (route.method === 'POST') log.info({ command: label, status: outcome.status }, 'control command');
+    if (route.method === 'POST') ADMIN_MESSAGES.command(log, { command: label, status: outcome.status });
     return outcome;
   } catch (error) {
-    log.error({ err: error, command: label }, 'control command failed');
+    ADMIN_MESSAGES.commandFailed(log, { err: error, command: label });
     return failed(500, `${label}: failed`, 'its log says why: journalctl -u outpost-dns');
   }
 }

@@ -12,10 +12,11 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { type AddressInfo, isIP, isIPv6, type Socket } from 'node:net';
+import { LimitLog } from '../log/limit-log.ts';
 import type { Log } from '../log/log.ts';
-import { LimitLog } from '../log/log.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import type { Pause } from '../runtime/slices.ts';
+import { ADMIN_MESSAGES } from './admin-messages.ts';
 
 /** The answer of a path; the server writes `body` unchanged. */
 export interface Page {
@@ -89,7 +90,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     else slots.refuse(socket);
   });
   await listen(server, options);
-  server.on('error', (error) => options.log.error({ err: error }, 'admin server failed'));
+  server.on('error', (error) => ADMIN_MESSAGES.httpFailed(options.log, { err: error }));
   const { address, port } = boundAddress(server);
   return {
     address,
@@ -185,7 +186,7 @@ async function answerOr500(
   try {
     await answer(options, request, response);
   } catch (error) {
-    options.log.error({ err: error, path: request.url }, 'answer to an HTTP request failed');
+    ADMIN_MESSAGES.pageFailed(options.log, { err: error, path: request.url });
     if (!response.headersSent) send(request, response, textPage(500, 'internal error: see the log\n'));
   }
 }

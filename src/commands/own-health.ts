@@ -20,6 +20,7 @@ import { inBackground } from '../runtime/background.ts';
 import { systemRandom } from '../runtime/random.ts';
 import type { ServiceManager } from '../runtime/service-manager.ts';
 import { exchange } from './dns-exchange.ts';
+import { SERVE_MESSAGES } from './serve-messages.ts';
 
 export interface Aliveness {
   readonly udp: boolean;
@@ -212,8 +213,5 @@ async function notifyIfAlive({ daemon, manager, log }: WatchdogParts, timeoutMs:
   const now = daemon.vitals().replies;
   const isAlive = (udp || now.udp > replies.udp) && (tcp || now.tcp > replies.tcp);
   if (isAlive) return manager.notify('WATCHDOG=1');
-  log.error(
-    { udp, tcp, endpoint },
-    'own query was not answered: without answers the service manager ends the server',
-  );
+  SERVE_MESSAGES.unanswered(log, { udp, tcp, endpoint });
 }

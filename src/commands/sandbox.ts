@@ -91,6 +91,8 @@ async function sendToSandbox(
 }
 
 const READY_POLL_MS = 50;
+/** The start takes less than a second; after this time the events are shown without the picture. */
+const READY_PATIENCE_MS = 5_000;
 /** A server stops within half a second; after this time it is killed. */
 const STOP_PATIENCE_MS = 3_000;
 
@@ -103,7 +105,8 @@ async function sandbox(options: SandboxOptions): Promise<ExitCode> {
     if (!options.regionOnly) await claim(httpPort); // after the control socket, whose error names another sandbox as such
     const configFile = join(directory, 'outpost-dns.yaml');
     const stateDirectory = join(directory, 'state');
-    await writeFile(configFile, region.configYaml({ dnsPort, httpPort, stateDirectory }));
+    const overrides = process.stdout.isTTY ? { log: { format: 'pretty' } } : {};
+    await writeFile(configFile, region.configYaml({ dnsPort, httpPort, stateDirectory, overrides }));
     region.server.configFile = configFile;
     if (options.regionOnly) return await runRegion(region, configFile, ended);
     return await runServer(region, configFile, { dnsPort, httpPort }, ended);
@@ -148,17 +151,26 @@ async function runServer(
   const main = process.argv[1] ?? '';
   const server = spawn(process.execPath, [...process.execArgv, main, 'serve', '--config', configFile], {
     // the channel tells the server that this process has ended, even by SIGKILL
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    env: { ...process.env, ...region.environment },
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    env: {
+      ...(process.stdout.hasColors?.() ? { FORCE_COLOR: '1' } : {}),
+      ...process.env,
+      ...region.environment,
+    },
   });
   const exited = once(server, 'exit');
+  // the picture and the commands come first, the events of the start below them
+  const showEvents = () => server.stdout?.pipe(process.stdout, { end: false });
+  const impatient = setTimeout(showEvents, READY_PATIENCE_MS);
   const outcome = await Promise.race([
     untilReady(`http://127.0.0.1:${httpPort}/readyz`, server),
     exited.then(() => 'exited' as const),
     ended,
   ]);
-  if (outcome === 'exited') return EXIT.finding; // the server's log says why
+  clearTimeout(impatient);
   if (outcome === 'ready') process.stdout.write(banner(region, dnsPort, httpPort));
+  showEvents();
+  if (outcome === 'exited') return EXIT.finding; // the server's log says why
   const stopped = await Promise.race([ended, exited.then(() => 'exited' as const)]);
   server.kill('SIGTERM');
   const impatience = setTimeout(() => server.kill('SIGKILL'), STOP_PATIENCE_MS);

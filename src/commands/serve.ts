@@ -17,6 +17,7 @@ import { threadsEnded, threadsNotEnded } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { configReader, readConfigOrExplain } from './config-file.ts';
 import { startWatchdog } from './own-health.ts';
+import { SERVE_MESSAGES } from './serve-messages.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
 
 export function define(command: Command, { ended, signals }: Run): void {
@@ -78,11 +79,11 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
   const signal = await ended.promise;
   watchdog[Symbol.dispose]();
   suspends[Symbol.dispose]();
-  log.info({ signal }, 'stopping');
+  SERVE_MESSAGES.stopping(log, { signal });
   manager.notify('STOPPING=1');
   await daemon.stop(signal);
   reader[Symbol.dispose]();
-  log.info({}, 'stopped');
+  SERVE_MESSAGES.stopped(log);
   await processLog.flush();
   exitSoon(EXIT.well, processLog);
   return EXIT.well;
@@ -122,10 +123,7 @@ function exitSoon(code: ExitCode, processLog: ProcessLog): void {
   const kill = () => process.kill(process.pid, 'SIGKILL');
   const limit = setTimeout(() => {
     const threads = threadsNotEnded();
-    processLog.log.warn(
-      { threads },
-      'threads hang in the operating system: the process ends itself with SIGKILL',
-    );
+    SERVE_MESSAGES.threadsHang(processLog.log, { threads });
     inBackground('other', () => processLog.flush()).then(kill);
   }, THREAD_GRACE_MS);
   inBackground('other', threadsEnded).then(() => {
@@ -147,6 +145,6 @@ function surviveDefects(log: Log): void {
   process.removeAllListeners('warning');
   process.on('warning', (warning) => {
     if (warning.name !== 'ExperimentalWarning')
-      log.warn({ warning: warning.message, name: warning.name }, 'the runtime warns');
+      SERVE_MESSAGES.runtimeWarns(log, { warning: warning.message, name: warning.name });
   });
 }

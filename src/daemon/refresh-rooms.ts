@@ -17,6 +17,7 @@ import { createSources, type SourceConnections } from '../refresh/sources.ts';
 import { inSlices } from '../runtime/slices.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
 import { mayBeMadeUp } from '../serving/resolver/fetched-answers.ts';
+import { DAEMON_MESSAGES } from './daemon-messages.ts';
 import { changeEvents } from './ledger-events.ts';
 import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
@@ -79,7 +80,7 @@ function tellOfProxies({ config, log }: DaemonParts): void {
     ...(httpsProxy === undefined ? {} : { https: shownProxy(httpsProxy) }),
     ...(httpProxy === undefined ? {} : { http: shownProxy(httpProxy) }),
   };
-  log.info({ ...shown, noProxy }, 'aws is asked through a proxy');
+  DAEMON_MESSAGES.throughProxy(log, { ...shown, noProxy });
 }
 
 function buildPlane(

@@ -4,6 +4,7 @@ import { ConfigError } from '../config/fault.ts';
 import { atOnce, inSlices, type Steps } from '../runtime/slices.ts';
 import { ClientAccess } from '../serving/listener/clients.ts';
 import { formatListenAddress } from '../serving/listener/listen-address.ts';
+import { DAEMON_MESSAGES } from './daemon-messages.ts';
 import type { DaemonParts } from './parts.ts';
 import { askedRegions, clusterSettings } from './refresh-rooms.ts';
 import { composeStatus, type StatusReport } from './report.ts';
@@ -82,8 +83,7 @@ export class RunningDaemon implements Daemon {
   /** Logs upstreams that are addresses of this server; the sockets must be bound. The forwarder finds a loop by itself; this names its cause. */
   warnOfOwnUpstreams({ groups }: Routes): void {
     const upstreams = upstreamsBoundHere(groups, this.#rooms.listeners.addresses);
-    if (upstreams.length > 0)
-      this.#parts.log.error({ upstreams }, 'upstream is this server itself: name another one');
+    if (upstreams.length > 0) DAEMON_MESSAGES.ownUpstream(this.#parts.log, { upstreams });
   }
 
   /** A waiting reload serves all requests that come while it waits: it reads the file when it runs. */
@@ -105,14 +105,14 @@ export class RunningDaemon implements Daemon {
       this.#lastReloadFailed = false;
       this.#reloads += 1;
       this.#loadedMs = this.#parts.clock.monotonicMs();
-      log.info({}, 'configuration reloaded');
+      DAEMON_MESSAGES.reloaded(log);
       this.#rooms.ledger.record({ kind: 'reload', outcome: 'taken' });
     } catch (error) {
-      if (this.#stopping.signal.aborted) return log.info({}, 'reload given up: the server stops');
+      if (this.#stopping.signal.aborted) return DAEMON_MESSAGES.reloadGivenUp(log);
       this.#lastReloadFailed = true;
       this.#reloads += 1;
       const fields = error instanceof ConfigError ? faultFields(error) : { err: error };
-      log.error(fields, 'reload refused: the configuration from before runs on');
+      DAEMON_MESSAGES.reloadRefused(log, fields);
       this.#rooms.ledger.record({ kind: 'reload', outcome: 'refused', faults: faultsOf(error) });
     }
   }
@@ -182,15 +182,12 @@ export class RunningDaemon implements Daemon {
       ['log.format', before.log.format, next.log.format],
       ['listen.udp', before.listen.udp, next.listen.udp],
     ].flatMap(([key, was, is]) => (was === is ? [] : [key]));
-    if (changed.length > 0) this.#parts.log.warn({ keys: changed }, 'changed keys need a restart');
+    if (changed.length > 0) DAEMON_MESSAGES.needsRestart(this.#parts.log, { keys: changed });
   }
 
   /** Polls first for the addresses and answers that clients get, before any other work that has become due. */
   resumed(suspendedMs: number): void {
-    this.#parts.log.warn(
-      { suspendedMs: Math.round(suspendedMs) },
-      'the host was suspended: asking again for everything',
-    );
+    DAEMON_MESSAGES.suspended(this.#parts.log, { suspendedMs: Math.round(suspendedMs) });
     this.#rooms.pollAgain('the host was suspended');
   }
 

@@ -13,6 +13,7 @@ import type { Log } from '../log/log.ts';
 import { ageText, metricsOf, optionalSeconds, type RoomReport, single, toned } from '../report/report.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Timers } from '../runtime/timers.ts';
+import { DRILL_MESSAGES } from './drill-messages.ts';
 import {
   type DrillImpact,
   DrillReport,
@@ -96,7 +97,7 @@ export class Drill implements Disposable {
     this.#latest = { startedAt, drill: outcome.state };
     this.report.begin();
     this.#timer = this.#options.timers.after(forMs, () => this.#end('time'));
-    this.#options.log.warn({ forMs }, 'drill started: AWS and what is across the link count as unreachable');
+    DRILL_MESSAGES.started(this.#options.log, { forMs });
     this.#options.onChange({ phase: 'started', forMs });
     return outcome;
   }
@@ -145,7 +146,7 @@ export class Drill implements Disposable {
       stale: stale.queries,
       endpointAnswers: endpoints.reduce((sum, { answers }) => sum + answers, 0),
     };
-    this.#options.log.info({ by: reason, ranMs, ...counts }, 'drill ended');
+    DRILL_MESSAGES.ended(this.#options.log, { by: reason, ranMs, ...counts });
     this.#options.onChange({ phase: 'ended', by: reason, ranMs, ...counts });
   }
 

@@ -18,6 +18,7 @@ import { traitsOf } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { endThread } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
+import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { Outbound } from './outbound.ts';
@@ -232,7 +233,7 @@ class CallThread implements Disposable {
     worker.unref(); // it keeps no process alive: the end of the server does not wait for AWS
     worker.on('message', (message: FromThread) => this.#heard(message));
     worker.on('error', (error) => {
-      log.error({ err: error }, 'the thread that speaks https ended because of a defect: please report it');
+      FAR_SIDE_MESSAGES.threadEnded(log, { err: error });
     });
     worker.on('exit', () => {
       if (this.#worker === worker) this.#ended('the thread that does it ended');
@@ -257,10 +258,7 @@ class CallThread implements Disposable {
     if (nowMs - this.#missedAtMs < WORD_WITHIN_MS) return; // calls that were aborted together miss one deadline
     this.#missedAtMs = nowMs;
     if (++this.#missed < MISSED_DEADLINES) return;
-    this.#options.log.error(
-      { missedDeadlines: this.#missed },
-      'the thread that speaks https does not answer and is replaced: please report it',
-    );
+    FAR_SIDE_MESSAGES.threadReplaced(this.#options.log, { missedDeadlines: this.#missed });
     this.#ended('the thread that does it was replaced: it did not answer');
     this.#end(worker);
   }
@@ -270,10 +268,7 @@ class CallThread implements Disposable {
     const threads = this.#notEnded;
     const isRefusing = threads >= MOST_NOT_ENDED;
     if (isRefusing && !this.#isRefusing) {
-      this.#options.log.error(
-        { threads },
-        'threads that speak https hang in the operating system: nothing is asked over https until one has ended',
-      );
+      FAR_SIDE_MESSAGES.threadsHang(this.#options.log, { threads });
     }
     this.#isRefusing = isRefusing;
     if (isRefusing)

@@ -8,6 +8,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { getCACertificates } from 'node:tls';
 import type { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Log } from '../log/log.ts';
+import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import { type Outbound, proxyFor, shownProxy } from './outbound.ts';
 
 export interface AgentOptions {
@@ -34,7 +35,7 @@ export function agentsFor({ proxy, authorities, timeoutMs, keepAlive }: AgentOpt
 /** Warns when Node ignores the file in NODE_EXTRA_CA_CERTS. Without this warning a person would suspect that a proxy intercepts AWS. */
 export function warnOfUnusedCertificates({ extraCertificates }: Outbound, log: Log): void {
   if (extraCertificates === undefined || getCACertificates('extra').length > 0) return;
-  log.warn({ file: extraCertificates }, 'no certificate was read from the file in NODE_EXTRA_CA_CERTS');
+  FAR_SIDE_MESSAGES.certificatesNotRead(log, { file: extraCertificates });
 }
 
 type HandlerOptions = NonNullable<ConstructorParameters<typeof NodeHttpHandler>[0]> & object;

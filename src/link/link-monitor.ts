@@ -1,6 +1,7 @@
 /** Keeps the states of the link up to date from evidence, logs each transition once, and reports it. */
 import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { LINK_MESSAGES } from './link-messages.ts';
 import {
   type Evidence,
   initialLinkState,
@@ -115,9 +116,9 @@ export class LinkMonitor {
     const { log, onTransition } = this.#options;
     const transition = { side, key, from: before.condition, to: after.condition, reason: after.reason };
     // the log has one line for each change of a path; the summary is in the status
-    if (side === 'summary') log.debug(transition, 'link as a whole changed');
-    else if (after.condition === 'disconnected') log.warn(transition, 'link changed');
-    else log.info(transition, 'link changed');
+    if (side === 'summary') LINK_MESSAGES.summary(log, transition);
+    else if (after.condition === 'disconnected') LINK_MESSAGES.cut(log, transition);
+    else LINK_MESSAGES.changed(log, transition);
     onTransition(transition);
   }
 }

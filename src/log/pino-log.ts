@@ -6,6 +6,8 @@ import { constants, fstatSync, openSync, write } from 'node:fs';
 import { type DestinationStream, pino } from 'pino';
 import { LineQueue, type LogState, type Outlet } from './line-queue.ts';
 import type { Log } from './log.ts';
+import { LOG_MESSAGES } from './log-messages.ts';
+import { readableEvent } from './readable-line.ts';
 
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -33,9 +35,7 @@ const STDOUT = 1;
 export async function createProcessLog(options: LogOptions): Promise<ProcessLog> {
   const readable =
     options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
-  const lines = new LineQueue(openOutlet(), (dropped) =>
-    logger.warn({ dropped }, 'log lines were dropped: the reader was too slow, or writing failed'),
-  );
+  const lines = new LineQueue(openOutlet(), (dropped) => LOG_MESSAGES.linesDropped(logger, { dropped }));
   const stream: DestinationStream = readable ? await readableStream(lines) : lines;
   const logger = pino(
     {
@@ -62,9 +62,11 @@ export async function createProcessLog(options: LogOptions): Promise<ProcessLog>
 async function readableStream(lines: LineQueue): Promise<DestinationStream> {
   const { prettyFactory } = await import('pino-pretty');
   const format = prettyFactory({
-    colorize: process.stdout.hasColors?.() ?? false,
-    ignore: 'pid,hostname',
+    // FORCE_COLOR: the sandbox passes the lines on to a terminal
+    colorize: process.stdout.hasColors?.() ?? (process.env['FORCE_COLOR'] ?? '0') !== '0',
     translateTime: 'SYS:HH:MM:ss',
+    hideObject: true,
+    messageFormat: readableEvent,
   });
   return { write: (line) => lines.write(format(line)) };
 }

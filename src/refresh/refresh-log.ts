@@ -1,5 +1,6 @@
 /** Logs the refresh journey of one cluster: each fact once when it begins and once when it ends. */
 import type { Log } from '../log/log.ts';
+import type { Message } from '../log/message.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { FailureReason, Observation } from '../records/observation.ts';
@@ -10,6 +11,7 @@ import { addressesOf, type Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
 import type { Refusal } from './reconcile/guard.ts';
 import type { Plan } from './reconcile/plan.ts';
+import { REFRESH_MESSAGES } from './refresh-messages.ts';
 
 export class RefreshLog {
   readonly #log: Log;
@@ -27,7 +29,7 @@ export class RefreshLog {
   }
 
   refreshing(reason: string): void {
-    this.#log.debug({ reason }, 'refreshing');
+    REFRESH_MESSAGES.refreshing(this.#log, { reason });
   }
 
   /** Warns when a source begins to fail or fails for a new reason; repetitions are debug lines. */
@@ -38,13 +40,13 @@ export class RefreshLog {
       const { reason, detail } = observation;
       this.#failing.set(source, reason);
       const fields = { source, reason, detail, durationMs: Math.round(durationMs), isUnsettled };
-      if (before === reason) this.#log.debug(fields, 'source still fails');
-      else this.#log.warn(fields, 'source fails');
+      const message = before === reason ? REFRESH_MESSAGES.sourceStillFails : REFRESH_MESSAGES.sourceFails;
+      message(this.#log, fields);
       return;
     }
     this.#failing.delete(source);
     this.#described(observation);
-    if (before !== undefined) this.#log.info({ source, failedWith: before }, 'source works again');
+    if (before !== undefined) REFRESH_MESSAGES.sourceWorks(this.#log, { source, failedWith: before });
   }
 
   #described(observation: Observation): void {
@@ -53,25 +55,24 @@ export class RefreshLog {
     if (isDoubtful === this.#isDoubtful) return;
     this.#isDoubtful = isDoubtful;
     const { addresses } = observation;
-    if (isDoubtful)
-      this.#log.warn(
-        { addresses },
-        'interfaces have no exact description: those that contain its text are used',
-      );
-    else this.#log.info({ addresses }, 'interfaces have the exact description');
+    const message = isDoubtful ? REFRESH_MESSAGES.descriptionDoubtful : REFRESH_MESSAGES.descriptionExact;
+    message(this.#log, { addresses });
   }
 
   credentials(before: CredentialState, { condition, detail }: CredentialState): void {
     if (condition === before.condition) return;
     const fields = { from: before.condition, to: condition, ...(detail === '' ? {} : { detail }) };
-    this.#log[isInTrouble({ condition }) ? 'warn' : 'info'](fields, 'credentials changed');
+    const message = isInTrouble({ condition })
+      ? REFRESH_MESSAGES.credentialsBad
+      : REFRESH_MESSAGES.credentialsGood;
+    message(this.#log, fields);
   }
 
   planned({ record, changes, refused }: Plan, before: EndpointRecord): void {
     for (const change of changes) {
       const { kind: _, ...fields } = change;
-      const { level, text } = wordingOf(change);
-      this.#log[level]({ ...fields, addresses: addressesOf(record), before: addressesOf(before) }, text);
+      const addresses = { addresses: addressesOf(record), before: addressesOf(before) };
+      messageOf(change)(this.#log, { ...fields, ...addresses });
     }
     this.#named(record);
     if (refused !== undefined) this.#refusing(refused);
@@ -84,13 +85,13 @@ export class RefreshLog {
     if (text === this.#disagreement) return;
     this.#disagreement = text;
     const cause = likelyCause === undefined ? undefined : CAUSE_TEXT[likelyCause];
-    this.#log.warn({ ...disagreement, basis, likelyCause, cause }, 'sources disagree');
+    REFRESH_MESSAGES.disagree(this.#log, { ...disagreement, basis, likelyCause, cause });
   }
 
   agree(basis: Comparison['basis']): void {
     if (this.#disagreement === '') return;
     this.#disagreement = '';
-    this.#log.info({ basis }, 'sources agree again');
+    REFRESH_MESSAGES.agree(this.#log, { basis });
   }
 
   /** Logs once for each limit that the age of the addresses passes. */
@@ -98,7 +99,7 @@ export class RefreshLog {
     const passedMs = limitsMs.findLast((limitMs) => ageMs > limitMs) ?? 0;
     if (passedMs > this.#agePassedMs) {
       const days = Math.floor(ageMs / 86_400_000);
-      this.#log.warn({ days }, 'addresses have not been confirmed for days');
+      REFRESH_MESSAGES.aged(this.#log, { days });
     }
     this.#agePassedMs = passedMs;
   }
@@ -110,8 +111,8 @@ export class RefreshLog {
     if (names === this.#names) return;
     this.#names = names;
     const fields = { endpoint: record.endpoint, described };
-    if (described === undefined) this.#log.info(fields, 'endpoint is the one that aws says');
-    else this.#log.warn(fields, 'endpoint is not the one that aws says: both names are answered');
+    const message = described === undefined ? REFRESH_MESSAGES.nameIsDescribed : REFRESH_MESSAGES.nameDiffers;
+    message(this.#log, fields);
   }
 
   #refusing(refused: readonly Refusal[]): void {
@@ -119,42 +120,34 @@ export class RefreshLog {
     const text = texts.sort().join();
     if (text === this.#refused) return;
     this.#refused = text;
-    if (text !== '') this.#log.warn({ refused }, 'addresses refused');
+    if (text !== '') REFRESH_MESSAGES.refused(this.#log, { refused });
   }
 }
 
-interface Wording {
-  readonly level: 'info' | 'warn';
-  readonly text: string;
-}
-
-function wordingOf(change: Change): Wording {
+function messageOf(change: Change): Message<'addresses' | 'before'> {
   switch (change.kind) {
     case 'addresses':
-      if (change.removed.length === 0) return { level: 'info', text: 'addresses learned' };
-      return { level: 'warn', text: 'addresses changed' };
+      return change.removed.length === 0 ? REFRESH_MESSAGES.learned : REFRESH_MESSAGES.changed;
     case 'basis':
-      return { level: 'info', text: 'basis of the addresses changed' };
+      return REFRESH_MESSAGES.basis;
     case 'endpoint':
-      if (change.from === undefined) return { level: 'info', text: 'endpoint name learned' };
-      return { level: 'warn', text: 'endpoint name changed: the old name is answered as well' };
+      return change.from === undefined ? REFRESH_MESSAGES.nameLearned : REFRESH_MESSAGES.nameChanged;
     case 'details':
-      return { level: 'info', text: 'cluster details changed' };
+      return REFRESH_MESSAGES.details;
     case 'held':
-      if (change.held.awaits === undefined) {
-        return { level: 'warn', text: 'change held back until the next refresh repeats it' };
-      }
-      return { level: 'warn', text: 'change by names alone held back until an interface source answers' };
+      return change.held.awaits === undefined
+        ? REFRESH_MESSAGES.heldUntilRepeated
+        : REFRESH_MESSAGES.heldUntilInterfaces;
     case 'released':
-      return { level: 'info', text: 'held change released' };
+      return REFRESH_MESSAGES.released;
     case 'pinned':
-      return { level: 'warn', text: 'addresses pinned by a command' };
+      return REFRESH_MESSAGES.pinned;
     case 'unpinned':
-      return { level: 'info', text: 'pin ended' };
+      return REFRESH_MESSAGES.unpinned;
     case 'refresh-failed':
-      return { level: 'warn', text: 'refresh fails: serving what is known' };
+      return REFRESH_MESSAGES.refreshFails;
     case 'refresh-recovered':
-      return { level: 'info', text: 'refresh works again' };
+      return REFRESH_MESSAGES.refreshWorks;
   }
 }
 

@@ -3,6 +3,7 @@
  * process. An architecture test finds work that is started in another way; timers.ts runs its callbacks through here.
  */
 import type { Log } from '../log/log.ts';
+import { RUNTIME_MESSAGES } from './runtime-messages.ts';
 
 /** Values of a metric's label. `other`: errors from event handlers, and from work without a name. */
 export type BackgroundWork =
@@ -55,5 +56,5 @@ export function noteFailure(work: BackgroundWork, error: unknown): void {
   const nowMs = performance.now();
   if (nowMs - (loggedMs.get(work) ?? Number.NEGATIVE_INFINITY) < LOG_EVERY_MS) return;
   loggedMs.set(work, nowMs);
-  log?.error({ err: error, work, failures: count }, 'work in the background failed: please report it');
+  if (log !== undefined) RUNTIME_MESSAGES.workFailed(log, { err: error, work, failures: count });
 }

@@ -1,6 +1,7 @@
 /** Reports the state of the service to systemd: through its socket, or through systemd-notify(1) where C cannot be called. */
 import { execFile } from 'node:child_process';
 import type { Log } from '../log/log.ts';
+import { RUNTIME_MESSAGES } from './runtime-messages.ts';
 
 export interface ServiceManager {
   /** Sends assignments such as `READY=1` or `STATUS=...`; does nothing where no service manager started us. */
@@ -19,8 +20,7 @@ export async function connectServiceManager(
     notify(...assignments) {
       if (send?.(assignments.join('\n')) === true) return;
       execFile('systemd-notify', assignments, { timeout: 5000 }, (error) => {
-        if (error !== null)
-          log.error({ err: error, assignments }, 'cannot notify systemd: is systemd-notify installed');
+        if (error !== null) RUNTIME_MESSAGES.notNotified(log, { err: error, assignments });
       });
     },
   };

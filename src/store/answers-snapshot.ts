@@ -33,6 +33,7 @@ import {
   type SnapshotHeader,
   scopeOf,
 } from './snapshot-format.ts';
+import { STORE_MESSAGES } from './store-messages.ts';
 import { Writer } from './writer.ts';
 
 /** The seam to the answer cache; ages and idle times in ms. */
@@ -99,9 +100,9 @@ export interface SnapshotState {
 
 /** With the time of the write itself, a crash loses less than a minute of a small cache. */
 const WRITE_EVERY_MS = 50_000;
-const TEXTS = {
-  failing: 'snapshot of answers cannot be written: a restart would lose what is newer than the last one',
-  recovered: 'snapshot of answers can be written again',
+const MESSAGES = {
+  failing: STORE_MESSAGES.snapshotFails,
+  recovered: STORE_MESSAGES.snapshotWritten,
 };
 const SLICE_MS = 1;
 const STOP_WAIT_MS = 10_000; // a disk may hang
@@ -131,7 +132,7 @@ export class AnswersSnapshot {
     this.#writtenRevision = parts.cache.revision;
     this.#blocked = new BlockedFiles((fault) => this.#setAside(fault), parts.onSetAside);
     const everyMs = { paceMs: WRITE_EVERY_MS, retryMs: WRITE_EVERY_MS };
-    this.#writer = new Writer({ write: () => this.#write(), texts: TEXTS, ...everyMs }, parts);
+    this.#writer = new Writer({ write: () => this.#write(), messages: MESSAGES, ...everyMs }, parts);
   }
 
   /** Loads the file, and from then on writes changes. Resolves when all is loaded; never rejects. */
@@ -186,9 +187,8 @@ export class AnswersSnapshot {
     if (found !== undefined) this.#writtenRevision = undefined;
     const fault = found && (await this.#blocked.take(found));
     const durationMs = clock.monotonicMs() - startedMs;
-    if (fault !== undefined)
-      log.error({ ...fault, ...verdicts }, 'snapshot of answers is not usable to its end');
-    else log.info({ ...verdicts, durationMs }, 'snapshot of answers loaded');
+    if (fault !== undefined) STORE_MESSAGES.snapshotUnusable(log, { ...fault, ...verdicts });
+    else STORE_MESSAGES.snapshotLoaded(log, { ...verdicts, durationMs });
     return { verdicts, durationMs, ...slices.figures, ...(fault === undefined ? {} : { fault }) };
   }
 

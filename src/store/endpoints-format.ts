@@ -30,6 +30,7 @@ import {
   type Written,
 } from './checked-json.ts';
 import type { StateFormat } from './state-format.ts';
+import { STORE_MESSAGES } from './store-messages.ts';
 /** Far more than 1,000 clusters need, and read in a moment. */
 export const MAX_FILE_OCTETS = 16 * 1024 * 1024;
 
@@ -54,10 +55,7 @@ export const ENDPOINTS: StateFormat<Records> = {
   maxOctets: MAX_FILE_OCTETS,
   policy: {
     confirmEveryMs: 60_000,
-    texts: {
-      failing: 'save endpoint records: failed, publishing all the same',
-      recovered: 'endpoint records can be saved again',
-    },
+    messages: { failing: STORE_MESSAGES.endpointsFail, recovered: STORE_MESSAGES.endpointsSaved },
   },
   encode: encodeEndpoints,
   decode: (octets) => decodeList(LIST, octets),

@@ -15,6 +15,7 @@ import { syncDirectory } from './atomic-file.ts';
 import { attempt, type FileSystem, type OpenFile, StoreError, systemFiles } from './file-system.ts';
 import { composeLine, type LedgerEvent } from './ledger-format.ts';
 import { findLedgerEnd, ledgerPath } from './ledger-reader.ts';
+import { STORE_MESSAGES } from './store-messages.ts';
 import { type WriteEnd, Writer } from './writer.ts';
 export interface LedgerOptions {
   readonly directory: string;
@@ -63,7 +64,7 @@ const FILE_MODE = 0o640; // addresses are no secret, but no other user needs the
 const APPEND =
   constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 const CLOSE_WAIT_MS = 1_000;
-const TEXTS = { failing: 'ledger cannot be written: events wait', recovered: 'ledger can be written again' };
+const MESSAGES = { failing: STORE_MESSAGES.ledgerFails, recovered: STORE_MESSAGES.ledgerWritten };
 const LINE_FEED = Uint8Array.of(0x0a);
 
 export class Ledger {
@@ -91,7 +92,7 @@ export class Ledger {
     this.#maxQueued = options.maxQueued ?? 1000;
     this.#clock = parts.clock;
     this.#files = parts.files ?? systemFiles;
-    this.#writer = new Writer({ write: () => this.#writeAll(), texts: TEXTS }, parts);
+    this.#writer = new Writer({ write: () => this.#writeAll(), messages: MESSAGES }, parts);
   }
 
   /** Records that `event` happened `agoMs` ago. Returns at once; never throws. Keeps `event`: do not change it afterwards. */

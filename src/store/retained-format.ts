@@ -25,6 +25,7 @@ import {
   time,
 } from './checked-json.ts';
 import type { StateFormat } from './state-format.ts';
+import { STORE_MESSAGES } from './store-messages.ts';
 
 /**
  * Four KiB for each of 2,000 questions (1,000 names, A and AAAA): a response of 1,232 octets, the usual limit over UDP, with
@@ -56,10 +57,10 @@ export const RETAINED: StateFormat<Records> = {
     confirmEveryMs: 600_000,
     // `changed`: with the time of the write itself, a restart loses less than a minute
     waitMs: { new: 0, changed: 50_000, confirmed: 600_000 },
-    texts: {
-      failing: 'save retained answers: failed, answering all the same',
-      recovered: 'retained answers can be saved again',
-      leftOut: 'retained answers are too many octets for their file: some would not survive a restart',
+    messages: {
+      failing: STORE_MESSAGES.retainedFail,
+      recovered: STORE_MESSAGES.retainedSaved,
+      leftOut: STORE_MESSAGES.retainedLeftOut,
     },
   },
   encode: (file) => encodeList(LIST, file),

@@ -1,4 +1,5 @@
 /** Describes a kind of state, and reads its newest whole generation without changing any file. */
+import type { Message } from '../log/message.ts';
 import { atOnce, type Slices, type Steps } from '../runtime/slices.ts';
 import type { ReadOutcome } from './atomic-file.ts';
 import type { Decoded, Encoded, Written } from './checked-json.ts';
@@ -20,11 +21,11 @@ export interface SavePolicy {
   readonly confirmEveryMs: number;
   /** For `saveLater`: how long after the last save each change may wait for the next. */
   readonly waitMs?: Readonly<Record<Change, number>>;
-  readonly texts: {
-    readonly failing: string;
-    readonly recovered: string;
+  readonly messages: {
+    readonly failing: Message<'code' | 'detail'>;
+    readonly recovered: Message;
     /** Some content has no room. */
-    readonly leftOut?: string;
+    readonly leftOut?: Message<'leftOut'>;
   };
 }
 

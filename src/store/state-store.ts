@@ -101,8 +101,8 @@ export class StateStore<Content> {
     this.#parts = parts;
     const setAside = (fault: LoadFault) => backend.setAside(fault, parts.clock.wallMs());
     this.#blocked = new BlockedFiles(setAside, parts.onSetAside);
-    const { texts, waitMs } = format.policy;
-    this.#writer = new Writer({ write: () => this.#write(), texts, paceMs: waitMs?.changed }, parts);
+    const { messages, waitMs } = format.policy;
+    this.#writer = new Writer({ write: () => this.#write(), messages, paceMs: waitMs?.changed }, parts);
   }
 
   /** Reads the state, once: later calls get the first result. Never rejects. */
@@ -283,8 +283,7 @@ export class StateStore<Content> {
   }
 
   #noteLeftOut(leftOut: number): void {
-    const text = this.#format.policy.texts.leftOut;
-    if (leftOut > this.#leftOut && text !== undefined) this.#parts.log.warn({ leftOut }, text);
+    if (leftOut > this.#leftOut) this.#format.policy.messages.leftOut?.(this.#parts.log, { leftOut });
     this.#leftOut = leftOut;
   }
 }

@@ -6,6 +6,7 @@
  *     start, now, at -> [ wait for the moment ] -> write -> failed? again in 30 s
  */
 import type { Log } from '../log/log.ts';
+import type { Message } from '../log/message.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { sleep, type Timers } from '../runtime/timers.ts';
@@ -20,7 +21,7 @@ export interface WriterOptions<End extends WriteEnd> {
   /** Writes the newest content. A rejection is a defect: it counts as a failure, and `now` passes it on. */
   readonly write: () => Promise<End>;
   /** Log lines, for the first failure in a row and for the end of the row. */
-  readonly texts: { readonly failing: string; readonly recovered: string };
+  readonly messages: { readonly failing: Message<'code' | 'detail'>; readonly recovered: Message };
   /** Time between two writes of a small file; a large file is written less often. */
   readonly paceMs?: number;
   /** Time after a failure: a disk that has room again need not wait for the next change. Default 30 s. */
@@ -164,11 +165,11 @@ export class Writer<End extends WriteEnd> {
 
   #ended(end: WriteEnd): void {
     const { clock, log } = this.#parts;
-    const { failing, recovered } = this.#options.texts;
+    const { failing, recovered } = this.#options.messages;
     this.#writingSinceMs = undefined;
     if (end.kind === 'unchanged') return;
     if (end.kind !== 'failed') {
-      if (this.#lastFailure !== undefined) log.info({}, recovered);
+      if (this.#lastFailure !== undefined) recovered(log);
       this.#lastFailure = undefined;
       return;
     }
@@ -176,7 +177,7 @@ export class Writer<End extends WriteEnd> {
     this.#failures++;
     // a disk that has just failed is not asked again at once, except for a caller that waits
     if (this.#waiting.length === 0) this.#isDue = false;
-    if (this.#lastFailure?.code !== code) log.error({ code, detail }, failing);
+    if (this.#lastFailure?.code !== code) failing(log, { code, detail });
     this.#lastFailure = { code, detail, atMs: clock.wallMs() };
     const { retryMs = RETRY_MS } = this.#options;
     this.at(Math.max(clock.monotonicMs() + retryMs, this.#pacedFromMs + this.#affordableMs(1)));

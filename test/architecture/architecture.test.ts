@@ -1,4 +1,7 @@
 import t from 'tap';
+import { SERVE_MESSAGES } from '../../src/commands/serve-messages.ts';
+import { ROOM_MESSAGES } from '../../src/daemon/messages.ts';
+import type { Declaration } from '../../src/log/message.ts';
 import { readSourceFiles, type SourceFile } from '../helpers/source-files.ts';
 
 const files = readSourceFiles();
@@ -194,7 +197,7 @@ t.test('an AWS client is imported in one room only, and only when it is needed',
 });
 
 t.test('only polls and HEAD requests cross into the far side: its insides are its own', async (t) => {
-  const doors = ['far-side', 'poll', 'head', 'sign-of-life', 'outbound', 'source-error'];
+  const doors = ['far-side', 'poll', 'head', 'sign-of-life', 'outbound', 'source-error', 'far-side-messages'];
   for (const { path, imports } of files) {
     if (isIn(path, 'far-side')) continue;
     const inside = imports.filter((target) => isIn(target, 'far-side'));
@@ -381,7 +384,7 @@ t.test('one writer decides when state is written; formats know no file, and the 
   const importsOf = (path: string) =>
     (room.find((file) => file.path === path)?.imports ?? []).filter((target) => isIn(target, 'store'));
   for (const { path } of room.filter((file) => file.path.endsWith('-format.ts'))) {
-    const known = ['store/checked-json.ts', 'store/state-format.ts'];
+    const known = ['store/checked-json.ts', 'store/state-format.ts', 'store/store-messages.ts'];
     const own = path === 'store/state-format.ts' ? importsOf(path) : known;
     t.strictSame(
       importsOf(path).filter((target) => !own.includes(target)),
@@ -431,6 +434,22 @@ t.test(
     t.end();
   },
 );
+
+t.test('every log line is declared: its room names level, text, fields and what to do', async (t) => {
+  const passesOn = ['far-side/far-side.ts', 'far-side/far-side-thread.ts'];
+  for (const { path, code } of files) {
+    if (isIn(path, 'log') || passesOn.includes(path)) continue;
+    const undeclared = linesWith(code, /\blog(?:ger)?\)?\??\.(?:debug|info|warn|error)\(|\blog(?:ger)?\[/);
+    t.strictSame(undeclared, [], `${path}: declare it with messages() in a file *-messages.ts of its room`);
+  }
+  const rooms = [...ROOM_MESSAGES.map(([, declared]) => declared), SERVE_MESSAGES];
+  const declaring = files.filter(({ code }) => /^export const [A-Z_]+ = messages\(/m.test(code));
+  t.equal(declaring.length, rooms.length, 'every declaration is in the list of daemon/messages.ts');
+  for (const { level, text, fix } of rooms.flatMap((declared) => Object.values<Declaration>(declared))) {
+    t.match(text, /^[a-z][^.]*[^.:]$/, `${text}: lower case, no full stop`);
+    if (level === 'warn' || level === 'error') t.ok(fix, `${text}: says what to do`);
+  }
+});
 
 function linesWith(code: string, pattern: RegExp): string[] {
   return code.split('\n').flatMap((line, at) => (pattern.test(line) ? [`${at + 1}: ${line.trim()}`] : []));

@@ -86,7 +86,7 @@ t.test('while it is away or another process holds it nothing is written; then al
   t.match(store.state(), { pending: false, lastFailure: undefined }, 'tried again by the one writer');
   t.strictSame(
     log.lines.map(({ text }) => text),
-    [ENDPOINTS.policy.texts.failing, ENDPOINTS.policy.texts.recovered],
+    [ENDPOINTS.policy.messages.failing.text, ENDPOINTS.policy.messages.recovered.text],
   );
   shelf.holder = 'the host next door';
   t.match(await store.save([record('one', ['10.0.0.3'])]), { kind: 'failed', code: 'EBUSY' });

@@ -1,10 +1,14 @@
 /** The one writer, without files: when a write happens, and what becomes of one that fails. */
 import t from 'tap';
+import { messages } from '../../src/log/message.ts';
 import { type WriteEnd, Writer, type WriterOptions } from '../../src/store/writer.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 
-const TEXTS = { failing: 'cannot be written', recovered: 'can be written again' };
+const MESSAGES = messages({
+  failing: { level: 'error', text: 'cannot be written', fields: { code: 'code', detail: 'detail' } },
+  recovered: { level: 'info', text: 'can be written again' },
+});
 const written: WriteEnd = { kind: 'written' };
 const full: WriteEnd = { kind: 'failed', code: 'ENOSPC', detail: 'no space left' };
 
@@ -16,7 +20,7 @@ function setUp(options: Partial<WriterOptions<WriteEnd>> = {}) {
     begun.push(time.monotonicMs());
     return disk.write();
   };
-  const writer = new Writer({ write, texts: TEXTS, ...options }, { clock: time, timers: time, log });
+  const writer = new Writer({ write, messages: MESSAGES, ...options }, { clock: time, timers: time, log });
   const texts = () => log.lines.map(({ level, text }) => `${level} ${text}`);
   return { time, log, begun, disk, writer, texts };
 }

@@ -14,6 +14,7 @@ import type { Log } from '../../log/log.ts';
 import type { SourceContext } from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
+import { FAR_SIDE_MESSAGES } from '../far-side-messages.ts';
 import type { OutboundHandler } from '../outbound-agents.ts';
 import { cannotAsk, SourceError, type SourceFailure } from '../source-error.ts';
 import { classifyAwsFailure, redacted } from './failure.ts';
@@ -182,7 +183,7 @@ function listener(said: string[], log: Log) {
     },
     info(): void {},
     warn(...parts: unknown[]): void {
-      log.warn({ said: redacted(parts.map(String).join(' ')) }, 'aws sdk warns about credentials');
+      FAR_SIDE_MESSAGES.sdkWarns(log, { said: redacted(parts.map(String).join(' ')) });
     },
     error(): void {},
   };

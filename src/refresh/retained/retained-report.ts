@@ -18,6 +18,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import { ageMs, agoMs } from '../reconcile/timeline.ts';
 import type { KnownAnswer, RetainedQuestion } from './retained-answer.ts';
+import { RETAINED_MESSAGES } from './retained-messages.ts';
 
 /** The state of one question in the refresher. */
 export interface RetainedMember {
@@ -155,34 +156,33 @@ export class RetainedLog {
   }
 
   kicked(reason: string, questions: number): void {
-    if (questions > 0) this.#log.debug({ reason, questions }, 'refreshing retained names');
+    if (questions > 0) RETAINED_MESSAGES.refreshing(this.#log, { reason, questions });
   }
 
   learned(member: RetainedMember, known: KnownAnswer, before: KnownAnswer | undefined): void {
     const { name, qtype } = member.question;
     const fields = { name, type: typeName(qtype), answer: known.kind };
     if (known.earlier !== undefined && before?.earlier === undefined) {
-      const text = 'upstream denies a retained name';
       const isDoubted = known.doubtedSince !== undefined;
-      this.#log.warn(fields, isDoubted ? `${text}: not believed, its last good answer is given` : text);
+      const message = isDoubted ? RETAINED_MESSAGES.deniedNotBelieved : RETAINED_MESSAGES.denied;
+      message(this.#log, fields);
     } else if (
       before?.doubtedSince !== undefined &&
       known.doubtedSince === undefined &&
       known.kind === 'nodata'
     ) {
-      const text = 'empty answer to a retained name believed: upstreams have repeated it all the time';
-      this.#log.warn(fields, text);
+      RETAINED_MESSAGES.emptyBelieved(this.#log, fields);
     } else if (known.changed === known.confirmed) {
-      this.#log.debug(fields, 'retained answer learned');
+      RETAINED_MESSAGES.learned(this.#log, fields);
     }
     this.#worksAgain(member);
   }
 
   failed(member: RetainedMember, detail: string): void {
     const { name, qtype } = member.question;
-    this.#log.debug({ name, type: typeName(qtype), detail }, 'retained name cannot be refreshed');
+    RETAINED_MESSAGES.notRefreshed(this.#log, { name, type: typeName(qtype), detail });
     if (++member.failuresInARow === FAILING && this.#failing++ === 0)
-      this.#log.warn({ name, detail }, 'a retained name cannot be refreshed: its last answer is given');
+      RETAINED_MESSAGES.failing(this.#log, { name, detail });
   }
 
   /** A question that is no longer retained does not count as failing. */
@@ -193,7 +193,7 @@ export class RetainedLog {
   #worksAgain(member: RetainedMember): void {
     const wasFailing = member.failuresInARow >= FAILING;
     member.failuresInARow = 0;
-    if (wasFailing && --this.#failing === 0) this.#log.info({}, 'all retained names can be refreshed again');
+    if (wasFailing && --this.#failing === 0) RETAINED_MESSAGES.working(this.#log);
   }
 }
 

@@ -10,7 +10,8 @@
  * RFC 5452 (forged answers), RFC 7766 (TCP), RFC 7858 and 8310 (TLS), RFC 6891 (EDNS), RFC 6298 (timeouts).
  */
 
-import { LimitLog, type Log } from '../../log/log.ts';
+import { LimitLog } from '../../log/limit-log.ts';
+import type { Log } from '../../log/log.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { nameFromWire } from '../../protocol/words/name.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -20,6 +21,7 @@ import type { Timers } from '../../runtime/timers.ts';
 import type { Reply, Route } from '../turn.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
 import { type ForwardFailure, type ForwardOutcome, forwardFailure, isUnhelpful } from './forward-outcome.ts';
+import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
 import { chooseMembers, claimTrial, Groups, hasAnswers, type Regrouping, triable } from './groups.ts';
 import {
   type Ask,
@@ -150,7 +152,7 @@ export class Forwarder {
     const member = this.#groups.senderOf(query);
     if (member === undefined || !member.noteLoop()) return;
     const fields = { upstream: member.client.upstream.text, zone: member.group };
-    this.#options.log.warn(fields, 'upstream sends our own queries back to us: check where it forwards to');
+    FORWARDER_MESSAGES.loop(this.#options.log, fields);
   }
 
   /** Whether no upstream of the group can be asked at this moment: a question would fail at once. */
@@ -335,19 +337,17 @@ export class Forwarder {
       onVerify: (client) => this.#probing.verify(client),
       onDoubt: (client) => this.#probing.watch(client),
       onDown: (client, failure) => {
-        log.warn({ upstream: client.upstream.text, ...failure }, 'upstream is down');
+        FORWARDER_MESSAGES.down(log, { upstream: client.upstream.text, ...failure });
         this.#probing.watchDown(client);
         onUpstreamDown?.(client.upstream);
       },
       onUp: (client) => {
-        log.info({ upstream: client.upstream.text }, 'upstream is up');
+        FORWARDER_MESSAGES.up(log, { upstream: client.upstream.text });
         this.#groups.probeSoon(client);
         onUpstreamUp?.(client.upstream);
       },
-      onCaseLost: ({ upstream: { text } }) =>
-        log.info({ upstream: text }, 'upstream loses the case of names: a port for each question instead'),
-      onWithoutEdns: ({ upstream: { text } }) =>
-        log.info({ upstream: text }, 'upstream refuses EDNS: asking without it for a while'),
+      onCaseLost: ({ upstream: { text } }) => FORWARDER_MESSAGES.caseLost(log, { upstream: text }),
+      onWithoutEdns: ({ upstream: { text } }) => FORWARDER_MESSAGES.withoutEdns(log, { upstream: text }),
     };
   }
 }

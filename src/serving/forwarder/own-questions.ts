@@ -10,6 +10,7 @@ import { isStaleError, RCODE, rcodeName, TYPE } from '../../protocol/words/codes
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import type { ForwardFailureReason, ForwardOutcome } from './forward-outcome.ts';
+import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
 
 export type ResolvedName =
   | {
@@ -160,13 +161,13 @@ export class SecondOpinions {
     const before = this.#differences.get(name);
     if (one.says === other.says) {
       this.#differences.delete(name);
-      if (before !== undefined) this.#log.info({ name }, 'upstreams agree again about an endpoint');
+      if (before !== undefined) FORWARDER_MESSAGES.agree(this.#log, { name });
       return;
     }
     const opinions = [one, other] as const;
     this.#differences.set(name, { name, opinions, atMs: this.#nowMs() });
     if (before !== undefined && textOf(before.opinions) === textOf(opinions)) return;
-    this.#log.warn({ name, opinions }, 'upstreams differ about an endpoint');
+    FORWARDER_MESSAGES.differ(this.#log, { name, opinions });
   }
 
   get differences(): readonly Difference[] {

@@ -7,6 +7,7 @@ import type { Libc } from '../../runtime/datagrams.ts';
 import { loadDatagramCalls } from '../../runtime/libc.ts';
 import { formatListenAddress, type ListenAddress } from './listen-address.ts';
 import { bindError, type ListenerError, systemCode } from './listener-error.ts';
+import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { TcpListener, type TcpSlots } from './tcp.ts';
 import { BatchedUdpListener } from './udp-batched.ts';
 import type { CreateUdpListener, UdpListener, UdpListenerContext } from './udp-listener.ts';
@@ -65,8 +66,8 @@ export async function chooseDatagramCalls(mode: UdpMode, log: Log): Promise<Libc
   const calls = await loadDatagramCalls();
   if (calls.kind === 'available') return calls.libc;
   const fields = { asked: mode, reason: calls.reason };
-  if (mode === 'batched') log.warn(fields, 'udp is not received in batches');
-  else log.info(fields, 'udp is not received in batches');
+  const message = mode === 'batched' ? LISTENER_MESSAGES.plainAsked : LISTENER_MESSAGES.plain;
+  message(log, fields);
   return undefined;
 }
 

@@ -3,7 +3,8 @@
  * and on its limits, and only then hand the turn to the handler. Nothing here makes an object for a query that is answered
  * at once.
  */
-import { LimitLog, type Log } from '../../log/log.ts';
+import { LimitLog } from '../../log/limit-log.ts';
+import type { Log } from '../../log/log.ts';
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { parseCookieQuery, VERDICT } from '../../protocol/wire/query.ts';
 import { writeCookieReply, writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/reply.ts';
@@ -12,6 +13,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { COUNT, ListenerCounters } from '../counters.ts';
 import { type Family, NO_REPLY, PENDING, type QueryHandler, type Reply, Turn } from '../turn.ts';
 import { type ClientAccess, networkOf, networkText } from './clients.ts';
+import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { RATE, type RateLimit, type RateVerdict } from './rate-limit.ts';
 import type { ServerCookies } from './server-cookies.ts';
 
@@ -153,7 +155,7 @@ export class Intake {
     this.counters.add(COUNT.handlerFaults);
     if (nowMs - this.#faultLoggedMs < FAULT_LOG_INTERVAL_MS) return;
     this.#faultLoggedMs = nowMs;
-    this.#log.error({ err: error, faults: this.counters.get('handlerFaults') }, 'answer to a query failed');
+    LISTENER_MESSAGES.answerFailed(this.#log, { err: error, faults: this.counters.get('handlerFaults') });
   }
 
   #noteLimit({ client, clientAt, family, nowMs }: Turn, limit: string): void {

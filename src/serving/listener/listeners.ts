@@ -21,6 +21,7 @@ import {
   MAX_EXPANDED,
 } from './listen-address.ts';
 import { ListenerError } from './listener-error.ts';
+import { LISTENER_MESSAGES } from './listener-messages.ts';
 import type { UdpListener } from './udp-listener.ts';
 
 export interface ListenersContext extends BindContext {
@@ -152,7 +153,7 @@ export class Listeners {
     if (address.port === 0) this.#freePorts.set(asked, endpoint.address.port);
     this.#bound.set(key, { endpoint, absentSinceMs: undefined });
     this.#skipped.delete(key);
-    this.#context.log.info({ address: key, udp: endpoint.udpKind }, 'listening');
+    LISTENER_MESSAGES.listening(this.#context.log, { address: key, udp: endpoint.udpKind });
     return key;
   }
 
@@ -192,7 +193,7 @@ export class Listeners {
   #skip(address: string, reason: string): void {
     if (this.#skipped.get(address) === reason) return;
     this.#skipped.set(address, reason);
-    this.#context.log.warn({ address, reason }, 'listen address skipped');
+    LISTENER_MESSAGES.skipped(this.#context.log, { address, reason });
   }
 
   /**
@@ -223,8 +224,7 @@ export class Listeners {
     } catch (error) {
       const effect =
         'new addresses of this host are not seen; a reply may leave from another address than the query went to';
-      if (this.#isListing)
-        this.#context.log.warn({ err: error, effect }, 'listing network interfaces failed');
+      if (this.#isListing) LISTENER_MESSAGES.interfacesFail(this.#context.log, { err: error, effect });
       this.#isListing = false;
       return undefined;
     }
@@ -247,7 +247,7 @@ export class Listeners {
     this.#rescan = this.#context.timers.after(this.#context.rescanMs ?? RESCAN_MS, () => {
       this.#inTurn(() => this.#followHost())
         .catch((error: unknown) => {
-          this.#context.log.error({ err: error }, 'following the addresses of the host failed');
+          LISTENER_MESSAGES.followFails(this.#context.log, { err: error });
         })
         .finally(() => this.#rescanLater());
     });
@@ -287,7 +287,7 @@ export class Listeners {
       this.#leaving.set(key, endpoint);
       endpoint.close(graceMs).then(() => {
         if (this.#leaving.get(key) === endpoint) this.#leaving.delete(key);
-        this.#context.log.info({ address: key }, 'stopped listening');
+        LISTENER_MESSAGES.stopped(this.#context.log, { address: key });
       });
     }
   }

@@ -11,6 +11,7 @@ import { COUNT } from '../counters.ts';
 import { type ClientAddress, type ClientAddressBook, networkText } from './clients.ts';
 import type { Intake } from './intake.ts';
 import type { ListenAddress } from './listen-address.ts';
+import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { type ConnectionHost, SCRATCH_OCTETS, TcpConnection } from './tcp-connection.ts';
 
 export interface TcpListenerContext {
@@ -61,7 +62,7 @@ export class TcpListener {
     server.on('error', (error) => {
       // out of descriptors, most likely; existing connections go on
       this.#context.slots.intake.counters.add(COUNT.tcpAcceptErrors);
-      this.#context.log.debug({ err: error, address }, 'accepting a tcp connection failed');
+      LISTENER_MESSAGES.acceptFailed(this.#context.log, { err: error, address });
     });
   }
 

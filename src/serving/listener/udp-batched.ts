@@ -10,6 +10,7 @@ import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
 import { parseClientAddress } from './clients.ts';
 import type { ListenAddress } from './listen-address.ts';
+import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { Drain, SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
 
 /** Octets kept of one datagram: a query with room for options. A longer datagram arrives cut, and is malformed. */
@@ -182,7 +183,7 @@ export class BatchedUdpListener implements UdpListener {
   #receiveFailed(reason: number): void {
     this.#context.intake.counters.add(COUNT.receiveErrors);
     const fields = { reason: getSystemErrorName(reason), address: this.#address.address };
-    this.#context.log.debug(fields, 'receiving over udp failed');
+    LISTENER_MESSAGES.receiveFailed(this.#context.log, fields);
   }
 }
 

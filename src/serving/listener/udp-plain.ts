@@ -9,6 +9,7 @@ import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { systemCode } from './listener-error.ts';
+import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { Drain, SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
 
 const SLAB_OCTETS = 64 * 1024;
@@ -116,7 +117,7 @@ export class PlainUdpListener implements UdpListener {
 
   #receiveFailed(error: Error): void {
     this.#context.intake.counters.add(COUNT.receiveErrors);
-    this.#context.log.debug({ err: error, address: this.#address.address }, 'receiving over udp failed');
+    LISTENER_MESSAGES.receiveFailed(this.#context.log, { err: error, address: this.#address.address });
   }
 
   /** Linux silently grants what `net.core.rmem_max` allows; other systems may refuse. */
@@ -125,7 +126,7 @@ export class PlainUdpListener implements UdpListener {
       this.#socket.setRecvBufferSize(SOCKET_BUFFER_OCTETS);
       this.#socket.setSendBufferSize(SOCKET_BUFFER_OCTETS);
     } catch (error) {
-      this.#context.log.debug({ err: error }, 'enlarging udp socket buffers failed');
+      LISTENER_MESSAGES.buffersFail(this.#context.log, { err: error });
     }
   }
 }

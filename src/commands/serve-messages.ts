@@ -1,0 +1,25 @@
+/** Declares the log lines of the process around the server. */
+import { messages } from '../log/message.ts';
+
+export const SERVE_MESSAGES = messages({
+  stopping: { level: 'info', text: 'stopping', fields: { signal: 'the signal' } },
+  stopped: { level: 'info', text: 'stopped' },
+  threadsHang: {
+    level: 'warn',
+    text: 'threads hang in the operating system: the process ends itself with SIGKILL',
+    fields: { threads: 'threads that have not ended' },
+    fix: 'look for a hanging file system (NFS) or device. Nothing is lost: everything was saved before',
+  },
+  runtimeWarns: {
+    level: 'warn',
+    text: 'the runtime warns',
+    fields: { warning: 'its words', name: 'the kind of warning' },
+    fix: 'report the line if it comes again',
+  },
+  unanswered: {
+    level: 'error',
+    text: 'own query was not answered: without answers the service manager ends the server',
+    fields: { udp: 'whether UDP answered', tcp: 'whether TCP answered', endpoint: 'the name asked for' },
+    fix: 'find out what takes the processor from the server: `nodejs_eventloop_lag_max_seconds`, `top`',
+  },
+});

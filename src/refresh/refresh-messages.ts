@@ -1,0 +1,153 @@
+/** Declares the log lines of the refresh journey. */
+import { messages } from '../log/message.ts';
+
+const NAMES = { addresses: 'the addresses served from now on', before: 'the addresses served until now' };
+
+export const REFRESH_MESSAGES = messages({
+  refreshing: { level: 'debug', text: 'refreshing', fields: { reason: 'why a poll starts now' } },
+  sourceFails: {
+    level: 'warn',
+    text: 'source fails',
+    fields: {
+      source: 'the source',
+      reason: 'the kind of failure',
+      detail: 'what AWS or the system said',
+      durationMs: 'how long the poll took',
+      isUnsettled: 'true while another poll follows soon',
+    },
+    fix: 'in a cut: nothing. Otherwise act on `detail`; `outpost-dns check` names the fix',
+  },
+  sourceStillFails: {
+    level: 'debug',
+    text: 'source still fails',
+    fields: {
+      source: 'the source',
+      reason: 'the kind of failure',
+      detail: 'what AWS or the system said',
+      durationMs: 'how long the poll took',
+      isUnsettled: 'true while another poll follows soon',
+    },
+  },
+  sourceWorks: {
+    level: 'info',
+    text: 'source works again',
+    fields: { source: 'the source', failedWith: 'the failure that has ended' },
+  },
+  descriptionDoubtful: {
+    level: 'warn',
+    text: 'interfaces have no exact description: those that contain its text are used',
+    fields: { addresses: 'their addresses' },
+    fix: 'compare the addresses with the console; name `vpcId` and `subnetIds` where other clusters share the VPC',
+  },
+  descriptionExact: {
+    level: 'info',
+    text: 'interfaces have the exact description',
+    fields: { addresses: 'their addresses' },
+  },
+  credentialsBad: {
+    level: 'warn',
+    text: 'credentials changed',
+    fields: {
+      from: 'the condition before',
+      to: 'missing, expired or refused',
+      detail: 'what AWS or the SDK said',
+    },
+    fix: 'renew the credentials. Endpoints are answered from what is known, and DNS goes on confirming it',
+  },
+  credentialsGood: {
+    level: 'info',
+    text: 'credentials changed',
+    fields: { from: 'the condition before', to: 'the condition now', detail: 'what AWS or the SDK said' },
+  },
+  disagree: {
+    level: 'warn',
+    text: 'sources disagree',
+    fields: {
+      onlyByName: 'addresses that only the name has',
+      onlyByInterfaces: 'addresses that only the interfaces have',
+      basis: 'what is served',
+      likelyCause: 'the probable cause, in a word',
+      cause: 'the same as a sentence',
+    },
+    fix: 'read `cause`; `outpost-dns status` shows both sides',
+  },
+  agree: { level: 'info', text: 'sources agree again', fields: { basis: 'what is served' } },
+  aged: {
+    level: 'warn',
+    text: 'addresses have not been confirmed for days',
+    fields: { days: 'days since the last confirmation' },
+    fix: 'restore the link or the credentials: an address that changed meanwhile is not known',
+  },
+  nameIsDescribed: {
+    level: 'info',
+    text: 'endpoint is the one that aws says',
+    fields: { endpoint: 'the name', described: 'absent' },
+  },
+  nameDiffers: {
+    level: 'warn',
+    text: 'endpoint is not the one that aws says: both names are answered',
+    fields: { endpoint: 'the configured name', described: 'the name that DescribeCluster says' },
+    fix: 'correct `endpoint` in the configuration, or remove it',
+  },
+  refused: {
+    level: 'warn',
+    text: 'addresses refused',
+    fields: { refused: 'each address and its reason' },
+    fix: 'if the addresses are right, add them to `allowedAddresses` of the cluster',
+  },
+  learned: { level: 'info', text: 'addresses learned', fields: { ...NAMES, added: 'new', removed: 'gone' } },
+  changed: {
+    level: 'warn',
+    text: 'addresses changed',
+    fields: { ...NAMES, added: 'new', removed: 'gone' },
+    fix: 'compare with the console if no patch or replacement was expected',
+  },
+  basis: {
+    level: 'info',
+    text: 'basis of the addresses changed',
+    fields: { ...NAMES, from: 'the basis before', to: 'the basis now' },
+  },
+  nameLearned: {
+    level: 'info',
+    text: 'endpoint name learned',
+    fields: { ...NAMES, from: 'absent', to: 'the name' },
+  },
+  nameChanged: {
+    level: 'warn',
+    text: 'endpoint name changed: the old name is answered as well',
+    fields: { ...NAMES, from: 'the old name', to: 'the new name' },
+    fix: 'the cluster was created again: give clients a new kubeconfig',
+  },
+  details: {
+    level: 'info',
+    text: 'cluster details changed',
+    fields: { ...NAMES, details: 'VPC, subnets, version' },
+  },
+  heldUntilRepeated: {
+    level: 'warn',
+    text: 'change held back until the next refresh repeats it',
+    fields: { ...NAMES, held: 'the change' },
+    fix: 'nothing for a minute; then see `outpost-dns status`',
+  },
+  heldUntilInterfaces: {
+    level: 'warn',
+    text: 'change by names alone held back until an interface source answers',
+    fields: { ...NAMES, held: 'the change' },
+    fix: 'give the server credentials or the link back; `outpost-dns check` shows which source is missing',
+  },
+  released: { level: 'info', text: 'held change released', fields: { ...NAMES, held: 'the change' } },
+  pinned: {
+    level: 'warn',
+    text: 'addresses pinned by a command',
+    fields: { ...NAMES, pin: 'addresses, reason, author and end of the pin' },
+    fix: 'remember the pin: no source is believed until it ends; `outpost-dns unpin` ends it',
+  },
+  unpinned: { level: 'info', text: 'pin ended', fields: { ...NAMES, by: 'time or command' } },
+  refreshFails: {
+    level: 'warn',
+    text: 'refresh fails: serving what is known',
+    fields: NAMES,
+    fix: 'in a cut: nothing. Otherwise see the line `source fails` of each source',
+  },
+  refreshWorks: { level: 'info', text: 'refresh works again', fields: NAMES },
+});

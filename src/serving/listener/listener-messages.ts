@@ -1,0 +1,57 @@
+/** Declares the log lines of the listening sockets. */
+import { messages } from '../../log/message.ts';
+
+export const LISTENER_MESSAGES = messages({
+  listening: {
+    level: 'info',
+    text: 'listening',
+    fields: { address: 'address and port', udp: 'batched or plain' },
+  },
+  stopped: { level: 'info', text: 'stopped listening', fields: { address: 'address and port' } },
+  skipped: {
+    level: 'warn',
+    text: 'listen address skipped',
+    fields: { address: 'address and port', reason: 'why it cannot be bound' },
+    fix: 'end the program that has the port (`ss -lunp`), or name other addresses in `listen.dns`',
+  },
+  plainAsked: {
+    level: 'warn',
+    text: 'udp is not received in batches',
+    fields: { asked: 'listen.udp', reason: 'why not' },
+    fix: 'set `listen.udp: auto`, or run the packaged runtime',
+  },
+  plain: {
+    level: 'info',
+    text: 'udp is not received in batches',
+    fields: { asked: 'listen.udp', reason: 'why not' },
+  },
+  interfacesFail: {
+    level: 'warn',
+    text: 'listing network interfaces failed',
+    fields: { err: 'the error', effect: 'the effect on clients' },
+    fix: 'allow AF_NETLINK to the service, or name the addresses in `listen.dns`',
+  },
+  followFails: {
+    level: 'error',
+    text: 'following the addresses of the host failed',
+    fields: { err: 'the error' },
+    fix: 'report the line; restart the server if an address is not served',
+  },
+  answerFailed: {
+    level: 'error',
+    text: 'answer to a query failed',
+    fields: { err: 'the error', faults: 'such failures so far' },
+    fix: 'report the line: that query got SERVFAIL, others are not affected',
+  },
+  receiveFailed: {
+    level: 'debug',
+    text: 'receiving over udp failed',
+    fields: { err: 'the error', reason: "the system's code", address: 'address and port' },
+  },
+  buffersFail: { level: 'debug', text: 'enlarging udp socket buffers failed', fields: { err: 'the error' } },
+  acceptFailed: {
+    level: 'debug',
+    text: 'accepting a tcp connection failed',
+    fields: { err: 'the error', address: 'address' },
+  },
+});

@@ -1,0 +1,65 @@
+/** Declares the log lines of what is kept on disk. */
+import { messages } from '../log/message.ts';
+
+const FAILURE = { code: "the system's code, such as ENOSPC", detail: 'the failed step and its path' };
+const VERDICTS = {
+  kept: 'answers taken back',
+  expired: 'too old',
+  superseded: 'newer ones were there',
+  full: 'no room',
+  refused: 'not usable',
+};
+
+export const STORE_MESSAGES = messages({
+  endpointsFail: {
+    level: 'error',
+    text: 'save endpoint records: failed, publishing all the same',
+    fields: FAILURE,
+    fix: 'free the disk or correct the permissions now: a restart would serve older addresses',
+  },
+  endpointsSaved: { level: 'info', text: 'endpoint records can be saved again' },
+  retainedFail: {
+    level: 'error',
+    text: 'save retained answers: failed, answering all the same',
+    fields: FAILURE,
+    fix: 'free the disk or correct the permissions: a restart would give older answers',
+  },
+  retainedSaved: { level: 'info', text: 'retained answers can be saved again' },
+  retainedLeftOut: {
+    level: 'warn',
+    text: 'retained answers are too many octets for their file: some would not survive a restart',
+    fields: { leftOut: 'answers without room' },
+    fix: 'retain fewer names',
+  },
+  ledgerFails: {
+    level: 'error',
+    text: 'ledger cannot be written: events wait',
+    fields: FAILURE,
+    fix: 'free the disk or correct the permissions: `outpost-dns history` lacks what happens now',
+  },
+  ledgerWritten: { level: 'info', text: 'ledger can be written again' },
+  snapshotFails: {
+    level: 'error',
+    text: 'snapshot of answers cannot be written: a restart would lose what is newer than the last one',
+    fields: FAILURE,
+    fix: 'free the disk or correct the permissions',
+  },
+  snapshotWritten: { level: 'info', text: 'snapshot of answers can be written again' },
+  snapshotUnusable: {
+    level: 'error',
+    text: 'snapshot of answers is not usable to its end',
+    fields: {
+      ...VERDICTS,
+      path: 'the file',
+      kind: 'the fault',
+      detail: 'the fault in words',
+      setAsideTo: 'its new path',
+    },
+    fix: 'nothing: the answers before the fault are kept. Check the disk if it happens again',
+  },
+  snapshotLoaded: {
+    level: 'info',
+    text: 'snapshot of answers loaded',
+    fields: { ...VERDICTS, durationMs: 'how long it took' },
+  },
+});
