@@ -1,26 +1,29 @@
-/** `outpost-dns export`: writes the records of the state file in a form that another program can serve. No server has to run. */
-import type { Command } from 'commander';
-import { otherEndpointOf } from '../records/cluster-identity.ts';
+/**
+ * `outpost-dns export`: writes the records of the state file, and the addresses of the servers, in a form that another program can
+ * read. No server has to run. The formats are in export/formats.ts.
+ */
+import { type Command, InvalidArgumentError } from 'commander';
+import { ipv4Network, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
-import { ageText } from '../report/report.ts';
 import { ENDPOINTS, type EndpointsFile } from '../store/endpoints-format.ts';
 import type { Fault } from '../store/set-aside.ts';
 import { FileReader } from '../store/state-backend.ts';
 import { readState } from '../store/state-format.ts';
-import { lastConfirmedAtMs } from './check/state.ts';
-import { findPlace } from './running-server.ts';
+import type { ExportFormat, ExportRefusal, ExportSite } from './export/format.ts';
+import { FORMATS } from './export/formats.ts';
+import { serversFor } from './export/servers.ts';
+import { type ConfigSearch, findPlace, searchConfig } from './running-server.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
-import { explain, printable } from './terminal.ts';
-
-/** A new format is a function and a line here. `nowMs` is wall time. */
-const FORMATS: Readonly<Record<string, (file: EndpointsFile, nowMs: number) => string>> = {
-  hosts: hostsText,
-  json: jsonText,
-  zone: zoneText,
-};
+import { columns, explain } from './terminal.ts';
 
 interface ExportOptions {
   readonly format: string;
+  readonly cluster?: string;
+  readonly server?: readonly SocketAddress[];
+  readonly certificate?: string;
+  readonly key?: string;
+  readonly ca?: string;
+  readonly serviceCidr?: string;
   readonly config?: string;
   readonly state?: string;
 }
@@ -28,29 +31,85 @@ interface ExportOptions {
 export function define(command: Command, { ended }: Run): void {
   command
     .addOption(command.createOption('-f, --format <format>').choices(Object.keys(FORMATS)).default('hosts'))
+    .option('--cluster <name>', 'this cluster alone')
+    .option(
+      '--server <address...>',
+      'addresses of the servers, such as 10.0.9.53; by default those of the server that runs here',
+      readServer,
+    )
+    .option('--certificate <file>', 'kubeconfig: the client certificate, in PEM')
+    .option('--key <file>', 'kubeconfig: the key of that certificate, in PEM')
+    .option('--ca <file>', 'kubeconfig: the certificate authority, in place of the one from DescribeCluster')
+    .option(
+      '--service-cidr <network>',
+      'nodeadm: the service network of the cluster, as DescribeCluster says it',
+      readNetworkText,
+    )
     .option(...OPTION.config)
     .addOption(stateOption(command))
+    .addHelpText('after', () =>
+      [
+        '',
+        'Formats:',
+        ...columns(
+          Object.entries(FORMATS).map(([name, { about }]) => [name, about]),
+          2,
+        ),
+      ].join('\n'),
+    )
     .action(async (options: ExportOptions) => ended(await exportRecords(options)));
 }
 
-async function exportRecords({ format, config, state }: ExportOptions): Promise<ExitCode> {
-  const directory = await findPlace('stateDirectory', state, config);
+function readServer(text: string, before: readonly SocketAddress[] | undefined): readonly SocketAddress[] {
+  const read = readSocketAddress(text, 53, 1);
+  if ('value' in read) return [...(before ?? []), read.value];
+  throw new InvalidArgumentError(`${read.message}\n    ${read.fix ?? 'write 10.0.9.53 or [fd00::53]:5300'}`);
+}
+
+function readNetworkText(text: string): string {
+  const read = ipv4Network().safeParse(text);
+  if (read.success) return text;
+  throw new InvalidArgumentError('Not a network: write 10.100.0.0/16.');
+}
+
+async function exportRecords(options: ExportOptions): Promise<ExitCode> {
+  const format = FORMATS[options.format];
+  if (format === undefined)
+    throw new RangeError(`commander let an unknown format through: ${options.format}`);
+  const directory = await findPlace('stateDirectory', options.state, options.config);
   if (typeof directory === 'number') return directory;
+  const file = await readRecords(directory);
+  if (file === undefined) return EXIT.finding;
+  const search =
+    options.state === undefined ? await searchConfig(options.config) : ({ kind: 'none' } as const);
+  const site = await siteFor(format, options, file, search);
+  const text = 'error' in site ? site : await format.text(site);
+  if (typeof text !== 'string') {
+    explain(`cannot export as ${options.format}: ${text.error}`, text.fix);
+    return EXIT.finding;
+  }
+  process.stdout.write(text);
+  return EXIT.well;
+}
+
+/** The newest whole generation; `undefined` where there is nothing to export, which has been explained. */
+async function readRecords(directory: string): Promise<EndpointsFile | undefined> {
   const { served, faults } = await readState(new FileReader(directory), ENDPOINTS);
   for (const fault of faults)
     explain(`the state file "${fault.path}" cannot be used (${fault.reason}): ${fault.detail}`);
   if (served === undefined) {
     explain(nothingText(directory, faults));
-    return EXIT.finding;
+    return undefined;
   }
   if (served.from === 'previous')
     explain(`these are the records of the previous generation (${served.generation})`);
-  if (!served.content.some(({ endpoint, addresses }) => endpoint !== undefined && addresses.length > 0)) {
-    explain(`nothing to export: the state in "${directory}" holds no endpoint with an address`);
-    return EXIT.finding;
-  }
-  process.stdout.write(FORMATS[format]?.(served, Date.now()) ?? '');
-  return EXIT.well;
+  if (served.content.some(isAnswered)) return served;
+  explain(`nothing to export: the state in "${directory}" holds no endpoint with an address`);
+  return undefined;
+}
+
+function isAnswered({ endpoint, addresses }: EndpointRecord): boolean {
+  return endpoint !== undefined && addresses.length > 0;
 }
 
 function nothingText(directory: string, faults: readonly Fault[]): string {
@@ -58,114 +117,54 @@ function nothingText(directory: string, faults: readonly Fault[]): string {
   return `nothing to export: there is no state file in "${directory}": name its directory with --state, or start the server while AWS can be reached`;
 }
 
-/** Lines of a hosts file (hosts(5)): for a machine that has to reach the cluster without any DNS. */
-export function hostsText(
-  { generation, writtenAtMs, content: records }: EndpointsFile,
-  nowMs: number,
-): string {
-  const head = [
-    `# outpost-dns export: generation ${generation}, written ${new Date(writtenAtMs).toISOString()}`,
-    '# such lines win over DNS and are never refreshed: remove them after the outage',
-  ];
-  return `${[...head, ...records.flatMap((record) => recordLines(record, nowMs))].join('\n')}\n`;
-}
-
-function recordLines(record: EndpointRecord, nowMs: number): string[] {
-  const { endpoint, addresses } = record;
-  const head = `# ${recordTitle(record, nowMs)}`;
-  if (endpoint === undefined) return [`${head}: its endpoint name is not known`];
-  if (addresses.length === 0) return [`${head}: no address is known`];
-  const names = endpointNames(record);
-  const unfit = names.find((name) => !/^[a-z0-9._-]+$/.test(name));
-  if (unfit !== undefined) return [`${head}: "${unfit}" cannot stand in a hosts file`];
-  return [head, ...names.flatMap((name) => addresses.map(({ address }) => `${address} ${name}`))];
-}
-
-/** Writes the records as an array of JSON objects, with times for a person and ages that a program can compare. */
-export function jsonText({ content: records }: EndpointsFile, nowMs: number): string {
-  return `${JSON.stringify(
-    records.map((record) => recordObject(record, nowMs)),
-    null,
-    2,
-  )}\n`;
-}
-
-function recordObject(record: EndpointRecord, nowMs: number): object {
-  const { held, details } = record;
-  const confirmedAtMs = lastConfirmedAtMs(record);
+async function siteFor(
+  format: ExportFormat,
+  { cluster: wanted, server = [], serviceCidr, certificate, key, ca }: ExportOptions,
+  file: EndpointsFile,
+  search: ConfigSearch,
+): Promise<ExportSite | ExportRefusal> {
+  const records = file.content.filter(({ cluster }) => wanted === undefined || cluster === wanted);
+  const [cluster, ...others] = records.filter(isAnswered);
+  const known = file.content.filter(isAnswered).map((record) => record.cluster);
+  if (cluster === undefined) {
+    return {
+      error: `no endpoint of a cluster "${wanted}" is known`,
+      fix: `what there is: ${known.join(', ')}`,
+    };
+  }
+  if (format.ofOneCluster && others.length > 0) {
+    return {
+      error: 'this format is about a single cluster',
+      fix: `add --cluster; what there is: ${known.join(', ')}`,
+    };
+  }
+  const servers = await serversFor(format, server, search);
+  if ('error' in servers) return servers;
   return {
-    cluster: record.cluster,
-    region: record.region,
-    endpoint: record.endpoint,
-    describedEndpoint: otherEndpointOf(record),
-    addresses: record.addresses.map(({ address }) => address),
-    basis: record.basis,
-    ttlSeconds: record.ttlSeconds,
-    changedAt: momentText(record.changedAtMs),
-    confirmedAt: Object.fromEntries(
-      Object.entries(record.confirmedAtMs).map(([source, ms]) => [source, momentText(ms)]),
-    ),
-    confirmedAgeSeconds:
-      confirmedAtMs === undefined ? undefined : Math.max(0, Math.round((nowMs - confirmedAtMs) / 1000)),
-    lastRefreshFailed: record.lastRefreshFailed,
-    held: held && { addresses: held.addresses, reason: held.reason, since: momentText(held.sinceMs) },
-    clusterId: details?.id,
-    vpcId: details?.vpcId,
-    subnetIds: details?.subnetIds,
-    generation: details?.generation,
-    certificateAuthority: details?.certificateAuthority,
+    file: { ...file, content: records },
+    nowMs: Date.now(),
+    servers,
+    cluster,
+    identity: { ...configuredIdentity(search, cluster), ...given({ certificate, key, ca }) },
+    serviceNetwork: serviceCidr,
   };
 }
 
-function momentText(ms: number | undefined): string | undefined {
-  return ms === undefined ? undefined : new Date(ms).toISOString();
+/** Without the members that no flag gave. */
+function given(
+  files: Readonly<Record<'certificate' | 'key' | 'ca', string | undefined>>,
+): ExportSite['identity'] {
+  return Object.fromEntries(Object.entries(files).filter(([, file]) => file !== undefined));
 }
 
-// the TTL of an exported record is the source's TTL between these, as in the server's own answers
-const LEAST_TTL_SECONDS = 5;
-const MOST_TTL_SECONDS = 60;
-
-/** Master-file text (RFC 1035 section 5): for each endpoint name a zone of its own, for another server to load. */
-export function zoneText(file: EndpointsFile, nowMs: number): string {
-  const written = new Date(file.writtenAtMs).toISOString();
-  const head = [
-    `; outpost-dns export: generation ${file.generation}, written ${written}`,
-    '; each $ORIGIN line begins a zone of its own: with several, cut here and load one file a zone',
-  ];
-  return `${[...head, ...file.content.flatMap((record) => zoneLines(record, file, nowMs))].join('\n')}\n`;
-}
-
-function zoneLines(record: EndpointRecord, file: EndpointsFile, nowMs: number): string[] {
-  const { endpoint, addresses } = record;
-  const title = `; ${recordTitle(record, nowMs)}`;
-  if (endpoint === undefined) return ['', `${title}: its endpoint name is not known`];
-  if (addresses.length === 0) return ['', `${title}: no address is known`];
-  const ttl = Math.min(MOST_TTL_SECONDS, Math.max(LEAST_TTL_SECONDS, record.ttlSeconds));
-  const serial = Math.floor((record.changedAtMs ?? file.writtenAtMs) / 1000) >>> 0;
-  return endpointNames(record).flatMap((name) => [
-    '',
-    title,
-    `$ORIGIN ${name}.`,
-    `$TTL ${ttl}`,
-    // a zone must have both (RFC 1035 section 5.2); localhost, so that no NOTIFY and no query leaves the host
-    `@ IN SOA localhost. root.localhost. ${serial} 3600 600 604800 ${ttl}`,
-    '@ IN NS localhost.',
-    ...addresses.map(({ address }) => `@ IN A ${address}`),
-  ]);
-}
-
-/** Returns the endpoint's name, and the name in DescribeCluster if it differs: the server answers both names. */
-export function endpointNames(record: EndpointRecord): readonly string[] {
-  return [record.endpoint ?? [], otherEndpointOf(record) ?? []].flat();
-}
-
-/** Cluster, Region and how long ago a source confirmed the addresses: one line for a comment. */
-export function recordTitle(record: EndpointRecord, nowMs: number): string {
-  const { cluster, region } = record;
-  const confirmedAtMs = lastConfirmedAtMs(record);
-  const age =
-    confirmedAtMs === undefined
-      ? 'never confirmed'
-      : `confirmed ${ageText((nowMs - confirmedAtMs) / 1000)} ago`;
-  return printable(`${cluster}${region === undefined ? '' : ` (${region})`}, ${age}`);
+/** The files of the client certificate with which the server itself asks the API server. */
+function configuredIdentity(
+  search: ConfigSearch,
+  { cluster, region }: EndpointRecord,
+): ExportSite['identity'] {
+  if (search.kind !== 'config') return {};
+  const found = search.config.clusters.find((one) => one.name === cluster && one.region === region);
+  if (found?.kubernetes?.kind !== 'certificate') return {};
+  const { certificate, key, ca } = found.kubernetes;
+  return { certificate, key, ...(ca === undefined ? {} : { ca }) };
 }

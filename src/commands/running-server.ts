@@ -29,7 +29,7 @@ export type ConfigSearch =
   | { readonly kind: 'faulty'; readonly error: ConfigError; readonly isNamed: boolean }
   | { readonly kind: 'none' };
 
-const DEFAULT_PLACES: Places = {
+export const DEFAULT_PLACES: Places = {
   admin: { address: '127.0.0.1', port: 9153 },
   dns: { address: '127.0.0.1', port: 53 },
   stateDirectory: '/var/lib/outpost-dns',

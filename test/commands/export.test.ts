@@ -2,23 +2,25 @@ import { spawnSync } from 'node:child_process';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { hostsText, jsonText, zoneText } from '../../src/commands/export.ts';
+import { hostsText } from '../../src/commands/export/hosts.ts';
+import { jsonText } from '../../src/commands/export/json.ts';
+import { zoneText } from '../../src/commands/export/zone.ts';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
 import { record } from '../store/record-sets.ts';
 import { run } from './running.ts';
 import { DAY_MS, fresh, NOW_MS, writeConfig, writeState } from './state-files.ts';
 
 const file = (...records: EndpointRecord[]) => ({
-  generation: 42,
-  writtenAtMs: NOW_MS - 60_000,
-  content: records,
+  file: { generation: 42, writtenAtMs: NOW_MS - 60_000, content: records },
+  nowMs: NOW_MS,
 });
 const other = record('other', ['10.0.2.20'], NOW_MS - 3 * DAY_MS);
 const empty = fresh({ addresses: [], confirmedAtMs: {} });
 const { endpoint: _, ...nameless } = fresh();
 
 t.test('hosts: a comment with the age for each cluster, a line for each address', async (t) => {
-  t.strictSame(hostsText(file(fresh(), other), NOW_MS).split('\n'), [
+  t.strictSame(hostsText(file(fresh(), other)).split('\n'), [
+    '# outpost-dns begin',
     '# outpost-dns export: generation 42, written 2026-05-31T23:59:00.000Z',
     '# such lines win over DNS and are never refreshed: remove them after the outage',
     '# my-cluster (us-west-2), confirmed 60 s ago',
@@ -26,6 +28,7 @@ t.test('hosts: a comment with the age for each cluster, a line for each address'
     '10.0.1.11 my-cluster.example.net',
     '# other (us-west-2), confirmed 3 d ago',
     '10.0.2.20 other.example.net',
+    '# outpost-dns end',
     '',
   ]);
 });
@@ -35,26 +38,23 @@ t.test('the name in DescribeCluster is exported beside the configured one', asyn
   const both = file(fresh({ details }));
   const names = ['my-cluster.example.net', 'real.example'];
   t.strictSame(
-    hostsText(both, NOW_MS)
+    hostsText(both)
       .split('\n')
       .filter((line) => line.startsWith('10.')),
     names.flatMap((name) => [`10.0.1.10 ${name}`, `10.0.1.11 ${name}`]),
   );
   t.strictSame(
-    zoneText(both, NOW_MS).match(/^\$ORIGIN .*$/gm),
+    zoneText(both).match(/^\$ORIGIN .*$/gm),
     names.map((name) => `$ORIGIN ${name}.`),
   );
-  t.match(JSON.parse(jsonText(both, NOW_MS)), [{ endpoint: names[0], describedEndpoint: names[1] }]);
+  t.match(JSON.parse(jsonText(both)), [{ endpoint: names[0], describedEndpoint: names[1] }]);
 });
 
 t.test('hosts: a record without a usable name or address is a comment', async (t) => {
-  t.match(
-    hostsText(file(empty), NOW_MS),
-    /^# my-cluster \(us-west-2\), never confirmed: no address is known\n$/m,
-  );
-  t.match(hostsText(file(nameless), NOW_MS), /^# my-cluster .*: its endpoint name is not known\n$/m);
-  const odd = hostsText(file(fresh({ endpoint: String.raw`a\032b.example` })), NOW_MS);
-  t.match(odd, /: "a\\032b\.example" cannot stand in a hosts file\n$/);
+  t.match(hostsText(file(empty)), /^# my-cluster \(us-west-2\), never confirmed: no address is known\n/m);
+  t.match(hostsText(file(nameless)), /^# my-cluster .*: its endpoint name is not known\n/m);
+  const odd = hostsText(file(fresh({ endpoint: String.raw`a\032b.example` })));
+  t.match(odd, /: "a\\032b\.example" cannot stand in a hosts file\n/);
   t.notMatch(odd, /^10\./m);
 });
 
@@ -68,7 +68,7 @@ t.test('json: an array of records with times in text', async (t) => {
     learnedAtMs: NOW_MS,
   } as const;
   const held = { addresses: ['10.0.1.99'], reason: 'loses more than half', sinceMs: NOW_MS };
-  t.strictSame(JSON.parse(jsonText(file(fresh({ details, held }), empty), NOW_MS)), [
+  t.strictSame(JSON.parse(jsonText(file(fresh({ details, held }), empty))), [
     {
       cluster: 'my-cluster',
       region: 'us-west-2',
@@ -101,7 +101,7 @@ t.test('json: an array of records with times in text', async (t) => {
 });
 
 t.test('zone: one zone for each endpoint name, with SOA and NS, parted by $ORIGIN', async (t) => {
-  t.strictSame(zoneText(file(fresh(), empty, nameless, other), NOW_MS).split('\n'), [
+  t.strictSame(zoneText(file(fresh(), empty, nameless, other)).split('\n'), [
     '; outpost-dns export: generation 42, written 2026-05-31T23:59:00.000Z',
     '; each $ORIGIN line begins a zone of its own: with several, cut here and load one file a zone',
     '',
@@ -134,7 +134,7 @@ t.test('zone: the TTL stays between 5 s and 60 s', async (t) => {
     [86_400, '$TTL 60'],
   ] as const)
     t.ok(
-      zoneText(file(fresh({ ttlSeconds })), NOW_MS)
+      zoneText(file(fresh({ ttlSeconds })))
         .split('\n')
         .includes(line),
       `${ttlSeconds}`,
@@ -145,7 +145,7 @@ const hasChecker = spawnSync('named-checkzone', ['-v']).status === 0;
 
 t.test('zone: BIND loads each of them', { skip: !hasChecker && 'named-checkzone is not here' }, async (t) => {
   const escaped = fresh({ cluster: 'odd', endpoint: String.raw`a\032\;\"b.example` });
-  const text = zoneText(file(fresh(), other, escaped), NOW_MS);
+  const text = zoneText(file(fresh(), other, escaped));
   const [head = '', ...zones] = text.split(/^(?=\$ORIGIN)/m);
   t.equal(zones.length, 3);
   for (const zone of zones) {

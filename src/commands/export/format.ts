@@ -1,0 +1,103 @@
+/**
+ * The contract of an export format: a file beside this one and a line in formats.ts. A format turns the records, and the addresses
+ * of the servers, into the text that another program reads. It opens no file and asks no server.
+ */
+import type { SocketAddress } from '../../config/kinds/address.ts';
+import { AWS_PARTITIONS } from '../../protocol/words/aws-partitions.ts';
+import { isAtOrUnder } from '../../protocol/words/name.ts';
+import { otherEndpointOf } from '../../records/cluster-identity.ts';
+import type { EndpointRecord } from '../../records/endpoint-record.ts';
+import { ageText } from '../../report/report.ts';
+import type { EndpointsFile } from '../../store/endpoints-format.ts';
+import { lastConfirmedAtMs } from '../check/state.ts';
+import { printable } from '../terminal.ts';
+
+export interface ExportFormat {
+  /** One line for the help. */
+  readonly about: string;
+  /** Whether it names the servers: for other hosts of the site, or for this host, where loopback is an address, too. */
+  readonly servers?: 'of the site' | 'of this host';
+  /** Its program can only ask port 53. */
+  readonly needsPort53?: true;
+  /** It is about a single cluster. */
+  readonly ofOneCluster?: true;
+  readonly text: (site: ExportSite) => string | ExportRefusal | Promise<string>;
+}
+
+/** Why a format cannot be written, and the fix. */
+export interface ExportRefusal {
+  readonly error: string;
+  readonly fix: string;
+}
+
+export interface ExportSite {
+  /** The records that are exported, and the generation of their file. */
+  readonly file: EndpointsFile;
+  /** Wall time. */
+  readonly nowMs: number;
+  /** Where the servers answer; empty for a format without servers. */
+  readonly servers: readonly SocketAddress[];
+  /** The record of a format about a single cluster. */
+  readonly cluster: EndpointRecord;
+  /** Files of a client certificate: paths, which the text names and nobody opens. */
+  readonly identity: { readonly certificate?: string; readonly key?: string; readonly ca?: string };
+  /** The service network of the cluster, in CIDR form. */
+  readonly serviceNetwork: string | undefined;
+}
+
+/** `outpost-dns export: generation 42, written 2026-...`, for a comment at the head. */
+export function headLine({ file: { generation, writtenAtMs } }: Pick<ExportSite, 'file'>): string {
+  return `outpost-dns export: generation ${generation}, written ${new Date(writtenAtMs).toISOString()}`;
+}
+
+/** Returns the endpoint's name, and the name in DescribeCluster if it differs: the server answers both names. */
+export function endpointNames(record: EndpointRecord): readonly string[] {
+  return [record.endpoint ?? [], otherEndpointOf(record) ?? []].flat();
+}
+
+/** Cluster, Region and how long ago a source confirmed the addresses: one line for a comment. */
+export function recordTitle(record: EndpointRecord, nowMs: number): string {
+  const { cluster, region } = record;
+  const confirmedAtMs = lastConfirmedAtMs(record);
+  const age =
+    confirmedAtMs === undefined
+      ? 'never confirmed'
+      : `confirmed ${ageText((nowMs - confirmedAtMs) / 1000)} ago`;
+  return printable(`${cluster}${region === undefined ? '' : ` (${region})`}, ${age}`);
+}
+
+/** Endpoints of EKS end so, in every partition: `abc.gr7.<region>.eks.amazonaws.com`. */
+const EKS_ZONES = [...new Set(AWS_PARTITIONS.map(({ dnsSuffix }) => `eks.${dnsSuffix}`))];
+/** Dual-stack endpoints end so: `abc.eks-cluster.<region>.api.aws`. */
+const DUAL_STACK_ZONES = [...new Set(AWS_PARTITIONS.map(({ dualStackDnsSuffix }) => dualStackDnsSuffix))];
+
+/** The zones in which the endpoints of these records are: a resolver of the site forwards them to the servers. */
+export function forwardedZones(records: readonly EndpointRecord[]): readonly string[] {
+  return [...new Set(records.flatMap(endpointNames).map(zoneOf))];
+}
+
+function zoneOf(name: string): string {
+  const zone = EKS_ZONES.find((one) => isAtOrUnder(name, one));
+  if (zone !== undefined) return zone;
+  // the zone of a Region alone: all other names under the dual-stack suffix are services
+  const regional = /(?:^|\.)(eks-cluster\.[^.]+\..+)$/.exec(name)?.[1];
+  return regional !== undefined && DUAL_STACK_ZONES.some((one) => isAtOrUnder(name, one)) ? regional : name;
+}
+
+/** Zones whose names may resolve to private addresses: every suffix that an endpoint can have, and the zones of these records. */
+export function privateZones(records: readonly EndpointRecord[]): readonly string[] {
+  const known = [...EKS_ZONES, ...DUAL_STACK_ZONES];
+  const others = forwardedZones(records).filter((zone) => !known.some((one) => isAtOrUnder(zone, one)));
+  return [...known, ...others];
+}
+
+/** `10.0.9.53`, with the port where it is not 53: `10.0.9.53@5300` with `@`. */
+export function serverText({ address, port }: SocketAddress, separator: string): string {
+  return port === 53 ? address : `${address}${separator}${port}`;
+}
+
+/** `10.0.9.53`, `10.0.9.53:5300`, `[fd00::53]:5300`. */
+export function hostPortText({ address, port }: SocketAddress): string {
+  if (port === 53) return address;
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
