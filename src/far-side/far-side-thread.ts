@@ -18,6 +18,7 @@ import { classifyAwsFailure } from './aws/failure.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { Outbound } from './outbound.ts';
 import type { FarSource, PollDeps, PollFunction, PollRequest } from './poll.ts';
+import type { ProofOutcome, ProofRequest } from './prove.ts';
 import { failed } from './source-error.ts';
 
 /** The data with which the thread starts. */
@@ -26,12 +27,13 @@ export interface ThreadData {
 }
 
 /**
- * Everything that can be asked for. A call never rejects, and settles when its signal is aborted. What else will speak HTTPS (DNS
- * over HTTPS, the proof of an address by TLS) gets a line here and a file beside head.ts.
+ * Everything that can be asked for. A call never rejects, and settles when its signal is aborted. What else will speak HTTPS, such
+ * as DNS over HTTPS, gets a line here and a file beside head.ts.
  */
 export interface Calls {
   readonly poll: (request: PollRequest, signal: AbortSignal) => Promise<Observation>;
   readonly head: (request: HeadRequest, signal: AbortSignal) => Promise<HeadOutcome>;
+  readonly prove: (request: ProofRequest, signal: AbortSignal) => Promise<ProofOutcome>;
 }
 
 export type ToThread =
@@ -106,12 +108,13 @@ async function serve(port: MessagePort): Promise<void> {
   const say = (message: FromThread): void => port.postMessage(message);
   // far-side.ts starts this program with this data
   const { outbound } = workerData as ThreadData;
-  const { poll, head } = await load(outbound, logOver(say, {}));
+  const { poll, head, prove } = await load(outbound, logOver(say, {}));
   const aborts = new Map<number, AbortController>();
   const answer = ({ id, name, request }: Call, signal: AbortSignal): Promise<unknown> => {
     const onUrl = (url: string): void => say({ kind: 'url', id, url });
     // far-side.ts sends each call with a request of its type
     if (name === 'poll') return poll(request as PollRequest, signal, onUrl);
+    if (name === 'prove') return prove(request as ProofRequest, signal); // as above
     return head(request as HeadRequest, signal); // as above
   };
   port.on('message', (message: ToThread) => {
@@ -129,18 +132,21 @@ async function serve(port: MessagePort): Promise<void> {
 
 /** Loaded here and not above, when the priority of the thread has been lowered. */
 async function load(outbound: Outbound, log: Log) {
-  const [{ createAwsServices }, { SharedFiles }, { headOf }, { LocalFiles }] = await Promise.all([
+  const [{ createAwsServices }, { SharedFiles }, { headOf }, { LocalFiles }, { Prover }] = await Promise.all([
     import('./aws/clients.ts'),
     import('./aws/shared-files.ts'),
     import('./head.ts'),
     import('./local-files.ts'),
+    import('./prove.ts'),
   ]);
   const files = new LocalFiles(systemTimers);
   const shared = new SharedFiles(outbound, files);
+  const prover = new Prover(files, systemTimers);
   const aws = createAwsServices({ clock: systemClock, timers: systemTimers, log, outbound, shared });
   return {
     poll: createPolls({ aws, files, clock: systemClock, zones: new Map() }),
     head: (request: HeadRequest, signal: AbortSignal) => headOf(request, { outbound, shared }, signal),
+    prove: (request: ProofRequest, signal: AbortSignal) => prover.prove(request, signal),
   };
 }
 

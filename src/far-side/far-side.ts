@@ -1,11 +1,11 @@
 /**
  * The far side of the link, as the rooms of both journeys ask it. Everything that speaks HTTPS lives in threads of its own
- * (far-side-thread.ts says why), and only `poll(source, settings, context)` and `head(url)` cross into them. A thread is started
- * with its first call. If the thread ends by itself, or stands still, all its running calls fail, and the next call starts a new
- * thread. There are two:
+ * (far-side-thread.ts says why), and only `poll(source, settings, context)`, `head(url)` and `prove(address)` cross into them. A
+ * thread is started with its first call. If the thread ends by itself, or stands still, all its running calls fail, and the next
+ * call starts a new thread. There are two:
  *
  *     aws        polls with the AWS clients, which take 60 MiB: the thread ends when it has had no call for a while
- *     far-side   everything else: the sign of life every few seconds, the API servers
+ *     far-side   everything else: the sign of life every few seconds, the API servers, proofs by TLS
  *
  *     call --- aborted ---> the thread says how far the call had come -------------------> the call fails
  *                               `-- no word within a second: a missed deadline ----------> the call fails
@@ -23,6 +23,7 @@ import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { Outbound } from './outbound.ts';
 import type { FarSource, PollSettings } from './poll.ts';
+import type { ProofOutcome, ProofRequest } from './prove.ts';
 import { cannotAsk, failed, SourceError } from './source-error.ts';
 
 /** Polls one source once. Never rejects, and settles when its signal is aborted. `onUrl` hears which URL of AWS is asked. */
@@ -86,6 +87,12 @@ export class FarSide implements Disposable {
   /** One HEAD request. `silent`: it could not be sent, which says nothing about the link. Never rejects. */
   readonly head = (request: HeadRequest, signal: AbortSignal): Promise<HeadOutcome> =>
     this.#other.call('head', request, signal).catch(() => 'silent' as const);
+
+  /** One handshake with an address. `untried`: it could not be tried. Never rejects. */
+  readonly prove = (request: ProofRequest, signal: AbortSignal): Promise<ProofOutcome> =>
+    this.#other
+      .call('prove', request, signal)
+      .catch(() => ({ kind: 'untried', reason: 'not-asked' }) as const);
 
   /** Whether the thread is there that sends HEAD requests, started if need be. Never rejects, and settles when its signal is aborted. */
   readonly isReady = (signal: AbortSignal): Promise<boolean> => this.#other.isReady(signal);

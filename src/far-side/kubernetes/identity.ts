@@ -37,7 +37,7 @@ const HTTPS_PORT = 443;
 export async function readIdentity(
   access: KubernetesAccess,
   authority: string | undefined,
-  files: LocalFiles,
+  files: Pick<LocalFiles, 'text'>,
 ): Promise<KubernetesIdentity> {
   const read = (material: Material) => textOf(material, files);
   const described = await describe(access, files);
@@ -67,7 +67,16 @@ export async function readIdentity(
   };
 }
 
-async function describe(access: KubernetesAccess, files: LocalFiles): Promise<Kubeconfig> {
+/** The text in PEM of the authority in the operator's own files; empty where they name none. Throws SourceError. */
+export async function authorityOf(
+  access: KubernetesAccess,
+  files: Pick<LocalFiles, 'text'>,
+): Promise<string> {
+  const { certificateAuthority } = await describe(access, files);
+  return certificateAuthority === undefined ? '' : textOf(certificateAuthority, files);
+}
+
+async function describe(access: KubernetesAccess, files: Pick<LocalFiles, 'text'>): Promise<Kubeconfig> {
   if (access.kind === 'kubeconfig') {
     const path = access.kubeconfig;
     return readKubeconfig(await textOf({ kind: 'file', path }, files), path);
@@ -81,7 +90,7 @@ async function describe(access: KubernetesAccess, files: LocalFiles): Promise<Ku
   };
 }
 
-async function textOf(material: Material, files: LocalFiles): Promise<string> {
+async function textOf(material: Material, files: Pick<LocalFiles, 'text'>): Promise<string> {
   if (material.kind === 'text') return material.text;
   const { path } = material;
   return files.text(path).catch((error: unknown) => {
