@@ -7,7 +7,7 @@ import type { ServicePlace } from '../far-side/sign-of-life.ts';
 import { createSignOfLife } from '../far-side/sign-of-life.ts';
 import type { Query } from '../protocol/wire/query.ts';
 import { askedRegion, traitsOf } from '../records/sources.ts';
-import { connectTcp } from '../refresh/address-checks.ts';
+import { addressCheck, connectTcp } from '../refresh/address-checks.ts';
 import type { ClusterSettings } from '../refresh/cluster-settings.ts';
 import { LinkProbe } from '../refresh/link-probe.ts';
 import { RefreshPlane } from '../refresh/refresh-plane.ts';
@@ -67,7 +67,8 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
     random,
     evidence: (evidence) => outage.link.report(evidence),
   });
-  const plane = buildPlane(parts, connections, around, (region) => probe.sourceAnswered(region));
+  const onAnswer = (region: string) => probe.sourceAnswered(region);
+  const plane = buildPlane(parts, connections, around, { onAnswer, prove: farSide.prove });
   const retained = buildRetained(parts, around);
   return { farSide, connections, probe, plane, retained };
 }
@@ -87,7 +88,7 @@ function buildPlane(
   { config, clock, timers, random, log, pause }: DaemonParts,
   connections: SourceConnections,
   { stores, outage, serving }: Around,
-  onAnswer: (region: string) => void,
+  { onAnswer, prove }: { readonly onAnswer: (region: string) => void } & Pick<FarSide, 'prove'>,
 ): RefreshPlane {
   return new RefreshPlane({
     clusters: clusterSettings(config, connections),
@@ -110,7 +111,7 @@ function buildPlane(
     onChanges: (cluster, changes) => {
       for (const event of changeEvents(cluster, changes)) stores.ledger.record(event);
     },
-    check: connectTcp,
+    check: addressCheck({ prove, connect: connectTcp, timers }),
   });
 }
 

@@ -34,7 +34,8 @@ export interface AuthorityPlaces {
   readonly described?: string | undefined;
   /** A file in PEM. */
   readonly file?: string | undefined;
-  readonly kubernetes?: KubernetesAccess | undefined;
+  /** How the API server is asked: its files may name the authority as well. */
+  readonly access?: KubernetesAccess | undefined;
 }
 
 export type ProofOutcome =
@@ -235,13 +236,13 @@ function outcomeOf(error: unknown): ProofOutcome {
 
 /** The authorities that can be read now, each once. */
 async function readAuthorities(
-  { described, file, kubernetes }: AuthorityPlaces,
+  { described, file, access }: AuthorityPlaces,
   files: Pick<LocalFiles, 'text'>,
 ): Promise<readonly X509Certificate[]> {
   const texts = await Promise.all([
     described === undefined ? '' : Buffer.from(described, 'base64').toString('utf8'),
     file === undefined ? '' : files.text(file).catch(() => ''),
-    kubernetes === undefined ? '' : authorityOf(kubernetes, files).catch(() => ''),
+    access === undefined ? '' : authorityOf(access, files).catch(() => ''),
   ]);
   const found = texts.flatMap((text) => text.match(PEM) ?? []).flatMap(parsed);
   return [...new Map(found.map((one) => [one.fingerprint256, one])).values()];

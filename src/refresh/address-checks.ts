@@ -1,115 +1,216 @@
 /**
- * Checks of the served addresses from this host, so that an address that fails is answered last.
+ * Checks the addresses of one cluster from this host: proves each by TLS where an authority of the cluster is known, and connects
+ * by TCP otherwise. reconcile/prove.ts decides what the results mean.
  *
- * A check orders addresses and never removes one: this host sees one path, and a client may have another. The checks stay on
- * the site, so they go on through a cut, when they matter most. Another check, such as a proof by TLS, is another
- * `AddressCheck` beside `connectTcp`; `daemon/refresh-rooms.ts` hands it in.
+ *     every interval, with jitter ---> check every address, side by side ---> standings -> onChange
+ *     a new address -----------------> check it at once
+ *     a proven address fails once ---> check it again after some seconds
+ *
+ * The checks stay on the site, so they go on through a cut, when they matter most.
  */
 import { connect } from 'node:net';
+import type { ProofOutcome, ProofRequest } from '../far-side/prove.ts';
+import type { ServedAddress } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
+import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
-import type { ProbeSettings } from './cluster-settings.ts';
-import { hasSameAddresses } from './reconcile/guard.ts';
+import {
+  type CheckResult,
+  initialStanding,
+  isInDoubt,
+  isSilent,
+  movesAtMs,
+  nextStanding,
+  type Standing,
+} from './reconcile/prove.ts';
 
-/** Resolves to whether the address passed; never rejects. */
-export type AddressCheck = (address: string, port: number, timeoutMs: number) => Promise<boolean>;
+/** Resolves to what the check showed; never rejects. */
+export type AddressCheck = (request: ProofRequest) => Promise<CheckResult>;
 
-export interface AddressCheckOptions extends ProbeSettings {
+export interface AddressCheckOptions {
   readonly check: AddressCheck;
+  /** The request for an address, as the record and the settings are now; undefined where the name is not known yet. */
+  readonly requestFor: (address: string) => ProofRequest | undefined;
+  readonly intervalMs: number;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly timers: Timers;
   readonly random: Random;
-  /** Called when the set of dead addresses has changed. */
-  readonly onChange: (dead: ReadonlySet<string>) => void;
+  /** Called when a standing has changed. */
+  readonly onChange: () => void;
 }
 
-/** One lost SYN is no death. */
-const FAILURES_TO_DIE = 2;
 const JITTER = 0.1;
-/** For a check that ignores its timeout. */
-const OVERTIME_MS = 500;
+/** Before a new address, or an address in doubt, is checked: clusters and servers that hear of one event spread over it. */
+const SOON_MS = 1_000;
+const DOUBT_MS = 2_000;
+/** Beyond the timeout of a check: handshakes wait for their turn, and a check may ignore its timeout. */
+const OVERTIME_MS = 8_000;
 
 export class AddressChecks {
   readonly #options: AddressCheckOptions;
-  /** Failures in a row by address. */
-  #failures = new Map<string, number>();
-  #dead: ReadonlySet<string> = new Set();
+  #standings: ReadonlyMap<string, Standing> = new Map();
+  readonly #checking = new Map<string, Promise<void>>();
+  /** Single checks before the next interval, by address. */
+  readonly #soon = new Map<string, Disposable>();
   #next: Disposable | undefined;
+  #isStarted = false;
   #isStopped = false;
 
   constructor(options: AddressCheckOptions) {
     this.#options = options;
   }
 
-  get dead(): ReadonlySet<string> {
-    return this.#dead;
+  /** A new object after every change. */
+  get standings(): ReadonlyMap<string, Standing> {
+    return this.#standings;
   }
 
-  /** Checks these addresses from now on. Addresses that stay keep their failures; new ones count as alive. */
-  watch(addresses: readonly string[]): void {
-    this.#failures = new Map(addresses.map((address) => [address, this.#failures.get(address) ?? 0]));
-    this.#update();
+  /** Silent addresses. When all are silent, none counts as dead: the fault is probably on this host. */
+  get dead(): ReadonlySet<string> {
+    const silent = [...this.#standings].filter(([, standing]) => isSilent(standing));
+    return new Set(silent.length === this.#standings.size ? [] : silent.map(([address]) => address));
+  }
+
+  /** Checks these addresses from now on. Addresses that stay keep their standing; new addresses are checked soon. */
+  watch(addresses: readonly ServedAddress[]): void {
+    const before = this.#standings;
+    const coming = addresses.filter(({ address }) => !before.has(address));
+    if (coming.length === 0 && before.size === addresses.length) return;
+    this.#standings = new Map(
+      addresses.map((one) => [one.address, before.get(one.address) ?? initialStanding(one)]),
+    );
+    for (const [address, timer] of this.#soon) {
+      if (this.#standings.has(address)) continue;
+      timer[Symbol.dispose]();
+      this.#soon.delete(address);
+    }
+    for (const { address } of coming) this.#checkSoon(address, 0);
   }
 
   start(): void {
-    inBackground('liveness', () => this.#checkAndGoOn());
+    this.#isStarted = true;
+    this.#goOn();
+  }
+
+  /** Checks every address soon, because the name or the authority has changed. */
+  again(): void {
+    for (const address of this.#standings.keys()) this.#checkSoon(address, 0);
   }
 
   stop(): void {
     this.#isStopped = true;
     this.#next?.[Symbol.dispose]();
+    for (const timer of this.#soon.values()) timer[Symbol.dispose]();
+    this.#soon.clear();
   }
 
   /** Checks every address once, side by side. */
   async checkOnce(): Promise<void> {
-    const addresses = [...this.#failures.keys()];
-    const results = await Promise.all(addresses.map((address) => this.#check(address)));
-    if (this.#isStopped) return;
-    for (const [index, address] of addresses.entries()) {
-      const failures = this.#failures.get(address);
-      if (failures === undefined) continue; // no longer served
-      this.#failures.set(address, results[index] === true ? 0 : failures + 1);
-    }
-    this.#update();
+    await Promise.all([...this.#standings.keys()].map((address) => this.#check(address)));
   }
 
-  async #checkAndGoOn(): Promise<void> {
-    await inBackground('liveness', () => this.checkOnce());
-    if (this.#isStopped) return;
-    const { timers, random, intervalMs } = this.#options;
-    const delayMs = intervalMs * (1 - JITTER + 2 * JITTER * random.fraction());
-    this.#next = timers.after(delayMs, () => this.start());
-  }
-
-  #check(address: string): Promise<boolean> {
-    const { check, port, timeoutMs, timers } = this.#options;
-    return new Promise((resolve) => {
-      const timer = timers.after(timeoutMs + OVERTIME_MS, () => resolve(false));
-      const end = (isAlive: boolean) => {
-        timer[Symbol.dispose]();
-        resolve(isAlive);
-      };
-      check(address, port, timeoutMs).then(end, () => end(false));
+  #goOn(): void {
+    inBackground('liveness', async () => {
+      await inBackground('liveness', () => this.checkOnce());
+      if (this.#isStopped) return;
+      const { timers, random, intervalMs } = this.#options;
+      const delayMs = intervalMs * (1 - JITTER + 2 * JITTER * random.fraction());
+      this.#next = timers.after(delayMs, () => this.#goOn());
     });
   }
 
-  #update(): void {
-    const dead = deadAddresses(this.#failures);
-    if (hasSameAddresses([...dead], [...this.#dead])) return;
-    this.#dead = dead;
-    this.#options.onChange(dead);
+  #checkSoon(address: string, waitMs: number): void {
+    if (!this.#isStarted || this.#isStopped || this.#soon.has(address)) return;
+    const { timers, random } = this.#options;
+    const timer = timers.after(waitMs + random.fraction() * SOON_MS, () => {
+      this.#soon.delete(address);
+      inBackground('liveness', () => this.#check(address));
+    });
+    this.#soon.set(address, timer);
+  }
+
+  /** One check of an address at a time. */
+  #check(address: string): Promise<void> {
+    const running = this.#checking.get(address);
+    if (running !== undefined) return running;
+    const request = this.#options.requestFor(address);
+    if (request === undefined) return Promise.resolve();
+    const check = this.#resultOf(request).then((result) => {
+      this.#checking.delete(address);
+      this.#take(address, result);
+    });
+    this.#checking.set(address, check);
+    return check;
+  }
+
+  /** A check that rejects, or that does not end, says nothing about the address. */
+  #resultOf(request: ProofRequest): Promise<CheckResult> {
+    const { check, timers } = this.#options;
+    return new Promise((resolve) => {
+      const timer = timers.after(request.timeoutMs + OVERTIME_MS, () => resolve(NOT_ASKED));
+      const end = (result: CheckResult) => {
+        timer[Symbol.dispose]();
+        resolve(result);
+      };
+      check(request).then(end, () => end(NOT_ASKED));
+    });
+  }
+
+  #take(address: string, result: CheckResult): void {
+    const before = this.#standings.get(address);
+    if (before === undefined || this.#isStopped) return; // no longer watched
+    const nowMs = this.#options.clock.monotonicMs();
+    const after = nextStanding(before, result, nowMs);
+    this.#standings = new Map(this.#standings).set(address, after);
+    const waitMs = movesAtMs(after);
+    if (isInDoubt(after)) this.#checkSoon(address, DOUBT_MS);
+    else if (waitMs !== undefined) this.#checkSoon(address, waitMs - nowMs);
+    if (isChanged(before, after)) this.#options.onChange();
   }
 }
 
-/** When all addresses are dead, none counts as dead: the order would say nothing, and the fault is probably on this host. */
-export function deadAddresses(failures: ReadonlyMap<string, number>): ReadonlySet<string> {
-  const dead = [...failures].filter(([, count]) => count >= FAILURES_TO_DIE).map(([address]) => address);
-  return new Set(dead.length === failures.size ? [] : dead);
+const NOT_ASKED: CheckResult = { kind: 'untried', reason: 'not-asked' };
+
+/** Whether records or reports show the difference. */
+function isChanged(before: Standing, after: Standing): boolean {
+  return before.proof !== after.proof || before.place !== after.place || isSilent(before) !== isSilent(after);
+}
+
+export interface CheckDeps {
+  readonly prove: (request: ProofRequest, signal: AbortSignal) => Promise<ProofOutcome>;
+  readonly connect: (request: ProofRequest) => Promise<boolean>;
+  readonly timers: Timers;
+}
+
+/**
+ * Proves by TLS where an authority may be known, or the way leads through a proxy; otherwise only connects, so that a site
+ * without either never starts the thread that speaks TLS.
+ */
+export function addressCheck({ prove, connect, timers }: CheckDeps): AddressCheck {
+  return async (request) => {
+    const { described, file, access } = request.authorities;
+    const mayProve = (described ?? file ?? access ?? request.proxy) !== undefined;
+    const connected = async (reason: 'no-authority' | 'not-asked'): Promise<CheckResult> =>
+      request.proxy === undefined
+        ? { kind: 'untried', reason, isListening: await connect(request) }
+        : { kind: 'untried', reason };
+    if (!mayProve) return connected('no-authority');
+    const enough = new AbortController();
+    using _timer = timers.after(request.timeoutMs + OVERTIME_MS / 2, () => enough.abort());
+    const outcome = await prove(request, enough.signal);
+    if (outcome.kind !== 'untried') return outcome;
+    return outcome.reason === 'no-authority' ? { ...outcome, isListening: true } : connected('not-asked');
+  };
 }
 
 /** Opens a TCP connection and closes it at once, without sending an octet. */
-export const connectTcp: AddressCheck = (address, port, timeoutMs) =>
-  new Promise((resolve) => {
+export function connectTcp({
+  address,
+  port,
+  timeoutMs,
+}: Pick<ProofRequest, 'address' | 'port' | 'timeoutMs'>): Promise<boolean> {
+  return new Promise((resolve) => {
     const socket = connect({ host: address, port, timeout: timeoutMs });
     const end = (isListening: boolean) => {
       socket.destroy();
@@ -119,3 +220,4 @@ export const connectTcp: AddressCheck = (address, port, timeoutMs) =>
     socket.once('timeout', () => end(false));
     socket.on('error', () => end(false)); // refused, unreachable or reset: the address does not serve
   });
+}

@@ -44,6 +44,7 @@ import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.
 import { type Comparison, compareStates, type SourceState } from './reconcile/compare.ts';
 import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
 import { decide, keep, learn, type Plan, type PlanSettings, repin } from './reconcile/plan.ts';
+import { type Standing, withProofs } from './reconcile/prove.ts';
 import { nextDelayMs } from './reconcile/schedule.ts';
 import { ageMs } from './reconcile/timeline.ts';
 import { DisagreementWatch, RefreshLog } from './refresh-log.ts';
@@ -179,6 +180,12 @@ export class ClusterRefresher {
   repin(pin: Pin | undefined): void {
     this.#commit(repin(this.#record, pin, this.#states(), this.#planSettings, this.#now()));
     if (pin === undefined) this.kick('unpinned');
+  }
+
+  /** Takes the proofs of the addresses into the record. */
+  checked(standings: ReadonlyMap<string, Standing>): void {
+    if (this.#planSettings.isProving !== true) return;
+    this.#commit(withProofs(this.#record, standings, this.#now()));
   }
 
   /** Ends all polls and timers; the record stays as it is. */

@@ -80,7 +80,7 @@ export interface ClusterStats {
 
 export interface AddressSnapshot {
   readonly address: string;
-  /** Its last checks failed: it is answered last. */
+  /** It did not answer the last checks, while other addresses did: it is answered last. */
   readonly isDead: boolean;
   /** EC2's status of its interface where that is not `in-use`: the interface exists, and is not attached now. */
   readonly interfaceStatus?: string;
@@ -96,6 +96,8 @@ export interface AddressSnapshot {
   };
   /** The sources have dropped it; it is served because it is proven, and none of their addresses is. */
   readonly isLeaving?: true;
+  /** It is answered after the other addresses. */
+  readonly isLast?: boolean | undefined;
   readonly provenance: Readonly<
     Partial<Record<SourceName | 'pin', { readonly firstSeenAgoMs: number; readonly lastSeenAgoMs: number }>>
   >;

@@ -1,4 +1,5 @@
 /** The settings of the refresh journey, for a cluster and for times. The types are the room's own; config/ is mapped onto them. */
+import type { KubernetesAccess } from '../far-side/kubernetes/identity.ts';
 import type { Source } from '../records/observation.ts';
 import { perSource, type SourceName } from '../records/sources.ts';
 import { refusalsBy } from './reconcile/guard.ts';
@@ -17,7 +18,7 @@ export interface ClusterSettings {
   readonly pin: readonly string[];
   /** At most one of each name. */
   readonly sources: readonly Source[];
-  /** Without it, addresses are not probed. */
+  /** Without it, addresses are not checked. */
   readonly probe?: ProbeSettings;
 }
 
@@ -25,6 +26,14 @@ export interface ProbeSettings {
   readonly port: number;
   readonly intervalMs: number;
   readonly timeoutMs: number;
+  /** Proves addresses by TLS where an authority is known. */
+  readonly prove: boolean;
+  /** A file with authorities of the cluster, in PEM. */
+  readonly ca?: string;
+  /** How the API server is asked: its files may name the authority as well. */
+  readonly access?: KubernetesAccess;
+  /** The HTTP proxy through which this host reaches the addresses. */
+  readonly proxy?: { readonly address: string; readonly port: number };
 }
 
 export interface RefreshTimes {
@@ -48,6 +57,7 @@ export function planSettingsOf(settings: ClusterSettings, times: RefreshTimes): 
   return {
     endpoint: settings.endpoint,
     pin: settings.pin,
+    isProving: settings.probe?.prove ?? false,
     refusalOf: refusalsBy(settings.allowedAddresses),
     confirmAfterMs: times.confirmAfterMs ?? DEFAULT_CONFIRM_AFTER_MS,
     maximumAgeMs: perSource((name) => VIEW_LASTS_INTERVALS * times.intervalMs[name] + times.deadlineMs),

@@ -79,6 +79,8 @@ interface AddressStatus {
   };
   /** The sources have dropped it; it is served because it is proven, and none of their addresses is. */
   readonly isLeaving?: boolean;
+  /** It is answered after the other addresses. */
+  readonly isLast?: boolean;
 }
 
 /** The pin of the operator. A pin of the configuration has no reason, no author and no end. */
@@ -160,7 +162,7 @@ function endpointStatus(
 }
 
 function addressStatus(one: AddressSnapshot): AddressStatus {
-  const { address, isDead, provenance, interfaceStatus, lackedAgoMs, proof, isLeaving } = one;
+  const { address, isDead, provenance, interfaceStatus, lackedAgoMs, proof, isLeaving, isLast } = one;
   return {
     address,
     isDead,
@@ -174,6 +176,7 @@ function addressStatus(one: AddressSnapshot): AddressStatus {
       provenAgeSeconds: optionalSeconds(proof.provenAgoMs),
     },
     isLeaving,
+    isLast,
   };
 }
 

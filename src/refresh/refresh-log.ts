@@ -124,6 +124,12 @@ export class RefreshLog {
   }
 }
 
+const PROOF_MESSAGES = {
+  proven: REFRESH_MESSAGES.proven,
+  unproven: REFRESH_MESSAGES.proofLost,
+  refused: REFRESH_MESSAGES.addressRefused,
+};
+
 function messageOf(change: Change): Message<'addresses' | 'before'> {
   switch (change.kind) {
     case 'addresses':
@@ -144,6 +150,8 @@ function messageOf(change: Change): Message<'addresses' | 'before'> {
       return REFRESH_MESSAGES.pinned;
     case 'unpinned':
       return REFRESH_MESSAGES.unpinned;
+    case 'proof':
+      return PROOF_MESSAGES[change.to];
     case 'refresh-failed':
       return REFRESH_MESSAGES.refreshFails;
     case 'refresh-recovered':

@@ -3,6 +3,13 @@ import { messages } from '../log/message.ts';
 
 const NAMES = { addresses: 'the addresses served from now on', before: 'the addresses served until now' };
 
+const PROOF = {
+  address: 'the address',
+  from: 'the proof before',
+  to: 'proven, unproven or refused',
+  reason: 'why it is not proven, or what is odd about its certificate',
+};
+
 export const REFRESH_MESSAGES = messages({
   refreshing: { level: 'debug', text: 'refreshing', fields: { reason: 'why a poll starts now' } },
   sourceFails: {
@@ -143,6 +150,23 @@ export const REFRESH_MESSAGES = messages({
     fix: 'remember the pin: no source is believed until it ends; `outpost-dns unpin` ends it',
   },
   unpinned: { level: 'info', text: 'pin ended', fields: { ...NAMES, by: 'time or command' } },
+  proven: {
+    level: 'info',
+    text: 'address is proven: the api server answers there',
+    fields: { ...NAMES, ...PROOF },
+  },
+  proofLost: {
+    level: 'warn',
+    text: 'address has lost its proof: it is answered last',
+    fields: { ...NAMES, ...PROOF },
+    fix: 'during a patch: nothing. Otherwise look after the control-plane instance at `address`; `outpost-dns explain NAME` shows the reason',
+  },
+  addressRefused: {
+    level: 'warn',
+    text: 'address is refused: another server answers there',
+    fields: { ...NAMES, ...PROOF },
+    fix: 'find out which host has `address` now. Where every address is refused, a wrong authority is configured: correct `probe.ca`',
+  },
   refreshFails: {
     level: 'warn',
     text: 'refresh fails: serving what is known',

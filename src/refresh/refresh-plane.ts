@@ -2,10 +2,12 @@
  * All clusters: a refresher for each, and one place that saves and publishes their records. A reload never loses a record:
  * the record of a cluster that is no longer configured is parked, and found again when the cluster returns.
  */
+
+import type { ProofRequest } from '../far-side/prove.ts';
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
 import { type ClusterIdentity, identityOf, pairUp } from '../records/cluster-identity.ts';
-import type { EndpointRecord, Pin } from '../records/endpoint-record.ts';
+import type { EndpointRecord, Pin, ServedAddress } from '../records/endpoint-record.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps, Turnstile } from '../runtime/slices.ts';
@@ -14,8 +16,9 @@ import { type AddressCheck, AddressChecks } from './address-checks.ts';
 import { ClusterRefresher } from './cluster-refresher.ts';
 import type { AddressSnapshot, ClusterSnapshot } from './cluster-report.ts';
 import type { ClusterSettings, RefreshTimes } from './cluster-settings.ts';
-import { addressesOf, type Change } from './reconcile/changes.ts';
+import type { Change } from './reconcile/changes.ts';
 import { emptyRecord } from './reconcile/plan.ts';
+import { asAnswered } from './reconcile/prove.ts';
 import {
   aheadMs,
   type Loaded,
@@ -58,10 +61,10 @@ interface Member {
   checks: AddressChecks | undefined;
   /** The record in wall time. */
   inWallTime?: { readonly of: EndpointRecord; readonly offsetMs: number; readonly record: EndpointRecord };
-  /** The record in wall time with the dead addresses marked. */
+  /** The record in wall time, with the addresses as they are answered. */
   published?: {
     readonly of: EndpointRecord;
-    readonly dead: ReadonlySet<string>;
+    readonly standings: AddressChecks['standings'];
     readonly record: EndpointRecord;
   };
 }
@@ -302,27 +305,34 @@ export class RefreshPlane {
     member.refresher.reconfigure(settings, this.#times);
     if (JSON.stringify(before) === JSON.stringify(settings.probe)) return;
     member.checks?.stop();
+    member.published = undefined;
     member.checks = this.#checksOf(member, settings);
     member.checks?.start();
   }
 
   #checksOf({ refresher }: Member, { probe }: ClusterSettings): AddressChecks | undefined {
-    const { check, timers, random } = this.#options;
+    const { check, clock, timers, random } = this.#options;
     if (probe === undefined || check === undefined) return undefined;
     const onChange = () => {
+      if (this.#isStopped) return;
+      refresher.checked(checks.standings);
       if (this.#isRunning) this.#keeper.confirmed();
     };
-    const checks = new AddressChecks({ ...probe, check, timers, random, onChange });
-    checks.watch(addressesOf(refresher.record));
+    const requestFor = (address: string) => proofRequest(refresher, address);
+    const { intervalMs } = probe;
+    const checks = new AddressChecks({ check, requestFor, intervalMs, clock, timers, random, onChange });
+    checks.watch(watched(refresher.record));
     return checks;
   }
 
   #onRecord(member: Member, changes: readonly Change[]): void {
     const { record } = member.refresher;
-    member.checks?.watch(addressesOf(record));
+    member.checks?.watch(watched(record));
+    if (changes.some(({ kind }) => kind === 'details' || kind === 'endpoint')) member.checks?.again();
     if (changes.length > 0) this.#options.onChanges?.(member.refresher.snapshot(), changes);
     if (!this.#isRunning) return;
-    if (changes.length > 0) this.#keeper.changed();
+    // clients need not wait for the disk to hear of a proof, which the next start can repeat
+    if (changes.some(({ kind }) => kind !== 'proof')) this.#keeper.changed();
     else this.#keeper.confirmed();
   }
 
@@ -375,23 +385,50 @@ function inWallTime(member: Member, now: Moment): EndpointRecord {
   return composed;
 }
 
+/** All addresses of a record that are checked: those that may be served now or later. */
+function watched({ addresses, leaving = [], unpinned = [] }: EndpointRecord): readonly ServedAddress[] {
+  return [...new Map([...unpinned, ...leaving, ...addresses].map((one) => [one.address, one])).values()];
+}
+
+function proofRequest(
+  { record: { endpoint, details }, settings: { probe } }: ClusterRefresher,
+  address: string,
+): ProofRequest | undefined {
+  if (probe === undefined) return undefined;
+  const { port, timeoutMs, proxy, prove, ca, access } = probe;
+  const names = [...new Set([details?.endpoint, endpoint])].flatMap((name) => name ?? []);
+  const authorities = { described: details?.certificateAuthority, file: ca, access };
+  return {
+    address,
+    port,
+    timeoutMs,
+    proxy,
+    names,
+    authorities: prove && names.length > 0 ? authorities : {},
+  };
+}
+
 function published(member: Member, now: Moment): EndpointRecord {
   const record = inWallTime(member, now);
-  const dead = member.checks?.dead;
-  if (dead === undefined || dead.size === 0) return record;
-  const before = member.published;
-  if (before?.of === record && before.dead === dead) return before.record;
-  const addresses = record.addresses.map((served) =>
-    dead.has(served.address) ? { ...served, isLast: true } : served,
-  );
-  member.published = { of: record, dead, record: { ...record, addresses } };
+  const { checks, published: before } = member;
+  if (checks === undefined) return record;
+  const { standings } = checks;
+  if (before?.of === record && before.standings === standings) return before.record;
+  member.published = { of: record, standings, record: asAnswered(record, standings) };
   return member.published.record;
 }
 
 function memberSnapshot({ refresher, checks, loaded }: Member, now: Moment): ClusterSnapshot {
   const snapshot = refresher.snapshot(aheadMs(loaded, now));
+  if (checks === undefined) return snapshot;
+  const { dead, standings } = checks;
+  const order = asAnswered(refresher.record, standings).addresses;
   const marked = (addresses: readonly AddressSnapshot[]) =>
-    addresses.map((one) => ({ ...one, isDead: checks?.dead.has(one.address) ?? false }));
+    addresses.map((one) => ({
+      ...one,
+      isDead: dead.has(one.address),
+      isLast: order.find(({ address }) => address === one.address)?.isLast,
+    }));
   return { ...snapshot, addresses: marked(snapshot.addresses), withheld: marked(snapshot.withheld) };
 }
 

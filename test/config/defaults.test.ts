@@ -10,7 +10,7 @@ const DEFAULTS = {
       sources: ['dns', 'interfaces', 'cluster'],
       allowedAddresses: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10'],
       pin: [],
-      probe: { port: 443, intervalMs: 30_000, timeoutMs: 2000 },
+      probe: { port: 443, intervalMs: 30_000, timeoutMs: 2000, prove: true },
     },
   ],
   upstreams: [{ text: '10.0.0.2:53', address: '10.0.0.2', port: 53 }],

@@ -126,7 +126,11 @@ clusters:
   t.same(sources[1], ['dns']);
   t.ok(sources[2]?.includes('route53'));
   t.match(clusters, [
-    { name: 'a', region: 'us-west-2', probe: { port: 443, intervalMs: 30_000, timeoutMs: 2000 } },
+    {
+      name: 'a',
+      region: 'us-west-2',
+      probe: { port: 443, intervalMs: 30_000, timeoutMs: 2000, prove: true },
+    },
     { name: 'b', endpoint: 'b.eks.example', pin: ['10.0.0.9'] },
     { name: 'c', vpcId: 'vpc-0a1b2c3d4e5f60718' },
   ]);

@@ -121,10 +121,10 @@ t.test('every authority that is known counts: described, in a file, in a kubecon
   const files = { '/ca': ca, '/bad': 'no certificate', '/kubeconfig': kubeconfig };
   const known: readonly (readonly [what: string, ProofRequest['authorities']])[] = [
     ['a file beside an old description', { described: other, file: '/ca' }],
-    ['a kubeconfig', { kubernetes: { kind: 'kubeconfig', kubeconfig: '/kubeconfig' } }],
+    ['a kubeconfig', { access: { kind: 'kubeconfig', kubeconfig: '/kubeconfig' } }],
     [
       'the file of a client certificate',
-      { kubernetes: { kind: 'certificate', certificate: '', key: '', ca: '/ca' } },
+      { access: { kind: 'certificate', certificate: '', key: '', ca: '/ca' } },
     ],
     ['a file that cannot be read, beside the description', { described: CA, file: '/none' }],
     [

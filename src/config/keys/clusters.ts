@@ -15,7 +15,7 @@ import {
   section,
   wholeNumber,
 } from '../key.ts';
-import { ipv4Address, ipv4Network, isInside } from '../kinds/address.ts';
+import { ipv4Address, ipv4Network, isInside, serverAddress } from '../kinds/address.ts';
 import { duration, durationText } from '../kinds/quantity.ts';
 import {
   absolutePath,
@@ -111,11 +111,24 @@ const probe = into(
       enabled: defaulted(
         flag(),
         true,
-        'connect to each address by TCP and order dead addresses last; none is ever removed',
+        'check each address from this host, and order addresses that do not answer or are not proven last',
       ),
       port: defaulted(wholeNumber(1, 65_535), 443, 'port to connect to'),
-      interval: defaulted(duration('1s', '1h'), '30s', 'time between two probes of an address'),
-      timeout: defaulted(duration('50ms', '30s'), '2s', 'time after which a probe has failed'),
+      interval: defaulted(duration('1s', '1h'), '30s', 'time between two checks of an address'),
+      timeout: defaulted(duration('50ms', '30s'), '2s', 'time after which a check has failed'),
+      prove: defaulted(
+        flag(),
+        true,
+        'prove each address by TLS: a handshake must show a certificate for the name of the endpoint, signed by the authority of the cluster. While proven addresses exist, refused addresses are not served, and new addresses only after their proof. Without a known authority a check only connects by TCP',
+      ),
+      ca: optional(
+        absolutePath('/etc/outpost-dns/cluster-ca.crt'),
+        'certificate authority of the cluster in PEM, beside those from DescribeCluster and from `kubernetes`; read again at each check',
+      ),
+      proxy: optional(
+        serverAddress(3128),
+        'HTTP proxy (CONNECT) through which this host reaches the addresses',
+      ),
     },
     notMoreThan('timeout', 'interval', durationText),
   ),
@@ -174,7 +187,11 @@ const cluster = into(
     tellAddresses,
     pinsInside,
   ),
-  (options) => ({ ...options, sources: options.sources ?? sourcesBy(options) }),
+  ({ probe, ...options }) => ({
+    ...options,
+    ...(probe === undefined ? {} : { probe: { ...probe, access: options.kubernetes } }),
+    sources: options.sources ?? sourcesBy(options),
+  }),
 );
 
 /** `dns; with \`region\` also interfaces and cluster; ...`: the sources by the key that makes them a default. */

@@ -43,6 +43,15 @@ export function listenAddress(defaultPort: number) {
   });
 }
 
+/** The address of a server that this host connects to. */
+export function serverAddress(defaultPort: number) {
+  return textKind((text) => readSocketAddress(text, defaultPort, 1), {
+    allowed: `an address with an optional port (default ${defaultPort}), such as 10.0.0.9:${defaultPort} or [fd00::9]:${defaultPort}`,
+    example: `10.0.0.9:${defaultPort}`,
+    pattern: `^[0-9A-Fa-f.:\\[\\]]+${ZONE_PATTERN}$`,
+  });
+}
+
 /** In the pattern of an address with an optional port: the interface of a link-local address. */
 export const ZONE_PATTERN = '(%[^%/\\s\\]]+(\\](:[0-9]+)?)?)?';
 

@@ -1,4 +1,5 @@
 /** Finds the differences between two records of one cluster, for the log, the ledger and the metrics. Pure. */
+import type { ProofReason, ProofState } from '../../records/address-proof.ts';
 import type { ClusterDetails, EndpointRecord, HeldChange, Pin } from '../../records/endpoint-record.ts';
 import { hasSameAddresses } from './guard.ts';
 
@@ -16,6 +17,13 @@ export type Change =
   | { readonly kind: 'released'; readonly held: HeldChange; readonly outcome: 'adopted' | 'dropped' }
   | { readonly kind: 'pinned'; readonly pin: Pin }
   | { readonly kind: 'unpinned'; readonly pin: Pin; readonly by: PinEnd; readonly ranMs: number }
+  | {
+      readonly kind: 'proof';
+      readonly address: string;
+      readonly from?: ProofState;
+      readonly to: ProofState;
+      readonly reason?: ProofReason;
+    }
   | { readonly kind: 'refresh-failed' }
   | { readonly kind: 'refresh-recovered' };
 
@@ -36,7 +44,11 @@ export function changesBetween(
   );
   if (fields.length > 0) changes.push({ kind: 'details', fields });
   changes.push(...pinChanges(before.pin, after.pin, nowMs));
-  changes.push(...addressChanges(before, after), ...heldChanges(before, after));
+  changes.push(
+    ...addressChanges(before, after),
+    ...heldChanges(before, after),
+    ...proofChanges(before, after),
+  );
   if (before.lastRefreshFailed !== after.lastRefreshFailed)
     changes.push({ kind: after.lastRefreshFailed ? 'refresh-failed' : 'refresh-recovered' });
   return changes;
@@ -65,6 +77,20 @@ function addressChanges(before: EndpointRecord, after: EndpointRecord): readonly
   const added = has.filter((address) => !had.includes(address));
   const removed = had.filter((address) => !has.includes(address));
   return [{ kind: 'addresses', added, removed, basis: after.basis }];
+}
+
+/** An address that is not proven yet, as every new address, is no change. */
+function proofChanges(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
+  const all = ({ addresses, leaving = [] }: EndpointRecord) => [...addresses, ...leaving];
+  const had = new Map(all(before).map(({ address, proof }) => [address, proof?.state]));
+  return all(after).flatMap(({ address, proof }): readonly Change[] => {
+    if (proof === undefined || !had.has(address)) return [];
+    const from = had.get(address);
+    if (proof.state === (from ?? 'unproven')) return [];
+    const { state: to, reason } = proof;
+    const cause = reason === undefined ? {} : { reason };
+    return [{ kind: 'proof', address, ...(from === undefined ? {} : { from }), to, ...cause }];
+  });
 }
 
 function heldChanges({ held: before }: EndpointRecord, after: EndpointRecord): readonly Change[] {

@@ -30,15 +30,17 @@ export function withPin(
   pin: readonly string[],
   nowMs: number,
 ): EndpointRecord {
-  const provenanceIn = ({ addresses }: EndpointRecord, address: string) =>
-    addresses.find((served) => served.address === address)?.provenance;
-  const addresses = pin.map((address) => ({
-    address,
-    provenance: {
-      ...provenanceIn(found, address),
-      pin: sighting(provenanceIn(previous, address)?.pin, nowMs),
-    },
-  }));
+  const inRecord = ({ addresses }: EndpointRecord, address: string) =>
+    addresses.find((served) => served.address === address);
+  const addresses = pin.map((address) => {
+    const [now, before] = [inRecord(found, address), inRecord(previous, address)];
+    const proof = before?.proof ?? now?.proof;
+    return {
+      address,
+      provenance: { ...now?.provenance, pin: sighting(before?.provenance.pin, nowMs) },
+      ...(proof === undefined ? {} : { proof }),
+    };
+  });
   const observed = found.addresses.filter(isObserved);
   // addresses that only an earlier pin named are kept, too, because nothing better is known
   const kept = previous.basis === 'pin' ? (previous.unpinned ?? []) : found.addresses;

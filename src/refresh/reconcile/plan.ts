@@ -26,12 +26,15 @@ import {
 import { contradictedBy, corroborate, corroboratedBefore, sparedAddresses } from './corroboration.ts';
 import { type GuardSettings, guard, hasSameAddresses, type Refusal } from './guard.ts';
 import { endedPin, isObserved, pinOf, sighting, withoutPin, withPin } from './pin.ts';
+import { hasSameServed, withLeaving, withoutProofs } from './prove.ts';
 
 export interface PlanSettings extends ViewSettings, GuardSettings {
   /** The operator's own name for the endpoint; this name wins over the name in DescribeCluster. */
   readonly endpoint?: string | undefined;
   /** The pin of the configuration. Wins over everything; empty when there is none. */
   readonly pin: readonly string[];
+  /** Whether the addresses are proven by TLS; see prove.ts. */
+  readonly isProving?: boolean;
 }
 
 export interface Plan {
@@ -278,7 +281,7 @@ function serve(
   });
 }
 
-/** Adds the pin, the endpoint's name and the time of the change, and then finds the changes. */
+/** Adds the pin, the endpoint's name, what proofs protect and the time of the change, and then finds the changes. */
 function finish(
   previous: EndpointRecord,
   planned: EndpointRecord,
@@ -290,8 +293,8 @@ function finish(
   const unended = endedPin(named, nowMs);
   const pin = pinOf(unended, settings);
   const pinned = pin.length === 0 ? unended : withPin(unended, previous, pin, nowMs);
-  const isSameSet = hasSameAddresses(addressesOf(previous), addressesOf(pinned));
-  const record = isSameSet ? pinned : { ...pinned, changedAtMs: nowMs };
+  const proven = settings.isProving === true ? withLeaving(pinned, previous) : withoutProofs(pinned);
+  const record = hasSameServed(previous, proven) ? proven : { ...proven, changedAtMs: nowMs };
   if (JSON.stringify(record) === JSON.stringify(previous)) return { record: previous, changes: [] };
   return { record, changes: changesBetween(previous, record, nowMs) };
 }

@@ -1,0 +1,251 @@
+/**
+ * Decides what the checks of an address mean: whether the address is proven, and where it stands among the answers. Pure.
+ *
+ *     was         this check shows         becomes
+ *     any         the right certificate    proven
+ *     not proven  another server           refused
+ *     proven      another server           unproven, and last among the answers; only then, when a second check agrees, refused
+ *     any         silence, twice           unproven; a refused address stays refused, because the other server may only restart
+ *     any         nothing could be tried   as it was; a proof ends an hour after its last handshake
+ *
+ * The order of the answers follows, from first to last: proven, unproven, silent, another server. An address changes its place
+ * at most once in 30 s, so that a flapping address does not send clients to and fro.
+ */
+import { type AddressProof, isForeign, isProven, servedIn } from '../../records/address-proof.ts';
+import type { EndpointRecord, ServedAddress } from '../../records/endpoint-record.ts';
+import { type Change, changesBetween } from './changes.ts';
+import { hasSameAddresses } from './guard.ts';
+
+/** What one check of an address showed. */
+export type CheckResult =
+  /** With a reason: the certificate is outside its time by the clock of this host. */
+  | { readonly kind: 'proven'; readonly reason?: 'expired' | 'not-yet-valid' }
+  /** A server answers that is not the API server of the cluster. */
+  | { readonly kind: 'refused'; readonly reason: 'other-authority' | 'other-name' | 'no-tls' }
+  | { readonly kind: 'silent'; readonly reason: 'timeout' | 'network' }
+  /** No handshake could be tried. `isListening`: the address accepts connections; absent where that is not known either. */
+  | {
+      readonly kind: 'untried';
+      readonly reason: 'no-authority' | 'not-asked';
+      readonly isListening?: boolean;
+    };
+
+/** Everything that is known of one address on account of its checks. */
+export interface Standing {
+  readonly proof?: AddressProof;
+  /** Checks in a row without an answer. */
+  readonly silences: number;
+  /** Its place among the answers: a smaller number stands before a larger number. Absent before the first check. */
+  readonly place?: number;
+  /** When its place last changed. The first place is no change. */
+  readonly movedAtMs?: number;
+  /** The place that it takes as soon as it may move again. */
+  readonly awaited?: number;
+}
+
+/** One lost packet is no death. */
+const SILENCES_TO_DIE = 2;
+const MOVE_AFTER_MS = 30_000;
+/** How long a proof lasts while no handshake can be tried, such as without the file of the authority. */
+const PROOF_LASTS_MS = 3_600_000;
+/** The time of the last proof goes to the disk in steps of this size. */
+const PROVEN_STEP_MS = 600_000;
+
+/** The standing of an address from before the first check of this process. */
+export function initialStanding({ proof }: ServedAddress): Standing {
+  return proof === undefined ? { silences: 0 } : { proof, silences: 0 };
+}
+
+export function nextStanding(before: Standing, result: CheckResult, nowMs: number): Standing {
+  const isSilent = result.kind === 'silent' || (result.kind === 'untried' && result.isListening === false);
+  const isUnknown = result.kind === 'untried' && result.isListening === undefined;
+  const silences = isUnknown ? before.silences : isSilent ? before.silences + 1 : 0;
+  const proof = nextProof(before, result, silences, nowMs);
+  const wanted = placeOf({ proof, silences });
+  const { place = wanted, movedAtMs } = before;
+  const standing = { ...(proof === undefined ? {} : { proof }), silences, place };
+  const moved = movedAtMs === undefined ? {} : { movedAtMs };
+  if (place === wanted) return { ...standing, ...moved };
+  if (movedAtMs !== undefined && nowMs - movedAtMs < MOVE_AFTER_MS)
+    return { ...standing, ...moved, awaited: wanted };
+  return { ...standing, place: wanted, movedAtMs: nowMs };
+}
+
+/** When the address may take its awaited place; undefined where it awaits none. */
+export function movesAtMs({ awaited, movedAtMs }: Standing): number | undefined {
+  return awaited === undefined || movedAtMs === undefined ? undefined : movedAtMs + MOVE_AFTER_MS;
+}
+
+/** Whether the last checks had no answer. */
+export function isSilent({ silences }: Standing): boolean {
+  return silences >= SILENCES_TO_DIE;
+}
+
+/** Whether a second check is wanted soon: it ends the doubt about an address that was proven. */
+export function isInDoubt({ proof, silences, place }: Standing): boolean {
+  if (proof?.state === 'proven') return silences > 0;
+  return proof?.state === 'unproven' && isForeign(proof) && place === LAST;
+}
+
+function nextProof(
+  { proof: before, place }: Standing,
+  result: CheckResult,
+  silences: number,
+  nowMs: number,
+): AddressProof | undefined {
+  switch (result.kind) {
+    case 'proven': {
+      const { provenAtMs } = before ?? {};
+      const isRecent = provenAtMs !== undefined && nowMs - provenAtMs < PROVEN_STEP_MS;
+      const isSame = isProven({ proof: before }) && before?.reason === result.reason;
+      return became(before, 'proven', result.reason, isSame && isRecent ? provenAtMs : nowMs, nowMs);
+    }
+    case 'refused': {
+      const wasProven = before?.provenAtMs !== undefined && before.state !== 'refused';
+      const isLast = before?.state === 'unproven' && place === LAST;
+      const state = wasProven && !isLast ? 'unproven' : 'refused';
+      return became(before, state, result.reason, before?.provenAtMs, nowMs);
+    }
+    case 'silent':
+      if (before?.state === 'refused' || (before !== undefined && silences < SILENCES_TO_DIE)) return before;
+      return became(before, 'unproven', reasonOf(before, result), before?.provenAtMs, nowMs);
+    case 'untried': {
+      if (before?.state === 'refused') return before;
+      if (before?.state === 'proven' && silences < SILENCES_TO_DIE) {
+        const isOver = nowMs - (before.provenAtMs ?? before.sinceMs) >= PROOF_LASTS_MS;
+        if (!isOver) return before;
+      }
+      return became(before, 'unproven', reasonOf(before, result), before?.provenAtMs, nowMs);
+    }
+  }
+}
+
+/** A server that was seen there is more than silence. */
+function reasonOf(
+  before: AddressProof | undefined,
+  { reason }: Extract<CheckResult, { kind: 'silent' | 'untried' }>,
+): AddressProof['reason'] {
+  return before?.state === 'unproven' && isForeign(before) ? before.reason : reason;
+}
+
+function became(
+  before: AddressProof | undefined,
+  state: AddressProof['state'],
+  reason: AddressProof['reason'],
+  provenAtMs: number | undefined,
+  nowMs: number,
+): AddressProof {
+  const isSame = before?.state === state && before.reason === reason && before.provenAtMs === provenAtMs;
+  if (isSame) return before;
+  return {
+    state,
+    sinceMs: before?.state === state ? before.sinceMs : nowMs,
+    ...(reason === undefined ? {} : { reason }),
+    ...(provenAtMs === undefined ? {} : { provenAtMs }),
+  };
+}
+
+/** The place of an address at which another server answers. */
+const LAST = 6;
+
+/** Those that were proven once stand before those that never were. */
+function placeOf({ proof, silences }: Standing): number {
+  if (proof !== undefined && (proof.state === 'refused' || isForeign(proof))) return LAST;
+  if (proof?.state === 'proven') return proof.reason === undefined ? 0 : 1;
+  const isNew = proof?.provenAtMs === undefined;
+  if (silences >= SILENCES_TO_DIE) return isNew ? 5 : 4;
+  return isNew ? 3 : 2;
+}
+
+/** The record with its addresses as they are answered: without those that are withheld, and behind the first place marked. */
+export function asAnswered(record: EndpointRecord, standings: ReadonlyMap<string, Standing>): EndpointRecord {
+  const { served, withheld } = servedIn(record);
+  const placed = served.map((one) => {
+    const standing = standings.get(one.address) ?? initialStanding(one);
+    return { one, place: standing.place ?? placeOf(standing) };
+  });
+  const first = Math.min(...placed.map(({ place }) => place));
+  const isWhole = withheld.length === 0 && record.leaving === undefined;
+  if (isWhole && placed.every(({ place }) => place === first)) return record;
+  const { leaving: _, ...rest } = record;
+  const addresses = placed
+    .sort((some, other) => some.place - other.place)
+    .map(({ one, place }) => (place === first ? one : { ...one, isLast: true }));
+  return { ...rest, addresses };
+}
+
+/** Marks the addresses of a record with their proofs. The record is the same object where nothing has changed. */
+export function withProofs(
+  before: EndpointRecord,
+  standings: ReadonlyMap<string, Standing>,
+  nowMs: number,
+): { readonly record: EndpointRecord; readonly changes: readonly Change[] } {
+  let isChanged = false;
+  const mark = (one: ServedAddress): ServedAddress => {
+    const proof = standings.get(one.address)?.proof;
+    if (proof === undefined || proof === one.proof) return one;
+    isChanged = true;
+    const { awaitsProof, ...rest } = one;
+    const isAwaiting = awaitsProof === true && proof.state !== 'proven';
+    return { ...rest, proof, ...(isAwaiting ? { awaitsProof } : {}) };
+  };
+  const { addresses, leaving, unpinned } = before;
+  const marked = {
+    ...before,
+    addresses: addresses.map(mark),
+    ...(leaving === undefined ? {} : { leaving: leaving.map(mark) }),
+    ...(unpinned === undefined ? {} : { unpinned: unpinned.map(mark) }),
+  };
+  if (!isChanged) return { record: before, changes: [] };
+  const next = withLeaving(marked, marked);
+  const record = hasSameServed(before, next) ? next : { ...next, changedAtMs: nowMs };
+  return { record, changes: changesBetween(before, record, nowMs) };
+}
+
+/**
+ * Protects proven addresses from a set that replaces them. Proven addresses that the sources drop stay as `leaving` until one
+ * of the new set is proven. An address that comes while another is proven waits for its own proof; see `servedIn`.
+ */
+export function withLeaving(planned: EndpointRecord, previous: EndpointRecord): EndpointRecord {
+  const { leaving: _, ...rest } = planned;
+  if (planned.basis === 'pin') return rest;
+  const known = new Map(
+    [...(previous.unpinned ?? []), ...(previous.leaving ?? []), ...previous.addresses].map((one) => [
+      one.address,
+      one,
+    ]),
+  );
+  const hasProven = [...known.values()].some(isProven) || rest.addresses.some(isProven);
+  const addresses = rest.addresses.map((one): ServedAddress => {
+    const before = known.get(one.address);
+    if (before === undefined) return hasProven && !isProven(one) ? { ...one, awaitsProof: true } : one;
+    if (one.proof !== undefined || before.proof === undefined) return one;
+    return { ...one, proof: before.proof };
+  });
+  const record = addresses.every((one, at) => one === rest.addresses[at]) ? rest : { ...rest, addresses };
+  if (addresses.length === 0 || addresses.some(isProven)) return record;
+  const decided = new Set(addresses.map(({ address }) => address));
+  const leaving = [...known.values()].filter((one) => isProven(one) && !decided.has(one.address));
+  return leaving.length === 0 ? record : { ...record, leaving };
+}
+
+/** Whether clients get the same set of addresses. */
+export function hasSameServed(some: EndpointRecord, other: EndpointRecord): boolean {
+  const of = (record: EndpointRecord) => servedIn(record).served.map(({ address }) => address);
+  return hasSameAddresses(of(some), of(other));
+}
+
+/** The record as if no address were ever checked: for a cluster whose addresses are not proven any more. */
+export function withoutProofs(proven: EndpointRecord): EndpointRecord {
+  const { leaving, ...record } = proven;
+  const hasNone = (some: readonly ServedAddress[] = []) =>
+    some.every(({ proof, awaitsProof }) => proof === undefined && awaitsProof === undefined);
+  if (leaving === undefined && hasNone(record.addresses) && hasNone(record.unpinned)) return proven;
+  const bare = ({ proof: _proof, awaitsProof: _awaits, ...one }: ServedAddress): ServedAddress => one;
+  const { addresses, unpinned } = record;
+  return {
+    ...record,
+    addresses: addresses.map(bare),
+    ...(unpinned === undefined ? {} : { unpinned: unpinned.map(bare) }),
+  };
+}
