@@ -1,5 +1,5 @@
 /** The settings of the refresh journey, for a cluster and for times. The types are the room's own; config/ is mapped onto them. */
-import type { KubernetesAccess } from '../far-side/kubernetes/identity.ts';
+import type { AuthorityPlaces } from '../far-side/prove.ts';
 import type { Source } from '../records/observation.ts';
 import { perSource, type SourceName } from '../records/sources.ts';
 import { refusalsBy } from './reconcile/guard.ts';
@@ -31,7 +31,7 @@ export interface ProbeSettings {
   /** A file with authorities of the cluster, in PEM. */
   readonly ca?: string;
   /** How the API server is asked: its files may name the authority as well. */
-  readonly access?: KubernetesAccess;
+  readonly access?: AuthorityPlaces['access'];
   /** The HTTP proxy through which this host reaches the addresses. */
   readonly proxy?: { readonly address: string; readonly port: number };
 }

@@ -196,8 +196,17 @@ t.test('an AWS client is imported in one room only, and only when it is needed',
   }
 });
 
-t.test('only polls and HEAD requests cross into the far side: its insides are its own', async (t) => {
-  const doors = ['far-side', 'poll', 'head', 'sign-of-life', 'outbound', 'source-error', 'far-side-messages'];
+t.test('only polls, HEAD requests and proofs cross into the far side: its insides are its own', async (t) => {
+  const doors = [
+    'far-side',
+    'poll',
+    'head',
+    'prove',
+    'sign-of-life',
+    'outbound',
+    'source-error',
+    'far-side-messages',
+  ];
   for (const { path, imports } of files) {
     if (isIn(path, 'far-side')) continue;
     const inside = imports.filter((target) => isIn(target, 'far-side'));
@@ -211,7 +220,7 @@ t.test('only polls and HEAD requests cross into the far side: its insides are it
   const calls = /export interface Calls \{([^}]*)\}/.exec(thread?.code ?? '')?.[1] ?? '';
   t.strictSame(
     [...calls.matchAll(/readonly (\w+):/g)].map(([, name]) => name),
-    ['poll', 'head'],
+    ['poll', 'head', 'prove'],
   );
 });
 

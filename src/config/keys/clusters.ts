@@ -187,12 +187,17 @@ const cluster = into(
     tellAddresses,
     pinsInside,
   ),
-  ({ probe, ...options }) => ({
-    ...options,
-    ...(probe === undefined ? {} : { probe: { ...probe, access: options.kubernetes } }),
-    sources: options.sources ?? sourcesBy(options),
-  }),
+  (options) => ({ ...options, ...withAuthority(options), sources: options.sources ?? sourcesBy(options) }),
 );
+
+/** A kubeconfig names the authority that signs for the addresses as well. */
+function withAuthority<Probe, Access>(given: {
+  readonly probe?: Probe | undefined;
+  readonly kubernetes?: Access | undefined;
+}) {
+  const { probe, kubernetes: access } = given;
+  return probe === undefined || access === undefined ? {} : { probe: { ...probe, access } };
+}
 
 /** `dns; with \`region\` also interfaces and cluster; ...`: the sources by the key that makes them a default. */
 function defaultSources(): string {
