@@ -6,9 +6,15 @@ export const SERVE_MESSAGES = messages({
   stopped: { level: 'info', text: 'stopped' },
   threadsHang: {
     level: 'warn',
-    text: 'threads hang in the operating system: the process ends itself with SIGKILL',
+    text: 'threads hang in the operating system: the process ends without them',
     fields: { threads: 'threads that have not ended' },
     fix: 'look for a hanging file system (NFS) or device. Nothing is lost: everything was saved before',
+  },
+  stopHangs: {
+    level: 'error',
+    text: 'the stop hangs: the process ends without the rest of it',
+    fields: { seconds: 'how long it has lasted' },
+    fix: 'look for a hanging file system under `state.directory`. What was saved before the stop is whole',
   },
   runtimeWarns: {
     level: 'warn',

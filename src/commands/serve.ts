@@ -13,7 +13,7 @@ import { systemRandom } from '../runtime/random.ts';
 import { connectServiceManager } from '../runtime/service-manager.ts';
 import { catchSignals, type Signals } from '../runtime/signals.ts';
 import { systemPause } from '../runtime/slices.ts';
-import { threadsEnded, threadsNotEnded } from '../runtime/threads.ts';
+import { directExit, threadsEnded, threadsNotEnded } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { configReader, readConfigOrExplain } from './config-file.ts';
 import { startWatchdog } from './own-health.ts';
@@ -39,6 +39,7 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
   const manager = await connectServiceManager(process.env, log);
   // from here on no signal may be lost, and none may end the server half started
   const ended = untilEnded();
+  const stopping = ended.promise.then(() => endWithin(STOP_MS, processLog));
   const starting = startDaemon({
     config,
     loadConfig: () => reader.read(),
@@ -83,6 +84,7 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
   manager.notify('STOPPING=1');
   await daemon.stop(signal);
   reader[Symbol.dispose]();
+  (await stopping)[Symbol.dispose]();
   SERVE_MESSAGES.stopped(log);
   await processLog.flush();
   exitSoon(EXIT.well, processLog);
@@ -115,21 +117,39 @@ const EXIT_GRACE_MS = 250;
 const THREAD_GRACE_MS = 2_000;
 
 /**
- * Everything is closed and saved: a credential_process, or a reader of the log, that hangs does not delay the end. An exit
- * waits for threads: for those of far-side/, and for the pool, where a write to a log that hangs keeps a thread for ever.
- * Only SIGKILL ends the process then.
+ * Everything is closed and saved: a credential_process, a reader of the log, or a thread that hangs does not delay the end. An
+ * exit of Node waits for threads: for those of far-side/, for the pool, where a write to a log that hangs keeps a thread for
+ * ever, and for a read of Node's own. The process therefore ends by `_exit`; where C cannot be called, by SIGKILL.
  */
-function exitSoon(code: ExitCode, processLog: ProcessLog): void {
-  const kill = () => process.kill(process.pid, 'SIGKILL');
+async function exitSoon(code: ExitCode, processLog: ProcessLog): Promise<void> {
+  const leave = await directExit();
+  if (leave !== undefined) process.once('exit', () => leave(code));
+  const end = () => (leave === undefined ? process.kill(process.pid, 'SIGKILL') : leave(code));
   const limit = setTimeout(() => {
     const threads = threadsNotEnded();
     SERVE_MESSAGES.threadsHang(processLog.log, { threads });
-    inBackground('other', () => processLog.flush()).then(kill);
+    inBackground('other', () => processLog.flush()).then(end);
   }, THREAD_GRACE_MS);
   inBackground('other', threadsEnded).then(() => {
     clearTimeout(limit);
-    setTimeout(() => (processLog.isStuck ? kill() : process.exit(code)), EXIT_GRACE_MS).unref();
+    setTimeout(() => (processLog.isStuck ? end() : process.exit(code)), EXIT_GRACE_MS).unref();
   });
+}
+
+/** A store waits two seconds for a disk that hangs, and three wait in turn; a service manager's patience is ten seconds and longer. */
+const STOP_MS = 8_000;
+
+/** A start or a stop that waits for a disk without an answer ends all the same. */
+function endWithin(limitMs: number, processLog: ProcessLog): Disposable {
+  const timer = setTimeout(() => {
+    SERVE_MESSAGES.stopHangs(processLog.log, { seconds: limitMs / 1000 });
+    inBackground('other', () => processLog.flush()).then(async () => {
+      const leave = await directExit();
+      if (leave === undefined) process.kill(process.pid, 'SIGKILL');
+      else leave(EXIT.finding);
+    });
+  }, limitMs);
+  return { [Symbol.dispose]: () => clearTimeout(timer) };
 }
 
 /**
