@@ -17,6 +17,7 @@ import { ServerCookies } from '../serving/listener/server-cookies.ts';
 import { TcpSlots } from '../serving/listener/tcp.ts';
 import { DisconnectedRules } from '../serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../serving/local-zones/local-zones.ts';
+import { Rehearsal, type RehearsalDeps } from '../serving/resolver/rehearsal.ts';
 import { Resolver } from '../serving/resolver/resolver.ts';
 import type { ResolverOptions, ResolverRules } from '../serving/resolver/resolver-deps.ts';
 import { Identity } from '../serving/resolver/server-texts.ts';
@@ -48,34 +49,41 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
   // a zone that the operator sends to other servers is answered by those for as long as they answer
   const isLinkCut = (route: Route): boolean =>
     outage.link.isFarSideCut && inForce.routes.defaults.has(route.name);
-  const resolver: Resolver = new Resolver(
-    {
-      endpoints: serving,
-      cache,
-      clock,
-      upstreams: {
-        forward: (query, route, reply) => forwarder.forwardTo(query, route, reply),
-        isCut: (query, route) =>
-          forwarder.isCut(query, route) ||
-          (isLinkCut(route) && resolver.rules.disconnected.isBeyondLink(query)),
-        isLinkCut,
-        noteFalseDenial: (query, upstream) => forwarder.noteFalseDenial(query, upstream),
-        isLoopProbe: (query) => forwarder.isLoopProbe(query),
-        noteLoop: (query) => forwarder.noteLoop(query),
-        timers,
-      },
-      statusText,
-      outage: outage.drill.report,
+  const options: RehearsalDeps['options'] = {
+    endpoints: serving,
+    cache,
+    clock,
+    upstreams: {
+      forward: (query, route, reply) => forwarder.forwardTo(query, route, reply),
+      isCut: (query, route) =>
+        forwarder.isCut(query, route) ||
+        (isLinkCut(route) && resolver.rules.disconnected.isBeyondLink(query)),
+      isLinkCut,
+      noteFalseDenial: (query, upstream) => forwarder.noteFalseDenial(query, upstream),
+      isLoopProbe: (query) => forwarder.isLoopProbe(query),
+      noteLoop: (query) => forwarder.noteLoop(query),
+      timers,
     },
-    atOnce(resolverRules(config)),
-  );
+    statusText,
+    outage: outage.drill.report,
+  };
+  const resolver: Resolver = new Resolver(options, atOnce(resolverRules(config)));
+  const rehearsal = new Rehearsal({
+    options,
+    rules: () => resolver.rules,
+    isAcrossLink: ({ name }) => {
+      const group = inForce.routes.groups.find((one) => one.name === name);
+      return group?.upstreams.every(({ text }) => inForce.routes.acrossLink.has(text)) ?? false;
+    },
+    leadsBeyondLink: ({ name }) => inForce.routes.defaults.has(name),
+  });
   const cookies = new ServerCookies({ clock, random });
   const intake = new Intake({ handler: resolver, log, clock, cookies, ...intakeRules(config, random) });
   const clients = new ClientAddressBook();
   const slots = new TcpSlots({ intake, clients, clock, timers }, config.limits.tcp);
   const createUdp = udpListeners(libc);
   const listeners = new Listeners({ intake, clients, clock, timers, log, slots, interfaces, createUdp });
-  return { serving, forwarder, resolver, isLinkCut, intake, slots, listeners };
+  return { serving, forwarder, resolver, rehearsal, isLinkCut, intake, slots, listeners };
 }
 
 function buildForwarder(parts: DaemonParts, { libc, inForce, outage, pollAgain }: Around): Forwarder {

@@ -56,6 +56,21 @@ interface AnswerCacheParts {
   readonly isCut?: () => boolean;
 }
 
+/** The part of the cache that the resolver uses. */
+export type AnswerStore = Pick<
+  AnswerCache,
+  | 'settings'
+  | 'find'
+  | 'findAny'
+  | 'peekAny'
+  | 'giveRetained'
+  | 'hasRetainedRecordsOf'
+  | 'retainedRevision'
+  | 'store'
+  | 'noteFailure'
+  | 'claimPrefetch'
+>;
+
 export class AnswerCache {
   #settings: AnswerCacheSettings;
   readonly #answers: Segments;
@@ -104,6 +119,28 @@ export class AnswerCache {
     const retained = this.#retainedFor(query);
     if (retained !== undefined) return givenAnswer(retained, nowMs, this.#settings);
     return this.#variants.best(query, nowMs, isCut, this.#settings)?.given;
+  }
+
+  /** The same answers for a rehearsal: nothing is counted, nothing counts as used, and nothing is kept. */
+  withoutTrace(): AnswerStore {
+    const best = (query: Query, nowMs: number, isCut: boolean) =>
+      this.#variants.best(query, nowMs, isCut, this.#settings)?.given;
+    return {
+      settings: this.#settings,
+      retainedRevision: this.#retainedRevision,
+      find: (query, nowMs) =>
+        this.#retainedFor(query) ?? this.#ownKept(query, nowMs) ?? this.#failures.find(query, nowMs),
+      findAny: best,
+      peekAny: (query, nowMs, isCut) => this.peekAny(query, nowMs, isCut),
+      giveRetained: (query, nowMs) => {
+        const retained = this.#retainedFor(query);
+        return retained === undefined ? undefined : givenAnswer(retained, nowMs, this.#settings);
+      },
+      hasRetainedRecordsOf: (query) => this.hasRetainedRecordsOf(query),
+      store: () => undefined,
+      noteFailure: () => undefined,
+      claimPrefetch: () => undefined,
+    };
   }
 
   /**

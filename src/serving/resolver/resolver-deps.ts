@@ -4,7 +4,7 @@ import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import type { EndpointRecord } from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import type { AnswerCache } from '../answer-cache/answer-cache.ts';
+import type { AnswerStore } from '../answer-cache/answer-cache.ts';
 import type { ServingTable } from '../endpoints/endpoint-table.ts';
 import type { ForwardFailureReason } from '../forwarder/forward-outcome.ts';
 import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
@@ -14,7 +14,7 @@ import type { Identity } from './server-texts.ts';
 
 export interface ResolverOptions {
   readonly endpoints: ServingTable;
-  readonly cache: AnswerCache;
+  readonly cache: AnswerStore;
   readonly upstreams: Upstreams;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   /** The strings at `_status.<endpoint>`. */

@@ -14,7 +14,7 @@ import {
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
 import type { ZoneRule } from '../../../src/serving/local-zones/zone-rules.ts';
 import { Resolver } from '../../../src/serving/resolver/resolver.ts';
-import type { Fetched, Upstreams } from '../../../src/serving/resolver/resolver-deps.ts';
+import type { Fetched, ResolverOptions, Upstreams } from '../../../src/serving/resolver/resolver-deps.ts';
 import { Identity, type IdentityOptions } from '../../../src/serving/resolver/server-texts.ts';
 import {
   NO_REPLY,
@@ -98,6 +98,7 @@ export class Rig {
   readonly time = new VirtualTime();
   readonly serving = new ServingTable();
   readonly cache: AnswerCache;
+  readonly options: ResolverOptions & { readonly cache: AnswerCache };
   readonly resolver: Resolver;
   /** Every question that went to the upstreams. */
   readonly asked: Asked[] = [];
@@ -124,33 +125,31 @@ export class Rig {
   constructor(options: RigOptions = {}) {
     this.cache = new AnswerCache({ ...CACHE_SETTINGS, ...options.cache });
     this.serving.publish(new EndpointTable(options.records ?? []));
-    this.resolver = new Resolver(
-      {
-        endpoints: this.serving,
-        cache: this.cache,
-        clock: this.time,
-        upstreams: this.#upstreams(),
-        arrange: options.arrange,
-        statusText: (record) => {
-          this.statusTexts += 1;
-          return [`link=disconnected for 3m`, `addresses=${record.addresses.length}`];
-        },
-        outage: {
-          isCollecting: true,
-          noteFailed: (query) => void this.hurt.push(`failed ${questionText(query)}`),
-          noteStale: (query) => void this.hurt.push(`stale ${questionText(query)}`),
-          noteEndpoint: ({ endpoint }) => void this.hurt.push(`endpoint ${endpoint}`),
-        },
+    this.options = {
+      endpoints: this.serving,
+      cache: this.cache,
+      clock: this.time,
+      upstreams: this.#upstreams(),
+      arrange: options.arrange,
+      statusText: (record) => {
+        this.statusTexts += 1;
+        return [`link=disconnected for 3m`, `addresses=${record.addresses.length}`];
       },
-      {
-        localZones: new LocalZones({ rules: (options.rules ?? []).map(routed) }),
-        disconnected: new DisconnectedRules({ zones: [], regions: [], vpcs: [], ...options.disconnected }),
-        identity: new Identity(options.identity ?? {}),
-        defaultRoute: routeNamed('default'),
-        trustAuthenticatedData: options.trustAuthenticatedData ?? false,
-        deadlineMs: 5000,
+      outage: {
+        isCollecting: true,
+        noteFailed: (query) => void this.hurt.push(`failed ${questionText(query)}`),
+        noteStale: (query) => void this.hurt.push(`stale ${questionText(query)}`),
+        noteEndpoint: ({ endpoint }) => void this.hurt.push(`endpoint ${endpoint}`),
       },
-    );
+    };
+    this.resolver = new Resolver(this.options, {
+      localZones: new LocalZones({ rules: (options.rules ?? []).map(routed) }),
+      disconnected: new DisconnectedRules({ zones: [], regions: [], vpcs: [], ...options.disconnected }),
+      identity: new Identity(options.identity ?? {}),
+      defaultRoute: routeNamed('default'),
+      trustAuthenticatedData: options.trustAuthenticatedData ?? false,
+      deadlineMs: 5000,
+    });
   }
 
   /** The first pass alone. */

@@ -1,0 +1,146 @@
+/**
+ * Answers a question as a client would get the answer, without any effect: no upstream is asked, nothing is counted, kept or
+ * forgotten. A second resolver walks the same list of steps over the same table, rules and kept answers.
+ *
+ *     as it is now     a question for upstreams stays `forward`: only they know the answer
+ *     as if cut        upstreams across the link are silent: the answer is what is left
+ */
+import { MAX_MESSAGE_OCTETS } from '../../protocol/wire/header.ts';
+import { composeQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
+import { CLASS, EXTENDED_ERROR } from '../../protocol/words/codes.ts';
+import { nameToWire } from '../../protocol/words/name.ts';
+import type { AnswerCache } from '../answer-cache/answer-cache.ts';
+import { ORIGIN, type Origin } from '../counters.ts';
+import { PENDING, type Route, Turn } from '../turn.ts';
+import { Resolver } from './resolver.ts';
+import type { ResolverOptions, ResolverRules, Upstreams } from './resolver-deps.ts';
+
+export interface RehearsalDeps {
+  readonly options: ResolverOptions & { readonly cache: AnswerCache };
+  readonly rules: () => ResolverRules;
+  /** Whether all upstreams of a route, which answer now or do not, are across the link. */
+  readonly isAcrossLink: (route: Route) => boolean;
+  /** Whether the route leads to names beyond the link, once the link is cut. */
+  readonly leadsBeyondLink: (route: Route) => boolean;
+}
+
+export interface Rehearsed {
+  /** The step of the resolver's list that answers. */
+  readonly step: string;
+  /** Why the step stands in the list. */
+  readonly why: string;
+  readonly origin: Origin;
+  /** The message that a client gets; undefined where only upstreams know the answer, or where the client gets none. */
+  readonly message: Uint8Array | undefined;
+  /** The route that a question for upstreams takes. */
+  readonly route: string;
+}
+
+export class Rehearsal {
+  readonly #deps: RehearsalDeps;
+  readonly #space = new Uint8Array(MAX_MESSAGE_OCTETS);
+
+  constructor(deps: RehearsalDeps) {
+    this.#deps = deps;
+  }
+
+  /** Throws NameError where the text is no name. */
+  answer(name: string, qtype: number, as: 'now' | 'cut'): Rehearsed {
+    const { options, rules } = this.#deps;
+    const upstreams = as === 'cut' ? this.#cutOff() : NOT_ASKED(options.upstreams);
+    const cache = options.cache.withoutTrace();
+    const resolver = new Resolver({ ...options, cache, upstreams, outage: UNNOTED }, rules());
+    const turn = this.#turnFor(name, qtype);
+    const length = resolver.answer(turn);
+    if (length !== PENDING) return rehearsed(turn, length);
+    let later: Uint8Array | undefined;
+    // without EDNS and with nobody to ask, an answer that comes later comes at once
+    const route = turn.route.name;
+    resolver.later(turn, {
+      send: (message) => {
+        later ??= message.slice();
+      },
+      fail: (error) => {
+        throw error;
+      },
+    });
+    if (later === undefined) return { ...rehearsed(turn, 0), route };
+    const { step, why, origin } = rehearsed(turn, 0);
+    return { step, why, origin, route, message: new Uint8Array(later) };
+  }
+
+  #turnFor(name: string, qtype: number): Turn {
+    const { clock } = this.#deps.options;
+    const octets = composeQuery({
+      id: 0,
+      name: nameToWire(name),
+      qtype,
+      qclass: CLASS.IN,
+      recursionDesired: true,
+      checkingDisabled: false,
+    });
+    const query = new Query();
+    const turn = new Turn(query);
+    turn.verdict = parseQuery(query, octets, 0, octets.length);
+    if (turn.verdict !== VERDICT.OK) throw new Error(`a question that cannot be parsed: "${name}"`);
+    turn.from('tcp', LOOPBACK, 0, 4, 0, clock.monotonicMs());
+    turn.space = this.#space;
+    turn.limit = MAX_MESSAGE_OCTETS;
+    return turn;
+  }
+
+  /** Upstreams across the link are silent; those on the site are as they are now, and are not asked. */
+  #cutOff(): Upstreams {
+    const { options, rules, isAcrossLink, leadsBeyondLink } = this.#deps;
+    const now = options.upstreams;
+    const isLinkCut = (route: Route) => leadsBeyondLink(route);
+    const isCut = (query: Query, route: Route) =>
+      isAcrossLink(route) ||
+      now.isCut(query, route) ||
+      (isLinkCut(route) && rules().disconnected.isBeyondLink(query));
+    return {
+      ...NOT_ASKED(now),
+      isLinkCut,
+      isCut,
+      forward: (query, route, reply) => {
+        // upstreams on the site go on, and only they know the answer
+        if (!isCut(query, route)) return;
+        const extendedError = EXTENDED_ERROR.NO_REACHABLE_AUTHORITY;
+        reply.send({ kind: 'failed', reason: 'all-down', extendedError, wasAsked: false });
+      },
+    };
+  }
+}
+
+const LOOPBACK = new Uint8Array([127, 0, 0, 1]);
+
+const NOT_ASKED = (now: Upstreams): Upstreams => ({
+  isCut: (query, route) => now.isCut(query, route),
+  isLinkCut: (route) => now.isLinkCut(route),
+  isLoopProbe: () => false,
+  noteFalseDenial: () => undefined,
+  noteLoop: () => undefined,
+  forward: () => undefined,
+  timers: { after: () => ({ [Symbol.dispose]: () => undefined }) },
+});
+
+const UNNOTED: ResolverOptions['outage'] = {
+  isCollecting: false,
+  noteFailed: () => undefined,
+  noteStale: () => undefined,
+  noteEndpoint: () => undefined,
+};
+
+function rehearsed(turn: Turn, length: number): Rehearsed {
+  const { step, origin, space, spaceStart, route } = turn;
+  return {
+    step: step?.name ?? 'none',
+    why: step?.why ?? '',
+    origin: ORIGINS[origin] ?? 'failed',
+    message: length > 0 ? space.slice(spaceStart, spaceStart + length) : undefined,
+    route: route.name,
+  };
+}
+
+// the keys of ORIGIN are its names, in their order
+const ORIGINS = Object.keys(ORIGIN) as readonly Origin[];
