@@ -173,9 +173,17 @@ export function statusText(
   const because = condition === 'connected' || condition === 'unknown' ? '' : `: ${reason}`;
   const strings = [`link=${condition} for ${age(nowMs - sinceMs)}${because}`];
   if (cluster !== undefined) {
-    const { confirmedAgoMs, addresses, basis, sources, held, credentials, pin } = cluster;
+    const { confirmedAgoMs, addresses, withheld, basis, sources, held, credentials, pin } = cluster;
     strings.push(`age=${confirmedAgoMs === undefined ? 'unknown' : age(confirmedAgoMs)}`);
     strings.push(`addresses=${addresses.length} basis=${basis}`);
+    for (const { address, proof } of [...addresses, ...withheld]) {
+      if (proof === undefined) continue;
+      const why = proof.reason === undefined ? '' : `: ${proof.reason}`;
+      const isServed = addresses.some((one) => one.address === address);
+      strings.push(
+        `${address}=${proof.state} for ${age(proof.sinceAgoMs)}${why}${isServed ? '' : ', not served'}`,
+      );
+    }
     for (const { source, latest, lastSuccessAgoMs, lastFailure } of sources) {
       const success = lastSuccessAgoMs === undefined ? 'never' : `${age(lastSuccessAgoMs)} ago`;
       const failure =

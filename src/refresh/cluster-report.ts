@@ -5,6 +5,7 @@ import type { EndpointRecord, HeldChange, ServedAddress } from '../records/endpo
 import { isAddressSource, SOURCE_NAMES, type SourceName, traitsOf } from '../records/sources.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import { type CredentialCondition, type CredentialState, isInTrouble } from './credential-state.ts';
+import { proofWarnings } from './proof-report.ts';
 import type { Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison, type Disagreement, type LikelyCause } from './reconcile/compare.ts';
 import { hasSameAddresses, type Refusal, refusalsBy } from './reconcile/guard.ts';
@@ -279,6 +280,7 @@ function composeWarnings(parts: SnapshotParts): readonly string[] {
       `EC2 has not listed ${address} for ${since}: it stays until the listing has lacked it for an hour and the name has dropped it too`,
     );
   }
+  warnings.push(...proofWarnings(record));
   for (const { address, reason } of refused) {
     warnings.push(`a source lists ${address}, which is refused: ${reason}`);
   }

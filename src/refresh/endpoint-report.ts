@@ -1,5 +1,5 @@
 /** Reports each endpoint: the addresses that clients get, their age, and the state of the sources and credentials. */
-import type { ProofReason, ProofState } from '../records/address-proof.ts';
+import { PROOF_STATES, type ProofReason, type ProofState } from '../records/address-proof.ts';
 import {
   ageText,
   agoText,
@@ -16,6 +16,7 @@ import {
 } from '../report/report.ts';
 import type { Steps } from '../runtime/slices.ts';
 import type { AddressSnapshot, ClusterSnapshot, PinSnapshot, SourceSnapshot } from './cluster-report.ts';
+import { proofText } from './proof-report.ts';
 
 export interface EndpointsStatus {
   readonly endpoints: readonly EndpointStatus[];
@@ -276,9 +277,37 @@ const METRICS: readonly Metric<EndpointsStatus>[] = [
   ),
   gauge(
     'endpoint_dead_addresses',
-    'Addresses served last because the last probes of them failed.',
+    'Addresses served last because the last checks of them failed.',
     CLUSTER,
     ofEach(({ addresses }) => addresses.filter(({ isDead }) => isDead).length),
+  ),
+  gauge(
+    'endpoint_address_proof',
+    'Addresses by the state of their proof by TLS: proven, unproven or refused. Withheld addresses count too.',
+    [...CLUSTER, 'state'],
+    ofEndpoints(({ addresses, withheld }) => {
+      const all = [...addresses, ...withheld];
+      return PROOF_STATES.map((state) => [all.filter((one) => proofState(one) === state).length, state]);
+    }),
+  ),
+  gauge(
+    'endpoint_addresses_without_proof',
+    'Addresses that were proven once and are not proven now, by reason.',
+    [...CLUSTER, 'reason'],
+    ofEndpoints(({ addresses, withheld }) => {
+      const lost = [...addresses, ...withheld].flatMap(({ proof }) =>
+        proof === undefined || proof.state === 'proven' || proof.provenAgeSeconds === undefined
+          ? []
+          : [proof.reason ?? ''],
+      );
+      return [...new Set(lost)].map((reason) => [lost.filter((one) => one === reason).length, reason]);
+    }),
+  ),
+  gauge(
+    'endpoint_withheld_addresses',
+    'Addresses that are known and not served, because they are refused or not proven yet while proven addresses exist.',
+    CLUSTER,
+    ofEach(({ withheld }) => withheld.length),
   ),
   gauge(
     'endpoint_basis_info',
@@ -399,7 +428,8 @@ function endpointPanel(endpoint: EndpointStatus): Panel {
   const isDoubtful = basis === 'kept' || basis === 'none' || basis === 'pin';
   const changed = changedAgeSeconds === undefined ? '' : `, changed ${agoText(changedAgeSeconds)}`;
   const facts: (readonly [string, Cell])[] = [
-    ['addresses', addressCell(endpoint)],
+    ['addresses', addressCell(endpoint.addresses)],
+    ...(endpoint.withheld.length === 0 ? [] : [['not served', addressCell(endpoint.withheld)] as const]),
     ['from', toned(isDoubtful ? 'doubtful' : 'plain', BASIS_TEXT[basis] ?? basis)],
     ['confirmed', `${agoText(confirmedAgeSeconds)}${changed}, TTL ${ttlSeconds} s`],
   ];
@@ -440,16 +470,34 @@ function pinFact({
   return `to ${addresses.join(', ')} by ${by} ${agoText(ageSeconds)}, ${ends}, ${instead}: ${why}`;
 }
 
-function addressCell({ addresses }: EndpointStatus): Cell {
+const PROOF_TONE: Readonly<Record<ProofState, Toned['tone']>> = {
+  proven: 'good',
+  unproven: 'plain',
+  refused: 'bad',
+};
+
+/** The proof says why an address does not answer. */
+function lastRemark(isDead: boolean, isLast: boolean, hasProof: boolean): readonly string[] {
+  if (isDead && !hasProof) return ['does not answer, given last'];
+  return isDead || isLast ? ['given last'] : [];
+}
+
+function proofState({ proof }: AddressStatus): ProofState {
+  return proof?.state ?? 'unproven';
+}
+
+function addressCell(addresses: readonly AddressStatus[]): Cell {
   if (addresses.length === 0) return toned('bad', 'no address');
-  return addresses.map(({ address, isDead, interfaceStatus, lackedAgeSeconds }): Toned => {
+  return addresses.map((one): Toned => {
+    const { address, isDead, isLast, interfaceStatus, lackedAgeSeconds, proof } = one;
     const remarks = [
-      ...(isDead ? ['does not answer, given last'] : []),
+      ...(proof === undefined ? [] : [proofText(proof)]),
+      ...lastRemark(isDead, isLast === true, proof !== undefined),
       ...(interfaceStatus === undefined ? [] : [`interface ${interfaceStatus}`]),
       ...(lackedAgeSeconds === undefined ? [] : [`not listed by EC2 for ${ageText(lackedAgeSeconds)}`]),
     ];
     const text = remarks.length === 0 ? address : `${address} (${remarks.join('; ')})`;
-    return toned(isDead ? 'bad' : 'plain', text);
+    return toned(isDead ? 'bad' : proof === undefined ? 'plain' : PROOF_TONE[proof.state], text);
   });
 }
 

@@ -105,6 +105,15 @@ t.test('labels: only those that the configuration or the code bounds', async (t)
 });
 
 /** What never happens on an ordinary day. */
+const WITHHELD: StatusReport['endpoints'][number]['withheld'] = [
+  {
+    address: '10.0.1.12',
+    isDead: false,
+    seenBy: ['dns'],
+    proof: { state: 'refused', reason: 'other-name', ageSeconds: 60, provenAgeSeconds: 3600 },
+  },
+];
+
 const TROUBLE = {
   process: {
     log: { dropped: { failed: 8, full: 9 } },
@@ -113,6 +122,7 @@ const TROUBLE = {
   },
   endpoints: [
     endpoint({
+      withheld: WITHHELD,
       pin: {
         origin: 'command' as const,
         addresses: ['10.0.9.1'],
@@ -147,6 +157,11 @@ t.test('the metrics have the values of the report', async (t) => {
     [`endpoint_age_seconds{${CLUSTER}}`, 30],
     [`endpoint_addresses{${CLUSTER}}`, 2],
     [`endpoint_dead_addresses{${CLUSTER}}`, 1],
+    [`endpoint_address_proof{${CLUSTER},state="proven"}`, 0],
+    [`endpoint_address_proof{${CLUSTER},state="unproven"}`, 2],
+    [`endpoint_address_proof{${CLUSTER},state="refused"}`, 1],
+    [`endpoint_addresses_without_proof{${CLUSTER},reason="other-name"}`, 1],
+    [`endpoint_withheld_addresses{${CLUSTER}}`, 1],
     [
       `endpoint_address_info{${CLUSTER},endpoint="abc.gr7.us-west-2.eks.amazonaws.com",address="10.0.1.10"}`,
       1,

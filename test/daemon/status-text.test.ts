@@ -76,3 +76,16 @@ t.test('no string is longer than 255 octets, whatever is held', async (t) => {
   const cluster = clusterSnapshot({ held: { addresses, reason: '', heldForMs: 0 } });
   for (const text of statusText(cluster, link('connected', 0), 0)) t.ok(Buffer.byteLength(text) <= 255);
 });
+
+t.test('the proof of each address is said, and whether it is served', (t) => {
+  const proof = (state: 'proven' | 'refused', more: object = {}) => ({ state, sinceAgoMs: 60_000, ...more });
+  const one = { isDead: false, provenance: {} };
+  const cluster = clusterSnapshot({
+    addresses: [{ ...one, address: '10.0.0.1', proof: proof('proven') }],
+    withheld: [{ ...one, address: '10.0.0.2', proof: proof('refused', { reason: 'other-name' }) }],
+  });
+  const strings = statusText(cluster, link('connected', 0), 0);
+  t.ok(strings.includes('10.0.0.1=proven for 60s'));
+  t.ok(strings.includes('10.0.0.2=refused for 60s: other-name, not served'));
+  t.end();
+});
