@@ -21,6 +21,7 @@ export const PACKAGES = {
   named: 'bind9',
   nft: 'nftables',
   openssl: 'openssl',
+  prometheus: 'prometheus',
   promtool: 'prometheus',
   python3: 'python3',
   'systemd-analyze': 'systemd',

@@ -11,6 +11,8 @@ import { ROOM_MESSAGES } from '../src/daemon/messages.ts';
 import { ROOM_REPORTS } from '../src/daemon/report.ts';
 import { logPage } from '../src/log/message.ts';
 import { awsPartitions } from './aws-partitions.ts';
+import { rulesFile } from './monitoring/alerts.ts';
+import { boardFile } from './monitoring/board.ts';
 import { specialNamesPage } from './special-names.ts';
 
 interface GeneratedFile {
@@ -20,6 +22,8 @@ interface GeneratedFile {
 }
 
 const GENERATED: readonly GeneratedFile[] = [
+  { path: 'config/grafana/outpost-dns.json', text: boardFile },
+  { path: 'config/prometheus/outpost-dns.rules.yaml', text: () => rulesFile() },
   { path: 'config/reference.yaml', text: referenceYaml },
   { path: 'config/schema.json', text: jsonSchema },
   { path: 'docs/configuration.md', text: configurationPage },
