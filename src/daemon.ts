@@ -11,6 +11,7 @@ import { createPages } from './admin/pages.ts';
 import { controlRoutes } from './daemon/control-commands.ts';
 import { DAEMON_MESSAGES } from './daemon/daemon-messages.ts';
 import { setAsideEvent } from './daemon/ledger-events.ts';
+import { timelineOf, watchTrend } from './daemon/page-parts.ts';
 import type { DaemonParts } from './daemon/parts.ts';
 import { askedRegions } from './daemon/refresh-rooms.ts';
 import { ROOM_REPORTS } from './daemon/report.ts';
@@ -44,6 +45,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     clock: parts.clock,
     pause: parts.pause,
     revision: () => daemon.revision,
+    timers: parts.timers,
+    timeline: timelineOf(parts, rooms),
   });
   // nothing to serve: a person may be waiting for the first poll
   const isHurried = notReady(plane.snapshot().clusters, serving.current.records).length > 0;
@@ -54,6 +57,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   const isRetainedLoaded = inBackground('retained', () => loadRetained(parts, rooms));
   await parts.pause();
   opened.use(loadAnswers(rooms));
+  const trend = opened.use(watchTrend(parts, rooms));
+  inBackground('state', () => trend.start());
   opened.use(chronicle);
   opened.use(drill);
   await parts.pause();

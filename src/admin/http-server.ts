@@ -26,6 +26,8 @@ export interface Page {
   readonly body: string | readonly Uint8Array[];
   /** Content-Security-Policy, for a page that a browser shows. */
   readonly policy?: string;
+  /** Keeps the answer open after `body`, and sends more until the client has gone. Disposed of then. */
+  readonly stream?: (send: (text: string) => void) => Disposable;
 }
 
 export interface HttpServerOptions {
@@ -252,6 +254,7 @@ async function sendLong(
   page: Page,
   pause: Pause,
 ): Promise<void> {
+  if (page.stream !== undefined && request.method === 'GET') return sendStream(response, page, page.stream);
   const pieces = piecesOf(page);
   if (request.method === 'HEAD' || pieces.length === 1) return send(request, response, page);
   sendHead(response, page, pieces);
@@ -261,6 +264,24 @@ async function sendLong(
     await pause();
   }
   response.end();
+}
+
+/** Octets that may wait for a client that reads slowly: an event has ten. */
+const MAX_UNREAD_OCTETS = 16_384;
+
+function sendStream(response: ServerResponse, page: Page, stream: NonNullable<Page['stream']>): void {
+  response.writeHead(page.status, {
+    'Content-Type': page.contentType,
+    'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
+  });
+  for (const piece of piecesOf(page)) response.write(piece);
+  const opened = stream((text) => {
+    if (response.writableLength > MAX_UNREAD_OCTETS) response.destroy();
+    else response.write(text);
+  });
+  if (response.destroyed) opened[Symbol.dispose]();
+  else response.on('close', () => opened[Symbol.dispose]());
 }
 
 function sendHead(response: ServerResponse, page: Page, pieces: readonly Uint8Array[]): void {

@@ -2,10 +2,13 @@
 import type { Panel, RoomReport } from '../report/report.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
+import type { Timers } from '../runtime/timers.ts';
 import { JSON_TYPE, type Page, textPage } from './http-server.ts';
+import { livePage } from './live.ts';
 import { inPieces, jsonTexts } from './long-text.ts';
 import { createMetrics } from './metrics.ts';
-import { STATUS_PAGE_POLICY, statusTexts } from './status-page.ts';
+import { STATUS_PAGE_POLICY } from './page-parts.ts';
+import { statusTexts, type TimelineEvent } from './status-page.ts';
 
 /** The part of the status from which the server writes `/readyz`. */
 export interface Readiness {
@@ -21,6 +24,10 @@ export interface PagesOptions<Status extends Readiness> {
   readonly processMetrics?: boolean;
   /** Differs after every command of an operator, who then sees its effect at once. */
   readonly revision?: () => string;
+  /** The newest events, the newest first. */
+  readonly timeline?: () => Promise<readonly TimelineEvent[]>;
+  /** Without timers there is no `/live`. */
+  readonly timers?: Timers;
 }
 
 /** `/panels`: the status as a person reads it, for `outpost-dns status` to draw. */
@@ -50,8 +57,13 @@ export function createPages<Status extends Readiness>(
     contentType: JSON_TYPE,
     body: await inPieces(jsonLine(value), pause),
   });
+  const html = async () => {
+    const events = (await options.timeline?.()) ?? [];
+    return inPieces(statusTexts((await panels()).panels, events), pause);
+  };
   return new Map<string, MakePage>([
-    ['/', shared(async () => statusHtml(await inPieces(statusTexts((await panels()).panels), pause)))],
+    ['/', shared(async () => statusHtml(await html()))],
+    ...liveEntry(options),
     [
       '/metrics',
       shared(async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() })),
@@ -62,6 +74,10 @@ export function createPages<Status extends Readiness>(
     ['/status', shared(async () => json(await status()))],
     ['/panels', shared(async () => json(await panels()))],
   ]);
+}
+
+function liveEntry({ timers, revision }: Pick<PagesOptions<Readiness>, 'timers' | 'revision'>) {
+  return timers === undefined ? [] : [['/live', livePage({ timers, revision })] as const];
 }
 
 function* jsonLine(value: unknown): Iterable<string> {

@@ -1,9 +1,10 @@
 /** `outpost-dns history`: shows the ledger's events. The command reads the files of the ledger, with or without a running server. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { readDuration } from '../config/kinds/quantity.ts';
-import { ageText } from '../report/report.ts';
-import { LEDGER_KINDS, type LedgerEvent } from '../store/ledger-format.ts';
+import { ageText, type Tone } from '../report/report.ts';
+import { LEDGER_KINDS } from '../store/ledger-format.ts';
 import { type LedgerReading, type ReadEntry, readLedger } from '../store/ledger-reader.ts';
+import { sentenceOfEntry } from '../store/ledger-sentence.ts';
 import { findPlace } from './running-server.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
 import {
@@ -131,8 +132,17 @@ function remarks(entry: ReadEntry, before: ReadEntry | undefined): string[] {
   ];
 }
 
-function entryRow({ at, kind, event, line }: ReadEntry, paint: Paint): string[] {
-  const { text, style } = event === undefined ? { text: rawText(line), style: undefined } : sentenceOf(event);
+const STYLES: Readonly<Record<Tone, Style | undefined>> = {
+  plain: undefined,
+  good: 'green',
+  doubtful: 'yellow',
+  bad: 'red',
+};
+
+function entryRow(entry: ReadEntry, paint: Paint): string[] {
+  const { at, kind } = entry;
+  const { text, tone = 'plain' } = sentenceOfEntry(entry);
+  const style = STYLES[tone];
   const shown = printable(text);
   return [localTime(Date.parse(at)), printable(kind), style === undefined ? shown : paint(style, shown)];
 }
@@ -143,137 +153,4 @@ export function localTime(ms: number): string {
   const two = (value: number) => String(value).padStart(2, '0');
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
-}
-
-/** An event of a kind that this version does not know. */
-function rawText(line: ReadEntry['line']): string {
-  const { sequence: _, at: __, kind: ___, lost: ____, ...rest } = line;
-  return JSON.stringify(rest);
-}
-
-interface Sentence {
-  readonly text: string;
-  readonly style?: Style;
-}
-
-function sentenceOf(event: LedgerEvent): Sentence {
-  switch (event.kind) {
-    case 'start':
-      return {
-        text: `server ${event.version} started on ${event.runtime}, knowing ${plural(event.endpoints, 'endpoint')}`,
-      };
-    case 'stop':
-      return { text: `server stopped: ${event.reason}` };
-    case 'reload':
-      return reloadSentence(event);
-    case 'link':
-      return linkSentence(event);
-    case 'addresses':
-      return { text: addressesText(event), style: event.before.length > 0 ? 'yellow' : 'green' };
-    case 'endpoint': {
-      const before = event.from === undefined ? '' : `, before ${event.from}`;
-      return { text: `${place(event)}: the endpoint is ${event.to}${before}` };
-    }
-    case 'held':
-      return heldSentence(event);
-    case 'drill':
-      return { text: drillText(event) };
-    case 'pin':
-      return { text: pinText(event), style: event.phase === 'started' ? 'yellow' : 'green' };
-    case 'flush': {
-      const names = event.below ? `${event.name} and all names under it` : event.name;
-      const count = plural(event.answers, 'kept answer');
-      return { text: `${names}: ${count} dropped by ${event.flushedBy}`, style: 'yellow' };
-    }
-    case 'set-aside': {
-      const where = event.to === undefined ? 'left in its place' : `set aside as "${event.to}"`;
-      return {
-        text: `"${event.path}" could not be used (${event.reason}: ${event.detail}), ${where}`,
-        style: 'red',
-      };
-    }
-  }
-}
-
-type EventOf<Kind extends LedgerEvent['kind']> = Extract<LedgerEvent, { kind: Kind }>;
-
-function reloadSentence({ outcome, faults = [] }: EventOf<'reload'>): Sentence {
-  if (outcome === 'taken') return { text: 'configuration reloaded' };
-  const why = faults.length === 0 ? '' : `: ${faults.join('; ')}`;
-  return { text: `reload refused, the configuration from before runs on${why}`, style: 'yellow' };
-}
-
-const LINK_STYLES: Readonly<Record<string, Style>> = {
-  connected: 'green',
-  degraded: 'yellow',
-  recovering: 'yellow',
-  disconnected: 'red',
-};
-
-function linkSentence({ side, key, from, to, reason, lastedMs, flickers }: EventOf<'link'>): Sentence {
-  const path = side === 'summary' ? 'link' : `${side} ${key}`;
-  const lasted = lastedMs === undefined ? '' : ` after ${ageText(lastedMs / 1000)}`;
-  const unsteady = flickers === undefined ? '' : `, ${flickers} short changes in between`;
-  const style = LINK_STYLES[to];
-  return {
-    text: `${path}: ${from} -> ${to}${lasted}${unsteady}: ${reason}`,
-    style,
-  };
-}
-
-function addressesText(event: EventOf<'addresses'>): string {
-  const { before, after, basis, seen } = event;
-  const change =
-    before.length === 0
-      ? `learned ${list(after)}`
-      : `${list(before)} -> ${after.length === 0 ? 'none' : list(after)}`;
-  const sources = Object.entries(seen).map(([source, addresses]) => `${source} saw ${list(addresses)}`);
-  return `${place(event)}: ${change} (by ${[basis, ...sources].join('; ')})`;
-}
-
-const HELD_TEXTS: Readonly<Record<EventOf<'held'>['outcome'], string>> = {
-  held: 'held back',
-  adopted: 'seen again and adopted',
-  dropped: 'not seen again and dropped',
-};
-
-function heldSentence(event: EventOf<'held'>): Sentence {
-  const text = `${place(event)}: change to ${list(event.addresses)} ${HELD_TEXTS[event.outcome]}: ${event.reason}`;
-  return event.outcome === 'held' ? { text, style: 'yellow' } : { text };
-}
-
-const DRILL_ENDINGS: Readonly<Record<Extract<EventOf<'drill'>, { phase: 'ended' }>['by'], string>> = {
-  time: 'by itself',
-  command: 'by a command',
-  shutdown: 'because the server stopped',
-};
-
-function drillText(event: EventOf<'drill'>): string {
-  if (event.phase === 'started') return `drill started, for ${ageText(event.forMs / 1000)}`;
-  const { by, ranMs, failed, stale, endpointAnswers } = event;
-  const counts = `${failed} queries failed, ${stale} answered stale, ${endpointAnswers} endpoint answers`;
-  return `drill ended ${DRILL_ENDINGS[by]} after ${ageText(ranMs / 1000)}: ${counts}`;
-}
-
-function pinText(event: EventOf<'pin'>): string {
-  const pin = `${place(event)}: pin to ${list(event.addresses)}`;
-  if (event.phase === 'ended') {
-    const how = event.by === 'time' ? 'by itself' : 'by a command';
-    return `${pin} ended ${how} after ${ageText(event.ranMs / 1000)}`;
-  }
-  return `${pin} started for ${ageText(event.forMs / 1000)} by ${event.pinnedBy}: ${event.why}`;
-}
-
-function place({
-  cluster,
-  region,
-}: {
-  readonly cluster: string;
-  readonly region?: string | undefined;
-}): string {
-  return region === undefined ? cluster : `${cluster} (${region})`;
-}
-
-function list(addresses: readonly string[]): string {
-  return addresses.join(', ');
 }

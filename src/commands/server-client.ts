@@ -75,6 +75,15 @@ const toned = z.object({
   tone: z.enum(['plain', 'good', 'doubtful', 'bad']).catch('plain'),
 });
 const cell = z.union([z.string(), z.number(), toned, z.array(z.union([z.string(), toned]))]);
+const plot = z.object({
+  label: z.string(),
+  span: z.string(),
+  ends: z.tuple([z.string(), z.string()]),
+  points: z.array(z.number().nullable()),
+  top: z.number(),
+  latest: z.string(),
+  range: z.string(),
+});
 const panelsBody: z.ZodType<PanelsBody> = z.object({
   ready: z.boolean(),
   panels: z.array(
@@ -87,6 +96,7 @@ const panelsBody: z.ZodType<PanelsBody> = z.object({
       head: z.array(z.string()).optional(),
       rows: z.array(z.array(cell)).optional(),
       rest: z.string().optional(),
+      plots: z.array(plot).optional(),
     }),
   ),
 });

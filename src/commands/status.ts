@@ -103,7 +103,10 @@ const STYLES: Readonly<Record<Exclude<Tone, 'plain'>, Style>> = {
 export function panelLines([head = {}, ...others]: readonly Panel[], paint: Paint): string[] {
   return [
     ...headLines(head, paint),
-    ...others.flatMap((panel, at) => [...(at === 0 ? [] : ['']), ...lines(panel, paint)]),
+    // plots are for the page: a terminal draws no lines
+    ...others
+      .filter(({ plots }) => plots === undefined)
+      .flatMap((panel, at) => [...(at === 0 ? [] : ['']), ...lines(panel, paint)]),
   ];
 }
 

@@ -13,6 +13,7 @@ import { QUERIES_REPORT, queriesStatus } from '../serving/counters.ts';
 import { differenceText, FORWARDER_REPORT, forwarderStatus } from '../serving/forwarder/forwarder-report.ts';
 import { formatListenAddress } from '../serving/listener/listen-address.ts';
 import { STORE_REPORT, storeStatus } from '../store/store-report.ts';
+import { TREND_REPORT, trendStatus } from '../trend/trend-report.ts';
 import type { DaemonParts } from './parts.ts';
 import type { Rooms } from './rooms.ts';
 import { notReady, SERVER_REPORT } from './server-report.ts';
@@ -25,6 +26,7 @@ export const ROOM_REPORTS = [
   ENDPOINT_REPORT,
   FORWARDER_REPORT,
   RETAINED_REPORT,
+  TREND_REPORT,
   QUERIES_REPORT,
   CACHE_REPORT,
   STORE_REPORT,
@@ -86,6 +88,7 @@ export function* composeStatus(parts: DaemonParts, rooms: Rooms, running: Runnin
     ...endpoints,
     ...forwarding,
     ...retainedStatus(names),
+    ...trendStatus(rooms.trend, clock.wallMs()),
     ...queriesStatus(intake, resolver.counters),
     cache: { ...cache.stats(), limitOctets: cache.settings.sizeOctets },
     ...storeStatus(

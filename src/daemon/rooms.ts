@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import type { Libc } from '../runtime/datagrams.ts';
 import { atOnce } from '../runtime/slices.ts';
+import { Trend } from '../trend/trend.ts';
 import { buildOutageRooms, type OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
 import { buildRefreshRooms, type RefreshRooms } from './refresh-rooms.ts';
@@ -31,6 +32,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
   const around = { libc, inForce, cache: stores.cache, outage, pollAgain, statusText: statusOf };
   const serving: ServingRooms = buildServingRooms(parts, around);
   const refresh: RefreshRooms = buildRefreshRooms(parts, { inForce, stores, outage, serving });
+  const trend = new Trend();
   const stateFaults: string[] = [];
   /** For the ledger's last line. */
   const ending = { reason: 'could not start' };
@@ -41,6 +43,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
     ...outage,
     ...serving,
     ...refresh,
+    trend,
     /** Makes this the configuration that is asked from now on. */
     use: (next: Config, routes: Routes): void => {
       Object.assign(inForce, inForceWith(next, routes));

@@ -65,9 +65,10 @@ export class RunningDaemon implements Daemon {
     return this.#readers.isAllowed(address);
   }
 
-  /** Differs after every reload, and after a drill has begun or ended. */
+  /** Differs after every reload, after a drill has begun or ended, and after the link has changed. */
   get revision(): string {
-    return `${this.#reloads} ${this.#rooms.drill.isRunning}`;
+    const { drill, link } = this.#rooms;
+    return `${this.#reloads} ${drill.isRunning} ${link.current().summary.condition}`;
   }
 
   /** Whether a browser may ask for the pages by this name. */

@@ -23,6 +23,7 @@ function valueText(value: unknown): string {
       .map(valueText)
       .filter((text) => text !== '')
       .join(',');
+  if (typeof value === 'number') return String(Number(value.toFixed(1)));
   if (typeof value !== 'object') return String(value);
   if ('stack' in value && 'message' in value) {
     const type = 'type' in value ? `${value.type}: ` : '';

@@ -102,11 +102,15 @@ export const REFRESH_MESSAGES = messages({
     fields: { refused: 'each address and its reason' },
     fix: 'if the addresses are right, add them to `allowedAddresses` of the cluster',
   },
-  learned: { level: 'info', text: 'addresses learned', fields: { ...NAMES, added: 'new', removed: 'gone' } },
+  learned: {
+    level: 'info',
+    text: 'addresses learned',
+    fields: { ...NAMES, added: 'new', removed: 'gone', basis: 'what decided' },
+  },
   changed: {
     level: 'warn',
     text: 'addresses changed',
-    fields: { ...NAMES, added: 'new', removed: 'gone' },
+    fields: { ...NAMES, added: 'new', removed: 'gone', basis: 'what decided' },
     fix: 'compare with the console if no patch or replacement was expected',
   },
   basis: {
@@ -128,7 +132,7 @@ export const REFRESH_MESSAGES = messages({
   details: {
     level: 'info',
     text: 'cluster details changed',
-    fields: { ...NAMES, details: 'VPC, subnets, version' },
+    fields: { ...NAMES, fields: 'what changed: VPC, subnets, authority' },
   },
   heldUntilRepeated: {
     level: 'warn',

@@ -53,6 +53,22 @@ export interface Panel {
   readonly rows?: readonly (readonly Cell[])[];
   /** A line that counts the rows that the panel does not show. */
   readonly rest?: string;
+  readonly plots?: readonly Plot[];
+}
+
+/** A figure over time. A view that draws no lines shows `latest`. */
+export interface Plot {
+  readonly label: string;
+  /** The stretch of time in words, and the words for its two ends. */
+  readonly span: string;
+  readonly ends: readonly [from: string, to: string];
+  /** At equal distances, the newest last; null where there is no figure. */
+  readonly points: readonly (number | null)[];
+  /** The value at the top of the plot; the bottom is 0. */
+  readonly top: number;
+  readonly latest: string;
+  /** The lowest and the highest, as text; empty without figures. */
+  readonly range: string;
 }
 
 type Read<Status> = Metric<Status>['read'];

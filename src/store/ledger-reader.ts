@@ -1,5 +1,6 @@
 /** Reads the ledger without changing it: for the command that shows it, and for the start of the writer. */
 import { join } from 'node:path';
+import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
 import { readTail, readWhole } from './atomic-file.ts';
 import { attempt, type FileSystem, StoreError, systemFiles } from './file-system.ts';
 import { type LedgerEntry, MAX_LINE_OCTETS, parseLine } from './ledger-format.ts';
@@ -109,16 +110,52 @@ function select(lines: readonly string[], { kinds, sinceMs, limit }: LedgerFilte
       malformed++;
       continue;
     }
-    // a stop may be among lost events
-    const isAfterCrash =
-      entry.kind === 'start' && entry.lost === 0 && before !== undefined && before.kind !== 'stop';
+    const afterCrash = isAfterCrash(entry, before);
     before = entry;
     if (kinds !== undefined && !kinds.includes(entry.kind)) continue;
     if (sinceMs !== undefined && Date.parse(entry.at) < sinceMs) continue;
-    matching.push({ ...entry, isAfterCrash });
+    matching.push({ ...entry, isAfterCrash: afterCrash });
   }
   const entries = limit === undefined ? matching : matching.slice(Math.max(0, matching.length - limit));
   return { entries, matched: matching.length, malformed };
+}
+
+/** Octets of the newest file that a timeline shows: some hundred events, read and parsed without a noticeable stop. */
+const RECENT_OCTETS = 64 * 1024;
+
+/** The newest entries, the newest first. Files that cannot be read have none; never rejects. A line a step. */
+export async function readRecent(
+  directory: string,
+  most: number,
+  pause: Pause,
+  files: FileSystem = systemFiles,
+): Promise<readonly ReadEntry[]> {
+  const lines: string[] = [];
+  const ages = await agesIn(files, directory).catch((): number[] => []);
+  // after a rotation the newest file is nearly empty
+  for (const age of ages.slice(0, 2)) {
+    const tail = await readTail(files, ledgerPath(directory, age), RECENT_OCTETS).catch(() => undefined);
+    if (tail?.kind === 'read') lines.unshift(...linesOf(tail.octets));
+  }
+  return inSlices(selecting(lines.slice(-most - 1)), pause);
+}
+
+function* selecting(lines: readonly string[]): Steps<readonly ReadEntry[]> {
+  const entries: ReadEntry[] = [];
+  let before: LedgerEntry | undefined;
+  for (const line of lines) {
+    const entry = parseLine(line);
+    yield;
+    if (entry === undefined) continue;
+    entries.push({ ...entry, isAfterCrash: isAfterCrash(entry, before) });
+    before = entry;
+  }
+  return entries.reverse();
+}
+
+/** A start without a stop before it; a stop may be among lost events. */
+function isAfterCrash(entry: LedgerEntry, before: LedgerEntry | undefined): boolean {
+  return entry.kind === 'start' && entry.lost === 0 && before !== undefined && before.kind !== 'stop';
 }
 
 /** The place where the writer continues. */

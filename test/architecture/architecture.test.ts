@@ -32,6 +32,7 @@ const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]
   ['far-side', ['records', 'protocol', ...base]],
   ['refresh', ['far-side', 'link', 'records', 'protocol', ...base]],
   ['drill', ['records', 'protocol', ...base]],
+  ['trend', base],
   ['admin', base],
   [
     'daemon',
@@ -41,6 +42,7 @@ const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]
       'far-side',
       'admin',
       'drill',
+      'trend',
       'link',
       'store',
       'records',
@@ -57,6 +59,7 @@ const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]
       'refresh',
       'admin',
       'drill',
+      'trend',
       'link',
       'store',
       'records',

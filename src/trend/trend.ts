@@ -1,0 +1,143 @@
+/**
+ * Keeps a few figures of the last hours and days in rings of fixed size, for the plots of the page. A slot is a stretch of wall
+ * time; a slot in which the server did not run is empty. The rings know neither rooms nor files: figures come in as numbers, and
+ * the whole goes out as octets.
+ */
+import { crc32 } from 'node:zlib';
+
+export const FIGURES = ['queriesPerSecond', 'hitRatio', 'upstreamSeconds', 'link'] as const;
+export type Figure = (typeof FIGURES)[number];
+export type Reading = { readonly [Name in Figure]?: number | undefined };
+
+export interface Span {
+  readonly stepMs: number;
+  readonly slots: number;
+}
+
+/** Six hours and fourteen days: 68 KB together. */
+export const SPANS = {
+  hours: { stepMs: 10_000, slots: 2160 },
+  days: { stepMs: 600_000, slots: 2016 },
+} as const satisfies Readonly<Record<string, Span>>;
+export type SpanName = keyof typeof SPANS;
+
+const SPAN_NAMES = ['hours', 'days'] as const satisfies readonly SpanName[];
+
+class Ring {
+  readonly span: Span;
+  /** Means by figure and slot; NaN is empty. */
+  readonly means = FIGURES.map(() => new Float32Array(0));
+  /** Readings in the newest slot, by figure. */
+  readonly #counts = FIGURES.map(() => 0);
+  /** The newest slot since 1970; -1 before the first reading. */
+  newest = -1;
+
+  constructor(span: Span) {
+    this.span = span;
+    this.means = FIGURES.map(() => new Float32Array(span.slots).fill(Number.NaN));
+  }
+
+  note(wallMs: number, reading: Reading): void {
+    const slot = Math.floor(wallMs / this.span.stepMs);
+    // a wall clock that was set back by more than a slot: what was noted in its future is not of this time line
+    if (slot < this.newest - 1) this.#clear();
+    if (slot > this.newest) this.#moveTo(slot);
+    const at = this.newest % this.span.slots;
+    FIGURES.forEach((figure, row) => {
+      const value = reading[figure];
+      const means = this.means[row];
+      if (value === undefined || !Number.isFinite(value) || means === undefined) return;
+      const count = this.#counts[row] ?? 0;
+      const mean = count === 0 ? value : ((means[at] ?? 0) * count + value) / (count + 1);
+      means[at] = mean;
+      this.#counts[row] = count + 1;
+    });
+  }
+
+  /** The means of `points` equal parts of the span, the newest last; undefined where nothing was noted. */
+  read(figure: Figure, wallMs: number, points: number): readonly (number | undefined)[] {
+    const { stepMs, slots } = this.span;
+    const means = this.means[FIGURES.indexOf(figure)];
+    const end = Math.floor(wallMs / stepMs) + 1;
+    const width = slots / points;
+    return Array.from({ length: points }, (_, at) => {
+      let [sum, count] = [0, 0];
+      const from = end - slots + Math.floor(at * width);
+      const to = end - slots + Math.floor((at + 1) * width);
+      for (
+        let slot = Math.max(from, this.newest - slots + 1, 0);
+        slot < Math.min(to, this.newest + 1);
+        slot++
+      ) {
+        const value = means?.[slot % slots] ?? Number.NaN;
+        if (Number.isNaN(value)) continue;
+        sum += value;
+        count++;
+      }
+      return count === 0 ? undefined : sum / count;
+    });
+  }
+
+  #moveTo(slot: number): void {
+    const { slots } = this.span;
+    const first = this.newest < 0 ? slot - slots + 1 : Math.max(this.newest + 1, slot - slots + 1);
+    for (let one = first; one <= slot; one++) for (const means of this.means) means[one % slots] = Number.NaN;
+    this.newest = slot;
+    this.#counts.fill(0);
+  }
+
+  #clear(): void {
+    for (const means of this.means) means.fill(Number.NaN);
+    this.newest = -1;
+  }
+}
+
+/** The first octets of the file; the last digit is the version of the form. */
+const MAGIC = Buffer.from('OTRENDS1');
+/** Magic, a checksum, and for each ring its newest slot. */
+const HEAD_OCTETS = MAGIC.length + 4 + SPAN_NAMES.length * 8;
+const VALUES = SPAN_NAMES.reduce((sum, name) => sum + SPANS[name].slots * FIGURES.length, 0);
+export const TREND_OCTETS = HEAD_OCTETS + VALUES * 4;
+
+export class Trend {
+  readonly #rings = SPAN_NAMES.map((name) => new Ring(SPANS[name]));
+
+  note(wallMs: number, reading: Reading): void {
+    for (const ring of this.#rings) ring.note(wallMs, reading);
+  }
+
+  read(span: SpanName, figure: Figure, wallMs: number, points: number): readonly (number | undefined)[] {
+    return this.#rings[SPAN_NAMES.indexOf(span)]?.read(figure, wallMs, points) ?? [];
+  }
+
+  encode(): Uint8Array {
+    const octets = Buffer.alloc(TREND_OCTETS);
+    MAGIC.copy(octets);
+    let at = MAGIC.length + 4;
+    for (const { newest } of this.#rings) at = octets.writeDoubleLE(newest, at);
+    for (const { means } of this.#rings)
+      for (const row of means) for (const value of row) at = octets.writeFloatLE(value, at);
+    octets.writeUInt32LE(crc32(octets.subarray(MAGIC.length + 4)), MAGIC.length);
+    return octets;
+  }
+
+  /** Takes what `encode` has written; false, with nothing changed, for other octets, and for a time that lies ahead of `wallMs`. */
+  decode(octets: Uint8Array, wallMs: number): boolean {
+    const file = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength);
+    if (file.length !== TREND_OCTETS || !file.subarray(0, MAGIC.length).equals(MAGIC)) return false;
+    if (crc32(file.subarray(MAGIC.length + 4)) !== file.readUInt32LE(MAGIC.length)) return false;
+    const newest = this.#rings.map((_, ring) => file.readDoubleLE(MAGIC.length + 4 + ring * 8));
+    const isPast = this.#rings.every(({ span }, ring) => {
+      const slot = newest[ring] ?? 0;
+      return Number.isInteger(slot) && slot >= -1 && slot <= Math.floor(wallMs / span.stepMs);
+    });
+    if (!isPast) return false;
+    let at = HEAD_OCTETS;
+    this.#rings.forEach((ring, place) => {
+      ring.newest = newest[place] ?? -1;
+      for (const row of ring.means)
+        for (let slot = 0; slot < row.length; slot++, at += 4) row[slot] = file.readFloatLE(at);
+    });
+    return true;
+  }
+}

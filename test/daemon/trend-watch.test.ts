@@ -1,0 +1,57 @@
+/** The figures for the plots: counters are read once in ten seconds, and the figures survive a restart. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { type Counts, TrendWatch } from '../../src/daemon/trend-watch.ts';
+import { systemRandom } from '../../src/runtime/random.ts';
+import { systemFiles } from '../../src/store/file-system.ts';
+import { SPANS, Trend } from '../../src/trend/trend.ts';
+import { VirtualTime } from '../helpers/virtual-time.ts';
+
+function setUp(directory: string, time: VirtualTime) {
+  const counts = { answers: 0, hits: 0, upstreamSeconds: 0.01, link: 1 };
+  let reads = 0;
+  const trend = new Trend();
+  const read = (): Counts => {
+    reads += 1;
+    return { ...counts };
+  };
+  const parts = { directory, files: systemFiles, clock: time, timers: time, random: systemRandom, read };
+  const last = (figure: 'queriesPerSecond' | 'hitRatio' | 'link') =>
+    trend.read('hours', figure, time.wallMs(), SPANS.hours.slots).filter((value) => value !== undefined);
+  return { counts, watch: new TrendWatch(trend, parts), last, reads: () => reads };
+}
+
+t.test('rates come from two readings; nobody asked is no hit ratio', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'trend-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const time = new VirtualTime();
+  const { counts, watch, last, reads } = setUp(directory, time);
+  await watch.start();
+  await time.advance(10_000);
+  t.strictSame([last('queriesPerSecond'), last('link')], [[], [1]], 'one reading gives no rate');
+  Object.assign(counts, { answers: 100, hits: 75 });
+  await time.advance(10_000);
+  t.strictSame([last('queriesPerSecond'), last('hitRatio')], [[10], [0.75]]);
+  await time.advance(10_000);
+  t.strictSame([last('queriesPerSecond'), last('hitRatio')], [[10, 0], [0.75]]);
+  t.equal(reads(), 3, 'one reading in each interval');
+  await watch[Symbol.asyncDispose]();
+  const next = setUp(directory, time);
+  await next.watch.start();
+  t.strictSame(next.last('queriesPerSecond'), [10, 0], 'kept over the restart');
+  await next.watch[Symbol.asyncDispose]();
+});
+
+t.test('without a file, with a wrong file, without a directory: the plots begin anew', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'trend-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  writeFileSync(join(directory, 'trend.bin'), 'not ours');
+  for (const place of [directory, join(directory, 'gone')]) {
+    const { watch, last } = setUp(place, new VirtualTime());
+    await watch.start();
+    t.strictSame(last('link'), []);
+    await watch[Symbol.asyncDispose]();
+  }
+});
