@@ -15,6 +15,7 @@ import { systemClock } from '../runtime/clock.ts';
 import { giveBackMemory, yieldToQueries } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
+import type { Endings } from './endings.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { Outbound } from './outbound.ts';
 import type { FarSource, PollDeps, PollFunction, PollRequest } from './poll.ts';
@@ -75,7 +76,8 @@ export type PollHere = (
   onUrl: (url: string) => void,
 ) => Promise<Observation>;
 
-export function createPolls(deps: PollDeps): PollHere {
+/** `endings`: adds to an observation when the credentials end. */
+export function createPolls(deps: PollDeps, endings?: Pick<Endings, 'added'>): PollHere {
   const reportUrl = async (
     { source, settings: { profile }, context: { region } }: PollRequest,
     signal: AbortSignal,
@@ -86,6 +88,15 @@ export function createPolls(deps: PollDeps): PollHere {
     await deps.aws[service].url({ region, profile }, signal).then(onUrl, () => undefined);
   };
   return async (request, signal, onUrl) => {
+    const observation = await observe(request, signal, onUrl);
+    return endings === undefined ? observation : endings.added(request, observation, signal);
+  };
+
+  async function observe(
+    request: PollRequest,
+    signal: AbortSignal,
+    onUrl: (url: string) => void,
+  ): Promise<Observation> {
     const { source, settings, context } = request;
     try {
       const poll = await POLLS[source]();
@@ -95,7 +106,7 @@ export function createPolls(deps: PollDeps): PollHere {
     } catch (error) {
       return failed(source, classifyAwsFailure(error, deps.clock.wallMs()));
     }
-  };
+  }
 }
 
 // null where this file is only imported
@@ -132,19 +143,24 @@ async function serve(port: MessagePort): Promise<void> {
 
 /** Loaded here and not above, when the priority of the thread has been lowered. */
 async function load(outbound: Outbound, log: Log) {
-  const [{ createAwsServices }, { SharedFiles }, { headOf }, { LocalFiles }, { Prover }] = await Promise.all([
-    import('./aws/clients.ts'),
-    import('./aws/shared-files.ts'),
-    import('./head.ts'),
-    import('./local-files.ts'),
-    import('./prove.ts'),
-  ]);
+  const [{ Endings }, { createAwsServices }, { SharedFiles }, { headOf }, { LocalFiles }, { Prover }] =
+    await Promise.all([
+      import('./endings.ts'),
+      import('./aws/clients.ts'),
+      import('./aws/shared-files.ts'),
+      import('./head.ts'),
+      import('./local-files.ts'),
+      import('./prove.ts'),
+    ]);
   const files = new LocalFiles(systemTimers);
   const shared = new SharedFiles(outbound, files);
   const prover = new Prover(files, systemTimers);
   const aws = createAwsServices({ clock: systemClock, timers: systemTimers, log, outbound, shared });
   return {
-    poll: createPolls({ aws, files, clock: systemClock, zones: new Map() }),
+    poll: createPolls(
+      { aws, files, clock: systemClock, zones: new Map() },
+      new Endings({ aws, shared, files, clock: systemClock }),
+    ),
     head: (request: HeadRequest, signal: AbortSignal) => headOf(request, { outbound, shared }, signal),
     prove: (request: ProofRequest, signal: AbortSignal) => prover.prove(request, signal),
   };

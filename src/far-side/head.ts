@@ -39,23 +39,38 @@ export interface HeadDeps {
 
 export async function headOf(
   request: HeadRequest,
-  { outbound, shared }: HeadDeps,
+  deps: HeadDeps,
   signal: AbortSignal,
 ): Promise<HeadOutcome> {
+  return (await headWithDate(request, deps, signal)).outcome;
+}
+
+/** As `headOf`, with the time that AWS wrote into its answer. */
+export async function headWithDate(
+  request: HeadRequest,
+  { outbound, shared }: HeadDeps,
+  signal: AbortSignal,
+): Promise<{ readonly outcome: HeadOutcome; readonly dateMs?: number }> {
   const url = new URL(request.url);
   const proxy = proxyFor(url, outbound);
   try {
     const authorities = await untilAborted(shared.authorities(request.profile), signal, givenUp);
     const response = await send(url, request.address, proxy, authorities, signal);
-    return isOfAws(url, response) ? 'answered' : 'proxy';
+    if (!isOfAws(url, response)) return { outcome: 'proxy' };
+    const dateMs = Date.parse(response.headers.date ?? '');
+    return { outcome: 'answered', ...(Number.isNaN(dateMs) ? {} : { dateMs }) };
   } catch (error) {
-    if (signal.aborted) return 'timeout';
-    const { reason } = classifyAwsFailure(proxy === undefined ? error : markedBy(proxy, error), 0);
-    if (reason === 'no-credentials') return 'silent'; // a file of AWS's configuration that hangs: nothing was sent
-    if (reason === 'proxy' || reason === 'untrusted-certificate' || reason === 'timeout') return reason;
-    // a certificate that has ended: this host's clock may be wrong, and AWS, or something in between, has answered
-    return reason === 'clock-skew' ? 'untrusted-certificate' : 'network';
+    return { outcome: failureOf(error, proxy, signal) };
   }
+}
+
+function failureOf(error: unknown, proxy: string | undefined, signal: AbortSignal): HeadOutcome {
+  if (signal.aborted) return 'timeout';
+  const { reason } = classifyAwsFailure(proxy === undefined ? error : markedBy(proxy, error), 0);
+  if (reason === 'no-credentials') return 'silent'; // a file of AWS's configuration that hangs: nothing was sent
+  if (reason === 'proxy' || reason === 'untrusted-certificate' || reason === 'timeout') return reason;
+  // a certificate that has ended: this host's clock may be wrong, and AWS, or something in between, has answered
+  return reason === 'clock-skew' ? 'untrusted-certificate' : 'network';
 }
 
 async function send(

@@ -38,8 +38,24 @@ export type FailureReason = (typeof FAILURE_REASONS)[number];
 /** The result of one poll: addresses, details of the cluster, or a failure with its reason. */
 export type Observation = AddressObservation | DetailsObservation | FailedObservation;
 
+export const ENDING_KINDS = ['kubernetes-certificate', 'roles-anywhere-certificate', 'session'] as const;
+
+/** Credentials that end at a known time: an outage can outlast them. */
+export interface Ending {
+  readonly what: (typeof ENDING_KINDS)[number];
+  /** Wall ms. */
+  readonly endsAtMs: number;
+  /** A provider of credentials asks AWS for the next session by itself; nobody renews a certificate. */
+  readonly isRenewed: boolean;
+}
+
+interface Observed {
+  /** When the credentials end that the poll needed, as far as that is known. */
+  readonly endings?: readonly Ending[];
+}
+
 /** The complete set, never one page of it: IPv4 as canonical text, without duplicates, in any order. */
-export interface AddressObservation {
+export interface AddressObservation extends Observed {
   readonly kind: 'addresses';
   readonly source: AddressSource;
   readonly addresses: readonly string[];
@@ -56,13 +72,13 @@ export interface AddressObservation {
 }
 
 /** The answer of DescribeCluster. */
-export interface DetailsObservation {
+export interface DetailsObservation extends Observed {
   readonly kind: 'details';
   readonly source: 'cluster';
   readonly details: ClusterDetails;
 }
 
-export interface FailedObservation {
+export interface FailedObservation extends Observed {
   readonly kind: 'failed';
   readonly source: SourceName;
   readonly reason: FailureReason;

@@ -39,6 +39,7 @@ import {
   nextCredentialState,
   retainSources,
 } from './credential-state.ts';
+import { ForewarningLog, type Forewarnings, forewarningsOf } from './forewarnings.ts';
 import { contextFor, evidenceOf, mayPoll, type PollResult } from './poll.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import { type Comparison, compareStates, type SourceState } from './reconcile/compare.ts';
@@ -78,6 +79,7 @@ const CONFIRM_MARGIN_MS = 20;
 export class ClusterRefresher {
   readonly #options: ClusterRefresherOptions;
   readonly #log: RefreshLog;
+  readonly #forewarnings: ForewarningLog;
   #settings: ClusterSettings;
   #times: RefreshTimes;
   #planSettings: PlanSettings;
@@ -103,7 +105,9 @@ export class ClusterRefresher {
     this.#times = options.times;
     this.#planSettings = planSettingsOf(options.settings, options.times);
     const { name: cluster, region } = options.settings;
-    this.#log = new RefreshLog(options.log.child({ cluster, ...(region === undefined ? {} : { region }) }));
+    const log = options.log.child({ cluster, ...(region === undefined ? {} : { region }) });
+    this.#log = new RefreshLog(log);
+    this.#forewarnings = new ForewarningLog(log);
     this.#disagreement = new DisagreementWatch(this.#log);
     this.#replacePollers();
     const plan = keep(options.record, this.#states(), this.#planSettings, this.#now());
@@ -210,7 +214,14 @@ export class ClusterRefresher {
       stats: this.#stats,
       stateAheadMs,
       nowMs: this.#now(),
+      wallMs: this.#options.clock.wallMs(),
+      forewarnings: this.#forewarned(),
     });
+  }
+
+  #forewarned(): Forewarnings {
+    const { intervalMs } = this.#times;
+    return forewarningsOf({ pollers: [...this.#pollers.values()], intervalMs, nowMs: this.#now() });
   }
 
   #now(): number {
@@ -261,6 +272,7 @@ export class ClusterRefresher {
     const evidence = evidenceOf(result, this.#settings.region);
     if (evidence) this.#options.evidence(evidence);
     this.#log.settled(result);
+    this.#forewarnings.note(this.#forewarned(), this.#options.clock.wallMs());
     this.#schedule(poller);
     this.#noteCredentials(nextCredentialState(this.#credentials, observation, this.#now()));
     const eks = this.#eks();

@@ -2,9 +2,11 @@
 import { type ProofReason, type ProofState, servedIn } from '../records/address-proof.ts';
 import { otherEndpointOf } from '../records/cluster-identity.ts';
 import type { EndpointRecord, HeldChange, ServedAddress } from '../records/endpoint-record.ts';
+import type { Ending } from '../records/observation.ts';
 import { isAddressSource, SOURCE_NAMES, type SourceName, traitsOf } from '../records/sources.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import { type CredentialCondition, type CredentialState, isInTrouble } from './credential-state.ts';
+import { type Forewarnings, forewarningTexts, type SilentSource } from './forewarnings.ts';
 import { proofWarnings } from './proof-report.ts';
 import type { Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison, type Disagreement, type LikelyCause } from './reconcile/compare.ts';
@@ -49,6 +51,10 @@ export interface ClusterSnapshot {
     readonly detail: string;
     readonly sinceAgoMs: number;
   };
+  /** When credentials end, the soonest of each kind. */
+  readonly endings: readonly (Ending & { readonly leftMs: number })[];
+  /** Sources that have been silent for long, while others answer. */
+  readonly silent: readonly SilentSource[];
   readonly details?: EndpointRecord['details'] & { readonly learnedAgoMs: number };
   readonly stats: ClusterStats;
   /** Sentences for a person; empty when all is well. */
@@ -132,10 +138,12 @@ export interface SnapshotParts {
   /** How far the file of the state is ahead of the wall clock; 0 when it is not. */
   readonly stateAheadMs: number;
   readonly nowMs: number;
+  readonly wallMs: number;
+  readonly forewarnings: Forewarnings;
 }
 
 export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
-  const { record, pollers, comparison, refused, stats, nowMs } = parts;
+  const { record, pollers, comparison, refused, stats, nowMs, wallMs, forewarnings } = parts;
   const { cluster, region, endpoint, basis, ttlSeconds, lastRefreshFailed } = record;
   const { changedAtMs, held, details, formerEndpoints } = record;
   const { served, withheld } = servedIn(record);
@@ -159,6 +167,8 @@ export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
     likelyCause: comparison?.likelyCause,
     refused,
     credentials: credentialSnapshot(parts),
+    endings: forewarnings.endings.map((ending) => ({ ...ending, leftMs: ending.endsAtMs - wallMs })),
+    silent: forewarnings.silent,
     details: details && { ...details, learnedAgoMs: ageMs(details.learnedAtMs, nowMs) },
     stats,
     warnings: composeWarnings(parts),
@@ -270,6 +280,7 @@ function composeWarnings(parts: SnapshotParts): readonly string[] {
   warnings.push(...nameWarnings(record));
   if (pollers.some(({ view }) => view?.isDoubtful)) warnings.push(DOUBTFUL);
   warnings.push(...ageWarnings(parts), ...credentialWarnings(parts));
+  warnings.push(...forewarningTexts(parts.forewarnings, parts.wallMs));
   const pin = pinSnapshot(parts);
   if (pin !== undefined) warnings.push(...pinWarnings(pin, comparison));
   else if (held !== undefined) warnings.push(heldWarning(held));

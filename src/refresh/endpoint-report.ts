@@ -1,5 +1,7 @@
 /** Reports each endpoint: the addresses that clients get, their age, and the state of the sources and credentials. */
 import { PROOF_STATES, type ProofReason, type ProofState } from '../records/address-proof.ts';
+import type { Ending } from '../records/observation.ts';
+import type { SourceName } from '../records/sources.ts';
 import {
   ageText,
   agoText,
@@ -59,6 +61,17 @@ export interface EndpointStatus {
     readonly detail: string;
     readonly ageSeconds: number;
   };
+  /** When credentials end, the soonest of each kind. */
+  readonly endings: readonly {
+    readonly what: Ending['what'];
+    readonly endsAt: string;
+    /** Negative after the end. */
+    readonly leftSeconds: number;
+    /** A provider renews it. */
+    readonly isRenewed: boolean;
+  }[];
+  /** Sources that have been silent for long, while others answer. */
+  readonly silentSources: readonly { readonly source: SourceName; readonly silentSeconds: number }[];
   readonly warnings: readonly string[];
 }
 
@@ -158,6 +171,16 @@ function endpointStatus(
       detail: credentials.detail,
       ageSeconds: seconds(credentials.sinceAgoMs),
     },
+    endings: snapshot.endings.map(({ what, endsAtMs, leftMs, isRenewed }) => ({
+      what,
+      endsAt: new Date(endsAtMs).toISOString(),
+      leftSeconds: Math.round(leftMs / 1000),
+      isRenewed,
+    })),
+    silentSources: snapshot.silent.map(({ source, silentMs }) => ({
+      source,
+      silentSeconds: seconds(silentMs),
+    })),
     warnings: [...snapshot.warnings, ...names.flatMap(warningsOf)],
   };
 }
@@ -385,6 +408,18 @@ const METRICS: readonly Metric<EndpointsStatus>[] = [
     CLUSTER,
     ofEach(({ credentials }) => credentials?.ageSeconds),
   ),
+  gauge(
+    'credentials_left_seconds',
+    'Seconds until the client certificate for the API servers, the certificate of IAM Roles Anywhere or the session ends, which an outage can outlast; negative after it. Warn at 30, 7 and 1 days, except for a session, which a provider renews.',
+    [...CLUSTER, 'what'],
+    ofEndpoints(({ endings }) => endings.map(({ what, leftSeconds }) => [leftSeconds, what] as const)),
+  ),
+  gauge(
+    'endpoint_source_silent',
+    '1 for a source that has given no answer for ten of its intervals and 15 minutes, while others answer; absent otherwise.',
+    [...CLUSTER, 'source'],
+    ofEndpoints(({ silentSources }) => silentSources.map(({ source }) => [1, source] as const)),
+  ),
   counter(
     'refreshes',
     'Refreshes by source and result.',
@@ -439,6 +474,7 @@ function endpointPanel(endpoint: EndpointStatus): Panel {
     facts.push(['held back', toned('doubtful', text)]);
   }
   if (endpoint.pin !== undefined) facts.push(['pinned', toned('doubtful', pinFact(endpoint.pin))]);
+  if (endpoint.endings.length > 0) facts.push(['credentials end', endingCell(endpoint)]);
   for (const warning of endpoint.warnings) facts.push(['warning', toned('doubtful', warning)]);
   return {
     title: endpoint.endpoint ?? 'endpoint name not known',
@@ -498,6 +534,16 @@ function addressCell(addresses: readonly AddressStatus[]): Cell {
     ];
     const text = remarks.length === 0 ? address : `${address} (${remarks.join('; ')})`;
     return toned(isDead ? 'bad' : proof === undefined ? 'plain' : PROOF_TONE[proof.state], text);
+  });
+}
+
+/** Amber within 30 days, red within one. */
+function endingCell({ endings }: EndpointStatus): Cell {
+  return endings.map(({ what, leftSeconds, isRenewed }): Toned => {
+    const text = leftSeconds < 0 ? `${what} ended` : `${what} in ${ageText(leftSeconds)}`;
+    if (isRenewed) return toned('plain', `${text} (renewed by its provider)`);
+    const days = leftSeconds / 86_400;
+    return toned(days <= 1 ? 'bad' : days <= 30 ? 'doubtful' : 'plain', text);
   });
 }
 

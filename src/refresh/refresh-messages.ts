@@ -10,6 +10,11 @@ const PROOF = {
   reason: 'why it is not proven, or what is odd about its certificate',
 };
 
+const ENDS = {
+  what: 'kubernetes-certificate, roles-anywhere-certificate or session',
+  endsAt: 'when they end',
+};
+
 export const REFRESH_MESSAGES = messages({
   refreshing: { level: 'debug', text: 'refreshing', fields: { reason: 'why a poll starts now' } },
   sourceFails: {
@@ -170,6 +175,28 @@ export const REFRESH_MESSAGES = messages({
     text: 'address is refused: another server answers there',
     fields: { ...NAMES, ...PROOF },
     fix: 'find out which host has `address` now. Where every address is refused, a wrong authority is configured: correct `probe.ca`',
+  },
+  credentialsEnd: {
+    level: 'warn',
+    text: 'credentials end soon: an outage can outlast them',
+    fields: { ...ENDS, days: 'whole days until then' },
+    fix: 'renew what `what` names, and put the new files in place of the old ones: the next poll reads them',
+  },
+  credentialsEnded: {
+    level: 'error',
+    text: 'credentials have ended',
+    fields: { ...ENDS, days: '0' },
+    fix: 'renew what `what` names. Endpoints are answered from what is known',
+  },
+  sourceSilent: {
+    level: 'warn',
+    text: 'source has been silent for long, while others answer',
+    fields: {
+      source: 'the source',
+      minutes: 'minutes since its last answer',
+      detail: 'what AWS or the system said last',
+    },
+    fix: 'act on `detail`; `outpost-dns check` names the fix. `source works again` ends it',
   },
   refreshFails: {
     level: 'warn',

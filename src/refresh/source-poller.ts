@@ -1,5 +1,5 @@
 /** Polls one source of one cluster: keeps its schedule, last answer and statistics, and runs at most one poll at a time. */
-import type { FailureReason, Source, SourceContext } from '../records/observation.ts';
+import type { Ending, FailureReason, Source, SourceContext } from '../records/observation.ts';
 import { isNameSource, type SourceName } from '../records/sources.ts';
 import { type Poll, type PollOptions, type PollResult, startPoll } from './poll.ts';
 import type { AddressView } from './reconcile/compare.ts';
@@ -46,6 +46,10 @@ export class SourcePoller {
   /** The number of failures since the last success or kick; this number sets the backoff. */
   consecutiveFailures = 0;
   nextPollAtMs: number | undefined;
+  /** When the credentials end that it needs; what the latest poll that knows it said. */
+  endings: readonly Ending[] = [];
+  /** The last success, or when the poller began to ask. */
+  heardAtMs: number;
 
   readonly #options: Omit<PollOptions, 'source' | 'context'>;
   readonly #onSettled: (poller: SourcePoller, result: PollResult) => void;
@@ -67,10 +71,12 @@ export class SourcePoller {
     this.source = source;
     this.#options = options;
     this.#onSettled = onSettled;
+    this.heardAtMs = before?.heardAtMs ?? options.clock.monotonicMs();
     if (before === undefined) return;
     this.latest = before.latest;
     this.view = before.view;
     this.lastFailure = before.lastFailure;
+    this.endings = before.endings;
     this.#durationMsSum = before.#durationMsSum;
     this.#lastDurationMs = before.#lastDurationMs;
     this.#lateResults = before.#lateResults;
@@ -191,6 +197,7 @@ export class SourcePoller {
     this.startedAtMs = startedMs;
     this.#durationMsSum += durationMs;
     this.#lastDurationMs = durationMs;
+    this.endings = observation.endings ?? this.endings;
     const outcome = observation.kind === 'failed' ? observation.reason : 'succeeded';
     this.#refreshes.set(outcome, (this.#refreshes.get(outcome) ?? 0) + 1);
     if (observation.kind === 'failed') {
@@ -200,6 +207,7 @@ export class SourcePoller {
       return;
     }
     this.latest = 'succeeded';
+    this.heardAtMs = atMs;
     this.consecutiveFailures = 0;
     if (observation.kind === 'details') return;
     const { addresses, ttlSeconds, upstream, statuses, isDoubtful } = observation;

@@ -76,6 +76,7 @@ t.test('labels: only those that the configuration or the code bounds', async (t)
   const bounded = new Set([
     ...['cluster', 'region', 'endpoint', 'address', 'source', 'result', 'basis', 'cause', 'condition'],
     ...[
+      'what',
       'transport',
       'origin',
       'rcode',
@@ -178,6 +179,8 @@ t.test('the metrics have the values of the report', async (t) => {
     [`credentials_accepted{${CLUSTER}}`, 0],
     [`credentials_condition_info{${CLUSTER},condition="expired"}`, 1],
     [`credentials_condition_age_seconds{${CLUSTER}}`, 600],
+    [`credentials_left_seconds{${CLUSTER},what="kubernetes-certificate"}`, 86_400 * 6],
+    [`endpoint_source_silent{${CLUSTER},source="interfaces"}`, 1],
     [`refreshes_total{${CLUSTER},source="dns",result="success"}`, 12],
     [`refreshes_total{${CLUSTER},source="interfaces",result="denied"}`, 2],
     [`refresh_duration_seconds_total{${CLUSTER},source="dns"}`, 1.5],

@@ -62,9 +62,9 @@ t.test('a pin answers clients at once, is on the disk, and every view shows it',
   });
   const metrics = ROOM_REPORTS.flatMap(({ metrics }) => metrics as readonly { name: string }[]);
   t.ok(metrics.some(({ name }) => name === 'outpost_dns_endpoint_pinned'));
-  const panels = ROOM_REPORTS.flatMap((room) =>
-    (room.panels as (given: unknown) => readonly { facts?: unknown }[])(status),
-  );
+  const panels = ROOM_REPORTS.flatMap((room) => [
+    ...(room.panels as (given: unknown) => Iterable<{ facts?: unknown }>)(status),
+  ]);
   t.match(JSON.stringify(panels), /to 10\.0\.9\.1 by ada .*ends in 4 h, in place of 10\.0\.1\.10/);
   const text = await site.ask({ name: `_status.${ENDPOINT}`, type: 'TXT' });
   t.match(JSON.stringify(text.answers), /pin=10\.0\.9\.1 by command, ends in 4h: a drill/);

@@ -30,6 +30,8 @@ export function clusterSnapshot(
     refused: [],
     stats: { addressChanges: 0, heldChanges: 0, refusedAddresses: 0 },
     withheld: [],
+    endings: [],
+    silent: [],
     warnings: [],
     ...rest,
   };

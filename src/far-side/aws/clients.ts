@@ -38,6 +38,20 @@ export interface AwsServices {
   readonly route53: AwsService<Route53Client>;
 }
 
+/** The credentials of a place, as far as they may be shown. */
+export interface AwsIdentity {
+  /** The SDK's names of the providers that gave them (`CREDENTIALS_ENV_VARS`, `CREDENTIALS_PROFILE_PROCESS`, ...). */
+  readonly sources: readonly string[];
+  readonly expiration?: Date | undefined;
+  /** They have a session token. */
+  readonly isSession: boolean;
+}
+
+export interface AwsIdentities {
+  /** Asks the providers of credentials, and AWS only where a provider does. Rejects with what `classifyAwsFailure` can tell. */
+  identity(place: AwsPlace, signal: AbortSignal): Promise<AwsIdentity>;
+}
+
 export type ServiceName = NonNullable<SourceTraits['service']>;
 
 export interface AwsClientsOptions {
@@ -69,7 +83,9 @@ const DEFAULTS = {
 const ATTEMPTS = 2;
 
 /** Makes the clients. `dispose` destroys every socket; calls that still run fail. */
-export function createAwsServices(options: AwsClientsOptions): AwsServices & { dispose(): void } {
+export function createAwsServices(
+  options: AwsClientsOptions,
+): AwsServices & AwsIdentities & { dispose(): void } {
   const configure = configuring(options);
   const explain = (error: unknown) => classifyAwsFailure(error, options.clock.wallMs());
   const pools: { dispose(): void }[] = [];
@@ -119,6 +135,14 @@ export function createAwsServices(options: AwsClientsOptions): AwsServices & { d
         probe: (client) => client.send(new ListHostedZonesByNameCommand({})),
       };
     }, homeOfRoute53),
+    async identity(place, signal) {
+      const late = () =>
+        new SourceError({ reason: 'no-credentials', reachedFarSide: false, detail: LATE_PROVIDER });
+      const provided = configure(place).then(({ credentials }) => credentials.provide());
+      const found = await untilAborted(provided, signal, late);
+      const sources = '$source' in found ? Object.keys(Object(found.$source)) : [];
+      return { sources, expiration: found.expiration, isSession: Boolean(found.sessionToken) };
+    },
     dispose() {
       for (const pool of pools) pool.dispose();
     },
@@ -359,13 +383,15 @@ function keyOf(place: AwsPlace): string {
   return JSON.stringify([place.region, place.profile]);
 }
 
+const LATE_PROVIDER = 'getting credentials failed: the provider did not answer within the deadline';
+
 /** A provider that hangs is a problem of this host's credentials, and must not read as a cut link. */
 function lateError<C extends PooledClient>(entry: Entry<C>): SourceError {
   if (entry.made?.credentials.isWaiting()) {
     return new SourceError({
       reason: 'no-credentials',
       reachedFarSide: false,
-      detail: 'getting credentials failed: the provider did not answer within the deadline',
+      detail: LATE_PROVIDER,
     });
   }
   return new SourceError({

@@ -44,11 +44,20 @@ export class SharedFiles {
     const { caBundle } = this.#outbound;
     if (caBundle !== undefined) return this.#read(caBundle, 'AWS_CA_BUNDLE');
     const name = profile ?? this.#outbound.profile ?? 'default';
-    const path = await this.#bundleOf(name);
+    const path = await this.#settingOf(name, 'ca_bundle');
     return path === undefined ? undefined : this.#read(path, `ca_bundle of profile "${name}":`);
   }
 
-  async #bundleOf(profile: string): Promise<string | undefined> {
+  get credentialsFile(): string {
+    return this.#credentialsFile;
+  }
+
+  /** A setting of the profile, or of the profile in use. */
+  async setting(profile: string | undefined, key: string): Promise<string | undefined> {
+    return this.#settingOf(profile ?? this.#outbound.profile ?? 'default', key);
+  }
+
+  async #settingOf(profile: string, key: string): Promise<string | undefined> {
     await this.check();
     const { parseKnownFiles } = await import('@smithy/core/config');
     const profiles = await parseKnownFiles({
@@ -57,7 +66,7 @@ export class SharedFiles {
       filepath: this.#credentialsFile,
       ignoreCache: true,
     });
-    return profiles[profile]?.['ca_bundle'] || undefined;
+    return profiles[profile]?.[key] || undefined;
   }
 
   async #read(path: string, where: string): Promise<readonly string[]> {

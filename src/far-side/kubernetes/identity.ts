@@ -76,6 +76,15 @@ export async function authorityOf(
   return certificateAuthority === undefined ? '' : textOf(certificateAuthority, files);
 }
 
+/** When the client certificate ends, wall ms; undefined without a client certificate. Throws where a file cannot be read. */
+export async function certificateEnd(
+  access: KubernetesAccess,
+  files: Pick<LocalFiles, 'text'>,
+): Promise<number | undefined> {
+  const { certificate } = await describe(access, files);
+  return certificate === undefined ? undefined : endOf(await textOf(certificate.certificate, files));
+}
+
 async function describe(access: KubernetesAccess, files: Pick<LocalFiles, 'text'>): Promise<Kubeconfig> {
   if (access.kind === 'kubeconfig') {
     const path = access.kubeconfig;
