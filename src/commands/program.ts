@@ -25,6 +25,11 @@ const SUBCOMMANDS: readonly Subcommand[] = [
     load: () => import('./status.ts'),
   },
   {
+    name: 'explain',
+    about: 'why a name is answered as it is, and what would happen in a cut',
+    load: () => import('./explain.ts'),
+  },
+  {
     name: 'lookup',
     about: 'ask a server, show where the answer came from',
     load: () => import('./lookup.ts'),

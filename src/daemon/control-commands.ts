@@ -1,13 +1,16 @@
 /** The commands of the control socket, each with the rooms that do it. */
 import type { ControlRoute } from '../admin/control-route.ts';
 import { drillRoutes } from '../admin/drill-control.ts';
+import { explainRoutes } from '../admin/explain-control.ts';
 import { type FlushControl, flushRoutes } from '../admin/flush-control.ts';
 import { type PinControl, type PinReport, pinRoutes } from '../admin/pin-control.ts';
+import { typeFromText } from '../protocol/words/codes.ts';
 import { isAtOrUnder, normalizeName } from '../protocol/words/name.ts';
 import type { Pin } from '../records/endpoint-record.ts';
 import { pinStatus } from '../refresh/endpoint-report.ts';
 import { refusalsBy } from '../refresh/reconcile/guard.ts';
 import { inSlices } from '../runtime/slices.ts';
+import { explainName } from './explain.ts';
 import type { DaemonParts } from './parts.ts';
 import type { Rooms } from './rooms.ts';
 
@@ -16,6 +19,11 @@ export function controlRoutes(parts: Pick<DaemonParts, 'pause'>, rooms: Rooms): 
     ...drillRoutes(rooms.drill),
     ...pinRoutes(pinControl(rooms)),
     ...flushRoutes(flushControl(parts, rooms)),
+    ...explainRoutes({
+      normalName,
+      typeOf: typeFromText,
+      explain: (name, qtype) => explainName(rooms, name, qtype),
+    }),
   ];
 }
 

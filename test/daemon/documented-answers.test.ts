@@ -318,6 +318,9 @@ const NOT_ABOUT_ANSWERS = new Set([
   'clusters.probe.port',
   'clusters.probe.interval',
   'clusters.probe.timeout',
+  'clusters.probe.prove', // which addresses are served: test/refresh/reconcile/prove.test.ts
+  'clusters.probe.ca',
+  'clusters.probe.proxy',
   'forward.deadline', // when: test/serving/forwarder
   'forward.attemptMin',
   'forward.attemptMax',

@@ -1,4 +1,4 @@
-/** pin, unpin and flush against the real server: over a kill in the moment after the answer, and where no server can be commanded. */
+/** pin, unpin, flush and explain against the real server: over a kill in the moment after the answer, and where no server can be commanded. */
 import { chmodSync } from 'node:fs';
 import t from 'tap';
 import { run } from '../commands/running.ts';
@@ -44,7 +44,13 @@ t.test('what a command has done is still done after kill -9', async (t) => {
   t.match(JSON.parse(unpinned.stdout), { cluster: 'demo', isSaved: true });
   t.same(await second.addresses(ENDPOINT), DEMO);
 
+  const shown = await words('explain', ENDPOINT);
+  t.match(shown, { code: 0, stderr: '', stdout: /10\.0\.1\.10 served\n/ });
   await second.ask({ name: NAME });
+  const explained = JSON.parse((await words('explain', NAME, '--json')).stdout);
+  t.match(explained, { now: { step: 'fresh', kept: {} }, inCut: { rcode: 'NOERROR' } });
+  t.match(await words('explain', 'a..b'), { code: 1, stderr: /"a\.\.b" is not a domain name/ });
+  t.match(await words('explain', NAME, 'NOTYPE'), { code: 2, stderr: /Not a record type/ });
   const flushed = await words('flush', NAME, '--json');
   t.match(JSON.parse(flushed.stdout), { name: NAME, below: false, isSaved: true });
   t.ok(JSON.parse(flushed.stdout).answers >= 1);

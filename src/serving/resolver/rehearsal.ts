@@ -9,7 +9,7 @@ import { MAX_MESSAGE_OCTETS } from '../../protocol/wire/header.ts';
 import { composeQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
 import { CLASS, EXTENDED_ERROR } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
-import type { AnswerCache } from '../answer-cache/answer-cache.ts';
+import type { AnswerCache, AnswerStore } from '../answer-cache/answer-cache.ts';
 import { ORIGIN, type Origin } from '../counters.ts';
 import { PENDING, type Route, Turn } from '../turn.ts';
 import { Resolver } from './resolver.ts';
@@ -34,6 +34,16 @@ export interface Rehearsed {
   readonly message: Uint8Array | undefined;
   /** The route that a question for upstreams takes. */
   readonly route: string;
+  /** The kept answer from which the step answers. */
+  readonly kept?: KeptAge;
+}
+
+export interface KeptAge {
+  readonly ageMs: number;
+  /** Negative for an expired answer. */
+  readonly freshForMs: number;
+  /** Until it is given no more, even where no upstream can be asked; absent for a retained answer, which has no end. */
+  readonly givenForMs?: number;
 }
 
 export class Rehearsal {
@@ -52,7 +62,7 @@ export class Rehearsal {
     const resolver = new Resolver({ ...options, cache, upstreams, outage: UNNOTED }, rules());
     const turn = this.#turnFor(name, qtype);
     const length = resolver.answer(turn);
-    if (length !== PENDING) return rehearsed(turn, length);
+    if (length !== PENDING) return this.#withAge(rehearsed(turn, length), turn, cache);
     let later: Uint8Array | undefined;
     // without EDNS and with nobody to ask, an answer that comes later comes at once
     const route = turn.route.name;
@@ -66,7 +76,19 @@ export class Rehearsal {
     });
     if (later === undefined) return { ...rehearsed(turn, 0), route };
     const { step, why, origin } = rehearsed(turn, 0);
-    return { step, why, origin, route, message: new Uint8Array(later) };
+    return this.#withAge({ step, why, origin, route, message: new Uint8Array(later) }, turn, cache);
+  }
+
+  #withAge(answer: Rehearsed, { query }: Turn, cache: AnswerStore): Rehearsed {
+    if (!FROM_KEPT.has(answer.origin)) return answer;
+    const nowMs = this.#deps.options.clock.monotonicMs();
+    const found = cache.find(query, nowMs);
+    if (found === undefined) return answer; // an answer to the question with another DO or CD
+    const { storedAtMs, lifetimeMs, isRetained } = found;
+    const freshForMs = storedAtMs + lifetimeMs - nowMs;
+    const givenForMs = freshForMs + cache.settings.staleForMs;
+    const kept = { ageMs: nowMs - storedAtMs, freshForMs, ...(isRetained ? {} : { givenForMs }) };
+    return { ...answer, kept };
   }
 
   #turnFor(name: string, qtype: number): Turn {
@@ -112,6 +134,8 @@ export class Rehearsal {
   }
 }
 
+/** Origins of answers that upstreams gave earlier. */
+const FROM_KEPT: ReadonlySet<Origin> = new Set(['retained', 'cacheFresh', 'cacheStale']);
 const LOOPBACK = new Uint8Array([127, 0, 0, 1]);
 
 const NOT_ASKED = (now: Upstreams): Upstreams => ({

@@ -1,0 +1,126 @@
+/** The command `explain` on the control socket, and its bodies, for server and client. It changes nothing. */
+import * as z from 'zod';
+import { ControlRefusal, type ControlRoute, controlRoute } from './control-route.ts';
+
+export const EXPLAIN_PATH = '/explain';
+
+const explainBody = z.strictObject({
+  /** A domain name as text; `.` is the root. */
+  name: z.string(),
+  /** A mnemonic such as `A`, or `TYPE` and a number. */
+  type: z.string(),
+});
+
+const age = z.number().optional();
+
+const answerBody = z.object({
+  /** The step of the resolver's list that answers. */
+  step: z.string(),
+  /** Why this step stands in the list. */
+  why: z.string(),
+  /** The origin, as the metric `outpost_dns_responses_total` counts it. */
+  origin: z.string(),
+  /** Absent where only upstreams know the answer. */
+  rcode: z.string().optional(),
+  /** The records of the answer, as lines of text. */
+  records: z.array(z.string()).readonly(),
+  /** The upstreams that are asked; empty where none is. */
+  upstreams: z.array(z.string()).readonly(),
+  /** The kept answer from which the step answers. */
+  kept: z
+    .object({
+      ageSeconds: z.number(),
+      /** Seconds until it has expired; negative after that. */
+      freshForSeconds: z.number(),
+      /** Seconds until it is given no more, even in a cut; absent for a retained name, whose answer has no end. */
+      givenForSeconds: age,
+    })
+    .optional(),
+});
+
+const addressBody = z.object({
+  address: z.string(),
+  served: z.enum(['first', 'last', 'no']),
+  why: z.array(z.string()).readonly(),
+  sources: z
+    .array(
+      z.object({
+        source: z.string(),
+        isInLastAnswer: z.boolean().optional(),
+        firstSeenAgeSeconds: age,
+        lastSeenAgeSeconds: age,
+      }),
+    )
+    .readonly(),
+  proof: z
+    .object({
+      state: z.string(),
+      reason: z.string().optional(),
+      ageSeconds: z.number(),
+      provenAgeSeconds: age,
+    })
+    .optional(),
+  isDead: z.boolean(),
+});
+
+export const explainReport = z.object({
+  name: z.string(),
+  type: z.string(),
+  now: answerBody,
+  inCut: answerBody,
+  /** Present where the name is an endpoint's. */
+  endpoint: z
+    .object({
+      cluster: z.string(),
+      region: z.string().optional(),
+      basis: z.string(),
+      sources: z
+        .array(
+          z.object({
+            source: z.string(),
+            latest: z.string(),
+            ageSeconds: age,
+            addresses: z.array(z.string()).readonly().optional(),
+            failure: z.string().optional(),
+          }),
+        )
+        .readonly(),
+      /** Whether name and interfaces agree; absent where only one kind of source answers, or none. */
+      agreement: z.string(),
+      addresses: z.array(addressBody).readonly(),
+      warnings: z.array(z.string()).readonly(),
+    })
+    .optional(),
+});
+export type ExplainReport = z.output<typeof explainReport>;
+
+/** The part of the server that the command uses. */
+export interface ExplainControl {
+  /** The name in normal form; `undefined` where the text is no domain name. */
+  normalName(text: string): string | undefined;
+  /** The number of a record type; `undefined` where the text is none. */
+  typeOf(text: string): number | undefined;
+  explain(name: string, qtype: number): ExplainReport;
+}
+
+export function explainRoutes(control: ExplainControl): readonly ControlRoute[] {
+  return [
+    controlRoute('GET', EXPLAIN_PATH, explainBody, ({ name: text, type }) => {
+      const name = control.normalName(text);
+      if (name === undefined)
+        return new ControlRefusal(
+          400,
+          `"${text}" is not a domain name`,
+          'write a name such as registry.example.com',
+        );
+      const qtype = control.typeOf(type);
+      if (qtype === undefined || qtype === 0)
+        return new ControlRefusal(
+          400,
+          `"${type}" is not a record type`,
+          'write a mnemonic such as A, AAAA or TXT',
+        );
+      return control.explain(name, qtype);
+    }),
+  ];
+}
