@@ -121,7 +121,7 @@ expect 'in a drill the metric says so' 'outpost_dns_drill_running 1' "$(metric o
 block drill-Report
 block drill-Stop
 expect 'after it the metric says so' 'outpost_dns_drill_running 0' "$(metric outpost_dns_drill_running)"
-block install-Upgrade
+block upgrade-A-new-copy-by-hand
 expect 'after the upgrade it is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(answers @127.0.0.1)"
 
 started=$(milliseconds)
@@ -132,4 +132,6 @@ expect 'systemctl stop: nothing answers' '' "$(answers @127.0.0.1)"
 expect 'systemd was told everything' 0 "$(journalctl --no-pager -u outpost-dns | grep -c 'cannot notify systemd')"
 expect 'nothing was refused by the hardening' 0 "$(journalctl --no-pager -u outpost-dns | grep -ciE 'EPERM|EACCES|not permitted|permission denied')"
 journalctl --no-pager -o cat -u outpost-dns
+# shellcheck source=lab/package-checks.sh
+. /lab/package-checks.sh
 echo done >>$results

@@ -15,6 +15,7 @@ import { digTable } from './dig-table.ts';
 import { interrupted } from './interrupted.ts';
 import { movedClock } from './moved-clock.ts';
 import { outage } from './outage.ts';
+import { packages } from './packages.ts';
 import { port53 } from './port-53.ts';
 import { prometheus } from './prometheus.ts';
 import { readmeCommands } from './readme-commands.ts';
@@ -39,6 +40,7 @@ const CHECKS: readonly LabCheck[] = [
   prometheus,
   statusPageCheck,
   bundle,
+  packages,
   coldBoot,
   collector,
   interrupted,

@@ -1,19 +1,20 @@
 /** The pages for operators on a Debian that boots: the unit with its real user, capabilities and filters, under a real systemd. */
 import { spawnSync } from 'node:child_process';
-import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab, LabCheck } from './check.ts';
 import { atTheEnd, Background, must } from './commands.ts';
 import { fencedBlocks } from './markdown.ts';
-import { root } from './workshop.ts';
+import { PACKAGE_TOOLS, root } from './workshop.ts';
 
-const BOOT_DEADLINE_MS = 180_000;
+const BOOT_DEADLINE_MS = 300_000;
 
 export const systemdBoot: LabCheck = {
   name: 'boot',
-  about: 'docs/install.md, docs/outage.md and docs/drill.md on a Debian that boots systemd',
-  tools: ['debootstrap', 'systemd-nspawn', 'git', 'ip'],
+  about:
+    'docs/install.md, docs/outage.md, docs/drill.md and docs/upgrade.md on a Debian that boots systemd; the .deb from installation to purge',
+  tools: ['debootstrap', 'systemd-nspawn', 'git', 'ip', ...PACKAGE_TOOLS],
   async run(lab) {
     const machine = await prepareMachine(lab);
     const results = await boot(machine);
@@ -46,7 +47,10 @@ async function prepareMachine(lab: Lab): Promise<string> {
   await copyFile('/etc/resolv.conf', join(machine, 'etc', 'resolv.conf'));
   for (const words of [['update'], ['install', '-y', '--no-install-recommends', 'libatomic1']])
     await must(['chroot', machine, 'apt-get', ...words]);
-  for (const page of ['install', 'outage', 'drill']) await writeBlocks(page, join(machine, 'lab', 'blocks'));
+  for (const page of ['install', 'outage', 'drill', 'upgrade'])
+    await writeBlocks(page, join(machine, 'lab', 'blocks'));
+  await putPackages(lab, join(machine, 'root'));
+  await copyFile(join(import.meta.dirname, 'package-checks.sh'), join(machine, 'lab', 'package-checks.sh'));
   await copyFile(join(import.meta.dirname, 'boot-checks.sh'), join(machine, 'lab', 'checks.sh'));
   await chmod(join(machine, 'lab', 'checks.sh'), 0o755);
   const units = join(machine, 'etc', 'systemd', 'system');
@@ -69,6 +73,28 @@ ExecStopPost=/bin/systemctl --no-block poweroff
     join(units, 'default.target.wants', 'lab.service'),
   ]);
   return machine;
+}
+
+/**
+ * The .deb goes beside `dist/`, and into `before/` the same files as a version before: the version that was released last has no
+ * package. Its file of the environment differs, as that of another version may.
+ */
+async function putPackages(lab: Lab, folder: string): Promise<void> {
+  const packages = await lab.workshop.packages();
+  const name = (await readdir(packages)).find(
+    (file) => file.endsWith('_amd64.deb') || file.endsWith('_arm64.deb'),
+  );
+  if (name === undefined) throw new Error(`no .deb in ${packages}`);
+  await copyFile(join(packages, name), join(folder, name));
+  const tree = join(lab.workshop.folder, 'deb-before');
+  await must(['dpkg-deb', '--raw-extract', join(packages, name), tree]);
+  const control = join(tree, 'DEBIAN', 'control');
+  await writeFile(control, (await readFile(control, 'utf8')).replace(/^Version: .*$/m, 'Version: 0.1.99-1'));
+  await appendFile(join(tree, 'etc', 'outpost-dns', 'environment'), '# of the version before\n');
+  await mkdir(join(folder, 'before'));
+  const before = join(folder, 'before', name.replace(/_.*_/, '_0.1.99-1_'));
+  await must(['dpkg-deb', '--root-owner-group', '-Znone', '--build', tree, before]);
+  await rm(tree, { recursive: true });
 }
 
 /** `install-Copy.sh`: all commands under that heading, except those that build. */

@@ -24,6 +24,13 @@ export const PACKAGES = {
   prometheus: 'prometheus',
   promtool: 'prometheus',
   python3: 'python3',
+  cpio: 'cpio',
+  fish: 'fish',
+  lintian: 'lintian',
+  mandoc: 'mandoc',
+  rpmbuild: 'rpm',
+  rpmlint: 'rpmlint',
+  strip: 'binutils',
   'systemd-analyze': 'systemd',
   'systemd-nspawn': 'systemd-container',
   tar: 'tar',
@@ -31,6 +38,8 @@ export const PACKAGES = {
   tcpdump: 'tcpdump',
   unbound: 'unbound',
   unshare: 'util-linux',
+  xz: 'xz-utils',
+  zsh: 'zsh',
 } as const;
 
 export type Tool = keyof typeof PACKAGES;

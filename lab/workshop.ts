@@ -4,8 +4,12 @@ import { rmSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { atTheEnd, machineEnvironment, must } from './commands.ts';
+import type { Tool } from './tools.ts';
 
 export const root = join(import.meta.dirname, '..');
+
+/** Tools of `packages`. */
+export const PACKAGE_TOOLS = ['rpmbuild', 'strip', 'xz'] as const satisfies readonly Tool[];
 
 const SUITE = 'bookworm';
 
@@ -80,6 +84,21 @@ export class Workshop implements AsyncDisposable {
       const clone = await this.installed();
       await must(['npm', 'run', 'build'], { cwd: clone });
       await must(['cp', '-a', join(clone, 'dist', 'outpost-dns'), path]);
+    });
+  }
+
+  /** The folder of the .deb, .rpm and tarball for this machine, and their checksums, by `npm run package`. */
+  packages(): Promise<string> {
+    return this.#once('packages', (path) => this.package(path, process.env));
+  }
+
+  /** `npm run package` in the clone, into `path`. */
+  async package(path: string, { TMPDIR = '/tmp', TZ = 'UTC' }: NodeJS.ProcessEnv): Promise<void> {
+    const clone = await this.installed();
+    const epoch = (await must(['git', 'log', '-1', '--format=%ct'], { cwd: root })).trim();
+    await must(['npm', 'run', 'package', '--', '--arch', process.arch, '--out', path], {
+      cwd: clone,
+      env: { ...machineEnvironment(), SOURCE_DATE_EPOCH: epoch, TMPDIR, TZ },
     });
   }
 

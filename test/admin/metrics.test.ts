@@ -216,7 +216,7 @@ t.test('the metrics have the values of the report', async (t) => {
     ['upstream_failures_total{upstream="10.0.0.2:53",reason="timeout"}', 3],
     ['link_connected{side="aws",key="us-west-2"}', 1],
     ['link_condition_age_seconds{side="aws",key="us-west-2"}', 300],
-    ['build_info{version="0.1.0",runtime="node 26.10.0"}', 1],
+    ['build_info{version="0.2.0",runtime="node 26.10.0"}', 1],
     ['listener_info{address="127.0.0.1:5300",udp="plain"}', 1],
     ['ready', 1],
     ['configuration_age_seconds', 7300],

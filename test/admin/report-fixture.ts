@@ -39,7 +39,7 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
   const { retained = [registry] } = parts;
   return {
     server: {
-      version: '0.1.0',
+      version: '0.2.0',
       runtime: 'node 26.10.0',
       startedAt: '2026-01-01T00:00:00.000Z',
       uptimeSeconds: 7300,
