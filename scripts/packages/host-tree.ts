@@ -42,7 +42,7 @@ export async function layHostTree(
   await fromDelivery('completions/outpost-dns.bash', 'usr/share/bash-completion/completions/outpost-dns');
   await fromDelivery('completions/_outpost-dns', `${zshFolder}/_outpost-dns`);
   await fromDelivery('completions/outpost-dns.fish', 'usr/share/fish/vendor_completions.d/outpost-dns.fish');
-  for (const file of ['environment', 'outpost-dns.yaml.example'])
+  for (const file of ['environment.example', 'outpost-dns.yaml.example'])
     await put(join(packaging, 'etc', file), `etc/outpost-dns/${file}`);
 }
 
@@ -56,7 +56,6 @@ export async function compressManPages(root: string): Promise<void> {
 /** Sets the modes that the package has on every host, whatever the umask of the build was, and one time for all files. */
 export async function settle(root: string, epochSeconds: number): Promise<void> {
   execFileSync('chmod', ['-R', 'u=rwX,go=rX', root]);
-  execFileSync('chmod', ['0600', join(root, 'etc/outpost-dns/environment')]);
   for (const entry of await readdir(root, { recursive: true, withFileTypes: true }))
     if (!entry.isSymbolicLink()) await utimes(join(entry.parentPath, entry.name), epochSeconds, epochSeconds);
 }

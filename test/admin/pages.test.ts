@@ -43,7 +43,7 @@ t.test('every page, with status, type and content', async (t) => {
     ['/metrics', /^text\/plain; version=0\.0\.4; charset=utf-8$/, /^outpost_dns_ready 1$/m],
     ['/healthz', /^text\/plain/, /^ok\n$/],
     ['/readyz', /^text\/plain/, /^ready\n$/],
-    ['/status', /^application\/json; charset=utf-8$/, /"version": "0\.1\.0"/],
+    ['/status', /^application\/json; charset=utf-8$/, /"version": "0\.2\.0"/],
     ['/panels', /^application\/json; charset=utf-8$/, /"title": "Upstreams"/],
     ['/healthz?verbose=1', /^text\/plain/, /^ok\n$/],
   ];

@@ -36,8 +36,8 @@ t.test('the example of a configuration loads as it stands', async (t) => {
   t.equal(upstreams.length, 1);
 });
 
-t.test('the environment holds comments alone', async (t) => {
-  for (const line of readFileSync(join(packaging, 'etc/environment'), 'utf8').split('\n'))
+t.test('the example of an environment holds comments alone', async (t) => {
+  for (const line of readFileSync(join(packaging, 'etc/environment.example'), 'utf8').split('\n'))
     t.match(line, /^(?:#.*)?$/);
 });
 
