@@ -99,6 +99,7 @@ export class Workshop implements AsyncDisposable {
     await must(['npm', 'run', 'package', '--', '--arch', process.arch, '--out', path], {
       cwd: clone,
       env: { ...machineEnvironment(), SOURCE_DATE_EPOCH: epoch, TMPDIR, TZ },
+      timeoutMs: 480_000,
     });
   }
 
