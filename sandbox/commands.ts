@@ -16,7 +16,7 @@ export interface CommandTarget {
   /** Patches that are under way, by Region and cluster. */
   readonly patches: Map<string, RollingPatch>;
   /** The server that runs against this sandbox, where its command started one. */
-  readonly server: { configFile?: string };
+  readonly server: { configFile?: string; environment?: Readonly<Record<string, string>> };
 }
 
 export interface Command {

@@ -9,27 +9,39 @@ const DEADLINE_MS = 5000;
 const NOT_RUNNING = new Set(['ENOENT', 'ECONNREFUSED']);
 const refusalSchema = z.object({ error: z.string() });
 
-const serverSchema = z.object({ configFile: z.string().optional() });
+const serverSchema = z.object({
+  configFile: z.string().optional(),
+  environment: z.record(z.string(), z.string()).optional(),
+});
 const SOCKET = /^outpost-dns-sandbox-(?<port>\d+)\.sock$/;
 
-/** The registration of the sandboxes of this user: the configuration of the server that one runs, on the default port first. */
-export async function sandboxConfigFile(): Promise<string | undefined> {
+/** A server that a sandbox runs: its configuration, and the environment in which it reaches the simulated Region. */
+export interface SandboxServer {
+  readonly configFile: string;
+  readonly environment: Readonly<Record<string, string>> | undefined;
+}
+
+/** The registration of the sandboxes of this user: the server that one runs, on the default port first. */
+export async function sandboxServer(): Promise<SandboxServer | undefined> {
   const names = await readdir(tmpdir()).catch((): string[] => []);
   const ports = names.flatMap((name) => SOCKET.exec(name)?.groups?.['port'] ?? []);
   const paths = ports.map((port) => controlPathFor(Number(port))).toSorted();
   for (const path of [controlPathFor(), ...paths]) {
-    const file = await configFileAt(path);
-    if (file !== undefined) return file;
+    const server = await serverAt(path);
+    if (server !== undefined) return server;
   }
   return undefined;
 }
 
 /** A socket of another user is not asked: its answer would name the files that this command reads. */
-async function configFileAt(path: string): Promise<string | undefined> {
+async function serverAt(path: string): Promise<SandboxServer | undefined> {
   const found = await lstat(path).catch(() => undefined);
   if (found?.isSocket() !== true || found.uid !== process.getuid?.()) return undefined;
   return callSandbox(path, 'GET', '/server').then(
-    (answer) => serverSchema.safeParse(answer).data?.configFile,
+    (answer) => {
+      const { configFile, environment } = serverSchema.safeParse(answer).data ?? {};
+      return configFile === undefined ? undefined : { configFile, environment };
+    },
     () => undefined, // the sandbox has ended, or has an earlier version
   );
 }

@@ -243,6 +243,7 @@ function interfaceHead(face: NetworkInterface): object {
     privateIpAddressesSet: {
       item: addresses.map((privateIpAddress, index) => ({ privateIpAddress, primary: index === 0 })),
     },
+    association: face.customerOwnedAddress && { customerOwnedIp: face.customerOwnedAddress },
     interfaceType: face.interfaceType,
   };
 }

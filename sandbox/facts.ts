@@ -45,6 +45,8 @@ export interface NetworkInterface {
   readonly isUnlisted?: boolean;
   readonly address: string;
   readonly secondaryAddresses: readonly string[];
+  /** From a pool of customer-owned addresses. */
+  readonly customerOwnedAddress?: string;
   readonly macAddress: string;
   readonly ownerId: string;
   readonly requesterId?: string;

@@ -23,6 +23,8 @@ export interface SandboxOptions {
   readonly regionPort?: number;
   /** For UDP and TCP; 0, the default: any free one. */
   readonly dnsPort?: number;
+  /** A second upstream with the same answers, as a site has it. */
+  readonly hasSecondUpstream?: boolean;
   /** A loopback address; 127.0.0.1 by default. */
   readonly address?: string;
   /** Where the control socket goes (see `controlPathFor`); absent: none. */
@@ -36,6 +38,8 @@ export interface Sandbox extends AsyncDisposable {
   readonly regionUrl: string;
   /** `host:port` of the simulated upstream. */
   readonly dnsAddress: string;
+  /** The same of each simulated upstream. */
+  readonly upstreams: readonly string[];
   readonly controlPath: string | undefined;
   readonly state: RegionState;
   readonly faults: Faults;
@@ -43,7 +47,7 @@ export interface Sandbox extends AsyncDisposable {
   readonly region: RegionServer;
   readonly dns: DnsServer;
   /** The server that the command starts, for clients of the control socket. */
-  readonly server: { configFile?: string };
+  readonly server: { configFile?: string; environment?: Readonly<Record<string, string>> };
   /** Environment variables for a server process. */
   readonly environment: Readonly<Record<string, string>>;
   /** The text of a configuration file for the server, for the first cluster. */
@@ -61,9 +65,11 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const common = { address, state, faults, link };
   const region = parts.use(await RegionServer.listen({ ...common, port: options.regionPort ?? 0 }));
   const dns = parts.use(await DnsServer.listen({ ...common, port: options.dnsPort ?? 0 }));
+  const second = options.hasSecondUpstream ? [parts.use(await DnsServer.listen({ ...common, port: 0 }))] : [];
+  const upstreams = [dns, ...second].map((each) => each.address);
   const target = { state, faults, link, region, dns, patches: new Map(), server: {} };
   if (options.controlPath !== undefined) parts.use(await Control.listen(options.controlPath, target));
-  return composed(target, options.controlPath, parts.move());
+  return composed({ ...target, upstreams }, options.controlPath, parts.move());
 }
 
 function composed(
@@ -74,7 +80,8 @@ function composed(
     region,
     dns,
     server,
-  }: Pick<Sandbox, 'state' | 'faults' | 'link' | 'region' | 'dns' | 'server'>,
+    upstreams,
+  }: Pick<Sandbox, 'state' | 'faults' | 'link' | 'region' | 'dns' | 'server' | 'upstreams'>,
   controlPath: string | undefined,
   parts: AsyncDisposableStack,
 ): Sandbox {
@@ -89,9 +96,10 @@ function composed(
     server,
     regionUrl: region.url,
     dnsAddress: dns.address,
+    upstreams,
     controlPath,
     environment: productEnvironment(region.url, state.accessKeys[0] ?? DEMO_ACCESS_KEY, cluster.region),
-    configYaml: (options) => productConfig(cluster, dns.address, options),
+    configYaml: (options) => productConfig(cluster, upstreams, options),
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -145,7 +153,7 @@ export function productEnvironment(
  */
 export function productConfig(
   cluster: Pick<Cluster, 'name' | 'region'>,
-  dnsAddress: string,
+  upstreams: readonly string[],
   options: ConfigOptions,
 ): string {
   return stringify({
@@ -153,7 +161,7 @@ export function productConfig(
       // no server listens at the simulated addresses, and another network may really have them
       { name: cluster.name, region: cluster.region, probe: { enabled: false } },
     ],
-    upstreams: [dnsAddress],
+    upstreams,
     listen: { dns: [`127.0.0.1:${options.dnsPort}`] },
     admin: { listen: `127.0.0.1:${options.httpPort}` },
     state: { directory: options.stateDirectory },

@@ -1,44 +1,80 @@
 /**
- * `outpost-dns check`: finds out whether this host is ready for an outage. The command reads the configuration, the state on disk
- * and the hosts file, and asks only the running server on this host. It changes nothing.
+ * `outpost-dns check`: finds out whether this host and this site are ready for an outage. It reads the configuration and the state,
+ * and asks the running server, AWS and the upstreams, side by side and each for some seconds at most. It changes nothing.
  */
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { Config } from '../config/config.ts';
 import type { Fault } from '../config/fault.ts';
-import { ENDPOINTS } from '../store/endpoints-format.ts';
+import type { SocketAddress } from '../config/kinds/address.ts';
 import { RETAINED } from '../store/retained-format.ts';
 import { FileReader } from '../store/state-backend.ts';
 import { readState } from '../store/state-format.ts';
-import { bySeverity, type Finding, formatFindings, problem, warning } from './check/finding.ts';
-import { configFindings, HOSTS_FILE, hostsFindings, readHosts, retainedFindings } from './check/host.ts';
-import { inspectDirectory, recordsOf, type StateFacts, stateFindings } from './check/state.ts';
-import { explainNoConfig, placesOf, searchConfig } from './running-server.ts';
-import { getStatus } from './server-client.ts';
+import { addressFindings } from './check/addresses.ts';
+import { againstFindings } from './check/against.ts';
+import { askAws, awsFindings, clusterFindings } from './check/aws.ts';
+import { behindFindings, durabilityFindings, writerFindings } from './check/durability.ts';
+import { bySeverity, type Finding, formatFindings } from './check/finding.ts';
+import { configFindings, HOSTS_FILE, hostsFileFindings, retainedFindings } from './check/host.ts';
+import { kubeconfigFindings } from './check/kubeconfig.ts';
+import { portFindings } from './check/port-53.ts';
+import { type Row, runRows, type Say } from './check/progress.ts';
+import { resolverFindings } from './check/resolver.ts';
+import { openSite, type Site, type SiteOptions } from './check/site.ts';
+import { stateFindings } from './check/state.ts';
+import { askUpstreams, publicFindings, upstreamFindings } from './check/upstreams.ts';
+import { explainNoConfig, searchConfig } from './running-server.ts';
+import { readHttpAddress } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
 import { type Paint, paintForTerminal, plural, print } from './terminal.ts';
 
-interface CheckOptions {
+export interface CheckOptions {
   readonly config?: string;
   readonly json?: true;
+  /** Asks no network. */
+  readonly offline?: true;
+  readonly kubeconfig?: string;
+  readonly against?: SocketAddress;
 }
 
 export function define(command: Command, { ended }: Run): void {
   command
     .option(...OPTION.config)
     .option(...OPTION.json)
+    .option('--offline', 'look at configuration, state and this host alone: ask no AWS and no upstream')
+    .option('--kubeconfig <file>', 'also: would kubectl with this file get in during an outage?')
+    .option(
+      '--against <address>',
+      'also: does this second server answer the same? its HTTP, such as 10.0.9.54:9153',
+      readAgainst,
+    )
     .action(async (options: CheckOptions) => ended(await check(options)));
 }
 
-async function check({ config: file, json }: CheckOptions): Promise<ExitCode> {
-  const search = await searchConfig(file);
+function readAgainst(text: string): SocketAddress {
+  const reading = readHttpAddress(text);
+  if ('address' in reading) return reading;
+  throw new InvalidArgumentError(`${reading.message}\n    ${reading.fix}`);
+}
+
+async function check(options: CheckOptions): Promise<ExitCode> {
+  const { json } = options;
+  const search = await searchConfig(options.config);
   if (search.kind === 'faulty') {
     if (json) printJson(search.error.faults, []);
     else process.stderr.write(`${search.error.message}\n`);
     return EXIT.usage;
   }
   if (search.kind === 'none') return explainNoConfig();
-  const { config } = search;
-  const findings = bySeverity(await findAll(config, HOSTS_FILE, Date.now()));
+  const { config, environment, isSandbox } = search;
+  // the clients of AWS read their settings from the environment, and the server has its own
+  Object.assign(process.env, environment);
+  const findings = await findAll(config, options, {
+    hostsFile: HOSTS_FILE,
+    resolvConf: '/etc/resolv.conf',
+    nowMs: Date.now(),
+    isSandbox,
+    say: process.stderr.isTTY ? (line) => process.stderr.write(`${line}\n`) : undefined,
+  });
   if (json) printJson([], findings);
   else print(report(config, findings, paintForTerminal));
   return findings.some(({ severity }) => severity === 'problem') ? EXIT.finding : EXIT.well;
@@ -50,62 +86,64 @@ function printJson(faults: readonly Fault[], findings: readonly Finding[]): void
   print(JSON.stringify({ faults, findings: both }, null, 2));
 }
 
-/** All findings, in no order; a further check is a function here. `nowMs` is wall time. */
-export async function findAll(config: Config, hostsFile: string, nowMs: number): Promise<readonly Finding[]> {
-  const { directory } = config.state;
-  const state = await inspectDirectory(directory);
-  const reading = await readState(new FileReader(directory), ENDPOINTS);
-  const facts = { directory, state, reading, nowMs };
-  return [
-    ...stateFindings(config, facts),
-    ...(await hostsFileFindings(config, facts, hostsFile)),
-    // without a state file no server has ever run: a finding says so already, and no name can have been retained
-    ...(reading.served === undefined ? [] : await retainedOnDisk(config)),
-    ...configFindings(config),
-    ...(await runningFindings(config)),
-  ];
-}
-
-const STATUS_TIMEOUT_MS = 1000;
-
-/** The finding that only a running server knows. */
-async function runningFindings(config: Config): Promise<readonly Finding[]> {
-  const reading = await getStatus(placesOf(config).admin, STATUS_TIMEOUT_MS);
-  if (reading.kind === 'failed') return [];
-  const { isOurs, directory, faults } = reading.facts.state;
-  if (isOurs || directory !== config.state.directory) return [];
-  return [
-    problem(
-      'state-other-writer',
-      `the running server writes nothing: ${faults.join('; ')}`,
-      'give each server a state.directory of its own, or end the other server',
-    ),
-  ];
-}
-
-async function retainedOnDisk({ retain, state }: Config): Promise<readonly Finding[]> {
-  return retainedFindings(retain, await readState(new FileReader(state.directory), RETAINED));
-}
-
-async function hostsFileFindings(
-  { clusters }: Config,
-  { reading }: StateFacts,
-  hostsFile: string,
+/** All findings, problems first. */
+export async function findAll(
+  config: Config,
+  options: CheckOptions,
+  { say, ...around }: SiteOptions & { readonly say?: Say },
 ): Promise<readonly Finding[]> {
-  const lines = await readHosts(hostsFile);
-  if ('code' in lines) {
-    const text = `"${hostsFile}" cannot be read (${lines.code}): whether it overrides an endpoint is not known`;
-    return [warning('hosts-file-unreadable', text, 'search it for the name of the endpoint')];
-  }
-  const records = recordsOf(clusters, reading.served?.content ?? []);
-  const known = clusters.flatMap((cluster) => {
-    const record = records.get(cluster);
-    const endpoint = cluster.endpoint ?? record?.endpoint;
-    if (endpoint === undefined) return [];
-    const kept = record?.addresses.map(({ address }) => address) ?? [];
-    return [{ endpoint, addresses: cluster.pin.length > 0 ? cluster.pin : kept }];
-  });
-  return hostsFindings(hostsFile, lines, known);
+  using site = await openSite(config, around);
+  const findings = await runRows(rowsOf(site, options), say);
+  // two rows may see the same fault
+  return bySeverity([...new Map(findings.map((one) => [`${one.code} ${one.text}`, one])).values()]);
+}
+
+/** What is looked at. A further check is a function here, and its codes in check/codes.ts. */
+function rowsOf(site: Site, { offline, kubeconfig, against }: CheckOptions): readonly Row[] {
+  return [
+    { name: 'the state', find: () => stateFindings(site.config, site.state) },
+    { name: 'the file system of the state', find: () => durabilityFindings(site) },
+    { name: 'the running server', find: () => [...writerFindings(site), ...behindFindings(site)] },
+    { name: 'port 53', find: () => portFindings(site) },
+    { name: 'the hosts file', find: () => hostsFileFindings(site) },
+    { name: 'the retained names', find: () => retainedOnDisk(site) },
+    { name: 'the configuration', find: () => configFindings(site.config) },
+    { name: 'the addresses', find: () => addressFindings(site) },
+    ...(offline ? [] : onNetwork(site)),
+    ...(kubeconfig === undefined
+      ? []
+      : [{ name: 'the kubeconfig', find: () => kubeconfigFindings(site, kubeconfig) }]),
+    ...(against === undefined
+      ? []
+      : [{ name: 'the second server', find: () => againstFindings(site, against) }]),
+  ];
+}
+
+/** The rows that ask beyond this host. AWS and the upstreams are asked once, for several rows. */
+function onNetwork(site: Site): readonly Row[] {
+  const [aws, upstreams] = [askAws(site), askUpstreams(site)];
+  return [
+    { name: 'AWS', find: async () => awsFindings(site, await aws) },
+    {
+      name: 'the upstreams',
+      find: async () => [
+        ...upstreamFindings(site, await upstreams, (await aws).isCut),
+        ...publicFindings(site.config),
+      ],
+    },
+    {
+      name: 'the sources',
+      find: async () => clusterFindings(await aws, site, (await upstreams)[0]?.addresses ?? []),
+    },
+    { name: 'the resolver of this host', find: () => resolverFindings(site) },
+  ];
+}
+
+async function retainedOnDisk({ config, state }: Site): Promise<readonly Finding[]> {
+  // without a state file no server has ever run: a finding says so already, and no name can have been retained
+  if (state.reading.served === undefined) return [];
+  const { retain } = config;
+  return retainedFindings(retain, await readState(new FileReader(state.directory), RETAINED));
 }
 
 /** The lines for a person; the last one sums up. */

@@ -15,9 +15,16 @@ import { endThread } from '../runtime/threads.ts';
 import type { ReadOutcome, ReadRequest, ThreadMessage } from './config-thread.ts';
 import { DEFAULT_CONFIG_FILE } from './subcommand.ts';
 
-/** Throws ConfigError with every fault. `file` undefined: the default file, or the environment alone. */
-export function readConfig(file: string | undefined): Promise<Config> {
-  return loadConfig({ ...requestFor(file), readFile });
+/**
+ * Throws ConfigError with every fault. `file` undefined: the default file, or the environment alone. `environment` is added to
+ * that of this process.
+ */
+export function readConfig(
+  file: string | undefined,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Config> {
+  const request = requestFor(file);
+  return loadConfig({ ...request, environment: { ...request.environment, ...environment }, readFile });
 }
 
 const readFile: ReadFile = (path, limitOctets) => readConfigFile(path, limitOctets, (ms) => sleep(ms));

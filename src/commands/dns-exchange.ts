@@ -3,7 +3,7 @@
  * A reply counts only from the address that was asked, with the ID and the question that were sent (RFC 5452 section 9.1).
  */
 import { createSocket } from 'node:dgram';
-import { connect, isIPv6 } from 'node:net';
+import { connect, isIPv6, type Socket } from 'node:net';
 import type { SocketAddress } from '../config/kinds/address.ts';
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../protocol/wire/header.ts';
 import { TcpFramer } from '../protocol/wire/tcp-framing.ts';
@@ -20,6 +20,8 @@ export interface ExchangeOptions {
   readonly attempts?: number;
   /** Asks over TCP alone. */
   readonly overTcp?: boolean;
+  /** Opens the connection for TCP; without it, plain TCP to the server. */
+  readonly connect?: () => Socket;
   /** Local address of the datagrams; without it, the kernel's choice. */
   readonly from?: string;
   /** Gives up at once. */
@@ -92,7 +94,7 @@ function askOverUdp(options: ExchangeOptions): Promise<AttemptOutcome> {
 function askOverTcp(options: ExchangeOptions): Promise<AttemptOutcome> {
   const { server, timeoutMs } = options;
   const query = withFreshId(options.query);
-  const socket = connect(server.port, server.address);
+  const socket = options.connect?.() ?? connect(server.port, server.address);
   const framer = new TcpFramer();
   return attempt(options, (end) => {
     socket.on('error', (error: NodeJS.ErrnoException) =>

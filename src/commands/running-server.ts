@@ -3,8 +3,9 @@
  * configuration that --config names; the configuration of this host, or of this container's environment; the sandbox that
  * this user runs; the default places. It does not know how to speak with the server (server-client.ts).
  */
-import { access, stat } from 'node:fs/promises';
-import { sandboxConfigFile } from '../../sandbox/control-client.ts';
+import { access, readFile, stat } from 'node:fs/promises';
+import { basename, dirname, resolve } from 'node:path';
+import { sandboxServer } from '../../sandbox/control-client.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
@@ -24,7 +25,13 @@ export interface Places {
 }
 
 export type ConfigSearch =
-  | { readonly kind: 'config'; readonly config: Config }
+  | {
+      readonly kind: 'config';
+      readonly config: Config;
+      /** The variables of the server's environment that this process does not have. */
+      readonly environment: Readonly<Record<string, string>>;
+      readonly isSandbox: boolean;
+    }
   /** A configuration exists and cannot be used. */
   | { readonly kind: 'faulty'; readonly error: ConfigError; readonly isNamed: boolean }
   | { readonly kind: 'none' };
@@ -66,14 +73,38 @@ const FLAGS: Readonly<Record<keyof Places, string>> = {
 
 /** `file`: as `--config` names it. */
 export async function searchConfig(file: string | undefined): Promise<ConfigSearch> {
-  if (file !== undefined || (await isInstalled())) return attempt(file);
-  const ofSandbox = await sandboxConfigFile();
-  return ofSandbox === undefined ? { kind: 'none' } : attempt(ofSandbox);
+  if (file !== undefined) return attempt(file, {}, isOfSandbox(file));
+  if (await isInstalled()) return attempt(undefined, await installedEnvironment(), false);
+  const sandbox = await sandboxServer();
+  return sandbox === undefined
+    ? { kind: 'none' }
+    : attempt(sandbox.configFile, sandbox.environment ?? {}, true);
 }
 
-async function attempt(file: string | undefined): Promise<ConfigSearch> {
+/** Whether a sandbox wrote the file: in a folder of its own, which is thrown away with the state in it. */
+function isOfSandbox(file: string): boolean {
+  return basename(dirname(resolve(file))).startsWith('outpost-dns-sandbox-');
+}
+
+/** The file that systemd reads for the service (systemd/outpost-dns.service). */
+const ENVIRONMENT_FILE = '/etc/outpost-dns/environment';
+
+/** systemd.exec(5): lines of NAME=value, perhaps in quotes. A variable of this process wins. */
+async function installedEnvironment(): Promise<Readonly<Record<string, string>>> {
+  const text = await readFile(ENVIRONMENT_FILE, 'utf8').catch(() => '');
+  const lines = [...text.matchAll(/^\s*([A-Za-z_]\w*)=(?:"(.*)"|'(.*)'|(.*?))\s*$/gm)];
+  const read = lines.map(([, name = '', ...values]) => [name, values.find((one) => one) ?? ''] as const);
+  return Object.fromEntries(read.filter(([name]) => process.env[name] === undefined));
+}
+
+async function attempt(
+  file: string | undefined,
+  environment: Readonly<Record<string, string>>,
+  isSandbox: boolean,
+): Promise<ConfigSearch> {
   try {
-    return { kind: 'config', config: await readConfig(file) };
+    const config = await readConfig(file, environment);
+    return { kind: 'config', config, environment, isSandbox };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     return { kind: 'faulty', error, isNamed: file !== undefined };

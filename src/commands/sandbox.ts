@@ -101,13 +101,17 @@ async function sandbox(options: SandboxOptions): Promise<ExitCode> {
   const ended = untilSignal(); // from here on, so that an early Ctrl-C leaves no file either
   const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-sandbox-'));
   try {
-    await using region = await startSandbox({ controlPath: controlPathFor(dnsPort) });
+    await using region = await startSandbox({
+      controlPath: controlPathFor(dnsPort),
+      hasSecondUpstream: true,
+    });
     if (!options.regionOnly) await claim(httpPort); // after the control socket, whose error names another sandbox as such
     const configFile = join(directory, 'outpost-dns.yaml');
     const stateDirectory = join(directory, 'state');
     const overrides = process.stdout.isTTY ? { log: { format: 'pretty' } } : {};
     await writeFile(configFile, region.configYaml({ dnsPort, httpPort, stateDirectory, overrides }));
     region.server.configFile = configFile;
+    region.server.environment = region.environment;
     if (options.regionOnly) return await runRegion(region, configFile, ended);
     return await runServer(region, configFile, { dnsPort, httpPort }, ended);
   } catch (error) {
@@ -134,9 +138,9 @@ function nothing(): void {}
 
 /** Prints one line of JSON with the settings for a server that a person starts by hand, or that a test kills. */
 async function runRegion(region: Sandbox, configFile: string, ended: Promise<unknown>): Promise<ExitCode> {
-  const { regionUrl, dnsAddress, controlPath, environment } = region;
+  const { regionUrl, dnsAddress, upstreams, controlPath, environment } = region;
   process.stdout.write(
-    `${JSON.stringify({ configFile, regionUrl, dnsAddress, controlPath, environment })}\n`,
+    `${JSON.stringify({ configFile, regionUrl, dnsAddress, upstreams, controlPath, environment })}\n`,
   );
   await ended;
   return EXIT.well;
@@ -210,7 +214,7 @@ function banner(region: Sandbox, dnsPort: number, httpPort: number): string {
     `  DNS       127.0.0.1:${dnsPort} ${faint('UDP and TCP')}`,
     `  HTTP      http://127.0.0.1:${httpPort}/ ${faint('status, metrics')}`,
     `  Region    ${region.regionUrl} ${faint('EC2, EKS, Route 53, STS')}`,
-    `  upstream  ${region.dnsAddress}`,
+    `  upstreams ${region.upstreams.join(', ')}`,
     '',
     'In a second terminal:',
     `  ${strong(dig)}`,

@@ -15,8 +15,10 @@ import { systemClock } from '../runtime/clock.ts';
 import { giveBackMemory, yieldToQueries } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
+import type { AwsInspection, InspectionRequest } from './aws/inspection.ts';
 import type { Endings } from './endings.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
+import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubeconfig.ts';
 import type { Outbound } from './outbound.ts';
 import type { FarSource, PollDeps, PollFunction, PollRequest } from './poll.ts';
 import type { ProofOutcome, ProofRequest } from './prove.ts';
@@ -35,6 +37,9 @@ export interface Calls {
   readonly poll: (request: PollRequest, signal: AbortSignal) => Promise<Observation>;
   readonly head: (request: HeadRequest, signal: AbortSignal) => Promise<HeadOutcome>;
   readonly prove: (request: ProofRequest, signal: AbortSignal) => Promise<ProofOutcome>;
+  /** For `outpost-dns check`; the server never asks for them. */
+  readonly aws: (place: InspectionRequest, signal: AbortSignal) => Promise<AwsInspection>;
+  readonly kubeconfig: (request: KubeconfigRequest, signal: AbortSignal) => Promise<KubeconfigFacts>;
 }
 
 export type ToThread =
@@ -119,13 +124,15 @@ async function serve(port: MessagePort): Promise<void> {
   const say = (message: FromThread): void => port.postMessage(message);
   // far-side.ts starts this program with this data
   const { outbound } = workerData as ThreadData;
-  const { poll, head, prove } = await load(outbound, logOver(say, {}));
+  const { poll, head, prove, aws, kubeconfig } = await load(outbound, logOver(say, {}));
   const aborts = new Map<number, AbortController>();
   const answer = ({ id, name, request }: Call, signal: AbortSignal): Promise<unknown> => {
     const onUrl = (url: string): void => say({ kind: 'url', id, url });
     // far-side.ts sends each call with a request of its type
     if (name === 'poll') return poll(request as PollRequest, signal, onUrl);
     if (name === 'prove') return prove(request as ProofRequest, signal); // as above
+    if (name === 'aws') return aws(request as InspectionRequest, signal); // as above
+    if (name === 'kubeconfig') return kubeconfig(request as KubeconfigRequest, signal); // as above
     return head(request as HeadRequest, signal); // as above
   };
   port.on('message', (message: ToThread) => {
@@ -163,6 +170,15 @@ async function load(outbound: Outbound, log: Log) {
     ),
     head: (request: HeadRequest, signal: AbortSignal) => headOf(request, { outbound, shared }, signal),
     prove: (request: ProofRequest, signal: AbortSignal) => prover.prove(request, signal),
+    aws: async (place: InspectionRequest, signal: AbortSignal) => {
+      const { inspectAws } = await import('./aws/inspection.ts');
+      const wallMs = () => systemClock.wallMs();
+      return inspectAws(place, { aws, shared, files, outbound, wallMs }, signal);
+    },
+    kubeconfig: async (request: KubeconfigRequest, signal: AbortSignal) => {
+      const { inspectKubeconfig } = await import('./kubernetes/kubeconfig.ts');
+      return inspectKubeconfig(request, files, signal);
+    },
   };
 }
 

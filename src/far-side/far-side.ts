@@ -18,9 +18,11 @@ import { traitsOf } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { endThread } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
+import type { AwsInspection, InspectionRequest } from './aws/inspection.ts';
 import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
+import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubeconfig.ts';
 import type { Outbound } from './outbound.ts';
 import type { FarSource, PollSettings } from './poll.ts';
 import type { ProofOutcome, ProofRequest } from './prove.ts';
@@ -94,6 +96,20 @@ export class FarSide implements Disposable {
       .call('prove', request, signal)
       .catch(() => ({ kind: 'untried', reason: 'not-asked' }) as const);
 
+  /** The way to AWS as `outpost-dns check` looks at it. Never rejects. */
+  readonly inspectAws = (place: InspectionRequest, signal: AbortSignal): Promise<AwsInspection> =>
+    this.#aws.call('aws', place, signal).catch(
+      (error: unknown): AwsInspection => ({
+        credentials: { kind: 'none', reason: 'internal', detail: textOf(error) },
+      }),
+    );
+
+  /** A kubeconfig as `outpost-dns check` looks at it, with one request to the API server. Never rejects. */
+  readonly inspectKubeconfig = (request: KubeconfigRequest, signal: AbortSignal): Promise<KubeconfigFacts> =>
+    this.#other
+      .call('kubeconfig', request, signal)
+      .catch((error: unknown): KubeconfigFacts => ({ kind: 'unusable', detail: textOf(error) }));
+
   /** Whether the thread is there that sends HEAD requests, started if need be. Never rejects, and settles when its signal is aborted. */
   readonly isReady = (signal: AbortSignal): Promise<boolean> => this.#other.isReady(signal);
 
@@ -102,6 +118,10 @@ export class FarSide implements Disposable {
     this.#aws[Symbol.dispose]();
     this.#other[Symbol.dispose]();
   }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 interface Waiting extends PromiseWithResolvers<unknown> {

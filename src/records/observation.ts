@@ -67,6 +67,8 @@ export interface AddressObservation extends Observed {
   readonly upstream?: string;
   /** EC2's status of the interfaces that are not `in-use`, by address: they exist, and their status is shown. */
   readonly statuses?: Readonly<Record<string, string>>;
+  /** Customer-owned addresses that the interfaces have beside their own, sorted. */
+  readonly customerOwned?: readonly string[];
   /** The interfaces were found by a description that only contains the text of the cluster. */
   readonly isDoubtful?: true;
 }

@@ -13,6 +13,8 @@ export interface SourceTraits {
   readonly asksFor: 'cluster' | 'name' | 'addresses';
   /** The AWS service that it asks. Its answers are evidence for the link, and it needs a Region. */
   readonly service?: 'ec2' | 'eks' | 'route53';
+  /** What the credentials must allow. */
+  readonly permissions?: readonly SourcePermission[];
   /** It signs its requests with AWS credentials. */
   readonly needsCredentials: boolean;
   /** It leaves the site: directly, or through the upstreams. */
@@ -21,6 +23,14 @@ export interface SourceTraits {
   readonly configurationKey?: 'region' | 'route53' | 'kubernetes';
   /** Time between two polls: a key under `refresh` that has the name of the source. */
   readonly interval: SourceInterval;
+}
+
+/** A statement of an IAM policy, without the names of an account. */
+export interface SourcePermission {
+  readonly sid: string;
+  readonly actions: readonly string[];
+  /** The resource: the cluster, the hosted zone where its ID is configured, or everything, because AWS knows no narrower one. */
+  readonly on: 'cluster' | 'zone' | 'everything';
 }
 
 export interface SourceInterval {
@@ -44,6 +54,13 @@ export const SOURCES = {
     speaksOf: 'interfaces',
     asksFor: 'cluster',
     service: 'ec2',
+    permissions: [
+      {
+        sid: 'ListItsInterfaces',
+        actions: ['ec2:DescribeNetworkInterfaces', 'ec2:DescribeInstances'],
+        on: 'everything',
+      },
+    ],
     needsCredentials: true,
     crossesLink: true,
     configurationKey: 'region',
@@ -53,6 +70,7 @@ export const SOURCES = {
     speaksOf: 'cluster',
     asksFor: 'cluster',
     service: 'eks',
+    permissions: [{ sid: 'LearnTheEndpoint', actions: ['eks:DescribeCluster'], on: 'cluster' }],
     needsCredentials: true,
     crossesLink: true,
     configurationKey: 'region',
@@ -62,6 +80,10 @@ export const SOURCES = {
     speaksOf: 'names',
     asksFor: 'name',
     service: 'route53',
+    permissions: [
+      { sid: 'ReadItsZone', actions: ['route53:ListResourceRecordSets'], on: 'zone' },
+      { sid: 'FindItsZone', actions: ['route53:ListHostedZonesByName'], on: 'everything' },
+    ],
     needsCredentials: true,
     crossesLink: true,
     configurationKey: 'route53',

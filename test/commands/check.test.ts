@@ -9,12 +9,19 @@ import { load } from '../config/loading.ts';
 import { run } from './running.ts';
 import { fresh, NOW_MS, writeConfig, writeState } from './state-files.ts';
 
+const at = (hostsFile: string) => ({ hostsFile, resolvConf: '/none', nowMs: NOW_MS });
+
 const ready = async (directory: string) =>
   writeState(directory, [fresh({}, Date.now())], { nowMs: Date.now() });
 
 t.test('a sound host: exit 0, one line', async (t) => {
   const state = await ready(join(t.testdir(), 'state'));
-  const { code, stdout, stderr } = await run(['check', '-c', await writeConfig(t.testdirName, state)]);
+  const { code, stdout, stderr } = await run([
+    'check',
+    '--offline',
+    '-c',
+    await writeConfig(t.testdirName, state),
+  ]);
   t.equal(code, 0);
   t.equal(stdout, 'ready for an outage: 1 endpoint, no finding\n');
   t.equal(stderr, '');
@@ -23,7 +30,9 @@ t.test('a sound host: exit 0, one line', async (t) => {
 t.test('warnings alone: exit 0', async (t) => {
   const state = await ready(join(t.testdir(), 'state'));
   const config = await writeConfig(t.testdirName, state);
-  const { code, stdout } = await run(['check', '-c', config], { OUTPOST_DNS_UPSTREAMS: '127.0.0.1:5391' });
+  const { code, stdout } = await run(['check', '--offline', '-c', config], {
+    OUTPOST_DNS_UPSTREAMS: '127.0.0.1:5391',
+  });
   t.equal(code, 0, stdout);
   t.match(
     stdout,
@@ -34,7 +43,9 @@ t.test('warnings alone: exit 0', async (t) => {
 
 t.test('a problem: exit 1, problems first, each with its fix on a line of its own', async (t) => {
   const config = await writeConfig(t.testdir(), join(t.testdirName, 'none'));
-  const { code, stdout } = await run(['check', '-c', config], { OUTPOST_DNS_UPSTREAMS: '127.0.0.1:5391' });
+  const { code, stdout } = await run(['check', '--offline', '-c', config], {
+    OUTPOST_DNS_UPSTREAMS: '127.0.0.1:5391',
+  });
   t.equal(code, 1);
   const lines = stdout.split('\n');
   t.match(lines[0], /^\[!!\] problem: the state directory ".*none" does not exist/);
@@ -58,7 +69,7 @@ t.test('faults of the configuration: exit 2, as the configuration room formats t
 
 t.test('--json: the findings, with the same exit code', async (t) => {
   const config = await writeConfig(t.testdir(), join(t.testdirName, 'none'));
-  const { code, stdout } = await run(['check', '--json', '-c', config]);
+  const { code, stdout } = await run(['check', '--offline', '--json', '-c', config]);
   t.equal(code, 1);
   const { faults, findings } = JSON.parse(stdout);
   t.strictSame(faults, []);
@@ -74,7 +85,7 @@ t.test('checking changes nothing on disk, whatever it finds there', async (t) =>
   await writeFile(join(state, '.endpoints.json.0123456789abcdef.tmp'), 'left by a kill');
   const config = await writeConfig(directory, state);
   const before = await picture(directory);
-  const { code, stdout } = await run(['check', '-c', config]);
+  const { code, stdout } = await run(['check', '--offline', '-c', config]);
   t.match(stdout, 'previous generation');
   t.equal(code, 1, 'the record is months old');
   t.strictSame(await picture(directory), before);
@@ -102,14 +113,14 @@ t.test('the hosts file is compared with configured names and with kept addresses
 upstreams: [10.0.0.2, 10.0.0.3]
 state: {directory: ${state}}
 `;
-  const findings = await findAll(await load(text), join(directory, 'hosts'), NOW_MS);
+  const findings = await findAll(await load(text), { offline: true }, at(join(directory, 'hosts')));
   t.match(findings, [
     { severity: 'problem', text: /line 1 .* gives "my-cluster\.example\.net" the address 10\.9\.9\.9/ },
     { severity: 'warning', text: /line 2 .* gives "named\.example" the address 10\.0\.1\.1/ },
     { severity: 'warning', text: /pinned/ },
   ]);
   t.equal(findings.length, 3);
-  t.match(await findAll(await load(text), directory, NOW_MS), [
+  t.match(await findAll(await load(text), { offline: true }, at(directory)), [
     { code: 'hosts-file-unreadable', severity: 'warning', text: /cannot be read \(EISDIR\)/ },
     { text: /pinned/ },
   ]);

@@ -165,6 +165,8 @@ t.test('servers: the flag, then the running server, then the configuration', asy
   const format = FORMATS['unbound']!;
   const listening = async (listen: string) => ({
     kind: 'config' as const,
+    environment: {},
+    isSandbox: false,
     config: await load(`clusters: [{ name: demo, region: us-west-2 }]
 upstreams: [192.0.2.53]
 listen: { dns: [${listen}] }

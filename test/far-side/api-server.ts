@@ -121,7 +121,8 @@ export class ApiServers {
     const isSlices = url.pathname === '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
     const isEndpoints = url.pathname === '/api/v1/namespaces/default/endpoints/kubernetes';
     const isSelective = url.searchParams.get('labelSelector') === 'kubernetes.io/service-name=kubernetes';
-    if (isSlices && this.slicesStatus !== 200) status(response, this.slicesStatus);
+    if (url.pathname === '/api') json(response, { kind: 'APIVersions', versions: ['v1'] });
+    else if (isSlices && this.slicesStatus !== 200) status(response, this.slicesStatus);
     else if (isSlices) isSelective ? json(response, this.#pageOf(at, url)) : status(response, 400);
     else if (isEndpoints && this.endpointsStatus !== 200) status(response, this.endpointsStatus);
     else if (isEndpoints && this.endpoints !== undefined) json(response, this.endpoints);

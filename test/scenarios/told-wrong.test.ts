@@ -8,7 +8,11 @@ import { DEMO, ENDPOINT, Site } from './site.ts';
 t.jobs = 2; // these tests wait more than they work
 
 async function check(t: Test, site: Site): Promise<string> {
-  const command = new Process(t, ['check', '--config', site.configFile], site.sandbox.environment);
+  const command = new Process(
+    t,
+    ['check', '--offline', '--config', site.configFile],
+    site.sandbox.environment,
+  );
   await command.ended;
   return command.stdout;
 }

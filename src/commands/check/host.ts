@@ -10,6 +10,7 @@ import { systemCode } from '../../store/file-system.ts';
 import type { Reading } from '../../store/state-format.ts';
 import { socketText } from '../server-client.ts';
 import { type Finding, problem, warning } from './finding.ts';
+import type { Site } from './site.ts';
 
 export function configFindings(config: Config): readonly Finding[] {
   const { clusters, upstreams } = config;
@@ -133,6 +134,21 @@ export function parseHosts(text: string): readonly HostsLine[] {
     if (names.length === 0) return [];
     return [{ line: index + 1, address, names: names.map((name) => name.toLowerCase().replace(/\.$/, '')) }];
   });
+}
+
+export async function hostsFileFindings({
+  endpoints,
+  hostsFile,
+}: Pick<Site, 'endpoints' | 'hostsFile'>): Promise<readonly Finding[]> {
+  const lines = await readHosts(hostsFile);
+  if ('code' in lines) {
+    const text = `"${hostsFile}" cannot be read (${lines.code}): whether it overrides an endpoint is not known`;
+    return [warning('hosts-file-unreadable', text, 'search it for the name of the endpoint')];
+  }
+  const known = endpoints.flatMap(({ name, addresses }) =>
+    name === undefined ? [] : [{ endpoint: name, addresses }],
+  );
+  return hostsFindings(hostsFile, lines, known);
 }
 
 export interface KnownEndpoint {

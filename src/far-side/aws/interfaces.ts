@@ -20,7 +20,7 @@ import { type AwsPlace, placeOf } from './credentials.ts';
 
 export const pollInterfaces: PollFunction = async ({ settings, context, signal }, { aws }) => {
   const ask = { ec2: aws.ec2, place: placeOf(context, settings.profile), context, signal };
-  const { addresses, statuses, isDoubtful, rejected } = await find(ask);
+  const { addresses, statuses, customerOwned, isDoubtful, rejected } = await find(ask);
   if (addresses.length === 0) {
     throw answeredBut('empty', `listing interfaces of cluster "${context.cluster}" found none${rejected}`);
   }
@@ -29,6 +29,7 @@ export const pollInterfaces: PollFunction = async ({ settings, context, signal }
     source: 'interfaces',
     addresses,
     ...(statuses === undefined ? {} : { statuses }),
+    ...(customerOwned === undefined ? {} : { customerOwned }),
     ...(isDoubtful === undefined ? {} : { isDoubtful }),
   };
 };
@@ -154,6 +155,7 @@ interface InterfaceFinding {
   readonly addresses: readonly string[];
   /** EC2's status of the interfaces that are not `in-use`, by address. */
   readonly statuses?: Readonly<Record<string, string>>;
+  readonly customerOwned?: readonly string[];
   /** Found by a description that contains the text. */
   readonly isDoubtful?: true;
   /** The number of rejected interfaces and the reason, as part of a failure's text (`: 2 in another vpc`); empty without rejections. */
@@ -209,11 +211,13 @@ function keepUsable(
       .map((candidate) => [primaryAddress(candidate), candidate.Status ?? 'unknown'] as const)
       .filter(([address]) => !inUse.has(address)),
   );
+  const customerOwned = [...new Set(kept.flatMap(({ Association }) => Association?.CustomerOwnedIp ?? []))];
   const rejected = [...counts].map(([fault, count]) => `${count} ${fault}`).join(', ');
   return {
     addresses,
     rejected: rejected === '' ? '' : `: ${rejected}`,
     ...(Object.keys(statuses).length === 0 ? {} : { statuses }),
+    ...(customerOwned.length === 0 ? {} : { customerOwned: customerOwned.sort() }),
   };
 }
 

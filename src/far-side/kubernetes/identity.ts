@@ -196,8 +196,8 @@ type Shape = z.output<typeof KUBECONFIG>;
 type Cluster = NonNullable<Shape['clusters']>[number]['cluster'];
 type User = NonNullable<Shape['users']>[number]['user'];
 
-/** Reads the text of the file at `path`. Throws SourceError `no-credentials` where it does not serve. */
-export function readKubeconfig(content: string, path: string): Kubeconfig {
+/** Cluster and user of the current context. Throws SourceError `no-credentials` where the file has none. */
+export function currentContext(content: string, path: string) {
   const unusable = (why: string) => noCredentials(`reading kubeconfig "${path}" failed: ${why}`);
   const shape = shapeOf(content, unusable);
   const name = shape['current-context'];
@@ -208,12 +208,18 @@ export function readKubeconfig(content: string, path: string): Kubeconfig {
   if (cluster === undefined) throw unusable(`cluster "${context.cluster}" is not in it`);
   const user = shape.users?.find((one) => one.name === context.user)?.user;
   if (user === undefined) throw unusable(`user "${context.user}" is not in it`);
+  return { cluster, user, userName: context.user, unusable };
+}
+
+/** Reads the text of the file at `path`. Throws SourceError `no-credentials` where it does not serve. */
+export function readKubeconfig(content: string, path: string): Kubeconfig {
+  const { cluster, user, userName, unusable } = currentContext(content, path);
   if (cluster['insecure-skip-tls-verify']) {
     throw unusable('insecure-skip-tls-verify is not supported: any server could then name the addresses');
   }
   const identity = identityOf(user, path, unusable);
   if (identity.certificate === undefined && identity.token === undefined) {
-    throw unusable(`user "${context.user}" ${whyUnknown(user)}`);
+    throw unusable(`user "${userName}" ${whyUnknown(user)}`);
   }
   const authority = material(cluster['certificate-authority-data'], cluster['certificate-authority'], path);
   return { port: portOf(cluster, unusable), certificateAuthority: authority, ...identity };

@@ -158,14 +158,14 @@ function failure(reason: FailureReason, detail: string): SourceError {
   return new SourceError({ reason, reachedFarSide: false, detail: redacted(detail) });
 }
 
-interface ApiServer {
+export interface ApiServer {
   readonly address: string;
   /** The name that its certificate must have. */
   readonly serverName: string;
   readonly identity: KubernetesIdentity;
 }
 
-interface ApiAnswer {
+export interface ApiAnswer {
   readonly status: number;
   /** undefined where the body is not JSON. */
   readonly body: unknown;
@@ -175,7 +175,7 @@ const IDLE_MS = 3_000; // until connected, and between octets of the answer: thr
 const MAX_ANSWER_OCTETS = 1024 * 1024;
 
 /** Sends one GET with verified TLS, a size limit and no redirects. Returns an answer of any status; throws SourceError without an answer. */
-async function getFromApi(server: ApiServer, path: string, signal: AbortSignal): Promise<ApiAnswer> {
+export async function getFromApi(server: ApiServer, path: string, signal: AbortSignal): Promise<ApiAnswer> {
   const call = startCall(server, path, signal);
   try {
     const [response] = await once(call, 'response');

@@ -1,0 +1,146 @@
+/**
+ * What the rows of `check` look at: the configuration, the state on disk, and the running server. It is gathered once, so that all
+ * rows speak of the same moment.
+ */
+import * as z from 'zod';
+import type { ClusterConfig, Config } from '../../config/config.ts';
+import { FarSide } from '../../far-side/far-side.ts';
+import type { Log } from '../../log/log.ts';
+import { servedIn } from '../../records/address-proof.ts';
+import type { EndpointRecord } from '../../records/endpoint-record.ts';
+import { systemClock } from '../../runtime/clock.ts';
+import { systemTimers } from '../../runtime/timers.ts';
+import { ENDPOINTS } from '../../store/endpoints-format.ts';
+import { FileReader } from '../../store/state-backend.ts';
+import { readState } from '../../store/state-format.ts';
+import { placesOf } from '../running-server.ts';
+import { getStatus } from '../server-client.ts';
+import { inspectDirectory, recordsOf, type StateFacts } from './state.ts';
+
+export interface SiteOptions {
+  readonly hostsFile: string;
+  readonly resolvConf: string;
+  /** Wall time. */
+  readonly nowMs: number;
+  /** The state of the sandbox is meant to be thrown away. */
+  readonly isSandbox?: boolean;
+}
+
+export interface Site extends SiteOptions {
+  readonly config: Config;
+  readonly state: StateFacts;
+  readonly endpoints: readonly SiteEndpoint[];
+  /** The running server of this configuration. */
+  readonly server: ServerFacts | undefined;
+  readonly farSide: FarSide;
+  /** The deadline of a row that asks the network. */
+  readonly deadline: () => AbortSignal;
+}
+
+/** A cluster with what is known of its endpoint: by the running server, else by the state on disk. */
+export interface SiteEndpoint {
+  readonly cluster: ClusterConfig;
+  readonly record: EndpointRecord | undefined;
+  /** A domain name as text. */
+  readonly name: string | undefined;
+  readonly addresses: readonly string[];
+}
+
+const STATUS_TIMEOUT_MS = 1_000;
+/** Each row that asks the network ends within this time; the rows run side by side. */
+const ROW_TIMEOUT_MS = 8_000;
+
+export async function openSite(config: Config, options: SiteOptions): Promise<Site & Disposable> {
+  const { directory } = config.state;
+  const [directoryState, reading, server] = await Promise.all([
+    inspectDirectory(directory),
+    readState(new FileReader(directory), ENDPOINTS),
+    readServer(config),
+  ]);
+  const state = { directory, state: directoryState, reading, nowMs: options.nowMs };
+  const { outbound } = config;
+  const farSide = new FarSide({ clock: systemClock, timers: systemTimers, log: SILENT, outbound });
+  return {
+    ...options,
+    config,
+    state,
+    endpoints: endpointsOf(config, state, server),
+    server,
+    farSide,
+    deadline: () => AbortSignal.timeout(ROW_TIMEOUT_MS),
+    [Symbol.dispose]: () => farSide[Symbol.dispose](),
+  };
+}
+
+/** What the far side would log, the findings say. */
+const SILENT: Log = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  child: () => SILENT,
+};
+
+function endpointsOf(
+  { clusters }: Config,
+  { reading }: StateFacts,
+  server: ServerFacts | undefined,
+): readonly SiteEndpoint[] {
+  const records = recordsOf(clusters, reading.served?.content ?? []);
+  return clusters.map((cluster) => {
+    const record = records.get(cluster);
+    const running = server?.endpoints.find(
+      (one) => one.cluster === cluster.name && one.region === cluster.region,
+    );
+    const name = cluster.endpoint ?? running?.endpoint ?? record?.endpoint;
+    const kept = record === undefined ? [] : servedIn(record).served.map(({ address }) => address);
+    const served = running?.addresses.map(({ address }) => address) ?? [];
+    const addresses = cluster.pin.length > 0 ? cluster.pin : served.length > 0 ? served : kept;
+    return { cluster, record, name, addresses };
+  });
+}
+
+const address = z.object({
+  address: z.string(),
+  isDead: z.boolean().optional(),
+  proof: z.object({ state: z.string(), reason: z.string().optional() }).optional(),
+});
+const endpoint = z.object({
+  cluster: z.string(),
+  region: z.string().optional(),
+  endpoint: z.string().optional(),
+  basis: z.string().optional(),
+  addresses: z.array(address),
+  withheld: z.array(address).default([]),
+  confirmedAgeSeconds: z.number().optional(),
+  sources: z
+    .array(
+      z.object({
+        source: z.string(),
+        addresses: z.array(z.string()).optional(),
+        isDoubtful: z.boolean().optional(),
+      }),
+    )
+    .default([]),
+  disagreement: z.boolean().default(false),
+});
+/** The fields of `/status` that the rows read. */
+const serverStatus = z.object({
+  server: z.object({ version: z.string(), listening: z.array(z.object({ address: z.string() })) }),
+  endpoints: z.array(endpoint),
+  upstreams: z.array(z.object({ upstream: z.string(), isLooping: z.boolean().default(false) })).default([]),
+  state: z.object({ directory: z.string(), isOurs: z.boolean(), faults: z.array(z.string()) }),
+});
+export type ServerFacts = z.output<typeof serverStatus>;
+
+/** The facts of a status; undefined where it is not one. */
+export function serverFacts(status: unknown): ServerFacts | undefined {
+  return serverStatus.safeParse(status).data;
+}
+
+/** The server of this configuration; another server at its address, such as one with other clusters, is not believed. */
+async function readServer(config: Config): Promise<ServerFacts | undefined> {
+  const reading = await getStatus(placesOf(config).admin, STATUS_TIMEOUT_MS);
+  const facts = reading.kind === 'read' ? serverFacts(reading.whole) : undefined;
+  return facts?.state.directory === config.state.directory ? facts : undefined;
+}

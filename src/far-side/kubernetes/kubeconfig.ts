@@ -1,0 +1,96 @@
+/**
+ * Reads a kubeconfig for `outpost-dns check`: which server it names, how its user is known, and whether the API server accepts
+ * the user. One request is sent, `GET /api`, which changes nothing and which every user may send who is known to the server.
+ */
+import { isIP } from 'node:net';
+import { type LocalFiles, whyUnread } from '../local-files.ts';
+import { SourceError } from '../source-error.ts';
+import { currentContext, type KubernetesIdentity, readIdentity } from './identity.ts';
+import { getFromApi } from './kubernetes.ts';
+
+export interface KubeconfigRequest {
+  readonly path: string;
+  /** The authority of each cluster that this server knows, base64 of PEM, by the name of its endpoint. */
+  readonly authorities: Readonly<Record<string, string>>;
+  /** The addresses of each endpoint that this server knows. */
+  readonly addresses: Readonly<Record<string, readonly string[]>>;
+}
+
+export type KubeconfigFacts =
+  | { readonly kind: 'unusable'; readonly detail: string }
+  | {
+      readonly kind: 'read';
+      /** The name or address of the API server. */
+      readonly host: string;
+      readonly isAddress: boolean;
+      readonly user: string;
+      /** The command that makes a token, with its arguments. */
+      readonly exec?: readonly string[];
+      readonly certificateEndsMs?: number;
+      /** What the API server said; absent where it was not asked. */
+      readonly answer?:
+        | { readonly kind: 'accepted' }
+        /** The server answered, and does not accept this user. */
+        | { readonly kind: 'refused'; readonly detail: string }
+        | { readonly kind: 'failed'; readonly detail: string };
+    };
+
+/** Never rejects. */
+export async function inspectKubeconfig(
+  request: KubeconfigRequest,
+  files: LocalFiles,
+  signal: AbortSignal,
+): Promise<KubeconfigFacts> {
+  const { path } = request;
+  try {
+    const text = await files.text(path).catch((error: unknown) => {
+      throw new Error(`reading "${path}" failed: ${whyUnread(error)}`);
+    });
+    const { cluster, user, userName } = currentContext(text, path);
+    const url = URL.parse(cluster.server ?? '');
+    if (url?.protocol !== 'https:')
+      return { kind: 'unusable', detail: `server "${cluster.server ?? ''}" is not an https address` };
+    const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+    const common = { kind: 'read', host, isAddress: isIP(host) !== 0, user: userName } as const;
+    const { exec } = user;
+    if (exec) return { ...common, exec: [exec.command ?? '', ...(exec.args ?? [])] };
+    const identity = await readIdentity(
+      { kind: 'kubeconfig', kubeconfig: path },
+      request.authorities[host],
+      files,
+    );
+    const ends = identity.certificateEndsMs;
+    return {
+      ...common,
+      ...(ends === undefined ? {} : { certificateEndsMs: ends }),
+      ...(common.isAddress ? {} : await answerOf(host, request.addresses[host] ?? [], identity, signal)),
+    };
+  } catch (error) {
+    return { kind: 'unusable', detail: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** The first answer of the addresses; a failure where none answers. */
+async function answerOf(
+  serverName: string,
+  addresses: readonly string[],
+  identity: KubernetesIdentity,
+  signal: AbortSignal,
+) {
+  const failures: string[] = [];
+  // a name that this server does not know is resolved by the resolver of this host
+  for (const address of addresses.length > 0 ? addresses : [serverName]) {
+    try {
+      const { status } = await getFromApi({ address, serverName, identity }, '/api', signal);
+      if (status === 200) return { answer: { kind: 'accepted' } } as const;
+      const detail = `the api server at ${address} answered ${status}`;
+      return { answer: { kind: status === 401 || status === 403 ? 'refused' : 'failed', detail } } as const;
+    } catch (error) {
+      if (!(error instanceof SourceError)) throw error;
+      const isRefusal = error.code === 'denied' || error.code === 'expired-credentials';
+      if (isRefusal) return { answer: { kind: 'refused', detail: error.message } } as const;
+      failures.push(error.message);
+    }
+  }
+  return { answer: { kind: 'failed', detail: failures.join('; ') } } as const;
+}
