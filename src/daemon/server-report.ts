@@ -93,6 +93,9 @@ export const SERVER_REPORT: RoomReport<ServerStatus> = {
       notes: [...server.notReady, ...troubles(process).map((trouble) => toned('bad', trouble))],
     },
     {
+      notes: server.configuration.lastReloadFailed ? [toned('doubtful', RELOAD_REFUSED)] : [],
+    },
+    {
       title: 'Server',
       facts: [
         ['version', `${server.version} on ${server.runtime}, up for ${ageText(server.uptimeSeconds)}`],
@@ -102,6 +105,9 @@ export const SERVER_REPORT: RoomReport<ServerStatus> = {
     },
   ],
 };
+
+const RELOAD_REFUSED =
+  'the last reload was refused: a restart would have only the refused file; `outpost-dns check` lists its faults';
 
 function configurationText({ ageSeconds, lastReloadFailed }: ServerStatus['server']['configuration']) {
   const age = ageText(ageSeconds);

@@ -120,6 +120,12 @@ export const STORE_REPORT: RoomReport<StoreStatus> = {
     gauge('state_pending', '1 while something is not on disk yet.', [], ({ state }) =>
       single(state.isPending),
     ),
+    gauge(
+      'state_save_failing',
+      '1 while the last save of the endpoints has failed: a restart would serve older addresses.',
+      [],
+      ({ state }) => single(state.failure !== undefined),
+    ),
     counter('state_save_failures', 'Saves of the endpoints that failed.', [], ({ state }) =>
       single(state.saveFailures),
     ),
@@ -159,11 +165,12 @@ export const STORE_REPORT: RoomReport<StoreStatus> = {
   ],
 };
 
-/** Describes the answers that a restart would lose, except endpoints, which have a file of their own. */
-function troubles({ retained, snapshot, ledger }: StoreStatus['state']): readonly string[] {
+/** Describes what a restart would lose. */
+function troubles({ failure, retained, snapshot, ledger }: StoreStatus['state']): readonly string[] {
   const { leftOut = 0 } = retained;
   const left = `${leftOut} retained answers have no room in their file: a restart would lose them`;
   return [
+    ...troubleOf('the endpoints cannot be saved, and a restart would serve older addresses', failure),
     ...troubleOf('retained answers cannot be saved', retained.failure),
     ...(leftOut > 0 ? [left] : []),
     ...troubleOf('the answer cache cannot be written to disk', snapshot.failure),

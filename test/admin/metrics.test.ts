@@ -225,6 +225,7 @@ t.test('the metrics have the values of the report', async (t) => {
     ['state_saved_age_seconds', 3],
     ['state_pending', 0],
     ['state_save_failures_total', 1],
+    ['state_save_failing', 0],
     ['link_connected{side="summary",key="all"}', 1],
     ['retained_age_max_seconds', 30],
     ['retained_answers{state="fresh"}', 1],

@@ -55,7 +55,24 @@ t.test('troubles are said in words, before everything else', async (t) => {
   );
   const { state } = report();
   t.match(words(report({ state: { ...state, faults: ['x: corrupt'] } })), 'x: corrupt');
-  t.match(words(report({ state: { ...state, failure: 'ENOSPC' } })), 'ENOSPC');
+  t.match(
+    words(report({ state: { ...state, failure: 'ENOSPC' } })),
+    /^.*the endpoints cannot be saved, and a restart would serve older addresses: ENOSPC/,
+  );
+  const configuration = { ageSeconds: 60, lastReloadFailed: true };
+  t.match(words(serverReport({ configuration })), 'the last reload was refused: a restart would have only');
+  const nameless = {
+    name: 'gone.example',
+    type: 'A',
+    state: 'unknown',
+    asked: 3,
+    failed: 3,
+    denialsIgnored: 0,
+  } as const;
+  t.match(
+    words(report({ retained: [nameless] })),
+    'without an answer would fail in an outage: gone.example A',
+  );
 });
 
 t.test('texts from the network stay text', async (t) => {

@@ -85,7 +85,10 @@ t.test('in a cut, names alone never replace what the interfaces confirmed', asyn
     interfaces.script = silence;
     await before.time.advance(HOUR_MS);
     t.strictSame(before.served(), [GOOD]);
-    t.match(before.one()?.warnings, [/192\.168\.1\.1.* names alone .*until an interface source answers/]);
+    t.match(before.one()?.warnings, [
+      /source interfaces has given no answer/,
+      /192\.168\.1\.1.* names alone .*until an interface source answers/,
+    ]);
 
     const after = await startPlane([settings], await before.end());
     await after.time.advance(HOUR_MS);

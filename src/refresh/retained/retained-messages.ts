@@ -37,6 +37,12 @@ export const RETAINED_MESSAGES = messages({
     text: 'retained name cannot be refreshed',
     fields: { ...QUESTION, detail: 'the failure' },
   },
+  withoutAnswer: {
+    level: 'warn',
+    text: 'retained name has no answer: it would fail in an outage',
+    fields: { ...QUESTION, detail: 'the latest failure' },
+    fix: 'correct the name or the type under `retain`, or let an upstream answer it; the page lists all such names',
+  },
   failing: {
     level: 'warn',
     text: 'a retained name cannot be refreshed: its last answer is given',

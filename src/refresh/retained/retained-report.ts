@@ -145,11 +145,16 @@ function stateOf({ known, freshUntilMs }: RetainedMember, nowMs: number): Retain
 /** A question with this many failures in a row counts as failing: a single failure may be an accident. */
 const FAILING = 3;
 
+/** A configuration may have thousands of names: the log gets so many of them, the page more. */
+const MOST_TOLD = 10;
+
 /** Logs that names fail once, however many they are. */
 export class RetainedLog {
   readonly #log: Log;
   /** The number of questions that fail. */
   #failing = 0;
+  /** Names that have had no answer since one of them worked again. */
+  #withoutAnswer = 0;
 
   constructor(log: Log) {
     this.#log = log;
@@ -180,9 +185,13 @@ export class RetainedLog {
 
   failed(member: RetainedMember, detail: string): void {
     const { name, qtype } = member.question;
-    RETAINED_MESSAGES.notRefreshed(this.#log, { name, type: typeName(qtype), detail });
-    if (++member.failuresInARow === FAILING && this.#failing++ === 0)
-      RETAINED_MESSAGES.failing(this.#log, { name, detail });
+    const fields = { name, type: typeName(qtype), detail };
+    RETAINED_MESSAGES.notRefreshed(this.#log, fields);
+    if (++member.failuresInARow !== FAILING) return;
+    if (member.known === undefined && this.#withoutAnswer++ < MOST_TOLD) {
+      RETAINED_MESSAGES.withoutAnswer(this.#log, fields);
+    }
+    if (this.#failing++ === 0) RETAINED_MESSAGES.failing(this.#log, { name, detail });
   }
 
   /** A question that is no longer retained does not count as failing. */
@@ -193,7 +202,9 @@ export class RetainedLog {
   #worksAgain(member: RetainedMember): void {
     const wasFailing = member.failuresInARow >= FAILING;
     member.failuresInARow = 0;
-    if (wasFailing && --this.#failing === 0) RETAINED_MESSAGES.working(this.#log);
+    if (!wasFailing || --this.#failing > 0) return;
+    this.#withoutAnswer = 0;
+    RETAINED_MESSAGES.working(this.#log);
   }
 }
 
@@ -280,12 +291,19 @@ export const RETAINED_REPORT: RoomReport<RetainedStatus> = {
   ],
   panels: ({ retained, retainedInAll: { fresh, stale, denied, unknown } }) => {
     if (retained.length === 0) return [];
+    const missing = retained
+      .filter(({ state }) => state === 'unknown')
+      .map(({ name, type }) => `${name} ${type}`);
+    const told = missing.slice(0, 5).join(', ');
+    const others = unknown > 5 ? ` and ${unknown - 5} more` : '';
+    const note = `retained names without an answer would fail in an outage: ${told}${others}`;
     const shown = retained.slice(0, MOST_SHOWN);
     const doubtful = stale + denied + unknown;
     const more = fresh + doubtful - shown.length;
     const unseen = Math.max(0, doubtful - shown.length);
     const rest = `and ${more} more, ${unseen === 0 ? 'all fresh' : `${unseen} of them not fresh`}`;
     return [
+      { notes: unknown === 0 ? [] : [toned('doubtful', note)] },
       {
         title: 'Retained names',
         head: ['name', 'type', 'state', 'confirmed', 'next'],

@@ -201,3 +201,15 @@ t.test('memory stays flat over days of failures and days of changes', async (t) 
   const least = (some: number[]) => Math.min(...some);
   t.ok(least(used.slice(4)) - least(used.slice(0, 4)) < 10);
 });
+
+t.test('a name that never had an answer is named in the log, ten names at most', async (t) => {
+  const questions = Array.from({ length: 12 }, (_, n) => question(`n${n}.example`));
+  const bench = benchFor(questions);
+  bench.answer = () => 'no upstream answers';
+  bench.refresher.start();
+  await bench.time.advance(3_600_000);
+  const told = () => bench.log.lines.filter(({ text }) => text.startsWith('retained name has no answer'));
+  t.equal(told().length, 10, 'each once');
+  t.match(told()[0], { level: 'warn', fields: { type: 'A' } });
+  await bench.stop();
+});
