@@ -19,6 +19,7 @@ import { packages } from './packages.ts';
 import { port53 } from './port-53.ts';
 import { prometheus } from './prometheus.ts';
 import { readmeCommands } from './readme-commands.ts';
+import { siteExports } from './site-exports.ts';
 import { soak } from './soak.ts';
 import { statusPageCheck } from './status-page.ts';
 import { stubResolvers } from './stub-resolvers.ts';
@@ -33,6 +34,7 @@ const CHECKS: readonly LabCheck[] = [
   readmeCommands,
   behindResolvers,
   cutResolvers,
+  siteExports,
   outage,
   port53,
   stubResolvers,

@@ -11,17 +11,22 @@ export class TwoServers implements AsyncDisposable {
   readonly clone: string;
   readonly servers: readonly Background[];
   readonly namespace: Namespace;
+  /** The configuration of both; each has its own addresses and state directory from its environment. */
+  readonly configFile: string;
+  readonly stateDirectories: readonly string[];
   readonly #controlPath: string;
   readonly #owned: AsyncDisposable;
 
   private constructor(
-    parts: Pick<TwoServers, 'clone' | 'servers' | 'namespace'>,
+    parts: Pick<TwoServers, 'clone' | 'servers' | 'namespace' | 'configFile' | 'stateDirectories'>,
     controlPath: string,
     owned: AsyncDisposable,
   ) {
     this.clone = parts.clone;
     this.servers = parts.servers;
     this.namespace = parts.namespace;
+    this.configFile = parts.configFile;
+    this.stateDirectories = parts.stateDirectories;
     this.#controlPath = controlPath;
     this.#owned = owned;
   }
@@ -38,6 +43,7 @@ export class TwoServers implements AsyncDisposable {
       new Background(namespace.within([program, 'sandbox', '--region-only']), { env: environment }),
     );
     const line = JSON.parse((await region.printed(/^\{.*\}$/m))[0]) as RegionLine; // our own program's
+    const stateDirectories = SERVER_ADDRESSES.map((_, at) => join(room, `state-${at}`));
     const servers = SERVER_ADDRESSES.map((address, at) =>
       owned.use(
         new Background(namespace.within([program, 'serve', '--config', line.configFile]), {
@@ -46,12 +52,14 @@ export class TwoServers implements AsyncDisposable {
             ...line.environment,
             OUTPOST_DNS_LISTEN__DNS: `${address}:53`,
             OUTPOST_DNS_ADMIN__LISTEN: `${address}:9153`,
-            OUTPOST_DNS_STATE__DIRECTORY: join(room, `state-${at}`),
+            OUTPOST_DNS_STATE__DIRECTORY: stateDirectories[at] ?? '',
           },
         }),
       ),
     );
-    const site = new TwoServers({ clone, servers, namespace }, line.controlPath, owned.move());
+    const { configFile, controlPath } = line;
+    const parts = { clone, servers, namespace, configFile, stateDirectories };
+    const site = new TwoServers(parts, controlPath, owned.move());
     for (const address of SERVER_ADDRESSES) await site.untilReady(address);
     return site;
   }
