@@ -1,10 +1,11 @@
-/** The status page in Chromium as a person sees it: connected, cut off, and when the server is gone; and ten pages at once. */
+/** The status page in Chromium as a person sees it: connected, in a drill, cut off, and when the server is gone; and ten pages at once. */
 import assert from 'node:assert/strict';
-import { chmod, writeFile } from 'node:fs/promises';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import type { Lab, LabCheck } from './check.ts';
-import { run } from './commands.ts';
+import { must, run } from './commands.ts';
 import { ADDRESSES, DNS_PORT, ENDPOINT, HTTP_ADDRESS, SandboxSite } from './sandbox-site.ts';
 
 const PAGE = `http://${HTTP_ADDRESS}/`;
@@ -12,13 +13,13 @@ const OPTIONS = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
 ];
-/** The page asks every 5 s; the server has to notice first. */
+/** The server tells the page every 5 s; it has to notice a change itself first. */
 const PATIENCE_MS = 60_000;
 const QUERIES = 300;
 
 export const statusPageCheck: LabCheck = {
   name: 'page',
-  about: 'the status page in Chromium, connected, cut off, and without a server',
+  about: 'the status page in Chromium: connected, in a drill, cut off, without a server; read by axe-core',
   tools: ['chromium', 'dig', 'ip', 'curl', 'git'],
   async run(lab) {
     await using site = await SandboxSite.start(lab.workshop, 'page');
@@ -56,6 +57,38 @@ async function connectedToGone(lab: Lab, site: SandboxSite, browser: Browser): P
     await waitFor(page, /Link connected/);
     await page.screenshot({ path: await lab.workshop.reportFile('page-connected.png'), fullPage: true });
   });
+  await lab.step('axe-core finds nothing, in light and in dark', async () => {
+    for (const colorScheme of ['dark', 'light'] as const) {
+      await page.emulateMedia({ colorScheme });
+      assert.deepEqual(await violations(page), [], colorScheme);
+    }
+  });
+  await lab.step('the timeline is reached and filtered with the keyboard alone', async () => {
+    await page.locator('#events li').first().waitFor({ timeout: PATIENCE_MS });
+    const all = await page.locator('#events li:visible').count();
+    await page.locator('#filter input').focus();
+    await page.keyboard.type('server 0.');
+    const found = await page.locator('#events li:visible').count();
+    assert.ok(found >= 1 && found < all, `${found} of ${all} events`);
+    await page.keyboard.press('Control+A');
+    await page.keyboard.press('Delete');
+    await page.keyboard.press('Tab');
+    assert.equal(await page.evaluate('document.activeElement.id'), 'events');
+  });
+  await lab.step('it shows a drill without a reload, and its end', async () => {
+    const drill = (...words: string[]) =>
+      must(site.within(['npx', 'outpost-dns', 'drill', ...words]), {
+        cwd: site.clone,
+        env: site.environment,
+      });
+    await drill('start', '--for', '10m');
+    await waitFor(page, /Link disconnected/);
+    await waitFor(page, /drill started/);
+    assert.deepEqual(await violations(page), []);
+    await page.screenshot({ path: await lab.workshop.reportFile('page-drill.png'), fullPage: true });
+    await drill('stop');
+    await waitFor(page, /Link connected/);
+  });
   await lab.step('it fits a telephone', async () => {
     await page.setViewportSize({ width: 380, height: 800 });
     const overflow = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
@@ -66,6 +99,7 @@ async function connectedToGone(lab: Lab, site: SandboxSite, browser: Browser): P
     await site.command('/link', { state: 'down' });
     await waitFor(page, /Link disconnected/);
     assert.match(await page.innerText('main'), /outpost-dns ready/);
+    assert.deepEqual(await violations(page), []);
     await page.screenshot({ path: await lab.workshop.reportFile('page-cut.png'), fullPage: true });
   });
   await lab.step('ten of them open: no query goes without its answer', async () => {
@@ -81,14 +115,23 @@ async function connectedToGone(lab: Lab, site: SandboxSite, browser: Browser): P
     );
   });
   await lab.step('it made no request to another host, and had no error', async () => {
-    assert.deepEqual([...asked], [PAGE]);
+    assert.deepEqual([...asked].sort(), [PAGE, `${PAGE}live`]);
     assert.deepEqual(faults, []);
   });
   await lab.step('it says that a server is gone', async () => {
     process.kill(-site.npmStart.pid, 'SIGINT');
     await page.waitForSelector('#silent:not([hidden])', { timeout: PATIENCE_MS });
+    assert.match(await page.innerText('#silent'), /^Connection lost\. The data below is of /);
+    assert.deepEqual(await violations(page), []);
     await page.screenshot({ path: await lab.workshop.reportFile('page-gone.png'), fullPage: true });
   });
+}
+
+/** What axe-core finds: rule, and the first element. A page that is gone is dimmed on purpose: its contrast is not asked for. */
+async function violations(page: Page): Promise<readonly string[]> {
+  await page.evaluate(await readFile(createRequire(import.meta.url).resolve('axe-core'), 'utf8'));
+  return page.evaluate(`axe.run(document, document.body.classList.contains('old') ? { rules: { 'color-contrast': { enabled: false } } } : {})
+    .then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes[0].html))`);
 }
 
 async function waitFor(page: Page, text: RegExp): Promise<void> {

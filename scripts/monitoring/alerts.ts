@@ -116,6 +116,26 @@ export const ALERTS: readonly Alert[] = [
     page: 'docs/configuration.md',
   },
   {
+    name: 'OutpostDnsAddressNotProven',
+    severity: 'warning',
+    expr: `${series('endpoint_addresses_without_proof')} > 0`,
+    for: '15m',
+    summary:
+      '{{ $value }} addresses of {{ $labels.cluster }} no longer prove by TLS that the cluster answers there: {{ $labels.reason }}.',
+    fix: 'outpost-dns explain shows each address. An address of another host must not be served: pin the right ones.',
+    page: 'docs/outage.md',
+  },
+  {
+    name: 'OutpostDnsAddressOfAnotherHost',
+    severity: 'critical',
+    expr: `${series('endpoint_address_proof', { state: 'refused' })} > 0`,
+    for: '5m',
+    summary:
+      'Another host answers at {{ $value }} addresses of {{ $labels.cluster }}; they are not served while a proven one exists.',
+    fix: 'outpost-dns explain shows each address. Find out who has the address: a reused interface, or somebody in between.',
+    page: 'docs/outage.md',
+  },
+  {
     name: 'OutpostDnsChangeHeld',
     severity: 'warning',
     expr: `${series('endpoint_change_held')} == 1`,

@@ -111,6 +111,7 @@ const PANELS: readonly (readonly [row: string, panels: readonly Builder<dashboar
         [here('endpoint_addresses'), 'served {{cluster}} {{instance}}'],
         [here('endpoint_dead_addresses'), 'dead {{cluster}} {{instance}}'],
         [here('endpoint_refused_addresses'), 'refused {{cluster}} {{instance}}'],
+        [here('endpoint_address_proof'), '{{state}} {{cluster}} {{instance}}'],
       ),
       plot(
         'Doubt',
