@@ -1,5 +1,5 @@
 /**
- * The README's "Point the site at it": the lab takes each server's lines out of the page and puts them into the real server. The
+ * "Point the site at it" of README.md, and "By hand" of docs/site.md: the lab takes each server's lines out of the page and puts them into the real server. The
  * endpoint has to resolve through it with every protection against private addresses and with DNSSEC validation on. Each server
  * starts again for each question, so that none answers from a cache that the cut has not emptied.
  */
@@ -16,7 +16,8 @@ import { SERVER_ADDRESSES, TwoServers } from './two-servers.ts';
 
 export const behindResolvers: LabCheck = {
   name: 'resolvers',
-  about: 'the endpoint through BIND, Unbound, dnsmasq and resolv.conf, as the README says to set them up',
+  about:
+    'the endpoint through BIND, Unbound, dnsmasq and resolv.conf, as README.md and docs/site.md say to set them up',
   tools: ['dig', 'ip', 'curl', 'git', 'named', 'unbound', 'dnsmasq'],
   async run(lab) {
     await using site = await TwoServers.start(
@@ -24,11 +25,13 @@ export const behindResolvers: LabCheck = {
       'resolvers',
       SITE_RESOLVERS.map(({ address }) => address),
     );
-    const readme = await readFile(join(site.clone, 'README.md'), 'utf8');
-    const blocks = fencedBlocks(readme);
+    const pages = ['README.md', 'docs/site.md'].map((page) => readFile(join(site.clone, page), 'utf8'));
+    const blocks = (await Promise.all(pages))
+      .flatMap(fencedBlocks)
+      .filter(({ language }) => language === 'text');
     site.namespace.setResolvConf(resolvConf(blocks));
     for (const resolver of SITE_RESOLVERS)
-      await lab.step(`${resolver.name} without the README's exceptions drops the addresses`, async () => {
+      await lab.step(`${resolver.name} without the exceptions of the page drops the addresses`, async () => {
         const { answer } = await ask(lab, site, resolver, undefined, 'A');
         assert.deepEqual(answer, [], 'the protections are not on: the steps below prove nothing');
       });

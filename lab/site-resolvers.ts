@@ -1,21 +1,21 @@
-/** A site's own DNS servers, each with the protections that drop private addresses, with or without the lines of our README. */
+/** A site's own DNS servers, each with the protections that drop private addresses, with or without the lines of docs/site.md. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from './commands.ts';
 import type { FencedBlock } from './markdown.ts';
 import type { Tool } from './tools.ts';
 
-/** The README's lines, and their place. */
+/** The lines of docs/site.md, and their place. */
 export interface Advice {
   readonly block: string;
-  /** Settings that the README names in the running text below the block. */
+  /** Settings that the page names in the running text below the block. */
   readonly beside: string;
 }
 
 export interface SiteResolver {
   readonly name: string;
   readonly tool: Tool;
-  /** The paragraph above the README's block begins with this word in bold. */
+  /** The paragraph above the block begins with this word in bold. */
   readonly title: string;
   /** Its address; the port is 53. */
   readonly address: string;
@@ -25,7 +25,7 @@ export interface SiteResolver {
   readonly ready: RegExp;
 }
 
-/** Without the README's exceptions each server forwards the zone and has no other setting. */
+/** Without the page's exceptions each server forwards the zone and has no other setting. */
 const FORWARDERS = ['10.0.9.53', '10.0.9.54'];
 const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
 
@@ -117,6 +117,6 @@ ${zone}`,
 export function adviceFor({ title }: SiteResolver, blocks: readonly FencedBlock[]): Advice {
   const block = blocks.find(({ lead }) => lead.startsWith(`**${title}**`));
   if (block === undefined)
-    throw new Error(`README.md has no block below a paragraph that begins with **${title}**`);
+    throw new Error(`docs/site.md has no block below a paragraph that begins with **${title}**`);
   return { block: block.text, beside: block.after };
 }

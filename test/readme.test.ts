@@ -14,7 +14,9 @@ const pages = [
   'README.md',
   'SECURITY.md',
   'src/README.md',
-  ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`),
+  ...readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
 ];
 const read = (page: string): string => readFileSync(join(root, page), 'utf8');
 const readme = fencedBlocks(read('README.md'));
@@ -33,6 +35,40 @@ t.test('every link to a file of the repository leads to one', async (t) => {
     );
   }
 });
+
+t.test('every link to a heading leads to one', async (t) => {
+  for (const page of pages) {
+    const links = [...read(page).matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)];
+    for (const [, path = '', anchor = ''] of links) {
+      const target = path === '' ? page : join(dirname(page), path);
+      t.ok(anchorsOf(read(target)).includes(anchor), `${page}: ${path}#${anchor}`);
+    }
+  }
+});
+
+t.test('the README is short', async (t) => {
+  const lines = read('README.md').trimEnd().split('\n').length;
+  t.ok(lines < 150, `${lines} lines`);
+});
+
+t.test('the page on preparing names the whole of the advice', async (t) => {
+  const text = read('docs/prepare.md');
+  for (const word of [
+    ...['x.509', '/etc/hosts', 'resolvConf', 'OIDC', 'mirror', 'tolerationSeconds', '12 h'],
+    ...['SSM agent', 'crictl', 'etcd', 'logs of the control plane', 'observability', 'drill'],
+  ])
+    t.ok(text.includes(word), word);
+});
+
+/** As GitHub makes them: lower case, no punctuation, a hyphen for each space. */
+function anchorsOf(markdown: string): readonly string[] {
+  return [...markdown.matchAll(/^#+ (.*)$/gm)].map((match) =>
+    (match[1] ?? '')
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
 
 t.test('the page on outages explains every reason for which a source fails', (t) => {
   const table = read('docs/outage.md')
