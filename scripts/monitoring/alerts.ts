@@ -30,6 +30,12 @@ const unlessDrill = (expr: string): string => `${expr} unless ${DRILL}`;
 /** Silent while the link is down, in a drill too. */
 const unlessCut = (expr: string): string => `${expr} unless ${CUT} unless ${DRILL}`;
 
+/** Certificates alone: a provider renews its sessions. */
+function endsWithin(days: number): string {
+  const left = series('credentials_left_seconds');
+  return `${left} < ${days} * 86400 unless ${series('credentials_left_seconds', { what: 'session' })}`;
+}
+
 export const ALERTS: readonly Alert[] = [
   {
     name: 'OutpostDnsGone',
@@ -161,6 +167,33 @@ export const ALERTS: readonly Alert[] = [
     summary: 'AWS does not accept the credentials for {{ $labels.cluster }}, while the link works.',
     fix: 'Renew them: outpost-dns check says what AWS answers. DNS alone goes on confirming the addresses.',
     page: 'docs/install.md',
+  },
+  {
+    name: 'OutpostDnsCertificateEnding',
+    severity: 'warning',
+    expr: endsWithin(30),
+    for: '10m',
+    summary: 'The {{ $labels.what }} for {{ $labels.cluster }} ends in {{ $value | humanizeDuration }}.',
+    fix: 'Renew it while the link works: in a cut nobody can.',
+    page: 'docs/prepare.md',
+  },
+  {
+    name: 'OutpostDnsCertificateEndingSoon',
+    severity: 'critical',
+    expr: endsWithin(7),
+    for: '10m',
+    summary: 'The {{ $labels.what }} for {{ $labels.cluster }} ends in {{ $value | humanizeDuration }}.',
+    fix: 'Renew it while the link works: in a cut nobody can.',
+    page: 'docs/prepare.md',
+  },
+  {
+    name: 'OutpostDnsSourceSilent',
+    severity: 'warning',
+    expr: unlessCut(`${series('endpoint_source_silent')} == 1`),
+    for: '5m',
+    summary: 'Source {{ $labels.source }} of {{ $labels.cluster }} gives no answer, while other sources do.',
+    fix: 'outpost-dns status shows its last failure; outpost-dns check tries it and says the fix.',
+    page: 'docs/outage.md',
   },
   {
     name: 'OutpostDnsUpstreamDown',
