@@ -59,7 +59,12 @@ async function pin(cluster: string, addresses: readonly string[], options: PinOp
 
 function pinLines({ cluster, endpoint, served, pin: pinned }: PinReport): string[] {
   const { endsInSeconds = 0, unpinned = [] } = pinned ?? {};
-  const name = printable(endpoint ?? `cluster ${cluster}`);
+  if (endpoint === undefined) {
+    return [
+      `${printable(cluster)} is pinned for ${ageText(endsInSeconds)}, but the name of its endpoint is not known yet: name it in clusters[].endpoint`,
+    ];
+  }
+  const name = printable(endpoint);
   const before = unpinned.length === 0 ? '' : ` in place of ${list(unpinned)}`;
   return [
     `${name} is answered with ${list(served)} for ${ageText(endsInSeconds)}${before}`,

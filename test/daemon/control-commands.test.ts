@@ -1,5 +1,5 @@
 /** pin, unpin and flush through the routes of the control socket and the daemon's own rooms. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -80,6 +80,22 @@ t.test('a pin answers clients at once, is on the disk, and every view shows it',
       { phase: 'ended', by: 'command' },
     ],
   );
+});
+
+t.test('a command that no disk keeps says so, and clients get it all the same', async (t) => {
+  const { site, directory, command } = await open(t);
+  await site.ask({ name: 'www.example.com' });
+  await site.rooms.answers.write();
+  await rm(directory, { recursive: true, force: true, maxRetries: 50 });
+  await writeFile(directory, 'a file in the place of the directory: not even root can write into that');
+  t.match(await command('/pin', PIN), { served: ['10.0.9.1'], isSaved: false, saveFailure: /\S/ });
+  t.strictSame(await addresses(site), ['10.0.9.1']);
+  t.match(await command('/flush', { name: '.', below: true, by: 'ada' }), {
+    answers: 1,
+    isSaved: false,
+    saveFailure: /\S/,
+  });
+  t.equal(site.rooms.cache.stats().entries, 0);
 });
 
 t.test('a command that makes no sense is refused with its fix, and changes nothing', async (t) => {

@@ -173,6 +173,11 @@ const endpoints = {
     finds: 'A suspicious change of the addresses is held back.',
     why: 'If the change is right, the server answers with old addresses until it is adopted.',
   },
+  'pinned-by-command': {
+    severity: 'warning',
+    finds: 'The command `pin` pins the addresses of an endpoint for a time.',
+    why: 'The server answers with the pin until it ends, even after the real addresses have changed.',
+  },
 } as const;
 
 const aws = {

@@ -185,6 +185,19 @@ function clusterFindings(
     ...describedFindings(cluster, record),
     ...ageFindings(endpoint, record, nowMs),
     ...heldFindings(endpoint, record, nowMs),
+    ...pinFindings(endpoint, record, nowMs),
+  ];
+}
+
+function pinFindings(endpoint: string, { cluster, pin }: EndpointRecord, nowMs: number): readonly Finding[] {
+  if (pin === undefined || pin.untilMs <= nowMs) return [];
+  const left = ageText((pin.untilMs - nowMs) / 1000);
+  return [
+    warning(
+      'pinned-by-command',
+      `the addresses of "${endpoint}" are pinned to ${pin.addresses.join(', ')} by ${pin.by} for ${left} more: ${pin.why}`,
+      `when the sources are right again: outpost-dns unpin ${cluster}`,
+    ),
   ];
 }
 

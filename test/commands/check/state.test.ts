@@ -232,6 +232,37 @@ const CASES: readonly Case[] = [
     found: [['warning', { code: 'addresses-old' }, /no source has ever confirmed/]],
   },
   {
+    name: 'pinned by a command',
+    records: [
+      fresh({
+        pin: {
+          addresses: ['10.0.9.1'],
+          why: 'ticket 7',
+          by: 'ada',
+          sinceMs: NOW_MS - HOUR_MS,
+          untilMs: NOW_MS + 3 * HOUR_MS,
+        },
+      }),
+    ],
+    found: [
+      [
+        'warning',
+        { code: 'pinned-by-command' },
+        /are pinned to 10\.0\.9\.1 by ada for 3 h more: ticket 7/,
+        /outpost-dns unpin my-cluster/,
+      ],
+    ],
+  },
+  {
+    name: 'a pin whose time is up',
+    records: [
+      fresh({
+        pin: { addresses: ['10.0.9.1'], why: 'x', by: 'ada', sinceMs: NOW_MS - HOUR_MS, untilMs: NOW_MS },
+      }),
+    ],
+    found: [],
+  },
+  {
     name: 'held change',
     records: [
       fresh({
