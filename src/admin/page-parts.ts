@@ -15,7 +15,7 @@ li { overflow-wrap: anywhere; } footer { margin: 2rem 0; color: var(--faint); } 
 #silent { position: sticky; top: 0; z-index: 1; margin: 0; padding: .5rem .8rem; background: var(--bad); color: var(--back); font-weight: 600; }
 .old main { opacity: .55; }
 .plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: .8rem 1.4rem; }
-figure { margin: 0; } figcaption { font-size: .9rem; } figcaption b { font-weight: 600; } figure p { display: flex; justify-content: space-between; margin: 0; font-size: .8rem; color: var(--faint); }
+figure { margin: 0; display: flex; flex-direction: column; justify-content: space-between; } figcaption { font-size: .9rem; } figcaption b { font-weight: 600; } figure p { display: flex; justify-content: space-between; margin: 0; font-size: .8rem; color: var(--faint); }
 svg { display: block; width: 100%; height: 3.2rem; border-bottom: 1px solid var(--line); } .stroke { fill: none; stroke: var(--plot); stroke-width: 1.5; vector-effect: non-scaling-stroke; } .area { fill: var(--fill); }
 #filter { display: flex; flex-wrap: wrap; gap: .6rem; align-items: center; margin: .4rem 0; } #filter[hidden] { display: none; } select, input { font: inherit; color: inherit; background: var(--back); border: 1px solid var(--faint); border-radius: 4px; padding: .15rem .4rem; max-width: 100%; }
 #events { max-height: 22rem; overflow-y: auto; border: 1px solid var(--line); padding: .4rem .6rem; list-style: none; margin: 0; }

@@ -60,11 +60,15 @@ const SHOWN: readonly Shown[] = [
   { figure: 'link', label: 'link', text: linkText, top: 1 },
 ];
 
+function hasFigures({ days }: TrendStatus['trend']): boolean {
+  return Object.values(days).some((points) => points.some((value) => value !== null));
+}
+
 function rangeText(figure: Figure, known: readonly number[], text: Shown['text']): string {
   if (known.length === 0) return '';
   if (figure !== 'link') return `${text(Math.min(...known))} to ${text(Math.max(...known))}`;
   const connected = known.filter((value) => value === 1).length;
-  return `connected ${Math.floor((connected / known.length) * 100)} % of the time`;
+  return `connected ${Math.floor((connected / known.length) * 100)} %`;
 }
 
 function linkText(value: number): string {
@@ -82,7 +86,8 @@ export const TREND_REPORT: RoomReport<TrendStatus> = {
   panels: ({ trend }): readonly Panel[] => [
     {
       title: 'Last hours and days',
-      plots: SPAN_TEXTS.flatMap(([span, spanText, ends]) =>
+      notes: hasFigures(trend) ? [] : ['no figures yet: the first come 20 seconds after the start'],
+      plots: (hasFigures(trend) ? SPAN_TEXTS : []).flatMap(([span, spanText, ends]) =>
         SHOWN.map(({ figure, label, text, top }): Plot => {
           const points = trend[span][figure];
           const known = points.filter((value) => value !== null);
