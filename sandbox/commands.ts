@@ -1,5 +1,6 @@
 /** The commands of a running sandbox: one entry for each, its input checked by its schema. */
 import * as z from 'zod';
+import type { ApiServers } from './api-servers.ts';
 import { toResource } from './dns-messages.ts';
 import type { DnsServer } from './dns-server.ts';
 import type { Cluster } from './facts.ts';
@@ -13,6 +14,7 @@ export interface CommandTarget {
   readonly link: LinkSwitch;
   readonly region: RegionServer;
   readonly dns: DnsServer;
+  readonly apiServers: ApiServers;
   /** Patches that are under way, by Region and cluster. */
   readonly patches: Map<string, RollingPatch>;
   /** The server that runs against this sandbox, where its command started one. */
@@ -95,6 +97,9 @@ const credentialsSchema = z.strictObject({
   revoked: z.boolean().optional(),
 });
 
+/** The host that has an address: its API server, another host, or none; `auto`: what the interfaces say. */
+const hostSchema = z.strictObject({ address: z.ipv4(), host: z.enum(['api', 'other', 'none', 'auto']) });
+
 const clockSchema = z.strictObject({ offsetMs: z.int() });
 
 export const COMMANDS: readonly Command[] = [
@@ -143,6 +148,16 @@ export const COMMANDS: readonly Command[] = [
     run: (body, { state }) => {
       state.clockOffsetMs = clockSchema.parse(body).offsetMs;
       return { clockOffsetMs: state.clockOffsetMs };
+    },
+  },
+  {
+    method: 'POST',
+    path: '/host',
+    run: (body, { apiServers: { hosts } }) => {
+      const { address, host } = hostSchema.parse(body);
+      if (host === 'auto') hosts.delete(address);
+      else hosts.set(address, host);
+      return { hosts: Object.fromEntries(hosts) };
     },
   },
 ];

@@ -1,5 +1,6 @@
 /** The facts of a simulated Region as plain data, which JSON keeps unchanged; and the facts of a cluster from a sketch of it. */
 import { createHash } from 'node:crypto';
+import { CLUSTER_AUTHORITY } from './certificates.ts';
 
 /** `ebs`: control-plane instances in the customer's account; `instance-store`: only their interfaces are visible. */
 export type Generation = 'ebs' | 'instance-store';
@@ -190,9 +191,7 @@ function sketchedCluster(sketch: ClusterSketch): Cluster {
     vpcId: sketch.vpcId ?? DEMO_VPC_ID,
     subnetIds: sketch.subnetIds ?? DEMO_SUBNET_IDS,
     securityGroupId: resourceId('sg', region, sketch.name),
-    certificateAuthority: Buffer.from(
-      `-----BEGIN CERTIFICATE-----\nthe sandbox's cluster ${sketch.name}\n-----END CERTIFICATE-----\n`,
-    ).toString('base64'),
+    certificateAuthority: Buffer.from(CLUSTER_AUTHORITY).toString('base64'),
     endpointPublicAccess: sketch.endpointPublicAccess ?? false,
     endpointPrivateAccess: true,
     outpostArn: `arn:aws:outposts:${region}:${ACCOUNT_ID}:outpost/op-0123456789abcdef0`,

@@ -10,6 +10,7 @@
 
 import { stringify } from 'yaml';
 import type { Clock } from '../src/runtime/clock.ts';
+import { ApiServers } from './api-servers.ts';
 import { Control } from './control.ts';
 import { DEMO_ACCESS_KEY, demoPopulation } from './demo-population.ts';
 import { DnsServer } from './dns-server.ts';
@@ -46,6 +47,7 @@ export interface Sandbox extends AsyncDisposable {
   readonly link: LinkSwitch;
   readonly region: RegionServer;
   readonly dns: DnsServer;
+  readonly apiServers: ApiServers;
   /** The server that the command starts, for clients of the control socket. */
   readonly server: { configFile?: string; environment?: Readonly<Record<string, string>> };
   /** Environment variables for a server process. */
@@ -67,7 +69,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const dns = parts.use(await DnsServer.listen({ ...common, port: options.dnsPort ?? 0 }));
   const second = options.hasSecondUpstream ? [parts.use(await DnsServer.listen({ ...common, port: 0 }))] : [];
   const upstreams = [dns, ...second].map((each) => each.address);
-  const target = { state, faults, link, region, dns, patches: new Map(), server: {} };
+  const apiServers = parts.use(await ApiServers.listen(address, state));
+  const target = { state, faults, link, region, dns, apiServers, patches: new Map(), server: {} };
   if (options.controlPath !== undefined) parts.use(await Control.listen(options.controlPath, target));
   return composed({ ...target, upstreams }, options.controlPath, parts.move());
 }
@@ -79,9 +82,10 @@ function composed(
     link,
     region,
     dns,
+    apiServers,
     server,
     upstreams,
-  }: Pick<Sandbox, 'state' | 'faults' | 'link' | 'region' | 'dns' | 'server' | 'upstreams'>,
+  }: Pick<Sandbox, 'state' | 'faults' | 'link' | 'region' | 'dns' | 'apiServers' | 'server' | 'upstreams'>,
   controlPath: string | undefined,
   parts: AsyncDisposableStack,
 ): Sandbox {
@@ -93,13 +97,17 @@ function composed(
     link,
     region,
     dns,
+    apiServers,
     server,
     regionUrl: region.url,
     dnsAddress: dns.address,
     upstreams,
     controlPath,
     environment: productEnvironment(region.url, state.accessKeys[0] ?? DEMO_ACCESS_KEY, cluster.region),
-    configYaml: (options) => productConfig(cluster, upstreams, options),
+    configYaml: (options) => {
+      const proxy = options.isProving === true ? apiServers.proxy : undefined;
+      return productConfig(cluster, upstreams, options, proxy);
+    },
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -109,6 +117,8 @@ export interface ConfigOptions {
   readonly dnsPort: number;
   readonly httpPort: number;
   readonly stateDirectory: string;
+  /** Whether the server proves the addresses at the simulated API servers; by default it checks no address. */
+  readonly isProving?: boolean;
   /** Top-level keys to add or to replace. */
   readonly overrides?: Readonly<Record<string, unknown>>;
 }
@@ -155,13 +165,18 @@ export function productConfig(
   cluster: Pick<Cluster, 'name' | 'region'>,
   upstreams: readonly string[],
   options: ConfigOptions,
+  proxy?: string,
 ): string {
+  // the simulated addresses are never dialled: another network may really have them
+  const probe = proxy === undefined ? { enabled: false } : { proxy, interval: '5s', timeout: '1s' };
   return stringify({
     clusters: [
       // no server listens at the simulated addresses, and another network may really have them
       { name: cluster.name, region: cluster.region, probe: { enabled: false } },
     ],
     upstreams,
+    clusters: [{ name: cluster.name, region: cluster.region, probe }],
+    upstreams: [dnsAddress],
     listen: { dns: [`127.0.0.1:${options.dnsPort}`] },
     admin: { listen: `127.0.0.1:${options.httpPort}` },
     state: { directory: options.stateDirectory },

@@ -37,6 +37,16 @@ export function define(command: Command, { ended }: Run): void {
     )
     .option(...port)
     .action(async (state: string, options: SandboxOptions) => ended(await setLink(state, options.port)));
+  const host = command
+    .command('host')
+    .description('give an address of a cluster to another host, to no host, or back to its API server');
+  host
+    .argument('<address>', 'the address')
+    .addArgument(host.createArgument('<host>', 'the host that has it').choices(Object.keys(HOST_TEXTS)))
+    .option(...port)
+    .action(async (address: string, given: string, options: SandboxOptions) =>
+      ended(await setHost(address, given, options.port)),
+    );
   command
     .command('patch')
     .description('take a rolling patch of the simulated control plane one moment further')
@@ -61,6 +71,16 @@ const LINK_TEXTS: Readonly<Record<string, string>> = {
 
 function setLink(state: string, dnsPort: number): Promise<ExitCode> {
   return sendToSandbox(dnsPort, '/link', { state }, () => LINK_TEXTS[state] ?? state);
+}
+
+const HOST_TEXTS: Readonly<Record<string, string>> = {
+  other: 'another host has it, with a certificate of its own',
+  none: 'nothing answers there',
+  auto: 'what the interfaces say answers there',
+};
+
+function setHost(address: string, host: string, dnsPort: number): Promise<ExitCode> {
+  return sendToSandbox(dnsPort, '/host', { address, host }, () => `${address}: ${HOST_TEXTS[host] ?? host}`);
 }
 
 const moment = z.object({ moment: z.number(), of: z.number(), address: z.string(), step: z.string() });
@@ -109,7 +129,10 @@ async function sandbox(options: SandboxOptions): Promise<ExitCode> {
     const configFile = join(directory, 'outpost-dns.yaml');
     const stateDirectory = join(directory, 'state');
     const overrides = process.stdout.isTTY ? { log: { format: 'pretty' } } : {};
-    await writeFile(configFile, region.configYaml({ dnsPort, httpPort, stateDirectory, overrides }));
+    await writeFile(
+      configFile,
+      region.configYaml({ dnsPort, httpPort, stateDirectory, overrides, isProving: true }),
+    );
     region.server.configFile = configFile;
     region.server.environment = region.environment;
     if (options.regionOnly) return await runRegion(region, configFile, ended);
