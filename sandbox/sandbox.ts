@@ -170,13 +170,8 @@ export function productConfig(
   // the simulated addresses are never dialled: another network may really have them
   const probe = proxy === undefined ? { enabled: false } : { proxy, interval: '5s', timeout: '1s' };
   return stringify({
-    clusters: [
-      // no server listens at the simulated addresses, and another network may really have them
-      { name: cluster.name, region: cluster.region, probe: { enabled: false } },
-    ],
-    upstreams,
     clusters: [{ name: cluster.name, region: cluster.region, probe }],
-    upstreams: [dnsAddress],
+    upstreams,
     listen: { dns: [`127.0.0.1:${options.dnsPort}`] },
     admin: { listen: `127.0.0.1:${options.httpPort}` },
     state: { directory: options.stateDirectory },
