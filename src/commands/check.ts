@@ -11,6 +11,7 @@ import { FileReader } from '../store/state-backend.ts';
 import { readState } from '../store/state-format.ts';
 import { addressFindings } from './check/addresses.ts';
 import { againstFindings } from './check/against.ts';
+import { asIfCutFindings } from './check/as-if-cut.ts';
 import { askAws, awsFindings, clusterFindings } from './check/aws.ts';
 import { behindFindings, durabilityFindings, writerFindings } from './check/durability.ts';
 import { bySeverity, type Finding, formatFindings } from './check/finding.ts';
@@ -34,6 +35,7 @@ export interface CheckOptions {
   readonly offline?: true;
   readonly kubeconfig?: string;
   readonly against?: SocketAddress;
+  readonly asIfCut?: true;
 }
 
 export function define(command: Command, { ended }: Run): void {
@@ -47,6 +49,7 @@ export function define(command: Command, { ended }: Run): void {
       'also: does this second server answer the same? its HTTP, such as 10.0.9.54:9153',
       readAgainst,
     )
+    .option('--as-if-cut', 'also: what would fail if the link were cut now? no client notices')
     .action(async (options: CheckOptions) => ended(await check(options)));
 }
 
@@ -99,7 +102,7 @@ export async function findAll(
 }
 
 /** What is looked at. A further check is a function here, and its codes in check/codes.ts. */
-function rowsOf(site: Site, { offline, kubeconfig, against }: CheckOptions): readonly Row[] {
+function rowsOf(site: Site, { offline, kubeconfig, against, asIfCut }: CheckOptions): readonly Row[] {
   return [
     { name: 'the state', find: () => stateFindings(site.config, site.state) },
     { name: 'the file system of the state', find: () => durabilityFindings(site) },
@@ -116,6 +119,7 @@ function rowsOf(site: Site, { offline, kubeconfig, against }: CheckOptions): rea
     ...(against === undefined
       ? []
       : [{ name: 'the second server', find: () => againstFindings(site, against) }]),
+    ...(asIfCut ? [{ name: 'a cut', find: () => asIfCutFindings(site) }] : []),
   ];
 }
 

@@ -1,4 +1,5 @@
 /** The commands of the control socket, each with the rooms that do it. */
+import { asIfCutRoutes } from '../admin/as-if-cut-control.ts';
 import type { ControlRoute } from '../admin/control-route.ts';
 import { drillRoutes } from '../admin/drill-control.ts';
 import { explainRoutes } from '../admin/explain-control.ts';
@@ -10,15 +11,20 @@ import type { Pin } from '../records/endpoint-record.ts';
 import { pinStatus } from '../refresh/endpoint-report.ts';
 import { refusalsBy } from '../refresh/reconcile/guard.ts';
 import { inSlices } from '../runtime/slices.ts';
+import { asIfCut } from './as-if-cut.ts';
 import { explainName } from './explain.ts';
 import type { DaemonParts } from './parts.ts';
 import type { Rooms } from './rooms.ts';
 
-export function controlRoutes(parts: Pick<DaemonParts, 'pause'>, rooms: Rooms): readonly ControlRoute[] {
+export function controlRoutes(
+  parts: Pick<DaemonParts, 'pause' | 'clock'>,
+  rooms: Rooms,
+): readonly ControlRoute[] {
   return [
     ...drillRoutes(rooms.drill),
     ...pinRoutes(pinControl(rooms)),
     ...flushRoutes(flushControl(parts, rooms)),
+    ...asIfCutRoutes(() => inSlices(asIfCut(rooms, parts.clock), parts.pause, REHEARSALS_PER_TURN)),
     ...explainRoutes({
       normalName,
       typeOf: typeFromText,
@@ -26,6 +32,9 @@ export function controlRoutes(parts: Pick<DaemonParts, 'pause'>, rooms: Rooms): 
     }),
   ];
 }
+
+/** A rehearsal takes some tens of microseconds. */
+const REHEARSALS_PER_TURN = 10;
 
 function pinControl({ plane, store }: Rooms): PinControl {
   /** Waits for the clients' answer first, and then for the disk. */

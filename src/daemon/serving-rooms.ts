@@ -17,6 +17,7 @@ import { ServerCookies } from '../serving/listener/server-cookies.ts';
 import { TcpSlots } from '../serving/listener/tcp.ts';
 import { DisconnectedRules } from '../serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../serving/local-zones/local-zones.ts';
+import { FailedNames } from '../serving/resolver/failed-names.ts';
 import { Rehearsal, type RehearsalDeps } from '../serving/resolver/rehearsal.ts';
 import { Resolver } from '../serving/resolver/resolver.ts';
 import type { ResolverOptions, ResolverRules } from '../serving/resolver/resolver-deps.ts';
@@ -45,6 +46,7 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
   const { config, clock, timers, random, log, interfaces } = parts;
   const { libc, cache, outage, statusText, inForce } = around;
   const serving = new ServingTable();
+  const failedNames = new FailedNames();
   const forwarder = buildForwarder(parts, around);
   // a zone that the operator sends to other servers is answered by those for as long as they answer
   const isLinkCut = (route: Route): boolean =>
@@ -66,6 +68,7 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
     },
     statusText,
     outage: outage.drill.report,
+    failedNames,
   };
   const resolver: Resolver = new Resolver(options, atOnce(resolverRules(config)));
   const rehearsal = new Rehearsal({
@@ -83,7 +86,7 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
   const slots = new TcpSlots({ intake, clients, clock, timers }, config.limits.tcp);
   const createUdp = udpListeners(libc);
   const listeners = new Listeners({ intake, clients, clock, timers, log, slots, interfaces, createUdp });
-  return { serving, forwarder, resolver, rehearsal, isLinkCut, intake, slots, listeners };
+  return { serving, forwarder, resolver, rehearsal, failedNames, isLinkCut, intake, slots, listeners };
 }
 
 function buildForwarder(parts: DaemonParts, { libc, inForce, outage, pollAgain }: Around): Forwarder {

@@ -22,7 +22,7 @@ async function open(t: Test, more = '', cluster = '') {
   });
   await site.rooms.answers.start();
   await site.time.advance(5_000);
-  const routes = controlRoutes({ pause: async () => undefined }, site.rooms);
+  const routes = controlRoutes({ pause: async () => undefined, clock: site.time }, site.rooms);
   /** Runs a command, while virtual time goes on. */
   const command = async (path: string, body: unknown): Promise<unknown> => {
     const answer = routes.find((route) => route.path === path && route.method === 'POST')?.run(body);
@@ -227,7 +227,7 @@ t.test('a flush while the snapshot is still being loaded takes what comes in lat
   await site.rooms.answers.write();
   const again = await VirtualSite.open(directory);
   t.teardown(() => again.close());
-  const routes = controlRoutes({ pause: async () => undefined }, again.rooms);
+  const routes = controlRoutes({ pause: async () => undefined, clock: again.time }, again.rooms);
   const loading = again.rooms.answers.start();
   const report = await routes
     .find(({ path }) => path === '/flush')

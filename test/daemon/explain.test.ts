@@ -18,7 +18,7 @@ async function open(t: Test, more = '', cluster = '') {
     await rm(directory, { recursive: true, force: true, maxRetries: 50 });
   });
   await site.time.advance(5_000);
-  const route = controlRoutes({ pause: async () => undefined }, site.rooms).find(
+  const route = controlRoutes({ pause: async () => undefined, clock: site.time }, site.rooms).find(
     ({ path }) => path === '/explain',
   );
   const raw = (name: string, type = 'A') => route?.run({ name, type });

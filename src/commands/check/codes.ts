@@ -383,6 +383,30 @@ const secondServer = {
   },
 } as const;
 
+const cut = {
+  'cut-endpoint-fails': {
+    severity: 'problem',
+    finds: 'The running server would not answer an endpoint in a cut.',
+    why: 'Nobody finds the cluster.',
+  },
+  'cut-retained-name-fails': {
+    severity: 'problem',
+    finds: 'The running server would not answer a retained name in a cut.',
+    why: 'The programs of the site that need the name fail.',
+  },
+  'cut-name-fails': {
+    severity: 'warning',
+    finds:
+      'The running server keeps no usable answer for a name that clients asked for in the last day. Names that a rule fails on purpose, such as services of AWS, are left out.',
+    why: 'The programs that ask for the name get SERVFAIL in a cut.',
+  },
+  'cut-not-rehearsed': {
+    severity: 'problem',
+    finds: 'No server runs that could rehearse the cut, or this user may not ask it.',
+    why: 'Nobody knows which names fail in a cut.',
+  },
+} as const;
+
 export const CODE_GROUPS = [
   { title: 'This host', codes: thisHost },
   { title: 'State', codes: state },
@@ -393,6 +417,7 @@ export const CODE_GROUPS = [
   { title: 'Configuration', codes: configuration },
   { title: 'A kubeconfig: `--kubeconfig FILE`', codes: kubeconfig },
   { title: 'A second server: `--against ADDRESS`', codes: secondServer },
+  { title: 'A cut, rehearsed: `--as-if-cut`', codes: cut },
 ] as const satisfies readonly CodeGroup[];
 
 export const CODES = {
@@ -405,6 +430,7 @@ export const CODES = {
   ...configuration,
   ...kubeconfig,
   ...secondServer,
+  ...cut,
 } as const;
 
 export type Code = keyof typeof CODES;

@@ -10,6 +10,7 @@ import type { ForwardFailureReason } from '../forwarder/forward-outcome.ts';
 import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
 import type { LocalZones } from '../local-zones/local-zones.ts';
 import type { Reply, Route, Step } from '../turn.ts';
+import type { FailedNames } from './failed-names.ts';
 import type { Identity } from './server-texts.ts';
 
 export interface ResolverOptions {
@@ -20,6 +21,8 @@ export interface ResolverOptions {
   /** The strings at `_status.<endpoint>`. */
   readonly statusText: (record: EndpointRecord) => readonly string[];
   readonly outage: OutageNotes;
+  /** Hears of questions that no upstream could answer while the link is up. */
+  readonly failedNames?: Pick<FailedNames, 'note'>;
   /** Another order of the steps, for the test of their reasons. */
   readonly arrange?: (steps: readonly Step[]) => readonly Step[];
 }

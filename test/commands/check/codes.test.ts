@@ -7,7 +7,7 @@ import { CODES } from '../../../src/commands/check/codes.ts';
 const TEST = join(import.meta.dirname, '..', '..');
 
 t.test('each code is expected by a test', async (t) => {
-  const texts = globSync('{commands,scenarios}/**/*.test.ts', { cwd: TEST }).map((file) =>
+  const texts = globSync('{commands,daemon,scenarios}/**/*.test.ts', { cwd: TEST }).map((file) =>
     readFileSync(join(TEST, file), 'utf8'),
   );
   const isExpected = (code: string) =>

@@ -1,0 +1,84 @@
+/** A cut that is only rehearsed, through its route and the daemon's own rooms: it names what would fail, and no client notices. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { asIfCutReport } from '../../src/admin/as-if-cut-control.ts';
+import { asIfCutFindings, cutFindings } from '../../src/commands/check/as-if-cut.ts';
+import { controlRoutes } from '../../src/daemon/control-commands.ts';
+import { load } from '../config/loading.ts';
+import { message } from '../helpers/zone-text.ts';
+import { VirtualSite } from './virtual-site.ts';
+
+const DAY_MS = 86_400_000;
+const SERVFAIL = 0x8182;
+
+async function open(t: Test, more = '', says: VirtualSite['says'] = () => undefined) {
+  const directory = join(await mkdtemp(join(tmpdir(), 'as-if-cut-')), 'site');
+  const site = await VirtualSite.open(directory, more);
+  site.says = says;
+  t.teardown(async () => {
+    await site.close();
+    await rm(directory, { recursive: true, force: true, maxRetries: 50 });
+  });
+  await site.time.advance(5_000);
+  const parts = { pause: async () => undefined, clock: site.time };
+  const route = controlRoutes(parts, site.rooms).find(({ path }) => path === '/as-if-cut');
+  const rehearse = async () => asIfCutReport.parse(JSON.parse(JSON.stringify(await route?.run({}))));
+  return { site, rehearse };
+}
+
+t.test('all that was ever learned is answered: nothing fails', async (t) => {
+  const { site, rehearse } = await open(t);
+  await site.ask({ name: 'www.example.com' });
+  t.match(await rehearse(), {
+    endpoints: { tried: 1, failing: [] },
+    retained: { tried: 0, failing: [] },
+    asked: { failing: [], more: 0 },
+    untried: 0,
+  });
+});
+
+t.test('a retained name without an answer, and an asked name that no upstream answers', async (t) => {
+  const { site, rehearse } = await open(t, 'retain: [never.example]', (question) => {
+    if (question.startsWith('never.example')) return 'silence';
+    if (question !== 'failing.example A') return undefined;
+    return message({ question: ['failing.example', 'A'], flags: SERVFAIL });
+  });
+  await site.ask({ name: 'failing.example' });
+  await site.ask({ name: 'sts.us-west-2.amazonaws.com' });
+  const before = JSON.stringify([site.rooms.cache.stats(), site.rooms.resolver.counters]);
+  const report = await rehearse();
+  t.match(report, {
+    endpoints: { failing: [] },
+    retained: { failing: [{ name: 'never.example', type: 'A' }] },
+    asked: { failing: [{ name: 'failing.example', type: 'A' }] },
+  });
+  t.equal(
+    JSON.stringify([site.rooms.cache.stats(), site.rooms.resolver.counters]),
+    before,
+    'without a trace',
+  );
+  t.match(cutFindings(report), [
+    { code: 'cut-retained-name-fails', severity: 'problem', text: '"never.example" A ' },
+    { code: 'cut-retained-name-fails', text: '"never.example" AAAA' },
+    { code: 'cut-name-fails', severity: 'warning', text: '"failing.example" A' },
+  ]);
+  await site.time.advance(DAY_MS);
+  t.strictSame((await rehearse()).asked.failing, [], 'it was asked more than a day ago');
+});
+
+t.test('findings: an endpoint, many names, no server', async (t) => {
+  const none = { tried: 0, failing: [], more: 0 };
+  const name = (at: number) => ({ name: `n${at}.example`, type: 'A', step: 'forward' });
+  const many = { tried: 30, failing: Array.from({ length: 12 }, (_, at) => name(at)), more: 3 };
+  const report = { endpoints: { ...none, failing: [name(1)] }, retained: none, asked: many };
+  const found = cutFindings({ ...report, failByRule: 0, untried: 0, tookMs: 1 });
+  t.match(found[0], { code: 'cut-endpoint-fails', severity: 'problem' });
+  t.equal(found.length, 12);
+  t.match(found.at(-1), { text: /\.\.\. and 5 more/ });
+  const config = await load(
+    `clusters: [{name: a, region: us-west-2}]\nupstreams: [10.0.0.2]\nstate: {directory: ${t.testdir()}}\n`,
+  );
+  t.match(await asIfCutFindings({ config }), [{ code: 'cut-not-rehearsed', severity: 'problem' }]);
+});
