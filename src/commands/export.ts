@@ -11,7 +11,7 @@ import { FileReader } from '../store/state-backend.ts';
 import { readState } from '../store/state-format.ts';
 import type { ExportFormat, ExportRefusal, ExportSite } from './export/format.ts';
 import { FORMATS } from './export/formats.ts';
-import { serversFor } from './export/servers.ts';
+import { foundText, serversFor } from './export/servers.ts';
 import { type ConfigSearch, findPlace, searchConfig } from './running-server.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
 import { columns, explain } from './terminal.ts';
@@ -140,6 +140,7 @@ async function siteFor(
   }
   const servers = await serversFor(format, server, search);
   if ('error' in servers) return servers;
+  if (server.length === 0 && servers.length > 0) explain(foundText(servers));
   return {
     file: { ...file, content: records },
     nowMs: Date.now(),

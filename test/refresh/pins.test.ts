@@ -209,6 +209,15 @@ for (const [what, wallStart, leftMs] of [
   });
 }
 
+t.test('what is left is on the disk in a cut, too, where no source confirms anything', async (t) => {
+  const { plane, time, disk } = await process([], START, settings({ sources: [] }));
+  await plane.repin(ONE, PIN);
+  await time.advance(HOUR_MS);
+  const leftMs = disk()[0]?.pin?.leftMs ?? 0;
+  t.ok(Math.abs(leftMs - 3 * HOUR_MS) <= 11_000, `left: ${leftMs}`);
+  await plane.stop();
+});
+
 t.test('a wall clock that jumps while the server runs makes no pin shorter or longer', async (t) => {
   for (const wall of ['1970-01-01T00:00:00Z', '2026-01-01T06:00:00Z', '2040-01-01T00:00:00Z']) {
     const { plane, time, served, disk } = await process([]);

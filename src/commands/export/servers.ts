@@ -7,6 +7,11 @@ import type { ExportFormat, ExportRefusal } from './format.ts';
 
 const TIMEOUT_MS = 1_000;
 
+/** The sentence about servers that no flag named: a site has two, and one of them is found here. */
+export function foundText(servers: readonly SocketAddress[]): string {
+  return `the addresses are those of the server that runs here: ${servers.map(socketText).join(', ')}; name all servers of the site with --server`;
+}
+
 /** `given`: what --server names. */
 export async function serversFor(
   { servers: scope, needsPort53 }: ExportFormat,
