@@ -2,6 +2,7 @@
 
 import type { IncomingHttpHeaders } from 'node:http';
 import XMLBuilder from 'fast-xml-builder';
+import { cloudWatchParameters } from './cloudwatch-api.ts';
 import type { Service } from './faults.ts';
 import type { RegionState } from './region-state.ts';
 
@@ -78,6 +79,16 @@ export function identify(request: RawRequest): Pick<ApiRequest, 'operation' | 'p
   if (path.startsWith('/clusters')) {
     const operation = /^\/clusters\/[^/]+$/.test(path) ? 'DescribeCluster' : 'Unknown';
     return { service: 'eks', operation, path, parameters: new URLSearchParams(query) };
+  }
+  const target = String(request.headers['x-amz-target'] ?? '');
+  if (target.startsWith('GraniteServiceVersion20100801.')) {
+    const operation = target.slice(target.indexOf('.') + 1);
+    return {
+      service: 'cloudwatch',
+      operation,
+      path,
+      parameters: cloudWatchParameters(request.body.toString('utf8')),
+    };
   }
   const form = new URLSearchParams(request.body.toString('utf8'));
   const operation = form.get('Action') ?? 'Unknown';
@@ -156,6 +167,7 @@ const CODES: Record<Service, Record<RefusalCause, Codes>> = {
   route53: QUERY_AND_XML,
   sts: QUERY_AND_XML,
   eks: JSON_SERVICES,
+  cloudwatch: JSON_SERVICES,
 };
 
 /** The refusal with the service's own status and code; without a service, with those of STS. */
@@ -188,6 +200,12 @@ export function composeRefusal(
         contentType: 'application/json',
         headers: { 'x-amzn-errortype': code },
         body: JSON.stringify({ message }),
+      };
+    case 'cloudwatch':
+      return {
+        contentType: 'application/x-amz-json-1.0',
+        headers: {},
+        body: JSON.stringify({ __type: `com.amazonaws.cloudwatch.v2010_08_01#${code}`, message }),
       };
     default:
       return {

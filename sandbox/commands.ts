@@ -28,7 +28,7 @@ export interface Command {
   run(body: unknown, target: CommandTarget): unknown;
 }
 
-const service = z.enum(['ec2', 'route53', 'eks', 'sts']);
+const service = z.enum(['ec2', 'route53', 'eks', 'sts', 'cloudwatch']);
 const count = z.int().min(0);
 const delay = z.int().min(0).max(3_600_000);
 const occasion = { skip: count.optional(), times: count.optional() };

@@ -1,4 +1,4 @@
-export type Service = 'ec2' | 'route53' | 'eks' | 'sts';
+export type Service = 'ec2' | 'route53' | 'eks' | 'sts' | 'cloudwatch';
 
 /**
  * Faults of one HTTP request.

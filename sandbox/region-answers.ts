@@ -10,6 +10,7 @@ import {
   success,
   xmlDocument,
 } from './api.ts';
+import { answerCloudWatch } from './cloudwatch-api.ts';
 import { answerEc2 } from './ec2-api.ts';
 import { answerEks } from './eks-api.ts';
 import type { Faults, HttpFault, Service } from './faults.ts';
@@ -45,6 +46,7 @@ const ANSWERS: Record<Service, (request: ApiRequest, context: ApiContext) => Api
   route53: answerRoute53,
   eks: answerEks,
   sts: answerSts,
+  cloudwatch: answerCloudWatch,
 };
 
 const CAPTIVE_PORTAL =
@@ -147,10 +149,15 @@ function denied(service: Service, operation: string, arn: string): ApiReply {
   );
 }
 
+const CONTENT_TYPES: Readonly<Partial<Record<Service, string>>> = {
+  eks: 'application/json',
+  cloudwatch: 'application/x-amz-json-1.0',
+};
+
 function httpReply(service: Service | undefined, reply: ApiReply, requestId: string): HttpReply {
   const idHeader = { 'x-amzn-requestid': requestId };
   if (reply.kind === 'success') {
-    const type = service === 'eks' ? 'application/json' : 'text/xml;charset=UTF-8';
+    const type = CONTENT_TYPES[service ?? 'sts'] ?? 'text/xml;charset=UTF-8';
     return { status: 200, headers: { 'content-type': type, ...idHeader }, body: reply.body };
   }
   const { contentType, headers, body } = composeRefusal(service, reply, requestId);
@@ -166,7 +173,7 @@ const EMPTY_LISTINGS: Readonly<Record<string, object>> = {
 
 /** A success of the right shape with nothing in it. */
 function emptyBody(service: Service, operation: string): string {
-  return service === 'eks'
+  return CONTENT_TYPES[service] !== undefined
     ? '{}'
     : xmlDocument(`${operation}Response`, undefined, EMPTY_LISTINGS[operation] ?? {});
 }

@@ -32,6 +32,8 @@ export class RegionState {
   accessKeys: readonly AccessKey[];
   /** How far the Region's clock is ahead of this machine's: a client's signature then seems old. */
   clockOffsetMs = 0;
+  /** What CloudWatch says of every Outpost, from 0 (impaired) to 1 (connected). */
+  outpostConnected = 1;
   #records: readonly DnsRecord[];
   readonly #clock: Clock;
 

@@ -168,6 +168,9 @@ export interface Admitted {
   readonly region: string;
 }
 
+/** Where the name in the scope is not that of the service. */
+const SIGNING_NAMES: Readonly<Partial<Record<Service, string>>> = { cloudwatch: 'monitoring' };
+
 /** Admits a request that a known and valid key has signed for this service, now. */
 export function admit(request: RawRequest, service: Service, state: RegionState): Admitted | Refusal {
   const claim = readClaim(request);
@@ -180,7 +183,7 @@ export function admit(request: RawRequest, service: Service, state: RegionState)
 }
 
 function wrongScope(claim: Claim, service: Service): Refusal | undefined {
-  if (claim.service !== service) {
+  if (claim.service !== (SIGNING_NAMES[service] ?? service)) {
     return refuse(
       service,
       'wrong-scope',

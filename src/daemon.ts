@@ -33,7 +33,8 @@ import { prepareDirectory } from './store/state-directory.ts';
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await using opened = new AsyncDisposableStack();
   const rooms = buildRooms(parts, await chooseDatagramCalls(parts.config.listen.udp, parts.log));
-  const { forwarder, listeners, serving, plane, retained, probe, farSide, drill, chronicle } = rooms;
+  const { forwarder, listeners, serving, plane, retained, probe, farSide, drill, chronicle, outposts } =
+    rooms;
   opened.defer(() => forwarder.close());
   opened.use(farSide);
   opened.use(await openState(parts, rooms));
@@ -72,10 +73,12 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.defer(() => plane.stop());
   opened.defer(() => retained.stop());
   opened.defer(() => probe.stop());
+  opened.defer(() => outposts.stop());
   probe.watch(askedRegions(parts.config)); // its first request is seconds away; a reload may name other Regions before
   opened.use(
     parts.timers.after(isHurried ? 0 : FIRST_POLL_AFTER_MS, () => {
       plane.start();
+      outposts.start();
       // the first save must contain everything that was kept
       inBackground('retained', async () => {
         await isRetainedLoaded;

@@ -48,7 +48,8 @@ export function missingStatements(
   action?: string,
   accountId = ANY_ACCOUNT,
 ): readonly Statement[] {
-  const all = (traitsOf(source).permissions ?? []).map((one) => statement(one, cluster, accountId));
+  const needed = (traitsOf(source).permissions ?? []).filter(({ isOptional }) => isOptional !== true);
+  const all = needed.map((one) => statement(one, cluster, accountId));
   const named = all.filter(({ Action }) => action !== undefined && [Action].flat().includes(action));
   return named.length === 0 ? all : named.map((one) => ({ ...one, Action: action ?? one.Action }));
 }

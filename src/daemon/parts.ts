@@ -4,6 +4,7 @@ import type { Poll } from '../far-side/far-side.ts';
 import type { LogState } from '../log/line-queue.ts';
 import type { Log } from '../log/log.ts';
 import type { Ping } from '../refresh/link-probe.ts';
+import type { AskOutpost } from '../refresh/outpost-watch.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Pause } from '../runtime/slices.ts';
@@ -38,4 +39,5 @@ export interface NetworkParts {
   readonly transports: Transports;
   readonly poll: Poll;
   readonly ping: Ping;
+  readonly outpost?: AskOutpost;
 }

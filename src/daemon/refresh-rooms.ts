@@ -3,6 +3,7 @@
 import type { ClusterConfig, Config } from '../config/config.ts';
 import { FarSide } from '../far-side/far-side.ts';
 import { shownProxy } from '../far-side/outbound.ts';
+import type { OutpostRequest } from '../far-side/outpost.ts';
 import type { ServicePlace } from '../far-side/sign-of-life.ts';
 import { createSignOfLife } from '../far-side/sign-of-life.ts';
 import type { Query } from '../protocol/wire/query.ts';
@@ -10,6 +11,7 @@ import { askedRegion, traitsOf } from '../records/sources.ts';
 import { addressCheck, connectTcp } from '../refresh/address-checks.ts';
 import type { ClusterSettings } from '../refresh/cluster-settings.ts';
 import { LinkProbe } from '../refresh/link-probe.ts';
+import { OutpostWatch } from '../refresh/outpost-watch.ts';
 import { RefreshPlane } from '../refresh/refresh-plane.ts';
 import type { AskOutcome } from '../refresh/retained/retained-answer.ts';
 import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
@@ -70,7 +72,31 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
   const onAnswer = (region: string) => probe.sourceAnswered(region);
   const plane = buildPlane(parts, connections, around, { onAnswer, prove: farSide.prove });
   const retained = buildRetained(parts, around);
-  return { farSide, connections, probe, plane, retained };
+  const outposts = new OutpostWatch({
+    ask: network === undefined ? farSide.outpost : (network.outpost ?? (async () => ({ kind: 'no-data' }))),
+    outposts: () => (outage.drill.isRunning ? [] : outpostsOf(inForce.config, around)),
+    clock,
+    timers,
+    random,
+    log,
+  });
+  return { farSide, connections, probe, plane, retained, outposts };
+}
+
+/** Those in Regions that can be reached: in a cut there is nobody to ask. */
+function outpostsOf({ clusters }: Config, { serving, outage }: Around): readonly OutpostRequest[] {
+  const { paths } = outage.link.current();
+  const isReached = (region: string) =>
+    paths.some(({ side, key, condition }) => side === 'aws' && key === region && condition === 'connected');
+  const found = new Map<string, OutpostRequest>();
+  for (const { cluster, region, details } of serving.serving.current.records) {
+    const { outpost } = details ?? {};
+    if (region === undefined || outpost === undefined || found.has(`${region} ${outpost}`)) continue;
+    const settings = clusters.find((one) => one.name === cluster && one.region === region);
+    if (settings === undefined || !isReached(region)) continue;
+    found.set(`${region} ${outpost}`, { place: { region, profile: settings.profile }, outpost });
+  }
+  return [...found.values()];
 }
 
 /** The log names the proxies, without user and password. */

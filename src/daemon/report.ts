@@ -3,6 +3,7 @@ import { DRILL_REPORT, drillStatus } from '../drill/drill.ts';
 import { LINK_REPORT, linkStatus } from '../link/link-report.ts';
 import type { LogState } from '../log/line-queue.ts';
 import { ENDPOINT_REPORT, endpointsStatus } from '../refresh/endpoint-report.ts';
+import { OUTPOST_REPORT, outpostsStatus } from '../refresh/outpost-report.ts';
 import { RETAINED_REPORT, retainedStatus } from '../refresh/retained/retained-report.ts';
 import { type RoomReport, seconds } from '../report/report.ts';
 import { backgroundFailures } from '../runtime/background.ts';
@@ -23,6 +24,7 @@ export const ROOM_REPORTS = [
   SERVER_REPORT,
   DRILL_REPORT,
   LINK_REPORT,
+  OUTPOST_REPORT,
   ENDPOINT_REPORT,
   FORWARDER_REPORT,
   RETAINED_REPORT,
@@ -85,6 +87,7 @@ export function* composeStatus(parts: DaemonParts, rooms: Rooms, running: Runnin
     },
     ...drillStatus(rooms.drill),
     ...linkStatus(rooms.link.current(), nowMs),
+    ...outpostsStatus(rooms.outposts.snapshot(), nowMs),
     ...endpoints,
     ...forwarding,
     ...retainedStatus(names),

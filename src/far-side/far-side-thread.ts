@@ -20,6 +20,7 @@ import type { Endings } from './endings.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubeconfig.ts';
 import type { Outbound } from './outbound.ts';
+import type { OutpostRequest, OutpostView } from './outpost.ts';
 import type { FarSource, PollDeps, PollFunction, PollRequest } from './poll.ts';
 import type { ProofOutcome, ProofRequest } from './prove.ts';
 import { failed } from './source-error.ts';
@@ -36,6 +37,7 @@ export interface ThreadData {
 export interface Calls {
   readonly poll: (request: PollRequest, signal: AbortSignal) => Promise<Observation>;
   readonly head: (request: HeadRequest, signal: AbortSignal) => Promise<HeadOutcome>;
+  readonly outpost: (request: OutpostRequest, signal: AbortSignal) => Promise<OutpostView>;
   readonly prove: (request: ProofRequest, signal: AbortSignal) => Promise<ProofOutcome>;
   /** For `outpost-dns check`; the server never asks for them. */
   readonly aws: (place: InspectionRequest, signal: AbortSignal) => Promise<AwsInspection>;
@@ -124,13 +126,14 @@ async function serve(port: MessagePort): Promise<void> {
   const say = (message: FromThread): void => port.postMessage(message);
   // far-side.ts starts this program with this data
   const { outbound } = workerData as ThreadData;
-  const { poll, head, prove, aws, kubeconfig } = await load(outbound, logOver(say, {}));
+  const { outpost, poll, head, prove, aws, kubeconfig } = await load(outbound, logOver(say, {}));
   const aborts = new Map<number, AbortController>();
   const answer = ({ id, name, request }: Call, signal: AbortSignal): Promise<unknown> => {
     const onUrl = (url: string): void => say({ kind: 'url', id, url });
     // far-side.ts sends each call with a request of its type
     if (name === 'poll') return poll(request as PollRequest, signal, onUrl);
     if (name === 'prove') return prove(request as ProofRequest, signal); // as above
+    if (name === 'outpost') return outpost(request as OutpostRequest, signal); // as above
     if (name === 'aws') return aws(request as InspectionRequest, signal); // as above
     if (name === 'kubeconfig') return kubeconfig(request as KubeconfigRequest, signal); // as above
     return head(request as HeadRequest, signal); // as above
@@ -170,6 +173,10 @@ async function load(outbound: Outbound, log: Log) {
     ),
     head: (request: HeadRequest, signal: AbortSignal) => headOf(request, { outbound, shared }, signal),
     prove: (request: ProofRequest, signal: AbortSignal) => prover.prove(request, signal),
+    outpost: async (request: OutpostRequest, signal: AbortSignal) => {
+      const { askOutpost } = await import('./aws/outpost.ts');
+      return askOutpost(request, { aws, clock: systemClock }, signal);
+    },
     aws: async (place: InspectionRequest, signal: AbortSignal) => {
       const { inspectAws } = await import('./aws/inspection.ts');
       const wallMs = () => systemClock.wallMs();

@@ -24,6 +24,7 @@ import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubeconfig.ts';
 import type { Outbound } from './outbound.ts';
+import type { OutpostRequest, OutpostView } from './outpost.ts';
 import type { FarSource, PollSettings } from './poll.ts';
 import type { ProofOutcome, ProofRequest } from './prove.ts';
 import { cannotAsk, failed, SourceError } from './source-error.ts';
@@ -95,6 +96,14 @@ export class FarSide implements Disposable {
     this.#other
       .call('prove', request, signal)
       .catch(() => ({ kind: 'untried', reason: 'not-asked' }) as const);
+
+  /** What AWS says of an Outpost. Never rejects. */
+  readonly outpost = (request: OutpostRequest, signal: AbortSignal): Promise<OutpostView> =>
+    this.#aws
+      .call('outpost', request, signal)
+      .catch(
+        (error: unknown): OutpostView => ({ kind: 'failed', reason: 'internal', detail: textOf(error) }),
+      );
 
   /** The way to AWS as `outpost-dns check` looks at it. Never rejects. */
   readonly inspectAws = (place: InspectionRequest, signal: AbortSignal): Promise<AwsInspection> =>

@@ -42,6 +42,8 @@ export interface ClusterDetails {
   /** Base64, as the API gives it. */
   readonly certificateAuthority?: string;
   readonly generation?: 'ebs' | 'instance-store';
+  /** The Outpost that it runs on, such as `op-0123456789abcdef0`. */
+  readonly outpost?: string;
   /** Wall ms. */
   readonly learnedAtMs: number;
 }

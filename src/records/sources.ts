@@ -31,6 +31,8 @@ export interface SourcePermission {
   readonly actions: readonly string[];
   /** The resource: the cluster, the hosted zone where its ID is configured, or everything, because AWS knows no narrower one. */
   readonly on: 'cluster' | 'zone' | 'everything';
+  /** Nothing fails without it. */
+  readonly isOptional?: true;
 }
 
 export interface SourceInterval {
@@ -70,7 +72,16 @@ export const SOURCES = {
     speaksOf: 'cluster',
     asksFor: 'cluster',
     service: 'eks',
-    permissions: [{ sid: 'LearnTheEndpoint', actions: ['eks:DescribeCluster'], on: 'cluster' }],
+    permissions: [
+      { sid: 'LearnTheEndpoint', actions: ['eks:DescribeCluster'], on: 'cluster' },
+      // it describes the Outpost too, whose view by AWS is asked of CloudWatch
+      {
+        sid: 'SeeTheOutpost',
+        actions: ['cloudwatch:GetMetricStatistics'],
+        on: 'everything',
+        isOptional: true,
+      },
+    ],
     needsCredentials: true,
     crossesLink: true,
     configurationKey: 'region',

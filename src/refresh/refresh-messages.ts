@@ -10,6 +10,8 @@ const PROOF = {
   reason: 'why it is not proven, or what is odd about its certificate',
 };
 
+const OUTPOST = { outpost: 'its ID', region: 'its Region' };
+
 const ENDS = {
   what: 'kubernetes-certificate, roles-anywhere-certificate or session',
   endsAt: 'when they end',
@@ -197,6 +199,23 @@ export const REFRESH_MESSAGES = messages({
       detail: 'what AWS or the system said last',
     },
     fix: 'act on `detail`; `outpost-dns check` names the fix. `source works again` ends it',
+  },
+  outpostImpaired: {
+    level: 'warn',
+    text: 'aws sees the outpost as impaired',
+    fields: { ...OUTPOST, connected: 'the share of a minute in which it was connected' },
+    fix: 'look after the link of the Outpost (its console, the circuits): a cut may follow',
+  },
+  outpostConnected: {
+    level: 'info',
+    text: 'aws sees the outpost as connected again',
+    fields: { ...OUTPOST, connected: '1' },
+  },
+  outpostDenied: {
+    level: 'info',
+    text: 'aws does not allow to ask how it sees the outpost',
+    fields: { ...OUTPOST, detail: 'what AWS said' },
+    fix: 'nothing: the permission cloudwatch:GetMetricStatistics is optional',
   },
   refreshFails: {
     level: 'warn',

@@ -126,6 +126,7 @@ function composeRecord(record: EndpointRecord): object {
       vpcId: details.vpcId,
       subnetIds: details.subnetIds,
       generation: details.generation,
+      outpost: details.outpost,
       learnedAt: moment(details.learnedAtMs),
       certificateAuthority: details.certificateAuthority,
     },
@@ -218,6 +219,7 @@ const DETAILS = z
     subnetIds: z.array(word).max(MAX_ITEMS),
     certificateAuthority: z.string().exactOptional(),
     generation: z.enum(['ebs', 'instance-store']).exactOptional(),
+    outpost: word.exactOptional(),
     learnedAt: time,
   })
   .transform(({ learnedAt, ...rest }) => ({ ...rest, learnedAtMs: learnedAt }));

@@ -77,6 +77,7 @@ t.test('labels: only those that the configuration or the code bounds', async (t)
     ...['cluster', 'region', 'endpoint', 'address', 'source', 'result', 'basis', 'cause', 'condition'],
     ...[
       'what',
+      'outpost',
       'transport',
       'origin',
       'rcode',
@@ -121,8 +122,26 @@ const TROUBLE = {
     backgroundFailures: { liveness: 2 },
     threadsNotEnded: 1,
   },
+  outposts: [
+    {
+      outpost: 'op-0123456789abcdef0',
+      region: 'us-west-2',
+      view: 'impaired' as const,
+      connected: 0.5,
+      ageSeconds: 90,
+    },
+  ],
   endpoints: [
     endpoint({
+      endings: [
+        {
+          what: 'kubernetes-certificate' as const,
+          endsAt: '2026-01-31T00:00:00.000Z',
+          leftSeconds: 86_400 * 6,
+          isRenewed: false,
+        },
+      ],
+      silentSources: [{ source: 'interfaces' as const, silentSeconds: 7_200 }],
       withheld: WITHHELD,
       pin: {
         origin: 'command' as const,
@@ -179,6 +198,8 @@ t.test('the metrics have the values of the report', async (t) => {
     [`credentials_accepted{${CLUSTER}}`, 0],
     [`credentials_condition_info{${CLUSTER},condition="expired"}`, 1],
     [`credentials_condition_age_seconds{${CLUSTER}}`, 600],
+    ['outpost_connected{outpost="op-0123456789abcdef0",region="us-west-2"}', 0.5],
+    ['outpost_connected_age_seconds{outpost="op-0123456789abcdef0",region="us-west-2"}', 90],
     [`credentials_left_seconds{${CLUSTER},what="kubernetes-certificate"}`, 86_400 * 6],
     [`endpoint_source_silent{${CLUSTER},source="interfaces"}`, 1],
     [`refreshes_total{${CLUSTER},source="dns",result="success"}`, 12],

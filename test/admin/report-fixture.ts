@@ -62,6 +62,7 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
         },
       ],
     },
+    outposts: [],
     endpoints: [endpoint()],
     upstreams: [
       {
@@ -146,15 +147,8 @@ export function endpoint(parts: Partial<EndpointReport> = {}): EndpointReport {
     basis: 'name',
     ttlSeconds: 60,
     lastRefreshFailed: false,
-    endings: [
-      {
-        what: 'kubernetes-certificate',
-        endsAt: '2026-01-31T00:00:00.000Z',
-        leftSeconds: 86_400 * 6,
-        isRenewed: false,
-      },
-    ],
-    silentSources: [{ source: 'interfaces', silentSeconds: 7_200 }],
+    endings: [],
+    silentSources: [],
     addresses: [
       { address: '10.0.1.10', isDead: false, seenBy: ['dns', 'interfaces'] },
       { address: '10.0.1.11', isDead: true, seenBy: ['dns'] },

@@ -206,6 +206,7 @@ t.test('only calls cross into the far side: its insides are its own', async (t) 
     'poll',
     'head',
     'prove',
+    'outpost',
     'sign-of-life',
     'outbound',
     'source-error',
@@ -224,7 +225,7 @@ t.test('only calls cross into the far side: its insides are its own', async (t) 
   const calls = /export interface Calls \{([^}]*)\}/.exec(thread?.code ?? '')?.[1] ?? '';
   t.strictSame(
     [...calls.matchAll(/readonly (\w+):/g)].map(([, name]) => name),
-    ['poll', 'head', 'prove', 'aws', 'kubeconfig'],
+    ['poll', 'head', 'outpost', 'prove', 'aws', 'kubeconfig'],
   );
 });
 

@@ -3,6 +3,7 @@
  * (client-ec2 alone costs some 70 MB), one for each service, Region and profile. Endpoints, profiles and credentials come from
  * where the SDK always takes them (`AWS_ENDPOINT_URL_*`, `AWS_PROFILE`, the shared files).
  */
+import type { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
 import type { EC2Client } from '@aws-sdk/client-ec2';
 import type { EKSClient } from '@aws-sdk/client-eks';
 import type { Route53Client } from '@aws-sdk/client-route-53';
@@ -52,6 +53,11 @@ export interface AwsIdentities {
   identity(place: AwsPlace, signal: AbortSignal): Promise<AwsIdentity>;
 }
 
+/** No source asks it: what it says proves no address. */
+export interface AwsMonitoring {
+  readonly cloudwatch: AwsService<CloudWatchClient>;
+}
+
 export type ServiceName = NonNullable<SourceTraits['service']>;
 
 export interface AwsClientsOptions {
@@ -85,7 +91,7 @@ const ATTEMPTS = 2;
 /** Makes the clients. `dispose` destroys every socket; calls that still run fail. */
 export function createAwsServices(
   options: AwsClientsOptions,
-): AwsServices & AwsIdentities & { dispose(): void } {
+): AwsServices & AwsIdentities & AwsMonitoring & { dispose(): void } {
   const configure = configuring(options);
   const explain = (error: unknown) => classifyAwsFailure(error, options.clock.wallMs());
   const pools: { dispose(): void }[] = [];
@@ -135,6 +141,14 @@ export function createAwsServices(
         probe: (client) => client.send(new ListHostedZonesByNameCommand({})),
       };
     }, homeOfRoute53),
+    cloudwatch: service(async () => {
+      const { CloudWatchClient, ListMetricsCommand } = await import('@aws-sdk/client-cloudwatch');
+      return {
+        operationPath: '/',
+        create: (config) => new CloudWatchClient(config),
+        probe: (client) => client.send(new ListMetricsCommand({})),
+      };
+    }),
     async identity(place, signal) {
       const late = () =>
         new SourceError({ reason: 'no-credentials', reachedFarSide: false, detail: LATE_PROVIDER });

@@ -31,6 +31,7 @@ function readDetails(
   }
   const network = cluster.resourcesVpcConfig;
   const generation = generationOf(cluster);
+  const outpost = cluster.outpostConfig?.outpostArns?.[0]?.split('/').at(-1);
   return {
     ...(isWord(cluster.id) ? { id: cluster.id } : {}),
     endpoint: endpointName(cluster, name),
@@ -40,6 +41,7 @@ function readDetails(
       ? { certificateAuthority: cluster.certificateAuthority.data }
       : {}),
     ...(generation === undefined ? {} : { generation }),
+    ...(isWord(outpost) ? { outpost } : {}),
     learnedAtMs,
   };
 }

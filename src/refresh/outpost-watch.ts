@@ -1,0 +1,144 @@
+/**
+ * Asks AWS every few minutes whether it sees the Outposts of the clusters as connected, while their Region can be reached. The
+ * permission is optional: without it nothing else suffers. It refuses to know what this server itself thinks of the link.
+ */
+import type { OutpostRequest, OutpostView } from '../far-side/outpost.ts';
+import type { Log } from '../log/log.ts';
+import { inBackground } from '../runtime/background.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Timers } from '../runtime/timers.ts';
+import { REFRESH_MESSAGES } from './refresh-messages.ts';
+
+/** Never rejects. */
+export type AskOutpost = (request: OutpostRequest, signal: AbortSignal) => Promise<OutpostView>;
+
+export interface OutpostWatchOptions {
+  readonly ask: AskOutpost;
+  /** The Outposts of the configured clusters, as DescribeCluster names them, in Regions that can be reached. */
+  readonly outposts: () => readonly OutpostRequest[];
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface OutpostSnapshot {
+  readonly outpost: string;
+  readonly region: string;
+  readonly view: OutpostView;
+  /** When AWS last gave a value, monotonic. */
+  readonly seenAtMs: number | undefined;
+}
+
+const EVERY_MS = 300_000;
+/** The details of a cluster come a moment after the start. */
+const FIRST_MS = 30_000;
+/** A permission that is missing comes with a change of a policy: it is asked for seldom. */
+const DENIED_MS = 6 * 3_600_000;
+const DEADLINE_MS = 20_000;
+const JITTER = 0.2;
+/** AWS says impaired for any value below 1. */
+const WHOLE = 1;
+
+interface Watched extends OutpostSnapshot {
+  readonly againAtMs: number;
+}
+
+export class OutpostWatch {
+  readonly #options: OutpostWatchOptions;
+  readonly #watched = new Map<string, Watched>();
+  #timer: Disposable | undefined;
+  #abort = new AbortController();
+
+  constructor(options: OutpostWatchOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#later(FIRST_MS);
+  }
+
+  stop(): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#abort.abort();
+  }
+
+  snapshot(): readonly OutpostSnapshot[] {
+    return [...this.#watched.values()];
+  }
+
+  #later(delayMs: number): void {
+    const { timers, random } = this.#options;
+    const spread = 1 - JITTER + 2 * JITTER * random.fraction();
+    this.#timer = timers.after(delayMs * spread, () => {
+      inBackground('link', async () => {
+        await this.#askAll();
+      }).finally(() => {
+        if (!this.#abort.signal.aborted) this.#later(EVERY_MS);
+      });
+    });
+  }
+
+  /** One after the other: nothing waits for the answers. */
+  async #askAll(): Promise<void> {
+    const wanted = new Map(this.#options.outposts().map((one) => [keyOf(one), one]));
+    for (const [key, request] of wanted) {
+      const before = this.#watched.get(key);
+      if (before !== undefined && before.againAtMs > this.#options.clock.monotonicMs()) continue;
+      const view = await this.#ask(request);
+      if (this.#abort.signal.aborted) return;
+      this.#note(key, request, view, before);
+    }
+  }
+
+  async #ask(request: OutpostRequest): Promise<OutpostView> {
+    const enough = new AbortController();
+    using _limit = this.#options.timers.after(DEADLINE_MS, () => enough.abort());
+    return await this.#options.ask(request, AbortSignal.any([this.#abort.signal, enough.signal]));
+  }
+
+  #note(key: string, request: OutpostRequest, view: OutpostView, before: Watched | undefined): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    const isDenied = view.kind === 'failed' && view.reason === 'denied';
+    const watched: Watched = {
+      outpost: request.outpost,
+      region: request.place.region,
+      // a failure takes nothing away: its age says how old the value is
+      view: view.kind === 'failed' && before?.view.kind === 'seen' ? before.view : view,
+      seenAtMs: view.kind === 'seen' ? nowMs : before?.seenAtMs,
+      againAtMs: isDenied ? nowMs + DENIED_MS : nowMs,
+    };
+    this.#watched.set(key, watched);
+    this.#tell(watched, before, view);
+  }
+
+  /** Each condition once. */
+  #tell({ outpost, region }: Watched, before: Watched | undefined, view: OutpostView): void {
+    const { log } = this.#options;
+    const was = before?.view;
+    if (view.kind === 'failed') {
+      const isNew = was?.kind !== 'failed' || was.reason !== view.reason;
+      if (view.reason === 'denied' && isNew) {
+        REFRESH_MESSAGES.outpostDenied(log, { outpost, region, detail: view.detail });
+      }
+      return;
+    }
+    const isWhole = isConnected(view);
+    const wasWhole = was === undefined ? undefined : isConnected(was);
+    if (isWhole === wasWhole || isWhole === undefined) return;
+    if (isWhole && wasWhole === undefined) return; // a start
+    const connected = view.kind === 'seen' ? view.connected : undefined;
+    const message = isWhole ? REFRESH_MESSAGES.outpostConnected : REFRESH_MESSAGES.outpostImpaired;
+    message(log, { outpost, region, connected });
+  }
+}
+
+/** undefined: AWS has not said. */
+export function isConnected(view: OutpostView): boolean | undefined {
+  return view.kind === 'seen' ? view.connected >= WHOLE : undefined;
+}
+
+function keyOf({ place, outpost }: OutpostRequest): string {
+  return `${place.region} ${outpost}`;
+}
