@@ -13,6 +13,11 @@ interface Subcommand {
 
 /** The subcommands, in the order of the help. A new subcommand is a file and a line here. */
 const SUBCOMMANDS: readonly Subcommand[] = [
+  {
+    name: 'init',
+    about: 'write a configuration from AWS or a kubeconfig',
+    load: () => import('./init.ts'),
+  },
   { name: 'serve', about: 'run the server', load: () => import('./serve.ts') },
   {
     name: 'check',

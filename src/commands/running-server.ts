@@ -90,7 +90,7 @@ function isOfSandbox(file: string): boolean {
 const ENVIRONMENT_FILE = '/etc/outpost-dns/environment';
 
 /** systemd.exec(5): lines of NAME=value, perhaps in quotes. A variable of this process wins. */
-async function installedEnvironment(): Promise<Readonly<Record<string, string>>> {
+export async function installedEnvironment(): Promise<Readonly<Record<string, string>>> {
   const text = await readFile(ENVIRONMENT_FILE, 'utf8').catch(() => '');
   const lines = [...text.matchAll(/^\s*([A-Za-z_]\w*)=(?:"(.*)"|'(.*)'|(.*?))\s*$/gm)];
   const read = lines.map(([, name = '', ...values]) => [name, values.find((one) => one) ?? ''] as const);

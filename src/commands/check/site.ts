@@ -73,7 +73,7 @@ export async function openSite(config: Config, options: SiteOptions): Promise<Si
 }
 
 /** What the far side would log, the findings say. */
-const SILENT: Log = {
+export const SILENT: Log = {
   debug: () => undefined,
   info: () => undefined,
   warn: () => undefined,

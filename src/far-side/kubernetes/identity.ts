@@ -208,7 +208,7 @@ export function currentContext(content: string, path: string) {
   if (cluster === undefined) throw unusable(`cluster "${context.cluster}" is not in it`);
   const user = shape.users?.find((one) => one.name === context.user)?.user;
   if (user === undefined) throw unusable(`user "${context.user}" is not in it`);
-  return { cluster, user, userName: context.user, unusable };
+  return { cluster, clusterName: context.cluster, user, userName: context.user, unusable };
 }
 
 /** Reads the text of the file at `path`. Throws SourceError `no-credentials` where it does not serve. */

@@ -23,6 +23,8 @@ export type KubeconfigFacts =
       /** The name or address of the API server. */
       readonly host: string;
       readonly isAddress: boolean;
+      /** The name of the cluster in the kubeconfig; `aws eks update-kubeconfig` writes the ARN of the cluster. */
+      readonly cluster: string;
       readonly user: string;
       /** The command that makes a token, with its arguments. */
       readonly exec?: readonly string[];
@@ -46,12 +48,13 @@ export async function inspectKubeconfig(
     const text = await files.text(path).catch((error: unknown) => {
       throw new Error(`reading "${path}" failed: ${whyUnread(error)}`);
     });
-    const { cluster, user, userName } = currentContext(text, path);
+    const { cluster, clusterName, user, userName } = currentContext(text, path);
     const url = URL.parse(cluster.server ?? '');
     if (url?.protocol !== 'https:')
       return { kind: 'unusable', detail: `server "${cluster.server ?? ''}" is not an https address` };
     const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
-    const common = { kind: 'read', host, isAddress: isIP(host) !== 0, user: userName } as const;
+    const isAddress = isIP(host) !== 0;
+    const common = { kind: 'read', host, isAddress, cluster: clusterName, user: userName } as const;
     const { exec } = user;
     if (exec) return { ...common, exec: [exec.command ?? '', ...(exec.args ?? [])] };
     const identity = await readIdentity(

@@ -1,0 +1,263 @@
+/**
+ * `outpost-dns init`: writes a configuration with comments, from a few answers of a person, and from what AWS or a kubeconfig says of
+ * the cluster. It overwrites no file unasked.
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import type { Command } from 'commander';
+import { ConfigError } from '../config/fault.ts';
+import { loadConfig } from '../config/load.ts';
+import { readOutbound } from '../config/outbound.ts';
+import { FarSide } from '../far-side/far-side.ts';
+import type { Observation } from '../records/observation.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { systemTimers } from '../runtime/timers.ts';
+import { systemCode } from '../store/file-system.ts';
+import { SILENT } from './check/site.ts';
+import { policyFor } from './iam-policy.ts';
+import { type Discovered, initialConfig } from './init/initial-config.ts';
+import { installedEnvironment } from './running-server.ts';
+import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode, type Run } from './subcommand.ts';
+import { explain, print } from './terminal.ts';
+
+interface InitOptions {
+  readonly cluster?: string;
+  readonly region?: string;
+  readonly kubeconfig?: string;
+  readonly profile?: string;
+  readonly upstream: readonly string[];
+  readonly output: string;
+  readonly force?: true;
+  readonly policy?: true;
+}
+
+export function define(command: Command, { ended }: Run): void {
+  command
+    .option('--cluster <name>', 'name of the EKS local cluster')
+    .option('--region <region>', 'AWS Region of its Outpost')
+    .option(
+      '--kubeconfig <file>',
+      'take the endpoint, and name and Region where they are in it, from this file',
+    )
+    .option('--profile <name>', 'profile of the AWS configuration files')
+    .option(
+      '--upstream <address>',
+      'a resolver to forward other names to; repeat it for a second one',
+      append,
+      [],
+    )
+    .option('-o, --output <file>', 'file to write; - is standard output', DEFAULT_CONFIG_FILE)
+    .option('--force', 'replace the file where it exists')
+    .option('--policy', 'print the least-privilege IAM policy, and write no file')
+    .action(async (options: InitOptions) => ended(await init(options)));
+}
+
+function append(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+async function init(options: InitOptions): Promise<ExitCode> {
+  if (!options.force && !options.policy && options.output !== '-' && (await exists(options.output))) {
+    explain(
+      `"${options.output}" exists already: it is not touched`,
+      'name another file with --output, or replace it with --force',
+    );
+    return EXIT.finding;
+  }
+  // the credentials of the service, where they are there already
+  Object.assign(process.env, await installedEnvironment());
+  const { outbound } = readOutbound(process.env);
+  using farSide = new FarSide({ clock: systemClock, timers: systemTimers, log: SILENT, outbound });
+  const known = await fromKubeconfig(options.kubeconfig, farSide);
+  if ('fault' in known) {
+    explain(known.fault, 'name a kubeconfig whose current context is that of the cluster');
+    return EXIT.finding;
+  }
+  const ask = asker();
+  try {
+    const name = options.cluster ?? known.name ?? (await ask('Name of the EKS local cluster'));
+    const region =
+      options.region ?? known.region ?? (await ask('AWS Region of the Outpost', process.env['AWS_REGION']));
+    if (!name || !region) return missing(name ? '--region' : '--cluster');
+    if (options.policy) {
+      const sources = ['cluster', 'interfaces'] as const;
+      print(JSON.stringify(policyFor([{ name, region, sources }], known.accountId), null, 2));
+      return EXIT.well;
+    }
+    const upstreams = options.upstream.length > 0 ? options.upstream : await askUpstreams(ask);
+    if (upstreams.length === 0) return missing('--upstream');
+    const { profile } = options;
+    const seen = await discover({ name, region, profile }, farSide);
+    const discovered = { name, region, profile, upstreams, endpoint: known.endpoint, ...seen };
+    return await write(discovered, options);
+  } finally {
+    ask.close();
+  }
+}
+
+function missing(flag: string): ExitCode {
+  explain(
+    `${flag} is needed: standard input is no terminal on which it could be asked for`,
+    'outpost-dns init --cluster NAME --region REGION --upstream ADDRESS',
+  );
+  return EXIT.usage;
+}
+
+async function exists(file: string): Promise<boolean> {
+  return readFile(file).then(
+    () => true,
+    (error: unknown) => systemCode(error) !== 'ENOENT' && systemCode(error) !== 'ENOTDIR',
+  );
+}
+
+type Ask = ((question: string, suggestion?: string) => Promise<string | undefined>) & { close(): void };
+
+/** Asks on a terminal; elsewhere only the suggestion counts. */
+function asker(): Ask {
+  const isTerminal = process.stdin.isTTY && process.stderr.isTTY;
+  const lines = isTerminal ? createInterface({ input: process.stdin, output: process.stderr }) : undefined;
+  const ask = async (question: string, suggestion?: string): Promise<string | undefined> => {
+    if (lines === undefined) return suggestion;
+    const answer = await lines.question(`${question}${suggestion ? ` [${suggestion}]` : ''}: `);
+    return answer.trim() || suggestion;
+  };
+  return Object.assign(ask, { close: () => lines?.close() });
+}
+
+interface FromKubeconfig {
+  readonly name?: string;
+  readonly region?: string;
+  readonly accountId?: string;
+  readonly endpoint?: string;
+}
+
+const DEADLINE_MS = 8_000;
+
+async function fromKubeconfig(
+  file: string | undefined,
+  farSide: FarSide,
+): Promise<FromKubeconfig | { readonly fault: string }> {
+  if (file === undefined) return {};
+  const request = { path: resolve(file), addresses: {}, authorities: {} };
+  const facts = await farSide.inspectKubeconfig(request, AbortSignal.timeout(DEADLINE_MS));
+  if (facts.kind === 'unusable') return { fault: facts.detail };
+  if (facts.isAddress) return { fault: `"${file}" names the address ${facts.host} in place of the endpoint` };
+  const arn = /^arn:[a-z-]+:eks:([a-z0-9-]+):(\d{12}):cluster\/(.+)$/.exec(facts.cluster);
+  const [, region = /\.([a-z]{2}(?:-[a-z]+)+-\d)\./.exec(facts.host)?.[1], accountId, name] = arn ?? [];
+  return {
+    endpoint: facts.host,
+    ...(name === undefined ? {} : { name }),
+    ...(region === undefined ? {} : { region }),
+    ...(accountId === undefined ? {} : { accountId }),
+  };
+}
+
+/** The servers that this host asks now: they are most likely right for the site. */
+async function askUpstreams(ask: Ask): Promise<readonly string[]> {
+  const texts = await Promise.all(RESOLV_FILES.map((file) => readFile(file, 'utf8').catch(() => '')));
+  const own = new Set(
+    Object.values(networkInterfaces()).flatMap((infos = []) => infos.map(({ address }) => address)),
+  );
+  const servers = texts.flatMap((text) =>
+    [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map(([, one = '']) => one),
+  );
+  const others = [...new Set(servers)].filter(
+    (one) => !one.startsWith('127.') && one !== '::1' && !own.has(one),
+  );
+  const answer = await ask('Upstream resolvers, separated by spaces', others.join(' '));
+  return (answer ?? '').split(/[\s,]+/).filter((one) => one !== '');
+}
+
+/** The second has the servers behind the stub of systemd-resolved. */
+const RESOLV_FILES = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
+
+/** What AWS says of the cluster, in the words of a comment where it says nothing. */
+async function discover(
+  {
+    name,
+    region,
+    profile,
+  }: { readonly name: string; readonly region: string; readonly profile?: string | undefined },
+  farSide: FarSide,
+): Promise<Pick<Discovered, 'details' | 'addresses' | 'failures'>> {
+  const context = { cluster: name, region, subnetIds: [], knownAddresses: [] };
+  const poll = (source: 'cluster' | 'interfaces', more: object = {}) =>
+    farSide.poll(source, { profile }, { ...context, ...more }, AbortSignal.timeout(DEADLINE_MS));
+  const described = await poll('cluster');
+  const details = described.kind === 'details' ? described.details : undefined;
+  const { vpcId, subnetIds, generation } = details ?? {};
+  const listed = await poll('interfaces', {
+    ...(vpcId === undefined ? {} : { vpcId }),
+    ...(subnetIds === undefined ? {} : { subnetIds }),
+    ...(generation === undefined ? {} : { generation }),
+  });
+  return {
+    details,
+    addresses: listed.kind === 'addresses' ? listed.addresses : [],
+    failures: [described, listed].flatMap((seen: Observation) =>
+      seen.kind === 'failed' ? [seen.detail] : [],
+    ),
+  };
+}
+
+async function write(discovered: Discovered, { output, force }: InitOptions): Promise<ExitCode> {
+  const text = initialConfig(discovered);
+  try {
+    await loadConfig({
+      text,
+      file: output,
+      explicit: true,
+      environment: {},
+      ownAddresses: [],
+      readFile: NO_FILE,
+    });
+    if (output === '-') {
+      print(text.trimEnd());
+    } else {
+      await mkdir(dirname(resolve(output)), { recursive: true });
+      await writeFile(output, text, { flag: force ? 'w' : 'wx', mode: 0o644 });
+    }
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      process.stderr.write(`${error.message}\n`);
+      return EXIT.usage;
+    }
+    const code = systemCode(error);
+    if (code === undefined) throw error;
+    const fix =
+      code === 'EEXIST' ? 'replace it with --force' : 'run it as root, or name another file with --output';
+    explain(`cannot write "${output}": ${code}`, fix);
+    return EXIT.finding;
+  }
+  if (output !== '-') print(nextSteps(discovered, output));
+  return EXIT.well;
+}
+
+const NO_FILE = async (): Promise<never> => {
+  throw new Error('the text of the configuration is at hand');
+};
+
+function nextSteps(
+  { name, region, endpoint, details, addresses, failures }: Discovered,
+  file: string,
+): string[] {
+  const found = details?.endpoint ?? endpoint;
+  const config = file === DEFAULT_CONFIG_FILE ? '' : ` --config ${file}`;
+  return [
+    `wrote "${file}" for cluster "${name}" in ${region}`,
+    ...(found === undefined ? [] : [`  endpoint   ${found}`]),
+    ...(addresses.length === 0 ? [] : [`  addresses  ${addresses.join(', ')}`]),
+    ...failures.map((failure) => `  not learned: ${failure}`),
+    '',
+    'next:',
+    ...(failures.length === 0
+      ? []
+      : [
+          `  outpost-dns init --policy --cluster ${name} --region ${region}     (the policy that its credentials need)`,
+        ]),
+    file === DEFAULT_CONFIG_FILE ? '  systemctl enable --now outpost-dns' : `  outpost-dns serve${config}`,
+    `  outpost-dns check${config}`,
+  ];
+}
