@@ -5,7 +5,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { createInterface } from 'node:readline/promises';
+import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { ConfigError } from '../config/fault.ts';
 import { loadConfig } from '../config/load.ts';
@@ -99,7 +99,7 @@ async function init(options: InitOptions): Promise<ExitCode> {
 
 function missing(flag: string): ExitCode {
   explain(
-    `${flag} is needed: standard input is no terminal on which it could be asked for`,
+    `${flag} is needed, and no answer was given for it`,
     'outpost-dns init --cluster NAME --region REGION --upstream ADDRESS',
   );
   return EXIT.usage;
@@ -118,10 +118,13 @@ type Ask = ((question: string, suggestion?: string) => Promise<string | undefine
 function asker(): Ask {
   const isTerminal = process.stdin.isTTY && process.stderr.isTTY;
   const lines = isTerminal ? createInterface({ input: process.stdin, output: process.stderr }) : undefined;
+  // answers that are pasted at once come before their questions: the iterator keeps them
+  const answers = lines?.[Symbol.asyncIterator]();
   const ask = async (question: string, suggestion?: string): Promise<string | undefined> => {
-    if (lines === undefined) return suggestion;
-    const answer = await lines.question(`${question}${suggestion ? ` [${suggestion}]` : ''}: `);
-    return answer.trim() || suggestion;
+    if (answers === undefined) return suggestion;
+    process.stderr.write(`${question}${suggestion ? ` [${suggestion}]` : ''}: `);
+    const { value = '', done } = await answers.next();
+    return done ? undefined : value.trim() || suggestion;
   };
   return Object.assign(ask, { close: () => lines?.close() });
 }
