@@ -5,11 +5,14 @@ ARG NODE_IMAGE=node:26.10.0-bookworm-slim@sha256:662933cf47f013bc8e4beb31a611644
 ARG BASE_IMAGE=debian:bookworm-slim@sha256:3783cc01769c7b2b1b83a5c5ad96c815348e28ed7da68e2e3687004faa906251
 
 FROM ${NODE_IMAGE} AS build
+# strip(1): the runtime's symbols are a quarter of its size
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends binutils
 WORKDIR /build
 COPY package.json package-lock.json ./
 RUN npm ci --no-audit --no-fund
 COPY . .
-RUN npm run build
+RUN npm run build -- --strip
 
 FROM ${BASE_IMAGE}
 # the one library that the runtime needs and Debian's slim image lacks

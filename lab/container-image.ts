@@ -164,6 +164,16 @@ async function holdsNothingElse(lab: Lab, rootFolder: string): Promise<void> {
     assert.deepEqual(await readdir(join(rootFolder, 'usr/lib/outpost-dns/node_modules')), ['node']);
     assert.ok(!existsSync(join(rootFolder, 'usr/local/lib/node_modules')), 'global packages');
   });
+  const ours = join(rootFolder, 'usr/lib/outpost-dns');
+  await lab.step('the runtime has no symbols, and the folder is that of the packages', async () => {
+    const bill: { components: { name: string; properties?: unknown[] }[] } = JSON.parse(
+      await readFile(join(ours, 'bom.cdx.json'), 'utf8'),
+    );
+    const runtime = bill.components.find(({ name }) => name === 'node');
+    assert.match(JSON.stringify(runtime?.properties), /sha256-before-strip/);
+    for (const folder of ['man', 'completions', 'docs', 'config']) assert.ok(existsSync(join(ours, folder)));
+  });
+  lab.note(`size of /usr/lib/outpost-dns: ${(await must(['du', '-sh', ours])).split('\t')[0]}`);
   lab.note(
     `size: ${(await must(['du', '-sh', rootFolder])).split('\t')[0]}, of it the lab's own Debian with systemd 209M`,
   );

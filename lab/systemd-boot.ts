@@ -8,7 +8,7 @@ import { atTheEnd, Background, must } from './commands.ts';
 import { fencedBlocks } from './markdown.ts';
 import { PACKAGE_TOOLS, root } from './workshop.ts';
 
-const BOOT_DEADLINE_MS = 300_000;
+const BOOT_DEADLINE_MS = 400_000;
 
 export const systemdBoot: LabCheck = {
   name: 'boot',
