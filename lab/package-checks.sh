@@ -74,6 +74,11 @@ expect 'the package, cut off: the upgrade keeps the configuration' same "$(cmp -
 expect 'the package, cut off: the upgrade brings the new examples' '' "$(grep 'of the version before' /etc/outpost-dns/*.example)"
 expect 'the package, cut off: it is answered after the upgrade' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(until_answered '10.0.1.10 10.0.2.10 10.0.3.10 ' 10)"
 clock 'upgraded, dig answers'
+pid=$(property MainPID)
+echo 'clusters: [{ name: 7, nonsense: yes }]' >$config
+apt-get install -y --reinstall ./outpost-dns_*.deb
+expect 'an upgrade to a version that refuses the configuration: the process stays' "$pid 10.0.1.10 10.0.2.10 10.0.3.10 " "$(property MainPID) $(answers @127.0.0.1)"
+cp /root/config.before $config
 link up
 systemctl stop outpost-dns
 expect 'a service that was stopped keeps its compiled code' yes "$(find /var/cache/outpost-dns -type f | grep -q . && echo yes)"

@@ -149,7 +149,7 @@ async function installsRpm(lab: Lab, rpm: string): Promise<void> {
       ['preinstall', 'rm -rf /usr/lib/outpost-dns'],
       ['postinstall', 'systemd-sysusers outpost-dns.conf'],
       ['preuninstall', 'systemctl stop "$unit"'],
-      ['postuninstall', 'systemctl try-restart outpost-dns.service'],
+      ['posttrans', 'systemctl restart outpost-dns.service'],
     ] as const)
       assert.ok(scripts.split(`${moment} scriptlet (using /bin/sh):\n`)[1]?.includes(command), moment);
     assert.doesNotMatch(scripts, /(?:stop|restart) outpost-dns\.socket/);
