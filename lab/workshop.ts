@@ -22,6 +22,7 @@ export class Workshop implements AsyncDisposable {
   readonly folder: string;
   readonly #cache: string | undefined;
   readonly #made = new Map<string, Promise<string>>();
+  #commitTime: Promise<string> | undefined;
 
   private constructor(folder: string, cache: string | undefined) {
     this.folder = folder;
@@ -95,7 +96,9 @@ export class Workshop implements AsyncDisposable {
   /** `npm run package` in the clone, into `path`. */
   async package(path: string, { TMPDIR = '/tmp', TZ = 'UTC' }: NodeJS.ProcessEnv): Promise<void> {
     const clone = await this.installed();
-    const epoch = (await must(['git', 'log', '-1', '--format=%ct'], { cwd: root })).trim();
+    // asked once: a commit beside the lab must not be a difference between two builds
+    this.#commitTime ??= must(['git', 'log', '-1', '--format=%ct'], { cwd: root });
+    const epoch = (await this.#commitTime).trim();
     await must(['npm', 'run', 'package', '--', '--arch', process.arch, '--out', path], {
       cwd: clone,
       env: { ...machineEnvironment(), SOURCE_DATE_EPOCH: epoch, TMPDIR, TZ },
