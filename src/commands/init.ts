@@ -199,10 +199,12 @@ async function discover(
   return {
     details,
     addresses: listed.kind === 'addresses' ? listed.addresses : [],
-    failures: [described, listed].flatMap((seen: Observation) =>
-      seen.kind === 'failed' ? [seen.detail] : [],
-    ),
+    failures: [...new Set([described, listed].flatMap(failureOf))],
   };
+}
+
+function failureOf(seen: Observation): readonly string[] {
+  return seen.kind === 'failed' ? [seen.detail] : [];
 }
 
 async function write(discovered: Discovered, { output, force }: InitOptions): Promise<ExitCode> {
