@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs inside the booted Debian of systemd-boot.ts, once, and turns the machine off. /lab/blocks/*.sh are the commands of docs/install.md,
-# docs/outage.md and docs/drill.md as they stand there. Each line of /lab/results is one thing that held ("ok NAME") or did not ("not ok NAME").
+# docs/outage.md, docs/drill.md and docs/prepare.md as they stand there. Each line of /lab/results is one thing that held ("ok NAME") or did not ("not ok NAME").
 set -u
 exec >/lab/log 2>&1
 results=/lab/results
@@ -120,6 +120,8 @@ expect 'in a drill the endpoint is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$
 expect 'in a drill the metric says so' 'outpost_dns_drill_running 1' "$(metric outpost_dns_drill_running)"
 block drill-Report
 block drill-Stop
+block prepare-A-drill-instead-of-a-cut-link
+outpost-dns drill stop
 expect 'after it the metric says so' 'outpost_dns_drill_running 0' "$(metric outpost_dns_drill_running)"
 block upgrade-A-new-copy-by-hand
 expect 'after the upgrade it is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(answers @127.0.0.1)"

@@ -13,7 +13,7 @@ const BOOT_DEADLINE_MS = 400_000;
 export const systemdBoot: LabCheck = {
   name: 'boot',
   about:
-    'docs/install.md, docs/outage.md, docs/drill.md and docs/upgrade.md on a Debian that boots systemd; the .deb from installation to purge',
+    'docs/install.md, docs/outage.md, docs/drill.md, docs/prepare.md and docs/upgrade.md on a Debian that boots systemd; the .deb from installation to purge',
   tools: ['debootstrap', 'systemd-nspawn', 'git', 'ip', ...PACKAGE_TOOLS],
   async run(lab) {
     const machine = await prepareMachine(lab);
@@ -47,7 +47,7 @@ async function prepareMachine(lab: Lab): Promise<string> {
   await copyFile('/etc/resolv.conf', join(machine, 'etc', 'resolv.conf'));
   for (const words of [['update'], ['install', '-y', '--no-install-recommends', 'libatomic1']])
     await must(['chroot', machine, 'apt-get', ...words]);
-  for (const page of ['install', 'outage', 'drill', 'upgrade'])
+  for (const page of ['install', 'outage', 'drill', 'prepare', 'upgrade'])
     await writeBlocks(page, join(machine, 'lab', 'blocks'));
   await putPackages(lab, join(machine, 'root'));
   await copyFile(join(import.meta.dirname, 'package-checks.sh'), join(machine, 'lab', 'package-checks.sh'));

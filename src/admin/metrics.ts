@@ -85,7 +85,9 @@ somebody asked for. Ages are seconds, and absent where there is none. Node's own
 the event loop among them) are there too. \`/status\` says as JSON what they are made from; of retained names it lists a hundred at most,
 those that need somebody first, and counts the others.
 
-Watch these first:
+Alert rules over these names are in [config/prometheus](../config/prometheus/outpost-dns.rules.yaml) (\`promtool test rules
+config/prometheus/outpost-dns.test.yaml\` tries them), and a board for Grafana in [config/grafana](../config/grafana/outpost-dns.json). Both are generated
+from the same list, and alerts about a cut are silent while a drill runs. Watch these first:
 
 - \`outpost_dns_endpoint_age_seconds\`: how old the truth is. Minutes while connected; it grows through an outage. Warn at 7 and 30 days.
 - \`outpost_dns_ready\`: 0 when an endpoint cannot be answered at all.
