@@ -8,7 +8,8 @@
 import { controlPath, startControlServer } from './admin/control-server.ts';
 import { AdminError, type HttpServerOptions, startHttpServer } from './admin/http-server.ts';
 import { createPages } from './admin/pages.ts';
-import { controlRoutes } from './daemon/control-commands.ts';
+import { controlRoutes, rehearseCut } from './daemon/control-commands.ts';
+import { cutPanelOf } from './daemon/cut-panel.ts';
 import { DAEMON_MESSAGES } from './daemon/daemon-messages.ts';
 import { setAsideEvent } from './daemon/ledger-events.ts';
 import { timelineOf, watchTrend } from './daemon/page-parts.ts';
@@ -48,6 +49,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     revision: () => daemon.revision,
     timers: parts.timers,
     timeline: timelineOf(parts, rooms),
+    pagePanels: cutPanelOf(() => rehearseCut(parts, rooms), parts.clock),
   });
   // nothing to serve: a person may be waiting for the first poll
   const isHurried = notReady(plane.snapshot().clusters, serving.current.records).length > 0;

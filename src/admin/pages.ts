@@ -26,6 +26,8 @@ export interface PagesOptions<Status extends Readiness> {
   readonly revision?: () => string;
   /** The newest events, the newest first. */
   readonly timeline?: () => Promise<readonly TimelineEvent[]>;
+  /** Panels of the page alone, below the first two. */
+  readonly pagePanels?: () => readonly Panel[];
   /** Without timers there is no `/live`. */
   readonly timers?: Timers;
 }
@@ -59,7 +61,9 @@ export function createPages<Status extends Readiness>(
   });
   const html = async () => {
     const events = (await options.timeline?.()) ?? [];
-    return inPieces(statusTexts((await panels()).panels, events), pause);
+    const all = (await panels()).panels;
+    const shown = [...all.slice(0, 2), ...(options.pagePanels?.() ?? []), ...all.slice(2)];
+    return inPieces(statusTexts(shown, events), pause);
   };
   return new Map<string, MakePage>([
     ['/', shared(async () => statusHtml(await html()))],

@@ -24,7 +24,7 @@ export function controlRoutes(
     ...drillRoutes(rooms.drill),
     ...pinRoutes(pinControl(rooms)),
     ...flushRoutes(flushControl(parts, rooms)),
-    ...asIfCutRoutes(() => inSlices(asIfCut(rooms, parts.clock), parts.pause, REHEARSALS_PER_TURN)),
+    ...asIfCutRoutes(() => rehearseCut(parts, rooms)),
     ...explainRoutes({
       normalName,
       typeOf: typeFromText,
@@ -35,6 +35,11 @@ export function controlRoutes(
 
 /** A rehearsal takes some tens of microseconds. */
 const REHEARSALS_PER_TURN = 10;
+
+/** For `check --as-if-cut`, and for the page. */
+export function rehearseCut({ pause, clock }: Pick<DaemonParts, 'pause' | 'clock'>, rooms: Rooms) {
+  return inSlices(asIfCut(rooms, clock), pause, REHEARSALS_PER_TURN);
+}
 
 function pinControl({ plane, store }: Rooms): PinControl {
   /** Waits for the clients' answer first, and then for the disk. */
