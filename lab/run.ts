@@ -4,6 +4,7 @@
  * not, 2: it cannot run here.
  */
 import { parseArgs } from 'node:util';
+import { addressProof } from './address-proof.ts';
 import { behindResolvers } from './behind-resolvers.ts';
 import { bundle } from './bundle.ts';
 import type { Lab, LabCheck } from './check.ts';
@@ -36,6 +37,7 @@ const CHECKS: readonly LabCheck[] = [
   cutResolvers,
   siteExports,
   outage,
+  addressProof,
   port53,
   stubResolvers,
   validators,

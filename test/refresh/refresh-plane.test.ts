@@ -1,9 +1,10 @@
 import t from 'tap';
-import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
+import type { EndpointRecord, ServedAddress } from '../../src/records/endpoint-record.ts';
 import type { AddressCheck } from '../../src/refresh/address-checks.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-settings.ts';
 import { addressesOf, type Change } from '../../src/refresh/reconcile/changes.ts';
 import { emptyRecord } from '../../src/refresh/reconcile/plan.ts';
+import type { CheckResult } from '../../src/refresh/reconcile/prove.ts';
 import { RefreshPlane } from '../../src/refresh/refresh-plane.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
@@ -313,6 +314,47 @@ t.test('a dead address is marked in what is published, and neither saved nor rem
   await plane.stop();
   t.equal(time.pendingTimers, 0);
 });
+
+t.test('a new address is published when it is proven, and a refused one never beside it', async (t) => {
+  const probe = { port: 443, intervalMs: 30_000, timeoutMs: 2_000, prove: true };
+  const one = cluster('one', sees('dns', A, B), { probe });
+  const results: Record<string, CheckResult> = { [A]: { kind: 'proven' }, [B]: { kind: 'proven' } };
+  const { plane, time, published, saved } = setUp(
+    [one.settings],
+    async ({ address }) => results[address] ?? { kind: 'silent', reason: 'timeout' },
+  );
+  const ever = () =>
+    new Set(published.flatMap((records) => addressesOf(records[0] ?? emptyRecord('one', ''))));
+  await plane.load([]);
+  plane.start();
+  await time.advance(5_000);
+  one.dns.script = sees('dns', A, B, C);
+  await time.advance(120_000);
+  t.notOk(ever().has(C), 'it does not answer');
+  results[C] = { kind: 'refused', reason: 'other-authority' };
+  await time.advance(60_000);
+  t.notOk(ever().has(C), 'another host has it');
+  t.match(plane.snapshot().clusters[0]?.withheld, [{ address: C, proof: { state: 'refused' } }]);
+  t.match(saved.at(-1), [
+    { addresses: [{}, {}, { address: C, proof: { state: 'refused' }, awaitsProof: true }] },
+  ]);
+  results[C] = { kind: 'proven' };
+  await time.advance(60_000);
+  t.strictSame(summary(published.at(-1)), [['one', A, B, C]]);
+  await plane.stop();
+  const again = setUp([one.settings], async () => ({ kind: 'untried', reason: 'not-asked' }));
+  results[C] = { kind: 'refused', reason: 'other-authority' };
+  await again.plane.load([
+    { ...stored('one', time.wallMs(), A, C), addresses: [proven(A), { ...proven(C), awaitsProof: true }] },
+  ]);
+  t.strictSame(summary(again.published[0]), [['one', A]], 'from the first answer after a restart');
+  await again.plane.stop();
+});
+
+function proven(address: string): ServedAddress {
+  const state = address === A ? 'proven' : 'unproven';
+  return { address, provenance: {}, proof: { state, sinceMs: 0 } };
+}
 
 t.test('the last state is saved at the stop', async (t) => {
   const one = cluster('one', sees('dns', A));
