@@ -38,13 +38,12 @@ node=/root/dist/outpost-dns/node_modules/node/bin/node
 "$node" -e 'for (const [k, v] of Object.entries(JSON.parse(fs.readFileSync("/root/region.json", "utf8")).environment)) console.log(`${k}="${v}"`)' >/etc/outpost-dns/environment
 upstream=$("$node" -p 'JSON.parse(fs.readFileSync("/root/region.json", "utf8")).dnsAddress')
 link() { /root/dist/outpost-dns/bin/outpost-dns sandbox link "$1" --port 5399; }
+if outpost-dns init --cluster demo --region us-west-2 --upstream "$upstream"; then ok 'init writes the configuration'; else not_ok 'init writes the configuration' "exit code $?, see the log"; fi
+expect 'init names the addresses that it found' 1 "$(grep -c '# *addresses 10.0.1.10, 10.0.2.10, 10.0.3.10' $config)"
+cat $config
 # Short intervals, because the walk is short. No server listens at the simulated addresses.
-cat >$config <<END
-clusters:
-  - { name: demo, region: us-west-2, probe: { enabled: false } }
-upstreams: [$upstream]
-refresh: { dns: 5s, interfaces: 5s, cluster: 30s, retryMin: 1s, retryMax: 3s, deadline: 5s }
-END
+sed -i 's/^    region: us-west-2$/&\n    probe: { enabled: false }/' $config
+echo 'refresh: { dns: 5s, interfaces: 5s, cluster: 30s, retryMin: 1s, retryMax: 3s, deadline: 5s }' >>$config
 endpoint=5E9D0F3C7A1B4286B0D4C8E2F6A19753.gr7.us-west-2.eks.amazonaws.com
 clock 'configured'
 block install-Start
