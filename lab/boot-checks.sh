@@ -93,10 +93,12 @@ pid=$(property MainPID)
 
 echo 'clusters: [{ name: 7, nonsense: yes }]' >$config
 systemctl reload outpost-dns
-sleep 1
+refusals() { journalctl --no-pager -u outpost-dns | grep -c 'reload refused'; }
+deadline=$(($(milliseconds) + 30000))
+until [ "$(refusals)" -ge 1 ] || [ "$(milliseconds)" -gt $deadline ]; do sleep 0.2; done
 expect 'a bad file: the process stays' "$pid" "$(property MainPID)"
 expect 'a bad file: the answer stays' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(answers @127.0.0.1)"
-expect 'a bad file: the journal says so' 1 "$(journalctl --no-pager -u outpost-dns | grep -c 'reload refused')"
+expect 'a bad file: the journal says so' 1 "$(refusals)"
 configure '10.0.1.10, 10.0.2.10, 10.0.3.10'
 
 kill -9 "$pid"
