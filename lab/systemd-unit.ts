@@ -1,7 +1,7 @@
 /** The unit as systemd's own tools see it: is it valid, and how exposed is it. */
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, rename } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { LabCheck } from './check.ts';
 import { must, run } from './commands.ts';
 
@@ -19,9 +19,17 @@ export const systemdUnit: LabCheck = {
     await must(['cp', '-a', await lab.workshop.debian(), host]);
     await must(['cp', '-a', await lab.workshop.bundle(), program]);
     await mkdir(join(host, 'etc', 'systemd', 'system'), { recursive: true });
-    await copyFile(unit, join(host, 'etc', 'systemd', 'system', 'outpost-dns.service'));
+    for (const name of ['outpost-dns.service', 'outpost-dns.socket'])
+      await copyFile(join(dirname(unit), name), join(host, 'etc', 'systemd', 'system', name));
     const verify = () =>
-      run(['systemd-analyze', 'verify', '--man=no', `--root=${host}`, 'outpost-dns.service']);
+      run([
+        'systemd-analyze',
+        'verify',
+        '--man=no',
+        `--root=${host}`,
+        'outpost-dns.service',
+        'outpost-dns.socket',
+      ]);
     await lab.step('systemd-analyze verify finds nothing', async () => {
       const { code, stdout, stderr } = await verify();
       assert.deepEqual([code, `${stdout}${stderr}`], [0, '']);

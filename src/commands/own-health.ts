@@ -10,7 +10,7 @@
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
-import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
+import { connectable, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import type { Daemon } from '../daemon/running-daemon.ts';
 import type { Log } from '../log/log.ts';
 import { composeQuery } from '../protocol/wire/query.ts';
@@ -47,7 +47,7 @@ export async function askForLife(
   const asked = addresses
     .flatMap((text) => {
       const reading = readSocketAddress(text, 53, 1);
-      return 'value' in reading && isHere(reading.value.address) ? [reading.value] : [];
+      return 'value' in reading && isHere(reading.value.address) ? [connectable(reading.value)] : [];
     })
     .toSorted((a, b) => Number(isLoopback(b)) - Number(isLoopback(a)))
     .slice(0, ASKED_AT_ONCE);

@@ -8,7 +8,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { sandboxServer } from '../../sandbox/control-client.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
-import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
+import { connectable, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import { readConfig } from './config-file.ts';
 import { getStatus, socketText } from './server-client.ts';
 import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode } from './subcommand.ts';
@@ -140,12 +140,7 @@ export async function explainNoConfig(): Promise<ExitCode> {
 /** Returns the places at which commands reach the server of this configuration. */
 export function placesOf({ listen, admin, state }: Config): Places {
   const [first = DEFAULT_PLACES.dns] = listen.dns;
-  return { admin: reachable(admin.listen), dns: reachable(first), stateDirectory: state.directory };
-}
-
-/** Turns an address to listen on into an address to connect to: loopback in place of a wildcard. */
-function reachable({ address, port }: SocketAddress): SocketAddress {
-  return { address: address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address, port };
+  return { admin: connectable(admin.listen), dns: connectable(first), stateDirectory: state.directory };
 }
 
 /** Whether this host has a configuration, valid or not. */
@@ -166,7 +161,7 @@ async function atDefaultPlaces(defaults: Places): Promise<Places | undefined> {
     const dns = readSocketAddress(server.listening[0]?.address ?? '', 53, 1);
     return {
       admin: defaults.admin,
-      dns: 'value' in dns ? reachable(dns.value) : defaults.dns,
+      dns: 'value' in dns ? connectable(dns.value) : defaults.dns,
       stateDirectory: (await isOwn(state.directory)) ? state.directory : defaults.stateDirectory,
     };
   }

@@ -9,8 +9,9 @@ import type { Log } from '../log/log.ts';
 import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
 import { inBackground, logBackgroundFailures, noteFailure } from '../runtime/background.ts';
 import { systemClock, watchSuspends } from '../runtime/clock.ts';
+import { takeHandedSockets } from '../runtime/handed-sockets.ts';
 import { systemRandom } from '../runtime/random.ts';
-import { connectServiceManager } from '../runtime/service-manager.ts';
+import { connectServiceManager, type ServiceManager } from '../runtime/service-manager.ts';
 import { catchSignals, type Signals } from '../runtime/signals.ts';
 import { systemPause } from '../runtime/slices.ts';
 import { directExit, threadsEnded, threadsNotEnded } from '../runtime/threads.ts';
@@ -31,7 +32,10 @@ export function define(command: Command, { ended, signals }: Run): void {
 async function serve(file: string | undefined, signals: Signals): Promise<ExitCode> {
   process.stderr.on('error', () => undefined); // the server runs on without a standard error
   const config = await readConfigOrExplain(file);
-  if (config === undefined) return EXIT.usage;
+  if (config === undefined) {
+    await refusalPause();
+    return EXIT.usage;
+  }
   const processLog = await createProcessLog(config.log);
   const { log } = processLog;
   const reader = configReader(file);
@@ -51,6 +55,7 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
     logState: processLog.state,
     setLogLevel: processLog.setLevel,
     interfaces: networkInterfaces,
+    handed: (libc) => takeHandedSockets(process.env, process.pid, libc),
     hostName: hostname(),
     version: packageJson.version,
     runtime: `node ${process.versions.node}`,
@@ -67,10 +72,11 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
     await processLog.flush();
     const text = isStartRefusal(error) ? error.message : `cannot start: ${inspect(error)}`;
     process.stderr.write(`outpost-dns: ${text}\n`);
+    await refusalPause();
     exitSoon(EXIT.finding, processLog);
     return EXIT.finding;
   }
-  manager.notify('READY=1', 'STATUS=answering');
+  inBackground('other', () => announce(daemon, manager, ended.promise));
   if (process.connected) process.send?.('answering'); // to the sandbox that started this server
   const suspends = watchSuspends((suspendedMs) => {
     daemon.resumed(suspendedMs);
@@ -89,6 +95,39 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
   await processLog.flush();
   exitSoon(EXIT.well, processLog);
   return EXIT.well;
+}
+
+/** Less than TimeoutStartSec=: then the server says that it is ready all the same, because it answers the host itself. */
+const USABLE_WITHIN_MS = 60_000;
+
+/** Ready is a server with an address that a client can use: after a power cut a lease may come later than this process. */
+async function announce(daemon: Daemon, manager: ServiceManager, ended: Promise<unknown>): Promise<void> {
+  const late = Promise.withResolvers<'late'>();
+  const limit = setTimeout(() => late.resolve('late'), USABLE_WITHIN_MS);
+  const usable = daemon.usable.then(() => 'usable' as const);
+  const early = Promise.withResolvers<'waiting'>();
+  setImmediate(() => setImmediate(early.resolve, 'waiting'));
+  if ((await Promise.race([usable, early.promise])) === 'waiting')
+    manager.notify('STATUS=answering on loopback alone: this host has no other address yet');
+  const outcome = await Promise.race([usable, late.promise, ended.then(() => 'ended' as const)]);
+  clearTimeout(limit);
+  if (outcome === 'usable') manager.notify('READY=1', 'STATUS=answering');
+  else if (outcome === 'late') {
+    manager.notify('READY=1');
+    await usable;
+    manager.notify('STATUS=answering');
+  }
+}
+
+/**
+ * RestartSec= is short, so that a crash loses no query. A start that was refused would be repeated several times a second with
+ * the same end: under a service manager it waits.
+ */
+const REFUSAL_PAUSE_MS = 1_000;
+
+async function refusalPause(): Promise<void> {
+  if (process.env['NOTIFY_SOCKET'] === undefined) return;
+  await new Promise((resolve) => setTimeout(resolve, REFUSAL_PAUSE_MS));
 }
 
 type EndReason = 'SIGTERM' | 'SIGINT' | 'disconnect';

@@ -6,6 +6,8 @@ import type { Log } from '../log/log.ts';
 import type { Ping } from '../refresh/link-probe.ts';
 import type { AskOutpost } from '../refresh/outpost-watch.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Libc } from '../runtime/datagrams.ts';
+import type { HandedSockets } from '../runtime/handed-sockets.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Pause } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
@@ -26,6 +28,8 @@ export interface DaemonParts {
   readonly setLogLevel: (level: Config['log']['level']) => void;
   /** `os.networkInterfaces`. */
   readonly interfaces: () => HostInterfaces;
+  /** Takes the sockets that the service manager handed over; called once. */
+  readonly handed?: (libc: Libc | undefined) => HandedSockets;
   /** The parts that cross the link; a test passes its own parts in place of sockets and the SDK. */
   readonly network?: NetworkParts;
   /** `os.hostname()`: a browser may ask for the pages by it. */

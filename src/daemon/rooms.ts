@@ -1,8 +1,8 @@
 /** Builds every room from the configuration and connects the rooms; nothing here opens a socket or a file. */
 import type { Config } from '../config/config.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
-import type { Libc } from '../runtime/datagrams.ts';
 import { atOnce } from '../runtime/slices.ts';
+import type { ChosenCalls } from '../serving/listener/bound-address.ts';
 import { Trend } from '../trend/trend.ts';
 import { buildOutageRooms, type OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
@@ -14,7 +14,7 @@ import { buildStoreRooms } from './store-rooms.ts';
 
 export type Rooms = ReturnType<typeof buildRooms>;
 
-export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
+export function buildRooms(parts: DaemonParts, calls: ChosenCalls) {
   const inForce = inForceWith(parts.config, atOnce(routesOf(parts.config)));
   const stores = buildStoreRooms(parts, inForce, () => outage.link.isAnyCut);
   // two calls lead back from the rooms that answer to the rooms that refresh; they are made only after all are built
@@ -29,7 +29,7 @@ export function buildRooms(parts: DaemonParts, libc: Libc | undefined) {
   const outage: OutageRooms = buildOutageRooms(parts, inForce, stores, pollAgain, () =>
     serving.forwarder.forgetCuts(),
   );
-  const around = { libc, inForce, cache: stores.cache, outage, pollAgain, statusText: statusOf };
+  const around = { calls, inForce, cache: stores.cache, outage, pollAgain, statusText: statusOf };
   const serving: ServingRooms = buildServingRooms(parts, around);
   const refresh: RefreshRooms = buildRefreshRooms(parts, { inForce, stores, outage, serving });
   const trend = new Trend();

@@ -94,17 +94,18 @@ export function disconnectedRules(config: Config): DisconnectedRulesOptions {
 export function upstreamsBoundHere(
   groups: readonly UpstreamGroup[],
   bound: readonly SocketAddress[],
+  isHere: (address: string) => boolean,
 ): readonly string[] {
+  const isOver = (wildcard: string, address: string): boolean =>
+    wildcard === (address.includes(':') ? '::' : '0.0.0.0') && (isLoopback(address) || isHere(address));
   const isOurs = ({ address, port }: Upstream) =>
-    bound.some(
-      (here) => here.port === port && (here.address === address || isWildcardOver(here.address, address)),
-    );
+    bound.some((here) => here.port === port && (here.address === address || isOver(here.address, address)));
   const all = groups.flatMap(({ upstreams }) => upstreams);
   return [...new Set(all.filter(isOurs).map(({ text }) => text))];
 }
 
-function isWildcardOver(bound: string, address: string): boolean {
-  return bound === '::' ? address === '::1' : bound === '0.0.0.0' && address.startsWith('127.');
+function isLoopback(address: string): boolean {
+  return address.startsWith('127.') || address === '::1';
 }
 
 /** The configuration that runs. A room that reads it when it needs it sees the last reload. */

@@ -25,6 +25,8 @@ export interface Daemon {
   /** Reads the configuration again and applies it where it is valid; otherwise logs its faults and keeps the running configuration. Never rejects. */
   reload(): Promise<void>;
   report(): StatusReport;
+  /** Resolves when an address is served that a client can use: not for loopback alone, unless that is all that was asked for. */
+  readonly usable: Promise<void>;
   /** Returns the facts from which a watchdog decides whether the server answers queries. */
   vitals(): Vitals;
   /** The host was suspended: everything that is kept has aged, and may have changed meanwhile. */
@@ -65,6 +67,10 @@ export class RunningDaemon implements Daemon {
     return this.#readers.isAllowed(address);
   }
 
+  get usable(): Promise<void> {
+    return this.#rooms.listeners.usable;
+  }
+
   /** Differs after every reload, after a drill has begun or ended, and after the link has changed. */
   get revision(): string {
     const { drill, link } = this.#rooms;
@@ -83,7 +89,8 @@ export class RunningDaemon implements Daemon {
 
   /** Logs upstreams that are addresses of this server; the sockets must be bound. The forwarder finds a loop by itself; this names its cause. */
   warnOfOwnUpstreams({ groups }: Routes): void {
-    const upstreams = upstreamsBoundHere(groups, this.#rooms.listeners.addresses);
+    const { listeners } = this.#rooms;
+    const upstreams = upstreamsBoundHere(groups, listeners.addresses, (address) => listeners.isHere(address));
     if (upstreams.length > 0) DAEMON_MESSAGES.ownUpstream(this.#parts.log, { upstreams });
   }
 

@@ -1,16 +1,17 @@
 /** Builds the rooms that a query passes: sockets, intake, resolver, forwarder. Nothing here opens a socket. */
 import type { Config } from '../config/config.ts';
 import { LINK_THRESHOLDS } from '../link/link-state.ts';
-import type { Libc } from '../runtime/datagrams.ts';
 import type { Random } from '../runtime/random.ts';
 import { atOnce, type Steps } from '../runtime/slices.ts';
 import type { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { ServingTable } from '../serving/endpoints/endpoint-table.ts';
 import { Forwarder } from '../serving/forwarder/forwarder.ts';
 import { BatchedUdpSockets } from '../serving/forwarder/udp-batched.ts';
-import { udpListeners } from '../serving/listener/bound-address.ts';
+import { type ChosenCalls, udpListeners } from '../serving/listener/bound-address.ts';
 import { ClientAccess, ClientAddressBook } from '../serving/listener/clients.ts';
+import { HandedListenSockets } from '../serving/listener/handed.ts';
 import { Intake, type IntakeRules } from '../serving/listener/intake.ts';
+import { LISTENER_MESSAGES } from '../serving/listener/listener-messages.ts';
 import { Listeners } from '../serving/listener/listeners.ts';
 import { RateLimit } from '../serving/listener/rate-limit.ts';
 import { ServerCookies } from '../serving/listener/server-cookies.ts';
@@ -30,7 +31,7 @@ import { defaultGroup, disconnectedRules, siteNames } from './routes.ts';
 
 /** The parts of other rooms that the serving side needs. */
 interface Around {
-  readonly libc: Libc | undefined;
+  readonly calls: ChosenCalls;
   readonly inForce: ConfigInForce;
   readonly cache: AnswerCache;
   readonly outage: OutageRooms;
@@ -44,7 +45,7 @@ export type ServingRooms = ReturnType<typeof buildServingRooms>;
 
 export function buildServingRooms(parts: DaemonParts, around: Around) {
   const { config, clock, timers, random, log, interfaces } = parts;
-  const { libc, cache, outage, statusText, inForce } = around;
+  const { calls, cache, outage, statusText, inForce } = around;
   const serving = new ServingTable();
   const failedNames = new FailedNames();
   const forwarder = buildForwarder(parts, around);
@@ -84,12 +85,25 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
   const intake = new Intake({ handler: resolver, log, clock, cookies, ...intakeRules(config, random) });
   const clients = new ClientAddressBook();
   const slots = new TcpSlots({ intake, clients, clock, timers }, config.limits.tcp);
-  const createUdp = udpListeners(libc);
-  const listeners = new Listeners({ intake, clients, clock, timers, log, slots, interfaces, createUdp });
+  const listeners = new Listeners({
+    ...{ intake, clients, clock, timers, log, slots, interfaces },
+    ...listening(parts, calls),
+  });
   return { serving, forwarder, resolver, rehearsal, failedNames, isLinkCut, intake, slots, listeners };
 }
 
-function buildForwarder(parts: DaemonParts, { libc, inForce, outage, pollAgain }: Around): Forwarder {
+function listening({ handed, log }: DaemonParts, { libc, datagrams }: ChosenCalls) {
+  const { sockets, faults } = handed?.(libc) ?? { sockets: [], faults: [] };
+  for (const fault of faults) LISTENER_MESSAGES.handedUnusable(log, { fault });
+  return {
+    createUdp: udpListeners(datagrams),
+    hasPacketInfo: datagrams !== undefined,
+    handed: new HandedListenSockets(sockets, libc?.duplicate),
+    ...(libc === undefined ? {} : { watchHostAddresses: libc.watchHostAddresses }),
+  };
+}
+
+function buildForwarder(parts: DaemonParts, { calls, inForce, outage, pollAgain }: Around): Forwarder {
   const { config, clock, timers, random, log, network } = parts;
   const { drill, link } = outage;
   return new Forwarder({
@@ -99,7 +113,7 @@ function buildForwarder(parts: DaemonParts, { libc, inForce, outage, pollAgain }
     log,
     groups: inForce.routes.groups,
     settings: config.forward,
-    openUdp: libc && new BatchedUdpSockets(libc).open,
+    openUdp: calls.datagrams && new BatchedUdpSockets(calls.datagrams).open,
     isLinkCut: () => link.isFarSideCut,
     isCutOff: ({ text }) => drill.isRunning && inForce.routes.acrossLink.has(text),
     onEvidence: ({ upstream, reachable, reason }) =>

@@ -1,10 +1,13 @@
 /**
  * Implements datagrams.ts in C: UDP sockets, and batches of datagrams through recvmmsg(2) and sendmmsg(2), watched by libuv.
+ * libc-sockets.ts has the calls of a start, libc-library.ts the functions that are called.
  *
  * Layouts. Linux on x64 and arm64, little endian, LP64, glibc and musl alike: `struct mmsghdr` is 64 octets, `msghdr`
  * (name pointer 0, name length 8, iovec pointer 16, iovec count 24, control pointer 32, control length 40, flags 48)
  * and after it the message's length at 56; `struct iovec` is base 0, length 8; a name is a `sockaddr_in` (family 0 in
  * host order, port 2, address 4; 16 octets) or a `sockaddr_in6` (family 0, port 2, flow 4, address 8, scope 24; 28).
+ * A control message is a `struct cmsghdr` (length 0, level 8, type 12) and from 16 on an `in_pktinfo` (interface, local
+ * address, destination in the header; 12) or an `in6_pktinfo` (destination, interface; 20): ip(7), RFC 3542 section 6.
  * `struct epoll_event` is packed on x64 alone: events 0, data 4, 12 octets; elsewhere data 8, 16 octets. A `uv_poll_t`
  * is opaque: libuv says its size.
  *
@@ -20,11 +23,11 @@
  * only notes that a descriptor is readable, and the next phase of the loop reads it.
  */
 import { constants, endianness } from 'node:os';
-import { getSystemErrorName } from 'node:util';
 import {
   AF_INET,
   AF_INET6,
   BATCH,
+  type BatchOptions,
   type Connected,
   type DatagramBatch,
   type DatagramCalls,
@@ -34,22 +37,39 @@ import {
   type ReadySet,
   socketName,
 } from './datagrams.ts';
+import { type Contact, errorName, type Ffi, type Layout, openLibrary, systemError } from './libc-library.ts';
+import { adoptSocket, bindSocket, describeSocket, duplicate, watchHostAddresses } from './libc-sockets.ts';
 
 /** Sizes and offsets of C's structures; those of `epoll_event` differ by processor. */
 export const LAYOUT = {
-  mmsghdr: { size: 64, name: 0, nameLength: 8, iovec: 16, iovecs: 24, length: 56 },
+  mmsghdr: {
+    size: 64,
+    name: 0,
+    nameLength: 8,
+    iovec: 16,
+    iovecs: 24,
+    control: 32,
+    controlLength: 40,
+    length: 56,
+  },
   iovec: { size: 16, base: 0, length: 8 },
+  cmsghdr: { size: 16, length: 0, level: 8, type: 12 },
+  pktinfo4: { size: 12, interface: 0, local: 4, destination: 8 },
+  pktinfo6: { size: 20, destination: 0, interface: 16 },
   epollEvent: { x64: { size: 12, data: 4 }, arm64: { size: 16, data: 8 } },
 } as const;
-const { mmsghdr: HEADER, iovec: IOVEC } = LAYOUT;
+const { mmsghdr: HEADER, iovec: IOVEC, cmsghdr: CONTROL } = LAYOUT;
 
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
-const SO_SNDBUF = 7;
-const SO_RCVBUF = 8;
+const IPPROTO_IP = 0;
+const IP_PKTINFO = 8;
 const IPPROTO_IPV6 = 41;
+const IPV6_PKTINFO = 50;
+/** Room for the control messages of a slot: the packet information, and messages that a handed socket may bring besides. */
+const CONTROL_OCTETS = 128;
+const CONTROL_WORDS = CONTROL_OCTETS / 4;
 const IPV6_V6ONLY = 26;
 const MSG_DONTWAIT = 0x40;
 const EPOLL_CLOEXEC = 0o2000000;
@@ -76,23 +96,6 @@ export async function loadDatagramCalls(): Promise<DatagramCalls> {
   }
 }
 
-type Ffi = typeof import('node:ffi');
-/** The kinds of array that stand for C's structures here. */
-type Layout =
-  | Uint8Array<ArrayBuffer>
-  | Int32Array<ArrayBuffer>
-  | Uint32Array<ArrayBuffer>
-  | BigUint64Array<ArrayBuffer>;
-
-/** The opened library, for every part of this file. */
-interface Contact {
-  /** The callback of libuv lives as long as this object. */
-  readonly lib: InstanceType<Ffi['DynamicLibrary']>;
-  readonly calls: ReturnType<typeof openLibrary>['functions'];
-  readonly errno: () => number;
-  readonly pointer: (view: Layout) => bigint;
-}
-
 function createLibc(ffi: Ffi): Libc {
   const { lib, functions: calls } = openLibrary(ffi);
   const errnoAt = calls.__errno_location();
@@ -102,10 +105,18 @@ function createLibc(ffi: Ffi): Libc {
     errno: () => ffi.getInt32(errnoAt),
     pointer: (view) => BigInt(ffi.getRawPointer(view)),
   };
+  const watch = createWatching(contact, () => ffi.getCurrentEventLoop());
   const outbox = new Uint8Array(OUTBOX_OCTETS);
   const outboxPointer = contact.pointer(outbox);
   return {
-    open: (family, address, port, bufferOctets) => openBound(contact, family, address, port, bufferOctets),
+    open(family, address, port, options) {
+      const fd = openSocket(contact, family);
+      if (fd < 0) throw systemError('socket', -fd);
+      return bindSocket(contact, fd, socketName(family, address, port), options);
+    },
+    adopt: (fd, options) => adoptSocket(contact, fd, options),
+    describe: (fd) => describeSocket(contact, fd),
+    duplicate: (fd) => duplicate(contact, fd),
     connect: (family, port, peer) => openConnected(contact, family, port, peer),
     send(fd, octets) {
       if (octets.length > OUTBOX_OCTETS) return -EMSGSIZE;
@@ -117,35 +128,11 @@ function createLibc(ffi: Ffi): Libc {
       }
     },
     close: (fd) => void calls.close(fd),
-    batch: (family, slotOctets, size = BATCH) => createBatch(contact, family, slotOctets, size),
-    watch: createWatching(contact, () => ffi.getCurrentEventLoop()),
+    batch: (family, slotOctets, options) => createBatch(contact, family, slotOctets, options ?? {}),
+    watch,
+    watchHostAddresses: (onChange) => watchHostAddresses(contact, watch, onChange),
     readySet: () => createReadySet(contact),
   };
-}
-
-function openBound(
-  contact: Contact,
-  family: 4 | 6,
-  address: Uint8Array,
-  port: number,
-  bufferOctets: number,
-): { readonly fd: number; readonly port: number } {
-  const { calls, errno } = contact;
-  const fd = openSocket(contact, family);
-  if (fd < 0) throw systemError('socket', -fd);
-  const value = new Int32Array([bufferOctets]);
-  // best effort: the kernel grants what net.core.rmem_max allows
-  calls.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, value, 4);
-  calls.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, value, 4);
-  const name = socketName(family, address, port);
-  const length = new Uint32Array([nameOctets(family)]);
-  const isBound = calls.bind(fd, name, length[0] ?? 0) === 0 && calls.getsockname(fd, name, length) === 0;
-  if (!isBound) {
-    const error = systemError('bind', errno());
-    calls.close(fd);
-    throw error;
-  }
-  return { fd, port: ((name[2] ?? 0) << 8) | (name[3] ?? 0) };
 }
 
 function openConnected(
@@ -190,28 +177,59 @@ function createBatch(
   { calls, errno, pointer }: Contact,
   family: 4 | 6,
   slotOctets: number,
-  size: number,
+  { size = BATCH, packetInfo = false }: BatchOptions,
 ): DatagramBatch {
-  // all four arrays are fields or in a closure: they are reachable while the batch is
-  const { slots, names, headers32, iovecs32, headersPointer } = layOut(family, slotOctets, size, pointer);
+  // all five arrays are fields or in a closure: they are reachable while the batch is
+  const arrays = layOut(family, slotOctets, size, packetInfo, pointer);
+  const { slots, names, controls, headers32, iovecs32, headersPointer } = arrays;
+  const controlWords = new Uint32Array(controls.buffer);
+  const [level, type] = family === 4 ? [IPPROTO_IP, IP_PKTINFO] : [IPPROTO_IPV6, IPV6_PKTINFO];
+  const receivedControl = packetInfo ? CONTROL_OCTETS : 0;
   let used = 0;
   return {
     slots,
     names,
     nameWords: new Uint32Array(names.buffer),
+    infoWords: controlWords,
     size,
-    receive(fd) {
-      // the kernel has overwritten the room for each name with the length of the name
+    receive(fd, most = size) {
+      // the kernel has overwritten the room for each name, and for each control message, with its length
       for (let slot = 0; slot < used; slot++) {
         headers32[(slot * HEADER.size + HEADER.nameLength) >> 2] = NAME_OCTETS;
+        headers32[(slot * HEADER.size + HEADER.controlLength) >> 2] = receivedControl;
       }
-      const received = calls.recvmmsg(fd, headersPointer, size, MSG_DONTWAIT, 0n);
+      const received = calls.recvmmsg(fd, headersPointer, most, MSG_DONTWAIT, 0n);
       used = Math.max(received, 0);
       if (received >= 0) return received;
       const reason = errno();
       return reason === EAGAIN || reason === EINTR ? 0 : -reason;
     },
     lengthOf: (slot) => Math.min(headers32[(slot * HEADER.size + HEADER.length) >> 2] ?? 0, slotOctets),
+    infoAt(slot) {
+      const from = slot * CONTROL_WORDS;
+      const octets = headers32[(slot * HEADER.size + HEADER.controlLength) >> 2] ?? 0;
+      for (let at = 0; at + CONTROL.size <= octets; ) {
+        const word = from + at / 4;
+        if (
+          controlWords[word + CONTROL.level / 4] === level &&
+          controlWords[word + CONTROL.type / 4] === type
+        )
+          return word + CONTROL.size / 4;
+        // CMSG_NXTHDR: each message begins at a multiple of eight
+        at += Math.max(CONTROL.size, ((controlWords[word] ?? 0) + 7) & ~7);
+      }
+      return -1;
+    },
+    setInfo(slot, words, at) {
+      const to = slot * CONTROL_WORDS + CONTROL.size / 4;
+      if (family === 4) {
+        // no interface: the reply takes the route to its client, from the address that was asked
+        controlWords[to + 1] = at < 0 ? 0 : (words[at + 2] ?? 0);
+        return;
+      }
+      for (let word = 0; word < 4; word++) controlWords[to + word] = at < 0 ? 0 : (words[at + word] ?? 0);
+      controlWords[to + 4] = at >= 0 && isLinkLocal(words[at] ?? 0) ? (words[at + 4] ?? 0) : 0;
+    },
     setLength(slot, octets) {
       iovecs32[(slot * IOVEC.size + IOVEC.length) >> 2] = octets;
     },
@@ -226,15 +244,30 @@ function createBatch(
   };
 }
 
+/** fe80::/10 by the first word of an address, in the octet order of the wire: only there a reply needs the interface. */
+function isLinkLocal(firstWord: number): boolean {
+  return (firstWord & 0xc0ff) === 0x80fe;
+}
+
 /** The arrays of one batch, with every pointer in its place for good. Pointers keep no array alive: the batch does. */
-function layOut(family: 4 | 6, slotOctets: number, size: number, pointer: (view: Layout) => bigint) {
+function layOut(
+  family: 4 | 6,
+  slotOctets: number,
+  size: number,
+  packetInfo: boolean,
+  pointer: (view: Layout) => bigint,
+) {
   const slots = new Uint8Array(size * slotOctets);
   const names = new Uint8Array(size * NAME_OCTETS);
+  const controls = new Uint8Array(packetInfo ? size * CONTROL_OCTETS : 0);
   const iovecs = new BigUint64Array((size * IOVEC.size) / 8);
   const headers = new BigUint64Array((size * HEADER.size) / 8);
   const headers32 = new Uint32Array(headers.buffer);
   const iovecs32 = new Uint32Array(iovecs.buffer);
   const [slotsAt, namesAt, iovecsAt] = [pointer(slots), pointer(names), pointer(iovecs)];
+  const controlsAt = packetInfo ? pointer(controls) : 0n;
+  const infoOctets = family === 4 ? LAYOUT.pktinfo4.size : LAYOUT.pktinfo6.size;
+  const controls32 = new Uint32Array(controls.buffer);
   for (let slot = 0; slot < size; slot++) {
     const iovecAt = slot * IOVEC.size;
     const headerAt = slot * HEADER.size;
@@ -244,9 +277,17 @@ function layOut(family: 4 | 6, slotOctets: number, size: number, pointer: (view:
     headers32[(headerAt + HEADER.nameLength) / 4] = nameOctets(family);
     headers[(headerAt + HEADER.iovec) / 8] = iovecsAt + BigInt(iovecAt);
     headers32[(headerAt + HEADER.iovecs) / 4] = 1;
+    if (!packetInfo) continue;
+    // as a batch of replies needs it; a batch that receives is given the whole room, and the kernel overwrites it
+    const word = slot * CONTROL_WORDS;
+    controls32[word + CONTROL.length / 4] = CONTROL.size + infoOctets;
+    controls32[word + CONTROL.level / 4] = family === 4 ? IPPROTO_IP : IPPROTO_IPV6;
+    controls32[word + CONTROL.type / 4] = family === 4 ? IP_PKTINFO : IPV6_PKTINFO;
+    headers[(headerAt + HEADER.control) / 8] = controlsAt + BigInt(slot * CONTROL_OCTETS);
+    headers32[(headerAt + HEADER.controlLength) / 4] = CONTROL.size + ((infoOctets + 7) & ~7);
   }
   const headersPointer = pointer(headers);
-  return { slots, names, headers32, iovecs32, headersPointer };
+  return { slots, names, controls, headers32, iovecs32, headersPointer };
 }
 
 /** The state of one watched descriptor; libuv has a pointer into `handle`. */
@@ -324,41 +365,3 @@ function createReadySet({ calls, errno, pointer }: Contact): ReadySet {
     tokenAt: (index) => events[(index * eventOctets + dataAt) / 4] ?? 0,
   };
 }
-
-function errorName(reason: number): string {
-  return getSystemErrorName(-reason);
-}
-
-function systemError(call: string, reason: number): Error {
-  const code = errorName(reason);
-  return Object.assign(new Error(`${call} ${code}`), { code, errno: reason, syscall: call });
-}
-
-function openLibrary(ffi: Ffi) {
-  // null is the program itself, which contains libuv and has loaded its libc
-  return ffi.dlopen(null, SIGNATURES);
-}
-
-/** The functions of libc and libuv that are called here, in the form that `node:ffi` takes. */
-const SIGNATURES = {
-  socket: { arguments: ['int32', 'int32', 'int32'], return: 'int32' },
-  bind: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
-  connect: { arguments: ['int32', 'pointer', 'uint32'], return: 'int32' },
-  getsockname: { arguments: ['int32', 'pointer', 'pointer'], return: 'int32' },
-  setsockopt: { arguments: ['int32', 'int32', 'int32', 'pointer', 'uint32'], return: 'int32' },
-  send: { arguments: ['int32', 'pointer', 'uint64', 'int32'], return: 'int64' },
-  recvmmsg: { arguments: ['int32', 'pointer', 'uint32', 'int32', 'pointer'], return: 'int32' },
-  sendmmsg: { arguments: ['int32', 'pointer', 'uint32', 'int32'], return: 'int32' },
-  close: { arguments: ['int32'], return: 'int32' },
-  epoll_create1: { arguments: ['int32'], return: 'int32' },
-  epoll_ctl: { arguments: ['int32', 'int32', 'int32', 'pointer'], return: 'int32' },
-  epoll_wait: { arguments: ['int32', 'pointer', 'int32', 'int32'], return: 'int32' },
-  __errno_location: { arguments: [], return: 'pointer' },
-  uv_handle_size: { arguments: ['int32'], return: 'uint64' },
-  uv_poll_init: { arguments: ['pointer', 'pointer', 'int32'], return: 'int32' },
-  uv_poll_start: { arguments: ['pointer', 'int32', 'pointer'], return: 'int32' },
-  uv_poll_stop: { arguments: ['pointer'], return: 'int32' },
-  uv_ref: { arguments: ['pointer'], return: 'void' },
-  uv_unref: { arguments: ['pointer'], return: 'void' },
-  uv_close: { arguments: ['pointer', 'pointer'], return: 'void' },
-} as const;

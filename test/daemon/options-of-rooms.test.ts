@@ -48,10 +48,15 @@ t.test('an upstream is this server itself where that address is really bound', a
     upstreamsBoundHere(
       routes(config).groups,
       bound.map((address) => ({ address, port: 53 })),
+      (address) => address === '10.0.0.2',
     );
   t.same(here('127.0.0.1', '192.168.1.9'), [], "another program's");
   t.same(here('127.0.0.1', '10.0.0.2'), ['10.0.0.2:53'], 'an address that came after the file was checked');
-  t.same(here('0.0.0.0'), ['127.0.0.53:53'], 'a wildcard that is bound as one holds all of loopback');
+  t.same(
+    here('0.0.0.0'),
+    ['127.0.0.53:53', '10.0.0.2:53'],
+    'a wildcard that is bound as one holds all of loopback, and every address of the host',
+  );
   t.same(here('::'), []);
 });
 

@@ -69,7 +69,7 @@ ${more}`);
         version: '0.0.0',
         runtime: 'node',
       };
-      const rooms = buildRooms(parts, undefined);
+      const rooms = buildRooms(parts, { libc: undefined, datagrams: undefined });
       return [rooms, new RunningDaemon(parts, rooms)];
     });
     const { plane, retained, probe } = site.rooms;

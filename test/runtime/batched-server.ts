@@ -13,7 +13,7 @@ import { ClientAccess, ClientAddressBook } from '../../src/serving/listener/clie
 import { Intake } from '../../src/serving/listener/intake.ts';
 import { RateLimit } from '../../src/serving/listener/rate-limit.ts';
 import { ServerCookies } from '../../src/serving/listener/server-cookies.ts';
-import { BatchedUdpListener } from '../../src/serving/listener/udp-batched.ts';
+import { BatchedUdpListener, SharedBatches } from '../../src/serving/listener/udp-batched.ts';
 import { NO_REPLY, PENDING, type QueryHandler } from '../../src/serving/turn.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { EVIDENCE_WANTED } from '../serving/forwarder/hand-made-upstream.ts';
@@ -57,6 +57,7 @@ export function batchedServer(libc: Libc, upstream: Upstream) {
     refusalLimit: new RateLimit({ responsesPerSecond: 0, slip: 2, seed: 7 }),
   });
   const context = { ...outside, intake, clients: new ClientAddressBook() };
-  const listener = () => new BatchedUdpListener({ address: '127.0.0.1', port: 0 }, context, libc);
+  const batches = new SharedBatches(libc);
+  const listener = () => new BatchedUdpListener({ address: '127.0.0.1', port: 0 }, context, batches);
   return { log, forwarder, intake, listener };
 }

@@ -1,12 +1,15 @@
 /** The contact with C against the real system: layouts, errno, descriptors watched by libuv. */
 import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { BATCH, type Libc, NAME_OCTETS, socketName } from '../../src/runtime/datagrams.ts';
 import { LAYOUT, loadDatagramCalls } from '../../src/runtime/libc.ts';
+import { until } from '../helpers/patience.ts';
 
 const calls = await loadDatagramCalls();
 const { EINVAL, ECONNREFUSED, EMSGSIZE } = constants.errno;
@@ -24,17 +27,27 @@ t.test('layouts are those of the system’s headers', { skip: hasCompiler() ? fa
     #define _GNU_SOURCE
     #include <stddef.h>
     #include <stdio.h>
+    #include <netinet/in.h>
     #include <sys/epoll.h>
     #include <sys/socket.h>
     #define H(f) offsetof(struct mmsghdr, f)
     int main(void) {
-      printf("%zu %zu %zu %zu %zu %zu ", sizeof(struct mmsghdr), H(msg_hdr.msg_name), H(msg_hdr.msg_namelen),
-        H(msg_hdr.msg_iov), H(msg_hdr.msg_iovlen), H(msg_len));
+      printf("%zu %zu %zu %zu %zu ", sizeof(struct mmsghdr), H(msg_hdr.msg_name), H(msg_hdr.msg_namelen),
+        H(msg_hdr.msg_iov), H(msg_hdr.msg_iovlen));
+      printf("%zu %zu %zu ", H(msg_hdr.msg_control), H(msg_hdr.msg_controllen), H(msg_len));
       printf("%zu %zu %zu ", sizeof(struct iovec), offsetof(struct iovec, iov_base), offsetof(struct iovec, iov_len));
+      printf("%zu %zu %zu %zu ", sizeof(struct cmsghdr), offsetof(struct cmsghdr, cmsg_len),
+        offsetof(struct cmsghdr, cmsg_level), offsetof(struct cmsghdr, cmsg_type));
+      printf("%zu %zu %zu %zu ", sizeof(struct in_pktinfo), offsetof(struct in_pktinfo, ipi_ifindex),
+        offsetof(struct in_pktinfo, ipi_spec_dst), offsetof(struct in_pktinfo, ipi_addr));
+      printf("%zu %zu %zu ", sizeof(struct in6_pktinfo), offsetof(struct in6_pktinfo, ipi6_addr),
+        offsetof(struct in6_pktinfo, ipi6_ifindex));
       printf("%zu %zu\\n", sizeof(struct epoll_event), offsetof(struct epoll_event, data));
     }`);
-  const { mmsghdr, iovec, epollEvent } = LAYOUT;
-  const ours = [mmsghdr, iovec, epollEvent[arch]].flatMap((layout) => Object.values(layout));
+  const { mmsghdr, iovec, cmsghdr, pktinfo4, pktinfo6, epollEvent } = LAYOUT;
+  const ours = [mmsghdr, iovec, cmsghdr, pktinfo4, pktinfo6, epollEvent[arch]].flatMap((layout) =>
+    Object.values(layout),
+  );
   t.strictSame(printed.trim().split(' ').map(Number), ours);
 });
 
@@ -82,7 +95,7 @@ function compileAndRun(source: string): string {
 function suite(libc: Libc): void {
   /** A socket on loopback that is closed in the end. */
   function open(t: Test, family: 4 | 6 = 4) {
-    const opened = libc.open(family, LOOPBACK[family], 0, 1 << 20);
+    const opened = libc.open(family, LOOPBACK[family], 0, { bufferOctets: 1 << 20 });
     t.teardown(() => libc.close(opened.fd));
     return opened;
   }
@@ -98,7 +111,7 @@ function suite(libc: Libc): void {
 
   t.test('datagrams of every length: none, some, as long as a slot, longer: cut', async (t) => {
     const { fd, port } = open(t);
-    const batch = libc.batch(4, 512, 8);
+    const batch = libc.batch(4, 512, { size: 8 });
     const lengths = [0, 1, 511, 512, 513, 9000];
     const from = await deliver(port, ...lengths.map((length) => new Uint8Array(length).fill(length)));
     t.equal(batch.receive(fd), lengths.length);
@@ -145,9 +158,9 @@ function suite(libc: Libc): void {
   });
 
   t.test('IPv6 as well as IPv4, and a wildcard of one leaves the port to the other', async (t) => {
-    const six = libc.open(6, new Uint8Array(16), 0, 1 << 16);
+    const six = libc.open(6, new Uint8Array(16), 0, { bufferOctets: 1 << 16 });
     t.teardown(() => libc.close(six.fd));
-    const four = libc.open(4, new Uint8Array(4), six.port, 1 << 16);
+    const four = libc.open(4, new Uint8Array(4), six.port, { bufferOctets: 1 << 16 });
     t.teardown(() => libc.close(four.fd));
     t.equal(four.port, six.port);
     const batch = libc.batch(6, 64);
@@ -158,11 +171,89 @@ function suite(libc: Libc): void {
     sender.close();
   });
 
+  t.test('a reply leaves from the address that was asked, through one socket on the wildcard', async (t) => {
+    for (const [family, asked] of [
+      [4, ['127.0.0.1', '127.0.0.9', '127.200.3.4']],
+      [6, ['::1']],
+    ] as const) {
+      const options = { bufferOctets: 1 << 16, packetInfo: true };
+      const { fd, port } = libc.open(family, new Uint8Array(family === 4 ? 4 : 16), 0, options);
+      t.teardown(() => libc.close(fd));
+      const received = libc.batch(family, 64, { packetInfo: true });
+      const replies = libc.batch(family, 64, { packetInfo: true });
+      const client = createSocket(family === 4 ? 'udp4' : 'udp6');
+      t.teardown(() => client.close());
+      for (const [round, address] of [...asked, ...asked].entries()) {
+        await new Promise((resolve) => client.send(Uint8Array.of(round), port, address, resolve));
+        t.equal(received.receive(fd), 1);
+        const at = received.infoAt(0);
+        t.ok(at >= 0, `${address} came with it, also in a slot that is used again`);
+        replies.nameWords.set(received.nameWords.subarray(0, 7));
+        replies.slots[0] = round;
+        replies.setLength(0, 1);
+        replies.setInfo(0, received.infoWords, at);
+        const heard = once(client, 'message');
+        t.equal(replies.send(fd, 0, 1), 1);
+        const [octets, from] = await heard;
+        t.same([...octets, from.address], [round, address]);
+      }
+      await new Promise((resolve) => client.send(Uint8Array.of(9), port, asked[0], resolve));
+      received.receive(fd);
+      replies.setInfo(0, received.infoWords, -1);
+      replies.nameWords.set(received.nameWords.subarray(0, 7));
+      const heard = once(client, 'message');
+      t.equal(replies.send(fd, 0, 1), 1, 'without packet information the route decides');
+      await heard;
+    }
+  });
+
+  t.test(
+    'a socket of another process: what it is, a copy that no child inherits, buffers and packet information',
+    async (t) => {
+      const tcp = createServer().listen(0, '::1');
+      await once(tcp, 'listening');
+      t.teardown(() => tcp.close());
+      const { fd: tcpFd } = (tcp as unknown as { _handle: { fd: number } })._handle;
+      const tcpPort = (tcp.address() as AddressInfo).port;
+      t.match(libc.describe(tcpFd), { transport: 'tcp', family: 6, address: LOOPBACK[6], port: tcpPort });
+      const { fd, port } = open(t);
+      t.match(libc.describe(fd), { transport: 'udp', family: 4, address: LOOPBACK[4], port, isDual: false });
+      const copy = libc.duplicate(fd);
+      t.teardown(() => libc.close(copy));
+      t.match(readFileSync(`/proc/self/fdinfo/${copy}`, 'utf8'), /flags:\s+02\d{6}/, 'close-on-exec');
+      libc.adopt(copy, { bufferOctets: 1 << 16, packetInfo: true });
+      await deliver(port, Uint8Array.of(1));
+      const batch = libc.batch(4, 64, { packetInfo: true });
+      t.equal(batch.receive(copy), 1);
+      t.same(batch.infoWords[batch.infoAt(0) + 2], new Uint32Array(LOOPBACK[4].buffer)[0]);
+      const file = openSync('/dev/null', 'r');
+      t.equal(libc.describe(file), undefined, 'a file is no socket');
+      closeSync(file);
+      t.equal(libc.describe(9999), undefined, 'nor is a descriptor that is not open');
+      t.throws(() => libc.duplicate(9999), { code: 'EBADF' });
+    },
+  );
+
+  t.test('the kernel tells of a change of addresses', async (t) => {
+    let changes = 0;
+    using _watch = libc.watchHostAddresses(() => changes++);
+    const ip = (...words: string[]) => spawnSync('ip', ['address', ...words, '127.77.0.1/32', 'dev', 'lo']);
+    if (process.getuid?.() !== 0 || ip('add').status !== 0)
+      return t.comment('not root: only opened and closed');
+    await until('it told of the new address', () => changes > 0);
+    changes = 0;
+    ip('del');
+    await until('it told of the end of it', () => changes > 0);
+  });
+
   t.test('what cannot be opened says why', async (t) => {
     const { port } = open(t);
-    t.throws(() => libc.open(4, LOOPBACK[4], port, 1 << 16), { code: 'EADDRINUSE', syscall: 'bind' });
+    t.throws(() => libc.open(4, LOOPBACK[4], port, { bufferOctets: 1 << 16 }), {
+      code: 'EADDRINUSE',
+      syscall: 'bind',
+    });
     const elsewhere = Uint8Array.of(192, 0, 2, 1);
-    t.throws(() => libc.open(4, elsewhere, 0, 1 << 16), { code: 'EADDRNOTAVAIL' });
+    t.throws(() => libc.open(4, elsewhere, 0, { bufferOctets: 1 << 16 }), { code: 'EADDRNOTAVAIL' });
     const peer = socketName(4, LOOPBACK[4], 9);
     t.match(libc.connect(4, 0, socketName(4, Uint8Array.of(255, 255, 255, 255), 53)), {
       kind: 'failed',
@@ -175,7 +266,7 @@ function suite(libc: Libc): void {
   });
 
   t.test('an ICMP error that is queued comes out once, and the socket works on', async (t) => {
-    const gone = libc.open(4, LOOPBACK[4], 0, 1 << 16);
+    const gone = libc.open(4, LOOPBACK[4], 0, { bufferOctets: 1 << 16 });
     const connected = libc.connect(4, 0, socketName(4, LOOPBACK[4], gone.port));
     if (connected.kind !== 'connected') throw new Error('not connected');
     t.teardown(() => libc.close(connected.fd));
@@ -213,7 +304,7 @@ function suite(libc: Libc): void {
   });
 
   t.test('an error that waits does not end the watch', async (t) => {
-    const gone = libc.open(4, LOOPBACK[4], 0, 1 << 16);
+    const gone = libc.open(4, LOOPBACK[4], 0, { bufferOctets: 1 << 16 });
     const connected = libc.connect(4, 0, socketName(4, LOOPBACK[4], gone.port));
     if (connected.kind !== 'connected') throw new Error('not connected');
     libc.close(gone.fd);
@@ -245,7 +336,7 @@ function suite(libc: Libc): void {
       const set = libc.readySet();
       t.teardown(() => libc.close(set.fd));
       const sockets = [0xffff_fff0, 7, 1].map((token) => {
-        const opened = libc.open(4, LOOPBACK[4], 0, 1 << 16);
+        const opened = libc.open(4, LOOPBACK[4], 0, { bufferOctets: 1 << 16 });
         set.add(opened.fd, token);
         return { token, ...opened };
       });
@@ -278,7 +369,7 @@ function suite(libc: Libc): void {
         import { createSocket } from 'node:dgram';
         import { loadDatagramCalls } from ${JSON.stringify(new URL('../../src/runtime/libc.ts', import.meta.url).href)};
         const { libc } = await loadDatagramCalls();
-        const { fd, port } = libc.open(4, Uint8Array.of(127, 0, 0, 1), 0, 65536);
+        const { fd, port } = libc.open(4, Uint8Array.of(127, 0, 0, 1), 0, { bufferOctets: 65536 });
         const batch = libc.batch(4, 64);
         let thrown = false;
         const watch = libc.watch(fd, () => {

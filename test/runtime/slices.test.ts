@@ -19,7 +19,7 @@ t.test(
     if (calls.kind !== 'available') return;
     const { libc } = calls;
     for (const [place, begin] of PLACES) {
-      const { fd, port } = libc.open(4, LOOPBACK, 0, 65_536);
+      const { fd, port } = libc.open(4, LOOPBACK, 0, { bufferOctets: 65_536 });
       const batch = libc.batch(4, 512);
       let received = 0;
       const watch = libc.watch(fd, () => {

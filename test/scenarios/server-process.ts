@@ -57,11 +57,13 @@ export class Process {
     environment: Readonly<Record<string, string>>,
     group = false,
     command: readonly [program: string, ...words: string[]] = [PROGRAM],
+    /** Descriptors of this process that the child has as 3, 4 and so on. */
+    descriptors: readonly number[] = [],
   ) {
     const [program, ...before] = command;
     this.child = spawn(program, [...before, ...words], {
       env: environmentOf(environment),
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', ...descriptors],
       detached: group,
     });
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
@@ -109,8 +111,9 @@ export class ServerProcess extends Process {
     ports: Ports,
     environment: Readonly<Record<string, string>>,
     command?: readonly [program: string, ...words: string[]],
+    descriptors?: readonly number[],
   ) {
-    super(t, ['serve', '--config', configFile], environment, false, command);
+    super(t, ['serve', '--config', configFile], environment, false, command, descriptors);
     this.#ports = ports;
   }
 

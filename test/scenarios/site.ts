@@ -7,7 +7,7 @@ import { parse } from 'yaml';
 import type { Population } from '../../sandbox/facts.ts';
 import { type Sandbox, startSandbox } from '../../sandbox/sandbox.ts';
 import { freePorts, type Ports } from './free-ports.ts';
-import { ServerProcess } from './server-process.ts';
+import { PROGRAM, ServerProcess } from './server-process.ts';
 
 export const ENDPOINT = '5E9D0F3C7A1B4286B0D4C8E2F6A19753.gr7.us-west-2.eks.amazonaws.com';
 export const DEMO = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
@@ -88,6 +88,23 @@ export class Site {
 
   start(environment: Readonly<Record<string, string>> = this.sandbox.environment): ServerProcess {
     return new ServerProcess(this.#t, this.configFile, this.ports, environment);
+  }
+
+  /** A server that gets these descriptors of this process, as from systemd. */
+  startWithSockets(
+    descriptors: readonly number[],
+    environment: Readonly<Record<string, string>> = {},
+  ): ServerProcess {
+    const names = descriptors.map(() => 'dns').join(':');
+    const handed = { LISTEN_FDS: String(descriptors.length), LISTEN_FDNAMES: names };
+    return new ServerProcess(
+      this.#t,
+      this.configFile,
+      this.ports,
+      { ...this.sandbox.environment, ...handed, ...environment },
+      ['/bin/sh', '-c', 'LISTEN_PID=$$ exec "$0" "$@"', PROGRAM],
+      descriptors,
+    );
   }
 
   /** A second server with a configuration and ports of its own, on the same state directory. */

@@ -7,6 +7,11 @@ export interface SocketAddress {
   readonly port: number;
 }
 
+/** An address to connect to, in place of an address to listen on: loopback for a wildcard. */
+export function connectable({ address, port }: SocketAddress): SocketAddress {
+  return { address: address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address, port };
+}
+
 /** `10.0.0.2:53`, `[fd00::2]:53`. */
 export function socketText({ address, port }: SocketAddress): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;

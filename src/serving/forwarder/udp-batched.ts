@@ -124,7 +124,7 @@ export class BatchedUdpSockets {
   #batchOf(family: 4 | 6): DatagramBatch {
     const known = family === 4 ? this.#batch4 : this.#batch6;
     if (known !== undefined) return known;
-    const batch = this.#libc.batch(family, SLOT_OCTETS, BATCH);
+    const batch = this.#libc.batch(family, SLOT_OCTETS, { size: BATCH });
     if (family === 4) this.#batch4 = batch;
     else this.#batch6 = batch;
     return batch;

@@ -1,7 +1,7 @@
 /**
- * An address and port to listen on, and which addresses of the host a wildcard stands for. A wildcard becomes every address
- * of the host, because a reply has to leave from the address that was asked; with one socket for all of them the routing
- * table would choose.
+ * An address and port to listen on, and which addresses of the host a wildcard stands for. A reply has to leave from the
+ * address that was asked. Where a datagram does not bring that address, a wildcard becomes every address of the host, each
+ * with its own socket; with one socket for all of them the routing table would choose.
  */
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
@@ -22,9 +22,6 @@ export function formatListenAddress({ address, port }: ListenAddress): string {
 /** The result of `os.networkInterfaces()`. */
 export type HostInterfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
 
-/** A host that routes for others (kube-ipvs0) may carry thousands of addresses; beyond this they must be named one by one. */
-export const MAX_EXPANDED = 512;
-
 /** Whether the address is `0.0.0.0` or `::` in any notation. */
 export function isWildcard(address: string): boolean {
   const zeros = /^\[?[0:.]+\]?$/.test(address) && isIP(address) !== 0;
@@ -43,7 +40,21 @@ export function expandWildcard(wildcard: string, interfaces: HostInterfaces): st
   return [...new Set(addresses)];
 }
 
+export function isSameFamily(a: ListenAddress, b: ListenAddress): boolean {
+  return isIPv6(a.address) === isIPv6(b.address);
+}
+
+/** Whether a client on another host can never have sent to it. */
+export function isLoopbackText(address: string): boolean {
+  return address.startsWith('127.') || address === '::1';
+}
+
+/** fe80::/10 as text. */
+export function isLinkLocal(address: string): boolean {
+  return /^fe[89ab]/i.test(address);
+}
+
 /** RFC 4007 section 11: a link-local address is ambiguous without its interface. */
 function withZone(address: string, interfaceName: string): string {
-  return /^fe[89ab]/i.test(address) && !address.includes('%') ? `${address}%${interfaceName}` : address;
+  return isLinkLocal(address) && !address.includes('%') ? `${address}%${interfaceName}` : address;
 }

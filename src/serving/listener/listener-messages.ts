@@ -5,7 +5,11 @@ export const LISTENER_MESSAGES = messages({
   listening: {
     level: 'info',
     text: 'listening',
-    fields: { address: 'address and port', udp: 'batched or plain' },
+    fields: {
+      address: 'address and port',
+      udp: 'batched or plain',
+      handed: 'true where the service manager holds the socket',
+    },
   },
   stopped: { level: 'info', text: 'stopped listening', fields: { address: 'address and port' } },
   skipped: {
@@ -13,6 +17,40 @@ export const LISTENER_MESSAGES = messages({
     text: 'listen address skipped',
     fields: { address: 'address and port', reason: 'why it cannot be bound' },
     fix: 'end the program that has the port (`ss -lunp`), or name other addresses in `listen.dns`',
+  },
+  eachByItself: {
+    level: 'info',
+    text: 'listening on each address of the host by itself',
+    fields: { address: 'the wildcard', reason: 'why it cannot be one socket' },
+  },
+  handedUnusable: {
+    level: 'warn',
+    text: 'a socket of the service manager is not used',
+    fields: { fault: 'which, and why' },
+    fix: 'correct `outpost-dns.socket`: `systemctl edit outpost-dns.socket`',
+  },
+  handedUnnamed: {
+    level: 'warn',
+    text: 'the configuration does not name these sockets of the service manager: nobody answers there',
+    fields: { addresses: 'addresses and ports' },
+    fix: 'name the same addresses in `listen.dns`, and in `ListenDatagram=` and `ListenStream=` of `outpost-dns.socket`',
+  },
+  handedWider: {
+    level: 'warn',
+    text: 'the service manager holds a wildcard, the configuration names single addresses: only these are served',
+    fields: { addresses: 'the addresses that are served' },
+    fix: 'name the same addresses in `listen.dns`, and in `ListenDatagram=` and `ListenStream=` of `outpost-dns.socket`',
+  },
+  handedMissing: {
+    level: 'warn',
+    text: 'the service manager holds no socket for these addresses: a restart may lose their queries',
+    fields: { addresses: 'addresses and ports' },
+    fix: 'name the same addresses in `listen.dns`, and in `ListenDatagram=` and `ListenStream=` of `outpost-dns.socket`',
+  },
+  addressesPolled: {
+    level: 'info',
+    text: 'the kernel does not tell of addresses: they are polled',
+    fields: { err: 'the error' },
   },
   plainAsked: {
     level: 'warn',

@@ -8,33 +8,37 @@
  *
  * RFC 1035 section 4.2 (transports), RFC 7766 (TCP, in section 5 as good as UDP), RFC 8914 (REFUSED says why).
  *
- * This file decides which addresses are listened on: now, after a reload, and as the host's own addresses come and go.
+ * This file decides which addresses are listened on: now, after a reload, and as the host's own addresses come and go. A
+ * wildcard is one socket where the service manager handed one over, or where datagrams bring the address that they were sent
+ * to. Elsewhere, and beside a program that holds the port on one address, it is a socket for each address of the host.
  */
 
+import { isIPv6 } from 'node:net';
 import { type BindContext, type BoundAddress, bindAddress } from './bound-address.ts';
+import { HostAddresses, type HostAddressesContext } from './host-addresses.ts';
 import {
   expandWildcard,
   formatListenAddress,
-  type HostInterfaces,
+  isLinkLocal,
+  isLoopbackText,
+  isSameFamily,
   isWildcard,
   type ListenAddress,
-  MAX_EXPANDED,
 } from './listen-address.ts';
 import { ListenerError } from './listener-error.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
+import { differences, planSockets, type SocketPlan } from './socket-plan.ts';
 import type { UdpListener } from './udp-listener.ts';
 
-export interface ListenersContext extends BindContext {
-  /** `os.networkInterfaces`. */
-  readonly interfaces: () => HostInterfaces;
-  readonly rescanMs?: number;
+export interface ListenersContext extends BindContext, HostAddressesContext {
+  /** Whether datagrams bring the address that they were sent to, so that one socket can serve a wildcard. */
+  readonly hasPacketInfo?: boolean;
 }
 
 export interface ListeningOn extends ListenAddress {
   readonly udp: UdpListener['kind'];
 }
 
-const RESCAN_MS = 30_000;
 /** An interface that loses its carrier loses its addresses too; their sockets work again when it comes back. */
 const FORGET_ABSENT_MS = 600_000;
 /** Queries in flight when an address is given up may take as long as the forwarder's whole deadline. */
@@ -48,29 +52,50 @@ interface Bound {
 
 export class Listeners {
   readonly #context: ListenersContext;
+  readonly #host: HostAddresses;
   /** By `formatListenAddress` of the address with its real port. */
   readonly #bound = new Map<string, Bound>();
   /** The port that an address with port 0 got, so that a reload finds it again. */
   readonly #freePorts = new Map<string, number>();
-  /** Addresses of a wildcard that could not be bound, with the reason that was logged. */
+  /** Addresses that are not listened on, with the reason that was logged. */
   readonly #skipped = new Map<string, string>();
   /** Addresses that are no longer listened on, but have queries in flight. */
   readonly #leaving = new Map<string, BoundAddress>();
-  #wanted: readonly ListenAddress[] = [];
-  #rescan: Disposable | undefined;
+  /** As configured. */
+  #asked: readonly ListenAddress[] = [];
+  #plan: SocketPlan = { wanted: [], limits: new Map() };
   /** Changes run one after the other. */
   #turn: Promise<void> = Promise.resolve();
   #isClosed = false;
-  /** Whether the host listed its interfaces the last time; a failure is logged once. */
-  #isListing = true;
+  readonly #usable = Promise.withResolvers<void>();
+  #isUsable = false;
 
   constructor(context: ListenersContext) {
     this.#context = context;
+    this.#host = new HostAddresses(context, () => this.#inTurn(() => this.#followHost()));
   }
 
   /** Returns the addresses on which the server takes queries at this moment. */
   get addresses(): ListeningOn[] {
-    return [...this.#bound.values()].map(({ endpoint }) => ({ ...endpoint.address, udp: endpoint.udpKind }));
+    const found = new Map<string, ListeningOn>();
+    for (const { endpoint } of this.#bound.values()) {
+      const { served, address, udpKind: udp } = endpoint;
+      for (const one of served.only ?? [address])
+        found.set(formatListenAddress({ ...one, port: address.port }), {
+          address: one.address,
+          port: address.port,
+          udp,
+        });
+    }
+    return [...found.values()];
+  }
+
+  /**
+   * Resolves when an address is served that a client on another host can have. Where only loopback was asked for, that is
+   * as soon as it is served.
+   */
+  get usable(): Promise<void> {
+    return this.#usable.promise;
   }
 
   /**
@@ -88,22 +113,38 @@ export class Listeners {
   reconfigure(addresses: readonly ListenAddress[]): Promise<void> {
     return this.#inTurn(async () => {
       const before = new Set(this.#bound.keys());
+      const asked = addresses.map((one) => this.#withPort(one));
+      const plan = planSockets(asked, { ...this.#context, open: this.#open });
       try {
-        const keep = await this.#bindAll(addresses);
-        this.#wanted = addresses;
+        const keep = await this.#bindAll(plan);
+        this.#plan = plan;
+        this.#asked = asked;
+        for (const key of keep) {
+          const served = this.#bound.get(key)?.endpoint.served;
+          if (served !== undefined) served.only = plan.limits.get(key);
+        }
         this.#release(without(before, keep), GRACE_MS);
       } catch (error) {
         this.#release(without(this.#bound.keys(), before), 0);
         throw error;
       }
-      this.#rescanLater();
+      const facts = { ...this.#context, open: this.#open };
+      for (const [difference, addresses] of differences(asked, facts, plan.limits))
+        LISTENER_MESSAGES[difference](this.#context.log, { addresses });
+      this.#followLater();
     });
+  }
+
+  /** Whether this host has the address now. */
+  isHere(address: string): boolean {
+    const listed = Object.values(this.#host.list() ?? {});
+    return listed.some((infos = []) => infos.some((info) => info.address === address));
   }
 
   /** Releases all addresses; queries in flight have `graceMs` to be answered. */
   async close(graceMs = 0): Promise<void> {
     this.#isClosed = true;
-    this.#rescan?.[Symbol.dispose]();
+    this.#host.stop();
     await this.#turn.catch(() => undefined);
     this.#release([...this.#bound.keys()], graceMs);
     await Promise.all([...this.#leaving.values()].map((endpoint) => endpoint.close(graceMs)));
@@ -116,13 +157,13 @@ export class Listeners {
   }
 
   /** Binds addresses that are not bound yet; returns the keys of all addresses, with wildcards expanded. */
-  async #bindAll(addresses: readonly ListenAddress[]): Promise<Set<string>> {
+  async #bindAll({ wanted: addresses, limits }: SocketPlan): Promise<Set<string>> {
     const keys: string[] = [];
     const absent: ListenerError[] = [];
     for (const wanted of addresses) {
-      if (isWildcard(wanted.address)) keys.push(...(await this.#bindNewWildcard(wanted)));
+      if (isWildcard(wanted.address)) keys.push(...(await this.#bindNewWildcard(wanted, limits)));
       else {
-        const { keys: bound, errors } = await this.#bindWildcard(wanted, [wanted.address]);
+        const { keys: bound, errors } = await this.#bindEach(wanted, [wanted.address]);
         const fatal = errors.find(({ code }) => code !== 'no-such-address');
         if (fatal !== undefined) throw fatal;
         keys.push(...bound);
@@ -153,20 +194,25 @@ export class Listeners {
     if (address.port === 0) this.#freePorts.set(asked, endpoint.address.port);
     this.#bound.set(key, { endpoint, absentSinceMs: undefined });
     this.#skipped.delete(key);
-    LISTENER_MESSAGES.listening(this.#context.log, { address: key, udp: endpoint.udpKind });
+    const { udpKind: udp, isHanded } = endpoint;
+    LISTENER_MESSAGES.listening(this.#context.log, {
+      address: key,
+      udp,
+      ...(isHanded ? { handed: true } : {}),
+    });
     return key;
   }
 
-  /** Binds each address of a wildcard; an address that cannot be bound does not stop the others. */
-  async #bindWildcard(wildcard: ListenAddress, hostAddresses: readonly string[]): Promise<WildcardBinding> {
+  /** Binds each of these addresses; an address that cannot be bound does not stop the others. */
+  async #bindEach(wanted: ListenAddress, addresses: readonly string[]): Promise<Binding> {
     const keys: string[] = [];
     const errors: ListenerError[] = [];
-    for (const address of hostAddresses) {
-      const { port } = this.#withPort(wildcard);
+    for (const address of addresses) {
+      const { port } = this.#withPort(wanted);
       try {
         const key = await this.#bind({ address, port });
         keys.push(key);
-        if (port === 0) this.#freePorts.set(formatListenAddress(wildcard), this.#portOf(key));
+        if (port === 0) this.#freePorts.set(formatListenAddress(wanted), this.#portOf(key));
       } catch (error) {
         if (!(error instanceof ListenerError)) throw error;
         errors.push(error);
@@ -175,11 +221,20 @@ export class Listeners {
     return { keys, errors };
   }
 
-  async #bindNewWildcard(wildcard: ListenAddress): Promise<string[]> {
+  async #bindNewWildcard(wildcard: ListenAddress, limits: SocketPlan['limits']): Promise<string[]> {
     const text = formatListenAddress(wildcard);
+    const isOneSocket = this.#isOneSocket(wildcard);
+    if (isOneSocket) {
+      const { keys, errors } = await this.#bindEach(wildcard, [wildcard.address]);
+      const [error] = errors;
+      if (error === undefined && this.#isEnough(wildcard, limits)) return keys;
+      if (error?.code === 'not-permitted') throw error;
+      if (error !== undefined)
+        LISTENER_MESSAGES.eachByItself(this.#context.log, { address: text, reason: error.message });
+    }
     const hostAddresses = this.#standsFor(wildcard) ?? [wildcard.address];
     if (hostAddresses.length === 0) this.#skip(text, 'this host has no address of that family');
-    const { keys, errors } = await this.#bindWildcard(wildcard, hostAddresses);
+    const { keys, errors } = await this.#bindEach(wildcard, hostAddresses);
     // not permitted, or another program has the port on every address: the server would run and answer no query
     const fatal = errors.find(
       ({ code }) => code === 'not-permitted' || (code === 'in-use' && keys.length === 0),
@@ -187,6 +242,22 @@ export class Listeners {
     if (fatal !== undefined) throw fatal;
     for (const error of errors) this.#skip(error.subject, error.message);
     return keys;
+  }
+
+  /** The addresses of the open sockets. */
+  get #open(): ListenAddress[] {
+    return [...this.#bound.values()].map(({ endpoint }) => endpoint.address);
+  }
+
+  /** Whether to try one socket for the wildcard: not beside sockets of single addresses on its port. */
+  #isOneSocket(wildcard: ListenAddress): boolean {
+    const { handed, hasPacketInfo } = this.#context;
+    if (handed?.has('udp', wildcard) === true) return true;
+    const isBeside = (other: ListenAddress): boolean =>
+      !isWildcard(other.address) && other.port === wildcard.port && isSameFamily(other, wildcard);
+    return (
+      hasPacketInfo === true && !this.#open.some(isBeside) && !(handed?.addresses(isBeside) ?? []).length
+    );
   }
 
   /** Logs an address that is not listened on, once until the reason changes. */
@@ -197,37 +268,34 @@ export class Listeners {
   }
 
   /**
-   * The addresses to bind for a configured address: itself, or for a wildcard the addresses that the host has now.
+   * The addresses to bind for a configured address: itself, or for a wildcard the addresses that the host has now. A plain
+   * listener has both where the service manager handed over the wildcard: what waited in it, and what it can answer right.
    * Undefined when the host cannot list them, as in a sandbox without AF_NETLINK. Then only the wildcard itself can be
    * bound, and after that no other address on its port.
    */
   #standsFor(wanted: ListenAddress): string[] | undefined {
-    const isBoundItself = this.#bound.has(formatListenAddress(this.#withPort(wanted)));
-    return isWildcard(wanted.address) && !isBoundItself ? this.#hostAddresses(wanted) : [wanted.address];
+    if (!isWildcard(wanted.address)) return [wanted.address];
+    const isBoundItself = this.#bound.has(this.#keyOf(wanted));
+    if (isBoundItself && this.#isEnough(wanted, this.#plan.limits)) return [wanted.address];
+    const each = this.#hostAddresses(wanted);
+    return isBoundItself && each !== undefined ? [wanted.address, ...each] : each;
+  }
+
+  /** Whether the socket of a wildcard can do without sockets of single addresses beside it. */
+  #isEnough(wildcard: ListenAddress, limits: SocketPlan['limits']): boolean {
+    const { handed, hasPacketInfo } = this.#context;
+    return (
+      hasPacketInfo === true || handed?.has('udp', wildcard) !== true || limits.has(this.#keyOf(wildcard))
+    );
   }
 
   #hostAddresses(wildcard: ListenAddress): string[] | undefined {
-    const interfaces = this.#hostInterfaces();
-    if (interfaces === undefined) return undefined;
-    const all = expandWildcard(wildcard.address, interfaces);
-    if (all.length <= MAX_EXPANDED) return all;
-    const reason = `this host has more than ${MAX_EXPANDED} addresses: name those to listen on`;
-    this.#skip(formatListenAddress(wildcard), reason);
-    return all.slice(0, MAX_EXPANDED);
+    const interfaces = this.#host.list();
+    return interfaces && expandWildcard(wildcard.address, interfaces);
   }
 
-  #hostInterfaces(): HostInterfaces | undefined {
-    try {
-      const interfaces = this.#context.interfaces();
-      this.#isListing = true;
-      return interfaces;
-    } catch (error) {
-      const effect =
-        'new addresses of this host are not seen; a reply may leave from another address than the query went to';
-      if (this.#isListing) LISTENER_MESSAGES.interfacesFail(this.#context.log, { err: error, effect });
-      this.#isListing = false;
-      return undefined;
-    }
+  #keyOf(wanted: ListenAddress): string {
+    return formatListenAddress(this.#withPort(wanted));
   }
 
   #withPort(wanted: ListenAddress): ListenAddress {
@@ -239,28 +307,43 @@ export class Listeners {
     return this.#bound.get(key)?.endpoint.address.port ?? 0;
   }
 
-  #rescanLater(): void {
-    this.#rescan?.[Symbol.dispose]();
-    const isComplete = (wanted: ListenAddress) =>
-      !isWildcard(wanted.address) && this.#bound.has(formatListenAddress(this.#withPort(wanted)));
-    if (this.#isClosed || this.#wanted.every(isComplete)) return;
-    this.#rescan = this.#context.timers.after(this.#context.rescanMs ?? RESCAN_MS, () => {
-      this.#inTurn(() => this.#followHost())
-        .catch((error: unknown) => {
-          LISTENER_MESSAGES.followFails(this.#context.log, { err: error });
-        })
-        .finally(() => this.#rescanLater());
-    });
+  /** Follows the addresses of the host while a configured address is not bound, or stands for the addresses of the host. */
+  #followLater(): void {
+    this.#noteUsable();
+    const isComplete = (wanted: ListenAddress): boolean =>
+      this.#bound.has(this.#keyOf(wanted)) &&
+      (!isWildcard(wanted.address) || this.#context.hasPacketInfo === true);
+    if (this.#isClosed || (this.#isUsable && this.#plan.wanted.every(isComplete))) this.#host.stop();
+    else this.#host.start();
+  }
+
+  #noteUsable(): void {
+    const served = this.addresses.map(({ address }) => address);
+    const isServed = (address: string): boolean =>
+      served.some((one) => one === address || (isWildcard(one) && isIPv6(one) === isIPv6(address)));
+    const isLoopbackAsked = this.#asked.every(({ address }) => isLoopbackText(address));
+    const isLinkLocalAsked = served.some((address) => isLinkLocal(address) && address.includes('%'));
+    this.#isUsable ||= isLoopbackAsked || isLinkLocalAsked || this.#host.hasReachable(isServed);
+    if (this.#isUsable) this.#usable.resolve();
   }
 
   /** Binds addresses that have come, and releases addresses that have been gone for long. */
   async #followHost(): Promise<void> {
+    try {
+      await this.#followEach();
+    } catch (error) {
+      LISTENER_MESSAGES.followFails(this.#context.log, { err: error });
+    }
+    this.#followLater();
+  }
+
+  async #followEach(): Promise<void> {
     const present = new Set<string>();
-    for (const wanted of this.#wanted) {
+    for (const wanted of this.#plan.wanted) {
       const { port } = this.#withPort(wanted);
       const hostAddresses = this.#standsFor(wanted);
       if (hostAddresses === undefined) return; // not known: everything stays
-      const { errors } = await this.#bindWildcard(wanted, hostAddresses);
+      const { errors } = await this.#bindEach(wanted, hostAddresses);
       for (const error of errors) this.#skip(error.subject, error.message);
       for (const address of hostAddresses) present.add(formatListenAddress({ address, port }));
     }
@@ -297,7 +380,7 @@ function without(keys: Iterable<string>, excluded: ReadonlySet<string>): string[
   return [...keys].filter((key) => !excluded.has(key));
 }
 
-interface WildcardBinding {
+interface Binding {
   readonly keys: string[];
   readonly errors: ListenerError[];
 }

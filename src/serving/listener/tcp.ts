@@ -8,11 +8,12 @@ import type { Log } from '../../log/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { COUNT } from '../counters.ts';
-import { type ClientAddress, type ClientAddressBook, networkText } from './clients.ts';
+import { type ClientAddress, type ClientAddressBook, networkText, parseClientAddress } from './clients.ts';
 import type { Intake } from './intake.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { type ConnectionHost, SCRATCH_OCTETS, TcpConnection } from './tcp-connection.ts';
+import type { Served } from './udp-listener.ts';
 
 export interface TcpListenerContext {
   readonly slots: TcpSlots;
@@ -26,14 +27,17 @@ export class TcpListener {
   readonly #context: TcpListenerContext;
   readonly #server: Server;
   readonly #own = new Set<TcpConnection>();
+  readonly #fd: number | undefined;
   #address: ListenAddress;
   #closed: Promise<void> | undefined;
 
-  constructor(address: ListenAddress, context: TcpListenerContext) {
+  constructor(address: ListenAddress, context: TcpListenerContext, { fd, served }: TcpSocket = {}) {
     this.#address = address;
     this.#context = context;
+    this.#fd = fd;
     // half open: a client that has closed its sending side still waits for replies
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      if (served?.isLimited === true && !isTo(served, socket)) return void socket.destroy();
       const connection = context.slots.accept(socket);
       if (connection === undefined) return;
       this.#own.add(connection);
@@ -51,8 +55,9 @@ export class TcpListener {
     const { address, port } = this.#address;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      const options = { host: address, port, backlog: BACKLOG, ipv6Only: isIPv6(address), exclusive: true };
-      server.listen(options, () => {
+      const bound = { host: address, port, ipv6Only: isIPv6(address) };
+      const options = this.#fd === undefined ? bound : { fd: this.#fd };
+      server.listen({ ...options, backlog: BACKLOG, exclusive: true }, () => {
         server.off('error', reject);
         resolve();
       });
@@ -83,6 +88,18 @@ export class TcpListener {
   #destroyAll(): void {
     for (const connection of this.#own) connection.destroy(COUNT.tcpClosedByServer);
   }
+}
+
+function isTo(served: Served, { localAddress = '' }: Socket): boolean {
+  const octets = parseClientAddress(localAddress)?.octets;
+  return octets !== undefined && served.has(octets, 0);
+}
+
+/** How the socket of a listener comes to be. */
+export interface TcpSocket {
+  /** It is bound already: handed over by the service manager. */
+  readonly fd?: number;
+  readonly served?: Served;
 }
 
 export interface TcpLimits {

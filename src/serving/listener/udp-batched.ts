@@ -1,17 +1,33 @@
 /**
  * UDP in batches. When datagrams wait, they are received 64 at a time with one call, answered in place, and the replies sent
  * with one call. Replies that come later are sent together, at the end of the turn of the loop that brought them.
+ *
+ * A socket on a wildcard gets the address that each datagram was sent to, and the reply leaves from that address (RFC 2181
+ * section 4.1). So a wildcard is one socket, whatever addresses the host has and gets.
  */
 import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
-import { BATCH, type DatagramBatch, type Libc, NAME_OCTETS, NAME_WORDS } from '../../runtime/datagrams.ts';
+import {
+  BATCH,
+  type DatagramBatch,
+  INFO_WORDS,
+  type Libc,
+  NAME_OCTETS,
+  NAME_WORDS,
+} from '../../runtime/datagrams.ts';
 import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
 import { parseClientAddress } from './clients.ts';
-import type { ListenAddress } from './listen-address.ts';
+import { isWildcard, type ListenAddress } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
-import { Drain, SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
+import {
+  Drain,
+  SOCKET_BUFFER_OCTETS,
+  type UdpListener,
+  type UdpListenerContext,
+  type UdpSocket,
+} from './udp-listener.ts';
 
 /** Octets kept of one datagram: a query with room for options. A longer datagram arrives cut, and is malformed. */
 const SLOT_OCTETS = 4096;
@@ -19,11 +35,43 @@ const SLOT_OCTETS = 4096;
 /** Datagrams taken in one turn of the loop: about a millisecond, then upstreams' replies and other work have their turn. */
 const TURN_BUDGET = 256;
 
+/** The buffers of all sockets of one kind: a host with thousands of addresses needs no more than a host with one. */
+interface Buffers {
+  readonly received: DatagramBatch;
+  readonly replies: DatagramBatch;
+  /** The listener whose replies are laid in the slots. */
+  owner: BatchedUdpListener | undefined;
+}
+
+export class SharedBatches {
+  readonly libc: Libc;
+  readonly #buffers = new Map<string, Buffers>();
+
+  constructor(libc: Libc) {
+    this.libc = libc;
+  }
+
+  of(family: 4 | 6, packetInfo: boolean): Buffers {
+    const key = `${family} ${packetInfo}`;
+    const known = this.#buffers.get(key);
+    if (known !== undefined) return known;
+    const received = this.libc.batch(family, SLOT_OCTETS, { packetInfo });
+    const replies = this.libc.batch(family, EDNS_UDP_OCTETS, { packetInfo });
+    const buffers = { received, replies, owner: undefined };
+    this.#buffers.set(key, buffers);
+    return buffers;
+  }
+}
+
 export class BatchedUdpListener implements UdpListener {
   readonly kind = 'batched';
   readonly #context: UdpListenerContext;
+  readonly #batches: SharedBatches;
   readonly #libc: Libc;
+  readonly #how: UdpSocket;
   readonly #family: 4 | 6;
+  /** Whether datagrams bring the address that they were sent to. */
+  readonly #hasInfo: boolean;
   /** Offset of the client's address in its `sockaddr`. */
   readonly #addressAt: number;
   readonly #drain: Drain;
@@ -36,11 +84,19 @@ export class BatchedUdpListener implements UdpListener {
   #nowMs = 0;
   #closed: Promise<void> | undefined;
 
-  constructor(address: ListenAddress, context: UdpListenerContext, libc: Libc) {
+  constructor(
+    address: ListenAddress,
+    context: UdpListenerContext,
+    batches: SharedBatches,
+    how: UdpSocket = {},
+  ) {
     this.#address = address;
     this.#context = context;
-    this.#libc = libc;
+    this.#batches = batches;
+    this.#libc = batches.libc;
+    this.#how = how;
     this.#family = isIPv6(address.address) ? 6 : 4;
+    this.#hasInfo = isWildcard(address.address);
     this.#addressAt = this.#family === 4 ? 4 : 8;
     this.#drain = new Drain(context.timers);
   }
@@ -50,17 +106,32 @@ export class BatchedUdpListener implements UdpListener {
   }
 
   async start(): Promise<void> {
-    const { address, port } = this.#address;
-    const octets = parseClientAddress(address)?.octets ?? new Uint8Array(0);
+    const { address } = this.#address;
     try {
       // buffers first: once the socket is open, clients wait
-      const received = this.#libc.batch(this.#family, SLOT_OCTETS);
-      const replies = this.#libc.batch(this.#family, EDNS_UDP_OCTETS);
-      const { fd, port: bound } = this.#libc.open(this.#family, octets, port, SOCKET_BUFFER_OCTETS);
-      this.#address = { address, port: bound };
-      this.#open = { fd, received, replies, watch: this.#watch(fd) };
+      const buffers = this.#batches.of(this.#family, this.#hasInfo);
+      const { fd, port } = this.#openSocket();
+      this.#address = { address, port };
+      this.#open = { fd, ...buffers, buffers, watch: this.#watch(fd) };
     } catch (error) {
       this.#closed = Promise.resolve();
+      throw error;
+    }
+  }
+
+  #openSocket(): { readonly fd: number; readonly port: number } {
+    const { address, port } = this.#address;
+    const options = { bufferOctets: SOCKET_BUFFER_OCTETS, packetInfo: this.#hasInfo };
+    const { fd } = this.#how;
+    if (fd === undefined) {
+      const octets = parseClientAddress(address)?.octets ?? new Uint8Array(0);
+      return this.#libc.open(this.#family, octets, port, options);
+    }
+    try {
+      this.#libc.adopt(fd, options);
+      return { fd, port };
+    } catch (error) {
+      this.#libc.close(fd);
       throw error;
     }
   }
@@ -74,13 +145,14 @@ export class BatchedUdpListener implements UdpListener {
     }
   }
 
+  /** From now on datagrams stay in the socket: where the service manager holds it, the next process answers them. */
   close(graceMs: number): Promise<void> {
+    if (this.#closed === undefined) this.#open?.watch[Symbol.dispose]();
     const drained = this.#drain.close(graceMs);
     this.#closed ??= drained.then(() => {
       const open = this.#open;
       if (open === undefined) return;
       this.#flush();
-      open.watch[Symbol.dispose]();
       this.#libc.close(open.fd);
       this.#open = undefined;
     });
@@ -90,7 +162,7 @@ export class BatchedUdpListener implements UdpListener {
   /** Receives and answers the datagrams that wait, within the budget of one turn. */
   #receive(): void {
     const open = this.#open;
-    if (open === undefined) return;
+    if (open === undefined || this.#drain.isClosing) return;
     let count = BATCH;
     for (let taken = 0; count === BATCH && taken < TURN_BUDGET; taken += count) {
       count = open.received.receive(open.fd);
@@ -103,10 +175,8 @@ export class BatchedUdpListener implements UdpListener {
 
   #answerSlot(received: DatagramBatch, slot: number): void {
     const { intake } = this.#context;
-    if (this.#drain.isClosing) {
-      intake.counters.add(COUNT.droppedClosing);
-      return;
-    }
+    const infoAt = this.#hasInfo ? received.infoAt(slot) : -1;
+    if (infoAt >= 0 && !this.#isServed(received.infoWords, infoAt)) return;
     const replies = this.#space();
     if (replies === undefined) return;
     const { slots, names } = received;
@@ -117,40 +187,69 @@ export class BatchedUdpListener implements UdpListener {
     turn.into(replies.slots, this.#laid * EDNS_UDP_OCTETS);
     const start = slot * SLOT_OCTETS;
     const length = intake.receive(slots, start, start + received.lengthOf(slot));
-    if (length === PENDING) this.#answerLater(received.nameWords, slot * NAME_WORDS);
-    else if (length > 0) this.#lay(replies, length, received.nameWords, slot * NAME_WORDS);
+    if (length === PENDING) this.#answerLater(received, slot, infoAt);
+    else if (length > 0)
+      this.#lay(replies, length, received.nameWords, slot * NAME_WORDS, received.infoWords, infoAt);
   }
 
-  #answerLater(nameWords: Uint32Array, wordAt: number): void {
+  /** Whether a datagram was sent to an address that is served: not to a broadcast or multicast address, which no reply may leave from. */
+  #isServed(words: Uint32Array, at: number): boolean {
+    const isFour = this.#family === 4;
+    // IPv4: the local address differs from the destination; without a local address the kernel did not say
+    if (isFour && words[at + 1] !== 0 && words[at + 1] !== words[at + 2]) return false;
+    if (!isFour && ((words[at] ?? 0) & 0xff) === 0xff) return false;
+    const { served } = this.#how;
+    if (served?.isLimited !== true) return true;
+    return served.has(new Uint8Array(words.buffer), (at + (isFour ? 2 : 0)) * 4);
+  }
+
+  #answerLater({ nameWords, infoWords }: DatagramBatch, slot: number, infoAt: number): void {
     const { intake } = this.#context;
-    const client = nameWords.slice(wordAt, wordAt + NAME_WORDS);
+    const nameAt = slot * NAME_WORDS;
+    const client = nameWords.slice(nameAt, nameAt + NAME_WORDS);
+    const info = infoAt < 0 ? undefined : infoWords.slice(infoAt, infoAt + INFO_WORDS);
     this.#drain.began();
     intake.later((message) => {
       if (message.length > EDNS_UDP_OCTETS) intake.counters.add(COUNT.sendTooLarge);
-      else if (message.length > 0 && !this.#drain.isOver) this.#layLater(message, client);
+      else if (message.length > 0 && !this.#drain.isOver) this.#layLater(message, client, info);
       this.#drain.ended();
     });
   }
 
-  #layLater(message: Uint8Array, client: Uint32Array): void {
+  #layLater(message: Uint8Array, client: Uint32Array, info: Uint32Array | undefined): void {
     const replies = this.#space();
     if (replies === undefined) return;
     const from = this.#laid * EDNS_UDP_OCTETS;
     for (let at = 0; at < message.length; at++) replies.slots[from + at] = message[at] ?? 0;
-    this.#lay(replies, message.length, client, 0);
+    this.#lay(replies, message.length, client, 0, info ?? client, info === undefined ? -1 : 0);
     this.#flushSoon();
   }
 
   /** The batch of replies, with a free slot. */
   #space(): DatagramBatch | undefined {
+    const open = this.#open;
+    if (open === undefined) return undefined;
+    const { buffers } = open;
+    if (buffers.owner !== this) {
+      if (buffers.owner !== undefined) buffers.owner.#flush();
+      buffers.owner = this;
+    }
     if (this.#laid === BATCH) this.#flush();
-    return this.#open?.replies;
+    return open.replies;
   }
 
-  /** Sets the destination of the reply in the next free slot: the `sockaddr` whose words start at `wordAt`. */
-  #lay(replies: DatagramBatch, length: number, words: Uint32Array, wordAt: number): void {
+  /** Addresses the reply in the next free slot: to the `sockaddr` at `wordAt`, from the address in the packet information. */
+  #lay(
+    replies: DatagramBatch,
+    length: number,
+    words: Uint32Array,
+    wordAt: number,
+    info: Uint32Array,
+    infoAt: number,
+  ): void {
     const to = this.#laid * NAME_WORDS;
     for (let i = 0; i < NAME_WORDS; i++) replies.nameWords[to + i] = words[wordAt + i] ?? 0;
+    if (this.#hasInfo) replies.setInfo(this.#laid, info, infoAt);
     replies.setLength(this.#laid, length);
     this.#laid += 1;
   }
@@ -192,5 +291,6 @@ interface Open {
   readonly fd: number;
   readonly received: DatagramBatch;
   readonly replies: DatagramBatch;
+  readonly buffers: Buffers;
   readonly watch: Disposable;
 }

@@ -25,7 +25,42 @@ export interface UdpListenerContext {
   readonly log: Log;
 }
 
-export type CreateUdpListener = (address: ListenAddress, context: UdpListenerContext) => UdpListener;
+export type CreateUdpListener = (
+  address: ListenAddress,
+  context: UdpListenerContext,
+  socket?: UdpSocket,
+) => UdpListener;
+
+/** How the socket of a listener comes to be. */
+export interface UdpSocket {
+  /** It is bound already: handed over by the service manager. */
+  readonly fd?: number;
+  /** The service manager holds a socket on the wildcard of this port: the more exact address gets the datagrams. */
+  readonly isShared?: boolean;
+  readonly served?: Served;
+}
+
+/** Which of the addresses of a wildcard's socket are served; a reload may change it. */
+export class Served {
+  /** Undefined: all. */
+  only: readonly ServedAddress[] | undefined;
+
+  get isLimited(): boolean {
+    return this.only !== undefined;
+  }
+
+  /** Whether the 4 or 16 octets at `at` are an address that is served. */
+  has(octets: Uint8Array, at: number): boolean {
+    return (
+      this.only === undefined ||
+      this.only.some((one) => one.octets.every((octet, i) => octets[at + i] === octet))
+    );
+  }
+}
+
+export interface ServedAddress extends ListenAddress {
+  readonly octets: Uint8Array;
+}
 
 /** Receive and send buffer requested from the kernel: a burst of some 5,000 queries survives a busy turn of the loop. */
 export const SOCKET_BUFFER_OCTETS = 4 * 1024 * 1024;

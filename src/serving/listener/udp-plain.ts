@@ -1,6 +1,7 @@
 /**
  * UDP through `node:dgram`, one message at a time: runs wherever Node runs. Each socket is bound to one address, so that
- * every reply leaves from the address that was asked.
+ * every reply leaves from the address that was asked. The exception is a handed socket on a wildcard: it holds the datagrams of
+ * a restart, and the routing table chooses the address of their replies.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
@@ -10,7 +11,13 @@ import { PENDING } from '../turn.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { systemCode } from './listener-error.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
-import { Drain, SOCKET_BUFFER_OCTETS, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
+import {
+  Drain,
+  SOCKET_BUFFER_OCTETS,
+  type UdpListener,
+  type UdpListenerContext,
+  type UdpSocket,
+} from './udp-listener.ts';
 
 const SLAB_OCTETS = 64 * 1024;
 
@@ -18,6 +25,7 @@ export class PlainUdpListener implements UdpListener {
   readonly kind = 'plain';
   readonly #context: UdpListenerContext;
   readonly #socket: Socket;
+  readonly #how: UdpSocket;
   #address: ListenAddress;
   /** Replies are written one after the other and never over each other, because dgram may send a reply later. */
   #slab = Buffer.alloc(SLAB_OCTETS);
@@ -25,14 +33,16 @@ export class PlainUdpListener implements UdpListener {
   readonly #drain: Drain;
   #closed: Promise<void> | undefined;
 
-  constructor(address: ListenAddress, context: UdpListenerContext) {
+  constructor(address: ListenAddress, context: UdpListenerContext, how: UdpSocket = {}) {
     this.#address = address;
     this.#context = context;
+    this.#how = how;
     this.#drain = new Drain(context.timers);
     const isSix = isIPv6(address.address);
     this.#socket = createSocket({
       type: isSix ? 'udp6' : 'udp4',
       ipv6Only: isSix,
+      reuseAddr: how.isShared === true,
       // addresses only: without this dgram asks the system's resolver for each address, a turn of the loop later
       lookup: (text, _options, done) => done(null, text, isSix ? 6 : 4),
     });
@@ -48,7 +58,8 @@ export class PlainUdpListener implements UdpListener {
     try {
       await new Promise<void>((resolve, reject) => {
         socket.once('error', reject);
-        socket.bind({ address, port, exclusive: true }, () => {
+        const { fd } = this.#how;
+        socket.bind(fd === undefined ? { address, port, exclusive: true } : { fd }, () => {
           socket.off('error', reject);
           resolve();
         });
@@ -71,10 +82,12 @@ export class PlainUdpListener implements UdpListener {
   }
 
   #receive(message: Buffer, sender: RemoteInfo): void {
+    // a datagram does not say to which address of a wildcard it was sent
+    if (this.#how.served?.isLimited === true) return;
     const { intake, clients, clock } = this.#context;
     const client = clients.of(sender.address);
-    if (this.#drain.isClosing || client === undefined) {
-      intake.counters.add(client === undefined ? COUNT.receiveErrors : COUNT.droppedClosing);
+    if (client === undefined) {
+      intake.counters.add(COUNT.receiveErrors);
       return;
     }
     if (this.#slabUsed + EDNS_UDP_OCTETS > SLAB_OCTETS) {
@@ -86,7 +99,9 @@ export class PlainUdpListener implements UdpListener {
     turn.into(this.#slab, this.#slabUsed);
     const length = intake.receive(message, 0, message.length);
     if (length === PENDING) {
-      this.#answerLater(sender);
+      // until the socket is closed it takes datagrams: answers that are known at once still go out
+      if (this.#drain.isClosing) intake.counters.add(COUNT.droppedClosing);
+      else this.#answerLater(sender);
     } else if (length > 0) {
       const from = this.#slabUsed;
       this.#slabUsed += length;
@@ -134,6 +149,7 @@ export class PlainUdpListener implements UdpListener {
 export function createPlainUdpListener(
   address: ListenAddress,
   context: UdpListenerContext,
+  socket?: UdpSocket,
 ): PlainUdpListener {
-  return new PlainUdpListener(address, context);
+  return new PlainUdpListener(address, context, socket);
 }

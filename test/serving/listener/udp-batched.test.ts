@@ -3,12 +3,13 @@ import { constants } from 'node:os';
 import t from 'tap';
 import {
   BATCH,
+  type BatchOptions,
   type DatagramBatch,
   type Libc,
   NAME_OCTETS,
   socketName,
 } from '../../../src/runtime/datagrams.ts';
-import { BatchedUdpListener } from '../../../src/serving/listener/udp-batched.ts';
+import { BatchedUdpListener, SharedBatches } from '../../../src/serving/listener/udp-batched.ts';
 import { idOf, makeRig, query, type RigOptions, StubHandler } from './rig.ts';
 
 const { EAGAIN, ENOBUFS, EPERM, ENOMEM } = constants.errno;
@@ -65,7 +66,23 @@ class ScriptedLibc implements Libc {
     return before - this.waiting.length;
   }
 
-  batch(_family: 4 | 6, slotOctets: number, size = BATCH): DatagramBatch {
+  adopt(): void {
+    this.order.push('adopt');
+  }
+
+  describe(): never {
+    throw new Error('the listeners know what was handed over');
+  }
+
+  duplicate(): never {
+    throw new Error('a listener has one descriptor');
+  }
+
+  watchHostAddresses(): never {
+    throw new Error('a listener knows no host');
+  }
+
+  batch(_family: 4 | 6, slotOctets: number, { size = BATCH }: BatchOptions = {}): DatagramBatch {
     const slots = new Uint8Array(slotOctets * size);
     const names = new Uint8Array(NAME_OCTETS * size);
     const lengths = new Array<number>(size).fill(0);
@@ -73,6 +90,9 @@ class ScriptedLibc implements Libc {
       slots,
       names,
       nameWords: new Uint32Array(names.buffer),
+      infoWords: new Uint32Array(0),
+      infoAt: () => -1,
+      setInfo: () => undefined,
       size,
       receive: () => {
         const failure = this.receives.shift() ?? 0;
@@ -111,7 +131,7 @@ class ScriptedLibc implements Libc {
 async function listening(options: RigOptions = {}) {
   const libc = new ScriptedLibc();
   const rig = makeRig(options);
-  const listener = new BatchedUdpListener({ address: '127.0.0.1', port: 53 }, rig, libc);
+  const listener = new BatchedUdpListener({ address: '127.0.0.1', port: 53 }, rig, new SharedBatches(libc));
   await listener.start();
   return { libc, listener, counters: rig.intake.counters, rig };
 }
@@ -198,7 +218,11 @@ t.test('closing: the watch ends before the descriptor is closed, and it is close
 t.test('a descriptor that cannot be watched is closed, and the start fails', async (t) => {
   const libc = new ScriptedLibc();
   libc.mayWatch = false;
-  const listener = new BatchedUdpListener({ address: '127.0.0.1', port: 53 }, makeRig(), libc);
+  const listener = new BatchedUdpListener(
+    { address: '127.0.0.1', port: 53 },
+    makeRig(),
+    new SharedBatches(libc),
+  );
   await t.rejects(listener.start(), { message: 'cannot watch' });
   await listener.close(0);
   t.same(libc.order, ['close 9']);

@@ -1,0 +1,153 @@
+/** Sockets as C has them: bound here, or handed over by the service manager; and the kernel's word that an address has changed. */
+import { constants } from 'node:os';
+import {
+  AF_INET,
+  AF_INET6,
+  type Libc,
+  NAME_OCTETS,
+  nameOctets,
+  type OpenSocket,
+  type SocketDescription,
+  type SocketOptions,
+} from './datagrams.ts';
+import { type Contact, systemError } from './libc-library.ts';
+
+const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
+const SOCK_RAW = 3;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_TYPE = 3;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
+const IPPROTO_IP = 0;
+const IP_PKTINFO = 8;
+const IPPROTO_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+const IPV6_RECVPKTINFO = 49;
+const F_DUPFD_CLOEXEC = 1030;
+const MSG_DONTWAIT = 0x40;
+// netlink(7), rtnetlink(7)
+const AF_NETLINK = 16;
+const NETLINK_ROUTE = 0;
+const RTMGRP_IPV4_IFADDR = 0x10;
+const RTMGRP_IPV6_IFADDR = 0x100;
+const NEWS_OCTETS = 16_384;
+const { ENOBUFS } = constants.errno;
+
+/** Binds an open socket and makes it ready; closes it where that fails. */
+export function bindSocket(
+  contact: Contact,
+  fd: number,
+  name: Uint8Array<ArrayBuffer>,
+  options: SocketOptions,
+): OpenSocket {
+  const { calls, errno } = contact;
+  try {
+    // before the first datagram can come: one without packet information gets its reply from the wrong address
+    adoptSocket(contact, fd, options);
+    const family = name[0] === AF_INET ? 4 : 6;
+    const length = new Uint32Array([nameOctets(family)]);
+    if (calls.bind(fd, name, length[0] ?? 0) < 0 || calls.getsockname(fd, name, length) < 0)
+      throw systemError('bind', errno());
+    return { fd, port: portOf(name) };
+  } catch (error) {
+    calls.close(fd);
+    throw error;
+  }
+}
+
+export function adoptSocket(
+  contact: Contact,
+  fd: number,
+  { bufferOctets, packetInfo = false }: SocketOptions,
+): void {
+  const { calls, errno } = contact;
+  // a handed socket may have more than this: its service manager may go beyond net.core.rmem_max
+  for (const option of [SO_RCVBUF, SO_SNDBUF]) {
+    const before = socketOption(contact, fd, SOL_SOCKET, option) ?? 0;
+    // best effort: the kernel grants what net.core.rmem_max allows, and reports twice of it
+    if (before < 2 * bufferOctets)
+      calls.setsockopt(fd, SOL_SOCKET, option, new Int32Array([bufferOctets]), 4);
+  }
+  if (!packetInfo) return;
+  const isFour = describeSocket(contact, fd)?.family !== 6;
+  const [level, option] = isFour ? [IPPROTO_IP, IP_PKTINFO] : [IPPROTO_IPV6, IPV6_RECVPKTINFO];
+  if (calls.setsockopt(fd, level, option, new Int32Array([1]), 4) < 0)
+    throw systemError('setsockopt', errno());
+}
+
+export function describeSocket(contact: Contact, fd: number): SocketDescription | undefined {
+  const type = socketOption(contact, fd, SOL_SOCKET, SO_TYPE);
+  const transport = type === SOCK_DGRAM ? 'udp' : type === SOCK_STREAM ? 'tcp' : undefined;
+  const name = new Uint8Array(NAME_OCTETS);
+  const isNamed = contact.calls.getsockname(fd, name, new Uint32Array([NAME_OCTETS])) === 0;
+  const domain = name[0] ?? 0;
+  if (transport === undefined || !isNamed || (domain !== AF_INET && domain !== AF_INET6)) return undefined;
+  const port = portOf(name);
+  if (domain === AF_INET)
+    return { transport, family: 4, address: name.slice(4, 8), scope: 0, port, isDual: false };
+  return {
+    transport,
+    family: 6,
+    address: name.slice(8, 24),
+    scope: new DataView(name.buffer).getUint32(24, true),
+    port,
+    isDual: socketOption(contact, fd, IPPROTO_IPV6, IPV6_V6ONLY) === 0,
+  };
+}
+
+export function duplicate({ calls, errno }: Contact, fd: number): number {
+  const copy = calls.fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) throw systemError('fcntl', errno());
+  return copy;
+}
+
+/** The news say only that something has changed: whoever wants to know what asks for the list. */
+export function watchHostAddresses(
+  { calls, errno }: Contact,
+  watch: Libc['watch'],
+  onChange: () => void,
+): Disposable {
+  const fd = calls.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
+  if (fd < 0) throw systemError('socket', errno());
+  // sockaddr_nl: family, padding, port 0 for one that the kernel chooses, groups
+  const name = new Uint32Array([AF_NETLINK, 0, RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR]);
+  const news = new Uint8Array(NEWS_OCTETS);
+  const read = (): void => {
+    let heard = 0;
+    for (;;) {
+      const octets = Number(calls.recv(fd, news, BigInt(NEWS_OCTETS), MSG_DONTWAIT));
+      // more news than the socket holds (ENOBUFS) are news too
+      if (octets <= 0 && !(octets < 0 && errno() === ENOBUFS && heard === 0)) break;
+      heard += 1;
+    }
+    if (heard > 0) onChange();
+  };
+  let watching: Disposable & { unref(): void };
+  try {
+    if (calls.bind(fd, name, 12) < 0) throw systemError('bind', errno());
+    watching = watch(fd, read);
+    watching.unref();
+  } catch (error) {
+    calls.close(fd);
+    throw error;
+  }
+  let isOver = false;
+  return {
+    [Symbol.dispose]() {
+      if (isOver) return;
+      isOver = true;
+      watching[Symbol.dispose]();
+      calls.close(fd);
+    },
+  };
+}
+
+function socketOption({ calls }: Contact, fd: number, level: number, option: number): number | undefined {
+  const value = new Int32Array(1);
+  return calls.getsockopt(fd, level, option, value, new Uint32Array([4])) < 0 ? undefined : value[0];
+}
+
+const portOf = (name: Uint8Array): number => ((name[2] ?? 0) << 8) | (name[3] ?? 0);
