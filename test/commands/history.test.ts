@@ -52,6 +52,9 @@ t.test('each kind of event has a line of its own', async (t) => {
       'held my-cluster: change to 10.0.9.9 held back: loses more than half',
       'drill drill started, for 30 min',
       'drill drill ended by itself after 30 min: 3 queries failed, 2 answered stale, 99 endpoint answers',
+      'pin my-cluster: pin to 10.0.9.9 started for 4 h by ada: a change in the console',
+      'pin my-cluster: pin to 10.0.9.9 ended by itself after 4 h',
+      'flush example.com and all names under it: 12 kept answers dropped by ada',
       'set-aside "/var/lib/outpost-dns/endpoints.json" could not be used (not-json: not JSON), ' +
         'set aside as "/var/lib/outpost-dns/endpoints.json.corrupt-20260101T000000Z-not-json"',
     ],
