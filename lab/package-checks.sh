@@ -27,6 +27,7 @@ clock 'apt install ./outpost-dns_*.deb'
 expect 'the .deb is installed' 'installed 0.1.99-1' "$(installed)"
 expect 'it is enabled' enabled "$(systemctl is-enabled outpost-dns)"
 expect 'without a configuration it is not started' inactive "$(property ActiveState)"
+expect 'without a configuration port 53 is left alone' '' "$(ss -Hlnu sport = :53)"
 expect 'its own user' outpost-dns "$(id -un outpost-dns)"
 expect 'the command is found' 'outpost-dns ' "$(outpost-dns --help | sed -n 's/^Usage: \(outpost-dns \).*/\1/p')"
 
