@@ -92,6 +92,7 @@ parentPort.on('message', ({ kind, id, request }) => {
 });`;
 
 t.test('the thread with the AWS clients ends when it is not asked; all else never needs it', async (t) => {
+  await until('the threads of earlier tests have ended', () => threadsNotEnded() === 0);
   const time = new VirtualTime();
   const { ask, farSide, log } = withProgram(t, NAMED, { clock: time, timers: time });
   const said = () => log.lines.map(({ text }) => text);
