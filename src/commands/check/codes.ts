@@ -411,7 +411,7 @@ export const CODE_GROUPS = [
   { title: 'This host', codes: thisHost },
   { title: 'State', codes: state },
   { title: 'AWS', codes: aws },
-  { title: 'Upstreams', codes: upstreams },
+  { title: 'Upstream servers', codes: upstreams },
   { title: 'Endpoints', codes: endpoints },
   { title: 'Addresses', codes: addresses },
   { title: 'Configuration', codes: configuration },
