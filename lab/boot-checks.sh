@@ -129,7 +129,7 @@ block upgrade-A-new-copy-by-hand
 expect 'after the upgrade it is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(answers @127.0.0.1)"
 
 started=$(milliseconds)
-systemctl stop outpost-dns
+systemctl stop outpost-dns.socket outpost-dns
 figure "stopped after $(($(milliseconds) - started)) ms"
 expect 'systemctl stop: it ends well' 'success 0' "$(property Result) $(property ExecMainStatus)"
 expect 'systemctl stop: nothing answers' '' "$(answers @127.0.0.1)"
