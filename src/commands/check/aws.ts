@@ -23,7 +23,7 @@ export interface ClusterAnswers {
 export interface AwsAnswers {
   readonly inspections: readonly AwsInspection[];
   readonly clusters: readonly ClusterAnswers[];
-  /** AWS was asked, and nothing of it answered. */
+  /** Nothing of AWS answered, or nothing was asked of it: silent upstreams may be part of a cut. */
   readonly isCut: boolean;
 }
 
@@ -41,7 +41,7 @@ export async function askAws(site: Site): Promise<AwsAnswers> {
     Promise.all(asked.map(async (endpoint) => ({ endpoint, observations: await pollAll(site, endpoint) }))),
   ]);
   const all = clusters.flatMap(({ observations }) => observations);
-  const isCut = all.length > 0 && all.every(isSilent);
+  const isCut = all.every(isSilent);
   return { inspections, clusters, isCut };
 }
 
