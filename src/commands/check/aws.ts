@@ -102,7 +102,7 @@ const SESSION_FILE_MS = DAY_MS / 2;
 export async function awsFindings(
   site: Site,
   answers: AwsAnswers,
-  proxies = namedProxies,
+  proxies = proxiesOfHost,
 ): Promise<readonly Finding[]> {
   const { inspections, clusters, isCut } = answers;
   const credentials = await Promise.all(
@@ -332,6 +332,10 @@ const PROXY_FILES = [
   '/etc/dnf/dnf.conf',
   '/etc/yum.conf',
 ];
+
+/** An endpoint of the operator's own, such as the sandbox's, is not behind the proxy of other programs. */
+const proxiesOfHost: typeof namedProxies = async (site) =>
+  process.env['AWS_ENDPOINT_URL'] ? [] : namedProxies(site);
 
 /** A proxy that other programs of this host use, without user and password. */
 export async function namedProxies(
