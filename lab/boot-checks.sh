@@ -22,6 +22,11 @@ until_answered() {
   while seen=$(answers @127.0.0.1) && [ "$seen" != "$1" ] && [ "$(milliseconds)" -lt $deadline ]; do sleep 0.02; done
   echo "$seen"
 }
+# an answer can come before systemd hears of it; until then a reload is merged into the start, whose process has read its configuration
+until_active() {
+  local deadline=$(($(milliseconds) + 20000))
+  until [ "$(property ActiveState)" = active ] || [ "$(milliseconds)" -gt $deadline ]; do sleep 0.05; done
+}
 block() { echo "== $1"; if bash -eux "/lab/blocks/$1.sh"; then ok "the commands of $1"; else not_ok "the commands of $1" "exit code $?, see the log"; fi; }
 # at once: the reload before may just be reading it
 configure() {
@@ -89,6 +94,7 @@ while [ "$(property NRestarts)" = "$restarts" ] && [ $(($(milliseconds) - stoppe
 figure "a process that stood still was ended after $(($(milliseconds) - stopped)) ms"
 expect 'a process that stands still is ended and started again' $((restarts + 1)) "$(property NRestarts)"
 expect 'it answers again' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(until_answered '10.0.1.10 10.0.2.10 10.0.3.10 ' 10)"
+until_active
 pid=$(property MainPID)
 
 echo 'clusters: [{ name: 7, nonsense: yes }]' >$config
@@ -106,6 +112,7 @@ killed=$(milliseconds)
 sleep 0.1
 expect 'kill -9: it is back with the answer' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(until_answered '10.0.1.10 10.0.2.10 10.0.3.10 ' 10)"
 figure "answered $(($(milliseconds) - killed)) ms after kill -9, RestartSec= included"
+until_active
 expect 'kill -9: it is another process' $((restarts + 2)) "$(property NRestarts)"
 
 # a pin of the configuration would win over that of the page's command

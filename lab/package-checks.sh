@@ -18,6 +18,8 @@ expect 'the .deb takes over: another process runs' yes "$([ "$pid" != "$(propert
 expect 'the .deb takes over: no file of the copy is left' '' "$(find /usr/lib/outpost-dns ! -type d -print0 | xargs -0 dpkg -S 2>&1 >/dev/null)"
 block upgrade-Purge
 
+# this shell remembers where the command was
+hash -r
 # a bare host from here on: the names, the folders and the units of before are gone
 expect 'a purge leaves nothing' '' "$(ls -d /etc/outpost-dns /var/lib/outpost-dns /var/cache/outpost-dns /usr/lib/outpost-dns /etc/systemd/system/*/outpost-dns* /usr/bin/outpost-dns 2>/dev/null)"
 started=$(milliseconds)
@@ -65,6 +67,7 @@ expect 'the package, cut off: a reload keeps process and answer' "$pid 10.0.1.10
 kill -9 "$pid"
 sleep 0.1
 expect 'the package, cut off: kill -9 costs no answer' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(until_answered '10.0.1.10 10.0.2.10 10.0.3.10 ' 10)"
+until_active
 clock 'kill -9, dig answers'
 cp /etc/outpost-dns/environment /root/environment.before
 cp $config /root/config.before
