@@ -32,7 +32,7 @@ t.test('the whole table of a ready server', async (t) => {
     '  registry.example  A     fresh  30 s ago   in 3 min',
     '',
     'Server',
-    '  version        0.1.0 on node 26.10.0, up for 2 h',
+    '  version        0.2.0 on node 26.10.0, up for 2 h',
     '  listens on     127.0.0.1:5300',
     '  configuration  2 h old',
     '  waiting        3 queries for an upstream',

@@ -30,9 +30,9 @@ t.test('recorded events are in the file, in order, with the time at which they h
   t.equal(malformed, 0);
   t.equal(statSync(ledgerPath(directory, 0)).mode & 0o777, 0o640);
   t.strictSame(ledger.state(), {
-    sequence: 11,
+    sequence: SAMPLES.length,
     queued: 0,
-    written: 11,
+    written: SAMPLES.length,
     lost: 0,
     failures: 0,
     lastFailure: undefined,
