@@ -83,7 +83,8 @@ apt-get install -y --reinstall ./outpost-dns_*.deb
 expect 'an upgrade to a version that refuses the configuration: the process stays' "$pid 10.0.1.10 10.0.2.10 10.0.3.10 " "$(property MainPID) $(answers @127.0.0.1)"
 cp /root/config.before $config
 link up
-systemctl stop outpost-dns
+# the socket too: a query that waits there would start the service again
+systemctl stop outpost-dns.socket outpost-dns
 expect 'a service that was stopped keeps its compiled code' yes "$(find /var/cache/outpost-dns -type f | grep -q . && echo yes)"
 apt-get install -y --reinstall ./outpost-dns_*.deb
 expect 'an upgrade does not start a service that was stopped' inactive "$(property ActiveState)"
