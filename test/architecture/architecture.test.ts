@@ -28,7 +28,7 @@ const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]
   ['serving/endpoints', [...shared, 'protocol', 'records', ...base]],
   ['serving/local-zones', [...shared, 'protocol', ...base]],
   ['serving/answer-cache', [...shared, 'protocol', ...base]],
-  ['serving/forwarder', [...shared, 'protocol', ...base]],
+  ['serving/forwarder', [...shared, 'protocol', 'records', ...base]],
   ['far-side', ['records', 'protocol', ...base]],
   ['refresh', ['far-side', 'link', 'records', 'protocol', ...base]],
   ['drill', ['records', 'protocol', ...base]],

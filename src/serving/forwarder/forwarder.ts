@@ -14,6 +14,7 @@ import { LimitLog } from '../../log/limit-log.ts';
 import type { Log } from '../../log/log.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { nameFromWire } from '../../protocol/words/name.ts';
+import type { ResolvedName } from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
@@ -23,14 +24,7 @@ import { DeadlineSweep } from './deadline-sweep.ts';
 import { type ForwardFailure, type ForwardOutcome, forwardFailure, isUnhelpful } from './forward-outcome.ts';
 import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
 import { chooseMembers, claimTrial, Groups, hasAnswers, type Regrouping, triable } from './groups.ts';
-import {
-  type Ask,
-  askAddresses,
-  askText,
-  type Difference,
-  type ResolvedName,
-  SecondOpinions,
-} from './own-questions.ts';
+import { type Ask, askAddresses, askText, type Difference, SecondOpinions } from './own-questions.ts';
 import {
   type AskedUpstream,
   type Overload,

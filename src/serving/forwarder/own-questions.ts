@@ -8,24 +8,10 @@ import { ownQuery, type Query } from '../../protocol/wire/query.ts';
 import { readAddresses } from '../../protocol/wire/response-records.ts';
 import { isStaleError, RCODE, rcodeName, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
+import type { ResolvedName } from '../../records/observation.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import type { ForwardFailureReason, ForwardOutcome } from './forward-outcome.ts';
 import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
-
-export type ResolvedName =
-  | {
-      readonly kind: 'addresses';
-      readonly addresses: readonly string[];
-      readonly ttlSeconds: number;
-      /** The upstream that answered, as configured. */
-      readonly upstream?: string;
-    }
-  | { readonly kind: 'no-addresses'; readonly rcode: number }
-  | {
-      readonly kind: 'failed';
-      readonly reason: 'timeout' | 'network' | 'servfail' | 'malformed';
-      readonly detail: string;
-    };
 
 export type Ask = (query: Query) => Promise<ForwardOutcome>;
 
