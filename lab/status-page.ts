@@ -102,6 +102,14 @@ async function connectedToGone(lab: Lab, site: SandboxSite, browser: Browser): P
     assert.deepEqual(await violations(page), []);
     await page.screenshot({ path: await lab.workshop.reportFile('page-cut.png'), fullPage: true });
   });
+  await lab.step('on a telephone no column is so narrow that a reason stands upright', async () => {
+    await page.setViewportSize({ width: 380, height: 800 });
+    const narrow = await page.evaluate(`[...document.querySelectorAll('#panels td')]
+      .filter((cell) => cell.textContent.length > 20 && cell.clientWidth < 80)
+      .map((cell) => cell.clientWidth + ' pixels: ' + cell.textContent)`);
+    assert.deepEqual(narrow, []);
+    await page.setViewportSize({ width: 1000, height: 900 });
+  });
   await lab.step('ten of them open: no query goes without its answer', async () => {
     for (let more = 0; more < 9; more++) await (await browser.newPage()).goto(PAGE);
     const queries = Array.from({ length: QUERIES }, () => `${ENDPOINT} A`).join('\n');

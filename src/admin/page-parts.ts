@@ -8,8 +8,8 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 1.5rem au
 h1 { font-size: 1.3rem; } h2 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; overflow-wrap: anywhere; } small { font-weight: normal; color: var(--faint); }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; color: var(--faint); }
 th, td { padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th, td:nth-child(-n+2) { white-space: nowrap; } td:last-child { overflow-wrap: anywhere; white-space: normal; } .facts th { width: 8rem; }
-.scroll { overflow-x: auto; } :focus-visible { outline: 2px solid var(--plot); outline-offset: 2px; }
+th, td:nth-child(-n+3) { white-space: nowrap; } td:last-child { overflow-wrap: anywhere; white-space: normal; } .facts th { width: 8rem; }
+.scroll { overflow-x: auto; } @media (max-width: 40rem) { .facts th { white-space: normal; overflow-wrap: anywhere; } .scroll td:last-child { min-width: 12rem; } } :focus-visible { outline: 2px solid var(--plot); outline-offset: 2px; }
 .good { color: var(--good); font-weight: 600; } .doubtful { color: var(--doubtful); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
 li { overflow-wrap: anywhere; } footer { margin: 2rem 0; color: var(--faint); } a { color: var(--plot); }
 #silent { position: sticky; top: 0; z-index: 1; margin: 0; padding: .5rem .8rem; background: var(--bad); color: var(--back); font-weight: 600; }

@@ -6,30 +6,33 @@ type Points = readonly (number | null)[];
 
 export interface TrendStatus {
   /** Means over equal parts of the span, the newest last; null where the server did not run or nothing was asked. */
-  readonly trend: Readonly<Record<SpanName, Readonly<Record<Figure, Points>>>>;
+  readonly trend: Readonly<Record<SpanName, Readonly<Record<Figure, Points>>>> & {
+    /** The newest figures: the newest point is a mean of minutes or hours, and says less. */
+    readonly latest: Readonly<Record<Figure, number | null>>;
+  };
 }
 
 /** Points of a plot: two minutes each over six hours, two hours each over fourteen days. */
 const POINTS: Readonly<Record<SpanName, number>> = { hours: 180, days: 168 };
 
 export function trendStatus(trend: Trend, wallMs: number): TrendStatus {
-  const of = (span: SpanName) => {
-    const read = (figure: Figure): Points =>
-      trend
-        .read(span, figure, wallMs, POINTS[span])
-        .map((value) => (value === undefined ? null : rounded(value)));
-    return {
-      queriesPerSecond: read('queriesPerSecond'),
-      hitRatio: read('hitRatio'),
-      upstreamSeconds: read('upstreamSeconds'),
-      link: read('link'),
-    };
-  };
-  return { trend: { hours: of('hours'), days: of('days') } };
+  const of = (span: SpanName) =>
+    byFigure((figure) => trend.read(span, figure, wallMs, POINTS[span]).map(rounded));
+  const latest = byFigure((figure) => rounded(trend.latest(figure, wallMs)));
+  return { trend: { hours: of('hours'), days: of('days'), latest } };
 }
 
-function rounded(value: number): number {
-  return Number(value.toPrecision(3));
+function byFigure<Value>(of: (figure: Figure) => Value): Readonly<Record<Figure, Value>> {
+  return {
+    queriesPerSecond: of('queriesPerSecond'),
+    hitRatio: of('hitRatio'),
+    upstreamSeconds: of('upstreamSeconds'),
+    link: of('link'),
+  };
+}
+
+function rounded(value: number | undefined): number | null {
+  return value === undefined ? null : Number(value.toPrecision(3));
 }
 
 interface Shown {
@@ -67,8 +70,8 @@ function hasFigures({ days }: TrendStatus['trend']): boolean {
 function rangeText(figure: Figure, known: readonly number[], text: Shown['text']): string {
   if (known.length === 0) return '';
   if (figure !== 'link') return `${text(Math.min(...known))} to ${text(Math.max(...known))}`;
-  const connected = known.filter((value) => value === 1).length;
-  return `connected ${Math.floor((connected / known.length) * 100)} %`;
+  const share = known.reduce((sum, value) => sum + value, 0) / known.length;
+  return `connected ${Math.floor(share * 100)} %`;
 }
 
 function linkText(value: number): string {
@@ -91,14 +94,14 @@ export const TREND_REPORT: RoomReport<TrendStatus> = {
         SHOWN.map(({ figure, label, text, top }): Plot => {
           const points = trend[span][figure];
           const known = points.filter((value) => value !== null);
-          const latest = known.at(-1);
+          const latest = trend.latest[figure];
           return {
             label,
             span: spanText,
             ends,
             points,
             top: top ?? Math.max(...known, 0),
-            latest: latest === undefined ? 'no figures yet' : text(latest),
+            latest: latest === null ? 'no figures yet' : text(latest),
             range: rangeText(figure, known, text),
           };
         }),

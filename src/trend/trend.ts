@@ -78,6 +78,18 @@ class Ring {
     });
   }
 
+  /** The newest mean of the span; undefined where nothing was noted. */
+  latest(figure: Figure, wallMs: number): number | undefined {
+    const { stepMs, slots } = this.span;
+    const means = this.means[FIGURES.indexOf(figure)];
+    const oldest = Math.max(Math.floor(wallMs / stepMs), this.newest) - slots + 1;
+    for (let slot = this.newest; slot >= Math.max(oldest, 0); slot--) {
+      const value = means?.[slot % slots] ?? Number.NaN;
+      if (!Number.isNaN(value)) return value;
+    }
+    return undefined;
+  }
+
   #moveTo(slot: number): void {
     const { slots } = this.span;
     const first = this.newest < 0 ? slot - slots + 1 : Math.max(this.newest + 1, slot - slots + 1);
@@ -108,6 +120,15 @@ export class Trend {
 
   read(span: SpanName, figure: Figure, wallMs: number, points: number): readonly (number | undefined)[] {
     return this.#rings[SPAN_NAMES.indexOf(span)]?.read(figure, wallMs, points) ?? [];
+  }
+
+  /** The newest figure, of the finest ring that has it. */
+  latest(figure: Figure, wallMs: number): number | undefined {
+    for (const ring of this.#rings) {
+      const value = ring.latest(figure, wallMs);
+      if (value !== undefined) return value;
+    }
+    return undefined;
   }
 
   encode(): Uint8Array {

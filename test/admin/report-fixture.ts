@@ -32,6 +32,7 @@ function totals(retained: readonly RetainedReport[]): StatusReport['retainedInAl
   return { ...all, ...(oldest < 0 ? {} : { oldestConfirmedAgeSeconds: oldest }) };
 }
 
+const NO_LATEST = { queriesPerSecond: null, hitRatio: null, upstreamSeconds: null, link: null };
 const NO_FIGURES = { queriesPerSecond: [], hitRatio: [], upstreamSeconds: [], link: [] };
 
 /** A server that is ready: one cluster with two sources, two upstreams. Parts of it are replaced by tests. */
@@ -48,7 +49,7 @@ export function report(parts: Partial<StatusReport> = {}): StatusReport {
       listening: [{ address: '127.0.0.1:5300', udp: 'plain' }],
       configuration: { ageSeconds: 7300, lastReloadFailed: false },
     },
-    trend: { hours: NO_FIGURES, days: NO_FIGURES },
+    trend: { hours: NO_FIGURES, days: NO_FIGURES, latest: NO_LATEST },
     link: {
       summary: { condition: 'connected', reason: 'answer', ageSeconds: 300 },
       paths: [

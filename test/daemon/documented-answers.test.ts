@@ -289,7 +289,7 @@ const ROWS: readonly Row[] = [
     ],
   },
   {
-    says: ['README.md', 'Every other name it forwards upstream through a cache'],
+    says: ['README.md', 'forwards all other names through a cache'],
     asks: [
       ['localhost A', 'NOERROR aa 127.0.0.1', 'NOERROR aa 127.0.0.1'],
       ['1.0.0.127.in-addr.arpa PTR', 'NOERROR aa localhost', 'NOERROR aa localhost'],

@@ -35,3 +35,12 @@ t.test('an idle hour, a cut and a gap are read without a picture', async (t) => 
     2,
   );
 });
+
+t.test('beside the plot stands the condition of now and not the mean of its newest point', async (t) => {
+  const trend = new Trend();
+  for (let ms = 0; ms < 7_200_000; ms += 10_000) trend.note(START + ms, { link: ms < 7_140_000 ? 1 : 0 });
+  const plots = panelOf(trend, START + 7_199_000)?.plots ?? [];
+  const links = plots.filter(({ label }) => label === 'link');
+  t.match(links, [{ latest: 'disconnected' }, { latest: 'disconnected' }], 'cut for a minute');
+  t.match(links, [{ range: 'connected 99 %' }, { range: 'connected 99 %' }], 'a minute of two hours');
+});
