@@ -249,6 +249,14 @@ function isLinkLocal(firstWord: number): boolean {
   return (firstWord & 0xc0ff) === 0x80fe;
 }
 
+/**
+ * The octets of a control message with the packet information of one reply, without padding behind it: sendmmsg has 36 octets on
+ * the stack of the kernel, and allocates memory for each longer message.
+ */
+export function infoControlOctets(family: 4 | 6): number {
+  return CONTROL.size + (family === 4 ? LAYOUT.pktinfo4.size : LAYOUT.pktinfo6.size);
+}
+
 /** The arrays of one batch, with every pointer in its place for good. Pointers keep no array alive: the batch does. */
 function layOut(
   family: 4 | 6,
@@ -266,7 +274,6 @@ function layOut(
   const iovecs32 = new Uint32Array(iovecs.buffer);
   const [slotsAt, namesAt, iovecsAt] = [pointer(slots), pointer(names), pointer(iovecs)];
   const controlsAt = packetInfo ? pointer(controls) : 0n;
-  const infoOctets = family === 4 ? LAYOUT.pktinfo4.size : LAYOUT.pktinfo6.size;
   const controls32 = new Uint32Array(controls.buffer);
   for (let slot = 0; slot < size; slot++) {
     const iovecAt = slot * IOVEC.size;
@@ -280,11 +287,11 @@ function layOut(
     if (!packetInfo) continue;
     // as a batch of replies needs it; a batch that receives is given the whole room, and the kernel overwrites it
     const word = slot * CONTROL_WORDS;
-    controls32[word + CONTROL.length / 4] = CONTROL.size + infoOctets;
+    controls32[word + CONTROL.length / 4] = infoControlOctets(family);
     controls32[word + CONTROL.level / 4] = family === 4 ? IPPROTO_IP : IPPROTO_IPV6;
     controls32[word + CONTROL.type / 4] = family === 4 ? IP_PKTINFO : IPV6_PKTINFO;
     headers[(headerAt + HEADER.control) / 8] = controlsAt + BigInt(slot * CONTROL_OCTETS);
-    headers32[(headerAt + HEADER.controlLength) / 4] = CONTROL.size + ((infoOctets + 7) & ~7);
+    headers32[(headerAt + HEADER.controlLength) / 4] = infoControlOctets(family);
   }
   const headersPointer = pointer(headers);
   return { slots, names, controls, headers32, iovecs32, headersPointer };

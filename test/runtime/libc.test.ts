@@ -8,7 +8,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { BATCH, type Libc, NAME_OCTETS, socketName } from '../../src/runtime/datagrams.ts';
-import { LAYOUT, loadDatagramCalls } from '../../src/runtime/libc.ts';
+import { infoControlOctets, LAYOUT, loadDatagramCalls } from '../../src/runtime/libc.ts';
 import { until } from '../helpers/patience.ts';
 
 const calls = await loadDatagramCalls();
@@ -49,6 +49,11 @@ t.test('layouts are those of the system’s headers', { skip: hasCompiler() ? fa
     Object.values(layout),
   );
   t.strictSame(printed.trim().split(' ').map(Number), ours);
+});
+
+t.test('the packet information of a reply fits into what the kernel has on its stack', async (t) => {
+  // net/socket.c: `ctl[sizeof(struct cmsghdr) + 20]`; a longer message costs an allocation for each reply
+  t.same([infoControlOctets(4), infoControlOctets(6)], [28, 36]);
 });
 
 t.test('the layout that this machine does not have is the one that the compiler’s rules give', async (t) => {

@@ -61,7 +61,7 @@ for (const [what, listen, environment, signals] of [
     const { dnsPort } = site.ports;
     site.configure({ listen: { dns: [`127.0.0.1:${dnsPort}`], ...listen } });
     await keepState(site.stateDirectory, [keptRecord()]);
-    const { sockets } = await holdSockets(t, calls.libc, '127.0.0.1', dnsPort);
+    const { sockets } = await holdSockets(t, calls.libc, '127.0.0.1', { wanted: dnsPort });
     const descriptors = sockets.map(({ fd }) => fd);
     const first = site.startWithSockets(descriptors, environment);
     const client = udpClient(t, dnsPort);

@@ -92,7 +92,7 @@ export class TcpListener {
 
 function isTo(served: Served, { localAddress = '' }: Socket): boolean {
   const octets = parseClientAddress(localAddress)?.octets;
-  return octets !== undefined && served.has(octets, 0);
+  return octets !== undefined && served.has(octets);
 }
 
 /** How the socket of a listener comes to be. */

@@ -198,9 +198,7 @@ export class BatchedUdpListener implements UdpListener {
     // IPv4: the local address differs from the destination; without a local address the kernel did not say
     if (isFour && words[at + 1] !== 0 && words[at + 1] !== words[at + 2]) return false;
     if (!isFour && ((words[at] ?? 0) & 0xff) === 0xff) return false;
-    const { served } = this.#how;
-    if (served?.isLimited !== true) return true;
-    return served.has(new Uint8Array(words.buffer), (at + (isFour ? 2 : 0)) * 4);
+    return this.#how.served?.hasWords(words, isFour ? at + 2 : at, this.#family) ?? true;
   }
 
   #answerLater({ nameWords, infoWords }: DatagramBatch, slot: number, infoAt: number): void {

@@ -42,20 +42,54 @@ export interface UdpSocket {
 
 /** Which of the addresses of a wildcard's socket are served; a reload may change it. */
 export class Served {
+  #only: readonly ServedAddress[] | undefined;
+  /** Those addresses as 16 octets each, IPv4 in its mapped form, in words as packet information has them. */
+  #words = new Uint32Array(0);
+
   /** Undefined: all. */
-  only: readonly ServedAddress[] | undefined;
+  get only(): readonly ServedAddress[] | undefined {
+    return this.#only;
+  }
+
+  set only(addresses: readonly ServedAddress[] | undefined) {
+    this.#only = addresses;
+    this.#words = new Uint32Array(Uint8Array.from((addresses ?? []).flatMap(sixteenOctets)).buffer);
+  }
 
   get isLimited(): boolean {
-    return this.only !== undefined;
+    return this.#only !== undefined;
   }
 
-  /** Whether the 4 or 16 octets at `at` are an address that is served. */
-  has(octets: Uint8Array, at: number): boolean {
+  /** Whether the 4 or 16 octets are an address that is served. */
+  has(octets: Uint8Array): boolean {
     return (
-      this.only === undefined ||
-      this.only.some((one) => one.octets.every((octet, i) => octets[at + i] === octet))
+      this.#only === undefined ||
+      this.#only.some((one) => one.octets.every((octet, i) => octets[i] === octet))
     );
   }
+
+  /** The same for the address at `at` of packet information, one word or four. It is asked for each datagram: no objects. */
+  hasWords(words: Uint32Array, at: number, family: 4 | 6): boolean {
+    if (this.#only === undefined) return true;
+    const own = this.#words;
+    for (let i = 0; i < own.length; i += 4) {
+      if (family === 4 ? own[i + 3] === words[at] : isSameSix(own, i, words, at)) return true;
+    }
+    return false;
+  }
+}
+
+function isSameSix(own: Uint32Array, i: number, words: Uint32Array, at: number): boolean {
+  return (
+    own[i + 3] === words[at + 3] &&
+    own[i + 2] === words[at + 2] &&
+    own[i + 1] === words[at + 1] &&
+    own[i] === words[at]
+  );
+}
+
+function sixteenOctets({ octets }: ServedAddress): readonly number[] {
+  return octets.length === 16 ? [...octets] : [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...octets];
 }
 
 export interface ServedAddress extends ListenAddress {

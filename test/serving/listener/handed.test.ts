@@ -242,6 +242,25 @@ function suite(libc: Libc): void {
     });
   }
 
+  t.test('a handed IPv6 wildcard that takes IPv4 clients too serves the named IPv4 address', async (t) => {
+    const { port, sockets } = await holdSockets(t, libc, '::', { isDual: true });
+    const { listeners, bound } = room(t, { handed: sockets });
+    await listeners.start([
+      { address: '127.0.0.2', port },
+      { address: '::1', port },
+    ]);
+    t.same(bound(), ['127.0.0.2', '::1']);
+    for (const address of bound()) await answers(t, address, port);
+    const udp = new UdpClient(t);
+    udp.send(query(2), port, '127.0.0.1');
+    await udp.ask(query(3), port, '127.0.0.2');
+    t.same(
+      udp.received.map(({ reply }) => idOf(reply)),
+      [3],
+      'another address is not served',
+    );
+  });
+
   t.test('sockets that listen.dns does not name, and addresses without a socket, are said', async (t) => {
     const { port, sockets } = await hold(t, '127.0.0.1');
     const { listeners, bound, log } = room(t, { handed: sockets });

@@ -12,20 +12,21 @@ export interface HeldSockets {
   readonly sockets: readonly HandedSocket[];
 }
 
-/** UDP and TCP on one port of the address, a free port unless `wanted` is given. */
+/** UDP and TCP on one port of the address, a free port unless `wanted` is given; `isDual`: with IPv4 clients on an IPv6 address. */
 export async function holdSockets(
   t: Test,
   libc: Libc,
   address: string,
-  wanted?: number,
+  { wanted, isDual = false }: { readonly wanted?: number; readonly isDual?: boolean } = {},
 ): Promise<HeldSockets> {
   for (;;) {
     // outside the range from which the kernel gives ports to others meanwhile
     const port = wanted ?? 20_000 + Math.floor(Math.random() * 12_000);
     const isSix = address.includes(':');
-    const tcp = createServer().listen({ port, host: address, ipv6Only: isSix });
+    const ipv6Only = isSix && !isDual;
+    const tcp = createServer().listen({ port, host: address, ipv6Only });
     // systemd sets SO_REUSEADDR too
-    const udp = createSocket({ type: isSix ? 'udp6' : 'udp4', ipv6Only: isSix, reuseAddr: true });
+    const udp = createSocket({ type: isSix ? 'udp6' : 'udp4', ipv6Only, reuseAddr: true });
     const isOpen = await Promise.all([isListening(tcp), isListening(udp.bind(port, address))]);
     // copies stay when Node closes its own
     const copies = isOpen.every(Boolean) ? [descriptorOf(udp), descriptorOf(tcp)].map(libc.duplicate) : [];
