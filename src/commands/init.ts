@@ -80,14 +80,14 @@ async function init(options: InitOptions): Promise<ExitCode> {
     const name = options.cluster ?? known.name ?? (await ask('Name of the EKS local cluster'));
     const region =
       options.region ?? known.region ?? (await ask('AWS Region of the Outpost', process.env['AWS_REGION']));
-    if (!name || !region) return missing(name ? '--region' : '--cluster');
+    if (!name || !region) return missing(name ? '--region' : '--cluster', options);
     if (options.policy) {
       const sources = ['cluster', 'interfaces'] as const;
       print(JSON.stringify(policyFor([{ name, region, sources }], known.accountId), null, 2));
       return EXIT.well;
     }
     const upstreams = options.upstream.length > 0 ? options.upstream : await askUpstreams(ask);
-    if (upstreams.length === 0) return missing('--upstream');
+    if (upstreams.length === 0) return missing('--upstream', options);
     const { profile } = options;
     const seen = await discover({ name, region, profile }, farSide);
     const discovered = { name, region, profile, upstreams, endpoint: known.endpoint, ...seen };
@@ -97,10 +97,12 @@ async function init(options: InitOptions): Promise<ExitCode> {
   }
 }
 
-function missing(flag: string): ExitCode {
+function missing(flag: string, { policy }: InitOptions): ExitCode {
   explain(
     `${flag} is needed, and no answer was given for it`,
-    'outpost-dns init --cluster NAME --region REGION --upstream ADDRESS',
+    policy
+      ? 'outpost-dns init --policy --cluster NAME --region REGION'
+      : 'outpost-dns init --cluster NAME --region REGION --upstream ADDRESS',
   );
   return EXIT.usage;
 }

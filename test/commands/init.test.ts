@@ -90,6 +90,10 @@ t.test('wrong use: a missing name, an upstream that is none, a kubeconfig that i
   const none = await run(['init', '-o', join(t.testdir(), 'x')]);
   t.equal(none.code, 2);
   t.match(none.stderr, /--cluster is needed/);
+  t.match(await run(['init', '--policy', '--cluster', 'demo'], { AWS_REGION: '' }), {
+    code: 2,
+    stderr: /--region is needed[\s\S]*outpost-dns init --policy --cluster NAME --region REGION\n/,
+  });
   await using sandbox = await startSandbox();
   const words = ['init', '--cluster', 'demo', '--region', 'us-west-2', '--upstream', 'nonsense', '-o', '-'];
   const wrong = await run(words, sandbox.environment);
