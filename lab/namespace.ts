@@ -33,8 +33,13 @@ export class Namespace implements AsyncDisposable {
 
   /** Writes the /etc/resolv.conf of programs inside. */
   setResolvConf(text: string): void {
+    this.setFile('resolv.conf', text);
+  }
+
+  /** Writes the file of /etc with this name, as programs inside see it. */
+  setFile(name: 'resolv.conf' | 'hosts', text: string): void {
     mkdirSync(this.#folder(), { recursive: true });
-    writeFileSync(join(this.#folder(), 'resolv.conf'), text);
+    writeFileSync(join(this.#folder(), name), text);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -18,6 +18,7 @@ import { movedClock } from './moved-clock.ts';
 import { outage } from './outage.ts';
 import { packages } from './packages.ts';
 import { port53 } from './port-53.ts';
+import { preflight } from './preflight.ts';
 import { prometheus } from './prometheus.ts';
 import { readmeCommands } from './readme-commands.ts';
 import { siteExports } from './site-exports.ts';
@@ -39,6 +40,7 @@ const CHECKS: readonly LabCheck[] = [
   outage,
   addressProof,
   port53,
+  preflight,
   stubResolvers,
   validators,
   prometheus,
