@@ -1,7 +1,9 @@
 /** `outpost-dns explain NAME [TYPE]`: why the server answers a name as it does, and what would happen in a cut. It asks nobody. */
+import { isIPv4 } from 'node:net';
 import { type Command, InvalidArgumentError } from 'commander';
 import { EXPLAIN_PATH, type ExplainReport, explainReport } from '../admin/explain-control.ts';
 import { typeFromText } from '../protocol/words/codes.ts';
+import { reverseNameOfIpv4 } from '../protocol/words/name.ts';
 import { ageText, agoText } from '../report/report.ts';
 import { command as ask, type ServerOptions } from './control-command.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
@@ -13,7 +15,7 @@ interface ExplainOptions extends ServerOptions {
 
 export function define(command: Command, { ended }: Run): void {
   command
-    .argument('<name>', 'domain name')
+    .argument('<name>', 'domain name', readName)
     .argument('[type]', 'record type', readType, 'A')
     .option(...OPTION.config)
     .addOption(stateOption(command))
@@ -21,6 +23,14 @@ export function define(command: Command, { ended }: Run): void {
     .action(async (name: string, type: string, options: ExplainOptions) =>
       ended(await explainName(name, type, options)),
     );
+}
+
+/** An address is a domain name, too, but no client asks for it: the question about an address has its reverse name. */
+function readName(text: string): string {
+  if (!isIPv4(text)) return text;
+  throw new InvalidArgumentError(
+    `It is an address: write ${reverseNameOfIpv4(text)} PTR for its name, or the name of the endpoint.`,
+  );
 }
 
 function readType(text: string): string {

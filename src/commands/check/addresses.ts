@@ -48,22 +48,26 @@ function findingOf(
     return [problem('address-refused', `${text}: it is served, because no address is proven`, REFUSED)];
   }
   if (isDead === true)
-    return [warning('address-dead', `${address} of ${name} does not answer: it is served last`, DEAD)];
+    return [
+      warning('address-dead', `${address} of ${name} does not answer: it is served last`, tryIt(address)),
+    ];
   if (proof?.state !== 'unproven') return [];
   return [
     warning(
       'address-not-proven',
       `${address} of ${name} is not proven${reason}`,
-      UNPROVEN[proof.reason ?? ''] ?? DEAD,
+      UNPROVEN[proof.reason ?? ''] ?? tryIt(address),
     ),
   ];
 }
 
 const REFUSED =
   'compare it with the network interfaces of the cluster in EC2; "outpost-dns pin" serves the right addresses until the sources agree';
-const DEAD =
-  'try it from this host: curl -k https://ADDRESS/healthz; a firewall or the local gateway may not let this host through';
 const UNPROVEN: Readonly<Record<string, string>> = {
   'no-authority':
     'allow eks:DescribeCluster, which returns the authority of the cluster, or name its file in clusters[].probe.ca',
 };
+
+function tryIt(address: string): string {
+  return `try it from this host: curl -k https://${address}/healthz; a firewall or the local gateway may not let this host through`;
+}

@@ -419,7 +419,9 @@ t.test('addresses: refused, not proven, dead; a pin is not judged', async (t) =>
   t.match(checked([{ address: '10.0.1.10', proof: { state: 'unproven', reason: 'no-authority' } }]), [
     { code: 'address-not-proven', fix: /DescribeCluster/ },
   ]);
-  t.match(checked([{ address: '10.0.1.10', isDead: true }]), [{ code: 'address-dead', severity: 'warning' }]);
+  t.match(checked([{ address: '10.0.1.10', isDead: true }]), [
+    { code: 'address-dead', severity: 'warning', fix: /curl -k https:\/\/10\.0\.1\.10\/healthz;/ },
+  ]);
 });
 
 t.test('state: on tmpfs, behind the running server, written by another', async (t) => {
