@@ -37,7 +37,7 @@ export async function kubeconfigFindings(site: Site, file: string): Promise<read
 }
 
 function serverFindings(
-  { host, isAddress }: Facts,
+  { host, isAddress, cluster }: Facts,
   path: string,
   endpoints: readonly string[],
 ): readonly Finding[] {
@@ -48,7 +48,7 @@ function serverFindings(
       problem(
         'kubeconfig-names-address',
         `"${path}" names the address ${host} in place of the endpoint`,
-        `kubectl config --kubeconfig ${path} set-cluster CLUSTER --server https://${name}`,
+        `kubectl config --kubeconfig ${path} set-cluster ${quoted(cluster)} --server https://${name}`,
       ),
     ];
   }
@@ -57,9 +57,14 @@ function serverFindings(
     warning(
       'kubeconfig-other-endpoint',
       `"${path}" names "${host}", which is no endpoint of this server: ${endpoints.join(', ')}`,
-      `add its cluster to clusters[], or kubectl config --kubeconfig ${path} set-cluster CLUSTER --server https://${first}`,
+      `add its cluster to clusters[], or kubectl config --kubeconfig ${path} set-cluster ${quoted(cluster)} --server https://${first}`,
     ),
   ];
+}
+
+/** One word of a shell, whatever the kubeconfig names its cluster. */
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function execFindings({ exec, user, host }: Facts, { endpoints }: Site, path: string): readonly Finding[] {

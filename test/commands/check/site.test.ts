@@ -323,7 +323,7 @@ t.test('a kubeconfig: one real request, and every way in which it fails in an ou
   ]);
   t.match(await check({ token: 'wrong' }), [{ code: 'kubeconfig-refused', text: /answered 401/ }]);
   t.match(await check(user, { server: 'https://10.0.1.10' }), [
-    { code: 'kubeconfig-names-address', fix: `--server https://${API_NAME}` },
+    { code: 'kubeconfig-names-address', fix: `set-cluster 'local' --server https://${API_NAME}` },
   ]);
   t.match((await check(user, { server: `https://other.example:${servers.port}` }))[0], {
     code: 'kubeconfig-other-endpoint',
