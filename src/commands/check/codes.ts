@@ -251,7 +251,7 @@ const upstreams = {
     severity: 'either',
     finds:
       'An upstream does not answer: all of them while AWS can be reached (a problem), or some (a warning).',
-    why: 'The other upstreams carry its queries. Without any, the server forwards nothing and learns nothing from DNS.',
+    why: 'Other upstreams carry its queries while they answer. Without any, the server forwards nothing and learns nothing from DNS.',
   },
   'upstream-slow': {
     severity: 'warning',
