@@ -139,7 +139,7 @@ export const REFRESH_MESSAGES = messages({
   details: {
     level: 'info',
     text: 'cluster details changed',
-    fields: { ...NAMES, fields: 'what changed: VPC, subnets, authority' },
+    fields: { ...NAMES, fields: 'what changed, such as VPC, subnets, authority or Outpost' },
   },
   heldUntilRepeated: {
     level: 'warn',

@@ -54,7 +54,18 @@ export function changesBetween(
   return changes;
 }
 
-const DETAIL_FIELDS = ['id', 'endpoint', 'vpcId', 'subnetIds', 'certificateAuthority', 'generation'] as const;
+/** The type demands every field: a field that is not compared is never learned where other details are known already. */
+const DETAILS: Readonly<Record<Exclude<keyof ClusterDetails, 'learnedAtMs'>, true>> = {
+  id: true,
+  endpoint: true,
+  vpcId: true,
+  subnetIds: true,
+  certificateAuthority: true,
+  generation: true,
+  outpost: true,
+};
+// the assertion: the type of DETAILS names its keys
+const DETAIL_FIELDS = Object.keys(DETAILS) as readonly (keyof typeof DETAILS)[];
 
 function pinChanges(before: Pin | undefined, after: Pin | undefined, nowMs: number): readonly Change[] {
   if (before === after || JSON.stringify(before) === JSON.stringify(after)) return [];

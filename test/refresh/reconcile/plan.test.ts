@@ -292,6 +292,16 @@ t.test('learn: the endpoint name and details are remembered, with the moment of 
   t.end();
 });
 
+t.test('a record from before a field was known learns it: an upgrade finds the Outpost', (t) => {
+  const { record: before } = learn(emptyRecord('my-cluster', 'us-west-2'), details, unnamed, NOW_MS);
+  for (const field of [{ outpost: 'op-0123456789abcdef0' }, { generation: 'ebs' }] as const) {
+    const { record, changes } = learn(before, { ...details, ...field }, unnamed, NOW_MS + 5);
+    t.match(record.details, field);
+    t.strictSame(changes, [{ kind: 'details', fields: Object.keys(field) }]);
+  }
+  t.end();
+});
+
 t.test('learn: the name that the operator gave wins', (t) => {
   const { record } = learn(serving([A]), details, settings, NOW_MS);
   t.equal(record.endpoint, 'api.example');
