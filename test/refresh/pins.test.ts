@@ -200,7 +200,7 @@ for (const [what, wallStart, leftMs] of [
     } else {
       t.strictSame(after.served(), [P]);
       t.match(pin, { why: 'the ENIs moved', by: 'ada' });
-      // what is left of a pin is composed anew every ten seconds
+      // what is left of a pin is composed again every ten seconds
       t.ok(Math.abs((pin?.endsInMs ?? 0) - leftMs) <= 11_000, `left: ${pin?.endsInMs}`);
       await after.time.advance(leftMs + 11_000);
       t.strictSame(after.served(), [A, B], 'and ends by itself');

@@ -15,7 +15,7 @@ const CLUSTERS = 300;
 class Watched {
   readonly #read = new Set<string>();
 
-  /** The record; whoever reads its addresses is noticed. */
+  /** The record; a read of its addresses is noticed. */
   record(n: number, seenMs?: number): EndpointRecord {
     const { addresses, ...rest } = record(`cluster-${n}`, [`10.0.${n >> 8}.${n & 255}`], seenMs);
     return Object.defineProperty({ ...rest, addresses }, 'addresses', {

@@ -157,7 +157,7 @@ function placeOf({ proof, silences }: Standing): number {
   return isNew ? 3 : 2;
 }
 
-/** The record with its addresses as they are answered: without those that are withheld, and behind the first place marked. */
+/** The record with its addresses as they are answered: without those that are withheld; those after the first place are marked. */
 export function asAnswered(record: EndpointRecord, standings: ReadonlyMap<string, Standing>): EndpointRecord {
   const { served, withheld } = servedIn(record);
   const placed = served.map((one) => {

@@ -145,8 +145,8 @@ function stateOf({ known, freshUntilMs }: RetainedMember, nowMs: number): Retain
 /** A question with this many failures in a row counts as failing: a single failure may be an accident. */
 const FAILING = 3;
 
-/** A configuration may have thousands of names: the log gets so many of them, the page more. */
-const MOST_TOLD = 10;
+/** A configuration may have thousands of names: the log gets this number of them, the page more. */
+const MOST_LOGGED = 10;
 
 /** Logs that names fail once, however many they are. */
 export class RetainedLog {
@@ -188,7 +188,7 @@ export class RetainedLog {
     const fields = { name, type: typeName(qtype), detail };
     RETAINED_MESSAGES.notRefreshed(this.#log, fields);
     if (++member.failuresInARow !== FAILING) return;
-    if (member.known === undefined && this.#withoutAnswer++ < MOST_TOLD) {
+    if (member.known === undefined && this.#withoutAnswer++ < MOST_LOGGED) {
       RETAINED_MESSAGES.withoutAnswer(this.#log, fields);
     }
     if (this.#failing++ === 0) RETAINED_MESSAGES.failing(this.#log, { name, detail });
@@ -294,9 +294,9 @@ export const RETAINED_REPORT: RoomReport<RetainedStatus> = {
     const missing = retained
       .filter(({ state }) => state === 'unknown')
       .map(({ name, type }) => `${name} ${type}`);
-    const told = missing.slice(0, 5).join(', ');
+    const named = missing.slice(0, 5).join(', ');
     const others = unknown > 5 ? ` and ${unknown - 5} more` : '';
-    const note = `retained names without an answer would fail in an outage: ${told}${others}`;
+    const note = `retained names without an answer would fail in an outage: ${named}${others}`;
     const shown = retained.slice(0, MOST_SHOWN);
     const doubtful = stale + denied + unknown;
     const more = fresh + doubtful - shown.length;
