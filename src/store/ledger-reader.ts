@@ -103,21 +103,32 @@ function linesOf(octets: Uint8Array): string[] {
 function select(lines: readonly string[], { kinds, sinceMs, limit }: LedgerFilter) {
   const matching: ReadEntry[] = [];
   let malformed = 0;
-  let before: LedgerEntry | undefined;
-  for (const line of lines) {
-    const entry = parseLine(line);
+  for (const entry of entriesOf(lines)) {
     if (entry === undefined) {
       malformed++;
       continue;
     }
-    const afterCrash = isAfterCrash(entry, before);
-    before = entry;
     if (kinds !== undefined && !kinds.includes(entry.kind)) continue;
     if (sinceMs !== undefined && Date.parse(entry.at) < sinceMs) continue;
-    matching.push({ ...entry, isAfterCrash: afterCrash });
+    matching.push(entry);
   }
   const entries = limit === undefined ? matching : matching.slice(Math.max(0, matching.length - limit));
   return { entries, matched: matching.length, malformed };
+}
+
+/** The entry of each line; undefined for a malformed line. */
+function* entriesOf(lines: readonly string[]): Generator<ReadEntry | undefined> {
+  let before: LedgerEntry | undefined;
+  for (const line of lines) {
+    const entry = parseLine(line);
+    yield entry && { ...entry, isAfterCrash: isAfterCrash(entry, before) };
+    before = entry ?? before;
+  }
+}
+
+/** A start without a stop before it; a stop may be among lost events. */
+function isAfterCrash(entry: LedgerEntry, before: LedgerEntry | undefined): boolean {
+  return entry.kind === 'start' && entry.lost === 0 && before !== undefined && before.kind !== 'stop';
 }
 
 /** Octets of the newest file that a timeline shows: some hundred events, read and parsed without a noticeable stop. */
@@ -142,20 +153,11 @@ export async function readRecent(
 
 function* selecting(lines: readonly string[]): Steps<readonly ReadEntry[]> {
   const entries: ReadEntry[] = [];
-  let before: LedgerEntry | undefined;
-  for (const line of lines) {
-    const entry = parseLine(line);
+  for (const entry of entriesOf(lines)) {
+    if (entry !== undefined) entries.push(entry);
     yield;
-    if (entry === undefined) continue;
-    entries.push({ ...entry, isAfterCrash: isAfterCrash(entry, before) });
-    before = entry;
   }
   return entries.reverse();
-}
-
-/** A start without a stop before it; a stop may be among lost events. */
-function isAfterCrash(entry: LedgerEntry, before: LedgerEntry | undefined): boolean {
-  return entry.kind === 'start' && entry.lost === 0 && before !== undefined && before.kind !== 'stop';
 }
 
 /** The place where the writer continues. */
