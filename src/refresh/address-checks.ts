@@ -13,7 +13,7 @@ import type { ProofOutcome, ProofRequest } from '../far-side/prove.ts';
 import type { ServedAddress } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Random } from '../runtime/random.ts';
+import { jitter, type Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
 import {
   type CheckResult,
@@ -115,8 +115,7 @@ export class AddressChecks {
       await inBackground('liveness', () => this.checkOnce());
       if (this.#isStopped) return;
       const { timers, random, intervalMs } = this.#options;
-      const delayMs = intervalMs * (1 - JITTER + 2 * JITTER * random.fraction());
-      this.#next = timers.after(delayMs, () => this.#goOn());
+      this.#next = timers.after(intervalMs * jitter(random, JITTER), () => this.#goOn());
     });
   }
 

@@ -6,7 +6,7 @@ import type { HeadOutcome } from '../far-side/head.ts';
 import { type Evidence, LINK_THRESHOLDS } from '../link/link-state.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Random } from '../runtime/random.ts';
+import { jitter, type Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
 
 /** Asks an AWS Region for a sign of life; never rejects. */
@@ -100,8 +100,9 @@ export class LinkProbe {
   /** Replaces the ping that was to come. */
   #pingLater(region: string, watch: Watch, delayMs: number): void {
     watch.timer?.[Symbol.dispose]();
-    const spread = 1 - JITTER + 2 * JITTER * this.#options.random.fraction();
-    watch.timer = this.#options.timers.after(delayMs * spread, () => this.#pingAndGoOn(region, watch));
+    const { timers, random } = this.#options;
+    const spreadMs = delayMs * jitter(random, JITTER);
+    watch.timer = timers.after(spreadMs, () => this.#pingAndGoOn(region, watch));
   }
 
   /** Asks for a sign of life. After a defect the probe loses this sign of life, and still asks for the next. */

@@ -6,7 +6,7 @@ import type { OutpostRequest, OutpostView } from '../far-side/outpost.ts';
 import type { Log } from '../log/log.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Random } from '../runtime/random.ts';
+import { jitter, type Random } from '../runtime/random.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { REFRESH_MESSAGES } from './refresh-messages.ts';
 
@@ -70,11 +70,8 @@ export class OutpostWatch {
 
   #later(delayMs: number): void {
     const { timers, random } = this.#options;
-    const spread = 1 - JITTER + 2 * JITTER * random.fraction();
-    this.#timer = timers.after(delayMs * spread, () => {
-      inBackground('link', async () => {
-        await this.#askAll();
-      }).finally(() => {
+    this.#timer = timers.after(delayMs * jitter(random, JITTER), () => {
+      inBackground('link', () => this.#askAll()).finally(() => {
         if (!this.#abort.signal.aborted) this.#later(EVERY_MS);
       });
     });

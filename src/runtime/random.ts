@@ -10,6 +10,11 @@ export interface Random {
   fraction(): number;
 }
 
+/** A factor around 1, at most `part` away from it: hosts that start together then do not go on in step. */
+export function jitter(random: Pick<Random, 'fraction'>, part: number): number {
+  return 1 - part + 2 * part * random.fraction();
+}
+
 const WORDS = 1024; // one system call draws the numbers of a thousand exchanges
 const pool = new Uint32Array(WORDS);
 let used = WORDS;

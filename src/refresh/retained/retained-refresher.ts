@@ -13,7 +13,7 @@ import { typeName } from '../../protocol/words/codes.ts';
 import type { RetainedRecord } from '../../records/retained-record.ts';
 import { inBackground } from '../../runtime/background.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { Random } from '../../runtime/random.ts';
+import { jitter, type Random } from '../../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps } from '../../runtime/slices.ts';
 import { sleep, type Timers } from '../../runtime/timers.ts';
 import { nextDelayMs } from '../reconcile/schedule.ts';
@@ -376,7 +376,7 @@ export class RetainedRefresher {
     const { clock, random } = this.#options;
     const { known: before } = member;
     const nowMs = clock.monotonicMs();
-    const jitter = 1 - JITTER + 2 * JITTER * random.fraction();
+    const spread = jitter(random, JITTER);
     member.known = known;
     const isDoubted = known.doubtedSince !== undefined;
     if (isDoubted) member.denialsIgnored++;
@@ -384,8 +384,8 @@ export class RetainedRefresher {
     member.isInterrupted = false;
     member.freshUntilMs = nowMs + (isDoubted ? 2 * DOUBT_INTERVAL_MS : lifetimeMs);
     const wantedMs = isDoubted
-      ? DOUBT_INTERVAL_MS * jitter
-      : Math.min(lifetimeMs * REFRESH_AT * jitter, lifetimeMs - SPARE_MS);
+      ? DOUBT_INTERVAL_MS * spread
+      : Math.min(lifetimeMs * REFRESH_AT * spread, lifetimeMs - SPARE_MS);
     member.dueAtMs = nowMs + Math.min(Math.max(wantedMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
     member.failures = 0;
     const isChanged = known.changed === known.confirmed;
