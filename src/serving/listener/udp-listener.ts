@@ -62,10 +62,7 @@ export class Served {
 
   /** Whether the 4 or 16 octets are an address that is served. */
   has(octets: Uint8Array): boolean {
-    return (
-      this.#only === undefined ||
-      this.#only.some((one) => one.octets.every((octet, i) => octets[i] === octet))
-    );
+    return this.#only === undefined || this.#only.some((one) => Buffer.compare(one.octets, octets) === 0);
   }
 
   /** The same for the address at `at` of packet information, one word or four. It is asked for each datagram: no objects. */
@@ -73,10 +70,14 @@ export class Served {
     if (this.#only === undefined) return true;
     const own = this.#words;
     for (let i = 0; i < own.length; i += 4) {
-      if (family === 4 ? own[i + 3] === words[at] : isSameSix(own, i, words, at)) return true;
+      if (family === 4 ? isSameFour(own, i, words[at]) : isSameSix(own, i, words, at)) return true;
     }
     return false;
   }
+}
+
+function isSameFour(own: Uint32Array, i: number, word: number | undefined): boolean {
+  return own[i + 3] === word && own[i + 2] === MAPPED_WORD && own[i + 1] === 0 && own[i] === 0;
 }
 
 function isSameSix(own: Uint32Array, i: number, words: Uint32Array, at: number): boolean {
@@ -88,8 +89,12 @@ function isSameSix(own: Uint32Array, i: number, words: Uint32Array, at: number):
   );
 }
 
+/** The octets in front of an IPv4 address in its mapped form (RFC 4291 section 2.5.5.2). */
+const MAPPED_PREFIX = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+const MAPPED_WORD = new Uint32Array(Uint8Array.from(MAPPED_PREFIX).buffer)[2];
+
 function sixteenOctets({ octets }: ServedAddress): readonly number[] {
-  return octets.length === 16 ? [...octets] : [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ...octets];
+  return octets.length === 16 ? [...octets] : [...MAPPED_PREFIX, ...octets];
 }
 
 export interface ServedAddress extends ListenAddress {

@@ -28,6 +28,12 @@ t.test('by octets and by words: the named addresses and no other', async (t) => 
   t.same([found(), some.isLimited], [['10.0.0.1', '10.0.0.2', 'fd00::2'], true]);
   t.ok(some.hasWords(wordsOf('10.0.0.1', 6), 1, 6), 'an IPv4 client of an IPv6 socket');
   t.notOk(some.hasWords(wordsOf('10.0.1.2', 6), 1, 6));
+  // the first or the last octets alone are those of a served address
+  for (const address of ['a00:1::', 'a00:2:0:1::', '0.0.0.2', '253.0.0.0']) {
+    const family = address.includes(':') ? 6 : 4;
+    t.notOk(some.has(octetsOf(address)), address);
+    t.notOk(some.hasWords(wordsOf(address, family), 1, family), `${address} by words`);
+  }
   some.only = [];
   t.same(found(), [], 'none where none is left');
   some.only = undefined;
