@@ -4,6 +4,7 @@ import type { SocketAddress } from '../config/kinds/address.ts';
 import type { Steps } from '../runtime/slices.ts';
 import type { Upstream, UpstreamGroup } from '../serving/forwarder/upstream.ts';
 import { ClientAccess } from '../serving/listener/clients.ts';
+import { isLoopbackText } from '../serving/listener/listen-address.ts';
 import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnected-rules.ts';
 import type { SiteNames } from '../serving/local-zones/local-zones.ts';
 
@@ -97,15 +98,11 @@ export function upstreamsBoundHere(
   isHere: (address: string) => boolean,
 ): readonly string[] {
   const isOver = (wildcard: string, address: string): boolean =>
-    wildcard === (address.includes(':') ? '::' : '0.0.0.0') && (isLoopback(address) || isHere(address));
+    wildcard === (address.includes(':') ? '::' : '0.0.0.0') && (isLoopbackText(address) || isHere(address));
   const isOurs = ({ address, port }: Upstream) =>
     bound.some((here) => here.port === port && (here.address === address || isOver(here.address, address)));
   const all = groups.flatMap(({ upstreams }) => upstreams);
   return [...new Set(all.filter(isOurs).map(({ text }) => text))];
-}
-
-function isLoopback(address: string): boolean {
-  return address.startsWith('127.') || address === '::1';
 }
 
 /** The configuration that runs. A room that reads it when it needs it sees the last reload. */
