@@ -3,22 +3,14 @@
  * process. This file finds out what was handed over; who may use which socket is decided in serving/listener.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
-import type { Libc } from './datagrams.ts';
+import type { Libc, SocketDescription } from './datagrams.ts';
 
 /** `FileDescriptorName=` of systemd/outpost-dns.socket. */
 export const DNS_SOCKET_NAME = 'dns';
 const FIRST_FD = 3; // SD_LISTEN_FDS_START
 
-export interface HandedSocket {
+export interface HandedSocket extends Omit<SocketDescription, 'family'> {
   readonly fd: number;
-  readonly transport: 'udp' | 'tcp';
-  /** 4 or 16 octets. */
-  readonly address: Uint8Array;
-  /** The number of the interface of a link-local address, or 0. */
-  readonly scope: number;
-  readonly port: number;
-  /** An IPv6 socket that takes IPv4 clients as well. */
-  readonly isDual: boolean;
 }
 
 export interface HandedSockets {
