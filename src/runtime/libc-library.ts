@@ -1,4 +1,4 @@
-/** The opened library: which functions of libc and libuv are called, and the form in which libc.ts and libc-sockets.ts share them. */
+/** The opened library: its functions, the numbers that they take, and the form in which libc.ts and libc-sockets.ts share them. */
 import { getSystemErrorName } from 'node:util';
 
 export type Ffi = typeof import('node:ffi');
@@ -17,6 +17,16 @@ export interface Contact {
   readonly errno: () => number;
   readonly pointer: (view: Layout) => bigint;
 }
+
+/** Numbers of Linux that both files pass to its calls: socket(2), ip(7), ipv6(7), recv(2). */
+export const SOCK_DGRAM = 2;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+export const IPPROTO_IP = 0;
+export const IP_PKTINFO = 8;
+export const IPPROTO_IPV6 = 41;
+export const IPV6_V6ONLY = 26;
+export const MSG_DONTWAIT = 0x40;
 
 export function openLibrary(ffi: Ffi) {
   // null is the program itself, which contains libuv and has loaded its libc

@@ -10,24 +10,27 @@ import {
   type SocketDescription,
   type SocketOptions,
 } from './datagrams.ts';
-import { type Contact, systemError } from './libc-library.ts';
+import {
+  type Contact,
+  IP_PKTINFO,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_V6ONLY,
+  MSG_DONTWAIT,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  systemError,
+} from './libc-library.ts';
 
 const SOCK_STREAM = 1;
-const SOCK_DGRAM = 2;
 const SOCK_RAW = 3;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_TYPE = 3;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
-const IPPROTO_IP = 0;
-const IP_PKTINFO = 8;
-const IPPROTO_IPV6 = 41;
-const IPV6_V6ONLY = 26;
 const IPV6_RECVPKTINFO = 49;
 const F_DUPFD_CLOEXEC = 1030;
-const MSG_DONTWAIT = 0x40;
 // netlink(7), rtnetlink(7)
 const AF_NETLINK = 16;
 const NETLINK_ROUTE = 0;

@@ -37,7 +37,22 @@ import {
   type ReadySet,
   socketName,
 } from './datagrams.ts';
-import { type Contact, errorName, type Ffi, type Layout, openLibrary, systemError } from './libc-library.ts';
+import {
+  type Contact,
+  errorName,
+  type Ffi,
+  IP_PKTINFO,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_V6ONLY,
+  type Layout,
+  MSG_DONTWAIT,
+  openLibrary,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  systemError,
+} from './libc-library.ts';
 import { adoptSocket, bindSocket, describeSocket, duplicate, watchHostAddresses } from './libc-sockets.ts';
 
 /** Sizes and offsets of C's structures; those of `epoll_event` differ by processor. */
@@ -60,18 +75,10 @@ export const LAYOUT = {
 } as const;
 const { mmsghdr: HEADER, iovec: IOVEC, cmsghdr: CONTROL } = LAYOUT;
 
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const IPPROTO_IP = 0;
-const IP_PKTINFO = 8;
-const IPPROTO_IPV6 = 41;
 const IPV6_PKTINFO = 50;
 /** Room for the control messages of a slot: the packet information, and messages that a handed socket may bring besides. */
 const CONTROL_OCTETS = 128;
 const CONTROL_WORDS = CONTROL_OCTETS / 4;
-const IPV6_V6ONLY = 26;
-const MSG_DONTWAIT = 0x40;
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLLIN = 1;
