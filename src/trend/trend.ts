@@ -26,7 +26,7 @@ const SPAN_NAMES = ['hours', 'days'] as const satisfies readonly SpanName[];
 class Ring {
   readonly span: Span;
   /** Means by figure and slot; NaN is empty. */
-  readonly means = FIGURES.map(() => new Float32Array(0));
+  readonly means: readonly Float32Array[];
   /** Readings in the newest slot, by figure. */
   readonly #counts = FIGURES.map(() => 0);
   /** The newest slot since 1970; -1 before the first reading. */
