@@ -54,7 +54,7 @@ export class TrendWatch implements AsyncDisposable {
     this.#savedMs = parts.clock.monotonicMs();
   }
 
-  /** Takes the figures of before the restart, and begins to read. Never rejects: without the file the plots begin anew. */
+  /** Takes the figures of before the restart, and begins to read. Never rejects: without the file the plots start empty. */
   async start(): Promise<void> {
     const { files, clock } = this.#parts;
     const found = await readWhole(files, this.#path, TREND_OCTETS).catch(() => undefined);

@@ -107,7 +107,7 @@ export function duplicate({ calls, errno }: Contact, fd: number): number {
   return copy;
 }
 
-/** The news say only that something has changed: whoever wants to know what asks for the list. */
+/** The news say only that something has changed: a caller that wants to know what changed lists the addresses. */
 export function watchHostAddresses(
   { calls, errno }: Contact,
   watch: Libc['watch'],

@@ -44,7 +44,7 @@ t.test('rates come from two readings; nobody asked is no hit ratio', async (t) =
   await next.watch[Symbol.asyncDispose]();
 });
 
-t.test('without a file, with a wrong file, without a directory: the plots begin anew', async (t) => {
+t.test('without a file, with a wrong file, without a directory: the plots start empty', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'trend-'));
   t.teardown(() => rmSync(directory, { recursive: true }));
   writeFileSync(join(directory, 'trend.bin'), 'not ours');

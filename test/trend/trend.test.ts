@@ -37,7 +37,7 @@ t.test('the ring is bounded: what is older than its span is gone', async (t) => 
   t.ok(whole(trend, end + 10 * SPANS.hours.slots * STEP).every((value) => value === undefined));
 });
 
-t.test('a wall clock that is set back begins anew, one that moves a little does not', async (t) => {
+t.test('a wall clock that is set back empties the rings, one that moves a little does not', async (t) => {
   const trend = new Trend();
   trend.note(START + STEP, { queriesPerSecond: 1 });
   trend.note(START, { queriesPerSecond: 3 });
