@@ -147,6 +147,7 @@ export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
   const { cluster, region, endpoint, basis, ttlSeconds, lastRefreshFailed } = record;
   const { changedAtMs, held, details, formerEndpoints } = record;
   const { served, withheld } = servedIn(record);
+  const pin = pinSnapshot(parts);
   return {
     cluster,
     region,
@@ -162,7 +163,7 @@ export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
     confirmedAgoMs: ago(lastConfirmedAtMs(record), nowMs),
     sources: pollers.map((poller) => sourceSnapshot(poller, record, nowMs)),
     held: held && { addresses: held.addresses, reason: held.reason, heldForMs: ageMs(held.sinceMs, nowMs) },
-    pin: pinSnapshot(parts),
+    pin,
     disagreement: comparison?.disagreement,
     likelyCause: comparison?.likelyCause,
     refused,
@@ -171,7 +172,7 @@ export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
     silent: forewarnings.silent,
     details: details && { ...details, learnedAgoMs: ageMs(details.learnedAtMs, nowMs) },
     stats,
-    warnings: composeWarnings(parts),
+    warnings: composeWarnings(parts, pin),
   };
 }
 
@@ -270,7 +271,7 @@ export const AGE_WARNINGS_MS = [7 * DAY_MS, 30 * DAY_MS] as const;
 const DOUBTFUL =
   'no interface has the exact description of the cluster: interfaces of its VPC and subnets whose description contains its text are used, which is doubtful; compare them in EC2';
 
-function composeWarnings(parts: SnapshotParts): readonly string[] {
+function composeWarnings(parts: SnapshotParts, pin: PinSnapshot | undefined): readonly string[] {
   const { record, pollers, comparison, refused, nowMs } = parts;
   const { endpoint, addresses, held } = record;
   const warnings: string[] = [];
@@ -281,7 +282,6 @@ function composeWarnings(parts: SnapshotParts): readonly string[] {
   if (pollers.some(({ view }) => view?.isDoubtful)) warnings.push(DOUBTFUL);
   warnings.push(...ageWarnings(parts), ...credentialWarnings(parts));
   warnings.push(...forewarningTexts(parts.forewarnings, parts.wallMs));
-  const pin = pinSnapshot(parts);
   if (pin !== undefined) warnings.push(...pinWarnings(pin, comparison));
   else if (held !== undefined) warnings.push(heldWarning(held));
   for (const { address, lackedSinceMs } of addresses) {

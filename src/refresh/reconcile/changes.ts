@@ -1,5 +1,6 @@
 /** Finds the differences between two records of one cluster, for the log, the ledger and the metrics. Pure. */
 import type { ProofReason, ProofState } from '../../records/address-proof.ts';
+import { hasSameJson } from '../../records/canonical-json.ts';
 import type { ClusterDetails, EndpointRecord, HeldChange, Pin } from '../../records/endpoint-record.ts';
 import { hasSameAddresses } from './guard.ts';
 
@@ -68,7 +69,7 @@ const DETAILS: Readonly<Record<Exclude<keyof ClusterDetails, 'learnedAtMs'>, tru
 const DETAIL_FIELDS = Object.keys(DETAILS) as readonly (keyof typeof DETAILS)[];
 
 function pinChanges(before: Pin | undefined, after: Pin | undefined, nowMs: number): readonly Change[] {
-  if (before === after || JSON.stringify(before) === JSON.stringify(after)) return [];
+  if (hasSameJson(before, after)) return [];
   const changes: Change[] = [];
   if (before !== undefined) {
     const by = before.untilMs <= nowMs ? 'time' : 'command';
