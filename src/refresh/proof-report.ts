@@ -71,7 +71,6 @@ function proofWarning(address: string, proof: AddressProof, isWithheld: boolean)
   }
   if (isWithheld) return `${address} is new and not proven yet${rest}${why}`;
   if (provenAtMs === undefined) return undefined;
-  return isForeign(proof)
-    ? `${address} has lost its proof and is answered last${why}; a second check decides`
-    : `${address} has lost its proof and is answered last${why}`;
+  const lost = `${address} has lost its proof and is answered last${why}`;
+  return isForeign(proof) ? `${lost}; a second check decides` : lost;
 }
