@@ -54,6 +54,8 @@ export type ToThread =
 
 type Call = Extract<ToThread, { kind: 'call' }>;
 
+type AnyCall = (request: unknown, signal: AbortSignal, onUrl: (url: string) => void) => Promise<unknown>;
+
 export type FromThread =
   | { readonly kind: 'done'; readonly id: number; readonly output?: unknown }
   /** The URL of AWS that a poll asks. */
@@ -126,17 +128,13 @@ async function serve(port: MessagePort): Promise<void> {
   const say = (message: FromThread): void => port.postMessage(message);
   // far-side.ts starts this program with this data
   const { outbound } = workerData as ThreadData;
-  const { outpost, poll, head, prove, aws, kubeconfig } = await load(outbound, logOver(say, {}));
+  const calls = await load(outbound, logOver(say, {}));
   const aborts = new Map<number, AbortController>();
   const answer = ({ id, name, request }: Call, signal: AbortSignal): Promise<unknown> => {
     const onUrl = (url: string): void => say({ kind: 'url', id, url });
     // far-side.ts sends each call with a request of its type
-    if (name === 'poll') return poll(request as PollRequest, signal, onUrl);
-    if (name === 'prove') return prove(request as ProofRequest, signal); // as above
-    if (name === 'outpost') return outpost(request as OutpostRequest, signal); // as above
-    if (name === 'aws') return aws(request as InspectionRequest, signal); // as above
-    if (name === 'kubeconfig') return kubeconfig(request as KubeconfigRequest, signal); // as above
-    return head(request as HeadRequest, signal); // as above
+    const call = calls[name] as AnyCall;
+    return call(request, signal, onUrl);
   };
   port.on('message', (message: ToThread) => {
     if (message.kind === 'give-back') return void giveBackMemory();
@@ -152,7 +150,10 @@ async function serve(port: MessagePort): Promise<void> {
 }
 
 /** Loaded here and not above, when the priority of the thread has been lowered. */
-async function load(outbound: Outbound, log: Log) {
+async function load(
+  outbound: Outbound,
+  log: Log,
+): Promise<Omit<Calls, 'poll'> & { readonly poll: PollHere }> {
   const [{ Endings }, { createAwsServices }, { SharedFiles }, { headOf }, { LocalFiles }, { Prover }] =
     await Promise.all([
       import('./endings.ts'),
@@ -171,18 +172,18 @@ async function load(outbound: Outbound, log: Log) {
       { aws, files, clock: systemClock, zones: new Map() },
       new Endings({ aws, shared, files, clock: systemClock }),
     ),
-    head: (request: HeadRequest, signal: AbortSignal) => headOf(request, { outbound, shared }, signal),
-    prove: (request: ProofRequest, signal: AbortSignal) => prover.prove(request, signal),
-    outpost: async (request: OutpostRequest, signal: AbortSignal) => {
+    head: (request, signal) => headOf(request, { outbound, shared }, signal),
+    prove: (request, signal) => prover.prove(request, signal),
+    outpost: async (request, signal) => {
       const { askOutpost } = await import('./aws/outpost.ts');
       return askOutpost(request, { aws, clock: systemClock }, signal);
     },
-    aws: async (place: InspectionRequest, signal: AbortSignal) => {
+    aws: async (place, signal) => {
       const { inspectAws } = await import('./aws/inspection.ts');
       const wallMs = () => systemClock.wallMs();
       return inspectAws(place, { aws, shared, files, outbound, wallMs }, signal);
     },
-    kubeconfig: async (request: KubeconfigRequest, signal: AbortSignal) => {
+    kubeconfig: async (request, signal) => {
       const { inspectKubeconfig } = await import('./kubernetes/kubeconfig.ts');
       return inspectKubeconfig(request, files, signal);
     },
