@@ -92,15 +92,10 @@ async function alertsOfACut(lab: Lab, site: SandboxSite): Promise<void> {
     assert.equal(program.hasEnded, false);
   });
   await lab.step('a drill raises no alert', async () => {
-    const drill = (...words: string[]) =>
-      must(site.within(['npx', 'outpost-dns', 'drill', ...words]), {
-        cwd: site.clone,
-        env: site.environment,
-      });
-    await drill('start', '--for', '10m');
+    await site.drill('start', '--for', '10m');
     await until('the drill is scraped', `${cut} and on (instance) outpost_dns_drill_running == 1`);
     await until('rules were evaluated since', 'count_over_time((outpost_dns_drill_running == 1)[1m:1s]) > 5');
-    await drill('stop');
+    await site.drill('stop');
     await until('its end is scraped', 'outpost_dns_drill_running == 0');
     assert.deepEqual(await query(`max_over_time(ALERTS{alertname="${LINK_DOWN}"}[5m])`), []);
   });

@@ -57,6 +57,14 @@ export class SandboxSite implements AsyncDisposable {
     await callSandbox(join(this.#room, controlPathFor(DNS_PORT).split('/').at(-1) ?? ''), 'POST', path, body);
   }
 
+  /** `outpost-dns drill`, as a person gives it in a second terminal. */
+  drill(...words: readonly string[]): Promise<string> {
+    return must(this.within(['npx', 'outpost-dns', 'drill', ...words]), {
+      cwd: this.clone,
+      env: this.environment,
+    });
+  }
+
   /** A page of the server's HTTP. */
   page(path: string): Promise<string> {
     return must(this.within(['curl', '--silent', '--show-error', '--fail', `http://${HTTP_ADDRESS}${path}`]));

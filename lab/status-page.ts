@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import type { Lab, LabCheck } from './check.ts';
-import { must, run } from './commands.ts';
+import { run } from './commands.ts';
 import { ADDRESSES, DNS_PORT, ENDPOINT, HTTP_ADDRESS, SandboxSite } from './sandbox-site.ts';
 
 const PAGE = `http://${HTTP_ADDRESS}/`;
@@ -76,17 +76,12 @@ async function connectedToGone(lab: Lab, site: SandboxSite, browser: Browser): P
     assert.equal(await page.evaluate('document.activeElement.id'), 'events');
   });
   await lab.step('it shows a drill without a reload, and its end', async () => {
-    const drill = (...words: string[]) =>
-      must(site.within(['npx', 'outpost-dns', 'drill', ...words]), {
-        cwd: site.clone,
-        env: site.environment,
-      });
-    await drill('start', '--for', '10m');
+    await site.drill('start', '--for', '10m');
     await waitFor(page, /Link disconnected/);
     await waitFor(page, /drill started/);
     assert.deepEqual(await violations(page), []);
     await page.screenshot({ path: await lab.workshop.reportFile('page-drill.png'), fullPage: true });
-    await drill('stop');
+    await site.drill('stop');
     await waitFor(page, /Link connected/);
   });
   await lab.step('it fits a telephone', async () => {
