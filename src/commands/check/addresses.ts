@@ -1,12 +1,17 @@
 /** Findings about the addresses of endpoints: refused, not proven, dead. The running server has checked them; without it, the state has the last proof. */
 import { servedIn } from '../../records/address-proof.ts';
 import { type Finding, problem, warning } from './finding.ts';
-import type { ServerFacts, Site, SiteEndpoint } from './site.ts';
+import { runningEndpoint, type ServerFacts, type Site, type SiteEndpoint } from './site.ts';
 
 interface CheckedAddress {
   readonly address: string;
   readonly isDead?: boolean | undefined;
   readonly proof?: { readonly state: string; readonly reason?: string | undefined } | undefined;
+}
+
+interface Checked {
+  readonly served: readonly CheckedAddress[];
+  readonly withheld: readonly CheckedAddress[];
 }
 
 export function addressFindings({
@@ -25,15 +30,10 @@ export function addressFindings({
   });
 }
 
-function checkedOf({ cluster, record }: SiteEndpoint, server: ServerFacts | undefined) {
-  const running = server?.endpoints.find(
-    (one) => one.cluster === cluster.name && one.region === cluster.region,
-  );
+function checkedOf({ cluster, record }: SiteEndpoint, server: ServerFacts | undefined): Checked {
+  const running = runningEndpoint(server, cluster);
   if (running !== undefined) return { served: running.addresses, withheld: running.withheld };
-  if (record === undefined) return { served: [], withheld: [] };
-  const { served, withheld }: { served: readonly CheckedAddress[]; withheld: readonly CheckedAddress[] } =
-    servedIn(record);
-  return { served, withheld };
+  return record === undefined ? { served: [], withheld: [] } : servedIn(record);
 }
 
 function findingOf(

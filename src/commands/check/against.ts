@@ -4,7 +4,7 @@ import type { SocketAddress } from '../../config/kinds/address.ts';
 import { ageText } from '../../report/report.ts';
 import { getStatus, socketText } from '../server-client.ts';
 import { type Finding, problem, warning } from './finding.ts';
-import { type ServerFacts, type Site, serverFacts } from './site.ts';
+import { runningEndpoint, type ServerFacts, type Site, serverFacts } from './site.ts';
 
 const TIMEOUT_MS = 3_000;
 /** The sources are polled every few minutes: a difference within this time is no difference. */
@@ -46,9 +46,7 @@ function endpointFindings(
   other: ServerFacts,
   text: string,
 ): readonly Finding[] {
-  const isSame = (one: ServerFacts['endpoints'][number]) =>
-    one.cluster === cluster.name && one.region === cluster.region;
-  const theirs = other.endpoints.find(isSame);
+  const theirs = runningEndpoint(other, cluster);
   const what = `"${name ?? cluster.name}"`;
   if (theirs === undefined) {
     const fix = 'add the cluster to its configuration, and reload it: systemctl reload outpost-dns';
@@ -65,7 +63,7 @@ function endpointFindings(
       ),
     );
   }
-  const ours = server?.endpoints.find(isSame)?.confirmedAgeSeconds;
+  const ours = runningEndpoint(server, cluster)?.confirmedAgeSeconds;
   const age = theirs.confirmedAgeSeconds;
   if (ours !== undefined && (age === undefined || age - ours > OLDER_SECONDS)) {
     const since = age === undefined ? 'never' : `${ageText(age)} ago`;

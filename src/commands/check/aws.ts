@@ -10,7 +10,7 @@ import { SOURCE_NAMES, traitsOf } from '../../records/sources.ts';
 import { ageText } from '../../report/report.ts';
 import { missingStatements } from '../iam-policy.ts';
 import { type Finding, problem, warning } from './finding.ts';
-import type { Site, SiteEndpoint } from './site.ts';
+import { runningEndpoint, type Site, type SiteEndpoint } from './site.ts';
 
 type AwsInspection = Awaited<ReturnType<Site['farSide']['inspectAws']>>;
 type CredentialFacts = AwsInspection['credentials'];
@@ -411,9 +411,7 @@ function disagreementFindings(
   byName: readonly string[],
 ): readonly Finding[] {
   const listed = seen.flatMap((one) => (one.kind === 'addresses' ? [one.addresses] : []))[0];
-  const running = server?.endpoints.find(
-    (one) => one.cluster === cluster.name && one.region === cluster.region,
-  );
+  const running = runningEndpoint(server, cluster);
   const onlyByName = listed === undefined ? [] : byName.filter((address) => !listed.includes(address));
   if (onlyByName.length === 0 && running?.disagreement !== true) return [];
   const says =

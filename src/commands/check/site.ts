@@ -89,9 +89,7 @@ function endpointsOf(
   const records = recordsOf(clusters, reading.served?.content ?? []);
   return clusters.map((cluster) => {
     const record = records.get(cluster);
-    const running = server?.endpoints.find(
-      (one) => one.cluster === cluster.name && one.region === cluster.region,
-    );
+    const running = runningEndpoint(server, cluster);
     const name = cluster.endpoint ?? running?.endpoint ?? record?.endpoint;
     const kept = record === undefined ? [] : servedIn(record).served.map(({ address }) => address);
     const served = running?.addresses.map(({ address }) => address) ?? [];
@@ -132,6 +130,14 @@ const serverStatus = z.object({
   state: z.object({ directory: z.string(), isOurs: z.boolean(), faults: z.array(z.string()) }),
 });
 export type ServerFacts = z.output<typeof serverStatus>;
+
+/** What a server says of the endpoint of a cluster. */
+export function runningEndpoint(
+  server: ServerFacts | undefined,
+  { name, region }: ClusterConfig,
+): ServerFacts['endpoints'][number] | undefined {
+  return server?.endpoints.find((one) => one.cluster === name && one.region === region);
+}
 
 /** The facts of a status; undefined where it is not one. */
 export function serverFacts(status: unknown): ServerFacts | undefined {
