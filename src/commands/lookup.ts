@@ -2,14 +2,13 @@
 import { domainToASCII } from 'node:url';
 import { type Command, InvalidArgumentError } from 'commander';
 import { Packet } from 'dns2';
-import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
+import { readSocketAddress, type SocketAddress, socketText } from '../config/kinds/address.ts';
 import { EDNS_UDP_OCTETS } from '../protocol/wire/header.ts';
 import { CLASS, RCODE, rcodeName, TYPE, typeFromText, typeName } from '../protocol/words/codes.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../protocol/words/name.ts';
 import { exchange } from './dns-exchange.ts';
 import { type ExtendedError, type LookupReply, readReply } from './dns-reply.ts';
 import { findPlace } from './running-server.ts';
-import { socketText } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
 import { columns, explain, type Paint, paintForTerminal, print, printable } from './terminal.ts';
 

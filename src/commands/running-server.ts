@@ -8,9 +8,9 @@ import { basename, dirname, resolve } from 'node:path';
 import { sandboxServer } from '../../sandbox/control-client.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
-import { connectable, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
+import { connectable, readSocketAddress, type SocketAddress, socketText } from '../config/kinds/address.ts';
 import { readConfig } from './config-file.ts';
-import { getStatus, socketText } from './server-client.ts';
+import { getStatus } from './server-client.ts';
 import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode } from './subcommand.ts';
 import { explain, plural } from './terminal.ts';
 

@@ -9,10 +9,6 @@ import { controlPath } from '../admin/control-server.ts';
 import type { PanelsBody } from '../admin/pages.ts';
 import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 
-export function socketText({ address, port }: SocketAddress): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
 const ADMIN_PORT = 9153;
 
 /** `127.0.0.1:9153`, `[::1]:9153`, `10.0.9.53`, `dns-1.site.example:9153`; or why it is no address, and how to write one. */

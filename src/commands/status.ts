@@ -1,10 +1,10 @@
 /** `outpost-dns status`: shows the answers of a running server, their sources and their age; `--healthy` is for a supervisor. */
 import { type Command, InvalidArgumentError } from 'commander';
-import type { SocketAddress } from '../config/kinds/address.ts';
+import { type SocketAddress, socketText } from '../config/kinds/address.ts';
 import type { Cell, Panel, Tone, Toned } from '../report/report.ts';
 import { askForLife } from './own-health.ts';
 import { findPlace } from './running-server.ts';
-import { getPage, getPanels, getStatus, readHttpAddress, socketText } from './server-client.ts';
+import { getPage, getPanels, getStatus, readHttpAddress } from './server-client.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
 import { columns, explain, type Paint, paintForTerminal, print, printable, type Style } from './terminal.ts';
 

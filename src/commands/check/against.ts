@@ -1,8 +1,8 @@
 /** Findings about a second server of the site: does it answer the same, as fresh, in the same version? */
 import packageJson from '../../../package.json' with { type: 'json' };
-import type { SocketAddress } from '../../config/kinds/address.ts';
+import { type SocketAddress, socketText } from '../../config/kinds/address.ts';
 import { ageText } from '../../report/report.ts';
-import { getStatus, socketText } from '../server-client.ts';
+import { getStatus } from '../server-client.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import { runningEndpoint, type ServerFacts, type Site, serverFacts } from './site.ts';
 

@@ -1,6 +1,7 @@
 /** Findings about this host and its configuration: single points of failure, pins, lines in the hosts file, missing names. */
 import { open } from 'node:fs/promises';
 import type { Config } from '../../config/config.ts';
+import { socketText } from '../../config/kinds/address.ts';
 import { defaultGroup, siteGroup } from '../../daemon/routes.ts';
 import { isAtOrUnder } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES } from '../../protocol/words/special-names.ts';
@@ -8,7 +9,6 @@ import { clusterText } from '../../records/cluster-identity.ts';
 import type { RetainedRecord } from '../../records/retained-record.ts';
 import { systemCode } from '../../store/file-system.ts';
 import type { Reading } from '../../store/state-format.ts';
-import { socketText } from '../server-client.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import type { Site } from './site.ts';
 

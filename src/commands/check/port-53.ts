@@ -1,6 +1,5 @@
 /** Findings about the addresses in `listen.dns`: another program holds one of them. */
-import type { SocketAddress } from '../../config/kinds/address.ts';
-import { socketText } from '../server-client.ts';
+import { type SocketAddress, socketText } from '../../config/kinds/address.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import { type Holder, portHolders } from './port-holders.ts';
 import type { Site } from './site.ts';

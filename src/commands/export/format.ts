@@ -2,7 +2,7 @@
  * The contract of an export format: a file beside this one and a line in formats.ts. A format turns the records, and the addresses
  * of the servers, into the text that another program reads. It opens no file and asks no server.
  */
-import type { SocketAddress } from '../../config/kinds/address.ts';
+import { type SocketAddress, socketText } from '../../config/kinds/address.ts';
 import { AWS_PARTITIONS } from '../../protocol/words/aws-partitions.ts';
 import { isAtOrUnder } from '../../protocol/words/name.ts';
 import { otherEndpointOf } from '../../records/cluster-identity.ts';
@@ -97,7 +97,6 @@ export function serverText({ address, port }: SocketAddress, separator: string):
 }
 
 /** `10.0.9.53`, `10.0.9.53:5300`, `[fd00::53]:5300`. */
-export function hostPortText({ address, port }: SocketAddress): string {
-  if (port === 53) return address;
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+export function hostPortText(server: SocketAddress): string {
+  return server.port === 53 ? server.address : socketText(server);
 }

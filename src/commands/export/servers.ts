@@ -1,8 +1,13 @@
 /** Finds the addresses at which the servers of the site answer: those of the flag, of the running server, or of the configuration. */
 import { networkInterfaces } from 'node:os';
-import { readSocketAddress, type SocketAddress } from '../../config/kinds/address.ts';
+import {
+  connectable,
+  readSocketAddress,
+  type SocketAddress,
+  socketText,
+} from '../../config/kinds/address.ts';
 import { type ConfigSearch, DEFAULT_PLACES, placesOf } from '../running-server.ts';
-import { getStatus, socketText } from '../server-client.ts';
+import { getStatus } from '../server-client.ts';
 import type { ExportFormat, ExportRefusal } from './format.ts';
 
 const TIMEOUT_MS = 1_000;
@@ -59,7 +64,7 @@ function reachable(
   });
   const far = distinct(all.filter(({ address }) => !isLoopback(address) && !isLinkLocal(address)));
   if (far.length > 0 || scope === 'of the site') return far;
-  return distinct(addresses.map(({ address, port }) => ({ address: loopbackOf(address), port })));
+  return distinct(addresses.map(connectable));
 }
 
 function distinct(addresses: readonly SocketAddress[]): readonly SocketAddress[] {
@@ -72,8 +77,4 @@ function isLoopback(address: string): boolean {
 
 function isLinkLocal(address: string): boolean {
   return address.startsWith('169.254.') || /^fe[89ab]/i.test(address);
-}
-
-function loopbackOf(address: string): string {
-  return address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address;
 }
