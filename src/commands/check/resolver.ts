@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import type { SocketAddress } from '../../config/kinds/address.ts';
 import { readSocketAddress } from '../../config/kinds/address.ts';
-import { composeQuery } from '../../protocol/wire/query.ts';
-import { CLASS, TYPE } from '../../protocol/words/codes.ts';
+import { composeOwnQuery } from '../../protocol/wire/query.ts';
+import { TYPE } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import { exchange } from '../dns-exchange.ts';
 import { readReply } from '../dns-reply.ts';
@@ -68,14 +68,7 @@ function isOwn(address: string, own: readonly SocketAddress[]): boolean {
 
 /** Only an outpost-dns has text at this name. */
 async function forwardsToUs(server: SocketAddress, endpoint: string): Promise<boolean> {
-  const query = composeQuery({
-    id: 0,
-    name: nameToWire(`_status.${endpoint}`),
-    qtype: TYPE.TXT,
-    qclass: CLASS.IN,
-    recursionDesired: true,
-    checkingDisabled: false,
-  });
+  const query = composeOwnQuery(nameToWire(`_status.${endpoint}`), TYPE.TXT);
   const outcome = await exchange({ server, query, timeoutMs: TIMEOUT_MS, attempts: 2 });
   if (outcome.kind === 'failed') return false;
   const reply = readReply(outcome.octets);

@@ -5,8 +5,8 @@
 import { connect as connectTls } from 'node:tls';
 import ipaddr from 'ipaddr.js';
 import type { Config } from '../../config/config.ts';
-import { composeQuery } from '../../protocol/wire/query.ts';
-import { CLASS, TYPE } from '../../protocol/words/codes.ts';
+import { composeOwnQuery } from '../../protocol/wire/query.ts';
+import { TYPE } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import { exchange } from '../dns-exchange.ts';
 import { readReply } from '../dns-reply.ts';
@@ -94,14 +94,7 @@ function dataOf(
 
 function ask(upstream: Upstream, name: string, qtype: number) {
   const { address, port, transport, serverName } = upstream;
-  const query = composeQuery({
-    id: 0,
-    name: nameToWire(name),
-    qtype,
-    qclass: CLASS.IN,
-    recursionDesired: true,
-    checkingDisabled: false,
-  });
+  const query = composeOwnQuery(nameToWire(name), qtype);
   const common = { server: { address, port }, query, timeoutMs: ATTEMPT_MS, attempts: ATTEMPTS };
   if (transport === undefined) return exchange(common);
   const connect = () => connectTls({ host: address, port, servername: serverName, ALPNProtocols: ['dot'] });

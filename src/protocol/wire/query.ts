@@ -353,18 +353,23 @@ export interface QueryParts {
 
 /** A question of our own (class IN, RD set, EDNS offered), to be asked as a client's would be. */
 export function ownQuery(name: Uint8Array, qtype: number, dnssecOk: boolean): Query {
-  const octets = composeQuery({
+  const octets = composeOwnQuery(name, qtype, { dnssecOk });
+  const query = new Query();
+  parseQuery(query, octets, 0, octets.length);
+  return query;
+}
+
+/** Composes a question of our own, as a plain client asks it: class IN, RD set. */
+export function composeOwnQuery(name: Uint8Array, qtype: number, edns?: QueryParts['edns']): Uint8Array {
+  return composeQuery({
     id: 0,
     name,
     qtype,
     qclass: CLASS.IN,
     recursionDesired: true,
     checkingDisabled: false,
-    edns: { dnssecOk },
+    ...(edns === undefined ? {} : { edns }),
   });
-  const query = new Query();
-  parseQuery(query, octets, 0, octets.length);
-  return query;
 }
 
 /** Composes a query of our own, for an upstream. */

@@ -6,8 +6,8 @@
  *     as if cut        upstreams across the link are silent: the answer is what is left
  */
 import { MAX_MESSAGE_OCTETS } from '../../protocol/wire/header.ts';
-import { composeQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
-import { CLASS, EXTENDED_ERROR } from '../../protocol/words/codes.ts';
+import { composeOwnQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
+import { EXTENDED_ERROR } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import type { AnswerCache, AnswerStore } from '../answer-cache/answer-cache.ts';
 import { ORIGIN, type Origin } from '../counters.ts';
@@ -93,14 +93,7 @@ export class Rehearsal {
 
   #turnFor(name: string, qtype: number): Turn {
     const { clock } = this.#deps.options;
-    const octets = composeQuery({
-      id: 0,
-      name: nameToWire(name),
-      qtype,
-      qclass: CLASS.IN,
-      recursionDesired: true,
-      checkingDisabled: false,
-    });
+    const octets = composeOwnQuery(nameToWire(name), qtype);
     const query = new Query();
     const turn = new Turn(query);
     turn.verdict = parseQuery(query, octets, 0, octets.length);
