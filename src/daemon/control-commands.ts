@@ -76,10 +76,10 @@ function flushControl({ pause }: Pick<DaemonParts, 'pause'>, rooms: Rooms): Flus
     normalName,
     async flush({ name, below, by }) {
       const isWanted = (other: string) => other === name || (below && isAtOrUnder(other, name));
-      let count = await inSlices(cache.flushing(name, below), pause);
+      let count = await inSlices(cache.flushing(isWanted), pause);
       // at the start the snapshot is still being loaded, and with it the answers
       await answers.start();
-      count += await inSlices(cache.flushing(name, below), pause);
+      count += await inSlices(cache.flushing(isWanted), pause);
       const written = await answers.write();
       ledger.record({ kind: 'flush', name, below, answers: count, flushedBy: by });
       return {

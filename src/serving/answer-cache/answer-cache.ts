@@ -11,7 +11,7 @@
 import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { isAtOrUnder, isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
+import { isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import {
   answerWhileStale,
@@ -269,18 +269,14 @@ export class AnswerCache {
   *forgettingUnder(apexes: readonly string[]): Steps<void> {
     if (apexes.length === 0) return;
     const forgotten = new Set(apexes);
-    yield* this.#forgetting((name) => isAtOrUnderAny(name, forgotten));
+    yield* this.flushing((name) => isAtOrUnderAny(name, forgotten));
   }
 
   /**
-   * Forgets the answers about this name, of any type and with any DO and CD, and with `isBelow` those about all names under it;
-   * except retained answers. Returns how many. Also forgets every remembered failure.
+   * Forgets the answers about these names, of any type and with any DO and CD, except retained answers. Returns how many. Also
+   * forgets every remembered failure.
    */
-  flushing(name: string, isBelow: boolean): Steps<number> {
-    return this.#forgetting((other) => other === name || (isBelow && isAtOrUnder(other, name)));
-  }
-
-  *#forgetting(isWanted: (name: string) => boolean): Steps<number> {
+  *flushing(isWanted: (name: string) => boolean): Steps<number> {
     this.#revision++;
     this.#failures.clear();
     let count = 0;
