@@ -1,26 +1,18 @@
 /** A cut that is only rehearsed, through its route and the daemon's own rooms: it names what would fail, and no client notices. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { asIfCutReport } from '../../src/admin/as-if-cut-control.ts';
 import { asIfCutFindings, cutFindings } from '../../src/commands/check/as-if-cut.ts';
 import { controlRoutes } from '../../src/daemon/control-commands.ts';
 import { load } from '../config/loading.ts';
 import { message } from '../helpers/zone-text.ts';
-import { VirtualSite } from './virtual-site.ts';
+import { openSite, type VirtualSite } from './virtual-site.ts';
 
 const DAY_MS = 86_400_000;
 const SERVFAIL = 0x8182;
 
 async function open(t: Test, more = '', says: VirtualSite['says'] = () => undefined) {
-  const directory = join(await mkdtemp(join(tmpdir(), 'as-if-cut-')), 'site');
-  const site = await VirtualSite.open(directory, more);
+  const { site } = await openSite(t, more);
   site.says = says;
-  t.teardown(async () => {
-    await site.close();
-    await rm(directory, { recursive: true, force: true, maxRetries: 50 });
-  });
   await site.time.advance(5_000);
   const parts = { pause: async () => undefined, clock: site.time };
   const route = controlRoutes(parts, site.rooms).find(({ path }) => path === '/as-if-cut');

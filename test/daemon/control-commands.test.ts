@@ -1,6 +1,5 @@
 /** pin, unpin and flush through the routes of the control socket and the daemon's own rooms. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ControlRefusal } from '../../src/admin/control-route.ts';
@@ -11,15 +10,10 @@ import { ROOM_REPORTS } from '../../src/daemon/report.ts';
 import { readSnapshot } from '../../src/store/answers-snapshot.ts';
 import { systemFiles } from '../../src/store/file-system.ts';
 import { readLedger } from '../../src/store/ledger-reader.ts';
-import { ENDPOINT, VirtualSite } from './virtual-site.ts';
+import { ENDPOINT, openSite, VirtualSite } from './virtual-site.ts';
 
 async function open(t: Test, more = '', cluster = '') {
-  const directory = join(await mkdtemp(join(tmpdir(), 'control-commands-')), 'site');
-  const site = await VirtualSite.open(directory, more, undefined, cluster);
-  t.teardown(async () => {
-    await site.close();
-    await rm(directory, { recursive: true, force: true, maxRetries: 50 });
-  });
+  const { site, directory } = await openSite(t, more, cluster);
   await site.rooms.answers.start();
   await site.time.advance(5_000);
   const routes = controlRoutes({ pause: async () => undefined, clock: site.time }, site.rooms);

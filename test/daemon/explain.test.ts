@@ -1,22 +1,14 @@
 /** explain through its route and the daemon's own rooms: it says what a client would get, and changes nothing. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ControlRefusal } from '../../src/admin/control-route.ts';
 import { explainReport } from '../../src/admin/explain-control.ts';
 import { explainLines } from '../../src/commands/explain.ts';
 import { paintNothing } from '../../src/commands/terminal.ts';
 import { controlRoutes } from '../../src/daemon/control-commands.ts';
-import { ENDPOINT, VirtualSite } from './virtual-site.ts';
+import { ENDPOINT, openSite } from './virtual-site.ts';
 
 async function open(t: Test, more = '', cluster = '') {
-  const directory = join(await mkdtemp(join(tmpdir(), 'explain-')), 'site');
-  const site = await VirtualSite.open(directory, more, undefined, cluster);
-  t.teardown(async () => {
-    await site.close();
-    await rm(directory, { recursive: true, force: true, maxRetries: 50 });
-  });
+  const { site } = await openSite(t, more, cluster);
   await site.time.advance(5_000);
   const route = controlRoutes({ pause: async () => undefined, clock: site.time }, site.rooms).find(
     ({ path }) => path === '/explain',

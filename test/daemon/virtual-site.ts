@@ -1,5 +1,9 @@
 /** The daemon's own rooms, wired as they are, in virtual time: only what crosses the link is made up. */
 
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Test } from 'tap';
 import type { NetworkParts } from '../../src/daemon/parts.ts';
 import type { StatusReport } from '../../src/daemon/report.ts';
 import { buildRooms, type Rooms } from '../../src/daemon/rooms.ts';
@@ -24,6 +28,18 @@ export const ENDPOINT = '5e9d0f3c.gr7.us-west-2.eks.amazonaws.com';
 export const UPSTREAM = '192.0.2.53';
 const FAR_MS = 40; // a round trip over the link
 const RESEND_MS = 1_000; // TCP's first pause before it sends again
+
+/** A site in a directory of its own, which ends with the test. */
+export async function openSite(t: Test, more = '', cluster = '') {
+  const parent = await mkdtemp(join(tmpdir(), 'virtual-site-'));
+  const directory = join(parent, 'site');
+  const site = await VirtualSite.open(directory, more, undefined, cluster);
+  t.teardown(async () => {
+    await site.close();
+    await rm(parent, { recursive: true, force: true, maxRetries: 50 });
+  });
+  return { site, directory };
+}
 
 export class VirtualSite {
   readonly time = new VirtualTime();
