@@ -8,7 +8,7 @@ import { type PinControl, type PinReport, pinRoutes } from '../admin/pin-control
 import { typeFromText } from '../protocol/words/codes.ts';
 import { isAtOrUnder, normalizeName } from '../protocol/words/name.ts';
 import type { Pin } from '../records/endpoint-record.ts';
-import { pinStatus } from '../refresh/endpoint-report.ts';
+import { pinStatus } from '../refresh/endpoint-status.ts';
 import { refusalsBy } from '../refresh/reconcile/guard.ts';
 import { inSlices } from '../runtime/slices.ts';
 import { asIfCut } from './as-if-cut.ts';

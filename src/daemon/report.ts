@@ -2,7 +2,8 @@
 import { DRILL_REPORT, drillStatus } from '../drill/drill.ts';
 import { LINK_REPORT, linkStatus } from '../link/link-report.ts';
 import type { LogState } from '../log/line-queue.ts';
-import { ENDPOINT_REPORT, endpointsStatus } from '../refresh/endpoint-report.ts';
+import { ENDPOINT_REPORT } from '../refresh/endpoint-report.ts';
+import { endpointsStatus } from '../refresh/endpoint-status.ts';
 import { OUTPOST_REPORT, outpostsStatus } from '../refresh/outpost-report.ts';
 import { RETAINED_REPORT, retainedStatus } from '../refresh/retained/retained-report.ts';
 import { type RoomReport, seconds } from '../report/report.ts';
