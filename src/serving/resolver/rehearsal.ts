@@ -63,20 +63,20 @@ export class Rehearsal {
     const turn = this.#turnFor(name, qtype);
     const length = resolver.answer(turn);
     if (length !== PENDING) return this.#withAge(rehearsed(turn, length), turn, cache);
-    let later: Uint8Array | undefined;
+    const later: Uint8Array[] = [];
     // without EDNS and with nobody to ask, an answer that comes later comes at once
     const route = turn.route.name;
     resolver.later(turn, {
       send: (message) => {
-        later ??= message.slice();
+        later.push(message.slice());
       },
       fail: (error) => {
         throw error;
       },
     });
-    if (later === undefined) return { ...rehearsed(turn, 0), route };
-    const { step, why, origin } = rehearsed(turn, 0);
-    return this.#withAge({ step, why, origin, route, message: new Uint8Array(later) }, turn, cache);
+    const [message] = later;
+    const answer = { ...rehearsed(turn, 0), route, message };
+    return message === undefined ? answer : this.#withAge(answer, turn, cache);
   }
 
   #withAge(answer: Rehearsed, { query }: Turn, cache: AnswerStore): Rehearsed {
