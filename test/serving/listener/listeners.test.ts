@@ -7,6 +7,7 @@ import { Listeners } from '../../../src/serving/listener/listeners.ts';
 import { createPlainUdpListener } from '../../../src/serving/listener/udp-plain.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import {
+  answers,
   eventually,
   hostWith,
   idOf,
@@ -53,15 +54,6 @@ async function occupy(t: Test, address: string, port: number): Promise<{ leave()
   const leave = (): Promise<void> => (left ??= new Promise((resolve) => socket.close(() => resolve())));
   t.teardown(leave);
   return { leave };
-}
-
-async function answers(t: Test, address: string, port: number): Promise<void> {
-  const udp = new UdpClient(t, address.includes(':') ? 6 : 4);
-  const { reply, from } = await udp.ask(query(7), port, address);
-  t.same([idOf(reply), from.address, from.port], [7, address, port], `udp ${address}`);
-  const tcp = new TcpClient(t, port, address);
-  tcp.send(query(8));
-  t.same((await tcp.atLeast(1)).map(idOf), [8], `tcp ${address}`);
 }
 
 t.test('a wildcard answers from the address that was asked, over UDP and TCP on one port', async (t) => {

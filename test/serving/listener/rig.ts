@@ -309,3 +309,13 @@ export function hostWith(addresses: Readonly<Record<string, readonly string[]>>)
   });
   return Object.fromEntries(entries);
 }
+
+/** The address answers over UDP, from itself, and over TCP. */
+export async function answers(t: Test, address: string, port: number): Promise<void> {
+  const udp = new UdpClient(t, address.includes(':') ? 6 : 4);
+  const { reply, from } = await udp.ask(query(7), port, address);
+  t.same([idOf(reply), from.address, from.port], [7, address, port], `udp ${address}`);
+  const tcp = new TcpClient(t, port, address);
+  tcp.send(query(8));
+  t.same((await tcp.atLeast(1)).map(idOf), [8], `tcp ${address}`);
+}
