@@ -279,8 +279,13 @@ function material(
   return file ? { kind: 'file', path: resolve(dirname(path), file) } : undefined;
 }
 
-function portOf({ server }: Cluster, unusable: Unusable): number {
+function portOf(cluster: Cluster, unusable: Unusable): number {
+  const { port } = serverOf(cluster, unusable);
+  return port === '' ? HTTPS_PORT : Number(port);
+}
+
+export function serverOf({ server }: Cluster, unusable: (why: string) => Error): URL {
   const url = URL.parse(server ?? '');
   if (url?.protocol !== 'https:') throw unusable(`server "${server ?? ''}" is not an https address`);
-  return url.port === '' ? HTTPS_PORT : Number(url.port);
+  return url;
 }

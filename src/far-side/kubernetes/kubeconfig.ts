@@ -5,7 +5,7 @@
 import { isIP } from 'node:net';
 import { type LocalFiles, whyUnread } from '../local-files.ts';
 import { SourceError } from '../source-error.ts';
-import { currentContext, type KubernetesIdentity, readIdentity } from './identity.ts';
+import { currentContext, type KubernetesIdentity, readIdentity, serverOf } from './identity.ts';
 import { getFromApi } from './kubernetes.ts';
 
 export interface KubeconfigRequest {
@@ -49,10 +49,8 @@ export async function inspectKubeconfig(
       throw new Error(`reading "${path}" failed: ${whyUnread(error)}`);
     });
     const { cluster, clusterName, user, userName } = currentContext(text, path);
-    const url = URL.parse(cluster.server ?? '');
-    if (url?.protocol !== 'https:')
-      return { kind: 'unusable', detail: `server "${cluster.server ?? ''}" is not an https address` };
-    const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+    const { hostname } = serverOf(cluster, (why) => new Error(why));
+    const host = hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
     const isAddress = isIP(host) !== 0;
     const common = { kind: 'read', host, isAddress, cluster: clusterName, user: userName } as const;
     const { exec } = user;
@@ -66,7 +64,7 @@ export async function inspectKubeconfig(
     return {
       ...common,
       ...(ends === undefined ? {} : { certificateEndsMs: ends }),
-      ...(common.isAddress ? {} : await answerOf(host, request.addresses[host] ?? [], identity, signal)),
+      ...(isAddress ? {} : await answerOf(host, request.addresses[host] ?? [], identity, signal)),
     };
   } catch (error) {
     return { kind: 'unusable', detail: error instanceof Error ? error.message : String(error) };
