@@ -48,7 +48,7 @@ export type ProofOutcome =
   /** A fault of this host. It says nothing about the address. */
   | { readonly kind: 'untried'; readonly reason: 'not-asked' };
 
-export const NOT_ASKED: ProofOutcome = { kind: 'untried', reason: 'not-asked' };
+const NOT_ASKED: ProofOutcome = { kind: 'untried', reason: 'not-asked' };
 
 /** Bounds the sockets, and the handshakes that a processor works on: each takes it some milliseconds. */
 const MOST_AT_ONCE = 32;
