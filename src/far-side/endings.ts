@@ -54,10 +54,9 @@ export class Endings {
     const isWorking = observation.kind !== 'failed';
     return this.#shared(JSON.stringify([region, profile, isWorking]), async () => {
       const place = { region, profile };
-      const { aws, clock } = this.#deps;
-      const deps = { ...this.#deps, wallMs: () => clock.wallMs() };
+      const deps = { ...this.#deps, wallMs: () => this.#deps.clock.wallMs() };
       const facts: CredentialFacts = isWorking
-        ? await credentialFacts(place, { ...deps, aws }, signal)
+        ? await credentialFacts(place, deps, signal)
         : await processFacts(place, deps);
       return endingsIn(facts);
     });
