@@ -4,7 +4,7 @@
  * times come from SOURCE_DATE_EPOCH or from the commit, and no compile cache is packed.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -12,6 +12,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { bundleInto } from './bundle.ts';
 import { layDelivery } from './delivery.ts';
 import { buildDeb } from './packages/deb.ts';
+import { dateFiles } from './packages/host-tree.ts';
 import type { PackageJob } from './packages/job.ts';
 import { buildRpm } from './packages/rpm.ts';
 import { buildTarball } from './packages/tarball.ts';
@@ -66,12 +67,6 @@ async function writeChecksums(out: string): Promise<void> {
   const files = (await readdir(out)).filter((name) => /\.(?:deb|rpm|tar\.xz)$/.test(name)).sort();
   const lines = await Promise.all(files.map(async (name) => `${await sha256Of(join(out, name))}  ${name}\n`));
   await writeFile(join(out, 'SHA256SUMS'), lines.join(''));
-}
-
-async function dateFiles(folder: string, seconds: number): Promise<void> {
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }))
-    if (!entry.isSymbolicLink()) await utimes(join(entry.parentPath, entry.name), seconds, seconds);
-  await utimes(folder, seconds, seconds);
 }
 
 /** The time that all files get. Throws where neither the environment nor a commit says it. */

@@ -56,8 +56,14 @@ export async function compressManPages(root: string): Promise<void> {
 /** Sets the modes that the package has on every host, whatever the umask of the build was, and one time for all files. */
 export async function settle(root: string, epochSeconds: number): Promise<void> {
   execFileSync('chmod', ['-R', 'u=rwX,go=rX', root]);
-  for (const entry of await readdir(root, { recursive: true, withFileTypes: true }))
+  await dateFiles(root, epochSeconds);
+}
+
+/** Gives the folder, and every file and folder in it, one time. */
+export async function dateFiles(folder: string, epochSeconds: number): Promise<void> {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }))
     if (!entry.isSymbolicLink()) await utimes(join(entry.parentPath, entry.name), epochSeconds, epochSeconds);
+  await utimes(folder, epochSeconds, epochSeconds);
 }
 
 export async function emptied(folder: string): Promise<string> {
