@@ -9,6 +9,7 @@ import type { Observation, SourceContext } from '../../records/observation.ts';
 import { SOURCE_NAMES, traitsOf } from '../../records/sources.ts';
 import { ageText } from '../../report/report.ts';
 import { missingStatements } from '../iam-policy.ts';
+import { endingOf } from './ending.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import { runningEndpoint, type Site, type SiteEndpoint } from './site.ts';
 
@@ -93,11 +94,9 @@ function isSilent(seen: Observation): boolean {
   return seen.kind === 'failed' && SILENT.has(seen.reason);
 }
 
-const DAY_MS = 86_400_000;
-const ENDS_SOON_MS = 30 * DAY_MS;
 const CLOCK_TOLERANCE_MS = 60_000;
 /** The agent of Systems Manager writes new keys every half hour; a file that is older has no writer any more. */
-const SESSION_FILE_MS = DAY_MS / 2;
+const SESSION_FILE_MS = 12 * 3_600_000;
 
 export async function awsFindings(
   site: Site,
@@ -200,11 +199,10 @@ function certificateFindings(
 }
 
 function endFindings(what: string, endsAtMs: number, nowMs: number, fix: string): readonly Finding[] {
-  const leftMs = endsAtMs - nowMs;
-  const day = new Date(endsAtMs).toISOString().slice(0, 10);
-  if (leftMs <= 0) return [problem('credentials-expired', `${what} ended on ${day}`, fix)];
-  if (leftMs > ENDS_SOON_MS) return [];
-  return [warning('credentials-ending', `${what} ends in ${ageText(leftMs / 1000)}, on ${day}`, fix)];
+  const ending = endingOf(what, endsAtMs, nowMs);
+  if (ending === undefined) return [];
+  const { hasEnded, text } = ending;
+  return [hasEnded ? problem('credentials-expired', text, fix) : warning('credentials-ending', text, fix)];
 }
 
 function clockFindings(aheadMs: number): readonly Finding[] {

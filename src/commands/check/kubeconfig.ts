@@ -1,6 +1,6 @@
 /** Findings about a kubeconfig: would `kubectl` with it get in during an outage? One request goes to the API server. */
 import { resolve } from 'node:path';
-import { ageText } from '../../report/report.ts';
+import { endingOf } from './ending.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import type { Site } from './site.ts';
 
@@ -91,24 +91,19 @@ function execFindings({ exec, user, host }: Facts, { endpoints }: Site, path: st
   return found;
 }
 
-const ENDS_SOON_MS = 30 * 86_400_000;
-
 function certificateFindings(
   { certificateEndsMs, user }: Facts,
   nowMs: number,
   path: string,
 ): readonly Finding[] {
   if (certificateEndsMs === undefined) return [];
-  const leftMs = certificateEndsMs - nowMs;
-  const day = new Date(certificateEndsMs).toISOString().slice(0, 10);
   const what = `the client certificate of user "${user}" in "${path}"`;
   const fix =
     'have the cluster sign a new one (CertificateSigningRequest), and write it into the kubeconfig: docs/outage.md';
-  if (leftMs <= 0) return [problem('kubeconfig-certificate-ends', `${what} ended on ${day}`, fix)];
-  if (leftMs > ENDS_SOON_MS) return [];
-  return [
-    warning('kubeconfig-certificate-ends', `${what} ends in ${ageText(leftMs / 1000)}, on ${day}`, fix),
-  ];
+  const ending = endingOf(what, certificateEndsMs, nowMs);
+  if (ending === undefined) return [];
+  const { hasEnded, text } = ending;
+  return [(hasEnded ? problem : warning)('kubeconfig-certificate-ends', text, fix)];
 }
 
 function answerFindings({ answer, user }: Facts, path: string): readonly Finding[] {
