@@ -97,7 +97,7 @@ export async function findAll(
 ): Promise<readonly Finding[]> {
   using site = await openSite(config, around);
   const findings = await runRows(rowsOf(site, options), say);
-  // two rows may see the same fault
+  // two rows may see the same fault, and two sources may fail for one reason
   return bySeverity([...new Map(findings.map((one) => [`${one.code} ${one.text}`, one])).values()]);
 }
 

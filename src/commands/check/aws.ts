@@ -113,12 +113,7 @@ export async function awsFindings(
       observations.map((seen) => failureFindings(seen, endpoint, site, proxies)),
     ),
   );
-  return onceEach([...credentials.flat(), ...clocks, ...failures.flat()]);
-}
-
-/** Two sources that fail for one reason are one finding. */
-function onceEach(findings: readonly Finding[]): readonly Finding[] {
-  return [...new Map(findings.map((one) => [`${one.code} ${one.text}`, one])).values()];
+  return [...credentials.flat(), ...clocks, ...failures.flat()];
 }
 
 const AS_SERVER =
