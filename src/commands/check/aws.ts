@@ -5,6 +5,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { ClusterConfig } from '../../config/config.ts';
 import type { FarSource } from '../../far-side/poll.ts';
+import type { ClusterDetails } from '../../records/endpoint-record.ts';
 import type { Observation, SourceContext } from '../../records/observation.ts';
 import { SOURCE_NAMES, traitsOf } from '../../records/sources.ts';
 import { ageText } from '../../report/report.ts';
@@ -12,6 +13,7 @@ import { missingStatements } from '../iam-policy.ts';
 import { endingOf } from './ending.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import { runningEndpoint, type Site, type SiteEndpoint } from './site.ts';
+import { describedFindings } from './state.ts';
 
 type AwsInspection = Awaited<ReturnType<Site['farSide']['inspectAws']>>;
 type CredentialFacts = AwsInspection['credentials'];
@@ -355,23 +357,14 @@ export function clusterFindings(
   byName: readonly string[],
 ): readonly Finding[] {
   return clusters.flatMap(({ endpoint, observations }) => [
-    ...describedFindings(endpoint, observations),
+    ...describedFindings(endpoint.cluster, detailsIn(observations)),
     ...interfaceFindings(endpoint, observations),
     ...disagreementFindings(endpoint, observations, site, byName),
   ]);
 }
 
-function describedFindings({ cluster }: SiteEndpoint, seen: readonly Observation[]): readonly Finding[] {
-  const details = seen.flatMap((one) => (one.kind === 'details' ? [one.details] : []))[0];
-  if (cluster.endpoint === undefined || details === undefined || details.endpoint === cluster.endpoint)
-    return [];
-  return [
-    warning(
-      'endpoint-not-described',
-      `the configured endpoint "${cluster.endpoint}" is not the endpoint in DescribeCluster, "${details.endpoint}": both are answered`,
-      'correct clusters[].endpoint, or remove it: DescribeCluster returns it',
-    ),
-  ];
+function detailsIn(seen: readonly Observation[]): ClusterDetails | undefined {
+  return seen.find((one) => one.kind === 'details')?.details;
 }
 
 function interfaceFindings({ cluster }: SiteEndpoint, seen: readonly Observation[]): readonly Finding[] {

@@ -2,7 +2,7 @@
 import { access, constants, stat } from 'node:fs/promises';
 import type { ClusterConfig, Config } from '../../config/config.ts';
 import { type ClusterIdentity, clusterText, identityOf, pairUp } from '../../records/cluster-identity.ts';
-import type { EndpointRecord } from '../../records/endpoint-record.ts';
+import type { ClusterDetails, EndpointRecord } from '../../records/endpoint-record.ts';
 import { SOURCE_NAMES, SOURCES } from '../../records/sources.ts';
 import { ageText } from '../../report/report.ts';
 import { atOnce } from '../../runtime/slices.ts';
@@ -182,7 +182,7 @@ function clusterFindings(
   }
   return [
     ...renameFindings(cluster, record),
-    ...describedFindings(cluster, record),
+    ...describedFindings(cluster, record.details),
     ...ageFindings(endpoint, record, nowMs),
     ...heldFindings(endpoint, record, nowMs),
     ...pinFindings(endpoint, record, nowMs),
@@ -201,7 +201,11 @@ function pinFindings(endpoint: string, { cluster, pin }: EndpointRecord, nowMs: 
   ];
 }
 
-function describedFindings({ endpoint }: ClusterConfig, { details }: EndpointRecord): readonly Finding[] {
+/** `details`: of the record in the state, or of AWS now. */
+export function describedFindings(
+  { endpoint }: ClusterConfig,
+  details: ClusterDetails | undefined,
+): readonly Finding[] {
   if (endpoint === undefined || details === undefined || details.endpoint === endpoint) return [];
   return [
     warning(
