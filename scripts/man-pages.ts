@@ -35,8 +35,8 @@ export function manPages(program: Command, version: string): [file: string, text
 function programPage(program: Command, source: string): string {
   return page('outpost-dns', 1, source, [
     section('NAME', `outpost-dns \\- ${escaped('DNS server for Amazon EKS local clusters')}`),
-    section('SYNOPSIS', `.B outpost-dns\n.I command\n${roff('[options]')}`),
-    section('DESCRIPTION', roff(program.description())),
+    section('SYNOPSIS', `.B outpost-dns\n.I command\n${escaped('[options]')}`),
+    section('DESCRIPTION', escaped(program.description())),
     section(
       'COMMANDS',
       ...program.commands.map((command) =>
@@ -58,12 +58,12 @@ function commandPage(command: Command, source: string): string {
       synopsis(command, 'outpost-dns'),
       ...subcommands.map((one) => `.br\n${synopsis(one, `outpost-dns ${command.name()}`)}`),
     ),
-    section('DESCRIPTION', roff(sentence(command.description()))),
+    section('DESCRIPTION', escaped(sentence(command.description()))),
     ...argumentsAndOptions(command),
     ...subcommands.flatMap((one) => [
       section(
         `${command.name()} ${one.name()}`.toUpperCase(),
-        roff(sentence(one.description())),
+        escaped(sentence(one.description())),
         ...one.registeredArguments.map(argumentEntry),
         ...optionsOf(one),
       ),
@@ -85,7 +85,7 @@ function synopsis(command: Command, before: string): string {
     const name = `${argument.name()}${argument.variadic ? '...' : ''}`;
     return argument.required ? `<${name}>` : `[${name}]`;
   });
-  return `.B ${escaped(`${before} ${command.name()}`)}\n${roff(['[options]', ...words].join(' '))}`;
+  return `.B ${escaped(`${before} ${command.name()}`)}\n${escaped(['[options]', ...words].join(' '))}`;
 }
 
 function optionsOf(command: Command): string[] {
@@ -115,7 +115,7 @@ function configurationPage(source: string): string {
     section('NAME', 'outpost-dns.yaml \\- configuration of outpost\\-dns'),
     section(
       'DESCRIPTION',
-      roff(
+      escaped(
         'One YAML file. A useful file names clusters and upstreams; every other key has a default. A variable of the environment overrides a key, such as OUTPOST_DNS_LOG__LEVEL=debug. "outpost-dns check" reports all faults at once.',
       ),
     ),
@@ -166,7 +166,7 @@ function section(title: string, ...parts: readonly string[]): string {
 }
 
 function entry(head: string, text: string): string {
-  return `.TP\n${head}\n${roff(text)}`;
+  return `.TP\n${head}\n${escaped(text)}`;
 }
 
 function sentence(text: string): string {
@@ -174,11 +174,7 @@ function sentence(text: string): string {
   return /[.?!]$/.test(whole) || whole === '' ? whole : `${whole}.`;
 }
 
-/** Text that fills lines: each word stays, and no line starts a request. */
-function roff(text: string): string {
-  return escaped(text);
-}
-
+/** Text for roff: each character stays, and no line starts a request. */
 function escaped(text: string): string {
   return text
     .replaceAll('\\', '\\e')
