@@ -38,8 +38,9 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     rooms;
   opened.defer(() => forwarder.close());
   opened.use(farSide);
-  opened.use(await openState(parts, rooms));
+  // after everything is saved: until then queries are answered, and from then on they wait for the next process
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
+  opened.use(await openState(parts, rooms));
   const daemon = new RunningDaemon(parts, rooms);
   const pages = createPages({
     reports: ROOM_REPORTS,

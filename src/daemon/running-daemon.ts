@@ -31,7 +31,7 @@ export interface Daemon {
   vitals(): Vitals;
   /** The host was suspended: everything that is kept has aged, and may have changed meanwhile. */
   resumed(suspendedMs: number): void;
-  /** Saves, closes the sockets, lets queries in flight end. `reason` is for the ledger, such as `SIGTERM`. */
+  /** Saves while queries are answered, lets queries in flight end, closes the sockets. `reason` is for the ledger, such as `SIGTERM`. */
   stop(reason: string): Promise<void>;
 }
 

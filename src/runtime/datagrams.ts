@@ -99,6 +99,10 @@ export interface DatagramBatch {
   readonly size: number;
   /** Fills slots and names from the front, `most` at most; returns how many, 0 when no datagram waits, or minus errno. */
   receive(fd: number, most?: number): number;
+  /** As `receive` of one datagram, which stays in the socket. */
+  peek(fd: number): number;
+  /** Takes the datagram that `peek` has shown out of the socket, and forgets it; no datagram may have been received meanwhile. */
+  drop(fd: number): void;
   /** Octets received into slot i, at most its size: a longer datagram is cut. */
   lengthOf(slot: number): number;
   /**

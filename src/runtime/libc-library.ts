@@ -26,6 +26,7 @@ export const IPPROTO_IP = 0;
 export const IP_PKTINFO = 8;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
+export const MSG_PEEK = 2;
 export const MSG_DONTWAIT = 0x40;
 
 export function openLibrary(ffi: Ffi) {

@@ -47,6 +47,7 @@ import {
   IPV6_V6ONLY,
   type Layout,
   MSG_DONTWAIT,
+  MSG_PEEK,
   openLibrary,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
@@ -186,30 +187,41 @@ function createBatch(
   slotOctets: number,
   { size = BATCH, packetInfo = false }: BatchOptions,
 ): DatagramBatch {
-  // all five arrays are fields or in a closure: they are reachable while the batch is
+  // all arrays are fields or in a closure: they are reachable while the batch is
   const arrays = layOut(family, slotOctets, size, packetInfo, pointer);
   const { slots, names, controls, headers32, iovecs32, headersPointer } = arrays;
   const controlWords = new Uint32Array(controls.buffer);
   const [level, type] = family === 4 ? [IPPROTO_IP, IP_PKTINFO] : [IPPROTO_IPV6, IPV6_PKTINFO];
   const receivedControl = packetInfo ? CONTROL_OCTETS : 0;
+  // a header without room for a name or for octets
+  const nowhere = new Uint32Array(HEADER.size / 4);
+  const nowherePointer = pointer(nowhere);
   let used = 0;
+  function receive(fd: number, most: number, flags: number): number {
+    // the kernel has overwritten the room for each name, and for each control message, with its length
+    for (let slot = 0; slot < used; slot++) {
+      headers32[(slot * HEADER.size + HEADER.nameLength) >> 2] = NAME_OCTETS;
+      headers32[(slot * HEADER.size + HEADER.controlLength) >> 2] = receivedControl;
+    }
+    const received = calls.recvmmsg(fd, headersPointer, most, flags, 0n);
+    used = Math.max(received, 0);
+    if (received >= 0) return received;
+    const reason = errno();
+    return reason === EAGAIN || reason === EINTR ? 0 : -reason;
+  }
   return {
     slots,
     names,
     nameWords: new Uint32Array(names.buffer),
     infoWords: controlWords,
     size,
-    receive(fd, most = size) {
-      // the kernel has overwritten the room for each name, and for each control message, with its length
-      for (let slot = 0; slot < used; slot++) {
-        headers32[(slot * HEADER.size + HEADER.nameLength) >> 2] = NAME_OCTETS;
-        headers32[(slot * HEADER.size + HEADER.controlLength) >> 2] = receivedControl;
-      }
-      const received = calls.recvmmsg(fd, headersPointer, most, MSG_DONTWAIT, 0n);
-      used = Math.max(received, 0);
-      if (received >= 0) return received;
-      const reason = errno();
-      return reason === EAGAIN || reason === EINTR ? 0 : -reason;
+    receive: (fd, most = size) => receive(fd, most, MSG_DONTWAIT),
+    peek: (fd) => receive(fd, 1, MSG_DONTWAIT | MSG_PEEK),
+    drop(fd) {
+      nowhere[HEADER.length / 4] = 0; // also keeps the array reachable
+      // an error that was pending in the socket comes first, once
+      for (let tries = 0; tries < 3; tries++)
+        if (calls.recvmmsg(fd, nowherePointer, 1, MSG_DONTWAIT, 0n) >= 0 || errno() === EAGAIN) return;
     },
     lengthOf: (slot) => Math.min(headers32[(slot * HEADER.size + HEADER.length) >> 2] ?? 0, slotOctets),
     infoAt(slot) {

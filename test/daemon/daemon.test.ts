@@ -1,6 +1,8 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import files from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +16,7 @@ import { systemClock } from '../../src/runtime/clock.ts';
 import { systemRandom } from '../../src/runtime/random.ts';
 import { systemPause } from '../../src/runtime/slices.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
+import { ledgerPath } from '../../src/store/ledger-reader.ts';
 import { DirectoryLock } from '../../src/store/state-directory.ts';
 import { load } from '../config/loading.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
@@ -122,6 +125,33 @@ t.test(
     await t.resolves(daemon.stop('test'));
   },
 );
+
+t.test('virtual time: a stop answers queries until everything is saved', async (t) => {
+  const one = await bench(t);
+  await keepState(one.stateDirectory, [withoutRegion(keptRecord())]);
+  const time = new VirtualTime(new Date().toISOString());
+  const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
+  const { open } = files;
+  const last = ledgerPath(one.stateDirectory, 0);
+  let isSaving = false;
+  files.open = (path, ...more) => {
+    if (path !== last) return open(path, ...more);
+    isSaving = true;
+    return new Promise(() => undefined); // a disk that hangs
+  };
+  syncBuiltinESMExports();
+  t.teardown(() => {
+    files.open = open;
+    syncBuiltinESMExports();
+  });
+  const stopping = daemon.stop('test');
+  await until('it writes the last line of the ledger', () => isSaving);
+  const { answers } = await askUdp(one.ports.dnsPort, { name: ENDPOINT });
+  t.equal(answers.length, 3);
+  await time.advance(1_000);
+  await stopping;
+  await isLeftFree(t, one);
+});
 
 t.test('virtual time: a stop with queries and a poll in flight takes half a second', async (t) => {
   await using sandbox = await startSandbox();

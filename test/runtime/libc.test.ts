@@ -135,6 +135,29 @@ function suite(libc: Libc): void {
     t.equal(batch.receive(fd), 0, 'EAGAIN is no error: nothing waits');
   });
 
+  t.test(
+    'a datagram that is shown stays in the socket until it is dropped, whatever its length',
+    async (t) => {
+      const { fd, port } = open(t);
+      const batch = libc.batch(4, 512, { size: 8 });
+      const lengths = [1, 0, 512, 0, 513, 9000];
+      const from = await deliver(port, ...lengths.map((length) => new Uint8Array(length).fill(length)));
+      const other = libc.duplicate(fd);
+      t.teardown(() => libc.close(other));
+      for (const length of lengths) {
+        // as a process that is killed in between, and the next process with the same socket
+        t.same([batch.peek(fd), libc.batch(4, 512).peek(other), batch.peek(fd)], [1, 1, 1]);
+        t.equal(batch.lengthOf(0), Math.min(512, length));
+        t.same(batch.names.subarray(0, 8), socketName(4, LOOPBACK[4], from).subarray(0, 8));
+        batch.drop(fd);
+      }
+      t.equal(batch.peek(fd), 0);
+      batch.drop(fd);
+      await deliver(port, Uint8Array.of(7));
+      t.same([batch.receive(fd), batch.slots[0]], [1, 7], 'a drop of nothing drops nothing later');
+    },
+  );
+
   t.test('more than a batch comes in batches, and slots are used again', async (t) => {
     const { fd, port } = open(t);
     const batch = libc.batch(4, 64);
@@ -190,7 +213,11 @@ function suite(libc: Libc): void {
       t.teardown(() => client.close());
       for (const [round, address] of [...asked, ...asked].entries()) {
         await new Promise((resolve) => client.send(Uint8Array.of(round), port, address, resolve));
-        t.equal(received.receive(fd), 1);
+        t.equal(received.peek(fd), 1);
+        t.ok(received.infoAt(0) >= 0, `${address} came with it, and it is still in the socket`);
+        if (round % 2 === 0) t.equal(received.receive(fd), 1);
+        else received.drop(fd);
+        t.equal(received.peek(fd), 0);
         const at = received.infoAt(0);
         t.ok(at >= 0, `${address} came with it, also in a slot that is used again`);
         replies.nameWords.set(received.nameWords.subarray(0, 7));

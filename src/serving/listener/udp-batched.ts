@@ -2,6 +2,9 @@
  * UDP in batches. When datagrams wait, they are received 64 at a time with one call, answered in place, and the replies sent
  * with one call. Replies that come later are sent together, at the end of the turn of the loop that brought them.
  *
+ * Under light load each datagram stays in the socket until its reply is sent. Where the service manager holds the socket, a
+ * process that is killed in between has lost no query: the next process finds it there, and answers it.
+ *
  * A socket on a wildcard gets the address that each datagram was sent to, and the reply leaves from that address (RFC 2181
  * section 4.1). So a wildcard is one socket, whatever addresses the host has and gets.
  */
@@ -34,6 +37,13 @@ const SLOT_OCTETS = 4096;
 
 /** Datagrams taken in one turn of the loop: about a millisecond, then upstreams' replies and other work have their turn. */
 const TURN_BUDGET = 256;
+
+/**
+ * Up to this many datagrams in this time the load is light: 10,000 queries per second. Each then costs two calls more, some 1 us.
+ * Above it they would be more than 3 % of the processor time of a query.
+ */
+const LIGHT_DATAGRAMS = 100;
+const LIGHT_WINDOW_MS = 10;
 
 /** The buffers of all sockets of one kind: a host with thousands of addresses needs no more than a host with one. */
 interface Buffers {
@@ -82,6 +92,14 @@ export class BatchedUdpListener implements UdpListener {
   #isFlushDue = false;
   /** When the batch at hand was received. */
   #nowMs = 0;
+  /**
+   * Whether a datagram stays in the socket until it is answered. Not at the start: the first batch is taken, so that a query that
+   * ends the process, which no query should, cannot do so for ever.
+   */
+  #isLight = false;
+  #windowMs = Number.NEGATIVE_INFINITY;
+  /** Datagrams since `#windowMs`. */
+  #inWindow = 0;
   #closed: Promise<void> | undefined;
 
   constructor(
@@ -163,14 +181,46 @@ export class BatchedUdpListener implements UdpListener {
   #receive(): void {
     const open = this.#open;
     if (open === undefined || this.#drain.isClosing) return;
-    let count = BATCH;
-    for (let taken = 0; count === BATCH && taken < TURN_BUDGET; taken += count) {
+    let taken = 0;
+    for (let count = 1; this.#isLight && count === 1 && taken < LIGHT_DATAGRAMS; taken += count)
+      count = this.#answerThenTake(open);
+    if (this.#isLight) return;
+    for (let count = BATCH; count === BATCH && taken < TURN_BUDGET; taken += count) {
       count = open.received.receive(open.fd);
-      this.#nowMs = this.#context.clock.monotonicMs();
-      if (count < 0) this.#receiveFailed(count);
+      this.#received(count);
       for (let slot = 0; slot < count; slot++) this.#answerSlot(open.received, slot);
       this.#flush();
     }
+  }
+
+  /** Answers the first datagram that waits, and takes it after that. Returns 1, 0 when none waits, or minus errno. */
+  #answerThenTake({ fd, received }: Open): number {
+    const count = received.peek(fd);
+    this.#received(count);
+    if (count <= 0) return count;
+    try {
+      this.#answerSlot(received, 0);
+      this.#flush();
+    } finally {
+      received.drop(fd);
+    }
+    return count;
+  }
+
+  /** Notes the time of a call that received, its failure, and whether the load is light. */
+  #received(count: number): void {
+    this.#nowMs = this.#context.clock.monotonicMs();
+    if (count < 0) {
+      this.#receiveFailed(count);
+      return;
+    }
+    if (this.#nowMs - this.#windowMs >= LIGHT_WINDOW_MS) {
+      this.#isLight = this.#inWindow < LIGHT_DATAGRAMS;
+      this.#windowMs = this.#nowMs;
+      this.#inWindow = 0;
+    }
+    this.#inWindow += count;
+    if (this.#inWindow >= LIGHT_DATAGRAMS) this.#isLight = false;
   }
 
   #answerSlot(received: DatagramBatch, slot: number): void {

@@ -86,6 +86,16 @@ class ScriptedLibc implements Libc {
     const slots = new Uint8Array(slotOctets * size);
     const names = new Uint8Array(NAME_OCTETS * size);
     const lengths = new Array<number>(size).fill(0);
+    const receive = (received: readonly Datagram[]): number => {
+      const failure = this.receives.shift() ?? 0;
+      if (failure < 0) return failure;
+      for (const [slot, { octets, port }] of received.entries()) {
+        slots.set(octets, slot * slotOctets);
+        names.set(socketName(4, Uint8Array.of(127, 0, 0, 1), port), slot * NAME_OCTETS);
+        lengths[slot] = octets.length;
+      }
+      return received.length;
+    };
     return {
       slots,
       names,
@@ -95,15 +105,14 @@ class ScriptedLibc implements Libc {
       setInfo: () => undefined,
       size,
       receive: () => {
-        const failure = this.receives.shift() ?? 0;
-        if (failure < 0) return failure;
-        const received = this.waiting.splice(0, size);
-        for (const [slot, { octets, port }] of received.entries()) {
-          slots.set(octets, slot * slotOctets);
-          names.set(socketName(4, Uint8Array.of(127, 0, 0, 1), port), slot * NAME_OCTETS);
-          lengths[slot] = octets.length;
-        }
-        return received.length;
+        const count = receive(this.waiting.slice(0, size));
+        this.waiting.splice(0, Math.max(0, count));
+        return count;
+      },
+      peek: () => receive(this.waiting.slice(0, 1)),
+      drop: () => {
+        const [dropped] = this.waiting.splice(0, 1);
+        this.order.push(`drop ${dropped && idOf(dropped.octets)}`);
       },
       lengthOf: (slot) => lengths[slot] ?? 0,
       setLength: (slot, octets) => {
@@ -115,6 +124,7 @@ class ScriptedLibc implements Libc {
         for (let slot = from; slot < Math.min(to, from + said); slot++) {
           const octets = slots.slice(slot * slotOctets, slot * slotOctets + (lengths[slot] ?? 0));
           const at = slot * NAME_OCTETS;
+          this.order.push(`send ${idOf(octets)}`);
           this.sent.push({ octets, port: ((names[at + 2] ?? 0) << 8) | (names[at + 3] ?? 0) });
         }
         return Math.min(said, to - from);
@@ -127,6 +137,8 @@ class ScriptedLibc implements Libc {
       this.waiting.push({ octets: query(id, name), port: 1000 + id });
   }
 }
+
+const standingClock = { monotonicMs: () => 0, wallMs: () => 0 };
 
 async function listening(options: RigOptions = {}) {
   const libc = new ScriptedLibc();
@@ -177,8 +189,65 @@ t.test('a failed receive is counted, and the next turn receives', async (t) => {
   t.same(idsSent(libc), [0, 1, 2]);
 });
 
+t.test('under light load a query stays in the socket until its reply is sent', async (t) => {
+  const { libc } = await listening({ clock: standingClock });
+  libc.asks(2);
+  libc.turn();
+  t.same(
+    libc.order,
+    ['send 0', 'send 1'],
+    'what waited at the start is taken: it may have ended a process before',
+  );
+  libc.order.splice(0);
+  libc.asks(2, 2);
+  libc.turn();
+  t.same(
+    libc.order,
+    ['send 2', 'drop 2', 'send 3', 'drop 3'],
+    'killed in between, it waits for the next process',
+  );
+  libc.receives.push(-ENOMEM);
+  libc.asks(1, 4);
+  libc.turn();
+  t.equal(libc.waiting.length, 1, 'a failed receive drops nothing');
+  libc.turn();
+  t.same([idsSent(libc).at(-1), libc.waiting.length], [4, 0]);
+  libc.sends.push(-EPERM);
+  libc.asks(1, 5);
+  libc.turn();
+  t.equal(libc.waiting.length, 0, 'a reply that cannot be sent is not tried for ever');
+});
+
+t.test('above light load queries are taken by the batch, until the load is light again', async (t) => {
+  let nowMs = 0;
+  const { libc } = await listening({ clock: { monotonicMs: () => nowMs, wallMs: () => nowMs } });
+  const dropped = () => libc.order.filter((step) => step.startsWith('drop')).length;
+  libc.asks(1);
+  libc.turn();
+  libc.asks(1000, 1);
+  while (libc.waiting.length > 0) libc.turn();
+  t.ok(dropped() < 100, `${dropped()} one at a time, in 1,000`);
+  const before = dropped();
+  for (let ms = 0; ms < 100; ms++) {
+    nowMs += 1;
+    libc.asks(20, 2000 + 20 * ms);
+    libc.turn();
+  }
+  t.equal(dropped(), before, 'none in 20,000 per second');
+  nowMs += 20;
+  libc.asks(1, 5000);
+  libc.turn();
+  libc.asks(1, 5001);
+  nowMs += 20;
+  libc.turn();
+  libc.asks(1, 5002);
+  libc.turn();
+  t.equal(libc.order.at(-1), 'drop 5002');
+  t.equal(new Set(idsSent(libc)).size, 1 + 1000 + 2000 + 3, 'each is answered');
+});
+
 t.test('a flood is taken in portions, so that everything else has its turn between them', async (t) => {
-  const { libc } = await listening();
+  const { libc } = await listening({ clock: standingClock });
   libc.asks(5000);
   const turns: number[] = [];
   while (libc.waiting.length > 0) turns.push(libc.turn());
