@@ -145,7 +145,7 @@ Everything else has a default. \`config/example.yaml\` is a fuller one, \`config
 - **All faults are reported at once**, each with line, path, value and fix. An unknown key is a fault, and so is a key that
   is written twice. \`outpost-dns check\` reports them without starting anything.
 - **A reload** (SIGHUP) takes the file only when it is free of faults. Otherwise the running configuration stays.
-- **YAML** is 1.2: \`yes\` and \`on\` are words, not truth values. Tags and merge keys are not taken. The file may have 256 KiB.
+- **YAML** is 1.2: \`yes\` and \`on\` are words, not truth values. Tags and merge keys are not taken. The file may have 1 MiB.
 
 ## Environment variables
 

@@ -227,8 +227,8 @@ function offsetOf(node: unknown): number | undefined {
   return node.range?.[0];
 }
 
-/** Some 6,000 lines. Parsing more takes seconds in the worst case, and a reload does it while queries wait. */
-export const MAX_OCTETS = 256 * 1024;
+/** Some 25,000 lines: 10,000 zones of 100 characters each. Parsing this takes a second or two, a reload does it in a thread of its own. */
+export const MAX_OCTETS = 1024 * 1024;
 
 /** Rejects with an error of the file system; may stop reading after `limitOctets`. */
 export type ReadFile = (path: string, limitOctets: number) => Promise<Uint8Array>;
@@ -256,7 +256,7 @@ export async function readSourceText(file: string, readFile: ReadFile): Promise<
   }
 }
 
-const TOO_LARGE = textFault('the file is larger than 256 KiB', 'shorten it; is it the right file?');
+const TOO_LARGE = textFault('the file is larger than 1 MiB', 'shorten it; is it the right file?');
 
 /** The same bounds for a text that was not read from a file. */
 export function boundedText(text: string): SourceText {

@@ -48,13 +48,11 @@ function countsOf({ resolver, forwarder, link }: Rooms): Counts {
   const { origins } = resolver.counters.read();
   const answers = Object.values(origins).reduce((sum, count) => sum + count, 0);
   const asked = ASKED.reduce((sum, origin) => sum + (origins[origin] ?? 0), 0);
-  const times = forwarder
-    .snapshot()
-    .upstreams.flatMap(({ isUp, rttMs }) => (isUp && rttMs !== undefined ? [rttMs] : []));
+  const { shortestRoundTripMs } = forwarder;
   return {
     answers,
     hits: answers - asked,
-    upstreamSeconds: times.length === 0 ? undefined : Math.min(...times) / 1000,
+    upstreamSeconds: shortestRoundTripMs === undefined ? undefined : shortestRoundTripMs / 1000,
     link: LINK_VALUES[link.current().summary.condition],
   };
 }

@@ -60,7 +60,7 @@ export function* composeStatus(parts: DaemonParts, rooms: Rooms, running: Runnin
   const nowMs = clock.monotonicMs();
   const reasons = notReady(refresh.clusters, rooms.serving.current.records);
   const uptimeSeconds = seconds(nowMs - running.startedMs);
-  const forwarding = forwarderStatus(forwarder.snapshot());
+  const forwarding = yield* forwarderStatus(yield* forwarder.snapshotting());
   const warningsOf = (name: string) =>
     forwarding.forwarding.differences.filter((one) => one.name === name).map(differenceText);
   const endpoints = yield* endpointsStatus(refresh.clusters, warningsOf);

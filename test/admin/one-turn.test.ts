@@ -13,7 +13,9 @@ import {
   type RetainedMember,
 } from '../../src/refresh/retained/retained-report.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
+import { FORWARDER_REPORT, forwarderStatus } from '../../src/serving/forwarder/forwarder-report.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
+import { group, VirtualUpstreams } from '../serving/forwarder/virtual-upstreams.ts';
 import { endpoint, report } from './report-fixture.ts';
 
 const RUNS = 10;
@@ -84,6 +86,53 @@ t.test('each page of the largest site is made in pieces, between which queries a
     t.ok(pauses >= pieces.length - 1, `${path}: ${pieces.length} pieces, ${pauses} pauses`);
     t.comment(`${path}: the longest turn took ${longestMs.toFixed(1)} ms`);
   }
+});
+
+t.test(
+  'figures of thousands of upstreams come one by one, and the page lists those that need somebody',
+  async (t) => {
+    const [usual] = report().upstreams;
+    let read = 0;
+    const upstreams = Array.from({ length: 5_000 }, (_, at) => ({
+      ...usual!,
+      upstream: `u${at}`,
+      isHealthy: at < 4_990,
+    }));
+    const counted = new Proxy(upstreams, {
+      get(target, key) {
+        if (typeof key === 'string' && /^\d+$/.test(key)) read++;
+        return Reflect.get(target, key);
+      },
+    });
+    const of = report({ upstreams: counted });
+    for (const { name, labels, read: readMetric } of FORWARDER_REPORT.metrics) {
+      if (!labels.includes('upstream')) continue;
+      read = 0;
+      for (const _ of readMetric(of)) break;
+      t.ok(read < 3, `${name}: ${read} upstreams for the first sample`);
+    }
+    const [panel] = FORWARDER_REPORT.panels(of);
+    t.equal(panel?.rows?.length, 200);
+    t.match(
+      panel?.rows?.slice(0, 11).map(([upstream]) => upstream),
+      ['u4990', 'u4991', ...Array(7), 'u4999', 'u0'],
+    );
+    t.equal(panel?.rest, 'and 4800 more upstreams: /status lists all');
+  },
+);
+
+t.test('a status of thousands of upstreams is composed in steps', async (t) => {
+  const groups = Array.from({ length: 3_000 }, (_, at) => group(`z${at}.example`, `u${at}`));
+  const { forwarder } = new VirtualUpstreams(groups, () => 'silence');
+  const steps = forwarder.snapshotting();
+  let [count, next] = [0, steps.next()];
+  for (; !next.done; next = steps.next()) count++;
+  t.ok(count >= 3_000 / 16 - 1, `${count} steps of a snapshot`);
+  const described = forwarderStatus(next.value);
+  let [more, status] = [0, described.next()];
+  for (; !status.done; status = described.next()) more++;
+  t.ok(more >= 3_000 / 32 - 1, `${more} steps of a status`);
+  t.equal(status.value.upstreams.length, 3_000);
 });
 
 t.test('a text of JSON that comes in pieces is the text of JSON.stringify', async (t) => {

@@ -9,6 +9,7 @@ import {
   single,
   toned,
 } from '../../report/report.ts';
+import type { Steps } from '../../runtime/slices.ts';
 import type { ForwarderSnapshot } from './forwarder.ts';
 import type { Difference } from './own-questions.ts';
 import type { UpstreamSnapshot } from './upstream-client.ts';
@@ -42,10 +43,19 @@ interface UpstreamStatus {
   readonly cutExamples: readonly string[];
 }
 
-export function forwarderStatus(snapshot: ForwarderSnapshot): ForwarderStatus {
+/** Upstreams that one step describes. */
+const UPSTREAMS_PER_STEP = 32;
+
+/** In steps, because there may be thousands of upstreams. */
+export function* forwarderStatus(snapshot: ForwarderSnapshot): Steps<ForwarderStatus> {
   const { upstreams, inFlight, coalesced, failedFast, overloaded, differences } = snapshot;
+  const described: UpstreamStatus[] = [];
+  for (const one of upstreams) {
+    described.push(upstreamStatus(one));
+    if (described.length % UPSTREAMS_PER_STEP === 0) yield;
+  }
   return {
-    upstreams: upstreams.map(upstreamStatus),
+    upstreams: described,
     forwarding: { inFlight, coalesced, failedFast, overloaded, differences },
   };
 }
@@ -76,18 +86,19 @@ export function differenceText({ name, opinions: [first, second] }: Difference):
 const { gauge, counter } = metricsOf<ForwarderStatus>();
 
 function ofUpstreams(value: (upstream: UpstreamStatus) => number | undefined) {
-  return ({ upstreams }: ForwarderStatus) =>
-    upstreams.flatMap((one): readonly Sample[] => {
+  return function* ({ upstreams }: ForwarderStatus): Iterable<Sample> {
+    for (const one of upstreams) {
       const found = value(one);
-      return found === undefined ? [] : [[found, one.upstream]];
-    });
+      if (found !== undefined) yield [found, one.upstream];
+    }
+  };
 }
 
 function countsOfUpstreams(counts: (upstream: UpstreamStatus) => Readonly<Record<string, number>>) {
-  return ({ upstreams }: ForwarderStatus) =>
-    upstreams.flatMap((one) =>
-      Object.entries(counts(one)).map(([label, value]): Sample => [value, one.upstream, label]),
-    );
+  return function* ({ upstreams }: ForwarderStatus): Iterable<Sample> {
+    for (const one of upstreams)
+      for (const [label, value] of Object.entries(counts(one))) yield [value, one.upstream, label];
+  };
 }
 
 const UPSTREAM = ['upstream'];
@@ -170,19 +181,39 @@ export const FORWARDER_REPORT: RoomReport<ForwarderStatus> = {
       ({ forwarding }) => single(forwarding.differences.length),
     ),
   ],
-  panels: ({ upstreams }) => [
-    {
-      title: 'Upstreams',
-      head: ['upstream', 'state', 'round trip', 'in flight'],
-      rows: upstreams.map((one) => [
-        one.upstream,
-        stateOf(one),
-        one.rttSeconds === undefined ? '-' : `${Number((one.rttSeconds * 1000).toPrecision(2))} ms`,
-        one.inFlight,
-      ]),
-    },
-  ],
+  panels: ({ upstreams }) => {
+    const shown = mostUrgent(upstreams);
+    const left = upstreams.length - shown.length;
+    return [
+      {
+        title: 'Upstreams',
+        head: ['upstream', 'state', 'round trip', 'in flight'],
+        rows: shown.map((one) => [
+          one.upstream,
+          stateOf(one),
+          one.rttSeconds === undefined ? '-' : `${Number((one.rttSeconds * 1000).toPrecision(2))} ms`,
+          one.inFlight,
+        ]),
+        ...(left > 0 && { rest: `and ${left} more upstreams: /status lists all` }),
+      },
+    ];
+  },
 };
+
+/** Rows of the panel: a person reads no more, and a panel is made in one turn of the loop. */
+const MOST_SHOWN = 200;
+
+/** Upstreams in their order; where there are too many to show, first those that do not answer everything. */
+function mostUrgent(upstreams: readonly UpstreamStatus[]): readonly UpstreamStatus[] {
+  if (upstreams.length <= MOST_SHOWN) return upstreams;
+  const [troubled, well]: [UpstreamStatus[], UpstreamStatus[]] = [[], []];
+  for (const one of upstreams) {
+    const isWell = one.isHealthy && !one.isLooping && one.cutNames === 0;
+    (isWell ? well : troubled).push(one);
+    if (troubled.length === MOST_SHOWN) break;
+  }
+  return [...troubled, ...well].slice(0, MOST_SHOWN);
+}
 
 function stateOf({ isHealthy, isLooping, cutNames, cutExamples }: UpstreamStatus): Cell {
   if (isLooping) return toned('bad', 'loops back to this server');

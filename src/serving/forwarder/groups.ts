@@ -84,6 +84,8 @@ export function triable(members: readonly GroupMember[], nowMs: number): readonl
 
 /** The first probe waits this long, until the listeners are open: without listeners a probe could not return. */
 const FIRST_PROBE_MS = 5_000;
+/** A probe takes some 40 microseconds, and the sweep comes once in 10 ms: no turn of the loop sends more than some ten. */
+const BETWEEN_PROBES_MS = 1;
 /** The longest time after which a probe that this server sent may still return to it. */
 const RETURN_MS = 5_000;
 const AVOIDED_MS = 30_000;
@@ -97,15 +99,17 @@ class GroupMember implements AskedUpstream, Deadline {
   dueAtMs = 0;
   readonly #apex: Uint8Array;
   readonly #context: ClientContext;
+  readonly #probes: LoopProbes;
   #probe: { readonly name: Uint8Array; readonly sentAtMs: number } | undefined;
   #loopedUntilMs = Number.NEGATIVE_INFINITY;
 
   /** `group`: its name, the apex of the names that it is asked for. */
-  constructor(client: UpstreamClient, group: string, context: ClientContext) {
+  constructor(client: UpstreamClient, group: string, context: ClientContext, probes: LoopProbes) {
     this.client = client;
     this.group = group;
     this.#apex = nameToWire(group);
     this.#context = context;
+    this.#probes = probes;
   }
 
   /** Whether it may be asked, and is up. */
@@ -129,7 +133,7 @@ class GroupMember implements AskedUpstream, Deadline {
 
   /** It is new, or has come up. */
   probeSoon(): void {
-    this.#probeAt(this.client.nowMs() + FIRST_PROBE_MS);
+    this.#probeAt(this.#probes.nextAtMs(this.client.nowMs()));
   }
 
   onDue(): void {
@@ -142,6 +146,7 @@ class GroupMember implements AskedUpstream, Deadline {
     if (this.#probe !== undefined && nowMs < this.#probe.sentAtMs + PROBE_EVERY_MS) return;
     if (!this.client.isUp || PREFIX_OCTETS + this.#apex.length > MAX_NAME_OCTETS) return;
     const name = probeName(this.#context.random, this.#apex);
+    this.#probes.replace(this, this.#probe?.name, name);
     this.#probe = { name, sentAtMs: nowMs };
     this.client.ask(ownQuestion(name, TYPE.A, 'loop'), 0, IGNORED);
   }
@@ -167,6 +172,7 @@ class GroupMember implements AskedUpstream, Deadline {
   /** It no longer belongs to the group. */
   leave(): void {
     this.#context.sweep.delete(this);
+    this.#probes.replace(this, this.#probe?.name, undefined);
   }
 
   #probeAt(dueAtMs: number): void {
@@ -183,7 +189,37 @@ const PROBE_LABELS = 2;
 const LABEL_OCTETS = 32;
 const PREFIX_OCTETS = PROBE_LABELS * (1 + LABEL_OCTETS);
 
-/** Whether the name has the shape of a probe. This test saves a search through thousands of members for nearly every query. */
+/** Members by the first label of their last probe, and when the next probe may be sent. There may be thousands of members. */
+class LoopProbes {
+  readonly #senders = new Map<string, GroupMember>();
+  #lastAtMs = Number.NEGATIVE_INFINITY;
+
+  /** When a member that is new sends its first probe: thousands that are new together send theirs one after the other. */
+  nextAtMs(nowMs: number): number {
+    this.#lastAtMs = Math.max(nowMs + FIRST_PROBE_MS, this.#lastAtMs + BETWEEN_PROBES_MS);
+    return this.#lastAtMs;
+  }
+
+  /** The member has sent the probe `now` after the probe `before`. */
+  replace(member: GroupMember, before: Uint8Array | undefined, now: Uint8Array | undefined): void {
+    if (before !== undefined) this.#senders.delete(firstLabel(before, 0));
+    if (now !== undefined) this.#senders.set(firstLabel(now, 0), member);
+  }
+
+  senderOf(query: Query): GroupMember | undefined {
+    if (!mayBeLoopProbe(query)) return undefined;
+    const member = this.#senders.get(firstLabel(query.octets, query.nameStart));
+    return member?.hasSent(query) ? member : undefined;
+  }
+}
+
+/** In lower case, because a forwarder may change the case. */
+function firstLabel(octets: Uint8Array, nameStart: number): string {
+  const label = octets.subarray(nameStart + 1, nameStart + 1 + LABEL_OCTETS);
+  return String.fromCharCode(...label).toLowerCase();
+}
+
+/** Whether the name has the shape of a probe: a cheap test that sorts out nearly every query. */
 function mayBeLoopProbe({ octets, nameStart, labelCount }: Query): boolean {
   return (
     labelCount >= PROBE_LABELS &&
@@ -216,9 +252,10 @@ export class Groups {
   /** Called with a client that no group has any more, before it is retired. */
   readonly #onRetire: (client: UpstreamClient) => void;
   readonly #clients = new Map<string, UpstreamClient>();
+  readonly #probes = new LoopProbes();
   #groups: ReadonlyMap<string, readonly GroupMember[]> = new Map();
-  /** Those of all groups. */
-  #members: readonly GroupMember[] = [];
+  /** The members of all groups, by upstream. */
+  #members: ReadonlyMap<UpstreamClient, readonly GroupMember[]> = new Map();
 
   constructor(context: ClientContext, onRetire: (client: UpstreamClient) => void) {
     this.#context = context;
@@ -236,23 +273,22 @@ export class Groups {
 
   /** The member that sent this query as a probe. */
   senderOf(query: Query): GroupMember | undefined {
-    if (!mayBeLoopProbe(query)) return undefined;
-    return this.#members.find((member) => member.hasSent(query));
+    return this.#probes.senderOf(query);
   }
 
   isLooping(client: UpstreamClient, nowMs: number): boolean {
-    return this.#members.some((member) => member.client === client && member.isLooping(nowMs));
+    return this.#members.get(client)?.some((member) => member.isLooping(nowMs)) ?? false;
   }
 
   /** Each group that has this upstream looks for a loop. */
   probeSoon(client: UpstreamClient): void {
-    for (const member of this.#members) if (member.client === client) member.probeSoon();
+    for (const member of this.#members.get(client) ?? []) member.probeSoon();
   }
 
   *regrouping(groups: readonly UpstreamGroup[]): Steps<Regrouping> {
     const before = this.#groups;
     const after = new Map<string, readonly GroupMember[]>();
-    const all: GroupMember[] = [];
+    const all = new Map<UpstreamClient, GroupMember[]>();
     for (const { name, upstreams } of groups) {
       const known = before.get(name);
       const members = upstreams.map((upstream) => {
@@ -261,27 +297,29 @@ export class Groups {
         return known?.find((member) => member.client === client) ?? this.#join(client, name);
       });
       after.set(name, members);
-      all.push(...members);
+      for (const member of members) {
+        const ofClient = all.get(member.client);
+        if (ofClient === undefined) all.set(member.client, [member]);
+        else ofClient.push(member);
+      }
       yield;
     }
     const take = (): void => {
       this.#groups = after;
       this.#members = all;
     };
-    return { take, leave: () => this.#leaving(before, all) };
+    return { take, leave: () => this.#leaving(before, after, all) };
   }
 
   /** Removes members and upstreams that no group has any more. */
-  *#leaving(before: ReadonlyMap<string, readonly GroupMember[]>, all: readonly GroupMember[]): Steps<void> {
-    const staying = new Set<GroupMember>();
-    const wanted = new Set<UpstreamClient>();
-    for (const member of all) {
-      staying.add(member);
-      wanted.add(member.client);
-      yield;
-    }
-    for (const members of before.values()) {
-      for (const member of members) if (!staying.has(member)) member.leave();
+  *#leaving(
+    before: ReadonlyMap<string, readonly GroupMember[]>,
+    after: ReadonlyMap<string, readonly GroupMember[]>,
+    wanted: ReadonlyMap<UpstreamClient, unknown>,
+  ): Steps<void> {
+    for (const [name, members] of before) {
+      const staying = after.get(name);
+      for (const member of members) if (!staying?.includes(member)) member.leave();
       yield;
     }
     for (const [key, client] of this.#clients) {
@@ -294,7 +332,7 @@ export class Groups {
   }
 
   #join(client: UpstreamClient, group: string): GroupMember {
-    const member = new GroupMember(client, group, this.#context);
+    const member = new GroupMember(client, group, this.#context, this.#probes);
     member.probeSoon();
     return member;
   }

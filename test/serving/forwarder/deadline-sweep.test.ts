@@ -66,3 +66,30 @@ t.test('closing forgets everything', async (t) => {
   t.equal(time.pendingTimers, 0);
   await time.advance(1_000);
 });
+
+t.test('thousands that are due together are called some at a time, in their order', async (t) => {
+  const time = new VirtualTime();
+  const perTurn: number[] = [];
+  const counted = {
+    after: (delayMs: number, run: () => void) =>
+      time.after(delayMs, () => {
+        perTurn.push(0);
+        run();
+      }),
+  };
+  const sweep = new DeadlineSweep(time, counted);
+  const called: number[] = [];
+  for (let at = 0; at < 5_000; at++)
+    sweep.add(
+      deadline(time, 100 + at / 5_000, () => {
+        called.push(at);
+        perTurn[perTurn.length - 1]! += 1;
+      }),
+    );
+  await time.advance(200);
+  t.ok(Math.max(...perTurn) <= 64, `${Math.max(...perTurn)} in one turn`);
+  t.same(
+    called,
+    Array.from({ length: 5_000 }, (_, at) => at),
+  );
+});

@@ -167,3 +167,29 @@ t.test('where there is no room for a probe under the apex there is none', async 
   await world.time.advance(60_000);
   t.equal(world.loopProbes.length, 0);
 });
+
+t.test('thousands of groups that are new together send their first probes one after the other', async (t) => {
+  const groups = Array.from({ length: 3_000 }, (_, at) => group(`z${at}.example`, `u${at}`));
+  const world = new VirtualUpstreams(groups, () => answers);
+  await world.time.advance(20_000);
+  const sent = new Map<number, number>();
+  for (const { atMs } of world.loopProbes) sent.set(atMs, (sent.get(atMs) ?? 0) + 1);
+  t.equal(world.loopProbes.length, 3_000);
+  t.ok(Math.max(...sent.values()) <= 20, `${Math.max(...sent.values())} in one turn`);
+});
+
+t.test('a name in the shape of a probe costs the same with thousands of groups', async (t) => {
+  const groups = Array.from({ length: 1_000 }, (_, at) => group(`z${at}.example`, `u${at}`));
+  const world = new VirtualUpstreams(groups, () => answers);
+  await world.time.advance(8_000);
+  const inFlight = world.loopProbes.at(-1)!;
+  let read = 0;
+  const { monotonicMs } = world.time;
+  world.time.monotonicMs = () => {
+    read++;
+    return monotonicMs.call(world.time);
+  };
+  t.notOk(world.forwarder.isLoopProbe(clientQuery(`${'a'.repeat(32)}.${'b'.repeat(32)}.z1.example`)));
+  t.ok(read < 3, `${read} members were looked at`);
+  t.equal(inFlight.query.labelCount, 4);
+});
