@@ -113,9 +113,9 @@ t.test(
     }
     const [panel] = FORWARDER_REPORT.panels(of);
     t.equal(panel?.rows?.length, 200);
-    t.match(
-      panel?.rows?.slice(0, 11).map(([upstream]) => upstream),
-      ['u4990', 'u4991', ...Array(7), 'u4999', 'u0'],
+    t.same(
+      [0, 9, 10].map((at) => panel?.rows?.[at]?.[0]),
+      ['u4990', 'u4999', 'u0'],
     );
     t.equal(panel?.rest, 'and 4800 more upstreams: /status lists all');
   },
