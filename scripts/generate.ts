@@ -4,15 +4,15 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { metricsPage } from '../src/admin/metrics.ts';
-import { checksPage } from '../src/commands/check/page.ts';
 import { SERVE_MESSAGES } from '../src/commands/serve-messages.ts';
-import { configurationPage, jsonSchema, referenceYaml } from '../src/config/reference.ts';
-import { ROOM_MESSAGES } from '../src/daemon/messages.ts';
 import { ROOM_REPORTS } from '../src/daemon/report.ts';
 import { logPage } from '../src/log/message.ts';
 import { awsPartitions } from './aws-partitions.ts';
+import { checksPage } from './checks-page.ts';
+import { configurationPage, jsonSchema, referenceYaml } from './config-reference.ts';
 import { rulesFile } from './monitoring/alerts.ts';
 import { boardFile } from './monitoring/board.ts';
+import { ROOM_MESSAGES } from './room-messages.ts';
 import { specialNamesPage } from './special-names.ts';
 
 interface GeneratedFile {

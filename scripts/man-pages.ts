@@ -1,6 +1,6 @@
 /** Man pages in man(7), made from the command line's own definitions and from the declared keys of the configuration. */
 import type { Argument, Command, Option } from 'commander';
-import { type DeclaredKey, declaredKeys } from '../src/config/reference.ts';
+import { type DeclaredKey, declaredKeys } from './config-reference.ts';
 
 const EXIT_STATUS: readonly (readonly [string, string])[] = [
   ['0', 'All is well.'],

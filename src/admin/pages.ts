@@ -4,18 +4,17 @@ import type { Clock } from '../runtime/clock.ts';
 import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { JSON_TYPE, type Page, textPage } from './http-server.ts';
-import { livePage } from './live.ts';
 import { inPieces, jsonTexts } from './long-text.ts';
 import { createMetrics } from './metrics.ts';
 import { STATUS_PAGE_POLICY } from './page-parts.ts';
 import { statusTexts, type TimelineEvent } from './status-page.ts';
 
 /** The part of the status from which the server writes `/readyz`. */
-export interface Readiness {
+interface Readiness {
   readonly server: { readonly ready: boolean; readonly notReady: readonly string[] };
 }
 
-export interface PagesOptions<Status extends Readiness> {
+interface PagesOptions<Status extends Readiness> {
   readonly reports: readonly RoomReport<Status>[];
   readonly status: () => Status | Promise<Status>;
   readonly clock: Pick<Clock, 'monotonicMs'>;
@@ -143,4 +142,54 @@ function readiness({ server }: Readiness): Page {
   return server.ready
     ? textPage(200, 'ready\n')
     : textPage(503, `not ready\n${server.notReady.join('\n')}\n`);
+}
+
+// Tells open pages when to load themselves again, by server-sent events. An event carries no data, because all pages
+// then get the one page that is made for them together. A page that hears nothing knows that the connection is lost.
+
+interface LiveOptions {
+  readonly timers: Timers;
+  /** Differs after a change that a person waits for: such a change is told within a second. */
+  readonly revision?: (() => string) | undefined;
+}
+
+const POLL_MS = 1_000;
+const EVERY_POLLS = 5;
+/** A browser connects again this long after a loss. */
+const RETRY_MS = 2_000;
+const TICK = 'data: tick\n\n';
+
+/** One timer for all open pages, and none while no page is open. */
+export function livePage({ timers, revision = () => '' }: LiveOptions): () => Page {
+  const open = new Set<(text: string) => void>();
+  let isPolling = false;
+  let polls = 0;
+  let told = '';
+  const poll = (): void => {
+    const now = revision();
+    polls += 1;
+    if (now !== told || polls >= EVERY_POLLS) {
+      told = now;
+      polls = 0;
+      for (const send of open) send(TICK);
+    }
+    isPolling = open.size > 0;
+    if (isPolling) timers.after(POLL_MS, poll);
+  };
+  return () => ({
+    status: 200,
+    contentType: 'text/event-stream; charset=utf-8',
+    body: `retry: ${RETRY_MS}\n\n`,
+    stream: (send) => {
+      if (open.size === 0) told = revision();
+      open.add(send);
+      if (!isPolling) timers.after(POLL_MS, poll);
+      isPolling = true;
+      return {
+        [Symbol.dispose]() {
+          open.delete(send);
+        },
+      };
+    },
+  });
 }

@@ -9,17 +9,24 @@ import type { SocketAddress } from '../config/kinds/address.ts';
 import { RETAINED } from '../store/retained-format.ts';
 import { FileReader } from '../store/state-backend.ts';
 import { readState } from '../store/state-format.ts';
-import { addressFindings } from './check/addresses.ts';
-import { againstFindings } from './check/against.ts';
-import { asIfCutFindings } from './check/as-if-cut.ts';
 import { askAws, awsFindings, clusterFindings } from './check/aws.ts';
-import { behindFindings, durabilityFindings, writerFindings } from './check/durability.ts';
 import { bySeverity, type Finding, formatFindings } from './check/finding.ts';
-import { configFindings, HOSTS_FILE, hostsFileFindings, retainedFindings } from './check/host.ts';
+import {
+  configFindings,
+  durabilityFindings,
+  HOSTS_FILE,
+  hostsFileFindings,
+  retainedFindings,
+} from './check/host.ts';
+import { portFindings, resolverFindings } from './check/host-dns.ts';
 import { kubeconfigFindings } from './check/kubeconfig.ts';
-import { portFindings } from './check/port-53.ts';
-import { type Row, runRows, type Say } from './check/progress.ts';
-import { resolverFindings } from './check/resolver.ts';
+import {
+  addressFindings,
+  againstFindings,
+  asIfCutFindings,
+  behindFindings,
+  writerFindings,
+} from './check/running.ts';
 import { openSite, type Site, type SiteOptions } from './check/site.ts';
 import { stateFindings } from './check/state.ts';
 import { askUpstreams, publicFindings, upstreamFindings } from './check/upstreams.ts';
@@ -161,4 +168,39 @@ export function report({ clusters }: Config, findings: readonly Finding[], paint
       ? paint('red', `not ready for an outage: ${counted}`)
       : paint('green', `ready for an outage: ${endpoints}, ${warnings > 0 ? counted : 'no finding'}`);
   return [...formatFindings(findings, paint), summary];
+}
+
+// Runs the rows of `check` side by side, each with a bound on its time. A row that takes over a second says so on a
+// terminal, line by line; in a pipe nothing is said.
+
+export interface Row {
+  /** The thing that the row looks at, for the line of progress: `the upstreams`. */
+  readonly name: string;
+  readonly find: () => Promise<readonly Finding[]> | readonly Finding[];
+}
+
+/** Writes one line; undefined: nobody reads it. */
+export type Say = ((line: string) => void) | undefined;
+
+const SILENT_MS = 1_000;
+
+/** The findings of all rows, in the order of the rows. */
+export async function runRows(rows: readonly Row[], say: Say): Promise<readonly Finding[]> {
+  const found = await Promise.all(rows.map((row) => runRow(row, say)));
+  return found.flat();
+}
+
+async function runRow({ name, find }: Row, say: Say): Promise<readonly Finding[]> {
+  const startedMs = performance.now();
+  let isSaid = false;
+  const timer = setTimeout(() => {
+    isSaid = true;
+    say?.(`looking at ${name} ...`);
+  }, SILENT_MS);
+  try {
+    return await find();
+  } finally {
+    clearTimeout(timer);
+    if (isSaid) say?.(`looked at ${name} in ${((performance.now() - startedMs) / 1_000).toFixed(1)} s`);
+  }
 }

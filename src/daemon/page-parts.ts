@@ -1,11 +1,19 @@
 /** What the page shows beside the status: the timeline of the ledger, and the figures over time. */
+
+import { join } from 'node:path';
 import type { TimelineEvent } from '../admin/status-page.ts';
+import { inBackground } from '../runtime/background.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Timers } from '../runtime/timers.ts';
 import type { ORIGIN } from '../serving/counters.ts';
+import { readWhole, replaceFile } from '../store/atomic-file.ts';
+import { type FileSystem, StoreError } from '../store/file-system.ts';
 import { readRecent } from '../store/ledger-reader.ts';
 import { sentenceOfEntry } from '../store/ledger-sentence.ts';
+import { type Reading, SPANS, TREND_OCTETS, type Trend } from '../trend/trend.ts';
 import type { DaemonParts } from './parts.ts';
 import type { Rooms } from './rooms.ts';
-import { type Counts, TrendWatch } from './trend-watch.ts';
 
 /** Events on the page; `outpost-dns history` has all of them. */
 const MOST_EVENTS = 200;
@@ -54,5 +62,107 @@ function countsOf({ resolver, forwarder, link }: Rooms): Counts {
     hits: answers - asked,
     upstreamSeconds: shortestRoundTripMs === undefined ? undefined : shortestRoundTripMs / 1000,
     link: LINK_VALUES[link.current().summary.condition],
+  };
+}
+
+// Reads the counters once in ten seconds and keeps the figures for the plots of the page. The path of a query pays
+// nothing for them. The figures survive a restart in a file that may be lost.
+
+interface TrendWatchParts {
+  readonly directory: string;
+  readonly files: FileSystem;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  /** The counts since the start, and the conditions of this moment. */
+  readonly read: () => Counts;
+}
+
+export interface Counts {
+  readonly answers: number;
+  /** Answers that needed no upstream. */
+  readonly hits: number;
+  readonly upstreamSeconds: number | undefined;
+  /** 1 connected, 0 disconnected, 0.5 in between; undefined while unknown. */
+  readonly link: number | undefined;
+}
+
+/** `atMs`: the moment at which the counts were read. */
+type TrendCounts = Counts & { readonly atMs: number };
+
+const EVERY_MS = SPANS.hours.stepMs;
+/** A kill loses this much of the plots at most: 68 KB in ten minutes are nothing for a disk. */
+const SAVE_EVERY_MS = 600_000;
+const FILE = 'trend.bin';
+
+export class TrendWatch implements AsyncDisposable {
+  readonly #trend: Trend;
+  readonly #parts: TrendWatchParts;
+  readonly #path: string;
+  #before: TrendCounts | undefined;
+  #savedMs: number;
+  #timer: Disposable | undefined;
+  #saving: Promise<void> = Promise.resolve();
+
+  constructor(trend: Trend, parts: TrendWatchParts) {
+    this.#trend = trend;
+    this.#parts = parts;
+    this.#path = join(parts.directory, FILE);
+    this.#savedMs = parts.clock.monotonicMs();
+  }
+
+  /** Takes the figures of before the restart, and begins to read. Never rejects: without the file the plots start empty. */
+  async start(): Promise<void> {
+    const { files, clock } = this.#parts;
+    const found = await readWhole(files, this.#path, TREND_OCTETS).catch(() => undefined);
+    if (found?.kind === 'read') this.#trend.decode(found.octets, clock.wallMs());
+    this.#plan();
+  }
+
+  #plan(): void {
+    this.#timer = this.#parts.timers.after(EVERY_MS, () => {
+      this.#note();
+      this.#plan();
+    });
+  }
+
+  #note(): void {
+    const { clock, read } = this.#parts;
+    const atMs = clock.monotonicMs();
+    const now = { ...read(), atMs };
+    this.#trend.note(clock.wallMs(), readingOf(this.#before, now));
+    this.#before = now;
+    if (atMs - this.#savedMs < SAVE_EVERY_MS) return;
+    this.#savedMs = atMs;
+    this.#saving = inBackground('state', () => this.#save());
+  }
+
+  /** A failure is not said here: the files that matter lie on the same disk, and say it. */
+  async #save(): Promise<void> {
+    const { files, random } = this.#parts;
+    try {
+      await replaceFile(files, random, { path: this.#path, octets: this.#trend.encode() });
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#timer?.[Symbol.dispose]();
+    await this.#saving;
+    await inBackground('state', () => this.#save());
+  }
+}
+
+function readingOf(before: TrendCounts | undefined, now: TrendCounts): Reading {
+  const { upstreamSeconds, link } = now;
+  if (before === undefined) return { upstreamSeconds, link };
+  const answers = now.answers - before.answers;
+  const elapsedSeconds = (now.atMs - before.atMs) / 1000;
+  return {
+    queriesPerSecond: elapsedSeconds > 0 ? answers / elapsedSeconds : undefined,
+    hitRatio: answers > 0 ? (now.hits - before.hits) / answers : undefined,
+    upstreamSeconds,
+    link,
   };
 }

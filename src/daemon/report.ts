@@ -15,7 +15,7 @@ import { QUERIES_REPORT, queriesStatus } from '../serving/counters.ts';
 import { differenceText, FORWARDER_REPORT, forwarderStatus } from '../serving/forwarder/forwarder-report.ts';
 import { formatListenAddress } from '../serving/listener/listen-address.ts';
 import { STORE_REPORT, storeStatus } from '../store/store-report.ts';
-import { TREND_REPORT, trendStatus } from '../trend/trend-report.ts';
+import { TREND_REPORT, trendStatus } from '../trend/trend.ts';
 import type { DaemonParts } from './parts.ts';
 import type { Rooms } from './rooms.ts';
 import { notReady, SERVER_REPORT } from './server-report.ts';

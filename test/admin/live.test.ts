@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import t from 'tap';
 import { startHttpServer } from '../../src/admin/http-server.ts';
-import { livePage } from '../../src/admin/live.ts';
+import { livePage } from '../../src/admin/pages.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 

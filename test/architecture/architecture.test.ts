@@ -1,6 +1,6 @@
 import t from 'tap';
+import { ROOM_MESSAGES } from '../../scripts/room-messages.ts';
 import { SERVE_MESSAGES } from '../../src/commands/serve-messages.ts';
-import { ROOM_MESSAGES } from '../../src/daemon/messages.ts';
 import type { Declaration } from '../../src/log/message.ts';
 import { readSourceFiles, type SourceFile } from '../helpers/source-files.ts';
 
@@ -458,7 +458,7 @@ t.test('every log line is declared: its room names level, text, fields and what 
   }
   const rooms = [...ROOM_MESSAGES.map(([, declared]) => declared), SERVE_MESSAGES];
   const declaring = files.filter(({ code }) => /^export const [A-Z_]+ = messages\(/m.test(code));
-  t.equal(declaring.length, rooms.length, 'every declaration is in the list of daemon/messages.ts');
+  t.equal(declaring.length, rooms.length, 'every declaration is in the list of scripts/room-messages.ts');
   for (const { level, text, fix } of rooms.flatMap((declared) => Object.values<Declaration>(declared))) {
     t.match(text, /^[a-z][^.]*[^.:]$/, `${text}: lower case, no full stop`);
     if (level === 'warn' || level === 'error') t.ok(fix, `${text}: says what to do`);

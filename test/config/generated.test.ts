@@ -3,8 +3,8 @@ import { appendFileSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { parse } from 'yaml';
+import { type DeclaredKey, declaredKeys } from '../../scripts/config-reference.ts';
 import { generate, outOfStep } from '../../scripts/generate.ts';
-import { type DeclaredKey, declaredKeys } from '../../src/config/reference.ts';
 import { faultsBySchema } from './json-schema-check.ts';
 import { load } from './loading.ts';
 

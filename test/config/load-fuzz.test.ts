@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { stringify } from 'yaml';
+import { type DeclaredKey, declaredKeys } from '../../scripts/config-reference.ts';
 import { ConfigError } from '../../src/config/fault.ts';
-import { type DeclaredKey, declaredKeys } from '../../src/config/reference.ts';
 import { load, SMALLEST } from './loading.ts';
 
 const RUNS = Number(process.env['FUZZ_RUNS'] ?? 300);

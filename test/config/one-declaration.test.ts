@@ -2,7 +2,7 @@
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { type DeclaredKey, declaredKeys } from '../../src/config/reference.ts';
+import { type DeclaredKey, declaredKeys } from '../../scripts/config-reference.ts';
 import { readSourceFiles } from '../helpers/source-files.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -76,7 +76,9 @@ const MADE_UP: readonly (readonly [file: string, before: string, declaration: st
 t.test(
   'two made-up keys: one line each in the file of their section, and nothing else in this room',
   async (t) => {
-    const copy = t.testdir();
+    const root = t.testdir();
+    const copy = join(root, 'src');
+    cpSync(join(ROOT, 'scripts/config-reference.ts'), join(root, 'scripts/config-reference.ts'));
     for (const room of ['config', 'records', 'protocol']) {
       cpSync(join(ROOT, 'src', room), join(copy, room), { recursive: true });
     }
@@ -117,7 +119,9 @@ t.test(
       { path: 'clusters[0].rakc', fix: 'did you mean "rack"?' },
     ]);
 
-    const { referenceYaml, configurationPage, jsonSchema } = await import(join(copy, 'config/reference.ts'));
+    const { referenceYaml, configurationPage, jsonSchema } = await import(
+      join(root, 'scripts/config-reference.ts')
+    );
     t.match(referenceYaml(), '\n  # made up for a test\n  # default 50ms; a duration from 10ms to 1s');
     t.match(referenceYaml(), '\n    rack: /rack/7\n');
     t.match(configurationPage(), '| `hedgeAfter` | `50ms` |');

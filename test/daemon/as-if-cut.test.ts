@@ -1,7 +1,7 @@
 /** A cut that is only rehearsed, through its route and the daemon's own rooms: it names what would fail, and no client notices. */
 import t, { type Test } from 'tap';
 import { asIfCutReport } from '../../src/admin/as-if-cut-control.ts';
-import { asIfCutFindings, cutFindings } from '../../src/commands/check/as-if-cut.ts';
+import { asIfCutFindings, cutFindings } from '../../src/commands/check/running.ts';
 import { controlRoutes } from '../../src/daemon/control-commands.ts';
 import { load } from '../config/loading.ts';
 import { message } from '../helpers/zone-text.ts';

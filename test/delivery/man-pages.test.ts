@@ -1,9 +1,9 @@
 /** Every command, option and key has its place in a man page, and no text becomes a request of roff. */
 import t from 'tap';
 import packageJson from '../../package.json' with { type: 'json' };
+import { declaredKeys } from '../../scripts/config-reference.ts';
 import { manPages } from '../../scripts/man-pages.ts';
 import { wholeProgram } from '../../src/commands/program.ts';
-import { declaredKeys } from '../../src/config/reference.ts';
 
 const program = await wholeProgram();
 const pages = new Map(manPages(program, packageJson.version));

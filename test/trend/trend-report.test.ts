@@ -1,8 +1,7 @@
 /** The figures as plots: nothing where there is nothing, and words for a reader who sees no picture. */
 import t from 'tap';
-import { figure } from '../../src/admin/plots.ts';
-import { Trend } from '../../src/trend/trend.ts';
-import { TREND_REPORT, trendStatus } from '../../src/trend/trend-report.ts';
+import { figure } from '../../src/admin/status-page.ts';
+import { TREND_REPORT, Trend, trendStatus } from '../../src/trend/trend.ts';
 
 const START = Date.parse('2026-01-01T00:00:00Z');
 

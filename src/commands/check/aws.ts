@@ -10,8 +10,7 @@ import type { Observation, SourceContext } from '../../records/observation.ts';
 import { SOURCE_NAMES, traitsOf } from '../../records/sources.ts';
 import { ageText } from '../../report/report.ts';
 import { missingStatements } from '../iam-policy.ts';
-import { endingOf } from './ending.ts';
-import { type Finding, problem, warning } from './finding.ts';
+import { endingOf, type Finding, problem, warning } from './finding.ts';
 import { runningEndpoint, type Site, type SiteEndpoint } from './site.ts';
 import { describedFindings } from './state.ts';
 

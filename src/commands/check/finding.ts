@@ -1,4 +1,6 @@
 /** A finding of `check`, and how a person sees it. */
+
+import { ageText } from '../../report/report.ts';
 import { type Paint, printable } from '../terminal.ts';
 import { CODES, type Code, type CodeRow } from './codes.ts';
 
@@ -19,8 +21,8 @@ type CodeOf<Wanted extends CodeRow['severity']> = {
   [Name in Code]: (typeof CODES)[Name]['severity'] extends Wanted ? Name : never;
 }[Code];
 
-export type ProblemCode = CodeOf<'problem' | 'either'>;
-export type WarningCode = CodeOf<'warning' | 'either'>;
+type ProblemCode = CodeOf<'problem' | 'either'>;
+type WarningCode = CodeOf<'warning' | 'either'>;
 
 export function problem(code: ProblemCode, text: string, fix: string): Finding {
   return finding('problem', code, text, fix);
@@ -48,4 +50,20 @@ export function formatFindings(findings: readonly Finding[], paint: Paint): stri
 
 export function bySeverity(findings: readonly Finding[]): readonly Finding[] {
   return findings.toSorted((a, b) => Number(b.severity === 'problem') - Number(a.severity === 'problem'));
+}
+
+/** A month: a person has to issue the next one, and may be away. */
+const ENDS_SOON_MS = 30 * 86_400_000;
+
+/** Says that a key or a certificate has ended, or ends soon. `undefined` while the end is far away; `what` is the subject of the sentence. */
+export function endingOf(
+  what: string,
+  endsAtMs: number,
+  nowMs: number,
+): { readonly hasEnded: boolean; readonly text: string } | undefined {
+  const leftMs = endsAtMs - nowMs;
+  const day = new Date(endsAtMs).toISOString().slice(0, 10);
+  if (leftMs <= 0) return { hasEnded: true, text: `${what} ended on ${day}` };
+  if (leftMs > ENDS_SOON_MS) return undefined;
+  return { hasEnded: false, text: `${what} ends in ${ageText(leftMs / 1000)}, on ${day}` };
 }

@@ -1,5 +1,5 @@
-/** Findings about this host and its configuration: single points of failure, pins, lines in the hosts file, missing names. */
-import { open } from 'node:fs/promises';
+/** Findings about this host and its configuration: single points of failure, pins, lines in the hosts file, missing names, and a state directory that does not last. */
+import { open, statfs } from 'node:fs/promises';
 import type { Config } from '../../config/config.ts';
 import { socketText } from '../../config/kinds/address.ts';
 import { defaultGroup, siteGroup } from '../../daemon/routes.ts';
@@ -107,7 +107,7 @@ export const HOSTS_FILE = '/etc/hosts';
 
 const READ_OCTETS = 4 * 1024 * 1024; // block lists in hosts files are long; lines after this are not read
 
-export interface HostsLine {
+interface HostsLine {
   /** Counted from 1. */
   readonly line: number;
   readonly address: string;
@@ -151,7 +151,7 @@ export async function hostsFileFindings({
   return hostsFindings(hostsFile, lines, known);
 }
 
-export interface KnownEndpoint {
+interface KnownEndpoint {
   /** A domain name as text. */
   readonly endpoint: string;
   readonly addresses: readonly string[];
@@ -179,4 +179,43 @@ export function hostsFindings(
         return warning('hosts-file-names-endpoint', text, fix);
       }),
   );
+}
+
+// Findings about the place of the state: does it survive a restart?
+
+/** File systems that a restart, or a new container, empties; numbers of statfs(2). */
+const VOLATILE: ReadonlyMap<number, string> = new Map([
+  [0x01021994, 'tmpfs'],
+  [0x858458f6, 'ramfs'],
+  [0x794c7630, 'overlay'],
+]);
+
+const VOLUME =
+  'mount a volume at state.directory, such as "docker run --volume outpost-dns:/var/lib/outpost-dns", or a hostPath';
+const MOVE = 'name a directory on a disk in state.directory; "df -T" shows the kind of each file system';
+
+type FileSystemType = (path: string) => Promise<number>;
+
+const typeOf: FileSystemType = async (path) => (await statfs(path)).type;
+
+export async function durabilityFindings(
+  { config, state, isSandbox }: Site,
+  fileSystemType: FileSystemType = typeOf,
+): Promise<readonly Finding[]> {
+  if (isSandbox || state.state.kind !== 'present') return [];
+  const { directory } = config.state;
+  const kind = await fileSystemType(directory).then(
+    (type) => VOLATILE.get(type),
+    (error: unknown) => {
+      if (systemCode(error) === undefined) throw error;
+      return undefined;
+    },
+  );
+  if (kind === undefined) return [];
+  if (kind === 'overlay') {
+    const text = `the state directory "${directory}" is in the upper layer of a container (overlay): it is empty after the container is replaced`;
+    return [warning('state-not-durable', text, VOLUME)];
+  }
+  const text = `the state directory "${directory}" is on ${kind}: it is empty after a restart of the host`;
+  return [problem('state-not-durable', text, MOVE)];
 }

@@ -1,7 +1,6 @@
 /** Findings about a kubeconfig: would `kubectl` with it get in during an outage? One request goes to the API server. */
 import { resolve } from 'node:path';
-import { endingOf } from './ending.ts';
-import { type Finding, problem, warning } from './finding.ts';
+import { endingOf, type Finding, problem, warning } from './finding.ts';
 import type { Site } from './site.ts';
 
 type Facts = Extract<Awaited<ReturnType<Site['farSide']['inspectKubeconfig']>>, { kind: 'read' }>;

@@ -1,19 +1,16 @@
-/** The formats of `outpost-dns export`, by the name that --format takes. A new format is a file beside this one and a line here. */
-import { BIND } from './bind.ts';
-import { BOTTLEROCKET } from './bottlerocket.ts';
-import { COREDNS, COREDNS_HOSTS } from './coredns.ts';
-import { DNSMASQ } from './dnsmasq.ts';
+/** The formats of `outpost-dns export`, by the name that --format takes. A new format stands in the file of its kind beside this one, with a line here. */
+
 import type { ExportFormat } from './format.ts';
-import { HOSTS } from './hosts.ts';
-import { JSON_RECORDS } from './json.ts';
-import { KUBECONFIG } from './kubeconfig.ts';
-import { NETWORK_MANAGER } from './network-manager.ts';
-import { NODEADM } from './nodeadm.ts';
-import { RESOLV_CONF } from './resolv-conf.ts';
-import { SYSTEMD_RESOLVED } from './systemd-resolved.ts';
-import { UNBOUND } from './unbound.ts';
-import { WINDOWS } from './windows.ts';
-import { ZONE } from './zone.ts';
+import {
+  BOTTLEROCKET,
+  KUBECONFIG,
+  NETWORK_MANAGER,
+  NODEADM,
+  RESOLV_CONF,
+  SYSTEMD_RESOLVED,
+} from './hosts-and-nodes.ts';
+import { HOSTS, JSON_RECORDS, ZONE } from './record-files.ts';
+import { BIND, COREDNS, COREDNS_HOSTS, DNSMASQ, UNBOUND, WINDOWS } from './resolvers.ts';
 
 export const FORMATS: Readonly<Record<string, ExportFormat>> = {
   hosts: HOSTS,

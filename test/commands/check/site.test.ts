@@ -7,19 +7,22 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Sandbox } from '../../../sandbox/sandbox.ts';
-import { addressFindings } from '../../../src/commands/check/addresses.ts';
-import { againstFindings } from '../../../src/commands/check/against.ts';
 import { askAws, awsFindings, clusterFindings, namedProxies } from '../../../src/commands/check/aws.ts';
-import {
-  behindFindings,
-  durabilityFindings,
-  writerFindings,
-} from '../../../src/commands/check/durability.ts';
 import type { Finding } from '../../../src/commands/check/finding.ts';
+import { durabilityFindings } from '../../../src/commands/check/host.ts';
+import {
+  holderFindings,
+  portFindings,
+  portHolders,
+  resolverFindings,
+} from '../../../src/commands/check/host-dns.ts';
 import { kubeconfigFindings } from '../../../src/commands/check/kubeconfig.ts';
-import { holderFindings, portFindings } from '../../../src/commands/check/port-53.ts';
-import { portHolders } from '../../../src/commands/check/port-holders.ts';
-import { resolverFindings } from '../../../src/commands/check/resolver.ts';
+import {
+  addressFindings,
+  againstFindings,
+  behindFindings,
+  writerFindings,
+} from '../../../src/commands/check/running.ts';
 import { openSite, type ServerFacts, type Site, serverFacts } from '../../../src/commands/check/site.ts';
 import { askUpstreams, publicFindings, upstreamFindings } from '../../../src/commands/check/upstreams.ts';
 import { findAll } from '../../../src/commands/check.ts';

@@ -1,5 +1,5 @@
 /** The page docs/checks.md: every code of `check`, from the one declaration of the codes. */
-import { CODE_GROUPS, type CodeGroup, type CodeRow } from './codes.ts';
+import { CODE_GROUPS, type CodeGroup, type CodeRow } from '../src/commands/check/codes.ts';
 
 const SEVERITIES: Readonly<Record<CodeRow['severity'], string>> = {
   problem: 'Problem',

@@ -5,11 +5,11 @@
  */
 import { stringify } from 'yaml';
 import * as z from 'zod';
-import { schema } from './config.ts';
-import { variableName } from './environment.ts';
-import { type AnySchema, factsOf, inside, isMap, type SchemaFacts } from './facts.ts';
-import { optionName } from './options.ts';
-import { type ChoiceRule, choiceRuleOf } from './rule.ts';
+import { schema } from '../src/config/config.ts';
+import { variableName } from '../src/config/environment.ts';
+import { type AnySchema, factsOf, inside, isMap, type SchemaFacts } from '../src/config/facts.ts';
+import { optionName } from '../src/config/options.ts';
+import { type ChoiceRule, choiceRuleOf } from '../src/config/rule.ts';
 
 export interface DeclaredKey {
   readonly name: string;

@@ -1,0 +1,30 @@
+/** Joins the rooms' declarations of log lines to one list. `docs/log.md` is generated from it. */
+import { ADMIN_MESSAGES } from '../src/admin/admin-messages.ts';
+import { DAEMON_MESSAGES } from '../src/daemon/daemon-messages.ts';
+import { DRILL_MESSAGES } from '../src/drill/drill-messages.ts';
+import { FAR_SIDE_MESSAGES } from '../src/far-side/far-side-messages.ts';
+import { LINK_MESSAGES } from '../src/link/link-messages.ts';
+import { LOG_MESSAGES } from '../src/log/log-messages.ts';
+import type { Declaration } from '../src/log/message.ts';
+import { REFRESH_MESSAGES } from '../src/refresh/refresh-messages.ts';
+import { RETAINED_MESSAGES } from '../src/refresh/retained/retained-messages.ts';
+import { RUNTIME_MESSAGES } from '../src/runtime/runtime-messages.ts';
+import { FORWARDER_MESSAGES } from '../src/serving/forwarder/forwarder-messages.ts';
+import { LISTENER_MESSAGES } from '../src/serving/listener/listener-messages.ts';
+import { STORE_MESSAGES } from '../src/store/store-messages.ts';
+
+/** In the order in which a person looks for them. */
+export const ROOM_MESSAGES: readonly (readonly [room: string, Readonly<Record<string, Declaration>>])[] = [
+  ['The link', LINK_MESSAGES],
+  ['Endpoints, sources and credentials', REFRESH_MESSAGES],
+  ['Retained names', RETAINED_MESSAGES],
+  ['Upstreams', FORWARDER_MESSAGES],
+  ['Configuration and state at the start', DAEMON_MESSAGES],
+  ['State on disk', STORE_MESSAGES],
+  ['Listening sockets', LISTENER_MESSAGES],
+  ['Limits, and the log itself', LOG_MESSAGES],
+  ['Drills', DRILL_MESSAGES],
+  ['Pages and commands', ADMIN_MESSAGES],
+  ['The thread that speaks HTTPS', FAR_SIDE_MESSAGES],
+  ['The runtime', RUNTIME_MESSAGES],
+];
