@@ -87,14 +87,17 @@ export class AnswerCache {
   constructor(settings: AnswerCacheSettings, { isCut = () => false }: AnswerCacheParts = {}) {
     this.#settings = settings;
     this.#answers = new Segments(settings.sizeOctets, isCut);
-    this.#variants = new Variants((query, key) => this.#answers.peekFor(query, key));
+    this.#variants = new Variants((query, key) => this.#answers.find(key, query)?.hold());
   }
 
   get settings(): AnswerCacheSettings {
     return this.#settings;
   }
 
-  /** Finds the answer to this question, unless it has expired (see `freshness`); otherwise finds the remembered failure. */
+  /**
+   * Finds the answer to this question, unless it has expired (see `freshness`); otherwise finds the remembered failure. The
+   * answer is valid until the next call of this cache: a hit makes no object.
+   */
   find(query: Query, nowMs: number): CachedAnswer | undefined {
     const answer = this.#retainedFor(query) ?? this.#own(query);
     const found = (answer && this.#used(answer, nowMs)) ?? this.#failures.find(query, nowMs);
@@ -144,29 +147,28 @@ export class AnswerCache {
   }
 
   /**
-   * Keeps a response to `query`. Returns the answer to reply from, or `undefined` when nothing was kept: the response
+   * Keeps a response to `query`. Returns the answer to reply from, valid until the next call of this cache, or `undefined` when nothing was kept: the response
    * is not cacheable, is no response to this question, or is a failure and a good answer is there. In all of these cases the
    * answer that was kept before stays.
    */
   store(query: Query, message: Uint8Array, index: ResponseIndex, nowMs: number): CachedAnswer | undefined {
     if (!hasSameQuestion(message, index.questionEnd, query)) return undefined;
-    const own = this.#ownKept(query, nowMs);
+    const before = this.#answers.find(query.key, query);
+    const own = before !== undefined && this.#isKept(before, nowMs) ? before : undefined;
     const kept = own ? cacheability(index, this.#settings) : denialWithoutSoa(index, this.#settings);
     if (kept.kind === 'none') return undefined;
     if (kept.kind === 'failure') return this.noteFailure(query, nowMs, index.extendedError);
-    const key =
-      own?.key ?? this.#answers.freeKey(query.key, (resident) => this.#isOver(resident, query, nowMs));
-    if (key === undefined) return undefined;
+    const earlier = kept.kind === 'nxdomain' && own !== undefined ? this.#lastGood(own, nowMs) : 'none';
+    const slot = before?.slot;
     const parts = {
       kind: kept.kind,
       octets: keptOctets(message, index, kept.maxTtlSeconds),
       index,
       lifetimeMs: kept.lifetimeSeconds * 1000,
-      earlier: kept.kind === 'nxdomain' ? this.#lastGood(query, nowMs) : undefined,
+      earlier: undefined,
     };
     this.#revision++;
-    const answer = newAnswer(key, query, parts, nowMs);
-    this.#answers.put(answer);
+    const answer = this.#answers.put(newAnswer(query.key, query, parts, nowMs), slot, earlier);
     this.#failures.forget(query.key);
     return answer;
   }
@@ -177,8 +179,8 @@ export class AnswerCache {
    * until the recheck where an answer to the question is kept with another DO or CD.
    */
   noteFailure(query: Query, nowMs: number, extendedError?: number): CachedAnswer | undefined {
-    const own = this.#ownKept(query, nowMs);
-    if (own !== undefined) {
+    const own = this.#answers.find(query.key, query);
+    if (own !== undefined && this.#isKept(own, nowMs)) {
       own.nextRecheckMs = nowMs + RECHECK_MS;
       return undefined;
     }
@@ -279,15 +281,19 @@ export class AnswerCache {
   *flushing(isWanted: (name: string) => boolean): Steps<number> {
     this.#revision++;
     this.#failures.clear();
+    const { lastSerial } = this.#answers;
+    const isForgotten = (slot: number): boolean => {
+      if (!isWanted(nameFromWire(this.#answers.open(slot).octets, HEADER_OCTETS))) return false;
+      this.#answers.delete(slot);
+      return true;
+    };
     let count = 0;
-    // answers that arrive during the steps stand at the end; the last step reaches the end without a pause
-    for (const answer of this.#answers.all()) {
-      if (isWanted(nameFromWire(answer.octets, HEADER_OCTETS))) {
-        this.#answers.delete(answer.key);
-        count++;
-      }
+    for (const slot of this.#answers.slots()) {
+      if (isForgotten(slot)) count++;
       yield;
     }
+    // those that arrived during the steps, without a pause
+    for (const slot of this.#answers.arrivedSince(lastSerial)) if (isForgotten(slot)) count++;
     this.#failures.clear();
     return count;
   }
@@ -342,29 +348,19 @@ export class AnswerCache {
 
   /** Finds the answer to exactly this question, expired or not, but no retained answer. Counts this as a use of the answer. */
   #own(query: Query): CachedAnswer | undefined {
-    const { key } = query;
-    const first = this.#answers.get(key);
-    if (first !== undefined && isAnswerTo(first, query)) return first;
-    const second = this.#answers.getSecond(key);
-    return second !== undefined && isAnswerTo(second, query) ? second : undefined;
+    const found = this.#answers.find(query.key, query);
+    if (found !== undefined) this.#answers.touch(found.slot);
+    return found;
   }
 
-  /** As `#own`, unless it has expired, and leaving no trace. */
-  #ownKept(query: Query, nowMs: number): CachedAnswer | undefined {
-    const own = this.#answers.peekFor(query, query.key);
-    if (own === undefined || !isAnswerTo(own, query)) return undefined;
-    return freshness(own, nowMs, this.#settings) === 'expired' ? undefined : own;
-  }
-
-  #isOver(resident: CachedAnswer, query: Query, nowMs: number): boolean {
-    return isAnswerTo(resident, query) || freshness(resident, nowMs, this.#settings) === 'expired';
+  #isKept(answer: CachedAnswer, nowMs: number): boolean {
+    return freshness(answer, nowMs, this.#settings) !== 'expired';
   }
 
   /** Finds the good answer that a new NXDOMAIN would hide, as long as this answer is within its own stale time. */
-  #lastGood(query: Query, nowMs: number): CachedAnswer | undefined {
-    const own = this.#ownKept(query, nowMs);
-    const last = own && answerWhileStale(own, nowMs, this.#settings);
-    if (last === undefined || last.kind === 'nxdomain') return undefined;
-    return freshness(last, nowMs, this.#settings) === 'expired' ? undefined : last;
+  #lastGood(own: CachedAnswer, nowMs: number): 'none' | 'before' | 'of before' {
+    const last = answerWhileStale(own, nowMs, this.#settings);
+    if (last.kind === 'nxdomain' || !this.#isKept(last, nowMs)) return 'none';
+    return last === own ? 'before' : 'of before';
   }
 }

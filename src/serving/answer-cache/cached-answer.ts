@@ -14,15 +14,20 @@ import { EXTENDED_ERROR, RCODE } from '../../protocol/words/codes.ts';
 import { lower } from '../../protocol/words/name.ts';
 
 /** `nodata` is NOERROR without a record of the type asked for (RFC 2308 section 2.2). */
-export type AnswerKind = 'positive' | 'nodata' | 'nxdomain' | 'failure';
+export const ANSWER_KINDS = ['positive', 'nodata', 'nxdomain', 'failure'] as const;
+export type AnswerKind = (typeof ANSWER_KINDS)[number];
 
 export interface CachedAnswer {
-  /** The number that it is found by: its question's, or the second one of segments.ts. */
+  /** The number of its question, by which it is found. */
   readonly key: number;
+  /** Its place in the store of answers; -1 outside of it. */
+  readonly slot: number;
+  /** Differs for any two answers that were ever in the store; 0 outside of it. */
+  readonly serial: number;
   readonly kind: AnswerKind;
   /**
-   * A whole message in a buffer of its own: cut after the last record that is kept, the question's name in lower case, TTLs
-   * capped, counts in step. Nothing writes to it again.
+   * A whole message: cut after the last record that is kept, the question's name in lower case, TTLs capped, counts in step.
+   * It ends at `index.end`.
    */
   readonly octets: Uint8Array;
   readonly index: ResponseIndex;
@@ -39,8 +44,7 @@ export interface CachedAnswer {
    * can no longer confirm the denial.
    */
   readonly earlier: CachedAnswer | undefined;
-  /** The segment that it is in; only segments.ts writes it. The counters after it are written by the cache alone. */
-  segment: number;
+  /** This counter and those after it are written by the cache alone. */
   hits: number;
   /** When it was last given, or else stored. */
   usedAtMs: number;
@@ -61,7 +65,7 @@ export interface AnswerParts {
 /** DO and CD, which belong to the question that an answer is stored for. */
 export type QueryAspects = Pick<CachedAnswer, 'dnssecOk' | 'checkingDisabled'>;
 
-/** The only place that makes them, so that all have the same shape. `key`: one of the places for this question. */
+/** Makes an answer that is not in the store. */
 export function newAnswer(
   key: number,
   { dnssecOk, checkingDisabled }: QueryAspects,
@@ -71,6 +75,8 @@ export function newAnswer(
 ): CachedAnswer {
   return {
     key,
+    slot: -1,
+    serial: 0,
     kind,
     octets,
     index,
@@ -80,21 +86,11 @@ export function newAnswer(
     storedAtMs,
     lifetimeMs,
     earlier,
-    segment: 0,
     hits: 0,
     usedAtMs: storedAtMs,
     nextRecheckMs: 0,
     nextPrefetchMs: 0,
   };
-}
-
-/** Measured over 400,000 entries on Node 26: 820 octets of heap and some 200 outside it beyond the message itself. */
-export const ENTRY_OVERHEAD_OCTETS = 1024;
-
-/** The octets that an answer counts against the cache's bound. */
-export function sizeOf(answer: CachedAnswer): number {
-  const own = ENTRY_OVERHEAD_OCTETS + answer.octets.length + answer.index.ttlOffsets.byteLength;
-  return answer.earlier === undefined ? own : own + sizeOf(answer.earlier);
 }
 
 /** Whether `answer` was stored for the question that `query` asks. */

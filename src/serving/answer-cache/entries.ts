@@ -25,7 +25,7 @@ type EntryKind = Exclude<AnswerKind, 'failure'>;
 
 interface EntryAnswer {
   readonly kind: EntryKind;
-  /** A whole message, as `CachedAnswer.octets`. Shared with the cache on the way out, copied on the way in. */
+  /** A whole message. On the way out it is valid until the next call of the cache; on the way in it is copied. */
   readonly octets: Uint8Array;
   /** The time since the cache stored the answer; never negative. */
   readonly ageMs: number;
@@ -62,9 +62,9 @@ function entryOf(answer: CachedAnswer, isUsed: boolean, nowMs: number): AnswerEn
 function entryAnswer(answer: CachedAnswer, nowMs: number): EntryAnswer | undefined {
   const { kind, octets, lifetimeMs } = answer;
   // an answer stored since the iteration began counts as old as that: older, never younger
-  return kind === 'failure'
-    ? undefined
-    : { kind, octets, ageMs: Math.max(0, nowMs - answer.storedAtMs), lifetimeMs };
+  if (kind === 'failure') return undefined;
+  const message = octets.subarray(0, answer.index.end);
+  return { kind, octets: message, ageMs: Math.max(0, nowMs - answer.storedAtMs), lifetimeMs };
 }
 
 /** The answer that an entry stands for; `undefined` for an entry that could not have come from `entryOf`. */
@@ -128,20 +128,21 @@ export function* entriesOf(
   nowMs: number,
   settings: FreshnessSettings,
 ): Generator<AnswerEntry | undefined, void> {
-  for (const group of yield* byRecency(answers.all(), nowMs)) {
-    for (const answer of group) {
-      const isWorthIt = answers.has(answer) && freshness(answer, nowMs, settings) !== 'expired';
-      yield isWorthIt ? entryOf(answer, answers.isUsed(answer), nowMs) : undefined;
+  for (const group of yield* byRecency(answers, nowMs)) {
+    for (const slot of group) {
+      const answer = answers.isThere(slot) ? answers.open(slot) : undefined;
+      const isWorthIt = answer !== undefined && freshness(answer, nowMs, settings) !== 'expired';
+      yield isWorthIt ? entryOf(answer, answers.isUsed(slot), nowMs) : undefined;
     }
   }
 }
 
 /** See AnswerCache.restoreOrder. */
 export function* restoreOrder(answers: Segments, nowMs: number): Generator<undefined, void> {
-  const groups = yield* byRecency(answers.all(), nowMs);
+  const groups = yield* byRecency(answers, nowMs);
   for (const group of groups.toReversed()) {
-    for (const answer of group.toReversed()) {
-      if (answers.has(answer)) answers.get(answer.key);
+    for (const slot of group.toReversed()) {
+      answers.touch(slot);
       yield undefined;
     }
   }
@@ -158,16 +159,13 @@ export function loadInto(
   const loaded = answerOf(entry, nowMs);
   if (loaded === undefined) return 'refused';
   if (freshness(loaded, nowMs, settings) === 'expired') return 'expired';
-  const key = answers.freeKey(loaded.key, (resident) => isSameQuestion(resident, loaded));
-  if (key === undefined) return 'superseded';
-  const answer = key === loaded.key ? loaded : { ...loaded, key };
-  const resident = answers.peek(key);
-  if (resident !== undefined) return loadBeside(answers, resident, answer);
+  const resident = answers.findBy(loaded.key, (answer) => isSameQuestion(answer, loaded));
+  if (resident !== undefined) return loadBeside(answers, resident, loaded);
   // an upstream failed before this was read: the answer is better than the failure, and need not be rechecked so soon
   const failedAtMs = failures.notedAtMs(loaded.key);
-  if (failedAtMs !== undefined) answer.nextRecheckMs = failedAtMs + RECHECK_MS;
+  if (failedAtMs !== undefined) loaded.nextRecheckMs = failedAtMs + RECHECK_MS;
   failures.forget(loaded.key);
-  return keepIfRoom(answers, answer);
+  return answers.putIfRoom(loaded, loaded.hits > 0) ? 'kept' : 'full';
 }
 
 function loadBeside(answers: Segments, resident: CachedAnswer, loaded: CachedAnswer): LoadVerdict {
@@ -175,11 +173,7 @@ function loadBeside(answers: Segments, resident: CachedAnswer, loaded: CachedAns
   if (resident.kind !== 'nxdomain' || resident.earlier !== undefined || good === undefined) {
     return 'superseded';
   }
-  return keepIfRoom(answers, { ...resident, earlier: good });
-}
-
-function keepIfRoom(answers: Segments, answer: CachedAnswer): LoadVerdict {
-  return answers.putIfRoom(answer, answer.hits > 0) ? 'kept' : 'full';
+  return answers.addEarlierIfRoom(resident.slot, good) ? 'kept' : 'full';
 }
 
 /** Groups of idle times: four for each doubling; the last takes all answers that were not used for a month. */
@@ -191,25 +185,22 @@ const STRIDE = 256;
 const SORTED = 512;
 
 /**
- * Returns groups of answers; the answers used last come first. The order is right to a fifth of the idle time, and exact where
- * an exact order costs little. Yields where the caller may pause. Answers that arrive during the pauses may be absent, and
- * answers that go may be present.
+ * Returns groups of slots; the answers used last come first. The order is right to a fifth of the idle time, and exact where
+ * an exact order costs little. Yields where the caller may pause. Answers that arrive during the pauses may be absent; a slot
+ * may be free again, or hold another answer.
  */
-function* byRecency(
-  answers: Iterable<CachedAnswer>,
-  nowMs: number,
-): Generator<undefined, readonly (readonly CachedAnswer[])[]> {
-  const groups: CachedAnswer[][] = Array.from({ length: GROUPS }, () => []);
+function* byRecency(answers: Segments, nowMs: number): Generator<undefined, readonly (readonly number[])[]> {
+  const groups: number[][] = Array.from({ length: GROUPS }, () => []);
   let left = STRIDE;
-  for (const answer of answers) {
-    groups[groupOf(nowMs - answer.usedAtMs)]?.push(answer);
+  for (const slot of answers.slots()) {
+    groups[groupOf(nowMs - answers.usedAtMs(slot))]?.push(slot);
     if (--left > 0) continue;
     left = STRIDE;
     yield undefined;
   }
   for (const group of groups) {
     if (group.length > SORTED) continue;
-    group.sort((one, other) => other.usedAtMs - one.usedAtMs);
+    group.sort((one, other) => answers.usedAtMs(other) - answers.usedAtMs(one));
     yield undefined;
   }
   return groups;

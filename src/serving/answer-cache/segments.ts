@@ -1,6 +1,6 @@
 /**
- * Answers by key, bounded in octets, and which of them goes first when there is no room: lru-cache keeps the order of each
- * segment, and this file decides which segment an answer is in. It refuses to know time and freshness.
+ * Answers bounded in octets, and which of them goes first when there is no room: lru-cache keeps the order of each segment, as
+ * numbers of slots, and this file decides which segment an answer is in. It refuses to know time and freshness.
  *
  *     unused  stored, and not asked for since: a flood of random names ends here, and pushes out only its own kind
  *     used    asked for at least once since it was first stored; four fifths of the room, its oldest become unused again
@@ -16,14 +16,9 @@
 import { LRUCache } from 'lru-cache';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { Steps } from '../../runtime/slices.ts';
-import {
-  type CachedAnswer,
-  failureParts,
-  hasSameQuestion,
-  isAnswerTo,
-  newAnswer,
-  sizeOf,
-} from './cached-answer.ts';
+import { sizeOf } from './answer-record.ts';
+import { AnswerStore, NO_SLOT, type StoredAnswer } from './answer-store.ts';
+import { type CachedAnswer, failureParts, isAnswerTo, newAnswer } from './cached-answer.ts';
 
 const USED_SHARE = 0.8;
 const LATE_SHARE = 1 / 8;
@@ -32,43 +27,38 @@ const SETTLED_AT_A_TIME = 8;
 /** A bound shrinks by this much in one step: room for some twenty answers. */
 const OCTETS_PER_STEP = 8 * 1024;
 
-const UNUSED = 0;
-const USED = 1;
-const LATE = 2;
+/** The slot is free, or holds the earlier answer of another slot. */
+const NOWHERE = 0;
+const UNUSED = 1;
+const USED = 2;
+const LATE = 3;
 
-type Segment = LRUCache<number, CachedAnswer>;
-
-/** lru-cache measures each segment; how much fits depends on all three. */
-function newSegment(): Segment {
-  return new LRUCache<number, CachedAnswer>({ maxSize: Number.MAX_SAFE_INTEGER, sizeCalculation: sizeOf });
-}
+/** From slot to slot: lru-cache keeps the order, and measures each segment; how much fits depends on all three. */
+type Segment = LRUCache<number, number>;
 
 /** lru-cache writes to the options of `get`, so they cannot be frozen; shared, they cost no object per query. */
-const options: LRUCache.GetOptions<number, CachedAnswer, unknown> = {};
-
-function secondOf(key: number): number {
-  return key ^ 0x5bd1e995;
-}
+const options: LRUCache.GetOptions<number, number, unknown> = {};
 
 export class Segments {
-  readonly #unused = newSegment();
-  readonly #used = newSegment();
-  readonly #late = newSegment();
-  /** All answers of all segments. A lookup needs no segment, and an iteration may pause while answers come and go. */
-  readonly #byKey = new Map<number, CachedAnswer>();
+  readonly #store: AnswerStore;
+  readonly #unused = this.#newSegment();
+  readonly #used = this.#newSegment();
+  readonly #late = this.#newSegment();
+  /** The segment of each slot. */
+  #segments = new Uint8Array(0);
   readonly #isCut: () => boolean;
   #boundOctets: number;
+  #entries = 0;
   #evictions = 0;
-  /** Whether an answer was ever put at its second place. */
-  #hasSecond = false;
 
   constructor(boundOctets: number, isCut: () => boolean) {
+    this.#store = new AnswerStore(boundOctets);
     this.#boundOctets = boundOctets;
     this.#isCut = isCut;
   }
 
   get entries(): number {
-    return this.#byKey.size;
+    return this.#entries;
   }
 
   get octets(): number {
@@ -79,99 +69,110 @@ export class Segments {
     return this.#evictions;
   }
 
-  /** All answers. An answer that arrives or is replaced during the iteration moves to the end. */
-  all(): Iterable<CachedAnswer> {
-    return this.#byKey.values();
+  /** The slots of all answers. The iteration may pause: answers that arrive meanwhile may be missing (see `arrivedSince`). */
+  *slots(): Generator<number, void> {
+    for (let slot = 0; slot < this.#store.end; slot++) if (this.isThere(slot)) yield slot;
   }
 
-  has(answer: CachedAnswer): boolean {
-    return this.#byKey.get(answer.key) === answer;
+  /** The serial number of the answer that arrived last. */
+  get lastSerial(): number {
+    return this.#store.lastSerial;
   }
 
-  /** Returns the answer under this key, and marks the answer as the last one used. */
-  get(key: number): CachedAnswer | undefined {
-    const answer = this.#byKey.get(key);
-    if (answer !== undefined) this.#segmentOf(answer).get(key, options);
-    return answer;
+  /** The slots of the answers with a greater serial number. */
+  *arrivedSince(serial: number): Generator<number, void> {
+    for (const slot of this.slots()) if (this.#store.serialOf(slot) > serial) yield slot;
   }
 
-  peek(key: number): CachedAnswer | undefined {
-    return this.#byKey.get(key);
+  isThere(slot: number): boolean {
+    return (this.#segments[slot] ?? NOWHERE) !== NOWHERE;
   }
 
-  /** As `get`, for the second key of an answer. Looks only if an answer was ever stored under a second key. */
-  getSecond(key: number): CachedAnswer | undefined {
-    return this.#hasSecond ? this.get(secondOf(key)) : undefined;
+  /** The answer in a slot that is in use; valid until the next call. */
+  open(slot: number): StoredAnswer {
+    return this.#store.open(slot);
   }
 
-  /** Finds an answer to this query's question, with any DO and CD, under the first or the second key. */
-  peekFor(query: Query, key: number): CachedAnswer | undefined {
-    const first = this.peek(key);
-    if (first !== undefined && hasSameQuestion(first.octets, first.index.questionEnd, query)) return first;
-    const second = this.#hasSecond ? this.peek(secondOf(key)) : undefined;
-    const isFor = second !== undefined && hasSameQuestion(second.octets, second.index.questionEnd, query);
-    return isFor ? second : undefined;
+  usedAtMs(slot: number): number {
+    return this.#store.usedAtMs[slot] ?? 0;
   }
 
-  /**
-   * Returns the key for a new answer: a free key, or the key of an answer that the new answer may replace. With 50,000
-   * questions, two questions share a key in every third process, and the cache must answer both.
-   */
-  freeKey(key: number, mayReplace: (resident: CachedAnswer) => boolean): number | undefined {
-    const first = this.peek(key);
-    if (first === undefined || mayReplace(first)) return key;
-    const other = secondOf(key);
-    const second = this.peek(other);
-    if (second !== undefined && !mayReplace(second)) return undefined;
-    this.#hasSecond = true;
-    return other;
+  /** Marks the answer as the last one used. */
+  touch(slot: number): void {
+    if (this.isThere(slot)) this.#segmentOf(slot).get(slot, options);
   }
 
-  isUsed(answer: CachedAnswer): boolean {
-    return answer.segment === USED && this.has(answer);
+  /** Finds the answer to this question under this key; valid until the next call. */
+  find(key: number, query: Query): StoredAnswer | undefined {
+    return this.#store.find(key, query);
+  }
+
+  /** As `find`, with a comparison of the caller. */
+  findBy(key: number, isWanted: (answer: CachedAnswer) => boolean): StoredAnswer | undefined {
+    return this.#store.findBy(key, isWanted);
+  }
+
+  isUsed(slot: number): boolean {
+    return this.#segments[slot] === USED;
   }
 
   /** The answer was given to a client. */
-  noteUse(answer: CachedAnswer): void {
-    if (answer.segment === USED || !this.has(answer)) return;
+  noteUse(answer: Pick<CachedAnswer, 'slot' | 'serial'>): void {
+    const { slot } = answer;
+    if (this.#segments[slot] === USED || !this.#store.has(answer)) return;
     // a client that asks twice for each name that it makes up must not push out what cannot be fetched again
-    if (answer.segment === LATE && this.#isCut()) return;
-    this.#move(answer, USED);
+    if (this.#segments[slot] === LATE && this.#isCut()) return;
+    this.#move(slot, USED);
     this.#demote();
   }
 
   /**
-   * Keeps `answer` in place of the answer under its key, and in its segment. An answer that is larger than the whole bound is
-   * not kept.
+   * Keeps `answer`, in the segment of the answer in the slot `before`, whose place it takes. An answer that is larger than the
+   * whole bound is not kept. `hasEarlier`: the answer before, or else the earlier answer of that, becomes the earlier answer of
+   * this one. Returns the answer; valid until the next call.
    */
-  put(answer: CachedAnswer): void {
-    this.#put(answer, this.#isCut() ? LATE : UNUSED);
+  put(
+    answer: CachedAnswer,
+    before = NO_SLOT,
+    earlier: 'none' | 'before' | 'of before' = 'none',
+  ): StoredAnswer {
+    return this.#put(answer, this.#isCut() ? LATE : UNUSED, before, earlier);
   }
 
   /** As `put`, for an answer of an earlier process, which evicts no other answer. Returns whether there was room. */
   putIfRoom(answer: CachedAnswer, isUsed: boolean): boolean {
-    const before = this.peek(answer.key);
-    const octets = this.octets - (before === undefined ? 0 : sizeOf(before)) + sizeOf(answer);
-    if (octets > this.#boundOctets) return false;
-    this.#put(answer, UNUSED);
-    if (isUsed) this.noteUse(answer);
+    if (this.octets + sizeOf(answer) > this.#boundOctets) return false;
+    const put = this.#put(answer, UNUSED, NO_SLOT, 'none');
+    if (isUsed) this.noteUse(put);
     return true;
   }
 
-  delete(key: number): void {
-    const answer = this.peek(key);
-    if (answer === undefined) return;
-    this.#byKey.delete(key);
-    this.#segmentOf(answer).delete(key);
+  /** Gives an earlier answer of an earlier process to the answer in this slot. Returns whether there was room. */
+  addEarlierIfRoom(slot: number, earlier: CachedAnswer): boolean {
+    if (this.octets + sizeOf(earlier) > this.#boundOctets) return false;
+    const segment = this.#segmentOf(slot);
+    segment.delete(slot);
+    this.#store.giveEarlier(slot, this.#store.addEarlier(earlier));
+    segment.set(slot, slot);
+    return true;
+  }
+
+  delete(slot: number): void {
+    if (!this.isThere(slot)) return;
+    this.#takeOut(slot);
+    this.#store.remove(slot);
   }
 
   clear(): void {
     for (const segment of [this.#unused, this.#used, this.#late]) segment.clear();
-    this.#byKey.clear();
+    this.#store.clear();
+    this.#segments.fill(NOWHERE);
+    this.#entries = 0;
   }
 
   /** Moves to a new bound in steps: a smaller bound may evict most of the answers, a few in each step. */
   *resizing(boundOctets: number): Steps<void> {
+    const isSmaller = boundOctets < this.#boundOctets;
     while (this.#boundOctets > boundOctets) {
       this.#boundOctets = Math.max(boundOctets, this.#boundOctets - OCTETS_PER_STEP);
       this.#demote();
@@ -179,36 +180,88 @@ export class Segments {
       yield;
     }
     this.#boundOctets = boundOctets;
+    if (isSmaller) yield* this.#store.packing();
   }
 
-  /** `segment`: for an answer whose key is new. */
-  #put(answer: CachedAnswer, segment: number): void {
-    const { key } = answer;
-    const before = this.peek(key);
-    answer.segment = before?.segment ?? segment;
-    if (before !== undefined) this.#byKey.delete(key);
-    this.#byKey.set(key, answer);
-    this.#segmentOf(answer).set(key, answer);
+  /** `segment`: for an answer whose question is new. */
+  #put(
+    answer: CachedAnswer,
+    segment: number,
+    before: number,
+    earlier: 'none' | 'before' | 'of before',
+  ): StoredAnswer {
+    const isNew = before === NO_SLOT;
+    const itsSegment = isNew ? segment : (this.#segments[before] ?? segment);
+    const earlierSlot = isNew ? this.#addEarlier(answer) : this.#takeOver(before, earlier);
+    const added = this.#store.add(answer, earlierSlot);
+    this.#putIn(added.slot, itsSegment);
     this.#settle();
     this.#makeRoom();
+    return added;
   }
 
-  #segmentOf({ segment }: CachedAnswer): Segment {
+  #addEarlier({ earlier }: CachedAnswer): number {
+    return earlier === undefined ? NO_SLOT : this.#store.addEarlier(earlier);
+  }
+
+  /** Takes an answer out, and returns the slot that is left of it. */
+  #takeOver(before: number, earlier: 'none' | 'before' | 'of before'): number {
+    this.#takeOut(before);
+    if (earlier === 'none') {
+      this.#store.remove(before);
+      return NO_SLOT;
+    }
+    const its = this.#store.takeEarlier(before);
+    if (earlier === 'of before') {
+      this.#store.remove(before);
+      return its;
+    }
+    if (its !== NO_SLOT) this.#store.drop(its);
+    this.#store.detach(before);
+    return before;
+  }
+
+  #putIn(slot: number, segment: number): void {
+    if (slot >= this.#segments.length) {
+      const longer = new Uint8Array(Math.max(1024, 2 * slot));
+      longer.set(this.#segments);
+      this.#segments = longer;
+    }
+    this.#segments[slot] = segment;
+    this.#entries++;
+    this.#segmentOf(slot).set(slot, slot);
+  }
+
+  #takeOut(slot: number): void {
+    this.#segmentOf(slot).delete(slot);
+    this.#segments[slot] = NOWHERE;
+    this.#entries--;
+  }
+
+  #newSegment(): Segment {
+    return new LRUCache<number, number>({
+      maxSize: Number.MAX_SAFE_INTEGER,
+      sizeCalculation: (slot) => this.#store.sizeOf(slot),
+    });
+  }
+
+  #segmentOf(slot: number): Segment {
+    const segment = this.#segments[slot];
     return segment === UNUSED ? this.#unused : segment === USED ? this.#used : this.#late;
   }
 
-  #move(answer: CachedAnswer, segment: number): void {
-    this.#segmentOf(answer).delete(answer.key);
-    answer.segment = segment;
-    this.#segmentOf(answer).set(answer.key, answer);
+  #move(slot: number, segment: number): void {
+    this.#segmentOf(slot).delete(slot);
+    this.#segments[slot] = segment;
+    this.#segmentOf(slot).set(slot, slot);
   }
 
   #demote(): void {
     while (this.#used.calculatedSize > this.#boundOctets * USED_SHARE) {
       const oldest = this.#used.pop();
       if (oldest === undefined) return;
-      oldest.segment = UNUSED;
-      this.#unused.set(oldest.key, oldest);
+      this.#segments[oldest] = UNUSED;
+      this.#unused.set(oldest, oldest);
     }
   }
 
@@ -217,8 +270,8 @@ export class Segments {
     for (let left = SETTLED_AT_A_TIME; left > 0; left--) {
       const oldest = this.#late.pop();
       if (oldest === undefined) return;
-      oldest.segment = UNUSED;
-      this.#unused.set(oldest.key, oldest);
+      this.#segments[oldest] = UNUSED;
+      this.#unused.set(oldest, oldest);
     }
   }
 
@@ -231,8 +284,10 @@ export class Segments {
         this.#used.pop() ??
         this.#late.pop();
       if (victim === undefined) return;
-      this.#byKey.delete(victim.key);
+      this.#segments[victim] = NOWHERE;
+      this.#entries--;
       this.#evictions++;
+      this.#store.remove(victim);
     }
   }
 }

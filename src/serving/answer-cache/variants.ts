@@ -15,6 +15,7 @@ import { LRUCache } from 'lru-cache';
 import { FLAG } from '../../protocol/wire/header.ts';
 import { type Query, questionKey } from '../../protocol/wire/query.ts';
 import { hasProofs, withoutProofs } from '../../protocol/wire/response.ts';
+import { sizeOf } from './answer-record.ts';
 import {
   answerWhileStale,
   type CachedAnswer,
@@ -22,8 +23,8 @@ import {
   freshGiven,
   freshness,
   type GivenAnswer,
+  newAnswer,
   type StaleSettings,
-  sizeOf,
   staleGiven,
 } from './cached-answer.ts';
 
@@ -33,23 +34,21 @@ interface FoundVariant {
 }
 
 /**
- * Octets of answers made fit lately, and of those that they were made of: in a cut the same names are asked for repeatedly.
- * They count beside `cache.size`, which knows nothing of them.
+ * Octets of answers made fit lately: in a cut the same names are asked for repeatedly. They count beside `cache.size`, which
+ * knows nothing of them.
  */
 const FITTED_OCTETS = 2 * 1024 * 1024;
 
 export class Variants {
   readonly #peek: (query: Query, key: number) => CachedAnswer | undefined;
-  readonly #fitted = new LRUCache<CachedAnswer, CachedAnswer>({
-    maxSize: FITTED_OCTETS,
-    sizeCalculation: (fitted, answer) => sizeOf(fitted) + sizeOf(answer),
-  });
+  /** By serial number. */
+  readonly #fitted = new LRUCache<number, CachedAnswer>({ maxSize: FITTED_OCTETS, sizeCalculation: sizeOf });
   /** The best variant so far, while `best` goes through the variants. A field saves an object for each call. */
   #says: CachedAnswer | undefined;
   #isFresh = false;
   #rank = 0;
 
-  /** `peek` gives what is kept under a key for the query's question. */
+  /** `peek` gives what is kept under a key for the query's question, as an object of its own. */
   constructor(peek: (query: Query, key: number) => CachedAnswer | undefined) {
     this.#peek = peek;
   }
@@ -104,12 +103,14 @@ export class Variants {
   /** The answer as this query may have it; `undefined` where the rest would be no answer. */
   #fit(answer: CachedAnswer, query: Query): CachedAnswer | undefined {
     if (query.dnssecOk || !answer.dnssecOk) return answer;
-    const known = this.#fitted.get(answer);
+    const known = this.#fitted.get(answer.serial);
     if (known !== undefined) return known;
     const rest = withoutProofs(answer);
     if (rest === undefined) return undefined;
-    const fitted = rest.octets === answer.octets ? answer : { ...answer, ...rest };
-    this.#fitted.set(answer, fitted);
+    const { key, kind, lifetimeMs, storedAtMs } = answer;
+    const parts = { kind, lifetimeMs, earlier: undefined, ...rest };
+    const fitted = rest.octets === answer.octets ? answer : newAnswer(key, answer, parts, storedAtMs);
+    this.#fitted.set(answer.serial, fitted);
     return fitted;
   }
 }

@@ -1,7 +1,8 @@
 import t from 'tap';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
-import { ENTRY_OVERHEAD_OCTETS, mayRecheck } from '../../../src/serving/answer-cache/cached-answer.ts';
+import { ENTRY_OVERHEAD_OCTETS } from '../../../src/serving/answer-cache/answer-record.ts';
+import { mayRecheck } from '../../../src/serving/answer-cache/cached-answer.ts';
 import { message, opt, rawRecord } from '../../helpers/zone-text.ts';
 import { asked, bench, collidingNames, nxdomain, positive, servfail, settings } from './asked.ts';
 
@@ -72,18 +73,19 @@ t.test("two names that share a key have an answer each, and never get each other
   t.equal(find(asked(first)), one);
   const denied = store(nxdomain(second, 60), asked(second));
   t.equal(find(asked(second)), denied, 'a newer answer takes the place of its own');
-  t.equal(denied?.earlier, two);
+  t.equal(denied?.earlier?.serial, two?.serial);
   t.equal(find(asked(first)), one);
   for (const [name, octets] of [
     [first, one?.octets],
     [second, two?.octets],
   ] as const) {
     const given = cache.peekAny(asked(name, 'A', { dnssecOk: true }), time.monotonicMs() + 70_000, true);
-    t.equal(given?.answer.octets, octets, 'with another DO, too');
+    t.same(given?.answer.octets, octets, 'with another DO, too');
   }
   const other = new AnswerCache(settings);
-  const entries = [...cache.entries(0)].filter((entry) => entry !== undefined);
-  for (const entry of entries) t.equal(other.load(entry, 0), 'kept', 'through a restart');
+  for (const entry of cache.entries(0)) {
+    if (entry !== undefined) t.equal(other.load(entry, 0), 'kept', 'through a restart');
+  }
   t.ok(other.find(asked(first), 0));
   t.ok(other.find(asked(second), 0));
 });

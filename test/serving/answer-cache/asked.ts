@@ -4,6 +4,7 @@ import type { ResponseIndex } from '../../../src/protocol/wire/response-records.
 import { typeFromText } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
+import { StoredAnswer } from '../../../src/serving/answer-cache/answer-store.ts';
 import { type CachedAnswer, freshness } from '../../../src/serving/answer-cache/cached-answer.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { message, rawRecord, soaData } from '../../helpers/zone-text.ts';
@@ -95,14 +96,29 @@ const BENCH_NAME = 'www.example.com';
 export function bench(changed: Partial<AnswerCacheSettings> = {}) {
   const time = new VirtualTime();
   const cache = new AnswerCache({ ...settings, ...changed });
+  const held = holder();
   return {
     time,
     cache,
-    find: (query = asked(BENCH_NAME)) => cache.find(query, time.monotonicMs()),
+    find: (query = asked(BENCH_NAME)) => held(cache.find(query, time.monotonicMs())),
     store: (octets: Uint8Array, query = asked(BENCH_NAME)) =>
-      cache.store(query, octets, indexed(octets), time.monotonicMs()),
+      held(cache.store(query, octets, indexed(octets), time.monotonicMs())),
     fail: (query = asked(BENCH_NAME)) => cache.noteFailure(query, time.monotonicMs()),
     state: (answer: CachedAnswer | undefined) =>
       answer === undefined ? 'none' : freshness(answer, time.monotonicMs(), cache.settings),
+  };
+}
+
+/**
+ * Makes a function that gives an object of its own for each stored answer, and the same object again for the same answer: the
+ * cache gives one object for all.
+ */
+export function holder() {
+  const known = new Map<number, CachedAnswer>();
+  return (answer: CachedAnswer | undefined): CachedAnswer | undefined => {
+    if (!(answer instanceof StoredAnswer)) return answer;
+    const held = known.get(answer.serial) ?? answer.hold();
+    known.set(answer.serial, held);
+    return held;
   };
 }

@@ -2,12 +2,8 @@
 import t from 'tap';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import { writePatchedReply } from '../../../src/protocol/wire/response-patch.ts';
-import {
-  ageSeconds,
-  answerWhileStale,
-  ENTRY_OVERHEAD_OCTETS,
-  mayRecheck,
-} from '../../../src/serving/answer-cache/cached-answer.ts';
+import { ENTRY_OVERHEAD_OCTETS } from '../../../src/serving/answer-cache/answer-record.ts';
+import { ageSeconds, answerWhileStale, mayRecheck } from '../../../src/serving/answer-cache/cached-answer.ts';
 import { message } from '../../helpers/zone-text.ts';
 import { asked, bench, NXDOMAIN, nodata, nxdomain, positive, servfail, settings } from './asked.ts';
 
@@ -19,10 +15,10 @@ t.test('peekAny finds what find finds, and leaves no trace of it', async (t) => 
   t.equal(peek(), undefined);
   const answer = store(positive(name, 300));
   await time.advance(1_000);
-  t.equal(peek(), answer);
+  t.equal(peek()?.serial, answer?.serial);
   t.equal(peek(asked('ww2.example.com')), undefined);
   await time.advance(300_000);
-  t.equal(peek(), answer, 'stale');
+  t.equal(peek()?.serial, answer?.serial, 'stale');
   t.match(answer, { hits: 0, usedAtMs: 0 });
   t.match(cache.stats(), { hits: 0, staleHits: 0, misses: 0 });
   await time.advance(settings.staleForMs);
@@ -50,7 +46,7 @@ t.test('the last answer with a TTL of 0 replaces the answer before it, and is st
       const given = cache.peekAny(asked(name), 0, true);
       // an NXDOMAIN that nobody confirms lets the last good answer speak, whatever its TTL was
       const isGoodAgain = after === 'nxdomain' && before !== 'nxdomain';
-      t.equal(given?.answer.octets === answer?.octets, !isGoodAgain);
+      t.equal(given?.answer.serial === answer?.serial, !isGoodAgain);
       t.match(given?.ttl, { ttlSeconds: settings.staleTtlSeconds });
     }
   }
@@ -189,12 +185,12 @@ t.test(
       await time.advance(60_000);
       t.equal(state(find()), 'stale');
       t.equal(
-        answerWhileStale(find()!, time.monotonicMs(), settings),
-        good,
+        answerWhileStale(find()!, time.monotonicMs(), settings).serial,
+        good?.serial,
         `${kind}: the good answer while disconnected`,
       );
       const again = store(nxdomain(name, 60));
-      t.equal(again?.earlier, good, `${kind}: kept through a second NXDOMAIN`);
+      t.equal(again?.earlier?.serial, good?.serial, `${kind}: kept through a second NXDOMAIN`);
       t.equal(again?.earlier?.earlier, undefined, 'and only one');
       await time.advance(86_400_000 + 90_000);
       t.equal(store(nxdomain(name, 60))?.earlier, undefined, `${kind}: not longer than its own stale time`);
