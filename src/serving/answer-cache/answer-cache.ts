@@ -179,8 +179,8 @@ export class AnswerCache {
    * until the recheck where an answer to the question is kept with another DO or CD.
    */
   noteFailure(query: Query, nowMs: number, extendedError?: number): CachedAnswer | undefined {
-    const own = this.#answers.find(query.key, query);
-    if (own !== undefined && this.#isKept(own, nowMs)) {
+    const own = this.#ownKept(query, nowMs);
+    if (own !== undefined) {
       own.nextRecheckMs = nowMs + RECHECK_MS;
       return undefined;
     }
@@ -351,6 +351,12 @@ export class AnswerCache {
     const found = this.#answers.find(query.key, query);
     if (found !== undefined) this.#answers.touch(found.slot);
     return found;
+  }
+
+  /** As `#own`, unless it has expired, and leaving no trace. */
+  #ownKept(query: Query, nowMs: number): CachedAnswer | undefined {
+    const own = this.#answers.find(query.key, query);
+    return own !== undefined && this.#isKept(own, nowMs) ? own : undefined;
   }
 
   #isKept(answer: CachedAnswer, nowMs: number): boolean {

@@ -61,7 +61,7 @@ function recordOctets(index: ResponseIndex): number {
 }
 
 /**
- * What an answer takes beside its record: 84 octets in the arrays of answer-store.ts with their index, and some 120 in
+ * What an answer takes beside its record: 84 octets in the arrays of stored-answers.ts with their index, and some 120 in
  * lru-cache, which grows by doubling. Measured over 400,000 entries on Node 26.
  */
 export const ENTRY_OVERHEAD_OCTETS = 208;

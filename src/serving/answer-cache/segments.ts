@@ -17,8 +17,8 @@ import { LRUCache } from 'lru-cache';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import { sizeOf } from './answer-record.ts';
-import { AnswerStore, NO_SLOT, type StoredAnswer } from './answer-store.ts';
 import { type CachedAnswer, failureParts, isAnswerTo, newAnswer } from './cached-answer.ts';
+import { NO_SLOT, type StoredAnswer, StoredAnswers } from './stored-answers.ts';
 
 const USED_SHARE = 0.8;
 const LATE_SHARE = 1 / 8;
@@ -40,7 +40,7 @@ type Segment = LRUCache<number, number>;
 const options: LRUCache.GetOptions<number, number, unknown> = {};
 
 export class Segments {
-  readonly #store: AnswerStore;
+  readonly #store: StoredAnswers;
   readonly #unused = this.#newSegment();
   readonly #used = this.#newSegment();
   readonly #late = this.#newSegment();
@@ -52,7 +52,7 @@ export class Segments {
   #evictions = 0;
 
   constructor(boundOctets: number, isCut: () => boolean) {
-    this.#store = new AnswerStore(boundOctets);
+    this.#store = new StoredAnswers(boundOctets);
     this.#boundOctets = boundOctets;
     this.#isCut = isCut;
   }

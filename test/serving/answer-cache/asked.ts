@@ -4,8 +4,8 @@ import type { ResponseIndex } from '../../../src/protocol/wire/response-records.
 import { typeFromText } from '../../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
 import { AnswerCache, type AnswerCacheSettings } from '../../../src/serving/answer-cache/answer-cache.ts';
-import { StoredAnswer } from '../../../src/serving/answer-cache/answer-store.ts';
 import { type CachedAnswer, freshness } from '../../../src/serving/answer-cache/cached-answer.ts';
+import { StoredAnswer } from '../../../src/serving/answer-cache/stored-answers.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { message, rawRecord, soaData } from '../../helpers/zone-text.ts';
 

@@ -24,7 +24,7 @@ const OCTETS_PER_SLOT = 256;
 
 /** An answer in the store. Its counters are those of the store, and stay there. */
 export class StoredAnswer implements CachedAnswer {
-  readonly #store: AnswerStore;
+  readonly #store: StoredAnswers;
   slot = NO_SLOT;
   serial = 0;
   key = 0;
@@ -37,7 +37,7 @@ export class StoredAnswer implements CachedAnswer {
   storedAtMs = 0;
   lifetimeMs = 0;
 
-  constructor(store: AnswerStore, octets: Uint8Array, index: ResponseIndex) {
+  constructor(store: StoredAnswers, octets: Uint8Array, index: ResponseIndex) {
     this.#store = store;
     this.octets = octets;
     this.index = index;
@@ -90,7 +90,7 @@ interface SlabsBefore {
   readonly isThere: Uint8Array;
 }
 
-export class AnswerStore {
+export class StoredAnswers {
   #slabs = new Slabs();
   /** While answers move to new slabs: the old slabs, and the slots that are still there. */
   #before: SlabsBefore | undefined;
