@@ -15,7 +15,7 @@ import { Relevance, relevantRecords } from './relevance.ts';
 import { boundedTtl, type ResponseIndex, SECTION } from './response-records.ts';
 
 const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
-const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven octets; none that is honest comes near
+export const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven octets; none that is honest comes near
 /**
  * Octets of all names, written out, in a response whose records do not plainly belong to its question; with more it is
  * refused. To compare names of 255 octets in 4,000 records took the loop half a second; a thousand names of usual length fit.

@@ -5,6 +5,7 @@
  */
 import { AliasNote } from '../../protocol/wire/alias-chain.ts';
 import { uint16At } from '../../protocol/wire/header.ts';
+import { MAX_RECORDS } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { ANSWER_KINDS, type AnswerKind, type CachedAnswer } from './cached-answer.ts';
 import { CHUNK_OCTETS, chunksFor } from './slabs.ts';
@@ -37,7 +38,6 @@ const BIT = {
 } as const;
 
 const MAX_MESSAGE = 65_535;
-const MAX_RECORDS = 4_096;
 const SPACE_OCTETS = FACT_OCTETS + MAX_MESSAGE + 1 + 2 * MAX_RECORDS;
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };

@@ -81,7 +81,9 @@ export class Segments {
 
   /** The slots of the answers with a greater serial number. */
   *arrivedSince(serial: number): Generator<number, void> {
-    for (const slot of this.slots()) if (this.#store.serialOf(slot) > serial) yield slot;
+    for (let slot = 0; slot < this.#store.end; slot++) {
+      if (this.#store.serialOf(slot) > serial && this.isThere(slot)) yield slot;
+    }
   }
 
   isThere(slot: number): boolean {

@@ -21,6 +21,8 @@ const MOST_SLOTS_AT_FIRST = 2 ** 20;
 const FEWEST_SLOTS = 64;
 /** The smallest answer is larger than this. */
 const OCTETS_PER_SLOT = 256;
+/** A note is an object. When there are more, all go: an answer without its note costs one more search. */
+const MOST_NOTES = 2 ** 14;
 
 /** An answer in the store. Its counters are those of the store, and stay there. */
 export class StoredAnswer implements CachedAnswer {
@@ -287,7 +289,8 @@ export class StoredAnswers {
   /** Moves all answers into as few slabs as they need, a few answers in each step. Call it after a smaller bound. */
   *packing(): Steps<void> {
     if (this.#before !== undefined) atOnce(this.#moving(this.#before)); // the packing of an earlier bound was left unfinished
-    const isThere = Uint8Array.from(this.#sizes.subarray(0, this.#fresh), (size) => (size === 0 ? 0 : 1));
+    const isThere = new Uint8Array(this.#fresh);
+    for (let slot = 0; slot < isThere.length; slot++) isThere[slot] = this.sizeOf(slot) === 0 ? 0 : 1;
     this.#before = { slabs: this.#slabs, isThere };
     this.#slabs = new Slabs();
     yield* this.#moving(this.#before);
@@ -344,6 +347,7 @@ export class StoredAnswers {
   #note(slot: number): AliasNote {
     const known = this.#notes.get(slot);
     if (known !== undefined) return known;
+    if (this.#notes.size === MOST_NOTES) this.#notes.clear();
     const note = new AliasNote(this.#record.isOpen);
     this.#notes.set(slot, note);
     return note;

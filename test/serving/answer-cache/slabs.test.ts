@@ -49,6 +49,29 @@ t.test('records come back as they were put, whatever is removed between them; no
   );
 });
 
+t.test('the longest message comes back whole, and does not stay in a cache that is smaller', async (t) => {
+  const records = 4_092; // of the 4,096 that are accepted; 65,504 octets
+  const query = asked('.');
+  const octets = new Uint8Array(17 + 16 * records);
+  octets.set(positive('.', 300).subarray(0, 17));
+  octets.set([records >> 8, records & 255], 6);
+  for (let n = 0; n < records; n++) {
+    octets.set([0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 10, 0, n >> 8, n & 255], 17 + 16 * n);
+  }
+  for (const [sizeOctets, isKept] of [
+    [96 * 1024, true],
+    [64 * 1024, false],
+  ] as const) {
+    const cache = new AnswerCache({ ...settings, sizeOctets });
+    const given = cache.store(query, octets, indexed(octets), 0);
+    t.same(given?.octets.slice(0, given.index.end), octets, 'to reply from');
+    const found = cache.find(query, 1);
+    t.equal(found !== undefined, isKept);
+    if (found !== undefined) t.same(found.octets.slice(0, found.index.end), octets);
+    t.ok(cache.stats().octets <= sizeOctets);
+  }
+});
+
 t.test('a smaller bound moves what stays into fewer slabs, while answers come and go', async (t) => {
   const cache = new AnswerCache({ ...settings, sizeOctets: 4 * 1024 * 1024 });
   const put = (n: number) => {
