@@ -2,8 +2,7 @@
 
 import type { LinkReport } from '../link/link-monitor.ts';
 import type { LogState } from '../log/line-queue.ts';
-import { type ClusterIdentity, clusterText } from '../records/cluster-identity.ts';
-import type { EndpointRecord } from '../records/endpoint-record.ts';
+import { type ClusterIdentity, clusterText, type EndpointRecord } from '../records/endpoint-record.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
 import { isInTrouble } from '../refresh/credential-state.ts';
 import {

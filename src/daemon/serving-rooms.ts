@@ -18,16 +18,14 @@ import { ServerCookies } from '../serving/listener/server-cookies.ts';
 import { TcpSlots } from '../serving/listener/tcp.ts';
 import { DisconnectedRules } from '../serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../serving/local-zones/local-zones.ts';
-import { FailedNames } from '../serving/resolver/failed-names.ts';
 import { Rehearsal, type RehearsalDeps } from '../serving/resolver/rehearsal.ts';
 import { Resolver } from '../serving/resolver/resolver.ts';
-import type { ResolverOptions, ResolverRules } from '../serving/resolver/resolver-deps.ts';
+import { FailedNames, type ResolverOptions, type ResolverRules } from '../serving/resolver/resolver-deps.ts';
 import { Identity } from '../serving/resolver/server-texts.ts';
 import type { Route } from '../serving/turn.ts';
 import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
-import type { ConfigInForce } from './routes.ts';
-import { defaultGroup, disconnectedRules, siteNames } from './routes.ts';
+import { type ConfigInForce, defaultGroup, disconnectedRules, siteNames } from './routes.ts';
 
 /** The parts of other rooms that the serving side needs. */
 interface Around {

@@ -1,7 +1,6 @@
-/** The record of one cluster's endpoint: refresh/ publishes it, store/ keeps it, serving/ answers from it. */
+/** The record of one cluster's endpoint, and which cluster it belongs to: refresh/ publishes it, store/ keeps it, serving/ answers from it. */
 import { isIPv4 } from 'node:net';
 import type { AddressProof } from './address-proof.ts';
-import { hasSameJson } from './canonical-json.ts';
 import type { SourceName } from './sources.ts';
 
 /** Whether a text is an address that an endpoint can have: clusters on Outposts are IPv4 only. */
@@ -112,7 +111,7 @@ export interface EndpointRecord {
  * sighting, confirmation and description; the TTL, which a cache in between counts down; whether the last refresh failed. The
  * order of clusters and of addresses is no content.
  */
-export type RecordChange = 'none' | 'ageing' | 'content';
+type RecordChange = 'none' | 'ageing' | 'content';
 
 /**
  * Compares two sets of records, a record a step, because a set may have a thousand clusters; ends at the first difference in
@@ -181,4 +180,124 @@ function namesIn(addresses: readonly ServedAddress[]): readonly string[] {
 function persistedOf(record: EndpointRecord): object {
   const addresses = record.addresses.map(({ isLast: _, ...kept }) => kept);
   return { ...record, addresses: addresses.sort((one, other) => (one.address < other.address ? -1 : 1)) };
+}
+
+// Decides which record belongs to which cluster: by Region and name, or by name where no Region is known. Pure.
+
+export interface ClusterIdentity {
+  readonly name: string;
+  readonly region?: string | undefined;
+  /** Distinguishes clusters of the same name where a Region is not known. */
+  readonly endpoint?: string | undefined;
+}
+
+/** As a person reads it: `my-cluster`, or `my-cluster (us-west-2)` where a second cluster has that name. */
+export function clusterText({ name, region }: ClusterIdentity, all: readonly ClusterIdentity[]): string {
+  const isOnlyOne = all.filter((other) => other.name === name).length < 2;
+  return isOnlyOne || region === undefined ? name : `${name} (${region})`;
+}
+
+export function identityOf({ cluster: name, region, endpoint }: EndpointRecord): ClusterIdentity {
+  return { name, region, endpoint };
+}
+
+function hasSameIdentity(one: ClusterIdentity, other: ClusterIdentity): boolean {
+  return one.name === other.name && one.region === other.region;
+}
+
+/** One of the two was written, or is configured now, without its Region. */
+function isSimilar(one: ClusterIdentity, other: ClusterIdentity): boolean {
+  return one.name === other.name && (one.region === undefined || other.region === undefined);
+}
+
+/** Whether the endpoint's name contains the Region: EKS writes the Region into this name. */
+function isNamedAfter({ endpoint }: ClusterIdentity, { region }: ClusterIdentity): boolean {
+  return region !== undefined && (endpoint?.split('.').includes(region) ?? false);
+}
+
+/** The rules, from certain to likely. All clusters try a rule before the next rule, so that no cluster takes another cluster's record. */
+const RULES: readonly ((cluster: ClusterIdentity, known: ClusterIdentity) => boolean)[] = [
+  hasSameIdentity,
+  (cluster, known) =>
+    isSimilar(cluster, known) && cluster.endpoint !== undefined && cluster.endpoint === known.endpoint,
+  (cluster, known) =>
+    isSimilar(cluster, known) && (isNamedAfter(known, cluster) || isNamedAfter(cluster, known)),
+  isSimilar,
+];
+
+/**
+ * The record of each cluster that has one; no record goes to two clusters. In steps, because there may be a thousand
+ * clusters.
+ */
+export function* pairUp<C extends ClusterIdentity, K>(
+  clusters: readonly C[],
+  known: readonly K[],
+  identify: (one: K) => ClusterIdentity,
+): Generator<undefined, ReadonlyMap<C, K>, undefined> {
+  const pairs = new Map<C, K>();
+  const taken = new Set<K>();
+  const named = Map.groupBy(known, (one) => identify(one).name);
+  for (const isPair of RULES) {
+    for (const cluster of clusters) {
+      yield;
+      if (pairs.has(cluster)) continue;
+      const alike = named.get(cluster.name) ?? [];
+      const found = alike.find((one) => !taken.has(one) && isPair(cluster, identify(one)));
+      if (found === undefined) continue;
+      pairs.set(cluster, found);
+      taken.add(found);
+    }
+  }
+  return pairs;
+}
+
+/** The name from DescribeCluster, where the record has a different one: that of the operator, wrong or outdated. */
+export function otherEndpointOf({
+  endpoint,
+  details,
+}: Pick<EndpointRecord, 'endpoint' | 'details'>): string | undefined {
+  return details === undefined || details.endpoint === endpoint ? undefined : details.endpoint;
+}
+
+// Writes a JSON value as one text that does not depend on key order and white space. Checksums and comparisons need
+// such a text.
+
+/**
+ * Members sorted by key (UTF-16 code units), no white space, strings and numbers as JSON.stringify writes them, members
+ * without a value left out. The same text as `jq -jcS` prints while keys are ASCII and numbers are whole. The caller
+ * bounds the depth.
+ */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item)).join(',')}]`;
+  if (typeof value === 'object' && value !== null) return `{${canonicalMembers(value).join(',')}}`;
+  return JSON.stringify(value) ?? 'null';
+}
+
+function canonicalMembers(value: object): string[] {
+  return Object.entries(value)
+    .filter(([, item]) => item !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`);
+}
+
+/** Whether two values have one canonical text; composes none. */
+export function hasSameJson(one: unknown, other: unknown): boolean {
+  if (Object.is(one, other)) return true;
+  if (Array.isArray(one) && Array.isArray(other)) {
+    return one.length === other.length && one.every((item, at) => hasSameJson(item, other[at]));
+  }
+  if (!isObject(one) || !isObject(other)) return false;
+  for (const key in one) if (!hasSameJson(one[key], other[key])) return false;
+  for (const key in other) if (other[key] !== undefined && one[key] === undefined) return false;
+  return true;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Whether arrays and objects are nested in more than `limit` levels; itself bounded by `limit`. */
+export function isDeeperThan(value: unknown, limit: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return limit === 0 || Object.values(value).some((item) => isDeeperThan(item, limit - 1));
 }

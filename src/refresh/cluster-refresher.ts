@@ -8,8 +8,12 @@
  */
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
-import { otherEndpointOf } from '../records/cluster-identity.ts';
-import type { ClusterDetails, EndpointRecord, Pin } from '../records/endpoint-record.ts';
+import {
+  type ClusterDetails,
+  type EndpointRecord,
+  otherEndpointOf,
+  type Pin,
+} from '../records/endpoint-record.ts';
 import type { Observation } from '../records/observation.ts';
 import {
   askedRegion,

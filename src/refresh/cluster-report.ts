@@ -1,7 +1,11 @@
 /** Describes one cluster for a person, as plain data for the status: ages instead of times, and warnings. Pure. */
 import { type ProofReason, type ProofState, servedIn } from '../records/address-proof.ts';
-import { otherEndpointOf } from '../records/cluster-identity.ts';
-import type { EndpointRecord, HeldChange, ServedAddress } from '../records/endpoint-record.ts';
+import {
+  type EndpointRecord,
+  type HeldChange,
+  otherEndpointOf,
+  type ServedAddress,
+} from '../records/endpoint-record.ts';
 import type { Ending } from '../records/observation.ts';
 import { isAddressSource, SOURCE_NAMES, type SourceName, traitsOf } from '../records/sources.ts';
 import type { ClusterSettings } from './cluster-settings.ts';

@@ -3,8 +3,7 @@
  * refuses to know what was seen before and what will be served.
  */
 import type { Evidence } from '../link/link-state.ts';
-import { otherEndpointOf } from '../records/cluster-identity.ts';
-import type { EndpointRecord } from '../records/endpoint-record.ts';
+import { type EndpointRecord, otherEndpointOf } from '../records/endpoint-record.ts';
 import type { Observation, Source, SourceContext } from '../records/observation.ts';
 import { askedRegion, type SourceName, traitsOf } from '../records/sources.ts';
 import { inBackground } from '../runtime/background.ts';

@@ -1,8 +1,7 @@
 /** Logs the refresh journey of one cluster: each fact once when it begins and once when it ends. */
 import type { Log } from '../log/log.ts';
 import type { Message } from '../log/message.ts';
-import { otherEndpointOf } from '../records/cluster-identity.ts';
-import type { EndpointRecord } from '../records/endpoint-record.ts';
+import { type EndpointRecord, otherEndpointOf } from '../records/endpoint-record.ts';
 import type { FailureReason, Observation } from '../records/observation.ts';
 import { isListing, type SourceName } from '../records/sources.ts';
 import { type CredentialState, isInTrouble } from './credential-state.ts';

@@ -6,8 +6,14 @@
 import type { ProofRequest } from '../far-side/prove.ts';
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
-import { type ClusterIdentity, identityOf, pairUp } from '../records/cluster-identity.ts';
-import type { EndpointRecord, Pin, ServedAddress } from '../records/endpoint-record.ts';
+import {
+  type ClusterIdentity,
+  type EndpointRecord,
+  identityOf,
+  type Pin,
+  pairUp,
+  type ServedAddress,
+} from '../records/endpoint-record.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { atOnce, inSlices, type Pause, type Steps, Turnstile } from '../runtime/slices.ts';

@@ -16,7 +16,7 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { normalizeName } from '../protocol/words/name.ts';
-import { canonicalJson, isDeeperThan } from '../records/canonical-json.ts';
+import { canonicalJson, isDeeperThan } from '../records/endpoint-record.ts';
 import type { Steps } from '../runtime/slices.ts';
 
 const MAX_DEPTH = 32; // our files have 6; bounds the recursion over a file that another program wrote

@@ -7,7 +7,7 @@
  * the earlier events that the ledger could not write. A line of a later version is an entry without `event`.
  */
 import * as z from 'zod';
-import { isDeeperThan } from '../records/canonical-json.ts';
+import { isDeeperThan } from '../records/endpoint-record.ts';
 
 const texts = z.array(z.string()).readonly();
 const place = { cluster: z.string(), region: z.string().optional() };

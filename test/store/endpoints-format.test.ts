@@ -2,8 +2,12 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
 import { type AddressProof, PROOF_REASONS, PROOF_STATES } from '../../src/records/address-proof.ts';
-import { canonicalJson } from '../../src/records/canonical-json.ts';
-import type { ClusterDetails, EndpointRecord, HeldChange } from '../../src/records/endpoint-record.ts';
+import {
+  type ClusterDetails,
+  canonicalJson,
+  type EndpointRecord,
+  type HeldChange,
+} from '../../src/records/endpoint-record.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import type { Decoded } from '../../src/store/checked-json.ts';
 import { ENDPOINTS, type EndpointsFile, MAX_FILE_OCTETS } from '../../src/store/endpoints-format.ts';

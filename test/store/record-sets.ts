@@ -1,5 +1,4 @@
-import { canonicalJson } from '../../src/records/canonical-json.ts';
-import type { EndpointRecord, ServedAddress } from '../../src/records/endpoint-record.ts';
+import { canonicalJson, type EndpointRecord, type ServedAddress } from '../../src/records/endpoint-record.ts';
 
 const START_MS = Date.UTC(2026, 0, 1);
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
 import { typeFromText } from '../../src/protocol/words/codes.ts';
-import { canonicalJson } from '../../src/records/canonical-json.ts';
+import { canonicalJson } from '../../src/records/endpoint-record.ts';
 import type { RetainedRecord } from '../../src/records/retained-record.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import type { Written } from '../../src/store/checked-json.ts';

@@ -5,7 +5,7 @@ import { socketText } from '../../config/kinds/address.ts';
 import { defaultGroup, siteGroup } from '../../daemon/routes.ts';
 import { isAtOrUnder } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES } from '../../protocol/words/special-names.ts';
-import { clusterText } from '../../records/cluster-identity.ts';
+import { clusterText } from '../../records/endpoint-record.ts';
 import type { RetainedRecord } from '../../records/retained-record.ts';
 import { systemCode } from '../../store/file-system.ts';
 import type { Reading } from '../../store/state-format.ts';

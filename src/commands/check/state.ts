@@ -1,8 +1,14 @@
 /** Finds out whether the state on disk is enough to answer through an outage and a restart. */
 import { access, constants, stat } from 'node:fs/promises';
 import type { ClusterConfig, Config } from '../../config/config.ts';
-import { type ClusterIdentity, clusterText, identityOf, pairUp } from '../../records/cluster-identity.ts';
-import type { ClusterDetails, EndpointRecord } from '../../records/endpoint-record.ts';
+import {
+  type ClusterDetails,
+  type ClusterIdentity,
+  clusterText,
+  type EndpointRecord,
+  identityOf,
+  pairUp,
+} from '../../records/endpoint-record.ts';
 import { SOURCE_NAMES, SOURCES } from '../../records/sources.ts';
 import { ageText } from '../../report/report.ts';
 import { atOnce } from '../../runtime/slices.ts';

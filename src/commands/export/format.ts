@@ -5,8 +5,7 @@
 import { type SocketAddress, socketText } from '../../config/kinds/address.ts';
 import { AWS_PARTITIONS } from '../../protocol/words/aws-partitions.ts';
 import { isAtOrUnder } from '../../protocol/words/name.ts';
-import { otherEndpointOf } from '../../records/cluster-identity.ts';
-import type { EndpointRecord } from '../../records/endpoint-record.ts';
+import { type EndpointRecord, otherEndpointOf } from '../../records/endpoint-record.ts';
 import { ageText } from '../../report/report.ts';
 import type { EndpointsFile } from '../../store/endpoints-format.ts';
 import { lastConfirmedAtMs } from '../check/state.ts';

@@ -1,7 +1,6 @@
 /** The formats of `export` that hold the records themselves: a master file, a hosts file, JSON. */
 
-import { otherEndpointOf } from '../../records/cluster-identity.ts';
-import type { EndpointRecord } from '../../records/endpoint-record.ts';
+import { type EndpointRecord, otherEndpointOf } from '../../records/endpoint-record.ts';
 import type { EndpointsFile } from '../../store/endpoints-format.ts';
 import { lastConfirmedAtMs } from '../check/state.ts';
 import { type ExportFormat, type ExportSite, endpointNames, headLine, recordTitle } from './format.ts';

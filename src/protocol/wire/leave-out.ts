@@ -3,10 +3,15 @@
  * the copy sets each pointer again, because its target moves, and writes out a name whose target has gone.
  */
 
-import { isPointer, pointerAt } from './compressed-name.ts';
 import { HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16 } from './header.ts';
 import { type RdataCopier, walkRdata } from './rdata-shape.ts';
-import { forEachRecord, type RecordPlace, type ResponseIndex } from './response-records.ts';
+import {
+  forEachRecord,
+  isPointer,
+  pointerAt,
+  type RecordPlace,
+  type ResponseIndex,
+} from './response-records.ts';
 
 /** Whether a record is to go: by its TYPE, its section, its place among the records of the message, and its RDATA's offset. */
 export type IsLeftOut = (type: number, section: number, ordinal: number, rdataAt: number) => boolean;

@@ -5,9 +5,9 @@
 import { isIPv4 } from 'node:net';
 import { typeFromText, typeName } from '../words/codes.ts';
 import { NameError, nameFromWire, nameToWire } from '../words/name.ts';
-import { labelAt, wholeNameEnd } from './compressed-name.ts';
 import { putUint16, putUint32, uint16At, uint32At } from './header.ts';
 import { skipName } from './query.ts';
+import { labelAt, wholeNameEnd } from './response-records.ts';
 
 /** The fields of each type's RDATA, in their order; `FIELDS` below explains each word. */
 const TABLE = `

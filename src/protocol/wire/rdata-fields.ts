@@ -1,6 +1,7 @@
 /** Checks fields of RDATA that are neither names nor of fixed size: whether their content is whole. */
-import { isPlainName } from './compressed-name.ts';
+
 import { uint16At, uint32At } from './header.ts';
+import { isPlainName } from './response-records.ts';
 
 /** The offset after a field that starts at `at`, in RDATA that ends at `end`; -1 when it is broken. */
 export type FieldCheck = (message: Uint8Array, at: number, end: number) => number;

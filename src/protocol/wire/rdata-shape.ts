@@ -2,8 +2,9 @@
  * The shapes of RDATA: for each TYPE that has one, the fields in their order. Whether RDATA has the shape of its TYPE is
  * decided here; unknown TYPEs have none and pass untouched (RFC 3597). What the fields mean is nobody's business here.
  */
-import { isPlainName, wholeNameEnd } from './compressed-name.ts';
+
 import { FIELD_CHECKS, type FieldCheck, stringEnd } from './rdata-fields.ts';
+import { isPlainName, wholeNameEnd } from './response-records.ts';
 
 /**
  * TYPE, mnemonic, fields. A number is as many octets. The words:

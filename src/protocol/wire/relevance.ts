@@ -8,10 +8,18 @@
  */
 import { TYPE } from '../words/codes.ts';
 import { MAX_ALIASES } from './alias-chain.ts';
-import { isAtOrUnderName, isPointer, isSameName, nameKey, pointerAt } from './compressed-name.ts';
 import { HEADER_OCTETS, uint16At } from './header.ts';
 import { hasShape, seen } from './rdata-shape.ts';
-import { forEachRecord, type ResponseIndex, SECTION } from './response-records.ts';
+import {
+  forEachRecord,
+  isAtOrUnderName,
+  isPointer,
+  isSameName,
+  nameKey,
+  pointerAt,
+  type ResponseIndex,
+  SECTION,
+} from './response-records.ts';
 
 const MAX_HOSTS = 64; // more is left to the other reading
 /** Comparisons of an owner with hosts: names of 255 octets that differ at their end took the loop 70 ms. */

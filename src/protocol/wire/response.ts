@@ -6,13 +6,12 @@
 
 import { CLASS, OPTION_EXTENDED_ERROR, RCODE, TYPE } from '../words/codes.ts';
 import { AliasNote, aliasChain, followsAliases } from './alias-chain.ts';
-import { walked, wholeNameEnd } from './compressed-name.ts';
 import { FLAG, HEADER_OCTETS, uint16At, uint32At } from './header.ts';
 import { leaveOut } from './leave-out.ts';
 import { skipName } from './query.ts';
 import { hasShape, seen } from './rdata-shape.ts';
 import { Relevance, relevantRecords } from './relevance.ts';
-import { boundedTtl, type ResponseIndex, SECTION } from './response-records.ts';
+import { boundedTtl, type ResponseIndex, SECTION, walked, wholeNameEnd } from './response-records.ts';
 
 const FIXED_RR_OCTETS = 10; // TYPE, CLASS, TTL, RDLENGTH
 export const MAX_RECORDS = 4096; // 65,535 octets hold at most 5,957 records of eleven octets; none that is honest comes near

@@ -1,7 +1,12 @@
 /** Finds the differences between two records of one cluster, for the log, the ledger and the metrics. Pure. */
 import type { ProofReason, ProofState } from '../../records/address-proof.ts';
-import { hasSameJson } from '../../records/canonical-json.ts';
-import type { ClusterDetails, EndpointRecord, HeldChange, Pin } from '../../records/endpoint-record.ts';
+import {
+  type ClusterDetails,
+  type EndpointRecord,
+  type HeldChange,
+  hasSameJson,
+  type Pin,
+} from '../../records/endpoint-record.ts';
 import { hasSameAddresses } from './guard.ts';
 
 export type Change =

@@ -1,6 +1,5 @@
 /** Composes the answers of one endpoint name and of one reverse name. */
-import { type ApexAnswers, apexAnswers } from '../../protocol/wire/apex-answers.ts';
-import { composeLocalAnswer } from '../../protocol/wire/local-answer.ts';
+import { type ApexAnswers, apexAnswers, composeLocalAnswer } from '../../protocol/wire/local-answer.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';

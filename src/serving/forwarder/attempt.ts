@@ -7,7 +7,7 @@ import { FLAG } from '../../protocol/wire/header.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { RCODE } from '../../protocol/words/codes.ts';
 import type { Random } from '../../runtime/random.ts';
-import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
+import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
 import {
   Exchange,
   type ExchangeEnd,

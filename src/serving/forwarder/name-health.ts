@@ -23,8 +23,8 @@ import { hashName, type Query, suffixEquals } from '../../protocol/wire/query.ts
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { isAboutName, RCODE } from '../../protocol/words/codes.ts';
 import { lower, nameFromWire } from '../../protocol/words/name.ts';
+import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
 import type { AttemptListener } from './attempt.ts';
-import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
 import { domainDepth, type Question, queryDomainDepth } from './question.ts';
 
 /** An older failure proves nothing about this moment: the next question finds out. */

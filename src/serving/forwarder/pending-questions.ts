@@ -7,9 +7,9 @@
  * everything to the upstream with the warmest cache, and back, with every hiccup.)
  */
 import { isAboutName, RCODE, rcodeName } from '../../protocol/words/codes.ts';
+import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
 import type { Reply } from '../turn.ts';
 import type { Attempt, AttemptListener } from './attempt.ts';
-import type { Deadline, DeadlineSweep } from './deadline-sweep.ts';
 import type { UpstreamFailure, UpstreamReply } from './exchange.ts';
 import {
   type ForwardFailure,

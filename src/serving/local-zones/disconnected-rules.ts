@@ -13,7 +13,7 @@
  * The resolver asks these rules only about questions that it would forward, while it knows that their upstreams cannot be
  * reached. This file does not know whether they can be reached. It is for class IN alone.
  */
-import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
+import { apexAnswers } from '../../protocol/wire/local-answer.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import {

@@ -6,8 +6,8 @@
  */
 
 import ipaddr from 'ipaddr.js';
-import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
 import { HEADER_OCTETS, putUint16, putUint32 } from '../../protocol/wire/header.ts';
+import { apexAnswers } from '../../protocol/wire/local-answer.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { writeHeaderAndQuestion, writeOpt } from '../../protocol/wire/reply.ts';
 import { CLASS, RCODE, TYPE } from '../../protocol/words/codes.ts';

@@ -9,7 +9,7 @@
  * RFC 9476, RFC 8482, RFC 2308.
  */
 
-import { apexAnswers } from '../../protocol/wire/apex-answers.ts';
+import { apexAnswers } from '../../protocol/wire/local-answer.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';

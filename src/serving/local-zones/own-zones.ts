@@ -5,11 +5,11 @@
 import {
   type ApexAnswers,
   apexAnswers,
+  composeLocalAnswer,
   LOCAL_TTL_SECONDS,
   ownedByQname,
   ownSoa,
-} from '../../protocol/wire/apex-answers.ts';
-import { composeLocalAnswer } from '../../protocol/wire/local-answer.ts';
+} from '../../protocol/wire/local-answer.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { isAtOrUnder, labelCountOf, parentName } from '../../protocol/words/name.ts';

@@ -10,7 +10,6 @@ import type { ForwardFailureReason } from '../forwarder/forward-outcome.ts';
 import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
 import type { LocalZones } from '../local-zones/local-zones.ts';
 import type { Reply, Route, Step } from '../turn.ts';
-import type { FailedNames } from './failed-names.ts';
 import type { Identity } from './server-texts.ts';
 
 export interface ResolverOptions {
@@ -83,7 +82,7 @@ export type Fetched =
     };
 
 /** Counts the clients that an outage hurts. Called on the query path, in an outage or not: keep nothing of a query. */
-export interface OutageNotes {
+interface OutageNotes {
   /** Whether the notes are collected at this moment. */
   readonly isCollecting: boolean;
   /** A client got SERVFAIL, or the denial that the operator's rule gives while the upstreams are gone. */
@@ -92,4 +91,35 @@ export interface OutageNotes {
   noteStale(query: Query): void;
   /** A client got the addresses of `record`. */
   noteEndpoint(record: EndpointRecord): void;
+}
+
+// Remembers questions that no upstream could answer although the link was up: in a cut they fail too, unless an
+// answer came later. Bounded; the question that failed longest ago goes first. It is called after an exchange with
+// upstreams, never for an answer from memory, and never in a cut.
+
+interface FailedName {
+  /** A domain name as text. */
+  readonly name: string;
+  readonly qtype: number;
+}
+
+const MOST_NAMES = 1_000;
+
+export class FailedNames {
+  readonly #failed = new Map<string, FailedName & { readonly atMs: number }>();
+
+  note(query: Query, nowMs: number): void {
+    const name = query.nameText();
+    const key = `${name} ${query.qtype}`;
+    this.#failed.delete(key);
+    this.#failed.set(key, { name, qtype: query.qtype, atMs: nowMs });
+    if (this.#failed.size <= MOST_NAMES) return;
+    const [oldest] = this.#failed.keys();
+    if (oldest !== undefined) this.#failed.delete(oldest);
+  }
+
+  /** Those that failed since then, the latest first. */
+  since(sinceMs: number): readonly FailedName[] {
+    return [...this.#failed.values()].filter(({ atMs }) => atMs >= sinceMs).reverse();
+  }
 }

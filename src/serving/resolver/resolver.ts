@@ -21,11 +21,9 @@ import {
   type Step,
   type Turn,
 } from '../turn.ts';
-import { AliasClaims } from './alias-claims.ts';
-import { AliasFollower } from './alias-follower.ts';
+import { AliasClaims, AliasFollower } from './alias-follower.ts';
 import { type FetchedAnswer, FetchedAnswers } from './fetched-answers.ts';
-import { KeptAnswers, writeNoData } from './kept-answers.ts';
-import { OwnAnswers, writeEmpty } from './own-answers.ts';
+import { KeptAnswers, OwnAnswers, writeEmpty, writeNoData } from './known-answers.ts';
 import type { ResolverDeps, ResolverOptions, ResolverRules } from './resolver-deps.ts';
 
 export class Resolver implements QueryHandler {

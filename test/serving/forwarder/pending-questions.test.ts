@@ -1,6 +1,6 @@
 /** Which question gives way when too many are on their way, and which questions are the same. */
 import t from 'tap';
-import { DeadlineSweep } from '../../../src/serving/forwarder/deadline-sweep.ts';
+import { DeadlineSweep } from '../../../src/runtime/timers.ts';
 import { type ForwardOutcome, forwardFailure } from '../../../src/serving/forwarder/forward-outcome.ts';
 import { PendingQuestion, PendingQuestions } from '../../../src/serving/forwarder/pending-questions.ts';
 import { questionOf } from '../../../src/serving/forwarder/question.ts';
