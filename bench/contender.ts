@@ -22,6 +22,20 @@ export interface Task {
   readonly forwardedAtATime: number;
   /** TCP connections at a time. */
   readonly tcpConnections: number;
+  /** Only in the row `idle`: for a contender that asks AWS. */
+  readonly region?: Region;
+}
+
+/** A simulated AWS Region with the cluster of the endpoint. */
+export interface Region {
+  /** Of AWS, such as `us-west-2`. */
+  readonly name: string;
+  readonly cluster: string;
+  /** Variables for the process that asks it. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** `host:port` of its DNS. */
+  readonly upstreams: readonly string[];
+  readonly pollEverySeconds: number;
 }
 
 export interface Contender {
@@ -30,6 +44,8 @@ export interface Contender {
   readonly debianPackage: string;
   /** The rows that it can take part in; without this, all rows. */
   readonly rows?: readonly RowName[];
+  /** It polls the Region in a thread of this name, which is not there between polls. */
+  readonly pollThread?: string;
   /** It answers nothing: its start is over when it ends. */
   readonly answers?: false;
   /** Its version as it prints it, such as `Version 1.17.1`; undefined where it is not installed. */

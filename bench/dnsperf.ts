@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process';
 import { ENVIRONMENT } from './contender.ts';
 import type { Processes } from './processes.ts';
-import { percentile } from './statistics.ts';
 
 export interface Load {
   readonly port: number;
@@ -25,8 +24,8 @@ export interface LoadReport {
   /** Replies with another response code, such as `SERVFAIL 12`. */
   readonly failures: readonly string[];
   readonly meanLatencyMillis: number;
-  /** Where latencies were noted. */
-  readonly p99Millis?: number;
+  /** Of each reply that said NOERROR, where latencies were noted; else empty. */
+  readonly latenciesMillis: readonly number[];
 }
 
 const REPLY_TIMEOUT_SECONDS = '2';
@@ -66,10 +65,9 @@ export function parseDnsperf(output: string): LoadReport {
   const codes = [...(/^\s*Response codes:(.*)$/m.exec(output)?.[1] ?? '').matchAll(/([A-Z]\w*) (\d+)/g)];
   const answered = Number(codes.find(([, code]) => code === 'NOERROR')?.[2] ?? 0);
   const failures = codes.flatMap(([, code, times]) => (code === 'NOERROR' ? [] : [`${code} ${times}`]));
-  const latencies = [...output.matchAll(/^> NOERROR .* ([\d.]+)$/gm)].map(([, text]) => Number(text));
-  const p99 = percentile(latencies, 0.99);
-  const report = { sent, answered, seconds, failures, meanLatencyMillis: mean * 1000 };
-  return p99 === undefined ? report : { ...report, p99Millis: p99 * 1000 };
+  const latencies = output.matchAll(/^> NOERROR .* ([\d.]+)$/gm);
+  const latenciesMillis = [...latencies].map(([, text]) => Math.round(Number(text) * 1e6) / 1e3);
+  return { sent, answered, seconds, failures, meanLatencyMillis: mean * 1000, latenciesMillis };
 }
 
 function numberIn(output: string, pattern: RegExp, what: string): number {

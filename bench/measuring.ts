@@ -1,43 +1,17 @@
 /** Rounds: every server gets the same load in turn, in an order that moves on by one with each round. */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Contender, Task } from './contender.ts';
+import type { Contender } from './contender.ts';
 import { type Load, type LoadReport, runDnsperf } from './dnsperf.ts';
-import type { BenchOptions } from './options.ts';
+import { measureIdle } from './idle.ts';
 import { readPeakMebibytes, readProcessorTime } from './process-figures.ts';
-import type { OwnProcess, Processes } from './processes.ts';
+import type { OwnProcess } from './processes.ts';
 import { cachedName, ENDPOINT, MOST_PER_SECOND, newName, writeQueryFile } from './query-files.ts';
-import type { MeasureName, Row } from './rows.ts';
-import { type RunningServer, startServer } from './running-server.ts';
+import type { Row } from './rows.ts';
+import type { RunningServer } from './running-server.ts';
+import { percentile } from './statistics.ts';
+import { failureText, type Measured, type Sample, startOrTell, turn, type Workshop } from './workshop.ts';
 
-/** The samples of one server in one round. */
-export type Sample = Partial<Record<MeasureName, number>> & {
-  /** Queries without a NOERROR reply. */
-  readonly failedPercent?: number;
-  readonly failures?: readonly string[];
-  readonly meanLatencyMillis?: number;
-  /** The share of its core that the upstream was busy: near 100 the row measures the upstream. */
-  readonly upstreamPercent?: number;
-};
-
-export interface Measured {
-  readonly contender: string;
-  readonly samples: Sample[];
-  /** Why there are no samples, or fewer. */
-  problem?: string;
-}
-
-export interface Workshop {
-  readonly options: BenchOptions;
-  /** Scratch, removed at the end. */
-  readonly directory: string;
-  readonly processes: Processes;
-  /** Starts the upstream with so many records per answer. */
-  readonly startUpstream: (records: number) => Promise<OwnProcess>;
-  readonly note: (line: string) => void;
-}
-
-const TCP_CONNECTIONS = 1_000;
 const FAILURES_TOLD_PERCENT = 0.1;
 
 export async function measureRow(
@@ -49,32 +23,12 @@ export async function measureRow(
   const measured = contenders.map(({ name }): Measured => ({ contender: name, samples: [] }));
   try {
     if (row.load === 'none') await measureStarts(row, contenders, measured, shop);
+    else if (row.load === 'idle') await measureIdle(row, contenders, measured, shop);
     else await new LoadRow(row, shop, upstream).measure(contenders, measured);
   } finally {
     await upstream.stop();
   }
   return measured;
-}
-
-function taskOf(row: Row, place: number, name: string, { options, directory }: Workshop): Task {
-  const { firstPort } = options;
-  return {
-    directory: join(directory, `${row.name}-${name.replaceAll(' ', '-')}`),
-    port: firstPort + 1 + place,
-    adminPort: firstPort + 20 + place,
-    upstreamPort: firstPort,
-    endpoint: ENDPOINT,
-    addresses: addresses(3),
-    cachedNames: row.cachedNames,
-    cacheMebibytes: row.cacheMebibytes,
-    forwardedAtATime: row.asks === 'new' ? row.outstanding : 0,
-    tcpConnections: TCP_CONNECTIONS,
-  };
-}
-
-/** The addresses that the bare loop gives, as upstream and as floor. */
-function addresses(count: number): string[] {
-  return Array.from({ length: count }, (_, index) => `10.0.1.${10 + index}`);
 }
 
 async function measureStarts(
@@ -99,34 +53,6 @@ async function measureStarts(
       shop.note(`${row.title}, round ${round + 1}, ${contender.name}: ${firstAnswerMillis.toFixed(0)} ms`);
     }
   }
-}
-
-async function startOrTell(
-  row: Row,
-  place: number,
-  contender: Contender,
-  entry: Measured,
-  shop: Workshop,
-): Promise<RunningServer | undefined> {
-  const { options, processes } = shop;
-  const task = taskOf(row, place, contender.name, shop);
-  const expected = {
-    name: row.asks === 'endpoint' ? ENDPOINT : 'first.bench.example',
-    addresses: addresses(row.asks === 'endpoint' ? 3 : row.upstreamRecords),
-  };
-  await rm(task.directory, { recursive: true, force: true });
-  try {
-    return await startServer(contender, task, expected, options.serverCore, processes);
-  } catch (error) {
-    entry.problem = error instanceof Error ? error.message : String(error);
-    shop.note(`${row.title}: ${contender.name} did not start: ${entry.problem}`);
-    return undefined;
-  }
-}
-
-/** Places 0 to count - 1, starting one place further in each round. */
-export function turn(count: number, round: number): number[] {
-  return Array.from({ length: count }, (_, index) => (index + round) % count);
 }
 
 /** A row under load: all servers run through all rounds, and one at a time is asked. */
@@ -232,7 +158,7 @@ class LoadRow {
       failures: report.failures,
       meanLatencyMillis: report.meanLatencyMillis,
       upstreamPercent: upstream / report.seconds / 10_000,
-      p99Millis: report.p99Millis,
+      p99Millis: percentile(report.latenciesMillis, 0.99),
     };
   }
 
@@ -267,9 +193,4 @@ function sampleText(sample: Sample): string {
   const { queriesPerSecond = 0, microsPerQuery = 0, userMicrosPerQuery = 0, failedPercent = 0 } = sample;
   const failed = failedPercent > FAILURES_TOLD_PERCENT ? `, ${failureText(sample)}` : '';
   return `${queriesPerSecond.toFixed(0)} queries/s, ${microsPerQuery.toFixed(2)} us (user ${userMicrosPerQuery.toFixed(2)})${failed}`;
-}
-
-/** The part of the queries without an answer, and the codes of their replies. */
-export function failureText({ failedPercent = 0, failures = [] }: Sample): string {
-  return `${failedPercent.toFixed(2)} % not answered${failures.length > 0 ? ` (${failures.join(', ')})` : ''}`;
 }

@@ -38,6 +38,33 @@ export async function readThreadMillis(pid: number): Promise<number> {
   return times.reduce((sum, text) => sum + Number(text.split(' ')[0]), 0) / 1_000_000;
 }
 
+/** Names of its living threads, at most 15 characters each. */
+export async function readThreadNames(pid: number): Promise<readonly string[]> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const names = threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/comm`, 'utf8').catch(() => ''));
+  return (await Promise.all(names)).map((name) => name.trim());
+}
+
+export interface Memory {
+  readonly residentMebibytes: number;
+  /** Written by it alone. Pages of its program and of libraries are not among them: other processes may share those. */
+  readonly privateMebibytes: number;
+}
+
+export async function readMemory(pid: number): Promise<Memory> {
+  return parseMemory(await readFile(`/proc/${pid}/smaps_rollup`, 'utf8'));
+}
+
+/** `rollup` is the content of /proc/PID/smaps_rollup. */
+export function parseMemory(rollup: string): Memory {
+  const mebibytes = (name: string): number => {
+    const kibibytes = new RegExp(`^${name}:\\s*(\\d+) kB$`, 'm').exec(rollup)?.[1];
+    if (kibibytes === undefined) throw new Error(`cannot read ${name}: not in smaps_rollup of the process`);
+    return Number(kibibytes) / 1024;
+  };
+  return { residentMebibytes: mebibytes('Rss'), privateMebibytes: mebibytes('Private_Dirty') };
+}
+
 /** Peak of its resident memory. */
 export async function readPeakMebibytes(pid: number): Promise<number> {
   return parsePeakMebibytes(await readFile(`/proc/${pid}/status`, 'utf8'));

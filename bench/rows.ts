@@ -1,6 +1,15 @@
 /** The measurements: a row of the table each, as data. A further measurement is a further row here. */
 
-export type RowName = 'endpoint' | 'cached' | 'miss' | 'start' | 'tcp20' | 'tcp100' | 'latency' | 'memory';
+export type RowName =
+  | 'endpoint'
+  | 'cached'
+  | 'miss'
+  | 'start'
+  | 'tcp20'
+  | 'tcp100'
+  | 'latency'
+  | 'memory'
+  | 'idle';
 
 export interface Row {
   readonly name: RowName;
@@ -23,8 +32,9 @@ export interface Row {
    * - `peak`   as many queries as are answered
    * - `half`   half of what the slowest of all answers at its peak, and each latency is noted
    * - `none`   no load: only the start is timed, again in every round
+   * - `idle`   no load while memory is read; then a light load, through a poll of a Region (idle.ts)
    */
-  readonly load: 'peak' | 'half' | 'none';
+  readonly load: 'peak' | 'half' | 'none' | 'idle';
 }
 
 const usual: Omit<Row, 'name' | 'title' | 'asks'> = {
@@ -74,6 +84,7 @@ export const ROWS: readonly Row[] = [
     cachedNames: 100_000,
     cacheMebibytes: 256,
   },
+  { ...usual, name: 'idle', title: 'idle, connected to a Region', asks: 'endpoint', load: 'idle' },
 ];
 
 /** A figure of a row, with the unit in its title; `better` says which direction of a ratio is good. */
@@ -84,6 +95,12 @@ export const MEASURES = {
   p99Millis: { title: 'p99 latency, ms', digits: 3, better: 'lower' },
   firstAnswerMillis: { title: 'to first answer, ms', digits: 0, better: 'lower' },
   firstAnswerProcessorMillis: { title: 'processor until then, ms', digits: 0, better: 'lower' },
+  residentMebibytes: { title: 'resident memory, MiB', digits: 0, better: 'lower' },
+  privateMebibytes: { title: 'of it private, MiB', digits: 0, better: 'lower' },
+  p999Millis: { title: 'p99.9 latency, ms', digits: 3, better: 'lower' },
+  pollP999Millis: { title: 'p99.9 while a poll runs, ms', digits: 3, better: 'lower' },
+  pollP999Ratio: { title: 'while a poll runs / without', digits: 2, better: 'lower' },
+  pollProcessorMillis: { title: 'processor for a poll, ms', digits: 0, better: 'lower' },
   peakMebibytes: { title: 'peak memory, MiB', digits: 0, better: 'lower' },
 } as const;
 
@@ -93,5 +110,15 @@ export type MeasureName = keyof typeof MEASURES;
 export function measuresOf(row: Row): readonly MeasureName[] {
   if (row.load === 'none') return ['firstAnswerMillis', 'firstAnswerProcessorMillis'];
   if (row.load === 'half') return ['p99Millis', 'microsPerQuery'];
+  if (row.load === 'idle')
+    return [
+      'residentMebibytes',
+      'privateMebibytes',
+      'peakMebibytes',
+      'p999Millis',
+      'pollP999Millis',
+      'pollP999Ratio',
+      'pollProcessorMillis',
+    ];
   return ['queriesPerSecond', 'microsPerQuery', 'userMicrosPerQuery', 'peakMebibytes'];
 }

@@ -22,13 +22,14 @@ import { outpostDns } from './contenders/outpost-dns.ts';
 import { recursor } from './contenders/recursor.ts';
 import { unbound } from './contenders/unbound.ts';
 import { describeMachine } from './machine.ts';
-import { measureRow, type Workshop } from './measuring.ts';
+import { measureRow } from './measuring.ts';
 import { obstacleTo, portInUse } from './obstacle.ts';
 import { type BenchOptions, type PeerName, parseOptions, USAGE } from './options.ts';
 import { type OwnProcess, Processes } from './processes.ts';
 import { reportJson, reportText } from './report.ts';
 import { ROWS } from './rows.ts';
 import type { Column, RowResult } from './table.ts';
+import type { Workshop } from './workshop.ts';
 
 // not only the exit code: an interrupted measurement may still wait
 process.exit(await main());

@@ -1,8 +1,8 @@
 /** Results as one table in Markdown, ours first and each peer with the ratio ours / peer of the medians. */
 import { OURS } from './contenders/outpost-dns.ts';
-import { failureText, type Measured, type Sample } from './measuring.ts';
 import { MEASURES, type MeasureName, measuresOf, type Row } from './rows.ts';
 import { median, ratioOfMedians } from './statistics.ts';
+import { failureText, type Measured, type Sample } from './workshop.ts';
 
 export interface RowResult {
   readonly row: Row;

@@ -1,9 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import type { Contender, Task } from '../bench/contender.ts';
 import { bind } from '../bench/contenders/bind.ts';
@@ -14,14 +16,20 @@ import { outpostDns } from '../bench/contenders/outpost-dns.ts';
 import { recursor } from '../bench/contenders/recursor.ts';
 import { unbound } from '../bench/contenders/unbound.ts';
 import { dnsperfArguments, parseDnsperf } from '../bench/dnsperf.ts';
-import { type Measured, turn } from '../bench/measuring.ts';
 import { obstacleTo } from '../bench/obstacle.ts';
 import { parseOptions } from '../bench/options.ts';
-import { parsePeakMebibytes, parseProcessorTime, readThreadMillis } from '../bench/process-figures.ts';
+import {
+  parseMemory,
+  parsePeakMebibytes,
+  parseProcessorTime,
+  readThreadMillis,
+  readThreadNames,
+} from '../bench/process-figures.ts';
 import { cachedName, newName } from '../bench/query-files.ts';
 import { ROWS } from '../bench/rows.ts';
 import { median, medianOfRatios, percentile, ratioOfMedians } from '../bench/statistics.ts';
 import { composeNotes, composeTable } from '../bench/table.ts';
+import { type Measured, turn } from '../bench/workshop.ts';
 import { load } from './config/loading.ts';
 
 t.test('statistics', async (t) => {
@@ -75,9 +83,11 @@ t.test('the report of dnsperf is read', async (t) => {
     seconds: 2.00254,
     failures: ['SERVFAIL 372'],
     meanLatencyMillis: 3.279,
+    latenciesMillis: [],
   });
   const noted = Array.from({ length: 200 }, (_, i) => `> NOERROR a.example A 0.000${100 + i}`).join('\n');
-  t.equal(parseDnsperf(`${noted}\n${REPORT}`).p99Millis, 0.297, 'with -v: 198 of 200 are not above');
+  const { latenciesMillis } = parseDnsperf(`${noted}\n${REPORT}`);
+  t.equal(percentile(latenciesMillis, 0.99), 0.297, 'with -v: 198 of 200 are not above');
   const silent = REPORT.replace(/NOERROR.*\)/, '');
   t.equal(parseDnsperf(silent).answered, 0, 'a server that says nothing');
   for (const line of ['Queries sent', 'Run time', 'Average Latency'])
@@ -106,12 +116,20 @@ t.test('/proc is read', async (t) => {
   t.throws(() => parseProcessorTime('77 (short) S 1', 100), /cannot read processor times/);
   t.equal(parsePeakMebibytes('VmPeak:\t  999 kB\nVmHWM:\t  133120 kB\nVmRSS:\t  1 kB\n'), 130);
   t.throws(() => parsePeakMebibytes('Name:\tkthreadd\n'), /VmHWM/);
+  const rollup =
+    'Rss:              107520 kB\nShared_Dirty: 7 kB\nPrivate_Clean: 9 kB\nPrivate_Dirty:     53248 kB\n';
+  t.same(parseMemory(rollup), { residentMebibytes: 105, privateMebibytes: 52 });
+  t.throws(() => parseMemory('Rss: 1 kB\n'), /Private_Dirty/);
   if (process.platform !== 'linux') return;
   const own = parseProcessorTime(readFileSync('/proc/self/stat', 'utf8'), 100);
   const { user } = process.cpuUsage();
   t.ok(Math.abs(own.userMicros - user) < 1_000_000, 'what the kernel says of this process is what node says');
   t.ok(parsePeakMebibytes(readFileSync('/proc/self/status', 'utf8')) > 20);
   t.ok((await readThreadMillis(process.pid)) > 10, 'its threads have run');
+  const worker = new Worker('setInterval(() => {}, 1000)', { eval: true, name: 'beside' });
+  await once(worker, 'online');
+  t.ok((await readThreadNames(process.pid)).includes('beside'), 'a thread is known by its name');
+  await worker.terminate();
 });
 
 t.test('the command line', async (t) => {
@@ -191,6 +209,22 @@ const contenders: readonly Contender[] = [
   recursor,
   dnsdist,
 ];
+
+t.test('in the idle row, outpost-dns polls a Region', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'outpost-dns-bench-test-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const region = {
+    name: 'us-west-2',
+    cluster: 'polled',
+    environment: { AWS_ENDPOINT_URL: 'http://127.0.0.1:9' },
+    upstreams: ['127.0.0.1:53'],
+    pollEverySeconds: 40,
+  };
+  const command = await contenders[0]!.prepare({ ...TASK, directory, region });
+  t.strictSame(command.slice(0, 2), ['env', 'AWS_ENDPOINT_URL=http://127.0.0.1:9']);
+  const config = await load(await readFile(join(directory, 'outpost-dns.yaml'), 'utf8'));
+  t.match(config, { clusters: [{ name: 'polled', region: 'us-west-2' }] });
+});
 
 t.test('every contender is given the same task, on loopback alone', async (t) => {
   for (const contender of contenders) {

@@ -1,6 +1,6 @@
 /**
  * outpost-dns as an operator runs it, with admission, limits, metrics and rotation in the path. Its endpoint is pinned
- * and in the state file, so that it needs no AWS; probes are off, and nothing below an error is logged.
+ * and in the state file, so that it needs no AWS, except in the row that has a Region; probes are off, and nothing below an error is logged.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import { systemClock } from '../../src/runtime/clock.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import { ENDPOINTS } from '../../src/store/endpoints-format.ts';
 import { statePath } from '../../src/store/state-directory.ts';
-import type { Contender, Task } from '../contender.ts';
+import type { Contender, Region, Task } from '../contender.ts';
 import type { BenchOptions, Listener } from '../options.ts';
 
 export const OURS = 'outpost-dns';
@@ -27,6 +27,7 @@ export function outpostDns({ bundled, listener, profileDirectory }: Variant, tre
   return {
     name: tree === undefined ? OURS : `${OURS} in ${basename(root)}`,
     debianPackage: 'none: run npm run build',
+    pollThread: 'aws',
     version: () => (existsSync(program) ? variantText(bundled, listener) : undefined),
     async prepare(task) {
       const state = join(task.directory, 'state');
@@ -34,7 +35,8 @@ export function outpostDns({ bundled, listener, profileDirectory }: Variant, tre
       await saveEndpoint(task, state);
       const file = join(task.directory, 'outpost-dns.yaml');
       await writeFile(file, configuration(task, state, listener));
-      const command = [program, 'serve', '--config', file];
+      const serve = [program, 'serve', '--config', file];
+      const command = task.region === undefined ? serve : ['env', ...variables(task.region), ...serve];
       if (profileDirectory === undefined) return command;
       const into = join(resolve(profileDirectory), basename(task.directory));
       return ['env', `NODE_OPTIONS=--cpu-prof --cpu-prof-dir=${into}`, ...command];
@@ -46,14 +48,13 @@ function variantText(bundled: boolean, listener: Listener): string {
   return `${packageJson.version} ${bundled ? 'bundled' : 'from source'}, listen.udp ${listener}`;
 }
 
+function variables({ environment }: Region): string[] {
+  return Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+}
+
 function configuration(task: Task, state: string, listener: Listener): string {
-  return `clusters:
-  - name: bench
-    endpoint: ${task.endpoint}
-    pin: [${task.addresses.join(', ')}]
-    sources: [dns]
-    probe: { enabled: false }
-upstreams: ['127.0.0.1:${task.upstreamPort}']
+  const asked = task.region === undefined ? pinned(task) : polled(task.region);
+  return `${asked}
 listen: { dns: ['127.0.0.1:${task.port}'], udp: ${listener} }
 cache: { size: ${task.cacheMebibytes}MiB }
 limits: { tcpConnections: ${task.tcpConnections}, tcpConnectionsPerClient: ${task.tcpConnections} }
@@ -63,11 +64,31 @@ log: { level: error, format: json }
 `;
 }
 
+function pinned(task: Task): string {
+  return `clusters:
+  - name: bench
+    endpoint: ${task.endpoint}
+    pin: [${task.addresses.join(', ')}]
+    sources: [dns]
+    probe: { enabled: false }
+upstreams: ['127.0.0.1:${task.upstreamPort}']`;
+}
+
+function polled({ name, cluster, upstreams, pollEverySeconds }: Region): string {
+  return `clusters:
+  - name: ${cluster}
+    region: ${name}
+    probe: { enabled: false }
+upstreams: [${upstreams.map((upstream) => `'${upstream}'`).join(', ')}]
+refresh: { interfaces: ${pollEverySeconds}s }`;
+}
+
 async function saveEndpoint(task: Task, directory: string): Promise<void> {
   const nowMs = systemClock.wallMs();
   const pin = { firstSeenMs: nowMs, lastSeenMs: nowMs };
   const record: EndpointRecord = {
-    cluster: 'bench',
+    cluster: task.region?.cluster ?? 'bench',
+    ...(task.region === undefined ? {} : { region: task.region.name }),
     endpoint: task.endpoint,
     addresses: task.addresses.map((address) => ({ address, provenance: { pin } })),
     ttlSeconds: 60,
