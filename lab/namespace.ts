@@ -1,7 +1,7 @@
 /** A network namespace with loopback, some addresses and no way out, so that port 53 and any address can be used. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { atTheEnd, type Command, must } from './commands.ts';
 
 let made = 0;
@@ -36,10 +36,11 @@ export class Namespace implements AsyncDisposable {
     this.setFile('resolv.conf', text);
   }
 
-  /** Writes the file of /etc with this name, as programs inside see it. */
-  setFile(name: 'resolv.conf' | 'hosts', text: string): void {
-    mkdirSync(this.#folder(), { recursive: true });
-    writeFileSync(join(this.#folder(), name), text);
+  /** Writes the file of /etc with this name, as programs inside see it. A folder in the name replaces that folder of /etc. */
+  setFile(name: 'resolv.conf' | 'hosts' | `keepalived/${string}`, text: string): void {
+    const path = join(this.#folder(), name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -8,6 +8,7 @@ import { dig } from './dig.ts';
 import { Namespace } from './namespace.ts';
 
 const HOST_ADDRESS = '10.0.9.53';
+const LATER_ADDRESS = '10.0.9.50';
 /** Where systemd-resolved's stub listens; dnsmasq plays it here. */
 const STUB_ADDRESS = '127.0.0.53';
 const PINNED = '10.0.1.10';
@@ -50,11 +51,21 @@ state: { directory: ${join(room, 'state')} }
       await stub.printed(/started/);
       await using server = new Background(serve);
       await server.printed(/"listening"/);
-      for (const address of ['127.0.0.1', HOST_ADDRESS, '::1'])
-        await eventually(`${address} answers`, 5000, async () => {
-          const { answer } = await dig(within, `@${address}`, ENDPOINT, '+tries=1', '+timeout=1');
-          return answer[0]?.data === PINNED ? true : undefined;
-        });
+      await must(['ip', '-n', namespace.name, 'address', 'add', `${LATER_ADDRESS}/32`, 'dev', 'lo']);
+      for (const address of ['127.0.0.1', HOST_ADDRESS, '::1', LATER_ADDRESS])
+        for (const transport of ['+notcp', '+tcp'])
+          await eventually(`${address} answers, ${transport}`, 20_000, async () => {
+            const { answer } = await dig(
+              within,
+              `@${address}`,
+              ENDPOINT,
+              transport,
+              '+tries=1',
+              '+timeout=1',
+            );
+            return answer[0]?.data === PINNED ? true : undefined;
+          });
+      await must(within(['dig', `@${STUB_ADDRESS}`, 'version.bind', 'CH', 'TXT', '+tries=1']));
     });
     await lab.step('where all of port 53 is taken it names the other program, and exits with 1', async () => {
       await using server = other();

@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { addressProof } from './address-proof.ts';
+import { arrivals } from './arrivals.ts';
 import { behindResolvers } from './behind-resolvers.ts';
 import { bundle } from './bundle.ts';
 import type { Lab, LabCheck } from './check.ts';
@@ -14,6 +15,7 @@ import { containerImage } from './container-image.ts';
 import { cutResolvers } from './cut-resolvers.ts';
 import { digTable } from './dig-table.ts';
 import { interrupted } from './interrupted.ts';
+import { keepalived } from './keepalived.ts';
 import { movedClock } from './moved-clock.ts';
 import { outage } from './outage.ts';
 import { packages } from './packages.ts';
@@ -40,6 +42,8 @@ const CHECKS: readonly LabCheck[] = [
   outage,
   addressProof,
   port53,
+  arrivals,
+  keepalived,
   preflight,
   stubResolvers,
   validators,

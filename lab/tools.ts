@@ -16,6 +16,7 @@ export const PACKAGES = {
   gcc: 'gcc libc6-dev', // headers and start files, to compile a library
   git: 'git',
   ip: 'iproute2',
+  keepalived: 'keepalived',
   kubectl: 'kubernetes-client',
   'musl-gcc': 'musl-tools',
   named: 'bind9',

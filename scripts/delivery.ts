@@ -35,7 +35,7 @@ export async function layDelivery(
     join(out, 'package.json'),
     `${JSON.stringify({ name, version, license, type: 'module', private: true }, null, 2)}\n`,
   );
-  await copyFile(join(root, 'bin', 'outpost-dns'), join(out, 'bin', 'outpost-dns'));
+  await cp(join(root, 'bin'), join(out, 'bin'), { recursive: true });
   const node = join(out, 'node_modules', 'node', 'bin', 'node');
   await copyFile(runtime.path, node);
   await chmod(node, 0o755);

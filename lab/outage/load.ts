@@ -8,6 +8,7 @@
  */
 import { createSocket } from 'node:dgram';
 import { writeFileSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
 
 const SOCKETS = 8; // each with its own buffer in the kernel
 const LATEST_MS = 5000; // a later answer counts as lost
@@ -21,7 +22,7 @@ const nowMs = (): number => performance.timeOrigin + performance.now();
 
 const sockets = await Promise.all(
   Array.from({ length: SOCKETS }, async (_, at) => {
-    const socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
+    const socket = createSocket({ type: isIPv6(server) ? 'udp6' : 'udp4', recvBufferSize: 1 << 20 });
     // without a running server each query gets an ICMP error
     socket.on('error', () => undefined);
     socket.on('message', (reply) => taken(at, reply));
