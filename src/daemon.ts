@@ -50,7 +50,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     revision: () => daemon.revision,
     timers: parts.timers,
     timeline: timelineOf(parts, rooms),
-    pagePanels: cutPanelOf(() => rehearseCut(parts, rooms), parts.clock),
+    pagePanels: cutPanelOf(() => rehearseCut(parts, rooms), parts),
   });
   // nothing to serve: a person may be waiting for the first poll
   const isHurried = notReady(plane.snapshot().clusters, serving.current.records).length > 0;

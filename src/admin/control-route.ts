@@ -23,6 +23,15 @@ export class ControlRefusal {
   }
 }
 
+/** `orElse`: what the command takes beside a name. */
+export function notADomainName(text: string, orElse = ''): ControlRefusal {
+  return new ControlRefusal(
+    400,
+    `"${text}" is not a domain name`,
+    `write a name such as registry.example.com${orElse}`,
+  );
+}
+
 /** The body of every answer that is not 200. */
 /** `mend` is the name of `fix` in version 0.1: it goes with the next release. */
 export const controlError = z.object({ error: z.string(), fix: z.string().optional(), mend: z.string() });

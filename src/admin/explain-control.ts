@@ -1,6 +1,6 @@
 /** The command `explain` on the control socket, and its bodies, for server and client. It changes nothing. */
 import * as z from 'zod';
-import { ControlRefusal, type ControlRoute, controlRoute } from './control-route.ts';
+import { ControlRefusal, type ControlRoute, controlRoute, notADomainName } from './control-route.ts';
 
 export const EXPLAIN_PATH = '/explain';
 
@@ -107,12 +107,7 @@ export function explainRoutes(control: ExplainControl): readonly ControlRoute[] 
   return [
     controlRoute('GET', EXPLAIN_PATH, explainBody, ({ name: text, type }) => {
       const name = control.normalName(text);
-      if (name === undefined)
-        return new ControlRefusal(
-          400,
-          `"${text}" is not a domain name`,
-          'write a name such as registry.example.com',
-        );
+      if (name === undefined) return notADomainName(text);
       const qtype = control.typeOf(type);
       if (qtype === undefined || qtype === 0)
         return new ControlRefusal(

@@ -1,6 +1,6 @@
 /** The command that drops kept answers, on the control socket; and its bodies, for server and client. */
 import * as z from 'zod';
-import { ControlRefusal, type ControlRoute, controlRoute } from './control-route.ts';
+import { type ControlRoute, controlRoute, notADomainName } from './control-route.ts';
 
 export const FLUSH_PATH = '/flush';
 
@@ -40,13 +40,7 @@ export function flushRoutes(control: FlushControl): readonly ControlRoute[] {
   return [
     controlRoute('POST', FLUSH_PATH, flushBody, (body) => {
       const name = control.normalName(body.name);
-      if (name === undefined) {
-        return new ControlRefusal(
-          400,
-          `"${body.name}" is not a domain name`,
-          'write a name such as registry.example.com, or . with --below for everything',
-        );
-      }
+      if (name === undefined) return notADomainName(body.name, ', or . with --below for everything');
       return control.flush({ ...body, name });
     }),
   ];

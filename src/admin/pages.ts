@@ -26,7 +26,7 @@ interface PagesOptions<Status extends Readiness> {
   /** The newest events, the newest first. */
   readonly timeline?: () => Promise<readonly TimelineEvent[]>;
   /** Panels of the page alone, below the first two. */
-  readonly pagePanels?: () => readonly Panel[];
+  readonly pagePanels?: () => Promise<readonly Panel[]>;
   /** Without timers there is no `/live`. */
   readonly timers?: Timers;
 }
@@ -61,7 +61,7 @@ export function createPages<Status extends Readiness>(
   const html = async () => {
     const events = (await options.timeline?.()) ?? [];
     const all = (await panels()).panels;
-    const shown = [...all.slice(0, 2), ...(options.pagePanels?.() ?? []), ...all.slice(2)];
+    const shown = [...all.slice(0, 2), ...((await options.pagePanels?.()) ?? []), ...all.slice(2)];
     return inPieces(statusTexts(shown, events), pause);
   };
   return new Map<string, MakePage>([

@@ -3,7 +3,9 @@ import type { AsIfCutReport } from '../admin/as-if-cut-control.ts';
 import { type Panel, toned } from '../report/report.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Timers } from '../runtime/timers.ts';
 
+const TITLE = 'If the link were cut now';
 /** Failing questions on the page; `outpost-dns check --as-if-cut` lists more. */
 const MOST_ROWS = 10;
 
@@ -24,7 +26,7 @@ export function cutPanel(report: AsIfCutReport): Panel {
   );
   const isBad = counts.slice(0, 2).some((group) => group.fails > 0);
   return {
-    title: 'If the link were cut now',
+    title: TITLE,
     badge:
       fails === 0
         ? toned('good', 'nothing would fail')
@@ -48,22 +50,36 @@ export function cutPanel(report: AsIfCutReport): Panel {
 
 /** How old the rehearsal on the page may be: it takes some seconds of small steps where the cache is full. */
 const EVERY_MS = 60_000;
+/** How long the first page waits for it: a rehearsal of a small cache is part of the first page that a person sees. */
+const WAIT_MS = 300;
 
-/** A rehearsal runs only for a page that is open, and the page does not wait for it: its panel comes with the next tick. */
+/** A rehearsal runs only for a page that is open. Where it takes longer than a person waits, the panel says so until it ends. */
 export function cutPanelOf(
   rehearse: () => Promise<AsIfCutReport>,
-  clock: Pick<Clock, 'monotonicMs'>,
-): () => readonly Panel[] {
-  let panels: readonly Panel[] = [];
+  { clock, timers }: { readonly clock: Pick<Clock, 'monotonicMs'>; readonly timers: Timers },
+): () => Promise<readonly Panel[]> {
+  let panels: readonly Panel[] | undefined;
   let startedMs = Number.NEGATIVE_INFINITY;
-  return () => {
+  let running: Promise<void> | undefined;
+  return async () => {
     const nowMs = clock.monotonicMs();
     if (nowMs - startedMs >= EVERY_MS) {
       startedMs = nowMs;
-      inBackground('admin', async () => {
+      running = inBackground('admin', async () => {
         panels = [cutPanel(await rehearse())];
       });
     }
-    return panels;
+    if (panels === undefined && running !== undefined) await endOf(running, timers);
+    return (
+      panels ?? [{ title: TITLE, about: 'the server is finding out: some seconds where its cache is full' }]
+    );
   };
+}
+
+/** Resolves at the end of `running`, or after `WAIT_MS`. */
+function endOf(running: Promise<void>, timers: Timers): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = timers.after(WAIT_MS, resolve);
+  running.then(resolve, resolve);
+  return promise.finally(() => timer[Symbol.dispose]());
 }

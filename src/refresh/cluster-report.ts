@@ -8,6 +8,7 @@ import {
 } from '../records/endpoint-record.ts';
 import type { Ending } from '../records/observation.ts';
 import { isAddressSource, SOURCE_NAMES, type SourceName, traitsOf } from '../records/sources.ts';
+import { ageText } from '../report/report.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import { type CredentialCondition, type CredentialState, isInTrouble } from './credential-state.ts';
 import { type Forewarnings, forewarningTexts, type SilentSource } from './forewarnings.ts';
@@ -290,7 +291,7 @@ function composeWarnings(parts: SnapshotParts, pin: PinSnapshot | undefined): re
   else if (held !== undefined) warnings.push(heldWarning(held));
   for (const { address, lackedSinceMs } of addresses) {
     if (lackedSinceMs === undefined) continue;
-    const since = durationText(ageMs(lackedSinceMs, nowMs));
+    const since = ageText(ageMs(lackedSinceMs, nowMs) / 1000);
     warnings.push(
       `EC2 has not listed ${address} for ${since}: it stays until the listing has lacked it for an hour and the name has dropped it too`,
     );
@@ -324,25 +325,27 @@ function ageWarnings({ record, pollers, nowMs, stateAheadMs }: SnapshotParts): r
   const age = ago(lastConfirmedAtMs(record), nowMs);
   const ahead =
     stateAheadMs > 0
-      ? [`the state is ${durationText(stateAheadMs)} ahead of this clock: ages count from the start`]
+      ? [`the state is ${ageText(stateAheadMs / 1000)} ahead of this clock: ages count from the start`]
       : [];
   if (record.lastRefreshFailed) {
     const since =
       age === undefined
         ? 'no source has ever confirmed anything'
-        : `no source has confirmed anything for ${durationText(age)}`;
+        : `no source has confirmed anything for ${ageText(age / 1000)}`;
     const first = pollers.find(({ name, latest }) => isAddressSource(name) && latest === 'failed');
     return [first?.lastFailure === undefined ? since : `${since}: ${first.lastFailure.detail}`, ...ahead];
   }
   const passedMs = AGE_WARNINGS_MS.findLast((limitMs) => (age ?? 0) > limitMs);
   if (passedMs === undefined) return ahead;
-  return [`no source has confirmed the addresses for ${durationText(passedMs)}`, ...ahead];
+  return [`no source has confirmed the addresses for ${ageText(passedMs / 1000)}`, ...ahead];
 }
 
 function credentialWarnings({ credentials, nowMs }: SnapshotParts): readonly string[] {
   if (!isInTrouble(credentials)) return [];
   const { condition, detail, sinceMs } = credentials;
-  return [`the credentials for aws are ${condition}, for ${durationText(ageMs(sinceMs, nowMs))}: ${detail}`];
+  return [
+    `the credentials for aws are ${condition}, for ${ageText(ageMs(sinceMs, nowMs) / 1000)}: ${detail}`,
+  ];
 }
 
 function heldWarning({ addresses, reason, awaits }: HeldChange): string {
@@ -395,17 +398,9 @@ function pinText({ origin, by }: PinSnapshot): string {
 }
 
 function pinEndText({ why, endsInMs }: PinSnapshot): string {
-  return endsInMs === undefined ? '' : ` for ${durationText(endsInMs)} more ("${why}")`;
+  return endsInMs === undefined ? '' : ` for ${ageText(endsInMs / 1000)} more ("${why}")`;
 }
 
 function list(addresses: readonly string[]): string {
   return addresses.length === 0 ? 'none' : addresses.join(', ');
-}
-
-function durationText(ms: number): string {
-  const minutes = Math.floor(ms / 60_000);
-  if (minutes < 2) return `${Math.floor(ms / 1_000)} s`;
-  if (minutes < 120) return `${minutes} min`;
-  if (minutes < 2 * 24 * 60) return `${Math.floor(minutes / 60)} h`;
-  return `${Math.floor(minutes / (24 * 60))} days`;
 }

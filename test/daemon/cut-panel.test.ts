@@ -1,6 +1,8 @@
-/** What an outage would cost, on the page: in words, made once a minute, and no page waits for it. */
+/** What an outage would cost, on the page: in words, made once a minute, and a page waits a moment for it at most. */
 import t from 'tap';
 import { cutPanel, cutPanelOf } from '../../src/daemon/cut-panel.ts';
+import { backgroundFailures } from '../../src/runtime/background.ts';
+import { VirtualTime } from '../helpers/virtual-time.ts';
 
 const none = { tried: 0, failing: [], more: 0 };
 const report = {
@@ -29,20 +31,41 @@ t.test('nothing would fail; names would fail; an endpoint would', async (t) => {
   t.match(bad, { badge: { tone: 'bad' }, rows: [['n0.example', 'A', 'endpoints', 'forward']] });
 });
 
-t.test('a page does not wait for it, and many pages ask once a minute', async (t) => {
-  let [nowMs, asked] = [0, 0];
-  const rehearse = async () => {
-    asked++;
-    return report;
-  };
-  const panels = cutPanelOf(rehearse, { monotonicMs: () => nowMs });
-  t.strictSame(panels(), []);
-  await new Promise((resolve) => setImmediate(resolve));
-  t.equal(panels().length, 1);
-  nowMs = 59_999;
-  panels();
+t.test('the first page has it already, and many pages ask once a minute', async (t) => {
+  const time = new VirtualTime();
+  let asked = 0;
+  const panels = cutPanelOf(
+    async () => {
+      asked++;
+      return report;
+    },
+    { clock: time, timers: time },
+  );
+  const pages = await Promise.all([panels(), panels()]);
+  for (const page of pages) t.match(page, [{ badge: { text: 'nothing would fail' } }]);
+  await time.advance(59_999);
+  await panels();
   t.equal(asked, 1);
-  nowMs = 60_000;
-  panels();
+  await time.advance(1);
+  await panels();
   t.equal(asked, 2);
+});
+
+t.test('where it takes long the page waits a moment, says so, and has it later', async (t) => {
+  const time = new VirtualTime();
+  const { promise, resolve } = Promise.withResolvers<typeof report>();
+  const panels = cutPanelOf(() => promise, { clock: time, timers: time });
+  const first = panels();
+  await time.advance(300);
+  t.match(await first, [{ title: 'If the link were cut now', about: /finding out/, badge: undefined }]);
+  resolve(report);
+  await time.advance(1);
+  t.match(await panels(), [{ badge: { text: 'nothing would fail' } }]);
+});
+
+t.test('a rehearsal that fails ends no page', async (t) => {
+  const time = new VirtualTime();
+  const panels = cutPanelOf(() => Promise.reject(new Error('scripted')), { clock: time, timers: time });
+  t.match(await panels(), [{ about: /finding out/ }]);
+  t.match(backgroundFailures(), { admin: 1 });
 });

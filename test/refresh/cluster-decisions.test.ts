@@ -237,7 +237,7 @@ t.test('addresses that no source has confirmed for 7 and 30 days cause one warni
   const logged = () =>
     log.lines.filter(({ text }) => /confirmed for days/.test(text)).map(({ fields }) => fields['days']);
   t.strictSame(logged(), [7]);
-  t.match(refresher.snapshot().warnings, [/for 8 days: scripted/]);
+  t.match(refresher.snapshot().warnings, [/for 8 d: scripted/]);
   t.strictSame(served(), [A]);
   refresher.stop();
 });

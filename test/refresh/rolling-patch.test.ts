@@ -125,7 +125,7 @@ t.test(
     state.removeInterface(face?.id ?? '');
     await time.advance(5 * 3_600_000);
     t.strictSame(served().toSorted(), ALL, 'the name has it: for hours');
-    t.ok(refresher.snapshot().warnings.some((text) => text.includes(`EC2 has not listed ${gone} for 4 h`)));
+    t.ok(refresher.snapshot().warnings.some((text) => text.includes(`EC2 has not listed ${gone} for 5 h`)));
     state.setRecords('api.example', 'A', ALL.slice(1));
     state.setRecords(state.cluster('my-cluster').endpoint, 'A', ALL.slice(1));
     await time.advance(times.intervalMs.interfaces * 1.3);
