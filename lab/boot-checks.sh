@@ -145,4 +145,6 @@ expect 'nothing was refused by the hardening' 0 "$(journalctl --no-pager -u outp
 journalctl --no-pager -o cat -u outpost-dns
 # shellcheck source=lab/package-checks.sh
 . /lab/package-checks.sh
+# shellcheck source=lab/restart-checks.sh
+. /lab/restart-checks.sh
 echo done >>$results
