@@ -4,7 +4,6 @@
  * script the page loads itself again. With script, only the panels change, and the page says when the server has gone silent.
  */
 import type { Cell, Panel, Plot, Tone, Toned } from '../report/report.ts';
-import { Html, html } from './markup.ts';
 import { SCRIPT, STYLE } from './page-parts.ts';
 
 const EVERY_SECONDS = 5;
@@ -122,7 +121,7 @@ function* timeline(events: readonly TimelineEvent[]): Iterable<string> {
   yield events.length === 0 ? '<li>nothing has happened yet</li>\n</ol></section>\n' : '</ol></section>\n';
 }
 
-// Draws figures over time as SVG. A reader who sees no picture gets the same in words.
+// Figures over time, drawn as SVG. A reader who sees no picture gets the same in words.
 
 const WIDTH = 300;
 const HEIGHT = 48;
@@ -179,4 +178,42 @@ function y(value: number, top: number): number {
 
 function tenth(value: number): number {
   return Math.round(value * 10) / 10;
+}
+
+// HTML and SVG: a value in markup is escaped unless it is markup itself.
+
+/** Markup. Values in it cannot become markup: names and error texts come from the network. */
+class Html {
+  readonly text: string;
+
+  /** `text` is markup already: made by `html`, or a constant. */
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+type Value = string | number | Html | readonly Html[];
+
+/** Markup with values in it: text is escaped, markup and lists of it are taken as they are. */
+function html(parts: TemplateStringsArray, ...values: readonly Value[]): Html {
+  return new Html(parts.reduce((text, part, at) => text + textOf(values[at - 1] ?? '') + part));
+}
+
+function textOf(value: Value): string {
+  if (value instanceof Html) return value.text;
+  if (typeof value === 'string' || typeof value === 'number') return escaped(String(value));
+  return value.map(({ text }) => text).join('');
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+// controls and direction marks too: a name must not rearrange the line that it stands in
+function escaped(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}]/gu, ' ').replace(/[&<>"']/g, (character) => ESCAPES[character] ?? '');
 }

@@ -1,6 +1,6 @@
 /**
  * `outpost-dns export`: writes the records of the state file, and the addresses of the servers, in a form that another program can
- * read. No server has to run. The formats are in export/formats.ts.
+ * read. No server has to run. FORMATS names the formats.
  */
 import { type Command, InvalidArgumentError } from 'commander';
 import { ipv4Network, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
@@ -10,7 +10,16 @@ import type { Fault } from '../store/set-aside.ts';
 import { FileReader } from '../store/state-backend.ts';
 import { readState } from '../store/state-format.ts';
 import type { ExportFormat, ExportRefusal, ExportSite } from './export/format.ts';
-import { FORMATS } from './export/formats.ts';
+import {
+  BOTTLEROCKET,
+  KUBECONFIG,
+  NETWORK_MANAGER,
+  NODEADM,
+  RESOLV_CONF,
+  SYSTEMD_RESOLVED,
+} from './export/hosts-and-nodes.ts';
+import { HOSTS, JSON_RECORDS, ZONE } from './export/record-files.ts';
+import { BIND, COREDNS, COREDNS_HOSTS, DNSMASQ, UNBOUND, WINDOWS } from './export/resolvers.ts';
 import { foundText, serversFor } from './export/servers.ts';
 import { type ConfigSearch, findPlace, searchConfig } from './running-server.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
@@ -169,3 +178,22 @@ function configuredIdentity(
   const { certificate, key, ca } = found.kubernetes;
   return { certificate, key, ...(ca === undefined ? {} : { ca }) };
 }
+
+/** The formats by the name that --format takes. */
+export const FORMATS: Readonly<Record<string, ExportFormat>> = {
+  hosts: HOSTS,
+  json: JSON_RECORDS,
+  zone: ZONE,
+  'resolv.conf': RESOLV_CONF,
+  'systemd-resolved': SYSTEMD_RESOLVED,
+  networkmanager: NETWORK_MANAGER,
+  unbound: UNBOUND,
+  bind: BIND,
+  dnsmasq: DNSMASQ,
+  coredns: COREDNS,
+  'coredns-hosts': COREDNS_HOSTS,
+  windows: WINDOWS,
+  kubeconfig: KUBECONFIG,
+  nodeadm: NODEADM,
+  bottlerocket: BOTTLEROCKET,
+};

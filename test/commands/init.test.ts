@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { startSandbox } from '../../sandbox/sandbox.ts';
 import { missingStatements, policyFor } from '../../src/commands/iam-policy.ts';
-import { initialConfig } from '../../src/commands/init/initial-config.ts';
+import { initialConfig } from '../../src/commands/init.ts';
 import { load } from '../config/loading.ts';
 import { fileOf } from '../far-side/api-server.ts';
 import { run } from './running.ts';

@@ -1,5 +1,5 @@
 /**
- * The contract of an export format, which is an object in a file beside this one and a line in formats.ts. A format turns the records, and the addresses
+ * The contract of an export format, which is an object in a file beside this one and a line in export.ts. A format turns the records, and the addresses
  * of the servers, into the text that another program reads. It opens no file and asks no server.
  */
 import { type SocketAddress, socketText } from '../../config/kinds/address.ts';

@@ -8,23 +8,18 @@
  * RFC 1034 section 4.3.2 (NODATA and NXDOMAIN), RFC 2308 (SOA in negative answers), RFC 8482 (ANY).
  */
 import ipaddr from 'ipaddr.js';
+import { type ApexAnswers, apexAnswers, composeLocalAnswer } from '../../protocol/wire/local-answer.ts';
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
-import { TYPE } from '../../protocol/words/codes.ts';
+import { RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../../protocol/words/name.ts';
+import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import type { EndpointRecord } from '../../records/endpoint-record.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
-import {
-  composeEndpointAnswers,
-  composeReverseAnswers,
-  type EndpointAnswers,
-  type ReverseAnswers,
-  STATUS_LABEL,
-} from './endpoint-answers.ts';
 
 /** The table's finding for a query. */
-export type EndpointFinding =
+type EndpointFinding =
   /**
    * `record` is set where the answer is the endpoint's addresses; `isParents` for DS at the apex, which is given only when
    * the parent zone's servers cannot be asked (RFC 4035 section 3.1.4.1).
@@ -309,4 +304,64 @@ export class ServingTable {
   publish(next: EndpointTable): void {
     this.#current = next;
   }
+}
+
+// Composes the answers of one endpoint name and of one reverse name.
+
+/** The label under an endpoint's name where TXT tells how fresh the answer is. */
+const STATUS_LABEL = '_status';
+/** The text at `_status` changes every second; a resolver in between may keep it for this long. */
+const STATUS_TTL_SECONDS = 5;
+
+/** The answers of a zone's apex, and the addresses. AAAA and the like are NODATA: musl takes NXDOMAIN as "no such name". */
+interface EndpointAnswers extends ApexAnswers {
+  readonly a: LocalAnswer;
+}
+
+/** A reverse name of ours is the apex of a zone without other names. */
+interface ReverseAnswers extends ApexAnswers {
+  readonly ptr: LocalAnswer;
+}
+
+function composeEndpointAnswers(record: EndpointRecord, endpoint: string): EndpointAnswers {
+  const { ttlSeconds } = record;
+  // seconds since 1970 of the last change: grows with every change as long as the clock does
+  const serial = Math.floor((record.changedAtMs ?? 0) / 1000) >>> 0;
+  const first = record.addresses.filter(({ isLast }) => isLast !== true);
+  const last = record.addresses.filter(({ isLast }) => isLast === true);
+  return {
+    ...apexAnswers(endpoint, ttlSeconds, serial),
+    a: composeLocalAnswer({
+      rcode: RCODE.NOERROR,
+      name: endpoint,
+      answers: [...first, ...last].map(({ address }) => ({
+        owner: endpoint,
+        ttlSeconds,
+        type: 'A',
+        address,
+      })),
+      authorities: [],
+      // Go dials in this order and divides its time among the addresses: a dead address in front costs seconds
+      rotated: first.length === 0 ? last.length : first.length,
+    }),
+  };
+}
+
+function composeReverseAnswers(name: string, targets: readonly string[], ttlSeconds: number): ReverseAnswers {
+  return {
+    ...apexAnswers(name, ttlSeconds),
+    ptr: composeLocalAnswer({
+      rcode: RCODE.NOERROR,
+      name,
+      answers: targets.map((target) => ({ owner: name, ttlSeconds, type: 'PTR', target })),
+      authorities: [],
+    }),
+  };
+}
+
+/** The TXT at `_status.<endpoint>`; each of `strings` is at most 255 octets. */
+export function composeStatusAnswer(endpoint: string, strings: readonly string[]): LocalAnswer {
+  const owner = `${STATUS_LABEL}.${endpoint}`;
+  const answer: ResourceRecord = { owner, ttlSeconds: STATUS_TTL_SECONDS, type: 'TXT', strings };
+  return composeLocalAnswer({ rcode: RCODE.NOERROR, name: owner, answers: [answer], authorities: [] });
 }

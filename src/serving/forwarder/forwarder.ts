@@ -20,7 +20,6 @@ import type { Random } from '../../runtime/random.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { DeadlineSweep, type Timers } from '../../runtime/timers.ts';
 import type { Reply, Route } from '../turn.ts';
-import { type ForwardFailure, type ForwardOutcome, forwardFailure, isUnhelpful } from './forward-outcome.ts';
 import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
 import { chooseMembers, claimTrial, Groups, hasAnswers, type Regrouping, triable } from './groups.ts';
 import { type Ask, askAddresses, askText, type Difference, SecondOpinions } from './own-questions.ts';
@@ -32,7 +31,14 @@ import {
   type QuestionContext,
 } from './pending-questions.ts';
 import { Probing } from './probing.ts';
-import { type Question, questionOf } from './question.ts';
+import {
+  type ForwardFailure,
+  type ForwardOutcome,
+  forwardFailure,
+  isUnhelpful,
+  type Question,
+  questionOf,
+} from './question.ts';
 import { TRANSPORTS, type Transports } from './transports.ts';
 import type { OpenUdpSocket } from './udp.ts';
 import { DEFAULT_SETTINGS, type ForwardSettings, type Upstream, type UpstreamGroup } from './upstream.ts';

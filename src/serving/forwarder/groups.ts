@@ -14,9 +14,8 @@ import type { Steps } from '../../runtime/slices.ts';
 import type { Deadline } from '../../runtime/timers.ts';
 import type { Route } from '../turn.ts';
 import type { AttemptListener } from './attempt.ts';
-import { type ForwardFailure, notAsked } from './forward-outcome.ts';
 import { type AskedUpstream, noUpstream, type QuestionKind } from './pending-questions.ts';
-import { ownQuestion } from './question.ts';
+import { type ForwardFailure, notAsked, ownQuestion } from './question.ts';
 import { type Upstream, type UpstreamGroup, upstreamKey } from './upstream.ts';
 import { type ClientContext, UpstreamClient } from './upstream-client.ts';
 

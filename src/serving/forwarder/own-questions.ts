@@ -10,8 +10,8 @@ import { isStaleError, RCODE, rcodeName, TYPE } from '../../protocol/words/codes
 import { NameError, nameToWire } from '../../protocol/words/name.ts';
 import type { ResolvedName } from '../../records/observation.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import type { ForwardFailureReason, ForwardOutcome } from './forward-outcome.ts';
 import { FORWARDER_MESSAGES } from './forwarder-messages.ts';
+import type { ForwardFailureReason, ForwardOutcome } from './question.ts';
 
 export type Ask = (query: Query) => Promise<ForwardOutcome>;
 

@@ -16,9 +16,10 @@ import {
   type ForwardFailureReason,
   type ForwardOutcome,
   forwardFailure,
+  isSameQuestion,
   notAsked,
-} from './forward-outcome.ts';
-import { isSameQuestion, type Question } from './question.ts';
+  type Question,
+} from './question.ts';
 import type { ForwardSettings } from './upstream.ts';
 import type { UpstreamClient } from './upstream-client.ts';
 

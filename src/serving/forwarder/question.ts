@@ -1,11 +1,12 @@
 /**
  * Holds a question for an upstream, the octets of its query, and the registered domain of its name. The letters of
  * the name may get a random case, as a secret that a reply must bring back (draft-vixie-dnsext-dns0x20): with enough letters,
- * exchanges can share a port.
+ * exchanges can share a port. The outcomes of a question stand at the end.
  */
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { composeQuery, type Query } from '../../protocol/wire/query.ts';
-import { CLASS, TYPE } from '../../protocol/words/codes.ts';
+import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
+import { CLASS, EXTENDED_ERROR, isAboutName, TYPE } from '../../protocol/words/codes.ts';
 import { lower } from '../../protocol/words/name.ts';
 import type { Random } from '../../runtime/random.ts';
 
@@ -169,7 +170,7 @@ export function queryDomainDepth({ octets, nameStart, labelStarts, labelCount }:
   return domainDepth(octets, first, nameStart + (labelStarts[2] ?? 0), labelCount);
 }
 
-export function domainHash(query: Query): number {
+function domainHash(query: Query): number {
   return query.suffixHashes[queryDomainDepth(query)] ?? 0;
 }
 
@@ -191,4 +192,66 @@ function isLabel(octets: Uint8Array, at: number, label: Uint8Array): boolean {
   if (octets[at] !== label.length) return false;
   for (let i = 0; i < label.length; i++) if (lower(octets[at + 1 + i] ?? 0) !== label[i]) return false;
   return true;
+}
+
+// The outcomes of a forwarded question.
+
+export type ForwardFailureReason =
+  | 'timeout'
+  | 'network'
+  | 'all-down'
+  | 'overloaded'
+  | 'loop'
+  | 'malformed'
+  | 'closing';
+
+interface ForwardedResponse {
+  readonly kind: 'response';
+  /** The message of the upstream, unchanged: with its ID, question case and OPT. All clients that asked share it, so nobody may change it. */
+  readonly octets: Uint8Array;
+  readonly index: ResponseIndex;
+  /** The text of the upstream that answered. */
+  readonly upstream: string;
+  readonly rttMs: number;
+}
+
+export interface ForwardFailure {
+  readonly kind: 'failed';
+  /** INFO-CODE for the SERVFAIL that the client gets (RFC 8914). */
+  readonly extendedError: number;
+  readonly reason: ForwardFailureReason;
+  readonly detail: string;
+  /** `false`: no upstream was asked, because of earlier failures. Nothing new is known of the name. */
+  readonly wasAsked?: false;
+}
+
+export type ForwardOutcome = ForwardedResponse | ForwardFailure;
+
+const EXTENDED_ERRORS: Readonly<Record<ForwardFailureReason, number>> = {
+  timeout: EXTENDED_ERROR.NO_REACHABLE_AUTHORITY,
+  'all-down': EXTENDED_ERROR.NO_REACHABLE_AUTHORITY,
+  network: EXTENDED_ERROR.NETWORK_ERROR,
+  loop: EXTENDED_ERROR.NETWORK_ERROR,
+  malformed: EXTENDED_ERROR.NETWORK_ERROR,
+  // RFC 8914 has no code for being too busy
+  overloaded: EXTENDED_ERROR.OTHER,
+  closing: EXTENDED_ERROR.NOT_READY,
+};
+
+export function forwardFailure(reason: ForwardFailureReason, detail: string): ForwardFailure {
+  return { kind: 'failed', reason, detail, extendedError: EXTENDED_ERRORS[reason] };
+}
+
+/** As `forwardFailure`, where no upstream was asked. */
+export function notAsked(
+  reason: ForwardFailureReason,
+  detail: string,
+  extendedErrorOf = reason,
+): ForwardFailure {
+  return { kind: 'failed', reason, detail, extendedError: EXTENDED_ERRORS[extendedErrorOf], wasAsked: false };
+}
+
+/** Whether the outcome says nothing about the name. */
+export function isUnhelpful(outcome: ForwardOutcome): boolean {
+  return outcome.kind === 'failed' || !isAboutName(outcome.index.rcode);
 }

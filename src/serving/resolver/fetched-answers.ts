@@ -7,7 +7,7 @@ import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, isAboutName, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { type CachedAnswer, capTtls } from '../answer-cache/cached-answer.ts';
 import type { Origin } from '../counters.ts';
-import type { ForwardFailureReason } from '../forwarder/forward-outcome.ts';
+import type { ForwardFailureReason } from '../forwarder/question.ts';
 import { type GivenOctets, type Reply, type Route, relay, type Turn } from '../turn.ts';
 import type { Fetched, ResolverDeps } from './resolver-deps.ts';
 

@@ -6,7 +6,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import type { AnswerStore } from '../answer-cache/answer-cache.ts';
 import type { ServingTable } from '../endpoints/endpoint-table.ts';
-import type { ForwardFailureReason } from '../forwarder/forward-outcome.ts';
+import type { ForwardFailureReason } from '../forwarder/question.ts';
 import type { DisconnectedRules } from '../local-zones/disconnected-rules.ts';
 import type { LocalZones } from '../local-zones/local-zones.ts';
 import type { Reply, Route, Step } from '../turn.ts';

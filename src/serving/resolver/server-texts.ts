@@ -6,7 +6,7 @@ import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { CLASS, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import type { EndpointRecord } from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { composeStatusAnswer } from '../endpoints/endpoint-answers.ts';
+import { composeStatusAnswer } from '../endpoints/endpoint-table.ts';
 
 export interface IdentityOptions {
   readonly version?: string | undefined;

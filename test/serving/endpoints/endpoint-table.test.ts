@@ -3,8 +3,11 @@ import t from 'tap';
 import { parseQuery, Query } from '../../../src/protocol/wire/query.ts';
 import { writeLocalReply } from '../../../src/protocol/wire/reply.ts';
 import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
-import { composeStatusAnswer } from '../../../src/serving/endpoints/endpoint-answers.ts';
-import { EndpointTable, ServingTable } from '../../../src/serving/endpoints/endpoint-table.ts';
+import {
+  composeStatusAnswer,
+  EndpointTable,
+  ServingTable,
+} from '../../../src/serving/endpoints/endpoint-table.ts';
 import { message } from '../../helpers/zone-text.ts';
 
 const endpoint = '0123456789abcdef0123456789abcdef.gr7.us-west-2.eks.amazonaws.com';

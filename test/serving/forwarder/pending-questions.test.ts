@@ -1,9 +1,8 @@
 /** Which question gives way when too many are on their way, and which questions are the same. */
 import t from 'tap';
 import { DeadlineSweep } from '../../../src/runtime/timers.ts';
-import { type ForwardOutcome, forwardFailure } from '../../../src/serving/forwarder/forward-outcome.ts';
 import { PendingQuestion, PendingQuestions } from '../../../src/serving/forwarder/pending-questions.ts';
-import { questionOf } from '../../../src/serving/forwarder/question.ts';
+import { type ForwardOutcome, forwardFailure, questionOf } from '../../../src/serving/forwarder/question.ts';
 import { DEFAULT_SETTINGS } from '../../../src/serving/forwarder/upstream.ts';
 import { networkOf, parseClientAddress } from '../../../src/serving/listener/clients.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
