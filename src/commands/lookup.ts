@@ -2,8 +2,9 @@
 import { domainToASCII } from 'node:url';
 import { type Command, InvalidArgumentError } from 'commander';
 import { Packet } from 'dns2';
-import { readSocketAddress, type SocketAddress, socketText } from '../config/kinds/address.ts';
+import { readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import { EDNS_UDP_OCTETS } from '../protocol/wire/header.ts';
+import { socketText } from '../protocol/words/address-text.ts';
 import { CLASS, RCODE, rcodeName, TYPE, typeFromText, typeName } from '../protocol/words/codes.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../protocol/words/name.ts';
 import { exchange } from './dns-exchange.ts';

@@ -14,6 +14,7 @@ import { connectable, readSocketAddress, type SocketAddress } from '../config/ki
 import type { Daemon } from '../daemon/running-daemon.ts';
 import type { Log } from '../log/log.ts';
 import { composeQuery } from '../protocol/wire/query.ts';
+import { isLoopbackText, isWildcard } from '../protocol/words/address-text.ts';
 import { CLASS, TYPE } from '../protocol/words/codes.ts';
 import { nameToWire } from '../protocol/words/name.ts';
 import { inBackground } from '../runtime/background.ts';
@@ -49,7 +50,7 @@ export async function askForLife(
       const reading = readSocketAddress(text, 53, 1);
       return 'value' in reading && isHere(reading.value.address) ? [connectable(reading.value)] : [];
     })
-    .toSorted((a, b) => Number(isLoopback(b)) - Number(isLoopback(a)))
+    .toSorted((a, b) => Number(isLoopbackText(b.address)) - Number(isLoopbackText(a.address)))
     .slice(0, ASKED_AT_ONCE);
   const query = ownQuestion(endpoint);
   const enough = new AbortController();
@@ -78,10 +79,8 @@ function hostHas(interfaces: () => NodeJS.Dict<NetworkInterfaceInfo[]>): (addres
     // no AF_NETLINK
   }
   return (address) =>
-    listed.size === 0 || listed.has(address) || WILDCARDS.has(address) || address.startsWith('127.');
+    listed.size === 0 || listed.has(address) || isWildcard(address) || address.startsWith('127.');
 }
-
-const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 
 type Echo =
   | 'arrived'
@@ -155,10 +154,6 @@ function ownSource({ address }: SocketAddress): string | undefined {
   if (process.platform !== 'linux' || !address.startsWith('127.')) return undefined;
   const octet = () => 1 + (systemRandom.uint16() % 254);
   return `127.${octet()}.${octet()}.${octet()}`;
-}
-
-function isLoopback({ address }: SocketAddress): boolean {
-  return address.startsWith('127.') || address === '::1';
 }
 
 /** `. NS` without RD: the cache, or REFUSED, in any state of the upstreams. */

@@ -1,6 +1,7 @@
 /** `outpost-dns status`: shows the answers of a running server, their sources and their age; `--healthy` is for a supervisor. */
 import { type Command, InvalidArgumentError } from 'commander';
-import { type SocketAddress, socketText } from '../config/kinds/address.ts';
+import type { SocketAddress } from '../config/kinds/address.ts';
+import { socketText } from '../protocol/words/address-text.ts';
 import type { Cell, Panel, Tone, Toned } from '../report/report.ts';
 import { askForLife } from './own-health.ts';
 import { findPlace } from './running-server.ts';

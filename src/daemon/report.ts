@@ -2,6 +2,7 @@
 import { DRILL_REPORT, drillStatus } from '../drill/drill.ts';
 import { LINK_REPORT, linkStatus } from '../link/link-report.ts';
 import type { LogState } from '../log/line-queue.ts';
+import { socketText } from '../protocol/words/address-text.ts';
 import { ENDPOINT_REPORT } from '../refresh/endpoint-report.ts';
 import { endpointsStatus } from '../refresh/endpoint-status.ts';
 import { OUTPOST_REPORT, outpostsStatus } from '../refresh/outpost-report.ts';
@@ -13,7 +14,6 @@ import { threadsNotEnded } from '../runtime/threads.ts';
 import { CACHE_REPORT } from '../serving/answer-cache/cache-report.ts';
 import { QUERIES_REPORT, queriesStatus } from '../serving/counters.ts';
 import { differenceText, FORWARDER_REPORT, forwarderStatus } from '../serving/forwarder/forwarder-report.ts';
-import { formatListenAddress } from '../serving/listener/listen-address.ts';
 import { STORE_REPORT, storeStatus } from '../store/store-report.ts';
 import { TREND_REPORT, trendStatus } from '../trend/trend.ts';
 import type { DaemonParts } from './parts.ts';
@@ -73,7 +73,7 @@ export function* composeStatus(parts: DaemonParts, rooms: Rooms, running: Runnin
       ready: reasons.length === 0,
       notReady: reasons,
       listening: rooms.listeners.addresses.map((one) => ({
-        address: formatListenAddress(one),
+        address: socketText(one),
         udp: one.udp,
       })),
       configuration: {

@@ -1,10 +1,10 @@
 /** Computes the route of each name from the configuration, once. The work has steps: queries wait meanwhile, and zones may be thousands. */
 import type { Config } from '../config/config.ts';
 import type { SocketAddress } from '../config/kinds/address.ts';
+import { isLoopbackText } from '../protocol/words/address-text.ts';
 import type { Steps } from '../runtime/slices.ts';
 import type { Upstream, UpstreamGroup } from '../serving/forwarder/upstream.ts';
 import { ClientAccess } from '../serving/listener/clients.ts';
-import { isLoopbackText } from '../serving/listener/listen-address.ts';
 import type { DisconnectedRulesOptions } from '../serving/local-zones/disconnected-rules.ts';
 import type { SiteNames } from '../serving/local-zones/local-zones.ts';
 

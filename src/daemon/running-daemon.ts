@@ -1,9 +1,9 @@
 /** The daemon once it answers: reload, report, stop. */
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
+import { socketText } from '../protocol/words/address-text.ts';
 import { atOnce, inSlices, type Steps } from '../runtime/slices.ts';
 import { ClientAccess } from '../serving/listener/clients.ts';
-import { formatListenAddress } from '../serving/listener/listen-address.ts';
 import { DAEMON_MESSAGES } from './daemon-messages.ts';
 import type { DaemonParts } from './parts.ts';
 import { askedRegions, clusterSettings } from './refresh-rooms.ts';
@@ -205,7 +205,7 @@ export class RunningDaemon implements Daemon {
       ({ endpoint, addresses }) => endpoint !== undefined && addresses.length > 0,
     );
     return {
-      addresses: listeners.addresses.map(formatListenAddress),
+      addresses: listeners.addresses.map(socketText),
       endpoint: answered?.endpoint,
       replies: { udp: intake.counters.get('repliesUdp'), tcp: intake.counters.get('repliesTcp') },
     };

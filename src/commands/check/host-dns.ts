@@ -4,8 +4,9 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import ipaddr from 'ipaddr.js';
-import { readSocketAddress, type SocketAddress, socketText } from '../../config/kinds/address.ts';
+import { readSocketAddress, type SocketAddress } from '../../config/kinds/address.ts';
 import { composeOwnQuery } from '../../protocol/wire/query.ts';
+import { isWildcard, socketText } from '../../protocol/words/address-text.ts';
 import { TYPE } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
 import { exchange } from '../dns-exchange.ts';
@@ -78,8 +79,6 @@ function isOurs({ program }: Holder): boolean {
   return /outpost-dns|\/src\/main\.ts|\/dist\/main\.js/.test(words) && /\b(?:serve|sandbox)\b/.test(words);
 }
 
-const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
-
 function meets(own: string, held: string): boolean {
   return covers(own, held) || covers(held, own);
 }
@@ -87,7 +86,7 @@ function meets(own: string, held: string): boolean {
 /** Whether a socket at `one` gets datagrams for `other`; a socket at `::` gets those of IPv4 too, unless it declines. */
 function covers(one: string, other: string): boolean {
   if (one === other || one === '::') return true;
-  return WILDCARDS.has(one) && !other.includes(':');
+  return isWildcard(one) && !other.includes(':');
 }
 
 function programText({ program }: Holder): string {
@@ -243,8 +242,7 @@ export async function resolverFindings(
 }
 
 function resolverFix(foreign: readonly string[], own: readonly SocketAddress[]): string {
-  const address =
-    own.map((one) => one.address).find((one) => one !== '0.0.0.0' && one !== '::') ?? '127.0.0.1';
+  const address = own.map((one) => one.address).find((one) => !isWildcard(one)) ?? '127.0.0.1';
   if (foreign.some((one) => one === '127.0.0.53' || one === '127.0.0.54')) {
     return `point systemd-resolved here: mkdir -p /etc/systemd/resolved.conf.d && printf '[Resolve]\\nDNS=${address}\\nDomains=~.\\n' > /etc/systemd/resolved.conf.d/outpost-dns-first.conf && systemctl restart systemd-resolved`;
   }
@@ -261,7 +259,7 @@ function serversIn(text: string): readonly SocketAddress[] {
 
 function isOwn(address: string, own: readonly SocketAddress[]): boolean {
   if (own.some((one) => one.address === address)) return true;
-  if (!own.some((one) => one.address === '0.0.0.0' || one.address === '::')) return false;
+  if (!own.some((one) => isWildcard(one.address))) return false;
   const here = Object.values(networkInterfaces()).flatMap((infos = []) => infos.map((info) => info.address));
   return here.includes(address) || (address.startsWith('127.') && !address.startsWith('127.0.0.5'));
 }

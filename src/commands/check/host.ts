@@ -1,8 +1,8 @@
 /** Findings about this host and its configuration: single points of failure, pins, lines in the hosts file, missing names, and a state directory that does not last. */
 import { open, statfs } from 'node:fs/promises';
 import type { Config } from '../../config/config.ts';
-import { socketText } from '../../config/kinds/address.ts';
 import { defaultGroup, siteGroup } from '../../daemon/routes.ts';
+import { socketText } from '../../protocol/words/address-text.ts';
 import { isAtOrUnder } from '../../protocol/words/name.ts';
 import { SPECIAL_NAMES } from '../../protocol/words/special-names.ts';
 import { clusterText } from '../../records/endpoint-record.ts';

@@ -2,7 +2,8 @@
 
 import packageJson from '../../../package.json' with { type: 'json' };
 import { AS_IF_CUT_PATH, type AsIfCutReport, asIfCutReport } from '../../admin/as-if-cut-control.ts';
-import { type SocketAddress, socketText } from '../../config/kinds/address.ts';
+import type { SocketAddress } from '../../config/kinds/address.ts';
+import { socketText } from '../../protocol/words/address-text.ts';
 import { servedIn } from '../../records/address-proof.ts';
 import { ageText } from '../../report/report.ts';
 import { getStatus, sendCommand } from '../server-client.ts';

@@ -2,7 +2,8 @@
  * The contract of an export format, which is an object in a file beside this one and a line in export.ts. A format turns the records, and the addresses
  * of the servers, into the text that another program reads. It opens no file and asks no server.
  */
-import { type SocketAddress, socketText } from '../../config/kinds/address.ts';
+import type { SocketAddress } from '../../config/kinds/address.ts';
+import { socketText } from '../../protocol/words/address-text.ts';
 import { AWS_PARTITIONS } from '../../protocol/words/aws-partitions.ts';
 import { isAtOrUnder } from '../../protocol/words/name.ts';
 import { type EndpointRecord, otherEndpointOf } from '../../records/endpoint-record.ts';

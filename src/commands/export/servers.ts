@@ -1,11 +1,7 @@
 /** Finds the addresses at which the servers of the site answer: those of the flag, of the running server, or of the configuration. */
 import { networkInterfaces } from 'node:os';
-import {
-  connectable,
-  readSocketAddress,
-  type SocketAddress,
-  socketText,
-} from '../../config/kinds/address.ts';
+import { connectable, readSocketAddress, type SocketAddress } from '../../config/kinds/address.ts';
+import { isLinkLocal, isLoopbackText, socketText } from '../../protocol/words/address-text.ts';
 import { type ConfigSearch, DEFAULT_PLACES, placesOf } from '../running-server.ts';
 import { getStatus } from '../server-client.ts';
 import type { ExportFormat, ExportRefusal } from './format.ts';
@@ -62,19 +58,11 @@ function reachable(
     if (family === undefined) return [{ address, port }];
     return outside.filter((one) => one.family === family).map((one) => ({ address: one.address, port }));
   });
-  const far = distinct(all.filter(({ address }) => !isLoopback(address) && !isLinkLocal(address)));
+  const far = distinct(all.filter(({ address }) => !isLoopbackText(address) && !isLinkLocal(address)));
   if (far.length > 0 || scope === 'of the site') return far;
   return distinct(addresses.map(connectable));
 }
 
 function distinct(addresses: readonly SocketAddress[]): readonly SocketAddress[] {
   return [...new Map(addresses.map((one) => [socketText(one), one])).values()];
-}
-
-function isLoopback(address: string): boolean {
-  return address.startsWith('127.') || address === '::1';
-}
-
-function isLinkLocal(address: string): boolean {
-  return address.startsWith('169.254.') || /^fe[89ab]/i.test(address);
 }

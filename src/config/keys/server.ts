@@ -1,4 +1,6 @@
 /** Declares the keys for the server itself: its addresses, clients, limits, identity, status pages, drills, state directory and log. */
+
+import { isSameFamily, isWildcard } from '../../protocol/words/address-text.ts';
 import { type Path, pathText } from '../fault.ts';
 import { choice, defaulted, list, optional, section, wholeNumber } from '../key.ts';
 import { listenAddress, network, type SocketAddress } from '../kinds/address.ts';
@@ -207,15 +209,7 @@ function isOverlapping(one: SocketAddress | undefined, other: SocketAddress | un
   if (one === undefined || other === undefined) return false;
   if (one.port !== other.port || one.port === 0) return false;
   if (one.address === other.address) return true;
-  return isSameFamily(one, other) && (isWildcard(one) || isWildcard(other));
-}
-
-function isSameFamily(one: SocketAddress, other: SocketAddress): boolean {
-  return one.address.includes(':') === other.address.includes(':');
-}
-
-function isWildcard(socket: SocketAddress): boolean {
-  return socket.address === '0.0.0.0' || socket.address === '::';
+  return isSameFamily(one, other) && (isWildcard(one.address) || isWildcard(other.address));
 }
 
 /**
@@ -232,6 +226,6 @@ function isReachedAt(
   if (listener === undefined || upstream === undefined) return false;
   if (listener.port !== upstream.port) return false;
   if (listener.address === upstream.address) return true;
-  if (!isWildcard(listener) || !isSameFamily(listener, upstream)) return false;
+  if (!isWildcard(listener.address) || !isSameFamily(listener, upstream)) return false;
   return EVERY_HOST.has(upstream.address) || own.has(upstream.address);
 }

@@ -12,11 +12,6 @@ export function connectable({ address, port }: SocketAddress): SocketAddress {
   return { address: address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address, port };
 }
 
-/** `10.0.0.2:53`, `[fd00::2]:53`. */
-export function socketText({ address, port }: SocketAddress): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
 export type ParsedAddress = ipaddr.IPv4 | ipaddr.IPv6;
 
 /** A single IPv4 address that a machine can have. */

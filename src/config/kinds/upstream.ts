@@ -1,6 +1,8 @@
 /** Reads upstream servers from text: `10.0.0.2`, `[fd00::1]:5353`, `tls://9.9.9.9:853#dns.quad9.net`. */
+
+import { socketText } from '../../protocol/words/address-text.ts';
 import { type Reading, textKind } from '../key.ts';
-import { parseAddress, readSocketAddress, type SocketAddress, socketText, ZONE_PATTERN } from './address.ts';
+import { parseAddress, readSocketAddress, type SocketAddress, ZONE_PATTERN } from './address.ts';
 import { readDomainName } from './text.ts';
 
 /** Plain data: finding an upstream takes no DNS. */

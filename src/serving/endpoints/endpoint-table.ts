@@ -15,7 +15,7 @@ import type { LocalAnswer } from '../../protocol/wire/reply.ts';
 import { RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../../protocol/words/name.ts';
 import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
-import type { EndpointRecord } from '../../records/endpoint-record.ts';
+import { type EndpointRecord, isEndpointAddress } from '../../records/endpoint-record.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 
 /** The table's finding for a query. */
@@ -128,6 +128,9 @@ export class EndpointTable {
       yield;
       if (record.endpoint === undefined) continue;
       for (const { address } of record.addresses) {
+        if (!isEndpointAddress(address)) {
+          throw new TypeError(`no address of an endpoint: "${address}" of "${record.endpoint}"`);
+        }
         const entry = namesByAddress.get(address) ?? { names: [], ttlSeconds: record.ttlSeconds };
         if (!entry.names.includes(record.endpoint)) entry.names.push(record.endpoint);
         namesByAddress.set(address, entry);

@@ -3,10 +3,11 @@
  * how UDP is received.
  */
 import type { Log } from '../../log/log.ts';
+import { socketText } from '../../protocol/words/address-text.ts';
 import type { Libc } from '../../runtime/datagrams.ts';
 import { loadDatagramCalls } from '../../runtime/libc.ts';
 import type { HandedListenSockets } from './handed.ts';
-import { formatListenAddress, type ListenAddress } from './listen-address.ts';
+import type { ListenAddress } from './listen-address.ts';
 import { bindError, type ListenerError, systemCode } from './listener-error.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { TcpListener, type TcpSlots } from './tcp.ts';
@@ -79,7 +80,7 @@ export async function bindAddress(wanted: ListenAddress, context: BindContext): 
   }
 
   function fail(error: unknown, transport: string): never {
-    throw bindError(error, formatListenAddress(wanted), transport) satisfies ListenerError;
+    throw bindError(error, socketText(wanted), transport) satisfies ListenerError;
   }
 }
 

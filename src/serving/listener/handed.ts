@@ -3,9 +3,10 @@
  * served; a handed socket only takes the place of a socket that this process would bind itself.
  */
 import ipaddr from 'ipaddr.js';
+import { isWildcard, socketText } from '../../protocol/words/address-text.ts';
 import type { HandedSocket } from '../../runtime/handed-sockets.ts';
 import { parseClientAddress } from './clients.ts';
-import { formatListenAddress, isWildcard, type ListenAddress } from './listen-address.ts';
+import type { ListenAddress } from './listen-address.ts';
 
 export type Transport = HandedSocket['transport'];
 
@@ -52,7 +53,7 @@ export class HandedListenSockets {
   /** The addresses of handed sockets that satisfy `isWanted`, as text and each once. */
   addresses(isWanted: (address: ListenAddress) => boolean): string[] {
     const found = this.#handed.filter(isWanted);
-    return [...new Set(found.map(formatListenAddress))];
+    return [...new Set(found.map(socketText))];
   }
 
   #find(transport: Transport, { address, port }: ListenAddress): Handed | undefined {

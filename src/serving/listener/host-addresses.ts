@@ -3,10 +3,11 @@
  * What is listened on is decided in listeners.ts.
  */
 import type { Log } from '../../log/log.ts';
+import { isIpv6LinkLocal, isLoopbackText } from '../../protocol/words/address-text.ts';
 import { inBackground } from '../../runtime/background.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
-import { type HostInterfaces, isLinkLocal, isLoopbackText } from './listen-address.ts';
+import type { HostInterfaces } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 
 export interface HostAddressesContext {
@@ -65,7 +66,7 @@ export class HostAddresses {
     const listed = this.list();
     if (listed === undefined) return true; // not known
     return Object.values(listed).some((infos = []) =>
-      infos.some(({ address }) => !isLoopbackText(address) && !isLinkLocal(address) && isServed(address)),
+      infos.some(({ address }) => !isLoopbackText(address) && !isIpv6LinkLocal(address) && isServed(address)),
     );
   }
 

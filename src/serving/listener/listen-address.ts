@@ -3,9 +3,9 @@
  * address that was asked. Where a datagram does not bring that address, a wildcard becomes every address of the host, each
  * with its own socket; with one socket for all of them the routing table would choose.
  */
-import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { isIPv4 } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
-import { parseClientAddress } from './clients.ts';
+import { isIpv6LinkLocal } from '../../protocol/words/address-text.ts';
 
 export interface ListenAddress {
   /** An IP address as text; link-local IPv6 with its zone (`fe80::1%eth0`); `0.0.0.0` or `::` for all. */
@@ -14,19 +14,8 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-/** `127.0.0.1:53`, `[::1]:53`. */
-export function formatListenAddress({ address, port }: ListenAddress): string {
-  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
 /** The result of `os.networkInterfaces()`. */
 export type HostInterfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
-
-/** Whether the address is `0.0.0.0` or `::` in any notation. */
-export function isWildcard(address: string): boolean {
-  const zeros = /^\[?[0:.]+\]?$/.test(address) && isIP(address) !== 0;
-  return zeros && (parseClientAddress(address)?.octets.every((octet) => octet === 0) ?? false);
-}
 
 /**
  * The addresses of the wildcard's family that the host has now, each once, in the order of the interfaces. Of 127.0.0.0/8
@@ -40,21 +29,7 @@ export function expandWildcard(wildcard: string, interfaces: HostInterfaces): st
   return [...new Set(addresses)];
 }
 
-export function isSameFamily(a: ListenAddress, b: ListenAddress): boolean {
-  return isIPv6(a.address) === isIPv6(b.address);
-}
-
-/** Whether a client on another host can never have sent to it. */
-export function isLoopbackText(address: string): boolean {
-  return address.startsWith('127.') || address === '::1';
-}
-
-/** fe80::/10 as text. */
-export function isLinkLocal(address: string): boolean {
-  return /^fe[89ab]/i.test(address);
-}
-
 /** RFC 4007 section 11: a link-local address is ambiguous without its interface. */
 function withZone(address: string, interfaceName: string): string {
-  return isLinkLocal(address) && !address.includes('%') ? `${address}%${interfaceName}` : address;
+  return isIpv6LinkLocal(address) && !address.includes('%') ? `${address}%${interfaceName}` : address;
 }

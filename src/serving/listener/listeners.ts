@@ -14,17 +14,16 @@
  */
 
 import { isIPv6 } from 'node:net';
-import { type BindContext, type BoundAddress, bindAddress } from './bound-address.ts';
-import { HostAddresses, type HostAddressesContext } from './host-addresses.ts';
 import {
-  expandWildcard,
-  formatListenAddress,
-  isLinkLocal,
+  isIpv6LinkLocal,
   isLoopbackText,
   isSameFamily,
   isWildcard,
-  type ListenAddress,
-} from './listen-address.ts';
+  socketText,
+} from '../../protocol/words/address-text.ts';
+import { type BindContext, type BoundAddress, bindAddress } from './bound-address.ts';
+import { HostAddresses, type HostAddressesContext } from './host-addresses.ts';
+import { expandWildcard, type ListenAddress } from './listen-address.ts';
 import { ListenerError } from './listener-error.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { differences, planSockets, type SocketPlan } from './socket-plan.ts';
@@ -53,7 +52,7 @@ interface Bound {
 export class Listeners {
   readonly #context: ListenersContext;
   readonly #host: HostAddresses;
-  /** By `formatListenAddress` of the address with its real port. */
+  /** By `socketText` of the address with its real port. */
   readonly #bound = new Map<string, Bound>();
   /** The port that an address with port 0 got, so that a reload finds it again. */
   readonly #freePorts = new Map<string, number>();
@@ -81,7 +80,7 @@ export class Listeners {
     for (const { endpoint } of this.#bound.values()) {
       const { served, address, udpKind: udp } = endpoint;
       for (const one of served.only ?? [address])
-        found.set(formatListenAddress({ ...one, port: address.port }), {
+        found.set(socketText({ ...one, port: address.port }), {
           address: one.address,
           port: address.port,
           udp,
@@ -176,7 +175,7 @@ export class Listeners {
       return new Set(keys);
     }
     if (absent[0] !== undefined) throw absent[0];
-    const texts = addresses.map(formatListenAddress).join('", "');
+    const texts = addresses.map(socketText).join('", "');
     throw new ListenerError(
       'nothing-bound',
       texts,
@@ -185,12 +184,12 @@ export class Listeners {
   }
 
   async #bind(address: ListenAddress): Promise<string> {
-    const asked = formatListenAddress(address);
+    const asked = socketText(address);
     if (this.#bound.has(asked)) return asked;
     // wanted again while its old sockets still close: "in use" would blame another program
     await this.#leaving.get(asked)?.close(0);
     const endpoint = await bindAddress(address, this.#context);
-    const key = formatListenAddress(endpoint.address);
+    const key = socketText(endpoint.address);
     if (address.port === 0) this.#freePorts.set(asked, endpoint.address.port);
     this.#bound.set(key, { endpoint, absentSinceMs: undefined });
     this.#skipped.delete(key);
@@ -212,7 +211,7 @@ export class Listeners {
       try {
         const key = await this.#bind({ address, port });
         keys.push(key);
-        if (port === 0) this.#freePorts.set(formatListenAddress(wanted), this.#portOf(key));
+        if (port === 0) this.#freePorts.set(socketText(wanted), this.#portOf(key));
       } catch (error) {
         if (!(error instanceof ListenerError)) throw error;
         errors.push(error);
@@ -222,7 +221,7 @@ export class Listeners {
   }
 
   async #bindNewWildcard(wildcard: ListenAddress, limits: SocketPlan['limits']): Promise<string[]> {
-    const text = formatListenAddress(wildcard);
+    const text = socketText(wildcard);
     const isOneSocket = this.#isOneSocket(wildcard);
     if (isOneSocket) {
       const { keys, errors } = await this.#bindEach(wildcard, [wildcard.address]);
@@ -295,12 +294,12 @@ export class Listeners {
   }
 
   #keyOf(wanted: ListenAddress): string {
-    return formatListenAddress(this.#withPort(wanted));
+    return socketText(this.#withPort(wanted));
   }
 
   #withPort(wanted: ListenAddress): ListenAddress {
     if (wanted.port !== 0) return wanted;
-    return { ...wanted, port: this.#freePorts.get(formatListenAddress(wanted)) ?? 0 };
+    return { ...wanted, port: this.#freePorts.get(socketText(wanted)) ?? 0 };
   }
 
   #portOf(key: string): number {
@@ -322,7 +321,7 @@ export class Listeners {
     const isServed = (address: string): boolean =>
       served.some((one) => one === address || (isWildcard(one) && isIPv6(one) === isIPv6(address)));
     const isLoopbackAsked = this.#asked.every(({ address }) => isLoopbackText(address));
-    const isLinkLocalAsked = served.some((address) => isLinkLocal(address) && address.includes('%'));
+    const isLinkLocalAsked = served.some((address) => isIpv6LinkLocal(address) && address.includes('%'));
     this.#isUsable ||= isLoopbackAsked || isLinkLocalAsked || this.#host.hasReachable(isServed);
     if (this.#isUsable) this.#usable.resolve();
   }
@@ -345,7 +344,7 @@ export class Listeners {
       if (hostAddresses === undefined) return; // not known: everything stays
       const { errors } = await this.#bindEach(wanted, hostAddresses);
       for (const error of errors) this.#skip(error.subject, error.message);
-      for (const address of hostAddresses) present.add(formatListenAddress({ address, port }));
+      for (const address of hostAddresses) present.add(socketText({ address, port }));
     }
     this.#release(this.#longAbsent(present), GRACE_MS);
   }

@@ -4,9 +4,11 @@
  * A named address cannot be bound beside a wildcard on the same port that is open, whether the service manager handed it over
  * or this process has bound it before. The socket of the wildcard then serves the named addresses alone.
  */
+
+import { isSameFamily, isWildcard, socketText } from '../../protocol/words/address-text.ts';
 import { parseClientAddress } from './clients.ts';
 import type { HandedListenSockets } from './handed.ts';
-import { formatListenAddress, isSameFamily, isWildcard, type ListenAddress } from './listen-address.ts';
+import type { ListenAddress } from './listen-address.ts';
 import type { ServedAddress } from './udp-listener.ts';
 
 export interface PlanFacts {
@@ -27,13 +29,13 @@ export interface SocketPlan {
 export function planSockets(asked: readonly ListenAddress[], facts: PlanFacts): SocketPlan {
   const wanted = new Map<string, ListenAddress>();
   const limits = new Map<string, ServedAddress[]>();
-  const whole = new Set(asked.filter(({ address }) => isWildcard(address)).map(formatListenAddress));
+  const whole = new Set(asked.filter(({ address }) => isWildcard(address)).map(socketText));
   for (const one of asked) {
     const over = wildcardOver(one, asked, facts);
     // plain: a datagram on a wildcard does not say where it was sent to, so a named address needs its own socket
-    if (over === undefined || facts.hasPacketInfo !== true) wanted.set(formatListenAddress(one), one);
+    if (over === undefined || facts.hasPacketInfo !== true) wanted.set(socketText(one), one);
     if (over === undefined) continue;
-    const key = formatListenAddress(over);
+    const key = socketText(over);
     wanted.set(key, over);
     const octets = parseClientAddress(one.address)?.octets;
     if (whole.has(key) || octets === undefined || isWildcard(one.address)) continue;
@@ -66,15 +68,15 @@ export function differences(
   limits: SocketPlan['limits'],
 ): ReadonlyMap<Difference, readonly string[]> {
   if (handed === undefined || handed.isEmpty) return new Map();
-  const isOpen = new Set(open.map(formatListenAddress));
+  const isOpen = new Set(open.map(socketText));
   const lacks = (one: ListenAddress): boolean =>
     (['udp', 'tcp'] as const).some(
       (transport) => !handed.has(transport, one) && handed.wildcardOver(transport, one) === undefined,
     );
   const found = new Map<Difference, readonly string[]>([
-    ['handedUnnamed', handed.addresses((one) => !isOpen.has(formatListenAddress(one)))],
-    ['handedWider', [...limits.values()].flat().map(formatListenAddress)],
-    ['handedMissing', asked.filter(lacks).map(formatListenAddress)],
+    ['handedUnnamed', handed.addresses((one) => !isOpen.has(socketText(one)))],
+    ['handedWider', [...limits.values()].flat().map(socketText)],
+    ['handedMissing', asked.filter(lacks).map(socketText)],
   ]);
   return new Map([...found].filter(([, addresses]) => addresses.length > 0));
 }

@@ -11,6 +11,7 @@
 import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
+import { isWildcard } from '../../protocol/words/address-text.ts';
 import {
   BATCH,
   type DatagramBatch,
@@ -22,7 +23,7 @@ import {
 import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
 import { parseClientAddress } from './clients.ts';
-import { isWildcard, type ListenAddress } from './listen-address.ts';
+import type { ListenAddress } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import {
   Drain,

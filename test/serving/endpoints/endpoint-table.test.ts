@@ -278,3 +278,11 @@ t.test(
     );
   },
 );
+
+t.test('a table with an address that no endpoint can have is not built', async (t) => {
+  for (const address of ['fd00::10', '10.0.1', 'eth0']) {
+    t.throws(() => new EndpointTable([record(['10.0.1.10', address])]), {
+      message: `no address of an endpoint: "${address}" of "${endpoint}"`,
+    });
+  }
+});

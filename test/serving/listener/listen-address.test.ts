@@ -1,11 +1,7 @@
 import type { NetworkInterfaceInfo } from 'node:os';
 import t from 'tap';
-import {
-  expandWildcard,
-  formatListenAddress,
-  type HostInterfaces,
-  isWildcard,
-} from '../../../src/serving/listener/listen-address.ts';
+import { isWildcard, socketText } from '../../../src/protocol/words/address-text.ts';
+import { expandWildcard, type HostInterfaces } from '../../../src/serving/listener/listen-address.ts';
 import { bindError } from '../../../src/serving/listener/listener-error.ts';
 import { hostWith } from './rig.ts';
 
@@ -48,9 +44,9 @@ t.test('an interface without addresses is skipped', async (t) => {
 });
 
 t.test('an address and port as text', async (t) => {
-  t.equal(formatListenAddress({ address: '127.0.0.1', port: 53 }), '127.0.0.1:53');
-  t.equal(formatListenAddress({ address: '::1', port: 53 }), '[::1]:53');
-  t.equal(formatListenAddress({ address: 'fe80::1%eth0', port: 53 }), '[fe80::1%eth0]:53');
+  t.equal(socketText({ address: '127.0.0.1', port: 53 }), '127.0.0.1:53');
+  t.equal(socketText({ address: '::1', port: 53 }), '[::1]:53');
+  t.equal(socketText({ address: 'fe80::1%eth0', port: 53 }), '[fe80::1%eth0]:53');
 });
 
 t.test('the error of bind becomes a sentence with the fix', async (t) => {
