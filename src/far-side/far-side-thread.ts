@@ -14,7 +14,9 @@ import { traitsOf } from '../records/sources.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { giveBackMemory, yieldToQueries } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
+import type { AwsClientsOptions } from './aws/clients.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
+import type { HandedCredentials, KeptCredentials } from './aws/handed-credentials.ts';
 import type { AwsInspection, InspectionRequest } from './aws/inspection.ts';
 import type { Endings } from './endings.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
@@ -28,6 +30,8 @@ import { failed } from './source-error.ts';
 /** The data with which the thread starts. */
 export interface ThreadData {
   readonly outbound: Outbound;
+  /** From the thread of the same kind before it. */
+  readonly handed: HandedCredentials;
 }
 
 /**
@@ -60,6 +64,8 @@ export type FromThread =
   | { readonly kind: 'done'; readonly id: number; readonly output?: unknown }
   /** The URL of AWS that a poll asks. */
   | { readonly kind: 'url'; readonly id: number; readonly url: string }
+  /** Credentials of a place, for the next thread; without `kept` there are none. */
+  | { readonly kind: 'credentials'; readonly place: string; readonly kept: KeptCredentials | undefined }
   | {
       readonly kind: 'log';
       readonly level: 'debug' | 'info' | 'warn' | 'error';
@@ -127,8 +133,10 @@ if (parentPort !== null) {
 async function serve(port: MessagePort): Promise<void> {
   const say = (message: FromThread): void => port.postMessage(message);
   // far-side.ts starts this program with this data
-  const { outbound } = workerData as ThreadData;
-  const calls = await load(outbound, logOver(say, {}));
+  const { outbound, handed } = workerData as ThreadData;
+  const keep = (place: string, kept: KeptCredentials | undefined): void =>
+    say({ kind: 'credentials', place, kept });
+  const calls = await load(outbound, logOver(say, {}), { handed, keep });
   const aborts = new Map<number, AbortController>();
   const answer = ({ id, name, request }: Call, signal: AbortSignal): Promise<unknown> => {
     const onUrl = (url: string): void => say({ kind: 'url', id, url });
@@ -153,6 +161,7 @@ async function serve(port: MessagePort): Promise<void> {
 async function load(
   outbound: Outbound,
   log: Log,
+  handOver: Pick<AwsClientsOptions, 'handed' | 'keep'>,
 ): Promise<Omit<Calls, 'poll'> & { readonly poll: PollHere }> {
   const [{ Endings }, { createAwsServices }, { SharedFiles }, { headOf }, { LocalFiles }, { Prover }] =
     await Promise.all([
@@ -166,7 +175,14 @@ async function load(
   const files = new LocalFiles(systemTimers);
   const shared = new SharedFiles(outbound, files);
   const prover = new Prover(files, systemTimers);
-  const aws = createAwsServices({ clock: systemClock, timers: systemTimers, log, outbound, shared });
+  const aws = createAwsServices({
+    clock: systemClock,
+    timers: systemTimers,
+    log,
+    outbound,
+    shared,
+    ...handOver,
+  });
   return {
     poll: createPolls(
       { aws, files, clock: systemClock, zones: new Map() },

@@ -18,6 +18,7 @@ import { traitsOf } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { endThread } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
+import type { KeptCredentials } from './aws/handed-credentials.ts';
 import type { AwsInspection, InspectionRequest } from './aws/inspection.ts';
 import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
@@ -165,6 +166,8 @@ class CallThread implements Disposable {
   #isRefusing = false;
   /** Ends the thread when it runs out. */
   #idle: Disposable | undefined;
+  /** Credentials for the next thread, in memory alone. */
+  readonly #handed = new Map<string, KeptCredentials>();
 
   constructor(name: string, options: FarSideOptions, leaving?: Leaving) {
     this.#name = name;
@@ -260,7 +263,7 @@ class CallThread implements Disposable {
     if (this.#worker !== undefined) return this.#worker;
     this.#refuseMore();
     const { program, heapMb, outbound, log } = this.#options;
-    const workerData: ThreadData = { outbound };
+    const workerData: ThreadData = { outbound, handed: this.#handed };
     const worker = new Worker(program ?? PROGRAM, {
       name: this.#name,
       workerData,
@@ -283,8 +286,14 @@ class CallThread implements Disposable {
     this.#words++;
     this.#missed = 0;
     if (message.kind === 'log') this.#options.log[message.level](message.fields, message.text);
+    else if (message.kind === 'credentials') this.#keep(message);
     else if (message.kind === 'url') this.#waiting.get(message.id)?.onUrl?.(message.url);
     else this.#waiting.get(message.id)?.resolve(message.output);
+  }
+
+  #keep({ place, kept }: Extract<FromThread, { kind: 'credentials' }>): void {
+    if (kept === undefined) this.#handed.delete(place);
+    else this.#handed.set(place, kept);
   }
 
   /** Ends a thread that stands still; the next call starts a new thread. */

@@ -18,7 +18,13 @@ import { LocalFiles } from '../local-files.ts';
 import { DIRECT, type Outbound } from '../outbound.ts';
 import { createOutboundHandler, type OutboundHandler, warnOfUnusedCertificates } from '../outbound-agents.ts';
 import { cannotAsk, SourceError, untilAborted } from '../source-error.ts';
-import { type AwsPlace, boundCredentialProcess, type Credentials, CredentialsShelf } from './credentials.ts';
+import {
+  type AwsPlace,
+  boundCredentialProcess,
+  type Credentials,
+  type CredentialsOptions,
+  CredentialsShelf,
+} from './credentials.ts';
 import { type AwsFailure, classifyAwsFailure } from './failure.ts';
 import { SharedFiles } from './shared-files.ts';
 
@@ -68,6 +74,9 @@ export interface AwsClientsOptions {
   readonly outbound?: Outbound;
   /** AWS's configuration files; left out: those that `outbound` names. */
   readonly shared?: SharedFiles;
+  /** Credentials from the thread before this one, and for the next. */
+  readonly handed?: CredentialsOptions['handed'];
+  readonly keep?: CredentialsOptions['keep'];
   /** Looking up the service's name included. */
   readonly connectTimeoutMs?: number;
   /** From the request to the head of the answer, for each attempt. */
@@ -175,7 +184,7 @@ type SdkConfig = Awaited<ReturnType<ReturnType<typeof configuring>>>['config'] |
 
 /** Makes the options of every SDK client: deadlines, few attempts, and credentials that the caller can watch. */
 function configuring(options: AwsClientsOptions) {
-  const { clock, timers, log, outbound = DIRECT } = options;
+  const { clock, timers, log, outbound = DIRECT, handed, keep } = options;
   const times = { ...DEFAULTS, ...options };
   const shared = options.shared ?? new SharedFiles(outbound, new LocalFiles(timers));
   let isChecked = false;
@@ -193,7 +202,7 @@ function configuring(options: AwsClientsOptions) {
       await shared.authorities(profile),
     );
   };
-  const shelf = new CredentialsShelf({ clock, log, handler: handlerFor, shared });
+  const shelf = new CredentialsShelf({ clock, log, handler: handlerFor, shared, handed, keep });
   return async (place: AwsPlace) => {
     await shared.check();
     await boundCredentialProcess({ timers, timeoutMs: times.credentialProcessTimeoutMs });

@@ -18,6 +18,7 @@ import { FAR_SIDE_MESSAGES } from '../far-side-messages.ts';
 import type { OutboundHandler } from '../outbound-agents.ts';
 import { cannotAsk, SourceError, type SourceFailure } from '../source-error.ts';
 import { classifyAwsFailure, redacted } from './failure.ts';
+import { type HandedCredentials, HandOver, type KeptCredentials } from './handed-credentials.ts';
 import type { SharedFiles } from './shared-files.ts';
 
 /** The Region in which a source asks AWS, and the profile whose credentials it uses. */
@@ -53,14 +54,21 @@ export interface CredentialsOptions {
   /** Carries the requests of providers: to STS, to SSO. */
   readonly handler: (place: AwsPlace) => Promise<OutboundHandler>;
   readonly shared: Pick<SharedFiles, 'check'>;
+  /** From the thread before; left out: none. */
+  readonly handed?: HandedCredentials | undefined;
+  /** For the next thread; left out: there is none. */
+  readonly keep?: ((place: string, kept: KeptCredentials | undefined) => void) | undefined;
 }
 
 export class CredentialsShelf {
   readonly #options: CredentialsOptions;
   readonly #shelf = new Map<string, Credentials>();
+  /** Those that this thread has not taken yet. */
+  readonly #handed: Map<string, KeptCredentials>;
 
   constructor(options: CredentialsOptions) {
     this.#options = options;
+    this.#handed = new Map(options.handed);
   }
 
   async get(place: AwsPlace): Promise<Credentials> {
@@ -80,10 +88,19 @@ export class CredentialsShelf {
       ignoreCache: true,
       profile: place.profile,
     });
-    const { clock, shared } = this.#options;
-    const credentials = watched({ chain, said, handler, clock, shared }, () => {
-      if (this.#shelf.get(key) === credentials) this.#shelf.delete(key);
+    const { clock, shared, keep } = this.#options;
+    const before = this.#handed.get(key);
+    this.#handed.delete(key);
+    const handOver = new HandOver(before, (kept) => {
+      if (this.#shelf.get(key) === credentials) keep?.(key, kept);
     });
+    const credentials = watched(
+      { chain, said, handler, clock, shared, handOver },
+      before?.isAccepted === true,
+      () => {
+        if (this.#shelf.get(key) === credentials) this.#shelf.delete(key);
+      },
+    );
     this.#shelf.set(key, credentials);
     return credentials;
   }
@@ -93,26 +110,40 @@ interface Watched extends Pick<CredentialsOptions, 'clock' | 'shared'> {
   readonly chain: Credentials['provide'];
   readonly said: string[];
   readonly handler: Pick<OutboundHandler, 'lastFailure'>;
+  readonly handOver: HandOver;
 }
 
-function watched({ chain, said, handler, clock, shared }: Watched, forget: () => void): Credentials {
+function watched(
+  { chain, said, handler, clock, shared, handOver }: Watched,
+  wasAccepted: boolean,
+  offShelf: () => void,
+): Credentials {
   let waiting = 0;
-  let isAccepted = false;
+  let isAccepted = wasAccepted;
+  const forget = () => {
+    handOver.forget();
+    offShelf();
+  };
   return {
     accepted() {
       isAccepted = true;
+      handOver.accepted();
     },
     wasAccepted: () => isAccepted,
     isWaiting: () => waiting > 0,
     forget,
     async provide(context) {
-      await shared.check().catch((error: unknown) => {
+      const files = await shared.check().catch((error: unknown) => {
         forget();
         throw error;
       });
+      const before = handOver.usable(files, clock.wallMs());
+      if (before !== undefined) return before;
       waiting++;
       try {
-        return await chain(context);
+        const identity = await chain(context);
+        handOver.given(identity, files);
+        return identity;
       } catch (error) {
         forget();
         // a provider may not report why its request had no answer

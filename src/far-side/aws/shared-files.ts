@@ -2,7 +2,7 @@
  * The configuration files that the AWS CLI and the SDK share. They are read here before the SDK reads them: the SDK waits
  * for a file without a deadline, and asks for it again with each attempt.
  */
-import { X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { getCACertificates } from 'node:tls';
@@ -23,17 +23,25 @@ export class SharedFiles {
     this.#credentialsFile = pathOf(outbound.credentialsFile, 'credentials');
   }
 
-  /** Throws SourceError where the SDK would wait for a file. An absent file, or one that may not be read, is left to the SDK. */
-  async check(): Promise<void> {
+  /**
+   * Throws SourceError where the SDK would wait for a file. An absent file, or one that may not be read, is left to the SDK.
+   * Returns a text that is another one after each change of the files.
+   */
+  async check(): Promise<string> {
+    const state = createHash('sha256');
     for (const path of [this.#configFile, this.#credentialsFile]) {
       try {
-        await this.#files.text(path);
+        state.update(`${await this.#files.text(path)}\0`);
       } catch (error) {
-        if (error instanceof Error && 'code' in error) continue;
+        if (error instanceof Error && 'code' in error) {
+          state.update(`${error.code}\0`);
+          continue;
+        }
         const detail = `reading the aws configuration in "${path}" failed: ${whyUnread(error)}`;
         throw new SourceError({ reason: 'no-credentials', reachedFarSide: false, detail });
       }
     }
+    return state.digest('base64');
   }
 
   /**
