@@ -3,7 +3,8 @@
  * query. Each step of the resolver's list reads the turn, and leaves its findings on the turn for later steps.
  *
  * One turn is used again for every query that is answered at once: an endpoint answer and a cache hit make no object. A
- * query that waits gets a turn of its own (`keep`), and its answer goes to a `Reply`.
+ * query that waits gets a turn of its own (`keep`), and its answer goes to a `Reply`. Turns of queries that have waited are
+ * used again too, as soon as nobody else holds them (`isFetched`).
  *
  *     listener fills in client, time and reply space -> intake -> handler.answer(turn) -> octets, NO_REPLY, or
  *                                                                 PENDING -> handler.later(turn.keep(), reply)
@@ -46,16 +47,30 @@ export function relay<Message>(
   next: Pick<Reply<never>, 'fail'>,
   use: (message: Message, hasMore?: boolean) => void,
 ): Reply<Message> {
-  return {
-    send: (message, hasMore) => {
-      try {
-        use(message, hasMore);
-      } catch (error) {
-        next.fail(error);
-      }
-    },
-    fail: (error) => next.fail(error),
-  };
+  return new Relay(next, use);
+}
+
+/** One object: two functions in its place would take three times the memory, for each query that waits. */
+class Relay<Message> implements Reply<Message> {
+  readonly #next: Pick<Reply<never>, 'fail'>;
+  readonly #use: (message: Message, hasMore?: boolean) => void;
+
+  constructor(next: Pick<Reply<never>, 'fail'>, use: (message: Message, hasMore?: boolean) => void) {
+    this.#next = next;
+    this.#use = use;
+  }
+
+  send(message: Message, hasMore?: boolean): void {
+    try {
+      this.#use(message, hasMore);
+    } catch (error) {
+      this.#next.fail(error);
+    }
+  }
+
+  fail(error: unknown): void {
+    this.#next.fail(error);
+  }
 }
 
 /** Answers queries: the listeners know nothing else of the resolver. */
@@ -132,6 +147,10 @@ export class Turn {
   stale: GivenOctets | undefined;
   /** The first part of the answer is known, and ends in an alias whose target has to be fetched. */
   isPartKnown = false;
+  /** The upstreams' outcome has come: only the reply still needs this turn and its query. */
+  isFetched = false;
+  /** The client's address of a turn of its own. */
+  #ownClient = NOTHING;
 
   constructor(query = new Query()) {
     this.query = query;
@@ -175,18 +194,21 @@ export class Turn {
     this.stale = undefined;
   }
 
-  /** A turn of its own for a query that waits, with copies of the message and of the client's address. */
-  keep(): Turn {
-    const kept = new Turn(this.query.copy());
+  /** A turn of its own for a query that waits, with copies of the message and of the client's address: `kept`, filled anew. */
+  keep(kept = new Turn()): Turn {
+    this.query.copyTo(kept.query);
     kept.verdict = this.verdict;
-    const client = new Uint8Array(this.family === 4 ? 4 : 16);
-    for (let i = 0; i < client.length; i++) client[i] = this.client[this.clientAt + i] ?? 0;
-    kept.from(this.transport, client, 0, this.family, this.port, this.nowMs);
+    if (kept.#ownClient === NOTHING) kept.#ownClient = new Uint8Array(16);
+    const octets = this.family === 4 ? 4 : 16;
+    for (let i = 0; i < octets; i++) kept.#ownClient[i] = this.client[this.clientAt + i] ?? 0;
+    kept.from(this.transport, kept.#ownClient, 0, this.family, this.port, this.nowMs);
+    kept.into(NOTHING, 0);
     kept.limit = this.limit;
-    kept.route = this.route;
+    kept.begin(this.route);
     kept.step = this.step;
     kept.origin = this.origin;
     kept.isPartKnown = this.isPartKnown;
+    kept.isFetched = false;
     return kept;
   }
 }

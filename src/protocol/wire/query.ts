@@ -89,13 +89,19 @@ export class Query {
 
   /** The same query with octets of its own, for longer than this call. Not parsed again. */
   copy(): Query {
+    return this.copyTo(new Query());
+  }
+
+  /** As `copy`, into a query that an earlier call of this method has filled, or a new one. Its octets may go on after `end`. */
+  copyTo(copy: Query): Query {
     const { octets, start, end, labelCount } = this;
-    const copy = new Query(this.network);
+    const length = end - start;
     // not slice(): on a Buffer that would share its memory; octet by octet: a view would cost more than the copy
-    const own = new Uint8Array(end - start);
-    for (let at = 0; at < own.length; at++) own[at] = octets[start + at] ?? 0;
+    const own = copy.octets.length < length ? new Uint8Array(length) : copy.octets;
+    for (let at = 0; at < length; at++) own[at] = octets[start + at] ?? 0;
+    copy.network = this.network;
     copy.octets = own;
-    copy.end = own.length;
+    copy.end = length;
     copy.id = this.id;
     copy.flags = this.flags;
     copy.nameStart = this.nameStart - start;

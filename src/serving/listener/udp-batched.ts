@@ -46,6 +46,9 @@ const TURN_BUDGET = 256;
 const LIGHT_DATAGRAMS = 100;
 const LIGHT_WINDOW_MS = 10;
 
+/** Clients that are kept to be used again, of each socket: as many queries wait at a time where thousands come in a second. */
+const MOST_FREE = 512;
+
 /** The buffers of all sockets of one kind: a host with thousands of addresses needs no more than a host with one. */
 interface Buffers {
   readonly received: DatagramBatch;
@@ -91,6 +94,8 @@ export class BatchedUdpListener implements UdpListener {
   /** Replies in the slots that are not sent yet. */
   #laid = 0;
   #isFlushDue = false;
+  /** Clients whose reply is laid; used again. */
+  readonly #free: Waiting[] = [];
   /** When the batch at hand was received. */
   #nowMs = 0;
   /**
@@ -253,24 +258,28 @@ export class BatchedUdpListener implements UdpListener {
   }
 
   #answerLater({ nameWords, infoWords }: DatagramBatch, slot: number, infoAt: number): void {
-    const { intake } = this.#context;
-    const nameAt = slot * NAME_WORDS;
-    const client = nameWords.slice(nameAt, nameAt + NAME_WORDS);
-    const info = infoAt < 0 ? undefined : infoWords.slice(infoAt, infoAt + INFO_WORDS);
+    const waiting = this.#free.pop() ?? new Waiting((one, message) => this.#answered(one, message));
+    copyWords(nameWords, slot * NAME_WORDS, waiting.client);
+    waiting.hasInfo = infoAt >= 0;
+    if (infoAt >= 0) copyWords(infoWords, infoAt, waiting.info);
     this.#drain.began();
-    intake.later((message) => {
-      if (message.length > EDNS_UDP_OCTETS) intake.counters.add(COUNT.sendTooLarge);
-      else if (message.length > 0 && !this.#drain.isOver) this.#layLater(message, client, info);
-      this.#drain.ended();
-    });
+    this.#context.intake.later(waiting.send);
   }
 
-  #layLater(message: Uint8Array, client: Uint32Array, info: Uint32Array | undefined): void {
+  /** The reply of a query that has waited: one message, which the intake gives once. */
+  #answered(waiting: Waiting, message: Uint8Array): void {
+    if (message.length > EDNS_UDP_OCTETS) this.#context.intake.counters.add(COUNT.sendTooLarge);
+    else if (message.length > 0 && !this.#drain.isOver) this.#layLater(message, waiting);
+    if (this.#free.length < MOST_FREE) this.#free.push(waiting);
+    this.#drain.ended();
+  }
+
+  #layLater(message: Uint8Array, { client, info, hasInfo }: Waiting): void {
     const replies = this.#space();
     if (replies === undefined) return;
     const from = this.#laid * EDNS_UDP_OCTETS;
     for (let at = 0; at < message.length; at++) replies.slots[from + at] = message[at] ?? 0;
-    this.#lay(replies, message.length, client, 0, info ?? client, info === undefined ? -1 : 0);
+    this.#lay(replies, message.length, client, 0, info, hasInfo ? 0 : -1);
     this.#flushSoon();
   }
 
@@ -333,6 +342,22 @@ export class BatchedUdpListener implements UdpListener {
     const fields = { reason: getSystemErrorName(reason), address: this.#address.address };
     LISTENER_MESSAGES.receiveFailed(this.#context.log, fields);
   }
+}
+
+/** Where the reply of a query that waits goes to, and which address it leaves from. */
+class Waiting {
+  readonly client = new Uint32Array(NAME_WORDS);
+  readonly info = new Uint32Array(INFO_WORDS);
+  hasInfo = false;
+  readonly send: (message: Uint8Array) => void;
+
+  constructor(answered: (waiting: Waiting, message: Uint8Array) => void) {
+    this.send = (message) => answered(this, message);
+  }
+}
+
+function copyWords(from: Uint32Array, at: number, to: Uint32Array): void {
+  for (let i = 0; i < to.length; i++) to[i] = from[at + i] ?? 0;
 }
 
 /** The open socket and its buffers. */

@@ -32,7 +32,8 @@ export class FetchedAnswers {
   }
 
   /** Answers a turn of its own, once, within a client's patience, perhaps at once. */
-  answer({ query, route }: Turn, reply: Reply<FetchedAnswer>): void {
+  answer(turn: Turn, reply: Reply<FetchedAnswer>): void {
+    const { query, route } = turn;
     const { upstreams } = this.#deps;
     if (upstreams.isLoopProbe(query)) {
       upstreams.noteLoop(query);
@@ -42,26 +43,34 @@ export class FetchedAnswers {
     const isProbe = isHealthProbe(query);
     if (isProbe || this.#storedAnswer(query, route) !== undefined) {
       const patienceMs = isProbe ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS;
-      this.#fetch(query, route, this.#within(patienceMs, query, route, reply));
+      const within = this.#within(patienceMs, query, route, reply);
+      upstreams.forward(
+        query,
+        route,
+        relay(within, (fetched: Fetched) => {
+          turn.isFetched = true;
+          within.send(this.#store(query, route, fetched));
+        }),
+      );
       return;
     }
-    // answers from before a restart may have been loaded meanwhile, and a cut may have begun
-    this.#fetch(
+    upstreams.forward(
       query,
       route,
-      relay(reply, (answer) => reply.send(this.#orStored(answer, query, route))),
+      relay(reply, (fetched: Fetched) => {
+        turn.isFetched = true;
+        // answers from before a restart may have been loaded meanwhile, and a cut may have begun
+        reply.send(this.#orStored(this.#store(query, route, fetched), query, route));
+      }),
     );
   }
 
   /** Fetches an answer that is about to expire; the client that asked for it has its reply already. */
   prefetch(query: Query, kept: CachedAnswer, route: Route, nowMs: number): void {
     this.#deps.cache.claimPrefetch(kept, nowMs);
-    this.#fetch(query.copy(), route, PREFETCHED);
-  }
-
-  #fetch(query: Query, route: Route, reply: Reply<FetchedAnswer>): void {
-    const received = relay(reply, (fetched: Fetched) => reply.send(this.#store(query, route, fetched)));
-    this.#deps.upstreams.forward(query, route, received);
+    const own = query.copy();
+    const store = (fetched: Fetched) => void this.#store(own, route, fetched);
+    this.#deps.upstreams.forward(own, route, relay(PREFETCHED, store));
   }
 
   /** Stores the response, and makes an answer of it. */
@@ -158,8 +167,7 @@ export class FetchedAnswers {
 }
 
 /** No client waits; a defect is thrown like any other that nobody has caught. */
-const PREFETCHED: Reply<FetchedAnswer> = {
-  send: () => undefined,
+const PREFETCHED: Pick<Reply, 'fail'> = {
   fail: (error) =>
     queueMicrotask(() => {
       throw error;

@@ -83,20 +83,23 @@ export class Resolver implements QueryHandler {
     const { clock } = this.#deps;
     const endsAtMs = clock.monotonicMs() + this.rules.deadlineMs;
     turn.space = this.#laterSpace;
-    const counted = relay(reply, (message: Uint8Array, hasMore) => {
+    const send = (message: Uint8Array, hasMore?: boolean): void => {
       if (message.length > 0 && hasMore !== true) this.#count(turn.origin, message, 0);
       reply.send(message, hasMore);
-    });
+    };
     const follow = (length: number): void => {
       const leftMs = Math.max(0, endsAtMs - clock.monotonicMs());
-      this.#follower.later(turn, length, leftMs, counted);
+      this.#follower.later(turn, length, leftMs, relay(reply, send));
     };
+    if (turn.isPartKnown) {
+      follow(PENDING);
+      return;
+    }
     const fetched = relay(reply, (message: Uint8Array, hasMore) => {
-      if (turn.aliases === undefined || this.#claims.isClear(turn)) counted.send(message, hasMore);
+      if (turn.aliases === undefined || this.#claims.isClear(turn)) send(message, hasMore);
       else follow(message.length);
     });
-    if (turn.isPartKnown) follow(PENDING);
-    else turn.step?.later?.(turn, fetched);
+    turn.step?.later?.(turn, fetched);
   }
 
   #count(origin: number, message: Uint8Array, start: number): void {

@@ -4,7 +4,7 @@ import { COUNT, COUNT_MEANINGS, type CountName } from '../../../src/serving/coun
 import { ClientAccess } from '../../../src/serving/listener/clients.ts';
 import type { Intake } from '../../../src/serving/listener/intake.ts';
 import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
-import { NO_REPLY, PENDING } from '../../../src/serving/turn.ts';
+import { NO_REPLY, PENDING, type Reply, type Turn } from '../../../src/serving/turn.ts';
 import { readHexFiles } from '../../helpers/hex-file.ts';
 import {
   idOf,
@@ -212,6 +212,48 @@ t.test('a handler that throws instead of waiting, or answers twice, is one reply
   receive(intake, message);
   intake.later(() => replies++);
   t.same([replies, intake.pending, intake.counters.get('handlerFaults')], [1, 0, 2]);
+});
+
+t.test('a turn is used again only after its reply, and not while its fetch is on its way', async (t) => {
+  const handler = new StubHandler();
+  const { intake } = makeRig({ handler });
+  const waiting: { turn: Turn; reply: Reply }[] = [];
+  handler.later = (turn, reply) => void waiting.push({ turn, reply });
+  const ask = (name: string): void => {
+    t.equal(receive(intake, query(1, name)), PENDING);
+    intake.later(() => undefined);
+  };
+  // a resolver says so when the outcome of the upstreams has come
+  const end = (at: number, isFetched: boolean): void => {
+    const { turn, reply } = waiting[at]!;
+    turn.isFetched = isFetched;
+    reply.send(turn.query.octets);
+  };
+  const names = () => waiting.map(({ turn }) => turn.query.nameText());
+
+  ask('later-a.test');
+  ask('later-b.test');
+  end(0, false);
+  ask('later-c.test');
+  t.same(names(), ['later-a.test', 'later-b.test', 'later-c.test'], 'the fetch still has its question');
+  end(1, true);
+  waiting[1]!.reply.send(new Uint8Array(0));
+  waiting[1]!.reply.fail(new Error('after its reply'));
+  ask('later.and-a-much-longer-name.of-many-more.labels.than.before.test');
+  t.equal(waiting[3]!.turn, waiting[1]!.turn, 'used again');
+  ask('later-e.test');
+  t.same(
+    names(),
+    [
+      'later-a.test',
+      'later.and-a-much-longer-name.of-many-more.labels.than.before.test',
+      'later-c.test',
+      'later.and-a-much-longer-name.of-many-more.labels.than.before.test',
+      'later-e.test',
+    ],
+    'once',
+  );
+  t.equal(waiting[3]!.turn.isFetched, false);
 });
 
 t.test('with the limit of waiting queries reached, the next query is SERVFAIL at once', async (t) => {
