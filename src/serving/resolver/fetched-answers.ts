@@ -69,8 +69,10 @@ export class FetchedAnswers {
   prefetch(query: Query, kept: CachedAnswer, route: Route, nowMs: number): void {
     this.#deps.cache.claimPrefetch(kept, nowMs);
     const own = query.copy();
-    const store = (fetched: Fetched) => void this.#store(own, route, fetched);
-    this.#deps.upstreams.forward(own, route, relay(PREFETCHED, store));
+    const stored = relay(PREFETCHED, (fetched: Fetched) => {
+      this.#store(own, route, fetched);
+    });
+    this.#deps.upstreams.forward(own, route, stored);
   }
 
   /** Stores the response, and makes an answer of it. */
