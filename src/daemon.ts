@@ -34,8 +34,19 @@ import { prepareDirectory } from './store/state-directory.ts';
 export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await using opened = new AsyncDisposableStack();
   const rooms = buildRooms(parts, await chooseDatagramCalls(parts.config.listen.udp, parts.log));
-  const { forwarder, listeners, serving, plane, retained, probe, farSide, drill, chronicle, outposts } =
-    rooms;
+  const {
+    forwarder,
+    listeners,
+    serving,
+    plane,
+    retained,
+    probe,
+    farSide,
+    drill,
+    chronicle,
+    outposts,
+    withheld,
+  } = rooms;
   opened.defer(() => forwarder.close());
   opened.use(farSide);
   // after everything is saved: until then queries are answered, and from then on they wait for the next process
@@ -64,6 +75,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   const trend = opened.use(watchTrend(parts, rooms));
   inBackground('state', () => trend.start());
   opened.use(chronicle);
+  opened.use(withheld);
   opened.use(drill);
   await parts.pause();
   opened.use(openControl(parts, rooms));

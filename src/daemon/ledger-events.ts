@@ -2,6 +2,7 @@
 import type { LastingChange } from '../link/lasting-changes.ts';
 import type { LinkTransition } from '../link/link-monitor.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
+import { REASON_TEXT } from '../refresh/proof-report.ts';
 import type { Change } from '../refresh/reconcile/changes.ts';
 import type { LedgerEvent } from '../store/ledger-format.ts';
 import type { LoadFault } from '../store/set-aside.ts';
@@ -32,6 +33,11 @@ export function changeEvents(cluster: ClusterSnapshot, changes: readonly Change[
       case 'released': {
         const { addresses, reason } = change.held;
         return [{ kind: 'held', ...place, outcome: change.outcome, addresses, reason }];
+      }
+      case 'withheld': {
+        const { address, isWithheld, reason } = change;
+        const why = reason === undefined ? {} : { reason: REASON_TEXT[reason] };
+        return [{ kind: 'withheld', ...place, address, phase: isWithheld ? 'left' : 'came', ...why }];
       }
       case 'pinned': {
         const { addresses, why, by: pinnedBy, sinceMs, untilMs } = change.pin;

@@ -19,6 +19,7 @@ import { createSources, type SourceConnections } from '../refresh/sources.ts';
 import { inSlices } from '../runtime/slices.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
 import { mayBeMadeUp } from '../serving/resolver/fetched-answers.ts';
+import type { LedgerEvent } from '../store/ledger-format.ts';
 import { DAEMON_MESSAGES } from './daemon-messages.ts';
 import { changeEvents } from './ledger-events.ts';
 import type { OutageRooms } from './outage-rooms.ts';
@@ -26,6 +27,7 @@ import type { DaemonParts } from './parts.ts';
 import type { ConfigInForce } from './routes.ts';
 import type { ServingRooms } from './serving-rooms.ts';
 import type { StoreRooms } from './store-rooms.ts';
+import { WithheldChronicle } from './withheld-chronicle.ts';
 
 /** Records that are brought into the table in one turn of the event loop: each takes some 30 microseconds. */
 const RECORDS_PER_TURN = 20;
@@ -70,7 +72,15 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
     evidence: (evidence) => outage.link.report(evidence),
   });
   const onAnswer = (region: string) => probe.sourceAnswered(region);
-  const plane = buildPlane(parts, connections, around, { onAnswer, prove: farSide.prove });
+  const { ledger } = around.stores;
+  const withheld = new WithheldChronicle({
+    clock,
+    timers,
+    record: (event, agoMs) => ledger.record(event, agoMs),
+  });
+  const onEvent = (event: LedgerEvent) =>
+    event.kind === 'withheld' ? withheld.note(event) : ledger.record(event);
+  const plane = buildPlane(parts, connections, around, { onAnswer, prove: farSide.prove, onEvent });
   const retained = buildRetained(parts, around);
   const outposts = new OutpostWatch({
     ask: network === undefined ? farSide.outpost : (network.outpost ?? (async () => ({ kind: 'no-data' }))),
@@ -80,7 +90,7 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
     random,
     log,
   });
-  return { farSide, connections, probe, plane, retained, outposts };
+  return { farSide, connections, probe, plane, retained, outposts, withheld };
 }
 
 /** Those in Regions that can be reached: in a cut there is nobody to ask. */
@@ -110,11 +120,16 @@ function tellOfProxies({ config, log }: DaemonParts): void {
   DAEMON_MESSAGES.throughProxy(log, { ...shown, noProxy });
 }
 
+interface Heard extends Pick<FarSide, 'prove'> {
+  readonly onAnswer: (region: string) => void;
+  readonly onEvent: (event: LedgerEvent) => void;
+}
+
 function buildPlane(
   { config, clock, timers, random, log, pause }: DaemonParts,
   connections: SourceConnections,
   { stores, outage, serving }: Around,
-  { onAnswer, prove }: { readonly onAnswer: (region: string) => void } & Pick<FarSide, 'prove'>,
+  { onAnswer, prove, onEvent }: Heard,
 ): RefreshPlane {
   return new RefreshPlane({
     clusters: clusterSettings(config, connections),
@@ -135,7 +150,7 @@ function buildPlane(
       if (evidence.proves === 'reachable') onAnswer(evidence.key);
     },
     onChanges: (cluster, changes) => {
-      for (const event of changeEvents(cluster, changes)) stores.ledger.record(event);
+      for (const event of changeEvents(cluster, changes)) onEvent(event);
     },
     check: addressCheck({ prove, connect: connectTcp, timers }),
   });

@@ -71,7 +71,7 @@ export class RefreshLog {
     for (const change of changes) {
       const { kind: _, ...fields } = change;
       const addresses = { addresses: addressesOf(record), before: addressesOf(before) };
-      messageOf(change)(this.#log, { ...fields, ...addresses });
+      messageOf(change)?.(this.#log, { ...fields, ...addresses });
     }
     this.#named(record);
     if (refused !== undefined) this.#refusing(refused);
@@ -129,7 +129,7 @@ const PROOF_MESSAGES = {
   refused: REFRESH_MESSAGES.addressRefused,
 };
 
-function messageOf(change: Change): Message<'addresses' | 'before'> {
+function messageOf(change: Change): Message<'addresses' | 'before'> | undefined {
   switch (change.kind) {
     case 'addresses':
       return change.removed.length === 0 ? REFRESH_MESSAGES.learned : REFRESH_MESSAGES.changed;
@@ -151,6 +151,8 @@ function messageOf(change: Change): Message<'addresses' | 'before'> {
       return REFRESH_MESSAGES.unpinned;
     case 'proof':
       return PROOF_MESSAGES[change.to];
+    case 'withheld':
+      return undefined; // the line about the proof says it
     case 'refresh-failed':
       return REFRESH_MESSAGES.refreshFails;
     case 'refresh-recovered':

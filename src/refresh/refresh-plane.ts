@@ -338,7 +338,7 @@ export class RefreshPlane {
     if (changes.length > 0) this.#options.onChanges?.(member.refresher.snapshot(), changes);
     if (!this.#isRunning) return;
     // clients need not wait for the disk to hear of a proof, which the next start can repeat
-    if (changes.some(({ kind }) => kind !== 'proof')) this.#keeper.changed();
+    if (changes.some(({ kind }) => kind !== 'proof' && kind !== 'withheld')) this.#keeper.changed();
     else this.#keeper.confirmed();
   }
 

@@ -66,6 +66,16 @@ const schema = z.discriminatedUnion('kind', [
     addresses: texts,
     reason: z.string(),
   }),
+  z.object({
+    kind: z.literal('withheld'),
+    ...place,
+    /** Refused, because another server answers at it: it left the answers, or came into them. */
+    address: z.string(),
+    phase: z.enum(['left', 'came']),
+    reason: z.string().optional(),
+    /** Changes before this one that have no line: an address that two hosts have goes and comes. */
+    unwritten: z.number().optional(),
+  }),
   z.discriminatedUnion('phase', [
     z.object({ kind: z.literal('drill'), phase: z.literal('started'), forMs: z.number() }),
     z.object({
@@ -128,6 +138,7 @@ const KINDS: Readonly<Record<LedgerKind, true>> = {
   addresses: true,
   endpoint: true,
   held: true,
+  withheld: true,
   drill: true,
   pin: true,
   flush: true,

@@ -29,6 +29,8 @@ export function sentenceOf(event: LedgerEvent): Sentence {
     }
     case 'held':
       return heldSentence(event);
+    case 'withheld':
+      return withheldSentence(event);
     case 'drill':
       return { text: drillText(event) };
     case 'pin':
@@ -93,6 +95,14 @@ const HELD_TEXTS: Readonly<Record<EventOf<'held'>['outcome'], string>> = {
 function heldSentence(event: EventOf<'held'>): Sentence {
   const text = `${place(event)}: change to ${list(event.addresses)} ${HELD_TEXTS[event.outcome]}: ${event.reason}`;
   return event.outcome === 'held' ? { text, tone: 'doubtful' } : { text };
+}
+
+function withheldSentence(event: EventOf<'withheld'>): Sentence {
+  const { address, phase, reason, unwritten } = event;
+  const why = reason === undefined ? '' : `: ${reason}`;
+  const what = phase === 'left' ? `left the answers${why}` : 'came into the answers';
+  const more = unwritten === undefined ? '' : ` (after ${plural(unwritten, 'change')} without a line)`;
+  return { text: `${place(event)}: ${address} ${what}${more}`, tone: phase === 'left' ? 'bad' : 'good' };
 }
 
 const DRILL_ENDINGS: Readonly<Record<Extract<EventOf<'drill'>, { phase: 'ended' }>['by'], string>> = {

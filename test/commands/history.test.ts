@@ -50,6 +50,8 @@ t.test('each kind of event has a line of its own', async (t) => {
         '(by overlap; dns saw 10.0.1.10; interfaces saw 10.0.1.10, 10.0.2.77)',
       'endpoint my-cluster: the endpoint is abc.gr7.us-west-2.eks.amazonaws.com',
       'held my-cluster: change to 10.0.9.9 held back: loses more than half',
+      'withheld my-cluster: 10.0.3.10 left the answers: its certificate is not for the name of the endpoint ' +
+        '(after 4 changes without a line)',
       'drill drill started, for 30 min',
       'drill drill ended by itself after 30 min: 3 queries failed, 2 answered stale, 99 endpoint answers',
       'pin my-cluster: pin to 10.0.9.9 started for 4 h by ada: a change in the console',

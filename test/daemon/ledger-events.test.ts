@@ -49,6 +49,20 @@ t.test('each change that somebody looks for in months has its event, and no othe
       { kind: 'released', held, outcome: 'adopted' },
       { kind: 'held', ...place, outcome: 'adopted', addresses: ['10.0.0.9'], reason: 'loses 2 of 3' },
     ],
+    [
+      { kind: 'withheld', address: '10.0.0.3', isWithheld: true, reason: 'other-name' },
+      {
+        kind: 'withheld',
+        ...place,
+        address: '10.0.0.3',
+        phase: 'left',
+        reason: 'its certificate is not for the name of the endpoint',
+      },
+    ],
+    [
+      { kind: 'withheld', address: '10.0.0.3', isWithheld: false },
+      { kind: 'withheld', ...place, address: '10.0.0.3', phase: 'came' },
+    ],
     [{ kind: 'basis', from: 'name', to: 'overlap' }, undefined],
     [{ kind: 'details', fields: ['vpcId'] }, undefined],
     [{ kind: 'refresh-failed' }, undefined],

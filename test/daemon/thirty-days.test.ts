@@ -69,8 +69,8 @@ function isAsOldAs(t: Test, day: Day, number: number): void {
     { condition: 'disconnected', isReady: true, pending: 0, credentials: 'accepted' },
     `day ${number}`,
   );
-  const days = new RegExp(`^no source has confirmed anything for (${number - 1}|${number}) days: `);
-  const early = /^no source has confirmed anything for (2[34] h|4[678] h|2 days): /;
+  const days = new RegExp(`^no source has confirmed anything for (${number - 1}|${number}) d: `);
+  const early = /^no source has confirmed anything for (2[34] h|4[678] h|2 d): /;
   t.match(day.warnings.join('\n'), number > 2 ? days : early, `day ${number}`);
   t.equal(day.warnings.length, 1, `day ${number}: one warning`);
 }

@@ -18,6 +18,7 @@ function setUp(clusters: readonly ClusterSettings[], check?: AddressCheck) {
   const saved: (readonly EndpointRecord[])[] = [];
   const published: (readonly EndpointRecord[])[] = [];
   const changes: [string, Change['kind']][] = [];
+  const withheld: Change[] = [];
   const disk = { save: async (): Promise<unknown> => ({ kind: 'saved' }) };
   const plane = new RefreshPlane({
     clusters,
@@ -32,11 +33,13 @@ function setUp(clusters: readonly ClusterSettings[], check?: AddressCheck) {
     },
     publish: (records) => published.push(records),
     evidence: () => {},
-    onChanges: ({ cluster }, changed) =>
-      changes.push(...changed.map(({ kind }): [string, Change['kind']] => [cluster, kind])),
+    onChanges: ({ cluster }, changed) => {
+      changes.push(...changed.map(({ kind }): [string, Change['kind']] => [cluster, kind]));
+      withheld.push(...changed.filter(({ kind }) => kind === 'withheld'));
+    },
     ...(check === undefined ? {} : { check }),
   });
-  return { time, saved, published, changes, plane, disk };
+  return { time, saved, published, changes, withheld, plane, disk };
 }
 
 function cluster(name: string, script: ScriptedSource['script'], more: Partial<ClusterSettings> = {}) {
@@ -319,7 +322,7 @@ t.test('a new address is published when it is proven, and a refused one never be
   const probe = { port: 443, intervalMs: 30_000, timeoutMs: 2_000, prove: true };
   const one = cluster('one', sees('dns', A, B), { probe });
   const results: Record<string, CheckResult> = { [A]: { kind: 'proven' }, [B]: { kind: 'proven' } };
-  const { plane, time, published, saved } = setUp(
+  const { plane, time, published, saved, withheld } = setUp(
     [one.settings],
     async ({ address }) => results[address] ?? { kind: 'silent', reason: 'timeout' },
   );
@@ -338,9 +341,21 @@ t.test('a new address is published when it is proven, and a refused one never be
   t.match(saved.at(-1), [
     { addresses: [{}, {}, { address: C, proof: { state: 'refused' }, awaitsProof: true }] },
   ]);
+  t.strictSame(withheld, [], 'it was never in the answers');
   results[C] = { kind: 'proven' };
   await time.advance(60_000);
   t.strictSame(summary(published.at(-1)), [['one', A, B, C]]);
+  results[C] = { kind: 'refused', reason: 'other-name' };
+  await time.advance(90_000);
+  t.strictSame(summary(published.at(-1)), [['one', A, B]]);
+  t.match(withheld.splice(0), [
+    { kind: 'withheld', address: C, isWithheld: false },
+    { kind: 'withheld', address: C, isWithheld: true, reason: 'other-name' },
+  ]);
+  results[C] = { kind: 'proven' };
+  await time.advance(60_000);
+  t.strictSame(summary(published.at(-1)), [['one', A, B, C]]);
+  t.match(withheld, [{ kind: 'withheld', address: C, isWithheld: false }]);
   await plane.stop();
   const again = setUp([one.settings], async () => ({ kind: 'untried', reason: 'not-asked' }));
   results[C] = { kind: 'refused', reason: 'other-authority' };

@@ -33,6 +33,14 @@ export const SAMPLES: readonly LedgerEvent[] = [
     addresses: ['10.0.9.9'],
     reason: 'loses more than half',
   },
+  {
+    kind: 'withheld',
+    cluster: 'my-cluster',
+    address: '10.0.3.10',
+    phase: 'left',
+    reason: 'its certificate is not for the name of the endpoint',
+    unwritten: 4,
+  },
   { kind: 'drill', phase: 'started', forMs: 1_800_000 },
   {
     kind: 'drill',

@@ -1,11 +1,12 @@
 /** Finds the differences between two records of one cluster, for the log, the ledger and the metrics. Pure. */
-import type { ProofReason, ProofState } from '../../records/address-proof.ts';
+import { type ProofReason, type ProofState, servedIn } from '../../records/address-proof.ts';
 import {
   type ClusterDetails,
   type EndpointRecord,
   type HeldChange,
   hasSameJson,
   type Pin,
+  type ServedAddress,
 } from '../../records/endpoint-record.ts';
 import { hasSameAddresses } from './guard.ts';
 
@@ -28,6 +29,13 @@ export type Change =
       readonly address: string;
       readonly from?: ProofState;
       readonly to: ProofState;
+      readonly reason?: ProofReason;
+    }
+  | {
+      /** A refused address leaves the answers because a proven address exists, or comes into them. */
+      readonly kind: 'withheld';
+      readonly address: string;
+      readonly isWithheld: boolean;
       readonly reason?: ProofReason;
     }
   | { readonly kind: 'refresh-failed' }
@@ -54,6 +62,7 @@ export function changesBetween(
     ...addressChanges(before, after),
     ...heldChanges(before, after),
     ...proofChanges(before, after),
+    ...withheldChanges(before, after),
   );
   if (before.lastRefreshFailed !== after.lastRefreshFailed)
     changes.push({ kind: after.lastRefreshFailed ? 'refresh-failed' : 'refresh-recovered' });
@@ -108,6 +117,30 @@ function proofChanges(before: EndpointRecord, after: EndpointRecord): readonly C
     const cause = reason === undefined ? {} : { reason };
     return [{ kind: 'proof', address, ...(from === undefined ? {} : { from }), to, ...cause }];
   });
+}
+
+/** A new address that waits for its proof has not left, and an address that the sources drop has its own change. */
+function withheldChanges(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
+  if (before.addresses === after.addresses && before.leaving === after.leaving) return [];
+  const was = servedIn(before);
+  const is = servedIn(after);
+  const wasServed = new Set(was.served.map(({ address }) => address));
+  const wasRefused = new Set(was.withheld.filter(isRefused).map(({ address }) => address));
+  const left = is.withheld.filter((one) => isRefused(one) && wasServed.has(one.address));
+  const back = is.served.filter(({ address }) => wasRefused.has(address));
+  return [
+    ...left.map(({ address, proof }) => ({
+      kind: 'withheld' as const,
+      address,
+      isWithheld: true,
+      ...(proof?.reason === undefined ? {} : { reason: proof.reason }),
+    })),
+    ...back.map(({ address }) => ({ kind: 'withheld' as const, address, isWithheld: false })),
+  ];
+}
+
+function isRefused({ proof }: ServedAddress): boolean {
+  return proof?.state === 'refused';
 }
 
 function heldChanges({ held: before }: EndpointRecord, after: EndpointRecord): readonly Change[] {

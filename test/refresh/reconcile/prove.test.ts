@@ -216,7 +216,10 @@ t.test('the clock of a zone moves when the served set changes, and not with a re
   const standings = new Map([[B, { silences: 0, proof: { state: 'refused', sinceMs: 9 } } as const]]);
   const { record, changes } = withProofs(both, standings, 9);
   t.equal(record.changedAtMs, 9);
-  t.strictSame(changes, [{ kind: 'proof', address: B, from: 'proven', to: 'refused' }]);
+  t.strictSame(changes, [
+    { kind: 'proof', address: B, from: 'proven', to: 'refused' },
+    { kind: 'withheld', address: B, isWithheld: true },
+  ]);
   t.equal(withProofs(record, standings, 10).record, record, 'the same object');
   t.end();
 });
