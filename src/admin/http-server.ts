@@ -217,8 +217,8 @@ async function answer(
 }
 
 /**
- * Whether the request may come from a web page of somebody else, whose name was made to point here (DNS rebinding): a
- * browser asks, and neither by address nor by a name that is known to be this server's. Scrapers and curl are not asked.
+ * Whether the request may come from a foreign web page whose name was made to point here (DNS rebinding). Such a request
+ * comes from a browser, and names neither an address nor a known name of this server. Scrapers and curl are not asked.
  */
 function isForeignHost(headers: IncomingHttpHeaders, isHost: (name: string) => boolean): boolean {
   if (!isBrowser(headers)) return false;

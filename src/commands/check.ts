@@ -1,6 +1,7 @@
 /**
- * `outpost-dns check`: finds out whether this host and this site are ready for an outage. It reads the configuration and the state,
- * and asks the running server, AWS and the upstreams, side by side and each for some seconds at most. It changes nothing.
+ * `outpost-dns check`: finds out whether this host and this site are ready for an outage. It reads the configuration and the
+ * state. It asks the running server, AWS and the upstreams, side by side and each for some seconds at most. It changes
+ * nothing.
  */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Config } from '../config/config.ts';

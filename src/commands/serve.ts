@@ -156,9 +156,10 @@ const EXIT_GRACE_MS = 250;
 const THREAD_GRACE_MS = 2_000;
 
 /**
- * Everything is closed and saved: a credential_process, a reader of the log, or a thread that hangs does not delay the end. An
- * exit of Node waits for threads: for those of far-side/, for the pool, where a write to a log that hangs keeps a thread for
- * ever, and for a read of Node's own. The process therefore ends by `_exit`; where C cannot be called, by SIGKILL.
+ * Everything is closed and saved: a credential_process, a reader of the log, or a thread that hangs does not delay the end.
+ * An exit of Node waits for threads: for those of far-side/, for the pool, and for a read of Node's own. In the pool, a
+ * write to a log that hangs keeps a thread for ever. The process therefore ends by `_exit`; where C cannot be called, by
+ * SIGKILL.
  */
 async function exitSoon(code: ExitCode, processLog: ProcessLog): Promise<void> {
   const leave = await directExit();

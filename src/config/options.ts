@@ -1,6 +1,7 @@
 /**
- * From settings as an operator writes them to options as the rooms take them: each value under the name that its
- * declaration gives, with the unit in the name, and frozen. The type of the configuration follows from the same declarations.
+ * Turns settings as an operator writes them into options as the rooms take them. Each value gets the name that its
+ * declaration gives, with the unit in the name. All options are frozen. The type of the configuration follows from the same
+ * declarations.
  */
 import * as z from 'zod';
 import { type AnySchema, factsOf, inside } from './facts.ts';

@@ -1,6 +1,6 @@
 /**
- * The way out to AWS, from the usual variables of the environment: a proxy for HTTPS, one for HTTP, the hosts without a
- * proxy, and the file of the authorities that AWS's certificates are checked against. As with curl and Node, a lower-case
+ * The way out to AWS, from the usual variables of the environment: a proxy for HTTPS, a proxy for HTTP, the hosts without a
+ * proxy. A file may name the authorities that AWS's certificates are checked against. As with curl and Node, a lower-case
  * variable counts before its upper-case form. A value may hold a password: no fault quotes one.
  */
 import { type Fault, shortened } from './fault.ts';

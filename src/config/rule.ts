@@ -1,5 +1,5 @@
 /**
- * Rules that join keys. A rule is declared beside the keys that it joins, in the map that holds them, and reads a draft:
+ * Rules that join keys. A rule is declared beside the keys that it joins, in the map that holds them. A rule reads a draft,
  * the settings without their faulty values, because all faults are reported at once. The common rules are here: exactly one
  * of, at least one of, not more than, unique, none twice.
  */

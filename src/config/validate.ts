@@ -1,6 +1,6 @@
 /**
- * Reads plain data by the declarations, value by value: reports the faults of single values with what is allowed and what was
- * probably meant, then the rules that the rest breaks.
+ * Reads plain data by the declarations, value by value. Reports the faults of single values, with what is allowed and what
+ * was probably meant. Then reports the rules that the rest breaks.
  */
 import * as z from 'zod';
 import { schema } from './config.ts';

@@ -89,8 +89,8 @@ export function disconnectedRules(config: Config): DisconnectedRulesOptions {
 }
 
 /**
- * The texts of the upstreams that are this server itself, by the addresses that are really bound: a wildcard on a host that does not
- * list its addresses holds all of loopback, and an address may come after the file was checked.
+ * The texts of the upstreams that are this server itself, by the addresses that are really bound. A wildcard on a host that
+ * does not list its addresses holds all of loopback. An address may also come after the file was checked.
  */
 export function upstreamsBoundHere(
   groups: readonly UpstreamGroup[],

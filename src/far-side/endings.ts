@@ -1,7 +1,7 @@
 /**
- * Finds out when the credentials of a poll end: the client certificate for the API server, the certificate of IAM Roles Anywhere,
- * and the session that it or another provider has given. Each poll reports them, so that the operator hears of an end while
- * AWS can still be reached. It warns of nothing: refresh/ knows the limits.
+ * Finds out when the credentials of a poll end: the client certificate for the API server, the certificate of IAM Roles
+ * Anywhere, and the session of any provider. Each poll reports them, so that the operator hears of an end while AWS can
+ * still be reached. It warns of nothing: refresh/ knows the limits.
  */
 import type { Ending, Observation } from '../records/observation.ts';
 import { traitsOf } from '../records/sources.ts';

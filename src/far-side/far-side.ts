@@ -64,8 +64,8 @@ const MISSED_DEADLINES = 3;
 const MOST_NOT_ENDED = 2;
 
 /**
- * The AWS clients stay for this long after the last poll. The sources of one cluster are polled together, and a new thread
- * costs a fifth of a second of processor time: one percent at most, however the polls are spread.
+ * The AWS clients stay for this long after the last poll. The sources of one cluster are polled together. A new thread costs
+ * a fifth of a second of processor time: one percent at most, however the polls are spread.
  */
 const AWS_IDLE_MS = 15_000;
 

@@ -40,8 +40,8 @@ export function hostOf({ hostname }: URL): string {
 }
 
 /**
- * The entries that curl, Go and Node agree on: a name stands for itself and for all names under it, with or without a
- * leading dot or `*.`; addresses may be networks or ranges; a port after a colon must be that of the URL.
+ * The entries that curl, Go and Node agree on. A name stands for itself and for all names under it, with or without a
+ * leading dot or `*.`. Addresses may be networks or ranges. A port after a colon must be that of the URL.
  */
 function isMatch(entry: string, host: string, port: string): boolean {
   if (entry === '*') return true;

@@ -1,11 +1,12 @@
 /**
- * Tries to prove that the API server of a cluster answers at an address: one handshake by TLS with the endpoint's name, without
- * a request and without a client certificate. It refuses to know earlier proofs and what is served; refresh/ decides that.
+ * Tries to prove that the API server of a cluster answers at an address. The proof is one TLS handshake with the endpoint's
+ * name, without a request and without a client certificate. It refuses to know earlier proofs and what is served; refresh/
+ * decides that.
  *
  *     connect (direct, or by CONNECT through a proxy) -> handshake -> signed by an authority of the cluster? -> for its name?
  *
- * The clock of this host is no part of the proof. A certificate outside its time is still made with the key of the cluster, and
- * after a power cut it is more often the clock that is wrong. The outcome says so. RFC 5280 section 6.1, RFC 9525.
+ * The clock of this host is no part of the proof. A certificate outside its time is still made with the key of the cluster.
+ * After a power cut the clock is wrong more often than the certificate. The outcome says so. RFC 5280 section 6.1, RFC 9525.
  */
 import { X509Certificate } from 'node:crypto';
 import { request as httpRequest } from 'node:http';

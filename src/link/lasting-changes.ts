@@ -1,6 +1,6 @@
 /**
- * Decides which changes of a condition get a line that stays for months: the first change of a series at once, and afterwards
- * only changes that last. A link that loses four packets in five must not push every other line out. Pure.
+ * Decides which changes of a condition get a line that stays for months. The first change of a series gets it at once; later
+ * changes only when they last. A link that loses four packets in five must not push every other line out. Pure.
  *
  *     connected --cut--> disconnected  at once      disconnected --back--> connected  at once
  *     then back and forth for a day: no line until a condition has lasted; that line counts the flickers

@@ -5,10 +5,10 @@
  *     unknown --> connected <--> degraded --> disconnected --> recovering --> connected
  *                                                  ^--------------'
  *
- * Each AWS Region and each upstream has a state, and there is one summary. Every answer proves the path, a refusal
- * included. A failure that says nothing about the path (missing credentials, a defect of ours) must not be reported here.
- * A proxy or a captive portal may answer in place of the far side: the condition is then degraded with that reason, and is
- * neither a cut nor a return. The room refuses to know how evidence is gathered and what follows from a condition.
+ * Each AWS Region and each upstream has a state, and there is one summary. Every answer proves the path, a refusal included.
+ * A failure that says nothing about the path (missing credentials, a defect of ours) must not be reported here. A proxy or a
+ * captive portal may answer in place of the far side. The condition is then degraded with that reason: neither a cut nor a
+ * return. The room refuses to know how evidence is gathered and what follows from a condition.
  */
 
 export type LinkCondition = 'unknown' | 'connected' | 'degraded' | 'disconnected' | 'recovering';

@@ -1,6 +1,6 @@
 /**
- * Whether an address is proven to be the API server of its cluster: a handshake by TLS showed a certificate for the name of the
- * endpoint, signed by the cluster's own authority. It refuses to know how a proof is tried; far-side/ does that.
+ * Whether an address is proven to be the API server of its cluster. A TLS handshake proves it: the certificate is for the
+ * endpoint's name, and the cluster's own authority signed it. It refuses to know how a proof is tried; far-side/ does that.
  */
 
 /**

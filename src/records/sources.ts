@@ -156,8 +156,8 @@ export function isAddressSource(name: SourceName): name is AddressSource {
 }
 
 /**
- * The Region in which a source is asked, which is the key of its path over the link; undefined for a source that does not ask
- * AWS. The API of Route 53 has one home in each partition, for clusters in all Regions.
+ * The Region in which a source is asked: the key of its path over the link. Undefined for a source that does not ask AWS.
+ * The API of Route 53 has one home in each partition, for clusters in all Regions.
  */
 export function askedRegion(name: SourceName, region: string | undefined): string | undefined {
   const { service } = traitsOf(name);

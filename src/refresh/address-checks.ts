@@ -1,6 +1,6 @@
 /**
- * Checks the addresses of one cluster from this host: proves each by TLS where an authority of the cluster is known, and connects
- * by TCP otherwise. reconcile/prove.ts decides what the results mean.
+ * Checks the addresses of one cluster from this host. Proves each by TLS where an authority of the cluster is known, and
+ * otherwise connects by TCP. reconcile/prove.ts decides what the results mean.
  *
  *     every interval, with jitter ---> check every address, side by side ---> standings -> onChange
  *     a new address -----------------> check it at once
@@ -183,8 +183,8 @@ export interface CheckDeps {
 }
 
 /**
- * Proves by TLS where an authority may be known, or the way leads through a proxy; otherwise only connects, so that a site
- * without either never starts the thread that speaks TLS.
+ * Proves by TLS where an authority may be known, or the way leads through a proxy. Otherwise only connects: a site without
+ * either never starts the thread that speaks TLS.
  */
 export function addressCheck({ prove, connect, timers }: CheckDeps): AddressCheck {
   return async (request) => {

@@ -1,6 +1,6 @@
 /**
- * What will fail later, while there is time to act: credentials that an outage can outlast, and a source that has been silent for
- * long although others answer. It refuses to know whether the link is cut. Pure, except for the log's memory of its last lines.
+ * Warns of later failures while there is time to act: credentials that an outage can outlast, and a source that stays silent
+ * although others answer. It refuses to know whether the link is cut. Pure, except for the log's memory of its last lines.
  */
 import type { Log } from '../log/log.ts';
 import type { Ending } from '../records/observation.ts';

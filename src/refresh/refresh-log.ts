@@ -162,7 +162,7 @@ function messageOf(change: Change): Message<'addresses' | 'before'> | undefined 
 
 /**
  * The latest comparison, and whether a disagreement in it lasts. A disagreement is shown at once. It is logged only after
- * every source has polled again: at a start, after a cut or during a change, one source is a moment later than the other.
+ * every source has polled again. At a start, after a cut or during a change, the sources do not answer at the same moment.
  */
 export class DisagreementWatch {
   readonly #log: RefreshLog;

@@ -150,9 +150,9 @@ export interface Resolved {
 const STATUS_LABEL = '_status';
 
 /**
- * The addresses that upstreams give for `name`. Throws SourceError where there are none, or where they are our own: a
- * resolver of the site that forwards the name to an outpost-dns would confirm for ever what is served. `isManaged`: AWS keeps
- * the name, with any suffix.
+ * The addresses that upstreams give for `name`. Throws SourceError where there are none, or where they are our own. A
+ * resolver of the site that forwards the name to an outpost-dns would confirm the served addresses for ever. `isManaged`:
+ * AWS keeps the name, with any suffix.
  */
 export async function resolveAddresses(
   upstream: UpstreamView,

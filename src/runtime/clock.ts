@@ -26,9 +26,9 @@ const COARSE_MS = 500;
  * their difference grows by the suspend. A virtual machine that is paused from outside shows in neither clock.
  *
  * Without C the boot time comes from /proc/uptime. A container may have a file of its own there (lxcfs), which jumps when
- * the container is moved or lxcfs restarts. Therefore a jump counts only if the wall clock has moved by half of it at least:
- * half, because a time server may set the wall clock back at the resume. The wall clock alone is no evidence, because
- * it is set forward by years where it was wrong.
+ * the container is moved or lxcfs restarts. Therefore a jump counts only if the wall clock has moved by half of it at least.
+ * Half, because a time server may set the wall clock back at the resume. The wall clock alone is no evidence, because it is
+ * set forward by years where it was wrong.
  */
 export class SuspendMeter {
   readonly #clocks: SuspendClocks;

@@ -12,15 +12,16 @@
  * is opaque: libuv says its size.
  *
  * Lifetimes. C gets addresses into typed arrays, which the collector neither moves nor frees while they are reachable. The
- * address of an array that is used repeatedly is taken once, and the array is a field of its user, or in its closure. An array
- * that is used once is passed as an array, which keeps it for the call; an address taken from it in the same line would not.
- * No call outlasts its return, except those of libuv. Its handles are kept for good, because libuv lets go of a handle only
- * some time after it was closed. Every descriptor that is opened here is closed here, and only after its watch has ended.
+ * address of an array that is used repeatedly is taken once, and the array is a field of its user, or in its closure. An
+ * array that is used once is passed as an array, which keeps it for the call. An address taken from it in the same line
+ * would not keep it. No call outlasts its return, except those of libuv. Its handles are kept for good, because libuv lets
+ * go of a handle only some time after it was closed. Every descriptor that is opened here is closed here, and only after its
+ * watch has ended.
  *
- * errno. Every call returns -1 and leaves its reason in errno, which is read at once, before other code runs; results that
+ * errno. Every call returns -1 and leaves its reason in errno, which is read at once, before other code runs. Results that
  * leave this file are minus errno. A call that a signal interrupted is repeated, except where the loop reports the same
- * descriptor again (recvmmsg, epoll_wait). Callbacks must not throw into C, which would end the process: the registered one
- * only notes that a descriptor is readable, and the next phase of the loop reads it.
+ * descriptor again (recvmmsg, epoll_wait). Callbacks must not throw into C, which would end the process. The registered
+ * callback only notes that a descriptor is readable, and the next phase of the loop reads it.
  */
 import { constants, endianness } from 'node:os';
 import {
@@ -269,8 +270,8 @@ function isLinkLocal(firstWord: number): boolean {
 }
 
 /**
- * The octets of a control message with the packet information of one reply, without padding behind it: sendmmsg has 36 octets on
- * the stack of the kernel, and allocates memory for each longer message.
+ * The octets of a control message with the packet information of one reply, without padding at its end. sendmmsg has 36
+ * octets on the stack of the kernel, and allocates memory for each longer message.
  */
 export function infoControlOctets(family: 4 | 6): number {
   return CONTROL.size + (family === 4 ? LAYOUT.pktinfo4.size : LAYOUT.pktinfo6.size);

@@ -19,8 +19,8 @@ export const systemPause: Pause = async () => {
 };
 
 /**
- * Steps between two turns of the loop: half a millisecond where a step takes ten microseconds, which is a tenth of the time
- * that a query may have to wait.
+ * Steps between two turns of the loop: half a millisecond where a step takes ten microseconds. A query may have to wait ten
+ * times as long.
  */
 export const STEPS_PER_TURN = 50;
 
@@ -60,8 +60,8 @@ export function* inOneStep<T>(run: () => T): Steps<T> {
 }
 
 /**
- * Lets work that comes in bursts through, first come first served, and only so much of it in one turn of the event loop:
- * a thousand answers that arrive together are taken in one after the other, with queries between them.
+ * Lets work that comes in bursts through, first come first served, with a bound for each turn of the event loop. A thousand
+ * answers that arrive together are taken in one by one, with queries between them.
  */
 export class Turnstile {
   readonly #pause: Pause | undefined;

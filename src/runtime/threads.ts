@@ -7,8 +7,8 @@ import { inBackground } from './background.ts';
 const ending = new Map<Worker, Promise<void>>();
 
 /**
- * Tells a thread to end, and resolves once it has. A thread that hangs in a call to the operating system does not end: it waits
- * for a pipe without a writer, or for a dead file system. An exit of the process would wait for it for ever.
+ * Tells a thread to end, and resolves once it has. A thread that hangs in a call to the operating system does not end. It
+ * waits for a pipe without a writer, or for a dead file system. An exit of the process would wait for it for ever.
  */
 export function endThread(worker: Worker): Promise<void> {
   const known = ending.get(worker);
@@ -32,9 +32,9 @@ export async function threadsEnded(): Promise<void> {
 }
 
 /**
- * Resolves to `_exit(2)`, or to `undefined` where C cannot be called. An exit of Node waits for every thread of the process, and
- * a thread can wait for ever: one that hangs in a call to the operating system, or the one in which Node reads the file of
- * NODE_EXTRA_CA_CERTS. The caller has saved and closed everything.
+ * Resolves to `_exit(2)`, or to `undefined` where C cannot be called. An exit of Node waits for every thread of the process,
+ * and a thread can wait for ever. It may hang in a call to the operating system, or be Node's own thread that reads the file
+ * of NODE_EXTRA_CA_CERTS. The caller has saved and closed everything.
  */
 export async function directExit(): Promise<((code: number) => void) | undefined> {
   try {
@@ -54,8 +54,8 @@ export function yieldToQueries(): void {
   if (process.platform !== 'linux') return; // elsewhere it is the priority of the whole process
   const { PRIORITY_BELOW_NORMAL, PRIORITY_LOW } = constants.priority;
   try {
-    // setpriority(2): on Linux every thread has a nice value of its own, and 0 names the calling thread; threads and
-    // processes that it starts have it too, but not libuv's pool, which the server made when it read its configuration
+    // setpriority(2): on Linux every thread has a nice value of its own, and 0 names the calling thread. Threads and
+    // processes that it starts inherit the value; libuv's pool, which the server made earlier, does not
     setPriority(Math.min(getPriority() + PRIORITY_BELOW_NORMAL, PRIORITY_LOW));
   } catch {
     // not allowed: it serves all the same

@@ -379,11 +379,11 @@ async function endOf(file: OpenFile, path: string): Promise<Fault | undefined> {
 /**
  * The time between two processes.
  *
- * Only the wall clock can tell it, and that may be wrong by years: a host with an empty battery wakes up in 1970, and a bad time
- * server has sent hosts to 2036. So the clock is believed only where the time that has passed is credible: from nothing to a
- * month. Otherwise no old answer is made fresh, and no young answer is dropped: every answer is loaded as stale. An answer that
- * was fresh becomes just stale; an answer that was stale stays as stale as it was. It is then given as any stale answer, and
- * checked with an upstream where one answers.
+ * Only the wall clock can tell it, and that may be wrong by years. A host with an empty battery wakes up in 1970, and a bad
+ * time server has sent hosts to 2036. So the clock is believed only where the time that has passed is credible: from nothing
+ * to a month. Otherwise no old answer is made fresh, and no young answer is dropped: every answer is loaded as stale. An
+ * answer that was fresh becomes just stale; an answer that was stale stays as stale as it was. It is then given as any stale
+ * answer, and checked with an upstream where one answers.
  *
  * The same holds where other servers are asked now than when the snapshot was taken: their answers are better than nothing.
  */

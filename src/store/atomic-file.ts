@@ -4,7 +4,7 @@
  *
  *     write temp, fsync -> link current to temp' -> rename temp over current -> rename temp' over previous -> fsync directory
  *
- * The previous generation is replaced last, after the new one stands under its name: if the current file were rotten and
+ * The previous generation is replaced last, after the new generation has its name. If the current file were rotten and
  * became "previous" first, there would be a moment without a good generation. Once both names exist, both exist at every
  * moment. A disk that makes these renames durable in another order still shows two whole files, because each file was synced
  * before it got a name.

@@ -169,7 +169,7 @@ export interface LedgerEnd {
 }
 
 /**
- * Finds the end of the ledger in its files. Where the tail of a file holds no entry, the older file is read next: a search
+ * Finds the end of the ledger in its files. Where the tail of a file holds no entry, the older file is read next. A search
  * through a whole damaged file would stop the event loop. Throws StoreError.
  */
 export async function findLedgerEnd(files: FileSystem, directory: string): Promise<LedgerEnd> {

@@ -1,5 +1,5 @@
 /**
- * Defines the octets of `retained.json`, and the times at which they are written: a checked JSON file (checked-json.ts) with the
+ * Defines the octets of `retained.json`, and when they are written. It is a checked JSON file (checked-json.ts) with the
  * answers to the questions that the operator retains.
  *
  *     "answers": [ { "name": ..., "type": "A", "confirmedAt": ..., "changedAt": ..., "records": [ for a person ],
@@ -28,10 +28,10 @@ import type { StateFormat } from './state-format.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
 
 /**
- * Four KiB for each of 2,000 questions (1,000 names, A and AAAA): a response of 1,232 octets, the usual limit over UDP, with
- * its signatures, in base64, and its records for a person. A few answers may be larger. The server leaves out and reports answers
- * without room, first those that are no longer retained. A larger file comes from a different program, and to read that file
- * would delay the start.
+ * Four KiB for each of 2,000 questions (1,000 names, A and AAAA). A response has 1,232 octets, the usual limit over UDP, in
+ * base64 and with its records for a person. A few answers may be larger. The server leaves out and reports answers without
+ * room, first those that are no longer retained. A larger file comes from a different program, and to read that file would
+ * delay the start.
  */
 const MAX_FILE_OCTETS = 8 * 1024 * 1024;
 

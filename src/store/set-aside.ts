@@ -1,6 +1,6 @@
 /**
- * Moves unusable state files out of the way. Their new name tells the reason, and no file is ever deleted:
- * a person may want to read these files, and a later version may be able to use them.
+ * Moves unusable state files out of the way. Their new name tells the reason, and no file is ever deleted. A person may want
+ * to read these files, and a later version may be able to use them.
  */
 import { basename, dirname, join } from 'node:path';
 import { readWhole, syncDirectory } from './atomic-file.ts';

@@ -11,12 +11,12 @@
  *             hits u32, idle u48 (ms), answer, and the earlier answer after its kind u8
  *     answer  age u48 (ms), lifetime u48 (ms), length u16, message
  *
- * Integers are big-endian. A proof is the SHA-256 of the proof before it (none for the header), the length and the payload:
- * so proofs show that all blocks belong to one file and are in order. A truncated or damaged file is good up to its first bad
- * block. No entry needs another entry, so a part of the file is useful. `answers` is a hint: the number of answers when the write
- * began. `scope` is the SHA-256 of a text that names the servers asked: answers of a different scope may be wrong here. Any change
- * needs a new version, because the format has no members that an older version could skip. No code converts old files, because
- * the file may be lost.
+ * Integers are big-endian. A proof is the SHA-256 of the proof before it (none for the header), the length and the payload.
+ * So proofs show that all blocks belong to one file and are in order. A truncated or damaged file is good up to its first
+ * bad block. No entry needs another entry, so a part of the file is useful. `answers` is a hint: the number of answers when
+ * the write began. `scope` is the SHA-256 of a text that names the servers asked: answers of a different scope may be wrong
+ * here. Any change needs a new version, because the format has no members that an older version could skip. No code converts
+ * old files, because the file may be lost.
  */
 import { createHash } from 'node:crypto';
 

@@ -1,6 +1,6 @@
 /**
- * Keeps state in two generations behind one narrow interface. Another backend (an object store, a ConfigMap) is another
- * implementation of `StateBackend` beside `FileBackend`, and one line in daemon/store-rooms.ts: formats, the store and the
+ * Keeps state in two generations behind one narrow interface. Another backend (an object store, a ConfigMap) is an
+ * implementation of `StateBackend` beside `FileBackend`, and one line in daemon/store-rooms.ts. Formats, the store and the
  * writer know only this interface. The ledger and the snapshot of answers stay on the disk: they may be lost.
  */
 import type { Random } from '../runtime/random.ts';

@@ -2,11 +2,11 @@
  * The state directory: the names of its files, whether files can be created in it, and which process may write there.
  *
  * Two processes that write would take turns in replacing each other's files, and lose endpoints. So a process claims the
- * directory; without the claim it reads and writes nothing. The claim is a POSIX record lock on `writer.lock`, which the kernel
- * drops with the process. So no `kill -9` and no power cut leaves a stale lock, and a reused pid never counts as a holder.
- * Containers that share the directory see each other's lock. Node offers no such lock, but its SQLite takes this lock for a
- * transaction that never writes, on a file that stays empty. Where the file system has no locks, an abstract Unix socket named
- * after the directory replaces the lock: it keeps apart all processes of this host and network namespace.
+ * directory; without the claim it reads and writes nothing. The claim is a POSIX record lock on `writer.lock`, which the
+ * kernel drops with the process. So no `kill -9` and no power cut leaves a stale lock, and a reused pid never counts as a
+ * holder. Containers that share the directory see each other's lock. Node offers no such lock, but its SQLite takes this
+ * lock for a transaction that never writes, on a file that stays empty. Where the file system has no locks, an abstract Unix
+ * socket named after the directory replaces the lock. It keeps apart all processes of this host and network namespace.
  */
 import { constants } from 'node:fs';
 import { stat } from 'node:fs/promises';

@@ -8,7 +8,7 @@
  *            and replace again where the previous generation lacks an answer that the current generation has
  *
  * An error here is never a reason to stop serving. At the start it means an older generation or none, with faults that say
- * why; in a save it is an outcome, the content stays in memory, and the writer tries again.
+ * why. In a save it is an outcome: the content stays in memory, and the writer tries again.
  */
 import type { Clock } from '../runtime/clock.ts';
 import { inOneStep, type Pause, Slices, type Steps } from '../runtime/slices.ts';
@@ -209,8 +209,8 @@ export class StateStore<Content> {
   }
 
   /**
-   * Claims the state. If this process has got the claim after it read the files, a different process may have written them, or
-   * the files are new: the save then also keeps the answers in them. Throws StoreError if another process has the claim.
+   * Claims the state. If this process has got the claim after it read the files, a different process may have written them,
+   * or the files are new. The save then also keeps the answers in them. Throws StoreError if another process has the claim.
    */
   async #reclaim(): Promise<void> {
     const claim = await this.#backend.claim();

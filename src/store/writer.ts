@@ -1,7 +1,6 @@
 /**
- * Decides when a write of data that survives a power cut happens: one write at a time, at the planned moment, again after a
- * failure, and no more often than a disk can bear. The writer knows neither files nor content: its owner writes, and says how
- * the write ended.
+ * Decides when data that survives a power cut is written: one write at a time, at the planned moment, again after a failure.
+ * A disk limits how often. The writer knows neither files nor content: its owner writes, and says how the write ended.
  *
  *     start, now, at -> [ wait for the moment ] -> write -> failed? again in 30 s
  */
@@ -51,8 +50,8 @@ export interface WriterState {
 
 const RETRY_MS = 30_000;
 /**
- * Octets that one file may write in a day. A disk takes some thousand times its size in its life, and this is 94 GB a year:
- * a file of 5 MB is written every half hour, and a file below 150 KB as often as its owner likes.
+ * Octets that one file may write in a day. A disk takes some thousand times its size in its life, and this is 94 GB a year.
+ * A file of 5 MB is written every half hour, and a file below 150 KB as often as its owner likes.
  */
 const DAILY_OCTETS = 256 * 1024 * 1024;
 const DAY_MS = 86_400_000;

@@ -1,6 +1,6 @@
 /**
- * Findings about the way to AWS, by the calls that the server itself makes: the credentials, what they allow, the clock, the proxy and
- * the authorities; and what the sources say of each cluster.
+ * Findings about the way to AWS, by the calls that the server itself makes: credentials, permissions, clock, proxy and
+ * authorities. Also: what the sources say of each cluster.
  */
 import { readFile, stat } from 'node:fs/promises';
 import type { ClusterConfig } from '../../config/config.ts';

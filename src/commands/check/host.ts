@@ -1,4 +1,7 @@
-/** Findings about this host and its configuration: single points of failure, pins, lines in the hosts file, missing names, and a state directory that does not last. */
+/**
+ * Findings about this host and its configuration: single points of failure, pins, the hosts file, missing names, a state
+ * directory that does not last.
+ */
 import { open, statfs } from 'node:fs/promises';
 import type { Config } from '../../config/config.ts';
 import { defaultGroup, siteGroup } from '../../daemon/routes.ts';

@@ -66,8 +66,8 @@ function networkManagerText(site: ExportSite): string {
   return `${lines.join('\n')}\n`;
 }
 
-// User data of EC2 for a node that nodeadm sets up (Amazon Linux 2023): a script that writes a resolv.conf with the
-// servers, and a NodeConfig that gives it to kubelet. Without the search domain of the VPC no pod asks for
+// User data of EC2 for a node that nodeadm sets up (Amazon Linux 2023). A script writes a resolv.conf with the servers, and
+// a NodeConfig gives that file to kubelet. Without the search domain of the VPC no pod asks for
 // `<name>.<region>.compute.internal`, as AWS's guide on network disconnects advises.
 
 export const NODEADM: ExportFormat = {

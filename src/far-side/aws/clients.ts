@@ -294,11 +294,11 @@ const SPOILING: ReadonlySet<FailureReason> = new Set([
 /**
  * One client of the SDK for each place, made at its first use and replaced whenever it may have gone bad.
  *
- * A client remembers too much: credentials without an expiry for ever, a refresh of them that never came back, and how many
- * retries it has spent. After an outage it makes no retry at all, not even the one that corrects the clock. So a client is
- * dropped after any such failure and any deadline. Where its credentials have part in the failure, they are forgotten too, and
- * the next poll starts from the files. Where AWS accepted the credentials before and now refuses them, they have most likely
- * been rotated on the disk: the call is then repeated at once.
+ * A client remembers too much: credentials without an expiry for ever, a refresh of them that never returned, and its spent
+ * retries. After an outage it makes no retry at all, not even the one that corrects the clock. So a client is dropped after
+ * any such failure and any deadline. Where its credentials have part in the failure, they are forgotten too, and the next
+ * poll starts from the files. Credentials that AWS accepted before and refuses now have most likely been rotated on the
+ * disk: the call is then repeated at once.
  *
  * A dropped client keeps its sockets while another poll uses them: without them that poll would report a cut link.
  */

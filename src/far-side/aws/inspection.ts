@@ -1,6 +1,6 @@
 /**
- * Looks at the way to AWS for `outpost-dns check`: which credentials this host has, of which kind, when they end, and how far its
- * clock is from AWS's. It keeps nothing, and changes nothing. No text of it holds a secret.
+ * Inspects the way to AWS for `outpost-dns check`: which credentials this host has, their kind and end, and the distance of
+ * its clock from AWS's. It keeps nothing, and changes nothing. No text of it holds a secret.
  */
 import { X509Certificate } from 'node:crypto';
 import { headWithDate } from '../head.ts';

@@ -1,6 +1,6 @@
 /**
- * The configuration files that the AWS CLI and the SDK share. They are read here before the SDK reads them: the SDK waits
- * for a file without a deadline, and asks for it again with each attempt.
+ * The configuration files that the AWS CLI and the SDK share. They are read here before the SDK reads them. The SDK waits
+ * for a file without a deadline, and opens it again at each attempt.
  */
 import { createHash, X509Certificate } from 'node:crypto';
 import { homedir } from 'node:os';

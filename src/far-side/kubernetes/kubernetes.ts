@@ -1,7 +1,7 @@
 /**
- * Polls an API server of the cluster for its own view of where the API servers are: the EndpointSlices of
- * `default/kubernetes`, to which each API server adds itself. It is on the site and is asked at the known addresses, so a
- * change is seen during a cut too. Like the listing of interfaces, it says which addresses exist.
+ * Asks an API server of the cluster where the API servers are: it reads the EndpointSlices of `default/kubernetes`, to which
+ * each API server adds itself. It is on the site and is asked at the known addresses, so a change is seen during a cut too.
+ * Like the listing of interfaces, it says which addresses exist.
  *
  *     known addresses, in turn -> EndpointSlices, else Endpoints -> ready IPv4 addresses
  *

@@ -1,6 +1,6 @@
 /**
- * Copies received messages without some of their records. The other records keep their octets, except compression pointers:
- * the copy sets each pointer again, because its target moves, and writes out a name whose target has gone.
+ * Copies received messages without some of their records. The other records keep their octets, except compression pointers.
+ * The copy sets each pointer again, because its target moves, and writes out a name whose target has gone.
  */
 
 import { HEADER_OCTETS, MAX_MESSAGE_OCTETS, putUint16 } from './header.ts';

@@ -148,10 +148,7 @@ function nameForDns2(name: string): string {
 // alone: every name of the zone in them is a compression pointer into the question. To compose the answers for each
 // of the hundred zones would take 50 ms before the first answer.
 
-/**
- * TTL of what we say of our own accord, and of the belief that something is not there: a rule changed by a reload is seen
- * everywhere a minute later.
- */
+/** TTL of answers that no record gives, and of denials: a rule changed by a reload is seen everywhere a minute later. */
 export const LOCAL_TTL_SECONDS = 60;
 
 export interface ApexAnswers {

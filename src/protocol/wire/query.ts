@@ -398,10 +398,10 @@ export function composeQuery(parts: QueryParts): Uint8Array {
 }
 
 /**
- * The key of the hash by which tables find names: HalfSipHash-1-3 (Aumasson and Bernstein, 2012) over the labels of a name. The
- * right label comes first, so that one pass hashes every suffix. The key is random for each process and never leaves the process:
- * nobody outside can make two names with one hash, which would share a place in every table. No hash goes to the disk. Two names
- * may still share a hash by accident, so a table compares the names that it finds.
+ * The key of the hash by which tables find names: HalfSipHash-1-3 (Aumasson and Bernstein, 2012) over the labels of a name.
+ * The right label comes first, so that one pass hashes every suffix. The key is random for each process and never leaves the
+ * process. So nobody outside can make two names with the same hash, which would share a place in every table. No hash goes
+ * to the disk. Two names may still share a hash by accident, so a table compares the names that it finds.
  *
  * Against the habit of the house the key is no argument: a table that was filled before the key came would find nothing.
  */

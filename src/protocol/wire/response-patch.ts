@@ -24,9 +24,9 @@ export interface PatchOptions {
 }
 
 /**
- * Writes the reply to `query` from a stored `response` whose question has the same name, and returns its octets. Records
- * that the answer does not need are left out where it would not fit `limit` with them; an answer that does not fit alone
- * becomes an empty reply with TC.
+ * Writes the reply to `query` from a stored `response` whose question has the same name, and returns its octets. Where the
+ * answer does not fit `limit`, the records that it does not need are left out. An answer that does not fit alone becomes an
+ * empty reply with TC.
  */
 export function writePatchedReply(
   query: Query,
@@ -144,8 +144,8 @@ function isWholeAlone(query: Query, response: Uint8Array, index: ResponseIndex):
 const isProof = (type: number): boolean => type === TYPE.NSEC || type === TYPE.NSEC3;
 
 /**
- * The response with those authority records alone that it means nothing without: proofs where the client wants them, and
- * the SOA of a denial (RFC 2308 section 3). `undefined` where nothing can go: a referral is its authority section.
+ * The response with only the authority records that it needs: proofs where the client wants them, and the SOA of a denial
+ * (RFC 2308 section 3). `undefined` where nothing can go: a referral is its authority section.
  */
 function withNeededAuthority(
   query: Query,

@@ -129,9 +129,8 @@ function followAliases(
   return { addresses: [], ttlSeconds: 0 };
 }
 
-// Names inside messages, which may end in compression pointers (RFC 1035 section 4.1.4): are they whole, are two of
-// them equal, does one lie at or under the other. No function makes a string except `nameKey`, and all work is
-// bounded.
+// Names inside messages, which may end in compression pointers (RFC 1035 section 4.1.4): whether a name is whole, whether
+// two are equal, whether one lies under the other. No function makes a string except `nameKey`, and all work is bounded.
 
 /**
  * Pointers that one name may follow. Go's resolver gives up after ten, so a name with more reaches no client; compressors
@@ -145,8 +144,8 @@ const POINTER = 0xc0;
 export const walked = { octets: 0 };
 
 /**
- * The offset after the name at `start`, or -1 when any part of it is broken: each pointer has to point back, the labels
- * have to lie inside the message, and the whole name has to fit 255 octets.
+ * The offset after the name at `start`, or -1 when any part of it is broken. Each pointer has to point back, and the labels
+ * have to lie inside the message. The whole name has to fit 255 octets.
  */
 export function wholeNameEnd(message: Uint8Array, start: number): number {
   let at = start;

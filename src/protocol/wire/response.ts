@@ -316,8 +316,8 @@ export interface IndexedResponse {
 }
 
 /**
- * A response to a query with DO as a query without DO gets it: RFC 4035 section 3.2.1 has all authenticating records
- * left out, except those of a type that the query asks for. `undefined` where a record that stays is broken.
+ * A response to a query with DO, as a query without DO gets it. RFC 4035 section 3.2.1 leaves out all authenticating
+ * records, except those of the type asked for. `undefined` where a record that stays is broken.
  */
 export function withoutProofs({ octets, index }: IndexedResponse): IndexedResponse | undefined {
   if (!hasProofs(octets, index)) return { octets, index };
@@ -363,8 +363,8 @@ export function extendedErrorIn(reply: Uint8Array, at: number): number | undefin
 }
 
 /**
- * The offset of the value of the first option with this code in the RDATA of an OPT record; 0 where there is none, -1 where
- * an option overruns the record or has half a header (RFC 6891 section 6.1.2). The content of other options does not matter.
+ * The offset of the value of the first option with this code in the RDATA of an OPT record (RFC 6891 section 6.1.2). 0 where
+ * there is none; -1 where an option overruns the record or has half a header. The content of other options does not matter.
  */
 export function optionAt(message: Uint8Array, rdata: number, end: number, code: number): number {
   let found = 0;

@@ -16,9 +16,9 @@ export interface SpecialName {
   readonly rule: SpecialRule;
   readonly because: string;
   /**
-   * Whether a site may have such names of its own: reverse names of private addresses, Active Directory on `.local`, a
-   * home network. RFC 6303 section 3 and RFC 6761 sections 6.1 and 6.2 let a forwarder ask for them where it knows
-   * a server to ask; a public resolver only learns from them which machines the site has.
+   * Whether a site may have such names of its own: reverse names of private addresses, Active Directory on `.local`, a home
+   * network. RFC 6303 section 3 and RFC 6761 sections 6.1 and 6.2 let a forwarder ask for them where it knows a server to
+   * ask. A public resolver would only learn which machines the site has.
    */
   readonly isOfSite: boolean;
 }

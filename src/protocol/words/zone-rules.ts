@@ -1,7 +1,7 @@
 /**
  * The rules of the records that an operator writes for a zone: which record may stand where, and which go together. They
- * hold for a zone's `records` and for what it answers while disconnected alike; the configuration reports their faults
- * with line and path, and local zones serve no list that breaks a rule. How a record is written is not known here.
+ * hold alike for a zone's `records` and for its answers while disconnected. The configuration reports their faults with line
+ * and path. Local zones serve no list that breaks a rule. How a record is written is not known here.
  */
 import { isIPv4, isIPv6 } from 'node:net';
 import { isAtOrUnder, parentName } from './name.ts';

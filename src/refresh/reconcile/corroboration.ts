@@ -104,8 +104,8 @@ export function corroborate(
 }
 
 /**
- * The corroborated set of a record. A state file of an earlier version does not have it: then it is the served set, if both
- * kinds of source have seen all of it.
+ * The corroborated set of a record. A state file of an earlier version does not have it. Then it is the served set, if both
+ * kinds of source have seen all of that set.
  */
 export function corroboratedBefore(record: EndpointRecord): readonly string[] {
   if (record.corroborated !== undefined) return record.corroborated;

@@ -190,7 +190,7 @@ function markLacking(
 }
 
 /**
- * Failures without a listing from AWS, as in a cut: a captive portal may answer in place of the upstream, and a
+ * Failures without a listing from AWS, as in a cut. A captive portal may answer in place of the upstream. A
  * `credential_process` that needs AWS gives no credentials.
  */
 const SILENCE: ReadonlySet<FailureReason | undefined> = new Set([
@@ -205,9 +205,10 @@ const SILENCE: ReadonlySet<FailureReason | undefined> = new Set([
 ]);
 
 /**
- * The listing that a change waits for. Names alone neither add nor replace addresses while the listing of EC2, which once
- * confirmed the served set, is silent: it failed without an answer, has not answered in this process, or answered too long
- * ago. The silence of the API server does not count: it is silent for good once all of its addresses are replaced.
+ * The listing that a change waits for. Names alone neither add nor replace addresses while a listing of EC2 that once
+ * confirmed the served set is silent. A listing is silent when it failed without an answer, has not answered in this
+ * process, or answered too long ago. The silence of the API server does not count: it is silent for good once all of its
+ * addresses are replaced.
  */
 function awaitedSource(
   { confirmedAtMs }: EndpointRecord,

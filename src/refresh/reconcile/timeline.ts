@@ -2,8 +2,8 @@
  * Converts the times of records, so that no age ever jumps with the wall clock. Pure, except for the two clocks in its arguments.
  *
  * Records on disk and in the serving table have wall times, because they outlive the process. Inside the process every time
- * is on the monotonic clock. A time from the file goes back to the file unchanged: on a host whose clock is wrong since boot,
- * the times of the file are better. For a time of this process, the file gets the wall time of that moment.
+ * is on the monotonic clock. A time from the file goes back to the file unchanged. On a host whose clock is wrong since
+ * boot, the times of the file are better. For a time of this process, the file gets the wall time of that moment.
  */
 import type { AddressProof } from '../../records/address-proof.ts';
 import type { EndpointRecord, Pin, SeenBy, ServedAddress } from '../../records/endpoint-record.ts';
@@ -87,8 +87,9 @@ export function toWallTime(record: EndpointRecord, loaded: Loaded, now: Moment):
 const CREDIBLE_MS = 30 * 86_400_000;
 
 /**
- * How much of a pin is left. The wall clock tells how long the file lay; where it tells no credible time, a clock was set, and the
- * pin has what it had left when the file was written. So no clock makes a pin longer, or ends it by a jump of years.
+ * How much of a pin is left. The wall clock tells how long the file lay. Where that time is not credible, a clock was set:
+ * the pin then has the time that it had left when the file was written. So no clock makes a pin longer, or ends it by a jump
+ * of years.
  */
 function leftOf({ untilMs, leftMs = 0 }: Pin, nowWallMs: number): number {
   const passedMs = nowWallMs - (untilMs - leftMs);

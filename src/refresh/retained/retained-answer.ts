@@ -49,7 +49,7 @@ export type AskResult =
 
 /**
  * Asks with DO. The answer for queries without DO is the same without its signatures (RFC 4035 section 3.2.1), so one
- * exchange serves both. Asks again without DO where that may give a better answer: an upstream may refuse DO, sign more than
+ * exchange serves both. Asks again without DO where that may give a better answer. An upstream may refuse DO, sign more than
  * can be kept, or follow an alias only halfway.
  */
 export async function askUpstream(question: RetainedQuestion, ask: Ask): Promise<AskResult> {
@@ -130,8 +130,8 @@ export interface KnownAnswer extends UpstreamAnswer {
 }
 
 /**
- * An empty answer is believed when it has been repeated for the TTL of the good answer, and at least for this time: a zone
- * that is loaded again after a cut is empty for minutes, and a filter may be set by mistake.
+ * An empty answer is believed when it has been repeated for the TTL of the good answer, and at least for this time. A zone
+ * that is loaded again after a cut is empty for minutes. A filter may be set by mistake.
  */
 export const MIN_REPEATED_MS = 600_000;
 

@@ -1,6 +1,6 @@
 /**
- * Names that the operator retains, such as the local registry, the OIDC issuer and NTP. Each is asked for on a schedule, even
- * if no client asks; its answer is kept on the disk, and is given however long an outage lasts.
+ * Names that the operator retains, such as the local registry, the OIDC issuer and NTP. Each name is asked for on a
+ * schedule, even if no client asks. Its answer is kept on the disk, and is given however long an outage lasts.
  *
  *     due -> ask (with DO, and without it where that differs) -> classify -> learn -> publish, then save
  *

@@ -59,8 +59,8 @@ interface Reverse {
 const NOT_READY: EndpointFinding = { kind: 'not-ready' };
 
 /**
- * If two clusters have one name, the cluster that AWS names comes first: an `endpoint` that an operator copied from another
- * cluster takes nothing from it. A name that was ever known stays answered.
+ * If two clusters have the same name, the cluster that AWS names comes first. An `endpoint` that an operator copied from
+ * another cluster takes nothing from that cluster. A name that was ever known stays answered.
  */
 const NAMES_IN_ORDER: readonly ((record: EndpointRecord) => readonly string[])[] = [
   ({ details }) => (details === undefined ? [] : [details.endpoint]),

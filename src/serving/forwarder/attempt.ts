@@ -1,7 +1,7 @@
 /**
- * Asks one upstream one question, with as many exchanges as the question needs: over TCP when the reply was truncated or forged,
- * without EDNS when the upstream refused EDNS. An attempt also waits for a late reply: it may be the first reply, and it shows the
- * upstream's health.
+ * Asks one upstream one question, with as many exchanges as the question needs. The next exchange goes over TCP when the
+ * reply was truncated or forged, and without EDNS when the upstream refused EDNS. An attempt also waits for a late reply: it
+ * may be the first reply, and it shows the upstream's health.
  */
 import { FLAG } from '../../protocol/wire/header.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';

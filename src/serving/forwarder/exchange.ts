@@ -153,8 +153,8 @@ export function matchReply(exchange: Exchange, octets: Uint8Array, nowMs: number
   const elapsedMs = nowMs - exchange.startedAtMs;
   const questions = uint16At(octets, 4);
   if (questions === 0 && isEdnsRefusal(exchange, octets, flags)) return { kind: 'edns-refused', elapsedMs };
-  // RFC 9619: a response has one question. A forger who knows port and ID gains a failure by another number, as by any
-  // broken reply; to wait for a better reply would hold the client for the whole time of an attempt
+  // RFC 9619: a response has one question. A forger who knows port and ID gains a failure by a wrong RCODE, as by any broken
+  // reply. To wait for a better reply would hold the client for the whole time of an attempt
   if (questions !== 1) return malformed(`${questions} questions`);
   if (!hasSameQuestion(exchange, octets, false)) return undefined;
   if (exchange.exactCase && !hasSameQuestion(exchange, octets, true)) return { kind: 'case-lost', elapsedMs };

@@ -2,9 +2,9 @@
  * The upstreams of each group, and which of them are asked about a name. New groups are built in steps and put in force at once.
  *
  * A group knows of each upstream whether it sends the group's questions back to us. A forwarder may change the ID, and any
- * client can send a question that we are asking, so neither shows a loop. A name that nobody can guess does: it is sent as a
- * probe under the group's own apex, and where it comes in as a query there is a loop. Another group may use the same upstream
- * without a loop.
+ * client can send a question that we are asking, so neither shows a loop. A name that nobody can guess shows it. The server
+ * sends such a name as a probe under the group's own apex; where it comes in as a query, there is a loop. Another group may
+ * use the same upstream without a loop.
  */
 import { type Query, suffixEquals } from '../../protocol/wire/query.ts';
 import { TYPE } from '../../protocol/words/codes.ts';

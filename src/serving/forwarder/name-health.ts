@@ -1,7 +1,7 @@
 /**
- * Learns from real traffic whether one upstream can answer for a name or suffix. When the link is down, a resolver on the site
- * stays up: it answers for the zones of the site and fails for all other zones. So the health of the upstream says nothing
- * about a name.
+ * Learns from real traffic whether one upstream can answer for a name or suffix. When the link is down, a resolver on the
+ * site stays up. It answers for the zones of the site and fails for all other zones. So the health of the upstream says
+ * nothing about a name.
  *
  *     evidence against   SERVFAIL, and REFUSED, which forwarders without a way out say; silence until the question was
  *                        given up; a denial, while the link to AWS is down, of a name that is kept
@@ -13,7 +13,7 @@
  *
  * While the link is known to be down, or three domains fail already, one failure less is enough.
  *
- * A broken zone cuts itself and nothing above it: no suffix above a registered domain is ever cut, so that broken domains
+ * A broken zone cuts itself and nothing above it. No suffix above a registered domain is ever cut, so that broken domains
  * never take "com" away.
  *
  * Bounded: one failure makes four entries at most, 512 stay, and names under a suffix that is cut are not asked.

@@ -1,6 +1,6 @@
 /**
- * Holds a question for an upstream, the octets of its query, and the registered domain of its name. The letters of
- * the name may get a random case, as a secret that a reply must bring back (draft-vixie-dnsext-dns0x20): with enough letters,
+ * Holds a question for an upstream, the octets of its query, and the registered domain of its name. The letters of the name
+ * may get a random case, as a secret that a reply must bring back (draft-vixie-dnsext-dns0x20). With enough letters,
  * exchanges can share a port. The outcomes of a question stand at the end.
  */
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
@@ -24,8 +24,8 @@ export interface Question {
 }
 
 /**
- * Why we ask on our own account: whether the upstream can be reached (`trial`: only an answer counts, for the upstream or for
- * a suffix), or whether it sends our queries back to us.
+ * Why the server asks a question of its own. `reach`, `trial`: can the upstream be reached? (`trial`: only an answer counts,
+ * for the upstream or for a suffix.) `loop`: does it send our queries back to us?
  */
 export type Probe = 'reach' | 'trial' | 'loop';
 

@@ -4,9 +4,10 @@
  * exchanges whose names have a random case (question.ts), or a single exchange that has only port and ID. The transport replaces
  * a socket after its last exchange, and closes it when the replies have come.
  *
- * Sockets are connected: the kernel then drops what comes from any other address or port, so that a scanner does not even learn that
- * the port is open. It reports ICMP errors (ECONNREFUSED at once instead of a timeout), and finds the route once instead of at
- * every send. The price is one set of sockets per upstream, and that nobody counts the datagrams that the kernel drops.
+ * Sockets are connected. The kernel then drops datagrams from any other address or port, so that a scanner does not even
+ * learn that the port is open. It reports ICMP errors (ECONNREFUSED at once instead of a timeout), and finds the route once
+ * instead of at every send. The price is one set of sockets per upstream, and that nobody counts the datagrams that the
+ * kernel drops.
  */
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';

@@ -391,8 +391,8 @@ export class UpstreamHealth {
   }
 
   /**
-   * A reply of any RCODE came: the upstream can be reached. `roundTripMs` where it was measured, late ones included:
-   * each exchange has an ID and a port of its own, so there is no doubt which question was answered (Karn's problem).
+   * A reply of any RCODE came: the upstream can be reached. `roundTripMs` where it was measured, late replies included. Each
+   * exchange has an ID and a port of its own, so there is no doubt which question was answered (Karn's problem).
    */
   noteReply(roundTripMs: number | undefined, limits: AttemptLimits): HealthChange {
     if (roundTripMs !== undefined) this.#measure(Math.min(roundTripMs, limits.attemptMaxMs));
@@ -408,8 +408,8 @@ export class UpstreamHealth {
 
   /**
    * An exchange that started at `startedAtMs` got no reply in time, or failed. An exchange that was under way when the last
-   * failure was counted says nothing new: a hundred queries lost in one short break are one strike, not a hundred.
-   * Real traffic takes an upstream down; a probe that fails only keeps it down.
+   * failure was counted says nothing new. A hundred queries lost in one short break are one strike, not a hundred. Real
+   * traffic takes an upstream down; a probe that fails only keeps it down.
    */
   noteFailure(nowMs: number, startedAtMs: number, isProbe: boolean): HealthChange {
     if (startedAtMs < this.#struckAtMs) return undefined;

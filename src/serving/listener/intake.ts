@@ -1,7 +1,7 @@
 /**
- * The first steps of a query, in one straight line, for every transport: decide on the twelve header octets, on the client
- * and on its limits, and only then hand the turn to the handler. Nothing here makes an object for a query that is answered
- * at once.
+ * The first steps of a query, in one straight line, for every transport. The intake decides on the twelve header octets, on
+ * the client and on its limits. Only then it hands the turn to the handler. Nothing here makes an object for a query that is
+ * answered at once.
  */
 import { LimitLog } from '../../log/limit-log.ts';
 import type { Log } from '../../log/log.ts';

@@ -1,7 +1,7 @@
 /**
  * An address and port to listen on, and which addresses of the host a wildcard stands for. A reply has to leave from the
  * address that was asked. Where a datagram does not bring that address, a wildcard becomes every address of the host, each
- * with its own socket; with one socket for all of them the routing table would choose.
+ * with its own socket. With one socket for all addresses the routing table would choose.
  */
 import { isIPv4 } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';

@@ -1,8 +1,8 @@
 /**
  * Limits the replies that a network gets per second, so that queries with a forged sender cannot flood a victim. A table of
- * fixed size has a token bucket per /24 or /56, without a timer or an object per query; time is an argument. Every n-th reply
- * above the rate becomes an empty reply with TC: a real client then comes back over TCP, and a victim gets no more octets than
- * the forged query had.
+ * fixed size has a token bucket per /24 or /56, without a timer or an object per query; time is an argument. Every n-th
+ * reply above the rate becomes an empty reply with TC. A real client then comes back over TCP. A victim gets no more octets
+ * than the forged query had.
  */
 import { uint32At } from '../../protocol/wire/header.ts';
 import type { Family } from '../turn.ts';

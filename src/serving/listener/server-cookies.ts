@@ -1,5 +1,5 @@
 /**
- * Server cookies (RFC 7873, in the interoperable form of RFC 9018): a client that sends its cookie back has received a reply
+ * Server cookies (RFC 7873, in the interoperable form of RFC 9018). A client that sends its cookie back has received a reply
  * at its address, so the address is not forged. The secret is drawn here and changes once a day. The previous secret stays
  * valid, and a cookie expires after an hour.
  */

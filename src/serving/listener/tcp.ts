@@ -1,7 +1,7 @@
 /**
  * TCP: a listener for one address, and the slots that the connections of all addresses share (RFC 7766 section 6.2.3). A
- * client that holds its connections open, or its frames back, never keeps another client out: the new connection takes the
- * place of the connection that has been of no use for longest.
+ * client that holds its connections open, or its frames back, never keeps another client out. A new connection takes the
+ * place of the connection that has been idle for longest.
  */
 import { createServer, isIPv6, type Server, type Socket } from 'node:net';
 import type { Log } from '../../log/log.ts';

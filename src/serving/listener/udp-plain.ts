@@ -1,7 +1,7 @@
 /**
  * UDP through `node:dgram`, one message at a time: runs wherever Node runs. Each socket is bound to one address, so that
- * every reply leaves from the address that was asked. The exception is a handed socket on a wildcard: it holds the datagrams of
- * a restart, and the routing table chooses the address of their replies.
+ * every reply leaves from the address that was asked. The exception is a handed socket on a wildcard. It holds the datagrams
+ * of a restart, and the routing table chooses the address of their replies.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';

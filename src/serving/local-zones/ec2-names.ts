@@ -1,8 +1,8 @@
 /**
- * Answers for EC2's own names while no resolver of the VPC can be asked. `ip-10-0-3-10.<region>.compute.internal` contains its
- * address, and a reverse name in a cluster's VPC contains its address too. The computed answers equal the answers of that
- * resolver. All other names in these zones get NXDOMAIN at once: pods with ndots:5 append such a suffix to every name, and musl
- * tries the next suffix only after NXDOMAIN. A name without an answer costs 10 s for each lookup.
+ * Answers for EC2's own names while no resolver of the VPC can be asked. `ip-10-0-3-10.<region>.compute.internal` contains
+ * its address, and a reverse name in a cluster's VPC contains its address too. The computed answers equal the answers of
+ * that resolver. All other names in these zones get NXDOMAIN at once. Pods with ndots:5 append such a suffix to every name,
+ * and musl tries the next suffix only after NXDOMAIN. A name without an answer costs 10 s for each lookup.
  */
 
 import ipaddr from 'ipaddr.js';

@@ -2,9 +2,9 @@
  * Defines the findings of this room for a question, and writes them. Findings of local zones are kept by type, because a lookup
  * makes no object. A second kind is for questions whose upstreams are known not to answer.
  *
- * Findings of the second kind are not authoritative (RFC 1035 section 4.1.1, RFC 2181 section 5.4.1): the authority is on the far
- * side of the link and answers again later. So AA is clear and RA is set. Negative answers still have an SOA, because a cache may
- * not keep a negative answer without SOA (RFC 2308 section 5).
+ * Findings of the second kind are not authoritative (RFC 1035 section 4.1.1, RFC 2181 section 5.4.1). The authority is on
+ * the far side of the link and answers again later. So AA is clear and RA is set. Negative answers still have an SOA,
+ * because a cache may not keep a negative answer without SOA (RFC 2308 section 5).
  */
 
 import { FLAG, putUint16, uint16At } from '../../protocol/wire/header.ts';

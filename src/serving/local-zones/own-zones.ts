@@ -201,8 +201,8 @@ export interface SpecialZone {
   readonly own: FindingsByType<never>;
   readonly under: FindingsByType<never>;
   /**
-   * Whether a zone begins at the name. DS is then asked of upstreams, where the parent zone lives: RFC 8375 section 4 makes
-   * this exception, because validators need the proof that the delegation is insecure; so does RFC 6303 section 7.
+   * Whether a zone begins at the name. DS is then asked of upstreams, where the parent zone lives. RFC 8375 section 4 and
+   * RFC 6303 section 7 make this exception, because validators need the proof that the delegation is insecure.
    */
   readonly isApex: boolean;
   readonly noData: LocalAnswer;

@@ -183,8 +183,8 @@ function failed(extendedError: number | undefined): FetchedAnswer {
 }
 
 /**
- * Whether a denial may be made up while the link is down: a resolver on the site that is cut off itself may deny what it
- * cannot ask for, from an empty root zone or from nothing. A server with authority for a zone of its own is on the site,
+ * Whether a denial may be made up while the link is down. A resolver on the site that is cut off itself may deny names that
+ * it cannot ask for, from an empty root zone or from nothing. A server with authority for a zone of its own is on the site,
  * and is right. An empty root is no such zone.
  */
 export function mayBeMadeUp(octets: Uint8Array, index: ResponseIndex): boolean {

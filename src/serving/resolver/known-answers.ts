@@ -1,7 +1,7 @@
 /**
- * The steps that answer without asking an upstream. Answers of our own: endpoint names, local zones, class CH; and in an outage
- * the operator's rules, EC2's computed names, DS of our own zones, and names that a search list made. Stored answers of
- * upstreams: retained names, fresh answers, expired answers.
+ * The steps that answer without asking an upstream. Answers of our own: endpoint names, local zones, class CH. In an outage
+ * also: the operator's rules, EC2's computed names, DS of our own zones, and names that a search list made. Stored answers
+ * of upstreams: retained names, fresh answers, expired answers.
  */
 import { OPEN_ALIAS } from '../../protocol/wire/alias-chain.ts';
 import { rcodeAt } from '../../protocol/wire/header.ts';
