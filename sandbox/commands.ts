@@ -38,7 +38,7 @@ const dns = { service: z.literal('dns'), name: z.string().optional(), ...occasio
 const faultSchema: z.ZodType<Fault> = z.discriminatedUnion('kind', [
   z.strictObject({
     ...http,
-    kind: z.enum(['throttle', 'deny', 'expire', 'hang', 'reset', 'half', 'html', 'empty']),
+    kind: z.enum(['throttle', 'deny', 'expire', 'hang', 'reset', 'half', 'html', 'empty', 'endless']),
   }),
   z.strictObject({ ...http, kind: z.literal('drip'), intervalMs: delay.min(1) }),
   z.strictObject({ ...http, kind: z.literal('pages'), size: count }),

@@ -4,10 +4,21 @@ export type Service = 'ec2' | 'route53' | 'eks' | 'sts' | 'cloudwatch';
  * Faults of one HTTP request.
  * `hang`: it is accepted and never answered. `half`: a well-formed HTTP 200 whose body ends in the middle.
  * `html`: HTTP 200 with a page for people, as a captive portal or an intercepting proxy sends it.
- * `empty`: a success that lists nothing.
+ * `empty`: a success that lists nothing. `endless`: the body never ends, and comes as fast as it is read.
  */
 export type HttpFaultKind =
-  | { readonly kind: 'throttle' | 'deny' | 'expire' | 'hang' | 'reset' | 'half' | 'html' | 'empty' }
+  | {
+      readonly kind:
+        | 'throttle'
+        | 'deny'
+        | 'expire'
+        | 'hang'
+        | 'reset'
+        | 'half'
+        | 'html'
+        | 'empty'
+        | 'endless';
+    }
   /** Any refusal, in the service's own form. */
   | { readonly kind: 'error'; readonly code: string; readonly message: string; readonly status: number }
   /** The head comes at once, the body one octet per interval. */

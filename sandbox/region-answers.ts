@@ -32,7 +32,7 @@ export interface SeenRequest {
 export type Delivery =
   | { readonly manner: 'hang' }
   | { readonly manner: 'reset' }
-  | ({ readonly manner: 'whole' | 'half' } & HttpReply)
+  | ({ readonly manner: 'whole' | 'half' | 'endless' } & HttpReply)
   | ({ readonly manner: 'drip'; readonly intervalMs: number } & HttpReply);
 
 interface HttpReply {
@@ -92,7 +92,8 @@ export class RegionAnswers {
     if (fault?.kind === 'drip') {
       return { delivery: { manner: 'drip', intervalMs: fault.intervalMs, ...http }, outcome };
     }
-    return { delivery: { manner: fault?.kind === 'half' ? 'half' : 'whole', ...http }, outcome };
+    const manner = fault?.kind === 'half' || fault?.kind === 'endless' ? fault.kind : 'whole';
+    return { delivery: { manner, ...http }, outcome };
   }
 
   #reply(

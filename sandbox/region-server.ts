@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { pipeline, Readable } from 'node:stream';
 import type { Faults, LinkState, LinkSwitch } from './faults.ts';
 import type { Delivery, SeenRequest } from './region-answers.ts';
 import { RegionAnswers } from './region-answers.ts';
@@ -118,6 +119,11 @@ export class RegionServer implements AsyncDisposable {
     }
     // the SDK sets its own clock by this header, so it has to tell the Region's time
     response.setHeader('date', new Date(this.#state.nowMs()).toUTCString());
+    if (delivery.manner === 'endless') {
+      response.writeHead(delivery.status, { ...delivery.headers });
+      pipeline(Readable.from(endlessly(Buffer.from(delivery.body))), response, () => undefined);
+      return;
+    }
     const whole = Buffer.from(delivery.body);
     const body = delivery.manner === 'half' ? whole.subarray(0, whole.length >> 1) : whole;
     if (delivery.manner === 'half') response.setHeader('connection', 'close');
@@ -137,4 +143,9 @@ export class RegionServer implements AsyncDisposable {
     response.on('close', () => clearInterval(timer));
     response.on('finish', () => clearInterval(timer));
   }
+}
+
+function* endlessly(body: Buffer): Iterable<Buffer> {
+  const chunk = Buffer.concat(Array.from({ length: 100 }, () => body));
+  for (;;) yield chunk;
 }

@@ -4,6 +4,12 @@ import { messages } from '../log/message.ts';
 export const SERVE_MESSAGES = messages({
   stopping: { level: 'info', text: 'stopping', fields: { signal: 'the signal' } },
   stopped: { level: 'info', text: 'stopped' },
+  signalIgnored: {
+    level: 'warn',
+    text: 'a signal without a meaning here is ignored',
+    fields: { signal: 'the signal' },
+    fix: 'reload with SIGHUP, end with SIGTERM; figures are on `/metrics`, and the service manager keeps the log',
+  },
   threadsHang: {
     level: 'warn',
     text: 'threads hang in the operating system: the process ends without them',

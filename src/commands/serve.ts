@@ -60,9 +60,14 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
     version: packageJson.version,
     runtime: `node ${process.versions.node}`,
   });
+  const ignored = new Set<string>();
   signals.take({
     end: ended.end,
     reload: () => void inBackground('reload', async () => (await starting).reload()),
+    ignored(signal) {
+      if (!ignored.has(signal)) SERVE_MESSAGES.signalIgnored(log, { signal });
+      ignored.add(signal);
+    },
   });
   let daemon: Daemon;
   try {

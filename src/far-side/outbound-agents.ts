@@ -5,11 +5,13 @@
  */
 import http, { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
+import { pipeline, Readable, Transform } from 'node:stream';
 import { getCACertificates } from 'node:tls';
 import type { NodeHttpHandler } from '@smithy/node-http-handler';
 import type { Log } from '../log/log.ts';
 import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import { type Outbound, proxyFor, shownProxy } from './outbound.ts';
+import { SourceError } from './source-error.ts';
 
 export interface AgentOptions {
   readonly proxy?: string | undefined;
@@ -80,6 +82,7 @@ export async function createOutboundHandler(
       try {
         const answer = await through(proxy).handle(request, more);
         lastFailure = undefined;
+        answer.response.body = bounded(answer.response.body);
         return answer;
       } catch (error) {
         lastFailure = proxy === undefined ? error : markedBy(proxy, error);
@@ -96,6 +99,34 @@ export async function createOutboundHandler(
     },
   };
 }
+
+/** Twice the largest page of a listing: a thousand network interfaces with all their fields. */
+const MAX_ANSWER_OCTETS = 8 * 1024 * 1024;
+
+/**
+ * The body of an answer, which fails where it is too long. The SDK has no bound, and a body that something in between sends
+ * without end would take the memory of the whole server.
+ */
+function bounded(body: unknown): unknown {
+  if (!(body instanceof Readable)) return body;
+  let octets = 0;
+  const limit = new Transform({
+    transform(chunk: Uint8Array, _, done) {
+      octets += chunk.length;
+      done(octets > MAX_ANSWER_OCTETS ? tooLong() : null, chunk);
+    },
+  });
+  // ends the connection of an answer that is too long, and passes on the error of one that broke off
+  pipeline(body, limit, () => undefined);
+  return limit;
+}
+
+const tooLong = (): SourceError =>
+  new SourceError({
+    reason: 'malformed',
+    reachedFarSide: false,
+    detail: `an answer of more than ${MAX_ANSWER_OCTETS} octets`,
+  });
 
 function proxyOf(request: Parameters<Handle>[0], outbound: Outbound): string | undefined {
   const port = request.port === undefined ? '' : `:${request.port}`;

@@ -6,7 +6,16 @@
 export interface SignalHandlers {
   end(signal: 'SIGTERM' | 'SIGINT'): void;
   reload(): void;
+  ignored(signal: IgnoredSignal): void;
 }
+
+/**
+ * Signals to which other DNS servers answer (dnsmasq writes figures at SIGUSR1 and a new log file at SIGUSR2), and timers of a
+ * script around this process. Without a handler each would end the server, except SIGUSR1, at which Node opens its debugger.
+ */
+const NOT_OURS = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO'] as const;
+
+export type IgnoredSignal = (typeof NOT_OURS)[number];
 
 export interface Signals {
   /** Gives `handlers` all further signals, and the reload that was asked for before. */
@@ -25,6 +34,7 @@ export function catchSignals(): Signals {
     if (handlers === undefined) isReloadDue = true;
     else handlers.reload();
   });
+  for (const signal of NOT_OURS) process.on(signal, () => handlers?.ignored(signal));
   return {
     take(next) {
       handlers = next;

@@ -73,7 +73,7 @@ export class DirectoryLock implements Disposable {
   readonly #path: string;
   readonly #directory: string;
   #held: Held | undefined;
-  /** Device and inode of the file that the lock is on. */
+  /** The file that the lock is on, and its directory: either may be replaced, or come back after it was gone. */
   #identity: string | undefined;
   #epoch = 0;
   #claiming: Promise<Claim> | undefined;
@@ -104,7 +104,7 @@ export class DirectoryLock implements Disposable {
   }
 
   async #claim(): Promise<Claim> {
-    if (this.#held !== undefined && this.#identity === (await identityOf(this.#path))) return this.#ours();
+    if (this.#held !== undefined && this.#identity === (await this.#identityNow())) return this.#ours();
     this.#release();
     const outcome = this.#isDisposed ? 'given up' : await lockFile(this.#path, this.#directory);
     if (typeof outcome === 'string') {
@@ -112,9 +112,13 @@ export class DirectoryLock implements Disposable {
       return this.#latest;
     }
     this.#held = outcome;
-    this.#identity = await identityOf(this.#path);
+    this.#identity = await this.#identityNow();
     this.#epoch += 1;
     return this.#ours();
+  }
+
+  async #identityNow(): Promise<string> {
+    return `${await identityOf(this.#path)} ${await identityOf(this.#directory)}`;
   }
 
   #ours(): Claim {
@@ -148,6 +152,7 @@ export function guardedFiles(files: FileSystem, lock: DirectoryLock): FileSystem
   };
 }
 
+/** Device and inode. */
 async function identityOf(path: string): Promise<string | undefined> {
   return stat(path, { bigint: true }).then(
     ({ dev, ino }) => `${dev}:${ino}`,

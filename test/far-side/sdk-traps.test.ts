@@ -61,6 +61,27 @@ function silent() {
   return { debug: nothing, info: nothing, warn: nothing, error: nothing };
 }
 
+t.test('a body without end is given up after some MiB, and its connection ends', async (t) => {
+  const sandbox = await startRegion(t);
+  const unhurried = {
+    connectTimeoutMs: PATIENCE_MS,
+    requestTimeoutMs: PATIENCE_MS,
+    idleTimeoutMs: PATIENCE_MS,
+  };
+  const observe = sourcesAt(sandbox, clientsFor(t, unhurried));
+  sandbox.faults.add({ service: '*', kind: 'endless' });
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  for (const source of ['interfaces', 'cluster'] as const)
+    t.match(
+      await observe(source, {}, signal),
+      failure('malformed', false, 'an answer of more than 8388608 octets'),
+      source,
+    );
+  t.notOk(signal.aborted, 'long before the deadline');
+  sandbox.faults.clear();
+  t.same(await observe('interfaces'), WELL, 'and afterwards all is well');
+});
+
 t.test(
   'a body that drips outlasts every timeout of the SDK: the signal ends it, and its connection',
   async (t) => {

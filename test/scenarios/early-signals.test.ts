@@ -46,6 +46,28 @@ t.test('SIGHUP as soon as the program runs, and at every moment after that', asy
   }
 });
 
+t.test('a signal without a meaning here ends nothing and opens no debugger, and is said once', async (t) => {
+  const site = await siteOf(t);
+  const server = site.start();
+  await catchesSignals(server);
+  await server.firstAnswer({ name: ENDPOINT });
+  const others = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO'] as const;
+  for (const signal of [...others, ...others]) {
+    server.signal(signal);
+    t.equal((await server.ask({ name: ENDPOINT })).rcode, 0, signal);
+  }
+  await until('all are said', () => server.logged('a signal without a meaning here is ignored').length >= 5);
+  t.same(
+    server
+      .logged('a signal without a meaning here is ignored')
+      .map(({ signal }) => signal)
+      .toSorted(),
+    [...others].toSorted(),
+  );
+  t.notMatch(server.stderr, /debugger/i);
+  t.match(await server.kill('SIGTERM'), { code: 0 });
+});
+
 t.test('SIGTERM before anything is open is a clean end', async (t) => {
   const site = await siteOf(t);
   for (const afterMs of [0, 5, 20, 40, 80, 150, 300]) {

@@ -92,6 +92,19 @@ t.test('a directory that is replaced under a running process is claimed again, o
   first.lock[Symbol.dispose]();
 });
 
+t.test('a directory that was gone and is made again is locked as before', async (t) => {
+  const root = t.testdir({ state: {} });
+  const directory = join(root, 'state');
+  const { lock, claim } = claimed(directory);
+  t.match(await claim, { kind: 'ours', doubt: undefined });
+  renameSync(directory, join(root, 'moved'));
+  t.match(await lock.claim(), { kind: 'ours', doubt: /unable to open database file/ });
+  mkdirSync(directory);
+  t.match(await lock.claim(), { kind: 'ours', doubt: undefined });
+  t.match(await claimed(directory).claim, { kind: 'taken' }, 'a second server is noticed');
+  lock[Symbol.dispose]();
+});
+
 t.test('without the claim no operation changes anything; with it, all operations work', async (t) => {
   const directory = t.testdir({ file: 'kept' });
   const { lock: theirs, claim } = claimed(directory);

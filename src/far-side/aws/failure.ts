@@ -86,7 +86,9 @@ const TOLERATED_SKEW_MS = 4 * 60_000;
 /** Explains any error of an SDK call. `wallMs`: the clock of this host, which is compared with that of AWS. */
 export function classifyAwsFailure(error: unknown, wallMs: number): AwsFailure {
   if (error instanceof SourceError) {
-    const { code: reason, reachedFarSide, message: detail } = error;
+    const { code: reason, reachedFarSide, message } = error;
+    // to an error of a body that it reads the SDK appends lines with a hint for its own debugging
+    const [detail = ''] = message.split('\n', 1);
     return { reason, reachedFarSide, detail, refusesCredentials: false };
   }
   const seen = readError(error);
