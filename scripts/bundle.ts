@@ -1,5 +1,5 @@
 /** The programs of a host, bundled into a folder: the command, the server, its thread for HTTPS, and its thread that reads a configuration. */
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 
 const PROGRAMS: readonly {
@@ -7,7 +7,7 @@ const PROGRAMS: readonly {
   readonly to: string;
   readonly apart?: readonly string[];
 }[] = [
-  { from: 'main.ts', to: 'main', apart: ['./serve.ts'] },
+  { from: 'main.ts', to: 'main', apart: ['./serve.ts', './commands/serve.ts'] },
   { from: 'commands/serve.ts', to: 'serve' },
   { from: 'far-side/far-side-thread.ts', to: 'far-side-thread' },
   { from: 'commands/config-thread.ts', to: 'config-thread' },
@@ -39,7 +39,7 @@ function leftApart(files: readonly string[]): Plugin {
     setup({ onResolve }) {
       onResolve({ filter: /\.ts$/ }, ({ path, kind }) =>
         kind === 'dynamic-import' && files.includes(path)
-          ? { path: path.replace(/\.ts$/, '.js'), external: true }
+          ? { path: `./${basename(path, '.ts')}.js`, external: true }
           : undefined,
       );
     },
@@ -50,8 +50,14 @@ function leftApart(files: readonly string[]): Plugin {
 const lean: Plugin = {
   name: 'lean',
   setup({ onResolve, onLoad }) {
-    // an `import` of node:http reads all exports, and so loads undici
-    onResolve({ filter: /^node:http$/ }, () => ({ path: 'node:http', namespace: 'builtin' }));
+    // an `import` of these reads all exports, and so loads undici, Web Crypto and other modules that no code here uses
+    onResolve(
+      { filter: /^node:(?:http|crypto|util|zlib|worker_threads|v8|os|child_process|dgram)$/ },
+      ({ path }) => ({
+        path,
+        namespace: 'builtin',
+      }),
+    );
     onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule('${path}');`,
     }));

@@ -5,28 +5,23 @@
  *     endpoints.json -> records -> table -> sockets answer -> only then sources are polled, and the far side is started
  *                                                     `-> retained.json, answers.snapshot, in pieces between queries
  */
-import { controlPath, startControlServer } from './admin/control-server.ts';
-import { AdminError, type HttpServerOptions, startHttpServer } from './admin/http-server.ts';
-import { createPages } from './admin/pages.ts';
-import { controlRoutes, rehearseCut } from './daemon/control-commands.ts';
-import { cutPanelOf } from './daemon/cut-panel.ts';
+import { join } from 'node:path';
+import type { HttpServerOptions, Pages } from './admin/http-server.ts';
 import { DAEMON_MESSAGES } from './daemon/daemon-messages.ts';
 import { setAsideEvent } from './daemon/ledger-events.ts';
-import { timelineOf, watchTrend } from './daemon/page-parts.ts';
+import { watchTrend } from './daemon/page-parts.ts';
 import type { DaemonParts } from './daemon/parts.ts';
 import { askedRegions } from './daemon/refresh-rooms.ts';
-import { ROOM_REPORTS } from './daemon/report.ts';
 import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { type Daemon, RunningDaemon } from './daemon/running-daemon.ts';
 import { notReady } from './daemon/server-report.ts';
 import type { Log } from './log/log.ts';
-import { CLUSTERS_PER_TURN } from './refresh/refresh-plane.ts';
 import { inBackground } from './runtime/background.ts';
-import { inSlices } from './runtime/slices.ts';
 import type { Timers } from './runtime/timers.ts';
 import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import { ListenerError } from './serving/listener/listener-error.ts';
 import { LocalZonesError } from './serving/local-zones/zone-rules.ts';
+import { replaceFile } from './store/atomic-file.ts';
 import type { LoadFault } from './store/set-aside.ts';
 import { prepareDirectory } from './store/state-directory.ts';
 
@@ -53,16 +48,6 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.defer(() => listeners.close(CLOSE_GRACE_MS));
   opened.use(await openState(parts, rooms));
   const daemon = new RunningDaemon(parts, rooms);
-  const pages = createPages({
-    reports: ROOM_REPORTS,
-    status: () => inSlices(daemon.reporting(), parts.pause, CLUSTERS_PER_TURN),
-    clock: parts.clock,
-    pause: parts.pause,
-    revision: () => daemon.revision,
-    timers: parts.timers,
-    timeline: timelineOf(parts, rooms),
-    pagePanels: cutPanelOf(() => rehearseCut(parts, rooms), parts),
-  });
   // nothing to serve: a person may be waiting for the first poll
   const isHurried = notReady(plane.snapshot().clusters, serving.current.records).length > 0;
   await listeners.start(parts.config.listen.dns);
@@ -83,6 +68,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   const { clock, pause, log } = parts;
   const isAllowed = (address: string) => daemon.mayRead(address);
   const isHost = (name: string) => daemon.isHost(name);
+  let loadedPages: Promise<Pages> | undefined;
+  const pages = () => (loadedPages ??= loadPages(parts, rooms, daemon));
   const http = { ...parts.config.admin.listen, pages, clock, pause, log, isAllowed, isHost };
   opened.use(openAdmin(http, parts.timers));
   opened.defer(() => plane.stop());
@@ -101,6 +88,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
       });
     }),
   );
+  inBackground('other', () => keepConfig(parts, rooms));
+  opened.use(parts.timers.after(REST_AFTER_MS, () => inBackground('admin', () => loadRest(parts, pages))));
   daemon.owns(opened.move());
   return daemon;
 }
@@ -108,6 +97,25 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
 const CLOSE_GRACE_MS = 500;
 /** The first poll starts the far-side thread, which takes a processor a third of a second: queries at the start come first. */
 const FIRST_POLL_AFTER_MS = 500;
+
+/** A start does not need the rest; a server that has run for weeks must not need files that an upgrade has replaced meanwhile. */
+const REST_AFTER_MS = 5_000;
+
+/** The code of the pages, the commands and the metrics. */
+async function loadRest({ pause }: DaemonParts, pages: () => Promise<Pages>): Promise<void> {
+  await pages();
+  await pause();
+  await import('./admin/metrics.ts');
+}
+
+/** Once the start is over: what makes the next start faster. */
+async function keepConfig({ config, keptConfig, random }: DaemonParts, { files }: Rooms): Promise<void> {
+  const octets = keptConfig?.compose();
+  if (keptConfig === undefined || octets === undefined) return;
+  const path = join(config.state.directory, keptConfig.name);
+  // a start without it takes longer, and nothing else: the store reports a disk that does not take its own files
+  await replaceFile(files, random, { path, octets }).catch(() => undefined);
+}
 
 /** The file may be large, and the endpoints' first answer must not wait for it. */
 async function loadRetained({ log }: DaemonParts, rooms: Rooms): Promise<void> {
@@ -136,9 +144,16 @@ function loadAnswers({ answers, ledger, stateFaults }: Rooms): AsyncDisposable {
   return { [Symbol.asyncDispose]: () => answers.stop() };
 }
 
+/** By the first request, because a start does not need them. */
+async function loadPages(parts: DaemonParts, rooms: Rooms, daemon: RunningDaemon): Promise<Pages> {
+  const { pagesOf } = await import('./daemon/pages.ts');
+  return pagesOf(parts, rooms, daemon);
+}
+
 /** DNS does not wait for a port that another process has taken: the admin pages come as soon as it is free. */
 function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable {
   return openLater(async () => {
+    const { AdminError, startHttpServer } = await import('./admin/http-server.ts');
     try {
       return await startHttpServer(options);
     } catch (error) {
@@ -153,9 +168,14 @@ function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable 
 function openControl(parts: DaemonParts, rooms: Rooms): AsyncDisposable {
   const { config, timers, log } = parts;
   const { control } = rooms;
-  const path = controlPath(config.state.directory);
   return openLater(async () => {
-    const outcome = await startControlServer({ path, routes: controlRoutes(parts, rooms), timers, log });
+    const { controlPath, startControlServer } = await import('./admin/control-server.ts');
+    const path = controlPath(config.state.directory);
+    const routes = async () => {
+      const { controlRoutes } = await import('./daemon/control-commands.ts');
+      return controlRoutes(parts, rooms);
+    };
+    const outcome = await startControlServer({ path, routes, timers, log });
     const before = control.fault;
     control.fault = outcome.kind === 'listening' ? undefined : outcome.detail;
     if (outcome.kind === 'listening') return outcome.server;

@@ -17,7 +17,8 @@ import { listenAtPath, type SocketRefusal } from './control-socket.ts';
 
 export interface ControlServerOptions {
   readonly path: string;
-  readonly routes: readonly ControlRoute[];
+  /** Called by each command: the routes take time to load. */
+  readonly routes: () => Promise<readonly ControlRoute[]>;
   readonly timers: Timers;
   readonly log: Log;
 }
@@ -97,7 +98,8 @@ async function answerControl(
 }
 
 async function answerTo(request: IncomingMessage, parts: ControlServerOptions): Promise<Answer> {
-  const { routes, log } = parts;
+  const { log } = parts;
+  const routes = await parts.routes();
   const route = routes.find(({ method, path }) => method === request.method && path === request.url);
   if (route === undefined) return noSuchRoute(request, routes);
   const label = `${route.method} ${route.path}`;

@@ -30,10 +30,13 @@ export interface Page {
   readonly stream?: (send: (text: string) => void) => Disposable;
 }
 
+export type Pages = ReadonlyMap<string, () => Page | Promise<Page>>;
+
 export interface HttpServerOptions {
   readonly address: string;
   readonly port: number;
-  readonly pages: ReadonlyMap<string, () => Page | Promise<Page>>;
+  /** A function is called by the first request: pages take time to load. */
+  readonly pages: Pages | (() => Promise<Pages>);
   readonly log: Log;
   /** Whether the client at this address may read the pages; left out, every client may. */
   readonly isAllowed?: (address: string) => boolean;
@@ -211,9 +214,10 @@ async function answer(
     return send(request, response, textPage(403, text));
   }
   const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
-  const page = pages.get(path);
+  const known = typeof pages === 'function' ? await pages() : pages;
+  const page = known.get(path);
   if (page !== undefined) return sendLong(request, response, await page(), pause);
-  send(request, response, textPage(404, `nothing at this path: try ${[...pages.keys()].join(' ')}\n`));
+  send(request, response, textPage(404, `nothing at this path: try ${[...known.keys()].join(' ')}\n`));
 }
 
 /**

@@ -5,7 +5,7 @@ import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { JSON_TYPE, type Page, textPage } from './http-server.ts';
 import { inPieces, jsonTexts } from './long-text.ts';
-import { createMetrics } from './metrics.ts';
+import type { Metrics } from './metrics.ts';
 import { STATUS_PAGE_POLICY } from './page-parts.ts';
 import { statusTexts, type TimelineEvent } from './status-page.ts';
 
@@ -46,7 +46,12 @@ export function createPages<Status extends Readiness>(
   options: PagesOptions<Status>,
 ): ReadonlyMap<string, MakePage> {
   const { reports, status, processMetrics = true, pause = async () => undefined } = options;
-  const metrics = createMetrics(reports, status, processMetrics, pause);
+  let metrics: Promise<Metrics> | undefined;
+  /** Loaded by the first scrape: prom-client takes more time to load than all pages together. */
+  const loadMetrics = async (): Promise<Metrics> => {
+    const { createMetrics } = await import('./metrics.ts');
+    return createMetrics(reports, status, processMetrics, pause);
+  };
   const shared = (make: MakePage) => sharedPage(make, options);
   const panels = async (): Promise<PanelsBody> => {
     const all = await status();
@@ -69,7 +74,11 @@ export function createPages<Status extends Readiness>(
     ...liveEntry(options),
     [
       '/metrics',
-      shared(async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() })),
+      shared(async () => {
+        metrics ??= loadMetrics();
+        const { contentType, render } = await metrics;
+        return { status: 200, contentType, body: await render() };
+      }),
     ],
     // alive: the event loop runs, so a supervisor need not restart us; says nothing about AWS or upstreams
     ['/healthz', () => textPage(200, 'ok\n')],

@@ -7,11 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { Config, ZoneConfig } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
-import { loadConfig } from '../config/load.ts';
-import { frozen } from '../config/options.ts';
-import { type ReadFile, readConfigFile } from '../config/yaml-file.ts';
+import { frozen } from '../config/plain-data.ts';
+import { MAX_OCTETS, type ReadFile, readConfigFile } from '../config/source-text.ts';
 import { inSlices, type Pause, type Steps, systemPause } from '../runtime/slices.ts';
 import { endThread } from '../runtime/threads.ts';
+import { encodeCheckedConfig, readCheckedConfig } from './checked-config.ts';
 import type { ReadOutcome, ReadRequest, ThreadMessage } from './config-thread.ts';
 import { DEFAULT_CONFIG_FILE } from './subcommand.ts';
 
@@ -19,11 +19,13 @@ import { DEFAULT_CONFIG_FILE } from './subcommand.ts';
  * Throws ConfigError with every fault. `file` undefined: the default file, or the environment alone. `environment` is added to
  * that of this process.
  */
-export function readConfig(
+export async function readConfig(
   file: string | undefined,
   environment: Readonly<Record<string, string>> = {},
 ): Promise<Config> {
   const request = requestFor(file);
+  // it loads the reader of YAML and all declarations, which most starts do not need
+  const { loadConfig } = await import('../config/load.ts');
   return loadConfig({ ...request, environment: { ...request.environment, ...environment }, readFile });
 }
 
@@ -50,10 +52,29 @@ function ownAddresses(interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>): string[]
   );
 }
 
-/** As `readConfig`, but faults are printed and `undefined` comes back. */
-export async function readConfigOrExplain(file: string | undefined): Promise<Config | undefined> {
+export interface StartConfig {
+  readonly config: Config;
+  /** Composes what is to be kept beside the state for the next start; absent where it is kept already, or cannot be. */
+  readonly composeKept?: () => Uint8Array | undefined;
+}
+
+/** Reads for a start: a file that was checked before is not parsed again. Faults are printed, and `undefined` comes back. */
+export async function readConfigForStart(
+  file: string | undefined,
+  program: string | undefined,
+): Promise<StartConfig | undefined> {
   try {
-    return await readConfig(file);
+    const request = requestFor(file);
+    const octets =
+      program === undefined ? undefined : await readFile(request.file, MAX_OCTETS + 1).catch(() => undefined);
+    if (program === undefined || octets === undefined) return { config: await readConfig(file) };
+    const origin = { request, octets, program };
+    const kept = await readCheckedConfig(origin, readFile);
+    if (kept !== undefined) return { config: kept };
+    // a pipe can be read once
+    const { loadConfig } = await import('../config/load.ts');
+    const config = await loadConfig({ ...request, readFile: async () => octets });
+    return { config, composeKept: () => encodeCheckedConfig(origin, config) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);

@@ -7,7 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { Config } from '../config/config.ts';
 import { ConfigError, type ConfigErrorCode, type Fault } from '../config/fault.ts';
 import { type LoadRequest, loadConfig } from '../config/load.ts';
-import { type ReadFile, readConfigFile } from '../config/yaml-file.ts';
+import { type ReadFile, readConfigFile } from '../config/source-text.ts';
 import { yieldToQueries } from '../runtime/threads.ts';
 
 /** The thread's input. */

@@ -16,7 +16,8 @@ import { catchSignals, type Signals } from '../runtime/signals.ts';
 import { systemPause } from '../runtime/slices.ts';
 import { directExit, threadsEnded, threadsNotEnded } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
-import { configReader, readConfigOrExplain } from './config-file.ts';
+import { CHECKED_CONFIG, programIdentity } from './checked-config.ts';
+import { configReader, readConfigForStart } from './config-file.ts';
 import { startWatchdog } from './own-health.ts';
 import { SERVE_MESSAGES } from './serve-messages.ts';
 import { EXIT, type ExitCode, OPTION, type Run } from './subcommand.ts';
@@ -29,13 +30,16 @@ export function define(command: Command, { ended, signals }: Run): void {
     );
 }
 
-async function serve(file: string | undefined, signals: Signals): Promise<ExitCode> {
+/** Runs until a signal ends it. */
+export async function serve(file: string | undefined, signals: Signals): Promise<ExitCode> {
   process.stderr.on('error', () => undefined); // the server runs on without a standard error
-  const config = await readConfigOrExplain(file);
-  if (config === undefined) {
+  const { version } = packageJson;
+  const read = await readConfigForStart(file, programIdentity(import.meta.url, version));
+  if (read === undefined) {
     await refusalPause();
     return EXIT.usage;
   }
+  const { config, composeKept } = read;
   const processLog = await createProcessLog(config.log);
   const { log } = processLog;
   const reader = configReader(file);
@@ -47,6 +51,7 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
   const starting = startDaemon({
     config,
     loadConfig: () => reader.read(),
+    ...(composeKept === undefined ? {} : { keptConfig: { name: CHECKED_CONFIG, compose: composeKept } }),
     clock: systemClock,
     timers: systemTimers,
     pause: systemPause,
@@ -57,7 +62,7 @@ async function serve(file: string | undefined, signals: Signals): Promise<ExitCo
     interfaces: networkInterfaces,
     handed: (libc) => takeHandedSockets(process.env, process.pid, libc),
     hostName: hostname(),
-    version: packageJson.version,
+    version,
     runtime: `node ${process.versions.node}`,
   });
   const ignored = new Set<string>();

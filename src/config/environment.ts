@@ -7,8 +7,7 @@ import { schema } from './config.ts';
 import { type AnySchema, inside, keysIn, listIn } from './facts.ts';
 import { type Fault, nearestWord, type Path, pathText, quoted, shortened } from './fault.ts';
 import type { Environment } from './outbound.ts';
-
-export const VARIABLE_PREFIX = 'OUTPOST_DNS_';
+import { VARIABLE_PREFIX } from './source-text.ts';
 
 export interface Override {
   readonly variable: string;

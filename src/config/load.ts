@@ -12,18 +12,12 @@ import { applyOverrides, type Override, readVariables } from './environment.ts';
 import { isMap, valueAt } from './facts.ts';
 import { ConfigError, type Fault, type Finding, type Path, pathText, quoted } from './fault.ts';
 import { canonicalAddress } from './kinds/address.ts';
-import { frozen, optionsOf } from './options.ts';
+import { optionsOf } from './options.ts';
 import { type Environment, readOutbound } from './outbound.ts';
+import { frozen } from './plain-data.ts';
+import { boundedText, type ReadFile, readSourceText, type SourceText } from './source-text.ts';
 import { validate } from './validate.ts';
-import {
-  boundedText,
-  type ReadFile,
-  readSourceText,
-  readYaml,
-  type SourceText,
-  type TreeFault,
-  type YamlTree,
-} from './yaml-file.ts';
+import { readYaml, type TreeFault, type YamlTree } from './yaml-file.ts';
 
 export interface LoadRequest {
   /** Path of the file. Without a path and without `text`, only the environment counts. */

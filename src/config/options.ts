@@ -5,6 +5,7 @@
  */
 import * as z from 'zod';
 import { type AnySchema, factsOf, inside } from './facts.ts';
+import { frozen, withoutUndefined } from './plain-data.ts';
 
 /** The value of a schema as the rooms take it. */
 export type OptionsOf<Schema> = Schema extends { readonly make: (value: never) => infer Made }
@@ -92,14 +93,6 @@ function convert(schema: AnySchema, value: unknown): unknown {
   return make === undefined ? options : withoutUndefined(make(options as never));
 }
 
-/** An option without a value is left out: records are found by the options that a cluster has. */
-export function withoutUndefined<T>(made: T): T {
-  if (typeof made !== 'object' || made === null || Array.isArray(made)) return made;
-  for (const [name, value] of Object.entries(made))
-    if (value === undefined) Reflect.deleteProperty(made, name);
-  return made;
-}
-
 function converted(schema: AnySchema, value: unknown): unknown {
   if (schema instanceof z.ZodArray && Array.isArray(value))
     return value.map((item) => convert(schema.element, item));
@@ -130,11 +123,4 @@ function put(
   const group: Record<string, unknown> = { ...(options[name] as object | undefined) }; // a group is made here alone
   put(group, below, value);
   options[name] = group;
-}
-
-/** The value and all that it holds, frozen. */
-export function frozen<T>(value: T): T {
-  if (typeof value !== 'object' || value === null) return value;
-  for (const inner of Object.values(value)) frozen(inner);
-  return Object.freeze(value);
 }

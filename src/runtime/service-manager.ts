@@ -1,5 +1,4 @@
 /** Reports the state of the service to systemd: through its socket, or through systemd-notify(1) where C cannot be called. */
-import { execFile } from 'node:child_process';
 import type { Log } from '../log/log.ts';
 import { RUNTIME_MESSAGES } from './runtime-messages.ts';
 
@@ -19,6 +18,8 @@ export async function connectServiceManager(
   return {
     notify(...assignments) {
       if (send?.(assignments.join('\n')) === true) return;
+      // loaded late, because most hosts never need it
+      const { execFile } = process.getBuiltinModule('node:child_process');
       execFile('systemd-notify', assignments, { timeout: 5000 }, (error) => {
         if (error !== null) RUNTIME_MESSAGES.notNotified(log, { err: error, assignments });
       });

@@ -3,7 +3,6 @@
  * time; a slot in which the server did not run is empty. The rings know neither rooms nor files: figures come in as numbers, and
  * the whole goes out as octets. At the end the figures become the plots of the page.
  */
-import { crc32 } from 'node:zlib';
 import type { Panel, Plot, RoomReport } from '../report/report.ts';
 
 type Points = readonly (number | null)[];
@@ -270,4 +269,9 @@ export class Trend {
     });
     return true;
   }
+}
+
+/** Loaded late: compression takes milliseconds of a start, before which nobody asks for a trend. */
+function crc32(octets: Uint8Array): number {
+  return process.getBuiltinModule('node:zlib').crc32(octets);
 }

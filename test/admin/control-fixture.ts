@@ -27,7 +27,7 @@ export async function control(
   { path = join(shortDirectory(t), 'control.sock'), timers = new VirtualTime() as Timers } = {},
 ): Promise<{ path: string; server: ControlServer; log: CollectingLog }> {
   const log = new CollectingLog();
-  const started = await startControlServer({ path, routes, timers, log });
+  const started = await startControlServer({ path, routes: async () => routes, timers, log });
   if (started.kind === 'refused') throw new Error(started.detail);
   t.teardown(() => started.server.close());
   return { path, server: started.server, log };

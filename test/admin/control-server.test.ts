@@ -147,7 +147,12 @@ t.test('the socket of a process that was killed is replaced', async (t) => {
 
 t.test('what is in the way stays, and the refusal says what it is and what to do', async (t) => {
   const start = (path: string) =>
-    startControlServer({ path, routes: [tell], timers: new VirtualTime(), log: new CollectingLog() });
+    startControlServer({
+      path,
+      routes: async () => [tell],
+      timers: new VirtualTime(),
+      log: new CollectingLog(),
+    });
   const directory = shortDirectory(t);
   const { path: live } = await control(t, [tell]);
   const file = join(directory, 'file');
@@ -185,7 +190,12 @@ t.test('a server that runs is reached all the while others try to take its place
   const log = new CollectingLog();
   const trying = Promise.all(
     Array.from({ length: 40 }, async () => {
-      const start = await startControlServer({ path, routes: [], timers: new VirtualTime(), log });
+      const start = await startControlServer({
+        path,
+        routes: async () => [],
+        timers: new VirtualTime(),
+        log,
+      });
       outcomes.push(start.kind === 'refused' ? start.code : start.kind);
     }),
   );
@@ -204,7 +214,7 @@ t.test("another program's live socket is left alone, even one that hangs up at o
   t.teardown(() => other.close());
   const outcome = await startControlServer({
     path,
-    routes: [],
+    routes: async () => [],
     timers: new VirtualTime(),
     log: new CollectingLog(),
   });
@@ -221,7 +231,7 @@ t.test(
       const log = new CollectingLog();
       const starts = await Promise.all(
         Array.from({ length: 8 }, () =>
-          startControlServer({ path, routes: [tell], timers: new VirtualTime(), log }),
+          startControlServer({ path, routes: async () => [tell], timers: new VirtualTime(), log }),
         ),
       );
       const listening = starts.filter((start) => start.kind === 'listening');

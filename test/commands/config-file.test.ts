@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 import { ConfigReader } from '../../src/commands/config-file.ts';
 import { ConfigError } from '../../src/config/fault.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { readConfigFile } from '../../src/config/yaml-file.ts';
+import { readConfigFile } from '../../src/config/source-text.ts';
 import { pause, until } from '../helpers/patience.ts';
 
 const HEAD = 'clusters: [{name: my-cluster, region: us-west-2}]\nupstreams: [10.0.0.2]\n';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { formatFaults } from '../../src/config/fault.ts';
 import { type LoadRequest, loadConfig } from '../../src/config/load.ts';
-import { MAX_OCTETS, readConfigFile } from '../../src/config/yaml-file.ts';
+import { MAX_OCTETS, readConfigFile } from '../../src/config/source-text.ts';
 import { processorMs } from '../helpers/patience.ts';
 import { errorOf, faultLines, load, SMALLEST } from './loading.ts';
 

@@ -7,6 +7,7 @@ import { listenAddress, network, type SocketAddress } from '../kinds/address.ts'
 import { duration } from '../kinds/quantity.ts';
 import { absolutePath, characterString, domainName } from '../kinds/text.ts';
 import { type Findings, type Items, notMoreThan, type Place } from '../rule.ts';
+import { DEFAULT_STATE_DIRECTORY } from '../source-text.ts';
 
 export const listen = section(
   'daemon',
@@ -138,8 +139,8 @@ export const drill = section('daemon', 'which upstreams a rehearsed outage still
 
 export const state = section('daemon', 'where the state is kept', {
   directory: defaulted(
-    absolutePath('/var/lib/outpost-dns'),
-    '/var/lib/outpost-dns',
+    absolutePath(DEFAULT_STATE_DIRECTORY),
+    DEFAULT_STATE_DIRECTORY,
     'directory of the state that survives a restart',
   ),
 });

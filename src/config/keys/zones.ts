@@ -18,7 +18,8 @@ import {
 import { domainName, line } from '../kinds/text.ts';
 import { type Upstream, upstream } from '../kinds/upstream.ts';
 import { RECORD_FORM, readZoneRecord, type ZoneRecord } from '../kinds/zone-record.ts';
-import { type OptionsOf, withoutUndefined } from '../options.ts';
+import type { OptionsOf } from '../options.ts';
+import { withoutUndefined } from '../plain-data.ts';
 import { type DraftOf, type Findings, type Items, joinedBy, type Place, unique } from '../rule.ts';
 
 const recordLine = line(
