@@ -3,6 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Contender } from './contender.ts';
 import { type Load, type LoadReport, runDnsperf } from './dnsperf.ts';
+import { measureFlood } from './flood.ts';
 import { measureIdle } from './idle.ts';
 import { readPeakMebibytes, readProcessorTime } from './process-figures.ts';
 import type { OwnProcess } from './processes.ts';
@@ -24,6 +25,7 @@ export async function measureRow(
   try {
     if (row.load === 'none') await measureStarts(row, contenders, measured, shop);
     else if (row.load === 'idle') await measureIdle(row, contenders, measured, shop);
+    else if (row.load === 'minutes') await measureFlood(row, contenders, measured, shop);
     else await new LoadRow(row, shop, upstream).measure(contenders, measured);
   } finally {
     await upstream.stop();

@@ -23,6 +23,8 @@ export interface BenchOptions {
   readonly seconds: number;
   /** Of load before the first round, once per row and server. */
   readonly warmupSeconds: number;
+  /** Of load of each server in the row `flood`, once. */
+  readonly minutes: number;
   readonly peers: readonly PeerName[];
   readonly rows: readonly RowName[];
   /** The output of `npm run build`, instead of the source. */
@@ -45,6 +47,7 @@ export const USAGE = `usage: npm run bench -- [options]
   --rounds N          alternating rounds per row, 5 or more for figures to show (default 5)
   --seconds N         seconds of load per round and server (default 3)
   --warmup N          seconds of load before the first round (default 2)
+  --minutes N         minutes of load in the row flood, 10 or more for figures to show (default 1)
   --peers LIST        of ${PEERS.join(', ')}; or all, or none (default ${USUAL_PEERS.join(',')})
   --only LIST         rows: ${ROWS.map(({ name }) => name).join(', ')} (default: all of them)
   --bundled           measure what npm run build made, instead of the source
@@ -70,6 +73,7 @@ export function parseOptions(args: readonly string[]): ParsedOptions {
       rounds: count('rounds', values.rounds),
       seconds: count('seconds', values.seconds),
       warmupSeconds: count('warmup', values.warmup),
+      minutes: count('minutes', values.minutes),
       peers: peers(values.peers),
       rows: rows(values.only),
       bundled: values.bundled,
@@ -91,6 +95,7 @@ const DECLARED = {
   rounds: { type: 'string', default: '5' },
   seconds: { type: 'string', default: '3' },
   warmup: { type: 'string', default: '2' },
+  minutes: { type: 'string', default: '1' },
   peers: { type: 'string', default: USUAL_PEERS.join(',') },
   only: { type: 'string', default: ROWS.map(({ name }) => name).join(',') },
   bundled: { type: 'boolean', default: false },

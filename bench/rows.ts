@@ -9,7 +9,8 @@ export type RowName =
   | 'tcp100'
   | 'latency'
   | 'memory'
-  | 'idle';
+  | 'idle'
+  | 'flood';
 
 export interface Row {
   readonly name: RowName;
@@ -33,8 +34,9 @@ export interface Row {
    * - `half`   half of what the slowest of all answers at its peak, and each latency is noted
    * - `none`   no load: only the start is timed, again in every round
    * - `idle`   no load while memory is read; then a light load, through a poll of a Region (idle.ts)
+   * - `minutes` as `peak`, for minutes, and memory is read meanwhile (flood.ts)
    */
-  readonly load: 'peak' | 'half' | 'none' | 'idle';
+  readonly load: 'peak' | 'half' | 'none' | 'idle' | 'minutes';
 }
 
 const usual: Omit<Row, 'name' | 'title' | 'asks'> = {
@@ -85,9 +87,17 @@ export const ROWS: readonly Row[] = [
     cacheMebibytes: 256,
   },
   { ...usual, name: 'idle', title: 'idle, connected to a Region', asks: 'endpoint', load: 'idle' },
+  {
+    ...usual,
+    name: 'flood',
+    title: 'forwarded misses for minutes, 64 MiB of cache',
+    asks: 'new',
+    upstreamRecords: 1,
+    load: 'minutes',
+  },
 ];
 
-/** A figure of a row, with the unit in its title; `better` says which direction of a ratio is good. */
+/** A figure of a row, with the unit in its title; `better` says which direction of a ratio is good; `zero` has no ratio. */
 export const MEASURES = {
   queriesPerSecond: { title: 'queries/s', digits: 0, better: 'higher' },
   microsPerQuery: { title: 'processor, us/query', digits: 2, better: 'lower' },
@@ -101,6 +111,7 @@ export const MEASURES = {
   pollP999Millis: { title: 'p99.9 while a poll runs, ms', digits: 3, better: 'lower' },
   pollP999Ratio: { title: 'while a poll runs / without', digits: 2, better: 'lower' },
   pollProcessorMillis: { title: 'processor for a poll, ms', digits: 0, better: 'lower' },
+  growthMebibytes: { title: 'growth, MiB a minute', digits: 2, better: 'zero' },
   peakMebibytes: { title: 'peak memory, MiB', digits: 0, better: 'lower' },
 } as const;
 
@@ -110,6 +121,8 @@ export type MeasureName = keyof typeof MEASURES;
 export function measuresOf(row: Row): readonly MeasureName[] {
   if (row.load === 'none') return ['firstAnswerMillis', 'firstAnswerProcessorMillis'];
   if (row.load === 'half') return ['p99Millis', 'microsPerQuery'];
+  if (row.load === 'minutes')
+    return ['queriesPerSecond', 'microsPerQuery', 'peakMebibytes', 'residentMebibytes', 'growthMebibytes'];
   if (row.load === 'idle')
     return [
       'residentMebibytes',

@@ -14,6 +14,22 @@ export function percentile(samples: readonly number[], fraction: number): number
   return sorted[Math.max(0, Math.ceil(sorted.length * fraction) - 1)];
 }
 
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** How much y grows for one of x: the line with the least squares; `undefined` where all points have one x. */
+export function slope(points: readonly Point[]): number | undefined {
+  const mean = (of: (point: Point) => number) =>
+    points.reduce((sum, point) => sum + of(point), 0) / points.length;
+  const x = mean((point) => point.x);
+  const y = mean((point) => point.y);
+  const spread = points.reduce((sum, point) => sum + (point.x - x) ** 2, 0);
+  const shared = points.reduce((sum, point) => sum + (point.x - x) * (point.y - y), 0);
+  return spread > 0 ? shared / spread : undefined;
+}
+
 /** Median of ours over median of theirs. */
 export function ratioOfMedians(ours: readonly number[], theirs: readonly number[]): number | undefined {
   const own = median(ours);

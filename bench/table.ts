@@ -43,7 +43,9 @@ function cell({ name, skipped }: Column, { measured }: RowResult, measure: Measu
   const text = numberText(middle, MEASURES[measure].digits);
   const ours = measured.find(({ contender }) => contender === OURS);
   const ratio =
-    name === OURS || ours === undefined ? undefined : ratioOfMedians(samplesOf(ours, measure), samples);
+    name === OURS || ours === undefined || MEASURES[measure].better === 'zero'
+      ? undefined
+      : ratioOfMedians(samplesOf(ours, measure), samples);
   return ratio === undefined ? text : `${text} (${ratio.toFixed(2)})`;
 }
 

@@ -27,7 +27,7 @@ import {
 } from '../bench/process-figures.ts';
 import { cachedName, newName } from '../bench/query-files.ts';
 import { ROWS } from '../bench/rows.ts';
-import { median, medianOfRatios, percentile, ratioOfMedians } from '../bench/statistics.ts';
+import { median, medianOfRatios, percentile, ratioOfMedians, slope } from '../bench/statistics.ts';
 import { composeNotes, composeTable } from '../bench/table.ts';
 import { type Measured, turn } from '../bench/workshop.ts';
 import { load } from './config/loading.ts';
@@ -40,6 +40,10 @@ t.test('statistics', async (t) => {
   const hundred = Array.from({ length: 100 }, (_, i) => 100 - i);
   t.equal(percentile(hundred, 0.99), 99);
   t.equal(percentile([], 0.99), undefined);
+  const line = [0, 1, 2, 4].map((x) => ({ x, y: 100 + 3 * x }));
+  t.equal(slope(line), 3, 'of a line');
+  t.equal(slope([{ x: 1, y: 1 }]), undefined, 'none of one point');
+  t.equal(slope([]), undefined);
   t.equal(ratioOfMedians([2, 4, 100], [1, 2, 3]), 2, 'one outlier decides nothing');
   t.equal(ratioOfMedians([1], []), undefined);
   t.equal(ratioOfMedians([1], [0]), undefined);
