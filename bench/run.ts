@@ -1,8 +1,8 @@
 /**
- * The bench: outpost-dns against other servers, in the same run on the same cores. One server at a time, pinned to one
- * core, is asked by dnsperf on the other, which it shares with the upstream; the rounds alternate, and what counts is
- * the ratio of medians. It knows processes, /proc and reports, and nothing of what outpost-dns is made of. All traffic
- * stays on 127.0.0.1. How to run and to read it: docs/performance.md.
+ * The bench: outpost-dns against other servers, in the same run on the same cores. One server at a time runs pinned to one
+ * core. dnsperf asks it from the other core, which it shares with the upstream. The rounds alternate, and the ratio of
+ * medians counts. It knows processes, /proc and reports, and nothing of what outpost-dns is made of. All traffic stays on
+ * 127.0.0.1. How to run and to read it: docs/performance.md.
  *
  *     options -> contenders -> row: start all -> warm up -> rounds -> stop all -> table, notes, JSON
  */

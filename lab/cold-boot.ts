@@ -1,6 +1,6 @@
 /**
- * The worst hour to start in, with all that a namespace and libfaketime allow: no route to anything, or one into a black
- * hole; resolv.conf pointing at the server itself; no home, no credentials; a clock that is wrong by years; state of
+ * The worst hour to start in, as far as a namespace and libfaketime allow it. There is no route, or a route into a black
+ * hole, no home and no credentials. resolv.conf names the server itself, the clock is wrong by years, and the state is of
  * version 1. The delivered bundle, from exec to the first answer.
  */
 import assert from 'node:assert/strict';

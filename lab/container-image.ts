@@ -1,6 +1,7 @@
 /**
- * The Dockerfile, built by buildah on base images made here (no image registry is reached): a bare Debian, and the same with this machine's
- * Node and npm. The result runs as docs/container.md has it: read-only root, no capability, its own network.
+ * The Dockerfile, built by buildah on base images made here, because no image registry is reached. The base images are a
+ * bare Debian, and a Debian with this machine's Node and npm. The result runs as docs/container.md has it: read-only root,
+ * no capability, its own network.
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';

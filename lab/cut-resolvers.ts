@@ -1,6 +1,7 @@
 /**
- * Resolvers of a site whose own upstreams are gone, while they stay up: BIND, Unbound and dnsmasq answer for the site's zone and
- * are silent about the outside, say SERVFAIL, REFUSED, or what they kept. The forwarder has to tell the two apart, name by name.
+ * Resolvers of a site that stay up although their own upstreams are gone: BIND, Unbound and dnsmasq. They answer for the
+ * site's zone. About the outside they are silent, answer SERVFAIL or REFUSED, or give kept answers. The forwarder has to
+ * tell the two apart, name by name.
  */
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';

@@ -1,5 +1,5 @@
 /**
- * Run inside a namespace: asks 127.0.0.1:53 for an A record until there is a reply, and prints it with when it came, on the
+ * Runs inside a namespace: asks 127.0.0.1:53 for an A record until there is a reply. Prints the reply and its time, on the
  * clock that all processes of the machine share. `node first-answer-inside.ts NAME`
  */
 import { firstAnswer } from '../bench/first-answer.ts';

@@ -1,6 +1,7 @@
 /**
- * Time moved under the running server by libfaketime: the wall clock alone, by days and years in both directions, as a
- * battery that is empty or a wrong NTP server moves it; then both clocks, so that days of a disconnect pass in seconds.
+ * libfaketime moves the time under the running server. First it moves the wall clock alone, by days and years in both
+ * directions, as an empty battery or a wrong NTP server does. Then it moves both clocks, so that days of a disconnect pass
+ * in seconds.
  */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,6 +1,6 @@
 /**
- * The README's table of an outage, row by row, with the whole server behind a real resolver of the site that stays up while
- * its own upstream is gone. A tap program, run by cut-resolvers.ts: `node lab/readme-table.ts`.
+ * The README's table of an outage, row by row. The whole server asks a real resolver of the site, which stays up while its
+ * own upstream is gone. A tap program, run by cut-resolvers.ts: `node lab/readme-table.ts`.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';

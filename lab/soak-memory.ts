@@ -1,6 +1,6 @@
 /**
- * The memory and the descriptors of a process over a soak, and what they say: a slope with its error, and what the memory is
- * made of in each third. The soak fills the cache first, because a cache on its way to its bound looks like a leak.
+ * The memory and the descriptors of a process over a soak: the slope with its error, and the parts of the memory in each
+ * third. The soak fills the cache first, because a cache on its way to its bound looks like a leak.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 

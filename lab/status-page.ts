@@ -1,4 +1,4 @@
-/** The status page in Chromium as a person sees it: connected, in a drill, cut off, and when the server is gone; and ten pages at once. */
+/** The status page in Chromium as a person sees it: connected, in a drill, cut off, without the server, and ten pages at once. */
 import assert from 'node:assert/strict';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';

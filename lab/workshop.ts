@@ -14,8 +14,8 @@ export const PACKAGE_TOOLS = ['rpmbuild', 'strip', 'xz'] as const satisfies read
 const SUITE = 'bookworm';
 
 /**
- * With `LAB_CACHE=<folder>` clone, build and Debian are kept there and used again the next time, for work on the lab:
- * a check is then not made against the present work tree.
+ * With `LAB_CACHE=<folder>` clone, build and Debian are kept there and used again, for work on the lab. A check then does
+ * not try the present work tree.
  */
 export class Workshop implements AsyncDisposable {
   /** A folder for this run alone. */

@@ -1,7 +1,8 @@
 /**
- * The API servers of the simulated clusters: real TLS, reached through an HTTP proxy (CONNECT) on loopback, because the host has
- * none of the simulated addresses. An address that an interface of a cluster has is answered by its API server; an address that was
- * given to another host, by that; any other address by nobody. They stand on the site: a cut does not touch them.
+ * The API servers of the simulated clusters: real TLS, reached through an HTTP proxy (CONNECT) on loopback, because the host
+ * has none of the simulated addresses. The API server of a cluster answers at the addresses of its interfaces. At an address
+ * that was given to another host, that host answers. At any other address nobody answers. They stand on the site: a cut does
+ * not touch them.
  */
 import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http';

@@ -1,9 +1,8 @@
 /**
- * The sandbox: a simulated AWS Region and the DNS that plays Route 53's answers and the upstream, for `npm start` and
- * for every test. The product reaches it only over the wire, through the real SDK clients and DNS, so it has to be
- * honest there: the protocols, the signatures, the error forms and the failures are those of AWS as far as
- * its documentation and the SDK show them. It refuses to know the product, except the environment and the configuration file that it
- * writes for a server.
+ * The sandbox: a simulated AWS Region and the DNS that plays Route 53's answers and the upstream, for `npm start` and for
+ * every test. The product reaches it only over the wire, through the real SDK clients and DNS. So protocols, signatures,
+ * error forms and failures are those of AWS, as far as its documentation and the SDK show them. It refuses to know the
+ * product, except the environment and the configuration file that it writes for a server.
  *
  * All traffic stays on loopback. DNS: RFC 1034, 1035, 2308, 6891; Signature Version 4.
  */

@@ -1,6 +1,6 @@
 /**
- * Completion for bash, zsh and fish, made from the command line's own definitions. The scripts hold every word themselves:
- * libraries for commander call the program at each press of the tab key, and a start of Node takes a tenth of a second.
+ * Completion for bash, zsh and fish, made from the command line's own definitions. The scripts hold every word themselves.
+ * Libraries for commander call the program at each press of the tab key, and a start of Node takes a tenth of a second.
  */
 import type { Command, Option } from 'commander';
 

@@ -1,7 +1,7 @@
 /**
- * Generates the documents of every declared key: `config/reference.yaml`, loadable as it stands, with doc, what is
- * allowed and the default or an example; and `docs/configuration.md`, with a table for each section;
- * and `config/schema.json`, which completes and checks keys in an editor.
+ * Generates the documents of every declared key. `config/reference.yaml` is loadable as it stands, with doc, allowed values
+ * and the default or an example. `docs/configuration.md` has a table for each section. `config/schema.json` completes and
+ * checks keys in an editor.
  */
 import { stringify } from 'yaml';
 import * as z from 'zod';

@@ -1,6 +1,6 @@
 /**
- * The runtime that is delivered: the Node of the package `node`. That package installs a second one for the machine's
- * architecture by itself, which is in no lock file, so the file that is delivered is compared with the sums below.
+ * The runtime that is delivered: the Node of the package `node`. By itself that package installs a second package for the
+ * machine's architecture, which is in no lock file. So the delivered file is compared with the sums below.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';

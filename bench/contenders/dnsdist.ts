@@ -1,7 +1,7 @@
 /**
- * dnsdist, a balancer with a packet cache: one listener thread, the endpoint as a rule of its own. To its upstream it has one
- * socket, and so one port, for as long as it runs: its misses cost less than those of a resolver that opens a random port
- * per exchange, and are reported beside them, not compared.
+ * dnsdist, a balancer with a packet cache: one listener thread, the endpoint as a rule of its own. To its upstream dnsdist
+ * has one socket, and so one port, for as long as it runs. Its misses cost less than those of a resolver that opens a random
+ * port for each exchange: the report shows them, and compares nothing.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
 /**
- * dnsmasq, which has one thread anyway. Its cache counts records, three of them per name. Its limit of 150 queries on
- * their way would make it refuse what the others take, and is raised, no further than the load needs: with every
- * query it looks through tables of that size, and 10,000 tripled the time of an answer from the cache.
+ * dnsmasq, which has one thread anyway. Its cache counts records, three of them per name. Its limit of 150 queries on their
+ * way would make it refuse a load that the others take. The limit is raised only as far as the load needs: with every query
+ * dnsmasq searches tables of that size. A limit of 10,000 tripled the time of an answer from the cache.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

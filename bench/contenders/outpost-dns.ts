@@ -1,6 +1,7 @@
 /**
- * outpost-dns as an operator runs it, with admission, limits, metrics and rotation in the path. Its endpoint is pinned
- * and in the state file, so that it needs no AWS, except in the row that has a Region; probes are off, and nothing below an error is logged.
+ * outpost-dns as an operator runs it, with admission, limits, metrics and rotation in the path. Its endpoint is pinned and
+ * in the state file, so that it needs no AWS, except in the row that has a Region. Probes are off, and only errors are
+ * logged.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';

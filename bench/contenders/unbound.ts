@@ -1,6 +1,6 @@
 /**
- * Unbound with one thread. No validation, as outpost-dns has none; its tables for queries in flight and its socket
- * buffers are raised, so that neither bounds it; its two caches share the memory that the others have for one.
+ * Unbound with one thread. No validation, as outpost-dns has none. Its tables for queries in flight and its socket buffers
+ * are raised, so that neither bounds it. Its two caches share the memory that the others have for one.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * Plays the Kubernetes API server of the endpoint name: TLS with the cluster's own authority, a client
- * certificate asked for, `/version` as kubectl reads it, and the EndpointSlices of `default/kubernetes`.
+ * Plays the Kubernetes API server of the endpoint name: TLS with the cluster's own authority, and a request for a client
+ * certificate. It has `/version` as kubectl reads it, and the EndpointSlices of `default/kubernetes`.
  *
  *     node api-server.ts <folder> <address> ...
  *

@@ -3,8 +3,8 @@
  *
  *     node load.ts <server> <name> <queries per second> <file>
  *
- * The file is two columns of float64, one after the other: when each query was sent (ms since 1970), and how many ms later
- * its answer came: `NaN` where none did, infinity where it was no answer.
+ * The file is two columns of float64, the second after the first. The first has the time of each query (ms since 1970). The
+ * second has the ms until its answer: `NaN` without a reply, infinity where the reply was no answer.
  */
 import { createSocket } from 'node:dgram';
 import { writeFileSync } from 'node:fs';

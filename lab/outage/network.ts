@@ -123,9 +123,9 @@ export class Network implements AsyncDisposable {
 }
 
 /**
- * Before a command: it is given a processor whenever it has something to do. All hosts of the lab share the machine's few,
- * as real ones do not: what is measured is to be the server, and not how many clients were started at that moment. That
- * holds for the thread with the loop alone: threads and processes that it starts take their turn with all others.
+ * Before a command: it is given a processor whenever it has something to do. All hosts of the lab share the machine's few
+ * processors, as real hosts do not. The lab measures the server, and not how many clients started at that moment. That holds
+ * for the thread with the loop alone: threads and processes that it starts take their turn with all others.
  */
 export const FIRST = ['chrt', '--reset-on-fork', '--fifo', '1'] as const;
 

@@ -1,4 +1,7 @@
-/** A drill, and then a real cut of the same length with the same questions: the report of the first must name the effects of the second. */
+/**
+ * A drill, and then a real cut of the same length with the same questions. The report of the drill must name the effects of
+ * the cut.
+ */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DrillReportBody, drillReport } from '../../src/admin/drill-control.ts';

@@ -1,6 +1,7 @@
 /**
- * A slow link of the lab's own, as this kernel may have no netem: two TUN devices, and a packet that enters one leaves
- * the other so much later. The lab moves the second device into another namespace; its descriptor stays here.
+ * A slow link of the lab's own, because this kernel may have no netem. It has two TUN devices: a packet that enters one
+ * device leaves the other after the delay. The lab moves the second device into another namespace; its descriptor stays
+ * here.
  *
  *     node slow-link.ts <device> <device> <milliseconds each way>
  */

@@ -1,6 +1,7 @@
 /**
- * Runs inside the booted machine of systemd-boot.ts, with the .deb of the version before installed: 1,000 queries per second
- * over UDP and 50 TCP clients while the server is restarted, killed, upgraded and reloaded. Prints lines for /lab/results.
+ * Runs inside the booted machine of systemd-boot.ts, with the .deb of the previous version installed. 1,000 queries per
+ * second over UDP and 50 TCP clients go on while the server is restarted, killed, upgraded and reloaded. Prints lines for
+ * /lab/results.
  *
  *     node inside.ts <endpoint> <port of the upstream> <.deb of this version>
  *

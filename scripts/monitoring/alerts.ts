@@ -1,5 +1,5 @@
 /**
- * The alert rules, written over the list of metrics. An alert about a cut is silent while a drill runs on that server, and an
+ * The alert rules, written over the list of metrics. An alert about a cut is silent while a drill runs on that server. An
  * alert that nobody can act on during a cut is silent while the link is down.
  */
 import { stringify } from 'yaml';

@@ -194,7 +194,7 @@ export class Turn {
     this.stale = undefined;
   }
 
-  /** A turn of its own for a query that waits, with copies of the message and of the client's address: `kept`, filled anew. */
+  /** A turn of its own for a query that waits, with copies of the message and of the client's address: `kept`, filled again. */
   keep(kept = new Turn()): Turn {
     this.query.copyTo(kept.query);
     kept.verdict = this.verdict;

@@ -296,7 +296,7 @@ t.test('a command that takes too long is answered for, and goes on', async (t) =
   t.equal(time.pendingTimers, 0);
 });
 
-t.test('whoever connects and says nothing, or too little, does not keep others out', async (t) => {
+t.test('a client that connects and sends nothing, or too little, does not keep others out', async (t) => {
   const { path } = await control(t, [echo, tell]);
   const silent = Array.from({ length: 20 }, (_, at) => {
     const socket = connect(path).on('error', () => {});

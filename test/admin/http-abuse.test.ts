@@ -1,4 +1,4 @@
-/** Who may read the pages, and what many readers cost: every text is made once a second, whoever asks for it. */
+/** Who may read the pages, and what many readers cost: every text is made once a second for all readers. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';

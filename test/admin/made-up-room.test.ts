@@ -1,6 +1,6 @@
 /**
- * A room that does not exist reports a metric and a panel. Both reach every reader although no reader knows the room: a new
- * metric is written in the room that counts, and a new room is one line in the list of src/daemon/report.ts.
+ * A room that does not exist reports a metric and a panel. Both reach every reader although no reader knows the room. A new
+ * metric is written in the room that counts. A new room is one line in the list of src/daemon/report.ts.
  */
 import t from 'tap';
 import { startHttpServer } from '../../src/admin/http-server.ts';

@@ -1,7 +1,7 @@
 /**
  * One table from the documents to the answer: each feature of the answer side, asked through the daemon's own rooms while
- * connected and in a cut. A key of the configuration that decides about answers and has no row here fails the test, and so
- * does a row whose document no longer says what it quotes.
+ * connected and in a cut. A key of the configuration that decides about answers and has no row here fails the test. A row
+ * whose document no longer says the quoted sentence fails it, too.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -7,7 +7,7 @@ import { type Day, MOVED, type Month } from './thirty-days-child.ts';
 
 const DAY_MS = 86_400_000;
 const HOUR_SECONDS = 3_600;
-/** A month; whoever is in a hurry takes a week and a day, and sees the first of the two warnings. */
+/** A month. `OUTAGE_DAYS=8` is a quicker run, which sees the first of the two warnings. */
 const DAYS = Number(process.env['OUTAGE_DAYS'] ?? 31);
 const WARNED_AFTER_DAYS = [7, 30].filter((days) => days < DAYS);
 const GROWTH_MB = 4;

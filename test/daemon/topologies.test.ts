@@ -1,6 +1,6 @@
 /**
- * The table "what happens in an outage" of the README, row by row, for each thing that an upstream does while the link is
- * down: the whole daemon's rooms in virtual time.
+ * The table "what happens in an outage" of the README, row by row, for each behaviour of an upstream while the link is down.
+ * All rooms of the daemon run in virtual time.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

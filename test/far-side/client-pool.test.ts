@@ -107,24 +107,27 @@ t.test('which failures spoil a client, and which its credentials', async (t) => 
   }
 });
 
-t.test('credentials that were taken before and are refused now are got anew at once, one time', async (t) => {
-  const { made, use } = poolOf();
-  await use();
-  t.equal(
-    await use((client) => (client.number === 0 ? refuse('ExpiredToken') : Promise.resolve(client.number))),
-    1,
-  );
-  t.ok(made[0]?.isDestroyed);
-  let calls = 0;
-  await t.rejects(
-    use(() => {
-      calls++;
-      return refuse('ExpiredToken');
-    }),
-    { name: 'ExpiredToken' },
-  );
-  t.equal(calls, 2);
-});
+t.test(
+  'credentials that were taken before and are refused now are fetched again at once, one time',
+  async (t) => {
+    const { made, use } = poolOf();
+    await use();
+    t.equal(
+      await use((client) => (client.number === 0 ? refuse('ExpiredToken') : Promise.resolve(client.number))),
+      1,
+    );
+    t.ok(made[0]?.isDestroyed);
+    let calls = 0;
+    await t.rejects(
+      use(() => {
+        calls++;
+        return refuse('ExpiredToken');
+      }),
+      { name: 'ExpiredToken' },
+    );
+    t.equal(calls, 2);
+  },
+);
 
 t.test('credentials outlive a client that a timeout has spoiled', async (t) => {
   const { made, use } = poolOf();

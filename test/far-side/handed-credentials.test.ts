@@ -81,7 +81,7 @@ t.test('a credential_process runs once for as long as its credentials are good',
 
   give(keyOf('fresh'), inMs(HOUR_MS));
   sandbox.state.putAccessKey({ ...first, expiresAtMs: 0 });
-  t.match(await poll(), WELL, 'expired at AWS: asked anew in the same poll');
+  t.match(await poll(), WELL, 'expired at AWS: asked again in the same poll');
   t.equal(runs(), 2);
   t.match(await poll(), WELL);
   t.equal(runs(), 2, 'and handed on again');

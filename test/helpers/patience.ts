@@ -1,6 +1,6 @@
 /**
  * How long a test waits for what has to come: a bound on hangs, never on speed. A machine that is busy, or stands still for
- * seconds, must not fail a test; where "soon" is what matters, tests use virtual time, the order of events or a count.
+ * seconds, must not fail a test. Where "soon" matters, tests use virtual time, the order of events or a count.
  */
 export const PATIENCE_MS = 60_000;
 

@@ -1,6 +1,6 @@
 /**
- * A reader of responses that throws at the first octet it cannot explain, written for the tests alone: it shares nothing
- * with the product, so that a mistake there does not hide itself here. It stands for the strictest client.
+ * A reader of responses that throws at the first octet that it cannot explain. It is written for the tests alone and shares
+ * nothing with the product, so that a mistake there does not hide itself here. It stands for the strictest client.
  */
 
 /** One record, with its names read to the end. */

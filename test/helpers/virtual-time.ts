@@ -13,7 +13,7 @@ export class VirtualTime implements Clock, Timers {
   #settled = 0;
   #waiting = new Set<Waiting>();
   /**
-   * What is waited for between two timers: everything, real sockets and files included, or only promises that need
+   * Which work the test waits for between two timers: all work, real sockets and files included; or only promises that need
    * nothing of the outside, with which a month takes seconds.
    */
   settling: 'all' | 'promises' = 'all';

@@ -1,5 +1,5 @@
 /**
- * A source that does not exist is registered and goes all the way: its keys, its polls, the state file, the metrics, the link's
+ * A made-up source is registered and reaches every reader: its keys, its polls, the state file, the metrics, the link's
  * evidence, the warnings, a drill. A new source of this kind touches three files under src/, and two more where it has
  * settings of its own:
  *

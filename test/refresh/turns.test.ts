@@ -1,6 +1,6 @@
 /**
- * Queries are answered on the same loop: whatever grows with the number of clusters or of retained names lets them have
- * their turn after a few steps. Counted in turns, because times say nothing on a busy machine.
+ * Queries are answered on the same loop. So all work that grows with the number of clusters or of retained names gives way
+ * to them after a few steps. Counted in turns, because times say nothing on a busy machine.
  */
 import t from 'tap';
 import { RefreshPlane } from '../../src/refresh/refresh-plane.ts';

@@ -1,6 +1,6 @@
 /**
- * What gc-stress.test.ts runs: a listener and a forwarder in batches, asked for names that are known and for names that
- * are not, while the collector runs again and again, young and old generation, and listeners come and go.
+ * The process that gc-stress.test.ts runs: a listener and a forwarder in batches, asked for known and for unknown names.
+ * Meanwhile the collector runs again and again, young and old generation, and listeners come and go.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';

@@ -83,7 +83,7 @@ t.test('each service refuses each kind of bad credentials with its own code', as
 });
 
 t.test(
-  'a clock more than five minutes off is refused, and the SDK mends it on its second attempt',
+  'a clock more than five minutes off is refused, and the SDK corrects it on its second attempt',
   async (t) => {
     const cases: [service: Service, offsetMs: number, code: string][] = [
       ['ec2', TWENTY_MINUTES, 'RequestExpired'],

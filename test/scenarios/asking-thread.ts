@@ -1,6 +1,6 @@
 /**
- * Asks a server over UDP in a thread of its own and measures the time of each answer: the load of a test, and the upstream
- * that it plays, share the test's thread and would be measured with it.
+ * Asks a server over UDP in a thread of its own and measures the time of each answer. The load of a test, and the upstream
+ * that it plays, share the test's thread and would be measured, too.
  */
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';

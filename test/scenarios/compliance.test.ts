@@ -1,6 +1,6 @@
 /**
  * The queries of the public compliance checks for name servers (ISC's `genreport -f`; RFC 8906 section 8 describes most of
- * them), sent to a live server: about the endpoint, which is a zone apex of ours, and about a zone that is forwarded.
+ * them), sent to a live server. They ask about the endpoint, which is a zone apex of ours, and about a forwarded zone.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';

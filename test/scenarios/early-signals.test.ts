@@ -17,8 +17,8 @@ async function siteOf(t: Test): Promise<Site> {
 }
 
 /**
- * The runtime itself takes some 30 ms before it runs anything of ours, and sets each signal to its default in that time: what
- * catches the signal can be seen in /proc, and the test waits for that.
+ * The runtime itself takes some 30 ms before it runs anything of ours, and sets each signal to its default in that time.
+ * /proc shows which signals are caught, and the test waits for that.
  */
 async function catchesSignals(server: ServerProcess): Promise<void> {
   // SIGHUP, number 1, is caught after SIGTERM, and the runtime has no handler of its own for it

@@ -12,8 +12,8 @@ export interface Ports {
 const FIRST = 10_240;
 const LAST = 32_000;
 /**
- * Each process has a range of ports by its pid, and goes round in it: between the check and the bind of a server, no test
- * beside it can have checked the same port.
+ * Each process has a range of ports by its pid, and goes round in it. So no test beside it checks the same port between the
+ * check and the bind of a server.
  */
 const STRIPE = 64;
 const stripeAt = FIRST + (process.pid % ((LAST - FIRST) / STRIPE)) * STRIPE;

@@ -1,6 +1,6 @@
 /**
- * How many files a newcomer reads to follow one query, or one address: the files under `src/` in which a function ran between
- * the moment before and the moment after, in every thread of a running server.
+ * Counts the files that a newcomer reads to follow one query, or one address. They are the files under `src/` in which a
+ * function ran meanwhile, in any thread of a running server.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * The modules that the loop for queries has loaded. The programs are those of the bundle, as they run on a host: from source,
- * dns2 and Node's own ES module of node:http load TLS before the first answer.
+ * The modules that the loop for queries has loaded. The programs are those of the bundle, as they run on a host. From
+ * source, dns2 and Node's own ES module of node:http load TLS before the first answer.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

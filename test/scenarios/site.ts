@@ -13,8 +13,8 @@ export const ENDPOINT = '5E9D0F3C7A1B4286B0D4C8E2F6A19753.gr7.us-west-2.eks.amaz
 export const DEMO = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
 
 /**
- * More polls than in the sandbox's own configuration, so that a scenario takes seconds. The time-out of a poll is the default:
- * the simulated Region lives in the process of the test, and a process that stands still must not seem a cut.
+ * More polls than in the sandbox's own configuration, so that a scenario takes seconds. The time-out of a poll is the
+ * default. The simulated Region lives in the process of the test, and a process that stands still must not seem a cut.
  */
 export const HURRY = {
   dns: '1s',

@@ -1,6 +1,6 @@
 /**
- * A host that sleeps. A library of C before libc moves the kernel's clocks of the server, and a file over /proc/uptime is
- * what a container's own file system would show there: it is another source than the clocks, and may jump alone.
+ * A host that sleeps. A C library before libc moves the kernel's clocks of the server. A file over /proc/uptime stands for
+ * the file that a container's own file system shows there: a source beside the clocks, which may jump alone.
  */
 import { spawnSync } from 'node:child_process';
 import { closeSync, constants, openSync, writeSync } from 'node:fs';

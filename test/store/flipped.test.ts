@@ -1,7 +1,7 @@
 /**
- * Any octet of a state file changes: nothing throws, no critical state is lost, and a file that is not whole is set aside with
- * its reason. No answer, which may be lost, comes back changed; the ledger loses only the line itself.
- * FLIPS=all: every octet.
+ * Any octet of a state file changes. Nothing throws, no critical state is lost, and a file that is not whole is set aside
+ * with its reason. No answer, which may be lost, comes back changed; the ledger loses only the line itself. FLIPS=all: every
+ * octet.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

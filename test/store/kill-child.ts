@@ -10,7 +10,7 @@ import { setNumber, wholeSet } from './record-sets.ts';
 
 /**
  * Saves ever-changing sets into the directory in its argument until it is killed. Says `loaded n`, then `begun n` before
- * each save and `durable n` after it; the lines are in the pipe when the call returns, so a kill cannot lose them.
+ * each save and `durable n` after it. The lines are in the pipe when the call returns, so a kill cannot lose them.
  */
 const backend = new FileBackend(process.argv[2] ?? '', { random: systemRandom });
 const parts = { clock: systemClock, timers: systemTimers, log: new CollectingLog() };

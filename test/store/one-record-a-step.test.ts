@@ -1,6 +1,6 @@
 /**
- * What grows with the number of clusters is done in steps, each of which works on one record: the loop then decides how many
- * steps make a turn. Counted in records, because a time says nothing on a busy machine.
+ * Work that grows with the number of clusters is done in steps, each of which works on one record. The loop then decides how
+ * many steps make a turn. Counted in records, because a time says nothing on a busy machine.
  */
 import t, { type Test } from 'tap';
 import type { EndpointRecord } from '../../src/records/endpoint-record.ts';

@@ -22,8 +22,8 @@ export function served(address: string, seenMs = START_MS): ServedAddress {
 }
 
 /**
- * The whole set number `number`: every part of it follows from the number, so that a reader can tell a whole set
- * from a mixture, and an older one from a newer one.
+ * The whole set with this number. Every part of it follows from the number, so that a reader can tell a whole set from a
+ * mixture, and an older set from a newer set.
  */
 export function wholeSet(number: number): EndpointRecord[] {
   return [0, 1, 2].map((cluster) => {

@@ -110,8 +110,8 @@ export function bench(changed: Partial<AnswerCacheSettings> = {}) {
 }
 
 /**
- * Makes a function that gives an object of its own for each stored answer, and the same object again for the same answer: the
- * cache gives one object for all.
+ * Makes a function that gives an object of its own for each stored answer, and the same object again for the same answer.
+ * The cache itself gives one object for all answers.
  */
 export function holder() {
   const known = new Map<number, CachedAnswer>();

@@ -1,6 +1,6 @@
 /**
- * The only upstream is a resolver of the site that has lost its own way out: it answers the site's names and is silent
- * about all others. No client asks for the site's names, so only probes can show that it is up.
+ * The only upstream is a resolver of the site that has lost its own way out. It answers the site's names and is silent about
+ * all others. No client asks for the site's names, so only probes can show that it is up.
  */
 import t from 'tap';
 import { clientQuery } from './hand-made-upstream.ts';

@@ -1,6 +1,6 @@
 /**
- * Forged replies (RFC 5452): how hard port, ID and case are to guess, measured over many exchanges; a forger who sees
- * nothing never wins, and a forger who sees the query always does, so that the first half can fail.
+ * Forged replies (RFC 5452): how hard port, ID and case are to guess, measured over many exchanges. A forger who sees
+ * nothing never wins. A forger who sees the query always wins: this shows that the first half can fail.
  *
  * `EXCHANGES` (100,000) and `SPOOF_SECONDS` (2) make it longer.
  */
