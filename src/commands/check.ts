@@ -109,7 +109,7 @@ export async function findAll(
   return bySeverity([...new Map(findings.map((one) => [`${one.code} ${one.text}`, one])).values()]);
 }
 
-/** What is looked at. A further check is a function here, and its codes in check/codes.ts. */
+/** The parts of the site that `check` inspects. A further check is a row here, and its codes in check/codes.ts. */
 function rowsOf(site: Site, { offline, kubeconfig, against, asIfCut }: CheckOptions): readonly Row[] {
   return [
     { name: 'the state', find: () => stateFindings(site.config, site.state) },

@@ -179,7 +179,7 @@ async function askUpstreams(ask: Ask): Promise<readonly string[]> {
 /** The second has the servers behind the stub of systemd-resolved. */
 const RESOLV_FILES = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
 
-/** What AWS says of the cluster, in the words of a comment where it says nothing. */
+/** The facts that AWS gives about the cluster; where AWS gives none, a sentence for a comment of the file. */
 async function discover(
   {
     name,

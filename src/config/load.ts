@@ -69,7 +69,7 @@ function nameOf(request: LoadRequest, source: Source): string {
 
 type Source = SourceText | { readonly text: undefined };
 
-/** The environment may do without a file: then there is no text, and no fault either. */
+/** The environment can hold all settings. Then there is no file and no text, which is no fault. */
 async function sourceOf(request: LoadRequest, isOverridden: boolean): Promise<Source> {
   if (request.text !== undefined) return boundedText(request.text);
   if (request.file === undefined) {

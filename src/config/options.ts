@@ -80,7 +80,7 @@ export function optionsOf<Schema extends z.ZodType>(
   schema: Schema,
   settings: z.output<Schema>,
 ): OptionsOf<Schema> {
-  // `convert` walks the schema at run time as `OptionsOf` does in the types; the compiler cannot follow the one to the other
+  // `convert` walks the schema at run time as `OptionsOf` does in the types; the compiler does not see that both agree
   return frozen(convert(schema, settings)) as OptionsOf<Schema>;
 }
 

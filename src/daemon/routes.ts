@@ -139,9 +139,9 @@ export function siteNames(config: Config, all: UpstreamGroup): SiteNames<Upstrea
 }
 
 /**
- * Who is asked about names that a site may have for itself: reverse names of private addresses, `local`, `home.arpa` and
- * `test`. Upstreams on the site may know them. A public resolver does not, and learns from the questions which machines
- * the site has. With `forward.siteNames: auto` an upstream is on the site where one of these holds:
+ * The upstreams for names that a site may have for itself: reverse names of private addresses, `local`, `home.arpa` and
+ * `test`. Upstreams on the site may know them. A public resolver does not, and learns from the questions which machines the
+ * site has. With `forward.siteNames: auto` an upstream is on the site where one of these holds:
  *
  *     drill.onSite names its network    the operator has said so; no upstream outside these networks is then on the site
  *     its address is private            RFC 1918, RFC 6598, RFC 4193, link-local, loopback; Amazon's own excepted

@@ -35,8 +35,8 @@ export interface ThreadData {
 }
 
 /**
- * Everything that can be asked for. A call never rejects, and settles when its signal is aborted. What else will speak HTTPS, such
- * as DNS over HTTPS, gets a line here and a file beside head.ts.
+ * All calls that cross into the thread. A call never rejects, and settles when its signal is aborted. Any further use of
+ * HTTPS, such as DNS over HTTPS, gets a line here and a file beside head.ts.
  */
 export interface Calls {
   readonly poll: (request: PollRequest, signal: AbortSignal) => Promise<Observation>;

@@ -58,7 +58,7 @@ const PROGRAM = new URL(
 
 /** The AWS clients take some 70 MB, a listing of a thousand interfaces some megabytes more. */
 const HEAP_MB = 256;
-/** A thread that lives says how far an aborted call had come within milliseconds. */
+/** A living thread reports within milliseconds how far an aborted call had come. */
 const WORD_WITHIN_MS = 1_000;
 const MISSED_DEADLINES = 3;
 const MOST_NOT_ENDED = 2;

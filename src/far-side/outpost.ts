@@ -1,4 +1,4 @@
-/** What is asked of AWS about an Outpost, and the answer: plain data that crosses into the thread. */
+/** The question to AWS about an Outpost, and its answer: plain data that crosses into the thread. */
 import type { FailureReason } from '../records/observation.ts';
 import type { AwsPlace } from './aws/credentials.ts';
 

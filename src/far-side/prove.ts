@@ -107,7 +107,7 @@ async function prove(
     }
     const secure = await handshake(socket, request.names[0] ?? '', authorities, either);
     const outcome = judge(secure, request.names, authorities);
-    // a whole end, because the API server logs a broken one; the timer bounds it
+    // the connection ends in order, because the API server logs a broken end; the timer bounds the wait
     secure.end();
     return outcome;
   } catch (error) {

@@ -72,7 +72,10 @@ export interface Pin {
   readonly sinceMs: number;
   /** Wall ms. */
   readonly untilMs: number;
-  /** In a record with wall times: what is left at the moment of the record. A later process believes it where clocks disagree. */
+  /**
+   * In a record with wall times: the time that the pin has left at the moment of the record. A later process believes it
+   * where clocks disagree.
+   */
   readonly leftMs?: number;
 }
 
@@ -107,9 +110,9 @@ export interface EndpointRecord {
 }
 
 /**
- * How much two sets of records differ: not at all, in what ages by itself, or in content. These age: the times of the last
- * sighting, confirmation and description; the TTL, which a cache in between counts down; whether the last refresh failed. The
- * order of clusters and of addresses is no content.
+ * How two sets of records differ: not at all, only in values that age by themselves, or in content. These age: the times of
+ * the last sighting, confirmation and description; the TTL, which a cache in between counts down; whether the last refresh
+ * failed. The order of clusters and of addresses is no content.
  */
 type RecordChange = 'none' | 'ageing' | 'content';
 

@@ -65,7 +65,7 @@ export interface AddressObservation extends Observed {
   readonly ttlSeconds?: number;
   /** The upstream that answered (`dns`): a repetition by a second upstream counts at once. */
   readonly upstream?: string;
-  /** EC2's status of the interfaces that are not `in-use`, by address: they exist, and their status is shown. */
+  /** EC2's status, by address, of each interface that is not `in-use`. The interface exists, and its status is shown. */
   readonly statuses?: Readonly<Record<string, string>>;
   /** Customer-owned addresses that the interfaces have beside their own, sorted. */
   readonly customerOwned?: readonly string[];

@@ -13,7 +13,7 @@ export interface SourceTraits {
   readonly asksFor: 'cluster' | 'name' | 'addresses';
   /** The AWS service that it asks. Its answers are evidence for the link, and it needs a Region. */
   readonly service?: 'ec2' | 'eks' | 'route53';
-  /** What the credentials must allow. */
+  /** The actions that the credentials must allow. */
   readonly permissions?: readonly SourcePermission[];
   /** It signs its requests with AWS credentials. */
   readonly needsCredentials: boolean;

@@ -158,8 +158,8 @@ export function mayPoll(name: SourceName, { endpoint, addresses }: EndpointRecor
 }
 
 /**
- * What a result says about the link to AWS. Every answer of AWS proves the link; only silence speaks against it. An answer
- * of a proxy or portal in place of AWS is named, and proves nothing.
+ * The evidence of a result about the link to AWS. Every answer of AWS proves the link; only silence speaks against it. An
+ * answer of a proxy or portal in place of AWS is named, and proves nothing.
  *
  * @returns undefined when the result says nothing about the link
  */

@@ -46,7 +46,7 @@ export class SourcePoller {
   /** The number of failures since the last success or kick; this number sets the backoff. */
   consecutiveFailures = 0;
   nextPollAtMs: number | undefined;
-  /** When the credentials end that it needs; what the latest poll that knows it said. */
+  /** When the credentials of the source end, by the latest poll that knew it. */
   endings: readonly Ending[] = [];
   /** The last success, or when the poller began to ask. */
   heardAtMs: number;

@@ -1,6 +1,7 @@
 /**
- * Sockets that the service manager holds and hands over at a start (sd_listen_fds(3)): what waits in them outlives this
- * process. This file finds out what was handed over; who may use which socket is decided in serving/listener.
+ * Sockets that the service manager holds and hands over at a start (sd_listen_fds(3)). Datagrams and connections that wait
+ * in them outlive this process. This file finds out what was handed over; who may use which socket is decided in
+ * serving/listener.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import type { Libc, SocketDescription } from './datagrams.ts';

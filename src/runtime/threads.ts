@@ -63,8 +63,8 @@ export function yieldToQueries(): void {
 }
 
 /**
- * Returns memory to the system that ended threads have left in this process: glibc keeps what was freed, in case that it is
- * wanted again. It takes some milliseconds, so a thread beside the queries calls it. Never rejects.
+ * Returns freed memory of ended threads to the system: glibc keeps it in this process for later use. The call takes some
+ * milliseconds, so a thread beside the queries makes it. Never rejects.
  */
 export async function giveBackMemory(): Promise<void> {
   if (process.platform !== 'linux') return;

@@ -42,7 +42,7 @@ export interface Reply<Message = Uint8Array> {
   fail(error: unknown): void;
 }
 
-/** A reply that hands each message to `use`. What fails, the work of `use` included, fails `next`. */
+/** A reply that hands each message to `use`. Any failure, also of `use` itself, fails `next`. */
 export function relay<Message>(
   next: Pick<Reply<never>, 'fail'>,
   use: (message: Message, hasMore?: boolean) => void,

@@ -245,7 +245,7 @@ export class Ledger {
     await syncDirectory(this.#files, this.#directory);
   }
 
-  /** Drops the queue after a defect: otherwise one event could keep out all later ones. */
+  /** Drops the queue after a defect: otherwise a single event could keep out all later events. */
   #dropAll(): void {
     const dropped = this.#queue.splice(0);
     this.#lost += dropped.length;

@@ -125,7 +125,7 @@ export class StateStore<Content> {
   saveLater(compose: () => Steps<Content>, change: Change): void {
     this.#take(compose);
     const waitMs = this.#format.policy.waitMs?.[change] ?? 0;
-    // what was not there before is worth a write at any time; all else waits until the disk can bear it
+    // a new record is written at any time; a change waits until the disk can bear it
     const paceMs = change === 'new' ? 0 : this.#writer.earliestMs();
     const soonMs = this.#parts.clock.monotonicMs() + SOON_MS;
     this.#writer.at(Math.max(soonMs, this.#begunAtMs + waitMs, paceMs));

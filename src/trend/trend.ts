@@ -147,7 +147,7 @@ class Ring {
 
   note(wallMs: number, reading: Reading): void {
     const slot = Math.floor(wallMs / this.span.stepMs);
-    // a wall clock that was set back by more than a slot: what was noted in its future is not of this time line
+    // the wall clock was set back by more than a slot: figures noted in its future do not belong to this time line
     if (slot < this.newest - 1) this.#clear();
     if (slot > this.newest) this.#moveTo(slot);
     const at = this.newest % this.span.slots;

@@ -1,6 +1,6 @@
 /**
- * What the rows of `check` look at: the configuration, the state on disk, and the running server. It is gathered once, so that all
- * rows speak of the same moment.
+ * The facts that the rows of `check` read: the configuration, the state on disk, and the running server. They are gathered
+ * once, so that all rows speak of the same moment.
  */
 import * as z from 'zod';
 import type { ClusterConfig, Config } from '../../config/config.ts';
@@ -72,7 +72,7 @@ export async function openSite(config: Config, options: SiteOptions): Promise<Si
   };
 }
 
-/** What the far side would log, the findings say. */
+/** The findings say all that the far side would log. */
 export const SILENT: Log = {
   debug: () => undefined,
   info: () => undefined,

@@ -24,7 +24,7 @@ export type RecordData =
     };
 
 /**
- * What the records of one owner and type may take, in octets. Composing takes time in the square of the records; and a
+ * The most octets that the records of one owner and type may take. Composing takes time in the square of the records; and a
  * TCP reply of 65,535 octets must hold the set and a CNAME chain.
  */
 export const MAX_RECORD_SET_OCTETS = 16_384;

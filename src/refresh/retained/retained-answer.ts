@@ -145,7 +145,7 @@ export interface DenialSettings {
 }
 
 /**
- * What is known after an answer. Without `ignoreDenials` an NXDOMAIN is the answer while it is fresh, and the good
+ * The state of a question after an answer. Without `ignoreDenials` an NXDOMAIN is the answer while it is fresh, and the good
  * answer is kept beside it (see answer-cache/cached-answer.ts).
  */
 export function learn(

@@ -1,7 +1,7 @@
 /**
- * One forwarded answer as the cache keeps it: octets and plain numbers. What it is found by, which responses are kept and for
- * how long, and what a kept answer is good for at a moment. Pure: the time is an argument, of the monotonic clock, so that
- * nothing changes when somebody sets the wall clock.
+ * One forwarded answer as the cache keeps it: octets and plain numbers. This file says how a kept answer is found, which
+ * responses are kept and for how long, and to whom a kept answer may be given at a moment. Pure: the time is an argument, of
+ * the monotonic clock, so that nothing changes when somebody sets the wall clock.
  */
 
 import { FLAG, HEADER_OCTETS, putUint16, putUint32, uint32At } from '../../protocol/wire/header.ts';

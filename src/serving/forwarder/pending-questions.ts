@@ -59,7 +59,10 @@ const NO_NETWORK = 0;
 export class PendingQuestion implements Deadline {
   place = -1;
   dueAtMs: number;
-  /** Only `PendingQuestions` and the forwarder write these five: what it is found by, and who gives way to others. */
+  /**
+   * Only `PendingQuestions` and the forwarder write these five fields: the keys of the question, and its place among those
+   * that give way.
+   */
   key = 0;
   group = '';
   network = NO_NETWORK;

@@ -16,8 +16,8 @@ import type { EvidenceWanted, UpstreamClient } from './upstream-client.ts';
 
 const DOUBT_MS = 1_000; // as for an AWS Region in doubt; evidence is taken once a second at most
 const LOST_MS = 2_000; // after some lost probes: as often as an upstream that is down
-const DEAF_MS = 10_000; // where no probe was ever answered: some upstreams answer everything else
-const JITTER = 0.4; // upwards: many servers that lost one upstream together do not ask in step
+const DEAF_MS = 10_000; // where the upstream has never answered a probe: some upstreams answer all other questions
+const JITTER = 0.4; // upwards: many servers that lost an upstream together must not ask in step
 
 interface Doubt {
   isAsking: boolean;

@@ -1,6 +1,6 @@
 /**
  * The addresses of the host, followed as they come and go: by the kernel's events where C can be called, by polls elsewhere.
- * What is listened on is decided in listeners.ts.
+ * listeners.ts decides which addresses are bound.
  */
 import type { Log } from '../../log/log.ts';
 import { isIpv6LinkLocal, isLoopbackText } from '../../protocol/words/address-text.ts';

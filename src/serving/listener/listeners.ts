@@ -106,7 +106,7 @@ export class Listeners {
   }
 
   /**
-   * Changes to other addresses: binds new ones, then releases old ones; the others are not touched. Throws a ListenerError
+   * Changes the addresses: binds the new, then releases the old; addresses that stay are not touched. Throws a ListenerError
    * and leaves everything as it was.
    */
   reconfigure(addresses: readonly ListenAddress[]): Promise<void> {

@@ -222,8 +222,8 @@ function parsePrefix(query: Query, labels: number, prefix: Query): void {
 }
 
 /**
- * Steps of this size visit all addresses of an endpoint equally often, and so does every second or third step. A plain
- * count would not: a client that asks for two names in turn would get the same order of each for ever.
+ * Each answer turns the order of the addresses by a step of this size, so that all addresses come first equally often. A
+ * plain count fails for a client that asks for two names in turn: it would get the same order of each for ever.
  */
 const GOLDEN_RATIO = 0.618_033_988_749_894_9;
 
