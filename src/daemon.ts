@@ -1,6 +1,6 @@
 /**
  * The composition root: builds the rooms from the configuration, and connects, starts, reloads and stops them. This file only
- * wires; every decision belongs into a room.
+ * wires; every decision belongs in a room.
  *
  *     endpoints.json -> records -> table -> sockets answer -> only then sources are polled, and the far side is started
  *                                                     `-> retained.json, answers.snapshot, in pieces between queries

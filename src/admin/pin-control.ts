@@ -65,7 +65,7 @@ export interface PinControl {
 }
 
 const MIN_MS = 1_000;
-/** A pin for longer belongs into the configuration, where everybody sees it. */
+/** A longer pin belongs in the configuration, where everybody sees it. */
 const MAX_MS = 30 * 86_400_000;
 
 export function pinRoutes(control: PinControl): readonly ControlRoute[] {

@@ -130,10 +130,10 @@ const PRIVATE = new ClientAccess([
 /** Amazon's resolver at its link-local addresses, which every VPC has: it knows nothing of the site. */
 const AMAZON = new ClientAccess(['169.254.169.253/32', 'fd00:ec2::253/128']);
 
-/** Unlike every zone that an operator has a reason to write. */
+/** The name of the group of upstreams on the site. No operator has a reason to write a zone with this name. */
 const GROUP_NAME = '_outpost-dns.home.arpa';
 
-/** `undefined`: they are denied at once. `all` is the default group. */
+/** The route of names that a site may have for itself. `undefined`: these names are denied at once. `all` is the default group. */
 export function siteNames(config: Config, all: UpstreamGroup): SiteNames<UpstreamGroup> | undefined {
   return config.forward.siteNames === 'never' ? undefined : { route: siteGroup(config, all) };
 }

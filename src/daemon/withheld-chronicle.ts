@@ -1,6 +1,6 @@
 /**
  * Decides which departures and returns of refused addresses get a line in the ledger. An address that two hosts have at once can
- * go and come with every check, for days; its lines must not push every other line out.
+ * go and come with every check, for days. Its lines must not push every other line out.
  *
  *     the first changes of an address        a line each, at once
  *     further changes, until a quiet hour    one line an hour, with the state at that moment and the number of changes before it

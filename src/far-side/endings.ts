@@ -1,5 +1,5 @@
 /**
- * Finds out when the credentials of a poll end: the client certificate for the API server, the certificate of IAM Roles
+ * Finds out when the credentials of a poll end. These are the client certificate for the API server, the certificate of IAM Roles
  * Anywhere, and the session of any provider. Each poll reports them, so that the operator hears of an end while AWS can
  * still be reached. It warns of nothing: refresh/ knows the limits.
  */

@@ -3,7 +3,7 @@
  * TLS takes a processor 20 to 35 ms, the root certificates 15 ms more, the AWS clients a third of a second. Each handshake
  * and each long listing takes some milliseconds. A defect in any of it ends this thread alone.
  *
- *     poll, head, abort, hello -> [ AWS | API servers ] -> done | url, log
+ *     call, abort, hello, give-back -> [ AWS | API servers ] -> done | url, credentials, log
  *
  * It is a program of its own, started by far-side.ts; everything that crosses is plain data.
  */

@@ -1,6 +1,6 @@
 /**
  * The far side of the link, as the rooms of both journeys ask it. Everything that speaks HTTPS lives in threads of its own
- * (far-side-thread.ts says why), and only `poll(source, settings, context)`, `head(url)` and `prove(address)` cross into them. A
+ * (far-side-thread.ts says why), even where the server that it asks is on the site. Only the calls of `Calls` cross into them. A
  * thread is started with its first call. If the thread ends by itself, or stands still, all its running calls fail, and the next
  * call starts a new thread. There are two:
  *

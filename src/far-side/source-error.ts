@@ -38,8 +38,8 @@ export function failed(source: SourceName, failure: SourceFailure): FailedObserv
 }
 
 /**
- * Waits for `work`, but no longer than `signal` allows. Rejects with the error of `late` as soon as the signal is aborted,
- * even if the work ignores the signal, as a hanging credentials provider does. A later result of the work is ignored.
+ * Waits for `work`, but no longer than `signal` allows. Rejects with the error of `late` as soon as the signal is aborted. The
+ * work may ignore the signal, as a hanging credentials provider does. A later result of the work is ignored.
  */
 export function untilAborted<T>(work: Promise<T>, signal: AbortSignal, late: () => Error): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -3,7 +3,7 @@ import type { Log } from './log.ts';
 import { LOG_MESSAGES } from './log-messages.ts';
 import type { Message } from './message.ts';
 
-/** Between two lines about one limit. */
+/** Time between two lines about one limit. */
 const INTERVAL_MS = 60_000;
 
 /** A client's network, or a name asked for. */

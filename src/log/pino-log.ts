@@ -70,7 +70,7 @@ async function readableStream(lines: LineQueue): Promise<DestinationStream> {
   return { write: (line) => lines.write(format(line)) };
 }
 
-/** Whether it is a pipe or a socket: for these the kernel reports when they take octets again. */
+/** Whether the standard output is a pipe or a socket: only for these the kernel reports when they take octets again. */
 function isStream(): boolean {
   const found = fstatSync(STDOUT);
   return found.isFIFO() || found.isSocket();

@@ -1,5 +1,5 @@
 /**
- * The refresh journey of one cluster: sources -> compare -> guard -> the record to save and publish.
+ * The refresh journey of one cluster: sources -> plan [ compare -> guard ] -> the record to save and publish.
  *
  * The room keeps the records of endpoints right while AWS can be reached, and unharmed while it cannot. It refuses to know
  * how a query is answered, how a record is written and how a source asks. Each source has its own schedule. An answer that

@@ -10,8 +10,9 @@ export interface SignalHandlers {
 }
 
 /**
- * Signals to which other DNS servers answer (dnsmasq writes figures at SIGUSR1 and a new log file at SIGUSR2), and timers of a
- * script around this process. Without a handler each would end the server, except SIGUSR1, at which Node opens its debugger.
+ * Signals of timers in a script around this process, and signals that mean something to other DNS servers: dnsmasq writes
+ * figures at SIGUSR1 and starts a new log file at SIGUSR2. Without a handler each signal would end the server, except SIGUSR1,
+ * at which Node opens its debugger.
  */
 const NOT_OURS = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO'] as const;
 

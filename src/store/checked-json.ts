@@ -1,6 +1,6 @@
 /**
- * The envelope of every state file that a person can read at 3 a.m. and carry to another host: JSON that says what it is
- * and carries a checksum over all of its content. It refuses to know what the content means.
+ * The envelope of every state file in JSON: a person can read the file at 3 a.m., and carry it to another host. The file says
+ * what it is, and has a checksum over all of its content. The envelope refuses to know what the content means.
  *
  *     { "about": [...], "format": "outpost-dns ...", "version": 1, "generation": 42, "writtenAt": "2026-...Z",
  *       "checksum": "sha256:...", and the content }
@@ -189,7 +189,7 @@ function print(value: unknown, depth: number, lineDepth: number): string {
   return `${open}\n${indent}  ${items.join(`,\n${indent}  `)}\n${indent}${close}`;
 }
 
-/** Reads a file of any content, an item a step; only JSON.parse is one piece. Never throws. */
+/** Reads a file of any content, one item in a step; only JSON.parse runs in one piece. Never throws. */
 export function* decodeList<Item>(
   { envelope, key, schema }: CheckedList<Item>,
   octets: Uint8Array,
@@ -230,8 +230,8 @@ function badContent(where: string, error: z.ZodError): DecodeFault {
 }
 
 /**
- * The checksum over `members` and the member `key`, whose items come as canonical texts, one a step; `undefined` is left out.
- * Without `items` the member `key` of `members` is left out.
+ * The checksum over all `members` except `key`, and over a member `key` made of `items`. These are canonical texts, one in a
+ * step; an item that is `undefined` is left out. Without `items` no member `key` counts.
  */
 function* checksumOf(
   members: Readonly<Record<string, unknown>>,

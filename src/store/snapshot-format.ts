@@ -195,7 +195,7 @@ export function payloadLength(frame: Uint8Array): number {
   return Buffer.from(frame.buffer, frame.byteOffset, FRAME_OCTETS).readUInt32BE(0);
 }
 
-/** The proof of a block, or of the end, if it follows from the proof before it. */
+/** Returns the chained hash of a block, or of the end, if the hash in its frame follows from `before`; otherwise `undefined`. */
 export function proveBlock(
   before: Uint8Array,
   frame: Uint8Array,

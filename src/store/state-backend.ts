@@ -53,11 +53,11 @@ export class FileReader implements StateReader {
 export interface FileBackendParts {
   readonly random: Random;
   readonly files?: FileSystem;
-  /** Without it the directory is always ours. */
+  /** Without a lock the directory is always ours. */
   readonly lock?: Pick<DirectoryLock, 'claim'>;
 }
 
-/** Keeps them there, durably. */
+/** Keeps both generations as files of a directory, durably. */
 export class FileBackend extends FileReader implements StateBackend {
   readonly #random: Random;
   readonly #lock: FileBackendParts['lock'];

@@ -1,6 +1,6 @@
 /**
- * The findings of `check`: each code is declared here, once. docs/checks.md is generated from this table, and a script that reads
- * `check --json` may rely on the codes: a code keeps its meaning for ever.
+ * The findings of `check`: each code is declared here, once. docs/checks.md is generated from this table. Scripts that read
+ * `check --json` rely on the codes, so a code keeps its meaning for ever.
  *
  * A problem: in an outage a query gets no answer or a wrong answer, or the site cannot use the answer. A warning: the site
  * survives, but a person should read the finding. A code can be both, where its severity depends on what `check` sees.

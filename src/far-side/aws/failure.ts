@@ -249,7 +249,7 @@ function readError(error: unknown) {
     location: text(property(headers, 'location')),
     /** Empty where no proxy was asked. */
     viaProxy: text(property(error, 'viaProxy')) || text(property(response, 'viaProxy')),
-    /** The status of a proxy that refused CONNECT; NaN, and so left out, where it did not answer in HTTP. */
+    /** The status of a proxy that refused CONNECT; absent where the proxy did not answer in HTTP. */
     proxyStatus: proxyStatus !== undefined && proxyStatus >= 100 ? proxyStatus : undefined,
     /** The proxy did not answer to CONNECT in time. */
     isTunnelTimeout: property(error, 'proxyTunnelTimeout') !== undefined,

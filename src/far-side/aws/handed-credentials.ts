@@ -1,6 +1,6 @@
 /**
- * Credentials that a thread with the AWS clients leaves to the next thread, through the memory of the process alone: no file has
- * them, and no log line. Without them each thread would run a `credential_process`, or assume a role, again.
+ * Credentials that a thread with the AWS clients leaves to the next thread. They stay in the memory of the process: no file and
+ * no log line has them. Without them each thread would run a `credential_process`, or assume a role, again.
  *
  *     a provider gives --> kept --> the next thread uses it, until AWS refuses it, it ends soon, or the AWS configuration has
  *                                   changed: then the provider is asked

@@ -84,8 +84,8 @@ export function hasTextOf(description: string, cluster: string): boolean {
 
 /**
  * The control plane of the older generation: three instances in the customer's account, whose interfaces carry a tag with
- * the name of the cluster. Where no interface has the tag, all interfaces of the instances are reported: those of the endpoint
- * are among them, and the name sources say which.
+ * the name of the cluster. Where no interface has the tag, all interfaces of the instances are reported. The interfaces of the
+ * endpoint are among them, and the name sources say which.
  */
 async function controlPlaneInterfaces(ask: Asking): Promise<InterfaceFinding> {
   const tagged = await taggedInterfaces(ask);

@@ -129,7 +129,7 @@ function labelsBefore(name: Uint8Array, end: number): Uint8Array | undefined {
   return at === end ? name.subarray(0, end) : undefined;
 }
 
-/** RFC 6604 section 3: NXDOMAIN is about the last name; so is an SOA of a zone that the last name is in (RFC 2308 section 2.2). */
+/** NXDOMAIN is about the last name (RFC 6604 section 3). So is an SOA of a zone that contains the last name (RFC 2308 section 2.2). */
 function isDenied(message: Uint8Array, sections: Sections, end: string): boolean {
   if (sections.rcode !== RCODE.NOERROR) return true;
   let at = sections.questionEnd;

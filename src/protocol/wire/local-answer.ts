@@ -217,16 +217,16 @@ function withSerial(octets: Uint8Array, serial: number): Uint8Array {
 }
 
 /**
- * Makes the QNAME the owner of every record in the answer. The answer may contain no name except owners equal to the composed
- * name: their pointers stay on the question instead of moving to its suffix.
+ * Makes the QNAME the owner of every record in the answer, also where the QNAME is longer than the composed name. The answer
+ * may contain no names except owners equal to the composed name: their pointers stay on the first octet of the question.
  */
 export function ownedByQname(answer: LocalAnswer): LocalAnswer {
   return { ...answer, pointerOffsets: [] };
 }
 
 /**
- * The SOA of every zone of ours. Names and numbers as in RFC 6303 section 3: they keep clients from sending updates anywhere, and always fit. Negative
- * answers carry it, and its TTL and MINIMUM bound how long they are kept (RFC 2308 section 3).
+ * The SOA of every zone of ours, with the short names and the numbers of RFC 6303 section 3. With them no client sends updates
+ * anywhere. Negative answers carry the SOA; its TTL and MINIMUM bound how long they are kept (RFC 2308 section 3).
  */
 export function ownSoa(apex: string, ttlSeconds: number, serial = 1): ResourceRecord {
   return {

@@ -1,6 +1,6 @@
 /**
- * Records as text and back: the presentation format of RFC 1035 section 5.1, and `\# length hex` (RFC 3597 section 5) for
- * types without a row in the table. It reads octets that anybody may have written: nothing throws, all work is bounded.
+ * Resource records as text and back, in the presentation format of RFC 1035 section 5.1. A type without a row in the table is
+ * written as `\# length hex` (RFC 3597 section 5). It reads octets that anybody may have written: nothing throws, all work is bounded.
  */
 import { isIPv4 } from 'node:net';
 import { typeFromText, typeName } from '../words/codes.ts';

@@ -23,7 +23,7 @@ export function writeHeaderOnlyReply(
   const flags = uint16At(message, start + 2);
   reply[replyStart] = message[start] ?? 0;
   reply[replyStart + 1] = message[start + 1] ?? 0;
-  // RFC 1035 section 4.1.1: OPCODE is copied, and RD where it means something; RA, too, is about queries (RFC 6895 section 2.1)
+  // RFC 1035 section 4.1.1: OPCODE is copied. RD and RA mean something only with OPCODE 0, QUERY (RFC 6895 section 2.1)
   const ofQuery = (flags & FLAG.OPCODE) === 0 ? (flags & FLAG.RD) | FLAG.RA : 0;
   putUint16(reply, replyStart + 2, FLAG.QR | (flags & FLAG.OPCODE) | ofQuery | rcode);
   reply.fill(0, replyStart + 4, replyStart + HEADER_OCTETS);
@@ -112,8 +112,9 @@ export interface LocalAnswer {
 }
 
 /**
- * Writes the authoritative reply; `turn` picks the rotation. A name longer than the composed one (a name under
- * the apex) shifts every compression pointer by the difference. Returns the octets written.
+ * Writes the authoritative reply. `turn` is a running number, not a `Turn`: it says which record comes first. A name that is
+ * longer than the composed name (a name under the apex) shifts every compression pointer by the difference. Returns the octets
+ * written.
  */
 export function writeLocalReply(
   query: Query,

@@ -144,8 +144,8 @@ function isWholeAlone(query: Query, response: Uint8Array, index: ResponseIndex):
 const isProof = (type: number): boolean => type === TYPE.NSEC || type === TYPE.NSEC3;
 
 /**
- * The response with only the authority records that it needs: proofs where the client wants them, and the SOA of a denial
- * (RFC 2308 section 3). `undefined` where nothing can go: a referral is its authority section.
+ * The response with only the authority records that it needs. These are proofs, where the client wants them, and the SOA of a
+ * denial (RFC 2308 section 3). `undefined` where no record can go: a referral is its authority section.
  */
 function withNeededAuthority(
   query: Query,

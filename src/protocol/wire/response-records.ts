@@ -129,8 +129,8 @@ function followAliases(
   return { addresses: [], ttlSeconds: 0 };
 }
 
-// Names inside messages, which may end in compression pointers (RFC 1035 section 4.1.4): whether a name is whole, whether
-// two are equal, whether one lies under the other. No function makes a string except `nameKey`, and all work is bounded.
+// Names inside messages, which may end in compression pointers (RFC 1035 section 4.1.4). The functions say whether a name is
+// whole, whether two names are equal, and whether a name lies under another. No function makes a string except `nameKey`, and all work is bounded.
 
 /**
  * Pointers that one name may follow. Go's resolver gives up after ten, so a name with more reaches no client; compressors

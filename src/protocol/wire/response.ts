@@ -255,8 +255,8 @@ function recordFault(
 ): ResponseFault | undefined {
   const type = uint16At(message, typeAt);
   const rdata = typeAt + FIXED_RR_OCTETS;
-  // RFC 8945 section 5.1, RFC 2930 section 2, RFC 2931 section 3: these records belong to one hop, have a class of their own,
-  // and are left out
+  // these records belong to one hop, have a class of their own, and are left out:
+  // RFC 8945 section 5.1, RFC 2930 section 2, RFC 2931 section 3
   const isOfHop =
     section === SECTION.additional && (type === TYPE.TSIG || type === TYPE_TKEY || type === TYPE_SIG);
   if (type >= QUESTION_TYPES_FROM && type <= TYPE.ANY && !isOfHop)
@@ -363,8 +363,8 @@ export function extendedErrorIn(reply: Uint8Array, at: number): number | undefin
 }
 
 /**
- * The offset of the value of the first option with this code in the RDATA of an OPT record (RFC 6891 section 6.1.2). 0 where
- * there is none; -1 where an option overruns the record or has half a header. The content of other options does not matter.
+ * Finds the first option with this code in the RDATA of an OPT record (RFC 6891 section 6.1.2). Returns the offset of its value,
+ * 0 where there is none, or -1 where an option overruns the record or has half a header. The content of other options does not matter.
  */
 export function optionAt(message: Uint8Array, rdata: number, end: number, code: number): number {
   let found = 0;

@@ -1,5 +1,5 @@
 /**
- * Messages out of a TCP stream: each is preceded by its length in two octets (RFC 7766 section 8), and any of them may be
+ * Messages out of a TCP stream. The length of each message stands before it, in two octets (RFC 7766 section 8). The stream may be
  * split anywhere. Whole messages are handed out in place, in the received chunk. A message that arrives in pieces is copied
  * once, into a buffer of its announced length (at most 65,535 octets).
  */

@@ -1,6 +1,6 @@
 /**
  * The only table of the partitions of AWS: their Regions, and the suffixes of their names. aws-partitions.json is generated from
- * the SDK's own data, because the SDK is too heavy for the thread that answers queries. This file adds the facts that the SDK's
+ * the data of the SDK. The SDK itself is too heavy for the thread that answers queries. This file adds the facts that the SDK's
  * data lacks.
  */
 import data from './aws-partitions.json' with { type: 'json' };

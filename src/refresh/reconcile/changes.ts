@@ -105,7 +105,7 @@ function addressChanges(before: EndpointRecord, after: EndpointRecord): readonly
   return [{ kind: 'addresses', added, removed, basis: after.basis }];
 }
 
-/** An address that is not proven yet, as every new address, is no change. */
+/** The changes of proofs. Every new address is unproven at first, so that alone is no change. */
 function proofChanges(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
   const all = ({ addresses, leaving = [] }: EndpointRecord) => [...addresses, ...leaving];
   const had = new Map(all(before).map(({ address, proof }) => [address, proof?.state]));

@@ -17,11 +17,11 @@ export interface Moment {
 
 /** The moment at which a record came into this process. */
 export interface Loaded extends Moment {
-  /** Times of the file that the wall clock had yet to reach, by the process times that replace them. */
+  /** Times of the file that were in the future when it was read, by the process times that replace them. */
   readonly ahead: ReadonlyMap<number, number>;
 }
 
-/** A wall clock that is off by less is being slewed, not set: to follow it would rewrite every time of every record. */
+/** A smaller difference is a slewed wall clock, not a set one: to follow it would rewrite every time of every record. */
 const JUMP_MS = 1_000;
 /** The state file has four digits for a year. */
 const LATEST_WALL_MS = Date.UTC(9999, 11, 31);
@@ -38,8 +38,8 @@ export function momentOf(clock: Clock, reference?: Moment): Moment {
 }
 
 /**
- * A file from the future was written by a clock that was right then, or wrong in the other direction. Its age is unknown, but
- * it must grow from now on. So its future times become the last moments before this one, in their order.
+ * A file has times in the future where the clock was fast when the file was written, or is slow now. The age of the file is
+ * unknown, but it must grow from now on. So the future times become the last moments before this one, in their order.
  */
 export function loadedAt(record: EndpointRecord, now: Moment): Loaded {
   const future = new Set<number>();
@@ -83,7 +83,7 @@ export function toWallTime(record: EndpointRecord, loaded: Loaded, now: Moment):
   });
 }
 
-/** A host is off for longer more rarely than a clock is wrong by more. */
+/** A longer time off is not believed: a wrong clock is then more probable than a host that was off for so long. */
 const CREDIBLE_MS = 30 * 86_400_000;
 
 /**

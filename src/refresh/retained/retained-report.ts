@@ -60,7 +60,7 @@ export interface RetainedTotals extends Readonly<Record<RetainedState, number>> 
 /** `denied`: an upstream denies the name or the type after a good answer. */
 export type RetainedState = 'fresh' | 'stale' | 'denied' | 'unknown';
 
-/** Thousands of names may be retained, and a person reads the list. */
+/** Questions in a list that a person reads: thousands of names may be retained. */
 export const MOST_LISTED = 100;
 
 export interface RetainedQuestionSnapshot {
@@ -68,9 +68,9 @@ export interface RetainedQuestionSnapshot {
   /** Such as `A`. */
   readonly type: string;
   readonly state: RetainedState;
-  /** The time since an upstream last gave the last good answer; absent before the first good answer. */
+  /** The time since an upstream last confirmed the good answer; absent before the first good answer. */
   readonly confirmedAgoMs?: number;
-  /** The time since that answer last changed. */
+  /** The time since the good answer last changed. */
   readonly changedAgoMs?: number;
   readonly consecutiveFailures: number;
   readonly lastFailure?: { readonly detail: string; readonly agoMs: number };

@@ -1,7 +1,7 @@
 /**
  * Forwarded answers, kept as the octets in which they came and found without a string or an object per query.
- * The room refuses to know upstreams, the link, sockets and the wall clock: it gets responses and the monotonic time of their
- * arrival, and gives what it holds. The resolver decides whether to wait, to ask again or to give a stale answer.
+ * The room refuses to know upstreams, the link, sockets and the wall clock. It gets responses and the monotonic time of their
+ * arrival, and gives answers. The resolver decides whether to wait, to ask again or to give a stale answer.
  * It is bounded in octets, and answers that were used least recently go first. RFC 2308, RFC 8767, RFC 9520, RFC 2181.
  *
  *     find -> freshness -> fresh: writePatchedReply with ageSeconds      forwarder -> store | noteFailure
@@ -107,8 +107,8 @@ export class AnswerCache {
   }
 
   /**
-   * The answer when no upstream is asked: the best that is kept for the question with any DO and CD, made fit for this
-   * query (see variants.ts). To be called after `find` found nothing fresh. `isCut`: no upstream can be asked.
+   * The answer when no upstream is asked. It is the best answer to the question with any DO and CD, made fit for this query
+   * (see variants.ts). To be called after `find` found nothing fresh. `isCut`: no upstream can be asked.
    */
   findAny(query: Query, nowMs: number, isCut: boolean): GivenAnswer | undefined {
     const found = this.#variants.best(query, nowMs, isCut, this.#settings);
@@ -147,9 +147,9 @@ export class AnswerCache {
   }
 
   /**
-   * Keeps a response to `query`. Returns the answer to reply from, valid until the next call of this cache, or `undefined` when nothing was kept: the response
-   * is not cacheable, is no response to this question, or is a failure and a good answer is there. In all of these cases the
-   * answer that was kept before stays.
+   * Keeps a response to `query`. Returns the answer to reply from, valid until the next call of this cache. Returns `undefined`
+   * when nothing was kept: the response is not cacheable, is no response to this question, or is a failure while a good answer
+   * is there. The answer that was kept before then stays.
    */
   store(query: Query, message: Uint8Array, index: ResponseIndex, nowMs: number): CachedAnswer | undefined {
     if (!hasSameQuestion(message, index.questionEnd, query)) return undefined;
@@ -174,9 +174,9 @@ export class AnswerCache {
   }
 
   /**
-   * No upstream could answer `query`. Where a good answer is kept it stays and is not rechecked for a while
-   * (RFC 8767 section 5), and `undefined` comes back; otherwise the failure itself is remembered (RFC 9520): for 5 s, or
-   * until the recheck where an answer to the question is kept with another DO or CD.
+   * No upstream could answer `query`. A good answer that is kept stays, and is not rechecked for a while (RFC 8767 section 5);
+   * this returns `undefined` then. Otherwise the cache remembers the failure itself for 5 s (RFC 9520). Where it keeps an answer
+   * to the question with another DO or CD, it remembers the failure until the recheck.
    */
   noteFailure(query: Query, nowMs: number, extendedError?: number): CachedAnswer | undefined {
     const own = this.#ownKept(query, nowMs);

@@ -42,8 +42,8 @@ export interface AnswerEntry extends EntryAnswer {
 }
 
 /**
- * `undefined` for a failure. `isUsed`: a client has asked for it, perhaps before it was last renewed; then it has a hit, so that
- * it is a used answer in the next process, too.
+ * `undefined` for a failure. `isUsed`: a client has asked for the answer, perhaps before its last renewal. The entry then has a
+ * hit, so that the next process also counts the answer as used.
  */
 function entryOf(answer: CachedAnswer, isUsed: boolean, nowMs: number): AnswerEntry | undefined {
   const own = entryAnswer(answer, nowMs);

@@ -1,10 +1,10 @@
 /**
- * Answers bounded in octets, and which of them goes first when there is no room: lru-cache keeps the order of each segment, as
- * numbers of slots, and this file decides which segment an answer is in. It refuses to know time and freshness.
+ * Keeps answers within a bound of octets, and decides which answer goes first when there is no room. lru-cache keeps the order
+ * of each segment, as numbers of slots. This file decides the segment of an answer. It refuses to know time and freshness.
  *
  *     unused  stored, and not asked for since: a flood of random names ends here, and pushes out only its own kind
  *     used    asked for at least once since it was first stored; four fifths of the room, its oldest become unused again
- *     late    stored during a cut, while it lasts: earlier answers cannot be fetched again, so answers of servers that still
+ *     late    stored during a cut, while the cut lasts: earlier answers cannot be fetched again, so answers of servers that still
  *             reply take their place only up to an eighth of the room, however often they are asked for
  *
  * This is a segmented LRU (Karedla, Love and Wherry, "Caching strategies to improve disk system performance", 1994) with a

@@ -1,6 +1,6 @@
 /**
- * Records of any length in a few large buffers. A record is a chain of chunks: no place is too small for it, none is lost between
- * two records, and a record that goes leaves its chunks to any other. This file refuses to know what a record holds.
+ * Records of any length in a few large buffers. A record is a chain of chunks. So no free place is too small, no room is lost
+ * between two records, and any record can use the chunks of a removed record. This file refuses to know what a record holds.
  *
  *     chunk   the number of the next chunk, plus one (u32; 0 at the end), 60 octets of the record
  *

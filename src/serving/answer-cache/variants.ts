@@ -73,8 +73,9 @@ export class Variants {
 
   /**
    * Compares with the best so far, and notes what the better variant says: itself, or the good answer before a denial that has
-   * expired. A denial that has expired comes last, because it may have been the first sign of a cut; with DO, signed
-   * before unsigned, because a client that validates can use no other; fresh before stale; newer before older.
+   * expired. The order: a denial that has expired comes last, because it may have been the first sign of a cut. With DO,
+   * signed answers come before unsigned answers, because a client that validates can use no other. Then fresh comes before
+   * stale, and newer before older.
    */
   #isBetter(
     kept: CachedAnswer,

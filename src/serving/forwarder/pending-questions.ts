@@ -2,9 +2,9 @@
  * Follows each question until its clients have a reply: chooses the upstream, handles its failure, and decides the outcome.
  * Where too many questions are pending, this file decides which question gives way.
  *
- * Upstreams are asked in the operator's order, except those that are down. Health decides which of them take part and not
- * which comes first, so that an answer comes from where the operator expects it. (An order by round-trip time would send
- * everything to the upstream with the warmest cache, and back, with every hiccup.)
+ * Upstreams are asked in the operator's order, except those that are down. Health decides which upstreams take part, not which
+ * comes first: an answer comes from where the operator expects it. (An order by round-trip time would send everything to the
+ * upstream with the warmest cache. With every short delay it would change again.)
  */
 import { isAboutName, RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';

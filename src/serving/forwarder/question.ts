@@ -24,8 +24,8 @@ export interface Question {
 }
 
 /**
- * Why the server asks a question of its own. `reach`, `trial`: can the upstream be reached? (`trial`: only an answer counts,
- * for the upstream or for a suffix.) `loop`: does it send our queries back to us?
+ * Why the server asks a question of its own. `reach`: can the upstream be reached? `trial`: does it answer, for the upstream or
+ * for a suffix? `loop`: does the upstream send our queries back to us?
  */
 export type Probe = 'reach' | 'trial' | 'loop';
 

@@ -1,8 +1,8 @@
 /**
  * Which sockets serve the configured addresses. Pure: nothing is opened here.
  *
- * A named address cannot be bound beside an open wildcard on the same port: handed over by the service manager, or bound
- * earlier by this process. The socket of the wildcard then serves the named addresses alone.
+ * A named address cannot be bound beside an open wildcard on the same port. The service manager may have handed over the
+ * wildcard, or this process has bound it earlier. Its socket then serves the named addresses alone.
  */
 
 import { isSameFamily, isWildcard, socketText } from '../../protocol/words/address-text.ts';

@@ -6,8 +6,8 @@
  *     reply with an alias -> who answers for its target? -> the same upstream, in the same response: leave it as it is
  *                                                         `-> this server, or nobody yet: cut there, ask the list again
  *
- * The usual answer has no alias, and a kept answer whose chain is whole is checked once for each set of tables: both cost
- * a comparison. A chain has at most 16 aliases, ends where it comes back to a name, and has the time of one question.
+ * The usual answer has no alias. A kept answer whose chain is whole is checked once for each set of tables. Both cost one
+ * comparison. A chain has at most 16 aliases, ends where it comes back to a name, and has the time of one question.
  */
 import {
   type AliasChain,

@@ -62,8 +62,8 @@ export class OwnAnswers {
 
   metaType(turn: Turn): number {
     const { qtype } = turn.query;
-    // RFC 6895 section 3.1: 128 to 255 are QTYPEs and meta-TYPEs, zone transfers among them (RFC 5936 section 2.2.1),
-    // and OPT is one too; ANY alone asks about a name
+    // RFC 6895 section 3.1: 128 to 255 are QTYPEs and meta-TYPEs, with zone transfers among them (RFC 5936 section 2.2.1).
+    // OPT is a meta-TYPE too. Of all these only ANY asks about a name
     const isMeta = (qtype >= 128 && qtype < TYPE.ANY) || qtype === TYPE.OPT;
     return isMeta ? writeEmpty(turn, RCODE.REFUSED, EXTENDED_ERROR.PROHIBITED) : PASS;
   }
@@ -270,8 +270,8 @@ export class KeptAnswers {
   }
 
   /**
-   * Whether to answer NODATA for another type of a retained name, because no upstream can be asked, or every upstream has
-   * failed. musl takes a SERVFAIL or NXDOMAIN for AAAA as the failure of the whole search, and drops the A that it has.
+   * Whether to answer NODATA for another type of a retained name, because no upstream can be asked, or all have failed.
+   * musl takes a SERVFAIL or NXDOMAIN for AAAA as the failure of the whole search, and drops the A record that it has.
    */
   isNoData(query: Query, route: Route, hasFailed = false): boolean {
     if (query.qtype === TYPE.ANY || !this.#deps.cache.hasRetainedRecordsOf(query)) return false;
