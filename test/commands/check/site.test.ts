@@ -2,28 +2,13 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import type { Sandbox } from '../../../sandbox/sandbox.ts';
 import { askAws, awsFindings, clusterFindings, namedProxies } from '../../../src/commands/check/aws.ts';
 import type { Finding } from '../../../src/commands/check/finding.ts';
-import { durabilityFindings } from '../../../src/commands/check/host.ts';
-import {
-  holderFindings,
-  portFindings,
-  portHolders,
-  resolverFindings,
-} from '../../../src/commands/check/host-dns.ts';
 import { kubeconfigFindings } from '../../../src/commands/check/kubeconfig.ts';
-import {
-  addressFindings,
-  againstFindings,
-  behindFindings,
-  writerFindings,
-} from '../../../src/commands/check/running.ts';
-import { openSite, type ServerFacts, type Site, serverFacts } from '../../../src/commands/check/site.ts';
+import { openSite, type Site } from '../../../src/commands/check/site.ts';
 import { askUpstreams, publicFindings, upstreamFindings } from '../../../src/commands/check/upstreams.ts';
 import { findAll } from '../../../src/commands/check.ts';
 import { load } from '../../config/loading.ts';
@@ -32,37 +17,7 @@ import { credentialFiles, startRegion } from '../../far-side/region.ts';
 import { ConnectProxy, tlsBefore } from '../../helpers/connect-proxy.ts';
 import { fakeServer, repliedTo } from '../fake-server.ts';
 import { fresh, writeState } from '../state-files.ts';
-
-const NOW_MS = Date.now();
-const DAY_MS = 86_400_000;
-const AROUND = { hostsFile: '/none', resolvConf: '/none', nowMs: NOW_MS };
-const ENDPOINT = '5e9d0f3c7a1b4286b0d4c8e2f6a19753.gr7.us-west-2.eks.amazonaws.com';
-const DEMO = ['10.0.1.10', '10.0.2.10', '10.0.3.10'];
-
-const codes = (findings: readonly Finding[]) => findings.map(({ code }) => code);
-
-interface SiteParts {
-  readonly cluster?: string;
-  readonly upstreams?: string;
-  readonly more?: string;
-}
-
-async function site(t: Test, { upstreams = '127.0.0.1:9', cluster = '', more = '' }: SiteParts = {}) {
-  const directory = await writeState(join(t.testdir(), 'state'), [
-    fresh({ cluster: 'demo', endpoint: ENDPOINT, addresses: addressesOf(DEMO) }, NOW_MS),
-  ]);
-  const config = await load(
-    `clusters: [{name: demo, region: us-west-2${cluster}}]\nupstreams: [${upstreams}]\nstate: {directory: ${directory}}\n${more}`,
-  );
-  const opened = await openSite(config, AROUND);
-  t.teardown(() => opened[Symbol.dispose]());
-  return opened;
-}
-
-function addressesOf(addresses: readonly string[]) {
-  const seen = { firstSeenMs: NOW_MS, lastSeenMs: NOW_MS };
-  return addresses.map((address) => ({ address, provenance: { dns: seen } }));
-}
+import { AROUND, addressesOf, codes, DAY_MS, DEMO, ENDPOINT, NOW_MS, site } from './site-parts.ts';
 
 async function ofAws(one: Site): Promise<readonly Finding[]> {
   const answers = await askAws(one);
@@ -355,169 +310,6 @@ t.test('a kubeconfig: one real request, and every way in which it fails in an ou
 function answerRecord(type: number, rdata: readonly number[]): Buffer {
   return Buffer.from([0xc0, 12, 0, type, 0, 1, 0, 0, 0, 60, 0, rdata.length, ...rdata]);
 }
-
-function status(more: object = {}): object {
-  return {
-    server: { version: '9.9.9', ready: true, listening: [{ address: '127.0.0.1:53' }] },
-    endpoints: [],
-    upstreams: [],
-    state: { directory: '/s', isOurs: true, faults: [] },
-    ...more,
-  };
-}
-
-function running(more: object): ServerFacts {
-  const facts = serverFacts(status(more));
-  if (facts === undefined) throw new Error('not a status');
-  return facts;
-}
-
-const served = (addresses: readonly object[], more: object = {}) => ({
-  cluster: 'demo',
-  region: 'us-west-2',
-  endpoint: ENDPOINT,
-  addresses,
-  ...more,
-});
-
-t.test('a second server: unreachable, other addresses, older, another version', async (t) => {
-  let body: object = status();
-  const http = createServer((_, response) => response.end(JSON.stringify(body))).listen(0, '127.0.0.1');
-  await once(http, 'listening');
-  t.teardown(() => http.close());
-  const { port } = http.address() as AddressInfo;
-  const ours = running({
-    endpoints: [
-      served(
-        DEMO.map((address) => ({ address })),
-        { confirmedAgeSeconds: 60 },
-      ),
-    ],
-  });
-  const one = { ...(await site(t)), server: ours };
-  const against = (at = port) => againstFindings(one, { address: '127.0.0.1', port: at });
-  t.match(await against(), [{ code: 'second-server-differs', text: /does not know/ }]);
-  body = status({ endpoints: [served([{ address: '10.0.1.10' }], { confirmedAgeSeconds: 4_000 })] });
-  t.match(await against(), [
-    { code: 'second-server-differs', text: /answers 10\.0\.1\.10 for/ },
-    { code: 'second-server-older', text: /confirmed .* 67 min ago, this one 60 s ago/ },
-  ]);
-  body = status({ server: { version: '0.0.1', ready: true, listening: [] }, endpoints: ours.endpoints });
-  t.match(await against(), [
-    { code: 'second-server-version', text: /has version 0\.0\.1, this one has 9\.9\.9/ },
-  ]);
-  t.match(await against(9), [{ code: 'second-server-unreachable', severity: 'problem' }]);
-});
-
-t.test('addresses: refused, not proven, dead; a pin is not judged', async (t) => {
-  const one = await site(t);
-  const checked = (addresses: readonly object[], withheld: readonly object[] = []) =>
-    addressFindings({ ...one, server: running({ endpoints: [served(addresses, { withheld })] }) });
-  t.strictSame(checked([{ address: '10.0.1.10', proof: { state: 'proven' } }, { address: '10.0.2.10' }]), []);
-  const refused = { address: '10.0.1.10', proof: { state: 'refused', reason: 'other-authority' } };
-  t.match(checked([refused]), [
-    { code: 'address-refused', severity: 'problem', text: /\(other-authority\)/ },
-  ]);
-  t.match(checked([], [refused]), [{ code: 'address-refused', severity: 'warning', text: /not served/ }]);
-  t.match(checked([{ address: '10.0.1.10', proof: { state: 'unproven', reason: 'no-authority' } }]), [
-    { code: 'address-not-proven', fix: /DescribeCluster/ },
-  ]);
-  t.match(checked([{ address: '10.0.1.10', isDead: true }]), [
-    { code: 'address-dead', severity: 'warning', fix: /curl -k https:\/\/10\.0\.1\.10\/healthz;/ },
-  ]);
-});
-
-t.test('state: on tmpfs, behind the running server, written by another', async (t) => {
-  const one = await site(t);
-  t.strictSame(await durabilityFindings(one, async () => 0xef53), []);
-  t.match(await durabilityFindings(one, async () => 0x01021994), [
-    { code: 'state-not-durable', severity: 'problem', text: /is on tmpfs: it is empty after a restart/ },
-  ]);
-  t.match(await durabilityFindings(one, async () => 0x794c7630), [
-    { severity: 'warning', text: /overlay/, fix: /--volume/ },
-  ]);
-  t.strictSame(await durabilityFindings({ ...one, isSandbox: true }, async () => 0x01021994), []);
-  const serving = (addresses: readonly string[]): Site => ({
-    ...one,
-    server: running({ endpoints: [] }),
-    endpoints: one.endpoints.map((endpoint) => ({ ...endpoint, addresses })),
-  });
-  t.strictSame(behindFindings(serving(DEMO)), []);
-  t.match(behindFindings(serving(['10.0.1.11'])), [
-    { code: 'state-behind-server', text: /serves 10\.0\.1\.11 for/ },
-  ]);
-  const taken = {
-    ...one,
-    server: running({ state: { directory: '/s', isOurs: false, faults: ['held by 7'] } }),
-  };
-  t.match(writerFindings(taken), [{ code: 'state-other-writer', text: /held by 7/ }]);
-});
-
-t.test(
-  'port 53: who holds it, with the unit or the stub by name',
-  { skip: process.platform !== 'linux' },
-  async (t) => {
-    const socket = createSocket('udp4').bind(0, '127.0.0.1');
-    await once(socket, 'listening');
-    t.teardown(() => socket.close());
-    const { port } = socket.address();
-    t.match(await portHolders(port), [
-      { address: '127.0.0.1', transport: 'udp', program: { pid: process.pid } },
-    ]);
-    const config = await load(
-      `clusters: [{name: a, region: us-west-2}]\nupstreams: [10.0.0.2]\nlisten: {dns: ["127.0.0.1:${port}"]}\n`,
-    );
-    t.match(await portFindings({ config, server: undefined }), [
-      {
-        code: 'port-53-taken',
-        severity: 'problem',
-        text: new RegExp(`holds 127\\.0\\.0\\.1:${port}: this server cannot`),
-      },
-    ]);
-    const listen = [
-      { address: '0.0.0.0', port: 53 },
-      { address: '::', port: 53 },
-    ];
-    const held = (address: string, name: string, more: object = {}) =>
-      holderFindings(listen, [
-        { address, transport: 'udp', program: { pid: 7, name, words: [name], ...more } },
-      ]);
-    t.match(held('127.0.0.53', 'systemd-resolve'), [
-      {
-        severity: 'warning',
-        text: /^the stub of systemd-resolved \(pid 7\) holds 127\.0\.0\.53:53/,
-        fix: /DNSStubListener=no/,
-      },
-    ]);
-    t.match(held('::', 'coredns'), [{ severity: 'problem', fix: /^end it: kill 7/ }]);
-    t.match(held('0.0.0.0', 'dnsmasq', { unit: 'dnsmasq.service' }), [
-      { severity: 'warning', fix: /systemctl disable --now dnsmasq\.service/ },
-    ]);
-    t.strictSame(
-      held('0.0.0.0', 'node', { words: ['node', '/usr/lib/outpost-dns/dist/main.js', 'serve'] }),
-      [],
-    );
-    t.match(holderFindings(listen, [{ address: '::', transport: 'tcp' }]), [
-      { text: /only root/, fix: /^run the check as root/ },
-    ]);
-  },
-);
-
-t.test('the resolver of this host: asks us, asks one that asks us, asks another', async (t) => {
-  const file = join(t.testdir(), 'resolv.conf');
-  const one = await site(t, { more: 'listen: {dns: ["10.0.9.53:53"]}' });
-  const check = async (text: string, isOurs = false) => {
-    await writeFile(file, text);
-    const around = { ...one, resolvConf: file, server: running({}) };
-    return resolverFindings(around, async () => isOurs);
-  };
-  t.strictSame(await check('search example\nnameserver 10.0.9.53\n'), []);
-  t.strictSame(await check('nameserver 127.0.0.53\n', true), []);
-  t.match(await check('nameserver 10.0.0.2\n'), [
-    { code: 'resolver-not-us', severity: 'warning', fix: /^echo nameserver 10\.0\.9\.53/ },
-  ]);
-  t.match(await check('nameserver 127.0.0.53\n'), [{ code: 'resolver-not-us', fix: /DNS=10\.0\.9\.53/ }]);
-});
 
 t.test(
   'everything at once against the Region: nothing is found, and nothing is said in a pipe',
