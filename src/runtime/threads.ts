@@ -1,4 +1,5 @@
 /** Runs threads beside the thread that answers queries. They get a processor after that thread, and they may fail to end. */
+import { readFile } from 'node:fs/promises';
 import { flushCompileCache } from 'node:module';
 import { constants, getPriority, setPriority } from 'node:os';
 import type { Worker } from 'node:worker_threads';
@@ -63,15 +64,49 @@ export function yieldToQueries(): void {
 }
 
 /**
- * Returns freed memory of ended threads to the system: glibc keeps it in this process for later use. The call takes some
- * milliseconds, so a thread beside the queries makes it. Never rejects.
+ * Returns memory to the system that this process no longer uses. The call takes some milliseconds, so a thread beside the
+ * queries makes it. Never rejects.
+ *
+ * - Freed memory of ended threads: glibc keeps it in this process for later use.
+ * - Pages of Node's own program. A start or a poll touches most of them for the last time. They are clean: the system maps a page
+ *   from the file again when the process needs it.
  */
 export async function giveBackMemory(): Promise<void> {
   if (process.platform !== 'linux') return;
   try {
     const { dlopen } = await import('node:ffi');
-    dlopen(null, { malloc_trim: { arguments: ['uint64'], return: 'int32' } }).functions.malloc_trim(0n);
+    const { functions } = dlopen(null, {
+      malloc_trim: { arguments: ['uint64'], return: 'int32' },
+      madvise: { arguments: ['uint64', 'uint64', 'int32'], return: 'int32' },
+    });
+    functions.malloc_trim(0n);
+    for (const { start, end } of cleanMappings(await readFile('/proc/self/smaps', 'utf8'), process.execPath))
+      functions.madvise(start, end - start, MADV_DONTNEED);
   } catch {
-    // another libc, or node:ffi is absent or denied: the next threads use that memory again
+    // a different libc, no /proc, or node:ffi is absent or denied: the next threads use that memory again
   }
 }
+
+/** madvise(2). */
+const MADV_DONTNEED = 4;
+
+export interface Mapping {
+  readonly start: bigint;
+  readonly end: bigint;
+}
+
+/**
+ * The mappings of the file at `path` that can be dropped without loss: nobody may write to them, and the process has no page
+ * of its own in them, as it has after a relocation. `smaps` is the content of /proc/PID/smaps.
+ */
+export function cleanMappings(smaps: string, path: string): readonly Mapping[] {
+  const found: Mapping[] = [];
+  for (const [, from, to, what] of smaps.matchAll(MAPPING)) {
+    if (what === undefined || !what.startsWith(`${path}\n`)) continue;
+    if (/^Anonymous:\s+0 kB$/m.test(what)) found.push({ start: BigInt(`0x${from}`), end: BigInt(`0x${to}`) });
+  }
+  return found;
+}
+
+/** Addresses of a mapping without the right to write, and all lines up to the next mapping. */
+const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ \d+ +(\/.*\n(?:[A-Z].*\n)*)/gm;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { stringify } from 'yaml';
-import { readKubeconfig } from '../../src/far-side/kubernetes/identity.ts';
+import { readKubeconfig } from '../../src/far-side/kubernetes/kubeconfig-text.ts';
 import { addressesOfEndpoints, addressesOfSlices } from '../../src/far-side/kubernetes/kubernetes.ts';
 import { SourceError } from '../../src/far-side/source-error.ts';
 

@@ -1,0 +1,51 @@
+/** Which mappings of the program may be dropped: a page that the process has written to, or relocated, would be lost. */
+import { readFile } from 'node:fs/promises';
+import t from 'tap';
+import { cleanMappings, giveBackMemory } from '../../src/runtime/threads.ts';
+
+const NODE = '/opt/outpost-dns/node_modules/node/bin/node';
+
+function mapping(head: string, anonymousKib: number): string {
+  return `${head}\nSize:   128 kB\nRss:   64 kB\nAnonymous:   ${anonymousKib} kB\nVmFlags: rd mr mw me\n`;
+}
+
+t.test('only what no page was written in, of the program alone', async (t) => {
+  const smaps = [
+    mapping(`00400000-0082e000 r--p 00000000 fe:01 77   ${NODE}`, 0),
+    mapping(`0082e000-03489000 r-xp 0042e000 fe:01 77   ${NODE}`, 0),
+    mapping(`072a7000-072dc000 r--p 06ea7000 fe:01 77   ${NODE}`, 24),
+    mapping(`072dc000-07308000 rw-p 06edc000 fe:01 77   ${NODE}`, 0),
+    mapping(`07308000-07309000 r-xp 06edc000 fe:01 78   ${NODE}-other`, 0),
+    mapping(`17397000-18e22000 rw-p 00000000 00:00 0   [heap]`, 0),
+    mapping(`7fbfe8000000-7fc000000000 rwxp 00000000 00:00 0 `, 0),
+    mapping(`7fc0158ee000-7fc015a1e000 r-xs 00000000 fe:01 77   ${NODE}`, 0),
+    mapping(`7fc015a1e000-7fc015a1f000 r-xp 00000000 fe:01 79   /usr/lib/libc.so.6`, 0),
+    mapping(`ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0   [vsyscall]`, 0),
+  ].join('');
+  t.strictSame(cleanMappings(smaps, NODE), [
+    { start: 0x400000n, end: 0x82e000n },
+    { start: 0x82e000n, end: 0x3489000n },
+  ]);
+  t.strictSame(cleanMappings('', NODE), []);
+  t.strictSame(
+    cleanMappings(`0082e000-03489000 r-xp 0 fe:01 77 ${NODE}\n`, NODE),
+    [],
+    'cut off: not known to be clean',
+  );
+  t.strictSame(cleanMappings(smaps.replaceAll(NODE, `${NODE} (deleted)`), NODE), [], 'replaced on the disk');
+});
+
+t.test('the process goes on without its pages', { skip: process.platform !== 'linux' }, async (t) => {
+  const residentMib = async () => {
+    const rollup = await readFile('/proc/self/smaps_rollup', 'utf8');
+    return Number(/^Rss: +(\d+)/m.exec(rollup)?.[1]) / 1024;
+  };
+  t.ok(cleanMappings(await readFile('/proc/self/smaps', 'utf8'), process.execPath).length > 0);
+  const before = await residentMib();
+  await giveBackMemory();
+  const after = await residentMib();
+  t.comment(`${before.toFixed(0)} MiB before, ${after.toFixed(0)} after`);
+  const { X509Certificate } = await import('node:crypto');
+  t.throws(() => new X509Certificate('none'), 'code that was never run before runs');
+  t.ok(JSON.stringify(Intl.supportedValuesOf('currency')).length > 100, 'and so does data');
+});
