@@ -6,8 +6,8 @@ const words = process.argv.slice(2);
 // before a file that takes time is loaded; a signal ends every other command at once
 const signals = words.includes('serve') ? catchSignals() : undefined;
 
-// compiled code counts for one kind of processor: where the code that was delivered is for another, and its folder cannot be
-// written, the service's own folder takes its place, for the threads too
+// Compiled code is for one kind of processor. Where the delivered code is for another kind, and its folder cannot be written,
+// the folder of the service takes its place, for the threads too.
 const { CACHE_DIRECTORY } = process.env;
 if (signals && CACHE_DIRECTORY !== undefined && getCompileCacheDir() === undefined) {
   enableCompileCache({ directory: CACHE_DIRECTORY });
@@ -24,8 +24,8 @@ if (signals && plain) {
 }
 
 /**
- * `serve`, as service units and images write it, starts without the reader of the command line: commander and the list of
- * commands take a tenth of the time to the first answer. All other words go to commander, and so does every fault.
+ * `serve`, as service units and images write it, starts without the reader of the command line. Commander and the list of
+ * commands would take a tenth of the time to the first answer. All other words go to commander, and so does every fault.
  */
 function plainServe([command, ...options]: readonly string[]): { readonly config?: string } | undefined {
   if (command !== 'serve') return undefined;

@@ -16,7 +16,7 @@ const failing = z.object({
 const group = z.object({
   /** Questions that were rehearsed. */
   tried: z.number(),
-  /** Those that would fail; no more than a few hundred are listed. */
+  /** Questions that would fail; no more than a few hundred are listed. */
   failing: z.array(failing).readonly(),
   /** Failing questions that are not listed. */
   more: z.number(),

@@ -43,7 +43,7 @@ export interface HttpServerOptions {
   /** Whether a browser may ask by this name, in lower case, beside `localhost` and addresses. */
   readonly isHost?: (name: string) => boolean;
   readonly clock?: Pick<Clock, 'monotonicMs'>;
-  /** Between two answers: queries have their turn however many scrapers there are. */
+  /** Waits between two answers, so that queries have their turn however many scrapers there are. */
   readonly pause?: Pause;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Keeps the checked configuration beside the state, so that the next start neither parses nor checks a file that has not
- * changed: that took a third of the time to the first answer. The kept form counts only for the same program, file, variables and
+ * changed. Parsing and checking took a third of the time to the first answer. The kept form counts only for the same program, file, variables and
  * addresses of the host. Any doubt about it means that the file is read as always; it refuses to know why a file may be wrong.
  *
  *     SHA-256 of the rest (32 octets), SHA-256 of all that the configuration follows from (32 octets), the configuration

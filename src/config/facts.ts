@@ -13,7 +13,7 @@ export type AnySchema = z.core.$ZodType;
 
 /** Facts of a kind of value. */
 export interface KindFacts<Suffix extends string = string> {
-  /** In words that follow "write ". */
+  /** The allowed values, in words that follow "write ". */
   readonly allowed: string;
   /** An example that follows `allowed`; the reference shows the example for a key without a default. */
   readonly example?: string;
@@ -38,7 +38,7 @@ export interface Destination<Option extends string = string> {
 
 export interface KeyFacts extends Destination {
   readonly doc: string;
-  /** In place of the kind's. */
+  /** An example in place of the kind's own example. */
   readonly example?: unknown;
   /** Excludes a key beside it: the reference shows it as a comment. */
   readonly alternative?: true;

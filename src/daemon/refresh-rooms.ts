@@ -93,7 +93,7 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
   return { farSide, connections, probe, plane, retained, outposts, withheld };
 }
 
-/** Those in Regions that can be reached: in a cut there is nobody to ask. */
+/** The Outposts in Regions that can be reached: in a cut nobody can be asked about an Outpost. */
 function outpostsOf({ clusters }: Config, { serving, outage }: Around): readonly OutpostRequest[] {
   const { paths } = outage.link.current();
   const isReached = (region: string) =>

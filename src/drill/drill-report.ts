@@ -37,7 +37,7 @@ export interface DrillImpact {
   readonly endpoints: readonly AnsweredEndpoint[];
 }
 
-/** Its methods are called on the query path, and return at once while no drill runs. */
+/** Counts what a drill shows. The methods are called on the path of a query, and return at once while no drill runs. */
 export class DrillReport {
   isCollecting = false;
   #failed = new HeavyHitters(MAX_NAMES);

@@ -53,7 +53,7 @@ export interface DrillSummary extends DrillImpact {
   /** ISO 8601, UTC. */
   readonly startedAt?: string;
   readonly forMs?: number;
-  /** So far, or in all. */
+  /** The length of the drill: so far while it runs, or in all. */
   readonly ranMs?: number;
   readonly endedBy?: DrillEnd;
   readonly retain: readonly RetainAdvice[];

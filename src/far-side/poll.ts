@@ -32,7 +32,7 @@ export interface PollDeps {
   readonly clock: Clock;
   /** Hosted zones that were found by name, by what they were found for. */
   readonly zones: Map<string, string>;
-  /** In place of the port that a kubeconfig names, else 443. */
+  /** The port to ask in place of the port in the kubeconfig, or of 443 without one. */
   readonly apiServerPort?: number;
 }
 

@@ -24,9 +24,9 @@ export interface ServedAddress {
   readonly lackedSinceMs?: number;
   /** Absent before the first check of the address. */
   readonly proof?: AddressProof;
-  /** It came while other addresses were proven: it is not served beside proven addresses until it is proven. */
+  /** This address came when other addresses were already proven: beside them it is served only after its own proof. */
   readonly awaitsProof?: true;
-  /** It is answered after the other addresses, because it does not answer or is not proven. Never persisted. */
+  /** This address stands last in an answer, because it is silent or not proven. Never persisted. */
   readonly isLast?: boolean;
 }
 
@@ -208,7 +208,7 @@ function hasSameIdentity(one: ClusterIdentity, other: ClusterIdentity): boolean 
   return one.name === other.name && one.region === other.region;
 }
 
-/** One of the two was written, or is configured now, without its Region. */
+/** Whether the two have one name, and at least one of them was written, or is configured now, without its Region. */
 function isSimilar(one: ClusterIdentity, other: ClusterIdentity): boolean {
   return one.name === other.name && (one.region === undefined || other.region === undefined);
 }

@@ -15,9 +15,9 @@ export interface SourceTraits {
   readonly service?: 'ec2' | 'eks' | 'route53';
   /** The actions that the credentials must allow. */
   readonly permissions?: readonly SourcePermission[];
-  /** It signs its requests with AWS credentials. */
+  /** The source signs its requests with AWS credentials. */
   readonly needsCredentials: boolean;
-  /** It leaves the site: directly, or through the upstreams. */
+  /** The questions of the source leave the site: directly, or through the upstreams. */
   readonly crossesLink: boolean;
   /** The key of a cluster's configuration that makes it a source of that cluster by default; without one it always is. */
   readonly configurationKey?: 'region' | 'route53' | 'kubernetes';

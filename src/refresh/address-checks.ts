@@ -41,10 +41,10 @@ export interface AddressCheckOptions {
 }
 
 const JITTER = 0.1;
-/** Before a new address, or an address in doubt, is checked: clusters and servers that hear of one event spread over it. */
+/** Waits before a new address, and an address in doubt, is checked. Clusters and servers that hear of one event spread their checks. */
 const SOON_MS = 1_000;
 const DOUBT_MS = 2_000;
-/** Beyond the timeout of a check: handshakes wait for their turn, and a check may ignore its timeout. */
+/** The time that a check gets beyond its timeout: handshakes wait for their turn, and a check may ignore its timeout. */
 const OVERTIME_MS = 8_000;
 
 export class AddressChecks {

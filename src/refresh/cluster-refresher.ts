@@ -427,8 +427,8 @@ const FORGET_MS = 3_600_000;
 const MAX_SEEN = 16;
 
 /**
- * Watches for signs that the cluster was deleted and created again under its name: the endpoint's name no longer exists, or the
- * cluster has different interfaces. The refresher then asks EKS at once instead of an hour later. While EKS says nothing new, the
+ * Watches for signs that the cluster was deleted and created again under its name. The signs: the endpoint's name no longer
+ * exists, or the cluster has different interfaces. The refresher then asks EKS at once instead of an hour later. While EKS says nothing new, the
  * refresher asks less often, because a name may be absent for weeks.
  */
 class RecreationSigns {

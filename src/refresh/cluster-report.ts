@@ -92,7 +92,7 @@ export interface ClusterStats {
 
 export interface AddressSnapshot {
   readonly address: string;
-  /** It did not answer the last checks, while other addresses did: it is answered last. */
+  /** This address was silent at the last checks, while other addresses answered: it stands last in an answer. */
   readonly isDead: boolean;
   /** EC2's status of its interface where that is not `in-use`: the interface exists, and is not attached now. */
   readonly interfaceStatus?: string;
@@ -106,9 +106,9 @@ export interface AddressSnapshot {
     /** The time since the last successful proof; absent if it never was proven. */
     readonly provenAgoMs?: number;
   };
-  /** The sources have dropped it; it is served because it is proven, and none of their addresses is. */
+  /** The sources no longer give this address. It is served because it is proven, and none of their addresses is proven. */
   readonly isLeaving?: true;
-  /** It is answered after the other addresses. */
+  /** This address stands after the other addresses in an answer. */
   readonly isLast?: boolean | undefined;
   readonly provenance: Readonly<
     Partial<Record<SourceName | 'pin', { readonly firstSeenAgoMs: number; readonly lastSeenAgoMs: number }>>

@@ -77,9 +77,9 @@ export interface AddressStatus {
     /** The time since the last successful proof. */
     readonly provenAgeSeconds?: Age;
   };
-  /** The sources have dropped it; it is served because it is proven, and none of their addresses is. */
+  /** The sources no longer give this address. It is served because it is proven, and none of their addresses is proven. */
   readonly isLeaving?: boolean;
-  /** It is answered after the other addresses. */
+  /** This address stands after the other addresses in an answer. */
   readonly isLast?: boolean;
 }
 

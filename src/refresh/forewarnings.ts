@@ -17,7 +17,7 @@ const SILENT_INTERVALS = 10;
 const LEAST_SILENCE_MS = 15 * 60_000;
 
 export interface Forewarnings {
-  /** Of each kind the end that comes first. */
+  /** For each kind of credentials, the end that comes first. */
   readonly endings: readonly Ending[];
   readonly silent: readonly SilentSource[];
 }

@@ -24,11 +24,11 @@ export interface LinkProbeOptions {
   readonly evidence: (evidence: Evidence) => void;
 }
 
-/** While the Region answers: a cut is noticed within this and two quick pings. */
+/** Time between two pings while the Region answers: a cut is noticed within this time and two quick pings. */
 const CALM_MS = 10_000;
-/** After a missing answer, until the link counts as cut or as whole. */
+/** Time between two pings after a missing answer, until the link counts as cut or as whole. */
 const DOUBT_MS = 1_000;
-/** While the link is cut: a return is noticed within 3 s, the ping included. */
+/** Time between two pings while the link is cut: a return is noticed within 3 s, the ping included. */
 const CUT_MS = 2_000;
 /** An answer that comes later than this counts as missing, until it comes. */
 const QUICK_MS = 900;

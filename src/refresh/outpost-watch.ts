@@ -77,7 +77,7 @@ export class OutpostWatch {
     });
   }
 
-  /** One after the other: nothing waits for the answers. */
+  /** Asks about one Outpost after the other, because nothing waits for the answers. */
   async #askAll(): Promise<void> {
     const wanted = new Map(this.#options.outposts().map((one) => [keyOf(one), one]));
     for (const [key, request] of wanted) {

@@ -116,7 +116,7 @@ export function optionalSeconds(ms: number | undefined): number | undefined {
   return ms === undefined ? undefined : seconds(ms);
 }
 
-/** An age as a person reads it: one number and one unit (`3 s`, `4 min`, `2 h`, `5 d`); each unit until two of the next are full. */
+/** An age as a person reads it: one number and one unit (`3 s`, `4 min`, `2 h`, `5 d`). A unit changes when two of the next are full. */
 export function ageText(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 120) return `${whole} s`;

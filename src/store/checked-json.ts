@@ -5,8 +5,8 @@
  *     { "about": [...], "format": "outpost-dns ...", "version": 1, "generation": 42, "writtenAt": "2026-...Z",
  *       "checksum": "sha256:...", and the content }
  *
- * The checksum is a SHA-256 in lower-case hex. It is taken of the whole object without its member `checksum`, as UTF-8:
- * members sorted by key at every level, no white space, no line feed at the end. By hand:
+ * The checksum is a SHA-256 in lower-case hex. It covers the whole object without its member `checksum`, written as
+ * UTF-8 with members sorted by key at every level, and without white space or a last line feed. By hand:
  *
  *     jq -jcS 'del(.checksum)' FILE | sha256sum
  *

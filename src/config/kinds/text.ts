@@ -43,7 +43,7 @@ interface NameKind {
   readonly noun: string;
   readonly pattern: string;
   readonly example: string;
-  /** In place of the noun, where more is to be said. */
+  /** Words in place of `noun`, where a noun is not enough. */
   readonly allowed?: string;
   /** The name that a faulty text probably means. */
   readonly near?: (text: string) => { readonly message?: string; readonly name: string } | undefined;

@@ -50,7 +50,7 @@ export interface AwsIdentity {
   /** The SDK's names of the providers that gave them (`CREDENTIALS_ENV_VARS`, `CREDENTIALS_PROFILE_PROCESS`, ...). */
   readonly sources: readonly string[];
   readonly expiration?: Date | undefined;
-  /** They have a session token. */
+  /** The credentials have a session token. */
   readonly isSession: boolean;
 }
 

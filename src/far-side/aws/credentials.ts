@@ -63,7 +63,7 @@ export interface CredentialsOptions {
 export class CredentialsShelf {
   readonly #options: CredentialsOptions;
   readonly #shelf = new Map<string, Credentials>();
-  /** Those that this thread has not taken yet. */
+  /** Credentials from the thread before that this thread has not taken yet. */
   readonly #handed: Map<string, KeptCredentials>;
 
   constructor(options: CredentialsOptions) {

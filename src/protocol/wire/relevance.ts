@@ -87,7 +87,7 @@ export class Relevance {
     return this.#zoneAt !== 0 && isAtOrUnderName(message, this.#chain[this.#aliases] ?? 0, this.#zoneAt);
   }
 
-  /** After the last record. */
+  /** To be called after the last record. */
   finish(message: Uint8Array): void {
     for (let at = 0; at < this.#denialCount && this.isWhole; at++) {
       const owner = this.#denials[at] ?? 0;

@@ -62,7 +62,7 @@ const relevance = new Relevance();
 
 export interface AcceptedResponse {
   readonly kind: 'accepted';
-  /** Those that were received, or a copy in which fewer records are left. */
+  /** The received octets, or a copy with fewer records. */
   readonly octets: Uint8Array;
   readonly index: ResponseIndex;
 }

@@ -43,7 +43,7 @@ export interface Standing {
   readonly awaited?: number;
 }
 
-/** One lost packet is no death. */
+/** Checks without an answer before an address counts as silent: one lost packet proves nothing. */
 const SILENCES_TO_DIE = 2;
 const MOVE_AFTER_MS = 30_000;
 /** How long a proof lasts while no handshake can be tried, such as without the file of the authority. */
@@ -148,7 +148,7 @@ function became(
 /** The place of an address at which another server answers. */
 const LAST = 6;
 
-/** Those that were proven once stand before those that never were. */
+/** Addresses that were proven once stand before addresses that never were. */
 function placeOf({ proof, silences }: Standing): number {
   if (proof !== undefined && (proof.state === 'refused' || isForeign(proof))) return LAST;
   if (proof?.state === 'proven') return proof.reason === undefined ? 0 : 1;

@@ -17,7 +17,7 @@ export interface Progress {
   readonly unsettled: number;
 }
 
-/** Beyond every bound, and far from where powers of two lose precision. */
+/** More doublings than any bound allows, and far fewer than those at which powers of two lose precision. */
 const MAX_DOUBLINGS = 30;
 const UNSETTLED_TOLERATED = 2;
 const UNSETTLED_MAX_MS = 300_000;

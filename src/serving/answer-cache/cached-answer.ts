@@ -1,6 +1,6 @@
 /**
- * One forwarded answer as the cache keeps it: octets and plain numbers. This file says how a kept answer is found, which
- * responses are kept and for how long, and to whom a kept answer may be given at a moment. Pure: the time is an argument, of
+ * One forwarded answer as the cache keeps it: octets and plain numbers. This file says how a kept answer is found, and
+ * which responses are kept for how long. It also says to whom a kept answer may be given at a moment. Pure: the time is an argument, of
  * the monotonic clock, so that nothing changes when somebody sets the wall clock.
  */
 

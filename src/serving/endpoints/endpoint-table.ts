@@ -21,8 +21,8 @@ import { atOnce, type Steps } from '../../runtime/slices.ts';
 /** The table's finding for a query. */
 type EndpointFinding =
   /**
-   * `record` is set where the answer is the endpoint's addresses; `isParents` for DS at the apex, which is given only when
-   * the parent zone's servers cannot be asked (RFC 4035 section 3.1.4.1).
+   * `record` is set where the answer is the endpoint's addresses. `isParents` is set for DS at the apex, which is given only
+   * when the servers of the parent zone cannot be asked (RFC 4035 section 3.1.4.1).
    */
   | {
       readonly kind: 'answer';

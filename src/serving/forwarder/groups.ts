@@ -130,7 +130,7 @@ class GroupMember implements AskedUpstream, Deadline {
     return nowMs < this.#loopedUntilMs;
   }
 
-  /** It is new, or has come up. */
+  /** Called when the upstream is new in the group, or is up again. */
   probeSoon(): void {
     this.#probeAt(this.#probes.nextAtMs(this.client.nowMs()));
   }
@@ -168,7 +168,7 @@ class GroupMember implements AskedUpstream, Deadline {
     return isNews;
   }
 
-  /** It no longer belongs to the group. */
+  /** Called when the upstream no longer belongs to the group. */
   leave(): void {
     this.#context.sweep.delete(this);
     this.#probes.replace(this, this.#probe?.name, undefined);

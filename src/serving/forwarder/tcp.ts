@@ -124,7 +124,7 @@ class Connection implements Carrier {
     socket.on('close', () => this.end('network', 'the upstream closed the connection'));
   }
 
-  /** It takes no further exchange, and closes when none is in flight. */
+  /** The connection takes no further exchange, and closes when no exchange is in flight. */
   get isClosing(): boolean {
     return this.#isClosing;
   }

@@ -1,6 +1,6 @@
 /**
- * DNS over TLS (RFC 7858): to an address, with a certificate that must be valid for the configured name (the strict profile
- * of RFC 8310), sessions resumed. It never falls back to a transport without protection.
+ * DNS over TLS (RFC 7858) to an address. The certificate must be valid for the configured name (the strict profile of RFC
+ * 8310). Sessions are resumed. This transport never falls back to a transport without protection.
  *
  * To load Node's TLS takes the event loop 20 to 35 ms. So it is loaded only where an upstream speaks it, and when the
  * transport is opened, not at its first query.

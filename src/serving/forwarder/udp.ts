@@ -275,7 +275,7 @@ export const openUdpSocket: OpenUdpSocket = (upstream, port, events) => {
   };
 };
 
-/** In use, or reserved by the system for privileged processes: another port will do. */
+/** Whether the port is in use, or reserved for privileged processes: the caller then tries another port. */
 function isPortTaken(error: Error): boolean {
   return 'code' in error && (error.code === 'EADDRINUSE' || error.code === 'EACCES');
 }

@@ -45,7 +45,7 @@ export interface ClientContext extends Omit<TransportOptions, 'onMismatch'> {
   readonly onDown: (client: UpstreamClient, failure: UpstreamFailure) => void;
   readonly onUp: (client: UpstreamClient) => void;
   readonly onWithoutEdns: (client: UpstreamClient) => void;
-  /** It changes the case of names: for a while the case proves nothing. */
+  /** The upstream changes the case of names: for a while the case proves nothing. */
   readonly onCaseLost: (client: UpstreamClient) => void;
 }
 
@@ -134,7 +134,7 @@ export class UpstreamClient implements AttemptHost {
     return this.health.isUp;
   }
 
-  /** Its last reported failure is not outweighed by answers yet. */
+  /** Whether the upstream has given too few answers since its last reported failure. */
   get isInDoubt(): boolean {
     return this.#answersWanted > 0;
   }
@@ -162,7 +162,7 @@ export class UpstreamClient implements AttemptHost {
     return true;
   }
 
-  /** It sent a probe of ours back to us. */
+  /** The upstream sent a probe of ours back to us. */
   noteLoop(): void {
     this.#failures.loop++;
     this.lastFailure = { reason: 'loop', detail: 'it sent our own query back to us' };

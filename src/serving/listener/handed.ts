@@ -16,7 +16,7 @@ interface Handed extends ListenAddress {
 
 export class HandedListenSockets {
   readonly #handed: readonly Handed[];
-  /** Another descriptor of the same socket, so that a reload can give it up and use it again. */
+  /** Returns a second descriptor of the same socket, so that a reload can close the first and use the socket again. */
   readonly #duplicate: ((fd: number) => number) | undefined;
 
   constructor(sockets: readonly HandedSocket[], duplicate?: (fd: number) => number) {

@@ -97,7 +97,7 @@ function isTo(served: Served, { localAddress = '' }: Socket): boolean {
 
 /** How the socket of a listener comes to be. */
 export interface TcpSocket {
-  /** It is bound already: handed over by the service manager. */
+  /** The descriptor of a bound socket that the service manager handed over. */
   readonly fd?: number;
   readonly served?: Served;
 }

@@ -2,8 +2,8 @@
  * UDP in batches. When datagrams wait, they are received 64 at a time with one call, answered in place, and the replies sent
  * with one call. Replies that come later are sent together, at the end of the turn of the loop that brought them.
  *
- * Under light load each datagram stays in the socket until its reply is sent. Where the service manager holds the socket, a
- * process that is killed in between has lost no query: the next process finds it there, and answers it.
+ * Under light load each datagram stays in the socket until its reply is sent. So a process that is killed in between loses no
+ * query where the service manager holds the socket: the next process finds the query there, and answers it.
  *
  * A socket on a wildcard gets the address that each datagram was sent to, and the reply leaves from that address (RFC 2181
  * section 4.1). So a wildcard is one socket, whatever addresses the host has and gets.

@@ -33,7 +33,7 @@ export type CreateUdpListener = (
 
 /** How the socket of a listener comes to be. */
 export interface UdpSocket {
-  /** It is bound already: handed over by the service manager. */
+  /** The descriptor of a bound socket that the service manager handed over. */
   readonly fd?: number;
   /** The service manager holds a socket on the wildcard of this port: the more exact address gets the datagrams. */
   readonly isShared?: boolean;

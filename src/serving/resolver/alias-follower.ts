@@ -217,9 +217,9 @@ class Chain {
 // Decides who answers for the target of an alias in an upstream's answer: this upstream, or this server.
 
 const CLAIM = {
-  /** Only that upstream. */
+  /** The upstream that gave the answer, and nobody else. */
   none: 0,
-  /** Only that upstream at this moment; an outage or a new answer could change this. */
+  /** That upstream at this moment; an outage or a new answer could change this. */
   perhaps: 1,
   /** This server, because it knows better. */
   ours: 2,
@@ -229,7 +229,7 @@ type Claim = (typeof CLAIM)[keyof typeof CLAIM];
 /** The answer that has the target. */
 interface AliasAnswer {
   readonly isStale: boolean;
-  /** It has records of the type asked for. */
+  /** The answer has records of the type asked for. */
   readonly isPositive: boolean;
   /** The upstreams that gave it. */
   readonly route: Route;

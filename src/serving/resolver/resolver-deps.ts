@@ -118,7 +118,7 @@ export class FailedNames {
     if (oldest !== undefined) this.#failed.delete(oldest);
   }
 
-  /** Those that failed since then, the latest first. */
+  /** Names that failed since `sinceMs`, the latest first. */
   since(sinceMs: number): readonly FailedName[] {
     return [...this.#failed.values()].filter(({ atMs }) => atMs >= sinceMs).reverse();
   }
