@@ -22,6 +22,7 @@ import { clientQuery, EVIDENCE_WANTED } from '../test/serving/forwarder/hand-mad
 import type { Lab, LabCheck } from './check.ts';
 import { Background, type Command, eventually, run } from './commands.ts';
 import type { Tool } from './tools.ts';
+import { unboundCommand } from './unbound.ts';
 
 export const PORT = 15_391;
 export const OUTSIDE = { address: '127.0.0.9', port: 15_399 };
@@ -63,18 +64,9 @@ zone "corp.example" { type primary; file "${zone}"; };
     address: '127.0.0.3',
     ready: /start of service/,
     async configure(folder) {
-      const file = join(folder, 'unbound.conf');
-      await writeFile(
-        file,
-        `server:
-    directory: "${folder}"
-    chroot: ""
-    username: ""
-    pidfile: "${folder}/unbound.pid"
-    use-syslog: no
-    verbosity: 1
-    do-daemonize: no
-    interface: ${this.address}@${PORT}
+      return unboundCommand(
+        folder,
+        `    interface: ${this.address}@${PORT}
     module-config: "iterator"
     do-not-query-localhost: no
     serve-expired: yes
@@ -86,7 +78,6 @@ forward-zone:
     forward-addr: ${OUTSIDE.address}@${OUTSIDE.port}
 `,
       );
-      return ['unbound', '-d', '-d', '-c', file];
     },
   },
   {

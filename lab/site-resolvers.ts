@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Command } from './commands.ts';
 import type { FencedBlock } from './markdown.ts';
 import type { Tool } from './tools.ts';
+import { unboundCommand } from './unbound.ts';
 
 /** The lines of docs/site.md, and their place. */
 export interface Advice {
@@ -69,23 +70,13 @@ ${zone}`,
       const zone =
         advice?.block ??
         `forward-zone:\n    name: "eks.amazonaws.com"\n${FORWARDERS.map((one) => `    forward-addr: ${one}\n`).join('')}`;
-      const file = join(folder, 'unbound.conf');
-      await writeFile(
-        file,
-        `server:
-    directory: "${folder}"
-    chroot: ""
-    username: ""
-    pidfile: "${folder}/unbound.pid"
-    use-syslog: no
-    verbosity: 1
-    do-daemonize: no
-    interface: ${this.address}
+      return unboundCommand(
+        folder,
+        `    interface: ${this.address}
     module-config: "validator iterator"
     trust-anchor-file: "/usr/share/dns/root.key"
 ${PRIVATE.map((one) => `    private-address: ${one}\n`).join('')}${zone}`,
       );
-      return ['unbound', '-d', '-d', '-c', file];
     },
   },
   {

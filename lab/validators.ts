@@ -6,6 +6,7 @@ import type { LabCheck } from './check.ts';
 import { Background, type Command, eventually, must } from './commands.ts';
 import { type DigReply, dig } from './dig.ts';
 import { Namespace } from './namespace.ts';
+import { unboundCommand } from './unbound.ts';
 
 const PARENT = '127.0.0.10';
 const CHILD = '127.0.0.11';
@@ -164,18 +165,10 @@ trust-anchors { "example" static-key ${flags} ${protocol} ${algorithm} "${octets
   return ['named', '-g', '-c', conf];
 }
 
-async function validatingUnbound(room: string, key: string): Promise<Command> {
-  const conf = join(room, 'unbound.conf');
-  await writeFile(
-    conf,
-    `server:
-    directory: "${room}"
-    chroot: ""
-    username: ""
-    pidfile: "${room}/unbound.pid"
-    use-syslog: no
-    verbosity: 1
-    interface: 127.0.0.3
+function validatingUnbound(room: string, key: string): Promise<Command> {
+  return unboundCommand(
+    room,
+    `    interface: 127.0.0.3
     access-control: 127.0.0.0/8 allow
     do-not-query-localhost: no
     trust-anchor: "example. DNSKEY ${key}"
@@ -185,5 +178,4 @@ forward-zone:
     forward-addr: ${OURS}
 `,
   );
-  return ['unbound', '-d', '-c', conf];
 }

@@ -1,8 +1,9 @@
 /** The `site` namespace: our server, the site's own DNS server, and the API server at the endpoint's addresses. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StatusReport } from '../../src/daemon/report.ts';
-import { Background, eventually, machineEnvironment, must } from '../commands.ts';
+import { Background, type Command, eventually, machineEnvironment, must } from '../commands.ts';
+import { unboundCommand } from '../unbound.ts';
 import type { Workshop } from '../workshop.ts';
 import type { Credentials } from './certificates.ts';
 import type { FarSide } from './far-side.ts';
@@ -204,24 +205,13 @@ state: { directory: ${stateDirectory} }
 `;
 }
 
-async function configureUnbound(folder: string): Promise<[string, ...string[]]> {
-  await mkdir(folder, { recursive: true });
-  const file = join(folder, 'unbound.conf');
-  await writeFile(
-    file,
-    `server:
-    directory: "${folder}"
-    chroot: ""
-    username: ""
-    pidfile: "${folder}/unbound.pid"
-    use-syslog: no
-    verbosity: 1
-    do-daemonize: no
-    interface: ${SITE_DNS_ADDRESS}
+function configureUnbound(folder: string): Promise<Command> {
+  return unboundCommand(
+    folder,
+    `    interface: ${SITE_DNS_ADDRESS}
     access-control: 10.9.0.0/16 allow
     local-zone: "${SITE_ZONE}." redirect
     local-data: "${SITE_ZONE}. 1 IN A 192.0.2.9"
 `,
   );
-  return ['unbound', '-d', '-d', '-c', file];
 }
