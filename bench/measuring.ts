@@ -1,6 +1,7 @@
 /** Rounds: every server gets the same load in turn, in an order that moves on by one with each round. */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { measureCold } from './cold.ts';
 import type { Contender } from './contender.ts';
 import { type Load, type LoadReport, runDnsperf } from './dnsperf.ts';
 import { measureFlood } from './flood.ts';
@@ -11,7 +12,15 @@ import { cachedName, ENDPOINT, MOST_PER_SECOND, newName, writeQueryFile } from '
 import type { Row } from './rows.ts';
 import type { RunningServer } from './running-server.ts';
 import { percentile } from './statistics.ts';
-import { failureText, type Measured, type Sample, startOrTell, turn, type Workshop } from './workshop.ts';
+import {
+  failureText,
+  firstStarts,
+  type Measured,
+  type Sample,
+  startOrTell,
+  turn,
+  type Workshop,
+} from './workshop.ts';
 
 const FAILURES_TOLD_PERCENT = 0.1;
 
@@ -24,6 +33,7 @@ export async function measureRow(
   const measured = contenders.map(({ name }): Measured => ({ contender: name, samples: [] }));
   try {
     if (row.load === 'none') await measureStarts(row, contenders, measured, shop);
+    else if (row.load === 'cold') await measureCold(row, contenders, measured, shop);
     else if (row.load === 'idle') await measureIdle(row, contenders, measured, shop);
     else if (row.load === 'minutes') await measureFlood(row, contenders, measured, shop);
     else await new LoadRow(row, shop, upstream).measure(contenders, measured);
@@ -39,12 +49,13 @@ async function measureStarts(
   measured: readonly Measured[],
   shop: Workshop,
 ): Promise<void> {
+  await firstStarts(row, contenders, measured, shop);
   for (let round = 0; round < shop.options.rounds; round++) {
     for (const place of turn(contenders.length, round)) {
       const contender = contenders[place];
       const entry = measured[place];
       if (contender === undefined || entry === undefined || entry.problem !== undefined) continue;
-      const server = await startOrTell(row, place, contender, entry, shop);
+      const server = await startOrTell(row, place, contender, entry, shop, 'kept');
       if (server === undefined) continue;
       await server.process.stop();
       const { firstAnswerMillis, firstAnswerProcessorMillis } = server;

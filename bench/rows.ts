@@ -10,7 +10,8 @@ export type RowName =
   | 'latency'
   | 'memory'
   | 'idle'
-  | 'flood';
+  | 'flood'
+  | 'cold';
 
 export interface Row {
   readonly name: RowName;
@@ -33,10 +34,11 @@ export interface Row {
    * - `peak`   as many queries as are answered
    * - `half`   half of what the slowest of all answers at its peak, and each latency is noted
    * - `none`   no load: only the start is timed, again in every round
+   * - `cold`   as many queries as are answered, and then a light load, each from the first answer of a new process on (cold.ts)
    * - `idle`   no load while memory is read; then a light load, through a poll of a Region (idle.ts)
    * - `minutes` as `peak`, for minutes, and memory is read meanwhile (flood.ts)
    */
-  readonly load: 'peak' | 'half' | 'none' | 'idle' | 'minutes';
+  readonly load: 'peak' | 'half' | 'none' | 'idle' | 'minutes' | 'cold';
 }
 
 const usual: Omit<Row, 'name' | 'title' | 'asks'> = {
@@ -86,6 +88,7 @@ export const ROWS: readonly Row[] = [
     cachedNames: 100_000,
     cacheMebibytes: 256,
   },
+  { ...usual, name: 'cold', title: 'cached answer, first 3 s of a process', asks: 'cached', load: 'cold' },
   { ...usual, name: 'idle', title: 'idle, connected to a Region', asks: 'endpoint', load: 'idle' },
   {
     ...usual,
@@ -108,6 +111,8 @@ export const MEASURES = {
   residentMebibytes: { title: 'resident memory, MiB', digits: 0, better: 'lower' },
   privateMebibytes: { title: 'of it private, MiB', digits: 0, better: 'lower' },
   p999Millis: { title: 'p99.9 latency, ms', digits: 3, better: 'lower' },
+  longestMillis: { title: 'longest latency, ms', digits: 1, better: 'lower' },
+  stopMillis: { title: 'longest stop of the machine meanwhile, ms', digits: 1, better: 'lower' },
   pollP999Millis: { title: 'p99.9 while a poll runs, ms', digits: 3, better: 'lower' },
   pollP999Ratio: { title: 'while a poll runs / without', digits: 2, better: 'lower' },
   pollProcessorMillis: { title: 'processor for a poll, ms', digits: 0, better: 'lower' },
@@ -123,6 +128,15 @@ export function measuresOf(row: Row): readonly MeasureName[] {
   if (row.load === 'half') return ['p99Millis', 'microsPerQuery'];
   if (row.load === 'minutes')
     return ['queriesPerSecond', 'microsPerQuery', 'peakMebibytes', 'residentMebibytes', 'growthMebibytes'];
+  if (row.load === 'cold')
+    return [
+      'queriesPerSecond',
+      'microsPerQuery',
+      'userMicrosPerQuery',
+      'p999Millis',
+      'longestMillis',
+      'stopMillis',
+    ];
   if (row.load === 'idle')
     return [
       'residentMebibytes',

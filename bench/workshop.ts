@@ -1,6 +1,7 @@
 /** What every way of measuring shares: samples and their place, the task of a row, a contender started for it, and whose turn it is. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Contender, Region, Task } from './contender.ts';
 import type { BenchOptions } from './options.ts';
 import type { OwnProcess, Processes } from './processes.ts';
@@ -61,12 +62,14 @@ export function addresses(count: number): string[] {
   return Array.from({ length: count }, (_, index) => `10.0.1.${10 + index}`);
 }
 
+/** `folder`: `kept` starts it in the folder of its last start, as a restart does; it must have been started there before. */
 export async function startOrTell(
   row: Row,
   place: number,
   contender: Contender,
   entry: Measured,
   shop: Workshop,
+  folder: 'new' | 'kept' = 'new',
 ): Promise<RunningServer | undefined> {
   const { options, processes } = shop;
   const task = taskOf(row, place, contender.name, shop);
@@ -74,13 +77,32 @@ export async function startOrTell(
     name: row.asks === 'endpoint' ? ENDPOINT : 'first.bench.example',
     addresses: addresses(row.asks === 'endpoint' ? 3 : row.upstreamRecords),
   };
-  await rm(task.directory, { recursive: true, force: true });
+  if (folder === 'new') await rm(task.directory, { recursive: true, force: true });
   try {
     return await startServer(contender, task, expected, options.serverCore, processes);
   } catch (error) {
     entry.problem = error instanceof Error ? error.message : String(error);
     shop.note(`${row.title}: ${contender.name} did not start: ${entry.problem}`);
     return undefined;
+  }
+}
+
+/** What a server keeps for its next start is on its disk within this time. */
+const KEPT_WITHIN_MS = 1_000;
+
+/** Starts each contender once without measuring it: the starts that are measured are restarts, as on a host. */
+export async function firstStarts(
+  row: Row,
+  contenders: readonly Contender[],
+  measured: readonly Measured[],
+  shop: Workshop,
+): Promise<void> {
+  for (const [place, contender] of contenders.entries()) {
+    const entry = measured[place];
+    if (entry === undefined) continue;
+    const server = await startOrTell(row, place, contender, entry, shop);
+    await pause(KEPT_WITHIN_MS);
+    await server?.process.stop();
   }
 }
 

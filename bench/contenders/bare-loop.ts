@@ -8,7 +8,7 @@ export function bareLoop(compiled: () => string | undefined): Contender {
   return {
     name: FLOOR,
     debianPackage: 'gcc libc6-dev',
-    rows: ['endpoint', 'latency'],
+    rows: ['endpoint', 'latency', 'cold'],
     version: () => (compiled() === undefined ? undefined : `gcc ${versionOf('gcc', '--version')}`),
     async prepare(task) {
       const program = compiled();

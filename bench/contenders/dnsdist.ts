@@ -13,7 +13,7 @@ export const dnsdist: Contender = {
   name: 'dnsdist',
   debianPackage: 'dnsdist',
   // what it is asked over TCP it forwards over TCP, which the upstream of the bench does not have
-  rows: ['endpoint', 'cached', 'miss', 'start', 'latency', 'memory'],
+  rows: ['endpoint', 'cached', 'miss', 'start', 'latency', 'memory', 'cold'],
   version: () => versionOf('dnsdist', '--version'),
   async prepare(task) {
     const file = join(task.directory, 'dnsdist.conf');

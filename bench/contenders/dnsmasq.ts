@@ -14,7 +14,7 @@ export const dnsmasq: Contender = {
   name: 'dnsmasq',
   debianPackage: 'dnsmasq-base',
   // on TCP it forks for every connection, 20 at most, and ends each after 100 queries
-  rows: ['endpoint', 'cached', 'miss', 'start', 'latency', 'memory'],
+  rows: ['endpoint', 'cached', 'miss', 'start', 'latency', 'memory', 'cold'],
   version: () => versionOf('dnsmasq', '--version'),
   async prepare(task) {
     const file = join(task.directory, 'dnsmasq.conf');

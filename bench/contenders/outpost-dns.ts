@@ -32,7 +32,7 @@ export function outpostDns({ bundled, listener, profileDirectory }: Variant, tre
     version: () => (existsSync(program) ? variantText(bundled, listener) : undefined),
     async prepare(task) {
       const state = join(task.directory, 'state');
-      await mkdir(state, { mode: 0o750 });
+      await mkdir(state, { recursive: true, mode: 0o750 });
       await saveEndpoint(task, state);
       const file = join(task.directory, 'outpost-dns.yaml');
       await writeFile(file, configuration(task, state, listener));
