@@ -1,6 +1,6 @@
 /**
  * Finds the server that a command is about. All commands look in the same order: the flag that names the server's place, the
- * configuration that --config names, then the configuration of this host or container. Then come the sandbox of this user, and
+ * configuration that --config names, the configuration of this host or container. Then come the sandbox of this user, and
  * the default places. It does not know how to speak with the server (server-client.ts).
  */
 import { access, readFile, stat } from 'node:fs/promises';

@@ -10,8 +10,8 @@ export interface SignalHandlers {
 }
 
 /**
- * Signals of timers in a script around this process, and signals that mean something to other DNS servers: dnsmasq writes
- * figures at SIGUSR1 and starts a new log file at SIGUSR2. Without a handler each signal would end the server, except SIGUSR1,
+ * Signals of timers in a script around this process, and signals that mean something to other DNS servers. So dnsmasq writes
+ * figures at SIGUSR1, and starts a new log file at SIGUSR2. Without a handler each signal would end the server, except SIGUSR1,
  * at which Node opens its debugger.
  */
 const NOT_OURS = ['SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGVTALRM', 'SIGIO'] as const;

@@ -148,8 +148,8 @@ export class AnswerCache {
 
   /**
    * Keeps a response to `query`. Returns the answer to reply from, valid until the next call of this cache. Returns `undefined`
-   * when nothing was kept: the response is not cacheable, is no response to this question, or is a failure while a good answer
-   * is there. The answer that was kept before then stays.
+   * when nothing was kept. Then the response is not cacheable, is no response to this question, or is a failure while a good
+   * answer is kept. The answer that was kept before stays.
    */
   store(query: Query, message: Uint8Array, index: ResponseIndex, nowMs: number): CachedAnswer | undefined {
     if (!hasSameQuestion(message, index.questionEnd, query)) return undefined;

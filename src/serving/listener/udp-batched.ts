@@ -99,8 +99,8 @@ export class BatchedUdpListener implements UdpListener {
   /** When the batch at hand was received. */
   #nowMs = 0;
   /**
-   * Whether a datagram stays in the socket until it is answered. Not at the start: the first batch is taken, so that a query that
-   * ends the process, which no query should, cannot do so for ever.
+   * Whether a datagram stays in the socket until it is answered. Not at the start: the first batch is taken at once. A query
+   * that ends the process, which no query should, then cannot end the next process too.
    */
   #isLight = false;
   #windowMs = Number.NEGATIVE_INFINITY;
