@@ -49,7 +49,7 @@ export const keyFacts = z.registry<KeyFacts>();
 
 export interface SchemaFacts extends Partial<Omit<KindFacts, 'example'>>, Partial<KeyFacts> {
   readonly isRequired: boolean;
-  /** As an operator writes it; undefined without a default. */
+  /** The default as an operator writes it; undefined without a default. */
   readonly defaultValue: unknown;
 }
 

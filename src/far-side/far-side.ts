@@ -50,7 +50,7 @@ export interface FarSideOptions {
   readonly heapMb?: number;
 }
 
-/** Beside this file, in the source and in the bundle. */
+/** The program of the threads: it lies beside this file, in the source and in the bundle. */
 const PROGRAM = new URL(
   import.meta.url.endsWith('.ts') ? './far-side-thread.ts' : './far-side-thread.js',
   import.meta.url,

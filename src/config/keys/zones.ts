@@ -146,7 +146,7 @@ function presentIn<Item>(items: Items<Item>): Item[] {
 }
 
 export interface UpstreamGroup {
-  /** The zone whose names are forwarded to it; `.` for all others. */
+  /** The zone whose names go to these upstreams; `.` for all other names. */
   readonly name: string;
   readonly upstreams: readonly Upstream[];
 }

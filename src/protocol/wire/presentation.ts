@@ -299,7 +299,7 @@ function ipv6Text(message: Uint8Array, at: number): string {
   return canonicalIpv6(groups.join(':'));
 }
 
-/** RFC 5952: the URL parser writes addresses so. Throws TypeError. */
+/** Writes an address in the form of RFC 5952, as the URL parser does. Throws TypeError. */
 function canonicalIpv6(text: string): string {
   return new URL(`http://[${text}]`).hostname.slice(1, -1);
 }

@@ -221,8 +221,8 @@ export function denialWithoutSoa(index: ResponseIndex, settings: CacheabilitySet
 }
 
 /**
- * Copies the kept part of a response. OPT and everything after it go (RFC 6891 section 6.1.1: hop by hop), and no
- * TTL is given that is longer than our own belief.
+ * Copies the kept part of a response, with the QNAME in lower case. OPT and everything after it are left out (RFC 6891
+ * section 6.1.1: hop by hop). Longer TTLs become `maxTtlSeconds`.
  */
 export function keptOctets(message: Uint8Array, index: ResponseIndex, maxTtlSeconds: number): Uint8Array {
   const kept = new Uint8Array(index.end);

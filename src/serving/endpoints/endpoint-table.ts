@@ -170,8 +170,8 @@ export class EndpointTable {
   }
 
   /**
-   * Only in a private range: the zones above a public address belong to others, and are forwarded.
-   * RFC 8020: above a name that exists no name may be denied, or a cache that cuts there would lose it. The /8 is the apex
+   * Adds the names above a reverse name. Only in a private range: the zones above a public address belong to others, and are forwarded.
+   * RFC 8020: a name above an existing name is not denied, because a cache would then deny the existing name too. The /8 is the apex
    * of an empty zone (RFC 6303), and exists already.
    */
   #addAncestors(reverseName: string, ttlSeconds: number): void {

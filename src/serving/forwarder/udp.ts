@@ -42,7 +42,7 @@ export interface UdpSocket {
 export interface UdpSocketEvents {
   /** From the upstream's address and port. The receiver owns the octets, but not the buffer: what is kept is copied. */
   onMessage(octets: Uint8Array): void;
-  /** From a wrong address: it came between bind and connect. */
+  /** A datagram from another address: it came between bind and connect. */
   onStranger(): void;
   /** Sending failed, or the network said that the upstream cannot be reached. The socket is still to be closed. */
   onError(detail: string): void;

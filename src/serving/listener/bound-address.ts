@@ -34,8 +34,8 @@ export interface BoundAddress {
 const FREE_PORT_ATTEMPTS = 20;
 
 /**
- * Binds both, or throws a ListenerError and leaves nothing open. With port 0 both get the same free port. A socket that was
- * handed over takes the place of one that is bound here.
+ * Binds UDP and TCP, or throws a ListenerError and leaves nothing open. With port 0 both get the same free port. A socket that
+ * was handed over takes the place of a socket that is bound here.
  */
 export async function bindAddress(wanted: ListenAddress, context: BindContext): Promise<BoundAddress> {
   const { handed } = context;

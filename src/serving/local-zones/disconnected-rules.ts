@@ -245,7 +245,7 @@ function ownOr(owner: string, own: DisconnectedRule, under: DisconnectedRule): D
 /** Suffixes of EC2's own names in all Regions: computed while disconnected, or denied. */
 const EC2_SUFFIXES = ['compute.internal', 'ec2.internal'];
 
-/** Tells names that are meant to fail while disconnected: they need not be retained. The same names decide as in `DisconnectedRules`. */
+/** Returns a test for names that are meant to fail while disconnected, and need not be retained. The same names decide as in `DisconnectedRules`. */
 export function failsWhileDisconnected({
   zones,
   regions,
