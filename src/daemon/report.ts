@@ -5,7 +5,7 @@ import type { LogState } from '../log/line-queue.ts';
 import { socketText } from '../protocol/words/address-text.ts';
 import { ENDPOINT_REPORT } from '../refresh/endpoint-report.ts';
 import { endpointsStatus } from '../refresh/endpoint-status.ts';
-import { OUTPOST_REPORT, outpostsStatus } from '../refresh/outpost-report.ts';
+import { OUTPOST_REPORT, outpostsStatus } from '../refresh/outpost-watch.ts';
 import { RETAINED_REPORT, retainedStatus } from '../refresh/retained/retained-report.ts';
 import { type RoomReport, seconds } from '../report/report.ts';
 import { backgroundFailures } from '../runtime/background.ts';
