@@ -43,13 +43,24 @@ export const DRILL_START = '/drill/start';
 export const DRILL_STOP = '/drill/stop';
 export const DRILL_REPORT_PATH = '/drill';
 
+const WAIT = 'start the drill when "outpost-dns status" says ready: in a drill no address is learned';
+
 const startBody = z.strictObject({ forMs: z.number() });
 const noBody = z.strictObject({});
 
-/** Each answers with the report as it then is. */
-export function drillRoutes(drill: DrillControl): readonly ControlRoute[] {
+/**
+ * Each answers with the report as it then is. `notReady`: why endpoints cannot be answered now. During a drill nothing could
+ * learn their addresses, so that their clients would have no answer until its end.
+ */
+export function drillRoutes(
+  drill: DrillControl,
+  notReady: () => Promise<readonly string[]>,
+): readonly ControlRoute[] {
   return [
-    controlRoute('POST', DRILL_START, startBody, ({ forMs }) => start(drill, forMs)),
+    controlRoute('POST', DRILL_START, startBody, async ({ forMs }) => {
+      const [reason] = await notReady();
+      return reason === undefined ? start(drill, forMs) : new ControlRefusal(409, reason, WAIT);
+    }),
     controlRoute('POST', DRILL_STOP, noBody, () => stop(drill)),
     controlRoute('GET', DRILL_REPORT_PATH, noBody, () => drill.summary()),
   ];

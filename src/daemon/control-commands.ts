@@ -15,13 +15,14 @@ import { asIfCut } from './as-if-cut.ts';
 import { explainName } from './explain.ts';
 import type { DaemonParts } from './parts.ts';
 import type { Rooms } from './rooms.ts';
+import { notReady } from './server-report.ts';
 
 export function controlRoutes(
   parts: Pick<DaemonParts, 'pause' | 'clock'>,
   rooms: Rooms,
 ): readonly ControlRoute[] {
   return [
-    ...drillRoutes(rooms.drill),
+    ...drillRoutes(rooms.drill, () => notReadyNow(parts, rooms)),
     ...pinRoutes(pinControl(rooms)),
     ...flushRoutes(flushControl(parts, rooms)),
     ...asIfCutRoutes(() => rehearseCut(parts, rooms)),
@@ -31,6 +32,14 @@ export function controlRoutes(
       explain: (name, qtype) => explainName(rooms, name, qtype),
     }),
   ];
+}
+
+/** A snapshot of a cluster takes some 100 microseconds. */
+const CLUSTERS_PER_TURN = 2;
+
+async function notReadyNow({ pause }: Pick<DaemonParts, 'pause'>, { plane, serving }: Rooms) {
+  const { clusters } = await inSlices(plane.snapshotting(), pause, CLUSTERS_PER_TURN);
+  return notReady(clusters, serving.current.records);
 }
 
 /** A rehearsal takes some tens of microseconds. */

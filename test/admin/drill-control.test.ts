@@ -11,9 +11,12 @@ import { virtualDrill } from '../drill/virtual-drill.ts';
 import { ask, control } from './control-fixture.ts';
 
 /** The real drill behind the real routes. */
-async function setUp(t: Parameters<typeof control>[0]) {
+async function setUp(t: Parameters<typeof control>[0], notReady: readonly string[] = []) {
   const { drill, time } = virtualDrill();
-  const { path } = await control(t, drillRoutes(drill));
+  const { path } = await control(
+    t,
+    drillRoutes(drill, async () => notReady),
+  );
   return { time, drill, path };
 }
 
@@ -53,6 +56,15 @@ t.test('a drill is started, told of and stopped; each answer is the report as it
   });
   t.notOk(drill.isRunning);
   t.match(await ask(path, 'GET', DRILL_REPORT_PATH), { json: { state: 'ended', ranMs: 60_000 } });
+});
+
+t.test('no drill begins while an endpoint has no address: in a drill it could not learn one', async (t) => {
+  const { drill, path } = await setUp(t, ['endpoint "abc.example": no address is known yet']);
+  t.match(await ask(path, 'POST', DRILL_START, '{"forMs":1800000}'), {
+    status: 409,
+    json: { error: 'endpoint "abc.example": no address is known yet', fix: /says ready/ },
+  });
+  t.notOk(drill.isRunning);
 });
 
 t.test('what makes no sense is refused, and changes nothing', async (t) => {

@@ -15,7 +15,10 @@ import { writeConfig } from './state-files.ts';
 /** The real drill with the real control socket, in a state directory of its own. */
 async function serve(t: Parameters<typeof control>[0]) {
   const { drill, time } = virtualDrill();
-  const { path, server } = await control(t, drillRoutes(drill));
+  const { path, server } = await control(
+    t,
+    drillRoutes(drill, async () => []),
+  );
   return { time, drill, server, path, state: dirname(path) };
 }
 
