@@ -67,6 +67,7 @@ export const arrivals: LabCheck = {
       await lab.step(`${subject.name}: ${addresses.join(' and ')}, added later, are answered`, () =>
         comeAndGo(lab, host, subject.name, addresses, join(room, `client-${at}`)),
       );
+      if (subject.listen !== undefined) await plugIn(lab, lan, at, `10.0.9.${70 + at}`);
       if (!subject.hasAllOfLoopback) continue;
       await lab.step(`${subject.name}: 127.0.0.9 is answered over UDP and TCP`, async () => {
         for (const transport of ['+notcp', '+tcp']) await isAnswered(host, '127.0.0.9', transport);
@@ -156,6 +157,27 @@ async function comeAndGo(
       detected === undefined ? '' : `, ${since(detected)} after the end of duplicate address detection`;
     lab.note(`${name}: ${address} answered ${since(first)} after its arrival${more}`);
   }
+}
+
+/**
+ * An address that the host has before its cable is plugged in: Node lists it only with the carrier, and no address changes then.
+ * With IPv6 a link-local address would come.
+ */
+async function plugIn(lab: Lab, lan: Lan, at: number, address: string): Promise<void> {
+  const host = lan.hosts[at];
+  assert.ok(host !== undefined);
+  await must(host.within(['sh', '-c', `echo 1 >/proc/sys/net/ipv6/conf/${INTERFACE}/disable_ipv6`]));
+  await lan.setCable(at, 'down');
+  await must(['ip', '-n', host.name, 'address', 'add', `${address}/24`, 'dev', INTERFACE]);
+  await sleep(500);
+  await lab.step(`${address}, there before the cable is plugged in, is answered`, async () => {
+    const startedMs = performance.now();
+    await lan.setCable(at, 'up');
+    await isAnswered(host, address, '+notcp');
+    lab.note(
+      `answered ${(performance.now() - startedMs).toFixed(0)} ms after the cable (looked at every 50 ms)`,
+    );
+  });
 }
 
 async function isAnswered(host: Namespace, address: string, transport: string): Promise<void> {

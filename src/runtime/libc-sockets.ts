@@ -34,6 +34,7 @@ const F_DUPFD_CLOEXEC = 1030;
 // netlink(7), rtnetlink(7)
 const AF_NETLINK = 16;
 const NETLINK_ROUTE = 0;
+const RTMGRP_LINK = 0x1;
 const RTMGRP_IPV4_IFADDR = 0x10;
 const RTMGRP_IPV6_IFADDR = 0x100;
 const NEWS_OCTETS = 16_384;
@@ -107,7 +108,10 @@ export function duplicate({ calls, errno }: Contact, fd: number): number {
   return copy;
 }
 
-/** The news say only that something has changed: a caller that wants to know what changed lists the addresses. */
+/**
+ * Carriers count too: Node lists no address of an interface without a carrier, and one that comes or goes changes no address.
+ * The news say only that something has changed: a caller that wants to know what changed lists the addresses.
+ */
 export function watchHostAddresses(
   { calls, errno }: Contact,
   watch: Libc['watch'],
@@ -116,7 +120,7 @@ export function watchHostAddresses(
   const fd = calls.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (fd < 0) throw systemError('socket', errno());
   // sockaddr_nl: family, padding, port 0 for one that the kernel chooses, groups
-  const name = new Uint32Array([AF_NETLINK, 0, RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR]);
+  const name = new Uint32Array([AF_NETLINK, 0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR]);
   const news = new Uint8Array(NEWS_OCTETS);
   const read = (): void => {
     let heard = 0;

@@ -2,9 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { constants, tmpdir } from 'node:os';
+import { constants, networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { BATCH, type Libc, NAME_OCTETS, socketName } from '../../src/runtime/datagrams.ts';
@@ -276,6 +276,23 @@ function suite(libc: Libc): void {
     changes = 0;
     ip('del');
     await until('it told of the end of it', () => changes > 0);
+  });
+
+  t.test('the kernel tells of a cable that is plugged in: addresses count from then on', async (t) => {
+    const ip = (words: string) => spawnSync('ip', words.split(' ')).status === 0;
+    if (process.getuid?.() !== 0 || !ip('link add odt0 type veth peer name odt1'))
+      return t.comment('not root: not tried');
+    t.teardown(() => ip('link delete odt0'));
+    // with IPv6 a link-local address would come, which is told anyway
+    const ipv6 = '/proc/sys/net/ipv6/conf/odt0/disable_ipv6';
+    if (existsSync(ipv6)) writeFileSync(ipv6, '1');
+    t.ok(ip('address add 127.77.0.2/32 dev odt0') && ip('link set odt0 up'));
+    const hasAddress = () => networkInterfaces()['odt0'] !== undefined;
+    t.notOk(hasAddress(), 'without a carrier Node lists no address');
+    let changes = 0;
+    using _watch = libc.watchHostAddresses(() => changes++);
+    t.ok(ip('link set odt1 up'));
+    await until('it told of the carrier', () => changes > 0 && hasAddress());
   });
 
   t.test('what cannot be opened says why', async (t) => {

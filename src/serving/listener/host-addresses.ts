@@ -16,7 +16,7 @@ export interface HostAddressesContext {
   readonly log: Log;
   /** `os.networkInterfaces`. */
   readonly interfaces: () => HostInterfaces;
-  /** Calls after every change of an address; throws where the kernel does not tell. Absent where C cannot be called. */
+  /** Calls after every change of an address or a carrier; throws where the kernel does not tell. Absent where C cannot be called. */
   readonly watchHostAddresses?: (onChange: () => void) => Disposable;
 }
 
@@ -28,6 +28,9 @@ const POLL_MS = 1_000;
 const POLL_SHARE = 1_000;
 /** Many changes at one moment are followed together. */
 const SETTLE_MS = 10;
+/** Changes that never end, on a host with thousands of addresses, get a twentieth of the time; this is the longest wait. */
+const EVENT_SHARE = 20;
+const LONGEST_SETTLE_MS = 500;
 
 export class HostAddresses {
   readonly #context: HostAddressesContext;
@@ -36,6 +39,8 @@ export class HostAddresses {
   /** Whether the kernel tells; undefined until it was asked. */
   #hasEvents: boolean | undefined;
   #next: Disposable | undefined;
+  #nextMs = 0;
+  #tookMs = 0;
   #isFollowing = false;
   /** Whether the host listed its interfaces the last time; a failure is logged once. */
   #isListing = true;
@@ -88,7 +93,9 @@ export class HostAddresses {
   #openWatch(): Disposable | undefined {
     if (this.#hasEvents === false) return undefined;
     try {
-      const watch = this.#context.watchHostAddresses?.(() => this.#later(SETTLE_MS));
+      const watch = this.#context.watchHostAddresses?.(() =>
+        this.#later(Math.min(LONGEST_SETTLE_MS, Math.max(SETTLE_MS, this.#tookMs * EVENT_SHARE))),
+      );
       this.#hasEvents = watch !== undefined;
       return watch;
     } catch (error) {
@@ -98,9 +105,13 @@ export class HostAddresses {
     }
   }
 
+  /** Follows after `ms`, or sooner: a change that comes meanwhile puts nothing off. */
   #later(ms: number): void {
     if (!this.#isFollowing) return;
+    const dueMs = this.#context.clock.monotonicMs() + ms;
+    if (this.#next !== undefined && this.#nextMs <= dueMs) return;
     this.#next?.[Symbol.dispose]();
+    this.#nextMs = dueMs;
     this.#next = this.#context.timers.after(ms, () => {
       inBackground('listeners', () => this.#run());
     });
@@ -111,11 +122,10 @@ export class HostAddresses {
     const startedMs = clock.monotonicMs();
     this.#next = undefined;
     await this.#follow();
+    this.#tookMs = clock.monotonicMs() - startedMs;
     // an event came meanwhile, or nothing is followed any more
     if (this.#next !== undefined) return;
-    const tookMs = clock.monotonicMs() - startedMs;
-    this.#later(
-      this.#hasEvents === true ? RETRY_MS : Math.min(RETRY_MS, Math.max(POLL_MS, tookMs * POLL_SHARE)),
-    );
+    const pollMs = Math.min(RETRY_MS, Math.max(POLL_MS, this.#tookMs * POLL_SHARE));
+    this.#later(this.#hasEvents === true ? RETRY_MS : pollMs);
   }
 }

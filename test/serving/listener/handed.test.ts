@@ -281,6 +281,18 @@ function suite(libc: Libc): void {
     },
   );
 
+  t.test('changes that never end put nothing off', async (t) => {
+    const time = new VirtualTime();
+    const { listeners, state, bound } = room(t, { kind: 'plain', time });
+    await listeners.start([{ address: '0.0.0.0', port: 0 }]);
+    state.host = hostWith({ lo: ['127.0.0.1'], eth0: ['127.0.0.2', '127.0.0.3'] });
+    for (let at = 0; at < 10; at++) {
+      state.changed();
+      await time.advance(5);
+    }
+    await eventually(() => bound().includes('127.0.0.3'), 'the new address is bound');
+  });
+
   t.test('usable: not by loopback alone, unless that is all that was asked for', async (t) => {
     const loopbackOnly = hostWith({ lo: ['127.0.0.1', '::1'], eth0: ['fe80::1'] });
     const time = new VirtualTime();
