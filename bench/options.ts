@@ -50,6 +50,7 @@ export const USAGE = `usage: npm run bench -- [options]
   --minutes N         minutes of load in the row flood, 10 or more for figures to show (default 1)
   --peers LIST        of ${PEERS.join(', ')}; or all, or none (default ${USUAL_PEERS.join(',')})
   --only LIST         rows: ${ROWS.map(({ name }) => name).join(', ')} (default: all of them)
+  --only restart      queries lost in restarts under systemd, in minutes: as root, with debootstrap and systemd-container, and without other rows
   --bundled           measure what npm run build made, instead of the source
   --against DIRECTORY another tree of outpost-dns as one more peer, such as a git worktree of an older commit
   --listener WORD     UDP listener of outpost-dns: ${LISTENERS.join(', ')} (default auto)
@@ -62,12 +63,15 @@ export const USAGE = `usage: npm run bench -- [options]
 export type ParsedOptions =
   | { readonly kind: 'options'; readonly options: BenchOptions }
   | { readonly kind: 'help' }
+  /** The row `restart`, which has a machine and a table of its own. */
+  | { readonly kind: 'restart' }
   | { readonly kind: 'wrong'; readonly problem: string };
 
 export function parseOptions(args: readonly string[]): ParsedOptions {
   try {
     const { values } = parseArgs({ args: [...args], options: DECLARED, allowPositionals: false });
     if (values.help === true) return { kind: 'help' };
+    if (values.only === 'restart') return { kind: 'restart' };
     const [serverCore, loadCore] = cores(values.cores);
     const options = {
       rounds: count('rounds', values.rounds),

@@ -38,6 +38,7 @@ async function main(): Promise<number> {
   const parsed = parseOptions(process.argv.slice(2));
   if (parsed.kind === 'help') return tell(USAGE, 0);
   if (parsed.kind === 'wrong') return tell(`${parsed.problem}\n\n${USAGE}`, 2);
+  if (parsed.kind === 'restart') return await runRestarts();
   const { options } = parsed;
   const obstacle = obstacleTo(options);
   if (obstacle !== undefined) return tell(`the bench cannot run: ${obstacle}\n`, 1);
@@ -51,6 +52,14 @@ async function main(): Promise<number> {
   // the processor time of the bench itself belongs to the load, not to the server
   spawnSync('taskset', ['-acp', String(options.loadCore), String(process.pid)]);
   return await Promise.race([runBench(options, directory, processes), untilInterrupted()]);
+}
+
+async function runRestarts(): Promise<number> {
+  // the lab ends its processes on a signal in its own way
+  const { measureRestarts, obstacleToRestarts } = await import('./restart.ts');
+  const obstacle = obstacleToRestarts();
+  if (obstacle !== undefined) return tell(`the bench cannot run: ${obstacle}\n`, 1);
+  return tell(await measureRestarts(), 0);
 }
 
 function untilInterrupted(): Promise<number> {

@@ -1,10 +1,9 @@
 /** The pages for operators on a Debian that boots: the unit with its real user, capabilities and filters, under a real systemd. */
-import { spawnSync } from 'node:child_process';
-import { appendFile, chmod, copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { boot, runAtBoot } from './booted-machine.ts';
 import type { Lab, LabCheck } from './check.ts';
-import { atTheEnd, Background, must } from './commands.ts';
+import { must } from './commands.ts';
 import { fencedBlocks } from './markdown.ts';
 import { PACKAGE_TOOLS, root } from './workshop.ts';
 
@@ -17,7 +16,7 @@ export const systemdBoot: LabCheck = {
   tools: ['debootstrap', 'systemd-nspawn', 'git', 'ip', ...PACKAGE_TOOLS],
   async run(lab) {
     const machine = await prepareMachine(lab);
-    const results = await boot(machine);
+    const results = await boot(machine, BOOT_DEADLINE_MS);
     for (const line of results.split('\n').filter((text) => text !== '')) {
       const [, verdict, text] = /^(ok|not ok|note|done) ?(.*)$/.exec(line) ?? [];
       if (verdict === 'note') lab.note(text ?? '');
@@ -55,26 +54,7 @@ async function prepareMachine(lab: Lab): Promise<string> {
   await must(['cp', '-a', join(import.meta.dirname, 'restart'), join(machine, 'lab', 'restart')]);
   await writeFile(join(machine, 'lab', 'restart', 'package.json'), '{ "type": "module" }\n');
   await copyFile(join(import.meta.dirname, 'boot-checks.sh'), join(machine, 'lab', 'checks.sh'));
-  await chmod(join(machine, 'lab', 'checks.sh'), 0o755);
-  const units = join(machine, 'etc', 'systemd', 'system');
-  await writeFile(
-    join(units, 'lab.service'),
-    `[Unit]
-After=multi-user.target
-[Service]
-Type=oneshot
-WorkingDirectory=/root
-ExecStart=/lab/checks.sh
-ExecStopPost=/bin/systemctl --no-block poweroff
-`,
-  );
-  await mkdir(join(units, 'default.target.wants'), { recursive: true });
-  await must([
-    'ln',
-    '-s',
-    '/etc/systemd/system/lab.service',
-    join(units, 'default.target.wants', 'lab.service'),
-  ]);
+  await runAtBoot(machine);
   return machine;
 }
 
@@ -110,33 +90,4 @@ async function writeBlocks(page: string, folder: string): Promise<void> {
   }
   for (const [heading, text] of texts)
     await writeFile(join(folder, `${page}-${heading.replaceAll(' ', '-')}.sh`), text);
-}
-
-/** Boots the machine and waits until it turns itself off; resolves with the output of its checks. */
-async function boot(machine: string): Promise<string> {
-  // systemd-nspawn wants to share mounts through here, which works only where it is a mount of its own
-  const shared = '/run/systemd/nspawn';
-  await mkdir(shared, { recursive: true });
-  await must(['mount', '-t', 'tmpfs', 'tmpfs', shared]);
-  const unmount = () => void spawnSync('umount', ['--lazy', shared]);
-  const release = atTheEnd(unmount);
-  try {
-    await using container = new Background([
-      'systemd-nspawn',
-      '--quiet',
-      `--directory=${machine}`,
-      '--private-network',
-      '--register=no',
-      '--keep-unit',
-      '--boot',
-    ]);
-    for (const deadline = performance.now() + BOOT_DEADLINE_MS; !container.hasEnded; await sleep(200))
-      if (performance.now() > deadline) break;
-    const results = await readFile(join(machine, 'lab', 'results'), 'utf8').catch(() => '');
-    if (results === '') throw new Error(`no check ran at boot:\n${container.output.slice(-4000)}`);
-    return results;
-  } finally {
-    release();
-    unmount();
-  }
 }

@@ -26,6 +26,7 @@ import {
   readThreadNames,
 } from '../bench/process-figures.ts';
 import { cachedName, newName } from '../bench/query-files.ts';
+import { restartTable } from '../bench/restart.ts';
 import { ROWS } from '../bench/rows.ts';
 import { median, medianOfRatios, percentile, ratioOfMedians, slope } from '../bench/statistics.ts';
 import { composeNotes, composeTable } from '../bench/table.ts';
@@ -340,4 +341,23 @@ t.test('what is missing is said in a sentence', { skip: obstacle ?? false }, asy
   );
   t.equal(status, 1);
   t.match(stderr, /^the bench cannot run: cores 4095 and 0 are needed/);
+});
+
+t.test('the row restart: a table of its own, ours first, and ratios of the longest waits', async (t) => {
+  t.match(parseOptions(['--only', 'restart']), { kind: 'restart' });
+  t.match(
+    parseOptions(['--only', 'restart,endpoint']),
+    { kind: 'wrong' },
+    'it shares no machine with other rows',
+  );
+  const samples = (lost: number, longestMs: number) =>
+    [1, 2, 3].map(() => ({ asked: 1000, lost, longestMs }));
+  const table = restartTable([
+    { name: 'outpost-dns', samples: samples(0, 300) },
+    { name: 'Unbound', samples: samples(40, 600) },
+    { name: 'BIND', samples: [] },
+  ]);
+  t.match(table, '| outpost-dns | 0 of 3000 | 0 | 300 | 300 |');
+  t.match(table, '| Unbound | 120 of 3000 | 40 | 600 (0.50) | 600 |');
+  t.match(table, '| BIND | failed |');
 });

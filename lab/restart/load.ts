@@ -101,6 +101,13 @@ export class Load {
     throw new Error(`no query was answered within ${PATIENCE_MS / 1000} s`);
   }
 
+  /** Resolves once every TCP client has an answer over the connection that it has now. */
+  async untilTcpAnswered(): Promise<void> {
+    for (const deadline = performance.now() + PATIENCE_MS; performance.now() < deadline; await sleep(5))
+      if (this.tcp.every(({ isAnswered }) => isAnswered)) return;
+    throw new Error(`a TCP client had no answer within ${PATIENCE_MS / 1000} s`);
+  }
+
   /** Asks no more, and waits for the last answers. */
   async end(): Promise<void> {
     clearInterval(this.#ticking);
@@ -181,6 +188,8 @@ class TcpClient {
   /** Connections that were opened in place of an ended one, and ended without an answer: the client had to try again. */
   failedRetries = 0;
   answers = 0;
+  /** Whether there was an answer over the present connection. */
+  isAnswered = false;
   longestMs = 0;
   /** When the query at hand was first asked. */
   #askedMs: number | undefined;
@@ -202,19 +211,20 @@ class TcpClient {
 
   #connect(isFirst: boolean): void {
     const { server, port } = this.#options;
-    let answers = 0;
+    this.isAnswered = false;
     const stream = connect({ host: server, port, localAddress: this.#address });
     this.#stream = stream;
     stream.on('error', () => undefined);
     stream.on('data', (chunk: Buffer) => {
       if (chunk.length < 14 || !isAnswer(chunk.subarray(2))) return;
-      answers += 1;
+      this.isAnswered = true;
       this.#answered();
     });
     stream.on('close', () => {
       if (this.#isOver) return;
       this.reconnects += 1;
-      if (!isFirst && answers === 0) this.failedRetries += 1;
+      if (!isFirst && !this.isAnswered) this.failedRetries += 1;
+      this.isAnswered = false;
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#connect(false), RECONNECT_AFTER_MS);
     });

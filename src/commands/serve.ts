@@ -10,6 +10,7 @@ import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
 import { inBackground, logBackgroundFailures, noteFailure } from '../runtime/background.ts';
 import { systemClock, watchSuspends } from '../runtime/clock.ts';
 import { takeHandedSockets } from '../runtime/handed-sockets.ts';
+import { openOutlivingFile } from '../runtime/outliving-file.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { connectServiceManager, type ServiceManager } from '../runtime/service-manager.ts';
 import { catchSignals, type Signals } from '../runtime/signals.ts';
@@ -61,6 +62,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     setLogLevel: processLog.setLevel,
     interfaces: networkInterfaces,
     handed: (libc) => takeHandedSockets(process.env, process.pid, libc),
+    outliving: (name, mostOctets) => openOutlivingFile(process.env, name, mostOctets),
     hostName: hostname(),
     version,
     runtime: `node ${process.versions.node}`,

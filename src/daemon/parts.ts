@@ -8,6 +8,7 @@ import type { AskOutpost } from '../refresh/outpost-watch.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Libc } from '../runtime/datagrams.ts';
 import type { HandedSockets } from '../runtime/handed-sockets.ts';
+import type { OpenedOutliving } from '../runtime/outliving-file.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Pause } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
@@ -32,6 +33,8 @@ export interface DaemonParts {
   readonly interfaces: () => HostInterfaces;
   /** Takes the sockets that the service manager handed over; called once. */
   readonly handed?: (libc: Libc | undefined) => HandedSockets;
+  /** Opens a file that outlives this process, of which at most `mostOctets` are read. */
+  readonly outliving?: (name: string, mostOctets: number) => OpenedOutliving;
   /** The parts that cross the link; a test passes its own parts in place of sockets and the SDK. */
   readonly network?: NetworkParts;
   /** `os.hostname()`: a browser may ask for the pages by it. */

@@ -15,6 +15,7 @@ import { LISTENER_MESSAGES } from '../serving/listener/listener-messages.ts';
 import { Listeners } from '../serving/listener/listeners.ts';
 import { RateLimit } from '../serving/listener/rate-limit.ts';
 import { ServerCookies } from '../serving/listener/server-cookies.ts';
+import { TAKEN_FILE_OCTETS, TakenQueries } from '../serving/listener/taken-queries.ts';
 import { TcpSlots } from '../serving/listener/tcp.ts';
 import { DisconnectedRules } from '../serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../serving/local-zones/local-zones.ts';
@@ -90,13 +91,17 @@ export function buildServingRooms(parts: DaemonParts, around: Around) {
   return { serving, forwarder, resolver, rehearsal, failedNames, isLinkCut, intake, slots, listeners };
 }
 
-function listening({ handed, log }: DaemonParts, { libc, datagrams }: ChosenCalls) {
+function listening({ handed, outliving, clock, log }: DaemonParts, { libc, datagrams }: ChosenCalls) {
   const { sockets, faults } = handed?.(libc) ?? { sockets: [], faults: [] };
   for (const fault of faults) LISTENER_MESSAGES.handedUnusable(log, { fault });
+  // a plain listener keeps none: it takes datagrams before it is asked
+  const opened = datagrams && outliving?.('taken-queries', TAKEN_FILE_OCTETS);
+  if (opened?.kind === 'failed') LISTENER_MESSAGES.takenNotKept(log, { detail: opened.detail });
   return {
     createUdp: udpListeners(datagrams),
     hasPacketInfo: datagrams !== undefined,
     handed: new HandedListenSockets(sockets, libc?.duplicate),
+    ...(opened?.kind === 'open' ? { taken: new TakenQueries(opened.file, clock, log) } : {}),
     ...(libc === undefined ? {} : { watchHostAddresses: libc.watchHostAddresses }),
   };
 }

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import t, { type Test } from 'tap';
 import { TcpFramer } from '../../src/protocol/wire/tcp-framing.ts';
 import { loadDatagramCalls } from '../../src/runtime/libc.ts';
-import { until } from '../helpers/patience.ts';
+import { pause, until } from '../helpers/patience.ts';
 import { holdSockets } from '../serving/listener/held-sockets.ts';
 import { queryOf } from '../serving/resolver/messages.ts';
 import { keepState, keptRecord } from './kept-state.ts';
@@ -23,8 +23,8 @@ function udpClient(t: Test, port: number) {
   t.teardown(() => socket.close());
   const heard = new Set<number>();
   socket.on('message', (message) => heard.add(message.readUInt16BE(0)));
-  const ask = (id: number): void => {
-    const query = queryOf({ name: ENDPOINT });
+  const ask = (id: number, name = ENDPOINT): void => {
+    const query = queryOf({ name });
     query.writeUInt16BE(id, 0);
     socket.send(query, port, '127.0.0.1');
   };
@@ -85,6 +85,42 @@ for (const [what, listen, environment, signals] of [
     }
   });
 }
+
+t.test('a query that waits for an upstream when the process is killed is answered by the next', async (t) => {
+  if (calls.kind !== 'available') {
+    t.pass('the test itself needs C to hold sockets');
+    return;
+  }
+  const site = await Site.open(t);
+  const { dnsPort } = site.ports;
+  site.configure({ listen: { dns: [`127.0.0.1:${dnsPort}`] } });
+  await keepState(site.stateDirectory, [keptRecord()]);
+  const { sockets } = await holdSockets(t, calls.libc, '127.0.0.1', { wanted: dnsPort });
+  const descriptors = sockets.map(({ fd }) => fd);
+  const environment = { RUNTIME_DIRECTORY: site.directory };
+  const client = udpClient(t, dnsPort);
+  // five seconds after it was asked a query is too old: a machine that stands still gets more rounds
+  for (let round = 1; round <= 5; round++) {
+    site.sandbox.faults.clear('dns');
+    const first = site.startWithSockets(descriptors, environment);
+    client.ask(round);
+    await until('the first process answers', () => client.heard.has(round));
+    site.sandbox.faults.add({ service: 'dns', kind: 'drop' });
+    const waiting = Array.from({ length: 20 }, (_, at) => 1000 * round + at);
+    for (const id of waiting) client.ask(id, `slow-${id}.example.com`);
+    await until('they wait', async () => (await first.status()).queries.pending >= waiting.length);
+    const unanswered = waiting.filter((id) => !client.heard.has(id));
+    await first.kill('SIGKILL');
+    site.sandbox.faults.clear('dns');
+    const second = site.startWithSockets(descriptors, environment);
+    client.ask(100 + round, `new-${round}.example.com`);
+    await until('the second process forwards', () => client.heard.has(100 + round));
+    await pause(500);
+    await second.kill('SIGKILL');
+    if (unanswered.length > 0 && unanswered.every((id) => client.heard.has(id))) return;
+  }
+  t.fail('in none of five rounds');
+});
 
 /** Sockets of a process without close-on-exec, standard streams aside. */
 function inherited(pid: number): readonly string[] {

@@ -81,6 +81,12 @@ export const LISTENER_MESSAGES = messages({
     fields: { err: 'the error', faults: 'such failures so far' },
     fix: 'report the line: that query got SERVFAIL, others are not affected',
   },
+  takenNotKept: {
+    level: 'warn',
+    text: 'queries that wait for an upstream are not kept for the next process',
+    fields: { detail: 'why not' },
+    fix: 'correct `RuntimeDirectory=` of the service, or make room under /run; only a crash loses these queries',
+  },
   receiveFailed: {
     level: 'debug',
     text: 'receiving over udp failed',

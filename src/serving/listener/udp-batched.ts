@@ -3,7 +3,8 @@
  * with one call. Replies that come later are sent together, at the end of the turn of the loop that brought them.
  *
  * Under light load each datagram stays in the socket until its reply is sent. So a process that is killed in between loses no
- * query where the service manager holds the socket: the next process finds the query there, and answers it.
+ * query where the service manager holds the socket: the next process finds the query there, and answers it. A query that waits
+ * for an upstream cannot stay in the socket, before the queries that come after it: taken-queries.ts keeps it.
  *
  * A socket on a wildcard gets the address that each datagram was sent to, and the reply leaves from that address (RFC 2181
  * section 4.1). So a wildcard is one socket, whatever addresses the host has and gets.
@@ -11,15 +12,8 @@
 import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
-import { isWildcard } from '../../protocol/words/address-text.ts';
-import {
-  BATCH,
-  type DatagramBatch,
-  INFO_WORDS,
-  type Libc,
-  NAME_OCTETS,
-  NAME_WORDS,
-} from '../../runtime/datagrams.ts';
+import { isWildcard, socketText } from '../../protocol/words/address-text.ts';
+import { BATCH, type DatagramBatch, INFO_WORDS, type Libc, NAME_WORDS } from '../../runtime/datagrams.ts';
 import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
 import { parseClientAddress } from './clients.ts';
@@ -27,6 +21,8 @@ import type { ListenAddress } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import {
   Drain,
+  LIGHT_DATAGRAMS,
+  LightLoad,
   SOCKET_BUFFER_OCTETS,
   type UdpListener,
   type UdpListenerContext,
@@ -38,13 +34,6 @@ const SLOT_OCTETS = 4096;
 
 /** Datagrams taken in one turn of the loop: about a millisecond, then upstreams' replies and other work have their turn. */
 const TURN_BUDGET = 256;
-
-/**
- * Up to this many datagrams in this time the load is light: 10,000 queries per second. Each then costs two calls more, some 1 us.
- * Above it they would be more than 3 % of the processor time of a query.
- */
-const LIGHT_DATAGRAMS = 100;
-const LIGHT_WINDOW_MS = 10;
 
 /** Clients that are kept to be used again, of each socket: as many queries wait at a time where thousands come in a second. */
 const MOST_FREE = 512;
@@ -98,14 +87,12 @@ export class BatchedUdpListener implements UdpListener {
   readonly #free: Waiting[] = [];
   /** When the batch at hand was received. */
   #nowMs = 0;
-  /**
-   * Whether a datagram stays in the socket until it is answered. Not at the start: the first batch is taken at once. A query
-   * that ends the process, which no query should, then cannot end the next process too.
-   */
-  #isLight = false;
-  #windowMs = Number.NEGATIVE_INFINITY;
-  /** Datagrams since `#windowMs`. */
-  #inWindow = 0;
+  /** Under light load a datagram stays in the socket until it is answered. */
+  readonly #load = new LightLoad();
+  /** The listening address in the words of `TakenQueries`. */
+  #addressText = new Uint8Array(0);
+  /** Slots of `TakenQueries` whose replies are laid in the slots of the batch. */
+  #kept: number[] = [];
   #closed: Promise<void> | undefined;
 
   constructor(
@@ -137,6 +124,7 @@ export class BatchedUdpListener implements UdpListener {
       const { fd, port } = this.#openSocket();
       this.#address = { address, port };
       this.#open = { fd, ...buffers, buffers, watch: this.#watch(fd) };
+      this.#answerLeft();
     } catch (error) {
       this.#closed = Promise.resolve();
       throw error;
@@ -188,9 +176,9 @@ export class BatchedUdpListener implements UdpListener {
     const open = this.#open;
     if (open === undefined || this.#drain.isClosing) return;
     let taken = 0;
-    for (let count = 1; this.#isLight && count === 1 && taken < LIGHT_DATAGRAMS; taken += count)
+    for (let count = 1; this.#load.isLight && count === 1 && taken < LIGHT_DATAGRAMS; taken += count)
       count = this.#answerThenTake(open);
-    if (this.#isLight) return;
+    if (this.#load.isLight) return;
     for (let count = BATCH; count === BATCH && taken < TURN_BUDGET; taken += count) {
       count = open.received.receive(open.fd);
       this.#received(count);
@@ -216,36 +204,58 @@ export class BatchedUdpListener implements UdpListener {
   /** Notes the time of a call that received, its failure, and whether the load is light. */
   #received(count: number): void {
     this.#nowMs = this.#context.clock.monotonicMs();
-    if (count < 0) {
-      this.#receiveFailed(count);
-      return;
-    }
-    if (this.#nowMs - this.#windowMs >= LIGHT_WINDOW_MS) {
-      this.#isLight = this.#inWindow < LIGHT_DATAGRAMS;
-      this.#windowMs = this.#nowMs;
-      this.#inWindow = 0;
-    }
-    this.#inWindow += count;
-    if (this.#inWindow >= LIGHT_DATAGRAMS) this.#isLight = false;
+    if (count < 0) this.#receiveFailed(count);
+    else this.#load.note(count, this.#nowMs);
+  }
+
+  /** Answers what a process before this one was asked and did not answer. */
+  #answerLeft(): void {
+    const text = socketText(this.#address);
+    this.#addressText = new Uint8Array(Buffer.from(text));
+    const left = this.#context.taken?.takeLeft(text) ?? [];
+    if (left.length === 0) return;
+    setImmediate(() => {
+      this.#nowMs = this.#context.clock.monotonicMs();
+      for (const { octets, name, info } of left) {
+        const names = { octets: name, words: new Uint32Array(name.buffer) };
+        const infoAt = info === undefined ? -1 : 0;
+        this.#answer(octets, 0, octets.length, names.octets, names.words, 0, info ?? names.words, infoAt);
+      }
+      this.#flush();
+    });
   }
 
   #answerSlot(received: DatagramBatch, slot: number): void {
-    const { intake } = this.#context;
+    const { slots, names, nameWords, infoWords } = received;
     const infoAt = this.#hasInfo ? received.infoAt(slot) : -1;
-    if (infoAt >= 0 && !this.#isServed(received.infoWords, infoAt)) return;
+    const start = slot * SLOT_OCTETS;
+    const end = start + received.lengthOf(slot);
+    this.#answer(slots, start, end, names, nameWords, slot * NAME_WORDS, infoWords, infoAt);
+  }
+
+  /** Answers the query in `octets` of the client in `names`, as octets and as words, from `nameAt` of the words on. */
+  #answer(
+    octets: Uint8Array,
+    start: number,
+    end: number,
+    names: Uint8Array,
+    nameWords: Uint32Array,
+    nameAt: number,
+    infoWords: Uint32Array,
+    infoAt: number,
+  ): void {
+    const { intake } = this.#context;
+    if (infoAt >= 0 && !this.#isServed(infoWords, infoAt)) return;
     const replies = this.#space();
     if (replies === undefined) return;
-    const { slots, names } = received;
-    const nameAt = slot * NAME_OCTETS;
+    const at = nameAt * 4;
     const { turn } = intake;
-    const port = ((names[nameAt + 2] ?? 0) << 8) | (names[nameAt + 3] ?? 0);
-    turn.from('udp', names, nameAt + this.#addressAt, this.#family, port, this.#nowMs);
+    const port = ((names[at + 2] ?? 0) << 8) | (names[at + 3] ?? 0);
+    turn.from('udp', names, at + this.#addressAt, this.#family, port, this.#nowMs);
     turn.into(replies.slots, this.#laid * EDNS_UDP_OCTETS);
-    const start = slot * SLOT_OCTETS;
-    const length = intake.receive(slots, start, start + received.lengthOf(slot));
-    if (length === PENDING) this.#answerLater(received, slot, infoAt);
-    else if (length > 0)
-      this.#lay(replies, length, received.nameWords, slot * NAME_WORDS, received.infoWords, infoAt);
+    const length = intake.receive(octets, start, end);
+    if (length > 0) this.#lay(replies, length, nameWords, nameAt, infoWords, infoAt);
+    else if (length === PENDING) this.#answerLater(octets, start, end, nameWords, nameAt, infoWords, infoAt);
   }
 
   /** Whether a datagram was sent to an address that is served: not to a broadcast or multicast address, which no reply may leave from. */
@@ -257,19 +267,49 @@ export class BatchedUdpListener implements UdpListener {
     return this.#how.served?.hasWords(words, isFour ? at + 2 : at, this.#family) ?? true;
   }
 
-  #answerLater({ nameWords, infoWords }: DatagramBatch, slot: number, infoAt: number): void {
+  #answerLater(
+    octets: Uint8Array,
+    start: number,
+    end: number,
+    nameWords: Uint32Array,
+    nameAt: number,
+    infoWords: Uint32Array,
+    infoAt: number,
+  ): void {
     const waiting = this.#free.pop() ?? new Waiting((one, message) => this.#answered(one, message));
-    copyWords(nameWords, slot * NAME_WORDS, waiting.client);
+    const { client, info } = waiting;
+    copyWords(nameWords, nameAt, client);
     waiting.hasInfo = infoAt >= 0;
-    if (infoAt >= 0) copyWords(infoWords, infoAt, waiting.info);
+    if (infoAt >= 0) copyWords(infoWords, infoAt, info);
+    const { intake, taken } = this.#context;
+    // a query that a process before this one has left is kept no more: it has no `octets` in the socket's slots
+    waiting.kept =
+      taken === undefined || octets !== this.#open?.received.slots
+        ? -1
+        : taken.keep(
+            this.#addressText,
+            octets,
+            start,
+            end,
+            client,
+            infoAt < 0 ? undefined : info,
+            this.#nowMs,
+          );
     this.#drain.began();
-    this.#context.intake.later(waiting.send);
+    intake.later(waiting.send);
   }
 
   /** The reply of a query that has waited: one message, which the intake gives once. */
   #answered(waiting: Waiting, message: Uint8Array): void {
-    if (message.length > EDNS_UDP_OCTETS) this.#context.intake.counters.add(COUNT.sendTooLarge);
-    else if (message.length > 0 && !this.#drain.isOver) this.#layLater(message, waiting);
+    // after the end of the grace it stays with `taken`, for the next process
+    if (!this.#drain.isOver) {
+      const { intake, taken } = this.#context;
+      if (message.length > EDNS_UDP_OCTETS) intake.counters.add(COUNT.sendTooLarge);
+      else if (message.length > 0) this.#layLater(message, waiting);
+      // not before the reply is sent
+      if (waiting.kept >= 0 && this.#laid > 0) this.#kept.push(waiting.kept);
+      else if (waiting.kept >= 0) taken?.forget(waiting.kept);
+    }
     if (this.#free.length < MOST_FREE) this.#free.push(waiting);
     this.#drain.ended();
   }
@@ -335,6 +375,12 @@ export class BatchedUdpListener implements UdpListener {
       if (taken < 0) this.#context.intake.counters.addSendError(getSystemErrorName(taken));
       sent += Math.max(1, taken);
     }
+    if (this.#kept.length > 0) this.#forgetKept();
+  }
+
+  #forgetKept(): void {
+    for (const slot of this.#kept) this.#context.taken?.forget(slot);
+    this.#kept = [];
   }
 
   #receiveFailed(reason: number): void {
@@ -349,6 +395,8 @@ class Waiting {
   readonly client = new Uint32Array(NAME_WORDS);
   readonly info = new Uint32Array(INFO_WORDS);
   hasInfo = false;
+  /** Its slot in `TakenQueries`, or -1. */
+  kept = -1;
   readonly send: (message: Uint8Array) => void;
 
   constructor(answered: (waiting: Waiting, message: Uint8Array) => void) {

@@ -9,7 +9,9 @@ import {
   NAME_OCTETS,
   socketName,
 } from '../../../src/runtime/datagrams.ts';
+import type { TakenQueries } from '../../../src/serving/listener/taken-queries.ts';
 import { BatchedUdpListener, SharedBatches } from '../../../src/serving/listener/udp-batched.ts';
+import { MemoryFile } from './memory-file.ts';
 import { idOf, makeRig, query, type RigOptions, StubHandler } from './rig.ts';
 
 const { EAGAIN, ENOBUFS, EPERM, ENOMEM } = constants.errno;
@@ -140,9 +142,10 @@ class ScriptedLibc implements Libc {
 
 const standingClock = { monotonicMs: () => 0, wallMs: () => 0 };
 
-async function listening(options: RigOptions = {}) {
+async function listening(options: RigOptions & { readonly taken?: TakenQueries } = {}) {
   const libc = new ScriptedLibc();
-  const rig = makeRig(options);
+  const { taken } = options;
+  const rig = { ...makeRig(options), ...(taken === undefined ? {} : { taken }) };
   const listener = new BatchedUdpListener({ address: '127.0.0.1', port: 53 }, rig, new SharedBatches(libc));
   await listener.start();
   return { libc, listener, counters: rig.intake.counters, rig };
@@ -216,6 +219,55 @@ t.test('under light load a query stays in the socket until its reply is sent', a
   libc.asks(1, 5);
   libc.turn();
   t.equal(libc.waiting.length, 0, 'a reply that cannot be sent is not tried for ever');
+});
+
+t.test(
+  'a query that waits for an upstream is kept until its reply is sent; the next process answers the rest',
+  async (t) => {
+    const file = new MemoryFile();
+    const handler = new StubHandler();
+    const gates: (() => void)[] = [];
+    handler.gate = () => new Promise((resolve) => gates.push(resolve));
+    const before = await listening({ clock: standingClock, handler, taken: file.reopened() });
+    before.libc.asks(1);
+    before.libc.turn(); // the first batch is taken
+    before.libc.asks(3, 10, 'later.test');
+    before.libc.turn();
+    t.equal(before.libc.waiting.length, 0, 'they do not hold up the queries after them');
+    t.equal(gates.length, 3);
+    gates[1]?.();
+    await new Promise((resolve) => setImmediate(resolve));
+    t.same(idsSent(before.libc), [0, 11]);
+
+    // killed here
+    const quick = new StubHandler();
+    const after = await listening({ clock: standingClock, handler: quick, taken: file.reopened() });
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    t.same(idsSent(after.libc).toSorted(), [10, 12], 'by the next process');
+    t.ok(
+      after.libc.sent.every(({ octets, port }) => port === 1000 + idOf(octets)),
+      'each to its client',
+    );
+    const third = await listening({ clock: standingClock, handler: quick, taken: file.reopened() });
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    t.same(idsSent(third.libc), [], 'and by no other');
+    await before.listener.close(0);
+  },
+);
+
+t.test('a query that the grace of a stop does not suffice for is left to the next process', async (t) => {
+  const file = new MemoryFile();
+  const handler = new StubHandler();
+  handler.gate = () => new Promise(() => undefined);
+  const before = await listening({ clock: standingClock, handler, taken: file.reopened() });
+  before.libc.asks(1);
+  before.libc.turn();
+  before.libc.asks(1, 10, 'later.test');
+  before.libc.turn();
+  await before.listener.close(0);
+  const after = await listening({ clock: standingClock, taken: file.reopened() });
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+  t.same(idsSent(after.libc), [10]);
 });
 
 t.test('above light load queries are taken by the batch, until the load is light again', async (t) => {
