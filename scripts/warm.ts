@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
+import { CHECKED_CONFIG } from '../src/commands/checked-config.ts';
 
 /** For the first polls, the changes after them, and a first save. */
 const LOOK_MS = 3000;
@@ -41,6 +42,9 @@ export async function warmCompileCache(out: string): Promise<void> {
     await served(site, () => pause(LOOK_MS));
     await mkdir(join(out, 'dist', 'compile-cache'));
     await served(site, () => use(site, sandbox));
+    // the run before took the configuration that was kept; the first start on a host reads the file
+    await rm(join(state, CHECKED_CONFIG), { force: true });
+    await served(site, async () => undefined);
   } finally {
     await rm(room, { recursive: true });
   }
