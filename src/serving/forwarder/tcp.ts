@@ -42,6 +42,11 @@ interface Dialled {
 
 /** RFC 7766 section 6.2.3 leaves the time to us. Upstreams close after 10 s and more, so that we usually close first. */
 const IDLE_MS = 8_000;
+/**
+ * Octets of replies to no question, since the last reply to one, at which a connection is given up. A thousand late replies
+ * are less. An upstream that sends without end would otherwise keep the loop busy until the deadline of the question.
+ */
+const MAX_STRAY_OCTETS = 1024 * 1024;
 
 export class StreamTransport implements Transport {
   readonly #options: StreamOptions;
@@ -109,6 +114,7 @@ class Connection implements Carrier {
   #isEnded = false;
   #isClosing = false;
   #replies = 0;
+  #strayOctets = 0;
   #heardAtMs = Number.NEGATIVE_INFINITY;
   #idle: Disposable | undefined;
 
@@ -185,9 +191,12 @@ class Connection implements Carrier {
     const end = exchange && matchReply(exchange, new Uint8Array(octets), this.#options.clock.monotonicMs());
     if (exchange === undefined || end === undefined) {
       this.#options.onMismatch();
+      this.#strayOctets += octets.length;
+      if (this.#strayOctets > MAX_STRAY_OCTETS) this.end('malformed', 'replies to no question, without end');
       return;
     }
     this.#replies++;
+    this.#strayOctets = 0;
     this.#inFlight.remove(exchange);
     this.#rest();
     exchange.end(end);

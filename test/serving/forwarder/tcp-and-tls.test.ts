@@ -66,6 +66,32 @@ t.test('a reply to another question on the same connection is counted and ignore
   exchanges.close();
 });
 
+t.test(
+  'an upstream that sends replies to no question without end is given up after some of them',
+  async (t) => {
+    const stray = new Uint8Array(2 + 65_535).fill(1);
+    stray.set([0xff, 0xff]);
+    let written = 0;
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      // more than any buffer of the kernel holds
+      socket.on('data', () => {
+        for (let at = 0; at < 400; at++) socket.write(stray, (error) => (written += error ? 0 : 1));
+      });
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    t.teardown(() => server.close());
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const mismatches = new Mismatches();
+    const exchanges = openTcp({ text: 'a', address: '127.0.0.1', port }, options(mismatches));
+    t.match(await run(exchanges, 'a'), { kind: 'failed', reason: 'malformed', detail: /to no question/ });
+    t.equal(mismatches.count, 17, 'a MiB of them');
+    t.equal(exchanges.openConnections, 0);
+    t.ok(written < 400, `${written} of 400 were taken`);
+  },
+);
+
 t.test('a connection that the upstream has closed meanwhile is made again without a failure', async (t) => {
   let hangsUp = true;
   await using server = await HandMadeUpstream.start((asked) => {
