@@ -47,22 +47,35 @@ export function relay<Message>(
   next: Pick<Reply<never>, 'fail'>,
   use: (message: Message, hasMore?: boolean) => void,
 ): Reply<Message> {
-  return new Relay(next, use);
+  return {
+    send: (message, hasMore) => {
+      try {
+        use(message, hasMore);
+      } catch (error) {
+        next.fail(error);
+      }
+    },
+    fail: (error) => next.fail(error),
+  };
 }
 
-/** One object: two functions in its place would take three times the memory, for each query that waits. */
-class Relay<Message> implements Reply<Message> {
-  readonly #next: Pick<Reply<never>, 'fail'>;
-  readonly #use: (message: Message, hasMore?: boolean) => void;
+type Use<Next, Message> = (turn: Turn, next: Reply<Next>, message: Message, hasMore?: boolean) => void;
 
-  constructor(next: Pick<Reply<never>, 'fail'>, use: (message: Message, hasMore?: boolean) => void) {
+/** As `relay`, for every query that waits: one `use` for all of them, and one small object for each. */
+export class TurnRelay<Next, Message> implements Reply<Message> {
+  readonly #turn: Turn;
+  readonly #next: Reply<Next>;
+  readonly #use: Use<Next, Message>;
+
+  constructor(turn: Turn, next: Reply<Next>, use: Use<Next, Message>) {
+    this.#turn = turn;
     this.#next = next;
     this.#use = use;
   }
 
   send(message: Message, hasMore?: boolean): void {
     try {
-      this.#use(message, hasMore);
+      this.#use(this.#turn, this.#next, message, hasMore);
     } catch (error) {
       this.#next.fail(error);
     }
@@ -147,6 +160,8 @@ export class Turn {
   stale: GivenOctets | undefined;
   /** The first part of the answer is known, and ends in an alias whose target has to be fetched. */
   isPartKnown = false;
+  /** A query that waits has its answer until then. */
+  endsAtMs = 0;
   /** The upstreams' outcome has come: only the reply still needs this turn and its query. */
   isFetched = false;
   /** The client's address of a turn of its own. */

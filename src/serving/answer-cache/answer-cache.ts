@@ -8,7 +8,7 @@
  *                          stale: writePatchedReply of answerWhileStale  refresher -> retain | release
  *     entries -> (disk) -> load, restoreOrder
  */
-import { HEADER_OCTETS } from '../../protocol/wire/header.ts';
+import { HEADER_OCTETS, MAX_MESSAGE_OCTETS } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
@@ -77,6 +77,8 @@ export class AnswerCache {
   readonly #retained = new RetainedAnswers();
   readonly #failures = new Failures();
   readonly #variants: Variants;
+  /** The message that is about to be put into the store: space that is used again. */
+  readonly #kept = new Uint8Array(MAX_MESSAGE_OCTETS);
   #revision = 0;
   #retainedRevision = 0;
   #hits = 0;
@@ -162,7 +164,7 @@ export class AnswerCache {
     const slot = before?.slot;
     const parts = {
       kind: kept.kind,
-      octets: keptOctets(message, index, kept.maxTtlSeconds),
+      octets: keptOctets(message, index, kept.maxTtlSeconds, this.#kept),
       index,
       lifetimeMs: kept.lifetimeSeconds * 1000,
       earlier: undefined,

@@ -222,13 +222,17 @@ export function denialWithoutSoa(index: ResponseIndex, settings: CacheabilitySet
 
 /**
  * Copies the kept part of a response, with the QNAME in lower case. OPT and everything after it are left out (RFC 6891
- * section 6.1.1: hop by hop). Longer TTLs become `maxTtlSeconds`.
+ * section 6.1.1: hop by hop). Longer TTLs become `maxTtlSeconds`. The octets of `kept` from `index.end` on stay.
  */
-export function keptOctets(message: Uint8Array, index: ResponseIndex, maxTtlSeconds: number): Uint8Array {
-  const kept = new Uint8Array(index.end);
+export function keptOctets(
+  message: Uint8Array,
+  index: ResponseIndex,
+  maxTtlSeconds: number,
+  kept = new Uint8Array(index.end),
+): Uint8Array {
   const nameEnd = index.questionEnd - 4;
   // octet by octet: a view of the message would cost more than the copy
-  for (let at = 0; at < kept.length; at++) {
+  for (let at = 0; at < index.end; at++) {
     const octet = message[at] ?? 0;
     // a plain lower-casing of the whole question would turn QTYPE 65 (HTTPS) into 97
     kept[at] = at >= HEADER_OCTETS && at < nameEnd ? lower(octet) : octet;

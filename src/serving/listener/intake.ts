@@ -126,26 +126,22 @@ export class Intake {
     this.#pending += 1;
     const turn = this.turn.keep(this.#freeTurns.pop());
     turn.query.network = networkOf({ octets: turn.client, family: turn.family });
-    // the first message and a failure end in the place for a cookie; messages after the first have none
-    let hasCookie = true;
-    const reply = new LaterReply(turn, {
-      send: (message, hasMore) => {
-        if (!hasMore) this.#pending -= 1;
-        send(hasCookie ? this.#limitedLater(turn, message) : this.#repliedLater(turn, message), hasMore);
-        hasCookie = false;
-        if (!hasMore) this.#release(turn);
-      },
-      fail: (error) => {
-        this.#noteFault(error, turn.nowMs);
-        hasCookie = true;
-      },
-    });
+    const reply = new LaterReply(turn, send, this.#ending);
     try {
       this.#handler.later(turn, reply);
     } catch (error) {
       reply.fail(error);
     }
   }
+
+  readonly #ending: LaterEnding = {
+    send: (turn, send, message, hasMore, hasCookie) => {
+      if (!hasMore) this.#pending -= 1;
+      send(hasCookie ? this.#limitedLater(turn, message) : this.#repliedLater(turn, message), hasMore);
+      if (!hasMore) this.#release(turn);
+    },
+    noteFault: (error, nowMs) => this.#noteFault(error, nowMs),
+  };
 
   /** The turn has its reply. It is used again, unless a fetch may still need its question. */
   #release(turn: Turn): void {
@@ -275,16 +271,25 @@ function writeFailure(turn: Turn, rcode: number, extendedError?: number): number
   return writeHeaderOnlyReply(query.octets, query.start, rcode, space, spaceStart);
 }
 
+/** What the replies of all queries that wait share. */
+interface LaterEnding {
+  send(turn: Turn, send: Reply['send'], message: Uint8Array, hasMore: boolean, hasCookie: boolean): void;
+  noteFault(error: unknown, nowMs: number): void;
+}
+
 /** Passes messages on up to the last message, and then no more, even if the handler sends again or fails. */
 class LaterReply implements Reply {
   readonly #turn: Turn;
-  /** Receives each message and passes it to the listener; `fail` notes a defect. */
-  readonly #next: Reply;
+  readonly #send: Reply['send'];
+  readonly #ending: LaterEnding;
   #isOver = false;
+  /** The first message and a failure end in the place for a cookie; messages after the first have none. */
+  #hasCookie = true;
 
-  constructor(turn: Turn, next: Reply) {
+  constructor(turn: Turn, send: Reply['send'], ending: LaterEnding) {
     this.#turn = turn;
-    this.#next = next;
+    this.#send = send;
+    this.#ending = ending;
   }
 
   send(message: Uint8Array, hasMore = false): void {
@@ -292,11 +297,13 @@ class LaterReply implements Reply {
     const isCut = hasMore && this.#turn.transport === 'udp';
     if (isCut) putUint16(message, 2, uint16At(message, 2) | FLAG.TC);
     this.#isOver = !hasMore || isCut;
-    this.#next.send(message, !this.#isOver);
+    this.#ending.send(this.#turn, this.#send, message, !this.#isOver, this.#hasCookie);
+    this.#hasCookie = false;
   }
 
   fail(error: unknown): void {
-    this.#next.fail(error);
+    this.#ending.noteFault(error, this.#turn.nowMs);
+    this.#hasCookie = true;
     if (this.#isOver) return;
     const turn = this.#turn;
     turn.into(new Uint8Array(MAX_ERROR_OCTETS), 0);

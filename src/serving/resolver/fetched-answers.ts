@@ -8,7 +8,7 @@ import { EXTENDED_ERROR, isAboutName, RCODE, TYPE } from '../../protocol/words/c
 import { type CachedAnswer, capTtls } from '../answer-cache/cached-answer.ts';
 import type { Origin } from '../counters.ts';
 import type { ForwardFailureReason } from '../forwarder/question.ts';
-import { type GivenOctets, type Reply, type Route, relay, type Turn } from '../turn.ts';
+import { type GivenOctets, type Reply, type Route, relay, type Turn, TurnRelay } from '../turn.ts';
 import type { Fetched, ResolverDeps } from './resolver-deps.ts';
 
 /** Octets to be patched, or SERVFAIL. */
@@ -44,26 +44,22 @@ export class FetchedAnswers {
     if (isProbe || this.#storedAnswer(query, route) !== undefined) {
       const patienceMs = isProbe ? PROBE_RESPONSE_MS : CLIENT_RESPONSE_MS;
       const within = this.#within(patienceMs, query, route, reply);
-      upstreams.forward(
-        query,
-        route,
-        relay(within, (fetched: Fetched) => {
-          turn.isFetched = true;
-          within.send(this.#store(query, route, fetched));
-        }),
-      );
+      const stored = relay(within, (fetched: Fetched) => {
+        turn.isFetched = true;
+        within.send(this.#store(query, route, fetched));
+      });
+      upstreams.forward(query, route, stored);
       return;
     }
-    upstreams.forward(
-      query,
-      route,
-      relay(reply, (fetched: Fetched) => {
-        turn.isFetched = true;
-        // answers from before a restart may have been loaded meanwhile, and a cut may have begun
-        reply.send(this.#orStored(this.#store(query, route, fetched), query, route));
-      }),
-    );
+    upstreams.forward(query, route, new TurnRelay(turn, reply, this.#sendFetched));
   }
+
+  readonly #sendFetched = (turn: Turn, reply: Reply<FetchedAnswer>, fetched: Fetched): void => {
+    const { query, route } = turn;
+    turn.isFetched = true;
+    // answers from before a restart may have been loaded meanwhile, and a cut may have begun
+    reply.send(this.#orStored(this.#store(query, route, fetched), query, route));
+  };
 
   /** Fetches an answer that is about to expire; the client that asked for it has its reply already. */
   prefetch(query: Query, kept: CachedAnswer, route: Route, nowMs: number): void {

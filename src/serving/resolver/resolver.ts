@@ -17,9 +17,9 @@ import {
   type QueryHandler,
   type Reply,
   type Route,
-  relay,
   type Step,
   type Turn,
+  TurnRelay,
 } from '../turn.ts';
 import { AliasClaims, AliasFollower } from './alias-follower.ts';
 import { type FetchedAnswer, FetchedAnswers } from './fetched-answers.ts';
@@ -80,27 +80,27 @@ export class Resolver implements QueryHandler {
   }
 
   later(turn: Turn, reply: Reply): void {
-    const { clock } = this.#deps;
-    const endsAtMs = clock.monotonicMs() + this.rules.deadlineMs;
+    turn.endsAtMs = this.#deps.clock.monotonicMs() + this.rules.deadlineMs;
     turn.space = this.#laterSpace;
-    const send = (message: Uint8Array, hasMore?: boolean): void => {
-      if (message.length > 0 && hasMore !== true) this.#count(turn.origin, message, 0);
-      reply.send(message, hasMore);
-    };
-    const follow = (length: number): void => {
-      const leftMs = Math.max(0, endsAtMs - clock.monotonicMs());
-      this.#follower.later(turn, length, leftMs, relay(reply, send));
-    };
-    if (turn.isPartKnown) {
-      follow(PENDING);
-      return;
-    }
-    const fetched = relay(reply, (message: Uint8Array, hasMore) => {
-      if (turn.aliases === undefined || this.#claims.isClear(turn)) send(message, hasMore);
-      else follow(message.length);
-    });
-    turn.step?.later?.(turn, fetched);
+    if (turn.isPartKnown) this.#follow(turn, reply, PENDING);
+    else turn.step?.later?.(turn, new TurnRelay(turn, reply, this.#orFollow));
   }
+
+  /** Sends an answer that came later, unless its aliases have to be followed first. */
+  readonly #orFollow = (turn: Turn, reply: Reply, message: Uint8Array, hasMore?: boolean): void => {
+    if (turn.aliases === undefined || this.#claims.isClear(turn)) this.#send(turn, reply, message, hasMore);
+    else this.#follow(turn, reply, message.length);
+  };
+
+  #follow(turn: Turn, reply: Reply, length: number): void {
+    const leftMs = Math.max(0, turn.endsAtMs - this.#deps.clock.monotonicMs());
+    this.#follower.later(turn, length, leftMs, new TurnRelay(turn, reply, this.#send));
+  }
+
+  readonly #send = (turn: Turn, reply: Reply, message: Uint8Array, hasMore?: boolean): void => {
+    if (message.length > 0 && hasMore !== true) this.#count(turn.origin, message, 0);
+    reply.send(message, hasMore);
+  };
 
   #count(origin: number, message: Uint8Array, start: number): void {
     this.counters.countOrigin(origin);
@@ -116,12 +116,13 @@ export class Resolver implements QueryHandler {
 
   /** The step `forward`: asks the upstreams of the turn's route. */
   #forward(turn: Turn, reply: Reply): void {
-    const fetched = relay(reply, (answer: FetchedAnswer) => {
-      const length = this.#orNoDs(turn, this.#write(turn, answer));
-      reply.send(turn.space.subarray(turn.spaceStart, turn.spaceStart + length));
-    });
-    this.#fetched.answer(turn, fetched);
+    this.#fetched.answer(turn, new TurnRelay(turn, reply, this.#writeFetched));
   }
+
+  readonly #writeFetched = (turn: Turn, reply: Reply, answer: FetchedAnswer): void => {
+    const length = this.#orNoDs(turn, this.#write(turn, answer));
+    reply.send(turn.space.subarray(turn.spaceStart, turn.spaceStart + length));
+  };
 
   /** Writes a fetched answer. A failure gives way to all that can be answered without upstreams. */
   #write(turn: Turn, answer: FetchedAnswer): number {
