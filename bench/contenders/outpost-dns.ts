@@ -36,8 +36,10 @@ export function outpostDns({ bundled, listener, profileDirectory }: Variant, tre
       await saveEndpoint(task, state);
       const file = join(task.directory, 'outpost-dns.yaml');
       await writeFile(file, configuration(task, state, listener));
-      const serve = [program, 'serve', '--config', file];
-      const command = task.region === undefined ? serve : ['env', ...variables(task.region), ...serve];
+      // as RuntimeDirectory= of its unit: queries that wait for an upstream are kept there
+      const runtime = `RUNTIME_DIRECTORY=${task.directory}`;
+      const more = task.region === undefined ? [] : variables(task.region);
+      const command = ['env', ...more, runtime, program, 'serve', '--config', file];
       if (profileDirectory === undefined) return command;
       const into = join(resolve(profileDirectory), basename(task.directory));
       return ['env', `NODE_OPTIONS=--cpu-prof --cpu-prof-dir=${into}`, ...command];
