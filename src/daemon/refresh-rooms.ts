@@ -33,7 +33,7 @@ import { WithheldChronicle } from './withheld-chronicle.ts';
 const RECORDS_PER_TURN = 20;
 
 /** The parts of other rooms that the refresh side needs. */
-interface Around {
+interface Deps {
   readonly inForce: ConfigInForce;
   readonly stores: StoreRooms;
   readonly outage: OutageRooms;
@@ -42,9 +42,9 @@ interface Around {
 
 export type RefreshRooms = ReturnType<typeof buildRefreshRooms>;
 
-export function buildRefreshRooms(parts: DaemonParts, around: Around) {
+export function buildRefreshRooms(parts: DaemonParts, deps: Deps) {
   const { config, clock, timers, random, log, network } = parts;
-  const { inForce, outage, serving } = around;
+  const { inForce, outage, serving } = deps;
   const { forwarder } = serving;
   const { outbound } = config;
   tellOfProxies(parts);
@@ -72,7 +72,7 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
     evidence: (evidence) => outage.link.report(evidence),
   });
   const onAnswer = (region: string) => probe.sourceAnswered(region);
-  const { ledger } = around.stores;
+  const { ledger } = deps.stores;
   const withheld = new WithheldChronicle({
     clock,
     timers,
@@ -80,11 +80,11 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
   });
   const onEvent = (event: LedgerEvent) =>
     event.kind === 'withheld' ? withheld.note(event) : ledger.record(event);
-  const plane = buildPlane(parts, connections, around, { onAnswer, prove: farSide.prove, onEvent });
-  const retained = buildRetained(parts, around);
+  const plane = buildPlane(parts, connections, deps, { onAnswer, prove: farSide.prove, onEvent });
+  const retained = buildRetained(parts, deps);
   const outposts = new OutpostWatch({
     ask: network === undefined ? farSide.outpost : (network.outpost ?? (async () => ({ kind: 'no-data' }))),
-    outposts: () => (outage.drill.isRunning ? [] : outpostsOf(inForce.config, around)),
+    outposts: () => (outage.drill.isRunning ? [] : outpostsOf(inForce.config, deps)),
     clock,
     timers,
     random,
@@ -94,7 +94,7 @@ export function buildRefreshRooms(parts: DaemonParts, around: Around) {
 }
 
 /** The Outposts in Regions that can be reached: in a cut nobody can be asked about an Outpost. */
-function outpostsOf({ clusters }: Config, { serving, outage }: Around): readonly OutpostRequest[] {
+function outpostsOf({ clusters }: Config, { serving, outage }: Deps): readonly OutpostRequest[] {
   const { paths } = outage.link.current();
   const isReached = (region: string) =>
     paths.some(({ side, key, condition }) => side === 'aws' && key === region && condition === 'connected');
@@ -128,7 +128,7 @@ interface Heard extends Pick<FarSide, 'prove'> {
 function buildPlane(
   { config, clock, timers, random, log, pause }: DaemonParts,
   connections: SourceConnections,
-  { stores, outage, serving }: Around,
+  { stores, outage, serving }: Deps,
   { onAnswer, prove, onEvent }: Heard,
 ): RefreshPlane {
   return new RefreshPlane({
@@ -156,7 +156,7 @@ function buildPlane(
   });
 }
 
-function buildRetained(parts: DaemonParts, { stores, serving }: Around): RetainedRefresher {
+function buildRetained(parts: DaemonParts, { stores, serving }: Deps): RetainedRefresher {
   const { config, clock, timers, random, log, pause } = parts;
   const { forwarder, resolver, isLinkCut } = serving;
   const { retainedStore, cache } = stores;

@@ -29,7 +29,7 @@ import type { DaemonParts } from './parts.ts';
 import { type ConfigInForce, defaultGroup, disconnectedRules, siteNames } from './routes.ts';
 
 /** The parts of other rooms that the serving side needs. */
-interface Around {
+interface Deps {
   readonly calls: ChosenCalls;
   readonly inForce: ConfigInForce;
   readonly cache: AnswerCache;
@@ -42,12 +42,12 @@ interface Around {
 
 export type ServingRooms = ReturnType<typeof buildServingRooms>;
 
-export function buildServingRooms(parts: DaemonParts, around: Around) {
+export function buildServingRooms(parts: DaemonParts, deps: Deps) {
   const { config, clock, timers, random, log, interfaces } = parts;
-  const { calls, cache, outage, statusText, inForce } = around;
+  const { calls, cache, outage, statusText, inForce } = deps;
   const serving = new ServingTable();
   const failedNames = new FailedNames();
-  const forwarder = buildForwarder(parts, around);
+  const forwarder = buildForwarder(parts, deps);
   // a zone that the operator sends to other servers is answered by those for as long as they answer
   const isLinkCut = (route: Route): boolean =>
     outage.link.isFarSideCut && inForce.routes.defaults.has(route.name);
@@ -106,7 +106,7 @@ function listening({ handed, outliving, clock, log }: DaemonParts, { libc, datag
   };
 }
 
-function buildForwarder(parts: DaemonParts, { calls, inForce, outage, pollAgain }: Around): Forwarder {
+function buildForwarder(parts: DaemonParts, { calls, inForce, outage, pollAgain }: Deps): Forwarder {
   const { config, clock, timers, random, log, network } = parts;
   const { drill, link } = outage;
   return new Forwarder({

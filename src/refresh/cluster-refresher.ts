@@ -31,9 +31,7 @@ import type { Timers } from '../runtime/timers.ts';
 import {
   AGE_WARNINGS_MS,
   type ClusterSnapshot,
-  type ClusterStats,
   composeSnapshot,
-  countPlan,
   lastConfirmedAtMs,
 } from './cluster-report.ts';
 import { type ClusterSettings, planSettingsOf, type RefreshTimes } from './cluster-settings.ts';
@@ -93,7 +91,6 @@ export class ClusterRefresher {
   readonly #recreation = new RecreationSigns();
   #refused: readonly Refusal[] = [];
   #credentials: CredentialState = initialCredentialState;
-  #stats: ClusterStats = { addressChanges: 0, heldChanges: 0, refusedAddresses: 0 };
   #deciding: Promise<void> | undefined;
   #confirmTimer: Disposable | undefined;
   #kickTimer: Disposable | undefined;
@@ -215,7 +212,6 @@ export class ClusterRefresher {
       comparison: this.#disagreement.latest,
       refused: this.#refused,
       credentials: this.#credentials,
-      stats: this.#stats,
       stateAheadMs,
       nowMs: this.#now(),
       wallMs: this.#options.clock.wallMs(),
@@ -371,7 +367,6 @@ export class ClusterRefresher {
     this.#record = record;
     if (comparison !== undefined) this.#compared(comparison);
     if (refused !== undefined) this.#refused = refused;
-    this.#stats = countPlan(this.#stats, plan);
     this.#log.planned(plan, before);
     if (record.held?.sinceMs !== before.held?.sinceMs) this.#awaitConfirmation();
     if (record.pin?.untilMs !== before.pin?.untilMs) this.#awaitPinEnd();

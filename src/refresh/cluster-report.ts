@@ -13,10 +13,8 @@ import type { ClusterSettings } from './cluster-settings.ts';
 import { type CredentialCondition, type CredentialState, isInTrouble } from './credential-state.ts';
 import { type Forewarnings, forewarningTexts, type SilentSource } from './forewarnings.ts';
 import { proofWarnings } from './proof-report.ts';
-import type { Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison, type Disagreement, type LikelyCause } from './reconcile/compare.ts';
 import { hasSameAddresses, type Refusal, refusalsBy } from './reconcile/guard.ts';
-import type { Plan } from './reconcile/plan.ts';
 import { ageMs } from './reconcile/timeline.ts';
 import type { LastFailure, SourcePoller, SourceStats } from './source-poller.ts';
 
@@ -61,7 +59,6 @@ export interface ClusterSnapshot {
   /** Sources that have been silent for long, while others answer. */
   readonly silent: readonly SilentSource[];
   readonly details?: EndpointRecord['details'] & { readonly learnedAgoMs: number };
-  readonly stats: ClusterStats;
   /** Sentences for a person; empty when all is well. */
   readonly warnings: readonly string[];
 }
@@ -80,14 +77,6 @@ export interface PinSnapshot {
   readonly refused: readonly string[];
   /** A pin of a command that the pin of the configuration hides. */
   readonly overruled?: Omit<PinSnapshot, 'overruled' | 'unpinned' | 'refused'>;
-}
-
-/** Counted from the start of the process. */
-export interface ClusterStats {
-  readonly addressChanges: number;
-  readonly heldChanges: number;
-  /** Once for each address in each decision. */
-  readonly refusedAddresses: number;
 }
 
 export interface AddressSnapshot {
@@ -139,7 +128,6 @@ export interface SnapshotParts {
   readonly comparison: Comparison | undefined;
   readonly refused: readonly Refusal[];
   readonly credentials: CredentialState;
-  readonly stats: ClusterStats;
   /** How far the file of the state is ahead of the wall clock; 0 when it is not. */
   readonly stateAheadMs: number;
   readonly nowMs: number;
@@ -148,7 +136,7 @@ export interface SnapshotParts {
 }
 
 export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
-  const { record, pollers, comparison, refused, stats, nowMs, wallMs, forewarnings } = parts;
+  const { record, pollers, comparison, refused, nowMs, wallMs, forewarnings } = parts;
   const { cluster, region, endpoint, basis, ttlSeconds, lastRefreshFailed } = record;
   const { changedAtMs, held, details, formerEndpoints } = record;
   const { served, withheld } = servedIn(record);
@@ -176,17 +164,7 @@ export function composeSnapshot(parts: SnapshotParts): ClusterSnapshot {
     endings: forewarnings.endings.map((ending) => ({ ...ending, leftMs: ending.endsAtMs - wallMs })),
     silent: forewarnings.silent,
     details: details && { ...details, learnedAgoMs: ageMs(details.learnedAtMs, nowMs) },
-    stats,
     warnings: composeWarnings(parts, pin),
-  };
-}
-
-export function countPlan(stats: ClusterStats, { changes, refused = [] }: Plan): ClusterStats {
-  const count = (kind: Change['kind']) => changes.filter((change) => change.kind === kind).length;
-  return {
-    addressChanges: stats.addressChanges + count('addresses'),
-    heldChanges: stats.heldChanges + count('held'),
-    refusedAddresses: stats.refusedAddresses + refused.length,
   };
 }
 

@@ -28,7 +28,6 @@ export function clusterSnapshot(
     addresses: serves.map((address) => ({ address, isDead: false, provenance: {} })),
     sources: [sourceSnapshot()],
     refused: [],
-    stats: { addressChanges: 0, heldChanges: 0, refusedAddresses: 0 },
     withheld: [],
     endings: [],
     silent: [],
