@@ -9,7 +9,7 @@ export interface Load {
   readonly transport: 'udp' | 'tcp';
   readonly clients: number;
   readonly outstanding: number;
-  /** Ends after so many seconds, or with the file when that is read so many times, whichever is first. */
+  /** Ends after this many seconds, or after this many readings of the file, whichever comes first. */
   readonly seconds?: number;
   readonly timesThrough?: number;
   /** Queries per second at most; every latency is noted then. */

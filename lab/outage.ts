@@ -1,5 +1,5 @@
 /**
- * A disconnect and its end, of four kinds, in a small network with other people's clients: nothing lost, nothing slow,
+ * A disconnect and its end, of four kinds, in a small network with other people's clients. No query is lost or slow, and
  * every client finds the endpoint. The figures go to `lab-out/outage.md`.
  */
 import assert from 'node:assert/strict';

@@ -9,7 +9,7 @@ import { Namespace } from './namespace.ts';
 
 const HOST_ADDRESS = '10.0.9.53';
 const LATER_ADDRESS = '10.0.9.50';
-/** Where systemd-resolved's stub listens; dnsmasq plays it here. */
+/** The address of systemd-resolved's stub; dnsmasq plays the stub here. */
 const STUB_ADDRESS = '127.0.0.53';
 const PINNED = '10.0.1.10';
 const ENDPOINT = 'abc.gr7.us-west-2.eks.amazonaws.com';

@@ -77,7 +77,7 @@ export class SandboxSite implements AsyncDisposable {
       const confirmed = ['dns', 'interfaces', 'cluster'].every((source) =>
         new RegExp(`^outpost_dns_endpoint_source_age_seconds\\{.*source="${source}".*\\}`, 'm').test(metrics),
       );
-      // a kill before the state is on disk would be a kill before the addresses were learned
+      // the state is on disk first: an earlier kill would come before the server has learned the addresses
       return confirmed && /^outpost_dns_state_pending 0$/m.test(metrics) ? true : undefined;
     });
   }

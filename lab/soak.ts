@@ -1,7 +1,7 @@
 /**
- * A soak: the delivered program at half of its peak while everything goes wrong around it, again and again. SOAK_MINUTES says
- * for how long (10 in CI, 60 for the note), SOAK_SEED repeats the order of events. What is lost, and memory and descriptors
- * that grow, are failures; latencies are reported, because the machine may stand still.
+ * A soak: the delivered program runs at half of its peak while faults strike around it, again and again. SOAK_MINUTES is its
+ * length (10 in CI, 60 for the note), and SOAK_SEED repeats the order of events. A lost query, growing memory and growing
+ * descriptors are failures. Latencies are only reported, because the machine may stand still.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';

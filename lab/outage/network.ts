@@ -105,7 +105,7 @@ export class Network implements AsyncDisposable {
     await ip(this.region, 'route', 'delete', SITE_WAN_ADDRESS, 'dev', 'slow-far');
   }
 
-  /** Until the kernel has noticed: it sends nothing before, and checks only once a second. */
+  /** Waits until the kernel has noticed. Before that it sends nothing, and it checks only once a second. */
   async #plugIn(): Promise<void> {
     await ip(this.site, 'link', 'set', 'wan', 'up');
     await eventually('the link is up', 5000, async () => {

@@ -1,4 +1,4 @@
-/** As much of JSON Schema 2020-12 as our own schema uses; an unknown keyword is an error, because it would go unchecked. */
+/** The part of JSON Schema 2020-12 that our own schema uses. An unknown keyword is an error, because it would go unchecked. */
 
 type Schema = Readonly<Record<string, unknown>>;
 type Keyword = (argument: never, value: unknown, schema: Schema, path: string) => string[] | boolean;

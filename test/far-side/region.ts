@@ -136,7 +136,7 @@ function resolveAt(dnsAddress: string): Resolve {
   };
 }
 
-/** The SDK's configuration files in a directory of the test's own, instead of keys in the environment. */
+/** Writes the SDK's configuration files to a directory of the test, in place of keys in the environment. */
 export function credentialFiles(t: Test) {
   const directory = mkdtempSync(join(tmpdir(), 'outpost-dns-credentials-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));

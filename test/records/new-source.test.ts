@@ -23,7 +23,7 @@ const TRAITS: SourceTraits = {
   interval: { default: '40s', maximum: '2h', doc: 'time between two polls of the registry' },
 };
 
-// the rooms read the tables when they are loaded, so they are loaded after this
+// the rooms read the tables at their own load, so the test loads them after this change
 Object.assign(SOURCES, { registry: TRAITS });
 // the assertion: the tables are constant for everybody but this test
 (SOURCE_NAMES as string[]).push('registry');

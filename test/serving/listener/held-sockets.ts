@@ -20,7 +20,7 @@ export async function holdSockets(
   { wanted, isDual = false }: { readonly wanted?: number; readonly isDual?: boolean } = {},
 ): Promise<HeldSockets> {
   for (;;) {
-    // outside the range from which the kernel gives ports to others meanwhile
+    // outside the kernel's range of ephemeral ports, so that no other program gets it meanwhile
     const port = wanted ?? 20_000 + Math.floor(Math.random() * 12_000);
     const isSix = address.includes(':');
     const ipv6Only = isSix && !isDual;

@@ -1,4 +1,4 @@
-/** What is found out about a query once: counted by V8 on the whole way of a query, from the intake to its reply. */
+/** Facts about a query are found once: V8 counts the calls on the whole way of a query, from the intake to its reply. */
 import { Session } from 'node:inspector/promises';
 import t from 'tap';
 import { PENDING } from '../../../src/serving/turn.ts';
