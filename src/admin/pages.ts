@@ -158,7 +158,7 @@ function readiness({ server }: Readiness): Page {
 
 interface LiveOptions {
   readonly timers: Timers;
-  /** Differs after a change that a person waits for: such a change is told within a second. */
+  /** Differs after a change that a person waits for: open pages hear of such a change within a second. */
   readonly revision?: (() => string) | undefined;
 }
 

@@ -83,7 +83,7 @@ function send(
   return give(options, action, { method, path, body }, drillReport);
 }
 
-/** So many names are listed; the JSON has all of them. */
+/** The most names that are listed; the JSON has all of them. */
 const LISTED = 20;
 
 export function drillLines(report: DrillReportBody, paint: Paint): string[] {

@@ -47,7 +47,7 @@ export class LineQueue {
   /** The destination has the first part of a line whose rest is lost: the next write begins with a line feed. */
   #isTorn = false;
   #dropped = { failed: 0, full: 0 };
-  /** Dropped lines that `onRecovered` has not been told of yet. */
+  /** Dropped lines that `onRecovered` does not know of yet. */
   #unreported = 0;
   #failure: string | undefined;
   #retry: NodeJS.Timeout | undefined;

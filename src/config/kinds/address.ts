@@ -77,7 +77,7 @@ function splitPort(text: string): { host: string; portText: string | undefined }
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text);
   if (bracketed !== null) return { host: bracketed[1] ?? '', portText: bracketed[2] };
   const first = text.indexOf(':');
-  // Two colons without brackets: an IPv6 address, and a port cannot be told from its last group.
+  // Two colons without brackets: an IPv6 address, whose last group could be a port.
   if (first === -1 || text.indexOf(':', first + 1) !== -1) return { host: text, portText: undefined };
   return { host: text.slice(0, first), portText: text.slice(first + 1) };
 }

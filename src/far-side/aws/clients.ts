@@ -11,7 +11,6 @@ import type { HttpRequest } from '@smithy/core/protocols';
 import type { Log } from '../../log/log.ts';
 import { partitionOf } from '../../protocol/words/aws-partitions.ts';
 import type { FailureReason } from '../../records/observation.ts';
-import type { SourceTraits } from '../../records/sources.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { LocalFiles } from '../local-files.ts';
@@ -63,8 +62,6 @@ export interface AwsIdentities {
 export interface AwsMonitoring {
   readonly cloudwatch: AwsService<CloudWatchClient>;
 }
-
-export type ServiceName = NonNullable<SourceTraits['service']>;
 
 export interface AwsClientsOptions {
   readonly clock: Clock;

@@ -10,7 +10,7 @@ import { optLength, writeHeaderAndQuestion, writeOpt, writeTruncatedReply } from
 import { indexResponse, isPositive } from './response.ts';
 import { forEachRecord, type ResponseIndex, SECTION } from './response-records.ts';
 
-/** How the TTLs of a copy are set: aged by so many seconds (floor 0), or all to one value (RFC 8767 section 4). */
+/** How the TTLs of a copy are set: aged by `ageSeconds` (floor 0), or all to `ttlSeconds` (RFC 8767 section 4). */
 export type TtlPatch = { readonly ageSeconds: number } | { readonly ttlSeconds: number };
 
 export interface PatchOptions {

@@ -181,7 +181,7 @@ const GROUPS = 88;
 const GROUPS_A_DOUBLING = 4;
 /** Answers sorted into groups between two pauses. */
 const STRIDE = 256;
-/** A group of so many is put in exact order; a larger one would take too long at a time. */
+/** The largest group that is put in exact order; to sort a larger group would take too long at a time. */
 const SORTED = 512;
 
 /**

@@ -16,7 +16,7 @@ export const CHUNK_OCTETS = CHUNK_WORDS * 4;
 const SLAB_CHUNKS_LOG2 = 12;
 const SLAB_CHUNKS = 2 ** SLAB_CHUNKS_LOG2;
 
-/** How many chunks a record of so many octets takes. */
+/** The number of chunks that a record of this length takes. */
 export function chunksFor(octets: number): number {
   return Math.ceil(octets / PAYLOAD_OCTETS);
 }

@@ -12,7 +12,7 @@ export type TransportOptions = UdpOptions & TlsOptions;
 
 export interface TransportKind {
   open(upstream: Upstream, options: TransportOptions): Transport;
-  /** Round trips until a reply can be there, a connection included: an attempt waits so many times as long. */
+  /** Round trips until a reply can be there, a connection included. An attempt waits this number of times as long. */
   readonly roundTrips: number;
   /** Easy to forge, and replies may be truncated: names get a random case, and TCP is used where that fails. */
   readonly isDatagram?: true;
