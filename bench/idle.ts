@@ -41,7 +41,7 @@ const WINDOW_SECONDS = 1;
 /** A poll that begins late in a load goes on in the next one. */
 const WINDOWS_OF_A_POLL = 2;
 /** Loads without a poll, at least, before the one with it, and for a peer. */
-const QUIET_WINDOWS = 5;
+const QUIET_WINDOWS = 6;
 
 export async function measureIdle(
   row: Row,
@@ -192,11 +192,18 @@ class IdleServer implements Disposable {
   }
 }
 
+/** Of as many windows together as a poll has, the median of all such groups: a stop of the machine in one group decides nothing. */
 function p999(windows: readonly Window[]): number | undefined {
-  return percentile(
-    windows.flatMap(({ latenciesMillis }) => latenciesMillis),
-    0.999,
+  const groups = Array.from({ length: Math.floor(windows.length / WINDOWS_OF_A_POLL) }, (_, at) =>
+    windows.slice(at * WINDOWS_OF_A_POLL, (at + 1) * WINDOWS_OF_A_POLL),
   );
+  const each = groups.map((group) =>
+    percentile(
+      group.flatMap(({ latenciesMillis }) => latenciesMillis),
+      0.999,
+    ),
+  );
+  return median(each.filter((one) => one !== undefined));
 }
 
 function sampleText(sample: Sample): string {
