@@ -107,34 +107,6 @@ export interface ServedAddress extends ListenAddress {
 /** Receive and send buffer requested from the kernel: a burst of some 5,000 queries survives a busy turn of the loop. */
 export const SOCKET_BUFFER_OCTETS = 4 * 1024 * 1024;
 
-/**
- * Up to this many datagrams in this time the load is light: 10,000 queries per second. To leave a query in its socket until it is
- * answered costs two calls more, some 1 us: above light load that were more than 3 % of the processor time of a query.
- */
-export const LIGHT_DATAGRAMS = 100;
-const LIGHT_WINDOW_MS = 10;
-
-/** Whether few queries come. */
-export class LightLoad {
-  /**
-   * False at the start: the first batch is taken at once. A query that ends the process, which no query should, then cannot end
-   * the next process too.
-   */
-  isLight = false;
-  #windowMs = Number.NEGATIVE_INFINITY;
-  #inWindow = 0;
-
-  note(datagrams: number, nowMs: number): void {
-    if (nowMs - this.#windowMs >= LIGHT_WINDOW_MS) {
-      this.isLight = this.#inWindow < LIGHT_DATAGRAMS;
-      this.#windowMs = nowMs;
-      this.#inWindow = 0;
-    }
-    this.#inWindow += datagrams;
-    if (this.#inWindow >= LIGHT_DATAGRAMS) this.isLight = false;
-  }
-}
-
 /** The end of a listener: it takes no more queries, and leaves when no query waits any more, or after a grace period. */
 export class Drain {
   /** No more queries are taken. */
