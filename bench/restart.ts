@@ -73,6 +73,7 @@ export function restartTable(results: readonly RestartResult[]): string {
 
 \`systemctl restart\`, ten times each, 1,000 queries/s over UDP: 60 % for the endpoint, 30 % for 50 cached names, 10 % forwarded to an upstream that takes 20 ms.
 A lost query is one without an answer after 30 s: at this rate, one for each ms in which nobody hears. In parentheses outpost-dns / peer.
+The wait is that of queries with an answer: the client of a lost query waits for its own retry, a second or more.
 `;
 }
 
