@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import { asIfCutReport } from '../../src/admin/as-if-cut-control.ts';
 import { asIfCutFindings, cutFindings } from '../../src/commands/check/running.ts';
 import { controlRoutes } from '../../src/daemon/control-commands.ts';
+import type { Pause } from '../../src/runtime/slices.ts';
 import { load } from '../config/loading.ts';
 import { message } from '../helpers/zone-text.ts';
 import { openSite, type VirtualSite } from './virtual-site.ts';
@@ -10,11 +11,16 @@ import { openSite, type VirtualSite } from './virtual-site.ts';
 const DAY_MS = 86_400_000;
 const SERVFAIL = 0x8182;
 
-async function open(t: Test, more = '', says: VirtualSite['says'] = () => undefined) {
+async function open(
+  t: Test,
+  more = '',
+  says: VirtualSite['says'] = () => undefined,
+  pause: Pause = async () => undefined,
+) {
   const { site } = await openSite(t, more);
   site.says = says;
   await site.time.advance(5_000);
-  const parts = { pause: async () => undefined, clock: site.time };
+  const parts = { pause, clock: site.time };
   const route = controlRoutes(parts, site.rooms).find(({ path }) => path === '/as-if-cut');
   const rehearse = async () => asIfCutReport.parse(JSON.parse(JSON.stringify(await route?.run({}))));
   return { site, rehearse };
@@ -29,6 +35,19 @@ t.test('all that was ever learned is answered: nothing fails', async (t) => {
     asked: { failing: [], more: 0 },
     untried: 0,
   });
+});
+
+t.test('clients ask while the rehearsal pauses: each name is tried under its own name', async (t) => {
+  const names = Array.from({ length: 30 }, (_, at) => `n${at}.example`);
+  let ask = async () => undefined as unknown;
+  const { site, rehearse } = await open(t, '', undefined, async () => void (await ask()));
+  for (const name of [...names, ...names]) await site.ask({ name });
+  const calm = await rehearse();
+  ask = () => site.ask({ name: 'a.much.longer.name.that.every.client.asks.for.example' });
+  await ask();
+  await ask();
+  const busy = await rehearse();
+  t.equal(busy.asked.tried, calm.asked.tried + 1);
 });
 
 t.test('a retained name without an answer, and an asked name that no upstream answers', async (t) => {
