@@ -101,6 +101,7 @@ class GroupMember implements AskedUpstream, Deadline {
   readonly #probes: LoopProbes;
   #probe: { readonly name: Uint8Array; readonly sentAtMs: number } | undefined;
   #loopedUntilMs = Number.NEGATIVE_INFINITY;
+  #hasLeft = false;
 
   /** `group`: its name, the apex of the names that it is asked for. */
   constructor(client: UpstreamClient, group: string, context: ClientContext, probes: LoopProbes) {
@@ -141,6 +142,8 @@ class GroupMember implements AskedUpstream, Deadline {
 
   /** Sends a probe, unless the last probe is too recent. */
   suspectLoop(): void {
+    // a question that was asked before it left may still fail
+    if (this.#hasLeft) return;
     const nowMs = this.client.nowMs();
     if (this.#probe !== undefined && nowMs < this.#probe.sentAtMs + PROBE_EVERY_MS) return;
     if (!this.client.isUp || PREFIX_OCTETS + this.#apex.length > MAX_NAME_OCTETS) return;
@@ -170,6 +173,7 @@ class GroupMember implements AskedUpstream, Deadline {
 
   /** Called when the upstream no longer belongs to the group. */
   leave(): void {
+    this.#hasLeft = true;
     this.#context.sweep.delete(this);
     this.#probes.replace(this, this.#probe?.name, undefined);
   }

@@ -161,6 +161,23 @@ t.test('a reload keeps known loops, and probes only new members', async (t) => {
   );
 });
 
+t.test('an upstream that has left its group sends no probe, although its last questions fail', async (t) => {
+  const world = new VirtualUpstreams([group('.', 'a'), group('corp.example', 'a')], () => ({
+    afterMs: 100,
+    says: 2,
+  }));
+  const asking = [1, 2].map(() =>
+    world.forwarder.forward(clientQuery('slow.corp.example'), group('corp.example')),
+  );
+  world.forwarder.reconfigure([group('.', 'a')]);
+  await world.time.advance(30_000);
+  await Promise.all(asking);
+  t.notOk(
+    world.loopProbes.some(({ query }) => query.nameText().endsWith('corp.example')),
+    'the group is no more',
+  );
+});
+
 t.test('where there is no room for a probe under the apex there is none', async (t) => {
   const apex = Array.from({ length: 4 }, () => 'x'.repeat(50)).join('.');
   const world = new VirtualUpstreams([group(apex, 'a')], () => answers);
