@@ -113,6 +113,11 @@ export class TakenQueries {
     this.#free.push(index);
   }
 
+  /** The query in this slot gets no reply from this process. The slot is the last to be used again: the next process may answer. */
+  leave(index: number): void {
+    this.#free.unshift(index);
+  }
+
   #write(octets: Uint8Array, length: number, index: number): void {
     if (this.#isBroken) return;
     try {

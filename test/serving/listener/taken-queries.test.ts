@@ -51,6 +51,23 @@ t.test('what is forgotten is not left, and its slot is used again', async (t) =>
   t.equal(file.reopened().takeLeft('[fe80::1%eth0]:53').length, 1);
 });
 
+t.test(
+  'a query whose listener has closed stays for the next process, and keeps no slot from later queries',
+  async (t) => {
+    const file = new MemoryFile();
+    const taken = file.reopened();
+    for (let ms = 0; ms < 1_000; ms++) {
+      const slot = taken.keep(ADDRESS, QUERY, 10, 40, NAME, INFO, ms);
+      if (slot < 0) t.fail(`no slot after ${ms} queries`);
+      taken.leave(slot);
+    }
+    t.ok(taken.keep(ADDRESS, QUERY, 0, 40, NAME, INFO, 1_000) >= 0);
+    const left = file.reopened().takeLeft('[fe80::1%eth0]:53');
+    t.equal(left.length, 512, 'the latest');
+    t.equal(left.filter(({ octets }) => octets.length === 40).length, 1);
+  },
+);
+
 t.test('a query that is too long, or a file that fails, keeps nothing and stops nothing', async (t) => {
   const file = new MemoryFile();
   const taken = file.reopened();

@@ -270,6 +270,45 @@ t.test('a query that the grace of a stop does not suffice for is left to the nex
   t.same(idsSent(after.libc), [10]);
 });
 
+t.test('an address that a reload gives up keeps no slot from the other addresses', async (t) => {
+  const handler = new StubHandler();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  handler.gate = () => promise;
+  const taken = new MemoryFile().reopened();
+  const { libc, listener } = await listening({ clock: standingClock, handler, taken });
+  libc.asks(100, 0, 'later.test');
+  while (libc.waiting.length > 0) libc.turn();
+  await listener.close(0);
+  resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  t.same(idsSent(libc), [], 'the answers came too late');
+  const slots = Array.from({ length: 512 }, () =>
+    taken.keep(Uint8Array.of(1), query(1), 0, 12, new Uint32Array(7), undefined, 1_000),
+  );
+  t.ok(slots.every((slot) => slot >= 0));
+});
+
+t.test('hundreds of queries that a crash has left do not hold up the queries that come now', async (t) => {
+  const file = new MemoryFile();
+  const handler = new StubHandler();
+  handler.gate = () => new Promise(() => undefined);
+  const before = await listening({ clock: standingClock, handler, taken: file.reopened() });
+  before.libc.asks(500, 0, 'later.test');
+  while (before.libc.waiting.length > 0) before.libc.turn();
+
+  // killed here
+  const after = await listening({ clock: standingClock, taken: file.reopened() });
+  const perTurn: number[] = [];
+  for (let turns = 0; turns < 100; turns++) {
+    const sentBefore = after.libc.sent.length;
+    await new Promise((resolve) => setImmediate(resolve));
+    perTurn.push(after.libc.sent.length - sentBefore);
+  }
+  t.ok(Math.max(...perTurn) <= 64, perTurn.join(' '));
+  t.equal(new Set(idsSent(after.libc)).size, 500, 'each is answered');
+  await before.listener.close(0);
+});
+
 t.test('above light load queries are taken by the batch, until the load is light again', async (t) => {
   let nowMs = 0;
   const { libc } = await listening({ clock: { monotonicMs: () => nowMs, wallMs: () => nowMs } });
