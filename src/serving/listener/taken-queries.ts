@@ -16,6 +16,8 @@ import { LISTENER_MESSAGES } from './listener-messages.ts';
 export interface LeftQuery {
   /** The listening address, as `socketText` has it. */
   readonly address: string;
+  /** When it was kept, by the wall clock. */
+  readonly atMs: number;
   readonly octets: Uint8Array;
   /** The client's `sockaddr`. */
   readonly name: Uint8Array<ArrayBuffer>;
@@ -50,7 +52,7 @@ export class TakenQueries {
   readonly #file: OutlivingFile;
   readonly #clock: Pick<Clock, 'wallMs'>;
   readonly #log: Log;
-  readonly #left: LeftQuery[];
+  #left: readonly LeftQuery[];
   /** Numbers of slots that are free; the last is used next. */
   readonly #free = Array.from({ length: SLOTS }, (_, index) => SLOTS - 1 - index);
   readonly #slot = new Uint8Array(SLOT_OCTETS);
@@ -68,10 +70,14 @@ export class TakenQueries {
     this.#left = parseTaken(file.left, clock.wallMs());
   }
 
-  /** The queries that a process before this one left at this listening address; asked again, none. */
+  /**
+   * The queries that a process before this one left at this listening address, except those that have become too old: the
+   * address may come long after the start. Asked again, none.
+   */
   takeLeft(address: string): LeftQuery[] {
-    const found = this.#left.filter((one) => one.address === address);
-    for (const one of found) this.#left.splice(this.#left.indexOf(one), 1);
+    const nowMs = this.#clock.wallMs();
+    const found = this.#left.filter((one) => one.address === address && isRecent(one.atMs, nowMs));
+    this.#left = this.#left.filter((one) => one.address !== address);
     return found;
   }
 
@@ -138,8 +144,8 @@ export function parseTaken(file: Uint8Array, nowMs: number): LeftQuery[] {
   for (let at = 0; at + AT.query <= file.length && found.length < SLOTS; at += SLOT_OCTETS) {
     const length = view.getUint32(at + AT.length, true);
     const textLength = view.getUint8(at + AT.textLength);
-    const ageMs = nowMs - view.getFloat64(at + AT.wallMs, true);
-    if (view.getUint32(at + AT.mark, true) !== MARK || !(ageMs >= 0 && ageMs <= MAX_AGE_MS)) continue;
+    const atMs = view.getFloat64(at + AT.wallMs, true);
+    if (view.getUint32(at + AT.mark, true) !== MARK || !isRecent(atMs, nowMs)) continue;
     if (textLength > MOST_TEXT_OCTETS || length > MOST_QUERY_OCTETS) continue;
     const octets = file.slice(at + AT.query, at + AT.query + length);
     if (octets.length < length) continue;
@@ -148,10 +154,17 @@ export function parseTaken(file: Uint8Array, nowMs: number): LeftQuery[] {
     );
     found.push({
       address: Buffer.from(file.subarray(at + AT.text, at + AT.text + textLength)).toString('latin1'),
+      atMs,
       octets,
       name: Uint8Array.from(file.subarray(at + AT.name, at + AT.name + NAME_OCTETS)),
       info: view.getUint8(at + AT.hasInfo) === 1 ? words : undefined,
     });
   }
   return found;
+}
+
+/** Not so of a time that is no number, or that lies ahead. */
+function isRecent(atMs: number, nowMs: number): boolean {
+  const ageMs = nowMs - atMs;
+  return ageMs >= 0 && ageMs <= MAX_AGE_MS;
 }

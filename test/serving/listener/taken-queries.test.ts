@@ -28,8 +28,20 @@ t.test('what is kept is left for the next process as it was, at its address, onc
   t.same(after.takeLeft('127.0.0.1:53'), [], 'not at another address');
   const left = after.takeLeft('[fe80::1%eth0]:53');
   t.same(left, [
-    { address: '[fe80::1%eth0]:53', octets: QUERY.slice(10), name: new Uint8Array(NAME.buffer), info: INFO },
-    { address: '[fe80::1%eth0]:53', octets: QUERY, name: new Uint8Array(NAME.buffer), info: undefined },
+    {
+      address: '[fe80::1%eth0]:53',
+      atMs: 0,
+      octets: QUERY.slice(10),
+      name: new Uint8Array(NAME.buffer),
+      info: INFO,
+    },
+    {
+      address: '[fe80::1%eth0]:53',
+      atMs: 0,
+      octets: QUERY,
+      name: new Uint8Array(NAME.buffer),
+      info: undefined,
+    },
   ]);
   t.same(after.takeLeft('[fe80::1%eth0]:53'), []);
   t.same(
@@ -93,6 +105,15 @@ t.test('a query is too old after five seconds, and at a wall clock that was set 
     file.nowMs = nowMs;
     t.equal(file.reopened().takeLeft('[fe80::1%eth0]:53').length, left, `at ${nowMs}`);
   }
+});
+
+t.test('an address that comes long after the start gets no old queries', async (t) => {
+  const file = new MemoryFile();
+  file.reopened().keep(ADDRESS, QUERY, 0, 40, NAME, INFO, 0);
+  file.nowMs = 4_000;
+  const after = file.reopened();
+  file.nowMs = 5_001;
+  t.same(after.takeLeft('[fe80::1%eth0]:53'), []);
 });
 
 t.test(
