@@ -21,7 +21,7 @@ import type { Timers } from './runtime/timers.ts';
 import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import { ListenerError } from './serving/listener/listener-error.ts';
 import { LocalZonesError } from './serving/local-zones/zone-rules.ts';
-import { replaceFile } from './store/atomic-file.ts';
+import { removeLeftovers, replaceFile } from './store/atomic-file.ts';
 import type { LoadFault } from './store/set-aside.ts';
 import { prepareDirectory } from './store/state-directory.ts';
 
@@ -69,7 +69,12 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   const isAllowed = (address: string) => daemon.mayRead(address);
   const isHost = (name: string) => daemon.isHost(name);
   let loadedPages: Promise<Pages> | undefined;
-  const pages = () => (loadedPages ??= loadPages(parts, rooms, daemon));
+  // an upgrade replaces files, and one of them may be missing for a moment: the next request loads them again
+  const pages = () =>
+    (loadedPages ??= loadPages(parts, rooms, daemon).catch((error: unknown) => {
+      loadedPages = undefined;
+      throw error;
+    }));
   const http = { ...parts.config.admin.listen, pages, clock, pause, log, isAllowed, isHost };
   opened.use(openAdmin(http, parts.timers));
   opened.defer(() => plane.stop());
@@ -101,18 +106,31 @@ const FIRST_POLL_AFTER_MS = 500;
 /** A start does not need the rest; a server that has run for weeks must not need files that an upgrade has replaced meanwhile. */
 const REST_AFTER_MS = 5_000;
 
-/** The code of the pages, the commands and the metrics. */
+/**
+ * The code of the pages, the metrics and the commands. Each is imported by the function that needs it later: Node looks for
+ * the file again when a different module imports it.
+ */
 async function loadRest({ pause }: DaemonParts, pages: () => Promise<Pages>): Promise<void> {
   await pages();
   await pause();
-  await import('./admin/metrics.ts');
+  const { importMetrics } = await importPages();
+  await importMetrics();
+  await pause();
+  await importCommands();
 }
 
+const importPages = () => import('./daemon/pages.ts');
+const importCommands = () => import('./daemon/control-commands.ts');
+
 /** Once the start is over: what makes the next start faster. */
-async function keepConfig({ config, keptConfig, random }: DaemonParts, { files }: Rooms): Promise<void> {
-  const octets = keptConfig?.compose();
+async function keepConfig(
+  { config, keptConfig, pause, random }: DaemonParts,
+  { files }: Rooms,
+): Promise<void> {
+  const octets = await keptConfig?.compose(pause);
   if (keptConfig === undefined || octets === undefined) return;
   const path = join(config.state.directory, keptConfig.name);
+  await removeLeftovers(files, path);
   // a start without it takes longer, and nothing else: the store reports a disk that does not take its own files
   await replaceFile(files, random, { path, octets }).catch(() => undefined);
 }
@@ -146,7 +164,7 @@ function loadAnswers({ answers, ledger, stateFaults }: Rooms): AsyncDisposable {
 
 /** By the first request, because a start does not need them. */
 async function loadPages(parts: DaemonParts, rooms: Rooms, daemon: RunningDaemon): Promise<Pages> {
-  const { pagesOf } = await import('./daemon/pages.ts');
+  const { pagesOf } = await importPages();
   return pagesOf(parts, rooms, daemon);
 }
 
@@ -172,7 +190,7 @@ function openControl(parts: DaemonParts, rooms: Rooms): AsyncDisposable {
     const { controlPath, startControlServer } = await import('./admin/control-server.ts');
     const path = controlPath(config.state.directory);
     const routes = async () => {
-      const { controlRoutes } = await import('./daemon/control-commands.ts');
+      const { controlRoutes } = await importCommands();
       return controlRoutes(parts, rooms);
     };
     const outcome = await startControlServer({ path, routes, timers, log });
@@ -234,7 +252,9 @@ export function openLater(attempt: () => Promise<Closable | undefined>, timers: 
   let retry: Disposable | undefined;
   let isClosed = false;
   const open = async (): Promise<void> => {
-    opened = await attempt();
+    await inBackground('admin', async () => {
+      opened = await attempt();
+    });
     if (opened === undefined && !isClosed) retry = timers.after(RETRY_MS, again);
   };
   let opening = open();

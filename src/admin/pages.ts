@@ -47,9 +47,8 @@ export function createPages<Status extends Readiness>(
 ): ReadonlyMap<string, MakePage> {
   const { reports, status, processMetrics = true, pause = async () => undefined } = options;
   let metrics: Promise<Metrics> | undefined;
-  /** Loaded by the first scrape: prom-client takes more time to load than all pages together. */
   const loadMetrics = async (): Promise<Metrics> => {
-    const { createMetrics } = await import('./metrics.ts');
+    const { createMetrics } = await importMetrics();
     return createMetrics(reports, status, processMetrics, pause);
   };
   const shared = (make: MakePage) => sharedPage(make, options);
@@ -75,7 +74,10 @@ export function createPages<Status extends Readiness>(
     [
       '/metrics',
       shared(async () => {
-        metrics ??= loadMetrics();
+        metrics ??= loadMetrics().catch((error: unknown) => {
+          metrics = undefined; // a file that an upgrade replaces may be missing for a moment
+          throw error;
+        });
         const { contentType, render } = await metrics;
         return { status: 200, contentType, body: await render() };
       }),
@@ -87,6 +89,9 @@ export function createPages<Status extends Readiness>(
     ['/panels', shared(async () => json(await panels()))],
   ]);
 }
+
+/** By the first scrape: prom-client takes more time to load than all pages together. */
+export const importMetrics = () => import('./metrics.ts');
 
 function liveEntry({ timers, revision }: Pick<PagesOptions<Readiness>, 'timers' | 'revision'>) {
   return timers === undefined ? [] : [['/live', livePage({ timers, revision })] as const];

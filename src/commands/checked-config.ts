@@ -6,13 +6,16 @@
  *     SHA-256 of the rest (32 octets), SHA-256 of all that the configuration follows from (32 octets), the configuration
  */
 import { createHash } from 'node:crypto';
-import { statSync } from 'node:fs';
+import { constants, readFileSync, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { inPieces } from '../admin/long-text.ts';
 import type { Config } from '../config/config.ts';
 import { readOutbound } from '../config/outbound.ts';
 import { frozen } from '../config/plain-data.ts';
 import { probableStateDirectory, type ReadFile, VARIABLE_PREFIX } from '../config/source-text.ts';
+import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
 import type { ReadRequest } from './config-thread.ts';
 
 /** What a checked configuration follows from. */
@@ -25,13 +28,18 @@ export interface ConfigOrigin {
 }
 
 /**
- * Names the program by its version and by size and time of its file. Undefined for the source: it is many files, and each of
- * them can change what a configuration means.
+ * Names the program by its version, and by the time and digest of its file. The file names all others of the bundle by their
+ * content. Packages of two builds can have the same version, sizes and times. Undefined for the source: it is many files, and
+ * each of them can change what a configuration means. Undefined, too, where an upgrade is just replacing the file.
  */
 export function programIdentity(url: string, version: string): string | undefined {
   if (!url.endsWith('.js')) return undefined;
-  const { size, mtimeMs } = statSync(fileURLToPath(url));
-  return `${version} ${size} ${mtimeMs}`;
+  try {
+    const file = fileURLToPath(url);
+    return `${version} ${statSync(file).mtimeMs} ${sha256(readFileSync(file)).toString('hex')}`;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The name of the file in the state directory. */
@@ -41,14 +49,22 @@ const DIGEST_OCTETS = 32;
 /** Several times the largest file that a configuration may be. */
 export const MAX_KEPT_OCTETS = 8 * 1024 * 1024;
 
-/** `undefined` where the configuration cannot be kept as it is. */
-export function encodeCheckedConfig(
+/** `undefined` where the configuration cannot be kept as it is. The server answers queries meanwhile, and zones may be thousands. */
+export async function encodeCheckedConfig(
   origin: ConfigOrigin,
   { outbound: _, ...config }: Config,
-): Uint8Array | undefined {
-  if (JSON.stringify(config).includes(JSON.stringify(INFINITY))) return undefined;
-  const rest = Buffer.concat([digestOf(origin), Buffer.from(JSON.stringify(config, withoutInfinity))]);
-  return Buffer.concat([sha256(rest), rest]);
+  pause: Pause,
+): Promise<Uint8Array | undefined> {
+  let isAmbiguous = false;
+  const withoutInfinity: Replacer = (_key, value) => {
+    isAmbiguous ||= value === INFINITY;
+    return value === Number.POSITIVE_INFINITY ? INFINITY : value;
+  };
+  const pieces = await inPieces(jsonTexts(config, withoutInfinity), pause);
+  if (isAmbiguous) return undefined;
+  const rest = [digestOf(origin), ...pieces];
+  const kept = Buffer.concat([await inSlices(digesting(rest), pause), ...rest]);
+  return kept.length > MAX_KEPT_OCTETS ? undefined : kept;
 }
 
 /** The configuration that these octets keep, frozen; `undefined` where they are not exactly of this origin. Never throws. */
@@ -81,11 +97,51 @@ export async function readCheckedConfig(
   }
 }
 
+/** The octets of a file that no other user can have written. Rejects for any other file; never waits for a pipe in its place. */
+export const readOwnFile: ReadFile = async (path, limitOctets) => {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  await using handle = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const stat = await handle.stat();
+  const isOwn = stat.uid === process.geteuid?.() && (stat.mode & WRITABLE_BY_OTHERS) === 0;
+  if (!stat.isFile() || !isOwn || stat.size > limitOctets) throw new Error(`"${path}" is not taken`);
+  return handle.readFile();
+};
+
+const WRITABLE_BY_OTHERS = 0o022;
+
 /** JSON has no number without end. */
 const INFINITY = '\0Infinity';
 
-function withoutInfinity(_key: string, value: unknown): unknown {
-  return value === Number.POSITIVE_INFINITY ? INFINITY : value;
+type Replacer = (key: string, value: unknown) => unknown;
+
+/** The deepest list that grows with the file: the records of a zone. */
+const DEEPEST_LIST = 4;
+
+/** The text of `JSON.stringify`, whose members and items come one by one down to `DEEPEST_LIST`. */
+function* jsonTexts(value: unknown, replacer: Replacer, depth = 0): Iterable<string> {
+  if (depth === DEEPEST_LIST || typeof value !== 'object' || value === null) {
+    yield JSON.stringify(value, replacer);
+    return;
+  }
+  const isList = Array.isArray(value);
+  yield isList ? '[' : '{';
+  let comma = '';
+  for (const [key, item] of Object.entries(value)) {
+    if (item === undefined) continue;
+    yield isList ? comma : `${comma}${JSON.stringify(key)}:`;
+    yield* jsonTexts(item, replacer, depth + 1);
+    comma = ',';
+  }
+  yield isList ? ']' : '}';
+}
+
+function* digesting(pieces: readonly Uint8Array[]): Steps<Uint8Array> {
+  const hash = createHash('sha256');
+  for (const piece of pieces) {
+    hash.update(piece);
+    yield;
+  }
+  return hash.digest();
 }
 
 function withInfinity(_key: string, value: unknown): unknown {
@@ -99,7 +155,7 @@ function digestOf({ request, octets, program }: ConfigOrigin): Uint8Array {
   return createHash('sha256').update(JSON.stringify(facts)).update('\n').update(octets).digest();
 }
 
-function sha256(octets: Uint8Array): Uint8Array {
+function sha256(octets: Uint8Array): Buffer {
   return createHash('sha256').update(octets).digest();
 }
 

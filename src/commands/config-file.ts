@@ -11,7 +11,7 @@ import { frozen } from '../config/plain-data.ts';
 import { MAX_OCTETS, type ReadFile, readConfigFile } from '../config/source-text.ts';
 import { inSlices, type Pause, type Steps, systemPause } from '../runtime/slices.ts';
 import { endThread } from '../runtime/threads.ts';
-import { encodeCheckedConfig, readCheckedConfig } from './checked-config.ts';
+import { encodeCheckedConfig, readCheckedConfig, readOwnFile } from './checked-config.ts';
 import type { ReadOutcome, ReadRequest, ThreadMessage } from './config-thread.ts';
 import { DEFAULT_CONFIG_FILE } from './subcommand.ts';
 
@@ -55,7 +55,7 @@ function ownAddresses(interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>): string[]
 export interface StartConfig {
   readonly config: Config;
   /** Composes what is to be kept beside the state for the next start; absent where it is kept already, or cannot be. */
-  readonly composeKept?: () => Uint8Array | undefined;
+  readonly composeKept?: (pause: Pause) => Promise<Uint8Array | undefined>;
 }
 
 /** Reads for a start: a file that was checked before is not parsed again. Faults are printed, and `undefined` comes back. */
@@ -69,12 +69,12 @@ export async function readConfigForStart(
       program === undefined ? undefined : await readFile(request.file, MAX_OCTETS + 1).catch(() => undefined);
     if (program === undefined || octets === undefined) return { config: await readConfig(file) };
     const origin = { request, octets, program };
-    const kept = await readCheckedConfig(origin, readFile);
+    const kept = await readCheckedConfig(origin, readOwnFile);
     if (kept !== undefined) return { config: kept };
     // a pipe can be read once
     const { loadConfig } = await import('../config/load.ts');
     const config = await loadConfig({ ...request, readFile: async () => octets });
-    return { config, composeKept: () => encodeCheckedConfig(origin, config) };
+    return { config, composeKept: (pause) => encodeCheckedConfig(origin, config, pause) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);

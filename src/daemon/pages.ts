@@ -11,6 +11,8 @@ import { ROOM_REPORTS } from './report.ts';
 import type { Rooms } from './rooms.ts';
 import type { RunningDaemon } from './running-daemon.ts';
 
+export { importMetrics } from '../admin/pages.ts';
+
 export function pagesOf(parts: DaemonParts, rooms: Rooms, daemon: RunningDaemon): Pages {
   const { clock, pause, timers } = parts;
   return createPages({

@@ -20,7 +20,10 @@ export interface DaemonParts {
   /** Reads the configuration again, for a reload; throws ConfigError. */
   readonly loadConfig: () => Promise<Config>;
   /** A file that makes the next start faster; it is written into the state directory, and may be lost. */
-  readonly keptConfig?: { readonly name: string; readonly compose: () => Uint8Array | undefined };
+  readonly keptConfig?: {
+    readonly name: string;
+    readonly compose: (pause: Pause) => Promise<Uint8Array | undefined>;
+  };
   readonly clock: Clock;
   readonly timers: Timers;
   readonly pause: Pause;

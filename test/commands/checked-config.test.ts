@@ -1,4 +1,15 @@
-import { mkdtempSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -11,9 +22,10 @@ import {
   encodeCheckedConfig,
   programIdentity,
   readCheckedConfig,
+  readOwnFile,
 } from '../../src/commands/checked-config.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { probableStateDirectory, readConfigFile } from '../../src/config/source-text.ts';
+import { probableStateDirectory } from '../../src/config/source-text.ts';
 
 const SMALLEST = 'clusters: [{name: my-cluster, region: us-west-2}]\nupstreams: [10.0.0.2]\n';
 const FULL = `${SMALLEST}cache: {staleFor: unlimited}
@@ -38,7 +50,7 @@ function load({ request, octets }: ConfigOrigin) {
 }
 
 async function kept(origin: ConfigOrigin): Promise<Uint8Array> {
-  const octets = encodeCheckedConfig(origin, await load(origin));
+  const octets = await encodeCheckedConfig(origin, await load(origin), async () => undefined);
   if (octets === undefined) throw new Error('this configuration can be kept');
   return octets;
 }
@@ -110,10 +122,11 @@ t.test('octets that are not whole are not taken', async (t) => {
 t.test('a text that stands for a number without end is not kept', async (t) => {
   const config = await load(originOf(SMALLEST));
   t.equal(
-    encodeCheckedConfig(originOf(SMALLEST), {
-      ...config,
-      identity: { ...config.identity, id: '\0Infinity' },
-    } as never),
+    await encodeCheckedConfig(
+      originOf(SMALLEST),
+      { ...config, identity: { ...config.identity, id: '\0Infinity' } } as never,
+      async () => undefined,
+    ),
     undefined,
   );
 });
@@ -128,13 +141,13 @@ t.test('the state directory is found in the text, and a wrong guess does no harm
   const state = folder(t);
   const text = `# directory: ${state}\n${SMALLEST}`;
   const origin = originOf(text);
-  t.equal(await readCheckedConfig(origin, readConfigFile), undefined, 'no file there');
+  t.equal(await readCheckedConfig(origin, readOwnFile), undefined, 'no file there');
   writeFileSync(join(state, CHECKED_CONFIG), await kept(originOf(SMALLEST)));
-  t.equal(await readCheckedConfig(origin, readConfigFile), undefined, 'a file of another origin');
+  t.equal(await readCheckedConfig(origin, readOwnFile), undefined, 'a file of another origin');
   writeFileSync(join(state, CHECKED_CONFIG), await kept(origin));
-  t.strictSame(await readCheckedConfig(origin, readConfigFile), await load(origin));
+  t.strictSame(await readCheckedConfig(origin, readOwnFile), await load(origin));
   truncateSync(join(state, CHECKED_CONFIG), 100);
-  t.equal(await readCheckedConfig(origin, readConfigFile), undefined, 'a file that ends early');
+  t.equal(await readCheckedConfig(origin, readOwnFile), undefined, 'a file that ends early');
 });
 
 t.test('another build is another program, and the source is none', async (t) => {
@@ -145,7 +158,63 @@ t.test('another build is another program, and the source is none', async (t) => 
   t.equal(identity(), first);
   utimesSync(file, 1, 1);
   t.not(identity(), first);
+  const before = identity();
+  writeFileSync(file, ';;');
+  utimesSync(file, 1, 1);
+  t.not(identity(), before, 'a build of the same version, size and time, as packages have it');
   t.equal(programIdentity(import.meta.url, '0.2.0'), undefined);
+  rmSync(file);
+  t.equal(identity(), undefined, 'an upgrade is just replacing it');
+});
+
+t.test('a file that somebody else can have written is not taken', async (t) => {
+  const state = folder(t);
+  const path = join(state, CHECKED_CONFIG);
+  const origin = originOf(`# directory: ${state}\n${SMALLEST}`);
+  const read = () => readCheckedConfig(origin, readOwnFile);
+  writeFileSync(path, await kept(origin), { mode: 0o640 });
+  t.ok(await read());
+  for (const mode of [0o660, 0o642]) {
+    chmodSync(path, mode);
+    t.equal(await read(), undefined, `mode ${mode.toString(8)}`);
+  }
+  chmodSync(path, 0o640);
+  if (process.geteuid?.() === 0) {
+    chownSync(path, 65534, 0);
+    t.equal(await read(), undefined, 'the file of another user');
+    chownSync(path, 0, 0);
+  }
+  t.ok(await read());
+  renameSync(path, `${path}.moved`);
+  symlinkSync(`${path}.moved`, path);
+  t.equal(await read(), undefined, 'a link');
+  rmSync(path);
+  execFileSync('mkfifo', [path]);
+  t.equal(await read(), undefined, 'a pipe, which is not waited for');
+});
+
+t.test('ten thousand zones are composed in pieces, between which queries are answered', async (t) => {
+  const zones = Array.from(
+    { length: 10_000 },
+    (_, at) => `  - {name: z${at}.example, forwardTo: [10.0.0.3]}\n`,
+  );
+  const records = Array.from({ length: 10_000 }, (_, at) => `"n${at} A 10.0.0.1"`);
+  for (const text of [
+    `${SMALLEST}zones:\n${zones.join('')}`,
+    `${SMALLEST}zones: [{name: a.example, records: [${records}]}]\n`,
+  ]) {
+    const origin = originOf(text);
+    const config = await load(origin);
+    let [turns, longestMs, sinceMs] = [0, 0, performance.now()];
+    const octets = await encodeCheckedConfig(origin, config, async () => {
+      longestMs = Math.max(longestMs, performance.now() - sinceMs);
+      turns += 1;
+      await new Promise((resolve) => setImmediate(resolve));
+      sinceMs = performance.now();
+    });
+    t.ok(turns >= 40, `${turns} turns, the longest ${longestMs.toFixed(1)} ms`);
+    t.strictSame(decodeCheckedConfig(origin, octets ?? new Uint8Array()), config);
+  }
 });
 
 function folder(t: Test): string {

@@ -37,3 +37,23 @@ t.test('an end in the middle of an attempt closes what it brings, and asks no mo
     t.equal(time.pendingTimers, 0);
   }
 });
+
+t.test(
+  'an attempt that throws, such as for a file that an upgrade replaces, is made again too',
+  async (t) => {
+    const time = new VirtualTime();
+    const answers = [
+      () => Promise.reject(new Error('no such file')),
+      () => Promise.resolve({ close: async () => undefined }),
+    ];
+    let attempts = 0;
+    const opened = openLater(async () => answers[attempts++]?.(), time);
+    await time.advance(100_000);
+    t.equal(attempts, 2);
+    await opened[Symbol.asyncDispose]();
+
+    const never = openLater(() => Promise.reject(new Error('no such file')), time);
+    await never[Symbol.asyncDispose]();
+    t.pass('the end of the server does not fail with it');
+  },
+);
