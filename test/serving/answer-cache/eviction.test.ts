@@ -6,18 +6,8 @@ import { LRUCache } from 'lru-cache';
 import t from 'tap';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
 import { sizeOf } from '../../../src/serving/answer-cache/answer-record.ts';
+import { chance } from '../../helpers/chance.ts';
 import { asked, indexed, positive, settings } from './asked.ts';
-
-/** A generator of chance that repeats itself (mulberry32). */
-function chance(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Ranks as names of a site are asked for: the n-th is asked for n^-1 as often as the first. */
 function zipf(ranks: number, random: () => number): () => number {
