@@ -1,11 +1,12 @@
 /**
- * The modules that the loop for queries has loaded. The programs are those of the bundle, as they run on a host. From
+ * The modules that the loop for queries has loaded, and when. The programs are those of the bundle, as they run on a host. From
  * source, dns2 and Node's own ES module of node:http load TLS before the first answer.
  */
-import { writeFileSync } from 'node:fs';
+import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { bundleInto } from '../../scripts/bundle.ts';
+import { ask } from '../admin/control-fixture.ts';
 import { until } from '../helpers/patience.ts';
 import { isReady, sourceOf } from './readiness.ts';
 import { NO_AWS, ServerProcess } from './server-process.ts';
@@ -13,17 +14,28 @@ import { folder, Site } from './site.ts';
 
 /** At SIGUSR2, prints on stderr the modules of Node that the main thread has loaded. */
 const TELL = `data:text/javascript,${encodeURIComponent(`
+import { registerHooks } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 const tell = () => process.stderr.write('loaded: ' + JSON.stringify(process.moduleLoadList) + '\\n');
+const tellFile = (url, context, next) => {
+  process.stderr.write('file: ' + url + '\\n');
+  return next(url, context);
+};
 if (isMainThread) process.on('SIGUSR2', tell);
+if (isMainThread) registerHooks({ load: tellFile });
 `)}`;
 
 const bundle = folder(t);
 writeFileSync(join(bundle, 'package.json'), '{"type":"module"}');
 await bundleInto(bundle);
 
-function start(t: Test, site: Site, environment?: Readonly<Record<string, string>>): ServerProcess {
-  const command = [process.execPath, '--import', TELL, join(bundle, 'main.js')] as const;
+function start(
+  t: Test,
+  site: Site,
+  environment?: Readonly<Record<string, string>>,
+  folder = bundle,
+): ServerProcess {
+  const command = [process.execPath, '--import', TELL, join(folder, 'main.js')] as const;
   return new ServerProcess(t, site.configFile, site.ports, environment ?? site.sandbox.environment, command);
 }
 
@@ -79,3 +91,22 @@ t.test('with an upstream over TLS it is there before the first query', async (t)
   await isReady(server);
   t.match(await loadedOfTls(server), ['NativeModule tls']);
 });
+
+t.test(
+  'seconds after the start the server needs no file of the bundle for its pages and commands',
+  async (t) => {
+    const site = await Site.open(t, { overrides: { clusters: [PINNED] } });
+    const replaced = folder(t);
+    cpSync(bundle, replaced, { recursive: true });
+    const server = start(t, site, NO_AWS, replaced);
+    await isReady(server);
+    for (const file of ['pages', 'metrics', 'control-commands'])
+      await until(`${file} is loaded`, () => new RegExp(`^file: .*/${file}-[^/]*$`, 'm').test(server.stderr));
+    // a file is named before the files that it imports are loaded
+    for (let turns = 0; turns < 5; turns++) t.equal((await server.get('/readyz')).status, 200);
+    rmSync(replaced, { recursive: true });
+    t.equal((await server.get('/metrics')).status, 200);
+    t.equal((await server.get('/')).status, 200);
+    t.match(await ask(join(site.stateDirectory, 'control.sock'), 'GET', '/drill'), { status: 200 });
+  },
+);
