@@ -30,6 +30,8 @@ const SLOTS = 512;
 /** To keep a query and to forget it takes 2 us: at this rate 0.8 % of a processor, whatever the load. */
 const KEPT_PER_MS = 4;
 export const TAKEN_FILE_OCTETS = SLOTS * SLOT_OCTETS;
+/** After a write that failed nothing is kept for this time: somebody may make room meanwhile. */
+const RETRY_MS = 60_000;
 /** A client has repeated its query, or has given up, after this time. */
 const MAX_AGE_MS = 5_000;
 const MARK = 0x64_6e_73_31;
@@ -61,6 +63,9 @@ export class TakenQueries {
   /** How many queries may be kept at `#countedMs`: at most as many as there are slots. */
   #allowed = SLOTS;
   #countedMs = 0;
+  /** No query is kept before this time; monotonic. */
+  #retryAtMs = Number.NEGATIVE_INFINITY;
+  /** The last query could not be kept, and the log says so. */
   #isBroken = false;
 
   constructor(file: OutlivingFile, clock: Pick<Clock, 'wallMs'>, log: Log) {
@@ -92,7 +97,7 @@ export class TakenQueries {
     nowMs: number,
   ): number {
     const length = end - start;
-    if (this.#isBroken || length > MOST_QUERY_OCTETS || address.length > MOST_TEXT_OCTETS) return -1;
+    if (nowMs < this.#retryAtMs || length > MOST_QUERY_OCTETS || address.length > MOST_TEXT_OCTETS) return -1;
     this.#allowed = Math.min(SLOTS, this.#allowed + KEPT_PER_MS * (nowMs - this.#countedMs));
     this.#countedMs = nowMs;
     if (this.#allowed < 1) return -1;
@@ -109,7 +114,8 @@ export class TakenQueries {
     for (let i = 0; i < NAME_WORDS; i++) view.setUint32(AT.name + 4 * i, name[i] ?? 0, true);
     this.#slot.set(address, AT.text);
     for (let i = 0; i < length; i++) this.#slot[AT.query + i] = octets[start + i] ?? 0;
-    this.#write(this.#slot, AT.query + length, index);
+    if (this.#write(this.#slot, AT.query + length, index)) this.#isBroken = false;
+    else this.#retryAtMs = nowMs + RETRY_MS;
     return index;
   }
 
@@ -124,15 +130,18 @@ export class TakenQueries {
     this.#free.unshift(index);
   }
 
-  #write(octets: Uint8Array, length: number, index: number): void {
-    if (this.#isBroken) return;
+  /** Whether that was written. */
+  #write(octets: Uint8Array, length: number, index: number): boolean {
     try {
       this.#file.write(octets, length, index * SLOT_OCTETS);
+      return true;
     } catch (error) {
+      if (this.#isBroken) return false;
       this.#isBroken = true;
       LISTENER_MESSAGES.takenNotKept(this.#log, {
         detail: error instanceof Error ? error.message : String(error),
       });
+      return false;
     }
   }
 }

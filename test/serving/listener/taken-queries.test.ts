@@ -90,6 +90,13 @@ t.test('a query that is too long, or a file that fails, keeps nothing and stops 
   taken.forget(slot);
   t.equal(taken.keep(ADDRESS, QUERY, 0, 40, NAME, INFO, 0), -1);
   t.match(file.log.lines, [{ level: 'warn', fields: { detail: 'no space' } }], 'said once');
+  t.equal(taken.keep(ADDRESS, QUERY, 0, 40, NAME, INFO, 60_000), 1, 'tried again after a minute');
+  t.equal(file.log.lines.length, 1);
+  file.error = undefined;
+  t.equal(taken.keep(ADDRESS, QUERY, 0, 40, NAME, INFO, 100_000), -1);
+  const again = taken.keep(ADDRESS, QUERY, 0, 40, NAME, INFO, 120_000);
+  t.ok(again >= 0, 'somebody has made room');
+  t.equal(file.reopened().takeLeft('[fe80::1%eth0]:53').length, 2);
 });
 
 t.test('a query is too old after five seconds, and at a wall clock that was set back', async (t) => {
