@@ -100,6 +100,9 @@ for (const args of [
   ['127.0.0.1'],
   ['127.0.0.1', NAME, 53, 'x'],
   ['localhost', NAME],
+  // names of digits and letters, which a resolver would be asked for
+  ['cafe', NAME],
+  ['10.0.0', NAME],
   ['127.0.0.1/53/../x', NAME],
   ['', NAME],
   ['127.0.0.1', ''],
@@ -111,6 +114,8 @@ for (const args of [
   ['127.0.0.1', `${'a'.repeat(63)}.`.repeat(4)],
   ['127.0.0.1', NAME, '53; x'],
   ['127.0.0.1', NAME, '$(x)'],
+  ['127.0.0.1', NAME, '0'],
+  ['127.0.0.1', NAME, '65536'],
 ])
   t.test(`wrong arguments: ${JSON.stringify(args)}`, async (t) => {
     const { code, stderr } = await check(...args);
