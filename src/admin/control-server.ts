@@ -98,15 +98,15 @@ async function answerControl(
 }
 
 async function answerTo(request: IncomingMessage, parts: ControlServerOptions): Promise<Answer> {
-  const { log } = parts;
-  const routes = await parts.routes();
-  const route = routes.find(({ method, path }) => method === request.method && path === request.url);
-  if (route === undefined) return noSuchRoute(request, routes);
-  const label = `${route.method} ${route.path}`;
-  const body = await readBody(request);
-  if (body.kind === 'failed') return failed(body.status, `${label}: ${body.error}`, body.fix);
+  const { log, timers } = parts;
+  const label = `${request.method} ${request.url}`;
   try {
-    const outcome = await within(RUN_MS, label, () => route.run(body.value), parts.timers);
+    const routes = await parts.routes();
+    const route = routes.find(({ method, path }) => `${method} ${path}` === label);
+    if (route === undefined) return noSuchRoute(request, routes);
+    const body = await readBody(request);
+    if (body.kind === 'failed') return failed(body.status, `${label}: ${body.error}`, body.fix);
+    const outcome = await within(RUN_MS, label, () => route.run(body.value), timers);
     if (route.method === 'POST') ADMIN_MESSAGES.command(log, { command: label, status: outcome.status });
     return outcome;
   } catch (error) {

@@ -19,6 +19,7 @@ import * as z from 'zod';
 import { ControlRefusal, type ControlRoute, controlRoute } from '../../src/admin/control-route.ts';
 import { controlPath, startControlServer } from '../../src/admin/control-server.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
+import { pause } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { ask, control, leaveSocket, shortDirectory } from './control-fixture.ts';
 
@@ -35,6 +36,28 @@ const echo = controlRoute(
   }),
 );
 const tell = controlRoute('GET', '/tell', z.strictObject({}), () => ({ told: true }));
+
+t.test(
+  'a caller has an answer where the commands cannot be loaded, and the next caller tries again',
+  async (t) => {
+    const log = new CollectingLog();
+    const path = join(shortDirectory(t), 'control.sock');
+    const loads = [() => Promise.reject(new Error('no such file')), async () => [tell]];
+    const routes = () => loads.shift()?.() ?? Promise.resolve([]);
+    const started = await startControlServer({ path, routes, timers: new VirtualTime(), log });
+    t.ok(started.kind === 'listening');
+    if (started.kind === 'listening') t.teardown(() => started.server.close());
+    const answers = await Promise.race([
+      (async () => [await ask(path, 'GET', '/tell'), await ask(path, 'GET', '/tell')])(),
+      pause(5_000),
+    ]);
+    t.match(answers, [
+      { status: 500, json: { error: 'GET /tell: failed' } },
+      { status: 200, json: { told: true } },
+    ]);
+    t.match(log.lines, [{ text: 'control command failed', fields: { command: 'GET /tell' } }]);
+  },
+);
 
 t.test('a route gets its checked body and what it returns comes back as JSON', async (t) => {
   const { path, log } = await control(t, [echo, tell]);
