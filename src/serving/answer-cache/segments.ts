@@ -175,6 +175,8 @@ export class Segments {
   /** Moves to a new bound in steps: a smaller bound may evict most of the answers, a few in each step. */
   *resizing(boundOctets: number): Steps<void> {
     const isSmaller = boundOctets < this.#boundOctets;
+    this.#store.makeSlotsFor(boundOctets);
+    yield;
     while (this.#boundOctets > boundOctets) {
       this.#boundOctets = Math.max(boundOctets, this.#boundOctets - OCTETS_PER_STEP);
       this.#demote();

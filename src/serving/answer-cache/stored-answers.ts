@@ -16,9 +16,9 @@ import { Slabs } from './slabs.ts';
 
 export const NO_SLOT = -1;
 
-/** The arrays begin with this many slots, and double when they are full. The system gives memory only to slots that were used. */
-const MOST_SLOTS_AT_FIRST = 2 ** 20;
 const FEWEST_SLOTS = 64;
+/** As many as a bound of 16 GiB needs. The system gives memory only to slots that were used. */
+const MOST_SLOTS = 2 ** 26;
 /** The smallest answer is larger than this. */
 const OCTETS_PER_SLOT = 256;
 /** A note is an object. When there are more, all go: an answer without its note costs one more search. */
@@ -127,9 +127,17 @@ export class StoredAnswers {
   #fresh = 0;
   #lastSerial = 0;
 
-  /** `boundOctets` is a hint. */
   constructor(boundOctets: number) {
-    this.#grow(Math.min(Math.max(FEWEST_SLOTS, boundOctets / OCTETS_PER_SLOT), MOST_SLOTS_AT_FIRST));
+    this.makeSlotsFor(boundOctets);
+  }
+
+  /**
+   * Makes a slot for every answer that the bound can hold. To double the slots of a million answers while queries arrive would
+   * take 100 ms.
+   */
+  makeSlotsFor(boundOctets: number): void {
+    const slots = Math.min(Math.max(FEWEST_SLOTS, boundOctets / OCTETS_PER_SLOT), MOST_SLOTS);
+    if (slots > this.#capacity) this.#grow(slots);
   }
 
   /** Slots from 0 to before this one may be in use. */

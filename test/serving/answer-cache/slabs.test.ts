@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
 import { chunksFor, Slabs } from '../../../src/serving/answer-cache/slabs.ts';
+import { StoredAnswers } from '../../../src/serving/answer-cache/stored-answers.ts';
 import { asked, indexed, positive, settings } from './asked.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 100);
@@ -100,3 +101,18 @@ t.test('a smaller bound moves what stays into fewer slabs, while answers come an
   put(1);
   t.ok(check(1));
 });
+
+t.test(
+  'slots for all answers of a bound are made with the bound, and none while answers arrive',
+  async (t) => {
+    const store = new StoredAnswers(1024 * 1024 * 1024);
+    const smallest = 272; // octets against the bound
+    t.ok(store.usedAtMs.length >= (1024 * 1024 * 1024) / smallest);
+    const small = new StoredAnswers(1024 * 1024);
+    small.makeSlotsFor(64 * 1024 * 1024);
+    const { length } = small.usedAtMs;
+    t.ok(length >= (64 * 1024 * 1024) / smallest);
+    small.makeSlotsFor(1024);
+    t.equal(small.usedAtMs.length, length, 'a smaller bound keeps them');
+  },
+);
