@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { AnswerCache } from '../../../src/serving/answer-cache/answer-cache.ts';
+import { newAnswer } from '../../../src/serving/answer-cache/cached-answer.ts';
 import { chunksFor, Slabs } from '../../../src/serving/answer-cache/slabs.ts';
 import { StoredAnswers } from '../../../src/serving/answer-cache/stored-answers.ts';
-import { asked, indexed, positive, settings } from './asked.ts';
+import { asked, indexed, nxdomain, positive, settings } from './asked.ts';
 
 const numRuns = Number(process.env['FUZZ_RUNS'] ?? 100);
 const seed = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 0x7fff_ffff));
@@ -116,3 +117,23 @@ t.test(
     t.equal(small.usedAtMs.length, length, 'a smaller bound keeps them');
   },
 );
+
+t.test('a removed answer gives back its own slot and that of its earlier answer', async (t) => {
+  const store = new StoredAnswers(1024 * 1024);
+  const query = asked('www.example');
+  const answer = (octets: Uint8Array, kind: 'positive' | 'nxdomain') =>
+    newAnswer(
+      query.key,
+      query,
+      { kind, octets, index: indexed(octets), lifetimeMs: 1, earlier: undefined },
+      0,
+    );
+  const good = answer(positive('www.example', 300), 'positive');
+  const denied = answer(nxdomain('www.example', 60), 'nxdomain');
+  for (let n = 0; n < 1_000; n++) {
+    const added = store.add(denied, store.addEarlier(good));
+    t.equal(added.earlier?.kind, 'positive');
+    store.remove(added.slot);
+  }
+  t.equal(store.end, 2, 'slots that were ever used');
+});
