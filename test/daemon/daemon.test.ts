@@ -131,6 +131,8 @@ t.test('virtual time: a stop answers queries until everything is saved', async (
   await keepState(one.stateDirectory, [withoutRegion(keptRecord())]);
   const time = new VirtualTime(new Date().toISOString());
   const daemon = await startDaemon(await one.parts({ clock: time, timers: time }));
+  // on a busy machine the line of the start would be the one that hangs, and the second would pass before the stop waits for it
+  await until('the line of the start is written', () => daemon.report().state.ledger.written > 0);
   const { open } = files;
   const last = ledgerPath(one.stateDirectory, 0);
   let isSaving = false;
