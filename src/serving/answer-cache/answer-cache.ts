@@ -258,7 +258,7 @@ export class AnswerCache {
   }
 
   /**
-   * Run this after loading: the answer that was loaded first was used last, but the order of use has it as the oldest.
+   * Run this after loading: the answer that was loaded first was used last, but lru-cache takes that answer for the oldest.
    * Yields where the caller may pause.
    */
   restoreOrder(nowMs: number): Generator<undefined, void> {

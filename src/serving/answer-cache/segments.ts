@@ -1,6 +1,6 @@
 /**
- * Keeps answers within a bound of octets, and decides which answer goes first when there is no room. This file decides the
- * segment of an answer, and keeps the order of use in each. It refuses to know time and freshness.
+ * Keeps answers within a bound of octets, and decides which answer goes first when there is no room. lru-cache keeps the order
+ * of each segment, as numbers of slots. This file decides the segment of an answer. It refuses to know time and freshness.
  *
  *     unused  stored, and not asked for since: a flood of random names ends here, and pushes out only its own kind
  *     used    asked for at least once since it was first stored; four fifths of the room, its oldest become unused again
@@ -33,90 +33,17 @@ const UNUSED = 1;
 const USED = 2;
 const LATE = 3;
 
-/** For each slot its neighbours in the order of use: one pair of arrays for all segments, because a slot is in one at most. */
-interface Neighbours {
-  older: Int32Array;
-  newer: Int32Array;
-}
+/** From slot to slot: lru-cache keeps the order, and measures each segment; how much fits depends on all three. */
+type Segment = LRUCache<number, number>;
 
-/**
- * Slots in the order of their last use, and their octets. A list through two arrays: the Map of lru-cache would double in one
- * step of 13 ms at 262,144 answers, and lie on V8's heap with some 90 octets for each answer.
- */
-class Segment {
-  readonly #store: StoredAnswers;
-  readonly #neighbours: Neighbours;
-  #newest = NO_SLOT;
-  #oldest = NO_SLOT;
-  octets = 0;
-
-  constructor(store: StoredAnswers, neighbours: Neighbours) {
-    this.#store = store;
-    this.#neighbours = neighbours;
-  }
-
-  get isEmpty(): boolean {
-    return this.#newest === NO_SLOT;
-  }
-
-  /** Adds a slot that is in no segment, as the one used last. */
-  add(slot: number): void {
-    this.octets += this.#store.sizeOf(slot);
-    this.#link(slot);
-  }
-
-  /** Takes out a slot of this segment, whose octets are the same as when it was added. */
-  delete(slot: number): void {
-    this.octets -= this.#store.sizeOf(slot);
-    this.#unlink(slot);
-  }
-
-  touch(slot: number): void {
-    if (slot === this.#newest) return;
-    this.#unlink(slot);
-    this.#link(slot);
-  }
-
-  /** Takes out the slot used least recently. */
-  pop(): number | undefined {
-    const oldest = this.#oldest;
-    if (oldest === NO_SLOT) return undefined;
-    this.delete(oldest);
-    return oldest;
-  }
-
-  clear(): void {
-    this.#newest = NO_SLOT;
-    this.#oldest = NO_SLOT;
-    this.octets = 0;
-  }
-
-  #link(slot: number): void {
-    const { older, newer } = this.#neighbours;
-    older[slot] = this.#newest;
-    newer[slot] = NO_SLOT;
-    if (this.#newest === NO_SLOT) this.#oldest = slot;
-    else newer[this.#newest] = slot;
-    this.#newest = slot;
-  }
-
-  #unlink(slot: number): void {
-    const { older, newer } = this.#neighbours;
-    const before = older[slot] ?? NO_SLOT;
-    const after = newer[slot] ?? NO_SLOT;
-    if (before === NO_SLOT) this.#oldest = after;
-    else newer[before] = after;
-    if (after === NO_SLOT) this.#newest = before;
-    else older[after] = before;
-  }
-}
+/** lru-cache writes to the options of `get`, so they cannot be frozen; shared, they cost no object per query. */
+const options: LRUCache.GetOptions<number, number, unknown> = {};
 
 export class Segments {
   readonly #store: StoredAnswers;
-  readonly #neighbours: Neighbours = { older: new Int32Array(0), newer: new Int32Array(0) };
-  readonly #unused: Segment;
-  readonly #used: Segment;
-  readonly #late: Segment;
+  readonly #unused = this.#newSegment();
+  readonly #used = this.#newSegment();
+  readonly #late = this.#newSegment();
   /** The segment of each slot. */
   #segments = new Uint8Array(0);
   readonly #isCut: () => boolean;
@@ -126,9 +53,6 @@ export class Segments {
 
   constructor(boundOctets: number, isCut: () => boolean) {
     this.#store = new StoredAnswers(boundOctets);
-    this.#unused = new Segment(this.#store, this.#neighbours);
-    this.#used = new Segment(this.#store, this.#neighbours);
-    this.#late = new Segment(this.#store, this.#neighbours);
     this.#boundOctets = boundOctets;
     this.#isCut = isCut;
   }
@@ -138,7 +62,7 @@ export class Segments {
   }
 
   get octets(): number {
-    return this.#used.octets + this.#unused.octets + this.#late.octets;
+    return this.#used.calculatedSize + this.#unused.calculatedSize + this.#late.calculatedSize;
   }
 
   get evictions(): number {
@@ -177,7 +101,7 @@ export class Segments {
 
   /** Marks the answer as the last one used. */
   touch(slot: number): void {
-    if (this.isThere(slot)) this.#segmentOf(slot).touch(slot);
+    if (this.isThere(slot)) this.#segmentOf(slot).get(slot, options);
   }
 
   /** Finds the answer to this question under this key; valid until the next call. */
@@ -197,7 +121,7 @@ export class Segments {
   /** The answer was given to a client. */
   noteUse(answer: Pick<CachedAnswer, 'slot' | 'serial'>): void {
     const { slot } = answer;
-    if (this.isUsed(slot) || !this.isThere(slot) || !this.#store.has(answer)) return;
+    if (this.#segments[slot] === USED || !this.#store.has(answer)) return;
     // a client that asks twice for each name that it makes up must not push out what cannot be fetched again
     if (this.#segments[slot] === LATE && this.#isCut()) return;
     this.#move(slot, USED);
@@ -231,7 +155,7 @@ export class Segments {
     const segment = this.#segmentOf(slot);
     segment.delete(slot);
     this.#store.giveEarlier(slot, this.#store.addEarlier(earlier));
-    segment.add(slot);
+    segment.set(slot, slot);
     return true;
   }
 
@@ -302,30 +226,27 @@ export class Segments {
   }
 
   #putIn(slot: number, segment: number): void {
-    if (slot >= this.#segments.length) this.#lengthen();
+    if (slot >= this.#segments.length) {
+      const longer = new Uint8Array(Math.max(1024, 2 * slot));
+      longer.set(this.#segments);
+      this.#segments = longer;
+    }
     this.#segments[slot] = segment;
     this.#entries++;
-    this.#segmentOf(slot).add(slot);
-  }
-
-  /** As many places as the store has slots. */
-  #lengthen(): void {
-    const { slots } = this.#store;
-    const segments = new Uint8Array(slots);
-    segments.set(this.#segments);
-    this.#segments = segments;
-    const older = new Int32Array(slots);
-    older.set(this.#neighbours.older);
-    this.#neighbours.older = older;
-    const newer = new Int32Array(slots);
-    newer.set(this.#neighbours.newer);
-    this.#neighbours.newer = newer;
+    this.#segmentOf(slot).set(slot, slot);
   }
 
   #takeOut(slot: number): void {
     this.#segmentOf(slot).delete(slot);
     this.#segments[slot] = NOWHERE;
     this.#entries--;
+  }
+
+  #newSegment(): Segment {
+    return new LRUCache<number, number>({
+      maxSize: Number.MAX_SAFE_INTEGER,
+      sizeCalculation: (slot) => this.#store.sizeOf(slot),
+    });
   }
 
   #segmentOf(slot: number): Segment {
@@ -336,31 +257,31 @@ export class Segments {
   #move(slot: number, segment: number): void {
     this.#segmentOf(slot).delete(slot);
     this.#segments[slot] = segment;
-    this.#segmentOf(slot).add(slot);
+    this.#segmentOf(slot).set(slot, slot);
   }
 
   #demote(): void {
-    while (this.#used.octets > this.#boundOctets * USED_SHARE) {
+    while (this.#used.calculatedSize > this.#boundOctets * USED_SHARE) {
       const oldest = this.#used.pop();
       if (oldest === undefined) return;
       this.#segments[oldest] = UNUSED;
-      this.#unused.add(oldest);
+      this.#unused.set(oldest, oldest);
     }
   }
 
   #settle(): void {
-    if (this.#late.isEmpty || this.#isCut()) return;
+    if (this.#late.size === 0 || this.#isCut()) return;
     for (let left = SETTLED_AT_A_TIME; left > 0; left--) {
       const oldest = this.#late.pop();
       if (oldest === undefined) return;
       this.#segments[oldest] = UNUSED;
-      this.#unused.add(oldest);
+      this.#unused.set(oldest, oldest);
     }
   }
 
   #makeRoom(): void {
     while (this.octets > this.#boundOctets) {
-      const isLateFull = this.#late.octets > this.#boundOctets * LATE_SHARE;
+      const isLateFull = this.#late.calculatedSize > this.#boundOctets * LATE_SHARE;
       const victim =
         (isLateFull ? this.#late.pop() : undefined) ??
         this.#unused.pop() ??

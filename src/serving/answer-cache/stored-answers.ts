@@ -140,11 +140,6 @@ export class StoredAnswers {
     if (slots > this.#capacity) this.#grow(slots);
   }
 
-  /** The number of slots, used or not. */
-  get slots(): number {
-    return this.#capacity;
-  }
-
   /** Slots from 0 to before this one may be in use. */
   get end(): number {
     return this.#fresh;
