@@ -127,6 +127,29 @@ t.test('the thread with the AWS clients ends when it is not asked; all else neve
   );
 });
 
+t.test(
+  'where the AWS clients always have work, memory goes back without their end, every five minutes',
+  async (t) => {
+    await until('the threads of earlier tests have ended', () => threadsNotEnded() === 0);
+    const time = new VirtualTime();
+    const { ask, farSide, log } = withProgram(t, NAMED, { clock: time, timers: time });
+    const timesGivenBack = () => log.lines.filter(({ text }) => text === 'far-side gives back').length;
+    const tenMinutes = async () => {
+      for (let second = 0; second < 600; second += 10) {
+        await ask('x');
+        await time.advance(10_000);
+      }
+      t.equal(await farSide.isReady(soon()), true, 'what was said before is heard');
+    };
+    t.equal(await farSide.isReady(soon()), true);
+    await tenMinutes();
+    t.equal(timesGivenBack(), 1);
+    await tenMinutes();
+    t.equal(timesGivenBack(), 3);
+    t.equal(log.lines.filter(({ text }) => text === 'aws starts').length, 1, 'the thread never ended');
+  },
+);
+
 t.test('a poll that is given up ends at once, and says how far it had come', async (t) => {
   const { sandbox, farSide } = await apart(t);
   const demo = contextOf({ cluster: 'demo' });
