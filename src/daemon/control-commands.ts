@@ -10,6 +10,7 @@ import { isAtOrUnder, normalizeName } from '../protocol/words/name.ts';
 import type { Pin } from '../records/endpoint-record.ts';
 import { pinStatus } from '../refresh/endpoint-status.ts';
 import { refusalsBy } from '../refresh/reconcile/guard.ts';
+import { CLUSTERS_PER_TURN } from '../refresh/refresh-plane.ts';
 import { inSlices } from '../runtime/slices.ts';
 import { asIfCut } from './as-if-cut.ts';
 import { explainName } from './explain.ts';
@@ -33,9 +34,6 @@ export function controlRoutes(
     }),
   ];
 }
-
-/** A snapshot of a cluster takes some 100 microseconds. */
-const CLUSTERS_PER_TURN = 2;
 
 async function notReadyNow({ pause }: Pick<DaemonParts, 'pause'>, { plane, serving }: Rooms) {
   const { clusters } = await inSlices(plane.snapshotting(), pause, CLUSTERS_PER_TURN);
