@@ -11,7 +11,7 @@ import { type Panel, toned } from '../report/report.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Steps } from '../runtime/slices.ts';
-import type { Timers } from '../runtime/timers.ts';
+import { sleep, type Timers } from '../runtime/timers.ts';
 import { failsWhileDisconnected } from '../serving/local-zones/disconnected-rules.ts';
 import type { Rehearsal } from '../serving/resolver/rehearsal.ts';
 import type { Rooms } from './rooms.ts';
@@ -173,10 +173,9 @@ export function cutPanelOf(
   };
 }
 
-/** Resolves at the end of `running`, or after `WAIT_MS`. */
-function endOf(running: Promise<void>, timers: Timers): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = timers.after(WAIT_MS, resolve);
-  running.then(resolve, resolve);
-  return promise.finally(() => timer[Symbol.dispose]());
+/** Resolves at the end of `running`, which never rejects, or after `WAIT_MS`. */
+async function endOf(running: Promise<void>, timers: Timers): Promise<void> {
+  const ended = new AbortController();
+  await Promise.race([running, sleep(timers, WAIT_MS, ended.signal)]);
+  ended.abort();
 }
