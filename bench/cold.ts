@@ -5,12 +5,20 @@
  */
 import type { Contender } from './contender.ts';
 import { runDnsperf } from './dnsperf.ts';
-import { readProcessorTime } from './process-figures.ts';
+import { microsPerQuery, readProcessorTime } from './process-figures.ts';
 import { cachedName, writeQueryFile } from './query-files.ts';
 import type { Row } from './rows.ts';
 import type { RunningServer } from './running-server.ts';
 import { percentile } from './statistics.ts';
-import { firstStarts, type Measured, type Sample, startOrTell, turn, type Workshop } from './workshop.ts';
+import {
+  firstStarts,
+  inTurn,
+  type Measured,
+  type Sample,
+  sampleOrTell,
+  startOrTell,
+  type Workshop,
+} from './workshop.ts';
 
 const SECONDS = 3;
 /** The light load: a stop of 5 ms delays 15 of its 9,000 queries, more than one of a thousand. */
@@ -25,10 +33,9 @@ export async function measureCold(
   const queryFile = await writeQueryFile(shop.directory, 'cold', row.cachedNames, cachedName);
   await firstStarts(row, contenders, measured, shop);
   for (let round = 0; round < shop.options.rounds; round++) {
-    for (const place of turn(contenders.length, round)) {
+    await inTurn(measured, round, async (place, entry) => {
       const contender = contenders[place];
-      const entry = measured[place];
-      if (contender === undefined || entry === undefined || entry.problem !== undefined) continue;
+      if (contender === undefined) return;
       const started = async (measure: (server: RunningServer) => Promise<Sample>): Promise<Sample> => {
         const server = await startOrTell(row, place, contender, entry, shop, 'kept');
         if (server === undefined) return {};
@@ -38,19 +45,15 @@ export async function measureCold(
           await server.process.stop();
         }
       };
-      try {
+      const sampleOf = async () => {
         const sample = {
           ...(await started((server) => atPeak(row, server, queryFile, shop))),
           ...(await started((server) => underLightLoad(row, server, queryFile, shop))),
         };
-        if (entry.problem !== undefined) continue;
-        entry.samples.push(sample);
-        shop.note(`${row.title}, round ${round + 1}, ${contender.name}: ${sampleText(sample)}`);
-      } catch (error) {
-        entry.problem = error instanceof Error ? error.message : String(error);
-        shop.note(`${row.title}: ${contender.name} failed: ${entry.problem}`);
-      }
-    }
+        return entry.problem === undefined ? sample : undefined;
+      };
+      await sampleOrTell(`${row.title}, round ${round + 1}`, entry, shop, sampleOf, sampleText);
+    });
   }
 }
 
@@ -66,12 +69,9 @@ async function atPeak(
   const { sent, answered, seconds, failures } = await runDnsperf(load, shop.options.loadCore, shop.processes);
   const after = await readProcessorTime(process.pid);
   if (answered === 0) throw new Error('it answered nothing');
-  const user = after.userMicros - before.userMicros;
-  const system = after.systemMicros - before.systemMicros;
   return {
     queriesPerSecond: answered / seconds,
-    microsPerQuery: (user + system) / answered,
-    userMicrosPerQuery: user / answered,
+    ...microsPerQuery(before, after, answered),
     failedPercent: (1 - answered / sent) * 100,
     failures,
   };

@@ -5,12 +5,12 @@
 import { rm } from 'node:fs/promises';
 import type { Contender } from './contender.ts';
 import { runDnsperf } from './dnsperf.ts';
-import { readMemory, readPeakMebibytes, readProcessorTime } from './process-figures.ts';
+import { microsPerQuery, readMemory, readPeakMebibytes, readProcessorTime } from './process-figures.ts';
 import { MOST_PER_SECOND, newName, writeQueryFile } from './query-files.ts';
 import type { Row } from './rows.ts';
 import type { RunningServer } from './running-server.ts';
 import { type Point, slope } from './statistics.ts';
-import { type Measured, type Sample, startOrTell, type Workshop } from './workshop.ts';
+import { type Measured, type Sample, sampleOrTell, startOrTell, type Workshop } from './workshop.ts';
 
 /** A load of this length has a file of its own: for ten minutes a single file would take gigabytes. */
 const LOAD_SECONDS = 5;
@@ -27,16 +27,8 @@ export async function measureFlood(
     if (entry === undefined) continue;
     const server = await startOrTell(row, place, contender, entry, shop);
     if (server === undefined) continue;
-    try {
-      const sample = await flood(row, server, shop);
-      entry.samples.push(sample);
-      shop.note(`${row.title}, ${contender.name}: ${sampleText(sample)}`);
-    } catch (error) {
-      entry.problem = error instanceof Error ? error.message : String(error);
-      shop.note(`${row.title}: ${contender.name} failed: ${entry.problem}`);
-    } finally {
-      await server.process.stop();
-    }
+    await sampleOrTell(row.title, entry, shop, () => flood(row, server, shop), sampleText);
+    await server.process.stop();
   }
 }
 
@@ -70,11 +62,9 @@ async function flood(row: Row, server: RunningServer, shop: Workshop): Promise<S
   }
   const after = await readProcessorTime(pid);
   if (sum.answered === 0) throw new Error('it answered nothing');
-  const user = after.userMicros - before.userMicros;
-  const system = after.systemMicros - before.systemMicros;
   return {
     queriesPerSecond: sum.answered / sum.seconds,
-    microsPerQuery: (user + system) / sum.answered,
+    microsPerQuery: microsPerQuery(before, after, sum.answered).microsPerQuery,
     peakMebibytes: await readPeakMebibytes(pid),
     residentMebibytes: memory.at(-1)?.y,
     growthMebibytes: slope(memory.slice(Math.floor(memory.length / 2))),

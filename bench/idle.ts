@@ -22,7 +22,15 @@ import { ENDPOINT, writeQueryFile } from './query-files.ts';
 import type { Row } from './rows.ts';
 import type { RunningServer } from './running-server.ts';
 import { median, percentile } from './statistics.ts';
-import { addresses, type Measured, type Sample, startOrTell, turn, type Workshop } from './workshop.ts';
+import {
+  addresses,
+  inTurn,
+  type Measured,
+  type Sample,
+  sampleOrTell,
+  startOrTell,
+  type Workshop,
+} from './workshop.ts';
 
 const REGION = 'us-west-2';
 const CLUSTER = 'bench';
@@ -72,19 +80,12 @@ export async function measureIdle(
     servers[place] = server === undefined ? undefined : started.use(new IdleServer(server, queryFile, shop));
   }
   for (let round = 0; round < shop.options.rounds; round++) {
-    for (const place of turn(contenders.length, round)) {
+    await inTurn(measured, round, async (place, entry) => {
       const server = servers[place];
-      const entry = measured[place];
-      if (server === undefined || entry === undefined || entry.problem !== undefined) continue;
-      try {
-        const sample = await server.sample();
-        entry.samples.push(sample);
-        shop.note(`${row.title}, round ${round + 1}, ${entry.contender}: ${sampleText(sample)}`);
-      } catch (error) {
-        entry.problem = error instanceof Error ? error.message : String(error);
-        shop.note(`${row.title}: ${entry.contender} failed: ${entry.problem}`);
-      }
-    }
+      if (server === undefined) return;
+      const title = `${row.title}, round ${round + 1}`;
+      await sampleOrTell(title, entry, shop, () => server.sample(), sampleText);
+    });
   }
 }
 

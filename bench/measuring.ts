@@ -6,7 +6,7 @@ import type { Contender } from './contender.ts';
 import { type Load, type LoadReport, runDnsperf } from './dnsperf.ts';
 import { measureFlood } from './flood.ts';
 import { measureIdle } from './idle.ts';
-import { readPeakMebibytes, readProcessorTime } from './process-figures.ts';
+import { microsPerQuery, readPeakMebibytes, readProcessorTime } from './process-figures.ts';
 import type { OwnProcess } from './processes.ts';
 import { cachedName, ENDPOINT, MOST_PER_SECOND, newName, writeQueryFile } from './query-files.ts';
 import type { Row } from './rows.ts';
@@ -15,10 +15,11 @@ import { percentile } from './statistics.ts';
 import {
   failureText,
   firstStarts,
+  inTurn,
   type Measured,
   type Sample,
+  sampleOrTell,
   startOrTell,
-  turn,
   type Workshop,
 } from './workshop.ts';
 
@@ -51,20 +52,16 @@ async function measureStarts(
 ): Promise<void> {
   await firstStarts(row, contenders, measured, shop);
   for (let round = 0; round < shop.options.rounds; round++) {
-    for (const place of turn(contenders.length, round)) {
+    await inTurn(measured, round, async (place, entry) => {
       const contender = contenders[place];
-      const entry = measured[place];
-      if (contender === undefined || entry === undefined || entry.problem !== undefined) continue;
+      if (contender === undefined) return;
       const server = await startOrTell(row, place, contender, entry, shop, 'kept');
-      if (server === undefined) continue;
+      if (server === undefined) return;
       await server.process.stop();
       const { firstAnswerMillis, firstAnswerProcessorMillis } = server;
-      entry.samples.push({
-        firstAnswerMillis,
-        firstAnswerProcessorMillis,
-      });
+      entry.samples.push({ firstAnswerMillis, firstAnswerProcessorMillis });
       shop.note(`${row.title}, round ${round + 1}, ${contender.name}: ${firstAnswerMillis.toFixed(0)} ms`);
-    }
+    });
   }
 }
 
@@ -131,20 +128,13 @@ class LoadRow {
   ): Promise<void> {
     const { seconds } = this.#shop.options;
     const queryFile = await this.#questions(`r${round}`, seconds);
-    for (const place of turn(servers.length, round)) {
+    const title = `${this.#row.title}, round ${round + 1}`;
+    await inTurn(measured, round, async (place, entry) => {
       const server = servers[place];
-      const entry = measured[place];
-      if (server === undefined || entry === undefined || entry.problem !== undefined) continue;
-      try {
-        const bounds = { ...this.#bounds(seconds), rate };
-        const sample = await this.#sample(server, { queryFile, ...bounds });
-        entry.samples.push(sample);
-        this.#shop.note(`${this.#row.title}, round ${round + 1}, ${entry.contender}: ${sampleText(sample)}`);
-      } catch (error) {
-        entry.problem = error instanceof Error ? error.message : String(error);
-        this.#shop.note(`${this.#row.title}: ${entry.contender} failed: ${entry.problem}`);
-      }
-    }
+      if (server === undefined) return;
+      const load = { queryFile, ...this.#bounds(seconds), rate };
+      await sampleOrTell(title, entry, this.#shop, () => this.#sample(server, load), sampleText);
+    });
     if (this.#row.asks === 'new') await rm(queryFile);
   }
 
@@ -155,8 +145,6 @@ class LoadRow {
     const after = await readProcessorTime(server.process.pid);
     const upstreamAfter = await readProcessorTime(this.#upstream.pid);
     if (report.answered === 0) throw new Error('it answered nothing');
-    const user = after.userMicros - before.userMicros;
-    const system = after.systemMicros - before.systemMicros;
     const upstream =
       upstreamAfter.userMicros +
       upstreamAfter.systemMicros -
@@ -164,8 +152,7 @@ class LoadRow {
       upstreamBefore.systemMicros;
     return {
       queriesPerSecond: report.answered / report.seconds,
-      microsPerQuery: (user + system) / report.answered,
-      userMicrosPerQuery: user / report.answered,
+      ...microsPerQuery(before, after, report.answered),
       peakMebibytes: await readPeakMebibytes(server.process.pid),
       failedPercent: (1 - report.answered / report.sent) * 100,
       failures: report.failures,

@@ -29,6 +29,13 @@ export function parseProcessorTime(stat: string, perSecond: number): ProcessorTi
   return { userMicros: (user + childUser) * tick, systemMicros: (system + childSystem) * tick };
 }
 
+/** The processor time between two readings, for each of the queries in between. */
+export function microsPerQuery(before: ProcessorTime, after: ProcessorTime, queries: number) {
+  const user = after.userMicros - before.userMicros;
+  const system = after.systemMicros - before.systemMicros;
+  return { microsPerQuery: (user + system) / queries, userMicrosPerQuery: user / queries };
+}
+
 /** Milliseconds of processor that its living threads have had, to the nanosecond: a tick is longer than some servers take to start. */
 export async function readThreadMillis(pid: number): Promise<number> {
   const threads = await readdir(`/proc/${pid}/task`);

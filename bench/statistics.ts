@@ -21,13 +21,27 @@ export interface Point {
 
 /** How much y grows for one of x: the line with the least squares; `undefined` where all points have one x. */
 export function slope(points: readonly Point[]): number | undefined {
+  return leastSquares(points)?.slope;
+}
+
+/** As `slope`, with its standard error; `undefined` for fewer than three points. */
+export function slopeWithError(
+  points: readonly Point[],
+): { readonly slope: number; readonly error: number } | undefined {
+  const line = points.length < 3 ? undefined : leastSquares(points);
+  if (line === undefined) return undefined;
+  const left = points.reduce((sum, { x, y }) => sum + (y - line.y - line.slope * (x - line.x)) ** 2, 0);
+  return { slope: line.slope, error: Math.sqrt(left / (points.length - 2) / line.spread) };
+}
+
+function leastSquares(points: readonly Point[]) {
   const mean = (of: (point: Point) => number) =>
     points.reduce((sum, point) => sum + of(point), 0) / points.length;
   const x = mean((point) => point.x);
   const y = mean((point) => point.y);
   const spread = points.reduce((sum, point) => sum + (point.x - x) ** 2, 0);
   const shared = points.reduce((sum, point) => sum + (point.x - x) * (point.y - y), 0);
-  return spread > 0 ? shared / spread : undefined;
+  return spread > 0 ? { x, y, spread, slope: shared / spread } : undefined;
 }
 
 /** Median of ours over median of theirs. */

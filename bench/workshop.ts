@@ -106,6 +106,37 @@ export async function firstStarts(
   }
 }
 
+/** Visits each contender that has no problem, in an order that starts one place further in each round. */
+export async function inTurn(
+  measured: readonly Measured[],
+  round: number,
+  visit: (place: number, entry: Measured) => Promise<void>,
+): Promise<void> {
+  for (const place of turn(measured.length, round)) {
+    const entry = measured[place];
+    if (entry !== undefined && entry.problem === undefined) await visit(place, entry);
+  }
+}
+
+/** Takes one sample and tells it; a failure is told, and is the contender's problem from then on. `undefined`: there is no sample. */
+export async function sampleOrTell(
+  title: string,
+  entry: Measured,
+  shop: Workshop,
+  sampleOf: () => Promise<Sample | undefined>,
+  textOf: (sample: Sample) => string,
+): Promise<void> {
+  try {
+    const sample = await sampleOf();
+    if (sample === undefined) return;
+    entry.samples.push(sample);
+    shop.note(`${title}, ${entry.contender}: ${textOf(sample)}`);
+  } catch (error) {
+    entry.problem = error instanceof Error ? error.message : String(error);
+    shop.note(`${title}, ${entry.contender} failed: ${entry.problem}`);
+  }
+}
+
 /** Places 0 to count - 1, starting one place further in each round. */
 export function turn(count: number, round: number): number[] {
   return Array.from({ length: count }, (_, index) => (index + round) % count);

@@ -10,6 +10,7 @@ import { AddressEvents } from './address-events.ts';
 import type { Lab, LabCheck } from './check.ts';
 import { Background, type Command, eventually, machineEnvironment, must } from './commands.ts';
 import { dig } from './dig.ts';
+import { BARE_DNSMASQ } from './dnsmasq.ts';
 import { INTERFACE, Lan } from './lan.ts';
 import type { Namespace } from './namespace.ts';
 import { SteadyClient } from './steady-client.ts';
@@ -101,18 +102,8 @@ async function startOurs(
 }
 
 async function startDnsmasq(host: Namespace): Promise<Background> {
-  const options = [
-    '--conf-file=/dev/null',
-    '--no-resolv',
-    '--no-hosts',
-    '--user=root',
-    '--pid-file',
-    '--log-facility=-',
-  ];
   const record = `--host-record=${ENDPOINT},${PINNED}`;
-  const server = new Background(
-    host.within(['dnsmasq', '--keep-in-foreground', '--bind-dynamic', record, ...options]),
-  );
+  const server = new Background(host.within([...BARE_DNSMASQ, '--no-hosts', '--bind-dynamic', record]));
   await server.printed(/started/);
   return server;
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { LabCheck } from './check.ts';
 import { Background, type Command, eventually, must, run } from './commands.ts';
 import { dig } from './dig.ts';
+import { BARE_DNSMASQ } from './dnsmasq.ts';
 import { Namespace } from './namespace.ts';
 
 const HOST_ADDRESS = '10.0.9.53';
@@ -32,19 +33,7 @@ state: { directory: ${join(room, 'state')} }
     );
     const program = join(await lab.workshop.installed(), 'bin', 'outpost-dns');
     const serve = within([program, 'serve', '--config', config]);
-    const other = (...options: string[]) =>
-      new Background(
-        within([
-          'dnsmasq',
-          '--keep-in-foreground',
-          '--conf-file=/dev/null',
-          '--no-resolv',
-          '--user=root',
-          '--pid-file',
-          '--log-facility=-',
-          ...options,
-        ]),
-      );
+    const other = (...options: string[]) => new Background(within([...BARE_DNSMASQ, ...options]));
 
     await lab.step(`it starts beside a stub at ${STUB_ADDRESS} and answers everywhere else`, async () => {
       await using stub = other(`--listen-address=${STUB_ADDRESS}`, '--bind-interfaces');

@@ -6,6 +6,7 @@ import { controlPathFor } from '../sandbox/control.ts';
 import { callSandbox } from '../sandbox/control-client.ts';
 import type { Lab, LabCheck } from './check.ts';
 import { Background, type Command, eventually, machineEnvironment, must, run } from './commands.ts';
+import { BARE_DNSMASQ } from './dnsmasq.ts';
 import { Namespace } from './namespace.ts';
 
 const SANDBOX_PORT = 5399;
@@ -196,14 +197,7 @@ class Host implements AsyncDisposable {
 
   /** A server for all of port 53, as a distribution starts it. */
   async dnsmasq(): Promise<Background> {
-    const options = [
-      '--keep-in-foreground',
-      '--conf-file=/dev/null',
-      '--no-resolv',
-      '--user=root',
-      '--pid-file',
-    ];
-    const other = new Background(this.within(['dnsmasq', ...options, '--log-facility=-']));
+    const other = new Background(this.within(BARE_DNSMASQ));
     await other.printed(/started/, PATIENCE_MS);
     return other;
   }

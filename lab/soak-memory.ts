@@ -3,6 +3,7 @@
  * third. The soak fills the cache first, because a cache on its way to its bound looks like a leak.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import { median, slopeWithError } from '../bench/statistics.ts';
 
 /** How far the median of the last third may be above that of the second third: noise of the allocator, and no leak. */
 const MEMORY_SLACK_MIB = 48;
@@ -54,7 +55,7 @@ export class MemoryWatch {
   grown(): readonly string[] {
     const [, second, last] = this.#thirds();
     const rise = (of: 'residentMib' | 'descriptors') =>
-      median(last.map((sample) => sample[of])) - median(second.map((sample) => sample[of]));
+      middle(last.map((sample) => sample[of])) - middle(second.map((sample) => sample[of]));
     return [
       ...(rise('residentMib') < MEMORY_SLACK_MIB ? [] : [`memory by ${rise('residentMib').toFixed(0)} MiB`]),
       ...(rise('descriptors') < DESCRIPTOR_SLACK ? [] : [`descriptors by ${rise('descriptors')}`]),
@@ -83,26 +84,19 @@ function partsOf(metrics: string): Parts {
 
 function partsText(samples: readonly Sample[]): string {
   const parts = samples.flatMap((sample) => sample.parts ?? []);
-  const of = (pick: (parts: Parts) => number) => median(parts.map(pick));
-  const resident = median(samples.map(({ residentMib }) => residentMib));
+  const of = (pick: (parts: Parts) => number) => middle(parts.map(pick));
+  const resident = middle(samples.map(({ residentMib }) => residentMib));
   const [heap, external] = [of((one) => one.heap), of((one) => one.external)];
   const rest = resident - heap - external;
   return `resident ${resident.toFixed(0)} MiB = V8's heap ${heap.toFixed(0)} (in use ${of((one) => one.heapUsed).toFixed(0)}) + external ${external.toFixed(0)} + other threads, code and malloc ${rest.toFixed(0)} (medians)`;
 }
 
-/** Least squares, with twice its standard error: a slope below that is none. */
+/** With twice its standard error: a slope below that is none. */
 function slopeText(samples: readonly Sample[], of: 'residentMib' | 'descriptors'): string {
-  const points = samples.map((sample): [number, number] => [sample.atMs / HOUR_MS, sample[of]]);
-  const mean = (at: 0 | 1) => points.reduce((sum, point) => sum + point[at], 0) / points.length;
-  const [x, y] = [mean(0), mean(1)];
-  const spread = points.reduce((sum, point) => sum + (point[0] - x) ** 2, 0);
-  if (points.length < 3 || spread === 0) return '?';
-  const slope = points.reduce((sum, point) => sum + (point[0] - x) * (point[1] - y), 0) / spread;
-  const left = points.reduce((sum, point) => sum + (point[1] - y - slope * (point[0] - x)) ** 2, 0);
-  const error = Math.sqrt(left / (points.length - 2) / spread);
-  return `${slope.toFixed(1)} ± ${(2 * error).toFixed(1)}`;
+  const line = slopeWithError(samples.map((sample) => ({ x: sample.atMs / HOUR_MS, y: sample[of] })));
+  return line === undefined ? '?' : `${line.slope.toFixed(1)} ± ${(2 * line.error).toFixed(1)}`;
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+function middle(values: readonly number[]): number {
+  return median(values) ?? Number.NaN;
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Lab, LabCheck } from './check.ts';
 import { Background, type Command, eventually, must, run } from './commands.ts';
 import { dig } from './dig.ts';
+import { BARE_DNSMASQ } from './dnsmasq.ts';
 import { Namespace } from './namespace.ts';
 
 const ENDPOINT = 'abc.gr7.us-west-2.eks.amazonaws.com';
@@ -89,14 +90,8 @@ state: { directory: ${join(room, 'state')} }
 /** An upstream that knows one name, and denies all others. */
 function dnsmasq(): Command {
   return [
-    'dnsmasq',
-    '--keep-in-foreground',
-    '--conf-file=/dev/null',
-    '--no-resolv',
+    ...BARE_DNSMASQ,
     '--no-hosts',
-    '--user=root',
-    '--pid-file',
-    '--log-facility=-',
     '--bind-interfaces',
     `--listen-address=${UPSTREAM}`,
     `--host-record=${RETAINED},10.7.0.5`,

@@ -28,7 +28,14 @@ import {
 import { cachedName, newName } from '../bench/query-files.ts';
 import { restartTable } from '../bench/restart.ts';
 import { ROWS } from '../bench/rows.ts';
-import { median, medianOfRatios, percentile, ratioOfMedians, slope } from '../bench/statistics.ts';
+import {
+  median,
+  medianOfRatios,
+  percentile,
+  ratioOfMedians,
+  slope,
+  slopeWithError,
+} from '../bench/statistics.ts';
 import { composeNotes, composeTable } from '../bench/table.ts';
 import { type Measured, turn } from '../bench/workshop.ts';
 import { load } from './config/loading.ts';
@@ -45,6 +52,10 @@ t.test('statistics', async (t) => {
   t.equal(slope(line), 3, 'of a line');
   t.equal(slope([{ x: 1, y: 1 }]), undefined, 'none of one point');
   t.equal(slope([]), undefined);
+  t.strictSame(slopeWithError(line), { slope: 3, error: 0 }, 'all points are on the line');
+  const around = [0, 1, 0, 1].map((y, x) => ({ x, y }));
+  t.strictSame(slopeWithError(around), { slope: 0.2, error: Math.sqrt(0.8 / 2 / 5) });
+  t.equal(slopeWithError(around.slice(2)), undefined, 'two points have a line and no error');
   t.equal(ratioOfMedians([2, 4, 100], [1, 2, 3]), 2, 'one outlier decides nothing');
   t.equal(ratioOfMedians([1], []), undefined);
   t.equal(ratioOfMedians([1], [0]), undefined);
