@@ -164,12 +164,7 @@ export class StoredAnswers {
 
   /** Finds the answer under this key to the query's question, and opens it. The object is valid until the next call. */
   find(key: number, query: Query): StoredAnswer | undefined {
-    for (
-      let slot = (this.#heads[this.#placeOf(key)] ?? 0) - 1;
-      slot >= 0;
-      slot = (this.#chain[slot] ?? 0) - 1
-    ) {
-      if (this.#keys[slot] !== key) continue;
+    for (let slot = this.#firstOf(key); slot >= 0; slot = this.#nextOf(slot, key)) {
       const answer = this.open(slot);
       if (hasSameQuestion(answer.octets, answer.index.questionEnd, query)) return answer;
     }
@@ -178,12 +173,7 @@ export class StoredAnswers {
 
   /** As `find`, with a comparison of the caller. */
   findBy(key: number, isWanted: (answer: CachedAnswer) => boolean): StoredAnswer | undefined {
-    for (
-      let slot = (this.#heads[this.#placeOf(key)] ?? 0) - 1;
-      slot >= 0;
-      slot = (this.#chain[slot] ?? 0) - 1
-    ) {
-      if (this.#keys[slot] !== key) continue;
+    for (let slot = this.#firstOf(key); slot >= 0; slot = this.#nextOf(slot, key)) {
       const answer = this.open(slot);
       if (isWanted(answer)) return answer;
     }
@@ -359,6 +349,19 @@ export class StoredAnswers {
     const note = new AliasNote(this.#record.isOpen);
     this.#notes.set(slot, note);
     return note;
+  }
+
+  /** The first slot with this key; below 0: there is none. */
+  #firstOf(key: number): number {
+    const slot = (this.#heads[this.#placeOf(key)] ?? 0) - 1;
+    return slot < 0 || this.#keys[slot] === key ? slot : this.#nextOf(slot, key);
+  }
+
+  /** The next slot with this key after `slot` in its chain; below 0: there is none. */
+  #nextOf(slot: number, key: number): number {
+    let next = (this.#chain[slot] ?? 0) - 1;
+    while (next >= 0 && this.#keys[next] !== key) next = (this.#chain[next] ?? 0) - 1;
+    return next;
   }
 
   #placeOf(key: number): number {
