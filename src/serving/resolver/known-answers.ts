@@ -5,7 +5,7 @@
  */
 import { OPEN_ALIAS } from '../../protocol/wire/alias-chain.ts';
 import { rcodeAt } from '../../protocol/wire/header.ts';
-import { composeQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
+import { composeOwnQuery, parseQuery, Query, VERDICT } from '../../protocol/wire/query.ts';
 import {
   type LocalAnswer,
   writeEmptyReply,
@@ -210,14 +210,7 @@ function parsePrefix(query: Query, labels: number, prefix: Query): void {
   const octets = query.labelStarts[labels] ?? 0;
   const name = new Uint8Array(octets + 1);
   for (let at = 0; at < octets; at++) name[at] = query.octets[query.nameStart + at] ?? 0;
-  const message = composeQuery({
-    id: 0,
-    name,
-    qtype: query.qtype,
-    qclass: CLASS.IN,
-    recursionDesired: true,
-    checkingDisabled: false,
-  });
+  const message = composeOwnQuery(name, query.qtype);
   parseQuery(prefix, message, 0, message.length);
 }
 
