@@ -4,7 +4,7 @@
  *     record  facts (32 octets, see `FACT`), the message, one octet where its length is odd, the offsets of its TTLs (u16 each)
  */
 import { AliasNote } from '../../protocol/wire/alias-chain.ts';
-import { uint16At } from '../../protocol/wire/header.ts';
+import { MAX_MESSAGE_OCTETS, uint16At } from '../../protocol/wire/header.ts';
 import { MAX_RECORDS } from '../../protocol/wire/response.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { ANSWER_KINDS, type AnswerKind, type CachedAnswer } from './cached-answer.ts';
@@ -37,8 +37,7 @@ const BIT = {
   IS_OPEN: 0x100,
 } as const;
 
-const MAX_MESSAGE = 65_535;
-const SPACE_OCTETS = FACT_OCTETS + MAX_MESSAGE + 1 + 2 * MAX_RECORDS;
+const SPACE_OCTETS = FACT_OCTETS + MAX_MESSAGE_OCTETS + 1 + 2 * MAX_RECORDS;
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -77,7 +76,7 @@ export class AnswerRecord implements RecordParts {
   readonly words = new Uint32Array(Math.ceil(SPACE_OCTETS / 4) + 16);
   readonly #halves = new Uint16Array(this.words.buffer);
   /** The message starts at 0; octets from `index.end` on mean nothing. */
-  readonly octets = new Uint8Array(this.words.buffer, FACT_OCTETS, MAX_MESSAGE);
+  readonly octets = new Uint8Array(this.words.buffer, FACT_OCTETS, MAX_MESSAGE_OCTETS);
   readonly #ttlOffsets = new Uint16Array(MAX_RECORDS);
   readonly index: Writable<ResponseIndex> = {
     kind: 'response',
