@@ -130,8 +130,8 @@ export class Segments {
 
   /**
    * Keeps `answer`, in the segment of the answer in the slot `before`, whose place it takes. An answer that is larger than the
-   * whole bound is not kept. `hasEarlier`: the answer before, or else the earlier answer of that, becomes the earlier answer of
-   * this one. Returns the answer; valid until the next call.
+   * whole bound is not kept. `earlier`: which answer becomes its earlier answer: none, the answer before, or the earlier answer
+   * of that. Returns the answer; valid until the next call.
    */
   put(
     answer: CachedAnswer,
@@ -262,20 +262,23 @@ export class Segments {
 
   #demote(): void {
     while (this.#used.calculatedSize > this.#boundOctets * USED_SHARE) {
-      const oldest = this.#used.pop();
-      if (oldest === undefined) return;
-      this.#segments[oldest] = UNUSED;
-      this.#unused.set(oldest, oldest);
+      if (!this.#oldestToUnused(this.#used)) return;
     }
+  }
+
+  /** Whether there was an answer in the segment. */
+  #oldestToUnused(segment: Segment): boolean {
+    const oldest = segment.pop();
+    if (oldest === undefined) return false;
+    this.#segments[oldest] = UNUSED;
+    this.#unused.set(oldest, oldest);
+    return true;
   }
 
   #settle(): void {
     if (this.#late.size === 0 || this.#isCut()) return;
     for (let left = SETTLED_AT_A_TIME; left > 0; left--) {
-      const oldest = this.#late.pop();
-      if (oldest === undefined) return;
-      this.#segments[oldest] = UNUSED;
-      this.#unused.set(oldest, oldest);
+      if (!this.#oldestToUnused(this.#late)) return;
     }
   }
 

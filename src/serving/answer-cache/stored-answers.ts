@@ -211,7 +211,6 @@ export class StoredAnswers {
   /** Puts an answer into the store, and opens it. `earlierSlot`: a slot outside the index, which from now on belongs to this answer. */
   add(answer: CachedAnswer, earlierSlot: number): StoredAnswer {
     const slot = this.#write(answer);
-    this.#earlier[slot] = 0;
     if (earlierSlot !== NO_SLOT) this.giveEarlier(slot, earlierSlot);
     const place = this.#placeOf(answer.key);
     this.#chain[slot] = this.#heads[place] ?? 0;
@@ -222,9 +221,7 @@ export class StoredAnswers {
 
   /** Puts an answer into the store that is not found: it is the earlier answer of the answer that is added next. */
   addEarlier(answer: CachedAnswer): number {
-    const slot = this.#write(answer);
-    this.#earlier[slot] = 0;
-    return slot;
+    return this.#write(answer);
   }
 
   /** Makes the answer in a slot outside the index the earlier answer of `slot`, which has none. */
@@ -314,6 +311,7 @@ export class StoredAnswers {
     this.#chunks[slot] = this.#slabs.put(this.#record.words, this.#record.write(answer));
     this.#keys[slot] = answer.key;
     this.#sizes[slot] = sizeOf({ index: answer.index, earlier: undefined });
+    this.#earlier[slot] = 0;
     this.#serials[slot] = ++this.#lastSerial;
     this.#storedAtMs[slot] = answer.storedAtMs;
     this.#lifetimeMs[slot] = answer.lifetimeMs;
