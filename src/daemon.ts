@@ -68,13 +68,14 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   const { clock, pause, log } = parts;
   const isAllowed = (address: string) => daemon.mayRead(address);
   const isHost = (name: string) => daemon.isHost(name);
-  let loadedPages: Promise<Pages> | undefined;
-  // an upgrade replaces files, and one of them may be missing for a moment: the next request loads them again
-  const pages = () =>
-    (loadedPages ??= loadPages(parts, rooms, daemon).catch((error: unknown) => {
-      loadedPages = undefined;
-      throw error;
-    }));
+  let made: Pages | undefined;
+  // by the first request, because a start does not need them; an upgrade replaces files, and one of them may be missing for
+  // a moment: the next request imports them again
+  const pages = async (): Promise<Pages> => {
+    const { pagesOf } = await importPages();
+    made ??= pagesOf(parts, rooms, daemon);
+    return made;
+  };
   const http = { ...parts.config.admin.listen, pages, clock, pause, log, isAllowed, isHost };
   opened.use(openAdmin(http, parts.timers));
   opened.defer(() => plane.stop());
@@ -160,12 +161,6 @@ function loadAnswers({ answers, ledger, stateFaults }: Rooms): AsyncDisposable {
     ledger.record(setAsideEvent(fault));
   });
   return { [Symbol.asyncDispose]: () => answers.stop() };
-}
-
-/** By the first request, because a start does not need them. */
-async function loadPages(parts: DaemonParts, rooms: Rooms, daemon: RunningDaemon): Promise<Pages> {
-  const { pagesOf } = await importPages();
-  return pagesOf(parts, rooms, daemon);
 }
 
 /** DNS does not wait for a port that another process has taken: the admin pages come as soon as it is free. */

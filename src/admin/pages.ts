@@ -46,11 +46,7 @@ export function createPages<Status extends Readiness>(
   options: PagesOptions<Status>,
 ): ReadonlyMap<string, MakePage> {
   const { reports, status, processMetrics = true, pause = async () => undefined } = options;
-  let metrics: Promise<Metrics> | undefined;
-  const loadMetrics = async (): Promise<Metrics> => {
-    const { createMetrics } = await importMetrics();
-    return createMetrics(reports, status, processMetrics, pause);
-  };
+  let metrics: Metrics | undefined;
   const shared = (make: MakePage) => sharedPage(make, options);
   const panels = async (): Promise<PanelsBody> => {
     const all = await status();
@@ -74,11 +70,10 @@ export function createPages<Status extends Readiness>(
     [
       '/metrics',
       shared(async () => {
-        metrics ??= loadMetrics().catch((error: unknown) => {
-          metrics = undefined; // a file that an upgrade replaces may be missing for a moment
-          throw error;
-        });
-        const { contentType, render } = await metrics;
+        // fails where an upgrade replaces the file at this moment: the next scrape imports it again
+        const { createMetrics } = await importMetrics();
+        metrics ??= createMetrics(reports, status, processMetrics, pause);
+        const { contentType, render } = metrics;
         return { status: 200, contentType, body: await render() };
       }),
     ],
