@@ -125,7 +125,7 @@ export class BatchedUdpListener implements UdpListener {
       const buffers = this.#batches.of(this.#family, this.#hasInfo);
       const { fd, port } = this.#openSocket();
       this.#address = { address, port };
-      this.#open = { fd, ...buffers, buffers, watch: this.#watch(fd) };
+      this.#open = { fd, buffers, watch: this.#watch(fd) };
       const text = socketText(this.#address);
       this.#addressText = new Uint8Array(Buffer.from(text));
       this.#answerLeft(this.#context.taken?.takeLeft(text) ?? []);
@@ -183,16 +183,17 @@ export class BatchedUdpListener implements UdpListener {
     for (let count = 1; this.#load.isLight && count === 1 && taken < LIGHT_DATAGRAMS; taken += count)
       count = this.#answerThenTake(open);
     if (this.#load.isLight) return;
+    const { received } = open.buffers;
     for (let count = BATCH; count === BATCH && taken < TURN_BUDGET; taken += count) {
-      count = open.received.receive(open.fd);
+      count = received.receive(open.fd);
       this.#received(count);
-      for (let slot = 0; slot < count; slot++) this.#answerSlot(open.received, slot);
+      for (let slot = 0; slot < count; slot++) this.#answerSlot(received, slot);
       this.#flush();
     }
   }
 
   /** Answers the first datagram that waits, and takes it after that. Returns 1, 0 when none waits, or minus errno. */
-  #answerThenTake({ fd, received }: Open): number {
+  #answerThenTake({ fd, buffers: { received } }: Open): number {
     const count = received.peek(fd);
     this.#received(count);
     if (count <= 0) return count;
@@ -286,7 +287,7 @@ export class BatchedUdpListener implements UdpListener {
     const { intake, taken } = this.#context;
     // a query that a process before this one has left is kept no more: it has no `octets` in the socket's slots
     waiting.kept =
-      taken === undefined || octets !== this.#open?.received.slots
+      taken === undefined || octets !== this.#open?.buffers.received.slots
         ? -1
         : taken.keep(
             this.#addressText,
@@ -336,7 +337,7 @@ export class BatchedUdpListener implements UdpListener {
       buffers.owner = this;
     }
     if (this.#laid === BATCH) this.#flush();
-    return open.replies;
+    return buffers.replies;
   }
 
   /** Addresses the reply in the next free slot: to the `sockaddr` at `wordAt`, from the address in the packet information. */
@@ -374,7 +375,7 @@ export class BatchedUdpListener implements UdpListener {
     if (open === undefined || count === 0) return;
     this.#laid = 0;
     for (let sent = 0; sent < count; ) {
-      const taken = open.replies.send(open.fd, sent, count);
+      const taken = open.buffers.replies.send(open.fd, sent, count);
       if (taken < 0) this.#context.intake.counters.addSendError(getSystemErrorName(taken));
       sent += Math.max(1, taken);
     }
@@ -414,8 +415,6 @@ function copyWords(from: Uint32Array, at: number, to: Uint32Array): void {
 /** The open socket and its buffers. */
 interface Open {
   readonly fd: number;
-  readonly received: DatagramBatch;
-  readonly replies: DatagramBatch;
   readonly buffers: Buffers;
   readonly watch: Disposable;
 }
