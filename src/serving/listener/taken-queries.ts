@@ -3,8 +3,8 @@
  * killed leaves them there; the next process answers them, each at most once, so that no query can end process after process.
  *
  * The file is a row of slots. A slot: mark 0, octets of the query 4, wall clock 8, octets of the text 16, whether there is packet
- * information 17, packet information 20, `sockaddr` of the client 40, text of the listening address 68, query 132. Only this
- * program on this machine reads it, so numbers are in the order of the machine. A slot that is not whole counts as empty.
+ * information 17, packet information 20, `sockaddr` of the client 40, text of the listening address 68, query 132. Numbers are
+ * little-endian, as on every machine where C is called (libc.ts). A slot that is not whole counts as empty.
  */
 import type { Log } from '../../log/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
