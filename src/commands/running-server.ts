@@ -9,6 +9,7 @@ import { sandboxServer } from '../../sandbox/control-client.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
 import { connectable, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
+import { DEFAULT_STATE_DIRECTORY } from '../config/source-text.ts';
 import { socketText } from '../protocol/words/address-text.ts';
 import { readConfig } from './config-file.ts';
 import { getStatus } from './server-client.ts';
@@ -40,7 +41,7 @@ export type ConfigSearch =
 export const DEFAULT_PLACES: Places = {
   admin: { address: '127.0.0.1', port: 9153 },
   dns: { address: '127.0.0.1', port: 53 },
-  stateDirectory: '/var/lib/outpost-dns',
+  stateDirectory: DEFAULT_STATE_DIRECTORY,
 };
 const DEFAULT_TIMEOUT_MS = 1_000;
 
@@ -69,7 +70,7 @@ export async function findPlace<Kind extends keyof Places>(
 const FLAGS: Readonly<Record<keyof Places, string>> = {
   admin: '--admin 127.0.0.1:9153',
   dns: '--server 127.0.0.1:53',
-  stateDirectory: '--state /var/lib/outpost-dns',
+  stateDirectory: `--state ${DEFAULT_STATE_DIRECTORY}`,
 };
 
 /** `file`: as `--config` names it. */
