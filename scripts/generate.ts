@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { metricsPage } from '../src/admin/metrics.ts';
 import { SERVE_MESSAGES } from '../src/commands/serve-messages.ts';
 import { ROOM_REPORTS } from '../src/daemon/report.ts';
-import { logPage } from '../src/log/message.ts';
+import { logPage } from '../src/log/log.ts';
 import { awsPartitions } from './aws-partitions.ts';
 import { checksPage } from './checks-page.ts';
 import { configurationPage, jsonSchema, referenceYaml } from './config-reference.ts';

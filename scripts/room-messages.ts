@@ -1,11 +1,10 @@
 /** Joins the rooms' declarations of log lines to one list. `docs/log.md` is generated from it. */
 import { ADMIN_MESSAGES } from '../src/admin/admin-messages.ts';
 import { DAEMON_MESSAGES } from '../src/daemon/daemon-messages.ts';
-import { DRILL_MESSAGES } from '../src/drill/drill-messages.ts';
+import { DRILL_MESSAGES } from '../src/drill/drill.ts';
 import { FAR_SIDE_MESSAGES } from '../src/far-side/far-side-messages.ts';
-import { LINK_MESSAGES } from '../src/link/link-messages.ts';
-import { LOG_MESSAGES } from '../src/log/log-messages.ts';
-import type { Declaration } from '../src/log/message.ts';
+import { LINK_MESSAGES } from '../src/link/link-monitor.ts';
+import { type Declaration, LOG_MESSAGES } from '../src/log/log.ts';
 import { REFRESH_MESSAGES } from '../src/refresh/refresh-messages.ts';
 import { RETAINED_MESSAGES } from '../src/refresh/retained/retained-messages.ts';
 import { RUNTIME_MESSAGES } from '../src/runtime/runtime-messages.ts';

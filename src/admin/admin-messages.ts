@@ -1,5 +1,5 @@
 /** Declares the log lines of the pages and of the control socket. */
-import { messages } from '../log/message.ts';
+import { messages } from '../log/log.ts';
 
 export const ADMIN_MESSAGES = messages({
   httpFailed: {

@@ -1,4 +1,7 @@
-/** The drill's commands on the control socket, and the report as it travels: one form for the server and for its client. */
+/**
+ * The commands on the control socket that rehearse an outage: `drill`, and `check --as-if-cut`. Their reports have one form for
+ * the server and for its client.
+ */
 import * as z from 'zod';
 import { ControlRefusal, type ControlRoute, controlRoute } from './control-route.ts';
 
@@ -87,4 +90,43 @@ function start(drill: DrillControl, forMs: number): DrillReportBody | ControlRef
 function stop(drill: DrillControl): DrillReportBody | ControlRefusal {
   if (drill.stop().kind === 'stopped') return drill.summary();
   return new ControlRefusal(409, 'no drill is running', '"outpost-dns drill report" shows the last one');
+}
+
+// The command `check --as-if-cut` on the control socket: what would fail if the link were cut now. It changes nothing.
+
+export const AS_IF_CUT_PATH = '/as-if-cut';
+
+const failing = z.object({
+  /** A domain name as text. */
+  name: z.string(),
+  /** The mnemonic of the type. */
+  type: z.string(),
+  /** The step of the resolver's list that would give the failure. */
+  step: z.string(),
+});
+
+const group = z.object({
+  /** Questions that were rehearsed. */
+  tried: z.number(),
+  /** Questions that would fail; no more than a few hundred are listed. */
+  failing: z.array(failing).readonly(),
+  /** Failing questions that are not listed. */
+  more: z.number(),
+});
+
+export const asIfCutReport = z.object({
+  endpoints: group,
+  retained: group,
+  /** Names that clients asked for in the last day, without those that a rule fails on purpose. */
+  asked: group,
+  /** Asked names that a rule fails on purpose in a cut, such as services of AWS. */
+  failByRule: z.number(),
+  /** Asked names that were not rehearsed, because the time was over. */
+  untried: z.number(),
+  tookMs: z.number(),
+});
+export type AsIfCutReport = z.output<typeof asIfCutReport>;
+
+export function asIfCutRoutes(rehearse: () => Promise<AsIfCutReport>): readonly ControlRoute[] {
+  return [controlRoute('GET', AS_IF_CUT_PATH, noBody, rehearse)];
 }

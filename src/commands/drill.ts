@@ -10,7 +10,7 @@ import {
 } from '../admin/drill-control.ts';
 import { readDuration } from '../config/kinds/quantity.ts';
 import { ageText } from '../report/report.ts';
-import { command as give } from './control-command.ts';
+import { command as give } from './running-server.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
 import { columns, type Paint, paintForTerminal, plural, print, printable } from './terminal.ts';
 

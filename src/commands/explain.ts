@@ -5,7 +5,7 @@ import { EXPLAIN_PATH, type ExplainReport, explainReport } from '../admin/explai
 import { typeFromText } from '../protocol/words/codes.ts';
 import { reverseNameOfIpv4 } from '../protocol/words/name.ts';
 import { ageText, agoText } from '../report/report.ts';
-import { command as ask, type ServerOptions } from './control-command.ts';
+import { command as ask, type ServerOptions } from './running-server.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
 import { columns, type Paint, paintForTerminal, print, printable } from './terminal.ts';
 

@@ -1,13 +1,15 @@
-/** `outpost-dns pin`: serves other addresses for a cluster for a time, with a reason; every view shows it, and it ends by itself. */
+/**
+ * `outpost-dns pin` serves other addresses for a cluster for a time, with a reason; every view shows the pin, and it ends by
+ * itself. `outpost-dns unpin` ends it now: the addresses from the sources are served again.
+ */
 import { isIPv4 } from 'node:net';
 import { type Command, InvalidArgumentError } from 'commander';
-import { PIN_PATH, type PinReport, pinReport } from '../admin/pin-control.ts';
+import { PIN_PATH, type PinReport, pinReport, UNPIN_PATH } from '../admin/pin-control.ts';
 import { readDuration } from '../config/kinds/quantity.ts';
 import { ageText } from '../report/report.ts';
-import { commander, command as give } from './control-command.ts';
-import { type ClusterOptions, list, REGION_OPTION, show } from './pin-answer.ts';
-import { type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
-import { printable } from './terminal.ts';
+import { commander, command as give, type ServerOptions } from './running-server.ts';
+import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
+import { explain, print, printable } from './terminal.ts';
 
 interface PinOptions extends ClusterOptions {
   readonly for: number;
@@ -70,4 +72,51 @@ function pinLines({ cluster, endpoint, served, pin: pinned }: PinReport): string
     `${name} is answered with ${list(served)} for ${ageText(endsInSeconds)}${before}`,
     `end it early with "outpost-dns unpin ${printable(cluster)}"`,
   ];
+}
+
+export function defineUnpin(command: Command, { ended }: Run): void {
+  command
+    .argument('<cluster>', 'name of the cluster, as in the configuration')
+    .option(...REGION_OPTION)
+    .option(...OPTION.config)
+    .addOption(stateOption(command))
+    .option(...OPTION.json)
+    .action(async (cluster: string, options: ClusterOptions) => ended(await unpin(cluster, options)));
+}
+
+async function unpin(cluster: string, options: ClusterOptions): Promise<ExitCode> {
+  const body = { cluster, region: options.region };
+  const report = await give(options, 'unpin', { method: 'POST', path: UNPIN_PATH, body }, pinReport);
+  return typeof report === 'number' ? report : show(report, options, unpinLines(report));
+}
+
+function unpinLines({ cluster, endpoint, served, pin }: PinReport): string[] {
+  const name = printable(endpoint ?? `cluster ${cluster}`);
+  const still = pin === undefined ? '' : '; the configuration pins them: clusters[].pin';
+  return [`the pin has ended: ${name} is answered with ${list(served)}${still}`];
+}
+
+interface ClusterOptions extends ServerOptions {
+  readonly region?: string;
+  readonly json?: true;
+}
+
+const REGION_OPTION = [
+  '--region <region>',
+  'AWS Region of the cluster, where two clusters have the same name',
+] as const;
+
+/** Prints the outcome of `pin` or `unpin`. A pin that no disk has is a failure, although clients get its addresses. */
+function show(report: PinReport, { json }: ClusterOptions, lines: readonly string[]): ExitCode {
+  print(json ? JSON.stringify(report, null, 2) : lines);
+  if (report.isSaved) return EXIT.well;
+  explain(
+    `the state file does not have it: a restart would undo the command: ${report.saveFailure ?? 'no reason given'}`,
+    'make room on the disk of the state directory; the server tries again by itself',
+  );
+  return EXIT.finding;
+}
+
+function list(addresses: readonly string[]): string {
+  return addresses.length === 0 ? 'no address' : addresses.map(printable).join(', ');
 }

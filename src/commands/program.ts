@@ -54,7 +54,11 @@ const SUBCOMMANDS: readonly Subcommand[] = [
     about: 'serve other addresses for a cluster, for a time, with a reason',
     load: () => import('./pin.ts'),
   },
-  { name: 'unpin', about: 'end such a pin now', load: () => import('./unpin.ts') },
+  {
+    name: 'unpin',
+    about: 'end such a pin now',
+    load: async () => ({ define: (await import('./pin.ts')).defineUnpin }),
+  },
   {
     name: 'flush',
     about: 'drop the kept answers about a name, in memory and on the disk',

@@ -1,10 +1,12 @@
 /**
  * Finds the server that a command is about. All commands look in the same order: the flag that names the server's place, the
  * configuration that --config names, the configuration of this host or container. Then come the sandbox of this user, and
- * the default places. It does not know how to speak with the server (server-client.ts).
+ * the default places. Commands on the control socket go through here; server-client.ts knows how to speak with the server.
  */
 import { access, readFile, stat } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { basename, dirname, resolve } from 'node:path';
+import type * as z from 'zod';
 import { sandboxServer } from '../../sandbox/control-client.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/fault.ts';
@@ -12,7 +14,7 @@ import { connectable, readSocketAddress, type SocketAddress } from '../config/ki
 import { DEFAULT_STATE_DIRECTORY } from '../config/source-text.ts';
 import { socketText } from '../protocol/words/address-text.ts';
 import { readConfig } from './config-file.ts';
-import { getStatus } from './server-client.ts';
+import { getStatus, sendCommand } from './server-client.ts';
 import { DEFAULT_CONFIG_FILE, EXIT, type ExitCode } from './subcommand.ts';
 import { explain, plural } from './terminal.ts';
 
@@ -177,4 +179,46 @@ async function atDefaultPlaces(defaults: Places): Promise<Places | undefined> {
 async function isOwn(directory: string): Promise<boolean> {
   const found = await stat(directory).catch(() => undefined);
   return found?.isDirectory() === true && found.uid === process.getuid?.();
+}
+
+// Gives a command to the server that runs here, through its control socket, and reads the answer.
+
+/** The options that name the server. */
+export interface ServerOptions {
+  readonly config?: string;
+  readonly state?: string;
+}
+
+/** `action` completes "cannot ...". Returns the answer, or the exit code after a failure that has been explained. */
+export async function command<Report>(
+  { config, state }: ServerOptions,
+  action: string,
+  route: { readonly method: 'GET' | 'POST'; readonly path: string; readonly body?: unknown },
+  form: z.ZodType<Report>,
+): Promise<Report | ExitCode> {
+  const directory = await findPlace('stateDirectory', state, config);
+  if (typeof directory === 'number') return directory;
+  const answer = await sendCommand(directory, route.method, route.path, route.body);
+  if (answer.kind !== 'done') {
+    explain(`cannot ${action}: ${answer.detail}`, answer.fix);
+    return EXIT.finding;
+  }
+  const report = form.safeParse(answer.content);
+  if (report.success) return report.data;
+  explain(
+    `cannot ${action}: the answer is not one of this version`,
+    'client and server may be of different versions: compare "outpost-dns --version" with the status',
+  );
+  return EXIT.finding;
+}
+
+/** The name of the user who gives the command: with sudo, the user who called sudo. */
+export function commander(environment: NodeJS.ProcessEnv): string {
+  const { SUDO_USER } = environment;
+  if (SUDO_USER !== undefined && /^[^\p{Cc}]{1,64}$/u.test(SUDO_USER)) return SUDO_USER;
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.() ?? 'unknown'}`; // a user of a container may have no name
+  }
 }

@@ -1,5 +1,5 @@
 /** Declares the log lines of the process around the server. */
-import { messages } from '../log/message.ts';
+import { messages } from '../log/log.ts';
 
 export const SERVE_MESSAGES = messages({
   stopping: { level: 'info', text: 'stopping', fields: { signal: 'the signal' } },

@@ -2,7 +2,7 @@
  * Rehearses, for `check --as-if-cut`, every question that matters in an outage: endpoints, retained names, and names that clients
  * asked for in the last day. Clients notice nothing: see rehearsal.ts. The page shows the result as a panel.
  */
-import type { AsIfCutReport } from '../admin/as-if-cut-control.ts';
+import type { AsIfCutReport } from '../admin/drill-control.ts';
 import { HEADER_OCTETS, rcodeAt, uint16At } from '../protocol/wire/header.ts';
 import { skipName } from '../protocol/wire/query.ts';
 import { RCODE, TYPE, typeName } from '../protocol/words/codes.ts';

@@ -1,7 +1,7 @@
 /** The commands of the control socket, each with the rooms that do it. */
-import { asIfCutRoutes } from '../admin/as-if-cut-control.ts';
+
 import type { ControlRoute } from '../admin/control-route.ts';
-import { drillRoutes } from '../admin/drill-control.ts';
+import { asIfCutRoutes, drillRoutes } from '../admin/drill-control.ts';
 import { explainRoutes } from '../admin/explain-control.ts';
 import { type FlushControl, flushRoutes } from '../admin/flush-control.ts';
 import { type PinControl, type PinReport, pinRoutes } from '../admin/pin-control.ts';

@@ -1,5 +1,5 @@
 /** Declares the log lines of the server as a whole. */
-import { messages } from '../log/message.ts';
+import { messages } from '../log/log.ts';
 
 export const DAEMON_MESSAGES = messages({
   stateRead: {

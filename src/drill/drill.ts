@@ -8,12 +8,10 @@
  * follows from a drill: rooms that send something ask `isRunning` first. Nothing is kept on disk, so a restart ends a drill:
  * an operator never finds a drill that somebody else started.
  */
-
-import type { Log } from '../log/log.ts';
+import { type Log, messages } from '../log/log.ts';
 import { ageText, metricsOf, optionalSeconds, type RoomReport, single, toned } from '../report/report.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Timers } from '../runtime/timers.ts';
-import { DRILL_MESSAGES } from './drill-messages.ts';
 import {
   type DrillImpact,
   DrillReport,
@@ -21,6 +19,27 @@ import {
   type RetainedQuestionName,
   retainAdvice,
 } from './drill-report.ts';
+
+export const DRILL_MESSAGES = messages({
+  started: {
+    level: 'warn',
+    text: 'drill started: AWS and what is across the link count as unreachable',
+    fields: { forMs: 'its length at most' },
+    fix: 'nothing; `outpost-dns drill stop` ends it early',
+  },
+  ended: {
+    level: 'info',
+    text: 'drill ended',
+    fields: {
+      by: 'time, command or shutdown',
+      ranMs: 'its length',
+      failed: 'queries that failed',
+      stale: 'queries with a stale answer',
+      endpointAnswers: 'queries for endpoints, all answered',
+    },
+    fix: 'read `outpost-dns drill report`: it names what an outage would hurt',
+  },
+});
 
 export type DrillEnd = 'time' | 'command' | 'shutdown';
 

@@ -1,5 +1,5 @@
 /** Declares the log lines of the far side. */
-import { messages } from '../log/message.ts';
+import { messages } from '../log/log.ts';
 
 export const FAR_SIDE_MESSAGES = messages({
   threadEnded: {

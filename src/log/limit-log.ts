@@ -1,7 +1,5 @@
 /** Logs limits that apply: at most one line a minute for each. */
-import type { Log } from './log.ts';
-import { LOG_MESSAGES } from './log-messages.ts';
-import type { Message } from './message.ts';
+import { LOG_MESSAGES, type Log, type Message } from './log.ts';
 
 /** Time between two lines about one limit. */
 const INTERVAL_MS = 60_000;

@@ -5,8 +5,7 @@
 import { constants, fstatSync, openSync, write } from 'node:fs';
 import { type DestinationStream, pino } from 'pino';
 import { LineQueue, type LogState, type Outlet } from './line-queue.ts';
-import type { Log } from './log.ts';
-import { LOG_MESSAGES } from './log-messages.ts';
+import { LOG_MESSAGES, type Log } from './log.ts';
 
 interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';

@@ -1,6 +1,5 @@
 /** Logs the refresh journey of one cluster: each fact once when it begins and once when it ends. */
-import type { Log } from '../log/log.ts';
-import type { Message } from '../log/message.ts';
+import type { Log, Message } from '../log/log.ts';
 import { type EndpointRecord, otherEndpointOf } from '../records/endpoint-record.ts';
 import type { FailureReason, Observation } from '../records/observation.ts';
 import { isListing, type SourceName } from '../records/sources.ts';

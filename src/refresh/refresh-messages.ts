@@ -1,5 +1,5 @@
 /** Declares the log lines of the refresh journey. */
-import { messages } from '../log/message.ts';
+import { messages } from '../log/log.ts';
 
 const NAMES = { addresses: 'the addresses served from now on', before: 'the addresses served until now' };
 

@@ -1,5 +1,5 @@
 /** Declares the log lines of the outside as arguments. */
-import { messages } from '../log/message.ts';
+import { messages } from '../log/log.ts';
 
 export const RUNTIME_MESSAGES = messages({
   notNotified: {

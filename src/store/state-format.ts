@@ -1,5 +1,5 @@
 /** Describes a kind of state, and reads its newest whole generation without changing any file. */
-import type { Message } from '../log/message.ts';
+import type { Message } from '../log/log.ts';
 import { atOnce, type Slices, type Steps } from '../runtime/slices.ts';
 import type { ReadOutcome } from './atomic-file.ts';
 import type { Decoded, Encoded, Written } from './checked-json.ts';

@@ -1,5 +1,5 @@
 /** Declares the log lines of what is kept on disk. */
-import { messages } from '../log/message.ts';
+import { messages } from '../log/log.ts';
 
 const FAILURE = { code: "the system's code, such as ENOSPC", detail: 'the failed step and its path' };
 const VERDICTS = {

@@ -4,8 +4,7 @@
  *
  *     start, now, at -> [ wait for the moment ] -> write -> failed? again in 30 s
  */
-import type { Log } from '../log/log.ts';
-import type { Message } from '../log/message.ts';
+import type { Log, Message } from '../log/log.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { sleep, type Timers } from '../runtime/timers.ts';

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { ROOM_MESSAGES } from '../../scripts/room-messages.ts';
 import { SERVE_MESSAGES } from '../../src/commands/serve-messages.ts';
-import type { Declaration } from '../../src/log/message.ts';
+import type { Declaration } from '../../src/log/log.ts';
 import { readSourceFiles } from '../helpers/source-files.ts';
 
 const files = readSourceFiles();
@@ -400,7 +400,7 @@ t.test('every log line is declared: its room names level, text, fields and what 
   for (const { path, code } of files) {
     if (isIn(path, 'log') || passesOn.includes(path)) continue;
     const undeclared = linesWith(code, /\blog(?:ger)?\)?\??\.(?:debug|info|warn|error)\(|\blog(?:ger)?\[/);
-    t.strictSame(undeclared, [], `${path}: declare it with messages() in a file *-messages.ts of its room`);
+    t.strictSame(undeclared, [], `${path}: declare it with messages() in its room`);
   }
   const rooms = [...ROOM_MESSAGES.map(([, declared]) => declared), SERVE_MESSAGES];
   const declaring = files.filter(({ code }) => /^export const [A-Z_]+ = messages\(/m.test(code));

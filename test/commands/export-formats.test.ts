@@ -2,8 +2,7 @@
 import t from 'tap';
 import { parse } from 'yaml';
 import { type ExportSite, forwardedZones, privateZones } from '../../src/commands/export/format.ts';
-import { serversFor } from '../../src/commands/export/servers.ts';
-import { FORMATS } from '../../src/commands/export.ts';
+import { FORMATS, serversFor } from '../../src/commands/export.ts';
 import { AWS_PARTITIONS } from '../../src/protocol/words/aws-partitions.ts';
 import { load } from '../config/loading.ts';
 import { run } from './running.ts';

@@ -1,6 +1,6 @@
 /** A cut that is only rehearsed, through its route and the daemon's own rooms: it names what would fail, and no client notices. */
 import t, { type Test } from 'tap';
-import { asIfCutReport } from '../../src/admin/as-if-cut-control.ts';
+import { asIfCutReport } from '../../src/admin/drill-control.ts';
 import { asIfCutFindings, cutFindings } from '../../src/commands/check/running.ts';
 import { controlRoutes } from '../../src/daemon/control-commands.ts';
 import type { Pause } from '../../src/runtime/slices.ts';

@@ -1,6 +1,6 @@
 /** The one writer, without files: when a write happens, and what becomes of one that fails. */
 import t from 'tap';
-import { messages } from '../../src/log/message.ts';
+import { messages } from '../../src/log/log.ts';
 import { type WriteEnd, Writer, type WriterOptions } from '../../src/store/writer.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';

@@ -1,7 +1,7 @@
 /** Findings that a running server gives: what it saves, what it has proven, what a second server answers, and what a cut would fail. */
 
 import packageJson from '../../../package.json' with { type: 'json' };
-import { AS_IF_CUT_PATH, type AsIfCutReport, asIfCutReport } from '../../admin/as-if-cut-control.ts';
+import { AS_IF_CUT_PATH, type AsIfCutReport, asIfCutReport } from '../../admin/drill-control.ts';
 import type { SocketAddress } from '../../config/kinds/address.ts';
 import { socketText } from '../../protocol/words/address-text.ts';
 import { servedIn } from '../../records/address-proof.ts';

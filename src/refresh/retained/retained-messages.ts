@@ -1,5 +1,5 @@
 /** Declares the log lines of retained names. */
-import { messages } from '../../log/message.ts';
+import { messages } from '../../log/log.ts';
 
 const QUESTION = { name: 'the name', type: 'the record type' };
 

@@ -1,5 +1,5 @@
 /** Declares the log lines of the forwarder. */
-import { messages } from '../../log/message.ts';
+import { messages } from '../../log/log.ts';
 
 const UPSTREAM = { upstream: 'the upstream' };
 

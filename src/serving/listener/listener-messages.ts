@@ -1,5 +1,5 @@
 /** Declares the log lines of the listening sockets. */
-import { messages } from '../../log/message.ts';
+import { messages } from '../../log/log.ts';
 
 export const LISTENER_MESSAGES = messages({
   listening: {
