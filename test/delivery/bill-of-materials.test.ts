@@ -33,8 +33,10 @@ t.test('every package of the bundles, with its version, and the runtime with its
     components.map(({ group, name, version }) => [group ? `${group}/${name}` : name, version]),
   );
   const bundled = new Set(
-    Object.keys(metafile.inputs).flatMap(
-      (input) => /node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules)/.exec(input)?.[1] ?? [],
+    Object.values(metafile.outputs).flatMap(({ inputs }) =>
+      Object.keys(inputs).flatMap(
+        (input) => /node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules)/.exec(input)?.[1] ?? [],
+      ),
     ),
   );
   t.ok(bundled.size > 20);

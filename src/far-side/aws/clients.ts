@@ -1,7 +1,8 @@
 /**
- * The SDK's clients as this server needs them, without the defaults that hang a daemon. A client is loaded at the first call
- * (client-ec2 alone costs some 70 MB), one for each service, Region and profile. Endpoints, profiles and credentials come from
- * where the SDK always takes them (`AWS_ENDPOINT_URL_*`, `AWS_PROFILE`, the shared files).
+ * The SDK's clients as this server needs them, without the defaults that hang a daemon. A client is loaded at the first call,
+ * and made once for each service, Region and profile. A bundle holds of each client what `import()` names here and in the polls
+ * (scripts/bundle.ts). Endpoints, profiles and credentials come from where the SDK always takes them (`AWS_ENDPOINT_URL_*`,
+ * `AWS_PROFILE`, the shared files).
  */
 import type { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
 import type { EC2Client } from '@aws-sdk/client-ec2';

@@ -1,0 +1,54 @@
+/** The bundle of the thread with the AWS clients holds what the polls need of them, and no other command of the SDK. */
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import t from 'tap';
+import { bundleInto } from '../../scripts/bundle.ts';
+import { FarSide } from '../../src/far-side/far-side.ts';
+import { DIRECT } from '../../src/far-side/outbound.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+import { systemTimers } from '../../src/runtime/timers.ts';
+import { contextOf } from '../far-side/polling.ts';
+import { startRegion } from '../far-side/region.ts';
+import { CollectingLog } from '../helpers/collecting-log.ts';
+import { PATIENCE_MS } from '../helpers/patience.ts';
+
+/** The EC2 client with all its commands is a file of 1.9 MB. */
+const MOST_OCTETS = 330_000;
+
+t.test('a bundled client has the commands of the polls alone', async (t) => {
+  const folder = t.testdir({ 'package.json': '{"type":"module"}' });
+  const { inputs, outputs } = await bundleInto(folder);
+  const clients = Object.keys(inputs).filter((path) => path.startsWith('aws-client:'));
+  t.strictSame(
+    clients.map((path) => path.split('/').at(-1)).sort(),
+    ['client-cloudwatch', 'client-ec2', 'client-eks', 'client-route-53'],
+    'and each is loaded when it is first needed',
+  );
+  for (const [path, { bytes, inputs: parts }] of Object.entries(outputs)) {
+    const isOfClient = Object.keys(parts).some((part) => part.includes('/@aws-sdk/'));
+    if (isOfClient) t.ok(bytes <= MOST_OCTETS, `${path.split('/').at(-1)}: ${bytes} octets`);
+  }
+
+  await startRegion(t);
+  const farSide = new FarSide({
+    clock: systemClock,
+    timers: systemTimers,
+    log: new CollectingLog(),
+    outbound: DIRECT,
+    program: pathToFileURL(join(folder, 'far-side-thread.js')),
+  });
+  t.teardown(() => farSide[Symbol.dispose]());
+  const soon = () => AbortSignal.timeout(PATIENCE_MS);
+  const poll = (source: 'cluster' | 'interfaces' | 'route53', known = {}) =>
+    farSide.poll(source, {}, contextOf({ cluster: 'demo', ...known }), soon());
+  t.match(await poll('cluster'), { kind: 'details' });
+  t.match(await poll('interfaces'), { kind: 'addresses' }, 'by the descriptions of the interfaces');
+  t.match(
+    await poll('interfaces', { generation: 'ebs' }),
+    { kind: 'failed', reason: 'empty', reachedFarSide: true },
+    'by the instances, of which this cluster has none',
+  );
+  t.match(await poll('route53', { endpoint: 'multi.site.example' }), { kind: 'addresses' });
+  const place = { region: 'us-west-2', profile: undefined };
+  t.match(await farSide.outpost({ place, outpost: 'op-0123456789abcdef0' }, soon()), { kind: 'seen' });
+});
