@@ -54,10 +54,8 @@ const lean: Plugin = {
     // an `import` of these reads all exports, and so loads undici, Web Crypto and other modules that no code here uses
     onResolve(
       { filter: /^node:(?:http|crypto|util|zlib|worker_threads|v8|os|child_process|dgram)$/ },
-      ({ path }) => ({
-        path,
-        namespace: 'builtin',
-      }),
+      // import() gets the module of Node itself: what stands in for it has no names
+      ({ path, kind }) => (kind === 'dynamic-import' ? undefined : { path, namespace: 'builtin' }),
     );
     onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule('${path}');`,

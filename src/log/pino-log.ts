@@ -31,10 +31,10 @@ const STDOUT = 1;
 
 /** A log on standard output. No caller waits for a line: a full disk or a stopped reader costs lines, which are counted. */
 export async function createProcessLog(options: LogOptions): Promise<ProcessLog> {
-  const readable =
+  const isReadable =
     options.format === 'pretty' || (options.format === 'auto' && process.stdout.isTTY === true);
   const lines = new LineQueue(openOutlet(), (dropped) => LOG_MESSAGES.linesDropped(logger, { dropped }));
-  const stream: DestinationStream = readable ? await readableStream(lines) : lines;
+  const stream: DestinationStream = isReadable ? await readable(lines) : lines;
   const logger = pino(
     {
       level: options.level,
@@ -57,16 +57,10 @@ export async function createProcessLog(options: LogOptions): Promise<ProcessLog>
   };
 }
 
-async function readableStream(lines: LineQueue): Promise<DestinationStream> {
-  const { prettyFactory } = await import('pino-pretty');
-  const format = prettyFactory({
-    // FORCE_COLOR: the sandbox passes the lines on to a terminal
-    colorize: process.stdout.hasColors?.() ?? (process.env['FORCE_COLOR'] ?? '0') !== '0',
-    translateTime: 'SYS:HH:MM:ss',
-    hideObject: true,
-    messageFormat: readableEvent,
-  });
-  return { write: (line) => lines.write(format(line)) };
+/** Loaded only where a person reads: most servers write for a machine. */
+async function readable(lines: LineQueue): Promise<DestinationStream> {
+  const { ReadableLines } = await import('./readable-lines.ts');
+  return new ReadableLines(lines);
 }
 
 /** Whether the standard output is a pipe or a socket: only for these the kernel reports when they take octets again. */
@@ -110,43 +104,4 @@ function withoutWaiting(): number {
   } catch {
     return STDOUT; // no /proc, or a terminal of another user
   }
-}
-
-/** Fields that the line shows in another place. */
-const SHOWN_ELSEWHERE = new Set(['level', 'time', 'msg', 'pid', 'hostname']);
-
-export function readableEvent(record: Readonly<Record<string, unknown>>): string {
-  const fields = Object.entries(record).flatMap(([name, value]) => {
-    const text = SHOWN_ELSEWHERE.has(name) ? '' : valueText(value);
-    return text === '' ? [] : [`${name}=${text}`];
-  });
-  return [String(record['msg'] ?? ''), ...fields].join('  ').replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ');
-}
-
-/** Empty where the value says nothing. */
-function valueText(value: unknown): string {
-  if (value === undefined || value === null) return '';
-  if (typeof value === 'string') return /^[\w.:/@%+-]*$/.test(value) ? value : JSON.stringify(value);
-  if (Array.isArray(value))
-    return value
-      .map(valueText)
-      .filter((text) => text !== '')
-      .join(',');
-  if (typeof value === 'number') return String(Number(value.toFixed(1)));
-  if (typeof value !== 'object') return String(value);
-  if ('stack' in value && 'message' in value) {
-    const type = 'type' in value ? `${value.type}: ` : '';
-    return JSON.stringify(`${type}${value.message}${placeOf(String(value.stack))}`);
-  }
-  const inner = Object.entries(value).flatMap(([name, part]) => {
-    const text = valueText(part);
-    return text === '' ? [] : [`${name}=${text}`];
-  });
-  return inner.length === 0 ? '' : `{${inner.join(' ')}}`;
-}
-
-/** Where the error came from: the whole stack is in the JSON format. */
-function placeOf(stack: string): string {
-  const place = /\n\s*(at [^\n]+)/.exec(stack)?.[1];
-  return place === undefined ? '' : ` ${place}`;
 }

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { readableEvent } from '../../src/log/pino-log.ts';
+import { readableEvent } from '../../src/log/readable-lines.ts';
 
 const rows: readonly (readonly [record: Record<string, unknown>, line: string])[] = [
   [
