@@ -22,7 +22,7 @@ import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import { ListenerError } from './serving/listener/listener-error.ts';
 import { LocalZonesError } from './serving/local-zones/zone-rules.ts';
 import { removeLeftovers, replaceFile } from './store/atomic-file.ts';
-import type { LoadFault } from './store/set-aside.ts';
+import type { LoadFault } from './store/state-backend.ts';
 import { prepareDirectory } from './store/state-directory.ts';
 
 /** Starts everything. Throws ListenerError or LocalZonesError, with nothing left open, where it cannot serve. */

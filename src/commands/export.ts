@@ -9,8 +9,7 @@ import { connectable, ipv4Network, readSocketAddress, type SocketAddress } from 
 import { isLinkLocal, isLoopbackText, socketText } from '../protocol/words/address-text.ts';
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { ENDPOINTS, type EndpointsFile } from '../store/endpoints-format.ts';
-import type { Fault } from '../store/set-aside.ts';
-import { FileReader } from '../store/state-backend.ts';
+import { type Fault, FileReader } from '../store/state-backend.ts';
 import { readState } from '../store/state-format.ts';
 import type { ExportFormat, ExportRefusal, ExportSite } from './export/format.ts';
 import {

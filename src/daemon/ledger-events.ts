@@ -5,7 +5,7 @@ import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
 import { REASON_TEXT } from '../refresh/proof-report.ts';
 import type { Change } from '../refresh/reconcile/changes.ts';
 import type { LedgerEvent } from '../store/ledger-format.ts';
-import type { LoadFault } from '../store/set-aside.ts';
+import type { LoadFault } from '../store/state-backend.ts';
 
 export function linkEvent(
   { side, key }: Pick<LinkTransition, 'side' | 'key'>,

@@ -1,10 +1,12 @@
 /** Describes one cluster for a person, as plain data for the status: ages instead of times, and warnings. Pure. */
-import { type ProofReason, type ProofState, servedIn } from '../records/address-proof.ts';
 import {
   type EndpointRecord,
   type HeldChange,
   otherEndpointOf,
+  type ProofReason,
+  type ProofState,
   type ServedAddress,
+  servedIn,
 } from '../records/endpoint-record.ts';
 import type { Ending } from '../records/observation.ts';
 import { isAddressSource, SOURCE_NAMES, type SourceName, traitsOf } from '../records/sources.ts';

@@ -1,5 +1,5 @@
 /** Reports each endpoint in metrics and on the page: its addresses, their age, and the state of the sources and credentials. */
-import { PROOF_STATES, type ProofState } from '../records/address-proof.ts';
+import { PROOF_STATES, type ProofState } from '../records/endpoint-record.ts';
 import {
   ageText,
   agoText,

@@ -1,5 +1,5 @@
 /** The part of `/status` for each endpoint: plain data, in seconds, from the snapshots of the clusters. Pure. */
-import type { ProofReason, ProofState } from '../records/address-proof.ts';
+import type { ProofReason, ProofState } from '../records/endpoint-record.ts';
 import type { Ending } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 import { optionalSeconds, seconds } from '../report/report.ts';

@@ -1,13 +1,13 @@
 /** Says in words what is proven of an address, for warnings, the page and `explain`. Pure. */
 import {
   type AddressProof,
+  type EndpointRecord,
   isForeign,
   isProven,
   type ProofReason,
   type ProofState,
   servedIn,
-} from '../records/address-proof.ts';
-import type { EndpointRecord } from '../records/endpoint-record.ts';
+} from '../records/endpoint-record.ts';
 
 export const REASON_TEXT: Readonly<Record<ProofReason, string>> = {
   'other-authority': 'its certificate is not signed by an authority of the cluster',

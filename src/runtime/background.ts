@@ -2,8 +2,22 @@
  * The one way to start work whose end no caller waits for. An error costs that work, a log line and a count, never the
  * process. An architecture test finds work that is started in another way; timers.ts runs its callbacks through here.
  */
-import type { Log } from '../log/log.ts';
-import { RUNTIME_MESSAGES } from './runtime-messages.ts';
+import { type Log, messages } from '../log/log.ts';
+
+export const RUNTIME_MESSAGES = messages({
+  notNotified: {
+    level: 'error',
+    text: 'cannot notify systemd: is systemd-notify installed',
+    fields: { err: 'the error', assignments: 'what was to be sent' },
+    fix: 'install systemd-notify, or run the packaged runtime',
+  },
+  workFailed: {
+    level: 'error',
+    text: 'work in the background failed: please report it',
+    fields: { err: 'the error', work: 'the kind of work', failures: 'such failures so far' },
+    fix: 'report the line: answers go on',
+  },
+});
 
 /** Values of a metric's label. `other`: errors from event handlers, and from work without a name. */
 export type BackgroundWork =

@@ -1,6 +1,6 @@
 /** Reports the state of the service to systemd: through its socket, or through systemd-notify(1) where C cannot be called. */
 import type { Log } from '../log/log.ts';
-import { RUNTIME_MESSAGES } from './runtime-messages.ts';
+import { RUNTIME_MESSAGES } from './background.ts';
 
 export interface ServiceManager {
   /** Sends assignments such as `READY=1` or `STATUS=...`; does nothing where no service manager started us. */

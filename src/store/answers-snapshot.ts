@@ -17,7 +17,6 @@ import { type Pause, type SliceFigures, Slices } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { readInto, removeLeftovers, replaceFile, withOpened } from './atomic-file.ts';
 import { attempt, type FileSystem, type OpenFile, StoreError, systemFiles } from './file-system.ts';
-import { BlockedFiles, type Fault, type LoadFault, pruneSetAside, setAside } from './set-aside.ts';
 import {
   entryOctets,
   FRAME_OCTETS,
@@ -33,6 +32,7 @@ import {
   type SnapshotHeader,
   scopeOf,
 } from './snapshot-format.ts';
+import { BlockedFiles, type Fault, type LoadFault, pruneSetAside, setAside } from './state-backend.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
 import { Writer } from './writer.ts';
 

@@ -5,12 +5,14 @@
  *     "clusters": [ { "cluster": ..., "addresses": [ ... ] } ]
  */
 import * as z from 'zod';
-import { type AddressProof, PROOF_REASONS, PROOF_STATES } from '../records/address-proof.ts';
 import {
+  type AddressProof,
   BASES,
   compareRecords,
   type EndpointRecord,
   isEndpointAddress,
+  PROOF_REASONS,
+  PROOF_STATES,
   type SeenBy,
   type ServedAddress,
 } from '../records/endpoint-record.ts';

@@ -3,8 +3,7 @@ import type { Message } from '../log/log.ts';
 import { atOnce, type Slices, type Steps } from '../runtime/slices.ts';
 import type { ReadOutcome } from './atomic-file.ts';
 import type { Decoded, Encoded, Written } from './checked-json.ts';
-import type { Fault } from './set-aside.ts';
-import type { StateReader } from './state-backend.ts';
+import type { Fault, StateReader } from './state-backend.ts';
 import type { Generation } from './state-directory.ts';
 
 /** The difference between content and its last save. */

@@ -13,8 +13,7 @@
 import type { Clock } from '../runtime/clock.ts';
 import { inOneStep, type Pause, Slices, type Steps } from '../runtime/slices.ts';
 import { StoreError } from './file-system.ts';
-import { BlockedFiles, type LoadFault } from './set-aside.ts';
-import type { StateBackend } from './state-backend.ts';
+import { BlockedFiles, type LoadFault, type StateBackend } from './state-backend.ts';
 import type { Generation } from './state-directory.ts';
 import { type Change, readState, type StateFormat } from './state-format.ts';
 import { Writer, type WriterParts, type WriterState } from './writer.ts';

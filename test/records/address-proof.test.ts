@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type AddressProof, PROOF_STATES, servedIn } from '../../src/records/address-proof.ts';
+import { type AddressProof, PROOF_STATES, servedIn } from '../../src/records/endpoint-record.ts';
 
 interface One {
   readonly address: string;

@@ -1,6 +1,5 @@
 import t from 'tap';
-import { type AddressProof, PROOF_REASONS } from '../../src/records/address-proof.ts';
-import type { EndpointRecord } from '../../src/records/endpoint-record.ts';
+import { type AddressProof, type EndpointRecord, PROOF_REASONS } from '../../src/records/endpoint-record.ts';
 import { proofText, proofWarnings, REASON_TEXT } from '../../src/refresh/proof-report.ts';
 import { emptyRecord } from '../../src/refresh/reconcile/plan.ts';
 

@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { type AddressProof, PROOF_REASONS, PROOF_STATES } from '../../src/records/address-proof.ts';
 import {
+  type AddressProof,
   type ClusterDetails,
   canonicalJson,
   type EndpointRecord,
   type HeldChange,
+  PROOF_REASONS,
+  PROOF_STATES,
 } from '../../src/records/endpoint-record.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import type { Decoded } from '../../src/store/checked-json.ts';

@@ -3,8 +3,12 @@ import { systemRandom } from '../../src/runtime/random.ts';
 import { atOnce } from '../../src/runtime/slices.ts';
 import { ENDPOINTS, type EndpointsFile } from '../../src/store/endpoints-format.ts';
 import { type FileSystem, systemFiles } from '../../src/store/file-system.ts';
-import type { LoadFault } from '../../src/store/set-aside.ts';
-import { FileBackend, type FileBackendParts, FileReader } from '../../src/store/state-backend.ts';
+import {
+  FileBackend,
+  type FileBackendParts,
+  FileReader,
+  type LoadFault,
+} from '../../src/store/state-backend.ts';
 import { readState, type StateFormat } from '../../src/store/state-format.ts';
 import { type LoadResult, type SaveOutcome, StateStore } from '../../src/store/state-store.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';

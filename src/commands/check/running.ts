@@ -4,7 +4,7 @@ import packageJson from '../../../package.json' with { type: 'json' };
 import { AS_IF_CUT_PATH, type AsIfCutReport, asIfCutReport } from '../../admin/drill-control.ts';
 import type { SocketAddress } from '../../config/kinds/address.ts';
 import { socketText } from '../../protocol/words/address-text.ts';
-import { servedIn } from '../../records/address-proof.ts';
+import { servedIn } from '../../records/endpoint-record.ts';
 import { ageText } from '../../report/report.ts';
 import { getStatus, sendCommand } from '../server-client.ts';
 import { type Finding, problem, warning } from './finding.ts';

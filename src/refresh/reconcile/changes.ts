@@ -1,12 +1,14 @@
 /** Finds the differences between two records of one cluster, for the log, the ledger and the metrics. Pure. */
-import { type ProofReason, type ProofState, servedIn } from '../../records/address-proof.ts';
 import {
   type ClusterDetails,
   type EndpointRecord,
   type HeldChange,
   hasSameJson,
   type Pin,
+  type ProofReason,
+  type ProofState,
   type ServedAddress,
+  servedIn,
 } from '../../records/endpoint-record.ts';
 import { hasSameAddresses } from './guard.ts';
 

@@ -11,8 +11,14 @@
  * The order of the answers follows, from first to last: proven, unproven, silent, another server. An address changes its place
  * at most once in 30 s, so that a flapping address does not send clients to and fro.
  */
-import { type AddressProof, isForeign, isProven, servedIn } from '../../records/address-proof.ts';
-import type { EndpointRecord, ServedAddress } from '../../records/endpoint-record.ts';
+import {
+  type AddressProof,
+  type EndpointRecord,
+  isForeign,
+  isProven,
+  type ServedAddress,
+  servedIn,
+} from '../../records/endpoint-record.ts';
 import { type Change, changesBetween } from './changes.ts';
 import { hasSameAddresses } from './guard.ts';
 

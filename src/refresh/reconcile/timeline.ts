@@ -5,8 +5,13 @@
  * is on the monotonic clock. A time from the file goes back to the file unchanged. On a host whose clock is wrong since
  * boot, the times of the file are better. For a time of this process, the file gets the wall time of that moment.
  */
-import type { AddressProof } from '../../records/address-proof.ts';
-import type { EndpointRecord, Pin, SeenBy, ServedAddress } from '../../records/endpoint-record.ts';
+import type {
+  AddressProof,
+  EndpointRecord,
+  Pin,
+  SeenBy,
+  ServedAddress,
+} from '../../records/endpoint-record.ts';
 import type { Clock } from '../../runtime/clock.ts';
 
 /** Both clocks, read at one moment. */

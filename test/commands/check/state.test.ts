@@ -3,7 +3,7 @@ import type { Finding } from '../../../src/commands/check/finding.ts';
 import { configFindings } from '../../../src/commands/check/host.ts';
 import { type DirectoryState, recordsOf, stateFindings } from '../../../src/commands/check/state.ts';
 import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
-import type { Fault } from '../../../src/store/set-aside.ts';
+import type { Fault } from '../../../src/store/state-backend.ts';
 import type { Generation } from '../../../src/store/state-directory.ts';
 import { load, SMALLEST } from '../../config/loading.ts';
 import { record } from '../../store/record-sets.ts';

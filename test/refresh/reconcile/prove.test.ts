@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { AddressProof } from '../../../src/records/address-proof.ts';
-import type { EndpointRecord, ServedAddress } from '../../../src/records/endpoint-record.ts';
+import type { AddressProof, EndpointRecord, ServedAddress } from '../../../src/records/endpoint-record.ts';
 import { refusalsBy } from '../../../src/refresh/reconcile/guard.ts';
 import { decide, emptyRecord, keep, type PlanSettings } from '../../../src/refresh/reconcile/plan.ts';
 import {
