@@ -6,7 +6,7 @@ import { FAR_SIDE_MESSAGES } from '../src/far-side/far-side-messages.ts';
 import { LINK_MESSAGES } from '../src/link/link-monitor.ts';
 import { type Declaration, LOG_MESSAGES } from '../src/log/log.ts';
 import { REFRESH_MESSAGES } from '../src/refresh/refresh-messages.ts';
-import { RETAINED_MESSAGES } from '../src/refresh/retained/retained-messages.ts';
+import { RETAINED_MESSAGES } from '../src/refresh/retained/retained-report.ts';
 import { RUNTIME_MESSAGES } from '../src/runtime/background.ts';
 import { FORWARDER_MESSAGES } from '../src/serving/forwarder/forwarder-messages.ts';
 import { LISTENER_MESSAGES } from '../src/serving/listener/listener-messages.ts';

@@ -4,13 +4,14 @@
  */
 import { distinctList, map, required } from './key.ts';
 import { clusters, refresh } from './keys/clusters.ts';
-import { cache, forward } from './keys/forwarding.ts';
 import { retain, retainedElsewhere } from './keys/retain.ts';
 import {
   admin,
   adminApart,
+  cache,
   clients,
   drill,
+  forward,
   identity,
   limits,
   listen,

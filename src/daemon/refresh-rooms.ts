@@ -3,9 +3,8 @@
 import type { ClusterConfig, Config } from '../config/config.ts';
 import { FarSide } from '../far-side/far-side.ts';
 import { shownProxy } from '../far-side/outbound.ts';
-import type { OutpostRequest } from '../far-side/outpost.ts';
-import type { ServicePlace } from '../far-side/sign-of-life.ts';
-import { createSignOfLife } from '../far-side/sign-of-life.ts';
+import type { OutpostRequest } from '../far-side/poll.ts';
+import { createSignOfLife, type ServicePlace } from '../far-side/sign-of-life.ts';
 import type { Query } from '../protocol/wire/query.ts';
 import { askedRegion, traitsOf } from '../records/sources.ts';
 import { addressCheck, connectTcp } from '../refresh/address-checks.ts';

@@ -17,13 +17,11 @@ import { systemTimers } from '../runtime/timers.ts';
 import type { AwsClientsOptions } from './aws/clients.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
 import type { HandedCredentials, KeptCredentials } from './aws/handed-credentials.ts';
-import type { AwsInspection, InspectionRequest } from './aws/inspection.ts';
-import type { Endings } from './endings.ts';
+import type { AwsInspection, Endings, InspectionRequest } from './endings.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubeconfig.ts';
 import type { Outbound } from './outbound.ts';
-import type { OutpostRequest, OutpostView } from './outpost.ts';
-import type { FarSource, PollDeps, PollFunction, PollRequest } from './poll.ts';
+import type { FarSource, OutpostRequest, OutpostView, PollDeps, PollFunction, PollRequest } from './poll.ts';
 import type { ProofOutcome, ProofRequest } from './prove.ts';
 import { failed } from './source-error.ts';
 
@@ -195,7 +193,7 @@ async function load(
       return askOutpost(request, { aws, clock: systemClock }, signal);
     },
     aws: async (place, signal) => {
-      const { inspectAws } = await import('./aws/inspection.ts');
+      const { inspectAws } = await import('./endings.ts');
       const wallMs = () => systemClock.wallMs();
       return inspectAws(place, { aws, shared, files, outbound, wallMs }, signal);
     },

@@ -19,14 +19,13 @@ import type { Clock } from '../runtime/clock.ts';
 import { endThread } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { KeptCredentials } from './aws/handed-credentials.ts';
-import type { AwsInspection, InspectionRequest } from './aws/inspection.ts';
+import type { AwsInspection, InspectionRequest } from './endings.ts';
 import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubeconfig.ts';
 import type { Outbound } from './outbound.ts';
-import type { OutpostRequest, OutpostView } from './outpost.ts';
-import type { FarSource, PollSettings } from './poll.ts';
+import type { FarSource, OutpostRequest, OutpostView, PollSettings } from './poll.ts';
 import type { ProofOutcome, ProofRequest } from './prove.ts';
 import { cannotAsk, failed, SourceError } from './source-error.ts';
 

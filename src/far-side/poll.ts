@@ -1,8 +1,12 @@
-/** Holds the parts that all polls over HTTPS share: their input, and the loop that reads a listing to its end. */
-import type { Observation, SourceContext } from '../records/observation.ts';
+/**
+ * Holds the parts that all polls over HTTPS share: their input, and the loop that reads a listing to its end. Beside them the
+ * question to AWS about an Outpost: plain data that crosses into the thread, too.
+ */
+import type { FailureReason, Observation, SourceContext } from '../records/observation.ts';
 import type { SourceName } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { AwsServices } from './aws/clients.ts';
+import type { AwsPlace } from './aws/credentials.ts';
 import type { KubernetesAccess } from './kubernetes/identity.ts';
 import type { LocalFiles } from './local-files.ts';
 import { answeredBut, SourceError } from './source-error.ts';
@@ -93,3 +97,16 @@ export function present<T>(
     detail: `listing ${what} failed: the answer holds no list of them${isFromAws ? '' : BETWEEN}`,
   });
 }
+
+export interface OutpostRequest {
+  readonly place: AwsPlace;
+  /** Such as `op-0123456789abcdef0`. */
+  readonly outpost: string;
+}
+
+export type OutpostView =
+  /** `connected`: the share of the last minute that is known, from 0 to 1. */
+  | { readonly kind: 'seen'; readonly connected: number; readonly atMs: number }
+  /** AWS has no value of the last minutes: the Outpost is another account's, or AWS does not hear of it. */
+  | { readonly kind: 'no-data' }
+  | { readonly kind: 'failed'; readonly reason: FailureReason; readonly detail: string };

@@ -3,7 +3,7 @@
  * permission is optional: without it nothing else suffers. It refuses to know what this server itself thinks of the
  * link. Its report stands at the end.
  */
-import type { OutpostRequest, OutpostView } from '../far-side/outpost.ts';
+import type { OutpostRequest, OutpostView } from '../far-side/poll.ts';
 import type { Log } from '../log/log.ts';
 import { agoText, metricsOf, optionalSeconds, type RoomReport, toned } from '../report/report.ts';
 import { inBackground } from '../runtime/background.ts';

@@ -113,7 +113,6 @@ t.test('a key is declared in one file, and what may stand in a zone is said in o
     t.strictSame(importers(path), ['config/config.ts'], path);
   t.strictSame(importers('protocol/words/zone-rules.ts'), [
     'config/keys/zones.ts',
-    'config/kinds/zone-record.ts',
     'serving/local-zones/own-zones.ts',
     'serving/local-zones/zone-rules.ts',
   ]);
@@ -206,7 +205,6 @@ t.test('only calls cross into the far side: its insides are its own', async (t) 
     'poll',
     'head',
     'prove',
-    'outpost',
     'sign-of-life',
     'outbound',
     'source-error',

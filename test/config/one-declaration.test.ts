@@ -62,7 +62,7 @@ t.test('in this room a key is named in the file of its section alone', async (t)
 /** The whole of what is written for a new key, besides the room that uses it. */
 const MADE_UP: readonly (readonly [file: string, before: string, declaration: string])[] = [
   [
-    'keys/forwarding.ts',
+    'keys/server.ts',
     'inFlight: defaulted(',
     "hedgeAfter: defaulted(duration('10ms', '1s'), '50ms', 'made up for a test'),\n",
   ],

@@ -1,6 +1,6 @@
 /** AWS's own view of an Outpost is asked seldom, only where its Region can be reached, and never lost by a failure. */
 import t from 'tap';
-import type { OutpostRequest, OutpostView } from '../../src/far-side/outpost.ts';
+import type { OutpostRequest, OutpostView } from '../../src/far-side/poll.ts';
 import { OUTPOST_REPORT, OutpostWatch, outpostsStatus } from '../../src/refresh/outpost-watch.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';

@@ -4,7 +4,7 @@
  */
 import type { GetMetricStatisticsCommandOutput } from '@aws-sdk/client-cloudwatch';
 import type { Clock } from '../../runtime/clock.ts';
-import type { OutpostRequest, OutpostView } from '../outpost.ts';
+import type { OutpostRequest, OutpostView } from '../poll.ts';
 import type { AwsMonitoring } from './clients.ts';
 import { classifyAwsFailure } from './failure.ts';
 

@@ -5,7 +5,7 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { type LocalFiles, whyUnread } from '../local-files.ts';
-import { HTTPS_PORT, type Kubeconfig, type Material, noCredentials } from './material.ts';
+import { HTTPS_PORT, type Kubeconfig, type Material, noCredentials } from './kubeconfig-text.ts';
 
 /** Paths of files. */
 export type KubernetesAccess =
