@@ -22,24 +22,33 @@ export async function inPieces(texts: Iterable<string>, pause: Pause): Promise<r
   return pieces;
 }
 
-/** The deepest list that grows with the configuration: the addresses of an endpoint, the rows of a panel. */
+/** The deepest list that grows with the configuration: the addresses of an endpoint, the rows of a panel, the records of a zone. */
 const DEEPEST_LIST = 4;
-const INDENT = '  ';
 
-/** The text of `JSON.stringify(value, null, 2)`. A member of an object and an item of a list come one by one, down to the depth of `DEEPEST_LIST`. */
-export function* jsonTexts(value: unknown, depth = 0): Iterable<string> {
-  const line = `\n${INDENT.repeat(depth)}`;
+interface TextForm {
+  readonly indent: string;
+  readonly replacer?: (key: string, value: unknown) => unknown;
+}
+
+/**
+ * The text of `JSON.stringify(value, replacer, indent)`. A member of an object and an item of a list come one by one, down to the
+ * depth of `DEEPEST_LIST`; the replacer sees single values and what lies deeper.
+ */
+export function* jsonTexts(value: unknown, form: TextForm = { indent: '  ' }, depth = 0): Iterable<string> {
+  const { indent, replacer } = form;
+  const line = indent === '' ? '' : `\n${indent.repeat(depth)}`;
   if (depth >= DEEPEST_LIST || typeof value !== 'object' || value === null) {
-    yield (JSON.stringify(value, null, INDENT) ?? 'null').replaceAll('\n', line);
+    yield (JSON.stringify(value, replacer, indent) ?? 'null').replaceAll('\n', line);
     return;
   }
   const isList = Array.isArray(value);
   const [open, close] = isList ? '[]' : '{}';
+  const colon = indent === '' ? ':' : ': ';
   let isEmpty = true;
   for (const [key, item] of Object.entries(value)) {
     if (!isList && item === undefined) continue;
-    yield `${isEmpty ? open : ','}${line}${INDENT}${isList ? '' : `${JSON.stringify(key)}: `}`;
-    yield* jsonTexts(item, depth + 1);
+    yield `${isEmpty ? open : ','}${line}${indent}${isList ? '' : `${JSON.stringify(key)}${colon}`}`;
+    yield* jsonTexts(item, form, depth + 1);
     isEmpty = false;
   }
   yield isEmpty ? `${open}${close}` : `${line}${close}`;

@@ -10,7 +10,7 @@ import { constants, readFileSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { inPieces } from '../admin/long-text.ts';
+import { inPieces, jsonTexts } from '../admin/long-text.ts';
 import type { Config } from '../config/config.ts';
 import { readOutbound } from '../config/outbound.ts';
 import { frozen } from '../config/plain-data.ts';
@@ -56,11 +56,11 @@ export async function encodeCheckedConfig(
   pause: Pause,
 ): Promise<Uint8Array | undefined> {
   let isAmbiguous = false;
-  const withoutInfinity: Replacer = (_key, value) => {
+  const withoutInfinity = (_key: string, value: unknown) => {
     isAmbiguous ||= value === INFINITY;
     return value === Number.POSITIVE_INFINITY ? INFINITY : value;
   };
-  const pieces = await inPieces(jsonTexts(config, withoutInfinity), pause);
+  const pieces = await inPieces(jsonTexts(config, { indent: '', replacer: withoutInfinity }), pause);
   if (isAmbiguous) return undefined;
   const rest = [digestOf(origin), ...pieces];
   const kept = Buffer.concat([await inSlices(digesting(rest), pause), ...rest]);
@@ -111,29 +111,6 @@ const WRITABLE_BY_OTHERS = 0o022;
 
 /** JSON has no number without end. */
 const INFINITY = '\0Infinity';
-
-type Replacer = (key: string, value: unknown) => unknown;
-
-/** The deepest list that grows with the file: the records of a zone. */
-const DEEPEST_LIST = 4;
-
-/** The text of `JSON.stringify`, whose members and items come one by one down to `DEEPEST_LIST`. */
-function* jsonTexts(value: unknown, replacer: Replacer, depth = 0): Iterable<string> {
-  if (depth === DEEPEST_LIST || typeof value !== 'object' || value === null) {
-    yield JSON.stringify(value, replacer);
-    return;
-  }
-  const isList = Array.isArray(value);
-  yield isList ? '[' : '{';
-  let comma = '';
-  for (const [key, item] of Object.entries(value)) {
-    if (item === undefined) continue;
-    yield isList ? comma : `${comma}${JSON.stringify(key)}:`;
-    yield* jsonTexts(item, replacer, depth + 1);
-    comma = ',';
-  }
-  yield isList ? ']' : '}';
-}
 
 function* digesting(pieces: readonly Uint8Array[]): Steps<Uint8Array> {
   const hash = createHash('sha256');
