@@ -13,6 +13,9 @@
  *
  * While the link is known to be down, or three domains fail already, one failure less is enough.
  *
+ * While the link is up, a failure that comes at once counts against its own name alone. It costs no client a wait, and it
+ * comes from broken or bogus names of a healthy domain too: its other names are asked as ever.
+ *
  * A broken zone cuts itself and nothing above it. No suffix above a registered domain is ever cut, so that broken domains
  * never take "com" away.
  *
@@ -20,11 +23,11 @@
  */
 import { FLAG } from '../../protocol/wire/header.ts';
 import { hashName, type Query, suffixEquals } from '../../protocol/wire/query.ts';
-import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { isAboutName, RCODE } from '../../protocol/words/codes.ts';
 import { lower, nameFromWire } from '../../protocol/words/name.ts';
 import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
 import type { AttemptListener } from './attempt.ts';
+import type { UpstreamReply } from './exchange.ts';
 import { domainDepth, type Question, queryDomainDepth } from './question.ts';
 
 /** An older failure proves nothing about this moment: the next question finds out. */
@@ -39,6 +42,8 @@ const CHILDREN = 3;
 const TRIAL_EVERY_MS = 1_500;
 /** Trials are at least this far apart for any number of cut suffixes, so that trials are no load. */
 const TRIALS_APART_MS = 100;
+/** A failure within this time is no wait that a cut would spare. */
+const AT_ONCE_MS = 200;
 const MAX_ENTRIES = 512;
 /** Each of this many levels, from the registered domain downwards, has an entry. The whole name has an entry too. */
 const LEVELS = 3;
@@ -98,10 +103,12 @@ export class SuffixHealth {
 
   /**
    * The upstream failed for the name, which is given as on the wire. `isExpected`: the link is down, so that less
-   * evidence is enough. Returns whether it was the name's first failure, which a second question must confirm.
+   * evidence is enough. `afterMs`: how long the failure took. Returns whether it was the name's first failure, which a
+   * second question must confirm.
    */
-  noteFailure(name: Uint8Array, nowMs: number, isExpected: boolean): boolean {
-    const less = isExpected || this.isInDoubt(nowMs) ? 1 : 0;
+  noteFailure(name: Uint8Array, nowMs: number, isExpected: boolean, afterMs: number): boolean {
+    const isOfNameAlone = !isExpected && afterMs <= AT_ONCE_MS;
+    const less = isExpected || (!isOfNameAlone && this.isInDoubt(nowMs)) ? 1 : 0;
     const [whole, ...above] = suffixesOf(name);
     if (whole === undefined) return false;
     let child = hashName(whole);
@@ -111,13 +118,14 @@ export class SuffixHealth {
     own.isNameCut ||= own.failures >= FAILURES - less;
     addChild(own, child, less);
     own.failedAtMs = nowMs;
-    let hasCut = isCut(own, true, nowMs);
+    let hasCut = !isOfNameAlone && isCut(own, true, nowMs);
+    // a name that failed before is no further evidence against its suffix
+    const isEvidence = isFirst && !isOfNameAlone;
     for (const suffix of above) {
       const hash = hashName(suffix);
-      // a name that failed before is no further evidence against its suffix
-      const entry = isFirst ? this.#entry(hash, suffix, nowMs) : this.#entries.get(hash);
+      const entry = isEvidence ? this.#entry(hash, suffix, nowMs) : this.#entries.get(hash);
       if (entry !== undefined) {
-        if (isFirst) addChild(entry, child, less);
+        if (isEvidence) addChild(entry, child, less);
         entry.failedAtMs = nowMs;
         hasCut ||= entry.isSuffixCut;
       }
@@ -242,9 +250,9 @@ export class NameHealth {
     this.#isLinkCut = isLinkCut;
   }
 
-  noteAnswer(question: Question, index: ResponseIndex): void {
+  noteAnswer(question: Question, { index, elapsedMs }: Pick<UpstreamReply, 'index' | 'elapsedMs'>): void {
     const { rcode, flags, answerCount } = index;
-    if (rcode === RCODE.SERVFAIL || rcode === RCODE.REFUSED) this.noteFailure(question);
+    if (rcode === RCODE.SERVFAIL || rcode === RCODE.REFUSED) this.noteFailure(question, elapsedMs);
     if (!isAboutName(rcode)) return;
     this.known.noteAnswer(question, (flags & FLAG.AA) !== 0);
     const isDenial = rcode !== RCODE.NOERROR || answerCount === 0;
@@ -252,11 +260,12 @@ export class NameHealth {
     if (!isDenial || !this.#isLinkCut()) this.suffixes.noteAnswer(question.name);
   }
 
-  noteFailure(question: Question): void {
+  /** `afterMs`: absent where no reply came. */
+  noteFailure(question: Question, afterMs = Number.POSITIVE_INFINITY): void {
     const upstream = this.#upstream;
     // while the upstream is down all names fail, and nothing follows for one of them
     if (!upstream.isUp) return;
-    const isFirst = this.suffixes.noteFailure(question.name, upstream.nowMs(), this.#isLinkCut());
+    const isFirst = this.suffixes.noteFailure(question.name, upstream.nowMs(), this.#isLinkCut(), afterMs);
     if (isFirst) this.#confirmSoon(question);
   }
 
@@ -275,7 +284,7 @@ export class NameHealth {
       onDue: () => {
         this.#confirmation = undefined;
         upstream.ask({ ...question, probes: 'trial' }, CONFIRM_DOUBLINGS, {
-          onAnswer: ({ index }) => this.noteAnswer(question, index),
+          onAnswer: (reply) => this.noteAnswer(question, reply),
           onOverdue: () => this.noteFailure(question),
           onFailure: () => undefined,
         });

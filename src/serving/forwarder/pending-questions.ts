@@ -179,7 +179,7 @@ export class PendingQuestion implements Deadline {
   onAnswer(candidate: Candidate, reply: UpstreamReply, isLate: boolean): void {
     if (!isLate) this.#timely--;
     candidate.isSilent = false;
-    candidate.asked.client.names.noteAnswer(this.question, reply.index);
+    candidate.asked.client.names.noteAnswer(this.question, reply);
     if (this.#isOver) return;
     const from = candidate.asked.client.upstream.text;
     if (isAboutName(reply.index.rcode)) {

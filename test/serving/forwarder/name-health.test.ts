@@ -14,7 +14,7 @@ function cutAfter(failing: readonly string[], asked: readonly string[], isExpect
   const health = new SuffixHealth();
   for (const [at, name] of failing.entries()) {
     if (name.startsWith('+')) health.noteAnswer(nameToWire(name.slice(1)));
-    else health.noteFailure(nameToWire(name), at, isExpected);
+    else health.noteFailure(nameToWire(name), at, isExpected, 5_000);
   }
   return asked.filter((name) => health.isCut(clientQuery(name), failing.length));
 }
@@ -82,20 +82,51 @@ t.test(
 
 t.test('random names do not make it grow, and push out no suffix that fails', async (t) => {
   const health = new SuffixHealth();
-  for (let at = 0; at < 20_000; at++) health.noteFailure(nameToWire(`r${at}.victim${at}.example`), at, false);
+  for (let at = 0; at < 20_000; at++) health.noteFailure(nameToWire(`r${at}.victim${at}.example`), at, false, 5_000);
   t.ok(health.cut(20_000).length <= 512);
-  for (let at = 0; at < 20_000; at++) health.noteFailure(nameToWire(`r${at}.one.example`), at, false);
+  for (let at = 0; at < 20_000; at++) health.noteFailure(nameToWire(`r${at}.one.example`), at, false, 5_000);
   t.ok(health.isCut(clientQuery('new.one.example'), 20_000));
   t.notOk(health.isCut(clientQuery('new.two.example'), 20_000));
 });
 
 t.test('a failure holds for 30 s, and is confirmed by one more', async (t) => {
   const health = new SuffixHealth();
-  for (const name of ['x.a.com', 'y.a.com', 'z.a.com']) health.noteFailure(nameToWire(name), 0, false);
+  for (const name of ['x.a.com', 'y.a.com', 'z.a.com']) health.noteFailure(nameToWire(name), 0, false, 5_000);
   t.ok(health.isCut(clientQuery('www.a.com'), 29_999));
   t.notOk(health.isCut(clientQuery('www.a.com'), 30_000));
-  health.noteFailure(nameToWire('www.a.com'), 40_000, false);
+  health.noteFailure(nameToWire('www.a.com'), 40_000, false, 5_000);
   t.ok(health.isCut(clientQuery('v.a.com'), 40_001));
+});
+
+for (const [it, says, extendedError] of [
+  ['lame', RCODE.SERVFAIL, undefined],
+  ['bogus', RCODE.SERVFAIL, 6],
+  ['refused', RCODE.REFUSED, undefined],
+] as const)
+  t.test(`${it} names that fail at once take no neighbour away while the link is up`, async (t) => {
+    let isLinkCut = false;
+    const world = new VirtualUpstreams(
+      [route],
+      ({ name }) => (name.startsWith('bad') ? { afterMs: 20, says, extendedError } : answers),
+      { isLinkCut: () => isLinkCut },
+    );
+    for (const name of ['bad0.shop.example', 'bad0.shop.example', 'bad0.play.example', 'bad0.play.example'])
+      await ask(world, name);
+    for (let at = 0; at < 5; at++) await ask(world, `bad${at}.corp.example`);
+    t.match(shown(await ask(world, 'good.corp.example')), 'a rcode 0 after 20');
+    await ask(world, 'bad0.corp.example');
+    t.ok(isCut(world, 'bad0.corp.example'), 'the name itself is known to fail');
+    isLinkCut = true;
+    await ask(world, 'bad20.corp.example');
+    await ask(world, 'bad21.corp.example');
+    t.ok(isCut(world, 'good20.corp.example'), 'in a cut the failures count for the suffix');
+  });
+
+t.test('a failure that comes at once keeps a cut that silence began', async (t) => {
+  const health = new SuffixHealth();
+  for (const name of ['x.a.com', 'y.a.com', 'z.a.com']) health.noteFailure(nameToWire(name), 0, false, 5_000);
+  health.noteFailure(nameToWire('w.a.com'), 20_000, false, 20);
+  t.ok(health.isCut(clientQuery('v.a.com'), 49_999));
 });
 
 /** An upstream on the site: `corp.example` is its own, all else it fails for as `outside` says. */
