@@ -3,7 +3,7 @@
  * it, store/ keeps it, serving/ answers from it.
  */
 import { isIPv4 } from 'node:net';
-import type { SourceName } from './sources.ts';
+import { isAddressSource, SOURCE_NAMES, type SourceName } from './sources.ts';
 
 /** Whether a text is an address that an endpoint can have: clusters on Outposts are IPv4 only. */
 export function isEndpointAddress(text: string): boolean {
@@ -109,6 +109,19 @@ export interface EndpointRecord {
   readonly confirmedAtMs: Readonly<Partial<Record<SourceName, number>>>;
   readonly held?: HeldChange;
   readonly lastRefreshFailed: boolean;
+}
+
+const ADDRESS_SOURCES = SOURCE_NAMES.filter(isAddressSource);
+
+/**
+ * When a source last gave an address that is served, or that a pin hides; wall ms. A source that answers with other
+ * addresses, such as a captive portal, confirms nothing.
+ */
+export function lastConfirmedAtMs({ addresses, unpinned = [] }: EndpointRecord): number | undefined {
+  const times = [...addresses, ...unpinned].flatMap(({ provenance }) =>
+    ADDRESS_SOURCES.flatMap((source) => provenance[source]?.lastSeenMs ?? []),
+  );
+  return times.length === 0 ? undefined : Math.max(...times);
 }
 
 /**

@@ -11,6 +11,7 @@ import type { Log } from '../log/log.ts';
 import {
   type ClusterDetails,
   type EndpointRecord,
+  lastConfirmedAtMs,
   otherEndpointOf,
   type Pin,
 } from '../records/endpoint-record.ts';
@@ -28,12 +29,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Turnstile } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
-import {
-  AGE_WARNINGS_MS,
-  type ClusterSnapshot,
-  composeSnapshot,
-  lastConfirmedAtMs,
-} from './cluster-report.ts';
+import { AGE_WARNINGS_MS, type ClusterSnapshot, composeSnapshot } from './cluster-report.ts';
 import { type ClusterSettings, planSettingsOf, type RefreshTimes } from './cluster-settings.ts';
 import {
   type CredentialState,

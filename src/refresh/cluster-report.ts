@@ -2,6 +2,7 @@
 import {
   type EndpointRecord,
   type HeldChange,
+  lastConfirmedAtMs,
   otherEndpointOf,
   type ProofReason,
   type ProofState,
@@ -9,7 +10,7 @@ import {
   servedIn,
 } from '../records/endpoint-record.ts';
 import type { Ending } from '../records/observation.ts';
-import { isAddressSource, SOURCE_NAMES, type SourceName, traitsOf } from '../records/sources.ts';
+import { isAddressSource, type SourceName, traitsOf } from '../records/sources.ts';
 import { ageText } from '../report/report.ts';
 import type { ClusterSettings } from './cluster-settings.ts';
 import { type CredentialCondition, type CredentialState, isInTrouble } from './credential-state.ts';
@@ -241,12 +242,6 @@ function sourceSnapshot(poller: SourcePoller, record: EndpointRecord, nowMs: num
 
 function ago(ms: number | undefined, nowMs: number): number | undefined {
   return ms === undefined ? undefined : ageMs(ms, nowMs);
-}
-
-/** When a source last confirmed addresses. The details of the cluster confirm none. */
-export function lastConfirmedAtMs({ confirmedAtMs }: EndpointRecord): number | undefined {
-  const times = SOURCE_NAMES.filter(isAddressSource).flatMap((name) => confirmedAtMs[name] ?? []);
-  return times.length === 0 ? undefined : Math.max(...times);
 }
 
 const DAY_MS = 86_400_000;

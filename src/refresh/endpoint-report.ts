@@ -229,6 +229,11 @@ const BASIS_TEXT: Readonly<Record<string, string>> = {
   none: 'nothing: no address was ever known',
 };
 
+function basisText({ basis, held }: EndpointStatus): string {
+  if (basis === 'kept' && held !== undefined) return 'kept from before: a change is held back';
+  return BASIS_TEXT[basis] ?? basis;
+}
+
 export const ENDPOINT_REPORT: RoomReport<EndpointsStatus> = {
   metrics: METRICS,
   *panels({ endpoints }) {
@@ -244,7 +249,7 @@ function endpointPanel(endpoint: EndpointStatus): Panel {
   const facts: (readonly [string, Cell])[] = [
     ['addresses', addressCell(endpoint.addresses)],
     ...(endpoint.withheld.length === 0 ? [] : [['not served', addressCell(endpoint.withheld)] as const]),
-    ['from', toned(isDoubtful ? 'doubtful' : 'plain', BASIS_TEXT[basis] ?? basis)],
+    ['from', toned(isDoubtful ? 'doubtful' : 'plain', basisText(endpoint))],
     ['confirmed', `${agoText(confirmedAgeSeconds)}${changed}, TTL ${ttlSeconds} s`],
   ];
   if (clusterId !== undefined) facts.push(['cluster id', clusterId]);

@@ -78,7 +78,9 @@ function whyServed(one: AddressSnapshot, cluster: ClusterSnapshot): readonly str
 const LEAVING =
   'the sources have dropped it; it stays because it is proven, and no address of the sources is';
 
-function basisOf({ provenance }: AddressSnapshot, { basis, pin }: ClusterSnapshot): string {
+function basisOf({ provenance }: AddressSnapshot, { basis, pin, held }: ClusterSnapshot): string {
+  if (basis === 'kept' && held !== undefined)
+    return `it was served before, and the guard holds back a change: ${held.reason}`;
   if (basis !== 'pin' || pin === undefined) return BASIS_WHY[basis];
   const isFound = Object.keys(provenance).some((source) => source !== 'pin');
   const by = pin.origin === 'command' ? `a command of ${pin.by}: ${pin.why}` : 'the configuration';

@@ -54,6 +54,7 @@ t.test('the rows of an endpoint', async (t) => {
   const held = { addresses: ['10.0.1.99'], reason: 'loses more than half', ageSeconds: 7200 };
   const of = (parts: Parameters<typeof endpoint>[0]) => text(report({ endpoints: [endpoint(parts)] }));
   t.match(of({ basis: 'kept' }), 'from       kept from before: no source is usable now');
+  t.match(of({ basis: 'kept', held }), 'from       kept from before: a change is held back');
   t.match(of({ basis: 'pin' }), "from       the operator's pin");
   t.match(of({ basis: 'a later word' }), 'from       a later word');
   t.match(of({ held }), 'held back  10.0.1.99 for 2 h: loses more than half');

@@ -29,6 +29,17 @@ t.test('the deciding reason of each address', (t) => {
   ])[] = [
     ['by name', { addresses: [one(A)] }, A, 'first', ['the name resolves to it']],
     ['kept', { addresses: [one(A)], basis: 'kept' }, A, 'first', [/served before, and no source is usable/]],
+    [
+      'kept, because a change is held back',
+      {
+        addresses: [one(A)],
+        basis: 'kept',
+        held: { addresses: [B], reason: 'loses 1 of 1 addresses', heldForMs: 1 },
+      },
+      A,
+      'first',
+      ['it was served before, and the guard holds back a change: loses 1 of 1 addresses'],
+    ],
     ['proven', { addresses: [one(A, { proof: proof('proven') })] }, A, 'first', [/name/, 'proven']],
     [
       'dead',

@@ -7,9 +7,9 @@ import {
   clusterText,
   type EndpointRecord,
   identityOf,
+  lastConfirmedAtMs,
   pairUp,
 } from '../../records/endpoint-record.ts';
-import { SOURCE_NAMES, SOURCES } from '../../records/sources.ts';
 import { ageText } from '../../report/report.ts';
 import { atOnce } from '../../runtime/slices.ts';
 import { systemCode } from '../../store/file-system.ts';
@@ -266,13 +266,6 @@ function ageFindings(endpoint: string, record: EndpointRecord, nowMs: number): r
   if (passed === undefined) return [];
   const text = `no source has confirmed the addresses of "${endpoint}" for ${ageText(ageMs / 1000)}`;
   return [passed.of('addresses-old', text, passed.fix)];
-}
-
-/** The last time that a source confirmed addresses; the cluster's details confirm none. */
-export function lastConfirmedAtMs({ confirmedAtMs }: EndpointRecord): number | undefined {
-  const sources = SOURCE_NAMES.filter((source) => SOURCES[source].speaksOf !== 'cluster');
-  const times = sources.flatMap((source) => confirmedAtMs[source] ?? []);
-  return times.length === 0 ? undefined : Math.max(...times);
 }
 
 function heldFindings(endpoint: string, { held }: EndpointRecord, nowMs: number): readonly Finding[] {

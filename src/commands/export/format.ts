@@ -6,10 +6,9 @@ import type { SocketAddress } from '../../config/kinds/address.ts';
 import { socketText } from '../../protocol/words/address-text.ts';
 import { AWS_PARTITIONS } from '../../protocol/words/aws-partitions.ts';
 import { isAtOrUnder } from '../../protocol/words/name.ts';
-import { type EndpointRecord, otherEndpointOf } from '../../records/endpoint-record.ts';
+import { type EndpointRecord, lastConfirmedAtMs, otherEndpointOf } from '../../records/endpoint-record.ts';
 import { ageText } from '../../report/report.ts';
 import type { EndpointsFile } from '../../store/endpoints-format.ts';
-import { lastConfirmedAtMs } from '../check/state.ts';
 import { printable } from '../terminal.ts';
 
 export interface ExportFormat {

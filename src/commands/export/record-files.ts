@@ -1,8 +1,7 @@
 /** The formats of `export` that hold the records themselves: a master file, a hosts file, JSON. */
 
-import { type EndpointRecord, otherEndpointOf } from '../../records/endpoint-record.ts';
+import { type EndpointRecord, lastConfirmedAtMs, otherEndpointOf } from '../../records/endpoint-record.ts';
 import type { EndpointsFile } from '../../store/endpoints-format.ts';
-import { lastConfirmedAtMs } from '../check/state.ts';
 import { type ExportFormat, type ExportSite, endpointNames, headLine, recordTitle } from './format.ts';
 
 // Master-file text (RFC 1035 section 5): for each endpoint name a zone of its own, for another server to load.

@@ -223,12 +223,12 @@ const CASES: readonly Case[] = [
   },
   {
     name: 'one source long ago, the other lately',
-    records: [fresh({ confirmedAtMs: { dns: NOW_MS - 40 * DAY_MS, interfaces: NOW_MS - 1000 } })],
+    records: [seen({ dns: NOW_MS - 40 * DAY_MS, interfaces: NOW_MS - 1000 })],
     found: [],
   },
   {
-    name: "the cluster's details confirm no address",
-    records: [fresh({ confirmedAtMs: { cluster: NOW_MS - 1000 } })],
+    name: "the cluster's details confirm no address, and neither does an answer with other addresses",
+    records: [{ ...seen({}), confirmedAtMs: { cluster: NOW_MS - 1000, dns: NOW_MS - 1000 } }],
     found: [['warning', { code: 'addresses-old' }, /no source has ever confirmed/]],
   },
   {
@@ -334,7 +334,18 @@ function withoutEndpoint({ endpoint: _, ...rest }: EndpointRecord): EndpointReco
 }
 
 function confirmed(agoMs: number): EndpointRecord {
-  return fresh({ confirmedAtMs: { dns: NOW_MS - agoMs, interfaces: NOW_MS - agoMs - DAY_MS } });
+  return seen({ dns: NOW_MS - agoMs, interfaces: NOW_MS - agoMs - DAY_MS });
+}
+
+/** A record whose addresses each source gave last at these times. */
+function seen(confirmedAtMs: EndpointRecord['confirmedAtMs']): EndpointRecord {
+  const sightings = Object.entries(confirmedAtMs).map(([source, ms]) => [
+    source,
+    { firstSeenMs: 1_000, lastSeenMs: ms },
+  ]);
+  const provenance = Object.fromEntries(sightings);
+  const addresses = fresh().addresses.map(({ address }) => ({ address, provenance }));
+  return fresh({ addresses, confirmedAtMs });
 }
 
 for (const one of CASES) {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { EndpointRecord } from '../../../src/records/endpoint-record.ts';
+import { type EndpointRecord, lastConfirmedAtMs } from '../../../src/records/endpoint-record.ts';
 import { addressesOf } from '../../../src/refresh/reconcile/changes.ts';
 import type { SourceState } from '../../../src/refresh/reconcile/compare.ts';
 import { decide, emptyRecord, keep } from '../../../src/refresh/reconcile/plan.ts';
@@ -85,6 +85,17 @@ t.test('decide: a suspicious loss is held and shown, and adopted when repeated',
   t.strictSame(addressesOf(second.record), [D]);
   t.notOk('held' in second.record);
   t.match(second.changes, [{ kind: 'addresses' }, { kind: 'released', outcome: 'adopted' }]);
+  t.end();
+});
+
+t.test('decide: a portal that answers with its own address confirms nothing', (t) => {
+  const before = serving([A, B]);
+  const confirmedAtMs = lastConfirmedAtMs(before);
+  const lied = decide(before, [saw('dns', [D]), fails('interfaces')], settings, NOW_MS);
+  t.strictSame(addressesOf(lied.record), [A, B]);
+  t.equal(lastConfirmedAtMs(lied.record), confirmedAtMs, 'the age of the truth goes on');
+  const again = decide(lied.record, [saw('dns', [A, B]), fails('interfaces')], settings, NOW_MS);
+  t.equal(lastConfirmedAtMs(again.record), NOW_MS);
   t.end();
 });
 

@@ -82,7 +82,8 @@ t.test(
 
 t.test('random names do not make it grow, and push out no suffix that fails', async (t) => {
   const health = new SuffixHealth();
-  for (let at = 0; at < 20_000; at++) health.noteFailure(nameToWire(`r${at}.victim${at}.example`), at, false, 5_000);
+  for (let at = 0; at < 20_000; at++)
+    health.noteFailure(nameToWire(`r${at}.victim${at}.example`), at, false, 5_000);
   t.ok(health.cut(20_000).length <= 512);
   for (let at = 0; at < 20_000; at++) health.noteFailure(nameToWire(`r${at}.one.example`), at, false, 5_000);
   t.ok(health.isCut(clientQuery('new.one.example'), 20_000));
