@@ -37,6 +37,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     retained,
     probe,
     farSide,
+    memory,
     drill,
     chronicle,
     outposts,
@@ -95,7 +96,10 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     }),
   );
   inBackground('other', () => keepConfig(parts, rooms));
-  opened.use(parts.timers.after(REST_AFTER_MS, () => inBackground('admin', () => loadRest(parts, pages))));
+  opened.use(memory);
+  inBackground('other', () => memory.start());
+  const rest = () => inBackground('admin', () => loadRest(parts, pages)).then(() => memory.all());
+  opened.use(parts.timers.after(REST_AFTER_MS, rest));
   daemon.owns(opened.move());
   return daemon;
 }

@@ -10,6 +10,7 @@ import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
 import { inBackground, logBackgroundFailures, noteFailure } from '../runtime/background.ts';
 import { systemClock, watchSuspends } from '../runtime/clock.ts';
 import { takeHandedSockets } from '../runtime/handed-sockets.ts';
+import { openOwnMemory } from '../runtime/memory.ts';
 import { openOutlivingFile } from '../runtime/outliving-file.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { connectServiceManager, type ServiceManager } from '../runtime/service-manager.ts';
@@ -63,6 +64,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     interfaces: networkInterfaces,
     handed: (libc) => takeHandedSockets(process.env, process.pid, libc),
     outliving: (name, mostOctets) => openOutlivingFile(process.env, name, mostOctets),
+    memory: openOwnMemory,
     hostName: hostname(),
     version,
     runtime: `node ${process.versions.node}`,

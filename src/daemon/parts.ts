@@ -8,6 +8,7 @@ import type { AskOutpost } from '../refresh/outpost-watch.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Libc } from '../runtime/datagrams.ts';
 import type { HandedSockets } from '../runtime/handed-sockets.ts';
+import type { OwnMemory } from '../runtime/memory.ts';
 import type { OpenedOutliving } from '../runtime/outliving-file.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Pause } from '../runtime/slices.ts';
@@ -38,6 +39,8 @@ export interface DaemonParts {
   readonly handed?: (libc: Libc | undefined) => HandedSockets;
   /** Opens a file that outlives this process, of which at most `mostOctets` are read. */
   readonly outliving?: (name: string, mostOctets: number) => OpenedOutliving;
+  /** Opens what gives memory back to the system; left out: this process keeps its memory. */
+  readonly memory?: () => Promise<OwnMemory | undefined>;
   /** The parts that cross the link; a test passes its own parts in place of sockets and the SDK. */
   readonly network?: NetworkParts;
   /** `os.hostname()`: a browser may ask for the pages by it. */

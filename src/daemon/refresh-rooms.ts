@@ -15,6 +15,7 @@ import { RefreshPlane } from '../refresh/refresh-plane.ts';
 import type { AskOutcome } from '../refresh/retained/retained-answer.ts';
 import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
 import { createSources, type SourceConnections } from '../refresh/sources.ts';
+import { GivingBack } from '../runtime/memory.ts';
 import { inSlices } from '../runtime/slices.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
 import { mayBeMadeUp } from '../serving/resolver/fetched-answers.ts';
@@ -47,7 +48,11 @@ export function buildRefreshRooms(parts: DaemonParts, deps: Deps) {
   const { forwarder } = serving;
   const { outbound } = config;
   tellOfProxies(parts);
-  const farSide = new FarSide({ clock, timers, log, outbound });
+  const memory = new GivingBack(parts.memory ?? (async () => undefined), timers);
+  // the pages that the thread is about to touch are the same that the start has touched
+  const giveBack = (when: 'thread-starts' | 'thread-ended') =>
+    when === 'thread-starts' ? memory.dropProgram() : memory.all();
+  const farSide = new FarSide({ clock, timers, log, outbound, giveBack });
   const upstream = {
     isCutOff: () => outage.drill.isRunning,
     resolve: (name: string, signal: AbortSignal) => forwarder.resolveAddresses(name, signal, inForce.group),
@@ -89,7 +94,7 @@ export function buildRefreshRooms(parts: DaemonParts, deps: Deps) {
     random,
     log,
   });
-  return { farSide, connections, probe, plane, retained, outposts, withheld };
+  return { memory, farSide, connections, probe, plane, retained, outposts, withheld };
 }
 
 /** The Outposts in Regions that can be reached: in a cut nobody can be asked about an Outpost. */

@@ -3,7 +3,7 @@
  * TLS takes a processor 20 to 35 ms, the root certificates 15 ms more, the AWS clients a third of a second. Each handshake
  * and each long listing takes some milliseconds. A defect in any of it ends this thread alone.
  *
- *     call, abort, hello, give-back -> [ AWS | API servers ] -> done | url, credentials, log
+ *     call, abort, hello -> [ AWS | API servers ] -> done | url, credentials, log
  *
  * It is a program of its own, started by far-side.ts; everything that crosses is plain data.
  */
@@ -12,7 +12,8 @@ import type { Log } from '../log/log.ts';
 import type { Observation } from '../records/observation.ts';
 import { traitsOf } from '../records/sources.ts';
 import { systemClock } from '../runtime/clock.ts';
-import { giveBackMemory, yieldToQueries } from '../runtime/threads.ts';
+import { openOwnMemory } from '../runtime/memory.ts';
+import { yieldToQueries } from '../runtime/threads.ts';
 import { systemTimers } from '../runtime/timers.ts';
 import type { AwsClientsOptions } from './aws/clients.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
@@ -50,9 +51,7 @@ export type ToThread =
   | { readonly kind: 'call'; readonly id: number; readonly name: keyof Calls; readonly request: unknown }
   | { readonly kind: 'abort'; readonly id: number }
   /** Is answered with `done` once everything is loaded that a HEAD request needs. */
-  | { readonly kind: 'hello'; readonly id: number }
-  /** Returns memory to the system that ended threads have left in this process. It has no answer. */
-  | { readonly kind: 'give-back' };
+  | { readonly kind: 'hello'; readonly id: number };
 
 type Call = Extract<ToThread, { kind: 'call' }>;
 
@@ -122,6 +121,9 @@ export function createPolls(deps: PollDeps, endings?: Pick<Endings, 'added'>): P
   }
 }
 
+/** After a call: calls come together, and the sign of life comes every few seconds. */
+const TIDY_UP_AFTER_MS = 1_000;
+
 // null where this file is only imported
 if (parentPort !== null) {
   yieldToQueries();
@@ -134,7 +136,21 @@ async function serve(port: MessagePort): Promise<void> {
   const { outbound, handed } = workerData as ThreadData;
   const keep = (place: string, kept: KeptCredentials | undefined): void =>
     say({ kind: 'credentials', place, kept });
-  const calls = await load(outbound, logOver(say, {}), { handed, keep });
+  const memory = await openOwnMemory();
+  // pages of the program that one step needs would still be there with those of the next
+  const onLoaded = (): void => memory?.dropProgram();
+  onLoaded();
+  const calls = await load(outbound, logOver(say, {}), { handed, keep, onLoaded });
+  onLoaded();
+  let isTidying = false;
+  const tidyUp = (): void => {
+    if (isTidying) return;
+    isTidying = true;
+    systemTimers.after(TIDY_UP_AFTER_MS, () => {
+      isTidying = false;
+      memory?.dropProgram();
+    });
+  };
   const aborts = new Map<number, AbortController>();
   const answer = ({ id, name, request }: Call, signal: AbortSignal): Promise<unknown> => {
     const onUrl = (url: string): void => say({ kind: 'url', id, url });
@@ -143,7 +159,6 @@ async function serve(port: MessagePort): Promise<void> {
     return call(request, signal, onUrl);
   };
   port.on('message', (message: ToThread) => {
-    if (message.kind === 'give-back') return void giveBackMemory();
     const { id } = message;
     if (message.kind === 'hello') return say({ kind: 'done', id });
     if (message.kind === 'abort') return aborts.get(id)?.abort();
@@ -151,7 +166,10 @@ async function serve(port: MessagePort): Promise<void> {
     aborts.set(id, abort);
     void answer(message, abort.signal)
       .then((output) => say({ kind: 'done', id, output }))
-      .finally(() => aborts.delete(id));
+      .finally(() => {
+        aborts.delete(id);
+        tidyUp();
+      });
   });
 }
 
@@ -159,7 +177,7 @@ async function serve(port: MessagePort): Promise<void> {
 async function load(
   outbound: Outbound,
   log: Log,
-  handOver: Pick<AwsClientsOptions, 'handed' | 'keep'>,
+  options: Pick<AwsClientsOptions, 'handed' | 'keep' | 'onLoaded'>,
 ): Promise<Omit<Calls, 'poll'> & { readonly poll: PollHere }> {
   const [{ Endings }, { createAwsServices }, { SharedFiles }, { headOf }, { LocalFiles }, { Prover }] =
     await Promise.all([
@@ -179,7 +197,7 @@ async function load(
     log,
     outbound,
     shared,
-    ...handOver,
+    ...options,
   });
   return {
     poll: createPolls(

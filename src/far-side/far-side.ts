@@ -2,10 +2,12 @@
  * The far side of the link, as the rooms of both journeys ask it. Everything that speaks HTTPS lives in threads of its own
  * (far-side-thread.ts says why), even where the server that it asks is on the site. Only the calls of `Calls` cross into them. A
  * thread is started with its first call. If the thread ends by itself, or stands still, all its running calls fail, and the next
- * call starts a new thread. There are two:
+ * call starts a new thread. There are two, of which one is there at a time:
  *
- *     aws        polls with the AWS clients, which take 60 MiB: the thread ends when it has had no call for a while
- *     far-side   everything else: the sign of life every few seconds, the API servers, proofs by TLS
+ *     far-side   the sign of life every few seconds, the API servers, proofs by TLS
+ *     aws        polls with the AWS clients, and meanwhile everything else: the thread ends when it has had no poll for a while
+ *
+ *     far-side --- a poll by the AWS clients ---> aws --- no poll for 15 s ---> far-side, with its next call
  *
  *     call --- aborted ---> the thread says how far the call had come -------------------> the call fails
  *                               `-- no word within a second: a missed deadline ----------> the call fails
@@ -16,7 +18,7 @@ import type { Log } from '../log/log.ts';
 import type { Observation, SourceContext } from '../records/observation.ts';
 import { traitsOf } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { endThread } from '../runtime/threads.ts';
+import { endThread, smallNurseries } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { KeptCredentials } from './aws/handed-credentials.ts';
 import type { AwsInspection, InspectionRequest } from './endings.ts';
@@ -47,6 +49,8 @@ export interface FarSideOptions {
   readonly program?: URL;
   /** Limit of the thread's heap: work that needs more memory is a defect. The default is `HEAP_MB`. */
   readonly heapMb?: number;
+  /** Told when memory can go back to the system: a thread with the AWS clients is about to start, or has ended. */
+  readonly giveBack?: (when: 'thread-starts' | 'thread-ended') => void;
 }
 
 /** The program of the threads: it lies beside this file, in the source and in the bundle. */
@@ -68,25 +72,22 @@ const MOST_NOT_ENDED = 2;
  */
 const AWS_IDLE_MS = 15_000;
 
-/**
- * The thread with the AWS clients has calls so often that it never ends. Then memory goes back this often without its end: glibc
- * keeps freed memory in holes, 46 MiB after nine minutes of the lab's soak.
- */
-const GIVE_BACK_MS = 300_000;
-
 export class FarSide implements Disposable {
   readonly #aws: CallThread;
-  readonly #other: CallThread;
+  readonly #plain: CallThread;
 
   constructor(options: FarSideOptions) {
-    this.#other = new CallThread('far-side', options);
-    const giveBack = () => this.#other.giveBackMemory();
-    this.#aws = new CallThread('aws', options, { idleMs: AWS_IDLE_MS, giveBack });
+    this.#plain = new CallThread('far-side', options);
+    this.#aws = new CallThread('aws', options, AWS_IDLE_MS);
   }
 
   readonly poll: Poll = (source, settings, context, signal, onUrl) => {
-    const thread = traitsOf(source).service === undefined ? this.#other : this.#aws;
-    return thread.call('poll', { source, settings, context }, signal, onUrl).catch((error: unknown) => {
+    const isForAws = traitsOf(source).service !== undefined;
+    const request = { source, settings, context };
+    const asked = isForAws
+      ? this.#forAws().call('poll', request, signal, { onUrl })
+      : this.#ask('poll', request, signal);
+    return asked.catch((error: unknown) => {
       const { code: reason, message: detail } =
         error instanceof SourceError ? error : cannotAsk(`asking over https failed: ${String(error)}`);
       return failed(source, { reason, reachedFarSide: false, detail });
@@ -95,17 +96,15 @@ export class FarSide implements Disposable {
 
   /** One HEAD request. `silent`: it could not be sent, which says nothing about the link. Never rejects. */
   readonly head = (request: HeadRequest, signal: AbortSignal): Promise<HeadOutcome> =>
-    this.#other.call('head', request, signal).catch(() => 'silent' as const);
+    this.#ask('head', request, signal).catch(() => 'silent' as const);
 
   /** One handshake with an address. `untried`: it could not be tried. Never rejects. */
   readonly prove = (request: ProofRequest, signal: AbortSignal): Promise<ProofOutcome> =>
-    this.#other
-      .call('prove', request, signal)
-      .catch(() => ({ kind: 'untried', reason: 'not-asked' }) as const);
+    this.#ask('prove', request, signal).catch(() => ({ kind: 'untried', reason: 'not-asked' }) as const);
 
   /** What AWS says of an Outpost. Never rejects. */
   readonly outpost = (request: OutpostRequest, signal: AbortSignal): Promise<OutpostView> =>
-    this.#aws
+    this.#forAws()
       .call('outpost', request, signal)
       .catch(
         (error: unknown): OutpostView => ({ kind: 'failed', reason: 'internal', detail: textOf(error) }),
@@ -113,25 +112,42 @@ export class FarSide implements Disposable {
 
   /** The way to AWS as `outpost-dns check` looks at it. Never rejects. */
   readonly inspectAws = (place: InspectionRequest, signal: AbortSignal): Promise<AwsInspection> =>
-    this.#aws.call('aws', place, signal).catch(
-      (error: unknown): AwsInspection => ({
-        credentials: { kind: 'none', reason: 'internal', detail: textOf(error) },
-      }),
-    );
+    this.#forAws()
+      .call('aws', place, signal)
+      .catch(
+        (error: unknown): AwsInspection => ({
+          credentials: { kind: 'none', reason: 'internal', detail: textOf(error) },
+        }),
+      );
 
   /** A kubeconfig as `outpost-dns check` looks at it, with one request to the API server. Never rejects. */
   readonly inspectKubeconfig = (request: KubeconfigRequest, signal: AbortSignal): Promise<KubeconfigFacts> =>
-    this.#other
-      .call('kubeconfig', request, signal)
-      .catch((error: unknown): KubeconfigFacts => ({ kind: 'unusable', detail: textOf(error) }));
+    this.#ask('kubeconfig', request, signal).catch(
+      (error: unknown): KubeconfigFacts => ({ kind: 'unusable', detail: textOf(error) }),
+    );
 
   /** Whether the thread is there that sends HEAD requests, started if need be. Never rejects, and settles when its signal is aborted. */
-  readonly isReady = (signal: AbortSignal): Promise<boolean> => this.#other.isReady(signal);
+  readonly isReady = (signal: AbortSignal): Promise<boolean> => this.#forAll().isReady(signal);
 
   /** Ends the threads; calls that still run fail. */
   [Symbol.dispose](): void {
     this.#aws[Symbol.dispose]();
-    this.#other[Symbol.dispose]();
+    this.#plain[Symbol.dispose]();
+  }
+
+  /** A call that needs no AWS client, and so keeps no thread with them. */
+  #ask<Name extends keyof Calls>(name: Name, request: Parameters<Calls[Name]>[0], signal: AbortSignal) {
+    return this.#forAll().call(name, request, signal, { isGuest: true });
+  }
+
+  /** Two threads would take 10 MiB more at the moment at which the process has the most. */
+  #forAll(): CallThread {
+    return this.#aws.isThere ? this.#aws : this.#plain;
+  }
+
+  #forAws(): CallThread {
+    this.#plain.leave();
+    return this.#aws;
   }
 }
 
@@ -143,19 +159,18 @@ interface Waiting extends PromiseWithResolvers<unknown> {
   readonly onUrl: ((url: string) => void) | undefined;
 }
 
-/** The life of a thread that does not stay. */
-interface Leaving {
-  /** After this time without a call the thread is ended. */
-  readonly idleMs: number;
-  /** Returns memory to the system: after the end of the thread, and from time to time where it does not end. */
-  readonly giveBack: () => void;
+interface CallOptions {
+  readonly onUrl?: ((url: string) => void) | undefined;
+  /** The call does not lengthen the life of the thread. */
+  readonly isGuest?: boolean;
 }
 
 /** Calls that cross into one thread, which is there when it is needed. */
 class CallThread implements Disposable {
   readonly #name: string;
   readonly #options: FarSideOptions;
-  readonly #leaving: Leaving | undefined;
+  /** After this time without a call of its own kind the thread is ended; left out: it stays until `leave`. */
+  readonly #idleMs: number | undefined;
   readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | undefined;
   #lastId = 0;
@@ -169,22 +184,25 @@ class CallThread implements Disposable {
   #notEnded = 0;
   /** The log says that no thread is started. */
   #isRefusing = false;
-  /** Ends the thread when it runs out. */
+  /** When it runs out, the thread ends with its last call. */
   #idle: Disposable | undefined;
-  #gaveBackAtMs: number;
+  #isLeaving = false;
   /** Credentials for the next thread, in memory alone. */
   readonly #handed = new Map<string, KeptCredentials>();
 
-  constructor(name: string, options: FarSideOptions, leaving?: Leaving) {
+  constructor(name: string, options: FarSideOptions, idleMs?: number) {
     this.#name = name;
     this.#options = options;
-    this.#leaving = leaving;
-    this.#gaveBackAtMs = options.clock.monotonicMs();
+    this.#idleMs = idleMs;
+  }
+
+  get isThere(): boolean {
+    return this.#worker !== undefined;
   }
 
   /** Never rejects, and settles when its signal is aborted. */
   isReady(signal: AbortSignal): Promise<boolean> {
-    return this.#ask((id) => ({ kind: 'hello', id }), signal).then(
+    return this.#ask((id) => ({ kind: 'hello', id }), signal, { isGuest: true }).then(
       () => true,
       () => false,
     );
@@ -202,9 +220,9 @@ class CallThread implements Disposable {
     name: Name,
     request: Parameters<Calls[Name]>[0],
     signal: AbortSignal,
-    onUrl?: (url: string) => void,
+    options: CallOptions = {},
   ): Promise<Awaited<ReturnType<Calls[Name]>>> {
-    const output = await this.#ask((id) => ({ kind: 'call', id, name, request }), signal, onUrl);
+    const output = await this.#ask((id) => ({ kind: 'call', id, name, request }), signal, options);
     // the thread answers a call with a value of that call's type
     return output as Awaited<ReturnType<Calls[Name]>>;
   }
@@ -213,10 +231,10 @@ class CallThread implements Disposable {
   async #ask(
     compose: (id: number) => ToThread,
     signal: AbortSignal,
-    onUrl?: (url: string) => void,
+    { onUrl, isGuest = false }: CallOptions,
   ): Promise<unknown> {
     if (this.#isDisposed) throw cannotAsk('asking over https failed: the server is stopping');
-    this.#idle?.[Symbol.dispose]();
+    if (!isGuest) this.#stay();
     const worker = this.#running();
     const id = ++this.#lastId;
     const answer = { ...Promise.withResolvers<unknown>(), onUrl };
@@ -245,40 +263,47 @@ class CallThread implements Disposable {
       deadline?.[Symbol.dispose]();
       this.#waiting.delete(id);
       signal.removeEventListener('abort', abort);
-      this.#leaveLater();
+      if (isGuest) this.#leaveIfDue();
+      else this.#leaveLater();
     }
+  }
+
+  /** Ends the thread as soon as no call runs in it. The next call starts a new thread. */
+  leave(): void {
+    this.#isLeaving = true;
+    this.#leaveIfDue();
+  }
+
+  #stay(): void {
+    this.#idle?.[Symbol.dispose]();
+    this.#isLeaving = false;
   }
 
   /** A call has ended: the thread ends unless another call comes. */
   #leaveLater(): void {
-    if (this.#leaving === undefined || this.#isDisposed) return;
-    const { idleMs, giveBack } = this.#leaving;
-    const { clock, timers } = this.#options;
-    const giveBackNow = () => {
-      this.#gaveBackAtMs = clock.monotonicMs();
-      giveBack();
-    };
-    if (clock.monotonicMs() - this.#gaveBackAtMs >= GIVE_BACK_MS) giveBackNow();
-    if (this.#waiting.size > 0) return;
-    this.#idle?.[Symbol.dispose]();
-    this.#idle = timers.after(idleMs, () => {
-      const worker = this.#worker;
-      if (worker === undefined) return;
-      this.#worker = undefined;
-      void this.#end(worker).then(giveBackNow);
-    });
+    if (this.#idleMs === undefined || this.#isDisposed) return;
+    this.#stay();
+    this.#idle = this.#options.timers.after(this.#idleMs, () => this.leave());
   }
 
-  /** Asks the thread, if it is there, to return memory that ended threads have left in this process. */
-  giveBackMemory(): void {
-    this.#worker?.postMessage({ kind: 'give-back' } satisfies ToThread);
+  #leaveIfDue(): void {
+    const worker = this.#worker;
+    if (!this.#isLeaving || this.#waiting.size > 0 || worker === undefined) return;
+    this.#worker = undefined;
+    const isOfAws = this.#idleMs !== undefined;
+    void this.#end(worker).then(() => {
+      if (isOfAws) this.#options.giveBack?.('thread-ended');
+    });
   }
 
   #running(): Worker {
     if (this.#worker !== undefined) return this.#worker;
     this.#refuseMore();
-    const { program, heapMb, outbound, log } = this.#options;
+    this.#isLeaving = false;
+    const { program, heapMb, outbound, log, giveBack } = this.#options;
+    if (this.#idleMs !== undefined) giveBack?.('thread-starts');
     const workerData: ThreadData = { outbound, handed: this.#handed };
+    smallNurseries();
     const worker = new Worker(program ?? PROGRAM, {
       name: this.#name,
       workerData,

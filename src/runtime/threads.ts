@@ -1,7 +1,7 @@
 /** Runs threads beside the thread that answers queries. They get a processor after that thread, and they may fail to end. */
-import { readFile } from 'node:fs/promises';
 import { flushCompileCache } from 'node:module';
 import { constants, getPriority, setPriority } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
 import type { Worker } from 'node:worker_threads';
 import { inBackground } from './background.ts';
 
@@ -50,6 +50,15 @@ export async function directExit(): Promise<((code: number) => void) | undefined
   }
 }
 
+/**
+ * Threads that are started from now on have a nursery of 1 MiB: they do their work once, and a larger nursery would only grow.
+ * V8 reads this flag when it makes a heap, so the loop that answers queries keeps its own (bin/outpost-dns). The limits of a
+ * Worker do not count where the process has the flag.
+ */
+export function smallNurseries(): void {
+  setFlagsFromString('--max-semi-space-size=1');
+}
+
 /** To be called first of all in such a thread. */
 export function yieldToQueries(): void {
   if (process.platform !== 'linux') return; // elsewhere it is the priority of the whole process
@@ -62,51 +71,3 @@ export function yieldToQueries(): void {
     // not allowed: it serves all the same
   }
 }
-
-/**
- * Returns memory to the system that this process no longer uses. The call takes some milliseconds, so a thread beside the
- * queries makes it. Never rejects.
- *
- * - Freed memory of ended threads: glibc keeps it in this process for later use.
- * - Pages of Node's own program. A start or a poll touches most of them for the last time. They are clean: the system maps a page
- *   from the file again when the process needs it.
- */
-export async function giveBackMemory(): Promise<void> {
-  if (process.platform !== 'linux') return;
-  try {
-    const { dlopen } = await import('node:ffi');
-    const { functions } = dlopen(null, {
-      malloc_trim: { arguments: ['uint64'], return: 'int32' },
-      madvise: { arguments: ['uint64', 'uint64', 'int32'], return: 'int32' },
-    });
-    functions.malloc_trim(0n);
-    for (const { start, end } of cleanMappings(await readFile('/proc/self/smaps', 'utf8'), process.execPath))
-      functions.madvise(start, end - start, MADV_DONTNEED);
-  } catch {
-    // a different libc, no /proc, or node:ffi is absent or denied: the next threads use that memory again
-  }
-}
-
-/** madvise(2). */
-const MADV_DONTNEED = 4;
-
-export interface Mapping {
-  readonly start: bigint;
-  readonly end: bigint;
-}
-
-/**
- * The mappings of the file at `path` that can be dropped without loss: nobody may write to them, and the process has no page
- * of its own in them, as it has after a relocation. `smaps` is the content of /proc/PID/smaps.
- */
-export function cleanMappings(smaps: string, path: string): readonly Mapping[] {
-  const found: Mapping[] = [];
-  for (const [, from, to, what] of smaps.matchAll(MAPPING)) {
-    if (what === undefined || !what.startsWith(`${path}\n`)) continue;
-    if (/^Anonymous:\s+0 kB$/m.test(what)) found.push({ start: BigInt(`0x${from}`), end: BigInt(`0x${to}`) });
-  }
-  return found;
-}
-
-/** Addresses of a mapping without the right to write, and all lines up to the next mapping. */
-const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ \d+ +(\/.*\n(?:[A-Z].*\n)*)/gm;

@@ -233,6 +233,29 @@ t.test(
   },
 );
 
+t.test(
+  'virtual time: without a Region memory goes back after the start, and every five minutes',
+  async (t) => {
+    const one = await bench(t);
+    await keepState(one.stateDirectory, [withoutRegion(keptRecord())]);
+    const time = new VirtualTime(new Date().toISOString());
+    const done: string[] = [];
+    const own = { dropProgram: () => void done.push('program'), trim: () => void done.push('holes') };
+    const parts = await one.parts({ clock: time, timers: time, memory: async () => own });
+    const daemon = await startDaemon(parts);
+    await until('the start is over', () => done.length > 0);
+    t.strictSame(done.splice(0), ['program'], 'once it answers');
+    await time.advance(5_000);
+    await until('the rest is loaded', () => done.length > 0);
+    t.strictSame(done.splice(0), ['holes', 'program'], 'and once the rest is loaded');
+    await time.advance(300_000);
+    t.strictSame(done.splice(0), ['holes', 'program']);
+    await daemon.stop('test');
+    await time.advance(900_000);
+    t.strictSame(done, [], 'a server that has ended does nothing more');
+  },
+);
+
 t.test('with nothing to serve it polls at once', async (t) => {
   await using sandbox = await startSandbox();
   const one = await bench(t, sandbox.dnsAddress);

@@ -80,75 +80,97 @@ t.test('every poll through the thread reports what the simulated Region has, and
   t.match(await poll('interfaces'), { kind: 'failed', reason: 'denied', reachedFarSide: true, detail: /./ });
 });
 
-/** Says its name when it starts, and whether it is asked to give memory back. */
+/** Says its name when it starts. */
 const NAMED = `import { threadName } from 'node:worker_threads';
-const say = (text) => parentPort.postMessage({ kind: 'log', level: 'info', fields: {}, text });
 let calls = 0;
-say(threadName + ' starts');
+parentPort.postMessage({ kind: 'log', level: 'info', fields: {}, text: threadName + ' starts' });
 parentPort.on('message', ({ kind, id, request }) => {
-  if (kind === 'give-back') say(threadName + ' gives back');
-  else if (kind === 'hello') parentPort.postMessage({ kind: 'done', id });
+  if (kind === 'hello') parentPort.postMessage({ kind: 'done', id });
   else if (kind === 'call' && request.context?.cluster !== 'wait') parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
 });`;
 
-t.test('the thread with the AWS clients ends when it is not asked; all else never needs it', async (t) => {
-  await until('the threads of earlier tests have ended', () => threadsNotEnded() === 0);
+/** What the threads say, and when memory can go back, in one list. */
+function withNamed(t: Test) {
   const time = new VirtualTime();
-  const { ask, farSide, log } = withProgram(t, NAMED, { clock: time, timers: time });
-  const said = () => log.lines.map(({ text }) => text);
+  const given: string[] = [];
+  const giveBack = (when: string) => void given.push(when);
+  const { ask, farSide, log } = withProgram(t, NAMED, { clock: time, timers: time, giveBack });
+  const started = () => log.lines.map(({ text }) => text);
+  const head = () => farSide.head({ url: 'https://127.0.0.1' }, soon());
+  return { time, given, ask, farSide, started, head };
+}
+
+t.test('the thread with the AWS clients ends when it is not asked to poll', async (t) => {
+  await until('the threads of earlier tests have ended', () => threadsNotEnded() === 0);
+  const { time, given, ask, farSide, started, head } = withNamed(t);
   t.equal(await farSide.isReady(soon()), true);
-  t.match(await farSide.head({ url: 'https://127.0.0.1' }, soon()), { calls: 1 });
+  t.match(await head(), { calls: 1 });
   t.match(await farSide.poll('kubernetes', {}, context, soon()), { calls: 2 });
-  t.strictSame(
-    said(),
-    ['far-side starts'],
-    'the sign of life and the API servers have a thread without them',
-  );
+  t.strictSame(started(), ['far-side starts'], 'neither the sign of life nor the API servers need them');
+  t.strictSame(given.splice(0), []);
   t.match(await ask('x'), { calls: 1 });
+  t.strictSame(given.splice(0), ['thread-starts']);
   await time.advance(14_000);
   t.match(await ask('x'), { calls: 2 }, 'the same thread');
   await time.advance(14_000);
   const abort = new AbortController();
   const late = ask('wait', abort.signal);
   await time.advance(60_000);
-  t.equal(threadsNotEnded(), 0, 'a call under way keeps it');
+  t.match(await head(), { calls: 3 }, 'a call under way keeps it');
   abort.abort();
   await time.advance(1_100);
   t.match(await late, { kind: 'failed', reason: 'internal' });
-  t.match(await ask('x'), { calls: 3 }, 'and it stays for a while after the call');
+  t.match(await ask('x'), { calls: 4 }, 'and it stays for a while after the call');
   await time.advance(15_000);
-  await until('its memory is given back', () => said().includes('far-side gives back'));
+  await until('its memory can go back', () => given.length > 0);
+  t.strictSame(given.splice(0), ['thread-ended']);
   t.match(await ask('x'), { calls: 1 }, 'a new thread');
-  t.strictSame(said(), ['far-side starts', 'aws starts', 'far-side gives back', 'aws starts']);
-  t.match(
-    await farSide.head({ url: 'https://127.0.0.1' }, soon()),
-    { calls: 3 },
-    'the thread beside it stays',
-  );
+  t.strictSame(started(), ['far-side starts', 'aws starts', 'aws starts']);
 });
 
-t.test(
-  'where the AWS clients always have work, memory goes back without their end, every five minutes',
-  async (t) => {
-    await until('the threads of earlier tests have ended', () => threadsNotEnded() === 0);
-    const time = new VirtualTime();
-    const { ask, farSide, log } = withProgram(t, NAMED, { clock: time, timers: time });
-    const timesGivenBack = () => log.lines.filter(({ text }) => text === 'far-side gives back').length;
-    const tenMinutes = async () => {
-      for (let second = 0; second < 600; second += 10) {
-        await ask('x');
-        await time.advance(10_000);
-      }
-      t.equal(await farSide.isReady(soon()), true, 'what was said before is heard');
-    };
-    t.equal(await farSide.isReady(soon()), true);
-    await tenMinutes();
-    t.equal(timesGivenBack(), 1);
-    await tenMinutes();
-    t.equal(timesGivenBack(), 3);
-    t.equal(log.lines.filter(({ text }) => text === 'aws starts').length, 1, 'the thread never ended');
-  },
-);
+t.test('one thread at a time: meanwhile the thread with the AWS clients does everything else', async (t) => {
+  await until('the threads of earlier tests have ended', () => threadsNotEnded() === 0);
+  const { time, given, ask, farSide, started, head } = withNamed(t);
+  t.match(await head(), { calls: 1 });
+  t.match(await ask('x'), { calls: 1 });
+  await until('the other thread has ended', () => threadsNotEnded() === 0);
+  t.match(await head(), { calls: 2 }, 'answered by the thread that is there');
+  t.match(await farSide.poll('kubernetes', {}, context, soon()), { calls: 3 });
+  t.equal(await farSide.isReady(soon()), true);
+  t.strictSame(started(), ['far-side starts', 'aws starts']);
+  for (let second = 0; second < 14; second += 2) {
+    await time.advance(2_000);
+    t.match(await head(), { calls: 4 + second / 2 });
+  }
+  await time.advance(1_000);
+  await until('it ends, although other calls came', () => given.includes('thread-ended'));
+  t.match(await head(), { calls: 1 });
+  t.strictSame(started(), ['far-side starts', 'aws starts', 'far-side starts']);
+  t.strictSame(given, ['thread-starts', 'thread-ended'], 'and a thread without them gives nothing back');
+});
+
+t.test('a thread that is to end lets its calls end first', async (t) => {
+  await until('the threads of earlier tests have ended', () => threadsNotEnded() === 0);
+  const { time, given, ask, farSide, started, head } = withNamed(t);
+  t.match(await head(), { calls: 1 });
+  const abort = new AbortController();
+  const waiting = farSide.poll('kubernetes', {}, contextOf({ cluster: 'wait' }), abort.signal);
+  t.match(await ask('x'), { calls: 1 });
+  t.equal(threadsNotEnded(), 0, 'the thread beside it has a call under way');
+  abort.abort();
+  await time.advance(1_100);
+  t.match(await waiting, { kind: 'failed', reason: 'internal' });
+  const late = new AbortController();
+  const guest = farSide.poll('kubernetes', {}, contextOf({ cluster: 'wait' }), late.signal);
+  await time.advance(60_000);
+  t.strictSame(given.splice(0), ['thread-starts'], 'the thread with the AWS clients as well');
+  late.abort();
+  await time.advance(1_100);
+  t.match(await guest, { kind: 'failed', reason: 'internal' });
+  await until('it has ended', () => given.includes('thread-ended'));
+  t.match(await head(), { calls: 1 });
+  t.strictSame(started(), ['far-side starts', 'aws starts', 'far-side starts']);
+});
 
 t.test('a poll that is given up ends at once, and says how far it had come', async (t) => {
   const { sandbox, farSide } = await apart(t);

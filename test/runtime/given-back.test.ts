@@ -1,7 +1,15 @@
-/** Which mappings of the program may be dropped: a page that the process has written to, or relocated, would be lost. */
+/**
+ * When memory goes back to the system, and which mappings of the program may be dropped: a page that the process has written to,
+ * or relocated, would be lost.
+ */
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import v8 from 'node:v8';
+import { Worker } from 'node:worker_threads';
 import t from 'tap';
-import { cleanMappings, giveBackMemory } from '../../src/runtime/threads.ts';
+import { cleanMappings, GivingBack, openOwnMemory } from '../../src/runtime/memory.ts';
+import { smallNurseries } from '../../src/runtime/threads.ts';
+import { VirtualTime } from '../helpers/virtual-time.ts';
 
 const NODE = '/opt/outpost-dns/node_modules/node/bin/node';
 
@@ -42,10 +50,80 @@ t.test('the process goes on without its pages', { skip: process.platform !== 'li
   };
   t.ok(cleanMappings(await readFile('/proc/self/smaps', 'utf8'), process.execPath).length > 0);
   const before = await residentMib();
-  await giveBackMemory();
+  const memory = await openOwnMemory();
+  memory?.trim();
+  memory?.dropProgram();
   const after = await residentMib();
   t.comment(`${before.toFixed(0)} MiB before, ${after.toFixed(0)} after`);
   const { X509Certificate } = await import('node:crypto');
   t.throws(() => new X509Certificate('none'), 'code that was never run before runs');
   t.ok(JSON.stringify(Intl.supportedValuesOf('currency')).length > 100, 'and so does data');
+});
+
+t.test('memory goes back when the start is over, when a room says so, and every five minutes', async (t) => {
+  const time = new VirtualTime();
+  const done: string[] = [];
+  const own = { dropProgram: () => void done.push('program'), trim: () => void done.push('holes') };
+  const memory = new GivingBack(async () => own, time);
+  memory.dropProgram();
+  memory.all();
+  t.strictSame(done.splice(0), [], 'nothing before it is open');
+  await memory.start();
+  t.strictSame(done.splice(0), ['program'], 'the start left no holes yet');
+  memory.dropProgram();
+  memory.all();
+  t.strictSame(done.splice(0), ['program', 'holes', 'program']);
+  await time.advance(299_000);
+  t.strictSame(done.splice(0), []);
+  await time.advance(1_000);
+  t.strictSame(done.splice(0), ['holes', 'program']);
+  await time.advance(900_000);
+  t.equal(done.splice(0).length, 6, 'and so on');
+  memory[Symbol.dispose]();
+  await time.advance(900_000);
+  t.strictSame(done, []);
+});
+
+t.test(
+  'where memory cannot be given back nothing is tried; a start that is stopped arms no timer',
+  async (t) => {
+    const time = new VirtualTime();
+    const without = new GivingBack(async () => undefined, time);
+    await without.start();
+    without.all();
+    const done: string[] = [];
+    const own = { dropProgram: () => void done.push('program'), trim: () => void done.push('holes') };
+    const stopped = new GivingBack(async () => own, time);
+    const starting = stopped.start();
+    stopped[Symbol.dispose]();
+    await starting;
+    await time.advance(900_000);
+    t.strictSame(done, []);
+  },
+);
+
+t.test('a thread has a small nursery, and the loop keeps its own', async (t) => {
+  const nurseryMib = () =>
+    (v8.getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')?.space_size ?? 0) /
+    2 ** 20;
+  const fill = `let kept = [];
+    for (let round = 0; round < 400; round++) kept = [...kept.slice(-40_000), ...Array.from({ length: 2_000 }, () => ({}))];`;
+  const inThread = async () => {
+    const worker = new Worker(
+      `const v8 = require('node:v8');
+      ${fill}
+      require('node:worker_threads').parentPort.postMessage((${nurseryMib.toString()})());`,
+      { eval: true },
+    );
+    const [size] = await once(worker, 'message');
+    await worker.terminate();
+    return Number(size);
+  };
+  v8.setFlagsFromString('--max-semi-space-size=8');
+  const before = await inThread();
+  smallNurseries();
+  const after = await inThread();
+  t.comment(`${before} MiB, ${after} MiB`);
+  t.ok(after > 0 && after <= 3, `${after} MiB`);
+  t.ok(before > after);
 });

@@ -75,6 +75,8 @@ export interface AwsClientsOptions {
   /** Credentials from the thread before this one, and for the next. */
   readonly handed?: CredentialsOptions['handed'];
   readonly keep?: CredentialsOptions['keep'];
+  /** Told when the code of a client has been loaded, before the first request. */
+  readonly onLoaded?: () => void;
   /** Looking up the service's name included. */
   readonly connectTimeoutMs?: number;
   /** From the request to the head of the answer, for each attempt. */
@@ -110,6 +112,7 @@ export function createAwsServices(
       explain,
       create: async (place) => {
         const { operationPath, create, probe } = await load();
+        options.onLoaded?.();
         const { config, credentials } = await configure(place);
         const client = create(config);
         const url = () => urlOf(operationPath, (unsent) => probe(create({ ...config, ...unsent })));
