@@ -241,22 +241,34 @@ export function isStartRefusal(error: unknown): error is Error {
 
 export interface Closable {
   close(): Promise<void>;
+  /** Whether no client finds it any more, so that it has to be opened again. */
+  isLost?(): Promise<boolean>;
 }
 
 const RETRY_MS = 30_000;
 
-/** `attempt` resolves to `undefined` where it could not be opened, having said why. Disposing closes it, or ends the asking. */
+/**
+ * `attempt` resolves to `undefined` where it could not be opened, having said why. What is lost later is opened again. Disposing
+ * closes it, or ends the asking.
+ */
 export function openLater(attempt: () => Promise<Closable | undefined>, timers: Timers): AsyncDisposable {
   let opened: Closable | undefined;
   let retry: Disposable | undefined;
   let isClosed = false;
   const open = async (): Promise<void> => {
     await inBackground('admin', async () => {
-      opened = await attempt();
+      if ((await opened?.isLost?.()) === true) await closeLost();
+      opened ??= await attempt();
     });
-    if (opened === undefined && !isClosed) retry = timers.after(RETRY_MS, again);
+    const mayBeLost = opened?.isLost !== undefined;
+    if ((opened === undefined || mayBeLost) && !isClosed) retry = timers.after(RETRY_MS, again);
   };
   let opening = open();
+  async function closeLost(): Promise<void> {
+    const lost = opened;
+    opened = undefined;
+    await lost?.close();
+  }
   function again(): void {
     opening = open();
   }

@@ -5,15 +5,14 @@
  * The commands are a literal list that the caller hands over; this file knows none of them.
  */
 import { once } from 'node:events';
-import { chmod, link, lstat, mkdtemp, readdir, rm, unlink } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { connect, type Server } from 'node:net';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Log } from '../log/log.ts';
 import { inBackground } from '../runtime/background.ts';
 import { sleep, type Timers } from '../runtime/timers.ts';
 import { ADMIN_MESSAGES } from './admin-messages.ts';
 import { type ControlErrorBody, ControlRefusal, type ControlRoute } from './control-route.ts';
+import { listenAtPath, type SocketRefusal } from './control-socket.ts';
 
 export interface ControlServerOptions {
   readonly path: string;
@@ -25,6 +24,8 @@ export interface ControlServerOptions {
 
 export interface ControlServer {
   readonly path: string;
+  /** Whether no caller finds the socket any more: its directory was removed or replaced. Never rejects. */
+  isLost(): Promise<boolean>;
   /** Ends connections, running commands or not, and removes the socket. */
   close(): Promise<void>;
 }
@@ -69,7 +70,8 @@ export async function startControlServer(options: ControlServerOptions): Promise
     server.closeAllConnections();
     await closed;
   };
-  return { kind: 'listening', server: { path, close } };
+  const isLost = async (): Promise<boolean> => !(await outcome.isInPlace());
+  return { kind: 'listening', server: { path, isLost, close } };
 }
 
 const MAX_BODY_OCTETS = 64 * 1024;
@@ -204,146 +206,3 @@ function collect(request: IncomingMessage): Promise<Buffer | undefined> {
 //     listen in a directory of our own -> permissions -> link to the path, where a file is in the way: remove it, try again
 //
 // So the path never leads to a socket that is not ready, or that the wrong users may use.
-
-/** The process's user and group may command it; connecting needs the right to write. */
-const SOCKET_MODE = 0o660;
-/** The octets that fit the kernel's sun_path, its final zero apart. */
-const MAX_PATH_OCTETS = process.platform === 'linux' ? 107 : 103;
-/** With what mkdtemp appends and a name of one letter no longer than `control.sock`: one bound holds for both. */
-const OWN_DIRECTORY = '.c-';
-const ATTEMPTS = 3;
-
-type SocketFault = 'in-use' | 'not-a-socket' | 'path-too-long';
-
-interface SocketRefusal {
-  readonly kind: 'refused';
-  /** A SocketFault, or the system's code: `EACCES`, `EROFS`, `ENOENT`, ... */
-  readonly code: string;
-  readonly detail: string;
-  readonly fix: string;
-}
-
-interface ListeningSocket {
-  readonly kind: 'listening';
-  /** Removes the path, unless the socket of another process stands there by now. Never rejects. */
-  remove(): Promise<void>;
-}
-
-/** Listens at `path`, or says why that cannot be. Never rejects. */
-async function listenAtPath(server: Server, path: string): Promise<ListeningSocket | SocketRefusal> {
-  if (Buffer.byteLength(path) > MAX_PATH_OCTETS) return refusal(path, 'path-too-long');
-  let own: string | undefined;
-  try {
-    await removeLeftovers(dirname(path));
-    own = await mkdtemp(join(dirname(path), OWN_DIRECTORY));
-    const socket = join(own, 's');
-    await listen(server, socket);
-    await chmod(socket, SOCKET_MODE);
-    const fault = await place(socket, path);
-    if (fault === undefined) return { kind: 'listening', remove: await remover(socket, path) };
-    server.close();
-    return refusal(path, fault);
-  } catch (error) {
-    server.close();
-    return refusal(path, error instanceof Error && 'code' in error ? String(error.code) : 'unknown');
-  } finally {
-    if (own !== undefined) await rm(own, { recursive: true, force: true }).catch(() => undefined);
-  }
-}
-
-/** Removes the directories that a kill left during the creation of a socket; such a directory contains at most a socket. */
-async function removeLeftovers(directory: string): Promise<void> {
-  for (const name of await readdir(directory)) {
-    const left = join(directory, name);
-    if (!name.startsWith(OWN_DIRECTORY) || (await isAnswered(join(left, 's')))) continue;
-    await rm(left, { recursive: true, force: true }).catch(() => undefined);
-  }
-}
-
-function listen(server: Server, path: string): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once('error', reject);
-  server.listen({ path, exclusive: true }, () => {
-    server.off('error', reject);
-    resolve();
-  });
-  return promise;
-}
-
-/** Gives the socket its path. Linking, not renaming: it fails where something stands already. */
-async function place(socket: string, path: string): Promise<SocketFault | undefined> {
-  for (let attempt = 1; !(await isLinked(socket, path)); attempt++) {
-    if (attempt === ATTEMPTS) return 'in-use'; // others are as quick as we are
-    const fault = await clear(path);
-    if (fault !== undefined) return fault;
-  }
-  return undefined;
-}
-
-/** False where something stands at `path`. */
-async function isLinked(socket: string, path: string): Promise<boolean> {
-  return link(socket, path).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EEXIST') return false;
-      throw error;
-    },
-  );
-}
-
-/** Removes the socket if no process answers on it; removes no other kind of file. */
-async function clear(path: string): Promise<SocketFault | undefined> {
-  try {
-    const found = await lstat(path);
-    if (!found.isSocket()) return 'not-a-socket';
-    if (await isAnswered(path)) return 'in-use';
-    await unlink(path);
-  } catch (error) {
-    const isGone = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (!isGone) throw error;
-  }
-  return undefined;
-}
-
-function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.on('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    // only a refusal proves that no process listens: after any other error the socket is not ours to remove
-    socket.on('error', ({ code }: NodeJS.ErrnoException) =>
-      resolve(code !== 'ECONNREFUSED' && code !== 'ENOENT'),
-    );
-  });
-}
-
-async function remover(socket: string, path: string): Promise<() => Promise<void>> {
-  const { dev, ino } = await lstat(socket);
-  return async () => {
-    const found = await lstat(path).catch(() => undefined);
-    if (found?.ino === ino && found.dev === dev) await unlink(path).catch(() => undefined);
-  };
-}
-
-const TEXTS: ReadonlyMap<string, readonly [detail: string, fix: string]> = new Map([
-  [
-    'in-use',
-    ['another process answers there', 'end the other server, or give each a state directory of its own'],
-  ],
-  ['not-a-socket', ['a file that is no socket stands there', 'move it away and restart the server']],
-  [
-    'path-too-long',
-    [
-      `longer than the ${MAX_PATH_OCTETS} octets that a socket's path may have`,
-      'set a shorter state.directory',
-    ],
-  ],
-]);
-const UNWRITABLE = 'make its directory writable for the user of the server, then restart it';
-
-function refusal(path: string, code: string): SocketRefusal {
-  const [detail, fix] = TEXTS.get(code) ?? [code, UNWRITABLE];
-  return { kind: 'refused', code, detail: `listen on control socket "${path}": ${detail}`, fix };
-}

@@ -91,7 +91,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const { isAllowed = () => true, pause = async () => undefined } = options;
   let turn = Promise.resolve();
   server.on('connection', (socket) => {
-    if (isAllowed(socket.remoteAddress ?? '')) slots.add(socket);
+    const { remoteAddress } = socket;
+    if (remoteAddress === undefined)
+      socket.destroy(); // reset before it was accepted: no client is refused
+    else if (isAllowed(remoteAddress)) slots.add(socket);
     else slots.refuse(socket);
   });
   await listen(server, options);

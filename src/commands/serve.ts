@@ -35,6 +35,7 @@ export function define(command: Command, { ended, signals }: Run): void {
 /** Runs until a signal ends it. */
 export async function serve(file: string | undefined, signals: Signals): Promise<ExitCode> {
   process.stderr.on('error', () => undefined); // the server runs on without a standard error
+  keepOwnFilesReadable();
   const { version } = packageJson;
   const read = await readConfigForStart(file, programIdentity(import.meta.url, version));
   if (read === undefined) {
@@ -109,6 +110,13 @@ export async function serve(file: string | undefined, signals: Signals): Promise
   await processLog.flush();
   exitSoon(EXIT.well, processLog);
   return EXIT.well;
+}
+
+const OWNER_RIGHTS = 0o700;
+
+/** A umask keeps files from others. A umask that keeps them from their owner loses the state: the next process cannot read it. */
+function keepOwnFilesReadable(): void {
+  process.umask(process.umask(OWNER_RIGHTS) & ~OWNER_RIGHTS);
 }
 
 /** Less than TimeoutStartSec=: then the server says that it is ready all the same, because it answers the host itself. */

@@ -395,3 +395,23 @@ t.test('no octets end the process or the service', async (t) => {
 t.test('the socket lies in the state directory', async (t) => {
   t.equal(controlPath('/var/lib/outpost-dns'), '/var/lib/outpost-dns/control.sock');
 });
+
+t.test('a socket whose directory was removed, or that another file replaced, is lost', async (t) => {
+  for (const [what, take] of [
+    ['the directory was removed', (path: string) => rmSync(join(path, '..'), { recursive: true })],
+    ['the socket was removed', (path: string) => rmSync(path)],
+    [
+      'a file stands there',
+      (path: string) => {
+        rmSync(path);
+        writeFileSync(path, 'mine');
+      },
+    ],
+  ] as const) {
+    const { path, server } = await control(t, [tell]);
+    t.equal(await server.isLost(), false);
+    take(path);
+    t.equal(await server.isLost(), true, what);
+    await server.close();
+  }
+});

@@ -57,3 +57,23 @@ t.test(
     t.pass('the end of the server does not fail with it');
   },
 );
+
+t.test('what was opened and is lost later is closed, and opened again', async (t) => {
+  const time = new VirtualTime();
+  const seen: string[] = [];
+  let isLost = false;
+  const opened = openLater(async () => {
+    seen.push(`tried at ${time.monotonicMs()}`);
+    if (isLost) return undefined;
+    return { close: async () => void seen.push('closed'), isLost: async () => isLost };
+  }, time);
+  await time.advance(70_000);
+  isLost = true;
+  await time.advance(60_000);
+  isLost = false;
+  await time.advance(60_000);
+  t.strictSame(seen, ['tried at 0', 'closed', 'tried at 90000', 'tried at 120000', 'tried at 150000']);
+  await opened[Symbol.asyncDispose]();
+  t.equal(seen.at(-1), 'closed');
+  t.equal(time.pendingTimers, 0);
+});

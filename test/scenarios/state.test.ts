@@ -1,10 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { until } from '../helpers/patience.ts';
 import { keepState, keptRecord } from './kept-state.ts';
 import { isReady } from './readiness.ts';
-import { NO_AWS, Process } from './server-process.ts';
+import { NO_AWS, PROGRAM, Process, ServerProcess } from './server-process.ts';
 import { DEMO, ENDPOINT, Site } from './site.ts';
 
 t.jobs = 2; // these tests wait more than they work
@@ -136,3 +136,15 @@ t.test(
     t.same(third.logged(TAKEN), [], 'no process holds it any more');
   },
 );
+
+t.test('a umask that keeps the owner out is not taken over: the next process reads the state', async (t) => {
+  const site = await Site.open(t);
+  const command = ['sh', '-c', 'umask 777; exec "$0" "$@"', PROGRAM] as const;
+  const server = new ServerProcess(t, site.configFile, site.ports, site.sandbox.environment, command);
+  await isReady(server);
+  t.match(await server.kill('SIGTERM'), { code: 0 });
+  for (const name of ['endpoints.json', 'ledger.jsonl']) {
+    const { mode } = statSync(join(site.stateDirectory, name));
+    t.equal((mode & 0o777).toString(8), '600', name);
+  }
+});
