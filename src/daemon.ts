@@ -17,6 +17,7 @@ import { type Daemon, RunningDaemon } from './daemon/running-daemon.ts';
 import { notReady } from './daemon/server-report.ts';
 import type { Log } from './log/log.ts';
 import { inBackground } from './runtime/background.ts';
+import { loadLate } from './runtime/heap-flags.ts';
 import type { Timers } from './runtime/timers.ts';
 import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import { ListenerError } from './serving/listener/listener-error.ts';
@@ -124,8 +125,8 @@ async function loadRest({ pause }: DaemonParts, pages: () => Promise<Pages>): Pr
   await importCommands();
 }
 
-const importPages = () => import('./daemon/pages.ts');
-const importCommands = () => import('./daemon/control-commands.ts');
+const importPages = () => loadLate(() => import('./daemon/pages.ts'));
+const importCommands = () => loadLate(() => import('./daemon/control-commands.ts'));
 
 /** Once the start is over: what makes the next start faster. */
 async function keepConfig(
@@ -170,7 +171,7 @@ function loadAnswers({ answers, ledger, stateFaults }: Rooms): AsyncDisposable {
 /** DNS does not wait for a port that another process has taken: the admin pages come as soon as it is free. */
 function openAdmin(options: HttpServerOptions, timers: Timers): AsyncDisposable {
   return openLater(async () => {
-    const { AdminError, startHttpServer } = await import('./admin/http-server.ts');
+    const { AdminError, startHttpServer } = await loadLate(() => import('./admin/http-server.ts'));
     try {
       return await startHttpServer(options);
     } catch (error) {
@@ -186,7 +187,7 @@ function openControl(parts: DaemonParts, rooms: Rooms): AsyncDisposable {
   const { config, timers, log } = parts;
   const { control } = rooms;
   return openLater(async () => {
-    const { controlPath, startControlServer } = await import('./admin/control-server.ts');
+    const { controlPath, startControlServer } = await loadLate(() => import('./admin/control-server.ts'));
     const path = controlPath(config.state.directory);
     const routes = async () => {
       const { controlRoutes } = await importCommands();

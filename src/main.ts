@@ -1,10 +1,12 @@
 /** Runs the command that argv names, and ends with its exit code. */
 import { enableCompileCache, getCompileCacheDir } from 'node:module';
+import { loadWithNodesCode } from './runtime/heap-flags.ts';
 import { catchSignals } from './runtime/signals.ts';
 
 const words = process.argv.slice(2);
 // before a file that takes time is loaded; a signal ends every other command at once
 const signals = words.includes('serve') ? catchSignals() : undefined;
+loadWithNodesCode();
 
 // Compiled code is for one kind of processor. Where the delivered code is for another kind, and its folder cannot be written,
 // the folder of the service takes its place, for the threads too.

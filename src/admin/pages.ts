@@ -1,6 +1,7 @@
 /** The pages of the HTTP server: a literal list of paths, each with its purpose. */
 import type { Panel, RoomReport } from '../report/report.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { loadLate } from '../runtime/heap-flags.ts';
 import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { JSON_TYPE, type Page, textPage } from './http-server.ts';
@@ -86,7 +87,7 @@ export function createPages<Status extends Readiness>(
 }
 
 /** By the first scrape: prom-client takes more time to load than all pages together. */
-export const importMetrics = () => import('./metrics.ts');
+export const importMetrics = () => loadLate(() => import('./metrics.ts'));
 
 function liveEntry({ timers, revision }: Pick<PagesOptions<Readiness>, 'timers' | 'revision'>) {
   return timers === undefined ? [] : [['/live', livePage({ timers, revision })] as const];

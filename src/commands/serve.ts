@@ -10,6 +10,7 @@ import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
 import { inBackground, logBackgroundFailures, noteFailure } from '../runtime/background.ts';
 import { systemClock, watchSuspends } from '../runtime/clock.ts';
 import { takeHandedSockets } from '../runtime/handed-sockets.ts';
+import { setHeapFlags } from '../runtime/heap-flags.ts';
 import { openOwnMemory } from '../runtime/memory.ts';
 import { openOutlivingFile } from '../runtime/outliving-file.ts';
 import { systemRandom } from '../runtime/random.ts';
@@ -91,6 +92,7 @@ export async function serve(file: string | undefined, signals: Signals): Promise
     exitSoon(EXIT.finding, processLog);
     return EXIT.finding;
   }
+  setHeapFlags();
   inBackground('other', () => announce(daemon, manager, ended.promise));
   if (process.connected) process.send?.('answering'); // to the sandbox that started this server
   const suspends = watchSuspends((suspendedMs) => {
