@@ -43,20 +43,11 @@ export function define(command: Command, { ended }: Run): void {
       'take the endpoint, and name and Region where they are in it, from this file',
     )
     .option('--profile <name>', 'profile of the AWS configuration files')
-    .option(
-      '--upstream <address>',
-      'a resolver to forward other names to; repeat it for a second one',
-      append,
-      [],
-    )
+    .option('--upstream <address...>', 'a resolver to forward other names to; repeat it for a second one', [])
     .option('-o, --output <file>', 'file to write; - is standard output', DEFAULT_CONFIG_FILE)
     .option('--force', 'replace the file where it exists')
     .option('--policy', 'print the least-privilege IAM policy, and write no file')
     .action(async (options: InitOptions) => ended(await init(options)));
-}
-
-function append(value: string, before: readonly string[]): readonly string[] {
-  return [...before, value];
 }
 
 async function init(options: InitOptions): Promise<ExitCode> {

@@ -38,7 +38,6 @@ import {
   retainSources,
 } from './credential-state.ts';
 import { ForewarningLog, type Forewarnings, forewarningsOf } from './forewarnings.ts';
-import { contextFor, evidenceOf, mayPoll, type PollResult } from './poll.ts';
 import { addressesOf, type Change, hasAddressChange } from './reconcile/changes.ts';
 import { type Comparison, compareStates, type SourceState } from './reconcile/compare.ts';
 import { hasSameAddresses, type Refusal } from './reconcile/guard.ts';
@@ -47,7 +46,7 @@ import { type Standing, withProofs } from './reconcile/prove.ts';
 import { nextDelayMs } from './reconcile/schedule.ts';
 import { ageMs } from './reconcile/timeline.ts';
 import { DisagreementWatch, RefreshLog } from './refresh-log.ts';
-import { SourcePoller } from './source-poller.ts';
+import { contextFor, evidenceOf, mayPoll, type PollResult, SourcePoller } from './source-poller.ts';
 
 export interface ClusterRefresherOptions {
   readonly settings: ClusterSettings;

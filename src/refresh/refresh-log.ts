@@ -4,12 +4,12 @@ import { type EndpointRecord, otherEndpointOf } from '../records/endpoint-record
 import type { FailureReason, Observation } from '../records/observation.ts';
 import { isListing, type SourceName } from '../records/sources.ts';
 import { type CredentialState, isInTrouble } from './credential-state.ts';
-import type { PollResult } from './poll.ts';
 import { addressesOf, type Change } from './reconcile/changes.ts';
 import { CAUSE_TEXT, type Comparison } from './reconcile/compare.ts';
 import type { Refusal } from './reconcile/guard.ts';
 import type { Plan } from './reconcile/plan.ts';
 import { REFRESH_MESSAGES } from './refresh-messages.ts';
+import type { PollResult } from './source-poller.ts';
 
 export class RefreshLog {
   readonly #log: Log;

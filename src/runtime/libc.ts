@@ -1,6 +1,6 @@
 /**
  * Implements datagrams.ts in C: UDP sockets, and batches of datagrams through recvmmsg(2) and sendmmsg(2), watched by libuv.
- * libc-sockets.ts has the calls of a start, libc-library.ts the functions that are called.
+ * libc-sockets.ts has the calls of a start, and the functions that are called.
  *
  * Layouts. Linux on x64 and arm64, little endian, LP64, glibc and musl alike: `struct mmsghdr` is 64 octets, `msghdr`
  * (name pointer 0, name length 8, iovec pointer 16, iovec count 24, control pointer 32, control length 40, flags 48)
@@ -39,7 +39,11 @@ import {
   socketName,
 } from './datagrams.ts';
 import {
+  adoptSocket,
+  bindSocket,
   type Contact,
+  describeSocket,
+  duplicate,
   errorName,
   type Ffi,
   IP_PKTINFO,
@@ -54,8 +58,8 @@ import {
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   systemError,
-} from './libc-library.ts';
-import { adoptSocket, bindSocket, describeSocket, duplicate, watchHostAddresses } from './libc-sockets.ts';
+  watchHostAddresses,
+} from './libc-sockets.ts';
 
 /** Sizes and offsets of C's structures; those of `epoll_event` differ by processor. */
 export const LAYOUT = {

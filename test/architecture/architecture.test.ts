@@ -114,7 +114,6 @@ t.test('a key is declared in one file, and what may stand in a zone is said in o
   t.strictSame(importers('protocol/words/zone-rules.ts'), [
     'config/keys/zones.ts',
     'serving/local-zones/own-zones.ts',
-    'serving/local-zones/zone-rules.ts',
   ]);
 });
 

@@ -12,9 +12,15 @@ import { EXTENDED_ERROR, RCODE } from '../../protocol/words/codes.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { COUNT, ListenerCounters } from '../counters.ts';
 import { type Family, NO_REPLY, PENDING, type QueryHandler, type Reply, Turn } from '../turn.ts';
-import { type ClientAccess, networkOf, networkText } from './clients.ts';
+import {
+  type ClientAccess,
+  networkOf,
+  networkText,
+  RATE,
+  type RateLimit,
+  type RateVerdict,
+} from './clients.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
-import { RATE, type RateLimit, type RateVerdict } from './rate-limit.ts';
 import type { ServerCookies } from './server-cookies.ts';
 
 /** Rules that a reload may replace. */

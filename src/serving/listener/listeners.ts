@@ -23,8 +23,7 @@ import {
 } from '../../protocol/words/address-text.ts';
 import { type BindContext, type BoundAddress, bindAddress } from './bound-address.ts';
 import { HostAddresses, type HostAddressesContext } from './host-addresses.ts';
-import { expandWildcard, type ListenAddress } from './listen-address.ts';
-import { ListenerError } from './listener-error.ts';
+import { expandWildcard, type ListenAddress, ListenerError } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { differences, planSockets, type SocketPlan } from './socket-plan.ts';
 import type { UdpListener } from './udp-listener.ts';

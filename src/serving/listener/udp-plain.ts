@@ -8,8 +8,7 @@ import { isIPv6 } from 'node:net';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
 import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
-import type { ListenAddress } from './listen-address.ts';
-import { systemCode } from './listener-error.ts';
+import { type ListenAddress, systemCode } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import {
   Drain,

@@ -37,8 +37,14 @@ import {
   STALE,
   type Standing,
 } from './finding.ts';
-import { type OwnName, specialZone, staticZone } from './own-zones.ts';
-import { closestRule, validateRules, type ZoneRule } from './zone-rules.ts';
+import {
+  closestRule,
+  type OwnName,
+  specialZone,
+  staticZone,
+  validateRules,
+  type ZoneRule,
+} from './own-zones.ts';
 
 /** The operator's rule for a forwarded zone: the name and all names under it. */
 export interface ForwardedZone {

@@ -25,8 +25,14 @@ import {
   REFUSED_BY_RULE,
   SERVFAIL_BY_RULE,
 } from './finding.ts';
-import { type SpecialZone, specialZone, staticZone } from './own-zones.ts';
-import { closestRule, validateRules, type ZoneRule } from './zone-rules.ts';
+import {
+  closestRule,
+  type SpecialZone,
+  specialZone,
+  staticZone,
+  validateRules,
+  type ZoneRule,
+} from './own-zones.ts';
 
 export interface LocalZonesOptions<Route> {
   readonly rules: readonly ZoneRule<Route>[];

@@ -1,9 +1,8 @@
 import t from 'tap';
 import { uint16At } from '../../../src/protocol/wire/header.ts';
 import { COUNT, COUNT_MEANINGS, type CountName } from '../../../src/serving/counters.ts';
-import { ClientAccess } from '../../../src/serving/listener/clients.ts';
+import { ClientAccess, RateLimit } from '../../../src/serving/listener/clients.ts';
 import type { Intake } from '../../../src/serving/listener/intake.ts';
-import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
 import { NO_REPLY, PENDING, type Reply, type Turn } from '../../../src/serving/turn.ts';
 import { readHexFiles } from '../../helpers/hex-file.ts';
 import {

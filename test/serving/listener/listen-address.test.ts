@@ -1,8 +1,11 @@
 import type { NetworkInterfaceInfo } from 'node:os';
 import t from 'tap';
 import { isWildcard, socketText } from '../../../src/protocol/words/address-text.ts';
-import { expandWildcard, type HostInterfaces } from '../../../src/serving/listener/listen-address.ts';
-import { bindError } from '../../../src/serving/listener/listener-error.ts';
+import {
+  bindError,
+  expandWildcard,
+  type HostInterfaces,
+} from '../../../src/serving/listener/listen-address.ts';
 import { hostWith } from './rig.ts';
 
 t.test('a wildcard is a wildcard in any notation', async (t) => {

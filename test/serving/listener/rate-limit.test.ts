@@ -1,6 +1,5 @@
 import t from 'tap';
-import { parseClientAddress } from '../../../src/serving/listener/clients.ts';
-import { RATE, RateLimit } from '../../../src/serving/listener/rate-limit.ts';
+import { parseClientAddress, RATE, RateLimit } from '../../../src/serving/listener/clients.ts';
 
 const names = ['send', 'drop', 'slip'];
 

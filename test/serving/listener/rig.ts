@@ -16,10 +16,10 @@ import {
   ClientAccess,
   ClientAddressBook,
   parseClientAddress,
+  RateLimit,
 } from '../../../src/serving/listener/clients.ts';
 import { Intake } from '../../../src/serving/listener/intake.ts';
 import type { HostInterfaces } from '../../../src/serving/listener/listen-address.ts';
-import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
 import { ServerCookies } from '../../../src/serving/listener/server-cookies.ts';
 import { type TcpLimits, TcpListener, TcpSlots } from '../../../src/serving/listener/tcp.ts';
 import {

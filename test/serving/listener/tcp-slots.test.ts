@@ -1,6 +1,5 @@
 import t, { type Test } from 'tap';
-import { ClientAccess } from '../../../src/serving/listener/clients.ts';
-import { RateLimit } from '../../../src/serving/listener/rate-limit.ts';
+import { ClientAccess, RateLimit } from '../../../src/serving/listener/clients.ts';
 import { idleLimitMs, type TcpSlots } from '../../../src/serving/listener/tcp.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { eventually, frame, idOf, ids, listenTcp, query, rcodeOf, StubHandler, TcpClient } from './rig.ts';

@@ -13,7 +13,7 @@ import {
   type DisconnectedFinding,
   writeDisconnectedReply,
 } from '../../../src/serving/local-zones/finding.ts';
-import { LocalZonesError } from '../../../src/serving/local-zones/zone-rules.ts';
+import { LocalZonesError } from '../../../src/serving/local-zones/own-zones.ts';
 import { Turn } from '../../../src/serving/turn.ts';
 import { rr } from '../../helpers/zone-text.ts';
 import { asked, replyText } from './asked.ts';

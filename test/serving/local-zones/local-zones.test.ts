@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { indexResponse } from '../../../src/protocol/wire/response.ts';
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
-import { LocalZonesError, type ZoneRule } from '../../../src/serving/local-zones/zone-rules.ts';
+import { LocalZonesError, type ZoneRule } from '../../../src/serving/local-zones/own-zones.ts';
 import { rr } from '../../helpers/zone-text.ts';
 import { asked, replyOctets, seen } from './asked.ts';
 

@@ -1,7 +1,7 @@
 /** A site for the tests of aliases: own zones, an endpoint, and upstreams that speak from made-up zones. */
 import type { Test } from 'tap';
 import { nameToWire } from '../../../src/protocol/words/name.ts';
-import type { ZoneRule } from '../../../src/serving/local-zones/zone-rules.ts';
+import type { ZoneRule } from '../../../src/serving/local-zones/own-zones.ts';
 import { message, rawRecord, rr, soaData } from '../../helpers/zone-text.ts';
 import type { ReadReply } from './messages.ts';
 import { ENDPOINT, endpointRecord, Rig, type RigOptions } from './rig.ts';
