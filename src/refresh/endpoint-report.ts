@@ -210,6 +210,12 @@ const METRICS: readonly Metric<EndpointsStatus>[] = [
     ),
   ),
   counter(
+    'refresh_late_answers',
+    'Answers that came after the deadline of their poll, and were ignored.',
+    [...CLUSTER, 'source'],
+    ofEndpoints(({ sources }) => sources.map(({ source, lateResults }) => [lateResults, source] as const)),
+  ),
+  counter(
     'refresh_duration_seconds',
     'Time spent in refreshes.',
     [...CLUSTER, 'source'],

@@ -5,6 +5,7 @@ import type { SourceName } from '../records/sources.ts';
 import { optionalSeconds, seconds } from '../report/report.ts';
 import type { Steps } from '../runtime/slices.ts';
 import type { AddressSnapshot, ClusterSnapshot, PinSnapshot, SourceSnapshot } from './cluster-report.ts';
+import type { SourceStats } from './source-poller.ts';
 
 export interface EndpointsStatus {
   readonly endpoints: readonly EndpointStatus[];
@@ -99,7 +100,8 @@ export interface PinStatus {
   readonly overruled?: PinStatus;
 }
 
-export interface SourceStatus {
+/** The counts of a poller pass as they are: a new count is raised in source-poller.ts, and named in endpoint-report.ts. */
+export interface SourceStatus extends Omit<SourceStats, 'refreshes' | 'durationMsSum' | 'lastDurationMs'> {
   readonly source: string;
   readonly latest: SourceSnapshot['latest'];
   /** The time since the source last confirmed its listing; a confirmation before a restart counts too. */
@@ -210,7 +212,8 @@ export function pinStatus(
   );
 }
 
-function sourceStatus({ lastFailure, ...source }: SourceSnapshot): SourceStatus {
+function sourceStatus({ lastFailure, stats, ...source }: SourceSnapshot): SourceStatus {
+  const { durationMsSum, lastDurationMs: _, ...counts } = stats;
   return {
     source: source.source,
     latest: source.latest,
@@ -223,7 +226,7 @@ function sourceStatus({ lastFailure, ...source }: SourceSnapshot): SourceStatus 
     nextAttemptInSeconds: optionalSeconds(source.nextAttemptInMs),
     addresses: source.addresses,
     isDoubtful: source.isDoubtful,
-    refreshes: source.stats.refreshes,
-    durationSecondsSum: seconds(source.stats.durationMsSum),
+    ...counts,
+    durationSecondsSum: seconds(durationMsSum),
   };
 }

@@ -204,6 +204,7 @@ t.test('the metrics have the values of the report', async (t) => {
     [`endpoint_source_silent{${CLUSTER},source="interfaces"}`, 1],
     [`refreshes_total{${CLUSTER},source="dns",result="success"}`, 12],
     [`refreshes_total{${CLUSTER},source="interfaces",result="denied"}`, 2],
+    [`refresh_late_answers_total{${CLUSTER},source="dns"}`, 1],
     [`refresh_duration_seconds_total{${CLUSTER},source="dns"}`, 1.5],
     ['queries_total{transport="tcp"}', 7],
     ['replies_total{transport="udp"}', 99],

@@ -164,6 +164,8 @@ export function endpoint(parts: Partial<EndpointReport> = {}): EndpointReport {
         nextAttemptInSeconds: 14.6,
         addresses: ['10.0.1.10', '10.0.1.11'],
         refreshes: { success: 12, timeout: 1 },
+        lateResults: 1,
+        unsettled: 0,
         durationSecondsSum: 1.5,
       },
       {
@@ -172,6 +174,8 @@ export function endpoint(parts: Partial<EndpointReport> = {}): EndpointReport {
         latest: 'failed',
         lastFailure: { reason: 'denied', detail: 'list interfaces: "AccessDenied"', ageSeconds: 240 },
         refreshes: { denied: 2 },
+        lateResults: 0,
+        unsettled: 0,
         durationSecondsSum: 0.25,
       },
     ],

@@ -140,6 +140,8 @@ t.test('texts from the network cannot steer the terminal', async (t) => {
               latest: 'failed',
               lastFailure: { reason: evil, detail: evil, ageSeconds: 1 },
               refreshes: {},
+              lateResults: 0,
+              unsettled: 0,
               durationSecondsSum: 0,
             },
           ],
