@@ -53,7 +53,7 @@ export function proofWarnings(record: EndpointRecord): readonly string[] {
   const isAllRefused = addresses.length > 0 && addresses.every(({ proof }) => proof?.state === 'refused');
   if (isAllRefused && !all.some(isProven)) {
     warnings.push(
-      'every address is refused, so all of them are served: is the authority of another cluster configured in probe.ca or in the kubeconfig?',
+      'every address is refused, so all of them are served: either other hosts have all of them now (pin the right ones), or probe.ca or the kubeconfig has the authority of another cluster',
     );
   }
   return warnings;

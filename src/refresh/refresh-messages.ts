@@ -176,7 +176,7 @@ export const REFRESH_MESSAGES = messages({
     level: 'warn',
     text: 'address is refused: another server answers there',
     fields: { ...NAMES, ...PROOF },
-    fix: 'find out which host has `address` now. Where every address is refused, a wrong authority is configured: correct `probe.ca`',
+    fix: 'find out which host has `address` now. Where every address is refused, all of them have moved (pin the right ones), or a wrong authority is configured: correct `probe.ca`',
   },
   credentialsEnd: {
     level: 'warn',

@@ -38,6 +38,7 @@ interface UpstreamStatus {
   readonly failures: Readonly<Record<string, number>>;
   readonly mismatched: number;
   readonly isLooping: boolean;
+  readonly isLate: boolean;
   /** Names and suffixes that it fails for while it answers others, and some of them. */
   readonly cutNames: number;
   readonly cutExamples: readonly string[];
@@ -64,7 +65,7 @@ export function* forwarderStatus(snapshot: ForwarderSnapshot): Steps<ForwarderSt
 const CUT_EXAMPLES = 3;
 
 function upstreamStatus(one: UpstreamSnapshot): UpstreamStatus {
-  const { upstream, inFlight, exchanges, failures, mismatched, isLooping } = one;
+  const { upstream, inFlight, exchanges, failures, mismatched, isLooping, isLate } = one;
   return {
     upstream,
     isHealthy: one.isUp,
@@ -74,6 +75,7 @@ function upstreamStatus(one: UpstreamSnapshot): UpstreamStatus {
     failures,
     mismatched,
     isLooping,
+    isLate,
     cutNames: one.cut.length,
     cutExamples: one.cut.slice(-CUT_EXAMPLES),
   };
@@ -208,16 +210,17 @@ function mostUrgent(upstreams: readonly UpstreamStatus[]): readonly UpstreamStat
   if (upstreams.length <= MOST_SHOWN) return upstreams;
   const [troubled, well]: [UpstreamStatus[], UpstreamStatus[]] = [[], []];
   for (const one of upstreams) {
-    const isWell = one.isHealthy && !one.isLooping && one.cutNames === 0;
+    const isWell = one.isHealthy && !one.isLooping && !one.isLate && one.cutNames === 0;
     (isWell ? well : troubled).push(one);
     if (troubled.length === MOST_SHOWN) break;
   }
   return [...troubled, ...well].slice(0, MOST_SHOWN);
 }
 
-function stateOf({ isHealthy, isLooping, cutNames, cutExamples }: UpstreamStatus): Cell {
+function stateOf({ isHealthy, isLooping, isLate, cutNames, cutExamples }: UpstreamStatus): Cell {
   if (isLooping) return toned('bad', 'loops back to this server');
   if (!isHealthy) return toned('bad', 'down');
+  if (isLate) return toned('doubtful', 'up, but answers too late: others are asked first');
   if (cutNames === 0) return toned('good', 'up');
   const more = cutNames > cutExamples.length ? ` and ${cutNames - cutExamples.length} more` : '';
   return toned('doubtful', `up, but not for ${cutExamples.join(', ')}${more}`);

@@ -4,7 +4,8 @@
  *
  * Upstreams are asked in the operator's order, except those that are down. Health decides which upstreams take part, not which
  * comes first: an answer comes from where the operator expects it. (An order by round-trip time would send everything to the
- * upstream with the warmest cache. With every short delay it would change again.)
+ * upstream with the warmest cache. With every short delay it would change again.) Only an upstream whose answers come too late
+ * time after time comes last: its answers reach no client anyway. Now and then a question goes to it as well.
  */
 import { isAboutName, RCODE, rcodeName } from '../../protocol/words/codes.ts';
 import type { Deadline, DeadlineSweep } from '../../runtime/timers.ts';
@@ -52,6 +53,9 @@ const PATIENCE_MS: Readonly<Record<QuestionKind, number>> = {
   doubted: 1_500, // longer than most answers take
   trial: 500, // most answers are there within it, or never
 };
+
+/** An upstream that fails at once this often for one question, by TCP for example, would fail until the deadline. */
+const FAILURES = 3;
 
 /** The network of no client. */
 const NO_NETWORK = 0;
@@ -116,7 +120,10 @@ export class PendingQuestion implements Deadline {
   start(): void {
     this.#context.sweep.add(this);
     if (this.#isTrial) for (const candidate of this.#candidates) this.#ask(candidate);
-    else this.#askNext();
+    else {
+      this.#askNext();
+      this.#askLate();
+    }
   }
 
   /** Called when the deadline has passed, or when the pause before the next attempt is over. */
@@ -157,14 +164,24 @@ export class PendingQuestion implements Deadline {
     }
   }
 
-  /** The usable upstream that was asked least often; the operator's order decides between equals. */
+  /** Finds out whether an upstream is late no more; the client has the answer of another upstream meanwhile. */
+  #askLate(): void {
+    const nowMs = this.#context.nowMs();
+    for (const candidate of this.#candidates) {
+      const { client } = candidate.asked;
+      const isFree = client.isLate && candidate.attempts === 0 && candidate.asked.isUsable(nowMs);
+      if (isFree && client.claimTrial(nowMs)) this.#ask(candidate);
+    }
+  }
+
+  /** The usable upstream that was asked least often, late ones last; the operator's order decides between equals. */
   #choose(nowMs: number): Candidate | undefined {
     let best: Candidate | undefined;
     for (const candidate of this.#candidates) {
       if (this.#isTrial || candidate.isDone || !candidate.asked.isUsable(nowMs)) continue;
       // with an answer of some kind in hand no upstream is asked twice: the client has waited long enough
       if (this.#unhelpful !== undefined && candidate.attempts > 0) continue;
-      if (best === undefined || candidate.attempts < best.attempts) best = candidate;
+      if (best === undefined || candidate.isBefore(best)) best = candidate;
     }
     return best;
   }
@@ -179,6 +196,7 @@ export class PendingQuestion implements Deadline {
   onAnswer(candidate: Candidate, reply: UpstreamReply, isLate: boolean): void {
     if (!isLate) this.#timely--;
     candidate.isSilent = false;
+    candidate.asked.client.noteLateness(isLate);
     candidate.asked.client.names.noteAnswer(this.question, reply);
     if (this.#isOver) return;
     const from = candidate.asked.client.upstream.text;
@@ -199,7 +217,7 @@ export class PendingQuestion implements Deadline {
     if (!isLate) this.#timely--;
     if (this.#isOver) return;
     this.#noteFailure(candidate, failure.reason, failure.detail);
-    if (failure.reason === 'malformed') candidate.isDone = true;
+    if (failure.reason === 'malformed' || ++candidate.failures >= FAILURES) candidate.isDone = true;
     candidate.notBeforeMs = this.#context.nowMs() + this.#context.settings().attemptMinMs;
     this.#askNext();
   }
@@ -252,6 +270,8 @@ export class PendingQuestion implements Deadline {
 class Candidate implements AttemptListener {
   readonly asked: AskedUpstream;
   attempts = 0;
+  /** Attempts that failed, other than by silence. */
+  failures = 0;
   /** Has said all that it will say about this question. */
   isDone = false;
   notBeforeMs = 0;
@@ -262,6 +282,11 @@ class Candidate implements AttemptListener {
   constructor(pending: PendingQuestion, asked: AskedUpstream) {
     this.#pending = pending;
     this.asked = asked;
+  }
+
+  isBefore(other: Candidate): boolean {
+    if (this.attempts !== other.attempts) return this.attempts < other.attempts;
+    return other.asked.client.isLate && !this.asked.client.isLate;
   }
 
   onAnswer(reply: UpstreamReply, isLate: boolean): void {

@@ -54,6 +54,8 @@ export interface UpstreamSnapshot {
   readonly upstream: string;
   readonly isUp: boolean;
   readonly isLooping: boolean;
+  /** Its answers come too late; others are asked first. */
+  readonly isLate: boolean;
   /** Smoothed; `undefined` before the first reply. */
   readonly rttMs: number | undefined;
   /** Running attempts, including attempts that wait for a late reply. */
@@ -77,8 +79,10 @@ const WITHOUT_EDNS_MS = 15 * 60_000;
 /** With more running attempts, no attempt waits for a late reply: a dead upstream under load holds at most this many. */
 const LINGERING = 512;
 const EVIDENCE_EVERY_MS = 1_000;
-/** While it is down, one real question goes through in this time: a filter may drop every probe, and answer clients. */
+/** While it is down or late, one real question goes through in this time: a filter may drop every probe, and answer clients. */
 const TRIAL_EVERY_MS = 1_000;
+/** An upstream whose answers came too late this often in a row is asked after the others. */
+const LATE_BELIEVED = 3;
 /** An upstream that lost the case this often in a row loses it for every name. */
 const CASE_LOSSES_BELIEVED = 3;
 const CASE_LOST_MS = 15 * 60_000;
@@ -101,6 +105,7 @@ export class UpstreamClient implements AttemptHost {
   readonly #attempts = new Set<Attempt>();
   readonly #open = new Map<string, OpenTransport>();
   #caseLosses = 0;
+  #lateAnswers = 0;
   #caseLostUntilMs = Number.NEGATIVE_INFINITY;
   #udpLosses = 0;
   #udpAgainAtMs = 0;
@@ -139,6 +144,11 @@ export class UpstreamClient implements AttemptHost {
     return this.#answersWanted > 0;
   }
 
+  /** Whether its answers come only after others have been asked, time after time. */
+  get isLate(): boolean {
+    return this.#lateAnswers >= LATE_BELIEVED;
+  }
+
   /** No group has it any more. */
   get isRetired(): boolean {
     return this.#isRetired;
@@ -155,7 +165,12 @@ export class UpstreamClient implements AttemptHost {
     return attempt;
   }
 
-  /** Whether it is time for a real question although it is down. Claims that time. */
+  /** It answered a question, in time or later. */
+  noteLateness(isLate: boolean): void {
+    this.#lateAnswers = isLate ? this.#lateAnswers + 1 : 0;
+  }
+
+  /** Whether it is time for a real question although it is down or late. Claims that time. */
   claimTrial(nowMs: number): boolean {
     if (nowMs < this.#triedAtMs + TRIAL_EVERY_MS) return false;
     this.#triedAtMs = nowMs;
@@ -174,6 +189,7 @@ export class UpstreamClient implements AttemptHost {
       upstream: this.upstream.text,
       isUp: this.health.isUp,
       isLooping,
+      isLate: this.isLate,
       rttMs: this.health.roundTripMs,
       inFlight: this.#attempts.size,
       exchanges: { ...this.#exchanges },
@@ -281,7 +297,8 @@ export class UpstreamClient implements AttemptHost {
     this.lastFailure = failure;
     if (!isAboutReach(reason)) return;
     const nowMs = this.nowMs();
-    if (kind.isDatagram && reason === 'timeout') this.#noteUdpLoss(nowMs);
+    // a firewall may refuse UDP and pass TCP
+    if (kind.isDatagram) this.#noteUdpLoss(nowMs);
     if (name === 'tcp') this.#udpLosses = 0; // neither way works: try both in turn
     const strikesBefore = this.health.strikes;
     const change = this.health.noteFailure(nowMs, startedAtMs, isProbe);

@@ -166,3 +166,54 @@ t.test('evidence: any RCODE proves reach, and more of the same is reported once 
   await world.time.advance(60_000);
   t.ok(world.evidence.length < 4 + 40 && world.evidence.length > 8, 'probes go on telling');
 });
+
+t.test(
+  'an upstream whose answers always come too late is asked after the others, and first again when it is well',
+  async (t) => {
+    const both = group('default', 'a', 'b');
+    let lateMs = 3_000;
+    const world = new VirtualUpstreams([both], ({ upstream }) => ({
+      afterMs: upstream === 'a' ? lateMs : 20,
+      says: 'answer',
+    }));
+    for (let at = 0; at < 5; at++) {
+      await ask(world, `n${at}.example`);
+      await world.time.advance(4_000);
+    }
+    for (let at = 0; at < 20; at++)
+      t.match(shown(await ask(world, `m${at}.example`)), 'b rcode 0 after 20', 'no client waits for it');
+    t.match(world.forwarder.snapshot().upstreams, [
+      { upstream: 'a', isUp: true, isLate: true },
+      { isLate: false },
+    ]);
+    lateMs = 10;
+    await world.time.advance(4_000);
+    t.match(shown(await ask(world, 'x.example')), 'a rcode 0 after 10', 'asked beside the other');
+    t.match(shown(await ask(world, 'y.example')), 'a rcode 0 after 10');
+    t.equal(world.asked.at(-1)?.[0], 'a', 'the other is not asked any more');
+  },
+);
+
+t.test('one upstream alone that is late is asked as ever', async (t) => {
+  const world = new VirtualUpstreams([group('default', 'a')], () => ({ afterMs: 3_000, says: 'answer' }));
+  for (let at = 0; at < 6; at++) t.match(shown(await ask(world, `n${at}.example`)), /^a rcode 0 after 3/);
+});
+
+t.test('truncated over UDP and refused over TCP: the client is told at once', async (t) => {
+  const world = new VirtualUpstreams([group('default', 'a')], ({ transport }) =>
+    transport === 'udp' ? { afterMs: 20, says: 'truncated' } : unreachable,
+  );
+  const [outcome, afterMs] = await ask(world, 'large.example');
+  t.match(outcome, { kind: 'failed', reason: 'network' });
+  t.ok(afterMs < 1_000, `after ${afterMs} ms`);
+  t.notOk(world.forwarder.isDown(group('default')), 'it answers what fits');
+});
+
+t.test('a firewall that refuses UDP and passes TCP: the first question is answered', async (t) => {
+  const world = new VirtualUpstreams([group('default', 'a')], ({ transport }) =>
+    transport === 'udp' ? unreachable : answers,
+  );
+  t.match(shown(await ask(world, 'www.example')), /^a rcode 0/);
+  t.match(shown(await ask(world, 'ftp.example')), 'a rcode 0 after 20');
+  t.notOk(world.forwarder.isDown(group('default')));
+});
