@@ -118,3 +118,35 @@ for (const outside of ['gone', 'silent', 'servfail', 'nxdomain', 'stale'] as con
     t.match(fresh, { ...isAnswered('192.0.2.80'), ede: undefined });
     await site.close();
   });
+
+t.test('a resolver that says SERVFAIL at once, while the link is not known to be down', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'topologies-'));
+  t.teardown(() => rm(directory, { recursive: true, force: true, maxRetries: 50 }));
+  const site = await VirtualSite.open(directory, CONFIG);
+  let outside: Outside | 'reachable' = 'reachable';
+  site.says = (question) => resolverOnSite(question, outside);
+  site.onSite.add(UPSTREAM);
+  await site.time.advance(5 * MINUTE_MS);
+  const ask = async (name: string) => site.ask({ name, edns: {} });
+  await ask('www.example.com');
+  await ask('sts.us-west-2.amazonaws.com');
+  outside = 'servfail';
+  await site.time.advance(10 * MINUTE_MS);
+  t.equal(site.report.link.summary.condition, 'connected');
+
+  for (const suffix of ['us-west-2.compute.internal', 'us-west-2.amazonaws.com', 'mirror.example.com'])
+    for (const first of ['never-1', 'never-2', 'never-3']) await ask(`${first}.${suffix}`);
+  const own = await ask('ip-10-0-3-10.us-west-2.compute.internal');
+  t.match(own, { answers: [{ data: '10.0.3.10' }], afterMs: AT_ONCE_MS }, 'computed');
+  const leak = await ask('registry.example.com.us-west-2.compute.internal');
+  t.match(leak, { rcode: RCODE.NXDOMAIN, afterMs: AT_ONCE_MS }, 'denied');
+  const sts = await ask('sts.us-west-2.amazonaws.com');
+  t.match(sts, { rcode: RCODE.SERVFAIL, ede: 22, afterMs: AT_ONCE_MS }, 'a service of AWS');
+  const rule = await ask('deb.mirror.example.com');
+  t.match(rule, { answers: [{ data: '10.0.0.98' }], afterMs: AT_ONCE_MS }, "the operator's rule");
+  const kept = await ask('www.example.com');
+  t.match(kept, { answers: [{ data: '192.0.2.80' }], ede: 3 }, 'what is kept');
+  outside = 'reachable';
+  t.match(await ask('new.example.com'), { answers: [{ data: '192.0.2.80' }] }, 'any other name is asked');
+  await site.close();
+});

@@ -59,9 +59,10 @@ function where(
   return members.every(isWanted) ? members : members.filter(isWanted);
 }
 
-/** Whether an upstream may be asked about this name. */
+/** Whether an upstream is known to answer for the suffixes of this name, as far as its failures tell. */
 export function hasAnswers(members: readonly GroupMember[], query: Query, nowMs: number): boolean {
-  for (const member of members) if (member.isWilling(query, nowMs)) return true;
+  for (const member of members)
+    if (member.isUsable(nowMs) && !member.client.suffixes.isCut(query, nowMs)) return true;
   return false;
 }
 
@@ -117,9 +118,9 @@ class GroupMember implements AskedUpstream, Deadline {
     return this.client.isUp && this.mayBeTried(nowMs);
   }
 
-  /** Whether it is usable, and does not fail for the query's name. */
+  /** Whether it is usable, and no client would wait for nothing. */
   isWilling(query: Query, nowMs: number): boolean {
-    return this.isUsable(nowMs) && !this.client.suffixes.isCut(query, nowMs);
+    return this.isUsable(nowMs) && !this.client.suffixes.isLeftOut(query, nowMs);
   }
 
   /** Whether it may be asked although it is down, to find out whether it still is. */

@@ -13,8 +13,9 @@
  *
  * While the link is known to be down, or three domains fail already, one failure less is enough.
  *
- * While the link is up, a failure that comes at once counts against its own name alone. It costs no client a wait, and it
- * comes from broken or bogus names of a healthy domain too: its other names are asked as ever.
+ * A cut has two effects. The rules for an outage hold for the suffix, and no client waits for an upstream. Failures that come
+ * at once while the link is up have the first effect alone: they cost no client a wait, and broken or bogus names of a healthy
+ * domain fail in the same way. So a name under such a suffix is asked, unless a rule or a kept answer speaks for it.
  *
  * A broken zone cuts itself and nothing above it. No suffix above a registered domain is ever cut, so that broken domains
  * never take "com" away.
@@ -42,7 +43,7 @@ const CHILDREN = 3;
 const TRIAL_EVERY_MS = 1_500;
 /** Trials are at least this far apart for any number of cut suffixes, so that trials are no load. */
 const TRIALS_APART_MS = 100;
-/** A failure within this time is no wait that a cut would spare. */
+/** A failure within this time is no wait for a client. */
 const AT_ONCE_MS = 200;
 const MAX_ENTRIES = 512;
 /** Each of this many levels, from the registered domain downwards, has an entry. The whole name has an entry too. */
@@ -57,8 +58,12 @@ interface Entry {
   failures: number;
   /** Hashes of what failed directly under it; the name itself counts as one of them. */
   readonly children: Set<number>;
+  /** The children among them for whose failure clients had to wait, or whose failure was expected. */
+  readonly waitedFor: Set<number>;
   isNameCut: boolean;
   isSuffixCut: boolean;
+  /** It is cut, and its names are not asked for. */
+  isSuffixLeftOut: boolean;
   failedAtMs: number;
   triedAtMs: number;
 }
@@ -69,9 +74,14 @@ export class SuffixHealth {
   readonly #domains = new Map<number, number>();
   #triedAtMs = Number.NEGATIVE_INFINITY;
 
-  /** Whether the query's name is known to fail here. Makes no object. */
+  /** Whether the query's name is known to fail here, so that the rules for an outage hold. Makes no object. */
   isCut(query: Query, nowMs: number): boolean {
     return this.#entries.size > 0 && this.#cutEntry(query, nowMs) !== undefined;
+  }
+
+  /** Whether a question about the name would make its client wait for nothing. Makes no object. */
+  isLeftOut(query: Query, nowMs: number): boolean {
+    return this.#entries.size > 0 && this.#cutEntry(query, nowMs, true) !== undefined;
   }
 
   /** Whether it is time for a real question about this name, which is cut. Claims that time. */
@@ -107,8 +117,8 @@ export class SuffixHealth {
    * second question must confirm.
    */
   noteFailure(name: Uint8Array, nowMs: number, isExpected: boolean, afterMs: number): boolean {
-    const isOfNameAlone = !isExpected && afterMs <= AT_ONCE_MS;
-    const less = isExpected || (!isOfNameAlone && this.isInDoubt(nowMs)) ? 1 : 0;
+    const isWaitedFor = isExpected || afterMs > AT_ONCE_MS;
+    const less = isExpected || this.isInDoubt(nowMs) ? 1 : 0;
     const [whole, ...above] = suffixesOf(name);
     if (whole === undefined) return false;
     let child = hashName(whole);
@@ -116,18 +126,17 @@ export class SuffixHealth {
     const isFirst = own.failures === 0;
     own.failures = Math.min(own.failures + 1, FAILURES);
     own.isNameCut ||= own.failures >= FAILURES - less;
-    addChild(own, child, less);
+    addChild(own, child, less, isWaitedFor);
     own.failedAtMs = nowMs;
-    let hasCut = !isOfNameAlone && isCut(own, true, nowMs);
-    // a name that failed before is no further evidence against its suffix
-    const isEvidence = isFirst && !isOfNameAlone;
+    let hasCut = isWaitedFor && isCut(own, true, nowMs);
     for (const suffix of above) {
       const hash = hashName(suffix);
-      const entry = isEvidence ? this.#entry(hash, suffix, nowMs) : this.#entries.get(hash);
+      // a name that failed before is no further evidence against its suffix
+      const entry = isFirst ? this.#entry(hash, suffix, nowMs) : this.#entries.get(hash);
       if (entry !== undefined) {
-        if (isEvidence) addChild(entry, child, less);
+        if (isFirst) addChild(entry, child, less, isWaitedFor);
         entry.failedAtMs = nowMs;
-        hasCut ||= entry.isSuffixCut;
+        hasCut ||= entry.isSuffixLeftOut;
       }
       child = hash;
     }
@@ -147,12 +156,12 @@ export class SuffixHealth {
     return cut.map(({ suffix }) => nameFromWire(suffix, 0));
   }
 
-  #cutEntry(query: Query, nowMs: number): Entry | undefined {
+  #cutEntry(query: Query, nowMs: number, isLeftOut = false): Entry | undefined {
     const { labelCount } = query;
     const domain = queryDomainDepth(query);
     for (let depth = labelCount; depth >= domain; depth = nextDepth(depth, labelCount, domain)) {
       const entry = this.#entries.get(query.suffixHashes[depth] ?? 0);
-      if (entry === undefined || !isCut(entry, depth === labelCount, nowMs)) continue;
+      if (entry === undefined || !isCut(entry, depth === labelCount, nowMs, isLeftOut)) continue;
       if (suffixEquals(query, depth, entry.suffix)) return entry;
     }
     return undefined;
@@ -180,17 +189,31 @@ export class SuffixHealth {
 }
 
 function newEntry(suffix: Uint8Array, nowMs: number): Entry {
-  const entry = { failures: 0, children: new Set<number>(), isNameCut: false, isSuffixCut: false };
-  return { suffix, ...entry, failedAtMs: nowMs, triedAtMs: nowMs };
+  return {
+    suffix,
+    failures: 0,
+    children: new Set(),
+    waitedFor: new Set(),
+    isNameCut: false,
+    isSuffixCut: false,
+    isSuffixLeftOut: false,
+    failedAtMs: nowMs,
+    triedAtMs: nowMs,
+  };
 }
 
-function addChild(entry: Entry, child: number, less: number): void {
-  if (entry.children.size < CHILDREN) entry.children.add(child);
-  entry.isSuffixCut ||= entry.children.size >= CHILDREN - less;
+function addChild(entry: Entry, child: number, less: number, isWaitedFor: boolean): void {
+  const { children, waitedFor } = entry;
+  if (children.size < CHILDREN) children.add(child);
+  entry.isSuffixCut ||= children.size >= CHILDREN - less;
+  if (isWaitedFor && waitedFor.size < CHILDREN) waitedFor.add(child);
+  entry.isSuffixLeftOut ||= waitedFor.size >= CHILDREN - less;
 }
 
-function isCut(entry: Entry, isWholeName: boolean, nowMs: number): boolean {
-  return nowMs < entry.failedAtMs + HOLDS_MS && (entry.isSuffixCut || (isWholeName && entry.isNameCut));
+/** `isLeftOut`: whether its names are not even asked for. */
+function isCut(entry: Entry, isWholeName: boolean, nowMs: number, isLeftOut = false): boolean {
+  if (nowMs >= entry.failedAtMs + HOLDS_MS) return false;
+  return (isLeftOut ? entry.isSuffixLeftOut : entry.isSuffixCut) || (isWholeName && entry.isNameCut);
 }
 
 function deleteOldest(map: Map<number, unknown>): void {
