@@ -43,6 +43,15 @@ export function setHeapFlags(): void {
   set();
 }
 
+/**
+ * Threads that are started from now on have a nursery of 1 MiB: they do their work once, and a larger nursery would only grow.
+ * V8 reads this flag when it makes a heap, so the loop that answers queries keeps its own (bin/outpost-dns). The limits of a
+ * Worker do not count where the process has the flag.
+ */
+export function smallNurseries(): void {
+  setFlagsFromString('--max-semi-space-size=1');
+}
+
 /** Loads modules of the main loop. */
 export async function loadLate<T>(load: () => Promise<T>): Promise<T> {
   loads++;

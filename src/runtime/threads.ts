@@ -1,7 +1,6 @@
 /** Runs threads beside the thread that answers queries. They get a processor after that thread, and they may fail to end. */
 import { flushCompileCache } from 'node:module';
 import { constants, getPriority, setPriority } from 'node:os';
-import { setFlagsFromString } from 'node:v8';
 import type { Worker } from 'node:worker_threads';
 import { inBackground } from './background.ts';
 
@@ -48,15 +47,6 @@ export async function directExit(): Promise<((code: number) => void) | undefined
   } catch {
     return undefined; // node:ffi is absent or denied
   }
-}
-
-/**
- * Threads that are started from now on have a nursery of 1 MiB: they do their work once, and a larger nursery would only grow.
- * V8 reads this flag when it makes a heap, so the loop that answers queries keeps its own (bin/outpost-dns). The limits of a
- * Worker do not count where the process has the flag.
- */
-export function smallNurseries(): void {
-  setFlagsFromString('--max-semi-space-size=1');
 }
 
 /** To be called first of all in such a thread. */
