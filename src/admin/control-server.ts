@@ -200,9 +200,3 @@ function collect(request: IncomingMessage): Promise<Buffer | undefined> {
     request.on('close', () => resolve(undefined));
   });
 }
-
-// Opens a Unix socket at a path. Its permissions decide which users may connect. The socket replaces the socket of a killed process.
-//
-//     listen in a directory of our own -> permissions -> link to the path, where a file is in the way: remove it, try again
-//
-// So the path never leads to a socket that is not ready, or that the wrong users may use.

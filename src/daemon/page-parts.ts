@@ -11,7 +11,7 @@ import { readWhole, replaceFile } from '../store/atomic-file.ts';
 import { type FileSystem, StoreError } from '../store/file-system.ts';
 import { readRecent } from '../store/ledger-reader.ts';
 import { sentenceOfEntry } from '../store/ledger-sentence.ts';
-import { type Reading, SPANS, TREND_OCTETS, type Trend } from '../trend/trend.ts';
+import { type Reading, SPANS, TREND_FILE, TREND_OCTETS, type Trend } from '../trend/trend.ts';
 import type { DaemonParts } from './parts.ts';
 import type { Rooms } from './rooms.ts';
 
@@ -93,7 +93,6 @@ type TrendCounts = Counts & { readonly atMs: number };
 const EVERY_MS = SPANS.hours.stepMs;
 /** A kill loses this much of the plots at most: 68 KB in ten minutes are nothing for a disk. */
 const SAVE_EVERY_MS = 600_000;
-const FILE = 'trend.bin';
 
 export class TrendWatch implements AsyncDisposable {
   readonly #trend: Trend;
@@ -107,7 +106,7 @@ export class TrendWatch implements AsyncDisposable {
   constructor(trend: Trend, parts: TrendWatchParts) {
     this.#trend = trend;
     this.#parts = parts;
-    this.#path = join(parts.directory, FILE);
+    this.#path = join(parts.directory, TREND_FILE);
     this.#savedMs = parts.clock.monotonicMs();
   }
 

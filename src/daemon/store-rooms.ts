@@ -1,6 +1,6 @@
 /** Builds the stores, one for each kind of state, and the answer cache, which a store saves. Nothing here opens a file. */
 import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
-import { AnswersSnapshot } from '../store/answers-snapshot.ts';
+import { AnswersSnapshot, SNAPSHOT_FILE } from '../store/answers-snapshot.ts';
 import { ENDPOINTS } from '../store/endpoints-format.ts';
 import { systemFiles } from '../store/file-system.ts';
 import { Ledger } from '../store/ledger.ts';
@@ -8,6 +8,8 @@ import { RETAINED } from '../store/retained-format.ts';
 import { FileBackend, type LoadFault } from '../store/state-backend.ts';
 import { DirectoryLock, guardedFiles } from '../store/state-directory.ts';
 import { StateStore } from '../store/state-store.ts';
+import { STORE_MESSAGES } from '../store/store-messages.ts';
+import { TREND_FILE } from '../trend/trend.ts';
 import { setAsideEvent } from './ledger-events.ts';
 import type { DaemonParts } from './parts.ts';
 import type { ConfigInForce } from './routes.ts';
@@ -16,7 +18,7 @@ export type StoreRooms = ReturnType<typeof buildStoreRooms>;
 
 /** `isCut`: whether names that are kept could not be asked for now. */
 export function buildStoreRooms(
-  { config, clock, timers, random, log, pause }: DaemonParts,
+  { config, keptConfig, clock, timers, random, log, pause }: DaemonParts,
   inForce: ConfigInForce,
   isCut: () => boolean,
 ) {
@@ -26,7 +28,11 @@ export function buildStoreRooms(
   const files = guardedFiles(systemFiles, lock);
   const ledger = new Ledger({ directory }, { clock, timers, log, files });
   const onSetAside = (fault: LoadFault) => ledger.record(setAsideEvent(fault));
-  const backend = new FileBackend(directory, { random, files, lock });
+  const spare = {
+    names: [...(keptConfig === undefined ? [] : [keptConfig.name]), TREND_FILE, SNAPSHOT_FILE],
+    onRemoved: (file: string) => STORE_MESSAGES.roomMade(log, { file }),
+  };
+  const backend = new FileBackend(directory, { random, files, lock, spare });
   const store = new StateStore(ENDPOINTS, backend, { clock, timers, log, pause, onSetAside });
   const retainedStore = new StateStore(RETAINED, backend, { clock, timers, log, pause, onSetAside });
   const answers = new AnswersSnapshot(

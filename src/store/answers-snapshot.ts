@@ -98,6 +98,7 @@ export interface SnapshotState {
   readonly lastFailure?: { readonly code: string; readonly detail: string } | undefined;
 }
 
+export const SNAPSHOT_FILE = 'answers.snapshot';
 /** With the time of the write itself, a crash loses less than a minute of a small cache. */
 const WRITE_EVERY_MS = 50_000;
 const MESSAGES = {
@@ -124,7 +125,7 @@ export class AnswersSnapshot {
   #state: Omit<SnapshotState, 'writeFailures' | 'lastFailure'> = {};
 
   constructor(options: AnswersSnapshotOptions, parts: AnswersSnapshotParts) {
-    this.#path = join(options.directory, 'answers.snapshot');
+    this.#path = join(options.directory, SNAPSHOT_FILE);
     this.#sizeOctets = options.sizeOctets;
     this.#scope = options.scope;
     this.#parts = parts;

@@ -4,7 +4,6 @@
  * writer know only this interface. The ledger and the snapshot of answers stay on the disk: they may be lost. An unusable file
  * is set aside, never deleted.
  */
-
 import { basename, dirname, join } from 'node:path';
 import type { Random } from '../runtime/random.ts';
 import { type ReadOutcome, readWhole, removeLeftovers, replaceFile, syncDirectory } from './atomic-file.ts';
@@ -57,27 +56,60 @@ export interface FileBackendParts {
   readonly files?: FileSystem;
   /** Without a lock the directory is always ours. */
   readonly lock?: Pick<DirectoryLock, 'claim'>;
+  readonly spare?: SpareFiles;
 }
+
+/** Files of the directory that may be lost: on a full disk they give their room to the state, the first of them first. */
+export interface SpareFiles {
+  readonly names: readonly string[];
+  onRemoved(name: string): void;
+}
+
+/** A disk or a quota has no room. */
+const FULL = new Set(['ENOSPC', 'EDQUOT']);
 
 /** Keeps both generations as files of a directory, durably. */
 export class FileBackend extends FileReader implements StateBackend {
   readonly #random: Random;
   readonly #lock: FileBackendParts['lock'];
+  readonly #spare: SpareFiles | undefined;
 
-  constructor(directory: string, { random, files, lock }: FileBackendParts) {
+  constructor(directory: string, { random, files, lock, spare }: FileBackendParts) {
     super(directory, files);
     this.#random = random;
     this.#lock = lock;
+    this.#spare = spare;
   }
 
   async claim(): Promise<Claim> {
     return (await this.#lock?.claim()) ?? { kind: 'ours', epoch: 0 };
   }
 
-  replace(name: string, octets: Uint8Array, limitOctets: number): Promise<void> {
+  async replace(name: string, octets: Uint8Array, limitOctets: number): Promise<void> {
     const path = this.placeOf(name, 'current');
     const previousPath = this.placeOf(name, 'previous');
-    return replaceFile(this.files, this.#random, { path, previousPath, octets, limitOctets });
+    const wanted = { path, previousPath, octets, limitOctets };
+    for (const spare = [...(this.#spare?.names ?? [])]; ; )
+      try {
+        return await replaceFile(this.files, this.#random, wanted);
+      } catch (error) {
+        const isFull = error instanceof StoreError && FULL.has(error.code);
+        if (!isFull || !(await this.#gaveRoom(spare))) throw error;
+      }
+  }
+
+  /** Removes the first of these files that is there; false where none is. */
+  async #gaveRoom(spare: string[]): Promise<boolean> {
+    for (let name = spare.shift(); name !== undefined; name = spare.shift()) {
+      const removed = await this.files.unlink(join(this.directory, name)).then(
+        () => true,
+        () => false,
+      );
+      if (!removed) continue;
+      this.#spare?.onRemoved(name);
+      return true;
+    }
+    return false;
   }
 
   setAside(fault: Fault, wallMs: number): Promise<string> {

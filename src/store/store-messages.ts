@@ -31,6 +31,12 @@ export const STORE_MESSAGES = messages({
     fields: { leftOut: 'answers without room' },
     fix: 'retain fewer names',
   },
+  roomMade: {
+    level: 'warn',
+    text: 'disk is full: a file that may be lost gave its room to the state',
+    fields: { file: 'the removed file' },
+    fix: 'free the disk: without `trend.bin` the plots begin again, without `answers.snapshot` a restart knows fewer answers',
+  },
   ledgerFails: {
     level: 'error',
     text: 'ledger cannot be written: events wait',

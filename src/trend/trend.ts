@@ -219,6 +219,8 @@ const HEAD_OCTETS = MAGIC.length + 4 + SPAN_NAMES.length * 8;
 const VALUES = SPAN_NAMES.reduce((sum, name) => sum + SPANS[name].slots * FIGURES.length, 0);
 export const TREND_OCTETS = HEAD_OCTETS + VALUES * 4;
 
+export const TREND_FILE = 'trend.bin';
+
 export class Trend {
   readonly #rings = SPAN_NAMES.map((name) => new Ring(SPANS[name]));
 
