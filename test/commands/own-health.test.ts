@@ -122,7 +122,9 @@ t.test('without a watchdog a start is extended all the same, and nothing is told
 });
 
 t.test('a server that does not answer does not extend its start', async (t) => {
-  const { told, errors } = watch(t, { NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '400000' }, [await deafServer(t)]);
+  const { told, errors } = watch(t, { NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '400000' }, [
+    await deafServer(t),
+  ]);
   await until('it says so', () => errors.length >= 2);
   t.same(told, []);
 });
