@@ -20,8 +20,12 @@ export function changeEvents(cluster: ClusterSnapshot, changes: readonly Change[
   const place = { cluster: cluster.cluster, ...(region === undefined ? {} : { region }) };
   return changes.flatMap((change): readonly LedgerEvent[] => {
     switch (change.kind) {
-      case 'addresses':
-        return [{ kind: 'addresses', ...place, ...addressesEvent(cluster, change) }];
+      case 'addresses': {
+        const { before, after, ...rest } = addressesEvent(cluster, change);
+        // a new address that waits for its proof, a pin that ends: clients get the same as before
+        if (new Set([...before, ...after]).size === after.length && before.length === after.length) return [];
+        return [{ kind: 'addresses', ...place, before, after, ...rest }];
+      }
       case 'endpoint': {
         const { from, to } = change;
         return [{ kind: 'endpoint', ...place, ...(from === undefined ? {} : { from }), to }];
@@ -59,7 +63,8 @@ function addressesEvent(
   { added, removed, basis }: Extract<Change, { kind: 'addresses' }>,
 ) {
   const after = addresses.map(({ address }) => address);
-  const before = [...after.filter((address) => !added.includes(address)), ...removed];
+  const stayed = after.filter((address) => !added.includes(address) && !removed.includes(address));
+  const before = [...stayed, ...removed];
   const seen = sources.flatMap((source) =>
     source.addresses === undefined ? [] : [[source.source, source.addresses] as const],
   );

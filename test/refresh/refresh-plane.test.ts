@@ -345,6 +345,7 @@ t.test('a new address is published when it is proven, and a refused one never be
   results[C] = { kind: 'proven' };
   await time.advance(60_000);
   t.strictSame(summary(published.at(-1)), [['one', A, B, C]]);
+  t.match(withheld, [{ kind: 'withheld', address: C, isWithheld: false }], 'the ledger has its coming');
   results[C] = { kind: 'refused', reason: 'other-name' };
   await time.advance(90_000);
   t.strictSame(summary(published.at(-1)), [['one', A, B]]);
