@@ -3,7 +3,7 @@
  * the record of a cluster that is no longer configured is parked, and found again when the cluster returns.
  */
 
-import type { ProofRequest } from '../far-side/prove.ts';
+import type { ProofRequest } from '../far-side/handshake.ts';
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
 import {

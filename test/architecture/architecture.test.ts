@@ -203,7 +203,7 @@ t.test('only calls cross into the far side: its insides are its own', async (t) 
     'far-side',
     'poll',
     'head',
-    'prove',
+    'handshake',
     'sign-of-life',
     'outbound',
     'source-error',
