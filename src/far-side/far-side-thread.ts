@@ -19,11 +19,11 @@ import type { AwsClientsOptions } from './aws/clients.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
 import type { HandedCredentials, KeptCredentials } from './aws/handed-credentials.ts';
 import type { AwsInspection, Endings, InspectionRequest } from './endings.ts';
-import type { ProofOutcome, ProofRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubeconfig.ts';
 import type { Outbound } from './outbound.ts';
 import type { FarSource, OutpostRequest, OutpostView, PollDeps, PollFunction, PollRequest } from './poll.ts';
+import type { ProofOutcome, ProofRequest } from './prove.ts';
 import { failed } from './source-error.ts';
 
 /** The data with which the thread starts. */
@@ -122,8 +122,8 @@ export function createPolls(deps: PollDeps, endings?: Pick<Endings, 'added'>): P
 }
 
 /** The first calls of a thread load what they need: Node's TLS, the certificates, a client of the SDK. */
-const FIRST_STEPS_MS = 1_000;
-const STEP_MS = 40;
+const FIRST_STEPS_MS = 600;
+const STEP_MS = 15;
 /** After a call: calls come together, and the sign of life comes every few seconds. */
 const TIDY_UP_AFTER_MS = 1_000;
 
@@ -189,7 +189,7 @@ async function load(
       import('./aws/shared-files.ts'),
       import('./head.ts'),
       import('./local-files.ts'),
-      import('./handshake.ts'),
+      import('./prove.ts'),
     ]);
   const files = new LocalFiles(systemTimers);
   const shared = new SharedFiles(outbound, files);

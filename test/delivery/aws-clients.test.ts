@@ -1,6 +1,7 @@
 /** The bundle of the thread with the AWS clients holds what the polls need of them, and no other command of the SDK. */
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { Metafile } from 'esbuild';
 import t from 'tap';
 import { bundleInto } from '../../scripts/bundle.ts';
 import { FarSide } from '../../src/far-side/far-side.ts';
@@ -28,6 +29,17 @@ t.test('a bundled client has the commands of the polls alone', async (t) => {
     const isOfClient = Object.keys(parts).some((part) => part.includes('/@aws-sdk/'));
     if (isOfClient) t.ok(bytes <= MOST_OCTETS, `${path.split('/').at(-1)}: ${bytes} octets`);
   }
+  for (const [path, { entryPoint = '' }] of Object.entries(outputs)) {
+    if (
+      !/^src\/far-side\/(?:aws\/|endings|head|prove|local-files|far-side-thread)|^aws-client:/.test(
+        entryPoint,
+      )
+    )
+      continue;
+    const parts = loadedWith(path, outputs).flatMap((loaded) => Object.keys(outputs[loaded]?.inputs ?? {}));
+    const unneeded = parts.filter((part) => /node_modules\/(?:yaml|zod)\//.test(part));
+    t.strictSame(unneeded, [], `${entryPoint} loads no reader of YAML and no schemas`);
+  }
 
   await startRegion(t);
   const farSide = new FarSide({
@@ -52,3 +64,12 @@ t.test('a bundled client has the commands of the polls alone', async (t) => {
   const place = { region: 'us-west-2', profile: undefined };
   t.match(await farSide.outpost({ place, outpost: 'op-0123456789abcdef0' }, soon()), { kind: 'seen' });
 });
+
+/** The file itself, and all files that its import loads at once. */
+function loadedWith(path: string, outputs: Metafile['outputs'], loaded: string[] = []): readonly string[] {
+  if (loaded.includes(path)) return loaded;
+  loaded.push(path);
+  for (const { path: next, kind } of outputs[path]?.imports ?? [])
+    if (kind === 'import-statement') loadedWith(next, outputs, loaded);
+  return loaded;
+}

@@ -2,29 +2,8 @@
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import * as z from 'zod';
-import { redacted } from '../aws/failure.ts';
-import { SourceError } from '../source-error.ts';
-
-/** Of an address without a port. */
-export const HTTPS_PORT = 443;
-
-/** A text in the kubeconfig itself, or in another file. */
-export type Material =
-  | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'file'; readonly path: string };
-
-export interface Kubeconfig {
-  readonly port: number;
-  /** PEM. */
-  readonly certificateAuthority: Material | undefined;
-  /** PEM; with its key, or not at all. */
-  readonly certificate: { readonly certificate: Material; readonly key: Material } | undefined;
-  readonly token: Material | undefined;
-}
-
-export function noCredentials(detail: string): SourceError {
-  return new SourceError({ reason: 'no-credentials', reachedFarSide: false, detail: redacted(detail) });
-}
+import type { SourceError } from '../source-error.ts';
+import { HTTPS_PORT, type Kubeconfig, type Material, noCredentials } from './material.ts';
 
 const text = z.string().nullish();
 

@@ -5,8 +5,9 @@
 import { isIP } from 'node:net';
 import { type LocalFiles, whyUnread } from '../local-files.ts';
 import { SourceError } from '../source-error.ts';
-import { getFromApi, type KubernetesIdentity, readIdentity } from './identity.ts';
+import { type KubernetesIdentity, readIdentity } from './identity.ts';
 import { currentContext, serverOf } from './kubeconfig-text.ts';
+import { getFromApi } from './kubernetes.ts';
 
 export interface KubeconfigRequest {
   readonly path: string;
