@@ -79,6 +79,8 @@ export class AnswerCache {
   readonly #variants: Variants;
   /** The message that is about to be put into the store: space that is used again. */
   readonly #kept = new Uint8Array(MAX_MESSAGE_OCTETS);
+  /** What is being forgotten in steps. */
+  readonly #flushes = new Set<{ readonly isWanted: (name: string) => boolean }>();
   #revision = 0;
   #retainedRevision = 0;
   #hits = 0;
@@ -156,6 +158,11 @@ export class AnswerCache {
   store(query: Query, message: Uint8Array, index: ResponseIndex, nowMs: number): CachedAnswer | undefined {
     if (!hasSameQuestion(message, index.questionEnd, query)) return undefined;
     const before = this.#answers.find(query.key, query);
+    if (this.#flushes.size > 0 && this.#isForgotten(query.nameText())) {
+      // nor does an older answer stay until its turn comes
+      if (before !== undefined) this.#answers.delete(before.slot);
+      return undefined;
+    }
     const own = before !== undefined && this.#isKept(before, nowMs) ? before : undefined;
     const kept = own ? cacheability(index, this.#settings) : denialWithoutSoa(index, this.#settings);
     if (kept.kind === 'none') return undefined;
@@ -254,7 +261,8 @@ export class AnswerCache {
    * It replaces no newer answer, and evicts none.
    */
   load(entry: AnswerEntry, nowMs: number): LoadVerdict {
-    return loadInto(this.#answers, this.#failures, entry, nowMs, this.#settings);
+    const isForgotten = (answer: CachedAnswer) => this.#isForgotten(questionName(answer));
+    return loadInto(this.#answers, this.#failures, entry, nowMs, this.#settings, isForgotten);
   }
 
   /**
@@ -278,26 +286,34 @@ export class AnswerCache {
 
   /**
    * Forgets the answers about these names, of any type and with any DO and CD, except retained answers. Returns how many. Also
-   * forgets every remembered failure.
+   * forgets every remembered failure. From the first step to the last, no answer about these names is kept.
    */
   *flushing(isWanted: (name: string) => boolean): Steps<number> {
     this.#revision++;
     this.#failures.clear();
-    const { lastSerial } = this.#answers;
-    const isForgotten = (slot: number): boolean => {
-      if (!isWanted(nameFromWire(this.#answers.open(slot).octets, HEADER_OCTETS))) return false;
-      this.#answers.delete(slot);
-      return true;
-    };
-    let count = 0;
-    for (const slot of this.#answers.slots()) {
-      if (isForgotten(slot)) count++;
-      yield;
+    // what arrives during the steps is not kept, so that the last step has nothing left to do
+    const flush = { isWanted };
+    this.#flushes.add(flush);
+    try {
+      let count = 0;
+      for (const slot of this.#answers.slots()) {
+        if (slot !== undefined && isWanted(questionName(this.#answers.open(slot)))) {
+          this.#answers.delete(slot);
+          count++;
+        }
+        yield;
+      }
+      this.#failures.clear();
+      return count;
+    } finally {
+      this.#flushes.delete(flush);
     }
-    // those that arrived during the steps, without a pause
-    for (const slot of this.#answers.arrivedSince(lastSerial)) if (isForgotten(slot)) count++;
-    this.#failures.clear();
-    return count;
+  }
+
+  /** Whether answers about this name are being forgotten in steps now. */
+  #isForgotten(name: string): boolean {
+    for (const { isWanted } of this.#flushes) if (isWanted(name)) return true;
+    return false;
   }
 
   /** Forgets every answer except the retained ones. */
@@ -351,7 +367,7 @@ export class AnswerCache {
   /** Finds the answer to exactly this question, expired or not, but no retained answer. Counts this as a use of the answer. */
   #own(query: Query): CachedAnswer | undefined {
     const found = this.#answers.find(query.key, query);
-    if (found !== undefined) this.#answers.touch(found.slot);
+    if (found !== undefined) this.#answers.touchFound(found);
     return found;
   }
 
@@ -371,4 +387,8 @@ export class AnswerCache {
     if (last.kind === 'nxdomain' || !this.#isKept(last, nowMs)) return 'none';
     return last === own ? 'before' : 'of before';
   }
+}
+
+function questionName({ octets }: CachedAnswer): string {
+  return nameFromWire(octets, HEADER_OCTETS);
 }

@@ -116,7 +116,7 @@ function isAge(value: number): boolean {
  *
  * - `kept`        the entry is in the cache, or a newer denial hides it
  * - `expired`     the time of the entry is over
- * - `superseded`  the cache has a newer answer
+ * - `superseded`  the cache has a newer answer, or forgets answers about the name just now
  * - `full`        the cache has no room for the entry, nor for entries that were used less recently
  * - `refused`     `entries` gave no such entry
  */
@@ -128,23 +128,24 @@ export function* entriesOf(
   nowMs: number,
   settings: FreshnessSettings,
 ): Generator<AnswerEntry | undefined, void> {
-  for (const group of yield* byRecency(answers, nowMs)) {
-    for (const slot of group) {
-      const answer = answers.isThere(slot) ? answers.open(slot) : undefined;
-      const isWorthIt = answer !== undefined && freshness(answer, nowMs, settings) !== 'expired';
-      yield isWorthIt ? entryOf(answer, answers.isUsed(slot), nowMs) : undefined;
-    }
+  const iteration = answers.store.newIteration();
+  for (const slot of yield* byRecency(answers, nowMs)) {
+    // an answer that was given and then renewed may be in a slot whose turn comes later
+    const isDue = answers.isThere(slot) && answers.store.givenBy(slot) !== iteration;
+    if (isDue) answers.store.give(slot, iteration);
+    const answer = isDue ? answers.open(slot) : undefined;
+    const isWorthIt = answer !== undefined && freshness(answer, nowMs, settings) !== 'expired';
+    yield isWorthIt ? entryOf(answer, answers.isUsed(slot), nowMs) : undefined;
   }
 }
 
 /** See AnswerCache.restoreOrder. */
 export function* restoreOrder(answers: Segments, nowMs: number): Generator<undefined, void> {
-  const groups = yield* byRecency(answers, nowMs);
-  for (const group of groups.toReversed()) {
-    for (const slot of group.toReversed()) {
-      answers.touch(slot);
-      yield undefined;
-    }
+  const slots = yield* byRecency(answers, nowMs);
+  for (let at = slots.length - 1; at >= 0; at--) {
+    const slot = slots[at];
+    if (slot !== undefined) answers.touch(slot);
+    yield undefined;
   }
 }
 
@@ -155,9 +156,11 @@ export function loadInto(
   entry: AnswerEntry,
   nowMs: number,
   settings: FreshnessSettings,
+  isForgotten: (answer: CachedAnswer) => boolean,
 ): LoadVerdict {
   const loaded = answerOf(entry, nowMs);
   if (loaded === undefined) return 'refused';
+  if (isForgotten(loaded)) return 'superseded';
   if (freshness(loaded, nowMs, settings) === 'expired') return 'expired';
   const resident = answers.findBy(loaded.key, (answer) => isSameQuestion(answer, loaded));
   if (resident !== undefined) return loadBeside(answers, resident, loaded);
@@ -179,31 +182,52 @@ function loadBeside(answers: Segments, resident: CachedAnswer, loaded: CachedAns
 /** Groups of idle times: four for each doubling; the last takes all answers that were not used for a month. */
 const GROUPS = 88;
 const GROUPS_A_DOUBLING = 4;
-/** Answers sorted into groups between two pauses. */
+/** Slots sorted into groups between two pauses. */
 const STRIDE = 256;
 /** The largest group that is put in exact order; to sort a larger group would take too long at a time. */
 const SORTED = 512;
 
 /**
- * Returns groups of slots; the answers used last come first. The order is right to a fifth of the idle time, and exact where
- * an exact order costs little. Yields where the caller may pause. Answers that arrive during the pauses may be absent; a slot
- * may be free again, or hold another answer.
+ * Returns slots; the answers used last come first. The order is right to a fifth of the idle time, and exact where an exact
+ * order costs little. Yields where the caller may pause. Answers that arrive during the pauses may be absent; a slot may be free
+ * again, or hold another answer.
  */
-function* byRecency(answers: Segments, nowMs: number): Generator<undefined, readonly (readonly number[])[]> {
-  const groups: number[][] = Array.from({ length: GROUPS }, () => []);
-  let left = STRIDE;
-  for (const slot of answers.slots()) {
-    groups[groupOf(nowMs - answers.usedAtMs(slot))]?.push(slot);
-    if (--left > 0) continue;
-    left = STRIDE;
+function* byRecency(answers: Segments, nowMs: number): Generator<undefined, Int32Array> {
+  const { end } = answers.store;
+  /** For each slot the number of its group, plus one; 0: there was no answer. Arrays of their size from the start: none is copied. */
+  const groups = new Uint8Array(end);
+  const lengths = new Int32Array(GROUPS);
+  let count = 0;
+  for (let slot = 0; slot < end; slot++) {
+    if (slot % STRIDE === STRIDE - 1) yield undefined;
+    if (!answers.isThere(slot)) continue;
+    const group = groupOf(nowMs - answers.store.usedAtMs(slot));
+    groups[slot] = group + 1;
+    lengths[group] = (lengths[group] ?? 0) + 1;
+    count++;
+  }
+  const places = new Int32Array(GROUPS);
+  for (let group = 1; group < GROUPS; group++) {
+    places[group] = (places[group - 1] ?? 0) + (lengths[group - 1] ?? 0);
+  }
+  const slots = new Int32Array(count);
+  for (let slot = 0; slot < end; slot++) {
+    if (slot % STRIDE === STRIDE - 1) yield undefined;
+    const group = (groups[slot] ?? 0) - 1;
+    if (group < 0) continue;
+    const place = places[group] ?? 0;
+    slots[place] = slot;
+    places[group] = place + 1;
+  }
+  for (let group = 0; group < GROUPS; group++) {
+    const length = lengths[group] ?? 0;
+    if (length < 2 || length > SORTED) continue;
+    const place = places[group] ?? 0; // the end of the group
+    const idle = (slot: number) => nowMs - answers.store.usedAtMs(slot);
+    slots.subarray(place - length, place).sort((one, other) => idle(one) - idle(other));
     yield undefined;
   }
-  for (const group of groups) {
-    if (group.length > SORTED) continue;
-    group.sort((one, other) => answers.usedAtMs(other) - answers.usedAtMs(one));
-    yield undefined;
-  }
-  return groups;
+  return slots;
 }
 
 function groupOf(idleMs: number): number {

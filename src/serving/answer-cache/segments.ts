@@ -1,6 +1,7 @@
 /**
  * Keeps answers within a bound of octets, and decides which answer goes first when there is no room. lru-cache keeps the order
- * of each segment, as numbers of slots. This file decides the segment of an answer. It refuses to know time and freshness.
+ * of each segment, as numbers of slots (slot-order.ts). This file decides the segment of an answer. It refuses to know time and
+ * freshness.
  *
  *     unused  stored, and not asked for since: a flood of random names ends here, and pushes out only its own kind
  *     used    asked for at least once since it was first stored; four fifths of the room, its oldest become unused again
@@ -18,6 +19,8 @@ import type { Query } from '../../protocol/wire/query.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import { sizeOf } from './answer-record.ts';
 import { type CachedAnswer, failureParts, isAnswerTo, newAnswer } from './cached-answer.ts';
+import { SlotOrder } from './slot-order.ts';
+import { FLOAT, FLOATS, IN_PAGE, INT, INTS, type SlotPage } from './slot-page.ts';
 import { NO_SLOT, type StoredAnswer, StoredAnswers } from './stored-answers.ts';
 
 const USED_SHARE = 0.8;
@@ -27,32 +30,30 @@ const SETTLED_AT_A_TIME = 8;
 /** A bound shrinks by this much in one step: room for some twenty answers. */
 const OCTETS_PER_STEP = 8 * 1024;
 
+/** Slots that one step of an iteration looks at. */
+const SLOTS_PER_STEP = 256;
+
 /** The slot is free, or holds the earlier answer of another slot. */
 const NOWHERE = 0;
 const UNUSED = 1;
 const USED = 2;
 const LATE = 3;
 
-/** From slot to slot: lru-cache keeps the order, and measures each segment; how much fits depends on all three. */
-type Segment = LRUCache<number, number>;
-
 /** lru-cache writes to the options of `get`, so they cannot be frozen; shared, they cost no object per query. */
 const options: LRUCache.GetOptions<number, number, unknown> = {};
 
 export class Segments {
-  readonly #store: StoredAnswers;
-  readonly #unused = this.#newSegment();
-  readonly #used = this.#newSegment();
-  readonly #late = this.#newSegment();
-  /** The segment of each slot. */
-  #segments = new Uint8Array(0);
+  readonly #store = new StoredAnswers();
+  readonly #uses = { count: 0 };
+  readonly #unused = this.#newOrder(UNUSED);
+  readonly #used = this.#newOrder(USED);
+  readonly #late = this.#newOrder(LATE);
   readonly #isCut: () => boolean;
   #boundOctets: number;
   #entries = 0;
   #evictions = 0;
 
   constructor(boundOctets: number, isCut: () => boolean) {
-    this.#store = new StoredAnswers(boundOctets);
     this.#boundOctets = boundOctets;
     this.#isCut = isCut;
   }
@@ -62,32 +63,34 @@ export class Segments {
   }
 
   get octets(): number {
-    return this.#used.calculatedSize + this.#unused.calculatedSize + this.#late.calculatedSize;
+    return this.#used.octets + this.#unused.octets + this.#late.octets;
   }
 
   get evictions(): number {
     return this.#evictions;
   }
 
-  /** The slots of all answers. The iteration may pause: answers that arrive meanwhile may be missing (see `arrivedSince`). */
-  *slots(): Generator<number, void> {
-    for (let slot = 0; slot < this.#store.end; slot++) if (this.isThere(slot)) yield slot;
+  /** To read from. */
+  get store(): StoredAnswers {
+    return this.#store;
   }
 
-  /** The serial number of the answer that arrived last. */
-  get lastSerial(): number {
-    return this.#store.lastSerial;
-  }
-
-  /** The slots of the answers with a greater serial number. */
-  *arrivedSince(serial: number): Generator<number, void> {
-    for (let slot = 0; slot < this.#store.end; slot++) {
-      if (this.#store.serialOf(slot) > serial && this.isThere(slot)) yield slot;
+  /**
+   * The slots of all answers that are there from the first to the last step. Yields `undefined` where there is nothing to give
+   * but the caller may pause.
+   */
+  *slots(): Generator<number | undefined, void> {
+    const { end } = this.#store;
+    for (let slot = 0, left = SLOTS_PER_STEP; slot < end; slot++) {
+      if (this.isThere(slot)) yield slot;
+      else if (--left > 0) continue;
+      else yield undefined;
+      left = SLOTS_PER_STEP;
     }
   }
 
   isThere(slot: number): boolean {
-    return (this.#segments[slot] ?? NOWHERE) !== NOWHERE;
+    return slot >= 0 && slot < this.#store.end && this.#segmentOf(slot) !== NOWHERE;
   }
 
   /** The answer in a slot that is in use; valid until the next call. */
@@ -95,13 +98,20 @@ export class Segments {
     return this.#store.open(slot);
   }
 
-  usedAtMs(slot: number): number {
-    return this.#store.usedAtMs[slot] ?? 0;
-  }
-
   /** Marks the answer as the last one used. */
   touch(slot: number): void {
-    if (this.isThere(slot)) this.#segmentOf(slot).get(slot, options);
+    if (this.isThere(slot)) this.#touch(slot, this.#store.pageOf(slot));
+  }
+
+  /** As `touch`, for an answer that has just been found. */
+  touchFound({ slot, page }: StoredAnswer): void {
+    this.#touch(slot, page);
+  }
+
+  #touch(slot: number, { ints, floats, orders }: SlotPage): void {
+    const at = slot & IN_PAGE;
+    orders[ints[at * INTS + INT.segment] ?? NOWHERE]?.get(slot, options);
+    floats[at * FLOATS + FLOAT.use] = ++this.#uses.count;
   }
 
   /** Finds the answer to this question under this key; valid until the next call. */
@@ -115,16 +125,17 @@ export class Segments {
   }
 
   isUsed(slot: number): boolean {
-    return this.#segments[slot] === USED;
+    return this.#segmentOf(slot) === USED;
   }
 
   /** The answer was given to a client. */
   noteUse(answer: Pick<CachedAnswer, 'slot' | 'serial'>): void {
     const { slot } = answer;
-    if (this.#segments[slot] === USED || !this.#store.has(answer)) return;
+    if (!this.isThere(slot) || this.#segmentOf(slot) === USED || !this.#store.has(answer)) return;
     // a client that asks twice for each name that it makes up must not push out what cannot be fetched again
-    if (this.#segments[slot] === LATE && this.#isCut()) return;
-    this.#move(slot, USED);
+    if (this.#segmentOf(slot) === LATE && this.#isCut()) return;
+    this.#orderOf(slot).remove(slot);
+    this.#used.add(slot);
     this.#demote();
   }
 
@@ -152,10 +163,10 @@ export class Segments {
   /** Gives an earlier answer of an earlier process to the answer in this slot. Returns whether there was room. */
   addEarlierIfRoom(slot: number, earlier: CachedAnswer): boolean {
     if (this.octets + sizeOf(earlier) > this.#boundOctets) return false;
-    const segment = this.#segmentOf(slot);
-    segment.delete(slot);
+    const order = this.#orderOf(slot);
+    order.remove(slot);
     this.#store.giveEarlier(slot, this.#store.addEarlier(earlier));
-    segment.set(slot, slot);
+    order.add(slot);
     return true;
   }
 
@@ -166,17 +177,14 @@ export class Segments {
   }
 
   clear(): void {
-    for (const segment of [this.#unused, this.#used, this.#late]) segment.clear();
+    for (const order of [this.#unused, this.#used, this.#late]) order.clear();
     this.#store.clear();
-    this.#segments.fill(NOWHERE);
     this.#entries = 0;
   }
 
   /** Moves to a new bound in steps: a smaller bound may evict most of the answers, a few in each step. */
   *resizing(boundOctets: number): Steps<void> {
     const isSmaller = boundOctets < this.#boundOctets;
-    this.#store.makeSlotsFor(boundOctets);
-    yield;
     while (this.#boundOctets > boundOctets) {
       this.#boundOctets = Math.max(boundOctets, this.#boundOctets - OCTETS_PER_STEP);
       this.#demote();
@@ -195,10 +203,13 @@ export class Segments {
     earlier: 'none' | 'before' | 'of before',
   ): StoredAnswer {
     const isNew = before === NO_SLOT;
-    const itsSegment = isNew ? segment : (this.#segments[before] ?? segment);
+    const order = isNew ? this.#orderIn(segment) : this.#orderOf(before);
+    const givenBy = isNew ? 0 : this.#store.givenBy(before);
     const earlierSlot = isNew ? this.#addEarlier(answer) : this.#takeOver(before, earlier);
     const added = this.#store.add(answer, earlierSlot);
-    this.#putIn(added.slot, itsSegment);
+    this.#store.give(added.slot, givenBy);
+    order.add(added.slot);
+    this.#entries++;
     this.#settle();
     this.#makeRoom();
     return added;
@@ -225,58 +236,48 @@ export class Segments {
     return before;
   }
 
-  #putIn(slot: number, segment: number): void {
-    if (slot >= this.#segments.length) {
-      const longer = new Uint8Array(Math.max(1024, 2 * slot));
-      longer.set(this.#segments);
-      this.#segments = longer;
-    }
-    this.#segments[slot] = segment;
-    this.#entries++;
-    this.#segmentOf(slot).set(slot, slot);
+  #takeOut(slot: number): void {
+    this.#orderOf(slot).remove(slot);
+    this.#nowhere(slot);
   }
 
-  #takeOut(slot: number): void {
-    this.#segmentOf(slot).delete(slot);
-    this.#segments[slot] = NOWHERE;
+  #nowhere(slot: number): void {
+    this.#store.pageOf(slot).ints[(slot & IN_PAGE) * INTS + INT.segment] = NOWHERE;
     this.#entries--;
   }
 
-  #newSegment(): Segment {
-    return new LRUCache<number, number>({
-      maxSize: Number.MAX_SAFE_INTEGER,
-      sizeCalculation: (slot) => this.#store.sizeOf(slot),
-    });
+  #newOrder(segment: number): SlotOrder {
+    return new SlotOrder(segment, this.#uses, (slot) => this.#store.pageOf(slot));
   }
 
-  #segmentOf(slot: number): Segment {
-    const segment = this.#segments[slot];
+  #segmentOf(slot: number): number {
+    return this.#store.pageOf(slot).ints[(slot & IN_PAGE) * INTS + INT.segment] ?? NOWHERE;
+  }
+
+  #orderOf(slot: number): SlotOrder {
+    return this.#orderIn(this.#segmentOf(slot));
+  }
+
+  #orderIn(segment: number): SlotOrder {
     return segment === UNUSED ? this.#unused : segment === USED ? this.#used : this.#late;
   }
 
-  #move(slot: number, segment: number): void {
-    this.#segmentOf(slot).delete(slot);
-    this.#segments[slot] = segment;
-    this.#segmentOf(slot).set(slot, slot);
-  }
-
   #demote(): void {
-    while (this.#used.calculatedSize > this.#boundOctets * USED_SHARE) {
+    while (this.#used.octets > this.#boundOctets * USED_SHARE) {
       if (!this.#oldestToUnused(this.#used)) return;
     }
   }
 
   /** Whether there was an answer in the segment. */
-  #oldestToUnused(segment: Segment): boolean {
-    const oldest = segment.pop();
+  #oldestToUnused(order: SlotOrder): boolean {
+    const oldest = order.pop();
     if (oldest === undefined) return false;
-    this.#segments[oldest] = UNUSED;
-    this.#unused.set(oldest, oldest);
+    this.#unused.add(oldest);
     return true;
   }
 
   #settle(): void {
-    if (this.#late.size === 0 || this.#isCut()) return;
+    if (this.#late.octets === 0 || this.#isCut()) return;
     for (let left = SETTLED_AT_A_TIME; left > 0; left--) {
       if (!this.#oldestToUnused(this.#late)) return;
     }
@@ -284,15 +285,14 @@ export class Segments {
 
   #makeRoom(): void {
     while (this.octets > this.#boundOctets) {
-      const isLateFull = this.#late.calculatedSize > this.#boundOctets * LATE_SHARE;
+      const isLateFull = this.#late.octets > this.#boundOctets * LATE_SHARE;
       const victim =
         (isLateFull ? this.#late.pop() : undefined) ??
         this.#unused.pop() ??
         this.#used.pop() ??
         this.#late.pop();
       if (victim === undefined) return;
-      this.#segments[victim] = NOWHERE;
-      this.#entries--;
+      this.#nowhere(victim);
       this.#evictions++;
       this.#store.remove(victim);
     }

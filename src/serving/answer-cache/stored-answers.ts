@@ -1,32 +1,37 @@
 /**
- * All answers of the cache: each is a number (its slot), a record in the slabs, and its times in typed arrays. No answer is an
- * object, so that V8's heap does not grow with what the cache keeps and evicts. It refuses to know which answer goes first, and
- * for how long an answer is good.
+ * All answers of the cache: each is a number (its slot), a record in the slabs, and its times in a page of typed arrays. No
+ * answer is an object, so that V8's heap does not grow with what the cache keeps and evicts. It refuses to know which answer
+ * goes first, and for how long an answer is good.
  *
  *     key -> heads -> slot -> chain to the next slot with the same head
  *                      `-> times, counters, the slot of the earlier answer, the first chunk of its record
+ *
+ * Nothing here is ever copied to a larger place: more answers take more pages. The index has one chain for each slot that was
+ * ever used; with each new slot one chain is split into two (linear hashing: Litwin, "Linear hashing: a new tool for file and
+ * table addressing", 1980). So no answer waits until an index of a million answers is made again.
  */
 import { AliasNote } from '../../protocol/wire/alias-chain.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
-import { atOnce, type Steps } from '../../runtime/slices.ts';
+import type { Steps } from '../../runtime/slices.ts';
 import { AnswerRecord, sizeOf } from './answer-record.ts';
 import { type AnswerKind, type CachedAnswer, hasSameQuestion } from './cached-answer.ts';
 import { Slabs } from './slabs.ts';
+import { FLOAT, FLOATS, IN_PAGE, INT, INTS, PAGE_LOG2, SlotPage } from './slot-page.ts';
 
 export const NO_SLOT = -1;
 
-const FEWEST_SLOTS = 64;
-/** As many as a bound of 16 GiB needs. The system gives memory only to slots that were used. */
-const MOST_SLOTS = 2 ** 26;
-/** The smallest answer is larger than this. */
-const OCTETS_PER_SLOT = 256;
+const MOST_HITS = 0x7fff_ffff;
+const GOLDEN = 0x9e3779b1; // 2^32 by the golden ratio: an odd factor that spreads keys
+/** Free slots that one step looks at. */
+const FREE_SLOTS_PER_STEP = 256;
 /** A note is an object. When there are more, all go: an answer without its note costs one more search. */
 const MOST_NOTES = 2 ** 14;
 
 /** An answer in the store. Its counters are those of the store, and stay there. */
 export class StoredAnswer implements CachedAnswer {
   readonly #store: StoredAnswers;
+  page: SlotPage;
   slot = NO_SLOT;
   serial = 0;
   key = 0;
@@ -39,8 +44,9 @@ export class StoredAnswer implements CachedAnswer {
   storedAtMs = 0;
   lifetimeMs = 0;
 
-  constructor(store: StoredAnswers, octets: Uint8Array, index: ResponseIndex) {
+  constructor(store: StoredAnswers, page: SlotPage, octets: Uint8Array, index: ResponseIndex) {
     this.#store = store;
+    this.page = page;
     this.octets = octets;
     this.index = index;
   }
@@ -50,35 +56,44 @@ export class StoredAnswer implements CachedAnswer {
   }
 
   get hits(): number {
-    return this.#store.hits[this.slot] ?? 0;
+    return this.page.ints[(this.slot & IN_PAGE) * INTS + INT.hits] ?? 0;
   }
 
   set hits(count: number) {
-    if (this.#store.has(this)) this.#store.hits[this.slot] = Math.min(count, 0xffff_ffff);
+    const { floats, ints } = this.page;
+    if (floats[this.#float + FLOAT.serial] !== this.serial) return;
+    ints[(this.slot & IN_PAGE) * INTS + INT.hits] = Math.min(count, MOST_HITS);
   }
 
   get usedAtMs(): number {
-    return this.#store.usedAtMs[this.slot] ?? 0;
+    return this.page.floats[this.#float + FLOAT.usedAtMs] ?? 0;
   }
 
   set usedAtMs(atMs: number) {
-    if (this.#store.has(this)) this.#store.usedAtMs[this.slot] = atMs;
+    const { floats } = this.page;
+    if (floats[this.#float + FLOAT.serial] === this.serial) floats[this.#float + FLOAT.usedAtMs] = atMs;
   }
 
   get nextRecheckMs(): number {
-    return this.#store.nextRecheckMs[this.slot] ?? 0;
+    return this.page.floats[this.#float + FLOAT.nextRecheckMs] ?? 0;
   }
 
   set nextRecheckMs(atMs: number) {
-    if (this.#store.has(this)) this.#store.nextRecheckMs[this.slot] = atMs;
+    const { floats } = this.page;
+    if (floats[this.#float + FLOAT.serial] === this.serial) floats[this.#float + FLOAT.nextRecheckMs] = atMs;
   }
 
   get nextPrefetchMs(): number {
-    return this.#store.nextPrefetchMs[this.slot] ?? 0;
+    return this.page.floats[this.#float + FLOAT.nextPrefetchMs] ?? 0;
   }
 
   set nextPrefetchMs(atMs: number) {
-    if (this.#store.has(this)) this.#store.nextPrefetchMs[this.slot] = atMs;
+    const { floats } = this.page;
+    if (floats[this.#float + FLOAT.serial] === this.serial) floats[this.#float + FLOAT.nextPrefetchMs] = atMs;
+  }
+
+  get #float(): number {
+    return (this.slot & IN_PAGE) * FLOATS;
   }
 
   /** The same answer, for longer than the next call of the store. */
@@ -87,79 +102,67 @@ export class StoredAnswer implements CachedAnswer {
   }
 }
 
-interface SlabsBefore {
-  readonly slabs: Slabs;
-  readonly isThere: Uint8Array;
-}
-
 export class StoredAnswers {
   #slabs = new Slabs();
-  /** While answers move to new slabs: the old slabs, and the slots that are still there. */
-  #before: SlabsBefore | undefined;
+  /** While answers move to new slabs: the old slabs, which still have the answers from the slot `#packedTo` on. */
+  #before: Slabs | undefined;
+  #packedTo = 0;
+  #pages = [new SlotPage()];
   readonly #record = new AnswerRecord();
   /** The answer that was opened last: one object for all. */
-  readonly #opened = new StoredAnswer(this, this.#record.octets, this.#record.index);
+  readonly #opened = new StoredAnswer(this, this.pageOf(0), this.#record.octets, this.#record.index);
   /** Notes of answers with aliases that were opened. */
   readonly #notes = new Map<number, AliasNote>();
-  #capacity = 0;
-  #shift = 0;
-  /** The first slot of each chain, plus one. */
-  #heads = new Int32Array(0);
-  /** The next slot of the chain, plus one; for a free slot the next free one, plus one. */
-  #chain = new Int32Array(0);
-  #keys = new Int32Array(0);
-  /** The first chunk of the record. */
-  #chunks = new Int32Array(0);
-  /** Octets against the bound, those of the earlier answer included; 0: the slot is free. */
-  #sizes = new Int32Array(0);
-  /** The slot of the earlier answer, plus one. */
-  #earlier = new Int32Array(0);
-  #serials = new Float64Array(0);
-  #storedAtMs = new Float64Array(0);
-  #lifetimeMs = new Float64Array(0);
-  usedAtMs = new Float64Array(0);
-  nextRecheckMs = new Float64Array(0);
-  nextPrefetchMs = new Float64Array(0);
-  hits = new Uint32Array(0);
+  /** The number of chains in the index. */
+  #chains = 1;
+  /** Bits of the hash by which a chain is found: all ones, at least `#chains - 1`. */
+  #chainMask = 0;
   /** The first free slot, plus one. */
   #free = 0;
   /** Slots from here on were never used. */
   #fresh = 0;
   #lastSerial = 0;
-
-  constructor(boundOctets: number) {
-    this.makeSlotsFor(boundOctets);
-  }
-
-  /**
-   * Makes a slot for every answer that the bound can hold. To double the slots of a million answers while queries arrive would
-   * take 100 ms.
-   */
-  makeSlotsFor(boundOctets: number): void {
-    const slots = Math.min(Math.max(FEWEST_SLOTS, boundOctets / OCTETS_PER_SLOT), MOST_SLOTS);
-    if (slots > this.#capacity) this.#grow(slots);
-  }
+  #iterations = 0;
 
   /** Slots from 0 to before this one may be in use. */
   get end(): number {
     return this.#fresh;
   }
 
-  /** Every later answer has a greater serial number. */
-  get lastSerial(): number {
-    return this.#lastSerial;
-  }
-
-  serialOf(slot: number): number {
-    return this.#serials[slot] ?? 0;
+  /** The page of a slot below `end`. */
+  pageOf(slot: number): SlotPage {
+    const page = this.#pages[slot >>> PAGE_LOG2];
+    if (page === undefined) throw noPage(slot, this.#pages.length);
+    return page;
   }
 
   sizeOf(slot: number): number {
-    return this.#sizes[slot] ?? 0;
+    return this.#int(slot, INT.size);
+  }
+
+  /** When the answer was used last; 0 for a slot that is not there any more. */
+  usedAtMs(slot: number): number {
+    if (slot >= this.#fresh) return 0;
+    return this.pageOf(slot).floats[(slot & IN_PAGE) * FLOATS + FLOAT.usedAtMs] ?? 0;
+  }
+
+  /** The number of a new iteration, for `give`. */
+  newIteration(): number {
+    return ++this.#iterations;
+  }
+
+  /** The iteration that gave the answer in this slot last, or the answer before it to the same question. */
+  givenBy(slot: number): number {
+    return this.#int(slot, INT.givenBy);
+  }
+
+  give(slot: number, iteration: number): void {
+    this.#setInt(slot, INT.givenBy, iteration);
   }
 
   has({ slot, serial }: Pick<CachedAnswer, 'slot' | 'serial'>): boolean {
-    return slot !== NO_SLOT && this.#serials[slot] === serial;
+    if (slot < 0 || slot >= this.#fresh) return false;
+    return this.pageOf(slot).floats[(slot & IN_PAGE) * FLOATS + FLOAT.serial] === serial;
   }
 
   /** Finds the answer under this key to the query's question, and opens it. The object is valid until the next call. */
@@ -182,17 +185,19 @@ export class StoredAnswers {
 
   /** The answer in this slot, which must be in use. The object is valid until the next call. */
   open(slot: number): StoredAnswer {
-    this.#slabsOf(slot).read(this.#chunks[slot] ?? 0, this.#record.words);
+    const page = this.pageOf(slot);
+    this.#slabsOf(slot).read(page.ints[(slot & IN_PAGE) * INTS + INT.chunk] ?? 0, this.#record.words);
     this.#record.readFacts();
-    return this.#describe(this.#opened, slot, this.#record);
+    return this.#describe(this.#opened, page, slot, this.#record);
   }
 
   /** As `open`, with an object and octets of its own; `undefined` for a free slot. */
   hold(slot: number): StoredAnswer | undefined {
-    if (this.sizeOf(slot) === 0) return undefined;
+    if (slot >= this.#fresh || this.sizeOf(slot) === 0) return undefined;
     this.open(slot);
     const parts = this.#record.copy();
-    return this.#describe(new StoredAnswer(this, parts.octets, parts.index), slot, parts);
+    const page = this.pageOf(slot);
+    return this.#describe(new StoredAnswer(this, page, parts.octets, parts.index), page, slot, parts);
   }
 
   earlierOf(answer: StoredAnswer): CachedAnswer | undefined {
@@ -205,18 +210,16 @@ export class StoredAnswers {
   }
 
   earlierSlot(slot: number): number {
-    return (this.#earlier[slot] ?? 0) - 1;
+    return this.#int(slot, INT.earlier) - 1;
   }
 
   /** Puts an answer into the store, and opens it. `earlierSlot`: a slot outside the index, which from now on belongs to this answer. */
   add(answer: CachedAnswer, earlierSlot: number): StoredAnswer {
     const slot = this.#write(answer);
     if (earlierSlot !== NO_SLOT) this.giveEarlier(slot, earlierSlot);
-    const place = this.#placeOf(answer.key);
-    this.#chain[slot] = this.#heads[place] ?? 0;
-    this.#heads[place] = slot + 1;
+    this.#chainIn(slot, answer.key);
     this.#record.readFacts();
-    return this.#describe(this.#opened, slot, this.#record);
+    return this.#describe(this.#opened, this.pageOf(slot), slot, this.#record);
   }
 
   /** Puts an answer into the store that is not found: it is the earlier answer of the answer that is added next. */
@@ -226,28 +229,28 @@ export class StoredAnswers {
 
   /** Makes the answer in a slot outside the index the earlier answer of `slot`, which has none. */
   giveEarlier(slot: number, earlierSlot: number): void {
-    this.#earlier[slot] = earlierSlot + 1;
-    this.#sizes[slot] = this.sizeOf(slot) + this.sizeOf(earlierSlot);
+    this.#setInt(slot, INT.earlier, earlierSlot + 1);
+    this.#setInt(slot, INT.size, this.sizeOf(slot) + this.sizeOf(earlierSlot));
   }
 
   /** Takes the answer out of the index; its slot stays, for `add` to take it as the earlier answer. */
   detach(slot: number): void {
-    const place = this.#placeOf(this.#keys[slot] ?? 0);
-    const next = this.#chain[slot] ?? 0;
-    if (this.#heads[place] === slot + 1) {
-      this.#heads[place] = next;
+    const chain = this.#chainOf(this.#int(slot, INT.key));
+    let before = this.#headOf(chain);
+    if (before === slot) {
+      this.#setHead(chain, this.#int(slot, INT.next));
       return;
     }
-    let before = (this.#heads[place] ?? 0) - 1;
-    while (before >= 0 && this.#chain[before] !== slot + 1) before = (this.#chain[before] ?? 0) - 1;
-    if (before >= 0) this.#chain[before] = next;
+    while (before >= 0 && this.#int(before, INT.next) !== slot + 1) before = this.#int(before, INT.next) - 1;
+    if (before >= 0) this.#setInt(before, INT.next, this.#int(slot, INT.next));
   }
 
   /** Lets go of the earlier answer, and returns its slot. */
   takeEarlier(slot: number): number {
     const earlier = this.earlierSlot(slot);
-    this.#earlier[slot] = 0;
-    if (earlier !== NO_SLOT) this.#sizes[slot] = this.sizeOf(slot) - this.sizeOf(earlier);
+    if (earlier === NO_SLOT) return NO_SLOT;
+    this.#setInt(slot, INT.earlier, 0);
+    this.#setInt(slot, INT.size, this.sizeOf(slot) - this.sizeOf(earlier));
     return earlier;
   }
 
@@ -260,12 +263,11 @@ export class StoredAnswers {
   drop(slot: number): void {
     const earlier = this.takeEarlier(slot);
     if (earlier !== NO_SLOT) this.drop(earlier);
-    this.#slabsOf(slot).remove(this.#chunks[slot] ?? 0);
-    if (this.#before !== undefined) this.#before.isThere[slot] = 0;
+    this.#slabsOf(slot).remove(this.#int(slot, INT.chunk));
     if (this.#notes.size > 0) this.#notes.delete(slot);
-    this.#sizes[slot] = 0;
-    this.#serials[slot] = 0;
-    this.#chain[slot] = this.#free;
+    this.#setInt(slot, INT.size, 0);
+    this.#setInt(slot, INT.next, this.#free);
+    this.pageOf(slot).floats[(slot & IN_PAGE) * FLOATS + FLOAT.serial] = 0;
     this.#free = slot + 1;
   }
 
@@ -273,68 +275,84 @@ export class StoredAnswers {
   clear(): void {
     this.#slabs = new Slabs();
     this.#before = undefined;
+    this.#pages = [new SlotPage()];
     this.#notes.clear();
-    this.#heads.fill(0);
-    this.#sizes.fill(0, 0, this.#fresh);
-    this.#serials.fill(0, 0, this.#fresh);
+    this.#chains = 1;
+    this.#chainMask = 0;
     this.#free = 0;
     this.#fresh = 0;
   }
 
-  /** Moves all answers into as few slabs as they need, a few answers in each step. Call it after a smaller bound. */
+  /** Moves all answers into as few slabs as they need, an answer in each step. Call it after a smaller bound. */
   *packing(): Steps<void> {
-    if (this.#before !== undefined) atOnce(this.#moving(this.#before)); // the packing of an earlier bound was left unfinished
-    const isThere = new Uint8Array(this.#fresh);
-    for (let slot = 0; slot < isThere.length; slot++) isThere[slot] = this.sizeOf(slot) === 0 ? 0 : 1;
-    this.#before = { slabs: this.#slabs, isThere };
+    yield* this.#moving(); // the packing of an earlier bound may be unfinished
+    this.#before = this.#slabs;
+    this.#packedTo = 0;
     this.#slabs = new Slabs();
-    yield* this.#moving(this.#before);
+    yield* this.#moving();
   }
 
-  *#moving(before: SlabsBefore): Steps<void> {
-    for (let slot = 0; slot < before.isThere.length && this.#before === before; slot++) {
-      if (before.isThere[slot] === 0) continue;
-      this.open(slot);
-      this.#chunks[slot] = this.#slabs.put(this.#record.words, this.#record.octetsUsed);
-      before.isThere[slot] = 0;
+  *#moving(): Steps<void> {
+    const before = this.#before;
+    if (before === undefined) return;
+    for (let left = FREE_SLOTS_PER_STEP; this.#before === before && this.#packedTo < this.#fresh; ) {
+      const slot = this.#packedTo;
+      if (this.sizeOf(slot) > 0) {
+        this.open(slot);
+        const chunk = this.#slabs.put(this.#record.words, this.#record.octetsUsed);
+        this.#setInt(slot, INT.chunk, chunk);
+        left = 0;
+      }
+      this.#packedTo++;
+      if (left-- > 0) continue;
+      left = FREE_SLOTS_PER_STEP;
       yield;
     }
     if (this.#before === before) this.#before = undefined;
   }
 
+  /** The slabs of the record in a slot; a slot that has not moved yet gets a new answer in the old slabs, and moves with it. */
   #slabsOf(slot: number): Slabs {
-    return this.#before !== undefined && this.#before.isThere[slot] === 1 ? this.#before.slabs : this.#slabs;
+    return this.#before !== undefined && slot >= this.#packedTo ? this.#before : this.#slabs;
   }
 
   #write(answer: CachedAnswer): number {
     const slot = this.#takeSlot();
-    this.#chunks[slot] = this.#slabs.put(this.#record.words, this.#record.write(answer));
-    this.#keys[slot] = answer.key;
-    this.#sizes[slot] = sizeOf({ index: answer.index, earlier: undefined });
-    this.#earlier[slot] = 0;
-    this.#serials[slot] = ++this.#lastSerial;
-    this.#storedAtMs[slot] = answer.storedAtMs;
-    this.#lifetimeMs[slot] = answer.lifetimeMs;
-    this.usedAtMs[slot] = answer.usedAtMs;
-    this.nextRecheckMs[slot] = answer.nextRecheckMs;
-    this.nextPrefetchMs[slot] = answer.nextPrefetchMs;
-    this.hits[slot] = Math.min(answer.hits, 0xffff_ffff);
+    const { ints, floats } = this.pageOf(slot);
+    const int = (slot & IN_PAGE) * INTS;
+    ints[int + INT.key] = answer.key;
+    ints[int + INT.chunk] = this.#slabsOf(slot).put(this.#record.words, this.#record.write(answer));
+    ints[int + INT.size] = sizeOf({ index: answer.index, earlier: undefined });
+    ints[int + INT.earlier] = 0;
+    ints[int + INT.givenBy] = 0;
+    ints[int + INT.hits] = Math.min(answer.hits, MOST_HITS);
+    const float = (slot & IN_PAGE) * FLOATS;
+    floats[float + FLOAT.serial] = ++this.#lastSerial;
+    floats[float + FLOAT.storedAtMs] = answer.storedAtMs;
+    floats[float + FLOAT.lifetimeMs] = answer.lifetimeMs;
+    floats[float + FLOAT.usedAtMs] = answer.usedAtMs;
+    floats[float + FLOAT.nextRecheckMs] = answer.nextRecheckMs;
+    floats[float + FLOAT.nextPrefetchMs] = answer.nextPrefetchMs;
     return slot;
   }
 
   #describe(
     answer: StoredAnswer,
+    page: SlotPage,
     slot: number,
     parts: Pick<CachedAnswer, 'kind' | 'dnssecOk' | 'checkingDisabled'>,
   ) {
+    const { floats } = page;
+    const float = (slot & IN_PAGE) * FLOATS;
+    answer.page = page;
     answer.slot = slot;
-    answer.serial = this.#serials[slot] ?? 0;
-    answer.key = this.#keys[slot] ?? 0;
+    answer.serial = floats[float + FLOAT.serial] ?? 0;
+    answer.storedAtMs = floats[float + FLOAT.storedAtMs] ?? 0;
+    answer.lifetimeMs = floats[float + FLOAT.lifetimeMs] ?? 0;
+    answer.key = page.ints[(slot & IN_PAGE) * INTS + INT.key] ?? 0;
     answer.kind = parts.kind;
     answer.dnssecOk = parts.dnssecOk;
     answer.checkingDisabled = parts.checkingDisabled;
-    answer.storedAtMs = this.#storedAtMs[slot] ?? 0;
-    answer.lifetimeMs = this.#lifetimeMs[slot] ?? 0;
     if (answer === this.#opened)
       this.#record.index.aliases = this.#record.hasAliases ? this.#note(slot) : undefined;
     return answer;
@@ -351,73 +369,76 @@ export class StoredAnswers {
 
   /** The first slot with this key; below 0: there is none. */
   #firstOf(key: number): number {
-    const slot = (this.#heads[this.#placeOf(key)] ?? 0) - 1;
-    return slot < 0 || this.#keys[slot] === key ? slot : this.#nextOf(slot, key);
+    const slot = this.#headOf(this.#chainOf(key));
+    return slot < 0 || this.#int(slot, INT.key) === key ? slot : this.#nextOf(slot, key);
   }
 
   /** The next slot with this key after `slot` in its chain; below 0: there is none. */
   #nextOf(slot: number, key: number): number {
-    let next = (this.#chain[slot] ?? 0) - 1;
-    while (next >= 0 && this.#keys[next] !== key) next = (this.#chain[next] ?? 0) - 1;
+    let next = this.#int(slot, INT.next) - 1;
+    while (next >= 0 && this.#int(next, INT.key) !== key) next = this.#int(next, INT.next) - 1;
     return next;
   }
 
-  #placeOf(key: number): number {
-    return Math.imul(key, 0x9e3779b1) >>> this.#shift;
+  /** The first slot of a chain; below 0: there is none. */
+  #headOf(chain: number): number {
+    return (this.pageOf(chain).heads[chain & IN_PAGE] ?? 0) - 1;
+  }
+
+  /** `next`: the first slot of the chain from now on, plus one. */
+  #setHead(chain: number, next: number): void {
+    this.pageOf(chain).heads[chain & IN_PAGE] = next;
+  }
+
+  #chainOf(key: number): number {
+    const mixed = Math.imul(key, GOLDEN);
+    // its low bits depend on all bits of the key
+    const chain = (mixed ^ (mixed >>> 16)) & this.#chainMask;
+    // a chain that does not exist yet is still part of the chain that will be split into both
+    return chain < this.#chains ? chain : chain & (this.#chainMask >>> 1);
+  }
+
+  #chainIn(slot: number, key: number): void {
+    const chain = this.#chainOf(key);
+    this.#setInt(slot, INT.next, this.#headOf(chain) + 1);
+    this.#setHead(chain, slot + 1);
+  }
+
+  #int(slot: number, place: number): number {
+    return this.pageOf(slot).ints[(slot & IN_PAGE) * INTS + place] ?? 0;
+  }
+
+  #setInt(slot: number, place: number, value: number): void {
+    this.pageOf(slot).ints[(slot & IN_PAGE) * INTS + place] = value;
   }
 
   #takeSlot(): number {
     if (this.#free !== 0) {
       const slot = this.#free - 1;
-      this.#free = this.#chain[slot] ?? 0;
+      this.#free = this.#int(slot, INT.next);
       return slot;
     }
-    if (this.#fresh === this.#capacity) this.#grow(2 * this.#capacity);
-    return this.#fresh++;
+    const slot = this.#fresh++;
+    if (slot >>> PAGE_LOG2 === this.#pages.length) this.#pages.push(new SlotPage());
+    if (slot > 0) this.#splitChain(slot);
+    return slot;
   }
 
-  #grow(slots: number): void {
-    const bits = Math.ceil(Math.log2(slots));
-    this.#capacity = 2 ** bits;
-    this.#shift = 32 - bits;
-    const ints = (before: Int32Array) => {
-      const after = new Int32Array(this.#capacity);
-      after.set(before);
-      return after;
-    };
-    const floats = (before: Float64Array) => {
-      const after = new Float64Array(this.#capacity);
-      after.set(before);
-      return after;
-    };
-    this.#chain = ints(this.#chain);
-    this.#keys = ints(this.#keys);
-    this.#chunks = ints(this.#chunks);
-    this.#sizes = ints(this.#sizes);
-    this.#earlier = ints(this.#earlier);
-    this.#serials = floats(this.#serials);
-    this.#storedAtMs = floats(this.#storedAtMs);
-    this.#lifetimeMs = floats(this.#lifetimeMs);
-    this.usedAtMs = floats(this.usedAtMs);
-    this.nextRecheckMs = floats(this.nextRecheckMs);
-    this.nextPrefetchMs = floats(this.nextPrefetchMs);
-    const { hits } = this;
-    this.hits = new Uint32Array(this.#capacity);
-    this.hits.set(hits);
-    this.#rehash();
-  }
-
-  #rehash(): void {
-    const before = this.#heads;
-    this.#heads = new Int32Array(this.#capacity);
-    for (const head of before) {
-      for (let slot = head - 1; slot >= 0; ) {
-        const next = (this.#chain[slot] ?? 0) - 1;
-        const place = this.#placeOf(this.#keys[slot] ?? 0);
-        this.#chain[slot] = this.#heads[place] ?? 0;
-        this.#heads[place] = slot + 1;
-        slot = next;
-      }
+  /** Adds this chain to the index: it takes its part of the chain that has had its answers until now. */
+  #splitChain(added: number): void {
+    if (added > this.#chainMask) this.#chainMask = 2 * this.#chainMask + 1;
+    this.#chains = added + 1;
+    const split = added & (this.#chainMask >>> 1);
+    let slot = this.#headOf(split);
+    this.#setHead(split, 0);
+    while (slot >= 0) {
+      const next = this.#int(slot, INT.next) - 1;
+      this.#chainIn(slot, this.#int(slot, INT.key));
+      slot = next;
     }
   }
+}
+
+function noPage(slot: number, pages: number): Error {
+  return new Error(`no slot ${slot} in ${pages} pages`);
 }

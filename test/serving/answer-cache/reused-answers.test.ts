@@ -58,6 +58,8 @@ class Beside {
   /** Work that takes many steps; other steps come between. */
   readonly working: Generator<void>[] = [];
   nowMs = 0;
+  /** Which names are being forgotten. */
+  readonly flushing: ((name: string) => boolean)[] = [];
 
   take(each: Step): void {
     this.nowMs += each.passedMs;
@@ -126,6 +128,11 @@ class Beside {
     const before = cache.withoutTrace().find(query, nowMs)?.serial ? this.known.get(key) : undefined;
     const good = before?.kind === 'nxdomain' ? before.earlier : before;
     const kept = cache.store(query, octets, indexed(octets), nowMs);
+    if (this.flushing.some((isWanted) => isWanted(name))) {
+      if (kept !== undefined) throw new Error(`stored while answers about ${name} are forgotten`);
+      this.known.delete(key);
+      return;
+    }
     if (kept === undefined) throw new Error(`not stored: ${what}`);
     const known: Known = {
       octets: Buffer.from(kept.octets.subarray(0, kept.index.end)),
@@ -183,7 +190,9 @@ class Beside {
 
   *#flush(rest: number): Generator<void> {
     const isWanted = (name: string) => Number(name.slice(1, name.indexOf('.'))) % 7 === rest;
+    this.flushing.push(isWanted);
     yield* this.cache.flushing(isWanted);
+    this.flushing.splice(this.flushing.indexOf(isWanted), 1);
     for (const key of this.known.keys()) if (isWanted(key)) this.known.delete(key);
   }
 

@@ -103,23 +103,8 @@ t.test('a smaller bound moves what stays into fewer slabs, while answers come an
   t.ok(check(1));
 });
 
-t.test(
-  'slots for all answers of a bound are made with the bound, and none while answers arrive',
-  async (t) => {
-    const store = new StoredAnswers(1024 * 1024 * 1024);
-    const smallest = 272; // octets against the bound
-    t.ok(store.usedAtMs.length >= (1024 * 1024 * 1024) / smallest);
-    const small = new StoredAnswers(1024 * 1024);
-    small.makeSlotsFor(64 * 1024 * 1024);
-    const { length } = small.usedAtMs;
-    t.ok(length >= (64 * 1024 * 1024) / smallest);
-    small.makeSlotsFor(1024);
-    t.equal(small.usedAtMs.length, length, 'a smaller bound keeps them');
-  },
-);
-
 t.test('a removed answer gives back its own slot and that of its earlier answer', async (t) => {
-  const store = new StoredAnswers(1024 * 1024);
+  const store = new StoredAnswers();
   const query = asked('www.example');
   const answer = (octets: Uint8Array, kind: 'positive' | 'nxdomain') =>
     newAnswer(
