@@ -17,7 +17,7 @@ export const DAEMON_MESSAGES = messages({
       setAsideTo: 'its new path',
       setAsideFailed: 'why it stays where it is',
     },
-    fix: 'check the disk. The previous generation is served; the file is kept beside it for an inspection',
+    fix: 'check the disk, and who owns the file. The previous generation is served; the file is kept beside it: once it can be read, give it its name back while the server is stopped',
   },
   stateTaken: {
     level: 'error',

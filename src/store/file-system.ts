@@ -1,5 +1,7 @@
 /** Offers the disk as an argument: the operations that the store needs, and the one error of the store. */
-import { link, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
 
 /** An open file. Writes, and reads without a position, continue where the last one ended. */
 export interface OpenFile {
@@ -32,13 +34,34 @@ export interface FileSystem {
 }
 
 export const systemFiles: FileSystem = {
-  open: (path, flags, mode) => open(path, flags, mode),
+  open: openFile,
   link: (existing, path) => link(existing, path),
   rename: (from, to) => rename(from, to),
   unlink: (path) => unlink(path),
   readdir: (directory) => readdir(directory),
   mkdir: (directory, options) => mkdir(directory, options),
 };
+
+/**
+ * A new file belongs to the owner of its directory: root may start the server by hand, and the service has to read the state that
+ * this server leaves.
+ */
+async function openFile(path: string, flags: number, mode?: number): Promise<FileHandle> {
+  const file = await open(path, flags, mode);
+  const isNew = (flags & constants.O_EXCL) !== 0;
+  if (isNew && process.getuid?.() === 0) await handOver(file, dirname(path));
+  return file;
+}
+
+/** Without the right to do so, such as in a container, the file stays root's. */
+async function handOver(file: FileHandle, directory: string): Promise<void> {
+  try {
+    const { uid, gid } = await stat(directory);
+    if (uid !== 0) await file.chown(uid, gid);
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+  }
+}
 
 /** An action on a file of the state directory that failed. */
 export class StoreError extends Error {

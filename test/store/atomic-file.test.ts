@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  chownSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -207,3 +208,24 @@ t.test('a directory without write permission: EACCES, except for root', async (t
   t.equal((await failure(replace(systemFiles, directory, 'new'))).code, 'EACCES');
   chmodSync(directory, 0o750);
 });
+
+t.test(
+  'what root writes in the directory of another user belongs to that user',
+  { skip: process.getuid?.() !== 0 && 'needs root' },
+  async (t) => {
+    const [nobody, nogroup] = [65_534, 65_533];
+    const directory = t.testdir({ 'f.json': 'old' });
+    chownSync(directory, nobody, nogroup);
+    await replace(systemFiles, directory, 'new');
+    const { uid, gid } = statSync(join(directory, 'f.json'));
+    t.strictSame([uid, gid], [nobody, nogroup]);
+    t.equal(
+      statSync(join(directory, 'f.previous.json')).uid,
+      0,
+      'a file that was there before keeps its owner',
+    );
+    chownSync(directory, 0, nogroup);
+    await replace(systemFiles, directory, 'newer');
+    t.equal(statSync(join(directory, 'f.json')).uid, 0);
+  },
+);
