@@ -1,6 +1,5 @@
-import { typeFromText } from '../../src/protocol/words/codes.ts';
+import { type ResourceRecord, typeFromText } from '../../src/protocol/words/codes.ts';
 import { nameToWire } from '../../src/protocol/words/name.ts';
-import type { ResourceRecord } from '../../src/protocol/words/resource-record.ts';
 
 /** `rr('name 60 A 10.0.0.1')`: one record of our own from zone-file text. */
 export function rr(text: string): ResourceRecord {

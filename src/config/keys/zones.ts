@@ -3,8 +3,8 @@
  * records, for `records` and `whileDisconnected` alike.
  */
 
+import type { ResourceRecord } from '../../protocol/words/codes.ts';
 import { isAtOrUnder } from '../../protocol/words/name.ts';
-import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { recordFault, recordFaults, TYPES_TO_USE } from '../../protocol/words/zone-rules.ts';
 import {
   alternative,

@@ -3,9 +3,8 @@
  * the server copies these octets after the client's own question.
  */
 import { Packet } from 'dns2';
-import { CLASS, RCODE, TYPE } from '../words/codes.ts';
+import { CLASS, RCODE, type ResourceRecord, TYPE } from '../words/codes.ts';
 import { nameToWire } from '../words/name.ts';
-import type { ResourceRecord } from '../words/resource-record.ts';
 import { HEADER_OCTETS, putUint32, uint16At } from './header.ts';
 import type { LocalAnswer } from './reply.ts';
 import { indexResponse } from './response.ts';

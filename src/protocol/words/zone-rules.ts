@@ -4,8 +4,8 @@
  * and path. Local zones serve no list that breaks a rule. How a record is written is not known here.
  */
 import { isIPv4, isIPv6 } from 'node:net';
+import { MAX_RECORD_SET_OCTETS, mostOctetsOf, type ResourceRecord } from './codes.ts';
 import { isAtOrUnder, parentName } from './name.ts';
-import { MAX_RECORD_SET_OCTETS, mostOctetsOf, type ResourceRecord } from './resource-record.ts';
 
 /** A fault with its fix, in words for the operator. */
 export interface RecordFault {

@@ -21,8 +21,7 @@ import {
   isNameSource,
   traitsOf,
 } from '../../records/sources.ts';
-import type { Claims } from './corroboration.ts';
-import type { NameEvidence, RefusalOf } from './guard.ts';
+import type { Claims, NameEvidence, RefusalOf } from './guard.ts';
 
 /** The answer of one source at this moment. An empty answer counts as unavailable: the plan doubts it and never believes it. */
 export type SourceView =

@@ -23,8 +23,16 @@ import {
   type SourceState,
   type ViewSettings,
 } from './compare.ts';
-import { contradictedBy, corroborate, corroboratedBefore, sparedAddresses } from './corroboration.ts';
-import { type GuardSettings, guard, hasSameAddresses, type Refusal } from './guard.ts';
+import {
+  contradictedBy,
+  corroborate,
+  corroboratedBefore,
+  type GuardSettings,
+  guard,
+  hasSameAddresses,
+  type Refusal,
+  sparedAddresses,
+} from './guard.ts';
 import { endedPin, isObserved, pinOf, sighting, withoutPin, withPin } from './pin.ts';
 import { hasSameServed, withLeaving, withoutProofs } from './prove.ts';
 

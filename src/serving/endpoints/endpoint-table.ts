@@ -12,9 +12,8 @@ import { type ApexAnswers, apexAnswers, composeLocalAnswer } from '../../protoco
 import { NameMap } from '../../protocol/wire/name-map.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
-import { RCODE, TYPE } from '../../protocol/words/codes.ts';
+import { RCODE, type ResourceRecord, TYPE } from '../../protocol/words/codes.ts';
 import { NameError, nameToWire, reverseNameOfIpv4 } from '../../protocol/words/name.ts';
-import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { type EndpointRecord, isEndpointAddress } from '../../records/endpoint-record.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 

@@ -22,9 +22,8 @@ import {
   partitionOf,
   suffixesOf,
 } from '../../protocol/words/aws-partitions.ts';
-import { EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
+import { EXTENDED_ERROR, RCODE, type ResourceRecord, TYPE } from '../../protocol/words/codes.ts';
 import { labelCountOf } from '../../protocol/words/name.ts';
-import type { ResourceRecord } from '../../protocol/words/resource-record.ts';
 import { SPECIAL_NAMES, type SpecialName } from '../../protocol/words/special-names.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import { type DisconnectedRule, ec2NameRules, reverseRules, type VpcNetwork } from './ec2-names.ts';

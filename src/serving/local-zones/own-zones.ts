@@ -11,7 +11,7 @@ import {
   ownSoa,
 } from '../../protocol/wire/local-answer.ts';
 import type { LocalAnswer } from '../../protocol/wire/reply.ts';
-import { RCODE, TYPE } from '../../protocol/words/codes.ts';
+import { RCODE, type RecordData, type ResourceRecord, TYPE } from '../../protocol/words/codes.ts';
 import {
   isAtOrUnder,
   labelCountOf,
@@ -19,7 +19,6 @@ import {
   normalizeName,
   parentName,
 } from '../../protocol/words/name.ts';
-import type { RecordData, ResourceRecord } from '../../protocol/words/resource-record.ts';
 import type { SpecialName } from '../../protocol/words/special-names.ts';
 import { recordFaults, zoneBelow } from '../../protocol/words/zone-rules.ts';
 import type { Steps } from '../../runtime/slices.ts';
