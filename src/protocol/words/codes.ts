@@ -1,4 +1,7 @@
-/** The numbers of DNS by name: types, classes, response codes and extended errors (IANA DNS parameters registry). */
+/**
+ * The numbers of DNS by name: types, classes, response codes and extended errors (IANA DNS parameters registry); and, by type, the
+ * records that this server authors itself.
+ */
 
 /** RR TYPEs by mnemonic (IANA DNS parameters registry); only those that the code or an operator names. */
 export const TYPE = {

@@ -1,6 +1,7 @@
 /**
  * The guard decides whether the refresh adopts a candidate. It refuses addresses that no client may get, and never adopts an
- * empty set. It holds back a change that loses too much at once, or that only names support. Pure.
+ * empty set. It holds back a change that loses too much at once, or that only names support. The evidence of both kinds of source
+ * says how large a loss is, and which addresses stay. Pure.
  */
 import ipaddr from 'ipaddr.js';
 import {
@@ -28,7 +29,7 @@ export interface GuardedChange {
   readonly served: readonly string[];
   /** The set that a loss is measured against; by default the served set. */
   readonly corroborated?: readonly string[] | undefined;
-  /** Addresses that stay although the candidate lacks them; see corroboration.ts. */
+  /** Addresses that stay although the candidate lacks them; see `sparedAddresses`. */
   readonly spared?: readonly string[] | undefined;
   /** Addresses that the names drop while an interface source lists them. */
   readonly contradicted?: readonly string[] | undefined;
@@ -176,9 +177,6 @@ const SPECIAL_RANGES: Readonly<Partial<Record<ReturnType<ipaddr.IPv4['range']>, 
   linkLocal: 'link-local', // RFC 3927 section 2.8: never forwarded, so no endpoint for another host
 };
 
-// Joins the evidence of both kinds of source: decides how large a loss is, and which addresses stay although the listing of EC2
-// lacks them. Pure.
-//
 // A listing is eventually consistent: an interface may be missing for minutes while AWS patches the interface. An address that
 // the listing lacks stays:
 //
