@@ -140,6 +140,17 @@ systemctl stop outpost-dns.socket outpost-dns
 figure "stopped after $(($(milliseconds) - started)) ms"
 expect 'systemctl stop: it ends well' 'success 0' "$(property Result) $(property ExecMainStatus)"
 expect 'systemctl stop: nothing answers' '' "$(answers @127.0.0.1)"
+
+# no client elsewhere can use loopback
+ip address del 10.0.9.53/32 dev lo
+systemctl start --no-block outpost-dns.socket outpost-dns
+expect 'on loopback alone it is answered' '10.0.1.10 10.0.2.10 10.0.3.10 ' "$(until_answered '10.0.1.10 10.0.2.10 10.0.3.10 ' 20)"
+expect 'on loopback alone it is not ready' activating "$(property ActiveState)"
+expect 'on loopback alone it says so' 'answering on loopback alone: this host has no other address yet' "$(property StatusText)"
+ip address add 10.0.9.53/32 dev lo
+until_active
+expect 'with an address that clients can use it is ready' 'active answering' "$(property ActiveState) $(property StatusText)"
+systemctl stop outpost-dns.socket outpost-dns
 expect 'systemd was told everything' 0 "$(journalctl --no-pager -u outpost-dns | grep -c 'cannot notify systemd')"
 expect 'nothing was refused by the hardening' 0 "$(journalctl --no-pager -u outpost-dns | grep -ciE 'EPERM|EACCES|not permitted|permission denied')"
 journalctl --no-pager -o cat -u outpost-dns

@@ -175,6 +175,7 @@ export class RunningDaemon implements Daemon {
     this.#rooms.probe.watch(askedRegions(config));
     const regions = new Set(config.clusters.map(({ region }) => region));
     link.retain((side, key) => (side === 'aws' ? regions.has(key) : routes.upstreams.has(key)));
+    this.#rooms.farSide.retainProfiles(new Set(config.clusters.map(({ profile }) => profile)));
     this.#parts.setLogLevel(config.log.level);
     this.#warnOfRestartKeys(config);
     this.#config = config;

@@ -130,6 +130,11 @@ export class FarSide implements Disposable {
   /** Whether the thread is there that sends HEAD requests, started if need be. Never rejects, and settles when its signal is aborted. */
   readonly isReady = (signal: AbortSignal): Promise<boolean> => this.#forAll().isReady(signal);
 
+  /** Keeps credentials in memory for these profiles alone; `undefined` is the profile of the environment. */
+  retainProfiles(profiles: ReadonlySet<string | undefined>): void {
+    this.#aws.retainProfiles(profiles);
+  }
+
   /** Ends the threads; calls that still run fail. */
   [Symbol.dispose](): void {
     this.#aws[Symbol.dispose]();
@@ -190,6 +195,8 @@ class CallThread implements Disposable {
   #isLeaving = false;
   /** Credentials for the next thread, in memory alone. */
   readonly #handed = new Map<string, KeptCredentials>();
+  /** The profiles in use; without it, all. */
+  #profiles: ReadonlySet<string | undefined> | undefined;
 
   constructor(name: string, options: FarSideOptions, idleMs?: number) {
     this.#name = name;
@@ -333,8 +340,14 @@ class CallThread implements Disposable {
   }
 
   #keep({ place, kept }: Extract<FromThread, { kind: 'credentials' }>): void {
-    if (kept === undefined) this.#handed.delete(place);
+    const isWanted = this.#profiles?.has(profileOf(place)) ?? true;
+    if (kept === undefined || !isWanted) this.#handed.delete(place);
     else this.#handed.set(place, kept);
+  }
+
+  retainProfiles(profiles: ReadonlySet<string | undefined>): void {
+    this.#profiles = profiles;
+    for (const place of this.#handed.keys()) if (!profiles.has(profileOf(place))) this.#handed.delete(place);
   }
 
   /** Ends a thread that stands still; the next call starts a new thread. */
@@ -375,4 +388,10 @@ class CallThread implements Disposable {
   #fail(why: string): void {
     for (const { reject } of this.#waiting.values()) reject(cannotAsk(`asking over https failed: ${why}`));
   }
+}
+
+/** The profile of a place as `textOfPlace` writes it; `undefined` is that of the environment. */
+function profileOf(place: string): string | undefined {
+  const [, profile]: unknown[] = JSON.parse(place);
+  return typeof profile === 'string' ? profile : undefined;
 }

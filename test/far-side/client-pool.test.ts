@@ -160,6 +160,18 @@ t.test('credentials that never worked are not tried twice, and a denial neither'
   t.equal(calls, 1);
 });
 
+t.test('a denial of one call leaves credentials alone that AWS has accepted for another', async (t) => {
+  const { made, use } = poolOf();
+  await use();
+  for (let denials = 1; denials <= 3; denials++) {
+    await t.rejects(use(() => refuse('AccessDenied')));
+    t.equal(made[0]?.credentials.forgotten, 0, 'the provider is not asked again');
+    t.equal(await use(), denials, 'with a new client, which sees other files');
+  }
+  await t.rejects(use(() => refuse('ExpiredToken')));
+  t.equal(made[0]?.credentials.forgotten, 1);
+});
+
 t.test('an abort rejects at once whatever the client does, as a timeout', async (t) => {
   const { pool, made } = poolOf();
   const aborter = new AbortController();

@@ -253,18 +253,22 @@ t.test('a chain that failed, or is forgotten, is not used by the next client', a
     handler: () => createOutboundHandler({}, DIRECT, undefined),
     shared: { check: async () => 'unchanged' },
   });
-  const first = await shelf.get(place);
-  t.equal(await shelf.get(place), first, 'shared until then');
+  const first = await shelf.get(place, 'unchanged');
+  t.equal(await shelf.get(place, 'unchanged'), first, 'shared until then');
   await t.rejects(first.provide(), { code: 'no-credentials' });
-  const second = await shelf.get(place);
+  const second = await shelf.get(place, 'unchanged');
   t.not(second, first, 'after a failure');
   files.writeKey(sandbox.state.accessKeys[0]!);
   t.match(await second.provide(), { accessKeyId: 'AKIAIOSFODNN7EXAMPLE' });
-  t.equal(await shelf.get(place), second);
+  t.equal(await shelf.get(place, 'unchanged'), second);
   first.forget();
-  t.equal(await shelf.get(place), second, 'an old one forgets only itself');
+  t.equal(await shelf.get(place, 'unchanged'), second, 'an old one forgets only itself');
   second.forget();
-  t.not(await shelf.get(place), second, 'after being forgotten');
+  const third = await shelf.get(place, 'unchanged');
+  t.not(third, second, 'after being forgotten');
+  await third.provide();
+  t.equal(await shelf.get(place, 'unchanged'), third);
+  t.not(await shelf.get(place, 'changed'), third, 'after a change of the configuration files');
 });
 
 t.test('how failures of providers are reported', async (t) => {

@@ -49,6 +49,7 @@ async function counted(t: Test) {
     sandbox,
     files,
     log,
+    farSide,
     give(key: AccessKey, more: object = {}): void {
       sandbox.state.putAccessKey(key);
       writeFileSync(output, processOutput(key, more));
@@ -89,6 +90,19 @@ t.test('a credential_process runs once for as long as its credentials are good',
   t.notMatch(JSON.stringify(log.lines), /secret-of|token-of/, 'no secret is logged');
 });
 
+t.test('credentials of a profile that no cluster has any more are not kept', async (t) => {
+  const { farSide, give, runs, poll } = await counted(t);
+  give(keyOf('first'), inMs(HOUR_MS));
+  t.match(await poll(), WELL);
+  farSide.retainProfiles(new Set([undefined, 'site']));
+  t.match(await poll(), WELL);
+  t.equal(runs(), 1, 'the profile of the environment is still in use');
+  farSide.retainProfiles(new Set(['site']));
+  t.match(await poll(), WELL, 'a poll that was due');
+  t.match(await poll(), WELL);
+  t.equal(runs(), 3, 'asked for each time, and kept by nobody');
+});
+
 /** Shelves one after the other, as threads have them, whose default profile has this command. */
 function shelves(files: ReturnType<typeof credentialFiles>) {
   let handed = new Map<string, KeptCredentials>();
@@ -100,7 +114,7 @@ function shelves(files: ReturnType<typeof credentialFiles>) {
     handed: () => [...handed.values()],
     give: (output: string) => files.writeProcess(`echo once >> ${counts}\n${output}\n`),
     runs: () => readFileSync(counts, 'utf8').split('\n').length - 1,
-    next() {
+    async next() {
       const before = handed;
       handed = new Map(before);
       return new CredentialsShelf({
@@ -110,7 +124,7 @@ function shelves(files: ReturnType<typeof credentialFiles>) {
         shared,
         handed: before,
         keep: (name, kept) => (kept === undefined ? handed.delete(name) : handed.set(name, kept)),
-      }).get({ region: 'us-west-2' });
+      }).get({ region: 'us-west-2' }, await shared.check());
     },
   };
 }

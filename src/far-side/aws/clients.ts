@@ -24,6 +24,7 @@ import {
   type Credentials,
   type CredentialsOptions,
   CredentialsShelf,
+  textOfPlace,
 } from './credentials.ts';
 import { type AwsFailure, classifyAwsFailure } from './failure.ts';
 import { SharedFiles } from './shared-files.ts';
@@ -205,9 +206,9 @@ function configuring(options: AwsClientsOptions) {
   };
   const shelf = new CredentialsShelf({ clock, log, handler: handlerFor, shared, handed, keep });
   return async (place: AwsPlace) => {
-    await shared.check();
+    const files = await shared.check();
     await boundCredentialProcess({ timers, timeoutMs: times.credentialProcessTimeoutMs });
-    const credentials = await shelf.get(place);
+    const credentials = await shelf.get(place, files);
     const config = {
       region: place.region,
       profile: place.profile,
@@ -264,7 +265,7 @@ async function urlOf(
 }
 
 interface PooledClient {
-  readonly credentials: Omit<Credentials, 'provide'>;
+  readonly credentials: Omit<Credentials, 'provide' | 'isOutdated'>;
   destroy(): void;
 }
 
@@ -340,7 +341,7 @@ export class ClientPool<C extends PooledClient> {
 
   #entry(place: AwsPlace): Entry<C> {
     if (this.#isDisposed) throw cannotAsk('asking aws failed: the server is stopping');
-    const key = keyOf(place);
+    const key = textOfPlace(place);
     const known = this.#entries.get(key);
     if (known !== undefined) return known;
     const entry: Entry<C> = { client: this.#options.create(place), users: 0, isDropped: false };
@@ -366,7 +367,7 @@ export class ClientPool<C extends PooledClient> {
       entry.made?.credentials.accepted();
       return result;
     } catch (error) {
-      this.#dropIfSpoiled(keyOf(place), entry, this.#options.explain(error));
+      this.#dropIfSpoiled(textOfPlace(place), entry, this.#options.explain(error));
       throw error;
     }
   }
@@ -384,7 +385,9 @@ export class ClientPool<C extends PooledClient> {
   #dropIfSpoiled(key: string, entry: Entry<C>, failure: AwsFailure): void {
     if (!SPOILING.has(failure.reason)) return;
     const credentials = entry.made?.credentials;
-    const isTheirFault = failure.refusesCredentials || failure.reason === 'denied';
+    // a right that is missing says nothing against credentials that AWS has accepted for another call
+    const isRefused = failure.reason === 'denied' && credentials?.wasAccepted() !== true;
+    const isTheirFault = failure.refusesCredentials || isRefused;
     if (isTheirFault || credentials?.isWaiting()) credentials?.forget();
     this.#drop(key, entry);
   }
@@ -401,10 +404,6 @@ export class ClientPool<C extends PooledClient> {
     this.#dropped.delete(entry);
     entry.made?.destroy();
   }
-}
-
-function keyOf(place: AwsPlace): string {
-  return JSON.stringify([place.region, place.profile]);
 }
 
 const LATE_PROVIDER = 'getting credentials failed: the provider did not answer within the deadline';

@@ -28,6 +28,11 @@ export interface AwsPlace {
   readonly profile?: string | undefined;
 }
 
+/** The key under which credentials of a place are kept. */
+export function textOfPlace({ region, profile }: AwsPlace): string {
+  return JSON.stringify([region, profile]);
+}
+
 /** Throws SourceError where no Region is configured. */
 export function placeOf({ cluster, region }: SourceContext, profile: string | undefined): AwsPlace {
   if (region === undefined)
@@ -42,6 +47,8 @@ export interface Credentials {
   /** AWS accepted them: if it refuses them later, they have expired or been rotated. */
   accepted(): void;
   wasAccepted(): boolean;
+  /** A provider gave them from other configuration files than these. */
+  isOutdated(files: string): boolean;
   /** The next client starts from the files. */
   forget(): void;
 }
@@ -71,11 +78,13 @@ export class CredentialsShelf {
     this.#handed = new Map(options.handed);
   }
 
-  async get(place: AwsPlace): Promise<Credentials> {
+  /** `files`: the state of the AWS configuration files. After a change in them the providers are asked again. */
+  async get(place: AwsPlace, files: string): Promise<Credentials> {
     const { fromNodeProviderChain } = await import('@aws-sdk/credential-providers');
-    const key = JSON.stringify([place.region, place.profile]);
+    const key = textOfPlace(place);
     const known = this.#shelf.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined && !known.isOutdated(files)) return known;
+    known?.forget();
     const handler = await this.#options.handler(place);
     const made = this.#shelf.get(key);
     if (made !== undefined) return made; // another call was quicker
@@ -120,6 +129,7 @@ function watched(
 ): Credentials {
   let waiting = 0;
   let isAccepted = wasAccepted;
+  let givenFrom: string | undefined;
   const forget = () => {
     handOver.forget();
     offShelf();
@@ -131,6 +141,7 @@ function watched(
     },
     wasAccepted: () => isAccepted,
     isWaiting: () => waiting > 0,
+    isOutdated: (files) => givenFrom !== undefined && givenFrom !== files,
     forget,
     async provide(context) {
       const files = await shared.check().catch((error: unknown) => {
@@ -138,11 +149,15 @@ function watched(
         throw error;
       });
       const before = handOver.usable(files, clock.wallMs());
-      if (before !== undefined) return before;
+      if (before !== undefined) {
+        givenFrom = files;
+        return before;
+      }
       waiting++;
       try {
         const identity = await chain(context);
         handOver.given(identity, files);
+        givenFrom = files;
         return identity;
       } catch (error) {
         forget();

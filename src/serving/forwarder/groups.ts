@@ -103,6 +103,7 @@ class GroupMember implements AskedUpstream, Deadline {
   #probe: { readonly name: Uint8Array; readonly sentAtMs: number } | undefined;
   #loopedUntilMs = Number.NEGATIVE_INFINITY;
   #hasLeft = false;
+  #isSoon = false;
 
   /** `group`: its name, the apex of the names that it is asked for. */
   constructor(client: UpstreamClient, group: string, context: ClientContext, probes: LoopProbes) {
@@ -134,10 +135,14 @@ class GroupMember implements AskedUpstream, Deadline {
 
   /** Called when the upstream is new in the group, or is up again. */
   probeSoon(): void {
+    // one that is planned keeps its time: an upstream that comes and goes must not push the probes of all others away
+    if (this.#isSoon) return;
     this.#probeAt(this.#probes.nextAtMs(this.client.nowMs()));
+    this.#isSoon = true;
   }
 
   onDue(): void {
+    this.#isSoon = false;
     this.suspectLoop();
   }
 
@@ -180,6 +185,7 @@ class GroupMember implements AskedUpstream, Deadline {
   }
 
   #probeAt(dueAtMs: number): void {
+    this.#isSoon = false;
     this.dueAtMs = dueAtMs;
     this.#context.sweep.add(this);
   }

@@ -45,6 +45,18 @@ t.test('a probe under the apex of the group goes out 5 s after the start; nothin
     t.notOk(comesIn(world, clientQuery(name)), name);
 });
 
+t.test('an upstream that comes and goes is probed all the same', async (t) => {
+  const world = new VirtualUpstreams([group('.', 'a')], ({ atMs }) =>
+    atMs % 3_000 < 2_500 ? answers : { afterMs: 1, fails: 'network' },
+  );
+  for (let at = 0; at < 600; at++) {
+    void world.forwarder.forward(clientQuery(`name-${at}.example`), group('.'));
+    await world.time.advance(100);
+  }
+  t.ok(world.changes.length > 10, `it comes and goes: ${world.changes.length}`);
+  t.ok(world.loopProbes.length > 1, 'each return does not put the planned probe off');
+});
+
 t.test('the probe that comes back, with whatever ID and case, is a loop for its group alone', async (t) => {
   const world = new VirtualUpstreams([group('.', 'a', 'b'), group('corp.example', 'a')], () => answers);
   await world.time.advance(5_010);
