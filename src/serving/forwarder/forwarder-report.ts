@@ -30,6 +30,7 @@ export interface ForwarderStatus {
 interface UpstreamStatus {
   readonly upstream: string;
   readonly isHealthy: boolean;
+  readonly downBecause?: string;
   readonly rttSeconds?: number;
   readonly inFlight: number;
   /** By transport. */
@@ -69,6 +70,7 @@ function upstreamStatus(one: UpstreamSnapshot): UpstreamStatus {
   return {
     upstream,
     isHealthy: one.isUp,
+    ...(one.downBecause === undefined ? {} : { downBecause: one.downBecause }),
     rttSeconds: optionalSeconds(one.rttMs),
     inFlight,
     exchanges,
@@ -217,9 +219,10 @@ function mostUrgent(upstreams: readonly UpstreamStatus[]): readonly UpstreamStat
   return [...troubled, ...well].slice(0, MOST_SHOWN);
 }
 
-function stateOf({ isHealthy, isLooping, isLate, cutNames, cutExamples }: UpstreamStatus): Cell {
+function stateOf(one: UpstreamStatus): Cell {
+  const { isHealthy, downBecause, isLooping, isLate, cutNames, cutExamples } = one;
   if (isLooping) return toned('bad', 'loops back to this server');
-  if (!isHealthy) return toned('bad', 'down');
+  if (!isHealthy) return toned('bad', downBecause === undefined ? 'down' : `down: ${downBecause}`);
   if (isLate) return toned('doubtful', 'up, but answers too late: others are asked first');
   if (cutNames === 0) return toned('good', 'up');
   const more = cutNames > cutExamples.length ? ` and ${cutNames - cutExamples.length} more` : '';

@@ -53,6 +53,8 @@ export interface ClientContext extends Omit<TransportOptions, 'onMismatch'> {
 export interface UpstreamSnapshot {
   readonly upstream: string;
   readonly isUp: boolean;
+  /** Why it is down; `undefined` while it is up. */
+  readonly downBecause: string | undefined;
   readonly isLooping: boolean;
   /** Its answers come too late; others are asked first. */
   readonly isLate: boolean;
@@ -188,6 +190,7 @@ export class UpstreamClient implements AttemptHost {
     return {
       upstream: this.upstream.text,
       isUp: this.health.isUp,
+      downBecause: this.health.isUp ? undefined : this.lastFailure?.detail,
       isLooping,
       isLate: this.isLate,
       rttMs: this.health.roundTripMs,

@@ -17,6 +17,8 @@ t.test('with all upstreams down questions fail at once, with the code of the rea
     while (world.changes.length < 2) await ask(world);
     const before = world.asked.length;
     t.ok(world.forwarder.isDown(group('default')));
+    const why = doing === 'silence' ? 'no reply in time' : 'made to network';
+    t.match(world.forwarder.snapshot().upstreams, [{ downBecause: why }, { downBecause: why }]);
     t.equal(shown(await ask(world, 'b.example')).replace(/ after .*/, ''), `all-down extended error ${code}`);
     const outcome = await world.forwarder.forward(clientQuery('c.example'), group('default'));
     t.match(outcome, { reason: 'all-down' }, 'without time passing');
