@@ -65,6 +65,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(withheld);
   opened.use(drill);
   await parts.pause();
+  process.getBuiltinModule('node:http'); // a turn of its own: what follows loads modules that need it
+  await parts.pause();
   opened.use(openControl(parts, rooms));
   await parts.pause();
   const { clock, pause, log } = parts;
@@ -96,9 +98,13 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
       });
     }),
   );
-  inBackground('other', () => keepConfig(parts, rooms));
   opened.use(memory);
-  inBackground('other', () => memory.start());
+  inBackground('other', async () => {
+    await pause();
+    await inBackground('other', () => keepConfig(parts, rooms));
+    await pause();
+    await memory.start();
+  });
   const rest = () => inBackground('admin', () => loadRest(parts, pages)).then(() => memory.all());
   opened.use(parts.timers.after(REST_AFTER_MS, rest));
   daemon.owns(opened.move());
