@@ -16,9 +16,10 @@ import { buildRooms, type Rooms } from './daemon/rooms.ts';
 import { type Daemon, RunningDaemon } from './daemon/running-daemon.ts';
 import { notReady } from './daemon/server-report.ts';
 import type { Log } from './log/log.ts';
+import type { EndpointRecord } from './records/endpoint-record.ts';
 import { inBackground } from './runtime/background.ts';
 import { loadLate } from './runtime/heap-flags.ts';
-import type { Timers } from './runtime/timers.ts';
+import { endsWithin, type Timers } from './runtime/timers.ts';
 import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import { ListenerError } from './serving/listener/listen-address.ts';
 import { LocalZonesError } from './serving/local-zones/own-zones.ts';
@@ -91,9 +92,9 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     parts.timers.after(isHurried ? 0 : FIRST_POLL_AFTER_MS, () => {
       plane.start();
       outposts.start();
-      // the first save must contain everything that was kept
+      // the first answers are better compared with those that were kept; the store keeps both in any case
       inBackground('retained', async () => {
-        await isRetainedLoaded;
+        await endsWithin(parts.timers, isRetainedLoaded, STATE_WAIT_MS);
         retained.start();
       });
     }),
@@ -209,13 +210,62 @@ function openControl(parts: DaemonParts, rooms: Rooms): AsyncDisposable {
   }, timers);
 }
 
-/** Reads the state and publishes it. No fault of the disk keeps us from serving: each is said, in the log and the status. */
+/** Longer than a healthy disk takes to give the state: no query is answered before. */
+const STATE_WAIT_MS = 2_000;
+
+/**
+ * Reads the state and publishes it. No fault of the disk keeps us from serving: each is said, in the log and the status. What a
+ * disk does not give in time is published when it comes.
+ */
 async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposable> {
-  const { config, random, log } = parts;
+  const { log, timers } = parts;
   await using opened = new AsyncDisposableStack();
-  const { store, retainedStore, plane, ledger, lock, files } = rooms;
-  const { directory } = config.state;
+  const { store, retainedStore, plane, ledger, lock } = rooms;
   opened.use(lock);
+  // while the directory is still ours, and after everything else that is worth a line
+  opened.defer(() => {
+    ledger.record({ kind: 'stop', reason: rooms.ending.reason });
+    return ledger.close();
+  });
+  let kept: KeptRecords | undefined;
+  const reading = readRecords(parts, rooms).then((read) => {
+    kept = read;
+  });
+  // a machine that stood still runs timers before it takes what the disk has given
+  if (!(await endsWithin(timers, reading, STATE_WAIT_MS))) await parts.pause();
+  const { records = [], faults = [] } = kept ?? {};
+  ledger.record({
+    kind: 'start',
+    version: parts.version,
+    runtime: parts.runtime,
+    endpoints: answeredBy(records),
+  });
+  noteFaults(faults, log, rooms);
+  await plane.load(records);
+  if (kept === undefined)
+    inBackground('state', () =>
+      takeLateState(
+        reading.then(() => kept),
+        parts,
+        rooms,
+      ),
+    );
+  else noteRead(kept, log, rooms);
+  // the last confirmations are written before the end
+  opened.defer(() => store.stop());
+  opened.defer(() => retainedStore.stop());
+  return opened.move();
+}
+
+interface KeptRecords {
+  readonly records: readonly EndpointRecord[];
+  readonly faults: readonly LoadFault[];
+}
+
+async function readRecords(parts: DaemonParts, rooms: Rooms): Promise<KeptRecords> {
+  const { config, random, log } = parts;
+  const { store, lock, files } = rooms;
+  const { directory } = config.state;
   const prepared = await prepareDirectory(directory, random, files);
   if (lock.latest?.kind === 'taken') {
     DAEMON_MESSAGES.stateTaken(log, { detail: lock.latest.detail });
@@ -224,22 +274,33 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
   } else if (lock.latest?.doubt !== undefined) {
     DAEMON_MESSAGES.stateNotLocked(log, { detail: lock.latest.doubt });
   }
-  // while the directory is still ours, and after everything else that is worth a line
-  opened.defer(() => {
-    ledger.record({ kind: 'stop', reason: rooms.ending.reason });
-    return ledger.close();
-  });
   const loaded = await store.load();
-  const records = loaded.kind === 'loaded' ? loaded.content : [];
-  const endpoints = records.filter(({ addresses }) => addresses.length > 0).length;
-  ledger.record({ kind: 'start', version: parts.version, runtime: parts.runtime, endpoints });
-  noteFaults(loaded.faults, log, rooms);
-  await plane.load(records);
-  DAEMON_MESSAGES.stateRead(log, { generation: store.state().generation, endpoints });
-  // the last confirmations are written before the end
-  opened.defer(() => store.stop());
-  opened.defer(() => retainedStore.stop());
-  return opened.move();
+  return { records: loaded.kind === 'loaded' ? loaded.content : [], faults: loaded.faults };
+}
+
+async function takeLateState(
+  reading: Promise<KeptRecords | undefined>,
+  { config, log }: DaemonParts,
+  rooms: Rooms,
+): Promise<void> {
+  const { directory } = config.state;
+  const fault = `the disk of "${directory}" does not answer: what was kept is not known yet`;
+  rooms.stateFaults.push(fault);
+  DAEMON_MESSAGES.stateLate(log, { directory });
+  const kept = await reading;
+  rooms.stateFaults.splice(rooms.stateFaults.indexOf(fault), 1);
+  if (kept === undefined) return;
+  noteFaults(kept.faults, log, rooms);
+  await rooms.plane.takeLate(kept.records);
+  noteRead(kept, log, rooms);
+}
+
+function noteRead({ records }: KeptRecords, log: Log, { store }: Rooms): void {
+  DAEMON_MESSAGES.stateRead(log, { generation: store.state().generation, endpoints: answeredBy(records) });
+}
+
+function answeredBy(records: readonly EndpointRecord[]): number {
+  return records.filter(({ addresses }) => addresses.length > 0).length;
 }
 
 export function isStartRefusal(error: unknown): error is Error {

@@ -7,7 +7,7 @@ import type { Timers } from '../runtime/timers.ts';
 import { JSON_TYPE, type Page, textPage } from './http-server.ts';
 import { inPieces, jsonTexts } from './long-text.ts';
 import type { Metrics } from './metrics.ts';
-import { STATUS_PAGE_POLICY } from './page-parts.ts';
+import { STATUS_PAGE_POLICY } from './page-style.ts';
 import { statusTexts, type TimelineEvent } from './status-page.ts';
 
 /** The part of the status from which the server writes `/readyz`. */

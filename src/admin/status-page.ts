@@ -4,7 +4,7 @@
  * script the page loads itself again. With script, only the panels change, and the page says when the server has gone silent.
  */
 import type { Cell, Panel, Plot, Tone, Toned } from '../report/report.ts';
-import { SCRIPT, STYLE } from './page-parts.ts';
+import { SCRIPT, STYLE } from './page-style.ts';
 
 const EVERY_SECONDS = 5;
 

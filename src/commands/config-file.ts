@@ -69,7 +69,7 @@ export async function readConfigForStart(
       program === undefined ? undefined : await readFile(request.file, MAX_OCTETS + 1).catch(() => undefined);
     if (program === undefined || octets === undefined) return { config: await readConfig(file) };
     const origin = { request, octets, program };
-    const kept = await readCheckedConfig(origin, readOwnFile);
+    const kept = await soonOrNever(readCheckedConfig(origin, readOwnFile));
     if (kept !== undefined) return { config: kept };
     // a pipe can be read once
     const { loadConfig } = await import('../config/load.ts');
@@ -80,6 +80,17 @@ export async function readConfigForStart(
     process.stderr.write(`${error.message}\n`);
     return undefined;
   }
+}
+
+/** It lies on the disk of the state, which may hang; to parse the file again takes less. */
+const KEPT_WAIT_MS = 500;
+
+async function soonOrNever<T>(reading: Promise<T>): Promise<T | undefined> {
+  const enough = new AbortController();
+  const late = sleep(KEPT_WAIT_MS, undefined, { signal: enough.signal }).catch(() => undefined);
+  const outcome = await Promise.race([reading, late]);
+  enough.abort();
+  return outcome;
 }
 
 /** Beside this file, in the source and in the bundle. */

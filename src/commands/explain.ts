@@ -1,7 +1,7 @@
 /** `outpost-dns explain NAME [TYPE]`: why the server answers a name as it does, and what would happen in a cut. It asks nobody. */
 import { isIPv4 } from 'node:net';
 import { type Command, InvalidArgumentError } from 'commander';
-import { EXPLAIN_PATH, type ExplainReport, explainReport } from '../admin/explain-control.ts';
+import { EXPLAIN_PATH, type ExplainReport, explainReport } from '../admin/name-control.ts';
 import { typeFromText } from '../protocol/words/codes.ts';
 import { reverseNameOfIpv4 } from '../protocol/words/name.ts';
 import { ageText, agoText } from '../report/report.ts';

@@ -1,6 +1,6 @@
 /** `outpost-dns flush`: drops the kept answers about a name, from memory and from the disk, so that the next query asks an upstream. */
 import type { Command } from 'commander';
-import { FLUSH_PATH, type FlushReport, flushReport } from '../admin/flush-control.ts';
+import { FLUSH_PATH, type FlushReport, flushReport } from '../admin/name-control.ts';
 import { commander, command as give, type ServerOptions } from './running-server.ts';
 import { EXIT, type ExitCode, OPTION, type Run, stateOption } from './subcommand.ts';
 import { explain, plural, print, printable } from './terminal.ts';

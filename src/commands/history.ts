@@ -113,16 +113,22 @@ const CLOCK_STEP_MS = 1_000;
 export function historyLines(entries: readonly ReadEntry[], paint: Paint): string[] {
   if (entries.length === 0) return [];
   const head = ['local time', 'kind', 'event'].map((word) => paint('dim', word));
-  const rows = entries.flatMap((entry, at) => [
-    ...remarks(entry, entries[at - 1]).map((text) => ['', '', paint('yellow', text)]),
-    entryRow(entry, paint),
-  ]);
+  let atOnce: ReadEntry | undefined;
+  const rows = entries.flatMap((entry) => {
+    const texts = remarks(entry, atOnce);
+    if (!WRITTEN_LATER.has(entry.kind)) atOnce = entry;
+    return [...texts.map((text) => ['', '', paint('yellow', text)]), entryRow(entry, paint)];
+  });
   return columns([head, ...rows]);
 }
 
-/** Remarks about the time between an entry and the entry shown before it. */
+/** Their lines are written when a change has lasted, with the time of the change: they say nothing of the clock. */
+const WRITTEN_LATER: ReadonlySet<string> = new Set(['link', 'withheld']);
+
+/** Remarks about an entry and the time since `before`, the last entry that was written at once. */
 function remarks(entry: ReadEntry, before: ReadEntry | undefined): string[] {
-  const backMs = before === undefined ? 0 : Date.parse(before.at) - Date.parse(entry.at);
+  const isTimed = before !== undefined && !WRITTEN_LATER.has(entry.kind);
+  const backMs = isTimed ? Date.parse(before.at) - Date.parse(entry.at) : 0;
   return [
     ...(backMs > CLOCK_STEP_MS ? [`the wall clock was set back by ${ageText(backMs / 1000)}, or more`] : []),
     ...(entry.lost > 0 ? [`${entry.lost} ${entry.lost === 1 ? 'event was' : 'events were'} lost here`] : []),

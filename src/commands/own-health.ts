@@ -169,44 +169,70 @@ function ownQuestion(endpoint: string | undefined): Uint8Array {
 }
 
 export interface WatchdogParts {
-  readonly daemon: Pick<Daemon, 'vitals'>;
+  readonly daemon: Pick<Daemon, 'vitals' | 'usable'>;
   readonly manager: ServiceManager;
   readonly log: Log;
 }
 
 /** Questions within the time that the manager grants: one lost datagram or one slow moment must not end the server. */
 const ASKS_WITHIN = 4;
+/** The time that a start grants itself where the manager has no watchdog: that of the unit that comes with the server. */
+const START_LIMIT_MS = 10_000;
 
-/** `environment`: WATCHDOG_USEC and WATCHDOG_PID, as systemd sets them; without them it does nothing. */
+/**
+ * Tells the service manager again and again that the server is alive, after each answer to a question of its own. While no
+ * client can use an address of the server, the same message asks the manager to wait longer for the end of the start
+ * (EXTEND_TIMEOUT_USEC=, sd_notify(3)). So a loop that stands still is ended in this phase too.
+ *
+ * `environment`: NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, as systemd sets them; without them it does nothing.
+ */
 export function startWatchdog(
   environment: Readonly<Record<string, string | undefined>>,
   parts: WatchdogParts,
 ): Disposable {
-  const limitMs = Number(environment['WATCHDOG_USEC'] ?? 0) / 1000;
-  const pid = environment['WATCHDOG_PID'];
-  if (!(limitMs > 0) || (pid !== undefined && Number(pid) !== process.pid)) {
-    return { [Symbol.dispose]: () => undefined };
-  }
-  const everyMs = limitMs / ASKS_WITHIN;
+  const limitMs = watchdogLimitMs(environment);
+  const startLimitMs = limitMs ?? (environment['NOTIFY_SOCKET'] === undefined ? undefined : START_LIMIT_MS);
+  if (startLimitMs === undefined) return { [Symbol.dispose]: () => undefined };
+  const everyMs = startLimitMs / ASKS_WITHIN;
+  // no longer than the watchdog: a longer extension would hold for the watchdog too
+  const extension = `EXTEND_TIMEOUT_USEC=${startLimitMs * 1000}`;
+  let isReady = false;
   let isAsking = false;
   const ask = async () => {
     if (isAsking) return;
     isAsking = true;
-    await inBackground('watchdog', () => notifyIfAlive(parts, everyMs * 0.9));
+    const told = () => [...(limitMs === undefined ? [] : ['WATCHDOG=1']), ...(isReady ? [] : [extension])];
+    await inBackground('watchdog', () => notifyIfAlive(parts, everyMs * 0.9, told));
     isAsking = false;
   };
   const timer = setInterval(ask, everyMs);
   timer.unref();
+  const end = () => clearInterval(timer);
+  parts.daemon.usable.then(() => {
+    isReady = true;
+    if (limitMs === undefined) end();
+  });
   void ask();
-  return { [Symbol.dispose]: () => clearInterval(timer) };
+  return { [Symbol.dispose]: end };
 }
 
-async function notifyIfAlive({ daemon, manager, log }: WatchdogParts, timeoutMs: number): Promise<void> {
+function watchdogLimitMs(environment: Readonly<Record<string, string | undefined>>): number | undefined {
+  const limitMs = Number(environment['WATCHDOG_USEC'] ?? 0) / 1000;
+  const pid = environment['WATCHDOG_PID'];
+  return limitMs > 0 && (pid === undefined || Number(pid) === process.pid) ? limitMs : undefined;
+}
+
+async function notifyIfAlive(
+  { daemon, manager, log }: WatchdogParts,
+  timeoutMs: number,
+  told: () => readonly string[],
+): Promise<void> {
   const { addresses, endpoint, replies } = daemon.vitals();
   const { udp, tcp } = await askForLife(addresses, endpoint, timeoutMs);
   // a receive queue that a flood keeps full drops our query too: replies to other clients count as well
   const now = daemon.vitals().replies;
   const isAlive = (udp || now.udp > replies.udp) && (tcp || now.tcp > replies.tcp);
-  if (isAlive) return manager.notify('WATCHDOG=1');
-  SERVE_MESSAGES.unanswered(log, { udp, tcp, endpoint });
+  if (!isAlive) return SERVE_MESSAGES.unanswered(log, { udp, tcp, endpoint });
+  const assignments = told();
+  if (assignments.length > 0) manager.notify(...assignments);
 }

@@ -121,26 +121,18 @@ function keepOwnFilesReadable(): void {
   process.umask(process.umask(OWNER_RIGHTS) & ~OWNER_RIGHTS);
 }
 
-/** Less than TimeoutStartSec=: then the server says that it is ready all the same, because it answers the host itself. */
-const USABLE_WITHIN_MS = 60_000;
-
-/** Ready is a server with an address that a client can use: after a power cut a lease may come later than this process. */
+/**
+ * Ready is a server with an address that a client can use: after a power cut a lease may come later than this process. Until
+ * then it answers on loopback, and its watchdog keeps the service manager waiting (own-health.ts).
+ */
 async function announce(daemon: Daemon, manager: ServiceManager, ended: Promise<unknown>): Promise<void> {
-  const late = Promise.withResolvers<'late'>();
-  const limit = setTimeout(() => late.resolve('late'), USABLE_WITHIN_MS);
   const usable = daemon.usable.then(() => 'usable' as const);
   const early = Promise.withResolvers<'waiting'>();
   setImmediate(() => setImmediate(early.resolve, 'waiting'));
   if ((await Promise.race([usable, early.promise])) === 'waiting')
     manager.notify('STATUS=answering on loopback alone: this host has no other address yet');
-  const outcome = await Promise.race([usable, late.promise, ended.then(() => 'ended' as const)]);
-  clearTimeout(limit);
+  const outcome = await Promise.race([usable, ended.then(() => 'ended' as const)]);
   if (outcome === 'usable') manager.notify('READY=1', 'STATUS=answering');
-  else if (outcome === 'late') {
-    manager.notify('READY=1');
-    await usable;
-    manager.notify('STATUS=answering');
-  }
 }
 
 /**

@@ -1,8 +1,7 @@
 /** The commands of the control socket, each with the rooms that do it. */
 import type { ControlRoute } from '../admin/control-route.ts';
 import { asIfCutRoutes, drillRoutes } from '../admin/drill-control.ts';
-import { type ExplainReport, explainRoutes } from '../admin/explain-control.ts';
-import { type FlushControl, flushRoutes } from '../admin/flush-control.ts';
+import { type ExplainReport, explainRoutes, type FlushControl, flushRoutes } from '../admin/name-control.ts';
 import { type PinControl, type PinReport, pinRoutes } from '../admin/pin-control.ts';
 import { rcodeAt, uint16At, uint32At } from '../protocol/wire/header.ts';
 import { nameText, rdataText, recordPlaces } from '../protocol/wire/presentation.ts';

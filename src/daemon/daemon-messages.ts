@@ -7,6 +7,12 @@ export const DAEMON_MESSAGES = messages({
     text: 'state read',
     fields: { generation: 'the generation of endpoints.json', endpoints: 'endpoints with addresses' },
   },
+  stateLate: {
+    level: 'error',
+    text: 'the disk of the state directory does not answer: serving without what was kept',
+    fields: { directory: 'the state directory' },
+    fix: 'look for a dead network disk or device under `state.directory`; what was kept is served as soon as the disk answers',
+  },
   stateUnusable: {
     level: 'error',
     text: 'state file not usable',

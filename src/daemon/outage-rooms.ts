@@ -1,5 +1,6 @@
 /** Builds the rooms that know of an outage, real or rehearsed: the link, its chronicle, the drill. */
 import { Drill, type DrillChange } from '../drill/drill.ts';
+import { LinkMonitor, type LinkTransition } from '../link/link-monitor.ts';
 import {
   afterTransition,
   afterWait,
@@ -7,8 +8,7 @@ import {
   type LastingChange,
   type Outcome,
   type Series,
-} from '../link/lasting-changes.ts';
-import { LinkMonitor, type LinkTransition } from '../link/link-monitor.ts';
+} from '../link/link-state.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { failsWhileDisconnected } from '../serving/local-zones/disconnected-rules.ts';

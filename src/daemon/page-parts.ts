@@ -5,7 +5,7 @@ import type { TimelineEvent } from '../admin/status-page.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
-import type { Timers } from '../runtime/timers.ts';
+import { endsWithin, type Timers } from '../runtime/timers.ts';
 import type { ORIGIN } from '../serving/counters.ts';
 import { readWhole, replaceFile } from '../store/atomic-file.ts';
 import { type FileSystem, StoreError } from '../store/file-system.ts';
@@ -17,14 +17,15 @@ import type { Rooms } from './rooms.ts';
 
 /** Events on the page; `outpost-dns history` has all of them. */
 const MOST_EVENTS = 200;
+/** A page does not wait longer for the disk: it then shows the events of before. */
+const EVENTS_WAIT_MS = 1_000;
 
 /** The newest events, the newest first. The files are read again only after the ledger has written. */
-export function timelineOf({ config, pause }: DaemonParts, { ledger, files }: Rooms) {
+export function timelineOf({ config, pause, timers }: DaemonParts, { ledger, files }: Rooms) {
   let readAt = -1;
   let events: readonly TimelineEvent[] = [];
-  return async (): Promise<readonly TimelineEvent[]> => {
-    const { written } = ledger.state();
-    if (written === readAt) return events;
+  let reading: Promise<void> | undefined;
+  const read = async (written: number): Promise<void> => {
     const entries = await readRecent(config.state.directory, MOST_EVENTS, pause, files);
     readAt = written;
     events = entries.map((entry) => {
@@ -32,6 +33,14 @@ export function timelineOf({ config, pause }: DaemonParts, { ledger, files }: Ro
       const crash = entry.isAfterCrash ? ', after a run that ended without a stop' : '';
       return { at: entry.at, kind: entry.kind, text: `${text}${crash}`, tone };
     });
+  };
+  return async (): Promise<readonly TimelineEvent[]> => {
+    const { written } = ledger.state();
+    if (written === readAt) return events;
+    reading ??= inBackground('admin', () => read(written)).finally(() => {
+      reading = undefined;
+    });
+    await endsWithin(timers, reading, EVENTS_WAIT_MS);
     return events;
   };
 }
@@ -93,6 +102,8 @@ type TrendCounts = Counts & { readonly atMs: number };
 const EVERY_MS = SPANS.hours.stepMs;
 /** A kill loses this much of the plots at most: 68 KB in ten minutes are nothing for a disk. */
 const SAVE_EVERY_MS = 600_000;
+/** A disk may hang, and what matters is saved after this file. */
+const STOP_WAIT_MS = 1_000;
 
 export class TrendWatch implements AsyncDisposable {
   readonly #trend: Trend;
@@ -148,8 +159,8 @@ export class TrendWatch implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#timer?.[Symbol.dispose]();
-    await this.#saving;
-    await inBackground('state', () => this.#save());
+    const saved = this.#saving.then(() => inBackground('state', () => this.#save()));
+    await endsWithin(this.#parts.timers, saved, STOP_WAIT_MS);
   }
 }
 

@@ -15,6 +15,7 @@ import type { Pause } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { Transports } from '../serving/forwarder/transports.ts';
 import type { HostInterfaces } from '../serving/listener/listen-address.ts';
+import type { FileSystem } from '../store/file-system.ts';
 
 export interface DaemonParts {
   readonly config: Config;
@@ -33,6 +34,8 @@ export interface DaemonParts {
   /** Lines of the log that were dropped. */
   readonly logState?: () => LogState;
   readonly setLogLevel: (level: Config['log']['level']) => void;
+  /** Left out: the system's own. */
+  readonly files?: FileSystem;
   /** `os.networkInterfaces`. */
   readonly interfaces: () => HostInterfaces;
   /** Takes the sockets that the service manager handed over; called once. */

@@ -14,20 +14,19 @@ import { OutpostWatch } from '../refresh/outpost-watch.ts';
 import { RefreshPlane } from '../refresh/refresh-plane.ts';
 import type { AskOutcome } from '../refresh/retained/retained-answer.ts';
 import { RetainedRefresher } from '../refresh/retained/retained-refresher.ts';
-import { createSources, type SourceConnections } from '../refresh/sources.ts';
+import { createSources, type SourceConnections } from '../refresh/source-builder.ts';
 import { GivingBack } from '../runtime/memory.ts';
 import { inSlices } from '../runtime/slices.ts';
 import { EndpointTable } from '../serving/endpoints/endpoint-table.ts';
 import { mayBeMadeUp } from '../serving/resolver/fetched-answers.ts';
 import type { LedgerEvent } from '../store/ledger-format.ts';
 import { DAEMON_MESSAGES } from './daemon-messages.ts';
-import { changeEvents } from './ledger-events.ts';
+import { changeEvents, WithheldChronicle } from './ledger-events.ts';
 import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';
 import type { ConfigInForce } from './routes.ts';
 import type { ServingRooms } from './serving-rooms.ts';
 import type { StoreRooms } from './store-rooms.ts';
-import { WithheldChronicle } from './withheld-chronicle.ts';
 
 /** Records that are brought into the table in one turn of the event loop: each takes some 30 microseconds. */
 const RECORDS_PER_TURN = 20;

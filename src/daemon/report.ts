@@ -100,6 +100,7 @@ export function* composeStatus(parts: DaemonParts, rooms: Rooms, running: Runnin
         directory: parts.config.state.directory,
         faults: control.fault === undefined ? stateFaults : [...stateFaults, control.fault],
         claim: rooms.lock.latest,
+        hangsForMs: rooms.disk.hangsForMs,
         endpoints: rooms.store.state(),
         retained: rooms.retainedStore.state(),
         answers: rooms.answers.state(),

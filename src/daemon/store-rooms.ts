@@ -7,6 +7,7 @@ import { Ledger } from '../store/ledger.ts';
 import { RETAINED } from '../store/retained-format.ts';
 import { FileBackend, type LoadFault } from '../store/state-backend.ts';
 import { DirectoryLock, guardedFiles } from '../store/state-directory.ts';
+import { StateDisk } from '../store/state-disk.ts';
 import { StateStore } from '../store/state-store.ts';
 import { STORE_MESSAGES } from '../store/store-messages.ts';
 import { TREND_FILE } from '../trend/trend.ts';
@@ -18,14 +19,15 @@ export type StoreRooms = ReturnType<typeof buildStoreRooms>;
 
 /** `isCut`: whether names that are kept could not be asked for now. */
 export function buildStoreRooms(
-  { config, keptConfig, clock, timers, random, log, pause }: DaemonParts,
+  { config, keptConfig, clock, timers, random, log, pause, files: allFiles = systemFiles }: DaemonParts,
   inForce: ConfigInForce,
   isCut: () => boolean,
 ) {
   const { directory } = config.state;
   const cache = new AnswerCache(config.cache, { isCut });
-  const lock = new DirectoryLock(directory);
-  const files = guardedFiles(systemFiles, lock);
+  const disk = new StateDisk(allFiles, { directory, clock, timers, log });
+  const lock = new DirectoryLock(directory, disk);
+  const files = guardedFiles(disk.files, lock);
   const ledger = new Ledger({ directory }, { clock, timers, log, files });
   const onSetAside = (fault: LoadFault) => ledger.record(setAsideEvent(fault));
   const spare = {
@@ -39,5 +41,5 @@ export function buildStoreRooms(
     { directory, sizeOctets: cache.settings.sizeOctets, scope: inForce.routes.scope },
     { cache, clock, timers, random, log, pause, onSetAside, files },
   );
-  return { cache, lock, files, ledger, store, retainedStore, answers };
+  return { cache, disk, lock, files, ledger, store, retainedStore, answers };
 }

@@ -19,11 +19,11 @@ import type { AwsClientsOptions } from './aws/clients.ts';
 import { classifyAwsFailure } from './aws/failure.ts';
 import type { HandedCredentials, KeptCredentials } from './aws/handed-credentials.ts';
 import type { AwsInspection, Endings, InspectionRequest } from './endings.ts';
+import type { ProofOutcome, ProofRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubeconfig.ts';
 import type { Outbound } from './outbound.ts';
 import type { FarSource, OutpostRequest, OutpostView, PollDeps, PollFunction, PollRequest } from './poll.ts';
-import type { ProofOutcome, ProofRequest } from './prove.ts';
 import { failed } from './source-error.ts';
 
 /** The data with which the thread starts. */
@@ -189,7 +189,7 @@ async function load(
       import('./aws/shared-files.ts'),
       import('./head.ts'),
       import('./local-files.ts'),
-      import('./prove.ts'),
+      import('./handshake.ts'),
     ]);
   const files = new LocalFiles(systemTimers);
   const shared = new SharedFiles(outbound, files);

@@ -25,11 +25,11 @@ import type { KeptCredentials } from './aws/handed-credentials.ts';
 import type { AwsInspection, InspectionRequest } from './endings.ts';
 import { FAR_SIDE_MESSAGES } from './far-side-messages.ts';
 import type { Calls, FromThread, ThreadData, ToThread } from './far-side-thread.ts';
+import type { ProofOutcome, ProofRequest } from './handshake.ts';
 import type { HeadOutcome, HeadRequest } from './head.ts';
 import type { KubeconfigFacts, KubeconfigRequest } from './kubernetes/kubeconfig.ts';
 import type { Outbound } from './outbound.ts';
 import type { FarSource, OutpostRequest, OutpostView, PollSettings } from './poll.ts';
-import type { ProofOutcome, ProofRequest } from './prove.ts';
 import { cannotAsk, failed, SourceError } from './source-error.ts';
 
 /** Polls one source once. Never rejects, and settles when its signal is aborted. `onUrl` hears which URL of AWS is asked. */

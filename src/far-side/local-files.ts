@@ -5,6 +5,7 @@
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { FewAtOnce } from '../runtime/few-at-once.ts';
 import type { Timers } from '../runtime/timers.ts';
 
 export type OpenFile = (path: string, flags: number) => Promise<FileHandle>;
@@ -20,8 +21,7 @@ export class LocalFiles {
   readonly #open: OpenFile;
   /** By path: a file that hangs is waited for by all who want it, and opened once. */
   readonly #reading = new Map<string, Promise<string>>();
-  readonly #queue: (() => void)[] = [];
-  #running = 0;
+  readonly #gate = new FewAtOnce(READ_AT_ONCE);
 
   constructor(timers: Timers, openFile: OpenFile = open) {
     this.#timers = timers;
@@ -39,20 +39,9 @@ export class LocalFiles {
   }
 
   async #begin(path: string): Promise<string> {
-    const reading = this.#inTurn(() => this.#read(path)).finally(() => this.#reading.delete(path));
+    const reading = this.#gate.run(() => this.#read(path)).finally(() => this.#reading.delete(path));
     this.#reading.set(path, reading);
     return reading;
-  }
-
-  async #inTurn(read: () => Promise<string>): Promise<string> {
-    if (this.#running >= READ_AT_ONCE) await new Promise<void>((resolve) => this.#queue.push(resolve));
-    this.#running++;
-    try {
-      return await read();
-    } finally {
-      this.#running--;
-      this.#queue.shift()?.();
-    }
   }
 
   async #read(path: string): Promise<string> {

@@ -9,7 +9,7 @@
  * The checks stay on the site, so they go on through a cut, when they matter most.
  */
 import { connect } from 'node:net';
-import type { ProofOutcome, ProofRequest } from '../far-side/prove.ts';
+import type { ProofOutcome, ProofRequest } from '../far-side/handshake.ts';
 import type { ServedAddress } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';

@@ -1,5 +1,5 @@
 /** The settings of the refresh journey, for a cluster and for times. The types are the room's own; config/ is mapped onto them. */
-import type { AuthorityPlaces } from '../far-side/prove.ts';
+import type { AuthorityPlaces } from '../far-side/handshake.ts';
 import type { Source } from '../records/observation.ts';
 import { perSource, type SourceName } from '../records/sources.ts';
 import { refusalsBy } from './reconcile/guard.ts';

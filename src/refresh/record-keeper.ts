@@ -2,7 +2,7 @@
 import type { EndpointRecord } from '../records/endpoint-record.ts';
 import { inBackground } from '../runtime/background.ts';
 import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
-import { sleep, type Timers } from '../runtime/timers.ts';
+import { endsWithin, type Timers } from '../runtime/timers.ts';
 
 export interface RecordSets {
   /** All records that must survive, those of clusters that are not configured now included. */
@@ -95,14 +95,8 @@ export class RecordKeeper {
   /** Resolves to whether the save has ended, with or without success, in the time that a publication waits for it. */
   async #saveFirst(): Promise<boolean> {
     const { save, timers } = this.#options;
-    const enough = new AbortController();
     const saved = inBackground('state', async () => save((await this.#compose()).toSave));
-    const isOver = await Promise.race([
-      saved.then(() => true),
-      sleep(timers, SAVE_WAIT_MS, enough.signal).then(() => false),
-    ]);
-    enough.abort();
-    return isOver;
+    return endsWithin(timers, saved, SAVE_WAIT_MS);
   }
 
   #compose(): Promise<RecordSets> {

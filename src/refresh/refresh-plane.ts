@@ -3,7 +3,7 @@
  * the record of a cluster that is no longer configured is parked, and found again when the cluster returns.
  */
 
-import type { ProofRequest } from '../far-side/prove.ts';
+import type { ProofRequest } from '../far-side/handshake.ts';
 import type { Evidence } from '../link/link-state.ts';
 import type { Log } from '../log/log.ts';
 import {
@@ -94,7 +94,10 @@ export class RefreshPlane {
   #moment: Moment;
   #clockCheck: Disposable | undefined;
   #isRunning = false;
+  #isStarted = false;
   #isStopped = false;
+  /** Changes of the members run one after the other. */
+  #changing: Promise<unknown> = Promise.resolve();
 
   constructor(options: RefreshPlaneOptions) {
     this.#options = options;
@@ -112,8 +115,36 @@ export class RefreshPlane {
     await this.#keeper.confirmed();
   }
 
+  /**
+   * Takes the records of a state file that was read late, while clusters are polled. A cluster that has got addresses meanwhile
+   * keeps them, and takes only the pin of a command.
+   */
+  takeLate(records: readonly EndpointRecord[]): Promise<void> {
+    return this.#inTurn(() => this.#takeLate(records));
+  }
+
+  async #takeLate(records: readonly EndpointRecord[]): Promise<void> {
+    const [members, now] = [this.#members, this.#now()];
+    const answering = members.filter(({ refresher }) => refresher.record.addresses.length > 0);
+    const superseded = await inSlices(
+      pairUp(answering.map(settingsOf), records, identityOf),
+      this.#options.pause,
+    );
+    for (const { refresher } of answering) {
+      const record = superseded.get(refresher.settings);
+      const { pin } = record === undefined ? {} : toProcessTime(record, loadedAt(record, now));
+      if (pin !== undefined && refresher.record.pin === undefined) refresher.repin(pin);
+    }
+    const known = new Set(superseded.values());
+    const rest = records.filter((record) => !known.has(record));
+    const others = members.filter((member) => !answering.includes(member));
+    await this.#forEach(others, stop);
+    await this.#takeRunning(answering, members.map(settingsOf), [...rest, ...this.#parked]);
+  }
+
   /** Starts to poll. */
   async start(): Promise<void> {
+    this.#isStarted = true;
     this.#watchClock();
     await this.#forEach(this.#members, start);
   }
@@ -132,14 +163,30 @@ export class RefreshPlane {
    * Takes new settings. A cluster that stays keeps its record and the answers of its sources. It takes a few turns for each
    * cluster, and publishes once, at the end.
    */
-  async reconfigure(clusters: readonly ClusterSettings[], times: RefreshTimes = this.#times): Promise<void> {
-    this.#times = times;
+  reconfigure(clusters: readonly ClusterSettings[], times: RefreshTimes = this.#times): Promise<void> {
+    return this.#inTurn(() => {
+      this.#times = times;
+      return this.#takeRunning(this.#members, clusters, this.#parked);
+    });
+  }
+
+  async #takeRunning(
+    members: readonly Member[],
+    clusters: readonly ClusterSettings[],
+    parked: readonly EndpointRecord[],
+  ): Promise<void> {
     this.#isRunning = false; // one publication for all clusters
-    const coming = await this.#take(this.#members, clusters, this.#parked);
+    const coming = await this.#take(members, clusters, parked);
     if (this.#isStopped) return;
     this.#isRunning = true;
     this.#keeper.changed();
-    await this.#forEach(coming, start);
+    if (this.#isStarted) await this.#forEach(coming, start);
+  }
+
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    const changed = this.#changing.then(change);
+    this.#changing = changed.catch(() => undefined);
+    return changed;
   }
 
   /** The records as they are published. */
@@ -361,6 +408,10 @@ function start({ refresher, checks }: Member): void {
 function stop({ refresher, checks }: Member): void {
   refresher.stop();
   checks?.stop();
+}
+
+function settingsOf({ refresher: { settings } }: Member): ClusterSettings {
+  return settings;
 }
 
 function identityOfMember({ refresher: { settings, record } }: Member): ClusterIdentity {

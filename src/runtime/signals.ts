@@ -1,6 +1,6 @@
 /**
  * Catches signals from the first moment: the program loads for some hundred milliseconds, and a signal without a handler ends
- * the process. A reload that is asked for before the server has handlers is remembered. This file loads nothing.
+ * the process. A reload that is asked for before the server has handlers is remembered. This file loads nothing before a signal comes.
  */
 
 export interface SignalHandlers {
@@ -29,7 +29,7 @@ export function catchSignals(): Signals {
   let isReloadDue = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     // not once(): the second signal of a Ctrl-C (the terminal's, then the sandbox's) must not cut the stop short
-    process.on(signal, () => (handlers === undefined ? process.exit(0) : handlers.end(signal)));
+    process.on(signal, () => (handlers === undefined ? leave() : handlers.end(signal)));
   }
   process.on('SIGHUP', () => {
     if (handlers === undefined) isReloadDue = true;
@@ -43,4 +43,12 @@ export function catchSignals(): Signals {
       isReloadDue = false;
     },
   };
+}
+
+/** Not by Node's exit: it waits for a file call that a dead disk holds. */
+async function leave(): Promise<void> {
+  const { directExit } = await import('./threads.ts');
+  const exit = await directExit();
+  if (exit !== undefined) exit(0);
+  process.exit(0);
 }

@@ -83,6 +83,21 @@ export function sleep(timers: Timers, delayMs: number, signal?: AbortSignal): Pr
   });
 }
 
+/** Resolves to whether `work` has ended within `limitMs`; the work goes on. Rejects as `work` does in that time. */
+export async function endsWithin(
+  timers: Timers,
+  work: Promise<unknown> | undefined,
+  limitMs: number,
+): Promise<boolean> {
+  const enough = new AbortController();
+  try {
+    const late = sleep(timers, limitMs, enough.signal).then(() => false);
+    return await Promise.race([Promise.resolve(work).then(() => true), late]);
+  } finally {
+    enough.abort();
+  }
+}
+
 // Runs many deadlines under one timer: the timer waits for the nearest deadline, and then calls every deadline that
 // is due.
 

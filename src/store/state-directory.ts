@@ -9,12 +9,13 @@
  * socket named after the directory replaces the lock. It keeps apart all processes of this host and network namespace.
  */
 import { constants } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import type { Random } from '../runtime/random.ts';
 import { probeWritable, syncDirectory } from './atomic-file.ts';
 import { attempt, type FileSystem, StoreError, systemFiles } from './file-system.ts';
+import type { StateDisk } from './state-disk.ts';
 
 export type Generation = 'current' | 'previous';
 
@@ -78,10 +79,12 @@ export class DirectoryLock implements Disposable {
   #epoch = 0;
   #claiming: Promise<Claim> | undefined;
   #latest: Claim | undefined;
+  readonly #disk: Pick<StateDisk, 'run'>;
   #isDisposed = false;
 
-  constructor(directory: string) {
+  constructor(directory: string, disk: Pick<StateDisk, 'run'> = { run: (operation) => operation() }) {
     this.#directory = directory;
+    this.#disk = disk;
     this.#path = join(directory, 'writer.lock');
   }
 
@@ -106,6 +109,8 @@ export class DirectoryLock implements Disposable {
   async #claim(): Promise<Claim> {
     if (this.#held !== undefined && this.#identity === (await this.#identityNow())) return this.#ours();
     this.#release();
+    // SQLite works in this thread, which must not wait for a disk that hangs: the same calls wait in the pool before
+    await this.#disk.run(() => tryOpen(this.#path));
     const outcome = this.#isDisposed ? 'given up' : await lockFile(this.#path, this.#directory);
     if (typeof outcome === 'string') {
       this.#latest = { kind: 'taken', detail: `lock "${this.#path}": ${outcome}` };
@@ -118,7 +123,7 @@ export class DirectoryLock implements Disposable {
   }
 
   async #identityNow(): Promise<string> {
-    return `${await identityOf(this.#path)} ${await identityOf(this.#directory)}`;
+    return this.#disk.run(async () => `${await identityOf(this.#path)} ${await identityOf(this.#directory)}`);
   }
 
   #ours(): Claim {
@@ -150,6 +155,12 @@ export function guardedFiles(files: FileSystem, lock: DirectoryLock): FileSystem
     rename: (from, to) => owned(() => files.rename(from, to)),
     unlink: (path) => owned(() => files.unlink(path)),
   };
+}
+
+/** Opens the file of the lock, where it is there, and closes it: that would drop a lock of this process, and there is none. */
+async function tryOpen(path: string): Promise<void> {
+  const file = await open(path, constants.O_RDWR | constants.O_NONBLOCK).catch(() => undefined);
+  await file?.close().catch(() => undefined);
 }
 
 /** Device and inode. */

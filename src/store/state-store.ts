@@ -78,7 +78,7 @@ export class StateStore<Content> {
   #loading: Promise<LoadResult<Content>> | undefined;
   /** The claim under which the state was read last. */
   #epoch: number | undefined;
-  /** Content that another process wrote while the state was its own. */
+  /** Content that another process wrote while the state was its own, or that was read late. */
   #theirs: Content | undefined;
   /** The content of the current generation; undefined while the next save must write in every case. */
   #durable: Content | undefined;
@@ -168,6 +168,8 @@ export class StateStore<Content> {
     await this.#backend.tidy(this.#format.name);
     if (served === undefined) return { kind: 'none', faults };
     this.#generation = served.generation;
+    // the disk was slow, and content came meanwhile: it lacks what only the file knows
+    if (this.#compose !== undefined) this.#theirs = served.content;
     if (served.from === 'current') this.#durable = served.content;
     return { kind: 'loaded', ...served, faults };
   }

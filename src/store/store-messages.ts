@@ -11,6 +11,17 @@ const VERDICTS = {
 };
 
 export const STORE_MESSAGES = messages({
+  diskHangs: {
+    level: 'error',
+    text: 'the disk of the state directory does not answer: serving from memory, nothing is kept',
+    fields: { directory: 'the state directory' },
+    fix: 'look for a dead network disk or device under `state.directory`: until it answers, a restart knows only what AWS and the configuration say',
+  },
+  diskAnswers: {
+    level: 'info',
+    text: 'the disk of the state directory answers again',
+    fields: { directory: 'the state directory' },
+  },
   endpointsFail: {
     level: 'error',
     text: 'save endpoint records: failed, publishing all the same',

@@ -52,6 +52,8 @@ export interface StoreReportParts {
   readonly directory: string;
   readonly faults: readonly string[];
   readonly claim: Claim | undefined;
+  /** For how long the disk has not answered. */
+  readonly hangsForMs: number | undefined;
   readonly endpoints: StoreState;
   readonly retained: StoreState;
   readonly answers: SnapshotState;
@@ -69,7 +71,7 @@ export function storeStatus(parts: StoreReportParts, nowMs: number): StoreStatus
       savedAgeSeconds: age(endpoints.lastSavedMs),
       saveFailures: endpoints.failures,
       failure: endpoints.lastFailure?.detail,
-      faults: [...parts.faults, ...claimFaults(parts.claim)],
+      faults: [...parts.faults, ...hangFaults(parts), ...claimFaults(parts.claim)],
       isOurs: parts.claim?.kind === 'ours',
       retained: {
         saveFailures: retained.failures,
@@ -92,6 +94,12 @@ export function storeStatus(parts: StoreReportParts, nowMs: number): StoreStatus
       },
     },
   };
+}
+
+function hangFaults({ directory, hangsForMs }: StoreReportParts): readonly string[] {
+  if (hangsForMs === undefined) return [];
+  const since = `${Math.round(hangsForMs / 1000)} s`;
+  return [`the disk of "${directory}" has not answered for ${since}: nothing is kept, serving from memory`];
 }
 
 function claimFaults(claim: Claim | undefined): readonly string[] {

@@ -7,7 +7,7 @@
 import type { Log, Message } from '../log/log.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { sleep, type Timers } from '../runtime/timers.ts';
+import { endsWithin, type Timers } from '../runtime/timers.ts';
 
 /** How a write ended; `unchanged` says that there was nothing to write. */
 export type WriteEnd =
@@ -128,9 +128,7 @@ export class Writer<End extends WriteEnd> {
     this.#isStopped = true;
     const isOver = last() ?? this.#running;
     this.#cancelPlan();
-    const enough = new AbortController();
-    await Promise.race([isOver, sleep(this.#parts.timers, patienceMs, enough.signal)]);
-    enough.abort();
+    await endsWithin(this.#parts.timers, isOver, patienceMs);
   }
 
   state(): WriterState {

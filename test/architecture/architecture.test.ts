@@ -2,7 +2,7 @@ import t from 'tap';
 import { ROOM_MESSAGES } from '../../scripts/room-messages.ts';
 import { SERVE_MESSAGES } from '../../src/commands/serve-messages.ts';
 import type { Declaration } from '../../src/log/log.ts';
-import { readSourceFiles } from '../helpers/source-files.ts';
+import { isIn, linesWith, readSourceFiles } from '../helpers/source-files.ts';
 
 const files = readSourceFiles();
 t.ok(files.length > 20, 'the source was found');
@@ -87,8 +87,6 @@ const mayImport: ReadonlyArray<readonly [room: string, rooms: readonly string[]]
   ['main.ts', ['commands', 'runtime']],
 ];
 
-const isIn = (path: string, room: string): boolean => path === room || path.startsWith(`${room}/`);
-
 t.test('every file lies in a room of the map', async (t) => {
   for (const { path } of files)
     t.ok(
@@ -104,17 +102,6 @@ t.test('imports go down, never up or across', async (t) => {
     const wrong = ours.filter((target) => ![room, ...rooms].some((allowed) => isIn(target, allowed)));
     t.strictSame(wrong, [], path);
   }
-});
-
-t.test('a key is declared in one file, and what may stand in a zone is said in one', async (t) => {
-  const importers = (target: string) =>
-    files.filter(({ imports }) => imports.includes(target)).map(({ path }) => path);
-  for (const { path } of files.filter((file) => isIn(file.path, 'config/keys')))
-    t.strictSame(importers(path), ['config/config.ts'], path);
-  t.strictSame(importers('protocol/words/zone-rules.ts'), [
-    'config/keys/zones.ts',
-    'serving/local-zones/own-zones.ts',
-  ]);
 });
 
 t.test('the sandbox knows the words of DNS and the outside; one room of the product starts it', async (t) => {
@@ -142,21 +129,6 @@ t.test('a subcommand is one file that exports define, and a line in the list of 
     const importers = commands.filter(({ imports }) => imports.includes(path)).map((file) => file.path);
     t.strictSame(importers, ['commands/program.ts'], path);
   }
-});
-
-t.test('one client speaks with the running server, one file knows the text of records', async (t) => {
-  const commands = files.filter(({ path }) => isIn(path, 'commands'));
-  const speakHttp = commands.filter(({ imports }) => imports.includes('node:http'));
-  t.strictSame(
-    speakHttp.map(({ path }) => path),
-    ['commands/server-client.ts'],
-  );
-  // RFC 3597 section 5: `\# length hex`
-  const texts = [...files, ...readSourceFiles('sandbox')].filter(({ text }) => text.includes('\\\\# $'));
-  t.strictSame(
-    texts.map(({ path }) => path),
-    ['protocol/wire/presentation.ts'],
-  );
 });
 
 t.test('no circle of imports, types included', async (t) => {
@@ -203,7 +175,7 @@ t.test('only calls cross into the far side: its insides are its own', async (t) 
     'far-side',
     'poll',
     'head',
-    'prove',
+    'handshake',
     'sign-of-life',
     'outbound',
     'source-error',
@@ -225,41 +197,6 @@ t.test('only calls cross into the far side: its insides are its own', async (t) 
     ['poll', 'head', 'outpost', 'prove', 'aws', 'kubeconfig'],
   );
 });
-
-t.test('no call of the SDK is spelled more than twice', (t) => {
-  const spelled = new Map<string, number>();
-  for (const { code } of files)
-    for (const [, name = ''] of code.matchAll(/new (?:\w+\.)?(\w+Command)\(/g))
-      spelled.set(name, (spelled.get(name) ?? 0) + 1);
-  t.ok(spelled.size >= 5, [...spelled.keys()].join());
-  t.strictSame(
-    [...spelled].filter(([, times]) => times > 2),
-    [],
-  );
-  t.end();
-});
-
-t.test('a source is named where it is declared, polled and configured, and nowhere else', async (t) => {
-  const homes = ['records/', 'far-side/', 'config/keys/clusters.ts'];
-  for (const { path, text } of files) {
-    if (homes.some((home) => path.startsWith(home))) continue;
-    t.strictSame(linesWith(text, /['"](?:route53|kubernetes)['"]|\b(?:route53|kubernetes)\??:/), [], path);
-  }
-});
-
-t.test(
-  'what an endpoint address is, is said once: those who find, keep or refuse one ask records/',
-  async (t) => {
-    const rooms = ['records', 'store', 'refresh', 'far-side', 'serving/endpoints'];
-    const said = files.filter(
-      ({ path, code }) => rooms.some((room) => isIn(path, room)) && /\bisIPv4\b/.test(code),
-    );
-    t.strictSame(
-      said.map(({ path }) => path),
-      ['records/endpoint-record.ts'],
-    );
-  },
-);
 
 t.test('the thread that answers queries loads nothing that speaks HTTPS: that has its own', (t) => {
   const heavy = /^(?:node:)?(?:https|tls|http2)$/;
@@ -336,7 +273,9 @@ t.test('one writer decides when state is written; formats know no file, and the 
   const room = files.filter(({ path }) => isIn(path, 'store'));
   const users = (pattern: RegExp): string[] =>
     room.filter(({ code }) => linesWith(code, pattern).length > 0).map(({ path }) => path);
-  t.strictSame(users(/\btimers\.after\(|\bsleep\(/), ['store/writer.ts'], 'what waits or tries again');
+  // the disk only watches how long an operation takes
+  const waiting = ['store/state-disk.ts', 'store/writer.ts'];
+  t.strictSame(users(/\btimers\.after\(|\bsleep\(|\bendsWithin\(/), waiting, 'what waits or tries again');
   t.strictSame(users(/\bsetAside\(this\.#?files/), ['store/answers-snapshot.ts', 'store/state-backend.ts']);
   const importsOf = (path: string) =>
     (room.find((file) => file.path === path)?.imports ?? []).filter((target) => isIn(target, 'store'));
@@ -357,41 +296,6 @@ t.test('one writer decides when state is written; formats know no file, and the 
   );
 });
 
-t.test(
-  'what becomes of addresses is decided by pure files; the thresholds of the link are written once',
-  (t) => {
-    const pure = ['records', 'protocol', 'refresh/reconcile', 'node:net', 'ipaddr.js'];
-    for (const { path, code, imports } of files.filter((file) => isIn(file.path, 'refresh/reconcile'))) {
-      const others = imports.filter(
-        (to) => to !== 'runtime/clock.ts' && !pure.some((room) => isIn(to, room)),
-      );
-      t.strictSame(others, [], path);
-      t.strictSame(linesWith(code, /\b(?:async|await|class)\b/), [], path);
-    }
-    const writers = files.filter(({ code }) => /\b(?:failuresToDisconnect|successesToConnect):/.test(code));
-    t.strictSame(
-      writers.map(({ path }) => path),
-      ['link/link-state.ts'],
-    );
-    // rooms that may not import the link are handed its thresholds: they keep no copy under another name
-    const handed = files.filter(({ path }) => isIn(path, 'serving/forwarder'));
-    const copies = handed.flatMap(({ path, text, code }) => [
-      ...linesWith(text, /^const [A-Z_]+ = \d;.*\blink\b/).map((line) => `${path}:${line}`),
-      ...linesWith(
-        code,
-        /\blost (?:[<>]=?|===) (?:[A-Z_]+\b|[1-9])|#answersWanted = .*(?:[A-Z_]{3,}|\b[2-9]\b)|failures: [1-9]|answers: [1-9]/,
-      ).map((line) => `${path}:${line}`),
-    ]);
-    t.strictSame(copies, []);
-    const users = handed.filter(({ code }) => /\bevidenceWanted\.answers|#wanted\.failures/.test(code));
-    t.strictSame(
-      users.map(({ path }) => path),
-      ['serving/forwarder/probing.ts', 'serving/forwarder/upstream-client.ts'],
-    );
-    t.end();
-  },
-);
-
 t.test('every log line is declared: its room names level, text, fields and what to do', async (t) => {
   const passesOn = ['far-side/far-side.ts', 'far-side/far-side-thread.ts'];
   for (const { path, code } of files) {
@@ -407,7 +311,3 @@ t.test('every log line is declared: its room names level, text, fields and what 
     if (level === 'warn' || level === 'error') t.ok(fix, `${text}: says what to do`);
   }
 });
-
-function linesWith(code: string, pattern: RegExp): string[] {
-  return code.split('\n').flatMap((line, at) => (pattern.test(line) ? [`${at + 1}: ${line.trim()}`] : []));
-}

@@ -83,6 +83,21 @@ t.test('remarks between two events: a clock set back, a kill, lost events', asyn
   ]);
 });
 
+t.test(
+  'a change of the link that has lasted is written later, and is no clock that was set back',
+  async (t) => {
+    const noon = Date.UTC(2026, 0, 1, 12);
+    const entries = await entriesOf(t, [
+      { event: sample('start'), atMs: noon },
+      { event: sample('drill'), atMs: noon + 60_000 },
+      { event: sample('link'), atMs: noon + 30_000 },
+      { event: sample('withheld'), atMs: noon + 20_000 },
+      { event: sample('stop'), atMs: noon + 70_000 },
+    ]);
+    t.notMatch(historyLines(entries, paintNothing).join('\n'), /set back/);
+  },
+);
+
 t.test('an event of a later version is shown as JSON, and cannot steer the terminal', async (t) => {
   const later = {
     sequence: 9,

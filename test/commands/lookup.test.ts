@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { readExtendedErrors, readReply } from '../../src/commands/dns-reply.ts';
+import { readExtendedErrors, readReply } from '../../src/commands/dns-exchange.ts';
 import { readQuestion, replyText } from '../../src/commands/lookup.ts';
 import { paintNothing } from '../../src/commands/terminal.ts';
 import { parseQuery, Query, VERDICT } from '../../src/protocol/wire/query.ts';

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
 import t, { type Test } from 'tap';
 import { askForLife, startWatchdog } from '../../src/commands/own-health.ts';
-import { until } from '../helpers/patience.ts';
+import { pause, until } from '../helpers/patience.ts';
 
 const TIMEOUT_MS = 400;
 /** Reserved for documentation (RFC 5737, RFC 3849): no host has them. */
@@ -73,24 +73,58 @@ for (const [what, more, interfaces] of [
   });
 }
 
+/** A watchdog over a server at an address that has moved: `told` gets each message, as its assignments. */
+function watch(t: Test, environment: Readonly<Record<string, string>>, addresses = [MOVED]) {
+  const told: string[][] = [];
+  const errors: string[] = [];
+  const usable = Promise.withResolvers<void>();
+  const vitals = () => ({ addresses, endpoint: undefined, replies: { udp: 0, tcp: 0 } });
+  const watchdog = startWatchdog(environment, {
+    daemon: { vitals, usable: usable.promise },
+    manager: { notify: (...texts: string[]) => void told.push(texts) },
+    log: { error: (_: object, text: string) => void errors.push(text) } as never,
+  });
+  t.teardown(() => watchdog[Symbol.dispose]());
+  const alive = setInterval(() => undefined, 1000); // the watchdog's own timer keeps no process alive
+  t.teardown(() => clearInterval(alive));
+  return { told, errors, ready: usable.resolve };
+}
+
 t.test(
   'the watchdog goes on telling the service manager after the only listen address has moved',
   async (t) => {
-    const seen: string[] = [];
-    const errors: string[] = [];
-    const watchdog = startWatchdog(
-      { WATCHDOG_USEC: '400000' },
-      {
-        daemon: { vitals: () => ({ addresses: [MOVED], endpoint: undefined, replies: { udp: 0, tcp: 0 } }) },
-        manager: { notify: (...texts: string[]) => void seen.push(...texts) },
-        log: { error: (_: object, text: string) => void errors.push(text) } as never,
-      },
-    );
-    t.teardown(() => watchdog[Symbol.dispose]());
-    const alive = setInterval(() => undefined, 1000); // the watchdog's own timer keeps no process alive
-    t.teardown(() => clearInterval(alive));
-    await until('it reports', () => seen.length >= 2);
+    const { told, errors, ready } = watch(t, { WATCHDOG_USEC: '400000' });
+    ready();
+    await until('it reports', () => told.length >= 2);
     t.same(errors, []);
-    t.same(new Set(seen), new Set(['WATCHDOG=1']));
+    t.same(new Set(told.flat()), new Set(['WATCHDOG=1']));
   },
 );
+
+t.test('a start without an address for clients is extended, by as long as the watchdog waits', async (t) => {
+  const { told, ready } = watch(t, { NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '400000' });
+  await until('it reports', () => told.length >= 2);
+  t.same(told.slice(0, 2), Array(2).fill(['WATCHDOG=1', 'EXTEND_TIMEOUT_USEC=400000']));
+  ready();
+  await Promise.resolve();
+  told.length = 0;
+  await until('it reports', () => told.length >= 2);
+  t.same(new Set(told.flat()), new Set(['WATCHDOG=1']), 'the start is over');
+});
+
+t.test('without a watchdog a start is extended all the same, and nothing is told after it', async (t) => {
+  const { told, ready } = watch(t, { NOTIFY_SOCKET: '/run/x' });
+  await until('it reports', () => told.length >= 1);
+  t.same(told, [['EXTEND_TIMEOUT_USEC=10000000']]);
+  ready();
+  await pause(2700);
+  t.equal(told.length, 1);
+});
+
+t.test('a server that does not answer does not extend its start', async (t) => {
+  const { told, errors } = watch(t, { NOTIFY_SOCKET: '/run/x', WATCHDOG_USEC: '400000' }, [
+    await deafServer(t),
+  ]);
+  await until('it says so', () => errors.length >= 2);
+  t.same(told, []);
+});

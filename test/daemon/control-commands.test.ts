@@ -3,7 +3,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ControlRefusal } from '../../src/admin/control-route.ts';
-import { flushReport } from '../../src/admin/flush-control.ts';
+import { flushReport } from '../../src/admin/name-control.ts';
 import { pinReport } from '../../src/admin/pin-control.ts';
 import { controlRoutes } from '../../src/daemon/control-commands.ts';
 import { ROOM_REPORTS } from '../../src/daemon/report.ts';

@@ -28,6 +28,7 @@ import { askUdp } from '../scenarios/server-process.ts';
 import { DEMO, ENDPOINT } from '../scenarios/site.ts';
 import { MadeUpTransport, transportsOf } from '../serving/forwarder/made-up-transport.ts';
 import { queryOf } from '../serving/resolver/messages.ts';
+import { watchedFiles } from '../store/faulty-files.ts';
 
 interface Bench {
   readonly log: CollectingLog;
@@ -154,6 +155,82 @@ t.test('virtual time: a stop answers queries until everything is saved', async (
   await stopping;
   await isLeftFree(t, one);
 });
+
+/** Files whose operations wait while the disk hangs; `waiting` counts those. */
+function hangingFiles() {
+  let [hanging, waiting] = [Promise.withResolvers<void>(), 0];
+  const files = watchedFiles(async () => {
+    waiting++;
+    await hanging.promise;
+    waiting--;
+  });
+  return {
+    files,
+    waiting: () => waiting,
+    hang: () => {
+      hanging = Promise.withResolvers<void>();
+    },
+    answer: () => hanging.resolve(),
+  };
+}
+
+t.test(
+  'virtual time: a disk that hangs at the start: it serves all the same, and takes what comes late',
+  async (t) => {
+    const one = await bench(t);
+    one.text += `zones: [{ name: site.example, records: ['www A 192.0.2.1'] }]\n`;
+    await keepState(one.stateDirectory, [withoutRegion(keptRecord())]);
+    const time = new VirtualTime(new Date().toISOString());
+    const disk = hangingFiles();
+    const starting = startDaemon(await one.parts({ clock: time, timers: time, files: disk.files }));
+    await until('it reads the state', () => disk.waiting() > 0);
+    await time.advance(2_000);
+    const daemon = await starting;
+    t.match(await askUdp(one.ports.dnsPort, { name: 'www.site.example' }), { rcode: 0 });
+    t.match(daemon.report().state.faults, [
+      /^the disk of ".+" does not answer: what was kept is not known yet$/,
+    ]);
+    await time.advance(10_000);
+    t.ok(disk.waiting() <= 2, 'threads of the pool are left for lookups of names');
+    t.match(daemon.report().state.faults, [/not known yet/, /has not answered for 1\d s: nothing is kept/]);
+    disk.answer();
+    await until('the state has come', () => daemon.report().state.faults.length === 0);
+    const { answers } = await askUdp(one.ports.dnsPort, { name: ENDPOINT });
+    t.equal(answers.length, 3);
+    t.match(
+      one.log.lines.filter(({ text }) => text.includes('disk of the state directory')),
+      [{ text: /serving without what was kept/ }, { text: /nothing is kept/ }, { text: /answers again/ }],
+    );
+    await daemon.stop('test');
+    const text = readFileSync(join(one.stateDirectory, 'endpoints.json'), 'utf8');
+    for (const address of DEMO) t.ok(text.includes(address), 'nothing of it is lost');
+    await isLeftFree(t, one);
+  },
+);
+
+t.test(
+  'virtual time: a disk that hangs later: nothing else waits for it, and the end does not',
+  async (t) => {
+    await using sandbox = await startSandbox();
+    const one = await bench(t, sandbox.dnsAddress);
+    const time = new VirtualTime(new Date().toISOString());
+    const disk = hangingFiles();
+    disk.answer();
+    const daemon = await startDaemon(await one.parts({ clock: time, timers: time, files: disk.files }));
+    await until('the line of the start is written', () => daemon.report().state.ledger.written > 0);
+    disk.hang();
+    for (let at = 0; !daemon.report().server.ready && at < 1000; at++) await time.advance(100);
+    const { answers } = await askUdp(one.ports.dnsPort, { name: ENDPOINT });
+    t.equal(answers.length, 3, 'learned, and served without the disk');
+    await time.advance(600_000);
+    t.equal(disk.waiting(), 2);
+    t.match(daemon.report().state.faults, [/has not answered for \d+ s: nothing is kept/]);
+    const stopping = daemon.stop('test');
+    await time.advance(30_000);
+    await stopping;
+    disk.answer();
+  },
+);
 
 t.test('virtual time: a stop with queries and a poll in flight takes half a second', async (t) => {
   await using sandbox = await startSandbox();

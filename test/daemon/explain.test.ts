@@ -1,7 +1,7 @@
 /** explain through its route and the daemon's own rooms: it says what a client would get, and changes nothing. */
 import t, { type Test } from 'tap';
 import { ControlRefusal } from '../../src/admin/control-route.ts';
-import { explainReport } from '../../src/admin/explain-control.ts';
+import { explainReport } from '../../src/admin/name-control.ts';
 import { explainLines } from '../../src/commands/explain.ts';
 import { paintNothing } from '../../src/commands/terminal.ts';
 import { controlRoutes } from '../../src/daemon/control-commands.ts';

@@ -63,6 +63,8 @@ t.test('each change that somebody looks for in months has its event, and no othe
       { kind: 'withheld', address: '10.0.0.3', isWithheld: false },
       { kind: 'withheld', ...place, address: '10.0.0.3', phase: 'came' },
     ],
+    [{ kind: 'addresses', added: ['10.0.0.9'], removed: [], basis: 'name' }, undefined], // it waits for its proof
+    [{ kind: 'addresses', added: [], removed: ['10.0.0.2', '10.0.0.3'], basis: 'kept' }, undefined], // leaving
     [{ kind: 'basis', from: 'name', to: 'overlap' }, undefined],
     [{ kind: 'details', fields: ['vpcId'] }, undefined],
     [{ kind: 'refresh-failed' }, undefined],

@@ -1,6 +1,6 @@
 /** A refused address that leaves the answers has its line in the ledger; an address that two hosts have does not fill the ledger. */
 import t from 'tap';
-import { WithheldChronicle, type WithheldEvent } from '../../src/daemon/withheld-chronicle.ts';
+import { WithheldChronicle, type WithheldEvent } from '../../src/daemon/ledger-events.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 
 const HOUR_MS = 3_600_000;

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import t, { type Test } from 'tap';
-import { type ProofOutcome, type ProofRequest, Prover } from '../../src/far-side/prove.ts';
+import { type ProofOutcome, type ProofRequest, Prover } from '../../src/far-side/handshake.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { ConnectProxy } from '../helpers/connect-proxy.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';

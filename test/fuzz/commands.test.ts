@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ControlRefusal } from '../../src/admin/control-route.ts';
-import { flushRoutes } from '../../src/admin/flush-control.ts';
+import { flushRoutes } from '../../src/admin/name-control.ts';
 import { type PinReport, pinRoutes } from '../../src/admin/pin-control.ts';
 import { canonicalJson, type Pin } from '../../src/records/endpoint-record.ts';
 import { atOnce } from '../../src/runtime/slices.ts';

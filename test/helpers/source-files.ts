@@ -54,3 +54,11 @@ export function blankOut(text: string): string {
     (found) => found.replace(/[^\n]/g, ' '),
   );
 }
+
+/** Whether the file lies in the room, which is a folder or a file under `src/`. */
+export const isIn = (path: string, room: string): boolean => path === room || path.startsWith(`${room}/`);
+
+/** The lines with this pattern, each with its number. */
+export function linesWith(code: string, pattern: RegExp): string[] {
+  return code.split('\n').flatMap((line, at) => (pattern.test(line) ? [`${at + 1}: ${line.trim()}`] : []));
+}

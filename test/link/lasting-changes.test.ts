@@ -1,6 +1,13 @@
 import t from 'tap';
-import { afterTransition, afterWait, dueAtMs, type Series } from '../../src/link/lasting-changes.ts';
-import { initialLinkState, type LinkCondition, nextLinkState } from '../../src/link/link-state.ts';
+import {
+  afterTransition,
+  afterWait,
+  dueAtMs,
+  initialLinkState,
+  type LinkCondition,
+  nextLinkState,
+  type Series,
+} from '../../src/link/link-state.ts';
 
 const WORDS: Readonly<Record<string, LinkCondition>> = {
   con: 'connected',

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import t from 'tap';
-import type { ProofRequest } from '../../src/far-side/prove.ts';
+import type { ProofRequest } from '../../src/far-side/handshake.ts';
 import type { ServedAddress } from '../../src/records/endpoint-record.ts';
 import {
   type AddressCheck,

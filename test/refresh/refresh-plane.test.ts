@@ -345,6 +345,7 @@ t.test('a new address is published when it is proven, and a refused one never be
   results[C] = { kind: 'proven' };
   await time.advance(60_000);
   t.strictSame(summary(published.at(-1)), [['one', A, B, C]]);
+  t.match(withheld, [{ kind: 'withheld', address: C, isWithheld: false }], 'the ledger has its coming');
   results[C] = { kind: 'refused', reason: 'other-name' };
   await time.advance(90_000);
   t.strictSame(summary(published.at(-1)), [['one', A, B]]);
@@ -393,4 +394,53 @@ t.test('the pin of a reload is served at once', async (t) => {
   await time.advance(0);
   t.strictSame(summary(published.at(-1)), [['one', D]]);
   await plane.stop();
+});
+
+t.test(
+  'records that are read late: what was learned meanwhile stays, the rest is served and polled on',
+  async (t) => {
+    const one = cluster('one', sees('dns', A));
+    const two = cluster('two', fails('dns'));
+    const { plane, published, saved, time } = setUp([one.settings, two.settings]);
+    await plane.load([]);
+    plane.start();
+    await time.advance(1_000);
+    t.strictSame(summary(plane.records()), [['one', A], ['two']]);
+    const wallMs = time.wallMs();
+    const pin = {
+      addresses: [D],
+      why: 'test',
+      by: 'root',
+      sinceMs: wallMs - DAY_MS,
+      untilMs: wallMs + DAY_MS,
+      leftMs: DAY_MS,
+    };
+    const [ofOne, ofTwo] = [stored('one', wallMs - DAY_MS, B), stored('two', wallMs - DAY_MS, B, C)];
+    await plane.takeLate([{ ...ofOne, pin, unpinned: ofOne.addresses }, ofTwo, stored('gone', wallMs, C)]);
+    await time.advance(1_000);
+    t.strictSame(summary(published.at(-1)), [
+      ['one', D],
+      ['two', B, C],
+    ]);
+    t.strictSame(summary(saved.at(-1)), [
+      ['one', D],
+      ['two', B, C],
+      ['gone', C],
+    ]);
+    const polls = two.dns.polls.length;
+    await time.advance(120_000);
+    t.ok(two.dns.polls.length > polls + 1, 'it is polled on');
+    t.equal(two.dns.mostRunning, 1, 'by one refresher');
+    await plane.stop();
+  },
+);
+
+t.test('records that are read after the stop change nothing', async (t) => {
+  const { plane, published, time } = setUp([cluster('one', fails('dns')).settings]);
+  await plane.load([]);
+  await plane.stop();
+  const count = published.length;
+  await plane.takeLate([stored('one', time.wallMs(), A)]);
+  await time.advance(10_000);
+  t.equal(published.length, count);
 });

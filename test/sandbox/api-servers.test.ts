@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { callSandbox } from '../../sandbox/control-client.ts';
 import { startSandbox } from '../../sandbox/sandbox.ts';
-import { Prover } from '../../src/far-side/prove.ts';
+import { Prover } from '../../src/far-side/handshake.ts';
 import { systemTimers } from '../../src/runtime/timers.ts';
 import { PATIENCE_MS } from '../helpers/patience.ts';
 

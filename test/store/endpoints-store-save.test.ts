@@ -316,3 +316,24 @@ t.test(
     t.strictSame(await kept(), ['10.0.0.1', '10.0.0.2'], 'a change has the generation before it');
   },
 );
+
+t.test('content that is handed over before the file is read keeps what only the file knows', async (t) => {
+  const directory = t.testdir();
+  await setUp(directory).store.save([record('a', ['10.0.0.1']), record('b', ['10.0.0.2'])]);
+  const disk = Promise.withResolvers<void>();
+  const { store } = setUp(
+    directory,
+    watchedFiles(() => disk.promise),
+  );
+  const saved = store.save([record('a', ['10.0.0.9']), { ...record('b', []) }]);
+  disk.resolve();
+  t.match(await saved, { kind: 'saved' });
+  const { served: kept } = await readEndpoints(systemFiles, directory);
+  t.strictSame(
+    kept?.content.map(({ cluster, addresses }) => [cluster, ...addresses.map(({ address }) => address)]),
+    [
+      ['a', '10.0.0.9'],
+      ['b', '10.0.0.2'],
+    ],
+  );
+});

@@ -9,8 +9,7 @@ import { composeOwnQuery } from '../../protocol/wire/query.ts';
 import { isWildcard, socketText } from '../../protocol/words/address-text.ts';
 import { TYPE } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
-import { exchange } from '../dns-exchange.ts';
-import { readReply } from '../dns-reply.ts';
+import { exchange, readReply } from '../dns-exchange.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import type { Site } from './site.ts';
 

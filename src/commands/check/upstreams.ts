@@ -8,8 +8,7 @@ import type { Config } from '../../config/config.ts';
 import { composeOwnQuery } from '../../protocol/wire/query.ts';
 import { TYPE } from '../../protocol/words/codes.ts';
 import { nameToWire } from '../../protocol/words/name.ts';
-import { exchange } from '../dns-exchange.ts';
-import { readReply } from '../dns-reply.ts';
+import { exchange, readReply } from '../dns-exchange.ts';
 import { type Finding, problem, warning } from './finding.ts';
 import type { Site } from './site.ts';
 

@@ -5,9 +5,8 @@
 import { isIP } from 'node:net';
 import { type LocalFiles, whyUnread } from '../local-files.ts';
 import { SourceError } from '../source-error.ts';
-import { type KubernetesIdentity, readIdentity } from './identity.ts';
+import { getFromApi, type KubernetesIdentity, readIdentity } from './identity.ts';
 import { currentContext, serverOf } from './kubeconfig-text.ts';
-import { getFromApi } from './kubernetes.ts';
 
 export interface KubeconfigRequest {
   readonly path: string;

@@ -8,18 +8,21 @@
  * A view is believed only from a server that is in it. A server that is about to end has left its view already. A cluster whose
  * servers know themselves by other addresses would otherwise replace all of ours. No answer proves anything about the link.
  */
-import { once } from 'node:events';
-import type { ClientRequest, IncomingMessage } from 'node:http';
-import { type RequestOptions, request } from 'node:https';
-import type { ConnectionOptions } from 'node:tls';
 import * as z from 'zod';
 import { isEndpointAddress } from '../../records/endpoint-record.ts';
 import type { FailureReason, SourceContext } from '../../records/observation.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { redacted } from '../aws/failure.ts';
 import { allPages, type Page, type PollDeps, type PollFunction } from '../poll.ts';
-import { cannotAsk, SourceError, type SourceFailure, untilAborted } from '../source-error.ts';
-import { type KubernetesAccess, type KubernetesIdentity, readIdentity } from './identity.ts';
+import { cannotAsk, SourceError, untilAborted } from '../source-error.ts';
+import {
+  type ApiAnswer,
+  type ApiServer,
+  getFromApi,
+  type KubernetesAccess,
+  type KubernetesIdentity,
+  readIdentity,
+} from './identity.ts';
 
 export const pollKubernetes: PollFunction = async ({ settings, context, signal }, deps) => {
   const late = () => failure('timeout', 'asking the api server failed: no answer within the deadline');
@@ -156,130 +159,6 @@ function notAccepted(answer: string, identity: KubernetesIdentity, clock: Clock)
 /** Builds a failure that is never evidence for the link, even where a server answered. */
 function failure(reason: FailureReason, detail: string): SourceError {
   return new SourceError({ reason, reachedFarSide: false, detail: redacted(detail) });
-}
-
-export interface ApiServer {
-  readonly address: string;
-  /** The name that its certificate must have. */
-  readonly serverName: string;
-  readonly identity: KubernetesIdentity;
-}
-
-export interface ApiAnswer {
-  readonly status: number;
-  /** undefined where the body is not JSON. */
-  readonly body: unknown;
-}
-
-const IDLE_MS = 3_000; // until connected, and between octets of the answer: three dead addresses fit the deadline
-const MAX_ANSWER_OCTETS = 1024 * 1024;
-
-/** Sends one GET with verified TLS, a size limit and no redirects. Returns an answer of any status; throws SourceError without an answer. */
-export async function getFromApi(server: ApiServer, path: string, signal: AbortSignal): Promise<ApiAnswer> {
-  const call = startCall(server, path, signal);
-  try {
-    const [response] = await once(call, 'response');
-    return await readAnswer(response);
-  } catch (error) {
-    throw signal.aborted
-      ? callFailure(server, 'timeout', 'no answer within the deadline')
-      : explainedCall(server, error);
-  } finally {
-    call.destroy();
-  }
-}
-
-function startCall(
-  { address, serverName, identity }: ApiServer,
-  path: string,
-  signal: AbortSignal,
-): ClientRequest {
-  const { port, secureContext, authorization } = identity;
-  // node's types for requests leave out this option of the TLS connection below them
-  const options: RequestOptions & Pick<ConnectionOptions, 'secureContext'> = {
-    host: address,
-    port,
-    path,
-    servername: serverName,
-    secureContext,
-    agent: false,
-    signal,
-    timeout: IDLE_MS,
-    headers: {
-      host: serverName,
-      accept: 'application/json',
-      'user-agent': 'outpost-dns',
-      ...(authorization === undefined ? {} : { authorization }),
-    },
-  };
-  const call = request(options);
-  call.on('timeout', () => call.destroy(new SilenceError()));
-  call.on('error', () => {}); // `once` below rejects with it; an error after the answer is ignored
-  call.end();
-  return call;
-}
-
-class SilenceError extends Error {
-  readonly code = 'ETIMEDOUT';
-}
-
-async function readAnswer(response: IncomingMessage): Promise<ApiAnswer> {
-  const parts: Uint8Array[] = [];
-  let octets = 0;
-  for await (const part of response) {
-    parts.push(part);
-    octets += part.length;
-    if (octets > MAX_ANSWER_OCTETS) throw new OversizeError();
-  }
-  return { status: response.statusCode ?? 0, body: parsedJson(Buffer.concat(parts).toString('utf8')) };
-}
-
-class OversizeError extends Error {
-  readonly code = 'OVERSIZE';
-}
-
-function parsedJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-const NETWORK =
-  /^(ECONNREFUSED|ECONNRESET|ECONNABORTED|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL|EPIPE)$/;
-/** How the server refuses our certificate: RFC 8446 section 6.2. */
-const REFUSED_CERTIFICATE = /^ERR_SSL_.*ALERT.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)/;
-const BAD_CERTIFICATE = /^(CERT_|ERR_TLS_CERT|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH)/;
-
-function explainedCall(server: ApiServer, error: unknown): SourceError {
-  const code = String((error instanceof Error ? Reflect.get(error, 'code') : undefined) ?? 'unknown');
-  if (code === 'OVERSIZE') {
-    return callFailure(server, 'malformed', `an answer of more than ${MAX_ANSWER_OCTETS} octets`);
-  }
-  if (code === 'ETIMEDOUT') return callFailure(server, 'timeout', 'no answer in time');
-  if (NETWORK.test(code)) return callFailure(server, 'network', code);
-  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') {
-    return callFailure(
-      server,
-      'clock-skew',
-      `its certificate is refused: ${code}: the clock of this host may be wrong`,
-    );
-  }
-  if (BAD_CERTIFICATE.test(code)) {
-    const cause = 'another server, or another certificate authority than the cluster has';
-    return callFailure(server, 'untrusted-certificate', `its certificate is refused: ${code}: ${cause}`);
-  }
-  if (REFUSED_CERTIFICATE.test(code)) {
-    const reason = code.includes('EXPIRED') ? 'expired-credentials' : 'denied';
-    return callFailure(server, reason, `it refuses the client certificate: ${code}`);
-  }
-  return callFailure(server, 'malformed', `no answer in HTTP over TLS: ${code}`);
-}
-
-function callFailure({ address }: ApiServer, reason: SourceFailure['reason'], why: string): SourceError {
-  const detail = redacted(`asking the api server at ${address} failed: ${why}`);
-  return new SourceError({ reason, reachedFarSide: false, detail });
 }
 
 const PORT = z.object({ name: z.string().nullish(), port: z.int().nullish() });

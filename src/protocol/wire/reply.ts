@@ -112,14 +112,14 @@ export interface LocalAnswer {
 }
 
 /**
- * Writes the authoritative reply. `turn` is a running number, not a `Turn`: it says which record comes first. A name that is
+ * Writes the authoritative reply. `nth`, a running number, says which record comes first. A name that is
  * longer than the composed name (a name under the apex) shifts every compression pointer by the difference. Returns the octets
  * written.
  */
 export function writeLocalReply(
   query: Query,
   answer: LocalAnswer,
-  turn: number,
+  nth: number,
   limit: number,
   reply: Uint8Array,
   replyStart: number,
@@ -140,7 +140,7 @@ export function writeLocalReply(
   putUint16(reply, replyStart + 6, answer.answerCount);
   putUint16(reply, replyStart + 8, answer.authorityCount);
   putUint16(reply, replyStart + 10, query.hasEdns ? 1 : 0);
-  copyRotated(answer, turn, reply, at);
+  copyRotated(answer, nth, reply, at);
   const shift = query.nameEnd - query.nameStart - answer.composedNameOctets;
   if (shift !== 0) {
     for (const offset of answer.pointerOffsets)
@@ -150,14 +150,14 @@ export function writeLocalReply(
   return (query.hasEdns ? writeOpt(reply, end, answer.rcode, query, undefined) : end) - replyStart;
 }
 
-function copyRotated(answer: LocalAnswer, turn: number, reply: Uint8Array, at: number): void {
+function copyRotated(answer: LocalAnswer, nth: number, reply: Uint8Array, at: number): void {
   const { octets, rotation } = answer;
   if (rotation === undefined) {
     for (let i = 0; i < octets.length; i++) reply[at + i] = octets[i] ?? 0;
     return;
   }
   const rotating = rotation.records * rotation.recordOctets;
-  let from = (turn % rotation.records) * rotation.recordOctets;
+  let from = (nth % rotation.records) * rotation.recordOctets;
   for (let i = 0; i < rotating; i++) {
     reply[at + i] = octets[from] ?? 0;
     if (++from === rotating) from = 0;

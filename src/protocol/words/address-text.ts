@@ -1,9 +1,24 @@
 /** The text of an IP address, and what it says of itself: wildcard, loopback, link-local, family. Pure. */
-import { isIP } from 'node:net';
+import { isIPv4, SocketAddress } from 'node:net';
+
+/** Whether the text is an address without a zone. Node's own test of IPv6 compiles a pattern for 3 ms, which a start would wait for. */
+export function isAddress(text: string): boolean {
+  if (!isSix(text)) return isIPv4(text);
+  try {
+    return new SocketAddress({ address: text, family: 'ipv6' }).family === 'ipv6';
+  } catch {
+    return false;
+  }
+}
+
+/** Whether an address is one of IPv6. */
+export function isSix(address: string): boolean {
+  return address.includes(':');
+}
 
 /** Whether the address is `0.0.0.0` or `::` in any notation. */
 export function isWildcard(address: string): boolean {
-  return /^[0:.]+$/.test(address) && isIP(address) !== 0;
+  return /^[0:.]+$/.test(address) && isAddress(address);
 }
 
 /** Whether a client on another host can never have sent to it. */
@@ -23,12 +38,12 @@ export function isIpv6LinkLocal(address: string): boolean {
 
 /** `10.0.0.2:53`, `[fd00::2]:53`. */
 export function socketText({ address, port }: { readonly address: string; readonly port: number }): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  return isSix(address) ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 export function isSameFamily(
   one: { readonly address: string },
   other: { readonly address: string },
 ): boolean {
-  return one.address.includes(':') === other.address.includes(':');
+  return isSix(one.address) === isSix(other.address);
 }

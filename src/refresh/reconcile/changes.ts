@@ -34,7 +34,7 @@ export type Change =
       readonly reason?: ProofReason;
     }
   | {
-      /** A refused address leaves the answers because a proven address exists, or comes into them. */
+      /** A refused address leaves the answers because a proven address exists; or a withheld address comes into them. */
       readonly kind: 'withheld';
       readonly address: string;
       readonly isWithheld: boolean;
@@ -121,15 +121,18 @@ function proofChanges(before: EndpointRecord, after: EndpointRecord): readonly C
   });
 }
 
-/** A new address that waits for its proof has not left, and an address that the sources drop has its own change. */
+/**
+ * A new address that waits for its proof has not left; with its proof it comes. An address that the sources drop has its own
+ * change.
+ */
 function withheldChanges(before: EndpointRecord, after: EndpointRecord): readonly Change[] {
   if (before.addresses === after.addresses && before.leaving === after.leaving) return [];
   const was = servedIn(before);
   const is = servedIn(after);
   const wasServed = new Set(was.served.map(({ address }) => address));
-  const wasRefused = new Set(was.withheld.filter(isRefused).map(({ address }) => address));
+  const wasWithheld = new Set(was.withheld.map(({ address }) => address));
   const left = is.withheld.filter((one) => isRefused(one) && wasServed.has(one.address));
-  const back = is.served.filter(({ address }) => wasRefused.has(address));
+  const back = is.served.filter(({ address }) => wasWithheld.has(address));
   return [
     ...left.map(({ address, proof }) => ({
       kind: 'withheld' as const,

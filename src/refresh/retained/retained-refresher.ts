@@ -276,6 +276,7 @@ export class RetainedRefresher {
     const record = this.#parked.get(key);
     if (record === undefined) return;
     this.#parked.delete(key);
+    if (member.known !== undefined) return; // the file was read late, and an answer has come meanwhile
     const confirmed = stampFrom(record.confirmedAtMs, clock);
     const known = knownFrom(record, confirmed, stampFrom(record.changedAtMs, clock));
     const lifetimeMs = known && this.#publish(member, known);

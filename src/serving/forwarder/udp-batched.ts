@@ -2,9 +2,9 @@
  * UDP sockets to upstreams without `node:dgram`, whose objects cost more than the exchanges. Each takes few system calls. All
  * are watched together, so that one turn of the event loop takes every reply.
  */
-import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import ipaddr from 'ipaddr.js';
+import { isSix } from '../../protocol/words/address-text.ts';
 import {
   type DatagramBatch,
   type Libc,
@@ -89,7 +89,7 @@ export class BatchedUdpSockets {
   #peer(upstream: Upstream): Peer {
     let peer = this.#peers.get(upstream);
     if (peer === undefined) {
-      const family = isIPv6(upstream.address) ? 6 : 4;
+      const family = isSix(upstream.address) ? 6 : 4;
       const octets = Uint8Array.from(ipaddr.parse(upstream.address).toByteArray());
       peer = { family, name: socketName(family, octets, upstream.port) };
       this.#peers.set(upstream, peer);

@@ -10,7 +10,7 @@
  * kernel drops.
  */
 import { createSocket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
+import { isSix } from '../../protocol/words/address-text.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Random } from '../../runtime/random.ts';
 import {
@@ -236,7 +236,7 @@ class UdpPort implements Carrier, UdpSocketEvents {
 
 /** Through `node:dgram`. Binds and connects before it returns: no name is looked up, and node waits for nothing else. */
 export const openUdpSocket: OpenUdpSocket = (upstream, port, events) => {
-  const isV6 = isIPv6(upstream.address);
+  const isV6 = isSix(upstream.address);
   const socket = createSocket({
     type: isV6 ? 'udp6' : 'udp4',
     ipv6Only: isV6,

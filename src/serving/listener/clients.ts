@@ -2,9 +2,9 @@
  * Converts a client's address to octets, the form that access and rate limits compare. Decides which clients may ask, and how
  * many replies a network gets.
  */
-import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { uint32At } from '../../protocol/wire/header.ts';
+import { isAddress } from '../../protocol/words/address-text.ts';
 import type { Family } from '../turn.ts';
 import { ListenerError } from './listen-address.ts';
 
@@ -49,7 +49,7 @@ export function networkOf({ octets, family }: ClientAddress): number {
 export function parseClientAddress(text: string): ClientAddress | undefined {
   const zoneAt = text.indexOf('%');
   const bare = zoneAt < 0 ? text : text.slice(0, zoneAt);
-  if (isIP(bare) === 0) return undefined;
+  if (!isAddress(bare)) return undefined;
   const octets = Uint8Array.from(ipaddr.process(bare).toByteArray());
   return { octets, family: octets.length === 4 ? 4 : 6 };
 }

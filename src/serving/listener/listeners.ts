@@ -13,11 +13,11 @@
  * to. Elsewhere, and beside a program that holds the port on one address, it is a socket for each address of the host.
  */
 
-import { isIPv6 } from 'node:net';
 import {
   isIpv6LinkLocal,
   isLoopbackText,
   isSameFamily,
+  isSix,
   isWildcard,
   socketText,
 } from '../../protocol/words/address-text.ts';
@@ -318,7 +318,7 @@ export class Listeners {
   #noteUsable(): void {
     const served = this.addresses.map(({ address }) => address);
     const isServed = (address: string): boolean =>
-      served.some((one) => one === address || (isWildcard(one) && isIPv6(one) === isIPv6(address)));
+      served.some((one) => one === address || (isWildcard(one) && isSix(one) === isSix(address)));
     const isLoopbackAsked = this.#asked.every(({ address }) => isLoopbackText(address));
     const isLinkLocalAsked = served.some((address) => isIpv6LinkLocal(address) && address.includes('%'));
     this.#isUsable ||= isLoopbackAsked || isLinkLocalAsked || this.#host.hasReachable(isServed);

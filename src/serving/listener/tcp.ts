@@ -3,8 +3,9 @@
  * client that holds its connections open, or its frames back, never keeps another client out. A new connection takes the
  * place of the connection that has been idle for longest.
  */
-import { createServer, isIPv6, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import type { Log } from '../../log/log.ts';
+import { isSix } from '../../protocol/words/address-text.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Timers } from '../../runtime/timers.ts';
 import { COUNT } from '../counters.ts';
@@ -55,7 +56,7 @@ export class TcpListener {
     const { address, port } = this.#address;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      const bound = { host: address, port, ipv6Only: isIPv6(address) };
+      const bound = { host: address, port, ipv6Only: isSix(address) };
       const options = this.#fd === undefined ? bound : { fd: this.#fd };
       server.listen({ ...options, backlog: BACKLOG, exclusive: true }, () => {
         server.off('error', reject);

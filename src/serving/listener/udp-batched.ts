@@ -9,10 +9,9 @@
  * A socket on a wildcard gets the address that each datagram was sent to, and the reply leaves from that address (RFC 2181
  * section 4.1). So a wildcard is one socket, whatever addresses the host has and gets.
  */
-import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
-import { isWildcard, socketText } from '../../protocol/words/address-text.ts';
+import { isSix, isWildcard, socketText } from '../../protocol/words/address-text.ts';
 import { BATCH, type DatagramBatch, INFO_WORDS, type Libc, NAME_WORDS } from '../../runtime/datagrams.ts';
 import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
@@ -108,7 +107,7 @@ export class BatchedUdpListener implements UdpListener {
     this.#batches = batches;
     this.#libc = batches.libc;
     this.#how = how;
-    this.#family = isIPv6(address.address) ? 6 : 4;
+    this.#family = isSix(address.address) ? 6 : 4;
     this.#hasInfo = isWildcard(address.address);
     this.#addressAt = this.#family === 4 ? 4 : 8;
     this.#drain = new Drain(context.timers);

@@ -4,8 +4,8 @@
  * of a restart, and the routing table chooses the address of their replies.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
 import { EDNS_UDP_OCTETS } from '../../protocol/wire/header.ts';
+import { isSix } from '../../protocol/words/address-text.ts';
 import { COUNT } from '../counters.ts';
 import { PENDING } from '../turn.ts';
 import { type ListenAddress, systemCode } from './listen-address.ts';
@@ -37,13 +37,13 @@ export class PlainUdpListener implements UdpListener {
     this.#context = context;
     this.#how = how;
     this.#drain = new Drain(context.timers);
-    const isSix = isIPv6(address.address);
+    const family = isSix(address.address) ? 6 : 4;
     this.#socket = createSocket({
-      type: isSix ? 'udp6' : 'udp4',
-      ipv6Only: isSix,
+      type: `udp${family}`,
+      ipv6Only: family === 6,
       reuseAddr: how.isShared === true,
       // addresses only: without this dgram asks the system's resolver for each address, a turn of the loop later
-      lookup: (text, _options, done) => done(null, text, isSix ? 6 : 4),
+      lookup: (text, _options, done) => done(null, text, family),
     });
   }
 

@@ -69,6 +69,7 @@ export class DisconnectedRules {
   readonly #rules = new NameMap<DisconnectedRule>();
   /** Rules that hold without the operator. */
   readonly #builtIn = new NameMap<DisconnectedRule>();
+  readonly #builtInByName: ReadonlyMap<string, DisconnectedRule>;
   /** Apexes of the operator's zones. */
   readonly #apexes = new NameMap<true>();
   /** Names with records of the operator. */
@@ -77,6 +78,7 @@ export class DisconnectedRules {
   /** Throws LocalZonesError, with every fault, where the zones cannot be served. */
   constructor({ zones, regions, vpcs, areSiteNamesAsked = false }: DisconnectedRulesOptions) {
     const builtIn = builtInRules(regions, vpcs);
+    this.#builtInByName = builtIn;
     const siteNames = new Map<string, DisconnectedRule>();
     for (const special of areSiteNamesAsked ? SPECIAL_NAMES.filter(({ isOfSite }) => isOfSite) : [])
       siteNames.set(special.name, siteNameRule(special));
@@ -85,13 +87,13 @@ export class DisconnectedRules {
       this.#rules.set(name, orRule(rule, closestRule(name, siteNames)));
       this.#builtIn.set(name, rule);
     }
-    atOnce(this.#addAll(zones, builtIn));
+    atOnce(this.#addAll(zones));
   }
 
   /** Builds the rules as the constructor does, but in steps, because the configuration may have thousands of zones. */
   static *building({ zones, ...options }: DisconnectedRulesOptions): Steps<DisconnectedRules> {
     const rules = new DisconnectedRules({ zones: [], ...options });
-    yield* rules.#addAll(zones, builtInRules(options.regions, options.vpcs));
+    yield* rules.#addAll(zones);
     return rules;
   }
 
@@ -116,26 +118,22 @@ export class DisconnectedRules {
     return this.#owners.exact(query) !== undefined;
   }
 
-  *#addAll(zones: readonly ForwardedZone[], builtIn: ReadonlyMap<string, DisconnectedRule>): Steps<void> {
+  *#addAll(zones: readonly ForwardedZone[]): Steps<void> {
     const rules = yield* validateRules(zones.map(zoneRule));
     const names = new Set(rules.map(({ name }) => name));
     for (const zone of rules) {
-      yield* this.#addZone(zone, names, builtIn);
+      yield* this.#addZone(zone, names);
       yield;
     }
   }
 
-  *#addZone(
-    zone: ZoneRule<NoAnswer>,
-    zones: ReadonlySet<string>,
-    builtIn: ReadonlyMap<string, DisconnectedRule>,
-  ): Steps<void> {
+  *#addZone(zone: ZoneRule<NoAnswer>, zones: ReadonlySet<string>): Steps<void> {
     const { name } = zone;
     this.#apexes.set(name, true);
     if (!('forwardTo' in zone)) this.hasOperatorRules = true;
     if ('forwardTo' in zone) {
       // a zone of the operator without an answer does not hide a built-in rule
-      const rule = zone.forwardTo === 'stale' ? undefined : closestRule(name, builtIn);
+      const rule = zone.forwardTo === 'stale' ? undefined : closestRule(name, this.#builtInByName);
       this.#rules.set(name, rule ?? always(STALE));
     } else if ('answer' in zone) {
       this.#rules.set(name, always(zone.answer === 'nxdomain' ? denial(name) : failure('before-cache')));

@@ -223,6 +223,16 @@ t.test('the clock of a zone moves when the served set changes, and not with a re
   t.end();
 });
 
+t.test('a new address comes into the answers with its proof, and not before', (t) => {
+  const one = proven(decided(EMPTY, [A], 0), { [A]: 'proven' });
+  const waiting = decided(one, [A, D], 1_000);
+  t.equal(answeredIn(waiting), A);
+  const standings = new Map([[D, { silences: 0, proof: { state: 'proven', sinceMs: 2_000 } } as const]]);
+  const { changes } = withProofs(waiting, standings, 2_000);
+  t.match(changes.at(-1), { kind: 'withheld', address: D, isWithheld: false });
+  t.end();
+});
+
 /** What may happen, in any order: time passes, a check ends, the sources change, the server starts again. */
 type Step =
   | { readonly kind: 'check'; readonly at: number; readonly result: CheckResult; readonly waitMs: number }
