@@ -106,7 +106,11 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
     await pause();
     await memory.start();
   });
-  const rest = () => inBackground('admin', () => loadRest(parts, pages)).then(() => memory.all());
+  const rest = async () => {
+    memory.dropProgram(); // a thread with the AWS clients may be there, too
+    await inBackground('admin', () => loadRest(parts, pages));
+    memory.all();
+  };
   opened.use(parts.timers.after(REST_AFTER_MS, rest));
   daemon.owns(opened.move());
   return daemon;

@@ -50,7 +50,7 @@ export function buildRefreshRooms(parts: DaemonParts, deps: Deps) {
   const memory = new GivingBack(parts.memory ?? (async () => undefined), timers);
   // the pages that the thread is about to touch are the same that the start has touched
   const giveBack = (when: 'thread-starts' | 'thread-ended') =>
-    when === 'thread-starts' ? memory.dropProgram() : memory.all();
+    when === 'thread-starts' ? memory.whileThreadLoads() : memory.all();
   const farSide = new FarSide({ clock, timers, log, outbound, giveBack });
   const upstream = {
     isCutOff: () => outage.drill.isRunning,

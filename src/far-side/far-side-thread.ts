@@ -121,9 +121,6 @@ export function createPolls(deps: PollDeps, endings?: Pick<Endings, 'added'>): P
   }
 }
 
-/** The first calls of a thread load what they need: Node's TLS, the certificates, a client of the SDK. */
-const FIRST_STEPS_MS = 600;
-const STEP_MS = 15;
 /** After a call: calls come together, and the sign of life comes every few seconds. */
 const TIDY_UP_AFTER_MS = 1_000;
 
@@ -143,8 +140,8 @@ async function serve(port: MessagePort): Promise<void> {
   // pages of the program that one step needs would still be there with those of the next
   const onLoaded = (): void => memory?.dropProgram();
   onLoaded();
-  for (let atMs = STEP_MS; atMs <= FIRST_STEPS_MS; atMs += STEP_MS) systemTimers.after(atMs, onLoaded);
   const calls = await load(outbound, logOver(say, {}), { handed, keep, onLoaded });
+  onLoaded();
   let isTidying = false;
   const tidyUp = (): void => {
     if (isTidying) return;
