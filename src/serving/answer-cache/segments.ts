@@ -1,6 +1,6 @@
 /**
  * Keeps answers within a bound of octets, and decides which answer goes first when there is no room. lru-cache keeps the order
- * of each segment, as numbers of slots (slot-order.ts). This file decides the segment of an answer. It refuses to know time and
+ * of each segment, as numbers of slots (slots.ts). This file decides the segment of an answer. It refuses to know time and
  * freshness.
  *
  *     unused  stored, and not asked for since: a flood of random names ends here, and pushes out only its own kind
@@ -19,8 +19,7 @@ import type { Query } from '../../protocol/wire/query.ts';
 import type { Steps } from '../../runtime/slices.ts';
 import { sizeOf } from './answer-record.ts';
 import { type CachedAnswer, failureParts, isAnswerTo, newAnswer } from './cached-answer.ts';
-import { SlotOrder } from './slot-order.ts';
-import { FLOAT, FLOATS, IN_PAGE, INT, INTS, type SlotPage } from './slot-page.ts';
+import { FLOAT, FLOATS, IN_PAGE, INT, INTS, SlotOrder, type SlotPage } from './slots.ts';
 import { NO_SLOT, type StoredAnswer, StoredAnswers } from './stored-answers.ts';
 
 const USED_SHARE = 0.8;

@@ -14,10 +14,9 @@ import { AliasNote } from '../../protocol/wire/alias-chain.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import type { Steps } from '../../runtime/slices.ts';
-import { AnswerRecord, sizeOf } from './answer-record.ts';
+import { AnswerRecord, Slabs, sizeOf } from './answer-record.ts';
 import { type AnswerKind, type CachedAnswer, hasSameQuestion } from './cached-answer.ts';
-import { Slabs } from './slabs.ts';
-import { FLOAT, FLOATS, IN_PAGE, INT, INTS, PAGE_LOG2, SlotPage } from './slot-page.ts';
+import { FLOAT, FLOATS, IN_PAGE, INT, INTS, PAGE_LOG2, SlotPage } from './slots.ts';
 
 export const NO_SLOT = -1;
 
