@@ -14,6 +14,7 @@ import { collector } from './collector.ts';
 import { containerImage } from './container-image.ts';
 import { cutResolvers } from './cut-resolvers.ts';
 import { digTable } from './dig-table.ts';
+import { hungDisk } from './hung-disk.ts';
 import { interrupted } from './interrupted.ts';
 import { keepalived } from './keepalived.ts';
 import { movedClock } from './moved-clock.ts';
@@ -53,6 +54,7 @@ const CHECKS: readonly LabCheck[] = [
   packages,
   coldBoot,
   collector,
+  hungDisk,
   interrupted,
   movedClock,
   soak,

@@ -3,6 +3,7 @@ import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 
 export const PACKAGES = {
+  bindfs: 'bindfs',
   buildah: 'buildah',
   chrt: 'util-linux',
   chromium: 'chromium',
@@ -13,6 +14,7 @@ export const PACKAGES = {
   dnsmasq: 'dnsmasq-base',
   'dnssec-signzone': 'bind9-utils',
   faketime: 'faketime',
+  fusermount3: 'fuse3',
   gcc: 'gcc libc6-dev', // headers and start files, to compile a library
   git: 'git',
   ip: 'iproute2',
