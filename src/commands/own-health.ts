@@ -8,13 +8,12 @@
  * these addresses back, and the reply of another host proves nothing.
  */
 import { createSocket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { connectable, readSocketAddress, type SocketAddress } from '../config/kinds/address.ts';
 import type { Daemon } from '../daemon/running-daemon.ts';
 import type { Log } from '../log/log.ts';
 import { composeQuery } from '../protocol/wire/query.ts';
-import { isLoopbackText, isWildcard } from '../protocol/words/address-text.ts';
+import { isLoopbackText, isSix, isWildcard } from '../protocol/words/address-text.ts';
 import { CLASS, TYPE } from '../protocol/words/codes.ts';
 import { nameToWire } from '../protocol/words/name.ts';
 import { inBackground } from '../runtime/background.ts';
@@ -92,7 +91,7 @@ type Echo =
 /** Sends a datagram to a socket of this process at `address`: does it arrive? */
 function echo(address: string, timeoutMs: number, signal?: AbortSignal): Promise<Echo> {
   const { promise, resolve } = Promise.withResolvers<Echo>();
-  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+  const socket = createSocket(isSix(address) ? 'udp6' : 'udp4');
   // after a loop that stood still, timers run before sockets are read
   const deadline = setTimeout(() => setImmediate(() => setImmediate(resolve, 'lost')), timeoutMs);
   const give = () => resolve('lost');
