@@ -74,7 +74,7 @@ t.test('a query is followed through few files', async (t) => {
   await server.ask({ name: 'www.example.com' });
   const ask = (name: string) => async () => void (await server.ask({ name }));
   within(t, 'an endpoint answer', await filesOf(watch, 1, ask(ENDPOINT)), 14);
-  within(t, 'a cached hit', await filesOf(watch, 1, ask('www.example.com')), 22); // of them three for the form of a kept answer: slabs, record, slots
+  within(t, 'a cached hit', await filesOf(watch, 1, ask('www.example.com')), 21);
   const miss = async (round: number) => void (await server.ask({ name: `n${round}.example.com` }));
   within(t, 'a forwarded miss', await filesOf(watch, 1, miss), 50);
 });
@@ -105,6 +105,6 @@ t.test('an address is followed through few files from AWS to the table', async (
     t,
     'an address',
     files.filter((path) => way.test(path) && !beside.test(path)),
-    37,
+    38,
   );
 });
