@@ -13,6 +13,9 @@ import { forEachRecord, type ResponseIndex, SECTION } from './response-records.t
 /** How the TTLs of a copy are set: aged by `ageSeconds` (floor 0), or all to `ttlSeconds` (RFC 8767 section 4). */
 export type TtlPatch = { readonly ageSeconds: number } | { readonly ttlSeconds: number };
 
+/** For an answer that an upstream has just given. */
+export const JUST_NOW: TtlPatch = { ageSeconds: 0 };
+
 export interface PatchOptions {
   readonly ttl: TtlPatch;
   /** Takes the place of the upstream's extended error. */

@@ -2,7 +2,7 @@
 import { FLAG } from '../../protocol/wire/header.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { isPositive } from '../../protocol/wire/response.ts';
-import type { TtlPatch } from '../../protocol/wire/response-patch.ts';
+import { JUST_NOW } from '../../protocol/wire/response-patch.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { EXTENDED_ERROR, isAboutName, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import { type CachedAnswer, capTtls } from '../answer-cache/cached-answer.ts';
@@ -171,8 +171,6 @@ const PREFETCHED: Pick<Reply, 'fail'> = {
       throw error;
     }),
 };
-
-const JUST_NOW: TtlPatch = { ageSeconds: 0 };
 
 function failed(extendedError: number | undefined): FetchedAnswer {
   return { origin: 'failed', extendedError };

@@ -12,7 +12,7 @@ import {
   writeHeaderOnlyReply,
   writeLocalReply,
 } from '../../protocol/wire/reply.ts';
-import { type TtlPatch, writePatchedReply } from '../../protocol/wire/response-patch.ts';
+import { JUST_NOW, type TtlPatch, writePatchedReply } from '../../protocol/wire/response-patch.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { CLASS, EXTENDED_ERROR, RCODE, TYPE } from '../../protocol/words/codes.ts';
 import {
@@ -360,8 +360,6 @@ export class KeptAnswers {
 export function writeNoData({ query, space, spaceStart }: Turn): number {
   return writeEmptyReply(query, RCODE.NOERROR, EXTENDED_ERROR.STALE_ANSWER, space, spaceStart);
 }
-
-const JUST_NOW: TtlPatch = { ageSeconds: 0 };
 
 interface Patch {
   ttl: TtlPatch;
