@@ -276,7 +276,7 @@ class CallThread implements Disposable {
     }
   }
 
-  /** Ends the thread as soon as no call runs in it. The next call starts a new thread. */
+  /** Ends the thread as soon as no call runs in it, and the thread before has ended. The next call starts a new thread. */
   leave(): void {
     this.#isLeaving = true;
     this.#leaveIfDue();
@@ -297,6 +297,8 @@ class CallThread implements Disposable {
   #leaveIfDue(): void {
     const worker = this.#worker;
     if (!this.#isLeaving || this.#waiting.size > 0 || worker === undefined) return;
+    // a file that hangs holds the end of the thread before, and would hold this one too: then no thread would be left
+    if (this.#notEnded > 0) return;
     this.#worker = undefined;
     const isOfAws = this.#idleMs !== undefined;
     void this.#end(worker).then(() => {

@@ -173,3 +173,42 @@ parentPort.on('message', ({ kind, id, request }) => {
     await until('both have ended', () => threadsNotEnded() === 0);
   },
 );
+
+t.test(
+  'a file that hangs in a thread holds its end: the next thread stays, and goes on with its work',
+  async (t) => {
+    const time = new VirtualTime();
+    const pipe = join(t.testdir(), 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const { ask, farSide, log } = withProgram(
+      t,
+      `import { open } from 'node:fs';
+let calls = 0;
+parentPort.postMessage({ kind: 'log', level: 'info', fields: {}, text: 'starts' });
+parentPort.on('message', ({ kind, id, request }) => {
+  if (kind !== 'call') return;
+  if (request.context?.cluster === 'hang') open(${JSON.stringify(pipe)}, 'r', () => undefined);
+  parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
+});`,
+      { clock: time, timers: time },
+    );
+    await threadsEnded(); // of the tests before
+    const idle = () => time.advance(15_000);
+    t.match(await ask('hang'), { calls: 1 });
+    await idle();
+    t.equal(threadsNotEnded(), 1, 'it does not end');
+    t.match(await ask('hang'), { calls: 1 }, 'a new thread');
+    for (const calls of [2, 4]) {
+      await idle();
+      t.match(await ask('hang'), { calls }, 'which would not end either');
+      t.match(await farSide.head({ url: 'https://127.0.0.1' }, soon()), { calls: calls + 1 });
+    }
+    t.equal(threadsNotEnded(), 1);
+    closeSync(openSync(pipe, 'r+')); // an open for reading waits for a writer
+    await until('the first has ended', () => threadsNotEnded() === 0);
+    await idle();
+    await until('the second has ended', () => threadsNotEnded() === 0);
+    t.match(await ask('x'), { calls: 1 }, 'a thread again');
+    t.equal(log.lines.filter(({ text }) => text === 'starts').length, 3);
+  },
+);
