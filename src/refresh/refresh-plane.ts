@@ -125,20 +125,23 @@ export class RefreshPlane {
 
   async #takeLate(records: readonly EndpointRecord[]): Promise<void> {
     const [members, now] = [this.#members, this.#now()];
-    const answering = members.filter(({ refresher }) => refresher.record.addresses.length > 0);
-    const superseded = await inSlices(
-      pairUp(answering.map(settingsOf), records, identityOf),
-      this.#options.pause,
-    );
+    const answering: Member[] = [];
+    // in one step, because an answer may come in every pause
+    await this.#forEach(members, (member) => {
+      if (member.refresher.record.addresses.length > 0) answering.push(member);
+      else stop(member);
+    });
+    // what was learned of a cluster that was removed meanwhile is newer, too
+    const learned = this.#parked.filter(({ addresses }) => addresses.length > 0);
+    const known = [...answering.map(settingsOf), ...learned.map(identityOf)];
+    const superseded = await inSlices(pairUp(known, records, identityOf), this.#options.pause);
     for (const { refresher } of answering) {
       const record = superseded.get(refresher.settings);
       const { pin } = record === undefined ? {} : toProcessTime(record, loadedAt(record, now));
       if (pin !== undefined && refresher.record.pin === undefined) refresher.repin(pin);
     }
-    const known = new Set(superseded.values());
-    const rest = records.filter((record) => !known.has(record));
-    const others = members.filter((member) => !answering.includes(member));
-    await this.#forEach(others, stop);
+    const older = new Set(superseded.values());
+    const rest = records.filter((record) => !older.has(record));
     await this.#takeRunning(answering, members.map(settingsOf), [...rest, ...this.#parked]);
   }
 

@@ -1,5 +1,6 @@
 import t from 'tap';
 import type { EndpointRecord, ServedAddress } from '../../src/records/endpoint-record.ts';
+import type { Observation } from '../../src/records/observation.ts';
 import type { AddressCheck } from '../../src/refresh/address-checks.ts';
 import type { ClusterSettings } from '../../src/refresh/cluster-settings.ts';
 import { addressesOf, type Change } from '../../src/refresh/reconcile/changes.ts';
@@ -13,7 +14,7 @@ import { clusterSettings, evenRandom, fails, ScriptedSource, sees, times } from 
 const [A, B, C, D] = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
 const DAY_MS = 86_400_000;
 
-function setUp(clusters: readonly ClusterSettings[], check?: AddressCheck) {
+function setUp(clusters: readonly ClusterSettings[], check?: AddressCheck, pause?: () => Promise<void>) {
   const time = new VirtualTime();
   const saved: (readonly EndpointRecord[])[] = [];
   const published: (readonly EndpointRecord[])[] = [];
@@ -38,6 +39,7 @@ function setUp(clusters: readonly ClusterSettings[], check?: AddressCheck) {
       withheld.push(...changed.filter(({ kind }) => kind === 'withheld'));
     },
     ...(check === undefined ? {} : { check }),
+    ...(pause === undefined ? {} : { pause }),
   });
   return { time, saved, published, changes, withheld, plane, disk };
 }
@@ -434,6 +436,52 @@ t.test(
     await plane.stop();
   },
 );
+
+t.test('an answer that comes while late records are taken in stays', async (t) => {
+  const answer = Promise.withResolvers<Observation>();
+  let isLate = false;
+  const pause = async () => {
+    if (isLate) answer.resolve(sees('dns', A));
+    await new Promise(setImmediate);
+  };
+  const silent = ['one', 'two', 'three', 'four'].map((name) => cluster(name, () => answer.promise).settings);
+  const { plane, published, time } = setUp(silent, undefined, pause);
+  await plane.load([]);
+  await plane.start();
+  await time.advance(1_000);
+  isLate = true;
+  await plane.takeLate([]);
+  await time.advance(1_000);
+  const answered = published.map((records) => records.filter(({ addresses }) => addresses.length > 0).length);
+  t.strictSame(
+    answered,
+    answered.toSorted((one, other) => one - other),
+    'no address goes away again',
+  );
+  t.equal(answered.at(-1), 4);
+  await plane.stop();
+});
+
+t.test('a cluster that was removed before its late record came keeps what was learned', async (t) => {
+  const [one, two] = [cluster('one', sees('dns', A)), cluster('two', fails('dns'))];
+  const { plane, saved, time } = setUp([one.settings, two.settings]);
+  await plane.load([]);
+  await plane.start();
+  await time.advance(1_000);
+  await plane.reconfigure([]);
+  const wallMs = time.wallMs() - DAY_MS;
+  await plane.takeLate([stored('one', wallMs, B), stored('two', wallMs, C)]);
+  await time.advance(1_000);
+  const ofOne = saved.at(-1)?.filter((record) => record.cluster === 'one');
+  t.strictSame(summary(ofOne), [['one', A]], 'one record for a cluster');
+  one.dns.script = fails('dns');
+  await plane.reconfigure([one.settings, two.settings]);
+  t.strictSame(summary(plane.records()), [
+    ['one', A],
+    ['two', C],
+  ]);
+  await plane.stop();
+});
 
 t.test('records that are read after the stop change nothing', async (t) => {
   const { plane, published, time } = setUp([cluster('one', fails('dns')).settings]);
