@@ -47,6 +47,9 @@ export interface SignOfLife {
 /** How long the first service is waited for before the others are asked, too: longer than an answer takes on most links. */
 const PATIENCE_MS = 300;
 
+/** A thread that is there says so within a millisecond. */
+const READY_WITHIN_MS = 300;
+
 export function createSignOfLife(options: SignOfLifeOptions): SignOfLife {
   const known = new Map<string, Target>();
   /** By Region. */
@@ -105,7 +108,7 @@ function keyOf({ service, region, profile }: ServicePlace): string {
   return JSON.stringify([service, region, profile]);
 }
 
-function asker({ outbound, resolve, isCutOff, head }: SignOfLifeOptions) {
+function asker({ outbound, resolve, isCutOff, isReady, head, timers }: SignOfLifeOptions) {
   /** During a cut the name may not resolve either. The request then goes to the last address of the name. */
   const known = new Map<string, string>();
   const addressOf = async (host: string, signal: AbortSignal): Promise<string | undefined> => {
@@ -119,8 +122,12 @@ function asker({ outbound, resolve, isCutOff, head }: SignOfLifeOptions) {
     const proxy = proxyFor(url, outbound);
     const address = await addressOf(hostOf(proxy === undefined ? url : new URL(proxy)), signal);
     // the name of a proxy may be in the hosts file, or have an IPv6 address only
-    if (address !== undefined || proxy !== undefined)
+    if (address !== undefined || proxy !== undefined) {
+      // a poll may have put another thread in place of the one that was ready: its loading must not count as silence
+      const isThere = await settledWithin(isReady(signal), READY_WITHIN_MS, timers);
+      if (isThere !== true && !signal.aborted) return 'silent';
       return head({ url: url.href, address, profile }, signal);
+    }
     // no upstream could be asked because of the rehearsal, which says nothing about the link
     if (isCutOff()) return 'silent';
     return signal.aborted ? 'timeout' : 'network';

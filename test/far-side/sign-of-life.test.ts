@@ -85,6 +85,33 @@ t.test('a URL that is not of HTTP is not asked, nor is anything before a URL is 
   t.equal(await pingOf({ services: () => [], head })(), 'not ready');
 });
 
+t.test('a thread that is replaced while the name is looked up says nothing about the link', async (t) => {
+  const time = new VirtualTime();
+  let isLoading = false;
+  let heads = 0;
+  const ping = pingOf({
+    url: 'https://ec2.us-west-2.amazonaws.test',
+    timers: time,
+    isReady: async () => {
+      if (isLoading) await new Promise<void>((loaded) => time.after(5_000, loaded));
+      return true;
+    },
+    resolve: () => {
+      isLoading = heads === 1;
+      return resolve();
+    },
+    head: async () => {
+      heads++;
+      return 'answered';
+    },
+  });
+  t.equal(await ping(), 'answered');
+  const asked = ping();
+  await time.advance(899);
+  t.equal(await asked, 'silent', 'before the silence counts as a missing answer');
+  t.equal(heads, 1, 'nothing was sent');
+});
+
 t.test('an address in the URL is asked as it is, below the path of the endpoint', async (t) => {
   for (const [url, asked, address] of [
     ['https://192.0.2.1:4566', 'https://192.0.2.1:4566/ping', '192.0.2.1'],
