@@ -164,13 +164,18 @@ export class PendingQuestion implements Deadline {
     }
   }
 
-  /** Finds out whether an upstream is late no more; the client has the answer of another upstream meanwhile. */
+  /** Finds out whether an upstream is late no more, beside the others: its answer is welcome, and nothing waits for it. */
   #askLate(): void {
     const nowMs = this.#context.nowMs();
-    for (const candidate of this.#candidates) {
-      const { client } = candidate.asked;
-      const isFree = client.isLate && candidate.attempts === 0 && candidate.asked.isUsable(nowMs);
-      if (isFree && client.claimTrial(nowMs)) this.#ask(candidate);
+    for (const { asked, attempts } of this.#candidates) {
+      const { client } = asked;
+      if (!client.isLate || attempts > 0 || !asked.isUsable(nowMs) || !client.claimTrial(nowMs)) continue;
+      const attempt = client.ask(this.question, 0, {
+        onAnswer: (reply, isLate) => this.#take(asked, reply, isLate),
+        onFailure: () => undefined,
+        onOverdue: () => undefined,
+      });
+      if (attempt !== undefined) this.#attempts.push(attempt);
     }
   }
 
@@ -196,15 +201,9 @@ export class PendingQuestion implements Deadline {
   onAnswer(candidate: Candidate, reply: UpstreamReply, isLate: boolean): void {
     if (!isLate) this.#timely--;
     candidate.isSilent = false;
-    candidate.asked.client.noteLateness(isLate);
-    candidate.asked.client.names.noteAnswer(this.question, reply);
+    this.#take(candidate.asked, reply, isLate);
     if (this.#isOver) return;
-    const from = candidate.asked.client.upstream.text;
-    if (isAboutName(reply.index.rcode)) {
-      this.#end(response(reply, from));
-      return;
-    }
-    this.#unhelpful = { reply, from };
+    this.#unhelpful = { reply, from: candidate.asked.client.upstream.text };
     candidate.isDone = true;
     const nowMs = this.#context.nowMs();
     // an upstream that was asked a second time meanwhile would only say the same again
@@ -227,6 +226,13 @@ export class PendingQuestion implements Deadline {
     candidate.isSilent = true;
     this.#noteFailure(candidate, 'timeout', 'no reply in time');
     this.#askNext();
+  }
+
+  /** Learns from a reply. An answer about the name ends the question. */
+  #take({ client }: AskedUpstream, reply: UpstreamReply, isLate: boolean): void {
+    client.noteLateness(isLate);
+    client.names.noteAnswer(this.question, reply);
+    if (!this.#isOver && isAboutName(reply.index.rcode)) this.#end(response(reply, client.upstream.text));
   }
 
   #noteFailure({ asked }: Candidate, reason: UpstreamFailure['reason'], detail: string): void {

@@ -196,6 +196,28 @@ t.test(
   },
 );
 
+t.test('no client waits for the question by which a late upstream is tried', async (t) => {
+  for (const [it, second, most] of [
+    ['says SERVFAIL', servfail, 50],
+    ['fails at once', unreachable, 50],
+    ['is silent', 'silence', 600],
+  ] as const) {
+    const world = new VirtualUpstreams([group('default', 'a', 'b', 'c')], ({ upstream, name }) => {
+      if (upstream === 'a') return { afterMs: 3_000, says: 'answer' };
+      return upstream === 'b' && name.startsWith('x') ? second : answers;
+    });
+    for (let at = 0; at < 5; at++) {
+      await ask(world, `n${at}.example`);
+      await world.time.advance(4_000);
+    }
+    const before = world.asked.length;
+    const [outcome, afterMs] = await ask(world, 'x.example');
+    t.match(outcome, { kind: 'response', upstream: 'c' }, it);
+    t.ok(afterMs <= most, `the second ${it}: after ${afterMs} ms`);
+    t.ok(world.asked.slice(before).some((seen) => seen.startsWith('a ')), 'the late one is tried');
+  }
+});
+
 t.test('one upstream alone that is late is asked as ever', async (t) => {
   const world = new VirtualUpstreams([group('default', 'a')], () => ({ afterMs: 3_000, says: 'answer' }));
   for (let at = 0; at < 6; at++) t.match(shown(await ask(world, `n${at}.example`)), /^a rcode 0 after 3/);
