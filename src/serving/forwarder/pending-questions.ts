@@ -247,7 +247,9 @@ export class PendingQuestion implements Deadline {
     const failure = this.#lastFailure;
     if (this.#unhelpful !== undefined) {
       const { reply, from } = this.#unhelpful;
-      const allAgree = this.#candidates.every(({ attempts, isDone }) => attempts === 0 || isDone);
+      const allAgree = this.#candidates.every(
+        ({ attempts, failures, isDone }) => attempts === 0 || (isDone && failures < FAILURES),
+      );
       if (allAgree || reply.index.rcode === RCODE.SERVFAIL) return response(reply, from);
       const detail = describe(from, rcodeName(reply.index.rcode));
       return failureOf(failure?.reason, `${failure?.detail}; ${detail}`);

@@ -1,5 +1,6 @@
 /** When an upstream is down, and when it is up again, in virtual time. */
 import t from 'tap';
+import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { clientQuery } from './hand-made-upstream.ts';
 import { ask, type Doing, group, shown, VirtualUpstreams } from './virtual-upstreams.ts';
 
@@ -214,7 +215,10 @@ t.test('no client waits for the question by which a late upstream is tried', asy
     const [outcome, afterMs] = await ask(world, 'x.example');
     t.match(outcome, { kind: 'response', upstream: 'c' }, it);
     t.ok(afterMs <= most, `the second ${it}: after ${afterMs} ms`);
-    t.ok(world.asked.slice(before).some((seen) => seen.startsWith('a ')), 'the late one is tried');
+    t.ok(
+      world.asked.slice(before).some((seen) => seen.startsWith('a ')),
+      'the late one is tried',
+    );
   }
 });
 
@@ -232,6 +236,20 @@ t.test('truncated over UDP and refused over TCP: the client is told at once', as
   t.ok(afterMs < 1_000, `after ${afterMs} ms`);
   t.notOk(world.forwarder.isDown(group('default')), 'it answers what fits');
 });
+
+t.test(
+  'REFUSED of one upstream is not passed on where the other has failed until it was left alone',
+  async (t) => {
+    let askedOfB = 0;
+    const world = new VirtualUpstreams([group('default', 'a', 'b')], ({ upstream, transport, isProbe }) => {
+      if (upstream === 'b')
+        return isProbe || ++askedOfB < 3 ? 'silence' : { afterMs: 20, says: RCODE.REFUSED };
+      return transport === 'udp' ? { afterMs: 20, says: 'truncated' } : unreachable;
+    });
+    const [outcome] = await ask(world, 'large.example');
+    t.match(outcome, { kind: 'failed', reason: 'network' });
+  },
+);
 
 t.test('a firewall that refuses UDP and passes TCP: the first question is answered', async (t) => {
   const world = new VirtualUpstreams([group('default', 'a')], ({ transport }) =>
