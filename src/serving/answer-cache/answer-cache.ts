@@ -158,7 +158,7 @@ export class AnswerCache {
   store(query: Query, message: Uint8Array, index: ResponseIndex, nowMs: number): CachedAnswer | undefined {
     if (!hasSameQuestion(message, index.questionEnd, query)) return undefined;
     const before = this.#answers.find(query.key, query);
-    if (this.#flushes.size > 0 && this.#isForgotten(query.nameText())) {
+    if (this.#isForgotten(message)) {
       // nor does an older answer stay until its turn comes
       if (before !== undefined) this.#answers.delete(before.slot);
       return undefined;
@@ -261,7 +261,7 @@ export class AnswerCache {
    * It replaces no newer answer, and evicts none.
    */
   load(entry: AnswerEntry, nowMs: number): LoadVerdict {
-    const isForgotten = (answer: CachedAnswer) => this.#isForgotten(questionName(answer));
+    const isForgotten = ({ octets }: CachedAnswer) => this.#isForgotten(octets);
     return loadInto(this.#answers, this.#failures, entry, nowMs, this.#settings, isForgotten);
   }
 
@@ -297,7 +297,7 @@ export class AnswerCache {
     try {
       let count = 0;
       for (const slot of this.#answers.slots()) {
-        if (slot !== undefined && isWanted(questionName(this.#answers.open(slot)))) {
+        if (slot !== undefined && isWanted(questionName(this.#answers.open(slot).octets))) {
           this.#answers.delete(slot);
           count++;
         }
@@ -310,8 +310,10 @@ export class AnswerCache {
     }
   }
 
-  /** Whether answers about this name are being forgotten in steps now. */
-  #isForgotten(name: string): boolean {
+  /** Whether answers about the name that the message asks for are being forgotten in steps now. */
+  #isForgotten(message: Uint8Array): boolean {
+    if (this.#flushes.size === 0) return false;
+    const name = questionName(message);
     for (const { isWanted } of this.#flushes) if (isWanted(name)) return true;
     return false;
   }
@@ -389,6 +391,6 @@ export class AnswerCache {
   }
 }
 
-function questionName({ octets }: CachedAnswer): string {
-  return nameFromWire(octets, HEADER_OCTETS);
+function questionName(message: Uint8Array): string {
+  return nameFromWire(message, HEADER_OCTETS);
 }
