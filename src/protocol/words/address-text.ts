@@ -4,6 +4,8 @@ import { isIPv4, SocketAddress } from 'node:net';
 /** Whether the text is an address without a zone. Node's own test of IPv6 compiles a pattern for 3 ms, which a start would wait for. */
 export function isAddress(text: string): boolean {
   if (!isSix(text)) return isIPv4(text);
+  // what reads it stops at a NUL, and takes a zone
+  if (!/^[\d.:a-f]+$/i.test(text)) return false;
   try {
     return new SocketAddress({ address: text, family: 'ipv6' }).family === 'ipv6';
   } catch {

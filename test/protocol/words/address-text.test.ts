@@ -37,11 +37,15 @@ const TEXTS = [
   '12345::',
   '0:0:0:0:0:0:0:0',
   '0.0.0.0',
+  '::1\0',
+  '::1\0x',
+  '10.0.0.1\0',
 ];
 
 t.test('an address is what Node takes for one', async (t) => {
   for (const text of TEXTS) t.equal(isAddress(text), isIP(text) !== 0, text);
   for (const text of TEXTS.filter(isAddress)) t.equal(isSix(text), isIPv6(text), text);
+  for (const text of ['fe80::1%eth0', 'fe80::1%']) t.notOk(isAddress(text), `${text} has a zone`);
 });
 
 t.test('of any two addresses and their pieces', async () => {
