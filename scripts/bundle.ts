@@ -108,14 +108,14 @@ const awsClients: Plugin = {
 
 async function namesTakenFrom(client: string): Promise<ReadonlySet<string>> {
   const names = new Set<string>();
-  for await (const file of glob(join(root, 'src', 'far-side', 'aws', '*.ts'))) {
+  for await (const file of glob(join(root, 'src', 'far-side', '**', '*.ts'))) {
     const code = await readFile(file, 'utf8');
-    const taken = [...code.matchAll(/const \{ ([\w, ]+) \} = await import\('([^']+)'\)/g)].filter(
+    const taken = [...code.matchAll(/const \{\s+([\w,\s]+?),?\s+\} = await import\('([^']+)'\)/g)].filter(
       ([, , from]) => from === client,
     );
     if (taken.length !== code.split(`import('${client}')`).length - 1)
       throw new Error(`${file}: write the names that it takes: const { ... } = await import('${client}')`);
-    for (const [, list = ''] of taken) for (const name of list.split(', ')) names.add(name);
+    for (const [, list = ''] of taken) for (const name of list.split(/,\s+/)) names.add(name);
   }
   return names;
 }
