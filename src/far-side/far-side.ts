@@ -60,7 +60,7 @@ const PROGRAM = new URL(
   import.meta.url,
 );
 
-/** The AWS clients take some 70 MB, a listing of a thousand interfaces some megabytes more. */
+/** From source the AWS clients take some 70 MB, and less from a bundle; a listing of a thousand interfaces takes some MB more. */
 const HEAP_MB = 256;
 /** A living thread reports within milliseconds how far an aborted call had come. */
 const WORD_WITHIN_MS = 1_000;
@@ -69,7 +69,7 @@ const MOST_NOT_ENDED = 2;
 
 /**
  * The AWS clients stay for this long after the last poll. The sources of one cluster are polled together. A new thread costs
- * a fifth of a second of processor time: one percent at most, however the polls are spread.
+ * a tenth of a second of processor time: one percent at most, however the polls are spread.
  */
 const AWS_IDLE_MS = 15_000;
 
@@ -364,7 +364,7 @@ class CallThread implements Disposable {
     this.#end(worker);
   }
 
-  /** Throws while two threads hang: a third would most likely hang too. Each thread holds some 70 MB, and delays the end of the process. */
+  /** Throws while two threads hang: a third would most likely hang too. Each thread holds tens of MB, and delays the end of the process. */
   #refuseMore(): void {
     const threads = this.#notEnded;
     const isRefusing = threads >= MOST_NOT_ENDED;
