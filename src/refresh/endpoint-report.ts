@@ -211,7 +211,7 @@ const METRICS: readonly Metric<EndpointsStatus>[] = [
   ),
   counter(
     'refresh_late_answers',
-    'Answers that came after the deadline of their poll, and were ignored.',
+    'Polls that ended after their deadline, or after they were given up. An answer of such a poll was ignored.',
     [...CLUSTER, 'source'],
     ofEndpoints(({ sources }) => sources.map(({ source, lateResults }) => [lateResults, source] as const)),
   ),
