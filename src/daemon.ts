@@ -231,13 +231,15 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
     ledger.record({ kind: 'stop', reason: rooms.ending.reason });
     return ledger.close();
   });
-  let kept: KeptRecords | undefined;
-  const reading = readRecords(parts, rooms).then((read) => {
-    kept = read;
+  let read: KeptRecords | undefined;
+  const reading = readRecords(parts, rooms).then((found) => {
+    read = found;
+    return found;
   });
   // a machine that stood still runs timers before it takes what the disk has given
   if (!(await endsWithin(timers, reading, STATE_WAIT_MS))) await parts.pause();
-  const { records = [], faults = [] } = kept ?? {};
+  const inTime = read; // what comes from here on is late
+  const { records = [], faults = [] } = inTime ?? {};
   ledger.record({
     kind: 'start',
     version: parts.version,
@@ -246,15 +248,8 @@ async function openState(parts: DaemonParts, rooms: Rooms): Promise<AsyncDisposa
   });
   noteFaults(faults, log, rooms);
   await plane.load(records);
-  if (kept === undefined)
-    inBackground('state', () =>
-      takeLateState(
-        reading.then(() => kept),
-        parts,
-        rooms,
-      ),
-    );
-  else noteRead(kept, log, rooms);
+  if (inTime === undefined) inBackground('state', () => takeLateState(reading, parts, rooms));
+  else noteRead(inTime, log, rooms);
   // the last confirmations are written before the end
   opened.defer(() => store.stop());
   opened.defer(() => retainedStore.stop());
@@ -283,7 +278,7 @@ async function readRecords(parts: DaemonParts, rooms: Rooms): Promise<KeptRecord
 }
 
 async function takeLateState(
-  reading: Promise<KeptRecords | undefined>,
+  reading: Promise<KeptRecords>,
   { config, log }: DaemonParts,
   rooms: Rooms,
 ): Promise<void> {
@@ -293,7 +288,6 @@ async function takeLateState(
   DAEMON_MESSAGES.stateLate(log, { directory });
   const kept = await reading;
   rooms.stateFaults.splice(rooms.stateFaults.indexOf(fault), 1);
-  if (kept === undefined) return;
   noteFaults(kept.faults, log, rooms);
   await rooms.plane.takeLate(kept.records);
   noteRead(kept, log, rooms);

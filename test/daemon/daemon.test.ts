@@ -210,6 +210,51 @@ t.test(
 );
 
 t.test(
+  'virtual time: a disk that answers while the start publishes what it has: nothing is lost',
+  async (t) => {
+    const one = await bench(t);
+    const others = ['two', 'three'].map((name) => `, { name: ${name}, endpoint: ${name}.example }`).join('');
+    one.text = one.text.replace(' }]\n', ` }${others}]\n`);
+    await keepState(one.stateDirectory, [withoutRegion(keptRecord())]);
+    const time = new VirtualTime(new Date().toISOString());
+    const disk = hangingFiles();
+    const read = Promise.withResolvers<void>();
+    let isOpened = false;
+    const files: typeof disk.files = {
+      ...disk.files,
+      open: (path, ...more) => {
+        isOpened ||= path.endsWith('/endpoints.json');
+        return disk.files.open(path, ...more);
+      },
+      readdir: async (directory) => {
+        const names = await disk.files.readdir(directory);
+        if (isOpened) read.resolve(); // the last operation of reading
+        return names;
+      },
+    };
+    let [isLate, pauses] = [false, 0];
+    const pause = async (): Promise<void> => {
+      // the first pause is that of a machine that stood still
+      if (isLate && ++pauses === 2) {
+        disk.answer();
+        await read.promise;
+      }
+      await systemPause();
+    };
+    const starting = startDaemon(await one.parts({ clock: time, timers: time, files, pause }));
+    await until('it reads the state', () => disk.waiting() > 0);
+    isLate = true;
+    await time.advance(2_000);
+    const daemon = await starting;
+    const ask = () => askUdp(one.ports.dnsPort, { name: ENDPOINT });
+    await until('it is answered', async () => (await ask()).answers.length > 0);
+    await daemon.stop('test');
+    const text = readFileSync(join(one.stateDirectory, 'endpoints.json'), 'utf8');
+    for (const address of DEMO) t.ok(text.includes(address));
+  },
+);
+
+t.test(
   'virtual time: a disk that hangs later: nothing else waits for it, and the end does not',
   async (t) => {
     await using sandbox = await startSandbox();
