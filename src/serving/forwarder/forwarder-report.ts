@@ -223,7 +223,7 @@ function stateOf(one: UpstreamStatus): Cell {
   const { isHealthy, downBecause, isLooping, isLate, cutNames, cutExamples } = one;
   if (isLooping) return toned('bad', 'loops back to this server');
   if (!isHealthy) return toned('bad', downBecause === undefined ? 'down' : `down: ${downBecause}`);
-  if (isLate) return toned('doubtful', 'up, but answers too late: others are asked first');
+  if (isLate) return toned('doubtful', 'up, but its answers come late: any other is asked first');
   if (cutNames === 0) return toned('good', 'up');
   const more = cutNames > cutExamples.length ? ` and ${cutNames - cutExamples.length} more` : '';
   return toned('doubtful', `up, but not for ${cutExamples.join(', ')}${more}`);
