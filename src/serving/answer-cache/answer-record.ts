@@ -1,5 +1,6 @@
 /**
- * One answer as a record of octets, and back; below, the buffers that hold such records. Writes and reads in one reused space, so that a cache hit makes no object.
+ * One answer as a record of octets, and back. Writes and reads in one reused space, so that a cache hit makes no object. Below:
+ * the buffers that hold such records.
  *
  *     record  facts (32 octets, see `FACT`), the message, one octet where its length is odd, the offsets of its TTLs (u16 each)
  */

@@ -1,20 +1,17 @@
 /**
- * Slots: what is known of an answer besides its record, and the order in which the answers of one segment were used. lru-cache keeps it for each page of slots; this file finds the page
- * with the oldest answer. So the order of a million answers is exact, and no map has more than 4,096 entries: a map of lru-cache
- * that doubles at 262,144 entries takes 13 ms.
+ * Slots: what is known of answers besides their records, in pages of 4,096; and the order in which the answers of one segment
+ * were used. This file refuses to know what the numbers of a slot mean: stored-answers.ts and segments.ts write them.
+ *
+ *     slot    7 floats (see `FLOAT`), 8 ints (see `INT`), beside each other: they come into the processor's cache together
+ *
+ * lru-cache keeps the order for each page, and this file finds the page with the oldest answer. So the order of a million
+ * answers is exact, and no map has more than 4,096 entries: a map of lru-cache that doubles at 262,144 entries takes 13 ms.
  *
  *     heap of pages, by a use before which none of their answers was used last
  *       -> the first page: is its oldest answer as old as that? -> it goes
  *                                                          not? -> the page sinks to its place; look again
  */
 import { LRUCache } from 'lru-cache';
-
-// A page of slots of the answer cache: what is known of 4,096 answers besides their records. This file refuses to know what the
-// numbers mean: stored-answers.ts and segments.ts write them.
-//
-//     slot    7 floats (see `FLOAT`), 8 ints (see `INT`)
-//
-// The numbers of a slot stand beside each other: they come into the processor's cache together.
 
 /** A slot is in the page `slot >>> PAGE_LOG2`, and there at `slot & IN_PAGE`. */
 export const PAGE_LOG2 = 12;
