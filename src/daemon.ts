@@ -70,7 +70,7 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   await parts.pause();
   opened.use(openControl(parts, rooms));
   await parts.pause();
-  const { clock, pause, log } = parts;
+  const { clock, timers, pause, log } = parts;
   const isAllowed = (address: string) => daemon.mayRead(address);
   const isHost = (name: string) => daemon.isHost(name);
   let made: Pages | undefined;
@@ -102,7 +102,11 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(memory);
   inBackground('other', async () => {
     await pause();
-    await inBackground('other', () => keepConfig(parts, rooms));
+    await endsWithin(
+      timers,
+      inBackground('other', () => keepConfig(parts, rooms)),
+      STATE_WAIT_MS,
+    );
     await pause();
     await memory.start();
   });

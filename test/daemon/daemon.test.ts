@@ -182,7 +182,17 @@ t.test(
     await keepState(one.stateDirectory, [withoutRegion(keptRecord())]);
     const time = new VirtualTime(new Date().toISOString());
     const disk = hangingFiles();
-    const starting = startDaemon(await one.parts({ clock: time, timers: time, files: disk.files }));
+    let hasGivenBack = false;
+    const memory = { dropProgram: () => (hasGivenBack = true), trim: () => undefined };
+    const starting = startDaemon(
+      await one.parts({
+        clock: time,
+        timers: time,
+        files: disk.files,
+        keptConfig: { name: 'configuration.checked', compose: async () => new Uint8Array(1) },
+        memory: async () => memory,
+      }),
+    );
     await until('it reads the state', () => disk.waiting() > 0);
     await time.advance(2_000);
     const daemon = await starting;
@@ -192,6 +202,7 @@ t.test(
     ]);
     await time.advance(10_000);
     t.ok(disk.waiting() <= 2, 'threads of the pool are left for lookups of names');
+    await until('memory goes back without the disk', () => hasGivenBack);
     t.match(daemon.report().state.faults, [/not known yet/, /has not answered for 1\d s: nothing is kept/]);
     disk.answer();
     await until('the state has come', () => daemon.report().state.faults.length === 0);
