@@ -276,9 +276,9 @@ export class RetainedRefresher {
     const record = this.#parked.get(key);
     if (record === undefined) return;
     this.#parked.delete(key);
-    if (member.known !== undefined) return; // the file was read late, and an answer has come meanwhile
     const confirmed = stampFrom(record.confirmedAtMs, clock);
-    const known = knownFrom(record, confirmed, stampFrom(record.changedAtMs, clock));
+    const loaded = knownFrom(record, confirmed, stampFrom(record.changedAtMs, clock));
+    const known = loaded && withLoaded(member, loaded);
     const lifetimeMs = known && this.#publish(member, known);
     if (lifetimeMs === undefined) return;
     member.known = known;
@@ -419,6 +419,18 @@ export class RetainedRefresher {
       earlier: earlier && this.#published(earlier),
     };
   }
+}
+
+/** The answer of a file; where the file was read late, and an answer has come meanwhile, that answer after it. */
+function withLoaded(
+  { known, question: { ignoreDenials = false }, lifetimeMs, isInterrupted }: RetainedMember,
+  loaded: KnownAnswer,
+): KnownAnswer | undefined {
+  if (known === undefined) return loaded;
+  const hasNewerGood = known.kind === 'positive' || known.earlier !== undefined;
+  return hasNewerGood
+    ? undefined
+    : learn(loaded, known, known.confirmed, { ignoreDenials, lifetimeMs, isInterrupted });
 }
 
 function byDueTime(one: RetainedMember, other: RetainedMember): number {

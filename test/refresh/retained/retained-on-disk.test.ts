@@ -70,6 +70,35 @@ t.test(
 );
 
 t.test(
+  'a file that is read late: a newer answer stays, and a denial alone does not take the kept answer away',
+  async (t) => {
+    const before = benchFor([A]);
+    before.answer = () => addresses(name, 60, 1);
+    before.refresher.start();
+    await before.time.advance(1000);
+    const records = before.refresher.records();
+    for (const [what, answer, served, earlier, kept] of [
+      ['an answer', addresses(name, 60, 2), [2], [], [2]],
+      ['NXDOMAIN', denial(name, 'A', 60, NXDOMAIN), [0], [1], [1]], // 0: the SOA record
+      ['an empty answer', denial(name, 'A', 60), [1], [], [1]],
+    ] as const) {
+      const late = benchFor([A]);
+      late.answer = () => answer;
+      late.refresher.start();
+      await late.time.advance(1000);
+      await late.refresher.load(records);
+      const published = late.published.get(`${name} A`);
+      t.strictSame(lastOctets(published?.message), served, what);
+      t.strictSame(lastOctets(published?.earlier?.message), earlier, what);
+      const toKeep = late.refresher.records().map((record) => lastOctets(record.message));
+      t.strictSame(toKeep, [kept], `${what}: the file keeps the last good answer`);
+      await late.stop();
+    }
+    await before.stop();
+  },
+);
+
+t.test(
   'a reload: what stays is left alone, what goes is withdrawn and kept, what comes back finds its answer',
   async (t) => {
     const bench = benchFor([A, question('b.example')]);
