@@ -102,11 +102,8 @@ export async function startDaemon(parts: DaemonParts): Promise<Daemon> {
   opened.use(memory);
   inBackground('other', async () => {
     await pause();
-    await endsWithin(
-      timers,
-      inBackground('other', () => keepConfig(parts, rooms)),
-      STATE_WAIT_MS,
-    );
+    const keeping = inBackground('other', () => keepConfig(parts, rooms));
+    await endsWithin(timers, keeping, STATE_WAIT_MS);
     await pause();
     await memory.start();
   });
