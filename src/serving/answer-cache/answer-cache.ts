@@ -250,7 +250,7 @@ export class AnswerCache {
   /**
    * The answers for the snapshot, used last first; retained answers are not among them. Yields `undefined` where there is
    * nothing to give but the caller may pause. The cache may change between two steps: every answer that is there from the
-   * first to the last step is given once.
+   * first to the last step is given once. An answer that is renewed while two iterations go on may be given twice.
    */
   entries(nowMs: number): Generator<AnswerEntry | undefined, void> {
     return entriesOf(this.#answers, nowMs, this.#settings);
