@@ -5,6 +5,7 @@ import t from 'tap';
 import { systemFiles } from '../../src/store/file-system.ts';
 import { StateDisk } from '../../src/store/state-disk.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
+import { until } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 import { watchedFiles } from './faulty-files.ts';
 
@@ -20,6 +21,9 @@ function setUp() {
   return { disk, time, log, begun, end: () => ends.shift()?.() };
 }
 
+/** An operation before it ends on the real disk first, however long that takes. */
+const begins = (look: () => boolean) => until('the next operation begins', look, 1);
+
 t.test(
   'two operations at a time, the others in their order; a failure gives its place to the next',
   async (t) => {
@@ -31,7 +35,7 @@ t.test(
     t.strictSame(begun, ['unlink', 'unlink']);
     for (let at = 0; at < 5; at++) {
       end();
-      await until(() => begun.length === Math.min(5, 3 + at));
+      await begins(() => begun.length === Math.min(5, 3 + at));
     }
     t.strictSame(await Promise.all(outcomes), Array(4).fill('ENOENT'));
     t.ok((await read).length > 0);
@@ -41,18 +45,18 @@ t.test(
 t.test('an open file waits for its turn too', async (t) => {
   const { disk, begun, end } = setUp();
   const opening = disk.files.open(import.meta.filename, constants.O_RDONLY);
-  await until(() => begun.length === 1);
+  await begins(() => begun.length === 1);
   end();
   const file = await opening;
   const stats = [file.stat(), file.stat(), file.stat()];
-  await until(() => begun.length === 3);
+  await begins(() => begun.length === 3);
   for (let at = 0; at < 3; at++) {
     end();
-    await until(() => begun.length === Math.min(4, 4 + at));
+    await begins(() => begun.length === Math.min(4, 4 + at));
   }
   t.equal((await Promise.all(stats)).length, 3);
   const closing = file.close();
-  await until(() => begun.length === 5);
+  await begins(() => begun.length === 5);
   end();
   await closing;
 });
@@ -60,7 +64,7 @@ t.test('an open file waits for its turn too', async (t) => {
 t.test('after ten seconds it is said once, and again when the disk answers', async (t) => {
   const { disk, time, log, end, begun } = setUp();
   const reading = disk.files.readdir('/');
-  await until(() => begun.length === 1);
+  await begins(() => begun.length === 1);
   await time.advance(9_999);
   t.equal(disk.hangsForMs, undefined);
   t.same(log.lines, []);
@@ -83,8 +87,3 @@ t.test('many short operations are no hang', async (t) => {
   }
   t.same(log.lines, []);
 });
-
-async function until(isTrue: () => boolean): Promise<void> {
-  for (let at = 0; !isTrue() && at < 10_000; at++) await new Promise((resolve) => setImmediate(resolve));
-  if (!isTrue()) throw new Error('it never came');
-}
