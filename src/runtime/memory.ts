@@ -107,17 +107,26 @@ export interface Mapping {
 }
 
 /**
- * The mappings of the file at `path` that can be dropped without loss: nobody may write to them, and the process has no page
+ * The mappings of the program at `path` that can be dropped without loss: nobody may write to them, and the process has no page
  * of its own in them, as it has after a relocation. `smaps` is the content of /proc/PID/smaps.
+ *
+ * Only the image that the system loaded counts, from the start of the file on without a gap: it stays as long as the process.
+ * V8 maps the same file once more for each thread. Such a mapping goes with its thread, and its addresses then belong to
+ * something else, whose content would be lost.
  */
 export function cleanMappings(smaps: string, path: string): readonly Mapping[] {
   const found: Mapping[] = [];
-  for (const [, from, to, what] of smaps.matchAll(MAPPING)) {
+  let imageEnd: bigint | undefined;
+  for (const [, from, to, rights, offset, what] of smaps.matchAll(MAPPING)) {
     if (what === undefined || !what.startsWith(`${path}\n`)) continue;
-    if (/^Anonymous:\s+0 kB$/m.test(what)) found.push({ start: BigInt(`0x${from}`), end: BigInt(`0x${to}`) });
+    const start = BigInt(`0x${from}`);
+    if (imageEnd === undefined ? !/^0+$/.test(offset ?? '') : start !== imageEnd) continue;
+    imageEnd = BigInt(`0x${to}`);
+    if (!/^r-[x-]p$/.test(rights ?? '') || !/^Anonymous:\s+0 kB$/m.test(what)) continue;
+    found.push({ start, end: imageEnd });
   }
   return found;
 }
 
-/** Addresses of a mapping without the right to write, and all lines up to the next mapping. */
-const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ \d+ +(\/.*\n(?:[A-Z].*\n)*)/gm;
+/** Addresses, rights and offset of the mapping of a file, and all lines up to the next mapping. */
+const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (\S+) (\S+) \S+ \d+ +(\/.*\n(?:[A-Z].*\n)*)/gm;

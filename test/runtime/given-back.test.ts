@@ -26,6 +26,7 @@ t.test('only what no page was written in, of the program alone', async (t) => {
     mapping(`07308000-07309000 r-xp 06edc000 fe:01 78   ${NODE}-other`, 0),
     mapping(`17397000-18e22000 rw-p 00000000 00:00 0   [heap]`, 0),
     mapping(`7fbfe8000000-7fc000000000 rwxp 00000000 00:00 0 `, 0),
+    mapping(`7fb547dc0000-7fb547fd5000 r-xp 01627000 fe:01 77   ${NODE}`, 0), // V8's, for one thread
     mapping(`7fc0158ee000-7fc015a1e000 r-xs 00000000 fe:01 77   ${NODE}`, 0),
     mapping(`7fc015a1e000-7fc015a1f000 r-xp 00000000 fe:01 79   /usr/lib/libc.so.6`, 0),
     mapping(`ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0   [vsyscall]`, 0),
@@ -42,6 +43,26 @@ t.test('only what no page was written in, of the program alone', async (t) => {
   );
   t.strictSame(cleanMappings(smaps.replaceAll(NODE, `${NODE} (deleted)`), NODE), [], 'replaced on the disk');
 });
+
+t.test(
+  'a mapping that goes with its thread is not dropped',
+  { skip: process.platform !== 'linux' },
+  async (t) => {
+    const smaps = () => readFile('/proc/self/smaps', 'utf8');
+    const ofFile = (text: string) =>
+      text.split('\n').filter((line) => line.endsWith(` ${process.execPath}`)).length;
+    const before = await smaps();
+    const worker = new Worker('require("node:worker_threads").parentPort.on("message", () => undefined)', {
+      eval: true,
+    });
+    await once(worker, 'online');
+    const during = await smaps();
+    await worker.terminate();
+    t.comment(`mappings of the program: ${ofFile(before)} before, ${ofFile(during)} with the thread`);
+    t.ok(cleanMappings(before, process.execPath).length > 0);
+    t.strictSame(cleanMappings(during, process.execPath), cleanMappings(before, process.execPath));
+  },
+);
 
 t.test('the process goes on without its pages', { skip: process.platform !== 'linux' }, async (t) => {
   const residentMib = async () => {
