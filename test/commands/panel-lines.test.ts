@@ -84,7 +84,10 @@ t.test('the other rows', async (t) => {
   t.match(text(report({ upstreams: [{ ...up!, isHealthy: false }] })), /10\.0\.0\.2:53 {2}down/);
   const expired = { ...up!, isHealthy: false, downBecause: 'certificate has expired' };
   t.match(text(report({ upstreams: [expired] })), /10\.0\.0\.2:53 {2}down: certificate has expired/);
-  t.match(text(report({ upstreams: [{ ...up!, isLate: true }] })), /up, but answers too late/);
+  t.match(
+    text(report({ upstreams: [{ ...up!, isLate: true }] })),
+    /up, but its answers come late: any other is asked first/,
+  );
   t.match(text(report({ upstreams: [{ ...up!, rttSeconds: 0.0004567 }] })), ' 0.46 ms ');
 });
 

@@ -167,7 +167,8 @@ parentPort.on('message', ({ kind, id, request }) => {
       log.lines.filter(({ level }) => level === 'error'),
       [{ fields: { missedDeadlines: 3 } }, { fields: { missedDeadlines: 3 } }, { fields: { threads: 2 } }],
     );
-    closeSync(openSync(pipe, 'r+')); // an open for reading waits for a writer
+    const writer = openSync(pipe, 'r+'); // an open for reading waits for a writer, this one or a later one
+    t.teardown(() => closeSync(writer));
     await until('one has ended', () => threadsNotEnded() < 2);
     t.match(await ask('x'), { calls: 1 }, 'a thread again');
     await until('both have ended', () => threadsNotEnded() === 0);
@@ -182,13 +183,15 @@ t.test(
     execFileSync('mkfifo', [pipe]);
     const { ask, farSide, log } = withProgram(
       t,
-      `import { open } from 'node:fs';
+      `import { open, stat } from 'node:fs';
 let calls = 0;
 parentPort.postMessage({ kind: 'log', level: 'info', fields: {}, text: 'starts' });
 parentPort.on('message', ({ kind, id, request }) => {
   if (kind !== 'call') return;
-  if (request.context?.cluster === 'hang') open(${JSON.stringify(pipe)}, 'r', () => undefined);
-  parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
+  const done = () => parentPort.postMessage({ kind: 'done', id, output: { calls: ++calls } });
+  if (request.context?.cluster !== 'hang') return done();
+  open(${JSON.stringify(pipe)}, 'r', () => undefined);
+  stat('.', done); // libuv's pool has taken the open before: until then an end of the thread cancels it
 });`,
       { clock: time, timers: time },
     );
@@ -204,7 +207,8 @@ parentPort.on('message', ({ kind, id, request }) => {
       t.match(await farSide.head({ url: 'https://127.0.0.1' }, soon()), { calls: calls + 1 });
     }
     t.equal(threadsNotEnded(), 1);
-    closeSync(openSync(pipe, 'r+')); // an open for reading waits for a writer
+    const writer = openSync(pipe, 'r+'); // an open for reading waits for a writer, this one or a later one
+    t.teardown(() => closeSync(writer));
     await until('the first has ended', () => threadsNotEnded() === 0);
     await idle();
     await until('the second has ended', () => threadsNotEnded() === 0);
