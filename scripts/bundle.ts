@@ -88,7 +88,7 @@ const awsClients: Plugin = {
       kind === 'dynamic-import' ? { path, namespace: 'aws-client' } : undefined,
     );
     onLoad({ filter: /.*/, namespace: 'aws-client' }, async ({ path }) => ({
-      contents: `export { ${[...(await namesTakenFrom(path))].join(', ')} } from '${path}';`,
+      contents: `export { ${(await namesTakenFrom(path)).join(', ')} } from '${path}';`,
       resolveDir: root,
     }));
     // a key that is computed from a constant counts as work, so that the bundler keeps the schemas of all commands
@@ -106,7 +106,8 @@ const awsClients: Plugin = {
   },
 };
 
-async function namesTakenFrom(client: string): Promise<ReadonlySet<string>> {
+/** Sorted: a folder is listed in an order of its own on each disk, and two builds must be the same. */
+async function namesTakenFrom(client: string): Promise<readonly string[]> {
   const names = new Set<string>();
   for await (const file of glob(join(root, 'src', 'far-side', '**', '*.ts'))) {
     const code = await readFile(file, 'utf8');
@@ -117,7 +118,7 @@ async function namesTakenFrom(client: string): Promise<ReadonlySet<string>> {
       throw new Error(`${file}: write the names that it takes: const { ... } = await import('${client}')`);
     for (const [, list = ''] of taken) for (const name of list.split(/,\s+/)) names.add(name);
   }
-  return names;
+  return [...names].sort();
 }
 
 /** Options of every program. */
