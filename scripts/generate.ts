@@ -6,13 +6,12 @@ import { dirname, join } from 'node:path';
 import { metricsPage } from '../src/admin/metrics.ts';
 import { SERVE_MESSAGES } from '../src/commands/serve-messages.ts';
 import { ROOM_REPORTS } from '../src/daemon/report.ts';
-import { logPage } from '../src/log/log.ts';
 import { awsPartitions } from './aws-partitions.ts';
 import { checksPage } from './checks-page.ts';
 import { configurationPage, jsonSchema, referenceYaml } from './config-reference.ts';
 import { rulesFile } from './monitoring/alerts.ts';
 import { boardFile } from './monitoring/board.ts';
-import { ROOM_MESSAGES } from './room-messages.ts';
+import { logPage, ROOM_MESSAGES } from './room-messages.ts';
 import { specialNamesPage } from './special-names.ts';
 
 interface GeneratedFile {

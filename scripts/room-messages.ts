@@ -26,3 +26,39 @@ export const ROOM_MESSAGES: readonly (readonly [room: string, Readonly<Record<st
   ['The thread that speaks HTTPS', FAR_SIDE_MESSAGES],
   ['The runtime', RUNTIME_MESSAGES],
 ];
+
+/** The page `docs/log.md`. */
+export function logPage(
+  rooms: readonly (readonly [room: string, Readonly<Record<string, Declaration>>])[],
+): string {
+  const sections = rooms.map(
+    ([room, declared]) => `## ${room}
+
+| level | message | fields | what to do |
+|---|---|---|---|
+${Object.values(declared).map(row).join('\n')}
+`,
+  );
+  return `<!-- Generated from the rooms' declarations by "node scripts/generate.ts": do not edit. -->
+
+# Log
+
+The log is on standard output: JSON lines for machines, one readable line for each event at a terminal (\`log.format\`). Under systemd it is
+read with \`journalctl -u outpost-dns\`. A message is constant text, so that a search or a rule can match it; what differs is in its
+fields. Every line also has \`time\`, and the lines about a cluster have \`cluster\` and \`region\`.
+
+- \`error\`: something that works no longer, or a defect. A person has to act.
+- \`warn\`: something that a person should know. Answers go on.
+- \`info\`: an event of normal operation.
+- \`debug\`: for developers. \`log.level: debug\` shows it.
+
+A condition is logged when it begins and when it ends, not each time that it is seen. The ledger keeps the important events for months:
+\`outpost-dns history\`.
+
+${sections.join('\n')}`;
+}
+
+function row({ level, text, fields = {}, fix }: Declaration): string {
+  const meanings = Object.entries(fields).map(([name, meaning]) => `\`${name}\`: ${meaning}`);
+  return `| ${level} | ${text} | ${meanings.join('; ')} | ${fix ?? 'nothing'} |`;
+}

@@ -18,7 +18,7 @@ import { notReady } from './daemon/server-report.ts';
 import type { Log } from './log/log.ts';
 import type { EndpointRecord } from './records/endpoint-record.ts';
 import { inBackground } from './runtime/background.ts';
-import { loadLate } from './runtime/heap-flags.ts';
+import { loadLate } from './runtime/memory.ts';
 import { endsWithin, type Timers } from './runtime/timers.ts';
 import { chooseDatagramCalls } from './serving/listener/bound-address.ts';
 import { ListenerError } from './serving/listener/listen-address.ts';

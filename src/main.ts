@@ -1,6 +1,6 @@
 /** Runs the command that argv names, and ends with its exit code. */
 import { enableCompileCache, getCompileCacheDir } from 'node:module';
-import { loadWithNodesCode } from './runtime/heap-flags.ts';
+import { loadWithNodesCode } from './runtime/memory.ts';
 import { catchSignals } from './runtime/signals.ts';
 
 const words = process.argv.slice(2);

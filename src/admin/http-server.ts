@@ -12,8 +12,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { type AddressInfo, isIP, isIPv6, type Socket } from 'node:net';
-import { LimitLog } from '../log/limit-log.ts';
-import type { Log } from '../log/log.ts';
+import { LimitLog, type Log } from '../log/log.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import type { Pause } from '../runtime/slices.ts';
 import { ADMIN_MESSAGES } from './admin-messages.ts';

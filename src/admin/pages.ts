@@ -1,7 +1,7 @@
 /** The pages of the HTTP server: a literal list of paths, each with its purpose. */
 import type { Panel, RoomReport } from '../report/report.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { loadLate } from '../runtime/heap-flags.ts';
+import { loadLate } from '../runtime/memory.ts';
 import { inSlices, type Pause, type Steps } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { JSON_TYPE, type Page, textPage } from './http-server.ts';

@@ -9,12 +9,14 @@ import type { Log } from '../log/log.ts';
 import { createProcessLog, type ProcessLog } from '../log/pino-log.ts';
 import { inBackground, logBackgroundFailures, noteFailure } from '../runtime/background.ts';
 import { systemClock, watchSuspends } from '../runtime/clock.ts';
-import { takeHandedSockets } from '../runtime/handed-sockets.ts';
-import { setHeapFlags } from '../runtime/heap-flags.ts';
-import { openOwnMemory } from '../runtime/memory.ts';
-import { openOutlivingFile } from '../runtime/outliving-file.ts';
+import { openOwnMemory, setHeapFlags } from '../runtime/memory.ts';
 import { systemRandom } from '../runtime/random.ts';
-import { connectServiceManager, type ServiceManager } from '../runtime/service-manager.ts';
+import {
+  connectServiceManager,
+  openOutlivingFile,
+  type ServiceManager,
+  takeHandedSockets,
+} from '../runtime/service-manager.ts';
 import { catchSignals, type Signals } from '../runtime/signals.ts';
 import { systemPause } from '../runtime/slices.ts';
 import { directExit, threadsEnded, threadsNotEnded } from '../runtime/threads.ts';

@@ -1,16 +1,15 @@
 /** Lists the parts from which the daemon is built. */
 import type { Config } from '../config/config.ts';
 import type { Poll } from '../far-side/far-side.ts';
-import type { LogState } from '../log/line-queue.ts';
 import type { Log } from '../log/log.ts';
+import type { LogState } from '../log/pino-log.ts';
 import type { Ping } from '../refresh/link-probe.ts';
 import type { AskOutpost } from '../refresh/outpost-watch.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Libc } from '../runtime/datagrams.ts';
-import type { HandedSockets } from '../runtime/handed-sockets.ts';
 import type { OwnMemory } from '../runtime/memory.ts';
-import type { OpenedOutliving } from '../runtime/outliving-file.ts';
 import type { Random } from '../runtime/random.ts';
+import type { HandedSockets, OpenedOutliving } from '../runtime/service-manager.ts';
 import type { Pause } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { Transports } from '../serving/forwarder/transports.ts';

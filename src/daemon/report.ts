@@ -1,7 +1,7 @@
 /** Joins the rooms' reports to one list, and their parts of the status to one object. The page, the metrics and the CLI read both. */
 import { DRILL_REPORT, drillStatus } from '../drill/drill.ts';
 import { LINK_REPORT, linkStatus } from '../link/link-monitor.ts';
-import type { LogState } from '../log/line-queue.ts';
+import type { LogState } from '../log/pino-log.ts';
 import { socketText } from '../protocol/words/address-text.ts';
 import { ENDPOINT_REPORT } from '../refresh/endpoint-report.ts';
 import { endpointsStatus } from '../refresh/endpoint-status.ts';

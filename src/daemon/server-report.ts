@@ -1,7 +1,7 @@
 /** Reports the state of the process: readiness, listeners, configuration, its log and its work in the background. */
 
 import type { LinkReport } from '../link/link-monitor.ts';
-import type { LogState } from '../log/line-queue.ts';
+import type { LogState } from '../log/pino-log.ts';
 import { type ClusterIdentity, clusterText, type EndpointRecord } from '../records/endpoint-record.ts';
 import type { ClusterSnapshot } from '../refresh/cluster-report.ts';
 import { isInTrouble } from '../refresh/credential-state.ts';

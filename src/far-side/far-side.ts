@@ -18,7 +18,7 @@ import type { Log } from '../log/log.ts';
 import type { Observation, SourceContext } from '../records/observation.ts';
 import { traitsOf } from '../records/sources.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { smallNurseries } from '../runtime/heap-flags.ts';
+import { smallNurseries } from '../runtime/memory.ts';
 import { endThread } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { KeptCredentials } from './aws/handed-credentials.ts';

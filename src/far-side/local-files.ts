@@ -5,7 +5,7 @@
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { FewAtOnce } from '../runtime/few-at-once.ts';
+import { FewAtOnce } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
 
 export type OpenFile = (path: string, flags: number) => Promise<FileHandle>;

@@ -40,42 +40,6 @@ export function messages<const All extends Readonly<Record<string, Declaration>>
   return made as { readonly [Name in keyof All]: Message<FieldOf<All[Name]>> };
 }
 
-/** The page `docs/log.md`, generated from the declarations of all rooms. */
-export function logPage(
-  rooms: readonly (readonly [room: string, Readonly<Record<string, Declaration>>])[],
-): string {
-  const sections = rooms.map(
-    ([room, declared]) => `## ${room}
-
-| level | message | fields | what to do |
-|---|---|---|---|
-${Object.values(declared).map(row).join('\n')}
-`,
-  );
-  return `<!-- Generated from the rooms' declarations by "node scripts/generate.ts": do not edit. -->
-
-# Log
-
-The log is on standard output: JSON lines for machines, one readable line for each event at a terminal (\`log.format\`). Under systemd it is
-read with \`journalctl -u outpost-dns\`. A message is constant text, so that a search or a rule can match it; what differs is in its
-fields. Every line also has \`time\`, and the lines about a cluster have \`cluster\` and \`region\`.
-
-- \`error\`: something that works no longer, or a defect. A person has to act.
-- \`warn\`: something that a person should know. Answers go on.
-- \`info\`: an event of normal operation.
-- \`debug\`: for developers. \`log.level: debug\` shows it.
-
-A condition is logged when it begins and when it ends, not each time that it is seen. The ledger keeps the important events for months:
-\`outpost-dns history\`.
-
-${sections.join('\n')}`;
-}
-
-function row({ level, text, fields = {}, fix }: Declaration): string {
-  const meanings = Object.entries(fields).map(([name, meaning]) => `\`${name}\`: ${meaning}`);
-  return `| ${level} | ${text} | ${meanings.join('; ')} | ${fix ?? 'nothing'} |`;
-}
-
 const LIMIT = { limit: 'its configuration key', times: 'times that it applied since the last line' };
 
 export const LOG_MESSAGES = messages({
@@ -98,3 +62,51 @@ export const LOG_MESSAGES = messages({
     fix: 'check the reader of the log, or the disk that it writes to',
   },
 });
+
+/** Time between two lines about one limit. */
+const INTERVAL_MS = 60_000;
+
+/**
+ * Logs that a limit holds clients or questions back, because a limit that nobody hears of looks like a lossy network. At most
+ * one line a minute for each limit, with one example and the number of times since the last line.
+ */
+export class LimitLog {
+  readonly #log: Log;
+  /** By limit: the time of the last line, and how many times the limit has applied since. */
+  readonly #lines = new Map<string, { atMs: number; times: number }>();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /**
+   * Notes that the limit has just held back a client of `network`, which is called only where a line is due. `limit` is its
+   * configuration key, or another constant name.
+   */
+  note(limit: string, nowMs: number, network: () => string): void {
+    this.#note(limit, nowMs, () => ({ network: network() }), LOG_MESSAGES.clientsHeld);
+  }
+
+  /** As `note`, for a question whose client is not known where the limit applies: `name` gives the name asked for. */
+  noteQuestion(limit: string, nowMs: number, name: () => string): void {
+    this.#note(limit, nowMs, () => ({ name: name() }), LOG_MESSAGES.questionsHeld);
+  }
+
+  #note(
+    limit: string,
+    nowMs: number,
+    example: () => { readonly network: string } | { readonly name: string },
+    message: Message<'limit' | 'times' | 'network' | 'name'>,
+  ): void {
+    let line = this.#lines.get(limit);
+    if (line === undefined) {
+      line = { atMs: Number.NEGATIVE_INFINITY, times: 0 };
+      this.#lines.set(limit, line);
+    }
+    line.times += 1;
+    if (nowMs - line.atMs < INTERVAL_MS) return;
+    message(this.#log, { limit, ...example(), times: line.times });
+    line.atMs = nowMs;
+    line.times = 0;
+  }
+}

@@ -4,7 +4,6 @@
  */
 import { constants, fstatSync, openSync, write } from 'node:fs';
 import { type DestinationStream, pino } from 'pino';
-import { LineQueue, type LogState, type Outlet } from './line-queue.ts';
 import { LOG_MESSAGES, type Log } from './log.ts';
 
 interface LogOptions {
@@ -59,8 +58,8 @@ export async function createProcessLog(options: LogOptions): Promise<ProcessLog>
 
 /** Loaded only where a person reads: most servers write for a machine. */
 async function readable(lines: LineQueue): Promise<DestinationStream> {
-  const { ReadableLines } = await import('./readable-lines.ts');
-  return new ReadableLines(lines);
+  const { readableLine } = await import('./readable-lines.ts');
+  return { write: (line) => lines.write(readableLine(line)) };
 }
 
 /** Whether the standard output is a pipe or a socket: only for these the kernel reports when they take octets again. */
@@ -104,4 +103,183 @@ function withoutWaiting(): number {
   } catch {
     return STDOUT; // no /proc, or a terminal of another user
   }
+}
+
+// A queue of log lines before a destination that may be slow, full, broken or gone. No caller waits for it: the queue has a
+// bound in octets, and each line that cannot be written is dropped and counted.
+
+/** A destination of octets. `done` is called once, later; `written` counts the octets taken, those before an error too. */
+export interface Outlet {
+  write(octets: Uint8Array, done: (error: ErrnoException | undefined, written: number) => void): void;
+}
+
+export type ErrnoException = Error & { readonly code?: string };
+
+/** Why lines were dropped: the destination refused them, or it took nothing until the queue was full. */
+export interface DroppedLines {
+  readonly failed: number;
+  readonly full: number;
+}
+
+export interface LogState {
+  readonly dropped: DroppedLines;
+  /** The failure after which nothing has been written yet. */
+  readonly failure?: string;
+}
+
+interface Batch {
+  readonly octets: Uint8Array;
+  readonly lines: number;
+}
+
+/** The lines that an ordinary server writes in a morning, and no burden for the host. */
+const MAX_QUEUED_OCTETS = 1024 * 1024;
+/** The most that one write takes, unless a single line is longer: a write that fails drops few lines. */
+const MAX_BATCH_OCTETS = 16 * 1024;
+/** The wait after a failure: the log notices soon that a disk has room again, and a full disk costs a call a second. */
+const RETRY_FAILED_MS = 1000;
+/** The wait after EAGAIN, which only a terminal returns after a person has stopped its output. */
+const RETRY_BUSY_MS = 100;
+const LINE_FEED = 0x0a;
+
+export class LineQueue {
+  readonly #outlet: Outlet;
+  readonly #onRecovered: (dropped: number) => void;
+  readonly #lines: Uint8Array[] = [];
+  #queuedOctets = 0;
+  /** Handed to the outlet, or to be handed to it again: whole lines, or the rest of them. */
+  #batch: Batch | undefined;
+  #isWriting = false;
+  /** The destination has the first part of a line whose rest is lost: the next write begins with a line feed. */
+  #isTorn = false;
+  #dropped = { failed: 0, full: 0 };
+  /** Dropped lines that `onRecovered` does not know of yet. */
+  #unreported = 0;
+  #failure: string | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #idle: (() => void)[] = [];
+
+  /** `onRecovered` is called with the number of lines dropped since the last call, once the destination takes lines again. */
+  constructor(outlet: Outlet, onRecovered: (dropped: number) => void) {
+    this.#outlet = outlet;
+    this.#onRecovered = onRecovered;
+  }
+
+  /** Takes one whole line. Never throws, never waits. */
+  write(text: string): void {
+    const octets = Buffer.from(text);
+    if (this.#queuedOctets + octets.length > MAX_QUEUED_OCTETS) {
+      this.#drop('full', 1);
+      return;
+    }
+    this.#lines.push(octets);
+    this.#queuedOctets += octets.length;
+    if (!this.#isWriting && this.#retry === undefined) this.#writeNext();
+  }
+
+  state(): LogState {
+    return {
+      dropped: { ...this.#dropped },
+      ...(this.#failure === undefined ? {} : { failure: this.#failure }),
+    };
+  }
+
+  /** Resolves to whether all lines are written, after `patienceMs` at the latest. */
+  async flush(patienceMs: number): Promise<boolean> {
+    if (this.#isIdle) return true;
+    if (this.#retry !== undefined) this.#writeNow();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, patienceMs);
+    this.#idle.push(resolve);
+    await promise;
+    clearTimeout(timer);
+    return this.#isIdle;
+  }
+
+  /** A write has been handed to the system and has not come back. */
+  get isWriting(): boolean {
+    return this.#isWriting;
+  }
+
+  get #isIdle(): boolean {
+    return this.#batch === undefined && this.#lines.length === 0;
+  }
+
+  #writeNext(): void {
+    this.#batch ??= this.#takeBatch();
+    const batch = this.#batch;
+    if (batch === undefined) {
+      for (const resolve of this.#idle.splice(0)) resolve();
+      return;
+    }
+    this.#isWriting = true;
+    this.#outlet.write(batch.octets, (error, written) => this.#wrote(batch, error, written));
+  }
+
+  #takeBatch(): Batch | undefined {
+    let [octets, count] = [0, 0];
+    for (const line of this.#lines) {
+      if (count > 0 && octets + line.length > MAX_BATCH_OCTETS) break;
+      octets += line.length;
+      count += 1;
+    }
+    if (count === 0) return undefined;
+    const taken = this.#lines.splice(0, count);
+    this.#queuedOctets -= octets;
+    if (this.#isTorn) taken.unshift(Uint8Array.of(LINE_FEED));
+    return { octets: Buffer.concat(taken), lines: count };
+  }
+
+  #wrote(batch: Batch, error: ErrnoException | undefined, written: number): void {
+    this.#isWriting = false;
+    const rest = batch.octets.subarray(written);
+    if (written > 0) this.#isTorn = batch.octets[written - 1] !== LINE_FEED;
+    const lines = written === 0 ? batch.lines : linesIn(rest);
+    this.#batch = rest.length === 0 ? undefined : { octets: rest, lines };
+    if (error === undefined) {
+      if (this.#batch === undefined) this.#recovered();
+      this.#writeNext();
+      return;
+    }
+    if (error.code === 'EAGAIN' || error.code === 'EINTR') {
+      this.#writeLater(RETRY_BUSY_MS);
+      return;
+    }
+    this.#failure = error.message;
+    this.#batch = undefined;
+    this.#drop('failed', lines);
+    // the lines after it are tried at the end too, but no flush waits for a destination that fails
+    for (const resolve of this.#idle.splice(0)) resolve();
+    this.#writeLater(RETRY_FAILED_MS);
+  }
+
+  #recovered(): void {
+    this.#failure = undefined;
+    const unreported = this.#unreported;
+    if (unreported === 0) return;
+    this.#unreported = 0;
+    this.#onRecovered(unreported);
+  }
+
+  #writeLater(delayMs: number): void {
+    this.#retry = setTimeout(() => this.#writeNow(), delayMs);
+    this.#retry.unref();
+  }
+
+  #writeNow(): void {
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    this.#writeNext();
+  }
+
+  #drop(reason: keyof DroppedLines, lines: number): void {
+    this.#dropped[reason] += lines;
+    this.#unreported += lines;
+  }
+}
+
+function linesIn(octets: Uint8Array): number {
+  let lines = 0;
+  for (const octet of octets) if (octet === LINE_FEED) lines += 1;
+  return lines;
 }

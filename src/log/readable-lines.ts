@@ -1,26 +1,14 @@
 /** The lines of the log for a person at a terminal: time, level, event and fields in one line. */
-import type { DestinationStream } from 'pino';
 import { prettyFactory } from 'pino-pretty';
 
-/** Takes JSON lines of pino, and hands each on as a readable line. */
-export class ReadableLines implements DestinationStream {
-  readonly #next: DestinationStream;
-  readonly #format = prettyFactory({
-    // FORCE_COLOR: the sandbox passes the lines on to a terminal
-    colorize: process.stdout.hasColors?.() ?? (process.env['FORCE_COLOR'] ?? '0') !== '0',
-    translateTime: 'SYS:HH:MM:ss',
-    hideObject: true,
-    messageFormat: readableEvent,
-  });
-
-  constructor(next: DestinationStream) {
-    this.#next = next;
-  }
-
-  write(line: string): void {
-    this.#next.write(this.#format(line));
-  }
-}
+/** Turns a JSON line of pino into a readable line. */
+export const readableLine: (line: string) => string = prettyFactory({
+  // FORCE_COLOR: the sandbox passes the lines on to a terminal
+  colorize: process.stdout.hasColors?.() ?? (process.env['FORCE_COLOR'] ?? '0') !== '0',
+  translateTime: 'SYS:HH:MM:ss',
+  hideObject: true,
+  messageFormat: (record) => readableEvent(record),
+});
 
 /** Fields that the line shows in another place. */
 const SHOWN_ELSEWHERE = new Set(['level', 'time', 'msg', 'pid', 'hostname']);

@@ -1,4 +1,7 @@
-/** Runs threads beside the thread that answers queries. They get a processor after that thread, and they may fail to end. */
+/**
+ * Runs threads beside the thread that answers queries, and bounds what a room takes of libuv's pool. Such threads get a processor
+ * after that thread, and they may fail to end.
+ */
 import { flushCompileCache } from 'node:module';
 import { constants, getPriority, setPriority } from 'node:os';
 import type { Worker } from 'node:worker_threads';
@@ -59,5 +62,29 @@ export function yieldToQueries(): void {
     setPriority(Math.min(getPriority() + PRIORITY_BELOW_NORMAL, PRIORITY_LOW));
   } catch {
     // not allowed: it serves all the same
+  }
+}
+
+/** Runs few operations at a time: each holds a thread of libuv's pool until the system has an answer, and lookups need threads too. */
+export class FewAtOnce {
+  readonly #most: number;
+  readonly #queue: (() => void)[] = [];
+  #running = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  async run<T>(operation: () => Promise<T>): Promise<T> {
+    if (this.#running < this.#most) this.#running++;
+    // gets the place of an operation that has ended
+    else await new Promise<void>((resolve) => this.#queue.push(resolve));
+    try {
+      return await operation();
+    } finally {
+      const next = this.#queue.shift();
+      if (next === undefined) this.#running--;
+      else next();
+    }
   }
 }

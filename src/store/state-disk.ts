@@ -5,7 +5,7 @@
  */
 import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { FewAtOnce } from '../runtime/few-at-once.ts';
+import { FewAtOnce } from '../runtime/threads.ts';
 import type { Timers } from '../runtime/timers.ts';
 import type { FileSystem, OpenFile } from './file-system.ts';
 import { STORE_MESSAGES } from './store-messages.ts';

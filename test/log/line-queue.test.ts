@@ -1,6 +1,6 @@
 /** Lines of the log on their way to a destination that a test scripts. */
 import t from 'tap';
-import { type ErrnoException, LineQueue } from '../../src/log/line-queue.ts';
+import { type ErrnoException, LineQueue } from '../../src/log/pino-log.ts';
 import { until } from '../helpers/patience.ts';
 
 type Done = (error: ErrnoException | undefined, written: number) => void;

@@ -7,8 +7,7 @@ import { readFile } from 'node:fs/promises';
 import v8 from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
-import { smallNurseries } from '../../src/runtime/heap-flags.ts';
-import { cleanMappings, GivingBack, openOwnMemory } from '../../src/runtime/memory.ts';
+import { cleanMappings, GivingBack, openOwnMemory, smallNurseries } from '../../src/runtime/memory.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
 
 const NODE = '/opt/outpost-dns/node_modules/node/bin/node';

@@ -5,7 +5,7 @@ import { closeSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
 import t from 'tap';
 import type { Libc, SocketDescription } from '../../src/runtime/datagrams.ts';
-import { takeHandedSockets } from '../../src/runtime/handed-sockets.ts';
+import { takeHandedSockets } from '../../src/runtime/service-manager.ts';
 
 const UDP: SocketDescription = {
   transport: 'udp',

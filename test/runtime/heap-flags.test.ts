@@ -7,7 +7,7 @@ import t from 'tap';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');
-const FLAGS = JSON.stringify(join(root, 'src', 'runtime', 'heap-flags.ts'));
+const FLAGS = JSON.stringify(join(root, 'src', 'runtime', 'memory.ts'));
 
 /** What `script` prints, as JSON; it has `flags` and `tag`, which is V8's mark of compiled code. */
 async function printed(script: string, ...options: readonly string[]): Promise<Record<string, unknown>> {

@@ -10,8 +10,7 @@
  * RFC 5452 (forged answers), RFC 7766 (TCP), RFC 7858 and 8310 (TLS), RFC 6891 (EDNS), RFC 6298 (timeouts).
  */
 
-import { LimitLog } from '../../log/limit-log.ts';
-import type { Log } from '../../log/log.ts';
+import { LimitLog, type Log } from '../../log/log.ts';
 import type { Query } from '../../protocol/wire/query.ts';
 import { nameFromWire } from '../../protocol/words/name.ts';
 import type { ResolvedName } from '../../records/observation.ts';

@@ -3,8 +3,7 @@
  * the client and on its limits. Only then it hands the turn to the handler. Nothing here makes an object for a query that is
  * answered at once.
  */
-import { LimitLog } from '../../log/limit-log.ts';
-import type { Log } from '../../log/log.ts';
+import { LimitLog, type Log } from '../../log/log.ts';
 import { FLAG, HEADER_OCTETS, putUint16, uint16At } from '../../protocol/wire/header.ts';
 import { parseCookieQuery, VERDICT } from '../../protocol/wire/query.ts';
 import { writeCookieReply, writeEmptyReply, writeHeaderOnlyReply } from '../../protocol/wire/reply.ts';

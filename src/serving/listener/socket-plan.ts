@@ -7,7 +7,7 @@
 
 import ipaddr from 'ipaddr.js';
 import { isSameFamily, isWildcard, socketText } from '../../protocol/words/address-text.ts';
-import type { HandedSocket } from '../../runtime/handed-sockets.ts';
+import type { HandedSocket } from '../../runtime/service-manager.ts';
 import { parseClientAddress } from './clients.ts';
 import type { ListenAddress } from './listen-address.ts';
 import type { ServedAddress } from './udp-listener.ts';

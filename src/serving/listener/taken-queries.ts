@@ -9,7 +9,7 @@
 import type { Log } from '../../log/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { INFO_WORDS, NAME_OCTETS, NAME_WORDS } from '../../runtime/datagrams.ts';
-import type { OutlivingFile } from '../../runtime/outliving-file.ts';
+import type { OutlivingFile } from '../../runtime/service-manager.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 
 /** A query that a process before this one has not answered. */

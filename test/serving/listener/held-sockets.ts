@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import type { Test } from 'tap';
 import type { Libc } from '../../../src/runtime/datagrams.ts';
-import type { HandedSocket } from '../../../src/runtime/handed-sockets.ts';
+import type { HandedSocket } from '../../../src/runtime/service-manager.ts';
 
 export interface HeldSockets {
   readonly port: number;

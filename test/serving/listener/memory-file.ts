@@ -1,5 +1,5 @@
 /** The outliving file of a process that is killed: its octets stay for the next one. */
-import type { OutlivingFile } from '../../../src/runtime/outliving-file.ts';
+import type { OutlivingFile } from '../../../src/runtime/service-manager.ts';
 import { TakenQueries } from '../../../src/serving/listener/taken-queries.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 

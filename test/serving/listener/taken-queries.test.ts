@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { openOutlivingFile } from '../../../src/runtime/outliving-file.ts';
+import { openOutlivingFile } from '../../../src/runtime/service-manager.ts';
 import { parseTaken, TAKEN_FILE_OCTETS } from '../../../src/serving/listener/taken-queries.ts';
 import { MemoryFile } from './memory-file.ts';
 
