@@ -11,7 +11,7 @@ import { type RoomReport, seconds } from '../report/report.ts';
 import { backgroundFailures } from '../runtime/background.ts';
 import type { Steps } from '../runtime/slices.ts';
 import { threadsNotEnded } from '../runtime/threads.ts';
-import { CACHE_REPORT } from '../serving/answer-cache/cache-report.ts';
+import { CACHE_REPORT } from '../serving/answer-cache/answer-cache.ts';
 import { QUERIES_REPORT, queriesStatus } from '../serving/counters.ts';
 import { differenceText, FORWARDER_REPORT, forwarderStatus } from '../serving/forwarder/forwarder-report.ts';
 import { STORE_REPORT, storeStatus } from '../store/store-report.ts';

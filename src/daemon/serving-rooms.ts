@@ -20,8 +20,12 @@ import { DisconnectedRules } from '../serving/local-zones/disconnected-rules.ts'
 import { LocalZones } from '../serving/local-zones/local-zones.ts';
 import { Rehearsal, type RehearsalDeps } from '../serving/resolver/rehearsal.ts';
 import { Resolver } from '../serving/resolver/resolver.ts';
-import { FailedNames, type ResolverOptions, type ResolverRules } from '../serving/resolver/resolver-deps.ts';
-import { Identity } from '../serving/resolver/server-texts.ts';
+import {
+  FailedNames,
+  Identity,
+  type ResolverOptions,
+  type ResolverRules,
+} from '../serving/resolver/resolver-deps.ts';
 import type { Route } from '../serving/turn.ts';
 import type { OutageRooms } from './outage-rooms.ts';
 import type { DaemonParts } from './parts.ts';

@@ -12,6 +12,7 @@ import { HEADER_OCTETS, MAX_MESSAGE_OCTETS } from '../../protocol/wire/header.ts
 import type { Query } from '../../protocol/wire/query.ts';
 import type { ResponseIndex } from '../../protocol/wire/response-records.ts';
 import { isAtOrUnderAny, nameFromWire } from '../../protocol/words/name.ts';
+import { metricsOf, type RoomReport, single } from '../../report/report.ts';
 import { atOnce, type Steps } from '../../runtime/slices.ts';
 import {
   answerWhileStale,
@@ -393,4 +394,36 @@ export class AnswerCache {
 
 function questionName(message: Uint8Array): string {
   return nameFromWire(message, HEADER_OCTETS);
+}
+
+export interface CacheStatus {
+  readonly cache: AnswerCacheStats & { readonly limitOctets: number };
+}
+
+const { gauge, counter } = metricsOf<CacheStatus>();
+
+export const CACHE_REPORT: RoomReport<CacheStatus> = {
+  metrics: [
+    gauge('cache_entries', 'Answers in the cache.', [], ({ cache }) => single(cache.entries)),
+    gauge('cache_size_octets', 'Octets that the cache takes.', [], ({ cache }) => single(cache.octets)),
+    gauge('cache_limit_octets', 'Octets that the cache may take.', [], ({ cache }) =>
+      single(cache.limitOctets),
+    ),
+    counter('cache_evictions', 'Answers dropped for want of room.', [], ({ cache }) =>
+      single(cache.evictions),
+    ),
+    counter('cache_prefetches', 'Answers fetched again before they expired.', [], ({ cache }) =>
+      single(cache.prefetches),
+    ),
+  ],
+  panels: ({ cache: { entries, octets, limitOctets } }) => [
+    {
+      title: 'Server',
+      facts: [['cache', `${entries} answers, ${mebibytes(octets)} of ${mebibytes(limitOctets)} MiB`]],
+    },
+  ],
+};
+
+function mebibytes(octets: number): string {
+  return (octets / 1024 / 1024).toFixed(1);
 }

@@ -10,9 +10,14 @@ import { bindError, type ListenAddress, type ListenerError, systemCode } from '.
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import type { HandedListenSockets } from './socket-plan.ts';
 import { TcpListener, type TcpSlots } from './tcp.ts';
+import {
+  type CreateUdpListener,
+  createPlainUdpListener,
+  Served,
+  type UdpListener,
+  type UdpListenerContext,
+} from './udp.ts';
 import { BatchedUdpListener, SharedBatches } from './udp-batched.ts';
-import { type CreateUdpListener, Served, type UdpListener, type UdpListenerContext } from './udp-listener.ts';
-import { createPlainUdpListener } from './udp-plain.ts';
 
 export interface BindContext extends UdpListenerContext {
   readonly createUdp: CreateUdpListener;

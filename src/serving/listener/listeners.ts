@@ -3,7 +3,7 @@
  * limits. Of DNS it knows the twelve header octets; answers come from a `QueryHandler`.
  *
  *     udp-batched --+                                              +-- answer: octets at once
- *     udp-plain ----+--> intake: header, access --> QueryHandler --+
+ *     udp ----------+--> intake: header, access --> QueryHandler --+
  *     tcp ----------+    <-- rate limit, cookie <--                +-- PENDING -> later: messages to a Reply
  *
  * RFC 1035 section 4.2 (transports), RFC 7766 (TCP, in section 5 as good as UDP), RFC 8914 (REFUSED says why).
@@ -22,11 +22,16 @@ import {
   socketText,
 } from '../../protocol/words/address-text.ts';
 import { type BindContext, type BoundAddress, bindAddress } from './bound-address.ts';
-import { HostAddresses, type HostAddressesContext } from './host-addresses.ts';
-import { expandWildcard, type ListenAddress, ListenerError } from './listen-address.ts';
+import {
+  expandWildcard,
+  HostAddresses,
+  type HostAddressesContext,
+  type ListenAddress,
+  ListenerError,
+} from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { differences, planSockets, type SocketPlan } from './socket-plan.ts';
-import type { UdpListener } from './udp-listener.ts';
+import type { UdpListener } from './udp.ts';
 
 export interface ListenersContext extends BindContext, HostAddressesContext {
   /** Whether datagrams bring the address that they were sent to, so that one socket can serve a wildcard. */

@@ -10,7 +10,7 @@ import { isSameFamily, isWildcard, socketText } from '../../protocol/words/addre
 import type { HandedSocket } from '../../runtime/service-manager.ts';
 import { parseClientAddress } from './clients.ts';
 import type { ListenAddress } from './listen-address.ts';
-import type { ServedAddress } from './udp-listener.ts';
+import type { ServedAddress } from './udp.ts';
 
 // Sockets that the service manager handed over, by the address that they are bound to. The configuration says where DNS is
 // served; a handed socket only takes the place of a socket that this process would bind itself.

@@ -14,7 +14,7 @@ import type { Intake } from './intake.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { LISTENER_MESSAGES } from './listener-messages.ts';
 import { type ConnectionHost, SCRATCH_OCTETS, TcpConnection } from './tcp-connection.ts';
-import type { Served } from './udp-listener.ts';
+import type { Served } from './udp.ts';
 
 export interface TcpListenerContext {
   readonly slots: TcpSlots;

@@ -25,7 +25,7 @@ import {
   type UdpListener,
   type UdpListenerContext,
   type UdpSocket,
-} from './udp-listener.ts';
+} from './udp.ts';
 
 /** Octets kept of one datagram: a query with room for options. A longer datagram arrives cut, and is malformed. */
 const SLOT_OCTETS = 4096;

@@ -25,8 +25,7 @@ import {
 import { type RuleFinding, type Standing, writeDisconnectedReply } from '../local-zones/finding.ts';
 import { type GivenOctets, NO_REPLY, PASS, type Route, type Turn } from '../turn.ts';
 import type { FetchedAnswers } from './fetched-answers.ts';
-import type { ResolverDeps } from './resolver-deps.ts';
-import { StatusAnswers } from './server-texts.ts';
+import { type ResolverDeps, StatusAnswers } from './resolver-deps.ts';
 
 /** Labels of a known name at most, so that a name of 127 labels costs no more than a name of 17. */
 const MAX_KNOWN_LABELS = 16;

@@ -4,7 +4,7 @@ import type { Test } from 'tap';
 import { bindAddress } from '../../../src/serving/listener/bound-address.ts';
 import type { HostInterfaces } from '../../../src/serving/listener/listen-address.ts';
 import { Listeners } from '../../../src/serving/listener/listeners.ts';
-import { createPlainUdpListener } from '../../../src/serving/listener/udp-plain.ts';
+import { createPlainUdpListener } from '../../../src/serving/listener/udp.ts';
 import { hostWith, makeRig, type RigOptions } from './rig.ts';
 
 export function room(

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import t from 'tap';
 import { bindAddress } from '../../../src/serving/listener/bound-address.ts';
 import { Listeners } from '../../../src/serving/listener/listeners.ts';
-import { createPlainUdpListener } from '../../../src/serving/listener/udp-plain.ts';
+import { createPlainUdpListener } from '../../../src/serving/listener/udp.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';
 import { freePort, occupy, room } from './listeners-room.ts';
 import { answers, eventually, hostWith, idOf, makeRig, query, TcpClient } from './rig.ts';

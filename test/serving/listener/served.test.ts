@@ -1,7 +1,7 @@
 /** Which addresses of a wildcard's socket are served. */
 import t from 'tap';
 import { parseClientAddress } from '../../../src/serving/listener/clients.ts';
-import { Served, type ServedAddress } from '../../../src/serving/listener/udp-listener.ts';
+import { Served, type ServedAddress } from '../../../src/serving/listener/udp.ts';
 
 const octetsOf = (address: string): Uint8Array => parseClientAddress(address)!.octets;
 const served = (address: string): ServedAddress => ({ address, port: 53, octets: octetsOf(address) });

@@ -8,8 +8,12 @@ import {
   chooseDatagramCalls,
   udpListeners,
 } from '../../../src/serving/listener/bound-address.ts';
-import type { CreateUdpListener, UdpListener } from '../../../src/serving/listener/udp-listener.ts';
-import { createPlainUdpListener, PlainUdpListener } from '../../../src/serving/listener/udp-plain.ts';
+import {
+  type CreateUdpListener,
+  createPlainUdpListener,
+  PlainUdpListener,
+  type UdpListener,
+} from '../../../src/serving/listener/udp.ts';
 import type { Turn } from '../../../src/serving/turn.ts';
 import { CollectingLog } from '../../helpers/collecting-log.ts';
 import { VirtualTime } from '../../helpers/virtual-time.ts';

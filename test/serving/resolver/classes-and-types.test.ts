@@ -2,7 +2,7 @@ import t from 'tap';
 import { RCODE } from '../../../src/protocol/words/codes.ts';
 import { DisconnectedRules } from '../../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
-import { Identity } from '../../../src/serving/resolver/server-texts.ts';
+import { Identity } from '../../../src/serving/resolver/resolver-deps.ts';
 import type { Route } from '../../../src/serving/turn.ts';
 import { message, rawRecord, rr } from '../../helpers/zone-text.ts';
 import { queryOf } from './messages.ts';

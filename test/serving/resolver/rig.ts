@@ -15,7 +15,7 @@ import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
 import type { ZoneRule } from '../../../src/serving/local-zones/own-zones.ts';
 import { Resolver } from '../../../src/serving/resolver/resolver.ts';
 import type { Fetched, ResolverOptions, Upstreams } from '../../../src/serving/resolver/resolver-deps.ts';
-import { Identity, type IdentityOptions } from '../../../src/serving/resolver/server-texts.ts';
+import { Identity, type IdentityOptions } from '../../../src/serving/resolver/resolver-deps.ts';
 import {
   NO_REPLY,
   PENDING,

@@ -5,7 +5,7 @@ import { ServingTable } from '../../../src/serving/endpoints/endpoint-table.ts';
 import { DisconnectedRules } from '../../../src/serving/local-zones/disconnected-rules.ts';
 import { LocalZones } from '../../../src/serving/local-zones/local-zones.ts';
 import { Resolver } from '../../../src/serving/resolver/resolver.ts';
-import { Identity } from '../../../src/serving/resolver/server-texts.ts';
+import { Identity } from '../../../src/serving/resolver/resolver-deps.ts';
 import { Turn } from '../../../src/serving/turn.ts';
 import { type Doing, group, VirtualUpstreams } from '../forwarder/virtual-upstreams.ts';
 import { type QueryText, queryOf, type ReadReply, readReply } from './messages.ts';
