@@ -2,12 +2,11 @@
 import { AnswerCache } from '../serving/answer-cache/answer-cache.ts';
 import { AnswersSnapshot, SNAPSHOT_FILE } from '../store/answers-snapshot.ts';
 import { ENDPOINTS } from '../store/endpoints-format.ts';
-import { systemFiles } from '../store/file-system.ts';
+import { StateDisk, systemFiles } from '../store/file-system.ts';
 import { Ledger } from '../store/ledger.ts';
 import { RETAINED } from '../store/retained-format.ts';
 import { FileBackend, type LoadFault } from '../store/state-backend.ts';
 import { DirectoryLock, guardedFiles } from '../store/state-directory.ts';
-import { StateDisk } from '../store/state-disk.ts';
 import { StateStore } from '../store/state-store.ts';
 import { STORE_MESSAGES } from '../store/store-messages.ts';
 import { TREND_FILE } from '../trend/trend.ts';

@@ -16,23 +16,34 @@ import type { Random } from '../runtime/random.ts';
 import { type Pause, type SliceFigures, Slices } from '../runtime/slices.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { readInto, removeLeftovers, replaceFile, withOpened } from './atomic-file.ts';
-import { attempt, type FileSystem, type OpenFile, StoreError, systemFiles } from './file-system.ts';
 import {
+  attempt,
+  type Failure,
+  type FileSystem,
+  failureOf,
+  type OpenFile,
+  StoreError,
+  systemFiles,
+} from './file-system.ts';
+import {
+  agedEntry,
   entryOctets,
   FRAME_OCTETS,
   HEADER_OCTETS,
   MAX_BLOCK_OCTETS,
   parseBlock,
   parseHeader,
+  passedSince,
   payloadLength,
   proveBlock,
-  type SnapshotAnswer,
   SnapshotComposer,
   type SnapshotEntry,
   type SnapshotHeader,
   scopeOf,
+  UNKNOWN,
 } from './snapshot-format.ts';
 import { BlockedFiles, type Fault, type LoadFault, pruneSetAside, setAside } from './state-backend.ts';
+import { faultOf, newerFault } from './state-format.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
 import { Writer } from './writer.ts';
 
@@ -77,21 +88,20 @@ export interface SnapshotLoad extends SliceFigures {
   readonly durationMs: number;
 }
 
-export type SnapshotWrite =
-  | ({
-      readonly kind: 'written';
-      readonly answers: number;
-      readonly octets: number;
-      readonly durationMs: number;
-    } & SliceFigures)
-  | { readonly kind: 'unchanged' }
-  /** The disk holds its content from before. */
-  | { readonly kind: 'failed'; readonly code: string; readonly detail: string };
+interface WrittenSnapshot extends SliceFigures {
+  readonly kind: 'written';
+  readonly answers: number;
+  readonly octets: number;
+  readonly durationMs: number;
+}
+
+/** After a failure the disk holds its content from before. */
+export type SnapshotWrite = WrittenSnapshot | { readonly kind: 'unchanged' } | Failure;
 
 /** For metrics and status. */
 export interface SnapshotState {
   readonly loaded?: SnapshotLoad;
-  readonly lastWrite?: Extract<SnapshotWrite, { readonly kind: 'written' }>;
+  readonly lastWrite?: WrittenSnapshot;
   /** Monotonic ms at which the last write ended. */
   readonly writtenAtMs?: number;
   readonly writeFailures: number;
@@ -101,10 +111,7 @@ export interface SnapshotState {
 export const SNAPSHOT_FILE = 'answers.snapshot';
 /** With the time of the write itself, a crash loses less than a minute of a small cache. */
 const WRITE_EVERY_MS = 50_000;
-const MESSAGES = {
-  failing: STORE_MESSAGES.snapshotFails,
-  recovered: STORE_MESSAGES.snapshotWritten,
-};
+const MESSAGES = { failing: STORE_MESSAGES.snapshotFails, recovered: STORE_MESSAGES.snapshotWritten };
 const SLICE_MS = 1;
 const STOP_WAIT_MS = 10_000; // a disk may hang
 const SET_ASIDE_KEPT = 2; // for a person who asks why; each may be as large as the cache
@@ -219,8 +226,7 @@ export class AnswersSnapshot {
       return fault;
     } catch (error) {
       // a file that triggers a defect counts as corrupt, so that the defect does not return at every start
-      const detail = error instanceof Error ? error.message : String(error);
-      return { path: this.#path, kind: 'corrupt', reason: 'internal', detail };
+      return { path: this.#path, kind: 'corrupt', reason: 'internal', detail: failureOf(error).detail };
     }
   }
 
@@ -240,10 +246,8 @@ export class AnswersSnapshot {
       return await this.#writeChanges();
     } catch (error) {
       // a defect here must not end a server that answers from memory
-      const code = error instanceof StoreError ? error.code : 'INTERNAL';
-      const detail = error instanceof Error ? error.message : String(error);
       this.#writtenRevision = undefined;
-      return { kind: 'failed', code, detail };
+      return failureOf(error);
     } finally {
       this.#planNext();
     }
@@ -319,28 +323,18 @@ export async function readSnapshot(
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     if (error.code === 'ENOENT') return undefined;
-    return { path, kind: 'unreadable', reason: error.code.toLowerCase(), detail: error.message };
+    return { path, ...faultOf({ kind: 'failed', error }) };
   }
 }
 
 async function readOpened(file: OpenFile, path: string, take: TakeEntries): Promise<Fault | undefined> {
   const stat = await attempt('stat', path, () => file.stat());
-  if (!stat.isFile()) {
-    const detail = 'a directory or device stands in its place';
-    return { path, kind: 'foreign', reason: 'not-a-file', detail };
-  }
+  if (!stat.isFile()) return { path, ...faultOf({ kind: 'not-a-file' }) };
   const first = new Uint8Array(HEADER_OCTETS);
   const header = parseHeader(first.subarray(0, await readInto(file, path, first)));
-  switch (header.kind) {
-    case 'header':
-      return readBlocks(file, path, header, take);
-    case 'newer': {
-      const detail = `written by a later version: format ${header.version}`;
-      return { path, kind: 'newer', reason: `version-${header.version}`, detail };
-    }
-    default:
-      return { path, ...header, detail: 'the file does not begin as a snapshot does' };
-  }
+  if (header.kind === 'header') return readBlocks(file, path, header, take);
+  if (header.kind === 'newer') return { path, ...newerFault(header.version) };
+  return { path, ...header, detail: 'the file does not begin as a snapshot does' };
 }
 
 async function readBlocks(
@@ -362,60 +356,13 @@ async function readBlocks(
     if ((await readInto(file, path, payload)) < length) return corrupt('torn', `${where} is cut off`);
     const proven = proveBlock(proof, frame, payload);
     if (proven === undefined) return corrupt('checksum-mismatch', `${where} is not what was written`);
-    if (length === 0) return endOf(file, path);
+    if (length === 0) {
+      const more = await readInto(file, path, new Uint8Array(1));
+      return more === 0 ? undefined : corrupt('overlong', 'the file continues after its end');
+    }
     const entries = parseBlock(payload);
     if (entries === undefined) return corrupt('bad-content', `${where} has a malformed entry`);
     proof = proven;
     if (!(await take(entries, header))) return undefined;
   }
-}
-
-async function endOf(file: OpenFile, path: string): Promise<Fault | undefined> {
-  const more = await readInto(file, path, new Uint8Array(1));
-  return more === 0
-    ? undefined
-    : { path, kind: 'corrupt', reason: 'overlong', detail: 'the file continues after its end' };
-}
-
-/**
- * The time between two processes.
- *
- * Only the wall clock can tell it, and that may be wrong by years. A host with an empty battery wakes up in 1970, and a bad
- * time server has sent hosts to 2036. So the clock is believed only where the time that has passed is credible: from nothing
- * to a month. Otherwise no old answer is made fresh, and no young answer is dropped: every answer is loaded as stale. An
- * answer that was fresh becomes just stale; an answer that was stale stays as stale as it was. It is then given as any stale
- * answer, and checked with an upstream where one answers.
- *
- * The same holds where other servers are asked now than when the snapshot was taken: their answers are better than nothing.
- */
-
-/** A host is off for longer more rarely than a clock is wrong by more. */
-const CREDIBLE_MS = 30 * 86_400_000;
-
-export interface Passed {
-  readonly isCredible: boolean;
-  /** 0 where it is not credible. */
-  readonly passedMs: number;
-}
-
-/** The age of the answers is not known, or whether they still hold. */
-export const UNKNOWN: Passed = { isCredible: false, passedMs: 0 };
-
-export function passedSince(writtenAtMs: number, nowWallMs: number): Passed {
-  const passedMs = nowWallMs - writtenAtMs;
-  return passedMs >= 0 && passedMs <= CREDIBLE_MS ? { isCredible: true, passedMs } : UNKNOWN;
-}
-
-export function agedEntry(entry: SnapshotEntry, passed: Passed): SnapshotEntry {
-  const { earlier } = entry;
-  return {
-    ...entry,
-    ageMs: agedBy(entry, passed),
-    idleMs: entry.idleMs + passed.passedMs,
-    ...(earlier === undefined ? {} : { earlier: { ...earlier, ageMs: agedBy(earlier, passed) } }),
-  };
-}
-
-function agedBy({ ageMs, lifetimeMs }: SnapshotAnswer, { isCredible, passedMs }: Passed): number {
-  return isCredible ? ageMs + passedMs : Math.max(ageMs, lifetimeMs);
 }

@@ -12,11 +12,19 @@ import type { Log } from '../log/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Timers } from '../runtime/timers.ts';
 import { syncDirectory } from './atomic-file.ts';
-import { attempt, type FileSystem, type OpenFile, StoreError, systemFiles } from './file-system.ts';
+import {
+  attempt,
+  type FileSystem,
+  failureOf,
+  type OpenFile,
+  StoreError,
+  systemFiles,
+} from './file-system.ts';
 import { composeLine, type LedgerEvent } from './ledger-format.ts';
 import { findLedgerEnd, ledgerPath } from './ledger-reader.ts';
 import { STORE_MESSAGES } from './store-messages.ts';
 import { type WriteEnd, Writer } from './writer.ts';
+
 export interface LedgerOptions {
   readonly directory: string;
   /** The largest size of a file. Default 1 MiB. */
@@ -141,13 +149,8 @@ export class Ledger {
       return { kind: 'written' };
     } catch (error) {
       this.#end = undefined;
-      if (error instanceof StoreError) return { kind: 'failed', code: error.code, detail: error.message };
-      this.#dropAll();
-      return {
-        kind: 'failed',
-        code: 'INTERNAL',
-        detail: error instanceof Error ? error.message : String(error),
-      };
+      if (!(error instanceof StoreError)) this.#dropAll();
+      return failureOf(error);
     }
   }
 

@@ -264,3 +264,44 @@ function proofOf(before: Uint8Array, ...parts: readonly Uint8Array[]): Buffer {
   for (const part of parts) hash.update(part);
   return hash.digest();
 }
+
+// The time between two processes.
+//
+// Only the wall clock can tell it, and that may be wrong by years. A host with an empty battery wakes up in 1970, and a bad
+// time server has sent hosts to 2036. So the clock is believed only where the time that has passed is credible: from nothing
+// to a month. Otherwise no old answer is made fresh, and no young answer is dropped: every answer is loaded as stale. An
+// answer that was fresh becomes just stale; an answer that was stale stays as stale as it was. It is then given as any stale
+// answer, and checked with an upstream where one answers.
+//
+// The same holds where other servers are asked now than when the snapshot was taken: their answers are better than nothing.
+
+/** A host is off for longer more rarely than a clock is wrong by more. */
+const CREDIBLE_MS = 30 * 86_400_000;
+
+export interface Passed {
+  readonly isCredible: boolean;
+  /** 0 where it is not credible. */
+  readonly passedMs: number;
+}
+
+/** The age of the answers is not known, or whether they still hold. */
+export const UNKNOWN: Passed = { isCredible: false, passedMs: 0 };
+
+export function passedSince(writtenAtMs: number, nowWallMs: number): Passed {
+  const passedMs = nowWallMs - writtenAtMs;
+  return passedMs >= 0 && passedMs <= CREDIBLE_MS ? { isCredible: true, passedMs } : UNKNOWN;
+}
+
+export function agedEntry(entry: SnapshotEntry, passed: Passed): SnapshotEntry {
+  const { earlier } = entry;
+  return {
+    ...entry,
+    ageMs: agedBy(entry, passed),
+    idleMs: entry.idleMs + passed.passedMs,
+    ...(earlier === undefined ? {} : { earlier: { ...earlier, ageMs: agedBy(earlier, passed) } }),
+  };
+}
+
+function agedBy({ ageMs, lifetimeMs }: SnapshotAnswer, { isCredible, passedMs }: Passed): number {
+  return isCredible ? ageMs + passedMs : Math.max(ageMs, lifetimeMs);
+}

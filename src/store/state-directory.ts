@@ -14,8 +14,15 @@ import { createServer, type Server } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import type { Random } from '../runtime/random.ts';
 import { probeWritable, syncDirectory } from './atomic-file.ts';
-import { attempt, type FileSystem, StoreError, systemFiles } from './file-system.ts';
-import type { StateDisk } from './state-disk.ts';
+import {
+  attempt,
+  type Failure,
+  type FileSystem,
+  failureOf,
+  type StateDisk,
+  StoreError,
+  systemFiles,
+} from './file-system.ts';
 
 export type Generation = 'current' | 'previous';
 
@@ -27,8 +34,8 @@ const DIRECTORY_MODE = 0o750;
 
 export type DirectoryOutcome =
   | { readonly kind: 'ready'; readonly isNew: boolean }
-  /** `code` is the error code of the system: `EACCES`, `EROFS`, `ENOTDIR`, ... Files in the directory may still be readable. */
-  | { readonly kind: 'failed'; readonly code: string; readonly detail: string };
+  /** Files in the directory may still be readable. */
+  | Failure;
 
 /** Creates the state directory where it is missing, durably, and tries whether files can be created in it. Loading works without. */
 export async function prepareDirectory(
@@ -45,7 +52,7 @@ export async function prepareDirectory(
     return { kind: 'ready', isNew: first !== undefined };
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    return { kind: 'failed', code: error.code, detail: error.message };
+    return failureOf(error);
   }
 }
 
@@ -200,11 +207,11 @@ async function lockFile(path: string, directory: string): Promise<Held | string>
 async function lockSocket(directory: string, why: string): Promise<Held | string> {
   const identity = await identityOf(directory);
   const doubt = `${why}; a second server on another host, or in another container, would not be noticed`;
-  if (identity === undefined || process.platform !== 'linux')
-    return { doubt, [Symbol.dispose]: () => undefined };
+  const nothing: Held = { doubt, [Symbol.dispose]: () => undefined };
+  if (identity === undefined || process.platform !== 'linux') return nothing;
   const outcome = await bind(`\0outpost-dns-state-${identity}`);
   if (outcome === 'EADDRINUSE') return 'held by another process of this host';
-  if (typeof outcome === 'string') return { doubt, [Symbol.dispose]: () => undefined };
+  if (typeof outcome === 'string') return nothing;
   return {
     doubt,
     [Symbol.dispose]: () => {

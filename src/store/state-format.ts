@@ -75,9 +75,10 @@ export async function readState<Content>(
   return { faults };
 }
 
-function faultOf(
+/** The fault of a file that gives no octets. */
+export function faultOf(
   outcome: Exclude<ReadOutcome, { readonly kind: 'read' | 'absent' }>,
-  maxOctets: number,
+  maxOctets = Number.POSITIVE_INFINITY,
 ): Omit<Fault, 'path'> {
   switch (outcome.kind) {
     case 'failed': {

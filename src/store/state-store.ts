@@ -12,7 +12,7 @@
  */
 import type { Clock } from '../runtime/clock.ts';
 import { inOneStep, type Pause, Slices, type Steps } from '../runtime/slices.ts';
-import { StoreError } from './file-system.ts';
+import { type Failure, failureOf, StoreError } from './file-system.ts';
 import { BlockedFiles, type LoadFault, type StateBackend } from './state-backend.ts';
 import type { Generation } from './state-directory.ts';
 import { type Change, readState, type StateFormat } from './state-format.ts';
@@ -48,8 +48,8 @@ export type SaveOutcome =
     }
   /** Nothing to write: the content is durable already, and ages alone were written a short time ago. */
   | { readonly kind: 'unchanged' }
-  /** The disk holds what it held before, whole. `code` is the system's, or `REFUSED` for content that no file may hold. */
-  | { readonly kind: 'failed'; readonly code: string; readonly detail: string };
+  /** The disk holds what it held before, whole. The code is `REFUSED` for content that no file may hold. */
+  | Failure;
 
 export interface StoreState extends WriterState {
   /** The number of the last write or write attempt, or of the loaded generation before any write; 0 before both. */
@@ -188,7 +188,7 @@ export class StateStore<Content> {
       this.#durable = undefined; // the new file may exist but not be durable, so the next save always writes
       this.#isPending = true;
       if (!(error instanceof StoreError)) throw error;
-      return { kind: 'failed', code: error.code, detail: error.message };
+      return failureOf(error);
     }
   }
 
@@ -215,13 +215,7 @@ export class StateStore<Content> {
    */
   async #reclaim(): Promise<void> {
     const claim = await this.#backend.claim();
-    if (claim.kind === 'taken')
-      throw new StoreError(
-        'save',
-        this.#backend.placeOf(this.#format.name, 'current'),
-        'EBUSY',
-        claim.detail,
-      );
+    if (claim.kind === 'taken') throw this.#failed('save', 'EBUSY', claim.detail);
     if (claim.epoch === this.#epoch) return;
     this.#epoch = claim.epoch;
     this.#durable = undefined;
@@ -248,8 +242,7 @@ export class StateStore<Content> {
     const { name, maxOctets } = this.#format;
     const file = { generation: this.#generation, writtenAtMs: this.#parts.clock.wallMs(), content };
     const encoded = await this.#slices().run(this.#format.encode(file));
-    if (encoded.kind === 'refused')
-      throw new StoreError('compose', this.#backend.placeOf(name, 'current'), 'REFUSED', encoded.detail);
+    if (encoded.kind === 'refused') throw this.#failed('compose', 'REFUSED', encoded.detail);
     const { octets, leftOut = 0 } = encoded;
     await this.#blocked.clear();
     if (this.#format.policy.waitMs !== undefined) this.#writer.took(octets.length);
@@ -281,6 +274,10 @@ export class StateStore<Content> {
       yield;
     }
     return 'yes';
+  }
+
+  #failed(action: string, code: string, detail: string): StoreError {
+    return new StoreError(action, this.#backend.placeOf(this.#format.name, 'current'), code, detail);
   }
 
   #noteLeftOut(leftOut: number): void {

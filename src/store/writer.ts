@@ -8,12 +8,10 @@ import type { Log, Message } from '../log/log.ts';
 import { inBackground } from '../runtime/background.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { endsWithin, type Timers } from '../runtime/timers.ts';
+import type { Failure } from './file-system.ts';
 
 /** How a write ended; `unchanged` says that there was nothing to write. */
-export type WriteEnd =
-  | { readonly kind: 'saved' | 'written' | 'unchanged' }
-  /** `code` is the system's, or our own word in the same form. */
-  | { readonly kind: 'failed'; readonly code: string; readonly detail: string };
+export type WriteEnd = { readonly kind: 'saved' | 'written' | 'unchanged' } | Failure;
 
 export interface WriterOptions<End extends WriteEnd> {
   /** Writes the newest content. A rejection is a defect: it counts as a failure, and `now` passes it on. */

@@ -274,7 +274,7 @@ t.test('one writer decides when state is written; formats know no file, and the 
   const users = (pattern: RegExp): string[] =>
     room.filter(({ code }) => linesWith(code, pattern).length > 0).map(({ path }) => path);
   // the disk only watches how long an operation takes
-  const waiting = ['store/state-disk.ts', 'store/writer.ts'];
+  const waiting = ['store/file-system.ts', 'store/writer.ts'];
   t.strictSame(users(/\btimers\.after\(|\bsleep\(|\bendsWithin\(/), waiting, 'what waits or tries again');
   t.strictSame(users(/\bsetAside\(this\.#?files/), ['store/answers-snapshot.ts', 'store/state-backend.ts']);
   const importsOf = (path: string) =>

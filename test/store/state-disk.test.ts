@@ -2,8 +2,7 @@
 
 import { constants } from 'node:fs';
 import t from 'tap';
-import { systemFiles } from '../../src/store/file-system.ts';
-import { StateDisk } from '../../src/store/state-disk.ts';
+import { StateDisk, systemFiles } from '../../src/store/file-system.ts';
 import { CollectingLog } from '../helpers/collecting-log.ts';
 import { until } from '../helpers/patience.ts';
 import { VirtualTime } from '../helpers/virtual-time.ts';
